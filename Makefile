@@ -15,20 +15,24 @@ else
 	$(BIN)/guardproxy serve --upstream $(UPSTREAM) --port $(PORT) --admin-port $(ADMIN_PORT)
 endif
 
-# Every run sees the same examples and the same order of sets; `make test-long` explores.
-PYTEST = PYTHONHASHSEED=0 $(BIN)/python -m pytest -q
+# Every run sees the same examples and the same order of sets; `make test-long` explores. The processes that tests start load
+# compiled files, whatever the environment says of writing them.
+PYTEST = PYTHONDONTWRITEBYTECODE= PYTHONHASHSEED=0 $(BIN)/python -m pytest -q
 PARALLEL = --numprocesses auto --maxprocesses 8
 
 # The unit tests, for the time between two edits: few examples, and none of those that load models or count work.
+QUICK = HYPOTHESIS_PROFILE=quick $(PYTEST) -m 'not export and not timing and not heavy' $(PARALLEL) --dist worksteal
 quick: $(VENV)/.test
-	HYPOTHESIS_PROFILE=quick $(PYTEST) -m 'not export and not timing and not heavy' $(PARALLEL) --dist worksteal tests/unit
+	$(QUICK) tests/unit
 
+# The slow files lie in tests/e2e and tests/property: in the order of their names they come first, and the small ones fill up.
 test: $(VENV)/.test
-	$(PYTEST) --durations=5 $(PARALLEL) --dist loadfile
+	$(PYTEST) --durations=5 $(PARALLEL) --dist loadfile --no-loadscope-reorder
 
-# The lines and branches that the unit tests reach. The pure packages have floors, which tests/kit/branch_coverage.py lists.
+# The lines and branches that the tests of `make quick` reach. The floors stand in tests/kit/branch_coverage.py. This is a run
+# of its own: measuring `make test` would take longer, as the tracer slows down each of its examples.
 coverage: $(VENV)/.test
-	HYPOTHESIS_PROFILE=quick $(PYTEST) $(PARALLEL) --dist loadfile --cov --cov-report=json:.coverage.json tests/unit
+	$(QUICK) --cov --cov-report= --cov-report=json:.coverage.json tests/unit
 	$(BIN)/python -m tests.kit.branch_coverage .coverage.json
 
 test-export: $(VENV)/.train
@@ -66,6 +70,7 @@ train-supervisor: $(VENV)/.train
 
 bench: $(VENV)/.bench
 	$(BIN)/python -m benchmarks.overhead --out benchmarks/results
+	$(BIN)/python -m benchmarks.connections --out benchmarks/results
 	$(BIN)/python -m benchmarks.cost_growth --out benchmarks/results
 	$(BIN)/python -m benchmarks.checks --out benchmarks/results
 	$(BIN)/python -m benchmarks.evasions --out benchmarks/results

@@ -6,19 +6,47 @@ as many as the promises name. `HYPOTHESIS_PROFILE` chooses one.
 
 from __future__ import annotations
 
+import gc
 import os
 from collections.abc import Iterator
+from functools import cache
 
 import pytest
 from hypothesis import HealthCheck, settings
+from hypothesis.internal.conjecture import providers
+from typer.main import get_command
 
 from tests.kit.plugins import Install, forget, installer
 
 _QUIET = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much]
-settings.register_profile("fixed", max_examples=60, deadline=None, suppress_health_check=_QUIET, derandomize=True)
+settings.register_profile("fixed", max_examples=150, deadline=None, suppress_health_check=_QUIET, derandomize=True)
 settings.register_profile("quick", settings.get_profile("fixed"), max_examples=10)
 settings.register_profile("long", max_examples=20_000, deadline=None, suppress_health_check=_QUIET)
-settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "fixed"))
+PROFILE = os.environ.get("HYPOTHESIS_PROFILE", "fixed")
+settings.load_profile(PROFILE)
+if PROFILE != "long":
+    # Hypothesis tries constants of all modules that are imported so far. In a parallel run these differ from run to run, so
+    # the examples would differ as well. Hypothesis has no setting for it.
+    providers._get_local_constants = providers.Constants  # type: ignore[attr-defined]
+
+
+def pytest_collection() -> None:
+    """Collecting tests makes hundreds of thousands of objects, and no garbage worth looking for."""
+    gc.disable()
+
+
+def pytest_collection_finish() -> None:
+    """What was made stays to the end, so no collection of garbage looks at it again."""
+    gc.freeze()
+    gc.enable()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def command_line() -> Iterator[None]:
+    """Builds the command line once: building it takes longer than most commands that tests give it."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr("typer.testing._get_command", cache(get_command))
+        yield
 
 
 @pytest.fixture

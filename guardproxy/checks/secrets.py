@@ -1,8 +1,8 @@
 """The check `secrets`: keys, tokens, private keys, passwords in URLs and in assignments.
 
-Windows of text come in, findings come out, with one label for each kind of secret; nothing is kept between scans. The rules
-are data (`secrets_rules.yaml`). `_patterns/reach.py` describes the search in growing text, and matches that overlap or have
-no end.
+In: windows of text. Out: findings, with a label for each kind of secret. Kept: nothing between scans. The rules are
+data (`secrets_rules.yaml`). `_patterns/reach.py` describes the search in growing text, and matches that overlap or
+have no end.
 
 Options: `rules` (only these ids) and `skip` (all except these).
 """
@@ -11,8 +11,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
 from difflib import get_close_matches
 from functools import cache, partial
 from importlib.resources import files
@@ -23,35 +22,22 @@ import yaml
 from guardproxy.checks._contract import Resources
 from guardproxy.checks._evasions.unfolding import EVASIONS, unfolding
 from guardproxy.checks._options import Option, Options, options_digest, with_defaults
-from guardproxy.checks._patterns.reach import Reach, SearchRule, rule
+from guardproxy.checks._patterns.reach import Reach, ReachCheck, SearchRule, rule
 from guardproxy.errors import OptionError
-from guardproxy.findings import Check, Scan, Traits, Window
+from guardproxy.findings import Check, Traits
 
-VERSION = 1
+VERSION = 2
 CAP = 512
 # `password=x`, `"api_key": "x"`, `secret => 'x'`, `\"token\":\"x\"` inside a JSON string, `the password is x`.
 _ASSIGN = r"""(?:\\?["']?\s{0,4}(?:=|:|=>|:=)\s{0,4}|\s{1,4}(?i:is)\s{1,4})(?:\\?["'`])?"""
-_END = r"(?:[^A-Za-z0-9_]|\z)"
+_END = r"(?:[^A-Za-z0-9]|\z)"
+_BEGIN = r"(?:\b|_)"  # to RE2 an underscore belongs to the word behind it, so `\b` alone misses `_AKIA...`
 _IDS = {"type": "array", "items": {"type": "string"}}
 OPTIONS: Options = {
     "rules": Option("Only these rules, by id.", _IDS, default_words="all", tighter="longer"),
     "skip": Option("All rules but these.", _IDS, default=[], tighter="shorter"),
     "evasions": EVASIONS,
 }
-
-
-@dataclass(frozen=True, slots=True)
-class SecretsCheck:
-    """A `Check` over the rules of `reach`."""
-
-    name: str
-    digest: str
-    reach: Reach
-    traits: Traits
-
-    def scan(self, windows: Sequence[Window]) -> list[Scan]:
-        """See `Check.scan`."""
-        return [self.reach.scan(self.name, window) for window in windows]
 
 
 def build(name: str, options: Mapping[str, Any], resources: Resources) -> Check:
@@ -62,7 +48,7 @@ def build(name: str, options: Mapping[str, Any], resources: Resources) -> Check:
         raise OptionError("skip", "no rule is left")
     rows = [row for row in _rows() if row["id"] in chosen]
     return unfolding(
-        SecretsCheck(
+        ReachCheck(
             name,
             options_digest("secrets", VERSION, {}, *map(str, rows)),
             _reach(frozenset(chosen)),
@@ -73,12 +59,12 @@ def build(name: str, options: Mapping[str, Any], resources: Resources) -> Check:
 
 
 def rule_ids() -> list[str]:
-    """The ids of all rules, in the order in which they take precedence."""
+    """Returns the ids of all rules, in the order in which they take precedence."""
     return [row["id"] for row in _rows()]
 
 
 def entropy(text: str) -> float:
-    """Shannon's entropy of the characters of a non-empty text, in bits a character."""
+    """Returns Shannon's entropy of the characters of a non-empty text, in bits per character."""
     return -sum(count / len(text) * math.log2(count / len(text)) for count in Counter(text).values())
 
 
@@ -109,6 +95,9 @@ def _reach(chosen: frozenset[str]) -> Reach:
 def _rule(row: Mapping[str, Any]) -> SearchRule:
     pattern = row["pattern"].replace("{assign}", _ASSIGN).replace("{end}", _END)
     accept: Callable[[str], bool] | None = partial(_random, row["entropy"]) if "entropy" in row else None
+    if pattern.startswith(r"\b"):
+        rest = pattern[2:]
+        pattern = _BEGIN + (rest if _has_group(pattern) else f"({rest})")
     group = 1 if _has_group(pattern) else 0
     return rule(row["label"], pattern, cap=row.get("cap", CAP), group=group, accept=accept)
 
@@ -120,7 +109,7 @@ def _has_group(pattern: str) -> bool:
 
 
 def _random(bits: float, value: str) -> bool:
-    """Whether a value looks random: it has letters and digits, and an entropy of at least `bits` a character."""
+    """Whether a value looks random: it has letters and digits, and an entropy of at least `bits` per character."""
     letters = sum(map(str.isalpha, value))
     digits = sum(map(str.isdigit, value))
     return bool(letters and digits) and entropy(value) >= bits

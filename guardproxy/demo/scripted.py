@@ -16,7 +16,7 @@ import struct
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -135,9 +135,8 @@ async def _answer(request: web.Request) -> web.StreamResponse:
         prompt = author.read(tree)
     except ValueError as exception:
         return web.json_response(author.error(400, str(exception)), status=400, headers=headers)
-    if not codec.contract.is_answered(read_by.route.text):
-        return web.json_response(author.count(prompt))
-    if prompt.model != NAME:
+    answered = codec.contract.is_answered(read_by.route.text)
+    if answered and prompt.model != NAME:
         if request.app[TINY_URL]:
             return await _forward(request)
         refusal = author.error(404, f"the model `{prompt.model[:100]}` does not exist")
@@ -147,13 +146,22 @@ async def _answer(request: web.Request) -> web.StreamResponse:
     reply = reply_to(prompt, counts[prompt.text])
     if " once" in prompt.text:
         counts[prompt.text] += 1
-    return await _perform(request, codec, prompt, reply, headers, ident)
+    if answered:
+        return await _perform(request, codec, prompt, reply, headers, ident)
+    own = author.unanswered(read_by.route.text, tree, ident)
+    return await _perform(request, codec, replace(prompt, stream=False), reply, headers, ident, own)
 
 
 async def _perform(
-    request: web.Request, codec: Codec, prompt: Prompt, reply: ScriptedReply, headers: dict[str, str], ident: str
+    request: web.Request,
+    codec: Codec,
+    prompt: Prompt,
+    reply: ScriptedReply,
+    headers: dict[str, str],
+    ident: str,
+    own: dict[str, Any] | None = None,
 ) -> web.StreamResponse:
-    """Sends the reply, with its fault."""
+    """Sends the reply, with its fault. `own`: the plain answer of a route on which no model answers."""
     author, media = codec.author, codec.contract.media
     if reply.fault == "hang early":
         await asyncio.Event().wait()
@@ -172,7 +180,7 @@ async def _perform(
         frames = list(author.frames(prompt, reply, ident, partial(pieces, size=size)))
     else:
         shape = {"choices": "none", "content": 7, "note": [reply.text]}
-        tree = shape if reply.fault == "wrong shape" else author.answer(prompt, reply, ident)
+        tree = shape if reply.fault == "wrong shape" else own or author.answer(prompt, reply, ident)
         frames = [part.encode() for part in json.dumps(tree, ensure_ascii=False, indent=2).splitlines(keepends=True)]
     half = max(1, len(frames) // 2)
     if reply.fault == "wrong shape" and streamed:

@@ -11,7 +11,7 @@ from guardproxy.exchange.ledger import Size
 from guardproxy.exchange.notes import Side
 from guardproxy.exchange.player import each, play
 from guardproxy.exchange.receipt import HEADER
-from guardproxy.exchange.setting import Keys, Limits, Setting, unsealed
+from guardproxy.exchange.setting import Address, Keys, Limits, Setting, unsealed
 from guardproxy.exchange.transcript import (
     Aborted,
     CancelUpstream,
@@ -21,6 +21,7 @@ from guardproxy.exchange.transcript import (
     Finish,
     Input,
     Refused,
+    ReleaseUpstream,
     RequestReceived,
     ResponseEnded,
     ResponseStarted,
@@ -37,6 +38,7 @@ from guardproxy.exchange.transcript import (
 __all__ = [
     "HEADER",
     "Aborted",
+    "Address",
     "CancelUpstream",
     "Command",
     "DataReceived",
@@ -52,6 +54,7 @@ __all__ = [
     "Live",
     "PassThrough",
     "Refused",
+    "ReleaseUpstream",
     "RequestReceived",
     "ResponseEnded",
     "ResponseStarted",

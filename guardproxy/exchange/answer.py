@@ -11,7 +11,10 @@ In: inputs of the upstream, scans. Out: commands. If another attempt follows, `s
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
+from typing import Any
+
+from msgspec import structs
 
 from guardproxy.checks import Check
 from guardproxy.decisions import Retry, Stop
@@ -23,6 +26,7 @@ from guardproxy.exchange.forms import Forms
 from guardproxy.exchange.gate import Lane, Piece, QueuedFrame
 from guardproxy.exchange.guard import Guard
 from guardproxy.exchange.ledger import Ledger
+from guardproxy.exchange.notes import Side
 from guardproxy.exchange.offsets import moved
 from guardproxy.exchange.patience import Patience
 from guardproxy.exchange.scans import Scans
@@ -32,6 +36,7 @@ from guardproxy.exchange.transcript import (
     Command,
     DataReceived,
     Finish,
+    ReleaseUpstream,
     ResponseEnded,
     ResponseStarted,
     Scanned,
@@ -39,8 +44,8 @@ from guardproxy.exchange.transcript import (
     UpstreamFailed,
 )
 from guardproxy.findings import Finding
-from guardproxy.policy import Bound
-from guardproxy.wire import Bounded, Decoder, uninspected, unmapped
+from guardproxy.policy import BoundRules
+from guardproxy.wire import Decoder, uninspected, unmapped
 
 Findings = Iterable[tuple[QueuedFrame, Piece, int, Finding]]
 """Findings with their frame, their piece of it, and their offset in the text."""
@@ -74,8 +79,7 @@ class AnswerPhase:
         media = self.setting.codec.contract.media
         failed, streamed = happened.status >= 400, happened.media_type == media.streamed
         self.ledger.time("upstream_answered", at_s)
-        notes.upstream_status = answer.status = happened.status
-        answer.streamed = streamed
+        notes.upstream_status, answer.status, answer.streamed = happened.status, happened.status, streamed
         if failed and (commands := self._fall_back("failed", at_s)):
             return commands
         if not self.client.has_head:
@@ -89,8 +93,8 @@ class AnswerPhase:
         answer.side.gate.quotes = self.setting.history.quotable(bool(bound and bound.retries))
         if bound and not failed:
             answer.held.extent = extent(bound, self.guard.forms, streamed=streamed)
-        self.guard.forms.facts = replace(self.guard.forms.facts, streamed=streamed)
-        answer.decoder = decoder(self.guard, streamed=streamed, failed=failed, read=answer.side.read)
+        self.guard.forms.note_streamed(streamed)
+        answer.decoder = new_decoder(self.guard, streamed=streamed, failed=failed, read=answer.side.read)
         return []
 
     def received(self, happened: DataReceived) -> list[Command]:
@@ -190,33 +194,25 @@ class AnswerPhase:
                 self._let_go(out)
             if entry.frame.terminal:
                 rest = b"".join([*held.data, *out, self.client.trailer("answered"), data])
-                cancel: list[Command] = [CancelUpstream()] if self.is_receiving else []
-                return [*cancel, *self.client.answered(rest, at_s)]
+                release: list[Command] = [ReleaseUpstream()] if self.is_receiving else []
+                return [*release, *self.client.answered(rest, at_s)]
             if held.extent == "none":
                 out.append(data)
-                answer.decoder.sent(entry.frame)
+                answer.decoder.sent(_as_sent(entry.frame, data))
                 self.client.has_text = True
             else:
                 held.add(entry.frame, data, sum(len(text) for _, text in texts))
                 if held.chars > self.setting.limits.held_chars:
                     return self._holds_too_much(at_s)
-        if answer.side.gate.held and (ending := self._ending(self._ahead(), out, at_s)) is not None:
+        if answer.side.gate.held and (ending := self._ending(ahead(answer.side), out, at_s)) is not None:
             return ending
         return self.client.send(b"".join(out), at_s) if out else []
-
-    def _ahead(self) -> Iterator[tuple[QueuedFrame, Piece, int, Finding]]:
-        """The findings in the next frame, which is not settled yet. If one of them ends the answer, that frame is the
-        last."""
-        side = self.answer.side
-        for entry, piece, at, finding in side.gate.ahead():
-            side.note(entry)
-            yield entry, piece, at, finding
 
     def _let_go(self, out: list[bytes]) -> None:
         """Adds the frames that were held at the start of the answer to `out`."""
         for frame, data in self.answer.held.release():
             out.append(data)
-            self.answer.decoder.sent(frame)
+            self.answer.decoder.sent(_as_sent(frame, data))
         self.client.has_text = True
 
     # Decisions.
@@ -242,7 +238,7 @@ class AnswerPhase:
             if self.client.has_text:
                 if any(new for _, new in texts) and (last := self.setting.codec.cut(entry.frame, texts)):
                     out.append(last)
-                    self.answer.decoder.sent(replace(entry.frame, data=last))
+                    self.answer.decoder.sent(_as_sent(entry.frame, last))
                 return self.client.stop(out, decision, self.answer.decoder, at_s)
             if mends:
                 return self._mend(decision.rule, lane, finding, at_s)
@@ -279,8 +275,8 @@ class AnswerPhase:
         self.attempts.end(self.answer, upcoming.decision, at_s, upcoming.rule, finding, lane, is_cut=bool(commands))
         self.guard.tally.next_attempt()
         self._succeed(new_answer(self.setting, self.guard, at_s))
-        target = self.attempts.plan.upstream
-        return [*commands, SendUpstream(upcoming.body, attempt=self.guard.tally.attempt, target=target)]
+        number, attempts = self.guard.tally.attempt, self.attempts
+        return [*commands, SendUpstream(upcoming.body, 0, number, attempts.plan.upstream, attempts.path)]
 
     def _mend(self, rule: str, lane: Lane, finding: Finding, at_s: float) -> list[Command]:
         """Replaces a text by its repair, and checks the whole answer again."""
@@ -300,15 +296,27 @@ class AnswerPhase:
         return self.successor
 
 
+def ahead(side: Side) -> Iterator[tuple[QueuedFrame, Piece, int, Finding]]:
+    """The findings in the next frame, which is not settled yet. If one of them ends the answer, that frame is the last."""
+    for entry, piece, at, finding in side.gate.ahead():
+        side.note(entry)
+        yield entry, piece, at, finding
+
+
+def _as_sent(frame: Frame, data: bytes) -> Frame:
+    """The frame with the bytes that the client gets."""
+    return frame if data is frame.data else structs.replace(frame, data=data)
+
+
 def new_answer(setting: Setting, guard: Guard, at_s: float) -> Answer:
     """An answer before its first byte."""
     return Answer(guard.side(), setting.codec.decoder(streamed=False, failed=True, limit_bytes=0), at_s)
 
 
-def decoder(guard: Guard, *, streamed: bool, failed: bool, read: bool) -> Decoder:
+def new_decoder(guard: Guard, *, streamed: bool, failed: bool, read: bool) -> Decoder:
     """The decoder of an answer that begins. `failed`: its status is an error; `read`: some rule reads its texts."""
     setting, bound = guard.setting, guard.bound
-    made = setting.codec.decoder(
+    decoder: Any = setting.codec.decoder(
         streamed=streamed,
         failed=failed,
         limit_bytes=setting.limits.answer_bytes,
@@ -316,12 +324,13 @@ def decoder(guard: Guard, *, streamed: bool, failed: bool, read: bool) -> Decode
         guarded=bool(bound and bound.guards),
         shapes=guard.shapes,
     )
-    if isinstance(made, Bounded):
-        made.bounds = setting.limits.bounds
-    return made
+    if hasattr(decoder, "bounds"):  # a `Bounded`; a check by `isinstance` costs ten times as much
+        decoder.bounds = setting.limits.bounds
+    bounded: Decoder = decoder
+    return bounded
 
 
-def extent(bound: Bound, forms: Forms, *, streamed: bool) -> Extent:
+def extent(bound: BoundRules, forms: Forms, *, streamed: bool) -> Extent:
     """How much of an answer is held until its end."""
     if bound.holds_back(forms.judges) or (bound.retries and not streamed):
         return "all"
@@ -334,7 +343,7 @@ def judged(forms: Forms, answer: Answer, events: Sequence[Event], judging: Seque
     last = next((event.frame for event in events if isinstance(event, (Text, Opaque)) and event.frame.terminal), None)
     if (last or answer.ended) and not answer.over and forms.expects(judging):
         answer.over = True
-        out += forms.missing(answer.side.gate.lanes, out, last or Frame(b"", streamed=True))
+        out += forms.missing(answer.side.gate.lanes.every, out, last or Frame(b"", streamed=True))
     return out
 
 
@@ -343,7 +352,7 @@ def with_repair(events: Iterable[Event], lane: Lane, repair: str) -> list[Event]
     out: list[Event] = []
     for event in events:
         if isinstance(event, Text) and event.channel == lane.channel and not event.judged:
-            out.append(replace(event, text=repair, altered=True))
+            out.append(structs.replace(event, text=repair, altered=True))
             repair = ""
         else:
             out.append(event)

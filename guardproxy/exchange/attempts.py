@@ -15,14 +15,14 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from guardproxy.audit import mask
-from guardproxy.decisions import UNPLANNED, Plan, Retry, merged
+from guardproxy.decisions import UNPLANNED, Plan, Retry, merge_plans
 from guardproxy.events import Event, Frame
 from guardproxy.exchange.history import LIVE, History
 from guardproxy.exchange.lanes import CHECK_ERROR, Lane, is_raw
 from guardproxy.exchange.notes import Attempt, Side, TokenCount
 from guardproxy.findings import Finding
 from guardproxy.wire import Call, Codec, Contract, Decoder, ModelTurn
-from guardproxy.wire.json import rewrite, write
+from guardproxy.wire.json import rewrite
 
 CHARS_A_TOKEN = 4
 NOT_REPEATED = "(not repeated)"  # in place of text that could not be checked
@@ -93,7 +93,7 @@ class Answer:
     def chars(self, finding: Finding | None = None, faulty: Lane | None = None) -> int:
         """Counts the characters of the answer. In a stream that a finding ended, only those up to the fault in
         `faulty` count."""
-        lanes = [lane for lane in self.side.gate.lanes if not lane.judged]
+        lanes = [lane for lane in self.side.gate.lanes.every if not lane.judged]
         if not self.streamed:
             return sum(lane.text.total for lane in lanes)
         before_fault = 0 if faulty is None or finding is None else faulty.end_of(finding)
@@ -116,6 +116,10 @@ class Attempts:
 
     codec: Codec
     history: History = LIVE
+    sent_path: str = ""
+    """The path that the client sent."""
+    path: str = ""
+    """The path of the attempt under way, if its model changes the path; otherwise empty."""
     plan: Plan = UNPLANNED
     """The destination of the attempt under way."""
     body: bytes = b""
@@ -169,14 +173,14 @@ class Attempts:
         at_s: float,
         *,
         rule: str = "",
-        found: Finding | None = None,
+        finding: Finding | None = None,
         lane: Lane | None = None,
         cut: bool = False,
     ) -> Attempt:
         """The notes of an attempt, for the record."""
         # In the middle of a stream the upstream's token count depends on the chunks.
         estimated = decision != "answered" and answer.streamed
-        tokens = self._count(answer, answer.chars(found, lane), estimated)
+        tokens = self._count(answer, answer.chars(finding, lane), estimated)
         return Attempt(
             answer.side,
             answer.decoder.seen,
@@ -184,7 +188,7 @@ class Attempts:
             answer.streamed,
             decision=decision,
             rule=rule,
-            details=found.details if found else (),
+            details=finding.details if finding else (),
             began_s=answer.began_s,
             ended_s=at_s,
             cut=cut,
@@ -209,7 +213,7 @@ class Attempts:
         is_cut: bool = False,
     ) -> None:
         """Notes that the answer was discarded. The tokens of a repaired answer count once."""
-        attempt = self.note(answer, decision, at_s, rule=rule, found=finding, lane=lane, cut=is_cut)
+        attempt = self.note(answer, decision, at_s, rule=rule, finding=finding, lane=lane, cut=is_cut)
         self.earlier.append(attempt)
         if decision != "repair":
             self._tokens += attempt.tokens.total
@@ -225,7 +229,7 @@ class Attempts:
         self.retries += 1
         self.retry = retry
         turn = turn_of(self.codec.contract, answer, lane, finding)
-        return write(self.codec.turns.further(self.tree, turn, feedback(retry, lane, finding)))
+        return self.codec.write_body(self.codec.turns.further(self.tree, turn, feedback(retry, lane, finding)))
 
     def elsewhere(self, retry: Retry) -> bytes:
         """The first body, with the fallback model."""
@@ -234,22 +238,25 @@ class Attempts:
         fallback = Plan(
             retry.upstream, retry.model, reason=f"fallback of the rule `{retry.rule}`", priority=self.plan.priority
         )
-        self.plan = merged([fallback, self.plan])
-        return write(planned(self.codec, fallback, self.tree)) if fallback.changes_body else self.body
+        self.plan = merge_plans([fallback, self.plan])
+        return self.codec.write_body(self.planned(fallback)) if fallback.changes_body else self.body
 
-
-def planned(codec: Codec, plan: Plan, tree: Any) -> Any:
-    """The body of a request, decoded, as `plan` sends it."""
-    changed = {**tree, **plan.parameters}
-    return codec.turns.with_model(changed, plan.model) if plan.model else changed
+    def planned(self, plan: Plan) -> Any:
+        """Returns the decoded body as `plan` sends it, and sets `path`."""
+        tree = {**self.tree, **plan.parameters}
+        if not plan.model:
+            return tree
+        path, tree = self.codec.turns.with_model(self.path or self.sent_path, tree, plan.model)
+        self.path = "" if path == self.sent_path else path
+        return tree
 
 
 def tokens_of(contract: Contract, usage: dict[str, Any], chars: int, asked_chars: int, cut: bool) -> TokenCount:
     """The tokens of an attempt, estimated from characters if the upstream did not count them, as in an answer that was cut
     off (`cut`)."""
-    asked, output = contract.tokens(usage)
-    if not cut and isinstance(output, int) and isinstance(asked, int):
-        return TokenCount(asked + output, output, True)
+    prompt, output = contract.tokens(usage)
+    if not cut and isinstance(output, int) and isinstance(prompt, int):
+        return TokenCount(prompt + output, output, True)
     output = -(-chars // CHARS_A_TOKEN)
     return TokenCount(output + -(-asked_chars // CHARS_A_TOKEN), output, False)
 
@@ -279,7 +286,7 @@ def turn_of(contract: Contract, answer: Answer, lane: Lane, finding: Finding) ->
     names: dict[str, str] = {}
     arguments: dict[str, str] = {}
     choice = contract.choice_of(lane.channel.path)
-    for other in answer.side.gate.lanes:
+    for other in answer.side.gate.lanes.every:
         if contract.choice_of(other.channel.path) != choice:
             continue
         end = other.text.total
@@ -304,8 +311,8 @@ def shown(lane: Lane, end: int) -> str:
         lane, end = quote, quote.text.total
     elif lane.judged:
         return "".join(lane.text.parts)
-    asked = {check.name for check in lane.progress.checks if not is_raw(check)}
-    if any(finding.label == CHECK_ERROR and finding.check in asked for finding in lane.progress.findings):
+    reading = {check.name for check in lane.progress.checks if not is_raw(check)}
+    if any(finding.label == CHECK_ERROR and finding.check in reading for finding in lane.progress.findings):
         return NOT_REPEATED
     whole = "".join(lane.text.parts)
     masks = rewrite(lane.text.view, lane.rewrite.masks) if lane.text.view is not None else lane.rewrite.masks

@@ -45,7 +45,7 @@ class PassThrough:
     _sizes: dict[str, int] = field(default_factory=lambda: {"upstream": 0, "client": 0})
 
     @property
-    def found(self) -> list[str]:
+    def sensitive_values(self) -> list[str]:
         """Always empty: pass-through bodies are not scanned."""
         return []
 

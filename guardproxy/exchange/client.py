@@ -68,7 +68,7 @@ class Client:
 
     def refuse(self, error: DownstreamError, at_s: float) -> list[Command]:
         """Ends an exchange whose request cannot be taken."""
-        self.ledger.notes.refusal = error
+        self.ledger.notes.failure = error
         body = self.setting.codec.error(error.status, error.code, str(error), error.field)
         soon = RETRY_SOON if error.retry_s is None else ("Retry-After", str(error.retry_s))
         return self._own(error.status, body, "refused", at_s, soon if error.code.is_retryable else NO_RETRY)
@@ -91,7 +91,7 @@ class Client:
         codec = self.setting.codec
         if isinstance(stop, Retry):
             message = stop.message or f"the rest of the answer is not what the policy rule `{stop.rule}` asks for"
-            ending = codec.error_event(ErrorCode.INVALID_ANSWER, message)
+            ending = codec.error_event(ErrorCode.INVALID_ANSWER, message, decoder)
         else:
             ending = codec.filtered(decoder, stop.message or because(stop))
         data = b"".join([*out, self.trailer("blocked_response"), ending])
@@ -100,10 +100,11 @@ class Client:
     def fail(self, fault: Fault, at_s: float, status: int = 502, *, cancels: bool = False) -> list[Command]:
         """Ends an exchange because of a fault. `status`: the HTTP status, if no head was sent yet; `cancels`: whether the
         upstream is still answering and must be cancelled."""
-        self.ledger.notes.fault = fault
+        self.ledger.notes.failure = fault
         codec = self.setting.codec
         if self.has_head:
-            return self._last(fault.code, self.trailer(fault.code) + codec.error_event(fault.code, fault.message), at_s)
+            ending = codec.error_event(fault.code, fault.message, self.ledger.answer.decoder)
+            return self._last(fault.code, self.trailer(fault.code) + ending, at_s)
         body = codec.error(status, fault.code, fault.message)
         soon = (RETRY_SOON,) if fault.code == ErrorCode.NO_CAPACITY else ()
         cancel: list[Command] = [CancelUpstream()] if cancels else []
@@ -150,7 +151,8 @@ class Client:
         self.ledger.time("finished", at_s)
         code, message = ErrorCode.AUDIT_UNAVAILABLE, "the record of this exchange could not be kept"
         codec, streaming = self.setting.codec, self.has_head and self.ledger.notes.streamed
-        failed = codec.error_event(code, message) if streaming else codec.error(code.status, code, message)
+        decoder = self.ledger.answer.decoder
+        failed = codec.error_event(code, message, decoder) if streaming else codec.error(code.status, code, message)
         return Finish(outcome, data, partial(self.ledger.record, outcome), failed)
 
     def _receipt(self, outcome: str) -> str:

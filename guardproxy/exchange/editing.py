@@ -21,7 +21,7 @@ from guardproxy.decisions import Stop
 from guardproxy.events import Path
 from guardproxy.exchange.lanes import CHECK_ERROR, Lane
 from guardproxy.findings import Finding
-from guardproxy.policy import Bound
+from guardproxy.policy import BoundRules
 from guardproxy.redaction import (
     EVERYWHERE,
     MASK_ALL,
@@ -102,7 +102,7 @@ class Editor:
     mint: Callable[[str, str], str]
     hashed: Callable[[str, str], str]
     restoring_of: Callable[[Mapping[str, str], Mapping[str, Restoration]], Check] = Restoring
-    bound: Bound | None = None
+    bound: BoundRules | None = None
     from_system: bool = False
     values: dict[str, str] = field(default_factory=dict)
     restorations: dict[str, Restoration] = field(default_factory=dict)
@@ -120,16 +120,16 @@ class Editor:
         for finding in findings:
             start, end = finding.start, finding.end
             if finding.check == RESTORE:
-                if finding.label in WITHHELD or lane.fixed:
+                if finding.label in WITHHELD or lane.place.fixed:
                     continue
                 cuts.append(_Cut(start, end, RESTORE, finding))
                 continue
             if finding.label == CHECK_ERROR:
                 continue
             edit = self.bound.edit(lane.channel, finding) if self.bound else None
-            if edit and lane.fixed and is_chance("".join(lane.text.parts), lane.text.scanned(start, end)):
+            if edit and lane.place.fixed and is_chance("".join(lane.text.parts), lane.text.scanned(start, end)):
                 continue
-            if edit and lane.fixed:
+            if edit and lane.place.fixed:
                 self._stop_at(lane, finding, edit.rule)
             elif edit:
                 operator = edit.operators.of(finding.label)
@@ -181,7 +181,7 @@ class Editor:
 
     def _put(self, lane: Lane, group: _Group, text: str, token: str) -> str:
         """The replacement for a group's text. A key gets a placeholder, as a constant could make two keys equal."""
-        operator = PLACEHOLDER_OPERATOR if lane.key else group.first.operator
+        operator = PLACEHOLDER_OPERATOR if lane.place.key else group.first.operator
         if operator.shows and len(group.cuts) > 1:
             operator = MASK_ALL  # the visible part of a value may belong to an overlapping value
         put = operator.apply(text, token, self.hashed)
@@ -203,7 +203,7 @@ class Editor:
             path, is_key = spots.get(start, ((), False))
             if part.number:
                 self._fit_number(lane, part, cuts, path)
-            elif is_key or lane.key:
+            elif is_key or lane.place.key:
                 self._fit_key(lane, part, cuts, path)
             elif lane.shape:
                 self._fit_value(lane, part, cuts, path)
@@ -231,16 +231,16 @@ class Editor:
         first = gone[0].first
         if not gone[0].token:
             gone[0].token = self._token(first.label, lane.text.scanned(first.start, gone[0].end))
-        found = stand_in(constraints, gone[0].token)
+        replacement = stand_in(constraints, gone[0].token)
         if lane.channel.direction == "request":
             # APIs do not validate the arguments of earlier tool calls, so a placeholder is accepted anywhere. A replacement
             # that fits the schema is used only if it can be restored.
-            if found and found.own and self.values.get(found.text, part.text) == part.text:
-                lane.rewrite.fitted[part.index or 0] = found.text
+            if replacement and replacement.own and self.values.get(replacement.text, part.text) == part.text:
+                lane.rewrite.fitted[part.index or 0] = replacement.text
                 if all(group.back for group in gone):
-                    self._keep(found.text, part.text, gone)
-        elif found:
-            lane.rewrite.fitted[part.index or 0] = found.text
+                    self._keep(replacement.text, part.text, gone)
+        elif replacement:
+            lane.rewrite.fitted[part.index or 0] = replacement.text
         elif not free:
             self._stop(lane, first)
 
@@ -289,7 +289,7 @@ def _parts(lane: Lane) -> Iterator[_Part]:
     """The strings and numbers of a lane that its edits touch."""
     if lane.text.view is None:
         whole = lane.text.scanned(0, lane.text.total)
-        yield _Part(0, lane.text.total, whole, mask(whole, lane.rewrite.edits)[0], lane.number)
+        yield _Part(0, lane.text.total, whole, mask(whole, lane.rewrite.edits)[0], lane.place.number)
         return
     for index, text in edited_leaves(lane.text.view, lane.rewrite.edits).items():
         leaf = lane.text.view.leaves[index]

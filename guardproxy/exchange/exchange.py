@@ -81,7 +81,7 @@ from guardproxy.exchange.transcript import (
     Waited,
 )
 from guardproxy.findings import Direction
-from guardproxy.policy import Bound, Outcome
+from guardproxy.policy import BoundRules, Outcome
 
 
 class State(StrEnum):
@@ -153,7 +153,7 @@ class Exchange:
                 commands = self._proving(happened)
             case State.EXPECTING:
                 commands = self._expecting(happened)
-            case State.OVER:
+            case State.OVER:  # pragma: no branch - these are all states
                 return []
         self._go_on(commands)
         return commands
@@ -254,7 +254,7 @@ class Exchange:
         return self._guard.attempt
 
     @property
-    def bound(self) -> Bound | None:
+    def bound(self) -> BoundRules | None:
         """The rules for this request; `None` until it was read."""
         return self._guard.bound
 
@@ -264,7 +264,7 @@ class Exchange:
         return self._guard.outcomes
 
     @property
-    def found(self) -> list[str]:
+    def sensitive_values(self) -> list[str]:
         """All sensitive values that checks found so far."""
         return list(self._guard.editor.tokens)
 

@@ -46,6 +46,11 @@ class Forms:
     refused: str = ""  # the schema that cannot be used, and the reason
     _jobs: list[tuple[str, Job]] = field(default_factory=list)
 
+    def note_streamed(self, streamed: bool) -> None:
+        """Notes whether the answer comes in frames."""
+        if self.facts.streamed is not streamed:
+            self.facts = replace(self.facts, streamed=streamed)
+
     def judges(self, check: Check) -> bool:
         """Whether a text of this exchange may have a form that the check looks for."""
         return bool(own_form(check) or self.demand.answer or self.demand.tools)
@@ -74,7 +79,7 @@ class Forms:
         if part == "tool":
             return replace(self.facts, form=self.demand.tool_names)
         tools = self.demand.tools or {}
-        name = gate.lane_at(self.contract.name_path(lane.channel.path))
+        name = gate.lanes.at(self.contract.name_path(lane.channel.path))
         # Only the first piece of a name is independent of how the stream is cut.
         if name is None or name.text.parts[0] not in tools:
             if not lane.text.ended:

@@ -18,12 +18,13 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 
 from guardproxy.checks import Check
 from guardproxy.errors import ErrorCode
 from guardproxy.events import End, Event, Fault, Frame, Opaque, Path, Text
-from guardproxy.exchange.lanes import CHECK_ERROR, Lane, is_raw
-from guardproxy.findings import NO_FACTS, Channel, Facts, Finding, Scan, Window
+from guardproxy.exchange.lanes import CHECK_ERROR, FactsFor, Lane, TextPlace, is_raw, no_facts
+from guardproxy.findings import Channel, Finding, Scan, Window
 from guardproxy.redaction import RESTORE
 
 __all__ = ["CHECK_ERROR", "Gate", "Job", "Lane", "Piece", "QueuedFrame"]
@@ -92,27 +93,45 @@ class QueuedFrame:
 
 
 @dataclass(slots=True)
+class LaneTable:
+    """The lanes of a gate by their channels. `every`: all lanes, in the order in which they began; `open`: those whose text
+    goes on; `last`: the last lane of each channel."""
+
+    every: list[Lane] = field(default_factory=list)
+    open: dict[Channel, Lane] = field(default_factory=dict)
+    last: dict[Channel, Lane] = field(default_factory=dict)
+    _by_path: dict[str, Lane] = field(default_factory=dict)
+
+    def add(self, lane: Lane) -> None:
+        """Adds a lane that begins."""
+        channel = lane.channel
+        self.open[channel] = self.last[channel] = self._by_path[channel.path] = lane
+        self.every.append(lane)
+
+    def at(self, path: str) -> Lane | None:
+        """The last lane that began at this path."""
+        return self._by_path.get(path)
+
+
+_place = cache(TextPlace)
+
+
+@dataclass(slots=True)
 class Gate:
-    """Holds frames. `checks_for` returns the checks of a channel's text; `facts_for` returns the facts about a lane for a
-    check, `None` while they are unknown. `quotes`: whether text with a fault may be quoted to the model."""
+    """Holds frames. `checks_for` returns the checks of a channel's text. `quotes`: whether text with a fault may be quoted to
+    the model."""
 
     checks_for: Callable[[Channel], tuple[Check, ...]]
-    facts_for: Callable[[Lane, Check], Facts | None] = lambda lane, check: NO_FACTS
+    facts_for: FactsFor = no_facts
     quotes: bool = False
     most: int = 1 << 62  # the limit of lanes; a further lane is a fault
-    lanes: list[Lane] = field(default_factory=list)  # all lanes, in the order in which they began
+    lanes: LaneTable = field(default_factory=LaneTable)
     fault: Fault | None = None
     held: int = 0  # characters not yet released
     _queue: deque[QueuedFrame] = field(default_factory=deque)
-    _open: dict[Channel, Lane] = field(default_factory=dict)
-    _last: dict[Channel, Lane] = field(default_factory=dict)  # the last lane of each channel
     _active: dict[Lane, None] = field(default_factory=dict)  # lanes with new text, in order
-    _patient: dict[Lane, None] = field(default_factory=dict)  # lanes that wait for more text, see `Lane.windows`
-    _by_path: dict[str, Lane] = field(default_factory=dict)  # the last lane at each path
+    _patient: dict[Lane, None] = field(default_factory=dict)  # lanes that wait for more text, see `Progress.is_due`
     _in_flight: list[tuple[Lane, list[tuple[int, Window]]]] = field(default_factory=list)
-
-    def __post_init__(self) -> None:
-        self._by_path = {lane.channel.path: lane for lane in self.lanes}
 
     def push(self, events: Sequence[Event]) -> None:
         for event in events:
@@ -126,7 +145,7 @@ class Gate:
                     entry.opaque += event.uninspected
                     entry.media += event.media or ("",) * len(event.uninspected)
                 case End():
-                    if lane := self._open.pop(event.channel, None):
+                    if lane := self.lanes.open.pop(event.channel, None):
                         lane.text.ended = True
                         self._active[lane] = None
                 case _:
@@ -139,18 +158,16 @@ class Gate:
 
     def _push_text(self, event: Text) -> None:
         if event.again:
-            last = self._last[event.channel]
+            last = self.lanes.last[event.channel]
             self._entry(event.frame).pieces.append(Piece(last, last.text.total, last.text.total, event))
             return
-        lane = self._open.get(event.channel)
+        lane = self.lanes.open.get(event.channel)
         if lane is None:
-            if len(self.lanes) >= self.most:
+            if len(self.lanes.every) >= self.most:
                 self.fault = Fault(ErrorCode.TOO_MANY_TEXTS, f"more than {self.most} texts")
                 return
             lane = self._lane(event)
-            self._open[event.channel] = self._last[event.channel] = lane
-            self._by_path[lane.channel.path] = lane
-            self.lanes.append(lane)
+            self.lanes.add(lane)
         start = lane.text.total
         lane.text.append(event.text)
         self.held += len(event.text)
@@ -159,27 +176,23 @@ class Gate:
 
     def _lane(self, event: Text) -> Lane:
         """A new lane for the text that the event begins."""
-        asked = self.checks_for(event.channel)
-        checks = tuple(filter(is_raw, asked)) if event.judged else asked
+        every_check = self.checks_for(event.channel)
+        checks = tuple(filter(is_raw, every_check)) if event.judged else every_check
         json = event.encoded and bool(checks)
         # Tool-call arguments are always held to their end.
-        flows = event.channel.kind == "assistant" and all(map(is_raw, checks))
+        flows = event.channel.kind == "assistant" and not [check for check in checks if not check.traits.is_raw]
         lane = Lane(
             event.channel,
             checks,
             json and not flows,
-            event.number,
-            event.key,
+            _place(event.number, event.key, event.fixed, event.unmapped),
             event.shape if checks else None,
-            len(self.lanes),
+            len(self.lanes.every),
             event.judged,
             json,
-            self.facts_for,
-            fixed=event.fixed,
-            unmapped=event.unmapped,
         )
         if self.quotes and (event.judged or (lane.progress.held and event.frame.streamed)):
-            lane.quotation.checks = tuple(check for check in asked if not is_raw(check) and check.name != RESTORE)
+            lane.quotation.checks = tuple(check for check in every_check if not is_raw(check) and check.name != RESTORE)
         return lane
 
     def jobs(self, *, all_text: bool = False) -> list[Job]:
@@ -190,7 +203,7 @@ class Gate:
         if all_text:
             self._active |= self._patient
         for lane in self._active:
-            if windows := lane.windows(all_text=all_text):
+            if windows := lane.windows(self.facts_for, all_text=all_text):
                 self._in_flight.append((lane, windows))
                 jobs += [Job(lane.progress.checks[number], window) for number, window in windows]
             if lane.progress.is_patient:
@@ -201,16 +214,16 @@ class Gate:
         return jobs
 
     def learn(self, scans: Sequence[Scan]) -> Iterator[tuple[Lane, list[Finding]]]:
-        """Takes the scans of the last `jobs`, in order; yields each lane's newly settled findings."""
+        """Takes the scans of the last `jobs`, in order; yields the newly settled findings of each lane."""
         at = 0
         flight, self._in_flight = self._in_flight, []
         for lane, windows in flight:
-            found = lane.learn(windows, scans[at : at + len(windows)])
+            findings = lane.learn(windows, scans[at : at + len(windows)])
             at += len(windows)
             if quote := lane.to_quote():
                 self._active[quote] = None
-            if found:
-                yield lane, found
+            if findings:
+                yield lane, findings
 
     def release(self) -> Iterator[QueuedFrame]:
         """Yields the frames that may leave, in order. The caller must render a frame before it asks for the next."""
@@ -233,10 +246,6 @@ class Gate:
                     yield self._queue[0], piece, at, finding
                 if piece.end > piece.lane.progress.settled:
                     return
-
-    def lane_at(self, path: str) -> Lane | None:
-        """The last lane that began at this path."""
-        return self._by_path.get(path)
 
     @property
     def empty(self) -> bool:

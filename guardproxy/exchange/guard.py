@@ -17,7 +17,7 @@ from guardproxy.exchange.gate import Gate, Job
 from guardproxy.exchange.notes import Side
 from guardproxy.exchange.setting import Setting
 from guardproxy.findings import Channel, Scan
-from guardproxy.policy import Bound, Outcome, Tally
+from guardproxy.policy import BoundRules, Outcome, Tally
 from guardproxy.redaction import NO_SHAPES, Shapes
 
 
@@ -28,7 +28,7 @@ class Guard:
     setting: Setting
     forms: Forms = field(init=False)
     editor: Editor = field(init=False)
-    bound: Bound | None = None
+    bound: BoundRules | None = None
     """The rules for the request; `None` until it was read."""
     tally: Tally = field(init=False)
     """Counts findings; unset until the request was read."""
@@ -40,7 +40,7 @@ class Guard:
         self.forms = Forms(self.setting.codec.contract)
         self.editor = Editor(keys.mint, keys.hashed, history.restoring, from_system=history.restores_system)
 
-    def bind(self, bound: Bound, shapes: Shapes) -> None:
+    def bind(self, bound: BoundRules, shapes: Shapes) -> None:
         """Takes the rules for the request."""
         self.bound = self.editor.bound = bound
         self.tally = Tally(bound)
@@ -75,7 +75,7 @@ class Guard:
     def _is_enforced(self, job: Job) -> bool:
         if self.bound is None:
             return True
-        concerned = self.bound.concerned(job.window.channel, job.check.name)
+        concerned = self.bound.rules_using(job.window.channel, job.check.name)
         return not concerned or any(rule.enforced for rule in concerned)
 
     def _checks_for(self, channel: Channel) -> tuple[Check, ...]:

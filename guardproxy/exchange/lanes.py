@@ -30,6 +30,11 @@ PATIENT_CHARS = 1024  # up to this much unsettled text is scanned again for each
 PATIENT_SHARE = 16  # beyond that, the next scan waits for this share of it in new text
 
 
+def no_facts(lane: Lane, check: Check) -> Facts:
+    """The facts about a lane outside of an exchange."""
+    return NO_FACTS
+
+
 def is_raw(check: Check) -> bool:
     """Whether a check reads the raw text of JSON, not the decoded text."""
     return check.traits.is_raw
@@ -120,7 +125,7 @@ class Progress:
 
     def __post_init__(self) -> None:
         self._cursors = [_Cursor() for _ in self.checks]
-        self._is_raw_read = any(map(is_raw, self.checks))
+        self._is_raw_read = [check for check in self.checks if check.traits.is_raw] != []
 
     def is_due(self, text: LaneText, *, all_text: bool) -> bool:
         """Whether the text is to be scanned now.
@@ -158,19 +163,19 @@ class Progress:
         """Takes the scans of windows; returns the first finding of a check that reads the raw text."""
         first: Finding | None = None
         for (number, window), scan in zip(windows, scans, strict=True):
-            check, cursor, found = self.checks[number], self._cursors[number], scan.findings
+            check, cursor, findings = self.checks[number], self._cursors[number], scan.findings
             cursor.at, cursor.keep, cursor.state = scan.settled, scan.keep, scan.state
             if scan.error:
                 end = window.start + len(window.text)
-                found = (Finding(window.settled, end, check.name, CHECK_ERROR, 1.0),)
+                findings = (Finding(window.settled, end, check.name, CHECK_ERROR, 1.0),)
                 cursor.at = cursor.keep = end
-            raw = bool(found) and is_raw(check)
+            raw = bool(findings) and is_raw(check)
             if raw:
-                first = first or found[0]
+                first = first or findings[0]
             if raw and self.held:
-                self.findings += [replace(finding, start=0, end=0) for finding in found]
-            elif found:
-                (self._weak if check.traits.partner_of else self._waiting).extend(found)
+                self.findings += [replace(finding, start=0, end=0) for finding in findings]
+            elif findings:
+                (self._weak if check.traits.partner_of else self._waiting).extend(findings)
         return first
 
     def settle(self, text: LaneText) -> list[Finding]:
@@ -282,6 +287,20 @@ class Quotation:
     """The end of the first finding in the raw text, if the text is held or judged; otherwise 0."""
 
 
+@dataclass(frozen=True, slots=True)
+class TextPlace:
+    """The place of a text in the wire format. `number`: whether the text is a number; `key`: whether it is the key of an
+    object; `fixed`: whether the place accepts no edited text; `unmapped`: whether the place is not part of the format."""
+
+    number: bool = False
+    key: bool = False
+    fixed: bool = False
+    unmapped: bool = False
+
+
+PLAIN = TextPlace()
+
+
 @dataclass(slots=True, eq=False)
 class Lane:
     """A text while it flows through the gate.
@@ -293,8 +312,7 @@ class Lane:
     checks: InitVar[tuple[Check, ...]]
     encoded: bool
     """Whether the text is JSON that is scanned decoded."""
-    number: bool = False
-    key: bool = False
+    place: TextPlace = PLAIN
     shape: Shape | None = None
     """The constraints that a schema of the request puts on the text."""
     index: int = 0
@@ -302,24 +320,19 @@ class Lane:
     judged: bool = False
     json: bool = False
     """Whether the text is JSON."""
-    facts: Callable[[Lane, Check], Facts | None] = lambda lane, check: NO_FACTS
-    fixed: bool = False
-    """Whether the place of the text accepts no edited text."""
-    unmapped: bool = False
-    """Whether the place is not part of the wire format."""
     text: LaneText = field(default_factory=LaneText)
     progress: Progress = field(init=False)
     rewrite: Rewrite = field(init=False)
     quotation: Quotation = field(default_factory=Quotation)
 
     def __post_init__(self, checks: tuple[Check, ...]) -> None:
-        held = self.encoded or (self.shape is not None and not all(map(is_raw, checks)))
+        held = self.encoded or (self.shape is not None and [check for check in checks if not check.traits.is_raw] != [])
         self.progress = Progress(checks, held)
-        self.rewrite = Rewrite(self.text, self.progress, self.number)
+        self.rewrite = Rewrite(self.text, self.progress, self.place.number)
 
-    def windows(self, *, all_text: bool = False) -> list[tuple[int, Window]]:
-        """The windows to scan, each with the number of its check; empty if no scan is due. `all_text`: see
-        `Progress.is_due`."""
+    def windows(self, facts_for: FactsFor = no_facts, *, all_text: bool = False) -> list[tuple[int, Window]]:
+        """The windows to scan, each with the number of its check; empty if no scan is due. A check whose facts are not known
+        yet gets no window. `all_text`: see `Progress.is_due`."""
         text, progress = self.text, self.progress
         if not progress.is_due(text, all_text=all_text):
             return []
@@ -330,7 +343,7 @@ class Lane:
             text.view = view(text.part(0, text.total))
         windows = []
         for number, check in enumerate(progress.checks):
-            facts = self.facts(self, check)
+            facts = facts_for(self, check)
             if facts is not None and (window := progress.window(number, self.channel, text, facts)):
                 windows.append((number, window))
         return windows
@@ -365,3 +378,7 @@ class Lane:
     def end_of(self, finding: Finding) -> int:
         """The end of the text that was read when this finding was made."""
         return (self.quotation.fault_end or self.text.total) if self.progress.held else finding.end
+
+
+FactsFor = Callable[[Lane, Check], Facts | None]
+"""Returns the facts about a lane for a check; `None` while they are unknown."""

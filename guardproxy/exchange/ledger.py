@@ -4,35 +4,34 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from guardproxy.audit import Intent, Record
 from guardproxy.exchange.attempts import Answer, Attempts
 from guardproxy.exchange.gate import QueuedFrame
 from guardproxy.exchange.guard import Guard
 from guardproxy.exchange.notes import Notes, Side
-from guardproxy.exchange.recording import compose, intent
+from guardproxy.exchange.recording import Origin, compose, intent
 from guardproxy.exchange.setting import Setting
 from guardproxy.exchange.transcript import Refused, RequestReceived
 from guardproxy.findings import Direction
 
 
-@dataclass(frozen=True, slots=True)
-class Size:
-    """The size of an exchange, by which the driver decides where the next step runs."""
+class Size(NamedTuple):
+    """The size of an exchange, by which the driver decides where the next step runs.
+
+    `values`: the number of sensitive values. `held_chars`: the number of characters of the answer that are held back. `begun`:
+    whether the head of the answer was sent. `restorable`: the number of values that may be restored in the answer.
+    """
 
     request_texts: int = 0
     answer_texts: int = 0
     values: int = 0
-    """The number of sensitive values."""
     request_bytes: int = 0
     answer_bytes: int = 0
     held_chars: int = 0
-    """The number of characters of the answer that are held back."""
     begun: bool = True
-    """Whether the head of the answer was sent."""
     restorable: int = 0
-    """The number of values that may be restored in the answer."""
 
 
 @dataclass(slots=True)
@@ -49,26 +48,27 @@ class Ledger:
     entry: QueuedFrame | None = None
     """The request's frame, once it was released."""
     _sent: Any = field(default_factory=hashlib.sha256)
+    _origin: Origin | None = None
 
     def begin(self, happened: RequestReceived | Refused) -> None:
         """Notes the time of the request, and the answers of the gateway's store."""
         self.time("received", happened.at_s)
-        self.notes.unix_s = happened.unix_s
+        self.notes.measures.unix_s = happened.unix_s
         self.notes.answers = happened.answers
 
     def time(self, name: str, at_s: float) -> None:
         """Notes the first time of something that happened."""
-        self.notes.times.setdefault(name, at_s)
+        self.notes.measures.times.setdefault(name, at_s)
 
     def spent_s(self, at_s: float) -> float:
         """Seconds since the request came."""
-        return at_s - self.notes.times.get("received", at_s)
+        return at_s - self.notes.measures.times.get("received", at_s)
 
     def sent(self, data: bytes, *, sealed: bool = True) -> None:
         """Notes bytes that go to the client. `sealed`: whether they belong to an answer of the model."""
         if sealed:
             self._sent.update(data)
-        sizes = self.notes.sizes
+        sizes = self.notes.measures.sizes
         sizes["client"] = sizes.get("client", 0) + len(data)
 
     @property
@@ -83,10 +83,10 @@ class Ledger:
 
     def size(self, *, begun: bool) -> Size:
         """The size of the exchange. `begun`: whether the head of the answer was sent."""
-        answer, editor, sizes = self.answer, self.guard.editor, self.notes.sizes
+        answer, editor, sizes = self.answer, self.guard.editor, self.notes.measures.sizes
         return Size(
-            len(self.request.gate.lanes),
-            len(answer.side.gate.lanes),
+            len(self.request.gate.lanes.every),
+            len(answer.side.gate.lanes.every),
             len(editor.tokens),
             sizes.get("request", 0),
             answer.size_bytes,
@@ -101,14 +101,20 @@ class Ledger:
         off."""
         if self.guard.bound is not None and not self.guard.bound.intent:
             return None
-        return intent(self.setting.origin, self.notes.unix_s, self.notes.seals)
+        return intent(self._identity(), self.notes.measures.unix_s, self.notes.measures.seals)
+
+    def _identity(self) -> Origin:
+        """The identity of the exchange, which its log entries share."""
+        if self._origin is None:
+            self._origin = self.setting.origin
+        return self._origin
 
     def record(self, outcome: str) -> Record:
         """The record so far."""
         notes, guard, answer = self.notes, self.guard, self.answer
-        notes.seals["client"] = self.setting.keys.seal(self._sent.digest())
+        notes.measures.seals["client"] = self.setting.keys.seal(self._sent.digest())
         return compose(
-            self.setting.origin,
+            self._identity(),
             outcome,
             notes,
             guard.bound,
@@ -117,6 +123,6 @@ class Ledger:
             self.entry,
             guard.editor.tokens,
             answer.decoder.seen,
-            self.attempts.every(answer, outcome, notes.times.get("finished", 0.0)),
+            self.attempts.every(answer, outcome, notes.measures.times.get("finished", 0.0)),
             guard.editor.restored_places(),
         )

@@ -67,7 +67,7 @@ class Masks:
     def __post_init__(self) -> None:
         if sum(map(len, self.tokens)) > VALUES_LIMIT_CHARS:
             self.keep, self._blind = False, True
-        keys = [lane for side in self.sides for lane in side.gate.lanes if lane.channel.path.endswith(KEY)]
+        keys = [lane for side in self.sides for lane in side.gate.lanes.every if lane.channel.path.endswith(KEY)]
         for lane in sorted(keys, key=lambda lane: len(lane.channel.path)):
             path = lane.channel.path.removesuffix(KEY)
             text = self.masked(lane).text if lane.progress.settled == lane.text.total else None
@@ -75,6 +75,8 @@ class Masks:
 
     def scrub(self, text: str) -> str:
         """`text` without any sensitive value."""
+        if not self.tokens:
+            return text
         return "*" if self._blind else mask(text, self._known(text))[0]
 
     def path(self, path: str) -> str:
@@ -104,7 +106,7 @@ class Masks:
         if id(side) not in self._scanned:
             lanes = (
                 lane
-                for lane in side.gate.lanes
+                for lane in side.gate.lanes.every
                 if lane.progress.settled == lane.text.total and len(lane.text.parts) == 1
             )
             self._scanned[id(side)] = frozenset(lane.text.parts[0] for lane in lanes)
@@ -125,10 +127,10 @@ class Masks:
         return merge(self._outside(self._matcher.find(text), standing, text))
 
     def _outside(
-        self, found: Iterable[tuple[int, int]], standing: Sequence[tuple[int, int]], text: str
+        self, spans: Iterable[tuple[int, int]], standing: Sequence[tuple[int, int]], text: str
     ) -> Iterator[Span]:
         """The spans of values outside the spans of `standing`, which are sorted and do not overlap."""
-        for start, end in found:
+        for start, end in spans:
             number = bisect_right(standing, start, key=itemgetter(0)) - 1
             if number < 0 or end > standing[number][1]:
                 yield start, end, self.tokens[text[start:end]]
@@ -148,9 +150,9 @@ class Masks:
             return self._mask_raw(lane, whole[: lane.progress.settled])
         scanned = lane.text.view.text if lane.text.view else whole[: lane.progress.settled]
         spans = merge([*lane.rewrite.masks, *beside(self._known(scanned), lane.rewrite.masks)])
-        if lane.fixed:  # the mask stays a word, so that a replay treats the text alike
+        if lane.place.fixed:  # the mask stays a word, so that a replay treats the text alike
             spans = [(start, end, token.strip("[]")) for start, end, token in spans]
-        if lane.number:
+        if lane.place.number:
             spans = [(start, end, lane.rewrite.replacement_for(start, end)) for start, end, _ in spans]
         if lane.text.view is None:
             shown, offsets = mask(scanned, spans)
@@ -186,7 +188,7 @@ class Masks:
         changes += [(TreeLeaf(path, "", UNMAPPED), NOT_KEPT) for path in entry.opaque]
         if self.tokens:
             changes += self._words(
-                entry.frame.tree, (), {found.path for found, _ in changes if not found.key and not found.parts}
+                entry.frame.tree, (), {leaf.path for leaf, _ in changes if not leaf.key and not leaf.parts}
             )
         return edited(entry.frame.tree, changes)
 

@@ -71,9 +71,21 @@ class Attempt:
 
 
 @dataclass(slots=True)
+class Measures:
+    """The counts, sizes and times of an exchange, which grow while it runs. `times`: seconds of the driver's clock; `seals`:
+    keyed digests of bodies; `signs`: the number of keep-alives while an answer was held back."""
+
+    unix_s: float = 0.0
+    times: dict[str, float] = field(default_factory=dict)
+    sizes: dict[str, int] = field(default_factory=dict)
+    seals: dict[str, str] = field(default_factory=dict)
+    scans: int = 0
+    signs: int = 0
+
+
+@dataclass(slots=True)
 class Notes:
-    """The notes of an exchange, its texts excepted. `times`: seconds of the driver's clock; `seals`: keyed digests of
-    bodies."""
+    """The notes of an exchange, its texts excepted. `failure`: why it was refused or failed, if it was."""
 
     model: str = ""
     language: str = ""
@@ -82,21 +94,15 @@ class Notes:
     streamed: bool = False
     status: int = 0
     upstream_status: int | None = None
-    unix_s: float = 0.0
-    times: dict[str, float] = field(default_factory=dict)
-    sizes: dict[str, int] = field(default_factory=dict)
-    seals: dict[str, str] = field(default_factory=dict)
-    scans: int = 0
-    signs: int = 0  # the number of keep-alives while an answer was held back
-    refusal: DownstreamError | None = None
+    measures: Measures = field(default_factory=Measures)
     answers: tuple[StoreAnswered, ...] = ()  # the answers of the gateway's store to duties
     plan: Plan = UNPLANNED
-    fault: Fault | None = None
+    failure: DownstreamError | Fault | None = None
     no_capacity: tuple[str, Shortage] | None = None  # the check without a verdict, and the reason
 
 
 def is_unmapped(lane: Lane) -> bool:
     """Whether a text is in a field that its format does not have. A plain field name does not count as unmapped text."""
-    return (lane.unmapped or lane.channel.kind == "unmapped") and not (
-        lane.key and is_plain_key("".join(lane.text.parts))
+    return (lane.place.unmapped or lane.channel.kind == "unmapped") and not (
+        lane.place.key and is_plain_key("".join(lane.text.parts))
     )

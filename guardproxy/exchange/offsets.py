@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from operator import itemgetter
+from typing import Any
 
 from guardproxy.audit import OffsetMap
-from guardproxy.events import Count, Frame, Text
+from guardproxy.events import Count, Frame, Path, Text
 from guardproxy.exchange.gate import Gate, Lane
 from guardproxy.wire.json import reach
 
@@ -20,23 +21,29 @@ def moved(frame: Frame, answer: Gate, request: Gate) -> list[tuple[Text, str]]:
     out: list[tuple[Text, str]] = []
     for count in frame.counts:
         gate = request if count.of_request else answer
-        lane = gate.lane_at(count.text)
+        lane = gate.lanes.at(count.text)
         if lane is not None and lane.rewrite.edits:
             out += _changes(frame, count, lane)
     return out
 
 
 def _changes(frame: Frame, count: Count, lane: Lane) -> list[tuple[Text, str]]:
-    node = reach(frame.tree, count.start[:-1])
-    start, end = node.get(count.start[-1]), node.get(count.end[-1])
-    if type(start) is not int or type(end) is not int or not 0 <= start <= end:
+    start, end = _number(frame, count.start), _number(frame, count.end)
+    if type(start) is not int or type(end) is not int or not count.origin <= start <= end:
         return []
-    low, high = _map(lane, count).translate_span(start, end)
+    origin = count.origin
+    low, high = _map(lane, count).translate_span(start - origin, end - origin)
     return [
         (Text(lane.channel, str(old), frame, path, number=True), str(new))
-        for path, old, new in ((count.start, start, low), (count.end, end, high))
+        for path, old, new in ((count.start, start, low + origin), (count.end, end, high + origin))
         if old != new
     ]
+
+
+def _number(frame: Frame, path: Path) -> Any:
+    """Returns what is at the path of a number; `None` if a field is missing."""
+    node = reach(frame.tree, path[:-1])
+    return node.get(path[-1]) if isinstance(node, dict) else node[path[-1]]
 
 
 def _map(lane: Lane, count: Count) -> OffsetMap:

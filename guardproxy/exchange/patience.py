@@ -34,7 +34,7 @@ class Patience:
         if not self._is_quiet(answer) or at_s < self._next_keep_alive_s():
             return []
         self._kept_alive_s = at_s
-        self.client.ledger.notes.signs += 1
+        self.client.ledger.notes.measures.signs += 1
         return self.client.send(self.client.setting.codec.keep_alive(), at_s)
 
     def _is_quiet(self, answer: Answer) -> bool:
@@ -48,7 +48,7 @@ class Patience:
 
     def _next_keep_alive_s(self) -> float:
         """The time of the next keep-alive."""
-        answered_s = self.client.ledger.notes.times["upstream_answered"]
+        answered_s = self.client.ledger.notes.measures.times["upstream_answered"]
         return max(self._kept_alive_s, answered_s) + self.client.setting.limits.quiet_s
 
     def _deadline_s(self) -> float | None:
@@ -56,4 +56,4 @@ class Patience:
         retry = self.attempts.retry
         if retry is None or self.client.has_text or self.attempts.fell_back:
             return None
-        return self.client.ledger.notes.times["received"] + retry.total_s
+        return self.client.ledger.notes.measures.times["received"] + retry.total_s

@@ -83,7 +83,7 @@ def members_of(name: str, side: Side) -> list[str]:
     if not side.read:
         return [f"{name}-unread=(*)"]
     # Only released text of an answer counts, as the amount of further text in a stopped answer depends on timing.
-    lanes = [lane for lane in side.gate.lanes if not lane.judged and (name == "request" or lane.rewrite.released)]
+    lanes = [lane for lane in side.gate.lanes.every if not lane.judged and (name == "request" or lane.rewrite.released)]
     scanned: list[Lane] = []
     others: list[Lane] = []
     for lane in lanes:
@@ -109,8 +109,8 @@ def _reach(name: str, lane: Lane) -> int:
 
 
 def _kinds(lanes: Iterable[Lane]) -> str:
-    found = {lane.channel.kind for lane in lanes}
-    return f"({' '.join(kind for kind in KINDS if kind in found)})"
+    kinds = {lane.channel.kind for lane in lanes}
+    return f"({' '.join(kind for kind in KINDS if kind in kinds)})"
 
 
 def _parameters(counts: Mapping[str, int], always: Sequence[str] = ()) -> str:

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+
+import msgspec
 
 from guardproxy.audit import (
     ENTRY_VERSION,
@@ -31,21 +32,21 @@ from guardproxy.audit import (
     RecordedText,
 )
 from guardproxy.decisions import Plan
+from guardproxy.errors import DownstreamError
 from guardproxy.exchange.gate import QueuedFrame
 from guardproxy.exchange.lanes import Lane
 from guardproxy.exchange.masked import Masks
 from guardproxy.exchange.notes import Attempt, Notes, Side, is_unmapped
 from guardproxy.findings import Finding
 from guardproxy.gateway import StoreAnswered
-from guardproxy.policy import Bound, Outcome
+from guardproxy.policy import BoundRules, Outcome
 from guardproxy.wire import AnswerFacts
 from guardproxy.wire.json import is_word
 
 _EVERYTHING = ("*",)
 
 
-@dataclass(frozen=True, slots=True)
-class Origin:
+class Origin(msgspec.Struct, frozen=True):
     """The identity of an exchange, which all its log entries contain. `path`: the path of the request, if `route` has
     parameters; `codec`: empty if no wire format reads the exchange."""
 
@@ -63,7 +64,7 @@ def compose(
     origin: Origin,
     outcome: str,
     notes: Notes,
-    bound: Bound | None,
+    bound: BoundRules | None,
     outcomes: Sequence[Outcome],
     sides: tuple[Side, Side],
     entry: QueuedFrame | None,
@@ -77,10 +78,10 @@ def compose(
     request, answer = sides
     every = (request, *(attempt.side for attempt in attempts[:-1]), answer)
     writer = Writer(Masks(bound is not None and bound.keep != "none", every, dict(tokens)))
-    began_s = notes.times.get("received", 0.0)
+    began_s = notes.measures.times.get("received", 0.0)
     return Record(
         v=ENTRY_VERSION,
-        at=notes.unix_s,
+        at=notes.measures.unix_s,
         id=origin.id,
         engine=origin.engine,
         tenant=origin.tenant,
@@ -93,21 +94,21 @@ def compose(
         status=notes.status,
         model=writer.masks.word(notes.model, request),
         stream=notes.stream,
-        checks=dict(sorted({check.name: check.digest for check in bound.checks.values()}.items())) if bound else {},
-        rules=tuple(sorted({outcome.rule for outcome in outcomes if outcome.enforced})),
-        shadow=tuple(sorted({outcome.rule for outcome in outcomes if not outcome.enforced})),
-        decisions=tuple(writer.decisions(outcomes, every)),
+        checks=bound.digests if bound else {},
+        rules=tuple(sorted({outcome.rule for outcome in outcomes if outcome.enforced})) if outcomes else (),
+        shadow=tuple(sorted({outcome.rule for outcome in outcomes if not outcome.enforced})) if outcomes else (),
+        decisions=tuple(writer.decisions(outcomes, every)) if outcomes else (),
         request=writer.request(request, entry),
         response=writer.answer(notes.upstream_status, notes.streamed, seen, answer),
         usage=dict(seen.usage),
-        sizes=dict(notes.sizes),
-        seals=dict(notes.seals),
-        scans=notes.scans,
-        timings={name: _since(began_s, at_s) for name, at_s in notes.times.items() if name != "received"},
+        sizes=dict(notes.measures.sizes),
+        seals=dict(notes.measures.seals),
+        scans=notes.measures.scans,
+        timings={name: _since(began_s, at_s) for name, at_s in notes.measures.times.items() if name != "received"},
         matched=dict(bound.matched) if bound else {},
         language=notes.language,
         conversation=notes.conversation,
-        signs=notes.signs,
+        signs=notes.measures.signs,
         duties=tuple(map(_duty, notes.answers)),
         plan=_plan(notes.plan),
         attempts=tuple(writer.attempts(attempts, began_s)),
@@ -221,8 +222,7 @@ def _shortage(notes: Notes) -> RecordedShortage | None:
     return RecordedShortage(check=check, reason=shortage.value)
 
 
-@dataclass(frozen=True, slots=True)
-class Writer:
+class Writer(msgspec.Struct, frozen=True):
     """Writes the parts of a record. `masks`: removes sensitive values from them."""
 
     masks: Masks
@@ -275,7 +275,7 @@ class Writer:
         lanes = {
             (max(0, number - 1), lane.channel, finding): lane
             for number, side in enumerate(sides)
-            for lane in side.gate.lanes
+            for lane in side.gate.lanes.every
             for finding in lane.progress.findings
         }
         for outcome in outcomes:
@@ -297,25 +297,28 @@ class Writer:
 
     def error(self, notes: Notes) -> RecordedError | None:
         """Writes the reason why the exchange was refused or failed; `None` if it was not."""
-        if notes.refusal:
-            return RecordedError(code=notes.refusal.code, field=self.masks.scrub(notes.refusal.field or "") or None)
-        return RecordedError(code=notes.fault.code, message=notes.fault.message) if notes.fault else None
+        failure = notes.failure
+        if isinstance(failure, DownstreamError):
+            return RecordedError(code=failure.code, field=self.masks.scrub(failure.field or "") or None)
+        return RecordedError(code=failure.code, message=failure.message) if failure else None
 
     def _texts(self, side: Side) -> tuple[RecordedText, ...]:
-        return tuple(self._text(lane) for lane in side.gate.lanes)
+        return tuple(self._text(lane) for lane in side.gate.lanes.every)
 
     def _uninspected(self, side: Side) -> tuple[str, ...]:
         return tuple(self.masks.path(path) for path in side.uninspected) if side.read else _EVERYTHING
 
     def _unmapped(self, side: Side) -> tuple[str, ...]:
-        return tuple(sorted({self.masks.path(lane.channel.path) for lane in side.gate.lanes if is_unmapped(lane)}))
+        return tuple(
+            sorted({self.masks.path(lane.channel.path) for lane in side.gate.lanes.every if is_unmapped(lane)})
+        )
 
     def _text(self, lane: Lane) -> RecordedText:
         shown = self.masks.masked(lane)
         shape = None
         if lane.shape and shown.text is not None:
-            said = (self.masks.scrub(word) if isinstance(word, str) else word for word in lane.shape.said)
-            shape = lane.shape.where, tuple(said)
+            words = (self.masks.scrub(word) if isinstance(word, str) else word for word in lane.shape.shown_path)
+            shape = lane.shape.where, tuple(words)
         return RecordedText(
             path=self.masks.path(lane.channel.path),
             kind=lane.channel.kind,
@@ -329,9 +332,9 @@ class Writer:
             released=shown.wire_end(lane.rewrite.released),
             open=not lane.text.ended,
             encoded=lane.json,
-            number=lane.number,
-            unmapped=lane.unmapped and lane.channel.kind != "unmapped",
-            fixed=lane.fixed,
+            number=lane.place.number,
+            unmapped=lane.place.unmapped and lane.channel.kind != "unmapped",
+            fixed=lane.place.fixed,
             judged=lane.judged or bool(lane.quotation.fault_end and not lane.text.ended),
             shape=shape,
         )
@@ -362,6 +365,6 @@ class Writer:
             if index < 0:
                 yield -1, 0
                 continue
-            shown_end = self.masks.masked(side.gate.lanes[index]).wire_end(end)
+            shown_end = self.masks.masked(side.gate.lanes.every[index]).wire_end(end)
             yield index, shown_end - done.get(index, 0)
             done[index] = shown_end

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from guardproxy.decisions import merged
+from guardproxy.decisions import merge_plans
 from guardproxy.errors import DownstreamError, ErrorCode
 from guardproxy.events import Opaque
-from guardproxy.exchange.attempts import Attempts, planned
+from guardproxy.exchange.attempts import Attempts
 from guardproxy.exchange.client import Client
 from guardproxy.exchange.forms import with_own
 from guardproxy.exchange.guard import Guard
@@ -20,9 +20,9 @@ from guardproxy.exchange.scans import Scans
 from guardproxy.exchange.setting import Setting
 from guardproxy.exchange.transcript import Command, Refused, RequestReceived, RunScans, Scanned, SendUpstream
 from guardproxy.findings import Facts
-from guardproxy.policy import About, Bound
+from guardproxy.policy import About, BoundRules
 from guardproxy.wire import UNINSPECTED, Request, RequestStatement, statement_of, uninspected, unmapped
-from guardproxy.wire.json import JsonFault, read, write
+from guardproxy.wire.json import JsonFault
 
 
 @dataclass(slots=True)
@@ -51,16 +51,16 @@ class RequestPhase:
         """Takes the body."""
         ledger, notes = self.ledger, self.ledger.notes
         ledger.begin(happened)
-        notes.sizes["request"] = len(happened.body)
-        notes.seals["request"] = self.setting.keys.seal(happened.body)
+        notes.measures.sizes["request"] = len(happened.body)
+        notes.measures.seals["request"] = self.setting.keys.seal(happened.body)
         try:
             request = self._read(happened.body)
             notes.model, notes.stream, notes.language = request.model, request.stream, happened.language
-            self.guard.forms.facts = Facts(self.setting.route, request.model, language=happened.language)
+            self.guard.forms.facts = Facts(self.setting.address.route, request.model, language=happened.language)
             notes.conversation = self._conversation(request, happened)
-            self.attempts.plan = notes.plan = merged(happened.plans)
+            self.attempts.plan = notes.plan = merge_plans(happened.plans)
             bound = self._bind(request, happened)
-            answered = self.setting.codec.contract.is_answered(self.setting.route)
+            answered = self.setting.codec.contract.is_answered(self.setting.address.route)
             self.guard.bind(bound, with_own(request.shapes, bound.judging if answered else ()))
             self._push(request, bound)
         except DownstreamError as error:
@@ -89,7 +89,8 @@ class RequestPhase:
         bounds = self.setting.limits.bounds
         try:
             bounds.check(body)
-            request = self.setting.codec.read_request(*self.setting.target, body)
+            self.attempts.sent_path, query = self.setting.address.sent
+            request = self.setting.codec.read_request(self.attempts.sent_path, query, body)
             bounds.check_tree(request.frame.tree, self.setting.codec.contract.limits)
         except JsonFault as fault:
             raise DownstreamError(fault.code, f"the request body: {fault}") from None
@@ -102,13 +103,13 @@ class RequestPhase:
         plain = "\0".join(("conversation", self.setting.tenant, *words)).encode("utf-8", "surrogatepass")
         return self.setting.history.conversation or self.setting.keys.seal(plain)
 
-    def _bind(self, request: Request, happened: RequestReceived) -> Bound:
+    def _bind(self, request: Request, happened: RequestReceived) -> BoundRules:
         """Selects the rules for the request."""
         setting = self.setting
         tree, contract = request.frame.tree, setting.codec.contract
         statements = statement_of(tree, contract.statements) if setting.policies.asks_body else RequestStatement()
         about = About(
-            *(setting.route, request.model, setting.tenant_name, happened.headers, request.stream),
+            *(setting.address.route, request.model, setting.tenant_name, happened.headers, request.stream),
             max_tokens=statements.max_tokens,
             messages=statements.messages,
             tools=statements.tools,
@@ -119,9 +120,11 @@ class RequestPhase:
             unclear=statements.unclear,
         )
         matched, conversation = setting.history.matched, self.ledger.notes.conversation
-        return setting.policies.bind(setting.route, request.model, setting.tenant_name, conversation, about, matched)
+        return setting.policies.bind(
+            setting.address.route, request.model, setting.tenant_name, conversation, about, matched
+        )
 
-    def _push(self, request: Request, bound: Bound) -> None:
+    def _push(self, request: Request, bound: BoundRules) -> None:
         """Gives the texts to the gate. Raises `DownstreamError` if the request has content that the policies refuse."""
         side = self.ledger.request
         side.read = bound.reads("request")
@@ -136,7 +139,7 @@ class RequestPhase:
         if fault := side.gate.fault:
             raise DownstreamError(fault.code, f"the request body: {fault.message}")
 
-    def _advance(self, bound: Bound, at_s: float) -> list[Command]:
+    def _advance(self, bound: BoundRules, at_s: float) -> list[Command]:
         ledger, tally = self.ledger, self.guard.tally
         if scan := self._scans.ask():
             return [scan]
@@ -151,20 +154,23 @@ class RequestPhase:
         if stop := tally.most_severe(decision for decision in seen if decision):
             return self.client.block(stop, at_s, "blocked_request")
         texts, changed = entry.texts()
-        body = self.setting.codec.edited(entry.frame, texts) if changed else entry.frame.data
+        codec = self.setting.codec
+        body = codec.edited(entry.frame, texts) if changed else entry.frame.data
         plan, attempts = self.attempts.plan, self.attempts
         is_again = bool(bound.judging or bound.retries)
         if is_again or plan.changes_body:
-            attempts.tree = read(body) if changed else entry.frame.tree
+            attempts.tree = codec.read_body(body) if changed else entry.frame.tree
         if plan.changes_body:
-            attempts.tree = planned(self.setting.codec, plan, attempts.tree)
-            body, changed = write(attempts.tree), True
+            attempts.tree = attempts.planned(plan)
+            body, changed = codec.write_body(attempts.tree), True
         attempts.body = body
-        ledger.notes.sizes["upstream"] = len(body)
-        ledger.notes.seals["upstream"] = self.setting.keys.seal(body) if changed else ledger.notes.seals["request"]
+        ledger.notes.measures.sizes["upstream"] = len(body)
+        ledger.notes.measures.seals["upstream"] = (
+            self.setting.keys.seal(body) if changed else ledger.notes.measures.seals["request"]
+        )
         if is_again:
-            if self.setting.codec.contract.is_answered(self.setting.route):
-                self.guard.forms.demand = self.setting.codec.contract.demand(attempts.tree)
+            if codec.contract.is_answered(self.setting.address.route):
+                self.guard.forms.demand = codec.contract.demand(attempts.tree)
             if jobs := self.guard.forms.proofs(bound.judging):
                 self.is_proving = True
                 return [RunScans(jobs)]
@@ -173,5 +179,6 @@ class RequestPhase:
     def _send_upstream(self, at_s: float) -> list[Command]:
         self.guard.tally.begin_answers()
         self.ledger.answer.began_s = at_s
-        edits = sum(len(lane.rewrite.edits) for lane in self.ledger.request.gate.lanes)
-        return [SendUpstream(self.attempts.body, edits, target=self.attempts.plan.upstream)]
+        edits = sum(len(lane.rewrite.edits) for lane in self.ledger.request.gate.lanes.every)
+        attempts = self.attempts
+        return [SendUpstream(attempts.body, edits, target=attempts.plan.upstream, path=attempts.path)]

@@ -34,7 +34,7 @@ class Scans:
             self.pending = jobs
             self.distant = tuple([job for job in jobs if job.check is not restoring])
             if self.distant:
-                self.notes.scans += len(self.distant)
+                self.notes.measures.scans += len(self.distant)
                 return RunScans(self.distant)
             self.learn([])
         return None

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import msgspec
+
 from guardproxy import redaction
 from guardproxy.exchange.history import LIVE, History
 from guardproxy.exchange.recording import Origin
@@ -42,7 +44,7 @@ class Keys:
         """The functions for a tenant and a key. `seal` is a parameter, as it does not depend on the tenant."""
         return cls(
             mint=lambda label, value: redaction.mint(key, tenant, label, value),
-            hashed=lambda kind, value: redaction.hashed(key, tenant, kind, value),
+            hashed=lambda kind, value: redaction.keyed_hash(key, tenant, kind, value),
             seal=seal,
         )
 
@@ -52,16 +54,25 @@ def unsealed(data: bytes) -> str:
     return ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Setting:
+@dataclass(frozen=True, slots=True)
+class Address:
+    """The address of a request: the route pattern that matched it, and the path and the query as the client sent them."""
+
+    route: str
+    path: str = ""
+    query: str = ""
+
+    @property
+    def sent(self) -> tuple[str, str]:
+        """The path and the query of the request. If `path` is empty, a path that matches `route`."""
+        return self.path or self.route.partition(" ")[2].replace("{", "").replace("}", ""), self.query
+
+
+class Setting(msgspec.Struct, frozen=True, kw_only=True):
     """The input of a new exchange."""
 
     id: str
-    route: str
-    """The route pattern that matched the request."""
-    path: str = ""
-    """The path as the client sent it."""
-    query: str = ""
+    address: Address
     tenant: str
     """The pseudonym of the credential."""
     tenant_name: str | None = ""
@@ -78,11 +89,6 @@ class Setting:
     """The source of recorded values, in a replay."""
 
     @property
-    def target(self) -> tuple[str, str]:
-        """The path and the query of the request. If `path` is empty, a path that matches `route`."""
-        return self.path or self.route.partition(" ")[2].replace("{", "").replace("}", ""), self.query
-
-    @property
     def origin(self) -> Origin:
         """The identity of this exchange for its log entries."""
         return Origin(
@@ -90,8 +96,8 @@ class Setting:
             engine=self.engine,
             tenant=self.tenant,
             tenant_name=self.tenant_name,
-            route=self.route,
-            path=self.path if "{" in self.route else "",  # a replay reads the parameters of the route
+            route=self.address.route,
+            path=self.address.path if "{" in self.address.route else "",  # a replay reads the parameters of the route
             codec=self.codec.name,
             policies=self.policies.digest,
         )

@@ -1,38 +1,44 @@
-"""Refuses bodies by what their headers say, before a byte of them is read."""
+"""Refuses request bodies by their headers, before a byte of them is read."""
 
 from __future__ import annotations
 
+import re
+
 from guardproxy.errors import DownstreamError, ErrorCode
-from guardproxy.gateway.duty import Duty, Head, Steps
+from guardproxy.gateway.duty import Duty, Head
 from guardproxy.wire import codec_for
 
+_BOUNDARY = re.compile(r"""boundary="?[A-Za-z0-9'()+_,./:=?-]{1,70}"?""", re.ASCII | re.IGNORECASE)
 _CODINGS = ("", "identity", "gzip", "deflate")
 
 
 class BodyHeaders(Duty):
-    """`limit_bytes`: how large a body may be after decompression."""
+    """Checks content type, encoding and length. `limit_bytes`: the size limit of a body after decompression."""
 
     name = "bodies"
 
     def __init__(self, limit_bytes: int) -> None:
         self._limit_bytes = limit_bytes
 
-    def admit(self, head: Head) -> Steps[Head]:
-        """The head. Raises `DownstreamError` (413, 415)."""
-        if codec_for(head.route):
-            self._check_form(head)
+    def admit(self, head: Head) -> Head:
+        """Returns the head unchanged. Raises `DownstreamError` (413, 415)."""
+        if codec := codec_for(head.route):
+            self._check_form(head, codec.contract.media.requests)
         if head.length_bytes is not None and head.length_bytes > self._limit_bytes:
             raise DownstreamError(
                 ErrorCode.REQUEST_TOO_LARGE, f"the request body is larger than {self._limit_bytes} bytes"
             )
-        yield from ()
         return head
 
-    def _check_form(self, head: Head) -> None:
+    def _check_form(self, head: Head, accepted: tuple[str, ...]) -> None:
+        """`accepted`: the content types that the format reads. A multipart body has a boundary, not a charset."""
         media, _, parameters = head.headers.get("Content-Type", "").partition(";")
-        charset = parameters.strip().lower().removeprefix("charset=").strip('"')
-        if media.strip().lower() != "application/json" or charset not in ("", "utf-8", "utf8"):
-            raise DownstreamError(ErrorCode.UNSUPPORTED_MEDIA_TYPE, field="content-type")
+        media, parameter = media.strip().lower(), parameters.strip()
+        is_parted = media.startswith("multipart/") and _BOUNDARY.fullmatch(parameter) is not None
+        charset = parameter.lower().removeprefix("charset=").strip('"')
+        if media not in accepted or not (is_parted or charset in ("", "utf-8", "utf8")):
+            message = f"the content type must be {' or '.join(accepted)}, in UTF-8"
+            raise DownstreamError(ErrorCode.UNSUPPORTED_MEDIA_TYPE, message, "content-type")
         getall = getattr(head.headers, "getall", None)
         codings = getall("Content-Encoding", []) if getall else [head.headers.get("Content-Encoding", "")]
         if ",".join(codings).strip().lower() not in _CODINGS:

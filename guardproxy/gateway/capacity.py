@@ -1,40 +1,40 @@
-"""Refuses requests while as many exchanges are under way as there may be."""
+"""Refuses requests while the maximum number of exchanges is open."""
 
 from __future__ import annotations
 
 from typing import Protocol
 
 from guardproxy.errors import DownstreamError, ErrorCode
-from guardproxy.gateway.duty import Duty, Head, Steps
+from guardproxy.gateway.duty import Duty, Head
 
 
 class Slots(Protocol):
-    """How many exchanges may still begin."""
+    """The free slots for exchanges. `draining`: whether the proxy shuts down."""
 
     draining: bool
 
-    def full(self) -> bool:
-        """Whether none may begin now."""
+    def is_full(self) -> bool:
+        """Whether no slot is free."""
         ...
 
     def take(self) -> bool:
-        """Takes a slot for the exchange of the current task; false where none is free."""
+        """Takes a slot for the exchange of the current task; false if no slot is free."""
         ...
 
 
 class Capacity(Duty):
-    """Looks before a body is read, and `take`s the slot when it is there: a slow body holds no slot."""
+    """Refuses a request before its body is read if no slot is free. `take` takes the slot after the body: a slow body
+    must not hold a slot."""
 
     name = "capacity"
 
     def __init__(self, slots: Slots) -> None:
         self._slots = slots
 
-    def admit(self, head: Head) -> Steps[Head]:
-        """The head. Raises `DownstreamError` (503)."""
-        if self._slots.full():
+    def admit(self, head: Head) -> Head:
+        """Returns the head unchanged. Raises `DownstreamError` (503)."""
+        if self._slots.is_full():
             raise _full()
-        yield from ()
         return head
 
     def take(self) -> None:

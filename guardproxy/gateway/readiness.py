@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from guardproxy.errors import DownstreamError, ErrorCode
-from guardproxy.gateway.duty import Duty, Head, Steps
+from guardproxy.gateway.duty import Duty, Head
 
 
 class Readiness(Duty):
-    """`is_draining`: whether the proxy shuts down. `is_recording`: whether records can be kept."""
+    """Checks the state of the proxy. `is_draining`: whether it shuts down. `is_recording`: whether records can be
+    kept."""
 
     name = "readiness"
 
@@ -17,11 +18,10 @@ class Readiness(Duty):
         self._is_draining = is_draining
         self._is_recording = is_recording
 
-    def admit(self, head: Head) -> Steps[Head]:
-        """The head. Raises `DownstreamError` (503)."""
+    def admit(self, head: Head) -> Head:
+        """Returns the head unchanged. Raises `DownstreamError` (503)."""
         if self._is_draining():
             raise DownstreamError(ErrorCode.SHUTTING_DOWN)
         if not self._is_recording():
             raise DownstreamError(ErrorCode.AUDIT_UNAVAILABLE)
-        yield from ()
         return head

@@ -1,37 +1,36 @@
-"""Refuses routes that guardproxy neither guards nor lets through unread."""
+"""Refuses routes that guardproxy neither guards nor passes through."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import replace
 
 from guardproxy.errors import DownstreamError, ErrorCode
-from guardproxy.gateway.duty import Duty, Head, Steps
+from guardproxy.gateway.duty import Duty, Head
 from guardproxy.wire import codecs, served
 
-UNKNOWN = "unknown"  # what records and metrics call a route that is not listed: clients must not make up labels
+UNKNOWN = "unknown"  # the route in records and metrics if it is not listed: clients must not create labels
 
 
 class Routes(Duty):
-    """`pass_through`: routes that go on unread, `GET /v1/models`."""
+    """Sets the route of a request and refuses unknown routes. `pass_through`: unread routes such as `GET
+    /v1/models`."""
 
     name = "routes"
 
     def __init__(self, pass_through: Iterable[str]) -> None:
         self._pass_through = frozenset(pass_through)
 
-    def named(self, head: Head) -> Head:
-        """The head with its route: the pattern that a format reads it by, `unknown` where it is not listed."""
-        route = f"{head.method} {head.path}"
+    def route_of(self, method: str, path: str) -> str:
+        """Returns the route of a request: the pattern of the matching format, or `unknown` if no pattern matches."""
+        route = f"{method} {path}"
         if read_by := served(route):
-            return replace(head, route=read_by.route.text)
-        return replace(head, route=route if route in self._pass_through else UNKNOWN)
+            return read_by.route.text
+        return route if route in self._pass_through else UNKNOWN
 
-    def admit(self, head: Head) -> Steps[Head]:
-        """The head. Raises `DownstreamError` (404, 405)."""
+    def admit(self, head: Head) -> Head:
+        """Returns the head unchanged. Raises `DownstreamError` (404, 405)."""
         if head.route == UNKNOWN:
             raise self._unknown(head)
-        yield from ()
         return head
 
     def _unknown(self, head: Head) -> DownstreamError:
@@ -40,8 +39,13 @@ class Routes(Duty):
         routes = [f"{method} {head.path}" for method in methods]
         if any(route in self._pass_through or served(route) for route in routes):
             return DownstreamError(ErrorCode.METHOD_NOT_ALLOWED)
+        route = f"{head.method} {head.path}"
+        for codec in codecs():
+            for refused in codec.contract.refused:
+                if refused.pattern.fullmatch(route):
+                    return DownstreamError(ErrorCode.UNKNOWN_ROUTE, refused.advice)
         return DownstreamError(
             ErrorCode.UNKNOWN_ROUTE,
-            f"this route is not guarded: guardproxy reads {', '.join(guarded)}. To let a route through unread, start it "
-            f"with --pass-through '{head.method} {head.path}'",
+            f"this route is not guarded: guardproxy reads {', '.join(guarded)}. To pass a route through unread, "
+            f"start it with --pass-through '{head.method} {head.path}'",
         )

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from guardproxy.lab.calibration import fit, reliability
-from guardproxy.lab.calibrator import Calibrated, calibrate
+from guardproxy.lab.calibrator import CalibrationResult, calibrate
 from guardproxy.lab.checkpoint import load as load_checkpoint
 from guardproxy.lab.checkpoint import naming
 from guardproxy.lab.exporter import ParityError, export, groups
-from guardproxy.lab.folders import configure, copy, listed
+from guardproxy.lab.folders import configure, copy, listed_files
 from guardproxy.lab.graphs import Parity, batch, parity, write_fp16, write_graph, write_int8
 from guardproxy.lab.judging import Judge, Judgement, find
 from guardproxy.lab.judging import load as load_judge
@@ -16,10 +16,10 @@ from guardproxy.lab.points import share
 from guardproxy.lab.reports import JudgedRow, curves, evaluated, interval, report, table
 from guardproxy.lab.rows import LabelledRow, RowKeys
 from guardproxy.lab.shares import cutoff, joint_cutoffs
-from guardproxy.lab.texts import labelled, logged
+from guardproxy.lab.texts import labelled_rows, logged_rows
 
 __all__ = [
-    "Calibrated",
+    "CalibrationResult",
     "Judge",
     "JudgedRow",
     "Judgement",
@@ -42,11 +42,11 @@ __all__ = [
     "groups",
     "interval",
     "joint_cutoffs",
-    "labelled",
-    "listed",
+    "labelled_rows",
+    "listed_files",
     "load_checkpoint",
     "load_judge",
-    "logged",
+    "logged_rows",
     "naming",
     "parity",
     "reliability",

@@ -1,4 +1,4 @@
-"""Policies: a document becomes rules, findings become a decision."""
+"""Reads policy files into rules, and turns findings into a decision."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from guardproxy.policy.cases import Expectation, ExpectedFinding, LogLine, Polic
 from guardproxy.policy.coverage_table import coverage, table
 from guardproxy.policy.document import KINDS_OF, CheckSpec, Match, Policy, Rule
 from guardproxy.policy.document_schema import schema
-from guardproxy.policy.evaluate import Bound, BoundRule, Outcome, PolicySet, Tally
+from guardproxy.policy.evaluate import BoundRule, BoundRules, Outcome, PolicySet, Tally
 from guardproxy.policy.expression import CHECK_ERROR, And, Expression, Name
 from guardproxy.policy.lint import Note, notes
 from guardproxy.policy.load import Files, PolicyErrors, build_checks, load_file, load_folder, parse
@@ -45,8 +45,8 @@ __all__ = [
     "WHOLE",
     "About",
     "And",
-    "Bound",
     "BoundRule",
+    "BoundRules",
     "CheckSpec",
     "Expectation",
     "ExpectedFinding",

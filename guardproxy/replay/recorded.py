@@ -15,8 +15,8 @@ from guardproxy.wire import AnswerFacts, Author, Codec, Contract, Decoder, Reque
 
 @dataclass(slots=True)
 class RecordedUpstream:
-    """A codec and decoder in place of the upstream's. The codec reads requests as usual; the decoder returns the texts of the
-    current `answer`."""
+    """A codec and decoder that replace the upstream's. The codec reads requests as usual; the decoder returns the
+    texts of the current `answer`."""
 
     codec: Codec
     answer: RecordedAnswer
@@ -54,6 +54,12 @@ class RecordedUpstream:
         request = self.codec.read_request(path, query, body)
         return request if self.names_kinds else without_kinds(request)
 
+    def read_body(self, body: bytes) -> Any:
+        return self.codec.read_body(body)
+
+    def write_body(self, tree: Any) -> bytes:
+        return self.codec.write_body(tree)
+
     def decoder(
         self,
         *,
@@ -76,8 +82,8 @@ class RecordedUpstream:
     def error(self, status: int, code: str, message: str, field: str | None = None) -> bytes:
         return self.codec.error(status, code, message, field)
 
-    def error_event(self, code: str, message: str) -> bytes:
-        return self.codec.error_event(code, message)
+    def error_event(self, code: str, message: str, decoder: Decoder | None = None) -> bytes:
+        return self.codec.error_event(code, message, decoder)
 
     def filtered(self, decoder: Decoder, message: str) -> bytes:
         return b""
@@ -92,8 +98,8 @@ class RecordedUpstream:
         return b""
 
     def feed(self, data: bytes) -> list[Event]:
-        """The recorded texts, in the order in which their frames left. The rest of a stopped answer comes last, as another
-        policy may not stop it. The rest of an answer that was cut off is left out."""
+        """Returns the recorded texts, in the order in which their frames were sent. The rest of a stopped answer comes
+        last, because another policy may not stop it. The rest of an answer that was cut off is omitted."""
         self.seen = AnswerFacts(dict(self.usage), self.answer.model, list(self.answer.finish))
         texts = self.answer.texts
         runs = list(self.answer.runs)
@@ -118,7 +124,7 @@ class RecordedUpstream:
             part = shown[at[number] : at[number] + size]
             if part:
                 at[number] += len(part)
-                key, shape = text.path.endswith("#key"), self.shapes.named(*(text.shape or ("", ())))
+                key, shape = text.path.endswith("#key"), self.shapes.shape_at(*(text.shape or ("", ())))
                 flags = (text.encoded, key, text.number)
                 events.append(
                     Text(channel, part, frame, (), *flags, shape=shape, fixed=text.fixed, unmapped=text.unmapped)

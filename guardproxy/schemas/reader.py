@@ -1,26 +1,25 @@
 """A JSON parser that takes a text in pieces of any size and knows at each character whether it can still be JSON.
 
 It reads what `wire/strict.py` reads: no duplicate keys, no half surrogate pairs, no numbers that overflow, nesting up to
-`DEPTH_LIMIT`. A subclass gets a call when a value begins, for the characters of a
-string as they come, for keys and for complete values; it raises `Wrong` to end the reading. The calls depend on the text alone,
-never on its pieces.
+`DEPTH_LIMIT`. A subclass gets a call when a value begins, for the characters of a string as they come, for keys and for
+complete values; it raises `Wrong` to end the reading. The calls depend on the text alone, never on its pieces.
 
 It is a parser of our own because the maintained ones report too late: jiter reads the whole text again for each piece, ijson
 yields a string when it is complete, and neither says which character is wrong.
 
-The states are methods: each takes the text and an index and gives the index of the first character that it left.
+The states are methods: each takes the text and an index and gives the index of the first character that it left. Strings and
+numbers are read by `tokens.py`.
 """
 
 from __future__ import annotations
 
-import math
 import re
 from typing import Any, Literal
 
 from guardproxy.findings import Detail
+from guardproxy.schemas.tokens import Malformed, NumberToken, StringToken
 
 DEPTH_LIMIT = 100
-DIGITS_LIMIT = 4000
 MALFORMED = "malformed"
 INCOMPLETE = "incomplete"
 DUPLICATE_KEY = "duplicate_key"
@@ -28,16 +27,8 @@ DUPLICATE_KEY = "duplicate_key"
 Kind = Literal["object", "array", "string", "number", "boolean", "null"]
 
 _SPACE = re.compile(r"[ \t\n\r]*")
-_RUN = re.compile(r'[^"\\\x00-\x1f]+')
-_NUMBER_RUN = re.compile(r"[-+.0-9eE]*")
-_NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][-+]?[0-9]+)?")
-_NUMBER_BEGUN = re.compile(
-    r"-?(?:(?:0|[1-9][0-9]*)(?:\.[0-9]+(?:[eE](?:[-+]?[0-9]+|[-+]?))?|\.|[eE](?:[-+]?[0-9]+|[-+]?))?)?"
-)
 _LITERALS: dict[str, tuple[str, Any]] = {"t": ("true", True), "f": ("false", False), "n": ("null", None)}
 _KINDS: dict[str, Kind] = {"{": "object", "[": "array", '"': "string", "t": "boolean", "f": "boolean", "n": "null"}
-_SIMPLE = {'"': '"', "\\": "\\", "/": "/", "b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t"}
-_HEX = frozenset("0123456789abcdefABCDEF")
 
 
 def alike(first: str, second: str) -> int:
@@ -68,11 +59,11 @@ class Reader:
         self.stack: list[Any] = []  # the open objects and arrays
         self.keys: list[str] = []  # of each open object the key that is being read
         self._state = self._value
-        self._parts: list[str] = []  # of a string, number or literal
+        self._string_token = StringToken(self._report_text)
+        self._number_token = NumberToken()
         self._is_key = False
-        self._hex = ""
-        self._high = ""  # the first half of a surrogate pair
         self._literal: tuple[str, Any] = ("", None)
+        self._literal_chars = 0
 
     # What a reading is asked for.
 
@@ -100,6 +91,8 @@ class Reader:
                 index = 0
                 while index < len(text):
                     index = self._state(text, index)
+            except Malformed as fault:
+                self.wrong = self._malformed(fault.at, fault.expected, fault.char)
             except Wrong as wrong:
                 self.wrong = wrong
         self.at += len(text)
@@ -113,6 +106,8 @@ class Reader:
                     self._end_number(last)
                 if not self.complete:
                     raise Wrong(last, INCOMPLETE, (Detail("", "", "a complete JSON value", "a text that ends early"),))
+            except Malformed as fault:
+                self.wrong = self._malformed(fault.at, fault.expected, fault.char)
             except Wrong as wrong:
                 self.wrong = wrong
 
@@ -149,19 +144,19 @@ class Reader:
             case "string":
                 self._open_string(is_key=False)
             case "number":
-                self._parts = []
+                self._number_token = NumberToken()
                 self._state = self._number
                 return index
             case _:
                 self._literal = _LITERALS[char]
-                self._parts = [char]
+                self._literal_chars = 1
                 self._state = self._word
         return index + 1
 
     def _skip(self, text: str, index: int) -> int:
-        found = _SPACE.match(text, index)
-        assert found is not None  # noqa: S101 - it matches nothing, too
-        return found.end()
+        space = _SPACE.match(text, index)
+        assert space is not None  # noqa: S101 - it matches nothing, too
+        return space.end()
 
     def _first_item(self, text: str, index: int) -> int:
         index = self._skip(text, index)
@@ -225,67 +220,20 @@ class Reader:
 
     def _open_string(self, *, is_key: bool) -> None:
         self._is_key = is_key
-        self._parts = []
+        self._string_token = StringToken(self._report_text)
         self._state = self._string
+
+    def _report_text(self, run: str, at: int) -> None:
+        self.text(run, at, key=self._is_key)
 
     def _string(self, text: str, index: int) -> int:
-        char, at = text[index], self.at + index
-        if self._high and char != "\\":
-            raise self._malformed(at, "the other half of a surrogate pair", char)
-        if run := _RUN.match(text, index):
-            self._parts.append(run[0])
-            self.text(run[0], at, key=self._is_key)
-            return run.end()
-        if char == "\\":
-            self._state = self._escape
-        elif char == '"':
-            self._close_string(at)
-        else:
-            raise self._malformed(at, "an escape such as \\n", char)
-        return index + 1
-
-    def _escape(self, text: str, index: int) -> int:
-        char, at = text[index], self.at + index
-        if char == "u":
-            self._hex = ""
-            self._state = self._unicode
-        elif self._high:
-            raise self._malformed(at, "the other half of a surrogate pair", char)
-        elif char in _SIMPLE:
-            self._add(_SIMPLE[char], at)
-        else:
-            raise self._malformed(at, "an escape that JSON has", char)
-        return index + 1
-
-    def _unicode(self, text: str, index: int) -> int:
-        char, at = text[index], self.at + index
-        if char not in _HEX:
-            raise self._malformed(at, "four hexadecimal digits", char)
-        self._hex += char
-        if len(self._hex) == 4:
-            code = int(self._hex, 16)
-            if self._high:
-                if not 0xDC00 <= code <= 0xDFFF:
-                    raise self._malformed(at, "the other half of a surrogate pair", char)
-                low, high = code - 0xDC00, ord(self._high) - 0xD800
-                self._high = ""
-                self._add(chr(0x10000 + (high << 10) + low), at)
-            elif 0xD800 <= code <= 0xDBFF:
-                self._high = chr(code)
-                self._state = self._string
-            elif 0xDC00 <= code <= 0xDFFF:
-                raise self._malformed(at, "the first half of a surrogate pair before the second", char)
-            else:
-                self._add(chr(code), at)
-        return index + 1
-
-    def _add(self, char: str, at: int) -> None:
-        self._parts.append(char)
-        self._state = self._string
-        self.text(char, at, key=self._is_key)
+        index = self._string_token.read(text, index, self.at)
+        if self._string_token.is_complete:
+            self._close_string(self.at + index - 1)
+        return index
 
     def _close_string(self, at: int) -> None:
-        text = "".join(self._parts)
+        text = self._string_token.value
         if not self._is_key:
             self._end("string", text, at)
             return
@@ -300,38 +248,20 @@ class Reader:
     # Numbers and words.
 
     def _number(self, text: str, index: int) -> int:
-        run = _NUMBER_RUN.match(text, index)
-        assert run is not None  # noqa: S101 - it matches nothing, too
-        if run[0]:
-            before = "".join(self._parts)
-            token = before + run[0]
-            good = _NUMBER_BEGUN.match(token)
-            assert good is not None  # noqa: S101 - it matches nothing, too
-            if good.end() < len(token) or len(token) > DIGITS_LIMIT:
-                at = self.at + index + min(good.end(), DIGITS_LIMIT) - len(before)
-                raise self._malformed(at, "a number as JSON writes them", token[min(good.end(), DIGITS_LIMIT)])
-            self._parts = [token]
-        if run.end() < len(text):
-            self._end_number(self.at + run.end())
-        return run.end()
+        index = self._number_token.read(text, index, self.at)
+        if index < len(text):
+            self._end_number(self.at + index)
+        return index
 
     def _end_number(self, at: int) -> None:
-        token = "".join(self._parts)
-        if not _NUMBER.fullmatch(token):
-            raise self._malformed(at, "a number as JSON writes them", token[:40])
-        whole = token.lstrip("-").isdigit()
-        value = int(token) if whole else float(token)
-        if not whole and math.isinf(value):
-            raise self._malformed(at, "a smaller number", token[:40])
-        self._end("number", value, at)
+        self._end("number", self._number_token.value(at), at)
 
     def _word(self, text: str, index: int) -> int:
         word, value = self._literal
-        at = len(self._parts)
-        if text[index] != word[at]:
+        if text[index] != word[self._literal_chars]:
             raise self._malformed(self.at + index, f"`{word}`", text[index])
-        self._parts.append(text[index])
-        if at + 1 == len(word):
+        self._literal_chars += 1
+        if self._literal_chars == len(word):
             self._end("null" if value is None else "boolean", value, self.at + index)
         return index + 1
 

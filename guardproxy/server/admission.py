@@ -12,16 +12,17 @@ import hashlib
 import secrets
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, fields
-from functools import partial
+from dataclasses import fields
+from functools import lru_cache, partial
 from ipaddress import ip_network
 
+import msgspec
 from multidict import CIMultiDict
 
 from guardproxy.config import Config
 from guardproxy.decisions import Plan
 from guardproxy.errors import DownstreamError, ErrorCode
-from guardproxy.exchange import Exchange, Keys, Limits, PassThrough, Refused, RequestReceived, Setting
+from guardproxy.exchange import Address, Exchange, Keys, Limits, PassThrough, Refused, RequestReceived, Setting
 from guardproxy.gateway import (
     BodyHeaders,
     Capacity,
@@ -36,22 +37,21 @@ from guardproxy.gateway import (
     TenantNames,
     Trail,
     load_duties,
-    read_credential,
     refuse_in_query,
 )
 from guardproxy.policy import PolicySet
 from guardproxy.server.body import Bodies, BodyAccount
-from guardproxy.server.headers import asked_for, check_head, check_query, is_trusted, named
+from guardproxy.server.headers import check_head, check_query, condition_headers, is_trusted, named
 from guardproxy.server.listener import HttpRequest
 from guardproxy.server.onward import fallback_headers, refuse_names, upstream_headers
 from guardproxy.wire import Bounds, Codec, codec_for, codec_of_client
 from guardproxy.wire.json import JsonFault
 
+LIMIT_KEYS = 1024  # tenants whose keys are kept
 SMALL_BYTES = 64 * 1024  # a larger body is decoded for duties in a thread
 
 
-@dataclass(frozen=True, slots=True)
-class AdmittedRequest:
+class AdmittedRequest(msgspec.Struct, frozen=True):
     """An admitted request with its exchange. `first`: the first input of the exchange. `targets`: the URL and the headers to
     send, by the name of the upstream (empty for the upstream of the request). `head`: what duties see of the request."""
 
@@ -80,6 +80,7 @@ class Admission:
         self._slots = slots
         self._key = key
         self._engine = engine
+        self._keys_of = lru_cache(LIMIT_KEYS)(lambda tenant: Keys.of(key, tenant, self._seal))
         self._limits = Limits(config.limit_held_chars, config.limit_answer_bytes, config.quiet_s, bounds_of(config))
         self._hops = tuple(map(ip_network, config.trusted_hop))
         self._more = frozenset(map(str.lower, config.request_header))
@@ -103,7 +104,7 @@ class Admission:
 
     async def admit(self, request: HttpRequest, held: BodyAccount) -> AdmittedRequest:
         """Admits a request. `held`: the account for the memory of its body."""
-        trail = Trail(self._routes.named(head_of(request)))
+        trail = Trail(self._head(request))
         policies = self._policies()
         codec = codec_for(trail.head.route)
         headers: CIMultiDict[str] = CIMultiDict()
@@ -114,10 +115,9 @@ class Admission:
             if codec:
                 check_query(trail.head.query, codec.contract.query)
             await self.duties.admit(trail)
-            credential = read_credential(request.headers)
             about = request.headers.items(), ",".join(request.headers.getall("Connection", []))
-            headers = upstream_headers(*about, credential.headers, self._seal, self._more)
-            asked = asked_for(request.headers, policies.headers)
+            headers = upstream_headers(*about, trail.head.credential.headers, self._seal, self._more)
+            header_values = condition_headers(request.headers, policies.headers)
             await request.go_on()
             held.credential = trail.head.tenant
             body = await self.bodies.read(request, held)
@@ -125,7 +125,9 @@ class Admission:
             plans = await self._plans(trail, codec, body) if codec and self.duties.is_planning else ()
             named = self._named(request)
             unix_s = trail.head.unix_s
-            first = RequestReceived(body, time.perf_counter(), unix_s, *named, asked, tuple(trail.answers), plans)
+            first = RequestReceived(
+                body, time.perf_counter(), unix_s, *named, header_values, tuple(trail.answers), plans
+            )
         except DownstreamError as error:
             request.closing |= error.status in (408, 413, 505) or not request.content.is_eof() or self._slots.draining
             first = Refused(
@@ -141,14 +143,12 @@ class Admission:
         chosen = codec or codec_of_client(head.path, request.headers)
         setting = Setting(
             id=head.id,
-            route=head.route,
-            path=head.path,
-            query=head.query,
+            address=Address(head.route, head.path, head.query),
             tenant=head.tenant,
             tenant_name=head.tenant_name,
             codec=chosen,
             policies=policies,
-            keys=Keys.of(self._key, head.tenant, self._seal),
+            keys=self._keys_of(head.tenant),
             limits=self._limits,
             engine=self._engine,
             receipts=self._config.receipts == "on",
@@ -162,6 +162,21 @@ class Admission:
             targets[upstream] = self._config.upstream_for(upstream) + where, own
         return AdmittedRequest(exchange, first, targets, head)
 
+    def _head(self, request: HttpRequest) -> Head:
+        """The head that duties see of a request. The path and the query are unchanged."""
+        path, _, query = request.raw_path.partition("?")
+        return Head(
+            id=secrets.token_hex(12),
+            method=request.method,
+            path=path,
+            query=query,
+            headers=request.headers,
+            address=request.remote or "",
+            length_bytes=request.content_length,
+            unix_s=time.time(),
+            route=self._routes.route_of(request.method, path),
+        )
+
     async def _plans(self, trail: Trail, codec: Codec, body: bytes) -> tuple[Plan, ...]:
         """The plans of the duties for the request. An unreadable body has no plan, because the exchange refuses it. Raises
         `DownstreamError`."""
@@ -173,7 +188,7 @@ class Admission:
             return ()
         plans = await self.duties.plan(trail, decoded)
         for plan in plans:
-            if plan.upstream and plan.upstream not in self._config.named:
+            if plan.upstream and plan.upstream not in self._config.named_upstreams:
                 message = f"the upstream `{plan.upstream}`, which a duty chose, has no address"
                 raise DownstreamError(ErrorCode.UPSTREAM_UNAVAILABLE, message)
         return plans
@@ -186,21 +201,6 @@ class Admission:
     def _seal(self, data: bytes) -> str:
         """A keyed digest of the data. It commits to the bytes and cannot be reversed by guessing."""
         return hashlib.blake2b(data, digest_size=16, key=self._key[:64]).hexdigest()
-
-
-def head_of(request: HttpRequest) -> Head:
-    """The head that duties see of a request. The path and the query are unchanged."""
-    path, _, query = request.raw_path.partition("?")
-    return Head(
-        id=secrets.token_hex(12),
-        method=request.method,
-        path=path,
-        query=query,
-        headers=request.headers,
-        address=request.remote or "",
-        length_bytes=request.content_length,
-        unix_s=time.time(),
-    )
 
 
 def bounds_of(config: Config) -> Bounds:

@@ -16,7 +16,7 @@ from typing import Any
 from aiohttp import web
 
 from guardproxy import plugins
-from guardproxy.audit import Record, opened
+from guardproxy.audit import Record, open_sink
 from guardproxy.config import Config
 from guardproxy.errors import PolicyError
 from guardproxy.gateway import UNKNOWN, Head
@@ -24,8 +24,10 @@ from guardproxy.inference import Models, Registry, Remotes, Settings, cores
 from guardproxy.library import folder_of, load
 from guardproxy.policy import PolicyErrors, PolicySet, refuse_strangers
 from guardproxy.server.admission import Admission, AdmittedRequest
+from guardproxy.server.deadlines import Deadlines
 from guardproxy.server.driver import Driver
-from guardproxy.server.listener import HttpRequest, Listener, owner_of
+from guardproxy.server.leftovers import Leftovers
+from guardproxy.server.listener import HttpRequest, Listener
 from guardproxy.server.observers import Fan, LogObserver, MetricsObserver, Observers
 from guardproxy.server.recorder import Recorder, key_of, log_of
 from guardproxy.server.reload import Reload
@@ -78,7 +80,7 @@ class Server:
         key = key_of(config.audit, config.key)
         self._engine = engine()
         self._observers = Observers((MetricsObserver(self.metrics), LogObserver()), self.metrics)
-        self._fan = Fan({name: opened(name, log_of(worker)) for name in config.audit_sink}, self.metrics)
+        self._fan = Fan({name: open_sink(name, log_of(worker)) for name in config.audit_sink}, self.metrics)
         self._recorder = Recorder(config.audit, worker, self._engine, self._fan.durable)
         time_limits = TimeLimits(config.timeout_scan_s, config.timeout_scan_s_per_million, config.limit_scan_wait_s)
         self._scanner = Scanner(config.scan_threads, time_limits, meters=self.metrics.scanner)
@@ -88,11 +90,13 @@ class Server:
         self._steps = Steps()
         self._client = session(config)
         self._breakers = Breakers(config)
+        self._leftovers = Leftovers()
         self.pulse = Pulse(self.metrics)
         self._open: dict[asyncio.Task[Any], Driver | None] = {}
         self._slots: set[asyncio.Task[Any]] = set()
         self._settling: set[asyncio.Task[None]] = set()
         self.draining = False
+        self.metrics.open.set_function(lambda: len(self._open))
         is_recording = lambda: self._recorder.healthy  # noqa: E731
         self._admission = Admission(config, lambda: self.policies, is_recording, self, key, self._engine)
         self._show_breakers()
@@ -173,17 +177,17 @@ class Server:
 
     def version(self) -> dict[str, object]:
         checks = {check.name: check.digest for check in self.policies.checks.values()}
-        brought = [str(plugin) for group in plugins.GROUPS for plugin in plugins.installed(group)]
+        brought = [str(plugin) for group in plugins.GROUPS for plugin in plugins.installed_plugins(group)]
         return {"engine": self._engine, "policies": self.policies.digest, "checks": checks, "plugins": brought}
 
-    def full(self) -> bool:
+    def is_full(self) -> bool:
         """Whether the limit of open exchanges is reached."""
         return len(self._slots) >= self.config.limit_exchanges
 
     def take(self) -> bool:
         """Takes a slot for the exchange of the current task. Returns false if no slot is free."""
         task = asyncio.current_task()
-        if task is None or self.full():
+        if task is None or self.is_full():
             return False
         self._slots.add(task)
         return True
@@ -194,13 +198,12 @@ class Server:
         task = asyncio.current_task()
         assert task is not None  # noqa: S101 - aiohttp runs handlers in tasks
         self._open[task] = None
-        self.metrics.open.inc()
         began = time.perf_counter()
         route, driver = UNKNOWN, None
-        held = self._admission.bodies.hold(owner_of(request.remote or ""))
+        held = self._admission.bodies.hold(request.owner)
         try:
             admitted = await self._admission.admit(request, held)
-            route = admitted.exchange.setting.route
+            route = admitted.exchange.setting.address.route
             driver = self._driver(request, admitted)
             self._open[task] = driver
             return await driver.run(admitted.first)
@@ -208,7 +211,6 @@ class Server:
             held.release()
             del self._open[task]
             self._slots.discard(task)
-            self.metrics.open.dec()
             if driver and driver.finished:
                 self.metrics.duration.labels(route).observe(time.perf_counter() - began)
                 self._observers.finished(driver.finished.record)
@@ -229,15 +231,17 @@ class Server:
         task.add_done_callback(self._settling.discard)
 
     def _driver(self, request: web.BaseRequest, admitted: AdmittedRequest) -> Driver:
+        deadlines = Deadlines()
         driver = Driver(
             admitted.exchange,
             request,
-            Upstream(self._client, self._breakers, self.config.timeout_first_byte_s),
+            Upstream(self._client, self._breakers, deadlines, self._leftovers, self.config.timeout_first_byte_s),
             self._scanner,
             self._recorder,
             self.metrics,
             self.config,
             self._steps,
+            deadlines,
         )
         driver.targets = admitted.targets
         return driver
@@ -265,6 +269,7 @@ class Server:
     async def close(self) -> None:
         if self._settling:
             await asyncio.wait(self._settling, timeout=self.config.timeout_write_s)
+        await self._leftovers.close()
         await self._client.close()
         self._steps.close()
         self._scanner.close()
@@ -284,7 +289,7 @@ def check_fallbacks(policies: PolicySet, config: Config) -> None:
         )
         for policy in policies.policies
         for rule in policy.rules
-        if rule.retry and (name := rule.retry.upstream) and name not in config.named
+        if rule.retry and (name := rule.retry.upstream) and name not in config.named_upstreams
     ]
     if errors:
         raise PolicyErrors(errors)

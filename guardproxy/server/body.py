@@ -106,6 +106,16 @@ class Bodies:
         unpack = None
         if coding != "identity":
             unpack = Decompressor(coding, config.limit_body_ratio, config.limit_body_bytes)
+        pace = _Pace(config)
+        if unpack is None and (content := request.content).is_eof() and content.total_bytes <= FREE_BYTES:
+            try:
+                data = content.read_nowait()
+            except web.RequestPayloadError:
+                raise broken() from None
+            if len(data) > config.limit_body_bytes:
+                raise too_large(config.limit_body_bytes)
+            held.add(len(data))
+            return data
         body = bytearray()
 
         def keep(part: bytes) -> None:
@@ -145,14 +155,18 @@ class BodyAccount:
 
     def add(self, amount: int) -> None:
         """Counts `amount` bytes. Raises `DownstreamError` (503) if there is no memory for them."""
-        if not self.fits(amount):
+        bodies = self._bodies
+        if not bodies.by_address.take(self._address, amount):
             raise no_memory()
-        self._bodies.by_address.take(self._address, amount)
-        self._bodies.by_credential.take(self.credential, amount)
+        if not bodies.by_credential.take(self.credential, amount):
+            bodies.by_address.give(self._address, amount)
+            raise no_memory()
         self._bytes += amount
 
     def release(self) -> None:
         """Releases all counted bytes."""
+        if not self._bytes:
+            return
         self._bodies.by_address.give(self._address, self._bytes)
         self._bodies.by_credential.give(self.credential, self._bytes)
         self._bytes = 0
@@ -177,6 +191,8 @@ class _Pace:
 
     async def next(self, content: StreamReader) -> bytes:
         """The bytes that have arrived; empty at the end. Raises `DownstreamError` (408)."""
+        if content.is_eof():  # the rest of it has arrived
+            return content.read_nowait()
         began_s = _clock()
         try:
             async with asyncio.timeout(max(0.0, self._left_s())):

@@ -37,6 +37,7 @@ from guardproxy.exchange import (
     Finish,
     Input,
     PassThrough,
+    ReleaseUpstream,
     ResponseEnded,
     ResponseStarted,
     RunScans,
@@ -44,10 +45,12 @@ from guardproxy.exchange import (
     SendData,
     SendHead,
     SendUpstream,
+    Setting,
     UpstreamFailed,
     Waited,
     line,
 )
+from guardproxy.server.deadlines import Deadlines
 from guardproxy.server.headers import downstream_headers
 from guardproxy.server.recorder import Recorder
 from guardproxy.server.scanner import Scanner
@@ -84,6 +87,7 @@ class Driver:
         metrics: Metrics,
         config: Config,
         steps: Steps | None = None,
+        deadlines: Deadlines | None = None,
     ) -> None:
         self.exchange = exchange
         self._request = request
@@ -93,6 +97,8 @@ class Driver:
         self._metrics = metrics
         self._config = config
         self._steps = steps
+        self._deadlines = deadlines or Deadlines()
+        self._is_traced = _log.isEnabledFor(logging.DEBUG)
         self._unseen: list[Command] = []  # the result of a step that ended after its waiter was cancelled
         self.targets: dict[str, tuple[str, CIMultiDict[str]]] = {}
         self._head: SendHead | None = None
@@ -108,7 +114,7 @@ class Driver:
         """Runs the exchange until its answer is sent. Returns the answer."""
         try:
             try:
-                async with asyncio.timeout(self._config.timeout_total_s):
+                with self._deadlines.within(self._config.timeout_total_s):
                     await self._loop(await self._receive(first))
             except TimeoutError:
                 await self._abort(ErrorCode.TIMEOUT)
@@ -124,6 +130,7 @@ class Driver:
         except ConnectionError:
             await self._gone()
         finally:
+            self._deadlines.close()
             self._upstream.close()
             self._metrics.scan.observe(self._scan_s)
         return self._response or web.Response(status=499)
@@ -135,13 +142,13 @@ class Driver:
     async def _loop(self, commands: list[Command]) -> None:
         todo = deque(commands)
         while self.finished is None:
-            while todo:
-                todo.extend(await self._do(todo.popleft()))
-            if self.finished is None:
-                try:
+            try:
+                while todo:
+                    todo.extend(await self._perform(todo.popleft()))
+                if self.finished is None:
                     todo.extend(await self._receive(await self._patiently(self._next())))
-                except _OvertakenError as overtaken:
-                    todo.extend(overtaken.commands)
+            except _OvertakenError as overtaken:
+                todo.extend(overtaken.commands)
 
     async def _abort(self, code: ErrorCode) -> None:
         commands = await self._receive(_aborted(code))
@@ -159,7 +166,7 @@ class Driver:
             except Interrupted as interrupted:
                 self._unseen = interrupted.result
                 raise
-        if _log.isEnabledFor(logging.DEBUG):
+        if self._is_traced:
             _log.debug(">> " + line(happened))
             for command in commands:
                 _log.debug("<< " + line(command))
@@ -177,7 +184,7 @@ class Driver:
                 if not all(isinstance(command, (SendHead, SendData)) for command in commands):
                     raise _OvertakenError(commands)
                 for command in commands:
-                    await self._do(command)
+                    await self._perform(command)
                 wait_s = self.exchange.patience_s(_clock())
             return task.result()
         finally:
@@ -194,13 +201,8 @@ class Driver:
             return UpstreamFailed(error.code, str(error), error.status, _clock())
         return DataReceived(data, _clock()) if data else ResponseEnded(_clock())
 
-    async def _do(self, command: Command) -> Sequence[Command]:
-        try:
-            return await self._perform(command)
-        except _OvertakenError as overtaken:
-            return overtaken.commands
-
     async def _perform(self, command: Command) -> Sequence[Command]:
+        """Carries out a command. Returns the commands that follow from it. Raises `_OvertakenError`."""
         match command:
             case RunScans():
                 began = _clock()
@@ -212,6 +214,8 @@ class Driver:
                 if not await self._intended():
                     return await self._receive(_aborted(ErrorCode.AUDIT_UNAVAILABLE))
                 url, headers = self.targets[command.target]
+                if command.path:
+                    url = _with_path(url, self.exchange.setting, command.path)
                 try:
                     sending = self._upstream.send(self._request.method, url, headers, command.body)
                     response = await self._patiently(sending)
@@ -225,6 +229,8 @@ class Driver:
                 await self._send(command.data)
             case CancelUpstream():
                 self._upstream.close()
+            case ReleaseUpstream():
+                self._upstream.release()
             case Finish():
                 await self._finish(command)
         return []
@@ -251,7 +257,7 @@ class Driver:
     async def _written(self, writing: Awaitable[None]) -> None:
         """Waits for a write. A client that reads nothing for `timeout_write_s` counts as gone."""
         try:
-            async with asyncio.timeout(self._config.timeout_write_s):
+            with self._deadlines.within(self._config.timeout_write_s):
                 await writing
         except TimeoutError:
             if self._request.transport is not None:
@@ -334,10 +340,16 @@ def answer_headers(
         if head is None or head.status == 503:  # no capacity, no upstream or no audit log: all are temporary
             headers["Retry-After"] = str(max(retry_s, int(headers.get("Retry-After", "1"))))
     else:
-        headers = downstream_headers(upstream.headers, exchange.found, more)
+        headers = downstream_headers(upstream.headers, exchange.sensitive_values, more)
         if head.streamed:
             headers["Cache-Control"] = "no-cache, no-transform"
             headers["X-Accel-Buffering"] = "no"
     if head and head.receipt:
         headers[RECEIPT_HEADER] = head.receipt
     return headers
+
+
+def _with_path(url: str, setting: Setting, path: str) -> str:
+    """Returns the URL of the request with another path and the same query."""
+    query = f"?{setting.address.query}" if setting.address.query else ""
+    return url.removesuffix(setting.address.path + query) + path + query

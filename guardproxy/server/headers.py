@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Collection, Iterable, Mapping
+from functools import lru_cache
 from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address
 from urllib.parse import unquote
 
@@ -20,53 +21,21 @@ from guardproxy.errors import DownstreamError, ErrorCode
 from guardproxy.policy import first_language
 from guardproxy.server.listener import VERSION
 from guardproxy.server.shapes import is_harmless, without_ids
-from guardproxy.wire import QuerySyntax
+from guardproxy.wire import AMOUNT, IDENTIFIER, SWITCH, HeaderFamily, QuerySyntax, known_headers, limits_family
 
 # The headers of an answer that are forwarded, with the shapes of their values. No check reads headers, so they must not hold
-# a text. The table has what SDKs and operators use; all other headers of an upstream are dropped.
-_TOKEN = re.compile(r"[A-Za-z0-9_.:/+=-]{1,128}", re.ASCII)
-_AMOUNT = re.compile(  # 12, 0.5, 1760000000 (seconds or milliseconds of a clock), 6m0.5s, 2026-11-25T10:00:00Z
-    r"\d{1,9}(?:\.\d{1,9})?|1[6-9]\d{8}(?:\d{3})?(?:\.\d{1,6})?|(?:\d{1,6}(?:\.\d{1,9})?(?:ms|s|m|h|d)){1,5}"
-    r"|20\d\d-[01]\d-[0-3]\dT[0-2]\d:[0-5]\d:[0-6]\d(?:\.\d{1,9})?(?:Z|[+-][0-2]\d:?[0-5]\d)",
-    re.ASCII,
-)
+# a text. The table has what SDKs and operators use, and the formats declare their own. All other headers of an upstream are
+# dropped.
 _MEDIA = re.compile(r"[a-z]+/[a-z0-9.+-]+(?:; ?charset=[A-Za-z0-9-]+)?", re.ASCII | re.IGNORECASE)
-_WORD = re.compile(r"(?:true|false)", re.ASCII)
-_STATE_WORD = (
-    r"(?:allowed|rejected|warning|available|unavailable|active|inactive|enabled|disabled|exceeded|limited|ok"
-    r"|one|five|seven|thirty|minute|hour|day|week|month|out|of|credits|org|organization|member|seat|group|level|zero|no|limit"
-    r"|limits|overage|fallback|opus|sonnet|haiku|not|provisioned|configured|spend|cap|reached|unknown|none)"
-)
-_STATE = re.compile(
-    rf"{_STATE_WORD}(?:[_-]{_STATE_WORD}){{0,5}}", re.ASCII
-)  # allowed_warning, five_hour, out_of_credits
-_REGION = re.compile(r"[A-Za-z]{2,20}(?:[ -][A-Za-z0-9]{1,12}){0,4}", re.ASCII)  # East US 2, swedencentral
 _DOWNSTREAM: Mapping[str, re.Pattern[str]] = {
     "content-type": _MEDIA,
-    "retry-after": _AMOUNT,
-    "retry-after-ms": _AMOUNT,
-    "x-should-retry": _WORD,
-    "openai-processing-ms": _AMOUNT,
-    **dict.fromkeys(("x-request-id", "request-id", "cf-ray", "openai-version", "openai-model"), _TOKEN),
-    **dict.fromkeys(("openai-organization", "openai-project", "anthropic-organization-id"), _TOKEN),
-    **dict.fromkeys(("apim-request-id", "x-ms-request-id", "x-ms-client-request-id", "traceparent"), _TOKEN),
-    "x-ms-region": _REGION,
+    **dict.fromkeys(("retry-after", "retry-after-ms"), AMOUNT),
+    "x-should-retry": SWITCH,
+    **dict.fromkeys(("x-request-id", "cf-ray", "traceparent"), IDENTIFIER),
 }
-_PERIOD = r"[1-9]\d{0,2}[smhdw]"
-# Families of names: a value is an amount, a switch, a state or, if the last column allows it, an identifier.
-_FAMILIES: tuple[tuple[re.Pattern[str], tuple[re.Pattern[str], ...]], ...] = (
-    (
-        re.compile(
-            r"(?:x-ratelimit|ratelimit|anthropic-ratelimit|anthropic-priority|anthropic-fast)(?:-(?:limit|remaining|reset|used"
-            r"|requests?|input|output|cached|tokens?|images?|audio|project|unified|fallback|percentage|representative|claim"
-            r"|overage|disabled|reason|status|utilization|surpassed|threshold|in|use|day|minute|period|policy|renewal"
-            rf"|{_PERIOD}))+",
-            re.ASCII,
-        ),
-        (_AMOUNT, _WORD, _STATE),
-    ),
-    (re.compile(r"azureml-[a-z]+(?:-[a-z]+){0,5}|x-ms-[a-z]+(?:-[a-z]+){0,6}", re.ASCII), (_AMOUNT, _WORD, _TOKEN)),
-    (re.compile(r"x-envoy-[a-z]+(?:-[a-z]+){0,6}", re.ASCII), (_AMOUNT, _WORD)),
+_FAMILIES = (
+    limits_family("x-ratelimit", "ratelimit"),
+    HeaderFamily(re.compile(r"x-envoy-[a-z]+(?:-[a-z]+){0,6}", re.ASCII), (AMOUNT, SWITCH)),
 )
 NEVER_DOWNSTREAM = frozenset(
     (
@@ -86,7 +55,7 @@ NEVER_DOWNSTREAM = frozenset(
 )
 """Headers that no setting can allow, because they belong to a connection or to guardproxy."""
 _LIMIT_VALUE = 256
-_ONCE = ("Host", "Content-Type", "Content-Length", "anthropic-version", "x-guardproxy-conversation", "Content-Language")
+_ONCE = ("Host", "Content-Type", "Content-Length", "x-guardproxy-conversation", "Content-Language")
 _HOST = re.compile(
     r"(?:(?P<name>[A-Za-z0-9](?:[A-Za-z0-9_.-]{0,253}[A-Za-z0-9.])?)|\[(?P<address>[0-9A-Fa-f:.]{2,45})\])(?::(?P<port>[0-9]{1,5}))?",
     re.ASCII,
@@ -114,7 +83,7 @@ def downstream_headers(
             _has_shape(low, value) or (low in more and low not in NEVER_DOWNSTREAM and _is_plain(value))
         ):
             continue
-        if any(found in unquote(value).lower() for found in values):
+        if any(known_value in unquote(value).lower() for known_value in values):
             continue
         if low in ("retry-after", "retry-after-ms") and not _sane_delay(value, 1000 if low.endswith("ms") else 1):
             continue
@@ -124,9 +93,20 @@ def downstream_headers(
 
 def _has_shape(name: str, value: str) -> bool:
     """Whether a header is known and has a value that holds no text."""
-    families = (each for family, each in _FAMILIES if family.fullmatch(name))
-    shapes = (_DOWNSTREAM[name],) if name in _DOWNSTREAM else next(families, ())
-    return any(shape.fullmatch(value) for shape in shapes) and is_harmless(without_ids(value))
+    for shape in _shapes_of(name):
+        if shape.fullmatch(value):
+            return is_harmless(without_ids(value))
+    return False
+
+
+@lru_cache(maxsize=512)
+def _shapes_of(name: str) -> tuple[re.Pattern[str], ...]:
+    """The shapes that a value of a header may have; empty for an unknown header."""
+    declared = known_headers()
+    if shape := _DOWNSTREAM.get(name) or declared.answer.get(name):
+        return (shape,)
+    families = (*_FAMILIES, *declared.families)
+    return next((family.values for family in families if family.names.fullmatch(name)), ())
 
 
 def _is_plain(value: str) -> bool:
@@ -146,9 +126,11 @@ def named(headers: Mapping[str, str]) -> tuple[str, str]:
     return first_language(headers.get("Content-Language", "")), headers.get("x-guardproxy-conversation", "")
 
 
-def is_trusted(peer: object, hops: Iterable[IPv4Network | IPv6Network]) -> bool:
+def is_trusted(peer: object, hops: Collection[IPv4Network | IPv6Network]) -> bool:
     """Whether a connection comes from a hop that may name conversations and languages. `peer`: its address, as the transport
     gives it."""
+    if not hops:
+        return False
     try:
         address = ip_address(str(peer[0]).partition("%")[0]) if isinstance(peer, (tuple, list)) and peer else None
     except ValueError:
@@ -165,21 +147,29 @@ def check_head(request: web.BaseRequest) -> tuple[str, str]:
     path, _, query = request.raw_path.partition("?")
     if not _PATH.fullmatch(path) or "//" in path or "/." in path or not _QUERY.fullmatch(query):
         raise DownstreamError(ErrorCode.INVALID_PATH)
-    coding = request.headers.getall("Transfer-Encoding", [])
-    if coding and (request.version == HttpVersion10 or [name.lower() for name in coding] != ["chunked"]):
-        raise DownstreamError(ErrorCode.INVALID_TRANSFER_ENCODING)
-    for name in _ONCE:
+    headers = request.headers
+    if "Transfer-Encoding" in headers:
+        coding = [name.lower() for name in headers.getall("Transfer-Encoding")]
+        if request.version == HttpVersion10 or coding != ["chunked"]:
+            raise DownstreamError(ErrorCode.INVALID_TRANSFER_ENCODING)
+    names = "\n".join(headers).lower()
+    if len(set(names.split("\n"))) < len(headers):
+        _check_once(request)
+    _check_host(request)
+    if "Upgrade" in headers:
+        raise DownstreamError(ErrorCode.UPGRADE_REFUSED, field="upgrade")
+    if "_" in names or _BAD_VALUE.search("".join(headers.values())):
+        raise DownstreamError(ErrorCode.INVALID_HEADER)
+    return path, query
+
+
+def _check_once(request: web.BaseRequest) -> None:
+    """Raises `DownstreamError` (400) if a header that must be sent once is sent twice."""
+    for name in (*_ONCE, *known_headers().single):
         if len(request.headers.getall(name, [])) > 1:
             raise DownstreamError(
                 ErrorCode.INVALID_HEADER, f"the header `{name.lower()}` stands in the request twice", name.lower()
             )
-    _check_host(request)
-    if "Upgrade" in request.headers:
-        raise DownstreamError(ErrorCode.UPGRADE_REFUSED, field="upgrade")
-    for name, value in request.headers.items():
-        if _BAD_VALUE.search(value) or "_" in name:
-            raise DownstreamError(ErrorCode.INVALID_HEADER)
-    return path, query
 
 
 def _check_host(request: web.BaseRequest) -> None:
@@ -208,15 +198,15 @@ def check_query(query: str, allowed: QuerySyntax) -> None:
         raise DownstreamError(ErrorCode.INVALID_QUERY, message, "query")
 
 
-def asked_for(headers: Mapping[str, str], names: Iterable[str]) -> dict[str, str]:
+def condition_headers(headers: Mapping[str, str], names: Iterable[str]) -> dict[str, str]:
     """The headers with these names, by lower-case name. Raises `DownstreamError` (400) for a header that is sent twice,
     because it is ambiguous."""
     every = CIMultiDict(headers)
-    found: dict[str, str] = {}
+    values_by_name: dict[str, str] = {}
     for name in names:
         if len(values := every.getall(name, [])) > 1:
             message = f"the header `{name}`, which a policy asks for, stands in the request twice"
             raise DownstreamError(ErrorCode.REPEATED_HEADER, message, name)
         if values:
-            found[name] = values[0]
-    return found
+            values_by_name[name] = values[0]
+    return values_by_name

@@ -86,6 +86,11 @@ class HttpRequest(web.BaseRequest):
             self[VERSION] = message.version
 
     @property
+    def owner(self) -> str:
+        """The owner of the connection (`owner_of`)."""
+        return cast(Connection, self.protocol).owner
+
+    @property
     def keep_alive(self) -> bool:
         return not self.closing and super().keep_alive
 

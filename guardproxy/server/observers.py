@@ -2,7 +2,7 @@
 
 In: finished records, and durable lines of the log. Out: what each observer does with them. Kept: a bounded queue and a thread
 for each observer. A slow or failing observer delays no exchange and no other observer: items that do not fit in its queue are
-dropped and counted.
+dropped and counted. After its queue was empty, a thread sleeps for `PAUSE_S`, so that it wakes once for many items.
 """
 
 from __future__ import annotations
@@ -10,8 +10,11 @@ from __future__ import annotations
 import logging
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from threading import Condition, Thread
+from queue import SimpleQueue
+from threading import Event, Lock, Thread
 from typing import Any, Generic, Protocol, TypeVar
+
+from prometheus_client import Counter as PrometheusCounter
 
 from guardproxy.audit import Record, Sink
 from guardproxy.server.status import Metrics
@@ -19,6 +22,7 @@ from guardproxy.server.status import Metrics
 LIMIT_WAITING = 10_000
 LIMIT_WAITING_BYTES = 64 * 1024 * 1024
 CLOSE_TIMEOUT_S = 5.0
+PAUSE_S = 0.02
 PLAIN = ("answered", "passed")  # outcomes that are logged at DEBUG if no rule held
 
 _log = logging.getLogger(__name__)
@@ -56,47 +60,63 @@ class Outlet(Generic[Item]):
         self._failed = metrics.observer_failed.labels(name)
         self._limit = limit
         self._limit_bytes = limit_bytes
-        self._changed = Condition()
+        self._lock = Lock()
         self._waiting: deque[tuple[Item, int]] = deque()
-        self._waiting_bytes = 0
-        self._closed = False
+        self._put_bytes = 0
+        self._taken_bytes = 0
+        self._wakes: SimpleQueue[None] = SimpleQueue()
+        self._is_idle = True
+        self._closed = Event()
         self._thread = Thread(target=self._run, name=f"observer-{name}", daemon=True)
         self._thread.start()
 
     def put(self, item: Item, size_bytes: int) -> None:
         """Queues an item, or drops it if the queue is full. Returns at once; any thread may call it."""
-        with self._changed:
-            is_full = len(self._waiting) >= self._limit or self._waiting_bytes + size_bytes > self._limit_bytes
-            if self._closed or (is_full and self._waiting):
+        with self._lock:
+            waiting_bytes = self._put_bytes - self._taken_bytes
+            is_full = len(self._waiting) >= self._limit or waiting_bytes + size_bytes > self._limit_bytes
+            if self._closed.is_set() or (is_full and self._waiting):
                 self._dropped.inc()
                 return
             self._waiting.append((item, size_bytes))
-            self._waiting_bytes += size_bytes
-            self._changed.notify()
+            self._put_bytes += size_bytes
+            if self._is_idle:
+                self._wake()
 
     def close(self, timeout_s: float = CLOSE_TIMEOUT_S) -> None:
         """Stops taking items and hands over the waiting items, for at most `timeout_s`."""
-        with self._changed:
-            self._closed = True
-            self._changed.notify()
+        with self._lock:
+            self._closed.set()
+            if self._is_idle:
+                self._wake()
         self._thread.join(timeout_s)
         if self._thread.is_alive():
             _log.warning("observer did not end", extra={"observer": self._name})
 
+    def _wake(self) -> None:
+        self._is_idle = False
+        self._wakes.put(None)
+
     def _run(self) -> None:
         while True:
-            with self._changed:
-                self._changed.wait_for(lambda: self._waiting or self._closed)
-                if not self._waiting:
+            with self._lock:
+                is_idle = self._is_idle = not self._waiting
+                if is_idle and self._closed.is_set():
                     return
-                item, size_bytes = self._waiting.popleft()
-                self._waiting_bytes -= size_bytes
-            try:
-                self._take(item)
-            except Exception as error:
-                self._failed.inc()
-                _log.warning("observer failed", extra={"observer": self._name, "error": type(error).__name__})
-            del item
+            if is_idle:
+                self._wakes.get()
+            while self._waiting:
+                self._take_next()
+            self._closed.wait(PAUSE_S)
+
+    def _take_next(self) -> None:
+        item, size_bytes = self._waiting.popleft()
+        self._taken_bytes += size_bytes
+        try:
+            self._take(item)
+        except Exception as error:
+            self._failed.inc()
+            _log.warning("observer failed", extra={"observer": self._name, "error": type(error).__name__})
 
 
 class Observers:
@@ -147,16 +167,21 @@ class MetricsObserver:
 
     def __init__(self, metrics: Metrics) -> None:
         self._metrics = metrics
+        self._exchanges: dict[tuple[str, str], PrometheusCounter] = {}  # by route and outcome
 
     def finished(self, record: Record) -> None:
         """Counts the exchange of a record."""
         metrics = self._metrics
-        metrics.exchanges.labels(record.route, record.outcome).inc()
-        rules = Counter(
-            (decision.policy, decision.rule, decision.action, decision.mode) for decision in record.decisions
-        )
-        for labels, count in rules.items():
-            metrics.rules.labels(*labels).inc(count)
+        ending = record.route, record.outcome
+        if (counter := self._exchanges.get(ending)) is None:
+            counter = self._exchanges[ending] = metrics.exchanges.labels(*ending)
+        counter.inc()
+        if record.decisions:
+            rules = Counter(
+                (decision.policy, decision.rule, decision.action, decision.mode) for decision in record.decisions
+            )
+            for labels, count in rules.items():
+                metrics.rules.labels(*labels).inc(count)
         for attempt in record.attempts[:-1]:
             metrics.attempts.labels(record.route, attempt.decision).inc()
         if record.saved is not None:

@@ -11,16 +11,19 @@ import logging
 import os
 import secrets
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 from guardproxy.audit import (
-    Closing,
+    ChainHead,
     FileSink,
     Intent,
+    Receiver,
     Record,
-    abandoned,
+    abandoned_intents,
     closing,
     numbers,
     path_of,
@@ -30,6 +33,11 @@ from guardproxy.errors import AuditError
 
 CLOSE_TIMEOUT_S = 60.0
 _log = logging.getLogger(__name__)
+_Waiter = asyncio.Future[None]
+
+
+def _ignore(result: ChainHead | AuditError) -> None:
+    """Does nothing with the result of a record that nobody waits for."""
 
 
 def log_of(worker: int) -> str:
@@ -57,6 +65,8 @@ class Recorder:
         self._sink = FileSink(folder, name, {"log": secrets.token_hex(8), "engine": engine}, durable=durable)
         self._intents: dict[str, Intent] = {}
         self._lost: dict[str, Intent] = {}
+        self._results: deque[tuple[_Waiter, ChainHead | AuditError]] = deque()
+        self._is_waking = False
         try:
             self.unknown = self._close_abandoned(folder, path_of(folder, name, max(numbers(folder, name), default=0)))
         except BaseException:
@@ -99,52 +109,67 @@ class Recorder:
     async def keep(self, record: Record | Intent) -> None:
         """Keeps a record. Returns when it is on disk. Raises `AuditError`. The record is kept even if the caller is
         cancelled."""
-        await asyncio.wrap_future(self._append(record))
+        loop = asyncio.get_running_loop()
+        waiter: _Waiter = loop.create_future()
+        self._append(record, partial(self._settled, loop, waiter))
+        await waiter
 
     def take(self, record: Record) -> None:
         """Keeps a record without waiting, for a client that has left."""
-        self._append(record)
+        self._append(record, _ignore)
 
     def close(self) -> None:
         self._sink.close()
 
-    def _append(self, record: Record | Intent) -> Future[tuple[int, str]]:
+    def _append(self, record: Record | Intent, receive: Receiver) -> None:
         while self._lost and self._sink.healthy:
             _, intent = self._lost.popitem()
-            self._watch(closing(intent, time.time(), self._engine, "its record could not be kept"), intent)
+            lost = closing(intent, time.time(), self._engine, "its record could not be kept")
+            self._sink.put(lost, partial(self._closed, intent, _ignore))
         if isinstance(record, Intent):
-            return self._begin(record)
-        return self._watch(record, self._intents.pop(record.id, None))
+            self._intents[record.id] = record
+            self._sink.put(record, partial(self._begun, record, receive))
+        elif (begun := self._intents.pop(record.id, None)) is not None:
+            self._sink.put(record, partial(self._closed, begun, receive))
+        else:
+            self._sink.put(record, receive)
 
-    def _begin(self, intent: Intent) -> Future[tuple[int, str]]:
-        """Appends an intent. An intent that was not kept needs no closing record."""
-        name = intent.id
-        self._intents[name] = intent
-        future = self._sink.append(intent)
+    def _begun(self, intent: Intent, receive: Receiver, result: ChainHead | AuditError) -> None:
+        """Takes the result of keeping an intent. An intent that was not kept needs no closing record."""
+        if isinstance(result, AuditError):
+            self._intents.pop(intent.id, None)
+        receive(result)
 
-        def on_done(done: Future[tuple[int, str]]) -> None:
-            if done.exception() is not None:
-                self._intents.pop(name, None)
+    def _closed(self, intent: Intent, receive: Receiver, result: ChainHead | AuditError) -> None:
+        """Takes the result of keeping the record that closes `intent`. If it was not kept, the exchange is closed when the log
+        recovers."""
+        if isinstance(result, AuditError):
+            self._lost[intent.id] = intent
+        receive(result)
 
-        future.add_done_callback(on_done)
-        return future
+    def _settled(self, loop: asyncio.AbstractEventLoop, waiter: _Waiter, result: ChainHead | AuditError) -> None:
+        """Wakes a caller of `keep`, from any thread. All records of a batch wake the loop once."""
+        self._results.append((waiter, result))
+        if not self._is_waking:
+            self._is_waking = True
+            with suppress(RuntimeError):  # the loop is closed, so nobody waits
+                loop.call_soon_threadsafe(self._wake)
 
-    def _watch(self, record: Record | Closing, intent: Intent | None) -> Future[tuple[int, str]]:
-        """Appends the record that closes `intent`. If it cannot be kept, the exchange is closed when the log recovers."""
-        future = self._sink.append(record)
-        if intent is not None:
-
-            def ended(done: Future[tuple[int, str]]) -> None:
-                if done.exception() is not None:
-                    self._lost[intent.id] = intent
-
-            future.add_done_callback(ended)
-        return future
+    def _wake(self) -> None:
+        self._is_waking = False  # first, so that a result that comes from now on wakes the loop again
+        while self._results:
+            waiter, result = self._results.popleft()
+            if waiter.done():
+                continue
+            if isinstance(result, AuditError):
+                waiter.set_exception(result)
+            else:
+                waiter.set_result(None)
 
     def _close_abandoned(self, folder: Path, own: Path) -> int:
         """Closes the exchanges that an earlier process did not end. Returns their number. Raises `AuditError`."""
         try:
-            with abandoned(folder, own) as intents:
+            with abandoned_intents(folder, own) as intents:
                 futures = [
                     self._sink.append(closing(intent, time.time(), self._engine, "the process ended before"))
                     for intent in intents

@@ -124,10 +124,10 @@ class Reload:
         while True:
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._asked.wait(), every_s or None)
-            asked = self._asked.is_set()
+            is_asked = self._asked.is_set()
             self._asked.clear()
             try:
-                await (self.now() if asked else self.step())
+                await (self.now() if is_asked else self.step())
             except Exception as error:  # otherwise polling would stop unnoticed
                 _log.error("unexpected fault", extra={"error": type(error).__name__}, exc_info=error)
 

@@ -30,7 +30,7 @@ def is_harmless(value: str) -> bool:
 
 def without_ids(value: str) -> str:
     """The value without the random identifiers of requests, which may look like card numbers by chance."""
-    return _ID.sub(lambda found: "" if sum(map(str.isalpha, found[0])) >= _LETTERS else found[0], value)
+    return _ID.sub(lambda match: "" if sum(map(str.isalpha, match[0])) >= _LETTERS else match[0], value)
 
 
 def _is_card(digits: str) -> bool:

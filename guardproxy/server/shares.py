@@ -27,11 +27,12 @@ class Shares:
     def take(self, owner: str, amount: int) -> bool:
         """Takes `amount` for `owner`. Returns false and takes nothing if that exceeds the free amount or the share of the
         owner."""
-        if not self.fits(owner, amount):
+        free, held = self.total - self.used - amount, self._held.get(owner, 0)
+        if free < 0 or held + amount > max(1, self._weight * free):
             return False
         if amount:
             self.used += amount
-            self._held[owner] = self._held.get(owner, 0) + amount
+            self._held[owner] = held + amount
         return True
 
     def give(self, owner: str, amount: int) -> None:

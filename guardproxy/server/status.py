@@ -11,13 +11,12 @@ from collections.abc import Callable, Coroutine
 from typing import Any, Protocol
 
 from aiohttp import web
-from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Gauge, generate_latest
 
+from guardproxy.server.durations import Durations
 from guardproxy.server.scanner import Meters
 
 LAG_EVERY_S = 0.25
-
-_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
 
 
 class Metrics:
@@ -29,8 +28,8 @@ class Metrics:
         def name(of: str) -> str:
             return f"guardproxy_{of}"
 
-        def seconds(of: str, text: str, labels: tuple[str, ...] = ()) -> Histogram:
-            return Histogram(name(f"{of}_seconds"), text, labels, buckets=_SECONDS, registry=registry)
+        def seconds(of: str, text: str, labels: tuple[str, ...] = ()) -> Durations:
+            return Durations(name(f"{of}_seconds"), text, labels, registry)
 
         self.exchanges = Counter(
             name("exchanges"), "Exchanges by how they ended.", ("route", "outcome"), registry=registry
@@ -199,8 +198,8 @@ def admin_app(
 
     async def readyz(_: web.Request) -> web.Response:
         trouble = state.trouble()
-        said = [*(trouble or ["ready"]), *(reloading.remarks() if reloading else ())]
-        return web.Response(text="".join(f"{reason}\n" for reason in said), status=503 if trouble else 200)
+        lines = [*(trouble or ["ready"]), *(reloading.remarks() if reloading else ())]
+        return web.Response(text="".join(f"{reason}\n" for reason in lines), status=503 if trouble else 200)
 
     async def metrics(_: web.Request) -> web.Response:
         return web.Response(body=generate_latest(state.metrics.registry), headers={"Content-Type": CONTENT_TYPE_LATEST})

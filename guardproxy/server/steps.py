@@ -102,9 +102,10 @@ SHORT_RESTORED_BYTES = 1024
 
 def is_small(exchange: Exchange | PassThrough) -> bool:
     """Whether an exchange is small enough to process all of it on the loop."""
-    if not isinstance(exchange, Exchange):
-        return True
-    size = exchange.size
+    return not isinstance(exchange, Exchange) or _is_small(exchange.size)
+
+
+def _is_small(size: Size) -> bool:
     texts = size.request_texts + size.answer_texts + size.values
     return texts <= SHORT_TEXTS and size.request_bytes + size.answer_bytes + size.held_chars <= SHORT_BYTES
 
@@ -118,26 +119,26 @@ def is_short(happened: Input, exchange: Exchange | PassThrough) -> bool:
     """Whether an input can be processed on the loop: the input and its possible effects are small."""
     if not isinstance(exchange, Exchange):
         return True
+    if isinstance(happened, RequestReceived):
+        return len(happened.body) <= SHORT_BYTES and happened.body.count(b'"') <= 8 * SHORT_TEXTS
+    size = exchange.size
     match happened:
-        case RequestReceived(body):
-            return len(body) <= SHORT_BYTES and body.count(b'"') <= 8 * SHORT_TEXTS
         case DataReceived(data):
             if len(data) > SHORT_DATA_BYTES:
                 return False
-            size = exchange.size  # streamed texts are processed part by part, however large the request was
+            # streamed texts are processed part by part, however large the request was
             few = size.answer_texts <= SHORT_TEXTS and size.held_chars <= SHORT_BYTES
-            return few and _restores_few(size, len(data)) and (size.begun or is_small(exchange))
+            return few and _restores_few(size, len(data)) and (size.begun or _is_small(size))
         case Scanned(scans):
             if len(scans) > 2 * SHORT_TEXTS:
                 return False
             finding_count = sum(len(scan.findings) for scan in scans)
-            few = len(scans) + 2 * finding_count <= 2 * SHORT_TEXTS and _restores_few(exchange.size, 0)
-            return few and is_small(exchange)
+            few = len(scans) + 2 * finding_count <= 2 * SHORT_TEXTS and _restores_few(size, 0)
+            return few and _is_small(size)
         case ResponseEnded():  # a plain answer is read as a whole now
-            size = exchange.size
             new_bytes = 0 if size.begun else size.answer_bytes
-            return new_bytes <= SHORT_DATA_BYTES and _restores_few(size, new_bytes) and is_small(exchange)
-    return is_small(exchange) and _restores_few(exchange.size, 0)
+            return new_bytes <= SHORT_DATA_BYTES and _restores_few(size, new_bytes) and _is_small(size)
+    return _is_small(size) and _restores_few(size, 0)
 
 
 def _until_stopped(step: Callable[[], Result], given_up: Event) -> Result:

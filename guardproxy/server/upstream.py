@@ -22,6 +22,8 @@ from multidict import CIMultiDict
 from guardproxy.config import Config
 from guardproxy.errors import ErrorCode, UpstreamError
 from guardproxy.server.breaker import Breaker, Result, State, Thresholds, Ticket
+from guardproxy.server.deadlines import Deadlines
+from guardproxy.server.leftovers import Leftovers
 
 OVERLOADED = 529  # Anthropic answers 529 instead of 429 when it is overloaded by all customers together
 SLICED_BYTES = 512 * 1024
@@ -77,9 +79,19 @@ class Breakers:
 class Upstream:
     """The upstream side of a request. `first_byte_s`: the time limit for the head of an answer, connecting included."""
 
-    def __init__(self, client: aiohttp.ClientSession, breakers: Breakers, first_byte_s: float = math.inf) -> None:
+    def __init__(
+        self,
+        client: aiohttp.ClientSession,
+        breakers: Breakers,
+        deadlines: Deadlines,
+        leftovers: Leftovers,
+        first_byte_s: float = math.inf,
+    ) -> None:
         self._client = client
         self._breakers = breakers
+        self._deadlines = deadlines
+        self._leftovers = leftovers
+        self._is_complete = False
         self._first_byte_s = first_byte_s
         self._breaker: Breaker | None = None
         self._ticket: Ticket | None = None
@@ -92,13 +104,14 @@ class Upstream:
         is open."""
         self.close()
         self.response = None
+        self._is_complete = False
         self._breaker = self._breakers.of(url)
         self._ticket = self._breaker.enter(_clock())
         if self._ticket is None:
             wait_s = max(1, math.ceil(self._breaker.wait_s(_clock())))
             raise UpstreamError(ErrorCode.UPSTREAM_UNAVAILABLE, retry_s=wait_s)
         try:
-            async with asyncio.timeout(None if math.isinf(self._first_byte_s) else self._first_byte_s):
+            with self._deadlines.within(self._first_byte_s):
                 data = (
                     io.BytesIO(body) if body and len(body) >= SLICED_BYTES else body
                 )  # aiohttp then sends it in slices
@@ -149,8 +162,9 @@ class Upstream:
     async def read(self) -> bytes:
         """The next bytes: all that have arrived; empty at the end. Raises `UpstreamError`."""
         assert self.response is not None  # noqa: S101 - `send` came first
+        content = self.response.content
         try:
-            return await self.response.content.readany()
+            return content.read_nowait() if content.is_eof() else await content.readany()
         except TimeoutError:
             self._settle("failed")
             raise UpstreamError(ErrorCode.UPSTREAM_TIMEOUT, "the upstream stopped sending") from None
@@ -158,9 +172,18 @@ class Upstream:
             self._settle("failed")
             raise UpstreamError(ErrorCode.UPSTREAM_TRUNCATED) from None
 
+    def release(self) -> None:
+        """Notes that nothing more of the answer is needed. `close` then keeps the connection for other requests."""
+        self._is_complete = True
+
     def close(self) -> None:
-        """Closes the connection, unless the answer was read to its end; then the connection goes back to the pool."""
+        """Ends the request. The connection goes back to the pool if the answer was read to its end or is complete. Otherwise
+        it is closed."""
         if self.response is not None:
             self._settle("answered")  # no failure while it was read
-            self.response.close()
+            if self._is_complete:
+                self._leftovers.take(self.response)
+                self.response = None
+            else:
+                self.response.close()
         self._settle("unknown")

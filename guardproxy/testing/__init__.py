@@ -1,6 +1,6 @@
 """Conformance suites: test whether a check or a wire format, built in or from a plug-in, keeps the common promises.
 
-They need no test runner: each function returns, or raises an `AssertionError` that says what is wrong.
+They need no test runner: each function returns, or raises an `AssertionError` that describes the failure.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from guardproxy.testing.checks import (
     scan_in_chunks,
     whole,
 )
-from guardproxy.testing.formats import PROMISES, codec
+from guardproxy.testing.formats import PROMISES, codec, promises
 
 __all__ = [
     "CHANNEL",
@@ -24,6 +24,7 @@ __all__ = [
     "assert_promise",
     "assert_traits",
     "codec",
+    "promises",
     "scan_in_chunks",
     "whole",
 ]

@@ -44,6 +44,7 @@ class Prompt:
     with_usage: bool = True
     with_logprobs: bool = False
     with_obfuscation: bool = False
+    with_echo: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,8 +116,9 @@ class Author(Protocol):
         kind that exists in plain answers only."""
         ...
 
-    def count(self, prompt: Prompt) -> dict[str, Any]:
-        """Writes the answer of the routes that the contract calls `unanswered`: a count of the prompt's tokens."""
+    def unanswered(self, route: str, tree: Any, ident: str) -> dict[str, Any]:
+        """Writes the answer of a route that the contract calls `unanswered`, such as a count of tokens. `tree`: a request that
+        `read` accepts; `ident`: as in `answer`."""
         ...
 
     def models(self, names: Sequence[str]) -> dict[str, Any]:

@@ -84,14 +84,22 @@ class Bounds:
         waiting: list[tuple[Any, int]] = [(tree, 0)]
         while waiting:
             node, above = waiting.pop()
-            if isinstance(node, dict):
-                if any(above + len(key) > self.path_chars for key in node):
+            if type(node) is dict:
+                if node and above + max(map(len, node)) > self.path_chars:
                     raise self._fault("path_chars", "characters in the keys that lead to one value")
-                waiting += ((child, above + len(key)) for key, child in node.items() if type(child) in _HOLDERS)
-                numbers += sum(1 for child in node.values() if type(child) in _NUMBERS and abs(child) >= NUMBER_LIMIT)
-            elif isinstance(node, list):
-                waiting += ((child, above) for child in node if type(child) in _HOLDERS)
-                numbers += sum(1 for child in node if type(child) in _NUMBERS and abs(child) >= NUMBER_LIMIT)
+                for key, child in node.items():
+                    kind = type(child)
+                    if kind in _HOLDERS:
+                        waiting.append((child, above + len(key)))
+                    elif kind in _NUMBERS and abs(child) >= NUMBER_LIMIT:
+                        numbers += 1
+            elif type(node) is list:
+                for child in node:
+                    kind = type(child)
+                    if kind in _HOLDERS:
+                        waiting.append((child, above))
+                    elif kind in _NUMBERS and abs(child) >= NUMBER_LIMIT:
+                        numbers += 1
             if numbers > self.texts:
                 raise self._fault("texts", "strings and long numbers")
 

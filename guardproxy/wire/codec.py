@@ -11,6 +11,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
 
+import msgspec
+
 from guardproxy.events import Event, Frame, Text
 from guardproxy.redaction import NO_SHAPES, Shapes
 from guardproxy.wire.authoring import Author
@@ -19,8 +21,7 @@ from guardproxy.wire.contract import Contract
 from guardproxy.wire.turns import Turns
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
+class Request(msgspec.Struct, frozen=True):
     """A decoded request body. `frame.tree` is the whole body; `events` walks it when the texts are needed. `shapes`: the
     demands of its schemas on the answer."""
 
@@ -55,7 +56,8 @@ class Decoder(Protocol):
         ...
 
     def sent(self, frame: Frame) -> None:
-        """Notes that the frame was sent to the client, so that `filtered` knows what it must close."""
+        """Notes that the frame was sent to the client, so that `filtered` knows what it must close. `frame.data`: the bytes
+        that were sent; `frame.tree`: the tree before edits."""
         ...
 
 
@@ -102,6 +104,14 @@ class Codec(Protocol):
         `query`: without `?`; it matches `contract.query`. Raises `DownstreamError`, which names the field."""
         ...
 
+    def read_body(self, body: bytes) -> Any:
+        """Returns the tree of the body of a request. Raises `DownstreamError` (400)."""
+        ...
+
+    def write_body(self, tree: Any) -> bytes:
+        """Writes the body of a request from its tree."""
+        ...
+
     def decoder(
         self,
         *,
@@ -129,8 +139,9 @@ class Codec(Protocol):
         """Writes an error body in the format, for an answer that has not begun."""
         ...
 
-    def error_event(self, code: str, message: str) -> bytes:
-        """Writes an error in the middle of a stream, and the end of the stream."""
+    def error_event(self, code: str, message: str, decoder: Decoder | None = None) -> bytes:
+        """Writes an error in the middle of a stream, and the end of the stream. `decoder`: that of the stream, which knows the
+        frames that were sent; `None` if there is none."""
         ...
 
     def filtered(self, decoder: Decoder, message: str) -> bytes:

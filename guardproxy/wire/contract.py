@@ -16,6 +16,7 @@ from typing import Any, Literal, get_args
 from guardproxy.events import Path
 from guardproxy.findings import KINDS, Channel, Direction, Form, Kind
 from guardproxy.wire.bounds import Counted
+from guardproxy.wire.headers import FormatHeaders
 from guardproxy.wire.statements import Fields
 from guardproxy.wire.words import Vocabulary
 
@@ -72,10 +73,12 @@ class CallInput:
 
 @dataclass(frozen=True, slots=True)
 class MediaTypes:
-    """The content types of the format's answers: of a whole answer, of a stream."""
+    """The content types of the format: of a whole answer, of a stream, and those that a request may have (lower case, without
+    parameters)."""
 
     whole: str
     streamed: str
+    requests: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +108,15 @@ class Signs:
     def match(self, path: str, headers: Collection[str]) -> bool:
         """Whether a request has a sign of the format. `headers`: the names of its headers, in any case."""
         return path.startswith(self.paths) or not {name.lower() for name in headers}.isdisjoint(self.headers)
+
+
+@dataclass(frozen=True, slots=True)
+class RefusedRoutes:
+    """Routes of the format's API that are refused, as no check can read what they carry. `pattern`: matches a method and a
+    path; `advice`: the message of the refusal, which says what a client can do."""
+
+    pattern: re.Pattern[str]
+    advice: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +154,9 @@ class Contract:
     message of an error. `media`: the content types. `unanswered`: the routes whose answer does not come from a model.
 
     Requests. `limits`: the fields whose lengths are limited. `statements`: the fields that conditions of policies read.
-    `query`: the queries that pass. `signs`: shows that a client speaks the format. `key_header`: how the API takes a key.
+    `query`: the queries that pass. `signs`: shows that a client speaks the format. `refused`: routes of the API that need a
+    message of their own when they are refused. `key_header`: how the API takes a key.
+    `headers`: the headers of the format, and the shapes of their values.
     """
 
     carries: Mapping[Direction, frozenset[Kind]]
@@ -164,16 +178,20 @@ class Contract:
     statements: Fields
     query: QuerySyntax
     signs: Signs
+    refused: tuple[RefusedRoutes, ...]
     key_header: KeyHeader
+    headers: FormatHeaders
 
     def __post_init__(self) -> None:
-        """Raises `ValueError` if a mapping is incomplete."""
+        """Raises `ValueError` if a declaration is incomplete."""
         self._check("carries", self.carries, get_args(Direction))
         self._check("parts", self.parts, get_args(Part))
         self._check("limits", self.limits, get_args(Counted))
         for direction, kinds in self.carries.items():
             if unknown := sorted(kinds.difference(KINDS)):
                 raise ValueError(f"`carries` has unknown kinds of texts of the {direction}: {', '.join(unknown)}")
+        if self.key_header.name.lower() not in self.headers.credentials:
+            raise ValueError(f"`headers.credentials` lacks `{self.key_header.name}`, the header of the key")
         if not self.terminal:
             raise ValueError("`terminal` is empty: a stream that is cut off could not be told from a complete one")
 

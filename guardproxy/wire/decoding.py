@@ -24,24 +24,24 @@ from guardproxy.wire.framing import Cutter, Framing, StreamEvent, sse
 from guardproxy.wire.json import NUMBER_LIMIT, UNMAPPED, JsonFault, Map, TreeLeaf, dotted, read, skim, walk, write
 from guardproxy.wire.words import SHARED, Vocabulary
 
-_OPAQUE = frozenset(("opaque", "tokens", "token_ids"))
+_OPAQUE = frozenset(("opaque", "tokens", "token_ids", "secret"))
 ShapeOf = Callable[[Any, TreeLeaf], Shape | None]
 
 
-def shapeless(tree: Any, found: TreeLeaf) -> Shape | None:
+def shapeless(tree: Any, leaf: TreeLeaf) -> Shape | None:
     """Default `shape_of`: no schema constrains any text."""
     return None
 
 
 def events_of(
-    found: Iterable[TreeLeaf], whole: Frame, direction: Direction, shape_of: ShapeOf = shapeless
+    leaves: Iterable[TreeLeaf], whole: Frame, direction: Direction, shape_of: ShapeOf = shapeless
 ) -> list[Event]:
     """Returns the events of a complete JSON tree. Each leaf is a channel of its own, complete at once. `shape_of(tree,
     leaf)`: the demand of the request's schema on the leaf."""
     events: list[Event] = []
     opaque: list[Path] = []
     media: list[str] = []
-    for leaf in found:
+    for leaf in leaves:
         if leaf.leaf.how in _OPAQUE:
             opaque.append(leaf.path)
             media.append(leaf.leaf.media or leaf.leaf.how)
@@ -55,27 +55,27 @@ def events_of(
     return events
 
 
-def _suffix(found: TreeLeaf) -> str:
+def _suffix(leaf: TreeLeaf) -> str:
     """Returns the suffix that tells the text of a leaf from the text of the place itself."""
-    return "#key" if found.key else "#row" if found.parts else ""
+    return "#key" if leaf.key else "#row" if leaf.parts else ""
 
 
-def text_of(channel: Channel, found: TreeLeaf, whole: Frame, shape: Shape | None, *, again: bool = False) -> Text:
+def text_of(channel: Channel, leaf: TreeLeaf, whole: Frame, shape: Shape | None, *, again: bool = False) -> Text:
     """The event of one leaf."""
     return Text(
         channel,
-        found.text,
+        leaf.text,
         whole,
-        found.path,
-        found.leaf.how == "json",
-        key=found.key,
-        number=found.number,
+        leaf.path,
+        leaf.leaf.how == "json",
+        key=leaf.key,
+        number=leaf.number,
         again=again,
         shape=shape,
-        fixed=found.leaf.fixed,
-        unmapped=found.leaf.unmapped,
-        parts=found.parts,
-        encode=found.encode,
+        fixed=leaf.leaf.fixed,
+        unmapped=leaf.leaf.unmapped,
+        parts=leaf.parts,
+        encode=leaf.encode,
     )
 
 
@@ -164,12 +164,9 @@ class WholeDecoder:
         whole = Frame(body, tree, terminal=True, counts=self.counts_of(tree) if self.reads else ())
         if not self.reads:
             return [Opaque(whole)]
-        found = (
-            found_leaf
-            for found_leaf in walk(tree, self.how, words=self.words)
-            if found_leaf.leaf.how != "tokens" or self.withhold is nothing
-        )
-        return events_of(found, whole, "response", self.shape_of)
+        leaves = walk(tree, self.how, words=self.words)
+        read = (leaf for leaf in leaves if leaf.leaf.how != "tokens" or self.withhold is nothing)
+        return events_of(read, whole, "response", self.shape_of)
 
     def sent(self, frame: Frame) -> None:
         """Does nothing: after a whole body there is nothing to close."""
@@ -207,12 +204,19 @@ def indexed(tree: Any, path: Path) -> Path:
     return tuple(out)
 
 
+def index_of(node: dict[str, Any]) -> int:
+    """Returns the `index` of a choice or block; 0 if it has none."""
+    index = node.get("index")
+    return index if isinstance(index, int) else 0
+
+
 @dataclass(slots=True)
 class StreamDecoder:
     """Decodes a stream of JSON events. A format's decoder derives from it and interprets its frames. `words`: the vocabulary
-    of the format."""
+    of the format. `repeats`: whether later events repeat texts that come in parts."""
 
     framing: ClassVar[Framing] = sse
+    repeats: ClassVar[bool] = False
     limit_bytes: int
     reads: bool = True
     shapes: Shapes = NO_SHAPES
@@ -225,6 +229,7 @@ class StreamDecoder:
     _runs: dict[str, dict[Channel, None]] = field(default_factory=dict)  # run -> its flowing channels, in order
     _soft: dict[str, dict[Channel, None]] = field(default_factory=dict)  # run -> channels that end when it moves on
     _constant: dict[Channel, str] = field(default_factory=dict)  # the last text that does not flow
+    _flowed: dict[Channel, list[str]] = field(default_factory=dict)  # the parts of texts that can be repeated
     _over: bool = False
     complete: bool = False
 
@@ -235,10 +240,10 @@ class StreamDecoder:
     def how(self, tree: Any) -> Map:
         raise NotImplementedError
 
-    def place(self, tree: Any, found: TreeLeaf) -> LeafPlace:
+    def place(self, tree: Any, leaf: TreeLeaf) -> LeafPlace:
         raise NotImplementedError
 
-    def shape_of(self, tree: Any, found: TreeLeaf, place: LeafPlace) -> Shape | None:
+    def shape_of(self, tree: Any, leaf: TreeLeaf, place: LeafPlace) -> Shape | None:
         """Returns the demand of the request's schema on a leaf."""
         return None
 
@@ -285,9 +290,11 @@ class StreamDecoder:
         self._over = True
         return [Fault(code, message)]
 
-    def over(self) -> None:
-        """Ends the answer: later bytes are neither read nor sent."""
+    def finish(self) -> list[Event]:
+        """Ends a complete answer: closes every channel. Later bytes are neither read nor sent."""
+        self.complete = True
         self._over = True
+        return self.close_all()
 
     def close_all(self) -> list[Event]:
         events: list[Event] = [End(channel) for channel in self._open]
@@ -335,9 +342,8 @@ class StreamDecoder:
         data = event.data if b"\n" not in event.data and not gone else write(tree)
         name = self.name_of(tree, event.event)
         counts = self.counts_of(tree) if self.reads else ()
-        whole = Frame(
-            self.framing.frame(data, name), tree, name, streamed=True, terminal=self.ends(tree), counts=counts
-        )
+        framed = self.framing.frame(data, name)
+        whole = Frame(framed, tree, name, streamed=True, terminal=self.ends(tree), counts=counts)
         return (self._texts(tree, whole) if self.reads else [Opaque(whole)]) + self.after(tree)
 
     def name_of(self, tree: Any, event: str | None) -> str | None:
@@ -349,25 +355,30 @@ class StreamDecoder:
         opaque: list[Path] = []
         media: list[str] = []
         touched: dict[str, set[Channel]] = {}
-        for found in walk(tree, self.how(tree), words=self.words):
-            if found.leaf.how in _OPAQUE:
-                if found.leaf.how != "tokens" or self.withhold is nothing:
-                    opaque.append(found.path)
-                    media.append(found.leaf.media or found.leaf.how)
+        for leaf in walk(tree, self.how(tree), words=self.words):
+            if leaf.leaf.how in _OPAQUE:
+                if leaf.leaf.how != "tokens" or self.withhold is nothing:
+                    opaque.append(leaf.path)
+                    media.append(leaf.leaf.media or leaf.leaf.how)
                 continue
-            place = self.place(tree, found)
-            channel = Channel("response", place.kind, place.path + _suffix(found))
-            flows = place.flows and not (found.key or found.number or found.leaf.fixed or found.encode)
-            again = not flows and self._constant.get(channel) == found.text
+            place = self.place(tree, leaf)
+            channel = Channel("response", place.kind, place.path + _suffix(leaf))
+            flows = place.flows and not (leaf.key or leaf.number or leaf.leaf.fixed or leaf.encode)
+            if not flows and channel in self._flowed:
+                self._constant[channel] = "".join(self._flowed.pop(channel))
+            again = not flows and self._constant.get(channel) == leaf.text
             if flows:
                 self._constant.pop(channel, None)
+                if self.repeats and channel not in self._open:  # the text before, if any, has ended
+                    self._flowed[channel] = []
+                self._flowed.get(channel, []).append(leaf.text)
             else:
-                self._constant[channel] = found.text
+                self._constant[channel] = leaf.text
                 if channel in self._open:
                     self._close(channel)
                     events.append(End(channel))
-            shape = None if found.parts else self.shape_of(tree, found, place)
-            events.append(text_of(channel, found, whole, shape, again=again))
+            shape = None if leaf.parts else self.shape_of(tree, leaf, place)
+            events.append(text_of(channel, leaf, whole, shape, again=again))
             if flows:
                 touched.setdefault(place.run, set()).add(channel)
                 self._begin(channel, place.run, soft=place.kind in ("reasoning", "unmapped"))

@@ -7,7 +7,8 @@ In: the events of a body. Out: the first such place, and its field, without any 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+
+from msgspec import structs
 
 from guardproxy.errors import ErrorCode
 from guardproxy.events import Event, Opaque, Text
@@ -18,14 +19,14 @@ from guardproxy.wire.json import dotted, is_plain_key
 def unmapped(events: Sequence[Event]) -> str | None:
     """Returns the place of the first text that the format does not know. For a key that is text it is the place of the
     object."""
-    found = (
+    unknown = (
         event
         for event in events
         if isinstance(event, Text)
         and (event.unmapped or event.channel.kind == "unmapped")
         and not (event.key and is_plain_key(event.text))
     )
-    return next((dotted((*event.path[:-1], "*")) if event.key else event.channel.path for event in found), None)
+    return next((dotted((*event.path[:-1], "*")) if event.key else event.channel.path for event in unknown), None)
 
 
 UNINSPECTED = {
@@ -53,6 +54,6 @@ def without_kinds(request: Request) -> Request:
     again."""
 
     def events() -> list[Event]:
-        return [replace(event, media=()) if isinstance(event, Opaque) else event for event in request.events()]
+        return [structs.replace(event, media=()) if isinstance(event, Opaque) else event for event in request.events()]
 
-    return replace(request, events=events)
+    return structs.replace(request, events=events)

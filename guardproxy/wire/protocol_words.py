@@ -40,7 +40,8 @@ rate_limit_error timeout_error overloaded_error server_error
 WORDS = frozenset((*_WORDS.split(), *MEDIA_TYPES, *TEXT_TYPES, ""))
 
 _PREFIXES = (
-    "call chatcmpl chatcmpl-tool toolu srvtoolu mcptoolu msg resp rs fc fp file req gen audio run batch tool cmpl"
+    "call chatcmpl chatcmpl-tool toolu srvtoolu mcptoolu msg resp rs fc fp file req gen audio run batch tool cmpl modr"
+    " embd"
 )
 _SHORT_CHARS = 3
 _DATE = re.compile(r"[-@]20[2-3][0-9](-?)(?:0[1-9]|1[0-2])\1(?:0[1-9]|[12][0-9]|3[01])(?![0-9])")
@@ -70,11 +71,11 @@ def is_identifier(text: str) -> bool:
     return match is not None and _TELLING.search(text.replace("-", "")) is None
 
 
-def is_chance(identifier: str, found: str) -> bool:
-    """Whether a finding in an identifier of random bits is there by chance. Too few digits for a number that matters, with
-    the hexadecimal letters beside them, look like a licence or an account in 1 % of identifiers."""
+def is_chance(identifier: str, value: str) -> bool:
+    """Whether the value of a finding in an identifier of random bits is there by chance. Too few digits for a number that
+    matters, with the hexadecimal letters beside them, look like a licence or an account in 1 % of identifiers."""
     is_random = _RANDOM.fullmatch(identifier) is not None
-    return is_random and len(found) < _CHANCE_CHARS and sum(map(str.isdigit, found)) < _CHANCE_DIGITS
+    return is_random and len(value) < _CHANCE_CHARS and sum(map(str.isdigit, value)) < _CHANCE_DIGITS
 
 
 def is_short(text: str) -> bool:

@@ -7,7 +7,7 @@ could match a request that another format reads.
 from __future__ import annotations
 
 import importlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, cast
@@ -18,6 +18,7 @@ from guardproxy.wire.authoring import Author
 from guardproxy.wire.codec import Codec
 from guardproxy.wire.contract import Contract
 from guardproxy.wire.formats import NAMES
+from guardproxy.wire.headers import FormatHeaders, merged_headers
 from guardproxy.wire.routes import Route
 from guardproxy.wire.turns import Turns
 
@@ -41,9 +42,20 @@ class ServedRoute:
     owner: str
 
 
+@dataclass(frozen=True, slots=True)
+class Formats:
+    """All formats. `table`: every route, in the order of the formats; `by_text`: the same, by the text of the pattern;
+    `headers`: those of all formats together."""
+
+    table: tuple[ServedRoute, ...]
+    by_text: Mapping[str, ServedRoute]
+    codecs: tuple[Codec, ...]
+    headers: FormatHeaders
+
+
 @cache
-def _table() -> tuple[ServedRoute, ...]:
-    """Returns every route, in the order of the formats."""
+def _installed() -> Formats:
+    """Returns the formats that are installed. Raises `PluginError`."""
     plugins.refuse_clashes(plugins.WIRE, NAMES)
     table: list[ServedRoute] = []
     for name in NAMES:
@@ -52,7 +64,15 @@ def _table() -> tuple[ServedRoute, ...]:
     for name in plugins.names(plugins.WIRE):
         owner = plugins.whose(plugins.WIRE, name)
         table += _of_plugin(plugins.load(plugins.WIRE, name, NAMES), owner, table)
-    return tuple(table)
+    by_text: dict[str, ServedRoute] = {}
+    for candidate in table:
+        by_text.setdefault(candidate.route.text, _matched(table, candidate.route.text) or candidate)
+    codecs = tuple({id(served.codec): served.codec for served in table}.values())
+    return Formats(tuple(table), by_text, codecs, merged_headers(*(codec.contract.headers for codec in codecs)))
+
+
+def _matched(table: Sequence[ServedRoute], route: str) -> ServedRoute | None:
+    return next((candidate for candidate in table if candidate.route.match(route) is not None), None)
 
 
 def _of_plugin(codec: Any, owner: str, table: list[ServedRoute]) -> list[ServedRoute]:
@@ -93,19 +113,32 @@ def missing_members(codec: Any) -> list[str]:
 
 def codecs() -> tuple[Codec, ...]:
     """Every wire format that is installed."""
-    return tuple({id(served.codec): served.codec for served in _table()}.values())
+    return _installed().codecs
+
+
+def known_headers() -> FormatHeaders:
+    """The headers of all installed formats together. The first format that declares a header decides its shape."""
+    return _installed().headers
+
+
+def default_route() -> str:
+    """Returns the route of a request that names no route: the first format's."""
+    return codecs()[0].author.ROUTE
 
 
 def served(route: str) -> ServedRoute | None:
     """Returns the pattern and the format for a method and a path such as `POST /v1/messages`; `None` if no format reads
     them."""
-    return next((candidate for candidate in _table() if candidate.route.match(route) is not None), None)
+    formats = _installed()
+    known = formats.by_text.get(route)
+    return known if known is not None and not known.route.parameters else _matched(formats.table, route)
 
 
 def codec_for(route: str) -> Codec | None:
     """Returns the format of a route: a method and a path, or the pattern itself; `None` if no format reads it."""
-    found = served(route) or next((candidate for candidate in _table() if candidate.route.text == route), None)
-    return found.codec if found else None
+    formats = _installed()
+    known = formats.by_text.get(route) or _matched(formats.table, route)
+    return known.codec if known else None
 
 
 def codec_of_client(path: str, headers: Mapping[str, str]) -> Codec:

@@ -30,15 +30,15 @@ def expect_type(
 ) -> None:
     """Raises `DownstreamError` (400) if `tree[key]` has another type. Absent and null are allowed unless `required`."""
     field = f"{where}.{key}" if where else key
-    if not isinstance(tree, dict):
+    if type(tree) is not dict:
         raise DownstreamError(ErrorCode.INVALID_TYPE, f"`{where}` must be an object", where)
     value = tree.get(key)
     if value is None and not required:
         return
-    wrong_bool = isinstance(value, bool) and types is not bool
-    if not isinstance(value, types) or wrong_bool:
-        found = "is missing" if value is None else f"must be {_name(types)}"
-        raise DownstreamError(ErrorCode.INVALID_TYPE, f"`{field}` {found}", field)
+    is_wrong_bool = (value is True or value is False) and types is not bool  # `True` is also an `int`
+    if not isinstance(value, types) or is_wrong_bool:
+        problem = "is missing" if value is None else f"must be {_name(types)}"
+        raise DownstreamError(ErrorCode.INVALID_TYPE, f"`{field}` {problem}", field)
 
 
 def expect_list(tree: Any, key: str, *, required: bool = False) -> None:
@@ -48,5 +48,5 @@ def expect_list(tree: Any, key: str, *, required: bool = False) -> None:
     if required and not items:
         raise DownstreamError(ErrorCode.INVALID_VALUE, f"`{key}` must not be empty", key)
     for number, item in enumerate(items):
-        if not isinstance(item, dict):
+        if type(item) is not dict:
             raise DownstreamError(ErrorCode.INVALID_TYPE, f"`{key}[{number}]` must be an object", f"{key}[{number}]")

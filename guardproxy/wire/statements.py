@@ -10,6 +10,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import msgspec
+
 LARGEST = 2**63 - 1
 LIMIT_MODELS = 16
 LIMIT_NAMES = 512
@@ -38,8 +40,7 @@ EVERY_SERVER = Fields(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class RequestStatement:
+class RequestStatement(msgspec.Struct, frozen=True):
     """The statements of one request.
 
     `max_tokens`: the first limit of tokens, 0 if there is none; `limits`: all limits. `messages`: the number of messages;
@@ -75,7 +76,7 @@ def statement_of(tree: Any, fields: Fields = EVERY_SERVER) -> RequestStatement:
         tools=tuple(name for name in names if name),
         limits=limits,
         counts=counts,
-        offered=tuple(dict.fromkeys(_offered(tree, fields.tools, unclear))),
+        offered=tuple(dict.fromkeys(_offered(tree, fields, unclear))),
         models=models if models != (tree.get("model"),) else (),
         unclear=frozenset(unclear),
     )
@@ -123,10 +124,19 @@ def _name(tool: Any) -> str:
     return next((place for place in places if isinstance(place, str)), "")
 
 
-def _offered(tree: Mapping[str, Any], keys: tuple[str, ...], unclear: set[str]) -> Iterator[str]:
+def _lists_of_tools(tree: Mapping[str, Any], fields: Fields) -> Iterator[Any]:
+    """Yields the lists of tools of a request, and those that its messages bring."""
+    yield from (tree.get(key) for key in fields.tools)
+    for key in fields.messages:
+        messages = tree.get(key)
+        for message in messages if isinstance(messages, list) else ():
+            if isinstance(message, Mapping):
+                yield message.get("tools")
+
+
+def _offered(tree: Mapping[str, Any], fields: Fields, unclear: set[str]) -> Iterator[str]:
     count = 0
-    for key in keys:
-        tools = tree.get(key)
+    for tools in _lists_of_tools(tree, fields):
         if tools is not None and not isinstance(tools, list):
             unclear.add("tools")
             continue

@@ -62,9 +62,19 @@ class Turns(Protocol):
         later turns repeat the message. The operator's text (`system`) is left out, as it may contain the time."""
         ...
 
-    def with_model(self, tree: Mapping[str, Any], model: str) -> dict[str, Any]:
-        """Returns the request for another model."""
+    def with_model(self, path: str, tree: Mapping[str, Any], model: str) -> tuple[str, dict[str, Any]]:
+        """Returns the path and the body of the request for another model. `path`: the path that the client sent."""
         ...
+
+
+def with_model(path: str, tree: Mapping[str, Any], model: str) -> tuple[str, dict[str, Any]]:
+    """`Turns.with_model` of a format whose body names the model as `model`."""
+    return path, {**tree, "model": model}
+
+
+def first_words(tree: Any) -> str:
+    """`Turns.first_words` of a format whose body holds the conversation as `messages`."""
+    return first_text(tree.get("messages")) if isinstance(tree, dict) else ""
 
 
 def first_text(messages: Any) -> str:

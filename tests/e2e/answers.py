@@ -55,7 +55,7 @@ class Answers:
 
     def _wait(self, what: Callable[[], bool]) -> None:
         with self._changed:
-            if not self._changed.wait_for(what, 10):
+            if not self._changed.wait_for(what, 60):
                 raise TimeoutError("it did not happen")
 
     def _notify(self) -> None:
@@ -65,11 +65,11 @@ class Answers:
     def close(self) -> None:
         self._do(self._runner.cleanup())
         self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join(timeout=10)
+        self._thread.join(timeout=60)
         self._loop.close()
 
     def _do(self, coroutine: Any) -> Any:
-        return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(timeout=10)
+        return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(timeout=60)
 
     async def _start(self) -> web.AppRunner:
         built = web.Application()

@@ -78,7 +78,7 @@ def openai_at() -> Iterator[Callable[[str], openai.OpenAI]]:
 
     def at(url: str) -> openai.OpenAI:
         if url not in made:
-            made[url] = openai.OpenAI(base_url=f"{url}/v1", api_key="test", max_retries=0, timeout=20)
+            made[url] = openai.OpenAI(base_url=f"{url}/v1", api_key="test", max_retries=0, timeout=60)
         return made[url]
 
     yield at
@@ -93,7 +93,7 @@ def anthropic_at() -> Iterator[Callable[[str], anthropic.Anthropic]]:
 
     def at(url: str) -> anthropic.Anthropic:
         if url not in made:
-            made[url] = anthropic.Anthropic(base_url=url, api_key="test", max_retries=0, timeout=20)
+            made[url] = anthropic.Anthropic(base_url=url, api_key="test", max_retries=0, timeout=60)
         return made[url]
 
     yield at

@@ -21,7 +21,7 @@ class Answer:
         return json.loads(self.body)
 
 
-def exchange(port: int, data: bytes, timeout_s: float = 10.0) -> Answer:
+def exchange(port: int, data: bytes, timeout_s: float = 60.0) -> Answer:
     """Sends bytes on a new connection and reads until its end. The request must ask for the connection to close."""
     with socket.create_connection(("127.0.0.1", port), timeout=timeout_s) as client:
         with suppress(BrokenPipeError, ConnectionResetError):  # refused before all of it was read
@@ -106,4 +106,4 @@ class RawUpstream:
         with suppress(OSError):
             self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
-        self._thread.join(timeout=10)
+        self._thread.join(timeout=60)

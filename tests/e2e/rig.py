@@ -17,14 +17,17 @@ import threading
 import urllib.error
 import urllib.request
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from guardproxy.demo.journal import Journal
 from guardproxy.demo.scripted import ScriptedUpstream, start
+from tests.kit import processes
 
-ROOT = Path(__file__).parents[2]
+ROOT = processes.ROOT
+Running = processes.Process | subprocess.Popen[bytes]
 # For an upstream that fails in one test after the other, of which each wants to see its own failure.
 NO_BREAKER = ("--breaker-failures", "0")
 START_TIMEOUT_S = 60.0
@@ -83,7 +86,7 @@ class Upstream:
         self._scripted: ScriptedUpstream = self._do(start(tiny_url=tiny_url))
 
     def _do(self, coroutine: Any) -> Any:
-        return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(timeout=10)
+        return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(timeout=60)
 
     @property
     def url(self) -> str:
@@ -96,7 +99,7 @@ class Upstream:
     def close(self) -> None:
         self._do(self._scripted.close())
         self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join(timeout=10)
+        self._thread.join(timeout=60)
         self._loop.close()
 
 
@@ -104,7 +107,7 @@ class Upstream:
 class Proxy:
     """A running `guardproxy serve`."""
 
-    process: subprocess.Popen[bytes]
+    process: Running
     port: int
     admin_port: int
     audit: Path
@@ -128,6 +131,15 @@ class Proxy:
             found += [line for line in lines if "outcome" in line]
         return found
 
+    def wait_records(self, look: Callable[[list[dict[str, Any]]], object]) -> None:
+        """Returns when `look` is true for the records: that of a client that has left comes when it will."""
+        for _ in range(int(START_TIMEOUT_S / 0.05)):
+            if look(self.records()):
+                return
+            with suppress(subprocess.TimeoutExpired):
+                self.process.wait(0.05)
+        raise TimeoutError(f"no such records within {START_TIMEOUT_S} s")
+
     def events(self, name: str) -> list[dict[str, Any]]:
         """What the program's own log says of one kind of event so far."""
         return logged(self.log, name)
@@ -136,7 +148,7 @@ class Proxy:
         """The first event of this name with these values; waits for it."""
         return wait_logged(self.process, self.log, name, 1, **wanted)[0]
 
-    def stop(self, how: signal.Signals = signal.SIGTERM, timeout_s: float = 15.0) -> int:
+    def stop(self, how: signal.Signals = signal.SIGTERM, timeout_s: float = 60.0) -> int:
         """Ends the process; gives its exit code."""
         if self.process.poll() is None:
             self.process.send_signal(how)
@@ -153,11 +165,16 @@ def serve(upstream_url: str, folder: Path, policy: str, *options: str) -> Proxy:
     policies, audit, log = folder / "policies", folder / "audit", folder / "output.txt"
     policies.mkdir(parents=True, exist_ok=True)
     (policies / "policy.yaml").write_text(policy, encoding="utf-8")
-    command = [sys.executable, "-m", "guardproxy", "serve", "--upstream", upstream_url, "--policies", str(policies)]
-    command += ["--port", "0", "--admin-port", "0", "--audit", str(audit), *options]
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, (str(ROOT), PLUGINS)))}
-    with log.open("wb") as output:
-        process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=output, stderr=subprocess.STDOUT)
+    words = ["serve", "--upstream", upstream_url, "--policies", str(policies)]
+    words += ["--port", "0", "--admin-port", "0", "--audit", str(audit), *options]
+    process: Running
+    if PLUGINS:  # which are found on the path when the interpreter starts
+        environment = {**os.environ, "PYTHONPATH": os.pathsep.join((str(ROOT), PLUGINS))}
+        command = [sys.executable, "-m", "guardproxy", *words]
+        with log.open("wb") as output:
+            process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=output, stderr=subprocess.STDOUT)
+    else:
+        process = processes.start(*words, stdout=log)
     workers = int(options[options.index("--workers") + 1]) if "--workers" in options else 1
     try:
         said = sorted(wait_logged(process, log, "listening", workers), key=lambda event: event["worker"])
@@ -187,9 +204,7 @@ def logged(log: Path, name: str, **wanted: Any) -> list[dict[str, Any]]:
     return found
 
 
-def wait_logged(
-    process: subprocess.Popen[bytes], log: Path, name: str, count: int = 1, **wanted: Any
-) -> list[dict[str, Any]]:
+def wait_logged(process: Running, log: Path, name: str, count: int = 1, **wanted: Any) -> list[dict[str, Any]]:
     """Waits until a program has logged `count` events of a name. Raises when it ends before, or the time is up."""
     for _ in range(int(START_TIMEOUT_S / 0.05)):
         if len(found := logged(log, name, **wanted)) >= count:
@@ -204,11 +219,11 @@ def wait_logged(
     raise TimeoutError(f"`{name}` was not said within {START_TIMEOUT_S} s")
 
 
-def wait_ready(process: subprocess.Popen[bytes], url: str, timeout_s: float) -> None:
+def wait_ready(process: Running, url: str, timeout_s: float) -> None:
     """Returns when `url` answers 200. Raises when the process ends before, or the time is up."""
     for _ in range(int(timeout_s / 0.1)):
         try:
-            with urllib.request.urlopen(url, timeout=5) as response:
+            with urllib.request.urlopen(url, timeout=60) as response:
                 if response.status == 200:
                     return
         except (urllib.error.URLError, OSError):
@@ -221,7 +236,7 @@ def wait_ready(process: subprocess.Popen[bytes], url: str, timeout_s: float) -> 
     raise TimeoutError(f"not ready within {timeout_s} s")
 
 
-def wait_demo(process: subprocess.Popen[bytes], log: Path) -> tuple[int, int]:
+def wait_demo(process: Running, log: Path) -> tuple[int, int]:
     """The ports of a `guardproxy demo`, once it has printed them and all that follows them."""
     for _ in range(int(START_TIMEOUT_S / 0.05)):
         text = log.read_text(encoding="utf-8", errors="replace")

@@ -153,7 +153,7 @@ def test_errors_of_the_model(
 async def test_asynchronous_client(name: str, upstream: Upstream, passing: Proxy) -> None:
     got = []
     for url in (upstream.url, passing.url):
-        async with anthropic.AsyncAnthropic(base_url=url, api_key="test", max_retries=0, timeout=20) as client:
+        async with anthropic.AsyncAnthropic(base_url=url, api_key="test", max_retries=0, timeout=60) as client:
             create = client.messages.create
             got.append(
                 (

@@ -35,7 +35,7 @@ def said(proxy: Proxy, upstream: Upstream, text: str, tenant: str, stream: bool,
     body = {"model": "scripted", "stream": stream, "messages": [{"role": "user", "content": text}]}
     headers = {"Content-Type": "application/json", "Authorization": f"Bearer {tenant}", "x-chunk": str(chunk)}
     request = urllib.request.Request(f"{proxy.url}/v1/chat/completions", json.dumps(body).encode(), headers)
-    with urllib.request.urlopen(request, timeout=30) as response:
+    with urllib.request.urlopen(request, timeout=60) as response:
         answer = response.read().decode()
     (entry,) = upstream.journal.wait(lambda entries: entries)
     record = proxy.records()[-1]

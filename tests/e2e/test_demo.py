@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import signal
 import socket
@@ -14,12 +13,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.rig import KEY, MAIL, ROOT, wait_demo
+from tests.e2e.rig import KEY, MAIL, wait_demo
+from tests.kit import processes
 
 
 @dataclass(slots=True)
 class Demo:
-    process: subprocess.Popen[bytes]
+    process: processes.Process
     port: int
     admin_port: int
     output: Path
@@ -32,12 +32,8 @@ class Demo:
 @pytest.fixture
 def demo(tmp_path: Path) -> Iterator[Demo]:
     output = tmp_path / "output.txt"
-    command = [sys.executable, "-m", "guardproxy", "demo", "--port", "0", "--admin-port", "0"]
-    command += ["--audit", str(tmp_path / "audit"), "--no-model"]
-    with output.open("wb") as file:
-        process = subprocess.Popen(
-            command, cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)}, stdout=file, stderr=subprocess.STDOUT
-        )
+    words = ["demo", "--port", "0", "--admin-port", "0", "--audit", str(tmp_path / "audit"), "--no-model"]
+    process = processes.start(*words, stdout=output)
     try:
         yield Demo(process, *wait_demo(process, output), output)
     finally:
@@ -47,7 +43,7 @@ def demo(tmp_path: Path) -> Iterator[Demo]:
 
 
 def pasted(command: str) -> str:
-    return subprocess.run(["sh", "-c", command], capture_output=True, timeout=30, check=True).stdout.decode()
+    return subprocess.run(["sh", "-c", command], capture_output=True, timeout=60, check=True).stdout.decode()
 
 
 def test_what_it_prints_can_be_pasted_and_control_c_ends_it(demo: Demo) -> None:
@@ -68,7 +64,7 @@ def test_what_it_prints_can_be_pasted_and_control_c_ends_it(demo: Demo) -> None:
     assert KEY.encode() not in done.stdout
 
     demo.process.send_signal(signal.SIGINT)
-    assert demo.process.wait(timeout=20) == 0
+    assert demo.process.wait(timeout=60) == 0
     assert "Traceback" not in demo.text
     for port in (demo.port, demo.admin_port):
         with socket.socket() as probe:
@@ -81,11 +77,8 @@ def test_a_taken_port_is_said_in_one_line(tmp_path: Path) -> None:
     with socket.socket() as holder:
         holder.bind(("127.0.0.1", 0))
         holder.listen()
-        command = [sys.executable, "-m", "guardproxy", "demo", "--no-model", "--audit", str(tmp_path)]
-        command += ["--port", str(holder.getsockname()[1]), "--admin-port", "0"]
-        done = subprocess.run(
-            command, cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, timeout=60, check=False
-        )
+        words = ["demo", "--no-model", "--audit", str(tmp_path), "--port", str(holder.getsockname()[1])]
+        done = processes.run(*words, "--admin-port", "0")
     assert done.returncode == 2
-    assert b"Traceback" not in done.stdout + done.stderr
-    assert b"cannot start" in done.stderr
+    assert "Traceback" not in done.stdout + done.stderr
+    assert "cannot start" in done.stderr

@@ -27,6 +27,7 @@ from typer.testing import CliRunner
 from guardproxy import config
 from guardproxy.cli import app
 from tests.e2e.rig import ROOT, wait_demo, wait_logged
+from tests.kit import processes
 from tests.kit.docs import Block, blocks
 
 # The pages that have blocks which cannot run in a test, and how many.
@@ -39,6 +40,7 @@ NOT_RUN = {
     "docs/plugins/format.md": 1,  # a part of a file
 }
 # Commands that end with exit code 1, because they find something.
+OF_THE_SHELL = "$`*?~&;<>|(){}\n\\"  # signs that give a command another meaning than that of its words
 FINDING = (" scan", " explain ", " diff ", "policy lint wrong")
 
 
@@ -106,6 +108,13 @@ class Desk:
     def run(self, command: str) -> subprocess.CompletedProcess[str]:
         command = command.replace("127.0.0.1:8080", f"127.0.0.1:{self.port}")
         command = command.replace("127.0.0.1:9090", f"127.0.0.1:{self.admin_port}")
+        before, _, last = command.rpartition(" | ")
+        if last.startswith("guardproxy ") and not set(last) & set(OF_THE_SHELL):
+            stdin = self.bash(before).stdout if before else ""
+            return processes.run(*shlex.split(last)[1:], cwd=self.folder, env=self.env, stdin=stdin)
+        return self.bash(command)
+
+    def bash(self, command: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             ["bash", "-c", command],
             cwd=self.folder,
@@ -129,20 +138,19 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
     shim.chmod(0o755)
     python_path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH", "")]))
     env = {**os.environ, "PATH": f"{folder / 'bin'}:{os.environ['PATH']}", "PYTHONPATH": python_path}
-    command = ["guardproxy", "demo", "--no-model", "--port", "0", "--admin-port", "0"]
-    with (folder / "demo.txt").open("wb") as output:
-        demo = subprocess.Popen([*command, "--audit", "audit"], cwd=folder, env=env, stdout=output, stderr=output)
-        try:
-            port, admin_port = wait_demo(demo, folder / "demo.txt")
-            body = {
-                "model": "scripted",
-                "messages": [{"role": "user", "content": "echo: hello"}],
-            }  # the log's first line
-            httpx.post(f"http://127.0.0.1:{port}/v1/chat/completions", json=body, timeout=60).raise_for_status()
-            yield Desk(folder, port, admin_port, env)
-        finally:
-            demo.send_signal(signal.SIGINT)
-            assert demo.wait(30) == 0
+    words = ["demo", "--no-model", "--port", "0", "--admin-port", "0", "--audit", "audit"]
+    demo = processes.start(*words, stdout=folder / "demo.txt", cwd=folder, env=env)
+    try:
+        port, admin_port = wait_demo(demo, folder / "demo.txt")
+        body = {
+            "model": "scripted",
+            "messages": [{"role": "user", "content": "echo: hello"}],
+        }  # the log's first line
+        httpx.post(f"http://127.0.0.1:{port}/v1/chat/completions", json=body, timeout=60).raise_for_status()
+        yield Desk(folder, port, admin_port, env)
+    finally:
+        demo.send_signal(signal.SIGINT)
+        assert demo.wait(60) == 0
 
 
 @pytest.mark.parametrize("command", list(commands()), ids=str)
@@ -281,7 +289,7 @@ def test_the_first_serve_command_starts(desk: Desk) -> None:
             wait_logged(server, desk.folder / "served.txt", "listening")
         finally:
             server.terminate()
-        assert server.wait(30) == 0
+        assert server.wait(60) == 0
 
 
 def test_no_block_is_left_out() -> None:

@@ -134,7 +134,7 @@ def leave_early(proxy: Proxy, upstream: Upstream) -> float:
     head = "POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
     head += f"Content-Length: {len(body)}\r\n\r\n"
     upstream.journal.clear()
-    with socket.create_connection(("127.0.0.1", proxy.port), timeout=5) as client:
+    with socket.create_connection(("127.0.0.1", proxy.port), timeout=60) as client:
         client.sendall(head.encode() + body)
         upstream.journal.wait(lambda entries: entries)
         left_s = monotonic()
@@ -201,10 +201,10 @@ def test_an_upstream_that_is_dead_is_not_asked_for_a_while(
         assert "upstream_unavailable" in answer.body.decode()
         assert (answer.tree.get("type") == "error") == (path == "/v1/messages")
     assert [record["outcome"] for record in proxy.records()][-1] == "upstream_unavailable"
-    with urllib.request.urlopen(f"{proxy.admin_url}/metrics", timeout=10) as metrics:
+    with urllib.request.urlopen(f"{proxy.admin_url}/metrics", timeout=60) as metrics:
         assert b'guardproxy_upstream_breaker{state="open",upstream="default"} 1.0' in metrics.read()
     with pytest.raises(urllib.error.HTTPError, match="503") as caught:
-        urllib.request.urlopen(f"{proxy.admin_url}/readyz", timeout=10)
+        urllib.request.urlopen(f"{proxy.admin_url}/readyz", timeout=60)
     with caught.value as refused:
         assert b"no upstream answers" in refused.read()
     held.close()

@@ -11,7 +11,8 @@ import anthropic
 import openai
 import pytest
 
-from tests.e2e.rig import CUTS, KEY, MAIL, ROOT, Failed, Proxy, Upstream, outcome
+from tests.e2e.rig import CUTS, KEY, MAIL, Failed, Proxy, Upstream, outcome
+from tests.kit import processes
 
 OpenAIs = Callable[[str], openai.OpenAI]
 Anthropics = Callable[[str], anthropic.Anthropic]
@@ -167,7 +168,7 @@ def test_an_escaped_address_does_not_reach_the_model(upstream: Upstream, guardin
     request = urllib.request.Request(
         f"{guarding.url}/v1/chat/completions", body.encode(), {"content-type": "application/json"}
     )
-    with urllib.request.urlopen(request, timeout=20) as response:
+    with urllib.request.urlopen(request, timeout=60) as response:
         answer = json.load(response)
     assert MAIL not in seen_by_model(upstream)
     assert answer["choices"][0]["message"]["content"] == f"You wrote: mail {MAIL}"
@@ -327,14 +328,14 @@ def test_an_error_of_the_model_that_quotes_a_secret(upstream: Upstream, guarding
 
 @pytest.mark.parametrize("stream", [False, True], ids=["plain", "stream"])
 def test_an_attack_is_refused_once_and_never_sent(stream: bool, upstream: Upstream, guarding: Proxy) -> None:
-    with openai.OpenAI(base_url=f"{guarding.url}/v1", api_key="test", timeout=20) as client:  # with its retries
+    with openai.OpenAI(base_url=f"{guarding.url}/v1", api_key="test", timeout=60) as client:  # with its retries
         with pytest.raises(openai.BadRequestError) as caught:
             client.chat.completions.create(stream=stream, **chat(ATTACK))
         assert caught.value.code == "content_filter"
         assert caught.value.type == "invalid_request_error"
         assert caught.value.response.headers["x-should-retry"] == "false"
         assert ATTACK not in caught.value.response.text
-    with anthropic.Anthropic(base_url=guarding.url, api_key="test", timeout=20) as other:
+    with anthropic.Anthropic(base_url=guarding.url, api_key="test", timeout=60) as other:
         with pytest.raises(anthropic.BadRequestError) as refused:
             other.messages.create(stream=stream, **message(ATTACK))
         assert refused.value.type == "invalid_request_error"
@@ -381,7 +382,7 @@ def test_a_forbidden_word_ends_the_stream_as_the_provider_would(
 
 
 def test_a_forbidden_word_in_a_plain_answer(upstream: Upstream, guarding: Proxy) -> None:
-    with openai.OpenAI(base_url=f"{guarding.url}/v1", api_key="test", timeout=20) as client:  # with its retries
+    with openai.OpenAI(base_url=f"{guarding.url}/v1", api_key="test", timeout=60) as client:  # with its retries
         got = outcome(lambda: client.chat.completions.create(**chat("echo: It was umbrella-corp.")))
     if isinstance(got, Failed):
         assert (got.status, got.body["code"]) == (400, "content_filter")
@@ -392,7 +393,7 @@ def test_a_forbidden_word_in_a_plain_answer(upstream: Upstream, guarding: Proxy)
 
 
 async def test_concurrent_streams_do_not_mix(upstream: Upstream, guarding: Proxy) -> None:
-    async with openai.AsyncOpenAI(base_url=f"{guarding.url}/v1", api_key="test", max_retries=0, timeout=30) as client:
+    async with openai.AsyncOpenAI(base_url=f"{guarding.url}/v1", api_key="test", max_retries=0, timeout=60) as client:
 
         async def one(number: int) -> tuple[str, str]:
             asked = f"mail person{number}.{MAIL} please"
@@ -444,10 +445,6 @@ def test_every_exchange_has_one_record_without_what_was_found(
 
 
 def test_the_audit_log_of_the_whole_run_is_intact(guarding: Proxy, watching: Proxy) -> None:
-    import subprocess
-    import sys
-
     for proxy in (guarding, watching):
-        command = [sys.executable, "-m", "guardproxy", "audit", "verify", str(proxy.audit)]
-        done = subprocess.run(command, cwd=ROOT, capture_output=True, timeout=60, check=False)
+        done = processes.run("audit", "verify", str(proxy.audit))
         assert done.returncode == 0, done.stdout + done.stderr

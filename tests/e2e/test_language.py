@@ -39,7 +39,7 @@ def proxy(shared_upstream: Upstream, tmp_path_factory: pytest.TempPathFactory) -
 def ask(proxy: Proxy, text: str, messages: int = 1, **headers: str) -> int:
     body = {"model": "scripted", "messages": [{"role": "user", "content": text}] * messages}
     named = {name.replace("_", "-"): value for name, value in headers.items()}
-    return httpx.post(f"{proxy.url}/v1/chat/completions", json=body, headers=named, timeout=30).status_code
+    return httpx.post(f"{proxy.url}/v1/chat/completions", json=body, headers=named, timeout=60).status_code
 
 
 def test_a_header_chooses_the_stricter_policy(proxy: Proxy) -> None:

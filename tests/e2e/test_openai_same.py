@@ -175,7 +175,7 @@ def test_errors_of_the_model(status: int, stream: bool, upstream: Upstream, pass
 async def test_asynchronous_client(name: str, upstream: Upstream, passing: Proxy) -> None:
     got = []
     for url in (upstream.url, passing.url):
-        async with openai.AsyncOpenAI(base_url=f"{url}/v1", api_key="test", max_retries=0, timeout=20) as client:
+        async with openai.AsyncOpenAI(base_url=f"{url}/v1", api_key="test", max_retries=0, timeout=60) as client:
             create = client.chat.completions.create
             got.append(
                 (

@@ -6,6 +6,7 @@ import gzip
 import json
 import re
 import socket
+import threading
 import urllib.request
 import zlib
 from collections.abc import Callable, Iterator
@@ -23,13 +24,13 @@ ROUTES = pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/messages"
 
 @pytest.fixture(scope="module")
 def quick(shared_upstream: Upstream, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Proxy]:
-    """A proxy that waits for tenths of seconds only."""
+    """A proxy that waits for a second at most. Less would refuse what a busy machine sends late."""
     from tests.e2e.rig import serve
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("GUARDPROXY_BODY_GRACE_S", "0.2")
+        patch.setenv("GUARDPROXY_BODY_GRACE_S", "1")
         patch.setenv("GUARDPROXY_LIMIT_BODY_RATE", "1000000")
-        patch.setenv("GUARDPROXY_TIMEOUT_HEAD_S", "0.2")
+        patch.setenv("GUARDPROXY_TIMEOUT_HEAD_S", "1")
         patch.setenv("GUARDPROXY_LIMIT_EXCHANGES", "3")
         proxy = serve(shared_upstream.url, tmp_path_factory.mktemp("quick"), PASS)
     yield proxy
@@ -37,7 +38,7 @@ def quick(shared_upstream: Upstream, tmp_path_factory: pytest.TempPathFactory) -
 
 
 def connect(proxy: Proxy) -> socket.socket:
-    return socket.create_connection(("127.0.0.1", proxy.port), timeout=20)
+    return socket.create_connection(("127.0.0.1", proxy.port), timeout=60)
 
 
 def rest(client: socket.socket) -> bytes:
@@ -51,10 +52,20 @@ def rest(client: socket.socket) -> bytes:
 
 def value(proxy: Proxy, name: str) -> float:
     """A metric without labels."""
-    with urllib.request.urlopen(f"{proxy.admin_url}/metrics", timeout=10) as answer:
+    with urllib.request.urlopen(f"{proxy.admin_url}/metrics", timeout=60) as answer:
         found = re.search(rf"^{name} (\S+)$", answer.read().decode(), re.MULTILINE)
     assert found, name
     return float(found[1])
+
+
+def wait_value(proxy: Proxy, name: str, holds: Callable[[float], bool]) -> None:
+    """Returns when the metric has a value for which `holds` is true."""
+    pause = threading.Event()
+    for _ in range(600):
+        if holds(seen := value(proxy, name)):
+            return
+        pause.wait(0.05)
+    pytest.fail(f"{name} is still {seen}")
 
 
 # Slow clients.
@@ -84,7 +95,7 @@ def test_a_body_below_the_least_rate_is_refused_though_it_keeps_coming(quick: Pr
                 break
             except TimeoutError:
                 continue
-        client.settimeout(20)
+        client.settimeout(60)
         received += rest(client)
     assert parsed(received).status == 408
 
@@ -146,7 +157,7 @@ def test_connections_are_bounded_and_idle_ones_make_room(
     with ExitStack() as stack:
         idle = [stack.enter_context(connect(proxy)) for _ in range(200)]
         answers = [post(proxy.port, "/v1/chat/completions", GOOD).status for _ in range(5)]
-        assert value(proxy, "guardproxy_open_connections") <= 40
+        wait_value(proxy, "guardproxy_open_connections", lambda count: count <= 40)
         assert idle
     assert 200 in answers
     assert post(proxy.port, "/v1/chat/completions", GOOD).status == 200
@@ -159,16 +170,19 @@ def test_busy_connections_of_one_address_are_refused_beyond_its_share(
     monkeypatch.setenv("GUARDPROXY_LIMIT_CONNECTIONS", "20")
     proxy = proxy_with(PASS)
     with ExitStack() as stack:
-        for _ in range(60):
+        for number in range(60):
             client = stack.enter_context(connect(proxy))
             with suppress(BrokenPipeError, ConnectionResetError):
                 client.sendall(HEAD + b"Content-Length: 10\r\n\r\n{")
+            if number < 16:  # a connection whose request has not been seen yet would make room
+                wait_value(proxy, "guardproxy_held_body_bytes", lambda held, least=number: held > least)  # type: ignore[misc]
         with connect(proxy) as refused:
             answer = parsed(rest(refused))
         assert answer.status == 503
         assert answer.headers["retry-after"] == "1"
         assert answer.tree["error"]["code"] == "no_capacity"
-        assert value(proxy, "guardproxy_open_connections") == 16, "an address alone gets four fifths"
+        # An address alone gets four fifths. Those that are refused close once they are told so.
+        wait_value(proxy, "guardproxy_open_connections", lambda count: count == 16)
 
 
 def test_bodies_are_bounded_in_total(proxy_with: Callable[..., Proxy], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -179,9 +193,7 @@ def test_bodies_are_bounded_in_total(proxy_with: Callable[..., Proxy], monkeypat
         for _ in range(6):
             client = stack.enter_context(connect(proxy))
             client.sendall(HEAD + b"Content-Length: 500000\r\n\r\n" + b" " * 400_000)
-        for _ in range(1000):
-            if value(proxy, "guardproxy_held_body_bytes") >= 1_200_000:
-                break
+        wait_value(proxy, "guardproxy_held_body_bytes", lambda held: held >= 1_200_000)
         answer = post(proxy.port, "/v1/chat/completions", b" " * 900_000)
         assert value(proxy, "guardproxy_held_body_bytes") <= 2_000_000
         assert answer.status == 503
@@ -268,6 +280,7 @@ def test_a_refused_head_is_not_told_to_send_its_body(guarding: Proxy) -> None:
 def test_a_client_that_shuts_down_its_sending_side_has_left(guarding: Proxy, upstream: Upstream) -> None:
     """TCP does not tell it from a close: the call to the model ends, and the record says so."""
     body = GOOD.replace(b"hello", b"hang early")
+    gone = [record["outcome"] for record in guarding.records()].count("client_closed")
     with connect(guarding) as client:
         client.sendall(HEAD + b"Content-Length: %d\r\n\r\n" % len(body) + body)
         upstream.journal.wait(lambda entries: entries)
@@ -275,4 +288,4 @@ def test_a_client_that_shuts_down_its_sending_side_has_left(guarding: Proxy, ups
         assert rest(client) == b""
         upstream.journal.wait(lambda entries: [entry for entry in entries if entry.ended == "gone"])
     assert exchange(guarding.port, b"GET /none HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").status == 404
-    assert guarding.records()[-2]["outcome"] == "client_closed"
+    guarding.wait_records(lambda records: [record["outcome"] for record in records].count("client_closed") == gone + 1)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -16,6 +15,7 @@ from guardproxy.errors import DownstreamError
 from guardproxy.gateway import Duty, Head, StoreAnswered, rerun
 from tests.e2e.rig import GUARD, ROOT, Upstream, serve
 from tests.e2e.sites import run, wheel_site
+from tests.kit import processes
 
 EXAMPLE = ROOT / "examples" / "plugin-duty"
 
@@ -105,8 +105,7 @@ def decision(duty: Duty, head: Head, answered: list[StoreAnswered]) -> str:
 
 
 def test_a_name_that_nobody_brings_stops_the_start(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "guardproxy", "serve", "--upstream", "http://127.0.0.1:9", "--duty", "quota"]
-    command += ["--audit", str(tmp_path / "audit"), "--port", "0", "--admin-port", "0"]
-    ran = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
+    words = ["serve", "--upstream", "http://127.0.0.1:9", "--duty", "quota", "--audit", str(tmp_path / "audit")]
+    ran = processes.run(*words, "--port", "0", "--admin-port", "0")
     assert ran.returncode == 2
-    assert "--duty quota: no installed package brings this duty (known: none is installed)" in ran.stderr
+    assert "--duty quota: no installed package provides this duty (known: none is installed)" in ran.stderr

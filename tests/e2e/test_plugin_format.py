@@ -80,7 +80,7 @@ def ask(proxy: Proxy, text: str, path: str = ROUTE, **more: Any) -> tuple[int, l
     body = json.dumps({"turns": [{"from": "user", "text": text}], **more}).encode()
     request = urllib.request.Request(proxy.url + path, body, {"content-type": "application/json"})
     try:
-        with urllib.request.urlopen(request, timeout=30) as response:
+        with urllib.request.urlopen(request, timeout=60) as response:
             status, data = response.status, response.read()
     except urllib.error.HTTPError as error:
         with error:

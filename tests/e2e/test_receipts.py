@@ -31,7 +31,7 @@ def post(proxy: Proxy, **more: Any) -> tuple[str | None, str]:
     request = urllib.request.Request(
         f"{proxy.url}/v1/chat/completions", json.dumps(body).encode(), {"Content-Type": "application/json"}
     )
-    with urllib.request.urlopen(request, timeout=20) as answer:
+    with urllib.request.urlopen(request, timeout=60) as answer:
         return answer.headers["guardproxy-receipt"], answer.read().decode()
 
 

@@ -45,14 +45,14 @@ def order(proxy: Proxy, **headers: str) -> tuple[int, dict[str, Any]]:
     """`POST /reload`: the status and the answer."""
     request = urllib.request.Request(f"{proxy.admin_url}/reload", b"", headers, method="POST")
     try:
-        with urllib.request.urlopen(request, timeout=20) as answer:
+        with urllib.request.urlopen(request, timeout=60) as answer:
             return answer.status, json.load(answer)
     except urllib.error.HTTPError as error:
         return error.code, json.load(error)
 
 
 def get(proxy: Proxy, path: str) -> tuple[int, str]:
-    with urllib.request.urlopen(f"{proxy.admin_url}{path}", timeout=20) as answer:
+    with urllib.request.urlopen(f"{proxy.admin_url}{path}", timeout=60) as answer:
         return answer.status, answer.read().decode()
 
 
@@ -108,11 +108,11 @@ def test_policies_change_under_traffic(upstream: Upstream, tmp_path: Path, opena
             done = len(answered)
             assert order(proxy)[0] == 200
             with more:
-                assert more.wait_for(partial(lambda done: len(answered) > done + 2, done), timeout=30)
+                assert more.wait_for(partial(lambda done: len(answered) > done + 2, done), timeout=60)
     finally:
         stop.set()
         for asker in askers:
-            asker.join(30)
+            asker.join(60)
     assert proxy.stop() == 0
     assert not faults
     assert all(MAIL in text for text in answered)

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
+import signal
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -18,7 +16,8 @@ from guardproxy.policy.evaluate import PolicySet
 from guardproxy.policy.lint import notes
 from guardproxy.policy.load import Files
 from guardproxy.policytest.running import CaseResult, run_tests, untested
-from tests.e2e.rig import ROOT, wait_logged
+from tests.e2e.rig import wait_logged
+from tests.kit import processes
 from tests.kit.coverage import PAGE, page
 
 NAMES = (
@@ -111,17 +110,13 @@ def test_an_attack_is_looked_for_in_every_text_of_a_request(name: str, kind: str
 
 def test_a_server_takes_a_shipped_policy_by_its_name(tmp_path: Path) -> None:
     words = ["serve", "--upstream", "http://127.0.0.1:9", "--policies", "payments", "--audit", "audit"]
-    command = [sys.executable, "-m", "guardproxy", *words, "--port", "0", "--admin-port", "0"]
     output = tmp_path / "output.txt"
-    with output.open("wb") as file:
-        server = subprocess.Popen(
-            command, cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(ROOT)}, stdout=file, stderr=file
-        )
+    server = processes.start(*words, "--port", "0", "--admin-port", "0", stdout=output, cwd=tmp_path)
     try:
         wait_logged(server, output, "listening")
     finally:
-        server.terminate()
-        server.wait(30)
+        server.send_signal(signal.SIGTERM)
+        code = server.wait(60)
     said = output.read_bytes()
-    assert server.returncode == 0, said
+    assert code == 0, said
     assert loaded("payments").digest.encode() in said

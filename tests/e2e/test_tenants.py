@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import socket
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from guardproxy.gateway.credentials import digest
 from guardproxy.library import load
 from tests.e2e import rawhttp
 from tests.e2e.rig import PASS, ROOT, Proxy, Upstream, serve
+from tests.kit import processes
 from tests.kit.docs import blocks
 from tests.kit.records import replay
 
@@ -67,7 +67,7 @@ def proxy(shared_upstream: Upstream, tmp_path_factory: pytest.TempPathFactory) -
 
 def ask(proxy: Proxy, text: str, *headers: tuple[str, str]) -> int:
     body = {"model": "scripted", "messages": [{"role": "user", "content": f"echo: {text}"}]}
-    return httpx.post(f"{proxy.url}/v1/chat/completions", json=body, headers=list(headers), timeout=30).status_code
+    return httpx.post(f"{proxy.url}/v1/chat/completions", json=body, headers=list(headers), timeout=60).status_code
 
 
 @pytest.mark.parametrize("tenant", KEYS)
@@ -91,8 +91,7 @@ def test_a_test_of_the_file_agrees(proxy: Proxy, tmp_path: Path, tenant: str, bl
     expect: dict[str, Any] = {"rule": "no-falcon", "decision": "block"} if blocked else {"shadow": ["no-falcon"]}
     test = {"name": "t", "request": "echo: falcon", "expect": expect, **({"tenant": tenant} if tenant else {})}
     (tmp_path / "policy.yaml").write_text(f"{POLICY}tests: [{json.dumps(test)}]\n")
-    command = [sys.executable, "-m", "guardproxy", "policy", "test", str(tmp_path)]
-    ran = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+    ran = processes.run("policy", "test", str(tmp_path))
     assert ran.returncode == 0, ran.stdout
 
 
@@ -152,7 +151,7 @@ def test_a_host_that_is_one_is_taken(proxy: Proxy, host: str) -> None:
 
 @pytest.mark.parametrize("version", ["2.0", "3.0", "0.9", "1.2"])
 def test_an_answer_speaks_a_version_that_exists(proxy: Proxy, version: str) -> None:
-    with socket.create_connection(("127.0.0.1", proxy.port), timeout=10) as client:
+    with socket.create_connection(("127.0.0.1", proxy.port), timeout=60) as client:
         client.sendall(f"GET /v1/models HTTP/{version}\r\nhost: a\r\nconnection: close\r\n\r\n".encode())
         line = client.makefile("rb").readline()
     assert line.split()[0] in (b"HTTP/1.1", b"HTTP/1.0")
@@ -161,26 +160,8 @@ def test_an_answer_speaks_a_version_that_exists(proxy: Proxy, version: str) -> N
 
 def served(folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
     """A proxy that ends because it refuses to start."""
-    ports = ["--port", "0", "--admin-port", "0"]
-    command = [
-        sys.executable,
-        "-m",
-        "guardproxy",
-        "serve",
-        "--upstream",
-        "http://127.0.0.1:9",
-        "--policies",
-        str(folder),
-        *ports,
-    ]
-    return subprocess.run(
-        [*command, "--audit", str(folder.parent / "audit"), *options],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    words = ["serve", "--upstream", "http://127.0.0.1:9", "--policies", str(folder), "--port", "0", "--admin-port", "0"]
+    return processes.run(*words, "--audit", str(folder.parent / "audit"), *options)
 
 
 def test_a_tenant_that_nobody_is_stops_the_start(tmp_path: Path) -> None:
@@ -189,15 +170,13 @@ def test_a_tenant_that_nobody_is_stops_the_start(tmp_path: Path) -> None:
     assert ran.returncode == 2
     assert "support.yaml:2:" in ran.stderr
     assert "did you mean `suport`" in ran.stderr
-    lint = [sys.executable, "-m", "guardproxy", "policy", "lint", str(folder)]
-    ran = subprocess.run([*lint, "--tenant", "acme"], cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+    lint = ["policy", "lint", str(folder)]
+    ran = processes.run(*lint, "--tenant", "acme")
     assert ran.returncode == 1
     assert "no credential belongs to the tenant `support`" in ran.stdout
     settings = tmp_path / "guardproxy.toml"
     settings.write_text(f'[tenants]\nacme = "{digest("a")}"\nsupport = ["{digest("b")}", "{digest("c")}"]\n')
-    ran = subprocess.run(
-        [*lint, "--config", str(settings)], cwd=ROOT, capture_output=True, text=True, timeout=60, check=False
-    )
+    ran = processes.run(*lint, "--config", str(settings))
     assert ran.returncode == 0, ran.stdout
 
 
@@ -223,17 +202,11 @@ def test_a_policy_that_names_code_stops_the_start_and_every_command(tmp_path: Pa
         ["scan", "--policies", str(folder)],
         ["replay", str(tmp_path / "log.jsonl"), "--policies", str(folder)],
     ):
-        ran = subprocess.run(
-            [sys.executable, "-m", "guardproxy", *command], cwd=tmp_path, env=environment, input="", capture_output=True,
-            text=True, timeout=60, check=False,
-        )  # fmt: skip
+        ran = processes.run(*command, cwd=tmp_path, env=environment)
         assert ran.returncode in (1, 2), command
         assert "--allow-code" in ran.stdout + ran.stderr, command
         assert not mark.exists(), command
-    ran = subprocess.run(
-        [sys.executable, "-m", "guardproxy", "policy", "lint", "--allow-code", str(folder)], cwd=tmp_path, env=environment,
-        capture_output=True, text=True, timeout=60, check=False,
-    )  # fmt: skip
+    ran = processes.run("policy", "lint", "--allow-code", str(folder), cwd=tmp_path, env=environment)
     assert mark.exists()
     assert "cannot import `evil:Thing`" in ran.stdout
 
@@ -258,6 +231,5 @@ def test_the_example_of_the_documentation_is_for_the_tenant_that_it_names(
             assert ("Falcon" not in answer.json()["choices"][0]["message"]["content"]) is hidden, key
     finally:
         running.stop()
-    command = [sys.executable, "-m", "guardproxy", "policy", "test", "--no-model", str(tmp_path / "policies")]
-    ran = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+    ran = processes.run("policy", "test", "--no-model", str(tmp_path / "policies"))
     assert ran.returncode == 0, ran.stdout + ran.stderr

@@ -1,13 +1,14 @@
-"""What a scan costs, counted instead of timed, and texts on which a check may cost more than their length.
+"""Counts the cost of a scan in steps, and generates texts that could make a check cost more than their length.
 
-`steps` counts the steps of Python code: lines run and turns of loops, those of comprehensions and generators too. To these
-it adds the characters that RE2 reads for a check, divided by `_CHARACTERS_A_STEP`. What `re` and `regex` do inside of one
-call is not seen: patterns of users are tried in `_custom.py`, our own must be written so that each start fails soon.
+`steps` counts the steps of Python code: executed lines, and turns of loops, comprehensions and generators. It adds the
+characters that RE2 reads for a check, divided by `_CHARACTERS_A_STEP`. Work inside of one call of `re` or `regex` is not
+counted: `_custom.py` tries the patterns of users, and our own patterns must fail soon at each start.
 """
 
 from __future__ import annotations
 
 import base64
+import gc
 import random
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -57,7 +58,7 @@ _count = [0.0]
 
 
 class _Counted:
-    """A compiled RE2 pattern that counts the characters which it reads."""
+    """A compiled RE2 pattern that counts the characters it reads."""
 
     def __init__(self, pattern: Any) -> None:
         self._pattern = pattern
@@ -74,7 +75,7 @@ class _Counted:
 
 @contextmanager
 def counted() -> Iterator[None]:
-    """Checks that are built and used inside count what RE2 reads."""
+    """Makes the checks that are built and used inside of the block count the characters that RE2 reads."""
     with pytest.MonkeyPatch.context() as patched:
         for module in (_engine, _reach):
             compiled = module.compiled
@@ -104,7 +105,7 @@ def short_blocks() -> Iterator[None]:
 
 
 def built(use: str, options: Mapping[str, Any], word_limit: int | None = None) -> Check:
-    """A check that has made what it makes once. `word_limit`: the characters of a word that is too long to be read."""
+    """A check that has built its parts. `word_limit`: the length in characters from which on a word is too long to be read."""
     check = build(use, use, options, Resources())
     if word_limit is not None and isinstance(check, _unfolding.Unfolding):
         check = replace(check, using=table(check.using.strict, word_limit))
@@ -113,7 +114,7 @@ def built(use: str, options: Mapping[str, Any], word_limit: int | None = None) -
 
 
 def steps(call: Callable[[], object]) -> float:
-    """The steps that a call takes."""
+    """The steps that a call takes, without those of garbage collection."""
     before = sys.gettrace()
     _count[0] = 0
 
@@ -121,11 +122,13 @@ def steps(call: Callable[[], object]) -> float:
         _count[0] += 1
         return trace
 
+    gc.disable()
     sys.settrace(trace)
     try:
         call()
     finally:
         sys.settrace(before)
+        gc.enable()
     return _count[0]
 
 

@@ -20,7 +20,7 @@ __all__ = [
     "scan_in_chunks",
 ]
 __all__ += ["whole"]
-EXAMPLES = 20_000 if os.environ.get("HYPOTHESIS_PROFILE") == "long" else 200
+EXAMPLES = {"long": 20_000, "quick": 10}.get(os.environ.get("HYPOTHESIS_PROFILE", ""), 200)
 
 promise = settings(
     max_examples=EXAMPLES,

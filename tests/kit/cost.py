@@ -1,9 +1,9 @@
-"""Shapes of bodies that repeat one part, and how much work an exchange does for each: what the cost tests and the benchmark
-of growth share.
+"""Bodies that repeat one part many times, and the work of an exchange for each of them. The tests of cost and the benchmark of
+growth use them.
 
-Work is counted, not timed: `calls` are calls of functions in Python and C, `chars` the characters that pass through the
-functions whose work is inside the interpreter (windows, slices of texts, masks, paths, JSON). Both are the same in
-every run. A format or field joins by standing in its codec's map; a shape of another kind joins `REQUESTS` or `ANSWERS`.
+Work is counted, not timed: `calls` are calls of functions in Python and C. `chars` are the characters that pass through
+functions whose work is inside of the interpreter (windows, slices of texts, masks, paths, JSON). Both are the same in every
+run. A field of a format joins by its map; a body of another kind joins `REQUESTS` or `ANSWERS`.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from __future__ import annotations
 import gc
 import json
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -35,12 +35,19 @@ from guardproxy.exchange.transcript import (
 )
 from guardproxy.findings import Scan
 from guardproxy.server.steps import is_short, is_small
-from guardproxy.wire import decoding
+from guardproxy.wire import Prompt, Reply, decoding
 from guardproxy.wire.formats.anthropic_messages import places as anthropic_messages_map
 from guardproxy.wire.formats.openai_chat import places as openai_chat_map
+from guardproxy.wire.formats.openai_completions import author as openai_completions
+from guardproxy.wire.formats.openai_completions import places as openai_completions_map
+from guardproxy.wire.formats.openai_inputs import author as openai_inputs
+from guardproxy.wire.formats.openai_inputs import places as openai_inputs_map
+from guardproxy.wire.formats.openai_inputs.contract import EMBEDDINGS, MODERATIONS
+from guardproxy.wire.formats.openai_responses import places as openai_responses_map
 from guardproxy.wire.json import dotted, read, replacing
 from guardproxy.wire.json.walk import reach
 from tests.kit.play import CHAT, MESSAGES, Play, chat_frames, message_frames, policy_set, sse
+from tests.kit.responses import RESPONSES, growing, response_frames, stream
 
 POLICY = """
 policy: cost
@@ -63,7 +70,7 @@ Answer = tuple[str, list[bytes]]
 
 @dataclass
 class Work:
-    """What an exchange cost. `on_loop`: the calls of the longest step that the server runs on its loop."""
+    """The work of an exchange. `on_loop`: the calls of the longest step that the server runs on its event loop."""
 
     calls: int = 0
     chars: int = 0
@@ -82,7 +89,7 @@ class _Counter:
 
 @contextmanager
 def _counted(counter: _Counter) -> Iterator[None]:
-    """Counts the characters that pass through functions whose work calls do not show."""
+    """Counts the characters that pass through functions whose work is not visible as calls."""
 
     def counting(function: Callable[..., Any], size: Callable[..., int]) -> Callable[..., Any]:
         def call(*args: Any, **named: Any) -> Any:
@@ -175,9 +182,20 @@ class Meter:
 
 
 STREAM, JSON = "text/event-stream", "application/json"
+COMPLETIONS = openai_completions.ROUTE
+
+
+def _vectors(count: int, **more: Any) -> bytes:
+    asked = {"model": "m", "input": [str(at) for at in range(count)], "dimensions": 16, **more}
+    return json.dumps(openai_inputs.unanswered(EMBEDDINGS, asked, "1")).encode()
+
+
 PLAIN: Mapping[str, Answer] = {
     CHAT: (STREAM, chat_frames([{"content": "Fine."}])),
     MESSAGES: (STREAM, message_frames([("text", ["Fine."])])),
+    RESPONSES: (STREAM, response_frames("response.output_text", ["Fine."])),
+    COMPLETIONS: (STREAM, openai_completions.chunks([{"text": "Fine."}], {})),
+    EMBEDDINGS: (JSON, [_vectors(1)]),
 }
 LINE = "some words " * 10  # checks look back a thousand characters: of more text, each costs the same
 USER = {"role": "user", "content": "hello there"}
@@ -189,6 +207,10 @@ def chat(**more: Any) -> dict[str, Any]:
 
 def messages(**more: Any) -> dict[str, Any]:
     return {"model": "m", "max_tokens": 9, "messages": [USER], **more}
+
+
+def responses(**more: Any) -> dict[str, Any]:
+    return {"model": "m", "input": [USER], **more}
 
 
 def strings(n: int) -> list[str]:
@@ -205,6 +227,14 @@ def keys(n: int) -> dict[str, Any]:
 
 def nested(n: int, leaf: Any = "deep text") -> Any:
     return leaf if n <= 0 else {"in": nested(n - 1, leaf)}
+
+
+def completion(**more: Any) -> dict[str, Any]:
+    return {"model": "m", "prompt": "hello there", **more}
+
+
+def embedding(**more: Any) -> dict[str, Any]:
+    return {"model": "m", "input": "hello there", **more}
 
 
 # Identifiers of a known shape and identifiers of three characters are no texts. Those of calls are texts of one length: else
@@ -354,6 +384,19 @@ REQUESTS: dict[str, tuple[str, Body]] = {
             ]
         ),
     ),
+    "items of responses": (RESPONSES, lambda n: responses(input=[USER] * n)),
+    "calls of responses": (
+        RESPONSES,
+        lambda n: responses(
+            input=[
+                {"type": "function_call", "call_id": f"{CALL_ID}{at:05}", "name": "send", "arguments": '{"to": "you"}'}
+                for at in range(n)
+            ]
+        ),
+    ),
+    "prompts of addresses": (COMPLETIONS, lambda n: completion(prompt=mails(n))),
+    "inputs of addresses": (EMBEDDINGS, lambda n: embedding(input=mails(n))),
+    "parts of inputs": (EMBEDDINGS, lambda n: embedding(input=[{"type": "text", "text": text} for text in mails(n)])),
     "tools of messages": (
         MESSAGES,
         lambda n: messages(
@@ -365,15 +408,23 @@ REQUESTS: dict[str, tuple[str, Body]] = {
 
 def _fields() -> Iterator[tuple[str, tuple[str, Body]]]:
     """Every field of each format's request, as the one that holds many strings."""
-    for module, route, whole in ((openai_chat_map, CHAT, chat), (anthropic_messages_map, MESSAGES, messages)):
+    for module, route, whole in (
+        (openai_chat_map, CHAT, chat),
+        (anthropic_messages_map, MESSAGES, messages),
+        (openai_completions_map, COMPLETIONS, completion),
+        (openai_inputs_map, EMBEDDINGS, embedding),
+        (openai_responses_map, RESPONSES, responses),
+    ):
         for name in module.REQUEST:
-            if name not in ("model", "stream", "n", "max_tokens", "messages"):
-                yield f"{module.__name__.rpartition('.')[2]} {name}", (route, _field(whole, str(name)))
+            if name not in ("model", "stream", "n", "max_tokens", "messages", "background", "store"):
+                yield f"{module.__name__.split('.')[-2]} {name}", (route, _field(whole, str(name)))
 
 
 def _field(whole: Callable[..., Any], name: str) -> Body:
     if name in ("tools", "functions"):
         return lambda n: whole(**{name: [{"type": "function", "name": text} for text in strings(n)]})
+    if name == "instructions":
+        return lambda n: whole(**{name: [{"role": "developer", "content": text} for text in strings(n)]})
     if name == "system":
         return lambda n: whole(**{name: [{"type": "text", "text": text} for text in strings(n)]})
     return lambda n: whole(**{name: strings(n)})
@@ -410,6 +461,26 @@ def _whole(**message: Any) -> bytes:
     return json.dumps(
         {"id": "c", "object": "chat.completion", "created": 1, "model": "m", "choices": [answer]}
     ).encode()
+
+
+def _tokens(words: Sequence[str]) -> list[bytes]:
+    """A stream of tokens with their probabilities, each of which an edit replaces."""
+    begin, parts = 5, []
+    for word in (f"{word} " for word in words):
+        lists = {"tokens": [word], "token_logprobs": [-1], "top_logprobs": [{word: -1}], "text_offset": [begin]}
+        parts.append({"text": word, "logprobs": lists})
+        begin += len(word)
+    return openai_completions.chunks(parts, {"id": "c", "model": "m"})
+
+
+def _token_body(words: Sequence[str]) -> bytes:
+    prompt = Prompt("m", "hello", with_logprobs=True)
+    return json.dumps(openai_completions.answer(prompt, Reply(" ".join(words)), "1")).encode()
+
+
+def _scores(count: int) -> bytes:
+    asked = {"input": [str(at) for at in range(count)]}
+    return json.dumps(openai_inputs.unanswered(MODERATIONS, asked, "1")).encode()
 
 
 def _cited(n: int) -> list[bytes]:
@@ -486,9 +557,28 @@ ANSWERS: dict[str, tuple[str, Callable[[int], Answer]]] = {
             [_whole(content=None, tool_calls=_call('{"to": "jo@ab.io"}', n)["messages"][1]["tool_calls"])],
         ),
     ),
+    "parts of a completion": (COMPLETIONS, lambda n: (STREAM, openai_completions.chunks([{"text": LINE}] * n, {}))),
+    "tokens of a completion": (COMPLETIONS, lambda n: (STREAM, _tokens(mails(n)))),
+    "a completion of tokens": (COMPLETIONS, lambda n: (JSON, [_token_body(mails(n))])),
+    "vectors": (EMBEDDINGS, lambda n: (JSON, [_vectors(n)])),
+    "coded vectors": (EMBEDDINGS, lambda n: (JSON, [_vectors(n, encoding_format="base64")])),
+    "scores": (MODERATIONS, lambda n: (JSON, [_scores(n)])),
     "blocks": (MESSAGES, lambda n: (STREAM, message_frames([("text", ["some words"])] * n))),
     "parts of a block": (MESSAGES, lambda n: (STREAM, message_frames([("text", [LINE] * n)]))),
     "calls of blocks": (MESSAGES, lambda n: (STREAM, message_frames([("tool", ['{"a": "jo@ab.io"}'])] * n))),
+    "events of a text": (RESPONSES, lambda n: (STREAM, response_frames("response.output_text", [LINE] * n))),
+    "events of a text to edit": (
+        RESPONSES,
+        lambda n: (STREAM, response_frames("response.output_text", [f"{LINE}{mail} " for mail in mails(n)])),
+    ),
+    "events of arguments": (
+        RESPONSES,
+        lambda n: (STREAM, response_frames("response.function_call_arguments", ['"', *(["jo@ab.io "] * n), '"'])),
+    ),
+    "items": (
+        RESPONSES,
+        lambda n: (STREAM, stream(*(growing("response.output_text", ["to jo@ab.io"], at) for at in range(n)))),
+    ),
 }
 
 
@@ -497,7 +587,7 @@ def _restored(n: int) -> bytes:
 
 
 def restoring(n: int, *, counted: bool = True) -> Work:
-    """An answer that repeats all that stands for the addresses of the request."""
+    """An answer that repeats every placeholder for the addresses of the request."""
     meter = Meter(counted=counted)
     stand = Play(POLICIES)
     stand.ask(_restored(n))
@@ -512,7 +602,12 @@ def _request(route: str, body: Body, n: int, *, counted: bool = True) -> Work:
 
 
 def _answer(route: str, answer: Callable[[int], Answer], n: int, *, counted: bool = True) -> Work:
-    asked = chat(stream=True) if route == CHAT else messages(stream=True)
+    asked = {
+        CHAT: chat(stream=True),
+        MESSAGES: messages(stream=True),
+        COMPLETIONS: completion(stream=True),
+        RESPONSES: responses(stream=True),
+    }.get(route, embedding())
     return Meter(route, counted).run(json.dumps(asked).encode(), answer(n))
 
 

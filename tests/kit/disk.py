@@ -53,7 +53,7 @@ class Faulty(Disk):
     def lock(self, fd: int) -> None:
         self._do("lock", fd)
 
-    def stat(self, where: Path | int) -> Stat:
+    def stat(self, where: Path | str | int) -> Stat:
         found: Stat = self._do("stat", where)
         return found
 
@@ -80,7 +80,7 @@ class Faulty(Disk):
 
 
 def wait_healthy(sink: FileSink) -> None:
-    """Returns when the writer thread has recovered, which it does by itself."""
+    """Returns when the writer thread has recovered."""
     while not sink.healthy:
         sink._thread.join(0.0005)
         assert sink._thread.is_alive()
@@ -99,5 +99,5 @@ def kept(folder: Path) -> list[str]:
 
 
 def problems(folder: Path) -> list[str]:
-    """What verifying the folder finds wrong."""
+    """The problems that the verification of the folder reports."""
     return [problem.message for found in verify_folder(folder) for problem in found.report.problems]

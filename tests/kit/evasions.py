@@ -1,4 +1,4 @@
-"""Values, and ways to hide them: each takes a value to a text that still says it."""
+"""Values, and ways to hide them. Each way returns a text that still holds the value for a reader."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ from random import Random
 from typing import Any
 
 from guardproxy.checks._pii import recognizers as ours
-from guardproxy.checks._pii.cover import parsed
+from guardproxy.checks._pii.cover import parse
 from guardproxy.checks._pii.engine import Engine
 from guardproxy.checks._pii.whole import nlp_engine
 from guardproxy.checks._pii.words import words
@@ -36,8 +36,8 @@ Found = set[tuple[int, int, str, float]]
 
 
 def recognizers(language: str, every: bool = False) -> list[Any]:
-    """Those that Presidio loads for a language by default; `every`: with all others that need no model."""
-    found = list(ours.configured(language))
+    """Presidio's default recognizers for a language; `every`: with all others that need no model."""
+    found = list(ours.configured_recognizers(language))
     if every:
         there = {type(one) for one in found}
         for kind in ours.classes().values():
@@ -73,7 +73,7 @@ def analyzer(recognizers: list[Any], language: str, local: bool = False) -> Call
 
 
 def engine(recognizers: list[Any], language: str) -> Callable[[str], Found]:
-    """Ours, over a whole text."""
+    """The findings of our engine in a whole text."""
     made, whole = ours.sources(recognizers, words(language), None, 0)
     assert not whole
     searching = Engine(made, ours.boost())
@@ -87,7 +87,7 @@ def engine(recognizers: list[Any], language: str) -> Callable[[str], Found]:
 
 
 def outcome(find: Callable[[str], Found], text: str) -> Found | str:
-    """What is found, or the name of what is raised: where Presidio raises, we must, too."""
+    """The findings, or the name of the exception: we must raise where Presidio raises."""
     try:
         return find(text)
     except Exception as error:
@@ -95,7 +95,7 @@ def outcome(find: Callable[[str], Found], text: str) -> Found | str:
 
 
 def data_texts(count: int) -> Iterator[str]:
-    """The first texts of each set of annotated personal data, where there are any."""
+    """The first texts of each set of annotated personal data, if the data folder is there."""
     folder = os.environ.get("GUARDPROXY_DATA")
     for path in sorted(Path(folder, "pii").glob("*.json*")) if folder else ():
         with gzip.open(path, "rt") if path.suffix == ".gz" else path.open() as lines:
@@ -106,14 +106,14 @@ def data_texts(count: int) -> Iterator[str]:
 @cache
 def _trees() -> list[Any]:
     return [
-        parsed(pattern.regex, int(one.global_regex_flags))[0]
+        parse(pattern.regex, int(one.global_regex_flags))[0]
         for one in recognizers("en", every=True)
         for pattern in getattr(one, "patterns", ())
     ]
 
 
 def sample(tree: Any, random: Random) -> str:
-    """A text that a parsed pattern matches, but for what its assertions ask."""
+    """A text that a parsed pattern matches, apart from its assertions."""
     out = ""
     for operation, value in tree:
         kind = str(operation)
@@ -158,7 +158,7 @@ _DIGITS = "0123456789"
 
 
 def mixed_text(random: Random) -> str:
-    """Identifiers, near misses, digits, signs and words of context, well apart or glued together."""
+    """Identifiers, near misses, digits, signs and words of context, apart or glued together."""
     parts: list[str] = []
     for _ in range(random.randint(1, 8)):
         kind = random.random()

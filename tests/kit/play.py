@@ -1,5 +1,5 @@
-"""What tests of the exchange share: policies from text, an exchange played by hand, streams of both formats, and how a
-client reads them back. The fakes are at the two true edges: the upstream's bytes, and the time a scan takes."""
+"""Helps tests of the exchange: policies from text, an exchange that a test drives, streams of both formats, and readers of the
+streams as a client reads them. Only two things are fake: the bytes of the upstream, and the time of a scan."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from guardproxy.checks._contract import Resources
 from guardproxy.decisions import Plan
 from guardproxy.exchange.exchange import Exchange
 from guardproxy.exchange.player import play
-from guardproxy.exchange.setting import Keys, Limits, Setting
+from guardproxy.exchange.setting import Address, Keys, Limits, Setting
 from guardproxy.exchange.transcript import (
     Command,
     DataReceived,
@@ -54,7 +54,7 @@ def mint(label: str, value: str) -> str:
 
 
 def hashed(kind: str, value: str) -> str:
-    return placeholders.hashed(KEY, "tenant", kind, value)
+    return placeholders.keyed_hash(KEY, "tenant", kind, value)
 
 
 def seal(data: bytes) -> str:
@@ -64,13 +64,13 @@ def seal(data: bytes) -> str:
 KEYS = Keys(mint, hashed, seal)
 
 
-def setting(policies: PolicySet, route: str = CHAT, **more: Any) -> Setting:
+def setting(policies: PolicySet, route: str = CHAT, path: str = "", query: str = "", **more: Any) -> Setting:
     """The setting of an exchange."""
     codec = codec_for(route) or codec_for(CHAT)
     assert codec
     about: dict[str, Any] = {
         "id": "id",
-        "route": route,
+        "address": Address(route, path, query),
         "tenant": "tenant",
         "codec": codec,
         "policies": policies,
@@ -81,7 +81,7 @@ def setting(policies: PolicySet, route: str = CHAT, **more: Any) -> Setting:
 
 @dataclass
 class Play:
-    """An exchange and everything that it has said. `lines` is the transcript."""
+    """An exchange and all of its commands. `lines` is the transcript."""
 
     policies: PolicySet
     route: str = CHAT
@@ -92,13 +92,14 @@ class Play:
     clock: Callable[[], float] = lambda: 0.0
     receipts: bool = False
     exchange: Exchange = field(init=False)
+    _record: dict[str, Any] | None = None
 
     def __post_init__(self) -> None:
         about = setting(self.policies, self.route, limits=self.limits, engine="test", receipts=self.receipts)
         self.exchange = Exchange(about)
 
     def tell(self, happened: Input) -> list[Command]:
-        """One input, without answering the scans that it leads to."""
+        """Passes one input, without answering the scans that follow."""
         commands = self.exchange.receive(happened)
         self.note(happened, commands)
         return commands
@@ -164,8 +165,9 @@ class Play:
     @property
     def record(self) -> dict[str, Any]:
         """The record, less what depends on time and on how many scans it took."""
-        record = members(self.finish.record)
-        return {key: value for key, value in record.items() if key not in ("timings", "scans", "bytes")}
+        if self._record is None:
+            self._record = members(self.finish.record)
+        return {key: value for key, value in self._record.items() if key not in ("timings", "scans", "bytes")}
 
 
 def events(data: bytes) -> Iterator[tuple[str | None, Any]]:
@@ -192,7 +194,7 @@ def chat_frames(deltas: Iterable[dict[str, Any]], finish: str = "stop", index: i
 
 
 def chat_texts(data: bytes) -> dict[str, str]:
-    """What a client has of a chat stream: texts by field, tool arguments by `tool`, the reasons it ended for."""
+    """The texts that a client reads from a chat stream: texts by field, tool arguments by `tool`, and the finish reasons."""
     out: dict[str, str] = {}
     for _, tree in events(data):
         if tree == "[DONE]":
@@ -237,7 +239,7 @@ _DELTAS = {
 
 
 def message_texts(data: bytes) -> dict[str, str]:
-    """What a client has of an Anthropic stream."""
+    """The texts that a client reads from an Anthropic stream."""
     out: dict[str, str] = {}
     for name, tree in events(data):
         assert name == tree["type"]

@@ -1,4 +1,4 @@
-"""Exchanges that are driven through a real `Scanner`, with checks whose answers depend on everything that a check is told."""
+"""Drives exchanges through a real `Scanner`, with checks whose findings depend on every input of a check."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 
 from guardproxy.checks._contract import Resources
 from guardproxy.exchange.exchange import Exchange
-from guardproxy.exchange.setting import Keys, Setting
+from guardproxy.exchange.setting import Address, Keys, Setting
 from guardproxy.exchange.transcript import RequestReceived, RunScans, Scanned
 from guardproxy.policy.evaluate import PolicySet
 from guardproxy.policy.load import build_checks, parse
@@ -39,7 +39,7 @@ rules:
 
 
 class Service:
-    """A service that finds one character, which depends on everything it is told of a text."""
+    """A service that finds one character, which depends on all inputs for a text."""
 
     def submit(self, queries: Sequence[Mapping[str, Any]]) -> Future[Any]:
         answer: Future[Any] = Future()
@@ -76,7 +76,7 @@ class Driven(Play):
         self.exchange = Exchange(
             Setting(
                 id="id",
-                route=self.route,
+                address=Address(self.route),
                 tenant=self.tenant,
                 codec=codec,
                 policies=self.policies,

@@ -71,7 +71,7 @@ OWN: list[tuple[Any, Any]] = [
 
 @cache
 def compiled(schema: str, draft: str) -> Compiled | None:
-    """The schema of a text, or `None` where it is refused."""
+    """The compiled schema of a text; `None` if it is refused."""
     try:
         return compile_schema(json.loads(schema), default=draft)
     except SchemaError:
@@ -79,7 +79,7 @@ def compiled(schema: str, draft: str) -> Compiled | None:
 
 
 def rows(path: Path, every: int = 1) -> Iterator[dict[str, Any]]:
-    """The rows of a data file, or each n-th one."""
+    """The rows of a data file, or every n-th row."""
     with gzip.open(path, "rt", encoding="utf-8") as file:
         for number, line in enumerate(file):
             if number % every == 0:
@@ -89,7 +89,7 @@ def rows(path: Path, every: int = 1) -> Iterator[dict[str, Any]]:
 
 
 def verdict(schema: Compiled, text: str, cuts: Iterable[int] = ()) -> tuple[Any, ...] | None:
-    """Where and how the growing text is wrong; `None` when it is right."""
+    """The place and the kind of the fault in a growing text; `None` if it is valid."""
     reading = Prefix(schema)
     for piece in pieces(text, cuts):
         reading.feed(piece)
@@ -98,7 +98,7 @@ def verdict(schema: Compiled, text: str, cuts: Iterable[int] = ()) -> tuple[Any,
 
 
 def is_right(schema: Compiled, text: str) -> bool:
-    """What the validator says of the whole text, read strictly."""
+    """The verdict of the validator about the whole text, read strictly."""
     try:
         value = read(text.encode("utf-8", "surrogatepass"))
     except JsonFault:

@@ -1,4 +1,4 @@
-"""Scorers without a model: what they say depends on every character of a piece."""
+"""Scorers without a model, whose scores depend on every character of a piece."""
 
 from __future__ import annotations
 
@@ -59,5 +59,5 @@ def words(text: str, output: str) -> float:
 
 
 def hashed(text: str, output: str) -> float:
-    """One character more or less changes it."""
+    """A score that changes with every character."""
     return hashlib.sha256(f"{output}{text}".encode("utf-8", "surrogatepass")).digest()[0] / 255

@@ -1,5 +1,8 @@
-"""Attempts beside redaction, in answers that the request wants as JSON: a wrong answer is known while it grows, what is
-quoted of it is masked, what the client gets fits the schema, whatever stands for a value; for every cut."""
+"""Tests retries together with redaction, in answers that the request wants as JSON, for every way of cutting an answer.
+
+A wrong answer is known while it grows. The part of it that is quoted to the model is masked. The answer that the client gets
+fits the schema, even where a placeholder replaces a value.
+"""
 
 from __future__ import annotations
 
@@ -68,7 +71,7 @@ WRONG = said(to=MAIL, note=f"ask {MAIL} with {CARD}", n="x")
 
 
 def answer_of(attempts: Attempts) -> str:
-    client, route = attempts.play.client, attempts.play.exchange.setting.route
+    client, route = attempts.play.client, attempts.play.exchange.setting.address.route
     return (message_texts(client).get("block0") if route == MESSAGES else chat_texts(client).get("content0")) or ""
 
 
@@ -140,7 +143,7 @@ def test_early_lets_go_what_only_the_schema_asks_of() -> None:
 
 
 def test_known_values_are_masked_in_json_that_no_check_has_decoded() -> None:
-    """The request's rule only watches, so nothing but the schema looks at the answer."""
+    """The rule on the request only watches, so only the schema reads the answer."""
     policies = policy_set(
         f"policy: p{CHECKS}{RULES['watch']}  - {{id: w, on: request, when: mail or card, action: flag}}\n"
     )

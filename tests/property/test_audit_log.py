@@ -1,4 +1,4 @@
-"""No change of a log goes unseen: bytes, lines, its end."""
+"""Verification reports every change of a log: of a byte, of a line, of its end."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def sealed(entries: list[dict[str, Any]], origin: str = "o") -> tuple[list[bytes
 
 
 def lines_of(data: bytes) -> list[bytes]:
-    """As a binary file gives them."""
+    """The lines of a file, split as a binary file splits them."""
     return [part + b"\n" for part in data.split(b"\n")[:-1]] + ([data.split(b"\n")[-1]] if data[-1:] != b"\n" else [])
 
 

@@ -1,4 +1,4 @@
-"""The circuit breaker under any order of requests, results and times, beside a few lines that say what must hold."""
+"""Tests the circuit breaker with requests, results and times in any order, against a small model of its rules."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ FAILURES, OPEN_S = 3, 5.0
 
 
 class Breaking(RuleBasedStateMachine):
-    """Requests begin, end and time goes by. The model knows only failures in a row."""
+    """Begins and ends requests, and lets time pass. The model knows only failures in a row."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -1,5 +1,5 @@
-"""Whatever was scanned before changes nothing: one real scanner takes streams, whole answers, histories and retries of several
-tenants, models, languages and routes in any order, and each exchange is compared with one in a fresh process."""
+"""Earlier scans change nothing. One real scanner takes streams, whole answers, histories and retries of several tenants,
+models, languages and routes in any order. Each exchange is compared with the same exchange in a fresh process."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ WAITS = st.lists(st.booleans(), max_size=6)
 
 
 class Caches(RuleBasedStateMachine):
-    """One scanner that has seen everything so far, against a new one for each exchange."""
+    """Compares a scanner with full caches with a new scanner for each exchange."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -42,7 +42,7 @@ class Caches(RuleBasedStateMachine):
     @precondition(lambda self: self.last)
     @rule(cuts=CUTS, bytes_cut=BYTES, waits=WAITS)
     def the_same_again(self, cuts: list[int], bytes_cut: list[int], waits: list[bool]) -> None:
-        """The same exchange, whose answers come in other pieces."""
+        """Repeats an exchange, with its answers cut into other pieces."""
         self._compare(**self.last, cuts=cuts, bytes_cut=bytes_cut, waits=waits)
 
     @rule(
@@ -98,12 +98,13 @@ def request(asked: list[str], model: str, streamed: bool, route: str) -> bytes:
 
 
 def phase(it: Driven) -> str:
-    """The exchange's phase now: a function, as a type checker takes an attribute for the same after a call."""
+    """The current phase of the exchange. It is a function because a type checker assumes that an attribute stays the same over
+    a call."""
     return "answer" if it.exchange.is_answering else it.exchange.state.value
 
 
 def answer(it: Driven, text: str, streamed: bool, cuts: list[int], bytes_cut: list[int], waits: list[bool]) -> None:
-    """The upstream's answer to what was sent last, where anything was."""
+    """The answer of the upstream to the last request, if there was a request."""
     if phase(it) != "waiting":
         return
     if streamed:
@@ -139,13 +140,13 @@ def whole(route: str, text: str) -> bytes:
 
 
 def seen(it: Driven) -> Any:
-    """All that anybody sees of an exchange: what went upstream, what the client got, what the record says."""
+    """Everything that can be observed of an exchange: the requests to the upstream, the bytes for the client, the record."""
     sent = [command.body for command in it.done if isinstance(command, SendUpstream)]
     over = any(isinstance(command, Finish) for command in it.done)
     return sent, it.client, it.record if over else None
 
 
 def test_what_was_scanned_before_changes_nothing() -> None:
-    """No failure is made smaller: a few exchanges are small enough, and each takes a while."""
+    """Does not shrink failures: an example has only a few exchanges, and each takes a while."""
     chosen = settings(max_examples=30, stateful_step_count=8, phases=(Phase.explicit, Phase.reuse, Phase.generate))
     run_state_machine_as_test(Caches, settings=chosen)

@@ -1,7 +1,7 @@
-"""What checks cost grows no faster than the text: over hostile texts, whole and streamed, by counting steps.
+"""The cost of a check grows no faster than the text, for hostile texts, whole and streamed. The cost is counted in steps.
 
-By default the blocks that checks work in are short, and so are the texts. With `HYPOTHESIS_PROFILE=long` the blocks are those
-of production, the texts are long, and all profiles of evasions are looked at.
+By default the blocks in which checks work are short, and so are the texts. With `HYPOTHESIS_PROFILE=long` the blocks have
+their size of production, the texts are long, and all profiles of evasions are tested.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ def test_a_stream_costs_what_its_length_says(name: str, checks: dict[str, Check]
 
 
 def test_a_stream_whose_views_never_agree_costs_what_its_length_says() -> None:
-    """Addresses without an end, in a check that reads letters and digits one by one."""
+    """Sends addresses without an end to a check that reads letters and digits one by one."""
     with counted(), short_blocks():
         check = built("pii", {"evasions": "strict"}, 1024)
         costs = [cost(check, UNITS["addresses without end"], size, 64) for size in (8192, 32_768)]
@@ -84,7 +84,7 @@ def test_a_stream_whose_views_never_agree_costs_what_its_length_says() -> None:
 
 
 def _old_resolve(spans: list[Span]) -> list[Span]:
-    """What `resolve` is defined as, pair by pair."""
+    """The definition of `resolve`, pair by pair."""
     kept: list[Span] = []
     for span in sorted(spans, key=_strength):
         if all(span.end <= other.start or span.start >= other.end for other in kept):

@@ -1,4 +1,4 @@
-"""The promise of every text check: however the text is cut, the findings are those of the whole text."""
+"""Every check of texts reports the findings of the whole text, however the text is cut into chunks."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from guardproxy.checks import pii
 from guardproxy.checks._contract import Resources, build
-from guardproxy.checks._patterns.reach import compiled
+from guardproxy.checks._patterns.reach import compile_pattern
 from guardproxy.checks._patterns.shape import shape
 from guardproxy.checks._pii.recognizers import recognizers
 from guardproxy.checks._pii.words import LOOK
@@ -54,7 +54,7 @@ def test_the_beginnings_of_a_match_are_its_beginnings(pattern: str, text: str) -
     assert found.least <= match.end() - match.start()
     assert found.most is None or match.end() - match.start() <= found.most
     for end in range(match.start() + 1, match.end() + 1):
-        begin = compiled(f"(?:{found.prefix})\\z").search(text[:end])
+        begin = compile_pattern(f"(?:{found.prefix})\\z").search(text[:end])
         assert begin is not None
         assert begin.start() <= match.start()
 
@@ -90,7 +90,7 @@ def test_words_are_found_the_same_however_the_text_is_cut(words: list[str], text
 
 
 def _parts(values: list[str]) -> st.SearchStrategy[str]:
-    """Pieces of the values, and what stands between and around them in texts."""
+    """Pieces of the values, and text that stands between and around them."""
     piece = st.tuples(st.sampled_from(values), st.integers(0, 40), st.integers(1, 60)).map(
         lambda each: each[0][each[1] % len(each[0]) :][: each[2]]
     )

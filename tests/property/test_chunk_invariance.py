@@ -1,13 +1,13 @@
-"""Chunk invariance, the promise that everything rests on: for every way of cutting the same upstream text the client has
-the same text, the same findings are reported, the same decisions made. Both formats; text, reasoning, tool arguments;
-redaction, restoring, blocking; cuts of the bytes, cuts of the text into frames, scans that come late."""
+"""Tests chunk invariance: for every way of cutting the same upstream text the client gets the same text, the same findings are
+reported, and the same decisions are made. Covers all formats; text, reasoning and tool arguments; redaction, restoring and
+blocking; cuts of the bytes, cuts of the text into frames, and scans that come late."""
 
 from __future__ import annotations
 
 import json
 import re
 from collections.abc import Callable, Sequence
-from functools import cache
+from functools import cache, partial
 from itertools import combinations
 from typing import Any
 
@@ -16,6 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from guardproxy.policy.evaluate import PolicySet
+from tests.kit.completions import COMPLETIONS, completion_frames, completion_texts
 from tests.kit.play import (
     CHAT,
     MESSAGES,
@@ -30,6 +31,7 @@ from tests.kit.play import (
     pieces,
     policy_set,
 )
+from tests.kit.responses import RESPONSES, growing, response_frames, response_texts, stream
 
 MAIL = "jo@ab.io"
 TOKEN = mint("MAIL", MAIL)
@@ -53,7 +55,11 @@ def rules() -> PolicySet:
 
 
 def ask(route: str) -> dict[str, Any]:
+    if route == COMPLETIONS:
+        return {"model": "m", "stream": True, "prompt": f"I am {MAIL}."}
     body: dict[str, Any] = {"model": "m", "stream": True, "messages": [{"role": "user", "content": f"I am {MAIL}."}]}
+    if route == RESPONSES:
+        return {"model": "m", "stream": True, "input": f"I am {MAIL}."}
     return {**body, "max_tokens": 9} if route == MESSAGES else body
 
 
@@ -66,6 +72,13 @@ def tool(parts: Sequence[str]) -> list[bytes]:
 
 
 SHAPES: dict[str, tuple[str, Frames, Callable[[bytes], dict[str, str]], str]] = {
+    "completions text": (COMPLETIONS, completion_frames, completion_texts, "text0"),
+    "completions unknown field": (
+        COMPLETIONS,
+        lambda parts: completion_frames(parts, "thoughts"),
+        completion_texts,
+        "thoughts0",
+    ),
     "chat text": (CHAT, lambda parts: chat_frames([{"content": part} for part in parts]), chat_texts, "content0"),
     "chat reasoning": (
         CHAT,
@@ -87,11 +100,33 @@ SHAPES: dict[str, tuple[str, Frames, Callable[[bytes], dict[str, str]], str]] = 
         message_texts,
         "block0",
     ),
+    **{
+        f"responses {base.removeprefix('response.')}": (RESPONSES, partial(response_frames, base), response_texts, base)
+        for base in ("response.output_text", "response.custom_tool_call_input")
+    },
+    "responses reasoning": (
+        RESPONSES,
+        lambda parts: stream(
+            growing("response.reasoning_summary_text", parts), growing("response.output_text", ["So."], 1)
+        ),
+        response_texts,
+        "response.reasoning_summary_text",
+    ),
 }
 TOOLS: dict[str, tuple[str, Frames, Callable[[bytes], dict[str, str]], str]] = {
     "chat tool": (CHAT, tool, chat_texts, "tool"),
     "messages tool": (MESSAGES, lambda parts: message_frames([("tool", parts)], "tool_use"), message_texts, "block0"),
+    "responses tool": (
+        RESPONSES,
+        partial(response_frames, "response.function_call_arguments"),
+        response_texts,
+        "response.function_call_arguments",
+    ),
 }
+
+
+# A stream of Responses has four times the bytes, as it repeats each text. `guardproxy.testing` cuts it at every byte.
+STEP = {RESPONSES: 7}
 
 
 def unknown_texts(data: bytes) -> dict[str, str]:
@@ -108,7 +143,7 @@ def play(route: str, chunks: Sequence[bytes], waits: Sequence[bool] = ()) -> Pla
 
 
 def expected(text: str) -> tuple[str, bool]:
-    """What the client must have of `text`, found by plain string search, and whether it is stopped."""
+    """The text that the client must get for `text`, found by plain string search, and whether the answer is stopped."""
     stop = re.search(r"\bforbidden thing\b", text, re.IGNORECASE)
     shown = text[: stop.start()] if stop else text
     shown = re.sub(r"\bK-[0-9]{4,8}\b", lambda match: mint("CODE", match[0]), shown, flags=re.ASCII)
@@ -128,7 +163,7 @@ TEXTS = [
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("text", TEXTS)
 def test_every_single_cut_of_the_text_and_of_the_bytes(shape: str, text: str) -> None:
-    """Two pieces of text, at every border; one frame's bytes, at every border."""
+    """Cuts the text into two pieces at every offset, and the bytes of one frame at every offset."""
     route, frames, read, name = SHAPES[shape]
     whole = play(route, frames([text]))
     shown, stopped = expected(text)
@@ -141,7 +176,10 @@ def test_every_single_cut_of_the_text_and_of_the_bytes(shape: str, text: str) ->
         if not stopped:  # what came after a stop is not read, so it is not in the record
             assert split.record["response"]["texts"] == whole.record["response"]["texts"], place
     data = b"".join(frames([text]))
-    for place in range(1, len(data)):
+    # What comes before the text is the same for every text, so it is cut for the first alone.
+    other = b"".join(frames(["~"]))
+    before = next(at for at in range(len(other)) if data[at] != other[at]) if text != TEXTS[0] else 1
+    for place in range(before, len(data), STEP.get(route, 1)):
         assert play(route, cut(data, [place])).client == whole.client, place
 
 
@@ -157,11 +195,11 @@ def test_every_single_cut_of_tool_arguments(shape: str) -> None:
         assert read(split.client)[name] == read(whole.client)[name], place
         assert split.record["decisions"] == whole.record["decisions"]
     data = b"".join(frames(pieces(text, [7, 20])))
-    for place in range(1, len(data)):
+    for place in range(1, len(data), STEP.get(route, 1)):
         assert read(play(route, cut(data, [place])).client)[name] == read(whole.client)[name], place
 
 
-@pytest.mark.parametrize("shape", ["chat text", "messages text"])
+@pytest.mark.parametrize("shape", ["chat text", "messages text", "responses output_text"])
 def test_every_pair_of_cuts_of_a_short_secret(shape: str) -> None:
     route, frames, read, name = SHAPES[shape]
     text = "is K-12345."
@@ -217,7 +255,7 @@ def test_any_text_any_cuts_any_delay(
 def test_what_stays_in_a_url_is_the_same_however_it_is_cut(
     shape: str, parts: list[str], cuts: list[int], waits: list[bool]
 ) -> None:
-    """Which placeholders stay, the decisions and the record; a string of a tool call as well as a text."""
+    """Compares the placeholders that stay, the decisions and the record, for a text and for a string of a tool call."""
     route, frames, read, name = {**SHAPES, **TOOLS}[shape]
     text = json.dumps({"a": "".join(parts)}) if shape in TOOLS else "".join(parts)
     whole = play(route, frames([text]))
@@ -231,7 +269,7 @@ def test_what_stays_in_a_url_is_the_same_however_it_is_cut(
             assert other.record["response"]["texts"] == whole.record["response"]["texts"]
 
 
-@pytest.mark.parametrize("shape", ["chat text", "messages text"])
+@pytest.mark.parametrize("shape", ["chat text", "messages text", "responses output_text"])
 @pytest.mark.parametrize(
     ("text", "stays"),
     [
@@ -248,7 +286,7 @@ def test_what_stays_in_a_url_is_the_same_however_it_is_cut(
     ],
 )
 def test_what_comes_back_beside_other_values(shape: str, text: str, stays: tuple[int, ...]) -> None:
-    """`A` is a placeholder; `stays` counts those that no value takes the place of, at every cut."""
+    """`A` is a placeholder; `stays` is the number of placeholders that no value replaces, at every cut."""
     route, frames, read, name = SHAPES[shape]
     first, *rest = text.split("A")
     shown = first + "".join((TOKEN if at in stays else MAIL) + part for at, part in enumerate(rest))
@@ -259,7 +297,7 @@ def test_what_comes_back_beside_other_values(shape: str, text: str, stays: tuple
 
 
 def mapped(node: Any) -> Any:
-    """What must become of a document: every string and key for itself."""
+    """The expected document: each string and key is changed alone."""
     if isinstance(node, str):
         return expected(node)[0]
     if isinstance(node, list):
@@ -282,7 +320,8 @@ DOCUMENTS = st.recursive(
 def test_any_tool_arguments(
     shape: str, document: Any, escaped: bool, text_cuts: list[int], byte_cuts: list[int], broken: int
 ) -> None:
-    """Whole or cut off in the middle, escaped or not: the same for every cut, and valid JSON stays valid."""
+    """Tests whole arguments and arguments that are cut off, escaped or not: the result is the same for every cut, and valid
+    JSON stays valid."""
     route, frames, read, name = TOOLS[shape]
     text = json.dumps(document, ensure_ascii=escaped)
     whole = play(route, frames([text]))
@@ -307,7 +346,7 @@ OPERATORS: dict[str, Callable[[str], str]] = {
 
 
 @pytest.mark.parametrize("operator", OPERATORS)
-@pytest.mark.parametrize("shape", ["chat text", "messages thinking"])
+@pytest.mark.parametrize("shape", ["chat text", "messages thinking", "responses output_text"])
 @given(parts=st.lists(FRAGMENTS, min_size=1, max_size=8), cuts=CUTS, waits=st.lists(st.booleans(), max_size=9))
 def test_every_operator_puts_the_same_there_however_it_is_cut(
     operator: str, shape: str, parts: list[str], cuts: list[int], waits: list[bool]

@@ -1,4 +1,5 @@
-"""The promises of unfolding: however the text is cut, nothing lost, plain text as before, what is hidden is covered."""
+"""Tests unfolding: the cut of a text does not matter, no character is lost, plain text stays as it was, and findings cover
+everything that hides a value."""
 
 from __future__ import annotations
 
@@ -81,7 +82,7 @@ def wrapped(name: str, profile: str) -> Any:
 
 
 def _hidden(values: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
-    """Values hidden once or twice, also in part."""
+    """Values that are hidden once or twice, wholly or in part."""
     ways = st.sampled_from([hide for hide, _ in WAYS.values()])
     whole_ = st.builds(lambda value, hide: hide(value) if value.isascii() else value, values, ways)
     twice = st.builds(lambda value, hide: hide(value) if value.isascii() else value, whole_, ways)

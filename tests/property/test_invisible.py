@@ -1,4 +1,4 @@
-"""Whatever shows nothing hides nothing: every code point with such a property, put into values of all kinds."""
+"""Tests every code point that displays nothing: inside of values of all kinds it hides no value."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ PROPERTIES = r"[\p{Cc}\p{Cf}\p{Co}\p{Zl}\p{Zp}\p{Default_Ignorable_Code_Point}\p
 
 
 def _code_points() -> list[str]:
-    """All of them; of the three areas of private use every 97th."""
+    """All such code points; of the three areas of private use, every 97th."""
     every = regex.findall(PROPERTIES, "".join(chr(code) for code in range(0x110000) if not 0xD800 <= code < 0xE000))
     private = [letter for letter in every if unicodedata.category(letter) == "Co"][::97]
     return [

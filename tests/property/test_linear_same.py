@@ -1,4 +1,4 @@
-"""What was rewritten to be linear gives what the plain, squared form of it gave."""
+"""Code that was rewritten to be linear gives the same results as its plain, quadratic form."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def findings(spans: list[tuple[int, int]], check: str = "c") -> list[Finding]:
 def plainly_give_way(
     weak: Sequence[Finding], strong: Sequence[Finding], text_of: Callable[[int, int], str]
 ) -> list[Finding]:
-    """Looks at every strong finding for each weak one."""
+    """Compares each weak finding with every strong finding."""
     left: list[Finding] = []
     for finding in weak:
         at = finding.start

@@ -1,4 +1,4 @@
-"""The shipped tagger beside the patterns: however a text is cut, the gate learns the same of it."""
+"""Tests the shipped tagger together with the patterns: the gate learns the same findings, however a text is cut."""
 
 from __future__ import annotations
 

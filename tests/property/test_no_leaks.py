@@ -1,8 +1,9 @@
-"""A value that a rule redacts does not get through, wherever in a request or an answer it stands.
+"""A value that a rule redacts never passes, at any place of a request or an answer.
 
-The secret is planted in every string and as a key of every object, one place at a time, of requests, answers and events
-that hold every field of their format, and fields that no format has. It is looked for raw and unescaped, in each string
-and in what the strings of one place add up to over a stream."""
+The secret is put into every string and made a key of every object, one place at a time, in requests, answers and events that
+hold every field of their format, and fields that no format has. The tests search for it raw and unescaped, in each string,
+and in the joined strings of one place of a stream.
+"""
 
 from __future__ import annotations
 
@@ -64,7 +65,7 @@ CHAT_MESSAGE: dict[str, Any] = {
 
 
 def tokens(*parts: str) -> list[dict[str, Any]]:
-    """Log probabilities that say these parts."""
+    """Log probabilities whose tokens are these parts."""
     return [
         {
             **{"token": part, "bytes": list(part.encode()), "logprob": -0.1},
@@ -316,7 +317,7 @@ def reach(tree: Any, at: Where) -> Any:
 
 
 def planted(tree: Any, at: Where, what: str, secret: Any = SECRET) -> Any:
-    """A copy of the tree with the secret in one place; in JSON as text it is escaped, in a key or a string."""
+    """A copy of the tree with the secret at one place: in a key or a string; escaped, if the string holds JSON."""
     copy = deepcopy(tree)
     if what == "key":
         reach(copy, at)[secret if isinstance(secret, str) else "note"] = "x" if isinstance(secret, str) else secret
@@ -335,7 +336,7 @@ def spots(format_name: str, tree: Any) -> list[tuple[Where, str]]:
 
 
 def encoded(secret: str) -> Iterator[str]:
-    """The secret in base64, wherever in a group of three bytes it begins, less what its neighbours decide."""
+    """The secret in base64 for each of the three alignments, without the characters that depend on its neighbours."""
     for before in range(3):
         whole = base64.b64encode(b"x" * before + secret.encode()).decode().rstrip("=")
         yield whole[4 if before else 0 : -2]
@@ -362,7 +363,7 @@ def strings(tree: Any, at: Where = ()) -> Iterator[tuple[Where, str]]:
 
 
 def byte_rows(tree: Any, at: Where = ()) -> Iterator[tuple[Where, str]]:
-    """What rows of numbers say, read as bytes."""
+    """Rows of numbers, decoded as bytes."""
     if isinstance(tree, dict):
         for key, child in tree.items():
             yield from byte_rows(child, (*at, key))
@@ -374,7 +375,8 @@ def byte_rows(tree: Any, at: Where = ()) -> Iterator[tuple[Where, str]]:
 
 
 def assert_clean(data: bytes, *secrets: str) -> None:
-    """No secret raw, unescaped, in base64, in bytes, or in what the strings and bytes of one place add up to."""
+    """Asserts that the secret does not occur: raw, unescaped, in base64, as bytes, or in the joined strings and bytes of one
+    place."""
     for secret in secrets:
         for text in unescaped(data.decode()):
             assert secret not in text
@@ -395,7 +397,7 @@ def assert_clean(data: bytes, *secrets: str) -> None:
 
 
 def assert_seen(play: Play, at: Where, rule: str) -> None:
-    """The place was looked at: by the rule, or, among token data, which no rule reads, by taking it out."""
+    """Asserts that the place was inspected: by the rule, or, for token data, which no rule reads, by removal."""
     if "logprobs" in at:
         assert "logprobs" in play.record["response"]["withheld"] or "top_logprobs" in at, at
     else:
@@ -475,7 +477,7 @@ STREAM_SPOTS = [
 def test_nothing_gets_through_a_stream(
     route: str, events: list[tuple[str | None, Any]], number: int, at: Where, what: str
 ) -> None:
-    """The frame comes twice, as what stays the same is said in every frame of a stream. The event's name lies, too."""
+    """Sends the frame twice, because a constant is repeated in every frame of a stream. The name of the event is wrong, too."""
     name, tree = events[number]
     dirty = (name, planted(tree, at, what))
     again = [dirty] if len(events) == 1 else [dirty, dirty]
@@ -500,7 +502,7 @@ def test_no_number_gets_through_a_stream(route: str, events: list[tuple[str | No
 
 
 def test_what_a_stop_says_again_is_clean() -> None:
-    """The ending that a blocked stream gets repeats its head, the usage, the numbers of its choices."""
+    """The ending of a blocked stream repeats its head, the usage, and the numbers of its choices."""
     for route, events, at in (
         (CHAT, CHAT_EVENTS[:1], ("id",)),
         (CHAT, CHAT_EVENTS[:1], ("model",)),
@@ -521,7 +523,7 @@ def test_what_a_stop_says_again_is_clean() -> None:
 
 
 def test_what_follows_a_stop_in_its_own_frame_is_gone() -> None:
-    """Texts, keys and numbers after the finding, in the same frame; also where the stop lies in a number."""
+    """Texts, keys and numbers after the finding in the same frame are removed, also if the finding lies in a number."""
     for delta in (
         {"content": "a forbidden b", "note": CARD, "more": {SECRET: SECRET}},
         {"note": -CARD, "content": "forbidden", "more": CARD},
@@ -538,7 +540,7 @@ def test_what_follows_a_stop_in_its_own_frame_is_gone() -> None:
 
 
 def test_the_numbers_of_the_tokens_go_with_the_text() -> None:
-    """Token probabilities, bytes and ids give back what an edit took out, so they leave with it."""
+    """Token probabilities, bytes and ids can restore text that an edit removed, so they are removed with it."""
     tree = planted(CHAT_ANSWER, ("choices", 0, "message", "content"), "value")
     tree["choices"][0]["token_ids"] = [17, 18]
     shown = json.loads(answer(CHAT, json.dumps(tree).encode(), "application/json").client)
@@ -641,7 +643,7 @@ TOKEN_DATA: dict[str, tuple[tuple[str, ...], Any]] = {
 @pytest.mark.parametrize("streamed", [False, True])
 @pytest.mark.parametrize("content", ["hello", "", SECRET])
 def test_no_token_data_gets_through(name: str, streamed: bool, content: str) -> None:
-    """Cut into tokens, which no scan of single strings would see; also beside the text that says the same."""
+    """The secret is cut into tokens, which no scan of single strings would find; also beside a text that holds it."""
     at, more = TOKEN_DATA[name]
     choice: dict[str, Any] = {"index": 0, "finish_reason": None if streamed else "stop"}
     choice |= {"delta" if streamed else "message": {"content": content}}
@@ -666,7 +668,7 @@ def test_no_token_data_gets_through(name: str, streamed: bool, content: str) -> 
 
 
 def test_without_a_rule_that_edits_token_data_stays_to_the_byte() -> None:
-    """A rule that only watches changes nothing; the record says that nobody read these."""
+    """A rule that only watches changes nothing, and the record names the token data as not inspected."""
     watching = policy_set(POLICY.replace("action: redact", "action: flag").replace("action: block", "action: flag"))
     tree = {**CHAT_ANSWER, "prompt_token_ids": [1, 2, 3, 4]}
     body = json.dumps(tree).encode()
@@ -734,7 +736,7 @@ def test_no_operator_lets_anything_through_anywhere(operator: str) -> None:
 
 @pytest.mark.parametrize("route", [CHAT, MESSAGES])
 def test_a_name_as_a_key_is_seen(route: str) -> None:
-    """A key of plain letters is a text like any other, in every object of a request and an answer."""
+    """A key of plain letters is scanned like any other text, in every object of a request and an answer."""
     policy = POLICY.replace("[a-z.]+@[a-z.]+[a-z]", r"\\bmara\\b")
     policies = policy_set(policy)
     request, whole = (CHAT_REQUEST, CHAT_ANSWER) if route == CHAT else (MESSAGES_REQUEST, MESSAGE)
@@ -799,7 +801,7 @@ def test_a_document_of_text_is_text() -> None:
     ],
 )
 def test_opaque_places_hold_content_that_the_record_lists(route: str, tree: Any, at: Where) -> None:
-    """What looks like what it claims goes on unchanged and is not kept; anything else is text, whatever its shape."""
+    """Content of the claimed kind passes unchanged and is not recorded. All other content is scanned as text."""
     content = {"input_audio": WAV, "file": PDF, "source": PNG}.get(str(at[-2]), SIGNATURE)
     whole = deepcopy(tree)
     reach(whole, at[:-1])[at[-1]] = content

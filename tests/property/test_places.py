@@ -1,7 +1,7 @@
-"""Every place of every format: what stands there is found, recorded as not inspected, withheld or refused.
+"""Tests every place of every format: a value there is found, recorded as not inspected, withheld, or refused.
 
-The places come from the maps themselves, so a field that is added to a map is tested without another line here. At each
-place stand values that a check knows, in several shapes: as text, as a key, as numbers, in objects and arrays.
+The places come from the maps of the formats, so a new field of a map is tested without a change here. Each place gets values
+that a check knows, in several shapes: as text, as a key, as numbers, in objects and arrays.
 """
 
 from __future__ import annotations
@@ -17,12 +17,17 @@ import pytest
 
 from guardproxy.exchange.transcript import DataReceived, ResponseEnded, ResponseStarted
 from guardproxy.policy.evaluate import PolicySet
+from guardproxy.wire.authoring import Prompt, Reply
 from guardproxy.wire.formats.anthropic_messages import places as anthropic_messages_map
-from guardproxy.wire.formats.openai_chat import places as openai_chat_map
+from guardproxy.wire.formats.openai_completions import author as completions
+from guardproxy.wire.formats.openai_responses import events as openai_responses_events
 from guardproxy.wire.json.walk import MapLeaf
+from guardproxy.wire.json_codec import JsonCodec
+from guardproxy.wire.registry import codecs
 from tests.kit.media import SIGNATURE
 from tests.kit.play import CHAT, MESSAGES, Play, policy_set, sse
 from tests.kit.records import members
+from tests.kit.responses import RESPONSES
 
 POLICY = """
 policy: places
@@ -74,6 +79,8 @@ TYPES = (
         "url",
     ),
     *("citations_delta", "content"),
+    *("input_text", "input_file", "summary_text", "reasoning", "function_call", "function_call_output", "mcp_call"),
+    *("function", "mcp", "code_interpreter", "namespace"),
 )
 DEEPEST = 4
 EVERY = 5
@@ -83,7 +90,7 @@ Case = tuple[str, Build, Any]
 
 
 def probes() -> list[Any]:
-    """Values by which maps choose what stands below them."""
+    """Values by which maps choose the map of the places below them."""
     return ["x", [{"type": "text"}], {}, *({"role": role} for role in ROLES), *({"type": kind} for kind in TYPES)]
 
 
@@ -105,7 +112,7 @@ def cases(how: Any, build: Build, at: str = "", depth: int = 0) -> Iterator[Case
 
 
 def shape(how: Any) -> str:
-    """Tells maps apart without following the functions in them."""
+    """An identity of a map that does not call the functions in it."""
     if isinstance(how, dict):
         return "{" + ",".join(f"{key}:{shape(child)}" for key, child in how.items()) + "}"
     return f"[{shape(how[0])}]" if isinstance(how, list) else "()" if callable(how) else repr(how)
@@ -131,9 +138,15 @@ def below(how: Any, frame: dict[str, Any], build: Build, at: str, depth: int) ->
 
 
 def some(found: Iterator[Any], name: str) -> Iterator[Any]:
-    """Every fifth place, another fifth for each shape: all of them take minutes."""
+    """Every fifth place, with another start for each shape, because all places would take minutes."""
     first = list(SHAPES).index(name)
     return (case for number, case in enumerate(found) if (number + first) % EVERY == 0)
+
+
+def below_top(route: str, how: Any, plain: dict[str, Any]) -> Iterator[Case]:
+    """The places of a whole request or answer. `plain`: the fields that it needs."""
+    build: Build = lambda value: {**plain, **value} if isinstance(value, dict) else value  # noqa: E731
+    return cases(how, build, depth=FIRST_DEPTH.get(route, 0))
 
 
 @cache
@@ -142,18 +155,22 @@ def rules() -> PolicySet:
 
 
 def says(data: str) -> bool:
-    """Whether a text says one of the values, in one piece or in parts."""
+    """Whether a text holds one of the values, in one piece or in parts."""
     bare = re.sub(r"[^0-9a-zA-Z@+.-]", "", data)
     digits = re.sub(r"[^0-9]", "", data)
     return str(CARD) in digits or str(IDS)[1:-1].replace(" ", "") in data or any(text in bare for text in TEXTS[1:])
 
 
+def without_items(how: Any) -> Any:
+    """A map of Responses without `instructions`, whose items are those of `input` and `output`."""
+    return {key: child for key, child in how.items() if key != "instructions"} if isinstance(how, dict) else how
+
+
+FIRST_DEPTH = {RESPONSES: -1}  # items are one step deeper than messages
+FORMATS = [codec for codec in codecs() if isinstance(codec, JsonCodec)]
 REQUESTS: dict[str, tuple[Any, dict[str, Any]]] = {
-    CHAT: (openai_chat_map.REQUEST, {"model": "m", "messages": [{"role": "user", "content": "hi"}]}),
-    MESSAGES: (
-        anthropic_messages_map.REQUEST,
-        {"model": "m", "max_tokens": 5, "messages": [{"role": "user", "content": "hi"}]},
-    ),
+    codec.author.ROUTE: (without_items(codec.grammar.request), codec.author.request(Prompt("m", "hi")))
+    for codec in FORMATS
 }
 
 
@@ -162,7 +179,7 @@ REQUESTS: dict[str, tuple[Any, dict[str, Any]]] = {
 def test_every_place_of_a_request(route: str, name: str) -> None:
     how, plain = REQUESTS[route]
     passed = []
-    for at, build, _ in some(cases(how, lambda value: {**plain, **value} if isinstance(value, dict) else value), name):
+    for at, build, _ in some(below_top(route, how, plain), name):
         tree = build(deepcopy(SHAPES[name]))
         if not isinstance(tree, dict):
             continue
@@ -181,17 +198,14 @@ def test_every_place_of_a_request(route: str, name: str) -> None:
 
 
 def listed(side: dict[str, Any]) -> bool:
-    """Whether the record lists something that was not inspected."""
+    """Whether the record lists a place as not inspected."""
     assert len(side["uninspected"]) == len(side["uninspected_kinds"])
     return bool(side["uninspected"]) and "" not in side["uninspected_kinds"]
 
 
 ANSWERS: dict[str, tuple[Any, dict[str, Any]]] = {
-    CHAT: (openai_chat_map.RESPONSE, {"id": "c", "choices": [{"index": 0, "message": {"content": "hi"}}]}),
-    MESSAGES: (
-        anthropic_messages_map.RESPONSE,
-        {"id": "m", "type": "message", "content": [], "stop_reason": "end_turn"},
-    ),
+    codec.author.ROUTE: (without_items(codec.grammar.answer), codec.author.answer(Prompt("m", "hi"), Reply("hi"), "1"))
+    for codec in FORMATS
 }
 
 
@@ -200,7 +214,7 @@ ANSWERS: dict[str, tuple[Any, dict[str, Any]]] = {
 def test_every_place_of_an_answer(route: str, name: str) -> None:
     how, plain = ANSWERS[route]
     passed = []
-    for at, build, _ in some(cases(how, lambda value: {**plain, **value} if isinstance(value, dict) else value), name):
+    for at, build, _ in some(below_top(route, how, plain), name):
         tree = build(deepcopy(SHAPES[name]))
         if isinstance(tree, dict):
             passed += said(route, at, json.dumps(tree).encode(), "application/json")
@@ -220,15 +234,25 @@ def said(route: str, at: str, data: bytes, media: str) -> list[str]:
     return [f"{at} in the record"] if says(json.dumps(response, separators=(",", ":"))) else []
 
 
+LAST_CHOICES: dict[str, dict[str, Any]] = {CHAT: {"delta": {}}, completions.ROUTE: {"text": ""}}
+
+
 def event_cases() -> Iterator[tuple[str, str, Build]]:
-    """Places of streams: the frames around which end them."""
-    for at, build, _ in cases(openai_chat_map.RESPONSE, lambda value: {"id": "c", **value}):
-        if "message" not in at:
-            yield CHAT, at, build
-    for kind, how in anthropic_messages_map.TEXT_EVENTS.items():
-        frame = {"type": kind, "index": 0}
-        for at, build, _ in cases(how, lambda value, frame=frame: {**frame, **value}):  # type: ignore[misc]
-            yield MESSAGES, f"{kind}{at}", build
+    """The places of streams, each between the frames that begin and end it."""
+    for route in LAST_CHOICES:
+        for at, build, _ in cases(ANSWERS[route][0], lambda value: {"id": "c", **value}):
+            if "message" not in at:
+                yield route, at, build
+    for route, maps in (
+        (MESSAGES, anthropic_messages_map.TEXT_EVENTS),
+        (RESPONSES, openai_responses_events.TEXT_EVENTS),
+    ):
+        for kind, how in maps.items():
+            if kind in openai_responses_events.WHOLE or kind == "response.output_item.added":
+                continue  # its places are those of an answer and of `response.output_item.done`
+            frame = {"type": kind, "index": 0}
+            for at, build, _ in cases(how, lambda value, frame=frame: {**frame, **value}):  # type: ignore[misc]
+                yield route, f"{kind}{at}", build
 
 
 @pytest.mark.parametrize("name", [name for name in SHAPES if name != "ids"])
@@ -239,20 +263,21 @@ def test_every_place_of_a_stream(name: str) -> None:
             tree = build(deepcopy(SHAPES[name]))
         except TypeError:  # the whole frame is no object
             continue
-        if route == CHAT:
-            last = {"id": "c", "choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]}
+        if route in LAST_CHOICES:
+            last = {"id": "c", "choices": [{"index": 0, **LAST_CHOICES[route], "finish_reason": "stop"}]}
             data = sse(tree) + sse(last) + b"data: [DONE]\n\n"
         else:
+            end = "message_stop" if route == MESSAGES else "response.completed"
             kind = tree["type"] if isinstance(tree.get("type"), str) else "x"
-            data = sse(tree, kind) + sse({"type": "message_stop"}, "message_stop")
+            data = sse(tree, kind) + sse({"type": end}, end)
         passed += said(route, at, data, "text/event-stream")
     assert passed == []
 
 
 def test_the_maps_are_walked() -> None:
-    """The list is long, and holds what reading of a format must not forget."""
-    for route, least in ((CHAT, 200), (MESSAGES, 200)):
-        names = [at for at, _, _ in cases(REQUESTS[route][0], lambda value: value)]
+    """The list of places is long and holds known examples."""
+    for route, least in ((CHAT, 200), (MESSAGES, 200), (RESPONSES, 400)):
+        names = [at for at, _, _ in below_top(route, REQUESTS[route][0], {})]
         assert len(names) > least
         assert any(at.endswith(".text") for at in names)
     hows = {leaf.how for how, _ in REQUESTS.values() for _, _, leaf in cases(how, lambda value: value) if leaf}

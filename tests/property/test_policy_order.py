@@ -1,4 +1,5 @@
-"""No order matters: of files, policies, checks, rules, keys. The strongest decision wins, of equals the most severe speaks."""
+"""The order of files, policies, checks, rules and keys does not matter. The strongest decision wins; of equally strong
+decisions, the most severe is reported."""
 
 from __future__ import annotations
 

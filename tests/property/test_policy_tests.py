@@ -1,4 +1,4 @@
-"""Tests of policies: whatever the text and the cuts, a policy of sound checks comes to one result."""
+"""A test of a policy with sound checks has the same result for every text and every cut."""
 
 from __future__ import annotations
 

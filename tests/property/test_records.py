@@ -1,7 +1,8 @@
-"""Records: no value that a check reported as sensitive stands in one, and each can be replayed exactly.
+"""No value that a check reported as sensitive stands in a record, and each record replays exactly.
 
-Random requests and answers of both formats, whole and streamed, cut anywhere, ended anyhow, scanned late; under policies
-that redact, flag, block, restore and only watch. The record goes through a log before it is read."""
+Random requests and answers of both formats, whole and streamed, are cut anywhere, end in every way, and are scanned late, under
+policies that redact, flag, block, restore and only watch. The record goes through a log before it is read.
+"""
 
 from __future__ import annotations
 
@@ -32,8 +33,9 @@ from guardproxy.exchange.transcript import (
 from guardproxy.policy.evaluate import PolicySet
 from guardproxy.redaction.placeholders import RESTORE
 from guardproxy.wire.json.text import view
-from tests.kit.play import CHAT, MESSAGES, Play, chat_frames, cut, message_frames, mint, policy_set, sse
+from tests.kit.play import CHAT, MESSAGES, Play, chat_frames, cut, events, message_frames, mint, policy_set, sse
 from tests.kit.records import members, replay, through_log
+from tests.kit.responses import GROWING, RESPONSES, growing, stream
 
 MAIL = "jo@ab.io"
 OTHER = "al@cd.com"
@@ -240,9 +242,62 @@ def message_answers(draw: st.DrawFn, streamed: bool) -> list[bytes]:
     return frames
 
 
+@st.composite
+def response_requests(draw: st.DrawFn) -> dict[str, Any]:
+    items: list[dict[str, Any]] = [{"role": "user", "content": draw(TEXTS)}]
+    for kind in draw(st.lists(st.sampled_from(["parts", "call", "result", "reasoning", "new"]), max_size=3)):
+        match kind:
+            case "parts":
+                items.append({"role": "user", "content": [{"type": "input_text", "text": draw(TEXTS)}]})
+            case "call":
+                items.append({"type": "function_call", "call_id": "c", "name": "send", "arguments": draw(ARGUMENTS)})
+            case "result":
+                items.append({"type": "function_call_output", "call_id": "c", "output": draw(TEXTS)})
+            case "reasoning":
+                summary = {"type": "summary_text", "text": draw(TEXTS)}
+                items.append({"type": "reasoning", "summary": [summary], "encrypted_content": "AAAA"})
+            case "new":
+                items.append({"type": "new", "about": draw(DOCUMENTS)})
+    body: dict[str, Any] = {"model": "m", "input": draw(st.just(items) | TEXTS), "instructions": draw(TEXTS)}
+    if draw(st.booleans()):
+        tool = {"type": "function", "name": "send", "parameters": draw(st.sampled_from([SCHEMA, {}])), **draw(OBJECTS)}
+        remote = {"type": "mcp", "server_label": draw(TEXTS), "authorization": MAIL, "headers": {"x-key": draw(TEXTS)}}
+        body |= {"tools": [tool, remote], "metadata": draw(OBJECTS)}
+    if draw(st.booleans()):
+        body |= {"text": {"format": {"type": "json_schema", "name": "x", "schema": SCHEMA}}}
+    return body
+
+
+@st.composite
+def response_answers(draw: st.DrawFn, streamed: bool) -> list[bytes]:
+    echo = draw(st.just({}) | st.fixed_dictionaries({"instructions": TEXTS, "provider": TEXTS}))
+    bases = [base for base in GROWING if base != "response.shell_call_command"]
+    inner = []
+    for at, base in enumerate(draw(st.lists(st.sampled_from(bases), max_size=3))):
+        parts = [draw(ARGUMENTS)] if base.endswith("arguments") else draw(st.lists(TEXTS, max_size=3))
+        inner.append(list(growing(base, parts, at)))
+    frames = stream(*inner)
+    if not streamed:
+        (_, last) = list(events(b"".join(frames)))[-1]
+        return [json.dumps({**last["response"], **echo, "usage": draw(USAGE)}).encode()]
+    if echo:
+        (_, first) = next(events(frames[0]))
+        frames[0] = sse({**first, "response": {**first["response"], **echo}}, first["type"])
+    if draw(st.booleans()):
+        frames.insert(2, sse({"type": draw(st.sampled_from(["new_event", MAIL])), "about": draw(DOCUMENTS)}))
+    return frames
+
+
+MADE: dict[str, tuple[Any, Any]] = {
+    CHAT: (chat_requests, chat_answers),
+    MESSAGES: (message_requests, message_answers),
+    RESPONSES: (response_requests, response_answers),
+}
+
+
 @dataclass(frozen=True)
 class Case:
-    """One exchange as it may happen. `end`: how it ends; `after`: after how many chunks."""
+    """One possible exchange. `end`: how it ends; `after`: the number of chunks before that."""
 
     route: str
     sets: tuple[str, ...]
@@ -259,16 +314,16 @@ class Case:
 
 @st.composite
 def cases(draw: st.DrawFn) -> Case:
-    route = draw(st.sampled_from([CHAT, MESSAGES]))
+    route = draw(st.sampled_from(list(MADE)))
     streamed = draw(st.booleans())
-    answers = chat_answers if route == CHAT else message_answers
+    requests, answers = MADE[route]
     frames = draw(answers(streamed))
     data = b"".join(frames)
     chunks = cut(data, draw(st.lists(st.integers(0, len(data)), max_size=6)))
     return Case(
         route,
         draw(st.sampled_from(SETS)),
-        draw(chat_requests() if route == CHAT else message_requests()),
+        draw(requests()),
         chunks,
         streamed,
         draw(st.lists(st.booleans(), max_size=len(chunks) + 1)),
@@ -311,11 +366,11 @@ def perform(case: Case) -> Play:
 
 
 def sensitive(exchange: Exchange) -> set[str]:
-    """Every value that some check found."""
+    """Every value that a check found."""
     return {
         lane.text.view.text[one.start : one.end] if lane.text.view else "".join(lane.text.parts)[one.start : one.end]
         for side in exchange.sides.values()
-        for lane in side.gate.lanes
+        for lane in side.gate.lanes.every
         for one in lane.progress.findings
         if one.label != CHECK_ERROR and one.check != RESTORE
     }
@@ -349,7 +404,7 @@ def test_no_value_that_a_check_found_stands_in_the_record(case: Case) -> None:
 
 @given(case=cases())
 def test_what_was_not_scanned_to_the_end_stands_in_no_record(case: Case) -> None:
-    """The record of a client that left while its request was scanned, and of one whose text is not to be kept."""
+    """Tests the record of a client that left while its request was scanned, and of a client whose text must not be kept."""
     play = Play(policies(*case.sets), case.route)
     play.tell(RequestReceived(json.dumps(case.request).encode()))
     if play.pending:
@@ -374,7 +429,7 @@ def test_a_record_replays_identically(case: Case) -> None:
 
 
 def test_a_key_that_holds_two_values_replays() -> None:
-    """Where operators put constants, a key gets a placeholder of its own; that is of the key, not of a value."""
+    """Operators replace values with constants, but a key gets a placeholder of its own, which belongs to the key."""
     key = MAIL + MAIL
     call = {"index": 0, "function": {"name": "send", "arguments": json.dumps({key: 1})}}
     request = {"model": "m", "messages": [{"role": "user", "content": ""}], "metadata": {key: None}}
@@ -384,7 +439,7 @@ def test_a_key_that_holds_two_values_replays() -> None:
 
 @pytest.mark.parametrize("end", ["whole", "truncated", "gone", "failed", "aborted", "html", "never"])
 def test_every_ending_replays(end: str) -> None:
-    """The strategies above do reach each ending with a record that can be replayed."""
+    """The strategies reach each ending with a record that can be replayed."""
     frames = chat_frames([{"content": f"to {mint('MAIL', MAIL)} and {CODE}."}, {"content": " More."}])
     request = {"model": "m", "messages": [{"role": "user", "content": f"I am {MAIL}, card {CARD}"}]}
     play = perform(Case(CHAT, ("usual",), request, frames, True, [], end, 3))

@@ -1,4 +1,4 @@
-"""A rollout's promise: all turns of a conversation are treated alike, on every replica, and in the replay of their records."""
+"""All turns of a conversation are treated alike: on every replica, and in the replay of their records."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from guardproxy.exchange.player import each, play
 from guardproxy.exchange.setting import Keys
 from guardproxy.exchange.transcript import DataReceived, Finish, RequestReceived, ResponseEnded, ResponseStarted
 from guardproxy.policy.evaluate import PolicySet
-from guardproxy.policytest.scan import scanned
+from guardproxy.policytest.scan import scan_job
 from tests.kit.checks import promise
 from tests.kit.play import CHAT, KEY, MESSAGES, policy_set, setting
 from tests.kit.records import members, replay
@@ -35,7 +35,7 @@ texts = st.text(max_size=30) | st.sampled_from(["falcon", "mail mara" + "@" + "e
 
 
 def seal(data: bytes) -> str:
-    """As the server does: keyed, so every replica with the same key says the same."""
+    """A keyed digest, as in the server: every replica with the same key computes the same digest."""
     return hashlib.blake2b(data, digest_size=16, key=KEY).hexdigest()
 
 
@@ -51,7 +51,7 @@ def run(body: Mapping[str, Any], route: str, policies: PolicySet, named: str = "
         DataReceived(json.dumps(answer).encode()),
         ResponseEnded(),
     )
-    (finish,) = [command for command in play(Exchange(about), inputs, each(scanned)) if isinstance(command, Finish)]
+    (finish,) = [command for command in play(Exchange(about), inputs, each(scan_job)) if isinstance(command, Finish)]
     return members(finish.record)
 
 

@@ -1,4 +1,5 @@
-"""The growing text and the whole one are judged alike: on real schemas, on the official suite, and on made-up ones."""
+"""The verdict about a growing text agrees with the verdict about the whole text: for real schemas, the official suite, and
+generated schemas."""
 
 from __future__ import annotations
 
@@ -75,7 +76,8 @@ def test_the_official_suite_passes_but_for_the_listed_exceptions() -> None:
 
 
 def corpus() -> list[Any]:
-    """What is judged twice: all of the data folder in the long profile, a part of it else, and our own corpus always."""
+    """The schemas that both verdicts are computed for: the whole data folder in the long profile, otherwise a part of it, and
+    always our own corpus."""
     own = [(compile_schema(schema), value) for schema, value in OWN]
     if not HAS_DATA:
         return own
@@ -143,7 +145,7 @@ def test_nothing_that_could_still_become_right_is_refused(schema: Any, value: An
 @promise
 @given(SCHEMAS, VALUES)
 def test_a_verdict_holds_whatever_follows(schema: Any, value: Any) -> None:
-    """Up to the character before the fault, something right may follow or may not; from it on, nothing does."""
+    """Before the fault, some continuations are valid. From the fault on, no continuation is valid."""
     try:
         ready = compile_schema(schema)
     except SchemaError:

@@ -1,6 +1,6 @@
-"""A schema of the request holds for the answer that the client gets, whatever a rule takes out of it: for each format, for tool
-arguments and for answers that are JSON, whole and streamed, for every operator, for every way of cutting. What goes to the
-model in a past call comes back from it. And each record replays exactly."""
+"""The answer that the client gets fits the schema of the request, whatever a rule removes from it: for each format, for tool
+arguments and JSON answers, whole and streamed, for every operator and every cut. Values in a past call are restored. Each
+record replays exactly."""
 
 from __future__ import annotations
 
@@ -169,7 +169,7 @@ def whole(route: str, how: str, said: dict[str, Any]) -> bytes:
 
 
 def got(route: str, how: str, play: Play, stream: bool) -> dict[str, Any]:
-    """What the client reads."""
+    """The text that the client reads."""
     found: Any
     if stream:
         texts = chat_texts(play.client) if route == CHAT else message_texts(play.client)
@@ -238,7 +238,7 @@ def test_the_schema_holds_for_what_the_client_gets(
     value=st.sampled_from([MAIL, "al@cd.io"]),
 )
 def test_what_a_past_call_held_comes_back(route: str, fields: set[str], value: str) -> None:
-    """The model gets stand-ins that fit the tool's schema, and what it says with them is what the client said."""
+    """The model gets stand-ins that fit the schema of the tool. Where it repeats them, the client gets its own values back."""
     said = {name: SITE if name == "url" else [value] if name == "all" else value for name in sorted(fields)}
     body = ask(route, "tool")
     if route == CHAT:

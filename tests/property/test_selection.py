@@ -1,7 +1,7 @@
-"""The class of faults "a client leaves a policy by how it spells a request".
+"""A client cannot leave a policy by the spelling of its request.
 
-For every condition that a policy can have there are ways to spell a request that upstreams may take for the same one. The
-policy applies to each, or the request is refused. The conditions are read off the code: a new one without spellings fails here.
+Each condition of a policy has spellings of a request that upstreams may treat as equal. The policy applies to each of them, or
+the request is refused. The conditions are read from the code, so a new condition without spellings fails here.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from guardproxy.gateway.tenants import TenantNames
 from guardproxy.policy.cel import NAMES
 from guardproxy.policy.evaluate import PolicySet
 from guardproxy.policy.matching import KEYS
-from guardproxy.server.headers import asked_for
+from guardproxy.server.headers import condition_headers
 from guardproxy.wire.registry import codec_for
 from tests.kit.play import CHAT, policy_set, setting
 
@@ -241,7 +241,7 @@ CONDITIONS: dict[str, list[tuple[str, list[Spelling]]]] = {
 
 
 def applies(policies: PolicySet, spelling: Spelling) -> bool:
-    """Whether the policy applies to the request, or the request is refused, as the proxy would find."""
+    """Whether the policy applies to the request, or the proxy would refuse the request."""
     route, headers, more = spelling
     codec = codec_for(route)
     if codec is None:
@@ -250,7 +250,7 @@ def applies(policies: PolicySet, spelling: Spelling) -> bool:
     tree = {"model": "gpt-4", "messages": [{"role": "user", "content": "falcon"}], **more}
     try:
         secret = read_credential(every).secret
-        asked = asked_for(every, policies.headers)
+        asked = condition_headers(every, policies.headers)
     except DownstreamError as error:
         return error.status == 400
     name = TenantNames([f"acme={digest(KEY)}"]).name(secret)
@@ -285,7 +285,7 @@ def test_no_spelling_leaves_a_policy(condition: str, match: str, spellings: list
 
 
 def test_a_request_that_a_policy_is_not_for_is_left_alone() -> None:
-    """The conditions are not simply always true."""
+    """No condition is simply always true."""
     plain = (CHAT, [("x-api-key", "other"), ("x-team", "green")], {"model": "other", "max_tokens": 5})
     for condition, match, _ in cases():
         if condition in ("routes", "request.route", "request.method", "request.path"):

@@ -1,4 +1,4 @@
-"""Chunk invariance of the supervisor check: however a text is cut into windows, the findings are those of the whole."""
+"""Tests chunk invariance of the supervisor check: the findings are those of the whole text, however it is cut into windows."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ directions: st.SearchStrategy[Direction] = st.sampled_from(["request", "response
 
 
 def scan_in_chunks(check: Check, text: str, cuts: Sequence[int], direction: Direction) -> list[Finding]:
-    """What a gate does: hand over what has arrived, from `keep` on, and the end at last."""
+    """Scans like a gate: passes the text that has arrived, from `keep` on, and the end at last."""
     channel = Channel(direction, "assistant", "choices[0].delta.content")
     found: list[Finding] = []
     keep = settled = 0
@@ -53,7 +53,7 @@ def scan_in_chunks(check: Check, text: str, cuts: Sequence[int], direction: Dire
 
 
 def made(size: int) -> Supervisor:
-    """With small segments on the way to the model too, whose own are longer than any text here."""
+    """The check with small segments, also for a model whose own segments are longer than any text here."""
     check = build("attack", {"labels": ["injection", "harm"], "threshold": 0.3, "window_chars": size}, RESOURCES)
     assert isinstance(check, Supervisor)
     return replace(check, cut={**check.cut, "request": Segments(size, size // 4, early=False)})
@@ -94,7 +94,8 @@ def test_every_character_is_judged(text: str, direction: Direction) -> None:
 @settings(max_examples=200, deadline=None)
 @given(texts, st.data())
 def test_the_first_words_of_an_answer_are_settled_early(text: str, data: st.DataObject) -> None:
-    """At the first sentence end after `FIRST_CHARS`, whatever follows, and with no more than a window held back ever."""
+    """They are settled at the first end of a sentence after `FIRST_CHARS`, whatever follows. The check never holds more than
+    one window back."""
     check = made(200)
     channel = Channel("response", "assistant", "choices[0].delta.content")
     here = data.draw(st.integers(0, len(text)))
@@ -114,7 +115,7 @@ ANSWER = (
 
 @cache
 def shipped() -> Scorer:
-    """It remembers nothing, so each text is judged anew."""
+    """The check without a cache, so that each text is judged anew."""
     return load(find(), settings=Settings(workers=2, remembered=0))
 
 

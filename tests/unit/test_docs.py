@@ -5,10 +5,12 @@ from __future__ import annotations
 import re
 from dataclasses import fields
 
+import msgspec
 import pytest
 from prometheus_client import CollectorRegistry
 
 from guardproxy import checks
+from guardproxy.audit import Record
 from guardproxy.checks import secrets
 from guardproxy.config import Config
 from guardproxy.inference.meters import Registry
@@ -48,6 +50,11 @@ def test_every_metric_is_on_its_page() -> None:
 @pytest.mark.parametrize("table", [keys.POLICY, keys.MATCH, keys.RULE, keys.TENANT, keys.AUDIT])
 def test_every_key_of_a_policy_is_on_its_page(table: keys.Table) -> None:
     assert table.keys() <= rows("policies/language.md").keys()
+
+
+def test_every_key_of_a_record_is_on_its_page() -> None:
+    keys = {field.encode_name for field in msgspec.structs.fields(Record)}
+    assert keys <= rows("audit/index.md").keys()
 
 
 def test_every_option_of_a_check_is_on_its_page() -> None:

@@ -138,3 +138,17 @@ def test_under_other_policies_it_cannot_be_told() -> None:
     play.answer_scan(short())
     record = {**members(play.finish.record), "policies": "sha256:other"}
     assert replay(record, play.policies).verdict == "not replayable"
+
+
+def test_a_schema_that_could_not_be_judged_is_no_verdict_on_the_request() -> None:
+    shaped = policy_set(
+        "policy: p\nchecks: {shape: {use: json_schema, schema: from_request}}\n"
+        "rules: [{id: r, on: response, when: shape, action: block}]\n"
+    )
+    schema = {"type": "json_schema", "json_schema": {"name": "n", "schema": {"type": "object"}}}
+    play = Play(shaped)
+    play.tell(RequestReceived(json.dumps({**ASK, "response_format": schema}).encode()))
+    assert play.pending
+    play.answer_scan(*(short() for _ in play.pending.jobs))
+    assert play.upstream is None
+    assert play.head.status == 503

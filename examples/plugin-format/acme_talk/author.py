@@ -83,9 +83,9 @@ def frames_with(kind: Kind, pieces: Sequence[str]) -> list[bytes] | None:
     return [*(event({field: piece}) for piece in pieces), event(_DONE)]
 
 
-def count(prompt: Prompt) -> dict[str, Any]:
-    """A count of tokens; no route of the format asks for it."""
-    return {"in": prompt.prompt_words}
+def unanswered(route: str, tree: Any, ident: str) -> dict[str, Any]:
+    """Nothing: a model answers on every route."""
+    return {}
 
 
 def models(names: Sequence[str]) -> dict[str, Any]:

@@ -6,8 +6,10 @@ import re
 
 from guardproxy.wire import (
     EVERY_SERVER,
+    IDENTIFIER,
     SHARED,
     Contract,
+    FormatHeaders,
     KeyHeader,
     MediaTypes,
     QuerySyntax,
@@ -15,6 +17,7 @@ from guardproxy.wire import (
     UsageFields,
     Vocabulary,
     demand_of,
+    header_shape,
     name_beside,
     no_inputs,
 )
@@ -36,11 +39,21 @@ CONTRACT = Contract(
     usage=UsageFields(prompt=("in",), answer=("out",)),
     terminal=(b'{"end":"done"}\n', b'{"end":"filtered"}\n'),
     error_path=("error", "message"),
-    media=MediaTypes("application/json", "application/x-ndjson"),
+    media=MediaTypes("application/json", "application/x-ndjson", ("application/json",)),
     unanswered=frozenset(),
     limits={"messages": ("turns",), "tools": ()},
     statements=EVERY_SERVER,
     query=QuerySyntax(re.compile(""), "none"),
     signs=Signs(paths=("/acme/",), headers=()),
+    refused=(),
     key_header=KeyHeader("x-acme-key", ""),
+    headers=FormatHeaders(
+        credentials=("x-acme-key",),
+        meaning={"x-acme-version": header_shape(r"v\d{1,2}")},
+        single=frozenset(("x-acme-version",)),
+        client={},
+        account={},
+        answer={"x-acme-request": IDENTIFIER},
+        families=(),
+    ),
 )

@@ -19,6 +19,6 @@ def first_words(tree: Any) -> str:
     return next((turn["text"] for turn in tree["turns"] if turn["from"] == "user" and turn["text"]), "")
 
 
-def with_model(tree: Mapping[str, Any], model: str) -> dict[str, Any]:
-    """The request as it is: the path names the model, and a fallback takes the path over."""
-    return dict(tree)
+def with_model(path: str, tree: Mapping[str, Any], model: str) -> tuple[str, dict[str, Any]]:
+    """The request for another model, which the path names."""
+    return path.replace(path.rpartition("/")[2], f"{model}:talk"), dict(tree)

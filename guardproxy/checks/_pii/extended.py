@@ -1,16 +1,22 @@
-"""Recognizers beside Presidio's, for identifiers that its patterns miss.
+"""Recognizers in addition to Presidio's, for identifiers that its patterns miss.
 
-Words of a language and thresholds come in; the engine's sources go out. Nothing is kept.
+In: words of a language and thresholds. Out: the engine's sources. Kept: nothing.
 
-- EMAIL_ADDRESS: the text after the last separator before `@`, at any host: a name without a dot, a private domain, an address
-  in brackets, an internationalized name. Not versions of packages (`react@18.2.0`).
-- CREDIT_CARD: groups of digits with any characters except letters and digits between them (line ends, markdown, quotes and
-  commas), and numbers with a decimal point or an exponent. The checksum and the issuer's first digits must be right.
-- US_SSN: three groups with the same signs between them.
+- EMAIL_ADDRESS: the text after the last separator before `@`, at any host: a name without a dot, a private domain, an
+  address in brackets, an internationalized name. Not versions of packages (`react@18.2.0`).
+- CREDIT_CARD: groups of digits with any characters except letters and digits between them (line ends, markdown, quotes
+  and commas), and numbers with a decimal point or an exponent. The checksum and the issuer's first digits must be
+  right.
+- US_SSN, US_ITIN: three groups with the same signs between them.
 - IBAN_CODE: groups of four with any characters between them, the country's length and the right check digits.
 
-A finding at a place depends only on the characters from the one before it up to the longest match of the pattern, so a search
-may begin anywhere.
+Presidio's patterns begin and end at `\\b`, so an identifier that touches `_` or a letter of a script without spaces
+between words (`_203.0.113.7_`) is missed. Here only ASCII letters and digits continue an identifier, and only digits
+continue a card. For that reason cards without separators, IP_ADDRESS (version 4) and MAC_ADDRESS have a pattern here
+as well.
+
+A finding at a place depends only on the characters from the one before it up to the longest match of the pattern, so a
+search may begin anywhere.
 """
 
 from __future__ import annotations
@@ -24,7 +30,7 @@ from typing import Any
 import regex
 
 from guardproxy.checks._pii.cover import Cover, cover
-from guardproxy.checks._pii.engine import Source, Span, Spans, compiled, exact
+from guardproxy.checks._pii.engine import Source, Span, Spans, compile_pattern, exact
 from guardproxy.checks._pii.words import Words
 
 SEPARATOR = r"[\W_]{1,16}"
@@ -38,7 +44,14 @@ _CARD = (
     rf"|[0-9]{{12,18}}{SEPARATOR}[0-9]{{1,3}})(?![0-9])"
 )
 _FLOAT = r"(?<![\w.])[0-9]{1,15}\.[0-9]{1,18}(?:[eE]\+?[0-9]{1,2})?(?![\w])"
-_SSN = r"(?<![\w])[0-9]{3}(?<by>[\W_]{1,6})[0-9]{2}(?:[\W_]{1,6})[0-9]{4}(?![0-9A-Za-z])"
+_CARD_RUN = r"(?<![0-9])[0-9]{13,19}(?![0-9])"  # the checksum proves it, so letters may touch it
+_OCTET = "(?:25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])"
+_IP = rf"(?<![0-9A-Za-z.]){_OCTET}(?:\.{_OCTET}){{3}}(?![0-9A-Za-z]|\.[0-9])"
+_MAC = (
+    r"(?<![0-9A-Za-z:-])[0-9A-Fa-f]{2}(?:(?::[0-9A-Fa-f]{2}){5}|(?:-[0-9A-Fa-f]{2}){5})(?![0-9A-Za-z]|[:-][0-9A-Fa-f])"
+)
+_ITIN = r"(?<![0-9A-Za-z])9[0-9]{2}(?<by>[\W_]{1,6})[5-9][0-9](?:[\W_]{1,6})[0-9]{4}(?![0-9A-Za-z])"
+_SSN = r"(?<![0-9A-Za-z])[0-9]{3}(?<by>[\W_]{1,6})[0-9]{2}(?:[\W_]{1,6})[0-9]{4}(?![0-9A-Za-z])"
 _IBAN = (
     rf"(?<![0-9A-Za-z])[A-Z]{{2}}[0-9]{{2}}(?:{SEPARATOR}[A-Z0-9]{{4}}){{2,7}}"
     rf"(?:{SEPARATOR}[A-Z0-9]{{1,4}})?(?![0-9A-Za-z])"
@@ -88,7 +101,7 @@ class OwnSource:
         return found, [span[:2] for span in found]
 
     def _matches(self, text: str, traced: bytes, at: int, undecided: int) -> Iterator[Any]:
-        body = compiled(self.cover.body)
+        body = compile_pattern(self.cover.body)
         while at < undecided and (place := body.search(traced, at)) and place.start() < undecided:
             at = place.start()
             match = self.pattern.match(text, at)
@@ -102,14 +115,14 @@ def own(entities: frozenset[str], words: Words, threshold: float | None, otherwi
     used."""
     least = otherwise if threshold is None else threshold
     return [
-        OwnSource(entity, exact(pattern, 0), _covered(pattern), judge, words, least, entity == "EMAIL_ADDRESS")
+        OwnSource(entity, exact(pattern, 0), _cover(pattern), judge, words, least, entity == "EMAIL_ADDRESS")
         for entity, pattern, judge in _RECOGNIZERS
         if entity in entities
     ]
 
 
 @cache
-def _covered(pattern: str) -> Cover:
+def _cover(pattern: str) -> Cover:
     return cover(
         pattern.replace("(?<local>", "(?P<local>").replace("(?<host>", "(?P<host>").replace("(?<by>", "(?P<by>"), 0
     )
@@ -205,6 +218,23 @@ def _ssn(match: Any) -> Span | None:
     return Span(low, high, "US_SSN", _GUESS, False)
 
 
+def _card_run(match: Any) -> Span | None:
+    return Span(match.start(), match.end(), "CREDIT_CARD", _CERTAIN, True) if is_card(match[0]) else None
+
+
+def _itin(match: Any) -> Span | None:
+    text, by = match[0], match["by"]
+    return Span(match.start(), match.end(), "US_ITIN", _GUESS, False) if text[5 + len(by) : -4] == by else None
+
+
+def _ip(match: Any) -> Span:
+    return Span(match.start(), match.end(), "IP_ADDRESS", _LIKELY, False)
+
+
+def _mac(match: Any) -> Span:
+    return Span(match.start(), match.end(), "MAC_ADDRESS", _LIKELY, False)
+
+
 def _iban(match: Any) -> Span | None:
     text = match[0]
     ends = [at + 1 for at, letter in enumerate(text) if letter.isalnum()]
@@ -223,6 +253,10 @@ _RECOGNIZERS: tuple[tuple[str, str, Callable[[Any], Span | None]], ...] = (
     ("EMAIL_ADDRESS", _EMAIL, _email),
     ("CREDIT_CARD", _CARD, _card),
     ("CREDIT_CARD", _FLOAT, _float),
+    ("CREDIT_CARD", _CARD_RUN, _card_run),
     ("US_SSN", _SSN, _ssn),
+    ("US_ITIN", _ITIN, _itin),
+    ("IP_ADDRESS", _IP, _ip),
+    ("MAC_ADDRESS", _MAC, _mac),
     ("IBAN_CODE", _IBAN, _iban),
 )

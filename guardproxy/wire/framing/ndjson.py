@@ -57,3 +57,8 @@ def cutter(limit_bytes: int) -> NdjsonCutter:
 def frame(data: bytes, event: str | None = None) -> bytes:
     """Returns one line. `data` must be one line; `event` is ignored, as the format has no event names."""
     return data + b"\n"
+
+
+def comment(text: str) -> bytes:
+    """Returns nothing: lines of JSON have no comments."""
+    return b""

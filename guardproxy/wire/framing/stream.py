@@ -47,3 +47,8 @@ class Framing(Protocol):
     def frame(self, data: bytes, event: str | None = None) -> bytes:
         """Returns one event as bytes. `data` must be one line."""
         ...
+
+    def comment(self, text: str) -> bytes:
+        """Returns a comment, which readers of the stream ignore; empty if the framing has no comments. `text` must be one
+        line."""
+        ...

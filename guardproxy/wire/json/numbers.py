@@ -89,4 +89,4 @@ def stand_in(digits: int) -> str:
 
 def stand_ins(text: str) -> str:
     """Replaces each number of a row; the result is a row."""
-    return re.sub("[0-9]+", lambda found: stand_in(len(found[0])), text)
+    return re.sub("[0-9]+", lambda match: stand_in(len(match[0])), text)

@@ -16,30 +16,30 @@ def edited(tree: Any, texts: Sequence[tuple[TreeLeaf, str]]) -> Any:
     """Returns a copy of `tree` in which changed texts replace the leaves' texts: rows of numbers first, then values, then
     keys, the deepest first."""
     copy = _copy(tree)
-    changed = [(found, replacement) for found, replacement in texts if found.text != replacement]
-    for found, replacement in changed:
-        if found.parts:
-            _put_row(copy, found, replacement)
-    for found, replacement in changed:
-        if not found.key and not found.parts:
-            parent = reach(copy, found.path[:-1])
-            if found.number:
-                parent[found.path[-1]] = _number(replacement)
+    changed = [(leaf, replacement) for leaf, replacement in texts if leaf.text != replacement]
+    for leaf, replacement in changed:
+        if leaf.parts:
+            _put_row(copy, leaf, replacement)
+    for leaf, replacement in changed:
+        if not leaf.key and not leaf.parts:
+            parent = reach(copy, leaf.path[:-1])
+            if leaf.number:
+                parent[leaf.path[-1]] = _number(replacement)
             else:
-                parent[found.path[-1]] = found.encode(replacement) if found.encode else replacement
+                parent[leaf.path[-1]] = leaf.encode(replacement) if leaf.encode else replacement
     keys: dict[Path, list[tuple[str, str]]] = {}
-    for found, replacement in changed:
-        if found.key:
-            keys.setdefault(found.path[:-1], []).append((str(found.path[-1]), replacement))
+    for leaf, replacement in changed:
+        if leaf.key:
+            keys.setdefault(leaf.path[:-1], []).append((str(leaf.path[-1]), replacement))
     for path, renames in sorted(keys.items(), key=lambda item: -len(item[0])):
         _rename(reach(copy, path), renames)
     return copy
 
 
-def _put_row(copy: Any, found: TreeLeaf, replacement: str) -> None:
+def _put_row(copy: Any, leaf: TreeLeaf, replacement: str) -> None:
     """Puts the numbers of an edited row back. A stop may have cut the row off."""
-    old, new = found.text.split(" "), replacement.split(" ")
-    for index, path in enumerate(found.parts):
+    old, new = leaf.text.split(" "), replacement.split(" ")
+    for index, path in enumerate(leaf.parts):
         part = new[index] if index < len(new) else ""
         if part != old[index]:
             parent = reach(copy, path[:-1])

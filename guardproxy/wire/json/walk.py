@@ -24,7 +24,7 @@ from guardproxy.wire.words import SHARED, Vocabulary
 
 __all__ = ["NUMBER_LIMIT"]
 
-How = Literal["text", "json", "structure", "name", "opaque", "tokens", "token_ids"]
+How = Literal["text", "json", "structure", "name", "opaque", "tokens", "token_ids", "secret"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +33,8 @@ class MapLeaf:
     `json`: the same, written as JSON in a string. `structure`: a word of the protocol; an unknown word is scanned. `name`:
     the same, but every word is scanned. `opaque`: content of the kind `media` that no check can read; it is text if it does
     not look like that kind; `declared` is the media type beside it. `tokens`: everything below it is token data of an answer
-    and not text. `token_ids`: integers that stand for text.
+    and not text. `token_ids`: integers that stand for text. `secret`: a string here is a credential: no check reads it, and
+    no record shows it.
 
     `unmapped`: the format does not know the place, whatever the kind. `fixed`: an edit would break the protocol.
     """
@@ -54,6 +55,7 @@ STRUCTURE = MapLeaf("structure")
 NAME = MapLeaf("name")
 TOKENS = MapLeaf("tokens")
 TOKEN_IDS = MapLeaf("token_ids")
+SECRET = MapLeaf("secret", media="secret")
 _FIXED = MapLeaf("text", "metadata", fixed=True)
 
 # Identifiers, model names, enum words. Spaces, @ and most punctuation make a "word" text.
@@ -123,7 +125,7 @@ def walk(value: Any, how: Map, path: Path = (), words: Vocabulary = SHARED) -> I
     row = _Row(out, words)
     _walk(value, how, path, out, row)
     row.end()
-    return (found for found in out if found is not None)
+    return (leaf for leaf in out if leaf is not None)
 
 
 def _walk(value: Any, how: Map, path: Path, out: list[TreeLeaf | None], row: _Row) -> None:
@@ -251,7 +253,7 @@ def _below(value: Any, leaf: MapLeaf, path: Path, out: list[TreeLeaf | None], ro
 
 
 def _number_at(value: float, leaf: MapLeaf, path: Path, out: list[TreeLeaf | None], row: _Row) -> None:
-    is_text = leaf.how in ("text", "json")
+    is_text = leaf.how in ("text", "json", "secret")
     if is_text:
         row.see(value, _inside(leaf), path)
     else:
@@ -277,6 +279,8 @@ def _string(value: str, leaf: MapLeaf, path: Path, out: list[TreeLeaf | None], w
                 return
             # An edit of a string that cannot be a word breaks nothing.
             out.append(TreeLeaf(path, value, _FIXED if is_word(value) else UNMAPPED))
+        case "secret" if value:
+            out.append(TreeLeaf(path, "", leaf))
         case "opaque" if value:
             look = inspect(value, leaf.media, leaf.declared)
             if look.media:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from guardproxy.audit.masking import Span, mask
+from guardproxy.audit.masking import Moves, Span, beside, mask, merge
 
 
 def test_an_example() -> None:
@@ -95,3 +95,33 @@ def test_a_finding_covers_what_it_covered(example: tuple[str, list[Span]], data:
     masked_start, masked_end = offsets.translate_span(start, end)
     if start < end:
         assert masked[masked_start:masked_end] == expected
+
+
+def test_edits_that_become_known_over_time_move_offsets_there_and_back() -> None:
+    edits = [(2, 4, "<long>"), (6, 7, "")]
+    moves = Moves()
+    moves.take(edits, 1)
+    assert moves.there.translate(6) == 10
+    moves.take(edits, 2)
+    moves.take(edits, 2)
+    assert [moves.there.translate(at) for at in (0, 2, 4, 6, 7, 9)] == [0, 2, 8, 10, 10, 12]
+    assert [moves.back.translate(at) for at in (0, 2, 8, 12)] == [0, 2, 4, 9]
+
+
+def test_spans_that_overlap_become_one() -> None:
+    assert merge([(4, 6, "c"), (0, 3, "b"), (0, 5, "a"), (8, 9, "d"), (9, 10, "e")]) == [
+        (0, 6, "a"),
+        (8, 9, "d"),
+        (9, 10, "e"),
+    ]
+
+
+def test_of_a_span_the_parts_beside_others_are_left() -> None:
+    spans = [(0, 2, "a"), (3, 9, "b"), (10, 12, "c")]
+    assert list(beside(spans, [(1, 2, "-"), (4, 5, "-"), (6, 10, "-"), (11, 20, "-")])) == [
+        (0, 1, "a"),
+        (3, 4, "b"),
+        (5, 6, "b"),
+        (10, 11, "c"),
+    ]
+    assert list(beside([(0, 2, "a")], [(2, 3, "-")])) == [(0, 2, "a")]

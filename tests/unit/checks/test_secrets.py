@@ -46,6 +46,14 @@ def test_a_secret_is_found_however_it_is_cut(rule: str) -> None:
     assert f"Well, {text} and more"[finding.start : finding.end] == secret
 
 
+@pytest.mark.parametrize("carrier", ["_{}_", "__{}__", "**{}**", "`{}`", "~~{}~~", "\u5bc6\u94a5{}\u3002"])
+@pytest.mark.parametrize("rule", rule_ids())
+def test_a_secret_is_found_whatever_touches_it(rule: str, carrier: str) -> None:
+    text = carrier.format(made_up(5)[rule][0])
+    value = made_up(5)[rule][1].rstrip("_")
+    assert any(value in found for _, found in _found(text)), text
+
+
 def test_nothing_of_a_secret_leaves_before_it_is_known() -> None:
     for text, secret in made_up(4).values():
         start = text.index(secret)

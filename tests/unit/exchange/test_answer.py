@@ -48,7 +48,7 @@ def with_rule(rule: str, more: str = "") -> Any:
 
 def text_of(attempts: Attempts) -> str:
     """What the client was told."""
-    client, route = attempts.play.client, attempts.play.exchange.setting.route
+    client, route = attempts.play.client, attempts.play.exchange.setting.address.route
     if attempts.stream:
         return (message_texts(client).get("block0") if route == MESSAGES else chat_texts(client).get("content0")) or ""
     tree = json.loads(client)

@@ -36,7 +36,7 @@ def test_the_head_is_sent_once() -> None:
     client = streaming().client
     assert client.begin(2.0) == []
     assert client.send(b"x", 2.0) == [SendData(b"x")]
-    assert client.ledger.notes.times["first_byte"] == 1.0
+    assert client.ledger.notes.measures.times["first_byte"] == 1.0
 
 
 def test_what_is_sent_is_counted_and_sealed() -> None:
@@ -91,7 +91,7 @@ def test_a_refusal_says_whether_to_try_again() -> None:
         assert isinstance(commands[0], SendHead)
         assert commands[0].headers == (header,)
         assert finish(commands).outcome == "refused"
-        assert made.ledger.notes.refusal is error
+        assert made.ledger.notes.failure is error
 
 
 @pytest.mark.parametrize(("shortage", "status"), [(Shortage.SHARE, 429), (Shortage.FULL, 503)])

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from guardproxy.exchange.editing import Editor
-from guardproxy.exchange.gate import CHECK_ERROR, Lane
+from guardproxy.exchange.lanes import CHECK_ERROR, Lane, TextPlace
 from guardproxy.findings import Channel, Direction, Finding, Traits
 from guardproxy.redaction.placeholders import RESTORE
 from guardproxy.redaction.shapes import Shape
@@ -130,7 +130,7 @@ def test_the_name_of_an_unfinished_placeholder() -> None:
 
 
 def test_a_number_has_a_stand_in_and_no_placeholder() -> None:
-    it, text = editor(), lane("4111222233334444", number=True)
+    it, text = editor(), lane("4111222233334444", place=TextPlace(number=True))
     it.edit(text, [finding(0, 16)])
     assert text.rewrite.edits == text.rewrite.masks == [(0, 16, "1000000000000000")]
     assert it.values == {}, "its placeholder was sent to nobody"
@@ -166,7 +166,7 @@ def test_of_values_that_overlap_no_mask_leaves_anything() -> None:
 
 
 def test_a_key_gets_its_placeholder_whatever_the_operator() -> None:
-    it, text = editor(), lane("99", key=True)
+    it, text = editor(), lane("99", place=TextPlace(key=True))
     it.edit(text, [finding(0, 2, "card", "PIN")])
     assert text.rewrite.raw_edits() == [(0, 2, mint("PIN", "99"))]
     assert it.values == {}

@@ -19,6 +19,7 @@ from guardproxy.exchange.transcript import (
     RequestReceived,
     ResponseEnded,
     ResponseStarted,
+    Scanned,
     SendHead,
     UpstreamFailed,
 )
@@ -143,7 +144,7 @@ def test_a_request_is_redacted_and_its_answer_restored() -> None:
         ">> Scanned nothing",
         "<< SendData 277 bytes",
         ">> DataReceived 14 bytes",
-        "<< CancelUpstream",
+        "<< ReleaseUpstream",
         "<< Finish answered 14 bytes",
         ">> ResponseEnded",
     ]
@@ -154,8 +155,8 @@ def test_a_request_is_redacted_and_its_answer_restored() -> None:
 
 def test_what_was_found_is_known_to_whoever_sends_headers() -> None:
     play = Play(rules()).ask(ask(f"I am {MAIL}"))
-    assert play.exchange.found == [MAIL]
-    assert Play(rules()).ask(ask()).exchange.found == []
+    assert play.exchange.sensitive_values == [MAIL]
+    assert Play(rules()).ask(ask()).exchange.sensitive_values == []
 
 
 def test_what_is_not_edited_goes_on_byte_for_byte() -> None:
@@ -634,7 +635,7 @@ def test_an_error_frame_in_a_stream_is_scanned_and_ends_it() -> None:
     tree = {"type": "error", "error": {"type": "overloaded_error", "message": "about K-1234"}}
     play = waiting(rules(), MESSAGES).stream([*message_frames([("text", ["hi"])])[:4], sse(tree, "error")])
     assert play.lines[-3:] == [
-        "<< CancelUpstream",
+        "<< ReleaseUpstream",
         f"<< Finish answered {len(play.finish.data)} bytes",
         ">> ResponseEnded",
     ]
@@ -902,7 +903,7 @@ def test_a_finding_that_another_check_cut_into_is_held_whole() -> None:
     settled = {"card": 8, "code": 5, "bad": 11}
     found = {"card": (Finding(3, 7, "card", "CARD", 1.0),), "code": (), "bad": ()}
     play.answer_scan(*(Scan(found[job.check.name], settled[job.check.name], 3) for job in play.pending.jobs))
-    lane = play.exchange.sides["response"].gate.lanes[0]
+    lane = play.exchange.sides["response"].gate.lanes.every[0]
     assert (lane.progress.settled, lane.progress.findings) == (3, [])
 
 
@@ -942,3 +943,11 @@ def test_a_policy_that_looks_at_requests_only_leaves_answers_unread() -> None:
         assert waiting(it, route).stream([frames[0], b"data: {oops\n\n"]).finish.outcome == "upstream_invalid_json"
     assert plain(waiting(it), unary("forbidden")).client == unary("forbidden")
     assert plain(waiting(it), b"<html>").finish.outcome == "upstream_invalid_json"
+
+
+def test_scans_that_nobody_waits_for_change_nothing() -> None:
+    """Those of an answer that was discarded come late."""
+    play = Play(rules(ONE_CHECK)).ask(ask())
+    play.tell(ResponseStarted(200, "text/event-stream"))
+    assert play.pending is None
+    assert play.tell(Scanned(())) == []

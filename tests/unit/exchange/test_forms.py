@@ -59,7 +59,10 @@ def test_whether_anything_has_a_form() -> None:
 
 
 def gate_of(*lanes: Lane) -> Gate:
-    return Gate(lambda channel: (), lanes=list(lanes))
+    gate = Gate(lambda channel: ())
+    for lane in lanes:
+        gate.lanes.add(lane)
+    return gate
 
 
 def lane(channel: Channel, *parts: str, ended: bool = False) -> Lane:

@@ -96,7 +96,7 @@ def test_text_without_checks_is_settled_at_once() -> None:
     )
     assert it.jobs() == []
     assert leaving(it) == ["hello", '{"a"']
-    assert it.lanes[1].encoded is False, "nothing would look at the decoded text"
+    assert it.lanes.every[1].encoded is False, "nothing would look at the decoded text"
 
 
 def test_the_slowest_check_decides_and_each_has_its_own_window() -> None:
@@ -120,7 +120,7 @@ def test_settled_never_lies_inside_a_finding() -> None:
     it.jobs()
     found = (finding(2, 6, "one"), finding(5, 8, "one"))
     assert learn(it, Scan(found, 8, 8), Scan((), 7, 7)) == []
-    assert it.lanes[0].progress.settled == 2, "7 cuts the second finding, its beginning cuts the first"
+    assert it.lanes.every[0].progress.settled == 2, "7 cuts the second finding, its beginning cuts the first"
     it.push([frames.text("2", "x")])
     assert [job.window.settled for job in it.jobs()] == [8, 7]
     assert learn(it, Scan((), 11, 11), Scan((), 11, 11)) == [("a", list(found))]
@@ -142,15 +142,15 @@ def test_edits_go_into_the_frames_that_they_touch() -> None:
     it.push([frames.text("1", "0123"), frames.text("2", "4567"), frames.text("3", "89")])
     it.jobs()
     learn(it, Scan((), 10, 10))
-    it.lanes[0].rewrite.edit(1, 2, "<one>")
-    it.lanes[0].rewrite.edit(3, 9, "<two>")
+    it.lanes.every[0].rewrite.edit(1, 2, "<one>")
+    it.lanes.every[0].rewrite.edit(3, 9, "<two>")
     entries = [(entry.texts(), entry.frame.data) for entry in it.release()]
     assert [([new for _, new in texts], changed) for (texts, changed), _ in entries] == [
         (["0<one>2<two>"], True),
         ([""], True),
         (["9"], True),
     ]
-    assert it.lanes[0].rewrite.released == 10
+    assert it.lanes.every[0].rewrite.released == 10
 
 
 def test_a_stop_ends_the_frame_where_it_is() -> None:
@@ -164,7 +164,7 @@ def test_a_stop_ends_the_frame_where_it_is() -> None:
     texts, changed = entry.texts(until=(entry.pieces[0], 2))
     assert [new for _, new in texts] == ["01", "", ""]
     assert changed
-    assert it.lanes[0].rewrite.released == 2
+    assert it.lanes.every[0].rewrite.released == 2
 
 
 def test_what_is_unchanged_says_so() -> None:
@@ -183,7 +183,7 @@ def test_a_check_that_failed_is_a_finding_over_its_window() -> None:
     it.jobs()
     found = learn(it, Scan((), 10, 10), Scan((), 0, 0, "Boom"))
     assert found == [("a", [Finding(0, 10, "two", CHECK_ERROR, 1.0)])]
-    assert it.lanes[0].progress.settled == 10, "the text is not held forever; whoever releases sees the finding"
+    assert it.lanes.every[0].progress.settled == 10, "the text is not held forever; whoever releases sees the finding"
 
 
 def test_encoded_text_is_held_to_its_end_and_scanned_decoded() -> None:
@@ -195,7 +195,7 @@ def test_encoded_text_is_held_to_its_end_and_scanned_decoded() -> None:
     (job,) = it.jobs()
     assert job.window == Window(A, "a\n4 b\nn\n4111222233334444")
     learn(it, Scan((finding(2, 3), finding(8, 24)), 24, 24))
-    lane = it.lanes[0]
+    lane = it.lanes.every[0]
     assert (lane.text.scanned(2, 3), lane.text.scanned(8, 24)) == ("4", "4111222233334444")
     lane.rewrite.edit(2, 3, "<four>")
     lane.rewrite.edit(8, 24, "<card>")
@@ -211,7 +211,7 @@ def test_a_finding_in_nothing_is_at_the_beginning() -> None:
     (job,) = it.jobs()
     assert job.window.text == ""
     learn(it, Scan((), 0, 0, "Boom"))
-    assert it.lanes[0].text.raw_start(it.lanes[0].progress.findings[0]) == 0
+    assert it.lanes.every[0].text.raw_start(it.lanes.every[0].progress.findings[0]) == 0
 
 
 def test_a_number_keeps_its_length() -> None:
@@ -219,8 +219,8 @@ def test_a_number_keeps_its_length() -> None:
     it = gate(Fake())
     it.push([frames.text("1", "4111222233334444", A, number=True)])
     it.jobs()
-    it.lanes[0].rewrite.edit(0, 4, "<x>")
-    assert it.lanes[0].rewrite.edits == [(0, 4, "1000")]
+    it.lanes.every[0].rewrite.edit(0, 4, "<x>")
+    assert it.lanes.every[0].rewrite.edits == [(0, 4, "1000")]
     assert Lane(A, (), False).rewrite.replacement_for(0, 4) == ""
 
 
@@ -231,7 +231,7 @@ def test_a_text_that_is_said_again_gets_what_the_first_got() -> None:
     it.push([*events, frames.text("2", "say it", A, again=True)])
     assert len(it.jobs()) == 1
     learn(it, Scan((finding(4, 6),), 6, 6))
-    it.lanes[0].rewrite.edit(4, 6, "<x>")
+    it.lanes.every[0].rewrite.edit(4, 6, "<x>")
     it.push([frames.text("3", "say it", A, again=True)])
     assert it.jobs() == []
     entries = [
@@ -258,7 +258,7 @@ def test_encoded_text_that_is_said_again() -> None:
     )
     it.jobs()
     learn(it, Scan((), 1, 1))
-    it.lanes[0].rewrite.edit(0, 1, "<x>")
+    it.lanes.every[0].rewrite.edit(0, 1, "<x>")
     assert leaving(it) == ['"<x>"', '"<x>"']
 
 
@@ -266,7 +266,7 @@ def test_a_new_text_of_an_ended_channel_is_a_new_lane() -> None:
     frames = Frames()
     it = gate(Fake())
     it.push([frames.text("1", "a"), End(A), End(A), frames.text("2", "b")])
-    assert [lane.index for lane in it.lanes] == [0, 1]
+    assert [lane.index for lane in it.lanes.every] == [0, 1]
     assert [job.window.text for job in it.jobs()] == ["a", "b"]
 
 
@@ -277,7 +277,7 @@ def test_nothing_is_taken_after_a_fault() -> None:
     it.push([frames.text("1", "a"), fault, frames.text("2", "b")])
     it.push([frames.text("3", "c")])
     assert it.fault is fault
-    assert [lane.text.total for lane in it.lanes] == [1]
+    assert [lane.text.total for lane in it.lanes.every] == [1]
 
 
 def test_windows_of_long_texts_stay_small() -> None:
@@ -295,7 +295,7 @@ def test_windows_of_long_texts_stay_small() -> None:
     it.jobs()
     learn(it, Scan((), 5000, 5000))
     assert leaving(it) == []
-    assert len("".join(it.lanes[0].text.parts)) == 5000
+    assert len("".join(it.lanes.every[0].text.parts)) == 5000
 
 
 @pytest.mark.parametrize("ended", [True, False])
@@ -369,7 +369,7 @@ def test_a_fault_in_a_call_is_known_before_its_end_and_given_once() -> None:
     assert list(gate.release()) == []
     assert ahead(gate) == [("call.arguments", 0, 0, "X")]
     assert ahead(gate) == []
-    assert gate.lanes[0].quotation.fault_end == 7
+    assert gate.lanes.every[0].quotation.fault_end == 7
     gate.push([frames.text("three", "}", ARGUMENTS, encoded=True), End(ARGUMENTS)])
     turn(gate)
     assert [len(list(piece.findings())) for entry in gate.release() for piece in entry.pieces] == [0, 0, 0]
@@ -425,9 +425,26 @@ def test_what_is_only_judged_is_never_sent() -> None:
     gate.push([Text(A, "x", frame, ("x",), judged=True), End(A), Text(B, "b", frame, ("y",), altered=True), End(B)])
     turn(gate)
     (entry,) = gate.release()
-    assert gate.lanes[0].progress.checks == (Raw(),)
+    assert gate.lanes.every[0].progress.checks == (Raw(),)
     texts, changed = entry.texts()
     assert [(text.channel, new) for text, new in texts] == [(B, "b")]
     assert changed, "the frame says something else"
-    assert gate.lane_at("a") is gate.lanes[0]
-    assert gate.lane_at("c") is None
+    assert gate.lanes.at("a") is gate.lanes.every[0]
+    assert gate.lanes.at("c") is None
+
+
+def test_a_check_that_settles_nothing_of_a_long_text_is_asked_less_often() -> None:
+    """At the end of the text it is asked in any case."""
+    frames = Frames()
+    it = gate(Fake())
+    asked = 0
+    for number in range(400):
+        it.push([frames.text(str(number), "x" * 10)])
+        for _ in it.jobs():
+            asked += 1
+            learn(it, Scan((), 0, 0))
+    assert 100 < asked < 200
+    it.push([frames.text("last", "x")])
+    assert it.jobs() == []
+    (job,) = it.jobs(all_text=True)
+    assert len(job.window.text) == 4001

@@ -51,3 +51,7 @@ def test_a_missing_verdict_matters_where_an_enforced_rule_counts_on_it() -> None
     assert guard.shortage(jobs("bird"), [NO_VERDICT]) is None
     assert guard.shortage(jobs("bird", "word"), [NO_VERDICT, NO_VERDICT]) == ("word", Shortage.FULL)
     assert guard.shortage(jobs("word"), [Scan((), 1, 1)]) is None
+
+
+def test_before_the_request_was_read_every_missing_verdict_matters() -> None:
+    assert parts(POLICIES, is_bound=False).guard.shortage(jobs("bird"), [NO_VERDICT]) == ("bird", Shortage.FULL)

@@ -95,14 +95,14 @@ def leaving(gate: Gate) -> str:
 
 def test_json_that_only_raw_checks_read_flows() -> None:
     gate = flow(['{"a": ', '"b"'], Strict(), end=False)
-    (lane,) = gate.lanes
+    (lane,) = gate.lanes.every
     assert (lane.progress.held, lane.encoded, lane.json) == (False, False, True)
     assert leaving(gate) == '{"a": "b"'
 
 
 def test_json_that_another_check_reads_is_held_and_raw_checks_see_it_meanwhile() -> None:
     gate = flow(['{"a": ', "!"], Strict(), Digits(), end=False)
-    (lane,) = gate.lanes
+    (lane,) = gate.lanes.every
     assert (lane.progress.held, lane.encoded, lane.json) == (True, True, True)
     assert leaving(gate) == ""
     assert [(at, one.label) for _, _, at, one in gate.ahead()] == [(0, "WRONG")]
@@ -115,7 +115,7 @@ def test_a_text_with_a_shape_is_held_too() -> None:
     assert leaving(gate) == ""
     gate.push([Text(ANSWER, "9", Frame(b"", streamed=True), ("x",), shape=SHAPE), End(ANSWER)])
     turn(gate)
-    (lane,) = gate.lanes
+    (lane,) = gate.lanes.every
     assert [(one.start, one.end) for one in lane.progress.findings] == [(1, 4)]
     assert lane.end_of(lane.progress.findings[0]) == lane.text.total
     assert leaving(gate) == "a999"
@@ -133,7 +133,7 @@ def test_what_is_quoted_is_read_first() -> None:
     assert job.window.text.startswith("a\n99\n")
     list(gate.learn([Digits().scan([job.window])[0]]))
     assert [one.label for _, _, _, one in gate.ahead()] == ["WRONG"]
-    (lane,) = gate.lanes
+    (lane,) = gate.lanes.every
     assert lane.quotation.lane is not None
     assert [one.label for one in lane.quotation.lane.progress.findings] == ["NINES"]
     assert lane.progress.findings[0].label == "WRONG", "what is quoted adds nothing to what was found"
@@ -142,7 +142,7 @@ def test_what_is_quoted_is_read_first() -> None:
 @pytest.mark.parametrize("checks", [(Strict(),), (Strict(), Digits(name=RESTORE))])
 def test_what_nobody_else_reads_needs_no_reading(checks: tuple[Any, ...]) -> None:
     gate = flow(["!"], *checks, quotes=True)
-    assert gate.lanes[0].quotation.lane is None
+    assert gate.lanes.every[0].quotation.lane is None
 
 
 def test_what_is_only_judged_is_read_before_it_is_quoted() -> None:
@@ -155,14 +155,14 @@ def test_what_is_only_judged_is_read_before_it_is_quoted() -> None:
     turn(gate)
     (entry,) = gate.release()
     assert [one.label for piece in entry.pieces for _, one in piece.findings()] == ["WRONG"]
-    quote = gate.lanes[0].quotation.lane
+    quote = gate.lanes.every[0].quotation.lane
     assert quote is not None
-    assert (quote.text.total, quote.text.view is not None) == (gate.lanes[0].text.total, True)
+    assert (quote.text.total, quote.text.view is not None) == (gate.lanes.every[0].text.total, True)
 
 
 def test_a_raw_check_that_fails_on_a_held_text_is_quoted_up_to_there() -> None:
     gate = flow(["ab"], Digits("raw", raw=True, error="ValueError"), Digits(), quotes=True, end=False)
-    (lane,) = gate.lanes
+    (lane,) = gate.lanes.every
     assert [one.label for one in lane.progress.findings] == [CHECK_ERROR]
     assert lane.quotation.lane is not None
     assert lane.quotation.lane.text.total == 2
@@ -172,7 +172,7 @@ def test_a_raw_check_that_fails_on_a_held_text_is_quoted_up_to_there() -> None:
 @given(st.text(alphabet='9a!"\\u003: {}', max_size=30), st.lists(st.integers(0, 30), max_size=5))
 def test_a_fault_and_what_is_quoted_do_not_depend_on_the_cuts(text: str, cuts: list[int]) -> None:
     def told(parts: list[str]) -> Any:
-        lane = next(iter(flow(parts, Strict(), Digits(), quotes=True).lanes), Lane(ANSWER, (), False))
+        lane = next(iter(flow(parts, Strict(), Digits(), quotes=True).lanes.every), Lane(ANSWER, (), False))
         quote = lane.quotation.lane
         return (
             sorted(lane.progress.findings),
@@ -194,7 +194,7 @@ def test_the_arguments_of_a_call_are_held_whoever_reads_them() -> None:
     call = Channel("response", "tool_arguments", "call")
     gate.push([Text(call, '{"a": 1', Frame(b"", streamed=True), ("x",), encoded=True)])
     turn(gate)
-    assert (gate.lanes[0].progress.held, leaving(gate)) == (True, "")
+    assert (gate.lanes.every[0].progress.held, leaving(gate)) == (True, "")
     gate.push([End(call)])
     turn(gate)
     assert leaving(gate) == '{"a": 1'

@@ -21,8 +21,8 @@ def test_the_first_time_counts() -> None:
     ledger.begin(RequestReceived(b"{}", at_s=3.0, unix_s=100.0))
     ledger.time("received", 4.0)
     ledger.time("finished", 5.0)
-    assert ledger.notes.times == {"received": 3.0, "finished": 5.0}
-    assert ledger.notes.unix_s == 100.0
+    assert ledger.notes.measures.times == {"received": 3.0, "finished": 5.0}
+    assert ledger.notes.measures.unix_s == 100.0
     assert ledger.spent_s(7.5) == 4.5
 
 
@@ -34,12 +34,12 @@ def test_all_bytes_to_the_client_are_counted() -> None:
     ledger = parts(policy_set()).ledger
     ledger.sent(b"one")
     ledger.sent(b"two", sealed=False)
-    assert ledger.notes.sizes["client"] == 6
+    assert ledger.notes.measures.sizes["client"] == 6
 
 
 def test_the_size_of_an_exchange() -> None:
     made = parts(policy_set(POLICY))
-    made.ledger.notes.sizes["request"] = 10
+    made.ledger.notes.measures.sizes["request"] = 10
     made.guard.editor.tokens["falcon"] = "[MATCH_x]"
     made.guard.editor.values["[MATCH_x]"] = "falcon"
     made.answer.size_bytes, made.answer.held.chars = 20, 5
@@ -48,7 +48,7 @@ def test_the_size_of_an_exchange() -> None:
 
 def test_the_intent_names_no_text_and_is_kept_unless_the_policies_say_otherwise() -> None:
     made = parts(policy_set(POLICY))
-    made.ledger.notes.seals |= {"request": "r", "client": "c"}
+    made.ledger.notes.measures.seals |= {"request": "r", "client": "c"}
     intent = made.ledger.intent
     assert intent is not None
     assert intent.seals == {"request": "r"}

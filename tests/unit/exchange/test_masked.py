@@ -5,8 +5,15 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from guardproxy.exchange.masked import MaskedText, Masks
+from guardproxy.exchange.masked import VALUES_LIMIT_CHARS, MaskedText, Masks
 from guardproxy.redaction import placeholders
+from tests.kit.play import Play, policy_set
+
+POLICY = """
+policy: p
+checks: {word: {use: pattern, words: [falcon]}}
+rules: [{id: r, when: word, action: flag}]
+"""
 
 
 def test_a_text_that_is_not_kept_has_its_own_offsets() -> None:
@@ -25,3 +32,19 @@ def test_what_stands_for_a_value_is_whole_though_its_letters_are_one(key: bytes,
     assert masks.scrub(f"{tokens[first]}{tokens[second]}") == f"{tokens[first]}{tokens[second]}"
     nobodys = f"[OTHER_{first * 12}]"  # looks like one, and is none of this exchange
     assert masks.scrub(nobodys) == f"[OTHER_{tokens[first] * 12}]"
+
+
+def test_of_an_exchange_with_too_many_values_no_text_is_kept() -> None:
+    assert not Masks(True, (), {"v" * (VALUES_LIMIT_CHARS + 1): "[T_x]"}).keep
+    assert Masks(True, (), {"v" * VALUES_LIMIT_CHARS: "[T_x]"}).keep
+
+
+def test_a_word_is_shown_if_it_was_scanned_however_often_it_is_asked_for() -> None:
+    play = Play(policy_set(POLICY)).ask(
+        {"model": "a model with a long name", "messages": [{"role": "user", "content": "a"}]}
+    )
+    side = play.exchange._ledger.request
+    masks = Masks(True, (side,), {})
+    for _ in range(2):
+        assert masks.word("a model with a long name", side) == "a model with a long name"
+        assert masks.word("another model with a long name", side) == ""

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.kit.completions import COMPLETIONS, HEAD, ORIGIN, completion_frames, completion_texts
 from tests.kit.play import CHAT, MESSAGES, Play, cut, events, message_frames, mint, policy_set, sse
 
 MAIL = "jo@ab.io"
@@ -109,3 +110,24 @@ def test_a_citation_counts_in_the_document_that_the_client_has(streamed: bool) -
         play.stream([json.dumps(body).encode()], media="application/json")
         got = json.loads(play.client)["content"][0]["citations"][0]
     assert text[got["start_char_index"] : got["end_char_index"]] == f"It was late. To {MAIL}."
+
+
+@given(parts=PIECES, streamed=st.booleans(), at=st.lists(st.integers(1, 900), max_size=4))
+def test_the_offset_of_a_token_is_that_in_the_text_that_the_client_has(
+    parts: list[str], streamed: bool, at: list[int]
+) -> None:
+    """Offsets of tokens count from any number: that of the first token stands for the beginning of the text."""
+    words = [f"{part} " for part in parts]
+    play = Play(policy_set(POLICY), COMPLETIONS).ask({"model": "m", "prompt": f"I am {MAIL}"})
+    if streamed:
+        play.stream(cut(b"".join(completion_frames(words)), at))
+        got = completion_texts(play.client)
+    else:
+        offsets = [ORIGIN + len("".join(words[:number])) for number in range(len(words))]
+        lists = {"tokens": words, "token_logprobs": [-1] * len(words), "top_logprobs": None, "text_offset": offsets}
+        choice = {"text": "".join(words), "index": 0, "logprobs": lists, "finish_reason": "stop"}
+        play.stream([json.dumps({**HEAD, "choices": [choice]}).encode()], media="application/json")
+        got = completion_texts(sse(json.loads(play.client)))
+        shown = json.loads(play.client)["choices"][0]["logprobs"]["tokens"]
+        assert not {TOKEN, "K-12345"} & {token.strip() for token in shown}
+    assert got["text0"] == "".join(words).replace(TOKEN, MAIL).replace("K-12345", mint("CODE", "K-12345"))

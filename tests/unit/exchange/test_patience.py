@@ -17,7 +17,7 @@ def held() -> Parts:
     notes = made.ledger.notes
     notes.stream = notes.streamed = made.answer.streamed = True
     notes.status = made.answer.status = 200
-    notes.times |= {"received": 1.0, "upstream_answered": 5.0}
+    notes.measures.times |= {"received": 1.0, "upstream_answered": 5.0}
     made.answer.held.extent = "all"
     return made
 
@@ -31,7 +31,7 @@ def test_a_held_stream_is_kept_alive_as_often_as_its_limit_says() -> None:
     assert made.patience.wait_s(made.answer, 15.0) == 10.0
     second = made.patience.keep_alive(made.answer, 25.0)
     assert [type(command) for command in second] == [SendData]
-    assert made.ledger.notes.signs == 2
+    assert made.ledger.notes.measures.signs == 2
     assert not made.client.has_text, "a keep-alive is not part of the answer"
 
 

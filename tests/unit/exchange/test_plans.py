@@ -9,10 +9,14 @@ import pytest
 
 from guardproxy.audit import RecordedPlan
 from guardproxy.decisions import Plan
-from guardproxy.exchange.transcript import SendUpstream
-from tests.kit.play import CHAT, MESSAGES, Play, chat_frames, policy_set
+from guardproxy.exchange import Exchange, Input, each, play
+from guardproxy.exchange.transcript import DataReceived, RequestReceived, ResponseEnded, ResponseStarted, SendUpstream
+from guardproxy.policy import PolicySet
+from tests.kit.form_chat import CODEC as FORM_CHAT
+from tests.kit.play import CHAT, MESSAGES, Play, chat_frames, policy_set, setting
 from tests.kit.records import replay
-from tests.kit.retry import POLICY, RIGHT, Attempts, ask
+from tests.kit.retry import PERSON as SCHEMA
+from tests.kit.retry import POLICY, RIGHT, Attempts, ask, whole
 
 WATCH = """\
 policy: p
@@ -84,3 +88,47 @@ def test_a_fallback_is_a_plan_that_keeps_what_it_does_not_name() -> None:
     assert [command.target for command in attempts.sent] == ["eu", "eu", "eu"]
     assert [body["model"] for body in attempts.bodies] == ["small", "small", "large"]
     assert [body["temperature"] for body in attempts.bodies] == [0, 0, 0]
+
+
+def form_chat(policies: PolicySet, *plans: Plan) -> list[SendUpstream]:
+    """The requests that a chat as a form leads to. The model says `No!` to each."""
+    exchange = Exchange(setting(policies, "POST /models/{model}/chat", path="/models/m/chat", codec=FORM_CHAT))
+    body = FORM_CHAT.write_body({key: value for key, value in ask(schema=SCHEMA).items() if key != "model"})
+    answer: list[Input] = [ResponseStarted(200, "application/json"), DataReceived(whole("No!")), ResponseEnded()]
+    inputs: list[Input] = [RequestReceived(body, plans=plans), *answer * 3]
+    done = play(exchange, inputs, each(lambda job: job.check.scan([job.window])[0]))
+    return [command for command in done if isinstance(command, SendUpstream)]
+
+
+def test_a_model_in_the_path_changes_the_path() -> None:
+    (command, *_) = form_chat(policy_set(WATCH), Plan(model="small", parameters={"temperature": 0}))
+    assert command.path == "/models/small/chat"
+    assert FORM_CHAT.read_body(command.body)["temperature"] == 0
+    (unplanned, *_) = form_chat(policy_set(WATCH))
+    assert unplanned.path == ""
+
+
+def test_a_fallback_in_the_path_follows_the_attempts_of_the_plan() -> None:
+    rule = "action: retry, attempts: 1, then: fallback, fallback: {model: large}"
+    policies = policy_set(POLICY + f"  - {{id: shape, on: response, when: shape, {rule}}}\n")
+    plan = Plan(model="small")
+    assert [command.path for command in form_chat(policies, plan)] == [
+        *["/models/small/chat"] * 2,
+        "/models/large/chat",
+    ]
+    assert [command.path for command in form_chat(policies)] == ["", "", "/models/large/chat"]
+    again = FORM_CHAT.read_body(form_chat(policies)[1].body)
+    assert again["messages"][1] == {"role": "assistant", "content": "No!"}, "a further attempt is a form as well"
+
+
+def test_edits_of_a_body_that_is_a_form_are_written_as_a_form() -> None:
+    body = {"messages": [{"role": "user", "content": "a falcon"}]}
+    exchange = Exchange(setting(policy_set(WATCH), "POST /models/{model}/chat", path="/models/m/chat", codec=FORM_CHAT))
+    done = play(
+        exchange,
+        [RequestReceived(FORM_CHAT.write_body(body))],
+        each(lambda job: job.check.scan([job.window])[0]),
+    )
+    (command,) = [command for command in done if isinstance(command, SendUpstream)]
+    assert "falcon" not in str(FORM_CHAT.read_body(command.body))
+    assert FORM_CHAT.read_body(command.body)["messages"][0]["content"].startswith("a [")

@@ -14,10 +14,12 @@ from guardproxy.exchange import masked as masked_module
 from guardproxy.exchange.exchange import Exchange
 from guardproxy.exchange.setting import Keys
 from guardproxy.exchange.transcript import DataReceived, DownstreamGone, RequestReceived, ResponseStarted
+from guardproxy.gateway import StoreAnswered
 from tests.kit.checks import promise
 from tests.kit.media import IMAGE_URL, SIGNATURE
 from tests.kit.play import CHAT, MESSAGES, Play, chat_frames, hashed, message_frames, mint, policy_set, setting
 from tests.kit.records import members
+from tests.kit.retry import Attempts
 
 MAIL = "jo@ab.io"
 TOKEN = mint("MAIL", MAIL)
@@ -276,3 +278,23 @@ def test_sizes_seals_and_times() -> None:
     assert sealed[0] == b"{"
     assert record["error"] == {"code": "invalid_json"}
     assert record["checks"] == {}
+
+
+def test_what_the_store_answered_to_duties_is_kept() -> None:
+    play = Play(policy_set(POLICY))
+    body = json.dumps(ask()).encode()
+    play.tell(RequestReceived(body, answers=(StoreAnswered("limits", (3, None)), StoreAnswered("keys", ("a",)))))
+    play.scan()
+    kept = members(play.exchange.record("sent"))["duties"]
+    assert kept == [{"duty": "limits", "answers": [3, None]}, {"duty": "keys", "answers": ["a"]}]
+
+
+def test_faults_that_quote_a_schema_that_nobody_read_are_not_kept() -> None:
+    """A rule for answers alone leaves the request unread."""
+    shaped = "policy: p\nchecks: {shape: {use: json_schema, schema: {inline: {type: object}}}}\nrules:\n"
+    retried = "  - {id: r, on: response, when: shape, action: retry, attempts: 1}\n"
+    watched = "  - {id: w, on: request, when: word, action: flag}\n"
+    for more, count in (("", 0), (watched, 1)):
+        text = shaped.replace("}}}}\n", "}}}, word: {use: pattern, words: [no-such-word]}}\n") + retried + more
+        attempts = Attempts(policy_set(text), ask()).say("[]").say("{}")
+        assert len(attempts.play.record["attempts"][0]["errors"]) == count

@@ -40,10 +40,10 @@ def test_the_driver_runs_the_checks_and_what_they_find_is_edited() -> None:
     command = scans.ask()
     assert isinstance(command, RunScans)
     assert command.jobs == scans.distant
-    assert made.ledger.notes.scans == 1
+    assert made.ledger.notes.measures.scans == 1
     scans.learn([Scan((Finding(2, 8, "word", "MATCH", 1.0),), 8, 8)])
     assert not scans.pending
-    (lane,) = scans.gate.lanes
+    (lane,) = scans.gate.lanes.every
     assert [(start, end) for start, end, _ in lane.rewrite.edits] == [(2, 8)]
     assert scans.ask() is None
 
@@ -54,9 +54,9 @@ def test_placeholders_are_searched_at_once() -> None:
     scans = scans_of(made, ANSWER)
     push(scans, ANSWER, "a [MATCH_aaaaaaaaaaaa]")
     assert scans.ask() is None, "no check reads answers"
-    (lane,) = scans.gate.lanes
+    (lane,) = scans.gate.lanes.every
     assert [replacement for _, _, replacement in lane.rewrite.edits] == ["falcon"]
-    assert made.ledger.notes.scans == 0
+    assert made.ledger.notes.measures.scans == 0
 
 
 def test_scans_of_both_kinds_are_given_to_the_gate_in_the_order_of_the_jobs() -> None:
@@ -69,7 +69,7 @@ def test_scans_of_both_kinds_are_given_to_the_gate_in_the_order_of_the_jobs() ->
     assert [job.check.name for job in command.jobs] == ["word"]
     assert len(scans.pending) == 2
     scans.learn([job.check.scan([job.window])[0] for job in command.jobs])
-    (lane,) = scans.gate.lanes
+    (lane,) = scans.gate.lanes.every
     assert lane.progress.settled == lane.text.total
     assert [finding.check for finding in lane.progress.findings] == [RESTORE]
 

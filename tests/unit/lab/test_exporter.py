@@ -140,16 +140,16 @@ def test_a_graph_that_says_something_else_is_not_written(tmp_path: Path, monkeyp
     from guardproxy.lab import exporter as room
 
     source = checkpoint(tmp_path / "source", "distilbert", PAIR)
-    right = room.write_graph
+    right = room._write_graph
 
-    def wrong(network: Any, path: Path, inputs: tuple[str, str], per_token: bool) -> None:
-        right(network, path, inputs, per_token)
+    def wrong(found: Any, path: Path) -> None:
+        right(found, path)
         import torch
 
         with torch.no_grad():  # what torch says from now on is not in the graph
-            network.model.classifier.bias += 0.01
+            found.network.model.classifier.bias += 0.01
 
-    monkeypatch.setattr(room, "write_graph", wrong)
+    monkeypatch.setattr(room, "_write_graph", wrong)
     result = run(str(source), "--out", str(tmp_path / "mine"))
     assert result.exit_code == 1
     assert "differs from torch by 0.01 in a logit; nothing was written" in result.stderr

@@ -10,7 +10,7 @@ from guardproxy.decisions import Edit, Pass, Retry, Stop
 from guardproxy.exchange.gate import CHECK_ERROR
 from guardproxy.findings import Channel, Direction, Finding, Kind
 from guardproxy.policy import evaluate
-from guardproxy.policy.evaluate import Bound, PolicySet, Tally
+from guardproxy.policy.evaluate import BoundRules, PolicySet, Tally
 from guardproxy.policy.strictness import verdict_of
 from tests.kit.play import policy_set
 
@@ -27,7 +27,7 @@ def policies(rules: str, more: str = "", name: str = "p", checks: str = CHECKS) 
     return f"policy: {name}\n{checks}rules:\n{rules}{more}"
 
 
-def bound(*texts: str) -> Bound:
+def bound(*texts: str) -> BoundRules:
     return policy_set(*texts).bind(ROUTE, "m", "t")
 
 
@@ -39,7 +39,9 @@ def finding(check: str, start: int = 0, label: str = "X") -> Finding:
     return Finding(start, start + 1, check, label, 1.0)
 
 
-def seen(it: Bound, *checks: str, where: Channel | None = None) -> tuple[list[str | None], list[tuple[str, str, bool]]]:
+def seen(
+    it: BoundRules, *checks: str, where: Channel | None = None
+) -> tuple[list[str | None], list[tuple[str, str, bool]]]:
     """The stop after each finding, and what was noted."""
     tally = Tally(it)
     stops = [tally.see(where or channel(), finding(check, at)) for at, check in enumerate(checks)]

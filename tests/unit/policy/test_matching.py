@@ -57,6 +57,11 @@ def test_what_cannot_be_told_applies(match: Match, verdict: MatchVerdict) -> Non
     assert match.holds(about) is (verdict != "no")
 
 
+def test_a_tenant_that_an_old_record_does_not_name_cannot_be_told() -> None:
+    assert Match(tenants=("acme",)).verdict(About("POST /a", "m", None)) == "unknown"
+    assert Match().verdict(About("POST /a", "m", None)) == "yes"
+
+
 def test_a_condition_is_called_by_what_it_says() -> None:
     named = Match(headers={"x-team": ("red",)})
     assert named.digest == Match(headers={"x-team": ("red",)}).digest != Match(headers={"x-team": ("blue",)}).digest

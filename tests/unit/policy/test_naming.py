@@ -68,3 +68,8 @@ def test_a_tool_is_read_with_and_without_its_server() -> None:
 
 def test_a_value_is_read_whole_and_in_parts() -> None:
     assert value_readings(" Red , blue  one") == ("red , blue one", "red", "blue one")
+
+
+@pytest.mark.parametrize("name", ["", "x" * (LIMIT_CHARS + 1)])
+def test_a_tool_without_a_name_or_with_a_long_one_is_not_read(name: str) -> None:
+    assert tool_readings(name) is None

@@ -78,3 +78,24 @@ def test_a_live_exchange_has_no_past() -> None:
     assert LIVE.tokens(0, 5) == 5
     assert LIVE.quotable(True)
     assert LIVE.repairable(EVENTS) is EVENTS
+
+
+def test_what_stands_for_a_recorded_value_is_never_cut() -> None:
+    """A changed check is scanned again. It knows the value by the record, so it waits for the end of its placeholder."""
+    people = (
+        "policy: p\nchecks: {pii: {use: pii, entities: [EMAIL_ADDRESS], evasions: %s}}\n"
+        "rules: [{id: r, when: pii, action: redact}]\n"
+    )
+    body = {"model": "m", "messages": [{"role": "user", "content": "to ada@example.org, who waits for it"}]}
+    past = Play(policy_set(people % '"off"')).ask(body).stream(chat_frames([{"content": "hi"}])).finish.record
+    shown = past.request.texts[0].text
+    assert shown is not None
+    start, end = shown.index("["), shown.index("]") + 1
+    (check,) = (changed := policy_set(people % "strict")).checks.values()
+    found = set()
+    for size in range(1, len(shown) + 1):
+        window = Window(Channel("request", "user", "messages[0].content"), shown[:size], last=size == len(shown))
+        scan = Memory(past, changed).scan(Job(check, window))
+        assert not start < scan.settled < end
+        found |= {(finding.start, finding.end) for finding in scan.findings}
+    assert found == {(start, end)}

@@ -156,8 +156,8 @@ def test_a_stop_that_is_lifted_shows_what_came_after_it() -> None:
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        ({"outcome": "refused"}, "the exchange was refused: no check saw it"),
-        ({"outcome": "passed"}, "the exchange was passed: no check saw it"),
+        ({"outcome": "refused"}, "the exchange was refused: no check inspected it"),
+        ({"outcome": "passed"}, "the exchange was passed: no check inspected it"),
         ({"route": "POST /v9/none"}, "its wire format is not installed"),
     ],
 )
@@ -281,6 +281,8 @@ def test_the_recorded_answer_stands_in_for_a_wire_format() -> None:
     assert codec
     stands = RecordedUpstream(codec, record_of(recorded()).response, stopped=False)
     assert (stands.name, stands.provider, stands.routes) == (codec.name, codec.provider, codec.routes)
+    assert (stands.author, stands.turns, stands.contract) == (codec.author, codec.turns, codec.contract)
+    assert stands.comment("a receipt") == stands.keep_alive() == stands.opening("m") == b"", "nothing is sent"
 
 
 def test_the_language_that_a_header_named_is_that_of_a_replay() -> None:
@@ -343,3 +345,11 @@ def test_a_policy_that_asks_for_headers_no_record_has_is_taken_to_apply_and_name
         by_header({"x-team": "blue"}), policy_set(BY_HEADER.format(name="blue").replace("red-*", "blue-*"), SIMPLE)
     )
     assert (again.verdict, again.assumed) == ("different", ("blue",))
+
+
+def test_the_recorded_answer_reads_and_writes_bodies_as_the_wire_format_does() -> None:
+    codec = codec_for(CHAT)
+    assert codec
+    stands = RecordedUpstream(codec, record_of(recorded()).response, stopped=False)
+    assert stands.read_body(b'{"a": 1}') == codec.read_body(b'{"a": 1}')
+    assert stands.write_body({"a": 1}) == codec.write_body({"a": 1})

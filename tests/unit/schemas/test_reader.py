@@ -9,7 +9,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from guardproxy.schemas.reader import DEPTH_LIMIT, DIGITS_LIMIT, Reader, alike
+from guardproxy.schemas.reader import DEPTH_LIMIT, Reader, alike
+from guardproxy.schemas.tokens import DIGITS_LIMIT
 from guardproxy.wire.json.strict import JsonFault, read
 from tests.kit.play import pieces
 

@@ -65,6 +65,9 @@ class Content:
     def read_nowait(self) -> bytes:
         return self.late
 
+    def is_eof(self) -> bool:
+        return False
+
     def at_eof(self) -> bool:
         return False
 

@@ -9,7 +9,16 @@ from typing import Any
 import pytest
 
 from guardproxy.config import Config
-from guardproxy.server.driver import Driver
+from guardproxy.server.driver import Driver, _with_path
+from tests.kit.play import policy_set, setting
+
+POLICY = """
+policy: p
+checks:
+  word: {use: pattern, words: [x]}
+rules:
+  - {id: r, on: request, when: word, action: flag}
+"""
 
 
 class Transport:
@@ -38,3 +47,16 @@ async def test_a_write_that_goes_through_changes_nothing() -> None:
     written.set_result(None)
     await driver(transport)._written(written)
     assert not transport.aborted
+
+
+@pytest.mark.parametrize(
+    ("url", "query", "expected"),
+    [
+        ("http://u/base/models/m/chat", "", "http://u/base/models/n/chat"),
+        ("http://u/models/m/chat?beta=true", "beta=true", "http://u/models/n/chat?beta=true"),
+        ("http://u/models/m/chat/models/m/chat", "", "http://u/models/m/chat/models/n/chat"),
+    ],
+)
+def test_another_model_in_the_path_changes_the_end_of_the_url(url: str, query: str, expected: str) -> None:
+    about = setting(policy_set(POLICY), "POST /models/{model}/chat", path="/models/m/chat", query=query)
+    assert _with_path(url, about, "/models/n/chat") == expected

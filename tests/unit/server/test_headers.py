@@ -10,7 +10,7 @@ from multidict import CIMultiDict
 
 from guardproxy.config import Config, load
 from guardproxy.errors import ConfigError, DownstreamError
-from guardproxy.server.headers import asked_for, downstream_headers, is_trusted, named
+from guardproxy.server.headers import condition_headers, downstream_headers, is_trusted, named
 from guardproxy.server.onward import fallback_headers
 from guardproxy.wire import KeyHeader
 from guardproxy.wire.formats.anthropic_messages.contract import CONTRACT as MESSAGES
@@ -115,15 +115,15 @@ def test_the_conversation_that_a_client_names_stays_here() -> None:
 
 def test_only_the_headers_that_policies_ask_for_are_taken() -> None:
     headers = CIMultiDict([("X-Team", "red"), ("Authorization", "Bearer secret"), ("x-other", "1")])
-    assert asked_for(headers, ["x-team", "x-none"]) == {"x-team": "red"}
-    assert asked_for(headers, []) == {}
+    assert condition_headers(headers, ["x-team", "x-none"]) == {"x-team": "red"}
+    assert condition_headers(headers, []) == {}
 
 
 def test_a_header_that_decides_stands_there_once() -> None:
     headers = CIMultiDict([("X-Team", "red"), ("x-team", "blue")])
     with pytest.raises(DownstreamError, match="twice"):
-        asked_for(headers, ["x-team"])
-    assert asked_for(headers, ["x-other"]) == {}
+        condition_headers(headers, ["x-team"])
+    assert condition_headers(headers, ["x-other"]) == {}
 
 
 @pytest.mark.parametrize(

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from guardproxy.audit.chain import ChainHead
 from guardproxy.audit.document import Record
+from guardproxy.audit.sinks.file import Receiver
 from guardproxy.errors import AuditError
 from guardproxy.server.recorder import Recorder
 from tests.kit.records import plain_intent, plain_record
@@ -62,14 +63,12 @@ class Failing:
         self.healthy = True
         self.kept: list[Any] = []
 
-    def append(self, record: Any) -> Future[tuple[int, str]]:
-        future: Future[tuple[int, str]] = Future()
+    def put(self, record: Any, receive: Receiver) -> None:
         if self.healthy:
             self.kept.append(record)
-            future.set_result((0, ""))
+            receive(ChainHead(0, ""))
         else:
-            future.set_exception(AuditError("full"))
-        return future
+            receive(AuditError("full"))
 
     def close(self) -> None:
         self.healthy = False

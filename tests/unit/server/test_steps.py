@@ -6,7 +6,6 @@ import asyncio
 import json
 import threading
 from collections.abc import Iterator
-from dataclasses import replace
 
 import pytest
 
@@ -61,11 +60,11 @@ def test_many_values_that_come_back_at_once_are_a_long_step() -> None:
 def test_values_in_what_was_held_count_too(monkeypatch: pytest.MonkeyPatch) -> None:
     exchange = answering("I am jo@ab.io")
     assert is_short(Scanned(()), exchange)
-    size = replace(exchange.size, held_chars=SHORT_RESTORED_BYTES + 1)
+    size = exchange.size._replace(held_chars=SHORT_RESTORED_BYTES + 1)
     monkeypatch.setattr(Exchange, "size", size)
     assert not is_short(Scanned(()), exchange)
     assert not is_short(DataReceived(b""), exchange)
-    monkeypatch.setattr(Exchange, "size", replace(size, restorable=0))
+    monkeypatch.setattr(Exchange, "size", size._replace(restorable=0))
     assert is_short(Scanned(()), exchange)
     assert is_short(DataReceived(b""), exchange)
 

@@ -17,6 +17,8 @@ from multidict import CIMultiDict
 
 from guardproxy.config import Config
 from guardproxy.errors import UpstreamError
+from guardproxy.server.deadlines import Deadlines
+from guardproxy.server.leftovers import Leftovers
 from guardproxy.server.upstream import Breakers, Upstream, session
 
 Answering = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
@@ -63,7 +65,7 @@ class Rig:
 
     async def ask(self, body: bytes = b"{}") -> int:
         """The status of an answer that is read to its end."""
-        upstream = Upstream(self.client, self.breakers, self.config.timeout_first_byte_s)
+        upstream = Upstream(self.client, self.breakers, Deadlines(), Leftovers(), self.config.timeout_first_byte_s)
         try:
             response = await upstream.send("POST", self.url, CIMultiDict(), body)
             while await upstream.read():

@@ -9,20 +9,28 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from msgspec import structs
 
 from guardproxy import testing
 from guardproxy.events import End, Event, Fault, Frame, Text
 from guardproxy.findings import Direction, Kind
 from guardproxy.testing import PROMISES, formats
-from guardproxy.testing.formats import Promise
+from guardproxy.testing.formats import OF_MODELS, Promise
 from guardproxy.wire.codec import Codec, Decoder, Request
 from guardproxy.wire.contract import NO_DEMAND
 from guardproxy.wire.registry import codecs
+from tests.kit.form_chat import CODEC as FORM_CHAT
 
 
-@pytest.mark.parametrize("codec", codecs(), ids=lambda codec: codec.name)
-@pytest.mark.parametrize("promise", PROMISES, ids=lambda promise: promise.__name__)
-def test_a_shipped_format_keeps_a_promise(codec: Codec, promise: Promise) -> None:
+@pytest.mark.parametrize(
+    ("codec", "promise"),
+    [
+        pytest.param(codec, promise, id=f"{codec.name} {promise.__name__}")
+        for codec in [*codecs(), FORM_CHAT]
+        for promise in testing.promises(codec)
+    ],
+)
+def test_a_format_keeps_a_promise(codec: Codec, promise: Promise) -> None:
     promise(codec)
 
 
@@ -62,7 +70,7 @@ def reading(change: Callable[[list[Event]], list[Event]]) -> Any:
 
     def read_request(path: str, query: str, body: bytes) -> Request:
         request = CHAT.read_request(path, query, body)
-        return replace(request, events=lambda: change(request.events()))
+        return structs.replace(request, events=lambda: change(request.events()))
 
     return broken(read_request=read_request)
 
@@ -111,14 +119,17 @@ NOTHING = re.compile("(?!)")
         ("reads_answers", declaring(carries=without("response", "metadata"))),
         ("reads_answers", decoding(lambda events: [])),
         ("is_invariant", decoding(closing)),
+        ("reads_new_fields_of_answers", decoding(known, at_end=True)),
         ("reads_new_frames", decoding(known)),
+        ("notices_truncated_bodies", decoding(faultless, at_end=True)),
         ("notices_truncation", decoding(faultless, at_end=True)),
         ("ends_once", declaring(terminal=(b"data: {}\n\n",))),
-        ("writes_errors", broken(error_event=lambda code, message: b"")),
+        ("writes_errors_in_streams", broken(error_event=lambda code, message, decoder: b"")),
         ("writes_errors", broken(error=lambda *words: b'{"error": {"message": ""}}')),
         ("writes_endings", broken(filtered=lambda decoder, message: b"")),
         ("writes_endings", broken(keep_alive=lambda: b'data: {"x": "y"}\n\n')),
         ("edits_requests", broken(edited=unedited)),
+        ("reads_other_models", broken(turns=SimpleNamespace(with_model=lambda path, tree, model: (path, tree)))),
         ("restores", broken(edited=unedited)),
         ("edits_answers", broken(edited=unedited)),
         ("edits_answers", broken(filtered=lambda decoder, message: b"")),
@@ -143,3 +154,15 @@ def test_one_call_holds_a_format_to_everything(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(formats, "PROMISES", tuple(lambda codec, name=name: seen.append(name) for name in "ab"))
     testing.codec(CHAT)
     assert seen == ["a", "b"]
+
+
+def test_promises_about_models_apply_where_a_model_answers() -> None:
+    assert testing.promises(CHAT) == PROMISES
+    unanswered = declaring(unanswered=frozenset(CHAT.routes))
+    applied = testing.promises(unanswered)
+    assert {promise for promise in PROMISES if promise not in applied} == OF_MODELS
+    assert {"declares", "reads_requests", "reads_answers", "edits_requests"} <= {
+        promise.__name__ for promise in applied
+    }
+    with pytest.raises(AssertionError, match="needs a model"):
+        formats.reads_requests(unanswered)

@@ -36,6 +36,8 @@ OUTSIDE = (
     "to:✱",
     "✱: hello",
     "✱, ✱ and ✱",
+    "<b title=>✱",
+    "<b =c>✱",
     "✱ at https://ok.example/a",
     "https://ok.example/a is where ✱ lives",
     "https://ok.example/a\n✱",

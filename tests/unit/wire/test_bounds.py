@@ -94,3 +94,16 @@ def test_an_answer_has_no_more_texts_than_the_limit_however_many_frames_bring_th
     play.stream([*many, *chat_frames([{"content": "hello"}])])
     assert play.finish.outcome == "too_many_texts"
     assert isinstance(play.done[-1], Finish)
+
+
+def test_a_body_that_is_no_object_has_no_lists_to_count() -> None:
+    BOUNDS.check_tree([1], {"messages": ("messages",)})
+
+
+@pytest.mark.parametrize(
+    "tree", [{"a": 4111111111111111, "b": [4111111111111111]}, [[4111111111111111, 4111111111111111]]]
+)
+def test_long_numbers_count_as_texts_wherever_they_stand(tree: Any) -> None:
+    Bounds(texts=2).check_places(tree)
+    with pytest.raises(JsonFault):
+        Bounds(texts=1).check_places(tree)

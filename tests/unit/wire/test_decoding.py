@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from guardproxy.events import End, Event, Fault, Frame, Opaque, Text
+from guardproxy.wire import formats
 from guardproxy.wire.codec import AnswerFacts
 from guardproxy.wire.decoding import (
     LeafPlace,
@@ -24,6 +25,7 @@ from guardproxy.wire.json.walk import TOKENS, UNMAPPED, MapLeaf, TreeLeaf, opaqu
 from guardproxy.wire.registry import codec_for, codecs
 from tests.kit.media import PNG
 from tests.kit.play import CHAT, MESSAGES, sse
+from tests.kit.responses import RESPONSES
 
 
 def shape(events: list[Event]) -> list[str]:
@@ -232,8 +234,15 @@ def test_a_format_says_what_its_frames_mean() -> None:
 
 
 def test_the_formats_and_their_routes() -> None:
-    assert [codec.name for codec in codecs()] == ["openai_chat", "anthropic_messages"]
-    for route, provider in ((CHAT, "openai"), (MESSAGES, "anthropic"), (MESSAGES + "/count_tokens", "anthropic")):
+    assert [codec.name for codec in codecs()] == list(formats.NAMES)
+    for route, provider in (
+        (CHAT, "openai"),
+        (MESSAGES, "anthropic"),
+        (MESSAGES + "/count_tokens", "anthropic"),
+        (RESPONSES, "openai"),
+        (RESPONSES + "/compact", "openai"),
+        (RESPONSES + "/input_tokens", "openai"),
+    ):
         codec = codec_for(route)
         assert codec
         assert codec.provider == provider
@@ -242,7 +251,7 @@ def test_the_formats_and_their_routes() -> None:
     assert codec_for("GET /v1/messages") is None
 
 
-@pytest.mark.parametrize("route", [CHAT, MESSAGES])
+@pytest.mark.parametrize("route", [CHAT, MESSAGES, RESPONSES])
 def test_every_decoder_keeps_to_the_protocol(route: str) -> None:
     codec = codec_for(route)
     assert codec

@@ -115,6 +115,13 @@ def test_base64_is_canonical_or_none(data: bytes) -> None:
     assert decoded("QR==") is None, "the bits that are left over say something"
 
 
+def test_percent_codes_that_are_no_text_are_read_and_not_written_back() -> None:
+    look = inspect("data:text/plain,%ff%fecard", "media", None)
+    assert look.text is not None
+    assert "\xff\xfecard" in look.text
+    assert (look.fixed, look.encode) == (True, None)
+
+
 def test_bytes_that_are_text() -> None:
     assert printable(b"abc") == "abc"
     assert printable("né".encode()[:-1]) == "n", "cut off in the middle of a character"

@@ -42,7 +42,8 @@ def test_a_route_is_found_by_path_and_by_pattern(install: Install) -> None:
 def test_a_client_is_answered_in_its_own_format() -> None:
     assert codec_of_client("/v1/messages/batches", {}).name == "anthropic_messages"
     assert codec_of_client("/v1/models", {"Anthropic-Version": "2023-06-01"}).name == "anthropic_messages"
-    assert codec_of_client("/v1/embeddings", {}) is codec_for(CHAT)
+    assert codec_of_client("/v1/completions/x", {}).name == "openai_completions"
+    assert codec_of_client("/v1/images/generations", {}) is codec_for(CHAT)
     assert codec_for(MESSAGES) is not codec_for(CHAT)
 
 
@@ -57,7 +58,7 @@ def test_another_package_may_bring_a_format(install: Install) -> None:
     codec = foreign()
     install("guardproxy.wire", "foreign", codec)
     assert codec_for("POST /acme") is codec
-    assert [one.name for one in codecs()] == ["openai_chat", "anthropic_messages", "foreign"]
+    assert [one.name for one in codecs()] == [*formats.NAMES, "foreign"]
 
 
 def incomplete() -> Any:
@@ -77,9 +78,9 @@ def without_contract() -> Any:
     [
         (incomplete(), "of acme 1.0 is no wire format: it has no provider, cut"),
         (without_contract(), "of acme 1.0 is no wire format: it has no contract"),
-        (foreign(contract={"carries": {}}), "its `contract` is no guardproxy.wire.Contract"),
+        (foreign(contract={"carries": {}}), "its `contract` is not a guardproxy.wire.Contract"),
         (foreign(turns=SimpleNamespace(further=1)), "it has no turns.first_words, turns.with_model"),
-        (foreign(routes=()), "its `routes` are empty"),
+        (foreign(routes=()), "its `routes` is empty"),
         (foreign(routes=("POST acme",)), "of acme 1.0 is no wire format: `POST acme` is no route"),
         (foreign(routes=("POST /a/{x}", "POST /a/b")), "reads the route `POST /a/b`, which .* reads as `POST /a/{x}`"),
         (
@@ -88,7 +89,7 @@ def without_contract() -> Any:
         ),
         (
             foreign(contract=replace(codec_for(CHAT).contract, unanswered=frozenset(("POST /b",)))),  # type: ignore[union-attr]
-            "`contract.unanswered` names what is no route: POST /b",
+            "`contract.unanswered` names an is no route: POST /b",
         ),
         (foreign(routes=(CHAT,)), "of acme 1.0 reads the route `POST /v1/chat/completions`, which guardproxy reads"),
         (ImportError("x"), "of acme 1.0 cannot be loaded: ImportError: x"),

@@ -55,6 +55,13 @@ def test_every_name_and_kind_of_a_tool_is_given() -> None:
     assert said.unclear == frozenset()
 
 
+def test_tools_that_a_message_brings_are_offered_too() -> None:
+    items = [{"role": "user", "tools": [{"name": "a"}]}, {"type": "additional_tools", "tools": [{"type": "shell"}]}, 5]
+    said = statement_of({"input": items, "tools": [{"name": "b"}]})
+    assert (said.tools, said.offered, said.unclear) == (("b",), ("b", "a", "shell"), frozenset())
+    assert statement_of({"messages": [{"tools": "x"}]}).unclear == frozenset({"tools"})
+
+
 def test_more_tools_than_are_read_are_unclear() -> None:
     many = [f"a{at}" for at in range(LIMIT_NAMES + 1)]
     for tools in (

@@ -155,9 +155,9 @@ def _block(kind: Kind, text: str) -> dict[str, Any]:
     return {"type": "text", "text": text}
 
 
-def count(prompt: Prompt) -> dict[str, Any]:
+def unanswered(route: str, tree: Any, ident: str) -> dict[str, Any]:
     """The answer of `POST /v1/messages/count_tokens`."""
-    return {"input_tokens": prompt.prompt_words}
+    return {"input_tokens": read(tree).prompt_words}
 
 
 def models(names: Sequence[str]) -> dict[str, Any]:

@@ -31,7 +31,7 @@ def _documents(holder: Any, at: Path) -> Iterator[str]:
                 yield from _documents(block, where)  # the result of a tool
 
 
-def cited(answer: Any, shapes: Shapes) -> tuple[Count, ...]:
+def cited(shapes: Shapes, answer: Any) -> tuple[Count, ...]:
     """Returns the places of citations that count characters of a document."""
     return tuple(_cited(answer, (), shapes.documents)) if any(shapes.documents) else ()
 

@@ -7,27 +7,15 @@ and `type` are written from one value. A text belongs to a content block and end
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Any
 
 from guardproxy.errors import ErrorCode
-from guardproxy.events import Count, Event, Frame, Text
-from guardproxy.redaction import NO_SHAPES, Shape, Shapes
+from guardproxy.events import Count, Event, Frame
+from guardproxy.redaction import Shape
 from guardproxy.wire.authoring import Author
-from guardproxy.wire.codec import AnswerFacts, Decoder, Request
-from guardproxy.wire.decoding import (
-    LeafPlace,
-    StreamDecoder,
-    WholeDecoder,
-    counts,
-    edited_frame,
-    events_of,
-    indexed,
-    is_delta,
-    leaf_of,
-)
+from guardproxy.wire.codec import AnswerFacts, Decoder
+from guardproxy.wire.decoding import LeafPlace, StreamDecoder, counts, index_of, indexed, is_delta, nothing
 from guardproxy.wire.formats.anthropic_messages import author, turns
 from guardproxy.wire.formats.anthropic_messages.author import ERROR_TYPES
 from guardproxy.wire.formats.anthropic_messages.citations import cited
@@ -41,9 +29,10 @@ from guardproxy.wire.formats.anthropic_messages.places import (
     TEXT_EVENTS,
 )
 from guardproxy.wire.formats.anthropic_messages.schemas import shape_of, shape_of_block, shapes_of
-from guardproxy.wire.framing.sse import comment, frame
-from guardproxy.wire.json import STRUCTURE, Map, TreeLeaf, dotted, edited, is_word, walk, write
-from guardproxy.wire.requests import expect_list, expect_type, read_body
+from guardproxy.wire.framing.sse import frame
+from guardproxy.wire.json import STRUCTURE, Map, TreeLeaf, dotted, is_word, write
+from guardproxy.wire.json_codec import Grammar, JsonCodec
+from guardproxy.wire.requests import expect_list, expect_type
 from guardproxy.wire.turns import Turns
 
 _FLOWING = {"text": "text", "thinking": "thinking", "partial_json": "input"}
@@ -62,11 +51,6 @@ def _type(tree: Any) -> str:
     return tree["type"] if isinstance(tree.get("type"), str) else ""
 
 
-def _index(tree: Any) -> int:
-    index = tree.get("index")
-    return index if isinstance(index, int) else 0
-
-
 @dataclass(slots=True)
 class MessagesDecoder(StreamDecoder):
     """A stream of message events."""
@@ -79,13 +63,13 @@ class MessagesDecoder(StreamDecoder):
         events = JSON_EVENTS if self.shapes.answer else TEXT_EVENTS
         return events.get(_type(tree), {"type": STRUCTURE})
 
-    def shape_of(self, tree: Any, found: TreeLeaf, place: LeafPlace) -> Shape | None:
-        if place.kind == "tool_arguments" and found.path[0] == "content_block":
-            self.called[_index(tree)] = tree["content_block"].get("name")
-            return shape_of_block(self.shapes, tree["content_block"], found.path[1:])
-        if found.path == ("delta", "partial_json"):
-            return self.shapes.tool(self.called.get(_index(tree)))
-        return self.shapes.answer if found.leaf.how == "json" else None
+    def shape_of(self, tree: Any, leaf: TreeLeaf, place: LeafPlace) -> Shape | None:
+        if place.kind == "tool_arguments" and leaf.path[0] == "content_block":
+            self.called[index_of(tree)] = tree["content_block"].get("name")
+            return shape_of_block(self.shapes, tree["content_block"], leaf.path[1:])
+        if leaf.path == ("delta", "partial_json"):
+            return self.shapes.tool(self.called.get(index_of(tree)))
+        return self.shapes.answer if leaf.leaf.how == "json" else None
 
     def name_of(self, tree: Any, event: str | None) -> str | None:
         # Any other value is text, and may be edited.
@@ -95,13 +79,13 @@ class MessagesDecoder(StreamDecoder):
         return _type(tree) in ("message_stop", "error")
 
     def counts_of(self, tree: Any) -> tuple[Count, ...]:
-        return cited(tree, self.shapes)
+        return cited(self.shapes, tree)
 
-    def place(self, tree: Any, found: TreeLeaf) -> LeafPlace:
-        kind, name = found.leaf.kind, _type(tree)
-        path = indexed(tree, found.path)
+    def place(self, tree: Any, leaf: TreeLeaf) -> LeafPlace:
+        kind, name = leaf.leaf.kind, _type(tree)
+        path = indexed(tree, leaf.path)
         if name in ("content_block_start", "content_block_delta"):
-            block = f"content[{_index(tree)}]"
+            block = f"content[{index_of(tree)}]"
             if len(path) == 2 and path[1] in _FLOWING:
                 return LeafPlace(kind, f"{block}.{_FLOWING[str(path[1])]}", block, flows=True)
             flows = name == "content_block_delta" and kind == "unmapped" and is_delta(path, name)
@@ -118,11 +102,9 @@ class MessagesDecoder(StreamDecoder):
                 _notice(tree, self.seen)
                 _notice(tree["delta"] if isinstance(tree.get("delta"), dict) else {}, self.seen)
             case "content_block_stop":
-                return self.close_run(f"content[{_index(tree)}]")
+                return self.close_run(f"content[{index_of(tree)}]")
             case "message_stop" | "error":
-                self.complete = True
-                self.over()
-                return self.close_all()
+                return self.finish()
         return []
 
     def sent(self, frame: Frame) -> None:
@@ -130,12 +112,12 @@ class MessagesDecoder(StreamDecoder):
             usage = frame.tree["message"].get("usage")
             self.shown_usage = counts(usage, CONTRACT.words) if isinstance(usage, dict) else {}
         elif frame.event == "content_block_start":
-            self.shown[_index(frame.tree)] += 1
-        elif frame.event == "content_block_stop" and self.shown[_index(frame.tree)]:
-            self.shown[_index(frame.tree)] -= 1
+            self.shown[index_of(frame.tree)] += 1
+        elif frame.event == "content_block_stop" and self.shown[index_of(frame.tree)]:
+            self.shown[index_of(frame.tree)] -= 1
 
 
-class AnthropicMessages:
+class AnthropicMessages(JsonCodec[MessagesDecoder]):
     """The codec."""
 
     name = "anthropic_messages"
@@ -145,8 +127,20 @@ class AnthropicMessages:
     turns: Turns = turns
     author: Author = author
 
-    def read_request(self, path: str, query: str, body: bytes) -> Request:
-        tree = read_body(body)
+    stream = MessagesDecoder
+    grammar = Grammar(
+        request=REQUEST,
+        answer=RESPONSE,
+        json_answer=JSON_RESPONSE,
+        error=ERROR,
+        shapes_of=shapes_of,
+        shape_of=shape_of,
+        notice=_notice,
+        withhold=nothing,
+        counts_of=cited,
+    )
+
+    def check(self, tree: dict[str, Any]) -> None:
         expect_type(tree, "model", str)
         expect_type(tree, "stream", bool)
         expect_type(tree, "max_tokens", int)
@@ -156,40 +150,9 @@ class AnthropicMessages:
         for number, message in enumerate(tree["messages"]):
             expect_type(message, "role", str, f"messages[{number}]", required=True)
             expect_type(message, "content", (str, list), f"messages[{number}]", required=True)
-        whole, shapes = Frame(body, tree), shapes_of(tree)
-        return Request(
-            tree.get("model") or "",
-            bool(tree.get("stream")),
-            whole,
-            lambda: events_of(walk(tree, REQUEST, words=CONTRACT.words), whole, "request", partial(shape_of, shapes)),
-            shapes,
-        )
 
-    def decoder(
-        self,
-        *,
-        streamed: bool,
-        failed: bool,
-        limit_bytes: int,
-        read: bool = True,
-        guarded: bool = False,
-        shapes: Shapes = NO_SHAPES,
-    ) -> Decoder:
-        if streamed:
-            return MessagesDecoder(limit_bytes, read, shapes, words=CONTRACT.words)
-        how = ERROR if failed else JSON_RESPONSE if shapes.answer else RESPONSE
-        counts_of = partial(cited, shapes=shapes)
-        return WholeDecoder(
-            how, _notice, limit_bytes, partial(shape_of, shapes), read, counts_of=counts_of, words=CONTRACT.words
-        )
-
-    def edited(self, frame: Frame, texts: Sequence[tuple[Text, str]]) -> bytes:
-        return edited_frame(frame, _tree(frame, texts))
-
-    def cut(self, frame: Frame, texts: Sequence[tuple[Text, str]]) -> bytes:
-        if frame.event in ("message_delta", "message_stop"):
-            return b""
-        return edited_frame(frame, _tree(frame, texts))
+    def without_end(self, frame: Frame, tree: Any) -> Any:
+        return None if frame.event in ("message_delta", "message_stop") else tree
 
     def error(self, status: int, code: str, message: str, field: str | None = None) -> bytes:
         kind = ERROR_TYPES.get(status, "invalid_request_error" if status < 500 else "api_error")
@@ -198,21 +161,17 @@ class AnthropicMessages:
         detail = {"type": kind, "message": f"{message} ({code})"}
         return write({"type": "error", "error": detail})
 
-    def error_event(self, code: str, message: str) -> bytes:
+    def error_event(self, code: str, message: str, decoder: Decoder | None = None) -> bytes:
         return frame(self.error(500, code, message), "error")
 
-    def filtered(self, decoder: Decoder, message: str) -> bytes:
-        open_blocks, known = (
-            (sorted(decoder.shown.elements()), decoder.shown_usage)
-            if isinstance(decoder, MessagesDecoder)
-            else ([], {})
-        )
+    def ending(self, decoder: MessagesDecoder, message: str) -> bytes:
         stops = [
-            frame(write({"type": "content_block_stop", "index": index}), "content_block_stop") for index in open_blocks
+            frame(write({"type": "content_block_stop", "index": index}), "content_block_stop")
+            for index in sorted(decoder.shown.elements())
         ]
         details = {"type": "refusal", "category": None, "explanation": message}
         delta = {"stop_reason": "refusal", "stop_sequence": None, "stop_details": details}
-        usage = {"output_tokens": 0, **known}
+        usage = {"output_tokens": 0, **decoder.shown_usage}
         ending = {"type": "message_delta", "delta": delta, "usage": usage}
         last = frame(write({"type": "message_stop"}), "message_stop")
         return b"".join(stops) + frame(write(ending), "message_delta") + last
@@ -232,13 +191,6 @@ class AnthropicMessages:
             "usage": {"input_tokens": 0, "output_tokens": 0},
         }
         return frame(write({"type": "message_start", "message": message}), "message_start")
-
-    def comment(self, text: str) -> bytes:
-        return comment(text)
-
-
-def _tree(frame: Frame, texts: Sequence[tuple[Text, str]]) -> Any:
-    return edited(frame.tree, [(leaf_of(old), new) for old, new in texts])
 
 
 CODEC = AnthropicMessages()

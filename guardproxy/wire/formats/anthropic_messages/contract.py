@@ -22,6 +22,7 @@ from guardproxy.wire.contract import (
     name_beside,
 )
 from guardproxy.wire.framing.sse import frame
+from guardproxy.wire.headers import DATE, IDENTIFIER, WORD, FormatHeaders, header_shape, limits_family
 from guardproxy.wire.json import members, objects
 from guardproxy.wire.opaque import MEDIA
 from guardproxy.wire.statements import EVERY_SERVER
@@ -56,6 +57,23 @@ def _inputs(tree: Any) -> Iterator[CallInput]:
             yield CallInput(("content", index, "input"), json.dumps(block["input"], ensure_ascii=False))
 
 
+_HEADERS = FormatHeaders(
+    credentials=("x-api-key", "authorization"),
+    meaning={
+        "anthropic-version": header_shape(DATE),
+        # The name of a feature has up to three digits beside its date: `max-tokens-3-5-sonnet-2024-07-15`.
+        "anthropic-beta": header_shape(
+            rf"(?!(?:\D*\d){{12}})[a-z][a-z0-9-]{{0,60}}-{DATE}|[a-z][a-z-]{{0,60}}", is_list=True
+        ),
+        "anthropic-dangerous-direct-browser-access": header_shape(r"true|false"),
+    },
+    single=frozenset(("anthropic-version",)),
+    client={"x-app": header_shape(WORD)},
+    account={},
+    answer=dict.fromkeys(("request-id", "anthropic-organization-id"), IDENTIFIER),
+    families=(limits_family("anthropic-ratelimit", "anthropic-priority", "anthropic-fast"),),
+)
+
 CONTRACT = Contract(
     carries={
         "request": frozenset((*_BOTH, "system", "user", "tool_definition")),
@@ -77,11 +95,13 @@ CONTRACT = Contract(
     usage=UsageFields(prompt=("input_tokens", "prompt_tokens"), answer=("output_tokens", "completion_tokens")),
     terminal=(frame(b'{"type":"message_stop"}', "message_stop"),),
     error_path=("error", "message"),
-    media=MediaTypes("application/json", "text/event-stream"),
+    media=MediaTypes("application/json", "text/event-stream", ("application/json",)),
     unanswered=frozenset((COUNT,)),
     limits={"messages": ("messages", "input"), "tools": ("tools", "functions")},
     statements=EVERY_SERVER,
     query=SDK_QUERY,
     signs=Signs(paths=("/v1/messages",), headers=("anthropic-version",)),
+    refused=(),
     key_header=KeyHeader("x-api-key", ""),
+    headers=_HEADERS,
 )

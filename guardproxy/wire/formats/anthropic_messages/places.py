@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from functools import cache
+from functools import partial
 from typing import Any
 
 from guardproxy.findings import Kind
+from guardproxy.wire.conversation import content, message
 from guardproxy.wire.json import KEYS, NAME, OTHERS, STRUCTURE, TOKEN_IDS, UNMAPPED, Map, MapLeaf, opaque, text, unknown
 
 _CACHE = {"type": STRUCTURE, "ttl": STRUCTURE}
@@ -48,9 +49,9 @@ def _payload(value: Any) -> Map:
     return [_payload] if isinstance(value, list) else text("tool_result")
 
 
-def _block(kind: Kind, text_map: MapLeaf | None = None, others: MapLeaf = UNMAPPED) -> Map:
-    """Maps a content block. `text_map`: the map of a text block's text, if it is not plain text of its kind; `others`: the
-    map of unknown fields and types."""
+def _block(kind: Kind, others: MapLeaf = UNMAPPED, text_map: MapLeaf | None = None) -> Map:
+    """Maps a content block. `others`: the map of unknown fields and types; `text_map`: the map of a text block's text, if it
+    is not plain text of its kind."""
 
     def choose(value: Any) -> Map:
         name = value.get("type") if isinstance(value, dict) else None
@@ -103,28 +104,11 @@ def _block(kind: Kind, text_map: MapLeaf | None = None, others: MapLeaf = UNMAPP
 _GIVEN: dict[Kind, Kind] = {"user": "tool_result"}
 
 
-def _content(kind: Kind, others: MapLeaf = UNMAPPED) -> Map:
-    def choose(value: Any) -> Map:
-        if not isinstance(value, list):
-            return text(kind)
-        if any(isinstance(item, dict) for item in value):
-            return [_block(kind, None, others)]
-        numbers = any(not isinstance(item, str) and item is not None for item in value)
-        return TOKEN_IDS if numbers else unknown(kind)
-
-    return choose
+_content = partial(content, _block)
 
 
-def _message(value: Any) -> Map:
-    role = value.get("role") if isinstance(value, dict) else None
-    return _message_of(_ROLES.get(role) if isinstance(role, str) else None)
-
-
-@cache
-def _message_of(known: Kind | None) -> Map:
-    kind = known or "user"  # an unknown role may be any role
-    content: Map = _content(kind, unknown(kind)) if known else unknown(kind)
-    return {"role": STRUCTURE, "content": content, OTHERS: unknown(kind)}
+def _fields(kind: Kind, mapped: Map) -> dict[Any, Map]:
+    return {"role": STRUCTURE, "content": mapped}
 
 
 REQUEST: dict[Any, Map] = {
@@ -137,7 +121,7 @@ REQUEST: dict[Any, Map] = {
     ),
     "model": NAME,
     "system": _content("system", unknown("system")),
-    "messages": [_message],
+    "messages": [message(_ROLES, _block, _fields)],
     "tools": [
         {
             "type": STRUCTURE,
@@ -162,7 +146,7 @@ _JSON = MapLeaf("json", "assistant")
 
 def _response(text_map: MapLeaf | None = None) -> dict[Any, Map]:
     words = dict.fromkeys(("id", "type", "role"), STRUCTURE)
-    return {**words, "model": NAME, "content": [_block("assistant", text_map)], "usage": _USAGE, **_STOP}
+    return {**words, "model": NAME, "content": [_block("assistant", text_map=text_map)], "usage": _USAGE, **_STOP}
 
 
 RESPONSE, JSON_RESPONSE = _response(), _response(_JSON)
@@ -184,7 +168,11 @@ def _events(text_map: MapLeaf | None = None) -> dict[Any, Map]:
     return {
         **_EVENTS,
         "message_start": {"type": STRUCTURE, "message": _response(text_map)},
-        "content_block_start": {"type": STRUCTURE, "index": STRUCTURE, "content_block": _block("assistant", text_map)},
+        "content_block_start": {
+            "type": STRUCTURE,
+            "index": STRUCTURE,
+            "content_block": _block("assistant", text_map=text_map),
+        },
         "content_block_delta": {
             "type": STRUCTURE,
             "index": STRUCTURE,

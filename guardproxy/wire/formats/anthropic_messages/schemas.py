@@ -31,13 +31,13 @@ def shape_of_block(shapes: Shapes, block: Any, at: Path) -> Shape | None:
     return shapes.tool(block.get("name"), at[1:]) if at[0] == "input" else None
 
 
-def shape_of(shapes: Shapes, tree: Any, found: TreeLeaf) -> Shape | None:
-    path = found.path
-    if found.leaf.how == "json":
+def shape_of(shapes: Shapes, tree: Any, leaf: TreeLeaf) -> Shape | None:
+    path = leaf.path
+    if leaf.leaf.how == "json":
         return shapes.answer
     if (path[0], *path[2:]) == ("tools", "name") or path == ("tool_choice", "name"):
         return NAME
     start = path.index("content") if "content" in path else len(path)
-    if found.leaf.kind == "tool_arguments" and path[0] in ("messages", "content") and path[start + 2 :]:
+    if leaf.leaf.kind == "tool_arguments" and path[0] in ("messages", "content") and path[start + 2 :]:
         return shape_of_block(shapes, reach(tree, path[: start + 2]), path[start + 2 :])
     return None

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from guardproxy.wire.turns import ModelTurn, first_text
+from guardproxy.wire.turns import ModelTurn, first_words, with_model
+
+__all__ = ["first_words", "further", "with_model"]
 
 
 def further(tree: Mapping[str, Any], turn: ModelTurn, feedback: str) -> dict[str, Any]:
@@ -27,13 +29,3 @@ def further(tree: Mapping[str, Any], turn: ModelTurn, feedback: str) -> dict[str
     else:
         turns = [{"role": "assistant", "content": begun + turn.in_words()}, {"role": "user", "content": feedback}]
     return {**tree, "messages": [*messages, *turns]}
-
-
-def first_words(tree: Any) -> str:
-    """Returns the texts of the user's first message that has text."""
-    return first_text(tree.get("messages")) if isinstance(tree, dict) else ""
-
-
-def with_model(tree: Mapping[str, Any], model: str) -> dict[str, Any]:
-    """Returns the request for another model."""
-    return {**tree, "model": model}

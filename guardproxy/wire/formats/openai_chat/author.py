@@ -11,6 +11,7 @@ from dataclasses import replace
 from typing import Any
 
 from guardproxy.findings import Kind
+from guardproxy.wire import openai
 from guardproxy.wire.authoring import CutText, Prompt, Reply, text_of, word_parts
 from guardproxy.wire.framing.sse import frame
 from guardproxy.wire.json import write
@@ -19,15 +20,11 @@ from guardproxy.wire.turns import Call
 ROUTE = "POST /v1/chat/completions"
 ID_HEADER = "x-request-id"
 PROMPT_PATH = ("messages", 0, "content")
-CREATED_S = 1_700_000_000
 DONE = "[DONE]"
-_ERROR_TYPES = {
-    401: "authentication_error",
-    403: "permission_error",
-    404: "not_found_error",
-    429: "rate_limit_exceeded",
-}
 _FIELDS: dict[str, str] = {"assistant": "content", "reasoning": "reasoning_content", "refusal": "refusal"}
+
+models = openai.models
+error = openai.upstream_error
 
 
 # Requests.
@@ -140,7 +137,7 @@ def answer(prompt: Prompt, reply: Reply, ident: str) -> dict[str, Any]:
     return {
         "id": f"chatcmpl-{ident}",
         "object": "chat.completion",
-        "created": CREATED_S,
+        "created": openai.CREATED_S,
         "model": prompt.model,
         "choices": choices,
         "usage": _usage(prompt, reply),
@@ -160,15 +157,9 @@ def answer_with(kind: Kind, text: str) -> dict[str, Any] | None:
     return {**tree, "x_unknown": text} if kind == "unmapped" else tree
 
 
-def count(prompt: Prompt) -> dict[str, Any]:
-    """Writes a count of tokens. The format has no route that counts."""
-    return {"prompt_tokens": prompt.prompt_words}
-
-
-def models(names: Sequence[str]) -> dict[str, Any]:
-    """The answer of `GET /v1/models`."""
-    data = [{"id": name, "object": "model", "created": CREATED_S, "owned_by": "guardproxy"} for name in names]
-    return {"object": "list", "data": data}
+def unanswered(route: str, tree: Any, ident: str) -> dict[str, Any]:
+    """Writes nothing: a model answers on every route."""
+    return {}
 
 
 # Streams.
@@ -179,7 +170,7 @@ def frames(prompt: Prompt, reply: Reply, ident: str, cut: CutText) -> Iterator[b
     head = {
         "id": f"chatcmpl-{ident}",
         "object": "chat.completion.chunk",
-        "created": CREATED_S,
+        "created": openai.CREATED_S,
         "model": prompt.model,
         "service_tier": "default",
         "system_fingerprint": "fp_scripted",
@@ -265,12 +256,6 @@ def _deltas(reply: Reply, ident: str, number: int, cut: CutText) -> Iterator[dic
 
 
 # Errors and parts.
-
-
-def error(status: int, message: str, code: str | None = None) -> dict[str, Any]:
-    """The body of an error."""
-    kind = _ERROR_TYPES.get(status, "invalid_request_error" if status < 500 else "server_error")
-    return {"error": {"message": message, "type": kind, "param": None, "code": code or kind}}
 
 
 def error_event(message: str) -> bytes:

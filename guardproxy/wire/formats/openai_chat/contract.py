@@ -20,9 +20,11 @@ from guardproxy.wire.contract import (
     name_beside,
     no_inputs,
 )
-from guardproxy.wire.formats.openai_chat.echoes import TOKENS
 from guardproxy.wire.json import members, objects
+from guardproxy.wire.openai import DONE
+from guardproxy.wire.openai_headers import OPENAI_HEADERS
 from guardproxy.wire.statements import EVERY_SERVER
+from guardproxy.wire.token_data import TOKENS
 from guardproxy.wire.words import SHARED
 
 _BOTH: tuple[Kind, ...] = ("assistant", "tool_arguments", "reasoning", "refusal", "metadata", "unmapped")
@@ -71,13 +73,15 @@ CONTRACT = Contract(
     name_path=name_beside,
     choice=re.compile(r"(?:choices\[\d+\])?"),
     usage=UsageFields(prompt=("prompt_tokens", "input_tokens"), answer=("completion_tokens", "output_tokens")),
-    terminal=(b"data: [DONE]\n\n",),
+    terminal=(DONE,),
     error_path=("error", "message"),
-    media=MediaTypes("application/json", "text/event-stream"),
+    media=MediaTypes("application/json", "text/event-stream", ("application/json",)),
     unanswered=frozenset(),
     limits={"messages": ("messages", "input"), "tools": ("tools", "functions")},
     statements=EVERY_SERVER,
     query=SDK_QUERY,
     signs=Signs(paths=(), headers=()),
+    refused=(),
     key_header=KeyHeader("Authorization", "Bearer "),
+    headers=OPENAI_HEADERS,
 )

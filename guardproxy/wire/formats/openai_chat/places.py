@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from functools import cache
+from functools import partial
 from typing import Any
 
 from guardproxy.findings import Kind
+from guardproxy.wire.conversation import content, message
 from guardproxy.wire.json import (
     NAME,
     OTHERS,
@@ -74,19 +75,7 @@ def _audio(kind: Kind) -> Map:
     return choose
 
 
-def _content(kind: Kind, others: MapLeaf = UNMAPPED) -> Map:
-    """Maps a content. `others`: the map of parts of unknown types."""
-
-    def choose(value: Any) -> Map:
-        if not isinstance(value, list):
-            return text(kind)
-        if any(isinstance(item, dict) for item in value):
-            return [_part(kind, others)]
-        numbers = any(not isinstance(item, str) and item is not None for item in value)
-        return TOKEN_IDS if numbers else unknown(kind)
-
-    return choose
-
+_content = partial(content, _part)
 
 _CALL = {
     "index": STRUCTURE,
@@ -97,10 +86,10 @@ _CALL = {
 }
 
 
-def _texts_of(kind: Kind, content: Map) -> dict[Any, Map]:
+def _texts_of(kind: Kind, mapped: Map) -> dict[Any, Map]:
     return {
         "role": STRUCTURE,
-        "content": content,
+        "content": mapped,
         "refusal": text("refusal"),
         "reasoning_content": text("reasoning"),
         "reasoning": text("reasoning"),
@@ -109,22 +98,13 @@ def _texts_of(kind: Kind, content: Map) -> dict[Any, Map]:
     }
 
 
-def _message(value: Any) -> Map:
-    role = value.get("role") if isinstance(value, dict) else None
-    return _message_of(_ROLES.get(role) if isinstance(role, str) else None)
-
-
-@cache
-def _message_of(known: Kind | None) -> Map:
-    kind = known or "user"  # an unknown role may be any role
-    content: Map = _content(kind, unknown(kind)) if known else unknown(kind)
+def _fields(kind: Kind, mapped: Map) -> dict[Any, Map]:
     return {
-        **_texts_of(kind, content),
+        **_texts_of(kind, mapped),
         "name": text("metadata"),
         "tool_call_id": STRUCTURE,
         "audio": {"id": STRUCTURE},
         "cache_control": _CACHE,
-        OTHERS: unknown(kind),
     }
 
 
@@ -144,7 +124,7 @@ REQUEST: dict[str, Map] = {
     ),
     "model": NAME,
     "models": [NAME],
-    "messages": [_message],
+    "messages": [message(_ROLES, _part, _fields)],
     "tools": [
         {
             "type": STRUCTURE,
@@ -169,9 +149,9 @@ REQUEST: dict[str, Map] = {
 }
 
 
-def _response(content: Map) -> dict[str, Map]:
+def _response(mapped: Map) -> dict[str, Map]:
     answer = {
-        **_texts_of("assistant", content),
+        **_texts_of("assistant", mapped),
         "audio": {
             "id": STRUCTURE,
             "data": opaque("pieces", "assistant"),

@@ -28,12 +28,12 @@ _CALLS = ("function", "function_call", "custom", "tool_choice")
 _CALLED = ("messages", "choices", "tools", "functions", "tool_choice", "function_call")
 
 
-def shape_of(shapes: Shapes, tree: Any, found: TreeLeaf) -> Shape | None:
-    *before, last = found.path
-    if not before or found.key or found.number:
+def shape_of(shapes: Shapes, tree: Any, leaf: TreeLeaf) -> Shape | None:
+    *before, last = leaf.path
+    if not before or leaf.key or leaf.number:
         return None
     if before[0] in _CALLED and (before[-1] in _CALLS or (before[0] == "functions" and len(before) == 2)):
         if last == "name":
             return NAME
         return shapes.tool(reach(tree, tuple(before)).get("name")) if last == "arguments" else None
-    return shapes.answer if before[0] == "choices" and found.leaf.how == "json" else None
+    return shapes.answer if before[0] == "choices" and leaf.leaf.how == "json" else None

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from guardproxy.wire.turns import ModelTurn, first_text
+from guardproxy.wire.turns import ModelTurn, first_words, with_model
+
+__all__ = ["first_words", "further", "with_model"]
 
 
 def further(tree: Mapping[str, Any], turn: ModelTurn, feedback: str) -> dict[str, Any]:
@@ -21,13 +23,3 @@ def further(tree: Mapping[str, Any], turn: ModelTurn, feedback: str) -> dict[str
         results.append({"role": "tool", "tool_call_id": name, "content": feedback})
     answer = {"role": "assistant", "content": turn.text or None, "tool_calls": calls}
     return {**tree, "messages": [*tree["messages"], answer, *results]}
-
-
-def first_words(tree: Any) -> str:
-    """Returns the texts of the user's first message that has text."""
-    return first_text(tree.get("messages")) if isinstance(tree, dict) else ""
-
-
-def with_model(tree: Mapping[str, Any], model: str) -> dict[str, Any]:
-    """Returns the request for another model."""
-    return {**tree, "model": model}

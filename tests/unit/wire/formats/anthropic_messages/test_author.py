@@ -59,4 +59,4 @@ def test_errors_and_lists() -> None:
     assert author.error(529, "busy")["error"]["type"] == "overloaded_error"
     assert author.error_event("broken").startswith(b"event: error\n")
     assert author.models(["a", "b"])["last_id"] == "b"
-    assert author.count(PROMPT) == {"input_tokens": 0}
+    assert author.unanswered("POST /v1/messages/count_tokens", author.request(PROMPT), "1") == {"input_tokens": 4}

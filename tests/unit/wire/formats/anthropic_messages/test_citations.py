@@ -31,11 +31,11 @@ def test_where_an_answer_counts() -> None:
     shapes = Shapes(documents=("a", "", "b"))
     answer = {"content": [{"text": "x", "citations": [note(0), note(1), note(2, "page_location"), note(2)]}]}
     where = ("content", 0, "citations")
-    assert cited(answer, shapes) == tuple(
+    assert cited(shapes, answer) == tuple(
         Count((*where, at, "start_char_index"), (*where, at, "end_char_index"), text, of_request=True)
         for at, text in ((0, "a"), (3, "b"))
     )
-    assert [len(cited({"citation": note(index)}, shapes)) for index in (0, 3, -1, "0", True, None)] == [
+    assert [len(cited(shapes, {"citation": note(index)})) for index in (0, 3, -1, "0", True, None)] == [
         1,
         0,
         0,
@@ -43,4 +43,4 @@ def test_where_an_answer_counts() -> None:
         0,
         0,
     ]
-    assert cited(answer, Shapes()) == cited(answer, Shapes(documents=("", ""))) == ()
+    assert cited(Shapes(), answer) == cited(Shapes(documents=("", "")), answer) == ()

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from guardproxy.wire.formats.openai_chat.echoes import withhold
+from guardproxy.wire.formats.openai_chat.echoes import trim, withhold
 
 
 def entry(token: str, **more: Any) -> dict[str, Any]:
@@ -118,3 +118,50 @@ def test_ids_and_rows_of_numbers_go(more: dict[str, Any], named: str) -> None:
 )
 def test_what_holds_none_stays_as_it_is(tree: dict[str, Any]) -> None:
     assert kept(tree)
+
+
+def test_of_another_alternative_than_the_token_the_number_stays() -> None:
+    chosen = {"token": "a", "bytes": [97], "logprob": -0.5}
+    others: list[Any] = [{"token": "b", "logprob": -1.5}, {"token": "c", "logprob": 1e300}, {"token": "d"}, "e"]
+    tree = answer("a", {"content": [entry("a", top_logprobs=[chosen, *others])]})
+    assert withhold(tree)
+    (kept_entry,) = tree["choices"][0]["logprobs"]["content"]
+    assert kept_entry["top_logprobs"] == [chosen, {"token": "", "bytes": [], "logprob": -1.5}]
+
+
+def trimmed(logprobs: Any, **edits: tuple[str, str]) -> Any:
+    choice = {"logprobs": logprobs}
+    trim(choice, edits)
+    return choice["logprobs"]
+
+
+def test_the_entries_of_an_edited_part_go_and_those_around_it_stay() -> None:
+    entries = [entry(token) for token in ("I am ", "jo@", "ab.io", ", hi")]
+    left = trimmed({"content": entries, "refusal": None}, content=("I am jo@ab.io, hi", "I am [MAIL], hi"))
+    assert [one["token"] for one in left["content"]] == ["I am ", ", hi"]
+    assert left["refusal"] is None
+
+
+def test_an_edit_inside_a_character_takes_its_parts() -> None:
+    """The two texts share the first byte of a character."""
+    entries = [entry("a"), entry("\\xc3", bytes=[0xC3]), entry("\\xa9", bytes=[0xA9]), entry("b")]
+    left = trimmed({"content": entries}, content=("a\u00e9b", "a\u00e8b"))
+    assert [one["token"] for one in left["content"]] == ["a", "\\xc3", "b"]
+
+
+@pytest.mark.parametrize(
+    ("logprobs", "edits"),
+    [
+        (["what nobody knows"], {"content": ("a", "b")}),
+        ({"content": [entry("other")]}, {"content": ("a", "b")}),
+        ({"new": [entry("a")]}, {"content": ("a", "b")}),
+        ({"refusal": [entry("a")]}, {"content": ("a", "b"), "reasoning": ("a", "c")}),
+    ],
+)
+def test_entries_that_match_no_edited_text_go_whole(logprobs: Any, edits: dict[str, tuple[str, str]]) -> None:
+    assert trimmed(logprobs, **edits) is None
+
+
+def test_a_choice_without_entries_stays_as_it_is() -> None:
+    assert trimmed(None, content=("a", "b")) is None
+    assert trimmed({"content": []}, content=("a", "b")) == {"content": []}

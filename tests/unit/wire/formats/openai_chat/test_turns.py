@@ -20,7 +20,7 @@ def test_silence_has_words_too() -> None:
 
 
 def test_another_model_gets_the_same_request() -> None:
-    assert with_model(CHAT, "n") == {**CHAT, "model": "n"}
+    assert with_model("/a/path", CHAT, "n") == ("/a/path", {**CHAT, "model": "n"})
     assert CHAT["model"] == "m"
 
 

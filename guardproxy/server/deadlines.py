@@ -1,0 +1,97 @@
+"""The time limits of one exchange, one inside the other, with a single timer for all of them.
+
+In: limits in seconds, each around an `await`. Out: `TimeoutError` in the task whose limit is over, as `asyncio.timeout` does.
+Kept: the limits that are under way, and a timer.
+
+A timer that fires before any limit is over is set again to the next limit. So a limit that is met, as nearly every limit is,
+sets and cancels no timer of its own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from types import TracebackType
+
+MOST_S = 1e8  # a loop cannot wait for ever
+
+
+class Deadlines:
+    """The limits of one exchange. `close` ends the timer."""
+
+    __slots__ = ("_limits", "_loop", "_timer", "_timer_s")
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._limits: list[_Limit] = []
+        self._timer: asyncio.TimerHandle | None = None
+        self._timer_s = 0.0
+
+    def within(self, limit_s: float, task: asyncio.Task[object] | None = None) -> _Limit:
+        """A context in which `task` (the current task) gets a `TimeoutError` after `limit_s`."""
+        running = task or asyncio.current_task()
+        assert running is not None  # noqa: S101 - exchanges run in tasks
+        return _Limit(self, running, self._loop.time() + min(limit_s, MOST_S))
+
+    def close(self) -> None:
+        """Cancels the timer."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _begin(self, limit: _Limit) -> None:
+        self._limits.append(limit)
+        if self._timer is None or limit.end_s < self._timer_s:
+            self.close()
+            self._set(limit.end_s)
+
+    def _set(self, at_s: float) -> None:
+        self._timer_s = at_s
+        self._timer = self._loop.call_at(at_s, self._fire)
+
+    def _end(self, limit: _Limit) -> None:
+        self._limits.remove(limit)
+
+    def _fire(self) -> None:
+        self._timer = None
+        waiting = [limit for limit in self._limits if not limit.is_over]
+        if not waiting:
+            return
+        first = min(waiting, key=_end_of)
+        if first.end_s <= max(self._timer_s, self._loop.time()):
+            first.give_up()
+            waiting.remove(first)
+        if waiting:
+            self._set(min(map(_end_of, waiting)))
+
+
+class _Limit:
+    """One limit, as a context. `end_s`: its end, on the clock of the loop; `is_over`: whether it ended."""
+
+    __slots__ = ("_cancelling", "_deadlines", "_task", "end_s", "is_over")
+
+    def __init__(self, deadlines: Deadlines, task: asyncio.Task[object], end_s: float) -> None:
+        self._deadlines = deadlines
+        self._task = task
+        self._cancelling = 0
+        self.end_s = end_s
+        self.is_over = False
+
+    def give_up(self) -> None:
+        """Cancels what the task waits for."""
+        self.is_over = True
+        self._task.cancel()
+
+    def __enter__(self) -> None:
+        self._cancelling = self._task.cancelling()
+        self._deadlines._begin(self)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._deadlines._end(self)
+        if self.is_over and self._task.uncancel() <= self._cancelling and kind is asyncio.CancelledError:
+            raise TimeoutError from error
+
+
+def _end_of(limit: _Limit) -> float:
+    return limit.end_s

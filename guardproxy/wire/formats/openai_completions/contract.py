@@ -1,0 +1,58 @@
+"""The contract of OpenAI Completions."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from guardproxy.wire.contract import (
+    NO_DEMAND,
+    SDK_QUERY,
+    Contract,
+    Demand,
+    KeyHeader,
+    MediaTypes,
+    Signs,
+    UsageFields,
+    name_beside,
+    no_inputs,
+)
+from guardproxy.wire.openai import DONE
+from guardproxy.wire.openai_headers import OPENAI_HEADERS
+from guardproxy.wire.statements import EVERY_SERVER
+from guardproxy.wire.token_data import TOKENS
+from guardproxy.wire.words import SHARED
+
+
+def _demand(tree: Mapping[str, Any]) -> Demand:
+    return NO_DEMAND
+
+
+CONTRACT = Contract(
+    carries={
+        "request": frozenset(("user", "metadata", "unmapped")),
+        "response": frozenset(("assistant", "metadata", "unmapped", "error")),
+    },
+    words=SHARED,
+    opaque=frozenset(("token_ids", "tokens")),
+    repeats=TOKENS | {"logprobs", "numbers", "obfuscation"},
+    demand=_demand,
+    parts={"answer": re.compile(r"choices\[\d+\]\.text"), "tool": None, "input": None},
+    answer_path=("choices", 0, "text"),
+    inputs=no_inputs,
+    name_path=name_beside,
+    choice=re.compile(r"(?:choices\[\d+\])?"),
+    usage=UsageFields(prompt=("prompt_tokens", "input_tokens"), answer=("completion_tokens", "output_tokens")),
+    terminal=(DONE,),
+    error_path=("error", "message"),
+    media=MediaTypes("application/json", "text/event-stream", ("application/json",)),
+    unanswered=frozenset(),
+    limits={"messages": (), "tools": ()},
+    statements=EVERY_SERVER,
+    query=SDK_QUERY,
+    signs=Signs(paths=("/v1/completions",), headers=()),
+    refused=(),
+    key_header=KeyHeader("Authorization", "Bearer "),
+    headers=OPENAI_HEADERS,
+)

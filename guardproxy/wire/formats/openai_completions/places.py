@@ -1,0 +1,44 @@
+"""The maps of OpenAI Completions: the meaning of each place of a request and of an answer."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from guardproxy.wire.json import NAME, STRUCTURE, TOKEN_IDS, TOKENS, UNMAPPED, Map, MapLeaf, text
+from guardproxy.wire.prompts import texts_or_tokens
+
+REQUEST: dict[Any, Map] = {
+    **dict.fromkeys(
+        (
+            *("stream", "n", "best_of", "echo", "logprobs", "seed", "temperature", "top_p", "max_tokens"),
+            *("frequency_penalty", "presence_penalty"),
+        ),
+        STRUCTURE,
+    ),
+    "model": NAME,
+    "prompt": texts_or_tokens,
+    "prompt_embeds": TOKEN_IDS,  # tensors that vLLM takes in place of a text
+    "suffix": text("user"),
+    "logit_bias": text("metadata"),
+    "stream_options": {"include_usage": STRUCTURE, "include_obfuscation": STRUCTURE},
+    "stop": text("metadata"),
+    "user": text("metadata"),
+}
+
+_TOKENS = ("token_ids", "prompt_token_ids", "prompt_logprobs")
+
+
+def _response(answer: MapLeaf) -> dict[Any, Map]:
+    choice = {"index": STRUCTURE, "text": answer, "finish_reason": STRUCTURE, "logprobs": TOKENS}
+    return {
+        **dict.fromkeys(("id", "object", "created", "system_fingerprint", "service_tier", "obfuscation"), STRUCTURE),
+        "model": NAME,
+        **dict.fromkeys(_TOKENS, TOKENS),
+        "choices": [{**choice, **dict.fromkeys(_TOKENS, TOKENS)}],
+        "error": text("error"),
+        "usage": UNMAPPED,
+    }
+
+
+RESPONSE = _response(text("assistant"))
+JSON_RESPONSE = _response(MapLeaf("json", "assistant"))

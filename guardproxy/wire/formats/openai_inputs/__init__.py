@@ -1,0 +1,1 @@
+"""The wire formats OpenAI Embeddings and Moderations: requests with an input, answers without texts."""

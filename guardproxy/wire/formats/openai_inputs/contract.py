@@ -1,0 +1,61 @@
+"""The contract of OpenAI Embeddings and Moderations."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from guardproxy.wire.contract import (
+    NO_DEMAND,
+    SDK_QUERY,
+    Contract,
+    Demand,
+    KeyHeader,
+    MediaTypes,
+    Signs,
+    UsageFields,
+    name_beside,
+    no_inputs,
+)
+from guardproxy.wire.opaque import MEDIA
+from guardproxy.wire.openai import DONE
+from guardproxy.wire.openai_headers import OPENAI_HEADERS
+from guardproxy.wire.statements import EVERY_SERVER
+from guardproxy.wire.words import SHARED, Vocabulary
+
+EMBEDDINGS = "POST /v1/embeddings"
+MODERATIONS = "POST /v1/moderations"
+
+
+def _demand(tree: Mapping[str, Any]) -> Demand:
+    return NO_DEMAND
+
+
+CONTRACT = Contract(
+    carries={
+        "request": frozenset(("user", "metadata", "unmapped")),
+        "response": frozenset(("metadata", "unmapped", "error")),
+    },
+    words=Vocabulary(SHARED.keys, SHARED.values | {"embedding", "float"}),
+    opaque=frozenset((*MEDIA, "token_ids", "vectors", "scores")),
+    repeats=frozenset(),
+    demand=_demand,
+    parts={"answer": None, "tool": None, "input": None},
+    answer_path=(),
+    inputs=no_inputs,
+    name_path=name_beside,
+    choice=re.compile(""),
+    usage=UsageFields(prompt=("prompt_tokens", "input_tokens"), answer=()),
+    terminal=(DONE,),
+    error_path=("error", "message"),
+    media=MediaTypes("application/json", "text/event-stream", ("application/json",)),
+    unanswered=frozenset((EMBEDDINGS, MODERATIONS)),
+    limits={"messages": (), "tools": ()},
+    statements=EVERY_SERVER,
+    query=SDK_QUERY,
+    signs=Signs(paths=("/v1/embeddings", "/v1/moderations"), headers=()),
+    refused=(),
+    key_header=KeyHeader("Authorization", "Bearer "),
+    headers=OPENAI_HEADERS,
+)

@@ -1,0 +1,113 @@
+"""OpenAI Responses: `POST /v1/responses`, and the routes that count its tokens and compact its conversations.
+
+Fields follow the public API and the types of openai-python. A stream is named events; each has its number. The name of an event
+and its `type` are written from one value. The last event repeats the whole answer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from guardproxy.errors import DownstreamError, ErrorCode
+from guardproxy.events import Frame, Text
+from guardproxy.wire import openai
+from guardproxy.wire.authoring import Author
+from guardproxy.wire.codec import Decoder
+from guardproxy.wire.formats.openai_responses import author, turns
+from guardproxy.wire.formats.openai_responses.citations import counts_of
+from guardproxy.wire.formats.openai_responses.contract import COMPACT, CONTRACT, COUNT, CREATE
+from guardproxy.wire.formats.openai_responses.events import TERMINAL
+from guardproxy.wire.formats.openai_responses.places import JSON_RESPONSE, REQUEST, RESPONSE
+from guardproxy.wire.formats.openai_responses.replies import event
+from guardproxy.wire.formats.openai_responses.schemas import shape_of, shapes_of
+from guardproxy.wire.formats.openai_responses.stream import ResponsesDecoder, notice
+from guardproxy.wire.formats.openai_responses.token_data import trim, withhold
+from guardproxy.wire.json import text
+from guardproxy.wire.json_codec import Grammar, JsonCodec
+from guardproxy.wire.requests import expect_list, expect_type
+from guardproxy.wire.turns import Turns
+
+_BACKGROUND = (
+    "`background` without `stream` is not possible here: the answer would be read from a route that no check guards; send "
+    "`stream: true`, or leave `background` out"
+)
+
+
+class OpenAIResponses(JsonCodec[ResponsesDecoder]):
+    """The codec."""
+
+    name = "openai_responses"
+    provider = "openai"
+    routes = (CREATE, COUNT, COMPACT)
+    contract = CONTRACT
+    turns: Turns = turns
+    author: Author = author
+
+    stream = ResponsesDecoder
+    grammar = Grammar(
+        request=REQUEST,
+        answer=RESPONSE,
+        json_answer=JSON_RESPONSE,
+        error=text("error"),
+        shapes_of=shapes_of,
+        shape_of=shape_of,
+        notice=notice,
+        withhold=withhold,
+        counts_of=counts_of,
+    )
+
+    def check(self, tree: dict[str, Any]) -> None:
+        expect_type(tree, "model", str)
+        for name in ("stream", "background", "store"):
+            expect_type(tree, name, bool)
+        expect_type(tree, "instructions", (str, list))
+        expect_type(tree, "input", (str, list))
+        expect_list(tree, "tools")
+        if isinstance(tree.get("input"), list):
+            expect_list(tree, "input")
+            for number, item in enumerate(tree["input"]):
+                expect_type(item, "role", str, f"input[{number}]")
+                expect_type(item, "content", (str, list), f"input[{number}]")
+        if tree.get("background") and not tree.get("stream"):
+            raise DownstreamError(ErrorCode.INVALID_VALUE, _BACKGROUND, "background")
+
+    def edited_tree(self, frame: Frame, texts: Sequence[tuple[Text, str]]) -> Any:
+        tree = super().edited_tree(frame, texts)
+        if texts and texts[0][0].channel.direction == "response":
+            tree.pop("obfuscation", None)  # its length tells the length of the old text
+            trim(tree, texts)
+        return tree
+
+    def without_end(self, frame: Frame, tree: Any) -> Any:
+        if frame.event in TERMINAL:
+            return None
+        if isinstance(tree.get("item"), dict) and "status" in tree["item"]:
+            tree["item"]["status"] = "incomplete"
+        return tree
+
+    def error(self, status: int, code: str, message: str, field: str | None = None) -> bytes:
+        return openai.error(status, code, message, field)
+
+    def error_event(self, code: str, message: str, decoder: Decoder | None = None) -> bytes:
+        words = {"code": code, "message": message, "param": None}
+        number = decoder.shown.sequence + 1 if isinstance(decoder, ResponsesDecoder) else 0
+        # SDKs raise an exception only if there is a field `error`.
+        return event({"type": "error", **words, "sequence_number": number, "error": {"type": "server_error", **words}})
+
+    def ending(self, decoder: ResponsesDecoder, message: str) -> bytes:
+        return b"".join(map(event, decoder.shown.ending()))
+
+    def opening(self, model: str) -> bytes:
+        response: dict[str, Any] = {
+            "id": "resp_filtered",
+            "object": "response",
+            "created_at": 0,
+            "status": "in_progress",
+            "model": model,
+            "output": [],
+        }
+        return event({"type": "response.created", "response": response, "sequence_number": 0})
+
+
+CODEC = OpenAIResponses()

@@ -1,0 +1,88 @@
+"""The contract of OpenAI Responses."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from guardproxy.findings import Kind
+from guardproxy.wire.contract import (
+    ANY_OBJECT,
+    SDK_QUERY,
+    Contract,
+    Demand,
+    KeyHeader,
+    MediaTypes,
+    RefusedRoutes,
+    Signs,
+    UsageFields,
+    demand_of,
+    name_beside,
+    no_inputs,
+)
+from guardproxy.wire.formats.openai_responses.words import WORDS
+from guardproxy.wire.framing.sse import frame
+from guardproxy.wire.json import members, objects
+from guardproxy.wire.opaque import MEDIA
+from guardproxy.wire.openai_headers import OPENAI_HEADERS
+from guardproxy.wire.statements import EVERY_SERVER
+from guardproxy.wire.token_data import TOKENS
+
+CREATE = "POST /v1/responses"
+COUNT = "POST /v1/responses/input_tokens"
+COMPACT = "POST /v1/responses/compact"
+_BOTH: tuple[Kind, ...] = (
+    *("system", "user", "assistant", "tool_arguments", "tool_result", "tool_definition", "reasoning", "refusal"),
+    *("metadata", "unmapped"),
+)
+_STORED = (
+    "stored responses and conversations are not guarded: no check reads what these routes give back. Keep the answer of POST "
+    "/v1/responses, send earlier turns in `input`, and send `store: false` if nothing should be stored"
+)
+_ENDS = ("completed", "incomplete", "failed")
+
+
+def _demand(tree: Mapping[str, Any]) -> Demand:
+    tools: dict[str, Any] = {}
+    for tool in objects(tree.get("tools")):
+        inner = objects(tool.get("tools")) if tool.get("type") == "namespace" else [tool]
+        for callable_ in inner:
+            if isinstance(name := callable_.get("name"), str):
+                tools[name] = callable_.get("parameters") or {} if callable_.get("type") == "function" else None
+    form = members(members(tree.get("text")).get("format"))
+    return demand_of(_answer_schema(form), tools)
+
+
+def _answer_schema(form: Mapping[str, Any]) -> Any:
+    return form.get("schema", ANY_OBJECT) if form.get("type") in ("json_schema", "json_object") else None
+
+
+CONTRACT = Contract(
+    carries={"request": frozenset(_BOTH), "response": frozenset((*_BOTH, "error"))},
+    words=WORDS,
+    opaque=frozenset((*MEDIA, "token_ids", "tokens", "secret")),
+    repeats=TOKENS | {"logprobs", "numbers", "obfuscation"},
+    demand=_demand,
+    parts={
+        "answer": re.compile(r"output\[\d+\]\.content\[\d+\]\.text"),
+        "tool": re.compile(r"output\[\d+\]\.name"),
+        "input": re.compile(r"output\[\d+\]\.arguments"),
+    },
+    answer_path=("output", 0, "content", 0, "text"),
+    inputs=no_inputs,
+    name_path=name_beside,
+    choice=re.compile(""),
+    usage=UsageFields(prompt=("input_tokens", "prompt_tokens"), answer=("output_tokens", "completion_tokens")),
+    terminal=tuple(frame(f'{{"type":"response.{end}"}}'.encode(), f"response.{end}") for end in _ENDS),
+    error_path=("error", "message"),
+    media=MediaTypes("application/json", "text/event-stream", ("application/json",)),
+    unanswered=frozenset((COUNT, COMPACT)),
+    limits={"messages": ("input", "messages"), "tools": ("tools", "functions")},
+    statements=EVERY_SERVER,
+    query=SDK_QUERY,
+    signs=Signs(paths=("/v1/responses", "/v1/conversations"), headers=()),
+    refused=(RefusedRoutes(re.compile(r"[A-Z]+ /v1/(?:responses|conversations)(?:/.*)?"), _STORED),),
+    key_header=KeyHeader("Authorization", "Bearer "),
+    headers=OPENAI_HEADERS,
+)

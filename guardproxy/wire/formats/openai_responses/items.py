@@ -1,0 +1,214 @@
+"""The maps of items in OpenAI Responses: messages, calls of tools and their results, reasoning.
+
+Items of a request and of an answer have the same map. `JSON` maps an answer whose text is JSON.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+from guardproxy.findings import Kind
+from guardproxy.wire.formats.openai_responses.tools import CALLER, ENVIRONMENT, tool
+from guardproxy.wire.json import (
+    KEYS,
+    NAME,
+    OTHERS,
+    STRUCTURE,
+    TOKEN_IDS,
+    TOKENS,
+    UNMAPPED,
+    Map,
+    MapLeaf,
+    opaque,
+    text,
+    unknown,
+)
+
+ROLES: dict[str, Kind] = {
+    "system": "system",
+    "developer": "system",
+    "user": "user",
+    "assistant": "assistant",
+    "tool": "tool_result",
+}
+_JSON_ARGUMENTS = MapLeaf("json", "tool_arguments")
+_BREAKPOINT = {"mode": STRUCTURE, "ttl": STRUCTURE}
+_CALLED, _RESULT = text("tool_arguments"), text("tool_result")
+_NAMED = dict.fromkeys(("name", "namespace"), _CALLED)
+_SEALED = opaque("encrypted", "reasoning")
+
+
+@cache
+def annotation(kind: Kind) -> Map:
+    """Returns the map of a citation in a text."""
+    words = ("type", "file_id", "container_id", "index", "start_index", "end_index")
+    return {**dict.fromkeys(words, STRUCTURE), **dict.fromkeys(("title", "url", "filename"), text(kind))}
+
+
+@cache
+def _fields_of_part(kind: Kind, others: MapLeaf, json: bool) -> dict[Any, Map]:
+    return {
+        "type": STRUCTURE,
+        "text": MapLeaf("json", kind) if json else text(kind),
+        "refusal": text("refusal"),
+        "annotations": [annotation(kind)],
+        "logprobs": TOKENS,
+        "detail": STRUCTURE,
+        "file_id": STRUCTURE,
+        "image_url": opaque("url", kind),
+        "file_url": opaque("url", kind),
+        "file_data": opaque("file", kind),
+        "filename": text("metadata"),
+        "prompt_cache_breakpoint": _BREAKPOINT,
+        OTHERS: others,
+    }
+
+
+_REASONED: dict[Any, Map] = {"type": STRUCTURE, "text": text("reasoning")}
+
+
+def part(kind: Kind, others: MapLeaf = UNMAPPED, *, json: bool = False) -> Map:
+    """Returns the map of a part of a content. `json`: whether its text is JSON; `others`: the map of unknown fields."""
+
+    def choose(value: Any) -> Map:
+        if not isinstance(value, (dict, str)):
+            return TOKEN_IDS if isinstance(value, (int, float, list)) and not isinstance(value, bool) else others
+        reasons = isinstance(value, dict) and value.get("type") in ("reasoning_text", "summary_text")
+        return _REASONED if reasons else _fields_of_part(kind, others, json)
+
+    return choose
+
+
+def content(kind: Kind, others: MapLeaf = UNMAPPED, *, json: bool = False) -> Map:
+    """Returns the map of a content: a text or a list of parts."""
+
+    def choose(value: Any) -> Map:
+        if not isinstance(value, list):
+            return text(kind)
+        if any(isinstance(item, dict) for item in value):
+            return [part(kind, others, json=json)]
+        numbers = any(not isinstance(item, str) and item is not None for item in value)
+        return TOKEN_IDS if numbers else unknown(kind)
+
+    return choose
+
+
+@cache
+def _message(role: str, json: bool) -> dict[Any, Map]:
+    kind = ROLES.get(role, "user")  # an unknown role may be any role
+    its: Map = content(kind, unknown(kind), json=json) if role in ROLES else unknown(kind)
+    return {"role": STRUCTURE, "phase": STRUCTURE, "content": its, OTHERS: unknown(kind)}
+
+
+_ACTION = {
+    **dict.fromkeys(("type", "button", "x", "y", "scroll_x", "scroll_y", "timeout_ms", "max_output_length"), STRUCTURE),
+    "path": [{"x": STRUCTURE, "y": STRUCTURE}],
+    **dict.fromkeys(("text", "keys", "query", "queries", "pattern", "commands", "command", "env", "user"), _CALLED),
+    "working_directory": _CALLED,
+    "url": opaque("url", "tool_arguments"),
+    "sources": [{"type": STRUCTURE, "url": opaque("url", "tool_arguments")}],
+}
+_SAFETY = {"id": STRUCTURE, OTHERS: text("tool_arguments")}
+_SCREENSHOT = {"type": STRUCTURE, "file_id": STRUCTURE, "image_url": opaque("url", "tool_result")}
+_OUTCOME = {"type": STRUCTURE, "exit_code": STRUCTURE}
+STREAMS = {"stdout": _RESULT, "stderr": _RESULT, "outcome": _OUTCOME, "created_by": STRUCTURE}
+_FOUND = {"file_id": STRUCTURE, "score": STRUCTURE, **dict.fromkeys(("filename", "text", "attributes"), _RESULT)}
+_LISTED = dict.fromkeys(("name", "description", "input_schema", "annotations"), text("tool_definition"))
+_FAILURE = {"type": STRUCTURE, "code": _RESULT, "message": _RESULT, "content": _RESULT}
+_REMOTE: dict[Any, Map] = {
+    **dict.fromkeys(("name", "server_label"), text("tool_definition")),
+    "approval_request_id": STRUCTURE,
+}
+_DRAWN: dict[Any, Map] = {
+    **dict.fromkeys(("action", "background", "output_format", "quality", "size"), STRUCTURE),
+    "revised_prompt": _CALLED,
+    "result": opaque("image", "tool_result"),
+    "error": {"type": STRUCTURE, OTHERS: _RESULT, KEYS: _RESULT},
+    "svg_usage": {"model": NAME},
+}
+_FORMAT = {"type": STRUCTURE, "strict": STRUCTURE, OTHERS: text("tool_definition"), KEYS: text("tool_definition")}
+TEXT = {"format": _FORMAT, "verbosity": STRUCTURE}
+"""The map of `text`: the form of the answer."""
+REASONING = dict.fromkeys(("context", "effort", "generate_summary", "mode", "summary"), STRUCTURE)
+
+
+def _failure(value: Any) -> Map:
+    return _FAILURE if isinstance(value, dict) else _RESULT
+
+
+def _output(value: Any) -> Map:
+    """Returns the map of a tool's result: a text or a list of parts."""
+    return content("tool_result", unknown("tool_result"))
+
+
+_SHARED: dict[Any, Map] = {
+    **dict.fromkeys(("type", "id", "call_id", "status", "created_by", "async", "execution"), STRUCTURE),
+    "caller": CALLER,
+}
+_BY_TYPE: dict[str, dict[Any, Map]] = {
+    "reasoning": {
+        "summary": [_REASONED],
+        "content": [_REASONED],
+        "encrypted_content": _SEALED,
+    },
+    "compaction": {"encrypted_content": _SEALED},
+    "compaction_trigger": {},
+    "item_reference": {},
+    "function_call": {**_NAMED, "arguments": _JSON_ARGUMENTS},
+    "function_call_output": {**dict.fromkeys(("name", "namespace"), _RESULT), "output": _output},
+    "custom_tool_call": {**_NAMED, "input": _CALLED},
+    "custom_tool_call_output": {**dict.fromkeys(("name", "namespace"), _RESULT), "output": _output},
+    "file_search_call": {"queries": _CALLED, "results": [_FOUND]},
+    "web_search_call": {"action": _ACTION},
+    "computer_call": {"action": _ACTION, "actions": [_ACTION], "pending_safety_checks": [_SAFETY]},
+    "computer_call_output": {"output": _SCREENSHOT, "acknowledged_safety_checks": [_SAFETY]},
+    "code_interpreter_call": {
+        "code": _CALLED,
+        "container_id": STRUCTURE,
+        "outputs": [{"type": STRUCTURE, "logs": _RESULT, "url": opaque("url", "tool_result")}],
+    },
+    "local_shell_call": {"action": _ACTION},
+    "local_shell_call_output": {"output": _RESULT},
+    "shell_call": {"action": _ACTION, "environment": ENVIRONMENT, "max_output_length": STRUCTURE},
+    "shell_call_output": {"output": [STREAMS], "max_output_length": STRUCTURE},
+    "apply_patch_call": {"operation": {"type": STRUCTURE, **dict.fromkeys(("path", "diff"), _CALLED)}},
+    "apply_patch_call_output": {"output": _RESULT},
+    "image_generation_call": _DRAWN,
+    "mcp_list_tools": {"server_label": text("tool_definition"), "tools": [_LISTED], "error": _RESULT},
+    "mcp_approval_request": {**_REMOTE, "arguments": _JSON_ARGUMENTS},
+    "mcp_approval_response": {"approval_request_id": STRUCTURE, "approve": STRUCTURE, "reason": text("user")},
+    "mcp_call": {**_REMOTE, "arguments": _JSON_ARGUMENTS, "output": _RESULT, "error": _failure},
+    "tool_search_call": {"arguments": _CALLED},
+    "tool_search_output": {"tools": [tool]},
+    "additional_tools": {"role": STRUCTURE, "tools": [tool]},
+    "configuration_update": {"text": TEXT, "reasoning": REASONING},
+    "program": {"code": _CALLED, "fingerprint": _SEALED},
+    "program_output": {"result": _RESULT},
+}
+"""The fields of each kind of item, beside those that all items share."""
+
+
+@cache
+def _map_of(name: str, role: str, json: bool) -> dict[Any, Map]:
+    return {**_SHARED, **(_BY_TYPE[name] if name in _BY_TYPE else _message(role, json) if role else {})}
+
+
+def _item(value: Any, *, json: bool) -> Map:
+    if not isinstance(value, (dict, str)):
+        return TOKEN_IDS if isinstance(value, (int, float, list)) and not isinstance(value, bool) else UNMAPPED
+    name, role = (value.get("type"), value.get("role")) if isinstance(value, dict) else (None, None)
+    if name not in (None, "message") and not (isinstance(name, str) and name in _BY_TYPE):
+        return _SHARED  # the fields of an unknown kind of item are unknown
+    known = role if isinstance(role, str) and role in ROLES else "?"
+    return _map_of(name if isinstance(name, str) else "", known if isinstance(value, dict) else "", json)
+
+
+def item(value: Any) -> Map:
+    """Returns the map of an item."""
+    return _item(value, json=False)
+
+
+def json_item(value: Any) -> Map:
+    """Returns the map of an item of an answer whose text is JSON."""
+    return _item(value, json=True)

@@ -1,0 +1,116 @@
+"""The maps of OpenAI Responses: the meaning of each place of a request and of an answer.
+
+An answer repeats much of its request (`instructions`, `tools`, `metadata`). Such a text is read as an answer's text of the same
+kind.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from guardproxy.findings import Kind
+from guardproxy.wire.formats.openai_responses.items import REASONING, TEXT, content, item, json_item, part
+from guardproxy.wire.formats.openai_responses.tools import choice, tool
+from guardproxy.wire.json import KEYS, NAME, OTHERS, STRUCTURE, TOKEN_IDS, Map, text, unknown
+
+_METADATA = text("metadata")
+
+
+def _conversation(value: Any) -> Map:
+    return {"id": STRUCTURE} if isinstance(value, dict) else STRUCTURE
+
+
+def _items(kind: Kind) -> Map:
+    """Returns the map of `input` and `instructions`: a text of the kind, or items."""
+
+    def choose(value: Any) -> Map:
+        if not isinstance(value, list):
+            return text(kind)
+        if any(isinstance(entry, dict) for entry in value):
+            return [item]
+        numbers = any(not isinstance(entry, str) and entry is not None for entry in value)
+        return TOKEN_IDS if numbers else unknown(kind)
+
+    return choose
+
+
+def _variable(value: Any) -> Map:
+    """Returns the map of a variable of a stored prompt: a text or a part of a content."""
+    return (part if isinstance(value, dict) else content)("user", unknown("user"))
+
+
+_SHARED: dict[Any, Map] = {
+    **dict.fromkeys(
+        (
+            *("background", "max_output_tokens", "max_tool_calls", "parallel_tool_calls", "previous_response_id"),
+            *("prompt_cache_retention", "service_tier", "temperature", "top_logprobs", "top_p", "truncation"),
+        ),
+        STRUCTURE,
+    ),
+    **dict.fromkeys(("metadata", "user", "safety_identifier", "prompt_cache_key"), _METADATA),
+    "model": NAME,
+    "access_programs": {"cyber": STRUCTURE},
+    "conversation": _conversation,
+    "image": {"context_compression": STRUCTURE},
+    "instructions": _items("system"),
+    "prompt": {"id": STRUCTURE, "version": STRUCTURE, "variables": {KEYS: _METADATA, OTHERS: _variable}},
+    "prompt_cache_options": dict.fromkeys(("mode", "ttl", "comparison_response_id"), STRUCTURE),
+    "reasoning": REASONING,
+    "text": TEXT,
+    "tool_choice": choice,
+    "tools": [tool],
+}
+"""The fields that a request and an answer share."""
+
+_MODE = {"mode": STRUCTURE}
+REQUEST: dict[Any, Map] = {
+    **_SHARED,
+    "input": _items("user"),
+    "background_options": dict.fromkeys(("completion_window", "continuation_id"), STRUCTURE),
+    "context_management": [{"type": STRUCTURE, "compact_threshold": STRUCTURE}],
+    "include": [STRUCTURE],
+    "moderation": {"model": NAME, "policy": {"input": _MODE, "output": _MODE}},
+    "personality": STRUCTURE,
+    "store": STRUCTURE,
+    "stream": STRUCTURE,
+    "stream_options": {"include_obfuscation": STRUCTURE},
+}
+
+_RATED = {
+    "type": STRUCTURE,
+    "model": NAME,
+    "flagged": STRUCTURE,
+    "code": text("error"),
+    "message": text("error"),
+    **dict.fromkeys(("categories", "category_scores"), _METADATA),
+    "category_applied_input_types": {OTHERS: [STRUCTURE], KEYS: _METADATA},
+}
+_COUNTS = dict.fromkeys(
+    ("cached_tokens", "cache_write_tokens", "reasoning_tokens", "text_tokens", "image_tokens"), STRUCTURE
+)
+_USAGE = {
+    **dict.fromkeys(("input_tokens", "output_tokens", "total_tokens"), STRUCTURE),
+    "input_tokens_details": _COUNTS,
+    "output_tokens_details": _COUNTS,
+}
+ERROR = {"type": STRUCTURE, OTHERS: text("error"), KEYS: text("error")}
+
+
+def _response(its: Map) -> dict[Any, Map]:
+    return {
+        **_SHARED,
+        **dict.fromkeys(("id", "object", "created_at", "completed_at", "status", "store"), STRUCTURE),
+        "output": [its],
+        "error": ERROR,
+        "incomplete_details": {"reason": STRUCTURE},
+        "input_transformations": [
+            {**dict.fromkeys(("type", "action", "reason"), STRUCTURE), OTHERS: _METADATA, KEYS: _METADATA}
+        ],
+        "moderation": {"input": _RATED, "output": _RATED},
+        "prompt_cache_diagnostics": {"type": STRUCTURE, "reason": STRUCTURE},
+        "usage": _USAGE,
+        "input_tokens": STRUCTURE,
+    }
+
+
+RESPONSE, JSON_RESPONSE = _response(item), _response(json_item)

@@ -1,0 +1,58 @@
+"""The words of OpenAI Responses: the names of fields, types and enum values that are not text."""
+
+from __future__ import annotations
+
+from guardproxy.wire.words import SHARED, Vocabulary
+
+_VALUES = """
+response response.compaction response.input_tokens queued in_progress completed incomplete failed cancelled searching
+generating interpreting calling steered max_output_tokens max_messages
+additional_tools apply_patch apply_patch_call apply_patch_call_output code_interpreter code_interpreter_call compaction_trigger
+computer computer_call computer_call_output computer_screenshot computer_use computer_use_preview
+computer-use-preview configuration_update custom_tool_call_output exec exit file_search file_search_call function_call_output
+image_generation image_generation_call item_reference local_shell local_shell_call local_shell_call_output logs mcp
+mcp_approval_request mcp_approval_response mcp_call mcp_list_tools namespace program program_output programmatic
+programmatic_tool_calling reasoning reasoning_text shell shell_call shell_call_output summary_text tool_search tool_search_call
+tool_search_output web_search_2025_08_26 web_search_call web_search_preview web_search_preview_2025_03_11
+click double_click drag keypress move screenshot scroll type wait left right wheel back forward
+search open_page find_in_page create_file update_file delete_file timeout
+url_citation file_citation container_file_citation file_path
+commentary final_answer explicit implicit all_turns current_turn turn_boundary
+always never approximate allowlist container_auto container_reference local inline skill_reference
+browser linux mac ubuntu windows client server critic discriminator unknown
+generate edit transparent opaque jpeg webp svg 1024x1024 1024x1536 1536x1024
+30m 12h 1g 4g 16g 64g eq ne gt gte lt lte in nin and or default-2024-11-15 application/zip
+connector_dropbox connector_gmail connector_googlecalendar connector_googledrive connector_microsoftteams
+connector_outlookcalendar connector_outlookemail connector_sharepoint
+moderation_result removed context_compacted cache_hit cache_miss comparison_response_not_found unavailable end_user_mismatch
+input_changed model_changed model_mismatch organization_mismatch prefix_mismatch prompt_cache_key_changed
+reasoning_effort_changed service_tier_changed text_format_changed tools_changed verbosity_changed
+input output other ultrafast http_error mcp_protocol_error mcp_tool_execution_error
+misalignment_policy_violation potentially_unintended_data_access potentially_unintended_data_transfer
+potentially_unintended_destructive_activity bio_policy data_residency_mismatch invalid_prompt rate_limit_exceeded
+vector_store_timeout invalid_image invalid_image_format invalid_base64_image invalid_image_url invalid_image_mode
+image_too_large image_too_small image_parse_error image_content_policy_violation image_file_too_large
+unsupported_image_media_type empty_image_file failed_to_download_image image_file_not_found daybreak_blue daybreak_red
+file_search_call.results web_search_call.results web_search_call.action.sources message.input_image.image_url
+computer_call_output.output.image_url code_interpreter_call.outputs reasoning.encrypted_content message.output_text.logprobs
+friendly pragmatic soonest score block
+"""
+_EVENTS = """
+audio.delta audio.done audio.transcript.delta audio.transcript.done code_interpreter_call.completed
+code_interpreter_call.in_progress code_interpreter_call.interpreting code_interpreter_call_code.delta
+code_interpreter_call_code.done compaction.compacting completed content_part.added content_part.done created
+custom_tool_call_input.delta custom_tool_call_input.done failed file_search_call.completed file_search_call.in_progress
+file_search_call.searching function_call_arguments.delta function_call_arguments.done image_generation_call.completed
+image_generation_call.generating image_generation_call.in_progress image_generation_call.partial_image in_progress incomplete
+mcp_call.completed mcp_call.failed mcp_call.in_progress mcp_call_arguments.delta mcp_call_arguments.done
+mcp_list_tools.completed mcp_list_tools.failed mcp_list_tools.in_progress output_item.added output_item.done
+output_text.annotation.added output_text.delta output_text.done queued reasoning_summary_part.added
+reasoning_summary_part.done reasoning_summary_text.delta reasoning_summary_text.done reasoning_text.delta
+reasoning_text.done refusal.delta refusal.done shell_call_command.added shell_call_command.delta shell_call_command.done
+shell_call_output_content.delta shell_call_output_content.done web_search_call.completed web_search_call.in_progress
+web_search_call.searching
+"""
+EVENTS = frozenset((*(f"response.{name}" for name in _EVENTS.split()), "error"))
+"""The types of the events of a stream."""
+
+WORDS = Vocabulary(SHARED.keys, SHARED.values | EVENTS | frozenset(_VALUES.split()))

@@ -1,0 +1,123 @@
+"""What the formats of OpenAI's APIs share: errors, lists of models, and streams of choices.
+
+In a stream of choices each frame holds parts of some choices. A choice ends with `finish_reason`, the stream with `[DONE]`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from guardproxy.events import Event, Frame, Opaque
+from guardproxy.wire.codec import AnswerFacts
+from guardproxy.wire.decoding import StreamDecoder, counts, index_of
+from guardproxy.wire.framing import StreamEvent
+from guardproxy.wire.framing.sse import frame
+from guardproxy.wire.json import is_word, objects, write
+
+DONE = b"data: [DONE]\n\n"
+"""The event that ends a stream."""
+CREATED_S = 1_700_000_000
+_HEAD = ("id", "object", "created", "model")
+_ERROR_TYPES = {
+    401: "authentication_error",
+    403: "permission_error",
+    404: "not_found_error",
+    429: "rate_limit_exceeded",
+}
+
+
+def error(status: int, code: str, message: str, field: str | None = None) -> bytes:
+    """Writes the body of an error of guardproxy."""
+    kind = "invalid_request_error" if status < 500 else "server_error"
+    return write({"error": {"message": message, "type": kind, "param": field, "code": code}})
+
+
+def upstream_error(status: int, message: str, code: str | None = None) -> dict[str, Any]:
+    """Writes the body of an error as a model's API does."""
+    kind = _ERROR_TYPES.get(status, "invalid_request_error" if status < 500 else "server_error")
+    return {"error": {"message": message, "type": kind, "param": None, "code": code or kind}}
+
+
+def error_event(code: str, message: str) -> bytes:
+    """Writes an error in the middle of a stream, and the end of the stream."""
+    return frame(error(500, code, message)) + DONE
+
+
+def models(names: Sequence[str]) -> dict[str, Any]:
+    """Writes the answer of `GET /v1/models`."""
+    data = [{"id": name, "object": "model", "created": CREATED_S, "owned_by": "guardproxy"} for name in names]
+    return {"object": "list", "data": data}
+
+
+def notice(tree: Any, seen: AnswerFacts) -> None:
+    """Reads the usage, the model and the reasons of the end from an answer or a frame."""
+    if isinstance(tree.get("usage"), dict):
+        seen.usage = counts(tree["usage"])
+    if isinstance(tree.get("model"), str):
+        seen.model = tree["model"]
+    for choice in objects(tree.get("choices")):
+        if isinstance(choice.get("finish_reason"), str):
+            seen.finish.append(choice["finish_reason"])
+
+
+def without_end(tree: Any) -> Any:
+    """Removes from an answer or a frame what would end it: reasons of the end, and the usage. Changes the tree."""
+    for choice in objects(tree.get("choices")):
+        choice["finish_reason"] = None
+    tree.pop("usage", None)
+    return tree
+
+
+def _is_plain(value: Any) -> bool:
+    """Whether our own ending may repeat a value of a frame's head. A value that is not a word was text and may have been
+    edited."""
+    return is_word(value) if isinstance(value, str) else isinstance(value, int)
+
+
+@dataclass(slots=True)
+class ChoicesDecoder(StreamDecoder):
+    """A stream of choices. `head`: the fields before `choices` of a sent frame; `shown`: the choices whose start the client
+    received, but not their end."""
+
+    head: dict[str, Any] = field(default_factory=dict)
+    shown: set[int] = field(default_factory=set)
+    _unfinished: set[int] = field(default_factory=set)  # choices that began and are not in `_finished`
+    _finished: set[int] = field(default_factory=set)
+
+    def special(self, event: StreamEvent) -> list[Event] | None:
+        if event.data is None or event.data.strip() != b"[DONE]":
+            return None
+        return [*self.finish(), Opaque(Frame(DONE, streamed=True, terminal=True))]
+
+    def after(self, tree: Any) -> list[Event]:
+        notice(tree, self.seen)
+        events: list[Event] = []
+        for choice in objects(tree.get("choices")):
+            index = index_of(choice)
+            if choice.get("finish_reason"):
+                self._finished.add(index)
+                self._unfinished.discard(index)
+                events += self.close_run(f"choices[{index}]")
+            elif index not in self._finished:
+                self._unfinished.add(index)
+            self.complete = not self._unfinished
+        if tree.get("error"):
+            self.complete = True
+            events += self.close_all()
+        return events
+
+    def sent(self, frame: Frame) -> None:
+        tree = frame.tree if isinstance(frame.tree, dict) else {}
+        if not self.head and tree.get("id"):  # taken from a sent frame, so its words were scanned
+            self.head = {key: tree[key] for key in _HEAD if _is_plain(tree.get(key))}
+        for choice in objects(tree.get("choices")):
+            (self.shown.discard if choice.get("finish_reason") else self.shown.add)(index_of(choice))
+
+    def ending(self, kind: str, choice: Mapping[str, Any]) -> bytes:
+        """Writes the end of a stream that a filter stopped. `kind`: the `object` of frames; `choice`: the fields of a choice
+        that ends."""
+        head = {"id": "", "object": kind, "created": 0, "model": "", **self.head}
+        ends = [{"index": index, **choice, "finish_reason": "content_filter"} for index in sorted(self.shown or {0})]
+        return b"".join(frame(write({**head, "choices": [end]})) for end in ends) + DONE

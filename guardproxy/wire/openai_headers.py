@@ -1,0 +1,42 @@
+"""The headers of OpenAI's API, which several formats share. Azure and Google serve them with key headers of their own."""
+
+from __future__ import annotations
+
+import re
+
+from guardproxy.wire.headers import (
+    AMOUNT,
+    DATE,
+    IDENTIFIER,
+    PRODUCTS,
+    REGION,
+    SWITCH,
+    FormatHeaders,
+    HeaderFamily,
+    header_shape,
+)
+
+OPENAI_HEADERS = FormatHeaders(
+    credentials=("authorization", "api-key", "x-goog-api-key"),
+    meaning={
+        "openai-beta": header_shape(rf"[a-z][a-z_-]{{0,40}}(?:=(?:v\d{{1,2}}|[a-z]{{1,20}}|{DATE}))?", is_list=True)
+    },
+    single=frozenset(),
+    client={"originator": header_shape(r"[a-z][a-z_-]{0,30}"), "x-goog-api-client": header_shape(PRODUCTS)},
+    account={
+        "openai-organization": header_shape(r"org-(?!.*\d{7})[A-Za-z0-9]{1,40}"),
+        "openai-project": header_shape(r"proj_(?!.*\d{7})[A-Za-z0-9_]{1,64}"),
+    },
+    answer={
+        "openai-processing-ms": AMOUNT,
+        **dict.fromkeys(("openai-version", "openai-model", "openai-organization", "openai-project"), IDENTIFIER),
+        **dict.fromkeys(("apim-request-id", "x-ms-request-id", "x-ms-client-request-id"), IDENTIFIER),
+        "x-ms-region": REGION,
+    },
+    families=(
+        HeaderFamily(
+            re.compile(r"azureml-[a-z]+(?:-[a-z]+){0,5}|x-ms-[a-z]+(?:-[a-z]+){0,6}", re.ASCII),
+            (AMOUNT, SWITCH, IDENTIFIER),
+        ),
+    ),
+)

@@ -1,0 +1,78 @@
+"""The record of an exchange in every format is replayed exactly, also where it lists what was not inspected."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from guardproxy.policy.evaluate import PolicySet
+from guardproxy.wire.authoring import Prompt, Reply
+from guardproxy.wire.codec import Codec
+from guardproxy.wire.formats.openai_completions.codec import CODEC as COMPLETIONS
+from guardproxy.wire.formats.openai_inputs import author as inputs
+from guardproxy.wire.formats.openai_inputs.contract import EMBEDDINGS, MODERATIONS
+from guardproxy.wire.registry import codecs
+from tests.kit.play import Play, policy_set
+from tests.kit.records import replay, through_log
+
+MAIL = "jo@ab.io"
+POLICY = """
+policy: test
+token_ids: pass
+checks:
+  mail: {use: pattern, label: MAIL, patterns: ["[a-z]+@[a-z]+\\\\.io"]}
+rules: [{id: mail, when: mail, action: redact, restore: true}]
+"""
+
+
+def replayed(play: Play, policies: PolicySet) -> None:
+    record = through_log(play.finish.record)
+    assert MAIL not in record.to_json().decode()
+    again = replay(record, policies)
+    assert again.differences == ()
+    assert again.verdict == "identical"
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+@pytest.mark.parametrize("codec", codecs(), ids=lambda codec: codec.name)
+def test_an_exchange_of_every_format(codec: Codec, streamed: bool) -> None:
+    policies, author, media = policy_set(POLICY), codec.author, codec.contract.media
+    prompt = Prompt("m", f"I am {MAIL}", stream=streamed)
+    play = Play(policies, author.ROUTE).ask(author.request(prompt))
+    reply = Reply(f"you are {MAIL}, and I am {MAIL}")
+    frames = list(author.frames(prompt, reply, "1", lambda text: [text[:9], text[9:]])) if streamed else []
+    if frames:
+        play.stream(frames)
+    else:
+        play.stream([json.dumps(author.answer(prompt, reply, "1")).encode()], media=media.whole)
+    assert play.finish.outcome == "answered"
+    replayed(play, policies)
+
+
+@pytest.mark.parametrize(
+    ("route", "tree"),
+    [
+        (EMBEDDINGS, {"model": "m", "input": [MAIL, "b"], "encoding_format": "base64", "dimensions": 64}),
+        (EMBEDDINGS, {"model": "m", "input": [1, 2, 3]}),
+        (EMBEDDINGS, {"model": "m", "input": [[1, 2], [3]]}),
+        (MODERATIONS, {"input": [{"type": "text", "text": MAIL}]}),
+    ],
+)
+def test_content_that_was_not_inspected(route: str, tree: Any) -> None:
+    policies = policy_set(POLICY)
+    play = Play(policies, route).ask(tree)
+    play.stream([json.dumps(inputs.unanswered(route, tree, "1")).encode()], media="application/json")
+    replayed(play, policies)
+
+
+@pytest.mark.parametrize("ids", [[1, 2, 3], [[1, 2], [3]]])
+def test_token_ids_that_a_policy_lets_pass(ids: Any) -> None:
+    policies, author = policy_set(POLICY), COMPLETIONS.author
+    play = Play(policies, author.ROUTE).ask({"model": "m", "prompt": ids})
+    assert play.upstream["prompt"] == ids
+    answer = author.answer(Prompt("m", "", with_logprobs=True), Reply(f"so {MAIL}"), "1")
+    play.stream([json.dumps(answer).encode()], media="application/json")
+    assert play.record["request"]["uninspected"] == ["prompt"]
+    replayed(play, policies)

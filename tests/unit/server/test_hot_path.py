@@ -1,0 +1,25 @@
+"""A request must not cost more calls than it did: a ceiling for each kind of request, a few percent above the measured number.
+
+Lower a ceiling after an improvement. `python -m tests.kit.hot_path` shows where the calls are.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.kit.hot_path import DEFAULT, NO_RULES, measure
+
+
+@pytest.mark.parametrize(
+    ("policy", "streamed", "loop", "writer"),
+    [
+        pytest.param(NO_RULES, False, 1310, 134, id="no rules"),
+        pytest.param(NO_RULES, True, 2050, 134, id="no rules, streamed"),
+        pytest.param(DEFAULT, False, 2770, 134, id="default policy"),
+        pytest.param(DEFAULT, True, 5190, 134, id="default policy, streamed"),
+    ],
+)
+def test_a_request_costs_no_more_calls_than_before(policy: str, streamed: bool, loop: float, writer: float) -> None:
+    calls = measure(policy, streamed=streamed)
+    assert calls.loop <= loop, calls.by_function.most_common(20)
+    assert calls.writer <= writer, calls.by_function.most_common(20)

@@ -1,0 +1,120 @@
+"""Every place of the types of the installed SDK is a place that the small formats of OpenAI know. A field that a newer SDK adds
+fails with its path."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from openai.types import (
+    Completion,
+    CreateEmbeddingResponse,
+    ModerationCreateResponse,
+    completion_create_params,
+    embedding_create_params,
+    moderation_create_params,
+)
+
+from guardproxy.wire.codec import Codec
+from guardproxy.wire.formats.openai_completions import places as completions
+from guardproxy.wire.formats.openai_completions.codec import CODEC as COMPLETIONS
+from guardproxy.wire.formats.openai_inputs import places as inputs
+from guardproxy.wire.formats.openai_inputs.codec import CODEC as INPUTS
+from guardproxy.wire.json import TreeLeaf, walk
+from tests.kit.sdk_types import Place, places
+
+MARK = "zanzibar-quokka"
+SENTENCE = "call mara at mara@example.com now"
+OPAQUE = ("opaque", "tokens")
+ROOTS: dict[str, tuple[Any, Codec, Any, set[str]]] = {
+    "completion request": (
+        completion_create_params.CompletionCreateParamsNonStreaming,
+        COMPLETIONS,
+        completions.REQUEST,
+        {".prompt", ".prompt[]", ".suffix", ".stop", ".stop[]", ".user", ".logit_bias.{key}", ".model"},
+    ),
+    "completion stream": (
+        completion_create_params.CompletionCreateParamsStreaming,
+        COMPLETIONS,
+        completions.REQUEST,
+        {".prompt"},
+    ),
+    "completion": (
+        Completion,
+        COMPLETIONS,
+        completions.RESPONSE,
+        {".choices[].text", ".choices[].logprobs.tokens[]", ".choices[].logprobs.top_logprobs[].{key}"},
+    ),
+    "JSON completion": (Completion, COMPLETIONS, completions.JSON_RESPONSE, {".choices[].text"}),
+    "embedding request": (
+        embedding_create_params.EmbeddingCreateParams,
+        INPUTS,
+        inputs.REQUEST,
+        {".input", ".input[]", ".model", ".encoding_format", ".user"},
+    ),
+    "embeddings": (CreateEmbeddingResponse, INPUTS, inputs.RESPONSE, {".model", ".object", ".data[].object"}),
+    "moderation request": (
+        moderation_create_params.ModerationCreateParams,
+        INPUTS,
+        inputs.REQUEST,
+        {".input", ".input[]<text>.text", ".input[]<image_url>.image_url.url"},
+    ),
+    "moderations": (
+        ModerationCreateResponse,
+        INPUTS,
+        inputs.RESPONSE,
+        {".id", ".results[].category_applied_input_types.self-harm/intent[]"},
+    ),
+}
+
+
+def leaves(place: Place, text: str, codec: Codec, how: Any) -> list[TreeLeaf]:
+    return list(walk(place.build(text), how, words=codec.contract.words))
+
+
+def unclassified(place: Place, codec: Codec, how: Any) -> Iterator[str]:
+    """What is wrong with a place: its text is not read, or the format does not know it."""
+    read = [leaf for leaf in leaves(place, SENTENCE, codec, how) if SENTENCE in leaf.text or leaf.leaf.how in OPAQUE]
+    if not read:
+        yield f"{place.path} is not read"
+    marked = [leaf for leaf in leaves(place, MARK, codec, how) if MARK in leaf.text or leaf.leaf.how in OPAQUE]
+    if not marked or any(leaf.leaf.unmapped for leaf in marked):
+        yield f"{place.path} is not classified"
+
+
+def unknown(place: Place, codec: Codec, how: Any) -> Iterator[str]:
+    """The words of a place that would be scanned as if they were text."""
+    if not place.path.endswith(".model"):  # names of models are scanned
+        for word in place.words:
+            if any(leaf.text == word for leaf in leaves(place, word, codec, how)):
+                yield f"{place.path} does not know {word}"
+
+
+@pytest.mark.parametrize("name", ROOTS)
+def test_every_place_of_a_type_is_classified(name: str) -> None:
+    type_, codec, how, least = ROOTS[name]
+    walked = list(places(type_))
+    assert least <= {place.path for place in walked}, "the walk of the types reaches what the reference lists"
+    wrong = [line for place in walked for line in (unknown if place.words else unclassified)(place, codec, how)]
+    assert wrong == []
+
+
+@pytest.mark.parametrize("name", ROOTS)
+def test_every_kind_is_in_the_contract(name: str) -> None:
+    type_, codec, how, _ = ROOTS[name]
+    carries = codec.contract.carries["request" if how in (completions.REQUEST, inputs.REQUEST) else "response"]
+    found = {
+        leaf.leaf.kind
+        for place in places(type_)
+        for leaf in leaves(place, SENTENCE, codec, how)
+        if leaf.text and leaf.leaf.how not in OPAQUE
+    }
+    assert found <= carries
+
+
+def test_a_field_that_nobody_classified_is_named() -> None:
+    type_, codec, how, _ = ROOTS["completion request"]
+    less = {key: value for key, value in how.items() if key != "suffix"}
+    wrong = [line for place in places(type_) if not place.words for line in unclassified(place, codec, less)]
+    assert wrong == [".suffix is not classified"]
