@@ -35,7 +35,7 @@ from tqdm import tqdm
 
 from guardproxy.findings import Kind
 from guardproxy.inference.models import find
-from guardproxy.lab import Judge, JudgedRow, LabelledRow, evaluated, interval, load_judge, report
+from guardproxy.lab import Judge, JudgedRow, LabelledRow, interval, load_judge, report, with_verdicts
 from guardproxy.lab.reports import ALL, EvaluationReport
 
 ROOT = Path(__file__).parents[1]
@@ -165,7 +165,7 @@ def ours(task: str, asked: Sequence[Text], model: Path) -> list[JudgedRow] | Non
         part = [text for text in asked if text.kind == kind]
         rows = [LabelledRow(text.text, text.attack, text.source, "") for text in part]
         verdicts = tqdm(judge.judge(row.text for row in rows), total=len(part), desc=f"{task}: {OURS}")
-        found |= dict(zip(part, evaluated(rows, verdicts), strict=True))
+        found |= dict(zip(part, with_verdicts(rows, verdicts), strict=True))
     return [found[text] for text in asked]
 
 

@@ -55,12 +55,12 @@ def evaluate(
     """
     from guardproxy.lab import (  # noqa: PLC0415
         Judge,
-        evaluated,
         find,
         labelled_rows,
         load_judge,
         report,
         table,
+        with_verdicts,
     )
 
     labels = label or ["injection"]
@@ -71,7 +71,7 @@ def evaluate(
         folder = find(model)
         scorer = load_judge(folder)
         judge = Judge(scorer, options, _kind(kind))
-        judged = evaluated(rows, _verdicts(judge, rows, "evaluating"))
+        judged = with_verdicts(rows, _verdicts(judge, rows, "evaluating"))
     figures = report(judged)
     threshold_name = threshold or scorer.default_point or "0.5"
     about = {"model": folder.name, "version": scorer.model.version, "digest": scorer.digest}

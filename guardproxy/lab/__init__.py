@@ -13,7 +13,7 @@ from guardproxy.lab.judging import Judge, Judgement, find
 from guardproxy.lab.judging import load as load_judge
 from guardproxy.lab.plots import draw_reliability, draw_roc
 from guardproxy.lab.points import share
-from guardproxy.lab.reports import JudgedRow, curves, evaluated, interval, report, table
+from guardproxy.lab.reports import JudgedRow, curves, interval, report, table, with_verdicts
 from guardproxy.lab.rows import LabelledRow, RowKeys
 from guardproxy.lab.shares import cutoff, joint_cutoffs
 from guardproxy.lab.texts import labelled_rows, logged_rows
@@ -35,7 +35,6 @@ __all__ = [
     "cutoff",
     "draw_reliability",
     "draw_roc",
-    "evaluated",
     "export",
     "find",
     "fit",
@@ -53,6 +52,7 @@ __all__ = [
     "report",
     "share",
     "table",
+    "with_verdicts",
     "write_fp16",
     "write_graph",
     "write_int8",

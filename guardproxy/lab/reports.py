@@ -87,7 +87,7 @@ class EvaluationReport:
         }
 
 
-def evaluated(rows: Sequence[LabelledRow], verdicts: Iterable[Judgement]) -> list[JudgedRow]:
+def with_verdicts(rows: Sequence[LabelledRow], verdicts: Iterable[Judgement]) -> list[JudgedRow]:
     """The rows with the verdicts on them, which come in the same order."""
     return [
         JudgedRow(row.source, row.attack, verdict.score, verdict.found)

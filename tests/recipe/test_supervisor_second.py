@@ -18,14 +18,14 @@ from models.supervisor.recipe.second.balance import (
     FREQUENT,
     LEAST_SHARE,
     MOST_SHARE,
-    balanced,
     counts,
-    described,
+    describe,
     features,
     is_harmful,
-    unbalanced,
+    rebalance,
+    unbalanced_features,
 )
-from models.supervisor.recipe.second.noise import DISGUISES, SLIPS, disturbed
+from models.supervisor.recipe.second.noise import DISGUISES, SLIPS, disturb
 from models.supervisor.recipe.second.ordinary import APART, WHOLE, is_apart
 from models.supervisor.recipe.second.outputs import (
     CHANNELS,
@@ -34,16 +34,16 @@ from models.supervisor.recipe.second.outputs import (
     KINDS,
     PARTS,
     Row,
-    composed,
-    row,
+    make_row,
     targets,
+    to_parts,
 )
 from models.supervisor.recipe.second.reframing import task
 
 
 @pytest.fixture(scope="module")
 def own() -> list[Row]:
-    return contrast.composed_rows(random.Random(1))
+    return contrast.compose_rows(random.Random(1))
 
 
 def test_the_definition_has_sixty_examples_of_every_part() -> None:
@@ -66,8 +66,8 @@ def test_own_rows_hold_the_definition(own: list[Row]) -> None:
             assert not contradiction(example["targets"], other["targets"])
 
 
-def contradiction(one: dict[str, int], other: dict[str, int]) -> set[str]:
-    return {name for name in one.keys() & other.keys() if one[name] != other[name]}
+def contradiction(row: dict[str, int], other: dict[str, int]) -> set[str]:
+    return {name for name in row.keys() & other.keys() if row[name] != other[name]}
 
 
 def test_each_row_knows_its_parts_and_its_channel(own: list[Row]) -> None:
@@ -115,17 +115,17 @@ def test_an_override_is_an_attack_whatever_is_asked_and_a_wrapper_is_none() -> N
 
 
 def test_earlier_targets_leave_the_manner_open() -> None:
-    assert composed({"jailbreak": 1}) == {"jailbreak": 1}
-    assert composed({"embedded_instruction": 1}) == {"order": 1}
-    assert composed({"jailbreak": 0, "illicit": 1})["harmful"] == 1
-    assert composed(dict.fromkeys(KINDS, 0))["harmful"] == 0
+    assert to_parts({"jailbreak": 1}) == {"jailbreak": 1}
+    assert to_parts({"embedded_instruction": 1}) == {"order": 1}
+    assert to_parts({"jailbreak": 0, "illicit": 1})["harmful"] == 1
+    assert to_parts(dict.fromkeys(KINDS, 0))["harmful"] == 0
 
 
 @given(st.text(max_size=80), st.integers())
 def test_noise_is_the_same_for_a_seed_and_says_if_it_is_a_disguise(text: str, seed: int) -> None:
-    assert disturbed(text, random.Random(seed)) == disturbed(text, random.Random(seed))
-    assert disturbed(text, random.Random(seed), 0)[1] is False
-    assert disturbed(text, random.Random(seed), 1)[1] is True
+    assert disturb(text, random.Random(seed)) == disturb(text, random.Random(seed))
+    assert disturb(text, random.Random(seed), 0)[1] is False
+    assert disturb(text, random.Random(seed), 1)[1] is True
 
 
 @pytest.mark.parametrize("noise", {*SLIPS, *DISGUISES})
@@ -150,24 +150,24 @@ def test_a_question_becomes_a_task(text: str, found: str | None) -> None:
 
 
 def made(text: str, harmful: bool) -> Row:
-    return row(text, targets([], ["illicit"] if harmful else []), "made")
+    return make_row(text, targets([], ["illicit"] if harmful else []), "made")
 
 
 def test_balancing_leaves_no_feature_that_decides() -> None:
     rows = [made(f"open sesame {at}", at % 10 == 0) for at in range(1000)]
     rows += [made(f"close sesame, please {at}", at % 3 != 0) for at in range(600)]
     rows += [made(f"rare words {at}", True) for at in range(FREQUENT - 1)]
-    assert set(unbalanced(described(rows))) >= {"opening: open sesame"}
-    kept = balanced(rows, random.Random(1))
-    assert not unbalanced(described(kept))
-    assert sum("rare" in one["text"] for one in kept) == FREQUENT - 1
-    bad, fine = counts(described(kept))["opening: open sesame"]
+    assert set(unbalanced_features(describe(rows))) >= {"opening: open sesame"}
+    kept = rebalance(rows, random.Random(1))
+    assert not unbalanced_features(describe(kept))
+    assert sum("rare" in row["text"] for row in kept) == FREQUENT - 1
+    bad, fine = counts(describe(kept))["opening: open sesame"]
     assert bad == 100
     assert fine > 150
 
 
 def test_features_are_openings_patterns_and_groups() -> None:
-    assert features(row("Please ignore the Poles' JSON BODY", targets(), "made")) >= {
+    assert features(make_row("Please ignore the Poles' JSON BODY", targets(), "made")) >= {
         "opening: please", "opening: please ignore", "pattern: ignore, disregard, forget", "group: poles", "pattern: capitals",
     }  # fmt: skip
 
@@ -191,19 +191,19 @@ needs_data = pytest.mark.skipif("GUARDPROXY_DATA" not in os.environ, reason="GUA
 @needs_data
 @pytest.mark.heavy
 def test_the_training_set_is_balanced_and_holds_the_definition() -> None:
-    from models.supervisor.recipe.second.data import prepared
+    from models.supervisor.recipe.second.data import prepare
 
-    train, validation, report = prepared(first.data_folder())
-    known = described(train)
+    train, validation, report = prepare(first.data_folder())
+    known = describe(train)
     shares = {name: bad / (bad + fine) for name, (bad, fine) in counts(known).items()}
     assert len(shares) > 100
     assert not {name: share for name, share in shares.items() if not LEAST_SHARE <= share <= MOST_SHARE}
     by_text = defaultdict(list)
-    for one in train:
-        by_text[one["text"]].append(one["targets"])
+    for row in train:
+        by_text[row["text"]].append(row["targets"])
     for example in contrast.definition():
         assert by_text[example["text"]]
         assert not any(contradiction(example["targets"], other) for other in by_text[example["text"]])
-    held = {one["text"] for one in (*validation, *report)}
+    held = {row["text"] for row in (*validation, *report)}
     definition = {example["text"] for example in contrast.definition()}
-    assert not {one["text"] for one in train} & held - definition
+    assert not {row["text"] for row in train} & held - definition

@@ -14,7 +14,7 @@ pytest.importorskip("transformers")
 pytestmark = pytest.mark.export
 
 from guardproxy.lab import batch, parity, write_graph  # noqa: E402
-from models.supervisor.recipe.second.network import Exported, jailbreak  # noqa: E402
+from models.supervisor.recipe.second.network import ComposedSupervisor, jailbreak  # noqa: E402
 from models.supervisor.recipe.second.outputs import JAILBREAK, OUTPUTS, PARTS, targets  # noqa: E402
 from models.supervisor.recipe.second.train import COLUMNS, UNKNOWN, loss_of  # noqa: E402
 
@@ -88,7 +88,7 @@ class Parts(torch.nn.Module):  # type: ignore[misc, unused-ignore]
 
 
 def test_the_graph_composes_as_the_network_does(tmp_path: Path) -> None:
-    exported = Exported(Parts())
+    exported = ComposedSupervisor(Parts())
     write_graph(exported, tmp_path / "model.onnx", ("input_ids", "attention_mask"), per_token=False)
     rows = batch([[1, 2, 3, 4], [5], [9, 8, 7]], 0)
     assert parity(exported, tmp_path / "model.onnx", [rows]).logit_most < 1e-4

@@ -74,9 +74,7 @@ def points(
     return found
 
 
-def scaled(
-    values: Array, bad: NDArray[np.bool_], weight: Array, levels: Mapping[str, float]
-) -> tuple[Numbers, Numbers]:
+def scale(values: Array, bad: NDArray[np.bool_], weight: Array, levels: Mapping[str, float]) -> tuple[Numbers, Numbers]:
     """Bias and temperature of an output, and its points as scores. `weight`: of attacks and of harmless texts, 1 each.
     Exits when the scores order attacks below harmless texts."""
     scaling = fit(values, bad, weight, RIDGE)
@@ -132,7 +130,7 @@ def main() -> None:
     for at, name in enumerate(OUTPUTS):
         bad = np.array([row["targets"].get(name) == 1 for row in rows])
         weight = weights(sources, fine) + weights(sources, bad)
-        calibration[name], scored[name] = scaled(values[:, at], bad, weight, level[name])
+        calibration[name], scored[name] = scale(values[:, at], bad, weight, level[name])
         found = {point: round(float((values[bad, at] >= logit).mean()), 3) for point, logit in level[name].items()}
         print(f"{name}: {calibration[name]}, points {scored[name]}, validation positives found {found} of {bad.sum()}")
     first = first_scores(args.data / "first_stage.npz", rows)

@@ -22,11 +22,11 @@ from guardproxy.lab import (
     curves,
     draw_reliability,
     draw_roc,
-    evaluated,
     interval,
     load_judge,
     report,
     table,
+    with_verdicts,
 )
 from guardproxy.lab.reports import EvaluationReport
 
@@ -45,7 +45,7 @@ def attack(row: Row, outputs: frozenset[str]) -> bool | None:
 
 def judged(judge: Judge, rows: list[tuple[Row, bool]], label: str) -> list[JudgedRow]:
     given = [LabelledRow(row["text"], bad, row["source"], "") for row, bad in rows]
-    return evaluated(given, tqdm(judge.judge(row.text for row in given), total=len(given), desc=label, unit="text"))
+    return with_verdicts(given, tqdm(judge.judge(row.text for row in given), total=len(given), desc=label, unit="text"))
 
 
 def markdown(found: EvaluationReport, label: str, kind: str, point: str) -> list[str]:

@@ -68,15 +68,15 @@ def features(row: Row) -> frozenset[str]:
     return frozenset(found)
 
 
-Described = list[tuple[bool, frozenset[str]]]
+Descriptions = list[tuple[bool, frozenset[str]]]
 
 
-def described(rows: list[Row]) -> Described:
+def describe(rows: list[Row]) -> Descriptions:
     """For each row whether it is harmful, and its features."""
     return [(is_harmful(row), features(row)) for row in rows]
 
 
-def counts(rows: Described) -> Counts:
+def counts(rows: Descriptions) -> Counts:
     """Feature -> rows that are harmful, rows that are not; only features of at least `FREQUENT` rows."""
     found: dict[str, list[int]] = defaultdict(lambda: [0, 0])
     for harmful, names in rows:
@@ -85,19 +85,19 @@ def counts(rows: Described) -> Counts:
     return {name: (bad, fine) for name, (bad, fine) in found.items() if bad + fine >= FREQUENT}
 
 
-def unbalanced(rows: Described) -> dict[str, float]:
+def unbalanced_features(rows: Descriptions) -> dict[str, float]:
     """Feature -> share of harmful rows, for features outside the bounds."""
     shares = {name: bad / (bad + fine) for name, (bad, fine) in counts(rows).items()}
     return {name: share for name, share in shares.items() if not LEAST_SHARE <= share <= MOST_SHARE}
 
 
-def balanced(rows: list[Row], rng: random.Random) -> list[Row]:
+def rebalance(rows: list[Row], rng: random.Random) -> list[Row]:
     """The rows without randomly chosen ones of the class that tips a feature; all frequent features end within the bounds.
 
     Dropping rows for one feature may tip another, so the pass is repeated; it ends because rows only ever go.
     """
-    kept, known = list(rows), described(rows)
-    while off := unbalanced(known):
+    kept, known = list(rows), describe(rows)
+    while off := unbalanced_features(known):
         table = counts(known)
         gone: set[int] = set()
         for name, share in off.items():

@@ -11,7 +11,7 @@ import random
 from collections.abc import Iterator
 from pathlib import Path
 
-from models.supervisor.recipe.second.outputs import Row, row, targets
+from models.supervisor.recipe.second.outputs import Row, make_row, targets
 
 HERE = Path(__file__).parent
 Sections = dict[str, list[str]]
@@ -36,7 +36,7 @@ def definition() -> list[Row]:
     """The examples of the definition, as training rows."""
     lines = (HERE / "definition.jsonl").read_text("utf-8").splitlines()
     return [
-        row(example["text"], targets(example["how"], example["what"]), "own/definition", example["channel"])
+        make_row(example["text"], targets(example["how"], example["what"]), "own/definition", example["channel"])
         for example in map(json.loads, lines)
     ]
 
@@ -52,7 +52,7 @@ def requests(rng: random.Random) -> Iterator[Row]:
                     how = ["wrapper"] if frame_kind in ("wrapper", "pretext") else []
                     for task, kinds in ((harmful, [kind]), (harmless, [])):
                         text = frame.replace("{t}", task).replace("{T}", task[0].upper() + task[1:])
-                        yield row(text, targets(how, kinds), f"own/{frame_kind}")
+                        yield make_row(text, targets(how, kinds), f"own/{frame_kind}")
 
 
 def overrides(rng: random.Random, count: int = 1300) -> Iterator[Row]:
@@ -67,7 +67,7 @@ def overrides(rng: random.Random, count: int = 1300) -> Iterator[Row]:
                 opening = opening.rstrip(".")
             pieces = [opening, question] if rng.random() < 0.75 else [question, opening]
             text = rng.choice((" ", " ", "\n", ", and ", " - ", "\n\n")).join(pieces)
-            yield row(text if rng.random() < 0.9 else opening, targets(how), f"own/{kind}")
+            yield make_row(text if rng.random() < 0.9 else opening, targets(how), f"own/{kind}")
 
 
 def stances(rng: random.Random, of_each: int = 14) -> Iterator[Row]:
@@ -77,14 +77,14 @@ def stances(rng: random.Random, of_each: int = 14) -> Iterator[Row]:
         for frame in parts[kind]:
             for name in rng.sample(parts[names], min(of_each, len(parts[names]))):
                 text = frame.replace("{g}", name).replace("{G}", name[0].upper() + name[1:])
-                yield row(text, targets((), what), f"own/{kind}")
+                yield make_row(text, targets((), what), f"own/{kind}")
 
 
 def secrets(repeats: int = 4) -> Iterator[Row]:
     """Requests for what the model keeps, politely, in twelve languages, and requests for something else."""
     for line in sections("secrets.txt")[""] * repeats:
         _, kind, text = line.split("|", 2)
-        yield row(text, targets(["extraction"] if kind == "a" else []), "own/secrets")
+        yield make_row(text, targets(["extraction"] if kind == "a" else []), "own/secrets")
 
 
 def places(rng: random.Random, count: int = 1500) -> Iterator[Row]:
@@ -103,7 +103,7 @@ def places(rng: random.Random, count: int = 1500) -> Iterator[Row]:
             planted = frame.replace("{m}", sentence) if "{m}" in frame else frame + sentence
             start = carrier.index("{s}")
             span = [start, start + len(planted)] if how else None
-            yield row(carrier.replace("{s}", planted), targets(how), "own/places", "tool_result", span)
+            yield make_row(carrier.replace("{s}", planted), targets(how), "own/places", "tool_result", span)
 
 
 def own_orders(rng: random.Random, count: int = 400) -> Iterator[Row]:
@@ -116,10 +116,10 @@ def own_orders(rng: random.Random, count: int = 400) -> Iterator[Row]:
         sentence = rng.choice(parts["pair"]).split(" => ")[1]
         document, ask = rng.choice(parts["carrier"][:-2]).replace("{s}", sentence), rng.choice(asks)
         text = f"{document}\n\n{ask}" if rng.random() < 0.6 else f"{ask}\n\n{document}"
-        yield row(text, targets(), "own/own_orders")
+        yield make_row(text, targets(), "own/own_orders")
 
 
-def composed_rows(rng: random.Random) -> list[Row]:
+def compose_rows(rng: random.Random) -> list[Row]:
     """All own rows in pairs; the definition's examples are taken six times."""
     return [
         *definition() * 6, *requests(rng), *overrides(rng), *stances(rng), *secrets(), *places(rng), *own_orders(rng),

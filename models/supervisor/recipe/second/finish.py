@@ -15,10 +15,10 @@ import numpy as np
 import torch
 
 from models.encoder import write_tokenizer
-from models.supervisor.recipe.calibrate import logits, points, scaled, weights
+from models.supervisor.recipe.calibrate import logits, points, scale, weights
 from models.supervisor.recipe.export import LABELS, write_config, write_graphs
 from models.supervisor.recipe.second.balance import is_harmful
-from models.supervisor.recipe.second.network import Exported, Supervisor
+from models.supervisor.recipe.second.network import ComposedSupervisor, Supervisor
 from models.supervisor.recipe.second.outputs import OUTPUTS, Row
 from models.supervisor.recipe.train import read
 
@@ -54,7 +54,7 @@ def main() -> None:
     folder.mkdir(parents=True, exist_ok=True)
     rows = read(args.data / "validation.jsonl")
     write_tokenizer(folder / "tokenizer.json")
-    parity = write_graphs(Exported(network).eval(), folder, args.checkpoint.parent, rows, full_range=False)
+    parity = write_graphs(ComposedSupervisor(network).eval(), folder, args.checkpoint.parent, rows, full_range=False)
     parity |= {"step": saved["step"], "total": saved["total"]}
     args.checkpoint.with_name("parity.json").write_text(json.dumps(parity, indent=2))
     write_config(folder, {}, {}, OUTPUTS, CONTENT, VERSION)
@@ -67,7 +67,7 @@ def main() -> None:
     for at, name in enumerate(OUTPUTS):
         bad = np.array([is_positive(row, name) for row in rows])
         weight = weights(sources, fine) + weights(sources, bad)
-        calibration[name], scored[name] = scaled(values[:, at], bad, weight, level[name])
+        calibration[name], scored[name] = scale(values[:, at], bad, weight, level[name])
         found = {point: round(float((values[bad, at] >= logit).mean()), 3) for point, logit in level[name].items()}
         print(f"{name}: {calibration[name]}, points {scored[name]}, validation positives found {found} of {bad.sum()}")
     write_config(folder, calibration, scored, OUTPUTS, CONTENT, VERSION)

@@ -23,7 +23,7 @@ CHANNEL_TOKENS = {channel: 1 + at for at, channel in enumerate(CHANNELS)}
 SMALLEST = 1e-6
 
 
-def pooled(states: Tensor, attention_mask: Tensor) -> Tensor:
+def pool(states: Tensor, attention_mask: Tensor) -> Tensor:
     """Mean and maximum over the tokens that are there, (rows, 2 x hidden)."""
     mask = attention_mask.unsqueeze(-1).to(states.dtype)
     mean = (states * mask).sum(1) / mask.sum(1)
@@ -72,11 +72,11 @@ class Supervisor(nn.Module):
     def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
         """Logits of the parts."""
         states = self.encoder(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
-        found: Tensor = self.head(pooled(states, attention_mask)).float()
+        found: Tensor = self.head(pool(states, attention_mask)).float()
         return found
 
 
-class Exported(nn.Module):
+class ComposedSupervisor(nn.Module):
     """The network with the outputs that policies know."""
 
     def __init__(self, network: Supervisor) -> None:

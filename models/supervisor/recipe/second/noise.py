@@ -82,7 +82,7 @@ DISGUISES: tuple[Noise, ...] = (leet, lookalikes, zero_width)
 """What is done on purpose: such a text is obfuscated."""
 
 
-def disturbed(text: str, rng: random.Random, disguise_share: float = 0.15) -> tuple[str, bool]:
+def disturb(text: str, rng: random.Random, disguise_share: float = 0.15) -> tuple[str, bool]:
     """The text with noise, and whether the noise is a disguise."""
     is_disguise = rng.random() < disguise_share
     return rng.choice(DISGUISES if is_disguise else SLIPS)(text, rng), is_disguise

@@ -10,7 +10,7 @@ import random
 from pathlib import Path
 
 from models.supervisor.recipe.data import read, take
-from models.supervisor.recipe.second.outputs import Row, row
+from models.supervisor.recipe.second.outputs import Row, make_row
 from models.supervisor.recipe.second.sources import FINE
 
 WHOLE = {
@@ -48,8 +48,10 @@ def ordinary(folder: Path, rng: random.Random) -> list[Row]:
     """The pool, in a fixed order for a seed."""
     found: list[Row] = []
     for kind, (name, most, channel) in WHOLE.items():
-        found += [row(one["text"], FINE, f"ordinary/{kind}", channel) for one in take(read(folder, name), most, rng)]
+        found += [
+            make_row(row["text"], FINE, f"ordinary/{kind}", channel) for row in take(read(folder, name), most, rng)
+        ]
     for kind, (name, most, channel) in APART.items():
-        apart = [one for place, one in enumerate(read(folder, name)) if is_apart(name, one, place)]
-        found += [row(one["text"], FINE, f"ordinary/{kind}", channel) for one in take(apart, most, rng)]
+        apart = [row for place, row in enumerate(read(folder, name)) if is_apart(name, row, place)]
+        found += [make_row(row["text"], FINE, f"ordinary/{kind}", channel) for row in take(apart, most, rng)]
     return found

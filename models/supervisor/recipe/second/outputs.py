@@ -39,14 +39,14 @@ def targets(how: Iterable[str] = (), what: Iterable[str] = ()) -> Targets:
     return found | {JAILBREAK: int(bool(parts & {"override", "extraction"}) or hidden)}
 
 
-def row(
+def make_row(
     text: str, found: Targets, source: str, channel: str = "user", span: list[int] | None = None, system: str = ""
 ) -> Row:
     """A training row. `span`: where the attack stands in a longer text; `system`: the system prompt before the text."""
     return {"text": text, "targets": found, "source": source, "channel": channel, "span": span, "system": system}
 
 
-def composed(old: Targets) -> Targets:
+def to_parts(old: Targets) -> Targets:
     """The targets of the first generation's rows in terms of parts: how an attack is made is left open."""
     found: Targets = {}
     kinds = {name: old[name] for name in KINDS if name in old}

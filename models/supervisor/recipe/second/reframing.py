@@ -13,7 +13,7 @@ from pathlib import Path
 
 from models.supervisor.recipe.data import read
 from models.supervisor.recipe.second.contrast import sections
-from models.supervisor.recipe.second.outputs import JAILBREAK, KINDS, Row, Targets, row, targets
+from models.supervisor.recipe.second.outputs import JAILBREAK, KINDS, Row, Targets, make_row, targets
 
 HOW = re.compile(
     r"^(?:how to|ways to|what (?:are some ways|is the best way) to|"
@@ -56,11 +56,11 @@ def tasks(folder: Path, label: int) -> list[str]:
     return sorted(set(found))
 
 
-def framed(frame: str, wanted: str) -> str:
+def fill(frame: str, wanted: str) -> str:
     return frame.replace("{t}", wanted).replace("{T}", wanted[0].upper() + wanted[1:])
 
 
-def reframed(folder: Path, rng: random.Random) -> Iterator[Row]:
+def reframe(folder: Path, rng: random.Random) -> Iterator[Row]:
     """Rows of both labels in equal numbers for each kind of frame, and more harmless questions."""
     frames = sections("frames.txt")
     harmful, harmless = tasks(folder, 1), tasks(folder, 0)
@@ -76,8 +76,8 @@ def reframed(folder: Path, rng: random.Random) -> Iterator[Row]:
                 if kind == "order":
                     wanted = guide.replace("{t}", wanted)
                     frame = frame if rng.random() < 0.5 else rng.choice(("{T}", "{T}.", "{t}"))
-                yield row(framed(frame, wanted), found, f"reframed/{kind}")
+                yield make_row(fill(frame, wanted), found, f"reframed/{kind}")
     for _ in range(HARMLESS_QUESTIONS):
         frame = rng.choice(("How can I {t}?", "How to {t}?", "how to {t}", "How can you {t}?", "How would one {t}?",
                             "What are some ways to {t}?", "How can we {t}?"))  # fmt: skip
-        yield row(framed(frame, rng.choice(harmless)), targets(), "reframed/question")
+        yield make_row(fill(frame, rng.choice(harmless)), targets(), "reframed/question")

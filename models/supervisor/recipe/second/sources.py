@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from models.supervisor.recipe import sources as first
-from models.supervisor.recipe.second.outputs import JAILBREAK, KINDS, Row, Targets, composed, row, targets
+from models.supervisor.recipe.second.outputs import JAILBREAK, KINDS, Row, Targets, make_row, targets, to_parts
 
 FINE = targets()
 PLAIN: Targets = {"override": 0, "extraction": 0, "order": 0, JAILBREAK: 0}
@@ -49,17 +49,17 @@ def constant(found: Targets, channel: str = "user") -> Reader:
 
     def read(rows: Iterable[Row]) -> Iterator[Row]:
         for given in rows:
-            yield row(given["text"], found, "", channel)
+            yield make_row(given["text"], found, "", channel)
 
     return read
 
 
-def spoken(found: Targets) -> Reader:
+def prompts_and_answers(found: Targets) -> Reader:
     """The same targets for each row, a prompt of a user or an answer."""
 
     def read(rows: Iterable[Row]) -> Iterator[Row]:
         for given in rows:
-            yield row(given["text"], found, "", "assistant" if given["kind"] == "answer" else "user")
+            yield make_row(given["text"], found, "", "assistant" if given["kind"] == "answer" else "user")
 
     return read
 
@@ -69,7 +69,7 @@ def binary(bad: Targets, fine: Targets, channel: str = "user") -> Reader:
 
     def read(rows: Iterable[Row]) -> Iterator[Row]:
         for given in rows:
-            yield row(given["text"], bad if given["label"] else fine, "", channel)
+            yield make_row(given["text"], bad if given["label"] else fine, "", channel)
 
     return read
 
@@ -80,19 +80,19 @@ def by_category(known: dict[str, Targets], fine: Targets) -> Reader:
     def read(rows: Iterable[Row]) -> Iterator[Row]:
         for given in rows:
             if not given["label"]:
-                yield row(given["text"], fine, "")
+                yield make_row(given["text"], fine, "")
             elif given["category"] in known:
-                yield row(given["text"], known[given["category"]], "")
+                yield make_row(given["text"], known[given["category"]], "")
 
     return read
 
 
-def earlier(reader: first.Reader, channel: str = "user") -> Reader:
+def first_generation(reader: first.Reader, channel: str = "user") -> Reader:
     """A reader of the first generation, its targets in terms of parts."""
 
     def read(rows: Iterable[Row]) -> Iterator[Row]:
         for text, found, span in reader(rows):
-            yield row(text, composed(found), "", channel, span)
+            yield make_row(text, to_parts(found), "", channel, span)
 
     return read
 
@@ -102,7 +102,7 @@ def synth_direct(rows: Iterable[Row]) -> Iterator[Row]:
     manners = {"instruction_override": "override", "prompt_extraction": "extraction"}
     for given in rows:
         if not given["label"]:
-            yield row(given["text"], FINE, "")
+            yield make_row(given["text"], FINE, "")
             continue
         category, _, disguise = given["category"].partition("_leet")
         found = dict(ATTACK)
@@ -110,7 +110,7 @@ def synth_direct(rows: Iterable[Row]) -> Iterator[Row]:
             if category.startswith(name):
                 found[part] = 1
         is_disguised = bool(disguise) or given["category"].endswith(("leet", "base64", "zerowidth"))
-        yield row(given["text"], found | {"obfuscation": int(is_disguised)}, "")
+        yield make_row(given["text"], found | {"obfuscation": int(is_disguised)}, "")
 
 
 def rules(rows: Iterable[Row]) -> Iterator[Row]:
@@ -118,35 +118,35 @@ def rules(rows: Iterable[Row]) -> Iterator[Row]:
     for given in rows:
         category = given["category"]
         if category == "system prompt":
-            yield row(given["text"], STAGED, "", "system")
+            yield make_row(given["text"], STAGED, "", "system")
         elif category.startswith("role-play"):
-            yield row(given["text"], {"wrapper": 1, **(ATTACK if given["label"] else FINE | {"wrapper": 1})}, "")
+            yield make_row(given["text"], {"wrapper": 1, **(ATTACK if given["label"] else FINE | {"wrapper": 1})}, "")
         else:
             found = ATTACK | ({"override": 1} if category == "rules as an attack" else {})
-            yield row(given["text"], found if given["label"] else STAGED, "")
+            yield make_row(given["text"], found if given["label"] else STAGED, "")
 
 
 def fiction(rows: Iterable[Row]) -> Iterator[Row]:
     """A wrapper in both classes; what is asked decides."""
     for given in rows:
         bad = {"wrapper": 1, "harmful": 1, JAILBREAK: 1}
-        yield row(given["text"], bad if given["label"] else FINE | {"wrapper": 1}, "")
+        yield make_row(given["text"], bad if given["label"] else FINE | {"wrapper": 1}, "")
 
 
-def noisy(rows: Iterable[Row]) -> Iterator[Row]:
+def noisy_texts(rows: Iterable[Row]) -> Iterator[Row]:
     """Disturbed attacks and harmless texts."""
     slips = ("typo", "case", "shout", "shorthand", "punctuation")
     for given in rows:
         is_slip = any(name in given["category"] for name in slips)
         found: Targets = {} if is_slip else {"obfuscation": 1}
         fine = {name: value for name, value in STAGED.items() if name != "obfuscation"}
-        yield row(given["text"], found | (ATTACK if given["label"] else fine), "")
+        yield make_row(given["text"], found | (ATTACK if given["label"] else fine), "")
 
 
 def noisy_content(rows: Iterable[Row]) -> Iterator[Row]:
     fine = {name: value for name, value in FINE.items() if name != "obfuscation"}
     for given in rows:
-        yield row(given["text"], {"harmful": 1, "override": 0, "extraction": 0} if given["label"] else fine, "")
+        yield make_row(given["text"], {"harmful": 1, "override": 0, "extraction": 0} if given["label"] else fine, "")
 
 
 def paired_documents(rows: Iterable[Row]) -> Iterator[Row]:
@@ -159,16 +159,16 @@ def paired_documents(rows: Iterable[Row]) -> Iterator[Row]:
             bad, fine = pair[1], pair[0]
             start = next((at for at, (a, b) in enumerate(zip(bad, fine, strict=False)) if a != b), 0)
             tail = next((at for at, (a, b) in enumerate(zip(bad[::-1], fine[::-1], strict=False)) if a != b), 0)
-            yield row(bad, ORDER, "", "tool_result", [start, max(start + 1, len(bad) - tail)])
-            yield row(fine, FINE, "", "tool_result")
+            yield make_row(bad, ORDER, "", "tool_result", [start, max(start + 1, len(bad) - tail)])
+            yield make_row(fine, FINE, "", "tool_result")
 
 
-def planted(rows: Iterable[Row]) -> Iterator[Row]:
+def planted_attacks(rows: Iterable[Row]) -> Iterator[Row]:
     """Tool answers with the attack named beside them."""
     for given in rows:
         at = given["text"].find(given["attack"]) if given["label"] and given.get("attack") else -1
         span = [at, at + len(given["attack"])] if at >= 0 else None
-        yield row(given["text"], ORDER if given["label"] else FINE, "", "tool_result", span)
+        yield make_row(given["text"], ORDER if given["label"] else FINE, "", "tool_result", span)
 
 
 def kits(rows: Iterable[Row]) -> Iterator[Row]:
@@ -182,34 +182,34 @@ def kits(rows: Iterable[Row]) -> Iterator[Row]:
         ):
             continue
         if not given["label"]:
-            yield row(given["text"], STAGED, "")
+            yield make_row(given["text"], STAGED, "")
         elif given["kind"] == "document":
-            yield row(given["text"], ORDER, "", "tool_result")
+            yield make_row(given["text"], ORDER, "", "tool_result")
         else:
-            yield row(given["text"], ATTACK | ({"obfuscation": 1} if "encoded" in category else {}), "")
+            yield make_row(given["text"], ATTACK | ({"obfuscation": 1} if "encoded" in category else {}), "")
 
 
 def stories(rows: Iterable[Row]) -> Iterator[Row]:
     """Cover stories are wrappers, suffixes are disguises; both hide a harmful request."""
     for given in rows:
         part = "wrapper" if "story" in given["category"] else "obfuscation"
-        yield row(given["text"], ATTACK | {part: 1, "harmful": 1}, "")
+        yield make_row(given["text"], ATTACK | {part: 1, "harmful": 1}, "")
 
 
 def edos(rows: Iterable[Row]) -> Iterator[Row]:
     """What is not sexist may be rude in other ways: only `hate` is known of it."""
     for given in rows:
         threat = {"violence": 1, "harassment": 1} if "threat" in given["categories"] else {}
-        yield row(given["text"], BARE | (harm("hate") | threat if given["label"] else {"hate": 0}), "")
+        yield make_row(given["text"], BARE | (harm("hate") | threat if given["label"] else {"hate": 0}), "")
 
 
 def social_frames(rows: Iterable[Row]) -> Iterator[Row]:
     """Posts that nobody finds offensive, and posts that most find sexual."""
     for given in rows:
         if not given["label"]:
-            yield row(given["text"], CALM, "")
+            yield make_row(given["text"], CALM, "")
         elif float(given["sexual"]) >= 0.6:
-            yield row(given["text"], BARE | harm("sexual"), "")
+            yield make_row(given["text"], BARE | harm("sexual"), "")
 
 
 def judged_answers(rows: Iterable[Row]) -> Iterator[Row]:
@@ -217,26 +217,26 @@ def judged_answers(rows: Iterable[Row]) -> Iterator[Row]:
              "exploits": "illicit", "illegal": "illicit"}  # fmt: skip
     for given in rows:
         if not given["label"]:
-            yield row(given["text"], FINE, "", "assistant")
+            yield make_row(given["text"], FINE, "", "assistant")
         elif given["category"] in known:
             channel = "assistant" if given["kind"] == "answer" else "user"
-            yield row(given["text"], BARE | harm(known[given["category"]]), "", channel)
+            yield make_row(given["text"], BARE | harm(known[given["category"]]), "", channel)
 
 
 def harmful_answers(rows: Iterable[Row]) -> Iterator[Row]:
     for given in rows:
-        yield row(given["text"], BARE | harm("illicit") if given["label"] else FINE, "", "assistant")
+        yield make_row(given["text"], BARE | harm("illicit") if given["label"] else FINE, "", "assistant")
 
 
 KIND_OF = {kind: BARE | harm(kind) for kind in KINDS}
 TRAINING: tuple[Source, ...] = (
     Source("injection/synth_direct", synth_direct, 1500, 1338),
-    Source("injection/synth_indirect", earlier(first.synthetic_documents, "tool_result"), 1600, 1600),
-    Source("injection/neuralchemy", earlier(first.neuralchemy), 2600, 600),
+    Source("injection/synth_indirect", first_generation(first.synthetic_documents, "tool_result"), 1600, 1600),
+    Source("injection/neuralchemy", first_generation(first.neuralchemy), 2600, 600),
     Source("injection/jailbreak_templates_filled", constant(ATTACK | {"wrapper": 1}), 931, 0),
     Source("injection/verazuo_jailbreaks", constant(ATTACK), 1015, 0, 2),
     Source("injection/deepset_train", binary(ATTACK, FINE), 157, 320, 2),
-    Source("injection/bipia_train_in_context", earlier(first.bipia, "tool_result"), 1200, 670),
+    Source("injection/bipia_train_in_context", first_generation(first.bipia, "tool_result"), 1200, 670),
     Source("injection/chatgpt_role_prompts", constant(FINE | {"wrapper": 1}), 0, 150, 4),
     Source("injection/templated_benign_security", constant(FINE), 0, 250),
     Source("injection/gandalf_safeguard_mixed", constant(ATTACK), 911, 0),
@@ -249,19 +249,19 @@ TRAINING: tuple[Source, ...] = (
     Source("injection/counterfactual_fiction", fiction, 420, 420, 2),
     Source("injection/counterfactual_rules", rules, 1569, 1568),
     Source("injection/counterfactual_tool_outputs", paired_documents, 900, 900),
-    Source("injection/counterfactual_noise", noisy, 1186, 1167),
-    Source("injection/injecagent", planted, 700, 510),
-    Source("injection/agent_security_bench", planted, 400, 91),
+    Source("injection/counterfactual_noise", noisy_texts, 1186, 1167),
+    Source("injection/injecagent", planted_attacks, 700, 510),
+    Source("injection/agent_security_bench", planted_attacks, 400, 91),
     Source("injection/llmail_inject", constant(ORDER, "tool_result"), 1200, 0),
-    Source("content/harmful_prompts_mixed", earlier(first.harmful_prompts), 2000, 0),
+    Source("content/harmful_prompts_mixed", first_generation(first.harmful_prompts), 2000, 0),
     Source("content/aart", constant(BARE | harm("illicit")), 700, 0),
     Source("content/multijail", constant(BARE | {"harmful": 1}), 500, 0),
     Source("content/counterfactual_requests", by_category(KIND_OF, FINE), 1422, 1955),
     Source("content/counterfactual_groups", by_category(KIND_OF, FINE), 995, 1300),
     Source("content/counterfactual_noise", noisy_content, 979, 980),
-    Source("content/davidson_hate_offensive", earlier(first.davidson), 1000, 1500),
+    Source("content/davidson_hate_offensive", first_generation(first.davidson), 1000, 1500),
     Source("content/edos_train_dev", edos, 1500, 2600),
-    Source("content/vicomtech_stormfront", earlier(first.stormfront), 900, 1200),
+    Source("content/vicomtech_stormfront", first_generation(first.stormfront), 900, 1200),
     Source(
         "content/gab_hate_corpus",
         by_category({"hate": BARE | harm("hate"), "violence call": BARE | harm("violence")}, CALM),
@@ -271,16 +271,16 @@ TRAINING: tuple[Source, ...] = (
     Source("content/hatemoji_build", binary(BARE | harm("hate"), CALM), 900, 900),
     Source("content/toxigen_demonstrations", binary(BARE | harm("hate"), CALM), 415, 339),
     Source("content/identity_madlibs", binary(BARE | harm("harassment"), CALM), 250, 250),
-    Source("content/toxic_spans", earlier(first.toxic_comments), 1500, 1100),
+    Source("content/toxic_spans", first_generation(first.toxic_comments), 1500, 1100),
     Source("content/wikipedia_talk", binary(BARE | harm("harassment"), CALM), 207, 700),
     Source("content/sbic_dev", social_frames, 400, 700),
     Source("content/gptfuzz_responses", harmful_answers, 700, 700),
     Source("content/pyrit_harm", judged_answers, 345, 100, 2),
     Source("content/sexting", constant(BARE | harm("sexual")), 138, 0, 3),
     Source("content/bbq_contexts", constant(FINE), 0, 500),
-    Source("content/caia_safe_sensitive", spoken(FINE), 0, 2600),
+    Source("content/caia_safe_sensitive", prompts_and_answers(FINE), 0, 2600),
     Source("content/coconot", constant(FINE), 0, 1902),
-    Source("content/counsel_chat", spoken(FINE), 0, 800),
+    Source("content/counsel_chat", prompts_and_answers(FINE), 0, 800),
     Source("benign/agent_user_requests", constant(FINE), 0, 1500),
     Source("benign/chitchat", constant(FINE), 0, 600),
     Source("benign/fabric_patterns", constant(STAGED, "system"), 0, 232),

@@ -48,7 +48,7 @@ class Sampler(Cropper):
         self.known = [[float(row["targets"].get(name, UNKNOWN)) for name in COLUMNS] for row in rows]
         self.fine = [at for at, known in enumerate(self.known) if not any(known[:-1]) and len(self.ids[at]) >= 8]
 
-    def cropped(self, at: int, rng: random.Random) -> list[int]:
+    def crop_row(self, at: int, rng: random.Random) -> list[int]:
         ids, span = self.ids[at], self.spans[at]
         most = rng.randint(*(SHORT if rng.random() < SHORT_SHARE else LONG))
         if len(ids) <= most:
@@ -60,11 +60,11 @@ class Sampler(Cropper):
             first = rng.randint(min(low, span[0]), max(low, min(span[0], len(ids) - most)))
         return ids[first : first + most]
 
-    def drawn(self, at: int, turn: int) -> Sample:
+    def draw(self, at: int, turn: int) -> Sample:
         rng = random.Random(f"{SEED} {turn} {at}")
-        ids, channel = self.cropped(at, rng), self.rows[at]["channel"]
+        ids, channel = self.crop_row(at, rng), self.rows[at]["channel"]
         if channel == "user" and len(ids) < 40 and rng.random() < JOINED_SHARE:
-            other = self.cropped(rng.choice(self.fine), rng)[: rng.randint(8, 60)]
+            other = self.crop_row(rng.choice(self.fine), rng)[: rng.randint(8, 60)]
             ids = ids + other if rng.random() < 0.3 else other + ids
         ids = [self.hidden if rng.random() < HIDDEN_SHARE else token for token in ids]
         named = [CHANNEL_TOKENS[channel]] if rng.random() < CHANNEL_SHARE else []
@@ -160,7 +160,7 @@ def main() -> None:
         if step // per_turn != turn:
             turn = step // per_turn
             batches = sampler.batches(args.batch, turn)
-        ids, mask, targets = tensors([sampler.drawn(at, turn) for at in batches[step % per_turn]])
+        ids, mask, targets = tensors([sampler.draw(at, turn) for at in batches[step % per_turn]])
         torch.manual_seed(SEED + step)  # dropout, the same after an interruption
         with torch.autocast("cpu", dtype=torch.bfloat16):
             parts = network(ids, mask)
