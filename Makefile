@@ -36,7 +36,7 @@ coverage: $(VENV)/.test
 	$(BIN)/python -m tests.kit.branch_coverage .coverage.json
 
 test-export: $(VENV)/.train
-	$(PYTEST) -m export tests/unit
+	$(PYTEST) -m export tests/unit tests/recipe
 
 # What the clock must show, on a machine that does nothing else: not a part of CI.
 timing: $(VENV)/.test
