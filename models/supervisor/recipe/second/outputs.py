@@ -39,11 +39,9 @@ def targets(how: Iterable[str] = (), what: Iterable[str] = ()) -> Targets:
     return found | {JAILBREAK: int(bool(parts & {"override", "extraction"}) or hidden)}
 
 
-def make_row(
-    text: str, found: Targets, source: str, channel: str = "user", span: list[int] | None = None, system: str = ""
-) -> Row:
-    """A training row. `span`: where the attack stands in a longer text; `system`: the system prompt before the text."""
-    return {"text": text, "targets": found, "source": source, "channel": channel, "span": span, "system": system}
+def make_row(text: str, found: Targets, source: str, channel: str = "user", span: list[int] | None = None) -> Row:
+    """Returns a training row. `span`: where the attack stands in a longer text."""
+    return {"text": text, "targets": found, "source": source, "channel": channel, "span": span}
 
 
 def to_parts(old: Targets) -> Targets:
