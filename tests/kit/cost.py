@@ -38,12 +38,12 @@ from guardproxy.server.steps import is_short, is_small
 from guardproxy.wire import Prompt, Reply, decoding
 from guardproxy.wire.formats.anthropic_messages import places as anthropic_messages_map
 from guardproxy.wire.formats.openai_chat import places as openai_chat_map
-from guardproxy.wire.formats.openai_responses import places as openai_responses_map
 from guardproxy.wire.formats.openai_completions import author as openai_completions
 from guardproxy.wire.formats.openai_completions import places as openai_completions_map
 from guardproxy.wire.formats.openai_inputs import author as openai_inputs
 from guardproxy.wire.formats.openai_inputs import places as openai_inputs_map
 from guardproxy.wire.formats.openai_inputs.contract import EMBEDDINGS, MODERATIONS
+from guardproxy.wire.formats.openai_responses import places as openai_responses_map
 from guardproxy.wire.json import dotted, read, replacing
 from guardproxy.wire.json.walk import reach
 from tests.kit.play import CHAT, MESSAGES, Play, chat_frames, message_frames, policy_set, sse

@@ -52,6 +52,7 @@ CONTRACT = Contract(
     statements=EVERY_SERVER,
     query=SDK_QUERY,
     signs=Signs(paths=("/v1/completions",), headers=()),
+    refused=(),
     key_header=KeyHeader("Authorization", "Bearer "),
     headers=OPENAI_HEADERS,
 )

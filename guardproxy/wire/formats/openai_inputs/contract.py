@@ -55,6 +55,7 @@ CONTRACT = Contract(
     statements=EVERY_SERVER,
     query=SDK_QUERY,
     signs=Signs(paths=("/v1/embeddings", "/v1/moderations"), headers=()),
+    refused=(),
     key_header=KeyHeader("Authorization", "Bearer "),
     headers=OPENAI_HEADERS,
 )

@@ -10,18 +10,17 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from guardproxy.findings import Kind
+from guardproxy.wire import openai
 from guardproxy.wire.authoring import CutText, Prompt, Reply, text_of
 from guardproxy.wire.formats.openai_responses import replies
 from guardproxy.wire.formats.openai_responses.replies import ENDS
-from guardproxy.wire.openai import models
-from guardproxy.wire.openai import upstream_error as error
 from guardproxy.wire.turns import Call
-
-__all__ = ["error", "models"]
 
 ROUTE = "POST /v1/responses"
 ID_HEADER = "x-request-id"
 PROMPT_PATH = ("input", 0, "content")
+models = openai.models
+error = openai.upstream_error
 _OUTPUTS = ("function_call_output", "custom_tool_call_output")
 
 
