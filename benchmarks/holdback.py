@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from guardproxy.checks._contract import Resources, build, with_partner
-from guardproxy.checks._pii.recognizers import DEFAULTS, configured, recognizers, versions
+from guardproxy.checks._pii.recognizers import DEFAULTS, configured_recognizers, recognizers, versions
 from guardproxy.exchange.gate import Lane
 from guardproxy.findings import Channel
 from guardproxy.inference.models import load_tagger
@@ -34,7 +34,7 @@ half past twelve, with 3.5 tons of herring. It was the best catch since 1987. Th
 
 
 def _english() -> list[str]:
-    return sorted({entity for one in configured("en") for entity in one.supported_entities})
+    return sorted({entity for one in configured_recognizers("en") for entity in one.supported_entities})
 
 
 def variants() -> dict[str, dict[str, Any]]:

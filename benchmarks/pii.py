@@ -26,7 +26,7 @@ from typing import Any
 
 from benchmarks.pii_texts import chat, dense
 from guardproxy.checks._contract import Resources, build
-from guardproxy.checks._pii.recognizers import configured, versions
+from guardproxy.checks._pii.recognizers import configured_recognizers, versions
 from guardproxy.checks._pii.whole import nlp_engine
 from guardproxy.findings import Channel, Window
 
@@ -53,7 +53,7 @@ def timed(find: Callable[[str], Spans]) -> Candidate:
 
 
 def guardproxy() -> dict[str, Candidate]:
-    entities = sorted({entity for one in configured("en") for entity in one.supported_entities})
+    entities = sorted({entity for one in configured_recognizers("en") for entity in one.supported_entities})
     check = build("pii", "pii", {"entities": entities, "threshold": THRESHOLD}, Resources())
 
     def whole(text: str) -> Spans:
@@ -77,7 +77,7 @@ def presidio() -> Candidate:
         warnings.simplefilter("ignore")
         from presidio_analyzer import AnalyzerEngine, RecognizerRegistry
 
-        registry = RecognizerRegistry(recognizers=list(configured("en")))
+        registry = RecognizerRegistry(recognizers=list(configured_recognizers("en")))
         engine = AnalyzerEngine(registry=registry, nlp_engine=nlp_engine("en"), supported_languages=["en"])
     return timed(lambda text: [(one.start, one.end) for one in engine.analyze(text, "en", score_threshold=THRESHOLD)])
 

@@ -17,7 +17,7 @@ import onnxruntime
 
 from guardproxy.inference import models as supervisor
 from guardproxy.inference.batching import Row
-from guardproxy.inference.session import CUDA, Alone, Batched, Session, exact
+from guardproxy.inference.session import CUDA, BatchedRows, Session, SingleRows, is_exact
 
 LENGTHS = (32, 64, 128, 256)
 
@@ -32,7 +32,7 @@ def measure(folder: Path, rows: int = 4096) -> dict[str, Any]:
     session = Session(folder / "model.fp16.onnx", 1)
     if session.provider != CUDA:
         return {"left_out": "no GPU: the session fell back to the CPU"}
-    batched, alone = Batched(session, 0), Alone(session, 1)
+    batched, alone = BatchedRows(session, 0), SingleRows(session, 1)
     found: dict[str, Any] = {}
     for length in LENGTHS:
         made: list[Row] = [
@@ -41,14 +41,14 @@ def measure(folder: Path, rows: int = 4096) -> dict[str, Any]:
         found[str(length)] = {
             "rows_per_s_batched": speed(batched, made),
             "rows_per_s_alone": speed(alone, made[: rows // 16]),
-            "neighbours_change_nothing": exact(batched, made[:5]),
+            "neighbours_change_nothing": is_exact(batched, made[:5]),
         }
         ratio = found[str(length)]["rows_per_s_batched"] / found[str(length)]["rows_per_s_alone"]
         found[str(length)]["times"] = ratio
     return found
 
 
-def speed(network: Batched | Alone, rows: Sequence[Row]) -> float:
+def speed(network: BatchedRows | SingleRows, rows: Sequence[Row]) -> float:
     """Rows a second, the best of three rounds after one to warm up."""
     best = 0.0
     for _ in range(4):

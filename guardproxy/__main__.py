@@ -6,7 +6,7 @@ import sys
 
 
 def main() -> None:
-    if "serve" in sys.argv[1:2]:  # importing the command line takes long enough for a signal to come
+    if "serve" in sys.argv[1:2]:  # the import of the command line is slow, and a signal may arrive during it
         from guardproxy import signals  # noqa: PLC0415
 
         signals.install()

@@ -1,8 +1,8 @@
-"""Decisions about findings, and where an exchange goes.
+"""Decisions about findings, and plans for exchanges.
 
-A decision is `Pass`, `Edit`, `Retry` or `Stop`, from the weakest to the strongest. The strongest decision of all rules wins;
-`policy/strictness.py` holds the order. A `Plan` has no strength: it says which upstream and which model answer, whatever is
-decided about the texts.
+A decision is `Pass`, `Edit`, `Retry` or `Stop`, from the weakest to the strongest. The strongest decision of all rules
+wins; `policy/strictness.py` defines the order. A `Plan` has no strength: it selects the upstream and the model,
+independently of the decisions about texts.
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ Then = Literal["block", "pass_flagged", "fallback"]
 
 @dataclass(frozen=True, slots=True)
 class Pass:
-    """The text goes on as it is; the record says that `rule` saw something (`flag`, or a rule in shadow mode)."""
+    """Forwards the text unchanged; the record names `rule` (action `flag`, or a rule in shadow mode)."""
 
     rule: str
 
 
 @dataclass(frozen=True, slots=True)
 class Edit:
-    """The finding's span is replaced as `operators` say. `restore`: the answer's reader gets the value back, where a
-    placeholder stood for it, in the texts that `restoration` names."""
+    """Replaces the span of the finding as `operators` define. `restore`: whether the value is restored in the answer,
+    in the places of `restoration`."""
 
     rule: str
     restore: bool = True
@@ -36,12 +36,12 @@ class Edit:
 
 @dataclass(frozen=True, slots=True)
 class Retry:
-    """The answer is not sent: the model is told what is wrong and answers again.
+    """Withholds the answer: the model gets the errors and answers again.
 
-    `attempts`: how many more answers it may give. `total_s`, `total_tokens`: no further attempt is made when the whole
-    exchange has taken this many seconds or all attempts this many tokens. `then`: what happens after the last attempt.
-    `template`: what the model is told, `{errors}` in it being the list of faults. `model`, `upstream`: the model and the
-    upstream of a `fallback` (empty: unchanged). `price`: of a million tokens of output, for the count of what was saved.
+    `attempts`: the number of further answers. `total_s`, `total_tokens`: no further attempt begins once the exchange
+    has taken this many seconds, or all attempts this many tokens. `then`: what happens after the last attempt.
+    `template`: the message to the model, in which `{errors}` is the list of errors. `model`, `upstream`: the model and
+    the upstream of a `fallback` (empty: unchanged). `price`: of a million output tokens, for the metric of savings.
     """
 
     rule: str
@@ -58,7 +58,7 @@ class Retry:
 
 @dataclass(frozen=True, slots=True)
 class Stop:
-    """Nothing at or after the finding goes on; the client gets the dialect's own refusal with `message`."""
+    """Ends the text at the finding; the client gets a refusal in its wire format, with `message`."""
 
     rule: str
     message: str = ""
@@ -69,7 +69,7 @@ Decision = Pass | Edit | Retry | Stop
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Where an exchange goes. What a plan leaves empty stays as the request says."""
+    """Where an exchange goes. Empty members leave the request unchanged."""
 
     upstream: str = ""
     """The name of the upstream."""
@@ -77,26 +77,27 @@ class Plan:
     parameters: Mapping[str, Any] = field(default_factory=dict)
     """Members of the request's body to set, such as `max_tokens`."""
     reason: str = ""
-    """Why, in words, for the record."""
+    """The reason, in words, for the record."""
     priority: int = 0
-    """Where several plans name the same member, the plan with the highest priority sets it."""
+    """If several plans set the same member, the plan with the highest priority wins."""
 
     @property
     def is_empty(self) -> bool:
-        """Whether the exchange goes where the request says."""
+        """Whether the plan changes nothing."""
         return not (self.upstream or self.changes_body)
 
     @property
     def changes_body(self) -> bool:
-        """Whether the body that goes upstream is another one than the request's."""
+        """Whether the body that goes upstream differs from the request's."""
         return bool(self.model or self.parameters)
 
 
 UNPLANNED = Plan()
 
 
-def merged(plans: Iterable[Plan]) -> Plan:
-    """One plan of several: each member is of the plan with the highest priority that names it, and of equals of the first."""
+def merge_plans(plans: Iterable[Plan]) -> Plan:
+    """Merges plans: each member comes from the plan with the highest priority that sets it, or the first of equal
+    ones."""
     ranked = sorted((plan for plan in plans if not plan.is_empty), key=lambda plan: -plan.priority)
     if not ranked:
         return UNPLANNED

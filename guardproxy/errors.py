@@ -1,6 +1,6 @@
-"""The codes of all errors that a client can get, and the few exceptions that cross a folder.
+"""The codes of all errors that a client can get, and the exceptions that several packages use.
 
-Messages are lower case, without a full stop, and never hold text of a request or an answer: they name the field.
+Messages are lower case, without a full stop, and never quote text of a request or an answer: they name the field.
 `docs/reference/errors.md` is generated from `ErrorCode`.
 """
 
@@ -13,7 +13,7 @@ _RETRYABLE = frozenset((429, 500, 502, 503, 504))
 
 
 class _Spec(NamedTuple):
-    """What `ErrorCode.__new__` takes: an enum passes the items of a tuple by position."""
+    """The arguments of `ErrorCode.__new__`: an enum passes the items of a tuple by position."""
 
     code: str
     status: int
@@ -25,15 +25,15 @@ class _Spec(NamedTuple):
 
 
 class ErrorCode(StrEnum):
-    """Every error that a client can get. The value is the stable word in the body, in the record and in metrics.
+    """Every error that a client can get. The value is the stable code in the body, in the record and in metrics.
 
-    `status`: the HTTP status when nothing of an answer was sent. `sentence`: the message, where the place that raises has
-    no better one. `meaning`: what an operator should know. `settings`, `policy_key`: the settings and the key of a policy
-    that change when this error occurs. `names_switch`: whether the message names them.
+    `status`: the HTTP status if no part of an answer was sent. `sentence`: the default message. `meaning`: an
+    explanation for operators. `settings`, `policy_key`: the settings and the policy key that control when this error
+    occurs. `names_switch`: whether the message names them.
 
-    A message names its switch where an honest client runs into a limit of size or of time on an answer: the name tells
-    nothing that sending a larger request would not. It names none where the error is about capacity, the audit log,
-    credentials or an upstream's health: there the name would tell which resource to exhaust or how access is configured.
+    A message names its switch if an honest client exceeds a limit of size, or of time for an answer: the name reveals
+    nothing that a larger request would not. It does not name it for errors about capacity, the audit log, credentials
+    or an upstream's health: the name would reveal which resource to exhaust or how access is configured.
     """
 
     status: int
@@ -45,49 +45,49 @@ class ErrorCode(StrEnum):
 
     # The request as HTTP.
     MALFORMED_HTTP = _Spec("malformed_http", 400, "the request is not well-formed HTTP")
-    HTTP_VERSION = _Spec("http_version", 505, "only HTTP/1.0 and HTTP/1.1 are spoken here")
+    HTTP_VERSION = _Spec("http_version", 505, "only HTTP/1.0 and HTTP/1.1 are supported")
     INVALID_PATH = _Spec("invalid_path", 400, "the path or query has characters that are not accepted")
-    INVALID_QUERY = _Spec("invalid_query", 400, "a guarded route does not take this query")
+    INVALID_QUERY = _Spec("invalid_query", 400, "a guarded route does not accept this query")
     INVALID_HOST = _Spec("invalid_host", 400, "the header `host` must be a name or an address, and a port")
     INVALID_HEADER = _Spec(
         "invalid_header", 400, "a header has characters that are not accepted", settings=("request_header",)
     )
-    REPEATED_HEADER = _Spec("repeated_header", 400, "a header that a policy reads stands in the request twice")
+    REPEATED_HEADER = _Spec("repeated_header", 400, "the request repeats a header that a policy reads")
     INVALID_TRANSFER_ENCODING = _Spec("invalid_transfer_encoding", 400, "only chunked transfer encoding is accepted")
     UPGRADE_REFUSED = _Spec("upgrade_refused", 400, "protocol upgrades are not accepted")
-    UNKNOWN_EXPECTATION = _Spec("unknown_expectation", 417, "only 100-continue may be expected")
+    UNKNOWN_EXPECTATION = _Spec("unknown_expectation", 417, "only the expectation 100-continue is supported")
     UNSUPPORTED_MEDIA_TYPE = _Spec("unsupported_media_type", 415, "the content type must be application/json, in UTF-8")
     UNSUPPORTED_ENCODING = _Spec("unsupported_encoding", 415, "the content encoding must be identity, gzip or deflate")
     UNKNOWN_ROUTE = _Spec(
         "unknown_route",
         404,
         "this route is not guarded",
-        "No wire format reads the route and no setting lets it through. The message names the flag.",
+        "No wire format reads the route and no setting passes it through. The message names the flag.",
         ("pass_through",),
     )
-    METHOD_NOT_ALLOWED = _Spec("method_not_allowed", 405, "this path does not take this method")
+    METHOD_NOT_ALLOWED = _Spec("method_not_allowed", 405, "this path does not allow this method")
 
     # Credentials.
-    REPEATED_CREDENTIAL = _Spec("repeated_credential", 400, "a header with a credential stands in the request twice")
+    REPEATED_CREDENTIAL = _Spec("repeated_credential", 400, "the request repeats a header with a credential")
     TWO_CREDENTIALS = _Spec("two_credentials", 400, "the request has two different credentials")
     INVALID_CREDENTIAL = _Spec("invalid_credential", 400, "the credential has a form that is not accepted")
-    CREDENTIAL_IN_QUERY = _Spec("credential_in_query", 400, "a credential belongs into a header, not into the query")
+    CREDENTIAL_IN_QUERY = _Spec("credential_in_query", 400, "a credential belongs in a header, not in the query")
     UNKNOWN_CREDENTIAL = _Spec(
         "unknown_credential",
         401,
-        "the credential of the request is not known here",
+        "the credential of the request is not known",
         "The credential has no name in `tenants`, and `unknown_tenant` is `refuse`.",
         ("tenants", "unknown_tenant"),
     )
 
     RATE_LIMIT_EXCEEDED = _Spec(
-        "rate_limit_exceeded", 429, "too many requests in a short time", "A duty refuses, such as that of a plug-in."
+        "rate_limit_exceeded", 429, "too many requests in a short time", "A duty refused the request."
     )
     STORE_UNAVAILABLE = _Spec(
         "store_unavailable",
         503,
         "the store of the gateway cannot be reached",
-        "A duty needs the store, so nothing is admitted without its answer.",
+        "A duty needs the store's answer, so no request is admitted without it.",
     )
 
     # The body.
@@ -106,20 +106,20 @@ class ErrorCode(StrEnum):
     COMPRESSION_RATIO = _Spec(
         "compression_ratio",
         413,
-        "the request body is compressed too much: send it less or not compressed",
+        "the compression ratio of the request body is too high: compress it less or not at all",
         settings=("limit_body_ratio",),
         names_switch=True,
     )
-    INVALID_BODY = _Spec("invalid_body", 400, "the request body is cut off or not encoded as it says")
+    INVALID_BODY = _Spec("invalid_body", 400, "the request body is cut off or does not match its content encoding")
     INVALID_ENCODING = _Spec("invalid_encoding", 400, "the body is not UTF-8")
     INVALID_JSON = _Spec("invalid_json", 400, "not JSON")
     DUPLICATE_KEY = _Spec(
-        "duplicate_key", 400, "a key appears twice in one object", "Two parsers could read the object differently."
+        "duplicate_key", 400, "a key appears twice in an object", "Two parsers could read the object differently."
     )
     INVALID_NUMBER = _Spec("invalid_number", 400, "a number cannot be read exactly")
-    INVALID_TYPE = _Spec("invalid_type", 400, "a field has another type than the format asks for")
+    INVALID_TYPE = _Spec("invalid_type", 400, "a field has a type that the format does not allow")
     INVALID_VALUE = _Spec("invalid_value", 400, "a field has a value that the format does not allow")
-    TOO_DEEP = _Spec("too_deep", 400, "the body is nested too deep", settings=("limit_depth",))
+    TOO_DEEP = _Spec("too_deep", 400, "the body is nested too deeply", settings=("limit_depth",))
     TOO_MANY_TEXTS = _Spec("too_many_texts", 413, "too many strings", "", ("limit_texts",), names_switch=True)
     TOO_MANY_VALUES = _Spec("too_many_values", 413, "too many values", "", ("limit_values",), names_switch=True)
     TOO_MANY_MESSAGES = _Spec("too_many_messages", 413, "too many messages", "", ("limit_messages",), names_switch=True)
@@ -133,8 +133,8 @@ class ErrorCode(StrEnum):
     INVALID_ANSWER = _Spec(
         "invalid_answer",
         400,
-        "the answer does not meet its schema",
-        "A rule ended an answer that had begun, as `action: retry` had no attempt left. Occurs as an error event only.",
+        "the answer does not fit its schema",
+        "A rule ended an answer that had begun: `action: retry` had no attempt left. Occurs only as an error event.",
         policy_key="attempts",
     )
     UNMAPPED_FIELD = _Spec(
@@ -147,26 +147,24 @@ class ErrorCode(StrEnum):
     OPAQUE_CONTENT = _Spec(
         "opaque_content",
         400,
-        "the content cannot be read by any check, and the policy refuses it",
+        "no check can read the content, and the policy refuses it",
         "For example an image. In an answer: 502.",
         policy_key="opaque",
     )
-    TOKEN_IDS = _Spec(
-        "token_ids", 400, "integers that stand for a text cannot be read by any check", policy_key="token_ids"
-    )
+    TOKEN_IDS = _Spec("token_ids", 400, "no check can read integers that stand for a text", policy_key="token_ids")
     SCHEMA_REFUSED = _Spec(
         "schema_refused",
         400,
         "the request's schema cannot be used",
-        "A rule judges answers by it, so nothing is sent.",
+        "A rule judges answers by the schema, so the request is not sent.",
     )
 
-    # No capacity: nothing was decided.
+    # No capacity: there is no decision.
     NO_CAPACITY = _Spec(
         "no_capacity",
         503,
-        "too many requests are under way",
-        "A check could not be asked, or not in time; or slots, connections or memory are used up. 429 where the tenant's own "
+        "too many requests are in progress",
+        "A check could not run, or not in time; or slots, connections or memory are used up. 429 if the tenant's own "
         "share is used up.",
         (
             *("limit_scan_wait_s", "timeout_scan_s", "timeout_scan_s_per_million", "scan_threads"),
@@ -177,18 +175,18 @@ class ErrorCode(StrEnum):
         "audit_unavailable",
         503,
         "the audit log cannot be written",
-        "Nothing is answered without its record. The log recovers by itself once its folder can be written.",
+        "No answer is sent without its record. The log recovers by itself once its folder can be written.",
         ("audit",),
     )
     SHUTTING_DOWN = _Spec("shutting_down", 503, "the proxy is shutting down", settings=("drain_s",))
-    INTERNAL_ERROR = _Spec("internal_error", 500, "the proxy met a fault of its own")
+    INTERNAL_ERROR = _Spec("internal_error", 500, "the proxy has an internal error")
     TIMEOUT = _Spec("timeout", 504, "the exchange took too long", "", ("timeout_total_s",), names_switch=True)
 
     # The upstream.
     UPSTREAM_UNAVAILABLE = _Spec(
         "upstream_unavailable",
         503,
-        "the upstream failed several times in a row and is not asked for a while",
+        "the upstream failed several times in a row and gets no requests for a while",
         "The circuit breaker of the upstream is open.",
         ("breaker_failures", "breaker_share", "breaker_window_s", "breaker_open_s"),
     )
@@ -202,7 +200,7 @@ class ErrorCode(StrEnum):
         settings=("timeout_first_byte_s", "timeout_idle_s"),
         names_switch=True,
     )
-    UPSTREAM_FAILED = _Spec("upstream_failed", 502, "the upstream closed the connection or spoke no HTTP")
+    UPSTREAM_FAILED = _Spec("upstream_failed", 502, "the upstream closed the connection or did not answer in HTTP")
     UPSTREAM_TRUNCATED = _Spec("upstream_truncated", 502, "the upstream closed the connection in the middle")
     UPSTREAM_ERROR = _Spec(
         "upstream_error",
@@ -210,10 +208,10 @@ class ErrorCode(StrEnum):
         "the upstream answered with an error that cannot be read",
         "The status is the upstream's.",
     )
-    UPSTREAM_ENCODING = _Spec("upstream_encoding", 502, "the upstream compressed its answer without being asked")
+    UPSTREAM_ENCODING = _Spec("upstream_encoding", 502, "the upstream compressed its answer without a request for it")
     UPSTREAM_REDIRECT = _Spec("upstream_redirect", 502, "the upstream answered with a redirect")
     UPSTREAM_CONTENT_TYPE = _Spec(
-        "upstream_content_type", 502, "the upstream answered with another content type than JSON or an event stream"
+        "upstream_content_type", 502, "the upstream's content type is neither JSON nor an event stream"
     )
     UPSTREAM_INVALID_JSON = _Spec("upstream_invalid_json", 502, "the answer is not JSON that can be read safely")
     UPSTREAM_TOO_LARGE = _Spec(
@@ -229,7 +227,7 @@ class ErrorCode(StrEnum):
     HOLD_LIMIT = _Spec(
         "hold_limit",
         502,
-        "more text had to be held back than the limit allows",
+        "more text must be held back than the limit allows",
         settings=("limit_held_chars",),
         names_switch=True,
     )
@@ -252,12 +250,12 @@ class ErrorCode(StrEnum):
 
     @property
     def is_retryable(self) -> bool:
-        """Whether the same request may succeed a moment later. False: the answer says `x-should-retry: false`."""
+        """Whether the same request may succeed a moment later. If not, the answer has `x-should-retry: false`."""
         return self.status in _RETRYABLE
 
     def message(self, detail: str = "") -> str:
-        """The message for the client: `detail` or the sentence, with the switch where the code names it and `detail` does
-        not. Adds the switch once, however often it is applied."""
+        """Returns the message for the client: `detail` or the sentence, with the settings if `names_switch`. It adds
+        them only once, however often it is applied."""
         text = detail or self.sentence
         if not self.names_switch or self.settings[0] in text:
             return text
@@ -265,17 +263,16 @@ class ErrorCode(StrEnum):
 
 
 class GuardproxyError(Exception):
-    """Any error that guardproxy raises on purpose. `status` is the HTTP status that it maps to."""
+    """Base of all errors that guardproxy raises on purpose. `status`: the HTTP status that it maps to."""
 
     status = 500
 
 
 class DownstreamError(GuardproxyError):
-    """The client's fault, or a shortage here: nothing is sent upstream.
+    """An error of the client, or a shortage of the proxy: nothing is sent upstream.
 
-    `status`: the HTTP status of the refusal. `field`: what is wrong, as a JSON path or a header name, or `None`. `retry_s`:
-    after how many seconds the client may ask again, where that is known. The message is the code's sentence where none is
-    given.
+    `status`: the HTTP status of the refusal. `field`: the JSON path or header at fault, or `None`. `retry_s`: the
+    seconds after which the client may try again, if known. Without a message, it is the code's sentence.
     """
 
     def __init__(
@@ -289,10 +286,10 @@ class DownstreamError(GuardproxyError):
 
 
 class UpstreamError(GuardproxyError):
-    """The model's fault: a typed error in the client's dialect.
+    """An error of the upstream, which the client gets in its wire format.
 
-    `status`: the HTTP status when nothing was sent yet. `retry_s`: after how many seconds the client may ask again, where
-    that is known (503). The message is the code's sentence where none is given.
+    `status`: the HTTP status if nothing was sent yet. `retry_s`: the seconds after which the client may try again, if
+    known (503). Without a message, it is the code's sentence.
     """
 
     def __init__(self, code: ErrorCode, message: str = "", retry_s: int | None = None) -> None:
@@ -314,8 +311,8 @@ class PolicyError(GuardproxyError):
 
 
 class OptionError(GuardproxyError):
-    """An option that a check or an action cannot take. `key` is the option's name, for the loader to find its line, `item`
-    the number of the entry that is wrong where it is a list, from 0."""
+    """A value that an option of a check or an action does not accept. `key`: the option's name, by which the loader
+    finds the line. `item`: for a list, the index of the wrong entry."""
 
     def __init__(self, key: str, message: str, item: int | None = None) -> None:
         super().__init__(message)
@@ -325,25 +322,25 @@ class OptionError(GuardproxyError):
 
 
 class ConfigError(GuardproxyError):
-    """Process settings that cannot be used (exit code 2)."""
+    """Invalid settings of the process (exit code 2)."""
 
 
 class PluginError(ConfigError):
-    """A part that another package brings and that cannot be used; the message names the package."""
+    """A plug-in that cannot be used; the message names its package."""
 
 
 class Shortage(StrEnum):
-    """Why a check gave no verdict although nothing is wrong with it."""
+    """Why a check without an error of its own gave no verdict."""
 
-    FULL = "queue_full"  # so much work waits that more would only be late
-    SHARE = "tenant_share"  # the same, and most of what waits is this tenant's
-    LATE = "late"  # no verdict within the time allowed
-    GONE = "unreachable"  # the process or the service that gives verdicts cannot be reached
+    FULL = "queue_full"  # so much work is queued that more would be late
+    SHARE = "tenant_share"  # as above, and most of the queued work is this tenant's
+    LATE = "late"  # no verdict within the allowed time
+    GONE = "unreachable"  # the process or service that gives verdicts cannot be reached
 
 
 class NoCapacityError(GuardproxyError):
-    """A check could not be asked, or did not answer in time. That is no verdict and no fault of the check: the request is
-    refused so that the client sends it again, whatever `on_error` says."""
+    """A check could not run, or not in time. There is no verdict and no error of the check: the request is refused
+    with a status that clients retry, whatever `on_error` says."""
 
     status = 503
 
@@ -353,24 +350,24 @@ class NoCapacityError(GuardproxyError):
 
 
 class RemoteError(GuardproxyError):
-    """A service that a check asks, and that gave a wrong answer. The check has failed; `on_error` decides."""
+    """A service of a check gave a wrong answer. The check has failed; `on_error` decides."""
 
 
 class RemoteCapacityError(NoCapacityError, RemoteError):
-    """A service that a check asks, and that gave no answer: it is overloaded, late or cannot be reached."""
+    """A service of a check gave no answer: it is overloaded, late or cannot be reached."""
 
 
 class StoreError(GuardproxyError):
-    """A store of the gateway that cannot be reached."""
+    """A store of the gateway cannot be reached."""
 
     status = 503
 
 
 class AuditError(GuardproxyError):
-    """A record that could not be kept, or a log that cannot be read. Traffic is refused while it lasts."""
+    """A record could not be kept, or a log cannot be read. Traffic is refused while this lasts."""
 
     status = 503
 
 
 class RecordError(AuditError):
-    """An entry of the audit log that this version cannot read."""
+    """An entry of the audit log cannot be read by this version."""

@@ -1,10 +1,12 @@
-"""Decoded wire content: the events that every wire format turns bytes into."""
+"""Decoded wire content: the events that every wire format decodes from bytes."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
+
+import msgspec
 
 from guardproxy.errors import ErrorCode
 from guardproxy.findings import Channel
@@ -13,11 +15,10 @@ from guardproxy.redaction import Shape
 Path = tuple[str | int, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Count:
-    """Two numbers of a frame's tree that say from where to where a part of a text goes, in characters. `text`: the path of
-    that text's channel, in the answer or, if `of_request`, in the request. `origin`: the number that stands for the first
-    character of the text."""
+class Count(msgspec.Struct, frozen=True):
+    """Two numbers in a frame's tree, the start and end of a part of a text, in characters. `text`: the path of the
+    channel of that text, in the answer or, if `of_request`, in the request. `origin`: the number that stands for the
+    first character of the text."""
 
     start: Path
     end: Path
@@ -26,13 +27,13 @@ class Count:
     origin: int = 0
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Frame:
-    """One unit that leaves whole: a request body, an answer's body, one event of a stream.
+class Frame(msgspec.Struct, frozen=True, eq=False):
+    """A unit that is sent as a whole: the body of a request or an answer, or an event of a stream.
 
-    `data`: its bytes as they came, framing included, sent on unchanged when nothing in it is edited. `tree`: the parsed
-    JSON, or `None`. `event`: the SSE event name, if any. `streamed`: it is one event of a stream. `terminal`: after this
-    frame nothing may be sent. `counts`: what in it moves when an edit makes a text longer or shorter.
+    `data`: the received bytes with framing, which are sent unchanged if nothing is edited. `tree`: the parsed JSON, or
+    `None`. `event`: the name of an SSE event, or `None`. `streamed`: whether it is an event of a stream. `terminal`:
+    whether it is the last frame of the answer. `counts`: the numbers in it that change when an edit changes the length
+    of a text.
     """
 
     data: bytes
@@ -43,17 +44,16 @@ class Frame:
     counts: tuple[Count, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Text:
+class Text(msgspec.Struct, frozen=True):
     """Checkable text at `path` of `frame.tree`: the next part of its channel's text, or all of it.
 
-    `encoded`: the text is itself JSON (tool arguments as a string). `key`: the text is an object key, not a value;
-    `number`: it is a JSON number's digits. `again`: the frame repeats the complete text of the channel: it is not
-    scanned again, and it gets the same edits as before. `judged`: what the frame says elsewhere in parts, or does not
-    say at all, as one text for the checks that judge a form; it is never sent. `altered`: the frame holds another text
-    and must be written with this one. `shape`: what a schema of the request asks of it. `fixed`: the place takes no
-    edited text, so what would be an edit is a stop. `unmapped`: the format does not know the place. `parts`: the text is a
-    row of short numbers, which stand at these places. `encode`: writes an edited text as it stands in the frame.
+    `encoded`: the text is itself JSON (tool arguments as a string). `key`: it is an object key, not a value. `number`:
+    it is the digits of a JSON number. `again`: the frame repeats the complete text of the channel, which is not
+    scanned again and gets the same edits as before. `judged`: a text that is only for checks that judge a schema, and
+    is never sent: the frame holds it in parts or not at all. `altered`: the frame holds another text and must be
+    rewritten with this text. `shape`: the demands of a schema of the request. `fixed`: the place allows no edited
+    text, so an edit becomes a stop. `unmapped`: the format does not know the place. `parts`: the text is a row of
+    short numbers at these places. `encode`: encodes an edited text for the frame.
     """
 
     channel: Channel
@@ -73,12 +73,11 @@ class Text:
     encode: Callable[[str], str] | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Opaque:
-    """A frame without checkable text (a role, a usage count, a ping), or one whose content cannot be inspected.
+class Opaque(msgspec.Struct, frozen=True):
+    """A frame without checkable text (a role, a usage count, a ping), or with content that cannot be inspected.
 
-    `uninspected`: where in the tree content is that no check can read (images, signatures, encrypted content); `media`: of
-    which kind each is.
+    `uninspected`: the paths of content that no check can read (images, signatures, encrypted content); `media`: the
+    kind of each.
     """
 
     frame: Frame
@@ -86,8 +85,7 @@ class Opaque:
     media: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class End:
+class End(msgspec.Struct, frozen=True):
     """A channel's text is complete."""
 
     channel: Channel
@@ -95,7 +93,7 @@ class End:
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """Wire content that cannot be trusted. `message` names the place, never the text; the code's sentence if empty."""
+    """Invalid wire content. `message` names the place and never quotes text; if empty, it is the code's sentence."""
 
     code: ErrorCode
     message: str = ""

@@ -1,6 +1,6 @@
-"""Checks, their input and their output: channels, windows, findings.
+"""Checks with their input and output: channels, windows, findings.
 
-Offsets are code points of a channel's whole text, end exclusive, never of a chunk.
+Offsets count code points in a channel's whole text, not in a chunk; ends are exclusive.
 """
 
 from __future__ import annotations
@@ -40,11 +40,11 @@ ALL_PLACES: frozenset[tuple[Direction, Kind]] = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Channel:
-    """Where a text sits.
+    """The place of a text in an exchange.
 
-    `direction`: on its way to the model or back. `kind`: the role of the text. `path`: a JSON path that tells this text
-    from the others of the same kind (`messages[2].content`, `choices[0].delta.content`); the same path is the same
-    text, however many frames bring it.
+    `direction`: to the model or back. `kind`: the role of the text. `path`: a JSON path that distinguishes this text
+    from others of the same kind (`messages[2].content`, `choices[0].delta.content`). Equal paths mean the same text,
+    in however many frames it arrives.
     """
 
     direction: Direction
@@ -53,8 +53,9 @@ class Channel:
 
 
 class Form:
-    """What a text must be: JSON that fits `schema`, or (`words`) one of these words. `call`: it is the arguments of a call.
-    Equal schemas are equal forms; `key` identifies one, and is made when it is asked for: a schema may be large."""
+    """The required form of a text: JSON that fits `schema`, or (`words`) one of these words. `call`: whether it is the
+    arguments of a tool call. Forms with equal schemas are equal. `key` identifies a form; it is computed on first use,
+    because a schema may be large."""
 
     __slots__ = ("_key", "call", "schema", "words")
 
@@ -82,8 +83,9 @@ class Form:
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What is known of a text beside the text. `model`: the one that was asked; `form`: what the text must be, where the
-    request or the policy says so; `streamed`: it comes in frames; `language`: the one that the request's header names."""
+    """Facts about a text. `model`: the requested model. `form`: the required form of the text, if the request or the
+    policy has one. `streamed`: whether it arrives in frames. `language`: the first language of the request's
+    `Content-Language` header."""
 
     route: str = ""
     model: str = ""
@@ -97,12 +99,12 @@ NO_FACTS = Facts()
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """Text handed to a check.
+    """Text for a check.
 
-    `leaves`: of JSON that was read as one text, where each of its strings and numbers begins in `text`.
-    `text` begins at offset `start` of the channel's text. What lies before `settled` (`start <= settled`) was reported
-    by earlier scans and is here as context only. `last`: no more text will come. `state`: what the scan before gave as
-    its `state`; each is used once.
+    `text` begins at offset `start` of the channel's text. The part before `settled` (`start <= settled`) was reported
+    by earlier scans and is context only. `last`: whether the text is complete. `state`: the `state` of the previous
+    scan; each is used once. `leaves`: for JSON that is read as a single text, the offsets in `text` at which its
+    strings and numbers begin.
     """
 
     channel: Channel
@@ -117,10 +119,10 @@ class Window:
 
 @dataclass(frozen=True, slots=True)
 class Detail:
-    """A fault at one place of a value, in words that a model can act on.
+    """An error at a place of a value, in words that a model can act on.
 
-    `place`: a path such as `items[2].name`, empty for the whole value; `shown`: the same without words that the text
-    itself made up, for the record. `said`: those words, where they help (a key that is not allowed).
+    `place`: a path such as `items[2].name`; empty for the whole value. `shown`: the same path for the record, without
+    words that come from the text. `said`: such words, if they help (a key that is not allowed).
     """
 
     place: str
@@ -132,9 +134,9 @@ class Detail:
 
 @dataclass(frozen=True, slots=True, order=True)
 class Finding:
-    """Something that a check found in a text. `start`, `end`, `score` have Presidio's meaning; `score` is 0.0 to 1.0.
+    """A finding of a check in a text. `start`, `end`, `score` have Presidio's meaning; `score` is 0.0 to 1.0.
 
-    `details`: what is wrong, place by place. `repair`: a whole text that would be right instead, to be checked anew.
+    `details`: the errors, place by place. `repair`: a corrected whole text, which must be scanned again.
     """
 
     start: int
@@ -148,15 +150,15 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Scan:
-    """A check's answer to one window.
+    """A check's result for a window.
 
-    `findings`: those that begin at or after the window's `settled` and end at or before the new `settled`. `settled`: no
-    continuation whatever can change the findings before this offset; never inside a finding; never below the window's
-    `settled`; the end of the text when the window is the last. `keep`: the next window of this channel must begin here (`keep
-    <= settled`), so that words before it still count. `error`: the check failed (a class name, never text); then `settled` is
-    that of the window and `findings` is empty. `no_capacity`: the check did not run, or not in time, so there is no verdict.
-    `error` is set too, so that code that ignores this member sees a failure and never a verdict. `state`: a value that the
-    check gets back with the next window of this text.
+    `findings`: those that begin at or after the window's `settled` and end at or before the new `settled`. `settled`:
+    the offset before which no continuation can change the findings; never inside a finding, never below the window's
+    `settled`, and the end of the text for the last window. `keep`: where the channel's next window must begin (`keep
+    <= settled`), so that the words before it count as context. `error`: the class name of an error of the check; then
+    `settled` is the window's and `findings` is empty. `no_capacity`: the check did not run, or not in time, so there
+    is no verdict; `error` is then set too, so that code that ignores this member sees a failure and never a verdict.
+    `state`: a value that the check receives with the next window of this text.
     """
 
     findings: tuple[Finding, ...]
@@ -169,9 +171,10 @@ class Scan:
 
 @dataclass(frozen=True, slots=True)
 class Advice:
-    """What a reviewer should know about an option of a check.
+    """A remark for reviewers on an option of a check.
 
-    `key`: the option. `item`: the number of the entry, if the option is a list. `serious`: it is likely to be a mistake.
+    `key`: the option. `item`: the index of the entry, if the option is a list. `serious`: whether it is probably an
+    error.
     """
 
     key: str
@@ -184,55 +187,57 @@ class Advice:
 class Traits:
     """How a check must be treated: part of the contract of `Check`.
 
-    Every default is the safe choice. A check that wraps another one passes these on with `dataclasses.replace`.
+    Every default is the safe choice. A check that wraps another check forwards its traits with `dataclasses.replace`.
     """
 
     is_sensitive: bool = True
-    """Its findings are values that no record may show. False for a check that judges a text as a whole."""
+    """Whether its findings are values that no record may show. False for a check that judges a text as a whole."""
 
     is_slow: bool = True
-    """Even a small window can take more than a millisecond, so it is never scanned on the event loop."""
+    """Whether even a small window can take more than a millisecond, so that it is never scanned on the event loop."""
 
     is_raw: bool = False
-    """Reads JSON inside a string as it stands, while it grows. Other checks read it decoded, at its end."""
+    """Whether it reads JSON inside a string as it is, while it grows. Other checks read it decoded, at its end."""
 
     needs_form: bool = False
-    """Scans only texts that have a form: `Facts.form` is set."""
+    """Whether it scans only texts with a required form (`Facts.form`)."""
 
     own_form: Form | None = None
-    """The form of every answer to a request that asks for no form. Only for checks that need a form."""
+    """The form of every answer to a request that requires no form. Only for checks that need a form."""
 
     judges_whole: bool = False
-    """Its verdict is about the text as a whole, so a rule that blocks holds an answer back to its end."""
+    """Whether its verdict is about the text as a whole, so that a rule that blocks holds an answer back to its end."""
 
     offers_repairs: bool = False
-    """Its findings may carry a text to send in place of the model's (`Finding.repair`)."""
+    """Whether its findings may carry a text to send instead of the model's (`Finding.repair`)."""
 
     labels: frozenset[str] | None = None
-    """Every label that its findings can have; `None` if that is not known."""
+    """Every label that its findings can have; `None` if they are not known."""
 
     looks_at: frozenset[tuple[Direction, Kind]] = ALL_PLACES
-    """The texts in which it can find something. For `policy lint` and `--coverage`: rules alone decide what is scanned."""
+    """The texts in which it can find something, for `policy lint` and `--coverage`. Rules alone decide what is
+    scanned."""
 
     advice: tuple[Advice, ...] = ()
     """What `policy lint` prints about its options."""
 
     partner: Check | None = field(default=None, compare=False, repr=False)
-    """A second check with the same name, which goes through each text at its own pace."""
+    """A second check with the same name, which scans each text at its own pace."""
 
     partner_of: str = ""
-    """For a partner: the digest of the check that it belongs to. Spans of that check are cut out of the partner's findings."""
+    """For a partner: the digest of its check. Spans that the check finds are cut out of the partner's findings."""
 
 
 QUICK = Traits(is_slow=False)
-"""The traits of a check that may be scanned on the event loop, and of which nothing else is known."""
+"""The traits of a check that may be scanned on the event loop; all others are defaults."""
 
 
 class Check(Protocol):
-    """Something that scans text.
+    """Scans text.
 
-    `name`: the name in its findings. `digest`: identifies everything that its findings depend on (code version, options,
-    rules, model files); equal digests give equal findings for equal windows. `traits`: how it must be treated.
+    `name`: the name in its findings. `digest`: identifies everything that its findings depend on (code version,
+    options, rules, model files); equal digests give equal findings for equal windows. `traits`: how it must be
+    treated.
     """
 
     @property
@@ -245,23 +250,25 @@ class Check(Protocol):
     def traits(self) -> Traits: ...
 
     def scan(self, windows: Sequence[Window]) -> list[Scan]:
-        """One `Scan` for each window, in order. Synchronous and free of side effects; may run in any thread."""
+        """Returns one `Scan` for each window, in order. Synchronous and free of side effects; may run in any thread."""
         ...
 
 
-def failed(window: Window, error: Exception) -> Scan:
-    """The scan of a window whose check raised `error`. Only the name of its class is kept: a message may quote the text."""
+def failed_scan(window: Window, error: Exception) -> Scan:
+    """Returns the scan of a window whose check raised `error`. It keeps only the class name: a message may quote the
+    text."""
     shortage = error.shortage if isinstance(error, NoCapacityError) else None
     return Scan((), window.settled, window.start, type(error).__name__, no_capacity=shortage)
 
 
 def give_way(weak: Sequence[Finding], strong: Sequence[Finding], text_of: Callable[[int, int], str]) -> list[Finding]:
-    """The parts of each weak finding that no strong finding of its check covers, if they hold a letter or digit.
+    """Returns the parts of each weak finding that no strong finding of its check covers, if they hold a letter or
+    digit.
 
-    `text_of(start, end)`: the scanned text.
+    `text_of(start, end)`: returns a part of the scanned text.
     """
-    left: list[Finding] = []
-    covered = {check: _joined(strong, check) for check in {finding.check for finding in weak}} if strong else {}
+    remaining: list[Finding] = []
+    covered = {check: _merged_spans(strong, check) for check in {finding.check for finding in weak}} if strong else {}
     for finding in weak:
         at = finding.start
         starts, ends = covered.get(finding.check, ((), ()))
@@ -270,13 +277,13 @@ def give_way(weak: Sequence[Finding], strong: Sequence[Finding], text_of: Callab
             rest = text_of(at, start) if start > at else ""
             if any(map(str.isalnum, rest)):
                 low, high = start - len(rest.lstrip()), at + len(rest.rstrip())
-                left.append(replace(finding, start=low, end=high))
+                remaining.append(replace(finding, start=low, end=high))
             at = max(at, end)
-    return left
+    return remaining
 
 
-def _joined(findings: Sequence[Finding], check: str) -> tuple[list[int], list[int]]:
-    """The starts and the ends of what the findings of a check cover, in order and apart."""
+def _merged_spans(findings: Sequence[Finding], check: str) -> tuple[list[int], list[int]]:
+    """Returns the starts and the ends of the merged spans of a check's findings, in order."""
     starts: list[int] = []
     ends: list[int] = []
     for start, end in sorted((finding.start, finding.end) for finding in findings if finding.check == check):

@@ -1,4 +1,4 @@
-"""Sets of policies by folder, file or shipped name, with their checks built."""
+"""Loads sets of policies by folder, file or shipped name, and builds their checks."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 from guardproxy import plugins
 from guardproxy.checks import QUICK, Resources, Traits, own_names
-from guardproxy.config import shipped
+from guardproxy.config import package_folder
 from guardproxy.errors import PluginError, PolicyError
 from guardproxy.findings import Scan, Window
 from guardproxy.inference import Models
@@ -30,51 +30,51 @@ from guardproxy.wire import codecs
 Remote = Callable[[str, float], Any]
 
 
-def folder_of(named: Path | None) -> Path:
-    """The folder of policies that a user names: a path, or a shipped policy (`strict`); `None` is the shipped `default`.
+def folder_of(name_or_path: Path | None) -> Path:
+    """Returns the folder of policies for a path or for the name of a shipped policy (`strict`); `None` means `default`.
 
-    Raises `PolicyError` for a name that is neither.
+    Raises `PolicyError` if it is neither an existing path nor a shipped name.
     """
-    if named is None:
-        return shipped("policies")
-    return named if named.exists() or len(named.parts) != 1 else shipped_folder(str(named))
+    if name_or_path is None:
+        return package_folder("policies")
+    return name_or_path if name_or_path.exists() or len(name_or_path.parts) != 1 else shipped_folder(str(name_or_path))
 
 
 def shipped_folder(name: str) -> Path:
-    """The folder of a shipped policy. Each policy except `default` has its own folder, so that only one applies at a time."""
+    """Returns the folder of a shipped policy. Each policy except `default` has its own folder, so that it applies
+    alone."""
     known = shipped_names()
     if name not in known:
-        message = f"there is no folder `{name}`, and no shipped policy of that name"
+        message = f"there is no folder and no shipped policy `{name}`"
         raise PolicyError(f"{message}{did_you_mean(name, known)} (shipped: {join(known)})", name, 1, 1)
-    return shipped("policies") / ("" if name == "default" else name)
+    return package_folder("policies") / ("" if name == "default" else name)
 
 
 def shipped_names() -> list[str]:
-    """The names of the shipped policies."""
-    return ["default", *sorted(path.name for path in shipped("policies").iterdir() if path.is_dir())]
+    """Returns the names of the shipped policies."""
+    return ["default", *sorted(path.name for path in package_folder("policies").iterdir() if path.is_dir())]
 
 
-def read_policies(named: Path | None) -> tuple[tuple[Policy, ...], str, Files]:
-    """Reads the policies of a folder, of a file, or of a shipped name: the policies, their digest, the files that they name.
-    Builds no checks.
+def read_policies(name_or_path: Path | None) -> tuple[tuple[Policy, ...], str, Files]:
+    """Reads the policies of a folder, a file or a shipped name, without building checks.
 
-    Raises `PolicyError`.
+    Returns the policies, their digest, and the files that they name. Raises `PolicyError`.
     """
-    place = folder_of(named)
+    place = folder_of(name_or_path)
     files = Files(place.parent if place.is_file() else place)
     policies, digest = load_file(place, files) if place.is_file() else load_folder(place, files)
     return policies, digest, files
 
 
-JUDGES = ("supervisor",)  # checks that ask a model for a judgement
-DISTANT = ("http",)  # checks that ask a service
+JUDGES = ("supervisor",)  # checks that use a model's judgement
+DISTANT = ("http",)  # checks that use a service
 
 CheckSelection = Callable[[Policy], Policy]
-"""Returns a policy with only those of its checks that should be built."""
+"""Returns a copy of a policy with only the checks that should be built."""
 
 
 def using(policy: Policy, uses: Sequence[str]) -> frozenset[str]:
-    """The names of the checks of a policy whose `use` is in `uses`."""
+    """Returns the names of a policy's checks whose `use` is in `uses`."""
     return frozenset(name for name, spec in policy.checks.items() if spec.use in uses)
 
 
@@ -83,18 +83,18 @@ def whole(policy: Policy) -> Policy:
     return policy
 
 
-def leaving_out(uses: Sequence[str]) -> CheckSelection:
-    """Selects all checks whose `use` is not in `uses`."""
+def all_but(uses: Sequence[str]) -> CheckSelection:
+    """Returns a selection of all checks whose `use` is not in `uses`."""
 
-    def selected(policy: Policy) -> Policy:
+    def select(policy: Policy) -> Policy:
         gone = using(policy, uses)
         return replace(policy, checks={name: spec for name, spec in policy.checks.items() if name not in gone})
 
-    return selected
+    return select
 
 
-def judges_alone(policy: Policy) -> Policy:
-    """Selects the checks that ask a model for a judgement. Every score becomes a finding, so that low scores are visible
+def only_judges(policy: Policy) -> Policy:
+    """Selects the checks that use a model's judgement, and lowers their thresholds to 0 so that low scores are visible
     too."""
     every = {"threshold": 0.0, "first_stage": False}
     specs = {
@@ -106,7 +106,7 @@ def judges_alone(policy: Policy) -> Policy:
 
 @dataclass(frozen=True, slots=True)
 class SilentCheck:
-    """Replaces a check that is left out. It finds nothing."""
+    """Replaces a check that is not selected. It finds nothing."""
 
     name: str
     digest: str = ""
@@ -122,19 +122,21 @@ def loader(
     models: Path | None = None,
     runtime: Models | None = None,
     remote: Remote | None = None,
-    asked: CheckSelection = whole,
+    selection: CheckSelection = whole,
     code: bool = False,
 ) -> Callable[[Path | None], PolicySet]:
-    """Returns a function that loads policies as `load` does, with models that are loaded once for all policies. Checks that
-    `asked` leaves out find nothing. `code`: whether policies may name classes to import; otherwise loading a policy runs no
-    code of it."""
+    """Returns a function that loads policies as `load` does; models are loaded once for all its calls.
+
+    `selection`: selects the checks to build; the others find nothing. `code`: whether policies may name classes to import;
+    otherwise loading a policy runs none of its code.
+    """
     runtime = runtime or Models((models,) if models else ())
 
-    def load_set(named: Path | None) -> PolicySet:
+    def load_set(name_or_path: Path | None) -> PolicySet:
         _refuse_clashes()
-        policies, digest, files = read_policies(named)
+        policies, digest, files = read_policies(name_or_path)
         resources = Resources(runtime.scorer, runtime.tagger, files.read, remote, code)
-        checks = dict(build_checks(tuple(map(asked, policies)), resources))
+        checks = dict(build_checks(tuple(map(selection, policies)), resources))
         for policy in policies:
             for name in policy.checks:
                 checks.setdefault((policy.name, name), SilentCheck(name))
@@ -151,11 +153,12 @@ def load(
     *,
     code: bool = False,
 ) -> PolicySet:
-    """Loads the policies of a folder or of a shipped name (`None`: `default`) and builds their checks. Raises `PolicyError`.
+    """Loads the policies of a folder or a shipped name (`None`: `default`) and builds their checks. Raises
+    `PolicyError`.
 
-    `models`: a folder of models that take precedence over the shipped models. `runtime`: the runtime of models, if the
-    process has one. `remote`: the services that checks may ask; without it, a check that asks a service fails. `code`:
-    whether policies may name classes to import.
+    `models`: a folder of models that take precedence over the shipped models. `runtime`: the models of the process, if
+    they are loaded already. `remote`: returns the services that checks may query; without it, such a check fails.
+    `code`: whether policies may name classes to import.
     """
     return loader(models, runtime, remote, code=code)(folder)
 

@@ -1,10 +1,12 @@
-"""Parts of guardproxy that other packages bring by entry point: checks, wire formats, actions, sinks, duties.
+"""Loads the parts of guardproxy that other packages provide by entry point: checks, wire formats, actions, sinks,
+duties.
 
-In: a group and a name. Out: the object that the entry point names, or `PluginError`, which says whose it is. Kept: the list
-of installed plug-ins, read once. A plug-in is imported when a policy or a setting names it; wire formats are always imported.
+In: a group and a name. Out: the object that the entry point names, or `PluginError` with the package's name. Kept: the
+list of installed plug-ins, read once. A plug-in is imported when a policy or a setting names it; wire formats are
+always imported.
 
-A name is unique: two packages that bring the same name, or a package that brings a name of guardproxy itself, are refused.
-Otherwise nobody could tell which of them guards a text.
+A name is unique: two packages with the same name, or a package with one of guardproxy's own names, are refused.
+Otherwise it would be unclear which of them guards a text.
 
 Decision: docs/decisions/0032-an-addition-is-one-folder.md
 """
@@ -29,7 +31,7 @@ GROUPS = (CHECKS, WIRE, ACTIONS, SINKS, DUTIES)
 
 @dataclass(frozen=True, slots=True)
 class Plugin:
-    """One entry point. `of`: the name and version of the package that brings it."""
+    """An entry point. `of`: the name and version of its package."""
 
     group: str
     name: str
@@ -41,44 +43,44 @@ class Plugin:
 
 
 @cache
-def installed(group: str) -> tuple[Plugin, ...]:
-    """The plug-ins of a group, by name."""
-    found = [
+def installed_plugins(group: str) -> tuple[Plugin, ...]:
+    """Returns the plug-ins of a group, by name."""
+    plugins = [
         Plugin(
             group, point.name, f"{point.dist.name} {point.dist.version}" if point.dist else "an unknown package", point
         )
         for point in entry_points(group=group)
     ]
-    return tuple(sorted(found, key=lambda plugin: (plugin.name, plugin.of)))
+    return tuple(sorted(plugins, key=lambda plugin: (plugin.name, plugin.of)))
 
 
 def names(group: str) -> list[str]:
-    """The names of the plug-ins of a group."""
-    return [plugin.name for plugin in installed(group)]
+    """Returns the names of the plug-ins of a group."""
+    return [plugin.name for plugin in installed_plugins(group)]
 
 
 def refuse_clashes(group: str, own: Collection[str]) -> None:
-    """Raises `PluginError` where a name of the group stands for two things. `own`: guardproxy's names."""
+    """Raises `PluginError` if a name of the group is used twice. `own`: guardproxy's own names."""
     first: dict[str, Plugin] = {}
-    for plugin in installed(group):
+    for plugin in installed_plugins(group):
         if plugin.name in own:
-            raise PluginError(f"the plug-in {plugin} has a name of guardproxy's own; uninstall it")
+            raise PluginError(f"the plug-in {plugin} has one of guardproxy's own names; uninstall it")
         if (other := first.setdefault(plugin.name, plugin)) is not plugin:
             raise PluginError(f"the plug-ins {other} and {plugin} have the same name; uninstall one of them")
 
 
 def load(group: str, name: str, own: Collection[str] = ()) -> Any:
-    """The object of a plug-in; `None` if no plug-in has that name. Raises `PluginError`."""
-    found = [plugin for plugin in installed(group) if plugin.name == name]
-    if not found:
+    """Returns the object of a plug-in; `None` if no plug-in has this name. Raises `PluginError`."""
+    matching = [plugin for plugin in installed_plugins(group) if plugin.name == name]
+    if not matching:
         return None
     refuse_clashes(group, own)
     try:
-        return found[0].point.load()
+        return matching[0].point.load()
     except Exception as error:
-        raise PluginError(f"the plug-in {found[0]} cannot be loaded: {type(error).__name__}: {error}") from error
+        raise PluginError(f"the plug-in {matching[0]} cannot be loaded: {type(error).__name__}: {error}") from error
 
 
 def whose(group: str, name: str) -> str:
-    """The name of the plug-in and its package, for messages."""
-    return next((str(plugin) for plugin in installed(group) if plugin.name == name), f"`{name}` ({group})")
+    """Returns the name of the plug-in and its package, for messages."""
+    return next((str(plugin) for plugin in installed_plugins(group) if plugin.name == name), f"`{name}` ({group})")

@@ -1,11 +1,12 @@
-"""Handles SIGTERM, SIGINT and SIGHUP from the first moment of the process to its last.
+"""Handles SIGTERM, SIGINT and SIGHUP from the start of the process to its end.
 
-`install` comes before every import that takes time, so this module imports nothing that does. Until a server serves, SIGTERM
-and SIGINT end the process at once with exit code 0: no exchange is under way. SIGHUP is remembered; the server reloads once
-it serves. While a server serves, `serving` decides. Afterwards the signals do nothing, because the process is ending.
+`install` runs before every slow import, so this module imports nothing slow. Until the server serves, SIGTERM and
+SIGINT end the process at once with exit code 0, because no exchange is open. SIGHUP is remembered; the server reloads
+once it serves. While the server serves, the functions given to `serving` are called. Afterwards the signals do
+nothing, because the process is ending.
 
-The handlers stay the same for the whole life of the process. An event loop that installs its own restores the default, which
-kills, when it closes.
+The handlers never change. If an event loop installed its own, it would restore the default, which kills the process,
+when it closes.
 """
 
 from __future__ import annotations
@@ -22,38 +23,38 @@ ALL = (*ENDING, *((signal.SIGHUP,) if hasattr(signal, "SIGHUP") else ()))
 class _State:
     stop: Callable[[], None] | None = None
     reload: Callable[[], None] | None = None
-    reload_asked = False
+    is_reload_pending = False
 
 
 def install() -> None:
-    """Takes over the signals. May be called again, as after a fork."""
+    """Installs the handlers. May be called again, for example after a fork."""
     _State.stop = _State.reload = None
-    _State.reload_asked = False
+    _State.is_reload_pending = False
     for number in ALL:
-        signal.signal(number, _received)
+        signal.signal(number, _handle)
 
 
-def _received(number: int, _: object) -> None:
+def _handle(number: int, _: object) -> None:
     if number in ENDING:
         if _State.stop is None:
             os._exit(0)
         _State.stop()
     elif _State.reload is None:
-        _State.reload_asked = True
+        _State.is_reload_pending = True
     else:
         _State.reload()
 
 
 @contextmanager
 def serving(stop: Callable[[], None], reload: Callable[[], None]) -> Iterator[None]:
-    """Calls `stop` and `reload` for the signals, in the main thread and between any two instructions of it. A SIGHUP that
-    came before is caught up with."""
+    """Opens a context in which signals call `stop` and `reload`, in the main thread between any two instructions. A
+    SIGHUP that came before is handled first."""
     for number in ALL:
-        if signal.getsignal(number) is not _received:
-            signal.signal(number, _received)
+        if signal.getsignal(number) is not _handle:
+            signal.signal(number, _handle)
     _State.reload, _State.stop = reload, stop
-    if _State.reload_asked:
-        _State.reload_asked = False
+    if _State.is_reload_pending:
+        _State.is_reload_pending = False
         reload()
     try:
         yield

@@ -13,6 +13,7 @@ from functools import cache
 
 import pytest
 from hypothesis import HealthCheck, settings
+from hypothesis.internal.conjecture import providers
 from typer.main import get_command
 
 from tests.kit.plugins import Install, forget, installer
@@ -21,7 +22,12 @@ _QUIET = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_t
 settings.register_profile("fixed", max_examples=150, deadline=None, suppress_health_check=_QUIET, derandomize=True)
 settings.register_profile("quick", settings.get_profile("fixed"), max_examples=10)
 settings.register_profile("long", max_examples=20_000, deadline=None, suppress_health_check=_QUIET)
-settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "fixed"))
+PROFILE = os.environ.get("HYPOTHESIS_PROFILE", "fixed")
+settings.load_profile(PROFILE)
+if PROFILE != "long":
+    # Hypothesis tries constants of all modules that are imported so far. In a parallel run these differ from run to run, so
+    # the examples would differ as well. Hypothesis has no setting for it.
+    providers._get_local_constants = providers.Constants  # type: ignore[attr-defined]
 
 
 def pytest_collection() -> None:

@@ -1,4 +1,4 @@
-"""The audit log: a chain of records in segments, sinks that write it, masks for what it must not show."""
+"""The audit log: a chain of records in files, sinks that receive its lines, masks for sensitive values."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ from guardproxy.audit.document import (
 )
 from guardproxy.audit.document_schema import log_schema
 from guardproxy.audit.folder import NO_KEY, LogReport, logs_of, verify_folder
-from guardproxy.audit.intents import abandoned, closing, unclosed
+from guardproxy.audit.intents import abandoned_intents, closing, open_intents_of
 from guardproxy.audit.masking import Moves, OffsetMap, Span, beside, mask, merge
 from guardproxy.audit.segment import numbers, path_of
-from guardproxy.audit.sinks import Sink, opened
+from guardproxy.audit.sinks import Sink, open_sink
 from guardproxy.audit.sinks.file import FileSink, Receiver
 from guardproxy.audit.values import ValueMatcher
 from guardproxy.audit.versions import entries_of, entry_of, read_entry, read_record
@@ -69,7 +69,7 @@ __all__ = [
     "Sink",
     "Span",
     "ValueMatcher",
-    "abandoned",
+    "abandoned_intents",
     "beside",
     "closing",
     "entries_of",
@@ -79,12 +79,12 @@ __all__ = [
     "mask",
     "merge",
     "numbers",
+    "open_intents_of",
     "open_line",
-    "opened",
+    "open_sink",
     "path_of",
     "read_entry",
     "read_record",
     "reason",
-    "unclosed",
     "verify_folder",
 ]

@@ -1,9 +1,9 @@
-"""Canonical JSON: the only form in which the audit log writes a value. Keys are sorted, there are no spaces, text is UTF-8.
+"""Canonical JSON, the only form in which the audit log writes a value: sorted keys, no spaces, UTF-8.
 
 In: JSON values. Out: their bytes, whole or in pieces. Kept: nothing.
 
-The encoder holds the interpreter for the length of one call, in whichever thread it runs. So a large value is encoded
-piece by piece: other threads run between two pieces.
+The encoder holds the interpreter lock during a call, in every thread. A large value is therefore encoded in pieces, so
+that other threads run between them.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ import orjson
 from guardproxy.errors import AuditError
 
 PIECE_WEIGHT = 1 << 16
-"""The weight of a piece: about its size in bytes. Measured: the encoder takes less than half a millisecond for it."""
+"""The weight of a piece, about its size in bytes. The encoder takes less than half a millisecond for it (measured)."""
 NODE_WEIGHT = 8
-GROUP = 32  # container members that are weighed together
+GROUP = 32  # number of members of a container that are weighed together
 MOST_DEPTH = 256  # the encoder refuses values that are nested deeper, whole or in pieces
 
 _MARK = secrets.token_hex(16)
 Encode = Callable[[Any, int], bytes]
 _UTF_16 = "utf-16-le", "surrogatepass"
-# The plain encoder gets the types whose JSON would not read back as the same JSON; it refuses them.
+# The plain encoder receives the types whose JSON would not read back as the same JSON, and refuses them.
 _OPTIONS = (
     orjson.OPT_SORT_KEYS
     | orjson.OPT_PASSTHROUGH_DATACLASS
@@ -38,7 +38,7 @@ _OPTIONS = (
 
 
 def canonical(value: Any) -> bytes:
-    """The canonical form of a JSON value. Raises `AuditError` for other values."""
+    """Returns the canonical form of a JSON value. Raises `AuditError` for other values."""
     try:
         return orjson.dumps(value, option=_OPTIONS)
     except TypeError:
@@ -55,9 +55,9 @@ def canonical(value: Any) -> bytes:
 
 
 def around(record: dict[str, Any], key: str, *, is_small: bool = False) -> tuple[list[bytes], list[bytes]]:
-    """Returns the canonical form of an object that lacks `key`, in pieces: the pieces before the place of `key`, and the
-    pieces after it. `is_small`: whether each side may be one piece. Raises `TypeError`, `ValueError` or `RecursionError` if
-    orjson cannot write the object."""
+    """Returns the canonical form of an object that lacks `key`, in pieces: the pieces before the place of `key`, and
+    the pieces after it. `is_small`: whether each side may be a single piece. Raises `TypeError`, `ValueError` or
+    `RecursionError` if orjson cannot write the object."""
     try:
         return _whole(record, key) if is_small else _around(record, key, _utf8)
     except TypeError:
@@ -75,14 +75,16 @@ def _around(record: dict[str, Any], key: str, encode: Encode) -> tuple[list[byte
 
 
 def _whole(record: dict[str, Any], key: str) -> tuple[list[bytes], list[bytes]]:
-    """Does the work of `around` in one call of the encoder: a value that nobody can know stands for the value of `key`."""
+    """Does the work of `around` in one call of the encoder. A random value, which no text can contain, marks the place
+    of `key`."""
     data = orjson.dumps({**record, key: _MARK}, option=_OPTIONS)
     before, _, after = data.partition(b'"%s":"%s"' % (key.encode(), _MARK.encode()))
     return [before.removesuffix(b",") + b"}"], [b"{" + after.removeprefix(b",")]
 
 
 def _utf8(value: Any, depth: int = 0) -> bytes:
-    """Encodes a value in one call. The value is wrapped to its real depth, so that the encoder refuses the same nesting."""
+    """Encodes a value in one call. The value is wrapped to its real depth, so that the encoder refuses the same
+    nesting."""
     for _ in range(depth):
         value = [value]
     data = orjson.dumps(value, option=_OPTIONS)
@@ -110,14 +112,15 @@ def _plain(value: Any, depth: int = 0) -> Any:
         raise TypeError("not a plain value")
     if kind is dict:
         if not all(type(key) is str for key in value):
-            raise TypeError("a key that is no text")
+            raise TypeError("a key that is not a text")
         return {_plain(key): _plain(child, depth + 1) for key, child in value.items()}
     return [_plain(child, depth + 1) for child in value]
 
 
 def pieces(value: Any, encode: Encode = _utf8, depth: int = 0) -> Iterator[bytes]:
-    """Yields the canonical form of a value in pieces of bounded cost. `encode` writes a piece; `depth` is the number of
-    containers around the value. Raises `TypeError` for a value that `encode` cannot write, perhaps after some pieces."""
+    """Yields the canonical form of a value in pieces of bounded cost. `encode` writes a piece; `depth` is the number
+    of containers around the value. Raises `TypeError` for a value that `encode` cannot write, perhaps after some
+    pieces."""
     if depth > MOST_DEPTH:
         raise TypeError("nested too deeply")
     if _weight(value) < PIECE_WEIGHT:
@@ -156,8 +159,8 @@ def _members(
 
 
 def _weight(value: Any) -> int:
-    """Returns the weight of a value. For a large value it stops early, at a weight that is at least that of a piece. Raises
-    `TypeError` for an object whose keys have no length."""
+    """Returns the weight of a value. For a large value it stops early, at a weight that is at least that of a piece.
+    Raises `TypeError` for an object whose keys have no length."""
     weight = 0
     nodes = [value]
     for node in nodes:  # the list grows during the loop

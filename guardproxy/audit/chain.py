@@ -1,12 +1,12 @@
-"""The lines of the audit log: JSON objects that each hold the hash of the line before. Pure: lines in, lines out.
+"""The lines of the audit log: JSON objects that each hold the hash of the previous line. Pure: lines in, lines out.
 
 In: records to seal, or the lines of a log to verify. Out: sealed lines, or a report with line numbers. Kept: nothing.
 
-The first line of a log is its header: a random origin `log`, the `format`, and further members that the caller adds. Each
-further line is a record with `seq` (0, 1, 2 ...) and `prev`, the `hash` of the line before. The `hash` of a line is
-SHA-256(0x00 || line without `hash`), as for the leaves of RFC 6962. Lines are written in one form only (`canonical.py`), so
-every changed byte shows. A chain alone cannot show that whole lines were cut off its end. That takes the head (`seq` and
-`hash` of the last line), kept where the log's keeper cannot change it.
+The first line of a log is its header: a random origin `log`, the `format`, and further members that the caller adds.
+Each further line is a record with `seq` (0, 1, 2 ...) and `prev`, the `hash` of the previous line. The `hash` of a
+line is SHA-256(0x00 || line without `hash`), as for the leaves of RFC 6962. Lines are written only in canonical form
+(`canonical.py`), so every changed byte is detected. A chain alone cannot detect that lines are missing at its end.
+That requires the head (`seq` and `hash` of the last line), stored where the keeper of the log cannot change it.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, TypeGuard
 
+import msgspec
 import orjson
 
 from guardproxy.audit.canonical import around, canonical
@@ -32,9 +33,8 @@ Line = Literal["header", "unreadable", "altered", "missing", "order", "link", "t
 Code = Literal[Line, "gone", "renamed", "replaced", "twice"]
 
 
-@dataclass(frozen=True, slots=True)
-class ChainHead:
-    """A log's last line: its `seq` (-1: the header) and its `hash` (64 hexadecimal digits)."""
+class ChainHead(msgspec.Struct, frozen=True):
+    """The last line of a log: its `seq` (-1 for the header) and its `hash` (64 hexadecimal digits)."""
 
     seq: int
     hash: str
@@ -44,12 +44,12 @@ class ChainHead:
 class Problem:
     """A rule of the chain that a line (counted from 1) breaks.
 
-    `code`: `header` the first line is not a header; `unreadable` not a sealed JSON object; `altered` the line differs from
-    the sealed line; `missing` lines before it were removed; `order` the line was inserted, repeated or moved; `link` the line
-    before it was replaced, or it comes from another log; `torn` the last line is unfinished, as after a crash; `cut` lines
-    are missing at the end; `rewritten` the expected record differs; `stopped` too many problems. Codes of whole logs
-    (`folder.py`): `gone` the log is missing; `renamed` it has another name; `replaced` another log is in its place; `twice`
-    two logs have the same id.
+    `code`: `header` the first line is not a header; `unreadable` not a sealed JSON object; `altered` the line differs
+    from the sealed line; `missing` lines before it were removed; `order` the line was inserted, repeated or moved;
+    `link` the line before it was replaced, or it comes from another log; `torn` the last line is unfinished, as after
+    a crash; `cut` lines are missing at the end; `rewritten` the expected record differs; `stopped` too many problems.
+    Codes of whole logs (`folder.py`): `gone` the log is missing; `renamed` it has another name; `replaced` another log
+    is in its place; `twice` two logs have the same id.
     """
 
     line: int
@@ -59,7 +59,7 @@ class Problem:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """The result of verifying a log. `head`: the head of the last whole line. `log`: the origin that the header names."""
+    """The result of verifying a log. `head`: the head of the last complete line. `log`: the origin in the header."""
 
     log: str
     records: int
@@ -78,18 +78,19 @@ class Report:
 
 
 def begin(header: Mapping[str, Any]) -> tuple[bytes, ChainHead]:
-    """The first line of a log, and its head. `header["log"]`: an origin that no other log has. Raises `AuditError`."""
+    """Returns the first line of a log, and its head. `header["log"]`: an origin that no other log has. Raises
+    `AuditError`."""
     if not isinstance(header.get("log"), str) or not header["log"]:
         raise AuditError("a header needs `log`, the origin of the log")
     _refuse(header, ("format", "seq", "prev", "hash"))
-    return _sealed({**header, "format": FORMAT}, -1)
+    return _seal({**header, "format": FORMAT}, -1)
 
 
 def seal(record: Mapping[str, Any], before: ChainHead, *, is_small: bool = False) -> tuple[bytes, ChainHead]:
-    """The line that follows `before`, newline included, and its head. `is_small`: whether the record may be encoded in one
-    call. Raises `AuditError` for a record not in JSON."""
+    """Returns the line that follows `before`, with newline, and its head. `is_small`: whether the record may be
+    encoded in one call. Raises `AuditError` if the record is not JSON."""
     _refuse(record, ("seq", "prev", "hash"))
-    return _sealed({**record, "seq": before.seq + 1, "prev": before.hash}, before.seq + 1, is_small=is_small)
+    return _seal({**record, "seq": before.seq + 1, "prev": before.hash}, before.seq + 1, is_small=is_small)
 
 
 def _refuse(record: Mapping[str, Any], keys: tuple[str, ...]) -> None:
@@ -98,8 +99,9 @@ def _refuse(record: Mapping[str, Any], keys: tuple[str, ...]) -> None:
             raise AuditError(f"a record cannot set `{key}` itself")
 
 
-def _sealed(record: dict[str, Any], seq: int, *, is_small: bool = False) -> tuple[bytes, ChainHead]:
-    """Seals a record. The record is encoded once: its hash is put between the keys that sort before and after `hash`."""
+def _seal(record: dict[str, Any], seq: int, *, is_small: bool = False) -> tuple[bytes, ChainHead]:
+    """Seals a record. The record is encoded once: its hash is put between the keys that sort before and after
+    `hash`."""
     try:
         before, after = around(record, "hash", is_small=is_small)
     except (TypeError, ValueError, RecursionError):  # `canonical` encodes the whole record, or raises
@@ -125,16 +127,16 @@ def open_line(line: bytes) -> dict[str, Any] | None:
     # `json` reads values that orjson refuses (lone surrogates) or reads differently (integers above 64 bits).
     for read in (orjson.loads, json.loads):
         try:
-            found = read(body)
-            if isinstance(found, dict) and canonical(found) == body:
-                return found
+            value = read(body)
+            if isinstance(value, dict) and canonical(value) == body:
+                return value
         except (ValueError, RecursionError, AuditError):
             continue
     return None
 
 
 def write_head(log: str, head: ChainHead) -> bytes:
-    """Returns a head as one line of JSON, to be kept in another place."""
+    """Returns a head as a line of JSON, to be stored elsewhere."""
     return canonical({"log": log, "seq": head.seq, "hash": head.hash}) + b"\n"
 
 
@@ -145,10 +147,10 @@ def read_head(data: bytes) -> ChainHead:
 
 def read_named_head(data: bytes) -> tuple[str, ChainHead]:
     """Reads a head that `write_head` wrote, and the id of its log. Raises `AuditError`."""
-    found = open_line(data)
-    if found is None or not isinstance(found.get("log"), str) or (head := head_of(found)) is None:
+    entry = open_line(data)
+    if entry is None or not isinstance(entry.get("log"), str) or (head := head_of(entry)) is None:
         raise AuditError("not the head of a log")
-    return found["log"], head
+    return entry["log"], head
 
 
 def head_of(entry: Mapping[str, Any]) -> ChainHead | None:
@@ -171,7 +173,7 @@ def verify(
 ) -> Report:
     """Verifies the lines of a log, each with its newline (as a binary file yields them).
 
-    `expected`: heads known from another place. They may be older than the end of the log; their records must be in it.
+    `expected`: heads from another place. They may be older than the end of the log; their records must be in it.
     `whole`: `False` for lines from the middle of a log; the first line is then trusted.
     """
     heads = (
@@ -188,7 +190,7 @@ def verify(
 
 
 class _Verifier:
-    """The state of verification: the `seq` that must come next, and the hashes that its `prev` may have."""
+    """The state of verification: the next `seq`, and the hashes that the next `prev` may have."""
 
     def __init__(self, expected: tuple[ChainHead, ...], whole: bool) -> None:
         self.expected = dict.fromkeys(expected)  # expected heads that were not reached yet
@@ -212,7 +214,7 @@ class _Verifier:
 
     def take(self, number: int, line: bytes) -> None:
         if self.unfinished:
-            self.note(self.last, "unreadable", "a line without an end, in the middle of the log")
+            self.note(self.last, "unreadable", "a line without a newline, in the middle of the log")
         self.last = number
         self.unfinished = not line.endswith(b"\n")
         if self.unfinished:
@@ -234,7 +236,7 @@ class _Verifier:
         claim = entry.pop("hash", None)
         real = _hash(entry)
         if claim != real:
-            self.note(1, "altered", f"the header was changed: its hash is {real}, not the one it states")
+            self.note(1, "altered", f"the header was changed: its hash is {real}, not the hash that it states")
         self.log = str(entry["log"])
         self.arrived(ChainHead(-1, real), claim)
 
@@ -249,8 +251,8 @@ class _Verifier:
         self.records += 1
         real = _hash(entry)
         if claim != real:
-            self.note(number, "altered", f"the record was changed: its hash is {real}, not the one it states")
-            # an altered line may lie about its place; the lines around it still prove theirs
+            self.note(number, "altered", f"the record was changed: its hash is {real}, not the hash that it states")
+            # an altered line may state a wrong `seq`; the lines around it still prove theirs
             seq = seq if self.next_seq is None else self.next_seq
         else:
             self.check_place(number, seq, entry["prev"])
@@ -259,14 +261,14 @@ class _Verifier:
     def check_place(self, number: int, seq: int, prev: str) -> None:
         wanted = seq if self.next_seq is None else self.next_seq
         if seq > wanted:
-            self.note(number, "missing", f"expected record {wanted}, found record {seq}: what was between is gone")
+            self.note(number, "missing", f"expected record {wanted}, found record {seq}: records between were removed")
         elif seq < wanted:
-            self.note(number, "order", f"expected record {wanted}, found record {seq}: put in, repeated or moved")
+            self.note(number, "order", f"expected record {wanted}, found record {seq}: inserted, repeated or moved")
         elif self.links is not None and prev not in self.links:
             self.note(
                 number,
                 "link",
-                f"expected prev {self.links[0]}, found {prev}: the line before was replaced, or this one is foreign",
+                f"expected prev {self.links[0]}, found {prev}: the previous line was replaced, or this line is foreign",
             )
 
     def arrived(self, head: ChainHead, claim: object) -> None:
@@ -278,7 +280,7 @@ class _Verifier:
 
     def finish(self) -> None:
         if self.unfinished:
-            self.note(self.last, "torn", "the last line is not finished: a crash, or a write that is going on")
+            self.note(self.last, "torn", "the last line is incomplete: a crash, or a write in progress")
         elif self.last == 0:
             self.note(1, "header", "expected the header of a log, found an empty file")
         for expected in self.expected:
@@ -287,12 +289,12 @@ class _Verifier:
     def miss(self, expected: ChainHead) -> None:
         """Reports why the expected record was not reached. It may precede the first line of a partial log."""
         if self.head is None or self.head.seq < expected.seq:
-            found = (
-                "nothing" if self.head is None else f"record {self.head.seq}" if self.head.seq >= 0 else "the header"
-            )
-            message = f"expected record {expected.seq}, found {found} at the end: the tail was cut off"
+            end = "nothing" if self.head is None else f"record {self.head.seq}" if self.head.seq >= 0 else "the header"
+            message = f"expected record {expected.seq}, found {end} as the last: the end was cut off"
             self.note(self.last + 1, "cut", message)
         elif self.first is not None and expected.seq >= self.first:
             self.note(
-                self.last, "rewritten", f"expected record {expected.seq} with hash {expected.hash}, found another"
+                self.last,
+                "rewritten",
+                f"expected record {expected.seq} with hash {expected.hash}, found another record",
             )

@@ -1,4 +1,4 @@
-"""The system calls that keep a log, in one place, so that tests can make each of them fail.
+"""The system calls of a log, in one place, so that tests can make each of them fail.
 
 In: paths, file descriptors, bytes. Out: the system's results; its errors are `OSError`. Kept: nothing.
 """
@@ -24,7 +24,7 @@ class Stat(NamedTuple):
 
 
 class Disk:
-    """The real disk. Every method is one step that can fail."""
+    """The real disk. Every method is a single step that can fail."""
 
     def make_folder(self, folder: Path) -> None:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -36,9 +36,9 @@ class Disk:
         """Locks the file for this process. Raises `BlockingIOError` if another process holds the lock."""
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
-    def stat(self, where: Path | int) -> Stat:
-        found = os.stat(where)
-        return Stat(found.st_dev, found.st_ino, found.st_size)
+    def stat(self, where: Path | str | int) -> Stat:
+        status = os.stat(where)
+        return Stat(status.st_dev, status.st_ino, status.st_size)
 
     def read(self, fd: int, size_bytes: int, offset: int) -> bytes:
         return os.pread(fd, size_bytes, offset)
@@ -47,7 +47,7 @@ class Disk:
         return os.write(fd, data)
 
     def sync(self, fd: int) -> None:
-        """Forces a file's data and size to disk; its times too where the system cannot leave them out."""
+        """Writes a file's data and size to disk; on some systems also its times."""
         getattr(os, "fdatasync", os.fsync)(fd)
 
     def truncate(self, fd: int, size_bytes: int) -> None:
@@ -74,10 +74,10 @@ def put(disk: Disk, fd: int, data: bytes) -> None:
     """Writes all of `data`, in as many calls as the system needs."""
     rest = memoryview(data)
     while rest:
-        written = disk.write(fd, rest)
-        if written <= 0:
+        size_bytes = disk.write(fd, rest)
+        if size_bytes <= 0:
             raise OSError("nothing was written")
-        rest = rest[written:]
+        rest = rest[size_bytes:]
 
 
 def write_file(disk: Disk, path: Path, data: bytes, how: int) -> None:
@@ -91,7 +91,7 @@ def write_file(disk: Disk, path: Path, data: bytes, how: int) -> None:
 
 
 def reason(error: BaseException) -> str:
-    """Returns the system's words for a failure, without a path and without text of a record."""
+    """Returns the system's message for a failure, without a path and without text of a record."""
     if isinstance(error, AuditError):
         return str(error)
     text = error.strerror if isinstance(error, OSError) else None
@@ -100,8 +100,8 @@ def reason(error: BaseException) -> str:
 
 @contextmanager
 def folder_lock(folder: Path) -> Iterator[bool]:
-    """Waits until no other process of guardproxy opens logs in this folder. Yields whether the lock was taken: some file
-    systems cannot lock folders."""
+    """Waits until no other process of guardproxy opens logs in this folder. Yields whether the lock was taken: some
+    file systems cannot lock folders."""
     fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         try:

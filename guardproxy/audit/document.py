@@ -1,10 +1,10 @@
-"""The typed entries of the audit log: the record of an exchange, and the intent, the closing and the gap beside it.
+"""The typed entries of the audit log: the record of an exchange, intents, closings and gaps.
 
-In: values. Out: JSON objects. Kept: nothing. `versions.py` reads entries of this version and of older ones.
+In: values. Out: JSON objects. Kept: nothing. `versions.py` reads entries of this version and of older versions.
 
-Times are Unix times in seconds, offsets are code points of the text as the record shows it (masked), end exclusive. An optional
-member with its default value is not written. A new or changed member needs a new `ENTRY_VERSION` and a reader for the version
-before it.
+Times are Unix times in seconds. Offsets count code points of the text as the record shows it (masked); ends are
+exclusive. An optional member with its default value is not written. A new or changed member needs a new
+`ENTRY_VERSION` and a reader for the previous version.
 """
 
 from __future__ import annotations
@@ -21,20 +21,20 @@ from guardproxy.findings import Direction
 
 ENTRY_VERSION = 2
 
-# Above this number of findings a text is converted in steps: a call of msgspec holds the interpreter while it runs.
+# A text with more findings than this is converted in steps: a call of msgspec holds the interpreter lock while it runs.
 _STEP_FINDINGS = 256
-_STEP_BYTES = 1 << 14  # the same limit for a record, counted in bytes of its bodies
+_STEP_BYTES = 1 << 14  # the corresponding limit for a record, in bytes of its bodies
 
 Span = tuple[int, int]
 MatchedCondition = Literal["yes", "no", "failed", "unknown"]
 Offset = Annotated[int, Meta(description="An offset in the text as the record shows it, in code points.")]
 UnixTime = Annotated[float, Meta(description="Unix time in seconds.")]
 Version = Annotated[int, Meta(description="The version of the entry's format.")]
-ExchangeId = Annotated[str, Meta(description="The exchange. Clients get it in the header `x-guardproxy-id`.")]
+ExchangeId = Annotated[str, Meta(description="The id of the exchange, which clients get in `x-guardproxy-id`.")]
 Engine = Annotated[str, Meta(description="The name and version of the program that wrote the entry.")]
 Tenant = Annotated[str, Meta(description="The tenant: a digest of the credential. Empty without a credential.")]
 Route = Annotated[str, Meta(description="Method and path of the request.")]
-Policies = Annotated[str, Meta(description="The digest of the policies that were in force.")]
+Policies = Annotated[str, Meta(description="The digest of the active policies.")]
 Seals = Annotated[
     Mapping[str, str], Meta(description="Keyed digests of the bodies: `request`, `upstream` (as sent), `client`.")
 ]
@@ -44,7 +44,8 @@ class RecordPart(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, 
     """A part of an entry."""
 
     def document(self) -> dict[str, Any]:
-        """Returns the JSON object of this part. Long lists are converted in steps, so that other threads run in between."""
+        """Returns the JSON object of this part. Long lists are converted in steps, so that other threads run in
+        between."""
         tag = {"kind": self.__struct_config__.tag} if self.__struct_config__.tag else {}
         members = {
             key: _json(value)
@@ -80,52 +81,50 @@ class RecordLeaf(RecordPart, frozen=True, kw_only=True):
 
 
 class RecordedFinding(RecordLeaf, frozen=True, kw_only=True):
-    """What a check found in a text."""
+    """A finding of a check in a text."""
 
     check: str
     label: str
     start: Offset
     end: Offset
     score: float
-    repair: Annotated[bool, Meta(description="The whole text was replaced by a repaired one.")] = False
+    repair: Annotated[bool, Meta(description="The whole text was replaced by a repaired text.")] = False
 
 
 class RecordedText(RecordLeaf, frozen=True, kw_only=True):
-    """One text of a request or of an answer."""
+    """A text of a request or of an answer."""
 
-    path: Annotated[str, Meta(description="Where the text stands in the body. `#key` at the end: an object's key.")]
-    kind: Annotated[str, Meta(description="What the text is: `user`, `system`, `assistant`, `tool_arguments`, ...")]
+    path: Annotated[str, Meta(description="The path of the text in the body. `#key` at the end: an object's key.")]
+    kind: Annotated[str, Meta(description="The kind of text: `user`, `system`, `assistant`, `tool_arguments`, ...")]
     chars: Annotated[int, Meta(description="The length of the original text in code points.")]
-    text: Annotated[str | None, Meta(description="The text, sensitive values masked. `null`: not kept.")]
+    text: Annotated[str | None, Meta(description="The text with masked sensitive values. `null`: not kept.")]
     checks: Annotated[tuple[str, ...], Meta(description="The checks that read the text.")]
     findings: tuple[RecordedFinding, ...]
     edits: Annotated[tuple[Span, ...], Meta(description="The spans that rules replaced: start and end.")]
-    released: Annotated[int, Meta(description="How far the text was sent on, in code points.")]
-    open: Annotated[bool, Meta(description="The text did not come to its end.")] = False
+    released: Annotated[int, Meta(description="The number of code points that were sent on.")]
+    open: Annotated[bool, Meta(description="The text is incomplete.")] = False
     encoded: Annotated[bool, Meta(description="JSON in a string. Checks read it decoded.")] = False
     number: Annotated[bool, Meta(description="A JSON number.")] = False
-    unmapped: Annotated[bool, Meta(description="The text stands in a field that the wire format does not have.")] = (
-        False
-    )
+    unmapped: Annotated[bool, Meta(description="The text is in a field that the wire format does not have.")] = False
     fixed: Annotated[bool, Meta(description="A word of the protocol.")] = False
     judged: Annotated[bool, Meta(description="The text is judged as a whole and is not kept.")] = False
     shape: Annotated[
-        tuple[str, tuple[Any, ...]] | None, Meta(description="What a schema of the request demands of the text.")
+        tuple[str, tuple[Any, ...]] | None, Meta(description="The part of the request's schema for this text.")
     ] = None
 
     def document(self) -> dict[str, Any]:
-        """The JSON object of the text."""
+        """Returns the JSON object of the text."""
         large = len(self.findings) > _STEP_FINDINGS
         return RecordPart.document(self) if large else RecordLeaf.document(self)
 
 
 class RecordedSide(RecordPart, frozen=True, kw_only=True):
-    """One direction of an exchange."""
+    """A direction of an exchange."""
 
     texts: tuple[RecordedText, ...]
     uninspected: Annotated[tuple[str, ...], Meta(description="Places that no check can read. `*`: all.")]
     uninspected_kinds: Annotated[
-        tuple[str, ...] | None, Meta(description="The kind of each such place. Missing in old records.")
+        tuple[str, ...] | None, Meta(description="The kind of each of these places. Missing in old records.")
     ] = None
     unmapped: Annotated[tuple[str, ...], Meta(description="Places of texts that the wire format does not have.")]
 
@@ -133,25 +132,25 @@ class RecordedSide(RecordPart, frozen=True, kw_only=True):
 class RecordedRequest(RecordedSide, frozen=True, kw_only=True):
     """The request."""
 
-    body: Annotated[Any, Meta(description="The body, sensitive values masked. `null`: not kept.")]
+    body: Annotated[Any, Meta(description="The body with masked sensitive values. `null`: not kept.")]
 
 
 class RecordedAnswer(RecordedSide, frozen=True, kw_only=True):
-    """One answer of the model."""
+    """An answer of the model."""
 
     status: Annotated[int | None, Meta(description="The HTTP status of the upstream. `null`: no answer.")]
     streamed: bool
-    model: Annotated[str, Meta(description="The model that the answer names.")]
-    finish: Annotated[tuple[str, ...], Meta(description="Why the answer ended, in the words of the upstream.")]
+    model: Annotated[str, Meta(description="The model in the answer.")]
+    finish: Annotated[tuple[str, ...], Meta(description="Why the answer ended, in the upstream's words.")]
     runs: Annotated[
         tuple[tuple[int, int], ...],
         Meta(description="The order of the texts: index in `texts` and length of each run. Index -1: no text."),
     ]
-    withheld: Annotated[tuple[str, ...], Meta(description="Fields that were left out of the answer.")]
+    withheld: Annotated[tuple[str, ...], Meta(description="Fields that were removed from the answer.")]
 
 
 class RecordedDecision(RecordLeaf, frozen=True, kw_only=True):
-    """A rule that held, and the finding that it held for."""
+    """A rule that held, and its finding."""
 
     policy: str
     rule: str
@@ -167,7 +166,7 @@ class RecordedDecision(RecordLeaf, frozen=True, kw_only=True):
 
 
 class RecordedFault(RecordLeaf, frozen=True, kw_only=True):
-    """A place of an answer that does not match its schema."""
+    """A place of an answer that does not fit its schema."""
 
     place: str
     expected: str
@@ -175,12 +174,12 @@ class RecordedFault(RecordLeaf, frozen=True, kw_only=True):
 
 
 class RecordedAttempt(RecordPart, frozen=True, kw_only=True):
-    """One of several answers of the model."""
+    """An answer of the model, if there are several."""
 
-    decision: Annotated[str, Meta(description="What became of the answer; of the last one, the outcome.")]
+    decision: Annotated[str, Meta(description="The decision about the answer; for the last answer the outcome.")]
     rule: Annotated[str, Meta(description="The rule that discarded the answer.")]
     errors: tuple[RecordedFault, ...]
-    cut: Annotated[bool, Meta(description="The answer was ended before its end.")]
+    cut: Annotated[bool, Meta(description="The answer was stopped before its end.")]
     tokens: Annotated[int, Meta(description="Tokens of the request and of the answer.")]
     output_tokens: int
     counted: Annotated[bool, Meta(description="The upstream counted the tokens. Otherwise they are estimated.")]
@@ -191,7 +190,7 @@ class RecordedAttempt(RecordPart, frozen=True, kw_only=True):
 
 
 class RecordedSaving(RecordLeaf, frozen=True, kw_only=True):
-    """What ending wrong answers early has saved (estimate)."""
+    """The estimated savings from stopping wrong answers early."""
 
     tokens: int
     seconds: float
@@ -199,38 +198,38 @@ class RecordedSaving(RecordLeaf, frozen=True, kw_only=True):
 
 
 class RecordedShortage(RecordLeaf, frozen=True, kw_only=True):
-    """The check that gave no verdict for want of capacity."""
+    """The check that gave no verdict because of a lack of capacity."""
 
     check: str
     reason: str
 
 
 class RecordedError(RecordLeaf, frozen=True, kw_only=True):
-    """Why the exchange failed or was refused."""
+    """The reason why the exchange failed or was refused."""
 
     code: str
     message: str = ""
-    field: Annotated[str | None, Meta(description="The field of the request that is wrong.")] = None
+    field: Annotated[str | None, Meta(description="The field of the request at fault.")] = None
 
 
 class RecordedDuty(RecordLeaf, frozen=True, kw_only=True):
-    """What the store of the gateway answered to one list of calls of a duty."""
+    """The gateway store's answers to a list of calls of a duty."""
 
     duty: str
     answers: tuple[int | str | bool | None, ...]
 
 
 class RecordedPlan(RecordPart, frozen=True, kw_only=True):
-    """Where the request went, where that is not where it asked to go."""
+    """Where the request went, if it differs from the request."""
 
     upstream: Annotated[str, Meta(description="The name of the upstream.")] = ""
     model: Annotated[str, Meta(description="The model.")] = ""
     parameters: Annotated[Mapping[str, Any], Meta(description="Members of the request that were set.")] = {}
-    reason: Annotated[str, Meta(description="Why, in words.")] = ""
+    reason: Annotated[str, Meta(description="The reason, in words.")] = ""
 
 
 class RecordedPlaces(RecordLeaf, frozen=True, kw_only=True):
-    """Places of an answer where redacted values may come back."""
+    """Places of an answer in which redacted values may be restored."""
 
     kinds: Annotated[
         tuple[str, ...] | None,
@@ -240,7 +239,7 @@ class RecordedPlaces(RecordLeaf, frozen=True, kw_only=True):
 
 
 class LogEntry(RecordPart, frozen=True, kw_only=True, tag_field="kind"):
-    """A line of the log but for its header. `seq`, `prev` and `hash` are added by the chain."""
+    """A line of the log, except its header. The chain adds `seq`, `prev` and `hash`."""
 
     v: Version
     at: UnixTime
@@ -251,36 +250,36 @@ class LogEntry(RecordPart, frozen=True, kw_only=True, tag_field="kind"):
         return True
 
     def document(self) -> dict[str, Any]:
-        """The JSON object of the entry."""
+        """Returns the JSON object of the entry."""
         if not self.is_small:
             return RecordPart.document(self)
         members: dict[str, Any] = msgspec.to_builtins(self)
         return members
 
     def to_json(self) -> bytes:
-        """The canonical JSON of the entry: sorted keys, no spaces, UTF-8. Raises `AuditError`."""
+        """Returns the canonical JSON of the entry: sorted keys, no spaces, UTF-8. Raises `AuditError`."""
         return canonical(self.document())
 
 
 class Record(LogEntry, frozen=True, kw_only=True, tag="exchange"):
-    """One exchange: a request and everything that was answered to it, without any sensitive value."""
+    """An exchange: a request and all answers to it, without sensitive values."""
 
     id: ExchangeId
     engine: Engine
     tenant: Tenant
     route: Route
     policies: Policies
-    codec: Annotated[str, Meta(description="The wire format. Empty: the route was passed through, no check read it.")]
+    codec: Annotated[str, Meta(description="The wire format. Empty: the route was passed through and not checked.")]
     outcome: Annotated[
         str,
         Meta(
-            description="How the exchange ended: `answered`, `passed`, `refused`, `blocked_request`, `blocked_response`, "
-            "`client_closed`, or the code of an error."
+            description="The end of the exchange: `answered`, `passed`, `refused`, `blocked_request`, "
+            "`blocked_response`, `client_closed`, or the code of an error."
         ),
     ]
-    status: Annotated[int, Meta(description="The HTTP status that the client got. 0: none.")]
+    status: Annotated[int, Meta(description="The HTTP status for the client. 0: no status.")]
     rules: Annotated[tuple[str, ...], Meta(description="The enforced rules that held.")]
-    decisions: Annotated[tuple[RecordedDecision, ...], Meta(description="Every rule that held, once a finding.")]
+    decisions: Annotated[tuple[RecordedDecision, ...], Meta(description="Every rule that held, for each finding.")]
     request: RecordedRequest
     response: Annotated[RecordedAnswer, Meta(description="The last answer.")]
     sizes: Annotated[
@@ -293,33 +292,33 @@ class Record(LogEntry, frozen=True, kw_only=True, tag="exchange"):
             "`first_byte` (to the client), `finished`."
         ),
     ]
-    model: Annotated[str, Meta(description="The model that the request names.")]
-    stream: Annotated[bool, Meta(description="The request asks for a stream.")]
+    model: Annotated[str, Meta(description="The model in the request.")]
+    stream: Annotated[bool, Meta(description="Whether the request asks for a stream.")]
     checks: Annotated[Mapping[str, str], Meta(description="The digest of every check that applied.")]
     shadow: Annotated[tuple[str, ...], Meta(description="The rules in shadow mode that held.")]
-    usage: Annotated[Mapping[str, Any], Meta(description="Tokens, in the words of the upstream.")]
+    usage: Annotated[Mapping[str, Any], Meta(description="Token counts, in the upstream's words.")]
     seals: Seals
-    scans: Annotated[int, Meta(description="How many scans were asked for.")]
-    path: Annotated[str, Meta(description="The path of the request, where `route` has parameters.")] = ""
-    tenant_name: Annotated[str | None, Meta(description="The name of the tenant, where it has one.")] = None
+    scans: Annotated[int, Meta(description="The number of scans.")]
+    path: Annotated[str, Meta(description="The path of the request, if `route` has parameters.")] = ""
+    tenant_name: Annotated[str | None, Meta(description="The name of the tenant, if it has a name.")] = None
     matched: Annotated[
-        Mapping[str, MatchedCondition], Meta(description="What each condition of `match: when` gave.")
+        Mapping[str, MatchedCondition], Meta(description="The result of each condition of `match: when`.")
     ] = {}
-    language: Annotated[str, Meta(description="The language that the request declares.")] = ""
+    language: Annotated[str, Meta(description="The language in the request's header.")] = ""
     conversation: Annotated[str, Meta(description="The pseudonym of the conversation.")] = ""
-    signs: Annotated[int, Meta(description="Signs of life that were sent while the answer was held back.")] = 0
+    signs: Annotated[int, Meta(description="The number of keep-alives while the answer was held back.")] = 0
     attempts: Annotated[
-        tuple[RecordedAttempt, ...], Meta(description="All answers of the model, where it gave more than one.")
+        tuple[RecordedAttempt, ...], Meta(description="All answers of the model, if there are several.")
     ] = ()
     saved: RecordedSaving | None = None
     duties: Annotated[
-        tuple[RecordedDuty, ...], Meta(description="What the store of the gateway answered to duties, in order.")
+        tuple[RecordedDuty, ...], Meta(description="The gateway store's answers to duties, in order.")
     ] = ()
     plan: RecordedPlan | None = None
     no_capacity: RecordedShortage | None = None
     error: RecordedError | None = None
     restore: Annotated[
-        tuple[RecordedPlaces, ...] | None, Meta(description="Where values may come back. Missing in old records.")
+        tuple[RecordedPlaces, ...] | None, Meta(description="Where values may be restored. Missing in old records.")
     ] = None
 
     @property
@@ -329,29 +328,29 @@ class Record(LogEntry, frozen=True, kw_only=True, tag="exchange"):
 
     @property
     def is_read(self) -> bool:
-        """Whether the exchange was read by its wire format; a route that was passed through was not."""
+        """Whether a wire format read the exchange; false for a route that was passed through."""
         return bool(self.codec)
 
     @property
     def answers(self) -> tuple[RecordedAnswer, ...]:
-        """Every answer of the model, in their order."""
+        """Returns every answer of the model, in order."""
         earlier = (attempt.response for attempt in self.attempts[:-1])
         return (*(answer for answer in earlier if answer is not None), self.response)
 
     @property
     def finding_count(self) -> int:
-        """How many findings all texts have."""
+        """Returns the number of findings in all texts."""
         sides: tuple[RecordedSide, ...] = (self.request, *self.answers)
         return sum(len(text.findings) for side in sides for text in side.texts)
 
     @property
     def total_ms(self) -> float | None:
-        """The time from the request to the end of the exchange in milliseconds; `None` where it is not known."""
+        """Returns the time from the request to the end of the exchange, in milliseconds; `None` if it is not known."""
         return self.timings.get("finished")
 
 
 class Intent(LogEntry, frozen=True, kw_only=True, tag="intent"):
-    """An exchange that is about to go upstream, without any text. A record or a closing with the same `id` follows."""
+    """An exchange that is about to go upstream, without texts. A record or a closing with the same `id` follows."""
 
     id: ExchangeId
     engine: Engine
@@ -362,7 +361,7 @@ class Intent(LogEntry, frozen=True, kw_only=True, tag="intent"):
 
 
 class Closing(LogEntry, frozen=True, kw_only=True, tag="closing"):
-    """The end of an exchange whose record could not be kept. What became of the exchange is unknown."""
+    """The end of an exchange whose record could not be kept. Its outcome is unknown."""
 
     id: ExchangeId
     engine: Engine
@@ -376,7 +375,7 @@ class Closing(LogEntry, frozen=True, kw_only=True, tag="closing"):
 
 
 class Gap(LogEntry, frozen=True, kw_only=True, tag="gap"):
-    """A time in which the log could not be written. All traffic was refused."""
+    """A period in which the log could not be written. All traffic was refused."""
 
     since: UnixTime
     why: Annotated[str, Meta(description="Why the log could not be written.")]

@@ -12,7 +12,7 @@ from guardproxy.audit.document import ENTRY_VERSION, AnyEntry
 _HASH = {"type": "string", "pattern": "^[0-9a-f]{64}$"}
 _CHAIN: dict[str, Any] = {
     "seq": {"type": "integer", "minimum": 0, "description": "The number of the entry in its log, from 0."},
-    "prev": {**_HASH, "description": "The hash of the line before."},
+    "prev": {**_HASH, "description": "The hash of the previous line."},
     "hash": {**_HASH, "description": "SHA-256 of 0x00 and the line in canonical JSON without `hash`."},
 }
 _HEADER: dict[str, Any] = {
@@ -20,12 +20,12 @@ _HEADER: dict[str, Any] = {
     "description": "The first line of a log.",
     "type": "object",
     "properties": {
-        "log": {"type": "string", "description": "A random name that no other log has."},
+        "log": {"type": "string", "description": "A random id that no other log has."},
         "format": {"const": FORMAT, "description": "The format of the chain."},
-        "engine": {"type": "string", "description": "The name and version of the program that began the log."},
+        "engine": {"type": "string", "description": "The name and version of the program that started the log."},
         "follows": {
             "type": "object",
-            "description": "The file that this one follows, its last entry, and why it ended.",
+            "description": "The previous file of this log, its last entry, and why it ended.",
         },
         "hash": _CHAIN["hash"],
     },
@@ -35,8 +35,8 @@ _HEADER: dict[str, Any] = {
 
 
 def log_schema() -> dict[str, Any]:
-    """The schema (JSON Schema 2020-12) of every line that this version writes: the header, and entries as sealed by the
-    chain."""
+    """Returns the schema (JSON Schema 2020-12) of every line that this version writes: the header, and entries with the
+    members of the chain."""
     (root,), definitions = msgspec.json.schema_components([AnyEntry], ref_template="#/$defs/{name}")
     entries = [choice["$ref"].removeprefix("#/$defs/") for choice in root["anyOf"]]
     for name in entries:

@@ -1,11 +1,11 @@
-"""Verifies a folder of logs as a whole: every log, its name, logs that follow each other, and copies of heads.
+"""Verifies a folder of logs as a whole: every log, its name, the order of its files, and copies of heads.
 
-In: the folder, and a folder with copies of `*.head` files. Out: a report for each log that is present or expected. Kept:
-nothing. Reads only; works while the proxy writes.
+In: the folder, and a folder with copies of `*.head` files. Out: a report for each existing or expected log. Kept:
+nothing. Reads only, so it works while the proxy writes.
 
-A log is known by the id in its header (`log`), not by its file name. A head is compared with the log that has its id. If no
-log has the id, the log was removed. If the log has another file name, it was renamed. The `follows` of a header is a head as
-well: that of the file before it.
+A log is identified by the id in its header (`log`), not by its file name. A head is compared with the log that has its
+id. If no log has the id, the log was removed. If that log has another file name, it was renamed. The `follows` of a
+header is the head of the previous file.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ from guardproxy.errors import AuditError
 
 LIMIT_HEADER_BYTES = 1 << 24
 NO_KEY = (
-    "These logs have no signature: whoever can write this folder can write logs anew that verify. Only copies of *.head files "
-    "kept elsewhere (--heads) show that."
+    "These logs have no signature: anyone who can write to this folder can write new logs that verify. Only copies of "
+    "*.head files that are stored elsewhere (--heads) reveal that."
 )
 
 
 @dataclass(frozen=True, slots=True)
 class LogReport:
-    """The result of verifying one log. `notes`: remarks that are not problems."""
+    """The result of verifying a log. `notes`: remarks that are not problems."""
 
     file: str
     report: Report
@@ -37,8 +37,8 @@ class LogReport:
 
 @dataclass(slots=True)
 class _LogFile:
-    """One file, and what other files state about it. `ended`: its last record before another file followed it, and the
-    reason."""
+    """A file, and the statements of other files about it. `ended`: its last record before another file followed it,
+    and the reason."""
 
     path: Path
     header: Mapping[str, Any]
@@ -54,8 +54,8 @@ class _LogFile:
 
     @property
     def follows(self) -> Mapping[str, Any]:
-        found = self.header.get("follows")
-        return found if isinstance(found, Mapping) else {}
+        follows = self.header.get("follows")
+        return follows if isinstance(follows, Mapping) else {}
 
     def note(self, code: Code, message: str) -> None:
         problem = Problem(0, code, message)
@@ -64,12 +64,12 @@ class _LogFile:
 
 
 def logs_of(folder: Path) -> list[Path]:
-    """The logs of a folder, by their names."""
+    """Returns the paths of the logs in a folder, by name."""
     return sorted(folder.glob("*.jsonl"))
 
 
 def header_of(path: Path) -> Mapping[str, Any]:
-    """The header of a log; empty where there is none. Raises `OSError`."""
+    """Returns the header of a log; empty if there is no header. Raises `OSError`."""
     with path.open("rb") as lines:
         header = open_line(lines.readline(LIMIT_HEADER_BYTES))
     return header if header is not None and isinstance(header.get("log"), str) and "seq" not in header else {}
@@ -77,15 +77,15 @@ def header_of(path: Path) -> Mapping[str, Any]:
 
 def verify_folder(folder: Path, copies: Path | None = None) -> list[LogReport]:
     """Verifies every log of the folder, and every log that a head or another log names. Raises `OSError`."""
-    # Heads are read before the logs, so that a log that grows meanwhile is only longer than its head says.
+    # Heads are read before the logs, so that a log that grows meanwhile is at least as long as its head states.
     heads = [(path, _read(path)) for place in (folder, copies) if place for path in sorted(place.glob("*.head"))]
     logs = {path.name: _LogFile(path, header_of(path)) for path in logs_of(folder)}
     by_origin: defaultdict[str, list[_LogFile]] = defaultdict(list)
     for log in logs.values():
         if log.origin:
             by_origin[log.origin].append(log)
-    for path, found in heads:
-        _take_head(path, found, folder, logs, by_origin)
+    for path, head in heads:
+        _take_head(path, head, folder, logs, by_origin)
     for log in list(logs.values()):
         if log.follows:
             _take_follows(log, by_origin)
@@ -93,11 +93,11 @@ def verify_folder(folder: Path, copies: Path | None = None) -> list[LogReport]:
         for log in same[1:]:
             log.note("twice", f"two logs have the id {log.origin}: this one and {same[0].path.name}")
     if copies:
-        copied = {found[0] for path, found in heads if path.parent == copies and isinstance(found, tuple)}
+        copied = {head[0] for path, head in heads if path.parent == copies and isinstance(head, tuple)}
         for log in logs.values():
             if log.there and log.origin not in copied:
-                log.notes.append("no copy of its head was given: nothing shows whether its end is whole")
-    return [_verified(log) for _, log in sorted(logs.items())]
+                log.notes.append("there is no copy of its head: nothing proves that its end is complete")
+    return [_verify(log) for _, log in sorted(logs.items())]
 
 
 def _read(path: Path) -> tuple[str, ChainHead] | str:
@@ -110,24 +110,24 @@ def _read(path: Path) -> tuple[str, ChainHead] | str:
 
 def _take_head(
     path: Path,
-    found: tuple[str, ChainHead] | str,
+    named_head: tuple[str, ChainHead] | str,
     folder: Path,
     logs: dict[str, _LogFile],
     by_origin: Mapping[str, Sequence[_LogFile]],
 ) -> None:
     name = f"{path.stem}.jsonl"
-    if isinstance(found, str):
-        _named(folder, name, logs).note("rewritten", f"{path.name}: {found}")
+    if isinstance(named_head, str):
+        _log_file(folder, name, logs).note("rewritten", f"{path.name}: {named_head}")
         return
-    origin, head = found
+    origin, head = named_head
     same = by_origin.get(origin, ())
     for log in same:
         log.expected.append(head)
     if any(log.path.name == name for log in same):
         return
     for log in same:
-        log.note("renamed", f"this is the log {origin}, which {path.name} knows as {name}: it was renamed")
-    log = _named(folder, name, logs)
+        log.note("renamed", f"this is the log {origin}, which {path.name} calls {name}: it was renamed")
+    log = _log_file(folder, name, logs)
     if not same and log.there and log.origin:
         message = f"expected the log {origin} with record {head.seq} ({path.name}), found the log {log.origin}"
         log.note("replaced", f"{message}: it was replaced")
@@ -139,7 +139,7 @@ def _take_head(
         log.note("gone", f"the log {origin} is now {same[0].path.name}")
 
 
-def _named(folder: Path, name: str, logs: dict[str, _LogFile]) -> _LogFile:
+def _log_file(folder: Path, name: str, logs: dict[str, _LogFile]) -> _LogFile:
     if name not in logs:
         logs[name] = _LogFile(folder / name, {}, there=False)
     return logs[name]
@@ -151,25 +151,25 @@ def _take_follows(log: _LogFile, by_origin: Mapping[str, Sequence[_LogFile]]) ->
     head = head_of(follows)
     same = by_origin.get(origin, ())
     if head is None:
-        log.note("header", "`follows` names no record")
+        log.note("header", "`follows` does not name a record")
         return
     if not same:
         log.note("gone", f"follows {file} (log {origin}, record {head.seq}), which is not here: {why}")
     for before in same:
         before.expected.append(head)
-        before.ended = head, f"ended ({why}); records go on in {log.path.name}"
+        before.ended = head, f"ended ({why}); records continue in {log.path.name}"
         if before.path.name != file:
             before.note("renamed", f"this is {file}, which was renamed: {log.path.name} follows it")
 
 
-def _verified(log: _LogFile) -> LogReport:
+def _verify(log: _LogFile) -> LogReport:
     if not log.there:
         return LogReport(log.path.name, Report("", 0, None, tuple(log.problems)))
     with log.path.open("rb") as lines:
         report = verify(lines, log.expected)
     problems = report.problems
     if log.ended:
-        # Records after the last record that the next file names were never acknowledged: their write or sync failed.
+        # Records after the last record that the next file names were never confirmed: their write or sync failed.
         head, ended = log.ended
         last_line = head.seq + 2
         before = tuple(
@@ -177,6 +177,6 @@ def _verified(log: _LogFile) -> LogReport:
         )
         log.notes.append(ended)
         if not before and (len(problems) or (report.head and report.head.seq > head.seq)):
-            log.notes.append(f"what stands after record {head.seq} was never acknowledged")
+            log.notes.append(f"the lines after record {head.seq} were never confirmed")
         problems = before
     return LogReport(log.path.name, replace(report, problems=(*problems, *log.problems)), tuple(log.notes))

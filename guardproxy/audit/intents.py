@@ -1,12 +1,13 @@
-"""Intents: entries that the log keeps before the first byte of an exchange goes upstream, so that a crash leaves a trace of it.
+"""Intents: entries that the log keeps before the first byte of an exchange goes upstream, so that a crash leaves a
+trace of it.
 
 In: the logs of a folder. Out: the intents whose exchange has no record, and the entries that close them. Kept: nothing.
 
-An `Intent` names the exchange and holds no text. The record of the exchange, with the same `id`, closes it. If the process
-ended before, the next start closes the intent with a `Closing`.
+An `Intent` names the exchange and holds no text. The record with the same `id` closes it. If the process ended before,
+the next start closes the intent with a `Closing`.
 
-Logs of a live process are left alone, as its exchanges go on. A log is live while a process holds its lock. Every log that a
-live log follows is live as well.
+Logs of a live process are skipped, because its exchanges may still end. A log is live while a process holds its lock.
+Every log that a live log follows is live as well.
 """
 
 from __future__ import annotations
@@ -33,8 +34,8 @@ _ID = re.compile(rb'"id":"([^"\\]{1,64})"')
 
 
 def closing(intent: Intent, at: float, engine: str, why: str) -> Closing:
-    """Returns the entry that closes an exchange with an unknown end. `at`: Unix time in seconds; `why`: the reason why it did
-    not end."""
+    """Returns the entry that closes an exchange with an unknown end. `at`: Unix time in seconds. `why`: why there is no
+    record."""
     return Closing(
         v=ENTRY_VERSION,
         at=at,
@@ -51,27 +52,27 @@ def closing(intent: Intent, at: float, engine: str, why: str) -> Closing:
 
 
 @contextmanager
-def abandoned(folder: Path, own: Path) -> Iterator[list[Intent]]:
-    """Yields the intents in logs without a live process that no record closes. `own`: the log that this process continues.
-    While the block runs, no other process reads the same logs."""
+def abandoned_intents(folder: Path, own: Path) -> Iterator[list[Intent]]:
+    """Yields the intents in logs without a live process that no record closes. `own`: the log that this process
+    continues. During the block no other process opens these logs."""
     with folder_lock(folder) as locked:
         paths = logs_of(folder)
         headers = {path: _header(path) for path in paths}
         live = {path for path in paths if path != own and _is_live(path)} if locked else {*paths} - {own}
         grown = True
         while grown:  # a log that a live log follows belongs to the same process
-            follows = {_followed(headers[path]) for path in live}
+            follows = {_origin_before(headers[path]) for path in live}
             more = {
                 path for path in paths if path != own and path not in live and headers[path].get("log", 0) in follows
             }
             live |= more
             grown = bool(more)
-        yield unclosed([path for path in paths if path not in live], paths)
+        yield open_intents_of([path for path in paths if path not in live], paths)
 
 
-def unclosed(paths: Iterable[Path], every: Iterable[Path]) -> list[Intent]:
-    """Returns the intents in `paths` that no record in `every` log closes, sorted by time. Intents that this version cannot
-    read are left out."""
+def open_intents_of(paths: Iterable[Path], every: Iterable[Path]) -> list[Intent]:
+    """Returns the intents in `paths` that no record in `every` log closes, sorted by time, without intents that this
+    version cannot read."""
     intents: dict[str, Intent] = {}
     for path in paths:
         _scan(path, intents, add=True)
@@ -82,15 +83,15 @@ def unclosed(paths: Iterable[Path], every: Iterable[Path]) -> list[Intent]:
 
 
 def _scan(path: Path, intents: dict[str, Intent], *, add: bool) -> None:
-    """Adds the intents of a log, and removes those that its entries close."""
+    """Adds the intents of a log, and removes intents that its entries close."""
     try:
         with path.open("rb") as lines:
             for line in lines:
-                # A line is parsed only if its bytes may matter, so that a long log does not delay the start.
+                # A line is parsed only if its bytes may be relevant, so that a long log does not delay the start.
                 is_marked = add and _MARK in line
                 if not is_marked and not (intents and _names(line, intents)):
                     continue
-                members = _parsed(line)
+                members = _parse(line)
                 name = members.get("id")
                 if not isinstance(name, str) or "seq" not in members:
                     continue
@@ -115,8 +116,8 @@ def _names(line: bytes, ids: Container[str]) -> bool:
     return any(name.decode("utf-8", "replace") in ids for name in _ID.findall(line))
 
 
-def _parsed(line: bytes) -> dict[str, Any]:
-    # `json` reads lone surrogates, which orjson refuses.
+def _parse(line: bytes) -> dict[str, Any]:
+    # `json` reads lone surrogates, which orjson does not accept.
     for read in (orjson.loads, json.loads):
         try:
             record = read(line)
@@ -133,13 +134,13 @@ def _header(path: Path) -> Mapping[str, Any]:
         return {}
 
 
-def _followed(header: Mapping[str, Any]) -> object:
+def _origin_before(header: Mapping[str, Any]) -> object:
     follows = header.get("follows")
     return follows.get("log") if isinstance(follows, Mapping) else None
 
 
 def _is_live(path: Path) -> bool:
-    """Whether a process holds the log. A log that cannot be read counts as held."""
+    """Whether a process holds the log. An unreadable log counts as held."""
     try:
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except OSError:

@@ -1,9 +1,8 @@
 """Masks a text for the log: replaces spans by placeholders and maps offsets to the masked text.
 
-In: a text and sorted spans. Out: the masked text and a map of offsets, so that findings are logged in the coordinates of the
-logged text. Kept: nothing. Offsets are code points, end exclusive.
-
-Decision: docs/decisions/0009-in-a-record-the-placeholder-is-the-value.md
+In: a text and sorted spans. Out: the masked text and a map of offsets, so that the offsets of logged findings refer to
+the logged text. Kept: nothing. Offsets count code points; ends are exclusive. Decision:
+docs/decisions/0009-in-a-record-the-placeholder-is-the-value.md
 """
 
 from __future__ import annotations
@@ -29,8 +28,8 @@ class OffsetMap:
     masked_ends: Sequence[int]
 
     def translate(self, offset: int) -> int:
-        """Returns the same place in the masked text. An offset inside of a replaced span gives the start of its
-        placeholder."""
+        """Returns the corresponding offset in the masked text. For an offset inside a replaced span, it is the start
+        of the placeholder."""
         at = bisect_right(self.starts, offset) - 1
         if at < 0:
             return offset
@@ -39,7 +38,8 @@ class OffsetMap:
         return self.masked_starts[at]
 
     def translate_span(self, start: int, end: int) -> tuple[int, int]:
-        """Returns the same span in the masked text. A span that cuts into a replaced span grows to the whole placeholder."""
+        """Returns the corresponding span in the masked text. A span that overlaps a replaced span includes the
+        placeholder."""
         at = bisect_right(self.starts, end) - 1
         inside = at >= 0 and self.starts[at] < end < self.ends[at]
         return self.translate(start), self.masked_ends[at] if inside else self.translate(end)
@@ -49,7 +49,7 @@ _UNMOVED = OffsetMap((), (), (), ())
 
 
 class Moves:
-    """Maps offsets of a text whose edits become known over time."""
+    """Maps offsets of a text whose edits are added over time."""
 
     def __init__(self) -> None:
         self._starts: list[int] = []
@@ -102,8 +102,8 @@ def mask(text: str, spans: Sequence[Span]) -> tuple[str, OffsetMap]:
 
 
 def merge(spans: Iterable[Span]) -> list[Span]:
-    """Merges overlapping spans. The first of them, and of equal starts the longest, gives the replacement. The result is
-    sorted."""
+    """Merges overlapping spans and returns them sorted. The first span, or among equal starts the longest, gives the
+    replacement."""
     out: list[Span] = []
     for start, end, token in sorted(spans, key=lambda span: (span[0], -span[1])):
         if out and start < out[-1][1]:
@@ -114,7 +114,7 @@ def merge(spans: Iterable[Span]) -> list[Span]:
 
 
 def beside(spans: Iterable[Span], others: Sequence[Span]) -> Iterator[Span]:
-    """Returns the parts of `spans` that lie outside of `others`. Both are sorted and do not overlap."""
+    """Yields the parts of `spans` that lie outside of `others`. Both are sorted and without overlaps."""
     first = 0
     for start, end, token in spans:
         while first < len(others) and others[first][1] <= start:

@@ -1,17 +1,19 @@
-"""One file of a log: opens, repairs and appends; a record counts as kept only when it is durable.
+"""A file of a log: opens, repairs and appends. A record counts as kept only when it is durable.
 
-In: sealed lines. Out: an open file that ends with its last durable record. Kept: the file, its lock, its head and its size.
+In: sealed lines. Out: an open file that ends with its last durable record. Kept: the file, its lock, its head and its
+size.
 
-A log is a family of files: `NAME.jsonl`, then `NAME.1.jsonl`, `NAME.2.jsonl` and so on. A new file begins when the file
-before it cannot be written. The header of each later file has `follows`: the name of the file before it, that file's `log`,
-its last durable record, and the reason for the change. So the chain names every file, and a removed or renamed file shows.
+A log is a family of files: `NAME.jsonl`, then `NAME.1.jsonl`, `NAME.2.jsonl` and so on. A new file begins when the
+previous file cannot be written. The header of each later file has `follows`: the name of the previous file, its `log`,
+its last durable record, and the reason for the change. So the chain covers every file, and a removed or renamed file
+is detected.
 
-Two flags tell how far a file can be trusted. `torn`: a write failed, and bytes may follow the last durable record; the file
-can be cut back. `lost`: a sync failed. The kernel may have dropped the pages and report the next sync as a success, so
-nothing is written to that file again.
+Two flags describe the state of a file. `torn`: a write failed, and bytes may follow the last durable record; the file
+can be truncated. `lost`: a sync failed. The kernel may have dropped the pages and report the next sync as a success,
+so the file is not written again.
 
-`NAME.head` holds the head of a file, written after a number of records and at close. `NAME.torn` keeps the unfinished lines
-that crashes left.
+`NAME.head` holds the head of a file. It is written after a number of records and at close. `NAME.torn` keeps
+incomplete lines after crashes.
 """
 
 from __future__ import annotations
@@ -34,24 +36,25 @@ _log = logging.getLogger(__name__)
 
 
 def path_of(folder: Path, name: str, number: int) -> Path:
-    """The path of one file of a log."""
+    """Returns the path of a file of a log."""
     return folder / (f"{name}.{number}.jsonl" if number else f"{name}.jsonl")
 
 
 def numbers(folder: Path, name: str) -> list[int]:
-    """Returns the sorted numbers of the files of a log for which the folder has the file or its head."""
-    found = set()
+    """Returns the sorted numbers of the files of a log, also of files of which only the head exists."""
+    file_numbers = set()
     for path in folder.glob(f"{name}*"):
         middle = path.name.removeprefix(name).removesuffix(path.suffix)
         if path.suffix in (".jsonl", ".head") and (not middle or _NUMBER.fullmatch(middle)):
-            found.add(int(middle[1:] or 0))
-    return sorted(found)
+            file_numbers.add(int(middle[1:] or 0))
+    return sorted(file_numbers)
 
 
 def open_last(disk: Disk, folder: Path, name: str, header: Mapping[str, Any]) -> Segment:
     """Opens the last file of a log, or the first file of a new log. Raises `AuditError` and `OSError`.
 
-    A file that a crash left before its header was durable holds no record. It is removed, and the file before it is opened.
+    A file without a durable header, as a crash may leave it, holds no record. It is removed, and the previous file is
+    opened.
     """
     disk.make_folder(folder)
     with folder_lock(folder):
@@ -59,7 +62,7 @@ def open_last(disk: Disk, folder: Path, name: str, header: Mapping[str, Any]) ->
             segment = Segment(disk, path_of(folder, name, number), number)
             try:
                 segment.lock()
-                if segment.begun() or number == 0:
+                if segment.has_begun() or number == 0:
                     segment.recover(header)
                     return segment
                 disk.remove(segment.path)
@@ -90,11 +93,13 @@ def open_next(disk: Disk, before: Segment, name: str, header: Mapping[str, Any],
 
 
 class Segment:
-    """An open file. `head`: its last durable record; `end`: its size in bytes up to that record."""
+    """An open file of a log. `head`: its last durable record. `end`: its size in bytes up to that record."""
 
     def __init__(self, disk: Disk, path: Path, number: int, how: int = 0) -> None:
         self.disk = disk
         self.path = path
+        self._path = os.fspath(path)  # each batch of records asks for it
+        self._identity = (0, 0)  # device and inode, once the file is locked
         self.number = number
         self.header: Mapping[str, Any] = {}
         self.head = ChainHead(-1, "")
@@ -106,42 +111,43 @@ class Segment:
 
     @property
     def origin(self) -> str:
-        """The id of the log, from the header."""
+        """Returns the id of the log, from the header."""
         return str(self.header.get("log", ""))
 
     def lock(self) -> None:
         """Locks the file for this process. Raises `AuditError` if another process holds the lock."""
         try:
             self.disk.lock(self.fd)
-            here = self.disk.stat(self.path)[:2] == self.disk.stat(self.fd)[:2]
+            self._identity = self.disk.stat(self.fd)[:2]
+            here = self.disk.stat(self.path)[:2] == self._identity
         except (BlockingIOError, FileNotFoundError):
             here = False
         if not here:
             raise AuditError(f"{self.path}: in use by another process")
 
-    def begun(self) -> bool:
-        """Whether the file has a line, or a head states that it had a line."""
+    def has_begun(self) -> bool:
+        """Whether the file has a line, or its head states that it had a line."""
         return self._whole_lines(self.disk.stat(self.fd).size_bytes) > 0 or self._expected() is not None
 
-    def in_place(self) -> bool:
-        """Whether the path still leads to this file, and no other program wrote to it or cut it. Raises `OSError`."""
+    def is_in_place(self) -> bool:
+        """Whether the path still leads to this file, and no other program wrote to it or truncated it. Raises
+        `OSError`."""
         try:
-            found = self.disk.stat(self.path)
+            now = self.disk.stat(self._path)
         except (FileNotFoundError, NotADirectoryError):
             return False
-        own = self.disk.stat(self.fd)
-        return found[:2] == own[:2] and (self.torn or own.size_bytes == self.end)
+        return now[:2] == self._identity and (self.torn or now.size_bytes == self.end)
 
     def start(self, header: Mapping[str, Any]) -> None:
         """Writes the header of a new file."""
         line, head = begin(header)
         self.append(line, head)
         self.disk.sync_folder(self.path.parent)
-        self.header = _opened(line)
+        self.header = _read_header(line)
 
     def append(self, data: bytes, head: ChainHead) -> None:
-        """Returns when `data`, which ends with the record `head`, is durable. Raises `OSError`; `torn` and `lost` then tell
-        how far the file can be trusted."""
+        """Returns when `data`, which ends with the record `head`, is durable. Raises `OSError`; `torn` and `lost` then
+        describe the state of the file."""
         self.torn = True
         put(self.disk, self.fd, data)
         self.lost = True
@@ -151,18 +157,18 @@ class Segment:
         self.head = head
 
     def cut(self) -> None:
-        """Removes the bytes after the last durable record, and checks that this record is present. Raises `OSError`, or
-        `AuditError` if the file does not end with that record."""
+        """Removes the bytes after the last durable record, and checks this record. Raises `OSError`, or `AuditError`
+        if the file does not end with this record."""
         if self.disk.stat(self.fd).size_bytes < self.end:
             self.lost = True
-            raise AuditError("the log was cut by something else")
+            raise AuditError("another program truncated the log")
         self.disk.truncate(self.fd, self.end)
         self.lost = True
         self.disk.sync(self.fd)
         start, tail = self._tail(self.end)
         report = verify(tail.splitlines(keepends=True), self.head, whole=start == 0)
         if report.problems or report.head != self.head:
-            raise AuditError("the log was changed by something else")
+            raise AuditError("another program changed the log")
         self.torn = self.lost = False
 
     def keep_head(self) -> None:
@@ -185,7 +191,8 @@ class Segment:
     # Recovery of a file that an earlier process left.
 
     def recover(self, header: Mapping[str, Any]) -> None:
-        """Reads the end of the file, repairs an unfinished line, verifies the lines before it. Starts an empty file."""
+        """Reads the end of the file, repairs an incomplete line and verifies the lines before it. Starts an empty
+        file."""
         expected = self._expected()
         size = self.disk.stat(self.fd).size_bytes
         self.end = self._whole_lines(size)
@@ -196,14 +203,14 @@ class Segment:
         start, tail = self._tail(self.end)
         report = verify(tail.splitlines(keepends=True) if tail else (), expected, whole=start == 0)
         if report.problems or report.head is None:
-            found = report.problems[0].message if report.problems else "no records"
+            problem = report.problems[0].message if report.problems else "no records"
             raise AuditError(
-                f"{self.path}: {found}; see `guardproxy audit verify`, then move the log to another folder"
+                f"{self.path}: {problem}; see `guardproxy audit verify`, then move the log to another folder"
             )
         self._set_aside(size)
-        # Bytes that an earlier process failed to sync may be read from memory, not from the disk.
+        # Bytes that an earlier process could not sync may come from memory and not from the disk.
         self.disk.sync(self.fd)
-        self.header, self.head = _opened(self._first_line()), report.head
+        self.header, self.head = _read_header(self._first_line()), report.head
         self.head_kept = self.head.seq
 
     def _expected(self) -> ChainHead | None:
@@ -252,7 +259,7 @@ class Segment:
         self.disk.sync(self.fd)
 
 
-def _opened(line: bytes) -> Mapping[str, Any]:
+def _read_header(line: bytes) -> Mapping[str, Any]:
     header = open_line(line)
     if header is None or not isinstance(header.get("log"), str):
         raise AuditError("the log has no header")

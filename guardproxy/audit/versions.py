@@ -1,7 +1,7 @@
 """Reads entries of the audit log, of this version and of older versions.
 
-In: lines of a log. Out: entries. Kept: nothing. Each older version has one reader, which returns the members of the version
-after it. Entries of newer versions are refused, as they would be misread.
+In: lines of a log. Out: entries. Kept: nothing. Each older version has a reader, which returns the members of the next
+version. Entries of newer versions are refused, because they would be misread.
 """
 
 from __future__ import annotations
@@ -41,14 +41,14 @@ _PASSED_ANSWER: Mapping[str, Any] = {
 
 
 def read_entry(line: bytes) -> AnyEntry | None:
-    """Returns the entry of a line; `None` for the header of a log and for a line that is not a canonical JSON object with a
-    version. Raises `RecordError` for an unknown version and for wrong members."""
+    """Returns the entry of a line; `None` for the header of a log and for lines that are not canonical JSON objects
+    with a version. Raises `RecordError` for an unknown version and for invalid members."""
     members = open_line(line)
     return entry_of(members) if members is not None and "v" in members else None
 
 
 def read_record(line: bytes) -> Record:
-    """The record of a line. Raises `RecordError` where the line is not the record of an exchange."""
+    """Returns the record of a line. Raises `RecordError` if the line is not the record of an exchange."""
     entry = read_entry(line)
     if not isinstance(entry, Record):
         raise RecordError("the line is not a record of an audit log")
@@ -56,8 +56,8 @@ def read_record(line: bytes) -> Record:
 
 
 def entries_of(path: Path) -> Iterator[AnyEntry]:
-    """Yields the entries of a log and skips lines that cannot be read. Raises `OSError`, and `RecordError` with the number of
-    the line."""
+    """Yields the entries of a log and skips lines that cannot be read. Raises `OSError`, and `RecordError` with the
+    number of the line."""
     with path.open("rb") as lines:
         for number, line in enumerate(lines, 1):
             try:
@@ -72,10 +72,11 @@ def entry_of(members: Mapping[str, Any]) -> AnyEntry:
     """Returns the entry with these members. Raises `RecordError`."""
     version = members.get("v")
     if type(version) is not int or version < 1:
-        raise RecordError("the entry names no version")
+        raise RecordError("the entry has no version")
     if version > ENTRY_VERSION:
         raise RecordError(
-            f"the entry has version {version}, and this guardproxy reads up to version {ENTRY_VERSION}: use a newer one"
+            f"the entry has version {version}, and this guardproxy reads versions up to {ENTRY_VERSION}: "
+            "use a newer release"
         )
     read: Members = {name: value for name, value in members.items() if name not in _CHAIN}
     for older in range(version, ENTRY_VERSION):

@@ -1,4 +1,4 @@
-"""Checks turn text into findings. Each check is a file or folder, named as in a policy (`use: pii`)."""
+"""Checks turn text into findings. Each check is a file or a folder with its name in policies (`use: pii`)."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from guardproxy.checks._contract import (
     Tag,
     Tagger,
     build,
-    known,
+    check_names,
     options,
     own_names,
     with_partner,
@@ -40,7 +40,7 @@ __all__ = [
     "Traits",
     "build",
     "build_supervisor",
-    "known",
+    "check_names",
     "options",
     "options_digest",
     "own_names",

@@ -1,13 +1,12 @@
-"""The contract of checks, which turn text into findings: one check a file, whose name is the check's name in a policy (`use:
-pii`).
+"""The contract of checks, which turn text into findings. Each check is a file with its name in policies (`use: pii`).
 
-A check file holds `build(name, options, resources) -> Check` and declares its options in `OPTIONS` (`_options.py`). A file
-whose name begins with `_` is shared code. Another package adds a check by an entry point of the group `guardproxy.checks`
-that names such a function; `OPTIONS` may be an attribute of its module.
+A check file holds `build(name, options, resources) -> Check` and declares its options in `OPTIONS` (`_options.py`). A
+file whose name begins with `_` is shared code. Another package adds a check by an entry point of the group
+`guardproxy.checks` that names such a function; `OPTIONS` may be an attribute of its module.
 
-`tests/property/` and `guardproxy.testing` hold every check to the contract: for every way of cutting a text into windows
-(each window begins at the `keep` of the scan before it) the findings are those of the whole text scanned at once, and the
-check behaves as its `traits` declare. A check without traits is refused.
+`tests/property/` and `guardproxy.testing` test that every check keeps the contract: for every way of cutting a text
+into windows (each window begins at the `keep` of the previous scan) the findings are those of the whole text scanned
+at once, and the check behaves as its `traits` declare. A check without traits is refused.
 
 Decision: docs/decisions/0029-a-check-without-traits-is-refused.md
 """
@@ -54,9 +53,9 @@ class ScoredPiece:
 class Scorer(Protocol):
     """A model that scores texts. It may run in this process or elsewhere.
 
-    `outputs`: the names of its scores. `labels`: the outputs of each label, by the kind of channel (`any`: kinds without an
-    entry); each output is a label too. `points`: for each output the score at each operating point; `default_point`: the
-    operating point of a policy that names none.
+    `outputs`: the names of its scores. `labels`: the outputs of each label, by the kind of channel (`any`: kinds
+    without an entry); each output is a label too. `points`: for each output the score at each operating point;
+    `default_point`: the operating point of a policy that names none.
     """
 
     @property
@@ -75,14 +74,15 @@ class Scorer(Protocol):
     def default_point(self) -> str: ...
 
     def judge(self, queries: Sequence[Query]) -> list[tuple[ScoredPiece, ...]]:
-        """Returns the pieces of each text, in order. Pieces overlap, and every character is in a piece. They depend on the
-        query alone."""
+        """Returns the pieces of each text, in order. Pieces overlap, and every character is in a piece. They depend on
+        the query alone."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Tag:
-    """A name in a text. Offsets are code points, end exclusive; `label` is Presidio's entity name; `score` is 0.0 to 1.0."""
+    """A name in a text. Offsets are code points, end exclusive; `label` is Presidio's entity name; `score` is 0.0 to
+    1.0."""
 
     start: int
     end: int
@@ -93,9 +93,9 @@ class Tag:
 class Tagger(Protocol):
     """A model that finds names in texts. It may run in this process or elsewhere.
 
-    `thresholds`: for each label that it knows, the score from which a tag counts. `plain`: words, in their spelling, that are
-    by themselves never a part of a name; `timeless`: those of them that are never a part of a date either. A sentence of
-    plain words only need not be tagged.
+    `thresholds`: for each of its labels, the lowest score at which a tag counts. `plain`: words, case-sensitive, that
+    are never part of a name; `timeless`: those that are never part of a date either. A sentence of plain words need
+    not be tagged.
     """
 
     @property
@@ -119,9 +119,9 @@ class Tagger(Protocol):
 class Resources:
     """The resources that a check may use, so that the package itself stays pure.
 
-    `scorer(name)` and `tagger(name)` load or find a model. `read(path)` returns a file of the policies' folder, by its path
-    below the folder, or raises `OSError`. `remote(url, timeout_s)` returns a client of a service, or raises `OptionError`.
-    `code`: whether an option may name a class to import.
+    `scorer(name)` and `tagger(name)` load or find a model. `read(path)` returns a file, by its path below the
+    policies' folder, or raises `OSError`. `remote(url, timeout_s)` returns a client of a service, or raises
+    `OptionError`. `code`: whether an option may name a class to import.
     """
 
     scorer: Callable[[str], Scorer] | None = None
@@ -139,7 +139,7 @@ def with_partner(check: Check) -> tuple[Check, ...]:
 Builder = Callable[[str, Mapping[str, Any], Resources], Check]
 
 
-def known() -> list[str]:
+def check_names() -> list[str]:
     """Returns the names that `use:` accepts: the files of this folder and the entry points."""
     return sorted({*own_names(), *plugins.names(plugins.CHECKS)})
 
@@ -174,8 +174,8 @@ def build(use: str, name: str, options: Mapping[str, Any], resources: Resources)
     else:
         builder = plugins.load(plugins.CHECKS, use, own_names())
         if builder is None:
-            near = get_close_matches(use, known(), 1)
-            hint = f"; did you mean `{near[0]}`?" if near else f"; known checks: {', '.join(known())}"
+            near = get_close_matches(use, check_names(), 1)
+            hint = f"; did you mean `{near[0]}`?" if near else f"; known checks: {', '.join(check_names())}"
             raise OptionError("use", f"unknown check `{use}`{hint}")
         return _foreign(use, cast(Builder, builder), name, options, resources)
     return cast(Builder, builder)(name, options, resources)
@@ -191,12 +191,12 @@ def _foreign(use: str, builder: Builder, name: str, options: Mapping[str, Any], 
     except Exception as error:
         raise PluginError(f"the plug-in {whose} failed: {type(error).__name__}: {error}") from error
     if fault := _fault(check, name):
-        raise PluginError(f"the plug-in {whose} must give a check that has {fault}")
+        raise PluginError(f"the plug-in {whose} must return a check that has {fault}")
     return check
 
 
 def _fault(check: Any, name: str) -> str:
-    """Returns the way in which a plug-in's check breaks the contract; empty if it keeps it. Every member is tested."""
+    """Returns the requirement that a plug-in's check violates, or an empty text. Every member is tested."""
     if getattr(check, "name", None) != name or not isinstance(getattr(check, "digest", None), str):
         return "the name it was given, and a digest"
     if not isinstance(traits := getattr(check, "traits", None), Traits):

@@ -1,7 +1,7 @@
 """The options of checks: each check declares its options in a table `OPTIONS` from name to `Option`.
 
-The table is the only declaration of an option: `build` reads its defaults there, `extends` and `policy diff` compare values
-by it (`policy/strictness.py`), `policy schema` makes completion for editors of it, and the tables of
+The table is the only declaration of an option: `build` takes defaults from it, `extends` and `policy diff` compare
+values by it (`policy/strictness.py`), `policy schema` derives completion for editors from it, and the tables of
 `docs/policies/checks.md` are generated from it.
 """
 
@@ -24,14 +24,15 @@ TEXTS: Mapping[str, Any] = {"type": "array", "minItems": 1, "items": {"type": "s
 
 @dataclass(frozen=True, slots=True)
 class Option:
-    """One option of a check.
+    """An option of a check.
 
-    `help`: its meaning in a sentence. `schema`: its type, as JSON Schema. `default`: the value if the option is left out. If
-    the default is not a single value, `default` is `None` and `default_words` describes it; without words the option is
-    required. `tighter`: which of two values finds more or shows less:
+    `help`: its meaning in a sentence. `schema`: its type, as JSON Schema. `default`: the value if the option is left
+    out. If the default is not a single value, `default` is `None` and `default_words` describes it; without words the
+    option is required. `tighter`: which of two values finds more or shows less:
 
     - `longer`, `shorter`: the list that has more items than the other list, or fewer;
-    - `lower`: the lower score or the higher operating point (`5%` finds more than `1%`), for each label if it is a mapping;
+    - `lower`: the lower score or the higher operating point (`5%` finds more than `1%`), for each label if it is a
+      mapping;
     - a tuple: its values from the loosest to the strictest;
     - `None`: two different values cannot be compared.
     """

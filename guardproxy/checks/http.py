@@ -1,21 +1,23 @@
 """A check that runs in another service: sends texts over HTTP and returns the service's findings (`use: http`).
 
-In: windows. Out: the findings of the service in each whole text. Kept: nothing; the connections belong to the process. It is
-unknown how far a service reads, so a text is sent once, when it is complete, and an answer is held to its end. Only hosts
-that the operator allows are called (`--remote-check-host`), as a policy file must not decide where texts go. The request is
+In: windows. Out: the findings of the service in each whole text. Kept: nothing; the connections belong to the process.
+It is unknown how far a service reads, so a text is sent once, when it is complete, and an answer is held to its end.
+Only hosts that the operator allows are called (`--remote-check-host`), because a policy file must not decide where
+texts go. The request is
 
     POST url
     {"version": 1, "check": "dlp", "texts": [
-        {"text": "...", "direction": "request", "kind": "user", "route": "POST /v1/messages", "model": "m", "language": ""}]}
+        {"text": "...", "direction": "request", "kind": "user", "route": "POST /v1/messages", "model": "m",
+         "language": ""}]}
 
 and the answer has one result for each text, in their order:
 
     {"results": [{"findings": [{"start": 3, "end": 9, "label": "CUSTOMER", "score": 0.9}]}]}
 
-Offsets count code points, `end` exclusive; `score` (0 to 1) may be left out. Any other answer fails the check: `on_error` of
-the check or of the policy decides. A missing answer is not a verdict: if a service is overloaded (status 429 or 503), late
-(`timeout_s`, status 504) or not reachable (status 502), the request is refused with 503, whatever `on_error` says. The record
-holds the findings, so a replay calls no service.
+Offsets count code points, `end` exclusive; `score` (0 to 1) may be left out. Any other answer fails the check:
+`on_error` of the check or of the policy decides. A missing answer is not a verdict: if a service is overloaded (status
+429 or 503), late (`timeout_s`, status 504) or not reachable (status 502), the request is refused with 503, whatever
+`on_error` says. The record holds the findings, so a replay calls no service.
 """
 
 from __future__ import annotations
@@ -29,17 +31,17 @@ from urllib.parse import urlsplit
 from guardproxy.checks._contract import Resources
 from guardproxy.checks._options import Option, Options, options_digest, with_defaults
 from guardproxy.errors import OptionError, RemoteError
-from guardproxy.findings import Check, Finding, Scan, Traits, Window, failed
+from guardproxy.findings import Check, Finding, Scan, Traits, Window, failed_scan
 
 VERSION = 1
 TIMEOUT_S = 2.0
 MOST_FINDINGS = 1000
-"""In one text."""
+"""The limit of findings in a text."""
 _LABEL = re.compile(r"[A-Z][A-Z0-9_]{0,63}", re.ASCII)
 
 OPTIONS: Options = {
     "url": Option(
-        "Where texts are sent. The operator must allow the host with `--remote-check-host`.",
+        "The URL to which texts are sent. The operator must allow its host with `--remote-check-host`.",
         {"type": "string", "pattern": "^https?://[^/]+"},
     ),
     "timeout_s": Option(
@@ -79,7 +81,7 @@ class OutgoingTexts:
 
 @dataclass(frozen=True, slots=True)
 class Http:
-    """The check `http`. `scorer`: the service, or `None` where no service may be called (`policy test`, a replay)."""
+    """The check `http`. `scorer`: the service, or `None` if no service may be called (`policy test`, a replay)."""
 
     name: str
     digest: str
@@ -91,13 +93,13 @@ class Http:
         outgoing = self.ask(windows)
         try:
             if outgoing.queries and self.scorer is None:
-                raise RemoteError("nobody may be asked here")
+                raise RemoteError("no service may be called here")
             results = self.scorer.submit(outgoing.queries).result() if outgoing.queries and self.scorer else []
             return self.answer(windows, outgoing, results)
         except RemoteError as error:
             unanswered = set(outgoing.numbers)
             return [
-                failed(window, error) if number in unanswered else Scan((), window.settled, window.start)
+                failed_scan(window, error) if number in unanswered else Scan((), window.settled, window.start)
                 for number, window in enumerate(windows)
             ]
 
@@ -109,23 +111,25 @@ class Http:
     def answer(self, windows: Sequence[Window], outgoing: OutgoingTexts, results: Any) -> list[Scan]:
         """Converts the service's answer to scans. Raises `RemoteError` for an invalid answer."""
         if not isinstance(results, list) or len(results) != len(outgoing.numbers):
-            raise RemoteError("the service did not give one result for each text")
-        found = {
+            raise RemoteError("the service did not return one result for each text")
+        by_number = {
             number: self._findings(windows[number], result)
             for number, result in zip(outgoing.numbers, results, strict=True)
         }
         return [
             Scan(
-                found.get(number, ()), window.start + len(window.text) if window.last else window.settled, window.start
+                by_number.get(number, ()),
+                window.start + len(window.text) if window.last else window.settled,
+                window.start,
             )
             for number, window in enumerate(windows)
         ]
 
     def _findings(self, window: Window, result: Any) -> tuple[Finding, ...]:
-        listed = result.get("findings") if isinstance(result, dict) else None
-        if not isinstance(listed, list) or len(listed) > MOST_FINDINGS:
+        entries = result.get("findings") if isinstance(result, dict) else None
+        if not isinstance(entries, list) or len(entries) > MOST_FINDINGS:
             raise RemoteError(f"a result must have at most {MOST_FINDINGS} `findings`")
-        return tuple(sorted(self._finding(window, entry) for entry in listed))
+        return tuple(sorted(self._finding(window, entry) for entry in entries))
 
     def _finding(self, window: Window, entry: Any) -> Finding:
         if not isinstance(entry, dict):
@@ -154,9 +158,10 @@ def _query(check: str, window: Window) -> Mapping[str, Any]:
 
 
 def build(name: str, options: Mapping[str, Any], resources: Resources) -> Check:
-    """Builds the check for one policy entry; see `OPTIONS`. Raises `OptionError`, also for a host that is not allowed."""
-    given = with_defaults(options, OPTIONS)
-    url, timeout_s, sensitive = given["url"], given["timeout_s"], given["sensitive"]
+    """Builds the check for one policy entry; see `OPTIONS`. Raises `OptionError`, also for a host that is not
+    allowed."""
+    values = with_defaults(options, OPTIONS)
+    url, timeout_s, sensitive = values["url"], values["timeout_s"], values["sensitive"]
     if not isinstance(url, str) or not _is_url(url):
         raise OptionError("url", "must be like `https://dlp.example/check`, without a user")
     if isinstance(timeout_s, bool) or not isinstance(timeout_s, (int, float)) or not 0 < timeout_s <= 60:

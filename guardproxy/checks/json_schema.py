@@ -1,14 +1,15 @@
 """The check `json_schema`: a text must be JSON that matches a schema, and is judged while it grows.
 
-In: windows of an answer, with the `Form` that the text must have. Out: at most one finding for a text, at the character that
-proves it wrong, with an explanation. Kept between windows: the state of the parser, in the scan's `state`.
+In: windows of an answer, with the `Form` that the text must have. Out: at most one finding for a text, at the
+character that proves it wrong, with an explanation. Kept between windows: the state of the parser, in the scan's
+`state`.
 
-Options: `schema`: `from_request` (the schemas that the request demands of its answer and of tool calls; calls of unknown
-tools are findings), `{file: order.json}` beside the policy, or `{inline: {...}}` (a schema for every answer, except for tool
-calls). `draft`: the draft of a schema that names none. `invented`: whether a call may have arguments that a plain schema of
-its tool does not name: `refuse` (the default) or `allow` (as JSON Schema does without `additionalProperties: false`).
-`repair`: broken JSON is mended if `json-repair` can, and the mended text is checked like a new answer. Whether it can is
-known only at the end, so broken JSON is then not cut off early.
+Options: `schema`: `from_request` (the schemas in the request for its answer and for tool calls; calls of unknown tools
+are findings), `{file: order.json}` in the policies' folder, or `{inline: {...}}` (a schema for every answer, except
+for tool calls). `draft`: the draft of a schema that names none. `invented`: whether a call may have arguments that a
+plain schema of its tool does not list: `refuse` (the default) or `allow` (as JSON Schema does without
+`additionalProperties: false`). `repair`: broken JSON is repaired if `json-repair` can, and the repaired text is
+checked like a new answer. Whether it can is known only at the end, so broken JSON is then not cut off early.
 """
 
 from __future__ import annotations
@@ -59,17 +60,17 @@ OPTIONS: Options = {
         },
     ),
     "draft": Option(
-        "The draft of a schema that does not name its draft, between quotes.", {"enum": list(DRAFTS)}, default=LATEST
+        "The draft of a schema that does not name its draft, in quotes.", {"enum": list(DRAFTS)}, default=LATEST
     ),
     "repair": Option("Whether broken JSON is repaired where possible.", {"type": "boolean"}, default=False),
     "invented": Option(
-        "Whether arguments of a tool call that its schema does not name are faults: `refuse` or `allow`.",
+        "Whether tool arguments that the schema does not list are errors: `refuse`, or `allow` them.",
         {"enum": ["refuse", "allow"]},
         default="refuse",
         tighter=("allow", "refuse"),
     ),
 }
-# A schema with one of these keywords decides by itself, or leaves to other schemas, which keys are allowed.
+# A schema with one of these keywords defines by itself, or through other schemas, which keys are allowed.
 _OPEN = (
     *("additionalProperties", "unevaluatedProperties", "patternProperties", "propertyNames", "$ref", "$dynamicRef"),
     *("allOf", "anyOf", "oneOf", "if", "dependentSchemas", "dependencies"),
@@ -102,11 +103,11 @@ class JsonSchema:
     def _scan(self, window: Window) -> Scan:
         form, end = window.facts.form, window.start + len(window.text)
         if window.start and window.state is None:
-            raise ValueError("the state of the window before is missing")
+            raise ValueError("the state of the previous window is missing")
         if form is None:
             return Scan((), end, end, state=_NOTHING)
         if window.channel.direction == "request":
-            return Scan(self._refused(form), end, end)
+            return Scan(self._refusal(form), end, end)
         if form.words is not None:
             return self._word(window, form.words)
         judging = window.state or CheckedText(Prefix(self.compiled(form)), [])
@@ -118,27 +119,27 @@ class JsonSchema:
         if window.last:
             prefix.close()
         settled = end if window.last or prefix.complete else max(window.settled, end - 1)
-        found: tuple[Finding, ...] = ()
+        findings: tuple[Finding, ...] = ()
         if prefix.wrong is not None and prefix.wrong.at >= window.settled:
             if self.traits.offers_repairs and prefix.wrong.label in (MALFORMED, INCOMPLETE) and not window.last:
                 settled = prefix.wrong.at
             else:
-                found, settled = (self._finding(window, judging, form),), end
-        return Scan(found, settled, settled, state=judging)
+                findings, settled = (self._finding(window, judging, form),), end
+        return Scan(findings, settled, settled, state=judging)
 
     def _finding(self, window: Window, judging: CheckedText, form: Form) -> Finding:
         wrong = judging.prefix.wrong
-        assert wrong is not None  # noqa: S101 - it was asked for
-        found = Finding(wrong.at, wrong.at + 1, self.name, wrong.label, 1.0, wrong.details)
+        assert wrong is not None  # noqa: S101 - the caller has checked it
+        finding = Finding(wrong.at, wrong.at + 1, self.name, wrong.label, 1.0, wrong.details)
         if wrong.label in (MALFORMED, INCOMPLETE):
-            mended = self._mended("".join(judging.parts), form) if self.traits.offers_repairs else None
-            return replace(found, repair=mended)
+            repaired = self._repair("".join(judging.parts), form) if self.traits.offers_repairs else None
+            return replace(finding, repair=repaired)
         if window.last and not window.facts.streamed and window.start == 0:
-            return replace(found, details=self._all(window.text, form) or wrong.details)
-        return found
+            return replace(finding, details=self._all(window.text, form) or wrong.details)
+        return finding
 
     def _all(self, text: str, form: Form) -> tuple[Detail, ...]:
-        """Returns all faults of a whole answer, so that a retry can tell the model all of them."""
+        """Returns all errors of a whole answer, so that a retry can report all of them to the model."""
         try:
             value = json.loads(text)
         except (ValueError, RecursionError):
@@ -146,8 +147,8 @@ class JsonSchema:
         compiled = self.compiled(form)
         return details(compiled.judge(value, len(text)), ("", ""), compiled.names)
 
-    def _mended(self, text: str, form: Form) -> str | None:
-        """Returns the text that `json-repair` makes of it, if that matches."""
+    def _repair(self, text: str, form: Form) -> str | None:
+        """Returns the text that `json-repair` makes of it, if that fits the schema."""
         from json_repair import repair_json  # noqa: PLC0415 - loaded only where a policy asks for it
 
         try:
@@ -160,7 +161,7 @@ class JsonSchema:
         return None if again.wrong else mended
 
     def _word(self, window: Window, allowed: tuple[str, ...]) -> Scan:
-        """Checks a name that must be one of a few."""
+        """Checks a name that must be in a list of words."""
         end = window.start + len(window.text)
         text = (window.state or "")[: window.start] + window.text
         held = max((alike(text, word) for word in allowed), default=0)
@@ -173,7 +174,7 @@ class JsonSchema:
         detail = Detail("", "", f"the name of a tool: {listed}", "another name", text[: at + 1])
         return Scan((Finding(at, at + 1, self.name, UNKNOWN_TOOL, 1.0, (detail,)),), end, end, state=text)
 
-    def _refused(self, form: Form) -> tuple[Finding, ...]:
+    def _refusal(self, form: Form) -> tuple[Finding, ...]:
         """Returns a finding if the form's schema cannot be used."""
         try:
             if form.words is None:
@@ -185,24 +186,24 @@ class JsonSchema:
 
 def build(name: str, options: Mapping[str, Any], resources: Resources) -> JsonSchema:
     """Builds the check `name`. Raises `OptionError` for an invalid option, including a schema that is refused."""
-    given = with_defaults(options, OPTIONS)
-    draft, repair = str(given["draft"]), given["repair"]
+    values = with_defaults(options, OPTIONS)
+    draft, repair = str(values["draft"]), values["repair"]
     if draft not in DRAFTS:
-        raise OptionError("draft", f"`draft` must be one of {', '.join(DRAFTS)}, between quotes")
+        raise OptionError("draft", f"`draft` must be one of {', '.join(DRAFTS)}, in quotes")
     if not isinstance(repair, bool):
         raise OptionError("repair", "`repair` must be true or false")
     own: Form | None = None
     documents: dict[str, Any] = {}
-    if (chosen := given["schema"]) != "from_request":
+    if (chosen := values["schema"]) != "from_request":
         own, documents, ready = _own(chosen, draft, resources)
-    if (invented := given["invented"]) not in ("refuse", "allow"):
+    if (invented := values["invented"]) not in ("refuse", "allow"):
         raise OptionError("invented", "`invented` must be refuse or allow")
 
     @lru_cache(maxsize=_CACHE)
     def compiled(form: Form) -> Compiled:
         if form is own:
             return ready
-        schema = closed(form.schema) if form.call and invented == "refuse" else form.schema
+        schema = close_schema(form.schema) if form.call and invented == "refuse" else form.schema
         return compile_schema(schema, default=draft)
 
     plain = {"schema": documents if own else chosen, "draft": draft, "repair": repair, "invented": invented}
@@ -224,14 +225,14 @@ def _traits(own: Form | None, *, repair: bool) -> Traits:
     )
 
 
-def closed(schema: Any) -> Any:
-    """Returns the schema of a tool with no further arguments allowed, if it is a plain schema."""
+def close_schema(schema: Any) -> Any:
+    """Returns the schema of a tool without further arguments, if it is a plain schema."""
     plain = isinstance(schema, dict) and isinstance(schema.get("properties"), dict)
     return {**schema, "additionalProperties": False} if plain and not any(word in schema for word in _OPEN) else schema
 
 
 def _own(chosen: Any, draft: str, resources: Resources) -> tuple[Form, dict[str, Any], Compiled]:
-    """Returns the policy's own schema: its form, every document that it is made of, and the compiled schema."""
+    """Returns the policy's own schema: its form, every document that it consists of, and the compiled schema."""
     documents: dict[str, Any] = {}
 
     def read(path: str) -> Any:

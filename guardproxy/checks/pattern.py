@@ -1,11 +1,11 @@
 """The check `pattern`: the policy author's own patterns and words.
 
-Windows of text come in, findings with one label go out; nothing is kept between scans.
+In: windows of text. Out: findings with a single label. Kept: nothing between scans.
 
-Options: `patterns` (RE2 syntax; `\\b`, `\\d`, `\\w` mean ASCII, `\\p{L}` any script), `words` (found in any case, if no
-letter, digit or underscore touches them), `label`, `score`, and `cap`: the longest match, in characters, of a pattern that
-sets no bound itself. Such a match cannot see text beyond `cap` characters, so `a.*` finds at most `cap` characters at a time.
-Overlapping matches are one finding (see `_patterns/reach.py`).
+Options: `patterns` (RE2 syntax; `\\b`, `\\d`, `\\w` mean ASCII, `\\p{L}` any script), `words` (found in any case, if
+no letter, digit or underscore touches them), `label`, `score`, and `cap`: the longest match, in characters, of a
+pattern that sets no bound itself. Such a match cannot see text beyond `cap` characters, so `a.*` finds at most `cap`
+characters at a time. Overlapping matches are one finding (see `_patterns/reach.py`).
 """
 
 from __future__ import annotations
@@ -27,14 +27,15 @@ VERSION = 1
 CAP = 256
 CAP_LIMIT = 65536
 SLOW = 100_000
-"""Steps of a compiled pattern from which RE2 has to do without its fast automaton: about 20 times the time for a text."""
+"""Steps of a compiled pattern above which RE2 cannot use its fast automaton: a text then takes about 20 times as
+long."""
 OPTIONS: Options = {
     "patterns": Option("Patterns in RE2 syntax.", TEXTS, default=[], tighter="longer"),
-    "words": Option("Words in any case, where no letter or digit touches them.", TEXTS, default=[], tighter="longer"),
+    "words": Option("Words in any case, not inside longer words.", TEXTS, default=[], tighter="longer"),
     "label": Option("The label of the findings.", {"type": "string", "minLength": 1}, default="MATCH"),
     "score": Option("The score of the findings.", SCORE, default=1.0),
     "cap": Option(
-        "The most characters of a match that has no bound of its own.",
+        "The most characters of a match if the pattern sets no bound.",
         {"type": "integer", "minimum": 1, "maximum": CAP_LIMIT},
         default=CAP,
     ),
@@ -45,9 +46,9 @@ _LETTER = r"\pL\pM\pN_"
 
 def build(name: str, options: Mapping[str, Any], resources: Resources) -> Check:
     """Builds the check `name`. Raises `OptionError` for an option that is unknown, missing or invalid."""
-    given = with_defaults(options, OPTIONS)
-    patterns, words = _strings(given, "patterns"), _strings(given, "words")
-    label, score, cap = given["label"], given["score"], given["cap"]
+    values = with_defaults(options, OPTIONS)
+    patterns, words = _strings(values, "patterns"), _strings(values, "words")
+    label, score, cap = values["label"], values["score"], values["cap"]
     if not patterns and not words:
         raise OptionError("patterns", "give at least one of `patterns` and `words`")
     if not isinstance(label, str) or not label:
@@ -66,10 +67,10 @@ def build(name: str, options: Mapping[str, Any], resources: Resources) -> Check:
 
 
 def _advice(at: int, search_rule: SearchRule) -> Iterator[Advice]:
-    """Yields advice on a pattern that holds much of a stream back, or that is slow."""
+    """Yields advice on a pattern that holds back much of a stream, or that is slow."""
     if not search_rule.bounded:
         held = f"up to {search_rule.reach} characters of a stream are held from where it may begin"
-        message = f"pattern {at + 1} has no bound of its own, so {held}; bound it, as in `.{{0,40}}`, or lower `cap`"
+        message = f"pattern {at + 1} sets no bound, so {held}; bound it, as in `.{{0,40}}`, or lower `cap`"
         yield Advice("patterns", message, at)
     elif search_rule.reach > CAP:
         yield Advice("patterns", f"pattern {at + 1} may hold up to {search_rule.reach} characters of a stream back", at)
@@ -93,7 +94,7 @@ def _pattern_rule(at: int, pattern: str, label: str, score: float, cap: int) -> 
     try:
         return rule(label, pattern, cap=cap, score=score)
     except UnicodeEncodeError:
-        raise OptionError("patterns", f"{where} holds half of a surrogate pair", at) from None
+        raise OptionError("patterns", f"{where} holds a lone surrogate", at) from None
     except re2.error as error:
         raise OptionError("patterns", f"{where}: {_reason(error)}", at) from None
     except UnreadableError as error:
@@ -117,11 +118,11 @@ def _reason(error: Exception) -> str:
 
 
 def _words_rule(words: Sequence[str], label: str, score: float) -> SearchRule:
-    """One rule for all words. The longest come first, so that `falcon heavy` is preferred to `falcon`."""
+    """Returns a rule for all words. The longest come first, so that `falcon heavy` is preferred to `falcon`."""
     ordered = sorted({word.strip() for word in words}, key=lambda word: (-len(word), word))
     try:
         parts = "|".join(re2.escape(word) for word in ordered)
         pattern = rf"(?:\A|[^{_LETTER}])((?i:{parts}))(?:[^{_LETTER}]|\z)"
         return rule(label, pattern, cap=CAP, score=score, group=1)
     except (re2.error, UnicodeEncodeError) as error:
-        raise OptionError("words", "the words are too many or too long for one pattern") from error
+        raise OptionError("words", "the words are too many or too long for a single pattern") from error

@@ -1,25 +1,25 @@
 """The check `pii`: identifiers of people, found by Presidio's pattern recognizers, and names, found by a small model.
 
-Windows of text come in, findings labelled with Presidio's entity names go out; nothing is kept between scans.
+In: windows of text. Out: findings labelled with Presidio's entity names. Kept: nothing between scans.
 
 Options
 
 - `entities`: the entities to find, as Presidio's names of entities or of recognizer classes. Default: `defaults` in
   `_pii/recognizers.py`, or only those of `recognizers` if it is given.
-- `recognizers`: the user's own recognizers, as one entry or a list: a file in Presidio's format (`titles.yaml`, beside the
-  policy), or a class (`package.module:Class`). All of their entities are found, too.
+- `recognizers`: the user's own recognizers, as one entry or a list: a file in Presidio's format (`titles.yaml`, in the
+  policies' folder), or a class (`package.module:Class`). All of their entities are found, too.
 - `threshold`: the least score. Default: a recognizer's own (`score_thresholds` in its file), otherwise 0.4.
-- `language`: `en`, another language that spaCy has rules for, or a list; `auto` (see `_pii/language.py`); or `header`: the
-  language that the request names in `Content-Language`; if it names none of the supported languages, all of them.
-- `model`: the finder of PERSON, LOCATION, ORGANIZATION and NRP, if one of them is among `entities`: `names` (the default), or
-  `spacy:` and a pipeline. It also finds DATE_TIME if that is among `entities` beside them.
+- `language`: `en`, another language that spaCy has rules for, or a list; `auto` (see `_pii/language.py`); or `header`:
+  the language in the request's `Content-Language` header; if it names none of the supported languages, all of them.
+- `model`: the finder of PERSON, LOCATION, ORGANIZATION and NRP, if one of them is among `entities`: `names` (the
+  default), or `spacy:` and a pipeline. It also finds DATE_TIME if that is among `entities` beside them.
 - `parity`: `extended` (the default) adds the recognizers of `_pii/extended.py` to Presidio's; `strict` does not.
 - `evasions`: see `_evasions/unfolding.py`.
 
-With `parity: strict`, the findings are Presidio's findings (see `_pii/engine.py`) without those under the threshold, after
-overlaps are resolved (`resolve`). A partner of the check finds names and reads the text at its own pace. If a name overlaps
-an identifier, the identifier stays. A match that may still grow when it has `MOST` characters ends there, and the search
-continues from there as in a new text.
+With `parity: strict`, the findings are Presidio's findings (see `_pii/engine.py`) without those under the threshold,
+after overlaps are resolved (`resolve`). A partner of the check finds names and reads the text at its own pace. If a
+name overlaps an identifier, the identifier stays. A match that may still grow when it has `MOST` characters ends
+there, and the search continues from there as in a new text.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ class PiiCheck:
     def search(self, window: Window, language: str = "") -> tuple[list[Span], int]:
         """Returns Presidio's findings in the window, and the settled offset; both count in the window's text."""
         text, at = window.text, window.settled - window.start
-        found: list[Span] = []
+        all_spans: list[Span] = []
         while True:
             stop_point()
             end = min(at + MOST, len(text))
@@ -84,15 +84,16 @@ class PiiCheck:
             spans, settled = self.engine.step(text[low:end], at - low, last, language)
             if low + settled == at and end == at + MOST:
                 spans, settled = self.engine.step(text[low:end], at - low, True, language)
-            found += (span._replace(start=low + span.start, end=low + span.end) for span in spans)
+            all_spans += (span._replace(start=low + span.start, end=low + span.end) for span in spans)
             at = low + settled
             if end == len(text):
-                return found, at
+                return all_spans, at
 
 
 @dataclass(frozen=True, slots=True)
 class NamesCheck:
-    """The partner of a `PiiCheck` that finds names. It is a `Check` of its own, as it settles at other places of a text."""
+    """The partner of a `PiiCheck` that finds names. It is a separate check because it settles at other places of a
+    text."""
 
     name: str
     digest: str
@@ -105,21 +106,21 @@ class NamesCheck:
 
     def _scan(self, window: Window) -> Scan:
         start = window.start
-        found = self.names.find(window.text, window.settled - start, window.channel.direction, window.last)
+        names = self.names.find(window.text, window.settled - start, window.channel.direction, window.last)
         findings = tuple(
-            Finding(start + low, start + high, self.name, label, score) for low, high, label, score in found.spans
+            Finding(start + low, start + high, self.name, label, score) for low, high, label, score in names.spans
         )
-        return Scan(findings, start + found.settled, start + found.keep(found.settled))
+        return Scan(findings, start + names.settled, start + names.keep(names.settled))
 
 
 def build(name: str, options: Mapping[str, Any], resources: Resources) -> Check:
     """Builds the check `name`. Raises `OptionError` for an option that is unknown or invalid."""
-    made = setup(options, resources)
-    traits = Traits(is_slow=False, labels=made.labels)
-    check = unfolding(PiiCheck(name, made.digest, made.engine, made.whole, made.by_header, traits), options)
-    if made.names is None:
+    parts = setup(options, resources)
+    traits = Traits(is_slow=False, labels=parts.labels)
+    check = unfolding(PiiCheck(name, parts.digest, parts.engine, parts.whole, parts.by_header, traits), options)
+    if parts.names is None:
         return check
-    partner = NamesCheck(name, f"{check.digest} names", made.names, Traits(partner_of=check.digest))
+    partner = NamesCheck(name, f"{check.digest} names", parts.names, Traits(partner_of=check.digest))
     return replace(check, traits=replace(check.traits, partner=partner))
 
 
@@ -129,8 +130,8 @@ _SPANS = 512  # spans compared between two stop points
 def resolve(spans: Sequence[Span]) -> list[Span]:
     """Resolves overlaps. Returns the spans that stay, in the order of the text.
 
-    Of overlapping spans, a proven span stays before a guess, then the span with the higher score, the longer, the earlier,
-    and the one whose entity comes first in the alphabet.
+    Of overlapping spans, a proven span is preferred, then the span with the higher score, the longer span, the earlier
+    span, and the span whose entity comes first in the alphabet.
     """
     stop_point()
     taken = SpanSet(span.start for span in spans)

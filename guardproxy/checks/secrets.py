@@ -1,8 +1,8 @@
 """The check `secrets`: keys, tokens, private keys, passwords in URLs and in assignments.
 
-Windows of text come in, findings come out, with one label for each kind of secret; nothing is kept between scans. The rules
-are data (`secrets_rules.yaml`). `_patterns/reach.py` describes the search in growing text, and matches that overlap or have
-no end.
+In: windows of text. Out: findings, with a label for each kind of secret. Kept: nothing between scans. The rules are
+data (`secrets_rules.yaml`). `_patterns/reach.py` describes the search in growing text, and matches that overlap or
+have no end.
 
 Options: `rules` (only these ids) and `skip` (all except these).
 """
@@ -59,12 +59,12 @@ def build(name: str, options: Mapping[str, Any], resources: Resources) -> Check:
 
 
 def rule_ids() -> list[str]:
-    """The ids of all rules, in the order in which they take precedence."""
+    """Returns the ids of all rules, in the order in which they take precedence."""
     return [row["id"] for row in _rows()]
 
 
 def entropy(text: str) -> float:
-    """Shannon's entropy of the characters of a non-empty text, in bits a character."""
+    """Returns Shannon's entropy of the characters of a non-empty text, in bits per character."""
     return -sum(count / len(text) * math.log2(count / len(text)) for count in Counter(text).values())
 
 
@@ -109,7 +109,7 @@ def _has_group(pattern: str) -> bool:
 
 
 def _random(bits: float, value: str) -> bool:
-    """Whether a value looks random: it has letters and digits, and an entropy of at least `bits` a character."""
+    """Whether a value looks random: it has letters and digits, and an entropy of at least `bits` per character."""
     letters = sum(map(str.isalpha, value))
     digits = sum(map(str.isdigit, value))
     return bool(letters and digits) and entropy(value) >= bits

@@ -1,10 +1,10 @@
 """The supervisor: a small model that rates how much a text looks like an attack (`use: supervisor`).
 
-In: windows. Out: findings, each at a piece of the text that reaches the threshold, so that a reviewer sees the place. Kept:
-nothing. A channel's text is cut into segments at places that depend on the text alone, and each segment is judged together
-with the words before it, so that an attack across a border is seen. A request's text is available as a whole: all except the
-longest texts are one segment, and the model cuts it into pieces of the size that it was trained on. An answer is cut at early
-sentence ends, so that little of a stream is held back.
+In: windows. Out: findings, each at a piece of the text that reaches the threshold, so that a reviewer sees the place.
+Kept: nothing. A channel's text is cut into segments at places that depend on the text alone, and each segment is
+judged together with the words before it, so that an attack across a border is seen. A request's text is available as a
+whole: except for the longest texts it is a single segment, and the model cuts it into pieces of the size that it was
+trained on. An answer is cut at early sentence ends, so that little of a stream is held back.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import Any
 
 from guardproxy.checks._contract import Query, Resources, ScoredPiece, Scorer
 from guardproxy.checks._evasions.readings import PROFILES, other_views
-from guardproxy.checks._evasions.unfolding import EVASIONS, merged
+from guardproxy.checks._evasions.unfolding import EVASIONS, merge_views
 from guardproxy.checks._evasions.views import TextView
 from guardproxy.checks._options import SCORE, TEXTS, Option, Options, options_digest, with_defaults
 from guardproxy.errors import ConfigError, OptionError
@@ -37,15 +37,15 @@ from guardproxy.findings import (
 
 VERSION = 3
 WINDOW_CHARS = 900
-"""Characters of an answer judged together, context included: about 200 tokens of English, one piece for the model."""
+"""Characters of an answer judged together, with context: about 200 tokens of English, a single piece for the model."""
 SMALLEST_WINDOW_CHARS = 200
 LARGEST_WINDOW_CHARS = 4000
 REQUEST_CHARS = 50_000
-"""The same on the way to the model, which does not wait for it: more than that is only cut so that memory is bounded."""
+"""As `WINDOW_CHARS`, for requests. They are available as a whole, so longer texts are cut only to bound memory."""
 REQUEST_CONTEXT_CHARS = 1000
 
 UNCALIBRATED = 0.5
-"""The threshold of outputs without operating points, where the policy names none."""
+"""The threshold of outputs without operating points, if the policy sets none."""
 _POINT: Mapping[str, Any] = {"anyOf": [SCORE, {"type": "string", "minLength": 1}]}
 OPTIONS: Options = {
     "first_stage": Option(
@@ -74,7 +74,7 @@ OPTIONS: Options = {
 FIRST_CHARS = 80
 """The first segment of an answer ends at the first sentence end after this many characters."""
 LATER_CHARS = 240
-"""The same for all segments after the first."""
+"""As `FIRST_CHARS`, for all later segments."""
 
 # A match never depends on the text after it; otherwise a border would move when more text arrives.
 _SENTENCE_END = re.compile(r"[.!?][\"'”’)\]]*\s|[\n。！？]")
@@ -83,9 +83,9 @@ _SPACE = re.compile(r"\s")
 
 @dataclass(frozen=True, slots=True)
 class Segments:
-    """How a text is cut. `window_chars`: the most characters judged together, context included; `context_chars`: the number
-    of them that are context. `early`: a segment ends at the first possible sentence end, so that the text after it need not
-    wait."""
+    """How a text is cut. `window_chars`: the most characters judged together, with context. `context_chars`: the
+    number of these that are context. `early`: whether a segment ends at the first possible sentence end, so that the
+    text after it need not wait."""
 
     window_chars: int
     context_chars: int
@@ -94,8 +94,8 @@ class Segments:
     def end(self, text: str, start: int, offset: int, last: bool) -> int | None:
         """Returns the end of the segment that begins at `text[start]`; `None` while it depends on later text.
 
-        `offset`: the place of `text` in its channel. The answer for a border that more text follows is the same whether that
-        text is present or not: chunk invariance depends on this.
+        `offset`: the place of `text` in its channel. The answer for a border that more text follows is the same
+        whether that text is present or not: chunk invariance depends on this.
         """
         first = offset + start == 0
         cap = self.window_chars if first else self.window_chars - self.context_chars
@@ -139,7 +139,7 @@ class LabelThresholds:
     label: str
     thresholds: Mapping[str, float]
 
-    def found(self, scores: Mapping[str, float]) -> float | None:
+    def highest(self, scores: Mapping[str, float]) -> float | None:
         """Returns the highest score that reaches its threshold; `None` if no score does."""
         return max(
             (scores[output] for output, least in self.thresholds.items() if scores[output] >= least), default=None
@@ -161,12 +161,12 @@ class TextSegment:
 
     @property
     def queries(self) -> list[Query]:
-        """The query, then one query for each view."""
+        """Returns the query, then one query for each view."""
         return [self.query, *(replace(self.query, text=view.text) for view in self.views)] if self.query else []
 
     def span(self, piece: ScoredPiece, view: TextView | None = None) -> tuple[int, int] | None:
-        """Returns the place in the channel of a piece of the query, or of a view of it, without the context. `None` for a
-        piece that lies in the context: its words were judged with the segment before."""
+        """Returns the place in the channel of a piece of the query, or of a view of it, without the context; `None`
+        for a piece in the context, which was judged with the previous segment."""
         low, high = (view.start_of(piece.start), view.stop_of(piece.end)) if view else (piece.start, piece.end)
         start, end = max(self.start, self.begin + low), min(self.end, self.begin + high)
         return (start, end) if start < end else None
@@ -197,7 +197,7 @@ class Supervisor:
     traits: Traits
 
     def scan(self, windows: Sequence[Window]) -> list[Scan]:
-        """One `Scan` for each window; the texts of all of them are judged in one call."""
+        """Returns one `Scan` for each window; the texts of all windows are judged in one call."""
         segmented = self.ask(windows)
         return self.answer(windows, segmented, self.scorer.judge(segmented.queries) if segmented.queries else [])
 
@@ -238,54 +238,55 @@ class Supervisor:
         for segment in segments:
             if segment.query is None:
                 continue
-            found = []
+            by_view = []
             for view in (None, *segment.views):
                 spans = [(span, piece) for piece in next(answers) if (span := segment.span(piece, view))]
-                found.append(self._found(spans, self.wanted[window.channel.kind]))
-            findings += merged(found)
+                by_view.append(self._findings(spans, self.wanted[window.channel.kind]))
+            findings += merge_views(by_view)
         settled = segments[-1].end if segments else window.settled
         keep = max(window.start, settled - self.cut[window.channel.direction].context_chars)
         return Scan(tuple(findings), settled, keep)
 
-    def _found(
+    def _findings(
         self, spans: Sequence[tuple[tuple[int, int], ScoredPiece]], labels: Sequence[LabelThresholds]
     ) -> list[Finding]:
         return [
             Finding(*span, self.name, label.label, score)
             for label in labels
             for span, piece in spans
-            if (score := label.found(piece.scores)) is not None
+            if (score := label.highest(piece.scores)) is not None
         ]
 
 
 def build(name: str, options: Mapping[str, Any], resources: Resources) -> Check:
-    """Builds the check for one policy entry.
+    """Builds the check for a policy entry.
 
-    Options: `label` or `labels` (default `injection`); `threshold`, a score from 0 to 1 or the name of an operating point
-    (`1%`), for all labels or for each label (default: the model's own point); `first_stage` (`false`: the encoder judges all
-    texts); `model` (default `supervisor`); `evasions` (the disguises to undo: each reading of a text is judged, and the worst
-    score counts); `window_chars` of an answer judged together. Raises `OptionError` for any other option.
+    Options: `label` or `labels` (default `injection`); `threshold`, a score from 0 to 1 or the name of an operating
+    point (`1%`), for all labels or for each label (default: the model's own point); `first_stage` (`false`: the
+    encoder judges all texts); `model` (default `supervisor`); `evasions` (the disguises to undo: each reading of a
+    text is judged, and the highest score counts); `window_chars` of an answer judged together. Raises `OptionError`
+    for any other option.
     """
-    given = with_defaults(options, OPTIONS)
+    values = with_defaults(options, OPTIONS)
     if resources.scorer is None:
         raise OptionError("use", "this process was started without a model, so `supervisor` cannot be used here")
-    model = given["model"]
+    model = values["model"]
     if not isinstance(model, str) or not model:
         raise OptionError("model", "must be the name of a model")
     try:
         scorer = resources.scorer(model)
     except ConfigError as error:
         raise OptionError("model", str(error)) from error
-    first_stage = given["first_stage"]
+    first_stage = values["first_stage"]
     if not isinstance(first_stage, bool):
         raise OptionError("first_stage", "must be true or false")
-    evasions = given["evasions"]
+    evasions = values["evasions"]
     if evasions not in PROFILES:
         raise OptionError("evasions", f"must be one of {', '.join(PROFILES)}")
     labels = _labels(options, scorer)
     thresholds = _thresholds(options, labels)
     wanted = {kind: tuple(_wanted(label, thresholds[label], scorer, kind) for label in labels) for kind in KINDS}
-    cut: Mapping[Direction, Segments] = {"request": REQUESTS, "response": answers(_window_chars(given))}
+    cut: Mapping[Direction, Segments] = {"request": REQUESTS, "response": answers(_window_chars(values))}
     digest = options_digest("supervisor", VERSION, dict(options), scorer.digest, unicodedata.unidata_version)
     traits = Traits(
         is_sensitive=False,  # its findings judge a text; they are not values
@@ -300,8 +301,8 @@ def _labels(options: Mapping[str, Any], scorer: Scorer) -> list[str]:
     if "label" in options and "labels" in options:
         raise OptionError("label", "give `label` or `labels`, not both")
     key = "labels" if "labels" in options else "label"
-    given = options.get(key, OPTIONS["label"].default)
-    labels = [given] if key == "label" else given
+    value = options.get(key, OPTIONS["label"].default)
+    labels = [value] if key == "label" else value
     if not isinstance(labels, list) or not labels or not all(isinstance(label, str) for label in labels):
         raise OptionError(key, "must be a label" if key == "label" else "must be a list of at least one label")
     known = sorted(scorer.labels)
@@ -313,13 +314,13 @@ def _labels(options: Mapping[str, Any], scorer: Scorer) -> list[str]:
 
 def _thresholds(options: Mapping[str, Any], labels: Sequence[str]) -> dict[str, float | str | None]:
     """Returns the policy's threshold for each label: a score, an operating point, or `None`."""
-    given = options.get("threshold")
-    if not isinstance(given, Mapping):
-        return dict.fromkeys(labels, _threshold(given) if "threshold" in options else None)
-    for label in given:
+    value = options.get("threshold")
+    if not isinstance(value, Mapping):
+        return dict.fromkeys(labels, _threshold(value) if "threshold" in options else None)
+    for label in value:
         if label not in labels:
-            raise OptionError("threshold", f"`{label}` is no label of this check{_near(str(label), labels)}")
-    return {label: _threshold(given[label]) if label in given else None for label in labels}
+            raise OptionError("threshold", f"`{label}` is not a label of this check{_near(str(label), labels)}")
+    return {label: _threshold(value[label]) if label in value else None for label in labels}
 
 
 def _threshold(value: Any) -> float | str:
@@ -331,8 +332,8 @@ def _threshold(value: Any) -> float | str:
 
 
 def _wanted(label: str, threshold: float | str | None, scorer: Scorer, kind: Kind) -> LabelThresholds:
-    """Returns the thresholds of a label in a kind of channel. A score counts for all its outputs; at an operating point each
-    output has its own score."""
+    """Returns the thresholds of a label in a kind of channel. A score counts for all its outputs; at an operating
+    point each output has its own score."""
     behind = scorer.labels[label]
     outputs = behind.get(kind, behind.get("any", ()))
     if isinstance(threshold, float):
@@ -353,8 +354,8 @@ def _advice(wanted: Mapping[Kind, tuple[LabelThresholds, ...]], scorer: Scorer) 
         points = scorer.points.get(output, {})
         if points and not min(points.values()) <= least <= max(points.values()):
             measured = ", ".join(f"{point} at {score:g}" for point, score in points.items())
-            message = f"{least:g} lies outside of the model's operating points for `{output}` ({measured})"
-            yield Advice("threshold", f"{message}: nobody has measured what is found there", serious=True)
+            message = f"{least:g} is outside of the model's operating points for `{output}` ({measured})"
+            yield Advice("threshold", f"{message}: its false positives were not measured", serious=True)
 
 
 def _window_chars(options: Mapping[str, Any]) -> int:

@@ -1,4 +1,4 @@
-"""The command line, with one file for each command group. Commands import their code when they run, so `--help` is quick."""
+"""The command line. Each command group has a file. Commands import their code when they run, so `--help` is fast."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def _version(wanted: bool) -> None:
 
         typer.echo(version("guardproxy"))
         for group in plugins.GROUPS:
-            for plugin in plugins.installed(group):
+            for plugin in plugins.installed_plugins(group):
                 typer.echo(f"plug-in {plugin}")
         raise typer.Exit
 

@@ -1,7 +1,7 @@
-"""`guardproxy audit`: verify the audit logs of a folder, show their records, print the schema of their lines.
+"""`guardproxy audit`: verifies the audit logs of a folder, shows their records, prints the schema of their lines.
 
-In: a folder that holds `*.jsonl` logs, and their heads beside them and in a folder of copies. Out: text or JSON on
-stdout; exit code 0 fine, 1 something is wrong with a log, 2 wrong use. Reads only; works while the proxy writes.
+In: a folder with `*.jsonl` logs, their heads in the same folder, and copies of heads in another. Out: text or JSON on
+stdout; exit code 0: no problem, 1: a problem in a log, 2: wrong use. Reads only, so it works while the proxy writes.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ from guardproxy.audit import (
     Record,
     entry_of,
     logs_of,
+    open_intents_of,
     open_line,
-    unclosed,
     verify_folder,
 )
 from guardproxy.cli.printing import plain
@@ -46,14 +46,15 @@ _COLUMNS = ("time", "id", "route", "model", "tenant", "outcome", "rules", "findi
 def verify_command(
     folder: Folder,
     heads: Annotated[
-        Path | None, typer.Option(help="A folder with copies of *.head files, kept where the proxy cannot write.")
+        Path | None, typer.Option(help="A folder with copies of *.head files, where the proxy cannot write.")
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Check that nothing was edited, deleted, put in, moved or cut off, and that no log was removed, renamed or replaced.
+    """Check that nothing was edited, deleted, inserted, moved or cut off, and that no log was removed, renamed or
+    replaced.
 
-    The logs have no signature: anybody who can write to the folder can write new logs that verify. Only copies of the *.head
-    files that are kept elsewhere show that. Keep the names of the copies.
+    The logs have no signature: anyone who can write to the folder can write new logs that verify. Only copies of the
+    *.head files that are stored elsewhere reveal that. Keep the names of the copies.
     """
     if not folder.is_dir():
         _wrong_use(f"{folder}: no such folder")
@@ -67,7 +68,7 @@ def verify_command(
         _wrong_use(f"{error.filename or folder}: {error.strerror}")
     if not findings:
         _wrong_use(f"{folder}: no *.jsonl logs here")
-    open_intents = len(unclosed(logs_of(folder), logs_of(folder)))
+    open_intents = len(open_intents_of(logs_of(folder), logs_of(folder)))
     ok = not any(finding.report.problems for finding in findings)
     if as_json:
         reports = [
@@ -88,7 +89,7 @@ def verify_command(
                 typer.echo(line)
         if open_intents:
             typer.echo(
-                f"{open_intents} exchanges have no end yet: under way, or cut off until the next start closes them"
+                f"{open_intents} exchanges have no end yet: in progress, or cut off until the next start closes them"
             )
         typer.echo(NO_KEY, err=True)
     raise typer.Exit(0 if ok else 1)
@@ -97,15 +98,15 @@ def verify_command(
 @app.command("show")
 def show_command(
     folder: Folder,
-    last: Annotated[int, typer.Option(min=1, help="How many entries, counted from the newest.")] = 20,
-    exchange_id: Annotated[str | None, typer.Option("--id", help="One exchange, with its texts.")] = None,
+    last: Annotated[int, typer.Option(min=1, help="The number of entries, newest first.")] = 20,
+    exchange_id: Annotated[str | None, typer.Option("--id", help="Print this exchange with its texts.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """List exchanges, oldest first, or print one exchange.
+    """List exchanges, oldest first, or print an exchange.
 
-    The list has one line for each exchange, and one for each intent without a record. Columns: time (UTC), id, route, model,
-    tenant, outcome, enforced rules that held, number of findings, total time in milliseconds. With --id: the texts with their
-    findings, decisions, attempts, timings, sizes and digests. With --json: the entries as they stand in the log.
+    The list has a line for each exchange, and for each intent without a record. Columns: time (UTC), id, route, model,
+    tenant, outcome, enforced rules that held, number of findings, total time in milliseconds. With --id: the texts
+    with their findings, decisions, attempts, timings, sizes and digests. With --json: the entries as in the log.
     """
     entries, unread = _newest(folder, last, exchange_id)
     if as_json:
@@ -137,13 +138,15 @@ def schema_command() -> None:
 
 
 def _newest(folder: Path, last: int, exchange_id: str | None) -> tuple[list[tuple[bytes, AnyEntry]], Counter[str]]:
-    """The newest entries of a folder with their lines, in the order of their times, and the number of lines that could not be
-    read, by reason. `exchange_id`: only the entries of this exchange. Without it, an intent is left out if a record closes
-    it."""
+    """Returns the newest entries of a folder with their lines, sorted by time, and the number of unreadable lines, by
+    reason.
+
+    `exchange_id`: only the entries of this exchange. Without it, intents that a record closes are omitted.
+    """
     unread: Counter[str] = Counter()
     entries: list[tuple[bytes, AnyEntry]] = []
     logs = logs_of(folder) if exchange_id is None else []
-    still_open = {intent.id for intent in unclosed(logs, logs)}
+    still_open = {intent.id for intent in open_intents_of(logs, logs)}
     for path in _logs(folder):
         newest: deque[tuple[bytes, AnyEntry]] = deque(maxlen=last)
         try:
@@ -219,7 +222,7 @@ def _row(entry: AnyEntry) -> tuple[str, ...]:
 
 
 def _tenant(record: Record) -> str:
-    """The name of the tenant, or its digest if it has no name."""
+    """Returns the name of the tenant, or its digest if it has no name."""
     return plain(record.tenant_name or record.tenant)
 
 

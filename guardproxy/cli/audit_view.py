@@ -1,4 +1,4 @@
-"""Prints one entry of the audit log for people: texts with their findings marked, decisions, attempts, timings, digests."""
+"""Prints an entry of the audit log for people: texts with marked findings, decisions, attempts, timings, digests."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from guardproxy.wire.json import view
 if TYPE_CHECKING:
     from rich.text import Text
 
-# The number of characters shown around findings, and of a text without findings.
+# The number of characters printed around findings, and of a text without findings.
 AROUND_CHARS = 200
 LIMIT_CHARS = 2000
 _FOUND = "bold yellow"
@@ -39,7 +39,7 @@ def print_entry(entry: AnyEntry) -> None:
 
 
 def lines_of(entry: AnyEntry) -> Iterator[Text]:
-    """The entry as lines. Nothing in it reaches the terminal as a control character."""
+    """Returns the entry as lines. Control characters are escaped for the terminal."""
     match entry:
         case Record():
             yield from _record(entry)
@@ -137,14 +137,15 @@ def _text(text: RecordedText) -> Iterator[Text]:
     if text.text is None:
         yield styled("    ", ("(not kept)", "dim"))
     else:
-        yield styled("    ", *_marked(view(text.text).text if text.encoded else text.text, text))
+        yield styled("    ", *_with_marks(view(text.text).text if text.encoded else text.text, text))
     for finding in text.findings:
         where = f"{finding.start}-{finding.end}"
         yield styled(plain(f"    {finding.check}: {finding.label} at {where}, score {finding.score:g}"))
 
 
-def _marked(shown: str, text: RecordedText) -> Iterator[tuple[str, str] | str]:
-    """A text with its findings in brackets, cut far from them. `shown`: the text that checks read."""
+def _with_marks(shown: str, text: RecordedText) -> Iterator[tuple[str, str] | str]:
+    """Yields a text with its findings in brackets; text far from findings is omitted. `shown`: the text that checks
+    read."""
     if not text.findings:
         yield plain(shown[:LIMIT_CHARS]) + (" ..." if len(shown) > LIMIT_CHARS else "")
         return

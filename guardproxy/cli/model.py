@@ -1,7 +1,7 @@
-"""`guardproxy model`: measure a model on your own texts, choose its thresholds, bring your own.
+"""`guardproxy model`: measures a model on your own texts, chooses its thresholds, exports your own model.
 
-Results go to stdout, as a table or as JSON; progress and notes go to stderr. Exit code 0: done; 1: a threshold could not be
-chosen, or an export differs from its checkpoint; 2: wrong use.
+Results go to stdout, as a table or as JSON; progress and notes go to stderr. Exit code 0: done; 1: a threshold could
+not be chosen, or an export differs from its checkpoint; 2: wrong use.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from guardproxy.errors import ConfigError
 from guardproxy.findings import KINDS, Kind
 
 if TYPE_CHECKING:
-    from guardproxy.lab import Calibrated, Judge, JudgedRow, Judgement, LabelledRow, RowKeys
+    from guardproxy.lab import CalibrationResult, Judge, JudgedRow, Judgement, LabelledRow, RowKeys
 
-app = typer.Typer(no_args_is_help=True, help="Measure a model, choose its thresholds, bring your own.")
+app = typer.Typer(no_args_is_help=True, help="Measure a model, choose its thresholds, export your own.")
 
 Model = Annotated[str, typer.Option(help="The name of a model, or the path of its folder.")]
 Labels = Annotated[list[str] | None, typer.Option("--label", help="A label of the model. May be repeated.")]
-KindOf = Annotated[str, typer.Option("--channel", help=f"Where the texts sit: {', '.join(get_args(Kind))}.")]
+KindOf = Annotated[str, typer.Option("--channel", help=f"The kind of the texts: {', '.join(get_args(Kind))}.")]
 TextKey = Annotated[str, typer.Option(help="The key of a row's text.")]
 LabelKey = Annotated[str, typer.Option(help="The key of a row's label: 0 or 1, true or false, or a name.")]
 SourceKey = Annotated[str, typer.Option(help="The key of a row's source. Default source: the file's name.")]
@@ -49,7 +49,7 @@ def evaluate(
     out: Annotated[Path, typer.Option(help="Where to save the figures and the plots.")] = Path("evaluation"),
     as_json: AsJson = False,
 ) -> None:
-    """Judge labelled texts as the proxy would, and report the share that is found for each source.
+    """Judge labelled texts as the proxy would, and report the share of attacks found in each source.
 
     Prints a table, and saves evaluation.json, roc.png and calibration.png.
     """
@@ -57,7 +57,7 @@ def evaluate(
         Judge,
         JudgedRow,
         find,
-        labelled,
+        labelled_rows,
         load_judge,
         report,
         table,
@@ -66,25 +66,25 @@ def evaluate(
     labels = label or ["injection"]
     options = {"labels": labels} if threshold is None else {"labels": labels, "threshold": _threshold(threshold)}
     with _wrong_use():
-        rows = labelled(data, _keys(text_key, label_key, source_key, positive))
+        rows = labelled_rows(data, _keys(text_key, label_key, source_key, positive))
         _some_positive(rows, positive)
         folder = find(model)
         scorer = load_judge(folder)
         judge = Judge(scorer, options, _kind(kind))
         judged = [
             JudgedRow(row.source, row.attack, verdict.score, verdict.found)
-            for row, verdict in zip(rows, _judged(judge, rows, "evaluating"), strict=True)
+            for row, verdict in zip(rows, _verdicts(judge, rows, "evaluating"), strict=True)
         ]
     figures = report(judged)
-    called = threshold or scorer.default_point or "0.5"
+    threshold_name = threshold or scorer.default_point or "0.5"
     about = {"model": folder.name, "version": scorer.model.version, "digest": scorer.digest}
-    result = {**about, "labels": labels, "kind": kind, "threshold": called, **figures.as_json()}
-    saved = _saved(out, result, judged, called)
+    result = {**about, "labels": labels, "kind": kind, "threshold": threshold_name, **figures.as_json()}
+    paths = _save(out, result, judged, threshold_name)
     if as_json:
         typer.echo(json.dumps(result, indent=2))
     else:
         typer.echo(f"{folder.name} {scorer.model.version}, {', '.join(labels)} in texts of the kind {kind}")
-        for part in table(figures, called):
+        for part in table(figures, threshold_name):
             typer.echo("")
             _print(part)
         error = result["calibration"]["expected_error"]
@@ -95,7 +95,7 @@ def evaluate(
         typer.echo(f"expected calibration error {error:.3f}")
     for note in figures.notes:
         typer.echo(f"note: {note}", err=True)
-    typer.echo(f"saved {', '.join(map(str, saved))}", err=True)
+    typer.echo(f"saved {', '.join(map(str, paths))}", err=True)
 
 
 @app.command("calibrate")
@@ -104,9 +104,9 @@ def calibrate(
         list[Path] | None, typer.Argument(metavar="DATA", help="Labelled JSON Lines, plain or .gz.")
     ] = None,
     harmless: Annotated[
-        list[Path] | None, typer.Option(help="JSON Lines of your traffic, taken as harmless. May be repeated.")
+        list[Path] | None, typer.Option(help="JSON Lines of your traffic, treated as harmless. May be repeated.")
     ] = None,
-    log: Annotated[Path | None, typer.Option(help="An audit log. Its texts are taken as harmless.")] = None,
+    log: Annotated[Path | None, typer.Option(help="An audit log, whose texts are treated as harmless.")] = None,
     fpr: Annotated[
         list[str] | None,
         typer.Option(help="A share of false positives. May be repeated. Default: the model's own, or 1% and 0.1%."),
@@ -118,18 +118,19 @@ def calibrate(
     label_key: LabelKey = "label",
     source_key: SourceKey = "source",
     positive: Positive = None,
-    out: Annotated[Path | None, typer.Option(help="Write a copy of the model with these settings there.")] = None,
+    out: Annotated[Path | None, typer.Option(help="A folder for a copy of the model with these settings.")] = None,
     in_place: Annotated[
         bool, typer.Option("--in-place", help="Write the settings to the folder of the model itself.")
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Choose thresholds for stated shares of false positives on your own traffic.
+    """Choose thresholds for given shares of false positives on your own traffic.
 
-    With labelled texts of one output, its bias and temperature are fitted too: a score of 0.8 then means that 80 % of such
-    texts are attacks. Prints the lines for a policy, or writes a model folder in which `threshold: 1%` means this.
+    With labelled texts of a single output, its bias and temperature are fitted too: a score of 0.8 then means that 80
+    % of such texts are attacks. Prints the lines for a policy, or writes a model folder in which `threshold: 1%` uses
+    this result.
     """
-    from guardproxy.lab import Judge, configure, copy, find, listed, load_judge  # noqa: PLC0415
+    from guardproxy.lab import Judge, configure, copy, find, listed_files, load_judge  # noqa: PLC0415
     from guardproxy.lab import calibrate as run  # noqa: PLC0415
 
     with _wrong_use():
@@ -139,10 +140,10 @@ def calibrate(
         keys = _keys(text_key, label_key, source_key, positive)
         fine, attacks = _own_texts(data or [], harmless or [], log, _kind(kind), keys)
         folder = find(model)
-        scorer = load_judge(folder, digits=17)  # with 6 digits, the logits of very certain texts would be lost
+        scorer = load_judge(folder, digits=17)  # 6 digits would lose the logits of very certain texts
         labels = label or (["injection"] if attacks and "injection" in scorer.labels else list(scorer.outputs))
         judge = Judge(scorer, {"labels": labels, "threshold": 0, "first_stage": False}, _kind(kind))
-        verdicts = list(_judged(judge, [*fine, *attacks], "calibrating"))
+        verdicts = list(_verdicts(judge, [*fine, *attacks], "calibrating"))
         own = {point: None for output in judge.outputs for point in scorer.points[output]}
         config = json.loads((folder / "config.json").read_text("utf-8"))
         calibrated = run(config, fine, verdicts, shares or _shares([*own] or ["1%", "0.1%"]), bool(out or in_place))
@@ -151,7 +152,7 @@ def calibrate(
         counts = {"harmless": len(fine), "attacks": len(attacks)}
         typer.echo(json.dumps(about | counts | calibrated.as_json(), indent=2))
     else:
-        _print_chosen(
+        _print_choices(
             calibrated, len(fine), len(attacks), (out or folder).name, bool(out or in_place) and calibrated.complete
         )
     for note in calibrated.notes:
@@ -159,13 +160,14 @@ def calibrate(
     if out or in_place:
         with _wrong_use(1 if not calibrated.complete else 2):
             if out:
-                copy(folder, out, calibrated.written())
+                copy(folder, out, calibrated.checked_config())
             else:
-                configure(folder, calibrated.written(), listed(folder))
+                configure(folder, calibrated.checked_config(), listed_files(folder))
         typer.echo(f"wrote {out or folder}", err=True)
         if calibrated.kept:
             typer.echo(
-                f"note: {', '.join(calibrated.kept)} still count on the traffic that the model came with", err=True
+                f"note: {', '.join(calibrated.kept)} were not chosen again: they refer to the model's original traffic",
+                err=True,
             )
     raise typer.Exit(0 if calibrated.complete else 1)
 
@@ -178,21 +180,21 @@ def export(
     labels: Annotated[
         str,
         typer.Option(
-            help="Names of a classifier's outputs, in order (safe,injection), or of a tagger's labels (MISC=NRP)."
+            help="Names for a classifier's outputs, in order (safe,injection), or for a tagger's labels (MISC=NRP)."
         ),
     ] = "",
     positive: Annotated[
-        list[str] | None, typer.Option(help="An output that means an attack: the label `--as` is any of them.")
+        list[str] | None, typer.Option(help="An output that means an attack; `--as` names the label for all of them.")
     ] = None,
     as_label: Annotated[str, typer.Option("--as", help="The common label of the --positive outputs.")] = "injection",
     int8: Annotated[bool, typer.Option(help="8-bit weights: faster on a CPU.")] = True,
-    fp16: Annotated[bool, typer.Option("--fp16", help="A second network of 16 bits, for a GPU.")] = False,
+    fp16: Annotated[bool, typer.Option("--fp16", help="Also export a network with 16-bit weights, for a GPU.")] = False,
     version: Annotated[str, typer.Option(help="The version of the model in records.")] = "1",
     as_json: AsJson = False,
 ) -> None:
-    """Turn a sequence or token classification checkpoint of transformers into a folder that policies can name.
+    """Convert a transformers checkpoint for sequence or token classification into a model folder for policies.
 
-    Nothing is downloaded. The folder is written only if its network gives the same results as the checkpoint.
+    Nothing is downloaded. The folder is written only if its network gives the checkpoint's results.
     """
     from dataclasses import asdict  # noqa: PLC0415
 
@@ -237,21 +239,21 @@ def export(
 def _own_texts(
     data: Sequence[Path], harmless: Sequence[Path], log: Path | None, kind: Kind, keys: RowKeys
 ) -> tuple[list[LabelledRow], list[LabelledRow]]:
-    """The harmless texts and the attacks. Given traffic replaces rows that are labelled harmless."""
+    """Returns the harmless texts and the attacks. Given traffic replaces rows that are labelled harmless."""
     from dataclasses import replace  # noqa: PLC0415
 
-    from guardproxy.lab import labelled, logged  # noqa: PLC0415
+    from guardproxy.lab import labelled_rows, logged_rows  # noqa: PLC0415
 
-    rows = labelled(data, keys) if data else []
-    fine = labelled(harmless, replace(keys, label="")) if harmless else []
-    fine += logged(log, kind) if log else []
+    rows = labelled_rows(data, keys) if data else []
+    fine = labelled_rows(harmless, replace(keys, label="")) if harmless else []
+    fine += logged_rows(log, kind) if log else []
     fine = fine or [row for row in rows if not row.attack]
     if not fine:
-        raise ConfigError("thresholds need harmless texts: rows labelled so, --harmless FILE or --log DIR")
+        raise ConfigError("thresholds need harmless texts: rows with a harmless label, --harmless FILE or --log DIR")
     return fine, [row for row in rows if row.attack]
 
 
-def _print_chosen(calibrated: Calibrated, fine: int, attacks: int, model: str, written: bool) -> None:
+def _print_choices(calibrated: CalibrationResult, fine: int, attacks: int, model: str, is_written: bool) -> None:
     from decimal import Decimal  # noqa: PLC0415
 
     from guardproxy.lab import interval  # noqa: PLC0415
@@ -266,13 +268,13 @@ def _print_chosen(calibrated: Calibrated, fine: int, attacks: int, model: str, w
             )
             rows.append([at, value, f"{low} to {high}", interval(point.harmless, 2), interval(point.attacks)])
             # some YAML parsers do not read 1e-05 as a number
-            threshold = at if written else f"{Decimal(repr(point.threshold.value)):f}"
+            threshold = at if is_written else f"{Decimal(repr(point.threshold.value)):f}"
             options = f"use: supervisor, model: {model}, label: {choice.output}, threshold: {threshold}"
             lines.append(f"  {choice.output}: {{{options}}}  # {at}")
         _print(rows)
         if choice.fitted:
             scaling, (before, after) = choice.fitted.scaling, choice.fitted.error
-            does = "scaled" if written else "--out would scale it"
+            does = "scaled" if is_written else "--out would scale it"
             typer.echo(
                 f"{does} by bias {scaling.bias:.4g} and temperature {scaling.temperature:.4g} on top of its own:"
             )
@@ -313,7 +315,7 @@ def _kind(name: str) -> Kind:
 
 
 def _threshold(text: str) -> float | str:
-    """A score, or the name of an operating point."""
+    """Returns a score, or the name of an operating point."""
     try:
         return float(text)
     except ValueError:
@@ -331,8 +333,8 @@ def _shares(texts: Sequence[str]) -> list[float]:
     return shares
 
 
-def _judged(judge: Judge, rows: Sequence[LabelledRow], doing: str) -> Iterator[Judgement]:
-    """The verdicts. Shows a progress bar on a terminal."""
+def _verdicts(judge: Judge, rows: Sequence[LabelledRow], doing: str) -> Iterator[Judgement]:
+    """Yields the verdicts. Shows a progress bar on a terminal."""
     from rich.console import Console  # noqa: PLC0415
     from rich.progress import track  # noqa: PLC0415
 
@@ -341,8 +343,8 @@ def _judged(judge: Judge, rows: Sequence[LabelledRow], doing: str) -> Iterator[J
     yield from track(verdicts, doing, len(rows), console=Console(stderr=True), transient=True, disable=quiet)
 
 
-def _saved(out: Path, result: dict[str, Any], judged: Sequence[JudgedRow], called: str) -> list[Path]:
-    """Writes figures and plots. Reports an error if matplotlib is missing."""
+def _save(out: Path, result: dict[str, Any], judged: Sequence[JudgedRow], threshold_name: str) -> list[Path]:
+    """Writes figures and plots, and returns their paths. Reports an error if matplotlib is missing."""
     from guardproxy.lab import (  # noqa: PLC0415
         curves,
         draw_reliability,
@@ -362,7 +364,7 @@ def _saved(out: Path, result: dict[str, Any], judged: Sequence[JudgedRow], calle
     bins = reliability([row.score for row in judged], [row.attack for row in judged])
     try:
         if lines := curves(judged):
-            draw_roc(lines, (sum(row.found for row in fine) / len(fine), called), len(fine), roc)
+            draw_roc(lines, (sum(row.found for row in fine) / len(fine), threshold_name), len(fine), roc)
             saved.append(roc)
         draw_reliability({"all texts": bins}, calibration)
         saved.append(calibration)

@@ -1,4 +1,4 @@
-"""Prints results: with colours on a terminal, otherwise as plain text."""
+"""Prints results: with colours on a terminal, as plain text elsewhere."""
 
 from __future__ import annotations
 
@@ -13,26 +13,26 @@ if TYPE_CHECKING:
 
 
 def console() -> Console:
-    """Standard output. Long lines are not wrapped, and no text is treated as markup."""
+    """Returns standard output. Long lines are not wrapped, and no text is treated as markup."""
     from rich.console import Console  # noqa: PLC0415
 
     return Console(highlight=False, markup=False, emoji=False, soft_wrap=True)
 
 
 def plain(text: str) -> str:
-    """A text that is safe to print: control and direction characters are escaped."""
+    """Returns a text that is safe to print: control and direction characters are escaped."""
     return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
 
 
 def styled(*parts: tuple[str, str] | str | Text) -> Text:
-    """A line of parts, each with its style or without one."""
+    """Returns a line of parts, each with or without a style."""
     from rich.text import Text  # noqa: PLC0415
 
     return Text.assemble(*parts)
 
 
-def contrasted(sign: str, parts: Iterable[Fragment], style: str) -> Iterable[Text]:
-    """A text with its differences marked: by colour, and by carets below it for output without colours."""
+def contrast_lines(sign: str, parts: Iterable[Fragment], style: str) -> Iterable[Text]:
+    """Yields a text with its differences marked: by colour, and by carets below it for output without colours."""
     plain_parts = [(plain(part.text), part.differs) for part in parts]
     yield styled((f"{sign} ", style), *((text, f"bold {style}" if differs else "") for text, differs in plain_parts))
     if any(differs for _, differs in plain_parts):

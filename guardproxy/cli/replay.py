@@ -1,4 +1,4 @@
-"""`guardproxy replay`: runs recorded exchanges through the same code, under the same or other policies."""
+"""`guardproxy replay`: replays recorded exchanges under the same or other policies."""
 
 from __future__ import annotations
 
@@ -19,16 +19,17 @@ if TYPE_CHECKING:
 def replay(
     log: Annotated[Path, typer.Argument(metavar="LOG", help="A log file, or the folder that `serve --audit` wrote.")],
     policies: Annotated[
-        Path | None, typer.Option(help="A folder of policies, or one that is shipped: strict, ...")
+        Path | None, typer.Option(help="A folder of policies, or the name of a shipped policy such as `strict`.")
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object a record.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print a JSON object for each record.")] = False,
     allow_code: AllowCode = False,
 ) -> None:
-    """Run recorded exchanges again and list what would be different.
+    """Replay recorded exchanges and list the differences.
 
     The findings of an unchanged check come from the record. A new or changed check scans the recorded text, in which
-    sensitive values are placeholders. A placeholder counts as a finding if the check looks for the same entities; otherwise
-    the result "cannot be told". Exit code 0: no difference; 1: differences, or some cannot be told; 2: wrong use.
+    placeholders replace sensitive values. A placeholder counts as a finding if the check looks for the same entities;
+    otherwise the result "cannot be told". Exit code 0: no difference; 1: differences, or results that cannot be told;
+    2: wrong use.
     """
     from guardproxy.audit import Closing, Record, entries_of  # noqa: PLC0415
     from guardproxy.library import load  # noqa: PLC0415
@@ -58,14 +59,14 @@ def replay(
                 for difference in result.differences:
                     typer.echo(f"    {difference}")
                 for policy in result.assumed:
-                    typer.echo(f"    (`{policy}` is taken to apply: it asks for headers, and a record holds none)")
+                    typer.echo(f"    (`{policy}` is assumed to apply: it reads headers, which records do not hold)")
     if not as_json:
         typer.echo(", ".join(f"{count} {verdict}" for verdict, count in counts.items()))
     raise typer.Exit(1 if counts["different"] or counts["cannot be told"] else 0)
 
 
 def _read(entries: Iterator[AnyEntry]) -> Iterator[AnyEntry]:
-    """The entries. Ends the command at an entry that cannot be read."""
+    """Yields the entries. Ends the command at an unreadable entry."""
     try:
         yield from entries
     except GuardproxyError as error:

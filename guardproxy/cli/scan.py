@@ -1,4 +1,4 @@
-"""`guardproxy scan`: applies policies to texts from standard input, without a server or the API of a model."""
+"""`guardproxy scan`: applies policies to texts from standard input, without a server or a model's API."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from guardproxy.errors import PolicyError
 
 def scan(
     policies: Annotated[
-        Path | None, typer.Option(help="A folder of policies, or one that is shipped: strict, ...")
+        Path | None, typer.Option(help="A folder of policies, or the name of a shipped policy such as `strict`.")
     ] = None,
     on: Annotated[str, typer.Option(help="request: as a user's message; response: as a model's answer.")] = "request",
     allow_code: AllowCode = False,
 ) -> None:
     """Read {"id", "text"} lines, write {"id", "decision", "rules", "findings", "text"} lines.
 
-    Exit code 0: nothing was found; 1: something was; 2: wrong use.
+    Exit code 0: no findings; 1: findings; 2: wrong use.
     """
     from guardproxy.library import load  # noqa: PLC0415
     from guardproxy.policytest import scan_text  # noqa: PLC0415

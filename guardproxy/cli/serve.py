@@ -14,10 +14,10 @@ from guardproxy.errors import GuardproxyError
 
 
 class ServeCommand(TyperCommand):
-    """Shows its options in the groups of the settings."""
+    """Prints its options in the groups of the settings."""
 
     def format_options(self, ctx: Any, formatter: Any) -> None:
-        """Writes one section for each group, in the order of the declarations."""
+        """Writes a section for each group, in the order of the declarations."""
         sections: dict[str, list[tuple[str, str]]] = {}
         for parameter in self.get_params(ctx):
             if row := parameter.get_help_record(ctx):
@@ -28,7 +28,7 @@ class ServeCommand(TyperCommand):
 
 
 def option(setting: Declaration) -> Parameter:
-    """The parameter of the command for a setting. Its value is `None` if the flag is not given."""
+    """Returns the parameter of the command for a setting. Its value is `None` if the flag is absent."""
     flag = f"{setting.flag}/{setting.off_flag}" if setting.off_flag else setting.flag
     default_text = f" Default: {setting.shown_default}" if setting.shown_default else ""
     default = typer.Option(
@@ -39,11 +39,11 @@ def option(setting: Declaration) -> Parameter:
 
 
 def serve(config: Path | None = None, **flags: Any) -> None:
-    """Guard an LLM endpoint: clients change their base URL to this one and nothing else.
+    """Guard an LLM endpoint. Clients only change their base URL.
 
-    Every setting is a flag, an environment variable (--limit-texts is GUARDPROXY_LIMIT_TEXTS) and a key of the TOML file
-    (limit_texts). A flag wins over the environment, the environment over the file. Give secrets by the environment or the
-    file, because other users of the machine can see flags.
+    Every setting is a flag, an environment variable (--limit-texts is GUARDPROXY_LIMIT_TEXTS) and a key of the TOML
+    file (limit_texts). A flag overrides the environment, the environment the file. Pass secrets by the environment or
+    the file, because other users of the machine can see flags.
     """
     try:
         settings = load({name: value for name, value in flags.items() if value not in (None, [])}, file=config)

@@ -18,10 +18,10 @@ def _main() -> None:
 
 @app.command("digest")
 def digest() -> None:
-    """Print the digest of a credential that is read from standard input, for `--tenant NAME=sha256:HEX`.
+    """Print the digest of a credential from standard input, for `--tenant NAME=sha256:HEX`.
 
-    The credential is a bare key, or what stands in an Authorization header. It is never an argument, because other users can
-    read arguments.
+    The credential is a bare key, or the value of an Authorization header. It is not an argument, because other users
+    can see arguments.
     """
     from guardproxy import gateway  # noqa: PLC0415
 

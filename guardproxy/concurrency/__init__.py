@@ -1,5 +1,4 @@
-"""Small parts for code that runs in threads: attributes that are computed once without a lock, and points at which work
-stops."""
+"""Small parts for code in threads: attributes that are computed once without a lock, and stop points of long scans."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Attributes that are computed at their first use.
 
-`functools.cached_property` is not used: up to Python 3.11 all objects of a class share one lock for it, and the lock is held
-while a value is computed. So a thread that composes a large record would keep the event loop from composing a small one.
+`functools.cached_property` is not used: up to Python 3.11 all objects of a class share a lock, which is held while a
+value is computed. A thread that composes a large record would block the event loop from composing a small one.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ Value = TypeVar("Value")
 
 
 class lazy(Generic[Value]):  # noqa: N801 - used as a decorator, as `property` is
-    """A property whose value the object keeps from its first use on. Takes no lock: two threads that ask at the same time may
-    both compute the value, so it must be the same each time."""
+    """A property whose value is computed at its first use and kept. It takes no lock: two threads may both compute the
+    value at the same time, so the computation must always return the same value."""
 
     def __init__(self, compute: Callable[[Any], Value]) -> None:
         self._compute = compute

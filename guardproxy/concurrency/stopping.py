@@ -1,11 +1,12 @@
-"""Stop points: places in a check's long loops where a scan can be given up or can let other scans run.
+"""Stop points: places in a check's long loops where a scan can be cancelled or can let other scans run.
 
-A check calls `stop_point()` once for each piece of work that takes a few hundred microseconds (a pattern over a block of
-text, a few thousand characters, a few dozen findings). Whoever runs the scan installs a function with `stoppable`, which
-`stop_point` calls. The function returns when the scan may go on. It raises `ScanStopped` when nobody waits for the scan any
-more. Without such a function `stop_point` does nothing, so a check can be called from anywhere.
+A check calls `stop_point()` for each piece of work that takes a few hundred microseconds (a pattern over a block of
+text, a few thousand characters, a few dozen findings). The code that runs the scan installs a function with
+`stoppable`, which `stop_point` calls. The function returns when the scan may continue. It raises `ScanStopped` when
+the result is no longer needed. Without such a function `stop_point` does nothing, so a check can be called from
+anywhere.
 
-`ScanStopped` is no `Exception`, so that a check that handles the errors of its parts does not handle it by accident.
+`ScanStopped` is not an `Exception`, so that a check that handles errors of its parts does not catch it by accident.
 """
 
 from __future__ import annotations
@@ -19,18 +20,18 @@ _pause: ContextVar[Pause | None] = ContextVar("pause", default=None)
 
 
 class ScanStopped(BaseException):
-    """Nobody waits for this scan any more. The check must let it pass."""
+    """The result of this scan is no longer needed. A check must not catch it."""
 
 
 def stop_point() -> None:
-    """Lets other scans run if it is their turn. Raises `ScanStopped` if this scan was given up."""
+    """Lets other scans run if it is their turn. Raises `ScanStopped` if this scan was cancelled."""
     if (pause := _pause.get()) is not None:
         pause()
 
 
 @contextmanager
 def stoppable(pause: Pause) -> Iterator[None]:
-    """Calls `pause` at every stop point of the scans inside of the block, in this thread or task."""
+    """Calls `pause` at every stop point of the scans inside the block, in this thread or task."""
     token = _pause.set(pause)
     try:
         yield

@@ -46,7 +46,7 @@ _SWITCH = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no
 @dataclass(frozen=True, slots=True)
 class AllowedValues:
     """The allowed values of a setting. `least`, `above`, `most`: bounds of a number. `choices`: the only values.
-    `is_right`: whether a value, or each item of a list, has the form that `form` describes."""
+    `is_right`: returns whether a value, or an item of a list, has the form that `form` describes."""
 
     least: float | None = None
     above: float | None = None
@@ -56,7 +56,7 @@ class AllowedValues:
     is_right: Callable[[Any], bool] | None = None
 
     def accepts(self, value: Any) -> bool:
-        """Whether a value of the right type is within the bounds and has the form. NaN is outside of all bounds."""
+        """Whether a value of the right type is within the bounds and has the form. NaN is never accepted."""
         items = value if isinstance(value, tuple) else (value,)
         return all(self._accepts(item) for item in items)
 
@@ -82,8 +82,8 @@ ANY = AllowedValues()
 
 @dataclass(frozen=True, slots=True)
 class Declaration:
-    """The declaration of a setting. `help`: its purpose. `flag`, `off_flag`: its flag, and the flag that turns a switch off.
-    `is_secret`: whether the value must not be shown."""
+    """The declaration of a setting. `help`: its purpose. `flag`, `off_flag`: its flag, and the flag that turns a
+    switch off. `is_secret`: whether its value must not be shown."""
 
     name: str
     kind: type
@@ -97,7 +97,7 @@ class Declaration:
 
     @classmethod
     def of(cls, declared: Field[Any]) -> Declaration:
-        """The declaration of a field of `Config`."""
+        """Returns the declaration of a field of `Config`."""
         dashed, data = declared.name.replace("_", "-"), declared.metadata
         kind = _KINDS[str(declared.type)]
         off_flag = (data["off_flag"] or f"--no-{dashed}") if kind is bool else ""
@@ -106,19 +106,19 @@ class Declaration:
 
     @property
     def variable(self) -> str:
-        """The environment variable."""
+        """Returns the name of the environment variable."""
         return f"GUARDPROXY_{self.name.upper()}"
 
     @property
     def form(self) -> str:
-        """A description of the allowed values, for messages."""
+        """Returns a description of the allowed values, for messages."""
         if self.allowed.form or self.allowed.choices:
             return str(self.allowed)
         return ", ".join(filter(None, (_WORDS[self.kind], str(self.allowed))))
 
     @property
     def shown_default(self) -> str:
-        """The default in readable form: `32 MiB`, `2,000`; empty if there is no default."""
+        """Returns the default in readable form: `32 MiB`, `2,000`; empty if there is no default."""
         default = self.default
         if isinstance(default, bool):
             return str(default).lower()
@@ -131,7 +131,7 @@ class Declaration:
         return str(default or "")
 
     def read(self, value: Any, where: str) -> Any:
-        """Converts a value to the type of the setting. `where`: the place of the value, for messages. Raises
+        """Converts a value to the type of the setting. `where`: the source of the value, for messages. Raises
         `ConfigError`."""
         try:
             typed = _typed(self, value)
@@ -171,6 +171,6 @@ def setting(
     off_flag: str = "",
     is_secret: bool = False,
 ) -> Value:
-    """Declares a field of `Config`. `flag`, `off_flag`: only if they do not follow from the name."""
+    """Declares a field of `Config`. `flag`, `off_flag`: only if they differ from those derived from the name."""
     data = {"group": group, "help": help, "allowed": allowed, "flag": flag, "off_flag": off_flag}
     return field(default=default, repr=not is_secret, metadata=data)

@@ -13,9 +13,9 @@ from guardproxy.errors import ConfigError
 
 
 def load(flags: Mapping[str, Any], environ: Mapping[str, str] = os.environ, file: Path | None = None) -> Config:
-    """Reads the settings. A flag wins over the environment, the environment over the file, the file over the default. `flags`
-    with the value `None` were not given. Raises `ConfigError`, which names the place of a wrong value and the allowed
-    values."""
+    """Reads the settings. A flag overrides the environment, the environment the file, the file the default. `flags`:
+    values by name; `None` means that the flag is absent. Raises `ConfigError` with the source of a wrong value and the
+    allowed values."""
     values: dict[str, Any] = {}
     for name, value in (_read(file) if file else {}).items():
         if name not in SETTINGS:
@@ -51,33 +51,33 @@ def _check(config: Config) -> None:
                 f"{_places('remote_check_key')} must be like dlp.example=KEY, for a host given as --remote-check-host"
             )
     for entry in config.upstream_key:
-        if entry.partition("=")[0] not in config.named:
+        if entry.partition("=")[0] not in config.named_upstreams:
             raise ConfigError(f"{_places('upstream_key')} must be like backup=KEY, for an upstream given as backup=URL")
     _check_tenants(config)
 
 
 def _places(name: str) -> str:
-    """The names of a setting, for a message."""
+    """Returns the names of a setting, for a message."""
     return f"`{name}` ({SETTINGS[name].flag}, {SETTINGS[name].variable})"
 
 
 def _check_tenants(config: Config) -> None:
     if config.unknown_tenant == "refuse" and not config.tenants:
-        raise ConfigError("`unknown_tenant` refuses every request: give --tenant NAME=sha256:HEX")
+        raise ConfigError("`unknown_tenant: refuse` without a tenant refuses everything: give --tenant NAME=sha256:HEX")
     owners: dict[str, str] = {}
-    spelled: dict[str, str] = {}
+    by_lower_case: dict[str, str] = {}
     for entry in config.tenants:
         name, _, digest = entry.partition("=")
         if owners.setdefault(digest.lower(), name) != name:
             raise ConfigError(f"the tenants `{owners[digest.lower()]}` and `{name}` have the same credential")
-        if spelled.setdefault(name.lower(), name) != name:
+        if by_lower_case.setdefault(name.lower(), name) != name:
             raise ConfigError(
-                f"the tenants `{spelled[name.lower()]}` and `{name}` differ only in case: policies ignore it"
+                f"the tenants `{by_lower_case[name.lower()]}` and `{name}` differ only in case, which policies ignore"
             )
 
 
-def shipped(name: str) -> Path:
-    """A folder that ships with the package: `policies`, `models`."""
+def package_folder(name: str) -> Path:
+    """Returns a folder that ships with the package: `policies`, `models`."""
     package = Path(__file__).parents[1]
     inside = package / "_data" / name
     return inside if inside.exists() else package.parent / name

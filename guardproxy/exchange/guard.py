@@ -75,7 +75,7 @@ class Guard:
     def _is_enforced(self, job: Job) -> bool:
         if self.bound is None:
             return True
-        concerned = self.bound.concerned(job.window.channel, job.check.name)
+        concerned = self.bound.rules_using(job.window.channel, job.check.name)
         return not concerned or any(rule.enforced for rule in concerned)
 
     def _checks_for(self, channel: Channel) -> tuple[Check, ...]:

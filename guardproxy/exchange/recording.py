@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+
+import msgspec
 
 from guardproxy.audit import (
     ENTRY_VERSION,
@@ -45,8 +46,7 @@ from guardproxy.wire.json import is_word
 _EVERYTHING = ("*",)
 
 
-@dataclass(frozen=True, slots=True)
-class Origin:
+class Origin(msgspec.Struct, frozen=True):
     """The identity of an exchange, which all its log entries contain. `path`: the path of the request, if `route` has
     parameters; `codec`: empty if no wire format reads the exchange."""
 
@@ -94,10 +94,10 @@ def compose(
         status=notes.status,
         model=writer.masks.word(notes.model, request),
         stream=notes.stream,
-        checks=dict(sorted({check.name: check.digest for check in bound.checks.values()}.items())) if bound else {},
-        rules=tuple(sorted({outcome.rule for outcome in outcomes if outcome.enforced})),
-        shadow=tuple(sorted({outcome.rule for outcome in outcomes if not outcome.enforced})),
-        decisions=tuple(writer.decisions(outcomes, every)),
+        checks=bound.digests if bound else {},
+        rules=tuple(sorted({outcome.rule for outcome in outcomes if outcome.enforced})) if outcomes else (),
+        shadow=tuple(sorted({outcome.rule for outcome in outcomes if not outcome.enforced})) if outcomes else (),
+        decisions=tuple(writer.decisions(outcomes, every)) if outcomes else (),
         request=writer.request(request, entry),
         response=writer.answer(notes.upstream_status, notes.streamed, seen, answer),
         usage=dict(seen.usage),
@@ -222,8 +222,7 @@ def _shortage(notes: Notes) -> RecordedShortage | None:
     return RecordedShortage(check=check, reason=shortage.value)
 
 
-@dataclass(frozen=True, slots=True)
-class Writer:
+class Writer(msgspec.Struct, frozen=True):
     """Writes the parts of a record. `masks`: removes sensitive values from them."""
 
     masks: Masks
@@ -318,7 +317,7 @@ class Writer:
         shown = self.masks.masked(lane)
         shape = None
         if lane.shape and shown.text is not None:
-            words = (self.masks.scrub(word) if isinstance(word, str) else word for word in lane.shape.said)
+            words = (self.masks.scrub(word) if isinstance(word, str) else word for word in lane.shape.shown_path)
             shape = lane.shape.where, tuple(words)
         return RecordedText(
             path=self.masks.path(lane.channel.path),

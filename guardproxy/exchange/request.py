@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from guardproxy.decisions import merged
+from guardproxy.decisions import merge_plans
 from guardproxy.errors import DownstreamError, ErrorCode
 from guardproxy.events import Opaque
 from guardproxy.exchange.attempts import Attempts
@@ -58,7 +58,7 @@ class RequestPhase:
             notes.model, notes.stream, notes.language = request.model, request.stream, happened.language
             self.guard.forms.facts = Facts(self.setting.address.route, request.model, language=happened.language)
             notes.conversation = self._conversation(request, happened)
-            self.attempts.plan = notes.plan = merged(happened.plans)
+            self.attempts.plan = notes.plan = merge_plans(happened.plans)
             bound = self._bind(request, happened)
             answered = self.setting.codec.contract.is_answered(self.setting.address.route)
             self.guard.bind(bound, with_own(request.shapes, bound.judging if answered else ()))

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import msgspec
+
 from guardproxy import redaction
 from guardproxy.exchange.history import LIVE, History
 from guardproxy.exchange.recording import Origin
@@ -42,7 +44,7 @@ class Keys:
         """The functions for a tenant and a key. `seal` is a parameter, as it does not depend on the tenant."""
         return cls(
             mint=lambda label, value: redaction.mint(key, tenant, label, value),
-            hashed=lambda kind, value: redaction.hashed(key, tenant, kind, value),
+            hashed=lambda kind, value: redaction.keyed_hash(key, tenant, kind, value),
             seal=seal,
         )
 
@@ -66,8 +68,7 @@ class Address:
         return self.path or self.route.partition(" ")[2].replace("{", "").replace("}", ""), self.query
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Setting:
+class Setting(msgspec.Struct, frozen=True, kw_only=True):
     """The input of a new exchange."""
 
     id: str

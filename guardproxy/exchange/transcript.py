@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
+import msgspec
+
 from guardproxy.audit import Record
 from guardproxy.concurrency import lazy
 from guardproxy.decisions import Plan
@@ -18,14 +20,13 @@ from guardproxy.findings import Scan
 from guardproxy.gateway import StoreAnswered
 
 
-@dataclass(frozen=True, slots=True)
-class RequestReceived:
+class RequestReceived(msgspec.Struct, frozen=True):
     """The whole request body.
 
     `unix_s`: the wall clock, for the record. `language`, `conversation`: the language of the texts and the conversation, if
     headers name them. `headers`: the headers that policies ask for, by lower-case name; `None` if they are not known.
     `answers`: the answers of the gateway's store to duties. `plans`: the plans of duties; the exchange merges them
-    (`decisions.merged`), applies the result to the body, and records it.
+    (`decisions.merge_plans`), applies the result to the body, and records it.
     """
 
     body: bytes
@@ -33,21 +34,19 @@ class RequestReceived:
     unix_s: float = 0.0
     language: str = ""
     conversation: str = ""
-    headers: Mapping[str, str] | None = field(default_factory=dict)
+    headers: Mapping[str, str] | None = msgspec.field(default_factory=dict)
     answers: tuple[StoreAnswered, ...] = ()
     plans: tuple[Plan, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Scanned:
+class Scanned(msgspec.Struct, frozen=True):
     """The answers to a `RunScans`, in its order."""
 
     scans: tuple[Scan, ...]
     at_s: float = 0.0
 
 
-@dataclass(frozen=True, slots=True)
-class ResponseStarted:
+class ResponseStarted(msgspec.Struct, frozen=True):
     """The upstream's status and media type (`application/json`, without parameters)."""
 
     status: int
@@ -55,23 +54,20 @@ class ResponseStarted:
     at_s: float = 0.0
 
 
-@dataclass(frozen=True, slots=True)
-class DataReceived:
+class DataReceived(msgspec.Struct, frozen=True):
     """A chunk of the answer, cut at any byte."""
 
     data: bytes
     at_s: float = 0.0
 
 
-@dataclass(frozen=True, slots=True)
-class ResponseEnded:
+class ResponseEnded(msgspec.Struct, frozen=True):
     """The answer's body is complete by the rules of HTTP."""
 
     at_s: float = 0.0
 
 
-@dataclass(frozen=True, slots=True)
-class UpstreamFailed:
+class UpstreamFailed(msgspec.Struct, frozen=True):
     """The upstream gave no answer, or broke it off. `status`: the HTTP status for the client, if no head was sent yet."""
 
     code: ErrorCode
@@ -80,8 +76,7 @@ class UpstreamFailed:
     at_s: float = 0.0
 
 
-@dataclass(frozen=True, slots=True)
-class Aborted:
+class Aborted(msgspec.Struct, frozen=True):
     """The driver ends the exchange in any state, because of a deadline or a shutdown."""
 
     code: ErrorCode
@@ -90,22 +85,19 @@ class Aborted:
     at_s: float = 0.0
 
 
-@dataclass(frozen=True, slots=True)
-class Waited:
+class Waited(msgspec.Struct, frozen=True):
     """No input came for the time that `Exchange.patience_s` returned."""
 
     at_s: float = 0.0
 
 
-@dataclass(frozen=True, slots=True)
-class DownstreamGone:
+class DownstreamGone(msgspec.Struct, frozen=True):
     """The client closed its connection."""
 
     at_s: float = 0.0
 
 
-@dataclass(frozen=True, slots=True)
-class Refused:
+class Refused(msgspec.Struct, frozen=True):
     """The driver could not take the request (too large, wrong media type, draining, refused by a duty). `retry_s`: the
     seconds after which the client may ask again, `None` if unknown; `answers`: the answers of the gateway's store to
     duties."""
@@ -138,15 +130,13 @@ Input = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class RunScans:
+class RunScans(msgspec.Struct, frozen=True):
     """Run these jobs, then give their scans to the exchange as `Scanned`."""
 
     jobs: tuple[Job, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class SendUpstream:
+class SendUpstream(msgspec.Struct, frozen=True):
     """Forward this body. `edits`: the number of replaced spans. `attempt`: the number of the attempt, from 0; `target`: the
     name of another upstream than the default, otherwise empty; `path`: another path than that of the request, otherwise
     empty."""
@@ -158,8 +148,7 @@ class SendUpstream:
     path: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class SendHead:
+class SendHead(msgspec.Struct, frozen=True):
     """Begin the answer. `own`: whether the answer is guardproxy's own; otherwise the upstream's headers are forwarded.
     `receipt`: see `receipt.py`."""
 
@@ -170,20 +159,17 @@ class SendHead:
     receipt: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class SendData:
+class SendData(msgspec.Struct, frozen=True):
     """Send these bytes to the client."""
 
     data: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class CancelUpstream:
+class CancelUpstream(msgspec.Struct, frozen=True):
     """Close the connection to the upstream."""
 
 
-@dataclass(frozen=True, slots=True)
-class ReleaseUpstream:
+class ReleaseUpstream(msgspec.Struct, frozen=True):
     """Stop listening to the upstream: its answer is complete, so its connection may be used again."""
 
 

@@ -1,16 +1,16 @@
-"""The gateway: what is done for every request beside checking its texts.
+"""The gateway: the tasks for every request besides checking its texts.
 
-A duty (`duty.py`) admits a request by its head, plans where it goes, and settles what it used. Duties run in the order of a
-list (`order.py`). What they keep lies in a store (`store/`), whose answers are inputs of the exchange: they are recorded, and a
-replay decides from them again. One duty a file:
+A duty (`duty.py`) admits a request by its head, plans where it goes, and records its usage at the end. Duties run in a
+configured order (`order.py`). They keep their values in a store (`store/`). The store's answers are inputs of the
+exchange: they are recorded, and a replay uses them again. There is one duty a file:
 
-    readiness.py    refuses while the proxy shuts down or cannot keep records
+    readiness.py    refuses requests while the proxy shuts down or cannot keep records
     routes.py       refuses routes that are neither guarded nor passed through
     tenants.py      turns the credential into a tenant
-    capacity.py     refuses while as many exchanges are under way as there may be
-    bodies.py       refuses bodies that are no JSON or too large, by their headers
+    capacity.py     refuses requests while the maximum number of exchanges is open
+    bodies.py       refuses bodies that are not JSON or too large, by their headers
 
-Another package adds a duty by an entry point of the group `guardproxy.duties`; the setting `--duty NAME` switches it on.
+Another package adds a duty by an entry point of the group `guardproxy.duties`; the setting `--duty NAME` enables it.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Refuses bodies by what their headers say, before a byte of them is read."""
+"""Refuses request bodies by their headers, before a byte of them is read."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _CODINGS = ("", "identity", "gzip", "deflate")
 
 
 class BodyHeaders(Duty):
-    """`limit_bytes`: how large a body may be after decompression."""
+    """Checks content type, encoding and length. `limit_bytes`: the size limit of a body after decompression."""
 
     name = "bodies"
 
@@ -21,7 +21,7 @@ class BodyHeaders(Duty):
         self._limit_bytes = limit_bytes
 
     def admit(self, head: Head) -> Head:
-        """The head. Raises `DownstreamError` (413, 415)."""
+        """Returns the head unchanged. Raises `DownstreamError` (413, 415)."""
         if codec := codec_for(head.route):
             self._check_form(head, codec.contract.media.requests)
         if head.length_bytes is not None and head.length_bytes > self._limit_bytes:
@@ -31,7 +31,7 @@ class BodyHeaders(Duty):
         return head
 
     def _check_form(self, head: Head, accepted: tuple[str, ...]) -> None:
-        """`accepted`: the content types that the format reads. A body of several parts has a boundary in place of a charset."""
+        """`accepted`: the content types that the format reads. A multipart body has a boundary, not a charset."""
         media, _, parameters = head.headers.get("Content-Type", "").partition(";")
         media, parameter = media.strip().lower(), parameters.strip()
         is_parted = media.startswith("multipart/") and _BOUNDARY.fullmatch(parameter) is not None

@@ -1,4 +1,4 @@
-"""Refuses requests while as many exchanges are under way as there may be."""
+"""Refuses requests while the maximum number of exchanges is open."""
 
 from __future__ import annotations
 
@@ -9,21 +9,22 @@ from guardproxy.gateway.duty import Duty, Head
 
 
 class Slots(Protocol):
-    """How many exchanges may still begin."""
+    """The free slots for exchanges. `draining`: whether the proxy shuts down."""
 
     draining: bool
 
-    def full(self) -> bool:
-        """Whether none may begin now."""
+    def is_full(self) -> bool:
+        """Whether no slot is free."""
         ...
 
     def take(self) -> bool:
-        """Takes a slot for the exchange of the current task; false where none is free."""
+        """Takes a slot for the exchange of the current task; false if no slot is free."""
         ...
 
 
 class Capacity(Duty):
-    """Looks before a body is read, and `take`s the slot when it is there: a slow body holds no slot."""
+    """Refuses a request before its body is read if no slot is free. `take` takes the slot after the body: a slow body
+    must not hold a slot."""
 
     name = "capacity"
 
@@ -31,8 +32,8 @@ class Capacity(Duty):
         self._slots = slots
 
     def admit(self, head: Head) -> Head:
-        """The head. Raises `DownstreamError` (503)."""
-        if self._slots.full():
+        """Returns the head unchanged. Raises `DownstreamError` (503)."""
+        if self._slots.is_full():
             raise _full()
         return head
 

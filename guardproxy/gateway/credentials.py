@@ -1,8 +1,8 @@
-"""Credentials of a request: one list of the headers that carry them, one normal form, and the headers to send in their place.
+"""Credentials of a request: the headers that carry them, their normal form, and the headers to send upstream.
 
-In: the headers of a request. Out: the secret that a client authenticates with and the headers that say it upstream, rebuilt, so
-that guardproxy and the upstream read the same. What could be read in two ways is refused. Kept: nothing. `digest` is what
-settings call a credential by.
+In: the headers of a request. Out: the client's secret and the headers that carry it upstream, rebuilt so that
+guardproxy and the upstream read the same credential. An ambiguous credential is refused. Kept: nothing. Settings refer
+to a credential by its `digest`.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ import binascii
 import hashlib
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from urllib.parse import unquote
 
+import msgspec
 from multidict import CIMultiDict, CIMultiDictProxy
 
 from guardproxy.errors import DownstreamError, ErrorCode
@@ -27,9 +27,9 @@ _SECRET = re.compile(r"[!#$%&'*+./0-9:=?@A-Z^_`a-z|~-]{1,8192}", re.ASCII)  # no
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9-]{0,30})(?: +(.*))?", re.ASCII)
 
 
-@dataclass(frozen=True, slots=True)
-class Credential:
-    """`secret`: empty where a request has none. `headers`: what to send upstream, in normal form."""
+class Credential(msgspec.Struct, frozen=True):
+    """A credential. `secret`: empty if the request has none. `headers`: the headers to send upstream, in normal
+    form."""
 
     secret: str
     headers: Mapping[str, str]
@@ -39,8 +39,8 @@ NO_CREDENTIAL = Credential("", {})
 
 
 def read_credential(headers: Mapping[str, str]) -> Credential:
-    """What the client authenticates with. An empty header counts as absent. Raises `DownstreamError` (400) for a credential
-    that is repeated, contradictory or in a form that the upstream could read otherwise."""
+    """Returns the client's credential. An empty header counts as absent. Raises `DownstreamError` (400) for a
+    credential that is repeated, contradictory or in a form that the upstream could read differently."""
     every = headers if isinstance(headers, (CIMultiDict, CIMultiDictProxy)) else CIMultiDict(headers)
     sent: dict[str, str] = {}
     secrets: set[str] = set()
@@ -50,13 +50,13 @@ def read_credential(headers: Mapping[str, str]) -> Credential:
         values = every.getall(name)
         if len(values) > 1:
             raise DownstreamError(
-                ErrorCode.REPEATED_CREDENTIAL, f"the header `{name}` stands in the request twice", name
+                ErrorCode.REPEATED_CREDENTIAL, f"the request has the header `{name}` more than once", name
             )
         value = values[0].strip(" \t")
         if name == "authorization":
             secret, value = _authorization(value)
         else:
-            secret = _checked(value, name) if value else ""
+            secret = _check_secret(value, name) if value else ""
         if secret:
             secrets.add(secret)
             sent[name] = value
@@ -66,33 +66,33 @@ def read_credential(headers: Mapping[str, str]) -> Credential:
 
 
 def _authorization(value: str) -> tuple[str, str]:
-    """The secret and the normal form of an `Authorization` header."""
+    """Returns the secret and the normal form of an `Authorization` header."""
     if not value:
         return "", ""
-    found = _SCHEME.fullmatch(value)
-    scheme, rest = (found[1].lower(), found[2] or "") if found else ("", "")
+    match = _SCHEME.fullmatch(value)
+    scheme, rest = (match[1].lower(), match[2] or "") if match else ("", "")
     if scheme == "bearer":
-        return (token := _checked(rest, "authorization") if rest else ""), f"Bearer {token}"
+        return (token := _check_secret(rest, "authorization") if rest else ""), f"Bearer {token}"
     if scheme == "basic" and rest:
         pair = _basic(rest)
         return f"Basic {pair}", f"Basic {pair}"
-    message = "the header `authorization` must be `Bearer KEY` or `Basic PAIR`, with spaces between the two words"
+    message = "the header `authorization` must be `Bearer KEY` or `Basic PAIR`, with spaces between the words"
     raise DownstreamError(ErrorCode.INVALID_CREDENTIAL, message, "authorization")
 
 
 def _basic(value: str) -> str:
-    """User and password in the one way to write them in base64."""
+    """Returns user and password in canonical base64."""
     try:
         plain = base64.b64decode(value, validate=True)
     except (binascii.Error, ValueError):
         plain = b""
-    if not plain or (written := base64.b64encode(plain).decode()) != value:
-        message = "the header `authorization` does not hold base64 of a user and a password"
+    if not plain or (canonical := base64.b64encode(plain).decode()) != value:
+        message = "the header `authorization` does not hold canonical base64 of a user and a password"
         raise DownstreamError(ErrorCode.INVALID_CREDENTIAL, message, "authorization")
-    return written
+    return canonical
 
 
-def _checked(value: str, name: str) -> str:
+def _check_secret(value: str, name: str) -> str:
     if not _SECRET.fullmatch(value):
         message = f"the header `{name}` must hold one key, without spaces, tabs, commas, quotes or brackets"
         raise DownstreamError(ErrorCode.INVALID_CREDENTIAL, message, name)
@@ -100,23 +100,23 @@ def _checked(value: str, name: str) -> str:
 
 
 def refuse_in_query(query: str) -> None:
-    """Raises `DownstreamError` (400) where a query holds a credential: addresses end up in logs, and it would choose an account
-    that no policy knows of."""
+    """Raises `DownstreamError` (400) if a query holds a credential: URLs end up in logs, and the credential would
+    select an account that policies do not know."""
     for part in query.split("&"):
         name = unquote(part.partition("=")[0]).strip().lower()
         if name in _QUERY:
             names = ", ".join(known_headers().credentials)
-            message = f"a credential belongs into a header (one of {names}), not into the query"
+            message = f"a credential belongs in a header (one of {names}), not in the query"
             raise DownstreamError(ErrorCode.CREDENTIAL_IN_QUERY, message, "query")
 
 
 def digest(secret: str) -> str:
-    """What settings call a credential by: `sha256:` and the digest of its characters."""
+    """Returns the name of a credential in settings: `sha256:` and the digest of its characters."""
     return f"sha256:{hashlib.sha256(secret.encode()).hexdigest()}"
 
 
 def read_secret(text: str) -> str:
-    """The secret that somebody hands to a command: a bare key, or the whole value of an `Authorization` header. Raises
-    `DownstreamError` as above."""
+    """Parses a secret from a command's input: a bare key, or the whole value of an `Authorization` header. Raises
+    `DownstreamError` like `read_credential`."""
     value = text.strip()
-    return _authorization(value)[0] if " " in value else _checked(value, "authorization")
+    return _authorization(value)[0] if " " in value else _check_secret(value, "authorization")

@@ -1,7 +1,8 @@
-"""The contract of a duty: a task that the gateway does for every request.
+"""The contract of a duty: a task that the gateway performs for every request.
 
-A duty is pure: what it decides follows from the head, the request and what the store answered. A method that asks no store
-returns its result. A method that asks the store is a generator: it yields a tuple of calls and gets the tuple of their answers:
+A duty is pure: its decision depends only on the head, the request and the store's answers. A method that does not use
+the store returns its result. A method that uses the store is a generator: it yields a tuple of calls and receives the
+tuple of their answers:
 
     def admit(self, head: Head) -> Steps[Head]:
         (count,) = yield (Add(f"requests:{head.tenant}", 1, ttl_s=60),)
@@ -9,19 +10,22 @@ returns its result. A method that asks the store is a generator: it yields a tup
             raise DownstreamError(ErrorCode.RATE_LIMIT_EXCEEDED, "more than 100 requests a minute", retry_s=60)
         return head
 
-A method gets called at its stage: `admit` before the body is read, `plan` when it is decoded, `settle` when the exchange has
-ended.
+Each method runs at its stage: `admit` before the body is read, `plan` after it is decoded, `settle` after the exchange
+has ended.
 
-The answers are recorded with the exchange, and `rerun` (`order.py`) hands the recorded answers to the same generator. A
-record keeps of a head: `id`, `route`, `tenant`, `tenant_name`, `unix_s`. So a duty that asks the store must decide by these
-and by the answers alone.
+The answers are recorded with the exchange, and `rerun` (`order.py`) passes the recorded answers to the same generator.
+Of a head, a record keeps `id`, `route`, `tenant`, `tenant_name` and `unix_s`. A duty that uses the store must
+therefore decide by these and by the answers alone.
 """
 
 from __future__ import annotations
 
 from collections.abc import Generator, Mapping
-from dataclasses import dataclass, field
-from typing import Literal, TypeVar
+from dataclasses import dataclass
+from typing import Any, Literal, TypeVar
+
+import msgspec
+from msgspec import structs
 
 from guardproxy.audit import Record
 from guardproxy.decisions import Plan
@@ -31,26 +35,26 @@ from guardproxy.wire import Request
 
 Result = TypeVar("Result")
 Steps = Generator[tuple[Call, ...], tuple[Answer, ...], Result]
-"""The steps of a duty's method: yields calls for the store, gets their answers, returns a result."""
+"""The steps of a duty's method: yields calls for the store, receives their answers, returns a result."""
 
 Stage = Literal["admit", "plan", "settle"]
 
 
-@dataclass(frozen=True, slots=True)
-class Head:
-    """A request before its body is read, and what duties learned of it.
+class Head(msgspec.Struct, frozen=True):
+    """A request before its body is read, and the facts that duties added.
 
-    `method`, `path`, `query`, `headers`: as they were sent (a multi-valued mapping that ignores case). `address`: of the
-    peer. `length_bytes`: what the body's announced length is. `unix_s`: when the request came. `route`: `POST /v1/messages`,
-    or `unknown`. `tenant`: a pseudonym of the credential, `tenant_name`: what settings call its owner; empty where there is
-    none. `credential`: the credential in normal form, once the duty `tenants` has read it.
+    `method`, `path`, `query`, `headers`: as the client sent them; `headers` is a multi-valued mapping that ignores
+    case. `address`: of the peer. `length_bytes`: the announced length of the body. `unix_s`: the time of arrival.
+    `route`: such as `POST /v1/messages`, or `unknown`. `tenant`: a pseudonym of the credential. `tenant_name`: the
+    name of its owner in the settings. Both are empty if there is none. `credential`: the credential in normal form,
+    after the duty `tenants` ran.
     """
 
     id: str
     method: str = ""
     path: str = ""
     query: str = ""
-    headers: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = msgspec.field(default_factory=dict)
     address: str = ""
     length_bytes: int | None = None
     unix_s: float = 0.0
@@ -59,38 +63,42 @@ class Head:
     tenant_name: str = ""
     credential: Credential = NO_CREDENTIAL
 
+    def changed(self, **members: Any) -> Head:
+        """The head with other values of `members`."""
+        return structs.replace(self, **members)
+
 
 @dataclass(frozen=True, slots=True)
 class StoreAnswered:
-    """What the store answered to one list of calls of a duty."""
+    """The store's answers to a list of calls of a duty."""
 
     duty: str
     answers: tuple[Answer, ...]
 
 
 class Duty:
-    """A task of the gateway. A subclass sets `name` and overrides the stages that it has a part in.
+    """A task of the gateway. A subclass sets `name` and overrides the stages in which it takes part.
 
-    `name`: what settings, records and metrics call it.
+    `name`: its name in settings, records and metrics.
     """
 
     name: str = ""
 
     def admit(self, head: Head) -> Head | Steps[Head]:
-        """The head, with what this duty learned of the request. Raises `DownstreamError` to refuse it."""
+        """Returns the head, with facts that the duty adds. Raises `DownstreamError` to refuse the request."""
         return head
 
     def plan(self, head: Head, request: Request) -> Plan | Steps[Plan | None] | None:
-        """Where the request goes; `None` if this duty has no say in it. `request`: the decoded body. Raises `DownstreamError`
-        to refuse it. The plans of all duties are merged (`decisions.merged`) and recorded, and a replay takes the recorded
-        plan."""
+        """Returns where the request goes, or `None` if this duty does not decide it. `request`: the decoded body.
+        Raises `DownstreamError` to refuse the request. The plans of all duties are merged (`decisions.merge_plans`)
+        and recorded; a replay uses the recorded plan."""
         return None
 
     def settle(self, head: Head, record: Record) -> Steps[None] | None:
-        """Takes note of an exchange that ended. Runs after the answer was sent."""
+        """Processes the record of a finished exchange. Runs after the answer was sent."""
         return None
 
 
 def has_stage(duty: Duty, stage: Stage) -> bool:
-    """Whether a duty overrides a stage; the others cost nothing."""
+    """Whether a duty overrides a stage; other stages are skipped."""
     return getattr(type(duty), stage) is not getattr(Duty, stage)

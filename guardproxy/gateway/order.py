@@ -1,7 +1,7 @@
-"""Runs duties one after the other, and again from a record.
+"""Runs duties in order, for a live request or from a record.
 
-In: a head, then a record. Out: the head that all duties admit, or the refusal of the first that does not, with what the store
-answered on the way. A duty after a refusal is not asked. Kept: nothing.
+In: a head, then a record. Out: the head after all duties, or the first refusal, and the store's answers up to there.
+Duties after a refusal do not run. Kept: nothing.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ from guardproxy.wire import Request
 
 @dataclass(slots=True)
 class Trail:
-    """How far a request has come. `head`: what the duties so far made of it. `answers`: what the store answered them."""
+    """The progress of a request. `head`: the head after the duties so far. `answers`: the store's answers to them."""
 
     head: Head
     answers: list[StoreAnswered] = field(default_factory=list)
 
 
 class Duties:
-    """`duties`: in the order in which they run. `store`: what they share; each keeps its keys apart by its name."""
+    """Runs duties. `duties`: in their order. `store`: shared by all; the keys of a duty begin with its name."""
 
     def __init__(self, duties: Sequence[Duty], store: Store) -> None:
         self._admitting = tuple(duty for duty in duties if has_stage(duty, "admit"))
@@ -37,23 +37,23 @@ class Duties:
 
     @property
     def is_planning(self) -> bool:
-        """Whether any duty looks at decoded requests."""
+        """Whether any duty plans decoded requests."""
         return bool(self._planning)
 
     @property
     def is_settling(self) -> bool:
-        """Whether any duty takes note of exchanges that ended."""
+        """Whether any duty processes finished exchanges."""
         return bool(self._settling)
 
     async def admit(self, trail: Trail) -> None:
-        """Takes the head of `trail` through every duty. Raises `DownstreamError`: the refusal of a duty, or 503 where the store
-        cannot be reached; `trail` then says how far the request came."""
+        """Passes the head of `trail` through every duty. Raises `DownstreamError`: a duty's refusal, or 503 if the
+        store cannot be reached; `trail` then holds the progress up to there."""
         for duty in self._admitting:
             result = duty.admit(trail.head)
             trail.head = result if isinstance(result, Head) else await self._run(duty.name, result, trail.answers)
 
     async def plan(self, trail: Trail, request: Request) -> tuple[Plan, ...]:
-        """The plans of all duties. Raises `DownstreamError` as `admit` does."""
+        """Returns the plans of all duties. Raises `DownstreamError` like `admit`."""
         plans: list[Plan] = []
         for duty in self._planning:
             plan = duty.plan(trail.head, request)
@@ -64,67 +64,67 @@ class Duties:
         return tuple(plans)
 
     async def settle(self, head: Head, record: Record) -> None:
-        """Lets every duty take note of an exchange that ended. Raises `DownstreamError` where the store cannot be reached."""
+        """Passes a finished exchange to every duty. Raises `DownstreamError` if the store cannot be reached."""
         for duty in self._settling:
             if (steps := duty.settle(head, record)) is not None:
                 await self._run(duty.name, steps, [])
 
     async def _run(self, name: str, steps: Steps[Result], answers: list[StoreAnswered]) -> Result:
-        given: tuple[Answer, ...] | None = None
+        received: tuple[Answer, ...] | None = None
         while True:
             try:
-                calls = next(steps) if given is None else steps.send(given)
+                calls = next(steps) if received is None else steps.send(received)
             except StopIteration as end:
                 return end.value  # type: ignore[no-any-return]  # the result of a generator has no type here
             try:
-                given = await self._store.perform(calls)
+                received = await self._store.perform(calls)
             except StoreError:
                 steps.close()
                 message = f"the store of the duty `{name}` cannot be reached"
                 raise DownstreamError(ErrorCode.STORE_UNAVAILABLE, message) from None
-            answers.append(StoreAnswered(name, given))
+            answers.append(StoreAnswered(name, received))
 
 
 def rerun(duties: Iterable[Duty], head: Head, answers: Iterable[StoreAnswered]) -> Head:
-    """The head that duties admit when the store answers as it did.
+    """Returns the head that duties admit with the recorded answers of the store.
 
-    Raises `DownstreamError`, their refusal, and `ValueError` where they ask for more than was answered.
+    Raises `DownstreamError` for their refusal, and `ValueError` if they make more calls than there are answers.
     """
-    left = list(answers)
+    recorded = list(answers)
     for duty in duties:
-        own = iter([answered.answers for answered in left if answered.duty == duty.name])
+        own = iter([answered.answers for answered in recorded if answered.duty == duty.name])
         steps = duty.admit(head)
         if isinstance(steps, Head):
             head = steps
             continue
-        given: tuple[Answer, ...] | None = None
+        received: tuple[Answer, ...] | None = None
         while True:
             try:
-                _ = next(steps) if given is None else steps.send(given)
+                _ = next(steps) if received is None else steps.send(received)
             except StopIteration as end:
                 head = end.value
                 break
-            given = next(own, None)
-            if given is None:
+            received = next(own, None)
+            if received is None:
                 raise ValueError(f"the record has no further answer of the store to the duty `{duty.name}`")
     return head
 
 
 def load_duties(names: Sequence[str]) -> tuple[Duty, ...]:
-    """The duties that settings name, in that order. Raises `ConfigError` for a name that no package brings, `PluginError` for a
-    plug-in that is no duty."""
+    """Returns the duties with these names, in this order. Raises `ConfigError` for an unknown name and `PluginError`
+    for a plug-in that is not a duty."""
     loaded = []
     for name in names:
         build = plugins.load(plugins.DUTIES, name)
         if build is None:
             known = ", ".join(plugins.names(plugins.DUTIES)) or "none is installed"
-            raise ConfigError(f"--duty {name}: no installed package brings this duty (known: {known})")
+            raise ConfigError(f"--duty {name}: no installed package provides this duty (known: {known})")
         whose = plugins.whose(plugins.DUTIES, name)
         try:
             duty = build()
         except Exception as error:
             raise PluginError(f"the plug-in {whose} failed: {type(error).__name__}: {error}") from error
         if not isinstance(duty, Duty) or not duty.name:
-            raise PluginError(f"the plug-in {whose} is no duty: it must build a `guardproxy.gateway.Duty` with a name")
+            raise PluginError(f"the plug-in {whose} is not a duty: it must build a named `guardproxy.gateway.Duty`")
         loaded.append(duty)
     return tuple(loaded)

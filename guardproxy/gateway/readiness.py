@@ -9,7 +9,8 @@ from guardproxy.gateway.duty import Duty, Head
 
 
 class Readiness(Duty):
-    """`is_draining`: whether the proxy shuts down. `is_recording`: whether records can be kept."""
+    """Checks the state of the proxy. `is_draining`: whether it shuts down. `is_recording`: whether records can be
+    kept."""
 
     name = "readiness"
 
@@ -18,7 +19,7 @@ class Readiness(Duty):
         self._is_recording = is_recording
 
     def admit(self, head: Head) -> Head:
-        """The head. Raises `DownstreamError` (503)."""
+        """Returns the head unchanged. Raises `DownstreamError` (503)."""
         if self._is_draining():
             raise DownstreamError(ErrorCode.SHUTTING_DOWN)
         if not self._is_recording():

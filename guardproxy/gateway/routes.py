@@ -1,4 +1,4 @@
-"""Refuses routes that guardproxy neither guards nor lets through unread."""
+"""Refuses routes that guardproxy neither guards nor passes through."""
 
 from __future__ import annotations
 
@@ -8,11 +8,12 @@ from guardproxy.errors import DownstreamError, ErrorCode
 from guardproxy.gateway.duty import Duty, Head
 from guardproxy.wire import codecs, served
 
-UNKNOWN = "unknown"  # what records and metrics call a route that is not listed: clients must not make up labels
+UNKNOWN = "unknown"  # the route in records and metrics if it is not listed: clients must not create labels
 
 
 class Routes(Duty):
-    """`pass_through`: routes that go on unread, `GET /v1/models`."""
+    """Sets the route of a request and refuses unknown routes. `pass_through`: unread routes such as `GET
+    /v1/models`."""
 
     name = "routes"
 
@@ -20,14 +21,14 @@ class Routes(Duty):
         self._pass_through = frozenset(pass_through)
 
     def route_of(self, method: str, path: str) -> str:
-        """The route of a request: the pattern that a format reads it by, `unknown` where it is not listed."""
+        """Returns the route of a request: the pattern of the matching format, or `unknown` if no pattern matches."""
         route = f"{method} {path}"
         if read_by := served(route):
             return read_by.route.text
         return route if route in self._pass_through else UNKNOWN
 
     def admit(self, head: Head) -> Head:
-        """The head. Raises `DownstreamError` (404, 405)."""
+        """Returns the head unchanged. Raises `DownstreamError` (404, 405)."""
         if head.route == UNKNOWN:
             raise self._unknown(head)
         return head
@@ -45,6 +46,6 @@ class Routes(Duty):
                     return DownstreamError(ErrorCode.UNKNOWN_ROUTE, refused.advice)
         return DownstreamError(
             ErrorCode.UNKNOWN_ROUTE,
-            f"this route is not guarded: guardproxy reads {', '.join(guarded)}. To let a route through unread, start it "
-            f"with --pass-through '{head.method} {head.path}'",
+            f"this route is not guarded: guardproxy reads {', '.join(guarded)}. To pass a route through unread, "
+            f"start it with --pass-through '{head.method} {head.path}'",
         )

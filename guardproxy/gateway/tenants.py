@@ -1,13 +1,13 @@
 """Turns the credential of a request into its tenant.
 
-In: the setting `tenants` (`acme=sha256:HEX`), then credentials. Out: a pseudonym of the credential, which keys placeholders,
-and the name that `match.tenants`, `tenants:` and `tenant.name` are compared with. Kept: digests, never a credential.
+In: the setting `tenants` (`acme=sha256:HEX`), then credentials. Out: a pseudonym of the credential, which keys
+placeholders, and the tenant's name, for `match.tenants`, `tenants:` and `tenant.name`. Kept: digests, never a
+credential.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import replace
 
 from guardproxy.errors import DownstreamError, ErrorCode
 from guardproxy.gateway.credentials import digest, read_credential
@@ -15,19 +15,19 @@ from guardproxy.gateway.duty import Duty, Head
 
 
 class TenantNames:
-    """The names that the settings give. A tenant may have several credentials."""
+    """The names of tenants in the settings. A tenant may have several credentials."""
 
     def __init__(self, entries: Iterable[str]) -> None:
         pairs = (entry.partition("=")[::2] for entry in entries)
         self._names = {wanted.lower(): name for name, wanted in pairs}
 
     def name(self, secret: str) -> str:
-        """Whose credential it is; empty where it has no name."""
+        """Returns the name of the tenant with this credential; empty if it has no name."""
         return self._names.get(digest(secret), "") if secret and self._names else ""
 
 
 class Tenancy(Duty):
-    """`names`: of credentials. `seal`: a keyed digest."""
+    """Sets the tenant of a request. `names`: of tenants by credential. `seal`: returns a keyed digest."""
 
     name = "tenants"
 
@@ -36,14 +36,14 @@ class Tenancy(Duty):
         self._seal = seal
 
     def admit(self, head: Head) -> Head:
-        """The head with its tenant. Raises `DownstreamError` (400) for a credential that could be read in two ways."""
+        """Returns the head with its tenant. Raises `DownstreamError` (400) for an ambiguous credential."""
         credential = read_credential(head.headers)
         secret = credential.secret
         tenant, name = self._pseudonym(secret), self._names.name(secret)
-        return replace(head, tenant=tenant, tenant_name=name, credential=credential)
+        return head.changed(tenant=tenant, tenant_name=name, credential=credential)
 
     def _pseudonym(self, secret: str) -> str:
-        """Placeholders of one tenant mean nothing to another."""
+        """Returns the pseudonym of a credential. It keys placeholders, so those of other tenants cannot be restored."""
         return self._seal(b"tenant:" + secret.encode())[:16] if secret else ""
 
 
@@ -53,7 +53,7 @@ class KnownTenants(Duty):
     name = "known-tenants"
 
     def admit(self, head: Head) -> Head:
-        """The head. Raises `DownstreamError` (401)."""
+        """Returns the head unchanged. Raises `DownstreamError` (401)."""
         if not head.tenant_name:
             raise DownstreamError(ErrorCode.UNKNOWN_CREDENTIAL)
         return head

@@ -1,7 +1,7 @@
-"""The runtime of models: sessions, batching, the cache of verdicts, taggers, and services that judge elsewhere.
+"""Runs models: ONNX sessions, batching, the verdict cache, taggers, and clients of remote scoring services.
 
-`ModelScorer` and `Serving` need numpy and tokenizers. They are loaded at their first use, so that commands without a model
-start fast.
+`ModelScorer` and `Serving` need numpy and tokenizers. They are loaded at their first use, so that commands without a
+model start fast.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from guardproxy.inference.meters import Registry
 from guardproxy.inference.models import Models, Settings, cores, find, load
-from guardproxy.inference.pace import Ratio, before
+from guardproxy.inference.pace import Ratio, work_ahead
 from guardproxy.inference.services import Remotes
 
 if TYPE_CHECKING:
@@ -26,16 +26,16 @@ __all__ = [
     "Remotes",
     "Serving",
     "Settings",
-    "before",
     "cores",
     "find",
     "load",
+    "work_ahead",
 ]
 _HEAVY = {"ModelScorer": "guardproxy.inference.scorer", "Serving": "guardproxy.inference.serving"}
 
 
 def __getattr__(name: str) -> Any:
-    """A name of `_HEAVY`, whose module is imported now."""
+    """Imports the module of a name of `_HEAVY` at its first use."""
     if name not in _HEAVY:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(import_module(_HEAVY[name]), name)

@@ -1,9 +1,9 @@
-"""Batches rows of many requests without a timer: a free worker takes the rows that wait, and never waits for more.
+"""Batches rows of many requests without a timer: an idle worker takes the rows in the queue and never waits for more.
 
-In: jobs, each with rows of token numbers. Out: each job gets the logits of its rows, or an error. Kept: the jobs that wait,
-no more than can be done in a given time, and the threads of the workers. A worker takes rows from the jobs in turn, up to a
-budget of tokens, so that a long document does not keep a short question waiting; a job whose waiter is gone is dropped. Under
-no load a row starts at once; under load batches grow by themselves.
+In: jobs, each with rows of token numbers. Out: for each job the logits of its rows, or an error. Kept: the queue of
+jobs, bounded by the time that its work takes, and the worker threads. A worker takes rows from the jobs in turn, up to
+a budget of tokens, so that a long document does not delay a short question. A job whose caller no longer waits is
+dropped. Without load a row starts at once; under load batches grow by themselves.
 """
 
 from __future__ import annotations
@@ -16,77 +16,86 @@ from typing import Protocol
 
 from guardproxy.errors import NoCapacityError, Shortage
 from guardproxy.inference.meters import ModelMeters
-from guardproxy.inference.pace import Ratio, before
+from guardproxy.inference.pace import Ratio, work_ahead
 
 Row = tuple[int, ...]
 
 
 class QueueFull(NoCapacityError):
-    """The queue of the model is so long that a new job would be late."""
+    """The queue of the model is full, or so long that a new job would be late."""
 
     def __init__(self, message: str, shortage: Shortage = Shortage.FULL) -> None:
         super().__init__(shortage, message)
 
 
 WAIT_S = 2.0
-"""How long a text may have to wait for its turn, by default."""
+"""Default of the longest time that a text may wait for its turn, in seconds."""
 TURN_CHARS = 8000
-"""About how many characters a worker takes from one job before it goes on to the next."""
+"""Approximate number of characters that a worker takes from one job before it turns to the next."""
 GUESS_S = 0.0002
-"""How long the network takes for a token, until that was measured."""
+"""Seconds that the network takes for a token, assumed until they are measured."""
 GUESS_TOKENS = 0.3
-"""How many tokens a character leads to, until that was measured."""
+"""Tokens per character, assumed until they are measured."""
 
 
 class Network(Protocol):
-    """Runs rows. `provider`: for a status page; `budget`: how many tokens a worker hands over at once, at least one
-    row; `workers`: how many threads may call `run` at the same time."""
+    """Runs rows.
+
+    `provider`: the execution provider, shown on the status page. `budget`: number of tokens that a worker hands over at
+    once; a single longer row is allowed. `workers`: number of threads that may call `run` at the same time.
+    """
 
     provider: str
     budget: int
     workers: int
 
     def run(self, rows: Sequence[Row]) -> list[list[float]]:
-        """The logits of each row (special tokens included), which depend on that row alone."""
+        """Returns the logits of each row (special tokens included). They depend on that row alone."""
         ...
 
     def close(self) -> None:
-        """Releases what it holds. `run` is not called afterwards."""
+        """Releases its resources. `run` is not called afterwards."""
         ...
 
 
 class ScoringJob(Protocol):
-    """Texts of one request. All but `dropped` is called by one worker at a time."""
+    """The texts of one request. Only one worker at a time calls its methods, except for `is_dropped`."""
 
-    def dropped(self) -> bool:
-        """Whether its caller no longer waits."""
+    def is_dropped(self) -> bool:
+        """Whether the caller no longer waits."""
         ...
 
     @property
     def ready(self) -> bool:
-        """Whether `prepare` has given all rows."""
+        """Whether `prepare` has returned all rows."""
         ...
 
     def prepare(self) -> deque[Row]:
-        """The rows of its next text."""
+        """Returns the rows of the next text."""
         ...
 
-    def known(self, row: Row) -> bool:
-        """Whether the row need not be run by now."""
+    def has_scores(self, row: Row) -> bool:
+        """Whether the row has its scores already, so that it need not run."""
         ...
 
-    def done(self, row: Row, logits: Sequence[float]) -> None: ...
+    def set_logits(self, row: Row, logits: Sequence[float]) -> None:
+        """Stores the result of a row."""
+        ...
 
     def end(self) -> None:
-        """Tells the job that all its rows were run. May be called twice."""
+        """Tells the job that all its rows have run. May be called twice."""
         ...
 
-    def fail(self, error: Exception) -> None: ...
+    def fail(self, error: Exception) -> None:
+        """Ends the job with an error."""
+        ...
 
 
 class _Waiting:
-    """A job in the queue, since when, and of its rows those that were read but not taken yet. It is over when a worker
-    that took it put all its rows into batches, and all of them were run."""
+    """A job in the queue, and its rows that are prepared but in no batch yet.
+
+    The job is over when no worker is reading it, all its rows were put into batches, and all of them have run.
+    """
 
     __slots__ = ("chars", "job", "left", "rows", "since", "taken", "tokens")
 
@@ -95,14 +104,17 @@ class _Waiting:
         self.chars = chars
         self.since: float | None = now
         self.rows: deque[Row] = deque()
-        self.left = 0  # rows that are being run
-        self.tokens = 0  # that were taken so far
-        self.taken = False  # a worker is reading it
+        self.left = 0  # rows in batches that have not finished
+        self.tokens = 0  # tokens of all rows put into batches
+        self.taken = False  # whether a worker is reading the job
 
 
 class Batcher:
-    """`limit`: how many jobs may wait. `wait_s`: how long a new job may have to wait for its turn, as far as that can be
-    told; a longer queue is refused at once, for its jobs would be late. The workers' threads end when `close` is called."""
+    """Queues jobs for the worker threads of a network.
+
+    `limit`: number of jobs that may wait. `wait_s`: the longest expected wait of a new job for its turn; a job that
+    would wait longer is refused at once. The threads end when `close` is called.
+    """
 
     def __init__(
         self,
@@ -115,8 +127,8 @@ class Batcher:
         self._network = network
         self._wait_s = wait_s
         self._clock = clock
-        self._seconds = Ratio(GUESS_S, 50)  # of tokens
-        self._tokens = Ratio(GUESS_TOKENS, 100)  # of characters
+        self._seconds = Ratio(GUESS_S, 50)  # seconds per token
+        self._tokens = Ratio(GUESS_TOKENS, 100)  # tokens per character
         self._unfinished: dict[_Waiting, None] = {}
         self._limit = limit
         self._meters = meters
@@ -128,7 +140,7 @@ class Batcher:
             Thread(target=self._work, name=f"supervisor-{number}", daemon=True).start()
 
     def put(self, job: ScoringJob, chars: int = 0) -> None:
-        """Queues a job of so many characters. Raises `QueueFull`."""
+        """Queues a job of `chars` characters. Raises `QueueFull`."""
         with self._ready:
             if self._closed:
                 raise QueueFull("the supervisor was stopped", Shortage.GONE)
@@ -144,12 +156,12 @@ class Batcher:
             self._ready.notify()
 
     def wait_s(self, chars: int) -> float:
-        """How long a new job of so many characters would wait for its turn, in seconds."""
+        """Returns the seconds that a new job of `chars` characters would wait for its turn."""
         with self._ready:
             return self._wait(chars)
 
     def _wait(self, chars: int) -> float:
-        ahead = before(chars, (waiting.chars for waiting in self._unfinished), TURN_CHARS)
+        ahead = work_ahead(chars, (waiting.chars for waiting in self._unfinished), TURN_CHARS)
         return self._seconds.of(self._tokens.of(ahead)) / max(1, self._network.workers)
 
     def _is_full(self, chars: int) -> bool:
@@ -157,7 +169,7 @@ class Batcher:
 
     def _forget_dropped(self) -> None:
         """Removes jobs whose callers no longer wait, so that they take no place in the queue."""
-        gone = [waiting for waiting in self._queue if waiting.job.dropped()]
+        gone = [waiting for waiting in self._queue if waiting.job.is_dropped()]
         for waiting in gone:
             self._queue.remove(waiting)
             self._unfinished.pop(waiting, None)
@@ -188,7 +200,8 @@ class Batcher:
             self._network.close()
 
     def _step(self) -> bool:
-        """Runs what waits, or waits for it. It holds no job while it waits, for a job holds its scorer."""
+        """Runs one batch, or waits for jobs; false when the batcher is closed. Holds no job while it waits: a job
+        references its scorer, which could then never be collected."""
         batch = self._take()
         if not batch:
             return False
@@ -197,20 +210,20 @@ class Batcher:
         try:
             logits = dict(zip(rows, self._network.run(rows), strict=True))
             took = self._clock() - began
-            self._meters.ran(len(rows), took)
+            self._meters.observe_batch(len(rows), took)
             with self._ready:
-                self._seconds.measured(sum(map(len, rows)), took)
+                self._seconds.add(sum(map(len, rows)), took)
             for waiting, row in batch:
-                waiting.job.done(row, logits[row])
+                waiting.job.set_logits(row, logits[row])
                 self._settle(waiting, ran=1)
-        except Exception as error:  # whatever a provider raises must reach those who wait
+        except Exception as error:  # every error of a provider must reach the callers that wait
             for waiting, _ in batch:
                 waiting.job.fail(error)
                 self._leave(waiting)
         return True
 
     def _take(self) -> list[tuple[_Waiting, Row]]:
-        """The rows to run next, with whose they are; empty when there is no more to do, ever."""
+        """Returns the rows to run next with the jobs they belong to; empty when the batcher is closed."""
         batch: list[tuple[_Waiting, Row]] = []
         tokens = 0
         waiting: _Waiting | None
@@ -219,7 +232,7 @@ class Batcher:
             waiting = self._next(block=not batch)
             if waiting is None:
                 break
-            if waiting.job.dropped():
+            if waiting.job.is_dropped():
                 self._meters.dropped.inc()
                 self._leave(waiting)
                 continue
@@ -230,10 +243,10 @@ class Batcher:
                 waiting.job.fail(error)
                 self._leave(waiting)
                 continue
-            with self._ready:  # what is taken is counted before anybody can think that the job is over
+            with self._ready:  # count the rows before another thread can conclude that the job is over
                 while waiting.rows and tokens < self._network.budget:
                     row = waiting.rows.popleft()
-                    if not waiting.job.known(row):
+                    if not waiting.job.has_scores(row):
                         batch.append((waiting, row))
                         waiting.left += 1
                         waiting.tokens += len(row)
@@ -246,7 +259,8 @@ class Batcher:
         return batch
 
     def _next(self, block: bool) -> _Waiting | None:
-        """The job whose turn it is; `None` when none waits, which with `block` means that the batcher was closed."""
+        """Returns the job whose turn it is; `None` if the queue is empty, which with `block` means that it is
+        closed."""
         with self._ready:
             while block and not self._queue and not self._closed:
                 self._ready.wait()
@@ -265,6 +279,6 @@ class Batcher:
             over = not waiting.taken and not waiting.rows and not waiting.left and waiting.job.ready
             if over and waiting in self._unfinished:
                 del self._unfinished[waiting]
-                self._tokens.measured(waiting.chars, waiting.tokens)
+                self._tokens.add(waiting.chars, waiting.tokens)
         if over:
             waiting.job.end()

@@ -1,8 +1,8 @@
-"""Remembers verdicts of texts, so that the history of a conversation is judged once and not at every turn.
+"""Caches verdicts of texts, so that the history of a conversation is judged once and not at every turn.
 
-In: texts. Out: their `Verdicts`, new or remembered. Kept: the numbers of the most recently used texts, under a keyed hash of
-each text, so that no text can be read and no other process can look one up. The numbers are those of all outputs, so that
-every policy that asks the same model shares them.
+In: texts. Out: their `Verdicts`, new or cached. Kept: the numbers of the most recently used texts, under a keyed hash
+of each text: no text can be read from the cache, and no other process can look one up. An entry holds the numbers of
+all outputs, so that all policies that use the same model share it.
 """
 
 from __future__ import annotations
@@ -16,8 +16,12 @@ from threading import Lock
 
 @dataclass(slots=True, eq=False)
 class Verdicts:
-    """What is known of a text: for each piece its characters, the first stage's numbers (empty without one), and the
-    encoder's scores (`None` until it ran). Numbers are in the order of the model's outputs. No spans: not yet cut."""
+    """The results of the pieces of a text, in the order of the pieces.
+
+    `spans`: start and end of each piece; empty until the text is cut into pieces. `first`: the numbers of the first
+    stage; empty for a model without a first stage. `scores`: the encoder's scores; `None` until it ran. Numbers are in
+    the order of the model's outputs.
+    """
 
     spans: list[tuple[int, int]] = field(default_factory=list)
     first: list[tuple[float, ...]] = field(default_factory=list)
@@ -25,7 +29,8 @@ class Verdicts:
 
 
 class Cache:
-    """Of `limit` pieces; a text counts as one piece at least. 0 remembers nothing. Safe for many threads."""
+    """Holds the verdicts of at most `limit` pieces; a text counts as at least one piece. With 0 it keeps nothing.
+    Thread-safe."""
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
@@ -35,27 +40,27 @@ class Cache:
         self.pieces = 0
 
     def get(self, text: str) -> Verdicts:
-        """The verdicts of the text; new ones, which are remembered from now on, if there are none."""
+        """Returns the cached verdicts of the text, or new empty verdicts, which are cached from now on."""
         if not self._limit:
             return Verdicts()
         key = self._hash(text)
         with self._lock:
-            found = self._known.get(key)
-            if found is None:
-                self._known[key] = found = Verdicts(), 1
+            entry = self._known.get(key)
+            if entry is None:
+                self._known[key] = entry = Verdicts(), 1
                 self._grow(1)
             else:
                 self._known.move_to_end(key)
-        return found[0]
+        return entry[0]
 
-    def cut(self, text: str, verdicts: Verdicts) -> None:
-        """Counts the pieces that the text was cut into."""
+    def count_pieces(self, text: str, verdicts: Verdicts) -> None:
+        """Counts the pieces of a text after it was cut."""
         key = self._hash(text)
         with self._lock:
-            found = self._known.get(key)
-            if found and found[0] is verdicts:
+            entry = self._known.get(key)
+            if entry and entry[0] is verdicts:
                 self._known[key] = verdicts, len(verdicts.spans)
-                self._grow(len(verdicts.spans) - found[1])
+                self._grow(len(verdicts.spans) - entry[1])
 
     def _grow(self, pieces: int) -> None:
         self.pieces += pieces

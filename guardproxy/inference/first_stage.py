@@ -1,12 +1,13 @@
-"""A cheap first stage: hashed single tokens and pairs in a linear layer, which clears texts that are evidently harmless.
+"""A cheap first stage: a linear layer over hashed tokens and token pairs that clears texts which are clearly harmless.
 
 In: the encoder's token numbers of a piece, without the special ones. Out: one number for each of the model's outputs;
 if all requested outputs lie below their thresholds, the encoder does not run. Kept: the weights, read once.
 
-A token's features are two rows of `weights`: its own (the first `unigrams` rows, by its number) and, unless it is the
-first, that of the pair it makes with the one before it (the other rows, by a hash). A span of `span` tokens scores
-`bias` plus the sum of its features over the square root of its length. Spans begin every `span // 2` tokens, the last is
-moved back to the end, and the highest score of each output counts: one bad sentence is not lost in a long text.
+A token has two features, each a row of `weights`: the row of its number (the first `unigrams` rows) and, except for
+the first token, the row of its pair with the previous token (a hash selects it from the other rows). The score of a
+span of `span` tokens is `bias` plus the sum of its features divided by the square root of its length. Spans begin
+every `span // 2` tokens; the last span ends at the last token. The highest score of each output counts, so that one
+bad sentence is not lost in a long text.
 """
 
 from __future__ import annotations
@@ -27,12 +28,13 @@ _NAMES = ("weights", "bias", "thresholds", "span", "unigrams")
 
 
 def features(ids: NDArray[np.int64], unigrams: int, rows: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """The rows of `weights` (of `rows` in all) for the tokens, shape (tokens,), and for their pairs, (tokens - 1,)."""
+    """Returns the indexes of the feature rows, of `rows` in all: for tokens, shape (tokens,); for pairs, (tokens -
+    1,)."""
     return ids % unigrams, unigrams + (ids[:-1] * _PAIR + ids[1:]) % (rows - unigrams)
 
 
 def spans(count: int, span: int) -> list[tuple[int, int]]:
-    """First and after last of each span of `count` tokens; one at least."""
+    """Returns start and end of each span of `count` tokens; at least one span."""
     if count <= span:
         return [(0, count)]
     step = span // 2
@@ -42,7 +44,7 @@ def spans(count: int, span: int) -> list[tuple[int, int]]:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class FirstStage:
-    """`weights`: shape (rows, outputs); `bias`, `thresholds`: shape (outputs,)."""
+    """The layer. `weights`: shape (rows, outputs); `bias`, `thresholds`: shape (outputs,)."""
 
     weights: NDArray[np.float32]
     bias: NDArray[np.float32]
@@ -51,22 +53,22 @@ class FirstStage:
     unigrams: int
 
     def scores(self, ids: Sequence[int] | NDArray[np.int64]) -> NDArray[np.float64]:
-        """The highest score of each output over the spans of a piece, shape (outputs,)."""
+        """Returns the highest score of each output over the spans of a piece, shape (outputs,)."""
         tokens = np.asarray(ids, np.int64)
         single, pairs = features(tokens, self.unigrams, len(self.weights))
-        found = self.weights[single]
-        found[1:] += self.weights[pairs]
+        sums_by_token = self.weights[single]
+        sums_by_token[1:] += self.weights[pairs]
         sums = np.zeros((len(tokens) + 1, len(self.bias)))
-        np.cumsum(found, 0, np.float64, sums[1:])
+        np.cumsum(sums_by_token, 0, np.float64, sums[1:])
         cuts = np.array(spans(len(tokens), self.span))
-        # All spans of a piece have one length.
+        # All spans of a piece have the same length.
         scale = math.sqrt(max(1, cuts[0, 1] - cuts[0, 0]))
         highest: NDArray[np.float64] = (sums[cuts[:, 1]] - sums[cuts[:, 0]]).max(0) / scale + self.bias
         return highest
 
 
 def load(path: Path, outputs: int) -> FirstStage:
-    """The first stage in a file, for a network of so many outputs. Raises `ConfigError`."""
+    """Loads the first stage from a file, for a network with `outputs` outputs. Raises `ConfigError`."""
     try:
         with path.open("rb") as raw, np.load(raw) as file:
             missing = [name for name in _NAMES if name not in file]
@@ -74,7 +76,7 @@ def load(path: Path, outputs: int) -> FirstStage:
                 raise ConfigError(f"{path} lacks {', '.join(missing)}")
             weights, bias, thresholds, span, unigrams = (file[name] for name in _NAMES)
     except (OSError, EOFError, ValueError, TypeError, zipfile.BadZipFile) as error:
-        raise ConfigError(f"{path} is no file of numpy arrays") from error
+        raise ConfigError(f"{path} is not a file of numpy arrays") from error
     if weights.dtype not in (np.float16, np.float32) or weights.ndim != 2 or weights.shape[1] != outputs:
         raise ConfigError(f"{path}: `weights` must be float16 or float32, of shape (rows, {outputs})")
     for name, array in (("bias", bias), ("thresholds", thresholds)):

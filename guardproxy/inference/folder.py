@@ -1,7 +1,7 @@
 """Finds a model folder, checks it against its SHA256SUMS and reads its `config.json`.
 
 In: the name of a model, or its folder. Out: the folder's digest and its configuration. Kept: nothing. A folder that was
-changed, or is incomplete, is refused with `ConfigError`, whose message says what is expected, what is there and what to do.
+changed or is incomplete raises `ConfigError`; the message says what was expected, what was found and what to do.
 """
 
 from __future__ import annotations
@@ -15,16 +15,17 @@ from typing import Any
 
 from guardproxy.errors import ConfigError
 
-AGAIN = "copy or install the model again, or, where it is your own, export it anew"
+AGAIN = "copy or install the model again, or export it again if it is your own"
 
 
 def find(name: str = "supervisor", folders: tuple[Path, ...] = ()) -> Path:
-    """The folder of the model `name`: in `folders`, in the installed package, or in the source tree, in this order.
+    """Returns the folder of the model `name`: searches `folders`, the installed package and the source tree, in this
+    order.
 
-    Raises `ConfigError` when there is none, or when `name` is not a plain name.
+    Raises `ConfigError` when there is no such folder, or when `name` is not a plain name.
     """
     if not re.fullmatch(r"\w[\w.-]*", name):
-        raise ConfigError("the name of a model must be the plain name of a folder")
+        raise ConfigError("the name of a model must be the plain name of a folder, without a path")
     package = Path(__file__).parents[1]
     for folder in (*folders, package / "_data" / "models", package.parent / "models"):
         if (folder / name / "config.json").is_file():
@@ -32,11 +33,11 @@ def find(name: str = "supervisor", folders: tuple[Path, ...] = ()) -> Path:
     raise ConfigError(f"no model `{name}` is installed")
 
 
-def verified(folder: Path, needed: Sequence[str], optional: Sequence[str] = ()) -> tuple[str, frozenset[str]]:
-    """The digest of a folder and which of `optional` it has: each file is checked against SHA256SUMS.
+def verify(folder: Path, needed: Sequence[str], optional: Sequence[str] = ()) -> tuple[str, frozenset[str]]:
+    """Checks each file against SHA256SUMS; returns the digest of the folder and the names of `optional` that exist.
 
-    The digest is that of the names and hashes. An optional file that exists but is not listed is refused, because nothing
-    vouches for it. Raises `ConfigError`.
+    The digest covers the names and hashes of the files. An optional file that exists but is not listed is refused,
+    because no hash vouches for it. Raises `ConfigError`.
     """
     sums = folder / "SHA256SUMS"
     try:
@@ -44,9 +45,9 @@ def verified(folder: Path, needed: Sequence[str], optional: Sequence[str] = ()) 
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{sums} cannot be read; {AGAIN}") from error
     wanted = {name.strip().lstrip("*"): digest for digest, _, name in (line.partition(" ") for line in lines)}
-    there = [name for name in optional if name in wanted or (folder / name).exists()]
-    found = []
-    for name in (*needed, *there):
+    existing = [name for name in optional if name in wanted or (folder / name).exists()]
+    checked = []
+    for name in (*needed, *existing):
         if name not in wanted:
             raise ConfigError(f"{sums} does not name `{name}`; {AGAIN}")
         try:
@@ -58,12 +59,13 @@ def verified(folder: Path, needed: Sequence[str], optional: Sequence[str] = ()) 
             raise ConfigError(
                 f"{folder / name} does not match SHA256SUMS: found sha256 {digest}, expected {wanted[name]}; {AGAIN}"
             )
-        found.append(f"{name} {digest}")
-    return "sha256:" + hashlib.sha256("\n".join(found).encode()).hexdigest(), frozenset(there)
+        checked.append(f"{name} {digest}")
+    return "sha256:" + hashlib.sha256("\n".join(checked).encode()).hexdigest(), frozenset(existing)
 
 
 def configuration(folder: Path, kind: str, form: int) -> dict[str, Any]:
-    """The content of `config.json`, which must be of this kind and of the format `form`. Raises `ConfigError`."""
+    """Returns the content of `config.json`, which must have this kind and the format version `form`. Raises
+    `ConfigError`."""
     path = folder / "config.json"
     try:
         config = json.loads(path.read_text("utf-8"))
@@ -72,20 +74,20 @@ def configuration(folder: Path, kind: str, form: int) -> dict[str, Any]:
     if not isinstance(config, dict):
         raise ConfigError(f"{path} must hold an object; {AGAIN}")
     if (own := config.get("kind", "scores")) != kind:
-        raise ConfigError(f"{folder} holds a model that gives `{own}`; one that gives `{kind}` is needed here")
+        raise ConfigError(f"{folder} holds a model that gives `{own}`, but a model that gives `{kind}` is needed")
     if config.get("format") != form:
         raise ConfigError(f"{path}: `format` must be {form} for a model that gives `{kind}`; {AGAIN}")
     return config
 
 
-def number(value: Any, low: float, high: float) -> bool:
-    """Whether a value of a configuration is a number of the range."""
+def is_number(value: Any, low: float, high: float) -> bool:
+    """Whether a value of a configuration is a number from `low` to `high`."""
     return isinstance(value, int | float) and not isinstance(value, bool) and low <= value <= high
 
 
 def tokens_at_most(path: Path, config: Mapping[str, Any]) -> int:
-    """`max_tokens`: the most tokens of one forward pass, the two special ones included. Raises `ConfigError`."""
-    found = config.get("max_tokens")
-    if isinstance(found, bool) or not isinstance(found, int) or not 16 <= found <= 512:
+    """Returns `max_tokens`: the most tokens of one forward pass, with the two special tokens. Raises `ConfigError`."""
+    most = config.get("max_tokens")
+    if isinstance(most, bool) or not isinstance(most, int) or not 16 <= most <= 512:
         raise ConfigError(f"{path}: `max_tokens` must be a whole number from 16 to 512")
-    return found
+    return most

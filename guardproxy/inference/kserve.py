@@ -1,12 +1,12 @@
-"""A network on another server that speaks KServe v2 over HTTP, such as Triton or onnxruntime-server.
+"""Runs a network on another server that speaks KServe v2 over HTTP, such as Triton or onnxruntime-server.
 
-In: rows of token numbers. Out: the logits of each. Kept: connections that are not in use. Texts are cut to tokens here and
-never leave: the server gets numbers. A wrong answer is an error of the check, which the policy's `on_error` decides. No
-answer (overloaded, late, not reachable) is no verdict: the request is refused with 503.
+In: rows of token numbers. Out: the logits of each row. Kept: idle connections. Texts are tokenized here and never
+leave: the server gets numbers. A wrong answer is an error of the check, and the policy's `on_error` decides. A missing
+answer (the server is overloaded, late or unreachable) is no verdict: the request is refused with 503.
 
-Rows of about one length share a call. At the start the server shows that neighbours change no logit by more than
-`NEAR`, and scores are told with three digits; where they do (an int8 network scales its activations over a whole batch),
-each row gets its own call.
+Rows of similar length share a call if a test at the start shows that rows in the same call change a logit by at most
+`NEAR`; scores are then rounded to three digits. If they change it more (an int8 network scales its activations over a
+whole batch), each row gets its own call.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from guardproxy.inference.model import Model
 DIGITS = 3
 NEAR = 0.002
 LENGTHS = (32, 64, 128, 256, 512)
-"""Rows are filled up to one of these."""
+"""A row is padded to the smallest of these lengths that fits."""
 _INPUTS = ("input_ids", "attention_mask")
 _LIMIT_BYTES = 4 * 1024 * 1024
 
@@ -45,11 +45,11 @@ class LateError(NoCapacityError, KServeError, TimeoutError):
 
 
 _SHORT = {429: Shortage.FULL, 502: Shortage.GONE, 503: Shortage.FULL, 504: Shortage.LATE}
-"""Statuses that say nothing of the rows: the server, or what stands before it, has no capacity."""
+"""Statuses that say nothing about the rows: the server, or a proxy in front of it, has no capacity."""
 
 
 class KServe:
-    """Implements `guardproxy.inference.batching.Network`. `outputs`: how many logits a row has."""
+    """Implements `guardproxy.inference.batching.Network`. `outputs`: number of logits of a row."""
 
     budget = 2048
     workers = 4
@@ -67,10 +67,10 @@ class KServe:
         self.batched = False
 
     @classmethod
-    def connected(cls, url: str, model: Model, pad: int, rows: Sequence[Row], timeout_s: float) -> KServe:
-        """Asks the server what it serves under the model's name, and with these rows whether they may share a call.
+    def connect(cls, url: str, model: Model, pad: int, rows: Sequence[Row], timeout_s: float) -> KServe:
+        """Returns a network after it checked the model's inputs and outputs on the server.
 
-        Raises `ConfigError`.
+        Runs `rows` alone and together to find out whether rows may share a call. Raises `ConfigError`.
         """
         network = cls(url, model.folder.name, pad, len(model.outputs), timeout_s)
         try:
@@ -94,12 +94,12 @@ class KServe:
     def run(self, rows: Sequence[Row]) -> list[list[float]]:
         logits: list[list[float]] = [[]] * len(rows)
         for numbers in self._calls(rows):
-            for number, found in zip(numbers, self._infer([rows[at] for at in numbers]), strict=True):
-                logits[number] = found
+            for number, row_logits in zip(numbers, self._infer([rows[at] for at in numbers]), strict=True):
+                logits[number] = row_logits
         return logits
 
     def _calls(self, rows: Sequence[Row]) -> list[list[int]]:
-        """The numbers of the rows that share a call."""
+        """Returns groups of row indexes; the rows of a group share a call."""
         if not self.batched:
             return [[number] for number in range(len(rows))]
         by_length: dict[int, list[int]] = {}
@@ -124,18 +124,18 @@ class KServe:
         ]
         answer = self._call("POST", "/infer", orjson.dumps({"inputs": inputs, "outputs": [{"name": "logits"}]}))
         try:
-            found = [tensor["data"] for tensor in answer.get("outputs", ()) if tensor["name"] == "logits"]
+            tensors = [tensor["data"] for tensor in answer.get("outputs", ()) if tensor["name"] == "logits"]
         except (AttributeError, KeyError, TypeError) as error:
-            raise KServeError("the server's answer is no answer of KServe v2") from error
-        flat = _flat(found[0]) if found else []
+            raise KServeError("the server's answer is not valid in KServe v2") from error
+        flat = _flat(tensors[0]) if tensors else []
         if len(flat) != len(rows) * self._outputs:
             raise KServeError(f"the model gave {len(flat)} logits for {len(rows)} rows of {self._outputs}")
         return [flat[at : at + self._outputs] for at in range(0, len(flat), self._outputs)]
 
     def _call(self, method: str, path: str, body: bytes | None = None) -> Any:
-        """The JSON that the server answers. Raises `KServeError` or `OSError`."""
+        """Returns the JSON of the server's answer. Raises `KServeError` or `OSError`."""
         while True:
-            # A connection that was kept may have been closed by the other side; nothing is lost by asking again.
+            # The server may have closed an idle connection; sending the request again loses nothing.
             kept = bool(self._idle)
             connection = self._idle.pop() if kept else self._make(self._host, timeout=self._timeout_s)
             try:
@@ -160,7 +160,7 @@ class KServe:
             try:
                 return orjson.loads(content)
             except ValueError as error:
-                raise KServeError("the server's answer is no JSON") from error
+                raise KServeError("the server's answer is not JSON") from error
 
     def close(self) -> None:
         """Closes the connections."""
@@ -169,13 +169,13 @@ class KServe:
 
 
 def _flat(data: Any) -> list[float]:
-    """A tensor's numbers, which a server may nest by its shape."""
+    """Returns a tensor's numbers as a flat list; a server may nest them by shape."""
     if not isinstance(data, list):
-        raise KServeError("the logits are no list of numbers")
-    found: list[float] = []
+        raise KServeError("the logits are not a list of numbers")
+    numbers: list[float] = []
     for item in data:
         if isinstance(item, int | float) and not isinstance(item, bool):
-            found.append(float(item))
+            numbers.append(float(item))
         else:
-            found += _flat(item)
-    return found
+            numbers += _flat(item)
+    return numbers

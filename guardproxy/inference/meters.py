@@ -1,6 +1,6 @@
-"""Prometheus metrics of the runtime of models.
+"""Prometheus metrics of the models.
 
-In: events. Kept: counters, in a given registry (that of the admin port) or unregistered. Their label is the name of the
+In: events. Kept: counters, in a given registry (the admin port's) or unregistered. Their only label is the name of the
 model, so their number is bounded.
 """
 
@@ -35,10 +35,10 @@ class Registry:
         self._texts = counter("texts", "Texts by where their verdict came from.", "cache")
         self._pieces = counter("pieces", "Pieces of texts by what judged them.", "by")
         self._refused = counter("refused", "Requests refused because the queue was full.")
-        self._dropped = counter("dropped", "Requests nobody waited for any more when their turn came.")
+        self._dropped = counter("dropped", "Requests that were given up before their turn came.")
 
     def meters(self, model: str) -> ModelMeters:
-        """The metrics of one model."""
+        """Returns the metrics of one model."""
         return ModelMeters(
             waiting=self._waiting.labels(model),
             waited=self._waited.labels(model),
@@ -68,7 +68,7 @@ class ModelMeters:
     refused: Counter
     dropped: Counter
 
-    def ran(self, rows: int, seconds: float) -> None:
+    def observe_batch(self, rows: int, seconds: float) -> None:
         self.rows.observe(rows)
         self.took.observe(seconds)
         self.judged.inc(rows)

@@ -1,9 +1,9 @@
 """Reads and checks the folder of a model that scores texts.
 
-In: a folder with `model.onnx`, `tokenizer.json`, `config.json` (format 2) and `SHA256SUMS`; `model.fp16.onnx` for a GPU
-and `first_stage.npz` where it has them. Out: a `Model`. Kept: nothing. What is incomplete or unknown is refused with
-`ConfigError`. The network takes `input_ids` and `attention_mask` (int64, rows x tokens) and gives `logits` (float32,
-rows x outputs).
+In: a folder with `model.onnx`, `tokenizer.json`, `config.json` (format 2) and `SHA256SUMS`, and optionally
+`model.fp16.onnx` for a GPU and `first_stage.npz`. Out: a `Model`. Kept: nothing. An incomplete folder or an unknown
+value raises `ConfigError`. The network takes `input_ids` and `attention_mask` (int64, rows x tokens) and gives
+`logits` (float32, rows x outputs).
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Any, Literal, get_args
 from guardproxy.errors import ConfigError
 from guardproxy.findings import KINDS
 from guardproxy.inference import folder as folders
-from guardproxy.inference.folder import number
+from guardproxy.inference.folder import is_number
 
 Activation = Literal["sigmoid", "softmax"]
 ACTIVATIONS: tuple[Activation, ...] = get_args(Activation)
@@ -30,7 +30,7 @@ ANY = "any"
 
 @dataclass(frozen=True, slots=True)
 class Special:
-    """The tokens that begin and end a row, and the one that fills it up, as the tokenizer writes them."""
+    """The tokens that begin, end and pad a row, as the tokenizer spells them."""
 
     first: str = "[CLS]"
     last: str = "[SEP]"
@@ -49,11 +49,11 @@ class Calibration:
 class Model:
     """A checked model folder.
 
-    `digest`: of all its files. `outputs`: the network's columns, in order. `labels`: for each label the outputs behind
-    it, by the kind of channel (`any`: every kind without an entry); each output is a label of its own. `points`: for
-    each output the score at each operating point, `default_point` among them; none where it was never calibrated.
-    `max_tokens`, `overlap_tokens`: the most tokens of one row, the two special ones included, and how many of them two
-    neighbouring rows of a long text share.
+    `digest`: of all its files. `outputs`: the network's columns, in order. `labels`: for each label the outputs that
+    it stands for, by kind of channel (`any`: every kind without its own entry); each output is also a label. `points`:
+    for each output the score at each operating point, `default_point` among them; an output that was never calibrated
+    has no points. `max_tokens`: the most tokens of one row, with the two special tokens. `overlap_tokens`: the tokens
+    that two neighbouring rows of a long text share.
     """
 
     folder: Path
@@ -71,8 +71,8 @@ class Model:
     default_point: str
 
 
-class Described:
-    """The description of a model that every `guardproxy.checks.Scorer` gives, wherever the model runs."""
+class ModelDescription:
+    """The properties by which every `guardproxy.checks.Scorer` describes its model, wherever the model runs."""
 
     def __init__(self, model: Model) -> None:
         self.model = model
@@ -101,10 +101,10 @@ class Described:
 def read(folder: Path, remote: bool = False) -> Model:
     """Checks and reads the folder of a model that gives scores. Raises `ConfigError`.
 
-    `remote`: another machine runs the network, so the folder need not hold it.
+    `remote`: whether another machine runs the network; the folder may then lack it.
     """
     needed = FILES[1:] if remote else FILES
-    digest, files = folders.verified(folder, needed, (*(FILES[:1] if remote else ()), GPU_FILE, FIRST_STAGE))
+    digest, files = folders.verify(folder, needed, (*(FILES[:1] if remote else ()), GPU_FILE, FIRST_STAGE))
     config = folders.configuration(folder, "scores", FORMAT)
     reading = _Reading(folder / "config.json", config)
     outputs = reading.outputs()
@@ -128,7 +128,7 @@ def read(folder: Path, remote: bool = False) -> Model:
 
 @dataclass(frozen=True, slots=True)
 class _Reading:
-    """Reads one key of a configuration at a time."""
+    """Reads a configuration key by key. Every method raises `ConfigError`."""
 
     path: Path
     config: Mapping[str, Any]
@@ -137,81 +137,81 @@ class _Reading:
         return ConfigError(f"{self.path}: {text}")
 
     def outputs(self) -> tuple[str, ...]:
-        found = self.config.get("outputs", ())
-        if not _words(found):
+        names = self.config.get("outputs", ())
+        if not _words(names):
             raise self.refuse("`outputs` must be a list of the network's outputs, at least one, each once")
-        return tuple(found)
+        return tuple(names)
 
     def activation(self) -> Activation:
-        found = self.config.get("activation", "sigmoid")
-        if found not in ACTIVATIONS:
+        name = self.config.get("activation", "sigmoid")
+        if name not in ACTIVATIONS:
             raise self.refuse(f"`activation` must be one of {', '.join(ACTIVATIONS)}")
-        return found  # type: ignore[no-any-return]
+        return name  # type: ignore[no-any-return]
 
     def groups(self, outputs: tuple[str, ...]) -> dict[str, dict[str, tuple[str, ...]]]:
-        """The labels that stand for several outputs, or for other outputs in other kinds of channel."""
-        found = self.config.get("labels", {})
-        if not isinstance(found, dict):
+        """Returns the labels that stand for several outputs, or for different outputs in different kinds of channel."""
+        labels = self.config.get("labels", {})
+        if not isinstance(labels, dict):
             raise self.refuse("`labels` must map the name of a group to its outputs by kind of channel")
-        for name, kinds in found.items():
+        for name, kinds in labels.items():
             if name in outputs:
                 raise self.refuse(f"`labels`: `{name}` is an output, which is a label already")
             if not isinstance(kinds, dict) or not kinds:
                 raise self.refuse(f'`labels`: `{name}` must be like {{"any": ["{outputs[0]}"]}}')
             for kind, behind in kinds.items():
                 if kind != ANY and kind not in KINDS:
-                    raise self.refuse(f"`labels`: `{kind}` is no kind of channel; known: any, {', '.join(KINDS)}")
+                    raise self.refuse(f"`labels`: `{kind}` is not a kind of channel; known: any, {', '.join(KINDS)}")
                 if not _words(behind) or not set(behind) <= set(outputs):
                     raise self.refuse(f"`labels`: `{name}` must list outputs for `{kind}`; known: {', '.join(outputs)}")
-        return {name: {kind: tuple(behind) for kind, behind in kinds.items()} for name, kinds in found.items()}
+        return {name: {kind: tuple(behind) for kind, behind in kinds.items()} for name, kinds in labels.items()}
 
     def overlap(self, max_tokens: int) -> int:
-        found = self.config.get("overlap_tokens", 64)
+        tokens = self.config.get("overlap_tokens", 64)
         most = (max_tokens - 2) // 2
-        if isinstance(found, bool) or not isinstance(found, int) or not 0 <= found <= most:
+        if isinstance(tokens, bool) or not isinstance(tokens, int) or not 0 <= tokens <= most:
             raise self.refuse(f"`overlap_tokens` must be a whole number from 0 to {most}, half of a row")
-        return found
+        return tokens
 
     def special(self) -> Special:
-        found = self.config.get("special", {})
+        tokens = self.config.get("special", {})
         known = {"first", "last", "pad"}
-        if not isinstance(found, dict) or not set(found) <= known or not all(_word(name) for name in found.values()):
+        if not isinstance(tokens, dict) or not set(tokens) <= known or not all(_word(name) for name in tokens.values()):
             raise self.refuse("`special` must name the tokens `first`, `last` and `pad`")
-        return Special(**found)
+        return Special(**tokens)
 
     def calibration(self, outputs: tuple[str, ...]) -> dict[str, Calibration]:
-        found = self.config.get("calibration", {})
-        if not isinstance(found, dict) or not set(found) <= set(outputs):
+        entries = self.config.get("calibration", {})
+        if not isinstance(entries, dict) or not set(entries) <= set(outputs):
             raise self.refuse("`calibration` must map outputs to their `bias` and `temperature`")
-        for output, entry in found.items():
+        for output, entry in entries.items():
             fine = isinstance(entry, dict) and set(entry) <= {"bias", "temperature"}
-            if not fine or not number(entry.get("bias", 0), -100, 100):
+            if not fine or not is_number(entry.get("bias", 0), -100, 100):
                 raise self.refuse(f"`calibration`: `{output}` must have a `bias` from -100 to 100 and a `temperature`")
-            if not number(entry.get("temperature", 1), 0.01, 100):
+            if not is_number(entry.get("temperature", 1), 0.01, 100):
                 raise self.refuse(f"`calibration`: the `temperature` of `{output}` must be from 0.01 to 100")
         return {
             output: Calibration(float(entry.get("bias", 0)), float(entry.get("temperature", 1)))
             for output in outputs
-            for entry in [found.get(output, {})]
+            for entry in [entries.get(output, {})]
         }
 
     def default(self) -> str:
-        found = self.config.get("default_point", "")
-        if not isinstance(found, str) or (not found and self.config.get("operating_points")):
+        name = self.config.get("default_point", "")
+        if not isinstance(name, str) or (not name and self.config.get("operating_points")):
             raise self.refuse("`default_point` must be the name of an operating point")
-        return found
+        return name
 
     def points(self, outputs: tuple[str, ...]) -> dict[str, dict[str, float]]:
-        """The operating points of each output; none for an output that was never calibrated."""
-        found = self.config.get("operating_points", {})
-        if not isinstance(found, dict) or not set(found) <= set(outputs):
+        """Returns the operating points of each output; empty for an output that was never calibrated."""
+        by_output = self.config.get("operating_points", {})
+        if not isinstance(by_output, dict) or not set(by_output) <= set(outputs):
             raise self.refuse("`operating_points` must map outputs to their operating points")
-        for output, points in found.items():
-            if not isinstance(points, dict) or not all(number(score, 0, 1) for score in points.values()):
+        for output, points in by_output.items():
+            if not isinstance(points, dict) or not all(is_number(score, 0, 1) for score in points.values()):
                 raise self.refuse(f"`operating_points`: each of `{output}` must be a score from 0 to 1")
             if self.default() not in points:
                 raise self.refuse(f"`operating_points`: `{output}` lacks `{self.default()}`, the default point")
-        return {output: {at: float(score) for at, score in found.get(output, {}).items()} for output in outputs}
+        return {output: {at: float(score) for at, score in by_output.get(output, {}).items()} for output in outputs}
 
 
 def _word(value: Any) -> bool:
@@ -219,5 +219,5 @@ def _word(value: Any) -> bool:
 
 
 def _words(value: Any) -> bool:
-    """Whether a value is a list of different words, at least one."""
+    """Whether a value is a list of distinct non-empty words, at least one."""
     return isinstance(value, list) and bool(value) and all(map(_word, value)) and len(set(value)) == len(value)

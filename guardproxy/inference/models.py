@@ -1,7 +1,7 @@
-"""The runtime of the models: a folder becomes a `Scorer` for the check `supervisor`, or a `Tagger` for names.
+"""Loads models: a model folder becomes a `Scorer` for the check `supervisor`, or a `Tagger` for names.
 
-In: model folders and how to run them. Out: scores for texts, or names in them. Kept: one network for each model, which
-any thread may use. The heavy libraries are imported when a model is loaded, never before.
+In: model folders and settings. Out: scores for texts, or names in them. Kept: one network for each model, which any
+thread may use. The heavy libraries are imported only when a model is loaded.
 """
 
 from __future__ import annotations
@@ -35,21 +35,20 @@ __all__ = [
     "load_tagger",
     "read",
     "read_tags",
-    "shared",
+    "shared_scorer",
 ]
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """How models that give scores are run.
+    """Settings of models that give scores.
 
-    `threads`: CPU threads of one forward pass; `workers`: forward passes at the same time. 0 is one thread, and as many
-    passes as there are cores: with 8 requests at once that gave the best 99th percentile, for more threads in one pass help
-    a request that is alone and slow all others down.
-    `queue`: how many requests may wait for a model, and `wait_s` how long they may have to. `remembered`: of how many pieces
-    of texts the verdicts are kept.
-    `url`: of a server that speaks KServe v2 and runs the network instead. `timeout_s`: how long it may take. `socket`: of
-    the process of this machine that runs the models instead.
+    `threads`: CPU threads of one forward pass. `workers`: simultaneous forward passes. 0 means one thread, and as many
+    passes as there are cores. With 8 requests at once this gave the best 99th percentile: more threads in a pass help
+    a request that is alone and slow down all others. `queue`: number of requests that may wait for a model; `wait_s`:
+    how long they may wait. `remembered`: number of pieces of texts whose verdicts are cached. `url`: a server that
+    runs the network over KServe v2; `timeout_s`: how long it may take. `socket`: the socket of a process on this
+    machine that runs the models.
     """
 
     threads: int = 0
@@ -69,38 +68,39 @@ def load(
     registry: Registry | None = None,
     digits: int = 6,
 ) -> ModelScorer:
-    """The scorer of the model in `folder`, warmed up. `threads` counts where no `settings` are given; `digits`: of a score.
+    """Loads and warms up the scorer of the model in `folder`.
 
-    Raises `ConfigError` when the folder is incomplete, does not match its SHA256SUMS, or cannot be run.
+    `threads`: used if `settings` is `None`. `digits`: the number of digits of a score. Raises `ConfigError` when the
+    folder is incomplete, does not match its SHA256SUMS, or cannot be run.
     """
     from guardproxy.inference import meters  # noqa: PLC0415 - imports heavy libraries, only now
     from guardproxy.inference.scorer import ModelScorer  # noqa: PLC0415 - as above
 
     settings = settings or Settings(threads=threads, workers=1)
     model = read(folder, remote=bool(settings.url))
-    counted = (registry or meters.Registry()).meters(folder.name)
+    meters_of_model = (registry or meters.Registry()).meters(folder.name)
     if settings.url:
         from guardproxy.inference.kserve import DIGITS, KServe  # noqa: PLC0415 - as above
 
-        served = lambda pad, rows: KServe.connected(settings.url, model, pad, rows, settings.timeout_s)  # noqa: E731
+        served = lambda pad, rows: KServe.connect(settings.url, model, pad, rows, settings.timeout_s)  # noqa: E731
         digits = min(digits, DIGITS)
-        return ModelScorer(model, served, counted, settings.queue, settings.remembered, digits, settings.wait_s)
+        return ModelScorer(model, served, meters_of_model, settings.queue, settings.remembered, digits, settings.wait_s)
     from guardproxy.inference import session  # noqa: PLC0415 - as above
 
-    own = lambda pad, rows: session.local(model, pad, rows, settings.threads or 1, settings.workers or cores())  # noqa: E731
-    return ModelScorer(model, own, counted, settings.queue, settings.remembered, digits, settings.wait_s)
+    own = lambda pad, rows: session.local_network(model, pad, rows, settings.threads or 1, settings.workers or cores())  # noqa: E731
+    return ModelScorer(model, own, meters_of_model, settings.queue, settings.remembered, digits, settings.wait_s)
 
 
-def shared(folder: Path, socket: Path) -> SharedScorer:
-    """The scorer of the model in `folder`, which the process behind `socket` runs. Raises `ConfigError`."""
+def shared_scorer(folder: Path, socket: Path) -> SharedScorer:
+    """Returns a scorer of the model in `folder` that another process runs, behind `socket`. Raises `ConfigError`."""
     from guardproxy.inference.serving import SharedScorer  # noqa: PLC0415 - as above
 
     return SharedScorer(read(folder), socket)
 
 
 class Models:
-    """The models of a process. Each is loaded once, however often policies are read, while its folder says the same; it
-    goes with the last check that holds it. `folders`: where models are looked for first."""
+    """The models of a process. A model is loaded once, however often policies are read, as long as its folder does not
+    change. It is freed with the last check that uses it. `folders`: searched for models first."""
 
     def __init__(
         self, folders: tuple[Path, ...] = (), settings: Settings | None = None, registry: Registry | None = None
@@ -113,30 +113,30 @@ class Models:
         self._loading = Lock()
 
     def scorer(self, name: str) -> Scorer:
-        """The scorer of the model `name`. Raises `ConfigError`."""
+        """Returns the scorer of the model `name`. Raises `ConfigError`."""
         folder = find(name, self._folders)
         key = f"{folder} {read(folder, remote=bool(self._settings.url)).digest}"
         with self._loading:
-            if (found := self._scorers.get(key)) is None:
-                found = self._scorers[key] = self._loaded(folder)
-            return found
+            if (scorer := self._scorers.get(key)) is None:
+                scorer = self._scorers[key] = self._load_scorer(folder)
+            return scorer
 
-    def _loaded(self, folder: Path) -> Scorer:
+    def _load_scorer(self, folder: Path) -> Scorer:
         if self._settings.socket:
-            return shared(folder, self._settings.socket)
+            return shared_scorer(folder, self._settings.socket)
         return load(folder, settings=self._settings, registry=self._registry)
 
     def tagger(self, name: str) -> Tagger:
-        """The tagger `name`; see `load_tagger`. Raises `ConfigError`."""
+        """Returns the tagger `name`; see `load_tagger`. Raises `ConfigError`."""
         key = name if name.startswith(SPACY) else f"{name} {read_tags(find(name, self._folders)).digest}"
         with self._loading:
-            if (found := self._taggers.get(key)) is None:
-                found = self._taggers[key] = load_tagger(name, self._folders)
-            return found
+            if (tagger := self._taggers.get(key)) is None:
+                tagger = self._taggers[key] = load_tagger(name, self._folders)
+            return tagger
 
 
 def cores() -> int:
-    """How many cores this process may use."""
+    """Returns the number of cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
@@ -144,9 +144,9 @@ SPACY = "spacy:"
 
 
 def load_tagger(name: str, folders: tuple[Path, ...] = (), threads: int = 1) -> Tagger:
-    """The tagger `name`: a model folder (see `find`), or `spacy:` and the name or path of a spaCy pipeline.
+    """Loads the tagger `name`: a model folder (see `find`), or `spacy:` and the name or path of a spaCy pipeline.
 
-    Raises `ConfigError` when there is none, or when it cannot be used.
+    Raises `ConfigError` when it does not exist or cannot be used.
     """
     if name.startswith(SPACY):
         from guardproxy.inference.pipeline import SpacyTagger  # noqa: PLC0415 - imports spaCy, only now

@@ -1,7 +1,8 @@
-"""A spaCy pipeline as a tagger, for users who have a pipeline that they trust.
+"""Uses a spaCy pipeline as a tagger, for users who already have a pipeline that they trust.
 
 In: the name or path of an installed pipeline. Out: its entities under Presidio's labels, all with Presidio's score for
-them. Kept: the pipeline, of which only what the entities need is run. It has no list of plain words: every text is tagged.
+them. Kept: the pipeline, of which only the parts that find entities run. It has no list of plain words: every text is
+tagged.
 """
 
 from __future__ import annotations
@@ -16,13 +17,13 @@ from guardproxy.checks import Tag
 from guardproxy.errors import ConfigError
 
 SCORE = 0.85
-"""What Presidio gives to each entity of a pipeline, which has no score of its own."""
+"""The score that Presidio gives to each entity of a pipeline, because spaCy reports no score."""
 
 LABELS = {
     "PER": "PERSON", "PERSON": "PERSON", "GPE": "LOCATION", "LOC": "LOCATION", "FAC": "LOCATION",
     "ORG": "ORGANIZATION", "NORP": "NRP", "DATE": "DATE_TIME", "TIME": "DATE_TIME",
 }  # fmt: skip
-"""spaCy's labels and Presidio's, those of the pipelines for English and for other languages."""
+"""Maps labels of spaCy's pipelines, English and other, to Presidio's."""
 
 
 class SpacyTagger:
@@ -43,7 +44,7 @@ class SpacyTagger:
             ) from error
         if "ner" not in self._pipeline.pipe_names:
             raise ConfigError(f"the spaCy pipeline `{name}` finds no entities: it has no `ner`")
-        self._lock = Lock()  # a pipeline adds to its vocabulary as it reads
+        self._lock = Lock()  # a pipeline changes its vocabulary while it reads
         plain = json.dumps([library.__version__, self._pipeline.meta], sort_keys=True, default=str)
         self._digest = "sha256:" + hashlib.sha256(plain.encode()).hexdigest()
         known = self._pipeline.get_pipe("ner").labels
@@ -66,11 +67,11 @@ class SpacyTagger:
         return frozenset()
 
     def tag(self, texts: Sequence[str]) -> list[list[Tag]]:
-        """The names of each text; see `guardproxy.checks.Tagger.tag`."""
+        """Returns the names of each text; see `guardproxy.checks.Tagger.tag`."""
         with self._lock:
-            found = []
-            for text in texts:  # one by one: the tags of a text do not depend on those beside it
+            tags_by_text = []
+            for text in texts:  # separately: the tags of a text must not depend on other texts
                 entities = self._pipeline(text).ents
                 tags = [(entity.start_char, entity.end_char, LABELS.get(entity.label_)) for entity in entities]
-                found.append([Tag(start, end, label, SCORE) for start, end, label in tags if label])
-            return found
+                tags_by_text.append([Tag(start, end, label, SCORE) for start, end, label in tags if label])
+            return tags_by_text

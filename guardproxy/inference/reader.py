@@ -1,7 +1,7 @@
 """The steps before and after the network: cuts a text into pieces and rows, and turns the logits of a row into scores.
 
-In: texts, logits. Out: pieces with their token numbers, scores. Kept: the tokenizer, and the first stage where the model
-has one. Nothing is truncated: a text of more tokens than the network takes becomes overlapping pieces.
+In: texts, logits. Out: pieces with their token numbers, scores. Kept: the tokenizer, and the first stage if the model
+has one. No text is truncated: a text with more tokens than the network takes becomes overlapping pieces.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from guardproxy.inference.model import FIRST_STAGE, Model
 
 @dataclass(frozen=True, slots=True)
 class TokenPiece:
-    """Characters `start` to `end` of a text, and their tokens without the special ones."""
+    """Characters `start` to `end` of a text, and their tokens without the special tokens."""
 
     start: int
     end: int
@@ -27,7 +27,8 @@ class TokenPiece:
 
 
 class ModelReader:
-    """`digits`: the number of digits of a score; further digits are noise. `pad`: the token that fills up a row."""
+    """Reads texts and logits for one model. `digits`: of a score, which has no more precision. `pad`: the padding
+    token."""
 
     def __init__(self, model: Model, digits: int) -> None:
         """Raises `ConfigError` when the tokenizer or the first stage cannot be used."""
@@ -45,8 +46,8 @@ class ModelReader:
         self._least = self._first_stage.thresholds.tolist() if self._first_stage else []
 
     def pieces(self, text: str) -> list[TokenPiece]:
-        """The pieces of a text, at least one. Neighbours overlap, and every token is in a piece."""
-        # A lone surrogate, legal in JSON, is no text for the tokenizer. What stands for it is one character too.
+        """Returns the pieces of a text, at least one. Neighbours overlap, and every token is in a piece."""
+        # The tokenizer refuses a lone surrogate, which JSON allows. Its replacement is one character too.
         encoding = self._tokenizer.encode(text.encode("utf-8", "replace").decode("utf-8"), add_special_tokens=False)
         return list(self._pieces(len(text), encoding.ids, encoding.offsets))
 
@@ -57,9 +58,9 @@ class ModelReader:
             yield TokenPiece(start, end, tuple(ids[first:after]))
 
     def borders(self, count: int) -> list[tuple[int, int]]:
-        """`count` tokens cut to what the network takes: first and after last of each piece.
+        """Cuts `count` tokens to what the network takes; returns start and end of each piece.
 
-        The last piece is moved back instead of being short: a few stray tokens say nothing by themselves.
+        The last piece ends at the last token and is not short: a few stray tokens have no meaning by themselves.
         """
         room = self._model.max_tokens - 2
         if count <= room:
@@ -69,52 +70,55 @@ class ModelReader:
         return [(start, start + room) for start in starts]
 
     def row(self, ids: Row) -> Row:
-        """The row of token numbers that the network gets for a piece."""
+        """Returns the row of token numbers that the network gets for a piece."""
         return (self._first, *ids, self._last)
 
     def first(self, ids: Row) -> tuple[float, ...]:
-        """The numbers of the first stage for a piece, one for each output; empty without a first stage."""
+        """Returns the numbers of the first stage for a piece, one for each output; empty without a first stage."""
         return tuple(self._first_stage.scores(ids).tolist()) if self._first_stage else ()
 
     def scores(self, logits: Sequence[float]) -> tuple[float, ...]:
-        """The score of each output, 0.0 to 1.0."""
+        """Returns the score of each output, 0.0 to 1.0."""
         scaled = [
             max(-60.0, min(60.0, (logit - calibration.bias) / calibration.temperature))
             for logit, calibration in zip(logits, self._calibration, strict=True)
         ]
         if self._model.activation == "sigmoid":
-            found = [1.0 / (1.0 + math.exp(-value)) for value in scaled]
+            scores = [1.0 / (1.0 + math.exp(-value)) for value in scaled]
         else:
             powers = [math.exp(value - max(scaled)) for value in scaled]
-            found = [power / sum(powers) for power in powers]
-        return tuple(round(score, self._digits) for score in found)
+            scores = [power / sum(powers) for power in powers]
+        return tuple(round(score, self._digits) for score in scores)
 
-    def cleared(self, first: Sequence[float], query: Query) -> bool:
-        """Whether the numbers `first` of the first stage clear a piece for this query."""
+    def is_cleared(self, first: Sequence[float], query: Query) -> bool:
+        """Whether the first stage clears a piece for this query; `first`: its numbers for the piece."""
         if not first or not query.first_stage:
             return False
         return all(first[number] < self._least[number] for number in map(self._numbers.__getitem__, query.outputs))
 
-    def open(self, verdicts: Verdicts, query: Query) -> list[int]:
-        """The pieces that the encoder must still judge before the query can be answered."""
+    def open_pieces(self, verdicts: Verdicts, query: Query) -> list[int]:
+        """Returns the indexes of the pieces that the encoder must still judge for this query."""
         return [
             at
             for at, (first, scores) in enumerate(zip(verdicts.first, verdicts.scores, strict=True))
-            if scores is None and not self.cleared(first, query)
+            if scores is None and not self.is_cleared(first, query)
         ]
 
-    def judged(self, verdicts: Verdicts, query: Query) -> tuple[ScoredPiece, ...]:
-        """The answer to a query when nothing is open. A piece that was cleared scores 0.0, whether or not the encoder
-        judged it for somebody else: an answer is a function of the query alone."""
-        found = []
+    def answer(self, verdicts: Verdicts, query: Query) -> tuple[ScoredPiece, ...]:
+        """Returns the answer to a query of which no piece is open.
+
+        A cleared piece scores 0.0 even if the encoder judged it for another query: an answer depends on its query
+        alone. Raises `ValueError` if a piece is open.
+        """
+        scored = []
         if not verdicts.spans:
             raise ValueError("a text was not judged; this is a bug")
         for (start, end), first, scores in zip(verdicts.spans, verdicts.first, verdicts.scores, strict=True):
-            if self.cleared(first, query):
+            if self.is_cleared(first, query):
                 by_output = dict.fromkeys(query.outputs, 0.0)
             elif scores is None:
                 raise ValueError("a piece of the text was not judged; this is a bug")
             else:
                 by_output = {output: scores[self._numbers[output]] for output in query.outputs}
-            found.append(ScoredPiece(start, end, by_output))
-        return tuple(found)
+            scored.append(ScoredPiece(start, end, by_output))
+        return tuple(scored)

@@ -1,8 +1,8 @@
-"""Scores texts for many requests at once: remembered verdicts, first stage, and the queue to the network.
+"""Scores texts of many requests at once: cached verdicts, the first stage, and the queue of the network.
 
-In: queries. Out: for each the pieces of its text, with the score of each output asked for. Kept: verdicts of earlier
-texts, the queue and its workers. The scores of a text depend on the text and the query, never on other texts, on what was
-remembered, or on load.
+In: queries. Out: for each query the pieces of its text, with the score of each output that it asks for. Kept: cached
+verdicts, the queue and its workers. The scores of a text depend on the text and the query alone, never on other texts,
+on the cache or on load.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from guardproxy.errors import ConfigError
 from guardproxy.inference.batching import WAIT_S, Batcher, Network, Row
 from guardproxy.inference.cache import Cache, Verdicts
 from guardproxy.inference.meters import ModelMeters
-from guardproxy.inference.model import Described, Model
+from guardproxy.inference.model import Model, ModelDescription
 from guardproxy.inference.reader import ModelReader
 
 Answer = Future[list[tuple[ScoredPiece, ...]]]
@@ -27,12 +27,12 @@ Answer = Future[list[tuple[ScoredPiece, ...]]]
 _WARM_UP = ("", *("warm up " * count for count in (1, 12, 24, 48, 96, 192)))
 
 
-class ModelScorer(Described):
+class ModelScorer(ModelDescription):
     """Implements `guardproxy.checks.Scorer`.
 
-    `connect(pad, rows)`: the network, warmed up with these rows; `pad` is the token that fills a row up. `queue`: how many
-    requests may wait for it, for about `wait_s` each. `remembered`: of how many pieces the verdicts are kept. `provider`:
-    what runs it, for a status page.
+    `connect(pad, rows)` returns the network, warmed up with these rows; `pad` is the padding token. `queue`: number of
+    requests that may wait for the network, for about `wait_s` seconds each. `remembered`: number of pieces whose
+    verdicts are cached. `provider`: the execution provider, shown on the status page.
     """
 
     def __init__(
@@ -45,33 +45,36 @@ class ModelScorer(Described):
         digits: int = 6,
         wait_s: float = WAIT_S,
     ) -> None:
-        """Loads and warms up. Raises `ConfigError` when the tokenizer, the first stage or the network cannot be used."""
+        """Loads and warms up the model. Raises `ConfigError` when the tokenizer, first stage or network cannot be
+        used."""
         self.reader = ModelReader(model, digits)
         rows = [self.reader.row(piece.ids) for text in _WARM_UP for piece in self.reader.pieces(text)]
         network = connect(self.reader.pad, rows)
         if len(network.run(rows[:1])[0]) != len(model.outputs):
-            raise ConfigError(f"{model.folder}: the network has not as many outputs as `outputs` in config.json")
+            raise ConfigError(
+                f"{model.folder}: the number of the network's outputs differs from `outputs` in config.json"
+            )
         super().__init__(model)
         self.meters = meters
         self.provider = network.provider
         self.cache = Cache(remembered)
         self.filling = Lock()
-        # Requests wait for `wait_s` at the most (see `wait_s` below); what is asked of answers that have begun comes on top.
+        # A new request waits for at most `wait_s` (see the method). Queries of answers that have begun come on top.
         self._batcher = Batcher(network, queue, meters, 2 * wait_s)
-        # The workers' threads know the queue alone, so a scorer that nobody uses any more goes, and they with it.
+        # The workers reference only the queue, so an unused scorer is collected, and its finalizer ends them.
         self.close = weakref.finalize(self, self._batcher.close)
 
     def score(self, texts: Sequence[str]) -> list[dict[str, float]]:
-        """For each text the highest score of each output, whatever a first stage would say."""
+        """Returns for each text the highest score of each output, without the first stage."""
         judged = self.judge([Query(text, self.outputs, first_stage=False) for text in texts])
         return [{output: max(piece.scores[output] for piece in pieces) for output in self.outputs} for pieces in judged]
 
     def judge(self, queries: Sequence[Query]) -> list[tuple[ScoredPiece, ...]]:
-        """The pieces of each text, scored; see `guardproxy.checks.Scorer.judge`."""
+        """Returns the scored pieces of each text; see `guardproxy.checks.Scorer.judge`."""
         return self.submit(queries).result()
 
     def submit(self, queries: Sequence[Query]) -> Answer:
-        """The same, to be waited for; what is cancelled is not run. Raises `QueueFull`."""
+        """Returns a future of the result of `judge`; if it is cancelled, its rows do not run. Raises `QueueFull`."""
         job = _Job(self, queries)
         if job.ready:
             job.end()
@@ -80,7 +83,7 @@ class ModelScorer(Described):
         return job.answer
 
     def wait_s(self, chars: int) -> float:
-        """How long a new text of so many characters would wait for its turn, in seconds."""
+        """Returns the seconds that a new text of `chars` characters would wait for its turn."""
         return self._batcher.wait_s(chars)
 
 
@@ -94,10 +97,10 @@ class _Job:
         self._unread = deque(
             (query, verdicts)
             for query, verdicts in self._verdicts
-            if not verdicts.spans or reader.open(verdicts, query)
+            if not verdicts.spans or reader.open_pieces(verdicts, query)
         )
-        self.chars = sum(len(query.text) for query, _ in self._unread)  # that are to be judged
-        self._places: dict[Row, list[tuple[Verdicts, int]]] = {}  # what a row that was not run yet will answer
+        self.chars = sum(len(query.text) for query, _ in self._unread)  # characters to be judged
+        self._places: dict[Row, list[tuple[Verdicts, int]]] = {}  # where the scores of a pending row go
         self._placing = Lock()
         self.answer: Answer = Future()
         scorer.meters.hits.inc(len(queries) - len(self._unread))
@@ -105,39 +108,40 @@ class _Job:
 
     @property
     def ready(self) -> bool:
-        """Whether all its texts were read."""
+        """Whether all texts were read."""
         return not self._unread
 
-    def dropped(self) -> bool:
+    def is_dropped(self) -> bool:
         return self.answer.done()
 
     def prepare(self) -> deque[Row]:
-        """The rows of the next text; each text is read by itself, so that one of many does not keep others waiting."""
+        """Returns the rows of the next text. It reads one text at a time, so that many texts do not delay other
+        jobs."""
         query, verdicts = self._unread.popleft()
         scorer, reader = self._scorer, self._scorer.reader
-        if verdicts.spans and not reader.open(verdicts, query):
-            return deque()  # judged meanwhile, for another check or another request
+        if verdicts.spans and not reader.open_pieces(verdicts, query):
+            return deque()  # another check or request had the text judged meanwhile
         pieces = reader.pieces(query.text)
-        with scorer.filling:  # the same text may be read for somebody else at the same time
+        with scorer.filling:  # another job may read the same text at the same time
             if not verdicts.spans:
                 verdicts.first = [reader.first(piece.ids) for piece in pieces]
                 verdicts.scores = [None] * len(pieces)
                 verdicts.spans = [(piece.start, piece.end) for piece in pieces]
-                scorer.cache.cut(query.text, verdicts)
+                scorer.cache.count_pieces(query.text, verdicts)
         rows: deque[Row] = deque()
         with self._placing:
-            for at in reader.open(verdicts, query):
+            for at in reader.open_pieces(verdicts, query):
                 row = reader.row(pieces[at].ids)
                 if row not in self._places:
                     rows.append(row)
                 self._places.setdefault(row, []).append((verdicts, at))
-        scorer.meters.cleared.inc(sum(reader.cleared(first, query) for first in verdicts.first))
+        scorer.meters.cleared.inc(sum(reader.is_cleared(first, query) for first in verdicts.first))
         return rows
 
-    def known(self, row: Row) -> bool:
+    def has_scores(self, row: Row) -> bool:
         return all(verdicts.scores[at] is not None for verdicts, at in self._places[row])
 
-    def done(self, row: Row, logits: Sequence[float]) -> None:
+    def set_logits(self, row: Row, logits: Sequence[float]) -> None:
         scores = self._scorer.reader.scores(logits)
         with self._placing:
             places = self._places.pop(row)
@@ -148,7 +152,7 @@ class _Job:
         if self.answer.done():
             return
         try:
-            judged = [self._scorer.reader.judged(verdicts, query) for query, verdicts in self._verdicts]
+            judged = [self._scorer.reader.answer(verdicts, query) for query, verdicts in self._verdicts]
         except ValueError as error:
             self.fail(error)
             return

@@ -1,8 +1,9 @@
-"""Services that checks ask over HTTP (`use: http`): which services are allowed, and the connections of the process to them.
+"""Services that checks query over HTTP (`use: http`): which hosts are allowed, and the process's connections to them.
 
-In: the queries of a check, from any thread. Out: a future of the answers of the service. Kept: one loop in a thread of its
-own, begun with the first question, and a pool of connections. No redirects, no cookies, no proxies from the environment;
-certificates are always verified; an answer is at most `LIMIT_BYTES` long and takes `timeout_s` in all, to its last byte.
+In: the queries of a check, from any thread. Out: a future of the service's answers. Kept: a loop in its own thread,
+started by the first query, and a pool of connections. No redirects, no cookies, no proxies from the environment;
+certificates are always verified. An answer has at most `LIMIT_BYTES` bytes and must be complete within `timeout_s`
+seconds.
 """
 
 from __future__ import annotations
@@ -27,13 +28,13 @@ LIMIT_BYTES = 4 << 20
 CLOSE_S = 5.0
 _PORTS = {"https": 443, "http": 80}
 _SHORT = {429: Shortage.FULL, 502: Shortage.GONE, 503: Shortage.FULL, 504: Shortage.LATE}
-"""Statuses that say nothing of a text: the service, or what stands before it, has no capacity."""
+"""Statuses that say nothing about a text: the service, or a proxy in front of it, has no capacity."""
 
 Origin = tuple[str, str, int]
 
 
 def origin(allowed: str) -> Origin:
-    """The origin that an operator allows: `dlp.example`, `dlp.example:8443`, or with `http://` before it. Raises
+    """Parses an origin that an operator allows: `dlp.example`, `dlp.example:8443`, or either after `http://`. Raises
     `ConfigError`."""
     try:
         parts = urlsplit(allowed if "://" in allowed else f"https://{allowed}")
@@ -48,7 +49,7 @@ def origin(allowed: str) -> Origin:
 
 
 class Remotes:
-    """The services of a process. `allowed`: see `origin`. `keys`: a host and the bearer token that it wants."""
+    """The services of a process. `allowed`: hosts, see `origin`. `keys`: the bearer token that a host requires."""
 
     def __init__(self, allowed: Sequence[str], keys: Mapping[str, str] | None = None) -> None:
         self._allowed = {origin(host) for host in allowed}
@@ -59,13 +60,13 @@ class Remotes:
         self._session: aiohttp.ClientSession | None = None
 
     def __call__(self, url: str, timeout_s: float) -> Remote:
-        """The service at a URL. Raises `OptionError` for a host that is not allowed."""
+        """Returns the service at a URL. Raises `OptionError` for a host that is not allowed."""
         parts = urlsplit(url)
         where = origin(f"{parts.scheme}://{parts.netloc}")
         if where not in self._allowed:
             shown = parts.netloc if parts.scheme == "https" else f"http://{parts.netloc}"
             raise OptionError(
-                "url", f"this host may not be asked: the operator allows it with --remote-check-host {shown}"
+                "url", f"this host is not allowed; the operator allows it with --remote-check-host {shown}"
             )
         return Remote(self, url, timeout_s, self._keys.get(where, ""))
 
@@ -107,13 +108,13 @@ class Remotes:
             raise
         except (aiohttp.ClientError, OSError) as error:  # a timeout is an `OSError`
             _log.warning("a remote check failed", extra={"host": urlsplit(url).netloc, "error": type(error).__name__})
-            message = f"the service cannot be asked: {type(error).__name__}"
+            message = f"the request to the service failed: {type(error).__name__}"
             if (shortage := _shortage(error)) is not None:
                 raise RemoteCapacityError(shortage, message) from None
             raise RemoteError(message) from None
 
     def close(self) -> None:
-        """Ends the connections and the thread."""
+        """Closes the connections and ends the thread."""
         with self._lock:
             loop, self._loop = self._loop, None
         if loop is None or self._thread is None:
@@ -135,14 +136,15 @@ class Remote:
     key: str = ""
 
     def submit(self, queries: Sequence[Mapping[str, Any]]) -> Future[Any]:
-        """The service's results, one for each query."""
+        """Returns a future of the service's results, one for each query."""
         texts = [{name: value for name, value in query.items() if name != "check"} for query in queries]
-        asked = {"version": VERSION, "check": queries[0]["check"], "texts": texts}
-        return self.remotes.submit(self.url, self.timeout_s, self.key, json.dumps(asked).encode())
+        request = {"version": VERSION, "check": queries[0]["check"], "texts": texts}
+        return self.remotes.submit(self.url, self.timeout_s, self.key, json.dumps(request).encode())
 
 
 def _shortage(error: Exception) -> Shortage | None:
-    """Why there was no answer; `None` where the connection itself is wrong (a certificate) or an answer was cut off."""
+    """Returns why there is no answer; `None` if the connection itself is invalid (a certificate) or an answer was cut
+    off."""
     if isinstance(error, TimeoutError):
         return Shortage.LATE
     if isinstance(error, aiohttp.ClientSSLError):

@@ -1,12 +1,12 @@
-"""One process that runs the models for several workers, over a unix socket.
+"""Runs the models for several workers in one process, over a unix socket.
 
-In: a socket's path. Out, on the one side, `Serving`, which answers; on the other `SharedScorer`, which asks and is a scorer
-like any other. Kept: on the serving side each model that an open connection named, with its verdicts, so that one worker
-of the proxy profits from what another asked; on the asking side one connection.
+In: the path of a socket. Out: `Serving`, the server, and `SharedScorer`, the client, which is a scorer like any other.
+Kept: the server keeps each model that an open connection named, with its cached verdicts, so that the workers share
+them; the client keeps one connection.
 
-A message is JSON behind four bytes with its length. First the model's name and digest are said, and confirmed; then
-queries come under numbers and are answered in any order, with pieces or with the name of an error. Who hangs up or no
-longer waits for a number has its work dropped.
+A message is JSON after four bytes with its length. The client first sends the model's name and digest, and the server
+confirms them. Queries carry numbers and are answered in any order, with pieces or with the name of an error. When a
+client hangs up or cancels a number, the server drops its work.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ import orjson
 
 from guardproxy.checks import Query, ScoredPiece
 from guardproxy.errors import ConfigError, GuardproxyError, NoCapacityError, Shortage
-from guardproxy.inference.model import Described, Model
+from guardproxy.inference.model import Model, ModelDescription
 from guardproxy.inference.scorer import Answer, ModelScorer
 
 _log = logging.getLogger(__name__)
 
 LIMIT_BYTES = 256 * 1024 * 1024
-CONNECT_S = 60.0  # the first who asks for a model waits until it is loaded
+CONNECT_S = 60.0  # the first client of a model waits until the model is loaded
 
 
 class SharedError(GuardproxyError):
@@ -44,32 +44,32 @@ class SharedCapacityError(NoCapacityError, SharedError):
 
 
 async def _read(reader: asyncio.StreamReader) -> Any:
-    """The next message. Raises `EOFError` where there is none."""
+    """Returns the next message. Raises `EOFError` at the end of the connection."""
     size = int.from_bytes(await reader.readexactly(4))
     if size > LIMIT_BYTES:
         raise EOFError("a message is too long")
     return orjson.loads(await reader.readexactly(size))
 
 
-def _written(value: Any) -> bytes:
+def _encode(value: Any) -> bytes:
     content = orjson.dumps(value)
     return len(content).to_bytes(4) + content
 
 
 class Serving:
-    """Answers on a socket. `scorer(name)` loads or finds a model; it may take its time and raise `ConfigError`."""
+    """Answers queries on a socket. `scorer(name)` loads or finds a model; it may block and may raise `ConfigError`."""
 
     def __init__(self, scorer: Callable[[str], ModelScorer]) -> None:
         self._scorer = scorer
 
     async def start(self, path: Path) -> asyncio.AbstractServer:
-        """Listens. The permissions of the folder decide who can reach the socket."""
+        """Starts to listen. The permissions of the socket's folder decide who can reach it."""
         return await asyncio.start_unix_server(self._answer, path)
 
     async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         tasks: dict[int, asyncio.Task[None]] = {}
         try:
-            scorer = await self._greeted(await _read(reader), writer)
+            scorer = await self._greet(await _read(reader), writer)
             while scorer:
                 message = await _read(reader)
                 if (number := message.get("cancel")) is not None:
@@ -86,7 +86,7 @@ class Serving:
                 task.cancel()
             writer.close()
 
-    async def _greeted(self, hello: Any, writer: asyncio.StreamWriter) -> ModelScorer | None:
+    async def _greet(self, hello: Any, writer: asyncio.StreamWriter) -> ModelScorer | None:
         try:
             scorer = await asyncio.to_thread(self._scorer, hello["model"])
             error = ""
@@ -94,7 +94,7 @@ class Serving:
                 error = f"the model `{hello['model']}` changed while it was loaded"
         except ConfigError as refused:
             error = str(refused)
-        writer.write(_written({"error": error}))
+        writer.write(_encode({"error": error}))
         return None if error else scorer
 
 
@@ -102,9 +102,9 @@ def _forget(tasks: dict[int, asyncio.Task[None]], number: int, _: object) -> Non
     tasks.pop(number, None)
 
 
-async def _judge(scorer: ModelScorer, number: int, asked: Any, writer: asyncio.StreamWriter) -> None:
+async def _judge(scorer: ModelScorer, number: int, query_rows: Any, writer: asyncio.StreamWriter) -> None:
     try:
-        queries = [Query(text, tuple(outputs), first_stage) for text, outputs, first_stage in asked]
+        queries = [Query(text, tuple(outputs), first_stage) for text, outputs, first_stage in query_rows]
         judged = await asyncio.wrap_future(scorer.submit(queries))
         pieces = [[(piece.start, piece.end, piece.scores) for piece in text] for text in judged]
         answer: dict[str, Any] = {"id": number, "judged": pieces}
@@ -114,17 +114,18 @@ async def _judge(scorer: ModelScorer, number: int, asked: Any, writer: asyncio.S
         answer = {"id": number, "error": type(error).__name__}  # never the message: it may quote the text
         _log.error("a model failed", extra={"error": answer["error"]})
     with suppress(ConnectionError):
-        writer.write(_written(answer))
+        writer.write(_encode(answer))
         await writer.drain()
 
 
-class SharedScorer(Described):
-    """Implements `guardproxy.checks.Scorer` by asking the process behind a socket. `model`: as its folder here says."""
+class SharedScorer(ModelDescription):
+    """Implements `guardproxy.checks.Scorer` by queries to the process behind a socket. `model`: read from the local
+    folder."""
 
     provider = "a process of its own"
 
     def __init__(self, model: Model, path: Path) -> None:
-        """Raises `ConfigError` when the process does not answer, or serves another model under that name."""
+        """Raises `ConfigError` when the process does not answer, or serves another model under this name."""
         super().__init__(model)
         self._loop = asyncio.new_event_loop()
         self._line = _Line(model, path)
@@ -144,19 +145,19 @@ class SharedScorer(Described):
         return self.submit(queries).result()
 
     def submit(self, queries: Sequence[Query]) -> Answer:
-        """The same, to be waited for; what is cancelled is not run."""
+        """Returns a future of the result of `judge`; if it is cancelled, its rows do not run."""
         return asyncio.run_coroutine_threadsafe(self._line.ask(queries), self._loop)
 
 
 def _live(loop: asyncio.AbstractEventLoop, line: _Line) -> None:
-    """A line's thread: it knows no scorer, so it ends with the one that uses it."""
+    """Runs the thread of a connection. It references no scorer, so that it ends when the scorer is collected."""
     loop.run_forever()
     loop.run_until_complete(line.close())
     loop.close()
 
 
 class _Line:
-    """The connection, and who waits for what; used on one loop alone."""
+    """The connection and its pending queries; used on one loop alone."""
 
     def __init__(self, model: Model, path: Path) -> None:
         self._model = model
@@ -168,13 +169,13 @@ class _Line:
         self._numbers = itertools.count()
 
     async def open(self) -> asyncio.StreamWriter:
-        """The open connection, a new one where there is none. Raises `SharedError`."""
+        """Returns the open connection, and opens one if necessary. Raises `SharedError`."""
         async with self._opening:
             if self._writer:
                 return self._writer
             try:
                 reader, writer = await asyncio.open_unix_connection(self._path)
-                writer.write(_written({"model": self._model.folder.name, "digest": self._model.digest}))
+                writer.write(_encode({"model": self._model.folder.name, "digest": self._model.digest}))
                 answer = await _read(reader)
             except (OSError, EOFError) as error:
                 raise SharedCapacityError(Shortage.GONE, type(error).__name__) from error
@@ -188,17 +189,17 @@ class _Line:
     async def ask(self, queries: Sequence[Query]) -> list[tuple[ScoredPiece, ...]]:
         writer = await self.open()
         number = next(self._numbers)
-        # A lone surrogate cannot be sent. The tokenizer would put the same in its place.
-        asked = [
+        # JSON cannot carry a lone surrogate. The tokenizer would get the same replacement.
+        query_rows = [
             (query.text.encode("utf-8", "replace").decode("utf-8"), query.outputs, query.first_stage)
             for query in queries
         ]
         answer = self._pending[number] = asyncio.get_running_loop().create_future()
         try:
-            writer.write(_written({"id": number, "queries": asked}))
+            writer.write(_encode({"id": number, "queries": query_rows}))
             message = await answer
         except asyncio.CancelledError:
-            writer.write(_written({"cancel": number}))
+            writer.write(_encode({"cancel": number}))
             raise
         finally:
             del self._pending[number]

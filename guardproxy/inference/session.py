@@ -1,12 +1,12 @@
-"""Runs rows through an ONNX Runtime session: on a GPU if the session proves that it has one, otherwise on a CPU.
+"""Runs rows through an ONNX Runtime session: on a GPU if the session reports one, otherwise on a CPU.
 
-In: rows of token numbers. Out: the logits of each. Kept: the session, which any thread may use at the same time, and on
-a GPU the buffers of each thread.
+In: rows of token numbers. Out: the logits of each row. Kept: the session, which any thread may use at the same time,
+and on a GPU the buffers of each thread.
 
-The logits of a row depend on that row alone, whatever is run beside it: findings must not depend on who else asks, or on
-how a stream was cut. An int8 network scales its activations over a whole batch, so each row runs alone, without
-padding; on a CPU a batch of them is no faster anyway. On a GPU rows are run in batches of a few fixed shapes, and at the
-start the session proves that neighbours change no bit; where they do, each row runs alone there too.
+The logits of a row depend on that row alone, whatever runs beside it: findings must not depend on other requests, or
+on how a stream was cut. An int8 network scales its activations over a whole batch, so on a CPU each row runs alone,
+without padding; batches are no faster there anyway. On a GPU rows run in batches of a few fixed shapes. A test at the
+start proves that the other rows of a batch change no bit; if they do, each row runs alone there too.
 
 Decision: docs/decisions/0021-on-a-cpu-rows-of-the-model-run-one-by-one.md
 """
@@ -33,34 +33,34 @@ CUDA = "CUDAExecutionProvider"
 
 
 class Session:
-    """Runs the network. `provider`: the execution provider that was really given."""
+    """Runs the network. `provider`: the execution provider that the session reports."""
 
     def __init__(self, path: Path, threads: int, wanted: Sequence[str] = (CUDA, CPU)) -> None:
-        """Raises `ConfigError` when the file is no network or `threads` is below 1."""
+        """Raises `ConfigError` when the file is not a network or `threads` is below 1."""
         if threads < 1:
             raise ConfigError("the supervisor needs at least one thread")
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
         options.log_severity_level = 4
-        # Spinning threads would take the time of the event loop between two forward passes.
+        # Spinning threads would take CPU time from the event loop between two forward passes.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         providers = [name for name in wanted if name in onnxruntime.get_available_providers()]
         try:
             self.session: Any = onnxruntime.InferenceSession(str(path), options, providers=providers)
-        except Exception as error:  # onnxruntime has no public base class for what it raises here
+        except Exception as error:  # onnxruntime has no public base class for its errors here
             raise ConfigError(f"{path} cannot be run: {type(error).__name__}") from error
-        # That a provider is available says nothing: only the session knows which one it got.
+        # An available provider may still be refused: only the session knows which provider it uses.
         self.provider: str = self.session.get_providers()[0]
 
     def rows(self, output: str, **inputs: Sequence[int]) -> Any:
-        """The array `output` for one row of each input."""
+        """Returns the array `output` for one row of each input."""
         feed = {name: np.array([row], dtype=np.int64) for name, row in inputs.items()}
         return self.session.run([output], feed)[0][0]
 
 
-class Alone:
-    """A network that runs row by row: on a CPU. Implements `guardproxy.inference.batching.Network`."""
+class SingleRows:
+    """A network that runs each row alone, on a CPU. Implements `guardproxy.inference.batching.Network`."""
 
     budget = 1
 
@@ -73,22 +73,22 @@ class Alone:
         return [self._session.rows("logits", input_ids=row, attention_mask=[1] * len(row)).tolist() for row in rows]
 
     def close(self) -> None:
-        """Does nothing: there is nothing to close."""
+        """Does nothing: the session needs no close."""
 
 
-class Batched:
-    """A network that runs batches of fixed shapes through bound buffers: on a GPU. Implements `Network`.
+class BatchedRows:
+    """A network that runs batches of fixed shapes through bound buffers, on a GPU. Implements `Network`.
 
-    A batch has one of the lengths below and always as many rows as make `TOKENS`; what is not needed is padding. So the
-    same kernels run whatever waits, and a row's numbers are the same in any company. Price: a row by itself costs what
-    a full batch does, which on a GPU is little more than starting it.
+    A batch has one of the lengths below and always `TOKENS` tokens; unused rows are padding. So the same kernels run
+    for every batch, and a row's numbers do not depend on the other rows. Cost: a single row takes as long as a full
+    batch, which on a GPU is little more than the start of a batch.
     """
 
     LENGTHS: tuple[int, ...] = (32, 64, 128, 256, 512)
     TOKENS = 8192
     budget = TOKENS
     workers = 2
-    """While one waits for the device the other prepares what comes next."""
+    """While one worker waits for the device, the other prepares the next batch."""
 
     def __init__(self, session: Session, pad: int, device: str = "cuda") -> None:
         self._session = session.session
@@ -100,16 +100,16 @@ class Batched:
     def run(self, rows: Sequence[Row]) -> list[list[float]]:
         logits: list[list[float]] = [[]] * len(rows)
         for length, numbers in self.batches(rows):
-            for number, found in zip(numbers, self._batch(length, [rows[at] for at in numbers]), strict=False):
-                logits[number] = found
+            for number, row_logits in zip(numbers, self._batch(length, [rows[at] for at in numbers]), strict=False):
+                logits[number] = row_logits
         return logits
 
     def close(self) -> None:
-        """Does nothing: there is nothing to close."""
+        """Does nothing: the session needs no close."""
 
     @classmethod
     def batches(cls, rows: Sequence[Row]) -> list[tuple[int, list[int]]]:
-        """Which rows run together: the length of their batch, and their numbers."""
+        """Groups rows into batches: returns the length of each batch and the indexes of its rows."""
         by_length: dict[int, list[int]] = {}
         for number, row in enumerate(rows):
             by_length.setdefault(next(length for length in cls.LENGTHS if len(row) <= length), []).append(number)
@@ -123,19 +123,19 @@ class Batched:
     def _batch(self, length: int, rows: Sequence[Row]) -> list[list[float]]:
         ids = np.full((self.TOKENS // length, length), self._pad, np.int64)
         mask = np.zeros_like(ids)
-        mask[:, 0] = 1  # a row of padding alone would divide by nothing
+        mask[:, 0] = 1  # a row that is padding alone would divide by zero
         for at, row in enumerate(rows):
             ids[at, : len(row)] = row
             mask[at, : len(row)] = 1
-        binding, inputs = self._bound(length)
+        binding, inputs = self._device_buffers(length)
         for value, array in zip(inputs, (ids, mask), strict=True):
             value.update_inplace(array)
         self._session.run_with_iobinding(binding)
-        found: list[list[float]] = binding.copy_outputs_to_cpu()[0].tolist()
-        return found
+        logits: list[list[float]] = binding.copy_outputs_to_cpu()[0].tolist()
+        return logits
 
-    def _bound(self, length: int) -> tuple[Any, tuple[Any, Any]]:
-        """This thread's buffers on the device for batches of a length."""
+    def _device_buffers(self, length: int) -> tuple[Any, tuple[Any, Any]]:
+        """Returns this thread's buffers on the device for batches of a length."""
         if not hasattr(self._buffers, "known"):
             self._buffers.known = {}
         known: dict[int, tuple[Any, tuple[Any, Any]]] = self._buffers.known
@@ -152,27 +152,29 @@ class Batched:
         return known[length]
 
 
-def exact(network: Network, rows: Sequence[Row]) -> bool:
-    """Whether the network shows that a row's logits are the same, to the bit, alone, beside others and in any place."""
+def is_exact(network: Network, rows: Sequence[Row]) -> bool:
+    """Whether a row's logits are equal to the bit when it runs alone, beside other rows, and at any index of a
+    batch."""
     alone = [network.run([row])[0] for row in rows]
     back = list(reversed(rows))
     beside = network.run([*rows, *back, *back])
     return beside[: len(rows)] == alone and beside[-len(rows) :] == alone[::-1]
 
 
-def local(model: Model, pad: int, rows: Sequence[Row], threads: int, workers: int) -> Network:
-    """The network of a model folder on this machine. `rows`: some to warm up and to prove with. Raises `ConfigError`.
+def local_network(model: Model, pad: int, rows: Sequence[Row], threads: int, workers: int) -> Network:
+    """Returns the network of a model folder on this machine. Raises `ConfigError`.
 
-    On a CPU `workers` forward passes of `threads` threads may run at the same time.
+    `rows`: sample rows, to warm up and to test `exact`. On a CPU `workers` forward passes of `threads` threads may run
+    at the same time.
     """
     if GPU_FILE in model.files and CUDA in onnxruntime.get_available_providers():
         session = Session(model.folder / GPU_FILE, threads, (CUDA, CPU))
         if session.provider == CUDA:
-            batched = Batched(session, pad)
-            if exact(batched, rows):
+            batched = BatchedRows(session, pad)
+            if is_exact(batched, rows):
                 return batched
             _log.warning("rows run one by one: on this GPU neighbours change a row's numbers")
-            return Alone(session, 1)
-    network = Alone(Session(model.folder / "model.onnx", threads, (CPU,)), workers)
+            return SingleRows(session, 1)
+    network = SingleRows(Session(model.folder / "model.onnx", threads, (CPU,)), workers)
     network.run(rows)
     return network

@@ -1,9 +1,9 @@
 """Finds names in texts: splits a text into words, tags them in one forward pass and joins the tags to spans.
 
-In: texts of any length. Out: for each, spans with a label and a score. Kept: tokenizer and session, both safe for many
-threads. The shipped network knows no capitals, so how a word is written goes in beside its tokens. Nothing is truncated: a
-long text is tagged in overlapping pieces, each word in the piece that shows most of what is around it. A network from another
-source, which may know capitals, gets the tokens alone.
+In: texts of any length. Out: for each text spans with a label and a score. Kept: tokenizer and session, both
+thread-safe. The shipped network is uncased, so the case of each word is a second input beside its tokens. No text is
+truncated: a long text is tagged in overlapping pieces, each word in the piece that shows most of its context. A
+network from another source may be cased; it gets the tokens alone.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ _EDGES = " \t\r\n\"'`“”‘’«»<>()[]{}*_,;:!?|/\\=~"
 
 @lru_cache(8192)
 def case_of(word: str) -> int:
-    """How a word is written: 0 without letters, 1 small, 2 with a capital first, 3 in capitals, 4 mixed, 5 as one
-    capital, 6 with digits among letters. The network was trained on these numbers."""
+    """Returns how a word is written: 0 without letters, 1 lower case, 2 capitalized, 3 upper case, 4 mixed, 5 a single
+    capital, 6 digits among letters. The network was trained on these numbers."""
     if not any(letter.isalpha() for letter in word):
         return 0
     if any(letter.isdigit() for letter in word):
@@ -47,7 +47,8 @@ def case_of(word: str) -> int:
 
 
 def words_of(text: str, encoding: Any) -> list[tuple[int, int, int, int]]:
-    """The words that an encoding split: first token, token after the last, and the characters in `text`."""
+    """Returns the words of an encoding: first token, token after the last, and start and end of its characters in
+    `text`."""
     words: list[tuple[int, int, int, int]] = []
     ids, offsets = encoding.word_ids, encoding.offsets
     at = 0
@@ -61,10 +62,10 @@ def words_of(text: str, encoding: Any) -> list[tuple[int, int, int, int]]:
 
 
 class OnnxTagger:
-    """Implements `guardproxy.checks.Tagger`. `provider`: what runs it, for a status page."""
+    """Implements `guardproxy.checks.Tagger`. `provider`: the execution provider, shown on the status page."""
 
     def __init__(self, model: TagModel, threads: int) -> None:
-        """Loads and warms up. Raises `ConfigError` when the tokenizer or the network cannot be used."""
+        """Loads and warms up the model. Raises `ConfigError` when the tokenizer or the network cannot be used."""
         self._tokenizer, (self._first, self._last) = tokens.load(model.folder, *model.special)
         self._model = model
         self._plain, self._timeless = _word_lists(model)
@@ -72,8 +73,10 @@ class OnnxTagger:
         self.provider = self._session.provider
         tags = self._logits([self._first, self._last], [0, 0]).shape[-1]
         if tags != 1 + 2 * len(model.labels):
-            raise ConfigError(f"{model.folder}: the network must have two tags for each of `labels`, and one for none")
-        # A tag is scored as its logit less the label's bias: that of no name is raised by the whole of it.
+            raise ConfigError(
+                f"{model.folder}: the network must have two tags for each of `labels` and a tag for no name"
+            )
+        # The bias of a label is subtracted from the logits of its tags, which raises the tag for no name by as much.
         self._bias = np.array([0.0, *(model.biases[label] for label in model.labels for _ in range(2))], np.float32)
         self.tag(_WARM_UP)
 
@@ -94,15 +97,15 @@ class OnnxTagger:
         return self._timeless
 
     def tag(self, texts: Sequence[str]) -> list[list[Tag]]:
-        """The names of each text, in order, without overlaps; see `guardproxy.checks.Tagger.tag`."""
-        # A lone surrogate, legal in JSON, is no text for the tokenizer.
+        """Returns the names of each text, in order, without overlaps; see `guardproxy.checks.Tagger.tag`."""
+        # The tokenizer refuses a lone surrogate, which JSON allows.
         clean = [text.encode("utf-8", "replace").decode("utf-8") for text in texts]
         encodings = self._tokenizer.encode_batch(clean, add_special_tokens=False)
-        found: list[list[Tag]] = []
+        tags: list[list[Tag]] = []
         for text, encoding in zip(clean, encodings, strict=True):
             stop_point()
-            found.append(self._tags(text, encoding))
-        return found
+            tags.append(self._tags(text, encoding))
+        return tags
 
     def _tags(self, text: str, encoding: Encoding) -> list[Tag]:
         words = words_of(text, encoding)
@@ -110,27 +113,27 @@ class OnnxTagger:
             return []
         shares = self._shares(text, encoding, words)
         best = shares.argmax(1).tolist()
-        found: list[tuple[int, int, int, list[float]]] = []  # label, characters, the share of each word
+        spans: list[tuple[int, int, int, list[float]]] = []  # label, start, end, the probability of each word
         before = -1
         for (_, _, start, end), tag, row in zip(words, best, shares, strict=True):
             label = (tag - 1) // 2 if tag else -1
             if label >= 0:
                 share = float(row[1 + 2 * label] + row[2 + 2 * label])
                 if label == before and tag % 2 == 0:
-                    kind, low, _, shared = found[-1]
-                    found[-1] = (kind, low, end, [*shared, share])
+                    kind, low, _, shared = spans[-1]
+                    spans[-1] = (kind, low, end, [*shared, share])
                 else:
-                    found.append((label, start, end, [share]))
+                    spans.append((label, start, end, [share]))
             before = label
         return [
             Tag(low, high, self._model.labels[label], round(sum(shared) / len(shared), 4))
-            for label, start, end, shared in found
-            for low, high in [_trimmed(text, start, end)]
+            for label, start, end, shared in spans
+            for low, high in [_trim(text, start, end)]
             if any(letter.isalnum() for letter in text[low:high])
         ]
 
     def _shares(self, text: str, encoding: Encoding, words: list[tuple[int, int, int, int]]) -> NDArray[np.float32]:
-        """For each word the probability of each tag, shape (words, tags)."""
+        """Returns for each word the probability of each tag, shape (words, tags)."""
         ids = encoding.ids
         cases = [0] * len(ids)
         for first, after, start, end in words:
@@ -147,7 +150,7 @@ class OnnxTagger:
         return shares
 
     def _long(self, ids: Sequence[int], cases: Sequence[int], room: int) -> NDArray[np.float32]:
-        """The logits of each token of a text that is longer than the network takes."""
+        """Returns the logits of each token of a text that is too long for one pass of the network."""
         half = min(OVERLAP_TOKENS, room // 2) // 2
         parts: list[NDArray[np.float32]] = []
         done = 0
@@ -155,21 +158,21 @@ class OnnxTagger:
             stop_point()
             low = min(max(0, done - half), max(0, len(ids) - room))
             high = min(len(ids), low + room)
-            found = self._logits([self._first, *ids[low:high], self._last], [0, *cases[low:high], 0])[1:-1]
+            logits = self._logits([self._first, *ids[low:high], self._last], [0, *cases[low:high], 0])[1:-1]
             until = high if high == len(ids) else high - half
-            parts.append(found[done - low : until - low])
+            parts.append(logits[done - low : until - low])
             done = until
         return np.concatenate(parts)
 
     def _logits(self, ids: list[int], cases: list[int]) -> NDArray[np.float32]:
-        known = {"input_ids": ids, "attention_mask": [1] * len(ids), "case_ids": cases}
-        inputs = {name: known[name] for name in self._model.inputs}
+        arrays = {"input_ids": ids, "attention_mask": [1] * len(ids), "case_ids": cases}
+        inputs = {name: arrays[name] for name in self._model.inputs}
         logits: NDArray[np.float32] = self._session.rows("logits", **inputs)
         return logits
 
 
 def _word_lists(model: TagModel) -> tuple[frozenset[str], frozenset[str]]:
-    """Words that are no part of any name, and those of them that are no part of a date either."""
+    """Returns the words that are part of no name, and those among them that are not part of a date either."""
     path = model.folder / "words.json"
     try:
         lists = json.loads(path.read_text("utf-8"))
@@ -178,8 +181,8 @@ def _word_lists(model: TagModel) -> tuple[frozenset[str], frozenset[str]]:
         raise ConfigError(f"{path} must hold the word lists `plain` and `timeless`") from error
 
 
-def _trimmed(text: str, start: int, end: int) -> tuple[int, int]:
-    """A span without quotes, brackets and the like at its ends."""
+def _trim(text: str, start: int, end: int) -> tuple[int, int]:
+    """Returns a span without quotes, brackets and similar characters at its ends."""
     while start < end and text[start] in _EDGES:
         start += 1
     while start < end and text[end - 1] in _EDGES:

@@ -1,7 +1,7 @@
 """Reads and checks the folder of a model that tags words.
 
 In: a folder with `model.onnx`, `tokenizer.json`, `words.json`, `config.json` (format 1) and `SHA256SUMS`. Out: a
-`TagModel`. Kept: nothing. What is incomplete or unknown is refused with `ConfigError`.
+`TagModel`. Kept: nothing. An incomplete folder or an unknown value raises `ConfigError`.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ from typing import Any
 
 from guardproxy.errors import ConfigError
 from guardproxy.inference import folder as folders
-from guardproxy.inference.folder import number
+from guardproxy.inference.folder import is_number
 
 FORMAT = 1
 """The version of `config.json` that this code reads."""
 INPUTS = ("input_ids", "attention_mask", "case_ids")
-"""The tokens of a row, 1 for each, and how the word of each is written."""
+"""For each token of a row: its number, the attention mask (1), and the case of its word."""
 FILES = ("model.onnx", "tokenizer.json", "config.json", "words.json")
 
 
@@ -26,9 +26,9 @@ FILES = ("model.onnx", "tokenizer.json", "config.json", "words.json")
 class TagModel:
     """A checked model folder.
 
-    `digest`: of all its files. `labels`: in the order of the network's outputs. `thresholds`: the score from which a
-    label counts. `max_tokens`: the most tokens of one forward pass, the two special ones included. `special`: the two.
-    `inputs`: those of the network, some of `INPUTS`.
+    `digest`: of all its files. `labels`: in the order of the network's outputs. `thresholds`: the lowest score at
+    which a label is reported. `max_tokens`: the most tokens of one forward pass, with the two special tokens.
+    `special`: the first and last token of a row. `inputs`: the network's inputs, a part of `INPUTS`.
     """
 
     folder: Path
@@ -45,7 +45,7 @@ class TagModel:
 
 def read(folder: Path) -> TagModel:
     """Checks and reads the folder of a model that tags. Raises `ConfigError`."""
-    digest, _ = folders.verified(folder, FILES)
+    digest, _ = folders.verify(folder, FILES)
     config = folders.configuration(folder, "tags", FORMAT)
     path = folder / "config.json"
     labels = config.get("labels")
@@ -74,18 +74,18 @@ def _special(path: Path, config: Mapping[str, Any]) -> tuple[str, str]:
 
 
 def _inputs(path: Path, config: Mapping[str, Any]) -> tuple[str, ...]:
-    """The inputs of the network; by default those of the shipped model."""
-    found = config.get("inputs", ["input_ids", "case_ids"])
-    if not isinstance(found, list) or "input_ids" not in found or not all(name in INPUTS for name in found):
+    """Returns the inputs of the network; by default those of the shipped model."""
+    inputs = config.get("inputs", ["input_ids", "case_ids"])
+    if not isinstance(inputs, list) or "input_ids" not in inputs or not all(name in INPUTS for name in inputs):
         raise ConfigError(f"{path}: `inputs` must list those of the network: {', '.join(INPUTS)}")
-    return tuple(found)
+    return tuple(inputs)
 
 
 def _numbers(path: Path, config: Mapping[str, Any], key: str, low: float, high: float) -> dict[str, float]:
     labels = config["labels"]
-    given = config.get(key)
-    if not isinstance(given, dict) or set(given) != set(labels):
+    numbers = config.get(key)
+    if not isinstance(numbers, dict) or set(numbers) != set(labels):
         raise ConfigError(f"{path}: `{key}` must have one number for each label")
-    if not all(number(value, low, high) for value in given.values()):
+    if not all(is_number(value, low, high) for value in numbers.values()):
         raise ConfigError(f"{path}: each of `{key}` must be a number from {low} to {high}")
-    return {label: float(given[label]) for label in labels}
+    return {label: float(numbers[label]) for label in labels}

@@ -1,7 +1,7 @@
 """Turns judgements of a user's own texts into the settings of a model folder.
 
-In: a folder's `config.json`, the texts and the verdicts on them. Out: what was chosen for each output, and the
-configuration with it. Kept: nothing.
+In: a folder's `config.json`, texts and the verdicts on them. Out: the choice for each output, and the configuration
+with it. Kept: nothing.
 """
 
 from __future__ import annotations
@@ -13,20 +13,25 @@ from typing import Any
 from guardproxy.errors import ConfigError
 from guardproxy.lab.calibration import logit
 from guardproxy.lab.judging import Judgement
-from guardproxy.lab.points import Chosen, can_scale, choose, configured, name
+from guardproxy.lab.points import Choice, can_scale, choose, name, with_choices
 from guardproxy.lab.rows import LabelledRow
 from guardproxy.lab.shares import Share, proportion
 
 HIGHEST = 5
-"""How many of the harmless texts that score highest are named."""
+"""Number of highest-scoring harmless texts that the result names."""
 
 
 @dataclass(frozen=True, slots=True)
-class Calibrated:
-    """`together`: for each point, the share of the harmless texts that any output finds; `highest`: the indices of
-    the harmless texts with the highest scores; `kept`: the points that stay as they were; `notes`: remarks for the user."""
+class CalibrationResult:
+    """The result of a calibration.
 
-    chosen: tuple[Chosen, ...]
+    `chosen`: the choice for each output. `together`: for each point, the share of the harmless texts that any output
+    finds. `highest`: the places of the harmless texts with the highest scores. `kept`: the points that do not change.
+    `complete`: whether every requested threshold could be chosen. `notes`: remarks for the user. `config`: the new
+    configuration.
+    """
+
+    chosen: tuple[Choice, ...]
     together: Mapping[str, Share]
     highest: tuple[str, ...]
     kept: tuple[str, ...]
@@ -43,8 +48,8 @@ class Calibrated:
             "notes": list(self.notes),
         }
 
-    def written(self) -> Mapping[str, Any]:
-        """The configuration to write. Raises `ConfigError` when it would not be whole."""
+    def checked_config(self) -> Mapping[str, Any]:
+        """Returns the configuration to write. Raises `ConfigError` if it is incomplete."""
         if not self.complete:
             raise ConfigError("nothing is written, since not every threshold could be chosen")
         default = self.config["default_point"]
@@ -60,10 +65,13 @@ def calibrate(
     verdicts: Sequence[Judgement],
     shares: Sequence[float],
     rescale: bool,
-) -> Calibrated:
-    """`verdicts`: on the harmless texts `fine`, then on the attacks, of all outputs that are to be calibrated. `shares`: of
-    false positives. `rescale`: whether thresholds are scores on the scale that is fitted, or on the scale in use, for a
-    policy that names the model unchanged."""
+) -> CalibrationResult:
+    """Chooses thresholds and, if possible, the scaling of each output.
+
+    `fine`: the harmless texts. `verdicts`: on the harmless texts, then on the attacks, of all outputs to calibrate.
+    `shares`: the shares of false positives. `rescale`: whether thresholds are scores on the new scale; otherwise they
+    are on the scale in use, for a policy that uses the model unchanged.
+    """
     outputs = list(verdicts[0].scores)
     count = len(fine)
     scale = can_scale(config) and len(outputs) == 1
@@ -74,24 +82,24 @@ def calibrate(
         if choice.fitted and not rescale:
             choice = replace(choice, points=choose(output, logits[:count], logits[count:], shares, False).points)
         chosen.append(choice)
-    asked = {name(share) for share in shares}
+    names = {name(share) for share in shares}
     own = {point for output in outputs for point in config.get("operating_points", {}).get(output, {})}
     ranked = sorted(range(count), key=lambda at: -verdicts[at].score)
     notes = [f"{choice.output}: {note}" for choice in chosen for note in choice.notes]
     if len(verdicts) > count and can_scale(config) and not scale:
-        notes.append("bias and temperature are fitted to one output at a time: name it with --label")
-    return Calibrated(
+        notes.append("bias and temperature are fitted to one output at a time: choose the output with --label")
+    return CalibrationResult(
         chosen=tuple(chosen),
         together=_together(chosen, verdicts[:count]) if len(outputs) > 1 else {},
         highest=tuple(fine[at].place for at in ranked[:HIGHEST]),
-        kept=tuple(sorted(own - asked)),
-        complete=all(len(choice.points) == len(asked) for choice in chosen),
+        kept=tuple(sorted(own - names)),
+        complete=all(len(choice.points) == len(names) for choice in chosen),
         notes=tuple(notes),
-        config=configured(config, chosen),
+        config=with_choices(config, chosen),
     )
 
 
-def _together(chosen: Sequence[Chosen], fine: Sequence[Judgement]) -> dict[str, Share]:
+def _together(chosen: Sequence[Choice], fine: Sequence[Judgement]) -> dict[str, Share]:
     shared = [point for point in chosen[0].points if all(point in choice.points for choice in chosen)]
     return {
         point: proportion(

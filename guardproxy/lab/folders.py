@@ -1,6 +1,6 @@
 """Writes model folders, new or with another configuration, with a matching SHA256SUMS.
 
-In: files and a configuration. Out: a folder. A new folder is made beside its place and moved there when it is complete.
+In: files and a configuration. Out: a folder. A new folder is built beside its target and renamed when it is complete.
 """
 
 from __future__ import annotations
@@ -18,19 +18,21 @@ from typing import Any
 from guardproxy.errors import ConfigError
 
 CARDS = ("card.md", "card.json", "LICENSE")
-"""What says where a model comes from; nothing of it is loaded."""
+"""Files that describe a model's origin; they are copied but never loaded."""
 
 
 @contextmanager
 def new(folder: Path) -> Iterator[Path]:
-    """A folder to fill, which becomes `folder` at the end, and nothing after an error. Raises `ConfigError` when it is
-    there already, or cannot be made."""
+    """Opens a context with an empty folder, which becomes `folder` at the end and is removed after an error.
+
+    Raises `ConfigError` if `folder` exists or cannot be created.
+    """
     if folder.exists():
-        raise ConfigError(f"{folder} is there already; name a folder that is not")
+        raise ConfigError(f"{folder} exists already; choose another folder")
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=f".{folder.name}-", dir=folder.parent) as made:
-            inside = Path(made) / folder.name
+        with tempfile.TemporaryDirectory(prefix=f".{folder.name}-", dir=folder.parent) as parent:
+            inside = Path(parent) / folder.name
             inside.mkdir()
             yield inside
             inside.rename(folder)
@@ -39,22 +41,22 @@ def new(folder: Path) -> Iterator[Path]:
 
 
 def configure(folder: Path, config: Mapping[str, Any], names: Iterable[str]) -> None:
-    """Writes `config.json`, then SHA256SUMS of the files `names`, which are those that are loaded."""
+    """Writes `config.json`, then the SHA256SUMS of the files `names`, the files that are loaded."""
     _put(folder / "config.json", json.dumps(config, indent=2, ensure_ascii=False) + "\n")
     _put(folder / "SHA256SUMS", "".join(f"{_digest(folder / name)}  {name}\n" for name in sorted(names)))
 
 
-def listed(folder: Path) -> list[str]:
-    """The files that SHA256SUMS of a folder names."""
+def listed_files(folder: Path) -> list[str]:
+    """Returns the files that the SHA256SUMS of a folder lists."""
     return [
         line.partition(" ")[2].strip().lstrip("*") for line in (folder / "SHA256SUMS").read_text("utf-8").splitlines()
     ]
 
 
 def copy(source: Path, target: Path, config: Mapping[str, Any]) -> None:
-    """A copy of a model folder, its cards included, with another configuration. Raises `ConfigError`."""
+    """Copies a model folder with its cards, with another configuration. Raises `ConfigError`."""
     with new(target) as folder:
-        names = listed(source)
+        names = listed_files(source)
         for name in (*names, *(name for name in CARDS if (source / name).exists())):
             shutil.copyfile(source / name, folder / name)
         configure(folder, config, names)
@@ -66,7 +68,7 @@ def _digest(path: Path) -> str:
 
 
 def _put(path: Path, text: str) -> None:
-    """Replaces a file whole: a process that reads it now sees the old one or the new one."""
-    written = path.with_name(f".{path.name}.new")
-    written.write_text(text, "utf-8")
-    os.replace(written, path)
+    """Replaces a file atomically: a concurrent reader sees the old or the new content."""
+    new_path = path.with_name(f".{path.name}.new")
+    new_path.write_text(text, "utf-8")
+    os.replace(new_path, path)

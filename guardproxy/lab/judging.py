@@ -1,7 +1,7 @@
 """Judges a text with the check `supervisor`, as the proxy judges a complete message or answer.
 
-In: texts. Out: for each the highest score of each output in any of its pieces, and whether the check found it. Kept: the
-check and its model. The check cuts the text, the model judges the pieces and the check decides, exactly as in the
+In: texts. Out: for each text the highest score of each output over its pieces, and whether the check found it. Kept:
+the check and its model. The check cuts the text, the model judges the pieces and the check decides, exactly as in the
 proxy.
 """
 
@@ -23,12 +23,13 @@ if TYPE_CHECKING:
     from guardproxy.inference import ModelScorer
 
 TOGETHER = 16
-"""Texts that are judged in one call: pieces of about the same length can share a forward pass."""
+"""Number of texts judged in one call: pieces of similar length can share a forward pass."""
 
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """`scores`: of each output, 0.0 for a blank text; `score`: the highest of them; `found`: the check found it."""
+    """The verdict on a text. `scores`: of each output, 0.0 for a blank text. `found`: whether the check reports a
+    finding."""
 
     scores: Mapping[str, float]
     found: bool
@@ -39,10 +40,11 @@ class Judgement:
 
 
 class Judge:
-    """`outputs`: the outputs behind the requested labels for this kind of channel. `check`: the check."""
+    """Judges texts of a kind of channel. `outputs`: the outputs of the requested labels for this kind. `check`: the
+    check."""
 
     def __init__(self, scorer: Scorer, options: Mapping[str, Any], kind: Kind) -> None:
-        """`options`: those of the check, in a policy. Raises `ConfigError` for what the check refuses."""
+        """`options`: the check's options, as in a policy. Raises `ConfigError` for options that the check refuses."""
         try:
             self.check = cast(Supervisor, build_supervisor("model", options, Resources(lambda name: scorer)))
         except OptionError as error:
@@ -52,18 +54,18 @@ class Judge:
         wanted = self.check.wanted[kind]
         self.outputs = tuple(dict.fromkeys(output for label in wanted for output in label.thresholds))
         if not self.outputs:
-            raise ConfigError(f"the model says nothing of these labels in a text of the kind `{kind}`")
+            raise ConfigError(f"the model has no output for these labels in a text of the kind `{kind}`")
 
     def judge(self, texts: Iterable[str]) -> Iterator[Judgement]:
-        """One verdict for each text, in order."""
+        """Yields one verdict for each text, in order."""
         waiting = iter(texts)
         while part := list(islice(waiting, TOGETHER)):
             windows = [Window(self._channel, text) for text in part]
-            asked = self.check.ask(windows)
-            judged = self._scorer.judge(asked.queries) if asked.queries else []
-            scans = self.check.answer(windows, asked, judged)
-            answers = iter(judged)
-            for segments, scan in zip(asked.segments, scans, strict=True):
+            request = self.check.ask(windows)
+            pieces_by_query = self._scorer.judge(request.queries) if request.queries else []
+            scans = self.check.answer(windows, request, pieces_by_query)
+            answers = iter(pieces_by_query)
+            for segments, scan in zip(request.segments, scans, strict=True):
                 pairs = [(segment, piece) for segment in segments if segment.query for piece in next(answers)]
                 yield Judgement(
                     self._highest([piece for segment, piece in pairs if segment.span(piece)]), bool(scan.findings)
@@ -74,13 +76,16 @@ class Judge:
 
 
 def load(folder: Path, digits: int = 6, remembered: int = 0) -> ModelScorer:
-    """The scorer of a folder, on all cores. `digits`: of a score; the proxy knows six. `remembered`: of how many pieces of
-    texts, for callers that judge the same texts several times. Raises `ConfigError`."""
+    """Loads the scorer of a folder, on all cores. Raises `ConfigError`.
+
+    `digits`: of a score; the proxy uses six. `remembered`: number of pieces whose verdicts are cached, for callers
+    that judge the same texts several times.
+    """
     settings = inference.Settings(threads=inference.cores(), workers=1, remembered=remembered)
     return inference.load(folder, settings=settings, digits=digits)
 
 
 def find(model: str) -> Path:
-    """The folder of a model: its path, or its name (see `inference.find`). Raises `ConfigError`."""
+    """Returns the folder of a model, given its path or its name (see `inference.find`). Raises `ConfigError`."""
     path = Path(model)
     return path if (path / "config.json").is_file() else inference.find(model)

@@ -1,6 +1,6 @@
-"""Figures as pictures: ROC with false positives on a log axis, and reliability.
+"""Draws figures: the ROC with a logarithmic axis of false positives, and reliability.
 
-In: curves and bins. Out: PNG files. matplotlib is imported when a picture is drawn; without it there is none.
+In: curves and bins. Out: PNG files. matplotlib is imported when a figure is drawn.
 """
 
 from __future__ import annotations
@@ -17,8 +17,11 @@ MISSING = "pictures need matplotlib: pip install 'guardproxy[plots]'"
 
 
 def draw_roc(curves: Mapping[str, tuple[Array, Array]], in_use: tuple[float, str], texts: int, path: Path) -> None:
-    """One line for each curve. `in_use`: the false positives at the threshold in use, and what it is called; `texts`: how
-    many harmless ones there are. Raises `ConfigError` without matplotlib."""
+    """Draws a line for each curve. Raises `ConfigError` without matplotlib.
+
+    `in_use`: the share of false positives at the threshold in use, and the name of the threshold. `texts`: the number
+    of harmless texts.
+    """
     pyplot = _pyplot()
     figure, axis = pyplot.subplots(figsize=(7, 4.5), layout="constrained")
     for name, (x, y) in curves.items():
@@ -36,7 +39,7 @@ def draw_roc(curves: Mapping[str, tuple[Array, Array]], in_use: tuple[float, str
 
 
 def draw_reliability(lines: Mapping[str, Sequence[Bin]], path: Path) -> None:
-    """Scores against the share of attacks among texts that score so; the size of a point says how many they are."""
+    """Draws the share of attacks by score. The size of a point shows the number of texts with that score."""
     pyplot = _pyplot()
     figure, axis = pyplot.subplots(figsize=(5, 4.5), layout="constrained")
     axis.plot([0, 1], [0, 1], color="grey", linestyle=":", label="calibrated")

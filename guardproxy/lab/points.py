@@ -1,8 +1,9 @@
-"""Chooses operating points, bias and temperature of an output from a user's own texts, and writes them into a configuration.
+"""Chooses operating points, bias and temperature of an output from a user's own texts, and puts them into a
+configuration.
 
-In: the logits of one output for harmless texts, and for attacks where there are some: of the scores that the model gives
-today. Out: `Chosen`, and the `config.json` of a model with it. The scaling of an output is fitted first, so that its points
-are scores on the new scale.
+In: the logits of an output for harmless texts, and for attacks if there are some; they come from the scores that the
+model gives today. Out: `Choice`, and the `config.json` of a model with it. The scaling of an output is fitted first,
+so that its points are scores on the new scale.
 """
 
 from __future__ import annotations
@@ -18,8 +19,8 @@ from guardproxy.lab.shares import Share, allowed, proportion, threshold
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """A threshold for a share of false positives, with its bootstrap interval, and the share of texts that it finds.
-    `attacks`: `None` if there are none."""
+    """An operating point: the threshold for a share of false positives with its bootstrap interval, and the shares of
+    texts that it finds. `attacks`: `None` if there are no attacks."""
 
     threshold: Share
     harmless: Share
@@ -27,9 +28,9 @@ class Point:
 
 
 @dataclass(frozen=True, slots=True)
-class Fitted:
-    """A scaling on top of the one in use. The expected calibration error and the log loss, before it and after it, are
-    those of texts that a fit to the other half of the texts has not seen."""
+class ScalingFit:
+    """A scaling on top of the scaling in use. `error`: the expected calibration error, `loss`: the log loss, each
+    before and after. They are measured by two-fold cross-validation."""
 
     scaling: Scaling
     error: tuple[float, float]
@@ -37,12 +38,12 @@ class Fitted:
 
 
 @dataclass(frozen=True, slots=True)
-class Chosen:
-    """`points`: by name (`1%`); `notes`: which point could not be chosen, and why."""
+class Choice:
+    """The choice for an output. `points`: by name (`1%`). `notes`: which points could not be chosen, and why."""
 
     output: str
     points: Mapping[str, Point]
-    fitted: Fitted | None
+    fitted: ScalingFit | None
     notes: tuple[str, ...]
 
     def as_json(self) -> dict[str, Any]:
@@ -50,12 +51,12 @@ class Chosen:
 
 
 def name(share: float) -> str:
-    """The name of an operating point: `0.1%`."""
+    """Returns the name of an operating point: `0.1%`."""
     return percent(share).replace(" ", "")
 
 
 def share(text: str) -> float | None:
-    """The share that a text such as `1%` means; `None` if it is not between 0 and 100 %."""
+    """Parses a share such as `1%`; `None` if it is not between 0 and 100 %."""
     try:
         value = float(text.removesuffix("%")) / 100
     except ValueError:
@@ -65,51 +66,56 @@ def share(text: str) -> float | None:
 
 def choose(
     output: str, harmless: Sequence[float], attacks: Sequence[float], shares: Iterable[float], scale: bool
-) -> Chosen:
-    """The thresholds for the shares of false positives; with `scale` and attacks the scaling as well."""
+) -> Choice:
+    """Chooses the thresholds for the shares of false positives and, with `scale` and attacks, the scaling."""
     notes: list[str] = []
-    fitted = _fitted(harmless, attacks) if scale and attacks else None
+    fitted = _fit_scaling(harmless, attacks) if scale and attacks else None
     if fitted and not fitted.scaling.storable:
-        notes.append("the scaling that fits these texts is out of all bounds, so the old one is kept")
+        notes.append("the scaling that fits these texts is out of bounds, so the old scaling is kept")
         fitted = None
     elif scale and attacks and not fitted:
-        notes.append("higher scores do not go with attacks here, so the old scaling is kept")
+        notes.append("attacks do not score higher than harmless texts here, so the old scaling is kept")
     scaling = fitted.scaling if fitted else Scaling()
     fine, bad = (_scores(part, scaling) for part in (harmless, attacks))
     points = {}
     for wanted_share in shares:
         at = threshold(fine, wanted_share)
         if at:
-            points[name(wanted_share)] = Point(at, _found(fine, at.value), _found(bad, at.value) if bad else None)
+            points[name(wanted_share)] = Point(
+                at, _share_found(fine, at.value), _share_found(bad, at.value) if bad else None
+            )
         elif not allowed(wanted_share, len(fine)):
             notes.append(
-                f"{len(fine)} harmless texts are too few for {percent(wanted_share)}: give {round(1 / wanted_share):,} or more"
+                f"{len(fine)} harmless texts are too few for {percent(wanted_share)}: "
+                f"give {round(1 / wanted_share):,} or more"
             )
         else:
             notes.append(
-                f"more than {percent(wanted_share)} of the harmless texts score as high as can be: no threshold will do"
+                f"more than {percent(wanted_share)} of the harmless texts have the highest score: "
+                "no threshold is possible"
             )
-    return Chosen(output, points, fitted, tuple(notes))
+    return Choice(output, points, fitted, tuple(notes))
 
 
-def configured(config: Mapping[str, Any], chosen: Iterable[Chosen]) -> dict[str, Any]:
-    """`config.json` (format 2) with what was chosen. Old points of an output whose scale has moved have moved with it.
+def with_choices(config: Mapping[str, Any], chosen: Iterable[Choice]) -> dict[str, Any]:
+    """Returns `config.json` (format 2) with the choices. Existing points are converted to the new scale of their
+    output.
 
-    A softmax shares its scale among its two outputs, so the other's points move too. `default_point` is the old one, or, in
-    a model that had none, the first that was chosen.
+    The two outputs of a softmax share a scale, so the points of the other output are converted too. `default_point`
+    stays, or is the first chosen point if the model had none.
     """
-    found = {**config, "calibration": {**config.get("calibration", {})}}
+    result = {**config, "calibration": {**config.get("calibration", {})}}
     points = {output: dict(own) for output, own in config.get("operating_points", {}).items()}
     for choice in chosen:
         if choice.fitted:
-            _scale(found, points, choice.output, choice.fitted.scaling)
+            _scale(result, points, choice.output, choice.fitted.scaling)
         points.setdefault(choice.output, {}).update({at: point.threshold.value for at, point in choice.points.items()})
-        found.setdefault("default_point", next(iter(choice.points), ""))
-    return found | {"operating_points": points}
+        result.setdefault("default_point", next(iter(choice.points), ""))
+    return result | {"operating_points": points}
 
 
 def can_scale(config: Mapping[str, Any]) -> bool:
-    """Whether an output has a scale of its own: the columns of a softmax over more than two share theirs."""
+    """Whether an output has its own scale: the columns of a softmax over more than two outputs share a scale."""
     return config.get("activation", "sigmoid") == "sigmoid" or len(config["outputs"]) == 2
 
 
@@ -125,7 +131,7 @@ def _scale(config: dict[str, Any], points: dict[str, dict[str, float]], output: 
             points[column][at] = round(moved, 6)
 
 
-def _fitted(harmless: Sequence[float], attacks: Sequence[float]) -> Fitted | None:
+def _fit_scaling(harmless: Sequence[float], attacks: Sequence[float]) -> ScalingFit | None:
     logits, labels = [*harmless, *attacks], [False] * len(harmless) + [True] * len(attacks)
     whole = fit(logits, labels)
     if whole is None:
@@ -133,20 +139,20 @@ def _fitted(harmless: Sequence[float], attacks: Sequence[float]) -> Fitted | Non
     before: list[float] = []
     after: list[float] = []
     wanted: list[bool] = []
-    # Each half, every other text, is scored by the fit to the other one; a half that fits nothing stays as it was.
+    # Each half, every second text, is scored by the fit to the other half; without a fit it keeps its scores.
     for unseen in (0, 1):
         seen = 1 - unseen
         after += _scores(logits[unseen::2], fit(logits[seen::2], labels[seen::2]) or Scaling())
         before += _scores(logits[unseen::2], Scaling())
         wanted += labels[unseen::2]
     error = expected_error(reliability(before, wanted)), expected_error(reliability(after, wanted))
-    return Fitted(whole, error, (log_loss(before, wanted), log_loss(after, wanted)))
+    return ScalingFit(whole, error, (log_loss(before, wanted), log_loss(after, wanted)))
 
 
 def _scores(logits: Iterable[float], scaling: Scaling) -> list[float]:
-    """As a model gives them: to six digits."""
+    """Returns scores with six digits, as a model gives them."""
     return [round(sigmoid((value - scaling.bias) / scaling.temperature), 6) for value in logits]
 
 
-def _found(scores: Sequence[float], least: float) -> Share:
+def _share_found(scores: Sequence[float], least: float) -> Share:
     return proportion(sum(score >= least for score in scores), len(scores))

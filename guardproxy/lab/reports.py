@@ -1,8 +1,8 @@
 """Turns judged rows into figures for each source, and into a table.
 
 In: for each row its source, its label, its score and whether it was found at the threshold in use. Out: an
-`EvaluationReport`. The false positives that a recall is given at are counted over the harmless texts of all sources together,
-so a source without harmless texts of its own is measured as well.
+`EvaluationReport`. Recall is given at shares of false positives over the harmless texts of all sources together, so
+that a source without harmless texts is measured too.
 """
 
 from __future__ import annotations
@@ -17,13 +17,14 @@ from guardproxy.lab.calibration import Bin, expected_error, reliability
 from guardproxy.lab.shares import Array, Share, allowed, auc, proportion, recall_at, roc
 
 SHARES = (0.01, 0.001)
-"""The shares of false positives that recall is given at."""
+"""The shares of false positives at which recall is given."""
 ALL = "all"
 
 
 @dataclass(frozen=True, slots=True)
 class JudgedRow:
-    """A row after the check. `score`: the highest of its segments; `found`: at the threshold in use."""
+    """A row after the check. `score`: the highest of its segments. `found`: whether it was found at the threshold in
+    use."""
 
     source: str
     attack: bool
@@ -33,7 +34,8 @@ class JudgedRow:
 
 @dataclass(frozen=True, slots=True)
 class Attacks:
-    """The attacks of a source. `recall_at`: for each of `SHARES`; `None` where there are too few harmless texts."""
+    """Figures for the attacks of a source. `recall_at`: for each of `SHARES`; `None` if there are too few harmless
+    texts."""
 
     texts: int
     found: Share
@@ -43,7 +45,7 @@ class Attacks:
 
 @dataclass(frozen=True, slots=True)
 class Harmless:
-    """The harmless texts of a source."""
+    """Figures for the harmless texts of a source."""
 
     texts: int
     found: Share
@@ -51,7 +53,7 @@ class Harmless:
 
 @dataclass(frozen=True, slots=True)
 class EvaluationReport:
-    """`attacks` and `harmless`: by source in order of name, `ALL` last where there are several."""
+    """`attacks` and `harmless`: by source in alphabetical order, with `ALL` last if there are several."""
 
     attacks: dict[str, Attacks]
     harmless: dict[str, Harmless]
@@ -82,7 +84,7 @@ class EvaluationReport:
 
 
 def report(rows: Sequence[JudgedRow]) -> EvaluationReport:
-    """The figures of at least one row."""
+    """Returns the figures of at least one row."""
     fine = _scores(row for row in rows if not row.attack)
     attacks: dict[str, Attacks] = {}
     harmless: dict[str, Harmless] = {}
@@ -90,29 +92,29 @@ def report(rows: Sequence[JudgedRow]) -> EvaluationReport:
         scores = _scores(part)
         attacks[name] = Attacks(
             len(part),
-            _found(part),
+            _share_found(part),
             tuple(recall_at(scores, fine, share) for share in SHARES),
             auc(scores, fine) if len(fine) else None,
         )
     for name, part in _parts([row for row in rows if not row.attack]):
-        harmless[name] = Harmless(len(part), _found(part))
+        harmless[name] = Harmless(len(part), _share_found(part))
     bins = reliability([row.score for row in rows], [row.attack for row in rows])
     return EvaluationReport(attacks, harmless, bins, _notes(len(rows) - len(fine), len(fine)))
 
 
 def curves(rows: Sequence[JudgedRow]) -> dict[str, tuple[Array, Array]]:
-    """The ROC of each source of attacks, against the harmless texts of all; empty when one of the two is missing."""
+    """Returns the ROC of each source of attacks against all harmless texts; empty without attacks or harmless texts."""
     fine = _scores(row for row in rows if not row.attack)
     if not len(fine):
         return {}
     return {name: roc(_scores(part), fine) for name, part in _parts([row for row in rows if row.attack])}
 
 
-def table(found: EvaluationReport, threshold: str) -> list[list[list[str]]]:
-    """Two tables, attacks and harmless texts, as rows of cells, the first of each is its head."""
+def table(evaluation: EvaluationReport, threshold: str) -> list[list[list[str]]]:
+    """Returns two tables, attacks and harmless texts, as rows of cells; the first row is the head."""
     at = [f"at {percent(share)} false pos." for share in SHARES]
     upper = [["attacks", "texts", f"found at {threshold}", *at, "AUC"]]
-    for name, attacks in found.attacks.items():
+    for name, attacks in evaluation.attacks.items():
         recalls = [interval(share) for share in attacks.recall_at]
         upper.append(
             [
@@ -124,7 +126,9 @@ def table(found: EvaluationReport, threshold: str) -> list[list[list[str]]]:
             ]
         )
     lower = [["harmless", "texts", f"found at {threshold}"]]
-    lower += [[name, str(harmless.texts), interval(harmless.found, 2)] for name, harmless in found.harmless.items()]
+    lower += [
+        [name, str(harmless.texts), interval(harmless.found, 2)] for name, harmless in evaluation.harmless.items()
+    ]
     return [part for part in (upper, lower) if len(part) > 1]
 
 
@@ -133,7 +137,7 @@ def percent(share: float) -> str:
 
 
 def interval(share: Share | None, digits: int = 1) -> str:
-    """A share as `93.1 % (90.2 to 95.0)`."""
+    """Formats a share as `93.1 % (90.2 to 95.0)`."""
     if share is None:
         return "-"
     value, low, high = (f"{100 * part:.{digits}f}" for part in (share.value, share.low, share.high))
@@ -141,12 +145,12 @@ def interval(share: Share | None, digits: int = 1) -> str:
 
 
 def _notes(attacks: int, fine: int) -> tuple[str, ...]:
-    """Notes on what the figures do not show."""
+    """Returns notes on what the figures cannot show."""
     if not attacks:
-        return ("no row is labelled an attack, so nothing is said of recall",)
+        return ("no row is labelled as an attack, so there is no recall",)
     return tuple(
         f"{fine} harmless texts are too few for {percent(share)} false positives: "
-        f"not one of them might be found; give {round(1 / share):,} or more"
+        f"not a single text could be found; give {round(1 / share):,} or more"
         for share in SHARES
         if not allowed(share, fine)
     )
@@ -156,12 +160,12 @@ def _scores(rows: Any) -> Array:
     return np.array([row.score for row in rows], dtype=np.float64)
 
 
-def _found(rows: Sequence[JudgedRow]) -> Share:
+def _share_found(rows: Sequence[JudgedRow]) -> Share:
     return proportion(sum(row.found for row in rows), len(rows))
 
 
 def _parts(rows: Sequence[JudgedRow]) -> list[tuple[str, Sequence[JudgedRow]]]:
-    """The rows of each source, and of all where there are several."""
+    """Returns the rows of each source, and all rows if there are several sources."""
     names = sorted({row.source for row in rows})
     parts: list[tuple[str, Sequence[JudgedRow]]] = [
         (name, [row for row in rows if row.source == name]) for name in names

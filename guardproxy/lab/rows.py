@@ -1,7 +1,7 @@
-"""A line of a labelled file becomes a row.
+"""Parses a line of a labelled file into a row.
 
-In: a line of JSON and what its keys are called. Out: a `LabelledRow`. A label is 0 or 1, true or false, or a name of which
-the user says what it means. A line that cannot be read is a `DataError` with file and line, never with its text.
+In: a line of JSON and the names of its keys. Out: a `LabelledRow`. A label is 0 or 1, true or false, or a name whose
+meaning the user gives. A line that cannot be read raises `DataError` with file and line, never with its text.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ class DataError(ConfigError):
 
 @dataclass(frozen=True, slots=True)
 class RowKeys:
-    """What the keys of a line are called. `label`: empty when there is none to read. `positive`: the labels that mean an
-    attack; empty: 1 and true do."""
+    """The names of the keys of a line. `label`: empty if there are no labels. `positive`: the labels that mean an
+    attack; if empty, 1 and true do."""
 
     text: str = "text"
     label: str = "label"
@@ -36,7 +36,7 @@ class RowKeys:
 
 @dataclass(frozen=True, slots=True)
 class LabelledRow:
-    """A text. `attack`: what its label says, `False` without one. `place`: its file and line."""
+    """A text. `attack`: the meaning of its label; `False` without a label. `place`: its file and line."""
 
     text: str
     attack: bool
@@ -45,7 +45,7 @@ class LabelledRow:
 
 
 def rows(lines: Iterable[bytes], path: str, source: str, keys: RowKeys) -> Iterator[LabelledRow]:
-    """The rows of a file, blank lines left out. `source`: that of a row that names none. Raises `DataError`."""
+    """Yields the rows of a file, without blank lines. `source`: for rows without a source. Raises `DataError`."""
     for number, line in enumerate(lines, 1):
         if line.strip():
             yield _row(line, path, number, source, keys)
@@ -65,29 +65,31 @@ def _row(line: bytes, path: str, number: int, source: str, keys: RowKeys) -> Lab
     if keys.label:
         if keys.label not in row:
             raise DataError(f"there is no `{keys.label}` (--label-key names the key)", path, number)
-        means = _means(row[keys.label], keys.positive)
-        if means is None:
+        is_attack = _is_attack(row[keys.label], keys.positive)
+        if is_attack is None:
             wanted = (
                 "a name or a list of names" if keys.positive else "0 or 1, or --positive must say which names count"
             )
             raise DataError(f"`{keys.label}` must be {wanted}", path, number)
-        attack = means
-    named = row.get(keys.source, source)
-    return LabelledRow(text, attack, named if isinstance(named, str) and named else source, f"{path}:{number}")
+        attack = is_attack
+    own_source = row.get(keys.source, source)
+    return LabelledRow(
+        text, attack, own_source if isinstance(own_source, str) and own_source else source, f"{path}:{number}"
+    )
 
 
-def _means(label: Any, positive: frozenset[str]) -> bool | None:
-    """Whether a label means an attack; `None`: nobody said."""
+def _is_attack(label: Any, positive: frozenset[str]) -> bool | None:
+    """Whether a label means an attack; `None` if its meaning is not known."""
     if positive:
         names = label if isinstance(label, list) else [label]
         if not all(isinstance(name, str | int | float) for name in names):
             return None
-        return any(_spelt(name) in positive for name in names)
-    return _WORDS.get(_spelt(label)) if isinstance(label, str | int | float) else None
+        return any(_spell(name) in positive for name in names)
+    return _WORDS.get(_spell(label)) if isinstance(label, str | int | float) else None
 
 
-def _spelt(name: str | float) -> str:
-    """A label as one writes it on a command line: 1.0 is 1, and true is true."""
+def _spell(name: str | float) -> str:
+    """Returns a label as it is written on a command line: 1.0 as 1, `True` as true."""
     if isinstance(name, bool):
         return str(name).lower()
     return f"{name:g}" if isinstance(name, float) else str(name)

@@ -1,8 +1,8 @@
-"""Shares of texts found, and thresholds for a stated share of false positives, each with its 95 % interval.
+"""Shares of texts found, and thresholds for a given share of false positives, each with its 95 % interval.
 
-In: the scores of attacks and of harmless texts, 0.0 to 1.0, in any order. Out: numbers. A share of false positives, say
-0.01, allows `allowed` of the harmless texts to be found; a threshold lies just above the next one. Where it allows none
-at all there are too few texts to say anything, and nothing is said.
+In: the scores of attacks and of harmless texts, 0.0 to 1.0, in any order. Out: numbers. A share of false positives,
+such as 0.01, allows `allowed` of the harmless texts to be found; the threshold lies just above the score of the next
+text. If the share allows no text at all, there are too few texts, and the result is `None`.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 Array = NDArray[np.float64]
 ROUNDS = 2000
 SEED = 20_26
-_Z = 1.959964  # of a normal distribution, 95 % lie within so many standard deviations
+_Z = 1.959964  # 95 % of a normal distribution lie within this number of standard deviations
 _DIGITS = range(2, 17)
 
 
@@ -31,7 +31,8 @@ class Share:
 
 
 def proportion(count: int, total: int) -> Share:
-    """`count` of `total` (at least 1), with Wilson's interval: unlike a bootstrap's it has a width at 0 and at all."""
+    """Returns `count` of `total` (at least 1) with Wilson's interval, which unlike a bootstrap's has a width at 0 and
+    1."""
     share, spread = count / total, _Z * _Z / total
     middle = (share + spread / 2) / (1 + spread)
     half = math.sqrt(share * (1 - share) * spread + spread * spread / 4) / (1 + spread)
@@ -39,20 +40,22 @@ def proportion(count: int, total: int) -> Share:
 
 
 def allowed(share: float, texts: int) -> int:
-    """How many of so many harmless texts may be found. A share such as 0.29 is a little less in binary."""
+    """Returns how many of `texts` harmless texts may be found. The addend corrects shares such as 0.29, which is less
+    in binary."""
     return int(share * texts + 1e-9)
 
 
 def cutoff(harmless: ArrayLike, share: float) -> float | None:
-    """The score that a text must exceed for at most `share` of the harmless ones to be found; `None`: too few of them."""
+    """Returns the score that a text must exceed so that at most `share` of the harmless texts are found; `None` if
+    there are too few harmless texts."""
     falling = _falling(harmless)
     count = allowed(share, len(falling))
     return float(falling[count]) if 0 < count < len(falling) else None
 
 
 def threshold(harmless: ArrayLike, share: float) -> Share | None:
-    """The threshold in its shortest form, with its bootstrap interval; `None` where `cutoff` says so, or where even texts
-    that score 1.0 are too many."""
+    """Returns the threshold with the fewest digits, with its bootstrap interval; `None` if `cutoff` is `None`, or if
+    even the texts with score 1.0 are too many."""
     above = cutoff(harmless, share)
     if above is None or above >= 1.0:
         return None
@@ -64,30 +67,30 @@ def threshold(harmless: ArrayLike, share: float) -> Share | None:
 
 
 def recall_at(attacks: ArrayLike, harmless: ArrayLike, share: float) -> Share | None:
-    """The share of the attacks (at least one) that is found where `share` of the harmless texts is, with its bootstrap
-    interval over both; `None`: too few harmless texts."""
+    """Returns the share of the attacks (at least one) that is found where `share` of the harmless texts is, with its
+    bootstrap interval over both; `None` if there are too few harmless texts."""
     above = cutoff(harmless, share)
     if above is None:
         return None
     rising = np.sort(_array(attacks))
-    # As many attacks drawn anew, of which each is found by itself: a binomial draw for each threshold drawn.
-    found = _over(rising, _cutoffs(_falling(harmless), share))
-    drawn = np.random.default_rng(SEED + 1).binomial(len(rising), found) / len(rising)
+    # Resampling the attacks, of which each is found independently, is a binomial draw for each resampled threshold.
+    recall = _over(rising, _cutoffs(_falling(harmless), share))
+    drawn = np.random.default_rng(SEED + 1).binomial(len(rising), recall) / len(rising)
     low, high = np.percentile(drawn, [2.5, 97.5])
     value = float(_over(rising, np.array([above]))[0])
     return Share(value, min(value, float(low)), max(value, float(high)))
 
 
 def auc(attacks: ArrayLike, harmless: ArrayLike) -> float:
-    """How often an attack scores higher than a harmless text, a tie being half of once. Neither may be empty."""
+    """Returns how often an attack scores higher than a harmless text; a tie counts as half. Neither may be empty."""
     bad, fine = _array(attacks), np.sort(_array(harmless))
     below, upto = np.searchsorted(fine, bad, "left"), np.searchsorted(fine, bad, "right")
     return float((below + upto).mean() / 2 / len(fine))
 
 
 def roc(attacks: ArrayLike, harmless: ArrayLike) -> tuple[Array, Array]:
-    """False positives and recall, as shares, at each threshold that makes a difference, the highest first; from none
-    found to all. Neither may be empty."""
+    """Returns false positives and recall, as shares, at each distinct threshold, the highest first. Neither may be
+    empty."""
     bad, fine = np.sort(_array(attacks)), np.sort(_array(harmless))
     thresholds = np.unique(np.concatenate([bad, fine]))[::-1]
     points = [(len(part) - np.searchsorted(part, thresholds, "left")) / len(part) for part in (fine, bad)]
@@ -103,16 +106,16 @@ def _falling(values: ArrayLike) -> Array:
 
 
 def _over(rising: Array, above: Array) -> Array:
-    """For each score the share of texts that exceed it."""
+    """Returns for each score the share of texts that exceed it."""
     share: Array = (len(rising) - np.searchsorted(rising, above, "right")) / len(rising)
     return share
 
 
 def _cutoffs(falling: Array, share: float) -> Array:
-    """The cutoffs of `ROUNDS` sets of harmless texts drawn anew from these.
+    """Returns the cutoffs of `ROUNDS` resampled sets of harmless texts.
 
-    Texts drawn anew are places drawn evenly from 0 to 1, in the order of their scores; of so many even draws the k-th
-    smallest has a beta distribution. So one draw a round will do, and no set is drawn.
+    A resampled text is a uniform draw of an index into the sorted scores. The k-th smallest of n uniform draws has a
+    beta distribution, so one draw for each round is enough.
     """
     texts, count = len(falling), allowed(share, len(falling))
     places = np.random.default_rng(SEED).beta(count + 1, texts - count, ROUNDS)
@@ -121,8 +124,8 @@ def _cutoffs(falling: Array, share: float) -> Array:
 
 
 def _shortest(above: float, until: float) -> float:
-    """The number with the fewest digits that is more than `above` and at most `until`."""
-    exact = Decimal(repr(above))  # as it would stand in a file
+    """Returns the number with the fewest digits that is more than `above` and at most `until`."""
+    exact = Decimal(repr(above))  # as it is written in a file
     for digits in _DIGITS:
         unit = Decimal(1).scaleb(-digits)
         value = float(exact.quantize(unit, ROUND_FLOOR) + unit)

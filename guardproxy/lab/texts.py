@@ -1,7 +1,7 @@
-"""Files of texts become rows: labelled JSON Lines, unlabelled traffic, the texts of an audit log.
+"""Reads files of texts into rows: labelled JSON Lines, unlabelled traffic, the texts of an audit log.
 
-In: paths. Out: rows, in order. Kept: nothing. A file that ends in `.gz` is unpacked as it is read. What cannot be read is a
-`ConfigError` that names it.
+In: paths. Out: rows, in order. Kept: nothing. A file that ends in `.gz` is decompressed while it is read. A file that
+cannot be read raises `ConfigError` with its name.
 """
 
 from __future__ import annotations
@@ -17,21 +17,22 @@ from guardproxy.findings import Kind
 from guardproxy.lab.rows import LabelledRow, RowKeys, rows
 
 ANSWER_KINDS: tuple[Kind, ...] = ("assistant", "reasoning", "refusal", "tool_arguments")
-"""What a model writes. All other kinds are on their way to one."""
+"""The kinds that a model writes. All other kinds are sent to a model."""
 
 
-def labelled(paths: Sequence[Path], keys: RowKeys) -> list[LabelledRow]:
-    """The rows of files, at least one. A row without a source has its file's name."""
-    found = [row for path in paths for row in _read(path, keys)]
-    if not found:
-        raise ConfigError(f"{', '.join(map(str, paths))}: not one row")
-    return found
+def labelled_rows(paths: Sequence[Path], keys: RowKeys) -> list[LabelledRow]:
+    """Returns the rows of files, at least one. A row without a source gets its file's name."""
+    rows_read = [row for path in paths for row in _read(path, keys)]
+    if not rows_read:
+        raise ConfigError(f"{', '.join(map(str, paths))}: no rows")
+    return rows_read
 
 
-def logged(folder: Path, kind: Kind) -> list[LabelledRow]:
-    """The texts of a kind of channel that the audit logs of a folder kept, each once: a chat repeats what was said.
+def logged_rows(folder: Path, kind: Kind) -> list[LabelledRow]:
+    """Returns the texts of a kind of channel in the audit logs of a folder, without duplicates: a chat repeats its
+    history.
 
-    They are as the record shows them: what was sensitive is a placeholder. Their source is the folder's name.
+    The texts are as in the record, with placeholders for redacted values. Their source is the folder's name.
     """
     logs = sorted(folder.glob("*.jsonl"))
     if not logs:
@@ -45,7 +46,7 @@ def logged(folder: Path, kind: Kind) -> list[LabelledRow]:
                     seen[text.text] = LabelledRow(text.text, False, folder.name, f"{path}:{number}")
     if not seen:
         raise ConfigError(
-            f"{folder}: no text of the kind `{kind}` was kept here (a policy's `audit: keep` says what is)"
+            f"{folder}: the logs keep no text of the kind `{kind}` (a policy's `audit: keep` decides what they keep)"
         )
     return list(seen.values())
 
@@ -61,7 +62,7 @@ def _read(path: Path, keys: RowKeys) -> Iterator[LabelledRow]:
 
 
 def _records(path: Path) -> Iterator[tuple[int, Record]]:
-    """The records of a log, with the numbers of their lines."""
+    """Yields the records of a log with their line numbers."""
     try:
         with path.open("rb") as lines:
             for number, line in enumerate(lines, 1):

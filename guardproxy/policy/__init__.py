@@ -1,4 +1,4 @@
-"""Policies: a document becomes rules, findings become a decision."""
+"""Reads policy files into rules, and turns findings into a decision."""
 
 from __future__ import annotations
 

@@ -1,49 +1,50 @@
 """The facts of a request that decide which policies apply, and the ways to read them.
 
-In: the facts of one request. Out: `readings`, the values for which a condition in CEL is evaluated. A client writes most of
-these facts, and servers read them differently (`gpt-4`, `GPT-4`, `openai/gpt-4`; two limits of tokens). So a condition is
-evaluated for every reading, as written and in normal form. It holds if it holds for any reading. Kept: nothing.
+In: the facts of one request. Out: `readings`, the values for which a condition in CEL is evaluated. A client writes
+most of these facts, and servers read them differently (`gpt-4`, `GPT-4`, `openai/gpt-4`; two limits of tokens). So a
+condition is evaluated for every reading, as written and in normal form. It holds if it holds for any reading. Kept:
+nothing.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from itertools import product
 from math import prod
 from typing import Any
 
-from guardproxy.policy.naming import folded, model_readings, tool_readings, value_readings
+import msgspec
+
+from guardproxy.policy.naming import fold, model_readings, tool_readings, value_readings
 from guardproxy.wire import LARGEST
 
 LIMIT_READINGS = 256
 _LANGUAGE = re.compile(r"\s*([A-Za-z]{2,3})(?=[\s,;-]|\Z)", re.ASCII)
-_ABSENT: Any = object()  # stands for a fact that is not known
+_ABSENT: Any = object()  # marks a fact that is not known
 
 
 def first_language(value: str) -> str:
-    """The language that a `Content-Language` header names first (RFC 9110, 8.5), in lower case, or an empty string."""
+    """Returns the first language of a `Content-Language` header (RFC 9110, 8.5) in lower case, or an empty string."""
     match = _LANGUAGE.match(value)
     return match[1].lower() if match else ""
 
 
-@dataclass(frozen=True, slots=True)
-class About:
+class About(msgspec.Struct, frozen=True):
     """The facts of a request.
 
-    `model`: empty if the request names no model; `models`: further models that it names. `tenant`: the name of the client,
-    empty if it has no name, `None` if the name is not known (a record that was written before names were kept). `headers`: by
-    lower-case name; `None` if they are not known (a record holds no headers). `max_tokens`: 0 if the request sets no limit;
-    `limits`: every limit that it sets. `messages`: their number; `counts`: the number of messages in every field that holds
-    messages. `tools`: their names; `offered`: every name and kind of every tool. `unclear`: the facts whose type cannot be
-    read.
+    `model`: empty if the request names no model; `models`: further models that it names. `tenant`: the name of the
+    client, empty if it has no name, `None` if the name is not known (a record that was written before names were
+    kept). `headers`: by lower-case name; `None` if they are not known (a record holds no headers). `max_tokens`: 0 if
+    the request sets no limit; `limits`: every limit that it sets. `messages`: their number; `counts`: the number of
+    messages in every field that holds messages. `tools`: their names; `offered`: every name and kind of every tool.
+    `unclear`: the facts whose type cannot be read.
     """
 
     route: str = ""
     model: str = ""
     tenant: str | None = ""
-    headers: Mapping[str, str] | None = field(default_factory=dict)
+    headers: Mapping[str, str] | None = msgspec.field(default_factory=dict)
     stream: bool = False
     max_tokens: int = 0
     messages: int = 0
@@ -56,19 +57,19 @@ class About:
 
     @property
     def named_models(self) -> tuple[str, ...]:
-        """Every model that may answer, as the request spells it."""
+        """Returns every model that may answer, as the request spells it."""
         return tuple(dict.fromkeys(name for name in (self.model, *self.models) if name))
 
     def model_spellings(self) -> tuple[str, ...] | None:
-        """Every model that may answer, as spelled and in normal form; `None` if a model is not known."""
+        """Returns every model that may answer, as spelled and in normal form; `None` if a model is not known."""
         spellings = [model_readings(name) for name in self.named_models]
         if not spellings or "model" in self.unclear or None in spellings:
             return None
         return (*self.named_models, *(reading for readings in spellings for reading in readings or ()))
 
     def readings(self, names: Iterable[str], headers: Sequence[str]) -> Iterator[tuple[bool, Mapping[str, Any]]]:
-        """The values, by name, for which an expression that uses `names` and these `headers` is evaluated, and whether they
-        are in normal form. A name without a value is not known."""
+        """Yields the values for which an expression that uses `names` and `headers` is evaluated, by name, and whether
+        they are in normal form. A name without a value is not known."""
         wanted = frozenset(names)
         for normal in (False, True):
             choices = {name: self._values(name, normal) for name in sorted(wanted & _CHOICES)}
@@ -101,7 +102,7 @@ class About:
                 return [*(self.counts or (self.messages,)), *self._unsure("messages")]
             case "request.tools":
                 return self._tools(normal)
-        return [_ABSENT if self.tenant is None else folded(self.tenant) if normal else self.tenant]
+        return [_ABSENT if self.tenant is None else fold(self.tenant) if normal else self.tenant]
 
     def _tools(self, normal: bool) -> list[Any]:
         offered = self.offered or self.tools
@@ -110,7 +111,7 @@ class About:
         if not normal:
             return [list(self.tools), *([list(offered)] if offered != self.tools else []), *unsure]
         every = list(dict.fromkeys(reading for _, readings in readings_by_name for reading in readings or ()))
-        own = [folded(name) for name in self.tools]
+        own = [fold(name) for name in self.tools]
         return [own, *([every] if every != own else []), *unsure]
 
     def _unsure(self, fact: str) -> list[Any]:

@@ -1,8 +1,9 @@
-"""What a rule's action decides: one of the four decisions, by guardproxy's own actions or by those of other packages.
+"""Decides what a rule's action does, for guardproxy's own actions and for actions of other packages.
 
-In: a rule. Out: its decision, or the faults of a decision that a package makes, at the rule's place. An action of another
-package is an entry point of the group `guardproxy.actions` that names a function like `decide`; `rule.options` holds the
-rule's `with`. The function runs when policies are loaded, so its fault is a fault of the policy, not of an exchange.
+In: a rule. Out: its decision, or errors at the rule's place if an action of another package makes an invalid decision.
+Such an action is an entry point of the group `guardproxy.actions` that names a function like `decide`; `rule.options`
+holds the rule's `with`. The function runs when policies are loaded, so its error is an error of the policy, not of an
+exchange.
 
 Decision: docs/decisions/0011-and-is-refused-in-redact-rules.md
 """
@@ -21,18 +22,18 @@ from guardproxy.policy.expression import has_and
 from guardproxy.policy.strictness import ACTIONS
 
 NO_AND = (
-    "`and` cannot stand in a redact rule: in a stream the first finding has left before the second is known; "
+    "`and` cannot be used in a redact rule: in a stream the first finding has left before the second is known; "
     "write `or`, or use the action block"
 )
 
 
-def known() -> tuple[str, ...]:
-    """The names that `action` can take."""
+def action_names() -> tuple[str, ...]:
+    """Returns the names that `action` can take."""
     return (*ACTIONS, *plugins.names(plugins.ACTIONS))
 
 
 def decide(rule: Rule) -> Decision:
-    """The decision of a rule. Raises `PluginError`, and what a package raises."""
+    """Returns the decision of a rule. Raises `PluginError`, and any error of another package's function."""
     if rule.action in ACTIONS:
         decider = import_module(f"guardproxy.policy.actions.{rule.action}").decide
     else:
@@ -41,7 +42,7 @@ def decide(rule: Rule) -> Decision:
 
 
 def faults(policies: Sequence[Policy]) -> Iterator[PolicyError]:
-    """The faults of rules whose action comes from another package."""
+    """Yields the errors of rules whose action comes from another package."""
     for policy in policies:
         for rule in policy.rules:
             if rule.action not in ACTIONS and (fault := _fault(rule)):
@@ -51,7 +52,7 @@ def faults(policies: Sequence[Policy]) -> Iterator[PolicyError]:
 
 
 def _fault(rule: Rule) -> tuple[str, str] | None:
-    """The key that is wrong, and the reason."""
+    """Returns the key at fault and the reason; `None` if the action is valid."""
     whose = plugins.whose(plugins.ACTIONS, rule.action)
     try:
         decision = decide(rule)
@@ -62,11 +63,11 @@ def _fault(rule: Rule) -> tuple[str, str] | None:
     except Exception as error:  # the code belongs to another package
         return "action", f"the plug-in {whose} failed: {type(error).__name__}: {error}"
     if not isinstance(decision, get_args(Decision)) or decision.rule != rule.id:
-        return "action", f"the plug-in {whose} must give a decision that names the rule"
+        return "action", f"the plug-in {whose} must return a decision that names the rule"
     if isinstance(decision, Edit) and has_and(rule.when):
         return "when", NO_AND
     if isinstance(decision, Retry) and any(direction != "response" for direction, _ in rule.on):
-        return "on", "a retry asks for another answer, so it looks at answers: `on: response`"
+        return "on", "a retry requests another answer, so it inspects only answers: `on: response`"
     if isinstance(decision, Retry) and decision.upstream:
-        return "action", f"the plug-in {whose} asks for another upstream, which only the action retry can"
+        return "action", f"the plug-in {whose} requests another upstream, which only the action retry can do"
     return None

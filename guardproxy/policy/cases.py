@@ -1,6 +1,6 @@
-"""The `tests:` of a policy file: what each test sends, the facts of the request, and the result that it expects.
+"""Reads the `tests:` of a policy file: what each test sends, the facts of the request, and the expected result.
 
-In: the nodes of one file. Out: frozen values; mistakes are noted in the `FileReading` like all others of the file. Kept:
+In: the nodes of one file. Out: frozen values; errors are added to the `FileReading` like all others of the file. Kept:
 nothing. `guardproxy/policytest/` runs the tests.
 """
 
@@ -33,7 +33,7 @@ _TEXT = "a text, written as words"
 
 @dataclass(frozen=True, slots=True)
 class Texts:
-    """A user's message (`None`: an empty one) and the model's answers to it, one for each attempt."""
+    """A user's message (`None`: an empty message) and the model's answers to it, one for each attempt."""
 
     request: str | None
     answers: tuple[str, ...] = ()
@@ -41,7 +41,7 @@ class Texts:
 
 @dataclass(frozen=True, slots=True)
 class RawExchange:
-    """A whole exchange: the request's JSON, and the answers' JSON or, of a stream, the `data` of its events."""
+    """A whole exchange: the JSON of the request, and the JSON of the answers or the `data` of a stream's events."""
 
     request: Any
     answers: tuple[Any, ...] = ()
@@ -51,7 +51,7 @@ class RawExchange:
 
 @dataclass(frozen=True, slots=True)
 class LogLine:
-    """A line (from 1) of an audit log below the policies' folder."""
+    """A line (from 1) of an audit log in the policies' folder."""
 
     path: str
     line: int
@@ -59,8 +59,8 @@ class LogLine:
 
 @dataclass(frozen=True, slots=True)
 class RequestFacts:
-    """The facts of a request beside its texts. `applies`: whether the `match` of the policy is evaluated; otherwise it is
-    taken to hold."""
+    """The facts of a request besides its texts. `applies`: whether the `match` of the policy is evaluated; otherwise
+    the policy applies."""
 
     route: str = field(default_factory=default_route)
     model: str = ""
@@ -82,9 +82,9 @@ class ExpectedFinding:
 class Expectation:
     """The expected result of a test; `None` and `()` expect nothing.
 
-    `rule` must hold, and other rules may hold too; `rules` and `shadow` are all rules that hold. `upstream` and `client`: the
-    exact text, or texts by path, in which `[EMAIL_ADDRESS_1]` is the first placeholder of that label. `finds`: the findings
-    that must exist; `()`: no finding may exist.
+    `rule` must hold, and other rules may hold too; `rules` and `shadow` list all rules that hold. `upstream` and
+    `client`: the exact text, or texts by path, in which `[EMAIL_ADDRESS_1]` stands for the first placeholder with that
+    label. `finds`: the findings that must exist; `()`: no finding may exist.
     """
 
     rule: str | None = None
@@ -115,7 +115,7 @@ class PolicyTest:
 def read_tests(
     reading: FileReading, node: YamlNode | None, rules: Sequence[str], checks: Sequence[str]
 ) -> tuple[PolicyTest, ...]:
-    """The tests of a file. `rules`, `checks`: the names that the tests may use."""
+    """Returns the tests of a file. `rules`, `checks`: the names that the tests may use."""
     if node is None:
         return ()
     tests = [_test(reading, item, rules, checks) for item in reading.items(node, "a list of tests")]
@@ -135,7 +135,7 @@ def _test(reading: FileReading, node: YamlNode, rules: Sequence[str], checks: Se
     if isinstance(scene, LogLine):
         for key in (key for key in (*_FACTS, "chunkings") if key in keys):
             reading.fail(
-                keys[key].key, f"a record says its own `{key}`" if key in _FACTS else "a record is played whole"
+                keys[key].key, f"a record has its own `{key}`" if key in _FACTS else "a record is played unchanged"
             )
     if isinstance(scene, RawExchange):
         exchange = keys["exchange"].value
@@ -178,7 +178,7 @@ def _scene(reading: FileReading, node: YamlNode, keys: Mapping[str, YamlNode]) -
 
 
 def _answers(reading: FileReading, node: YamlNode | None) -> tuple[str, ...]:
-    """The answer of the model at each attempt: a single answer or a list."""
+    """Returns the model's answer for each attempt: a single answer or a list."""
     if node is None or not isinstance(node.value, tuple):
         answer = reading.word(node, _TEXT)
         return () if answer is None else (answer,)
@@ -224,7 +224,7 @@ def _log_line(reading: FileReading, node: YamlNode) -> LogLine | None:
     return LogLine(path, int(line))
 
 
-# The facts of its request.
+# The facts of the request.
 
 
 def _facts(reading: FileReading, keys: Mapping[str, YamlNode]) -> RequestFacts:
@@ -244,10 +244,10 @@ def _facts(reading: FileReading, keys: Mapping[str, YamlNode]) -> RequestFacts:
 def _facts_of_exchange(
     reading: FileReading, exchange: Mapping[str, YamlNode], keys: Mapping[str, YamlNode], facts: RequestFacts
 ) -> RequestFacts:
-    """The facts of a whole exchange, which contains its route and model."""
+    """Returns the facts of a whole exchange, which contains its route and model."""
     for key in (key for key in ("route", "model") if key in keys):
         where = "the exchange" if key == "route" else "the exchange's request"
-        reading.fail(keys[key].key, f"`{key}` stands in {where}")
+        reading.fail(keys[key].key, f"write `{key}` in {where}")
     route = _route(reading, exchange.get("route"))
     return RequestFacts(route, "", facts.tenant, facts.headers, applies=True)
 
@@ -262,7 +262,7 @@ def _route(reading: FileReading, node: YamlNode | None) -> str:
     return route
 
 
-# The result that it expects.
+# The expected result.
 
 
 def _expected(reading: FileReading, node: YamlNode | None, rules: Sequence[str], checks: Sequence[str]) -> Expectation:
@@ -272,7 +272,9 @@ def _expected(reading: FileReading, node: YamlNode | None, rules: Sequence[str],
     if node.value == {}:
         reading.fail(node.place, f"a test that expects nothing cannot fail; use one of {join(EXPECT_KEYS)}")
     if "rule" in keys and "rules" in keys:
-        reading.fail(keys["rule"].key, "`rule` is one that holds, `rules` are all that hold: write one of the two")
+        reading.fail(
+            keys["rule"].key, "`rule` names a rule that holds, `rules` lists all rules that hold: write only one"
+        )
     rule = reading.word(keys.get("rule"))
     if rule not in (None, NONE):
         _is_one_of(reading, keys["rule"], str(rule), rules, "rule")
@@ -298,7 +300,7 @@ def _is_one_of(reading: FileReading, node: YamlNode, name: str, known: Sequence[
 
 
 def _names(reading: FileReading, node: YamlNode | None, known: Sequence[str], what: str) -> tuple[str, ...] | None:
-    """A name, a list of names, or `none`."""
+    """Reads a name, a list of names, or `none`."""
     if node is None:
         return None
     names = reading.word_or_words(node)
@@ -312,7 +314,7 @@ def _names(reading: FileReading, node: YamlNode | None, known: Sequence[str], wh
 
 
 def _exact(reading: FileReading, node: YamlNode | None) -> str | Mapping[str, str] | None:
-    """A text, or texts by path."""
+    """Reads a text, or texts by path."""
     if node is None or not isinstance(node.value, Mapping):
         return reading.word(node, "a text, or a mapping from paths to texts")
     if not node.value:
@@ -327,14 +329,14 @@ def _finds(reading: FileReading, node: YamlNode | None, checks: Sequence[str]) -
         return ()
     items = node.value if isinstance(node.value, tuple) else (node,)
     if not items:
-        reading.fail(node.place, f"an empty list expects nothing; write `{NONE}` where nothing may be found")
+        reading.fail(node.place, f"an empty list expects nothing; write `{NONE}` if there must be no finding")
     return tuple(_find(reading, item, checks) for item in items)
 
 
 def _find(reading: FileReading, node: YamlNode, checks: Sequence[str]) -> ExpectedFinding:
     keys = reading.entries(node, "a finding, like `{check: pii, label: EMAIL_ADDRESS}`, or `none`", FIND_KEYS)
     if node.value == {}:
-        reading.fail(node.place, f"a finding has one of {join(FIND_KEYS)}")
+        reading.fail(node.place, f"a finding needs at least one of {join(FIND_KEYS)}")
     check = reading.word(keys.get("check"))
     if check is not None:
         _is_one_of(reading, keys["check"], check, checks, "check")

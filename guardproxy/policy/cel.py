@@ -1,12 +1,12 @@
-"""The `when` of a `match`: an expression of CEL over the facts of a request.
+"""The `when` of a `match`: a CEL expression over the facts of a request.
 
-In: its text, then the `About` of each request, for every reading of which it is evaluated (`about.py`). Out: a compiled
-expression, which says whether it holds; `CelError`s with the column of each mistake. The library (`cel-expr-python`, the C++
-implementation by the authors of the language) is imported only if a policy has an expression. It knows the types of all
-names, so an expression that cannot be evaluated is refused when policies are loaded.
+In: its text, then the `About` of each request, for whose readings it is evaluated (`about.py`). Out: a compiled
+expression, which says whether it holds; a `CelError` with the column of each error. The library (`cel-expr-python`,
+the C++ implementation by the authors of the language) is imported only if a policy has an expression. It knows the
+types of all names, so an expression that cannot be evaluated is refused when policies are loaded.
 
 An expression is refused if it could be slow or could differ for equal requests: patterns that are not literals, nested
-quantifiers, headers that are not named, `dyn`. The language has no clock, no randomness and no loops.
+quantifiers, headers without a literal name, `dyn`. The language has no clock, no randomness and no loops.
 
 Decision: docs/decisions/0023-cel-is-evaluated-by-its-c-library.md
 """
@@ -23,7 +23,7 @@ from typing import Any
 import re2
 
 from guardproxy.policy.about import About
-from guardproxy.policy.naming import small
+from guardproxy.policy.naming import lower_case
 from guardproxy.wire import known_headers
 
 LIMIT_CHARS = 2000
@@ -71,7 +71,7 @@ _INSTEAD = {"and": "&&", "or": "||", "not": "!", "=": "==", "&": "&&", "|": "||"
 
 
 class CelError(Exception):
-    """A mistake in an expression. `line` and `column`: its place in the text, from 1."""
+    """An error in an expression. `line` and `column`: its place in the text, from 1."""
 
     def __init__(self, message: str, line: int = 1, column: int = 1) -> None:
         super().__init__(message)
@@ -87,8 +87,8 @@ def is_credential(header: str) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Cel:
-    """A compiled expression. `headers`: the names of the headers that it reads. `names`: the members of `NAMES` that it uses.
-    `_normal`: the same expression with its string literals in lower case, for values in normal form."""
+    """A compiled expression. `headers`: the names of the headers that it reads. `names`: the members of `NAMES` that
+    it uses. `_normal`: the same expression with lower-case string literals, for values in normal form."""
 
     text: str
     headers: tuple[str, ...] = ()
@@ -97,8 +97,8 @@ class Cel:
     _normal: Any = field(default=None, compare=False, repr=False)
 
     def holds(self, about: About) -> bool | None:
-        """Whether the expression holds for some reading of the request; `None` if it does not, and cannot be evaluated for
-        some reading (a header is missing)."""
+        """Whether the expression holds for some reading of the request; `None` if it holds for none and cannot be
+        evaluated for some reading (a header is missing)."""
         unsure = False
         for normal, values in about.readings(self.names, self.headers):
             try:
@@ -123,20 +123,22 @@ def _environment() -> Any:
 
 
 def compile_cel(text: str) -> Cel:
-    """Compiles `text`. Raises an `ExceptionGroup` of `CelError` with every mistake."""
+    """Compiles `text`. Raises an `ExceptionGroup` of `CelError` with every error."""
     if len(text) > LIMIT_CHARS:
-        raise _all([CelError(f"longer than {LIMIT_CHARS} characters; write several policies")])
+        raise _group([CelError(f"longer than {LIMIT_CHARS} characters; write several policies")])
     tokens = list(tokens_of(text))
     try:
         compiled = _environment().compile(text)
     except RuntimeError as error:
-        raise _all(list(_mistakes(str(error), text, tokens))) from None
+        raise _group(list(_mistakes(str(error), text, tokens))) from None
     headers: dict[str, None] = {}
     if wrong := [*_unbounded(tokens), *_headers(tokens, headers)]:
-        raise _all([CelError(message, *_place(text, at)) for message, at in wrong])
+        raise _group([CelError(message, *_place(text, at)) for message, at in wrong])
     if (kind := compiled.return_type().name()) != "BOOL":
         type_name = _TYPES.get(kind.lower(), f"a {kind.partition('<')[0].lower()}")
-        raise _all([CelError(f"expected a condition that holds or not, found {type_name}; compare it with something")])
+        raise _group(
+            [CelError(f"expected a condition that holds or not, found {type_name}; compare it with something")]
+        )
     names = frozenset(_names(tokens))
     lower = _in_lower_case(text, tokens)
     return Cel(
@@ -145,15 +147,15 @@ def compile_cel(text: str) -> Cel:
 
 
 def _names(tokens: list[Token]) -> Iterator[str]:
-    """The members of `NAMES` that an expression uses."""
+    """Yields the members of `NAMES` that an expression uses."""
     for first, dot, last in zip(tokens, tokens[1:], tokens[2:], strict=False):
         if dot.text == "." and f"{first.text}.{last.text}" in NAMES:
             yield f"{first.text}.{last.text}"
 
 
 def _in_lower_case(text: str, tokens: list[Token]) -> str:
-    """The expression with its string literals in the normal form of names and its patterns ignoring case. A literal with an
-    escape stays unchanged."""
+    """Returns the expression with string literals in the normal form of names and with patterns that ignore case. A
+    literal with an escape stays unchanged."""
     out, at = "", 0
     for number, token in enumerate(tokens):
         if token.kind != "text" or token.text[0] in "bB":
@@ -166,14 +168,14 @@ def _in_lower_case(text: str, tokens: list[Token]) -> str:
         if before == ["matches", "("]:
             inner = f"(?i){inner}"
         elif "\\" not in inner:
-            inner = small(inner)
+            inner = lower_case(inner)
         out += text[at : token.at] + head + inner + tail
         at = token.at + len(token.text)
     return out + text[at:]
 
 
-def _all(errors: list[CelError]) -> ExceptionGroup[CelError]:
-    return ExceptionGroup("mistakes in an expression", errors)
+def _group(errors: list[CelError]) -> ExceptionGroup[CelError]:
+    return ExceptionGroup("errors in an expression", errors)
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,7 +188,7 @@ class Token:
 
 
 def tokens_of(text: str) -> Iterator[Token]:
-    """The tokens of an expression, without white space and comments."""
+    """Yields the tokens of an expression, without white space and comments."""
     at = 0
     while at < len(text):
         # a comment goes to the end of its line
@@ -202,20 +204,20 @@ def _place(text: str, at: int) -> tuple[int, int]:
 
 
 def literal(token: Token) -> str:
-    """The value of a string literal. Of its escapes, only the backslash is removed."""
+    """Returns the value of a string literal. Of its escapes, only the backslash is removed."""
     raw = token.text.lstrip("bBrR")
     size = 3 if raw.startswith(("'''", '"""')) else 1
     inner = raw[size:-size]
     return inner if token.text[0] in "rR" else re.sub(r"\\(.)", r"\1", inner, flags=re.DOTALL)
 
 
-# Mistakes that the library finds.
+# Errors that the library finds.
 
 
 def _mistakes(report: str, text: str, tokens: list[Token]) -> Iterator[CelError]:
     mistakes = [(int(match[1]), int(match[2]), match[3]) for match in _MISTAKE.finditer(report)]
     if not mistakes:
-        inside = "more than 32 parts inside each other" if "recursion" in report else report.partition("\n")[0]
+        inside = "nested more than 32 levels deep" if "recursion" in report else report.partition("\n")[0]
         yield CelError(inside)
     first_syntax = next((mistake for mistake in mistakes if mistake[2].startswith("Syntax error")), None)
     reported: set[int] = set()
@@ -239,7 +241,7 @@ def _mistake(message: str, text: str, tokens: list[Token], at: int) -> CelError:
         return CelError(message, *_place(text, at))
     token = next((candidate for candidate in tokens if at < candidate.at + len(candidate.text)), None)
     if token is None:
-        return CelError("expected more, found the end", *_place(text, at))
+        return CelError("the expression is incomplete", *_place(text, at))
     before = next((previous for previous in reversed(tokens) if previous.at + len(previous.text) <= token.at), token)
     for suspect in (token, before):
         if (instead := _INSTEAD.get(suspect.text)) and suspect.kind != "text":
@@ -258,8 +260,8 @@ def _unknown(name: str, text: str, at: int) -> CelError:
     ):  # the library gives the place of the parenthesis
         at -= len(name)
         if name in FUNCTIONS:
-            how = f'`x.{name}(t, t == "a")`' if name in _MACROS else "with other arguments"
-            return CelError(f"`{name}` is called otherwise: {how}", *_place(text, at))
+            how = f'; write `x.{name}(t, t == "a")`' if name in _MACROS else ""
+            return CelError(f"wrong arguments for `{name}`{how}", *_place(text, at))
         near = get_close_matches(name, FUNCTIONS, 1) or [
             function for function in FUNCTIONS if function.lower() == name.lower()
         ]
@@ -290,18 +292,18 @@ def _unbounded(tokens: list[Token]) -> Iterator[tuple[str, int]]:
         if token.kind != "word" or not called:
             continue
         if token.text == "dyn":
-            yield "`dyn` is not available: it hides mistakes until a request comes", token.at
+            yield "`dyn` is not available: it hides errors until a request comes", token.at
         elif token.text == "has":
             if [following.text for following in tokens[number + 2 : number + 5]] != ["request", ".", "headers"]:
-                yield "`has` is for headers, like `has(request.headers.team)`; all else is always there", token.at
+                yield "`has` is for headers, like `has(request.headers.team)`; all other facts always exist", token.at
         elif token.text == "matches":
             if len(after) < 2 or after[1].kind != "text" or tokens[number + 3].text != ")":
-                yield "write the pattern of `matches` out, between quotes", token.at
+                yield "the pattern of `matches` must be a literal in quotes", token.at
             elif wrong := _pattern(after[1]):
                 yield f"not a pattern of RE2: {wrong}", after[1].at
         elif token.text in _MACROS and number and tokens[number - 1].text == ".":
             if quantifiers:
-                yield f"`{token.text}` inside another one takes too long on a long list", token.at
+                yield f"`{token.text}` inside another quantifier takes too long on a long list", token.at
             quantifiers.append(depth + 1)
 
 
@@ -313,8 +315,9 @@ def _pattern(token: Token) -> str:
     return ""
 
 
-def _headers(tokens: list[Token], found: dict[str, None]) -> Iterator[tuple[str, int]]:
-    """Adds each header that the expression reads to `found`. A header must be named, so that no other header is ever read."""
+def _headers(tokens: list[Token], names: dict[str, None]) -> Iterator[tuple[str, int]]:
+    """Yields errors in the use of headers, and adds each header that the expression reads to `names`. Headers must be
+    named, so that no other header is ever read."""
     words = [token.text for token in tokens]
     for number in range(len(tokens) - 2):
         if words[number : number + 3] != ["request", ".", "headers"]:
@@ -336,4 +339,4 @@ def _headers(tokens: list[Token], found: dict[str, None]) -> Iterator[tuple[str,
             yield f"`{header.lower()}` holds a credential; tell clients apart by `tenant.name`", name.at
         elif header != header.lower():
             yield f"write names of headers in lower case: `{header.lower()}`", name.at
-        found[header] = None
+        names[header] = None

@@ -1,4 +1,4 @@
-"""Coverage: for each wire format, the kinds of texts that some check inspects and those that no check inspects.
+"""Coverage: for each wire format, which checks inspect each kind of text.
 
 In: a set of policies. Out: a row for each wire format, direction and kind of text. Kept: nothing.
 """
@@ -18,8 +18,8 @@ from guardproxy.wire import Codec, codecs
 
 @dataclass(frozen=True, slots=True, order=True)
 class CheckUse:
-    """A check that inspects a text for a policy. `shadow`: only rules that change nothing use it. `always`: it inspects every
-    request; otherwise only requests for which the `match` of the policy holds."""
+    """A check that inspects a text for a policy. `shadow`: it is used only by rules in shadow mode. `always`: it
+    inspects every request; otherwise only requests for which the `match` of the policy holds."""
 
     policy: str
     check: str
@@ -33,7 +33,7 @@ class CheckUse:
 
 @dataclass(frozen=True, slots=True)
 class CoverageRow:
-    """One kind of texts of a wire format."""
+    """A kind of text in a wire format, and the checks that inspect it."""
 
     format: str
     direction: Direction
@@ -42,7 +42,8 @@ class CoverageRow:
 
 
 def coverage(policies: PolicySet) -> list[CoverageRow]:
-    """Every kind of text and the checks that inspect it. Overrides of tenants are left out: they can only add checks."""
+    """Returns every kind of text and the checks that inspect it, without the overrides of tenants, which only add
+    checks."""
     return [
         CoverageRow(codec.name, direction, kind, tuple(sorted(_looking(policies, codec, direction, kind))))
         for codec in codecs()
@@ -59,24 +60,24 @@ def _looking(policies: PolicySet, codec: Codec, direction: Direction, kind: Kind
         others = (policy.match.models, policy.match.tenants, policy.match.headers or None, policy.match.when)
         always = all(routes) and not any(others)
         rules = [rule for rule in policy.rules if (direction, kind) in rule.on]
-        for name in sorted({name for rule in rules for name in asked(policy, rule)}):
+        for name in sorted({name for rule in rules for name in checks_used(policy, rule)}):
             if (direction, kind) in policies.checks[policy.name, name].traits.looks_at:
-                enforced = any(rule.mode == "enforce" for rule in rules if name in asked(policy, rule))
+                enforced = any(rule.mode == "enforce" for rule in rules if name in checks_used(policy, rule))
                 yield CheckUse(policy.name, name, not enforced, always)
 
 
-def asked(policy: Policy, rule: Rule) -> frozenset[str]:
-    """The checks that a rule uses; `check_error` alone uses every check of the file."""
+def checks_used(policy: Policy, rule: Rule) -> frozenset[str]:
+    """Returns the checks that a rule uses; `check_error` alone uses every check of the file."""
     names = rule.when.names() - {CHECK_ERROR}
     return names or frozenset(policy.checks)
 
 
 def table(rows: list[CoverageRow]) -> list[str]:
-    """The rows as lines of text with aligned columns."""
+    """Formats the rows as lines of text with aligned columns."""
     head = ("format", "direction", "kind", "checks")
     cells = [head, *((row.format, row.direction, row.kind, ", ".join(map(str, row.checks)) or "NONE") for row in rows)]
     widths = [max(len(row[column]) for row in cells) for column in range(3)]
     lines = [
         "  ".join([*(cell.ljust(width) for cell, width in zip(row, widths, strict=False)), row[3]]) for row in cells
     ]
-    return [*lines, "(name): in shadow mode only; name*: only where the policy's `match` holds"]
+    return [*lines, "(name): in shadow mode only; name*: only if the policy's `match` holds"]

@@ -59,7 +59,8 @@ SEVERITIES: tuple[Severity, ...] = get_args(Severity)
 # The kinds of content that no check can read.
 MEDIA = ("image", "audio", "video", "file", "signature", "encrypted", "secret")
 
-# An answer can echo every part of its request (some APIs do), so `response` leaves no kind out; a request is no error.
+# An answer can echo every part of its request (some APIs do), so `response` has every kind. A request has no error
+# text.
 KINDS_OF: Mapping[Direction, frozenset[Kind]] = {
     "request": frozenset(KINDS) - {"error"},
     "response": frozenset(KINDS),
@@ -83,8 +84,9 @@ WORDS_OF_ON: Mapping[str, frozenset[tuple[Direction, Kind]]] = {
 class CheckSpec:
     """A check that a file declares: the type of check (`use`) and its options as plain YAML values.
 
-    `place`: where the check stands in the file. `places`: where each of its keys (`use` among them) stands, and, as
-    `words[2]`, each item of a list. `on_error`: what its failure leads to, if it differs from the policy's `on_error`.
+    `place`: the place of the check in the file. `places`: the places of its keys (`use` among them) and, as
+    `words[2]`, of the items of lists. `on_error`: the consequence of its failure, if it differs from the policy's
+    `on_error`.
     """
 
     use: str
@@ -96,12 +98,12 @@ class CheckSpec:
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """The `action` for a text of the kinds in `on` that makes `when` hold.
+    """A rule: takes `action` for a text of the kinds in `on` for which `when` holds.
 
-    `restoration`: the places in which values come back if `restore` is true. `retry`: the details of the action `retry`.
-    `early`: the valid beginning of an answer is streamed, so a later fault can only end the answer with an error. `share`:
-    the number of conversations in a million for which the rule is enforced; `None`: all. `options`: those of an action of
-    another package. `places`: where its keys stand.
+    `restoration`: the places in which values are restored if `restore` is true. `retry`: the details of the action
+    `retry`. `early`: whether the valid beginning of an answer is streamed, so that a later error can only end the
+    answer with an error. `share`: the number of conversations in a million for which the rule is enforced; `None`:
+    all. `options`: options of another package's action. `places`: the places of its keys.
     """
 
     id: str
@@ -124,13 +126,13 @@ class Rule:
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """A policy file, or its form for one tenant. `source`: its path. `place`: where its name stands; `places`: where its keys
-    stand.
+    """A policy file, or its form for one tenant. `source`: its path. `place`: the place of its name; `places`: of its
+    keys.
 
-    `tenant`: the tenant whose overrides it contains; empty for the file without overrides. `stands_for`: the policies that it
-    replaces, because it is at least as strict (those that it extends, the file without overrides). `root`: the first policy
-    of a chain of `extends`; all policies of a chain enforce their shares for the same conversations. `opaque`: the kinds of
-    content that no check can read and that are refused. `token_ids`: what happens to integers that stand for a text.
+    `tenant`: the tenant whose overrides it contains; empty for the file without overrides. `stands_for`: the policies
+    that it replaces because it is at least as strict (its baselines, the file without overrides). `root`: the first
+    policy of a chain of `extends`; all policies of a chain enforce their shares for the same conversations. `opaque`:
+    the refused kinds of content that no check can read. `token_ids`: what happens to integers that stand for a text.
     `unused`: the variables that nothing uses.
     """
 
@@ -160,5 +162,5 @@ class Policy:
 
     @property
     def file(self) -> str:
-        """The name of the policy in its file, without a tenant."""
+        """Returns the name of the policy in its file, without a tenant."""
         return self.name.removesuffix(f"@{self.tenant}") if self.tenant else self.name

@@ -1,10 +1,10 @@
-"""A policy file as JSON Schema (draft 2020-12), for completion and inline errors in editors.
+"""The JSON Schema (draft 2020-12) of a policy file, for completion and inline errors in editors.
 
-In: the tables that the reader uses too (`keys.py`, and `OPTIONS` of each check). Out: a document of plain values. `policy
-lint` reports what a schema cannot express: names of checks in `when`, options that exclude each other, overrides that are not
-stricter.
+In: the tables that the reader uses too (`keys.py`, and `OPTIONS` of each check). Out: a document of plain values. A
+schema cannot express everything; `policy lint` reports the rest: names of checks in `when`, options that exclude each
+other, overrides that are not stricter.
 
-`# yaml-language-server: $schema=PATH` as a file's first line, or an editor's own settings, bind it to policies.
+`# yaml-language-server: $schema=PATH` as a file's first line, or an editor's settings, bind it to policies.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ Schema = dict[str, Any]
 
 _DRAFT = "https://json-schema.org/draft/2020-12/schema"
 _ON_ERROR: Schema = {
-    "description": "What it leads to that this check fails or takes too long, where that is not what the policy says.",
+    "description": "What happens when this check fails or takes too long, if it differs from the policy's `on_error`.",
     **tables.choice(ON_ERROR),
 }
 _VARIABLE: Schema = {"type": "string", "pattern": r"\$\{" + tables.VARIABLE + r"\}"}
 
 
 def schema() -> Schema:
-    """The schema of a policy file, with all checks that are installed."""
+    """Returns the schema of a policy file, with all installed checks."""
     entries = {"propertyNames": {"pattern": f"^{tables.CHECK_NAME}$", "not": {"enum": list(RESERVED)}}}
     schemas: dict[str, Schema] = {
         "checks": {"type": "object", **entries, "additionalProperties": {"$ref": "#/$defs/check"}},
@@ -42,7 +42,8 @@ def schema() -> Schema:
     tenant = {**_mapping(tables.TENANT, {key: schemas[key] for key in ("checks", "rules")}), "minProperties": 1}
     schemas["tenants"] = {"type": "object", "additionalProperties": tenant}
     document = _mapping(tables.POLICY, schemas)
-    # A policy that extends another states only the stricter parts of a check or rule; all others state the whole.
+    # A policy that extends another states only the stricter parts of a check or rule; any other policy states all of
+    # it.
     whole = {
         "required": ["rules"],
         "properties": {
@@ -62,7 +63,8 @@ def schema() -> Schema:
 
 
 def _mapping(table: Table, schemas: Mapping[str, Schema] | None = None) -> Schema:
-    """A mapping with the keys of a table. `schemas`: the schemas of keys that hold more than a value."""
+    """Returns the schema of a mapping with the keys of a table. `schemas`: the schemas of keys that hold mappings or
+    lists."""
     schemas = schemas or {}
     properties = {}
     for name, key in table.items():
@@ -86,7 +88,7 @@ def _rule() -> Schema:
         if key.actions
     ]
     rule = _mapping(tables.RULE)
-    rule["properties"]["action"] |= with_variables(tables.choice(acting.known()))
+    rule["properties"]["action"] |= with_variables(tables.choice(acting.action_names()))
     shadow = {
         "if": {"required": ["mode", "enforce"]},
         "then": {"properties": {"mode": {"not": {"const": "shadow"}}}},
@@ -95,8 +97,8 @@ def _rule() -> Schema:
 
 
 def _check() -> Schema:
-    names = checks.known()
-    use = {"description": "Which check it is.", "enum": names}
+    names = checks.check_names()
+    use = {"description": "The type of check.", "enum": names}
     return {
         "type": "object",
         "properties": {"use": with_variables(use), "on_error": with_variables(_ON_ERROR)},
@@ -119,7 +121,7 @@ def _option(option: checks.Option) -> Schema:
 
 
 def with_variables(form: Mapping[str, Any]) -> Schema:
-    """The schema, extended so that `${name}` may stand for any value."""
+    """Returns the schema, extended so that `${name}` is allowed in place of any value."""
     if form.get("type") == "object":
         inner = dict(form)
         for key in ("properties", "patternProperties"):

@@ -1,8 +1,8 @@
 """Turns findings into decisions: which checks inspect a text, which spans are replaced, and what stops it.
 
-A `PolicySet` holds the policies of a folder. `bind` picks the policies whose `match` holds for one request. Edits are decided
-for each finding alone. Rules that need several findings (`and`) are counted by a `Tally`. The tally takes findings in the
-order in which their text leaves, so a decision never depends on timing.
+A `PolicySet` holds the policies of a folder. `bind` selects the policies whose `match` holds for a request. Edits are
+decided for each finding separately. Rules that need several findings (`and`) are evaluated by a `Tally`. The tally
+takes findings in the order of their text in the stream, so a decision never depends on timing.
 """
 
 from __future__ import annotations
@@ -26,18 +26,18 @@ from guardproxy.policy.matching import MatchVerdict
 from guardproxy.redaction import Operators, strictest
 
 ON_ERROR = "on_error"
-MOST_BOUND = 1000  # cached combinations of policies; many shares or headers make many combinations
+MOST_BOUND = 1000  # limit of cached combinations of policies; shares and headers make many combinations
 
 
 @dataclass(frozen=True, slots=True)
 class BoundRule:
-    """A rule with the checks of its policy resolved. `names`: the name of each check in the rule, by its name in findings."""
+    """A rule with its checks resolved. `names`: maps the names of checks in findings to their names in the rule."""
 
     policy: Policy
     rule: Rule
     names: Mapping[str, str]
     decision: Decision
-    asked: frozenset[str] = frozenset()  # the names in its `when`
+    names_in_when: frozenset[str] = frozenset()  # the names in its `when`
     enforced: bool = True
     key: tuple[str, str] = ("", "")  # policy and rule
 
@@ -48,8 +48,8 @@ def _precedence(bound: BoundRule) -> tuple[int, str, str]:
 
 
 class Outcome(NamedTuple):
-    """A rule that held, and the finding that made it hold. `decision`: the decision of the rule; `enforced`: whether it is
-    carried out. `attempt`: the answer of the model, counted from 0."""
+    """A rule that held, and the finding that made it hold. `decision`: the rule's decision. `enforced`: whether it is
+    carried out. `attempt`: the number of the model's answer, from 0."""
 
     policy: str
     rule: str
@@ -63,7 +63,7 @@ class Outcome(NamedTuple):
 
 @dataclass(frozen=True)
 class BoundRules:
-    """The rules for one request. `matched`: the verdict of each condition, by `Match.digest`, for the record."""
+    """The rules for a request. `matched`: the verdict of each condition, by `Match.digest`, for the record."""
 
     policies: tuple[Policy, ...]
     rules: tuple[BoundRule, ...]
@@ -75,7 +75,7 @@ class BoundRules:
     _concerned: dict[tuple[Direction, Kind, str], tuple[BoundRule, ...]] = field(default_factory=dict)
 
     def checks_for(self, channel: Channel) -> tuple[Check, ...]:
-        """The checks that some rule uses for this channel, each once, in a fixed order."""
+        """Returns the checks that rules use for this channel, without duplicates and in a fixed order."""
         place = (channel.direction, channel.kind)
         if place not in self._checks_for:
             checks = {
@@ -93,15 +93,16 @@ class BoundRules:
             self._rules_for[place] = tuple(bound for bound in self.rules if place in bound.rule.on)
         return self._rules_for[place]
 
-    def concerned(self, channel: Channel, check: str) -> tuple[BoundRule, ...]:
-        """The rules that use a check in this channel. Of many rules, a finding concerns few."""
+    def rules_using(self, channel: Channel, check: str) -> tuple[BoundRule, ...]:
+        """Returns the rules that use a check in this channel. They are cached, because a finding concerns few of many
+        rules."""
         place = (channel.direction, channel.kind, check)
         if place not in self._concerned:
             self._concerned[place] = tuple(bound for bound in self.rules_for(channel) if bound.names.get(check))
         return self._concerned[place]
 
     def reads(self, direction: Direction) -> bool:
-        """Whether any rule inspects texts of this direction. Otherwise they are neither scanned nor recorded."""
+        """Whether any rule inspects texts of this direction. Otherwise its texts are neither scanned nor recorded."""
         if direction not in self._reads:
             concerned = (bound for bound in self.rules if any(place[0] == direction for place in bound.rule.on))
             self._reads[direction] = (
@@ -120,12 +121,12 @@ class BoundRules:
         )
 
     def edit(self, channel: Channel, finding: Finding) -> Edit | None:
-        """The edit of the span of a finding. Of several rules, the edit that shows least of the value and restores it in the
-        fewest places."""
+        """Returns the edit of the span of a finding. If several rules edit it, the edit shows least of the value and
+        restores it in the fewest places."""
         edits = [
             bound.decision
-            for bound in self.concerned(channel, finding.check)
-            if isinstance(bound.decision, Edit) and bound.enforced and _name(bound, finding) in bound.asked
+            for bound in self.rules_using(channel, finding.check)
+            if isinstance(bound.decision, Edit) and bound.enforced and _name(bound, finding) in bound.names_in_when
         ]
         if len(edits) < 2:
             return edits[0] if edits else None
@@ -135,8 +136,9 @@ class BoundRules:
         return Edit(strict.rule, strict.restore, Operators(operator), restoration)
 
     def holds_back(self, judges: Callable[[Check], bool]) -> bool:
-        """Whether some rule needs the whole answer before any of it is released: a rule that may retry, or that blocks an
-        answer which a check judges as a whole. `judges`: whether a check that needs a form has a form for this exchange."""
+        """Whether a rule needs the whole answer before any of it is released: a rule that may retry, or that blocks an
+        answer which a check judges as a whole. `judges`: whether a check that needs a schema has a schema in this
+        exchange."""
         return any(
             isinstance(bound.decision, Retry)
             or (isinstance(bound.decision, Stop) and any(check.traits.judges_whole for check in checks))
@@ -147,18 +149,18 @@ class BoundRules:
 
     @lazy
     def retries(self) -> bool:
-        """Whether some rule may ask for another answer."""
+        """Whether a rule may request another answer."""
         return any(isinstance(bound.decision, Retry) and bound.enforced for bound in self.rules)
 
     @lazy
     def judging(self) -> tuple[Check, ...]:
-        """The checks that need a form."""
+        """Returns the checks that need a schema."""
         checks = {check.name: check for bound in self.rules for check in self._checks_of(bound)}
         return tuple(check for _, check in sorted(checks.items()) if check.traits.needs_form)
 
     @lazy
     def mends(self) -> bool:
-        """Whether some check may offer a repaired text of the model."""
+        """Whether a check may offer a repaired text of the model."""
         return any(check.traits.offers_repairs for check in self.judging)
 
     def _checks_of(self, bound: BoundRule) -> list[Check]:
@@ -171,40 +173,45 @@ class BoundRules:
 
     @lazy
     def refuses_opaque(self) -> frozenset[str]:
-        """The kinds of opaque content that some policy refuses."""
+        """Returns the kinds of opaque content that a policy refuses."""
         return frozenset(kind for policy in self.policies for kind in policy.opaque)
 
     @lazy
     def refuses_token_ids(self) -> bool:
-        """Whether some policy refuses integers that stand for a text."""
+        """Whether a policy refuses integers that stand for a text."""
         return any(policy.token_ids != "pass" for policy in self.policies)  # noqa: S105 - not a password
 
     @lazy
+    def digests(self) -> Mapping[str, str]:
+        """The digest of every check, by its name."""
+        return dict(sorted({check.name: check.digest for check in self.checks.values()}.items()))
+
+    @lazy
     def keep(self) -> Keep:
-        """How much of the text the record keeps: the least that any policy wants."""
+        """Returns how much of the texts the record keeps: the least that any policy demands."""
         return "none" if any(policy.keep == "none" for policy in self.policies) else "redacted"
 
     @lazy
     def intent(self) -> bool:
-        """Whether the log records the intent of the exchange before the request goes upstream: if any policy wants it, or if
-        no policy applies."""
+        """Whether the log records the intent of the exchange before the request goes upstream: if any policy demands
+        it, or if no policy applies."""
         return not self.policies or any(policy.intent == "on" for policy in self.policies)
 
 
 def _name(bound: BoundRule, finding: Finding) -> str:
-    """The name of the finding in a rule that uses its check."""
+    """Returns the name of the finding in a rule that uses its check."""
     return CHECK_ERROR if finding.label == CHECK_ERROR else bound.names[finding.check]
 
 
 @dataclass(slots=True)
 class Tally:
-    """Counts the findings of one exchange. `outcomes`: every rule that held, in order."""
+    """Collects the findings of an exchange. `outcomes`: every rule that held, in order."""
 
     bound: BoundRules
     outcomes: list[Outcome] = field(default_factory=list)
     attempt: int = 0
     _present: dict[tuple[str, str], set[str]] = field(default_factory=dict)
-    _before: dict[tuple[str, str], set[str]] = field(default_factory=dict)  # names found in the request alone
+    _before: dict[tuple[str, str], set[str]] = field(default_factory=dict)  # names found in the request
 
     def begin_answers(self) -> None:
         """Marks the end of the request. Findings are counted for each answer separately from now on."""
@@ -216,16 +223,16 @@ class Tally:
         self._present = {key: set(names) for key, names in self._before.items()}
 
     def see(self, channel: Channel, finding: Finding) -> Stop | Retry | None:
-        """Takes one finding. Returns the strongest decision that it leads to, or `None` if that is at most an edit."""
+        """Adds a finding. Returns the strongest decision that it leads to, or `None` if no rule stops or retries."""
         stop: Stop | None = None
         retry: Retry | None = None
-        for bound in self.bound.concerned(channel, finding.check):
+        for bound in self.bound.rules_using(channel, finding.check):
             name = _name(bound, finding)
             if name == CHECK_ERROR and bound.enforced:
-                stop = self._failed(bound, channel, finding) or stop
+                stop = self._apply_on_error(bound, channel, finding) or stop
             present = self._present.setdefault(bound.key, set())
             present.add(name)
-            if name in bound.asked and bound.rule.when.holds(present):
+            if name in bound.names_in_when and bound.rule.when.holds(present):
                 self._note(bound.rule.id, bound.rule.action, bound.decision, bound, channel, finding)
                 if isinstance(bound.decision, Stop) and bound.enforced:
                     stop = stop or bound.decision
@@ -234,16 +241,16 @@ class Tally:
         return stop or retry
 
     def most_severe(self, decisions: Iterable[Stop | Retry]) -> Stop | Retry | None:
-        """The decision that counts for a whole request, whatever the place of its finding. A failed check comes before all
-        rules."""
+        """Returns the decision of the most severe rule, wherever its finding is in the request. A failed check comes
+        before all rules."""
         order: dict[Decision, int] = {}
         for number, bound in enumerate(self.bound.rules):
             if isinstance(bound.decision, (Stop, Retry)):
                 order.setdefault(bound.decision, number)
         return min(decisions, key=lambda decision: order.get(decision, -1), default=None)
 
-    def _failed(self, bound: BoundRule, channel: Channel, finding: Finding) -> Stop | None:
-        """Applies `on_error` of a policy when a check that one of its rules uses has failed."""
+    def _apply_on_error(self, bound: BoundRule, channel: Channel, finding: Finding) -> Stop | None:
+        """Applies a policy's `on_error` after a check that one of its rules uses has failed."""
         spec = bound.policy.checks.get(bound.names[finding.check])
         if ((spec and spec.on_error) or bound.policy.on_error) == "flag":
             self._note(ON_ERROR, "flag", Pass(ON_ERROR), bound, channel, finding)
@@ -271,7 +278,7 @@ class PolicySet:
 
     @lazy
     def headers(self) -> frozenset[str]:
-        """The names of the headers that the `match` of some policy reads."""
+        """Returns the names of the headers that the `match` of a policy reads."""
         return frozenset(name for policy in self.policies for name in policy.match.asks)
 
     @lazy
@@ -281,7 +288,7 @@ class PolicySet:
 
     @lazy
     def fallbacks(self) -> frozenset[str]:
-        """The names of all upstreams that some rule falls back to."""
+        """Returns the names of all upstreams that a rule falls back to."""
         retries = (rule.retry for policy in self.policies for rule in policy.rules if rule.retry)
         return frozenset(retry.upstream for retry in retries if retry.upstream)
 
@@ -298,9 +305,9 @@ class PolicySet:
         about: About | None = None,
         known: Mapping[str, MatchVerdict] | None = None,
     ) -> BoundRules:
-        """The rules of the policies whose `match` holds or cannot be evaluated, because one more policy can only make a
-        decision stronger. A policy that extends others replaces them. A rule whose share leaves the conversation out is in
-        shadow mode.
+        """Returns the rules of the policies whose `match` holds or cannot be evaluated: a further policy can only make
+        a decision stronger. A policy that extends others replaces them. A rule whose share excludes the conversation
+        is in shadow mode.
 
         `about`: all facts of the request, if more than the first three are known. `known`: recorded verdicts, by
         `Match.digest`.
@@ -313,16 +320,16 @@ class PolicySet:
                 verdict = by_digest[digest] = policy.match.verdict(about)
             verdicts.append(verdict)
         key = tuple(
-            (verdict, -1 if verdict == "no" else rollout.reached(shares, policy.origin, conversation))
+            (verdict, -1 if verdict == "no" else rollout.excluding_share(shares, policy.origin, conversation))
             for policy, verdict, shares in zip(self.policies, verdicts, self._shares, strict=True)
         )
         if key not in self._bound:
             if len(self._bound) >= MOST_BOUND:
                 self._bound.clear()
-            self._bound[key] = self._combined(key)
+            self._bound[key] = self._combine(key)
         return self._bound[key]
 
-    def _combined(self, key: tuple[tuple[MatchVerdict, int], ...]) -> BoundRules:
+    def _combine(self, key: tuple[tuple[MatchVerdict, int], ...]) -> BoundRules:
         applying = [
             (policy, left_out)
             for policy, (verdict, left_out) in zip(self.policies, key, strict=True)
@@ -335,7 +342,8 @@ class PolicySet:
             for policy, left_out in remaining
             for rule in policy.rules
         )
-        # Of equally strong decisions the most severe counts. Names break ties, so the order of files and rules never matters.
+        # Of equally strong decisions the most severe wins. Names break ties, so that the order of files and rules is
+        # irrelevant.
         rules = tuple(sorted(rules, key=_precedence))
         verdicts = ((policy.match.digest, verdict) for policy, (verdict, _) in zip(self.policies, key, strict=True))
         matched = {digest: verdict for digest, verdict in verdicts if digest}

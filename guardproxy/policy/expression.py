@@ -1,7 +1,7 @@
-"""The `when` of a rule: check names joined by `and`, `or` and parentheses.
+"""The `when` of a rule: names of checks joined by `and`, `or` and parentheses.
 
-In: the text of an expression and the names it may use. Out: a small frozen tree that says whether it holds. Kept: nothing.
-`and` binds stronger than `or`. There is no `not`: a rule depends on findings, not on their absence.
+In: the text of an expression and the names that it may use. Out: a small frozen tree that says whether it holds. Kept:
+nothing. `and` binds stronger than `or`. There is no `not`: a rule depends on findings, not on their absence.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _INSTEAD = {"&": "and", "|": "or", ",": "or", "+": "and"}
 
 @dataclass(frozen=True, slots=True)
 class Name:
-    """Holds if the check of this name found something (`check_error`: if any check failed)."""
+    """Holds if the check of this name has a finding (`check_error`: if any check failed)."""
 
     name: str
 
@@ -64,7 +64,7 @@ Expression = Name | And | Or
 
 
 def has_and(expression: Expression) -> bool:
-    """Whether some part of the expression needs two checks to find something."""
+    """Whether a part of the expression needs findings of two checks."""
     if isinstance(expression, Or):
         return any(has_and(part) for part in expression.parts)
     return isinstance(expression, And)
@@ -115,7 +115,7 @@ class _ExpressionReader:
     def term(self, depth: int) -> Expression:
         if self.current == "(":
             if depth >= _LIMIT_DEPTH:
-                raise self.error(f"more than {_LIMIT_DEPTH} parentheses inside each other")
+                raise self.error(f"parentheses are nested more than {_LIMIT_DEPTH} levels deep")
             self.advance()
             inner = self.any_of(depth + 1)
             if self.current != ")":
@@ -142,7 +142,7 @@ class _ExpressionReader:
         return self.error(message, hint, found=False)
 
     def hint(self, words: tuple[str, ...]) -> str:
-        """A suggestion for the current token, which should be one of `words`; empty if there is no suggestion."""
+        """Returns a suggestion for the current token, which should be one of `words`, or an empty text."""
         meant = _INSTEAD.get(self.current[:1]) or (self.current.lower() if self.current.lower() in words else "")
         return f"; write `{meant}`" if meant else ""
 

@@ -1,11 +1,11 @@
-"""Lays the tree of a policy over the tree that it extends, and checks that nothing has become looser.
+"""Merges a policy with the policy that it extends, and checks that the result is at least as strict.
 
-In: the entries of two trees; then the two policies that were read from them. Out: the merged entries; every place where the
-second policy is weaker than the first, or is not provably at least as strict. Kept: nothing.
+In: the entries of two trees; then the two policies that were read from them. Out: the merged entries; every place
+where the second policy is weaker than the first, or is not provably at least as strict. Kept: nothing.
 
 `strictness.py` defines which value of a key is weaker; the table of each check defines it for the options. `message`,
-`template` and the budget of a retry may change freely. `audit.keep` and the fallback of a retry may not change. Nothing can
-be removed.
+`template` and the budget of a retry may change freely. `audit.keep` and the fallback of a retry may not change.
+Nothing can be removed.
 """
 
 from __future__ import annotations
@@ -40,8 +40,8 @@ INHERITED = ("checks", "rules", "on_error", "unmapped", "opaque", "token_ids", "
 Entries = Mapping[str, YamlNode]
 
 
-def overlaid(under: Entries, over: Entries) -> Entries:
-    """The entries that are inherited from `under`, with those of `over` laid over them."""
+def overlay(under: Entries, over: Entries) -> Entries:
+    """Returns the entries of `under` that are inherited, overridden by the entries of `over`."""
     merged = {**{key: node for key, node in under.items() if key in INHERITED}, **over}
     if "checks" in under and "checks" in over:
         merged["checks"] = _mappings(under["checks"], over["checks"])
@@ -68,7 +68,7 @@ def _rules(under: YamlNode, over: YamlNode) -> YamlNode:
     rules = list(under.value)
     at = {_id(node): number for number, node in enumerate(rules)}
     for node in over.value:
-        number = at.pop(_id(node), None)  # a second rule of the same name is a duplicate
+        number = at.pop(_id(node), None)  # a second rule with the same name is reported as a duplicate
         if number is None:
             rules.append(node)
         else:
@@ -87,7 +87,7 @@ def _rule(under: YamlNode, over: YamlNode) -> YamlNode:
     merged = {**under.value, **over.value}
     action = merged["action"].value if "action" in merged else None
     then = merged["then"].value if "then" in merged else None
-    # Keys that belonged to the weaker action, or to a fallback that no longer exists, go with it.
+    # Keys that belong to the weaker action, or to a fallback that no longer exists, are dropped.
     entries = {
         key: node
         for key, node in merged.items()
@@ -102,18 +102,19 @@ Weakness = tuple[FilePlace, str]
 """A place where a policy is weaker than the policy that it extends, and the reason."""
 
 
-def loosened(before: Policy, after: Policy) -> Iterator[Weakness]:
-    """The places where `after` is weaker than `before`. `after` has at least the checks and rules of `before`."""
+def weaknesses(before: Policy, after: Policy) -> Iterator[Weakness]:
+    """Yields the places where `after` is weaker than `before`. `after` has at least the checks and rules of
+    `before`."""
     tenant = f"tenant {after.tenant}: " if after.tenant else ""
     for place, message in (
-        *_policy_loosened(before, after),
-        *(weakness for name in before.checks for weakness in _check_loosened(before, after, name)),
-        *(weakness for rule in before.rules for weakness in _rule_loosened(before, rule, _named(after, rule.id))),
+        *_policy_weaknesses(before, after),
+        *(weakness for name in before.checks for weakness in _check_weaknesses(before, after, name)),
+        *(weakness for rule in before.rules for weakness in _rule_weaknesses(before, rule, _rule_of(after, rule.id))),
     ):
         yield place, tenant + message
 
 
-def _named(policy: Policy, name: str) -> Rule:
+def _rule_of(policy: Policy, name: str) -> Rule:
     return next(rule for rule in policy.rules if rule.id == name)
 
 
@@ -127,120 +128,120 @@ def _there(policy: Policy, place: FilePlace | None) -> str:
     return f"{PurePath(place.path or policy.source).name}:{place.line}:{place.column}"
 
 
-def _weakened(old: Any, new: Any) -> str:
+def _weakening(old: Any, new: Any) -> str:
     return f"may not be weakened from {old} to {new}"
 
 
-def _word_loosened(key: str, old: Any, new: Any) -> str:
-    """The reason why the new value of a key in `SCALES` may be weaker; empty if it is at least as strict."""
-    return _weakened(old, new) if _is_weaker(compare(key, old, new)) else ""
+def _why_weaker(key: str, old: Any, new: Any) -> str:
+    """Returns why the new value of a key in `SCALES` may be weaker; empty if it is at least as strict."""
+    return _weakening(old, new) if _is_weaker(compare(key, old, new)) else ""
 
 
-def _policy_loosened(before: Policy, after: Policy) -> Iterator[Weakness]:
+def _policy_weaknesses(before: Policy, after: Policy) -> Iterator[Weakness]:
     weak = [
         (key, f"`{key}` {why}")
         for key in ("on_error", "unmapped", "token_ids")
-        if (why := _word_loosened(key, getattr(before, key), getattr(after, key)))
+        if (why := _why_weaker(key, getattr(before, key), getattr(after, key)))
     ]
     if gone := sorted(before.opaque - after.opaque):
         weak.append(("opaque", f"`opaque` may not be weakened: {gone[0]} is refused there"))
     if before.keep != after.keep:
-        weak.append(("audit", f"`audit` stays as it is, keep: {before.keep}"))
-    if why := _word_loosened("intent", before.intent, after.intent):
+        weak.append(("audit", f"`audit` may not change: keep: {before.keep}"))
+    if why := _why_weaker("intent", before.intent, after.intent):
         weak.append(("audit", f"`intent` of `audit` {why}"))
     for key, message in weak:
         yield after.places.get(key, after.place), f"{message} ({_there(before, before.places.get(key))})"
 
 
-def _check_loosened(before: Policy, after: Policy, name: str) -> Iterator[Weakness]:
+def _check_weaknesses(before: Policy, after: Policy, name: str) -> Iterator[Weakness]:
     old, new = before.checks[name], after.checks[name]
     if old.use != new.use:
-        message = f"the check `{name}` stays `use: {old.use}`"
+        message = f"the check `{name}` must keep `use: {old.use}`"
         yield new.places.get("use", new.place), f"{message} ({_there(before, old.places.get('use', old.place))})"
         return
     on_error = old.on_error or before.on_error, new.on_error or after.on_error
-    if (old.on_error or new.on_error) and (why := _word_loosened("on_error", *on_error)):
+    if (old.on_error or new.on_error) and (why := _why_weaker("on_error", *on_error)):
         there = _there(before, old.places.get("on_error", old.place))
         yield new.places.get("on_error", new.place), f"`on_error` of `{name}` {why} ({there})"
     declared = checks.options(old.use)
     for key in dict.fromkeys((*old.options, *new.options)):
-        if why := _option_loosened(declared.get(key), old, new, key):
+        if why := _why_option_weaker(declared.get(key), old, new, key):
             there = _there(before, old.places.get(key, old.place))
             yield new.places.get(key, new.place), f"`{key}` of `{name}` {why} ({there})"
 
 
-def _option_loosened(option: checks.Option | None, before: CheckSpec, after: CheckSpec, key: str) -> str:
-    """The reason why the new value of an option may be weaker; empty if it is at least as strict."""
+def _why_option_weaker(option: checks.Option | None, before: CheckSpec, after: CheckSpec, key: str) -> str:
+    """Returns why the new value of an option may be weaker; empty if it is at least as strict."""
     old, new = before.options.get(key), after.options.get(key)
     if not _is_weaker(compare_options(option, old, new)):
         return ""
     if option is None or option.tighter is None:
-        return "may only be set where the check is first named"
+        return "may only be set where the check is first declared"
     old, new = (option.default if value is None else value for value in (old, new))
     if old is None:
-        return f"is left out in the baseline, so it cannot be shown that {_shown(new)} is stricter"
+        return f"is not set in the baseline, so {_show(new)} is not provably stricter"
     if option.tighter == "longer" and (gone := _missing(old, new)):
         return f"may not lose `{gone[0]}`"
     if option.tighter == "shorter" and (more := _missing(new, old)):
         return f"may not gain `{more[0]}`"
     if option.tighter == "lower" and compare_options(option, old, new) == "unclear":
-        return f"cannot be compared: {_shown(old)} there, {_shown(new)} here"
-    return _weakened(_shown(old), _shown(new))
+        return f"cannot be compared: {_show(old)} in the baseline, {_show(new)} here"
+    return _weakening(_show(old), _show(new))
 
 
 def _missing(old: Any, new: Any) -> list[Any]:
-    """The items of one list that another list lacks."""
+    """Returns the items of one list that another list lacks."""
     remaining = set(map(canonical, items(new)))
     return [item for item in items(old) if canonical(item) not in remaining]
 
 
-def _shown(value: Any) -> str:
+def _show(value: Any) -> str:
     return "nothing" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
 
 
-def _rule_loosened(before: Policy, old: Rule, new: Rule) -> Iterator[Weakness]:
+def _rule_weaknesses(before: Policy, old: Rule, new: Rule) -> Iterator[Weakness]:
     weak = {
-        "action": _action_loosened(old, new),
-        "mode": _word_loosened("mode", old.mode, new.mode),
-        "severity": _word_loosened("severity", old.severity, new.severity),
+        "action": _why_action_weaker(old, new),
+        "mode": _why_weaker("mode", old.mode, new.mode),
+        "severity": _why_weaker("severity", old.severity, new.severity),
     }
     if new.mode == "enforce" and _is_weaker(compare_shares(reach(old), reach(new))):
-        weak["enforce"] = "may not become less"
+        weak["enforce"] = "may not be reduced"
     if _is_weaker(compare_sets(old.on, new.on)):
         direction, kind = min(old.on - new.on)
         weak["on"] = f"may not lose `{kind}` of the {direction}"
     if _is_weaker(compare_conditions(old.when, new.when)):
         weak["when"] = "may only be widened, with `or`"
     if old.action == new.action:  # keys of a weaker action are gone
-        weak |= _parts_loosened(old, new)
+        weak |= _part_weaknesses(old, new)
     for key, why in weak.items():
         if why:
             there = _there(before, old.places.get(key, old.place))
             yield new.places.get(key, new.place), f"`{key}` of the rule `{old.id}` {why} ({there})"
 
 
-def _action_loosened(old: Rule, new: Rule) -> str:
+def _why_action_weaker(old: Rule, new: Rule) -> str:
     if {old.action, new.action} <= {*ACTIONS}:
-        return _word_loosened("action", old.action, new.action)
+        return _why_weaker("action", old.action, new.action)
     stays = (old.action, old.options) == (new.action, new.options)
-    return "" if stays else "of another package stays as it is"
+    return "" if stays else "of another package may not change"
 
 
-def _parts_loosened(old: Rule, new: Rule) -> dict[str, str]:
-    """The weaknesses of a rule whose action stays: the reason for each key."""
+def _part_weaknesses(old: Rule, new: Rule) -> dict[str, str]:
+    """Returns the weaknesses of a rule whose action is the same: the reason for each key."""
     weak: dict[str, str] = {}
     if _is_weaker(compare("restore", old.restore, new.restore)):
         weak["restore"] = "may not be switched on"
     elif new.restore and _is_weaker(compare_restorations(old.restoration, new.restoration)):
-        weak["restore"] = f"may not be given more places (was: {old.restoration})"
+        weak["restore"] = f"may not restore in more places (baseline: {old.restoration})"
     if _is_weaker(compare("early", old.early, new.early)):
         weak["early"] = "may not be switched on"
     for label in sorted({*old.operators.by_label, *new.operators.by_label, DEFAULT}):
         if _is_weaker(compare_operators(old.operators.of(label), new.operators.of(label))):
             weak.setdefault("operators", f"may not show more of {label}")
     if old.retry and new.retry:
-        weak["then"] = _word_loosened("then", old.retry.then, new.retry.then)
+        weak["then"] = _why_weaker("then", old.retry.then, new.retry.then)
         stays = (old.retry.model, old.retry.upstream) == (new.retry.model, new.retry.upstream)
         if not stays and new.retry.then == "fallback":
-            weak["fallback"] = "stays as it is"
+            weak["fallback"] = "may not change"
     return weak

@@ -1,7 +1,8 @@
-"""The keys of a policy file: one table for the reader, which uses their names, and for the JSON Schema, which uses forms and
-words.
+"""The keys of a policy file: one table for the reader, which uses the names, and for the JSON Schema, which uses the
+forms and descriptions.
 
-A table maps a key to its description (`doc`), its form as JSON Schema, whether it is required, and the actions it belongs to.
+A table maps a key to its description (`doc`), its form as JSON Schema, whether it is required, and the actions it
+belongs to.
 
 Decision: docs/decisions/0022-policies-name-operating-points.md
 """
@@ -73,15 +74,15 @@ MATCH: Table = {
         {"type": "array", "minItems": 1, "items": {"type": "string", "pattern": r"^([A-Z]+|\*) /\S*$"}},
     ),
     "models": Key(
-        "Names of models; `*` is any text, as in `gpt-*`. Case and a provider's prefix do not matter. A request without a "
-        "model that can be read is covered.",
+        "Names of models; `*` is any text, as in `gpt-*`. Case and a provider's prefix do not matter. A request whose "
+        "model cannot be read matches.",
         WORDS,
     ),
     "tenants": Key(
-        "Names of tenants, as `serve --tenant` gives them; `*` is any text, and also a client without a name.", WORDS
+        "Names of tenants, as `serve --tenant` gives them; `*` is any text, and matches a client without a name.", WORDS
     ),
     "headers": Key(
-        "Headers and their values; `*` is any text. Case is ignored; a request without the header is covered.",
+        "Headers and their values; `*` is any text. Case is ignored; a request without the header matches.",
         {"type": "object", "minProperties": 1, "additionalProperties": TEXT_OR_TEXTS},
     ),
     "when": Key('A condition in CEL, like `tenant.name == "acme" && request.model.startsWith("gpt-")`.', TEXT),
@@ -95,16 +96,21 @@ _OPERATOR: Schema = {
             "required": ["type"],
             "additionalProperties": False,
             "properties": {
-                "type": {"enum": list(OPERATORS), "description": "What is put in place of the value."},
-                "new_value": {**TEXT, "description": "For `replace`: the text that is put there."},
-                "masking_char": {"type": "string", "minLength": 1, "maxLength": 1, "description": "For `mask`."},
+                "type": {"enum": list(OPERATORS), "description": "What replaces the value."},
+                "new_value": {**TEXT, "description": "For `replace`: the replacement."},
+                "masking_char": {
+                    "type": "string",
+                    "minLength": 1,
+                    "maxLength": 1,
+                    "description": "For `mask`: the character that replaces others.",
+                },
                 "chars_to_mask": {
                     "type": "integer",
                     "minimum": 1,
-                    "description": "For `mask`: how many; all by default.",
+                    "description": "For `mask`: the number of characters; all by default.",
                 },
                 "from_end": {**BOOL, "description": "For `mask`: count from the end."},
-                "hash_type": {"enum": list(HASH_TYPES), "description": "For `hash`; keyed."},
+                "hash_type": {"enum": list(HASH_TYPES), "description": "For `hash`, which is keyed."},
             },
         },
     ]
@@ -119,7 +125,7 @@ _RESTORE: Schema = {
             "type": "array",
             "minItems": 1,
             "items": choice(KINDS),
-            "description": "The kinds of texts of an answer that get values back; all by default.",
+            "description": "The kinds of texts of an answer in which values are restored; all by default.",
         },
         "urls": {
             "type": "array",
@@ -141,7 +147,7 @@ RULE: Table = {
         },
     ),
     "when": Key(
-        "Names of checks with `and`, `or` and parentheses; `check_error` is a check that failed.", TEXT, needed=True
+        "Names of checks with `and`, `or` and parentheses; `check_error` holds if a check failed.", TEXT, needed=True
     ),
     "action": Key("What the rule does; the strongest action of all rules wins.", choice(ACTIONS), needed=True),
     "with": Key("Options for an action of another package.", {"type": "object"}),
@@ -156,18 +162,19 @@ RULE: Table = {
         actions=("redact",),
     ),
     "restore": Key(
-        "Whether, and where, the answer's reader gets the values back; never inside URLs of hosts that `urls` does not list.",
+        "Whether, and where, values are restored in the answer; never inside URLs of hosts that `urls` does not list.",
         {"anyOf": [BOOL, _RESTORE]},
         actions=("redact",),
     ),
-    "mode": Key("`shadow` records what would have happened and changes nothing.", choice(MODES)),
+    "mode": Key("`shadow` records what would happen and changes nothing.", choice(MODES)),
     "enforce": Key(
-        "The share of conversations for which the rule is enforced, as in `10 %`; it only watches the others.", SHARE
+        "The share of conversations for which the rule is enforced, as in `10 %`; otherwise it is in shadow mode.",
+        SHARE,
     ),
     "message": Key("The message for the client.", TEXT, actions=("block", "retry")),
-    "severity": Key("How bad it is, for records and alerts.", choice(SEVERITIES)),
+    "severity": Key("The severity for records and alerts.", choice(SEVERITIES)),
     "early": Key(
-        "Stream the valid beginning of an answer; a later fault then ends the answer with an error.",
+        "Stream the valid beginning of an answer; a later error then ends the answer.",
         BOOL,
         actions=("block", "retry"),
     ),
@@ -207,15 +214,15 @@ TENANT: Table = {
     "lists": Key("Lists from other files for this tenant.", _LISTS),
     "checks": Key("Stricter options of checks, or more checks.", {"type": "object"}),
     "rules": Key("Stricter rules by their `id`, or more rules.", {"type": "array"}),
-    "on_error": Key("`block` where the policy says `flag`.", choice(ON_ERROR)),
-    "unmapped": Key("`refuse` where the policy says `scan`.", choice(UNMAPPED)),
+    "on_error": Key("`block` if the policy says `flag`.", choice(ON_ERROR)),
+    "unmapped": Key("`refuse` if the policy says `scan`.", choice(UNMAPPED)),
     "opaque": _OPAQUE_KEY,
     "token_ids": _TOKEN_IDS_KEY,
 }
 
 AUDIT: Table = {
     "keep": Key("How much of the texts records keep.", choice(KEEP)),
-    "intent": Key("Whether the log names a request before its first byte goes upstream.", choice(INTENT)),
+    "intent": Key("Whether the log records a request before its first byte goes upstream.", choice(INTENT)),
 }
 
 _TEXTS: Schema = {"anyOf": [TEXT, {"type": "object", "minProperties": 1, "additionalProperties": TEXT}]}
@@ -251,16 +258,16 @@ POLICY: Table = {
         "A policy of the same folder whose checks and rules also apply here; they may only be tightened.", NAME
     ),
     "match": Key("Which requests the policy is for; everything by default.", {"type": "object"}),
-    "vars": Key("Values that have a name: `${name}` stands for them in match, checks and rules.", _VARIABLES),
-    "lists": Key("Lists in files below this folder, one entry a line: `${name}` stands for them.", _LISTS),
+    "vars": Key("Named values: `${name}` is replaced in match, checks and rules.", _VARIABLES),
+    "lists": Key("Lists in files below this folder, one entry a line: `${name}` is replaced with them.", _LISTS),
     "checks": Key("The checks, each under a name of your own.", {"type": "object"}),
     "rules": Key("The rules: what happens when checks find something.", {"type": "array", "minItems": 1}, needed=True),
-    "tenants": Key("Stricter settings for single tenants.", {"type": "object"}),
-    "on_error": Key("What a check that fails or takes too long leads to.", choice(ON_ERROR)),
+    "tenants": Key("Stricter settings for particular tenants.", {"type": "object"}),
+    "on_error": Key("What happens when a check fails or takes too long.", choice(ON_ERROR)),
     "unmapped": Key("What happens to fields that guardproxy does not know.", choice(UNMAPPED)),
     "opaque": _OPAQUE_KEY,
     "token_ids": _TOKEN_IDS_KEY,
-    "enforce": Key("The share of conversations for which all its rules are enforced, as in `10 %`.", SHARE),
+    "enforce": Key("The share of conversations for which all rules are enforced, as in `10 %`.", SHARE),
     "audit": Key("What records keep, and when.", {"type": "object"}),
     "tests": Key("Examples with their expected results.", {"type": "array", "items": _TEST}),
 }

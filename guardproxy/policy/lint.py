@@ -1,7 +1,7 @@
 """Notes for reviewers on valid policies. `policy lint` prints them beside the errors.
 
-In: a set of policies with their checks. Out: notes with file, line and column. Kept: nothing. A `warning` is likely to be a
-mistake; a `note` is a cost or a gap that may be intended.
+In: a set of policies with their checks. Out: notes with file, line and column. Kept: nothing. A `warning` is probably
+an error; a `note` is a cost or a gap that may be intended.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from guardproxy.decisions import Retry
-from guardproxy.policy.coverage_table import asked, coverage
+from guardproxy.policy.coverage_table import checks_used, coverage
 from guardproxy.policy.document import Policy, Rule
 from guardproxy.policy.evaluate import PolicySet
 from guardproxy.policy.expression import CHECK_ERROR
@@ -40,7 +40,7 @@ Code = Literal[
 
 @dataclass(frozen=True, slots=True, order=True)
 class Note:
-    """A note at a place in a file. `code`: a stable word for programs."""
+    """A note at a place in a file. `code`: a stable identifier for programs."""
 
     path: str
     line: int
@@ -54,22 +54,22 @@ class Note:
 
 
 def notes(policies: PolicySet) -> list[Note]:
-    """All notes, sorted by file and line, each once."""
-    notes_of_policies = {note for policy in policies.policies for note in _of(policies, policy)}
+    """Returns all notes, sorted by file and line, without duplicates."""
+    notes_of_policies = {note for policy in policies.policies for note in _notes_of(policies, policy)}
     return sorted((*notes_of_policies, *_not_scanned(policies)))
 
 
-def _of(policies: PolicySet, policy: Policy) -> Iterator[Note]:
+def _notes_of(policies: PolicySet, policy: Policy) -> Iterator[Note]:
     yield from _options(policies, policy)
     for rule in policy.rules:
         yield from _rule(policies, policy, rule)
     if policy.tenant:
         return
     yield from _match(policy)
-    yield from _chosen(policy)
-    used = {name for rule in policy.rules for name in asked(policy, rule)}
+    yield from _client_choices(policy)
+    used = {name for rule in policy.rules for name in checks_used(policy, rule)}
     for name in sorted(policy.checks.keys() - used):
-        message = f"no rule asks for the check `{name}`; name it in a `when`, or take it out"
+        message = f"no rule uses the check `{name}`; name it in a `when`, or remove it"
         yield _note(policy, policy.checks[name].place, "warning", "unused-check", message)
     for name, place in policy.unused:
         yield _note(policy, place, "warning", "unused-variable", f"nothing uses `${{{name}}}`")
@@ -83,19 +83,19 @@ def _match(policy: Policy) -> Iterator[Note]:
     place = policy.places.get("match", policy.place)
     probed = probe(policy.match, [route for codec in codecs() for route in codec.routes])
     if probed.holds is False:
-        message = "no request was found that this can match: no rule of the policy ever counts"
+        message = "no possible request matches: the rules of the policy never apply"
         yield _note(policy, place, "warning", "never-matches", message)
     if probed.fails and policy.match.when and policy.match.when.headers:
         name = policy.match.when.headers[0]
         message = (
-            f"`when` cannot be evaluated for a request without the header `{name}`, and the policy then applies; begin with "
-            f'`"{name}" in request.headers && ...`'
+            f"`when` cannot be evaluated for a request without the header `{name}`, and the policy then applies; "
+            f'begin with `"{name}" in request.headers && ...`'
         )
         yield _note(policy, place, "warning", "fails-without-header", message)
 
 
-def _chosen(policy: Policy) -> Iterator[Note]:
-    """A note on the parts of `match` whose values the client writes itself, so that it can avoid the policy."""
+def _client_choices(policy: Policy) -> Iterator[Note]:
+    """Yields a note on the parts of `match` whose values the client writes, so that it can avoid the policy."""
     match = policy.match
     names = sorted(match.when.names if match.when else ())
     is_used = {"models": match.models is not None, "headers": bool(match.headers)}
@@ -103,19 +103,19 @@ def _chosen(policy: Policy) -> Iterator[Note]:
     parts += [f"`{name}`" for name in names if name not in _FIXED]
     if parts:
         message = (
-            f"a client chooses {' and '.join(parts)}, and can choose a value that this policy is not for; a policy that must "
-            "hold for a client goes by `tenants`, which follow from its credential"
+            f"a client chooses {' and '.join(parts)}, and can choose a value that does not match; a policy that must "
+            "apply to a client should use `tenants`, which follow from its credential"
         )
         yield _note(policy, policy.places.get("match", policy.place), "note", "client-chooses", message)
 
 
 def _rule(policies: PolicySet, policy: Policy, rule: Rule) -> Iterator[Note]:
-    names = asked(policy, rule)
+    names = checks_used(policy, rule)
     checks = {name: policies.checks[policy.name, name] for name in names}
     able = {name for name, check in checks.items() if check.traits.looks_at & rule.on}
     if not rule.when.holds({*able, CHECK_ERROR}):
         blind = ", ".join(f"`{name}`" for name in sorted(rule.when.names() - able - {CHECK_ERROR}))
-        message = f"`{rule.id}` can never hold: {blind} cannot find anything in the texts that `on` names"
+        message = f"`{rule.id}` can never hold: {blind} cannot find anything in the texts of its `on`"
         yield _note(policy, rule.places.get("on", rule.place), "warning", "never-fires", message)
     declared = [check.traits.labels for check in checks.values()]
     known = {label for labels in declared if labels for label in labels}
@@ -126,8 +126,8 @@ def _rule(policies: PolicySet, policy: Policy, rule: Rule) -> Iterator[Note]:
     if rule.restore and rule.restoration.hosts:
         hosts = ", ".join(sorted(rule.restoration.hosts))
         message = (
-            f"`{rule.id}` restores values inside URLs of {hosts}: anybody who can read the requests or logs of these hosts, "
-            "or finds an open redirect there, can read the values"
+            f"`{rule.id}` restores values inside URLs of {hosts}: anyone who can read the requests or logs of these "
+            "hosts, or finds an open redirect there, can read the values"
         )
         yield _note(policy, rule.places.get("restore", rule.place), "note", "restores-in-urls", message)
     if rule.retry and rule.mode == "enforce":
@@ -142,7 +142,7 @@ def _options(policies: PolicySet, policy: Policy) -> Iterator[Note]:
 
 
 def _not_scanned(policies: PolicySet) -> Iterator[Note]:
-    """A note for each direction on the kinds of texts that no check inspects."""
+    """Yields a note for each direction on the kinds of texts that no check inspects."""
     rows = [row for row in coverage(policies) if not row.checks]
     if rows and policies.policies:
         first = policies.policies[0]
@@ -150,7 +150,7 @@ def _not_scanned(policies: PolicySet) -> Iterator[Note]:
             kinds = dict.fromkeys(row.kind for row in rows if row.direction == direction)
             if kinds:
                 message = (
-                    f"no check looks at these texts of a {direction}: {', '.join(kinds)} (see `policy lint --coverage`)"
+                    f"no check inspects these texts of a {direction}: {', '.join(kinds)} (see `policy lint --coverage`)"
                 )
                 yield _note(first, first.place, "note", "not-scanned", message)
 
@@ -158,9 +158,9 @@ def _not_scanned(policies: PolicySet) -> Iterator[Note]:
 def _cost(rule: Rule, retry: Retry) -> str:
     answers = retry.attempts + 1 + (retry.then == "fallback")
     if rule.early:
-        return f"`{rule.id}` asks again only while no text of a stream was sent; a later fault ends it with an error"
+        return f"`{rule.id}` retries only while no text of a stream was sent; a later error ends the stream"
     return (
-        f"`{rule.id}` holds a streaming answer back to its end: the client sees its first text when the last of up to "
-        f"{answers} answers is complete, no attempt begins after {retry.total_s:g} s, and each costs its own tokens; "
-        "`early: true` streams what is right so far instead"
+        f"`{rule.id}` holds a streaming answer back to its end: the client sees the first text when the last of up to "
+        f"{answers} answers is complete. No attempt begins after {retry.total_s:g} s, and each costs tokens; "
+        "`early: true` streams the valid beginning instead"
     )

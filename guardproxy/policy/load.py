@@ -1,7 +1,7 @@
 """Loads a folder of policy files: the policies, their digest, and the checks that they use.
 
-In: the path of a folder. Out: frozen values, or one `PolicyErrors` with every error of all files. Kept: nothing. Only
-`load_folder` and `load_file` read files; loading a folder again gives new values.
+In: the path of a folder. Out: frozen values, or a `PolicyErrors` with every error of all files. Kept: nothing. Only
+`load_folder` and `load_file` read files; loading a folder again returns new values.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ class Files:
         self._read: dict[str, bytes] = {}
 
     def read(self, path: str) -> bytes:
-        """The bytes of a file, by its path below the folder. Raises `OSError`, also for a path that leads out of the
-        folder."""
+        """Returns the bytes of a file, by its path below the folder. Raises `OSError`, also for a path that leads out
+        of the folder."""
         if path not in self._read:
             inside = self.folder.resolve()
             target = (inside / path).resolve()
@@ -46,12 +46,12 @@ class Files:
             self._read[path] = content
         return self._read[path]
 
-    def shown(self, path: str) -> str:
-        """The path as messages show it."""
+    def display_path(self, path: str) -> str:
+        """Returns the path as messages show it."""
         return str(self.folder / path)
 
     def digest(self, policies: str) -> str:
-        """The digest of policies together with the files that they name."""
+        """Returns the digest of policies together with the files that they name."""
         if not self._read:
             return policies
         digest = hashlib.sha256(policies.encode())
@@ -62,7 +62,7 @@ class Files:
 
 
 class PolicyErrors(PolicyError):
-    """All errors of some policy files. `str()` gives a line `file:line:column: message` for each error."""
+    """All errors of policy files. `str()` gives a line `file:line:column: message` for each error."""
 
     def __init__(self, errors: Sequence[PolicyError]) -> None:
         super().__init__("\n".join(str(error) for error in errors))
@@ -70,12 +70,12 @@ class PolicyErrors(PolicyError):
 
 
 def parse(content: bytes | str, path: str) -> Policy:
-    """The policy in the content of a file, without its tenants. `path` is for messages only. Raises `PolicyErrors`."""
+    """Returns the policy of a file's content, without its tenants. `path`: for messages only. Raises `PolicyErrors`."""
     return parse_all([(path, content)])[0]
 
 
 def parse_all(files: Iterable[tuple[str, bytes | str]], beside: Files | None = None) -> tuple[Policy, ...]:
-    """The policies of several files (path, content). Raises `PolicyErrors` if any file has an error."""
+    """Returns the policies of several files (path, content). Raises `PolicyErrors` if any file has an error."""
     results = read_policies(files, beside)
     policies = [result for result in results if isinstance(result, Policy)]
     errors = [*(result for result in results if isinstance(result, PolicyError)), *_same_names(policies)]
@@ -85,10 +85,11 @@ def parse_all(files: Iterable[tuple[str, bytes | str]], beside: Files | None = N
 
 
 def load_folder(folder: Path | str, files: Files | None = None) -> tuple[tuple[Policy, ...], str]:
-    """The policies of all `*.yaml` and `*.yml` files of a folder, by file name, and a digest of names and bytes. `files`:
-    reads the files that the policies name.
+    """Returns the policies of all `*.yaml` and `*.yml` files of a folder, by file name, and a digest of names and
+    bytes.
 
-    Hidden files and subfolders are left out. Raises `PolicyErrors` if any file has an error.
+    `files`: reads the files that the policies name. Hidden files and subfolders are ignored. Raises `PolicyErrors` if
+    any file has an error.
     """
     return _load(_files(Path(folder)), files or Files(folder))
 
@@ -127,7 +128,8 @@ def _files(folder: Path) -> list[Path]:
     except OSError as error:
         message = f"cannot read the policy folder: {_reason(error)}"
         raise PolicyErrors([PolicyError(message, str(folder), 1, 1)]) from None
-    # A dangling link or a device with such a name is an error when it is read. Skipping it would drop its rules silently.
+    # A dangling link or a device with such a name is an error when it is read: ignoring it would drop its rules
+    # silently.
     files = [path for path in entries if _is_policy(path)]
     if not files:
         message = "no policy files; put a file like `my-rules.yaml` here, or start from policies/default.yaml"
@@ -169,8 +171,8 @@ def _same_names(policies: Iterable[Policy]) -> list[PolicyError]:
 def build_checks(policies: Sequence[Policy], resources: checks.Resources) -> Mapping[Key, checks.Check]:
     """Builds the check for each (policy name, check name); equal checks of several policies are a single object.
 
-    A check has its name from the files, or `policy.check` if that name means different checks in different files; findings
-    carry that name. Raises `PolicyErrors` with the place of each option that a check does not accept.
+    A check is named as in the files, or `policy.check` if files use that name for different checks; findings carry
+    this name. Raises `PolicyErrors` with the place of each option that a check does not accept.
     """
     users: dict[str, list[tuple[Key, Policy, CheckSpec]]] = {}
     for policy in policies:
@@ -189,7 +191,7 @@ def build_checks(policies: Sequence[Policy], resources: checks.Resources) -> Map
         try:
             check = checks.build(spec.use, called, spec.options, resources)
         except GuardproxyError as error:
-            errors += (_located(error, policy, spec) for _, policy, spec in group)
+            errors += (_at_option(error, policy, spec) for _, policy, spec in group)
             continue
         built.update(dict.fromkeys(keys, check))
     errors += _nothing_to_cut(policies, built)
@@ -200,7 +202,7 @@ def build_checks(policies: Sequence[Policy], resources: checks.Resources) -> Map
 
 
 def _nothing_to_cut(policies: Sequence[Policy], built: Mapping[Key, checks.Check]) -> list[PolicyError]:
-    """Errors for rules that redact a finding which has no span, because its check judges an answer as a whole."""
+    """Returns errors for rules that redact findings without a span, because their check judges an answer as a whole."""
     return [
         PolicyError(
             f"`{name}` judges an answer as a whole, so there is nothing to redact; use the action retry or block",
@@ -217,11 +219,11 @@ def _nothing_to_cut(policies: Sequence[Policy], built: Mapping[Key, checks.Check
 
 
 def _same(spec: CheckSpec) -> str:
-    """A text that is equal for checks that behave alike. Unlike `==`, it distinguishes 1 from 1.0 and from true."""
+    """Returns a text that is equal for equal checks. Unlike `==`, it distinguishes 1 from 1.0 and from true."""
     return json.dumps([spec.use, spec.options], sort_keys=True)
 
 
-def _located(error: GuardproxyError, policy: Policy, spec: CheckSpec) -> PolicyError:
+def _at_option(error: GuardproxyError, policy: Policy, spec: CheckSpec) -> PolicyError:
     place = spec.place
     if isinstance(error, OptionError):
         place = spec.places.get(error.key, place)

@@ -20,14 +20,14 @@ from typing import Literal
 from guardproxy.concurrency import lazy
 from guardproxy.policy.about import About
 from guardproxy.policy.cel import Cel, CelError, compile_cel, is_credential
-from guardproxy.policy.naming import small, value_readings
+from guardproxy.policy.naming import lower_case, value_readings
 from guardproxy.policy.reading import FileReading
 from guardproxy.policy.tree import FilePlace, YamlNode
 
 MatchVerdict = Literal["yes", "no", "failed", "unknown"]
 """`failed`: a condition could not be evaluated, or the request lacks a readable value for it (no model, no header, an
-unreadable name). `unknown`: a condition reads headers or the name of the tenant, and the record does not hold them. The
-policy applies in both cases, because a policy that applies can only make a decision stronger, never weaker."""
+unreadable name). `unknown`: a condition reads headers or the tenant's name, and the record does not hold them. The
+policy applies in both cases, because a further policy can only make a decision stronger, never weaker."""
 
 KEYS = ("routes", "models", "tenants", "headers", "when")
 _TENANT = "tenant.name"
@@ -37,13 +37,13 @@ _HEADER = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 
 @dataclass(frozen=True)
 class Match:
-    """The conditions of a policy, all of which must hold; `None` fits any value. `routes` (`POST /v1/messages`), `models`,
-    `tenants` and the values of `headers` are globs: `*` is any text, `?` any character. `when`: a condition in CEL. `places`:
-    where `when` and each entry of `tenants` stand (`tenants[0]`).
+    """The conditions of a policy, all of which must hold; `None` fits any value. `routes` (`POST /v1/messages`),
+    `models`, `tenants` and the values of `headers` are globs: `*` is any text, `?` any character. `when`: a condition
+    in CEL. `places`: the places of `when` and of each entry of `tenants` (`tenants[0]`).
 
-    A client writes its model and its headers. They are compared as written and in normal form (`naming.py`). If a request
-    names no model or header, or an unreadable value, every glob fits. The name of a tenant follows from the credential. A
-    client without a name fits the globs that match the empty text (`*`).
+    A client writes its model and its headers. They are compared as written and in normal form (`naming.py`). If a
+    request has no model or header, or an unreadable value, every glob fits. The tenant's name follows from the
+    credential. A client without a name fits the globs that match the empty text (`*`).
     """
 
     routes: tuple[str, ...] | None = None
@@ -54,7 +54,7 @@ class Match:
     places: Mapping[str, FilePlace] = field(default_factory=dict, compare=False, repr=False)
 
     def verdict(self, about: About) -> MatchVerdict:
-        """Whether the conditions hold for this request."""
+        """Returns whether the conditions hold for this request."""
         if not self.digest:
             return "yes"
         verdicts: list[MatchVerdict] = ["yes" if is_any(self.routes, about.route) else "no", self._model(about)]
@@ -77,7 +77,7 @@ class Match:
         return "yes" if self.tenants is None or _fits(self.tenants, (about.tenant or "",)) else "no"
 
     def _headers_and_when(self, about: About) -> Iterator[MatchVerdict]:
-        """The verdicts on the headers and on `when`."""
+        """Yields the verdicts on the headers and on `when`."""
         if (about.headers is None and self.asks) or (about.tenant is None and self.when and _TENANT in self.when.names):
             yield "unknown"
             return
@@ -97,12 +97,12 @@ class Match:
 
     @lazy
     def asks(self) -> frozenset[str]:
-        """The names of the headers that the conditions read."""
+        """Returns the names of the headers that the conditions read."""
         return frozenset((*self.headers, *(self.when.headers if self.when else ())))
 
     @lazy
     def digest(self) -> str:
-        """The name of this condition in records; empty for a condition that always holds."""
+        """Returns the name of this condition in records; empty for a condition that always holds."""
         parts = [self.routes, self.models, self.tenants, sorted(self.headers.items()), self.when and self.when.text]
         return hashlib.sha256(repr(parts).encode()).hexdigest()[:12] if any(parts) else ""
 
@@ -113,14 +113,14 @@ def is_any(globs: tuple[str, ...] | None, value: str) -> bool:
 
 
 def _fits(globs: tuple[str, ...], spellings: Iterable[str]) -> bool:
-    """Whether a glob matches some spelling, ignoring case."""
-    patterns = (_pattern(globs), _pattern(_small(globs)))
+    """Whether a glob matches a spelling, ignoring case."""
+    patterns = (_pattern(globs), _pattern(_lower_case(globs)))
     return any(pattern.match(text) for text in spellings for pattern in patterns)
 
 
 @lru_cache(maxsize=4096)
-def _small(globs: tuple[str, ...]) -> tuple[str, ...]:
-    return tuple(map(small, globs))
+def _lower_case(globs: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(map(lower_case, globs))
 
 
 @lru_cache(maxsize=4096)
@@ -157,7 +157,7 @@ def _headers(reading: FileReading, node: YamlNode | None) -> dict[str, tuple[str
         return {}
     entries = reading.mapping(node, 'a mapping from names of headers to values, like `{x-team: "red-*"}`') or {}
     if node.value == {}:
-        reading.fail(node.place, "an empty mapping asks for no header; leave `headers` out")
+        reading.fail(node.place, "an empty mapping names no header; leave `headers` out")
     headers: dict[str, tuple[str, ...]] = {}
     for name, value in entries.items():
         if not _HEADER.fullmatch(name):
@@ -165,7 +165,7 @@ def _headers(reading: FileReading, node: YamlNode | None) -> dict[str, tuple[str
         elif is_credential(name):
             reading.fail(value.key, f"`{name.lower()}` holds a credential; tell clients apart by `tenants`")
         elif name.lower() in headers:
-            reading.fail(value.key, f"`{name.lower()}` stands here twice: the names of headers ignore case")
+            reading.fail(value.key, f"duplicate header `{name.lower()}`: case is ignored in names of headers")
         globs = reading.word_or_words(value)
         if value.value == ():
             reading.fail(value.place, 'an empty list matches nothing; `"*"` matches any value')

@@ -1,8 +1,8 @@
 """Normal forms of the names that a client writes: models, tools, values of headers.
 
-In: a name as it stands in a request. Out: its readings, the spellings that a condition is compared with. A condition holds if
-it holds for some reading. `None` is a name that cannot be read. Every condition on it is taken to hold, because the proxy
-cannot know how the upstream reads it. Kept: a cache of pure results.
+In: a name in a request. Out: its readings, the spellings that a condition is compared with; a condition holds if it
+holds for some reading. `None` is a name that cannot be read: every condition on it holds, because the proxy cannot
+know how the upstream reads it. Kept: a cache of pure results.
 """
 
 from __future__ import annotations
@@ -14,49 +14,53 @@ from functools import lru_cache
 
 LIMIT_CHARS = 200
 LIMIT_PARTS = 12
-# The upstream chooses the model behind such a name.
+# Names with which the upstream chooses the model.
 _CHOSEN_UPSTREAM = frozenset(("auto", "default", "router"))
 _MODEL = re.compile(r"[a-z0-9._:/@+~#-]+", re.ASCII)
 _TOOL = re.compile(r"[a-z0-9._:/-]+", re.ASCII)
-# The separators between a provider and its model: `openai/`, `models/`, `us.anthropic.`, `ft:`. A dot separates letters only:
-# `gpt-3.5` is a single name.
+# The separators between a provider and its model: `openai/`, `models/`, `us.anthropic.`, `ft:`. A dot separates only
+# letters: `gpt-3.5` is a single name.
 _BREAK = re.compile(r"--|__|[/:@~#+]|(?<=[a-z])\.(?=[a-z])", re.ASCII)
 _VARIANT = re.compile(r"[:@#~+]", re.ASCII)
 _VERSION = re.compile(r"(?:[-@]20\d\d-?\d\d-?\d\d|-\d{4}|-latest|-v\d{1,2})\Z", re.ASCII)
 _SPACES = re.compile(r"\s+")
 
 
-def small(text: str) -> str:
-    """The text in lower case and compatibility form (NFKC)."""
+def lower_case(text: str) -> str:
+    """Returns the text in lower case and compatibility form (NFKC)."""
     return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
 
 
-def folded(text: str) -> str:
-    """The text in lower case and compatibility form (NFKC), without white space, control and format characters."""
-    return "".join(char for char in small(text) if unicodedata.category(char) not in ("Cc", "Cf", "Zs", "Zl", "Zp"))
+def fold(text: str) -> str:
+    """Returns the text in lower case and compatibility form (NFKC), without white space, control and format
+    characters."""
+    return "".join(
+        char for char in lower_case(text) if unicodedata.category(char) not in ("Cc", "Cf", "Zs", "Zl", "Zp")
+    )
 
 
-def folded_value(text: str) -> str:
-    """The value of a header in lower case, with single spaces and no spaces at its ends."""
-    return _SPACES.sub(" ", small(text)).strip()
+def fold_value(text: str) -> str:
+    """Returns the value of a header in lower case, with single spaces and no spaces at its ends."""
+    return _SPACES.sub(" ", lower_case(text)).strip()
 
 
 @lru_cache(maxsize=4096)
 def model_readings(name: str) -> tuple[str, ...] | None:
-    """The name in normal form, the parts after each separator, each also without its variant and its version."""
+    """Returns the name in normal form and the parts after each separator, each also without its variant and its
+    version."""
     if not name or len(name) > LIMIT_CHARS:
         return None
-    plain = folded(name)
+    plain = fold(name)
     if not _MODEL.fullmatch(plain):
         return None
     breaks = list(_BREAK.finditer(plain))
     parts = [part for part in (plain, *(plain[match.end() :] for match in breaks)) if part]
     if len(breaks) > LIMIT_PARTS or not parts or plain.startswith("@") or parts[-1] in _CHOSEN_UPSTREAM:
         return None
-    return tuple(dict.fromkeys(reading for part in parts for reading in _shortened(part)))
+    return tuple(dict.fromkeys(reading for part in parts for reading in _shorten(part)))
 
 
-def _shortened(part: str) -> Iterator[str]:
+def _shorten(part: str) -> Iterator[str]:
     yield part
     for whole in (part, _VARIANT.split(part, maxsplit=1)[0]):
         short = whole
@@ -70,10 +74,11 @@ def _shortened(part: str) -> Iterator[str]:
 
 @lru_cache(maxsize=4096)
 def tool_readings(name: str) -> tuple[str, ...] | None:
-    """The name of a tool in normal form, and the parts after each separator (`server__shell`, `functions.shell`)."""
+    """Returns the name of a tool in normal form, and the parts after each separator (`server__shell`,
+    `functions.shell`)."""
     if not name or len(name) > LIMIT_CHARS:
         return None
-    plain = folded(name)
+    plain = fold(name)
     breaks = list(_BREAK.finditer(plain))
     if not _TOOL.fullmatch(plain) or len(breaks) > LIMIT_PARTS:
         return None
@@ -82,6 +87,6 @@ def tool_readings(name: str) -> tuple[str, ...] | None:
 
 @lru_cache(maxsize=4096)
 def value_readings(value: str) -> tuple[str, ...]:
-    """The value of a header in normal form, and each of its comma-separated parts."""
-    parts = [folded_value(part) for part in value.split(",")[:LIMIT_PARTS]]
-    return tuple(dict.fromkeys((folded_value(value), *parts)))
+    """Returns the value of a header in normal form, and each of its comma-separated parts."""
+    parts = [fold_value(part) for part in value.split(",")[:LIMIT_PARTS]]
+    return tuple(dict.fromkeys((fold_value(value), *parts)))

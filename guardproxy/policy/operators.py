@@ -1,6 +1,6 @@
 """Reads `operators:` of a rule: `{CREDIT_CARD: {type: mask, chars_to_mask: 12}, DEFAULT: redact}`.
 
-In: the node. Out: frozen `Operators`; mistakes are noted in the `FileReading` like all others of the file.
+In: the node. Out: frozen `Operators`; errors are added to the `FileReading` like all others of the file.
 """
 
 from __future__ import annotations
@@ -34,24 +34,24 @@ _WANTED = "an operator, like `hash` or `{type: mask, chars_to_mask: 12}`"
 
 
 def read_operators(reading: FileReading, node: YamlNode | None) -> Operators:
-    """The operators of a rule; placeholders if the rule has no `operators`."""
+    """Returns the operators of a rule; placeholders if the rule has no `operators`."""
     if node is None:
         return PLACEHOLDERS
     entries = reading.mapping(node, "a mapping from labels to operators, like `{CREDIT_CARD: mask, DEFAULT: hash}`")
     if node.value == {}:
-        reading.fail(node.place, f"an empty mapping says nothing; name a label, or `{DEFAULT}` for all of them")
+        reading.fail(node.place, f"an empty mapping has no effect; name a label, or `{DEFAULT}` for all labels")
     by_label: dict[str, Operator] = {}
     for label, value in (entries or {}).items():
         if not _LABEL.fullmatch(label):
             hint = f"; did you mean `{DEFAULT}`?" if label.upper() == DEFAULT else ""
-            reading.fail(value.key, f"`{label}` is no label: labels are written like CREDIT_CARD{hint}")
+            reading.fail(value.key, f"`{label}` is not a label: labels are written like CREDIT_CARD{hint}")
         if operator := _operator(reading, value):
             by_label[label] = operator
     return Operators(by_label.pop(DEFAULT, PLACEHOLDER_OPERATOR), by_label)
 
 
 def unrestorable(operators: Operators) -> str:
-    """The first operator whose replacement cannot be turned back into the value; empty if all can."""
+    """Returns the first operator whose replacement cannot be restored to the value, or an empty text."""
     of = {**operators.by_label, DEFAULT: operators.default}
     return next(
         (f"`{operator.type}` for {label}" for label, operator in of.items() if operator.type != "placeholder"), ""
@@ -61,7 +61,7 @@ def unrestorable(operators: Operators) -> str:
 def _operator(reading: FileReading, node: YamlNode) -> Operator | None:
     if isinstance(node.value, str):
         kind = _kind(reading, node)
-        return _built(reading, kind, {}, node) if kind else None
+        return _build(reading, kind, {}, node) if kind else None
     entries = reading.mapping(node, _WANTED)
     if entries is None:
         return None
@@ -71,7 +71,7 @@ def _operator(reading: FileReading, node: YamlNode) -> Operator | None:
     kind = _kind(reading, entries["type"])
     if kind is None:
         return None
-    return _built(reading, kind, reading.entries(node, "a mapping", ("type", *_PARAMETERS[kind])), node)
+    return _build(reading, kind, reading.entries(node, "a mapping", ("type", *_PARAMETERS[kind])), node)
 
 
 def _kind(reading: FileReading, node: YamlNode) -> Kind | None:
@@ -81,9 +81,9 @@ def _kind(reading: FileReading, node: YamlNode) -> Kind | None:
     return reading.choice(node, KINDS)
 
 
-def _built(reading: FileReading, kind: Kind, keys: Mapping[str, YamlNode], node: YamlNode) -> Operator | None:
+def _build(reading: FileReading, kind: Kind, keys: Mapping[str, YamlNode], node: YamlNode) -> Operator | None:
     if kind == "replace" and "new_value" not in keys:
-        reading.fail(node.place, "`replace` needs the text to put there, like `{type: replace, new_value: REMOVED}`")
+        reading.fail(node.place, "`replace` needs a replacement, like `{type: replace, new_value: REMOVED}`")
         return None
     char = reading.word(keys.get("masking_char"), "one character") or "*"
     if len(char) != 1:
@@ -105,7 +105,7 @@ def _count(reading: FileReading, node: YamlNode | None) -> int | None:
         reading.unexpected(node, "a number of characters")
         return None
     if node.value < 1:
-        found = f"found {node.value}; leave it out to mask the whole value"
-        reading.fail(node.place, f"expected a number from 1 on, {found}")
+        hint = f"found {node.value}; leave it out to mask the whole value"
+        reading.fail(node.place, f"expected a number of at least 1, {hint}")
         return None
     return node.value

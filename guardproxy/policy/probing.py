@@ -1,7 +1,7 @@
-"""Finds out whether a `match` can hold at all, by trying it on generated requests that use the values of its conditions.
+"""Finds out whether a `match` can hold at all, by generated requests that use the values of its conditions.
 
-In: a `Match`, and all routes. Out: whether some request fits, and whether a missing header makes the condition fail. The
-result is unknown for conditions that do more than compare with literals.
+In: a `Match`, and all routes. Out: whether a request matches, and whether a missing header makes the condition fail.
+The result is unknown for conditions that do more than compare with literals.
 """
 
 from __future__ import annotations
@@ -29,15 +29,15 @@ _OTHER = "something-else"
 
 @dataclass(frozen=True, slots=True)
 class ProbeResult:
-    """The result of a probe. `holds`: whether the match holds for some request; `None` if that is not known. `fails`: whether
-    it cannot be evaluated for some request."""
+    """The result of a probe. `holds`: whether the match holds for some request; `None` if it is not known. `fails`:
+    whether it cannot be evaluated for some request."""
 
     holds: bool | None
     fails: bool
 
 
 def probe(match: Match, routes: Iterable[str]) -> ProbeResult:
-    """Tries the match on requests for these routes."""
+    """Evaluates the match for requests to these routes."""
     fitting = [route for route in routes if is_any(match.routes, route)]
     if not fitting:
         return ProbeResult(False, False)
@@ -69,7 +69,7 @@ def probe(match: Match, routes: Iterable[str]) -> ProbeResult:
 
 
 def _values(texts: Sequence[str], numbers: Sequence[int]) -> list[str]:
-    """Texts that begin with, end with or contain the texts of the condition."""
+    """Returns texts that begin with, end with or contain the texts of the condition."""
     joined = [first + second for first, second in product(texts, texts) if len(texts) <= 6]
     sized = ["x" * number for number in numbers if number <= 1000]
     around = [variant for text in texts for variant in (text, text + "x", "x" + text)]
@@ -106,13 +106,13 @@ def _requests(
         return None
     names = sorted(match.asks)
     return (
-        About(route, model, tenant, _named(names, chosen), stream, most, count, names_of_tools, limits=(most,))
+        About(route, model, tenant, _present(names, chosen), stream, most, count, names_of_tools, limits=(most,))
         for route, model, tenant, stream, most, count, names_of_tools in product(*choices)
         for chosen in product(*headers)
     )
 
 
-def _named(names: Sequence[str], values: Sequence[str | None]) -> dict[str, str]:
+def _present(names: Sequence[str], values: Sequence[str | None]) -> dict[str, str]:
     return {name: value for name, value in zip(names, values, strict=True) if value is not None}
 
 
@@ -124,7 +124,7 @@ def _fitting(globs: tuple[str, ...] | None, values: Sequence[str]) -> list[str]:
 
 
 def _of_glob(glob: str, values: Sequence[str]) -> list[str]:
-    """Texts that a glob matches: each value in place of its `*`, and each value that fits."""
+    """Returns texts that a glob matches: each value in place of its `*`, and each value that it matches."""
     plain = glob.replace("?", "x")
     candidates = [plain.replace("*", value) for value in values] if "*" in plain else [plain]
     return [value for value in dict.fromkeys([*candidates, *values]) if is_any((glob,), value)]

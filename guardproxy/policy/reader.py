@@ -1,10 +1,12 @@
 """Reads the files of a folder into policies.
 
-In: the contents of the files. Out: frozen `Policy` values, those with the overrides of tenants after the policy of their
-file, and all errors, with file, line and column. Kept: nothing. The options of checks are examined when the checks are built.
+In: the contents of the files. Out: frozen `Policy` values, policies with a tenant's overrides after the policy of
+their file, and all errors with file, line and column. Kept: nothing. The options of checks are examined when the
+checks are built.
 
-A policy that extends another is read as a single tree: its own tree laid over the tree of its baseline (`extending.py`).
-Variables are replaced before that (`variables.py`). A policy may set a variable of its baseline again.
+A policy that extends another is read as a single tree: its own tree merged into the tree of its baseline
+(`extending.py`). Variables are replaced before the merge (`variables.py`). A policy may set a variable of its baseline
+again.
 """
 
 from __future__ import annotations
@@ -30,12 +32,12 @@ from guardproxy.policy.document import (
     Policy,
 )
 from guardproxy.policy.expression import RESERVED
-from guardproxy.policy.extending import loosened, overlaid
+from guardproxy.policy.extending import overlay, weaknesses
 from guardproxy.policy.matching import is_any, read_match
 from guardproxy.policy.reading import FileReading, did_you_mean
 from guardproxy.policy.rules import read_rules
 from guardproxy.policy.tree import FilePlace, YamlNode, entries, read_tree
-from guardproxy.policy.variables import Scope, SiblingFiles, read_scope, substituted
+from guardproxy.policy.variables import Scope, SiblingFiles, read_scope, substitute
 
 _CHECK_NAME = re.compile(tables.CHECK_NAME)
 _WANTED = "a mapping that begins with `policy: some-name`"
@@ -43,7 +45,10 @@ _WANTED = "a mapping that begins with `policy: some-name`"
 
 @dataclass(slots=True)
 class _File:
-    """A file. `reading`: its errors; `keys`: its entries; `scope`: its variables; `extends`: the name of its baseline."""
+    """A file. `reading`: its errors; `keys`: its entries; `scope`: its variables; `extends`: the name of its baseline.
+
+    `policies`: by tenant, with an empty name for the file itself; empty after an error.
+    """
 
     path: str
     root: YamlNode
@@ -53,12 +58,11 @@ class _File:
     scope: Scope = field(default_factory=dict)
     scopes: dict[str, Scope] = field(default_factory=dict)  # by tenant
     extends: str = ""
-    # By tenant; the empty name is the file itself. Empty after an error.
     policies: Mapping[str, Policy] = field(default_factory=dict)
     done: bool = False
 
     def tenants(self) -> Mapping[str, YamlNode]:
-        """The overrides of each tenant, which are mappings."""
+        """Returns the overrides of each tenant, as mappings."""
         node = self.keys.get("tenants")
         tenants = node.value if node and isinstance(node.value, Mapping) else {}
         return {name: tenant for name, tenant in tenants.items() if isinstance(tenant.value, Mapping)}
@@ -67,15 +71,15 @@ class _File:
 def read_policies(
     files: Iterable[tuple[str, bytes | str]], beside: SiblingFiles | None = None
 ) -> list[Policy | PolicyError]:
-    """The policies and the errors of some files (path, content), in the order of the files. `beside`: the files that they
-    name."""
-    read: list[_File | PolicyError] = [_opened(path, content, beside) for path, content in files]
-    named: dict[str, _File] = {}
+    """Returns the policies and the errors of files (path, content), in the order of the files. `beside`: the files
+    that they name."""
+    read: list[_File | PolicyError] = [_open_file(path, content, beside) for path, content in files]
+    by_name: dict[str, _File] = {}
     for file in read:
         if isinstance(file, _File):
-            named.setdefault(file.name, file)
+            by_name.setdefault(file.name, file)
     for file in read:
-        if isinstance(file, _File) and (chain := _chain(file, named)):
+        if isinstance(file, _File) and (chain := _chain(file, by_name)):
             _read(chain)
     out: list[Policy | PolicyError] = []
     for file in read:
@@ -87,7 +91,7 @@ def read_policies(
     return out
 
 
-def _opened(path: str, content: bytes | str, beside: SiblingFiles | None) -> _File | PolicyError:
+def _open_file(path: str, content: bytes | str, beside: SiblingFiles | None) -> _File | PolicyError:
     try:
         root = read_tree(content, path)
     except PolicyError as error:
@@ -105,7 +109,7 @@ def _opened(path: str, content: bytes | str, beside: SiblingFiles | None) -> _Fi
 
 
 def _check_tenants(reading: FileReading, node: YamlNode | None) -> None:
-    entries = (reading.mapping(node, "a mapping from tenants to what is stricter for them") if node else None) or {}
+    entries = (reading.mapping(node, "a mapping from tenants to stricter settings") if node else None) or {}
     for value in entries.values():
         keys = reading.entries(value, "a mapping like `{vars: {limit: 0.5}}`", tuple(tables.TENANT))
         if value.value == {}:
@@ -115,21 +119,22 @@ def _check_tenants(reading: FileReading, node: YamlNode | None) -> None:
             reading.entries(item, "a mapping with `id`", tuple(tables.RULE), needed=("id",))
 
 
-def _chain(file: _File, named: Mapping[str, _File]) -> list[_File]:
-    """The file, preceded by those that it extends; empty if a file is unknown or extends itself."""
+def _chain(file: _File, by_name: Mapping[str, _File]) -> list[_File]:
+    """Returns the file, preceded by the files that it extends; empty if a file is unknown or extends itself."""
     chain, names = [file], [file.name]
     while chain[0].extends:
-        other = named.get(chain[0].extends)
+        other = by_name.get(chain[0].extends)
         node = file.keys.get("extends")
         if other is None:
             if len(chain) == 1 and node:
-                near = did_you_mean(file.extends, [name for name in named if name != file.name])
+                near = did_you_mean(file.extends, [name for name in by_name if name != file.name])
                 file.reading.fail(node.place, f"unknown policy `{file.extends}`{near}")
             return []
         names.append(other.name)
         if any(other is link for link in chain):
             if other is file and node:
-                file.reading.fail(node.place, f"a circle: {' extends '.join(f'`{name}`' for name in names)}")
+                circle = " extends ".join(f"`{name}`" for name in names)
+                file.reading.fail(node.place, f"policies extend each other: {circle}")
             return []
         chain.insert(0, other)
     return chain
@@ -145,7 +150,7 @@ def _read(chain: list[_File]) -> None:
     if chain[1:]:
         _read(chain[:-1])
         before = chain[-2].policies
-        if not before:  # its errors must be corrected first
+        if not before:  # the baseline's errors must be corrected first
             return
     policies: dict[str, Policy] = {}
     for tenant in ("", *dict.fromkeys(name for link in chain for name in link.tenants())):
@@ -153,13 +158,13 @@ def _read(chain: list[_File]) -> None:
         if tenant and not is_any(policies[""].match.tenants, tenant):
             if tenant in file.tenants():
                 place = file.tenants()[tenant].key
-                file.reading.fail(place, f"`match` is not for the tenant `{tenant}`, so this can never count")
+                file.reading.fail(place, f"`match` excludes the tenant `{tenant}`, so these overrides never apply")
             continue
         mine = _policy(chain, tenant)
         baselines = [policy for policy in (policies.get(""), before.get(tenant)) if policy]
         if len(errors) == count:
             for baseline in baselines:
-                for place, message in loosened(baseline, mine):
+                for place, message in weaknesses(baseline, mine):
                     file.reading.fail(place, message)
         if errors and not tenant:
             return
@@ -175,7 +180,7 @@ def _read(chain: list[_File]) -> None:
 
 
 def _policy(chain: list[_File], tenant: str) -> Policy:
-    """The policy of the last file, with its baselines and the overrides of a tenant."""
+    """Returns the policy of the last file, with its baselines and the overrides of a tenant."""
     file, reading = chain[-1], chain[-1].reading
     scope: Scope = {}
     for link in chain:
@@ -187,12 +192,12 @@ def _policy(chain: list[_File], tenant: str) -> Policy:
     merged: Mapping[str, YamlNode] = {}
     own: Mapping[str, YamlNode] = {}
     for layer, keys in [*((link, link.keys) for link in chain), *overrides]:
-        mine = substituted(reading, keys, scope, layer.scope, used)
+        mine = substitute(reading, keys, scope, layer.scope, used)
         if layer is not file:
-            mine = {key: node.located(layer.path) for key, node in mine.items()}
+            mine = {key: node.with_path(layer.path) for key, node in mine.items()}
         elif not own:
             own = mine
-        merged = overlaid(merged, mine)
+        merged = overlay(merged, mine)
     checks = _checks(reading, merged.get("checks"))
     rules = read_rules(reading, merged.get("rules"), tuple(checks))
     match = read_match(reading, own.get("match"))
@@ -209,7 +214,7 @@ def _policy(chain: list[_File], tenant: str) -> Policy:
         description=reading.word(file.keys.get("description"), "a text, written as words") or "",
         match=match,
         checks={name: spec for name, spec in checks.items() if spec},
-        rules=rollout.shared(
+        rules=rollout.with_share(
             [rule for rule in rules.values() if rule], rollout.read_share(reading, merged.get("enforce"))
         ),
         on_error=reading.choice(merged.get("on_error"), ON_ERROR) or "block",
@@ -229,12 +234,12 @@ def _policy(chain: list[_File], tenant: str) -> Policy:
 
 
 def _exactly(text: str) -> str:
-    """A glob that only this text matches."""
+    """Returns a glob that matches only this text."""
     return re.sub(r"[*?\[]", lambda match: f"[{match[0]}]", text)
 
 
 def _checks(reading: FileReading, node: YamlNode | None) -> dict[str, CheckSpec | None]:
-    """All checks of the file, by name; `None` for a check that could not be read, so that rules may still name it."""
+    """Returns all checks of the file, by name; `None` for a check that could not be read, so that rules may name it."""
     if node is None:
         return {}
     entries = reading.mapping(node, "a mapping of check names, like `pii: {use: pii}`") or {}
@@ -243,9 +248,9 @@ def _checks(reading: FileReading, node: YamlNode | None) -> dict[str, CheckSpec 
 
 def _check(reading: FileReading, name: str, node: YamlNode) -> CheckSpec | None:
     if name in RESERVED:
-        reading.fail(node.key, f"`{name}` has a meaning of its own in `when`; give the check another name")
+        reading.fail(node.key, f"`{name}` is a reserved word in `when`; give the check another name")
     elif not _CHECK_NAME.fullmatch(name):
-        reading.fail(node.key, "the name of a check begins with a-z and goes on with a-z, 0-9, `_` and `-`")
+        reading.fail(node.key, "the name of a check begins with a-z and continues with a-z, 0-9, `_` and `-`")
     entries = reading.mapping(node, "a mapping with `use`, like `{use: pii}`")
     if entries is None:
         return None
@@ -263,7 +268,7 @@ def _check(reading: FileReading, name: str, node: YamlNode) -> CheckSpec | None:
 
 
 def _opaque(reading: FileReading, node: YamlNode | None) -> frozenset[str]:
-    """The kinds of content that are refused."""
+    """Returns the kinds of content that are refused."""
     if node is None:
         return frozenset()
     if not isinstance(node.value, Mapping):

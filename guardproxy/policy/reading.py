@@ -1,7 +1,7 @@
-"""Typed reading of the tree of a policy file: each method returns a value or notes the error.
+"""Reads typed values from the tree of a policy file: each method returns a value or adds an error.
 
-In: nodes of one file. Out: strings, tuples, booleans; `None` for a value that cannot be used. Kept: the errors, so that the
-user sees every error of the file at once.
+In: nodes of one file. Out: strings, tuples, booleans; `None` for an invalid value. Kept: the errors, so that the user
+sees every error of the file at once.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ Choice = TypeVar("Choice", bound=str)
 
 
 class FileReading:
-    """Reads the nodes of a file: its path, and the errors so far."""
+    """Reads the nodes of a file. `errors`: the errors so far."""
 
     def __init__(self, path: str) -> None:
         self.path = path
@@ -32,14 +32,14 @@ class FileReading:
         self.errors.append(PolicyError(message, place.path or self.path, place.line, place.column))
 
     def unexpected(self, node: YamlNode, wanted: str) -> None:
-        """Notes a value of the wrong type. Unquoted numbers and booleans are the usual cause."""
+        """Adds an error for a value of the wrong type. Unquoted numbers and booleans are the usual cause."""
         hint = "; quote it" if isinstance(node.value, bool | int | float) and "word" in wanted else ""
-        self.fail(node.place, f"expected {wanted}, found {node.found()}{hint}")
+        self.fail(node.place, f"expected {wanted}, found {node.describe()}{hint}")
 
     def entries(
         self, node: YamlNode, wanted: str, allowed: Sequence[str], needed: Sequence[str] = ()
     ) -> Mapping[str, YamlNode]:
-        """The allowed entries of a mapping. Notes unknown keys, and missing `needed` keys."""
+        """Returns the allowed entries of a mapping. Adds errors for unknown keys and for missing `needed` keys."""
         entries = self.mapping(node, wanted)
         if entries is None:
             return {}
@@ -75,7 +75,7 @@ class FileReading:
         return None
 
     def name(self, node: YamlNode | None) -> str | None:
-        """A name that is safe in logs, headers and metrics."""
+        """Reads a name that is safe in logs, headers and metrics."""
         name = self.word(node)
         if node is not None and name is not None and not _NAME.fullmatch(name):
             self.fail(node.place, "a name has only the characters a-z, 0-9 and `-`")
@@ -95,7 +95,7 @@ class FileReading:
         return self.words(node, "a word or a list of words")
 
     def choice(self, node: YamlNode | None, options: tuple[Choice, ...], later: Sequence[str] = ()) -> Choice | None:
-        """One of `options`, or `None`."""
+        """Returns one of `options`, or `None`."""
         word = self.word(node, f"one of {join(options)}")
         if node is None or word is None:
             return None
@@ -110,7 +110,7 @@ class FileReading:
         return None
 
     def number(self, node: YamlNode | None, least: float, most: float, *, whole: bool = False) -> float | None:
-        """A number from `least` to `most`, or `None`."""
+        """Returns a number from `least` to `most`, or `None`."""
         if node is None:
             return None
         value = node.value

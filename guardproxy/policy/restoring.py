@@ -1,6 +1,7 @@
-"""Reads `restore` of a rule: `true`, `false`, or where values come back (`{in: [assistant], urls: [api.example.com]}`).
+"""Reads `restore` of a rule: `true`, `false`, or where values are restored (`{in: [assistant], urls:
+[api.example.com]}`).
 
-In: the node. Out: whether values come back (`None` if the rule does not say), and in which places.
+In: the node. Out: whether values are restored (`None` if the rule does not say), and in which places.
 """
 
 from __future__ import annotations
@@ -18,13 +19,13 @@ _KEYS = ("in", "urls")
 
 
 def read_restore(reading: FileReading, node: YamlNode | None) -> tuple[bool | None, Restoration]:
-    """Whether values come back, and in which places. Errors are noted."""
+    """Returns whether values are restored, and in which places. Adds errors to `reading`."""
     if node is None or not isinstance(node.value, Mapping):
         return reading.boolean(node), EVERYWHERE
     keys = reading.entries(node, "true, false or a mapping like `{in: [assistant]}`", _KEYS)
     if not node.value:
         reading.fail(
-            node.place, "an empty mapping says nothing; write `restore: true` or name places with `in` or `urls`"
+            node.place, "an empty mapping has no effect; write `restore: true` or name places with `in` or `urls`"
         )
     return True, Restoration(_kinds(reading, keys.get("in")), _hosts(reading, keys.get("urls")))
 
@@ -38,9 +39,9 @@ def _kinds(reading: FileReading, node: YamlNode | None) -> frozenset[Kind] | Non
     chosen: set[Kind] = set()
     for item in reading.items(node, "a list of kinds of texts, like `[assistant, tool_arguments]`"):
         word = reading.word(item)
-        found = next((kind for kind in kinds if kind == word), None)
-        if found:
-            chosen.add(found)
+        kind = next((kind for kind in kinds if kind == word), None)
+        if kind:
+            chosen.add(kind)
         elif word is not None:
             reading.fail(
                 item.place, f"unknown word `{word}`{did_you_mean(word, kinds)} (expected any of {join(kinds)})"
@@ -57,7 +58,7 @@ def _hosts(reading: FileReading, node: YamlNode | None) -> frozenset[str]:
         if host and not HOST.fullmatch(host):
             reading.fail(
                 item.place,
-                f"`{host}` is no host name; write the host alone, like `api.example.com`, `api.example.com:8443` or "
+                f"`{host}` is not a host name; write the host alone, like `api.example.com`, `api.example.com:8443` or "
                 "`*.example.com`",
             )
         if host:

@@ -1,4 +1,4 @@
-"""Reads the keys of a rule with `action: retry`: its budget, its template, and what follows when no attempt is left."""
+"""Reads the keys of a rule with `action: retry`: its budget, its template, and what happens when no attempt is left."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ TABLE: Mapping[str, tuple[str, Mapping[str, Any]]] = {
     ),
     "then": ("What happens when no attempt is left.", {"enum": list(THEN)}),
     "fallback": (
-        "For `then: fallback`: the model or upstream to ask instead.",
+        "For `then: fallback`: the model or upstream that answers instead.",
         {
             "type": "object",
             "minProperties": 1,
@@ -37,7 +37,7 @@ TABLE: Mapping[str, tuple[str, Mapping[str, Any]]] = {
         },
     ),
     "template": (
-        "The message to the model; `{errors}` is replaced with the list of faults.",
+        "The message to the model; `{errors}` is replaced with the list of errors.",
         {**_TEXT, "maxLength": LIMIT_TEMPLATE_CHARS},
     ),
     "total_s": (
@@ -45,7 +45,7 @@ TABLE: Mapping[str, tuple[str, Mapping[str, Any]]] = {
         {"type": "number", "minimum": LIMIT_S[0], "maximum": LIMIT_S[1]},
     ),
     "total_tokens": (
-        "Tokens of all attempts after which no further one begins.",
+        "Total tokens of all attempts after which no further attempt begins.",
         {"type": "integer", "minimum": 1, "maximum": LIMIT_TOKENS},
     ),
     "price": (
@@ -58,7 +58,7 @@ _PLAIN = Retry("")
 
 
 def read_retry(reading: FileReading, keys: Mapping[str, YamlNode], rule: str, message: str) -> Retry:
-    """The retry that the keys of a rule describe."""
+    """Returns the retry that the keys of a rule describe."""
     attempts = reading.number(keys.get("attempts"), 1, LIMIT_ATTEMPTS, whole=True)
     total_s = reading.number(keys.get("total_s"), *LIMIT_S)
     tokens = reading.number(keys.get("total_tokens"), 1, LIMIT_TOKENS, whole=True)
@@ -70,7 +70,7 @@ def read_retry(reading: FileReading, keys: Mapping[str, YamlNode], rule: str, me
             keys["then"].place, "`fallback` is missing: name a model, an upstream or both, like {model: gpt-5}"
         )
     elif then != "fallback" and "fallback" in keys:
-        reading.fail(keys["fallback"].key, "`fallback` is asked when nothing is left: it needs `then: fallback`")
+        reading.fail(keys["fallback"].key, "`fallback` is used when no attempt is left: it needs `then: fallback`")
     template = reading.word(keys.get("template"), "a text, written as words") or ""
     if len(template) > LIMIT_TEMPLATE_CHARS:
         reading.fail(keys["template"].place, f"a template has at most {LIMIT_TEMPLATE_CHARS} characters")

@@ -1,9 +1,9 @@
-"""Gradual rollout: rules that are enforced for a share of all conversations (`enforce: 10 %`) and watch the rest in shadow
-mode.
+"""Gradual rollout: rules that are enforced for a share of all conversations (`enforce: 10 %`) and are in shadow mode
+for the rest.
 
-In: a share, the name of a policy, the pseudonym of a conversation. Out: whether the rule is enforced. Kept: nothing. A hash
-selects the conversations, so every turn, every replica and every replay agree, and the conversations of 10 % are among those
-of 20 %. The rules of a policy belong together and take the same conversations; each policy takes different ones.
+In: a share, the name of a policy, the pseudonym of a conversation. Out: whether the rule is enforced. Kept: nothing. A
+hash selects the conversations, so every turn, every replica and every replay agree, and the conversations of 10 % are
+a part of those of 20 %. All rules of a policy are enforced for the same conversations; other policies select others.
 
 Decision: docs/decisions/0027-a-rollout-follows-conversations.md
 """
@@ -24,13 +24,13 @@ if TYPE_CHECKING:
     from guardproxy.policy.document import Rule
 
 WHOLE = 1_000_000
-"""A share is the number of conversations in a million."""
+"""The number of conversations in a share of 100 %: shares are counted in millionths."""
 _SHARE = re.compile(r"([0-9]{1,3}(?:\.[0-9]{1,4})?) ?%", re.ASCII)
 _WANTED = "a share of all conversations, from 0 % to 100 %, like `10 %`"
 
 
 def read_share(reading: FileReading, node: YamlNode | None) -> int | None:
-    """The share that a file asks for, or `None`."""
+    """Reads the share in a file, or `None`."""
     if node is None:
         return None
     match = _SHARE.fullmatch(node.value.strip()) if isinstance(node.value, str) else None
@@ -41,8 +41,8 @@ def read_share(reading: FileReading, node: YamlNode | None) -> int | None:
     return share
 
 
-def shared(rules: Sequence[Rule], share: int | None) -> tuple[Rule, ...]:
-    """The rules of a policy, in which an enforced rule without a share gets the share of the policy."""
+def with_share(rules: Sequence[Rule], share: int | None) -> tuple[Rule, ...]:
+    """Returns the rules of a policy; an enforced rule without a share gets the share of the policy."""
     if share is None:
         return tuple(rules)
     return tuple(
@@ -51,13 +51,13 @@ def shared(rules: Sequence[Rule], share: int | None) -> tuple[Rule, ...]:
 
 
 def shares(rules: Sequence[Rule]) -> tuple[int, ...]:
-    """The distinct shares of the rules, smallest first."""
+    """Returns the distinct shares of the rules, smallest first."""
     return tuple(sorted({rule.share for rule in rules if rule.share is not None}))
 
 
-def reached(policy_shares: Sequence[int], policy: str, conversation: str) -> int:
-    """The largest share of the policy that leaves the conversation out, or -1. No share leaves an unknown conversation out,
-    so `policy test` and `scan` show what the rules do."""
+def excluding_share(policy_shares: Sequence[int], policy: str, conversation: str) -> int:
+    """Returns the largest share of the policy that excludes the conversation, or -1. No share excludes an unknown
+    conversation, so that `policy test` and `scan` show what the rules do."""
     if not policy_shares or not conversation:
         return -1
     place = place_of(policy, conversation)
@@ -65,11 +65,11 @@ def reached(policy_shares: Sequence[int], policy: str, conversation: str) -> int
 
 
 def reach(rule: Rule) -> int:
-    """The number of conversations in a million for which the rule is enforced."""
+    """Returns the number of conversations in a million for which the rule is enforced."""
     return 0 if rule.mode == "shadow" else WHOLE if rule.share is None else rule.share
 
 
 def place_of(policy: str, conversation: str) -> int:
-    """The place of a conversation among a million, for a policy."""
+    """Returns the place of a conversation among a million, for a policy."""
     digest = hashlib.blake2b(f"{policy}\0{conversation}".encode(), digest_size=8).digest()
     return int.from_bytes(digest, "big") * WHOLE >> 64

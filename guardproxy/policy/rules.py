@@ -1,6 +1,7 @@
 """Reads the `rules:` of a policy file.
 
-In: the node of the list, and the names of the file's checks. Out: frozen `Rule`s; mistakes are noted in the `FileReading`.
+In: the node of the list, and the names of the file's checks. Out: frozen `Rule`s; errors are added to the
+`FileReading`.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from guardproxy.policy.tree import FilePlace, YamlNode
 
 
 def read_rules(reading: FileReading, node: YamlNode | None, checks: tuple[str, ...]) -> dict[str, Rule | None]:
-    """All rules of the file, by id; `None` for a rule that could not be read, so that tests may still name it."""
+    """Returns all rules of the file, by id; `None` for a rule that could not be read, so that tests may name it."""
     if node is None:
         return {}
     rules: dict[str, Rule | None] = {}
@@ -46,7 +47,7 @@ def _rule(
 ) -> Rule | None:
     on = read_on(reading, keys.get("on"))
     when = _when(reading, keys.get("when"), checks)
-    action = reading.choice(keys.get("action"), acting.known())
+    action = reading.choice(keys.get("action"), acting.action_names())
     options = keys["with"].plain() if "with" in keys and reading.mapping(keys["with"], "a mapping") is not None else {}
     restore, restoration = restoring.read_restore(reading, keys.get("restore"))
     operators = read_operators(reading, keys.get("operators"))
@@ -60,17 +61,17 @@ def _rule(
     if action:
         _belong(reading, keys, action)
     if action in ("redact", None) and restore and on and not goes_out:
-        reading.fail(keys["restore"].key, "`restore` gives back what was taken out of a request; this rule sees none")
+        reading.fail(keys["restore"].key, "`restore` restores values of a request, but this rule inspects no request")
     if action in ("redact", None) and restore and (fixed := unrestorable(operators)):
-        reading.fail(
-            keys["restore"].key, f"`restore` gives back what placeholders stand for; {fixed} cannot be restored"
-        )
+        reading.fail(keys["restore"].key, f"`restore` restores placeholders only; {fixed} cannot be restored")
     early = reading.boolean(keys.get("early"))
     retry = retrying.read_retry(reading, keys, name, message or "") if action == "retry" else None
     if retry:
         on = frozenset(pair for pair in on if pair[0] == "response")
         if "on" in keys and not on:
-            reading.fail(keys["on"].place, "a retry asks for another answer, so it looks at answers: `on: response`")
+            reading.fail(
+                keys["on"].place, "a retry requests another answer, so it inspects only answers: `on: response`"
+            )
     if when is None or action is None:
         return None
     if action == "redact" and has_and(when):
@@ -113,7 +114,7 @@ def read_on(reading: FileReading, node: YamlNode | None) -> frozenset[tuple[Dire
     if node is None:
         return frozenset(pair for direction in KINDS_OF for pair in product([direction], KINDS_OF[direction]))
     if node.value == ():
-        reading.fail(node.place, "an empty list sees nothing; leave `on` out to see everything")
+        reading.fail(node.place, "an empty list inspects nothing; leave `on` out to inspect everything")
     words = reading.word_or_words(node)
     places = node.value if isinstance(node.value, tuple) else (node,)
     for item in places:

@@ -1,8 +1,10 @@
-"""The one order of strength: of decisions, of the words of a policy, of operators, conditions and options of checks.
+"""The only definition of what is stricter: for decisions, values of a policy, operators, conditions and options of
+checks.
 
-In: two values, the first of an older or inherited policy, the second of the policy that takes its place. Out: an `Order`,
-which says whether the second protects more. Kept: nothing. `extends` refuses looser and unclear values (`extending.py`).
-`policy diff` reports the order (`policydiff/`). All code that needs the strongest of several decisions calls `strongest`.
+In: two values, the first of an older or inherited policy, the second of the policy that replaces it. Out: an `Order`,
+which says whether the second protects more. Kept: nothing. `extends` refuses looser and unclear values
+(`extending.py`). `policy diff` reports the order (`policydiff/`). All code that needs the strongest of several
+decisions calls `strongest`.
 """
 
 from __future__ import annotations
@@ -19,7 +21,7 @@ from guardproxy.redaction import KINDS as OPERATORS
 from guardproxy.redaction import Operator, Restoration
 
 Order = Literal["same", "tighter", "looser", "unclear"]
-"""The order of the second of two values relative to the first. `unclear`: it depends on the texts, or is not known."""
+"""The second of two values relative to the first. `unclear`: it depends on the texts, or is not known."""
 
 Action = Literal["flag", "redact", "retry", "block"]
 Verdict = Literal["pass", "flag", "redact", "retry", "block"]
@@ -39,7 +41,7 @@ SCALES: Mapping[str, tuple[Any, ...]] = {
     "early": (True, False),
     "then": ("pass_flagged", "fallback", "block"),
 }
-"""The values of each key that has a few possible values, from the loosest to the strictest."""
+"""The values of each key with a fixed set of values, from the loosest to the strictest."""
 
 _LIMIT_TERMS = 256
 
@@ -48,7 +50,7 @@ _LIMIT_TERMS = 256
 
 
 def verdict_of(decision: Decision) -> Verdict:
-    """The verdict to which a decision leads when it is carried out."""
+    """Returns the verdict that a decision leads to when it is carried out."""
     match decision:
         case Pass():
             return "flag"
@@ -61,7 +63,7 @@ def verdict_of(decision: Decision) -> Verdict:
 
 
 def strongest(decisions: Iterable[Decision]) -> Verdict:
-    """The verdict of the strongest decision; `pass` if there is no decision."""
+    """Returns the verdict of the strongest decision; `pass` if there is no decision."""
     return max(map(verdict_of, decisions), key=VERDICTS.index, default="pass")
 
 
@@ -69,19 +71,19 @@ def strongest(decisions: Iterable[Decision]) -> Verdict:
 
 
 def same(first: Any, second: Any) -> bool:
-    """Whether two plain values mean the same: 1 is not true, and the order of a list does not matter."""
+    """Whether two plain values are equivalent: 1 differs from true, and the order of a list does not matter."""
     return canonical(first) == canonical(second)
 
 
 def canonical(value: Any) -> str:
-    """A text that is equal for plain values that mean the same."""
+    """Returns a text that is equal for equivalent plain values."""
     if isinstance(value, (list, tuple)):
         value = sorted(map(canonical, value))
     return json.dumps(value, sort_keys=True, default=str)
 
 
 def compare(key: str, old: Any, new: Any) -> Order:
-    """The order of two values of a key in `SCALES`. Raises `KeyError` for any other key."""
+    """Returns the order of two values of a key in `SCALES`. Raises `KeyError` for any other key."""
     return _on_scale(SCALES[key], old, new)
 
 
@@ -97,13 +99,13 @@ def _by_size(old: float, new: float) -> Order:
 
 
 def together(orders: Iterable[Order]) -> Order:
-    """The order of two values from the orders of their parts."""
+    """Returns the order of two values, given the orders of their parts."""
     distinct = {order for order in orders if order != "same"}
     return distinct.pop() if len(distinct) == 1 else "unclear" if distinct else "same"
 
 
 def compare_sets(old: Collection[Any], new: Collection[Any]) -> Order:
-    """The order of two sets; a larger set protects more."""
+    """Returns the order of two sets; a larger set protects more."""
     return _by_inclusion(frozenset(old) <= frozenset(new), frozenset(new) <= frozenset(old))
 
 
@@ -114,17 +116,17 @@ def _by_inclusion(is_wider: bool, is_narrower: bool) -> Order:
 
 
 def compare_restorations(old: Restoration, new: Restoration) -> Order:
-    """The order of two sets of places in which values come back; fewer places protect more."""
+    """Returns the order of two sets of places in which values are restored; fewer places protect more."""
     return _by_inclusion(new <= old, old <= new)
 
 
 def compare_shares(old: int, new: int) -> Order:
-    """The order of two numbers of conversations, in a million, for which a rule is enforced."""
+    """Returns the order of two numbers of conversations, in a million, for which a rule is enforced."""
     return _by_size(old, new)
 
 
 def compare_operators(old: Operator, new: Operator) -> Order:
-    """The order of two operators; an operator that shows less of a value protects more."""
+    """Returns the order of two operators; an operator that shows less of a value protects more."""
     if old.type != new.type:
         return _by_size(OPERATORS.index(new.type), OPERATORS.index(old.type))
     if old.chars_to_mask is None or new.chars_to_mask is None:
@@ -136,18 +138,18 @@ def compare_operators(old: Operator, new: Operator) -> Order:
 
 
 def compare_conditions(old: Expression, new: Expression) -> Order:
-    """The order of two conditions of a rule; a condition that holds in more cases protects more."""
+    """Returns the order of two conditions of a rule; a condition that holds in more cases protects more."""
     return "same" if old == new else _by_inclusion(implies(old, new), implies(new, old))
 
 
 def implies(first: Expression, second: Expression) -> bool:
-    """Whether the second expression holds whenever the first holds, that is, in every smallest set of findings that makes the
-    first hold."""
+    """Whether the second expression holds whenever the first holds, that is, for every minimal set of findings for
+    which the first holds."""
     return all(second.holds(term) for term in terms(first))
 
 
 def terms(expression: Expression) -> Collection[frozenset[str]]:
-    """The smallest sets of findings that make an expression hold; one empty set if there are too many to look at."""
+    """Returns the minimal sets of findings for which an expression holds; a single empty set if there are too many."""
     if isinstance(expression, Name):
         return {expression.names()}
     parts = [terms(part) for part in expression.parts]
@@ -165,7 +167,8 @@ def terms(expression: Expression) -> Collection[frozenset[str]]:
 
 
 def compare_options(option: Option | None, old: Any, new: Any) -> Order:
-    """The order of two values of an option; `None` is a missing value. `option`: `None` if it is not declared."""
+    """Returns the order of two values of an option; `None` is a missing value. `option`: `None` if it is not
+    declared."""
     if option is None:
         return "same" if same(old, new) else "unclear"
     old, new = (option.default if value is None else value for value in (old, new))
@@ -182,12 +185,13 @@ def compare_options(option: Option | None, old: Any, new: Any) -> Order:
 
 
 def items(value: Any) -> Sequence[Any]:
-    """The items of a list; a single value is a list of itself."""
+    """Returns the items of a list; a single value is a list with one item."""
     return value if isinstance(value, (list, tuple)) else [value]
 
 
 def _thresholds(old: Any, new: Any) -> Iterable[tuple[Any, Any]]:
-    """The thresholds to compare: one pair, or a pair for each label. A single threshold counts for every label."""
+    """Returns the thresholds to compare: one pair, or a pair for each label. A single threshold counts for every
+    label."""
     labels = {label for value in (old, new) if isinstance(value, Mapping) for label in value}
     if not labels:
         return [(old, new)]
@@ -208,8 +212,8 @@ def _compare_thresholds(old: Any, new: Any) -> Order:
 
 
 def threshold(value: Any) -> tuple[str, float] | None:
-    """The kind and number of a score or an operating point (`1%`), where a lower number finds more; `None` for other
-    values."""
+    """Returns the kind and number of a score or an operating point (`1%`), where a lower number finds more; `None` for
+    other values."""
     if isinstance(value, bool):
         return None
     if isinstance(value, (int, float)):

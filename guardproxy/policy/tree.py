@@ -1,9 +1,9 @@
 """Parses the text of a policy file into a tree of values with their places.
 
-In: the bytes or the text of a file. Out: a `YamlNode`, or a `PolicyError` with line and column. Kept: nothing. The format is
-YAML 1.2 with its core scalars, without the features that make a file mean something different from what it seems to say:
-anchors and aliases, tags, directives, tabs, characters that change the reading direction or are invisible, duplicate keys,
-keys that are not words, a second document.
+In: the bytes or the text of a file. Out: a `YamlNode`, or a `PolicyError` with line and column. Kept: nothing. The
+format is YAML 1.2 with its core scalars, without features that can make a file mean something different from what a
+reader sees: anchors and aliases, tags, directives, tabs, characters that are invisible or change the reading
+direction, duplicate keys, keys that are not words, a second document.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _INT = re.compile(r"[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+")
 _FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
 _INFINITE = re.compile(r"([-+]?)\.(inf|Inf|INF)")
 _NAN = re.compile(r"\.nan|\.NaN|\.NAN")
-# Characters that hide what a line says: controls of the reading direction, zero-width spaces, soft hyphens, tags.
+# Characters that hide text: controls of the reading direction, zero-width spaces, soft hyphens, tags.
 _UNSEEN = re.compile("[\u00ad\u061c\u200b\u200e\u200f\u202a-\u202e\u2060\u2066-\u2069\ufeff\U000e0000-\U000e007f]")
 _LINE_BREAK = re.compile("\r\n|[\r\n\x85\u2028\u2029]")
 
@@ -41,8 +41,8 @@ class _Mark(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class FilePlace:
-    """A position in a file. Lines and columns start at 1; columns count characters. `path`: the path of another file (a list,
-    a policy that is extended); empty for the file itself."""
+    """A position in a file. Lines and columns start at 1; columns count characters. `path`: the path of another file
+    (a list, a baseline); empty for the file itself."""
 
     line: int = 1
     column: int = 1
@@ -53,9 +53,9 @@ class FilePlace:
 class YamlNode:
     """A value and its place.
 
-    `key`: the place of the key of a value in a mapping; otherwise the place of the value. `lead`: the number of characters
-    between the place of a text and its first character (1 for a quote), or `None` if the text is not written as it reads
-    (escapes, several lines).
+    `key`: the place of the key of a value in a mapping; otherwise the place of the value. `lead`: the number of
+    characters between the place of a text and its first character (1 for a quote); `None` if the source differs from
+    the text (escapes, several lines).
     """
 
     value: Scalar | tuple[YamlNode, ...] | Mapping[str, YamlNode]
@@ -64,25 +64,25 @@ class YamlNode:
     lead: int | None = None
 
     def plain(self) -> Any:
-        """The value without places: strings, numbers, booleans, `None`, lists and dicts of them."""
+        """Returns the value without places: strings, numbers, booleans, `None`, lists and dicts of them."""
         if isinstance(self.value, Mapping):
             return {key: node.plain() for key, node in self.value.items()}
         if isinstance(self.value, tuple):
             return [node.plain() for node in self.value]
         return self.value
 
-    def located(self, path: str) -> YamlNode:
-        """The node with `path` at every place without a path."""
+    def with_path(self, path: str) -> YamlNode:
+        """Returns the node with `path` at every place without a path."""
         value = self.value
         if isinstance(value, Mapping):
-            value = {key: node.located(path) for key, node in value.items()}
+            value = {key: node.with_path(path) for key, node in value.items()}
         elif isinstance(value, tuple):
-            value = tuple(node.located(path) for node in value)
+            value = tuple(node.with_path(path) for node in value)
         place, key = (mark if mark.path else replace(mark, path=path) for mark in (self.place, self.key))
         return replace(self, value=value, place=place, key=key)
 
-    def found(self) -> str:
-        """A description of the value, for messages."""
+    def describe(self) -> str:
+        """Describes the value for messages."""
         match self.value:
             case None:
                 return "nothing"
@@ -99,14 +99,14 @@ class YamlNode:
 
 
 def entries(node: YamlNode) -> Mapping[str, YamlNode]:
-    """The entries of a mapping; empty for any other node."""
+    """Returns the entries of a mapping; empty for any other node."""
     return node.value if isinstance(node.value, Mapping) else {}
 
 
 def read_tree(content: bytes | str, path: str) -> YamlNode:
-    """The only document of a file. Raises `PolicyError` at the first thing that cannot be read."""
-    text = _decoded(content, path)
-    _refuse_unseen(text, path)
+    """Returns the only document of a file. Raises `PolicyError` for the first error."""
+    text = _decode(content, path)
+    _refuse_invisible(text, path)
     try:
         return _document(yaml.parse(text, Loader=yaml.SafeLoader), path)
     except yaml.MarkedYAMLError as error:
@@ -117,7 +117,7 @@ def read_tree(content: bytes | str, path: str) -> YamlNode:
         raise _error("a control character; write it as an escape between double quotes", path, place) from None
 
 
-def _decoded(content: bytes | str, path: str) -> str:
+def _decode(content: bytes | str, path: str) -> str:
     if len(content) > LIMIT_BYTES:
         raise _error(f"the file is larger than {LIMIT_BYTES} bytes", path, FilePlace())
     if isinstance(content, str):
@@ -129,20 +129,20 @@ def _decoded(content: bytes | str, path: str) -> str:
         raise _error("not UTF-8; save the file as UTF-8", path, _place_at(before, len(before))) from None
 
 
-def _refuse_unseen(text: str, path: str) -> None:
+def _refuse_invisible(text: str, path: str) -> None:
     at = text.find("\t")
     if at >= 0:
-        message = "a tab; indent with spaces, and write \\t between double quotes where a text needs one"
+        message = "a tab; indent with spaces, and write \\t between double quotes if a text needs a tab"
         raise _error(message, path, _place_at(text, at))
-    if (place := unseen(text, 1 if text.startswith("\ufeff") else 0)) is not None:
+    if (place := find_invisible(text, 1 if text.startswith("\ufeff") else 0)) is not None:
         hidden = text[place]
         code = f"\\u{ord(hidden):04x}" if ord(hidden) < 0x10000 else f"\\U{ord(hidden):08x}"
         message = f"a character that cannot be seen; write {code} between double quotes if it is meant"
         raise _error(message, path, _place_at(text, place))
 
 
-def unseen(text: str, start: int = 0) -> int | None:
-    """The offset of the first character that is invisible or changes the reading direction."""
+def find_invisible(text: str, start: int = 0) -> int | None:
+    """Returns the offset of the first character that is invisible or changes the reading direction."""
     match = _UNSEEN.search(text, start)
     return match.start() if match else None
 
@@ -158,18 +158,18 @@ def _document(events: Iterator[yaml.Event], path: str) -> YamlNode:
     next(events)  # the end of the document
     after = next(events)
     if not isinstance(after, yaml.StreamEndEvent):
-        raise _error("a second document; write one policy a file", path, _place(after.start_mark))
+        raise _error("a second document; a file holds one policy", path, _place(after.start_mark))
     return root
 
 
 def _node(event: yaml.Event, events: Iterator[yaml.Event], path: str, key: FilePlace | None, depth: int) -> YamlNode:
     place = _place(event.start_mark)
     if isinstance(event, yaml.AliasEvent):
-        raise _error("aliases are not available; write the value out", path, place)
+        raise _error("aliases are not available; repeat the value", path, place)
     if getattr(event, "anchor", None) is not None:
-        raise _error("anchors are not available; write the value out where it is needed", path, place)
+        raise _error("anchors are not available; repeat the value where it is needed", path, place)
     if getattr(event, "tag", None) is not None:
-        raise _error("tags are not available; leave the `!` word out, or put the text between quotes", path, place)
+        raise _error("tags are not available; remove the `!` word, or quote the text", path, place)
     if isinstance(event, yaml.ScalarEvent):
         return _scalar(event, path, key or place)
     if depth > LIMIT_DEPTH:
@@ -187,7 +187,7 @@ def _entries(events: Iterator[yaml.Event], path: str, depth: int) -> dict[str, Y
     while not isinstance(inner := next(events), yaml.MappingEndEvent):
         name = _node(inner, events, path, None, depth + 1)
         if not isinstance(name.value, str):
-            raise _error(f"a key must be a word, found {name.found()}; quote it if it is meant", path, name.place)
+            raise _error(f"a key must be a word, found {name.describe()}; quote it if it is meant", path, name.place)
         if name.value in entries:
             first = entries[name.value].key
             raise _error(f"duplicate key `{name.value}`, first on line {first.line}", path, name.place)
@@ -215,7 +215,8 @@ def _lead(event: yaml.ScalarEvent) -> int | None:
 
 
 def core_scalar(text: str) -> Scalar:
-    """The value of an unquoted scalar by the core schema of YAML 1.2. Raises `ValueError` for an integer that is too long."""
+    """Returns the value of an unquoted scalar in YAML 1.2's core schema. Raises `ValueError` for an integer that is
+    too long."""
     if _NULL.fullmatch(text):
         return None
     if _BOOL.fullmatch(text):

@@ -1,11 +1,11 @@
 """Variables and lists of a policy file: `vars: {limit: 0.8}`, `lists: {projects: lists/projects.txt}`, and `${limit}`.
 
-In: the nodes of a file, and the lists' bytes. Out: a `Scope`, and nodes in which every `${name}` has its value. Kept:
-nothing.
+In: the nodes of a file, and the bytes of the lists. Out: a `Scope`, and nodes in which every `${name}` is replaced.
+Kept: nothing.
 
-`${name}` alone is the value itself: a number stays a number. Within a longer text it is the text of the value. A list inside
-a list is spliced into it. `$${` is a plain `${`. Variables are replaced in `match`, `checks`, `rules`, `on_error`,
-`unmapped`, `opaque`, `token_ids` and `audit`.
+A text that is only `${name}` becomes the value itself: a number stays a number. Within a longer text `${name}` becomes
+the text of the value. A list inside a list is spliced into it. `$${` gives a plain `${`. Variables are replaced in
+`match`, `checks`, `rules`, `on_error`, `unmapped`, `opaque`, `token_ids`, `enforce` and `audit`.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import Protocol
 from guardproxy.errors import PolicyError
 from guardproxy.policy.keys import VARIABLE
 from guardproxy.policy.reading import FileReading, did_you_mean, join
-from guardproxy.policy.tree import FilePlace, YamlNode, unseen
+from guardproxy.policy.tree import FilePlace, YamlNode, find_invisible
 
 Scope = dict[str, YamlNode]
 
@@ -34,35 +34,35 @@ class SiblingFiles(Protocol):
     """Reads the files that policies name, such as lists."""
 
     def read(self, path: str) -> bytes:
-        """The bytes of a file, by its path below the folder. Raises `OSError`."""
+        """Returns the bytes of a file, by its path below the folder. Raises `OSError`."""
         ...
 
-    def shown(self, path: str) -> str:
-        """The path as messages show it."""
+    def display_path(self, path: str) -> str:
+        """Returns the path as messages show it."""
         ...
 
 
 def read_scope(reading: FileReading, keys: Mapping[str, YamlNode], beside: SiblingFiles | None) -> Scope:
-    """The variables and lists that `keys` declare."""
+    """Returns the variables and lists that `keys` declare."""
     scope: Scope = {}
     for name, node in _entries(reading, keys.get("vars"), "a mapping from names to values, like `{limit: 0.8}`"):
         if _is_value(reading, node):
-            scope[name] = node.located(reading.path)
+            scope[name] = node.with_path(reading.path)
     for name, node in _entries(
         reading, keys.get("lists"), "a mapping from names to files, like `{words: lists/words.txt}`"
     ):
         if name in scope:
-            reading.fail(node.key, f"`{name}` is a variable too, on line {scope[name].key.line}; give one another name")
+            reading.fail(node.key, f"`{name}` is also a variable, on line {scope[name].key.line}; rename one of them")
         path = reading.word(node, "the path of a file below the policies' folder")
         if path is not None:
-            scope[name] = _list(reading, node, path, beside).located(reading.path)
+            scope[name] = _list(reading, node, path, beside).with_path(reading.path)
     return scope
 
 
 def _entries(reading: FileReading, node: YamlNode | None, wanted: str) -> Iterator[tuple[str, YamlNode]]:
     for name, value in ((reading.mapping(node, wanted) if node else None) or {}).items():
         if not _NAME.fullmatch(name):
-            reading.fail(value.key, "the name of a variable begins with a-z and goes on with a-z, 0-9, `_` and `-`")
+            reading.fail(value.key, "the name of a variable begins with a-z and continues with a-z, 0-9, `_` and `-`")
         yield name, value
 
 
@@ -89,13 +89,13 @@ def _list(reading: FileReading, node: YamlNode, path: str, beside: SiblingFiles 
         return nothing
     except UnicodeDecodeError as error:
         before = error.object[: error.start].decode()
-        place = FilePlace(before.count("\n") + 1, len(before) - before.rfind("\n"), beside.shown(path))
+        place = FilePlace(before.count("\n") + 1, len(before) - before.rfind("\n"), beside.display_path(path))
         reading.fail(place, "not UTF-8; save the file as UTF-8")
         return nothing
     items: dict[str, YamlNode] = {}
     for number, line in enumerate(text.removeprefix("\ufeff").split("\n"), 1):
         entry = line.strip()
-        place = FilePlace(number, len(line) - len(line.lstrip()) + 1, beside.shown(path))
+        place = FilePlace(number, len(line) - len(line.lstrip()) + 1, beside.display_path(path))
         if not entry or entry.startswith("#"):
             continue
         if wrong := _entry_wrong(entry, items):
@@ -105,7 +105,7 @@ def _list(reading: FileReading, node: YamlNode, path: str, beside: SiblingFiles 
             reading.fail(place, f"a list has at most {LIMIT_ENTRIES} entries")
             break
     if not items:
-        reading.fail(node.place, f"the list `{path}` has no entry; write one a line")
+        reading.fail(node.place, f"the list `{path}` has no entry; write one entry a line")
     return replace(node, value=tuple(items.values()))
 
 
@@ -114,14 +114,15 @@ def _entry_wrong(entry: str, before: Mapping[str, YamlNode]) -> str:
         return f"duplicate entry, first on line {before[entry].place.line}"
     if len(entry) > LIMIT_ENTRY_CHARS:
         return f"an entry has at most {LIMIT_ENTRY_CHARS} characters"
-    return "a character that cannot be seen; take it out" if unseen(entry) else ""
+    return "a character that cannot be seen; remove it" if find_invisible(entry) else ""
 
 
-def substituted(
+def substitute(
     reading: FileReading, keys: Mapping[str, YamlNode], scope: Scope, own: Scope, used: set[str]
 ) -> dict[str, YamlNode]:
-    """`keys` with the values of variables. `own`: the variables of the same file; an error in the value of a variable of
-    another file is reported at its place in that file. `used`: receives the names of the used variables."""
+    """Returns `keys` with variables replaced by their values. `own`: the variables of the same file; an error in the
+    value of a variable of another file is reported at its place in that file. `used`: receives the names of the used
+    variables."""
     substitution = _Substitution(reading, scope, own, used)
     return {key: substitution.node(node) if key in PLACES else node for key, node in keys.items()}
 
@@ -168,7 +169,7 @@ class _Substitution:
                 return "${"
             inner = self.value_of(match).value
             if isinstance(inner, tuple):
-                raise PolicyError(f"`{match[1]}` is a list, which cannot stand within a text", column=match.start())
+                raise PolicyError(f"`{match[1]}` is a list, which cannot be part of a text", column=match.start())
             return str(inner).lower() if isinstance(inner, bool) else str(inner)
 
         return YamlNode(_VARIABLE.sub(value, text), node.place, node.key)

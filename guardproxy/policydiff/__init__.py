@@ -1,4 +1,4 @@
-"""Compares two sets of policies: what their texts say, and what they decide about recorded traffic."""
+"""Compares two sets of policies: their texts, and their decisions about recorded traffic."""
 
 from __future__ import annotations
 

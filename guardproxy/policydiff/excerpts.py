@@ -1,6 +1,6 @@
 """Cuts excerpts of a recorded text around its findings.
 
-In: the text as the record shows it (masked), and spans. Out: parts in order, of which some are marked. The rest of the text
+In: the text as the record shows it (masked), and spans. Out: parts in order, some of them marked. The rest of the text
 is never shown.
 """
 
@@ -21,8 +21,8 @@ class ExcerptPart(NamedTuple):
 
 
 def excerpt(text: str, spans: Iterable[tuple[int, int, str]], around: int = AROUND_CHARS) -> tuple[ExcerptPart, ...]:
-    """The spans of a text, each marked with its name, and `around` characters on both sides. Overlapping spans are merged
-    under the name of the first."""
+    """Returns the spans of a text, marked with their names, and `around` characters on both sides. Overlapping spans
+    are merged under the name of the first span."""
     merged: list[tuple[int, int, str]] = []
     for start, end, name in sorted(spans):
         if merged and start < merged[-1][1]:

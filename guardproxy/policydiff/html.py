@@ -1,8 +1,8 @@
-"""Writes a comparison as one HTML page without scripts and external content, readable on paper.
+"""Writes a comparison as a single HTML page without scripts and external content, for screen and paper.
 
-In: changes of policies and their effects on traffic. Out: the page. All text is escaped, and characters that could reorder or
-hide other characters are written as escapes. The content security policy of the page allows its style sheet only, so a text
-from a log cannot become markup.
+In: changes of policies and their effects on traffic. Out: the page. All text is escaped, and characters that could
+reorder or hide other characters are written as escapes. The content security policy of the page allows only its style
+sheet, so a text from a log cannot become markup.
 """
 
 from __future__ import annotations
@@ -36,12 +36,12 @@ NUMBER = ' class="number"'
 _SIGNS = {"loosens": "loosens", "tightens": "tightens", "either": "loosens or tightens", "neutral": ""}
 
 
-def page(old: str, new: str, changed: Sequence[Change], traffic: Traffic | None) -> str:
-    """The page. `old`, `new`: the names of the two sets."""
+def page(old: str, new: str, changes: Sequence[Change], traffic: Traffic | None) -> str:
+    """Returns the page. `old`, `new`: the names of the two sets."""
     sheet = base64.b64encode(hashlib.sha256(STYLE.encode()).digest()).decode()
     policy = f"default-src 'none'; style-src 'sha256-{sheet}'; base-uri 'none'; form-action 'none'"
     title = f"Policies: {old} and {new}"
-    body = [f"<h1>{_text(title)}</h1>", *_changes(changed), *(_traffic(traffic) if traffic else ())]
+    body = [f"<h1>{_text(title)}</h1>", *_changes(changes), *(_traffic(traffic) if traffic else ())]
     return "\n".join(
         [
             "<!doctype html>",
@@ -57,21 +57,21 @@ def page(old: str, new: str, changed: Sequence[Change], traffic: Traffic | None)
     )
 
 
-def _changes(changed: Sequence[Change]) -> Iterator[str]:
-    yield "<h2>What the files say</h2>"
-    if not changed:
-        yield "<p>The policies say the same.</p>"
+def _changes(changes: Sequence[Change]) -> Iterator[str]:
+    yield "<h2>Changes in the files</h2>"
+    if not changes:
+        yield "<p>The policies are equivalent.</p>"
         return
     rows = (
         (_text(change.policy), _text(change.words), f'<span class="{change.effect}">{_SIGNS[change.effect]}</span>')
-        for change in changed
+        for change in changes
     )
     yield from _table(("policy", "change", "effect"), rows)
 
 
 def _traffic(traffic: Traffic) -> Iterator[str]:
     counts = traffic.counts
-    yield "<h2>What they do to recorded traffic</h2>"
+    yield "<h2>Effects on recorded traffic</h2>"
     summary = ", ".join(f"{counts[name]} {name}" for name in COUNTS)
     yield f"<p>{sum(counts.values())} exchanges: {summary}.</p>"
     if traffic.reasons:
@@ -79,7 +79,7 @@ def _traffic(traffic: Traffic) -> Iterator[str]:
         yield f'<p class="quiet">Not replayable: {_text("; ".join(reasons))}.</p>'
     if traffic.rescanned:
         names = ", ".join(name for name, _ in traffic.rescanned.most_common())
-        remark = f"New or changed checks looked at recorded texts, in which values are placeholders: {names}."
+        remark = f"New or changed checks scanned recorded texts, in which placeholders replace values: {names}."
         yield f'<p class="quiet">{_text(remark)}</p>'
     groups = traffic.groups
     if not groups:
@@ -87,7 +87,7 @@ def _traffic(traffic: Traffic) -> Iterator[str]:
     rows = ((_text(_name(group)), _text(group.action), _text(group.way), str(group.count)) for group in groups)
     yield from _table(("rule", "action", "it", "exchanges"), rows, numbers=(3,))
     ends = ((_text(before), _text(after), str(count)) for (before, after), count in traffic.outcomes.most_common())
-    yield "<h3>How exchanges that differ end</h3>"
+    yield "<h3>Outcomes of the exchanges that differ</h3>"
     yield from _table(("before", "after", "exchanges"), ends, numbers=(2,))
     for group in groups:
         yield from _group(group)
@@ -132,7 +132,7 @@ def _table(head: Sequence[str], rows: Iterable[Sequence[str]], numbers: Sequence
 
 
 def _text(text: str) -> str:
-    """`text` as HTML, with invisible characters written as escapes."""
+    """Returns `text` as HTML, with invisible characters written as escapes."""
     plain_breaks: Mapping[str, str] = {"\n": "\n", "\t": "\t"}
     plain = "".join(
         char if char.isprintable() else plain_breaks.get(char) or char.encode("unicode_escape").decode()

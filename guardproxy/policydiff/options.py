@@ -1,6 +1,7 @@
-"""Compares the options of two checks of the same name and describes the differences in words.
+"""Compares the options of two checks with the same name and describes the differences in words.
 
-In: `CheckSpec`s. Out: differences. The options table of the check defines which value finds more (`checks.Option.tighter`).
+In: `CheckSpec`s. Out: differences. The options table of the check defines which value finds more
+(`checks.Option.tighter`).
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ class Difference(NamedTuple):
 
 
 def options(name: str, old: CheckSpec, new: CheckSpec) -> Iterator[Difference]:
-    """The differences between two checks called `name`."""
+    """Yields the differences between two checks with the name `name`."""
     if old.use != new.use:
         yield Difference(f"`{name}` uses {old.use} -> {new.use}", "either")
         return
@@ -49,32 +50,32 @@ def _option(subject: str, option: checks.Option | None, old: Any, new: Any) -> I
         for label in sorted({*old, *new}):
             before, after = old.get(label), new.get(label)
             if not same(before, after):
-                words = f"{subject} of {label} {shown(before)} -> {shown(after)}"
+                words = f"{subject} of {label} {show(before)} -> {show(after)}"
                 yield Difference(words, EFFECTS[compare_options(option, before, after)])
     else:
-        yield Difference(f"{subject} {shown(old)} -> {shown(new)}", effect)
+        yield Difference(f"{subject} {show(old)} -> {show(new)}", effect)
 
 
 def _items(subject: str, option: checks.Option | None, old: Any, new: Any) -> Iterator[Difference]:
-    """The items that a list gained, and those that it lost."""
+    """Yields the items that a list gained, and the items that it lost."""
     before, after = ({canonical(item): item for item in value} for value in (old, new))
     gained = [after[mark] for mark in after if mark not in before]
     lost = [before[mark] for mark in before if mark not in after]
     common = [before[mark] for mark in before if mark in after]
     if gained:
         effect = EFFECTS[compare_options(option, common, [*common, *gained])]
-        yield Difference(f"{subject} gained {', '.join(map(shown, gained))}", effect)
+        yield Difference(f"{subject} gained {', '.join(map(show, gained))}", effect)
     if lost:
         effect = EFFECTS[compare_options(option, [*common, *lost], common)]
-        yield Difference(f"{subject} lost {', '.join(map(shown, lost))}", effect)
+        yield Difference(f"{subject} lost {', '.join(map(show, lost))}", effect)
 
 
-def shown(value: Any) -> str:
-    """The value of an option as a file writes it."""
+def show(value: Any) -> str:
+    """Returns the value of an option as a file writes it."""
     if value is None or value == "":
         return "(nothing)" if value == "" else "(default)"
     if isinstance(value, (list, tuple)):
-        return f"[{', '.join(map(shown, value))}]"
+        return f"[{', '.join(map(show, value))}]"
     if isinstance(value, Mapping):
         return json.dumps(value, ensure_ascii=False, sort_keys=True)
     return str(value).lower() if isinstance(value, bool) else str(value)

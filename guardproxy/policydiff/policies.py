@@ -1,10 +1,11 @@
 """Compares two sets of policies: the changes in words, and the effect of each change on protection.
 
-In: policies, in any order. Out: changes, sorted by the name of the policy. Policies, checks, rules and items of lists are
-matched by name, so moving them is no change. Kept: nothing.
+In: policies, in any order. Out: changes, sorted by the name of the policy. Policies, checks, rules and items of lists
+are matched by name, so their order is irrelevant. Kept: nothing.
 
-The files alone determine the effect of a change: `tightens` (checks find more, or rules do more), `loosens`, `either` (it
-depends on the texts), `neutral` (only records, messages and costs change). `policy/strictness.py` holds the order.
+The effect of a change follows from the files alone: `tightens` (checks find more, or rules do more), `loosens`,
+`either` (it depends on the texts), `neutral` (only records, messages and costs change). `policy/strictness.py` defines
+the order.
 """
 
 from __future__ import annotations
@@ -32,10 +33,10 @@ from guardproxy.policy import (
     compare_shares,
     reach,
 )
-from guardproxy.policydiff.options import EFFECTS, Difference, Effect, options, shown
+from guardproxy.policydiff.options import EFFECTS, Difference, Effect, options, show
 
-# Fields of a policy, a rule or a retry. The first group changes records, messages and costs only: `attempts` and the budgets
-# bound the number of answers of the model, never what reaches the client.
+# Fields of a policy, a rule or a retry. The first group changes only records, messages and costs: `attempts` and the
+# budgets limit the number of answers of the model, never the text that reaches the client.
 _NEUTRAL = ("keep", "message", "severity", "template", "price", "attempts", "total_s", "total_tokens")
 _BY_HAND = (
     *("name", "match", "checks", "rules", "tests", "id", "on", "when", "retry", "operators", "rule", "restoration"),
@@ -59,36 +60,36 @@ class Change:
 
 
 def changes(old: Iterable[Policy], new: Iterable[Policy]) -> list[Change]:
-    """All changes between two sets."""
+    """Returns all changes between two sets."""
     before, after = ({policy.name: policy for policy in policies} for policies in (old, new))
     gone, fresh = (
         {name: policy for name, policy in these.items() if name not in those and not policy.tenant}
         for these, those in ((before, after), (after, before))
     )
     out: list[Change] = []
-    if len(gone) == len(fresh) == 1 and not before.keys() & after.keys():  # two versions of one policy
+    if len(gone) == len(fresh) == 1 and not before.keys() & after.keys():  # a renamed policy
         ((name, policy),), ((other, newer),) = gone.items(), fresh.items()
-        out += [Change(other, f"was called {name}", "neutral"), *_policy(policy, newer)]
+        out += [Change(other, f"was named {name}", "neutral"), *_policy(policy, newer)]
         gone, fresh = {}, {}
     for name, policy in sorted(gone.items()):
         same = next((new_name for new_name in fresh if _bare(fresh[new_name]) == _bare(policy)), None)
         if same is not None:
             del fresh[same]
-            out.append(Change(same, f"was called {name}", "neutral"))
+            out.append(Change(same, f"was named {name}", "neutral"))
         else:
-            out.append(Change(name, f"the policy is gone, with {_count(policy.rules)}", _least(policy, "loosens")))
+            out.append(Change(name, f"the policy was removed, with {_count(policy.rules)}", _least(policy, "loosens")))
     for name, policy in sorted(fresh.items()):
         out.append(Change(name, f"the policy is new, with {_count(policy.rules)}", _least(policy, "tightens")))
     for name in sorted({*before} & {*after}):
         if not after[name].tenant:
             out += _policy(before[name], after[name])
-    known = {(change.policy, change.words) for change in out}
-    out += (change for change in _tenants(before, after) if (change.policy, change.words) not in known)
+    reported = {(change.policy, change.words) for change in out}
+    out += (change for change in _tenants(before, after) if (change.policy, change.words) not in reported)
     return sorted(out, key=lambda change: change.policy)
 
 
 def _tenants(before: Mapping[str, Policy], after: Mapping[str, Policy]) -> Iterator[Change]:
-    """The changes that affect a single tenant, whose overrides can only be stricter than the file."""
+    """Yields the changes that affect a single tenant, whose overrides can only be stricter than the file."""
     for name in sorted(before.keys() | after.keys()):
         policy = after.get(name) or before[name]
         if not policy.tenant or not (policy.file in before and policy.file in after):
@@ -96,7 +97,7 @@ def _tenants(before: Mapping[str, Policy], after: Mapping[str, Policy]) -> Itera
         if name not in before:
             yield Change(policy.file, f"has overrides for tenant {policy.tenant}", "tightens")
         elif name not in after:
-            yield Change(policy.file, f"has no overrides for tenant {policy.tenant} any more", "loosens")
+            yield Change(policy.file, f"no longer has overrides for tenant {policy.tenant}", "loosens")
         else:
             general = {change.words for change in _policy(before[policy.file], after[policy.file])}
             for change in _policy(before[name], after[name]):
@@ -105,7 +106,7 @@ def _tenants(before: Mapping[str, Policy], after: Mapping[str, Policy]) -> Itera
 
 
 def _bare(policy: Policy) -> Policy:
-    """A policy without the fields that do not change its decisions."""
+    """Returns a policy without the fields that do not affect its decisions."""
     rules = tuple(replace(rule, place=FilePlace()) for rule in sorted(policy.rules, key=lambda rule: rule.id))
     return replace(policy, name="", source="", root="", place=FilePlace(), rules=rules, tests=(), description="")
 
@@ -115,39 +116,40 @@ def _count(rules: Sequence[Rule]) -> str:
 
 
 def _least(policy: Policy, effect: Effect) -> Effect:
-    """The effect of adding or removing a whole policy: neutral if all its rules only record."""
+    """Returns the effect of adding or removing a whole policy: neutral if all its rules only record."""
     return effect if any(map(_bites, policy.rules)) else "neutral"
 
 
 def _bites(rule: Rule) -> bool:
-    """Whether a rule changes anything but the record."""
+    """Whether a rule changes more than the record."""
     return rule.mode == "enforce" and rule.action != "flag"
 
 
 def _policy(old: Policy, new: Policy) -> Iterator[Change]:
     scope = _scope(old.match, new.match)
 
-    def changed(differences: Iterable[Difference], bites: bool = True) -> Iterator[Change]:
+    def to_changes(differences: Iterable[Difference], bites: bool = True) -> Iterator[Change]:
         for words, effect in differences:
             yield Change(new.name, f"{words}{scope}", effect if bites else "neutral")
 
-    yield from changed(_match(old.match, new.match))
+    yield from to_changes(_match(old.match, new.match))
     for name in sorted({*old.checks} & {*new.checks}):
         users = [rule for policy in (old, new) for rule in policy.rules if name in rule.when.names()]
-        yield from changed(options(name, old.checks[name], new.checks[name]), any(map(_bites, users)))
-        yield from changed(_on_error(name, old, new))
-    yield from changed(_named_checks(old, new))
-    yield from changed(_rules(old, new))
-    yield from changed(_fields(old, new, ""))
-    yield from changed(_opaque(old, new))
+        yield from to_changes(options(name, old.checks[name], new.checks[name]), any(map(_bites, users)))
+        yield from to_changes(_on_error(name, old, new))
+    yield from to_changes(_named_checks(old, new))
+    yield from to_changes(_rules(old, new))
+    yield from to_changes(_fields(old, new, ""))
+    yield from to_changes(_opaque(old, new))
     if not new.tenant and old.stands_for != new.stands_for:
-        was, now = (_listed(sorted(policy.stands_for)) or "nothing" for policy in (old, new))
-        yield from changed([Difference(f"extends {was} -> {now}", "neutral")])
-    yield from changed(_tests(old, new))
+        was, now = (_join(sorted(policy.stands_for)) or "nothing" for policy in (old, new))
+        yield from to_changes([Difference(f"extends {was} -> {now}", "neutral")])
+    yield from to_changes(_tests(old, new))
 
 
 def _scope(old: Match, new: Match) -> str:
-    """The tenants, models and routes that both policies are limited to, in words; empty if there is no common limit."""
+    """Describes the tenants, models and routes to which both policies are limited; empty if there is no common
+    limit."""
     both = (("tenant", old.tenants, new.tenants), ("model", old.models, new.models), ("route", old.routes, new.routes))
     parts = [f"{word} {' or '.join(before)}" for word, before, after in both if before and before == after]
     return f" for {', '.join(parts)}" if parts else ""
@@ -165,24 +167,24 @@ def _match(old: Match, new: Match) -> Iterator[Difference]:
             continue
         lists = [value for value in (before, after) if value is not None]
         if not all(isinstance(value, tuple) for value in lists):
-            yield Difference(f"match {field.name} {shown(before)} -> {shown(after)}", "either")
+            yield Difference(f"match {field.name} {show(before)} -> {show(after)}", "either")
         elif before is None:
-            yield Difference(f"only for {field.name} {_listed(after)}, was for all", "loosens")
+            yield Difference(f"applies only to {field.name} {_join(after)}, before to all", "loosens")
         elif after is None:
-            yield Difference(f"for all {field.name}, was only for {_listed(before)}", "tightens")
+            yield Difference(f"applies to all {field.name}, before only to {_join(before)}", "tightens")
         else:
             if more := [item for item in after if item not in before]:
-                yield Difference(f"also for {field.name} {_listed(more)}", "tightens")
+                yield Difference(f"also applies to {field.name} {_join(more)}", "tightens")
             if fewer := [item for item in before if item not in after]:
-                yield Difference(f"no longer for {field.name} {_listed(fewer)}", "loosens")
+                yield Difference(f"no longer applies to {field.name} {_join(fewer)}", "loosens")
 
 
-def _listed(items: Sequence[Any]) -> str:
+def _join(items: Sequence[Any]) -> str:
     return ", ".join(map(str, items))
 
 
 def _on_error(name: str, old: Policy, new: Policy) -> Iterator[Difference]:
-    """The difference of `on_error` of a check, if one of the policies sets it for this check."""
+    """Yields the difference of `on_error` of a check, if a policy sets it for this check."""
     own = old.checks[name].on_error, new.checks[name].on_error
     before, after = own[0] or old.on_error, own[1] or new.on_error
     if any(own) and before != after:
@@ -190,11 +192,11 @@ def _on_error(name: str, old: Policy, new: Policy) -> Iterator[Difference]:
 
 
 def _named_checks(old: Policy, new: Policy) -> Iterator[Difference]:
-    """Checks that are new or gone. Their effect appears in the changes of the rules that name them."""
+    """Yields added and removed checks. Their effect appears in the changes of the rules that use them."""
     for name in sorted({*new.checks} - {*old.checks}):
         yield Difference(f"the check `{name}` is new ({new.checks[name].use})", "neutral")
     for name in sorted({*old.checks} - {*new.checks}):
-        yield Difference(f"the check `{name}` is gone", "neutral")
+        yield Difference(f"the check `{name}` was removed", "neutral")
 
 
 def _tests(old: Policy, new: Policy) -> Iterator[Difference]:
@@ -216,14 +218,16 @@ def _rules(old: Policy, new: Policy) -> Iterator[Difference]:
     for name in sorted(before.keys() | after.keys()):
         if name not in after:
             rule = before[name]
-            yield Difference(f"the rule `{name}` is gone ({_summary(rule)})", "loosens" if _bites(rule) else "neutral")
+            yield Difference(
+                f"the rule `{name}` was removed ({_summary(rule)})", "loosens" if _bites(rule) else "neutral"
+            )
         elif name not in before:
             rule = after[name]
             yield Difference(f"the rule `{name}` is new ({_summary(rule)})", "tightens" if _bites(rule) else "neutral")
         else:
             bit, bites = _bites(before[name]), _bites(after[name])
             for words, effect in _rule(before[name], after[name]):
-                # If the rule only recorded before, or only records now, its other changes do not affect protection.
+                # If the rule only recorded before, or only records now, its other changes have no effect on protection.
                 counts = (bit and bites) or ((bit or bites) and words.startswith(("mode ", "action ", "enforce ")))
                 yield Difference(f"rule `{name}`: {words}", effect if counts else "neutral")
 
@@ -238,9 +242,9 @@ def _rule(old: Rule, new: Rule) -> Iterator[Difference]:
         effect = EFFECTS[compare_conditions(old.when, new.when)]
         yield Difference(f"when {expression_text(old.when)} -> {expression_text(new.when)}", effect)
     if fewer := old.on - new.on:
-        yield Difference(f"no longer looks at {_places(fewer)}", "loosens")
+        yield Difference(f"no longer inspects {_places(fewer)}", "loosens")
     if more := new.on - old.on:
-        yield Difference(f"now looks at {_places(more)}", "tightens")
+        yield Difference(f"now inspects {_places(more)}", "tightens")
     stays = old.action == new.action
     for words, effect in _of_action(old, new):
         yield Difference(words, effect if stays else "neutral")
@@ -251,30 +255,30 @@ def _rule(old: Rule, new: Rule) -> Iterator[Difference]:
 
 
 def _of_action(old: Rule, new: Rule) -> Iterator[Difference]:
-    """The differences of the fields that belong to the action of a rule."""
+    """Yields the differences of the fields that belong to the action of a rule."""
     for label in sorted({"DEFAULT", *old.operators.by_label, *new.operators.by_label}):
         before, after = old.operators.of(label), new.operators.of(label)
         if before != after:
             effect = EFFECTS[compare_operators(before, after)]
-            yield Difference(f"what stands for {label}: {before.type} -> {after.type}", effect)
+            yield Difference(f"operator for {label}: {before.type} -> {after.type}", effect)
     if old.restore and new.restore and old.restoration != new.restoration:
         effect = EFFECTS[compare_restorations(old.restoration, new.restoration)]
-        yield Difference(f"values come back in {old.restoration} -> {new.restoration}", effect)
+        yield Difference(f"restores values in {old.restoration} -> {new.restoration}", effect)
     for name in _OF_THE_ACTION:
         if (before := getattr(old, name)) != (after := getattr(new, name)):
-            yield Difference(f"{name} {shown(before)} -> {shown(after)}", EFFECTS[compare(name, before, after)])
+            yield Difference(f"{name} {show(before)} -> {show(after)}", EFFECTS[compare(name, before, after)])
     if old.retry and new.retry:
         yield from _fields(old.retry, new.retry, "retry ")
         for name in ("model", "upstream"):
             if (before := getattr(old.retry, name)) != (after := getattr(new.retry, name)):
                 effect = "either" if new.retry.then == "fallback" else "neutral"
-                yield Difference(f"retry {name} {shown(before)} -> {shown(after)}", effect)
+                yield Difference(f"retry {name} {show(before)} -> {show(after)}", effect)
 
 
 def _fields(
     old: Policy | Rule | Retry, new: Policy | Rule | Retry, prefix: str, skipped: Sequence[str] = ()
 ) -> Iterator[Difference]:
-    """The differences of all fields that hold a single plain value."""
+    """Yields the differences of all fields with a single plain value."""
     for field in fields(old):
         name = field.name
         if name in _BY_HAND or name in _NOT_SHOWN or name in skipped:
@@ -283,25 +287,25 @@ def _fields(
         if name == "description" and before != after:
             yield Difference("the description changed", "neutral")
         elif before != after:
-            yield Difference(f"{prefix}{name} {shown(before)} -> {shown(after)}", _ranked(name, before, after))
+            yield Difference(f"{prefix}{name} {show(before)} -> {show(after)}", _effect(name, before, after))
 
 
 def _opaque(old: Policy, new: Policy) -> Iterator[Difference]:
-    """The differences of `opaque`, by kind of content."""
+    """Yields the differences of `opaque`, by kind of content."""
     for kind in sorted(old.opaque ^ new.opaque):
         fresh = kind in new.opaque
         was, now = ("pass", "refuse") if fresh else ("refuse", "pass")
         yield Difference(f"opaque {kind} {was} -> {now}", "tightens" if fresh else "loosens")
 
 
-def _ranked(name: str, old: Any, new: Any) -> Effect:
+def _effect(name: str, old: Any, new: Any) -> Effect:
     if name in _NEUTRAL:
         return "neutral"
     return EFFECTS[compare(name, old, new)] if name in SCALES else "either"
 
 
 def _places(on: frozenset[Any]) -> str:
-    """Directions and kinds, in the shortest form that a file can use."""
+    """Returns directions and kinds in the shortest form that a file can use."""
     left = set(on)
     words: list[str] = []
     for direction, kinds in KINDS_OF.items():
@@ -317,7 +321,7 @@ def _places(on: frozenset[Any]) -> str:
 
 
 def expression_text(when: Expression, inside: bool = False) -> str:
-    """An expression as a file writes it."""
+    """Returns an expression as a file writes it."""
     if isinstance(when, Name):
         return when.name
     words = " and " if isinstance(when, And) else " or "

@@ -1,7 +1,7 @@
 """Compares recorded traffic under two sets of policies: which exchanges change, by rule, with examples.
 
-In: records, one after the other. Out: counts, and a few examples of each group. Each record is replayed under both sets; a
-record that was made under a set is used as it is. Texts are shown masked, as in the records.
+In: records, one after the other. Out: counts, and a few examples of each group. Each record is replayed under both
+sets, unless the set made the record. Texts are shown masked, as in the records.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from guardproxy.replay import MaskedValue, Way, differences, is_seen, moved_deci
 EXAMPLES = 5
 COUNTS = ("the same", "different", "cannot be told", "not replayable")
 OTHERWISE = "(without a rule)"
-"""The rule name for changes that no decision of a rule explains: a different placeholder, a different part of a text."""
+"""The name of a rule for changes that no decision explains: a different placeholder, a different part of a text."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +50,7 @@ class ExchangeGroup:
 
 
 class _Run(NamedTuple):
-    """A record under a set of policies. `blind`: the masked parts that rescanning checks could not read."""
+    """A record under a set of policies. `blind`: the masked values that rescanning checks could not read."""
 
     record: Record
     blind: frozenset[MaskedValue] = frozenset()
@@ -58,7 +58,7 @@ class _Run(NamedTuple):
 
 @dataclass(slots=True)
 class Traffic:
-    """Compares the results of two sets of policies for the same records."""
+    """Compares the results of two sets of policies for a sequence of records."""
 
     old: PolicySet
     new: PolicySet
@@ -71,11 +71,11 @@ class Traffic:
 
     @property
     def groups(self) -> list[ExchangeGroup]:
-        """The groups, largest first."""
+        """Returns the groups, largest first."""
         return sorted(self._groups.values(), key=lambda group: (-group.count, group.policy, group.rule, group.way))
 
     def see(self, record: Record | Closing) -> None:
-        """Counts a record."""
+        """Adds a record."""
         old, new = self._under(self.old, record), self._under(self.new, record)
         if isinstance(old, str) or isinstance(new, str):
             self.counts["not replayable"] += 1
@@ -136,7 +136,7 @@ def _key(decision: RecordedDecision) -> tuple[str, ...]:
 
 
 def _excerpt(record: Record, decisions: list[RecordedDecision]) -> tuple[str, tuple[ExcerptPart, ...]]:
-    """The place of the first decision, and an excerpt of the text there."""
+    """Returns the place of the first decision, and an excerpt of the text there."""
     if not decisions:
         return "", ()
     first = decisions[0]

@@ -1,4 +1,4 @@
-"""Compares two texts word by word. In: two texts. Out: the fragments of each, marked where the texts differ."""
+"""Compares two texts word by word. In: two texts. Out: the fragments of each text, marked if they differ."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ _KEPT_CHARS = 40
 
 @dataclass(frozen=True, slots=True)
 class Fragment:
-    """A part of a text. `differs`: the other text does not have this part here."""
+    """A part of a text. `differs`: whether the other text has another part here."""
 
     text: str
     differs: bool = False
 
 
 def contrast(wanted: str, got: str) -> tuple[tuple[Fragment, ...], tuple[Fragment, ...]]:
-    """Fragments of both texts. Long fragments that both texts have are shortened."""
+    """Returns the fragments of both texts. Long common fragments are shortened."""
     left, right = _WORD.findall(wanted), _WORD.findall(got)
     first: list[Fragment] = []
     second: list[Fragment] = []
@@ -37,7 +37,8 @@ def contrast(wanted: str, got: str) -> tuple[tuple[Fragment, ...], tuple[Fragmen
 
 
 def _short(text: str, *, first: bool, last: bool) -> str:
-    """A shared fragment without its middle. The first and the last fragment keep only the side next to a difference."""
+    """Returns a common fragment without its middle. The first and last fragments keep only the side next to a
+    difference."""
     head, tail = 0 if first else _KEPT_CHARS, 0 if last else _KEPT_CHARS
     if (first and last) or len(text) <= head + tail + 1:
         return text

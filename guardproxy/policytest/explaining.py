@@ -1,5 +1,5 @@
-"""Explains what the policies do with a text: the findings of each check, the rules that held, the rule that decided, and why
-the other rules did not hold or did not decide.
+"""Explains what policies do with a text: the findings of each check, the rules that held, the rule that decided, and
+the reasons why other rules did not hold or decide.
 
 In: policies, a text or a request's JSON, and a clock. Out: the explanation, with the time that each check took. Kept:
 nothing.
@@ -26,13 +26,13 @@ from guardproxy.policy import (
     verdict_of,
 )
 from guardproxy.policytest.playing import SceneResult, TextFinding, play_scene
-from guardproxy.policytest.scan import scanned
+from guardproxy.policytest.scan import scan_job
 from guardproxy.policytest.scenes import Cuts
 from guardproxy.wire import Author, Codec
 
 RUNS = 5
 RuleState = Literal["decided", "held", "shadow", "no"]
-"""`held`: the rule held, but a stronger rule decided; `shadow`: the rule held in shadow mode; `no`: the rule did not hold."""
+"""`held`: the rule held, but a stronger rule decided. `shadow`: it held in shadow mode. `no`: it did not hold."""
 
 Scores = Mapping[tuple[str, str], float]
 
@@ -50,7 +50,7 @@ class RuleOutcome:
 
 @dataclass(frozen=True, slots=True)
 class CheckTiming:
-    """The time that a check took for all texts that it read: the sum over the texts of the median of several runs."""
+    """The time of a check for all texts that it read, in ms: the median of several runs, summed over the texts."""
 
     check: str
     ms: float
@@ -59,7 +59,7 @@ class CheckTiming:
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """What the policies do with a scene. `policies`: those whose `match` holds; `elsewhere`: the other policies."""
+    """What the policies do with a scene. `policies`: the policies that apply. `elsewhere`: the other policies."""
 
     result: SceneResult
     policies: tuple[str, ...]
@@ -73,7 +73,7 @@ class Explanation:
 
 
 def kinds_of(codec: Codec, direction: Direction) -> tuple[Kind, ...]:
-    """The kinds of texts that can be explained. The plain text of a message comes first."""
+    """Returns the kinds of texts that can be explained. The plain text of a message comes first."""
     first: Kind = "user" if direction == "request" else "assistant"
     kinds = [kind for kind in codec.contract.carried()[direction] if kind != "error"]
     if direction == "response":
@@ -82,7 +82,7 @@ def kinds_of(codec: Codec, direction: Direction) -> tuple[Kind, ...]:
 
 
 def scene_of(text: str, direction: Direction, kind: Kind, author: Author) -> RawExchange:
-    """A scene whose only text is `text`, at a place of this kind."""
+    """Returns a scene whose only text is `text`, at a place of this kind."""
     if direction == "request":
         return RawExchange(author.request_with(kind, text))
     answer = author.answer_with(kind, text)
@@ -97,13 +97,13 @@ def explain(
     runs: int = RUNS,
     lowest: PolicySet | None = None,
 ) -> Explanation:
-    """Explains what the policies do with a scene. `lowest`: the same policies with the lowest thresholds, so that the reasons
-    can name the highest score of a check that found nothing."""
+    """Explains what the policies do with a scene. `lowest`: the same policies with thresholds of 0, for the highest
+    score of a check without a finding."""
     jobs: list[Job] = []
 
     def scan(job: Job) -> Scan:
         jobs.append(job)
-        return scanned(job)
+        return scan_job(job)
 
     result = play_scene(policies, scene, facts, Cuts(), scan)
     scores = _scores(lowest, play_scene(lowest, scene, facts, Cuts())) if lowest else {}
@@ -123,14 +123,14 @@ def _timings(jobs: Sequence[Job], clock: Callable[[], float], runs: int) -> list
         took = []
         for _ in range(runs):
             began = clock()
-            scanned(job)
+            scan_job(job)
             took.append((clock() - began) * 1000)
         times.setdefault(job.check.name, []).append(median(took))
     return [CheckTiming(name, sum(medians), len(medians)) for name, medians in sorted(times.items())]
 
 
 def _scores(lowest: PolicySet, result: SceneResult) -> Scores:
-    """The highest score of each check, by policy and name."""
+    """Returns the highest score of each check, by policy and name."""
     best: dict[str, float] = {}
     for finding in result.findings:
         best[finding.check] = max(best.get(finding.check, 0.0), finding.score)
@@ -147,7 +147,7 @@ def _rule_outcome(bound: BoundRule, result: SceneResult, scores: Scores) -> Rule
         return RuleOutcome(*about, "shadow", f"{why}; in shadow mode")
     stronger = max((hit for hit in result.hits if hit.enforced), key=lambda hit: VERDICTS.index(hit.verdict))
     if verdict_of(bound.decision) == stronger.verdict:
-        back = f"; values come back in {bound.rule.restoration}" if bound.rule.restore else ""
+        back = f"; restores values in {bound.rule.restoration}" if bound.rule.restore else ""
         return RuleOutcome(*about, "decided", why + back)
     return RuleOutcome(*about, "held", f"{why}; `{stronger.rule}` ({stronger.action}) is stronger")
 
@@ -157,20 +157,21 @@ def _why_not(bound: BoundRule, result: SceneResult, scores: Scores) -> str:
     texts = [text for text in result.texts if text.text]
     if not any((text.direction, text.kind) in rule.on for text in texts):
         kinds = ", ".join(dict.fromkeys(f"{text.kind} of the {text.direction}" for text in texts)) or "none"
-        return f"it does not look at such texts ({kinds})"
+        return f"it does not inspect these texts ({kinds})"
     if rule.when.names() == {CHECK_ERROR}:
         return "no check failed"
-    found = _names_with_findings(bound, result.findings)
-    missing = sorted(rule.when.names() - found - {CHECK_ERROR})
-    if isinstance(rule.when, Name) or not found & rule.when.names():
+    names_found = _names_with_findings(bound, result.findings)
+    missing = sorted(rule.when.names() - names_found - {CHECK_ERROR})
+    if isinstance(rule.when, Name) or not names_found & rule.when.names():
         names = ", ".join(f"`{name}`" for name in missing)
         near = [f"{scores[bound.policy.name, name]:.2f}" for name in missing if (bound.policy.name, name) in scores]
         return f"{names} found nothing" + (f" (highest score {', '.join(near)})" if near else "")
-    return f"found {', '.join(f'`{name}`' for name in sorted(found))}, but not {', '.join(f'`{name}`' for name in missing)}"
+    present, absent = (", ".join(f"`{name}`" for name in names) for names in (sorted(names_found), missing))
+    return f"found {present}, but not {absent}"
 
 
 def _names_with_findings(bound: BoundRule, findings: Sequence[TextFinding]) -> set[str]:
-    """The names of the rule's checks that found something in a text that the rule reads."""
+    """Returns the names of the rule's checks that have a finding in a text that the rule inspects."""
     return {
         bound.names[finding.check]
         for finding in findings

@@ -1,6 +1,6 @@
 """Compares the result of a scene with the expectations of its test, and with its result at other cuts.
 
-In: `Expectation` and `SceneResult`. Out: mismatches, in words, with both texts where texts differ. Kept: nothing.
+In: `Expectation` and `SceneResult`. Out: mismatches in words, with both texts if texts differ. Kept: nothing.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from guardproxy.policytest.playing import Delivery, RuleHit, SceneResult, TextFi
 
 @dataclass(frozen=True, slots=True)
 class Mismatch:
-    """An expectation that was not met. `wanted`, `got`: the texts to compare, where texts differ."""
+    """An expectation that the result does not meet. `wanted`, `got`: the texts to compare, if texts differ."""
 
     message: str
     wanted: str | None = None
@@ -22,7 +22,7 @@ class Mismatch:
 
 
 def mismatches(expected: Expectation, result: SceneResult) -> Iterator[Mismatch]:
-    """All expectations that the result does not meet."""
+    """Yields all expectations that the result does not meet."""
     yield from _rules(expected, result)
     if expected.decision is not None and expected.decision != result.decision:
         why = f" ({result.trouble})" if result.trouble else ""
@@ -34,17 +34,19 @@ def mismatches(expected: Expectation, result: SceneResult) -> Iterator[Mismatch]
     yield from _finds(expected.finds, result.findings)
 
 
-def unmet(facts: RequestFacts) -> str:
-    """The message for a test whose request the policy does not match."""
+def no_match_message(facts: RequestFacts) -> str:
+    """Returns the message for a test whose request the policy does not match."""
     parts = [f"route {facts.route}", f"model `{facts.model}`", f"tenant `{facts.tenant}`"]
     parts += [f"{name}: {value}" for name, value in sorted(facts.headers.items())]
     return f"the policy's `match` does not hold for {', '.join(parts)}"
 
 
 def disagreement(first: SceneResult, other: SceneResult, how: str, *, alike: bool) -> Iterator[Mismatch]:
-    """Compares the results of one scene at two cuts. They must have the same decision, rules, findings and client's text.
-    `how`: describes the cuts of `other`. `alike`: both answers were streamed, or both were whole. If not, the client may get
-    more or less of an answer that was ended early."""
+    """Compares the results of a scene at two cuts: decision, rules, findings and the client's text must be equal.
+
+    `how`: describes the cuts of `other`. `alike`: whether both answers were streamed or both were whole. If not, the
+    client may get more or less of an answer that was ended early.
+    """
     if first.decision != other.decision:
         yield Mismatch(f"{how}, the decision is {other.decision}, not {first.decision}")
     for hit in sorted(set(first.hits) - set(other.hits)):
@@ -55,7 +57,7 @@ def disagreement(first: SceneResult, other: SceneResult, how: str, *, alike: boo
     if (alike or not ended) and (before := _all(first.client)) != (after := _all(other.client)):
         yield Mismatch(f"{how}, the client gets another text", before, after)
     if not ended and set(first.findings) != set(other.findings):  # findings after an early end depend on the cuts
-        yield Mismatch(f"{how}, other things are found", _listed(first.findings), _listed(other.findings))
+        yield Mismatch(f"{how}, the findings differ", _list(first.findings), _list(other.findings))
 
 
 def _place(hit: RuleHit) -> str:
@@ -66,12 +68,12 @@ def _rules(expected: Expectation, result: SceneResult) -> Iterator[Mismatch]:
     held = _names(result.rules)
     if expected.rule is not None and expected.rule not in result.rules:
         quietly = ", as it is in shadow mode" if expected.rule in result.shadow else ""
-        yield Mismatch(f"expected the rule `{expected.rule}` to hold{quietly}; those that did: {held}")
+        yield Mismatch(f"expected the rule `{expected.rule}` to hold{quietly}; rules that hold: {held}")
     if expected.rules is not None and expected.rules != result.rules:
-        yield Mismatch(f"expected these rules to hold: {_names(expected.rules)}; those that did: {held}")
+        yield Mismatch(f"expected these rules to hold: {_names(expected.rules)}; rules that hold: {held}")
     if expected.shadow is not None and expected.shadow != result.shadow:
         wanted, got = _names(expected.shadow), _names(result.shadow)
-        yield Mismatch(f"expected these shadow rules to hold: {wanted}; those that did: {got}")
+        yield Mismatch(f"expected these shadow rules to hold: {wanted}; shadow rules that hold: {got}")
 
 
 def _names(names: Sequence[str]) -> str:
@@ -90,7 +92,7 @@ def _words(who: str, shown: Delivery | None, has: Sequence[str], lacks: Sequence
 def _what_did(who: str, shown: Delivery | None) -> str:
     if shown is not None:
         return ""
-    return ": nothing was sent to it" if who == "model" else ": the test has no answer that could be sent"
+    return ": nothing was sent to it" if who == "model" else ": the test has no answer that could be sent to it"
 
 
 def _all(shown: Delivery | None) -> str | None:
@@ -107,7 +109,7 @@ def _exact(who: str, shown: Delivery | None, wanted: str | Mapping[str, str] | N
         return
     for path, text in wanted.items():
         if path not in texts:
-            paths = f"; texts that it gets: {', '.join(texts)}" if texts else _what_did(who, shown)
+            paths = f"; it gets texts at: {', '.join(texts)}" if texts else _what_did(who, shown)
             yield Mismatch(f"the {who} gets no text at `{path}`{paths}")
         elif texts[path] != text:
             yield Mismatch(f"the {who} gets another text at `{path}`", text, texts[path])
@@ -117,20 +119,18 @@ def _finds(wanted: tuple[ExpectedFinding, ...] | None, findings: Sequence[TextFi
     if wanted is None:
         return
     if not wanted and findings:
-        yield Mismatch("expected that nothing is found", got=_listed(findings))
+        yield Mismatch("expected no findings", got=_list(findings))
     for find in wanted:
         if not any(_is(find, finding) for finding in findings):
             members = [f"{key} `{value}`" for key in ExpectedFinding.__slots__ if (value := getattr(find, key))]
-            yield Mismatch(
-                f"expected a finding with {', '.join(members)}", got=_listed(findings) or "nothing was found"
-            )
+            yield Mismatch(f"expected a finding with {', '.join(members)}", got=_list(findings) or "no findings")
 
 
 def _is(find: ExpectedFinding, finding: TextFinding) -> bool:
     return all(getattr(find, key) in ("", getattr(finding, key)) for key in ExpectedFinding.__slots__)
 
 
-def _listed(findings: Sequence[TextFinding]) -> str:
+def _list(findings: Sequence[TextFinding]) -> str:
     return "\n".join(
         f"{finding.check} {finding.label} `{finding.text}` at {finding.start} to {finding.end} of {finding.path}"
         for finding in findings

@@ -1,7 +1,7 @@
 """Writes the results of policy tests as JUnit XML, which CI systems read.
 
-JUnit XML has no official schema. The document uses the elements that all readers know: `testsuites`, a `testsuite` for each
-policy, a `testcase` for each test, a `failure` with the expectations that were not met. In: results. Out: bytes.
+JUnit XML has no official schema. The document uses the elements that all readers support: `testsuites`, a `testsuite`
+for each policy, a `testcase` for each test, a `failure` with the mismatches. In: results. Out: bytes.
 """
 
 from __future__ import annotations
@@ -38,11 +38,11 @@ def junit(results: Sequence[CaseResult]) -> bytes:
 
 
 def _counts(results: Sequence[CaseResult]) -> dict[str, str]:
-    failed = sum(bool(result.mismatches) for result in results)
+    failures = sum(bool(result.mismatches) for result in results)
     seconds = sum(result.seconds for result in results)
     counts = {
         "tests": len(results),
-        "failures": failed,
+        "failures": failures,
         "errors": 0,
         "skipped": sum(bool(result.skipped) for result in results),
     }
@@ -57,5 +57,5 @@ def _text(mismatch: Mismatch) -> str:
 
 
 def _plain(text: str) -> str:
-    """`text` with a replacement for each character that XML does not allow."""
+    """Returns `text` with a replacement for each character that XML does not allow."""
     return _NOT_XML.sub("\N{REPLACEMENT CHARACTER}", text)

@@ -1,8 +1,8 @@
 """Plays a scene through an exchange, without sockets, threads or a clock.
 
-In: policies, a scene and the cuts of its answer. Out: the texts that reached the model and the client, the findings, and the
-rules that held. A check that raises is handled as in the proxy. Placeholders depend on a key, so they are shown by label and
-order of appearance: `[EMAIL_ADDRESS_1]`.
+In: policies, a scene and the cuts of its answer. Out: the texts that reached the model and the client, the findings,
+and the rules that held. An exception of a check is handled as in the proxy. Placeholders depend on a key, so they are
+shown by label and order of appearance: `[EMAIL_ADDRESS_1]`.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ from guardproxy.policy import (
     first_language,
     verdict_of,
 )
-from guardproxy.policytest.scan import outcome_of, scanned
+from guardproxy.policytest.scan import outcome_of, scan_job
 from guardproxy.policytest.scenes import Cuts, answer_of, codec_of, request_of
 from guardproxy.redaction import PLACEHOLDER, RESTORE
 from guardproxy.replay import Rerun
@@ -60,17 +60,17 @@ _LIMIT_BYTES = 64 * 1024 * 1024
 
 @dataclass(slots=True)
 class Numbers:
-    """Numbers placeholders in the order in which they appear."""
+    """Numbers placeholders in order of appearance."""
 
     shown: dict[str, str] = field(default_factory=dict)
     _counts: dict[str, int] = field(default_factory=dict)
 
     def show(self, text: str) -> str:
-        """`text` with each placeholder numbered."""
+        """Returns `text` with each placeholder numbered."""
         return PLACEHOLDER.sub(lambda match: self._of(match[0]), text)
 
     def fill(self, text: str) -> str:
-        """`text` with the placeholders in place of their numbered forms."""
+        """Returns `text` with the placeholders instead of their numbered forms."""
         for placeholder, number in self.shown.items():
             text = text.replace(number, placeholder)
         return text
@@ -85,13 +85,14 @@ class Numbers:
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """What was sent to the model or the client. `texts`: path and text of each, in order; `raw`: the bytes, decoded."""
+    """The content that was sent to the model or the client. `texts`: path and text of each, in order. `raw`: decoded
+    bytes."""
 
     texts: tuple[tuple[str, str], ...] = ()
     raw: str = ""
 
     def where(self, word: str) -> str:
-        """The path of a text that contains `word`; `body` if only the bytes contain it; otherwise empty."""
+        """Returns the path of a text that contains `word`; `body` if only the bytes contain it; otherwise empty."""
         decoded = ((path, view(text).text if text[:1] in "{[" else "") for path, text in self.texts)
         found = (path for path, text in (*self.texts, *decoded) if word in text)
         return next(found, "body" if word in self.raw else "")
@@ -99,7 +100,7 @@ class Delivery:
 
 @dataclass(frozen=True, slots=True, order=True)
 class TextFinding:
-    """A finding, with the place and the text that it covers."""
+    """A finding, with the place and the text of its span."""
 
     direction: Direction
     path: str
@@ -133,7 +134,7 @@ class RuleHit:
 
 @dataclass(frozen=True, slots=True)
 class ScannedText:
-    """A text as the checks read it. `checks`: the names of the checks that rules ask of it."""
+    """A text as checks read it. `checks`: the names of the checks that rules use for it."""
 
     direction: Direction
     path: str
@@ -145,8 +146,8 @@ class ScannedText:
 
 @dataclass(frozen=True, slots=True)
 class SceneResult:
-    """The result of a scene. `rules_of`: the rules of the policies whose `match` holds for it; `trouble`: why the exchange
-    ended, if no rule ended it; `upstream`, `client`: what was sent to them, `None` if nothing was; `texts`: every text of the
+    """The result of a scene. `rules_of`: the rules of the policies that apply. `trouble`: why the exchange ended, if
+    no rule ended it. `upstream`, `client`: the content that was sent to them, or `None`. `texts`: every text of the
     exchange."""
 
     decision: Verdict
@@ -176,7 +177,7 @@ def play_scene(
     scene: Texts | RawExchange,
     facts: RequestFacts,
     cuts: Cuts,
-    scan: Callable[[Job], Scan] = scanned,
+    scan: Callable[[Job], Scan] = scan_job,
 ) -> SceneResult:
     """Plays a scene once. `scan`: runs a check on a window."""
     exchange, codec = _exchange(policies, facts)
@@ -192,11 +193,11 @@ def play_scene(
         done += play(exchange, [*inputs, ResponseEnded()], each(scan), late=(False, *answer.late))
     upstream = _upstream(exchange, done, numbers)
     client = _client(codec, done, numbers)
-    return _played(exchange, done, upstream, client, numbers)
+    return _result(exchange, done, upstream, client, numbers)
 
 
-def replayed(rerun: Rerun) -> SceneResult:
-    """The result of a recorded exchange that was run again."""
+def replay_result(rerun: Rerun) -> SceneResult:
+    """Returns the result of a recorded exchange that was run again."""
     exchange, numbers = rerun.exchange, Numbers()
     upstream = _upstream(exchange, rerun.done, numbers)
     texts = tuple(
@@ -205,7 +206,7 @@ def replayed(rerun: Rerun) -> SceneResult:
         if not lane.judged and lane.rewrite.released
     )
     client = Delivery(texts) if exchange.is_over else None
-    return _played(exchange, rerun.done, upstream, client, numbers)
+    return _result(exchange, rerun.done, upstream, client, numbers)
 
 
 def _exchange(policies: PolicySet, facts: RequestFacts) -> tuple[Exchange, Codec]:
@@ -223,25 +224,25 @@ def _exchange(policies: PolicySet, facts: RequestFacts) -> tuple[Exchange, Codec
 
 
 def _upstream(exchange: Exchange, done: Iterable[Command], numbers: Numbers) -> Delivery | None:
-    """The last request that was sent to the model."""
+    """Returns the last request that was sent to the model."""
     bodies = [command.body for command in done if isinstance(command, SendUpstream)]
     if not bodies:
         return None
     setting = exchange.setting
-    return _shown(setting.codec.read_request(*setting.address.sent, bodies[-1]).events(), bodies[-1], numbers)
+    return _delivery(setting.codec.read_request(*setting.address.sent, bodies[-1]).events(), bodies[-1], numbers)
 
 
 def _client(codec: Codec, done: Iterable[Command], numbers: Numbers) -> Delivery | None:
-    """What was sent to the client, decoded as a client decodes it."""
+    """Returns the content that was sent to the client, decoded as a client decodes it."""
     head = next((command for command in done if isinstance(command, SendHead)), None)
     if head is None:
         return None
     data = b"".join(command.data for command in done if isinstance(command, (SendData, Finish)))
     decoder = codec.decoder(streamed=head.streamed, failed=head.status >= 400, limit_bytes=_LIMIT_BYTES)
-    return _shown([*decoder.feed(data), *decoder.end()], data, numbers)
+    return _delivery([*decoder.feed(data), *decoder.end()], data, numbers)
 
 
-def _shown(events: Iterable[Event], data: bytes, numbers: Numbers) -> Delivery:
+def _delivery(events: Iterable[Event], data: bytes, numbers: Numbers) -> Delivery:
     texts: dict[str, str] = {}
     for event in events:
         if isinstance(event, Text) and not event.again:
@@ -251,7 +252,7 @@ def _shown(events: Iterable[Event], data: bytes, numbers: Numbers) -> Delivery:
 
 
 def _released(lane: Lane) -> str:
-    """The released part of a text, with its edits."""
+    """Returns the released part of a text, with its edits."""
     whole, out, at = "".join(lane.text.parts), "", 0
     for low, high, replacement in lane.rewrite.raw_edits():
         if low >= lane.rewrite.released:
@@ -261,7 +262,7 @@ def _released(lane: Lane) -> str:
     return out + whole[at : lane.rewrite.released]
 
 
-def _played(
+def _result(
     exchange: Exchange, done: Sequence[Command], upstream: Delivery | None, client: Delivery | None, numbers: Numbers
 ) -> SceneResult:
     hits = tuple(
@@ -300,7 +301,7 @@ def _played(
 
 
 def _trouble(outcome: str, record: Record | None) -> str:
-    """Why an exchange ended, if no rule ended it; otherwise empty."""
+    """Returns why an exchange ended, if no rule ended it; otherwise an empty text."""
     if outcome in ("", "answered", "blocked_request", "blocked_response"):
         return ""
     error = record.error if record else None
@@ -310,7 +311,7 @@ def _trouble(outcome: str, record: Record | None) -> str:
 
 
 def _sides(exchange: Exchange) -> Iterator[tuple[int, Lane]]:
-    """Every text, with the number of its attempt."""
+    """Yields every text, with the number of its attempt."""
     sides: list[tuple[int, Side]] = [(0, exchange.sides["request"]), *enumerate(exchange.answers)]
     for attempt, side in sides:
         for lane in side.gate.lanes.every:

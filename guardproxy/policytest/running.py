@@ -1,6 +1,6 @@
-"""Runs the tests of all policies, each against its own policy only, and lists the rules that no test exercises.
+"""Runs the tests of all policies, each against its own policy only, and lists the rules that no test covers.
 
-In: policies, a function that reads a file beside them, a clock. Out: a result for each test. Kept: nothing.
+In: policies, a function that reads a file from their folder, a clock. Out: a result for each test. Kept: nothing.
 """
 
 from __future__ import annotations
@@ -13,16 +13,16 @@ from guardproxy.audit import Record, read_record
 from guardproxy.errors import RecordError
 from guardproxy.library import using
 from guardproxy.policy import LogLine, Match, Policy, PolicySet, PolicyTest
-from guardproxy.policytest.judging import Mismatch, disagreement, mismatches, unmet
-from guardproxy.policytest.playing import SceneResult, play_scene, replayed
+from guardproxy.policytest.judging import Mismatch, disagreement, mismatches, no_match_message
+from guardproxy.policytest.playing import SceneResult, play_scene, replay_result
 from guardproxy.policytest.scenes import plays
 from guardproxy.replay import rerun
 
 
 @dataclass(frozen=True, slots=True)
 class CaseResult:
-    """The result of a test. `mismatches`: the expectations that were not met; `rules`: the rules that held, shadow rules
-    included; `plays`: how often the scene was played; `skipped`: why the test did not run, empty if it ran."""
+    """The result of a test. `mismatches`: the expectations that the result does not meet. `rules`: the rules that
+    held, with shadow rules. `plays`: how often the scene was played. `skipped`: why the test did not run, or empty."""
 
     policy: Policy
     test: PolicyTest
@@ -45,8 +45,8 @@ def run_tests(
     *,
     left_out: Sequence[str] = (),
 ) -> Iterator[CaseResult]:
-    """Runs the tests whose name, or `policy: name`, matches the pattern `only`. `left_out`: kinds of checks that are not
-    available; a test is skipped if it expects a finding of such a check."""
+    """Yields results of the tests whose name, or `policy: name`, matches the pattern `only`. `left_out`: types of
+    checks that are not available; a test that expects a finding of such a check is skipped."""
     for policy in policies.policies:
         for test in policy.tests:
             if fnmatchcase(test.name, only) or fnmatchcase(f"{policy.name}: {test.name}", only):
@@ -59,7 +59,7 @@ def run_tests(
 
 
 def untested(policies: Iterable[Policy], results: Sequence[CaseResult]) -> list[tuple[Policy, str]]:
-    """The rules that hold in no test, tests of the policies that a policy extends included."""
+    """Returns the rules that hold in no test, including the tests of policies that the policy extends."""
     exercised = {(result.policy.name, rule) for result in results for rule in result.rules}
     return [
         (policy, rule.id)
@@ -71,7 +71,7 @@ def untested(policies: Iterable[Policy], results: Sequence[CaseResult]) -> list[
 
 
 def _needs(policy: Policy, test: PolicyTest, left_out: Sequence[str]) -> str:
-    """The name of a check that the test needs and that is not available; empty if the test can run."""
+    """Returns the name of an unavailable check that the test needs; empty if the test can run."""
     expected = test.expected
     rules = {expected.rule, *(expected.rules or ()), *(expected.shadow or ())}
     names = {name for rule in policy.rules if rule.id in rules for name in rule.when.names()}
@@ -81,33 +81,33 @@ def _needs(policy: Policy, test: PolicyTest, left_out: Sequence[str]) -> str:
 
 def _run(policies: PolicySet, policy: Policy, test: PolicyTest, read: Callable[[str], bytes]) -> CaseResult:
     scene, facts = test.scene, test.facts
-    own = tuple(other for other in policies.policies if other.file == policy.file)  # with its tenants' overrides
+    own = tuple(other for other in policies.policies if other.file == policy.file)  # with the overrides of tenants
     alone = replace(policies, policies=own if facts.applies else (replace(policy, match=Match()),), _bound={})
     if isinstance(scene, LogLine):
         record = _record(scene, read)
         again = record if isinstance(record, str) else rerun(record, alone)
         if isinstance(again, str):
             return CaseResult(policy, test, (Mismatch(f"{scene.path}#{scene.line}: {again}"),))
-        result = replayed(again)
-        return CaseResult(policy, test, _judged(test, result), _rules([result]), 1)
+        result = replay_result(again)
+        return CaseResult(policy, test, _mismatches(test, result), _rules([result]), 1)
     ways = plays(scene, test.chunkings)
     results = [play_scene(alone, scene, facts, cuts) for cuts in ways]
-    found = list(_judged(test, results[0]))
+    failures = list(_mismatches(test, results[0]))
     for number, (cuts, result) in enumerate(zip(ways, results, strict=True)):
-        if found:  # the mismatches at further cuts would repeat these
+        if failures:  # mismatches at other cuts would repeat these
             break
         first = ways.index(replace(cuts, seed=0)) if cuts.seed else 0
         alike = ways[first].streamed == cuts.streamed
         differs = list(disagreement(results[first], result, str(cuts), alike=alike)) if number else []
-        found = differs or [
-            replace(mismatch, message=f"{cuts}: {mismatch.message}") for mismatch in _judged(test, result)
+        failures = differs or [
+            replace(mismatch, message=f"{cuts}: {mismatch.message}") for mismatch in _mismatches(test, result)
         ]
-    return CaseResult(policy, test, tuple(found), _rules(results), len(results))
+    return CaseResult(policy, test, tuple(failures), _rules(results), len(results))
 
 
-def _judged(test: PolicyTest, result: SceneResult) -> tuple[Mismatch, ...]:
-    found = tuple(mismatches(test.expected, result))
-    return (Mismatch(unmet(test.facts)), *found) if found and not result.applies else found
+def _mismatches(test: PolicyTest, result: SceneResult) -> tuple[Mismatch, ...]:
+    unmet = tuple(mismatches(test.expected, result))
+    return (Mismatch(no_match_message(test.facts)), *unmet) if unmet and not result.applies else unmet
 
 
 def _rules(results: Iterable[SceneResult]) -> frozenset[str]:

@@ -1,7 +1,7 @@
 """Scans texts under the policies without a server, for `guardproxy scan`.
 
-Each text goes through the same exchange as traffic does: as the only message of a chat request, or as the answer to an
-empty request. So the result is what the proxy would do.
+Each text goes through the same exchange as traffic: as the only message of a chat request, or as the answer to an empty
+request. So the result is what the proxy would do.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from guardproxy.exchange import (
     play,
     unsealed,
 )
-from guardproxy.findings import Channel, Finding, Scan, failed
+from guardproxy.findings import Channel, Finding, Scan, failed_scan
 from guardproxy.policy import PolicySet, Verdict, strongest
 from guardproxy.wire import codecs
 from guardproxy.wire.json import dotted, reach, read, write
@@ -42,8 +42,8 @@ _SCAN_KEY = hashlib.sha256(b"guardproxy scan: placeholders that need not be secr
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """The result of scanning a text. `text`: the text after edits, empty if the text is blocked or sent back to the model
-    (`retry`); the offsets of `findings` count in the text before edits."""
+    """The result of scanning a text. `text`: the text after edits; empty if the text is blocked or sent back to the
+    model (`retry`). The offsets of `findings` refer to the text before edits."""
 
     decision: Verdict
     rules: tuple[str, ...]
@@ -52,7 +52,7 @@ class Result:
 
 
 def findings_of(check: Check, text: str, channel: Channel) -> list[Finding]:
-    """The findings of a check and of its partner, if it has one, in a complete text. Raises what the check raises."""
+    """Returns the findings of a check and of its partner in a complete text. Raises any error of the check."""
     lane = Lane(channel, with_partner(check), False)
     lane.text.append(text)
     lane.text.ended = True
@@ -60,20 +60,20 @@ def findings_of(check: Check, text: str, channel: Channel) -> list[Finding]:
     return lane.learn(windows, [lane.progress.checks[number].scan([window])[0] for number, window in windows])
 
 
-def scanned(job: Job) -> Scan:
-    """Scans a window with its check. If the check raises, the scan names the class of the error, as in the proxy."""
+def scan_job(job: Job) -> Scan:
+    """Scans a window with its check. If the check raises an error, the scan names its class, as in the proxy."""
     try:
         return job.check.scan([job.window])[0]
     except Exception as error:
-        return failed(job.window, error)
+        return failed_scan(job.window, error)
 
 
 def outcome_of(exchange: Exchange, done: Sequence[Command]) -> Verdict:
-    """The strongest verdict that took effect in an exchange."""
+    """Returns the strongest verdict that took effect in an exchange."""
     if any(isinstance(command, Finish) and command.outcome != "answered" for command in done):
         return "block"
     decisions = [outcome.decision for outcome in exchange.outcomes if outcome.enforced]
-    if not _has_asked_again(done):  # a retry that was not made lets the answer through
+    if not _has_asked_again(done):  # without a further attempt, a retry lets the answer through
         decisions = [Pass(decision.rule) if isinstance(decision, Retry) else decision for decision in decisions]
     return strongest(decisions)
 
@@ -83,7 +83,7 @@ def _has_asked_again(done: Sequence[Command]) -> bool:
 
 
 def scan_text(policies: PolicySet, text: str, direction: Literal["request", "response"]) -> Result:
-    """Scans a text under the policies. The exchange uses the first of the wire formats."""
+    """Scans a text under the policies, in an exchange of the first wire format."""
     codec = codecs()[0]
     author, contract = codec.author, codec.contract
     exchange = Exchange(
@@ -101,7 +101,7 @@ def scan_text(policies: PolicySet, text: str, direction: Literal["request", "res
     if direction == "response":
         data = write(author.answer_with("assistant", text))
         inputs += [ResponseStarted(200, contract.media.whole), DataReceived(data), ResponseEnded()]
-    done = play(exchange, inputs, each(scanned))
+    done = play(exchange, inputs, each(scan_job))
     shown = ""
     again = _has_asked_again(done)
     match done[-1]:

@@ -1,7 +1,7 @@
 """Turns a scene of a policy test into the bytes on the wire: a request, and answers that are cut at any offset.
 
-In: `Texts` or `RawExchange`, and a seed. Out: bytes. Kept: nothing. The cuts are a function of the seed, so a failure can be
-reproduced.
+In: `Texts` or `RawExchange`, and a seed. Out: bytes. Kept: nothing. The cuts are a function of the seed, so a failure
+can be reproduced.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from guardproxy.wire import Author, Codec, Prompt, codec_for
 from guardproxy.wire.json import write
 
 LETTERS = 1
-"""The seed at which every character of a text, and every event, arrives in a piece of its own."""
+"""The seed for which every character of a text, and every event, arrives in its own piece."""
 
 _MOST_CUTS = 40
 
 
 @dataclass(frozen=True, slots=True)
 class Cuts:
-    """How an answer arrives. `streamed`: as events; `seed`: where it is cut into pieces. Seed 0 leaves it in one piece."""
+    """How an answer arrives. `streamed`: as events. `seed`: selects the cuts; with seed 0 there is a single piece."""
 
     streamed: bool = False
     seed: int = 0
@@ -37,7 +37,8 @@ class Cuts:
 
 @dataclass(frozen=True, slots=True)
 class SceneAnswer:
-    """An answer of the upstream. `late[i]`: the piece after `pieces[i]` arrives before `pieces[i]` was scanned."""
+    """An answer of the upstream. `late[i]`: whether the piece after `pieces[i]` arrives before `pieces[i]` was
+    scanned."""
 
     status: int
     media: str
@@ -46,11 +47,11 @@ class SceneAnswer:
 
 
 Fill = Callable[[str], str]
-"""Puts this exchange's placeholders where a scene says `[EMAIL_ADDRESS_1]`."""
+"""Replaces numbered placeholders of a scene, such as `[EMAIL_ADDRESS_1]`, by the placeholders of this exchange."""
 
 
 def request_of(scene: Texts | RawExchange, facts: RequestFacts, streamed: bool) -> bytes:
-    """The body of the request."""
+    """Returns the body of the request."""
     if isinstance(scene, RawExchange):
         return codec_of(facts).write_body(scene.request)
     prompt = Prompt(facts.model, scene.request or "", stream=streamed)
@@ -61,9 +62,9 @@ def request_of(scene: Texts | RawExchange, facts: RequestFacts, streamed: bool) 
 def answer_of(
     scene: Texts | RawExchange, facts: RequestFacts, cuts: Cuts, number: int, fill: Fill
 ) -> SceneAnswer | None:
-    """The answer at an attempt, counted from 0; `None` if the scene has no answer for it."""
+    """Returns the answer for an attempt, counted from 0; `None` if the scene has no answer for it."""
     if isinstance(scene, RawExchange):
-        return _written(scene, facts, cuts, number, fill)
+        return _raw_answer(scene, facts, cuts, number, fill)
     if number >= len(scene.answers):
         return None
     text, codec = fill(scene.answers[number]), codec_of(facts)
@@ -75,30 +76,30 @@ def answer_of(
 
 
 def plays(scene: Texts | RawExchange, chunkings: int) -> list[Cuts]:
-    """All cuts at which a scene is played. The results at the other cuts must agree with the result at the first."""
+    """Returns all cuts at which a scene is played. All results must agree with the result at the first cuts."""
     if isinstance(scene, Texts):
         streams = [Cuts(True, seed) for seed in range(chunkings + 1)] if scene.answers and chunkings else []
         return [Cuts(), *streams]
     if scene.stream is not None:
         return [Cuts(True, seed) for seed in range(chunkings + 1)]
-    # A JSON body is decoded only when it is complete, so a single seed stands for all cuts.
+    # A JSON body is decoded only when it is complete, so a single seed represents all cuts.
     return [Cuts(False, seed) for seed in range(2 if scene.answers and chunkings else 1)]
 
 
 def codec_of(facts: RequestFacts) -> Codec:
-    """The format of a scene's route."""
+    """Returns the format of a scene's route."""
     codec = codec_for(facts.route)
-    assert codec is not None  # noqa: S101 - the reader of the file has seen to it
+    assert codec is not None  # noqa: S101 - the reader of the file has checked the route
     return codec
 
 
-def _written(scene: RawExchange, facts: RequestFacts, cuts: Cuts, number: int, fill: Fill) -> SceneAnswer | None:
+def _raw_answer(scene: RawExchange, facts: RequestFacts, cuts: Cuts, number: int, fill: Fill) -> SceneAnswer | None:
     codec = codec_of(facts)
     author, media = codec.author, codec.contract.media
     if scene.stream is not None:
         if number:
             return None
-        # A scene may leave out the closing events of its stream, as tests are about texts.
+        # A scene may omit the closing events of its stream, as tests are about texts.
         items = [*scene.stream, *author.ending(scene.stream)]
         return _cut([_event(item, author, fill) for item in items], scene.status, media.streamed, cuts.seed)
     if number >= len(scene.answers):
@@ -123,7 +124,7 @@ def _cut(events: Sequence[bytes], status: int, media: str, seed: int) -> SceneAn
 
 
 def _borders(size: int, seed: int) -> list[tuple[int, int]]:
-    """The start and the end of each piece, in order."""
+    """Returns the start and the end of each piece, in order."""
     if seed == LETTERS:
         return list(pairwise(range(size + 1)))
     chance = Random(f"{seed} {size}")  # noqa: S311 - as above

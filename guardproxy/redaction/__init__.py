@@ -1,4 +1,5 @@
-"""Redaction: operators, placeholders, stand-ins for values of a fixed shape, and where values come back."""
+"""Redaction: operators, placeholders, stand-ins for values of a fixed shape, and the places where values are
+restored."""
 
 from __future__ import annotations
 
@@ -14,7 +15,7 @@ from guardproxy.redaction.operators import (
     Operators,
     strictest,
 )
-from guardproxy.redaction.placeholders import PLACEHOLDER, RESTORE, WITHHELD, Restoring, hashed, mint
+from guardproxy.redaction.placeholders import PLACEHOLDER, RESTORE, WITHHELD, Restoring, keyed_hash, mint
 from guardproxy.redaction.restoration import EVERYWHERE, Restoration
 from guardproxy.redaction.shapes import NAME, NO_SHAPES, Shape, Shapes
 from guardproxy.redaction.stand_ins import stand_in
@@ -39,7 +40,7 @@ __all__ = [
     "Restoring",
     "Shape",
     "Shapes",
-    "hashed",
+    "keyed_hash",
     "mint",
     "stand_in",
     "strictest",

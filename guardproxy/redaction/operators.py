@@ -1,6 +1,8 @@
-"""Operators: how a redact rule replaces a value. Names, parameters and meaning are Presidio's, but for two:
-`placeholder` is the default and the only operator whose value can be restored, and `hash` is keyed: there are so few phone and
-card numbers that a plain hash can be reversed by trying all of them.
+"""Operators: how a redact rule replaces a value.
+
+Names, parameters and meaning are Presidio's, with two exceptions. `placeholder` is the default and the only operator
+whose value can be restored. `hash` is keyed, because a plain hash of a phone or card number can be reversed by trying
+all numbers.
 """
 
 from __future__ import annotations
@@ -12,14 +14,14 @@ from typing import Literal, get_args
 Kind = Literal["redact", "replace", "hash", "placeholder", "mask"]
 HashType = Literal["sha256", "sha512"]
 
-KINDS: tuple[Kind, ...] = get_args(Kind)  # in the order of how much of a value they show, least first
+KINDS: tuple[Kind, ...] = get_args(Kind)  # ordered by how much of a value they show, least first
 HASH_TYPES: tuple[HashType, ...] = get_args(HashType)
-DEFAULT = "DEFAULT"  # the key in a policy for every label that has no key of its own
+DEFAULT = "DEFAULT"  # the key in a policy for every label without its own key
 
 
 @dataclass(frozen=True, slots=True)
 class Operator:
-    """One operator with its parameters. `chars_to_mask`: `None` masks the whole value, whatever its length."""
+    """An operator with its parameters. `chars_to_mask`: `None` masks the whole value, whatever its length."""
 
     type: Kind = "placeholder"
     new_value: str = ""
@@ -33,15 +35,16 @@ class Operator:
         """Whether the replacement may hold characters of the value."""
         return self.type == "mask" and self.chars_to_mask is not None
 
-    def apply(self, value: str, placeholder: str, hashed: Callable[[str, str], str]) -> str:
-        """The replacement of `value`. `hashed(hash_type, value)`: its keyed hash in hexadecimal digits."""
+    def apply(self, value: str, placeholder: str, keyed_hash: Callable[[str, str], str]) -> str:
+        """Returns the replacement of `value`. `keyed_hash(hash_type, value)` returns its keyed hash in hexadecimal
+        digits."""
         match self.type:
             case "redact":
                 return ""
             case "replace":
                 return self.new_value
             case "hash":
-                return hashed(self.hash_type, value)
+                return keyed_hash(self.hash_type, value)
             case "placeholder":
                 return placeholder
         count = len(value) if self.chars_to_mask is None else min(self.chars_to_mask, len(value))
@@ -68,7 +71,7 @@ PLACEHOLDERS = Operators()
 
 
 def strictest(operators: Sequence[Operator]) -> Operator:
-    """The operator that shows least of a value. Two different masks together become a mask of the whole value."""
+    """Returns the operator that shows least of a value. Two different masks become a mask of the whole value."""
     first, *others = sorted(operators, key=lambda operator: (KINDS.index(operator.type), repr(operator)))
     differ = first.type == "mask" and any(other != first for other in others)
     return MASK_ALL if differ else first

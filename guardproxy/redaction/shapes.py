@@ -1,7 +1,7 @@
-"""Shapes: what a JSON schema of the request demands of one place in a JSON text (tool arguments, a JSON answer).
+"""Shapes: the demands of a request's JSON schema on one place in a JSON text (tool arguments, a JSON answer).
 
-In: a schema and a path. Out: the constraints on the string that stands there. Only local `$ref`s are followed.
-Where a schema leaves several ways open (`anyOf`, an optional field), each is a constraint of its own.
+In: a schema and a path. Out: the constraints on the string at that path. Only local `$ref`s are followed. Where a
+schema allows alternatives (`anyOf`, an optional field), each alternative gives its own constraint.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from typing import Any
 Path = tuple[str | int, ...]
 Way = tuple[Mapping[str, Any], ...]  # schemas that all apply to the same value
 WAYS_LIMIT = 64
-SHORT_CHARS = 80  # a place for fewer characters may be too short for a placeholder, which has at most 56
+SHORT_CHARS = 80  # a place with a lower limit may be too short for a placeholder, which has at most 56 characters
 
 
 @dataclass(frozen=True, slots=True)
 class Constraint:
-    """What one way through a schema asks of a string or a number. `fixed`: it is one of some given values."""
+    """What one alternative of a schema demands of a string or a number. `fixed`: only listed values are allowed."""
 
     fixed: bool = False
     formats: tuple[str, ...] = ()
@@ -47,28 +47,30 @@ class Constraint:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Shape:
-    """A schema, `where` in the request it stands, and the place in what it describes where a text stands (`at`)."""
+    """A schema, the place of the schema in the request (`where`), and the path of a text in the described value
+    (`at`)."""
 
     where: str
     schema: Any
     at: Path = ()
 
     def constraints(self, path: Path = (), *kinds: str) -> tuple[Constraint, ...]:
-        """The constraints on the value at `path`, one for each way that takes one of `kinds` (`string`, if none is named)."""
+        """Returns the constraints on the value at `path`, one for each alternative that allows one of `kinds` (default:
+        `string`)."""
         ways = [
             way for way in self._ways((*self.at, *path)) if any(_may_be(way, kind) for kind in kinds or ("string",))
         ]
         return tuple(dict.fromkeys(map(_constraint, ways))) or (Constraint(),)
 
     def declares(self, path: Path) -> bool:
-        """Whether the last step of the path is a property that the schema names."""
+        """Whether the last step of the path is a property that is listed in the schema."""
         *before, last = (*self.at, *path)
         ways = self._ways(before)
         return any(last in _object(schema.get("properties")) for way in ways for schema in way)
 
     @property
-    def said(self) -> Path:
-        """`at` as a record may show it: a key that the schema does not name comes from a text and becomes `*`."""
+    def shown_path(self) -> Path:
+        """Returns `at` as a record may show it: a key that is not in the schema comes from a text and becomes `*`."""
         steps = enumerate(self.at, 1)
         return tuple(
             step if isinstance(step, int) or Shape("", self.schema, self.at[:end]).declares(()) else "*"
@@ -84,19 +86,22 @@ class Shape:
 
 @dataclass(frozen=True, slots=True)
 class Shapes:
-    """What a request says of its answer: the arguments of each tool by its name, the whole text if it is JSON, and the
-    documents that it may cite, by the paths of their texts (empty: not a plain text)."""
+    """The schemas of a request for its answer.
+
+    `tools`: the arguments of each tool by its name. `answer`: the whole text, if it is JSON. `documents`: the texts
+    that the answer may cite, by the paths of their documents; empty for a document that is not plain text.
+    """
 
     tools: Mapping[str, Shape] = field(default_factory=dict)
     answer: Shape | None = None
     documents: tuple[str, ...] = ()
 
     def tool(self, name: Any, at: Path = ()) -> Shape | None:
-        found = self.tools.get(name) if isinstance(name, str) else None
-        return Shape(found.where, found.schema, at) if found and at else found
+        shape = self.tools.get(name) if isinstance(name, str) else None
+        return Shape(shape.where, shape.schema, at) if shape and at else shape
 
-    def named(self, where: str, at: Iterable[str | int]) -> Shape | None:
-        """The shape that a record names."""
+    def shape_at(self, where: str, at: Iterable[str | int]) -> Shape | None:
+        """Returns the shape with this place in the request, which a record holds, and this path."""
         every = (*self.tools.values(), *((self.answer,) if self.answer else ()), NAME)
         return next((Shape(shape.where, shape.schema, tuple(at)) for shape in every if shape.where == where), None)
 
@@ -114,8 +119,11 @@ def _list(value: Any) -> list[Any]:
 
 
 def _spread(root: Any, schema: Any, done: dict[int, list[Way]] | None = None) -> list[Way]:
-    """The ways of a schema, its references and combinations resolved. `done`: what is known, or under way: a schema that
-    leads back to itself asks nothing more, and one that many refer to is read once."""
+    """Returns the alternatives of a schema with references and combinations resolved.
+
+    `done`: the results so far. A schema that leads back to itself adds no demand, and a schema with many references to
+    it is read once.
+    """
     if not isinstance(schema, dict):
         return [()]
     done = {} if done is None else done
@@ -124,7 +132,7 @@ def _spread(root: Any, schema: Any, done: dict[int, list[Way]] | None = None) ->
     done[id(schema)] = [()]
     parts: list[list[Way]] = [[(schema,)]]
     if isinstance(schema.get("$ref"), str):
-        parts.append(_spread(root, _resolved(root, schema["$ref"]), done))
+        parts.append(_spread(root, _resolve(root, schema["$ref"]), done))
     parts += (_spread(root, subschema, done) for subschema in _list(schema.get("allOf")))
     for key in ("anyOf", "oneOf"):
         if options := _list(schema.get(key)):
@@ -134,18 +142,18 @@ def _spread(root: Any, schema: Any, done: dict[int, list[Way]] | None = None) ->
 
 
 def _both(parts: Iterable[list[Way]]) -> list[Way]:
-    """Every combination of the ways of all parts; a schema that several parts name appears once."""
+    """Returns every combination of the alternatives of all parts; a schema that several parts name appears once."""
     start: list[Way] = [()]
     return reduce(
-        lambda done, more: [_joined(first, second) for first in done for second in more][:WAYS_LIMIT], parts, start
+        lambda done, more: [_join_ways(first, second) for first in done for second in more][:WAYS_LIMIT], parts, start
     )
 
 
-def _joined(first: Way, second: Way) -> Way:
+def _join_ways(first: Way, second: Way) -> Way:
     return tuple({id(schema): schema for schema in (*first, *second)}.values())[:WAYS_LIMIT]
 
 
-def _resolved(root: Any, reference: str) -> Any:
+def _resolve(root: Any, reference: str) -> Any:
     if not reference.startswith("#"):
         return None
     node = root
@@ -156,14 +164,15 @@ def _resolved(root: Any, reference: str) -> Any:
 
 
 def _step(root: Any, ways: list[Way], step: str | int) -> list[Way]:
-    """The ways of the child at `step`. Ways that name the child win over those that only do not forbid it."""
+    """Returns the alternatives of the child at `step`. Alternatives that name the child win over those that only allow
+    it."""
     kind = "array" if isinstance(step, int) else "object"
-    named: list[Way] = []
+    children_by_way: list[Way] = []
     for way in ways:
         children = [child for schema in way for child in _children(schema, step)]
         if children and _may_be(way, kind):
-            named += _both(_spread(root, child) for child in children)
-    return named[:WAYS_LIMIT] or [()]
+            children_by_way += _both(_spread(root, child) for child in children)
+    return children_by_way[:WAYS_LIMIT] or [()]
 
 
 def _children(schema: Mapping[str, Any], step: str | int) -> list[Any]:
@@ -202,7 +211,7 @@ def _constraint(way: Way) -> Constraint:
     )
 
 
-# Names of formats -> what they ask for. A format that is not here is not checked by validators either.
+# Maps names of formats to the format whose stand-in fits. Validators do not check other formats either.
 FORMATS: Mapping[str, str] = {
     **dict.fromkeys(("email", "idn-email"), "email"),
     **dict.fromkeys(("uri", "url", "uri-reference", "iri", "iri-reference", "uri-template"), "uri"),

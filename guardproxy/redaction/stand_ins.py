@@ -1,8 +1,8 @@
 """Stand-ins: replacements of redacted values for places whose schema does not allow a placeholder.
 
-In: the constraints on a string and its placeholder. Out: a text that satisfies them, made of the placeholder's letters
-where there is room for them, so that it is as stable, and as surely restored, as the placeholder; or `None`. The value
-itself is not looked at, so a replay, which has no values, finds the same.
+In: the constraints on a string, and its placeholder. Out: a text that satisfies them, or `None`. It contains the
+placeholder's letters if they fit, and is then as stable and as safely restored as the placeholder. It does not depend
+on the value, so a replay, which has no values, produces the same text.
 """
 
 from __future__ import annotations
@@ -24,7 +24,8 @@ _NIBBLES = str.maketrans({letter: f"{number:x}" for number, letter in enumerate(
 
 @dataclass(frozen=True, slots=True)
 class StandIn:
-    """`own`: it holds the letters of its placeholder, so no other text equals it by chance, and its value can be restored."""
+    """`own`: the text contains the letters of its placeholder, so that no other text equals it by chance and its value
+    can be restored."""
 
     text: str
     own: bool
@@ -39,8 +40,8 @@ def _ipv6(code: str) -> str:
     return f"2001:db8::{digits[:4]}:{digits[4:8]}:{digits[8:]}"
 
 
-# Domains and addresses are those set aside for documentation (RFC 2606, 3849, 5737): nobody lives there. `.invalid` would
-# say it better, but the validators of addresses refuse it.
+# Domains and addresses are those reserved for documentation (RFC 2606, 3849, 5737). `.invalid` would be clearer, but
+# address validators refuse it.
 _OWN: Mapping[str, Callable[[str], str]] = {
     "email": lambda code: f"{code}@redacted.example",
     "uri": lambda code: f"https://redacted.example/{code}",
@@ -63,7 +64,7 @@ _FIXED: Mapping[str, str] = {
 
 
 def stand_in(constraints: Sequence[Constraint], placeholder: str) -> StandIn | None:
-    """A text for a place with these constraints. If none satisfies all of them, the text that satisfies most."""
+    """Returns a text for a place with these constraints: it satisfies all of them, or as many as possible."""
     best: StandIn | None = None
     most = 0
     for candidate, fmt in _candidates(constraints, placeholder):
@@ -98,7 +99,8 @@ def _fits(constraint: Constraint, text: str, fmt: str) -> bool:
 
 
 def _matches(pattern: str, text: str) -> bool:
-    """By RE2: the pattern is the client's, and may not cost more than its length. What RE2 cannot read holds nowhere."""
+    """Whether the pattern matches, by RE2: the client wrote the pattern, so its cost must be bounded. Without support
+    in RE2 it never matches."""
     import re2  # noqa: PLC0415 - only where a rule meets a pattern
 
     options = re2.Options()
@@ -110,15 +112,15 @@ def _matches(pattern: str, text: str) -> bool:
 
 
 def sample(pattern: str) -> str:
-    """A short text that most likely matches; empty if no text is found."""
+    """Returns a short text that most likely matches, or an empty text."""
     try:
-        with warnings.catch_warnings(action="ignore"):  # syntax that a later Python may read in another way
-            return "".join(_sampled(patterns.parse(pattern)))[: SAMPLE_LIMIT + 1]
+        with warnings.catch_warnings(action="ignore"):  # syntax that a later Python may read differently
+            return "".join(_samples(patterns.parse(pattern)))[: SAMPLE_LIMIT + 1]
     except (re.error, OverflowError, RecursionError, ValueError):
         return ""
 
 
-def _sampled(tree: Any) -> Iterator[str]:
+def _samples(tree: Any) -> Iterator[str]:
     for kind, about in tree:
         match kind:
             case kinds.LITERAL:
@@ -130,11 +132,11 @@ def _sampled(tree: Any) -> Iterator[str]:
             case kinds.MAX_REPEAT | kinds.MIN_REPEAT | kinds.POSSESSIVE_REPEAT:
                 if about[0] > SAMPLE_LIMIT:
                     raise ValueError("too long")
-                yield "".join(_sampled(about[2])) * about[0]
+                yield "".join(_samples(about[2])) * about[0]
             case kinds.SUBPATTERN:
-                yield from _sampled(about[3])
+                yield from _samples(about[3])
             case kinds.BRANCH:
-                yield from _sampled(about[1][0])
+                yield from _samples(about[1][0])
             case kinds.AT:
                 pass
             case _:
@@ -142,7 +144,7 @@ def _sampled(tree: Any) -> Iterator[str]:
 
 
 def _of_set(items: Any) -> str:
-    """The first character of a set; of one that says what it is not, the first of some that it leaves."""
+    """Returns a character of a set: from its first item, or for a negated set a common character that is not in it."""
     kind, about = items[0]
     if kind != kinds.NEGATE:
         return next(char for char in _common(kind, about) if _holds(kind, about, char))
@@ -154,7 +156,7 @@ def _common(kind: Any, about: Any) -> str:
 
 
 def _holds(kind: Any, about: Any, char: str) -> bool:
-    """Whether an item of a set holds `char`."""
+    """Whether an item of a set contains `char`."""
     match kind:
         case kinds.LITERAL:
             return chr(about) == char

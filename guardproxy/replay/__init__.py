@@ -1,4 +1,4 @@
-"""Plays recorded exchanges again and compares what was decided."""
+"""Replays recorded exchanges and compares the decisions."""
 
 from __future__ import annotations
 

@@ -14,21 +14,21 @@ from guardproxy.redaction import PLACEHOLDER
 from guardproxy.wire.json import view
 
 Way = Literal["holds now", "holds no longer", "does something else", "cannot be told"]
-"""`cannot be told`: the value is masked in the log, and the check that found it has changed since."""
+"""`cannot be told`: the value is masked in the log, and the check that found it has changed."""
 MaskedValue = tuple[str, str, str]
-"""A masked value that no check could read again: the direction, path and label of its finding."""
+"""A masked value that a check could not read again: the direction, path and label of its finding."""
 
 UNTOUCHED = frozenset(("answered", "blocked_request", "blocked_response"))
-"""Outcomes without an outside cause, such as a failure or a closed connection."""
+"""Outcomes without an external cause, such as a failure or a closed connection."""
 
 
 def is_seen(record: Record | Closing) -> TypeGuard[Record]:
-    """Whether checks saw the exchange: it has a record, was not refused, and its route was not passed through."""
+    """Whether checks inspected the exchange: it has a record, was not refused, and its route was not passed through."""
     return isinstance(record, Record) and record.is_read and record.outcome not in ("passed", "refused")
 
 
 def differences(old: Record, new: Record) -> list[str]:
-    """The differences, in words. An answer that was cut off is compared up to the end of its text in `old`."""
+    """Returns the differences, in words. An answer that was cut off is compared up to the end of its text in `old`."""
     out = [
         f"{name}: {before} -> {after}"
         for name, before, after in (("outcome", old.outcome, new.outcome), ("status", old.status, new.status))
@@ -40,7 +40,7 @@ def differences(old: Record, new: Record) -> list[str]:
     ):
         out += [f"{word} `{rule}` no longer holds" for rule in before_rules if rule not in after_rules]
         out += [f"{word} `{rule}` now holds" for rule in after_rules if rule not in before_rules]
-    if _counted(old.decisions) != _counted(new.decisions) and not out:
+    if _without_checks(old.decisions) != _without_checks(new.decisions) and not out:
         out.append(f"decisions: {len(old.decisions)} -> {len(new.decisions)}")
     cut_off = old.outcome not in UNTOUCHED
     sides: tuple[tuple[str, RecordedSide, RecordedSide], ...] = (
@@ -65,7 +65,7 @@ def differences(old: Record, new: Record) -> list[str]:
 
 
 def _by_place(texts: Sequence[RecordedText]) -> dict[str, list[RecordedText]]:
-    """Texts by path, not by kind, as a later version may name the kind differently."""
+    """Returns texts by path, not by kind, because a later version may name a kind differently."""
     out: dict[str, list[RecordedText]] = {}
     for text in texts:
         out.setdefault(text.path, []).append(text)
@@ -73,12 +73,12 @@ def _by_place(texts: Sequence[RecordedText]) -> dict[str, list[RecordedText]]:
 
 
 def _edits(text: RecordedText, cut_off: bool) -> list[list[int]]:
-    """The edits of a text; in an answer that was cut off, only those in its released part."""
+    """Returns the edits of a text; for an answer that was cut off, only those in its released part."""
     return [list(edit) for edit in text.edits if not cut_off or edit[0] < text.released]
 
 
-def _counted(decisions: Sequence[RecordedDecision]) -> list[tuple[str, ...]]:
-    """The decisions without the names of their checks, which may have changed."""
+def _without_checks(decisions: Sequence[RecordedDecision]) -> list[tuple[str, ...]]:
+    """Returns the decisions without the names of their checks, which may have changed."""
     return sorted(
         tuple(str(value) for name, value in sorted(decision.document().items()) if name != "check")
         for decision in decisions
@@ -88,27 +88,27 @@ def _counted(decisions: Sequence[RecordedDecision]) -> list[tuple[str, ...]]:
 def moved_decisions(
     before: Record, after: Record, blind: Collection[MaskedValue] = ()
 ) -> Iterator[tuple[RecordedDecision, Way]]:
-    """The decisions that are in only one of two records. Different masks move offsets, so decisions are equal if they are
-    about the same label in the same text, in the same order. `blind`: the masked values that new or changed checks look for
-    and could not read."""
-    old, new = (_numbered(record.decisions) for record in (before, after))
+    """Yields the decisions that are in only one of two records. Masks may move offsets, so decisions are equal if they
+    have the same label in the same text, in the same order. `blind`: masked values that a new or changed check would
+    have to read."""
+    old, new = (_by_key(record.decisions) for record in (before, after))
     for key, decision in old.items():
         if key not in new:
-            named = (decision.direction, decision.path, decision.label) in blind
-            yield decision, "cannot be told" if named and _is_masked(before, decision) else "holds no longer"
+            is_blind = (decision.direction, decision.path, decision.label) in blind
+            yield decision, "cannot be told" if is_blind and _is_masked(before, decision) else "holds no longer"
     for key, decision in new.items():
         if key not in old:
             yield decision, "holds now"
 
 
 def _is_masked(record: Record, decision: RecordedDecision) -> bool:
-    """Whether the found text is a placeholder, in which another check cannot recognize the value."""
+    """Whether the text of the finding is a placeholder, in which another check cannot recognize the value."""
     text = text_at(record, decision.direction, decision.path, decision.attempt, decoded=True) or ""
     return PLACEHOLDER.fullmatch(text[decision.start : decision.end]) is not None
 
 
-def _numbered(decisions: Sequence[RecordedDecision]) -> dict[tuple[str | int, ...], RecordedDecision]:
-    """Decisions by a key without the name of their policy, which may have changed."""
+def _by_key(decisions: Sequence[RecordedDecision]) -> dict[tuple[str | int, ...], RecordedDecision]:
+    """Returns decisions by a key without the name of their policy, which may have changed."""
     counts: Counter[tuple[str | int, ...]] = Counter()
     out = {}
     for decision in decisions:
@@ -120,8 +120,8 @@ def _numbered(decisions: Sequence[RecordedDecision]) -> dict[tuple[str | int, ..
 
 
 def text_at(record: Record, direction: str, path: str, attempt: int = 0, *, decoded: bool = False) -> str | None:
-    """The text of a record at a path; `None` if it is not kept. `attempt`: the number of the answer; `decoded`: whether to
-    return JSON as checks read it, in which the offsets of findings count."""
+    """Returns the text of a record at a path; `None` if it is not kept. `attempt`: the number of the answer.
+    `decoded`: whether to return JSON as checks read it, to which the offsets of findings refer."""
     sides: tuple[RecordedSide, ...] = record.answers if direction == "response" else (record.request,)
     side = sides[attempt if attempt < len(sides) else -1]
     text = next((text for text in side.texts if text.path == path), None)

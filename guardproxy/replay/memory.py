@@ -1,4 +1,4 @@
-"""Reads from a record what a replayed exchange takes from it: the findings of its checks, tokens and conditions."""
+"""Provides a replayed exchange with the results in a record: findings of checks, tokens and conditions."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from guardproxy.redaction import PLACEHOLDER, RESTORE, Restoration, Restoring
 from guardproxy.replay.comparison import MaskedValue
 from guardproxy.wire.json import view
 
-# Checks whose labels mean the same in every policy: each of them finds the values of a label that another check found.
+# Checks whose labels mean the same in every policy: each finds the values that another check found under the label.
 _CATALOGUES = frozenset(("pii", "secrets"))
 
 
 class Memory:
-    """The recorded findings, by attempt, place and text. `attempt`: the number of the answer under way."""
+    """The recorded findings, by attempt, place and text. `attempt`: the number of the current answer."""
 
     def __init__(self, record: Record, policies: PolicySet) -> None:
         self._specs = {
@@ -33,12 +33,12 @@ class Memory:
         self.blind: set[MaskedValue] = set()
         self._digests = record.checks
         self._texts: dict[tuple[int, str, str, str], list[tuple[str, RecordedText]]] = {}
-        self._elsewhere: dict[tuple[int, str, str], list[tuple[str, RecordedText]]] = {}  # the same, for any kind
+        self._elsewhere: dict[tuple[int, str, str], list[tuple[str, RecordedText]]] = {}  # as above, for any kind
         self._values: dict[tuple[str, str], tuple[str, float]] = {}
         self.attempt = 0
         self.at_s = 0.0  # the time at which the attempt ended
         self.rescanned: set[str] = set()
-        self.unreadable = ""  # the name of a check that needs text that was not kept
+        self.unreadable = ""  # the name of a check that needs a text that was not kept
         sides: tuple[RecordedSide, ...] = (record.request, *record.answers)
         for number, side in enumerate(sides):
             for text in side.texts:
@@ -53,30 +53,31 @@ class Memory:
                         self._values[finding.check, value] = (finding.label, finding.score)
 
     def perform(self, command: RunScans) -> Scanned:
-        """The scans that the record has for these jobs."""
+        """Returns the recorded scans for these jobs."""
         return Scanned(tuple(map(self.scan, command.jobs)), self.at_s)
 
     def scan(self, job: Job) -> Scan:
         window, check = job.window, job.check
-        first = check.traits.partner_of  # the record has a partner's findings under the check that it belongs to
+        first = check.traits.partner_of  # the record has a partner's findings under its check
         same = self._digests.get(check.name) == (first or check.digest)
         if same and window.facts.form and window.channel.direction == "request":
-            return settled(window, ())  # the schema of a request that was sent
-        if same and (found := self.findings(window, check.name)) is not None:
-            return settled(window, () if first else found)
+            return settle_all(window, ())  # the schema of a request that was sent
+        if same and (recorded := self.findings(window, check.name)) is not None:
+            return settle_all(window, () if first else recorded)
         if any(text.judged for _, text in self._at(window)):
             self.unreadable = check.name
-            return settled(window, ())
+            return settle_all(window, ())
         self.rescanned.add(check.name)
         scan = check.scan([window])[0]
         if same:
-            more = () if first else tuple(self._masked(window, scan, check.name))
+            more = () if first else tuple(self._masked_elsewhere(window, scan, check.name))
             return replace(scan, findings=tuple(sorted((*scan.findings, *more))))
-        return self._recorded(window, scan, check)
+        return self._with_recorded_masks(window, scan, check)
 
-    def _recorded(self, window: Window, scan: Scan, check: Check) -> Scan:
-        """The scan of a new or changed check, with the recorded findings of masked values that the check looks for."""
-        found, done, wanted = list(scan.findings), scan.settled, check.traits.labels
+    def _with_recorded_masks(self, window: Window, scan: Scan, check: Check) -> Scan:
+        """Returns the scan of a new or changed check, with the recorded findings of masked values that it would
+        find."""
+        findings, done, wanted = list(scan.findings), scan.settled, check.traits.labels
         for finding in self._masks_in(window):
             where = (window.channel.direction, window.channel.path, finding.label)
             if wanted is not None and finding.label not in wanted:
@@ -84,11 +85,11 @@ class Memory:
             if not self._surely_finds(check.name, wanted, finding):
                 self.blind.add(where)
             elif finding.end <= done:
-                found.append(replace(finding, check=check.name))
+                findings.append(replace(finding, check=check.name))
             elif finding.start < done:
                 done = finding.start
-        found = [finding for finding in found if finding.end <= done]
-        return replace(scan, findings=tuple(sorted(found)), settled=done, keep=min(scan.keep, done))
+        findings = [finding for finding in findings if finding.end <= done]
+        return replace(scan, findings=tuple(sorted(findings)), settled=done, keep=min(scan.keep, done))
 
     def _surely_finds(self, name: str, wanted: frozenset[str] | None, finding: Finding) -> bool:
         spec = self._specs.get(name)
@@ -98,7 +99,7 @@ class Memory:
         return not isinstance(least, int | float) or finding.score >= least
 
     def _masks_in(self, window: Window) -> Iterator[Finding]:
-        """The recorded findings whose values are masked in the window's text."""
+        """Yields the recorded findings whose values are masked in the window's text."""
         for shown, text in self._at(window):
             seen = view(shown).text if text.encoded else shown
             if not seen.startswith(window.text, window.start):
@@ -109,11 +110,11 @@ class Memory:
                     yield Finding(start, end, finding.check, finding.label, finding.score)
             return
 
-    def _masked(self, window: Window, scan: Scan, name: str) -> Iterator[Finding]:
-        """The masked values that this check found in another text, as it would find them here too."""
+    def _masked_elsewhere(self, window: Window, scan: Scan, name: str) -> Iterator[Finding]:
+        """Yields masked values that this check found in another text, so that it would find them here too."""
         restored = {
             finding.start for finding in self.findings(window, RESTORE) or ()
-        }  # placeholders of the wire, not masked values
+        }  # placeholders in the live text, not masked values
         for match in PLACEHOLDER.finditer(window.text):
             if match.end() <= scan.settled and match.start() not in restored and (name, match[0]) in self._values:
                 label, score = self._values[name, match[0]]
@@ -122,13 +123,13 @@ class Memory:
     def _at(self, window: Window, later: int = 0) -> list[tuple[str, RecordedText]]:
         channel = window.channel
         attempt = self.attempt + later if channel.direction == "response" else 0
-        found = self._texts.get((attempt, channel.direction, channel.kind, channel.path))
+        texts = self._texts.get((attempt, channel.direction, channel.kind, channel.path))
         # An older record may name the kind of a place differently.
-        return found or self._elsewhere.get((attempt, channel.direction, channel.path), [])
+        return texts or self._elsewhere.get((attempt, channel.direction, channel.path), [])
 
     def findings(self, window: Window, name: str) -> tuple[Finding, ...] | None:
-        """The recorded findings of a check in the window's text, which may be the beginning of a recorded text; `None` if
-        the check did not read the text."""
+        """Returns the recorded findings of a check in the window's text, which may be the beginning of a recorded
+        text; `None` if the check did not read the text."""
         candidates = self._at(window)
         same = [text for shown, text in candidates if _reads(shown, text, window.text, str.__eq__)] or [
             text for shown, text in candidates if _reads(shown, text, window.text, str.startswith)
@@ -137,32 +138,35 @@ class Memory:
             return None
         return tuple(
             Finding(
-                finding.start, finding.end, name, finding.label, finding.score, repair=self._mended(window, finding)
+                finding.start, finding.end, name, finding.label, finding.score, repair=self._repair(window, finding)
             )
             for finding in same[0].findings
             if finding.check == name and finding.end <= len(window.text)
         )
 
-    def _mended(self, window: Window, finding: RecordedFinding) -> str | None:
-        """The text that replaced this text. It is recorded with the next answer."""
+    def _repair(self, window: Window, finding: RecordedFinding) -> str | None:
+        """Returns the text that replaced this text. It is recorded with the next answer."""
         return next((shown for shown, _ in self._at(window, later=1)), "") if finding.repair else None
 
 
 def _reads(shown: str, text: RecordedText, window: str, same: Callable[[str, str], bool]) -> bool:
-    """Whether a window is of a recorded text. The window may hold the raw text of JSON, or the decoded text."""
+    """Whether a window belongs to a recorded text. The window may hold the raw text of JSON, or the decoded text."""
     return same(shown, window) or (text.encoded and same(view(shown).text, window))
 
 
-def settled(window: Window, found: tuple[Finding, ...]) -> Scan:
-    """A scan that settles all of a window."""
-    return Scan(found, window.start + len(window.text), window.start)
+def settle_all(window: Window, findings: tuple[Finding, ...]) -> Scan:
+    """Returns a scan that settles a whole window."""
+    return Scan(findings, window.start + len(window.text), window.start)
 
 
 @dataclass(frozen=True, slots=True)
 class _RestoredValues:
-    """Finds only placeholders that the live run found. Masks in the record have the same syntax, but were never restored. The
-    recorded labels hold again, unless the policies restore values in other places than the record's `places` (`None`: the
-    record is of a version without such places)."""
+    """Finds only placeholders that the live run found: masks in the record have the same syntax, but were never
+    restored.
+
+    The recorded labels are used again, unless the policies restore values in other places than the record's `places`
+    (`None`: the record's version has no such places).
+    """
 
     values: Mapping[str, str]
     restorations: Mapping[str, Restoration]
@@ -176,15 +180,15 @@ class _RestoredValues:
         return [self._scan(window) for window in windows]
 
     def _scan(self, window: Window) -> Scan:
-        found = self.memory.findings(window, self.name)
-        if found is None:
+        recorded = self.memory.findings(window, self.name)
+        if recorded is None:
             return Restoring(self.values, self.restorations).scan([window])[0]
         if self.places is not None and self._differs():
             again = Restoring(self.values, self.restorations).scan([replace(window, last=True, state=None)])[0]
             labels = {finding.start: finding.label for finding in again.findings}
-            found = tuple(replace(finding, label=labels.get(finding.start, finding.label)) for finding in found)
-        own = (finding for finding in found if window.text[finding.start : finding.end] in self.values)
-        return settled(window, tuple(own))
+            recorded = tuple(replace(finding, label=labels.get(finding.start, finding.label)) for finding in recorded)
+        own = (finding for finding in recorded if window.text[finding.start : finding.end] in self.values)
+        return settle_all(window, tuple(own))
 
     def _differs(self) -> bool:
         where = {Restoration(_kinds(place.kinds), frozenset(place.urls)) for place in self.places or ()}
@@ -199,7 +203,7 @@ def _kinds(kinds: Sequence[str] | None) -> frozenset[Kind] | None:
 class RecordedHistory:
     """The `History` of a recorded exchange. `counted_tokens`: the tokens of each attempt.
 
-    Answers are neither quoted nor repaired again, as the next answer is in the record.
+    Answers are neither quoted nor repaired again, because the next answer is in the record.
     """
 
     record: Record

@@ -15,8 +15,8 @@ from guardproxy.wire import AnswerFacts, Author, Codec, Contract, Decoder, Reque
 
 @dataclass(slots=True)
 class RecordedUpstream:
-    """A codec and decoder in place of the upstream's. The codec reads requests as usual; the decoder returns the texts of the
-    current `answer`."""
+    """A codec and decoder that replace the upstream's. The codec reads requests as usual; the decoder returns the
+    texts of the current `answer`."""
 
     codec: Codec
     answer: RecordedAnswer
@@ -98,8 +98,8 @@ class RecordedUpstream:
         return b""
 
     def feed(self, data: bytes) -> list[Event]:
-        """The recorded texts, in the order in which their frames left. The rest of a stopped answer comes last, as another
-        policy may not stop it. The rest of an answer that was cut off is left out."""
+        """Returns the recorded texts, in the order in which their frames were sent. The rest of a stopped answer comes
+        last, because another policy may not stop it. The rest of an answer that was cut off is omitted."""
         self.seen = AnswerFacts(dict(self.usage), self.answer.model, list(self.answer.finish))
         texts = self.answer.texts
         runs = list(self.answer.runs)
@@ -124,7 +124,7 @@ class RecordedUpstream:
             part = shown[at[number] : at[number] + size]
             if part:
                 at[number] += len(part)
-                key, shape = text.path.endswith("#key"), self.shapes.named(*(text.shape or ("", ())))
+                key, shape = text.path.endswith("#key"), self.shapes.shape_at(*(text.shape or ("", ())))
                 flags = (text.encoded, key, text.number)
                 events.append(
                     Text(channel, part, frame, (), *flags, shape=shape, fixed=text.fixed, unmapped=text.unmapped)

@@ -1,9 +1,10 @@
 """Replays a record: runs a new exchange through the same code, and returns the differences.
 
-The record holds all texts with placeholders in place of sensitive values, the findings of each check, and the order of the
-texts. Chunk invariance makes their cuts irrelevant. A check that is unchanged (same digest) does not run again: its findings
-are taken from the record, as a model's scores may differ between machines. A check that is new, changed or newly asked of a
-text scans the recorded text. There, only the check that found a value takes the placeholder for the value.
+The record holds all texts with placeholders instead of sensitive values, the findings of each check, and the order of
+the texts. Chunk invariance makes their cuts irrelevant. An unchanged check (same digest) does not run again: its
+findings come from the record, because a model's scores may differ between machines. A check that is new, changed or
+applied to a further text scans the recorded text. There, only the check that found a value recognizes the placeholder
+as the value.
 """
 
 from __future__ import annotations
@@ -49,16 +50,16 @@ from guardproxy.wire import UNBOUNDED, codec_for
 
 ReplayVerdict = Literal["identical", "different", "cannot be told", "not replayable"]
 _KEY = hashlib.sha256(b"guardproxy replay: what a new rule redacts gets a placeholder of its own").digest()
-_WHY = "the value stands masked in the record, and the check that found it is another one now"
+_WHY = "the value is masked in the record, and the check that found it has changed"
 _KNOWN = frozenset(("retry", "repair", "fallback", "failed"))
 
 
 @dataclass(frozen=True, slots=True)
 class ReplayResult:
-    """The result of a replay. `verdict`: `cannot be told` means that each difference is about a value that is masked in the
-    record, so that a new or changed check could not read it. `differences`: in words, a line each. `rescanned`: checks that
-    ran again because they are new or changed. `assumed`: policies that were assumed to apply, as their condition depends on
-    headers, which no record holds, or on the tenant's name, which older records do not hold."""
+    """The result of a replay. `verdict`: `cannot be told` means that each difference concerns a value that is masked
+    in the record, so that a new or changed check could not read it. `differences`: in words. `rescanned`: checks that
+    ran again because they are new or changed. `assumed`: policies that were assumed to apply, because their condition
+    depends on headers, which records do not hold, or on the tenant's name, which older records do not hold."""
 
     verdict: ReplayVerdict
     differences: tuple[str, ...] = ()
@@ -68,8 +69,8 @@ class ReplayResult:
 
 @dataclass(frozen=True, slots=True)
 class Rerun:
-    """A record's exchange, run again. `record`: the new record; `done`: its commands; `rescanned`: see `ReplayResult`;
-    `blind`: the masked values that could not be read again."""
+    """A recorded exchange that was run again. `record`: the new record. `done`: its commands. `rescanned`: see
+    `ReplayResult`. `blind`: the masked values that could not be read again."""
 
     exchange: Exchange
     record: Record
@@ -79,11 +80,11 @@ class Rerun:
 
 
 def replay(record: Record | Closing, policies: PolicySet) -> ReplayResult:
-    """Runs the record's exchange again under `policies`, and compares both records. A `Closing` cannot be replayed."""
+    """Runs the recorded exchange again under `policies`, and compares both records. A `Closing` cannot be replayed."""
     again = rerun(record, policies)
     if isinstance(again, str) or isinstance(record, Closing):
         return ReplayResult("not replayable", (str(again),))
-    found = tuple(differences(record, again.record))
+    reported = tuple(differences(record, again.record))
     moved = list(moved_decisions(record, again.record, again.blind))
     unclear = {decision.rule for decision, way in moved if way == "cannot be told"}
     unclear -= {decision.rule for decision, way in moved if way != "cannot be told"}
@@ -93,18 +94,18 @@ def replay(record: Record | Closing, policies: PolicySet) -> ReplayResult:
     if unclear:
         lines = (f"rule `{rule}`: whether it still holds cannot be told; {_WHY}" for rule in sorted(unclear))
         gone = {f"{word} `{rule}` no longer holds" for rule in unclear for word in ("rule", "shadow rule")}
-        found = (*lines, *(line for line in found if certain and line not in gone))
-    verdict: ReplayVerdict = "different" if found else "identical"
+        reported = (*lines, *(line for line in reported if certain and line not in gone))
+    verdict: ReplayVerdict = "different" if reported else "identical"
     if unclear and not certain:
         verdict = "cannot be told"
-    return ReplayResult(verdict, found, again.rescanned, tuple(sorted(assumed)))
+    return ReplayResult(verdict, reported, again.rescanned, tuple(sorted(assumed)))
 
 
 def rerun(record: Record | Closing, policies: PolicySet) -> Rerun | str:
-    """Runs the record's exchange again under `policies`. Returns the reason as text if it cannot be run again."""
+    """Runs the recorded exchange again under `policies`. Returns the reason as text if that is not possible."""
     if isinstance(record, Closing):
         return "the end of the exchange is unknown: the process ended before its record was kept"
-    if reason := _missing(record, policies):
+    if reason := _why_not(record, policies):
         return reason
     codec = codec_for(record.route)
     if codec is None:
@@ -149,14 +150,14 @@ def rerun(record: Record | Closing, policies: PolicySet) -> Rerun | str:
 
 
 def _mint(label: str, value: str) -> str:
-    """The placeholder of a value. In a replay, a placeholder is its own value, also without its brackets, as a word of the
-    protocol holds it."""
+    """Returns the placeholder of a value. In a replay, a placeholder is its own value, also without brackets, as in a
+    word of the protocol."""
     bare = value.removeprefix("[").removesuffix("]")
     return f"[{bare}]" if PLACEHOLDER.fullmatch(f"[{bare}]") else redaction.mint(_KEY, "", label, value)
 
 
 def _attempts(record: Record) -> list[RecordedAttempt]:
-    """All attempts, the last one with the record's `response`."""
+    """Returns all attempts, the last with the record's `response`."""
     last = record.attempts[-1] if record.attempts else _only_attempt(record)
     return [*record.attempts[:-1], msgspec.structs.replace(last, response=record.response, usage=record.usage)]
 
@@ -183,8 +184,8 @@ def _answer(
     ending: Input,
     signs: int,
 ) -> list[Command]:
-    """Plays a recorded answer to its end or until it is discarded. Inputs have the recorded times, as a budget may limit
-    time. `signs`: the number of keep-alives that were sent."""
+    """Plays a recorded answer to its end or until it is discarded. Inputs have the recorded times, because budgets may
+    limit time. `signs`: the number of keep-alives that were sent."""
     number, at_s = exchange.attempt, attempt.ended / 1000
     answer = attempt.response or recorded.answer
     recorded.answer, recorded.usage = answer, attempt.usage or {}
@@ -205,21 +206,21 @@ def _answer(
 
 
 def _code(word: str) -> ErrorCode:
-    """The error code of a word in the record. A word that this version does not know leads to a difference."""
+    """Returns the error code of a word in the record. An unknown word leads to a difference."""
     return ErrorCode.__members__.get(word.upper(), ErrorCode.UPSTREAM_FAILED)
 
 
 def _next(attempt: RecordedAttempt) -> Input:
-    """The input that ended an answer before a further attempt."""
+    """Returns the input that ended an answer before a further attempt."""
     decision, at_s = attempt.decision, attempt.ended / 1000
     if decision == "late":
         return Waited(at_s)
     return ResponseEnded(at_s) if decision in _KNOWN else UpstreamFailed(_code(decision), "", at_s=at_s)
 
 
-def _missing(record: Record, policies: PolicySet) -> str:
+def _why_not(record: Record, policies: PolicySet) -> str:
     if not is_seen(record):
-        return f"the exchange was {'refused' if record.outcome == 'refused' else 'passed'}: no check saw it"
+        return f"the exchange was {'refused' if record.outcome == 'refused' else 'passed'}: no check inspected it"
     if record.request.body is None:
         if record.outcome == ErrorCode.NO_CAPACITY and record.policies == policies.digest:
             return ""  # a check had no capacity, so nothing was decided

@@ -1,4 +1,4 @@
-"""JSON Schema on growing text."""
+"""Judges growing JSON texts by JSON Schemas."""
 
 from __future__ import annotations
 

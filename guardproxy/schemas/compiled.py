@@ -1,8 +1,8 @@
-"""Compiles a schema so that values can be judged by it, or says why it is refused.
+"""Compiles a JSON schema for judging values, or refuses it with a reason.
 
-Refused: schemas above the limits of size or depth, schemas that the meta-schema of their draft rejects, custom dialects,
-references that lead out of the given documents or in a circle, patterns without a bound on their time. The work is
-linear in the size of the schema, so its limits are also the cap on the time that compiling takes.
+Refused are schemas above the limits of size or depth, schemas that the meta-schema of their draft rejects, custom
+dialects, references that lead out of the given documents or in a circle, and patterns without a bound on their time.
+The work is linear in the size of the schema, so the limits on size also bound the compile time.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from guardproxy.schemas.drafts import (
     STEPS,
     CostError,
     Draft,
-    allowed,
-    counted,
+    allowed_steps,
     draft,
+    draft_name,
     is_tame,
-    named,
+    limit_steps,
     spend,
 )
 from guardproxy.schemas.patterns import PatternError, searcher
@@ -32,27 +32,28 @@ LIMIT_OBJECTS = 3000
 FILES = "file:///"
 _PLAIN = frozenset(("const", "enum", "default", "examples"))  # their members are values, not schemas
 _INSIDE = ("allOf", "anyOf", "oneOf")  # keywords whose schemas judge the same value
-_SAME = ("not", "if", "then", "else")
+_SAME = ("not", "if", "then", "else")  # as `_INSIDE`, but with a single schema
 _BY_KEY = ("dependentSchemas", "dependencies")
 _REFERENCES = ("$ref", "$dynamicRef", "$recursiveRef")
 
 Read = Callable[[str], Any]
-"""A document by its path below the folder of the schema's own file. Raises `SchemaError`."""
+"""Returns a document by its path below the folder of the schema's own file. Raises `SchemaError`."""
 
 
 class SchemaError(ValueError):
-    """A schema that cannot be used. The message gives the reason and the place in the schema, and quotes no text of it."""
+    """A schema that cannot be used. The message gives the reason and the place in the schema, without quoting its
+    text."""
 
 
 @dataclass(slots=True, eq=False)
 class Compiled:
-    """A schema that can be used. `errors` judges complete values; `Prefix` walks `schema` with `resolver`."""
+    """A schema that is ready for use. `errors` judges complete values; `Prefix` walks `schema` with `resolver`."""
 
     schema: Any
     draft: Draft
     resolver: Any
     nodes: dict[int, Any] = field(default_factory=dict)  # see node.py
-    dynamic: bool = False  # the target of some reference depends on the path to it
+    dynamic: bool = False  # whether the target of a reference depends on the path to it
     names: set[str] = field(default_factory=set)  # every key that the schema names
     _base: Any = None
     _whole: Any = None
@@ -63,25 +64,28 @@ class Compiled:
         self._base = self.draft.validator({}, registry=Registry())
 
     def validator(self, schema: Any, resolver: Any) -> Any:
-        """The library's validator for a part of the schema. Use inside `counted`."""
+        """Returns the library's validator for a part of the schema. Use inside `limit_steps`."""
         return self._base.evolve(schema=schema, _resolver=resolver)
 
     def errors(self, value: Any) -> Iterator[Any]:
-        """The errors of a complete value. Use inside `counted`."""
+        """Yields the errors of a complete value. Use inside `limit_steps`."""
         if self._whole is None:
             self._whole = self.validator(self.schema, self.resolver)
         errors: Iterator[Any] = self._whole.iter_errors(value)
         return errors
 
     def judge(self, value: Any, chars: int = 0) -> list[Any]:
-        """All errors of a complete value that was written in `chars` characters. Raises `CostError`."""
-        with counted(allowed(chars)):
+        """Returns all errors of a complete value whose text has `chars` characters. Raises `CostError`."""
+        with limit_steps(allowed_steps(chars)):
             return list(self.errors(value))
 
 
 def compile_schema(schema: Any, *, default: str = LATEST, path: str = "", read: Read | None = None) -> Compiled:
-    """The schema, ready for use. `default`: the draft where `$schema` names none. `path`: the file that it stands in,
-    whose neighbours `read` gives. Raises `SchemaError`."""
+    """Compiles a schema.
+
+    `default`: the draft if `$schema` names none. `path`: the schema's own file. `read`: returns other documents from
+    that file's folder. Raises `SchemaError`.
+    """
     try:
         return _compile(schema, default, path, read)
     except (CostError, RecursionError):
@@ -99,14 +103,14 @@ def _compile(schema: Any, default: str, path: str, read: Read | None) -> Compile
     def retrieve(uri: str) -> Any:
         if uri not in documents:
             if not closed and (meta := REGISTRY.get(uri)) is not None:
-                documents[uri] = _own(meta.contents, chosen)
+                documents[uri] = _own_copy(meta.contents, chosen)
             elif closed or read is None or not uri.startswith(FILES):
                 raise LookupError(uri)
             else:
-                documents[uri] = _own(read(uri.removeprefix(FILES)), chosen)
+                documents[uri] = _own_copy(read(uri.removeprefix(FILES)), chosen)
         return chosen.specification.create_resource(documents[uri])
 
-    own = _own(schema, chosen)
+    own = _own_copy(schema, chosen)
     documents[FILES + path] = own
     registry: Any = Registry(retrieve=retrieve)  # type: ignore[call-arg]
     resource = chosen.specification.create_resource(own)
@@ -122,14 +126,14 @@ def _draft(schema: Any, default: str) -> Draft:
     if not isinstance(schema, (dict, bool)):
         raise SchemaError("a schema must be an object, or true or false")
     uri = schema.get("$schema") if isinstance(schema, dict) else None
-    name = default if uri is None else named(uri) if isinstance(uri, str) else None
+    name = default if uri is None else draft_name(uri) if isinstance(uri, str) else None
     if name is None:
         raise SchemaError("`$schema` names no known draft (2020-12, 2019-09, 7, 6, 4)")
     return draft(name)
 
 
-def _own(schema: Any, chosen: Draft) -> Any:
-    """A copy that is ours, without `$schema`: the library would take its own validator class for one that names it."""
+def _own_copy(schema: Any, chosen: Draft) -> Any:
+    """Returns a copy without `$schema`: the library would use its own validator class for a schema that names it."""
     try:
         text = json.dumps(schema)
     except (TypeError, ValueError, RecursionError):
@@ -148,8 +152,8 @@ def _copy(node: Any, chosen: Draft, *, plain: bool, depth: int) -> Any:
         out = {}
         for key, child in node.items():
             if key == "$schema" and isinstance(child, str) and not plain:
-                if named(child) not in (None, chosen.name):
-                    raise SchemaError("a part of the schema is of another draft")
+                if draft_name(child) not in (None, chosen.name):
+                    raise SchemaError("a part of the schema names another draft")
                 continue
             out[key] = _copy(child, chosen, plain=plain or key in _PLAIN, depth=depth + 1)
         return out
@@ -159,11 +163,11 @@ def _copy(node: Any, chosen: Draft, *, plain: bool, depth: int) -> Any:
 
 
 def _check_shape(schema: Any, chosen: Draft) -> None:
-    """Holds a schema to its draft's meta-schema. Formats are not looked at: a pattern is ours to compile."""
+    """Checks a schema against its draft's meta-schema, except for formats: `searcher` checks the patterns."""
     from referencing import Registry  # noqa: PLC0415
 
     meta = chosen.validator(chosen.validator.META_SCHEMA, registry=Registry())
-    with counted(STEPS):
+    with limit_steps(STEPS):
         spend(1)
         error = next(meta.iter_errors(schema), None)
     if error is not None:
@@ -189,16 +193,16 @@ def _walk(compiled: Compiled, documents: dict[str, Any]) -> None:
         for word in _REFERENCES:
             if isinstance(ref := schema.get(word), str) and compiled.draft.knows(word):
                 compiled.dynamic |= word != "$ref"
-                found = _resolved(resolver, ref)
-                if isinstance(found.contents, (dict, bool)) and id(found.contents) not in checked:
-                    checked.add(id(found.contents))
-                    if any(found.contents is document for document in documents.values()) or word == "$ref":
-                        _check_shape(found.contents, compiled.draft)
-                elif not isinstance(found.contents, (dict, bool)):
-                    raise SchemaError(f"a `{word}` leads to something that is no schema")
-                waiting.append((found.contents, found.resolver))
+                target = _resolve(resolver, ref)
+                if isinstance(target.contents, (dict, bool)) and id(target.contents) not in checked:
+                    checked.add(id(target.contents))
+                    if any(target.contents is document for document in documents.values()) or word == "$ref":
+                        _check_shape(target.contents, compiled.draft)
+                elif not isinstance(target.contents, (dict, bool)):
+                    raise SchemaError(f"a `{word}` leads to something that is not a schema")
+                waiting.append((target.contents, target.resolver))
                 if word == "$ref":
-                    inside.append(id(found.contents))
+                    inside.append(id(target.contents))
         if "$ref" in schema and compiled.draft.ref_alone:
             continue
         compiled.names.update(schema.get("properties", ()))
@@ -213,7 +217,7 @@ def _walk(compiled: Compiled, documents: dict[str, Any]) -> None:
     _refuse_circles(edges)
 
 
-def _resolved(resolver: Any, ref: str) -> Any:
+def _resolve(resolver: Any, ref: str) -> Any:
     from referencing import exceptions  # noqa: PLC0415
 
     try:
@@ -228,16 +232,15 @@ def _resolved(resolver: Any, ref: str) -> Any:
     ) as error:
         cause: BaseException | None = error
         while cause is not None:
-            if isinstance(cause, SchemaError):  # of a file that could not be read
+            if isinstance(cause, SchemaError):  # `read` failed
                 raise cause from None
             cause = cause.__cause__
-        message = "a reference leads to something that is not here; references stay in the schema and its local files"
-        raise SchemaError(f"{message}, nothing is fetched") from None
+        raise SchemaError("a reference has no target in the schema or its local files; nothing is fetched") from None
 
 
 def _check_patterns(schema: dict[str, Any]) -> None:
-    found = [schema["pattern"]] if isinstance(schema.get("pattern"), str) else []
-    for pattern in (*found, *schema.get("patternProperties", ())):
+    own = [schema["pattern"]] if isinstance(schema.get("pattern"), str) else []
+    for pattern in (*own, *schema.get("patternProperties", ())):
         try:
             searcher(pattern)
         except PatternError as error:
@@ -245,7 +248,7 @@ def _check_patterns(schema: dict[str, Any]) -> None:
 
 
 def _in_place(schema: dict[str, Any]) -> Iterator[Any]:
-    """The schemas below that judge the same value."""
+    """Yields the subschemas that judge the same value."""
     for word in _INSIDE:
         yield from schema.get(word, ())
     for word in _SAME:
@@ -256,7 +259,7 @@ def _in_place(schema: dict[str, Any]) -> Iterator[Any]:
 
 
 def _refuse_circles(edges: dict[int, list[int]]) -> None:
-    """A schema that comes back to itself without a step into the value can never be answered."""
+    """Refuses a schema that refers to itself without a step into the value: its judgement would never end."""
     done: set[int] = set()
     for start, inside in edges.items():
         path: dict[int, Iterator[int]] = {} if start in done else {start: iter(inside)}

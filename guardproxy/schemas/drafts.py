@@ -1,9 +1,9 @@
 """The drafts of JSON Schema: for each a validator class of `jsonschema` that counts its steps.
 
 The keywords are those of the library, with four exceptions: `pattern`, `patternProperties` and `additionalProperties`
-search by RE2, and `uniqueItems` looks at each item once instead of comparing all pairs. Every keyword that is evaluated is
-a step; a validation that takes more steps than its `Budget` has is given up (`CostError`), so that no schema and no value
-keeps a thread busy for long.
+search with RE2, and `uniqueItems` hashes each item instead of comparing all pairs. Each evaluation of a keyword is a
+step. A validation that exceeds the steps of its `Budget` raises `CostError`, so that no schema and no value keeps a
+thread busy for long.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from guardproxy.schemas.patterns import searcher
 STEPS = 100_000
 STEPS_A_CHAR = 40
 MOST_STEPS = 2_000_000
-# A step is about five microseconds; some keywords take many.
+# A step takes about five microseconds; these keywords cost several steps.
 _WEIGHTS = {"$ref": 25, "$dynamicRef": 25, "$recursiveRef": 25, "not": 5, "if": 5}
 _BRANCHES = frozenset(("anyOf", "oneOf", "allOf"))
 _NAMES = {
@@ -35,18 +35,18 @@ DRAFTS = tuple(_NAMES.values())
 LATEST = DRAFTS[0]
 
 
-def allowed(chars: int) -> int:
-    """The number of steps that judging a value of `chars` characters may take."""
+def allowed_steps(chars: int) -> int:
+    """Returns the number of steps that judging a value of `chars` characters may take."""
     return min(STEPS + STEPS_A_CHAR * chars, MOST_STEPS)
 
 
 class CostError(Exception):
-    """Judging the value by its schema takes more steps than allowed."""
+    """Judging the value by its schema takes too many steps."""
 
 
 @dataclass(slots=True)
 class Budget:
-    """The number of steps that a validation may still take."""
+    """The number of steps that are left for a validation."""
 
     steps: int
 
@@ -55,8 +55,8 @@ _budget: ContextVar[Budget] = ContextVar("budget")
 
 
 @contextmanager
-def counting(budget: Budget) -> Iterator[None]:
-    """Context in which validations take their steps from `budget`. Raises `CostError` when it is used up."""
+def spending_from(budget: Budget) -> Iterator[None]:
+    """Opens a context in which validations take their steps from `budget`. Raises `CostError` when it is used up."""
     token = _budget.set(budget)
     try:
         yield
@@ -66,22 +66,22 @@ def counting(budget: Budget) -> Iterator[None]:
         _budget.reset(token)
 
 
-def counted(steps: int) -> AbstractContextManager[None]:
-    """Context in which all validations together take at most `steps` steps. Raises `CostError`."""
-    return counting(Budget(steps))
+def limit_steps(steps: int) -> AbstractContextManager[None]:
+    """Opens a context in which all validations together take at most `steps` steps. Raises `CostError`."""
+    return spending_from(Budget(steps))
 
 
 def spend(steps: int) -> None:
-    """Takes steps from the budget of the context. Raises `CostError` when it is used up."""
+    """Takes steps from the budget of the current context. Raises `CostError` when it is used up."""
     budget = _budget.get()
     budget.steps -= steps
     if budget.steps < 0:
-        raise CostError("the value takes too many steps to validate by this schema")
+        raise CostError("judging the value by this schema takes too many steps")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Draft:
-    """One draft. `validator`: the class; `ref_alone`: keywords beside `$ref` are ignored."""
+    """A draft. `validator`: the library's class. `ref_alone`: whether keywords beside `$ref` are ignored."""
 
     name: str
     validator: Any
@@ -92,14 +92,14 @@ class Draft:
         return keyword in self.validator.VALIDATORS
 
 
-def named(uri: str) -> str | None:
-    """The draft that a `$schema` names, or `None`."""
+def draft_name(uri: str) -> str | None:
+    """Returns the name of the draft in a `$schema`, or `None`."""
     return _NAMES.get(uri.removesuffix("#"))
 
 
 @cache
 def draft(name: str) -> Draft:
-    """The draft of this name, one of `DRAFTS`."""
+    """Returns the draft with this name of `DRAFTS`."""
     import jsonschema  # noqa: PLC0415 - loaded only where there is a schema
     from referencing import jsonschema as specifications  # noqa: PLC0415
 
@@ -111,7 +111,7 @@ def draft(name: str) -> Draft:
         "additionalProperties": _additional,
         "uniqueItems": _unique,
     }
-    keywords = {word: _counted(word, own.get(word, function)) for word, function in base.VALIDATORS.items()}
+    keywords = {word: _count_steps(word, own.get(word, function)) for word, function in base.VALIDATORS.items()}
     validator = jsonschema.validators.extend(base, keywords)  # type: ignore[no-untyped-call]
     return Draft(name, validator, getattr(specifications, f"DRAFT{number}"), name in ("4", "6", "7"))
 
@@ -119,7 +119,7 @@ def draft(name: str) -> Draft:
 Keyword = Callable[[Any, Any, Any, Mapping[str, Any]], Any]
 
 
-def _counted(word: str, keyword: Keyword) -> Keyword:
+def _count_steps(word: str, keyword: Keyword) -> Keyword:
     def count(validator: Any, value: Any, instance: Any, schema: Mapping[str, Any]) -> Any:
         steps = _WEIGHTS.get(word, 1)
         if isinstance(instance, (str, list, dict)):
@@ -127,7 +127,7 @@ def _counted(word: str, keyword: Keyword) -> Keyword:
         if isinstance(value, (list, dict)):
             steps += len(value) << 1 if word in _BRANCHES else len(value) >> 2
         if word == "unevaluatedProperties" and isinstance(instance, dict):
-            steps += sum(len(key) ** 2 for key in instance) >> 6  # the library searches patterns there by backtracking
+            steps += sum(len(key) ** 2 for key in instance) >> 6  # here the library backtracks to search patterns
         spend(steps)
         return keyword(validator, value, instance, schema)
 
@@ -173,7 +173,7 @@ def _unique(validator: Any, unique: bool, instance: Any, schema: Mapping[str, An
 
 
 def hashable(value: Any) -> Any:
-    """A key that is equal for equal JSON values: `1` and `1.0` are equal, `1` and `true` are not."""
+    """Returns a key that is equal for equal JSON values: `1` equals `1.0`, but not `true`."""
     spend(1)
     match value:
         case dict():
@@ -191,6 +191,6 @@ _UNBOUNDED = re.compile(r"(?<!\\)(?:[*+]|\{\d+,\})")
 
 
 def is_tame(pattern: str) -> bool:
-    """Whether a search by backtracking takes at most squared time: `unevaluatedProperties` searches that way."""
+    """Whether a backtracking search, as `unevaluatedProperties` uses it, takes at most quadratic time."""
     few = len(_UNBOUNDED.findall(pattern)) <= (2 if pattern.startswith("^") else 1)
     return few and not _REPEATED_GROUP.search(pattern)

@@ -1,9 +1,9 @@
-"""What a schema demands of a value that is not complete yet.
+"""The demands of a schema on a value that is not complete yet.
 
-A value must fit several schemas at once: its own, what `$ref` and `allOf` lead to, what `properties`, `items` and the like
-of the value around it ask. Each is a `Node`; a fault by one of them makes the whole text wrong, whatever follows. What
-only the level above can decide (`anyOf`, `not`, `if`, ...) is left to the library's validator, which judges the complete
-value by what is not asked structurally (`Node.rest`).
+A value must fit several schemas at once: its own, the targets of its `$ref` and `allOf`, and the schemas that
+`properties`, `items` and similar keywords of the enclosing value apply to it. Each of these is a `Node`. If one of
+them fails, the whole text is wrong, whatever follows. Other keywords (`anyOf`, `not`, `if`, ...) are left to the
+library's validator, which judges the complete value without the structural keywords (`Node.rest`).
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ _KINDS: dict[str, Kind] = {
 
 
 def kind_of(value: Any) -> Kind:
-    """The kind of a JSON value."""
+    """Returns the kind of a JSON value."""
     match value:
         case None:
             return "null"
@@ -65,8 +65,11 @@ def kind_of(value: Any) -> Kind:
 
 @dataclass(slots=True, eq=False)
 class Node:
-    """One schema that a value must fit. `rest` judges a complete object or array by what its parts did not show, `whole` any
-    other value; they are `None` where nothing is left to be judged."""
+    """A schema that a value must fit.
+
+    `rest` judges a complete object or array without the demands that its parts have shown already; `whole` judges any
+    other value. They are `None` if nothing is left to be judged.
+    """
 
     compiled: Compiled
     schema: Any
@@ -108,29 +111,29 @@ class Node:
         if "unevaluatedProperties" not in schema and "unevaluatedItems" not in schema:
             rest = {word: value for word, value in schema.items() if word not in _STRUCTURE}
         known = frozenset(filter(self.compiled.draft.knows, rest))
-        if known - {"type", "maxItems", "maxProperties"}:  # those were judged on the way
+        if known - {"type", "maxItems", "maxProperties"}:  # these are checked while the text grows
             self.rest = self.compiled.validator(rest, self.resolver)
         if known - {"type", "maxLength"} or "integer" in listed:
             self.whole = self.compiled.validator(schema, self.resolver)
 
     def errors(self, value: Any, *, container: bool) -> Iterator[Any]:
-        """The errors that the validator finds in a complete value."""
+        """Yields the errors that the validator finds in a complete value."""
         validator = self.rest if container else self.whole
         if validator is not None:
             yield from validator.iter_errors(value)
 
     def for_key(self, key: str) -> tuple[Node, ...] | None:
-        """The nodes that the value of this key must fit; `None` when the key is not allowed."""
+        """Returns the nodes that the value of this key must fit; `None` when the key is not allowed."""
         if key in self._keys:
             return self._keys[key]
         schema = self.schema
-        inner = [found] if (found := schema.get("properties", {}).get(key)) is not None else []
-        named = key in schema.get("properties", {})
+        inner = [subschema] if (subschema := schema.get("properties", {}).get(key)) is not None else []
+        is_named = key in schema.get("properties", {})
         for pattern, subschema in schema.get("patternProperties", {}).items():
             if searcher(pattern)(key):
-                named = True
+                is_named = True
                 inner.append(subschema)
-        if not named and "additionalProperties" in schema:
+        if not is_named and "additionalProperties" in schema:
             more = schema["additionalProperties"]
             if more is False:
                 return None
@@ -141,7 +144,7 @@ class Node:
         return nodes
 
     def for_item(self, index: int) -> tuple[Node, ...]:
-        """The nodes that the item at `index` must fit."""
+        """Returns the nodes that the item at `index` must fit."""
         schema = self.schema
         if self.compiled.draft.knows("prefixItems"):
             listed, others = schema.get("prefixItems", ()), schema.get("items")
@@ -156,40 +159,40 @@ class Node:
         return self._items[at]
 
     def _nodes(self, schemas: list[Any]) -> tuple[Node, ...]:
-        found: list[Node] = []
+        nodes: list[Node] = []
         for schema in schemas:
             specification = self.compiled.draft.specification
             inner = self.resolver
             if isinstance(schema, dict):
                 inner = inner.in_subresource(specification.create_resource(schema))
-            found += expanded(self.compiled, schema, inner)
-        return tuple(found)
+            nodes += expand(self.compiled, schema, inner)
+        return tuple(nodes)
 
 
 def roots(compiled: Compiled) -> tuple[Node, ...]:
-    """The nodes that a whole text must fit."""
-    return tuple(expanded(compiled, compiled.schema, compiled.resolver))
+    """Returns the nodes that a whole text must fit."""
+    return tuple(expand(compiled, compiled.schema, compiled.resolver))
 
 
-def expanded(compiled: Compiled, schema: Any, resolver: Any) -> list[Node]:
-    """The nodes of one schema: itself, and what it leads to by `$ref` and `allOf`."""
+def expand(compiled: Compiled, schema: Any, resolver: Any) -> list[Node]:
+    """Returns the nodes of a schema: its own and those of its `$ref` and `allOf`."""
     if schema is True or schema == {}:
         return []
     if not compiled.dynamic and id(schema) in compiled.nodes and schema is not False:
-        found: list[Node] = compiled.nodes[id(schema)]
-        return found
+        cached: list[Node] = compiled.nodes[id(schema)]
+        return cached
     nodes: list[Node] = []
     if schema is False:
         return [Node(compiled, False, resolver)]
     if isinstance(ref := schema.get("$ref"), str):
         target = resolver.lookup(ref)
-        nodes += expanded(compiled, target.contents, target.resolver)
+        nodes += expand(compiled, target.contents, target.resolver)
     if ref is None or not compiled.draft.ref_alone:
         for inner in schema.get("allOf", ()):
             its = resolver
             if isinstance(inner, dict):
                 its = resolver.in_subresource(compiled.draft.specification.create_resource(inner))
-            nodes += expanded(compiled, inner, its)
+            nodes += expand(compiled, inner, its)
         nodes.insert(0, Node(compiled, schema, resolver))
     if not compiled.dynamic:
         compiled.nodes[id(schema)] = nodes

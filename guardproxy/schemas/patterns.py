@@ -1,8 +1,8 @@
-"""Patterns of schemas, searched in linear time by RE2, whatever the pattern and the text.
+"""Searches the patterns of schemas with RE2, in linear time for every pattern and text.
 
-Schemas are written for ECMAScript, whose `\\d` and `\\w` mean ASCII as RE2's do. RE2 has no look-ahead; the common use of
-it, at the very beginning (`^(?!internal-)`), is taken apart here. Every other look-ahead is refused: one pattern
-can keep an engine that backtracks busy for years.
+Schemas use ECMAScript's syntax; its `\\d` and `\\w` mean ASCII, like RE2's. RE2 has no look-ahead. A look-ahead at the
+very beginning (`^(?!internal-)`), the common use, becomes a pattern of its own here; any other is refused. A
+backtracking engine is no alternative: one pattern can keep it busy for years.
 
 Decision: docs/decisions/0013-patterns-in-schemas-are-matched-by-re2.md
 """
@@ -21,29 +21,30 @@ _LONG_CLASSES = {"\\p{Letter}": "\\p{L}", "\\p{digit}": "\\p{Nd}"}
 
 
 class PatternError(ValueError):
-    """A pattern that cannot be searched for. The message says what to write instead."""
+    """A pattern that cannot be searched. The message says what to write instead."""
 
 
 @lru_cache(maxsize=4096)
 def searcher(pattern: str) -> Callable[[str], bool]:
-    """A function that says whether the pattern matches somewhere in a text. Raises `PatternError`."""
+    """Returns a function that says whether the pattern matches anywhere in a text. Raises `PatternError`."""
     if len(pattern) > LIMIT_CHARS:
         raise PatternError(f"a pattern has more than {LIMIT_CHARS} characters")
-    wanted, unwanted, rest = _apart(pattern)
-    good = [_compiled(part) for part in (*wanted, rest)]
-    bad = [_compiled(part) for part in unwanted]
+    wanted, unwanted, rest = _split_lookaheads(pattern)
+    good = [_compile(part) for part in (*wanted, rest)]
+    bad = [_compile(part) for part in unwanted]
 
     def search(text: str) -> bool:
         try:
             return all(part.search(text) for part in good) and not any(part.search(text) for part in bad)
-        except UnicodeEncodeError:  # half of a surrogate pair, which no pattern means
+        except UnicodeEncodeError:  # a lone surrogate, which no pattern means
             return False
 
     return search
 
 
-def _apart(pattern: str) -> tuple[list[str], list[str], str]:
-    """A pattern's look-aheads at its beginning (wanted, unwanted), and the rest of it, all anchored."""
+def _split_lookaheads(pattern: str) -> tuple[list[str], list[str], str]:
+    """Splits a pattern: returns the positive and the negative look-aheads at its beginning, and the rest, all
+    anchored."""
     wanted: list[str] = []
     unwanted: list[str] = []
     if not pattern.startswith(("^(?!", "^(?=")) or "|" in _outside(pattern):
@@ -57,7 +58,7 @@ def _apart(pattern: str) -> tuple[list[str], list[str], str]:
 
 
 def _outside(pattern: str) -> str:
-    """The characters of a pattern outside of all groups and classes."""
+    """Returns the characters of a pattern outside of all groups and classes."""
     out, depth, at = "", 0, 0
     for match in _SPECIAL.finditer(pattern):
         out += pattern[at : match.start()] if not depth else ""
@@ -67,7 +68,7 @@ def _outside(pattern: str) -> str:
 
 
 def _closing(group: str) -> int:
-    """The index of the parenthesis that closes the one at the beginning of `group`."""
+    """Returns the index of the parenthesis that closes the first parenthesis of `group`."""
     depth = 0
     for match in _SPECIAL.finditer(group):
         depth += {"(": 1, ")": -1}.get(match[0], 0)
@@ -76,7 +77,7 @@ def _closing(group: str) -> int:
     raise PatternError("a pattern has a parenthesis that is not closed")
 
 
-def _compiled(pattern: str) -> Any:
+def _compile(pattern: str) -> Any:
     import re2  # noqa: PLC0415 - loaded only where a schema has a pattern
 
     options = re2.Options()
@@ -88,7 +89,5 @@ def _compiled(pattern: str) -> Any:
     try:
         return re2.compile(pattern, options)
     except (re2.error, UnicodeEncodeError):
-        message = (
-            "a pattern cannot be searched for in linear time (no look-around after its beginning, no back-references)"
-        )
+        message = "a pattern cannot be searched in linear time (no look-around after its beginning, no back-references)"
         raise PatternError(message) from None

@@ -1,9 +1,9 @@
-"""Judges a growing JSON text by a schema: it is wrong from the first character that no continuation can repair.
+"""Judges a growing JSON text by a schema: reports the first character from which no continuation fits.
 
-A text is wrong at the character that breaks JSON; at the first character of a value of another type, or of an item or key
-above the limit; where a string leaves every allowed word or its greatest length; where a key ends, or leaves every
-allowed key; and where a value ends that the library's validator refuses. It is never wrong where the validator would
-accept it, and when the whole text was read the verdict is the validator's own.
+A text is wrong at the character that breaks JSON; at the first character of a value of the wrong type, or of an item
+or key above the limit; where a string leaves every allowed word or exceeds its length; where a key ends that is not
+allowed, or leaves every allowed key; and where a value ends that the library's validator refuses. A text that the
+validator would accept is never wrong, and the verdict on a complete text is the validator's.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any
 
 from guardproxy.findings import Detail
 from guardproxy.schemas.compiled import Compiled
-from guardproxy.schemas.drafts import Budget, allowed, counting
+from guardproxy.schemas.drafts import Budget, allowed_steps, spending_from
 from guardproxy.schemas.node import Node, roots
 from guardproxy.schemas.reader import Kind, Reader, Wrong, alike
 from guardproxy.schemas.wording import details, keys, kinds, words
@@ -26,30 +26,30 @@ INVALID = "invalid"
 
 
 class Prefix(Reader):
-    """Reads one text and judges it by `compiled`."""
+    """Reads a text and judges it by `compiled`."""
 
     def __init__(self, compiled: Compiled) -> None:
         super().__init__()
         self._compiled = compiled
         self._roots = roots(compiled)
-        self._budget = Budget(allowed(0))
+        self._budget = Budget(allowed_steps(0))
         self._nodes: list[tuple[Node, ...]] = []  # of each open object and array
-        self._current: tuple[Node, ...] = ()  # of the value that is being read
-        self._coming: tuple[Node, ...] = self._roots  # of the value of the key that was read
-        self._words: list[tuple[str, ...]] = []  # what the string that is being read may become, by each node
+        self._current: tuple[Node, ...] = ()  # of the current value
+        self._coming: tuple[Node, ...] = self._roots  # of the next value
+        self._words: list[tuple[str, ...]] = []  # for each node the values that the current string may have
         self._limit: float | None = None
         self._length = 0
         self._begun = ""
 
     def feed(self, text: str) -> None:
-        """Takes the next characters. Raises `CostError`."""
-        self._budget.steps += allowed(self.at + len(text)) - allowed(self.at)
-        with counting(self._budget):
+        """Reads the next characters. Raises `CostError`."""
+        self._budget.steps += allowed_steps(self.at + len(text)) - allowed_steps(self.at)
+        with spending_from(self._budget):
             super().feed(text)
 
     def close(self) -> None:
         """Ends the text. Raises `CostError`."""
-        with counting(self._budget):
+        with spending_from(self._budget):
             super().close()
 
     def place(self) -> tuple[str, str]:
@@ -118,8 +118,8 @@ class Prefix(Reader):
                 allowed = self._words[held.index(least)]
                 begun = self._begun[: least + 1]
                 if key:
-                    raise self._refuse(place, UNKNOWN_KEY, keys(allowed), "a key that begins so", begun)
-                raise self._refuse(place, WRONG_VALUE, f"one of {words(allowed)}", "a string that begins so", begun)
+                    raise self._refuse(place, UNKNOWN_KEY, keys(allowed), "a key that begins with", begun)
+                raise self._refuse(place, WRONG_VALUE, f"one of {words(allowed)}", "a string that begins with", begun)
         if not key and self._limit is not None and self._length > self._limit:
             before = self._length - len(run)
             raise self._refuse(at + int(self._limit) - before, TOO_MUCH, f"at most {self._limit} characters", "more")

@@ -1,6 +1,6 @@
-"""The wording of a fault: place, expectation and finding, in words that a model can act on.
+"""Words the errors of a value: its place, the expectation and the finding, so that a model can correct it.
 
-Nothing here repeats a value of the text, which may be anybody's data; what was expected comes from the schema.
+Nothing here repeats a value of the text, which may be personal data; the expectation comes from the schema.
 """
 
 from __future__ import annotations
@@ -53,12 +53,12 @@ _PLAIN = {
 
 
 def kinds(words: Iterable[str]) -> str:
-    """`an object or null`."""
+    """Returns names of kinds with their articles: `an object or null`."""
     return " or ".join(_WITH_ARTICLE[word] for word in words)
 
 
-def found(value: Any) -> str:
-    """A description of a value that does not quote it."""
+def describe(value: Any) -> str:
+    """Describes a value without quoting it."""
     kind = kind_of(value)
     match kind:
         case "string":
@@ -72,9 +72,9 @@ def found(value: Any) -> str:
 
 
 def words(values: Sequence[Any], none: str = "one of the values in the schema") -> str:
-    """The values that the schema allows, as far as they are short and plain; else `none`."""
-    written = [json.dumps(value, ensure_ascii=False) for value in values[:_LIMIT_WORDS]]
-    short = [word for word in written if len(word) <= _LIMIT_WORD and "\\" not in word]
+    """Returns the values that the schema allows, without long or escaped ones; `none` if no value is left."""
+    quoted = [json.dumps(value, ensure_ascii=False) for value in values[:_LIMIT_WORDS]]
+    short = [word for word in quoted if len(word) <= _LIMIT_WORD and "\\" not in word]
     if not short:
         return none
     more = " or another value in the schema" if len(short) < len(values) else ""
@@ -82,22 +82,24 @@ def words(values: Sequence[Any], none: str = "one of the values in the schema") 
 
 
 def keys(names: Iterable[str]) -> str:
-    """Which keys an object may have."""
+    """Describes the keys that an object may have."""
     listed = sorted(names)
     return f"no keys but {words(listed, 'those in the schema')}" if listed else "no keys"
 
 
 def details(errors: Iterable[Any], place: tuple[str, str], known: Collection[str]) -> tuple[Detail, ...]:
-    """The first few errors of the validator, in the order of their places. `place`: where the value stands; `known`: the
-    keys that the schema names."""
+    """Returns the first few errors of the validator, ordered by place.
+
+    `place`: where the value is in the text. `known`: the keys that are in the schema.
+    """
     out: dict[Detail, None] = {}
     for error in sorted(errors, key=lambda error: [str(step) for step in error.absolute_path]):
         path = shown = ""
         for step in error.absolute_path:
             path += f"[{step}]" if isinstance(step, int) else f".{step}"
             shown += f"[{step}]" if isinstance(step, int) else f".{step}" if step in known else ".*"
-        said, expected = _expected(error)
-        detail = Detail((place[0] + path).lstrip("."), (place[1] + shown).lstrip("."), expected, said)
+        found, expected = _expected(error)
+        detail = Detail((place[0] + path).lstrip("."), (place[1] + shown).lstrip("."), expected, found)
         out[detail] = None
         if len(out) == LIMIT_DETAILS:
             break
@@ -105,30 +107,30 @@ def details(errors: Iterable[Any], place: tuple[str, str], known: Collection[str
 
 
 def _expected(error: Any) -> tuple[str, str]:
-    """What stands there and what the schema expects."""
+    """Returns a description of the value and of what the schema expects."""
     word, wanted, value = error.validator, error.validator_value, error.instance
     match word:
         case "type":
-            return found(value), kinds(wanted if isinstance(wanted, list) else [wanted])
+            return describe(value), kinds(wanted if isinstance(wanted, list) else [wanted])
         case "enum":
             return "another value", f"one of {words(wanted)}"
         case "const":
             return "another value", words([wanted])
         case "required" | "dependentRequired" | "dependencies":
-            lacks = _lacking(word, wanted, value)
-            return "it is missing" if lacks else found(value), f"the key {lacks}" if lacks else _general(word)
+            missing = _missing_key(word, wanted, value)
+            return "it is missing" if missing else describe(value), f"the key {missing}" if missing else _general(word)
         case None:
-            return found(value), "nothing here"
+            return describe(value), "nothing here"
         case _ if word in _AT_LEAST:
-            return found(value), _AT_LEAST[word].format(wanted)
-    return found(value), _PLAIN.get(word) or _general(word)
+            return describe(value), _AT_LEAST[word].format(wanted)
+    return describe(value), _PLAIN.get(word) or _general(word)
 
 
 def _general(word: str) -> str:
     return f"a value that fits `{word}` of the schema"
 
 
-def _lacking(word: str, wanted: Any, value: Any) -> str:
-    asked = [wanted] if isinstance(wanted, list) else [keys for key, keys in wanted.items() if key in value]
-    lacks = [key for keys in asked if isinstance(keys, list) for key in keys if key not in value]
-    return words(lacks[:1]) if lacks else ""
+def _missing_key(word: str, wanted: Any, value: Any) -> str:
+    groups = [wanted] if isinstance(wanted, list) else [keys for key, keys in wanted.items() if key in value]
+    missing = [key for keys in groups if isinstance(keys, list) for key in keys if key not in value]
+    return words(missing[:1]) if missing else ""

@@ -12,10 +12,11 @@ import hashlib
 import secrets
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from functools import lru_cache, partial
 from ipaddress import ip_network
 
+import msgspec
 from multidict import CIMultiDict
 
 from guardproxy.config import Config
@@ -50,8 +51,7 @@ LIMIT_KEYS = 1024  # tenants whose keys are kept
 SMALL_BYTES = 64 * 1024  # a larger body is decoded for duties in a thread
 
 
-@dataclass(frozen=True, slots=True)
-class AdmittedRequest:
+class AdmittedRequest(msgspec.Struct, frozen=True):
     """An admitted request with its exchange. `first`: the first input of the exchange. `targets`: the URL and the headers to
     send, by the name of the upstream (empty for the upstream of the request). `head`: what duties see of the request."""
 
@@ -188,7 +188,7 @@ class Admission:
             return ()
         plans = await self.duties.plan(trail, decoded)
         for plan in plans:
-            if plan.upstream and plan.upstream not in self._config.named:
+            if plan.upstream and plan.upstream not in self._config.named_upstreams:
                 message = f"the upstream `{plan.upstream}`, which a duty chose, has no address"
                 raise DownstreamError(ErrorCode.UPSTREAM_UNAVAILABLE, message)
         return plans

@@ -16,7 +16,7 @@ from typing import Any
 from aiohttp import web
 
 from guardproxy import plugins
-from guardproxy.audit import Record, opened
+from guardproxy.audit import Record, open_sink
 from guardproxy.config import Config
 from guardproxy.errors import PolicyError
 from guardproxy.gateway import UNKNOWN, Head
@@ -80,7 +80,7 @@ class Server:
         key = key_of(config.audit, config.key)
         self._engine = engine()
         self._observers = Observers((MetricsObserver(self.metrics), LogObserver()), self.metrics)
-        self._fan = Fan({name: opened(name, log_of(worker)) for name in config.audit_sink}, self.metrics)
+        self._fan = Fan({name: open_sink(name, log_of(worker)) for name in config.audit_sink}, self.metrics)
         self._recorder = Recorder(config.audit, worker, self._engine, self._fan.durable)
         time_limits = TimeLimits(config.timeout_scan_s, config.timeout_scan_s_per_million, config.limit_scan_wait_s)
         self._scanner = Scanner(config.scan_threads, time_limits, meters=self.metrics.scanner)
@@ -177,17 +177,17 @@ class Server:
 
     def version(self) -> dict[str, object]:
         checks = {check.name: check.digest for check in self.policies.checks.values()}
-        brought = [str(plugin) for group in plugins.GROUPS for plugin in plugins.installed(group)]
+        brought = [str(plugin) for group in plugins.GROUPS for plugin in plugins.installed_plugins(group)]
         return {"engine": self._engine, "policies": self.policies.digest, "checks": checks, "plugins": brought}
 
-    def full(self) -> bool:
+    def is_full(self) -> bool:
         """Whether the limit of open exchanges is reached."""
         return len(self._slots) >= self.config.limit_exchanges
 
     def take(self) -> bool:
         """Takes a slot for the exchange of the current task. Returns false if no slot is free."""
         task = asyncio.current_task()
-        if task is None or self.full():
+        if task is None or self.is_full():
             return False
         self._slots.add(task)
         return True
@@ -289,7 +289,7 @@ def check_fallbacks(policies: PolicySet, config: Config) -> None:
         )
         for policy in policies.policies
         for rule in policy.rules
-        if rule.retry and (name := rule.retry.upstream) and name not in config.named
+        if rule.retry and (name := rule.retry.upstream) and name not in config.named_upstreams
     ]
     if errors:
         raise PolicyErrors(errors)

@@ -23,6 +23,8 @@ from collections import deque
 from dataclasses import dataclass
 from typing import Literal
 
+import msgspec
+
 State = Literal["closed", "open", "half_open"]
 Result = Literal["answered", "failed", "unknown"]
 """What a request shows about the upstream: it works (`answered`), it fails (`failed`), or neither (`unknown`: a refusal that a
@@ -44,8 +46,7 @@ class Thresholds:
     open_limit_s: float = 60.0
 
 
-@dataclass(frozen=True, slots=True)
-class Ticket:
+class Ticket(msgspec.Struct, frozen=True):
     """The permission to send a request. `generation`: the number of state changes before it."""
 
     generation: int
@@ -105,15 +106,16 @@ class Breaker:
             return
         failed = result == "failed"
         self._in_a_row = self._in_a_row + 1 if failed else 0
-        requests, failures = self._count(now_s, failed=failed)
+        self._count(now_s, failed=failed)
         limits = self._thresholds
         if not limits.failures or not failed:
             return
+        requests, failures = sum(part[1] for part in self._window), sum(part[2] for part in self._window)
         if self._in_a_row >= limits.failures or (requests >= limits.least and failures >= limits.share * requests):
             self._open(now_s)
 
-    def _count(self, now_s: float, *, failed: bool) -> tuple[int, int]:
-        """Adds a request to the window. Returns the numbers of requests and failures in the window."""
+    def _count(self, now_s: float, *, failed: bool) -> None:
+        """Adds a request to the window."""
         number = int(now_s * SLICES / self._thresholds.window_s)
         window = self._window
         while window and window[0][0] <= number - SLICES:
@@ -122,7 +124,6 @@ class Breaker:
             window.append([number, 0, 0])
         window[-1][1] += 1
         window[-1][2] += failed
-        return sum(part[1] for part in window), sum(part[2] for part in window)
 
     def _open(self, now_s: float) -> None:
         self._openings += 1

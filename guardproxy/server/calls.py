@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from guardproxy.checks import Check, stop_point
 from guardproxy.errors import NoCapacityError
-from guardproxy.findings import Scan, Window, failed
+from guardproxy.findings import Scan, Window, failed_scan
 
 _log = logging.getLogger(__name__)
 
@@ -48,7 +48,7 @@ def run(check: Check, windows: list[Window]) -> list[Scan]:
 def broken(check: Check, windows: Sequence[Window], error: Exception) -> list[Scan]:
     """The scans of a check that raised an error. Logs the error."""
     report(check, error)
-    return [failed(window, error) for window in windows]
+    return [failed_scan(window, error) for window in windows]
 
 
 def report(check: Check, error: Exception) -> None:

@@ -14,6 +14,8 @@ from queue import SimpleQueue
 from threading import Event, Lock, Thread
 from typing import Any, Generic, Protocol, TypeVar
 
+from prometheus_client import Counter as PrometheusCounter
+
 from guardproxy.audit import Record, Sink
 from guardproxy.server.status import Metrics
 
@@ -165,11 +167,15 @@ class MetricsObserver:
 
     def __init__(self, metrics: Metrics) -> None:
         self._metrics = metrics
+        self._exchanges: dict[tuple[str, str], PrometheusCounter] = {}  # by route and outcome
 
     def finished(self, record: Record) -> None:
         """Counts the exchange of a record."""
         metrics = self._metrics
-        metrics.exchanges.labels(record.route, record.outcome).inc()
+        ending = record.route, record.outcome
+        if (counter := self._exchanges.get(ending)) is None:
+            counter = self._exchanges[ending] = metrics.exchanges.labels(*ending)
+        counter.inc()
         if record.decisions:
             rules = Counter(
                 (decision.policy, decision.rule, decision.action, decision.mode) for decision in record.decisions

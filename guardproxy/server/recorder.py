@@ -23,7 +23,7 @@ from guardproxy.audit import (
     Intent,
     Receiver,
     Record,
-    abandoned,
+    abandoned_intents,
     closing,
     numbers,
     path_of,
@@ -169,7 +169,7 @@ class Recorder:
     def _close_abandoned(self, folder: Path, own: Path) -> int:
         """Closes the exchanges that an earlier process did not end. Returns their number. Raises `AuditError`."""
         try:
-            with abandoned(folder, own) as intents:
+            with abandoned_intents(folder, own) as intents:
                 futures = [
                     self._sink.append(closing(intent, time.time(), self._engine, "the process ended before"))
                     for intent in intents

@@ -90,6 +90,10 @@ def _write(value: Any, words: list[str]) -> None:
         names = _members(kind)
         words += kind.__name__, *names
         for name in names:
-            _write(getattr(value, name), words)
+            member = getattr(value, name)
+            if type(member) in _PLAIN:  # most are, and a call for each would cost more than the rest of the look-up
+                words += type(member).__name__, str(member)
+            else:
+                _write(member, words)
     else:
         raise TypeError(f"a {kind.__name__} cannot be part of a key")

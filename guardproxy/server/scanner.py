@@ -18,14 +18,14 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import chain, repeat
-from typing import Any, Protocol, TypeVar, runtime_checkable
+from typing import Any, TypeVar
 
 from prometheus_client import Counter, Gauge
 
-from guardproxy.checks import Check, Query, Scorer
+from guardproxy.checks import Check, Query
 from guardproxy.errors import NoCapacityError, Shortage
 from guardproxy.exchange import Job
-from guardproxy.findings import Scan, Window, failed
+from guardproxy.findings import Scan, Window, failed_scan
 from guardproxy.server.calls import broken, checked, report, run, run_slices
 from guardproxy.server.scan_cache import ScanCache
 from guardproxy.server.threads import Load, ScanThreads
@@ -41,31 +41,6 @@ CACHE_ENTRIES = 20_000
 KEYS = 32  # look-ups of jobs before other tasks may run
 KEY_CHARS = 256 * 1024  # characters of their texts, which are hashed in half a millisecond
 ANSWERS = 256  # scans that are collected before other tasks may run
-
-
-@runtime_checkable
-class _AsyncScorer(Protocol):
-    """A scorer that can be waited for without a thread; see `guardproxy.inference.scorer.ModelScorer.submit`."""
-
-    def submit(self, queries: Sequence[Query]) -> Future[Any]: ...
-
-
-@runtime_checkable
-class _TimedScorer(Protocol):
-    """A scorer that estimates how long a new text would wait."""
-
-    def wait_s(self, chars: int) -> float: ...
-
-
-@runtime_checkable
-class _ModelCheck(Protocol):
-    """A check that turns windows into a question to a model, and the answer into scans."""
-
-    scorer: Scorer
-
-    def ask(self, windows: Sequence[Window]) -> Any: ...
-
-    def answer(self, windows: Sequence[Window], questions: Any, judged: Any) -> list[Scan]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,7 +145,8 @@ class Scanner:
                 if (batch := waiting.get(id(job.check))) is None:
                     batch = waiting[id(job.check)] = _Batch(job.check)
                 batch.add(at, job.window)
-        await self._scan(list(waiting.values()), scans, tenant)
+        if waiting:
+            await self._scan(list(waiting.values()), scans, tenant)
         return await self._complete(scans, keys)
 
     async def _complete(self, scans: list[Scan | None], keys: Mapping[int, bytes]) -> tuple[Scan, ...]:
@@ -224,7 +200,7 @@ class Scanner:
             for work in far:
                 work.cancel()
         for batch, shortage in refused:
-            await _fill(scans, batch.numbers, map(failed, batch.windows, repeat(shortage)))
+            await _fill(scans, batch.numbers, map(failed_scan, batch.windows, repeat(shortage)))
         for work, same in far.items():
             answers = _result(work, same) if work in done else map(_late, _windows(same))
             await _fill(scans, chain.from_iterable(batch.numbers for batch in same), answers)
@@ -298,7 +274,7 @@ class Scanner:
         """Raises `NoCapacityError` if the model would answer too late. A tenant without waiting texts is admitted, because
         others have filled the queue. Answers that have begun are admitted too, because the queue of the model keeps room for
         them."""
-        if not isinstance(scorer, _TimedScorer) or scorer.wait_s(chars) <= self._limits.wait_s:
+        if not hasattr(scorer, "wait_s") or scorer.wait_s(chars) <= self._limits.wait_s:
             return
         own, others = by_tenant[tenant], by_tenant.total() - by_tenant[tenant]
         if own or not others:
@@ -316,8 +292,11 @@ def _is_small(batch: _Batch) -> bool:
 
 
 def _asks(check: Check) -> Any:
-    """The model that a check asks, if its answer can be awaited without a thread; otherwise `None`."""
-    return check.scorer if isinstance(check, _ModelCheck) and isinstance(check.scorer, _AsyncScorer) else None
+    """The scorer of a check whose answer can be awaited without a thread (`guardproxy.inference.scorer.ModelScorer.submit`), if
+    the check turns windows into questions (`ask`) and answers into scans (`answer`); otherwise `None`."""
+    scorer = getattr(check, "scorer", None)  # a check by `isinstance` costs ten times as much
+    is_asking = hasattr(scorer, "submit") and hasattr(check, "ask") and hasattr(check, "answer")
+    return scorer if is_asking else None
 
 
 async def _fill(scans: list[Scan | None], numbers: Iterable[int], answers: Iterable[Scan]) -> None:
@@ -342,7 +321,7 @@ def _result(work: asyncio.Future[list[Scan]], same: Sequence[_Batch]) -> Iterabl
     except Exception as error:
         for batch in same:
             report(batch.check, error)
-        return map(failed, _windows(same), repeat(error))
+        return map(failed_scan, _windows(same), repeat(error))
     except asyncio.CancelledError:  # the threads are closed
         return map(_late, _windows(same))
 

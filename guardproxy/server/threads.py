@@ -27,7 +27,7 @@ from prometheus_client import Gauge
 
 from guardproxy.checks import ScanStopped, stoppable
 from guardproxy.errors import NoCapacityError, Shortage
-from guardproxy.inference import Ratio, before
+from guardproxy.inference import Ratio, work_ahead
 
 SLICE_S = 0.01
 """The time a scan runs before it lets other scans run."""
@@ -153,9 +153,9 @@ class ScanThreads:
         return self._seconds[what]
 
     def _wait(self, tenant: str, estimate_s: float) -> float:
-        own = before(estimate_s, (work.left_s for work in self._works.get(tenant, ())), SLICE_S)
+        own = work_ahead(estimate_s, (work.left_s for work in self._works.get(tenant, ())), SLICE_S)
         others = (sum(work.left_s for work in works) for name, works in self._works.items() if name != tenant)
-        return (own + before(own + estimate_s, others, SLICE_S)) / self._threads
+        return (own + work_ahead(own + estimate_s, others, SLICE_S)) / self._threads
 
     def _admit(self, work: _Work, urgent: bool) -> None:
         """Raises `NoCapacityError` if the work would wait for too long."""
@@ -209,7 +209,7 @@ class ScanThreads:
         with self._lock:
             work.busy_s += self._clock() - work.began_s
             if error is None and not work.given_up:
-                self._ratio(work.load.what).measured(work.load.chars, work.busy_s)
+                self._ratio(work.load.what).add(work.load.chars, work.busy_s)
             self._begun -= 1
             self._leave(work)
             self._dispatch()

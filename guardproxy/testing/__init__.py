@@ -1,6 +1,6 @@
 """Conformance suites: test whether a check or a wire format, built in or from a plug-in, keeps the common promises.
 
-They need no test runner: each function returns, or raises an `AssertionError` that says what is wrong.
+They need no test runner: each function returns, or raises an `AssertionError` that describes the failure.
 """
 
 from __future__ import annotations

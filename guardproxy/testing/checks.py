@@ -1,7 +1,7 @@
 """Tests whether a check keeps the promises of all checks.
 
-In: a check, texts. Out: nothing, or an `AssertionError` that names the text and the cut. No other part of guardproxy runs:
-text arrives in pieces, and each window begins at the `keep` of the scan before, as in the gate.
+In: a check, texts. Out: nothing, or an `AssertionError` that names the text and the cut. No other part of guardproxy
+runs: as in the gate, text arrives in pieces, and each window begins at the `keep` of the previous scan.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ CHANNEL = Channel("response", "assistant", "choices[0].message.content")
 
 
 def assert_traits(check: Check, findings: Sequence[Finding] = ()) -> None:
-    """The check declares its traits, they agree with each other, and every finding has a label that they declare."""
+    """Tests that the check declares consistent traits, and that they declare the label of every finding."""
     traits = check.traits
     assert isinstance(traits, Traits), f"`{check.name}` must have `traits`, a `guardproxy.checks.Traits`"
-    assert traits.looks_at, f"`{check.name}` looks at no text"
-    assert traits.needs_form or not traits.own_form, "only a check that needs a form can have its own"
+    assert traits.looks_at, f"`{check.name}` inspects no text"
+    assert traits.needs_form or not traits.own_form, "only a check that needs a schema can have its own"
     if traits.labels is not None:
         unknown = sorted({finding.label for finding in findings} - traits.labels)
         assert not unknown, f"the traits do not declare the labels {unknown}"
@@ -32,7 +32,7 @@ def assert_traits(check: Check, findings: Sequence[Finding] = ()) -> None:
 
 
 def whole(check: Check, text: str) -> list[Finding]:
-    """The findings of the text scanned at once."""
+    """Returns the findings of the text scanned as a whole."""
     (scan,) = check.scan([Window(CHANNEL, text)])
     assert not scan.error, scan.error
     assert scan.settled == len(text), "the end settles everything"
@@ -43,9 +43,9 @@ def whole(check: Check, text: str) -> list[Finding]:
 def scan_in_chunks(
     check: Check, text: str, cuts: Iterable[int], held: list[int] | None = None, facts: Facts = NO_FACTS
 ) -> list[Finding]:
-    """The findings of the text cut at the offsets `cuts`; every promise of `Scan` is checked on the way.
+    """Returns the findings of the text cut at the offsets `cuts`, and tests every promise of `Scan` on the way.
 
-    `held`: receives, for each scan except the last, the number of characters that could not be released.
+    `held`: receives the number of characters that could not be released, for each scan except the last.
     """
     findings: list[Finding] = []
     settled = keep = 0
@@ -55,10 +55,10 @@ def scan_in_chunks(
         window = Window(CHANNEL, text[keep:end], keep, settled, last, facts, state)
         (scan,) = check.scan([window])
         assert not scan.error, scan.error
-        assert settled <= scan.settled <= end, "settled shrank or ran ahead of the text"
-        assert keep <= scan.keep <= scan.settled, "keep went back or beyond settled"
+        assert settled <= scan.settled <= end, "`settled` went back or beyond the text"
+        assert keep <= scan.keep <= scan.settled, "`keep` went back or beyond `settled`"
         for finding in scan.findings:
-            assert settled <= finding.start < finding.end <= scan.settled, "a finding outside of what it settled"
+            assert settled <= finding.start < finding.end <= scan.settled, "a finding lies outside of the settled text"
         if last:
             assert scan.settled == end, "the end settles everything"
         elif held is not None:
@@ -71,13 +71,13 @@ def scan_in_chunks(
 
 
 def assert_invariant(check: Check, text: str, cuts: Iterable[int]) -> None:
-    """The findings do not depend on the cuts."""
+    """Tests that the findings do not depend on the cuts."""
     cuts = list(cuts)
     assert scan_in_chunks(check, text, cuts) == whole(check, text), f"{text!r} cut at {cuts}"
 
 
 def assert_every_split(check: Check, text: str, pairs: bool = False) -> list[Finding]:
-    """Cuts at every border (and every pair of borders), and one character at a time. Returns the findings."""
+    """Tests every cut (with `pairs`, every pair of cuts) and single characters. Returns the findings."""
     expected = whole(check, text)
     cut_sets: list[Sequence[int]] = [(at,) for at in range(len(text) + 1)]
     if pairs:
@@ -89,7 +89,7 @@ def assert_every_split(check: Check, text: str, pairs: bool = False) -> list[Fin
 
 
 def assert_promise(check: Check, parts: Sequence[str], examples: int = 500, seed: int = 0) -> None:
-    """Tests texts of random `parts` (values, near misses, their surroundings), cut at random. The same seed gives the same
+    """Tests texts of random `parts` (values, near misses, context), cut at random. The same seed gives the same
     texts."""
     chance = random.Random(seed)  # noqa: S311 - for tests
     for _ in range(examples):

@@ -1,8 +1,8 @@
 """Tests whether a wire format keeps its contract. Every format, shipped or from a plug-in, must pass this suite.
 
 `codec(CODEC)` runs the promises that apply to a format, each a function of a codec. The author of the codec writes the
-material. `PROMISES` lists all promises. Those of `OF_MODELS` are about a model's answer: they do not apply to a format
-whose contract says that a model answers on no route.
+test material. `PROMISES` lists all promises. Those of `OF_MODELS` are about a model's answer: they do not apply to a
+format whose contract says that a model answers on no route.
 """
 
 from __future__ import annotations
@@ -48,26 +48,27 @@ def _is_answered(codec: Codec) -> bool:
 
 
 def declares(codec: Codec) -> None:
-    """Every member is there, every route is a pattern, and no two routes overlap."""
+    """Tests that every member exists, that every route is a pattern, and that no two routes overlap."""
     missing = missing_members(codec)
     assert not missing, f"the codec has no {', '.join(missing)}"
-    assert isinstance(codec.contract, Contract), "`contract` is no guardproxy.wire.Contract"
+    assert isinstance(codec.contract, Contract), "`contract` is not a guardproxy.wire.Contract"
     routes = [Route(text) for text in codec.routes]
-    assert routes, "`routes` are empty"
+    assert routes, "`routes` is empty"
     for at, route in enumerate(routes):
         for other in routes[:at]:
             assert not route.overlaps(other), f"the routes `{other.text}` and `{route.text}` overlap"
     unknown = codec.contract.unanswered.difference(codec.routes)
-    assert not unknown, f"`contract.unanswered` names what is no route: {unknown}"
+    assert not unknown, f"`contract.unanswered` names an unknown route: {unknown}"
     ours = [route for route in routes if route.match(codec.author.ROUTE) is not None]
     assert ours, f"no route matches the author's `{codec.author.ROUTE}`"
     if _is_answered(codec):
-        assert codec.contract.is_answered(ours[0].text), "the author's route is one that no model answers"
+        assert codec.contract.is_answered(ours[0].text), "no model answers the author's route"
         assert codec.contract.parts["answer"], "without `parts['answer']` no json_schema rule could apply to an answer"
 
 
 def reads_requests(codec: Codec) -> None:
-    """A text of every kind that requests carry is read as that kind, no other kinds occur, and an edit replaces it."""
+    """Tests that a text of every kind in requests is read as this kind, that no other kinds occur, and that edits
+    work."""
     carries = codec.contract.carries["request"]
     for kind in sorted(carries):
         tree = codec.author.request_with(kind, WORD)
@@ -87,31 +88,32 @@ def reads_requests(codec: Codec) -> None:
         _declared(codec, result[0], "request")
     assert reach(request, codec.author.PROMPT_PATH) == WORD, "the prompt is not at the author's PROMPT_PATH"
     decoded = codec.read_request(path_of(codec), "", codec.write_body(request))
-    assert decoded.stream == _is_answered(codec), "a request for a stream is not read as one, or needs a model"
-    assert codec.turns.first_words(decoded.frame.tree) == WORD, "`turns.first_words` does not give the user's words"
+    assert decoded.stream == _is_answered(codec), "a request for a stream is not read as such, or needs a model"
+    assert codec.turns.first_words(decoded.frame.tree) == WORD, "`turns.first_words` does not return the user's words"
 
 
 def reads_new_fields_of_requests(codec: Codec) -> None:
-    """The value of an unknown field is read as text, wherever the field is, or the request is refused."""
+    """Tests that the value of an unknown field is read as text, wherever the field is, or that the request is
+    refused."""
     trees = [codec.author.request(PROMPT)]
     trees += [codec.author.request_with(kind, "some text") for kind in sorted(codec.contract.carries["request"])]
     for tree in trees:
         for changed in with_new_fields(tree, NEW):
             result = read_request(codec, changed)
-            assert result is None or result[0].holds(NEW), f"a new field goes on unread: {changed}"
+            assert result is None or result[0].holds(NEW), f"a new field is forwarded unread: {changed}"
 
 
 def reads_other_models(codec: Codec) -> None:
-    """A request for another model names that model, and keeps its route and its text."""
+    """Tests that a request for another model names that model, and keeps its route and its text."""
     path, tree = codec.turns.with_model(path_of(codec), codec.author.request(PROMPT), OTHER_MODEL)
     assert any(Route(text).match(f"POST {path}") is not None for text in codec.routes), f"no route matches `{path}`"
     decoded = codec.read_request(path, "", codec.write_body(tree))
-    assert decoded.model == OTHER_MODEL, f"a request for another model is read as one for `{decoded.model}`"
+    assert decoded.model == OTHER_MODEL, f"a request for another model is read as a request for `{decoded.model}`"
     assert codec.turns.first_words(decoded.frame.tree) == WORD, "a request for another model lost its text"
 
 
 def reads_answers(codec: Codec) -> None:
-    """A text of every kind that answers carry is read as that kind, from plain answers and from streams."""
+    """Tests that a text of every kind in answers is read as this kind, from plain answers and from streams."""
     for kind in sorted(codec.contract.carries["response"]):
         tree, frames = codec.author.answer_with(kind, WORD), codec.author.frames_with(kind, [WORD])
         assert tree is not None or frames is not None, f"the author writes no text of the kind {kind}"
@@ -128,7 +130,7 @@ def reads_answers(codec: Codec) -> None:
 
 
 def is_invariant(codec: Codec) -> None:
-    """Texts, ends and faults do not depend on how bytes or texts are cut."""
+    """Tests that texts, ends and faults do not depend on how bytes or texts are cut."""
     for kind in sorted(codec.contract.carries["response"]):
         if (tree := codec.author.answer_with(kind, WORD)) is not None:
             data, failed = write(tree), kind == "error"
@@ -154,48 +156,49 @@ def is_invariant(codec: Codec) -> None:
 
 
 def reads_new_frames(codec: Codec) -> None:
-    """An unknown event, and an unknown field in any event, is read as text or is a fault."""
+    """Tests that an unknown event, and an unknown field in any event, is read as text or is a fault."""
     frames = list(codec.author.frames(PROMPT, Reply("some text"), "1", lambda text: [text]))
     new = codec.author.event({"type": "x_new_event", "x_new_field": NEW})
     for at in range(len(frames)):
         reading = read_answer(codec, [*frames[:at], new, *frames[at:]], streamed=True)
-        assert reading.fault or reading.holds(NEW), f"a new event goes on unread at place {at} of a stream"
+        assert reading.fault or reading.holds(NEW), f"a new event is forwarded unread at index {at} of a stream"
     reading = read_answer(codec, frames, streamed=True)
     for at, frame in enumerate(reading.frames):
         for changed in with_new_fields(frame.tree, NEW) if isinstance(frame.tree, dict) else ():
             stream = [*frames[:at], codec.author.event(changed), *frames[at + 1 :]]
             decoded = read_answer(codec, stream, streamed=True)
-            assert decoded.fault or decoded.holds(NEW), f"a new field of an event goes on unread: {changed}"
+            assert decoded.fault or decoded.holds(NEW), f"a new field of an event is forwarded unread: {changed}"
 
 
 def reads_new_fields_of_answers(codec: Codec) -> None:
-    """The value of an unknown field of a plain answer is read as text, or is a fault."""
+    """Tests that the value of an unknown field of a plain answer is read as text, or is a fault."""
     answer = codec.author.answer(PROMPT, Reply("some text"), "1")
     for changed in with_new_fields(answer, NEW):
         decoded = read_answer(codec, [write(changed)], streamed=False)
-        assert decoded.fault or decoded.holds(NEW), f"a new field of an answer goes on unread: {changed}"
+        assert decoded.fault or decoded.holds(NEW), f"a new field of an answer is forwarded unread: {changed}"
 
 
 def notices_truncation(codec: Codec) -> None:
-    """A stream that is cut off before the end of its text is a fault."""
+    """Tests that a stream that is cut off before the end of its text is a fault."""
     frames = list(codec.author.frames(PROMPT, Reply(WORD), "1", list))
     texts = [at for at in range(len(frames)) if WORD not in "".join(_upto(codec, frames[:at]).of("assistant"))]
     for at in texts:
         decoded = read_answer(codec, frames[:at], streamed=True)
-        assert decoded.fault, f"a stream that ends after {at} events passes for a complete one"
+        assert decoded.fault, f"a stream that ends after {at} events is read as complete"
 
 
 def notices_truncated_bodies(codec: Codec) -> None:
-    """A plain answer that is cut off is a fault."""
+    """Tests that a plain answer that is cut off is a fault."""
     answer = write(codec.author.answer(PROMPT, Reply(WORD), "1"))
     for at in range(len(answer)):
         assert read_answer(codec, [answer[:at]], streamed=False).fault, (
-            f"a plain answer of {at} bytes passes for complete"
+            f"a plain answer cut after {at} bytes is read as complete"
         )
 
 
 def ends_once(codec: Codec) -> None:
-    """A terminal event ends a stream: its frame is marked, every text is closed, and later events are not read."""
+    """Tests that a terminal event ends a stream: its frame is marked, every text is closed, later events are not
+    read."""
     frames = list(codec.author.frames(PROMPT, Reply(WORD), "1", list))
     for terminal in codec.contract.terminal:
         stream = [*frames[:-1], terminal]
@@ -205,21 +208,21 @@ def ends_once(codec: Codec) -> None:
         more = [*stream, codec.author.event({"x_new_field": NEW}), *frames, terminal]
         for parts in (more, [b"".join(more)]):
             again = read_answer(codec, parts, streamed=True)
-            assert again.summary == decoded.summary, f"what follows {terminal!r} is read"
+            assert again.summary == decoded.summary, f"events after {terminal!r} are read"
 
 
 def writes_errors(codec: Codec) -> None:
-    """Errors that guardproxy writes are errors of the format."""
+    """Tests that errors of guardproxy are errors of the format."""
     for status in (400, 404, 413, 429, 500, 503):
         tree = read(codec.error(status, "a_code", WORD, "a.field"))
         message = reach(tree, codec.contract.error_path)
         assert WORD in message, f"the error at `{dotted(codec.contract.error_path)}` lacks its message: {tree}"
         decoded = read_answer(codec, [write(tree)], streamed=False, failed=True)
-        assert any(WORD in text for text in decoded.of("error")), f"an own error is not read as an error: {tree}"
+        assert any(WORD in text for text in decoded.of("error")), f"guardproxy's error is not read as an error: {tree}"
 
 
 def writes_errors_in_streams(codec: Codec) -> None:
-    """Errors that guardproxy writes in the middle of a stream are errors of the format."""
+    """Tests that errors of guardproxy within a stream are errors of the format."""
     frames = list(codec.author.frames(PROMPT, Reply("some text"), "1", list))[:-1]
     for at in range(len(frames)):
         decoder = decoder_of(codec, streamed=True)
@@ -232,7 +235,8 @@ def writes_errors_in_streams(codec: Codec) -> None:
 
 
 def writes_endings(codec: Codec) -> None:
-    """Clients can read the ending of an answer that a rule stopped, wherever it comes, and the keep-alives."""
+    """Tests that clients can read the end of an answer that a rule stopped, wherever it was stopped, and
+    keep-alives."""
     frames = list(codec.author.frames(PROMPT, Reply("some text"), "1", list))[:-1]
     for at in range(len(frames) + 1):
         decoder, reading = decoder_of(codec, streamed=True), DecodedTexts()
@@ -251,7 +255,7 @@ def writes_endings(codec: Codec) -> None:
     for quiet in (codec.keep_alive(), codec.comment("a: b")):
         for at in range(len(whole)):
             decoded = read_answer(codec, [*whole[:at], quiet, *whole[at:]], streamed=True).summary
-            assert decoded == plain, f"{quiet!r} changes what a stream says"
+            assert decoded == plain, f"{quiet!r} changes the content of a stream"
 
 
 def _upto(codec: Codec, frames: list[bytes]) -> DecodedTexts:
@@ -269,7 +273,7 @@ def _complete(codec: Codec, reading: DecodedTexts, what: str) -> None:
 
 
 def _declared(codec: Codec, reading: DecodedTexts, direction: str) -> None:
-    """The reading contains only what the contract declares."""
+    """Tests that the reading contains only what the contract declares."""
     carries = codec.contract.carries["request" if direction == "request" else "response"]
     for channel in reading.texts:
         assert channel.direction == direction, f"the text {channel} has the wrong direction"
@@ -295,7 +299,7 @@ PROMISES: tuple[Promise, ...] = (
     writes_endings,
     *guarding.PROMISES,
 )
-"""Each raises `AssertionError` if a codec breaks it."""
+"""Each function raises `AssertionError` if a codec breaks its promise."""
 
 OF_MODELS: frozenset[Promise] = frozenset(
     (

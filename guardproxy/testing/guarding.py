@@ -1,6 +1,7 @@
 """Tests whether rules work in a wire format: requests and answers go through an exchange, as in the proxy.
 
-The exchange runs without sockets and without a clock. The policies look for words only, so no model and no service is asked.
+The exchange runs without sockets and without a clock. The policies search for words only, so they need no model or
+service.
 """
 
 from __future__ import annotations
@@ -64,18 +65,18 @@ def _scan(job: Job) -> Scan:
 
 @dataclass(slots=True)
 class Run:
-    """An exchange. `done`: its commands without the scans."""
+    """An exchange under test. `done`: its commands so far, without scans."""
 
     codec: Codec
     exchange: Exchange
     done: list[Command]
 
     def tell(self, *inputs: Input) -> None:
-        """Passes inputs to the exchange. Every scan is answered at once."""
+        """Passes inputs to the exchange and performs every scan at once."""
         self.done += play(self.exchange, inputs, each(_scan))
 
     def answer(self, parts: Iterable[bytes], *, streamed: bool) -> Run:
-        """Passes the parts of an answer to the exchange, until it is over or asks for another answer."""
+        """Passes the parts of an answer to the exchange, until the exchange ends or requests another answer."""
         media = self.codec.contract.media
         started = ResponseStarted(200, media.streamed if streamed else media.whole)
         self.tell(started, *map(DataReceived, parts), ResponseEnded())
@@ -83,27 +84,27 @@ class Run:
 
     @property
     def upstream(self) -> list[bytes]:
-        """The bodies that were sent upstream."""
+        """Returns the bodies that were sent upstream."""
         return [command.body for command in self.done if isinstance(command, SendUpstream)]
 
     @property
     def client(self) -> bytes:
-        """All bytes that were sent to the client."""
+        """Returns all bytes that were sent to the client."""
         return b"".join(command.data for command in self.done if isinstance(command, (SendData, Finish)))
 
     @property
     def outcome(self) -> str:
-        """How the exchange ended; empty while it goes on."""
+        """Returns the outcome of the exchange; empty before its end."""
         return next((command.outcome for command in self.done if isinstance(command, Finish)), "")
 
     @property
     def head(self) -> SendHead:
-        """The head of the answer."""
+        """Returns the head of the answer."""
         return next(command for command in self.done if isinstance(command, SendHead))
 
 
 def run(codec: Codec, rule: str, tree: Any, limits: Limits | None = None) -> Run:
-    """Runs a request under a policy with one rule."""
+    """Runs a request under a policy with a single rule."""
     exchange = Exchange(
         Setting(
             id="conformance",
@@ -127,7 +128,7 @@ def _request(
 
 
 def _said(codec: Codec, reply: Reply, *, streamed: bool) -> list[bytes]:
-    """The bytes of a reply, as the upstream sends them."""
+    """Returns the bytes of a reply, as the upstream sends them."""
     prompt = Prompt("a-model", "hello", stream=streamed)
     if streamed:
         return list(codec.author.frames(prompt, reply, "1", list))
@@ -135,7 +136,7 @@ def _said(codec: Codec, reply: Reply, *, streamed: bool) -> list[bytes]:
 
 
 def edits_requests(codec: Codec) -> None:
-    """A redacted value does not reach the upstream, whatever the kind of text. A blocked request is not sent."""
+    """Tests that a redacted value of any kind does not reach the upstream, and that a blocked request is not sent."""
     for kind in sorted(codec.contract.carries["request"]):
         tree = codec.author.request_with(kind, f"about {VALUE} now")
         redacted = run(codec, "{id: r, on: request, when: name, action: redact}", tree)
@@ -145,9 +146,7 @@ def edits_requests(codec: Codec) -> None:
         )
         if redacted.upstream:
             texts = texts_of(codec, codec.read_body(redacted.upstream[0]))
-            assert any(PLACEHOLDER in text.text for text in texts), (
-                f"no placeholder stands for a redacted text ({kind})"
-            )
+            assert any(PLACEHOLDER in text.text for text in texts), f"no placeholder replaces a redacted text ({kind})"
         blocked = run(codec, "{id: b, on: request, when: name, action: block}", tree)
         assert (blocked.upstream, blocked.outcome) == ([], "blocked_request"), f"a blocked request ({kind}) is sent"
         decoded = read_answer(codec, [blocked.client], streamed=False, failed=True)
@@ -155,7 +154,7 @@ def edits_requests(codec: Codec) -> None:
 
 
 def restores(codec: Codec) -> None:
-    """A placeholder in an answer becomes the value again, however the stream is cut."""
+    """Tests that a placeholder in an answer is restored, however the stream is cut."""
     rule = "{id: r, on: request, when: name, action: redact, restore: true}"
     text = f"to {PLACEHOLDER}!"
     for pieces in splits(text):
@@ -170,7 +169,7 @@ def restores(codec: Codec) -> None:
 
 
 def edits_answers(codec: Codec) -> None:
-    """A redacted or blocked value does not reach the client, whatever the kind of text and however the stream is cut."""
+    """Tests that a redacted or blocked value of any kind does not reach the client, however the stream is cut."""
     for kind in sorted(codec.contract.carries["response"]):
         text = f"a {VALUE} b"
         for action in ("redact", "block"):
@@ -191,11 +190,11 @@ def edits_answers(codec: Codec) -> None:
                 )
                 _readable(started, streamed=True)
                 decoded = read_answer(codec, [started.client], streamed=True)
-                assert not decoded.holds(VALUE), f"{action}: a text ({kind}) in {pieces} is put together by the client"
+                assert not decoded.holds(VALUE), f"{action}: the client can assemble a text ({kind}) from {pieces}"
 
 
 def applies_schemas(codec: Codec) -> None:
-    """A `json_schema` rule judges answers, answers that are missing, and calls of tools."""
+    """Tests that a `json_schema` rule judges answers, missing answers and tool calls."""
     rule = "{id: s, on: response, when: CHECK, action: block}"
     for streamed in (False, True):
         for check in ("own", "any"):
@@ -233,16 +232,16 @@ def applies_schemas(codec: Codec) -> None:
 
 
 def asks_again(codec: Codec) -> None:
-    """A rule can ask for another answer: the model gets its answer and the faults, and the stream waits meanwhile."""
+    """Tests that a rule can request another answer: the model gets its answer and the errors, and the stream waits."""
     rule = "{id: s, on: response, when: own, action: retry, attempts: 1}"
     for streamed in (False, True):
         started = run(codec, rule, _request(codec, streamed=streamed))
         started.answer(_said(codec, Reply(WRONG), streamed=streamed), streamed=streamed)
-        assert len(started.upstream) == 2, "the model is not asked again"
+        assert len(started.upstream) == 2, "the model does not get a second request"
         texts = [text.text for text in texts_of(codec, codec.read_body(started.upstream[1]))]
-        quoted = WRONG[: len('{"age": "')] if streamed else WRONG  # a stream stops at the fault
-        assert any(quoted in text for text in texts), f"the model is not told its own answer: {texts}"
-        assert any("`age`" in text for text in texts), f"the model is not told what is wrong: {texts}"
+        quoted = WRONG[: len('{"age": "')] if streamed else WRONG  # a stream stops at the error
+        assert any(quoted in text for text in texts), f"the second request lacks the model's own answer: {texts}"
+        assert any("`age`" in text for text in texts), f"the second request lacks the errors: {texts}"
         started.answer(_said(codec, Reply(RIGHT), streamed=streamed), streamed=streamed)
         decoded = read_answer(codec, [started.client], streamed=streamed)
         assert (started.outcome, decoded.of("assistant")) == ("answered", [RIGHT]), (
@@ -251,7 +250,7 @@ def asks_again(codec: Codec) -> None:
 
 
 def limits_lists(codec: Codec) -> None:
-    """A request with more messages or tools than the settings allow is refused."""
+    """Tests that a request with more messages or tools than the settings allow is refused."""
     tree = _request(codec, streamed=False, tools={"grow": SCHEMA})
     for limit, names in codec.contract.limits.items():
         bounds = Bounds(**{limit: 1})
@@ -260,15 +259,15 @@ def limits_lists(codec: Codec) -> None:
         for name in names:
             many = {**tree, name: [*tree.get(name, [{}])] * 2}
             started = run(codec, "{id: r, on: request, when: name, action: flag}", many, Limits(bounds=bounds))
-            assert not started.upstream, f"two items of `{name}` go on where the limit of {limit} is one"
+            assert not started.upstream, f"two items of `{name}` are forwarded although the limit of {limit} is 1"
 
 
 def _readable(started: Run, *, streamed: bool) -> None:
-    """The client can read what it was sent."""
+    """Tests that the client can read what it was sent."""
     head = started.head
     decoded = read_answer(started.codec, [started.client], streamed=head.streamed, failed=head.status >= 400)
     assert not decoded.fault, f"the client gets an answer that it cannot read ({decoded.fault}): {started.client!r}"
-    assert head.streamed == streamed or head.own, "the client gets an answer of another kind than it asked for"
+    assert head.streamed == streamed or head.own, "the client gets a stream instead of a plain answer, or the reverse"
 
 
 Promise = Callable[[Codec], None]

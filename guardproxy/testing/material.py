@@ -1,4 +1,4 @@
-"""Material for the suite of wire formats: texts of an author, and what a codec reads from them."""
+"""Material for the suite of wire formats: texts by an author, and the texts that a codec reads from them."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ LIMIT_BYTES = 1 << 20
 
 @dataclass(slots=True)
 class DecodedTexts:
-    """The texts that a codec decoded. `texts`: the text of each channel; `ends`: the number of times that each was closed;
-    `open`: the open channels; `fault`: the code of the fault, if any; `terminal`: the number of frames that end the
+    """The texts that a codec decoded. `texts`: the text of each channel. `ends`: how often each channel was closed.
+    `open`: the open channels. `fault`: the code of a fault, or empty. `terminal`: the number of frames that end the
     answer."""
 
     texts: dict[Channel, str] = field(default_factory=dict)
@@ -30,7 +30,7 @@ class DecodedTexts:
     terminal: int = 0
 
     def see(self, events: Iterable[Event]) -> None:
-        """Takes the next events."""
+        """Adds the next events."""
         for event in events:
             match event:
                 case Text(channel=channel, text=text):
@@ -49,21 +49,21 @@ class DecodedTexts:
                 self.terminal += event.frame.terminal
 
     def of(self, kind: Kind) -> list[str]:
-        """The texts of a kind."""
+        """Returns the texts of a kind."""
         return [text for channel, text in self.texts.items() if channel.kind == kind]
 
     def holds(self, word: str) -> bool:
-        """Whether some text holds a word."""
+        """Whether a text contains a word."""
         return any(word in text for text in self.texts.values())
 
     @property
     def summary(self) -> tuple[dict[Channel, str], dict[Channel, int], str]:
-        """The members that must not depend on how the bytes are cut."""
+        """Returns the members that must not depend on how the bytes are cut."""
         return self.texts, self.ends, self.fault
 
 
 def decoder_of(codec: Codec, *, streamed: bool, failed: bool = False) -> Decoder:
-    """A decoder that reads every text, as for an answer that a rule may edit or stop."""
+    """Returns a decoder that reads every text, as for an answer that a rule may edit or stop."""
     return codec.decoder(streamed=streamed, failed=failed, limit_bytes=LIMIT_BYTES, guarded=True)
 
 
@@ -77,7 +77,7 @@ def read_answer(codec: Codec, parts: Iterable[bytes], *, streamed: bool, failed:
 
 
 def path_of(codec: Codec) -> str:
-    """The path for which the author of the codec writes."""
+    """Returns the path for which the author of the codec writes."""
     return codec.author.ROUTE.partition(" ")[2]
 
 
@@ -93,13 +93,13 @@ def read_request(codec: Codec, tree: Any) -> tuple[DecodedTexts, Frame] | None:
 
 
 def texts_of(codec: Codec, tree: Any) -> list[Text]:
-    """The texts of a request."""
+    """Returns the texts of a request."""
     request = codec.read_request(path_of(codec), "", codec.write_body(tree))
     return [event for event in request.events() if isinstance(event, Text)]
 
 
 def with_new_fields(tree: Any, word: str) -> Iterator[Any]:
-    """Copies of the tree, each with an unknown field in another of its objects."""
+    """Yields copies of the tree, each with an unknown field in another of its objects."""
     for path in list(_objects(tree, ())):
         copy = read(write(tree))
         node = copy
@@ -120,11 +120,11 @@ def _objects(node: Any, at: tuple[str | int, ...]) -> Iterator[tuple[str | int, 
 
 
 def halves(data: bytes) -> Iterator[tuple[bytes, bytes]]:
-    """The data in two parts, cut at every place."""
+    """Returns the data in two parts, for every cut."""
     return ((data[:at], data[at:]) for at in range(len(data) + 1))
 
 
 def splits(text: str) -> Iterator[Sequence[str]]:
-    """The text in two pieces, cut at every place, and letter by letter."""
+    """Yields the text in two pieces, for every cut, and in single letters."""
     yield from ((text[:at], text[at:]) for at in range(1, len(text)))
     yield tuple(text)

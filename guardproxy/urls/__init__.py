@@ -1,4 +1,5 @@
-"""Reads URLs in growing text: links, images, reference definitions, bare URLs, and which hosts are allowed."""
+"""Finds URLs in growing text: links, images, reference definitions and bare URLs; checks their hosts against
+allow-lists."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Finds a URL that stands in a growing text as it is, outside of the markup that the other readings know.
+"""Finds bare URLs in a growing text: URLs outside of the markup that the other readings cover.
 
 In: the text in pieces, in order. Out: `BareUrl.url`, the URL so far, or `None`. Kept: a few hundred characters.
 """
@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from guardproxy.urls.hosts import LIMIT_URL
 
 _LIMIT_HOST = 300
-LIMIT_RUN = 512  # characters before a place that can still be the beginning of a URL
+LIMIT_RUN = 512  # characters before a place in which a URL may have begun
 _LIMIT_NESTED = 32
 
 _NAMES = (
@@ -30,7 +30,7 @@ _NOTHING = "[\u00ad\u200b-\u200d\u2060\ufeff]*"  # invisible characters that som
 LABEL = r"[\w\-]"
 _END = r"\Z"
 _FLAGS = re.IGNORECASE
-# Each of these matches where a URL begins, up to the place where that is certain.
+# Each pattern matches from the beginning of a URL up to the place that makes the URL certain.
 _SCHEME = re.compile(rf"{SCHEMES}{_NOTHING}{COLON}{_END}", _FLAGS)
 _SLASHES = re.compile(
     rf"(?:[a-z][a-z0-9+.\-]{{0,30}}{_NOTHING}{COLON})?{_NOTHING}{SLASH}{_NOTHING}{SLASH}{_END}", _FLAGS
@@ -43,20 +43,20 @@ _HOST = re.compile(
     rf"(?:[:?#]|{SLASH})",
     _FLAGS,
 )
-# A quick test for whether one of these can end at a place: its last sign and the characters before it.
+# A quick test before these patterns: the sign of a URL that ends at a place, and the characters before it.
 _SIGNS = {"/": "slash", "\\": "slash", ":": "colon", "?": "query", "#": "query", **dict.fromkeys(".。．｡", "dot")}
 _ENTITY = re.compile(
     r"&(?:(?P<slash>b?sol|#0*(?:47|92)|#x0*(?:2f|5c))|(?P<colon>colon|#0*58|#x0*3a)|(?P<dot>period|#0*46|#x0*2e));",
     _FLAGS,
 )
 _ESCAPE = re.compile(rf"(?:%|\\(?:u00|x))(?:(?P<slash>2f|5c)|(?P<colon>3a)|(?P<dot>2e)){_END}", _FLAGS)
-_UNSEEN = "\u00ad\u200b\u200c\u200d\u2060\ufeff"  # of `_NOTHING`
-_SAME_LETTERS = str.maketrans("\u0130\u0131\u017f", "iis")  # for a comparison that ignores case
+_UNSEEN = "\u00ad\u200b\u200c\u200d\u2060\ufeff"  # the characters of `_NOTHING`
+_SAME_LETTERS = str.maketrans("\u0130\u0131\u017f", "iis")  # letters that match ASCII letters when case is ignored
 _TURN = re.compile(
     r"[:/\\?#.。．｡;]|(?:%|(?<=\\)(?:u00|x))(?:2[fe]|5c|3a)|(?P<mark>[\"'`<>()\[\]{}|,=&@!*$^~])", _FLAGS
 )
-_SHORT = 96  # no beginning but that of a host name is longer
-WHITE = " \t\n\r\f\v"  # where a shell or a renderer ends a word; other white space can be a part of a URL
+_SHORT = 96  # longest beginning of a URL, except for one with a host name
+WHITE = " \t\n\r\f\v"  # white space that ends a word for a shell or a renderer; other white space can be part of a URL
 _SPACE = re.compile(rf"[{WHITE}]")
 _SPECIAL = re.compile(rf"[{WHITE}\"'`()\[\]{{}}<>\\]")
 _CLOSERS = {"(": ")", "[": "]", "{": "}", "<": ">", '"': '"', "'": "'", "`": "`"}
@@ -65,7 +65,7 @@ _BEFORE_QUOTE = "=:([{,;>\\"
 
 
 def _sign(run: str, end: int) -> tuple[str, int]:
-    """Which sign of a URL ends at `end`, in any spelling (empty: none), and where it begins."""
+    """Returns the sign of a URL that ends at `end`, in any spelling (empty if there is no sign), and its start."""
     char = run[end - 1]
     if sign := _SIGNS.get(char):
         return sign, end - 1
@@ -80,20 +80,23 @@ def _sign(run: str, end: int) -> tuple[str, int]:
 
 @dataclass(slots=True)
 class BareUrl:
-    """A URL that stands in the text as it is: it begins with a scheme, two slashes, `www.` or a host name, and ends at white
-    space; where a quote or a bracket stands before it, where that is closed."""
+    """A URL without markup.
 
-    run: str = ""  # what stands since the last white space
-    seen: int = 0  # how much of it was looked at
-    mark: int = -1  # the last character in it that no host name holds
-    lead: str = ""  # the last character before it
+    It begins with a scheme, two slashes, `www.` or a host name, and ends at white space. After an opening quote or
+    bracket it ends where that is closed.
+    """
+
+    run: str = ""  # the text since the last white space
+    seen: int = 0  # how many characters of `run` were searched
+    mark: int = -1  # index of the last character in `run` that cannot be part of a host name
+    lead: str = ""  # the last character before `run`
     url: str | None = None
     stack: list[str] = field(default_factory=list)
-    base: int = 0  # how many closers of `stack` were opened before the URL began
+    base: int = 0  # how many closers of `stack` belong to brackets opened before the URL began
     escaped: bool = False
     lines: int = 0  # line ends since the last visible character
-    stuck: bool = False  # nested too deeply to follow
-    doubtful: bool = False  # the quote before the URL may be a closing quote
+    stuck: bool = False  # whether brackets are nested too deeply to follow
+    doubtful: bool = False  # whether the quote before the URL may be a closing quote
 
     def feed(self, text: str) -> None:
         at = 0
@@ -125,7 +128,7 @@ class BareUrl:
         return end
 
     def _begin(self, end: int) -> int | None:
-        """Where a URL begins that is certain at `end`."""
+        """Returns the start of a URL that becomes certain at `end`, or `None`."""
         sign, at = _sign(self.run, end)
         if not sign:
             return None
@@ -141,16 +144,16 @@ class BareUrl:
         if match or sign == "dot":
             return match.start() if match else None
         low = max(self.mark + 1, end - _LIMIT_HOST, 0)
-        found = _HOST_BACKWARDS.match(self.run[low:at][::-1])
-        start = at - found.end() if found else at
+        host = _HOST_BACKWARDS.match(self.run[low:at][::-1])
+        start = at - host.end() if host else at
         if start == at or not _HOST.fullmatch(self.run, start, end):
             return None
-        return None if start and self.run[start - 1] in "/\\" else start  # a part of a path
+        return None if start and self.run[start - 1] in "/\\" else start  # after a slash it is part of a path
 
     def _open(self, start: int, end: int) -> None:
         before = self.run[start - 1 : start] if start else self.lead if self.lead in _QUOTES else ""
         earlier = self.run[start - 2 : start - 1] if start > 1 else self.lead if self.lead == before else "="
-        # A quote behind a letter or another quote may be a closing one, which a shell takes for a part of the word.
+        # A quote after a letter or another quote may be a closing quote, which a shell takes as part of the word.
         doubtful = before != "" and before in _QUOTES and (not start or earlier not in _BEFORE_QUOTE)
         closer = _CLOSERS.get(before, "")
         url = self.run[start:end]
@@ -163,7 +166,7 @@ class BareUrl:
         self.doubtful = False
 
     def _follow(self, text: str, at: int) -> int:
-        """Follows the URL to its end."""
+        """Follows the URL to its end or to the end of the text."""
         begun = at
         while special := _SPECIAL.search(text, at):
             if special.start() > at:
@@ -195,10 +198,10 @@ class BareUrl:
             return not self.stack and not self.stuck
         if char in self.stack and (char in _QUOTES or not any(closer in _QUOTES for closer in self._above(char))):
             if self.doubtful and len(self.stack) == 1:
-                self.doubtful, self.base = False, 0  # so this quote opens
+                self.doubtful, self.base = False, 0  # the earlier quote closed, so this quote opens
                 return False
             del self.stack[len(self.stack) - 1 - self.stack[::-1].index(char) :]
-            # Behind a quote or a bracket a shell, and some renderers, go on to the next white space.
+            # After a closing quote or bracket, a shell and some renderers continue to the next white space.
             return char == ">" and len(self.stack) < self.base
         if not self.stack and not self.stuck and (char == "<" or (char == ">" and self.base)):
             return True

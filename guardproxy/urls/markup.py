@@ -1,6 +1,6 @@
-"""The tags of HTML in a growing text: whether a place lies in the value of an attribute that may hold a URL.
+"""Reads the HTML tags of a growing text: whether a place is in the value of an attribute that may hold a URL.
 
-In: the text in pieces, in order. Out: `TagReading.url`, the value so far, or `None`. Kept: the tag that is open.
+In: the text in pieces, in order. Out: `TagReading.url`, the value so far, or `None`. Kept: the open tag.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 _LIMIT = 4096
 _LIMIT_NAME = 32
-# Attributes whose values no browser loads. Every other attribute counts as one that may hold a URL or a script.
+# Attributes whose values browsers never load. Every other attribute counts as an attribute with a URL or a script.
 _HARMLESS = frozenset(
     (
         *("abbr", "align", "alt", "autocomplete", "checked", "class", "color", "colspan", "cols", "datetime", "dir"),
@@ -20,7 +20,7 @@ _HARMLESS = frozenset(
     )
 )
 _RAW = ("script", "style")  # elements whose content is code
-_WHITE = " \t\n\f\r"  # as HTML has it; other white space is a part of names and values
+_WHITE = " \t\n\f\r"  # white space in HTML; other white space is part of names and values
 _IN_NAME = re.compile(rf"[{_WHITE}/>]")
 _IN_ATTRIBUTE = re.compile(rf"[{_WHITE}/>=]")
 _IN_VALUE = {'"': re.compile(r"[\"<]"), "'": re.compile(r"['<]"), "": re.compile(rf"[{_WHITE}><]")}
@@ -28,8 +28,11 @@ _IN_VALUE = {'"': re.compile(r"[\"<]"), "'": re.compile(r"['<]"), "": re.compile
 
 @dataclass(slots=True)
 class TagReading:
-    """`restarts`: a `<` with a letter begins a tag wherever it stands, as for a renderer that did not take what is around it
-    for a tag."""
+    """Reads tags.
+
+    `restarts`: whether `<` and a letter begin a tag inside another tag too. A renderer reads it so if it did not
+    accept the outer text as a tag.
+    """
 
     restarts: bool = False
     mode: str = "text"  # text, open, name, between, attribute, equals, value, raw
@@ -38,12 +41,12 @@ class TagReading:
     attribute: str = ""
     quote: str = ""
     value: str = ""
-    is_doubtful: bool = False  # a `<` stands in the value
-    tail: str = ""  # of what a script or style holds
+    is_doubtful: bool = False  # whether `<` is in the value
+    tail: str = ""  # the end of the content of a script or style
 
     @property
     def url(self) -> str | None:
-        """The attribute's value so far; empty where a script stands or the value has not begun."""
+        """Returns the attribute's value so far; empty inside a script or before the value begins; `None` elsewhere."""
         mode = self.back if self.mode == "open" else self.mode
         if mode == "raw" or (mode == "name" and ":" in self.tag):
             return ""
@@ -59,14 +62,14 @@ class TagReading:
             at = getattr(self, f"_{self.mode}")(text, at)
 
     def _text(self, text: str, at: int) -> int:
-        found = text.find("<", at)
-        if found < 0:
+        start = text.find("<", at)
+        if start < 0:
             return len(text)
         self.mode, self.back = "open", "text"
-        return found + 1
+        return start + 1
 
     def _open(self, text: str, at: int) -> int:
-        """Reads on after a `<`."""
+        """Reads the character after `<`."""
         char = text[at]
         if char.isascii() and char.isalpha():
             self.mode, self.tag, self.attribute, self.value, self.is_doubtful = "name", char.lower(), "", "", False
@@ -115,10 +118,10 @@ class TagReading:
         return self._to("value", at + 1 if self.quote else at)
 
     def _value(self, text: str, at: int) -> int:
-        found = _IN_VALUE[self.quote].search(text, at)
-        end = found.start() if found else len(text)
+        stop = _IN_VALUE[self.quote].search(text, at)
+        end = stop.start() if stop else len(text)
         self._add(text[at:end])
-        if found is None:
+        if stop is None:
             return end
         if text[end] == "<":
             self.is_doubtful = True
@@ -132,11 +135,11 @@ class TagReading:
     def _raw(self, text: str, at: int) -> int:
         """Reads the content of a script or style up to its end tag."""
         joined = self.tail + text[at:]
-        found = re.search(f"</{self.tag}", joined, re.IGNORECASE)
-        if found is None:
+        end_tag = re.search(f"</{self.tag}", joined, re.IGNORECASE)
+        if end_tag is None:
             self.tail = joined[-len(self.tag) - 1 :]
             return len(text)
-        end = at + found.end() - len(self.tail)
+        end = at + end_tag.end() - len(self.tail)
         self.tail = ""
         return self._to("text", end)
 
@@ -157,5 +160,5 @@ class TagReading:
         return at + 1
 
     def _until(self, pattern: re.Pattern[str], text: str, at: int) -> int:
-        found = pattern.search(text, at)
-        return found.start() if found else len(text)
+        match = pattern.search(text, at)
+        return match.start() if match else len(text)

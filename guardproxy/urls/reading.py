@@ -1,13 +1,13 @@
-"""Whether a place in a growing text lies inside a URL that a browser, a markdown renderer or a tool could load.
+"""Decides whether a place in a growing text lies inside a URL that a browser, a markdown renderer or a tool could load.
 
-In: the text in pieces, in order. Out: whether the next character would belong to a URL, and which URL. Kept: a few hundred
-characters, however long the text is.
+In: the text in pieces, in order. Out: whether the next character would belong to a URL, and to which URL. Kept: a few
+hundred characters, however long the text is.
 
-Rules that must hold
+Invariants
 - The answer depends on the text before the place alone, never on how the text is cut into pieces.
-- A doubt counts as "inside". Several readings of the same text run side by side, because renderers differ: a markdown link
-  that one renderer shows is plain text for another renderer.
-- The cost is linear: each reading jumps from one character that matters to it to the next.
+- A doubtful case counts as "inside". Several readings of the same text run side by side, because renderers differ: a
+  link in one renderer is plain text in another.
+- The cost is linear: each reading jumps from special character to special character.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _DROPPED = re.compile("[\x00-\x1f\x7f\u00ad\u200b-\u200d\u2060\ufeff]+")
 
 @dataclass(slots=True)
 class _Target:
-    """Reads the target in `](...)` and in `url(...)`."""
+    """Reads the target of `](...)` and of `url(...)`."""
 
     tail: str = ""
     url: str | None = None
@@ -127,11 +127,11 @@ class _Definition:
 
     def _search(self, text: str, at: int) -> int:
         joined = self.last + text[at:]
-        found = joined.find("]:")
-        if found < 0:
+        colon = joined.find("]:")
+        if colon < 0:
             self.last = joined[-1:]
             return len(text)
-        end = at + found + 2 - len(self.last)
+        end = at + colon + 2 - len(self.last)
         self.last, self.wait, self.lines = "", True, 0
         return end
 
@@ -155,7 +155,8 @@ class _Definition:
 
 @dataclass(slots=True)
 class _Leaf:
-    """A string of a tool call that is a URL as a whole: whoever fetches it takes white space as part of it."""
+    """Reads a string of a tool call that is a URL as a whole; a client that loads it takes white space as part of
+    it."""
 
     head: str = ""
     url: str = ""
@@ -169,7 +170,7 @@ class _Leaf:
 
 
 class Reading:
-    """One text, read so far. `leaf`: it is a string or a number of a tool call."""
+    """A text read so far. `leaf`: whether it is a string or a number of a tool call."""
 
     def __init__(self, *, leaf: bool = False) -> None:
         self._bare, self._target, self._definition = BareUrl(), _Target(), _Definition()
@@ -177,8 +178,8 @@ class Reading:
         self._leaf = _Leaf() if leaf else None
 
     def feed(self, text: str) -> None:
-        """Takes the next piece of the text."""
-        for at in range(0, len(text), _LIMIT_PIECE):  # each reading copies what is left of a piece, at every beginning
+        """Reads the next piece of the text."""
+        for at in range(0, len(text), _LIMIT_PIECE):  # a reading copies the rest of a piece at each URL
             self._feed(text[at : at + _LIMIT_PIECE])
 
     def _feed(self, text: str) -> None:

@@ -11,6 +11,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
 
+import msgspec
+
 from guardproxy.events import Event, Frame, Text
 from guardproxy.redaction import NO_SHAPES, Shapes
 from guardproxy.wire.authoring import Author
@@ -19,8 +21,7 @@ from guardproxy.wire.contract import Contract
 from guardproxy.wire.turns import Turns
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
+class Request(msgspec.Struct, frozen=True):
     """A decoded request body. `frame.tree` is the whole body; `events` walks it when the texts are needed. `shapes`: the
     demands of its schemas on the answer."""
 

@@ -7,7 +7,8 @@ In: the events of a body. Out: the first such place, and its field, without any 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+
+from msgspec import structs
 
 from guardproxy.errors import ErrorCode
 from guardproxy.events import Event, Opaque, Text
@@ -53,6 +54,6 @@ def without_kinds(request: Request) -> Request:
     again."""
 
     def events() -> list[Event]:
-        return [replace(event, media=()) if isinstance(event, Opaque) else event for event in request.events()]
+        return [structs.replace(event, media=()) if isinstance(event, Opaque) else event for event in request.events()]
 
-    return replace(request, events=events)
+    return structs.replace(request, events=events)

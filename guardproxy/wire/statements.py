@@ -10,6 +10,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import msgspec
+
 LARGEST = 2**63 - 1
 LIMIT_MODELS = 16
 LIMIT_NAMES = 512
@@ -38,8 +40,7 @@ EVERY_SERVER = Fields(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class RequestStatement:
+class RequestStatement(msgspec.Struct, frozen=True):
     """The statements of one request.
 
     `max_tokens`: the first limit of tokens, 0 if there is none; `limits`: all limits. `messages`: the number of messages;

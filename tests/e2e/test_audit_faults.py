@@ -91,8 +91,8 @@ def test_a_log_that_is_renamed_while_the_proxy_runs(upstream: Upstream, tmp_path
     assert post(proxy, "echo: after")[0] == 200
     status, said = body_of(f"{proxy.admin_url}/readyz")
     assert status == 200
-    assert "audit-0.jsonl ended (the log was removed, renamed" in said
-    assert "go on in audit-0.1.jsonl" in said
+    assert "audit-0.jsonl ended (another program removed, renamed" in said
+    assert "continue in audit-0.1.jsonl" in said
     (record,) = proxy.records()
     assert proxy.stop() == 0
     ran = processes.run("audit", "verify", str(proxy.audit))

@@ -108,4 +108,4 @@ def test_a_name_that_nobody_brings_stops_the_start(tmp_path: Path) -> None:
     words = ["serve", "--upstream", "http://127.0.0.1:9", "--duty", "quota", "--audit", str(tmp_path / "audit")]
     ran = processes.run(*words, "--port", "0", "--admin-port", "0")
     assert ran.returncode == 2
-    assert "--duty quota: no installed package brings this duty (known: none is installed)" in ran.stderr
+    assert "--duty quota: no installed package provides this duty (known: none is installed)" in ran.stderr

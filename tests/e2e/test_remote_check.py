@@ -97,6 +97,6 @@ def test_a_host_that_the_operator_has_not_allowed_stops_the_start(
     with pytest.raises(RuntimeError, match="exit code 2"):
         proxy_with(POLICY.format(url=f"{stub.url}/fine", more="", on="request"))
     assert (
-        f"policy.yaml:3:20: this host may not be asked: the operator allows it with --remote-check-host {stub.url}"
+        f"policy.yaml:3:20: this host is not allowed; the operator allows it with --remote-check-host {stub.url}"
         in (capsys.readouterr().err)
     )

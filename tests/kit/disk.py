@@ -53,7 +53,7 @@ class Faulty(Disk):
     def lock(self, fd: int) -> None:
         self._do("lock", fd)
 
-    def stat(self, where: Path | int) -> Stat:
+    def stat(self, where: Path | str | int) -> Stat:
         found: Stat = self._do("stat", where)
         return found
 

@@ -12,7 +12,7 @@ from random import Random
 from typing import Any
 
 from guardproxy.checks._pii import recognizers as ours
-from guardproxy.checks._pii.cover import parsed
+from guardproxy.checks._pii.cover import parse
 from guardproxy.checks._pii.engine import Engine
 from guardproxy.checks._pii.whole import nlp_engine
 from guardproxy.checks._pii.words import words
@@ -37,7 +37,7 @@ Found = set[tuple[int, int, str, float]]
 
 def recognizers(language: str, every: bool = False) -> list[Any]:
     """Presidio's default recognizers for a language; `every`: with all others that need no model."""
-    found = list(ours.configured(language))
+    found = list(ours.configured_recognizers(language))
     if every:
         there = {type(one) for one in found}
         for kind in ours.classes().values():
@@ -106,7 +106,7 @@ def data_texts(count: int) -> Iterator[str]:
 @cache
 def _trees() -> list[Any]:
     return [
-        parsed(pattern.regex, int(one.global_regex_flags))[0]
+        parse(pattern.regex, int(one.global_regex_flags))[0]
         for one in recognizers("en", every=True)
         for pattern in getattr(one, "patterns", ())
     ]

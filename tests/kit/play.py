@@ -54,7 +54,7 @@ def mint(label: str, value: str) -> str:
 
 
 def hashed(kind: str, value: str) -> str:
-    return placeholders.hashed(KEY, "tenant", kind, value)
+    return placeholders.keyed_hash(KEY, "tenant", kind, value)
 
 
 def seal(data: bytes) -> str:

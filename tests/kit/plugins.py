@@ -43,5 +43,5 @@ def installer(monkeypatch: pytest.MonkeyPatch) -> Install:
 
 def forget() -> None:
     """What is installed is read anew."""
-    plugins.installed.cache_clear()
+    plugins.installed_plugins.cache_clear()
     registry._installed.cache_clear()

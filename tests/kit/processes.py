@@ -55,11 +55,17 @@ class Process:
 
 
 def start(
-    *words: str, stdout: Path, stderr: Path | None = None, cwd: Path = ROOT, env: Mapping[str, str] | None = None
+    *words: str,
+    stdout: Path,
+    stderr: Path | None = None,
+    stdin: Path = Path(os.devnull),
+    cwd: Path = ROOT,
+    env: Mapping[str, str] | None = None,
 ) -> Process:
     """Starts `guardproxy WORDS`. Its output goes to files; errors to the file of the output unless they have one."""
     stdout.write_bytes(b"")  # there to be read at once
-    arguments = (words, stdout, stderr or stdout, cwd.absolute(), dict(os.environ if env is None else env))
+    files = (stdin.absolute(), stdout.absolute(), (stderr or stdout).absolute())
+    arguments = (words, files, cwd.absolute(), dict(os.environ if env is None else env))
     forked = _forking.Process(target=_run, args=arguments, daemon=True)
     with chdir(ROOT):  # where the process that forks finds its modules when it starts
         forked.start()
@@ -73,11 +79,7 @@ def run(
     with TemporaryDirectory() as folder:
         given, stdout, stderr = (Path(folder, name) for name in ("stdin", "stdout", "stderr"))
         given.write_text(stdin, encoding="utf-8")
-        arguments = (words, stdout, stderr, cwd.absolute(), dict(os.environ if env is None else env), given)
-        forked = _forking.Process(target=_run, args=arguments, daemon=True)
-        with chdir(ROOT):
-            forked.start()
-        process = Process(forked, words)
+        process = start(*words, stdout=stdout, stderr=stderr, stdin=given, cwd=cwd, env=env)
         try:
             code = process.wait(timeout)
         except BaseException:
@@ -87,21 +89,12 @@ def run(
         return subprocess.CompletedProcess(words, code, *texts)
 
 
-def _run(
-    words: tuple[str, ...],
-    stdout: Path,
-    stderr: Path,
-    cwd: Path,
-    env: dict[str, str],
-    stdin: Path = Path(os.devnull),
-) -> None:
-    """Becomes `python -m guardproxy WORDS`, in the new process."""
-    files = [os.open(stdin, os.O_RDONLY), os.open(stdout, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)]
-    files.append(files[1] if stderr == stdout else os.open(stderr, os.O_WRONLY | os.O_CREAT | os.O_TRUNC))
+def _run(words: tuple[str, ...], files: tuple[Path, Path, Path], cwd: Path, env: dict[str, str]) -> None:
+    """Becomes `python -m guardproxy WORDS`, in the new process. `files`: its input, its output and its errors."""
     for number, file in enumerate(files):
-        os.dup2(file, number)
-    for file in set(files):
-        os.close(file)
+        opened = os.open(file, os.O_RDWR | os.O_CREAT | (os.O_APPEND if number else 0))
+        os.dup2(opened, number)
+        os.close(opened)
     sys.stdin = open(0, encoding="utf-8", closefd=False)  # noqa: SIM115 - multiprocessing has closed it
     os.chdir(cwd)
     os.environ.clear()

@@ -92,7 +92,7 @@ def replay(record: Record | Mapping[str, Any], policies: PolicySet) -> ReplayRes
 
 
 def plain_text(path: str = "messages[0].content", text: str | None = "hello", **changes: Any) -> RecordedText:
-    """A text in which nothing was found."""
+    """A text without findings."""
     chars = len(text or "")
     plain: dict[str, Any] = {
         "kind": "user",

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from guardproxy.checks import pii
 from guardproxy.checks._contract import Resources, build
-from guardproxy.checks._patterns.reach import compiled
+from guardproxy.checks._patterns.reach import compile_pattern
 from guardproxy.checks._patterns.shape import shape
 from guardproxy.checks._pii.recognizers import recognizers
 from guardproxy.checks._pii.words import LOOK
@@ -54,7 +54,7 @@ def test_the_beginnings_of_a_match_are_its_beginnings(pattern: str, text: str) -
     assert found.least <= match.end() - match.start()
     assert found.most is None or match.end() - match.start() <= found.most
     for end in range(match.start() + 1, match.end() + 1):
-        begin = compiled(f"(?:{found.prefix})\\z").search(text[:end])
+        begin = compile_pattern(f"(?:{found.prefix})\\z").search(text[:end])
         assert begin is not None
         assert begin.start() <= match.start()
 

@@ -15,7 +15,7 @@ from hypothesis import event, given, reject, settings
 from hypothesis import strategies as st
 
 from guardproxy.policy.document import Policy
-from guardproxy.policy.extending import loosened
+from guardproxy.policy.extending import weaknesses
 from guardproxy.policy.load import PolicyErrors, parse
 from guardproxy.policydiff.policies import changes
 from tests.kit.checks import promise
@@ -132,7 +132,7 @@ def verdicts(old: Values, new: Values) -> tuple[bool, bool]:
     Raises `PolicyErrors` for values that make no policy.
     """
     before, after = policy(old), policy(new)
-    is_accepted = not list(loosened(before, after))
+    is_accepted = not list(weaknesses(before, after))
     is_not_looser = all(change.effect in ("tightens", "neutral") for change in changes([before], [after]))
     event(f"accepted: {is_accepted}")
     return is_accepted, is_not_looser

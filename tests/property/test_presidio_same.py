@@ -11,8 +11,8 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from guardproxy.checks._pii import recognizers as known
-from guardproxy.checks._pii.cover import UNBOUNDED, UncoveredError, cover, parsed, trace
-from guardproxy.checks._pii.engine import compiled, exact
+from guardproxy.checks._pii.cover import UNBOUNDED, UncoveredError, cover, parse, trace
+from guardproxy.checks._pii.engine import compile_pattern, exact
 from tests.kit.checks import promise
 from tests.kit.differential import compare, texts
 from tests.kit.pii import IDENTIFIERS, analyzer, engine, mixed_text, outcome, recognizers, sample
@@ -105,8 +105,8 @@ def assert_covered(source: str, flags: int, text: str, ends: list[int]) -> None:
     """What is found is in the cover, and what begins before the first open place is what is found in the whole text."""
     found, pattern = cover(source, flags), exact(source, flags)
     traced, whole = trace(text), _spans(pattern, text)
-    body = compiled(found.body)
-    begin = compiled(f"(?:{found.begin})\\z")
+    body = compile_pattern(found.body)
+    begin = compile_pattern(f"(?:{found.begin})\\z")
     assert len(traced) == len(text)
     for low, high in whole:
         assert body.fullmatch(traced, low, high), "the sieve lost a match"
@@ -127,7 +127,7 @@ def test_a_cover_loses_nothing(source: str, text: str) -> None:
     except (regex.error, UncoveredError):
         assume(False)
     assume(
-        not compiled(cover(source, FLAGS).body).fullmatch(b"")
+        not compile_pattern(cover(source, FLAGS).body).fullmatch(b"")
     )  # after an empty match, `finditer` goes on in its own way
     assert_covered(source, FLAGS, text, list(range(len(text) + 1)))
 
@@ -136,7 +136,7 @@ def test_a_cover_loses_nothing(source: str, text: str) -> None:
 @given(st.sampled_from(OWN), st.randoms(use_true_random=False), st.data())
 def test_the_cover_of_each_pattern_of_presidio_loses_nothing(own: tuple[str, int], random: Random, data: Any) -> None:
     source, flags = own
-    tree = parsed(source, flags)[0]
+    tree = parse(source, flags)[0]
     values = [sample(tree, random) for _ in range(3)]
     text = random.choice(["", " ", "x ", "1"]).join([*values, random.choice(["", "9", "-", " é", mixed_text(random)])])[
         :400
@@ -182,4 +182,4 @@ def test_other_languages(language: str) -> None:
 def test_presidio_has_ten_country_recognizers_and_more() -> None:
     countries = {one.country_code() for one in recognizers("en", every=True)} - {None}
     assert len(countries) > 10
-    assert len(known.configured("en")) >= 17
+    assert len(known.configured_recognizers("en")) >= 17

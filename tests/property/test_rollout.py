@@ -15,7 +15,7 @@ from guardproxy.exchange.player import each, play
 from guardproxy.exchange.setting import Keys
 from guardproxy.exchange.transcript import DataReceived, Finish, RequestReceived, ResponseEnded, ResponseStarted
 from guardproxy.policy.evaluate import PolicySet
-from guardproxy.policytest.scan import scanned
+from guardproxy.policytest.scan import scan_job
 from tests.kit.checks import promise
 from tests.kit.play import CHAT, KEY, MESSAGES, policy_set, setting
 from tests.kit.records import members, replay
@@ -51,7 +51,7 @@ def run(body: Mapping[str, Any], route: str, policies: PolicySet, named: str = "
         DataReceived(json.dumps(answer).encode()),
         ResponseEnded(),
     )
-    (finish,) = [command for command in play(Exchange(about), inputs, each(scanned)) if isinstance(command, Finish)]
+    (finish,) = [command for command in play(Exchange(about), inputs, each(scan_job)) if isinstance(command, Finish)]
     return members(finish.record)
 
 

@@ -102,8 +102,8 @@ def test_a_message_about_capacity_names_no_switch() -> None:
 
 def test_an_error_without_a_message_says_the_sentence_of_its_code() -> None:
     refusal, failure = DownstreamError(ErrorCode.HTTP_VERSION), UpstreamError(ErrorCode.UPSTREAM_ENCODING)
-    assert (str(refusal), refusal.status) == ("only HTTP/1.0 and HTTP/1.1 are spoken here", 505)
-    assert (str(failure), failure.status) == ("the upstream compressed its answer without being asked", 502)
+    assert (str(refusal), refusal.status) == ("only HTTP/1.0 and HTTP/1.1 are supported", 505)
+    assert (str(failure), failure.status) == ("the upstream compressed its answer without a request for it", 502)
     assert Fault(ErrorCode.UPSTREAM_TRUNCATED).message == "the upstream closed the connection in the middle"
 
 

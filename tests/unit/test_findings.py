@@ -17,7 +17,7 @@ from guardproxy.errors import (
     Shortage,
     UpstreamError,
 )
-from guardproxy.findings import KINDS, Channel, Finding, Kind, Scan, Window, failed, give_way
+from guardproxy.findings import KINDS, Channel, Finding, Kind, Scan, Window, failed_scan, give_way
 
 
 def test_every_kind_is_listed_once() -> None:
@@ -89,7 +89,7 @@ def test_a_finding_gives_way_to_those_of_its_own_check_alone() -> None:
 
 def test_a_failed_scan_tells_a_fault_from_a_lack_of_capacity() -> None:
     window = Window(Channel("request", "user", "x"), "text", 5, 7)
-    fault = failed(window, ValueError("the text"))
+    fault = failed_scan(window, ValueError("the text"))
     assert (fault.error, fault.no_capacity, fault.findings, fault.settled) == ("ValueError", None, (), 7)
-    late = failed(window, NoCapacityError(Shortage.LATE, "late"))
+    late = failed_scan(window, NoCapacityError(Shortage.LATE, "late"))
     assert (late.error, late.no_capacity) == ("NoCapacityError", Shortage.LATE)

@@ -16,7 +16,7 @@ def test_nothing_is_installed_until_something_is(install: Install) -> None:
     install(plugins.SINKS, "other", 2, "zeta 0.1")
     assert plugins.names(plugins.CHECKS) == ["foreign"]
     assert plugins.load(plugins.CHECKS, "foreign") == 1
-    assert [str(one) for group in plugins.GROUPS for one in plugins.installed(group)] == [
+    assert [str(one) for group in plugins.GROUPS for one in plugins.installed_plugins(group)] == [
         "`foreign` (guardproxy.checks) of acme 1.0",
         "`other` (guardproxy.sinks) of zeta 0.1",
     ]
@@ -35,7 +35,7 @@ def test_two_packages_with_one_name_are_refused(install: Install) -> None:
 def test_a_name_of_guardproxys_own_is_refused(install: Install) -> None:
     install(plugins.ACTIONS, "block", 1, "")
     with pytest.raises(
-        PluginError, match=r"`block` .* of an unknown package has a name of guardproxy's own; uninstall it"
+        PluginError, match=r"`block` .* of an unknown package has one of guardproxy's own names; uninstall it"
     ):
         plugins.refuse_clashes(plugins.ACTIONS, ("block",))
 

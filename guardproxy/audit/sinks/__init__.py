@@ -1,11 +1,10 @@
-"""Sinks of the audit log: the file, which is the durable ledger, and sinks of other packages beside it.
+"""Sinks of the audit log: the file, which is the durable log, and sinks of other packages that receive copies.
 
-Another package adds a sink by an entry point of the group `guardproxy.sinks` that names an `Opener`. A sink gets every line
-of the log after the line is durable in the file. Each sink has a thread and a bounded queue, so it delays no client. Lines
-that do not fit into the queue, or that the sink fails to take, are not sent again. Each file's lines come after its header,
-so a copy of a file verifies like the file.
-
-Decision: docs/decisions/0030-the-file-is-the-log-sinks-get-copies.md
+Another package adds a sink by an entry point of the group `guardproxy.sinks` that names an `Opener`. A sink receives
+every line after it is durable in the file. Each sink has a thread and a bounded queue, so it delays no client. Lines
+that do not fit into the queue, or that the sink fails to accept, are not sent again. The header of each file is sent
+before its lines, so a copy of a file verifies like the file. Decision:
+docs/decisions/0030-the-file-is-the-log-sinks-get-copies.md
 """
 
 from __future__ import annotations
@@ -18,10 +17,11 @@ from guardproxy.errors import ConfigError, PluginError
 
 
 class Sink(Protocol):
-    """Takes copies of the lines of a log."""
+    """Receives copies of the lines of a log."""
 
     def take(self, line: bytes) -> None:
-        """Takes one line, newline included. May block. An exception is logged and counted; then the next line follows."""
+        """Accepts a line with its newline. May block. An exception is logged and counted; then the next line
+        follows."""
         ...
 
     def close(self) -> None:
@@ -30,21 +30,21 @@ class Sink(Protocol):
 
 
 Opener = Callable[[str], Sink]
-"""Opens a sink for a log. Input: the name of the log (`audit-0`), which differs between the workers of a server."""
+"""Opens a sink for a log. In: the name of the log (`audit-0`), which differs between the workers of a server."""
 
 
-def opened(name: str, log: str) -> Sink:
-    """Opens the sink of this name. Raises `ConfigError` for an unknown name, and `PluginError` if the plug-in is broken."""
-    found = plugins.load(plugins.SINKS, name, ())
-    if found is None:
+def open_sink(name: str, log: str) -> Sink:
+    """Opens the sink of this name. Raises `ConfigError` for an unknown name, and `PluginError` for a broken plug-in."""
+    opener = plugins.load(plugins.SINKS, name, ())
+    if opener is None:
         known = ", ".join(plugins.names(plugins.SINKS)) or "none is installed"
         raise ConfigError(f"there is no audit sink `{name}` (known: {known})")
     whose = plugins.whose(plugins.SINKS, name)
     try:
-        sink = cast(Opener, found)(log)
+        sink = cast(Opener, opener)(log)
     except Exception as error:
         raise PluginError(f"the plug-in {whose} cannot be opened: {type(error).__name__}: {error}") from error
     missing = [method for method in ("take", "close") if not hasattr(sink, method)]
     if missing:
-        raise PluginError(f"the plug-in {whose} is no sink: it has no {', '.join(missing)}")
+        raise PluginError(f"the plug-in {whose} is not a sink: it lacks {', '.join(missing)}")
     return sink

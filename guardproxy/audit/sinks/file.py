@@ -1,21 +1,22 @@
-"""A log as files in a folder, written by one process at a time; a record counts as kept only when it is durable.
+"""A log as files in a folder, written by one process at a time. A record counts as kept only when it is durable.
 
-In: records from any thread. Out: a call for each record, when the record is on disk. Kept: an open file and its
-lock, the head of the chain, a queue, one writer thread.
+In: records from any thread. Out: a call for each record, when it is on disk. Kept: an open file and its lock, the head
+of the chain, a queue, a writer thread.
 
-The thread takes all waiting records, seals them, writes them with one call and syncs once. During the sync the next batch
-gathers: records of concurrent exchanges share a sync, and a single record waits for no other.
+The thread takes all queued records, seals them, writes them with one call and syncs once. The next batch collects
+during the sync: records of concurrent exchanges share a sync, and a single record is not delayed for others.
 
-When a write or a sync fails, the records of that batch fail, and so does every record until the log can be written again.
-Records of a failed batch may be in the file or not. The thread tries to recover at once, then with back-off:
+When a write or a sync fails, the records of that batch fail, and so do all records until the log can be written again.
+Records of a failed batch may or may not be in the file. The thread tries to recover at once, then with back-off:
 
-- After a failed write it cuts the file back to its last durable record and appends a `gap` record, which states since when
-  the log could not be written and why. `healthy` is true again only when the `gap` record is durable.
-- After a failed sync, or if the file cannot be cut back, it goes on in a new file that names the old file (`segment.py`).
+- After a failed write it truncates the file to its last durable record and appends a `gap` record with the time and the
+  reason of the failure. `healthy` becomes true only when the `gap` record is durable.
+- After a failed sync, or if the file cannot be truncated, it continues in a new file that names the old file
+  (`segment.py`).
 
-The thread also checks that the path still leads to the open file: before and after each batch, and every `watch_s` seconds
-while it is idle. If another program removed, renamed, replaced or changed the file, the thread goes on in a new file. The
-records of the current batch are then written to the new file as well.
+The thread also checks that the path still leads to the open file: before and after each batch, and every `watch_s`
+seconds while it is idle. If another program removed, renamed, replaced or changed the file, the thread continues in a
+new file and writes the records of the current batch there too.
 """
 
 from __future__ import annotations
@@ -43,10 +44,10 @@ HEAD_EVERY = 1000
 WATCH_S = 1.0
 RETRY_S = 0.1
 RETRY_MOST_S = 5.0
-GONE = "the log was removed, renamed, replaced or changed by something else"
+GONE = "another program removed, renamed, replaced or changed the log"
 LIMIT_REMARKS = 5
 
-_LIMIT_ROLLS = 3  # how often a file may vanish during one batch
+_LIMIT_ROLLS = 3  # how often a file may be replaced during a batch
 _NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]*")
 _log = logging.getLogger(__name__)
 
@@ -77,10 +78,11 @@ class FileSink:
     """An append-only log in `folder`, opened for this process alone.
 
     `header`: the members of a new log's header (`log`: a random origin); an existing log keeps its header. Raises
-    `AuditError` if the folder cannot be used, another process holds the log, or its end does not verify. `watch_s`: seconds
-    between checks of the path. `retry_s`: seconds before the second try to recover; each further try waits twice as long, up
-    to `RETRY_MOST_S`. `disk`: the system calls, for tests of their failures. `durable`: called in the writer thread with the
-    header of every file that the log continues in, and with lines that have become durable; must return at once.
+    `AuditError` if the folder cannot be used, another process holds the log, or its end does not verify. `watch_s`:
+    seconds between checks of the path. `retry_s`: seconds before the second attempt to recover; each further attempt
+    waits twice as long, up to `RETRY_MOST_S`. `disk`: the system calls, for tests of their failures. `durable`: is
+    called in the writer thread with the header of every new file, and with lines that have become durable; it must
+    return at once.
     """
 
     def __init__(
@@ -125,39 +127,40 @@ class FileSink:
 
     @property
     def path(self) -> Path:
-        """The path of the file that is written now."""
+        """Returns the path of the current file."""
         return self._segment.path
 
     @property
     def header(self) -> Mapping[str, Any]:
-        """The header of the file that is written now."""
+        """Returns the header of the current file."""
         return self._segment.header
 
     @property
     def healthy(self) -> bool:
-        """Whether a record that is appended now can be kept. `trouble` states the reason if not; any thread may read both."""
+        """Whether a record that is appended now can be kept. If not, `trouble` gives the reason. Both are
+        thread-safe."""
         return not self.trouble and not self._closed
 
     @property
     def failing_s(self) -> float:
-        """The seconds since the log cannot be written; 0 if it can."""
+        """Returns for how many seconds the log cannot be written; 0 if it can."""
         return max(0.0, time.time() - self._since) if self.trouble else 0.0
 
     @property
     def head(self) -> tuple[int, str]:
-        """`seq` and `hash` of the last record that is on disk; `seq` is -1 while there is none."""
+        """Returns `seq` and `hash` of the last record on disk; `seq` is -1 if there is no record."""
         return self._segment.head.seq, self._segment.head.hash
 
     @property
     def waiting(self) -> int:
-        """The number of records in the next batch so far."""
+        """Returns the number of records in the next batch so far."""
         return self._queue.qsize()
 
     def put(self, record: LogEntry | Mapping[str, Any], receive: Receiver) -> None:
-        """Takes a record, which must not change any more. It is kept even if nobody waits for it any more.
+        """Queues a record, which must not change any more. It is kept even if its caller no longer waits.
 
-        `receive` gets an `AuditError` if the record is not JSON, or if the log is closed or cannot be written. It is called in
-        the writer thread, or at once if the record is refused. It must return at once and raise nothing.
+        `receive` gets an `AuditError` if the record is not JSON, or if the log is closed or cannot be written. It is
+        called in the writer thread, or at once if the record is refused. It must return at once and raise nothing.
         """
         with self._lock:
             if self.healthy:
@@ -166,7 +169,7 @@ class FileSink:
         receive(self._refusal())
 
     def append(self, record: LogEntry | Mapping[str, Any]) -> Future[tuple[int, str]]:
-        """Takes a record, as `put` does. The future gives its `seq` and `hash` once the record is on disk. It cannot be
+        """Queues a record like `put`. Returns a future of its `seq` and `hash` once it is on disk. The future cannot be
         cancelled."""
         future: Future[tuple[int, str]] = Future()
         future.set_running_or_notify_cancel()
@@ -181,7 +184,7 @@ class FileSink:
         return future
 
     def close(self) -> None:
-        """Writes all taken records and the head, and releases the log. May be called again."""
+        """Writes all queued records and the head, and releases the log. May be called again."""
         with self._lock:
             again, self._closed = self._closed, True
             if not again:
@@ -210,7 +213,7 @@ class FileSink:
                 if entry.receive is not None:
                     entry.settle(self._refusal())
         with suppress(Exception):
-            if self._segment.in_place():
+            if self._segment.is_in_place():
                 self._segment.keep_head()
         self._segment.close()
 
@@ -226,14 +229,14 @@ class FileSink:
         return batch, True
 
     def _commit(self, batch: list[_Entry]) -> None:
-        """Returns when the batch is durable in a file that the path leads to."""
+        """Returns when the batch is durable in a file to which the path leads."""
         for _ in range(_LIMIT_ROLLS):
-            if not self._segment.in_place():
+            if not self._segment.is_in_place():
                 self._roll(GONE)
             kept = self._write(batch)
             if not kept:
                 return
-            if self._segment.in_place():
+            if self._segment.is_in_place():
                 break
         else:
             raise AuditError(GONE)
@@ -245,12 +248,11 @@ class FileSink:
             self._segment.keep_head()
 
     def _write(self, batch: list[_Entry]) -> list[Kept]:
-        """Appends a batch to the file. A record that is not JSON fails alone."""
+        """Appends a batch to the file. A record that is not JSON fails without failing the others."""
         head = self._segment.head
         kept: list[Kept] = []
-        for entry in batch:
-            if entry.receive is None:
-                continue
+        waiting = [entry for entry in batch if entry.receive is not None]  # the others were refused in the file before
+        for entry in waiting:
             record = entry.record
             try:
                 if isinstance(record, LogEntry):
@@ -266,8 +268,8 @@ class FileSink:
         return kept
 
     def _fail(self, error: BaseException) -> None:
-        """Refuses records until the log can be written again. The first try to recover follows at once, unless an earlier
-        recovery has kept no record yet: on a disk that is almost full each recovery could take the last bytes."""
+        """Refuses records until the log can be written again. The first attempt to recover follows at once, unless no
+        record was kept since an earlier recovery: on an almost full disk each recovery could take the last bytes."""
         self._why = reason(error)
         with self._lock:
             if not self.trouble:
@@ -278,10 +280,10 @@ class FileSink:
         self._wait_s = min(2 * self._wait_s, RETRY_MOST_S)
 
     def _recover(self) -> None:
-        """Makes the log writable again and appends an entry about the gap. Raises if that fails."""
+        """Makes the log writable again and appends an entry about the gap. Raises an error if that fails."""
         segment, why = self._segment, self._why
         try:
-            if not segment.in_place():
+            if not segment.is_in_place():
                 why = GONE
                 raise AuditError(GONE)
             if segment.lost:
@@ -293,7 +295,7 @@ class FileSink:
             self._durable([line])
         except (OSError, AuditError):
             with suppress(OSError, AuditError):
-                if segment.torn and not segment.lost and segment.in_place():
+                if segment.torn and not segment.lost and segment.is_in_place():
                     segment.cut()
             self._roll(why)
         self.recoveries += 1
@@ -302,14 +304,14 @@ class FileSink:
         _log.warning("the audit log can be written again: %s", self._segment.path)
 
     def _roll(self, why: str) -> None:
-        """Goes on in a new file. `why`: the reason, for the header of the new file."""
+        """Continues in a new file. `why`: the reason, for the header of the new file."""
         old = self._segment
         self._segment = open_next(self._disk, old, self._name, {**self._new, "log": secrets.token_hex(8)}, why)
         self._durable([canonical(self.header) + b"\n"])
-        remark = f"audit log {old.path.name} ended ({why}); records go on in {self._segment.path.name}"
+        remark = f"audit log {old.path.name} ended ({why}); records continue in {self._segment.path.name}"
         _log.warning(remark)
         self.remarks = (*self.remarks, remark)[-LIMIT_REMARKS:]
         with suppress(OSError):
-            if old.in_place():
+            if old.is_in_place():
                 old.keep_head()
         old.close()

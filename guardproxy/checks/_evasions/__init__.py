@@ -1,1 +1,1 @@
-"""Evasions: values that are hidden by odd characters, escapes and encodings."""
+"""Evasions: values hidden by look-alike or invisible characters, escapes and encodings."""

@@ -1,12 +1,13 @@
 """Encoded text: escapes of single characters, and runs of base64 or hexadecimal digits.
 
-Text comes in; `Edit`s go out, which put the decoded text in place of an escape or a run. Nothing is kept.
+In: text. Out: `Edit`s that replace an escape or a run by the decoded text. Kept: nothing.
 
-Escapes: percent (`%41`, UTF-8, `%u0041`), HTML entities by name or number, `\\x41`, `\\u0041`, `\\u{41}`, `\\U00000041`,
-octal, and `\\n`, `\\t`, `\\r`, `\\"`, `\\'`, `\\/`, `\\\\`. Runs: base64 of both alphabets with or without padding, also in
-lines, and hexadecimal. The decoded bytes count only if they are text: UTF-8 (or UTF-16 of ASCII) without control characters.
-Words, paths and hashes do not decode to text. `thorough` (the profile `strict`) also decodes a run from its second, third and
-fourth character on, takes printable stretches out of binary data, unpacks gzip, and decodes hexadecimal digits in pairs.
+Escapes: percent (`%41`, UTF-8, `%u0041`), HTML entities by name or number, `\\x41`, `\\u0041`, `\\u{41}`,
+`\\U00000041`, octal, and `\\n`, `\\t`, `\\r`, `\\"`, `\\'`, `\\/`, `\\\\`. Runs: base64 of both alphabets with or
+without padding, also in lines, and hexadecimal. The decoded bytes count only if they are text: UTF-8 (or UTF-16 of
+ASCII) without control characters. Words, paths and hashes do not decode to text. `thorough` (the profile `strict`)
+also decodes a run from its second, third and fourth character on, takes printable stretches out of binary data,
+unpacks gzip, and decodes hexadecimal digits in pairs.
 
 A run in lines may have `LINES` lines; the lines after these are a run of their own.
 """
@@ -58,8 +59,8 @@ _BREAK = re.compile(r"\s+")
 
 @dataclass(frozen=True, slots=True)
 class Runs:
-    """The runs of a text. `edits`: replace the runs that hold text. `spans`: all runs, in order. `open`: the offset from
-    which more text may change `edits` or `spans`. `cut`: runs that were not decoded completely."""
+    """The runs of a text. `edits`: replace the runs that hold text. `spans`: all runs, in order. `open`: the offset
+    from which more text may change `edits` or `spans`. `cut`: runs that were not decoded completely."""
 
     edits: list[Edit]
     spans: list[tuple[int, int]]
@@ -100,14 +101,12 @@ def runs(text: str, thorough: bool, more: bool) -> Runs:
     return Runs(edits, spans, end, cut)
 
 
-def says(text: str, joined: bool) -> bool:
-    """Whether a run in a long word holds text, as a whole or in a part of at least `_LEAST_PART` characters. `joined`: the
-    word begins before `text`."""
+def holds_text(text: str, joined: bool) -> bool:
+    """Whether a run in a long word holds text, as a whole or in a part of at least `_LEAST_PART` characters. `joined`:
+    the word begins before `text`."""
     for match in _WHOLE.finditer(text):
         parts = [part for part in _PART.findall(match[0]) if len(part) >= _LEAST_PART]
-        if _decoded(match[0], False, joined and not match.start()) or any(
-            _decoded(part, False, False) for part in parts
-        ):
+        if _decode(match[0], False, joined and not match.start()) or any(_decode(part, False, False) for part in parts):
             return True
     return False
 
@@ -138,8 +137,8 @@ def _char(code: int) -> str:
 
 
 def _read(match: re.Match[str], thorough: bool) -> list[tuple[int, int, str, bool]]:
-    """Decodes a run to (start, end, text, whether it is complete): the whole run, otherwise its lines, otherwise its parts
-    between signs."""
+    """Decodes a run to (start, end, text, whether it is complete): the whole run, otherwise its lines, otherwise its
+    parts between signs."""
     start, end = match.span()
     if thorough and match["pairs"]:
         digits = re.sub("0x|[^0-9A-Fa-f]", "", match["pairs"])
@@ -150,24 +149,24 @@ def _read(match: re.Match[str], thorough: bool) -> list[tuple[int, int, str, boo
     if len(lines) > 1:
         for kept in (lines, lines[:-1]):
             whole = "".join(text[low:high] for low, high in kept)
-            if found := _decoded(whole, thorough, False):
-                alone = [_decoded(text[low:high], False, False) for low, high in kept]
+            if found := _decode(whole, thorough, False):
+                alone = [_decode(text[low:high], False, False) for low, high in kept]
                 each = [plain for plain, _ in filter(None, alone)]
                 return [(start, kept[-1][1], "\n".join([found[0], *each]), found[1])]
     out = []
     for low, high in lines:
-        if found := _decoded(text[low:high], thorough, False):
+        if found := _decode(text[low:high], thorough, False):
             out.append((low, high, *found))
             continue
         out += [
             (*part.span(), *found)
             for part in _PART.finditer(text, low, high)
-            if part.span() != (low, high) and (found := _decoded(part[0], thorough, False))
+            if part.span() != (low, high) and (found := _decode(part[0], thorough, False))
         ]
     return out
 
 
-def _decoded(run: str, thorough: bool, inside: bool) -> tuple[str, bool] | None:
+def _decode(run: str, thorough: bool, inside: bool) -> tuple[str, bool] | None:
     """Returns the text in a run without breaks, and whether it is complete."""
     digits = run.rstrip("=").removeprefix("0x")
     if _HEX.fullmatch(digits) and (found := _text(bytes.fromhex(digits), False)):
@@ -196,14 +195,14 @@ def _text(data: bytes, thorough: bool) -> tuple[str, bool] | None:
     plain = data.decode("utf-8", "replace").strip("\ufffd")
     if plain and len(data) - len(plain.encode()) <= min(6, len(data) // 8) and all(map(_is_text, plain)):
         return plain, True
-    return _picked(data) if thorough else None
+    return _printable_text(data) if thorough else None
 
 
 def _is_text(char: str) -> bool:
     return char != "\ufffd" and (char.isprintable() or char in "\t\n\r")
 
 
-def _picked(data: bytes) -> tuple[str, bool] | None:
+def _printable_text(data: bytes) -> tuple[str, bool] | None:
     """Returns the printable stretches of binary data, which is unpacked first if it is gzip."""
     whole = True
     if data[:2] == b"\x1f\x8b":

@@ -1,31 +1,31 @@
 """Folds characters that look like others, or that are invisible, to the characters that they imitate.
 
-Text comes in; text of the same length and `Edit`s go out. Nothing is kept. How a character is folded depends only on the
-character, on the character before it and on the rest of its run, so a text can be folded piece by piece.
+In: text. Out: text of the same length, and `Edit`s. Kept: nothing. How a character is folded depends only on the
+character, on the previous character and on the rest of its run, so a text can be folded in pieces.
 
 A character that imitates a single character is replaced in place. Both profiles fold:
 
-- letters and digits with a compatibility form (full-width, mathematical, circled, superscript), ligatures, and all decimal
-  digits of other scripts (`unicodedata.digit`: NFKC leaves them);
-- invisible characters between ASCII characters: format characters (Cf) such as zero-width spaces, bidirectional controls and
-  soft hyphens, variation selectors and overlays (Mn, Me), Hangul fillers (Lo);
+- letters and digits with a compatibility form (full-width, mathematical, circled, superscript), ligatures, and all
+  decimal digits of other scripts (`unicodedata.digit`: NFKC leaves them);
+- invisible characters between ASCII characters: format characters (Cf) such as zero-width spaces, bidirectional
+  controls and soft hyphens, variation selectors and overlays (Mn, Me), Hangul fillers (Lo);
 - tag characters, which spell invisible ASCII (except those of a flag);
-- every other character without a visible form between ASCII characters, by its Unicode properties: controls (except tab and
-  line ends), code points that are ignored by default, private use, noncharacters, braille and other blanks;
-- between letters and digits: spaces of every width, dashes, dots, full-width signs. An en dash, an em dash or a bar counts
-  between digits only.
-
-Some of these can be read in two ways: tag characters may be left out or spell text, a backspace may be invisible or erase,
-and blanks may join or part the characters around them. `fold` reads the first way, and with `other` the second.
-
+- every other character without a visible form between ASCII characters, by its Unicode properties: controls (except
+  tab and line ends), code points that are ignored by default, private use, noncharacters, braille and other blanks;
+- between letters and digits: spaces of every width, dashes, dots, full-width signs. An en dash, an em dash or a bar
+  counts between digits only;
 - combining marks on a digit.
 
-`strict` also folds letters of other scripts that look Latin, in words in which every letter does; combining marks on every
-character; every dash; and letters and digits that stand one by one with the same separator between them.
+Some of these can be read in two ways: tag characters may be left out or spell text, a backspace may be invisible or
+erase, and blanks may join or separate the characters around them. `fold` reads the first way, and with `other` the
+second.
 
-`_LOOK_ALIKES` has the rows of the Unicode confusables (UTS #39) for letters that look Latin in ordinary fonts: 200 of its
-6,000 rows. A package with all rows loads a megabyte of JSON. Capitals fold to capitals, as keys do not survive the skeleton's
-`l` for `I`.
+`strict` also folds letters of other scripts that look Latin, in words in which every letter does; combining marks on
+every character; every dash; and letters and digits that stand one by one with the same separator between them.
+
+`_LOOK_ALIKES` has the rows of the Unicode confusables (UTS #39) for letters that look Latin in ordinary fonts: 200 of
+its 6,000 rows. A package with all rows loads a megabyte of JSON. Capitals fold to capitals, as keys do not survive the
+skeleton's `l` for `I`.
 """
 
 from __future__ import annotations
@@ -85,8 +85,8 @@ _LOOK_ALIKES = {
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """The characters that a profile folds. `chars`: the characters that may be folded, and the ASCII characters of runs and
-    escapes; a stretch of such characters is read together. `hidden`: matches a place that may be folded."""
+    """The characters that a profile folds. `chars`: the characters that may be folded, and the ASCII characters of
+    runs and escapes; a stretch of such characters is read together. `hidden`: matches a place that may be folded."""
 
     strict: bool
     limit: int
@@ -107,7 +107,8 @@ class Table:
     look_alikes: dict[int, str]
 
 
-# Matches up to 256 units from the end of a text backwards. In this direction a unit has a single reading: the cost is linear.
+# Matches up to 256 units from the end of a text backwards. In this direction a unit has a single reading: the cost is
+# linear.
 _UNITS_BACKWARDS = re.compile(
     r"(?>[^0-9A-Za-z\n]{0,5}+(?<![0-9A-Za-z])(?:[0-9A-Fa-f]{2}|[0-9A-Za-z])(?:x0)?(?![0-9A-Za-z])){1,256}+"
 )
@@ -197,14 +198,14 @@ def _has_controls(text: str) -> bool:
 
 
 def fold(text: str, using: Table, other: bool = False) -> tuple[str, list[Edit]]:
-    """Returns `text` with its characters folded in place, and further edits to it, in order and without overlaps. `other`:
-    characters that can be read in two ways are read the second way."""
+    """Returns `text` with its characters folded in place, and further edits to it, in order and without overlaps.
+    `other`: characters that can be read in two ways are read the second way."""
     if has_hidden(text, using):
         erased: list[Edit] = []
         text = text.translate(using.same)
         if other:
-            text = using.tags.sub(_untagged, text.translate(using.blanks))
-            erased = _erased(text, using) if "\b" in text else []
+            text = using.tags.sub(_untag, text.translate(using.blanks))
+            erased = _erase(text, using) if "\b" in text else []
         if using.words:
             text = using.words.sub(lambda word: word[0].translate(using.look_alikes), text)
         edits = [
@@ -212,12 +213,12 @@ def fold(text: str, using: Table, other: bool = False) -> tuple[str, list[Edit]]
             for match in using.edits.finditer(text)
         ]
         if erased:
-            edits = _apart(edits, erased)
+            edits = _without_erased(edits, erased)
         return using.between.sub(lambda sign: sign[0].translate(using.signs), text), edits
     return text, []
 
 
-def _erased(text: str, using: Table) -> list[Edit]:
+def _erase(text: str, using: Table) -> list[Edit]:
     """Returns edits that remove backspaces, and for each of them the last remaining character of the same word."""
     kept: list[int] = []
     for at, letter in enumerate(text):
@@ -229,7 +230,7 @@ def _erased(text: str, using: Table) -> list[Edit]:
     return [(low + 1, high, "") for low, high in pairwise(bounds) if high > low + 1]
 
 
-def _apart(edits: list[Edit], erased: list[Edit]) -> list[Edit]:
+def _without_erased(edits: list[Edit], erased: list[Edit]) -> list[Edit]:
     """Returns all edits in order, without those that touch erased text."""
     starts = [start for start, _, _ in erased]
     ends = [end for _, end, _ in erased]
@@ -239,12 +240,12 @@ def _apart(edits: list[Edit], erased: list[Edit]) -> list[Edit]:
 
 def squeeze(text: str) -> list[Edit]:
     """Returns edits that remove the separators between letters and digits that stand one by one."""
-    return [(match.start(), match.end(), _squeezed(match)) for match in _one_by_one().finditer(text)]
+    return [(match.start(), match.end(), _squeeze(match)) for match in _one_by_one().finditer(text)]
 
 
 def spaced_open(text: str) -> int:
-    """Returns the offset from which a growing text may turn out to be letters, digits, or pairs of hexadecimal digits, one by
-    one."""
+    """Returns the offset from which a growing text may turn out to be letters, digits, or pairs of hexadecimal digits,
+    one by one."""
     match = _UNITS_BACKWARDS.match(text[: -_UNITS_CHARS - 1 : -1])
     return len(text) - match.end() if match else len(text)
 
@@ -268,16 +269,16 @@ def _one_by_one() -> re.Pattern[str]:
     return re.compile(_SPACED)
 
 
-def _squeezed(match: re.Match[str]) -> str:
-    """Returns the match without its spaces or signs. If it mixes digits and other characters, its longer numbers follow once
-    more."""
+def _squeeze(match: re.Match[str]) -> str:
+    """Returns the match without its spaces or signs. If it mixes digits and other characters, its longer numbers
+    follow once more."""
     by = match["by"]
     together = match[0][:: 1 + len(by)] if by else match[0].replace(" ", "")
     numbers = [] if together.isdigit() else _NUMBER.findall(together)
     return " ".join([together, *numbers])
 
 
-def _untagged(match: re.Match[str]) -> str:
+def _untag(match: re.Match[str]) -> str:
     run = match[0]
     return run if run[0] == _FLAG else "".join(chr(ord(char) - 0xE0000) for char in run)
 
@@ -304,8 +305,8 @@ def _compatible() -> tuple[dict[int, str], dict[str, str]]:
 
 @cache
 def _invisible() -> frozenset[int]:
-    """Returns the characters that are invisible or shown as a box: by their properties, with a few marks and blanks that lack
-    them."""
+    """Returns the characters that are invisible or shown as a box: by their properties, with a few marks and blanks
+    that lack them."""
     every = "".join(map(chr, (*range(_END), *range(0xE0000, 0xE1000)))) + "".join(
         chr(plane | last) for plane in range(0x20000, 0xF0000, 0x10000) for last in (0xFFFE, 0xFFFF)
     )

@@ -1,7 +1,8 @@
 """Other readings of a text for a model: the text after its disguises are undone.
 
-A whole text comes in; its views (see `views.py`) go out, with offsets in the text. Nothing is kept. A text in which nothing
-is hidden has no other view. Only the deepest views are returned, as they contain all that the layers before them do.
+In: a whole text. Out: its views (see `views.py`), with offsets in the text. Kept: nothing. A text in which nothing is
+hidden has no other view. Only the deepest views are returned, because they contain everything that the views before
+them do.
 """
 
 from __future__ import annotations
@@ -23,11 +24,11 @@ def other_views(text: str, profile: str) -> list[TextView]:
     if plain(text, using):
         return []
     views = read(text, using, more=False).views
-    found: list[TextView] = []
+    distinct: list[TextView] = []
     for view in (views[DEPTH + 1], views[-1]):
-        if view.text != text and all(view.text != known.text for known in found):
-            found.append(view)
-    return found
+        if view.text != text and all(view.text != known.text for known in distinct):
+            distinct.append(view)
+    return distinct
 
 
 @cache

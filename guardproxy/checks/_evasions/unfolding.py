@@ -15,7 +15,7 @@ Option `evasions` of a check:
 Both read two nested layers of runs. Neither reads text backwards, rot13, leetspeak, Morse, or words for signs.
 
 In a stream, the inner check tracks its progress in each view separately. A scan settles only a place that is final in all
-views, and from which the check can continue in all views (`_agreed`). If the check is further in one view than in another, it
+views, and from which the check can continue in all views (`_agree`). If the check is further in one view than in another, it
 is shown less of the first. The last word is held, as it may be the beginning of a run; so are lines of base64, and one-letter
 words in `strict`. A word of `RUN_LIMIT` characters or more passes unread, as an image does. If pieces of it turn out to hold
 text, they are `UNDECODED`, and the text is cut between them.
@@ -35,7 +35,7 @@ from typing import Any, TypeVar
 import regex
 
 from guardproxy.checks._evasions.folding import ASCII, Table, spaced_open, table
-from guardproxy.checks._evasions.views import TextView, Views, as_it_stands, hidden, long_words, plain, read, together
+from guardproxy.checks._evasions.views import TextView, Views, hides, join, long_words, plain, read, unchanged_views
 from guardproxy.checks._options import Option, options_digest
 from guardproxy.concurrency import stop_point
 from guardproxy.errors import NoCapacityError, OptionError
@@ -45,14 +45,14 @@ VERSION = 2
 PROFILES = ("off", "standard", "strict")
 UNDECODED = "UNDECODED"
 EVASIONS = Option(
-    "Which ways of hiding a value are undone before values are looked for.",
+    "The disguises that are undone before the check searches for values.",
     {"enum": list(PROFILES)},
     default="standard",
     tighter=PROFILES,
 )
 _Inner = TypeVar("_Inner", bound=Check)
 _ROUNDS = 8  # each round reads the held text once more
-_ROUND_CHARS = 65_536  # read by all rounds of a scan, beside three times its text: long texts get fewer rounds
+_ROUND_CHARS = 65_536  # limit for all rounds of a scan, plus three times its text: long texts get fewer rounds
 _PATIENCE = 512  # if more characters are held, not every window is scanned
 _AGAIN = 5120  # if a scan leaves more characters to be read again, held or not, not every window is scanned
 _STEP = 64  # characters of a word that are searched at once, at first
@@ -121,9 +121,9 @@ class Unfolding:
 
     def scan(self, windows: Sequence[Window]) -> list[Scan]:
         """See `Check.scan`."""
-        return [self._paced(window) for window in windows]
+        return [self._scan_or_wait(window) for window in windows]
 
-    def _paced(self, window: Window) -> Scan:
+    def _scan_or_wait(self, window: Window) -> Scan:
         """Scans a window, or waits. After a scan that settles nothing, or that leaves much text to be read again, the next
         scan waits until that text has grown by a half. So a text in which the views never agree costs linear time. The
         waiting time is state of this text alone: no other text and no other exchange affects it."""
@@ -149,7 +149,7 @@ class Unfolding:
         text, behind, done = window.text, self._behind(window), window.settled - window.start
         giants = self._giants(text, bool(window.start) and not behind)
         pieces = [piece for giant in giants for piece in giant.pieces(window.last or giant.end < len(text))]
-        unread = [(low, high) for low, high, joined in pieces if hidden(text[low:high], joined)]
+        unread = [(low, high) for low, high, joined in pieces if hides(text[low:high], joined)]
         edges = {place for span in unread for place in span}
         cuts = [low for low, _, joined in pieces if joined and low in edges and low >= max(done, 1)]
         findings: tuple[Finding, ...] = ()
@@ -185,7 +185,7 @@ class Unfolding:
         if scan.error:
             return scan
         shift = window.start - behind
-        return Scan(scan.findings, scan.settled, shift + self._kept(text, scan.keep - shift, (), ()), "")
+        return Scan(scan.findings, scan.settled, shift + self._keep(text, scan.keep - shift, (), ()), "")
 
     def _part(self, window: Window, behind: int, giants: Sequence[Giant], unread: Sequence[tuple[int, int]]) -> Scan:
         """Scans a window in which no unread place ends or begins inside of a giant."""
@@ -200,16 +200,16 @@ class Unfolding:
                 limit = self._word(text, spaced_open(text[:limit]), breaks)
         unread = [*unread, *reading.unread]
         try:
-            states, place = self._agreed(reading.distinct(), window, behind, max(limit, done), unread)
+            states, place = self._agree(reading.distinct(), window, behind, max(limit, done), unread)
         except _Failed as failed:
             return Scan((), window.settled, window.start, str(failed))
-        findings = merged([state.findings for state in states])
+        findings = merge_views([state.findings for state in states])
         findings += [
             Finding(window.start + low, window.start + high, self.name, UNDECODED, 1.0)
             for low, high in sorted(set(unread))
             if done <= low and high <= place
         ]
-        keep = self._kept(text, min(state.keep for state in states), reading.spans, breaks)
+        keep = self._keep(text, min(state.keep for state in states), reading.spans, breaks)
         return Scan(tuple(sorted(findings)), window.start + place, window.start + keep)
 
     def _behind(self, window: Window) -> int:
@@ -247,12 +247,12 @@ class Unfolding:
         for number, (low, high) in enumerate(pairwise(bounds)):
             part = text[low:high]
             if number % 2 or plain(part, self.using):
-                readings.append(as_it_stands(part))
+                readings.append(unchanged_views(part))
             else:
                 readings.append(read(part, self.using, more and high == len(text)))
-        return together(readings, bounds)
+        return join(readings, bounds)
 
-    def _agreed(
+    def _agree(
         self,
         views: Sequence[TextView],
         window: Window,
@@ -309,10 +309,10 @@ class Unfolding:
             states.append(_state(view, scan, window.start, limit))
         return states
 
-    def _kept(self, text: str, keep: int, spans: Sequence[tuple[int, int]], breaks: Sequence[int]) -> int:
+    def _keep(self, text: str, keep: int, spans: Sequence[tuple[int, int]], breaks: Sequence[int]) -> int:
         """Returns the last place up to `keep` from which all views can be read on: a break, or the character before a place
         where no span is open."""
-        lows, highs = _joined([span for span in spans if span[0] < keep])
+        lows, highs = _merge([span for span in spans if span[0] < keep])
         at = keep
         while at > 0:
             at = self._word(text, at, breaks)
@@ -360,7 +360,7 @@ def _state(view: TextView, scan: Scan, shift: int, limit: int) -> ViewState:
     return ViewState(findings, low, min(high, limit) if places else high, kept[0] if kept else view.start_of(keep))
 
 
-def _joined(spans: Sequence[tuple[int, int]]) -> tuple[list[int], list[int]]:
+def _merge(spans: Sequence[tuple[int, int]]) -> tuple[list[int], list[int]]:
     """Returns the starts and the ends of merged spans, in order. A span covers the places after its start, up to its end."""
     lows: list[int] = []
     highs: list[int] = []
@@ -373,8 +373,8 @@ def _joined(spans: Sequence[tuple[int, int]]) -> tuple[list[int], list[int]]:
     return lows, highs
 
 
-def merged(views: Sequence[Sequence[Finding]]) -> list[Finding]:
-    """Merges the findings of all views. A finding that the first view lacks joins those of its label that it overlaps."""
+def merge_views(views: Sequence[Sequence[Finding]]) -> list[Finding]:
+    """Merges the findings of all views. A finding that the first view lacks joins overlapping findings of its label."""
     first = list(views[0])
     known = set(first)
     more = {finding for view in views[1:] for finding in view} - known

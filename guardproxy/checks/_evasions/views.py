@@ -1,12 +1,12 @@
 """Views of a text: the text after hidden characters are folded and encoded runs decoded, with a map of offsets.
 
-A text comes in, views go out; nothing is kept. The patches of a view map some of its characters, as a whole, to characters of
+In: a text. Out: views. Kept: nothing. The patches of a view map some of its characters, as a whole, to characters of
 the text. Outside of patches each character of the view is one character of the text.
 
 The views of a text are: the text itself; the text with folded characters and decoded escapes; that view with its runs
-decoded, folded and unescaped again; and so on (`DEPTH`). If parts of the text can be read in two ways (see `folding.py`),
-there are twice as many views. A check scans each view that differs from those before it, as one layer may hide what another
-shows: a JSON web token is found in the text itself, its content in the decoded view.
+decoded, folded and unescaped again; and so on (`DEPTH`). If parts of the text can be read in two ways (see
+`folding.py`), there are twice as many views. A check scans each view that differs from those before it, as one layer
+may hide what another shows: a JSON web token is found in the text itself, its content in the decoded view.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
-from guardproxy.checks._evasions.decoding import LEAST, escape_open, runs, says, unescape
+from guardproxy.checks._evasions.decoding import LEAST, escape_open, holds_text, runs, unescape
 from guardproxy.checks._evasions.folding import (
     ASCII,
     RUN,
@@ -61,7 +61,7 @@ class TextView:
         self._starts = [patch.start for patch in patches]
 
     @classmethod
-    def joined(cls, views: Sequence[TextView], starts: Sequence[int]) -> TextView:
+    def join(cls, views: Sequence[TextView], starts: Sequence[int]) -> TextView:
         """Joins the views of pieces of a text, which begin at `starts`, to one view."""
         texts: list[str] = []
         patches: list[Patch] = []
@@ -114,7 +114,7 @@ class TextView:
         patch = self.patches[number]
         return patch.start if place < patch.stop else place
 
-    def edited(self, text: str, edits: Sequence[Edit]) -> TextView:
+    def edit(self, text: str, edits: Sequence[Edit]) -> TextView:
         """Returns this view with its text replaced by `text`, of the same length, and then edited."""
         if not edits:
             return TextView(text, self.patches) if text is not self.text else self
@@ -129,7 +129,7 @@ class TextView:
             while after < len(parts) and parts[after][0] < high:
                 high = max(high, parts[after][1])
                 after += 1
-            plain = _applied(text, low, high, parts[first:after])
+            plain = _apply(text, low, high, parts[first:after])
             out += (text[done:low], plain)
             size += low - done
             if after == first + 1 and isinstance(what, Patch):
@@ -142,7 +142,7 @@ class TextView:
         return TextView("".join(out) + text[done:], patches)
 
 
-def _applied(text: str, low: int, high: int, parts: Sequence[tuple[int, int, str | Patch]]) -> str:
+def _apply(text: str, low: int, high: int, parts: Sequence[tuple[int, int, str | Patch]]) -> str:
     """Returns `text[low:high]` with the edits in `parts` applied."""
     out = ""
     for start, end, what in parts:
@@ -156,9 +156,9 @@ def _applied(text: str, low: int, high: int, parts: Sequence[tuple[int, int, str
 class Views:
     """The views of a text.
 
-    `views`: one for each layer, the text itself first; `limit`: the offset from which more text may change them. `spans`:
-    places that are read as a unit. `unread`: places with more layers, or more content, than are read; in the last view they
-    lie in patches.
+    `views`: one for each layer, the text itself first; `limit`: the offset from which more text may change them.
+    `spans`: places that are read as a unit. `unread`: places with more layers, or more content, than are read; in the
+    last view they lie in patches.
     """
 
     views: list[TextView]
@@ -168,11 +168,11 @@ class Views:
 
     def distinct(self) -> list[TextView]:
         """Returns the views, without repetitions."""
-        found: list[TextView] = []
+        distinct_views: list[TextView] = []
         for view in self.views:
-            if not any(view.text == known.text and view.patches == known.patches for known in found):
-                found.append(view)
-        return found
+            if not any(view.text == known.text and view.patches == known.patches for known in distinct_views):
+                distinct_views.append(view)
+        return distinct_views
 
 
 def plain(text: str, using: Table) -> bool:
@@ -180,7 +180,7 @@ def plain(text: str, using: Table) -> bool:
     return not (_has_escapes(text) or has_hidden(text, using) or _has_runs(text) or _has_units(text, using))
 
 
-def as_it_stands(text: str) -> Views:
+def unchanged_views(text: str) -> Views:
     """Returns the views of a text in which nothing is hidden."""
     return Views([TextView(text)] * _VIEWS, len(text), [], [])
 
@@ -193,24 +193,24 @@ def long_words(text: str, using: Table) -> list[tuple[int, int]]:
     start = data.find(b"a" * using.limit)
     if start < 0 or not text.isascii():
         return [match.span() for match in using.long.finditer(text)] if start >= 0 else []
-    found = []
+    spans = []
     while start >= 0:
         end = len(data) - len(data[start:].lstrip(b"a"))
-        found.append((start, end))
+        spans.append((start, end))
         start = data.find(b"a" * using.limit, end)
-    return found
+    return spans
 
 
 @lru_cache(maxsize=4)  # each window asks about a piece again, until the next piece is whole
-def hidden(piece: str, joined: bool) -> bool:
+def hides(piece: str, joined: bool) -> bool:
     """Whether a piece of a giant holds text. `joined`: a piece precedes it."""
-    return bool(unescape(piece)) or says(piece, joined)
+    return bool(unescape(piece)) or holds_text(piece, joined)
 
 
 def read(text: str, using: Table, more: bool) -> Views:
     """Returns the views of a text. `more`: text may follow."""
     reading = Views([TextView(text)], len(text), [], [])
-    view = _marked(reading, reading.views[0], _spans(padding().finditer(text)) if has_hidden(text, using) else [])
+    view = _mark(reading, reading.views[0], _spans(padding().finditer(text)) if has_hidden(text, using) else [])
     _deepen(reading, view, using, more, other=False)
     if any(has_twofold(other_view.text, using) for other_view in reading.views):
         _deepen(reading, view, using, more, other=True)
@@ -220,27 +220,27 @@ def read(text: str, using: Table, more: bool) -> Views:
 
 def _deepen(reading: Views, view: TextView, using: Table, more: bool, other: bool) -> None:
     """Adds the layers of a text to `reading`. `other`: see `fold`."""
-    view = _tidied(reading, view, using, more, other)
+    view = _tidy(reading, view, using, more, other)
     reading.views.append(view)
     for _ in range(DEPTH):
-        deeper = _tidied(reading, _decoded(reading, view, using, more), using, more, other)
+        deeper = _tidy(reading, _decode(reading, view, using, more), using, more, other)
         reading.views.append(deeper)
         if deeper.text == view.text:
             break
         view = deeper
     else:
         left = runs(view.text, False, False).edits + unescape(view.text)
-        reading.views[-1] = _marked(reading, view, sorted((start, end) for start, end, _ in left))
+        reading.views[-1] = _mark(reading, view, sorted((start, end) for start, end, _ in left))
     if not other:
         reading.views += reading.views[-1:] * (DEPTH + 2 - len(reading.views))
 
 
-def together(pieces: Sequence[Views], starts: Sequence[int]) -> Views:
+def join(pieces: Sequence[Views], starts: Sequence[int]) -> Views:
     """Joins the views of pieces of a text, which begin at `starts`."""
     if len(pieces) == 1:
         return pieces[0]
     whole = Views([], starts[len(pieces) - 1] + pieces[-1].limit, [], [])
-    whole.views = [TextView.joined([piece.views[layer] for piece in pieces], starts) for layer in range(_VIEWS)]
+    whole.views = [TextView.join([piece.views[layer] for piece in pieces], starts) for layer in range(_VIEWS)]
     for at, piece in zip(starts, pieces, strict=False):
         whole.spans += [(at + low, at + high) for low, high in piece.spans]
         whole.unread += [(at + low, at + high) for low, high in piece.unread]
@@ -251,14 +251,14 @@ def _spans(matches: Iterable[re.Match[str]]) -> list[tuple[int, int]]:
     return [match.span() for match in matches]
 
 
-def _marked(reading: Views, view: TextView, spans: list[tuple[int, int]]) -> TextView:
+def _mark(reading: Views, view: TextView, spans: list[tuple[int, int]]) -> TextView:
     """Returns `view` with a patch over each of `spans`, which are not read."""
     reading.unread += [(view.start_of(start), view.stop_of(end)) for start, end in spans]
     apart: list[Edit] = []
     for start, end in spans:
         if not apart or start >= apart[-1][1]:
             apart.append((start, end, view.text[start:end]))
-    return view.edited(view.text, apart)
+    return view.edit(view.text, apart)
 
 
 def _has_escapes(text: str) -> bool:
@@ -274,29 +274,29 @@ def _has_runs(text: str) -> bool:
     return _ENOUGH in text.encode("utf-8", "surrogatepass").translate(_RUN_BYTES)
 
 
-def _tidied(reading: Views, view: TextView, using: Table, more: bool, other: bool) -> TextView:
+def _tidy(reading: Views, view: TextView, using: Table, more: bool, other: bool) -> TextView:
     """Returns `view` with its characters folded and its escapes decoded."""
-    view = view.edited(*fold(view.text, using, other))
+    view = view.edit(*fold(view.text, using, other))
     if _has_escapes(view.text):
         escapes = unescape(view.text)
         _note(reading, view, [edit[:2] for edit in escapes], escape_open(view.text) if more else len(view.text))
-        view = view.edited(view.text, escapes)
-        view = view.edited(*fold(view.text, using, other))
+        view = view.edit(view.text, escapes)
+        view = view.edit(*fold(view.text, using, other))
     if using.strict:
         edits = squeeze(view.text) if _has_units(view.text, using) else []
         _note(reading, view, [edit[:2] for edit in edits], spaced_open(view.text) if more else len(view.text))
-        view = view.edited(view.text, edits)
+        view = view.edit(view.text, edits)
     return view
 
 
-def _decoded(reading: Views, view: TextView, using: Table, more: bool) -> TextView:
+def _decode(reading: Views, view: TextView, using: Table, more: bool) -> TextView:
     """Returns `view` with its runs decoded."""
     if not _has_runs(view.text) and not _has_units(view.text, using):
         return view
     found = runs(view.text, using.strict, more)
     _note(reading, view, found.spans, found.open)
     reading.unread += [(view.start_of(start), view.stop_of(end)) for start, end in found.cut]
-    return view.edited(view.text, found.edits)
+    return view.edit(view.text, found.edits)
 
 
 def _note(reading: Views, view: TextView, spans: Sequence[tuple[int, int]], undecided: int) -> None:

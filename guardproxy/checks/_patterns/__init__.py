@@ -1,1 +1,1 @@
-"""Search for patterns in growing text."""
+"""Searches for patterns in growing text."""

@@ -1,15 +1,15 @@
 """Finds matches of rules in a growing text: reports those that are final and holds text that may still change.
 
-Windows of a text come in, `Scan`s go out; nothing is kept between them, so every answer is a function of the text.
+In: windows of a text. Out: `Scan`s. Kept: nothing, so every answer is a function of the text.
 
-Findings, defined on the whole text: from a place `p` (at first 0) each rule moves from match to match: leftmost first, at
-most `reach` characters long (the match cannot see the text beyond), the next match from the end of the one before. Matches
-that overlap form one finding with the label of the earliest rule. A finding that has grown to `CHAIN` characters is cut
-there, and all rules continue from its end.
+Findings, defined on the whole text: from a place `p` (at first 0) each rule moves from match to match: leftmost first,
+at most `reach` characters long (the match cannot see the text beyond), the next match from the end of the one before.
+Matches that overlap form one finding with the label of the earliest rule. A finding that has grown to `CHAIN`
+characters is cut there, and all rules continue from its end.
 
-Finality: a match that could begin at `i` is decided if the text from `i` on is not the beginning of a match (see `shape.py`),
-or is longer than `reach`. `settled` is the first undecided place, moved to the front of any match across it. A rule sees one
-character before its match and one after it; so `keep` lies before `settled`.
+Finality: a match that could begin at `i` is decided if the text from `i` on is not the beginning of a match (see
+`shape.py`), or is longer than `reach`. `settled` is the first undecided place, moved to the front of any match across
+it. A rule sees one character before its match and one after it; so `keep` lies before `settled`.
 
 Decision: docs/decisions/0015-a-match-ends-at-4096-characters.md
 """
@@ -38,10 +38,10 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 class SearchRule:
     """A rule of a search.
 
-    `source`: the pattern without captures. `find`, `begin`: compiled patterns for a match and for the beginning of a match
-    that ends where the text ends (`None`: unknown, any text may be a beginning). `reach`: the longest match in characters.
-    `bounded`: the pattern itself matches at most `reach` characters. `group`: the capture that is reported. `accept`: a last
-    test of the captured text.
+    `source`: the pattern without captures. `find`, `begin`: compiled patterns for a match and for the beginning of a
+    match that ends where the text ends (`None`: unknown, any text may be a beginning). `reach`: the longest match in
+    characters. `bounded`: the pattern itself matches at most `reach` characters. `group`: the capture that is
+    reported. `accept`: a last test of the captured text.
     """
 
     label: str
@@ -58,7 +58,8 @@ class SearchRule:
 
 @dataclass(frozen=True, slots=True)
 class SearchMatch:
-    """A match. It needs characters `start` to `end`; `front` to `back` are reported. `rank`: the position of its rule."""
+    """A match. It needs characters `start` to `end`; `front` to `back` are reported. `rank`: the position of its
+    rule."""
 
     start: int
     front: int
@@ -69,7 +70,7 @@ class SearchMatch:
 Chain = tuple[int, int, int, int]  # start of all needed text, front, back, rank
 
 
-def compiled(pattern: str) -> Any:
+def compile_pattern(pattern: str) -> Any:
     """Compiles `pattern` with RE2. Raises `re2.error` if RE2 refuses it."""
     options = re2.Options()
     options.log_errors = False
@@ -88,25 +89,34 @@ def rule(
 ) -> SearchRule:
     """Makes a rule from a pattern. `cap`: the longest match in characters, if the pattern itself sets no bound.
 
-    Raises `re2.error` for a pattern that RE2 refuses and `UnreadableError` for a pattern that also matches the empty text,
-    that can never match within `cap` characters, or whose matches have no length in characters.
+    Raises `re2.error` for a pattern that RE2 refuses and `UnreadableError` for a pattern that also matches the empty
+    text, that can never match within `cap` characters, or whose matches have no length in characters.
     """
-    find = compiled(pattern)
-    found = shape(pattern)
-    if found.least == 0:
-        raise UnreadableError("it also matches the empty text; write `+` for `*` where something must be there")
-    if found.most is None and found.least > cap:
+    find = compile_pattern(pattern)
+    pattern_shape = shape(pattern)
+    if pattern_shape.least == 0:
+        raise UnreadableError("it also matches the empty text; write `+` instead of `*` where text is required")
+    if pattern_shape.most is None and pattern_shape.least > cap:
         raise UnreadableError(
-            f"its matches have at least {found.least} characters, more than `cap` ({cap}); raise `cap`"
+            f"its matches have at least {pattern_shape.least} characters, more than `cap` ({cap}); raise `cap`"
         )
-    begin_source: str | None = found.prefix
+    begin_source: str | None = pattern_shape.prefix
     try:
-        begin = compiled(f"(?:{begin_source})\\z")
+        begin = compile_pattern(f"(?:{begin_source})\\z")
     except re2.error:  # the program is too large; every place within reach of the end then stays undecided
         begin_source = begin = None
-    reach = cap if found.most is None else found.most
+    reach = cap if pattern_shape.most is None else pattern_shape.most
     return SearchRule(
-        label, score, found.source, find, begin_source, begin, reach, found.most is not None, group, accept
+        label,
+        score,
+        pattern_shape.source,
+        find,
+        begin_source,
+        begin,
+        reach,
+        pattern_shape.most is not None,
+        group,
+        accept,
     )
 
 
@@ -120,15 +130,15 @@ class Reach:
         self._any, self._any_begin = self._sieves()
 
     def _sieves(self) -> tuple[Any, Any]:
-        """Returns one pattern that matches where any rule does, and one for the beginnings of all matches; `None` if too
-        large."""
+        """Returns a pattern that matches where any rule does, and a pattern for the beginnings of all matches; `None`
+        if they are too large."""
         begins = [rule.begin_source for rule in self.rules if rule.begin_source is not None]
         if len(begins) < len(self.rules):
             return None, None
         try:
             return (
-                compiled("|".join(f"(?:{rule.source})" for rule in self.rules)),
-                compiled(f"(?:{'|'.join(begins)})\\z"),
+                compile_pattern("|".join(f"(?:{rule.source})" for rule in self.rules)),
+                compile_pattern(f"(?:{'|'.join(begins)})\\z"),
             )
         except re2.error:
             return None, None
@@ -136,7 +146,7 @@ class Reach:
     def scan(self, name: str, window: Window) -> Scan:
         """Finds the rules' matches in `window`. `name`: the name of the check."""
         text, size = window.text, _BLOCK
-        # Half of a surrogate pair cannot be encoded. No rule matches it, so any other character can replace it.
+        # A lone surrogate cannot be encoded. No rule matches it, so any other character can replace it.
         if not text.isascii() and _SURROGATE.search(text):
             text = _SURROGATE.sub("\ufffd", text)
         at = window.settled - window.start
@@ -167,7 +177,7 @@ class Reach:
             undecided = begin.start() if begin else len(text)
             if len(text) - undecided <= self._shortest:
                 return [], undecided
-        found: list[tuple[int, int, int]] = []
+        findings: list[tuple[int, int, int]] = []
         while True:
             matches: list[SearchMatch] = []
             undecided = len(text)
@@ -178,13 +188,14 @@ class Reach:
                 undecided = min(undecided, open_at)
             chains, cut = _chains(matches, undecided, last)
             if cut:
-                found += [(front, back, rank) for _, front, back, rank in chains]
+                findings += [(front, back, rank) for _, front, back, rank in chains]
                 at = chains[-1][2]
                 continue
-            # Chains are ordered by their fronts, but the text that they need may begin earlier and overlap other chains.
+            # Chains are ordered by their fronts, but the text that they need may begin earlier and overlap other
+            # chains.
             settled = untorn([(start, back) for start, _, back, _ in chains], undecided)
-            found += [(front, back, rank) for _, front, back, rank in chains if back <= settled]
-            return found, max(settled, at)
+            findings += [(front, back, rank) for _, front, back, rank in chains if back <= settled]
+            return findings, max(settled, at)
 
 
 def _walk(rule: SearchRule, rank: int, text: str, at: int, last: bool) -> tuple[list[SearchMatch], int]:

@@ -1,8 +1,8 @@
 """The shape of an RE2 pattern: the length of its matches, and a pattern for the beginnings of its matches.
 
-A pattern that RE2 has accepted comes in; a `PatternShape` goes out. Nothing is kept. The purpose of this file is `prefix`: a
-pattern for every non-empty beginning of every match. A text that does not end in such a beginning cannot be changed by later
-text, so a stream can release it at once.
+In: a pattern that RE2 has accepted. Out: a `PatternShape`. Kept: nothing. The main result is `prefix`: a pattern for
+every non-empty beginning of every match. If a text does not end in such a beginning, later text cannot change its
+matches, so a stream can release it at once.
 
     beginnings(ab) = beginnings(a) | a beginnings(b)        beginnings(a|b) = beginnings(a) | beginnings(b)
     beginnings(a{m,n}) = a{0,n-1} beginnings(a)             an assertion (\\b, ^, $) has none of its own
@@ -19,7 +19,7 @@ _ESCAPE = re.compile(
     r"\\(?:[pP](?:\{[^}]*\}|.)|x(?:\{[0-9A-Fa-f]+\}|[0-9A-Fa-f]{2})|0[0-7]{0,2}|[1-7][0-7]{1,2}|.)", re.DOTALL
 )
 _CLASS = re.compile(r"\[\^?\]?(?:\[:\^?\w+:\]|\\[pP]\{[^}]*\}|\\x\{[^}]*\}|\\.|[^\]\\])*\]", re.DOTALL)
-_UNKNOWN = "the length of its matches in characters cannot be told; ask for characters, not for bytes (`\\C`)"
+_UNKNOWN = "the length of its matches in characters is unknown; match characters, not bytes (`\\C`)"
 _ASSERTIONS = {"\\A", "\\z", "\\b", "\\B"}
 
 
@@ -31,9 +31,9 @@ class UnreadableError(Exception):
 class PatternShape:
     """The properties of a pattern.
 
-    `source`: a pattern without captures that matches the same texts (its preference among them may differ). `prefix`: a
-    pattern for the beginnings of its matches, or "" if it only matches the empty text. `least`, `most`: the length of a match
-    in characters; `most` is `None` if there is no bound.
+    `source`: a pattern without captures that matches the same texts (its preference among them may differ). `prefix`:
+    a pattern for the beginnings of its matches, or "" if it only matches the empty text. `least`, `most`: the length
+    of a match in characters; `most` is `None` if there is no bound.
     """
 
     source: str
@@ -48,10 +48,10 @@ _NOTHING = PatternShape("(?:)", "", 0, 0)
 def shape(pattern: str) -> PatternShape:
     """Returns the shape of `pattern`, which RE2 must have accepted. Raises `UnreadableError`."""
     reader = _ShapeReader(pattern)
-    found = reader.alternation("")
+    result = reader.alternation("")
     if reader.at != len(pattern):
         raise UnreadableError(_UNKNOWN)
-    return found
+    return result
 
 
 def _either(shapes: list[PatternShape]) -> PatternShape:
@@ -97,7 +97,8 @@ class _ShapeReader:
         self.at = 0
 
     def alternation(self, flags: str) -> PatternShape:
-        """Reads up to the end or the closing bracket. Flags that a branch sets hold for the branches after it, as in RE2."""
+        """Reads up to the end or the closing bracket. Flags that a branch sets hold for the branches after it, as in
+        RE2."""
         branches: list[PatternShape] = []
         while True:
             parts, flags = self.branch(flags)
@@ -116,9 +117,9 @@ class _ShapeReader:
             group = _GROUP.match(self.pattern, self.at)
             if group and group[3] == ")":
                 self.at = group.end()
-                flags = _merged(flags, group)
+                flags = _merge_flags(flags, group)
             elif self.pattern.startswith("\\Q", self.at):
-                parts += self.quoted(flags)
+                parts += self.quotation(flags)
                 self.repeats(parts)
             else:
                 parts.append(self.piece(flags, group))
@@ -129,14 +130,14 @@ class _ShapeReader:
         """Applies the quantifiers that follow to the last part."""
         while self.at < len(self.pattern):
             start, letter = self.at, self.pattern[self.at]
-            counted = _REPEAT.match(self.pattern, self.at)
+            count = _REPEAT.match(self.pattern, self.at)
             if letter in "*+?":
                 least, most = (1 if letter == "+" else 0), (1 if letter == "?" else None)
                 self.at += 1
-            elif counted:
-                least = int(counted[1])
-                most = (int(counted[3]) if counted[3] else None) if counted[2] else least
-                self.at = counted.end()
+            elif count:
+                least = int(count[1])
+                most = (int(count[3]) if count[3] else None) if count[2] else least
+                self.at = count.end()
             else:
                 return
             mark = self.pattern[start : self.at]
@@ -149,26 +150,26 @@ class _ShapeReader:
         letter = self.pattern[self.at]
         if letter == "(":
             self.at = group.end() if group else self.at + 1
-            inside = self.alternation(_merged(flags, group) if group and group[3] else flags)
+            inside = self.alternation(_merge_flags(flags, group) if group and group[3] else flags)
             if not self.pattern.startswith(")", self.at):
                 raise UnreadableError(_UNKNOWN)
             self.at += 1
             return PatternShape(f"(?:{inside.source})", inside.prefix, inside.least, inside.most)
         if letter in "^$":
             self.at += 1
-            return PatternShape(_flagged(letter, flags), "", 0, 0)
+            return PatternShape(_with_flags(letter, flags), "", 0, 0)
         if letter in "[\\":
-            found = (_CLASS if letter == "[" else _ESCAPE).match(self.pattern, self.at)
-            if not found or found[0] in ("\\C", "\\E"):
+            match = (_CLASS if letter == "[" else _ESCAPE).match(self.pattern, self.at)
+            if not match or match[0] in ("\\C", "\\E"):
                 raise UnreadableError(_UNKNOWN)
-            self.at = found.end()
-            if found[0] in _ASSERTIONS:
-                return PatternShape(found[0], "", 0, 0)
-            return _character(found[0], flags)
+            self.at = match.end()
+            if match[0] in _ASSERTIONS:
+                return PatternShape(match[0], "", 0, 0)
+            return _character(match[0], flags)
         self.at += 1
         return _character("\\{" if letter == "{" else letter, flags)
 
-    def quoted(self, flags: str) -> list[PatternShape]:
+    def quotation(self, flags: str) -> list[PatternShape]:
         """Reads the characters between `\\Q` and `\\E` (or the end)."""
         end = self.pattern.find("\\E", self.at)
         text = self.pattern[self.at + 2 : end if end >= 0 else len(self.pattern)]
@@ -177,15 +178,15 @@ class _ShapeReader:
 
 
 def _character(source: str, flags: str) -> PatternShape:
-    source = _flagged(source, flags)
+    source = _with_flags(source, flags)
     return PatternShape(source, source, 1, 1)
 
 
-def _flagged(source: str, flags: str) -> str:
+def _with_flags(source: str, flags: str) -> str:
     return f"(?{flags}:{source})" if flags else source
 
 
-def _merged(flags: str, group: re.Match[str]) -> str:
+def _merge_flags(flags: str, group: re.Match[str]) -> str:
     """Returns `flags` plus those that the group sets, minus those that it clears; `U` changes no beginning."""
     kept = (set(flags) | set(group[1] or "")) - set(group[2] or "") - {"U"}
     return "".join(sorted(kept))

@@ -1,4 +1,4 @@
-"""Questions about spans of a text. Comparing each pair of spans would take squared time.
+"""Operations on spans of a text. Comparing each pair of spans would take quadratic time.
 
 In: spans as start and end, end exclusive. Out: places and answers.
 """
@@ -27,8 +27,8 @@ def untorn(spans: Sequence[tuple[int, int]], place: int) -> int:
 class SpanSet:
     """A set of spans that do not overlap. Each operation costs the logarithm of the number of spans.
 
-    A Fenwick tree holds, for the starts in order, the largest start in the set so far. Spans in the set do not overlap, so
-    only the last span that starts before the end of a new span can overlap it.
+    A Fenwick tree holds, for the starts in order, the largest start in the set so far. Spans in the set do not
+    overlap, so only the last span that starts before the end of a new span can overlap it.
     """
 
     def __init__(self, starts: Iterable[int]) -> None:

@@ -1,1 +1,1 @@
-"""Identifiers of people: Presidio's recognizers and names, in growing text."""
+"""Finds identifiers of people in growing text: with Presidio's recognizers, and names with a model."""

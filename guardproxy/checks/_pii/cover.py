@@ -1,18 +1,18 @@
 """The cover of a pattern of the `regex` module: RE2 patterns that match at least what the pattern matches.
 
-A pattern that Presidio runs comes in; a `Cover` goes out. Nothing is kept. Wherever the pattern matches, `body` matches the
-same characters. While text from some place on could still be the beginning of a match, or text that an assertion has yet to
+In: a pattern that Presidio runs. Out: a `Cover`. Kept: nothing. Wherever the pattern matches, `body` matches the same
+characters. While text from some place on could still be the beginning of a match, or text that an assertion has yet to
 see, `begin` matches it to its end. The reverse does not hold: both may match more.
 
-RE2 does not see the text but its `trace`: one byte a character. ASCII stays, and every other character is replaced by its
-kind, as far as patterns can tell kinds apart: a digit (`0`), white space, another word character (`_`), or none of these. So
-RE2 needs no Unicode tables of its own (which may be of another version than those of `regex`), offsets stay the same, and
-`\\b` means the same to both.
+RE2 does not see the text but its `trace`: one byte a character. ASCII stays, and every other character is replaced by
+its kind, as far as patterns can tell kinds apart: a digit (`0`), white space, another word character (`_`), or none of
+these. So RE2 needs no Unicode tables of its own (which may be of another version than those of `regex`), offsets stay
+the same, and `\\b` means the same to both.
 
     begin(ab) = begin(a) | a begin(b)      begin(a|b) = begin(a) | begin(b)      begin(a{m,n}) = a{0,n-1} begin(a)
 
-An assertion takes no characters. A lookahead adds the text that it has to see before it can answer (`proper`: all of a match
-but its last character). A lookbehind adds nothing; `behind` is its length.
+An assertion takes no characters. A lookahead adds the text that it has to see before it can answer (`proper`: all of a
+match but its last character). A lookbehind adds nothing; `behind` is its length.
 """
 
 from __future__ import annotations
@@ -49,8 +49,8 @@ class UncoveredError(Exception):
 class Cover:
     """RE2 patterns over a trace: `body` and `begin`.
 
-    `behind`: the number of characters before a match that the pattern reads. `reach`: the number of characters, from the
-    first of a match on, that decide whether there is a match. Both are `UNBOUNDED` if there is no limit.
+    `behind`: the number of characters before a match that the pattern reads. `reach`: the number of characters, from
+    the first of a match on, that decide whether there is a match. Both are `UNBOUNDED` if there is no limit.
     """
 
     body: str
@@ -106,13 +106,14 @@ _word = regex.compile(r"\w").match
 @cache
 def cover(pattern: str, flags: int) -> Cover:
     """Returns the cover of `pattern` compiled with `flags`. Raises `UncoveredError`."""
-    tree, flags = parsed(pattern, flags)
+    tree, flags = parse(pattern, flags)
     whole = _CoverReader().sequence(tree, flags)
     return Cover(whole.body or "(?:)", whole.begin, whole.behind, min(UNBOUNDED, whole.wide + whole.ahead))
 
 
-def parsed(pattern: str, flags: int) -> tuple[Any, int]:
-    """Parses a pattern with Python's own parser. Also returns the flags that hold for all of it. Raises `UncoveredError`."""
+def parse(pattern: str, flags: int) -> tuple[Any, int]:
+    """Parses a pattern with Python's own parser. Also returns the flags that hold for all of it. Raises
+    `UncoveredError`."""
     if flags & ~_FLAGS:
         raise UncoveredError("its flags may only be those for case, lines, dots, and comments")
     plain, flags = _plain(pattern, flags)
@@ -137,7 +138,7 @@ def _plain(pattern: str, flags: int) -> tuple[str, int]:
             for letter in scope[1]:
                 flags |= _LETTERS[letter]
         elif not inside and _FUZZY.match(pattern, at):
-            raise UncoveredError("fuzzy matching has no place in growing text; list what may match")
+            raise UncoveredError("fuzzy matching is not possible in growing text; list the texts to match")
         else:
             out.append(pattern[at])
             inside = pattern[at] == "[" or (inside and (pattern[at] != "]" or pattern[at - 1] == "["))
@@ -203,8 +204,8 @@ def _many(part: _PatternPart, least: int, most: int | None) -> _PatternPart:
 class _CoverReader:
     """Reads a parsed pattern. `groups`: the groups read so far, each as its tree with its flags.
 
-    `again`: the pattern is a group that a back-reference repeats. A reference takes the characters that the group took, and
-    does not test the group's assertions again: they need not hold here. `folds`: letters match in any case.
+    `again`: the pattern is a group that a back-reference repeats. A reference takes the characters that the group
+    took, and does not test the group's assertions again: they need not hold here. `folds`: letters match in any case.
     """
 
     def __init__(
@@ -221,7 +222,7 @@ class _CoverReader:
     def part(self, kind: str, value: Any, flags: int) -> _PatternPart:
         if kind in ("LITERAL", "NOT_LITERAL", "ANY", "IN"):
             bits = _set(kind, value, flags)
-            source = _class(_folded(bits) if self.folds else bits)
+            source = _class(_fold_case(bits) if self.folds else bits)
             return _PatternPart(source, source, "", False, 1)
         if kind == "BRANCH":
             return _either([self.sequence(branch, flags) for branch in value[1]])
@@ -239,7 +240,7 @@ class _CoverReader:
             return self.sequence(value, flags)
         if kind == "GROUPREF":
             if value not in self.groups:
-                raise UncoveredError("a back-reference must stand behind its group")
+                raise UncoveredError("a back-reference must come after its group")
             inside, within = self.groups[value]
             folds = self.folds or bool(flags & regex.IGNORECASE)
             return _CoverReader(self.groups, again=True, folds=folds).sequence(inside, within)
@@ -259,7 +260,7 @@ class _CoverReader:
             )
         if kind == "AT":
             return _PatternPart("\\b" if str(value) == "AT_BOUNDARY" else "", "", "", True, 0, 1, 1)
-        raise UncoveredError(f"`{kind}` is not known here")
+        raise UncoveredError(f"`{kind}` is not supported here")
 
 
 def _set(kind: str, value: Any, flags: int) -> int:
@@ -277,7 +278,7 @@ def _set(kind: str, value: Any, flags: int) -> int:
     return bits
 
 
-def _folded(bits: int) -> int:
+def _fold_case(bits: int) -> int:
     """Returns `bits` and the bytes of all other cases of their letters. It may return more, never fewer."""
     found = bits
     for code in range(128):

@@ -1,12 +1,13 @@
 """A user's own recognizers: files in Presidio's format, and classes.
 
-Names from a policy come in; recognizers for a language, and a digest, go out. Nothing is kept. The loader of policies reads
-the files; Presidio's own code makes recognizers of them. A pattern that could take too long is refused here:
+In: names from a policy. Out: recognizers for a language, and a digest. Kept: nothing. The loader of policies reads the
+files; Presidio's own code builds recognizers from them. A pattern that could take too long is refused here:
 
-Each place where a pattern repeats a part without a bound is tested with a text: characters that lead up to the place, the
-repeated part up to `LONG` characters in a row, and a character that matches nowhere. `LONG` is more than a search ever reads
-at once. A pattern that needs more than `LIMIT_S` for one of these texts is refused. This finds nested repeats, and adjacent
-repeats that share characters. It does not prove that no slower text exists, so each search has a time limit of its own.
+Each place where a pattern repeats a part without a bound is tested with a text: characters that lead up to the place,
+the repeated part up to `LONG` characters in a row, and a character that matches nowhere. `LONG` is more than a search
+ever reads at once. A pattern that needs more than `LIMIT_S` for one of these texts is refused. This finds nested
+repeats, and adjacent repeats that share characters. It does not prove that no slower text exists, so each search has a
+time limit of its own.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from typing import Any
 import regex
 import yaml
 
-from guardproxy.checks._pii.cover import UncoveredError, parsed
+from guardproxy.checks._pii.cover import UncoveredError, parse
 from guardproxy.checks._pii.recognizers import classes, presidio
 from guardproxy.errors import OptionError
 
@@ -34,7 +35,7 @@ _REPEATS = ("MAX_REPEAT", "MIN_REPEAT", "POSSESSIVE_REPEAT")
 
 
 class CustomRecognizers:
-    """The recognizers that the option `recognizers` names. `made(language)` returns them, `digest` identifies them. `code`:
+    """The recognizers in the option `recognizers`. `build(language)` returns them, `digest` identifies them. `code`:
     whether a class may be imported."""
 
     def __init__(self, entries: list[str], read: Callable[[str], bytes] | None, code: bool = False) -> None:
@@ -51,22 +52,22 @@ class CustomRecognizers:
                 self._makers.append(_instances(entry, kind))
         self.digest = " ".join(parts)
 
-    def made(self, language: str) -> list[Any]:
+    def build(self, language: str) -> list[Any]:
         """Returns the recognizers for a language. Raises `OptionError`."""
-        found = [recognizer for maker in self._makers for recognizer in maker(language)]
-        for recognizer in found:
+        recognizers = [recognizer for maker in self._makers for recognizer in maker(language)]
+        for recognizer in recognizers:
             for pattern in getattr(recognizer, "patterns", ()):
                 if (
                     pattern not in getattr(type(recognizer), "PATTERNS", ())
                     or type(recognizer) not in classes().values()
                 ):
                     _refuse_slow(recognizer, pattern)
-        return found
+        return recognizers
 
 
 def _content(path: str, read: Callable[[str], bytes] | None) -> bytes:
     if read is None:
-        raise OptionError("recognizers", f"`{path}` can only be read for a policy that is a file itself")
+        raise OptionError("recognizers", f"`{path}` can be read only for a policy in a folder of files")
     try:
         return read(path)
     except OSError as error:
@@ -82,7 +83,7 @@ def _file(path: str, content: bytes) -> Callable[[str], list[Any]]:
     if not isinstance(tree, dict) or not isinstance(tree.get("recognizers"), list):
         raise OptionError("recognizers", f"`{path}` must have a list `recognizers`, as Presidio's own files have")
 
-    def made(language: str) -> list[Any]:
+    def build(language: str) -> list[Any]:
         _refuse_models(path, tree["recognizers"])
         from presidio_analyzer.recognizer_registry import RecognizerRegistryProvider  # noqa: PLC0415
 
@@ -96,12 +97,12 @@ def _file(path: str, content: bytes) -> Callable[[str], list[Any]]:
             raise OptionError("recognizers", f"Presidio refuses `{path}`: {' '.join(str(error).split())}") from None
         return [recognizer for recognizer in registry.recognizers if recognizer.supported_language == language]
 
-    return made
+    return build
 
 
 def _refuse_models(path: str, entries: list[Any]) -> None:
-    """Refuses Presidio's classes that load a model or call a service. They are never instantiated: that runs code and may
-    fetch files."""
+    """Refuses Presidio's classes that load a model or call a service. They are never instantiated: that runs code and
+    may fetch files."""
     presidio()
     from presidio_analyzer.recognizer_registry.recognizers_loader_utils import RecognizerListLoader  # noqa: PLC0415
 
@@ -121,7 +122,7 @@ def _class(entry: str, code: bool) -> Any:
     if not code:
         raise OptionError(
             "recognizers",
-            f"`{entry}` is code, which reading a policy does not run; where you trust it, add --allow-code (for the proxy "
+            f"`{entry}` is code, which reading a policy does not run; if you trust it, add --allow-code (for the proxy "
             "also the setting `allow_code`)",
         )
     presidio()
@@ -146,7 +147,7 @@ def _code(kind: Any) -> str:
 
 
 def _instances(entry: str, kind: Any) -> Callable[[str], list[Any]]:
-    def made(language: str) -> list[Any]:
+    def build(language: str) -> list[Any]:
         try:
             takes = "supported_language" in inspect.signature(kind).parameters
             recognizer = kind(supported_language=language) if takes else kind()
@@ -154,14 +155,14 @@ def _instances(entry: str, kind: Any) -> Callable[[str], list[Any]]:
             raise OptionError("recognizers", f"cannot make a `{entry}`: {type(error).__name__}: {error}") from None
         return [recognizer] if recognizer.supported_language == language else []
 
-    return made
+    return build
 
 
 def _refuse_slow(recognizer: Any, pattern: Any) -> None:
     flags = int(recognizer.global_regex_flags)
     where = f"{recognizer.name}, pattern `{pattern.name}`"
     try:
-        tree = parsed(pattern.regex, flags)[0]
+        tree = parse(pattern.regex, flags)[0]
         exact = regex.compile(pattern.regex, flags)
     except (UncoveredError, regex.error) as error:
         raise OptionError("recognizers", f"{where}: {error}") from None
@@ -172,7 +173,7 @@ def _refuse_slow(recognizer: Any, pattern: Any) -> None:
             raise OptionError(
                 "recognizers",
                 f"{where} takes too long on a text of {len(text)} characters like `{text[:24]}...`: "
-                "let nothing repeat that can be matched in two ways, and set bounds (`{1,64}` for `+`)",
+                "avoid repeats that can match the same text in two ways, and set bounds (`{1,64}` instead of `+`)",
             ) from None
 
 

@@ -1,13 +1,13 @@
 """The findings of Presidio's recognizers in growing text.
 
-A text and a place in it come in; findings that no continuation can change, and the settled offset, go out. Nothing is kept.
-For a whole text the findings are those of Presidio's `AnalyzerEngine.analyze`, before overlaps are resolved.
+In: a text and a place in it. Out: findings that no continuation can change, and the settled offset. Kept: nothing. For
+a whole text the findings are those of Presidio's `AnalyzerEngine.analyze`, before overlaps are resolved.
 
-- One pass of RE2 over the text tells which patterns can match at all (`cover.py`), and where. At these places the pattern
-  itself is searched, by the module that Presidio uses. RE2 may name too many places, never too few.
+- A pass of RE2 over the text shows which patterns can match at all (`cover.py`), and where. At these places the
+  pattern itself is searched, by the module that Presidio uses. RE2 may report too many places, never too few.
 - A second pass, from the end of the text backwards, finds the first place where a match could still begin or grow. All
-  matches that begin before it are decided. `settled` is that place, moved to the front of every match across it: from there,
-  each pattern continues as it does in the whole text.
+  matches that begin before it are decided. `settled` is that place, moved to the front of every match across it: from
+  there, each pattern continues as it does in the whole text.
 - A score that context can raise needs the words before the match, and the rest of the chunk in which the match begins.
 
 Decision: docs/decisions/0014-scores-are-presidios-to-the-digit.md
@@ -36,7 +36,7 @@ Spans = list[tuple[int, int]]
 
 
 class Span(NamedTuple):
-    """A found span. `proven`: a checksum or a format confirms it, not only a pattern."""
+    """A span of a finding. `proven`: whether a checksum or a format confirms it, and not only a pattern."""
 
     start: int
     end: int
@@ -46,10 +46,10 @@ class Span(NamedTuple):
 
 
 class Source(Protocol):
-    """One recognizer: the places of its findings, its findings, and the words that raise its scores.
+    """A recognizer: the places of its findings, its findings, and the words that raise its scores.
 
-    `bodies`, `begins`: RE2 patterns over traces, one of each for a pattern. `least`: the score from which its findings count.
-    `single`: a finding inside of another finding with at least its score is dropped, before context is applied.
+    `bodies`, `begins`: RE2 patterns over traces, one of each for a pattern. `least`: the score from which its findings
+    count. `single`: a finding inside of another finding with at least its score is dropped, before context is applied.
     """
 
     @property
@@ -88,8 +88,8 @@ class Boost:
 class Engine:
     """Searches for the findings of `sources`.
 
-    `detect(text, start)`: the language of the text before `start`; if it returns one, only recognizers for that language
-    count. It is not called if the language of a text is known.
+    `detect(text, start)`: the language of the text before `start`; if it returns one, only recognizers for that
+    language count. It is not called if the language of a text is known.
     """
 
     def __init__(
@@ -101,37 +101,37 @@ class Engine:
         self._any = "|".join(dict.fromkeys(bodies))
         self._begin = f"(?:{'|'.join(dict.fromkeys(begins))})\\z"
         for pattern in (self._any, self._begin):  # here, so that the first text need not wait
-            compiled(pattern)
+            compile_pattern(pattern)
 
-    def step(self, text: str, at: int, last: bool, told: str = "") -> tuple[list[Span], int]:
-        """Returns the final findings from `at` on, sorted, and the settled offset. `text` is all text so far; `told`: its
-        language, if known."""
+    def step(self, text: str, at: int, last: bool, text_language: str = "") -> tuple[list[Span], int]:
+        """Returns the final findings from `at` on, sorted, and the settled offset. `text`: all text so far.
+        `text_language`: its language, if it is known."""
         traced = trace(text)
         undecided = len(text)
-        if not last and (open_at := compiled(self._begin).search(traced, at)):
+        if not last and (open_at := compile_pattern(self._begin).search(traced, at)):
             undecided = open_at.start()
-        first = compiled(self._any).search(traced, at)
+        first = compile_pattern(self._any).search(traced, at)
         if first is None:
             return [], undecided
-        found: list[Span] = []
-        taken: Spans = []
+        final: list[Span] = []
+        whole_spans: Spans = []
         settled = undecided
         around: dict[str, Surroundings] = {}
         for source in self.sources:
             stop_point()
             spans, torn = source.look(text, traced, at, first.start(), undecided)
-            taken += torn
+            whole_spans += torn
             for span in without_contained(spans) if source.single else spans:
-                language = told or (self.detect(text, span.start) if self.detect else None)
+                language = text_language or (self.detect(text, span.start) if self.detect else None)
                 if language and source.words.language not in ("", language):
                     continue
                 score = self._score(text, source, span, last, around)
                 if score is None:
                     settled = min(settled, span.start)
                 elif score >= source.least:
-                    found.append(span._replace(score=score))
-        settled = untorn(taken, settled)
-        return sorted(without_contained([span for span in found if span.end <= settled])), settled
+                    final.append(span._replace(score=score))
+        settled = untorn(whole_spans, settled)
+        return sorted(without_contained([span for span in final if span.end <= settled])), settled
 
     def _score(
         self, text: str, source: Source, span: Span, last: bool, around: dict[str, Surroundings]
@@ -167,7 +167,8 @@ def without_contained(spans: list[Span]) -> list[Span]:
 
 @dataclass(frozen=True, slots=True)
 class Pattern:
-    """One pattern of a recognizer. `empty`: it may match the empty text. `timeout_s`: the time limit of a user's pattern."""
+    """A pattern of a recognizer. `empty`: it may match the empty text. `timeout_s`: the time limit of a user's
+    pattern."""
 
     exact: Any
     cover: Cover
@@ -179,7 +180,7 @@ class Pattern:
         """Yields the matches of `finditer` from `at` on that begin before `undecided`."""
         limits = {} if self.timeout_s is None else {"timeout": self.timeout_s}
         reach = self.cover.reach
-        body = compiled(self.cover.body)
+        body = compile_pattern(self.cover.body)
         if self.empty:
             yield from (match for match in self.exact.finditer(text, at, **limits) if match.start() < undecided)
             return
@@ -285,7 +286,7 @@ class PhoneSource:
         return [self.phones.begin]
 
     def look(self, text: str, traced: bytes, at: int, first: int, undecided: int) -> tuple[list[Span], Spans]:
-        body = compiled(self.phones.body)
+        body = compile_pattern(self.phones.body)
 
         def next_body(index: int) -> int:
             place = body.search(traced, index)
@@ -328,7 +329,7 @@ def _set(patterns: tuple[str, ...]) -> Any:
 
 
 @lru_cache(maxsize=1024)  # bounded, as policies come and go
-def compiled(pattern: str) -> Any:
+def compile_pattern(pattern: str) -> Any:
     """Compiles an RE2 pattern over traces."""
     return re2.compile(pattern.encode(), options())
 

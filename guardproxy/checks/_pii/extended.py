@@ -1,20 +1,22 @@
-"""Recognizers beside Presidio's, for identifiers that its patterns miss.
+"""Recognizers in addition to Presidio's, for identifiers that its patterns miss.
 
-Words of a language and thresholds come in; the engine's sources go out. Nothing is kept.
+In: words of a language and thresholds. Out: the engine's sources. Kept: nothing.
 
-- EMAIL_ADDRESS: the text after the last separator before `@`, at any host: a name without a dot, a private domain, an address
-  in brackets, an internationalized name. Not versions of packages (`react@18.2.0`).
-- CREDIT_CARD: groups of digits with any characters except letters and digits between them (line ends, markdown, quotes and
-  commas), and numbers with a decimal point or an exponent. The checksum and the issuer's first digits must be right.
+- EMAIL_ADDRESS: the text after the last separator before `@`, at any host: a name without a dot, a private domain, an
+  address in brackets, an internationalized name. Not versions of packages (`react@18.2.0`).
+- CREDIT_CARD: groups of digits with any characters except letters and digits between them (line ends, markdown, quotes
+  and commas), and numbers with a decimal point or an exponent. The checksum and the issuer's first digits must be
+  right.
 - US_SSN, US_ITIN: three groups with the same signs between them.
 - IBAN_CODE: groups of four with any characters between them, the country's length and the right check digits.
 
-Presidio's patterns begin and end at `\\b`, so an identifier that touches `_` or a letter of a script without spaces between
-words (`_203.0.113.7_`) is missed. Here only ASCII letters and digits continue an identifier, and only digits continue a card.
-For that reason cards without separators, IP_ADDRESS (version 4) and MAC_ADDRESS have a pattern here as well.
+Presidio's patterns begin and end at `\\b`, so an identifier that touches `_` or a letter of a script without spaces
+between words (`_203.0.113.7_`) is missed. Here only ASCII letters and digits continue an identifier, and only digits
+continue a card. For that reason cards without separators, IP_ADDRESS (version 4) and MAC_ADDRESS have a pattern here
+as well.
 
-A finding at a place depends only on the characters from the one before it up to the longest match of the pattern, so a search
-may begin anywhere.
+A finding at a place depends only on the characters from the one before it up to the longest match of the pattern, so a
+search may begin anywhere.
 """
 
 from __future__ import annotations
@@ -28,7 +30,7 @@ from typing import Any
 import regex
 
 from guardproxy.checks._pii.cover import Cover, cover
-from guardproxy.checks._pii.engine import Source, Span, Spans, compiled, exact
+from guardproxy.checks._pii.engine import Source, Span, Spans, compile_pattern, exact
 from guardproxy.checks._pii.words import Words
 
 SEPARATOR = r"[\W_]{1,16}"
@@ -99,7 +101,7 @@ class OwnSource:
         return found, [span[:2] for span in found]
 
     def _matches(self, text: str, traced: bytes, at: int, undecided: int) -> Iterator[Any]:
-        body = compiled(self.cover.body)
+        body = compile_pattern(self.cover.body)
         while at < undecided and (place := body.search(traced, at)) and place.start() < undecided:
             at = place.start()
             match = self.pattern.match(text, at)
@@ -113,14 +115,14 @@ def own(entities: frozenset[str], words: Words, threshold: float | None, otherwi
     used."""
     least = otherwise if threshold is None else threshold
     return [
-        OwnSource(entity, exact(pattern, 0), _covered(pattern), judge, words, least, entity == "EMAIL_ADDRESS")
+        OwnSource(entity, exact(pattern, 0), _cover(pattern), judge, words, least, entity == "EMAIL_ADDRESS")
         for entity, pattern, judge in _RECOGNIZERS
         if entity in entities
     ]
 
 
 @cache
-def _covered(pattern: str) -> Cover:
+def _cover(pattern: str) -> Cover:
     return cover(
         pattern.replace("(?<local>", "(?P<local>").replace("(?<host>", "(?P<host>").replace("(?<by>", "(?P<by>"), 0
     )

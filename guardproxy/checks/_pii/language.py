@@ -1,8 +1,8 @@
 """The language of the text before a place.
 
-A text and a place come in, a language or `None` goes out; nothing is kept. Only the text before the place counts, at most
-`LOOK` characters, so the answer is the same wherever the text was cut. If it has fewer than `ENOUGH` letters, no language is
-returned, and the recognizers of all languages count.
+In: a text and a place. Out: a language, or `None`. Kept: nothing. Only the text before the place counts, at most
+`LOOK` characters, so the answer does not depend on how the text was cut. If it has fewer than `ENOUGH` letters, no
+language is returned, and the recognizers of all languages count.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ ENOUGH = 40
 
 
 def detector(languages: Sequence[str]) -> Callable[[str, int], str | None]:
-    """Returns a function that tells `languages` apart. Raises `ImportError` if the package for it is not installed."""
+    """Returns a function that distinguishes `languages`. Raises `ImportError` if its package is not installed."""
     from py3langid.langid import MODEL_FILE, LanguageIdentifier  # noqa: PLC0415
 
     identifier = LanguageIdentifier.from_model_file(MODEL_FILE)

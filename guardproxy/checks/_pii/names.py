@@ -1,14 +1,14 @@
-"""Names in growing text: cuts it into pieces for a tagger and tells which of its answers are final.
+"""Finds names in growing text: cuts it into pieces for a tagger and decides which of the tagger's answers are final.
 
-Text from a *border* on comes in; spans, the settled offset and the start of the next text go out. Nothing is kept.
+In: text from a *border* on. Out: spans, the settled offset and the start of the next text. Kept: nothing.
 
-A border is a place that depends only on the words since the border before it: the end of a clause or a sentence, of a line,
-or of `PieceLimits.most_words` words. So a search that begins at a border finds the same borders as before. The text between
-two borders is tagged together with up to `CONTEXT_WORDS` words before it. A request is available as a whole and is cut into
-sentences; an answer is cut into clauses, so that little of a stream is held back.
+A border is a place that depends only on the words since the border before it: the end of a clause or a sentence, of a
+line, or of `PieceLimits.most_words` words. So a search that begins at a border finds the same borders as before. The
+text between two borders is tagged together with up to `CONTEXT_WORDS` words before it. A request is available as a
+whole and is cut into sentences; an answer is cut into clauses, so that little of a stream is held back.
 
-A piece that has only plain words is not tagged, and a name begins at most one word before the first word of its piece that is
-not plain. So ordinary words are released as they come, and only a piece with a candidate is held to its end.
+A piece that has only plain words is not tagged, and a name begins at most one word before the first word of its piece
+that is not plain. So ordinary words are released as they come, and only a piece with a candidate is held to its end.
 
 Decision: docs/decisions/0017-names-are-looked-for-in-clauses.md
 """
@@ -25,11 +25,11 @@ from guardproxy.findings import Direction
 
 CONTEXT_WORDS = 24
 MOST_CHARS = 480
-"""A piece ends with the word that makes it this long."""
+"""A piece ends with the word at which it reaches this length."""
 AT_ONCE = 8
-"""Pieces that the tagger is asked about in one call, between two stop points."""
+"""Number of pieces that are tagged in one call, between two stop points."""
 WORD_CHARS = 64
-"""A longer run without white space counts as several words, so that a text without any is tagged as well."""
+"""A longer run without white space counts as several words, so that a text without white space is tagged as well."""
 
 _WORD = re.compile(rf"\S{{1,{WORD_CHARS}}}")
 _FORM = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)*")
@@ -45,8 +45,8 @@ _SHORT_FORM = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class PieceLimits:
-    """The numbers of words after which a piece may end: with its sentence, its clause (0: never), its line; and after which
-    it must end."""
+    """The numbers of words after which a piece may end: with its sentence, its clause (0: never), its line; and after
+    which it must end."""
 
     sentence_words: int
     clause_words: int
@@ -61,7 +61,7 @@ CUTS: dict[Direction, PieceLimits] = {"request": PieceLimits(12, 0, 12, 56), "re
 class TextPiece:
     """Characters `start` to `end` between two borders. `words`: their number; `whole`: the end is known.
 
-    `candidate`: the first place at which a name in it may begin; the end if there is none.
+    `candidate`: the first place at which a name in it may begin; otherwise its end.
     """
 
     start: int
@@ -95,7 +95,8 @@ class Names:
     labels: dict[str, float]
 
     def find(self, text: str, settled: int, direction: Direction, last: bool) -> NameSpans:
-        """Returns the final names in `text`, which begins at a border. Names before `settled` are not reported again."""
+        """Returns the final names in `text`, which begins at a border. Names before `settled` are not reported
+        again."""
         parts = tuple(self.parts(text, direction, last))
         contexts = [
             (parts[context_start(parts, at)].start, part)
@@ -116,8 +117,8 @@ class Names:
         return NameSpans(spans, max(settled, open_at), parts)
 
     def _span(self, text: str, start: int, part: TextPiece, tag: Tag) -> tuple[int, int, str, float] | None:
-        """Converts a tag of a piece to a span, without characters that lie in the context before it or cannot be part of a
-        name."""
+        """Converts a tag of a piece to a span, without characters that lie in the context before it or cannot be part
+        of a name."""
         low, high = max(start + tag.start, part.candidate), start + tag.end
         while low < high and not text[low].isalnum():
             low += 1

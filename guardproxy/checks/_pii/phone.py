@@ -1,16 +1,17 @@
 """Telephone numbers, as `phonenumbers.PhoneNumberMatcher` finds them, for many regions at once.
 
-A text comes in; the numbers of all regions go out. Nothing is kept between texts.
+In: a text. Out: the numbers of all regions. Kept: nothing between texts.
 
-The matcher reads a text once for each region: it takes the next candidate (digits with signs between them), tests whether the
-whole candidate is a valid number, then tests parts of it in a fixed order. It continues after the number that it found, or
-after the candidate. The candidates and parts do not depend on the region. So this module makes them once, and tests a region
-only for those whose digits can be a number of it. For that it has a pattern for each region's national numbers and their
-dialling prefixes, made of the metadata that the matcher uses. The test itself is the matcher's own.
+The matcher reads a text once for each region: it takes the next candidate (digits with signs between them), tests
+whether the whole candidate is a valid number, then tests parts of it in a fixed order. It continues after the number
+that it found, or after the candidate. The candidates and parts do not depend on the region. So this module makes them
+once, and tests a region only for those whose digits can be a number of it. For that it has a pattern for each region's
+national numbers and their dialling prefixes, made of the metadata that the matcher uses. The test itself is the
+matcher's own.
 
-Two things differ from Presidio. The matcher gives up on a text after 65,535 invalid parts; this search continues. And a
-region is not tested for parts of a candidate that another region accepted as a whole: Presidio drops such findings, as they
-lie in another finding of the same entity.
+Two things differ from Presidio. The matcher gives up on a text after 65,535 invalid parts; this search continues. And
+a region is not tested for parts of a candidate that another region accepted as a whole: Presidio drops such findings,
+as they lie in another finding of the same entity.
 """
 
 from __future__ import annotations
@@ -51,8 +52,8 @@ class Number:
 class Phones:
     """Finds the numbers of some regions.
 
-    `body`: an RE2 pattern for a text that every candidate with enough digits contains. `begin`: a pattern for the beginnings
-    of candidates, over traces (see `cover.py`).
+    `body`: an RE2 pattern for a text that every candidate with enough digits contains. `begin`: a pattern for the
+    beginnings of candidates, over traces (see `cover.py`).
     """
 
     def __init__(self, regions: Sequence[str], leniency: int, every: bool) -> None:
@@ -80,7 +81,7 @@ class Phones:
 
         `next_body(i)`: returns the next match of `body` from `i` on, or -1.
         """
-        found: list[Number] = []
+        numbers_found: list[Number] = []
         spans: list[tuple[int, int]] = []
         waiting = {at: self.regions}
         while waiting:
@@ -97,12 +98,12 @@ class Phones:
             if second := self._m._SECOND_NUMBER_START_PATTERN.search(inside):
                 inside = inside[: second.start()]
             end = start + len(inside)
-            if enough >= end:  # too few digits: no number is in it, and in parts it gives the same
+            if enough >= end:  # too few digits for a number, in the candidate and in its parts
                 waiting[end] = (*waiting.get(end, ()), *regions)
                 continue
             spans.append((start, end))
             numbers = self._ask(text, traced, inside, start, regions)
-            found += numbers
+            numbers_found += numbers
             if not numbers or (not self.every and numbers[0].end == end and not _LONG.search(inside)):
                 waiting[end] = (*waiting.get(end, ()), *regions)
                 continue
@@ -110,10 +111,10 @@ class Phones:
             for region in regions:
                 behind = there.get(region, end)
                 waiting[behind] = (*waiting.get(behind, ()), region)
-        return found, spans
+        return numbers_found, spans
 
     def _ask(self, text: str, traced: bytes, candidate: str, start: int, regions: Sequence[str]) -> list[Number]:
-        found: list[Number] = []
+        numbers: list[Number] = []
         tried = set()
         for part, at in self._parts(text, candidate, start):
             if len(part) < self.digits or (part, at) in tried:
@@ -126,13 +127,13 @@ class Phones:
                 if match is None:
                     continue
                 taken = regions if alike else [region]
-                found += [Number(match.start, match.end, owner, match.number) for owner in taken]
+                numbers += [Number(match.start, match.end, owner, match.number) for owner in taken]
                 if not self.every and at == start and part == candidate and not _LONG.search(candidate):
-                    return found
+                    return numbers
                 regions = [region for region in regions if region not in taken]
             if not regions:
                 break
-        return found
+        return numbers
 
     def _parts(self, text: str, candidate: str, start: int) -> Iterator[tuple[str, int]]:
         """Yields the parts that the matcher tests, in its order."""
@@ -147,18 +148,18 @@ class Phones:
         for inner in rules._INNER_MATCHES:
             group = inner.search(candidate)
             if group:
-                yield self._trimmed(candidate[: group.start()]), start
+                yield self._trim(candidate[: group.start()]), start
             while group:
-                yield self._trimmed(group[1]), start + group.start(1)
+                yield self._trim(group[1]), start + group.start(1)
                 group = inner.search(candidate, group.start() + 1)
 
-    def _trimmed(self, part: str) -> str:
+    def _trim(self, part: str) -> str:
         unwanted = self._m._UNWANTED_END_CHAR_PATTERN.search(part)
         return part[: unwanted.start()] if unwanted else part
 
     def _possible(self, part: str, traced: bytes, regions: Sequence[str]) -> tuple[Sequence[str], bool]:
-        """Returns the regions in which `part` must be tested, never too few, and whether the result of the first holds for
-        all."""
+        """Returns the regions in which `part` must be tested, never too few, and whether the result of the first holds
+        for all."""
         if not self._exact:
             return regions, False
         if _ODD.search(part):
@@ -209,10 +210,10 @@ def _shortest(region: str) -> int:
 
 
 class _Sieve:
-    """Tells in which regions digits can be a number.
+    """Finds the regions in which digits can be a number.
 
-    It holds one set of patterns, two for each region: numbers as they are dialled there with a prefix, and without. A number
-    without its prefix is invalid to the matcher if the region always writes the prefix.
+    It holds one set of patterns, two for each region: numbers as they are dialled there with a prefix, and without. A
+    number without its prefix is invalid to the matcher if the region always writes the prefix.
     """
 
     def __init__(self, regions: Sequence[str]) -> None:

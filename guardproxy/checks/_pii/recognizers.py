@@ -1,8 +1,9 @@
 """Presidio's recognizers, and the properties of each that the engine needs.
 
-Names of entities or of recognizer classes, and a user's recognizers (`custom.py`), come in; recognizers and the engine's
-`Source`s go out. All properties are read from the recognizers themselves, so that a new version of Presidio needs no change
-here. Presidio (and spaCy with it) is imported when the first check is built, and never uses the network.
+In: names of entities or of recognizer classes, and a user's recognizers (`custom.py`). Out: recognizers and the
+engine's `Source`s. Kept: nothing. All properties are read from the recognizers themselves, so that a new version of
+Presidio needs no change here. Presidio (and spaCy with it) is imported when the first check is built, and never uses
+the network.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from typing import Any
 import regex
 
 from guardproxy.checks._pii.cover import UncoveredError, cover
-from guardproxy.checks._pii.engine import Boost, Pattern, PatternSource, PhoneSource, Source, compiled, exact
+from guardproxy.checks._pii.engine import Boost, Pattern, PatternSource, PhoneSource, Source, compile_pattern, exact
 from guardproxy.checks._pii.phone import Phones
 from guardproxy.checks._pii.words import Words
 
@@ -50,25 +51,26 @@ def classes() -> dict[str, type]:
     from presidio_analyzer import PatternRecognizer, predefined_recognizers  # noqa: PLC0415
     from presidio_analyzer.predefined_recognizers import PhoneRecognizer  # noqa: PLC0415
 
-    found = {name: kind for name, kind in sorted(vars(predefined_recognizers).items()) if isinstance(kind, type)}
-    return {name: kind for name, kind in found.items() if issubclass(kind, (PatternRecognizer, PhoneRecognizer))}
+    kinds = {name: kind for name, kind in sorted(vars(predefined_recognizers).items()) if isinstance(kind, type)}
+    return {name: kind for name, kind in kinds.items() if issubclass(kind, (PatternRecognizer, PhoneRecognizer))}
 
 
 @cache
 def recognizers() -> dict[str, list[type]]:
     """Returns every entity that a pattern recognizer of Presidio finds, with the recognizer's classes."""
     presidio()
-    found: dict[str, list[type]] = {}
+    by_entity: dict[str, list[type]] = {}
     for kind in classes().values():
         maker: Any = kind
         for entity in maker(supported_language="en").supported_entities:
-            found.setdefault(entity, []).append(kind)
-    return found
+            by_entity.setdefault(entity, []).append(kind)
+    return by_entity
 
 
 @cache
-def configured(language: str) -> tuple[Any, ...]:
-    """Returns the recognizers that Presidio's own configuration loads for a language, without those that need a model."""
+def configured_recognizers(language: str) -> tuple[Any, ...]:
+    """Returns the recognizers that Presidio's own configuration loads for a language, without those that need a
+    model."""
     presidio()
     from presidio_analyzer.recognizer_registry import RecognizerRegistryProvider  # noqa: PLC0415
 
@@ -85,40 +87,40 @@ def configured(language: str) -> tuple[Any, ...]:
 
 
 def defaults(language: str) -> list[str]:
-    """Returns the entities that a policy without `entities` searches for in a language. For English these are `DEFAULTS`; for
-    other languages those of `DEFAULTS` that belong to no country, and Presidio's entities for the language or for the country
-    with its code."""
+    """Returns the entities that a policy without `entities` searches for in a language. For English these are
+    `DEFAULTS`; for other languages those of `DEFAULTS` that belong to no country, and Presidio's entities for the
+    language or for the country with its code."""
     if language == "en":
         return [entity for entity in DEFAULTS if entity in recognizers()]
-    local = [recognizer for recognizer in configured(language) if recognizer.country_code() is not None]
-    named = [kind for kind in classes().values() if getattr(kind, "COUNTRY_CODE", None) == language]
-    found = {
+    local = [recognizer for recognizer in configured_recognizers(language) if recognizer.country_code() is not None]
+    of_country = [kind for kind in classes().values() if getattr(kind, "COUNTRY_CODE", None) == language]
+    local_entities = {
         entity
         for recognizer in local
         if recognizer.country_code() == language
         for entity in recognizer.supported_entities
     }
-    for kind in named:
+    for kind in of_country:
         maker: Any = kind
-        found.update(maker(supported_language=language).supported_entities)
+        local_entities.update(maker(supported_language=language).supported_entities)
     neutral = [
         entity
         for entity in DEFAULTS
         if all(getattr(kind, "COUNTRY_CODE", None) is None for kind in recognizers()[entity])
     ]
-    return sorted({*neutral, *found})
+    return sorted({*neutral, *local_entities})
 
 
-def named(name: str, language: str) -> list[Any]:
-    """Returns the recognizers for an entity or a class name. If Presidio configures them for `language`, its configuration is
-    used."""
+def recognizers_for(name: str, language: str) -> list[Any]:
+    """Returns the recognizers for an entity or a class name. If Presidio configures them for `language`, its
+    configuration is used."""
     kinds = [classes()[name]] if name in classes() else recognizers()[name]
-    found = []
+    matching = []
     for kind in kinds:
         maker: Any = kind
-        ready = [recognizer for recognizer in configured(language) if type(recognizer) is kind]
-        found += ready or [maker(supported_language=language)]
-    return found
+        ready = [recognizer for recognizer in configured_recognizers(language) if type(recognizer) is kind]
+        matching += ready or [maker(supported_language=language)]
+    return matching
 
 
 @cache
@@ -132,7 +134,8 @@ def boost() -> Boost:
 
 
 def versions(detected: bool = False) -> str:
-    """Returns the versions that the findings depend on, beside the options. `detected`: includes the language detector."""
+    """Returns the versions that the findings depend on, beside the options. `detected`: includes the language
+    detector."""
     from importlib.metadata import version  # noqa: PLC0415
 
     names = (*_DISTRIBUTIONS, "py3langid") if detected else _DISTRIBUTIONS
@@ -140,7 +143,8 @@ def versions(detected: bool = False) -> str:
 
 
 def least(recognizer: Any, entity: str, threshold: float | None, otherwise: float) -> float:
-    """Returns the score from which findings count: the policy's, otherwise the recognizer's own, otherwise the engine's."""
+    """Returns the score from which findings count: the policy's, otherwise the recognizer's own, otherwise the
+    engine's."""
     if threshold is not None:
         return threshold
     own = recognizer.score_thresholds
@@ -187,12 +191,12 @@ def source(recognizer: Any, words: Words, threshold: float | None, otherwise: fl
 
 def _pattern(pattern: Any, flags: int, trusted: bool) -> Pattern:
     try:
-        found = cover(pattern.regex, flags)
-        compiled(found.body)  # here, so that the first text need not wait
+        covering = cover(pattern.regex, flags)
+        compile_pattern(covering.body)  # here, so that the first text need not wait
         return Pattern(
             exact(pattern.regex, flags),
-            found,
-            compiled(found.body).fullmatch(b"") is not None,
+            covering,
+            compile_pattern(covering.body).fullmatch(b"") is not None,
             float(pattern.score),
             None if trusted else _TIMEOUT_S,
         )
@@ -215,8 +219,8 @@ def _judge(recognizer: Any, match: Any, text: str, score: float) -> tuple[int, i
 
 
 def _judge_iban(recognizer: Any, match: Any, text: str, score: float) -> tuple[int, int, float, bool] | None:
-    """Judges a match as Presidio's `IbanRecognizer` does: takes the longest sequence of its groups that has the right check
-    digits."""
+    """Judges a match as Presidio's `IbanRecognizer` does: takes the longest sequence of its groups that has the right
+    check digits."""
     start, end = match.span()
     for group in range(len(match.groups()), 0, -1):
         last = match.span(group)[1]
@@ -243,15 +247,15 @@ def _is_local(recognizer: Any, number: Any) -> bool:
 
 
 def sources(
-    found: Sequence[Any], words: Words, threshold: float | None, otherwise: float
+    recognizers: Sequence[Any], words: Words, threshold: float | None, otherwise: float
 ) -> tuple[list[Source], list[Any]]:
     """Returns the engine's sources, and the recognizers that must see the whole text."""
-    made: list[Source] = []
+    in_growing_text: list[Source] = []
     whole = []
-    for recognizer in found:
-        known = source(recognizer, words, threshold, otherwise)
-        if known is None:
+    for recognizer in recognizers:
+        converted = source(recognizer, words, threshold, otherwise)
+        if converted is None:
             whole.append(recognizer)
-        elif known.bodies:  # without bodies, no score can be high enough
-            made.append(known)
-    return made, whole
+        elif converted.bodies:  # without bodies, no score can be high enough
+            in_growing_text.append(converted)
+    return in_growing_text, whole

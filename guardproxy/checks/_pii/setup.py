@@ -1,7 +1,7 @@
 """Reads the options of the check `pii`.
 
-Options and the check's resources come in; an engine, the recognizers that must see whole texts, the finder of names, and a
-digest go out.
+In: options and the check's resources. Out: an engine, the recognizers that must see whole texts, the finder of names,
+and a digest.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ from guardproxy.checks._pii.recognizers import (
     boost,
     classes,
     defaults,
-    named,
     recognizers,
+    recognizers_for,
     sources,
     versions,
 )
@@ -37,7 +37,7 @@ from guardproxy.errors import ConfigError, OptionError
 VERSION = 4
 THRESHOLD = 0.4
 NAMED = ("PERSON", "LOCATION", "ORGANIZATION", "NRP")
-"""What only a model finds."""
+"""The entities that only a model finds."""
 MODEL = "names"
 PARITY = ("strict", "extended")
 _NAMES = {"type": "array", "minItems": 1, "items": {"type": "string", "minLength": 1}}
@@ -50,7 +50,7 @@ OPTIONS: Options = {
         tighter="longer",
     ),
     "recognizers": Option(
-        "Your own: a file in Presidio's format, `package.module:Class`, or a list of both.",
+        "Your own recognizers: a file in Presidio's format, `package.module:Class`, or a list of both.",
         _NAME_OR_NAMES,
         default_words="none",
         tighter="longer",
@@ -62,7 +62,7 @@ OPTIONS: Options = {
         "A code like `en`, a list of codes, `auto`, or `header`.", _NAME_OR_NAMES, default="en", tighter="longer"
     ),
     "model": Option(
-        "What finds names: `names`, or `spacy:` and a pipeline.", {"type": "string", "minLength": 1}, default=MODEL
+        "The finder of names: `names`, or `spacy:` and a pipeline.", {"type": "string", "minLength": 1}, default=MODEL
     ),
     "parity": Option(
         "`strict`: Presidio's recognizers only; `extended`: also recognizers for forms that its patterns miss.",
@@ -76,9 +76,9 @@ OPTIONS: Options = {
 
 @dataclass(frozen=True, slots=True)
 class Setup:
-    """The parts of a check `pii`. `digest`: identifies everything that the findings depend on. `names`: `None` if the policy
-    names no entity that is a name. `by_header`: the languages that a request's header may choose. `labels`: all labels of
-    findings."""
+    """The parts of a check `pii`. `digest`: identifies everything that the findings depend on. `names`: `None` if the
+    policy names no entity that is a name. `by_header`: the languages that a request's header may choose. `labels`: all
+    labels of findings."""
 
     digest: str
     engine: Engine
@@ -90,49 +90,49 @@ class Setup:
 
 def setup(options: Mapping[str, Any], resources: Resources) -> Setup:
     """Reads the options. Raises `OptionError` for an option that is unknown or invalid."""
-    given = with_defaults(options, OPTIONS)
-    threshold = given["threshold"]
+    values = with_defaults(options, OPTIONS)
+    threshold = values["threshold"]
     if threshold is not None and (
         isinstance(threshold, bool) or not isinstance(threshold, (int, float)) or not 0 <= threshold <= 1
     ):
         raise OptionError("threshold", "`threshold` must be a number from 0 to 1")
-    languages, how = _languages(given["language"])
+    languages, how = _languages(values["language"])
     custom = CustomRecognizers(_entries(options), resources.read, resources.code)
     chosen = _entities(options)
     names = _names(options, chosen, threshold, resources)
     structured = [entity for entity in chosen if entity not in NAMED]
-    made: list[Source] = []
+    own_sources: list[Source] = []
     seeing_all: list[tuple[str, list[Any]]] = []
     entities: dict[str, list[str]] = {}
     known_entities: set[str] = set()
     labels = set(names.labels if names else ())
     for language in languages:
         cut = _words(language)
-        brought = custom.made(language)
+        brought = custom.build(language)
         entities[language] = structured if chosen or "recognizers" in options else defaults(language)
         replaced = {type(recognizer) for recognizer in brought}
-        found = {
+        by_id = {
             id(recognizer): recognizer
             for name in entities[language]
-            for recognizer in named(name, language)
+            for recognizer in recognizers_for(name, language)
             if type(recognizer) not in replaced
         }
-        labels.update(entity for recognizer in (*brought, *found.values()) for entity in recognizer.supported_entities)
+        labels.update(entity for recognizer in (*brought, *by_id.values()) for entity in recognizer.supported_entities)
         try:
-            known, all_of_it = sources([*brought, *found.values()], cut, threshold, THRESHOLD)
+            known, all_of_it = sources([*brought, *by_id.values()], cut, threshold, THRESHOLD)
         except UncoveredError as error:
             raise OptionError("recognizers", str(error)) from None
-        made += known
+        own_sources += known
         seeing_all.append((language, all_of_it))
-        known_entities.update(entity for recognizer in found.values() for entity in recognizer.supported_entities)
-    parity = given["parity"]
+        known_entities.update(entity for recognizer in by_id.values() for entity in recognizer.supported_entities)
+    parity = values["parity"]
     if parity not in PARITY:
         raise OptionError("parity", f"`parity` must be one of {', '.join(PARITY)}")
     if parity == "extended":
-        made += own(frozenset(known_entities), replace(_words(languages[0]), language=""), threshold, THRESHOLD)
-    if not made and not names and not any(found for _, found in seeing_all):
+        own_sources += own(frozenset(known_entities), replace(_words(languages[0]), language=""), threshold, THRESHOLD)
+    if not own_sources and not names and not any(by_id for _, by_id in seeing_all):
         raise OptionError("recognizers", f"there is no recognizer for the language {', '.join(languages)}")
-    engine = Engine(made, boost(), _detector(languages) if how == "auto" else None)
+    engine = Engine(own_sources, boost(), _detector(languages) if how == "auto" else None)
     plain = {"entities": entities, "threshold": threshold, "languages": languages, "how": how, "parity": parity}
     more = (names.tagger.digest, str(sorted(names.labels.items()))) if names else ()
     digest = options_digest("pii", VERSION, plain, versions(how == "auto"), custom.digest, *more)
@@ -163,14 +163,13 @@ def _names(
     if "DATE_TIME" in chosen and "DATE_TIME" in tagger.thresholds:
         wanted.append("DATE_TIME")
     if not wanted:
-        raise OptionError(
-            "model", f"nothing that is asked for needs the model `{model}`; add one of {', '.join(NAMED)}"
-        )
+        raise OptionError("model", f"none of the entities needs the model `{model}`; add one of {', '.join(NAMED)}")
     return Names(tagger, {entity: max(tagger.thresholds[entity], threshold or 0.0) for entity in wanted})
 
 
 def _languages(value: Any) -> tuple[list[str], str]:
-    """Returns the languages, and how one of them is chosen: by the text (`auto`), by a header (`header`), or not at all."""
+    """Returns the languages, and how one of them is chosen: by the text (`auto`), by a header (`header`), or not at
+    all."""
     if value in ("auto", "header"):
         return list(LANGUAGES), value
     names = [value] if isinstance(value, str) else value
@@ -214,7 +213,7 @@ def _entities(options: Mapping[str, Any]) -> list[str]:
         if entity in NAMED:
             continue
         if entity in MODEL_ENTITIES:
-            raise OptionError("entities", f"no model here finds `{entity}`; of names there are {', '.join(NAMED)}")
+            raise OptionError("entities", f"no model here finds `{entity}`; available names: {', '.join(NAMED)}")
         if entity not in known and entity not in classes():
             near = get_close_matches(entity.upper(), known, 1) or get_close_matches(entity, classes(), 1)
             hint = f"did you mean `{near[0]}`?" if near else f"known entities: {', '.join(sorted(known))}"

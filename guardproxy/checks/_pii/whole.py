@@ -1,7 +1,7 @@
-"""Recognizers that must see the whole text, as their own code decides which text they read.
+"""Recognizers that must see the whole text, because their own code decides which text they read.
 
-A text comes in, the findings of Presidio's engine with these recognizers go out. Nothing is kept. It is unknown how far such
-a recognizer reads, so a text is held to its end. That is the cost of a class with its own `analyze`.
+In: a text. Out: the findings of Presidio's engine with these recognizers. Kept: nothing. It is unknown how far such a
+recognizer reads, so a text is held to its end. That is the cost of a class with its own `analyze`.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from guardproxy.checks._pii.engine import Span
 
 @dataclass(frozen=True, slots=True)
 class WholeTextSearch:
-    """Presidio's engine, for each language. `threshold`: the least score, or `None` for that of each recognizer."""
+    """Presidio's engine, for each language. `threshold`: the least score, or `None` for each recognizer's own."""
 
     engines: Sequence[tuple[str, Any]]
     threshold: float | None
@@ -55,7 +55,8 @@ def _engine(language: str, recognizers: Sequence[Any], otherwise: float) -> Any:
 
 @cache
 def nlp_engine(language: str) -> Any:
-    """Returns spaCy without a model, for Presidio. Each word is its own lemma, as context has no effect without lemmas."""
+    """Returns spaCy without a model, for Presidio. Each word is its own lemma, as context has no effect without
+    lemmas."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         import spacy  # noqa: PLC0415

@@ -1,16 +1,17 @@
 """The words around a match, as Presidio's context enhancer sees them: spaCy's tokens, without spaCy's memory.
 
-A text, a place in it, and the words that would support a finding there come in; whether one of them is near goes out. Kept:
-the tokens of plain chunks.
+In: a text, a place in it, and the words that would support a finding there. Out: whether one of these words is near.
+Kept: the tokens of plain chunks.
 
-Presidio cuts the whole text into spaCy tokens. A token counts if it is neither a stop word nor punctuation. From the token at
-the match backwards Presidio takes the first `WORDS` tokens that count. If the token at the match does not count, it also
-takes the first token after it that does. spaCy cuts at white space first and then each chunk by itself, by rules of the
-language. So only the few chunks around a match need to be cut. This module uses the same rules without a `Vocab`, which would
-keep every token that it has ever seen. Only chunks that lie whole within `LOOK` characters before and after the place count.
+Presidio cuts the whole text into spaCy tokens. A token counts if it is neither a stop word nor punctuation. From the
+token at the match backwards Presidio takes the first `WORDS` tokens that count. If the token at the match does not
+count, it also takes the first token after it that does. spaCy cuts at white space first and then each chunk by itself,
+by rules of the language. So only the few chunks around a match need to be cut. This module uses the same rules without
+a `Vocab`, which would keep every token that it has ever seen. Only chunks that lie whole within `LOOK` characters
+before and after the place count.
 
-One thing differs from Presidio: it joins all tokens of a text to one list of keywords and splits those with a colon, so that
-`to:5` anywhere, even later, makes every `to` a word that counts. Here a stop word never counts.
+One thing differs from Presidio: it joins all tokens of a text to one list of keywords and splits those with a colon,
+so that `to:5` anywhere, even later, makes every `to` a word that counts. Here a stop word never counts.
 """
 
 from __future__ import annotations
@@ -69,13 +70,13 @@ class Words:
 
     def tokens(self, chunk: str) -> list[Piece]:
         """Returns the tokens of a chunk without white space."""
-        if found := self.known.get(chunk):
-            return found
+        if cached := self.known.get(chunk):
+            return cached
         if chunk.isdigit() and chunk.isascii() and chunk not in self.special:
             return [(len(chunk), chunk)]
         pieces: list[Piece] = []
         at = 0
-        for token in self._joined(self._split(chunk, self.special)):
+        for token in self._join(self._split(chunk, self.special)):
             at += len(token)
             counts = not (
                 self.is_stop(token) or self.is_punctuation(token) or ":" in token or token in ("be", "-PRON-")
@@ -120,17 +121,18 @@ class Words:
             return special[chunk]
         if not chunk or _matches(rules.token_match, chunk) or _matches(rules.url_match, chunk):
             return [chunk] if chunk else []
-        found: list[str] = []
+        tokens: list[str] = []
         at = 0
         for infix in rules.infix_finditer(chunk) if rules.infix_finditer else ():
             if at == 0 and infix.start() == 0:
                 continue
-            found += [chunk[at : infix.start()], infix[0]]
+            tokens += [chunk[at : infix.start()], infix[0]]
             at = infix.end()
-        return [token for token in (*found, chunk[at:]) if token]
+        return [token for token in (*tokens, chunk[at:]) if token]
 
-    def _joined(self, tokens: list[str]) -> list[str]:
-        """Returns `tokens`, in which exceptions that were cut are joined again as their rule demands; the longest first."""
+    def _join(self, tokens: list[str]) -> list[str]:
+        """Returns `tokens`, in which exceptions that were cut are joined again as their rule demands; the longest
+        first."""
         spans = [
             (at, at + len(cut), rule)
             for at, pair in enumerate(zip(tokens, [*tokens[1:], ""], strict=True))
@@ -156,7 +158,8 @@ class Words:
 
 @dataclass(slots=True)
 class _WordPlace:
-    """The facts known of a place: the end of its chunk, the text before it in lower case, and words once they are cut."""
+    """The facts known of a place: the end of its chunk, the text before it in lower case, and words once they are
+    cut."""
 
     end: int
     low: int
@@ -179,7 +182,8 @@ class Surroundings:
         self._pieces: list[list[Piece] | None] = [None] * len(self._chunks)
 
     def support(self, start: int, context: Sequence[str]) -> bool | None:
-        """Whether one of the `context` words, in lower case, is part of a word around `start`; `None`: not decided yet."""
+        """Whether one of the `context` words, in lower case, is part of a word around `start`; `None`: not decided
+        yet."""
         place = self._places.get(start)
         if place is None:
             low, end = max(0, start - LOOK), closes(self.text, start)
@@ -204,7 +208,8 @@ class Surroundings:
         return behind if behind is None else any(wanted in behind for wanted in context)
 
     def _far(self, between: str) -> bool:
-        """Whether a word at the start of `between` is surely too far from its end. Chunks that may be cut do not count."""
+        """Whether a word at the start of `between` is surely too far from its end. Chunks that may be cut do not
+        count."""
         chunks = between.split()[1 : None if between[-1:].isspace() else -1]
         if len(chunks) < WORDS:
             return False
@@ -216,7 +221,8 @@ class Surroundings:
         return False
 
     def _close(self, near: int, start: int, context: Sequence[str]) -> bool:
-        """Whether a word at `near` is surely among those that count for `start`, by the largest possible number of tokens."""
+        """Whether a word at `near` is surely among those that count for `start`, by the largest possible number of
+        tokens."""
         first, last = bisect_right(self._starts, near) - 1, bisect_right(self._starts, start) - 1
         if first < 0 or first >= last or _PERSONAL.search(self._chunks[first]):
             return False
@@ -249,21 +255,22 @@ class Surroundings:
         """Returns the token at `start` and the tokens before it that count, at most `WORDS`."""
         if place.before is None:
             at, count = self._token(start)
-            found: list[str] = []
+            counted: list[str] = []
             left = WORDS
             while left and 0 <= at < len(self._chunks) and (self._starts[at] > place.low or not place.low):
                 for _, word in reversed(self._cut(at)[:count]):
-                    if word or not found:
-                        found.append(word)
+                    if word or not counted:
+                        counted.append(word)
                         left -= bool(word)
                         if not left:
                             break
                 at, count = at - 1, len(self.text)  # all of its tokens
-            place.before = found or [""]
+            place.before = counted or [""]
         return place.before
 
     def _behind(self, start: int, place: _WordPlace) -> str | None:
-        """Returns the first word after the token at `start` that counts, or an empty string; `None`: not decided yet."""
+        """Returns the first word after the token at `start` that counts, or an empty string; `None`: not decided
+        yet."""
         at, count = self._token(start)
         high = start + LOOK
         while at < len(self._chunks):
@@ -291,16 +298,16 @@ class Surroundings:
 
     def _cut(self, at: int) -> list[Piece]:
         """Returns the tokens of a chunk."""
-        found = self._pieces[at]
-        if found is None:
+        pieces = self._pieces[at]
+        if pieces is None:
             chunk = self._chunks[at]
             if chunk[0].isspace():
                 # One space after a token belongs to that token. The rest is a token, and it counts as a word.
-                found = [(len(chunk), chunk[1:] if chunk[0] == " " and self._starts[at] else chunk)]
+                pieces = [(len(chunk), chunk[1:] if chunk[0] == " " and self._starts[at] else chunk)]
             else:
-                found = self.words.tokens(chunk)
-            self._pieces[at] = found
-        return found
+                pieces = self.words.tokens(chunk)
+            self._pieces[at] = pieces
+        return pieces
 
 
 def _matches(rule: Any, chunk: str) -> bool:
@@ -308,20 +315,20 @@ def _matches(rule: Any, chunk: str) -> bool:
 
 
 def _length(rule: Any, chunk: str) -> int:
-    found = rule(chunk) if rule is not None else None
-    return found.end() - found.start() if found else 0
+    match = rule(chunk) if rule is not None else None
+    return match.end() - match.start() if match else 0
 
 
 def closes(text: str, start: int) -> int:
-    """Returns the end of the chunk in which a match at `start` begins. The words before the match are known only when it is
-    whole."""
+    """Returns the end of the chunk in which a match at `start` begins. The words before the match are known only when
+    it is whole."""
     return _CLOSED.match(text, start).end()  # type: ignore[union-attr]  # it matches the empty text
 
 
 @cache
 def words(language: str) -> Words:
-    """Returns the words of a language. Raises `ValueError` for a language that spaCy does not know, or does not cut by
-    rules."""
+    """Returns the words of a language. Raises `ValueError` for a language that spaCy does not support, or does not
+    split by rules."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         import spacy  # noqa: PLC0415
@@ -340,12 +347,12 @@ def words(language: str) -> Words:
     special = {text: [str(token[ORTH]) for token in cut] for text, cut in rules.rules.items()}
     built = Words(language, rules, special, {}, lambda word: word.lower() in stops, is_punct)
     for text in special:
-        if any(_found(rule, text) for rule in (rules.prefix_search, rules.infix_finditer, rules.suffix_search)):
+        if any(_has_match(rule, text) for rule in (rules.prefix_search, rules.infix_finditer, rules.suffix_search)):
             cut = built._split(text, {})
             built.sequences.setdefault((cut[0], cut[1] if len(cut) > 1 else ""), []).append((cut, text))
     return built
 
 
-def _found(rule: Any, text: str) -> bool:
+def _has_match(rule: Any, text: str) -> bool:
     """Whether an affix is inside of an exception, which may then be cut before it is recognized."""
     return rule is not None and bool(next(iter(found), None) if hasattr(found := rule(text), "__next__") else found)

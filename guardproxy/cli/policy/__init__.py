@@ -1,4 +1,4 @@
-"""`guardproxy policy`: commands for reviewing policy files before they are used. One file for each command."""
+"""`guardproxy policy`: commands for reviewing policy files before they are used. Each command has a file."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The arguments that several commands of `guardproxy policy` take."""
+"""Arguments that several commands of `guardproxy policy` share."""
 
 from __future__ import annotations
 
@@ -12,5 +12,5 @@ Folder = Annotated[Path, typer.Argument(metavar="DIR", help=_WHAT)]
 Folders = Annotated[list[Path], typer.Argument(metavar="DIR...", help=_WHAT)]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 AllowCode = Annotated[
-    bool, typer.Option("--allow-code", help="Let policies import classes that they name: that runs their code.")
+    bool, typer.Option("--allow-code", help="Allow policies to import classes by name, which runs their code.")
 ]

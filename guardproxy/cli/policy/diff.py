@@ -1,4 +1,4 @@
-"""`guardproxy policy diff`: policies before and after, in words and on recorded traffic."""
+"""`guardproxy policy diff`: compares policies by their text and on recorded traffic."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from guardproxy.audit import Closing, Record
     from guardproxy.policydiff import Change, ExcerptPart, Traffic
 
-_WHAT = "A folder of policy files, one file, or the name of a shipped policy."
+_WHAT = "A folder of policy files, a file, or the name of a shipped policy."
 _STYLES = {"loosens": "bold red", "tightens": "green", "either": "yellow", "neutral": "dim"}
 _SIGNS = {"loosens": "LOOSENS ", "tightens": "tightens", "either": "either  ", "neutral": "        "}
 
@@ -32,21 +32,22 @@ def diff(
     log: Annotated[
         Path | None, typer.Option(metavar="LOG", help="A log, or the folder that `serve --audit` wrote.")
     ] = None,
-    report: Annotated[Path | None, typer.Option(metavar="FILE.html", help="Write one HTML page as well.")] = None,
-    examples: Annotated[int, typer.Option(min=0, max=100, help="How many exchanges to show for each rule.")] = 5,
+    report: Annotated[Path | None, typer.Option(metavar="FILE.html", help="Also write an HTML page.")] = None,
+    examples: Annotated[int, typer.Option(min=0, max=100, help="The number of exchanges to print for each rule.")] = 5,
     as_json: AsJson = False,
     allow_code: AllowCode = False,
 ) -> None:
-    """Report the differences of policies B from policies A, and with --log which recorded exchanges they would change.
+    """Report how policies B differ from policies A, and with --log which recorded exchanges would change.
 
-    Policies, rules and lists are compared by name, whatever their order. Exit code 0: the same; 1: differences; 2: wrong use.
+    Policies, rules and items of lists are compared by name; their order is irrelevant. Exit code 0: no differences; 1:
+    differences; 2: wrong use.
     """
     from guardproxy.library import read_policies  # noqa: PLC0415
     from guardproxy.policydiff import changes  # noqa: PLC0415
 
     out = console()
     try:
-        changed = changes(read_policies(old)[0], read_policies(new)[0])
+        change_list = changes(read_policies(old)[0], read_policies(new)[0])
         traffic = _traffic(old, new, log, examples, allow_code) if log else None
     except GuardproxyError as error:
         _wrong_use(str(error))
@@ -54,16 +55,16 @@ def diff(
         from guardproxy.policydiff import page  # noqa: PLC0415
 
         try:
-            report.write_text(page(str(old), str(new), changed, traffic), "utf-8")
+            report.write_text(page(str(old), str(new), change_list, traffic), "utf-8")
         except OSError as error:
             _wrong_use(f"{report}: {(error.strerror or '').lower()}")
     if as_json:
-        typer.echo(json.dumps(_json(changed, traffic), indent=2))
+        typer.echo(json.dumps(_json(change_list, traffic), indent=2))
     else:
-        _print_changes(out, changed)
+        _print_changes(out, change_list)
         if traffic:
             _print_traffic(out, traffic)
-    raise typer.Exit(1 if changed or (traffic and traffic.counts["different"]) else 0)
+    raise typer.Exit(1 if change_list or (traffic and traffic.counts["different"]) else 0)
 
 
 def _wrong_use(message: str) -> NoReturn:
@@ -90,7 +91,7 @@ def _traffic(old: Path, new: Path, log: Path, examples: int, code: bool) -> Traf
 
 
 def _records(file: Path) -> Iterator[tuple[int, Record | Closing | None]]:
-    """The length of each line in bytes, with its record, or `None` for other lines. Raises `RecordError`."""
+    """Yields the length of each line in bytes, with its record, or `None` for other lines. Raises `RecordError`."""
     from guardproxy.audit import Closing, Record, read_entry  # noqa: PLC0415
 
     with file.open("rb") as lines:
@@ -114,12 +115,12 @@ def progress(total: int) -> Iterator[Any]:
         yield lambda size: bar.advance(task, size)
 
 
-def _print_changes(out: Console, changed: list[Change]) -> None:
-    for change in changed:
+def _print_changes(out: Console, change_list: list[Change]) -> None:
+    for change in change_list:
         out.print(styled((_SIGNS[change.effect], _STYLES[change.effect]), f"  {plain(str(change))}"))
-    loose = sum(change.effect == "loosens" for change in changed)
-    count = f"{len(changed)} {'change' if len(changed) == 1 else 'changes'}"
-    out.print(f"{count}, {loose} of them loosening" if changed else "the policies say the same")
+    loose = sum(change.effect == "loosens" for change in change_list)
+    count = f"{len(change_list)} {'change' if len(change_list) == 1 else 'changes'}"
+    out.print(f"{count}, {loose} of them loosening" if change_list else "the policies are equivalent")
 
 
 def _print_traffic(out: Console, traffic: Traffic) -> None:
@@ -148,7 +149,7 @@ def _print_traffic(out: Console, traffic: Traffic) -> None:
     if traffic.rescanned:
         names = ", ".join(sorted(traffic.rescanned))
         out.print(
-            styled((f"new or changed checks looked at recorded texts, where values are placeholders: {names}", "dim"))
+            styled((f"new or changed checks scanned recorded texts with placeholders for values: {names}", "dim"))
         )
 
 
@@ -157,10 +158,12 @@ def _piece(piece: ExcerptPart) -> tuple[str, str] | str:
     return (f"«{text}»", "bold yellow") if piece.mark else text
 
 
-def _json(changed: list[Change], traffic: Traffic | None) -> dict[str, Any]:
+def _json(change_list: list[Change], traffic: Traffic | None) -> dict[str, Any]:
     document: dict[str, Any] = {
-        "same": not changed and not (traffic and traffic.counts["different"]),
-        "changes": [{"policy": change.policy, "change": change.words, "effect": change.effect} for change in changed],
+        "same": not change_list and not (traffic and traffic.counts["different"]),
+        "changes": [
+            {"policy": change.policy, "change": change.words, "effect": change.effect} for change in change_list
+        ],
     }
     if traffic is None:
         return document

@@ -28,7 +28,7 @@ _STYLES = {"decided": "bold green", "held": "green", "shadow": "yellow", "no": "
 
 def explain(
     text: Annotated[str, typer.Argument(metavar="TEXT", help="A text, a request's JSON, or - for standard input.")],
-    on: Annotated[str, typer.Option(help="request: on its way to the model; response: on its way back.")] = "request",
+    on: Annotated[str, typer.Option(help="request: a text to the model; response: a text from it.")] = "request",
     kind: Annotated[str, typer.Option(help="user, system, assistant, tool_result, tool_arguments, ...")] = "",
     policies: Annotated[
         Path | None, typer.Option(metavar="DIR", help="A folder of policy files, or a shipped policy. Default: default")
@@ -41,36 +41,37 @@ def explain(
     as_json: AsJson = False,
     allow_code: AllowCode = False,
 ) -> None:
-    """Say what each check finds in a text, which rules hold, which decides, why the others do not, and what each check costs.
+    """Explain the decision on a text: the findings, the rules that hold, the rule that decides, and the time of each
+    check.
 
-    Exit code 0: nothing was found; 1: something was; 2: wrong use.
+    Exit code 0: no findings; 1: findings; 2: wrong use.
     """
     from guardproxy.inference import Models, Settings  # noqa: PLC0415
-    from guardproxy.library import DISTANT, judges_alone, leaving_out, loader, using  # noqa: PLC0415
+    from guardproxy.library import DISTANT, all_but, loader, only_judges, using  # noqa: PLC0415
     from guardproxy.policytest import explain as run  # noqa: PLC0415
 
     if text == "-":
         text = sys.stdin.read()
     scene, facts = _scene(text, on, kind, route, model, tenant)
     try:
-        lowest = loader(asked=judges_alone, code=allow_code)(policies)
-        # Without a cache of verdicts, so that the measured cost of a check is the cost for a new text.
-        rules = loader(runtime=Models(settings=Settings(remembered=0)), asked=leaving_out(DISTANT), code=allow_code)(
+        lowest = loader(selection=only_judges, code=allow_code)(policies)
+        # Without a cache of verdicts, so that the measured time is the time for a new text.
+        rules = loader(runtime=Models(settings=Settings(remembered=0)), selection=all_but(DISTANT), code=allow_code)(
             policies
         )
-        explained = run(rules, scene, facts, time.perf_counter, lowest=lowest)
+        explanation = run(rules, scene, facts, time.perf_counter, lowest=lowest)
     except PolicyError as error:
         _wrong_use(str(error))
     far = sorted({name for policy in rules.policies for name in using(policy, DISTANT)})
     if as_json:
-        typer.echo(json.dumps({**_json(explained), "not_asked": far}, indent=2))
+        typer.echo(json.dumps({**_json(explanation), "not_asked": far}, indent=2))
     else:
         out = console()
-        for line in _lines(explained):
+        for line in _lines(explanation):
             out.print(line)
         if far:
-            out.print(styled(("not asked, as they are services: ", "dim"), ", ".join(far)))
-    raise typer.Exit(1 if explained.result.findings else 0)
+            out.print(styled(("not run, because they use services: ", "dim"), ", ".join(far)))
+    raise typer.Exit(1 if explanation.result.findings else 0)
 
 
 def _wrong_use(message: str) -> NoReturn:
@@ -114,7 +115,7 @@ def _with_model(codec: Codec, route: str, body: dict[str, Any], model: str) -> t
 
 
 def _body(text: str, author: Author) -> dict[str, Any] | None:
-    """The JSON of a request; `None` if the text is not a request."""
+    """Returns the JSON of a request; `None` if the text is not a request."""
     if not text.lstrip().startswith("{"):
         return None
     try:
@@ -124,37 +125,46 @@ def _body(text: str, author: Author) -> dict[str, Any] | None:
     return tree if author.is_request(tree) else None
 
 
-def _lines(explained: Explanation) -> Iterator[Text]:
-    result = explained.result
-    for read in result.texts:
-        if not read.text:
+def _lines(explanation: Explanation) -> Iterator[Text]:
+    result = explanation.result
+    for text in result.texts:
+        if not text.text:
             continue
-        yield styled((f"{read.direction} {plain(read.path)}", "bold"), f" ({read.kind})")
-        yield styled("    ", *_marked(explained, read.direction, read.path, read.attempt, read.text))
+        yield styled((f"{text.direction} {plain(text.path)}", "bold"), f" ({text.kind})")
+        yield styled(
+            "    ",
+            *_with_marks(explanation, text.direction, text.path, text.attempt, text.text),
+        )
         for finding in result.findings:
-            if (finding.direction, finding.path, finding.attempt) == (read.direction, read.path, read.attempt):
+            if (finding.direction, finding.path, finding.attempt) == (
+                text.direction,
+                text.path,
+                text.attempt,
+            ):
                 where = f"at {finding.start} to {finding.end}, score {finding.score:.2f}"
                 yield styled(f"    {finding.check}: ", (finding.label, "yellow"), f" {where}")
     why = f" ({plain(result.trouble)})" if result.trouble else ""
     yield styled(("decision", "bold"), f" {result.decision}{why}")
-    width = max((len(f"{rule.policy}: {rule.rule}") for rule in explained.rules), default=0)
-    for rule in explained.rules:
+    width = max((len(f"{rule.policy}: {rule.rule}") for rule in explanation.rules), default=0)
+    for rule in explanation.rules:
         yield _rule(rule, width)
-    if explained.elsewhere:
-        yield styled(("for other requests: ", "dim"), ", ".join(explained.elsewhere))
+    if explanation.elsewhere:
+        yield styled(("policies that do not apply: ", "dim"), ", ".join(explanation.elsewhere))
     yield from _sent("the model sees", result.upstream)
     yield from _sent("the client sees", result.client)
     yield styled(("checks", "bold"), " (median)")
-    for timed in explained.timings:
-        yield styled(f"    {timed.check}  {timed.ms:.2f} ms")
+    for timing in explanation.timings:
+        yield styled(f"    {timing.check}  {timing.ms:.2f} ms")
 
 
-def _marked(explained: Explanation, direction: str, path: str, attempt: int, text: str) -> list[tuple[str, str] | str]:
+def _with_marks(
+    explanation: Explanation, direction: str, path: str, attempt: int, text: str
+) -> list[tuple[str, str] | str]:
     from guardproxy.policydiff import excerpt  # noqa: PLC0415
 
     spans = [
         (finding.start, finding.end, finding.label)
-        for finding in explained.result.findings
+        for finding in explanation.result.findings
         if (finding.direction, finding.path, finding.attempt) == (direction, path, attempt)
     ]
     pieces = excerpt(text, spans, around=200)
@@ -177,13 +187,13 @@ def _sent(who: str, shown: Delivery | None) -> Iterator[Text]:
             yield styled((f"    {plain(path)}: ", "dim"), plain(text))
 
 
-def _json(explained: Explanation) -> dict[str, Any]:
-    result = explained.result
+def _json(explanation: Explanation) -> dict[str, Any]:
+    result = explanation.result
     return {
         "decision": result.decision,
         "trouble": result.trouble,
-        "policies": list(explained.policies),
-        "elsewhere": list(explained.elsewhere),
+        "policies": list(explanation.policies),
+        "elsewhere": list(explanation.elsewhere),
         "findings": [
             {
                 **{
@@ -197,11 +207,11 @@ def _json(explained: Explanation) -> dict[str, Any]:
         ],
         "rules": [
             {key: getattr(rule, key) for key in ("policy", "rule", "action", "state", "why")}
-            for rule in explained.rules
+            for rule in explanation.rules
         ],
         "model_sees": None if result.upstream is None else dict(result.upstream.texts),
         "client_sees": None if result.client is None else dict(result.client.texts),
         "checks": [
-            {"check": timing.check, "ms": round(timing.ms, 3), "texts": timing.texts} for timing in explained.timings
+            {"check": timing.check, "ms": round(timing.ms, 3), "texts": timing.texts} for timing in explanation.timings
         ],
     }

@@ -15,15 +15,15 @@ SCHEMA = "policy.schema.json"
 
 
 def init(
-    name: Annotated[str, typer.Argument(metavar="[NAME]", help="A shipped policy. Without it, all are listed.")] = "",
-    folder: Annotated[Path, typer.Argument(metavar="[DIR]", help="Where to put it.")] = Path("policies"),
+    name: Annotated[str, typer.Argument(metavar="[NAME]", help="A shipped policy. Without it, list all of them.")] = "",
+    folder: Annotated[Path, typer.Argument(metavar="[DIR]", help="The folder for the copy.")] = Path("policies"),
     as_json: AsJson = False,
 ) -> None:
     """Copy a shipped policy, with its tests, into a folder. No existing file is overwritten.
 
     The JSON Schema of policy files is copied too; editors use it for completion and checks.
     """
-    from guardproxy.config import shipped  # noqa: PLC0415
+    from guardproxy.config import package_folder  # noqa: PLC0415
     from guardproxy.library import shipped_folder, shipped_names  # noqa: PLC0415
     from guardproxy.policy import load_folder  # noqa: PLC0415
 
@@ -39,15 +39,15 @@ def init(
         _wrong_use(error.message)
     sources = [source / "default.yaml"] if name == "default" else sorted(filter(Path.is_file, source.rglob("*")))
     targets = {path: folder / path.relative_to(source) for path in sources}
-    if there := [str(target) for target in targets.values() if target.exists()]:
-        _wrong_use(f"{', '.join(there)} is there already")
+    if existing := [str(target) for target in targets.values() if target.exists()]:
+        _wrong_use(f"{', '.join(existing)} exists already")
     schema = folder / SCHEMA
     if not schema.exists():
-        targets[shipped("policies") / SCHEMA] = schema
+        targets[package_folder("policies") / SCHEMA] = schema
     try:
         for path, target in targets.items():
             target.parent.mkdir(parents=True, exist_ok=True)
-            # In the copy, the schema lies beside the policy.
+            # In the copy, the schema is in the folder of the policy.
             target.write_text(path.read_text("utf-8").replace(f"$schema=../{SCHEMA}", f"$schema={SCHEMA}", 1), "utf-8")
     except OSError as error:
         _wrong_use(f"{error.filename}: {(error.strerror or '').lower()}")

@@ -1,4 +1,4 @@
-"""`guardproxy policy lint`: the errors of a folder of policies, and notes for its reviewers."""
+"""`guardproxy policy lint`: reports the errors of a folder of policies, and notes for its reviewers."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ def lint(
         typer.Option(metavar="FILE", help="The TOML file of the proxy. Policies may name only its tenants."),
     ] = None,
     tenant: Annotated[
-        list[str] | None, typer.Option(help="A tenant, as `serve --tenant` takes it; the digest may be left out.")
+        list[str] | None, typer.Option(help="A tenant, as for `serve --tenant`; the digest may be omitted.")
     ] = None,
     allow_code: AllowCode = False,
 ) -> None:
     """Load a folder as the proxy would, and report errors with file, line and column.
 
-    Warnings are likely to be mistakes, notes are costs and gaps. Exit code 0: no error; 1: errors (with --strict: also
+    Warnings are probable errors; notes are costs and gaps. Exit code 0: no error; 1: errors (with --strict: also
     warnings and notes); 2: wrong use.
     """
     from guardproxy.library import load  # noqa: PLC0415
@@ -73,12 +73,12 @@ def lint(
         if covered and not errors:
             typer.echo("\n".join(table(rows)))
         if not errors:
-            typer.echo(f"{count} {'policy' if count == 1 else 'policies'}, no errors{_counted(remarks)}")
+            typer.echo(f"{count} {'policy' if count == 1 else 'policies'}, no errors{_counts(remarks)}")
     raise typer.Exit(1 if errors or (strict and remarks) else 0)
 
 
-def _tenants(file: Path | None, named: list[str]) -> tuple[str, ...]:
-    """The names of the tenants that the settings give."""
+def _tenants(file: Path | None, entries: list[str]) -> tuple[str, ...]:
+    """Returns the names of the tenants in the settings."""
     from guardproxy import config as settings  # noqa: PLC0415
 
     try:
@@ -87,9 +87,9 @@ def _tenants(file: Path | None, named: list[str]) -> tuple[str, ...]:
     except ConfigError as error:
         typer.echo(f"guardproxy: {error}", err=True)
         raise typer.Exit(2) from None
-    return (*names, *(entry.partition("=")[0] for entry in named))
+    return (*names, *(entry.partition("=")[0] for entry in entries))
 
 
-def _counted(remarks: list[Any]) -> str:
+def _counts(remarks: list[Any]) -> str:
     counts = [(word, sum(note.weight == word for note in remarks)) for word in ("warning", "note")]
     return "".join(f", {count} {word}{'s' if count > 1 else ''}" for word, count in counts if count)

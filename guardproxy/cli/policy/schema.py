@@ -1,4 +1,4 @@
-"""`guardproxy policy schema`: the JSON Schema of policy files, for editors."""
+"""`guardproxy policy schema`: prints the JSON Schema of policy files, for editors."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ def schema(
     `guardproxy policy schema --out policies/policy.schema.json`, and as the first line of a policy:
     `# yaml-language-server: $schema=policy.schema.json`.
     """
-    from guardproxy.policy import schema as made  # noqa: PLC0415
+    from guardproxy.policy import schema as policy_schema  # noqa: PLC0415
 
-    text = json.dumps(made(), indent=2, ensure_ascii=False)
+    text = json.dumps(policy_schema(), indent=2, ensure_ascii=False)
     if out:
         out.write_text(text + "\n", "utf-8")
     else:

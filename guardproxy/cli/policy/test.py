@@ -1,4 +1,4 @@
-"""`guardproxy policy test`: the `tests:` of policy files."""
+"""`guardproxy policy test`: runs the `tests:` of policy files."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 import typer
 
 from guardproxy.cli.policy.arguments import AllowCode, AsJson, Folders
-from guardproxy.cli.printing import console, contrasted, plain, styled
+from guardproxy.cli.printing import console, contrast_lines, plain, styled
 from guardproxy.errors import PolicyError
 
 if TYPE_CHECKING:
@@ -23,38 +23,38 @@ if TYPE_CHECKING:
 
 def run(
     folders: Folders,
-    only: Annotated[str, typer.Option(metavar="GLOB", help="Only tests named like this, or `policy: name`.")] = "*",
+    only: Annotated[str, typer.Option(metavar="GLOB", help="Only tests whose name, or `policy: name`, matches.")] = "*",
     show_untested: Annotated[
         bool, typer.Option("--untested", help="List rules that hold in no test. Exit 1 if there are any.")
     ] = False,
     no_model: Annotated[
         bool, typer.Option("--no-model", help="Skip tests that need the model; it is not loaded.")
     ] = False,
-    junit: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the results as JUnit's XML.")] = None,
+    junit: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the results as JUnit XML.")] = None,
     as_json: AsJson = False,
     allow_code: AllowCode = False,
 ) -> None:
     """Run the `tests:` of every policy file, each against its own policy alone. Needs no network.
 
-    An answer is played whole, streamed, and streamed in random pieces; all must give the same result. A check that asks a
-    service (`http`) is left out, and tests that need it are skipped. Exit code 0: all passed; 1: something failed; 2: wrong
-    use.
+    An answer is played whole, streamed, and streamed in random pieces; all must give the same result. Checks that use
+    a service (`http`) are left out, and tests that need them are skipped. Exit code 0: all tests passed; 1: a test
+    failed; 2: wrong use.
     """
     from guardproxy.policytest import junit as as_junit  # noqa: PLC0415
     from guardproxy.policytest import untested  # noqa: PLC0415
 
     if show_untested and (only != "*" or no_model):
-        _wrong_use("--untested looks at all tests; leave --only and --no-model out")
+        _wrong_use("--untested covers all tests; leave --only and --no-model out")
     out = console()
     results: list[CaseResult] = []
     policies: list[Policy] = []
-    for result in _results(folders, only, policies, judged=not no_model, code=allow_code):
+    for result in _results(folders, only, policies, with_model=not no_model, code=allow_code):
         results.append(result)
         if not as_json:
             for line in _lines(result):
                 out.print(line)
     if not results and only != "*":
-        _wrong_use(f"no test is named like `{only}`")
+        _wrong_use(f"no test has a name that matches `{only}`")
     missed = untested(policies, results) if show_untested else []
     failed, skipped = (
         sum(bool(result.mismatches) for result in results),
@@ -78,14 +78,14 @@ def run(
 
 
 def _results(
-    folders: list[Path], only: str, policies: list[Policy], *, judged: bool, code: bool
+    folders: list[Path], only: str, policies: list[Policy], *, with_model: bool, code: bool
 ) -> Iterator[CaseResult]:
-    from guardproxy.library import DISTANT, JUDGES, folder_of, leaving_out, loader  # noqa: PLC0415
+    from guardproxy.library import DISTANT, JUDGES, all_but, folder_of, loader  # noqa: PLC0415
     from guardproxy.policy import Files  # noqa: PLC0415
     from guardproxy.policytest import run_tests  # noqa: PLC0415
 
-    left_out = DISTANT if judged else (*DISTANT, *JUDGES)
-    load = loader(asked=leaving_out(left_out), code=code)
+    left_out = DISTANT if with_model else (*DISTANT, *JUDGES)
+    load = loader(selection=all_but(left_out), code=code)
     try:
         sets = [(load(folder), Files(folder_of(folder)).read) for folder in folders]
     except PolicyError as error:
@@ -122,8 +122,8 @@ def _mismatch(mismatch: Mismatch) -> Iterator[Text]:
     yield styled(plain(mismatch.message))
     if mismatch.wanted is not None and mismatch.got is not None:
         wanted, got = contrast(mismatch.wanted, mismatch.got)
-        yield from contrasted("-", wanted, "green")
-        yield from contrasted("+", got, "red")
+        yield from contrast_lines("-", wanted, "green")
+        yield from contrast_lines("+", got, "red")
     elif mismatch.got is not None:
         yield from (styled(("| ", "dim"), plain(line)) for line in mismatch.got.splitlines())
 

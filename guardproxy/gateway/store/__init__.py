@@ -1,7 +1,7 @@
-"""Stores: what duties keep between requests. A port (`Store`), and one file for each kind of store.
+"""Stores: where duties keep values between requests. A port (`Store`), and one file for each kind of store.
 
-A duty asks for a list of calls and gets the list of their answers, so that a remote store needs one round trip for a list. The
-calls of a list run in their order and atomically: no call of another request comes between them.
+A duty sends a list of calls and gets the list of their answers, so that a remote store needs one round trip for a
+list. The calls of a list run in order and atomically: no call of another request runs between them.
 """
 
 from __future__ import annotations
@@ -13,13 +13,13 @@ from typing import Protocol
 __all__ = ["Add", "Answer", "Call", "Drop", "Get", "Put", "Store"]
 
 Answer = int | str | bool | None
-"""What a store answers to a call: a value of JSON, so that it can be recorded."""
+"""A store's answer to a call: a JSON value, so that it can be recorded."""
 
 
 @dataclass(frozen=True, slots=True)
 class Add:
-    """Adds `amount` to a counter and answers its new value. A new counter begins at 0 and lives for `ttl_s` seconds, whatever
-    is added later."""
+    """Adds `amount` to a counter and returns its new value. A new counter begins at 0 and lives for `ttl_s` seconds;
+    later calls do not extend it."""
 
     key: str
     amount: int
@@ -28,14 +28,15 @@ class Add:
 
 @dataclass(frozen=True, slots=True)
 class Get:
-    """Answers the value of a key, `None` where there is none."""
+    """Returns the value of a key, or `None` if it has no value."""
 
     key: str
 
 
 @dataclass(frozen=True, slots=True)
 class Put:
-    """Stores a value for `ttl_s` seconds and answers whether it was stored. `if_absent`: only where the key has no value."""
+    """Stores a value for `ttl_s` seconds and returns whether it was stored. `if_absent`: only if the key has no
+    value."""
 
     key: str
     value: int | str
@@ -45,7 +46,7 @@ class Put:
 
 @dataclass(frozen=True, slots=True)
 class Drop:
-    """Removes a key and answers whether it had a value."""
+    """Removes a key and returns whether it had a value."""
 
     key: str
 
@@ -57,5 +58,5 @@ class Store(Protocol):
     """Keeps values for duties."""
 
     async def perform(self, calls: Sequence[Call]) -> tuple[Answer, ...]:
-        """The answers to `calls`, in their order. Raises `StoreError` where the store cannot be reached."""
+        """Returns the answers to `calls`, in their order. Raises `StoreError` if the store cannot be reached."""
         ...

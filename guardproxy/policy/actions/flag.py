@@ -1,4 +1,4 @@
-"""`action: flag`: the text is forwarded unchanged, and the record has the findings."""
+"""`action: flag`: the text is forwarded unchanged, and its findings are recorded."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`action: redact`: a placeholder, or the result of an operator, replaces the value; `restore` puts the value back in the
+"""`action: redact`: a placeholder, or the result of an operator, replaces the value; `restore` restores it in the
 answer."""
 
 from __future__ import annotations

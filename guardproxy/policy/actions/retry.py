@@ -1,4 +1,4 @@
-"""`action: retry`: the model gets the faults of its answer and answers again."""
+"""`action: retry`: the model gets the errors of its answer and answers again."""
 
 from __future__ import annotations
 

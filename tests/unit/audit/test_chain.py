@@ -160,12 +160,12 @@ def test_a_log_of_junk_is_not_read_to_its_end() -> None:
 def test_messages_say_what_was_expected() -> None:
     lines = log()
     assert [problem.message for problem in verify([*lines[:2], *lines[3:]]).problems] == [
-        "expected record 1, found record 2: what was between is gone"
+        "expected record 1, found record 2: records between were removed"
     ]
     replaced = resealed(lines[2], id="y")
     assert [problem.message for problem in verify([*lines[:2], replaced, *lines[3:]]).problems] == [
         f"expected prev {head_of(replaced).hash}, found {head_of(lines[2]).hash}: "
-        "the line before was replaced, or this one is foreign"
+        "the previous line was replaced, or this line is foreign"
     ]
 
 

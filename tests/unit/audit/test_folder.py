@@ -181,7 +181,7 @@ def test_a_file_that_follows_another_vouches_for_it(followed: Path) -> None:
     assert found(followed) == {}
     (first, second) = reversed(verify_folder(followed))
     assert (first.file, second.file) == ("a.jsonl", "a.1.jsonl")
-    assert first.notes[0].endswith("records go on in a.1.jsonl")
+    assert first.notes[0].endswith("records continue in a.1.jsonl")
     roll_back_by_one = (followed / "a.jsonl").read_bytes().splitlines(keepends=True)[0]
     (followed / "a.jsonl").write_bytes(roll_back_by_one)
     assert found(followed) == {"a.jsonl": ["cut"]}
@@ -195,7 +195,7 @@ def test_what_was_never_acknowledged_is_a_note_and_what_was_is_not(followed: Pat
     for more in (b'{"half', b"\0\0\0\n", b"junk\n" * 3):
         log.write_bytes(whole + more)
         assert found(followed) == {}
-        assert "never acknowledged" in verify_folder(followed)[1].notes[1]
+        assert "never confirmed" in verify_folder(followed)[1].notes[1]
     log.write_bytes(whole.replace(b"x0", b"y0") + b'{"half')
     assert found(followed)["a.jsonl"][0] == "altered"
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from guardproxy.audit.document import Intent, LogEntry
-from guardproxy.audit.intents import abandoned, closing, unclosed
+from guardproxy.audit.intents import abandoned_intents, closing, open_intents_of
 from guardproxy.audit.sinks.file import FileSink
 from tests.kit.records import plain_intent
 
@@ -27,7 +27,7 @@ def log(folder: Path, name: str, *records: LogEntry | dict[str, Any]) -> FileSin
 
 
 def open_ids(folder: Path, own: Path | None = None) -> list[str]:
-    with abandoned(folder, own or folder / "own.jsonl") as found:
+    with abandoned_intents(folder, own or folder / "own.jsonl") as found:
         return [intent.id for intent in found]
 
 
@@ -72,7 +72,7 @@ def test_lines_that_are_no_records_are_passed_over(tmp_path: Path) -> None:
     with (tmp_path / "a.jsonl").open("ab") as file:
         file.write(b'{"kind":"intent","id":"x1"}\n["kind"]\n{"id":"x0","outcome":1}\n{"kind":"intent" \xff\n{"half')
     assert open_ids(tmp_path) == ["x0"]
-    assert unclosed([tmp_path / "none.jsonl"], []) == []
+    assert open_intents_of([tmp_path / "none.jsonl"], []) == []
 
 
 def test_an_entry_that_neither_opens_nor_closes_is_passed_over(tmp_path: Path) -> None:

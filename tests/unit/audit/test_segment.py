@@ -67,12 +67,12 @@ def test_a_file_that_is_cut_back_ends_with_its_last_durable_record(tmp_path: Pat
     whole = segment.path.read_bytes()
     with segment.path.open("ab") as file:
         file.write(b"{half")
-    assert not segment.in_place()
+    assert not segment.is_in_place()
     segment.cut()
     assert segment.path.read_bytes() == whole
-    assert segment.in_place()
+    assert segment.is_in_place()
     segment.path.write_bytes(whole.replace(b"x0", b"y0"))
-    with pytest.raises(AuditError, match="changed by something else"):
+    with pytest.raises(AuditError, match="another program changed the log"):
         segment.cut()
     assert segment.lost
     segment.path.write_bytes(whole[:-9])

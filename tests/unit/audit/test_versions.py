@@ -79,13 +79,13 @@ def test_a_route_that_was_passed_through_is_written_like_every_other_exchange() 
 
 
 def test_a_newer_version_is_refused_and_both_versions_are_named() -> None:
-    with pytest.raises(RecordError, match=r"the entry has version 3, and this guardproxy reads up to version 2: use"):
+    with pytest.raises(RecordError, match=r"the entry has version 3, and this guardproxy reads versions up to 2: use"):
         entry_of({**plain_record().document(), "v": 3})
 
 
 @pytest.mark.parametrize("version", [None, 0, -1, "2", 2.0, True])
 def test_an_entry_names_its_version(version: Any) -> None:
-    with pytest.raises(RecordError, match="the entry names no version"):
+    with pytest.raises(RecordError, match="the entry has no version"):
         entry_of({**plain_record().document(), "v": version})
 
 

@@ -7,12 +7,12 @@ from typing import Any
 import pytest
 from jsonschema import Draft202012Validator
 
-from guardproxy.checks import Option, known, options, options_digest, own_names, with_defaults
+from guardproxy.checks import Option, check_names, options, options_digest, own_names, with_defaults
 from guardproxy.errors import OptionError
 from tests.kit.check_options import BLOCK, PAGE, with_tables
 
 DECLARED = {"word": Option("A word.", {"type": "string"}, default="x"), "least": Option("A score.", {"type": "number"})}
-EVERY = [(use, key, option) for use in known() for key, option in options(use).items()]
+EVERY = [(use, key, option) for use in check_names() for key, option in options(use).items()]
 
 
 def test_what_is_left_out_has_its_default() -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from guardproxy.checks import QUICK, Option, Resources, Traits, build, known, options
+from guardproxy.checks import QUICK, Option, Resources, Traits, build, check_names, options
 from guardproxy.errors import OptionError, PluginError, PolicyError
 from guardproxy.findings import ALL_PLACES, Finding, Form, Scan, Window
 from guardproxy.redaction.placeholders import Restoring
@@ -30,7 +30,7 @@ def foreign(name: str, options: Mapping[str, Any], resources: Resources) -> Rest
 def test_another_package_adds_a_check_by_entry_point(install: Install) -> None:
     install("guardproxy.checks", "foreign", foreign)
     assert build("foreign", "mine", {"word": "x"}, Resources()).name == "mine"
-    assert "foreign" in known()
+    assert "foreign" in check_names()
     assert options("foreign") == OPTIONS
     with pytest.raises(OptionError, match="must be there"):
         build("foreign", "mine", {}, Resources())
@@ -88,7 +88,7 @@ def test_a_broken_check_is_told_at_its_place_in_the_policy(install: Install) -> 
 def test_an_unknown_check_is_answered_with_the_nearest_one() -> None:
     with pytest.raises(OptionError, match="did you mean `secrets`"):
         build("secret", "mine", {}, Resources())
-    with pytest.raises(OptionError, match="known checks: " + ", ".join(known())):
+    with pytest.raises(OptionError, match="known checks: " + ", ".join(check_names())):
         build("_contract", "mine", {}, Resources())
 
 
@@ -124,8 +124,8 @@ def test_traits_that_agree_pass_the_tests_of_plug_ins(traits: Traits) -> None:
     ("traits", "said"),
     [
         ({}, "must have `traits`"),
-        (Traits(looks_at=frozenset()), "looks at no text"),
-        (Traits(own_form=Form({})), "only a check that needs a form"),
+        (Traits(looks_at=frozenset()), "inspects no text"),
+        (Traits(own_form=Form({})), "only a check that needs a schema"),
         (Traits(labels=frozenset("Y")), r"do not declare the labels \['X'\]"),
         (Traits(partner=Plain(Traits(), name="other")), "a partner has the name of its check"),
         (Traits(partner=Plain(Traits(), digest="d")), "a partner names the digest of its check"),

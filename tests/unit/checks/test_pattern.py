@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import re2
 
-from guardproxy.checks._contract import Resources, build, known
+from guardproxy.checks._contract import Resources, build, check_names
 from guardproxy.checks._patterns.reach import CHAIN, Reach, rule
 from guardproxy.checks._patterns.shape import UnreadableError, shape
 from guardproxy.errors import OptionError
@@ -32,8 +32,8 @@ def _settled(check: Any, text: str) -> int:
 
 
 def test_shared_files_are_no_checks() -> None:
-    assert {"pattern", "secrets"} <= set(known())
-    assert not [name for name in known() if name.startswith("_")]
+    assert {"pattern", "secrets"} <= set(check_names())
+    assert not [name for name in check_names() if name.startswith("_")]
     with pytest.raises(OptionError):
         build("_contract", "x", {}, Resources())
 
@@ -146,14 +146,14 @@ def test_a_rule_too_large_for_its_beginnings_is_still_exact(monkeypatch: pytest.
     from guardproxy.checks._patterns import reach
 
     check = _check(patterns=["ab+c", "[bc]d"], cap=6)
-    real = reach.compiled
+    real = reach.compile_pattern
 
     def compiled(pattern: str) -> Any:
         if pattern.endswith("\\z"):
             raise re2.error("too large")
         return real(pattern)
 
-    monkeypatch.setattr(reach, "compiled", compiled)
+    monkeypatch.setattr(reach, "compile_pattern", compiled)
     slow = Reach([rule("MATCH", each, cap=6) for each in ("ab+c", "[bc]d")])
     text = "abbc bd abbbbbbbbc cd abc"
     scan = slow.scan("words", Window(CHANNEL, text))
@@ -174,8 +174,8 @@ def test_a_rule_too_large_for_its_beginnings_is_still_exact(monkeypatch: pytest.
 def test_too_large_for_one_sieve(monkeypatch: pytest.MonkeyPatch) -> None:
     from guardproxy.checks._patterns import reach
 
-    real = reach.compiled
-    monkeypatch.setattr(reach, "compiled", lambda p: (_ for _ in ()).throw(re2.error()) if "|" in p else real(p))
+    real = reach.compile_pattern
+    monkeypatch.setattr(reach, "compile_pattern", lambda p: (_ for _ in ()).throw(re2.error()) if "|" in p else real(p))
     scan = Reach([rule("A", "a", cap=1), rule("B", "b", cap=1)]).scan("x", Window(CHANNEL, "ab"))
     assert [finding.label for finding in scan.findings] == ["A", "B"]
 
@@ -212,7 +212,7 @@ def test_shapes_that_cannot_be_read(pattern: str) -> None:
         ({"patterns": ["a*"]}, "patterns", "empty text"),
         ({"patterns": ["$"]}, "patterns", "empty text"),
         ({"patterns": ["a{300,}"]}, "patterns", "raise `cap`"),
-        ({"patterns": [r"\C"]}, "patterns", "characters, not for bytes"),
+        ({"patterns": [r"\C"]}, "patterns", "match characters, not bytes"),
         ({"patterns": ["\ud800"]}, "patterns", "surrogate"),
         ({"words": ["\ud800"]}, "words", "too many or too long"),
     ],

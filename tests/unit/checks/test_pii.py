@@ -244,7 +244,7 @@ def test_a_model_alone_is_asked_for_all_names_that_it_knows() -> None:
     [
         ({"entities": ["NRP"]}, "entities", "the model `names` does not know `NRP`"),
         ({"entities": ["PERSON"], "model": ""}, "model", "must be the name of a model"),
-        ({"entities": ["URL"], "model": "names"}, "model", "nothing that is asked for needs the model"),
+        ({"entities": ["URL"], "model": "names"}, "model", "none of the entities needs the model"),
         ({"entities": ["AGE"]}, "entities", "no model here finds `AGE`"),
     ],
 )

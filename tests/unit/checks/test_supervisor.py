@@ -280,11 +280,11 @@ NUMBER = "must be a number from 0 to 1, or the name of an operating point, like 
             "the model has no operating point `2%` for `jailbreak`; known: 5%, 1%, 0.1%",
         ),
         ({"threshold": "0.1%"}, "threshold", "the model has no operating point `0.1%` for `embedded`; known: 5%, 1%"),
-        ({"threshold": {"harm": 0.5}}, "threshold", "`harm` is no label of this check; known: injection"),
+        ({"threshold": {"harm": 0.5}}, "threshold", "`harm` is not a label of this check; known: injection"),
         (
             {"threshold": {"injektion": 0.5}},
             "threshold",
-            "`injektion` is no label of this check; did you mean `injection`?",
+            "`injektion` is not a label of this check; did you mean `injection`?",
         ),
         ({"first_stage": "no"}, "first_stage", "must be true or false"),
         ({"model": ""}, "model", "must be the name of a model"),

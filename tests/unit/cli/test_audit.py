@@ -106,7 +106,7 @@ def test_verify_finds_a_cut_tail_by_the_head_beside_the_log(tmp_path: Path) -> N
     cut(tmp_path / "a.jsonl")
     code, out, _ = run("verify", tmp_path)
     assert code == 1
-    assert out.endswith("  line 3: expected record 1, found record 0 at the end: the tail was cut off (cut)\n")
+    assert out.endswith("  line 3: expected record 1, found record 0 as the last: the end was cut off (cut)\n")
 
 
 def test_verify_finds_a_cut_by_a_head_kept_elsewhere(tmp_path: Path) -> None:
@@ -306,7 +306,8 @@ def test_a_newer_version_is_refused_by_name(tmp_path: Path) -> None:
     code, out, err = run("show", tmp_path)
     assert (code, len(out.splitlines())) == (0, 2)
     assert err == (
-        "1 lines could not be read: the entry has version 99, and this guardproxy reads up to version 2: use a newer one\n"
+        "1 lines could not be read: the entry has version 99, and this guardproxy reads versions up to 2: "
+        "use a newer release\n"
     )
 
 

@@ -82,7 +82,7 @@ def test_evaluate_reads_the_users_own_keys_and_names(tmp_path: Path) -> None:
 def test_evaluate_of_harmless_texts_alone_draws_no_curve(tmp_path: Path) -> None:
     result = run("evaluate", write(tmp_path / "a.jsonl", rows(0, 3)), "--out", str(tmp_path / "out"))
     assert result.exit_code == 0
-    assert "no row is labelled an attack" in result.stderr
+    assert "no row is labelled as an attack" in result.stderr
     assert not (tmp_path / "out" / "roc.png").exists()
 
 
@@ -146,7 +146,7 @@ def test_calibrate_writes_a_model_in_which_a_point_means_this_traffic(tmp_path: 
     again = run("calibrate", "--harmless", other, *asked, "--fpr", "2%", "--in-place")
     assert again.exit_code == 0
     assert "1%" in again.stderr.split("note: ")[-1]
-    assert "still count on the traffic that the model came with" in again.stderr
+    assert "were not chosen again: they refer to the model's original traffic" in again.stderr
     now = read(new).points[OUTPUT]
     assert now == {**points, "2%": now["2%"]}
 
@@ -174,12 +174,12 @@ def test_calibrate_with_too_few_texts_writes_nothing_and_says_so(tmp_path: Path)
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ([], "thresholds need harmless texts: rows labelled so, --harmless FILE or --log DIR"),
+        ([], "thresholds need harmless texts: rows with a harmless label, --harmless FILE or --log DIR"),
         (["attacks.jsonl"], "thresholds need harmless texts"),
         (["good.jsonl", "--fpr", "0.01"], "--fpr is a share of harmless texts, like 1%"),
         (["good.jsonl", "--out", "x", "--in-place"], "give --out or --in-place, not both"),
         (["--log", "."], "no *.jsonl logs here"),
-        (["good.jsonl", "--fpr", "50%", "--out", "data"], "data is there already"),
+        (["good.jsonl", "--fpr", "50%", "--out", "data"], "data exists already"),
     ],
 )
 def test_calibrate_says_what_is_wrong(

@@ -122,14 +122,14 @@ def test_no_service_is_asked(folder: Path) -> None:
     ran = run("test", folder)
     assert (ran.exit_code, ran.stdout.splitlines()[:2]) == (0, ["skip far: a: it needs `far`", "ok   far: b"])
     told = run("explain", "hello", "--policies", folder)
-    assert (told.exit_code, told.stdout.splitlines()[-1]) == (0, "not asked, as they are services: far")
+    assert (told.exit_code, told.stdout.splitlines()[-1]) == (0, "not run, because they use services: far")
 
 
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (("--only", "b*"), "no test is named like `b*`"),
-        (("--only", "a*", "--untested"), "--untested looks at all tests"),
+        (("--only", "b*"), "no test has a name that matches `b*`"),
+        (("--only", "a*", "--untested"), "--untested covers all tests"),
         (("--junit", "/nowhere/x.xml"), "/nowhere/x.xml: no such file or directory"),
     ],
 )
@@ -161,7 +161,7 @@ def test_a_shipped_policy_is_copied_once(tmp_path: Path) -> None:
     assert "$schema=policy.schema.json\n" in (tmp_path / "mine" / "payments.yaml").read_text("utf-8")
     assert run("test", tmp_path / "mine").exit_code == 0
     again = run("init", "payments", tmp_path / "mine")
-    assert (again.exit_code, "is there already" in again.stderr) == (2, True)
+    assert (again.exit_code, "exists already" in again.stderr) == (2, True)
     shown = json.loads(run("init", "default", tmp_path / "mine", "--json").stdout)
     assert shown == {"written": [str(tmp_path / "mine" / "default.yaml")]}
     assert json.loads(run("init", "--json").stdout)["strict"].startswith("Nothing personal")
@@ -201,7 +201,7 @@ def log(folder: Path) -> Path:
 def test_what_the_files_say(folder: Path) -> None:
     assert (run("diff", folder, folder).exit_code, run("diff", folder, folder).stdout) == (
         0,
-        "the policies say the same\n",
+        "the policies are equivalent\n",
     )
     ran = run("diff", folder, change(folder, "action: flag", "action: block") / "mine.yaml")
     assert (ran.exit_code, ran.stdout.splitlines()) == (
@@ -288,7 +288,7 @@ def test_why_a_text_is_treated_as_it_is(folder: Path) -> None:
         "    I am «jo@ab.io»",
         "    mail: MAIL at 5 to 13, score 1.00",
         "decision redact",
-        "    decided mine: mail  redact  `mail` found MAIL; values come back in every text (in URLs: never)",
+        "    decided mine: mail  redact  `mail` found MAIL; restores values in every text (in URLs: never)",
         "    -       mine: word  flag    `word` found nothing",
         "the model sees",
         "    messages[0].content: I am [MAIL_1]",
@@ -319,7 +319,7 @@ def test_a_request_as_json(folder: Path) -> None:
 
 def test_what_is_for_others_and_what_is_refused(folder: Path) -> None:
     other = change(folder, "policy: mine", "match: {tenants: [x]}\npolicy: mine")
-    assert "for other requests: mine" in run("explain", "plain", "--policies", other).stdout
+    assert "policies that do not apply: mine" in run("explain", "plain", "--policies", other).stdout
     shown = run("explain", '{"messages": [3]}', "--policies", folder)
     assert "decision block (refused: invalid_type at `messages[0]`)" in shown.stdout
     assert "the model sees nothing" in shown.stdout
@@ -331,7 +331,7 @@ def test_what_is_for_others_and_what_is_refused(folder: Path) -> None:
         (("--on", "both"), "--on is request or response"),
         (("--kind", "error"), "--kind is one of user, system"),
         (("--route", "POST /x"), "no wire format for `POST /x`"),
-        (("--policies", "nowhere"), "no shipped policy of that name"),
+        (("--policies", "nowhere"), "there is no folder and no shipped policy"),
     ],
 )
 def test_wrong_use_of_explain(words: tuple[str, ...], message: str) -> None:

@@ -34,7 +34,7 @@ def test_notes_are_printed_and_fail_where_that_is_wanted(folder: Path) -> None:
     (folder / "q.yaml").write_text(NOTED.replace("policy: p", "policy: q") + "tenants: {acme: {on_error: block}}\n")
     done = run("lint", folder)
     assert done.exit_code == 0
-    assert "q.yaml:2:39: note: pattern 1 has no bound of its own" in done.output
+    assert "q.yaml:2:39: note: pattern 1 sets no bound" in done.output
     assert done.output.endswith("2 policies, no errors, 1 note\n")
     assert run("lint", folder, "--strict").exit_code == 1
 

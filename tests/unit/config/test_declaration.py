@@ -56,7 +56,7 @@ def test_a_value_gets_the_type_of_its_setting(name: str, value: Any, read: Any) 
         ("pass_through", "models", "here: `pass_through` must be a method and a path, like `GET /v1/models`"),
         ("trusted_hop", "10.0.0.0/99", "here: `trusted_hop` must be an address or a network, like 10.0.0.0/8"),
         ("request_header", "x team", "here: `request_header` must be the name of a header, like x-team"),
-        ("reload_s", "0.01", "here: `reload_s` must be at least 0.1, or 0 to reload only when told to"),
+        ("reload_s", "0.01", "here: `reload_s` must be at least 0.1, or 0 to reload only on request"),
         ("upstream_key", "backup=", "here: `upstream_key` must be like backup=KEY"),
     ],
 )

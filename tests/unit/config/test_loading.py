@@ -80,14 +80,17 @@ DIGEST = "sha256:" + "0" * 64
         ),
         ({"remote_check_key": ("dlp.example=k",)}, "must be like dlp.example=KEY, for a host given as"),
         ({"upstream_key": ("backup=k",)}, "must be like backup=KEY, for an upstream given as backup=URL"),
-        ({"unknown_tenant": "refuse"}, "`unknown_tenant` refuses every request: give --tenant NAME=sha256:HEX"),
+        (
+            {"unknown_tenant": "refuse"},
+            "`unknown_tenant: refuse` without a tenant refuses everything: give --tenant NAME=sha256:HEX",
+        ),
         (
             {"tenants": (f"acme={DIGEST}", f"other={DIGEST.upper().replace('SHA', 'sha')}")},
             "the tenants `acme` and `other` have the same credential",
         ),
         (
             {"tenants": (f"acme={DIGEST}", "Acme=sha256:" + "1" * 64)},
-            "the tenants `acme` and `Acme` differ only in case: policies ignore it",
+            "the tenants `acme` and `Acme` differ only in case, which policies ignore",
         ),
     ],
 )
@@ -132,7 +135,7 @@ def test_what_ships_lies_inside_an_installed_package_and_beside_a_checkout(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(loading, "__file__", str(tmp_path / "guardproxy" / "config" / "loading.py"))
-    assert loading.shipped("policies") == tmp_path / "policies"
+    assert loading.package_folder("policies") == tmp_path / "policies"
     inside = tmp_path / "guardproxy" / "_data" / "policies"
     inside.mkdir(parents=True)
-    assert loading.shipped("policies") == inside
+    assert loading.package_folder("policies") == inside

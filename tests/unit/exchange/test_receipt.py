@@ -10,6 +10,7 @@ import http_sf
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import structs
 
 from guardproxy.errors import ErrorCode
 from guardproxy.exchange.exchange import Exchange
@@ -303,7 +304,7 @@ def test_the_seal_of_what_the_client_got_covers_the_comment() -> None:
     class Sealing(Play):
         def __post_init__(self) -> None:
             super().__post_init__()
-            self.exchange = Exchange(replace(self.exchange.setting, keys=replace(KEYS, seal=seal)))
+            self.exchange = Exchange(structs.replace(self.exchange.setting, keys=replace(KEYS, seal=seal)))
 
     import hashlib
 

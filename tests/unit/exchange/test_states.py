@@ -30,7 +30,7 @@ from guardproxy.exchange.transcript import (
     UpstreamFailed,
     Waited,
 )
-from guardproxy.findings import failed
+from guardproxy.findings import failed_scan
 from tests.kit.drawing import PAGE
 from tests.kit.play import chat_frames, policy_set, setting
 from tests.kit.retry import POLICY, RIGHT, RULE, ask, whole
@@ -94,7 +94,7 @@ def listed() -> set[tuple[str, str]]:
 
 def answer(command: RunScans, *, fails: bool = False) -> Scanned:
     if fails:
-        return Scanned(tuple(failed(job.window, RuntimeError("broken")) for job in command.jobs))
+        return Scanned(tuple(failed_scan(job.window, RuntimeError("broken")) for job in command.jobs))
     return Scanned(tuple(job.check.scan([job.window])[0] for job in command.jobs))
 
 

@@ -44,12 +44,12 @@ class Slots:
     def __init__(self, left: int) -> None:
         self.left = left
 
-    def full(self) -> bool:
+    def is_full(self) -> bool:
         return self.left == 0
 
     def take(self) -> bool:
-        self.left -= not self.full()
-        return self.left >= 0 and not self.full()
+        self.left -= not self.is_full()
+        return self.left >= 0 and not self.is_full()
 
 
 def test_readiness() -> None:
@@ -96,14 +96,14 @@ def test_a_route_that_a_format_refuses_says_what_to_do(method: str, path: str) -
 
 def test_the_credential_becomes_a_tenant() -> None:
     tenancy = Tenancy(TenantNames([f"acme={digest('k-1')}"]), lambda data: hashlib.sha256(data).hexdigest())
-    named = rerun([tenancy], replace(HEAD, headers={"Authorization": "Bearer k-1"}), [])
-    other = rerun([tenancy], replace(HEAD, headers={"x-api-key": "k-2"}), [])
+    named = rerun([tenancy], HEAD.changed(headers={"Authorization": "Bearer k-1"}), [])
+    other = rerun([tenancy], HEAD.changed(headers={"x-api-key": "k-2"}), [])
     without = rerun([tenancy], HEAD, [])
     assert (named.tenant_name, other.tenant_name, without.tenant_name) == ("acme", "", "")
     assert len({named.tenant, other.tenant, without.tenant}) == 3
     assert without.tenant == ""
     assert "k-1" not in named.tenant
-    contradictory = replace(HEAD, headers={"Authorization": "Bearer k-1", "x-api-key": "k-2"})
+    contradictory = HEAD.changed(headers={"Authorization": "Bearer k-1", "x-api-key": "k-2"})
     assert refusal(tenancy, contradictory) == (400, "two_credentials")
     assert rerun([KnownTenants()], named, []) == named
     assert refusal(KnownTenants(), other) == (401, "unknown_credential")
@@ -116,7 +116,7 @@ def test_capacity() -> None:
     capacity.take()
     slots.left = 0
     assert refusal(capacity, HEAD) == (503, "no_capacity")
-    with pytest.raises(DownstreamError, match="too many requests are under way"):
+    with pytest.raises(DownstreamError, match="too many requests are in progress"):
         capacity.take()
 
 
@@ -135,7 +135,7 @@ def test_capacity() -> None:
 def test_bodies(headers: dict[str, str], length_bytes: int | None, wanted: tuple[int, str] | None) -> None:
     mappings: Sequence[CIMultiDict[str] | dict[str, str]] = (headers, CIMultiDict(headers))
     for mapping in mappings:
-        head = replace(HEAD, headers=mapping, length_bytes=length_bytes)
+        head = HEAD.changed(headers=mapping, length_bytes=length_bytes)
         if wanted:
             assert refusal(BodyHeaders(100), head) == wanted
         else:
@@ -145,7 +145,7 @@ def test_bodies(headers: dict[str, str], length_bytes: int | None, wanted: tuple
 def test_a_route_that_goes_on_unread_may_have_any_body_of_that_size() -> None:
     head = Head("1", route="GET /v1/models", headers={"Content-Type": "text/plain"}, length_bytes=100)
     assert rerun([BodyHeaders(100)], head, []) == head
-    assert refusal(BodyHeaders(100), replace(head, length_bytes=101)) == (413, "request_too_large")
+    assert refusal(BodyHeaders(100), head.changed(length_bytes=101)) == (413, "request_too_large")
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import replace
 
 import pytest
 
@@ -45,7 +44,7 @@ class Counted(Duty):
         if count > 2:
             blocked, _ = yield (Get("blocked"), Add("refused", 1, 60))
             raise DownstreamError(ErrorCode.RATE_LIMIT_EXCEEDED, f"{count} requests, blocked: {blocked}", retry_s=7)
-        return replace(head, tenant_name=f"number {count}")
+        return head.changed(tenant_name=f"number {count}")
 
     def settle(self, head: Head, record: Record) -> Steps[None]:
         yield (Add(f"settled:{head.tenant}:{record.outcome}", 1, 60),)
@@ -126,10 +125,11 @@ def test_duties_of_other_packages(install: Install) -> None:
     (counted,) = load_duties(["counted"])
     assert isinstance(counted, Counted)
     with pytest.raises(
-        ConfigError, match=r"--duty quota: no installed package brings this duty \(known: counted, failing, nameless\)"
+        ConfigError,
+        match=r"--duty quota: no installed package provides this duty \(known: counted, failing, nameless\)",
     ):
         load_duties(["quota"])
-    with pytest.raises(PluginError, match=r"`nameless` \(guardproxy.duties\) of acme 1.0 is no duty"):
+    with pytest.raises(PluginError, match=r"`nameless` \(guardproxy.duties\) of acme 1.0 is not a duty"):
         load_duties(["nameless"])
     with pytest.raises(PluginError, match=r"`failing` \(guardproxy.duties\) of acme 1.0 failed: ZeroDivisionError"):
         load_duties(["failing"])
@@ -165,3 +165,28 @@ def test_a_duty_that_overrides_nothing_changes_nothing() -> None:
     assert Idle().plan(HEAD, Request("m", False, Frame(b""), list)) is None
     assert Idle().settle(HEAD, plain_record()) is None
     assert not duties.is_settling
+
+
+class Prompt(Duty):
+    """Needs no answer of the store."""
+
+    name = "prompt"
+
+    def __init__(self, plan: Plan | None) -> None:
+        self.own, self.settled = plan, 0
+
+    def plan(self, head: Head, request: Request) -> Plan | None:
+        return self.own
+
+    def settle(self, head: Head, record: Record) -> None:
+        self.settled += 1
+
+
+def test_a_duty_that_asks_the_store_nothing_says_at_once_what_it_says() -> None:
+    plan = Plan(upstream="backup", reason="always")
+    planning, silent = Prompt(plan), Prompt(None)
+    duties = Duties([planning, silent], MemoryStore())
+    trail = Trail(HEAD)
+    assert asyncio.run(duties.plan(trail, Request("m", False, Frame(b""), list))) == (plan,)
+    asyncio.run(duties.settle(HEAD, plain_record()))
+    assert (planning.settled, silent.settled, trail.answers) == (1, 1, [])

@@ -54,7 +54,7 @@ class Texts:
         self.error: Exception | None = None
         self.over = Event()
 
-    def dropped(self) -> bool:
+    def is_dropped(self) -> bool:
         return self.gone or self.error is not None
 
     @property
@@ -67,10 +67,10 @@ class Texts:
             raise ValueError("not to be read")
         return deque(rows)
 
-    def known(self, row: Row) -> bool:
+    def has_scores(self, row: Row) -> bool:
         return row in self.known_rows
 
-    def done(self, row: Row, logits: Sequence[float]) -> None:
+    def set_logits(self, row: Row, logits: Sequence[float]) -> None:
         self.got[row] = list(logits)
 
     def end(self) -> None:

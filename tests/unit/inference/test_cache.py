@@ -15,7 +15,7 @@ def judged(cache: Cache, text: str, pieces: int) -> Verdicts:
     verdicts = cache.get(text)
     if not verdicts.spans:
         verdicts.spans = [(at, at + 1) for at in range(pieces)]
-        cache.cut(text, verdicts)
+        cache.count_pieces(text, verdicts)
     return verdicts
 
 
@@ -54,7 +54,7 @@ def test_verdicts_that_went_meanwhile_are_not_counted() -> None:
     one = cache.get("one")
     cache.get("two")
     one.spans = [(0, 1)] * 5
-    cache.cut("one", one)
+    cache.count_pieces("one", one)
     assert cache.pieces == 1
 
 

@@ -121,11 +121,11 @@ def test_arrays_that_do_not_fit_are_refused(tmp_path: Path, changes: dict[str, A
 @pytest.mark.parametrize("content", [b"", b"PK\x03\x04", b"\x93NUMPY", b"no arrays"])
 def test_what_holds_no_arrays_is_refused(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "first_stage.npz").write_bytes(content)
-    with pytest.raises(ConfigError, match="is no file of numpy arrays"):
+    with pytest.raises(ConfigError, match="is not a file of numpy arrays"):
         load(tmp_path / "first_stage.npz", OUTPUTS)
 
 
 def test_a_file_that_holds_code_is_refused(tmp_path: Path) -> None:
     """An array of objects is a pickle, which would run what it says."""
-    with pytest.raises(ConfigError, match="is no file of numpy arrays"):
+    with pytest.raises(ConfigError, match="is not a file of numpy arrays"):
         load(saved(tmp_path, bias=np.array([print], dtype=object)), OUTPUTS)

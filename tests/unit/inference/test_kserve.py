@@ -120,7 +120,7 @@ def connected(stub: Stub) -> ModelScorer:
 
 
 def network(stub: Stub, *rows: Row) -> KServe:
-    it = KServe.connected(stub.url, read(find()), 0, rows, 10)
+    it = KServe.connect(stub.url, read(find()), 0, rows, 10)
     stub.opened.append(it)
     return it
 
@@ -208,13 +208,13 @@ def logits(data: Any) -> dict[str, Any]:
         (logits([1.0] * 9), "gave 9 logits for 1 rows of 8"),
         (logits([1.0] * 7), "gave 7 logits for 1 rows of 8"),
         (logits([]), "gave 0 logits"),
-        (logits("no"), "no list of numbers"),
-        (logits([True]), "no list of numbers"),
-        (logits([["x"]]), "no list of numbers"),
+        (logits("no"), "not a list of numbers"),
+        (logits([True]), "not a list of numbers"),
+        (logits([["x"]]), "not a list of numbers"),
         ({"outputs": [{"name": "other", "data": [1.0]}]}, "gave 0 logits"),
         ({}, "gave 0 logits"),
-        ([1], "no answer of KServe"),
-        (web.Response(text="no JSON"), "no JSON"),
+        ([1], "not valid in KServe"),
+        (web.Response(text="not JSON"), "no JSON"),
         (web.Response(status=500), "status 500, "),
         (None, "the server does not answer"),
     ],

@@ -137,7 +137,7 @@ def test_sums_that_leave_a_file_out_are_refused(tmp_path: Path) -> None:
     ("change", "message"),
     [
         ({"format": 1}, "`format` must be 2 for a model that gives `scores`"),
-        ({"kind": "tags"}, "holds a model that gives `tags`; one that gives `scores` is needed here"),
+        ({"kind": "tags"}, "holds a model that gives `tags`, but a model that gives `scores` is needed"),
         ({"outputs": []}, "`outputs` must be a list"),
         ({"outputs": "injection"}, "`outputs` must be a list"),
         ({"outputs": [1]}, "`outputs` must be a list"),
@@ -147,7 +147,7 @@ def test_sums_that_leave_a_file_out_are_refused(tmp_path: Path) -> None:
         ({"labels": {"harm": {"any": ["harm"]}}}, "`harm` is an output, which is a label already"),
         ({"labels": {"injection": {}}}, '`injection` must be like {"any": ["jailbreak"]}'),
         ({"labels": {"injection": ["harm"]}}, "`injection` must be like"),
-        ({"labels": {"injection": {"tool": ["harm"]}}}, "`tool` is no kind of channel; known: any, system, user"),
+        ({"labels": {"injection": {"tool": ["harm"]}}}, "`tool` is not a kind of channel; known: any, system, user"),
         (
             {"labels": {"injection": {"any": ["hate"]}}},
             "`injection` must list outputs for `any`; known: jailbreak, emb",
@@ -190,5 +190,5 @@ def test_a_config_that_is_no_object_is_refused(tmp_path: Path, text: str) -> Non
 
 
 def test_a_broken_tokenizer_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="is no tokenizer"):
+    with pytest.raises(ConfigError, match="is not a tokenizer"):
         load(write(tmp_path, GOOD))

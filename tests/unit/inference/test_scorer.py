@@ -177,7 +177,7 @@ def copy_of_the_model(folder: Path, **changes: Any) -> Path:
 def test_a_network_with_other_outputs_than_its_config_is_refused(tmp_path: Path) -> None:
     points = {"a": {"1%": 0.5}, "b": {"1%": 0.5}}
     two = {"outputs": ["a", "b"], "labels": {}, "operating_points": points, "calibration": {}}
-    with pytest.raises(ConfigError, match="not as many outputs"):
+    with pytest.raises(ConfigError, match="number of the network's outputs differs"):
         load(copy_of_the_model(tmp_path, config=two))
 
 
@@ -429,7 +429,7 @@ def test_scores_are_the_activation_of_scaled_logits(
 def test_what_was_not_judged_is_never_taken_for_harmless() -> None:
     for verdicts in (Verdicts(), Verdicts([(0, 1)], [()], [None])):
         with pytest.raises(ValueError, match="not judged"):
-            scorer().reader.judged(verdicts, ask("x"))
+            scorer().reader.answer(verdicts, ask("x"))
 
 
 def test_an_answer_that_cannot_be_given_is_an_error_of_those_who_wait() -> None:

@@ -128,7 +128,7 @@ def test_it_is_asked_as_documented_over_one_connection(stub: Stub, ask: Ask) -> 
         ("broken", 10, "did not answer with `results`"),
         ("deep", 10, "did not answer with `results`"),
         ("list", 10, "did not answer with `results`"),
-        ("cut", 10, "cannot be asked: "),
+        ("cut", 10, "the service failed: "),
         ("error", 10, "status 500"),
     ],
 )

@@ -16,7 +16,7 @@ from guardproxy.errors import ConfigError
 from guardproxy.inference import session
 from guardproxy.inference.batching import Row
 from guardproxy.inference.models import find, read
-from guardproxy.inference.session import CPU, CUDA, Alone, Batched, Session, exact, local
+from guardproxy.inference.session import CPU, CUDA, BatchedRows, Session, SingleRows, is_exact, local_network
 
 ROWS: list[Row] = [(101, *range(2000, 2000 + count), 102) for count in (0, 5, 9, 60)]
 
@@ -26,7 +26,7 @@ def shipped(threads: int = 1) -> Session:
     return Session(find() / "model.onnx", threads, (CPU,))
 
 
-class Small(Batched):
+class Small(BatchedRows):
     """As on a GPU, with batches that a CPU runs in no time."""
 
     TOKENS = 256
@@ -34,20 +34,20 @@ class Small(Batched):
 
 
 def test_a_row_alone_has_the_logits_it_has_beside_others() -> None:
-    network = Alone(shipped(), 2)
-    assert exact(network, ROWS)
+    network = SingleRows(shipped(), 2)
+    assert is_exact(network, ROWS)
     assert (network.workers, network.provider) == (2, CPU)
 
 
 def test_more_threads_change_no_score() -> None:
-    one, two = (Alone(shipped(threads), 1).run(ROWS) for threads in (1, 2))
+    one, two = (SingleRows(shipped(threads), 1).run(ROWS) for threads in (1, 2))
     assert one == two
 
 
 def test_the_int8_network_does_not_pass_for_one_whose_rows_may_share_a_batch() -> None:
     """Its activations are scaled over the whole batch: this is why its rows run alone."""
     network = Small(shipped(), 0, "cpu")
-    assert not exact(network, ROWS)
+    assert not is_exact(network, ROWS)
 
 
 class Sums:
@@ -111,8 +111,8 @@ def test_rows_of_one_length_share_as_many_batches_as_they_need() -> None:
 
 
 def test_a_network_shows_whether_neighbours_change_it() -> None:
-    assert exact(fake()[0], ROWS)
-    assert not exact(fake(spill=1e-9)[0], ROWS)
+    assert is_exact(fake()[0], ROWS)
+    assert not is_exact(fake(spill=1e-9)[0], ROWS)
 
 
 def test_a_gpu_is_used_where_the_session_proves_it_and_the_folder_has_a_network_for_it(
@@ -134,22 +134,24 @@ def test_a_gpu_is_used_where_the_session_proves_it_and_the_folder_has_a_network_
             return np.array([float(sum(inputs["input_ids"]))])
 
     monkeypatch.setattr(session, "Session", Made)
-    monkeypatch.setattr(session, "Batched", lambda made, pad: Small(made, pad, "cpu"))
+    monkeypatch.setattr(session, "BatchedRows", lambda made, pad: Small(made, pad, "cpu"))
     monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: [CUDA, CPU])
     model = read(find())
     plain = replace(model, files=model.files - {"model.fp16.onnx"})
 
-    assert isinstance(local(model, 0, ROWS, 1, 3), Small)
+    assert isinstance(local_network(model, 0, ROWS, 1, 3), Small)
     assert asked == [("model.fp16.onnx", (CUDA, CPU))]
     spill = 0.5
-    alone = local(model, 0, ROWS, 1, 3)
-    assert (type(alone), alone.workers, alone.provider) == (Alone, 1, CUDA), "neighbours change it"
+    alone = local_network(model, 0, ROWS, 1, 3)
+    assert (type(alone), alone.workers, alone.provider) == (SingleRows, 1, CUDA), "neighbours change it"
     given_provider = CPU
-    network = local(model, 0, ROWS, 1, 3)
-    assert (type(network), network.workers, network.provider) == (Alone, 3, CPU), "an available provider proves nothing"
+    network = local_network(model, 0, ROWS, 1, 3)
+    assert (type(network), network.workers, network.provider) == (SingleRows, 3, CPU), (
+        "an available provider proves nothing"
+    )
     assert asked[-1] == ("model.onnx", (CPU,))
     asked.clear()
-    local(plain, 0, ROWS, 1, 3)
+    local_network(plain, 0, ROWS, 1, 3)
     assert asked == [("model.onnx", (CPU,))]
 
 

@@ -171,7 +171,7 @@ def test_what_holds_no_word_lists_is_refused(tmp_path: Path, content: Any) -> No
         load_tagger("mine", (tmp_path,))
 
 
-@pytest.mark.parametrize(("content", "message"), [("{}", "no tokenizer"), (None, r"lacks \[SEP\]")])
+@pytest.mark.parametrize(("content", "message"), [("{}", "not a tokenizer"), (None, r"lacks \[SEP\]")])
 def test_what_is_no_tokenizer_is_refused(tmp_path: Path, content: str | None, message: str) -> None:
     folder = copy(tmp_path)
     spec = (folder / "tokenizer.json").read_text().replace("[SEP]", "[END]")
@@ -222,7 +222,7 @@ def test_a_network_for_other_labels_is_refused(tmp_path: Path) -> None:
 def test_a_model_that_scores_is_no_tagger_nor_the_other_way_round() -> None:
     with pytest.raises(ConfigError, match=r"does not name `words\.json`"):
         load_tagger("supervisor")
-    with pytest.raises(ConfigError, match="gives `tags`; one that gives `scores` is needed"):
+    with pytest.raises(ConfigError, match="gives `tags`, but a model that gives `scores` is needed"):
         load(find("names"))
 
 

@@ -33,8 +33,8 @@ def test_one_output_gets_points_and_a_scale() -> None:
     found = calibrate(CONFIG, FINE, given, [0.01, 0.001], rescale=True)
     assert found.complete
     assert found.chosen[0].fitted is not None
-    assert found.written()["calibration"]["jailbreak"]["temperature"] > 0
-    assert set(found.written()["operating_points"]["jailbreak"]) == {"5%", "1%", "0.1%"}
+    assert found.checked_config()["calibration"]["jailbreak"]["temperature"] > 0
+    assert set(found.checked_config()["operating_points"]["jailbreak"]) == {"5%", "1%", "0.1%"}
     assert (found.kept, found.together, found.notes) == (("5%",), {}, ())
     worst = max(range(1000), key=lambda at: given[at].score)
     assert found.highest[0] == FINE[worst].place
@@ -55,7 +55,7 @@ def test_several_outputs_find_more_together() -> None:
     found = calibrate(CONFIG, FINE, verdicts("jailbreak", "embedded", attacks=9), [0.05, 0.01], rescale=False)
     assert all(one.fitted is None for one in found.chosen)
     assert 0.05 < found.together["5%"].value <= 0.1
-    assert found.notes == ("bias and temperature are fitted to one output at a time: name it with --label",)
+    assert found.notes == ("bias and temperature are fitted to one output at a time: choose the output with --label",)
     assert set(json.loads(json.dumps(found.as_json()))) == {"outputs", "together", "highest", "kept", "notes"}
 
 
@@ -64,12 +64,12 @@ def test_half_of_the_settings_are_not_written() -> None:
     assert not found.complete
     assert found.notes == ("jailbreak: 500 harmless texts are too few for 0.1 %: give 1,000 or more",)
     with pytest.raises(ConfigError, match="nothing is written"):
-        found.written()
+        found.checked_config()
 
 
 def test_an_output_without_the_default_point_is_not_written() -> None:
     bare = CONFIG | {"operating_points": {"embedded": {"1%": 0.6}}}
     with pytest.raises(ConfigError, match="`jailbreak` needs the model's default point as well: add --fpr 1%"):
-        calibrate(bare, FINE, verdicts("jailbreak"), [0.05], rescale=True).written()
+        calibrate(bare, FINE, verdicts("jailbreak"), [0.05], rescale=True).checked_config()
     fresh = {key: value for key, value in CONFIG.items() if key == "outputs"}
-    assert calibrate(fresh, FINE, verdicts("jailbreak"), [0.05], rescale=True).written()["default_point"] == "5%"
+    assert calibrate(fresh, FINE, verdicts("jailbreak"), [0.05], rescale=True).checked_config()["default_point"] == "5%"

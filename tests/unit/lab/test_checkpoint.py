@@ -54,7 +54,7 @@ def test_outputs_are_named_and_several_or_one_are_sigmoids(tmp_path: Path) -> No
     for names in (["safe"], ["x", "x"], ["x", ""]):
         with pytest.raises(ConfigError, match="LABEL_0, LABEL_1"):
             load(folder, None, names, {})
-    with pytest.raises(ConfigError, match="a classifier's outputs are named in order"):
+    with pytest.raises(ConfigError, match="for a classifier list its outputs in order"):
         load(folder, None, [], {"LABEL_0": "safe"})
     many = checkpoint(tmp_path / "b", "bert", ["hate", "threat"], problem_type="multi_label_classification")
     assert load(many, None, [], {}).activation == "sigmoid"
@@ -79,7 +79,7 @@ def test_tags_have_presidios_names_and_the_rest_is_no_name(tmp_path: Path) -> No
     assert renamed.outputs == ("NRP", "LOCATION")
     with pytest.raises(ConfigError, match="the checkpoint has no `PERS`; it has: GPE, LOC, MISC, PER"):
         load(tmp_path / "a", None, [], {"PERS": "PERSON"})
-    with pytest.raises(ConfigError, match="the tags need one for none"):
+    with pytest.raises(ConfigError, match="the tags must include O"):
         load(tmp_path / "a", None, [], {"GPE": "", "LOC": "", "PER": ""})
 
 
@@ -98,7 +98,7 @@ def test_tags_without_a_beginning_never_begin(tmp_path: Path) -> None:
 
 @pytest.mark.export
 def test_what_cannot_be_used_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"is no checkpoint: it has no config\.json"):
+    with pytest.raises(ConfigError, match=r"is not a checkpoint: it has no config\.json"):
         load(tmp_path, None, [], {})
     folder = checkpoint(tmp_path / "a", "bert", PAIR)
     with pytest.raises(ConfigError, match=r"lacks the weights classifier\."):

@@ -10,7 +10,7 @@ import pytest
 
 from guardproxy.errors import ConfigError
 from guardproxy.inference.models import find, read
-from guardproxy.lab.folders import configure, copy, listed, new
+from guardproxy.lab.folders import configure, copy, listed_files, new
 
 
 def test_a_copy_with_another_configuration_is_a_model(tmp_path: Path) -> None:
@@ -20,7 +20,7 @@ def test_a_copy_with_another_configuration_is_a_model(tmp_path: Path) -> None:
     model = read(tmp_path / "deep" / "mine")
     assert model.version == "mine"
     assert model.digest != read(source).digest
-    assert sorted(listed(tmp_path / "deep" / "mine")) == sorted(listed(source))
+    assert sorted(listed_files(tmp_path / "deep" / "mine")) == sorted(listed_files(source))
     assert (tmp_path / "deep" / "mine" / "card.md").exists()
     assert not list((tmp_path / "deep" / "mine").glob("*.py"))
     assert [path.name for path in (tmp_path / "deep").iterdir()] == ["mine"]
@@ -29,7 +29,7 @@ def test_a_copy_with_another_configuration_is_a_model(tmp_path: Path) -> None:
 def test_a_folder_is_configured_in_place(tmp_path: Path) -> None:
     shutil.copytree(find("supervisor"), tmp_path / "mine")
     folder = tmp_path / "mine"
-    configure(folder, json.loads((folder / "config.json").read_text()) | {"version": "2"}, listed(folder))
+    configure(folder, json.loads((folder / "config.json").read_text()) | {"version": "2"}, listed_files(folder))
     assert read(folder).version == "2"
     assert not list(folder.glob(".*.new"))
 
@@ -46,7 +46,7 @@ def test_nothing_is_left_after_an_error(tmp_path: Path) -> None:
 
 
 def test_nothing_is_overwritten(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="is there already; name a folder that is not"), new(tmp_path):
+    with pytest.raises(ConfigError, match="exists already; choose another folder"), new(tmp_path):
         pass
     (tmp_path / "file").write_text("x")
     with pytest.raises(ConfigError, match="cannot be written"), new(tmp_path / "file" / "mine"):

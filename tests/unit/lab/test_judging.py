@@ -53,7 +53,7 @@ def test_texts_are_judged_several_at_a_time() -> None:
     [
         ({"label": "injektion"}, "user", "label: the model has no label `injektion`; did you mean"),
         ({"label": "harm", "threshold": "7%"}, "user", "threshold: the model has no operating point `7%`"),
-        ({"label": "orders"}, "user", "the model says nothing of these labels in a text of the kind `user`"),
+        ({"label": "orders"}, "user", "the model has no output for these labels in a text of the kind `user`"),
     ],
 )
 def test_what_the_check_refuses_is_refused(options: dict[str, str], kind: Kind, message: str) -> None:

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from guardproxy.lab.calibration import Scaling, sigmoid
-from guardproxy.lab.points import can_scale, choose, configured, name, share
+from guardproxy.lab.points import can_scale, choose, name, share, with_choices
 
 RNG = random.Random(4)
 FINE = [RNG.gauss(-4, 2) for _ in range(3000)]
@@ -56,7 +56,7 @@ def test_what_cannot_be_chosen_is_said() -> None:
     assert few.notes == ("500 harmless texts are too few for 0.1 %: give 1,000 or more",)
     high = choose("jailbreak", [50.0] * 200, [], [0.01], scale=False)
     assert not high.points
-    assert high.notes == ("more than 1 % of the harmless texts score as high as can be: no threshold will do",)
+    assert high.notes == ("more than 1 % of the harmless texts have the highest score: no threshold is possible",)
 
 
 def test_scores_of_a_model_that_is_too_sure_are_calibrated() -> None:
@@ -75,9 +75,9 @@ def test_scores_of_a_model_that_is_too_sure_are_calibrated() -> None:
 
 def test_a_fit_that_cannot_be_stored_or_points_down_is_not_used() -> None:
     down = choose("x", [3.0, 2.0] * 100, [-3.0, -2.0] * 100, [0.01], scale=True)
-    assert down.notes[0] == "higher scores do not go with attacks here, so the old scaling is kept"
+    assert down.notes[0] == "attacks do not score higher than harmless texts here, so the old scaling is kept"
     wild = choose("x", [i * 1e-7 for i in range(200)], [1e-4 + i * 1e-7 for i in range(200)], [0.01], scale=True)
-    assert wild.notes[0] == "the scaling that fits these texts is out of all bounds, so the old one is kept"
+    assert wild.notes[0] == "the scaling that fits these texts is out of bounds, so the old scaling is kept"
     assert (down.fitted, wild.fitted) == (None, None)
 
 
@@ -90,7 +90,7 @@ def test_a_half_that_fits_nothing_stays_as_it_was() -> None:
 def test_old_points_move_with_the_scale(logit: float, bias: float, temperature: float) -> None:
     """What a text's logit is to an old point, above or below, it is to the moved one under the new scale."""
     chosen = choose("jailbreak", [(v - bias) * temperature for v in FINE[:300]], [(v + bias) for v in BAD], [0.1], True)
-    found = configured(CONFIG, [chosen])
+    found = with_choices(CONFIG, [chosen])
     old, new = (one["calibration"]["jailbreak"] for one in (CONFIG, found))
     before = sigmoid((logit - old["bias"]) / old["temperature"])
     after = sigmoid((logit - new["bias"]) / new["temperature"])
@@ -100,7 +100,7 @@ def test_old_points_move_with_the_scale(logit: float, bias: float, temperature: 
 
 
 def test_a_configuration_keeps_what_was_not_asked_for() -> None:
-    found = configured(CONFIG, [choose("harm", FINE, [], [0.001], scale=False)])
+    found = with_choices(CONFIG, [choose("harm", FINE, [], [0.001], scale=False)])
     assert found["operating_points"]["jailbreak"] == CONFIG["operating_points"]["jailbreak"]
     assert set(found["operating_points"]["harm"]) == {"1%", "0.1%"}
     assert found["operating_points"]["harm"]["1%"] == 0.5
@@ -110,7 +110,7 @@ def test_a_configuration_keeps_what_was_not_asked_for() -> None:
 
 def test_a_model_that_had_no_points_gets_the_first_as_its_default() -> None:
     bare = {"format": 2, "outputs": ["safe", "injection"], "activation": "softmax"}
-    found = configured(bare, [choose("injection", FINE, [], [0.05, 0.01], scale=False)])
+    found = with_choices(bare, [choose("injection", FINE, [], [0.05, 0.01], scale=False)])
     assert found["default_point"] == "5%"
     assert list(found["operating_points"]) == ["injection"]
 
@@ -127,7 +127,7 @@ def test_both_columns_of_a_softmax_are_scaled() -> None:
     values = [rng.gauss(0, 3) for _ in range(2000)]
     labels = [rng.random() < sigmoid(2 * value - 1) for value in values]
     parts = [[v for v, attack in zip(values, labels, strict=True) if attack is wanted] for wanted in (False, True)]
-    found = configured(pair, [choose("injection", parts[0], parts[1], [0.01], scale=True)])
+    found = with_choices(pair, [choose("injection", parts[0], parts[1], [0.01], scale=True)])
     assert found["calibration"]["safe"]["bias"] == 0.0
     temperature = found["calibration"]["injection"]["temperature"]
     assert temperature == found["calibration"]["safe"]["temperature"] == pytest.approx(0.5, abs=0.1)

@@ -40,10 +40,10 @@ def test_too_few_harmless_texts_are_said() -> None:
     assert found.attacks["game"].recall_at[0] is not None
     assert found.attacks["game"].recall_at[1] is None
     assert found.notes == (
-        "900 harmless texts are too few for 0.1 % false positives: not one of them might be found; give 1,000 or more",
+        "900 harmless texts are too few for 0.1 % false positives: not a single text could be found; give 1,000 or more",
     )
     assert len(report([*FINE[:99], *BAD]).notes) == 2
-    assert report(FINE).notes == ("no row is labelled an attack, so nothing is said of recall",)
+    assert report(FINE).notes == ("no row is labelled as an attack, so there is no recall",)
 
 
 def test_the_curves_are_those_of_the_sources() -> None:

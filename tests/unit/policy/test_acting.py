@@ -72,11 +72,11 @@ def broken(error: Exception) -> Any:
         (hush, "request", "one", 51, "reason: must be there"),
         (broken(KeyError("x")), "request", "one", 37, "failed: KeyError: 'x'"),
         (broken(ConfigError("not today")), "request", "one", 37, "not today"),
-        (lambda rule: "block", "request", "one", 37, "must give a decision that names the rule"),
-        (lambda rule: Stop("other"), "request", "one", 37, "must give a decision that names the rule"),
-        (lambda rule: Edit(rule.id), "request", "one and two", 26, "`and` cannot stand in a redact rule"),
-        (lambda rule: Retry(rule.id), "request", "one", 13, "it looks at answers: `on: response`"),
-        (lambda rule: Retry(rule.id, upstream="u"), "response", "one", 38, "which only the action retry can"),
+        (lambda rule: "block", "request", "one", 37, "must return a decision that names the rule"),
+        (lambda rule: Stop("other"), "request", "one", 37, "must return a decision that names the rule"),
+        (lambda rule: Edit(rule.id), "request", "one and two", 26, "`and` cannot be used in a redact rule"),
+        (lambda rule: Retry(rule.id), "request", "one", 13, "it inspects only answers: `on: response`"),
+        (lambda rule: Retry(rule.id, upstream="u"), "response", "one", 38, "which only the action retry can do"),
         (ImportError("gone"), "request", "one", 37, "of acme 1.0 cannot be loaded: ImportError: gone"),
     ],
 )
@@ -112,4 +112,4 @@ def test_who_extends_a_policy_leaves_it_as_it_is(rule: str, loosens: bool, insta
     found = [one for one in read_policies([("b.yaml", base), ("t.yaml", team)]) if isinstance(one, PolicyError)]
     assert bool(found) == loosens
     if "reason" in rule:
-        assert "`action` of the rule `r` of another package stays as it is" in found[0].message
+        assert "`action` of the rule `r` of another package may not change" in found[0].message

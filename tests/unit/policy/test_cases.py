@@ -137,8 +137,8 @@ BROKEN = [
     case(
         "test exchange facts",
         example("{name: t, exchange: {request: {}}, model: m, route: POST /v1/messages, expect: {rule: r}}"),
-        "5:40: `model` stands in the exchange's request",
-        "5:50: `route` stands in the exchange",
+        "5:40: write `model` in the exchange's request",
+        "5:50: write `route` in the exchange",
     ),
     case(
         "test route",
@@ -163,8 +163,8 @@ BROKEN = [
     case(
         "test record facts",
         example("{name: t, record: log.jsonl#1, model: m, chunkings: 2, expect: {rule: r}}"),
-        "5:36: a record says its own `model`",
-        "5:46: a record is played whole",
+        "5:36: a record has its own `model`",
+        "5:46: a record is played unchanged",
     ),
     case(
         "test chunkings",
@@ -174,7 +174,7 @@ BROKEN = [
     case(
         "test rule and rules",
         example("{name: t, request: a, expect: {rule: r, rules: r}}"),
-        "5:36: `rule` is one that holds, `rules` are all that hold: write one of the two",
+        "5:36: `rule` names a rule that holds, `rules` lists all rules that hold: write only one",
     ),
     case(
         "test rules",
@@ -191,12 +191,12 @@ BROKEN = [
     case(
         "test finds",
         example("{name: t, request: a, expect: {finds: []}}"),
-        "5:43: an empty list expects nothing; write `none` where nothing may be found",
+        "5:43: an empty list expects nothing; write `none` if there must be no finding",
     ),
     case(
         "test finding",
         example("{name: t, request: a, expect: {finds: [{}, {check: pi}]}}"),
-        "5:44: a finding has one of check, label, text",
+        "5:44: a finding needs at least one of check, label, text",
         "5:56: unknown check `pi`; did you mean `pii`?",
     ),
 ]

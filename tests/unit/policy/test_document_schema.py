@@ -127,7 +127,7 @@ def test_every_key_has_its_words() -> None:
 def test_every_option_of_every_check_is_there() -> None:
     document = schema()
     by_use = {one["if"]["properties"]["use"]["const"]: one["then"] for one in document["$defs"]["check"]["allOf"]}
-    assert list(by_use) == checks.known()
+    assert list(by_use) == checks.check_names()
     for use, then in by_use.items():
         assert set(then["properties"]) == {"use", "on_error", *checks.options(use)}
         assert then["additionalProperties"] is False
@@ -139,7 +139,7 @@ def test_a_check_of_another_package_may_declare_its_options_or_not(
 ) -> None:
     install("guardproxy.checks", "plain", len)
     install("guardproxy.checks", "telling", secrets.build)
-    monkeypatch.setattr(checks, "known", lambda: ["plain", "telling"])
+    monkeypatch.setattr(checks, "check_names", lambda: ["plain", "telling"])
     plain, telling = (one["then"] for one in schema()["$defs"]["check"]["allOf"])
     assert plain == {"properties": {}}
     assert set(telling["properties"]) == {"use", "on_error", "rules", "skip", "evasions"}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from guardproxy.policy.extending import overlaid
+from guardproxy.policy.extending import overlay
 from guardproxy.policy.load import PolicyErrors, parse_all
 from guardproxy.policy.tree import FilePlace, YamlNode
 
@@ -74,20 +74,26 @@ def test_a_policy_may_become_stricter(text: str) -> None:
         ),
         (
             "checks: {s: {threshold: {two: 0.1}}}",
-            "`threshold` of `s` cannot be compared: {'one': 0.5} there, {'two': 0.1} here",
+            "`threshold` of `s` cannot be compared: {'one': 0.5} in the baseline, {'two': 0.1} here",
         ),
-        ("checks: {s: {threshold: true}}", "`threshold` of `s` cannot be compared: {'one': 0.5} there, true here"),
-        ("checks: {s: {threshold: often}}", "`threshold` of `s` cannot be compared: {'one': 0.5} there, often here"),
+        (
+            "checks: {s: {threshold: true}}",
+            "`threshold` of `s` cannot be compared: {'one': 0.5} in the baseline, true here",
+        ),
+        (
+            "checks: {s: {threshold: often}}",
+            "`threshold` of `s` cannot be compared: {'one': 0.5} in the baseline, often here",
+        ),
         ("checks: {s: {labels: [two]}}", "`labels` of `s` may not lose `one`"),
         (
             "checks: {p: {entities: [PERSON]}}",
-            "`entities` of `p` is left out in the baseline, so it cannot be shown that ['PERSON'] is stricter",
+            "`entities` of `p` is not set in the baseline, so ['PERSON'] is not provably stricter",
         ),
         ("checks: {p: {evasions: most}}", "`evasions` of `p` may not be weakened from standard to most"),
         ("checks: {k: {skip: [b, c, d]}}", "`skip` of `k` may not gain `d`"),
         ("checks: {p: {parity: strict}}", "`parity` of `p` may not be weakened from extended to strict"),
         ("checks: {p: {language: de}}", "`language` of `p` may not lose `en`"),
-        ("checks: {a: {unknown: 3}}", "`unknown` of `a` may only be set where the check is first named"),
+        ("checks: {a: {unknown: 3}}", "`unknown` of `a` may only be set where the check is first declared"),
         (
             rule("id: cut, operators: {LONG: {type: mask, chars_to_mask: 3}, CARD: hash}"),
             "`operators` of the rule `cut` may not show more of LONG",
@@ -97,9 +103,9 @@ def test_a_policy_may_become_stricter(text: str) -> None:
             "`operators` of the rule `cut` may not show more of LONG",
         ),
         (rule("id: cut, operators: {LONG: mask}"), "`operators` of the rule `cut` may not show more of CARD"),
-        (rule("id: ask, fallback: {model: n}"), "`fallback` of the rule `ask` stays as it is"),
-        (rule("id: stop, enforce: 5 %"), "`enforce` of the rule `stop` may not become less"),
-        (rule("id: ask, enforce: 50 %"), "`enforce` of the rule `ask` may not become less"),
+        (rule("id: ask, fallback: {model: n}"), "`fallback` of the rule `ask` may not change"),
+        (rule("id: stop, enforce: 5 %"), "`enforce` of the rule `stop` may not be reduced"),
+        (rule("id: ask, enforce: 50 %"), "`enforce` of the rule `ask` may not be reduced"),
         (rule("id: stop, when: a and p and k"), "`when` of the rule `stop` may only be widened, with `or`"),
     ],
 )
@@ -123,7 +129,7 @@ def test_only_what_can_be_read_is_laid_over() -> None:
     node = YamlNode("x", FilePlace(), FilePlace())
     under = {"checks": node, "rules": node, "match": node, "on_error": node}
     over = {"checks": node, "rules": YamlNode((), FilePlace(), FilePlace())}
-    assert overlaid(under, over) == {**over, "on_error": node}
+    assert overlay(under, over) == {**over, "on_error": node}
     assert wrong("rules: []") == ["a policy without rules does nothing; write at least one rule"]
     assert wrong("rules: [x]") == ["expected a mapping with `id`, found a word"]
     assert wrong(rule("id: cut, action: fly"))[0].startswith("unknown word `fly`")
@@ -164,4 +170,4 @@ def test_values_come_back_in_no_more_places(urls: str, refused: int) -> None:
     base = CUT.replace("redact", "redact, restore: {urls: [a.example, b.example]}")
     told = loosened(base, f"rules: [{{id: cut, restore: {{urls: {urls}}}}}]")
     assert len(told) == refused
-    assert all("may not be given more places" in message for message in told)
+    assert all("may not restore in more places" in message for message in told)

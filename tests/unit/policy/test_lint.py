@@ -55,19 +55,19 @@ WORDS = "w: {use: pattern, words: [x], label: WORD}"
     [
         (
             policy(SHAPE, "id: r, on: request, when: s, action: flag"),
-            "4:13: warning: `r` can never hold: `s` cannot find anything in the texts that `on` names [never-fires]",
+            "4:13: warning: `r` can never hold: `s` cannot find anything in the texts of its `on` [never-fires]",
         ),
         (
             policy(f"{SHAPE}, {WORDS}", "id: r, on: request, when: w and s, action: flag"),
-            "4:13: warning: `r` can never hold: `s` cannot find anything in the texts that `on` names [never-fires]",
+            "4:13: warning: `r` can never hold: `s` cannot find anything in the texts of its `on` [never-fires]",
         ),
         (
             policy("a: {use: supervisor, label: orders}", "id: r, on: user, when: a, action: flag"),
-            "4:13: warning: `r` can never hold: `a` cannot find anything in the texts that `on` names [never-fires]",
+            "4:13: warning: `r` can never hold: `a` cannot find anything in the texts of its `on` [never-fires]",
         ),
         (
             policy(f"{WORDS}, k: {{use: secrets}}", "id: r, when: w, action: flag"),
-            "2:54: warning: no rule asks for the check `k`; name it in a `when`, or take it out [unused-check]",
+            "2:54: warning: no rule uses the check `k`; name it in a `when`, or remove it [unused-check]",
         ),
         (
             policy(WORDS, "id: r, when: w, action: flag", more="vars: {limit: 3}\n"),
@@ -79,11 +79,11 @@ WORDS = "w: {use: pattern, words: [x], label: WORD}"
         ),
         (
             policy(WORDS, "id: r, when: w, action: flag", more="match: {when: 'false'}\n"),
-            "5:1: warning: no request was found that this can match: no rule of the policy ever counts [never-matches]",
+            "5:1: warning: no possible request matches: the rules of the policy never apply [never-matches]",
         ),
         (
             policy(WORDS, "id: r, when: w, action: flag", more="match: {routes: [POST /v1/message]}\n"),
-            "5:1: warning: no request was found that this can match: no rule of the policy ever counts [never-matches]",
+            "5:1: warning: no possible request matches: the rules of the policy never apply [never-matches]",
         ),
         (
             policy(WORDS, "id: r, when: w, action: flag", more="match: {when: 'request.headers[\"x-a\"] == \"b\"'}\n"),
@@ -92,12 +92,12 @@ WORDS = "w: {use: pattern, words: [x], label: WORD}"
         ),
         (
             policy("a: {use: supervisor, label: harm, threshold: 0.99}", "id: r, when: a, action: flag"),
-            "2:44: warning: 0.99 lies outside of the model's operating points for `harm` (1% at 0.5): nobody has measured "
-            "what is found there [option]",
+            "2:44: warning: 0.99 is outside of the model's operating points for `harm` (1% at 0.5): its false "
+            "positives were not measured [option]",
         ),
         (
             policy("w: {use: pattern, patterns: [x, 'a.*b']}", "id: r, when: w, action: flag"),
-            "2:42: note: pattern 2 has no bound of its own, so up to 256 characters of a stream are held from where it may "
+            "2:42: note: pattern 2 sets no bound, so up to 256 characters of a stream are held from where it may "
             "begin; bound it, as in `.{0,40}`, or lower `cap` [option]",
         ),
         (

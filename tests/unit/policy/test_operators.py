@@ -51,13 +51,13 @@ def test_without_a_word_there_are_placeholders() -> None:
             IN,
             "expected a mapping from labels to operators, like `{CREDIT_CARD: mask, DEFAULT: hash}`, found a word",
         ),
-        ("{}", IN, "an empty mapping says nothing; name a label, or `DEFAULT` for all of them"),
+        ("{}", IN, "an empty mapping has no effect; name a label, or `DEFAULT` for all labels"),
         (
             "{default: hash}",
             IN + 1,
-            "`default` is no label: labels are written like CREDIT_CARD; did you mean `DEFAULT`?",
+            "`default` is not a label: labels are written like CREDIT_CARD; did you mean `DEFAULT`?",
         ),
-        ("{card: hash}", IN + 1, "`card` is no label: labels are written like CREDIT_CARD"),
+        ("{card: hash}", IN + 1, "`card` is not a label: labels are written like CREDIT_CARD"),
         (
             "{DEFAULT: hsh}",
             IN + 10,
@@ -87,7 +87,7 @@ def test_without_a_word_there_are_placeholders() -> None:
         (
             "{DEFAULT: replace}",
             IN + 10,
-            "`replace` needs the text to put there, like `{type: replace, new_value: REMOVED}`",
+            "`replace` needs a replacement, like `{type: replace, new_value: REMOVED}`",
         ),
         ("{DEFAULT: {type: mask, masking_char: xx}}", IN + 37, "expected one character, found a longer text"),
         ("{DEFAULT: {type: mask, chars_to_mask: x}}", IN + 38, "expected a number of characters, found a word"),
@@ -95,7 +95,7 @@ def test_without_a_word_there_are_placeholders() -> None:
         (
             "{DEFAULT: {type: mask, chars_to_mask: 0}}",
             IN + 38,
-            "expected a number from 1 on, found 0; leave it out to mask the whole value",
+            "expected a number of at least 1, found 0; leave it out to mask the whole value",
         ),
         (
             "{DEFAULT: {type: hash, hash_type: md5}}",
@@ -123,8 +123,6 @@ def test_operators_belong_to_redact() -> None:
     ],
 )
 def test_what_cannot_be_restored_is_not_promised(text: str, which: str) -> None:
-    with pytest.raises(
-        PolicyErrors, match=f"`restore` gives back what placeholders stand for; {which} cannot be restored"
-    ):
+    with pytest.raises(PolicyErrors, match=f"`restore` restores placeholders only; {which} cannot be restored"):
         read(text, ", restore: true")
     assert read(text, ", restore: false").rules[0].restore is False

@@ -68,7 +68,7 @@ def test_what_is_no_kind_of_an_answers_text_is_a_mistake(kind: str) -> None:
         ("yes", "1: expected true or false, found the word `yes`; write `true`"),
         ("3", "1: expected true or false, found"),
         ("[assistant]", "1: expected true or false, found"),
-        ("{}", "1: an empty mapping says nothing; write `restore: true` or name places with `in` or `urls`"),
+        ("{}", "1: an empty mapping has no effect; write `restore: true` or name places with `in` or `urls`"),
         ("{url: [a.example]}", "2: unknown key `url`; did you mean `urls`? (allowed here: in, urls)"),
         ("{in: []}", "6: an empty list restores nothing; write `restore: false`"),
         ("{in: assistant}", "6: expected a list of kinds of texts, like `[assistant, tool_arguments]`, found"),
@@ -100,7 +100,7 @@ def test_what_is_no_host_name_is_a_mistake(host: str) -> None:
     quoted = host.replace("'", "''")
     _, _, errors = read(f"{{urls: [ok.example, '{quoted}']}}")
     assert len(errors) == 1
-    assert errors[0].startswith(f"21: `{host.lower()}` is no host name; write the host alone")
+    assert errors[0].startswith(f"21: `{host.lower()}` is not a host name; write the host alone")
 
 
 def test_every_mistake_is_noted_at_once() -> None:

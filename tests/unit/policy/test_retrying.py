@@ -62,7 +62,7 @@ def test_what_cannot_be_meant_is_refused(text: str, message: str) -> None:
         ("flag", "then: block", "`then` belongs to the action retry"),
         ("flag", "early: true", "`early` belongs to the actions block and retry"),
         ("flag", "message: m", "`message` belongs to the actions block and retry"),
-        ("retry", "on: request", "a retry asks for another answer"),
+        ("retry", "on: request", "a retry requests another answer"),
     ],
 )
 def test_keys_belong_to_their_action(action: str, text: str, message: str) -> None:

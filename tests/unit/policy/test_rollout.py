@@ -13,7 +13,7 @@ from guardproxy.errors import PolicyError
 from guardproxy.policy.document import Policy
 from guardproxy.policy.load import PolicyErrors, parse
 from guardproxy.policy.reader import read_policies
-from guardproxy.policy.rollout import WHOLE, place_of, reached, shares
+from guardproxy.policy.rollout import WHOLE, excluding_share, place_of, shares
 from tests.kit.checks import promise
 from tests.kit.play import policy_set
 
@@ -75,9 +75,11 @@ def test_without_a_conversation_every_rule_is_enforced() -> None:
 @given(st.text(min_size=1), st.integers(0, WHOLE), st.integers(0, WHOLE))
 def test_who_is_in_at_a_small_share_is_in_at_a_larger(conversation: str, one: int, other: int) -> None:
     small, large = sorted((one, other))
-    reach = reached((small, large), "p", conversation)
+    reach = excluding_share((small, large), "p", conversation)
     assert not (small > reach >= large)
-    assert (reached((small,), "p", conversation) < small) <= (reached((large,), "p", conversation) < large)
+    assert (excluding_share((small,), "p", conversation) < small) <= (
+        excluding_share((large,), "p", conversation) < large
+    )
 
 
 @promise
@@ -140,7 +142,7 @@ def extended(rule: str, top: str = "") -> list[str]:
 def test_who_extends_a_policy_may_only_reach_more_conversations() -> None:
     assert extended(", enforce: 60 %") == []
     (said,) = extended(", enforce: 40 %")
-    assert said.startswith("`enforce` of the rule `r0` may not become less (base.yaml:4:")
+    assert said.startswith("`enforce` of the rule `r0` may not be reduced (base.yaml:4:")
 
 
 def test_the_share_of_a_whole_policy_is_inherited() -> None:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from guardproxy.checks import Option, known, options
+from guardproxy.checks import Option, check_names, options
 from guardproxy.decisions import Decision, Edit, Pass, Retry, Stop, Then
 from guardproxy.findings import KINDS
 from guardproxy.policy import document
@@ -245,7 +245,7 @@ def test_values_of_an_option(option: Option | None, old: Any, new: Any, order: O
     assert compare_options(option, new, old) == REVERSE[order]
 
 
-@pytest.mark.parametrize("use", known())
+@pytest.mark.parametrize("use", check_names())
 def test_every_ranked_option_of_every_check_orders_all_its_values(use: str) -> None:
     for key, option in options(use).items():
         if isinstance(option.tighter, tuple):

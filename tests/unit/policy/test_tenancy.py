@@ -55,7 +55,7 @@ def test_names_that_the_settings_give_are_fine(match: str) -> None:
 def test_a_name_that_no_credential_has_is_refused(match: str, words: str) -> None:
     with pytest.raises(PolicyErrors, match=words):
         refuse_strangers(policies(match), ("acme", "beta"))
-    with pytest.raises(PolicyErrors, match="no tenant has a name"):
+    with pytest.raises(PolicyErrors, match="no tenant is configured"):
         refuse_strangers(policies(match), ())
 
 

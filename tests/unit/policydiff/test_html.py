@@ -80,7 +80,7 @@ def test_what_it_says() -> None:
 
 
 def test_nothing_to_say() -> None:
-    assert "The policies say the same." in page("a", "b", [], None)
+    assert "The policies are equivalent." in page("a", "b", [], None)
     nothing = policy_set()
     empty = Reader(page("a", "b", [], Traffic(nothing, nothing)))
     assert "0 exchanges: 0 the same, 0 different, 0 cannot be told, 0 not replayable." in empty.text

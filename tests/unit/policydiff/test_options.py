@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from guardproxy.policy.document import CheckSpec
-from guardproxy.policydiff.options import Difference, Effect, options, shown
+from guardproxy.policydiff.options import Difference, Effect, options, show
 
 
 def said(old: Any, new: Any, key: str = "threshold", use: str = "supervisor") -> list[Difference]:
@@ -87,7 +87,7 @@ def test_another_check_is_not_compared() -> None:
 
 
 def test_values_are_shown_as_a_file_writes_them() -> None:
-    assert shown(False) == "false"
+    assert show(False) == "false"
 
 
 ITEMS = st.lists(st.sampled_from("abcde"), max_size=5, unique=True)

@@ -46,14 +46,14 @@ def said(new: str, old: str = POLICY) -> list[tuple[str, str]]:
         ("description: one", "unmapped: refuse", "unmapped scan -> refuse", "tightens"),
         ("description: one", "opaque: {image: refuse}", "opaque image pass -> refuse", "tightens"),
         ("description: one", "audit: {keep: none}", "keep redacted -> none", "neutral"),
-        ("description: one", "match: {models: [m]}", "only for models m, was for all", "loosens"),
+        ("description: one", "match: {models: [m]}", "applies only to models m, before to all", "loosens"),
         ("description: one", "match: {when: 'tenant.name == \"a\"'}", 'applies when always -> tenant.name == "a"', "loosens"),
         ("description: one", "match: {headers: {x-a: b}}", "match headers {} -> {\"x-a\": [\"b\"]}", "either"),
         ("when: pii or words", "when: pii", "rule `pii`: when pii or words -> pii", "loosens"),
         ("on: request, when", "on: user, when",
-         "rule `pii`: no longer looks at assistant, metadata, reasoning, refusal, system, tool_arguments, tool_definition, "
+         "rule `pii`: no longer inspects assistant, metadata, reasoning, refusal, system, tool_arguments, tool_definition, "
          "tool_result, unmapped of the request", "loosens"),
-        ("on: request, when", "when", "rule `pii`: now looks at response", "tightens"),
+        ("on: request, when", "when", "rule `pii`: now inspects response", "tightens"),
         ("action: redact", "action: block", "rule `pii`: action redact -> block", "tightens"),
         ("action: redact", "action: flag", "rule `pii`: action redact -> flag", "loosens"),
         ("action: redact}", "action: redact, restore: false}", "rule `pii`: restore true -> false", "tightens"),
@@ -65,9 +65,9 @@ def said(new: str, old: str = POLICY) -> list[tuple[str, str]]:
         ("action: block}", "action: block, severity: low}", "rule `attack`: severity (default) -> low", "neutral"),
         ("action: block}", "action: block, early: true}", "rule `attack`: early false -> true", "loosens"),
         ("  - {id: watch, on: response, when: pii, action: block, mode: shadow}\n", "",
-         "the rule `watch` is gone (block in shadow mode when pii, on response)", "neutral"),
+         "the rule `watch` was removed (block in shadow mode when pii, on response)", "neutral"),
         ("  - {id: attack, on: [user, tool_result], when: attack, action: block}\n", "",
-         "the rule `attack` is gone (block when attack, on tool_result, user)", "loosens"),
+         "the rule `attack` was removed (block when attack, on tool_result, user)", "loosens"),
         ("rules:\n", "rules:\n  - {id: new, on: response, when: pii, action: redact}\n",
          "the rule `new` is new (redact when pii, on response)", "tightens"),
         ("rules:\n", "rules:\n  - {id: new, on: response, when: pii, action: flag}\n",
@@ -103,8 +103,8 @@ def test_where_values_come_back() -> None:
     few = POLICY.replace("action: redact}", "action: redact, restore: {in: [assistant]}}")
     more = few.replace("[assistant]", "[assistant, reasoning]")
     less, much = "assistant (in URLs: never)", "assistant, reasoning (in URLs: never)"
-    assert said(more, few) == [(f"rule `pii`: values come back in {less} -> {much}", "loosens")]
-    assert said(few, more) == [(f"rule `pii`: values come back in {much} -> {less}", "tightens")]
+    assert said(more, few) == [(f"rule `pii`: restores values in {less} -> {much}", "loosens")]
+    assert said(few, more) == [(f"rule `pii`: restores values in {much} -> {less}", "tightens")]
 
 
 def test_a_share_in_place_of_shadow_mode() -> None:
@@ -121,7 +121,7 @@ def test_what_belonged_to_the_weaker_action_goes_with_it() -> None:
         said(old.replace("action: redact, operators: {DEFAULT: redact}, restore: false", "action: block"), old)
     ) == {
         "rule `pii`: action redact -> block": "tightens",
-        "rule `pii`: what stands for DEFAULT: redact -> placeholder": "neutral",
+        "rule `pii`: operator for DEFAULT: redact -> placeholder": "neutral",
     }
 
 
@@ -148,8 +148,8 @@ def test_content_that_may_pass_unread_again() -> None:
 
 def test_operators() -> None:
     new = POLICY.replace("action: redact}", "action: redact, restore: false, operators: {DEFAULT: hash, PERSON: mask}}")
-    assert ("rule `pii`: what stands for PERSON: placeholder -> mask", "loosens") in said(new)
-    assert ("rule `pii`: what stands for DEFAULT: placeholder -> hash", "tightens") in said(new)
+    assert ("rule `pii`: operator for PERSON: placeholder -> mask", "loosens") in said(new)
+    assert ("rule `pii`: operator for DEFAULT: placeholder -> hash", "tightens") in said(new)
 
 
 def test_of_a_rule_that_only_records_nothing_matters() -> None:
@@ -173,7 +173,7 @@ def test_a_check_that_only_records_is_neutral() -> None:
 
 def test_a_check_that_is_gone() -> None:
     more = POLICY.replace("  words: {", "  more: {use: secrets}\n  words: {")
-    assert said(POLICY, more) == [("the check `more` is gone", "neutral")]
+    assert said(POLICY, more) == [("the check `more` was removed", "neutral")]
 
 
 def test_for_whom() -> None:
@@ -183,15 +183,15 @@ def test_for_whom() -> None:
     ]
     wider = said(old.replace("[a, b]", "[b, c]"), old)
     assert wider == [
-        ("also for models c for tenant acme", "tightens"),
-        ("no longer for models a for tenant acme", "loosens"),
+        ("also applies to models c for tenant acme", "tightens"),
+        ("no longer applies to models a for tenant acme", "loosens"),
     ]
     assert said(old.replace(", models: [a, b]", ""), old) == [
-        ("for all models, was only for a, b for tenant acme", "tightens")
+        ("applies to all models, before only to a, b for tenant acme", "tightens")
     ]
     assert said(old.replace("[a, b]", "[b, a]"), old) == []
-    assert said(old.replace("[a, b]", "[a, b, c]"), old) == [("also for models c for tenant acme", "tightens")]
-    assert said(old.replace("[a, b]", "[a]"), old) == [("no longer for models b for tenant acme", "loosens")]
+    assert said(old.replace("[a, b]", "[a, b, c]"), old) == [("also applies to models c for tenant acme", "tightens")]
+    assert said(old.replace("[a, b]", "[a]"), old) == [("no longer applies to models b for tenant acme", "loosens")]
     when = POLICY.replace("description: one", "match: {when: 'tenant.name == \"a\"'}")
     assert ('applies when tenant.name == "a" -> always', "tightens") in said(POLICY, when)
     assert ('applies when tenant.name == "a" -> tenant.name == "b"', "either") in said(when.replace('"a"', '"b"'), when)
@@ -201,7 +201,7 @@ def test_overrides_of_a_tenant() -> None:
     old = POLICY + "tenants: {acme: {checks: {attack: {threshold: 0.7}}}}\n"
     assert said(old.replace("0.7", "0.6"), old) == [("`attack` threshold 0.7 -> 0.6 for tenant acme", "tightens")]
     assert said(old) == [("has overrides for tenant acme", "tightens")]
-    assert said(POLICY, old) == [("has no overrides for tenant acme any more", "loosens")]
+    assert said(POLICY, old) == [("no longer has overrides for tenant acme", "loosens")]
     assert said(old.replace("words: [a]", "words: [a, b]"), old) == [("`words` words gained b", "tightens")]
 
 
@@ -214,14 +214,14 @@ def test_policies_that_came_went_or_were_renamed() -> None:
         Change("quiet", "the policy is new, with 1 rule", "neutral"),
     ]
     assert changes(policies(POLICY, other), policies(POLICY)) == [
-        Change("other", "the policy is gone, with 4 rules", "loosens")
+        Change("other", "the policy was removed, with 4 rules", "loosens")
     ]
     renamed = other.replace("policy: other", "policy: again")
     assert changes(policies(POLICY, other), policies(POLICY, renamed)) == [
-        Change("again", "was called other", "neutral")
+        Change("again", "was named other", "neutral")
     ]
     assert changes(policies(POLICY), policies(other)) == [
-        Change("other", "was called support", "neutral"),
+        Change("other", "was named support", "neutral"),
         Change("other", "`words` words gained b", "tightens"),
         Change("other", "`words` words lost a", "loosens"),
     ]

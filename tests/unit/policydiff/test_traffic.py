@@ -108,7 +108,7 @@ def test_a_changed_check_cannot_see_what_is_masked() -> None:
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        ({"outcome": "passed"}, "the exchange was passed: no check saw it"),
+        ({"outcome": "passed"}, "the exchange was passed: no check inspected it"),
         ({"route": "POST /v9/none"}, "its wire format is not installed"),
     ],
 )

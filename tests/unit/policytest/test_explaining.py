@@ -55,7 +55,7 @@ def test_what_decided_and_what_did_not() -> None:
         "seen": ("held", "`seen` found SEEN; `bad` (block) is stronger"),
         "quiet": ("shadow", "`seen` found SEEN; in shadow mode"),
         "both": ("held", "`bad` found BAD; `bad` (block) is stronger"),
-        "shape": ("no", "it does not look at such texts (user of the request)"),
+        "shape": ("no", "it does not inspect these texts (user of the request)"),
         "failed": ("no", "no check failed"),
     }
 
@@ -77,7 +77,7 @@ def test_why_a_rule_did_not_hold() -> None:
     assert states(it)["seen"] == ("decided", "`seen` found SEEN")
     nothing = run("hello")
     assert states(nothing)["both"] == ("no", "`bad`, `seen` found nothing")
-    assert states(run(""))["mail"] == ("no", "it does not look at such texts (none)")
+    assert states(run(""))["mail"] == ("no", "it does not inspect these texts (none)")
 
 
 def test_how_long_the_checks_took() -> None:

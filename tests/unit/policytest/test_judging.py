@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from guardproxy.policy.cases import Expectation, ExpectedFinding, RequestFacts
-from guardproxy.policytest.judging import Mismatch, disagreement, mismatches, unmet
+from guardproxy.policytest.judging import Mismatch, disagreement, mismatches, no_match_message
 from guardproxy.policytest.playing import Delivery, RuleHit, SceneResult, TextFinding
 
 HELD = RuleHit("p", "mail", "redact", True, "request", "m[0]", "mail", "MAIL", 3, 9, 0, "redact")
@@ -49,14 +49,14 @@ def test_what_is_as_expected_is_no_fault(expected: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     ("expected", "message"),
     [
-        ({"rule": "other"}, "expected the rule `other` to hold; those that did: mail"),
-        ({"rule": "quiet"}, "expected the rule `quiet` to hold, as it is in shadow mode; those that did: mail"),
-        ({"rules": ()}, "expected these rules to hold: none; those that did: mail"),
-        ({"shadow": ("a", "b")}, "expected these shadow rules to hold: a, b; those that did: quiet"),
+        ({"rule": "other"}, "expected the rule `other` to hold; rules that hold: mail"),
+        ({"rule": "quiet"}, "expected the rule `quiet` to hold, as it is in shadow mode; rules that hold: mail"),
+        ({"rules": ()}, "expected these rules to hold: none; rules that hold: mail"),
+        ({"shadow": ("a", "b")}, "expected these shadow rules to hold: a, b; shadow rules that hold: quiet"),
         ({"decision": "block"}, "expected the decision block, got redact"),
-        ({"finds": ()}, "expected that nothing is found"),
+        ({"finds": ()}, "expected no findings"),
         ({"finds": (ExpectedFinding("pii", "", "x"),)}, "expected a finding with check `pii`, text `x`"),
-        ({"client": {"d": "fine"}}, "the client gets no text at `d`; texts that it gets: c[0]"),
+        ({"client": {"d": "fine"}}, "the client gets no text at `d`; it gets texts at: c[0]"),
     ],
 )
 def test_what_is_not_as_expected_is_told(expected: dict[str, Any], message: str) -> None:
@@ -77,13 +77,13 @@ def test_where_nothing_was_sent() -> None:
     (has,) = said(nothing, upstream_has=("a",))
     assert has == Mismatch("`a` does not reach the model: nothing was sent to it")
     (exact,) = said(nothing, client="a")
-    assert exact == Mismatch("the client gets another text: the test has no answer that could be sent", "a", None)
+    assert exact == Mismatch("the client gets another text: the test has no answer that could be sent to it", "a", None)
     (at,) = said(nothing, client={"a": "b"})
-    assert at.message == "the client gets no text at `a`: the test has no answer that could be sent"
+    assert at.message == "the client gets no text at `a`: the test has no answer that could be sent to it"
     (decision,) = said(nothing, decision="pass")
     assert decision.message == "expected the decision pass, got block (refused: why)"
     (found,) = said(nothing, finds=(ExpectedFinding("a"),))
-    assert found.got == "nothing was found"
+    assert found.got == "no findings"
 
 
 def differs(other: SceneResult, first: SceneResult = PLAYED, *, alike: bool = True) -> list[str]:
@@ -100,7 +100,7 @@ def test_other_cuts_must_agree() -> None:
     ]
     other = Delivery((("c[0]", "not fine"),), "")
     assert differs(replace(PLAYED, client=other)) == ["cut, the client gets another text"]
-    assert differs(replace(PLAYED, findings=())) == ["cut, other things are found"]
+    assert differs(replace(PLAYED, findings=())) == ["cut, the findings differ"]
 
 
 def test_of_an_answer_that_was_ended_less_is_compared() -> None:
@@ -114,4 +114,7 @@ def test_of_an_answer_that_was_ended_less_is_compared() -> None:
 
 def test_why_a_policy_does_not_apply() -> None:
     told = RequestFacts("POST /a", "m", "acme", {"x-b": "c"})
-    assert unmet(told) == "the policy's `match` does not hold for route POST /a, model `m`, tenant `acme`, x-b: c"
+    assert (
+        no_match_message(told)
+        == "the policy's `match` does not hold for route POST /a, model `m`, tenant `acme`, x-b: c"
+    )

@@ -16,8 +16,8 @@ from guardproxy.findings import QUICK, Direction, Finding, Scan, Traits, Window
 from guardproxy.policy.cases import RawExchange, RequestFacts, Texts
 from guardproxy.policy.evaluate import PolicySet
 from guardproxy.policytest import playing
-from guardproxy.policytest.playing import Delivery, Numbers, SceneResult, play_scene, replayed
-from guardproxy.policytest.scan import scan_text, scanned
+from guardproxy.policytest.playing import Delivery, Numbers, SceneResult, play_scene, replay_result
+from guardproxy.policytest.scan import scan_job, scan_text
 from guardproxy.policytest.scenes import Cuts
 from guardproxy.replay.replays import Rerun, rerun
 from guardproxy.server.headers import named
@@ -170,7 +170,7 @@ def test_the_language_is_read_as_the_proxy_reads_it(value: str) -> None:
 
     def scan(job: Job) -> Scan:
         seen.append(job.window.facts.language)
-        return scanned(job)
+        return scan_job(job)
 
     headers = {"content-language": value}
     play_scene(policy_set(POLICY), Texts("look"), RequestFacts(model="m", headers=headers), WHOLE, scan)
@@ -219,7 +219,7 @@ def again(record: Record, policies: PolicySet) -> Rerun:
 
 @pytest.mark.parametrize("streamed", [True, False])
 def test_a_record_is_played_with_its_values_masked(streamed: bool) -> None:
-    played = replayed(again(recorded(streamed), policy_set(POLICY)))
+    played = replay_result(again(recorded(streamed), policy_set(POLICY)))
     assert (played.decision, played.rules, played.shadow) == ("redact", ("mail", "seen"), ("quiet",))
     assert texts(played.upstream)["messages[0].content"] == "I am [MAIL_1]"
     assert texts(played.client)["choices[0].message.content"] == "dear [MAIL_1], [SEEN_1]"
@@ -227,7 +227,7 @@ def test_a_record_is_played_with_its_values_masked(streamed: bool) -> None:
 
 def test_a_record_under_another_policy() -> None:
     other = POLICY.replace("{id: seen, when: seen, action: flag}", "{id: seen, when: seen, action: block}")
-    played = replayed(again(recorded(), policy_set(other)))
+    played = replay_result(again(recorded(), policy_set(other)))
     assert played.decision == "block"
     assert texts(played.client)["choices[0].message.content"] == "dear [MAIL_1], "
 
@@ -235,10 +235,10 @@ def test_a_record_under_another_policy() -> None:
 def test_of_a_record_that_is_stopped_only_what_has_left_is_shown() -> None:
     other = POLICY.replace("- {id: mail, on: request", "- {id: mail")
     record = recorded(text="for al@ab.io a look, then al@ab.io")
-    stopped = replayed(again(record, policy_set(other.replace("{id: bad, when: bad", "{id: bad, when: seen"))))
+    stopped = replay_result(again(record, policy_set(other.replace("{id: bad, when: bad", "{id: bad, when: seen"))))
     assert stopped.decision == "block"
     assert texts(stopped.client)["choices[0].message.content"] == "for [MAIL_2] a "
-    at_once = replayed(again(recorded(text="look"), policy_set(other.replace("when: bad", "when: seen"))))
+    at_once = replay_result(again(recorded(text="look"), policy_set(other.replace("when: bad", "when: seen"))))
     assert texts(at_once.client) == {}
 
 
@@ -246,7 +246,7 @@ def test_a_record_of_an_unanswered_request_has_no_client() -> None:
     it = Play(policy_set(POLICY)).ask({"model": "m", "messages": [{"role": "user", "content": "hello"}]})
     record = through_log(it.exchange.record("sent upstream"))
     waiting = again(record, policy_set(POLICY))
-    assert replayed(waiting).client is None or waiting.exchange.is_over
+    assert replay_result(waiting).client is None or waiting.exchange.is_over
 
 
 def test_a_finding_keeps_its_score() -> None:

@@ -72,7 +72,7 @@ def test_a_test_with_facts_asks_for_the_match() -> None:
     assert messages("{name: t, request: forbidden, model: never, expect: {rule: bad}}") == []
     assert messages("{name: t, request: forbidden, model: other, expect: {rule: bad}}") == [
         "the policy's `match` does not hold for route POST /v1/chat/completions, model `other`, tenant ``",
-        "expected the rule `bad` to hold; those that did: none",
+        "expected the rule `bad` to hold; rules that hold: none",
     ]
     assert messages("{name: t, request: forbidden, model: other, expect: {rule: none}}") == []
 
@@ -182,7 +182,7 @@ def test_a_record_is_run_again() -> None:
     test = "{name: t, record: log.jsonl#2, expect: {rules: [mail, seen], upstream: '[MAIL_1]'}}"
     assert logged(test, b"{}\n" + line()) == []
     assert logged(test.replace("seen", "bad"), b"{}\n" + line()) == [
-        "expected these rules to hold: bad, mail; those that did: mail, seen"
+        "expected these rules to hold: bad, mail; rules that hold: mail, seen"
     ]
 
 
@@ -203,7 +203,7 @@ def test_a_record_that_cannot_be_run_again_says_why() -> None:
     record.pop("hash", None)
     passed = canonical({**record, "outcome": "passed"}) + b"\n"
     assert logged("{name: t, record: log.jsonl#1, expect: {rule: seen}}", passed) == [
-        "log.jsonl#1: the exchange was passed: no check saw it"
+        "log.jsonl#1: the exchange was passed: no check inspected it"
     ]
 
 

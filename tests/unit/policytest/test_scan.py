@@ -13,7 +13,7 @@ from guardproxy.checks._contract import Resources, build
 from guardproxy.errors import ConfigError, PolicyError
 from guardproxy.findings import QUICK, Channel, Finding
 from guardproxy.inference.models import Models
-from guardproxy.library import JUDGES, folder_of, leaving_out, load, loader, read_policies, shipped_names, using
+from guardproxy.library import JUDGES, all_but, folder_of, load, loader, read_policies, shipped_names, using
 from guardproxy.policytest.scan import Result, findings_of, scan_text
 from tests.kit.play import policy_set
 
@@ -135,7 +135,9 @@ def test_a_shipped_policy_has_a_name(tmp_path: Path, monkeypatch: pytest.MonkeyP
     (tmp_path / "strict").mkdir()
     assert folder_of(Path("strict")) == Path("strict")
     assert folder_of(Path("a/strict")) == Path("a/strict")
-    with pytest.raises(PolicyError, match="no shipped policy of that name; did you mean `payments`"):
+    with pytest.raises(
+        PolicyError, match="there is no folder and no shipped policy `payment`; did you mean `payments`"
+    ):
         folder_of(Path("payment"))
 
 
@@ -153,7 +155,7 @@ def test_without_the_model_what_asks_for_it_finds_nothing(tmp_path: Path) -> Non
         "policy: p\nchecks: {attack: {use: supervisor, model: missing}, w: {use: pattern, words: [bad]}}\n"
         "rules: [{id: r, when: attack or w, action: block}]\n"
     )
-    policies = loader(asked=leaving_out(JUDGES))(tmp_path)
+    policies = loader(selection=all_but(JUDGES))(tmp_path)
     assert using(policies.policies[0], JUDGES) == {"attack"}
     assert scan_text(policies, "fine", "request").decision == "pass"
     assert scan_text(policies, "bad", "request").decision == "block"

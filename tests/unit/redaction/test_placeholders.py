@@ -10,7 +10,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from guardproxy.findings import Channel, Scan, Window
-from guardproxy.redaction.placeholders import PLACEHOLDER, RESTORE, Restoring, alternation, hashed, mint
+from guardproxy.redaction.placeholders import PLACEHOLDER, RESTORE, Restoring, alternation, keyed_hash, mint
 from tests.kit.checks import assert_every_split, assert_invariant, whole
 
 KEY = b"sixteen secret bytes"
@@ -152,10 +152,10 @@ def test_values_that_come_later_are_known() -> None:
 @given(tenant=TEXT, value=TEXT)
 def test_a_hash_is_keyed_and_stable(tenant: str, value: str) -> None:
     for kind, size in (("sha256", 64), ("sha512", 128)):
-        one = hashed(KEY, tenant, kind, value)
-        assert one == hashed(bytes(KEY), str(tenant), kind, value)
+        one = keyed_hash(KEY, tenant, kind, value)
+        assert one == keyed_hash(bytes(KEY), str(tenant), kind, value)
         assert len(one) == size
-        assert one not in (hashed(OTHER, tenant, kind, value), hashed(KEY, tenant + "x", kind, value))
+        assert one not in (keyed_hash(OTHER, tenant, kind, value), keyed_hash(KEY, tenant + "x", kind, value))
         assert one != hashlib.new(kind, value.encode()).hexdigest(), "or a guess would be confirmed by a table"
 
 

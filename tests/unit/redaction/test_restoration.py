@@ -169,7 +169,7 @@ def test_a_rule_says_where(written: str, where: Restoration) -> None:
 
 @pytest.mark.parametrize("host", ["https://a.example", "a.example/x", "a b", "*", "a.*.example", "@a", "a:port", "-a"])
 def test_a_host_is_a_host_name(host: str) -> None:
-    with pytest.raises(PolicyErrors, match="no host name"):
+    with pytest.raises(PolicyErrors, match="not a host name"):
         parse(policy(f'{{urls: ["{host}"]}}'), "p.yaml")
 
 
@@ -201,7 +201,7 @@ def test_a_policy_over_another_gives_no_more_places() -> None:
 def test_a_diff_says_what_other_places_do(old: str, new: str, effect: str) -> None:
     (change,) = changes([parse(policy(old), "p.yaml")], [parse(policy(new), "p.yaml")])
     assert change.effect == effect
-    assert "values come back in" in change.words
+    assert "restores values in" in change.words
     assert "(in URLs: " in change.words
 
 

@@ -97,7 +97,7 @@ def test_what_it_names() -> None:
     assert shape.declares(("deep", "list"))
     assert not shape.declares(("deep", "to"))
     assert Shape("x", TREE, ("deep", "list")).declares(())
-    assert Shape("x", TREE, ("to", "list", 3, "deep")).said == ("to", "*", 3, "*")
+    assert Shape("x", TREE, ("to", "list", 3, "deep")).shown_path == ("to", "*", 3, "*")
 
 
 def test_the_shapes_of_a_request() -> None:
@@ -107,10 +107,10 @@ def test_the_shapes_of_a_request() -> None:
     inside = shapes.tool("send", ("to",))
     assert inside
     assert (inside.where, inside.at, inside.constraints()) == ("tools[0]", ("to",), (EMAIL,))
-    again = shapes.named("tools[0]", ["to"])
+    again = shapes.shape_at("tools[0]", ["to"])
     assert again
     assert again.constraints() == (EMAIL,)
-    named = shapes.named("name", ())
+    named = shapes.shape_at("name", ())
     assert named
     assert named.constraints() == NAME.constraints()
-    assert NO_SHAPES.named("format", ()) is None
+    assert NO_SHAPES.shape_at("format", ()) is None

@@ -156,8 +156,8 @@ def test_a_stop_that_is_lifted_shows_what_came_after_it() -> None:
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        ({"outcome": "refused"}, "the exchange was refused: no check saw it"),
-        ({"outcome": "passed"}, "the exchange was passed: no check saw it"),
+        ({"outcome": "refused"}, "the exchange was refused: no check inspected it"),
+        ({"outcome": "passed"}, "the exchange was passed: no check inspected it"),
         ({"route": "POST /v9/none"}, "its wire format is not installed"),
     ],
 )

@@ -33,7 +33,7 @@ for _ in range(101):
         ({"$ref": "#/nowhere"}, "nothing is fetched"),
         ({"$ref": "#nowhere"}, "nothing is fetched"),
         ({"$ref": "#/a/b", "a": [1]}, "nothing is fetched"),
-        ({"$ref": "#/a", "a": 7}, "no schema"),
+        ({"$ref": "#/a", "a": 7}, "not a schema"),
         ({"$ref": "#/a", "a": {"type": "nothing"}}, "fails `anyOf`"),
         ({"$ref": "#"}, "in a circle"),
         ({"$defs": {"a": {"$ref": "#/$defs/b"}, "b": {"$ref": "#/$defs/a"}}, "$ref": "#/$defs/a"}, "in a circle"),

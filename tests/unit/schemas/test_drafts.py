@@ -6,7 +6,17 @@ import pytest
 from referencing import Registry
 
 from guardproxy.schemas import drafts
-from guardproxy.schemas.drafts import DRAFTS, Budget, CostError, counted, counting, draft, is_tame, named, spend
+from guardproxy.schemas.drafts import (
+    DRAFTS,
+    Budget,
+    CostError,
+    draft,
+    draft_name,
+    is_tame,
+    limit_steps,
+    spend,
+    spending_from,
+)
 
 
 @pytest.mark.parametrize("name", DRAFTS)
@@ -20,13 +30,13 @@ def test_a_draft_knows_its_keywords(name: str) -> None:
 
 
 def test_a_draft_is_known_by_its_address() -> None:
-    assert named("http://json-schema.org/draft-07/schema#") == "7"
-    assert named("https://json-schema.org/draft/2020-12/schema") == "2020-12"
-    assert named("http://json-schema.org/draft-03/schema#") is None
+    assert draft_name("http://json-schema.org/draft-07/schema#") == "7"
+    assert draft_name("https://json-schema.org/draft/2020-12/schema") == "2020-12"
+    assert draft_name("http://json-schema.org/draft-03/schema#") is None
 
 
 def test_steps_are_counted_and_end() -> None:
-    with counted(3):
+    with limit_steps(3):
         spend(3)
         with pytest.raises(CostError):
             spend(1)
@@ -35,9 +45,9 @@ def test_steps_are_counted_and_end() -> None:
 def test_a_budget_is_shared_by_several_stretches() -> None:
     budget = Budget(3)
     for _ in range(3):
-        with counting(budget):
+        with spending_from(budget):
             spend(1)
-    with counting(budget), pytest.raises(CostError):
+    with spending_from(budget), pytest.raises(CostError):
         spend(1)
 
 
@@ -45,7 +55,7 @@ def test_too_deep_is_too_much() -> None:
     def deeper() -> None:
         deeper()
 
-    with pytest.raises(CostError, match="too deep"), counted(1):
+    with pytest.raises(CostError, match="too deep"), limit_steps(1):
         deeper()
 
 
@@ -76,7 +86,7 @@ def test_too_deep_is_too_much() -> None:
 )
 def test_keywords_mean_what_they_mean(schema: object, value: object, valid: bool) -> None:
     validator = draft(drafts.LATEST).validator(schema, registry=Registry())
-    with counted(1000):
+    with limit_steps(1000):
         assert validator.is_valid(value) == valid
 
 

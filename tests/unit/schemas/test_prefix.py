@@ -51,7 +51,7 @@ def wrong(schema: Any, text: str, cuts: Any = (), draft: str = "2020-12") -> tup
             '{"nam_',
             5,
             "unknown_key",
-            ': no keys but "age", "extra", "home", "mood", "name", "tags", a key that begins so: nam_',
+            ': no keys but "age", "extra", "home", "mood", "name", "tags", a key that begins with: nam_',
         ),
         ('{"nam"', 5, "unknown_key", ': no keys but "age", "extra", "home", "mood", "name", "tags", another key: nam'),
         ('{"name": "abcdefg', 16, "too_much", "name: at most 6 characters, more"),
@@ -59,13 +59,13 @@ def wrong(schema: Any, text: str, cuts: Any = (), draft: str = "2020-12") -> tup
         ('{"age": 151}', 11, "invalid", "age: a number of at most 150, a number"),
         ('{"age": 1.5}', 11, "invalid", "age: a whole number, a number"),
         ('{"mood": 7', 9, "wrong_type", 'mood: one of "calm", "cross", null, a number'),
-        ('{"mood": "cak', 12, "wrong_value", 'mood: one of "calm", "cross", a string that begins so: cak'),
+        ('{"mood": "cak', 12, "wrong_value", 'mood: one of "calm", "cross", a string that begins with: cak'),
         ('{"mood": "cal"', 13, "invalid", 'mood: one of "calm", "cross", null, another value'),
         ('{"tags": ["a", 1', 15, "wrong_type", "tags[1]: a string, a number"),
         ('{"tags": ["a", "b", ', None, "", ""),
         ('{"tags": ["a", "b", "', 20, "too_much", "tags[2]: at most 2 items, one more"),
         ('{"tags": ["a", "a"]', 18, "invalid", "tags: an array without equal items, an array of 2 items"),
-        ('{"home": {"city": "Os_', 21, "wrong_value", 'home.city: one of "Oslo", a string that begins so: Os_'),
+        ('{"home": {"city": "Os_', 21, "wrong_value", 'home.city: one of "Oslo", a string that begins with: Os_'),
         ('{"extra": {"x": null, "', 22, "too_much", "extra: at most 1 keys, one more"),
         ('{"extra": {"x": 0', 16, "wrong_type", "extra.x: null, a number"),
         ('{"age": 3}', 9, "invalid", ': the key "name", it is missing'),
@@ -237,7 +237,7 @@ def test_only_a_few_errors_are_named_and_each_once() -> None:
 def test_several_words_must_fit_at_once() -> None:
     schema = {"allOf": [{"enum": ["ab", "ac"]}, {"enum": ["ac", "ad"]}]}
     assert wrong(schema, '"ac"') is None
-    assert wrong(schema, '"ab') == (2, "wrong_value", ': one of "ac", "ad", a string that begins so: ab')
+    assert wrong(schema, '"ab') == (2, "wrong_value", ': one of "ac", "ad", a string that begins with: ab')
     assert wrong({"enum": [1]}, '"a"') == (0, "wrong_type", ": one of 1, a string")
     assert wrong({"enum": [[]]}, "[1]") == (2, "invalid", ": one of [], another value")
     assert wrong({"type": "string", "enum": [1, "a"]}, "1") == (0, "wrong_type", ': one of 1, "a", a number')

@@ -165,11 +165,11 @@ async def test_exchanges_over_the_limit_are_sent_away(running: Start, path: str)
     rig = await running(limit_exchanges=1)
     first = asyncio.create_task(rig.status(path, asked("hang early")))
     await until(rig.journal.all)
-    assert rig.server.full()
+    assert rig.server.is_full()
     async with rig.post(path, asked("hello")) as answer:
         assert (answer.status, "retry-after" in answer.headers) == (503, True)
     first.cancel()
-    await until(lambda: not rig.server.full())
+    await until(lambda: not rig.server.is_full())
     assert (await rig.status(path, asked("hello")))[0] == 200
 
 

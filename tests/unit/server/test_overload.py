@@ -68,7 +68,7 @@ class Text:
         self._scorer = scorer
         self._queries = queries
 
-    def dropped(self) -> bool:
+    def is_dropped(self) -> bool:
         return self.answer.done()
 
     @property
@@ -78,10 +78,10 @@ class Text:
     def prepare(self) -> deque[Row]:
         return deque([self._rows.popleft()])
 
-    def known(self, row: Row) -> bool:
+    def has_scores(self, row: Row) -> bool:
         return False
 
-    def done(self, row: Row, logits: Sequence[float]) -> None: ...
+    def set_logits(self, row: Row, logits: Sequence[float]) -> None: ...
 
     def end(self) -> None:
         with suppress(InvalidStateError):

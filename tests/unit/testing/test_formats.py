@@ -9,6 +9,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from msgspec import structs
 
 from guardproxy import testing
 from guardproxy.events import End, Event, Fault, Frame, Text
@@ -69,7 +70,7 @@ def reading(change: Callable[[list[Event]], list[Event]]) -> Any:
 
     def read_request(path: str, query: str, body: bytes) -> Request:
         request = CHAT.read_request(path, query, body)
-        return replace(request, events=lambda: change(request.events()))
+        return structs.replace(request, events=lambda: change(request.events()))
 
     return broken(read_request=read_request)
 

@@ -37,6 +37,7 @@ OUTSIDE = (
     "✱: hello",
     "✱, ✱ and ✱",
     "<b title=>✱",
+    "<b =c>✱",
     "✱ at https://ok.example/a",
     "https://ok.example/a is where ✱ lives",
     "https://ok.example/a\n✱",

@@ -78,9 +78,9 @@ def without_contract() -> Any:
     [
         (incomplete(), "of acme 1.0 is no wire format: it has no provider, cut"),
         (without_contract(), "of acme 1.0 is no wire format: it has no contract"),
-        (foreign(contract={"carries": {}}), "its `contract` is no guardproxy.wire.Contract"),
+        (foreign(contract={"carries": {}}), "its `contract` is not a guardproxy.wire.Contract"),
         (foreign(turns=SimpleNamespace(further=1)), "it has no turns.first_words, turns.with_model"),
-        (foreign(routes=()), "its `routes` are empty"),
+        (foreign(routes=()), "its `routes` is empty"),
         (foreign(routes=("POST acme",)), "of acme 1.0 is no wire format: `POST acme` is no route"),
         (foreign(routes=("POST /a/{x}", "POST /a/b")), "reads the route `POST /a/b`, which .* reads as `POST /a/{x}`"),
         (
@@ -89,7 +89,7 @@ def without_contract() -> Any:
         ),
         (
             foreign(contract=replace(codec_for(CHAT).contract, unanswered=frozenset(("POST /b",)))),  # type: ignore[union-attr]
-            "`contract.unanswered` names what is no route: POST /b",
+            "`contract.unanswered` names an is no route: POST /b",
         ),
         (foreign(routes=(CHAT,)), "of acme 1.0 reads the route `POST /v1/chat/completions`, which guardproxy reads"),
         (ImportError("x"), "of acme 1.0 cannot be loaded: ImportError: x"),

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from guardproxy.audit.sinks import opened
+from guardproxy.audit.sinks import open_sink
 from guardproxy.errors import ConfigError, PluginError
 from tests.kit.plugins import Install
 
@@ -27,17 +27,17 @@ class Copying:
 
 def test_another_package_may_bring_one(install: Install) -> None:
     install("guardproxy.sinks", "copying", Copying)
-    sink = opened("copying", "audit-0")
+    sink = open_sink("copying", "audit-0")
     assert isinstance(sink, Copying)
     assert sink.log == "audit-0"
 
 
 def test_an_unknown_one_is_refused(install: Install) -> None:
     with pytest.raises(ConfigError, match=r"there is no audit sink `kafka` \(known: none is installed\)"):
-        opened("kafka", "audit-0")
+        open_sink("kafka", "audit-0")
     install("guardproxy.sinks", "copying", Copying)
     with pytest.raises(ConfigError, match=r"there is no audit sink `kafka` \(known: copying\)"):
-        opened("kafka", "audit-0")
+        open_sink("kafka", "audit-0")
 
 
 def refusing(log: str) -> Copying:
@@ -48,11 +48,11 @@ def refusing(log: str) -> Copying:
     ("what", "said"),
     [
         (refusing, "cannot be opened: ConnectionError: no broker"),
-        (lambda log: object(), "is no sink: it has no take, close"),
+        (lambda log: object(), "is not a sink: it lacks take, close"),
         (ImportError("x"), "cannot be loaded: ImportError: x"),
     ],
 )
 def test_a_broken_one_is_named(what: Any, said: str, install: Install) -> None:
     install("guardproxy.sinks", "broken", what)
     with pytest.raises(PluginError, match=rf"`broken` \(guardproxy.sinks\) of acme 1.0 {said}"):
-        opened("broken", "audit-0")
+        open_sink("broken", "audit-0")

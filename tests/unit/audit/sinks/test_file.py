@@ -20,7 +20,7 @@ from guardproxy.audit import segment
 from guardproxy.audit.chain import ChainHead, read_head, verify
 from guardproxy.audit.disk import Disk
 from guardproxy.audit.folder import verify_folder
-from guardproxy.audit.sinks.file import GONE, FileSink
+from guardproxy.audit.sinks.file import GONE, FileSink, _Entry
 from guardproxy.errors import AuditError
 from tests.kit.disk import wait_healthy
 
@@ -160,8 +160,8 @@ def cut(data: bytes) -> bytes:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (cut, "expected record 2, found record 1 at the end: the tail was cut off"),
-        (lambda data: data[:-1], "expected record 2, found record 1 at the end: the tail was cut off"),
+        (cut, "expected record 2, found record 1 as the last: the end was cut off"),
+        (lambda data: data[:-1], "expected record 2, found record 1 as the last: the end was cut off"),
         (lambda data: b"", "found an empty file"),
         (lambda data: data.replace(b"x2", b"y2"), "the record was changed"),
         (lambda data: data.replace(b"x0", b"y0"), "the record was changed"),
@@ -394,7 +394,7 @@ def test_a_log_that_is_taken_away_is_noticed_and_named(tmp_path: Path, how: str,
         assert sink._thread.is_alive()
     assert sink.append({"id": "after"}).result(WAIT_S)[0] == 0
     assert sink.healthy
-    assert sink.remarks == (f"audit log worker-0.jsonl ended ({GONE}); records go on in worker-0.1.jsonl",)
+    assert sink.remarks == (f"audit log worker-0.jsonl ended ({GONE}); records continue in worker-0.1.jsonl",)
     sink.close()
     header, after = entries(folder / "worker-0.1.jsonl")
     assert header["follows"] == {"file": "worker-0.jsonl", "log": "0123abcd", "seq": seq, "hash": digest, "why": GONE}
@@ -491,12 +491,12 @@ async def test_a_record_is_kept_when_nobody_waits_for_it_any_more(tmp_path: Path
     disk = Scripted()
     sink = on_disk(tmp_path, disk)
     disk.go.clear()
-    waiter = asyncio.wrap_future(sink.append({"id": "abandoned"}))
+    waiter = asyncio.wrap_future(sink.append({"id": "abandoned_intents"}))
     waiter.cancel()
     disk.go.set()
     assert (await asyncio.wrap_future(sink.append({"id": "next"})))[0] == 1
     sink.close()
-    assert ids(tmp_path) == ["abandoned", "next"]
+    assert ids(tmp_path) == ["abandoned_intents", "next"]
 
 
 def test_the_head_is_written_every_so_many_records(tmp_path: Path) -> None:
@@ -534,11 +534,13 @@ def test_a_head_that_cannot_be_written_is_said_and_tried_again(
 
 def test_a_record_that_was_refused_is_not_sealed_again_in_the_next_file(tmp_path: Path) -> None:
     """The file is taken away while a batch is made durable, so the batch is written once more."""
+    batch: list[Future[tuple[int, str]]] = []
 
     class Taken(Scripted):
         def sync(self, fd: int) -> None:
             super().sync(fd)
-            if self.syncs == 2:
+            if batch and batch[0].done():
+                batch.clear()
                 log_of(tmp_path).unlink()
 
     disk = Taken()
@@ -547,6 +549,7 @@ def test_a_record_that_was_refused_is_not_sealed_again_in_the_next_file(tmp_path
     first = sink.append({"id": "first"})
     assert disk.syncing.wait(WAIT_S)
     refused, kept = sink.append({"id": object()}), sink.append({"id": "kept"})
+    batch += [refused, kept]
     disk.go.set()
     assert first.result(WAIT_S)[0] == 0
     assert kept.result(WAIT_S)[0] == 0, "the first record of the next file"
@@ -566,3 +569,11 @@ def test_a_log_that_was_taken_away_while_in_trouble_gets_no_head_at_the_end(tmp_
     head.unlink(missing_ok=True)
     sink.close()
     assert not head.exists()
+
+
+def test_a_record_is_reported_once() -> None:
+    reported: list[ChainHead | AuditError] = []
+    entry = _Entry({"id": "x"}, reported.append)
+    entry.settle(ChainHead(1, "a"))
+    entry.settle(AuditError("too late"))
+    assert reported == [ChainHead(1, "a")]

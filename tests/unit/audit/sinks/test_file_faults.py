@@ -75,7 +75,7 @@ def test_a_write_is_torn_at_every_byte(tmp_path: Path) -> None:
     for torn in range(1, len(line)):
         folder = tmp_path / f"torn-{torn}"
         sink = opened(folder, disk := Faulty(-10))
-        stats_before_the_write = 2
+        stats_before_the_write = 1
         disk.at, disk.torn = disk.steps + stats_before_the_write, torn
         with pytest.raises(AuditError, match="input/output error"):
             sink.append({"id": "x0"}).result(WAIT_S)

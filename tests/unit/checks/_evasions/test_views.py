@@ -13,12 +13,12 @@ from guardproxy.checks._evasions.views import (
     DEPTH,
     Patch,
     TextView,
-    as_it_stands,
-    hidden,
+    hides,
+    join,
     long_words,
     plain,
     read,
-    together,
+    unchanged_views,
 )
 from tests.kit.checks import promise
 from tests.kit.evasions import base, percent
@@ -103,17 +103,17 @@ def test_long_words() -> None:
 
 
 def test_a_piece_that_says_something() -> None:
-    assert hidden(base("hello, how are you?"), False)
-    assert hidden("x" + base("hello, how are you?"), True)
-    assert hidden("abc%41", False)
-    assert not hidden("x" * 100, False)
+    assert hides(base("hello, how are you?"), False)
+    assert hides("x" + base("hello, how are you?"), True)
+    assert hides("abc%41", False)
+    assert not hides("x" * 100, False)
 
 
 def test_pieces_are_put_together() -> None:
     parts = ["a\u200bb ", "xx", f" {base('hello, how are you?')}"]
     starts = [0, 4, 6, 6 + len(parts[2])]
-    pieces = [read(parts[0], STANDARD, True), as_it_stands(parts[1]), read(parts[2] + "\n", STANDARD, True)]
-    whole = together(pieces, starts)
+    pieces = [read(parts[0], STANDARD, True), unchanged_views(parts[1]), read(parts[2] + "\n", STANDARD, True)]
+    whole = join(pieces, starts)
     assert [view.text for view in whole.distinct()] == [
         f"a\u200bb xx {base('hello, how are you?')}\n",
         f"ab xx {base('hello, how are you?')}\n",
@@ -146,7 +146,7 @@ def test_the_way_back(data: st.DataObject) -> None:
     view, cells = TextView(text), _cells(text)
     for _ in range(data.draw(st.integers(1, 3))):
         edits = data.draw(_edits(view.text))
-        view = view.edited(view.text, edits)
+        view = view.edit(view.text, edits)
         for edit in reversed(edits):
             low, high, new = edit
             while low > 0 and cells[low - 1][1:] == cells[low][1:]:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from guardproxy.checks._contract import Resources, build
-from guardproxy.checks._pii.cover import parsed
+from guardproxy.checks._pii.cover import parse
 from guardproxy.checks._pii.custom import CustomRecognizers, attacks
 from guardproxy.errors import OptionError
 from tests.kit.checks import assert_every_split, whole
@@ -72,7 +72,7 @@ def test_the_file_that_comes_with_presidio_loads_as_it_is() -> None:
 def test_what_a_file_finds_is_what_presidio_finds_with_it() -> None:
     from random import Random
 
-    made = CustomRecognizers(["own.yaml"], {"own.yaml": FILE}.__getitem__).made("en")
+    made = CustomRecognizers(["own.yaml"], {"own.yaml": FILE}.__getitem__).build("en")
     theirs, check, random = (
         analyzer(made, "en", local=True),
         _check("own.yaml", FILE, threshold=0, evasions="off"),
@@ -123,7 +123,7 @@ def test_a_file_that_cannot_be_read() -> None:
 
     with pytest.raises(OptionError, match=r"cannot read `a.yml`: no such file"):
         build("pii", "pii", {"recognizers": ["a.yml"]}, Resources(read=read))
-    with pytest.raises(OptionError, match="a policy that is a file"):
+    with pytest.raises(OptionError, match="can be read only for a policy in a folder"):
         build("pii", "pii", {"recognizers": ["a.yml"]}, Resources())
 
     def bare(path: str) -> bytes:
@@ -218,6 +218,6 @@ def test_the_digest_knows_files_and_code(monkeypatch: pytest.MonkeyPatch) -> Non
 
 def test_attacks_reach_every_repeat() -> None:
     source = r"x(?=a*)(?:b*|(?>c+))[^\W\d]*[^a]d*?(?:\s\s|(?:\d\d|[%!-&]%))+\w{2,}[G-Z]{40}(?P<e>e)."
-    texts = list(attacks(parsed(source, 0)[0]))
+    texts = list(attacks(parse(source, 0)[0]))
     for letter in ("a", "b", "c", "d", "0", "G", " ", "%"):
         assert any(letter * 20 in text for text in texts)

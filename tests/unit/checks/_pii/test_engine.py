@@ -85,7 +85,7 @@ def test_a_finding_waits_for_its_context() -> None:
 
 
 def test_a_score_that_context_cannot_change_waits_for_nothing() -> None:
-    made, _ = known.sources([*known.named("CREDIT_CARD", "en")], words("en"), 0.9, 0)
+    made, _ = known.sources([*known.recognizers_for("CREDIT_CARD", "en")], words("en"), 0.9, 0)
     card = "4111 1111 1111 1111"
     assert Engine(made, known.boost()).step(f"card {card}.", 0, False) == ([Span(5, 24, "CREDIT_CARD", 1.0, True)], 25)
 

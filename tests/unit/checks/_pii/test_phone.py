@@ -9,7 +9,7 @@ import phonenumbers
 import pytest
 
 from guardproxy.checks._pii.cover import trace
-from guardproxy.checks._pii.engine import compiled
+from guardproxy.checks._pii.engine import compile_pattern
 from guardproxy.checks._pii.phone import Phones, _national, _Sieve
 
 REGIONS = ("US", "GB", "DE", "FR", "IL", "IN", "CA", "BR")
@@ -18,7 +18,7 @@ Span = tuple[int, int]
 
 
 def ours(phones: Phones, text: str) -> set[Span]:
-    traced, body = trace(text), compiled(phones.body)
+    traced, body = trace(text), compile_pattern(phones.body)
 
     def next_body(at: int) -> int:
         place = body.search(traced, at)
@@ -131,7 +131,7 @@ def test_a_time_of_day_behind_a_date_is_waited_for() -> None:
     """`2012-01-02 08` alone would be a number of the United States."""
     assert ours(ALL, "on 2012-01-02 08") == {(3, 16)}
     assert ours(ALL, "on 2012-01-02 08:00") == set()
-    begin = compiled(f"(?:{ALL.begin})\\z")
+    begin = compile_pattern(f"(?:{ALL.begin})\\z")
     for text in ("2012-01-02 08", "2012-01-02 08:", "2012-01-02 08:3"):
         assert begin.search(text.encode()).start() == 0
     assert begin.search(b"2012-01-02 08:3c") is None

@@ -19,11 +19,11 @@ def test_entities_and_classes() -> None:
 
 
 def test_named_recognizers_are_those_that_presidio_configures() -> None:
-    (one,) = known.named("CREDIT_CARD", "es")
+    (one,) = known.recognizers_for("CREDIT_CARD", "es")
     assert "tarjeta" in one.context
-    (other,) = known.named("CreditCardRecognizer", "en")
+    (other,) = known.recognizers_for("CreditCardRecognizer", "en")
     assert "card" in other.context
-    (third,) = known.named("DE_PLZ", "en")
+    (third,) = known.recognizers_for("DE_PLZ", "en")
     assert third.supported_language == "en"
 
 
@@ -36,7 +36,7 @@ def test_defaults() -> None:
 
 
 def test_thresholds() -> None:
-    (one,) = known.named("US_SSN", "en")
+    (one,) = known.recognizers_for("US_SSN", "en")
     assert known.least(one, "US_SSN", None, 0.4) == 0.4
     assert known.least(one, "US_SSN", 0.7, 0.4) == 0.7
     maker = known.classes()["UsItinRecognizer"]
@@ -64,7 +64,7 @@ def test_recognizers_with_code_of_their_own(text: str) -> None:
     made = [
         one
         for name in ("IBAN_CODE", "US_SSN", "ZA_MOBILE_NUMBER", "ZA_TELEPHONE_NUMBER")
-        for one in known.named(name, "en")
+        for one in known.recognizers_for(name, "en")
     ]
     assert engine(made, "en")(text) == analyzer(made, "en")(text)
 

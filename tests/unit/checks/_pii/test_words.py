@@ -36,7 +36,7 @@ def test_chunks_are_cut_as_spacy_cuts_them(language: str) -> None:
     ours, theirs = words(language), nlp_engine(language).nlp[language].tokenizer
     for chunk in chunks(language, 400):
         tokens = [token.text for token in theirs(chunk)]
-        assert ours._joined(ours._split(chunk, ours.special)) == tokens
+        assert ours._join(ours._split(chunk, ours.special)) == tokens
         counted = [word for _, word in ours.tokens(chunk) if word]
         assert [end for end, _ in ours.tokens(chunk)][-1] == len(chunk)
         assert counted or not ours.surely(chunk), chunk

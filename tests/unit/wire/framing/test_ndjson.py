@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from guardproxy.wire.framing.ndjson import KEEP_ALIVE, NdjsonCutter, cutter, frame
+from guardproxy.wire.framing.ndjson import KEEP_ALIVE, NdjsonCutter, comment, cutter, frame
 from guardproxy.wire.framing.stream import StreamEvent
 from tests.kit.play import cut
 
@@ -46,3 +46,7 @@ def test_a_long_line_is_searched_once() -> None:
     for _ in range(100):
         assert framer.feed(b"x" * 100) == []
         assert framer._searched == len(framer._buffer)
+
+
+def test_lines_of_json_have_no_comments() -> None:
+    assert comment("a receipt") == b""

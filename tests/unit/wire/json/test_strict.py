@@ -109,8 +109,8 @@ def test_any_bytes_give_a_tree_or_a_fault_that_does_not_quote_them(data: bytes) 
 @pytest.mark.parametrize(
     ("data", "code", "says"),
     [
-        (b'{"a": 1, "a": 2}', "duplicate_key", "the key `a` appears twice in one object"),
-        (b'[{"b": {"x y": 1, "x y": 2}}]', "duplicate_key", "the key `?` appears twice in one object"),
+        (b'{"a": 1, "a": 2}', "duplicate_key", "the key `a` appears twice in an object"),
+        (b'[{"b": {"x y": 1, "x y": 2}}]', "duplicate_key", "the key `?` appears twice in an object"),
         (b'{"b": 1, "c": 1, "b": 2}', "duplicate_key", "the key `b`"),
         (b"NaN", "invalid_number", "NaN and Infinity are not JSON"),
         (b"[-Infinity]", "invalid_number", "NaN and Infinity are not JSON"),

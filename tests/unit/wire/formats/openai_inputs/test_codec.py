@@ -19,7 +19,7 @@ from guardproxy.wire.formats.openai_inputs import author, turns
 from guardproxy.wire.formats.openai_inputs.codec import CODEC
 from guardproxy.wire.formats.openai_inputs.contract import CONTRACT, EMBEDDINGS, MODERATIONS
 from guardproxy.wire.formats.openai_inputs.places import CATEGORIES
-from guardproxy.wire.opaque import NOT_KEPT
+from guardproxy.wire.opaque import NOT_KEPT, printable
 from guardproxy.wire.turns import ModelTurn
 from tests.kit.media import IMAGE_URL
 from tests.kit.play import sse
@@ -136,7 +136,7 @@ def test_vectors_pass_as_one_place(rows: list[list[float]], guarded: bool) -> No
 def test_coded_vectors_pass(numbers: list[float]) -> None:
     value = coded(numbers)
     found = answer(vectors(value))
-    is_text = not any(byte < 0x20 or byte > 0x7E for byte in base64.b64decode(value))
+    is_text = printable(base64.b64decode(value)) is not None  # four bytes can be the letters of a text
     assert opaque(found) == ([] if is_text else [(("data",), "vectors")])
 
 

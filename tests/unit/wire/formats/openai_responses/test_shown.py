@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
+import msgspec
 import pytest
 
 from guardproxy.events import Opaque, Text
@@ -93,7 +93,7 @@ def test_the_bytes_that_were_sent_count() -> None:
         for event in decoder.feed(data):
             if isinstance(event, (Text, Opaque)):
                 texts = [(event, "edited")] if isinstance(event, Text) and event.text == "secret" else []
-                decoder.sent(replace(event.frame, data=CODEC.edited(event.frame, texts)))
+                decoder.sent(msgspec.structs.replace(event.frame, data=CODEC.edited(event.frame, texts)))
     data = CODEC.filtered(decoder, "")
     assert b"secret" not in data
     assert data.count(b"edited") == 4
