@@ -105,7 +105,8 @@ def test_every_kind_of_text_is_found_where_it_stands(on: Any, kind: Kind) -> Non
 def test_the_plain_text_of_a_message_comes_first() -> None:
     for codec in codecs():
         assert kinds_of(codec, "request")[0] == "user"
-        assert kinds_of(codec, "response")[0] == "assistant"
+        if any(map(codec.contract.is_answered, codec.routes)):
+            assert kinds_of(codec, "response")[0] == "assistant"
         assert "error" not in kinds_of(codec, "response")
 
 

@@ -9,8 +9,7 @@ Decision: docs/decisions/0034-vectors-and-scores-are-not-read.md
 from __future__ import annotations
 
 import math
-import sys
-from array import array
+import struct
 from typing import Any
 
 from guardproxy.concurrency import stop_point
@@ -70,9 +69,7 @@ def _holds_floats(value: str) -> bool:
     data = decoded(value)
     if not data or len(data) % _FLOAT_BYTES or printable(data) is not None:
         return False
-    numbers = array("f", data)
-    if sys.byteorder == "big":
-        numbers.byteswap()
+    numbers = struct.unpack(f"<{len(data) // _FLOAT_BYTES}f", data)
     return math.isfinite(sum(numbers)) and -_LARGEST < min(numbers) <= max(numbers) < _LARGEST
 
 

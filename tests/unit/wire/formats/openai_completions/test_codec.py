@@ -193,6 +193,14 @@ def test_a_stream_says_what_the_answer_says(echo: bool) -> None:
     )
 
 
+def test_a_stream_without_usage_and_a_choice_without_text() -> None:
+    trees = [
+        tree for _, tree in events(b"".join(author.frames(Prompt("m", "hi", with_usage=False), Reply(), "1", list)))
+    ]
+    assert [tree if tree == "[DONE]" else tree["choices"][0]["text"] for tree in trees] == ["", "[DONE]"]
+    assert "usage" not in trees[0]
+
+
 def test_the_author_closes_streams_and_writes_errors() -> None:
     assert author.ending([{"choices": []}]) == ["[DONE]"]
     assert author.ending(["[DONE]"]) == []

@@ -13,7 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from guardproxy.errors import DownstreamError
-from guardproxy.events import Event, Fault, Opaque, Text
+from guardproxy.events import Event, Fault, Frame, Opaque, Text
+from guardproxy.findings import Channel
 from guardproxy.wire.authoring import Prompt, Reply
 from guardproxy.wire.formats.openai_inputs import author, turns
 from guardproxy.wire.formats.openai_inputs.codec import CODEC
@@ -207,6 +208,15 @@ def test_a_stream_is_read_though_there_is_none() -> None:
     assert "a " in [event.text for event in found if isinstance(event, Text)]
     assert [event.code for event in found if isinstance(event, Fault)] == ["upstream_truncated"]
     assert b"content_filter" in CODEC.filtered(decoder, "because")
+
+
+def test_the_last_frame_before_a_stop_and_errors() -> None:
+    tree = {"model": "a b", "usage": {"prompt_tokens": 1}}
+    frame = Frame(b"", tree)
+    text = Text(Channel("response", "metadata", "model"), "a b", frame, ("model",))
+    assert json.loads(CODEC.cut(frame, [(text, "a")])) == {"model": "a"}
+    assert json.loads(CODEC.error(400, "c", "m", "input"))["error"]["param"] == "input"
+    assert CODEC.error_event("c", "m").endswith(b"data: [DONE]\n\n")
 
 
 def test_no_model_answers() -> None:
