@@ -10,11 +10,11 @@ import json
 import sys
 from collections import Counter, deque
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, NoReturn
 
+import msgspec
 import typer
 
 from guardproxy.audit import (
@@ -77,7 +77,7 @@ def verify_command(
                 "ok": not finding.report.problems,
                 "torn": finding.report.torn,
                 "tampered": finding.report.tampered,
-                **asdict(finding.report),
+                **msgspec.to_builtins(finding.report),
                 "notes": list(finding.notes),
             }
             for finding in findings

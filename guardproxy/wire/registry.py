@@ -80,7 +80,7 @@ def _of_plugin(codec: Any, owner: str, table: list[ServedRoute]) -> list[ServedR
     if missing := missing_members(codec):
         raise PluginError(f"the plug-in {owner} is no wire format: it has no {', '.join(missing)}")
     if not isinstance(codec.contract, Contract):
-        raise PluginError(f"the plug-in {owner} is no wire format: its `contract` is no guardproxy.wire.Contract")
+        raise PluginError(f"the plug-in {owner} is no wire format: its `contract` is not a guardproxy.wire.Contract")
     own: list[ServedRoute] = []
     for text in codec.routes:
         try:
@@ -96,9 +96,9 @@ def _of_plugin(codec: Any, owner: str, table: list[ServedRoute]) -> list[ServedR
                 )
         own.append(served)
     if not own:
-        raise PluginError(f"the plug-in {owner} is no wire format: its `routes` are empty")
+        raise PluginError(f"the plug-in {owner} is no wire format: its `routes` is empty")
     if unknown := sorted(codec.contract.unanswered.difference(codec.routes)):
-        raise PluginError(f"the plug-in {owner}: `contract.unanswered` names what is no route: {', '.join(unknown)}")
+        raise PluginError(f"the plug-in {owner}: `contract.unanswered` names an unknown route: {', '.join(unknown)}")
     return own
 
 

@@ -78,8 +78,8 @@ def counted() -> Iterator[None]:
     """Makes the checks that are built and used inside of the block count the characters that RE2 reads."""
     with pytest.MonkeyPatch.context() as patched:
         for module in (_engine, _reach):
-            compiled = module.compiled
-            patched.setattr(module, "compiled", lambda pattern, compiled=compiled: _Counted(compiled(pattern)))
+            compile_pattern = module.compile_pattern
+            patched.setattr(module, "compile_pattern", lambda pattern, real=compile_pattern: _Counted(real(pattern)))
         yield
 
 

@@ -34,7 +34,7 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         seen: set[str] = set()
         twice = next(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]
         name = twice if re.fullmatch(r"\w{1,40}", twice) else "?"
-        raise JsonFault(ErrorCode.DUPLICATE_KEY, f"the key `{name}` appears twice in one object")
+        raise JsonFault(ErrorCode.DUPLICATE_KEY, f"the key `{name}` appears twice in an object")
     return tree
 
 

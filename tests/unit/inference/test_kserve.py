@@ -214,7 +214,7 @@ def logits(data: Any) -> dict[str, Any]:
         ({"outputs": [{"name": "other", "data": [1.0]}]}, "gave 0 logits"),
         ({}, "gave 0 logits"),
         ([1], "not valid in KServe"),
-        (web.Response(text="not JSON"), "no JSON"),
+        (web.Response(text="not JSON"), "not JSON"),
         (web.Response(status=500), "status 500, "),
         (None, "the server does not answer"),
     ],

@@ -89,7 +89,7 @@ def without_contract() -> Any:
         ),
         (
             foreign(contract=replace(codec_for(CHAT).contract, unanswered=frozenset(("POST /b",)))),  # type: ignore[union-attr]
-            "`contract.unanswered` names an is no route: POST /b",
+            "`contract.unanswered` names an unknown route: POST /b",
         ),
         (foreign(routes=(CHAT,)), "of acme 1.0 reads the route `POST /v1/chat/completions`, which guardproxy reads"),
         (ImportError("x"), "of acme 1.0 cannot be loaded: ImportError: x"),

@@ -130,7 +130,7 @@ def _echo(kind: Kind, text: str) -> dict[str, Any]:
     return {"metadata": {"note": text}}
 
 
-_ECHOED: tuple[Kind, ...] = ("system", "user", "tool_definition", "metadata")
+_ECHO_KINDS: tuple[Kind, ...] = ("system", "user", "tool_definition", "metadata")
 
 
 # Plain answers.
@@ -146,7 +146,7 @@ def answer_with(kind: Kind, text: str) -> dict[str, Any] | None:
     if kind == "error":
         return error(500, text)
     tree: dict[str, Any] = {"object": "response", "status": "completed"}
-    if kind in _ECHOED:
+    if kind in _ECHO_KINDS:
         return {**tree, **_echo(kind, text), "output": [_item("assistant", "")]}
     if kind == "unmapped":
         return {**tree, "output": [_item("assistant", "")], "x_unknown": text}
@@ -172,7 +172,7 @@ def frames(prompt: Prompt, reply: Reply, ident: str, cut: CutText) -> Iterator[b
 def frames_with(kind: Kind, pieces: Sequence[str]) -> list[bytes] | None:
     """A stream with one text of a kind."""
     text = "".join(pieces)
-    prompt, echo = Prompt("m", ""), _echo(kind, text) if kind in _ECHOED else {}
+    prompt, echo = Prompt("m", ""), _echo(kind, text) if kind in _ECHO_KINDS else {}
     match kind:
         case "error":
             return [error_event(text)]

@@ -36,7 +36,7 @@ _BOTH: tuple[Kind, ...] = (
     *("system", "user", "assistant", "tool_arguments", "tool_result", "tool_definition", "reasoning", "refusal"),
     *("metadata", "unmapped"),
 )
-_STORED = (
+_STORED_ADVICE = (
     "stored responses and conversations are not guarded: no check reads what these routes give back. Keep the answer of POST "
     "/v1/responses, send earlier turns in `input`, and send `store: false` if nothing should be stored"
 )
@@ -82,7 +82,7 @@ CONTRACT = Contract(
     statements=EVERY_SERVER,
     query=SDK_QUERY,
     signs=Signs(paths=("/v1/responses", "/v1/conversations"), headers=()),
-    refused=(RefusedRoutes(re.compile(r"[A-Z]+ /v1/(?:responses|conversations)(?:/.*)?"), _STORED),),
+    refused=(RefusedRoutes(re.compile(r"[A-Z]+ /v1/(?:responses|conversations)(?:/.*)?"), _STORED_ADVICE),),
     key_header=KeyHeader("Authorization", "Bearer "),
     headers=OPENAI_HEADERS,
 )

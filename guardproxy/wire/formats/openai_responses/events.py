@@ -50,7 +50,7 @@ def number(tree: Mapping[str, Any], name: str | int) -> int:
 _ITEM: Path = ("output", "output_index")
 _CONTENT: Path = (*_ITEM, "content", "content_index")
 _SUMMARY: Path = (*_ITEM, "summary", "summary_index")
-_CALLED = text("tool_arguments")
+_ARGUMENT = text("tool_arguments")
 _ARGUMENTS = Flow(MapLeaf("json", "tool_arguments"), "arguments", (*_ITEM, "arguments"))
 FLOWS: dict[str, Flow] = {
     "response.output_text": Flow(text("assistant"), "text", (*_CONTENT, "text")),
@@ -59,9 +59,9 @@ FLOWS: dict[str, Flow] = {
     "response.reasoning_summary_text": Flow(text("reasoning"), "text", (*_SUMMARY, "text")),
     "response.function_call_arguments": _ARGUMENTS,
     "response.mcp_call_arguments": _ARGUMENTS,
-    "response.custom_tool_call_input": Flow(_CALLED, "input", (*_ITEM, "input")),
-    "response.code_interpreter_call_code": Flow(_CALLED, "code", (*_ITEM, "code")),
-    "response.shell_call_command": Flow(_CALLED, "command", (*_ITEM, "action", "commands", "command_index")),
+    "response.custom_tool_call_input": Flow(_ARGUMENT, "input", (*_ITEM, "input")),
+    "response.code_interpreter_call_code": Flow(_ARGUMENT, "code", (*_ITEM, "code")),
+    "response.shell_call_command": Flow(_ARGUMENT, "command", (*_ITEM, "action", "commands", "command_index")),
     "response.shell_call_output_content": Flow(text("tool_result"), "output", (*_ITEM, "output", "command_index")),
     "response.audio.transcript": Flow(text("assistant"), "transcript", ("audio", "transcript")),
 }
@@ -125,29 +125,29 @@ def path_of(tree: Mapping[str, Any], name: str, path: Path) -> Path:
     return (*_path(tree, place), *path)
 
 
-def grows(name: str, path: str) -> bool:
+def is_beginning(name: str, path: str) -> bool:
     """Whether the text at a path of the answer, in an event that begins an object, is the beginning of a text."""
     return name.endswith(".added") and _GROWING.fullmatch(path) is not None
 
 
-def _maps(response: Map, its: Map, said: MapLeaf) -> dict[str, dict[Any, Map]]:
-    """The maps of events by type. `said`: the map of the text of the answer."""
+def _maps(response: Map, item_map: Map, answer_text: MapLeaf) -> dict[str, dict[Any, Map]]:
+    """The maps of events by type. `answer_text`: the map of the text of the answer."""
     maps: dict[str, dict[Any, Map]] = {name: dict(_WORDS) for name in EVENTS}
     for name in WHOLE:
         maps[name]["response"] = response
     for base, flow in FLOWS.items():
-        how = said if base == "response.output_text" else flow.how
+        how = answer_text if base == "response.output_text" else flow.how
         for last, field in (("delta", "delta"), ("done", flow.field), ("added", flow.field)):
             if f"{base}.{last}" in maps:
                 maps[f"{base}.{last}"][field] = how
     for last in ("added", "done"):
-        maps[f"response.output_item.{last}"]["item"] = its
+        maps[f"response.output_item.{last}"]["item"] = item_map
         for base in PARTS:
-            maps[f"{base}.{last}"] |= {"part": part("assistant", json=said.how == "json"), "status": STRUCTURE}
+            maps[f"{base}.{last}"] |= {"part": part("assistant", json=answer_text.how == "json"), "status": STRUCTURE}
     for last in ("delta", "done"):
         maps[f"response.output_text.{last}"]["logprobs"] = TOKENS
     maps["response.output_text.annotation.added"]["annotation"] = annotation("assistant")
-    maps["response.function_call_arguments.done"]["name"] = _CALLED
+    maps["response.function_call_arguments.done"]["name"] = _ARGUMENT
     maps["response.shell_call_output_content.done"]["output"] = [STREAMS]
     maps["response.audio.delta"]["delta"] = opaque("pieces", "assistant")
     maps["response.image_generation_call.partial_image"] |= {

@@ -34,9 +34,9 @@ ROLES: dict[str, Kind] = {
 }
 _JSON_ARGUMENTS = MapLeaf("json", "tool_arguments")
 _BREAKPOINT = {"mode": STRUCTURE, "ttl": STRUCTURE}
-_CALLED, _RESULT = text("tool_arguments"), text("tool_result")
-_NAMED = dict.fromkeys(("name", "namespace"), _CALLED)
-_SEALED = opaque("encrypted", "reasoning")
+_ARGUMENT, _RESULT = text("tool_arguments"), text("tool_result")
+_TOOL_NAMES = dict.fromkeys(("name", "namespace"), _ARGUMENT)
+_SEALED_CONTENT = opaque("encrypted", "reasoning")
 
 
 @cache
@@ -65,7 +65,7 @@ def _fields_of_part(kind: Kind, others: MapLeaf, json: bool) -> dict[Any, Map]:
     }
 
 
-_REASONED: dict[Any, Map] = {"type": STRUCTURE, "text": text("reasoning")}
+_REASONING_PART: dict[Any, Map] = {"type": STRUCTURE, "text": text("reasoning")}
 
 
 def part(kind: Kind, others: MapLeaf = UNMAPPED, *, json: bool = False) -> Map:
@@ -74,8 +74,8 @@ def part(kind: Kind, others: MapLeaf = UNMAPPED, *, json: bool = False) -> Map:
     def choose(value: Any) -> Map:
         if not isinstance(value, (dict, str)):
             return TOKEN_IDS if isinstance(value, (int, float, list)) and not isinstance(value, bool) else others
-        reasons = isinstance(value, dict) and value.get("type") in ("reasoning_text", "summary_text")
-        return _REASONED if reasons else _fields_of_part(kind, others, json)
+        is_reasoning = isinstance(value, dict) and value.get("type") in ("reasoning_text", "summary_text")
+        return _REASONING_PART if is_reasoning else _fields_of_part(kind, others, json)
 
     return choose
 
@@ -88,8 +88,8 @@ def content(kind: Kind, others: MapLeaf = UNMAPPED, *, json: bool = False) -> Ma
             return text(kind)
         if any(isinstance(item, dict) for item in value):
             return [part(kind, others, json=json)]
-        numbers = any(not isinstance(item, str) and item is not None for item in value)
-        return TOKEN_IDS if numbers else unknown(kind)
+        has_numbers = any(not isinstance(item, str) and item is not None for item in value)
+        return TOKEN_IDS if has_numbers else unknown(kind)
 
     return choose
 
@@ -97,15 +97,15 @@ def content(kind: Kind, others: MapLeaf = UNMAPPED, *, json: bool = False) -> Ma
 @cache
 def _message(role: str, json: bool) -> dict[Any, Map]:
     kind = ROLES.get(role, "user")  # an unknown role may be any role
-    its: Map = content(kind, unknown(kind), json=json) if role in ROLES else unknown(kind)
-    return {"role": STRUCTURE, "phase": STRUCTURE, "content": its, OTHERS: unknown(kind)}
+    content_map: Map = content(kind, unknown(kind), json=json) if role in ROLES else unknown(kind)
+    return {"role": STRUCTURE, "phase": STRUCTURE, "content": content_map, OTHERS: unknown(kind)}
 
 
 _ACTION = {
     **dict.fromkeys(("type", "button", "x", "y", "scroll_x", "scroll_y", "timeout_ms", "max_output_length"), STRUCTURE),
     "path": [{"x": STRUCTURE, "y": STRUCTURE}],
-    **dict.fromkeys(("text", "keys", "query", "queries", "pattern", "commands", "command", "env", "user"), _CALLED),
-    "working_directory": _CALLED,
+    **dict.fromkeys(("text", "keys", "query", "queries", "pattern", "commands", "command", "env", "user"), _ARGUMENT),
+    "working_directory": _ARGUMENT,
     "url": opaque("url", "tool_arguments"),
     "sources": [{"type": STRUCTURE, "url": opaque("url", "tool_arguments")}],
 }
@@ -113,16 +113,20 @@ _SAFETY = {"id": STRUCTURE, OTHERS: text("tool_arguments")}
 _SCREENSHOT = {"type": STRUCTURE, "file_id": STRUCTURE, "image_url": opaque("url", "tool_result")}
 _OUTCOME = {"type": STRUCTURE, "exit_code": STRUCTURE}
 STREAMS = {"stdout": _RESULT, "stderr": _RESULT, "outcome": _OUTCOME, "created_by": STRUCTURE}
-_FOUND = {"file_id": STRUCTURE, "score": STRUCTURE, **dict.fromkeys(("filename", "text", "attributes"), _RESULT)}
-_LISTED = dict.fromkeys(("name", "description", "input_schema", "annotations"), text("tool_definition"))
+_SEARCH_RESULT = {
+    "file_id": STRUCTURE,
+    "score": STRUCTURE,
+    **dict.fromkeys(("filename", "text", "attributes"), _RESULT),
+}
+_TOOL_ENTRY = dict.fromkeys(("name", "description", "input_schema", "annotations"), text("tool_definition"))
 _FAILURE = {"type": STRUCTURE, "code": _RESULT, "message": _RESULT, "content": _RESULT}
 _REMOTE: dict[Any, Map] = {
     **dict.fromkeys(("name", "server_label"), text("tool_definition")),
     "approval_request_id": STRUCTURE,
 }
-_DRAWN: dict[Any, Map] = {
+_IMAGE_CALL: dict[Any, Map] = {
     **dict.fromkeys(("action", "background", "output_format", "quality", "size"), STRUCTURE),
-    "revised_prompt": _CALLED,
+    "revised_prompt": _ARGUMENT,
     "result": opaque("image", "tool_result"),
     "error": {"type": STRUCTURE, OTHERS: _RESULT, KEYS: _RESULT},
     "svg_usage": {"model": NAME},
@@ -142,29 +146,29 @@ def _output(value: Any) -> Map:
     return content("tool_result", unknown("tool_result"))
 
 
-_SHARED: dict[Any, Map] = {
+_SHARED_FIELDS: dict[Any, Map] = {
     **dict.fromkeys(("type", "id", "call_id", "status", "created_by", "async", "execution"), STRUCTURE),
     "caller": CALLER,
 }
 _BY_TYPE: dict[str, dict[Any, Map]] = {
     "reasoning": {
-        "summary": [_REASONED],
-        "content": [_REASONED],
-        "encrypted_content": _SEALED,
+        "summary": [_REASONING_PART],
+        "content": [_REASONING_PART],
+        "encrypted_content": _SEALED_CONTENT,
     },
-    "compaction": {"encrypted_content": _SEALED},
+    "compaction": {"encrypted_content": _SEALED_CONTENT},
     "compaction_trigger": {},
     "item_reference": {},
-    "function_call": {**_NAMED, "arguments": _JSON_ARGUMENTS},
+    "function_call": {**_TOOL_NAMES, "arguments": _JSON_ARGUMENTS},
     "function_call_output": {**dict.fromkeys(("name", "namespace"), _RESULT), "output": _output},
-    "custom_tool_call": {**_NAMED, "input": _CALLED},
+    "custom_tool_call": {**_TOOL_NAMES, "input": _ARGUMENT},
     "custom_tool_call_output": {**dict.fromkeys(("name", "namespace"), _RESULT), "output": _output},
-    "file_search_call": {"queries": _CALLED, "results": [_FOUND]},
+    "file_search_call": {"queries": _ARGUMENT, "results": [_SEARCH_RESULT]},
     "web_search_call": {"action": _ACTION},
     "computer_call": {"action": _ACTION, "actions": [_ACTION], "pending_safety_checks": [_SAFETY]},
     "computer_call_output": {"output": _SCREENSHOT, "acknowledged_safety_checks": [_SAFETY]},
     "code_interpreter_call": {
-        "code": _CALLED,
+        "code": _ARGUMENT,
         "container_id": STRUCTURE,
         "outputs": [{"type": STRUCTURE, "logs": _RESULT, "url": opaque("url", "tool_result")}],
     },
@@ -172,18 +176,18 @@ _BY_TYPE: dict[str, dict[Any, Map]] = {
     "local_shell_call_output": {"output": _RESULT},
     "shell_call": {"action": _ACTION, "environment": ENVIRONMENT, "max_output_length": STRUCTURE},
     "shell_call_output": {"output": [STREAMS], "max_output_length": STRUCTURE},
-    "apply_patch_call": {"operation": {"type": STRUCTURE, **dict.fromkeys(("path", "diff"), _CALLED)}},
+    "apply_patch_call": {"operation": {"type": STRUCTURE, **dict.fromkeys(("path", "diff"), _ARGUMENT)}},
     "apply_patch_call_output": {"output": _RESULT},
-    "image_generation_call": _DRAWN,
-    "mcp_list_tools": {"server_label": text("tool_definition"), "tools": [_LISTED], "error": _RESULT},
+    "image_generation_call": _IMAGE_CALL,
+    "mcp_list_tools": {"server_label": text("tool_definition"), "tools": [_TOOL_ENTRY], "error": _RESULT},
     "mcp_approval_request": {**_REMOTE, "arguments": _JSON_ARGUMENTS},
     "mcp_approval_response": {"approval_request_id": STRUCTURE, "approve": STRUCTURE, "reason": text("user")},
     "mcp_call": {**_REMOTE, "arguments": _JSON_ARGUMENTS, "output": _RESULT, "error": _failure},
-    "tool_search_call": {"arguments": _CALLED},
+    "tool_search_call": {"arguments": _ARGUMENT},
     "tool_search_output": {"tools": [tool]},
     "additional_tools": {"role": STRUCTURE, "tools": [tool]},
     "configuration_update": {"text": TEXT, "reasoning": REASONING},
-    "program": {"code": _CALLED, "fingerprint": _SEALED},
+    "program": {"code": _ARGUMENT, "fingerprint": _SEALED_CONTENT},
     "program_output": {"result": _RESULT},
 }
 """The fields of each kind of item, beside those that all items share."""
@@ -191,7 +195,7 @@ _BY_TYPE: dict[str, dict[Any, Map]] = {
 
 @cache
 def _map_of(name: str, role: str, json: bool) -> dict[Any, Map]:
-    return {**_SHARED, **(_BY_TYPE[name] if name in _BY_TYPE else _message(role, json) if role else {})}
+    return {**_SHARED_FIELDS, **(_BY_TYPE[name] if name in _BY_TYPE else _message(role, json) if role else {})}
 
 
 def _item(value: Any, *, json: bool) -> Map:
@@ -199,7 +203,7 @@ def _item(value: Any, *, json: bool) -> Map:
         return TOKEN_IDS if isinstance(value, (int, float, list)) and not isinstance(value, bool) else UNMAPPED
     name, role = (value.get("type"), value.get("role")) if isinstance(value, dict) else (None, None)
     if name not in (None, "message") and not (isinstance(name, str) and name in _BY_TYPE):
-        return _SHARED  # the fields of an unknown kind of item are unknown
+        return _SHARED_FIELDS  # the fields of an unknown kind of item are unknown
     known = role if isinstance(role, str) and role in ROLES else "?"
     return _map_of(name if isinstance(name, str) else "", known if isinstance(value, dict) else "", json)
 

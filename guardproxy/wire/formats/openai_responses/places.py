@@ -28,8 +28,8 @@ def _items(kind: Kind) -> Map:
             return text(kind)
         if any(isinstance(entry, dict) for entry in value):
             return [item]
-        numbers = any(not isinstance(entry, str) and entry is not None for entry in value)
-        return TOKEN_IDS if numbers else unknown(kind)
+        has_numbers = any(not isinstance(entry, str) and entry is not None for entry in value)
+        return TOKEN_IDS if has_numbers else unknown(kind)
 
     return choose
 
@@ -39,7 +39,7 @@ def _variable(value: Any) -> Map:
     return (part if isinstance(value, dict) else content)("user", unknown("user"))
 
 
-_SHARED: dict[Any, Map] = {
+_SHARED_FIELDS: dict[Any, Map] = {
     **dict.fromkeys(
         (
             *("background", "max_output_tokens", "max_tool_calls", "parallel_tool_calls", "previous_response_id"),
@@ -64,7 +64,7 @@ _SHARED: dict[Any, Map] = {
 
 _MODE = {"mode": STRUCTURE}
 REQUEST: dict[Any, Map] = {
-    **_SHARED,
+    **_SHARED_FIELDS,
     "input": _items("user"),
     "background_options": dict.fromkeys(("completion_window", "continuation_id"), STRUCTURE),
     "context_management": [{"type": STRUCTURE, "compact_threshold": STRUCTURE}],
@@ -76,7 +76,7 @@ REQUEST: dict[Any, Map] = {
     "stream_options": {"include_obfuscation": STRUCTURE},
 }
 
-_RATED = {
+_RATING = {
     "type": STRUCTURE,
     "model": NAME,
     "flagged": STRUCTURE,
@@ -96,17 +96,17 @@ _USAGE = {
 ERROR = {"type": STRUCTURE, OTHERS: text("error"), KEYS: text("error")}
 
 
-def _response(its: Map) -> dict[Any, Map]:
+def _response(item_map: Map) -> dict[Any, Map]:
     return {
-        **_SHARED,
+        **_SHARED_FIELDS,
         **dict.fromkeys(("id", "object", "created_at", "completed_at", "status", "store"), STRUCTURE),
-        "output": [its],
+        "output": [item_map],
         "error": ERROR,
         "incomplete_details": {"reason": STRUCTURE},
         "input_transformations": [
             {**dict.fromkeys(("type", "action", "reason"), STRUCTURE), OTHERS: _METADATA, KEYS: _METADATA}
         ],
-        "moderation": {"input": _RATED, "output": _RATED},
+        "moderation": {"input": _RATING, "output": _RATING},
         "prompt_cache_diagnostics": {"type": STRUCTURE, "reason": STRUCTURE},
         "usage": _USAGE,
         "input_tokens": STRUCTURE,

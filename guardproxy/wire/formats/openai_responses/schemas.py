@@ -45,13 +45,13 @@ def shape_of_call(shapes: Shapes, item: Any, last: str | int) -> Shape | None:
     return shapes.tool(item.get("name")) if last == "arguments" else None
 
 
-def shape_of(shapes: Shapes, tree: Any, found: TreeLeaf) -> Shape | None:
+def shape_of(shapes: Shapes, tree: Any, leaf: TreeLeaf) -> Shape | None:
     """Returns the demand of the request's schemas on a leaf of a request or a plain answer."""
-    *before, last = found.path
-    if found.key or found.number or not before:
+    *before, last = leaf.path
+    if leaf.key or leaf.number or not before:
         return None
     if before[0] in ("tools", "tool_choice"):
         return NAME if last == "name" and len(before) <= 2 else None
     if before[0] in ("input", "output") and len(before) == 2:
         return shape_of_call(shapes, reach(tree, tuple(before)), last)
-    return shapes.answer if before[0] == "output" and found.leaf.how == "json" and last == "text" else None
+    return shapes.answer if before[0] == "output" and leaf.leaf.how == "json" and last == "text" else None

@@ -17,7 +17,7 @@ from guardproxy.wire.json import members
 
 _IDS = ("item_id", "output_index", "content_index", "summary_index", "command_index", "name")
 _OUTPUTS = "response.shell_call_output_content"
-_FILTERED: Mapping[str, Any] = {
+_FILTERED_RESPONSE: Mapping[str, Any] = {
     "id": "resp_filtered",
     "object": "response",
     "created_at": 0,
@@ -132,7 +132,7 @@ class ShownAnswer:
             else:
                 output.append(item.settle())
         response = {
-            **_FILTERED,
+            **_FILTERED_RESPONSE,
             **self._head,
             "status": "incomplete",
             "error": None,

@@ -27,7 +27,7 @@ from guardproxy.wire.formats.openai_responses.events import (
     TEXT_EVENTS,
     WHOLE,
     flow_of,
-    grows,
+    is_beginning,
     number,
     part_path,
     path_of,
@@ -70,10 +70,10 @@ class ResponsesDecoder(StreamDecoder):
         events = JSON_EVENTS if self.shapes.answer else TEXT_EVENTS
         return events.get(type_of(tree), {"type": STRUCTURE})
 
-    def shape_of(self, tree: Any, found: TreeLeaf, place: LeafPlace) -> Shape | None:
-        if found.key or found.number:
+    def shape_of(self, tree: Any, leaf: TreeLeaf, place: LeafPlace) -> Shape | None:
+        if leaf.key or leaf.number:
             return None
-        *before, last = found.path
+        *before, last = leaf.path
         if before == ["item"]:
             self._calls[number(tree, "output_index")] = tree["item"]
             return shape_of_call(self.shapes, tree["item"], last)
@@ -82,7 +82,7 @@ class ResponsesDecoder(StreamDecoder):
         if place.kind == "tool_arguments" and not before:
             called = self._calls.get(number(tree, "output_index"))
             return shape_of_call(self.shapes, called, "name" if last == "name" else "arguments")
-        return self.shapes.answer if found.leaf.how == "json" and place.kind == "assistant" else None
+        return self.shapes.answer if leaf.leaf.how == "json" and place.kind == "assistant" else None
 
     def name_of(self, tree: Any, event: str | None) -> str | None:
         # Any other value is text, and may be edited.
@@ -94,15 +94,15 @@ class ResponsesDecoder(StreamDecoder):
     def counts_of(self, tree: Any) -> tuple[Count, ...]:
         return counts_of(self.shapes, tree)
 
-    def place(self, tree: Any, found: TreeLeaf) -> LeafPlace:
-        kind, name = found.leaf.kind, type_of(tree)
-        path = path_of(tree, name if name in EVENTS else "", found.path)
+    def place(self, tree: Any, leaf: TreeLeaf) -> LeafPlace:
+        kind, name = leaf.leaf.kind, type_of(tree)
+        path = path_of(tree, name if name in EVENTS else "", leaf.path)
         run = dotted(path[:2]) if path[0] == "output" and len(path) > 2 else str(path[0])
         at = dotted(path)
-        begins = grows(name, at) and path[:2] not in self._ended
-        flows = name.endswith(".delta") and found.path[0] == "delta" and flow_of(name) is not None
-        is_new = kind == "unmapped" and found.path[0] not in NUMBERS_AND_NAMES and is_delta(found.path, name)
-        return LeafPlace(kind, at, run, flows or begins or is_new)
+        has_begun = is_beginning(name, at) and path[:2] not in self._ended
+        flows = name.endswith(".delta") and leaf.path[0] == "delta" and flow_of(name) is not None
+        is_new = kind == "unmapped" and leaf.path[0] not in NUMBERS_AND_NAMES and is_delta(leaf.path, name)
+        return LeafPlace(kind, at, run, flows or has_begun or is_new)
 
     def _begin(self, channel: Channel, run: str, *, soft: bool) -> None:
         # Every text but that of an unknown field has an event that ends it.
