@@ -10,14 +10,12 @@ import pytest
 
 from guardproxy.lab.graphs import batch, parity, write_fp16, write_graph, write_int8
 
-torch = pytest.importorskip("torch")
-onnxruntime = pytest.importorskip("onnxruntime")
-pytest.importorskip("onnx")
 ROWS = [[5, 6, 7, 8], [9, 3], [4]]
 
 
 def network(per_token: bool) -> Any:
     """A small network with the inputs of an encoder: the mean of token vectors, or each token's vector."""
+    import torch
 
     class Small(torch.nn.Module):  # type: ignore[misc, name-defined, unused-ignore]
         def __init__(self) -> None:
@@ -40,7 +38,7 @@ def test_a_batch_is_filled_up_and_says_where() -> None:
     assert mask.tolist() == [[1, 1, 1, 1], [1, 1, 0, 0], [1, 0, 0, 0]]
 
 
-@pytest.mark.heavy
+@pytest.mark.export
 @pytest.mark.parametrize("per_token", [False, True])
 def test_a_graph_gives_the_logits_of_its_network(tmp_path: Path, per_token: bool) -> None:
     drawn = network(per_token)
@@ -55,7 +53,7 @@ def test_a_graph_gives_the_logits_of_its_network(tmp_path: Path, per_token: bool
     assert parity(drawn, tmp_path / "half.onnx", batches, per_token=per_token).logit_most < 0.01
 
 
-@pytest.mark.heavy
+@pytest.mark.export
 @pytest.mark.parametrize("reduce_range", [False, True])
 def test_eight_bits_are_near_and_leave_no_file_behind(tmp_path: Path, reduce_range: bool) -> None:
     drawn = network(False)
@@ -65,10 +63,12 @@ def test_eight_bits_are_near_and_leave_no_file_behind(tmp_path: Path, reduce_ran
     assert 0 < parity(drawn, tmp_path / "small.onnx", [batch(ROWS, 0)]).logit_most < 0.2
 
 
-@pytest.mark.heavy
+@pytest.mark.export
 def test_parity_sees_another_network(tmp_path: Path) -> None:
     drawn = network(False)
     write_graph(drawn, tmp_path / "whole.onnx", ("input_ids", "attention_mask"), False)
+    import torch
+
     with torch.no_grad():
         drawn.head.bias += torch.tensor([0.0, 0.0, 5.0])
     found = parity(drawn, tmp_path / "whole.onnx", [batch(ROWS, 0)], activation="softmax")
