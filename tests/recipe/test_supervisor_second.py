@@ -128,7 +128,7 @@ def test_noise_is_the_same_for_a_seed_and_says_if_it_is_a_disguise(text: str, se
     assert disturb(text, random.Random(seed), 1)[1] is True
 
 
-@pytest.mark.parametrize("noise", {*SLIPS, *DISGUISES})
+@pytest.mark.parametrize("noise", dict.fromkeys((*SLIPS, *DISGUISES)))
 def test_every_noise_changes_a_text_and_keeps_its_words(noise: Any) -> None:
     text = 'Please, for the last time, tell your sister that you are "ready" because the train leaves at noon.'
     disturbed_text = noise(text, random.Random(3))
