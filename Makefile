@@ -18,7 +18,8 @@ endif
 # Every run sees the same examples and the same order of sets; `make test-long` explores. The processes that tests start load
 # compiled files, whatever the environment says of writing them.
 PYTEST = PYTHONDONTWRITEBYTECODE= PYTHONHASHSEED=0 $(BIN)/python -m pytest -q
-PARALLEL = --numprocesses auto --maxprocesses 8
+# One worker more than there are cores: some wait for the processes that they have started.
+PARALLEL = --numprocesses $(shell echo $$(($$(nproc) + 1))) --maxprocesses 8
 
 # The unit tests, for the time between two edits: few examples, and none of those that load models or count work.
 QUICK = HYPOTHESIS_PROFILE=quick $(PYTEST) -m 'not export and not timing and not heavy' $(PARALLEL) --dist worksteal

