@@ -32,8 +32,9 @@ test: $(VENV)/.test
 
 # The lines and branches that the tests of `make quick` reach. The floors stand in tests/kit/branch_coverage.py. This is a run
 # of its own: measuring `make test` would take longer, as the tracer slows down each of its examples.
+UNIT = tests/unit
 coverage: $(VENV)/.test
-	$(QUICK) --cov --cov-report= --cov-report=json:.coverage.json tests/unit
+	$(QUICK) --cov --cov-report= --cov-report=json:.coverage.json $(UNIT)
 	$(BIN)/python -m tests.kit.branch_coverage .coverage.json
 
 test-export: $(VENV)/.train
