@@ -11,6 +11,7 @@ Decision: docs/decisions/0019-token-data-passes-only-if-it-provably-says-the-tex
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
+from itertools import accumulate
 from typing import Any
 
 from guardproxy.wire.json import NUMBER_LIMIT
@@ -81,19 +82,29 @@ def _alternatives(entry: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def outside(entries: list[dict[str, Any]], old: str, new: str) -> list[dict[str, Any]]:
-    """Returns the entries whose tokens lie before the first or after the last difference of two texts."""
+    """Returns the first and the last entries of the old text that begin and end the new text, as many as fit. Where the edit
+    can be read in two ways, the reading that keeps most entries counts."""
     before, after = old.encode(), new.encode()
-    most = min(len(before), len(after))
-    head = next((at for at in range(most) if before[at] != after[at]), most)
-    tail = next((at for at in range(most - head) if before[-1 - at] != after[-1 - at]), most - head)
-    out: list[dict[str, Any]] = []
-    start = 0
-    for entry in entries:
-        end = start + len(_bytes_of(entry))
-        if end <= head or start >= len(before) - tail:
-            out.append(entry)
-        start = end
-    return out
+    head, tail = _common(before, after), _common(before[::-1], after[::-1])
+    ends = list(accumulate((len(_bytes_of(entry)) for entry in entries), initial=0))
+    size, count = ends[-1], len(entries)
+    first_of_tail = next((at for at in range(count + 1) if ends[at] >= len(before) - tail), count)
+    best = (0, 0, count)
+    last = first_of_tail
+    for number in range(count + 1):
+        if ends[number] > head:
+            break
+        last = max(last, number)
+        while ends[number] + size - ends[last] > len(after):
+            last += 1
+        best = max(best, (number + count - last, number, last))
+    return entries[: best[1]] + entries[best[2] :]
+
+
+def _common(first: bytes, second: bytes) -> int:
+    """Returns the length of the common beginning."""
+    most = min(len(first), len(second))
+    return next((at for at in range(most) if first[at] != second[at]), most)
 
 
 def _bytes_of(entry: dict[str, Any]) -> bytes:

@@ -121,11 +121,8 @@ def test_an_edit_takes_the_entries_of_the_text_that_it_replaced(
     assert isinstance(left, dict)
     assert {name: len(row) for name, row in left.items()} == dict.fromkeys(left, len(left["tokens"]))
     count = len(left["tokens"])
+    assert count >= len(before) + len(after)
     said = left["tokens"]
-    assert said[: len(before)] == before
-    # Where old and new text begin alike, the edit could also begin later, and tokens behind it may go as well.
-    firsts = [data.encode()[:1] for data in ("".join([*old, *after]), "".join([new, *after]))]
-    assert count >= len(before) + len(after) or firsts[0] == firsts[1]
     borders = (number for number in range(count + 1) if edited.startswith("".join(said[:number])))
     assert any(edited.endswith("".join(said[number:])) for number in borders)
     assert left["top_logprobs"] == [{token: -0.5} for token in left["tokens"]]
