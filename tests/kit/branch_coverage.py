@@ -27,7 +27,7 @@ FLOORS: dict[str, float] = {
     "exchange": 99,
     "findings": 100,
     "gateway": 100,
-    "library": 96,
+    "library": 100,
     "plugins": 100,
     "policy": 100,
     "policydiff": 100,
