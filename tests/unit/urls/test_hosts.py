@@ -167,3 +167,9 @@ def test_a_long_url_counts_as_not_allowed() -> None:
 def test_a_host_of_a_policy_is_a_name_a_port_or_a_star() -> None:
     assert all(map(HOST.fullmatch, ("a.example", "*.a.example", "a:8080", "a")))
     assert not any(map(HOST.fullmatch, ("https://a", "a/b", "*", "a.*.b", "-a", "")))
+
+
+def test_brackets_that_hold_no_value_are_read_as_they_are() -> None:
+    assert follows("B[note]") is False
+    assert follows("[note]B/", "evil.example") is True
+    assert follows("B[note].evil.example", "a") is True

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from guardproxy.findings import Channel, Window
 from guardproxy.redaction.placeholders import IN_OTHER_TEXT, IN_URL, Restoring, mint
 from guardproxy.redaction.restoration import Restoration
-from guardproxy.urls.reading import Reading
+from guardproxy.urls.reading import Reading, _Target
 from tests.kit.checks import promise
 from tests.kit.urls import INSIDE, MARK, PIECES, RENDERERS, TOKEN, Loads, scans
 
@@ -322,3 +322,13 @@ def test_no_renderer_makes_a_url_of_a_value(text: str, inside: str, after: str) 
     assert not loads(shown, value)
     for renderer in RENDERERS:
         assert not loads(renderer.render(shown), value)
+
+
+def test_the_end_of_a_longer_word_opens_no_target_when_the_text_goes_on() -> None:
+    """`xurl(` opens nothing, and neither does its end, which is kept for the next piece of the text."""
+    target = _Target()
+    target.feed("URLurl((")
+    target.feed('"')
+    assert target.url is None
+    target.feed(" url(")
+    assert target.url == ""
