@@ -68,7 +68,7 @@ class Decompressor:
             since_yield += len(piece)
             if since_yield >= YIELD_BYTES:
                 since_yield = 0
-                await asyncio.sleep(0)
+                await asyncio.sleep(0)  # other tasks get a turn
 
     def _begin(self, data: bytes) -> zlib._Decompress:
         # `deflate` means the zlib format (RFC 9110, 8.4.1.2); some clients send raw deflate.
@@ -206,7 +206,7 @@ class _Pace:
     async def _late(self, content: StreamReader) -> bytes:
         """The bytes that arrived while the loop was busy with other work."""
         for _ in range(2):
-            await asyncio.sleep(0)
+            await asyncio.sleep(0)  # the loop reads its sockets
             if (data := content.read_nowait()) or content.at_eof():
                 return data
         raise DownstreamError(ErrorCode.BODY_TIMEOUT)

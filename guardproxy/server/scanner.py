@@ -135,7 +135,7 @@ class Scanner:
         for at, job in enumerate(jobs):
             chars += len(job.window.text)
             if (at and at % KEYS == 0) or chars > KEY_CHARS:
-                await asyncio.sleep(0)
+                await asyncio.sleep(0)  # other tasks get a turn
                 chars = 0
             key = self._cache.key(job, tenant)
             if key is not None:
@@ -155,7 +155,7 @@ class Scanner:
         shortages: set[Shortage] = set()
         for at, scan in enumerate(scans):
             if at and at % ANSWERS == 0:
-                await asyncio.sleep(0)
+                await asyncio.sleep(0)  # other tasks get a turn
             if scan is None:
                 raise RuntimeError("a job was not answered; this is a bug")
             if (key := keys.get(at)) is not None:
@@ -210,7 +210,7 @@ class Scanner:
         chars = 0
         for batch in small:
             if chars and chars + batch.chars > INLINE_CHARS:
-                await asyncio.sleep(0)
+                await asyncio.sleep(0)  # other tasks get a turn
                 chars = 0
             chars += batch.chars
             await _fill(scans, batch.numbers, run(batch.check, batch.windows))
@@ -304,7 +304,7 @@ async def _fill(scans: list[Scan | None], numbers: Iterable[int], answers: Itera
     for count, (at, answer) in enumerate(zip(numbers, answers, strict=True), 1):
         scans[at] = answer
         if count % ANSWERS == 0:
-            await asyncio.sleep(0)
+            await asyncio.sleep(0)  # other tasks get a turn
 
 
 def _windows(same: Sequence[_Batch]) -> Iterator[Window]:

@@ -325,7 +325,7 @@ class Leash:
         if self._loop and self._orphaned:
             with suppress(RuntimeError):  # the loop is closed because this process is ending
                 self._loop.call_soon_threadsafe(self._orphaned.set)
-            time.sleep(ORPHAN_S)
+            time.sleep(ORPHAN_S)  # the grace in which the loop may end by itself
         os._exit(1)
 
 

@@ -185,6 +185,7 @@ def test_nothing_that_forbids_shipping_is_trained_on_and_ordinary_traffic_stays_
         assert not all(places)
 
 
+# The data is not part of the project; CI names its folder.
 needs_data = pytest.mark.skipif("GUARDPROXY_DATA" not in os.environ, reason="GUARDPROXY_DATA names no data folder")
 
 

@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
-torch: Any = pytest.importorskip("torch")
-pytest.importorskip("transformers")
+# Both packages are large, so only `make test-export` installs them, and CI calls it.
+torch: Any = pytest.importorskip("torch", reason="needs torch: make test-export")
+pytest.importorskip("transformers", reason="needs transformers: make test-export")
 pytestmark = pytest.mark.export
 
 from guardproxy.lab import batch, parity, write_graph  # noqa: E402
