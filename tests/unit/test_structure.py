@@ -38,7 +38,6 @@ CLASS_LINES = 250
 CLASS_FIELDS = 12
 # Without a test file of the same name, and why.
 EXCEPTIONS = {
-    "library.py": "tested in policytest/test_scan.py and policy/test_load.py",
     "replay/recorded.py": "the upstream of a replay; tested in test_replays.py",
     "urls/markup.py": "tags in a growing text; tested in test_reading.py",
     "events.py": "values only; every test of the wire formats and the gate is one of them",
