@@ -47,6 +47,16 @@ class Grammar:
     counts_of: Callable[[Shapes, Any], tuple[Count, ...]]
 
 
+def no_shapes(tree: Any) -> Shapes:
+    """`Grammar.shapes_of` of a format whose requests have no schemas."""
+    return NO_SHAPES
+
+
+def no_counts(shapes: Shapes, tree: Any) -> tuple[Count, ...]:
+    """`Grammar.counts_of` of a format whose answers count no characters."""
+    return ()
+
+
 class JsonCodec(ABC, Generic[D]):
     """A codec of JSON bodies. `D`: the decoder of the format's streams."""
 

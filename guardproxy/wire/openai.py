@@ -1,4 +1,4 @@
-"""What the formats of OpenAI's APIs share: errors, lists of models, and streams of choices.
+"""What the formats of OpenAI's APIs share: errors, lists of models, and codecs whose answers are choices.
 
 In a stream of choices each frame holds parts of some choices. A choice ends with `finish_reason`, the stream with `[DONE]`.
 """
@@ -7,14 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 from guardproxy.events import Event, Frame, Opaque
-from guardproxy.wire.codec import AnswerFacts
+from guardproxy.wire.codec import AnswerFacts, Decoder
 from guardproxy.wire.decoding import StreamDecoder, counts, index_of
 from guardproxy.wire.framing import StreamEvent
 from guardproxy.wire.framing.sse import frame
 from guardproxy.wire.json import is_word, objects, write
+from guardproxy.wire.json_codec import JsonCodec
 
 DONE = b"data: [DONE]\n\n"
 """The event that ends a stream."""
@@ -121,3 +122,21 @@ class ChoicesDecoder(StreamDecoder):
         head = {"id": "", "object": kind, "created": 0, "model": "", **self.head}
         ends = [{"index": index, **choice, "finish_reason": "content_filter"} for index in sorted(self.shown or {0})]
         return b"".join(frame(write({**head, "choices": [end]})) for end in ends) + DONE
+
+
+C = TypeVar("C", bound=ChoicesDecoder)
+
+
+class ChoicesCodec(JsonCodec[C]):
+    """A codec of answers with `choices`, and with OpenAI's errors."""
+
+    provider = "openai"
+
+    def without_end(self, frame: Frame, tree: Any) -> Any:
+        return without_end(tree)
+
+    def error(self, status: int, code: str, message: str, field: str | None = None) -> bytes:
+        return error(status, code, message, field)
+
+    def error_event(self, code: str, message: str, decoder: Decoder | None = None) -> bytes:
+        return error_event(code, message)

@@ -15,7 +15,6 @@ from guardproxy.events import Count, Frame, Text
 from guardproxy.redaction import Shape, Shapes
 from guardproxy.wire import openai
 from guardproxy.wire.authoring import Author
-from guardproxy.wire.codec import Decoder
 from guardproxy.wire.decoding import LeafPlace, index_of, indexed, is_delta
 from guardproxy.wire.formats.openai_chat import author, turns
 from guardproxy.wire.formats.openai_chat.contract import CONTRACT
@@ -23,8 +22,8 @@ from guardproxy.wire.formats.openai_chat.echoes import trim, withhold
 from guardproxy.wire.formats.openai_chat.places import JSON_RESPONSE, REQUEST, RESPONSE
 from guardproxy.wire.formats.openai_chat.schemas import shape_of, shapes_of
 from guardproxy.wire.json import Map, TreeLeaf, dotted, listed, objects, text
-from guardproxy.wire.json_codec import Grammar, JsonCodec
-from guardproxy.wire.openai import ChoicesDecoder
+from guardproxy.wire.json_codec import Grammar
+from guardproxy.wire.openai import ChoicesCodec, ChoicesDecoder
 from guardproxy.wire.requests import expect_list, expect_type
 from guardproxy.wire.turns import Turns
 
@@ -70,11 +69,10 @@ class ChatDecoder(ChoicesDecoder):
         return LeafPlace(leaf.leaf.kind, dotted(named), run, is_delta(path, ""))
 
 
-class OpenAIChat(JsonCodec[ChatDecoder]):
+class OpenAIChat(ChoicesCodec[ChatDecoder]):
     """The codec."""
 
     name = "openai_chat"
-    provider = "openai"
     routes = ("POST /v1/chat/completions",)
     contract = CONTRACT
     turns: Turns = turns
@@ -110,15 +108,6 @@ class OpenAIChat(JsonCodec[ChatDecoder]):
         if texts and texts[0][0].channel.direction == "response":
             _drop_echoes(tree, texts)
         return tree
-
-    def without_end(self, frame: Frame, tree: Any) -> Any:
-        return openai.without_end(tree)
-
-    def error(self, status: int, code: str, message: str, field: str | None = None) -> bytes:
-        return openai.error(status, code, message, field)
-
-    def error_event(self, code: str, message: str, decoder: Decoder | None = None) -> bytes:
-        return openai.error_event(code, message)
 
     def ending(self, decoder: ChatDecoder, message: str) -> bytes:
         return decoder.ending("chat.completion.chunk", {"delta": {}, "logprobs": None})

@@ -12,26 +12,21 @@ from typing import Any
 
 from guardproxy.errors import DownstreamError, ErrorCode
 from guardproxy.events import Count, Frame, Text
-from guardproxy.redaction import NO_SHAPES, Shape, Shapes
+from guardproxy.redaction import Shape, Shapes
 from guardproxy.wire import openai, prompts
 from guardproxy.wire.authoring import Author
-from guardproxy.wire.codec import Decoder
 from guardproxy.wire.decoding import LeafPlace, index_of, indexed, is_delta
 from guardproxy.wire.formats.openai_completions import author, turns
 from guardproxy.wire.formats.openai_completions.contract import CONTRACT
 from guardproxy.wire.formats.openai_completions.echoes import trim, withhold
 from guardproxy.wire.formats.openai_completions.places import JSON_RESPONSE, REQUEST, RESPONSE
 from guardproxy.wire.json import Map, TreeLeaf, dotted, text
-from guardproxy.wire.json_codec import Grammar, JsonCodec
-from guardproxy.wire.openai import ChoicesDecoder
+from guardproxy.wire.json_codec import Grammar, no_shapes
+from guardproxy.wire.openai import ChoicesCodec, ChoicesDecoder
 from guardproxy.wire.requests import expect_type
 from guardproxy.wire.turns import Turns
 
 _TEXT = ("choices", "text")
-
-
-def _shapes_of(tree: Any) -> Shapes:
-    return NO_SHAPES
 
 
 def _shape_of(shapes: Shapes, tree: Any, found: TreeLeaf) -> Shape | None:
@@ -78,11 +73,10 @@ class CompletionDecoder(ChoicesDecoder):
         return LeafPlace(found.leaf.kind, dotted(path), run, is_delta(path, "delta" if is_part else ""))
 
 
-class OpenAICompletions(JsonCodec[CompletionDecoder]):
+class OpenAICompletions(ChoicesCodec[CompletionDecoder]):
     """The codec."""
 
     name = "openai_completions"
-    provider = "openai"
     routes = (author.ROUTE,)
     contract = CONTRACT
     turns: Turns = turns
@@ -94,7 +88,7 @@ class OpenAICompletions(JsonCodec[CompletionDecoder]):
         answer=RESPONSE,
         json_answer=JSON_RESPONSE,
         error=text("error"),
-        shapes_of=_shapes_of,
+        shapes_of=no_shapes,
         shape_of=_shape_of,
         notice=openai.notice,
         withhold=withhold,
@@ -120,15 +114,6 @@ class OpenAICompletions(JsonCodec[CompletionDecoder]):
                 if old.path[::2] == _TEXT and (old.altered or old.text != new):
                     _drop_echoes(tree["choices"][old.path[1]], old, new)
         return tree
-
-    def without_end(self, frame: Frame, tree: Any) -> Any:
-        return openai.without_end(tree)
-
-    def error(self, status: int, code: str, message: str, field: str | None = None) -> bytes:
-        return openai.error(status, code, message, field)
-
-    def error_event(self, code: str, message: str, decoder: Decoder | None = None) -> bytes:
-        return openai.error_event(code, message)
 
     def ending(self, decoder: CompletionDecoder, message: str) -> bytes:
         return decoder.ending("text_completion", {"text": "", "logprobs": None})

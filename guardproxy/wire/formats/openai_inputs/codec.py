@@ -9,32 +9,22 @@ from __future__ import annotations
 from typing import Any
 
 from guardproxy.errors import DownstreamError, ErrorCode
-from guardproxy.events import Count, Frame
-from guardproxy.redaction import NO_SHAPES, Shape, Shapes
+from guardproxy.redaction import Shape, Shapes
 from guardproxy.wire import openai, prompts
 from guardproxy.wire.authoring import Author
-from guardproxy.wire.codec import Decoder
 from guardproxy.wire.decoding import LeafPlace, nothing
 from guardproxy.wire.formats.openai_inputs import author, turns
 from guardproxy.wire.formats.openai_inputs.contract import CONTRACT, EMBEDDINGS, MODERATIONS
 from guardproxy.wire.formats.openai_inputs.places import REQUEST, RESPONSE
 from guardproxy.wire.json import Map, TreeLeaf, dotted, text
-from guardproxy.wire.json_codec import Grammar, JsonCodec
-from guardproxy.wire.openai import ChoicesDecoder
+from guardproxy.wire.json_codec import Grammar, no_counts, no_shapes
+from guardproxy.wire.openai import ChoicesCodec, ChoicesDecoder
 from guardproxy.wire.requests import expect_list, expect_type
 from guardproxy.wire.turns import Turns
 
 
-def _shapes_of(tree: Any) -> Shapes:
-    return NO_SHAPES
-
-
 def _shape_of(shapes: Shapes, tree: Any, found: TreeLeaf) -> Shape | None:
     return None
-
-
-def _counts_of(shapes: Shapes, tree: Any) -> tuple[Count, ...]:
-    return ()
 
 
 class InputDecoder(ChoicesDecoder):
@@ -47,11 +37,10 @@ class InputDecoder(ChoicesDecoder):
         return LeafPlace(found.leaf.kind, dotted(found.path), str(found.path[0]), flows=False)
 
 
-class OpenAIInputs(JsonCodec[InputDecoder]):
+class OpenAIInputs(ChoicesCodec[InputDecoder]):
     """The codec."""
 
     name = "openai_inputs"
-    provider = "openai"
     routes = (EMBEDDINGS, MODERATIONS)
     contract = CONTRACT
     turns: Turns = turns
@@ -63,11 +52,11 @@ class OpenAIInputs(JsonCodec[InputDecoder]):
         answer=RESPONSE,
         json_answer=RESPONSE,
         error=text("error"),
-        shapes_of=_shapes_of,
+        shapes_of=no_shapes,
         shape_of=_shape_of,
         notice=openai.notice,
         withhold=nothing,
-        counts_of=_counts_of,
+        counts_of=no_counts,
     )
 
     def check(self, tree: dict[str, Any]) -> None:
@@ -82,15 +71,6 @@ class OpenAIInputs(JsonCodec[InputDecoder]):
 
     def is_streamed(self, path: str, tree: dict[str, Any]) -> bool:
         return False
-
-    def without_end(self, frame: Frame, tree: Any) -> Any:
-        return openai.without_end(tree)
-
-    def error(self, status: int, code: str, message: str, field: str | None = None) -> bytes:
-        return openai.error(status, code, message, field)
-
-    def error_event(self, code: str, message: str, decoder: Decoder | None = None) -> bytes:
-        return openai.error_event(code, message)
 
     def ending(self, decoder: InputDecoder, message: str) -> bytes:
         return openai.error_event(ErrorCode.CONTENT_FILTER, message)
