@@ -6,7 +6,7 @@ UPSTREAM ?=
 PORT ?= 8080
 ADMIN_PORT ?= 9090
 
-.PHONY: run quick test coverage test-export timing lint docs test-long test-differential bench train-supervisor lock wheel clean
+.PHONY: run quick test coverage test-export timing lint docs test-long fuzz test-differential bench train-supervisor lock wheel clean
 
 run: $(VENV)/.demo
 ifeq ($(UPSTREAM),)
@@ -46,6 +46,11 @@ timing: $(VENV)/.test
 
 test-long: $(VENV)/.test
 	HYPOTHESIS_PROFILE=long $(BIN)/python -m pytest -q tests/property
+
+# Hostile bytes for every framing and format, over new seeds each time; `make test` runs a few fixed seeds.
+MINUTES ?= 10
+fuzz: $(VENV)/.test
+	$(BIN)/python -m tests.kit.fuzzing --minutes $(MINUTES)
 
 test-differential: $(VENV)/.test
 	$(BIN)/python -W ignore -m tests.kit.differential
