@@ -83,6 +83,7 @@ train-supervisor: $(VENV)/.train
 bench: $(VENV)/.bench
 	$(BIN)/python -m benchmarks.overhead --out benchmarks/results
 	$(BIN)/python -m benchmarks.connections --out benchmarks/results
+	$(BIN)/python -m benchmarks.formats --out benchmarks/results
 	$(BIN)/python -m benchmarks.cost_growth --out benchmarks/results
 	$(BIN)/python -m benchmarks.checks --out benchmarks/results
 	$(BIN)/python -m benchmarks.evasions --out benchmarks/results
