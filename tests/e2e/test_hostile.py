@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+from typing import Any
 
 import pytest
 
@@ -127,7 +128,7 @@ def test_a_number_goes_on_to_the_digit(upstream: Upstream, guarding: Proxy) -> N
     assert MAIL.encode() not in received.body
 
 
-LOOKALIKES = {
+LOOKALIKES: dict[str, dict[str, Any]] = {
     "another case": {"Messages": [{"role": "user", "content": MAIL}]},
     "a space behind": {"content ": MAIL},
     "nul in a key": {"content\u0000": MAIL},

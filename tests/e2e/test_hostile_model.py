@@ -307,7 +307,7 @@ RESPONSES = "/v1/responses"
 
 
 def item(text: str) -> dict[str, Any]:
-    part = {"type": "output_text", "text": text, "annotations": [], "logprobs": []}
+    part: dict[str, Any] = {"type": "output_text", "text": text, "annotations": [], "logprobs": []}
     return {"type": "message", "id": "msg_1", "role": "assistant", "status": "completed", "content": [part]}
 
 
@@ -317,9 +317,9 @@ def response(status: str, *items: dict[str, Any], **more: Any) -> dict[str, Any]
 
 
 PLACE = {"item_id": "msg_1", "output_index": 0, "content_index": 0}
-CREATED = {"type": "response.created", "response": response("in_progress")}
-ADDED = {"type": "response.output_item.added", "output_index": 0, "item": {**item(""), "content": []}}
-COMPLETED = {"type": "response.completed", "response": response("completed", item("hello"))}
+CREATED: dict[str, Any] = {"type": "response.created", "response": response("in_progress")}
+ADDED: dict[str, Any] = {"type": "response.output_item.added", "output_index": 0, "item": {**item(""), "content": []}}
+COMPLETED: dict[str, Any] = {"type": "response.completed", "response": response("completed", item("hello"))}
 LATE: dict[str, list[dict[str, Any]]] = {
     "text done": [{"type": "response.output_text.done", **PLACE, "text": KEY}, COMPLETED],
     "part done": [{"type": "response.content_part.done", **PLACE, "part": item(KEY)["content"][0]}, COMPLETED],

@@ -1,4 +1,4 @@
-"""Hostile input and the tests that hold what is expected of it. A case names tests that exist, so it is not lost when they move."""
+"""Hostile input and the tests that hold what is expected of it. A case names tests that exist, so none is lost."""
 
 from __future__ import annotations
 
