@@ -1,5 +1,5 @@
-"""Every place of the types of the installed SDK is a place that the small formats of OpenAI know. A field that a newer SDK adds
-fails with its path."""
+"""Every place of the types of the installed SDK is a place that chat and the small formats of OpenAI know. A field that a newer
+SDK adds fails with its path."""
 
 from __future__ import annotations
 
@@ -15,8 +15,12 @@ from openai.types import (
     embedding_create_params,
     moderation_create_params,
 )
+from openai.types.chat import ChatCompletion, ChatCompletionChunk
+from openai.types.chat import completion_create_params as chat_create_params
 
 from guardproxy.wire.codec import Codec
+from guardproxy.wire.formats.openai_chat import places as chat
+from guardproxy.wire.formats.openai_chat.codec import CODEC as CHAT
 from guardproxy.wire.formats.openai_completions import places as completions
 from guardproxy.wire.formats.openai_completions.codec import CODEC as COMPLETIONS
 from guardproxy.wire.formats.openai_inputs import places as inputs
@@ -28,6 +32,37 @@ MARK = "zanzibar-quokka"
 SENTENCE = "call mara at mara@example.com now"
 OPAQUE = ("opaque", "tokens")
 ROOTS: dict[str, tuple[Any, Codec, Any, set[str]]] = {
+    "chat request": (
+        chat_create_params.CompletionCreateParamsNonStreaming,
+        CHAT,
+        chat.REQUEST,
+        {
+            *(
+                ".messages[].content",
+                ".messages[].content[]<text>.text",
+                ".messages[].tool_calls[]<function>.function.arguments",
+            ),
+            *(".tools[]<function>.function.description", ".tool_choice<custom>.custom.name"),
+            *(".web_search_options.user_location<approximate>.approximate.city", ".prediction<content>.content"),
+        },
+    ),
+    "chat stream": (chat_create_params.CompletionCreateParamsStreaming, CHAT, chat.REQUEST, {".messages[].content"}),
+    "chat completion": (
+        ChatCompletion,
+        CHAT,
+        chat.RESPONSE,
+        {
+            *(".choices[].message.content", ".choices[].message.refusal", ".choices[].message.audio.transcript"),
+            *(".choices[].logprobs.content[].token", ".moderation.input<error>.message", ".metadata.*"),
+        },
+    ),
+    "JSON chat completion": (ChatCompletion, CHAT, chat.JSON_RESPONSE, {".choices[].message.content"}),
+    "chat chunk": (
+        ChatCompletionChunk,
+        CHAT,
+        chat.RESPONSE,
+        {".choices[].delta.content", ".choices[].delta.tool_calls[].function.arguments"},
+    ),
     "completion request": (
         completion_create_params.CompletionCreateParamsNonStreaming,
         COMPLETIONS,
@@ -87,7 +122,8 @@ def unknown(place: Place, codec: Codec, how: Any) -> Iterator[str]:
     """The words of a place that would be scanned as if they were text."""
     if not place.path.endswith(".model"):  # names of models are scanned
         for word in place.words:
-            if any(leaf.text == word for leaf in leaves(place, word, codec, how)):
+            read = [leaf for leaf in leaves(place, word, codec, how) if leaf.text == word]
+            if any(leaf.leaf.kind != "tool_definition" for leaf in read):  # a definition is read whole
                 yield f"{place.path} does not know {word}"
 
 
@@ -103,7 +139,9 @@ def test_every_place_of_a_type_is_classified(name: str) -> None:
 @pytest.mark.parametrize("name", ROOTS)
 def test_every_kind_is_in_the_contract(name: str) -> None:
     type_, codec, how, _ = ROOTS[name]
-    carries = codec.contract.carries["request" if how in (completions.REQUEST, inputs.REQUEST) else "response"]
+    carries = codec.contract.carries[
+        "request" if how in (chat.REQUEST, completions.REQUEST, inputs.REQUEST) else "response"
+    ]
     found = {
         leaf.leaf.kind
         for place in places(type_)
