@@ -178,6 +178,12 @@ class Progress:
                 (self._weak if check.traits.partner_of else self._waiting).extend(findings)
         return first
 
+    def add(self, findings: Sequence[Finding], text: LaneText) -> None:
+        """Adds findings of a check that read the text after it was sent."""
+        if findings:
+            self.findings = sorted([*self.findings, *findings])
+            self.findings.sort(key=text.raw_start)
+
     def settle(self, text: LaneText) -> list[Finding]:
         """The findings that no continuation can change any more, in order."""
         settled = min([cursor.at for cursor in self._cursors])
@@ -320,6 +326,8 @@ class Lane:
     judged: bool = False
     json: bool = False
     """Whether the text is JSON."""
+    parallel: tuple[Check, ...] = ()
+    """The checks that judge the text after it was sent, see `judging.py`."""
     text: LaneText = field(default_factory=LaneText)
     progress: Progress = field(init=False)
     rewrite: Rewrite = field(init=False)
