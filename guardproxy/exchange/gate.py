@@ -127,10 +127,10 @@ class Gate:
     it was released. `quotes`: whether text with a fault may be quoted to the model."""
 
     checks_for: Callable[[Channel], tuple[Check, ...]]
-    parallel_for: Callable[[Channel], tuple[Check, ...]] = no_checks
     facts_for: FactsFor = no_facts
     quotes: bool = False
     most: int = 1 << 62  # the limit of lanes; a further lane is a fault
+    parallel_for: Callable[[Channel], tuple[Check, ...]] = no_checks
     lanes: LaneTable = field(default_factory=LaneTable)
     fault: Fault | None = None
     held: int = 0  # characters not yet released
@@ -198,8 +198,8 @@ class Gate:
             len(self.lanes.every),
             event.judged,
             json,
-            parallel,
         )
+        lane.progress.parallel = parallel
         if self.quotes and (event.judged or (lane.progress.held and event.frame.streamed)):
             lane.quotation.checks = tuple(check for check in every_check if not is_raw(check) and check.name != RESTORE)
         return lane

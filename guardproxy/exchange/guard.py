@@ -61,7 +61,7 @@ class Guard:
 
     def side(self) -> Side:
         """The notes of a direction, with a new gate."""
-        gate = Gate(self._checks_for, self._parallel_for, most=self.setting.limits.bounds.texts)
+        gate = Gate(self._checks_for, most=self.setting.limits.bounds.texts, parallel_for=self._parallel_for)
         gate.facts_for = lambda lane, check: self.forms.facts_for(gate, lane, check)
         return Side(gate)
 

@@ -3,7 +3,7 @@
 In: the lanes of the request, then the scans. Out: the decision of the rules. Such rules edit nothing, and the record masks
 nothing that such checks find, so the body that was sent does not depend on them. The answer waits for the decision.
 
-Decision: docs/decisions/0035-a-request-may-be-judged-while-the-upstream-works.md
+Decision: docs/decisions/0038-a-request-may-be-judged-while-the-upstream-works.md
 """
 
 from __future__ import annotations
@@ -32,9 +32,9 @@ class Judging:
         """Takes the texts of the request."""
         jobs = []
         for lane in gate.lanes.every:
-            if lane.parallel and lane.encoded and lane.text.view is None:
+            if lane.progress.parallel and lane.encoded and lane.text.view is None:
                 lane.text.view = view(lane.text.part(0, lane.text.total))
-            for check in lane.parallel:
+            for check in lane.progress.parallel:
                 jobs.append(Job(check, self._window(gate, lane, check)))
                 self._lanes.append(lane)
         self.jobs = tuple(jobs)

@@ -109,6 +109,8 @@ class Progress:
     checks: tuple[Check, ...]
     held: bool
     """Whether the text is held to its end."""
+    parallel: tuple[Check, ...] = ()
+    """The checks that judge the text after it was sent, see `judging.py`."""
     settled: int = 0
     """The offset up to which no continuation can change the findings."""
     findings: list[Finding] = field(default_factory=list)
@@ -326,8 +328,6 @@ class Lane:
     judged: bool = False
     json: bool = False
     """Whether the text is JSON."""
-    parallel: tuple[Check, ...] = ()
-    """The checks that judge the text after it was sent, see `judging.py`."""
     text: LaneText = field(default_factory=LaneText)
     progress: Progress = field(init=False)
     rewrite: Rewrite = field(init=False)

@@ -107,8 +107,8 @@ class Rule:
     `restoration`: the places in which values are restored if `restore` is true. `retry`: the details of the action
     `retry`. `early`: whether the valid beginning of an answer is streamed, so that a later error can only end the
     answer with an error. `parallel`: whether a request is judged while the upstream already works on it: never, unless
-    the provider may act for it, or always. `share`: the number of conversations in a million for which the rule is enforced; `None`:
-    all. `options`: options of another package's action. `places`: the places of its keys.
+    the provider may act for it, or always. `share`: the number of conversations in a million for which the rule is
+    enforced; `None`: all. `options`: options of another package's action. `places`: the places of its keys.
     """
 
     id: str

@@ -1,9 +1,9 @@
 """The driver: carries out the commands of an exchange and reports what happened. Each exchange has its own coroutine.
 
-The driver reads nothing of an answer while a scan runs. The bytes of the upstream gather in the buffer of the socket and arrive as one
-larger piece, so a slow check makes larger windows, and back-pressure needs no queue. A client that leaves cancels the
-coroutine, which closes the upstream connection and still keeps the record. While an answer is held back, every wait is
-interrupted as often as the exchange asks, so that it can send keep-alives and end what takes too long.
+The driver reads nothing of an answer while a scan runs. The bytes of the upstream gather in the buffer of the socket and
+arrive as one larger piece, so a slow check makes larger windows, and back-pressure needs no queue. A client that leaves
+cancels the coroutine, which closes the upstream connection and still keeps the record. While an answer is held back, every
+wait is interrupted as often as the exchange asks, so that it can send keep-alives and end what takes too long.
 
 Decision: docs/decisions/0002-one-loop-without-an-inbox.md
 """
@@ -108,7 +108,6 @@ class Driver:
         self._scan_s = 0.0
         self._is_intended = False
         self._retry_s = 1  # the value of `Retry-After` in a 503
-        self._sending: asyncio.Task[ClientResponse] | None = None  # a request that was sent and is still judged
         self.finished: Finish | None = None
 
     async def run(self, first: Input) -> web.StreamResponse:
@@ -132,7 +131,7 @@ class Driver:
             await self._gone()
         finally:
             self._deadlines.close()
-            await self._cancel()
+            self._upstream.close()
             self._metrics.scan.observe(self._scan_s)
         return self._response or web.Response(status=499)
 
@@ -196,11 +195,13 @@ class Driver:
 
     async def _next(self) -> Input:
         """The next event of the upstream."""
-        if self._sending is not None:
-            return await self._started(self._sending)
         try:
+            if self._upstream.is_sending:
+                response = await self._upstream.head()
+                return ResponseStarted(response.status, response.content_type, _clock())
             data = await self._upstream.read()
         except UpstreamError as error:
+            self._retry_s = error.retry_s or self._retry_s
             return UpstreamFailed(error.code, str(error), error.status, _clock())
         return DataReceived(data, _clock()) if data else ResponseEnded(_clock())
 
@@ -219,41 +220,20 @@ class Driver:
                 url, headers = self.targets[command.target]
                 if command.path:
                     url = _with_path(url, self.exchange.setting, command.path)
-                sending = self._upstream.send(self._request.method, url, headers, command.body)
-                if command.parallel:
-                    self._sending = asyncio.ensure_future(sending)
-                    return []
-                return await self._receive(await self._patiently(self._started(sending)))
+                request = (self._request.method, url, headers, command.body)
+                self._upstream.begin(*request, at_once=command.parallel)
+                return []
             case SendHead():
                 self._head = command
             case SendData():
                 await self._send(command.data)
             case CancelUpstream():
-                await self._cancel()
+                self._upstream.close()
             case ReleaseUpstream():
                 self._upstream.release()
             case Finish():
                 await self._finish(command)
         return []
-
-    async def _started(self, sending: Awaitable[ClientResponse]) -> Input:
-        """The head of an answer."""
-        try:
-            response = await sending
-        except UpstreamError as error:
-            self._retry_s = error.retry_s or self._retry_s
-            return UpstreamFailed(error.code, str(error), error.status, _clock())
-        finally:
-            self._sending = None
-        return ResponseStarted(response.status, response.content_type, _clock())
-
-    async def _cancel(self) -> None:
-        """Ends the request to the upstream, whether or not its answer has begun."""
-        if (sending := self._sending) is not None:
-            self._sending = None
-            sending.cancel()
-            await asyncio.wait({sending})
-        self._upstream.close()
 
     async def _intended(self) -> bool:
         """Whether the log holds the intent of this exchange, or does not need it. All attempts share an intent."""

@@ -48,17 +48,23 @@ def policies(*rules: str) -> PolicySet:
 
 
 def body(*texts: str, **more: Any) -> bytes:
-    return json.dumps({"model": "m", "messages": [{"role": "user", "content": text} for text in texts], **more}).encode()
+    return json.dumps(
+        {"model": "m", "messages": [{"role": "user", "content": text} for text in texts], **more}
+    ).encode()
 
 
 def begun(content: bytes, *rules: str) -> Play:
     """An exchange whose request has been read, and whose scans are answered up to the one beside the upstream."""
     play = Play(policies(*rules), CHAT)
     play.tell(RequestReceived(content))
-    while play.exchange.state is State.SCANNING:
+    while state_of(play) is State.SCANNING:
         assert play.pending is not None
         play.tell(play.perform(play.pending))
     return play
+
+
+def state_of(play: Play) -> State:
+    return play.exchange.state
 
 
 def checks_of(command: RunScans) -> set[str]:
@@ -67,16 +73,18 @@ def checks_of(command: RunScans) -> set[str]:
 
 def test_the_request_leaves_redacted_while_the_model_still_judges_it() -> None:
     play = begun(body("mail jo@ab.io"), BLOCK % PARALLEL)
-    assert play.exchange.state is State.JUDGING
+    assert state_of(play) is State.JUDGING
     first, sent, beside = play.done
-    assert isinstance(first, RunScans) and isinstance(sent, SendUpstream) and isinstance(beside, RunScans)
+    assert isinstance(first, RunScans)
+    assert isinstance(sent, SendUpstream)
+    assert isinstance(beside, RunScans)
     digests = {name: check.name for (_, name), check in play.policies.checks.items()}
     assert (checks_of(first), checks_of(beside)) == ({digests["mail"]}, {digests["attack"]})
     assert sent.parallel
     assert json.loads(sent.body)["messages"][0]["content"] == f"mail {mint('MAIL', 'jo@ab.io')}"
     assert [job.window.text for job in beside.jobs] == ["mail jo@ab.io"]
     play.scan()
-    assert play.exchange.state is State.WAITING
+    assert state_of(play) is State.WAITING
     play.stream(chat_frames([{"content": f"To {mint('MAIL', 'jo@ab.io')}."}]))
     assert chat_texts(play.client)["content0"] == "To jo@ab.io."
     assert play.record["outcome"] == "answered"
@@ -86,12 +94,14 @@ def test_an_attack_cancels_the_upstream_and_nothing_of_an_answer_is_seen() -> No
     play = begun(body("an attack"), BLOCK % PARALLEL)
     play.scan()
     cancel, _, finish = play.done[-3:]
-    assert isinstance(cancel, CancelUpstream) and isinstance(finish, Finish)
+    assert isinstance(cancel, CancelUpstream)
+    assert isinstance(finish, Finish)
     assert (finish.outcome, play.head.status) == ("blocked_request", 400)
     record = play.record
     assert [row["rule"] for row in record["decisions"]] == ["no-attacks"]
     text = record["request"]["texts"][-1]
-    assert [finding["label"] for finding in text["findings"]] and "attack" in text["checks"][-1]
+    assert [finding["label"] for finding in text["findings"]]
+    assert "attack" in text["checks"][-1]
     assert record["seals"]["upstream"]
     assert play.tell(ResponseStarted(200, "application/json")) == []
 
@@ -99,7 +109,7 @@ def test_an_attack_cancels_the_upstream_and_nothing_of_an_answer_is_seen() -> No
 def test_an_answer_is_not_read_before_the_verdict() -> None:
     play = begun(body("hello"), BLOCK % PARALLEL)
     assert play.tell(ResponseStarted(200, "application/json")) == []
-    assert play.exchange.state is State.JUDGING
+    assert state_of(play) is State.JUDGING
 
 
 @pytest.mark.parametrize(
@@ -114,23 +124,23 @@ def test_an_answer_is_not_read_before_the_verdict() -> None:
 )
 def test_a_provider_that_may_act_gets_no_request_that_is_not_judged(more: Any, word: str, state: State) -> None:
     play = begun(body("hello", **more), BLOCK % f", parallel: {word}")
-    assert play.exchange.state is state
+    assert state_of(play) is state
 
 
 def test_a_check_that_another_rule_waits_for_is_waited_for() -> None:
     also = "  - {id: sure, on: user, when: attack and mail, action: block}\n"
-    assert begun(body("hello"), BLOCK % PARALLEL, also).exchange.state is State.WAITING
+    assert state_of(begun(body("hello"), BLOCK % PARALLEL, also)) is State.WAITING
 
 
 def test_a_check_whose_findings_the_record_masks_is_waited_for() -> None:
     rule = "  - {id: no-mail, on: user, when: mail, action: block, parallel: true}\n"
-    assert begun(body("hello"), rule).exchange.state is State.WAITING
+    assert state_of(begun(body("hello"), rule)) is State.WAITING
 
 
 def test_a_rule_may_need_a_finding_of_before_and_one_of_beside() -> None:
     both = "  - {id: both, on: user, when: attack and mail, action: block, parallel: true}\n"
     play = begun(body("attack jo@ab.io"), both)
-    assert play.exchange.state is State.JUDGING
+    assert state_of(play) is State.JUDGING
     play.scan()
     assert play.finish.outcome == "blocked_request"
 
@@ -171,10 +181,7 @@ def test_nothing_but_the_order_changes(texts: list[str], one: bool, other: bool)
     """The same request under the same rules, judged before it is sent and beside: the same outcome, findings, rules and answer.
     A request that is blocked before it is sent is not judged by the checks that would run beside."""
     rules = BLOCK % (PARALLEL * one), FLAG % (PARALLEL * other)
-    plays = [
-        Play(policies(*chosen), CHAT).ask(body(*texts))
-        for chosen in ((BLOCK % "", FLAG % ""), rules)
-    ]
+    plays = [Play(policies(*chosen), CHAT).ask(body(*texts)) for chosen in ((BLOCK % "", FLAG % ""), rules)]
     for play in plays:
         if not play.exchange.is_over:
             play.stream(chat_frames([{"content": f"To {mint('MAIL', 'jo@ab.io')}"}]))
