@@ -53,6 +53,7 @@ from guardproxy.wire.inspection import UNINSPECTED, uninspected, unmapped, witho
 from guardproxy.wire.json_codec import Grammar, JsonCodec
 from guardproxy.wire.opaque import NOT_KEPT
 from guardproxy.wire.protocol_words import is_chance, is_short, undated
+from guardproxy.wire.provider_acts import acts_beyond, never_acts
 from guardproxy.wire.registry import (
     codec_for,
     codec_of_client,
@@ -122,6 +123,7 @@ __all__ = [
     "UsageFields",
     "Vocabulary",
     "WholeDecoder",
+    "acts_beyond",
     "codec_for",
     "codec_of_client",
     "codecs",
@@ -145,6 +147,7 @@ __all__ = [
     "missing_members",
     "name_beside",
     "ndjson",
+    "never_acts",
     "no_inputs",
     "read_body",
     "served",

@@ -154,7 +154,8 @@ class Contract:
     message of an error. `media`: the content types. `unanswered`: the routes whose answer does not come from a model.
 
     Requests. `limits`: the fields whose lengths are limited. `statements`: the fields that conditions of policies read.
-    `query`: the queries that pass. `signs`: shows that a client speaks the format. `refused`: routes of the API that need a
+    `acts`: whether the provider may act for a request beyond answering it, as by a tool that it runs. `query`: the queries that
+    pass. `signs`: shows that a client speaks the format. `refused`: routes of the API that need a
     message of their own when they are refused. `key_header`: how the API takes a key.
     `headers`: the headers of the format, and the shapes of their values.
     """
@@ -176,6 +177,7 @@ class Contract:
     unanswered: frozenset[str]
     limits: Mapping[Counted, tuple[str, ...]]
     statements: Fields
+    acts: Callable[[Mapping[str, Any]], bool]
     query: QuerySyntax
     signs: Signs
     refused: tuple[RefusedRoutes, ...]

@@ -25,6 +25,7 @@ from guardproxy.wire.framing.sse import frame
 from guardproxy.wire.headers import DATE, IDENTIFIER, WORD, FormatHeaders, header_shape, limits_family
 from guardproxy.wire.json import members, objects
 from guardproxy.wire.opaque import MEDIA
+from guardproxy.wire.provider_acts import acts_beyond
 from guardproxy.wire.statements import EVERY_SERVER
 from guardproxy.wire.words import SHARED
 
@@ -99,6 +100,7 @@ CONTRACT = Contract(
     unanswered=frozenset((COUNT,)),
     limits={"messages": ("messages", "input"), "tools": ("tools", "functions")},
     statements=EVERY_SERVER,
+    acts=acts_beyond(r"|custom|(?:bash|text_editor|computer|memory)_\d{8}", ("container",)),
     query=SDK_QUERY,
     signs=Signs(paths=("/v1/messages",), headers=("anthropic-version",)),
     refused=(),

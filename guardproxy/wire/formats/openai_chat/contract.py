@@ -23,6 +23,7 @@ from guardproxy.wire.contract import (
 from guardproxy.wire.json import members, objects
 from guardproxy.wire.openai import DONE
 from guardproxy.wire.openai_headers import OPENAI_HEADERS
+from guardproxy.wire.provider_acts import acts_beyond
 from guardproxy.wire.statements import EVERY_SERVER
 from guardproxy.wire.token_data import TOKENS
 from guardproxy.wire.words import SHARED
@@ -79,6 +80,7 @@ CONTRACT = Contract(
     unanswered=frozenset(),
     limits={"messages": ("messages", "input"), "tools": ("tools", "functions")},
     statements=EVERY_SERVER,
+    acts=acts_beyond("function|custom", ("web_search_options", "plugins")),
     query=SDK_QUERY,
     signs=Signs(paths=(), headers=()),
     refused=(),

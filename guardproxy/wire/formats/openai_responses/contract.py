@@ -26,6 +26,7 @@ from guardproxy.wire.framing.sse import frame
 from guardproxy.wire.json import members, objects
 from guardproxy.wire.opaque import MEDIA
 from guardproxy.wire.openai_headers import OPENAI_HEADERS
+from guardproxy.wire.provider_acts import acts_beyond
 from guardproxy.wire.statements import EVERY_SERVER
 from guardproxy.wire.token_data import TOKENS
 
@@ -80,6 +81,7 @@ CONTRACT = Contract(
     unanswered=frozenset((COUNT, COMPACT)),
     limits={"messages": ("input", "messages"), "tools": ("tools", "functions")},
     statements=EVERY_SERVER,
+    acts=acts_beyond("function|custom|local_shell|apply_patch", ("conversation", "background", "plugins")),
     query=SDK_QUERY,
     signs=Signs(paths=("/v1/responses", "/v1/conversations"), headers=()),
     refused=(RefusedRoutes(re.compile(r"[A-Z]+ /v1/(?:responses|conversations)(?:/.*)?"), _STORED_ADVICE),),
