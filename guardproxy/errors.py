@@ -152,6 +152,20 @@ class ErrorCode(StrEnum):
         policy_key="opaque",
     )
     TOKEN_IDS = _Spec("token_ids", 400, "no check can read integers that stand for a text", policy_key="token_ids")
+    FIELD_DENIED = _Spec(
+        "field_denied",
+        400,
+        "a field leads round the checks",
+        "For example `chat_template`. A policy allows such a field by its name.",
+        policy_key="allow_fields",
+    )
+    FIELD_REFUSED = _Spec(
+        "field_refused",
+        400,
+        "the policy refuses a field of the request",
+        "A policy lists the field in `refuse`.",
+        policy_key="refuse",
+    )
     SCHEMA_REFUSED = _Spec(
         "schema_refused",
         400,

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Literal
 
 import msgspec
 
@@ -23,6 +24,7 @@ from guardproxy.audit import (
     RecordedDuty,
     RecordedError,
     RecordedFault,
+    RecordedField,
     RecordedFinding,
     RecordedPlaces,
     RecordedPlan,
@@ -111,6 +113,7 @@ def compose(
         signs=notes.measures.signs,
         duties=tuple(map(_duty, notes.answers)),
         plan=_plan(notes.plan),
+        fields=tuple(writer.fields(notes)),
         attempts=tuple(writer.attempts(attempts, began_s)),
         saved=_saving(attempts) if attempts else None,
         no_capacity=_shortage(notes),
@@ -293,6 +296,14 @@ class Writer(msgspec.Struct, frozen=True):
                 start=start,
                 end=end,
                 attempt=outcome.attempt,
+            )
+
+    def fields(self, notes: Notes) -> Iterator[RecordedField]:
+        """Writes what policies did with fields of the request."""
+        for change in notes.fields:
+            mode: Literal["enforce", "shadow"] = "enforce" if change.enforced else "shadow"
+            yield RecordedField(
+                field=self.masks.path(change.place), action=change.action, policy=change.policy, mode=mode
             )
 
     def error(self, notes: Notes) -> RecordedError | None:

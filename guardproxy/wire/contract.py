@@ -154,6 +154,7 @@ class Contract:
     message of an error. `media`: the content types. `unanswered`: the routes whose answer does not come from a model.
 
     Requests. `limits`: the fields whose lengths are limited. `statements`: the fields that conditions of policies read.
+    `denied`: fields of a request that lead round the checks, and what each does; they are refused unless a policy allows them.
     `query`: the queries that pass. `signs`: shows that a client speaks the format. `refused`: routes of the API that need a
     message of their own when they are refused. `key_header`: how the API takes a key.
     `headers`: the headers of the format, and the shapes of their values.
@@ -178,6 +179,7 @@ class Contract:
     statements: Fields
     query: QuerySyntax
     signs: Signs
+    denied: Mapping[str, str]
     refused: tuple[RefusedRoutes, ...]
     key_header: KeyHeader
     headers: FormatHeaders

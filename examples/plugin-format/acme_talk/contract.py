@@ -45,6 +45,7 @@ CONTRACT = Contract(
     statements=EVERY_SERVER,
     query=QuerySyntax(re.compile(""), "none"),
     signs=Signs(paths=("/acme/",), headers=()),
+    denied={},
     refused=(),
     key_header=KeyHeader("x-acme-key", ""),
     headers=FormatHeaders(

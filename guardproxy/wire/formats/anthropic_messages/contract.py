@@ -25,6 +25,7 @@ from guardproxy.wire.framing.sse import frame
 from guardproxy.wire.headers import DATE, IDENTIFIER, WORD, FormatHeaders, header_shape, limits_family
 from guardproxy.wire.json import members, objects
 from guardproxy.wire.opaque import MEDIA
+from guardproxy.wire.self_hosted import DENIED
 from guardproxy.wire.statements import EVERY_SERVER
 from guardproxy.wire.words import SHARED
 
@@ -101,6 +102,7 @@ CONTRACT = Contract(
     statements=EVERY_SERVER,
     query=SDK_QUERY,
     signs=Signs(paths=("/v1/messages",), headers=("anthropic-version",)),
+    denied=DENIED,
     refused=(),
     key_header=KeyHeader("x-api-key", ""),
     headers=_HEADERS,

@@ -8,6 +8,7 @@ from typing import Any
 from guardproxy.findings import Kind
 from guardproxy.wire.conversation import content, message
 from guardproxy.wire.json import KEYS, NAME, OTHERS, STRUCTURE, TOKEN_IDS, UNMAPPED, Map, MapLeaf, opaque, text, unknown
+from guardproxy.wire.self_hosted import CHAT_OPTIONS
 
 _CACHE = {"type": STRUCTURE, "ttl": STRUCTURE}
 _ROLES: dict[str, Kind] = {"user": "user", "assistant": "assistant", "system": "system"}
@@ -112,6 +113,7 @@ def _fields(kind: Kind, mapped: Map) -> dict[Any, Map]:
 
 
 REQUEST: dict[Any, Map] = {
+    **CHAT_OPTIONS,
     **dict.fromkeys(
         (
             *("stream", "max_tokens", "temperature", "top_p", "top_k", "service_tier", "container", "speed"),

@@ -20,6 +20,7 @@ from guardproxy.wire.json import (
     text,
     unknown,
 )
+from guardproxy.wire.self_hosted import CHAT_OPTIONS
 
 _ROLES: dict[str, Kind] = {
     "system": "system",
@@ -114,6 +115,7 @@ def _choice_of_tool(value: Any) -> Map:
 
 
 REQUEST: dict[str, Map] = {
+    **CHAT_OPTIONS,
     **dict.fromkeys(
         (
             *("stream", "n", "seed", "temperature", "top_p", "max_tokens", "max_completion_tokens"),

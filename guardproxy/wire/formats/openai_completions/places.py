@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from guardproxy.wire.json import NAME, STRUCTURE, TOKEN_IDS, TOKENS, UNMAPPED, Map, MapLeaf, text
+from guardproxy.wire.json import NAME, STRUCTURE, TOKENS, UNMAPPED, Map, MapLeaf, text
 from guardproxy.wire.prompts import texts_or_tokens
+from guardproxy.wire.self_hosted import OPTIONS
 
 REQUEST: dict[Any, Map] = {
+    **OPTIONS,
     **dict.fromkeys(
         (
             *("stream", "n", "best_of", "echo", "logprobs", "seed", "temperature", "top_p", "max_tokens"),
@@ -17,7 +19,6 @@ REQUEST: dict[Any, Map] = {
     ),
     "model": NAME,
     "prompt": texts_or_tokens,
-    "prompt_embeds": TOKEN_IDS,  # tensors that vLLM takes in place of a text
     "suffix": text("user"),
     "logit_bias": text("metadata"),
     "stream_options": {"include_usage": STRUCTURE, "include_obfuscation": STRUCTURE},

@@ -26,6 +26,7 @@ from guardproxy.wire.framing.sse import frame
 from guardproxy.wire.json import members, objects
 from guardproxy.wire.opaque import MEDIA
 from guardproxy.wire.openai_headers import OPENAI_HEADERS
+from guardproxy.wire.self_hosted import DENIED
 from guardproxy.wire.statements import EVERY_SERVER
 from guardproxy.wire.token_data import TOKENS
 
@@ -82,6 +83,7 @@ CONTRACT = Contract(
     statements=EVERY_SERVER,
     query=SDK_QUERY,
     signs=Signs(paths=("/v1/responses", "/v1/conversations"), headers=()),
+    denied=DENIED,
     refused=(RefusedRoutes(re.compile(r"[A-Z]+ /v1/(?:responses|conversations)(?:/.*)?"), _STORED_ADVICE),),
     key_header=KeyHeader("Authorization", "Bearer "),
     headers=OPENAI_HEADERS,
