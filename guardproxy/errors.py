@@ -54,7 +54,11 @@ class ErrorCode(StrEnum):
     )
     REPEATED_HEADER = _Spec("repeated_header", 400, "the request repeats a header that a policy reads")
     INVALID_TRANSFER_ENCODING = _Spec("invalid_transfer_encoding", 400, "only chunked transfer encoding is accepted")
-    UPGRADE_REFUSED = _Spec("upgrade_refused", 400, "protocol upgrades are not accepted")
+    UPGRADE_REFUSED = _Spec(
+        "upgrade_refused",
+        400,
+        "protocol upgrades such as WebSocket are not accepted, as no check reads them: use a route with `stream: true`",
+    )
     UNKNOWN_EXPECTATION = _Spec("unknown_expectation", 417, "only the expectation 100-continue is supported")
     UNSUPPORTED_MEDIA_TYPE = _Spec("unsupported_media_type", 415, "the content type must be application/json, in UTF-8")
     UNSUPPORTED_ENCODING = _Spec("unsupported_encoding", 415, "the content encoding must be identity, gzip or deflate")

@@ -118,12 +118,15 @@ class RequestPhase:
         setting = self.setting
         tree, contract = request.frame.tree, setting.codec.contract
         statements = statement_of(tree, contract.statements) if setting.policies.asks_body else RequestStatement()
+        models, named = statements.models, tree.get("model")
+        if isinstance(named, str) and named and named not in (request.model, *models):
+            models = (*models, named)  # the path names another model than the body
         about = About(
             *(setting.address.route, request.model, setting.tenant_name, happened.headers, request.stream),
             max_tokens=statements.max_tokens,
             messages=statements.messages,
             tools=statements.tools,
-            models=statements.models,
+            models=models,
             limits=statements.limits,
             counts=statements.counts,
             offered=statements.offered,

@@ -91,7 +91,10 @@ class QuerySyntax:
 
 
 SDK_QUERY = QuerySyntax(
-    re.compile(r"(?:beta=(?:true|false)|api-version=[0-9]{4}-[0-9]{2}-[0-9]{2}(?:-preview)?|&)*", re.ASCII),
+    re.compile(
+        r"(?:beta=(?:true|false)|api-version=(?:[0-9]{4}-[0-9]{2}-[0-9]{2}(?:-preview)?|v1|preview|latest)|&)*",
+        re.ASCII,
+    ),
     "beta=true and api-version=DATE",
 )
 """What SDKs of the shipped formats send."""

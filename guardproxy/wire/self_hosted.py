@@ -39,7 +39,7 @@ enable_thinking thinking_budget reasoning_format reasoning_budget echo best_of
 """
 _ANSWERS = """
 packed_top_logprobs routed_experts hidden_states sglext kv_transfer_params ec_transfer_params output_ids
-completion_token_ids output_token_ids
+completion_token_ids output_token_ids content_filter_offsets
 """
 TOKEN_DATA = frozenset(_ANSWERS.split())
 """The names of fields of an answer that can repeat a text in a form that no check reads. They are dropped if a rule may edit or

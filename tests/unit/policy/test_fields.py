@@ -91,7 +91,7 @@ def test_a_field_of_another_format_is_not_set() -> None:
 
 def test_a_field_that_cannot_be_set_refuses_the_request() -> None:
     done = play("set: {stream_options.include_usage: true}", stream_options="x")
-    assert (done.upstream, done.finish.record.error.field) == (None, "stream_options")
+    assert (done.upstream, done.record["error"]["field"]) == (None, "stream_options")
     assert play("mode: shadow\nset: {stream_options.include_usage: true}", stream_options="x").upstream
 
 
@@ -107,7 +107,7 @@ def test_shadow_mode_changes_and_refuses_nothing() -> None:
     quiet = (
         "mode: shadow\nset: {store: false}\nstrip: [logprobs]\nrefuse: [background]\nunmapped: refuse\nopaque: refuse\n"
     )
-    body = {"store": True, "logprobs": True, "background": True, "x_new": [1] * 20}
+    body: dict[str, Any] = {"store": True, "logprobs": True, "background": True, "x_new": [1] * 20}
     done = play(quiet, **body, messages=[{"role": "user", "content": "forbidden"}])
     assert done.upstream == {**BODY, **body, "messages": [{"role": "user", "content": "forbidden"}]}
     assert changes(done) == [("background", "refuse", False), ("logprobs", "strip", False), ("store", "set", False)]

@@ -35,8 +35,8 @@ def test_a_field_that_leads_round_the_checks_is_refused_by_name(route: str, name
     assert refused.upstream is None
     assert f"`{name}`" in error["message"]
     assert f"allow_fields: [{name}]" in error["message"]
-    assert refused.finish.record.error.code == "field_denied"
-    assert refused.finish.record.error.field == name
+    assert refused.record["error"]["code"] == "field_denied"
+    assert refused.record["error"]["field"] == name
 
 
 @pytest.mark.parametrize("route", BODIES)
@@ -56,7 +56,7 @@ def test_every_policy_has_to_allow_the_field() -> None:
 @pytest.mark.parametrize("name", ["input_ids", "prompt_token_ids", "prompt_embeds", "input_embeds"])
 @pytest.mark.parametrize("value", [[1, 2], [[0.5]], "AAAA"])
 def test_numbers_in_place_of_a_text_are_refused_in_any_form(name: str, value: Any) -> None:
-    assert ask(CHAT, **{name: value}).finish.record.error.code == "token_ids"
+    assert ask(CHAT, **{name: value}).record["error"]["code"] == "token_ids"
     assert ask(CHAT, "token_ids: pass", **{name: value}).upstream[name] == value
 
 

@@ -23,6 +23,7 @@ from guardproxy.wire.contract import (
 from guardproxy.wire.json import members, objects
 from guardproxy.wire.openai import DONE
 from guardproxy.wire.openai_headers import OPENAI_HEADERS
+from guardproxy.wire.refused import OPENAI_REFUSED
 from guardproxy.wire.self_hosted import DENIED
 from guardproxy.wire.statements import EVERY_SERVER
 from guardproxy.wire.token_data import TOKENS
@@ -58,10 +59,10 @@ def _answer_schema(form: Mapping[str, Any]) -> Any:
 CONTRACT = Contract(
     carries={
         "request": frozenset((*_BOTH, "system", "user", "tool_result", "tool_definition")),
-        "response": frozenset((*_BOTH, "error")),
+        "response": frozenset((*_BOTH, "tool_result", "error")),
     },
     words=SHARED,
-    opaque=frozenset(("image", "audio", "video", "file", "token_ids", "tokens")),
+    opaque=frozenset(("image", "audio", "video", "file", "token_ids", "tokens", "secret")),
     repeats=TOKENS | {"logprobs", "top_logprobs", "numbers", "obfuscation"},
     demand=_demand,
     parts={
@@ -83,7 +84,7 @@ CONTRACT = Contract(
     query=SDK_QUERY,
     signs=Signs(paths=(), headers=()),
     denied=DENIED,
-    refused=(),
+    refused=OPENAI_REFUSED,
     key_header=KeyHeader("Authorization", "Bearer "),
     headers=OPENAI_HEADERS,
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from guardproxy.wire.azure import CHOICE_FILTERS, PROMPT_FILTERS
 from guardproxy.wire.json import NAME, STRUCTURE, TOKENS, UNMAPPED, Map, MapLeaf, text
 from guardproxy.wire.prompts import texts_or_tokens
 from guardproxy.wire.self_hosted import OPTIONS
@@ -30,7 +31,7 @@ _TOKENS = ("token_ids", "prompt_token_ids", "prompt_logprobs")
 
 
 def _response(answer: MapLeaf) -> dict[Any, Map]:
-    choice = {"index": STRUCTURE, "text": answer, "finish_reason": STRUCTURE, "logprobs": TOKENS}
+    choice = {"index": STRUCTURE, "text": answer, "finish_reason": STRUCTURE, "logprobs": TOKENS, **CHOICE_FILTERS}
     return {
         **dict.fromkeys(("id", "object", "created", "system_fingerprint", "service_tier", "obfuscation"), STRUCTURE),
         "model": NAME,
@@ -38,6 +39,7 @@ def _response(answer: MapLeaf) -> dict[Any, Map]:
         "choices": [{**choice, **dict.fromkeys(_TOKENS, TOKENS)}],
         "error": text("error"),
         "usage": UNMAPPED,
+        **PROMPT_FILTERS,
     }
 
 

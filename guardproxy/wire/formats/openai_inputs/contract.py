@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from guardproxy.wire.azure import hosted_routes
 from guardproxy.wire.contract import (
     NO_DEMAND,
     SDK_QUERY,
@@ -27,6 +28,7 @@ from guardproxy.wire.words import SHARED, Vocabulary
 
 EMBEDDINGS = "POST /v1/embeddings"
 MODERATIONS = "POST /v1/moderations"
+ROUTES = (EMBEDDINGS, MODERATIONS, *hosted_routes("embeddings"))
 
 
 def _demand(tree: Mapping[str, Any]) -> Demand:
@@ -51,7 +53,7 @@ CONTRACT = Contract(
     terminal=(DONE,),
     error_path=("error", "message"),
     media=MediaTypes("application/json", "text/event-stream", ("application/json",)),
-    unanswered=frozenset((EMBEDDINGS, MODERATIONS)),
+    unanswered=frozenset(ROUTES),
     limits={"messages": (), "tools": ()},
     statements=EVERY_SERVER,
     query=SDK_QUERY,

@@ -33,6 +33,8 @@ from guardproxy.wire.token_data import TOKENS
 CREATE = "POST /v1/responses"
 COUNT = "POST /v1/responses/input_tokens"
 COMPACT = "POST /v1/responses/compact"
+CREATES = (CREATE, "POST /openai/v1/responses", "POST /openai/responses")
+UNANSWERED = (COUNT, COMPACT, *(f"POST /openai/v1/responses/{name}" for name in ("input_tokens", "compact")))
 _BOTH: tuple[Kind, ...] = (
     *("system", "user", "assistant", "tool_arguments", "tool_result", "tool_definition", "reasoning", "refusal"),
     *("metadata", "unmapped"),
@@ -78,13 +80,15 @@ CONTRACT = Contract(
     terminal=tuple(frame(f'{{"type":"response.{end}"}}'.encode(), f"response.{end}") for end in _ENDS),
     error_path=("error", "message"),
     media=MediaTypes("application/json", "text/event-stream", ("application/json",)),
-    unanswered=frozenset((COUNT, COMPACT)),
+    unanswered=frozenset(UNANSWERED),
     limits={"messages": ("input", "messages"), "tools": ("tools", "functions")},
     statements=EVERY_SERVER,
     query=SDK_QUERY,
-    signs=Signs(paths=("/v1/responses", "/v1/conversations"), headers=()),
+    signs=Signs(paths=("/v1/responses", "/v1/conversations", "/openai/v1/responses", "/openai/responses"), headers=()),
     denied=DENIED,
-    refused=(RefusedRoutes(re.compile(r"[A-Z]+ /v1/(?:responses|conversations)(?:/.*)?"), _STORED_ADVICE),),
+    refused=(
+        RefusedRoutes(re.compile(r"[A-Z]+ /(?:openai/)?(?:v1/)?(?:responses|conversations)(?:/.*)?"), _STORED_ADVICE),
+    ),
     key_header=KeyHeader("Authorization", "Bearer "),
     headers=OPENAI_HEADERS,
 )
