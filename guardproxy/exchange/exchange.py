@@ -266,7 +266,7 @@ class Exchange:
     @property
     def field_changes(self) -> tuple[FieldChange, ...]:
         """What policies did with fields of the request, by their names."""
-        return tuple(self._ledger.notes.fields)
+        return tuple(self._guard.fields)
 
     @property
     def sensitive_values(self) -> list[str]:

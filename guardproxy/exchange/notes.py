@@ -12,7 +12,6 @@ from guardproxy.exchange.gate import Gate, QueuedFrame
 from guardproxy.exchange.lanes import Lane
 from guardproxy.findings import Detail
 from guardproxy.gateway import StoreAnswered
-from guardproxy.policy import FieldChange
 from guardproxy.wire import AnswerFacts
 from guardproxy.wire.json import dotted, is_plain_key
 
@@ -98,7 +97,6 @@ class Notes:
     measures: Measures = field(default_factory=Measures)
     answers: tuple[StoreAnswered, ...] = ()  # the answers of the gateway's store to duties
     plan: Plan = UNPLANNED
-    fields: list[FieldChange] = field(default_factory=list)  # what policies did with fields by their names
     failure: DownstreamError | Fault | None = None
     no_capacity: tuple[str, Shortage] | None = None  # the check without a verdict, and the reason
 

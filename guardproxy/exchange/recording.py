@@ -41,7 +41,7 @@ from guardproxy.exchange.masked import Masks
 from guardproxy.exchange.notes import Attempt, Notes, Side, is_unmapped
 from guardproxy.findings import Finding
 from guardproxy.gateway import StoreAnswered
-from guardproxy.policy import BoundRules, Outcome
+from guardproxy.policy import BoundRules, FieldChange, Outcome
 from guardproxy.wire import AnswerFacts
 from guardproxy.wire.json import is_word
 
@@ -74,9 +74,11 @@ def compose(
     seen: AnswerFacts,
     attempts: Sequence[Attempt] = (),
     restore: Sequence[RecordedPlaces] = (),
+    fields: Sequence[FieldChange] = (),
 ) -> Record:
     """Returns the record. `entry`: the frame of the request, once it was released; `attempts`: all attempts, empty if there
-    was only one; `restore`: the places where values may be restored."""
+    was only one; `restore`: the places where values may be restored; `fields`: what policies did with fields of
+    the request."""
     request, answer = sides
     every = (request, *(attempt.side for attempt in attempts[:-1]), answer)
     writer = Writer(Masks(bound is not None and bound.keep != "none", every, dict(tokens)))
@@ -113,7 +115,7 @@ def compose(
         signs=notes.measures.signs,
         duties=tuple(map(_duty, notes.answers)),
         plan=_plan(notes.plan),
-        fields=tuple(writer.fields(notes)),
+        fields=tuple(writer.fields(fields)),
         attempts=tuple(writer.attempts(attempts, began_s)),
         saved=_saving(attempts) if attempts else None,
         no_capacity=_shortage(notes),
@@ -298,9 +300,9 @@ class Writer(msgspec.Struct, frozen=True):
                 attempt=outcome.attempt,
             )
 
-    def fields(self, notes: Notes) -> Iterator[RecordedField]:
+    def fields(self, changes: Sequence[FieldChange]) -> Iterator[RecordedField]:
         """Writes what policies did with fields of the request."""
-        for change in notes.fields:
+        for change in changes:
             mode: Literal["enforce", "shadow"] = "enforce" if change.enforced else "shadow"
             yield RecordedField(
                 field=self.masks.path(change.place), action=change.action, policy=change.policy, mode=mode

@@ -162,7 +162,7 @@ class RequestPhase:
             message = f"`{place}` {why}, so it leads round the checks; a policy allows it with `allow_fields: [{name}]`"
             raise DownstreamError(ErrorCode.FIELD_DENIED, message, place)
         refused = list(bound.fields.refused(tree))
-        self.ledger.notes.fields += refused
+        self.guard.fields += refused
         if enforced := next((change for change in refused if change.enforced), None):
             message = f"a policy refuses the field `{enforced.place}`; leave it out"
             raise DownstreamError(ErrorCode.FIELD_REFUSED, message, enforced.place)
@@ -201,7 +201,7 @@ class RequestPhase:
             body, changed = codec.write_body(attempts.tree), True
         if bound.fields.changes:
             tree, changes = bound.fields.changed(attempts.tree, self._can_have)
-            ledger.notes.fields += changes
+            self.guard.fields += changes
             if any(change.enforced for change in changes):
                 attempts.tree = tree
                 body, changed = codec.write_body(tree), True

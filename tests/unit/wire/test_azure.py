@@ -146,7 +146,7 @@ def test_a_stream_that_ends_after_a_note_is_cut_off() -> None:
     ],
 )
 def test_a_credential_of_a_data_source_is_passed_on_and_not_recorded(name: str, place: dict[str, Any]) -> None:
-    source = {"type": "azure_search", "parameters": {"endpoint": "https://a.example", "index_name": "docs", **place}}
+    source: dict[str, Any] = {"type": "azure_search", "parameters": {"endpoint": "https://a.example", "index_name": "docs", **place}}
     done = ask(
         "policy: p\nchecks: {all: {use: pattern, patterns: ['s3cret']}}\nrules: [{id: r, when: all, action: block}]",
         **{name: [source]},
