@@ -51,10 +51,10 @@ NOTE = {
 }
 
 
-def ask(policy: str, path: str = PATH, **body: Any) -> Play:
+def ask(policy: str, path: str = PATH, more: dict[str, Any] | None = None, **body: Any) -> Play:
     play = Play(policy_set(policy), DEPLOYED)
     play.exchange = type(play.exchange)(setting(play.policies, DEPLOYED, path))
-    return play.ask({**BODY, **body})
+    return play.ask({**BODY, **body, **(more or {})})
 
 
 @pytest.mark.parametrize(
@@ -146,15 +146,18 @@ def test_a_stream_that_ends_after_a_note_is_cut_off() -> None:
     ],
 )
 def test_a_credential_of_a_data_source_is_passed_on_and_not_recorded(name: str, place: dict[str, Any]) -> None:
-    source: dict[str, Any] = {"type": "azure_search", "parameters": {"endpoint": "https://a.example", "index_name": "docs", **place}}
+    source: dict[str, Any] = {
+        "type": "azure_search",
+        "parameters": {"endpoint": "https://a.example", "index_name": "docs", **place},
+    }
     done = ask(
         "policy: p\nchecks: {all: {use: pattern, patterns: ['s3cret']}}\nrules: [{id: r, when: all, action: block}]",
-        **{name: [source]},
+        more={name: [source]},
     )
     assert done.upstream[name] == [source]
     done.stream(chat_frames([{"content": "hello"}]))
     assert "s3cret-value" not in json.dumps(done.record)
-    refused = ask(f"policy: p\nopaque: {{secret: refuse}}\n{RULES}", **{name: [source]})
+    refused = ask(f"policy: p\nopaque: {{secret: refuse}}\n{RULES}", more={name: [source]})
     assert refused.record["error"]["code"] == "opaque_content"
 
 
