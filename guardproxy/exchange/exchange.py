@@ -89,7 +89,7 @@ from guardproxy.exchange.transcript import (
     Waited,
 )
 from guardproxy.findings import Direction
-from guardproxy.policy import BoundRules, Outcome
+from guardproxy.policy import BoundRules, FieldChange, Outcome
 
 
 class State(StrEnum):
@@ -283,6 +283,11 @@ class Exchange:
     def outcomes(self) -> list[Outcome]:
         """Every rule that held so far, in order."""
         return self._guard.outcomes
+
+    @property
+    def field_changes(self) -> tuple[FieldChange, ...]:
+        """What policies did with fields of the request, by their names."""
+        return tuple(self._guard.fields)
 
     @property
     def sensitive_values(self) -> list[str]:

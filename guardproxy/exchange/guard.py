@@ -17,7 +17,7 @@ from guardproxy.exchange.gate import Gate, Job
 from guardproxy.exchange.notes import Side
 from guardproxy.exchange.setting import Setting
 from guardproxy.findings import Channel, Scan
-from guardproxy.policy import BoundRules, Outcome, Tally
+from guardproxy.policy import BoundRules, FieldChange, Outcome, Tally
 from guardproxy.redaction import NO_SHAPES, Shapes
 
 
@@ -32,6 +32,8 @@ class Guard:
     """The rules for the request; `None` until it was read."""
     tally: Tally = field(init=False)
     """Counts findings; unset until the request was read."""
+    fields: list[FieldChange] = field(default_factory=list)
+    """What the rules did with fields of the request, by their names."""
     shapes: Shapes = NO_SHAPES
     """The constraints that schemas of the request put on texts."""
     acts: bool = True

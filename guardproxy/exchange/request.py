@@ -15,6 +15,7 @@ from guardproxy.events import Opaque
 from guardproxy.exchange.attempts import Attempts
 from guardproxy.exchange.client import Client
 from guardproxy.exchange.forms import with_own
+from guardproxy.exchange.gate import QueuedFrame
 from guardproxy.exchange.guard import Guard
 from guardproxy.exchange.judging import Judging
 from guardproxy.exchange.ledger import Ledger
@@ -31,7 +32,16 @@ from guardproxy.exchange.transcript import (
 )
 from guardproxy.findings import Facts
 from guardproxy.policy import About, BoundRules
-from guardproxy.wire import UNINSPECTED, Request, RequestStatement, statement_of, uninspected, unmapped
+from guardproxy.wire import (
+    UNINSPECTED,
+    FieldPath,
+    Request,
+    RequestStatement,
+    denied_field,
+    statement_of,
+    uninspected,
+    unmapped,
+)
 from guardproxy.wire.json import JsonFault
 
 
@@ -133,12 +143,15 @@ class RequestPhase:
         setting = self.setting
         tree, contract = request.frame.tree, setting.codec.contract
         statements = statement_of(tree, contract.statements) if setting.policies.asks_body else RequestStatement()
+        models, named = statements.models, tree.get("model")
+        if isinstance(named, str) and named and named not in (request.model, *models):
+            models = (*models, named)  # the path names another model than the body
         about = About(
             *(setting.address.route, request.model, setting.tenant_name, happened.headers, request.stream),
             max_tokens=statements.max_tokens,
             messages=statements.messages,
             tools=statements.tools,
-            models=statements.models,
+            models=models,
             limits=statements.limits,
             counts=statements.counts,
             offered=statements.offered,
@@ -154,6 +167,7 @@ class RequestPhase:
         side = self.ledger.request
         side.read = bound.reads("request")
         events = request.events() if side.read else [Opaque(request.frame)]
+        self._refuse_fields(request, bound)
         if bound.refuses_unmapped and (place := unmapped(events)):
             message = "the request has a field that this proxy does not know, and the policy refuses those"
             raise DownstreamError(ErrorCode.UNMAPPED_FIELD, message, place)
@@ -163,6 +177,20 @@ class RequestPhase:
         side.gate.push(events)
         if fault := side.gate.fault:
             raise DownstreamError(fault.code, f"the request body: {fault.message}")
+
+    def _refuse_fields(self, request: Request, bound: BoundRules) -> None:
+        """Raises `DownstreamError` if the request has a field that its format or a policy refuses by its name."""
+        tree = request.frame.tree
+        if denied := denied_field(tree, self.setting.codec.contract.denied, bound.fields.allowed):
+            place, why = denied
+            name = place.rpartition(".")[2]
+            message = f"`{place}` {why}, so it leads round the checks; a policy allows it with `allow_fields: [{name}]`"
+            raise DownstreamError(ErrorCode.FIELD_DENIED, message, place)
+        refused = list(bound.fields.refused(tree))
+        self.guard.fields += refused
+        if enforced := next((change for change in refused if change.enforced), None):
+            message = f"a policy refuses the field `{enforced.place}`; leave it out"
+            raise DownstreamError(ErrorCode.FIELD_REFUSED, message, enforced.place)
 
     def _advance(self, bound: BoundRules, at_s: float) -> list[Command]:
         ledger, tally = self.ledger, self.guard.tally
@@ -178,16 +206,30 @@ class RequestPhase:
         ]
         if stop := tally.most_severe(decision for decision in seen if decision):
             return self.client.block(stop, at_s, "blocked_request")
+        try:
+            return self._written(bound, entry, at_s)
+        except DownstreamError as error:
+            return self.client.refuse(error, at_s)
+
+    def _written(self, bound: BoundRules, entry: QueuedFrame, at_s: float) -> list[Command]:
+        """Writes the body that goes upstream. Raises `DownstreamError` if a policy sets a field that cannot be set."""
+        ledger = self.ledger
         texts, changed = entry.texts()
         codec = self.setting.codec
         body = codec.edited(entry.frame, texts) if changed else entry.frame.data
         plan, attempts = self.attempts.plan, self.attempts
         is_again = bool(bound.judging or bound.retries)
-        if is_again or plan.changes_body:
+        if is_again or plan.changes_body or bound.fields.changes:
             attempts.tree = codec.read_body(body) if changed else entry.frame.tree
         if plan.changes_body:
             attempts.tree = attempts.planned(plan)
             body, changed = codec.write_body(attempts.tree), True
+        if bound.fields.changes:
+            tree, changes = bound.fields.changed(attempts.tree, self._can_have)
+            self.guard.fields += changes
+            if any(change.enforced for change in changes):
+                attempts.tree = tree
+                body, changed = codec.write_body(tree), True
         attempts.body = body
         ledger.notes.measures.sizes["upstream"] = len(body)
         ledger.notes.measures.seals["upstream"] = (
@@ -200,6 +242,13 @@ class RequestPhase:
                 self.is_proving = True
                 return [RunScans(jobs)]
         return self._send_upstream(at_s)
+
+    def _can_have(self, path: FieldPath) -> bool:
+        """Whether a request can have a field. Routes on which no model answers take fewer fields than the others of a format,
+        so only fields that the request has count there."""
+        codec, tree = self.setting.codec, self.attempts.tree
+        answered = codec.contract.is_answered(self.setting.address.route)
+        return codec.has_field(path) and (answered or any(path.places(tree)))
 
     def _send_upstream(self, at_s: float) -> list[Command]:
         self.ledger.answer.began_s = at_s

@@ -10,6 +10,7 @@ from guardproxy.decisions import Retry
 from guardproxy.findings import KINDS, Direction, Kind
 from guardproxy.policy.cases import PolicyTest
 from guardproxy.policy.expression import Expression
+from guardproxy.policy.fields import NO_FIELD_RULES, FieldRules
 from guardproxy.policy.matching import Match
 from guardproxy.policy.tree import FilePlace
 from guardproxy.redaction import EVERYWHERE, PLACEHOLDERS, Operators, Restoration
@@ -139,6 +140,7 @@ class Policy:
     that it replaces because it is at least as strict (its baselines, the file without overrides). `root`: the first
     policy of a chain of `extends`; all policies of a chain enforce their shares for the same conversations. `opaque`:
     the refused kinds of content that no check can read. `token_ids`: what happens to integers that stand for a text.
+    `fields`: the rules about fields. `mode`: in `shadow` the policy changes and refuses nothing.
     `unused`: the variables that nothing uses.
     """
 
@@ -151,6 +153,8 @@ class Policy:
     unmapped: Unmapped = "scan"
     opaque: frozenset[str] = frozenset()
     token_ids: Passes = "refuse"  # noqa: S105 - not a password
+    fields: FieldRules = NO_FIELD_RULES
+    mode: Mode = "enforce"
     keep: Keep = "redacted"
     intent: Intent = "on"
     tests: tuple[PolicyTest, ...] = ()

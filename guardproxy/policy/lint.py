@@ -19,7 +19,7 @@ from guardproxy.policy.expression import CHECK_ERROR
 from guardproxy.policy.probing import probe
 from guardproxy.policy.reading import did_you_mean
 from guardproxy.policy.tree import FilePlace
-from guardproxy.wire import codecs
+from guardproxy.wire import FieldPath, codecs
 
 # Facts that a client cannot choose freely: they follow from its credential and from the purpose of the request.
 _FIXED = frozenset(("tenant.name", "request.route", "request.method", "request.path"))
@@ -37,6 +37,7 @@ Code = Literal[
     "not-scanned",
     "restores-in-urls",
     "waits-anyway",
+    "unknown-field",
 ]
 
 
@@ -69,6 +70,7 @@ def _notes_of(policies: PolicySet, policy: Policy) -> Iterator[Note]:
         return
     yield from _match(policy)
     yield from _client_choices(policy)
+    yield from _fields(policy)
     used = {name for rule in policy.rules for name in checks_used(policy, rule)}
     for name in sorted(policy.checks.keys() - used):
         message = f"no rule uses the check `{name}`; name it in a `when`, or remove it"
@@ -149,6 +151,20 @@ def _why_waits(policy: Policy, rule: Rule, name: str, check: Check) -> str:
         if other.parallel == "off" and name in other.when.names() and not texts.isdisjoint(other.on):
             return f"`{other.id}` uses `{name}` too, without `parallel`"
     return ""
+
+
+def _fields(policy: Policy) -> Iterator[Note]:
+    """Yields a warning for each field that no wire format has."""
+    fields, formats = policy.fields, codecs()
+    for action, text in fields.paths():
+        if not any(codec.has_field(FieldPath(text)) for codec in formats):
+            effect = "so it is never set" if action == "set" else "so check its spelling"
+            message = f"no wire format knows the field `{text}`, {effect}"
+            yield _note(policy, fields.places[action, text], "warning", "unknown-field", message)
+    denied = sorted({name for codec in formats for name in codec.contract.denied})
+    for name in sorted(fields.allow.difference(denied)):
+        message = f"no wire format refuses the field `{name}` by default{did_you_mean(name, denied)}"
+        yield _note(policy, fields.places["allow_fields", name], "warning", "unknown-field", message)
 
 
 def _options(policies: PolicySet, policy: Policy) -> Iterator[Note]:

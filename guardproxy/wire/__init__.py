@@ -34,6 +34,7 @@ from guardproxy.wire.decoding import (
     is_delta,
     leaf_of,
 )
+from guardproxy.wire.fields import FieldPath, denied_field, is_on
 from guardproxy.wire.framing import Framing, StreamEvent, ndjson, sse
 from guardproxy.wire.headers import (
     AMOUNT,
@@ -98,6 +99,7 @@ __all__ = [
     "CutText",
     "Decoder",
     "Demand",
+    "FieldPath",
     "Fields",
     "FormatHeaders",
     "Framing",
@@ -130,6 +132,7 @@ __all__ = [
     "counts",
     "default_route",
     "demand_of",
+    "denied_field",
     "edited_frame",
     "events_of",
     "expect_list",
@@ -140,6 +143,7 @@ __all__ = [
     "indexed",
     "is_chance",
     "is_delta",
+    "is_on",
     "is_short",
     "known_headers",
     "leaf_of",

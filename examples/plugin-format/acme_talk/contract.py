@@ -47,6 +47,7 @@ CONTRACT = Contract(
     acts=never_acts,
     query=QuerySyntax(re.compile(""), "none"),
     signs=Signs(paths=("/acme/",), headers=()),
+    denied={},
     refused=(),
     key_header=KeyHeader("x-acme-key", ""),
     headers=FormatHeaders(

@@ -21,6 +21,7 @@ from guardproxy.wire.contract import (
 from guardproxy.wire.openai import DONE
 from guardproxy.wire.openai_headers import OPENAI_HEADERS
 from guardproxy.wire.provider_acts import never_acts
+from guardproxy.wire.self_hosted import DENIED
 from guardproxy.wire.statements import EVERY_SERVER
 from guardproxy.wire.token_data import TOKENS
 from guardproxy.wire.words import SHARED
@@ -54,6 +55,7 @@ CONTRACT = Contract(
     acts=never_acts,
     query=SDK_QUERY,
     signs=Signs(paths=("/v1/completions",), headers=()),
+    denied=DENIED,
     refused=(),
     key_header=KeyHeader("Authorization", "Bearer "),
     headers=OPENAI_HEADERS,
