@@ -130,7 +130,9 @@ def _rule(family: str) -> SearchRule:
     if names := _ANGLED.get(family):
         forms.append(_form(_OPEN, names, _CLOSE))
     if family == "deepseek":
-        forms.append(f"{_OPEN}{_GAP}{_WIDE_PIPE}{_GAP}{_DEEPSEEK}{_GAP}{_WIDE_PIPE}{_GAP}{_CLOSE}".replace("{low}", _LOW))
+        forms.append(
+            f"{_OPEN}{_GAP}{_WIDE_PIPE}{_GAP}{_DEEPSEEK}{_GAP}{_WIDE_PIPE}{_GAP}{_CLOSE}".replace("{low}", _LOW)
+        )
     if family == "generic":
         forms.append(f"{_OPEN}{_PIPE}{_GENERIC}{_PIPE}{_CLOSE}".replace("{low}", _LOW))
     return rule(LABELS[family], "|".join(forms), cap=256)
