@@ -49,9 +49,12 @@ _ESCAPE = (
 _CONTROL = r"[\x00-\x08\x0b\x0c\x0e-\x1a\x1c-\x1f\x7f-\x8f\x91-\x97\x99\x9a\x9c]+"
 _BIDI = "[\u202a-\u202e\u2066-\u2069]+"
 _TAGS = "[\U000e0000-\U000e007f]"
-_FLAG = "\U0001f3f4\U000e0067\U000e0062(?:\U000e0065\U000e006e\U000e0067|\U000e0073\U000e0063\U000e0074|\U000e0077\U000e006c\U000e0073)\U000e007f"
+_FLAGS = "|".join(
+    "\U0001f3f4" + "".join(chr(0xE0000 + ord(char)) for char in f"{name}\x7f") for name in ("gbeng", "gbsct", "gbwls")
+)
 _SELECTORS = "\u180b-\u180d\u180f\ufe00-\ufe0f\U000e0100-\U000e01ef"
-_NARROW = "\u034f\u115f\u1160\u17b4\u17b5\u180e\u200b-\u200f\u2060-\u2065\u206a-\u206f\u3164\ufeff\uffa0\ufff9-\ufffb\U0001d173-\U0001d17a"
+_NARROW = "\u034f\u115f\u1160\u17b4\u17b5\u180e\u200b-\u200f"
+_NARROW += "\u2060-\u2065\u206a-\u206f\u3164\ufeff\uffa0\ufff9-\ufffb\U0001d173-\U0001d17a"
 _INVISIBLE = (
     rf"[{_SELECTORS}]{{2,}}(?:[{_NARROW}{_SELECTORS}])*"
     f"|[\u00ad\u061c{_NARROW}{_SELECTORS}]{{{RUN},}}"
@@ -111,7 +114,7 @@ def _reach(kinds: frozenset[str]) -> Reach:
 def _rules(kind: str) -> list[SearchRule]:
     label = LABELS[kind]
     if kind == "tags":  # the rule also matches flags, so that their tags are not matched alone
-        return [rule(label, f"{_FLAG}|{_TAGS}+", cap=CAP, accept=lambda value: value[0] != "\U0001f3f4")]
+        return [rule(label, f"{_FLAGS}|{_TAGS}+", cap=CAP, accept=lambda value: value[0] != "\U0001f3f4")]
     patterns = _PATTERNS[kind] or (f"[{_unassigned()}]+",)
     return [rule(label, pattern, cap=CAP, group=int(pattern is _SELECTED_LETTER)) for pattern in patterns]
 

@@ -4,7 +4,7 @@ Names, parameters and meaning are Presidio's, with three exceptions. `placeholde
 whose value can be restored. `hash` is keyed, because a plain hash of a phone or card number can be reversed by trying
 all numbers. `neutralise` keeps a text that acts on its reader readable, and takes its effect away (`neutral.py`).
 
-Decision: docs/decisions/0037-a-neutral-text-is-an-operator.md
+Decision: docs/decisions/0035-a-neutral-text-is-an-operator.md
 """
 
 from __future__ import annotations

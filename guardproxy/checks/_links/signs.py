@@ -40,7 +40,10 @@ _DOT = f"(?:[.\u3002\uff0e\uff61]|&period;|{_escapes(0x2E)})"
 _AFTER_COLON = f"{_DROPPED}{_SLASH}(?P<second>{_DROPPED}{_SLASH})?"
 _ZEROS = "&#x?00000000"
 _NAMED = rf"{_DOT}(?:xn--[a-z0-9\-]{{1,59}}|[a-z]{{2,24}}|\d{{1,3}})\.?(?::\d{{1,5}})?[/?#]"
-_SIGN = f"(?P<colon>{_COLON})(?P<slashes>{_AFTER_COLON})?|(?P<pair>{_SLASH}{_DROPPED}{_SLASH})|(?P<www>www{_DOT})|(?P<zeros>{_ZEROS})"
+_SIGN = (
+    f"(?P<colon>{_COLON})(?P<slashes>{_AFTER_COLON})?|(?P<pair>{_SLASH}{_DROPPED}{_SLASH})|(?P<www>www{_DOT})"
+    f"|(?P<zeros>{_ZEROS})"
+)
 # The characters that a sign begins with: a search for one of them is many times as fast as one for a sign.
 _FIRST = re.compile(r"[:&%\\/wW]")
 _FIRST_OR_DOT = re.compile("[:&%\\\\/wW.\u3002\uff0e\uff61]")

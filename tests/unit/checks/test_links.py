@@ -99,10 +99,20 @@ def test_bad_options_are_explained(options: dict[str, object], key: str, words: 
 @pytest.mark.parametrize(
     ("address", "expected"),
     [
-        ("https://a.example/x", ["a.example"]), (" \x01//a.example", ["a.example"]), ("h\ntt\tps:a.example", ["a.example"]),
-        ("\\\\u@A.example\\x", ["a.example"]), ("https://a[.]example", []), ("/x", []), ("x:y", ["x:"]), ("mailto:a@b", []), ("", []),
-        ("https://[::1]/", ["[::1]"]), ("//a|b", []), ("https:", []), ("x:", []),
+        ("https://a.example/x", ["a.example"]),
+        (" \x01//a.example", ["a.example"]),
+        ("h\ntt\tps:a.example", ["a.example"]),
+        ("\\\\u@A.example\\x", ["a.example"]),
+        ("https://a[.]example", []),
+        ("/x", []),
+        ("x:y", ["x:"]),
+        ("mailto:a@b", []),
+        ("", []),
+        ("https://[::1]/", ["[::1]"]),
+        ("//a|b", []),
+        ("https:", []),
+        ("x:", []),
     ],
-)  # fmt: skip
+)
 def test_the_oracle_parses_as_browsers_do(address: str, expected: list[str]) -> None:
     assert list(targets(address)) == expected

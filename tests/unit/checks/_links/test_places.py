@@ -63,14 +63,36 @@ def test_each_place_has_its_kind(text: str, expected: str) -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        "", "Note: it is 12:30, ratio 3:4, see a::b and c:d", "// a comment\n//another one, x = a//b;", "C:\\\\Users\\\\me and C:/x",
-        "JavaScript: The Good Parts", "call javascript:void(0) in the code", "data: the results; data:x", "{\"https\": true, \"http\":1}",
-        "[a](/path) [b](#part) [c](x/y.html) [d](x?y=z:1) ![e](e.png)", "[1]: /path\n[Alice]: Note: hello", "use `https://` or http://",
-        "<p class='a:b' title='c//d'>text</p>", "<a href='/x'>y</a>", "List<String> x = a<b ? c : d;", "if (a<b) { c: d }",
-        "std::vector<int>::iterator", "https:", "www. and WWW", "awww.example", "x@www.example", "50%3 and %3", "a\\b \\n \\t", "xs[::2] a[1:]",
-        "<dc:title>Moby Dick</dc:title>", "key: value\nother: //", "and/or, e.g./i.e., v1.2/3", "3.14159", "e.g. this",
+        "",
+        "Note: it is 12:30, ratio 3:4, see a::b and c:d",
+        "// a comment\n//another one, x = a//b;",
+        "C:\\\\Users\\\\me and C:/x",
+        "JavaScript: The Good Parts",
+        "call javascript:void(0) in the code",
+        "data: the results; data:x",
+        '{"https": true, "http":1}',
+        "[a](/path) [b](#part) [c](x/y.html) [d](x?y=z:1) ![e](e.png)",
+        "[1]: /path\n[Alice]: Note: hello",
+        "use `https://` or http://",
+        "<p class='a:b' title='c//d'>text</p>",
+        "<a href='/x'>y</a>",
+        "List<String> x = a<b ? c : d;",
+        "if (a<b) { c: d }",
+        "std::vector<int>::iterator",
+        "https:",
+        "www. and WWW",
+        "awww.example",
+        "x@www.example",
+        "50%3 and %3",
+        "a\\b \\n \\t",
+        "xs[::2] a[1:]",
+        "<dc:title>Moby Dick</dc:title>",
+        "key: value\nother: //",
+        "and/or, e.g./i.e., v1.2/3",
+        "3.14159",
+        "e.g. this",
     ],
-)  # fmt: skip
+)
 def test_ordinary_text_has_no_address(text: str) -> None:
     assert kinds(text) == []
 
