@@ -16,8 +16,11 @@ from typing import Any
 import pytest
 
 from guardproxy.checks import Check
+from guardproxy.checks._links.places import KINDS
 from guardproxy.checks._pii.engine import Span
+from guardproxy.checks.control_chars import LABELS
 from guardproxy.checks.pii import _strength, resolve
+from guardproxy.checks.special_tokens import FAMILIES
 from guardproxy.findings import Finding, give_way
 from tests.kit.check_cost import UNITS, built, cost, counted, short_blocks, steps
 
@@ -29,6 +32,9 @@ CHECKS: dict[str, tuple[str, dict[str, Any]]] = {
     "pii": ("pii", {}),
     "secrets, strict": ("secrets", {"evasions": "strict"}),
     "pattern": ("pattern", {"words": WORDS, "patterns": PATTERNS}),
+    "links": ("links", {"allow": ["a.example"], "kinds": list(KINDS)}),
+    "control_chars": ("control_chars", {"kinds": list(LABELS)}),
+    "special_tokens": ("special_tokens", {"families": list(FAMILIES), "evasions": "off"}),
 }
 if LONG:
     CHECKS |= {

@@ -40,7 +40,7 @@ _HELD = re.compile(rf"[\w.+\-]{{1,{RUN}}}\Z")
 
 
 @dataclass(frozen=True, slots=True)
-class Address:
+class LinkAddress:
     """An address in a text: characters `start` to `end` of the window."""
 
     start: int
@@ -71,7 +71,7 @@ class LinkSearch:
     allowed: Allowed
     signs: Signs
 
-    def scan(self, window: Window) -> tuple[list[Address], int, int, TagsSoFar]:
+    def scan(self, window: Window) -> tuple[list[LinkAddress], int, int, TagsSoFar]:
         """Returns the addresses, the settled place and the first place that the next window needs, as offsets in the
         window, and the tags up to the settled place."""
         text, done = window.text, window.settled - window.start
@@ -93,7 +93,7 @@ class _Walk:
     read: int
     undecided: int = 0
 
-    def addresses(self) -> Iterator[Address]:
+    def addresses(self) -> Iterator[LinkAddress]:
         """Yields the addresses in order; `undecided` is right once all were taken."""
         window, text, signs = self.window, self.window.text, self.search.signs
         at = window.settled - window.start
@@ -117,7 +117,7 @@ class _Walk:
                 self.undecided = start
                 return
             if not after:
-                yield Address(start, end, found)
+                yield LinkAddress(start, end, found)
             at = end
             if at > place:  # the end of the text began a sign inside of the address
                 place = signs.first_open(text, at)

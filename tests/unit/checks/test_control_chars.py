@@ -127,7 +127,7 @@ def test_kinds_are_chosen() -> None:
     only = build("control_chars", "c", {"kinds": ["bidi"]}, Resources())
     assert [finding.label for finding in whole(only, text)] == ["BIDI"]
     assert only.digest != DEFAULT.digest
-    assert only.traits.labels == {"BIDI"}
+    assert only.traits.labels == frozenset(("BIDI",))
 
 
 def test_prose_is_not_held() -> None:

@@ -72,7 +72,7 @@ def test_the_digest_tells_options_apart() -> None:
 def test_every_kind_has_a_label_and_only_names_are_left_out_by_default() -> None:
     assert set(LABELS) == {*KINDS}
     assert {*KINDS} - {*DEFAULTS} == {"domain"}
-    assert CHECK.traits.labels == {LABELS[kind] for kind in DEFAULTS}
+    assert CHECK.traits.labels == frozenset(LABELS[kind] for kind in DEFAULTS)
 
 
 @pytest.mark.parametrize(

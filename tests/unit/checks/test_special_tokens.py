@@ -159,7 +159,7 @@ def test_prose_is_held_for_a_word_and_a_literal_to_its_end() -> None:
 def test_records_may_show_a_literal() -> None:
     assert not CHECK.traits.is_sensitive
     assert not DEFAULT.traits.is_slow
-    assert DEFAULT.traits.labels == {*(LABELS[family] for family in DEFAULTS), "UNDECODED"}
+    assert DEFAULT.traits.labels == frozenset((*(LABELS[family] for family in DEFAULTS), "UNDECODED"))
 
 
 @pytest.mark.parametrize(
