@@ -52,12 +52,41 @@ UNITS: dict[str, str] = {
     "keys": "sk-", "key ids": "AKIA", "PEM": "-----BEGIN ", "token": "eyJhbGciOiJ.", "URLs": "http://", "spaced": "a b c d ",
     "signed": "a-b-c-", "CJK": "一", "coins": "1A1zP1eP5QGefi2DMPTfTL5SLmv7DivfNa", "context": "passport 9",
     "colons of words": "to:5 ",
-    "links": "[a](https://a/)", "images": "![a](", "targets": "](", "definitions": "]: ", "long address": "https://a" + "/a" * 4000,
-    "tags of HTML": "<a href='a:b", "elements": "<a b=c>", "two slashes": "//", "colon and slashes": "://", "hosts": "a.example/",
-    "www": "www.", "zeros": "&#0000000000", "dropped": ":\t", "allowed": "https://a.example/?u=", "scripts": "javascript:",
-    "terminal": "\x1b[31m", "titles": "\x1b]0;a", "flags": "\U0001f3f4\U000e0067", "selectors": "a\ufe00", "tokens": "<|a|>",
-    "token begins": "<|", "brackets of tokens": "[INST", "IDN": "xn--", "percent at": "a%40b", "open mails": "a@b", "quoted mails": '"a b"@c.d ', "IP literals": "a@[1.2.3.4] ",
+    "IDN": "xn--", "percent at": "a%40b", "open mails": "a@b", "quoted mails": '"a b"@c.d ', "IP literals": "a@[1.2.3.4] ",
 }  # fmt: skip
+
+# For the checks of what attacks its reader; most other texts say little of their cost.
+READER_UNITS: dict[str, str] = {
+    "links": "[a](https://a/)",
+    "images": "![a](",
+    "targets": "](",
+    "definitions": "]: ",
+    "long address": "https://a" + "/a" * 4000,
+    "tags of HTML": "<a href='a:b",
+    "elements": "<a b=c>",
+    "colon and slashes": "://",
+    "hosts": "a.example/",
+    "www": "www.",
+    "zeros": "&#0000000000",
+    "dropped": ":\t",
+    "allowed": "https://a.example/?u=",
+    "scripts": "javascript:",
+    "terminal": "\x1b[31m",
+    "titles": "\x1b]0;a",
+    "flags": "\U0001f3f4\U000e0067",
+    "selectors": "a\ufe00",
+    "tokens": "<|a|>",
+    "token begins": "<|",
+    "brackets of tokens": "[INST",
+    **{
+        name: UNITS[name]
+        for name in ("slashes", "colons", "ampersands", "entities", "backslashes", "escapes", "percent")
+    },
+    **{
+        name: UNITS[name]
+        for name in ("spaces", "lines", "letters and zero width", "tags", "controls", "words", "brackets")
+    },
+}
 
 
 _count = [0.0]
