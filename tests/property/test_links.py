@@ -22,6 +22,7 @@ from guardproxy.testing import CHANNEL
 from guardproxy.urls import SCHEME_NAMES
 from tests.kit.checks import PROSE, assert_invariant, promise, whole
 from tests.kit.links import ELSEWHERE, EVIL, FOLLOWED, followed, neutralised
+from tests.kit.play import CHAT, Play, chat_frames, chat_texts, pieces, policy_set
 
 OK = "ok.example"
 LINKS = build("links", "links", {"allow": [OK]}, Resources())
@@ -180,6 +181,12 @@ CHECKS: dict[str, tuple[Check, list[str]]] = {
     "special_tokens": (build("special_tokens", "s", {"families": list(FAMILIES)}, Resources()), TOKENS),
 }
 
+POLICIES = policy_set("""
+policy: readers
+checks: {links: {use: links, allow: [ok.example]}}
+rules: [{id: no-links, on: response, when: links, action: redact, operators: {DEFAULT: neutralise}}]
+""")
+
 
 def _mixed(parts: list[str], most: int = 12) -> st.SearchStrategy[str]:
     piece = st.tuples(st.sampled_from(parts), st.integers(0, 60), st.integers(1, 60)).map(
@@ -247,6 +254,16 @@ def test_other_texts_between_the_windows_change_nothing(use: str, data: st.DataO
             found[number] += scan.findings
             windows[number] = Window(CHANNEL, "", scan.keep, scan.settled, last, state=scan.state)
     assert found == expected == [whole(check, text) for text in texts]
+
+
+@promise
+@given(_broken(), st.lists(st.integers(0, 120), max_size=5), st.lists(st.booleans(), max_size=6))
+def test_a_client_gets_the_same_text_however_an_answer_is_cut(text: str, cuts: list[int], waits: list[bool]) -> None:
+    asked = {"model": "m", "stream": True, "messages": [{"role": "user", "content": "hello"}]}
+    frames = chat_frames([{"content": part} for part in pieces(text, cuts)])
+    played = Play(POLICIES, CHAT).ask(asked).stream(frames, waits)
+    assert chat_texts(played.client).get("content0", "") == neutralised(LINKS, text)
+    assert not any(part in str(played.record["response"]["texts"]) for part in ("//evil.example/?q=secret",))
 
 
 def build_again(use: str) -> Check:
