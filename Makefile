@@ -76,6 +76,7 @@ bench: $(VENV)/.bench
 	$(BIN)/python -m benchmarks.cost_growth --out benchmarks/results
 	$(BIN)/python -m benchmarks.checks --out benchmarks/results
 	$(BIN)/python -m benchmarks.evasions --out benchmarks/results
+	$(BIN)/python -m benchmarks.reader_attacks --out benchmarks/results
 	$(BIN)/python -m benchmarks.pii --out benchmarks/results $(if $(PEERS),--peers $(PEERS))
 	$(BIN)/python -m benchmarks.holdback --out benchmarks/results
 	$(if $(GUARDPROXY_DATA),$(BIN)/python -m benchmarks.pii_quality --out benchmarks/results)
