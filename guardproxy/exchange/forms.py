@@ -115,8 +115,12 @@ class Forms:
         out: list[Event] = list(events)
         seen: set[int] = set()
         for event in events:
-            if isinstance(event, Text) and id(event.frame) not in seen and not event.frame.streamed:
+            if isinstance(event, Text) and id(event.frame) not in seen:
                 seen.add(id(event.frame))
+                for path, text in event.frame.calls:
+                    out += _judged(Channel("response", "tool_arguments", path), text, event.frame, ())
+                if event.frame.streamed:
+                    continue
                 for given in self.contract.inputs(event.frame.tree):
                     channel = Channel("response", "tool_arguments", dotted(given.path))
                     out += _judged(channel, given.text, event.frame, given.path)

@@ -1,0 +1,80 @@
+"""The fields of an answer that repeat its texts or count in them.
+
+`withhold` is for answers that a rule may edit or stop: log probabilities, and the text of a segment, which may begin or end in
+the middle of a value, are removed. A token that continues an answer in another request is removed as well, because a value
+could be split over the two answers. Offsets count bytes.
+
+Decision: docs/decisions/0035-an-answer-of-gemini-is-not-continued-in-another-request.md
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from guardproxy.events import Count, Path
+from guardproxy.wire.formats.gemini_generate.spelling import snake, value
+from guardproxy.wire.json import objects
+
+CONTINUATION = "CONTINUATION"
+_OTHER = "OTHER"
+_DROPPED = ("logprobsResult", "continuationToken")
+REPEATS = frozenset(spelled for name in (*_DROPPED, "segment") for spelled in (name, snake(name)))
+"""The names of the fields that are removed, or that hold a text that is removed."""
+
+
+def withhold(tree: Any) -> list[str]:
+    """Removes what could reveal more than the texts of an answer or a frame. Returns the names of the removed fields."""
+    gone: dict[str, None] = {}
+    for candidate in objects(value(tree, "candidates")):
+        for name in (spelled for dropped in _DROPPED for spelled in (dropped, snake(dropped))):
+            if candidate.get(name):
+                del candidate[name]
+                gone[name] = None
+        for name in ("finishReason", "finish_reason"):
+            if candidate.get(name) == CONTINUATION:
+                candidate[name] = _OTHER
+        for support in objects(value(value(candidate, "groundingMetadata"), "groundingSupports")):
+            segment = support.get("segment")
+            if isinstance(segment, dict) and segment.get("text"):
+                del segment["text"]
+                gone["segment"] = None
+    return list(gone)
+
+
+NameText = Callable[[int, int], str]
+"""Returns the path of the text of a part. In: the position of its candidate, and the number of the part."""
+
+
+def offsets(tree: Any, name_text: NameText) -> Iterator[Count]:
+    """Yields the places that count bytes of the answer's texts."""
+    for at, candidate in enumerate(_listed(tree, "candidates")):
+        grounding, supports = _child(candidate, "groundingMetadata"), "groundingSupports"
+        for number, support in enumerate(_listed(value(candidate, grounding), supports)):
+            segment = value(support, "segment")
+            part = value(segment, "partIndex") or 0
+            if isinstance(segment, dict) and type(part) is int:
+                where: Path = ("candidates", at, grounding, _child(candidate[grounding], supports), number, "segment")
+                yield from _span(segment, where, name_text(at, part))
+        cited = _child(candidate, "citationMetadata")
+        for listing in ("citations", "citationSources"):
+            for number, citation in enumerate(_listed(value(candidate, cited), listing)):
+                if isinstance(citation, dict):
+                    where = ("candidates", at, cited, _child(candidate[cited], listing), number)
+                    yield from _span(citation, where, name_text(at, 0))
+
+
+def _listed(node: Any, name: str) -> list[Any]:
+    items = value(node, name)
+    return items if isinstance(items, list) else []
+
+
+def _child(node: Any, name: str) -> str:
+    """Returns the spelling of a field that an object uses."""
+    return snake(name) if isinstance(node, dict) and name not in node and snake(name) in node else name
+
+
+def _span(node: dict[str, Any], where: Path, text: str) -> Iterator[Count]:
+    """Yields the place of a span. A start that is missing is 0, and cannot change."""
+    start, end = _child(node, "startIndex"), _child(node, "endIndex")
+    yield Count((*where, start), (*where, end), text, in_bytes=True)
