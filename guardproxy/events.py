@@ -34,7 +34,8 @@ class Frame(msgspec.Struct, frozen=True, eq=False):
     `data`: the received bytes with framing, which are sent unchanged if nothing is edited. `tree`: the parsed JSON, or
     `None`. `event`: the name of an SSE event, or `None`. `streamed`: whether it is an event of a stream. `terminal`:
     whether it is the last frame of the answer. `counts`: the numbers in it that change when an edit changes the length
-    of a text. `calls`: the arguments of calls that an event holds as objects: the path of each, and the same as JSON text.
+    of a text. `calls`: the arguments of the calls that an event completes: the path of each, and the arguments as JSON text;
+    `None` if the arguments are read from the frame alone.
     """
 
     data: bytes
@@ -43,7 +44,7 @@ class Frame(msgspec.Struct, frozen=True, eq=False):
     streamed: bool = False
     terminal: bool = False
     counts: tuple[Count, ...] = ()
-    calls: tuple[tuple[str, str], ...] = ()
+    calls: tuple[tuple[str, str], ...] | None = None
 
 
 class Text(msgspec.Struct, frozen=True):

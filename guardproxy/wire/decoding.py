@@ -248,9 +248,9 @@ class StreamDecoder:
         """Returns the numbers of a frame that count characters of a text."""
         return ()
 
-    def calls_of(self, tree: Any) -> tuple[tuple[str, str], ...]:
+    def calls_of(self, tree: Any) -> tuple[tuple[str, str], ...] | None:
         """Returns `Frame.calls`, the calls that a frame completes."""
-        return ()
+        return None
 
     def after(self, tree: Any) -> list[Event]:
         """Reads a frame after its texts: usage, ends of channels, `self.complete`."""
@@ -341,7 +341,7 @@ class StreamDecoder:
         self.seen.withheld |= dict.fromkeys(gone)
         data = event.data if b"\n" not in event.data and not gone else write(tree)
         name = self.name_of(tree, event.event)
-        counts, calls = (self.counts_of(tree), self.calls_of(tree)) if self.reads else ((), ())
+        counts, calls = (self.counts_of(tree), self.calls_of(tree)) if self.reads else ((), None)
         framed = self.framing.frame(data, name)
         whole = Frame(framed, tree, name, streamed=True, terminal=self.ends(tree), counts=counts, calls=calls)
         return (self._texts(tree, whole) if self.reads else [Opaque(whole)]) + self.after(tree)

@@ -7,11 +7,12 @@ candidate has a `finishReason`.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
 from guardproxy.errors import DownstreamError, ErrorCode
-from guardproxy.events import Count, Frame
+from guardproxy.events import Count, Frame, Text
 from guardproxy.redaction import Shapes
 from guardproxy.wire.authoring import Author
 from guardproxy.wire.codec import Codec, Decoder, Request
@@ -19,7 +20,7 @@ from guardproxy.wire.contract import Contract, MediaTypes
 from guardproxy.wire.formats.gemini_generate import array_author, author, spelling, turns
 from guardproxy.wire.formats.gemini_generate.author import status_of
 from guardproxy.wire.formats.gemini_generate.contract import CONTRACT, ROUTES
-from guardproxy.wire.formats.gemini_generate.echoes import offsets, withhold
+from guardproxy.wire.formats.gemini_generate.echoes import drop_logprobs, offsets, withhold
 from guardproxy.wire.formats.gemini_generate.places import JSON_RESPONSE, REQUEST, RESPONSE
 from guardproxy.wire.formats.gemini_generate.schemas import shape_of, shapes_of
 from guardproxy.wire.formats.gemini_generate.spelling import snake, value
@@ -103,6 +104,13 @@ class GeminiGenerate(JsonCodec[GenerateDecoder]):
             raise DownstreamError(ErrorCode.INVALID_VALUE, message, "generationConfig.candidateCount")
 
     # Answers.
+
+    def edited_tree(self, frame: Frame, texts: Sequence[tuple[Text, str]]) -> Any:
+        tree = super().edited_tree(frame, texts)
+        for old, new in texts:
+            if old.path[:1] == ("candidates",) and (old.altered or old.text != new):
+                drop_logprobs(tree["candidates"][old.path[1]])
+        return tree
 
     def without_end(self, frame: Frame, tree: Any) -> Any:
         for candidate in objects(value(tree, "candidates")):

@@ -1,10 +1,13 @@
 """The fields of an answer that repeat its texts or count in them.
 
-`withhold` is for answers that a rule may edit or stop: log probabilities, and the text of a segment, which may begin or end in
-the middle of a value, are removed. A token that continues an answer in another request is removed as well, because a value
-could be split over the two answers. Offsets count bytes.
+`withhold` is for answers that a rule may edit or stop. It removes the text of a segment, which may begin or end in the middle
+of a value, and the token that continues an answer in another request, because a value could be split over the two answers.
+Log probabilities stay only if their tokens, joined, are the text of their candidate; alternative tokens become empty. Offsets
+count bytes.
 
-Decision: docs/decisions/0035-an-answer-of-gemini-is-not-continued-in-another-request.md
+Decisions:
+- docs/decisions/0019-token-data-passes-only-if-it-provably-says-the-text.md
+- docs/decisions/0035-an-answer-of-gemini-is-not-continued-in-another-request.md
 """
 
 from __future__ import annotations
@@ -14,12 +17,15 @@ from typing import Any
 
 from guardproxy.events import Count, Path
 from guardproxy.wire.formats.gemini_generate.spelling import snake, value
-from guardproxy.wire.json import objects
+from guardproxy.wire.formats.gemini_generate.turns import texts_of
+from guardproxy.wire.json import NUMBER_LIMIT, objects
 
 CONTINUATION = "CONTINUATION"
 _OTHER = "OTHER"
-_DROPPED = ("logprobsResult", "continuationToken")
-REPEATS = frozenset(spelled for name in (*_DROPPED, "segment") for spelled in (name, snake(name)))
+_DROPPED = ("continuationToken",)
+_LOGPROBS = ("logprobsResult", "logprobs_result")
+_PROVEN = frozenset(("token", "logProbability", "log_probability"))
+REPEATS = frozenset(spelled for name in (*_DROPPED, *_LOGPROBS, "segment") for spelled in (name, snake(name)))
 """The names of the fields that are removed, or that hold a text that is removed."""
 
 
@@ -31,6 +37,10 @@ def withhold(tree: Any) -> list[str]:
             if candidate.get(name):
                 del candidate[name]
                 gone[name] = None
+        for name in _LOGPROBS:
+            if candidate.get(name) and (proven := _proven(candidate[name], said_by(candidate))) != candidate[name]:
+                candidate[name] = proven
+                gone[name] = None
         for name in ("finishReason", "finish_reason"):
             if candidate.get(name) == CONTINUATION:
                 candidate[name] = _OTHER
@@ -40,6 +50,50 @@ def withhold(tree: Any) -> list[str]:
                 del segment["text"]
                 gone["segment"] = None
     return list(gone)
+
+
+def drop_logprobs(candidate: dict[str, Any]) -> None:
+    """Removes the log probabilities of a candidate whose text was edited."""
+    for name in _LOGPROBS:
+        candidate.pop(name, None)
+
+
+def said_by(candidate: Any) -> str:
+    """Returns the texts of a candidate, thoughts left out."""
+    return "".join(texts_of(value(candidate, "content")))
+
+
+def _proven(result: Any, said: str) -> dict[str, Any] | None:
+    """Returns the log probabilities that say a text and nothing else; `None` if they do not say it."""
+    chosen = [_entry(entry) for entry in _listed(result, "chosenCandidates")]
+    if None in chosen or "".join(entry["token"] for entry in chosen if entry) != said:
+        return None
+    rows = _listed(result, "topCandidates")
+    if len(rows) != len(chosen):
+        rows = []
+    out: dict[str, Any] = {"chosenCandidates": chosen}
+    if rows:
+        out["topCandidates"] = [
+            {"candidates": list(_alternatives(_listed(row, "candidates"), entry))}
+            for row, entry in zip(rows, chosen, strict=True)
+        ]
+    return out
+
+
+def _entry(entry: Any) -> dict[str, Any] | None:
+    """Returns the token and the number of an entry; `None` if it has another form."""
+    number = value(entry, "logProbability")
+    is_short = number is None or (type(number) in (int, float) and abs(number) < NUMBER_LIMIT)
+    if not is_short or not isinstance(value(entry, "token"), str):
+        return None
+    return {name: given for name, given in entry.items() if name in _PROVEN}
+
+
+def _alternatives(entries: list[Any], chosen: Any) -> Iterator[dict[str, Any]]:
+    """Yields the alternatives of a token. Only the token that was chosen keeps its text."""
+    for entry in map(_entry, entries):
+        if entry is not None:
+            yield entry if entry["token"] == chosen["token"] else {**entry, "token": ""}
 
 
 NameText = Callable[[int, int], str]
