@@ -108,7 +108,7 @@ class GeminiGenerate(JsonCodec[GenerateDecoder]):
     def edited_tree(self, frame: Frame, texts: Sequence[tuple[Text, str]]) -> Any:
         tree = super().edited_tree(frame, texts)
         for old, new in texts:
-            if old.path[:1] == ("candidates",) and (old.altered or old.text != new):
+            if old.path[0] == "candidates" and len(old.path) > 2 and (old.altered or old.text != new):
                 drop_logprobs(tree["candidates"][old.path[1]])
         return tree
 

@@ -52,9 +52,9 @@ def withhold(tree: Any) -> list[str]:
     return list(gone)
 
 
-def drop_logprobs(candidate: dict[str, Any]) -> None:
+def drop_logprobs(candidate: Any) -> None:
     """Removes the log probabilities of a candidate whose text was edited."""
-    for name in _LOGPROBS:
+    for name in _LOGPROBS if isinstance(candidate, dict) else ():
         candidate.pop(name, None)
 
 
