@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import Any
 
 from guardproxy.findings import Kind
@@ -38,6 +39,17 @@ ROUTES = (
 UNANSWERED = frozenset(route for route in ROUTES if route.endswith(_COUNTED))
 _PART = r"candidates\[\d+\]\.content\.parts\[\d+\]"
 _CALL = rf"{_PART}\.(?:functionCall|function_call)"
+_WHOLE = ("", "generateContentRequest.", "generate_content_request.")
+_CONFIGS = ("generationConfig", "generation_config")
+_STATEMENTS = replace(
+    EVERY_SERVER,
+    tokens=(
+        *(f"{at}{of}.{name}" for at in _WHOLE for of in _CONFIGS for name in ("maxOutputTokens", "max_output_tokens")),
+        *EVERY_SERVER.tokens,
+    ),
+    messages=(*(f"{at}contents" for at in _WHOLE), "requests", *EVERY_SERVER.messages),
+    tools=(*(f"{at}tools" for at in _WHOLE), *EVERY_SERVER.tools),
+)
 _HEADERS = FormatHeaders(
     credentials=("x-goog-api-key", "authorization"),
     meaning={},
@@ -91,8 +103,8 @@ CONTRACT = Contract(
     error_path=("error", "message"),
     media=MediaTypes("application/json", "text/event-stream", ("application/json",)),
     unanswered=UNANSWERED,
-    limits={"messages": ("contents",), "tools": ("tools",)},
-    statements=EVERY_SERVER,
+    limits={"messages": ("contents", "requests"), "tools": ("tools",)},
+    statements=_STATEMENTS,
     query=QuerySyntax(re.compile(r"(?:alt=(?:sse|json))?"), "alt=sse, alt=json and key=KEY", credential="key"),
     signs=Signs(paths=("/v1beta/", "/v1alpha/", "/v1beta1/"), headers=("x-goog-api-key",)),
     refused=(_REFUSED,),

@@ -24,6 +24,8 @@ CONTINUATION = "CONTINUATION"
 _OTHER = "OTHER"
 _DROPPED = ("continuationToken",)
 _LOGPROBS = ("logprobsResult", "logprobs_result")
+_COUNTING = frozenset(("groundingMetadata", "grounding_metadata", "citationMetadata", "citation_metadata"))
+_WITHHELD = _COUNTING | {"continuationToken", "continuation_token", *_LOGPROBS, "finishReason", "finish_reason"}
 _PROVEN = frozenset(("token", "logProbability", "log_probability"))
 REPEATS = frozenset(spelled for name in (*_DROPPED, *_LOGPROBS, "segment") for spelled in (name, snake(name)))
 """The names of the fields that are removed, or that hold a text that is removed."""
@@ -33,6 +35,8 @@ def withhold(tree: Any) -> list[str]:
     """Removes what could reveal more than the texts of an answer or a frame. Returns the names of the removed fields."""
     gone: dict[str, None] = {}
     for candidate in objects(value(tree, "candidates")):
+        if _WITHHELD.isdisjoint(candidate):
+            continue
         for name in (spelled for dropped in _DROPPED for spelled in (dropped, snake(dropped))):
             if candidate.get(name):
                 del candidate[name]
@@ -103,6 +107,8 @@ NameText = Callable[[int, int], str]
 def offsets(tree: Any, name_text: NameText) -> Iterator[Count]:
     """Yields the places that count bytes of the answer's texts."""
     for at, candidate in enumerate(_listed(tree, "candidates")):
+        if not isinstance(candidate, dict) or _COUNTING.isdisjoint(candidate):
+            continue
         grounding, supports = _child(candidate, "groundingMetadata"), "groundingSupports"
         for number, support in enumerate(_listed(value(candidate, grounding), supports)):
             segment = value(support, "segment")

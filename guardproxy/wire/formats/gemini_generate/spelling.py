@@ -44,7 +44,8 @@ def value(node: Any, name: str) -> Any:
     """Returns the field of an object in either spelling; `None` if it is missing."""
     if not isinstance(node, dict):
         return None
-    return node[name] if name in node else node.get(snake(name))
+    found = node.get(name)
+    return node.get(snake(name)) if found is None else found
 
 
 def check(tree: Mapping[str, Any]) -> None:

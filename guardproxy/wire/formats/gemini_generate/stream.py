@@ -37,13 +37,16 @@ _UNSPECIFIED = ("", "FINISH_REASON_UNSPECIFIED")
 
 def notice(tree: Any, seen: AnswerFacts) -> None:
     """Reads the usage, the model and the reasons of the end from an answer or a frame."""
+    _notice(tree, [finish_of(candidate) for candidate in objects(value(tree, "candidates"))], seen)
+
+
+def _notice(tree: Any, reasons: list[str], seen: AnswerFacts) -> None:
+    """Reads the facts of an answer. `reasons`: those of its candidates."""
     if isinstance(usage := value(tree, "usageMetadata"), dict):
         seen.usage = {**seen.usage, **counts(usage, WORDS)}
     if isinstance(model := value(tree, "modelVersion"), str):
         seen.model = model
-    seen.finish += [reason for candidate in objects(value(tree, "candidates")) if (reason := finish_of(candidate))]
-    if reason := _block_reason(tree):
-        seen.finish.append(reason)
+    seen.finish += filter(None, (*reasons, _block_reason(tree)))
 
 
 def finish_of(candidate: Any) -> str:
@@ -176,16 +179,18 @@ class GenerateDecoder(StreamDecoder):
         return bool(tree.get("error"))
 
     def after(self, tree: Any) -> list[Event]:
-        notice(tree, self.seen)
-        for candidate in objects(value(tree, "candidates")):
+        candidates = objects(value(tree, "candidates"))
+        reasons = list(map(finish_of, candidates))
+        _notice(tree, reasons, self.seen)
+        for candidate, reason in zip(candidates, reasons, strict=True):
             index = index_of(candidate)
-            if finish_of(candidate):
+            if reason:
                 self._finished.add(index)
                 self._unfinished.discard(index)
             elif index not in self._finished:
                 self._unfinished.add(index)
             self.complete = not self._unfinished
-        if _block_reason(tree) and not self._unfinished:
+        if not candidates and not self._unfinished and _block_reason(tree):
             self.complete = True
         if self.ends(tree):
             return self.finish()

@@ -19,6 +19,7 @@ from guardproxy.wire.formats.gemini_generate import turns
 from guardproxy.wire.formats.gemini_generate.codec import ARRAYS, CODEC
 from guardproxy.wire.formats.gemini_generate.contract import CONTRACT, ROUTES
 from guardproxy.wire.registry import codec_for, served
+from guardproxy.wire.statements import statement_of
 from guardproxy.wire.turns import Call, ModelTurn
 from tests.kit.media import PNG, SIGNATURE
 from tests.kit.play import sse
@@ -278,6 +279,23 @@ def test_requests_for_counts_and_vectors() -> None:
     assert opaque(answer({"embedding": {"values": [0.5, -1, 2]}})) == {"embedding.values": "vectors"}
     assert kinds(answer({"embedding": {"values": ["a b"]}})) == {"embedding.values[0]": "unmapped"}
     assert kinds(answer({"totalTokens": 7, "promptTokensDetails": [{"modality": "TEXT", "tokenCount": 7}]})) == {}
+
+
+def test_conditions_of_policies_read_every_spelling() -> None:
+    function = {"functionDeclarations": [{"name": "f"}]}
+    inner = {"contents": [{}, {}], "generation_config": {"max_output_tokens": 9}, "tools": [function]}
+    for tree in (inner, {"generateContentRequest": inner}, {"generate_content_request": inner}):
+        statement = statement_of(tree, CONTRACT.statements)
+        assert (statement.max_tokens, statement.messages, statement.offered, statement.unclear) == (
+            9,
+            2,
+            ("f",),
+            frozenset(),
+        )
+    assert statement_of({"contents": {}, "tools": {"googleSearch": {}}}, CONTRACT.statements).unclear == {
+        "messages",
+        "tools",
+    }
 
 
 # Answers.
