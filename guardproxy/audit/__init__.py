@@ -30,7 +30,7 @@ from guardproxy.audit.document import (
 from guardproxy.audit.document_schema import log_schema
 from guardproxy.audit.folder import NO_KEY, LogReport, logs_of, verify_folder
 from guardproxy.audit.intents import abandoned_intents, closing, open_intents_of
-from guardproxy.audit.masking import ByteMoves, Moves, OffsetMap, Span, beside, mask, merge
+from guardproxy.audit.masking import Moves, OffsetMap, Span, beside, mask, merge
 from guardproxy.audit.segment import numbers, path_of
 from guardproxy.audit.sinks import Sink, open_sink
 from guardproxy.audit.sinks.file import FileSink, Receiver
@@ -41,7 +41,6 @@ __all__ = [
     "ENTRY_VERSION",
     "NO_KEY",
     "AnyEntry",
-    "ByteMoves",
     "ChainHead",
     "Closing",
     "FileSink",

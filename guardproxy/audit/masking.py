@@ -56,6 +56,13 @@ class Moves:
         self._ends: list[int] = []
         self._masked_starts: list[int] = []
         self._masked_ends: list[int] = []
+        self._in_bytes: ByteMoves | None = None
+
+    @property
+    def in_bytes(self) -> ByteMoves:
+        """The moves of offsets that count bytes. They take the edits on their own."""
+        self._in_bytes = self._in_bytes or ByteMoves()
+        return self._in_bytes
 
     def take(self, edits: Sequence[Span], number: int) -> None:
         """Adds the first `number` edits; edits that were added before are skipped."""

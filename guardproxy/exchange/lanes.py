@@ -18,7 +18,7 @@ from dataclasses import InitVar, dataclass, field, replace
 from operator import attrgetter
 from typing import Any
 
-from guardproxy.audit import ByteMoves, Moves
+from guardproxy.audit import Moves
 from guardproxy.checks import Check
 from guardproxy.decisions import Stop
 from guardproxy.findings import NO_FACTS, Channel, Facts, Finding, Scan, Window, give_way
@@ -222,8 +222,6 @@ class Rewrite:
     """Findings in places that accept no replacement, with the stop that follows."""
     moves: Moves = field(default_factory=Moves)
     """How the edits of the released text move offsets."""
-    byte_moves: ByteMoves | None = None
-    """The same for offsets that count bytes."""
     released: int = 0
     """The raw offset up to which the text was released."""
     _raw_edits: list[tuple[int, int, str]] | None = None

@@ -10,7 +10,7 @@ from bisect import bisect_left
 from operator import itemgetter
 from typing import Any
 
-from guardproxy.audit import ByteMoves, OffsetMap
+from guardproxy.audit import OffsetMap
 from guardproxy.events import Count, Frame, Path, Text
 from guardproxy.exchange.gate import Gate, Lane
 from guardproxy.wire.json import reach
@@ -57,7 +57,6 @@ def _map(lane: Lane, count: Count) -> OffsetMap:
     # Only the edits of released text count, as the number of known edits depends on chunks.
     number = bisect_left(edits, lane.rewrite.released, key=itemgetter(0))
     if count.in_bytes:
-        lane.rewrite.byte_moves = lane.rewrite.byte_moves or ByteMoves()
-        return lane.rewrite.byte_moves.take(edits, number, lane.text.part)
+        return lane.rewrite.moves.in_bytes.take(edits, number, lane.text.part)
     lane.rewrite.moves.take(edits, number)
     return lane.rewrite.moves.there

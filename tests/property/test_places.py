@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from guardproxy.exchange.transcript import DataReceived, ResponseEnded, ResponseStarted
+from guardproxy.exchange.transcript import DataReceived, ResponseEnded, ResponseStarted, SendUpstream
 from guardproxy.policy.evaluate import PolicySet
 from guardproxy.wire.authoring import Prompt, Reply
 from guardproxy.wire.formats.anthropic_messages import places as anthropic_messages_map
@@ -148,10 +148,12 @@ def some(found: Iterable[Any], name: str, route: str = "") -> Iterator[Any]:
     return (case for number, case in enumerate(found) if (number + first) % every == 0)
 
 
-def below_top(route: str, how: Any, plain: dict[str, Any]) -> Iterator[Case]:
-    """The places of a whole request or answer. `plain`: the fields that it needs."""
+@cache
+def below_top(route: str, *, answers: bool) -> list[Case]:
+    """The places of a whole request or answer, which also has the fields that it needs."""
+    how, plain = ANSWERS[route] if answers else REQUESTS[route]
     build: Build = lambda value: {**plain, **value} if isinstance(value, dict) else value  # noqa: E731
-    return cases(how, build, depth=FIRST_DEPTH.get(route, 0))
+    return list(cases(how, build, depth=FIRST_DEPTH.get(route, 0)))
 
 
 @cache
@@ -185,16 +187,11 @@ REQUESTS: dict[str, tuple[Any, dict[str, Any]]] = {
 }
 
 
-@cache
-def listed_cases(route: str, side: str) -> list[Case]:
-    return list(below_top(route, *(REQUESTS if side == "request" else ANSWERS)[route]))
-
-
 @pytest.mark.parametrize("name", SHAPES)
 @pytest.mark.parametrize("route", REQUESTS)
 def test_every_place_of_a_request(route: str, name: str) -> None:
     passed = []
-    for at, build, _ in some(listed_cases(route, "request"), name, route):
+    for at, build, _ in some(below_top(route, answers=False), name, route):
         tree = build(deepcopy(SHAPES[name]))
         if not isinstance(tree, dict):
             continue
@@ -203,7 +200,7 @@ def test_every_place_of_a_request(route: str, name: str) -> None:
                 message.setdefault("role", "user")
                 message.setdefault("content", "hi")
         play = Play(rules(), route).ask(tree)
-        sent = any(line.startswith("<< SendUpstream") for line in play.lines)
+        sent = any(isinstance(command, SendUpstream) for command in play.done)
         record = members(play.exchange.record("sent upstream" if sent else "refused"))
         if sent and says(json.dumps(play.upstream, separators=(",", ":"))) and not listed(record["request"]):
             passed.append(at)
@@ -228,7 +225,7 @@ ANSWERS: dict[str, tuple[Any, dict[str, Any]]] = {
 @pytest.mark.parametrize("route", ANSWERS)
 def test_every_place_of_an_answer(route: str, name: str) -> None:
     passed = []
-    for at, build, _ in some(listed_cases(route, "response"), name, route):
+    for at, build, _ in some(below_top(route, answers=True), name, route):
         tree = build(deepcopy(SHAPES[name]))
         if isinstance(tree, dict):
             passed += said(route, at, json.dumps(tree).encode(), "application/json")
@@ -253,12 +250,12 @@ LAST_CANDIDATE = {"candidates": [{"finishReason": "STOP"}]}
 
 
 @cache
-def listed_events() -> list[tuple[str, str, Build]]:
-    return list(event_cases())
-
-
-def event_cases() -> Iterator[tuple[str, str, Build]]:
+def event_cases() -> list[tuple[str, str, Build]]:
     """The places of streams, each between the frames that begin and end it."""
+    return list(_event_cases())
+
+
+def _event_cases() -> Iterator[tuple[str, str, Build]]:
     for route in LAST_CHOICES:
         for at, build, _ in cases(ANSWERS[route][0], lambda value: {"id": "c", **value}):
             if "message" not in at:
@@ -280,7 +277,7 @@ def event_cases() -> Iterator[tuple[str, str, Build]]:
 @pytest.mark.parametrize("name", [name for name in SHAPES if name != "ids"])
 def test_every_place_of_a_stream(name: str) -> None:
     passed = []
-    for route, at, build in some(listed_events(), name):
+    for route, at, build in some(event_cases(), name):
         try:
             tree = build(deepcopy(SHAPES[name]))
         except TypeError:  # the whole frame is no object
@@ -301,7 +298,7 @@ def test_every_place_of_a_stream(name: str) -> None:
 def test_the_maps_are_walked() -> None:
     """The list of places is long and holds known examples."""
     for route, least in ((CHAT, 200), (MESSAGES, 200), (RESPONSES, 400)):
-        names = [at for at, _, _ in below_top(route, REQUESTS[route][0], {})]
+        names = [at for at, _, _ in below_top(route, answers=False)]
         assert len(names) > least
         assert any(at.endswith(".text") for at in names)
     hows = {leaf.how for how, _ in REQUESTS.values() for _, _, leaf in cases(how, lambda value: value) if leaf}
