@@ -84,10 +84,12 @@ class MediaTypes:
 @dataclass(frozen=True, slots=True)
 class QuerySyntax:
     """The queries that a guarded route accepts. No check reads a query, so `pattern` must leave no room for a text. `words`:
-    describes the accepted queries in the message of a refusal."""
+    describes the accepted queries in the message of a refusal. `credential`: the parameter that may hold the key of the
+    request; it is moved to the header of the key before the query is read. Empty: a key in a query is refused."""
 
     pattern: re.Pattern[str]
     words: str
+    credential: str = ""
 
 
 SDK_QUERY = QuerySyntax(

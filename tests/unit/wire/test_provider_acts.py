@@ -10,13 +10,15 @@ from guardproxy.wire import codec_for
 from guardproxy.wire.provider_acts import acts_beyond, never_acts
 
 CHAT, RESPONSES, MESSAGES = "POST /v1/chat/completions", "POST /v1/responses", "POST /v1/messages"
+GEMINI = "POST /{version}/models/{model}:generateContent"
 FUNCTION = {"type": "function", "name": "f", "parameters": {}}
 
 
 @pytest.mark.parametrize(
     ("route", "more"),
     [
-        *((route, {}) for route in (CHAT, RESPONSES, MESSAGES)),
+        *((route, {}) for route in (CHAT, RESPONSES, MESSAGES, GEMINI)),
+        (GEMINI, {"tools": [{"functionDeclarations": [{"name": "f"}]}, {"function_declarations": []}]}),
         (CHAT, {"tools": [{"type": "function", "function": {"name": "f"}}], "functions": [{"name": "f"}]}),
         (CHAT, {"tools": [], "web_search_options": None}),
         (RESPONSES, {"tools": [FUNCTION, {"type": "custom", "name": "c"}], "background": False, "conversation": None}),
@@ -44,6 +46,9 @@ def test_an_answer_alone_is_no_act(route: str, more: dict[str, Any]) -> None:
         (RESPONSES, {"conversation": "conv_1"}),
         (RESPONSES, {"background": True}),
         (MESSAGES, {"tools": [{"type": "web_search_20250305", "name": "web_search"}]}),
+        (GEMINI, {"tools": [{"functionDeclarations": [{"name": "f"}], "googleSearch": {}}]}),
+        (GEMINI, {"tools": {"googleSearch": {}}}),
+        (GEMINI, {"tools": ["googleSearch"]}),
         (MESSAGES, {"container": {"skills": []}}),
     ],
 )
