@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from guardproxy.wire.authoring import Author, CutText, Prompt, Reply, text_of, word_parts
+from guardproxy.wire.azure import route_spellings
 from guardproxy.wire.bounds import BOUNDS, UNBOUNDED, Bounds
 from guardproxy.wire.codec import AnswerFacts, Bounded, Codec, Decoder, Request
 from guardproxy.wire.contract import (
@@ -151,6 +152,7 @@ __all__ = [
     "ndjson",
     "no_inputs",
     "read_body",
+    "route_spellings",
     "served",
     "sse",
     "statement_of",
