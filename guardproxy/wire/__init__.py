@@ -35,7 +35,7 @@ from guardproxy.wire.decoding import (
     is_delta,
     leaf_of,
 )
-from guardproxy.wire.fields import FieldPath, denied_field, is_on
+from guardproxy.wire.fields import NESTED_BODY, FieldPath, denied_field, is_on
 from guardproxy.wire.framing import Framing, StreamEvent, ndjson, sse
 from guardproxy.wire.headers import (
     AMOUNT,
@@ -78,6 +78,7 @@ __all__ = [
     "EVERY_SERVER",
     "IDENTIFIER",
     "LARGEST",
+    "NESTED_BODY",
     "NOT_KEPT",
     "NO_DEMAND",
     "PRODUCTS",

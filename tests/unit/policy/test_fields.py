@@ -67,6 +67,12 @@ def changes(done: Play) -> list[tuple[str, str, bool]]:
             {"tools": [{"type": "function", "function": {"name": "f", "parameters": {}}}]},
             [("tools[0].function.strict", "strip", True)],
         ),
+        (
+            "set: {store: false}\nstrip: [logprobs]",
+            {"extra_body": {"store": True, "logprobs": True, "x": 1}},
+            {"extra_body": {"x": 1}, "store": False},
+            [("extra_body.logprobs", "strip", True), ("extra_body.store", "strip", True), ("store", "set", True)],
+        ),
         ("refuse: [background]", {"background": False}, {"background": False}, []),
     ],
 )
@@ -109,6 +115,11 @@ def test_a_field_is_refused(body: dict[str, Any]) -> None:
     assert done.upstream is None
     assert b'"param":"background","code":"field_refused"' in done.client
     assert changes(done) == [("background", "refuse", True)]
+
+
+def test_a_field_is_refused_inside_of_the_body_that_gateways_merge() -> None:
+    done = play("refuse: [background]", extra_body={"background": True})
+    assert (done.upstream, done.record["error"]["field"]) == (None, "extra_body.background")
 
 
 def test_shadow_mode_changes_and_refuses_nothing() -> None:
