@@ -24,6 +24,7 @@ from aiohttp import ClientError, ClientSession, ClientTimeout, DummyCookieJar, w
 
 from guardproxy.demo.journal import Journal, ReceivedRequest
 from guardproxy.demo.script import NAME, ScriptedReply, pieces, reply_to
+from guardproxy.errors import DownstreamError
 from guardproxy.wire import Codec, Prompt, codec_of_client, served
 
 BODY_LIMIT_BYTES = 64 * 1024 * 1024
@@ -45,7 +46,7 @@ def app(tiny_url: str = "", notice: Callable[[ReceivedRequest], None] | None = N
     built[SEEN] = Counter()
     built[TINY_URL] = tiny_url.rstrip("/")
     built.cleanup_ctx.append(_session)
-    for prefix in ("/v1", "/openai/v1"):
+    for prefix in ("/v1", "/openai/v1", "/v1beta"):
         built.router.add_get(f"{prefix}/models", _models)
         built.router.add_get(f"{prefix}/models/{{model}}", _model)
     built.router.add_post("/{path:.*}", _answer)
@@ -136,14 +137,17 @@ async def _answer(request: web.Request) -> web.StreamResponse:
     route = f"{request.method} {request.path}"
     if (read_by := served(route)) is None:
         return web.Response(status=404, text="404: Not Found")
-    codec = read_by.codec
+    codec = read_by.codec.for_request(request.path, request.query_string)
     author = codec.author
     tree = request[_ENTRY].tree
     ident = hashlib.sha256(json.dumps(tree, sort_keys=True).encode()).hexdigest()[:24]
     headers = {author.ID_HEADER: f"req_{ident}"}
     try:
         prompt = author.read(tree)
-    except ValueError as exception:
+        if not prompt.model:  # the path names it, and says whether the answer is a stream
+            read = codec.read_request(request.path, request.query_string, request[_ENTRY].body)
+            prompt = replace(prompt, model=read.model, stream=read.stream)
+    except (ValueError, DownstreamError) as exception:
         return web.json_response(author.error(400, str(exception)), status=400, headers=headers)
     answered = codec.contract.is_answered(read_by.route.text)
     if answered and prompt.model != NAME:

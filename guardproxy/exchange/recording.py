@@ -337,7 +337,7 @@ class Writer(msgspec.Struct, frozen=True):
             kind=lane.channel.kind,
             chars=lane.text.total,
             text=shown.text,
-            checks=tuple(dict.fromkeys(check.name for check in lane.progress.checks)),
+            checks=tuple(dict.fromkeys(check.name for check in (*lane.progress.checks, *lane.progress.parallel))),
             findings=tuple(
                 self._finding(finding, shown.span(finding.start, finding.end)) for finding in lane.progress.findings
             ),

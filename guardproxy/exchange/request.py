@@ -1,7 +1,8 @@
 """The request half of an exchange: reads the body, scans its texts, decides, edits, and sends it upstream.
 
 In: the body, then scans. Out: commands; the last is a `RunScans`, a `SendUpstream` or a `Finish`. The request is sent upstream
-when all its texts are settled and its schemas have proved usable.
+when all its texts are settled and its schemas have proved usable. Checks that only rules with `parallel` use judge it after
+that (`judging.py`).
 """
 
 from __future__ import annotations
@@ -16,10 +17,19 @@ from guardproxy.exchange.client import Client
 from guardproxy.exchange.forms import with_own
 from guardproxy.exchange.gate import QueuedFrame
 from guardproxy.exchange.guard import Guard
+from guardproxy.exchange.judging import Judging
 from guardproxy.exchange.ledger import Ledger
 from guardproxy.exchange.scans import Scans
 from guardproxy.exchange.setting import Setting
-from guardproxy.exchange.transcript import Command, Refused, RequestReceived, RunScans, Scanned, SendUpstream
+from guardproxy.exchange.transcript import (
+    CancelUpstream,
+    Command,
+    Refused,
+    RequestReceived,
+    RunScans,
+    Scanned,
+    SendUpstream,
+)
 from guardproxy.findings import Facts
 from guardproxy.policy import About, BoundRules
 from guardproxy.wire import (
@@ -46,10 +56,13 @@ class RequestPhase:
     attempts: Attempts
     is_proving: bool = False
     """Whether the schemas that the request asks for are being compiled."""
+    judging: Judging = field(init=False)
+    """The checks that judge the request after it was sent."""
     _scans: Scans = field(init=False)
 
     def __post_init__(self) -> None:
         self._scans = Scans(self.ledger.request.gate, self.guard.editor, self.ledger.notes)
+        self.judging = Judging(self.guard)
 
     def refused(self, happened: Refused) -> list[Command]:
         """Takes the driver's refusal."""
@@ -71,7 +84,8 @@ class RequestPhase:
             self.attempts.plan = notes.plan = merge_plans(happened.plans)
             bound = self._bind(request, happened)
             answered = self.setting.codec.contract.is_answered(self.setting.address.route)
-            self.guard.bind(bound, with_own(request.shapes, bound.judging if answered else ()))
+            acts = bound.has_parallel and self.setting.codec.contract.acts(request.frame.tree)
+            self.guard.bind(bound, with_own(request.shapes, bound.judging if answered else ()), acts=acts)
             self._push(request, bound)
         except DownstreamError as error:
             return self.client.refuse(error, happened.at_s)
@@ -93,6 +107,17 @@ class RequestPhase:
         if forms.refused:
             return self.client.refuse(DownstreamError(ErrorCode.SCHEMA_REFUSED, forms.refused), happened.at_s)
         return self._send_upstream(happened.at_s)
+
+    def judged(self, happened: Scanned) -> list[Command]:
+        """Takes the scans of the checks that judge the request after it was sent."""
+        if shortage := self.guard.shortage(self.judging.jobs, happened.scans):
+            return [CancelUpstream(), *self.client.no_capacity(*shortage, happened.at_s)]
+        stop = self.judging.learn(happened.scans)
+        self.ledger.time("request_judged", happened.at_s)
+        if stop:
+            return [CancelUpstream(), *self.client.block(stop, happened.at_s, "blocked_request")]
+        self.guard.tally.begin_answers()
+        return []
 
     def _read(self, body: bytes) -> Request:
         """Decodes a body. Raises `DownstreamError` if the body is not a request or exceeds the limits."""
@@ -226,8 +251,16 @@ class RequestPhase:
         return codec.has_field(path) and (answered or any(path.places(tree)))
 
     def _send_upstream(self, at_s: float) -> list[Command]:
-        self.guard.tally.begin_answers()
         self.ledger.answer.began_s = at_s
         edits = sum(len(lane.rewrite.edits) for lane in self.ledger.request.gate.lanes.every)
-        attempts = self.attempts
-        return [SendUpstream(attempts.body, edits, target=attempts.plan.upstream, path=attempts.path)]
+        attempts, target = self.attempts, self.attempts.plan.upstream
+        if self.guard.bound and self.guard.bound.has_parallel:
+            self.judging.begin(self.ledger.request.gate)
+        if jobs := self.judging.jobs:
+            self.ledger.notes.measures.scans += len(jobs)
+            return [
+                SendUpstream(attempts.body, edits, target=target, path=attempts.path, parallel=True),
+                RunScans(jobs),
+            ]
+        self.guard.tally.begin_answers()
+        return [SendUpstream(attempts.body, edits, target=target, path=attempts.path)]

@@ -117,6 +117,17 @@ def refuse_in_query(query: str) -> None:
             raise DownstreamError(ErrorCode.CREDENTIAL_IN_QUERY, message, "query")
 
 
+def moved_from_query(query: str, parameter: str) -> tuple[str, str]:
+    """Takes the key that the one parameter of this name in a query holds. Returns the key, and the query without it; an empty
+    key, and the query as it is, if there is no such parameter, several, or no plain key in it."""
+    parts = query.split("&")
+    keys = [part for part in parts if part.startswith(f"{parameter}=")] if parameter else []
+    secret = keys[0].partition("=")[2] if len(keys) == 1 else ""
+    if not _SECRET.fullmatch(secret) or "%" in secret:
+        return "", query
+    return secret, "&".join(part for part in parts if part and part != keys[0])
+
+
 def digest(secret: str) -> str:
     """Returns the name of a credential in settings: `sha256:` and the digest of its characters."""
     return f"sha256:{hashlib.sha256(secret.encode()).hexdigest()}"

@@ -22,6 +22,7 @@ __all__ = [
     "MEDIA",
     "MODES",
     "ON_ERROR",
+    "PARALLEL",
     "PASSES",
     "SEVERITIES",
     "UNMAPPED",
@@ -33,6 +34,7 @@ __all__ += [
     "Match",
     "Mode",
     "OnError",
+    "Parallel",
     "Passes",
     "Policy",
     "PolicyTest",
@@ -48,6 +50,7 @@ Keep = Literal["none", "redacted"]
 Intent = Literal["off", "on"]
 Mode = Literal["enforce", "shadow"]
 Severity = Literal["low", "medium", "high", "critical"]
+Parallel = Literal["off", "on", "always"]
 
 ON_ERROR: tuple[OnError, ...] = get_args(OnError)
 UNMAPPED: tuple[Unmapped, ...] = get_args(Unmapped)
@@ -56,6 +59,7 @@ KEEP: tuple[Keep, ...] = get_args(Keep)
 INTENT: tuple[Intent, ...] = get_args(Intent)
 MODES: tuple[Mode, ...] = get_args(Mode)
 SEVERITIES: tuple[Severity, ...] = get_args(Severity)
+PARALLEL: tuple[Parallel, ...] = get_args(Parallel)
 
 # The kinds of content that no check can read.
 MEDIA = ("image", "audio", "video", "file", "signature", "encrypted", "secret")
@@ -103,8 +107,9 @@ class Rule:
 
     `restoration`: the places in which values are restored if `restore` is true. `retry`: the details of the action
     `retry`. `early`: whether the valid beginning of an answer is streamed, so that a later error can only end the
-    answer with an error. `share`: the number of conversations in a million for which the rule is enforced; `None`:
-    all. `options`: options of another package's action. `places`: the places of its keys.
+    answer with an error. `parallel`: whether a request is judged while the upstream already works on it: never, unless
+    the provider may act for it, or always. `share`: the number of conversations in a million for which the rule is
+    enforced; `None`: all. `options`: options of another package's action. `places`: the places of its keys.
     """
 
     id: str
@@ -118,6 +123,7 @@ class Rule:
     severity: Severity | None = None
     retry: Retry | None = None
     early: bool = False
+    parallel: Parallel = "off"
     share: int | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
     place: FilePlace = field(default=FilePlace(), compare=False)

@@ -75,6 +75,7 @@ class BoundRules:
     _checks_for: dict[tuple[Direction, Kind], tuple[Check, ...]] = field(default_factory=dict)
     _rules_for: dict[tuple[Direction, Kind], tuple[BoundRule, ...]] = field(default_factory=dict)
     _concerned: dict[tuple[Direction, Kind, str], tuple[BoundRule, ...]] = field(default_factory=dict)
+    _parallel: dict[tuple[Kind, bool], tuple[Check, ...]] = field(default_factory=dict)
 
     def checks_for(self, channel: Channel) -> tuple[Check, ...]:
         """Returns the checks that rules use for this channel, without duplicates and in a fixed order."""
@@ -88,6 +89,26 @@ class BoundRules:
             }
             self._checks_for[place] = tuple(check for name in sorted(checks) for check in with_partner(checks[name]))
         return self._checks_for[place]
+
+    @lazy
+    def has_parallel(self) -> bool:
+        """Whether a rule lets the upstream work while a request is judged."""
+        return any(bound.rule.parallel != "off" for bound in self.rules)
+
+    def parallel_for(self, channel: Channel, *, acts: bool) -> tuple[Check, ...]:
+        """Returns the checks of a channel of the request that may judge it while the upstream already works: those that
+        only rules with `parallel` use, and whose findings neither are values nor depend on a form. `acts`: whether the
+        provider may act for the request."""
+        place = (channel.kind, acts)
+        if place not in self._parallel:
+            allowed = ("always",) if acts else ("on", "always")
+            self._parallel[place] = tuple(
+                check
+                for check in self.checks_for(channel)
+                if is_parallel(check)
+                and all(bound.rule.parallel in allowed for bound in self.rules_using(channel, check.name))
+            )
+        return self._parallel[place]
 
     def rules_for(self, channel: Channel) -> tuple[BoundRule, ...]:
         place = (channel.direction, channel.kind)
@@ -198,6 +219,13 @@ class BoundRules:
         """Whether the log records the intent of the exchange before the request goes upstream: if any policy demands
         it, or if no policy applies."""
         return not self.policies or any(policy.intent == "on" for policy in self.policies)
+
+
+def is_parallel(check: Check) -> bool:
+    """Whether a check can judge a request that was sent already: the record masks none of its findings, and it reads
+    texts as they are."""
+    traits = check.traits
+    return not (traits.is_sensitive or traits.is_raw or traits.needs_form or traits.partner_of)
 
 
 def _name(bound: BoundRule, finding: Finding) -> str:

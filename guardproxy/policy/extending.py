@@ -260,6 +260,8 @@ def _part_weaknesses(old: Rule, new: Rule) -> dict[str, str]:
         weak["restore"] = f"may not restore in more places (baseline: {old.restoration})"
     if _is_weaker(compare("early", old.early, new.early)):
         weak["early"] = "may not be switched on"
+    if _is_weaker(compare("parallel", old.parallel, new.parallel)):
+        weak["parallel"] = "may not let more requests go upstream before they are judged"
     for label in sorted({*old.operators.by_label, *new.operators.by_label, DEFAULT}):
         if _is_weaker(compare_operators(old.operators.of(label), new.operators.of(label))):
             weak.setdefault("operators", f"may not show more of {label}")

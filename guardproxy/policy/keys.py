@@ -178,6 +178,12 @@ RULE: Table = {
         BOOL,
         actions=("block", "retry"),
     ),
+    "parallel": Key(
+        "Judge the request while the upstream already works on it; the answer waits for the verdict. `always`: also "
+        "if the provider may act for the request, as by a tool that it runs.",
+        {"anyOf": [BOOL, choice(("always",))]},
+        actions=("block", "flag"),
+    ),
     **{name: Key(doc, schema, actions=("retry",)) for name, (doc, schema) in retrying.TABLE.items()},
 }
 

@@ -10,10 +10,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
+from guardproxy.checks import Check
 from guardproxy.decisions import Retry
 from guardproxy.policy.coverage_table import checks_used, coverage
 from guardproxy.policy.document import Policy, Rule
-from guardproxy.policy.evaluate import PolicySet
+from guardproxy.policy.evaluate import PolicySet, is_parallel
 from guardproxy.policy.expression import CHECK_ERROR
 from guardproxy.policy.probing import probe
 from guardproxy.policy.reading import did_you_mean
@@ -35,6 +36,7 @@ Code = Literal[
     "retry-cost",
     "not-scanned",
     "restores-in-urls",
+    "waits-anyway",
     "unknown-field",
 ]
 
@@ -134,6 +136,21 @@ def _rule(policies: PolicySet, policy: Policy, rule: Rule) -> Iterator[Note]:
         yield _note(policy, rule.places.get("restore", rule.place), "note", "restores-in-urls", message)
     if rule.retry and rule.mode == "enforce":
         yield _note(policy, rule.place, "note", "retry-cost", _cost(rule, rule.retry))
+    reasons = [_why_waits(policy, rule, name, check) for name, check in checks.items()]
+    if rule.parallel != "off" and reasons and all(reasons):
+        message = f"the request waits for `{rule.id}` in spite of `parallel`: {'; '.join(reasons)}"
+        yield _note(policy, rule.places.get("parallel", rule.place), "warning", "waits-anyway", message)
+
+
+def _why_waits(policy: Policy, rule: Rule, name: str, check: Check) -> str:
+    """Returns why a request is not sent before a check has read it; empty if it is sent."""
+    if not is_parallel(check):
+        return f"the record hides what `{name}` finds, so the check comes first"
+    texts = {place for place in rule.on if place[0] == "request"}
+    for other in policy.rules:
+        if other.parallel == "off" and name in other.when.names() and not texts.isdisjoint(other.on):
+            return f"`{other.id}` uses `{name}` too, without `parallel`"
+    return ""
 
 
 def _fields(policy: Policy) -> Iterator[Note]:

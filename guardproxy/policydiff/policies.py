@@ -44,7 +44,7 @@ _BY_HAND = (
     *("opaque", "fields", "share", "model", "upstream"),
 )
 _NOT_SHOWN = ("source", "place", "places", "tenant", "stands_for", "root", "unused")
-_OF_THE_ACTION = ("restore", "early")
+_OF_THE_ACTION = ("restore", "early", "parallel")
 """Fields that a rule loses when its action becomes stronger."""
 
 

@@ -50,6 +50,9 @@ class RecordedUpstream:
     def author(self) -> Author:
         return self.codec.author
 
+    def for_request(self, path: str, query: str) -> Codec:
+        return self
+
     def read_request(self, path: str, query: str, body: bytes) -> Request:
         request = self.codec.read_request(path, query, body)
         return request if self.names_kinds else without_kinds(request)

@@ -55,6 +55,7 @@ from guardproxy.wire.inspection import UNINSPECTED, uninspected, unmapped, witho
 from guardproxy.wire.json_codec import Grammar, JsonCodec
 from guardproxy.wire.opaque import NOT_KEPT
 from guardproxy.wire.protocol_words import is_chance, is_short, undated
+from guardproxy.wire.provider_acts import acts_beyond, never_acts
 from guardproxy.wire.registry import (
     codec_for,
     codec_of_client,
@@ -126,6 +127,7 @@ __all__ = [
     "UsageFields",
     "Vocabulary",
     "WholeDecoder",
+    "acts_beyond",
     "codec_for",
     "codec_of_client",
     "codecs",
@@ -151,6 +153,7 @@ __all__ = [
     "missing_members",
     "name_beside",
     "ndjson",
+    "never_acts",
     "no_inputs",
     "read_body",
     "route_spellings",

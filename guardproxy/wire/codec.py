@@ -100,6 +100,11 @@ class Codec(Protocol):
         """Writes the format, for demos and tests."""
         ...
 
+    def for_request(self, path: str, query: str) -> Codec:
+        """Returns the codec of a request with this path and query: this codec, or one of the same name whose streams have
+        another framing."""
+        ...
+
     def read_request(self, path: str, query: str, body: bytes) -> Request:
         """Reads a request. `path`: the path that the client sent, without the query; it matches a pattern of `routes`.
         `query`: without `?`; it matches `contract.query`. Raises `DownstreamError`, which names the field."""

@@ -16,7 +16,7 @@ from typing import Any, Generic, TypeVar
 from guardproxy.events import Count, Frame, Text
 from guardproxy.redaction import NO_SHAPES, Shape, Shapes
 from guardproxy.wire.authoring import Author
-from guardproxy.wire.codec import AnswerFacts, Decoder, Request
+from guardproxy.wire.codec import AnswerFacts, Codec, Decoder, Request
 from guardproxy.wire.contract import Contract
 from guardproxy.wire.decoding import StreamDecoder, WholeDecoder, edited_frame, events_of, leaf_of, nothing
 from guardproxy.wire.fields import FieldPath, has_field
@@ -83,6 +83,10 @@ class JsonCodec(ABC, Generic[D]):
     @abstractmethod
     def check(self, tree: dict[str, Any]) -> None:
         """Raises `DownstreamError`, which names the field, if a field of a request has a wrong type."""
+
+    def for_request(self, path: str, query: str) -> Codec:
+        """Returns the codec of a request: one codec reads every framing of most formats."""
+        return self
 
     def model_of(self, path: str, tree: dict[str, Any]) -> str:
         """Returns the model that a request names."""

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 from guardproxy.policy.evaluate import PolicySet
 from tests.kit.completions import COMPLETIONS, completion_frames, completion_texts
+from tests.kit.gemini import GEMINI, gemini_frames, gemini_texts
 from tests.kit.play import (
     CHAT,
     MESSAGES,
@@ -57,6 +58,8 @@ def rules() -> PolicySet:
 def ask(route: str) -> dict[str, Any]:
     if route == COMPLETIONS:
         return {"model": "m", "stream": True, "prompt": f"I am {MAIL}."}
+    if route == GEMINI:
+        return {"contents": [{"parts": [{"text": f"I am {MAIL}."}]}]}
     body: dict[str, Any] = {"model": "m", "stream": True, "messages": [{"role": "user", "content": f"I am {MAIL}."}]}
     if route == RESPONSES:
         return {"model": "m", "stream": True, "input": f"I am {MAIL}."}
@@ -79,6 +82,10 @@ SHAPES: dict[str, tuple[str, Frames, Callable[[bytes], dict[str, str]], str]] = 
         completion_texts,
         "thoughts0",
     ),
+    **{
+        f"gemini {kind}": (GEMINI, partial(gemini_frames, kind=kind), gemini_texts, kind)
+        for kind in ("text", "thought", "argument", "unknown")
+    },
     "chat text": (CHAT, lambda parts: chat_frames([{"content": part} for part in parts]), chat_texts, "content0"),
     "chat reasoning": (
         CHAT,
@@ -126,7 +133,7 @@ TOOLS: dict[str, tuple[str, Frames, Callable[[bytes], dict[str, str]], str]] = {
 
 
 # A stream of Responses has four times the bytes, as it repeats each text. `guardproxy.testing` cuts it at every byte.
-STEP = {RESPONSES: 7}
+STEP = {RESPONSES: 7, GEMINI: 7}
 
 
 def unknown_texts(data: bytes) -> dict[str, str]:

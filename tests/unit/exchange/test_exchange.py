@@ -281,15 +281,15 @@ def test_a_wrong_type_is_named(route: str, change: dict[str, Any], field: str, s
 
 
 def test_unknown_fields_are_scanned_as_unmapped() -> None:
-    play = Play(rules()).ask({**ask(), "x_template": f"say {MAIL}", "new": {"deep": ["forbidde", {"x y": 1}]}})
-    assert "mail x_template 0..12" in play.lines[1]
+    play = Play(rules()).ask({**ask(), "house_words": f"say {MAIL}", "new": {"deep": ["forbidde", {"x y": 1}]}})
+    assert "mail house_words 0..12" in play.lines[1]
     assert "mail new.deep[0] 0..8" in play.lines[1]
     assert "mail new.deep[1].x y#key 0..3" in play.lines[1]
-    assert play.upstream["x_template"] == f"say {TOKEN}"
+    assert play.upstream["house_words"] == f"say {TOKEN}"
     assert members(play.exchange.record(""))["request"]["unmapped"] == [
+        "house_words",
         "new.deep[0]",
         "new.deep[1].x y#key",
-        "x_template",
     ]
 
 

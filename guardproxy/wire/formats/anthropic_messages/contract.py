@@ -25,6 +25,7 @@ from guardproxy.wire.framing.sse import frame
 from guardproxy.wire.headers import DATE, IDENTIFIER, WORD, FormatHeaders, header_shape, limits_family
 from guardproxy.wire.json import members, objects
 from guardproxy.wire.opaque import MEDIA
+from guardproxy.wire.provider_acts import acts_beyond
 from guardproxy.wire.refused import ANTHROPIC_REFUSED
 from guardproxy.wire.self_hosted import DENIED
 from guardproxy.wire.statements import EVERY_SERVER
@@ -105,6 +106,7 @@ CONTRACT = Contract(
     unanswered=frozenset(COUNTS),
     limits={"messages": ("messages", "input"), "tools": ("tools", "functions")},
     statements=EVERY_SERVER,
+    acts=acts_beyond(r"|custom|(?:bash|text_editor|computer|memory)_\d{8}", ("container",)),
     query=SDK_QUERY,
     signs=Signs(paths=("/v1/messages", "/anthropic/"), headers=("anthropic-version",)),
     denied=DENIED,

@@ -23,6 +23,7 @@ from guardproxy.wire.contract import (
 from guardproxy.wire.json import members, objects
 from guardproxy.wire.openai import DONE
 from guardproxy.wire.openai_headers import OPENAI_HEADERS
+from guardproxy.wire.provider_acts import acts_beyond
 from guardproxy.wire.refused import OPENAI_REFUSED
 from guardproxy.wire.self_hosted import DENIED
 from guardproxy.wire.statements import EVERY_SERVER
@@ -81,6 +82,7 @@ CONTRACT = Contract(
     unanswered=frozenset(),
     limits={"messages": ("messages", "input"), "tools": ("tools", "functions")},
     statements=EVERY_SERVER,
+    acts=acts_beyond("function|custom", ("web_search_options", "plugins")),
     query=SDK_QUERY,
     signs=Signs(paths=(), headers=()),
     denied=DENIED,

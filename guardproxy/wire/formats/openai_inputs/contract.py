@@ -22,6 +22,7 @@ from guardproxy.wire.contract import (
 from guardproxy.wire.opaque import MEDIA
 from guardproxy.wire.openai import DONE
 from guardproxy.wire.openai_headers import OPENAI_HEADERS
+from guardproxy.wire.provider_acts import never_acts
 from guardproxy.wire.self_hosted import DENIED
 from guardproxy.wire.statements import EVERY_SERVER
 from guardproxy.wire.words import SHARED, Vocabulary
@@ -56,6 +57,7 @@ CONTRACT = Contract(
     unanswered=frozenset(ROUTES),
     limits={"messages": (), "tools": ()},
     statements=EVERY_SERVER,
+    acts=never_acts,
     query=SDK_QUERY,
     signs=Signs(paths=("/v1/embeddings", "/v1/moderations"), headers=()),
     denied=DENIED,

@@ -26,6 +26,7 @@ from guardproxy.wire.framing.sse import frame
 from guardproxy.wire.json import members, objects
 from guardproxy.wire.opaque import MEDIA
 from guardproxy.wire.openai_headers import OPENAI_HEADERS
+from guardproxy.wire.provider_acts import acts_beyond
 from guardproxy.wire.self_hosted import DENIED
 from guardproxy.wire.statements import EVERY_SERVER
 from guardproxy.wire.token_data import TOKENS
@@ -83,6 +84,7 @@ CONTRACT = Contract(
     unanswered=frozenset(UNANSWERED),
     limits={"messages": ("input", "messages"), "tools": ("tools", "functions")},
     statements=EVERY_SERVER,
+    acts=acts_beyond("function|custom|local_shell|apply_patch", ("conversation", "background", "plugins")),
     query=SDK_QUERY,
     signs=Signs(paths=("/v1/responses", "/v1/conversations", "/openai/v1/responses", "/openai/responses"), headers=()),
     denied=DENIED,
