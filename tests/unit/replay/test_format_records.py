@@ -14,6 +14,8 @@ from guardproxy.wire.formats.openai_completions.codec import CODEC as COMPLETION
 from guardproxy.wire.formats.openai_inputs import author as inputs
 from guardproxy.wire.formats.openai_inputs.contract import EMBEDDINGS, MODERATIONS
 from guardproxy.wire.registry import codecs
+from tests.kit.gemini import GEMINI, gemini_frames
+from tests.kit.media import PNG
 from tests.kit.play import Play, policy_set
 from tests.kit.records import replay, through_log
 
@@ -64,6 +66,22 @@ def test_content_that_was_not_inspected(route: str, tree: Any) -> None:
     policies = policy_set(POLICY)
     play = Play(policies, route).ask(tree)
     play.stream([json.dumps(inputs.unanswered(route, tree, "1")).encode()], media="application/json")
+    replayed(play, policies)
+
+
+def test_content_and_arguments_of_gemini() -> None:
+    policies = policy_set(POLICY)
+    key = "AIza" + "SyD-0123456789"
+    play = Play(policies, GEMINI).ask(
+        {
+            "contents": [{"parts": [{"text": f"I am {MAIL}"}, {"inlineData": {"mimeType": "image/png", "data": PNG}}]}],
+            "cachedContent": "cachedContents/4l1x0ubbk3h2",
+            "tools": [{"exaAiSearch": {"apiKey": key}}],
+        }
+    )
+    play.stream(gemini_frames([f"to {MAIL[:3]}", f"{MAIL[3:]} now"], "argument"))
+    assert play.record["request"]["uninspected_kinds"] == ["image", "file", "secret"]
+    assert key not in json.dumps(play.record)
     replayed(play, policies)
 
 

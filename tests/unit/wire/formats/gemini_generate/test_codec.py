@@ -18,6 +18,7 @@ from guardproxy.wire.authoring import Prompt, Reply
 from guardproxy.wire.formats.gemini_generate import turns
 from guardproxy.wire.formats.gemini_generate.codec import ARRAYS, CODEC
 from guardproxy.wire.formats.gemini_generate.contract import CONTRACT, ROUTES
+from guardproxy.wire.opaque import NOT_KEPT
 from guardproxy.wire.registry import codec_for, served
 from guardproxy.wire.statements import statement_of
 from guardproxy.wire.turns import Call, ModelTurn
@@ -140,6 +141,22 @@ def test_the_texts_of_a_request() -> None:
     }
 
 
+@pytest.mark.parametrize(
+    ("name", "found"),
+    [
+        ("cachedContents/4l1x0ubbk3h2", {"cachedContent": "file"}),
+        (NOT_KEPT, {"cachedContent": "file"}),
+        ("cachedContents/4111222233334444", {}),
+        ("call mara", {}),
+        ({"a": "b c"}, {}),
+    ],
+)
+def test_content_that_the_upstream_holds_is_listed(name: Any, found: dict[str, str]) -> None:
+    events = request({"contents": [], "cachedContent": name})
+    assert opaque(events) == found
+    assert bool(texts(events)) != bool(found)
+
+
 def test_both_spellings_are_read() -> None:
     found = request(
         {
@@ -157,7 +174,6 @@ def test_both_spellings_are_read() -> None:
         "generation_config.stop_sequences[0]": "metadata",
         "tools.function_declarations[0].name": "tool_definition",
         "tools.function_declarations[0].description": "tool_definition",
-        "cached_content": "metadata",
     }
     assert [event.text for event in found if isinstance(event, Text) and event.unmapped] == []
 
