@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from guardproxy.policy.evaluate import PolicySet
+from guardproxy.replay.recorded import RecordedUpstream
 from guardproxy.wire.authoring import Prompt, Reply
 from guardproxy.wire.codec import Codec
 from guardproxy.wire.formats.openai_completions.codec import CODEC as COMPLETIONS
@@ -83,6 +84,14 @@ def test_content_and_arguments_of_gemini() -> None:
     assert play.record["request"]["uninspected_kinds"] == ["image", "file", "secret"]
     assert key not in json.dumps(play.record)
     replayed(play, policies)
+
+
+def test_a_replay_reads_every_framing_of_a_format() -> None:
+    """The record has texts and not the bytes that framed them."""
+    policies, (gemini,) = policy_set(POLICY), [codec for codec in codecs() if codec.name == "gemini_generate"]
+    play = Play(policies, GEMINI).ask({"contents": [{"parts": [{"text": "hi"}]}]}).stream(gemini_frames(["so"]))
+    recorded = RecordedUpstream(gemini, through_log(play.finish.record).response, stopped=False)
+    assert recorded.for_request("/v1beta/models/m:streamGenerateContent", "") is recorded
 
 
 @pytest.mark.parametrize("ids", [[1, 2, 3], [[1, 2], [3]]])
