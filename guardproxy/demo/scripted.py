@@ -46,8 +46,9 @@ def app(tiny_url: str = "", notice: Callable[[ReceivedRequest], None] | None = N
     built[SEEN] = Counter()
     built[TINY_URL] = tiny_url.rstrip("/")
     built.cleanup_ctx.append(_session)
-    for path in ("/v1/models", "/v1beta/models"):
-        built.router.add_get(path, _models)
+    for prefix in ("/v1", "/openai/v1", "/v1beta"):
+        built.router.add_get(f"{prefix}/models", _models)
+        built.router.add_get(f"{prefix}/models/{{model}}", _model)
     built.router.add_post("/{path:.*}", _answer)
     return built
 
@@ -122,6 +123,14 @@ async def _models(request: web.Request) -> web.StreamResponse:
             async with request.app[SESSION].get(f"{tiny_url}/v1/models") as response:
                 names += [model["id"] for model in (await response.json())["data"]]
     return web.json_response(codec_of_client(request.path, request.headers).author.models(names))
+
+
+async def _model(request: web.Request) -> web.StreamResponse:
+    author = codec_of_client(request.path, request.headers).author
+    name = request.match_info["model"]
+    if name != NAME:
+        return web.json_response(author.error(404, f"the model `{name[:100]}` does not exist"), status=404)
+    return web.json_response(author.models([name])["data"][0])
 
 
 async def _answer(request: web.Request) -> web.StreamResponse:

@@ -24,6 +24,7 @@ _QUERY = frozenset(
     ("key", "api_key", "api-key", "apikey", "access_token", "token", "subscription-key", "authorization")
 )
 _SECRET = re.compile(r"[!#$%&'*+./0-9:=?@A-Z^_`a-z|~-]{1,8192}", re.ASCII)  # no space, comma, quote or bracket
+_SIGNED = "aws4-hmac-sha256"
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9-]{0,30})(?: +(.*))?", re.ASCII)
 
 
@@ -76,6 +77,12 @@ def _authorization(value: str) -> tuple[str, str]:
     if scheme == "basic" and rest:
         pair = _basic(rest)
         return f"Basic {pair}", f"Basic {pair}"
+    if scheme == _SIGNED:
+        message = (
+            "the request is signed (AWS Signature Version 4). The signature covers the body, which policies may edit; use a "
+            "Bedrock API key as `Authorization: Bearer KEY`"
+        )
+        raise DownstreamError(ErrorCode.INVALID_CREDENTIAL, message, "authorization")
     message = "the header `authorization` must be `Bearer KEY` or `Basic PAIR`, with spaces between the words"
     raise DownstreamError(ErrorCode.INVALID_CREDENTIAL, message, "authorization")
 

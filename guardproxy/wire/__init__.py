@@ -34,6 +34,7 @@ from guardproxy.wire.decoding import (
     is_delta,
     leaf_of,
 )
+from guardproxy.wire.fields import FieldPath, denied_field, is_on
 from guardproxy.wire.framing import Framing, StreamEvent, ndjson, sse
 from guardproxy.wire.headers import (
     AMOUNT,
@@ -53,6 +54,7 @@ from guardproxy.wire.inspection import UNINSPECTED, uninspected, unmapped, witho
 from guardproxy.wire.json_codec import Grammar, JsonCodec
 from guardproxy.wire.opaque import NOT_KEPT
 from guardproxy.wire.protocol_words import is_chance, is_short, undated
+from guardproxy.wire.provider_acts import acts_beyond, never_acts
 from guardproxy.wire.registry import (
     codec_for,
     codec_of_client,
@@ -97,6 +99,7 @@ __all__ = [
     "CutText",
     "Decoder",
     "Demand",
+    "FieldPath",
     "Fields",
     "FormatHeaders",
     "Framing",
@@ -122,12 +125,14 @@ __all__ = [
     "UsageFields",
     "Vocabulary",
     "WholeDecoder",
+    "acts_beyond",
     "codec_for",
     "codec_of_client",
     "codecs",
     "counts",
     "default_route",
     "demand_of",
+    "denied_field",
     "edited_frame",
     "events_of",
     "expect_list",
@@ -138,6 +143,7 @@ __all__ = [
     "indexed",
     "is_chance",
     "is_delta",
+    "is_on",
     "is_short",
     "known_headers",
     "leaf_of",
@@ -145,6 +151,7 @@ __all__ = [
     "missing_members",
     "name_beside",
     "ndjson",
+    "never_acts",
     "no_inputs",
     "read_body",
     "served",

@@ -18,6 +18,7 @@ from guardproxy.redaction import NO_SHAPES, Shapes
 from guardproxy.wire.authoring import Author
 from guardproxy.wire.bounds import Bounds
 from guardproxy.wire.contract import Contract
+from guardproxy.wire.fields import FieldPath
 from guardproxy.wire.turns import Turns
 
 
@@ -115,6 +116,10 @@ class Codec(Protocol):
 
     def write_body(self, tree: Any) -> bytes:
         """Writes the body of a request from its tree."""
+        ...
+
+    def has_field(self, path: FieldPath) -> bool:
+        """Whether requests of the format can have this field."""
         ...
 
     def decoder(

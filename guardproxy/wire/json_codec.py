@@ -19,6 +19,7 @@ from guardproxy.wire.authoring import Author
 from guardproxy.wire.codec import AnswerFacts, Codec, Decoder, Request
 from guardproxy.wire.contract import Contract
 from guardproxy.wire.decoding import StreamDecoder, WholeDecoder, edited_frame, events_of, leaf_of, nothing
+from guardproxy.wire.fields import FieldPath, has_field
 from guardproxy.wire.json import Map, TreeLeaf, edited, walk, write
 from guardproxy.wire.requests import read_body
 from guardproxy.wire.turns import Turns
@@ -100,6 +101,9 @@ class JsonCodec(ABC, Generic[D]):
 
     def write_body(self, tree: Any) -> bytes:
         return write(tree)
+
+    def has_field(self, path: FieldPath) -> bool:
+        return has_field(self.grammar.request, path)
 
     def read_request(self, path: str, query: str, body: bytes) -> Request:
         tree = self.read_body(body)

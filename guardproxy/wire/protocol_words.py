@@ -20,7 +20,7 @@ redacted_thinking tool_reference advisor_tool_result tool_search_tool_result
 ephemeral persistent 5m 1h 24h in-memory in_memory
 auto none any required allowed_tools web_search
 json_object json_schema grammar regex lark
-low medium high xhigh max minimal default original enabled disabled adaptive summarized omitted concise detailed
+safe low medium high xhigh max minimal default original enabled disabled adaptive summarized omitted concise detailed
 flex priority scale standard standard_only batch fast economy global us eu not_available
 wav mp3 flac opus aac pcm16 pcm ogg m4a
 alloy ash ballad cedar coral echo fable marin nova onyx sage shimmer verse

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -59,6 +60,7 @@ _HEADERS = FormatHeaders(
     answer={},
     families=(),
 )
+_DECLARED = frozenset(("functionDeclarations", "function_declarations"))
 _VERSION = r"/v1(?:alpha|beta)?1?"
 _ADVICE = (
     "of the Gemini API only generateContent, streamGenerateContent, countTokens, embedContent and batchEmbedContents are "
@@ -73,6 +75,14 @@ _REFUSED = RefusedRoutes(
     ),
     _ADVICE,
 )
+
+
+def acts(tree: Mapping[str, Any]) -> bool:
+    """Whether Google may run a tool for a request: any tool but the functions that the client declares."""
+    tools = tree.get("tools") or []
+    return not isinstance(tools, list) or not all(
+        isinstance(tool, Mapping) and _DECLARED.issuperset(tool) for tool in tools
+    )
 
 
 def ended(tree: dict[str, Any]) -> bytes:
@@ -105,8 +115,10 @@ CONTRACT = Contract(
     unanswered=UNANSWERED,
     limits={"messages": ("contents", "requests"), "tools": ("tools",)},
     statements=_STATEMENTS,
+    acts=acts,
     query=QuerySyntax(re.compile(r"(?:alt=(?:sse|json))?"), "alt=sse, alt=json and key=KEY", credential="key"),
     signs=Signs(paths=("/v1beta/", "/v1alpha/", "/v1beta1/"), headers=("x-goog-api-key",)),
+    denied={},
     refused=(_REFUSED,),
     key_header=KeyHeader("x-goog-api-key", ""),
     headers=_HEADERS,

@@ -7,7 +7,7 @@ count bytes.
 
 Decisions:
 - docs/decisions/0019-token-data-passes-only-if-it-provably-says-the-text.md
-- docs/decisions/0035-an-answer-of-gemini-is-not-continued-in-another-request.md
+- docs/decisions/0039-an-answer-of-gemini-is-not-continued-in-another-request.md
 """
 
 from __future__ import annotations
