@@ -1,7 +1,7 @@
 """The capabilities of the shipped wire formats and the tests that show them, as a page: `docs/reference/formats.md`.
 
-`python -m tests.kit.formats_page` writes it again. A new format needs a sheet here: the tests of each capability that its contract
-declares. `applicable` reads the capabilities from the contract, so a sheet can neither leave one out nor claim one too many.
+`python -m tests.kit.formats_page` writes it again. A new format needs a sheet here: the tests of each capability that its
+contract declares. `applicable` reads the capabilities from the contract, so a sheet can neither leave one out nor claim one too many.
 """
 
 from __future__ import annotations
@@ -49,8 +49,8 @@ HOSTILE = (f"{FUZZ}::test_formats", f"{FUZZ}::test_kept_bytes")
 
 @dataclass(frozen=True, slots=True)
 class Sheet:
-    """A format on the page. `title`: what readers call it; `tests`: the tests of each capability; `clients`: the clients that the
-    tests of `clients` run."""
+    """A format on the page. `title`: what readers call it; `tests`: the tests of each capability; `clients`: the clients
+    that the tests of `clients` run."""
 
     title: str
     clients: tuple[str, ...]

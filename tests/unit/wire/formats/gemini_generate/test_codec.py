@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+from random import Random
 from typing import Any
 
 import pytest
@@ -22,6 +23,7 @@ from guardproxy.wire.opaque import NOT_KEPT
 from guardproxy.wire.registry import codec_for, served
 from guardproxy.wire.statements import statement_of
 from guardproxy.wire.turns import Call, ModelTurn
+from tests.kit import fuzzing
 from tests.kit.media import PNG, SIGNATURE
 from tests.kit.play import sse
 
@@ -557,6 +559,11 @@ STREAMED: list[Promise] = [
 @pytest.mark.parametrize("promise", STREAMED)
 def test_arrays_keep_the_promises_of_streams(promise: Promise) -> None:
     promise(ARRAYS)
+
+
+def test_no_bytes_break_the_promises_of_arrays() -> None:
+    for seed in range(60):
+        fuzzing.fuzz_stream(ARRAYS, Random(seed))
 
 
 def said(reply: Reply) -> list[bytes]:
