@@ -1,7 +1,8 @@
 """The capabilities of the shipped wire formats and the tests that show them, as a page: `docs/reference/formats.md`.
 
 `python -m tests.kit.formats_page` writes it again. A new format needs a sheet here: the tests of each capability that its
-contract declares. `applicable` reads the capabilities from the contract, so a sheet can neither leave one out nor claim one too many.
+contract declares. `applicable` reads the capabilities from the contract, so a sheet can neither leave one out nor claim one too
+many.
 """
 
 from __future__ import annotations
