@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Iterator
 from html.parser import HTMLParser
 from urllib.parse import unquote
@@ -329,7 +330,9 @@ def targets(address: str) -> Iterator[str]:
 def is_host(authority: str) -> bool:
     """Whether a browser accepts this host: percent escapes are decoded, and some characters are refused."""
     plain = re.sub(r"\A\[[0-9a-f:.]+\]", "v6", unquote(authority))
-    return bool(plain) and not _FORBIDDEN.search(plain)
+    plain = unicodedata.normalize("NFKC", plain.partition(":")[0].rstrip("."))
+    last = plain.rpartition(".")[2]  # no top-level domain has a sign in it
+    return bool(plain) and not _FORBIDDEN.search(plain) and not re.search(r"[!-,/:-@\[-^`{-~]", last)
 
 
 class Browser(HTMLParser):
