@@ -220,7 +220,9 @@ def _with_scheme(place: SignPlace) -> str | None:
         return "script" if place.begins_line(len(name)) or place.is_leaf or _STYLE.search(ahead) else None
     if has_authority and before[-1:] == "]":
         return "reference"
-    return "bare" if (has_authority and len(name) != 1) or name in SPECIAL or name in _CLICKED else None
+    # A single letter is a drive. Without a letter, the end of an escape may be the end of a scheme.
+    has_scheme = len(name) > 1 or (not name and (before[-1:] == ";" or before[-1:].isalnum()))
+    return "bare" if (has_authority and has_scheme) or name in SPECIAL or name in _CLICKED else None
 
 
 def _in_attribute(reading: TagReading, name: str, ahead: str, *, has_authority: bool) -> str | None:
