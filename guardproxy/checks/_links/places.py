@@ -220,8 +220,9 @@ def _with_scheme(place: SignPlace) -> str | None:
         return "script" if place.begins_line(len(name)) or place.is_leaf or _STYLE.search(ahead) else None
     if has_authority and before[-1:] == "]":
         return "reference"
-    # A single letter is a drive. Without a letter, the end of an escape may be the end of a scheme.
-    has_scheme = len(name) > 1 or (not name and (before[-1:] == ";" or before[-1:].isalnum()))
+    # A single letter is a drive. Without a letter, an escape or an unseen character may end a scheme.
+    ends = before[-1:] == ";" or before[-1:].isalnum() or not before[-1:].isprintable()
+    has_scheme = len(name) > 1 or (not name and ends)
     return "bare" if (has_authority and has_scheme) or name in SPECIAL or name in _CLICKED else None
 
 
