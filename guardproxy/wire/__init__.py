@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from guardproxy.wire.authoring import Author, CutText, Prompt, Reply, text_of, word_parts
+from guardproxy.wire.azure import route_spellings
 from guardproxy.wire.bounds import BOUNDS, UNBOUNDED, Bounds
 from guardproxy.wire.codec import AnswerFacts, Bounded, Codec, Decoder, Request
 from guardproxy.wire.contract import (
@@ -34,7 +35,7 @@ from guardproxy.wire.decoding import (
     is_delta,
     leaf_of,
 )
-from guardproxy.wire.fields import FieldPath, denied_field, is_on
+from guardproxy.wire.fields import NESTED_BODY, FieldPath, denied_field, is_on
 from guardproxy.wire.framing import Framing, StreamEvent, ndjson, sse
 from guardproxy.wire.headers import (
     AMOUNT,
@@ -78,6 +79,7 @@ __all__ = [
     "EVERY_SERVER",
     "IDENTIFIER",
     "LARGEST",
+    "NESTED_BODY",
     "NOT_KEPT",
     "NO_DEMAND",
     "PRODUCTS",
@@ -154,6 +156,7 @@ __all__ = [
     "never_acts",
     "no_inputs",
     "read_body",
+    "route_spellings",
     "served",
     "sse",
     "statement_of",
