@@ -1,9 +1,9 @@
 """The scripted upstream: an HTTP server that speaks every wire format that is installed and misbehaves on request.
 
-In: the routes of the formats (`POST /v1/chat/completions`, `POST /v1/messages`, ...) and `GET /v1/models`. Out: the replies
-of `script.py`, as plain answers or streams. Request headers shape the sending, not the content: `x-chunk: N` gives N
-characters a delta, `x-bytes: N` writes the body N bytes at a time. Requests for other models than `scripted` are passed to
-the real tiny model if it runs. Kept: a bounded journal of the requests, for tests.
+In: the routes of the formats (`POST /v1/chat/completions`, `POST /v1/messages`, ...), `GET /v1/models` and `GET /api/tags`.
+Out: the replies of `script.py`, as plain answers or streams. Request headers shape the sending, not the content: `x-chunk: N`
+gives N characters a delta, `x-bytes: N` writes the body N bytes at a time. Requests for other models than `scripted` are passed
+to the real tiny model if it runs. Kept: a bounded journal of the requests, for tests.
 """
 
 from __future__ import annotations
@@ -45,7 +45,8 @@ def app(tiny_url: str = "", notice: Callable[[ReceivedRequest], None] | None = N
     built[SEEN] = Counter()
     built[TINY_URL] = tiny_url.rstrip("/")
     built.cleanup_ctx.append(_session)
-    built.router.add_get("/v1/models", _models)
+    for path in ("/v1/models", "/api/tags"):
+        built.router.add_get(path, _models)
     built.router.add_post("/{path:.*}", _answer)
     return built
 

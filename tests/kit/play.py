@@ -133,8 +133,10 @@ class Play:
         play(self.exchange, [received], self.perform, watch=self.note)
         return self
 
-    def stream(self, chunks: Iterable[bytes], waits: Sequence[bool] = (), *, media: str = "text/event-stream") -> Play:
-        """The answer in chunks. `waits[i]`: chunk i + 1 comes before chunk i is scanned."""
+    def stream(self, chunks: Iterable[bytes], waits: Sequence[bool] = (), *, media: str = "") -> Play:
+        """The answer in chunks. `waits[i]`: chunk i + 1 comes before chunk i is scanned. `media`: by default that of streams of
+        the format."""
+        media = media or self.exchange.setting.codec.contract.media.streamed
         data = list(map(DataReceived, chunks))
         late = (False, *waits[: max(0, len(data) - 1)])
         inputs: list[Input] = [ResponseStarted(200, media), *data, ResponseEnded()]

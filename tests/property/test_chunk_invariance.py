@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 from guardproxy.policy.evaluate import PolicySet
 from tests.kit.completions import COMPLETIONS, completion_frames, completion_texts
+from tests.kit.ollama import GENERATE, OLLAMA, line_frames, line_texts
 from tests.kit.play import (
     CHAT,
     MESSAGES,
@@ -55,7 +56,7 @@ def rules() -> PolicySet:
 
 
 def ask(route: str) -> dict[str, Any]:
-    if route == COMPLETIONS:
+    if route in (COMPLETIONS, GENERATE):
         return {"model": "m", "stream": True, "prompt": f"I am {MAIL}."}
     body: dict[str, Any] = {"model": "m", "stream": True, "messages": [{"role": "user", "content": f"I am {MAIL}."}]}
     if route == RESPONSES:
@@ -99,6 +100,13 @@ SHAPES: dict[str, tuple[str, Frames, Callable[[bytes], dict[str, str]], str]] = 
         lambda parts: message_frames([("thinking", parts), ("text", ["So."])]),
         message_texts,
         "block0",
+    ),
+    "ollama chat text": (OLLAMA, partial(line_frames, OLLAMA, "content"), line_texts, "content"),
+    "ollama generate thinking": (
+        GENERATE,
+        lambda parts: line_frames(GENERATE, "thinking", parts, ["So."]),
+        line_texts,
+        "thinking",
     ),
     **{
         f"responses {base.removeprefix('response.')}": (RESPONSES, partial(response_frames, base), response_texts, base)
