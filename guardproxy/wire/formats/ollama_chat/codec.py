@@ -30,7 +30,7 @@ def _withhold(tree: Any) -> list[str]:
     return ollama.withhold_from(tree, [message.get("content"), message.get("thinking")])
 
 
-class ChatDecoder(LineDecoder):
+class OllamaChatDecoder(LineDecoder):
     """A stream of messages."""
 
     message: ClassVar[Path] = ("message",)
@@ -42,7 +42,7 @@ class ChatDecoder(LineDecoder):
         return shape_of(self.shapes, tree, leaf)
 
 
-class OllamaChat(LinesCodec[ChatDecoder]):
+class OllamaChat(LinesCodec[OllamaChatDecoder]):
     """The codec."""
 
     name = "ollama_chat"
@@ -52,7 +52,7 @@ class OllamaChat(LinesCodec[ChatDecoder]):
     author: Author = author
     blank: ClassVar[Mapping[str, Any]] = {"message": {"role": "assistant", "content": ""}}
 
-    stream = ChatDecoder
+    stream = OllamaChatDecoder
     grammar = Grammar(
         request=REQUEST,
         answer=RESPONSE,

@@ -36,6 +36,8 @@ from tests.kit.sdk_types import Place, places
 MARK = "zanzibar-quokka"
 SENTENCE = "call mara at mara@example.com now"
 OPAQUE = ("opaque", "tokens")
+FREE = {".messages[].{key}", ".messages[].*"}
+"""Ollama's SDK takes any mapping as a message, beside its own type of messages."""
 ROOTS: dict[str, tuple[Any, JsonCodec[Any], Any, set[str]]] = {
     "completion request": (
         completion_create_params.CompletionCreateParamsNonStreaming,
@@ -139,7 +141,7 @@ def unknown(place: Place, codec: Codec, how: Any) -> Iterator[str]:
 @pytest.mark.parametrize("name", ROOTS)
 def test_every_place_of_a_type_is_classified(name: str) -> None:
     type_, codec, how, least = ROOTS[name]
-    walked = list(places(type_))
+    walked = [place for place in places(type_) if place.path not in FREE]
     assert least <= {place.path for place in walked}, "the walk of the types reaches what the reference lists"
     wrong = [line for place in walked for line in (unknown if place.words else unclassified)(place, codec, how)]
     assert wrong == []
