@@ -32,7 +32,7 @@ def ollama_at() -> Iterator[Clients]:
 
     yield at
     for client in made.values():
-        client.close()
+        client.close()  # type: ignore[no-untyped-call]
 
 
 def chat(text: str, **more: Any) -> Call:
@@ -108,10 +108,11 @@ def without_context(answer: Any) -> Any:
 
 @pytest.mark.parametrize("name", CASES)
 def test_answers_are_the_same(name: str, upstream: Upstream, watching: Proxy, ollama_at: Clients) -> None:
-    for run_it in (
+    ways: list[Callable[[ollama.Client], Any]] = [
         lambda client: outcome(lambda: run(client, CASES[name])),
         lambda client: stream(client, CASES[name]),
-    ):
+    ]
+    for run_it in ways:
         direct, proxied = (run_it(ollama_at(url)) for url in (upstream.url, watching.url))
         assert not isinstance(direct, Failed)
         assert direct
@@ -146,7 +147,7 @@ async def test_an_asynchronous_stream_is_the_same(upstream: Upstream, watching: 
     for url in (upstream.url, watching.url):
         client = ollama.AsyncClient(host=url, timeout=60)
         seen.append([dumped(item) async for item in await client.chat(stream=True, **CASES["thinking"][1])])
-        await client.close()
+        await client.close()  # type: ignore[no-untyped-call]
     assert seen[0] == seen[1]
 
 

@@ -115,7 +115,7 @@ def test_texts_flow_and_calls_come_whole() -> None:
 def test_schemas_of_answers_and_calls() -> None:
     schema = {"type": "object", "properties": {"to": {"type": "string", "format": "email"}}}
     tool = {"type": "function", "function": {"name": "send", "parameters": schema}}
-    asked = {"messages": [USER], "tools": [tool, {"function": {"name": "none"}}, "x"], "format": schema}
+    asked: dict[str, Any] = {"messages": [USER], "tools": [tool, {"function": {"name": "none"}}, "x"], "format": schema}
     with pytest.raises(DownstreamError):
         CODEC.read_request("", "", json.dumps(asked).encode())
     asked["tools"] = asked["tools"][:2]
@@ -193,7 +193,8 @@ def test_a_prompt_comes_back_from_a_request() -> None:
     assert (read.model, read.text, read.system, read.stream, read.prompt_words) == ("m", "hi you", "be kind", True, 4)
     assert read.schema == {"type": "object"}
     assert author.read({"model": "m", "messages": [USER, {"role": "tool", "content": "r"}]}).tool_result
-    for tree in (None, {}, {"messages": []}, {"messages": [USER]}):
+    wrong: tuple[Any, ...] = (None, {}, {"messages": []}, {"messages": [USER]})
+    for tree in wrong:
         with pytest.raises(ValueError, match="m"):
             author.read(tree)
 

@@ -91,7 +91,8 @@ def test_vectors_are_functions_of_the_texts() -> None:
     )
     read = author.read({"model": "m", "prompt": "a b"})
     assert (read.text, read.prompt_words) == ("a b", 2)
-    for tree in (None, {}, {"input": []}):
+    wrong: tuple[Any, ...] = (None, {}, {"input": []})
+    for tree in wrong:
         with pytest.raises(ValueError, match="input"):
             author.read(tree)
 
