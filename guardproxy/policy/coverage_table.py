@@ -13,7 +13,7 @@ from guardproxy.policy.document import Policy, Rule
 from guardproxy.policy.evaluate import PolicySet
 from guardproxy.policy.expression import CHECK_ERROR
 from guardproxy.policy.matching import is_any
-from guardproxy.wire import Codec, codecs
+from guardproxy.wire import Codec
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -46,7 +46,7 @@ def coverage(policies: PolicySet) -> list[CoverageRow]:
     checks."""
     return [
         CoverageRow(codec.name, direction, kind, tuple(sorted(_looking(policies, codec, direction, kind))))
-        for codec in codecs()
+        for codec in policies.formats.codecs
         for direction, kinds in codec.contract.carried().items()
         for kind in kinds
     ]

@@ -13,6 +13,7 @@ from guardproxy.policy.expression import Expression
 from guardproxy.policy.matching import Match
 from guardproxy.policy.tree import FilePlace
 from guardproxy.redaction import EVERYWHERE, PLACEHOLDERS, Operators, Restoration
+from guardproxy.wire import Declaration
 
 __all__ = [
     "INTENT",
@@ -133,6 +134,7 @@ class Policy:
     that it replaces because it is at least as strict (its baselines, the file without overrides). `root`: the first
     policy of a chain of `extends`; all policies of a chain enforce their shares for the same conversations. `opaque`:
     the refused kinds of content that no check can read. `token_ids`: what happens to integers that stand for a text.
+    `formats`: the wire formats that the file declares.
     `unused`: the variables that nothing uses.
     """
 
@@ -147,6 +149,7 @@ class Policy:
     token_ids: Passes = "refuse"  # noqa: S105 - not a password
     keep: Keep = "redacted"
     intent: Intent = "on"
+    formats: tuple[Declaration, ...] = ()
     tests: tuple[PolicyTest, ...] = ()
     source: str = ""
     tenant: str = ""

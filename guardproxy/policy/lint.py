@@ -18,7 +18,6 @@ from guardproxy.policy.expression import CHECK_ERROR
 from guardproxy.policy.probing import probe
 from guardproxy.policy.reading import did_you_mean
 from guardproxy.policy.tree import FilePlace
-from guardproxy.wire import codecs
 
 # Facts that a client cannot choose freely: they follow from its credential and from the purpose of the request.
 _FIXED = frozenset(("tenant.name", "request.route", "request.method", "request.path"))
@@ -65,7 +64,7 @@ def _notes_of(policies: PolicySet, policy: Policy) -> Iterator[Note]:
         yield from _rule(policies, policy, rule)
     if policy.tenant:
         return
-    yield from _match(policy)
+    yield from _match(policies, policy)
     yield from _client_choices(policy)
     used = {name for rule in policy.rules for name in checks_used(policy, rule)}
     for name in sorted(policy.checks.keys() - used):
@@ -79,9 +78,9 @@ def _note(policy: Policy, place: FilePlace, weight: Weight, code: Code, message:
     return Note(place.path or policy.source, place.line, place.column, weight, code, message)
 
 
-def _match(policy: Policy) -> Iterator[Note]:
+def _match(policies: PolicySet, policy: Policy) -> Iterator[Note]:
     place = policy.places.get("match", policy.place)
-    probed = probe(policy.match, [route for codec in codecs() for route in codec.routes])
+    probed = probe(policy.match, [route for codec in policies.formats.codecs for route in codec.routes])
     if probed.holds is False:
         message = "no possible request matches: the rules of the policy never apply"
         yield _note(policy, place, "warning", "never-matches", message)

@@ -44,7 +44,7 @@ from guardproxy.server.body import Bodies, BodyAccount
 from guardproxy.server.headers import check_head, check_query, condition_headers, is_trusted, named
 from guardproxy.server.listener import HttpRequest
 from guardproxy.server.onward import fallback_headers, refuse_names, upstream_headers
-from guardproxy.wire import Bounds, Codec, codec_for, codec_of_client
+from guardproxy.wire import Bounds, Codec
 from guardproxy.wire.json import JsonFault
 
 LIMIT_KEYS = 1024  # tenants whose keys are kept
@@ -86,7 +86,7 @@ class Admission:
         self._more = frozenset(map(str.lower, config.request_header))
         refuse_names(config)
         self.bodies = Bodies(config)
-        self._routes = Routes(config.pass_through)
+        self._routes = Routes(config.pass_through, lambda: policies().formats)
         self._capacity = Capacity(slots)
         # Cheap refusals come first. No store is queried before the credential is known. Capacity is scarce, so it comes last.
         self.duties = Duties(
@@ -97,7 +97,7 @@ class Admission:
                 *((KnownTenants(),) if config.unknown_tenant == "refuse" else ()),
                 *load_duties(config.duty),
                 self._capacity,
-                BodyHeaders(config.limit_body_bytes),
+                BodyHeaders(config.limit_body_bytes, lambda: policies().formats),
             ),
             MemoryStore(),
         )
@@ -106,7 +106,7 @@ class Admission:
         """Admits a request. `held`: the account for the memory of its body."""
         trail = Trail(self._head(request))
         policies = self._policies()
-        codec = codec_for(trail.head.route)
+        codec = policies.formats.codec_for(trail.head.route)
         headers: CIMultiDict[str] = CIMultiDict()
         first: RequestReceived | Refused
         try:
@@ -140,7 +140,7 @@ class Admission:
                 tuple(trail.answers),
             )
         head = trail.head
-        chosen = codec or codec_of_client(head.path, request.headers)
+        chosen = codec or policies.formats.codec_of_client(head.path, request.headers)
         setting = Setting(
             id=head.id,
             address=Address(head.route, head.path, head.query),
