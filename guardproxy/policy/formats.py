@@ -3,7 +3,7 @@
 In: the nodes of the section. Out: declarations (`guardproxy.wire.Declaration`) with the places of their routes, and errors with
 their places. A declaration that the reader accepts makes a codec.
 
-Decision: docs/decisions/0036-policies-declare-wire-formats.md
+Decision: docs/decisions/0035-policies-declare-wire-formats.md
 """
 
 from __future__ import annotations
@@ -128,10 +128,11 @@ SCHEMA: Schema = {
 
 @dataclass(frozen=True, slots=True)
 class FormatSection:
-    """A declaration. `routes`: the place of each of its routes."""
+    """A declaration. `routes`: the place of each of its routes. `place`: that of its name."""
 
     declaration: Declaration
     routes: tuple[FilePlace, ...]
+    place: FilePlace
 
 
 def read_formats(reading: FileReading, node: YamlNode | None) -> tuple[FormatSection, ...]:
@@ -146,12 +147,18 @@ def read_formats(reading: FileReading, node: YamlNode | None) -> tuple[FormatSec
 def join_formats(files: Iterable[tuple[FileReading, Sequence[FormatSection]]]) -> Formats:
     """Returns the installed formats together with those of all files. Adds an error for a route that another format reads."""
     formats = installed()
+    names = {name for codec in formats.codecs for name in (codec.name, codec.provider)}
     for reading, sections in files:
         for section in sections:
-            fine = True
+            name, fine = section.declaration.name, True
+            if name in names:
+                reading.fail(section.place, f"another format has the name `{name}`; give this format a name of its own")
+                continue
+            names.add(name)
             for text, place in zip(section.declaration.routes, section.routes, strict=True):
                 if earlier := formats.overlapping(Route(text)):
-                    reading.fail(place, f"the format {earlier.codec.name} reads this route, as `{earlier.route.text}`")
+                    other = earlier.codec.name.partition("@")[0]
+                    reading.fail(place, f"the format `{other}` reads this route, as `{earlier.route.text}`")
                     fine = False
             if fine:
                 formats = formats.with_more([DeclaredCodec(section.declaration)], "a policy")
@@ -190,7 +197,7 @@ class _Section:
             place = next((self._places[at] for at in wrong.pointers if at in self._places), node.key)
             reading.fail(place, str(wrong))
             return None
-        return FormatSection(declaration, tuple(place for _, place in routes))
+        return FormatSection(declaration, tuple(place for _, place in routes), node.key)
 
     def _routes(self, node: YamlNode | None) -> list[tuple[str, FilePlace]]:
         out: list[tuple[str, FilePlace]] = []

@@ -35,7 +35,6 @@ from guardproxy.policy.load import build_checks, parse
 from guardproxy.redaction import placeholders
 from guardproxy.wire.formats.anthropic_messages import author as anthropic_messages
 from guardproxy.wire.formats.openai_chat import author as openai_chat
-from guardproxy.wire.registry import codec_for
 from tests.kit.records import members
 
 CHAT = "POST /v1/chat/completions"
@@ -66,7 +65,7 @@ KEYS = Keys(mint, hashed, seal)
 
 def setting(policies: PolicySet, route: str = CHAT, path: str = "", query: str = "", **more: Any) -> Setting:
     """The setting of an exchange."""
-    codec = codec_for(route) or codec_for(CHAT)
+    codec = policies.formats.codec_for(route) or policies.formats.codec_for(CHAT)
     assert codec
     about: dict[str, Any] = {
         "id": "id",

@@ -25,12 +25,14 @@ from tests.kit.play import (
     chat_frames,
     chat_texts,
     cut,
+    events,
     hashed,
     message_frames,
     message_texts,
     mint,
     pieces,
     policy_set,
+    sse,
 )
 from tests.kit.responses import RESPONSES, growing, response_frames, response_texts, stream
 
@@ -39,6 +41,17 @@ TOKEN = mint("MAIL", MAIL)
 
 POLICY = """
 policy: test
+formats:
+  acme:
+    routes: [POST /acme/talk]
+    request: {texts: {/prompt: user}, stream: /stream}
+    answer: {texts: {/choices/*/text: assistant}}
+    stream:
+      framing: sse
+      texts: {/choices/*/text: assistant}
+      structure: [/choices/*/index]
+      end: "[DONE]"
+    error: /error/message
 checks:
   mail: {use: pattern, label: MAIL, patterns: ["[a-z]+@[a-z]+\\\\.(io|com)"]}
   code: {use: pattern, label: CODE, patterns: ["\\\\bK-[0-9]{4,8}\\\\b"]}
@@ -56,12 +69,28 @@ def rules() -> PolicySet:
 
 
 def ask(route: str) -> dict[str, Any]:
-    if route in (COMPLETIONS, GENERATE):
+    if route in (COMPLETIONS, GENERATE, DECLARED):
         return {"model": "m", "stream": True, "prompt": f"I am {MAIL}."}
     body: dict[str, Any] = {"model": "m", "stream": True, "messages": [{"role": "user", "content": f"I am {MAIL}."}]}
     if route == RESPONSES:
         return {"model": "m", "stream": True, "input": f"I am {MAIL}."}
     return {**body, "max_tokens": 9} if route == MESSAGES else body
+
+
+DECLARED = "POST /acme/talk"
+
+
+def declared_frames(parts: Sequence[str]) -> list[bytes]:
+    choices = [{"text": part, "index": 0} for part in ("", *parts)]
+    return [*(sse({"choices": [choice]}) for choice in choices), b"data: [DONE]\n\n"]
+
+
+def declared_texts(data: bytes) -> dict[str, str]:
+    out = {"text": ""}
+    for _, tree in events(data):
+        for choice in [] if tree == "[DONE]" else tree.get("choices", []):
+            out["text"] += choice["text"]
+    return out
 
 
 Frames = Callable[[Sequence[str]], list[bytes]]
@@ -101,6 +130,7 @@ SHAPES: dict[str, tuple[str, Frames, Callable[[bytes], dict[str, str]], str]] = 
         message_texts,
         "block0",
     ),
+    "declared text": (DECLARED, declared_frames, declared_texts, "text"),
     "ollama chat text": (OLLAMA, partial(line_frames, OLLAMA, "content"), line_texts, "content"),
     "ollama generate thinking": (
         GENERATE,

@@ -32,8 +32,9 @@ class DeclaredAuthor:
     def _place(self, kind: Kind) -> Pointer:
         """The first place of a request for a text of this kind; that of the first text if there is none."""
         texts = self._of.request.texts
-        own = (place for place, known in texts if known == kind or (known == BY_ROLE and kind in _ROLE_OF))
-        return next(own, texts[0][0])
+        own = [place for place, known in texts if known == kind]
+        own += [place for place, known in texts if known == BY_ROLE and kind in _ROLE_OF]
+        return own[0] if own else texts[0][0]
 
     # Requests.
 

@@ -28,7 +28,7 @@ from guardproxy.wire.json import NAME, STRUCTURE, Map, MapLeaf, text, write
 from guardproxy.wire.openai import DONE
 from guardproxy.wire.statements import EVERY_SERVER
 from guardproxy.wire.token_data import TOKENS
-from guardproxy.wire.words import SHARED
+from guardproxy.wire.words import SHARED, Vocabulary
 
 REPEATS = TOKENS | {"logprobs"}
 """The fields that a guarded answer does not keep: they could repeat a text that a rule removes."""
@@ -135,6 +135,12 @@ def ending(declaration: Declaration) -> bytes:
     return framing_of(declaration).frame(stream.end_text.encode()) if stream.end_text else DONE
 
 
+def _vocabulary(declaration: Declaration) -> Vocabulary:
+    """Returns the words of the format: the shared ones, the roles, and the word that ends a stream."""
+    end = declaration.stream.end_value
+    return Vocabulary(SHARED.keys, SHARED.values.union(ROLES, [end] if isinstance(end, str) else []))
+
+
 def _no_demand(tree: Mapping[str, Any]) -> Demand:
     return NO_DEMAND
 
@@ -152,7 +158,7 @@ def contract_of(declaration: Declaration) -> Contract:
     speaking = [place for place, kind in (*answer.texts, *stream.texts) if kind == "assistant"]
     return Contract(
         carries={"request": frozenset(asked), "response": frozenset(said)},
-        words=SHARED,
+        words=_vocabulary(declaration),
         opaque=frozenset(("token_ids",)),
         repeats=REPEATS | {"numbers"},
         demand=_no_demand,

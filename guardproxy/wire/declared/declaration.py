@@ -85,8 +85,8 @@ class Declaration:
         return hashlib.sha256(repr(self).encode()).hexdigest()[:_DIGEST_CHARS]
 
     def twins(self) -> tuple[tuple[Pointer, Pointer], ...]:
-        """Returns the pointers to texts of a stream, each with the pointer to the same text of a plain answer: the first text of
-        a kind is the first of that kind in the other, and so on. A text without a twin stands for itself."""
+        """Returns the pointers to texts of a stream, each with the pointer to the same text of a plain answer: the first text
+        of a kind is the first of that kind in the other, and so on. A text without a twin stands for itself."""
         left = list(self.answer.texts)
         pairs: list[tuple[Pointer, Pointer]] = []
         for place, kind in self.stream.texts:
