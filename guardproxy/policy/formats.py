@@ -51,7 +51,8 @@ def _mapping(properties: Schema, needed: Sequence[str]) -> Schema:
 
 
 def _texts_schema(kinds: Sequence[str]) -> Schema:
-    return {"type": "object", "minProperties": 1, "additionalProperties": {"enum": list(kinds)}}
+    entries = {"propertyNames": {"pattern": _POINTER["pattern"]}, "additionalProperties": {"enum": list(kinds)}}
+    return {"type": "object", "minProperties": 1, **entries}
 
 
 SCHEMA: Schema = {

@@ -141,7 +141,7 @@ def _policy(old: Policy, new: Policy) -> Iterator[Change]:
     yield from to_changes(_rules(old, new))
     yield from to_changes(_fields(old, new, ""))
     yield from to_changes(_opaque(old, new))
-    yield from to_changes(_formats(old, new))
+    yield from (Change(new.name, *difference) for difference in _formats(old, new))
     if not new.tenant and old.stands_for != new.stands_for:
         was, now = (_join(sorted(policy.stands_for)) or "nothing" for policy in (old, new))
         yield from to_changes([Difference(f"extends {was} -> {now}", "neutral")])
