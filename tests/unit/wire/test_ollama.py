@@ -38,6 +38,11 @@ def test_a_stream_is_the_default(more: dict[str, Any], is_streamed: bool) -> Non
         ({"options": []}, "options"),
         ({"format": 5}, "format"),
         ({"_debug_render_only": True}, "_debug_render_only"),
+        ({"prompt": "a", "Prompt": "b"}, "Prompt"),
+        ({"prompt": "a", "CONTEXT": [1, 2]}, "CONTEXT"),
+        ({"prompt": "a", "\u017fystem": "b"}, "\u017fystem"),
+        ({"prompt": "a", "Stream": False}, "Stream"),
+        ({"prompt": "a", "Options": {}}, "Options"),
     ],
 )
 def test_a_wrong_request_is_refused_with_its_field(tree: Any, field: str) -> None:

@@ -143,6 +143,8 @@ def test_the_texts_of_a_request() -> None:
     [
         ("lines", {"engine": 5}, "engine"),
         ("lines", {"live": "yes"}, "live"),
+        ("lines", {"turns": [{"From": "user", "from": "model"}]}, "turns[0].From"),
+        ("lines", {"Instructions": "a"}, "Instructions"),
         ("events", {"options": {"stream": 1}}, "options.stream"),
     ],
 )

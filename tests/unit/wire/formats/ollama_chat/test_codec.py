@@ -85,6 +85,11 @@ def test_the_texts_of_a_request() -> None:
         ({"messages": [{"content": "a"}]}, "messages[0].role"),
         ({"messages": [{"role": "user", "content": [{"type": "text", "text": "a"}]}]}, "messages[0].content"),
         ({"tools": {}}, "tools"),
+        ({"messages": [{"role": "user", "content": "a", "Content": "b"}]}, "messages[0].Content"),
+        (
+            {"messages": [{"role": "user", "tool_calls": [{"function": {"Arguments": {}}}]}]},
+            "messages[0].tool_calls[0].function.Arguments",
+        ),
     ],
 )
 def test_a_wrong_request_is_refused_with_its_field(tree: Any, field: str) -> None:
