@@ -80,12 +80,12 @@ def setting(policies: PolicySet, route: str = CHAT, path: str = "", query: str =
 
 @dataclass
 class Play:
-    """An exchange and all of its commands. `lines` is the transcript."""
+    """An exchange and all of its commands. `lines` prints the transcript."""
 
     policies: PolicySet
     route: str = CHAT
     limits: Limits = field(default_factory=Limits)
-    lines: list[str] = field(default_factory=list)
+    told: list[tuple[Input, Sequence[Command]]] = field(default_factory=list)
     done: list[Command] = field(default_factory=list)
     pending: RunScans | None = None
     clock: Callable[[], float] = lambda: 0.0
@@ -106,13 +106,20 @@ class Play:
     def note(self, happened: Input, commands: Sequence[Command]) -> None:
         """Writes the transcript."""
         self.pending = None if isinstance(happened, Scanned) else self.pending
-        self.lines.append(">> " + line(happened))
+        self.told.append((happened, commands))
         for command in commands:
-            self.lines.append("<< " + line(command))
             if isinstance(command, RunScans):
                 assert self.pending is None, "one scan at a time"
                 self.pending = command
         self.done += commands
+
+    @property
+    def lines(self) -> list[str]:
+        """The transcript: inputs after `>>`, commands after `<<`."""
+        rows: list[str] = []
+        for happened, commands in self.told:
+            rows += [">> " + line(happened), *("<< " + line(command) for command in commands)]
+        return rows
 
     def perform(self, command: RunScans) -> Scanned:
         """Runs the checks."""

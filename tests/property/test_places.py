@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from copy import deepcopy
 from functools import cache
 from typing import Any
 
 import pytest
 
-from guardproxy.exchange.transcript import DataReceived, ResponseEnded, ResponseStarted
+from guardproxy.exchange.transcript import DataReceived, ResponseEnded, ResponseStarted, SendUpstream
 from guardproxy.policy.evaluate import PolicySet
 from guardproxy.wire.authoring import Prompt, Reply
 from guardproxy.wire.formats.anthropic_messages import places as anthropic_messages_map
@@ -139,16 +139,18 @@ def below(how: Any, frame: dict[str, Any], build: Build, at: str, depth: int) ->
         yield from cases(how, build, at, depth + 1)
 
 
-def some(found: Iterator[Any], name: str) -> Iterator[Any]:
+def some(found: Iterable[Any], name: str) -> Iterator[Any]:
     """Every fifth place, with another start for each shape, because all places would take minutes."""
     first = list(SHAPES).index(name)
     return (case for number, case in enumerate(found) if (number + first) % EVERY == 0)
 
 
-def below_top(route: str, how: Any, plain: dict[str, Any]) -> Iterator[Case]:
-    """The places of a whole request or answer. `plain`: the fields that it needs."""
+@cache
+def below_top(route: str, *, answers: bool) -> list[Case]:
+    """The places of a whole request or answer, which also has the fields that it needs."""
+    how, plain = ANSWERS[route] if answers else REQUESTS[route]
     build: Build = lambda value: {**plain, **value} if isinstance(value, dict) else value  # noqa: E731
-    return cases(how, build, depth=FIRST_DEPTH.get(route, 0))
+    return list(cases(how, build, depth=FIRST_DEPTH.get(route, 0)))
 
 
 @cache
@@ -179,9 +181,8 @@ REQUESTS: dict[str, tuple[Any, dict[str, Any]]] = {
 @pytest.mark.parametrize("name", SHAPES)
 @pytest.mark.parametrize("route", REQUESTS)
 def test_every_place_of_a_request(route: str, name: str) -> None:
-    how, plain = REQUESTS[route]
     passed = []
-    for at, build, _ in some(below_top(route, how, plain), name):
+    for at, build, _ in some(below_top(route, answers=False), name):
         tree = build(deepcopy(SHAPES[name]))
         if not isinstance(tree, dict):
             continue
@@ -190,7 +191,7 @@ def test_every_place_of_a_request(route: str, name: str) -> None:
                 message.setdefault("role", "user")
                 message.setdefault("content", "hi")
         play = Play(rules(), route).ask(tree)
-        sent = any(line.startswith("<< SendUpstream") for line in play.lines)
+        sent = any(isinstance(command, SendUpstream) for command in play.done)
         record = members(play.exchange.record("sent upstream" if sent else "refused"))
         if sent and says(json.dumps(play.upstream, separators=(",", ":"))) and not listed(record["request"]):
             passed.append(at)
@@ -214,9 +215,8 @@ ANSWERS: dict[str, tuple[Any, dict[str, Any]]] = {
 @pytest.mark.parametrize("name", [name for name in SHAPES if name != "ids"])
 @pytest.mark.parametrize("route", ANSWERS)
 def test_every_place_of_an_answer(route: str, name: str) -> None:
-    how, plain = ANSWERS[route]
     passed = []
-    for at, build, _ in some(below_top(route, how, plain), name):
+    for at, build, _ in some(below_top(route, answers=True), name):
         tree = build(deepcopy(SHAPES[name]))
         if isinstance(tree, dict):
             passed += said(route, at, json.dumps(tree).encode(), "application/json")
@@ -240,8 +240,13 @@ LAST_CHOICES: dict[str, dict[str, Any]] = {CHAT: {"delta": {}}, completions.ROUT
 LINES = (OLLAMA, GENERATE)  # lines of JSON, each like an answer
 
 
-def event_cases() -> Iterator[tuple[str, str, Build]]:
+@cache
+def event_cases() -> list[tuple[str, str, Build]]:
     """The places of streams, each between the frames that begin and end it."""
+    return list(_event_cases())
+
+
+def _event_cases() -> Iterator[tuple[str, str, Build]]:
     for route in LAST_CHOICES:
         for at, build, _ in cases(ANSWERS[route][0], lambda value: {"id": "c", **value}):
             if "message" not in at:
@@ -285,7 +290,7 @@ def test_every_place_of_a_stream(name: str) -> None:
 def test_the_maps_are_walked() -> None:
     """The list of places is long and holds known examples."""
     for route, least in ((CHAT, 200), (MESSAGES, 200), (RESPONSES, 400)):
-        names = [at for at, _, _ in below_top(route, REQUESTS[route][0], {})]
+        names = [at for at, _, _ in below_top(route, answers=False)]
         assert len(names) > least
         assert any(at.endswith(".text") for at in names)
     hows = {leaf.how for how, _ in REQUESTS.values() for _, _, leaf in cases(how, lambda value: value) if leaf}

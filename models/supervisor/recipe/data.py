@@ -64,8 +64,7 @@ def words(text: str) -> list[str]:
 
 def grams(text: str, size: int = 8) -> Iterator[tuple[str, ...]]:
     split = words(text)
-    for at in range(len(split) - size + 1):
-        yield tuple(split[at : at + size])
+    return zip(*(split[at:] for at in range(size)), strict=False)
 
 
 def overlap_filter(held_out: list[Row]) -> Callable[[str], bool]:
@@ -77,7 +76,7 @@ def overlap_filter(held_out: list[Row]) -> Callable[[str], bool]:
         if " ".join(words(text)) in whole:
             return True
         own = list(grams(text))
-        return bool(own) and sum(gram in known for gram in own) / len(own) >= 0.2
+        return bool(own) and sum(map(known.__contains__, own)) / len(own) >= 0.2
 
     return overlaps
 

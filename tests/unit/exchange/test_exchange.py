@@ -94,7 +94,7 @@ def waiting(policies: PolicySet | None = None, route: str = CHAT, **limits: Any)
     play = Play(policies or rules(ONE_CHECK), route, Limits(**limits))
     play.ask(ask(max_tokens=3))
     assert play.exchange.state == State.WAITING
-    play.lines.clear()
+    play.told.clear()
     return play
 
 

@@ -12,6 +12,8 @@ import re
 from collections import defaultdict
 from functools import cache
 
+import re2
+
 from models.supervisor.recipe.second.contrast import sections
 from models.supervisor.recipe.second.outputs import JAILBREAK, KINDS, Row
 
@@ -19,34 +21,47 @@ LEAST_SHARE, MOST_SHARE = 0.35, 0.65
 FREQUENT = 120
 """Rows with a feature from which its balance counts."""
 PATTERNS = {
-    name: re.compile(pattern, re.IGNORECASE)
-    for name, pattern in {
-        "ignore, disregard, forget": r"\b(?:ignore|disregard|forget)\b",
-        "system prompt": r"\bsystem (?:prompt|message)\b",
-        "role": r"\b(?:act as|pretend|role-?play|you are now|imagine)\b",
-        "fiction": r"\b(?:novel|story|fiction|screenplay|character|scene|poem)\b",
-        "step by step": r"\bstep[- ]by[- ]step\b",
-        "hypothetical": r"\bhypothetical",
-        "developer": r"\b(?:developer|admin|debug)\b",
-        "instructions or rules": r"\b(?:instructions?|rules?|guidelines)\b",
-        "secret": r"\b(?:secret|password|passphrase)\b",
-        "reveal": r"\b(?:reveal|repeat|print|output)\b",
-        "polite": r"\b(?:please|kindly|thank)\b",
-        "json": r"\A\s*[{\[]\s*[\"{]",
-        "mail": r"\A(?:From|Subject|Dear|Hi|Hello)\b",
-        "markup": r"<[a-z!/][^<>]{0,40}>",
-        "code": r"\b(?:def|import|function|class|return|const) \w",
-        "link": r"https?://",
-        "question mark": r"\?\s*\Z",
-        "digits in words": r"[a-z][013457][a-z]",
-    }.items()
+    "ignore, disregard, forget": r"\b(?:ignore|disregard|forget)\b",
+    "system prompt": r"\bsystem (?:prompt|message)\b",
+    "role": r"\b(?:act as|pretend|role-?play|you are now|imagine)\b",
+    "fiction": r"\b(?:novel|story|fiction|screenplay|character|scene|poem)\b",
+    "step by step": r"\bstep[- ]by[- ]step\b",
+    "hypothetical": r"\bhypothetical",
+    "developer": r"\b(?:developer|admin|debug)\b",
+    "instructions or rules": r"\b(?:instructions?|rules?|guidelines)\b",
+    "secret": r"\b(?:secret|password|passphrase)\b",
+    "reveal": r"\b(?:reveal|repeat|print|output)\b",
+    "polite": r"\b(?:please|kindly|thank)\b",
+    "json": r"\A\s*[{\[]\s*[\"{]",
+    "mail": r"\A(?:From|Subject|Dear|Hi|Hello)\b",
+    "markup": r"<[a-z!/][^<>]{0,40}>",
+    "code": r"\b(?:def|import|function|class|return|const) \w",
+    "link": r"https?://",
+    "question mark": r"\?\s*\z",
+    "digits in words": r"[a-z][013457][a-z]",
 }
+"""Patterns of texts by name, in the syntax of RE2; the case of letters does not count."""
 CAPITALS = re.compile(r"\b[A-Z]{4,}\b")
 OTHER_LETTERS, LATIN_LETTERS = re.compile("[\u0400-\u04ff\u200b]"), re.compile("[a-z]")
-GROUP = re.compile(rf"\b(?:{'|'.join(sections('overrides.txt')['group'])})\b", re.IGNORECASE)
 READ = 1000
 """Characters of a text that are looked at."""
 Counts = dict[str, tuple[int, int]]
+
+
+def _patterns() -> tuple[re2.Set, list[str]]:
+    """All patterns as one automaton, which reads a text once, and the feature of each."""
+    groups = {f"group: {name.lower()}": rf"\b{re.escape(name)}\b" for name in sections("overrides.txt")["group"]}
+    named = {f"pattern: {name}": pattern for name, pattern in PATTERNS.items()} | groups
+    options = re2.Options()
+    options.case_sensitive = False
+    automaton = re2.Set.SearchSet(options)
+    for pattern in named.values():
+        automaton.Add(pattern)
+    automaton.Compile()
+    return automaton, list(named)
+
+
+AUTOMATON, NAMES = _patterns()
 
 
 def is_harmful(row: Row) -> bool:
@@ -62,8 +77,7 @@ def features(row: Row) -> frozenset[str]:
 @cache
 def _features(text: str, is_message: bool) -> frozenset[str]:
     words = re.findall(r"[\w']+", text[:80].lower())
-    found = {f"pattern: {name}" for name, pattern in PATTERNS.items() if pattern.search(text)}
-    found |= {f"group: {name.lower()}" for name in GROUP.findall(text)}
+    found = {NAMES[number] for number in AUTOMATON.Match(text) or ()}
     if is_message and len(words) >= 2:
         found |= {f"opening: {words[0]} {words[1]}", f"opening: {words[0]}"}
     if len(CAPITALS.findall(text)) > 1:
