@@ -13,7 +13,7 @@ from guardproxy.policy.expression import Expression
 from guardproxy.policy.matching import Match
 from guardproxy.policy.tree import FilePlace
 from guardproxy.redaction import EVERYWHERE, PLACEHOLDERS, Operators, Restoration
-from guardproxy.wire import Declaration
+from guardproxy.wire import DeclaredFormat
 
 __all__ = [
     "INTENT",
@@ -149,7 +149,7 @@ class Policy:
     token_ids: Passes = "refuse"  # noqa: S105 - not a password
     keep: Keep = "redacted"
     intent: Intent = "on"
-    formats: tuple[Declaration, ...] = ()
+    formats: tuple[DeclaredFormat, ...] = ()
     tests: tuple[PolicyTest, ...] = ()
     source: str = ""
     tenant: str = ""

@@ -1,6 +1,6 @@
 """Reads the section `formats` of a policy file: wire formats without code, by JSON pointers to their texts.
 
-In: the nodes of the section. Out: declarations (`guardproxy.wire.Declaration`) with the places of their routes, and errors with
+In: the nodes of the section. Out: declarations (`DeclaredFormat`) with the places of their routes, and errors with
 their places. A declaration that the reader accepts makes a codec.
 
 Decision: docs/decisions/0035-policies-declare-wire-formats.md
@@ -20,8 +20,8 @@ from guardproxy.wire import (
     REQUEST_KINDS,
     RESPONSE_KINDS,
     AnswerPlaces,
-    Declaration,
     DeclaredCodec,
+    DeclaredFormat,
     Formats,
     Pointer,
     PointerError,
@@ -34,6 +34,7 @@ from guardproxy.wire import (
 
 Schema = Mapping[str, Any]
 _POINTER: Schema = {"type": "string", "pattern": r"^/[^*/]"}
+_ONE_PLACE: Schema = {"type": "string", "pattern": r"^/[^*]+$"}
 _POINTERS: Schema = {"type": "array", "items": _POINTER}
 _WORD: Schema = {"type": "string", "pattern": r"\S"}
 _MEDIA = {"sse": "text/event-stream", "ndjson": "application/x-ndjson", "none": "text/event-stream"}
@@ -55,6 +56,38 @@ def _texts_schema(kinds: Sequence[str]) -> Schema:
     return {"type": "object", "minProperties": 1, **entries}
 
 
+_END_SCHEMA = _mapping({"pointer": _ONE_PLACE, "equals": {"type": ["string", "boolean", "integer"]}}, _END)
+_STREAM_SCHEMA: Schema = {
+    **_mapping(
+        {
+            "framing": {"description": "Server-sent events, lines of JSON, or no streams.", "enum": list(FRAMINGS)},
+            "texts": {"description": "Pointers to the parts of texts in a frame.", **_texts_schema(RESPONSE_KINDS)},
+            "structure": {"description": "Pointers to words of the format.", **_POINTERS},
+            "end": {
+                "description": "What ends a stream: the data of an event, or a frame with a value at a pointer.",
+                "anyOf": [_WORD, _END_SCHEMA],
+            },
+            "events": {
+                "description": "Names of events that pass; other names are left out.",
+                "type": "array",
+                "items": _WORD,
+            },
+            "content_type": {
+                "description": "The content type of a stream.",
+                **_WORD,
+                "not": {"const": "application/json"},
+            },
+        },
+        ("framing",),
+    ),
+    "if": {"properties": {"framing": {"const": "none"}}},
+    "then": {"maxProperties": 1},
+    "else": {
+        "required": ["texts", "end"],
+        "if": {"properties": {"framing": {"const": "ndjson"}}},
+        "then": {"properties": {"end": {"type": "object"}}},
+    },
+}
 SCHEMA: Schema = {
     "type": "object",
     "minProperties": 1,
@@ -75,8 +108,8 @@ SCHEMA: Schema = {
                     },
                     "structure": {"description": "Pointers to words of the format.", **_POINTERS},
                     "role": {"description": "The field with the role of a message; `role` by default.", **_WORD},
-                    "model": {"description": "The pointer to the name of the model.", **_POINTER},
-                    "stream": {"description": "The pointer to the switch that asks for a stream.", **_POINTER},
+                    "model": {"description": "The pointer to the name of the model.", **_ONE_PLACE},
+                    "stream": {"description": "The pointer to the switch that asks for a stream.", **_ONE_PLACE},
                     "stream_default": {
                         "description": "Whether a request without that switch asks for a stream.",
                         "type": "boolean",
@@ -90,36 +123,13 @@ SCHEMA: Schema = {
                     "structure": {"description": "Pointers to words of the format.", **_POINTERS},
                     "usage": {
                         "description": "Pointers to the counts of tokens.",
-                        **_mapping(dict.fromkeys(_USAGE, _POINTER), ()),
+                        **_mapping(dict.fromkeys(_USAGE, _ONE_PLACE), ()),
                     },
                 },
                 ("texts",),
             ),
-            "stream": _mapping(
-                {
-                    "framing": {
-                        "description": "Server-sent events, lines of JSON, or no streams.",
-                        "enum": list(FRAMINGS),
-                    },
-                    "texts": {
-                        "description": "Pointers to the parts of texts in a frame.",
-                        **_texts_schema(RESPONSE_KINDS),
-                    },
-                    "structure": {"description": "Pointers to words of the format.", **_POINTERS},
-                    "end": {
-                        "description": "What ends a stream: the data of an event, or a frame with a value at a pointer.",
-                        "anyOf": [_WORD, _mapping({"pointer": _POINTER, "equals": {}}, _END)],
-                    },
-                    "events": {
-                        "description": "Names of events that pass; other names are left out.",
-                        "type": "array",
-                        "items": _WORD,
-                    },
-                    "content_type": {"description": "The content type of a stream.", **_WORD},
-                },
-                ("framing",),
-            ),
-            "error": {"description": "The pointer to the message of an error.", **_POINTER},
+            "stream": _STREAM_SCHEMA,
+            "error": {"description": "The pointer to the message of an error.", **_ONE_PLACE},
         },
         _FORMAT,
     ),
@@ -131,7 +141,7 @@ SCHEMA: Schema = {
 class FormatSection:
     """A declaration. `routes`: the place of each of its routes. `place`: that of its name."""
 
-    declaration: Declaration
+    declaration: DeclaredFormat
     routes: tuple[FilePlace, ...]
     place: FilePlace
 
@@ -191,7 +201,7 @@ class _Section:
             reading.fail(keys["request"].place, message)
         if len(reading.errors) > before or not (request and answer and stream and error):
             return None
-        declaration = Declaration(name, tuple(text for text, _ in routes), request, answer, stream, error)
+        declaration = DeclaredFormat(name, tuple(text for text, _ in routes), request, answer, stream, error)
         try:
             DeclaredCodec(declaration)
         except PointerError as wrong:

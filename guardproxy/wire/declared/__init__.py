@@ -10,7 +10,7 @@ from guardproxy.wire.declared.declaration import (
     REQUEST_KINDS,
     RESPONSE_KINDS,
     AnswerPlaces,
-    Declaration,
+    DeclaredFormat,
     RequestPlaces,
     StreamPlaces,
 )
@@ -23,8 +23,8 @@ __all__ = [
     "REQUEST_KINDS",
     "RESPONSE_KINDS",
     "AnswerPlaces",
-    "Declaration",
     "DeclaredCodec",
+    "DeclaredFormat",
     "Pointer",
     "PointerError",
     "RequestPlaces",

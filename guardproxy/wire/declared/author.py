@@ -9,7 +9,7 @@ from guardproxy.events import Path
 from guardproxy.findings import Kind
 from guardproxy.wire.authoring import CutText, Prompt, Reply
 from guardproxy.wire.declared.contract import concrete, ending, framing_of
-from guardproxy.wire.declared.declaration import BY_ROLE, Declaration, Texts
+from guardproxy.wire.declared.declaration import BY_ROLE, DeclaredFormat, Texts
 from guardproxy.wire.declared.pointers import EACH, ROLES, Pointer, put, value
 from guardproxy.wire.json import walk, write
 
@@ -21,7 +21,7 @@ class DeclaredAuthor:
 
     ID_HEADER = "x-request-id"
 
-    def __init__(self, declaration: Declaration, request_map: Any) -> None:
+    def __init__(self, declaration: DeclaredFormat, request_map: Any) -> None:
         self._of = declaration
         self._request_map = request_map
         self._end = ending(declaration)

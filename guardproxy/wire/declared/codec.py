@@ -18,7 +18,7 @@ from guardproxy.redaction import Shape, Shapes
 from guardproxy.wire.codec import AnswerFacts, Decoder
 from guardproxy.wire.declared.author import DeclaredAuthor
 from guardproxy.wire.declared.contract import REPEATS, Maps, contract_of, ending, framing_of, maps_of
-from guardproxy.wire.declared.declaration import Declaration
+from guardproxy.wire.declared.declaration import DeclaredFormat
 from guardproxy.wire.declared.pointers import Pointer, moved, put, value, without
 from guardproxy.wire.declared.turns import DeclaredTurns
 from guardproxy.wire.decoding import LeafPlace, StreamDecoder, indexed, is_delta
@@ -37,7 +37,7 @@ def _shape_of(shapes: Shapes, tree: Any, leaf: TreeLeaf) -> Shape | None:
 class DeclaredDecoder(StreamDecoder):
     """A stream of frames. A class for each format derives from it."""
 
-    of: ClassVar[Declaration]
+    of: ClassVar[DeclaredFormat]
     maps: ClassVar[Maps]
     twins: ClassVar[tuple[tuple[Pointer, Pointer], ...]]
 
@@ -89,7 +89,7 @@ class DeclaredDecoder(StreamDecoder):
         return self.close_all()
 
 
-def notice(declaration: Declaration, tree: Any, seen: AnswerFacts) -> None:
+def notice(declaration: DeclaredFormat, tree: Any, seen: AnswerFacts) -> None:
     """Reads the counts of tokens from an answer or a frame."""
     answer = declaration.answer
     for name, place in (("prompt_tokens", answer.prompt_tokens), ("answer_tokens", answer.answer_tokens)):
@@ -101,7 +101,7 @@ class DeclaredCodec(JsonCodec[DeclaredDecoder]):
     """The codec of a declaration. Raises `PointerError` if two pointers contradict each other. Its name holds the digest of the
     declaration, so that a record tells in which format it was read."""
 
-    def __init__(self, declaration: Declaration) -> None:
+    def __init__(self, declaration: DeclaredFormat) -> None:
         self.declaration = declaration
         self.name = f"{declaration.name}@{declaration.digest}"
         self.provider = declaration.name
@@ -170,13 +170,13 @@ def _where(place: Pointer) -> str:
     return ".".join(place[:-1])
 
 
-def _decoder_of(declaration: Declaration, its_maps: Maps) -> type[DeclaredDecoder]:
+def _decoder_of(declaration: DeclaredFormat, its_maps: Maps) -> type[DeclaredDecoder]:
     """Returns the class of the decoder of a format's streams."""
 
     class Bound(DeclaredDecoder):
         """The decoder of one format."""
 
-        of: ClassVar[Declaration] = declaration
+        of: ClassVar[DeclaredFormat] = declaration
         maps: ClassVar[Maps] = its_maps
         twins: ClassVar[tuple[tuple[Pointer, Pointer], ...]] = declaration.twins()
         framing: ClassVar[Framing] = framing_of(declaration)

@@ -20,7 +20,7 @@ from guardproxy.wire.contract import (
     name_beside,
     no_inputs,
 )
-from guardproxy.wire.declared.declaration import BY_ROLE, Declaration, Texts
+from guardproxy.wire.declared.declaration import BY_ROLE, DeclaredFormat, Texts
 from guardproxy.wire.declared.pointers import EACH, ROLES, LeafOf, Pointer, PointerError, by_role, map_of, put
 from guardproxy.wire.framing import Framing, ndjson, sse
 from guardproxy.wire.headers import FormatHeaders
@@ -48,12 +48,12 @@ class Maps:
     json_frame: Map
 
 
-def framing_of(declaration: Declaration) -> Framing:
+def framing_of(declaration: DeclaredFormat) -> Framing:
     """Returns the framing of streams; that of events if the format has no streams."""
     return ndjson if declaration.stream.framing == "ndjson" else sse
 
 
-def maps_of(declaration: Declaration) -> Maps:
+def maps_of(declaration: DeclaredFormat) -> Maps:
     """Returns the maps. Raises `PointerError` if two pointers contradict each other."""
     request, answer, stream = declaration.request, declaration.answer, declaration.stream
     switches = [request.stream] if request.stream else []
@@ -127,7 +127,7 @@ def _channel(pointer: Pointer) -> str:
     return "".join(parts).removeprefix(r"\.")
 
 
-def ending(declaration: Declaration) -> bytes:
+def ending(declaration: DeclaredFormat) -> bytes:
     """Returns the event that ends a stream."""
     stream = declaration.stream
     if stream.end:
@@ -135,7 +135,7 @@ def ending(declaration: Declaration) -> bytes:
     return framing_of(declaration).frame(stream.end_text.encode()) if stream.end_text else DONE
 
 
-def _vocabulary(declaration: Declaration) -> Vocabulary:
+def _vocabulary(declaration: DeclaredFormat) -> Vocabulary:
     """Returns the words of the format: the shared ones, the roles, and the word that ends a stream."""
     end = declaration.stream.end_value
     return Vocabulary(SHARED.keys, SHARED.values.union(ROLES, [end] if isinstance(end, str) else []))
@@ -145,7 +145,7 @@ def _no_demand(tree: Mapping[str, Any]) -> Demand:
     return NO_DEMAND
 
 
-def contract_of(declaration: Declaration) -> Contract:
+def contract_of(declaration: DeclaredFormat) -> Contract:
     """Returns the contract."""
     request, answer, stream = declaration.request, declaration.answer, declaration.stream
     lists = tuple(dict.fromkeys(place[0] for place, _ in request.texts if place[1:2] == (EACH,)))

@@ -69,7 +69,7 @@ class StreamPlaces:
 
 
 @dataclass(frozen=True, slots=True)
-class Declaration:
+class DeclaredFormat:
     """A wire format. `error`: the place of the message of an error, in an error's body and in a frame."""
 
     name: str

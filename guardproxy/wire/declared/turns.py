@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from guardproxy.wire.declared.declaration import Declaration
+from guardproxy.wire.declared.declaration import DeclaredFormat
 from guardproxy.wire.declared.pointers import put, value
 from guardproxy.wire.json import UNMAPPED, TreeLeaf, edited, read, walk, write
 from guardproxy.wire.turns import ModelTurn
@@ -14,7 +14,7 @@ from guardproxy.wire.turns import ModelTurn
 class DeclaredTurns:
     """The turns. `request_map`: the map of requests."""
 
-    def __init__(self, declaration: Declaration, request_map: Any) -> None:
+    def __init__(self, declaration: DeclaredFormat, request_map: Any) -> None:
         self._of = declaration
         self._request_map = request_map
 

@@ -8,14 +8,14 @@ from typing import Any
 import pytest
 
 from guardproxy.wire.authoring import Prompt, Reply
-from guardproxy.wire.declared import Declaration
+from guardproxy.wire.declared import DeclaredFormat
 from guardproxy.wire.declared.author import DeclaredAuthor
 from guardproxy.wire.declared.contract import maps_of
 from guardproxy.wire.turns import Call
 from tests.unit.wire.declared.test_codec import EVENTS, LINES, PLAIN
 
 
-def author(declaration: Declaration) -> DeclaredAuthor:
+def author(declaration: DeclaredFormat) -> DeclaredAuthor:
     return DeclaredAuthor(declaration, maps_of(declaration).request)
 
 

@@ -15,15 +15,15 @@ from guardproxy.testing.formats import Promise
 from guardproxy.wire.declared import (
     BY_ROLE,
     AnswerPlaces,
-    Declaration,
     DeclaredCodec,
+    DeclaredFormat,
     RequestPlaces,
     StreamPlaces,
     pointer,
 )
 from guardproxy.wire.framing import ndjson, sse
 
-LINES = Declaration(
+LINES = DeclaredFormat(
     "lines",
     ("POST /acme/v1/talk",),
     RequestPlaces(
@@ -54,7 +54,7 @@ LINES = Declaration(
     ),
     pointer("/fault/message"),
 )
-EVENTS = Declaration(
+EVENTS = DeclaredFormat(
     "events",
     ("POST /v9/{site}/complete",),
     RequestPlaces(((pointer("/prompt"), "user"),), stream=pointer("/options/stream")),
@@ -62,7 +62,7 @@ EVENTS = Declaration(
     StreamPlaces("sse", ((pointer("/choices/*/text"), "assistant"),), end_text="[DONE]", events=("part",)),
     pointer("/error"),
 )
-ALWAYS = Declaration(
+ALWAYS = DeclaredFormat(
     "always",
     ("POST /tell",),
     RequestPlaces(((pointer("/q"), "user"),), streams=True),
@@ -70,7 +70,7 @@ ALWAYS = Declaration(
     StreamPlaces("sse", ((pointer("/delta"), "assistant"),), end=pointer("/state"), end_value="over"),
     pointer("/error"),
 )
-PLAIN = Declaration(
+PLAIN = DeclaredFormat(
     "plain",
     ("POST /sum", "POST /short"),
     RequestPlaces(((pointer("/q"), "user"),)),

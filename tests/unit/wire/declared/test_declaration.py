@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import pytest
 
-from guardproxy.wire.declared import AnswerPlaces, Declaration, RequestPlaces, StreamPlaces, pointer
+from guardproxy.wire.declared import AnswerPlaces, DeclaredFormat, RequestPlaces, StreamPlaces, pointer
 
-ONE = Declaration(
+ONE = DeclaredFormat(
     "one",
     ("POST /one",),
     RequestPlaces(((pointer("/q"), "user"),)),
@@ -54,6 +54,6 @@ def test_texts_of_a_kind_follow_each_other() -> None:
         replace(ONE, stream=StreamPlaces("sse", end=pointer("/end"), end_value=1)),
     ],
 )
-def test_a_change_changes_the_digest(changed: Declaration) -> None:
+def test_a_change_changes_the_digest(changed: DeclaredFormat) -> None:
     assert changed.digest != ONE.digest
     assert replace(changed).digest == changed.digest
