@@ -6,7 +6,7 @@ UPSTREAM ?=
 PORT ?= 8080
 ADMIN_PORT ?= 9090
 
-.PHONY: run quick test coverage test-export timing lint docs test-long test-differential bench train-supervisor lock wheel clean
+.PHONY: run quick test coverage test-export timing lint docs test-long test-clients fuzz test-differential bench train-supervisor lock wheel clean
 
 run: $(VENV)/.demo
 ifeq ($(UPSTREAM),)
@@ -47,6 +47,16 @@ timing: $(VENV)/.test
 test-long: $(VENV)/.test
 	HYPOTHESIS_PROFILE=long $(BIN)/python -m pytest -q tests/property
 
+# Hostile bytes for every framing and format, over new seeds each time; `make test` runs a few fixed seeds.
+MINUTES ?= 10
+fuzz: $(VENV)/.test
+	$(BIN)/python -m tests.kit.fuzzing --minutes $(MINUTES)
+
+# Client libraries for Python and Node through the proxy and direct. The libraries for Python need other releases than the tests.
+CLIENTS = $(VENV)-clients
+test-clients: $(VENV)/.test $(CLIENTS)/.done tests/node/node_modules/.done
+	GUARDPROXY_CLIENTS=$(abspath $(CLIENTS)) $(PYTEST) -m clients --numprocesses 0 tests/e2e/test_clients.py
+
 test-differential: $(VENV)/.test
 	$(BIN)/python -W ignore -m tests.kit.differential
 	HYPOTHESIS_PROFILE=long $(BIN)/python -m pytest -q tests/property/test_presidio_same.py
@@ -73,9 +83,11 @@ train-supervisor: $(VENV)/.train
 bench: $(VENV)/.bench
 	$(BIN)/python -m benchmarks.overhead --out benchmarks/results
 	$(BIN)/python -m benchmarks.connections --out benchmarks/results
+	$(BIN)/python -m benchmarks.formats --out benchmarks/results
 	$(BIN)/python -m benchmarks.cost_growth --out benchmarks/results
 	$(BIN)/python -m benchmarks.checks --out benchmarks/results
 	$(BIN)/python -m benchmarks.evasions --out benchmarks/results
+	$(BIN)/python -m benchmarks.reader_attacks --out benchmarks/results
 	$(BIN)/python -m benchmarks.pii --out benchmarks/results $(if $(PEERS),--peers $(PEERS))
 	$(BIN)/python -m benchmarks.holdback --out benchmarks/results
 	$(if $(GUARDPROXY_DATA),$(BIN)/python -m benchmarks.pii_quality --out benchmarks/results)
@@ -89,12 +101,15 @@ bench: $(VENV)/.bench
 lock: $(VENV)/.lock
 	$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --all-extras --no-emit-index-url --no-emit-find-links \
 	  --custom-compile-command 'make lock' --output-file requirements-ci.txt pyproject.toml
+	$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --no-annotate --no-emit-index-url --no-emit-find-links \
+	  --custom-compile-command 'make lock' --output-file tests/clients/requirements.txt tests/clients/requirements.in
+	cd tests/node && npm update --package-lock-only --omit-lockfile-registry-resolved --loglevel error
 
 wheel: $(VENV)/.test
 	$(BIN)/python -m build --wheel
 
 clean:
-	rm -rf $(VENV) dist build
+	rm -rf $(VENV) $(CLIENTS) tests/node/node_modules dist build
 
 # Debian keeps the part of venv that installs pip in a package of its own; it is installed where one may.
 $(BIN)/python:
@@ -131,6 +146,15 @@ $(VENV)/.lock: | $(BIN)/python
 
 $(VENV)/.lint: $(VENV)/.test
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[lint]'
+	touch $@
+
+$(CLIENTS)/.done: tests/clients/requirements.txt $(VENV)/.lock
+	$(BIN)/uv venv --quiet --clear --python $(BIN)/python $(CLIENTS)
+	$(BIN)/uv pip install --quiet --no-deps --python $(CLIENTS)/bin/python --requirement $<
+	touch $@
+
+tests/node/node_modules/.done: tests/node/package-lock.json
+	npm ci --prefix tests/node --no-audit --no-fund --loglevel error
 	touch $@
 
 $(VENV)/.docs: $(VENV)/.core

@@ -85,8 +85,11 @@ class Config:
     )
     pass_through: tuple[str, ...] = setting(
         "Network",
-        ("GET /v1/models", "GET /api/tags", "GET /api/version", "GET /api/ps"),
-        "A route that is passed through without being read.",
+        (
+            *("GET /v1/models", "GET /v1/models/{model}", "GET /openai/v1/models", "GET /openai/v1/models/{model}"),
+            *("GET /api/tags", "GET /api/version", "GET /api/ps"),
+        ),
+        "A route that is passed through without being read. `{name}` stands for letters, digits, `.`, `_` and `-`.",
         ROUTE,
     )
     trusted_hop: tuple[str, ...] = setting(

@@ -113,27 +113,31 @@ class Forms:
     def judged(self, events: Sequence[Event]) -> list[Event]:
         """The events, and as additional texts the tool inputs that a frame holds in parts, after the texts of the frame."""
         out: list[Event] = []
+        frame: Frame | None = None  # the last
         texts: list[Text] = []  # those of the last frame
         for event in events:
-            if isinstance(event, (Text, Opaque)) and texts and event.frame is not texts[0].frame:
-                out += self._inputs(texts)
-                texts = []
+            if isinstance(event, (Text, Opaque)) and event.frame is not frame:
+                out += self._inputs(frame, texts)
+                frame, texts = event.frame, []
             if isinstance(event, Text):
                 texts.append(event)
             out.append(event)
-        return [*out, *self._inputs(texts)]
+        return [*out, *self._inputs(frame, texts)]
 
-    def _inputs(self, texts: Sequence[Text]) -> Iterator[Event]:
+    def _inputs(self, frame: Frame | None, texts: Sequence[Text]) -> Iterator[Event]:
         """Yields the tool inputs of the frame with these texts. An input lies beside the name of its tool."""
-        frame = texts[0].frame if texts else None
         if frame is None or not isinstance(frame.tree, dict):
+            return
+        if frame.calls is not None:
+            for path, text in frame.calls:
+                yield from _judged(Channel("response", "tool_arguments", path), text, frame, ())
             return
         names = {
             text.path[:-1]: text.channel.path.rpartition(".")[0]
             for text in texts
             if self.contract.part(text.channel) == "tool"
         }
-        for given in self.contract.inputs(frame.tree):
+        for given in self.contract.inputs(frame.tree) if texts else ():
             beside = names.get(given.path[:-1])
             path = dotted(given.path) if beside is None else f"{beside}.{given.path[-1]}"
             yield from _judged(Channel("response", "tool_arguments", path), given.text, frame, given.path)

@@ -3,7 +3,7 @@
 In: the nodes of the section. Out: declarations (`DeclaredFormat`) with the places of their routes, and errors with
 their places. A declaration that the reader accepts makes a codec.
 
-Decision: docs/decisions/0035-policies-declare-wire-formats.md
+Decision: docs/decisions/0036-policies-declare-wire-formats.md
 """
 
 from __future__ import annotations

@@ -39,6 +39,7 @@ from guardproxy.exchange import (
 from guardproxy.findings import Direction, Kind, Scan
 from guardproxy.policy import (
     BoundRule,
+    FieldChange,
     PolicySet,
     RawExchange,
     RequestFacts,
@@ -148,7 +149,7 @@ class ScannedText:
 class SceneResult:
     """The result of a scene. `rules_of`: the rules of the policies that apply. `trouble`: why the exchange ended, if
     no rule ended it. `upstream`, `client`: the content that was sent to them, or `None`. `texts`: every text of the
-    exchange."""
+    exchange. `fields`: what policies did with fields of the request."""
 
     decision: Verdict
     rules_of: tuple[BoundRule, ...]
@@ -157,6 +158,7 @@ class SceneResult:
     upstream: Delivery | None
     client: Delivery | None
     texts: tuple[ScannedText, ...] = ()
+    fields: tuple[FieldChange, ...] = ()
     trouble: str = ""
 
     @property
@@ -296,6 +298,7 @@ def _result(
         upstream=upstream,
         client=client,
         texts=tuple(_texts(exchange)),
+        fields=exchange.field_changes,
         trouble=_trouble(ending, last.record if isinstance(last, Finish) else None),
     )
 

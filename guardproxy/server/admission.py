@@ -37,6 +37,7 @@ from guardproxy.gateway import (
     TenantNames,
     Trail,
     load_duties,
+    moved_from_query,
     refuse_in_query,
 )
 from guardproxy.policy import PolicySet
@@ -44,7 +45,7 @@ from guardproxy.server.body import Bodies, BodyAccount
 from guardproxy.server.headers import check_head, check_query, condition_headers, is_trusted, named
 from guardproxy.server.listener import HttpRequest
 from guardproxy.server.onward import fallback_headers, refuse_names, upstream_headers
-from guardproxy.wire import Bounds, Codec
+from guardproxy.wire import Bounds, Codec, Contract
 from guardproxy.wire.json import JsonFault
 
 LIMIT_KEYS = 1024  # tenants whose keys are kept
@@ -104,9 +105,12 @@ class Admission:
 
     async def admit(self, request: HttpRequest, held: BodyAccount) -> AdmittedRequest:
         """Admits a request. `held`: the account for the memory of its body."""
-        trail = Trail(self._head(request))
-        policies = self._policies()
-        codec = policies.formats.codec_for(trail.head.route)
+        head, policies = self._head(request), self._policies()
+        codec = policies.formats.codec_for(head.route)
+        if codec:
+            head = _with_key_in_header(head, codec.contract)
+            codec = codec.for_request(head.path, head.query)
+        trail = Trail(head)
         headers: CIMultiDict[str] = CIMultiDict()
         first: RequestReceived | Refused
         try:
@@ -163,7 +167,7 @@ class Admission:
         return AdmittedRequest(exchange, first, targets, head)
 
     def _head(self, request: HttpRequest) -> Head:
-        """The head that duties see of a request. The path and the query are unchanged."""
+        """The head of a request, as the client sent it."""
         path, _, query = request.raw_path.partition("?")
         return Head(
             id=secrets.token_hex(12),
@@ -201,6 +205,16 @@ class Admission:
     def _seal(self, data: bytes) -> str:
         """A keyed digest of the data. It commits to the bytes and cannot be reversed by guessing."""
         return hashlib.blake2b(data, digest_size=16, key=self._key[:64]).hexdigest()
+
+
+def _with_key_in_header(head: Head, contract: Contract) -> Head:
+    """The head of a request with the key in the header of the format, if the query holds it: URLs end up in logs."""
+    secret, query = moved_from_query(head.query, contract.query.credential)
+    if not secret:
+        return head
+    headers = CIMultiDict(head.headers)
+    headers.add(contract.key_header.name, contract.key_header.prefix + secret)
+    return head.changed(query=query, headers=headers)
 
 
 def bounds_of(config: Config) -> Bounds:

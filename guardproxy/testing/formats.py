@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from guardproxy.events import Opaque, Text
 from guardproxy.testing import guarding
 from guardproxy.testing.material import (
     DecodedTexts,
@@ -21,7 +22,7 @@ from guardproxy.testing.material import (
     texts_of,
     with_new_fields,
 )
-from guardproxy.wire import Codec, Contract, Prompt, Reply, Route, missing_members
+from guardproxy.wire import Codec, Contract, Decoder, Prompt, Reply, Route, missing_members
 from guardproxy.wire.json import dotted, reach, read, write
 
 Promise = Callable[[Codec], None]
@@ -234,9 +235,9 @@ def writes_errors_in_streams(codec: Codec) -> None:
     """Tests that errors of guardproxy within a stream are errors of the format."""
     frames = list(codec.author.frames(PROMPT, Reply("some text"), "1", list))[:-1]
     for at in range(len(frames)):
-        decoder = decoder_of(codec, streamed=True)
+        decoder, reading = decoder_of(codec, streamed=True), DecodedTexts()
         for frame in frames[:at]:
-            decoder.feed(frame)
+            _send(decoder, reading, frame)
         ending = codec.error_event("a_code", WORD, decoder)
         decoded = read_answer(codec, [*frames[:at], ending], streamed=True)
         _complete(codec, decoded, f"a stream that an error ends after {at} events")
@@ -250,10 +251,7 @@ def writes_endings(codec: Codec) -> None:
     for at in range(len(frames) + 1):
         decoder, reading = decoder_of(codec, streamed=True), DecodedTexts()
         for frame in frames[:at]:
-            events = decoder.feed(frame)
-            reading.see(events)
-            for sent in {id(event.frame): event.frame for event in events if hasattr(event, "frame")}.values():
-                decoder.sent(sent)
+            _send(decoder, reading, frame)
         ending = codec.filtered(decoder, WORD)
         start = frames[:at] if at else [codec.opening("a-model")]
         _complete(
@@ -265,6 +263,14 @@ def writes_endings(codec: Codec) -> None:
         for at in range(len(whole)):
             decoded = read_answer(codec, [*whole[:at], quiet, *whole[at:]], streamed=True).summary
             assert decoded == plain, f"{quiet!r} changes the content of a stream"
+
+
+def _send(decoder: Decoder, reading: DecodedTexts, data: bytes) -> None:
+    """Decodes data of a stream and sends its frames."""
+    events = decoder.feed(data)
+    reading.see(events)
+    for sent in {id(event.frame): event.frame for event in events if isinstance(event, (Text, Opaque))}.values():
+        decoder.sent(sent)
 
 
 def _upto(codec: Codec, frames: list[bytes]) -> DecodedTexts:

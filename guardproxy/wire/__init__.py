@@ -48,6 +48,7 @@ from guardproxy.wire.decoding import (
     is_delta,
     leaf_of,
 )
+from guardproxy.wire.fields import FieldPath, denied_field, is_on
 from guardproxy.wire.framing import Framing, StreamEvent, ndjson, sse
 from guardproxy.wire.headers import (
     AMOUNT,
@@ -67,6 +68,7 @@ from guardproxy.wire.inspection import UNINSPECTED, uninspected, unmapped, witho
 from guardproxy.wire.json_codec import Grammar, JsonCodec
 from guardproxy.wire.opaque import NOT_KEPT
 from guardproxy.wire.protocol_words import is_chance, is_short, undated
+from guardproxy.wire.provider_acts import acts_beyond, never_acts
 from guardproxy.wire.registry import (
     Formats,
     codec_for,
@@ -120,6 +122,7 @@ __all__ = [
     "DeclaredFormat",
     "Decoder",
     "Demand",
+    "FieldPath",
     "Fields",
     "FormatHeaders",
     "Formats",
@@ -150,12 +153,14 @@ __all__ = [
     "UsageFields",
     "Vocabulary",
     "WholeDecoder",
+    "acts_beyond",
     "codec_for",
     "codec_of_client",
     "codecs",
     "counts",
     "default_route",
     "demand_of",
+    "denied_field",
     "edited_frame",
     "events_of",
     "expect_list",
@@ -167,6 +172,7 @@ __all__ = [
     "installed",
     "is_chance",
     "is_delta",
+    "is_on",
     "is_short",
     "known_headers",
     "leaf_of",
@@ -174,6 +180,7 @@ __all__ = [
     "missing_members",
     "name_beside",
     "ndjson",
+    "never_acts",
     "no_inputs",
     "pointer",
     "read_body",

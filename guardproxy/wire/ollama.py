@@ -10,7 +10,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, TypeVar
 
-from guardproxy.errors import DownstreamError, ErrorCode
 from guardproxy.events import Event, Frame, Path, Text
 from guardproxy.redaction import NAME, Shape, Shapes
 from guardproxy.wire.codec import AnswerFacts, Decoder
@@ -259,9 +258,6 @@ class LinesCodec(JsonCodec[C]):
         expect_type(tree, "stream", bool)
         expect_type(tree, "options", dict)
         expect_type(tree, "format", (str, dict))
-        if tree.get("_debug_render_only"):
-            message = "`_debug_render_only` asks for the rendered prompt, which holds the operator's text; leave it out"
-            raise DownstreamError(ErrorCode.INVALID_VALUE, message, "_debug_render_only")
 
     def is_streamed(self, path: str, tree: dict[str, Any]) -> bool:
         return tree.get("stream") is not False

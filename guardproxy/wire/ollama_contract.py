@@ -9,6 +9,9 @@ from guardproxy.wire.framing import ndjson
 from guardproxy.wire.headers import FormatHeaders
 from guardproxy.wire.words import SHARED, Vocabulary
 
+RENDERED = "returns the rendered prompt, which holds the operator's text"
+TEMPLATE = "replaces the template that turns the texts into the prompt"
+"""What denied fields do."""
 WORDS = Vocabulary(SHARED.keys, SHARED.values | {"json", "load", "unload", "control"})
 MEDIA = MediaTypes("application/json", "application/x-ndjson", ("application/json",))
 TERMINAL = (ndjson.frame(b'{"done":true}'),)

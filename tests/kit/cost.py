@@ -50,6 +50,7 @@ from guardproxy.wire.formats.openai_inputs.contract import EMBEDDINGS, MODERATIO
 from guardproxy.wire.formats.openai_responses import places as openai_responses_map
 from guardproxy.wire.json import dotted, read, replacing
 from guardproxy.wire.json.walk import reach
+from tests.kit.gemini import GEMINI, chunk, gemini_frames, partial_args
 from tests.kit.ollama import GENERATE, OLLAMA, line_frames
 from tests.kit.play import CHAT, MESSAGES, Play, chat_frames, message_frames, policy_set, sse
 from tests.kit.responses import RESPONSES, growing, response_frames, stream
@@ -205,6 +206,7 @@ PLAIN: Mapping[str, Answer] = {
     OLLAMA: (LINES, line_frames(OLLAMA, "content", ["Fine."])),
     GENERATE: (LINES, line_frames(GENERATE, "response", ["Fine."])),
     EMBED: (JSON, [json.dumps(ollama_embed.unanswered(EMBED, {"input": ["a"]}, "1")).encode()]),
+    GEMINI: (STREAM, gemini_frames(["Fine."])),
 }
 LINE = "some words " * 10  # checks look back a thousand characters: of more text, each costs the same
 USER = {"role": "user", "content": "hello there"}
@@ -284,7 +286,20 @@ def _ollama_calls(n: int) -> list[dict[str, Any]]:
     return [{"function": {"name": "send", "arguments": {"to": mail}}} for mail in mails(n)]
 
 
+def contents(*parts: Any, **more: Any) -> dict[str, Any]:
+    return {"contents": [{"role": "user", "parts": list(parts)}], **more}
+
+
 REQUESTS: dict[str, tuple[str, Body]] = {
+    "gemini contents": (GEMINI, lambda n: {"contents": [{"parts": [{"text": text}]} for text in strings(n)]}),
+    "gemini parts": (GEMINI, lambda n: contents(*({"text": text} for text in strings(n)))),
+    "gemini calls": (GEMINI, lambda n: contents(*([{"functionCall": {"name": "t", "args": {"to": "you"}}}] * n))),
+    "gemini functions": (
+        GEMINI,
+        lambda n: contents(
+            {"text": "hi"}, tools=[{"functionDeclarations": [_tool(at)["function"] for at in range(n)]}]
+        ),
+    ),
     "chat messages": (CHAT, lambda n: chat(messages=[USER] * n)),
     "chat roles": (CHAT, lambda n: chat(messages=[{"role": f"role {at}", "content": "x"} for at in range(n)])),
     "chat message names": (CHAT, lambda n: chat(messages=[{**USER, "name": text} for text in strings(n)])),
@@ -518,7 +533,32 @@ def _bytes(frames: list[bytes], size: int) -> list[bytes]:
     return [data[at : at + size] for at in range(0, len(data), size)]
 
 
+def _gemini(*trees: Any) -> Answer:
+    return STREAM, [sse(tree) for tree in (*trees, chunk({"text": ""}, finish="STOP"))]
+
+
+def _grounded(n: int) -> Answer:
+    """A text with values, and as many segments of it."""
+    text = " ".join(f"ü {mail}" for mail in mails(n))
+    supports = [{"segment": {"startIndex": 9 * at, "endIndex": 9 * at + 9, "text": "x"}} for at in range(n)]
+    return _gemini(chunk({"text": text}), chunk({"text": ""}, groundingMetadata={"groundingSupports": supports}))
+
+
 ANSWERS: dict[str, tuple[str, Callable[[int], Answer]]] = {
+    "gemini frames": (GEMINI, lambda n: (STREAM, gemini_frames([LINE] * n))),
+    "gemini parts in turn": (
+        GEMINI,
+        lambda n: _gemini(*(chunk({"text": LINE, "thought": bool(at % 2)}) for at in range(n))),
+    ),
+    "gemini calls": (
+        GEMINI,
+        lambda n: _gemini(*[chunk({"functionCall": {"name": "t", "args": {"to": "you"}}})] * n),
+    ),
+    "gemini arguments by paths": (
+        GEMINI,
+        lambda n: _gemini(*[chunk(partial_args("some words "))] * n, chunk({"functionCall": {}})),
+    ),
+    "gemini segments": (GEMINI, _grounded),
     "frames": (CHAT, lambda n: (STREAM, chat_frames([{"content": LINE}] * n))),
     "frames without spaces": (CHAT, lambda n: (STREAM, chat_frames([{"content": "abcdefghi"}] * (8 * n)))),
     "frames of one match": (CHAT, lambda n: (STREAM, chat_frames([{"content": "@" * 9}] * (8 * n)))),

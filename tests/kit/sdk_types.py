@@ -10,6 +10,8 @@ from __future__ import annotations
 import types
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from datetime import datetime
+from enum import Enum
 from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from pydantic import BaseModel
@@ -33,8 +35,10 @@ def places(type_: Any, entered: tuple[Any, ...] = ()) -> Iterator[Place]:
     """Yields every place of a type. `entered`: the models that contain the type."""
     type_ = _plain(type_)
     origin, arguments = get_origin(type_), get_args(type_)
-    if type_ is str or type_ is Any or type_ is object:
+    if type_ in (str, bytes, datetime, Any, object):
         yield Place("", _same)
+    elif isinstance(type_, type) and issubclass(type_, Enum):
+        yield Place("", _same, tuple(member.value for member in type_))
     elif origin is Literal:
         if words := tuple(word for word in arguments if isinstance(word, str)):
             yield Place("", _same, words)

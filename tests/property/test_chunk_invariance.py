@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 from guardproxy.policy.evaluate import PolicySet
 from tests.kit.completions import COMPLETIONS, completion_frames, completion_texts
+from tests.kit.gemini import GEMINI, gemini_frames, gemini_texts
 from tests.kit.ollama import GENERATE, OLLAMA, line_frames, line_texts
 from tests.kit.play import (
     CHAT,
@@ -71,6 +72,8 @@ def rules() -> PolicySet:
 def ask(route: str) -> dict[str, Any]:
     if route in (COMPLETIONS, GENERATE, DECLARED):
         return {"model": "m", "stream": True, "prompt": f"I am {MAIL}."}
+    if route == GEMINI:
+        return {"contents": [{"parts": [{"text": f"I am {MAIL}."}]}]}
     body: dict[str, Any] = {"model": "m", "stream": True, "messages": [{"role": "user", "content": f"I am {MAIL}."}]}
     if route == RESPONSES:
         return {"model": "m", "stream": True, "input": f"I am {MAIL}."}
@@ -109,6 +112,10 @@ SHAPES: dict[str, tuple[str, Frames, Callable[[bytes], dict[str, str]], str]] = 
         completion_texts,
         "thoughts0",
     ),
+    **{
+        f"gemini {kind}": (GEMINI, partial(gemini_frames, kind=kind), gemini_texts, kind)
+        for kind in ("text", "thought", "argument", "unknown")
+    },
     "chat text": (CHAT, lambda parts: chat_frames([{"content": part} for part in parts]), chat_texts, "content0"),
     "chat reasoning": (
         CHAT,
@@ -164,7 +171,7 @@ TOOLS: dict[str, tuple[str, Frames, Callable[[bytes], dict[str, str]], str]] = {
 
 
 # A stream of Responses has four times the bytes, as it repeats each text. `guardproxy.testing` cuts it at every byte.
-STEP = {RESPONSES: 7}
+STEP = {RESPONSES: 7, GEMINI: 7}
 
 
 def unknown_texts(data: bytes) -> dict[str, str]:

@@ -151,6 +151,10 @@ def _lines(explanation: Explanation) -> Iterator[Text]:
     width = max((len(f"{rule.policy}: {rule.rule}") for rule in explanation.rules), default=0)
     for rule in explanation.rules:
         yield _rule(rule, width)
+    for change in result.fields:
+        state = "-" if not change.enforced else change.action
+        quiet = "" if change.enforced else f"  {change.action}; in shadow mode"
+        yield styled((f"    {state:<8}", "dim"), f"{change.policy}: the field {plain(change.place)}{quiet}")
     if explanation.elsewhere:
         yield styled(("policies that do not apply: ", "dim"), ", ".join(explanation.elsewhere))
     yield from _sent("the model sees", result.upstream)
@@ -211,6 +215,10 @@ def _json(explanation: Explanation) -> dict[str, Any]:
         "rules": [
             {key: getattr(rule, key) for key in ("policy", "rule", "action", "state", "why")}
             for rule in explanation.rules
+        ],
+        "fields": [
+            {"field": change.place, "action": change.action, "policy": change.policy, "enforced": change.enforced}
+            for change in result.fields
         ],
         "model_sees": None if result.upstream is None else dict(result.upstream.texts),
         "client_sees": None if result.client is None else dict(result.client.texts),

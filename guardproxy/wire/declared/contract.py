@@ -26,6 +26,7 @@ from guardproxy.wire.framing import Framing, ndjson, sse
 from guardproxy.wire.headers import FormatHeaders
 from guardproxy.wire.json import NAME, STRUCTURE, Map, MapLeaf, text, write
 from guardproxy.wire.openai import DONE
+from guardproxy.wire.self_hosted import DENIED
 from guardproxy.wire.statements import EVERY_SERVER
 from guardproxy.wire.token_data import TOKENS
 from guardproxy.wire.words import SHARED, Vocabulary
@@ -141,6 +142,19 @@ def _vocabulary(declaration: DeclaredFormat) -> Vocabulary:
     return Vocabulary(SHARED.keys, SHARED.values.union(ROLES, [end] if isinstance(end, str) else []))
 
 
+def _may_act(tree: Mapping[str, Any]) -> bool:
+    """Whether the endpoint may act for a request beyond answering it: that is unknown."""
+    return True
+
+
+def _denied(declaration: DeclaredFormat) -> Mapping[str, str]:
+    """Returns the fields of self-hosted servers that lead round the checks, without those that the declaration names."""
+    request = declaration.request
+    places = [*(place for place, _ in request.texts), *request.structure]
+    places += [place for place in (request.model, request.stream) if place]
+    return {name: why for name, why in DENIED.items() if name not in {place[0] for place in places}}
+
+
 def _no_demand(tree: Mapping[str, Any]) -> Demand:
     return NO_DEMAND
 
@@ -174,9 +188,11 @@ def contract_of(declaration: DeclaredFormat) -> Contract:
         unanswered=frozenset(),
         limits={"messages": lists, "tools": ()},
         statements=EVERY_SERVER,
+        acts=_may_act,
         query=QuerySyntax(re.compile(""), "none"),
         signs=Signs(tuple(route.partition(" ")[2].partition("{")[0] for route in declaration.routes), ()),
         refused=(),
+        denied=_denied(declaration),
         key_header=KeyHeader("Authorization", "Bearer "),
         headers=_HEADERS,
     )

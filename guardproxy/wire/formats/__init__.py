@@ -6,6 +6,7 @@ NAMES = (
     "openai_responses",
     "openai_completions",
     "openai_inputs",
+    "gemini_generate",
     "ollama_chat",
     "ollama_generate",
     "ollama_embed",

@@ -18,7 +18,7 @@ from guardproxy.concurrency import stop_point
 from guardproxy.events import Path
 from guardproxy.findings import Kind
 from guardproxy.wire.json.numbers import NUMBER_LIMIT, digits_of, is_row, part_of
-from guardproxy.wire.opaque import NOT_KEPT, inspect
+from guardproxy.wire.opaque import NOT_KEPT, inspect, inspect_url_safe
 from guardproxy.wire.protocol_words import is_known, is_short, undated
 from guardproxy.wire.words import SHARED, Vocabulary
 
@@ -37,7 +37,8 @@ class MapLeaf:
     and not text. `token_ids`: integers that stand for text. `secret`: a string here is a credential: no check reads it, and
     no record shows it.
 
-    `unmapped`: the format does not know the place, whatever the kind. `fixed`: an edit would break the protocol.
+    `unmapped`: the format does not know the place, whatever the kind. `fixed`: an edit would break the protocol. `url_safe`:
+    an opaque place that takes base64 in the alphabet of URLs as well.
     """
 
     how: How
@@ -46,6 +47,7 @@ class MapLeaf:
     declared: str | None = None
     unmapped: bool = False
     fixed: bool = False
+    url_safe: bool = False
 
 
 Map = Any  # MapLeaf | dict[str, Map] | list[Map] | Callable[[Any], Map]; a recursive alias that mypy cannot hold
@@ -108,8 +110,8 @@ def unknown(kind: Kind) -> MapLeaf:
     return MapLeaf("text", kind, unmapped=True)
 
 
-def opaque(media: str, kind: Kind, declared: str | None = None) -> MapLeaf:
-    return MapLeaf("opaque", kind, media, declared)
+def opaque(media: str, kind: Kind, declared: str | None = None, *, url_safe: bool = False) -> MapLeaf:
+    return MapLeaf("opaque", kind, media, declared, url_safe=url_safe)
 
 
 def is_word(text: str) -> bool:
@@ -294,7 +296,7 @@ def _string(value: str, leaf: MapLeaf, path: Path, out: list[TreeLeaf | None], w
         case "secret" if value:
             out.append(TreeLeaf(path, "", leaf))
         case "opaque" if value:
-            look = inspect(value, leaf.media, leaf.declared)
+            look = (inspect_url_safe if leaf.url_safe else inspect)(value, leaf.media, leaf.declared)
             if look.media:
                 out.append(TreeLeaf(path, "", replace(leaf, media=look.media)))
             else:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from guardproxy.checks import Check, Resources, build
-from guardproxy.events import End, Event, Frame, Text
+from guardproxy.events import End, Event, Frame, Opaque, Text
 from guardproxy.exchange.forms import Forms, needs_form
 from guardproxy.exchange.gate import Gate, Lane
 from guardproxy.findings import Channel, Detail, Facts, Finding, Form, Scan
@@ -147,6 +147,17 @@ def test_arguments_that_are_an_object_become_a_text() -> None:
     event = Text(Channel("response", "tool_arguments", "content[0].name"), "send", frame, ("content", 0, "name"))
     out = Forms(MESSAGES).judged([event, event])
     assert [one.text for one in out if isinstance(one, Text) and one.judged] == ['{"a": 1}']
+    collected = Frame(b"", tree, streamed=True, calls=())
+    streamed = Text(event.channel, "send", collected, event.path)
+    assert Forms(MESSAGES).judged([streamed]) == [streamed]
+
+
+def test_arguments_that_a_stream_completes_become_a_text() -> None:
+    frame = Frame(b"", {}, streamed=True, calls=(("content[3].input", '{"a": 1}'),))
+    out = Forms(MESSAGES).judged([Opaque(frame)])
+    assert [(one.channel.path, one.text) for one in out if isinstance(one, Text) and one.judged] == [
+        ("content[3].input", '{"a": 1}')
+    ]
 
 
 def test_arguments_that_come_whole_in_a_stream_become_a_text_beside_their_own_name() -> None:

@@ -15,7 +15,7 @@ from tests.kit.hot_path import DEFAULT, NO_RULES, measure
     [
         pytest.param(NO_RULES, False, 1310, 134, id="no rules"),
         pytest.param(NO_RULES, True, 2050, 134, id="no rules, streamed"),
-        pytest.param(DEFAULT, False, 2770, 134, id="default policy"),
+        pytest.param(DEFAULT, False, 2840, 134, id="default policy"),
         pytest.param(DEFAULT, True, 5190, 134, id="default policy, streamed"),
     ],
 )

@@ -37,7 +37,6 @@ def test_a_stream_is_the_default(more: dict[str, Any], is_streamed: bool) -> Non
         ({"stream": "yes"}, "stream"),
         ({"options": []}, "options"),
         ({"format": 5}, "format"),
-        ({"_debug_render_only": True}, "_debug_render_only"),
         ({"prompt": "a", "Prompt": "b"}, "Prompt"),
         ({"prompt": "a", "CONTEXT": [1, 2]}, "CONTEXT"),
         ({"prompt": "a", "\u017fystem": "b"}, "\u017fystem"),

@@ -8,6 +8,7 @@ from typing import Any
 
 from guardproxy.wire import ollama_contract
 from guardproxy.wire.contract import NO_DEMAND, Contract, Demand, UsageFields, name_beside, no_inputs
+from guardproxy.wire.provider_acts import never_acts
 from guardproxy.wire.statements import EVERY_SERVER
 
 EMBED = "POST /api/embed"
@@ -39,9 +40,11 @@ CONTRACT = Contract(
     unanswered=frozenset((EMBED, EMBEDDINGS)),
     limits={"messages": (), "tools": ()},
     statements=EVERY_SERVER,
+    acts=never_acts,
     query=ollama_contract.NO_QUERY,
     signs=ollama_contract.SIGNS,
     refused=(),
+    denied={},
     key_header=ollama_contract.KEY_HEADER,
     headers=ollama_contract.HEADERS,
 )

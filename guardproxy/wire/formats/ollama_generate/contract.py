@@ -10,6 +10,7 @@ from guardproxy.findings import Kind
 from guardproxy.wire import ollama, ollama_contract
 from guardproxy.wire.contract import CallInput, Contract, Demand, demand_of, name_beside
 from guardproxy.wire.json import members
+from guardproxy.wire.provider_acts import never_acts
 from guardproxy.wire.statements import EVERY_SERVER
 from guardproxy.wire.token_data import TOKENS
 
@@ -50,9 +51,11 @@ CONTRACT = Contract(
     unanswered=frozenset(),
     limits={"messages": (), "tools": ()},
     statements=EVERY_SERVER,
+    acts=never_acts,
     query=ollama_contract.NO_QUERY,
     signs=ollama_contract.SIGNS,
     refused=ollama_contract.REFUSED,
+    denied={"_debug_render_only": ollama_contract.RENDERED, "template": ollama_contract.TEMPLATE},
     key_header=ollama_contract.KEY_HEADER,
     headers=ollama_contract.HEADERS,
 )

@@ -6,6 +6,7 @@ from functools import partial
 from typing import Any
 
 from guardproxy.findings import Kind
+from guardproxy.wire.azure import CHOICE_FILTERS, CONTEXT, DATA_SOURCES, PROMPT_FILTERS
 from guardproxy.wire.conversation import content, message
 from guardproxy.wire.json import (
     NAME,
@@ -20,6 +21,7 @@ from guardproxy.wire.json import (
     text,
     unknown,
 )
+from guardproxy.wire.self_hosted import CHAT_OPTIONS
 
 _ROLES: dict[str, Kind] = {
     "system": "system",
@@ -114,6 +116,8 @@ def _choice_of_tool(value: Any) -> Map:
 
 
 REQUEST: dict[str, Map] = {
+    **CHAT_OPTIONS,
+    **DATA_SOURCES,
     **dict.fromkeys(
         (
             *("stream", "n", "seed", "temperature", "top_p", "max_tokens", "max_completion_tokens"),
@@ -159,8 +163,16 @@ def _response(mapped: Map) -> dict[str, Map]:
             "expires_at": STRUCTURE,
         },
         "annotations": text("assistant"),
+        **CONTEXT,
     }
-    choice = {"index": STRUCTURE, "finish_reason": STRUCTURE, "message": answer, "delta": answer, "logprobs": TOKENS}
+    choice = {
+        "index": STRUCTURE,
+        "finish_reason": STRUCTURE,
+        "message": answer,
+        "delta": answer,
+        "logprobs": TOKENS,
+        **CHOICE_FILTERS,
+    }
     words = ("id", "object", "created", "system_fingerprint", "service_tier", "obfuscation")
     return {
         **dict.fromkeys(words, STRUCTURE),
@@ -169,6 +181,7 @@ def _response(mapped: Map) -> dict[str, Map]:
         "choices": [{**choice, **dict.fromkeys(_TOKENS, TOKENS)}],
         "error": text("error"),
         "usage": UNMAPPED,
+        **PROMPT_FILTERS,
     }
 
 
