@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-from guardproxy.errors import DownstreamError, ErrorCode
+from guardproxy.errors import ConfigError, DownstreamError, ErrorCode
 from guardproxy.gateway.duty import Duty, Head
 from guardproxy.wire import Formats, Route, installed
 
@@ -18,9 +18,10 @@ class Routes(Duty):
     name = "routes"
 
     def __init__(self, pass_through: Iterable[str], formats: Callable[[], Formats] = installed) -> None:
+        """Raises `ConfigError` if an entry with `{` is not a pattern."""
         self._pass_through = frozenset(pass_through)
         self._formats = formats
-        self._patterns = tuple(Route(entry) for entry in self._pass_through if "{" in entry)
+        self._patterns = tuple(_pattern(entry) for entry in self._pass_through if "{" in entry)
 
     def route_of(self, method: str, path: str) -> str:
         """Returns the route of a request: the pattern of the matching format, or `unknown` if no pattern matches."""
@@ -59,3 +60,10 @@ class Routes(Duty):
             f"this route is not guarded: guardproxy reads {', '.join(guarded)}. To pass a route through unread, "
             f"start it with --pass-through '{head.method} {head.path}'",
         )
+
+
+def _pattern(entry: str) -> Route:
+    try:
+        return Route(entry)
+    except ValueError as error:
+        raise ConfigError(f"`pass_through`: {error}") from None

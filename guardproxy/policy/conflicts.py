@@ -13,7 +13,7 @@ from pathlib import PurePath
 
 from guardproxy.errors import PolicyError
 from guardproxy.policy.document import Policy
-from guardproxy.policy.matching import Match, is_any
+from guardproxy.policy.matching import Match, is_route
 from guardproxy.policy.strictness import same
 from guardproxy.wire import FieldPath, codecs
 
@@ -59,7 +59,7 @@ def _contradict(first: Policy, own: tuple[str, str], second: Policy, other: tupl
 
 def _never_together(first: Match, second: Match, routes: Sequence[str]) -> bool:
     """Whether no request matches both, whatever its model, headers and conditions are. `routes`: those of all formats."""
-    if not any(is_any(first.routes, route) and is_any(second.routes, route) for route in routes):
+    if not any(is_route(first.routes, route) and is_route(second.routes, route) for route in routes):
         return True
     return _exclude(first.tenants, second.tenants)
 

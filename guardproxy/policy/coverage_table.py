@@ -13,7 +13,7 @@ from guardproxy.findings import Direction, Kind
 from guardproxy.policy.document import Policy, Rule
 from guardproxy.policy.evaluate import PolicySet
 from guardproxy.policy.expression import CHECK_ERROR
-from guardproxy.policy.matching import is_any
+from guardproxy.policy.matching import is_route
 from guardproxy.wire import Codec
 
 
@@ -84,7 +84,7 @@ def coverage(policies: PolicySet) -> list[CoverageRow]:
 
 def _looking(policies: PolicySet, codec: Codec, direction: Direction, kind: Kind) -> Iterator[CheckUse]:
     for policy in policies.policies:
-        routes = [is_any(policy.match.routes, route) for route in codec.routes]
+        routes = [is_route(policy.match.routes, route) for route in codec.routes]
         if policy.tenant or not any(routes):
             continue
         others = (policy.match.models, policy.match.tenants, policy.match.headers or None, policy.match.when)

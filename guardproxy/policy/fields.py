@@ -19,7 +19,7 @@ from guardproxy.events import Path
 from guardproxy.policy.reading import FileReading
 from guardproxy.policy.strictness import same
 from guardproxy.policy.tree import FilePlace, YamlNode
-from guardproxy.wire import FieldPath, is_on
+from guardproxy.wire import NESTED_BODY, FieldPath, is_on
 from guardproxy.wire.json import dotted, reach
 
 FieldAction = Literal["set", "strip", "refuse"]
@@ -137,11 +137,13 @@ def _written(rule: _BoundField, before: Any) -> list[Path]:
 def bound_fields(rules: Mapping[str, tuple[FieldRules, bool]]) -> BoundFields:
     """Combines the rules of policies, by the name of the policy, each with whether its rules are enforced."""
     allowed = [fields.allow for fields, _ in rules.values()]
-    bound = [
-        _BoundField(FieldPath(text), action, name, is_enforced, fields.values.get(text) if action == "set" else None)
-        for name, (fields, is_enforced) in rules.items()
-        for action, text in fields.paths()
-    ]
+    bound: list[_BoundField] = []
+    for name, (fields, is_enforced) in rules.items():
+        for action, text in fields.paths():
+            value = fields.values.get(text) if action == "set" else None
+            bound.append(_BoundField(FieldPath(text), action, name, is_enforced, value))
+            nested: FieldAction = "refuse" if action == "refuse" else "strip"
+            bound.append(_BoundField(FieldPath(f"{NESTED_BODY}.{text}"), nested, name, is_enforced))
     bound.sort(key=lambda rule: (rule.path.text, rule.action, rule.policy))
     return BoundFields(frozenset.intersection(*allowed) if allowed else frozenset(), tuple(bound))
 

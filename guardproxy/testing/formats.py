@@ -22,7 +22,7 @@ from guardproxy.testing.material import (
     texts_of,
     with_new_fields,
 )
-from guardproxy.wire import Codec, Contract, Decoder, Prompt, Reply, Route, missing_members
+from guardproxy.wire import Codec, Contract, Decoder, FieldPath, Prompt, Reply, Route, missing_members
 from guardproxy.wire.json import dotted, reach, read, write
 
 Promise = Callable[[Codec], None]
@@ -107,6 +107,13 @@ def reads_new_fields_of_requests(codec: Codec) -> None:
         for changed in with_new_fields(tree, NEW):
             result = read_request(codec, changed)
             assert result is None or result[0].holds(NEW), f"a new field is forwarded unread: {changed}"
+
+
+def knows_its_fields(codec: Codec) -> None:
+    """Tests that the format knows the fields of its requests, those that lead round the checks, and no others."""
+    for name in (*codec.author.request(PROMPT), *codec.contract.denied):
+        assert codec.has_field(FieldPath(name)), f"`has_field` does not know `{name}`"
+    assert not codec.has_field(FieldPath("x_no_such_field")), "`has_field` knows a field that does not exist"
 
 
 def reads_other_models(codec: Codec) -> None:
@@ -301,6 +308,7 @@ PROMISES: tuple[Promise, ...] = (
     declares,
     reads_requests,
     reads_new_fields_of_requests,
+    knows_its_fields,
     reads_other_models,
     reads_answers,
     is_invariant,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from guardproxy.wire.authoring import Author, CutText, Prompt, Reply, text_of, word_parts
+from guardproxy.wire.azure import route_spellings
 from guardproxy.wire.bounds import BOUNDS, UNBOUNDED, Bounds
 from guardproxy.wire.codec import AnswerFacts, Bounded, Codec, Decoder, Request
 from guardproxy.wire.contract import (
@@ -48,7 +49,7 @@ from guardproxy.wire.decoding import (
     is_delta,
     leaf_of,
 )
-from guardproxy.wire.fields import FieldPath, denied_field, is_on
+from guardproxy.wire.fields import NESTED_BODY, FieldPath, denied_field, is_on
 from guardproxy.wire.framing import Framing, StreamEvent, ndjson, sse
 from guardproxy.wire.headers import (
     AMOUNT,
@@ -96,6 +97,7 @@ __all__ = [
     "FRAMINGS",
     "IDENTIFIER",
     "LARGEST",
+    "NESTED_BODY",
     "NOT_KEPT",
     "NO_DEMAND",
     "PRODUCTS",
@@ -184,6 +186,7 @@ __all__ = [
     "no_inputs",
     "pointer",
     "read_body",
+    "route_spellings",
     "served",
     "sse",
     "statement_of",

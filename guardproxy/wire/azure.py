@@ -9,17 +9,27 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from functools import cache
 from typing import Any
 from urllib.parse import quote
 
 from guardproxy.wire.json import KEYS, OTHERS, SECRET, STRUCTURE, UNMAPPED, Map, MapLeaf, text
 
 _DEPLOYMENT = re.compile(r"(/openai/deployments/)([^/]+)(/.*)")
+_HOSTED = re.compile(r"([A-Z]+) (?:/openai/deployments/[^/]+/|/openai/(?:v1/)?|/anthropic/v1/)(.+)")
 
 
 def hosted_routes(name: str) -> tuple[str, str]:
     """Returns the routes of Azure for an operation of OpenAI, such as `chat/completions`."""
     return f"POST /openai/v1/{name}", f"POST /openai/deployments/{{deployment}}/{name}"
+
+
+@cache
+def route_spellings(route: str) -> tuple[str, ...]:
+    """Returns a route and, if it is a host's spelling of a route of OpenAI or Anthropic, that route: a client that can choose
+    between both must not escape a policy that names one of them."""
+    match = _HOSTED.fullmatch(route)
+    return (route, f"{match[1]} /v1/{match[2]}") if match else (route,)
 
 
 def model_of(path: str, tree: Mapping[str, Any]) -> str:

@@ -20,7 +20,8 @@ from guardproxy.wire.json import OTHERS, Map, MapLeaf, dotted
 
 ITEMS = "*"
 _PATH = re.compile(r"[A-Za-z_$][A-Za-z0-9_$-]*(?:\.(?:\*|[A-Za-z_$][A-Za-z0-9_$-]*))*", re.ASCII)
-_NESTED_BODY = "extra_body"  # gateways merge its members into the request
+NESTED_BODY = "extra_body"
+"""A field whose members are fields of the request too: gateways such as LiteLLM merge them into it."""
 _OFF: tuple[Any, ...] = ("", [], {})
 
 
@@ -69,8 +70,8 @@ def denied_field(
 ) -> tuple[str, str] | None:
     """Returns the first field of a request that leads round the checks: its place, and what it does. `denied`: what each such
     field does, by its name; `allowed`: the names that policies allow. Members of `extra_body` count as fields too."""
-    nested = tree.get(_NESTED_BODY)
-    bodies = ((tree, ""), (nested, f"{_NESTED_BODY}.")) if isinstance(nested, dict) else ((tree, ""),)
+    nested = tree.get(NESTED_BODY)
+    bodies = ((tree, ""), (nested, f"{NESTED_BODY}.")) if isinstance(nested, dict) else ((tree, ""),)
     for body, prefix in bodies:
         for name in denied.keys() & body.keys():
             if name not in allowed and is_on(value := body[name]) and value not in _OFF:

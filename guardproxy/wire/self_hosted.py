@@ -70,3 +70,8 @@ CHAT_OPTIONS: Mapping[str, Map] = {
     "documents": text("tool_result"),
 }
 """Those of a format whose requests hold messages."""
+
+CHOICE: Mapping[str, Map] = dict.fromkeys(("stop_reason", "matched_stop", "prompt_text"), text("metadata"))
+"""The fields of a choice of an answer: the text at which it stopped, or the prompt again."""
+ANSWER: Mapping[str, Map] = dict.fromkeys(("prompt_text", "metrics"), text("metadata"))
+"""The fields of an answer."""

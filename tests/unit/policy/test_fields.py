@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
+from guardproxy.cli import app as cli
+from guardproxy.cli.audit_view import lines_of
 from guardproxy.exchange.transcript import SendUpstream
+from guardproxy.policy.coverage_table import denied_fields, field_table
+from guardproxy.policy.lint import notes
 from guardproxy.policy.load import PolicyErrors, parse
+from guardproxy.policydiff.policies import changes as changed
 from guardproxy.replay.comparison import differences
 from tests.kit.play import CHAT, MESSAGES, Play, chat_frames, policy_set
 from tests.kit.records import replay
@@ -59,6 +67,12 @@ def changes(done: Play) -> list[tuple[str, str, bool]]:
             {"tools": [{"type": "function", "function": {"name": "f", "parameters": {}}}]},
             [("tools[0].function.strict", "strip", True)],
         ),
+        (
+            "set: {store: false}\nstrip: [logprobs]",
+            {"extra_body": {"store": True, "logprobs": True, "x": 1}},
+            {"extra_body": {"x": 1}, "store": False},
+            [("extra_body.logprobs", "strip", True), ("extra_body.store", "strip", True), ("store", "set", True)],
+        ),
         ("refuse: [background]", {"background": False}, {"background": False}, []),
     ],
 )
@@ -103,6 +117,11 @@ def test_a_field_is_refused(body: dict[str, Any]) -> None:
     assert changes(done) == [("background", "refuse", True)]
 
 
+def test_a_field_is_refused_inside_of_the_body_that_gateways_merge() -> None:
+    done = play("refuse: [background]", extra_body={"background": True})
+    assert (done.upstream, done.record["error"]["field"]) == (None, "extra_body.background")
+
+
 def test_shadow_mode_changes_and_refuses_nothing() -> None:
     quiet = (
         "mode: shadow\nset: {store: false}\nstrip: [logprobs]\nrefuse: [background]\nunmapped: refuse\nopaque: refuse\n"
@@ -136,6 +155,80 @@ def test_replay_is_exact_and_shows_a_change_of_the_policy() -> None:
     others = policy_set(f"policy: p\nset: {{store: false}}\n{RULES}")
     assert replay(record, others).differences == ("fields: no longer strip `logprobs` (enforce)",)
     assert differences(record, record) == []
+
+
+def test_a_share_of_conversations_counts_for_fields() -> None:
+    policies = policy_set(f"policy: p\nenforce: 50 %\nset: {{store: false}}\n{RULES}")
+    bound = [policies.bind(CHAT, "m", "", f"conversation {number}") for number in range(30)]
+    enforced = {rule.enforced for rules in bound for rule in rules.fields.rules}
+    assert enforced == {True, False}
+
+
+def test_a_field_that_no_format_knows_is_a_warning() -> None:
+    told = [
+        (note.code, note.line, note.column, note.message)
+        for note in notes(
+            policy_set(f"policy: p\nset: {{stor: false}}\nrefuse: [logprob]\nallow_fields: [chat_templat]\n{RULES}")
+        )
+        if note.code == "unknown-field"
+    ]
+    assert told == [
+        ("unknown-field", 2, 7, "no wire format knows the field `stor`, so it is never set"),
+        ("unknown-field", 3, 10, "no wire format knows the field `logprob`, so check its spelling"),
+        (
+            "unknown-field",
+            4,
+            16,
+            "no wire format refuses the field `chat_templat` by default; did you mean `chat_template`?",
+        ),
+    ]
+
+
+def test_the_coverage_shows_what_is_refused_and_what_is_allowed() -> None:
+    policies = policy_set(
+        f"policy: a\nallow_fields: [chat_template, lora]\n{RULES}", f"policy: b\nallow_fields: [lora]\n{RULES}"
+    )
+    rows = {row.field: row for row in denied_fields(policies)}
+    assert set(rows["chat_template"].formats) >= {"openai_chat", "openai_responses", "anthropic_messages"}
+    assert (rows["chat_template"].allowed, rows["chat_template"].refused) == (("a",), ("b",))
+    lines = {line.split("  ")[0]: line.rpartition("  ")[2] for line in field_table(list(rows.values()))}
+    assert lines["chat_template"] == "ALLOWED where only a applies"
+    assert lines["lora"] == "ALLOWED by a, b"
+    assert lines["api_base"] == "refused"
+
+
+def test_a_comparison_says_what_changed() -> None:
+    old, new = (
+        [parse(f"policy: p\n{more}\n{RULES}", "p.yaml")]
+        for more in (
+            "set: {store: false}\nstrip: [logprobs]\nallow_fields: [lora]",
+            "set: {store: true, user: x}\nrefuse: [background]\nmode: shadow",
+        )
+    )
+    assert {(change.words, change.effect) for change in changed(old, new)} >= {
+        ("sets the field store: false -> true", "either"),
+        ("sets the field user: as sent -> x", "either"),
+        ("no longer strips the field logprobs", "loosens"),
+        ("refuses the field background", "tightens"),
+        ("no longer allows the field lora", "tightens"),
+        ("mode enforce -> shadow", "loosens"),
+    }
+
+
+def test_an_explanation_and_a_record_show_the_changes(tmp_path: Path) -> None:
+    (tmp_path / "p.yaml").write_text(f"policy: p\nset: {{store: false}}\nrefuse: [background]\n{RULES}")
+    asked = json.dumps({**BODY, "store": True})
+    out = CliRunner().invoke(cli, ["policy", "explain", asked, "--policies", str(tmp_path)]).output
+    assert "set     p: the field store" in out
+    asked = json.dumps({**BODY, "background": True})
+    said = json.loads(
+        CliRunner().invoke(cli, ["policy", "explain", asked, "--policies", str(tmp_path), "--json"]).output
+    )
+    assert said["fields"] == [{"field": "background", "action": "refuse", "policy": "p", "enforced": True}]
+    assert said["trouble"].endswith("at `background`")
+    done = play("mode: shadow\nset: {store: false}", store=True)
+    shown = "\n".join(line.plain for line in lines_of(done.exchange.record("")))
+    assert "set store by policy p (shadow)" in shown
 
 
 @pytest.mark.parametrize(

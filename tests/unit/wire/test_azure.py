@@ -100,6 +100,37 @@ def test_a_policy_sees_the_deployment_and_the_model_of_the_body() -> None:
         assert (done.upstream is None) is stopped
 
 
+@pytest.mark.parametrize(
+    ("match", "applies"),
+    [
+        ('routes: ["POST /v1/chat/completions"]', True),
+        ('routes: ["POST /openai/deployments/*"]', True),
+        ('routes: ["POST /v1/completions"]', False),
+        ("when: 'request.path == \"/v1/chat/completions\"'", True),
+        ("when: 'request.route.startsWith(\"POST /openai/\")'", True),
+        ("when: 'request.path == \"/v1/completions\"'", False),
+    ],
+)
+def test_a_policy_for_a_route_holds_for_its_other_spellings(match: str, applies: bool) -> None:
+    block = "checks: {hi: {use: pattern, words: [hi]}}\nrules: [{id: r, when: hi, action: block}]\n"
+    assert (ask(f"policy: p\nmatch: {{{match}}}\n{block}").upstream is None) is applies
+
+
+@pytest.mark.parametrize(
+    ("route", "own"),
+    [
+        ("POST /openai/v1/responses", "POST /v1/responses"),
+        ("POST /openai/responses", "POST /v1/responses"),
+        (DEPLOYED, "POST /v1/chat/completions"),
+        ("POST /anthropic/v1/messages", "POST /v1/messages"),
+        ("POST /v1/messages", None),
+        ("GET /acme/openai/v1/x", None),
+    ],
+)
+def test_a_host_spells_a_route_in_its_own_way(route: str, own: str | None) -> None:
+    assert azure.route_spellings(route) == ((route,) if own is None else (route, own))
+
+
 def test_a_fallback_goes_to_another_deployment() -> None:
     retry = "{id: r, on: response, when: bad, action: retry, attempts: 1, then: fallback, fallback: {model: big}}"
     done = ask(f"policy: p\n{RULES.partition('rules')[0]}rules: [{retry}]")

@@ -6,7 +6,7 @@ import pytest
 from multidict import CIMultiDict
 
 from guardproxy.config import Config
-from guardproxy.errors import DownstreamError, ErrorCode
+from guardproxy.errors import ConfigError, DownstreamError, ErrorCode
 from guardproxy.gateway import UNKNOWN, Head, Routes
 
 GUARDED = """
@@ -156,6 +156,15 @@ def test_a_path_with_another_method_is_refused(route: str) -> None:
 def test_the_advice_is_that_of_the_api_that_the_client_speaks() -> None:
     assert "`messages` or `input`" in str(refusal("POST /v1/files"))
     assert "in `messages`" in str(refusal("POST /v1/files", **{"anthropic-version": "2023-06-01"}))
+
+
+def test_a_pattern_passes_and_a_wrong_one_is_an_error() -> None:
+    duty = Routes(["GET /v1/files/{id}", "GET /v1/files"])
+    assert duty.route_of("GET", "/v1/files/file-1") == "GET /v1/files/{id}"
+    assert duty.route_of("GET", "/v1/files") == "GET /v1/files"
+    assert duty.route_of("POST", "/v1/files") == UNKNOWN
+    with pytest.raises(ConfigError, match="pass_through"):
+        Routes(["GET /v1/files/{id"])
 
 
 @pytest.mark.parametrize("model", ["a/b", "a%2Fb", "1234567890", "a b", "", ".", "a:b"])

@@ -117,3 +117,15 @@ def test_both_names_of_reasoning_are_read() -> None:
     done.stream([*chat_frames([texts])])
     assert b"forbidden" not in done.client
     assert done.finish.outcome == "blocked_response"
+
+
+@pytest.mark.parametrize("route", [CHAT, "POST /v1/completions"])
+@pytest.mark.parametrize("name", ["stop_reason", "matched_stop", "prompt_text"])
+def test_a_text_that_a_choice_repeats_is_read(route: str, name: str) -> None:
+    codec = codec_for(route)
+    assert codec
+    choice = {"index": 0, "finish_reason": "stop", "text": "", "message": {"role": "assistant", "content": ""}}
+    decoder = codec.decoder(streamed=False, failed=False, limit_bytes=10_000)
+    events = [*decoder.feed(json.dumps({"choices": [{**choice, name: "some words"}]}).encode()), *decoder.end()]
+    (text,) = [event for event in events if isinstance(event, Text) and event.text == "some words"]
+    assert (text.channel.kind, text.unmapped) == ("metadata", False)

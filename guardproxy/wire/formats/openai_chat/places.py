@@ -21,7 +21,7 @@ from guardproxy.wire.json import (
     text,
     unknown,
 )
-from guardproxy.wire.self_hosted import CHAT_OPTIONS
+from guardproxy.wire.self_hosted import ANSWER, CHAT_OPTIONS, CHOICE
 
 _ROLES: dict[str, Kind] = {
     "system": "system",
@@ -172,6 +172,7 @@ def _response(mapped: Map) -> dict[str, Map]:
         "delta": answer,
         "logprobs": TOKENS,
         **CHOICE_FILTERS,
+        **CHOICE,
     }
     words = ("id", "object", "created", "system_fingerprint", "service_tier", "obfuscation")
     return {
@@ -182,6 +183,7 @@ def _response(mapped: Map) -> dict[str, Map]:
         "error": text("error"),
         "usage": UNMAPPED,
         **PROMPT_FILTERS,
+        **ANSWER,
     }
 
 

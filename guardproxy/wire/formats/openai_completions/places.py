@@ -7,7 +7,7 @@ from typing import Any
 from guardproxy.wire.azure import CHOICE_FILTERS, PROMPT_FILTERS
 from guardproxy.wire.json import NAME, STRUCTURE, TOKENS, UNMAPPED, Map, MapLeaf, text
 from guardproxy.wire.prompts import texts_or_tokens
-from guardproxy.wire.self_hosted import OPTIONS
+from guardproxy.wire.self_hosted import ANSWER, CHOICE, OPTIONS
 
 REQUEST: dict[Any, Map] = {
     **OPTIONS,
@@ -31,7 +31,11 @@ _TOKENS = ("token_ids", "prompt_token_ids", "prompt_logprobs")
 
 
 def _response(answer: MapLeaf) -> dict[Any, Map]:
-    choice = {"index": STRUCTURE, "text": answer, "finish_reason": STRUCTURE, "logprobs": TOKENS, **CHOICE_FILTERS}
+    choice = {
+        **{"index": STRUCTURE, "text": answer, "finish_reason": STRUCTURE, "logprobs": TOKENS},
+        **CHOICE_FILTERS,
+        **CHOICE,
+    }
     return {
         **dict.fromkeys(("id", "object", "created", "system_fingerprint", "service_tier", "obfuscation"), STRUCTURE),
         "model": NAME,
@@ -40,6 +44,7 @@ def _response(answer: MapLeaf) -> dict[Any, Map]:
         "error": text("error"),
         "usage": UNMAPPED,
         **PROMPT_FILTERS,
+        **ANSWER,
     }
 
 
