@@ -28,13 +28,13 @@ quick: $(VENV)/.test
 
 # The slow files lie in tests/e2e and tests/property: in the order of their names they come first, and the small ones fill up.
 test: $(VENV)/.test
-	$(PYTEST) --durations=5 $(PARALLEL) --dist loadfile --no-loadscope-reorder
+	$(PYTEST) --durations=5 $(PARALLEL) --dist loadfile --no-loadscope-reorder -m 'not pure and not export and not timing and not clients'
+	$(MAKE) --no-print-directory coverage
 
-# The lines and branches that the tests of `make quick` reach. The floors stand in tests/kit/branch_coverage.py. This is a run
-# of its own: measuring `make test` would take longer, as the tracer slows down each of its examples.
-UNIT = tests/unit
+# The unit tests of the pure packages (`pure`, see tests/conftest.py), and the lines and branches that they reach. The floors
+# stand in tests/kit/branch_coverage.py. The other tests run without the tracer, which would make them take twice as long.
 coverage: $(VENV)/.test
-	$(QUICK) --cov --cov-report= --cov-report=json:.coverage.json $(UNIT)
+	$(PYTEST) -m pure $(PARALLEL) --dist worksteal --cov --cov-report= --cov-report=json:.coverage.json tests/unit
 	$(BIN)/python -m tests.kit.branch_coverage .coverage.json
 
 test-export: $(VENV)/.train
@@ -94,10 +94,12 @@ train-supervisor: $(VENV)/.train
 bench: $(VENV)/.bench
 	$(BIN)/python -m benchmarks.overhead --out benchmarks/results
 	$(BIN)/python -m benchmarks.connections --out benchmarks/results
+	$(BIN)/python -m benchmarks.parallel --out benchmarks/results
 	$(BIN)/python -m benchmarks.formats --out benchmarks/results
 	$(BIN)/python -m benchmarks.cost_growth --out benchmarks/results
 	$(BIN)/python -m benchmarks.checks --out benchmarks/results
 	$(BIN)/python -m benchmarks.evasions --out benchmarks/results
+	$(BIN)/python -m benchmarks.reader_attacks --out benchmarks/results
 	$(BIN)/python -m benchmarks.pii --out benchmarks/results $(if $(PEERS),--peers $(PEERS))
 	$(BIN)/python -m benchmarks.holdback --out benchmarks/results
 	$(if $(GUARDPROXY_DATA),$(BIN)/python -m benchmarks.pii_quality --out benchmarks/results)

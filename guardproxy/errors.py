@@ -54,7 +54,9 @@ class ErrorCode(StrEnum):
     )
     REPEATED_HEADER = _Spec("repeated_header", 400, "the request repeats a header that a policy reads")
     INVALID_TRANSFER_ENCODING = _Spec("invalid_transfer_encoding", 400, "only chunked transfer encoding is accepted")
-    UPGRADE_REFUSED = _Spec("upgrade_refused", 400, "protocol upgrades are not accepted")
+    UPGRADE_REFUSED = _Spec(
+        "upgrade_refused", 400, "upgrades such as WebSocket are not accepted: use a route with `stream: true`"
+    )
     UNKNOWN_EXPECTATION = _Spec("unknown_expectation", 417, "only the expectation 100-continue is supported")
     UNSUPPORTED_MEDIA_TYPE = _Spec("unsupported_media_type", 415, "the content type must be application/json, in UTF-8")
     UNSUPPORTED_ENCODING = _Spec("unsupported_encoding", 415, "the content encoding must be identity, gzip or deflate")
@@ -152,6 +154,8 @@ class ErrorCode(StrEnum):
         policy_key="opaque",
     )
     TOKEN_IDS = _Spec("token_ids", 400, "no check can read integers that stand for a text", policy_key="token_ids")
+    FIELD_DENIED = _Spec("field_denied", 400, "a field leads round the checks", policy_key="allow_fields")
+    FIELD_REFUSED = _Spec("field_refused", 400, "the policy refuses a field of the request", policy_key="refuse")
     SCHEMA_REFUSED = _Spec(
         "schema_refused",
         400,

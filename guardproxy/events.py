@@ -16,15 +16,16 @@ Path = tuple[str | int, ...]
 
 
 class Count(msgspec.Struct, frozen=True):
-    """Two numbers in a frame's tree, the start and end of a part of a text, in characters. `text`: the path of the
-    channel of that text, in the answer or, if `of_request`, in the request. `origin`: the number that stands for the
-    first character of the text."""
+    """Two numbers in a frame's tree, the start and end of a part of a text, in characters or, if `in_bytes`, in bytes of
+    UTF-8. `text`: the path of the channel of that text, in the answer or, if `of_request`, in the request. `origin`: the
+    number that stands for the first character of the text."""
 
     start: Path
     end: Path
     text: str
     of_request: bool = False
     origin: int = 0
+    in_bytes: bool = False
 
 
 class Frame(msgspec.Struct, frozen=True, eq=False):
@@ -33,7 +34,8 @@ class Frame(msgspec.Struct, frozen=True, eq=False):
     `data`: the received bytes with framing, which are sent unchanged if nothing is edited. `tree`: the parsed JSON, or
     `None`. `event`: the name of an SSE event, or `None`. `streamed`: whether it is an event of a stream. `terminal`:
     whether it is the last frame of the answer. `counts`: the numbers in it that change when an edit changes the length
-    of a text.
+    of a text. `calls`: the arguments of the calls that an event completes: the path of each, and the arguments as JSON text;
+    `None` if the arguments are read from the frame alone.
     """
 
     data: bytes
@@ -42,6 +44,7 @@ class Frame(msgspec.Struct, frozen=True, eq=False):
     streamed: bool = False
     terminal: bool = False
     counts: tuple[Count, ...] = ()
+    calls: tuple[tuple[str, str], ...] | None = None
 
 
 class Text(msgspec.Struct, frozen=True):

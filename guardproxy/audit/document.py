@@ -228,6 +228,15 @@ class RecordedPlan(RecordPart, frozen=True, kw_only=True):
     reason: Annotated[str, Meta(description="The reason, in words.")] = ""
 
 
+class RecordedField(RecordLeaf, frozen=True, kw_only=True):
+    """What a policy did with a field of the request, by the name of the field."""
+
+    field: Annotated[str, Meta(description="The place of the field in the body.")]
+    action: Annotated[Literal["set", "strip", "refuse"], Meta(description="What was done, or would have been done.")]
+    policy: str
+    mode: Literal["enforce", "shadow"]
+
+
 class RecordedPlaces(RecordLeaf, frozen=True, kw_only=True):
     """Places of an answer in which redacted values may be restored."""
 
@@ -315,6 +324,7 @@ class Record(LogEntry, frozen=True, kw_only=True, tag="exchange"):
         tuple[RecordedDuty, ...], Meta(description="The gateway store's answers to duties, in order.")
     ] = ()
     plan: RecordedPlan | None = None
+    fields: Annotated[tuple[RecordedField, ...], Meta(description="What policies did with fields of the request.")] = ()
     no_capacity: RecordedShortage | None = None
     error: RecordedError | None = None
     restore: Annotated[

@@ -8,7 +8,7 @@ docs/decisions/0009-in-a-record-the-placeholder-is-the-value.md
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
@@ -56,6 +56,13 @@ class Moves:
         self._ends: list[int] = []
         self._masked_starts: list[int] = []
         self._masked_ends: list[int] = []
+        self._in_bytes: ByteMoves | None = None
+
+    @property
+    def in_bytes(self) -> ByteMoves:
+        """The moves of offsets that count bytes. They take the edits on their own."""
+        self._in_bytes = self._in_bytes or ByteMoves()
+        return self._in_bytes
 
     def take(self, edits: Sequence[Span], number: int) -> None:
         """Adds the first `number` edits; edits that were added before are skipped."""
@@ -75,6 +82,28 @@ class Moves:
     def back(self) -> OffsetMap:
         """Maps the edited text to the text."""
         return OffsetMap(self._masked_starts, self._masked_ends, self._starts, self._ends)
+
+
+class ByteMoves:
+    """Maps offsets that count bytes of UTF-8 of a text whose edits are added over time."""
+
+    def __init__(self) -> None:
+        self._moves = Moves()
+        self._spans: list[Span] = []
+        self._chars = self._bytes = 0  # the end of the last edit
+
+    def take(self, edits: Sequence[Span], number: int, part: Callable[[int, int], str]) -> OffsetMap:
+        """Adds the first `number` edits, and returns the map to the edited text. `part(start, end)`: a part of the text."""
+        for start, end, replacement in islice(edits, len(self._spans), number):
+            first = self._bytes + _size(part(self._chars, start))
+            self._chars, self._bytes = end, first + _size(part(start, end))
+            self._spans.append((first, self._bytes, "\0" * _size(replacement)))
+        self._moves.take(self._spans, len(self._spans))
+        return self._moves.there
+
+
+def _size(text: str) -> int:
+    return len(text.encode("utf-8", "surrogatepass"))
 
 
 def mask(text: str, spans: Sequence[Span]) -> tuple[str, OffsetMap]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from typing import Any, Literal
@@ -59,6 +59,19 @@ def _hint(key: str, declared: Options) -> str:
     known = ", ".join(declared)
     near = get_close_matches(key, list(declared), 1)
     return f"did you mean `{near[0]}`? (known options: {known})" if near else f"known options: {known}"
+
+
+def chosen(values: Mapping[str, Any], key: str, known: Sequence[str]) -> list[str]:
+    """Returns the list of words that an option holds. Raises `OptionError` unless each is one of `known`."""
+    words = values[key]
+    if not isinstance(words, list) or not words or not all(isinstance(word, str) for word in words):
+        raise OptionError(key, f"`{key}` must be a non-empty list of words: {', '.join(known)}")
+    for at, word in enumerate(words):
+        if word not in known:
+            near = get_close_matches(word, known, 1)
+            hint = f"did you mean `{near[0]}`?" if near else f"known: {', '.join(known)}"
+            raise OptionError(key, f"unknown word `{word}` in `{key}`; {hint}", at)
+    return words
 
 
 def options_digest(use: str, version: int, options: Mapping[str, Any], *more: str) -> str:

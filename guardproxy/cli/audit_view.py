@@ -74,6 +74,9 @@ def _record(record: Record) -> Iterator[Text]:
     yield _row("rules", ", ".join(record.rules) or "none held")
     if record.shadow:
         yield _row("shadow rules", ", ".join(record.shadow))
+    for change in record.fields:
+        quiet = "" if change.mode == "enforce" else " (shadow)"
+        yield _row("field", f"{change.action} {change.field} by policy {change.policy}{quiet}")
     yield from _side("request", record.request)
     for number, attempt in enumerate(record.attempts):
         yield from _attempt(number, attempt)

@@ -107,7 +107,7 @@ def welcome(url: str, admin_url: str, audit: Path, models: list[str]) -> str:
     return f"""
 guardproxy is listening.
 
-  proxy      {url}   (OpenAI: {url}/v1, Anthropic: {url})
+  proxy      {url}   (OpenAI: {url}/v1, Anthropic and Google: {url})
   models     {", ".join(models)}
   audit log  {audit}
   metrics    {admin_url}/metrics

@@ -84,7 +84,13 @@ class Config:
         "Network", 9090, "The port of /livez, /readyz, /metrics and /reload. Worker N has this port plus N.", PORT
     )
     pass_through: tuple[str, ...] = setting(
-        "Network", ("GET /v1/models",), "A route that is passed through without being read.", ROUTE
+        "Network",
+        (
+            *(f"GET {base}/models{name}" for base in ("/v1", "/openai/v1", "/v1beta") for name in ("", "/{model}")),
+            *("GET /api/tags", "GET /api/version", "GET /api/ps"),
+        ),
+        "A route that is passed through without being read. `{name}` stands for letters, digits, `.`, `_` and `-`.",
+        ROUTE,
     )
     trusted_hop: tuple[str, ...] = setting(
         "Network", (), "A network whose requests may name their conversation and their language in headers.", NETWORK

@@ -1,9 +1,9 @@
 """The scripted upstream: an HTTP server that speaks every wire format that is installed and misbehaves on request.
 
-In: the routes of the formats (`POST /v1/chat/completions`, `POST /v1/messages`, ...) and `GET /v1/models`. Out: the replies
-of `script.py`, as plain answers or streams. Request headers shape the sending, not the content: `x-chunk: N` gives N
-characters a delta, `x-bytes: N` writes the body N bytes at a time. Requests for other models than `scripted` are passed to
-the real tiny model if it runs. Kept: a bounded journal of the requests, for tests.
+In: the routes of the formats (`POST /v1/chat/completions`, `POST /v1/messages`, ...), `GET /v1/models` and `GET /api/tags`.
+Out: the replies of `script.py`, as plain answers or streams. Request headers shape the sending, not the content: `x-chunk: N`
+gives N characters a delta, `x-bytes: N` writes the body N bytes at a time. Requests for other models than `scripted` are passed
+to the real tiny model if it runs. Kept: a bounded journal of the requests, for tests.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from aiohttp import ClientError, ClientSession, ClientTimeout, DummyCookieJar, w
 
 from guardproxy.demo.journal import Journal, ReceivedRequest
 from guardproxy.demo.script import NAME, ScriptedReply, pieces, reply_to
+from guardproxy.errors import DownstreamError
 from guardproxy.wire import Codec, Prompt, codec_of_client, served
 
 BODY_LIMIT_BYTES = 64 * 1024 * 1024
@@ -45,7 +46,10 @@ def app(tiny_url: str = "", notice: Callable[[ReceivedRequest], None] | None = N
     built[SEEN] = Counter()
     built[TINY_URL] = tiny_url.rstrip("/")
     built.cleanup_ctx.append(_session)
-    built.router.add_get("/v1/models", _models)
+    for prefix in ("/v1", "/openai/v1", "/v1beta"):
+        built.router.add_get(f"{prefix}/models", _models)
+        built.router.add_get(f"{prefix}/models/{{model}}", _model)
+    built.router.add_get("/api/tags", _models)
     built.router.add_post("/{path:.*}", _answer)
     return built
 
@@ -122,18 +126,29 @@ async def _models(request: web.Request) -> web.StreamResponse:
     return web.json_response(codec_of_client(request.path, request.headers).author.models(names))
 
 
+async def _model(request: web.Request) -> web.StreamResponse:
+    author = codec_of_client(request.path, request.headers).author
+    name = request.match_info["model"]
+    if name != NAME:
+        return web.json_response(author.error(404, f"the model `{name[:100]}` does not exist"), status=404)
+    return web.json_response(author.models([name])["data"][0])
+
+
 async def _answer(request: web.Request) -> web.StreamResponse:
     route = f"{request.method} {request.path}"
     if (read_by := served(route)) is None:
         return web.Response(status=404, text="404: Not Found")
-    codec = read_by.codec
+    codec = read_by.codec.for_request(request.path, request.query_string)
     author = codec.author
     tree = request[_ENTRY].tree
     ident = hashlib.sha256(json.dumps(tree, sort_keys=True).encode()).hexdigest()[:24]
     headers = {author.ID_HEADER: f"req_{ident}"}
     try:
         prompt = author.read(tree)
-    except ValueError as exception:
+        if not prompt.model:  # the path names it, and says whether the answer is a stream
+            read = codec.read_request(request.path, request.query_string, request[_ENTRY].body)
+            prompt = replace(prompt, model=read.model, stream=read.stream)
+    except (ValueError, DownstreamError) as exception:
         return web.json_response(author.error(400, str(exception)), status=400, headers=headers)
     answered = codec.contract.is_answered(read_by.route.text)
     if answered and prompt.model != NAME:

@@ -290,7 +290,9 @@ def turn_of(contract: Contract, answer: Answer, lane: Lane, finding: Finding) ->
         if contract.choice_of(other.channel.path) != choice:
             continue
         end = other.text.total
-        if answer.streamed:
+        if answer.streamed and other.judged and other.index > lane.index:
+            continue  # whether it came already depends on chunks
+        if answer.streamed and (other is lane or not other.judged):
             end = other.end_of(finding) if other is lane else other.rewrite.released
         part = contract.part(other.channel)
         if part == "answer" and not other.judged:

@@ -182,7 +182,8 @@ class Editor:
     def _put(self, lane: Lane, group: _Group, text: str, token: str) -> str:
         """The replacement for a group's text. A key gets a placeholder, as a constant could make two keys equal."""
         operator = PLACEHOLDER_OPERATOR if lane.place.key else group.first.operator
-        if operator.shows and len(group.cuts) > 1:
+        is_joined = operator.joins and all(cut.operator == operator for cut in group.cuts)
+        if operator.shows and len(group.cuts) > 1 and not is_joined:
             operator = MASK_ALL  # the visible part of a value may belong to an overlapping value
         put = operator.apply(text, token, self.hashed)
         if operator.shows and put.strip(operator.masking_char):

@@ -7,6 +7,7 @@ States
     expecting   no request came yet
     scanning    the texts of the request are scanned
     proving     the schemas that the request asks for are compiled
+    judging     the request was sent upstream, and checks judge it meanwhile; no answer begins before their scans are known
     waiting     the request was sent upstream and no answer began
     holding     the answer arrives and is held, as a rule may ask for another attempt
     answering   the answer arrives and is sent as soon as its texts are settled
@@ -15,13 +16,18 @@ States
 Transitions, each with an example of its cause. An input may also leave the state unchanged.
     expecting -> scanning    a request with texts that a check reads
     expecting -> proving     a request without such texts that asks for a schema
+    expecting -> judging     a request that only checks of rules with `parallel` read
     expecting -> waiting     a request that no check reads
     expecting -> over        a request that cannot be read
     scanning -> proving      the texts are settled, and the request asks for a schema
+    scanning -> judging      the texts are settled, and rules with `parallel` judge them
     scanning -> waiting      the texts are settled
     scanning -> over         a rule blocks the request
+    proving -> judging       the schema can be used, and rules with `parallel` judge the request
     proving -> waiting       the schema can be used
     proving -> over          the schema cannot be used
+    judging -> waiting       no rule blocks the request
+    judging -> over          a rule blocks the request
     waiting -> holding       an answer begins that a rule may refuse as a whole
     waiting -> answering     an answer begins
     waiting -> over          the upstream fails
@@ -39,7 +45,9 @@ Parts
     Ledger         notes, times, sizes; the record is composed from it
 
 Rules that must hold
-- The request is sent upstream when all its texts are settled, and a frame is sent to the client when it is settled.
+- The request is sent upstream when all its texts are settled, except for checks that only rules with `parallel` use; no byte of
+  the answer is read before these have judged the request.
+- A frame is sent to the client when it is settled.
 - At most one `RunScans` is under way. Text that arrives meanwhile joins the next window, so a slow check makes larger windows.
 - Decisions are made in the order of the frames: the outcome is a function of the bytes, not of their chunks.
 - The end of an answer is part of `Finish`: the client gets it only when the record is durable.
@@ -81,7 +89,7 @@ from guardproxy.exchange.transcript import (
     Waited,
 )
 from guardproxy.findings import Direction
-from guardproxy.policy import BoundRules, Outcome
+from guardproxy.policy import BoundRules, FieldChange, Outcome
 
 
 class State(StrEnum):
@@ -90,6 +98,7 @@ class State(StrEnum):
     EXPECTING = "expecting"
     SCANNING = "scanning"
     PROVING = "proving"
+    JUDGING = "judging"
     WAITING = "waiting"
     HOLDING = "holding"
     ANSWERING = "answering"
@@ -97,9 +106,10 @@ class State(StrEnum):
 
 
 TRANSITIONS: dict[State, frozenset[State]] = {
-    State.EXPECTING: frozenset((State.SCANNING, State.PROVING, State.WAITING, State.OVER)),
-    State.SCANNING: frozenset((State.PROVING, State.WAITING, State.OVER)),
-    State.PROVING: frozenset((State.WAITING, State.OVER)),
+    State.EXPECTING: frozenset((State.SCANNING, State.PROVING, State.JUDGING, State.WAITING, State.OVER)),
+    State.SCANNING: frozenset((State.PROVING, State.JUDGING, State.WAITING, State.OVER)),
+    State.PROVING: frozenset((State.JUDGING, State.WAITING, State.OVER)),
+    State.JUDGING: frozenset((State.WAITING, State.OVER)),
     State.WAITING: frozenset((State.HOLDING, State.ANSWERING, State.OVER)),
     State.HOLDING: frozenset((State.WAITING, State.ANSWERING, State.OVER)),
     State.ANSWERING: frozenset((State.OVER,)),
@@ -151,6 +161,8 @@ class Exchange:
                 commands = self._scanning(happened)
             case State.PROVING:
                 commands = self._proving(happened)
+            case State.JUDGING:
+                commands = self._judging(happened)
             case State.EXPECTING:
                 commands = self._expecting(happened)
             case State.OVER:  # pragma: no branch - these are all states
@@ -176,6 +188,11 @@ class Exchange:
     def _proving(self, happened: Input) -> list[Command]:
         if isinstance(happened, Scanned):
             return self._request.proved(happened)
+        return self._anytime(happened)
+
+    def _judging(self, happened: Input) -> list[Command]:
+        if isinstance(happened, Scanned):
+            return self._request.judged(happened)
         return self._anytime(happened)
 
     def _waiting(self, happened: Input) -> list[Command]:
@@ -218,6 +235,10 @@ class Exchange:
             state = State.WAITING
         elif self._answer.answer.status is not None:
             state = State.ANSWERING if self._answer.answer.held.extent == "none" else State.HOLDING
+        elif self._request.judging.jobs:
+            state = State.JUDGING
+        elif self.state is State.JUDGING:
+            state = State.WAITING
         elif isinstance(last, RunScans):
             state = State.PROVING if self._request.is_proving else State.SCANNING
         else:
@@ -262,6 +283,11 @@ class Exchange:
     def outcomes(self) -> list[Outcome]:
         """Every rule that held so far, in order."""
         return self._guard.outcomes
+
+    @property
+    def field_changes(self) -> tuple[FieldChange, ...]:
+        """What policies did with fields of the request, by their names."""
+        return tuple(self._guard.fields)
 
     @property
     def sensitive_values(self) -> list[str]:

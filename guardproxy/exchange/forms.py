@@ -6,12 +6,12 @@ fit the schema of the called tool, so their facts are unknown until the tool's n
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from guardproxy.checks import Check
-from guardproxy.events import End, Event, Frame, Text
+from guardproxy.events import End, Event, Frame, Opaque, Text
 from guardproxy.exchange.gate import Gate, Job, Lane
 from guardproxy.findings import NO_FACTS, Channel, Facts, Form, Window
 from guardproxy.redaction import Shape, Shapes
@@ -111,16 +111,36 @@ class Forms:
                 return
 
     def judged(self, events: Sequence[Event]) -> list[Event]:
-        """The events, and as additional texts the tool inputs that a frame holds in parts."""
-        out: list[Event] = list(events)
-        seen: set[int] = set()
+        """The events, and as additional texts the tool inputs that a frame holds in parts, after the texts of the frame."""
+        out: list[Event] = []
+        frame: Frame | None = None  # the last
+        texts: list[Text] = []  # those of the last frame
         for event in events:
-            if isinstance(event, Text) and id(event.frame) not in seen and not event.frame.streamed:
-                seen.add(id(event.frame))
-                for given in self.contract.inputs(event.frame.tree):
-                    channel = Channel("response", "tool_arguments", dotted(given.path))
-                    out += _judged(channel, given.text, event.frame, given.path)
-        return out
+            if isinstance(event, (Text, Opaque)) and event.frame is not frame:
+                out += self._inputs(frame, texts)
+                frame, texts = event.frame, []
+            if isinstance(event, Text):
+                texts.append(event)
+            out.append(event)
+        return [*out, *self._inputs(frame, texts)]
+
+    def _inputs(self, frame: Frame | None, texts: Sequence[Text]) -> Iterator[Event]:
+        """Yields the tool inputs of the frame with these texts. An input lies beside the name of its tool."""
+        if frame is None or not isinstance(frame.tree, dict):
+            return
+        if frame.calls is not None:
+            for path, text in frame.calls:
+                yield from _judged(Channel("response", "tool_arguments", path), text, frame, ())
+            return
+        names = {
+            text.path[:-1]: text.channel.path.rpartition(".")[0]
+            for text in texts
+            if self.contract.part(text.channel) == "tool"
+        }
+        for given in self.contract.inputs(frame.tree) if texts else ():
+            beside = names.get(given.path[:-1])
+            path = dotted(given.path) if beside is None else f"{beside}.{given.path[-1]}"
+            yield from _judged(Channel("response", "tool_arguments", path), given.text, frame, given.path)
 
     def missing(self, lanes: Sequence[Lane], events: Sequence[Event], frame: Frame) -> list[Event]:
         """The events of a blank answer, if the answer is over without a text, a call or a refusal; otherwise empty."""

@@ -116,15 +116,21 @@ class LaneTable:
 _place = cache(TextPlace)
 
 
+def no_checks(channel: Channel) -> tuple[Check, ...]:
+    """Returns no checks."""
+    return ()
+
+
 @dataclass(slots=True)
 class Gate:
-    """Holds frames. `checks_for` returns the checks of a channel's text. `quotes`: whether text with a fault may be quoted to
-    the model."""
+    """Holds frames. `checks_for` returns the checks of a channel's text, `parallel_for` those of them that may judge it after
+    it was released. `quotes`: whether text with a fault may be quoted to the model."""
 
     checks_for: Callable[[Channel], tuple[Check, ...]]
     facts_for: FactsFor = no_facts
     quotes: bool = False
     most: int = 1 << 62  # the limit of lanes; a further lane is a fault
+    parallel_for: Callable[[Channel], tuple[Check, ...]] = no_checks
     lanes: LaneTable = field(default_factory=LaneTable)
     fault: Fault | None = None
     held: int = 0  # characters not yet released
@@ -179,6 +185,8 @@ class Gate:
         every_check = self.checks_for(event.channel)
         checks = tuple(filter(is_raw, every_check)) if event.judged else every_check
         json = event.encoded and bool(checks)
+        if parallel := self.parallel_for(event.channel):
+            checks = tuple(check for check in checks if check not in parallel)
         # Tool-call arguments are always held to their end.
         flows = event.channel.kind == "assistant" and not [check for check in checks if not check.traits.is_raw]
         lane = Lane(
@@ -191,6 +199,7 @@ class Gate:
             event.judged,
             json,
         )
+        lane.progress.parallel = parallel
         if self.quotes and (event.judged or (lane.progress.held and event.frame.streamed)):
             lane.quotation.checks = tuple(check for check in every_check if not is_raw(check) and check.name != RESTORE)
         return lane

@@ -17,7 +17,7 @@ from guardproxy.exchange.gate import Gate, Job
 from guardproxy.exchange.notes import Side
 from guardproxy.exchange.setting import Setting
 from guardproxy.findings import Channel, Scan
-from guardproxy.policy import BoundRules, Outcome, Tally
+from guardproxy.policy import BoundRules, FieldChange, Outcome, Tally
 from guardproxy.redaction import NO_SHAPES, Shapes
 
 
@@ -32,16 +32,21 @@ class Guard:
     """The rules for the request; `None` until it was read."""
     tally: Tally = field(init=False)
     """Counts findings; unset until the request was read."""
+    fields: list[FieldChange] = field(default_factory=list)
+    """What the rules did with fields of the request, by their names."""
     shapes: Shapes = NO_SHAPES
     """The constraints that schemas of the request put on texts."""
+    acts: bool = True
+    """Whether the provider may act for the request."""
 
     def __post_init__(self) -> None:
         keys, history = self.setting.keys, self.setting.history
         self.forms = Forms(self.setting.codec.contract)
         self.editor = Editor(keys.mint, keys.hashed, history.restoring, from_system=history.restores_system)
 
-    def bind(self, bound: BoundRules, shapes: Shapes) -> None:
-        """Takes the rules for the request."""
+    def bind(self, bound: BoundRules, shapes: Shapes, *, acts: bool) -> None:
+        """Takes the rules for the request. `acts`: whether the provider may act for it."""
+        self.acts = acts
         self.bound = self.editor.bound = bound
         self.tally = Tally(bound)
         self.shapes = shapes
@@ -58,7 +63,7 @@ class Guard:
 
     def side(self) -> Side:
         """The notes of a direction, with a new gate."""
-        gate = Gate(self._checks_for, most=self.setting.limits.bounds.texts)
+        gate = Gate(self._checks_for, most=self.setting.limits.bounds.texts, parallel_for=self._parallel_for)
         gate.facts_for = lambda lane, check: self.forms.facts_for(gate, lane, check)
         return Side(gate)
 
@@ -77,6 +82,12 @@ class Guard:
             return True
         concerned = self.bound.rules_using(job.window.channel, job.check.name)
         return not concerned or any(rule.enforced for rule in concerned)
+
+    def _parallel_for(self, channel: Channel) -> tuple[Check, ...]:
+        """The checks of a channel that may judge its text after it was sent."""
+        if channel.direction == "response" or self.bound is None or not self.bound.has_parallel:
+            return ()
+        return self.bound.parallel_for(channel, acts=self.acts)
 
     def _checks_for(self, channel: Channel) -> tuple[Check, ...]:
         checks = self.bound.checks_for(channel) if self.bound else ()

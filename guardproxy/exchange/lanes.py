@@ -109,6 +109,8 @@ class Progress:
     checks: tuple[Check, ...]
     held: bool
     """Whether the text is held to its end."""
+    parallel: tuple[Check, ...] = ()
+    """The checks that judge the text after it was sent, see `judging.py`."""
     settled: int = 0
     """The offset up to which no continuation can change the findings."""
     findings: list[Finding] = field(default_factory=list)
@@ -177,6 +179,12 @@ class Progress:
             elif findings:
                 (self._weak if check.traits.partner_of else self._waiting).extend(findings)
         return first
+
+    def add(self, findings: Sequence[Finding], text: LaneText) -> None:
+        """Adds findings of a check that read the text after it was sent."""
+        if findings:
+            self.findings = sorted([*self.findings, *findings])
+            self.findings.sort(key=text.raw_start)
 
     def settle(self, text: LaneText) -> list[Finding]:
         """The findings that no continuation can change any more, in order."""

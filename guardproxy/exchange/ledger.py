@@ -125,4 +125,5 @@ class Ledger:
             answer.decoder.seen,
             self.attempts.every(answer, outcome, notes.measures.times.get("finished", 0.0)),
             guard.editor.restored_places(),
+            guard.fields,
         )

@@ -29,6 +29,8 @@ def moved(frame: Frame, answer: Gate, request: Gate) -> list[tuple[Text, str]]:
 
 def _changes(frame: Frame, count: Count, lane: Lane) -> list[tuple[Text, str]]:
     start, end = _number(frame, count.start), _number(frame, count.end)
+    if start is None and count.in_bytes:
+        start = 0  # formats that count bytes omit a zero
     if type(start) is not int or type(end) is not int or not count.origin <= start <= end:
         return []
     origin = count.origin
@@ -53,5 +55,8 @@ def _map(lane: Lane, count: Count) -> OffsetMap:
         lane.rewrite.moves.take(edits, len(edits))
         return lane.rewrite.moves.back
     # Only the edits of released text count, as the number of known edits depends on chunks.
-    lane.rewrite.moves.take(edits, bisect_left(edits, lane.rewrite.released, key=itemgetter(0)))
+    number = bisect_left(edits, lane.rewrite.released, key=itemgetter(0))
+    if count.in_bytes:
+        return lane.rewrite.moves.in_bytes.take(edits, number, lane.text.part)
+    lane.rewrite.moves.take(edits, number)
     return lane.rewrite.moves.there

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Literal
 
 import msgspec
 
@@ -23,6 +24,7 @@ from guardproxy.audit import (
     RecordedDuty,
     RecordedError,
     RecordedFault,
+    RecordedField,
     RecordedFinding,
     RecordedPlaces,
     RecordedPlan,
@@ -39,7 +41,7 @@ from guardproxy.exchange.masked import Masks
 from guardproxy.exchange.notes import Attempt, Notes, Side, is_unmapped
 from guardproxy.findings import Finding
 from guardproxy.gateway import StoreAnswered
-from guardproxy.policy import BoundRules, Outcome
+from guardproxy.policy import BoundRules, FieldChange, Outcome
 from guardproxy.wire import AnswerFacts
 from guardproxy.wire.json import is_word
 
@@ -72,9 +74,11 @@ def compose(
     seen: AnswerFacts,
     attempts: Sequence[Attempt] = (),
     restore: Sequence[RecordedPlaces] = (),
+    fields: Sequence[FieldChange] = (),
 ) -> Record:
     """Returns the record. `entry`: the frame of the request, once it was released; `attempts`: all attempts, empty if there
-    was only one; `restore`: the places where values may be restored."""
+    was only one; `restore`: the places where values may be restored; `fields`: what policies did with fields of
+    the request."""
     request, answer = sides
     every = (request, *(attempt.side for attempt in attempts[:-1]), answer)
     writer = Writer(Masks(bound is not None and bound.keep != "none", every, dict(tokens)))
@@ -111,6 +115,7 @@ def compose(
         signs=notes.measures.signs,
         duties=tuple(map(_duty, notes.answers)),
         plan=_plan(notes.plan),
+        fields=tuple(writer.fields(fields)),
         attempts=tuple(writer.attempts(attempts, began_s)),
         saved=_saving(attempts) if attempts else None,
         no_capacity=_shortage(notes),
@@ -295,6 +300,14 @@ class Writer(msgspec.Struct, frozen=True):
                 attempt=outcome.attempt,
             )
 
+    def fields(self, changes: Sequence[FieldChange]) -> Iterator[RecordedField]:
+        """Writes what policies did with fields of the request."""
+        for change in changes:
+            mode: Literal["enforce", "shadow"] = "enforce" if change.enforced else "shadow"
+            yield RecordedField(
+                field=self.masks.path(change.place), action=change.action, policy=change.policy, mode=mode
+            )
+
     def error(self, notes: Notes) -> RecordedError | None:
         """Writes the reason why the exchange was refused or failed; `None` if it was not."""
         failure = notes.failure
@@ -324,7 +337,7 @@ class Writer(msgspec.Struct, frozen=True):
             kind=lane.channel.kind,
             chars=lane.text.total,
             text=shown.text,
-            checks=tuple(dict.fromkeys(check.name for check in lane.progress.checks)),
+            checks=tuple(dict.fromkeys(check.name for check in (*lane.progress.checks, *lane.progress.parallel))),
             findings=tuple(
                 self._finding(finding, shown.span(finding.start, finding.end)) for finding in lane.progress.findings
             ),

@@ -1,7 +1,8 @@
 """The request half of an exchange: reads the body, scans its texts, decides, edits, and sends it upstream.
 
 In: the body, then scans. Out: commands; the last is a `RunScans`, a `SendUpstream` or a `Finish`. The request is sent upstream
-when all its texts are settled and its schemas have proved usable.
+when all its texts are settled and its schemas have proved usable. Checks that only rules with `parallel` use judge it after
+that (`judging.py`).
 """
 
 from __future__ import annotations
@@ -14,14 +15,33 @@ from guardproxy.events import Opaque
 from guardproxy.exchange.attempts import Attempts
 from guardproxy.exchange.client import Client
 from guardproxy.exchange.forms import with_own
+from guardproxy.exchange.gate import QueuedFrame
 from guardproxy.exchange.guard import Guard
+from guardproxy.exchange.judging import Judging
 from guardproxy.exchange.ledger import Ledger
 from guardproxy.exchange.scans import Scans
 from guardproxy.exchange.setting import Setting
-from guardproxy.exchange.transcript import Command, Refused, RequestReceived, RunScans, Scanned, SendUpstream
+from guardproxy.exchange.transcript import (
+    CancelUpstream,
+    Command,
+    Refused,
+    RequestReceived,
+    RunScans,
+    Scanned,
+    SendUpstream,
+)
 from guardproxy.findings import Facts
 from guardproxy.policy import About, BoundRules
-from guardproxy.wire import UNINSPECTED, Request, RequestStatement, statement_of, uninspected, unmapped
+from guardproxy.wire import (
+    UNINSPECTED,
+    FieldPath,
+    Request,
+    RequestStatement,
+    denied_field,
+    statement_of,
+    uninspected,
+    unmapped,
+)
 from guardproxy.wire.json import JsonFault
 
 
@@ -36,10 +56,13 @@ class RequestPhase:
     attempts: Attempts
     is_proving: bool = False
     """Whether the schemas that the request asks for are being compiled."""
+    judging: Judging = field(init=False)
+    """The checks that judge the request after it was sent."""
     _scans: Scans = field(init=False)
 
     def __post_init__(self) -> None:
         self._scans = Scans(self.ledger.request.gate, self.guard.editor, self.ledger.notes)
+        self.judging = Judging(self.guard)
 
     def refused(self, happened: Refused) -> list[Command]:
         """Takes the driver's refusal."""
@@ -61,7 +84,8 @@ class RequestPhase:
             self.attempts.plan = notes.plan = merge_plans(happened.plans)
             bound = self._bind(request, happened)
             answered = self.setting.codec.contract.is_answered(self.setting.address.route)
-            self.guard.bind(bound, with_own(request.shapes, bound.judging if answered else ()))
+            acts = bound.has_parallel and self.setting.codec.contract.acts(request.frame.tree)
+            self.guard.bind(bound, with_own(request.shapes, bound.judging if answered else ()), acts=acts)
             self._push(request, bound)
         except DownstreamError as error:
             return self.client.refuse(error, happened.at_s)
@@ -83,6 +107,17 @@ class RequestPhase:
         if forms.refused:
             return self.client.refuse(DownstreamError(ErrorCode.SCHEMA_REFUSED, forms.refused), happened.at_s)
         return self._send_upstream(happened.at_s)
+
+    def judged(self, happened: Scanned) -> list[Command]:
+        """Takes the scans of the checks that judge the request after it was sent."""
+        if shortage := self.guard.shortage(self.judging.jobs, happened.scans):
+            return [CancelUpstream(), *self.client.no_capacity(*shortage, happened.at_s)]
+        stop = self.judging.learn(happened.scans)
+        self.ledger.time("request_judged", happened.at_s)
+        if stop:
+            return [CancelUpstream(), *self.client.block(stop, happened.at_s, "blocked_request")]
+        self.guard.tally.begin_answers()
+        return []
 
     def _read(self, body: bytes) -> Request:
         """Decodes a body. Raises `DownstreamError` if the body is not a request or exceeds the limits."""
@@ -108,12 +143,15 @@ class RequestPhase:
         setting = self.setting
         tree, contract = request.frame.tree, setting.codec.contract
         statements = statement_of(tree, contract.statements) if setting.policies.asks_body else RequestStatement()
+        models, named = statements.models, tree.get("model")
+        if isinstance(named, str) and named and named not in (request.model, *models):
+            models = (*models, named)  # the path names another model than the body
         about = About(
             *(setting.address.route, request.model, setting.tenant_name, happened.headers, request.stream),
             max_tokens=statements.max_tokens,
             messages=statements.messages,
             tools=statements.tools,
-            models=statements.models,
+            models=models,
             limits=statements.limits,
             counts=statements.counts,
             offered=statements.offered,
@@ -129,6 +167,7 @@ class RequestPhase:
         side = self.ledger.request
         side.read = bound.reads("request")
         events = request.events() if side.read else [Opaque(request.frame)]
+        self._refuse_fields(request, bound)
         if bound.refuses_unmapped and (place := unmapped(events)):
             message = "the request has a field that this proxy does not know, and the policy refuses those"
             raise DownstreamError(ErrorCode.UNMAPPED_FIELD, message, place)
@@ -138,6 +177,20 @@ class RequestPhase:
         side.gate.push(events)
         if fault := side.gate.fault:
             raise DownstreamError(fault.code, f"the request body: {fault.message}")
+
+    def _refuse_fields(self, request: Request, bound: BoundRules) -> None:
+        """Raises `DownstreamError` if the request has a field that its format or a policy refuses by its name."""
+        tree = request.frame.tree
+        if denied := denied_field(tree, self.setting.codec.contract.denied, bound.fields.allowed):
+            place, why = denied
+            name = place.rpartition(".")[2]
+            message = f"`{place}` {why}, so it leads round the checks; a policy allows it with `allow_fields: [{name}]`"
+            raise DownstreamError(ErrorCode.FIELD_DENIED, message, place)
+        refused = list(bound.fields.refused(tree))
+        self.guard.fields += refused
+        if enforced := next((change for change in refused if change.enforced), None):
+            message = f"a policy refuses the field `{enforced.place}`; leave it out"
+            raise DownstreamError(ErrorCode.FIELD_REFUSED, message, enforced.place)
 
     def _advance(self, bound: BoundRules, at_s: float) -> list[Command]:
         ledger, tally = self.ledger, self.guard.tally
@@ -153,16 +206,30 @@ class RequestPhase:
         ]
         if stop := tally.most_severe(decision for decision in seen if decision):
             return self.client.block(stop, at_s, "blocked_request")
+        try:
+            return self._written(bound, entry, at_s)
+        except DownstreamError as error:
+            return self.client.refuse(error, at_s)
+
+    def _written(self, bound: BoundRules, entry: QueuedFrame, at_s: float) -> list[Command]:
+        """Writes the body that goes upstream. Raises `DownstreamError` if a policy sets a field that cannot be set."""
+        ledger = self.ledger
         texts, changed = entry.texts()
         codec = self.setting.codec
         body = codec.edited(entry.frame, texts) if changed else entry.frame.data
         plan, attempts = self.attempts.plan, self.attempts
         is_again = bool(bound.judging or bound.retries)
-        if is_again or plan.changes_body:
+        if is_again or plan.changes_body or bound.fields.changes:
             attempts.tree = codec.read_body(body) if changed else entry.frame.tree
         if plan.changes_body:
             attempts.tree = attempts.planned(plan)
             body, changed = codec.write_body(attempts.tree), True
+        if bound.fields.changes:
+            tree, changes = bound.fields.changed(attempts.tree, self._can_have)
+            self.guard.fields += changes
+            if any(change.enforced for change in changes):
+                attempts.tree = tree
+                body, changed = codec.write_body(tree), True
         attempts.body = body
         ledger.notes.measures.sizes["upstream"] = len(body)
         ledger.notes.measures.seals["upstream"] = (
@@ -176,9 +243,24 @@ class RequestPhase:
                 return [RunScans(jobs)]
         return self._send_upstream(at_s)
 
+    def _can_have(self, path: FieldPath) -> bool:
+        """Whether a request can have a field. Routes on which no model answers take fewer fields than the others of a format,
+        so only fields that the request has count there."""
+        codec, tree = self.setting.codec, self.attempts.tree
+        answered = codec.contract.is_answered(self.setting.address.route)
+        return codec.has_field(path) and (answered or any(path.places(tree)))
+
     def _send_upstream(self, at_s: float) -> list[Command]:
-        self.guard.tally.begin_answers()
         self.ledger.answer.began_s = at_s
         edits = sum(len(lane.rewrite.edits) for lane in self.ledger.request.gate.lanes.every)
-        attempts = self.attempts
-        return [SendUpstream(attempts.body, edits, target=attempts.plan.upstream, path=attempts.path)]
+        attempts, target = self.attempts, self.attempts.plan.upstream
+        if self.guard.bound and self.guard.bound.has_parallel:
+            self.judging.begin(self.ledger.request.gate)
+        if jobs := self.judging.jobs:
+            self.ledger.notes.measures.scans += len(jobs)
+            return [
+                SendUpstream(attempts.body, edits, target=target, path=attempts.path, parallel=True),
+                RunScans(jobs),
+            ]
+        self.guard.tally.begin_answers()
+        return [SendUpstream(attempts.body, edits, target=target, path=attempts.path)]

@@ -139,13 +139,15 @@ class RunScans(msgspec.Struct, frozen=True):
 class SendUpstream(msgspec.Struct, frozen=True):
     """Forward this body. `edits`: the number of replaced spans. `attempt`: the number of the attempt, from 0; `target`: the
     name of another upstream than the default, otherwise empty; `path`: another path than that of the request, otherwise
-    empty."""
+    empty. `parallel`: whether the scans of the following `RunScans` run while the upstream works; their result comes before
+    the answer."""
 
     body: bytes
     edits: int = 0
     attempt: int = 0
     target: str = ""
     path: str = ""
+    parallel: bool = False
 
 
 class SendHead(msgspec.Struct, frozen=True):
@@ -218,7 +220,8 @@ def line(value: Input | Command) -> str:
             return f"{name} {len(value.body)} bytes"
         case SendUpstream():
             again = f", attempt {value.attempt}" if value.attempt else ""
-            return f"{name} {len(value.body)} bytes, {value.edits} edits{again}"
+            before = ", not judged yet" if value.parallel else ""
+            return f"{name} {len(value.body)} bytes, {value.edits} edits{again}{before}"
         case DataReceived() | SendData():
             return f"{name} {len(value.data)} bytes"
         case ResponseStarted():

@@ -20,6 +20,7 @@ from guardproxy.gateway.capacity import Capacity, Slots
 from guardproxy.gateway.credentials import (
     Credential,
     digest,
+    moved_from_query,
     read_credential,
     read_secret,
     refuse_in_query,
@@ -59,6 +60,7 @@ __all__ = [
     "Trail",
     "digest",
     "load_duties",
+    "moved_from_query",
     "read_credential",
     "read_secret",
     "refuse_in_query",

@@ -24,6 +24,7 @@ _QUERY = frozenset(
     ("key", "api_key", "api-key", "apikey", "access_token", "token", "subscription-key", "authorization")
 )
 _SECRET = re.compile(r"[!#$%&'*+./0-9:=?@A-Z^_`a-z|~-]{1,8192}", re.ASCII)  # no space, comma, quote or bracket
+_SIGNED = "aws4-hmac-sha256"
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9-]{0,30})(?: +(.*))?", re.ASCII)
 
 
@@ -76,6 +77,12 @@ def _authorization(value: str) -> tuple[str, str]:
     if scheme == "basic" and rest:
         pair = _basic(rest)
         return f"Basic {pair}", f"Basic {pair}"
+    if scheme == _SIGNED:
+        message = (
+            "the request is signed (AWS Signature Version 4). The signature covers the body, which policies may edit; use a "
+            "Bedrock API key as `Authorization: Bearer KEY`"
+        )
+        raise DownstreamError(ErrorCode.INVALID_CREDENTIAL, message, "authorization")
     message = "the header `authorization` must be `Bearer KEY` or `Basic PAIR`, with spaces between the words"
     raise DownstreamError(ErrorCode.INVALID_CREDENTIAL, message, "authorization")
 
@@ -108,6 +115,17 @@ def refuse_in_query(query: str) -> None:
             names = ", ".join(known_headers().credentials)
             message = f"a credential belongs in a header (one of {names}), not in the query"
             raise DownstreamError(ErrorCode.CREDENTIAL_IN_QUERY, message, "query")
+
+
+def moved_from_query(query: str, parameter: str) -> tuple[str, str]:
+    """Takes the key that the one parameter of this name in a query holds. Returns the key, and the query without it; an empty
+    key, and the query as it is, if there is no such parameter, several, or no plain key in it."""
+    parts = query.split("&")
+    keys = [part for part in parts if part.startswith(f"{parameter}=")] if parameter else []
+    secret = keys[0].partition("=")[2] if len(keys) == 1 else ""
+    if not _SECRET.fullmatch(secret) or "%" in secret:
+        return "", query
+    return secret, "&".join(part for part in parts if part and part != keys[0])
 
 
 def digest(secret: str) -> str:

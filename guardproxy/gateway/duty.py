@@ -43,8 +43,9 @@ Stage = Literal["admit", "plan", "settle"]
 class Head(msgspec.Struct, frozen=True):
     """A request before its body is read, and the facts that duties added.
 
-    `method`, `path`, `query`, `headers`: as the client sent them; `headers` is a multi-valued mapping that ignores
-    case. `address`: of the peer. `length_bytes`: the announced length of the body. `unix_s`: the time of arrival.
+    `method`, `path`, `query`, `headers`: as the client sent them, but a key in the query is moved to its header;
+    `headers` is a multi-valued mapping that ignores case. `address`: of the peer. `length_bytes`: the announced length
+    of the body. `unix_s`: the time of arrival.
     `route`: such as `POST /v1/messages`, or `unknown`. `tenant`: a pseudonym of the credential. `tenant_name`: the
     name of its owner in the settings. Both are empty if there is none. `credential`: the credential in normal form,
     after the duty `tenants` ran.

@@ -17,7 +17,7 @@ from typing import Any
 import msgspec
 
 from guardproxy.policy.naming import fold, model_readings, tool_readings, value_readings
-from guardproxy.wire import LARGEST
+from guardproxy.wire import LARGEST, route_spellings
 
 LIMIT_READINGS = 256
 _LANGUAGE = re.compile(r"\s*([A-Za-z]{2,3})(?=[\s,;-]|\Z)", re.ASCII)
@@ -95,6 +95,10 @@ class About(msgspec.Struct, frozen=True):
                 spellings = self.model_spellings()
                 unsure = [_ABSENT] if spellings is None else []
                 return [*(spellings or ("",)), *unsure] if normal else [*(self.named_models or ("",)), *unsure]
+            case "request.route":
+                return list(route_spellings(self.route))
+            case "request.path":
+                return [route.partition(" ")[2] for route in route_spellings(self.route)]
             case "request.max_tokens":
                 limits = self.limits or ((self.max_tokens,) if self.max_tokens else (0, LARGEST))
                 return [*limits, *self._unsure("max_tokens")]
@@ -122,4 +126,14 @@ class About(msgspec.Struct, frozen=True):
         return list(value_readings(value)) if normal else [value]
 
 
-_CHOICES = frozenset(("request.model", "request.max_tokens", "request.messages", "request.tools", "tenant.name"))
+_CHOICES = frozenset(
+    (
+        "request.route",
+        "request.path",
+        "request.model",
+        "request.max_tokens",
+        "request.messages",
+        "request.tools",
+        "tenant.name",
+    )
+)

@@ -1,6 +1,7 @@
 """Coverage: for each wire format, which checks inspect each kind of text.
 
-In: a set of policies. Out: a row for each wire format, direction and kind of text. Kept: nothing.
+In: a set of policies. Out: a row for each wire format, direction and kind of text, and a row for each field that is refused by
+default because it leads round the checks. Kept: nothing.
 """
 
 from __future__ import annotations
@@ -12,8 +13,8 @@ from guardproxy.findings import Direction, Kind
 from guardproxy.policy.document import Policy, Rule
 from guardproxy.policy.evaluate import PolicySet
 from guardproxy.policy.expression import CHECK_ERROR
-from guardproxy.policy.matching import is_any
-from guardproxy.wire import Codec, codecs
+from guardproxy.policy.matching import is_route
+from guardproxy.wire import Codec
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -41,12 +42,41 @@ class CoverageRow:
     checks: tuple[CheckUse, ...]
 
 
+@dataclass(frozen=True, slots=True, order=True)
+class FieldRow:
+    """A field that leads round the checks. `why`: what it does; `formats`: the wire formats that refuse it by default;
+    `allowed`: the policies that allow it; `refused`: those that do not. It passes if every policy that applies allows it."""
+
+    field: str
+    why: str
+    formats: tuple[str, ...]
+    allowed: tuple[str, ...]
+    refused: tuple[str, ...]
+
+
+def denied_fields(policies: PolicySet) -> list[FieldRow]:
+    """Returns every field that a format refuses by default, and the policies that allow it."""
+    formats: dict[tuple[str, str], list[str]] = {}
+    for codec in policies.formats.codecs:
+        for name, why in codec.contract.denied.items():
+            formats.setdefault((name, why), []).append(codec.name)
+    files = [policy for policy in policies.policies if not policy.tenant]
+    return [
+        FieldRow(
+            *(name, why, tuple(sorted(names))),
+            tuple(sorted(policy.name for policy in files if name in policy.fields.allow)),
+            tuple(sorted(policy.name for policy in files if name not in policy.fields.allow)),
+        )
+        for (name, why), names in sorted(formats.items())
+    ]
+
+
 def coverage(policies: PolicySet) -> list[CoverageRow]:
     """Returns every kind of text and the checks that inspect it, without the overrides of tenants, which only add
     checks."""
     return [
         CoverageRow(codec.name, direction, kind, tuple(sorted(_looking(policies, codec, direction, kind))))
-        for codec in codecs()
+        for codec in policies.formats.codecs
         for direction, kinds in codec.contract.carried().items()
         for kind in kinds
     ]
@@ -54,7 +84,7 @@ def coverage(policies: PolicySet) -> list[CoverageRow]:
 
 def _looking(policies: PolicySet, codec: Codec, direction: Direction, kind: Kind) -> Iterator[CheckUse]:
     for policy in policies.policies:
-        routes = [is_any(policy.match.routes, route) for route in codec.routes]
+        routes = [is_route(policy.match.routes, route) for route in codec.routes]
         if policy.tenant or not any(routes):
             continue
         others = (policy.match.models, policy.match.tenants, policy.match.headers or None, policy.match.when)
@@ -70,6 +100,18 @@ def checks_used(policy: Policy, rule: Rule) -> frozenset[str]:
     """Returns the checks that a rule uses; `check_error` alone uses every check of the file."""
     names = rule.when.names() - {CHECK_ERROR}
     return names or frozenset(policy.checks)
+
+
+def field_table(rows: list[FieldRow]) -> list[str]:
+    """Formats the rows of fields as lines of text with aligned columns."""
+    names = [(row.field, "refused" if not row.allowed else _allowed(row)) for row in rows]
+    width = max((len(name) for name, _ in names), default=0)
+    return [f"{'field'.ljust(width)}  requests with it", *(f"{name.ljust(width)}  {state}" for name, state in names)]
+
+
+def _allowed(row: FieldRow) -> str:
+    policies = ", ".join(row.allowed)
+    return f"ALLOWED where only {policies} applies" if row.refused else f"ALLOWED by {policies}"
 
 
 def table(rows: list[CoverageRow]) -> list[str]:

@@ -10,9 +10,11 @@ from guardproxy.decisions import Retry
 from guardproxy.findings import KINDS, Direction, Kind
 from guardproxy.policy.cases import PolicyTest
 from guardproxy.policy.expression import Expression
+from guardproxy.policy.fields import NO_FIELD_RULES, FieldRules
 from guardproxy.policy.matching import Match
 from guardproxy.policy.tree import FilePlace
 from guardproxy.redaction import EVERYWHERE, PLACEHOLDERS, Operators, Restoration
+from guardproxy.wire import DeclaredFormat
 
 __all__ = [
     "INTENT",
@@ -21,6 +23,7 @@ __all__ = [
     "MEDIA",
     "MODES",
     "ON_ERROR",
+    "PARALLEL",
     "PASSES",
     "SEVERITIES",
     "UNMAPPED",
@@ -32,6 +35,7 @@ __all__ += [
     "Match",
     "Mode",
     "OnError",
+    "Parallel",
     "Passes",
     "Policy",
     "PolicyTest",
@@ -47,6 +51,7 @@ Keep = Literal["none", "redacted"]
 Intent = Literal["off", "on"]
 Mode = Literal["enforce", "shadow"]
 Severity = Literal["low", "medium", "high", "critical"]
+Parallel = Literal["off", "on", "always"]
 
 ON_ERROR: tuple[OnError, ...] = get_args(OnError)
 UNMAPPED: tuple[Unmapped, ...] = get_args(Unmapped)
@@ -55,6 +60,7 @@ KEEP: tuple[Keep, ...] = get_args(Keep)
 INTENT: tuple[Intent, ...] = get_args(Intent)
 MODES: tuple[Mode, ...] = get_args(Mode)
 SEVERITIES: tuple[Severity, ...] = get_args(Severity)
+PARALLEL: tuple[Parallel, ...] = get_args(Parallel)
 
 # The kinds of content that no check can read.
 MEDIA = ("image", "audio", "video", "file", "signature", "encrypted", "secret")
@@ -102,8 +108,9 @@ class Rule:
 
     `restoration`: the places in which values are restored if `restore` is true. `retry`: the details of the action
     `retry`. `early`: whether the valid beginning of an answer is streamed, so that a later error can only end the
-    answer with an error. `share`: the number of conversations in a million for which the rule is enforced; `None`:
-    all. `options`: options of another package's action. `places`: the places of its keys.
+    answer with an error. `parallel`: whether a request is judged while the upstream already works on it: never, unless
+    the provider may act for it, or always. `share`: the number of conversations in a million for which the rule is
+    enforced; `None`: all. `options`: options of another package's action. `places`: the places of its keys.
     """
 
     id: str
@@ -117,6 +124,7 @@ class Rule:
     severity: Severity | None = None
     retry: Retry | None = None
     early: bool = False
+    parallel: Parallel = "off"
     share: int | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
     place: FilePlace = field(default=FilePlace(), compare=False)
@@ -133,6 +141,8 @@ class Policy:
     that it replaces because it is at least as strict (its baselines, the file without overrides). `root`: the first
     policy of a chain of `extends`; all policies of a chain enforce their shares for the same conversations. `opaque`:
     the refused kinds of content that no check can read. `token_ids`: what happens to integers that stand for a text.
+    `formats`: the wire formats that the file declares.
+    `fields`: the rules about fields. `mode`: in `shadow` the policy changes and refuses nothing.
     `unused`: the variables that nothing uses.
     """
 
@@ -145,8 +155,11 @@ class Policy:
     unmapped: Unmapped = "scan"
     opaque: frozenset[str] = frozenset()
     token_ids: Passes = "refuse"  # noqa: S105 - not a password
+    fields: FieldRules = NO_FIELD_RULES
+    mode: Mode = "enforce"
     keep: Keep = "redacted"
     intent: Intent = "on"
+    formats: tuple[DeclaredFormat, ...] = ()
     tests: tuple[PolicyTest, ...] = ()
     source: str = ""
     tenant: str = ""

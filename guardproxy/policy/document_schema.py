@@ -17,6 +17,7 @@ from guardproxy.policy import acting
 from guardproxy.policy import keys as tables
 from guardproxy.policy.document import ON_ERROR
 from guardproxy.policy.expression import RESERVED
+from guardproxy.policy.fields import FIELD_KEYS
 from guardproxy.policy.keys import Table
 from guardproxy.policy.variables import PLACES
 
@@ -45,7 +46,7 @@ def schema() -> Schema:
     # A policy that extends another states only the stricter parts of a check or rule; any other policy states all of
     # it.
     whole = {
-        "required": ["rules"],
+        "anyOf": [{"required": [key]} for key in ("rules", *FIELD_KEYS)],
         "properties": {
             "checks": {"additionalProperties": {"required": ["use"]}},
             "rules": {"items": {"required": list(tables.needed(tables.RULE))}},

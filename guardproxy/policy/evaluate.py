@@ -22,8 +22,10 @@ from guardproxy.policy.about import About
 from guardproxy.policy.acting import decide
 from guardproxy.policy.document import SEVERITIES, Keep, Policy, Rule
 from guardproxy.policy.expression import CHECK_ERROR
+from guardproxy.policy.fields import NO_BOUND_FIELDS, BoundFields, bound_fields
 from guardproxy.policy.matching import MatchVerdict
 from guardproxy.redaction import Operators, strictest
+from guardproxy.wire import DeclaredCodec, Formats, installed
 
 ON_ERROR = "on_error"
 MOST_BOUND = 1000  # limit of cached combinations of policies; shares and headers make many combinations
@@ -69,10 +71,12 @@ class BoundRules:
     rules: tuple[BoundRule, ...]
     checks: Mapping[tuple[str, str], Check]
     matched: Mapping[str, MatchVerdict] = field(default_factory=dict)
+    fields: BoundFields = NO_BOUND_FIELDS
     _reads: dict[Direction, bool] = field(default_factory=dict)
     _checks_for: dict[tuple[Direction, Kind], tuple[Check, ...]] = field(default_factory=dict)
     _rules_for: dict[tuple[Direction, Kind], tuple[BoundRule, ...]] = field(default_factory=dict)
     _concerned: dict[tuple[Direction, Kind, str], tuple[BoundRule, ...]] = field(default_factory=dict)
+    _parallel: dict[tuple[Kind, bool], tuple[Check, ...]] = field(default_factory=dict)
 
     def checks_for(self, channel: Channel) -> tuple[Check, ...]:
         """Returns the checks that rules use for this channel, without duplicates and in a fixed order."""
@@ -86,6 +90,26 @@ class BoundRules:
             }
             self._checks_for[place] = tuple(check for name in sorted(checks) for check in with_partner(checks[name]))
         return self._checks_for[place]
+
+    @lazy
+    def has_parallel(self) -> bool:
+        """Whether a rule lets the upstream work while a request is judged."""
+        return any(bound.rule.parallel != "off" for bound in self.rules)
+
+    def parallel_for(self, channel: Channel, *, acts: bool) -> tuple[Check, ...]:
+        """Returns the checks of a channel of the request that may judge it while the upstream already works: those that
+        only rules with `parallel` use, and whose findings neither are values nor depend on a form. `acts`: whether the
+        provider may act for the request."""
+        place = (channel.kind, acts)
+        if place not in self._parallel:
+            allowed = ("always",) if acts else ("on", "always")
+            self._parallel[place] = tuple(
+                check
+                for check in self.checks_for(channel)
+                if is_parallel(check)
+                and all(bound.rule.parallel in allowed for bound in self.rules_using(channel, check.name))
+            )
+        return self._parallel[place]
 
     def rules_for(self, channel: Channel) -> tuple[BoundRule, ...]:
         place = (channel.direction, channel.kind)
@@ -169,17 +193,17 @@ class BoundRules:
 
     @lazy
     def refuses_unmapped(self) -> bool:
-        return any(policy.unmapped == "refuse" for policy in self.policies)
+        return any(policy.unmapped == "refuse" and policy.mode == "enforce" for policy in self.policies)
 
     @lazy
     def refuses_opaque(self) -> frozenset[str]:
         """Returns the kinds of opaque content that a policy refuses."""
-        return frozenset(kind for policy in self.policies for kind in policy.opaque)
+        return frozenset(kind for policy in self.policies for kind in policy.opaque if policy.mode == "enforce")
 
     @lazy
     def refuses_token_ids(self) -> bool:
         """Whether a policy refuses integers that stand for a text."""
-        return any(policy.token_ids != "pass" for policy in self.policies)  # noqa: S105 - not a password
+        return any(policy.mode == "enforce" and policy.token_ids != "pass" for policy in self.policies)  # noqa: S105 - no password
 
     @lazy
     def digests(self) -> Mapping[str, str]:
@@ -196,6 +220,13 @@ class BoundRules:
         """Whether the log records the intent of the exchange before the request goes upstream: if any policy demands
         it, or if no policy applies."""
         return not self.policies or any(policy.intent == "on" for policy in self.policies)
+
+
+def is_parallel(check: Check) -> bool:
+    """Whether a check can judge a request that was sent already: the record masks none of its findings, and it reads
+    texts as they are."""
+    traits = check.traits
+    return not (traits.is_sensitive or traits.is_raw or traits.needs_form or traits.partner_of)
 
 
 def _name(bound: BoundRule, finding: Finding) -> str:
@@ -277,6 +308,12 @@ class PolicySet:
     _bound: dict[tuple[tuple[MatchVerdict, int], ...], BoundRules] = field(default_factory=dict)
 
     @lazy
+    def formats(self) -> Formats:
+        """The wire formats: those that are installed, and those that the policies declare."""
+        declared = [DeclaredCodec(declaration) for policy in self.policies for declaration in policy.formats]
+        return installed().with_more(declared, "a policy")
+
+    @lazy
     def headers(self) -> frozenset[str]:
         """Returns the names of the headers that the `match` of a policy reads."""
         return frozenset(name for policy in self.policies for name in policy.match.asks)
@@ -294,7 +331,7 @@ class PolicySet:
 
     @lazy
     def _shares(self) -> tuple[tuple[int, ...], ...]:
-        return tuple(rollout.shares(policy.rules) for policy in self.policies)
+        return tuple(rollout.shares(policy.rules, policy.fields.share) for policy in self.policies)
 
     def bind(
         self,
@@ -347,7 +384,13 @@ class PolicySet:
         rules = tuple(sorted(rules, key=_precedence))
         verdicts = ((policy.match.digest, verdict) for policy, (verdict, _) in zip(self.policies, key, strict=True))
         matched = {digest: verdict for digest, verdict in verdicts if digest}
-        return BoundRules(tuple(policy for policy, _ in remaining), rules, self.checks, matched)
+        fields = {
+            policy.name: (policy.fields, policy.fields.enforced and (share is None or share > left_out))
+            for policy, left_out in remaining
+            for share in [policy.fields.share]
+        }
+        policies = tuple(policy for policy, _ in remaining)
+        return BoundRules(policies, rules, self.checks, matched, bound_fields(fields))
 
     def _rule(self, policy: Policy, rule: Rule) -> BoundRule:
         # a rule that names `check_error` alone uses every check of the file

@@ -18,7 +18,8 @@ from typing import Any
 from guardproxy import checks
 from guardproxy.policy import keys as tables
 from guardproxy.policy.document import CheckSpec, Policy, Rule
-from guardproxy.policy.rollout import reach
+from guardproxy.policy.fields import FIELD_KEYS
+from guardproxy.policy.rollout import WHOLE, reach
 from guardproxy.policy.strictness import (
     ACTIONS,
     Order,
@@ -31,11 +32,12 @@ from guardproxy.policy.strictness import (
     compare_sets,
     compare_shares,
     items,
+    same,
 )
 from guardproxy.policy.tree import FilePlace, YamlNode
 from guardproxy.redaction import DEFAULT
 
-INHERITED = ("checks", "rules", "on_error", "unmapped", "opaque", "token_ids", "enforce", "audit")
+INHERITED = ("checks", "rules", "on_error", "unmapped", "opaque", "token_ids", *FIELD_KEYS, "mode", "enforce", "audit")
 
 Entries = Mapping[str, YamlNode]
 
@@ -47,6 +49,11 @@ def overlay(under: Entries, over: Entries) -> Entries:
         merged["checks"] = _mappings(under["checks"], over["checks"])
     if "rules" in under and "rules" in over:
         merged["rules"] = _rules(under["rules"], over["rules"])
+    if "set" in under and "set" in over:
+        merged["set"] = _mappings(under["set"], over["set"])
+    for key in ("refuse", "strip"):
+        if key in under and key in over:
+            merged[key] = _lists(under[key], over[key])
     return merged
 
 
@@ -60,6 +67,13 @@ def _mappings(under: YamlNode, over: YamlNode) -> YamlNode:
             node = replace(node, value={**before.value, **node.value})  # noqa: PLW2901
         merged[name] = node
     return replace(over, value=merged)
+
+
+def _lists(under: YamlNode, over: YamlNode) -> YamlNode:
+    """Returns a list with the items of both."""
+    if not isinstance(under.value, tuple) or not isinstance(over.value, tuple):
+        return over
+    return replace(over, value=(*under.value, *over.value))
 
 
 def _rules(under: YamlNode, over: YamlNode) -> YamlNode:
@@ -145,6 +159,16 @@ def _policy_weaknesses(before: Policy, after: Policy) -> Iterator[Weakness]:
     ]
     if gone := sorted(before.opaque - after.opaque):
         weak.append(("opaque", f"`opaque` may not be weakened: {gone[0]} is refused there"))
+    if more := sorted(after.fields.allow - before.fields.allow):
+        weak.append(("allow_fields", f"`allow_fields` may not gain `{more[0]}`"))
+    changed = [name for name, value in before.fields.values.items() if not same(value, after.fields.values.get(name))]
+    if changed:
+        weak.append(("set", f"`set` of `{changed[0]}` may not change"))
+    reaches = (WHOLE if policy.fields.share is None else policy.fields.share for policy in (before, after))
+    if any(before.fields.paths()) and _is_weaker(compare_shares(*reaches)):
+        weak.append(("enforce", "`enforce` may not be reduced"))
+    if why := _why_weaker("mode", before.mode, after.mode):
+        weak.append(("mode", f"`mode` {why}"))
     if before.keep != after.keep:
         weak.append(("audit", f"`audit` may not change: keep: {before.keep}"))
     if why := _why_weaker("intent", before.intent, after.intent):
@@ -236,6 +260,8 @@ def _part_weaknesses(old: Rule, new: Rule) -> dict[str, str]:
         weak["restore"] = f"may not restore in more places (baseline: {old.restoration})"
     if _is_weaker(compare("early", old.early, new.early)):
         weak["early"] = "may not be switched on"
+    if _is_weaker(compare("parallel", old.parallel, new.parallel)):
+        weak["parallel"] = "may not let more requests go upstream before they are judged"
     for label in sorted({*old.operators.by_label, *new.operators.by_label, DEFAULT}):
         if _is_weaker(compare_operators(old.operators.of(label), new.operators.of(label))):
             weak.setdefault("operators", f"may not show more of {label}")

@@ -15,7 +15,7 @@ from typing import Any
 
 from guardproxy.findings import KINDS
 from guardproxy.policy import cases as trial
-from guardproxy.policy import retrying
+from guardproxy.policy import formats, retrying
 from guardproxy.policy.document import (
     INTENT,
     KEEP,
@@ -178,6 +178,12 @@ RULE: Table = {
         BOOL,
         actions=("block", "retry"),
     ),
+    "parallel": Key(
+        "Judge the request while the upstream already works on it; the answer waits for the verdict. `always`: also "
+        "if the provider may act for the request, as by a tool that it runs.",
+        {"anyOf": [BOOL, choice(("always",))]},
+        actions=("block", "flag"),
+    ),
     **{name: Key(doc, schema, actions=("retry",)) for name, (doc, schema) in retrying.TABLE.items()},
 }
 
@@ -208,6 +214,24 @@ _OPAQUE: Schema = {
 _OPAQUE_KEY = Key("What happens to content that no check can read, such as images: all of it, or by kind.", _OPAQUE)
 _TOKEN_IDS_KEY = Key("What happens to integers that stand for a text; refused by default.", choice(PASSES))
 
+_FIELD: Schema = {"type": "string", "pattern": r"^[A-Za-z_$][A-Za-z0-9_$.*-]*$"}
+_FIELDS: Schema = {"type": "array", "minItems": 1, "items": _FIELD}
+_ALLOW_FIELDS_KEY = Key(
+    "Fields that lead round the checks, such as `chat_template`, and that are accepted all the same.",
+    {"type": "array", "minItems": 1, "items": {"type": "string", "pattern": "^[A-Za-z_][A-Za-z0-9_]*$"}},
+)
+_REFUSE_KEY = Key("Fields that a request may not have, like `background` or `tools.*.strict`.", _FIELDS)
+_STRIP_KEY = Key("Fields that are removed from a request before it is sent.", _FIELDS)
+_SET_KEY = Key(
+    "Fields with the values that a request is sent with, like `{store: false}`.",
+    {
+        "type": "object",
+        "minProperties": 1,
+        "propertyNames": {"pattern": r"^[A-Za-z_$][A-Za-z0-9_$.*-]*$"},
+        "additionalProperties": {"not": {"type": "null"}},
+    },
+)
+
 # The keys that the overrides of a tenant may change.
 TENANT: Table = {
     "vars": Key("Variables with other values for this tenant.", _VARIABLES),
@@ -218,6 +242,10 @@ TENANT: Table = {
     "unmapped": Key("`refuse` if the policy says `scan`.", choice(UNMAPPED)),
     "opaque": _OPAQUE_KEY,
     "token_ids": _TOKEN_IDS_KEY,
+    "allow_fields": _ALLOW_FIELDS_KEY,
+    "refuse": _REFUSE_KEY,
+    "set": _SET_KEY,
+    "strip": _STRIP_KEY,
 }
 
 AUDIT: Table = {
@@ -257,6 +285,7 @@ POLICY: Table = {
     "extends": Key(
         "A policy of the same folder whose checks and rules also apply here; they may only be tightened.", NAME
     ),
+    "formats": Key("Wire formats of endpoints that guardproxy does not know, by JSON pointers.", formats.SCHEMA),
     "match": Key("Which requests the policy is for; everything by default.", {"type": "object"}),
     "vars": Key("Named values: `${name}` is replaced in match, checks and rules.", _VARIABLES),
     "lists": Key("Lists in files below this folder, one entry a line: `${name}` is replaced with them.", _LISTS),
@@ -267,6 +296,11 @@ POLICY: Table = {
     "unmapped": Key("What happens to fields that guardproxy does not know.", choice(UNMAPPED)),
     "opaque": _OPAQUE_KEY,
     "token_ids": _TOKEN_IDS_KEY,
+    "allow_fields": _ALLOW_FIELDS_KEY,
+    "refuse": _REFUSE_KEY,
+    "set": _SET_KEY,
+    "strip": _STRIP_KEY,
+    "mode": Key("`shadow` records what the policy would do; it changes and refuses nothing.", choice(MODES)),
     "enforce": Key("The share of conversations for which all rules are enforced, as in `10 %`.", SHARE),
     "audit": Key("What records keep, and when.", {"type": "object"}),
     "tests": Key("Examples with their expected results.", {"type": "array", "items": _TEST}),

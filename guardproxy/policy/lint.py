@@ -10,15 +10,16 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
+from guardproxy.checks import Check
 from guardproxy.decisions import Retry
 from guardproxy.policy.coverage_table import checks_used, coverage
 from guardproxy.policy.document import Policy, Rule
-from guardproxy.policy.evaluate import PolicySet
+from guardproxy.policy.evaluate import PolicySet, is_parallel
 from guardproxy.policy.expression import CHECK_ERROR
 from guardproxy.policy.probing import probe
 from guardproxy.policy.reading import did_you_mean
 from guardproxy.policy.tree import FilePlace
-from guardproxy.wire import codecs
+from guardproxy.wire import FieldPath
 
 # Facts that a client cannot choose freely: they follow from its credential and from the purpose of the request.
 _FIXED = frozenset(("tenant.name", "request.route", "request.method", "request.path"))
@@ -35,6 +36,8 @@ Code = Literal[
     "retry-cost",
     "not-scanned",
     "restores-in-urls",
+    "waits-anyway",
+    "unknown-field",
 ]
 
 
@@ -65,8 +68,9 @@ def _notes_of(policies: PolicySet, policy: Policy) -> Iterator[Note]:
         yield from _rule(policies, policy, rule)
     if policy.tenant:
         return
-    yield from _match(policy)
+    yield from _match(policies, policy)
     yield from _client_choices(policy)
+    yield from _fields(policies, policy)
     used = {name for rule in policy.rules for name in checks_used(policy, rule)}
     for name in sorted(policy.checks.keys() - used):
         message = f"no rule uses the check `{name}`; name it in a `when`, or remove it"
@@ -79,9 +83,9 @@ def _note(policy: Policy, place: FilePlace, weight: Weight, code: Code, message:
     return Note(place.path or policy.source, place.line, place.column, weight, code, message)
 
 
-def _match(policy: Policy) -> Iterator[Note]:
+def _match(policies: PolicySet, policy: Policy) -> Iterator[Note]:
     place = policy.places.get("match", policy.place)
-    probed = probe(policy.match, [route for codec in codecs() for route in codec.routes])
+    probed = probe(policy.match, [route for codec in policies.formats.codecs for route in codec.routes])
     if probed.holds is False:
         message = "no possible request matches: the rules of the policy never apply"
         yield _note(policy, place, "warning", "never-matches", message)
@@ -132,6 +136,35 @@ def _rule(policies: PolicySet, policy: Policy, rule: Rule) -> Iterator[Note]:
         yield _note(policy, rule.places.get("restore", rule.place), "note", "restores-in-urls", message)
     if rule.retry and rule.mode == "enforce":
         yield _note(policy, rule.place, "note", "retry-cost", _cost(rule, rule.retry))
+    reasons = [_why_waits(policy, rule, name, check) for name, check in checks.items()]
+    if rule.parallel != "off" and reasons and all(reasons):
+        message = f"the request waits for `{rule.id}` in spite of `parallel`: {'; '.join(reasons)}"
+        yield _note(policy, rule.places.get("parallel", rule.place), "warning", "waits-anyway", message)
+
+
+def _why_waits(policy: Policy, rule: Rule, name: str, check: Check) -> str:
+    """Returns why a request is not sent before a check has read it; empty if it is sent."""
+    if not is_parallel(check):
+        return f"the record hides what `{name}` finds, so the check comes first"
+    texts = {place for place in rule.on if place[0] == "request"}
+    for other in policy.rules:
+        if other.parallel == "off" and name in other.when.names() and not texts.isdisjoint(other.on):
+            return f"`{other.id}` uses `{name}` too, without `parallel`"
+    return ""
+
+
+def _fields(policies: PolicySet, policy: Policy) -> Iterator[Note]:
+    """Yields a warning for each field that no wire format has."""
+    fields, formats = policy.fields, policies.formats.codecs
+    for action, text in fields.paths():
+        if not any(codec.has_field(FieldPath(text)) for codec in formats):
+            effect = "so it is never set" if action == "set" else "so check its spelling"
+            message = f"no wire format knows the field `{text}`, {effect}"
+            yield _note(policy, fields.places[action, text], "warning", "unknown-field", message)
+    denied = sorted({name for codec in formats for name in codec.contract.denied})
+    for name in sorted(fields.allow.difference(denied)):
+        message = f"no wire format refuses the field `{name}` by default{did_you_mean(name, denied)}"
+        yield _note(policy, fields.places["allow_fields", name], "warning", "unknown-field", message)
 
 
 def _options(policies: PolicySet, policy: Policy) -> Iterator[Note]:

@@ -15,6 +15,7 @@ from pathlib import Path
 from guardproxy import checks
 from guardproxy.errors import GuardproxyError, OptionError, PolicyError
 from guardproxy.policy import acting
+from guardproxy.policy.conflicts import conflicts
 from guardproxy.policy.document import CheckSpec, Policy
 from guardproxy.policy.reader import read_policies
 from guardproxy.policy.tree import LIMIT_BYTES
@@ -79,6 +80,7 @@ def parse_all(files: Iterable[tuple[str, bytes | str]], beside: Files | None = N
     results = read_policies(files, beside)
     policies = [result for result in results if isinstance(result, Policy)]
     errors = [*(result for result in results if isinstance(result, PolicyError)), *_same_names(policies)]
+    errors += conflicts(policies)
     if errors:
         raise PolicyErrors(errors)
     return tuple(policies)

@@ -23,6 +23,7 @@ from guardproxy.policy.cel import Cel, CelError, compile_cel, is_credential
 from guardproxy.policy.naming import lower_case, value_readings
 from guardproxy.policy.reading import FileReading
 from guardproxy.policy.tree import FilePlace, YamlNode
+from guardproxy.wire import route_spellings
 
 MatchVerdict = Literal["yes", "no", "failed", "unknown"]
 """`failed`: a condition could not be evaluated, or the request lacks a readable value for it (no model, no header, an
@@ -57,7 +58,7 @@ class Match:
         """Returns whether the conditions hold for this request."""
         if not self.digest:
             return "yes"
-        verdicts: list[MatchVerdict] = ["yes" if is_any(self.routes, about.route) else "no", self._model(about)]
+        verdicts: list[MatchVerdict] = ["yes" if is_route(self.routes, about.route) else "no", self._model(about)]
         verdicts += [self._tenant(about), *self._headers_and_when(about)]
         if "no" in verdicts:
             return "no"
@@ -110,6 +111,12 @@ class Match:
 def is_any(globs: tuple[str, ...] | None, value: str) -> bool:
     """Whether a glob matches; true if `globs` is `None`."""
     return globs is None or _pattern(globs).match(value) is not None
+
+
+def is_route(globs: tuple[str, ...] | None, route: str) -> bool:
+    """Whether a glob matches a route, or the route of OpenAI or Anthropic that it stands for at another host; true if `globs`
+    is `None`."""
+    return globs is None or any(is_any(globs, spelling) for spelling in route_spellings(route))
 
 
 def _fits(globs: tuple[str, ...], spellings: Iterable[str]) -> bool:

@@ -27,6 +27,7 @@ _PARAMETERS: Mapping[Kind, tuple[str, ...]] = {
     "hash": ("hash_type",),
     "placeholder": (),
     "mask": ("masking_char", "chars_to_mask", "from_end"),
+    "neutralise": (),
 }
 _OF_PRESIDIO = ("encrypt", "decrypt", "keep", "custom")
 _LABEL = re.compile(r"[A-Z][A-Z0-9_]*")

@@ -13,7 +13,7 @@ from math import prod
 
 from guardproxy.policy.about import About
 from guardproxy.policy.cel import NAMES, literal, tokens_of
-from guardproxy.policy.matching import Match, is_any
+from guardproxy.policy.matching import Match, is_any, is_route
 from guardproxy.policy.naming import model_readings
 
 LIMIT_REQUESTS = 20_000
@@ -38,7 +38,7 @@ class ProbeResult:
 
 def probe(match: Match, routes: Iterable[str]) -> ProbeResult:
     """Evaluates the match for requests to these routes."""
-    fitting = [route for route in routes if is_any(match.routes, route)]
+    fitting = [route for route in routes if is_route(match.routes, route)]
     if not fitting:
         return ProbeResult(False, False)
     tokens = list(tokens_of(match.when.text)) if match.when else []

@@ -23,16 +23,21 @@ from guardproxy.policy.document import (
     INTENT,
     KEEP,
     MEDIA,
+    MODES,
     ON_ERROR,
     PASSES,
     UNMAPPED,
     CheckSpec,
     Intent,
     Keep,
+    Mode,
     Policy,
+    Rule,
 )
 from guardproxy.policy.expression import RESERVED
 from guardproxy.policy.extending import overlay, weaknesses
+from guardproxy.policy.fields import FIELD_KEYS, read_fields
+from guardproxy.policy.formats import FormatSection, join_formats, read_formats
 from guardproxy.policy.matching import is_any, read_match
 from guardproxy.policy.reading import FileReading, did_you_mean
 from guardproxy.policy.rules import read_rules
@@ -60,6 +65,7 @@ class _File:
     extends: str = ""
     policies: Mapping[str, Policy] = field(default_factory=dict)
     done: bool = False
+    formats: tuple[FormatSection, ...] = ()
 
     def tenants(self) -> Mapping[str, YamlNode]:
         """Returns the overrides of each tenant, as mappings."""
@@ -78,6 +84,10 @@ def read_policies(
     for file in read:
         if isinstance(file, _File):
             by_name.setdefault(file.name, file)
+    joined = join_formats((file.reading, file.formats) for file in read if isinstance(file, _File))
+    for file in read:
+        if isinstance(file, _File):
+            file.reading.formats = joined
     for file in read:
         if isinstance(file, _File) and (chain := _chain(file, by_name)):
             _read(chain)
@@ -97,11 +107,12 @@ def _open_file(path: str, content: bytes | str, beside: SiblingFiles | None) -> 
     except PolicyError as error:
         return error
     reading = FileReading(path)
-    extends = isinstance(root.value, Mapping) and "extends" in root.value
-    required = tuple(name for name in tables.needed(tables.POLICY) if not (extends and name == "rules"))
+    needs_rules = entries(root).keys().isdisjoint(("extends", *FIELD_KEYS))
+    required = tuple(name for name in tables.needed(tables.POLICY) if needs_rules or name != "rules")
     keys = reading.entries(root, _WANTED, tuple(tables.POLICY), needed=required)
     file = _File(path, root, reading, keys, reading.name(keys.get("policy")) or "")
     file.extends = reading.name(keys.get("extends")) or ""
+    file.formats = read_formats(reading, keys.get("formats"))
     file.scope = read_scope(reading, keys, beside)
     _check_tenants(reading, keys.get("tenants"))
     file.scopes = {tenant: read_scope(reading, entries(node), beside) for tenant, node in file.tenants().items()}
@@ -209,20 +220,25 @@ def _policy(chain: list[_File], tenant: str) -> Policy:
         match = replace(match, tenants=(_exactly(tenant),), places={**match.places, "tenants[0]": where})
     place = file.keys["policy"].place if "policy" in file.keys else file.root.place
     keep, intent = _audit(reading, merged.get("audit"))
+    mode = reading.choice(merged.get("mode"), MODES) or "enforce"
+    share = rollout.read_share(reading, merged.get("enforce"))
+    if mode == "shadow" and "enforce" in own and "mode" in own:
+        reading.fail(own["enforce"].key, "`enforce` and `mode: shadow` exclude each other")
     return Policy(
         name=name,
         description=reading.word(file.keys.get("description"), "a text, written as words") or "",
         match=match,
         checks={name: spec for name, spec in checks.items() if spec},
-        rules=rollout.with_share(
-            [rule for rule in rules.values() if rule], rollout.read_share(reading, merged.get("enforce"))
-        ),
+        rules=_in_mode(mode, rollout.with_share([rule for rule in rules.values() if rule], share)),
         on_error=reading.choice(merged.get("on_error"), ON_ERROR) or "block",
         unmapped=reading.choice(merged.get("unmapped"), UNMAPPED) or "scan",
         keep=keep,
         intent=intent,
         opaque=_opaque(reading, merged.get("opaque")),
         token_ids=reading.choice(merged.get("token_ids"), PASSES) or "refuse",
+        fields=read_fields(reading, merged, enforced=mode == "enforce", share=share),
+        mode=mode,
+        formats=() if tenant else tuple(section.declaration for section in file.formats),
         tests=() if tenant else read_tests(reading, file.keys.get("tests"), tuple(rules), tuple(checks)),
         source=file.path,
         tenant=tenant,
@@ -231,6 +247,11 @@ def _policy(chain: list[_File], tenant: str) -> Policy:
         places={key: node.key for key, node in merged.items()},
         unused=tuple((name, node.key) for name, node in file.scope.items() if name not in used),
     )
+
+
+def _in_mode(mode: Mode, rules: tuple[Rule, ...]) -> tuple[Rule, ...]:
+    """Returns the rules of a policy in this mode; in shadow mode no rule is enforced."""
+    return tuple(replace(rule, mode="shadow", share=None) for rule in rules) if mode == "shadow" else rules
 
 
 def _exactly(text: str) -> str:

@@ -50,9 +50,10 @@ def with_share(rules: Sequence[Rule], share: int | None) -> tuple[Rule, ...]:
     )
 
 
-def shares(rules: Sequence[Rule]) -> tuple[int, ...]:
-    """Returns the distinct shares of the rules, smallest first."""
-    return tuple(sorted({rule.share for rule in rules if rule.share is not None}))
+def shares(rules: Sequence[Rule], of_fields: int | None = None) -> tuple[int, ...]:
+    """Returns the distinct shares of the rules, smallest first. `of_fields`: that of the rules about fields."""
+    every = (of_fields, *(rule.share for rule in rules))
+    return tuple(sorted({share for share in every if share is not None}))
 
 
 def excluding_share(policy_shares: Sequence[int], policy: str, conversation: str) -> int:

@@ -13,7 +13,7 @@ from guardproxy.errors import PolicyError
 from guardproxy.findings import KINDS, Direction, Kind
 from guardproxy.policy import acting, restoring, retrying, rollout
 from guardproxy.policy import keys as tables
-from guardproxy.policy.document import KINDS_OF, MODES, SEVERITIES, WORDS_OF_ON, Rule
+from guardproxy.policy.document import KINDS_OF, MODES, SEVERITIES, WORDS_OF_ON, Parallel, Rule
 from guardproxy.policy.expression import Expression, has_and, parse_expression
 from guardproxy.policy.operators import read_operators, unrestorable
 from guardproxy.policy.reading import FileReading, did_you_mean, join
@@ -65,6 +65,9 @@ def _rule(
     if action in ("redact", None) and restore and (fixed := unrestorable(operators)):
         reading.fail(keys["restore"].key, f"`restore` restores placeholders only; {fixed} cannot be restored")
     early = reading.boolean(keys.get("early"))
+    parallel = _parallel(reading, keys.get("parallel"))
+    if parallel != "off" and on and not goes_out:
+        reading.fail(keys["parallel"].key, "`parallel` is about requests, but this rule inspects no request")
     retry = retrying.read_retry(reading, keys, name, message or "") if action == "retry" else None
     if retry:
         on = frozenset(pair for pair in on if pair[0] == "response")
@@ -89,11 +92,21 @@ def _rule(
         severity=severity,
         retry=retry,
         early=bool(early),
+        parallel=parallel,
         share=share,
         options=options,
         place=place,
         places={key: node.key for key, node in keys.items()},
     )
+
+
+def _parallel(reading: FileReading, node: YamlNode | None) -> Parallel:
+    if node is None or node.value == "always":
+        return "off" if node is None else "always"
+    if isinstance(node.value, bool):
+        return "on" if node.value else "off"
+    reading.fail(node.place, "expected `true`, `false` or `always`")
+    return "off"
 
 
 def _at(place: FilePlace) -> str:

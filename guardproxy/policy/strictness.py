@@ -39,6 +39,7 @@ SCALES: Mapping[str, tuple[Any, ...]] = {
     "severity": (None, "low", "medium", "high", "critical"),
     "restore": (True, False),
     "early": (True, False),
+    "parallel": ("always", "on", "off"),
     "then": ("pass_flagged", "fallback", "block"),
 }
 """The values of each key with a fixed set of values, from the loosest to the strictest."""

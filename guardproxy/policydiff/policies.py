@@ -21,6 +21,7 @@ from guardproxy.policy import (
     WHOLE,
     And,
     Expression,
+    FieldRules,
     FilePlace,
     Match,
     Name,
@@ -40,10 +41,10 @@ from guardproxy.policydiff.options import EFFECTS, Difference, Effect, options, 
 _NEUTRAL = ("keep", "message", "severity", "template", "price", "attempts", "total_s", "total_tokens")
 _BY_HAND = (
     *("name", "match", "checks", "rules", "tests", "id", "on", "when", "retry", "operators", "rule", "restoration"),
-    *("opaque", "share", "model", "upstream"),
+    *("opaque", "fields", "share", "model", "upstream", "formats"),
 )
 _NOT_SHOWN = ("source", "place", "places", "tenant", "stands_for", "root", "unused")
-_OF_THE_ACTION = ("restore", "early")
+_OF_THE_ACTION = ("restore", "early", "parallel")
 """Fields that a rule loses when its action becomes stronger."""
 
 
@@ -141,10 +142,24 @@ def _policy(old: Policy, new: Policy) -> Iterator[Change]:
     yield from to_changes(_rules(old, new))
     yield from to_changes(_fields(old, new, ""))
     yield from to_changes(_opaque(old, new))
+    yield from to_changes(_field_rules(old.fields, new.fields))
+    yield from (Change(new.name, *difference) for difference in _formats(old, new))
     if not new.tenant and old.stands_for != new.stands_for:
         was, now = (_join(sorted(policy.stands_for)) or "nothing" for policy in (old, new))
         yield from to_changes([Difference(f"extends {was} -> {now}", "neutral")])
     yield from to_changes(_tests(old, new))
+
+
+def _formats(old: Policy, new: Policy) -> Iterator[Difference]:
+    """Yields the changes of the declared formats. A new format opens its routes, and its texts are read."""
+    before, after = ({declared.name: declared for declared in policy.formats} for policy in (old, new))
+    for name in sorted(before.keys() | after.keys()):
+        if name not in before:
+            yield Difference(f"declares the format `{name}`", "either")
+        elif name not in after:
+            yield Difference(f"no longer declares the format `{name}`", "either")
+        elif before[name] != after[name]:
+            yield Difference(f"the format `{name}` is declared in another way", "either")
 
 
 def _scope(old: Match, new: Match) -> str:
@@ -296,6 +311,25 @@ def _opaque(old: Policy, new: Policy) -> Iterator[Difference]:
         fresh = kind in new.opaque
         was, now = ("pass", "refuse") if fresh else ("refuse", "pass")
         yield Difference(f"opaque {kind} {was} -> {now}", "tightens" if fresh else "loosens")
+
+
+def _field_rules(old: FieldRules, new: FieldRules) -> Iterator[Difference]:
+    """Yields the differences of the rules about fields of requests."""
+    for path in sorted(old.allow ^ new.allow):
+        fresh = path in new.allow
+        yield Difference(
+            f"{'allows' if fresh else 'no longer allows'} the field {path}", "loosens" if fresh else "tightens"
+        )
+    for word, before, after in (("refuses", old.refuse, new.refuse), ("strips", old.strip, new.strip)):
+        for path in sorted(before ^ after):
+            fresh = path in after
+            yield Difference(
+                f"{word if fresh else f'no longer {word}'} the field {path}", "tightens" if fresh else "loosens"
+            )
+    for path in sorted({*old.values, *new.values}):
+        was, now = (show(fields.values[path]) if path in fields.values else "as sent" for fields in (old, new))
+        if was != now:
+            yield Difference(f"sets the field {path}: {was} -> {now}", "either")
 
 
 def _effect(name: str, old: Any, new: Any) -> Effect:

@@ -148,7 +148,8 @@ def _rule_outcome(bound: BoundRule, result: SceneResult, scores: Scores) -> Rule
     stronger = max((hit for hit in result.hits if hit.enforced), key=lambda hit: VERDICTS.index(hit.verdict))
     if verdict_of(bound.decision) == stronger.verdict:
         back = f"; restores values in {bound.rule.restoration}" if bound.rule.restore else ""
-        return RuleOutcome(*about, "decided", why + back)
+        sent = "; the upstream may have the request by then (`parallel`)" if bound.rule.parallel != "off" else ""
+        return RuleOutcome(*about, "decided", why + back + sent)
     return RuleOutcome(*about, "held", f"{why}; `{stronger.rule}` ({stronger.action}) is stronger")
 
 

@@ -39,6 +39,7 @@ from guardproxy.exchange import (
 from guardproxy.findings import Direction, Kind, Scan
 from guardproxy.policy import (
     BoundRule,
+    FieldChange,
     PolicySet,
     RawExchange,
     RequestFacts,
@@ -51,7 +52,7 @@ from guardproxy.policytest.scan import outcome_of, scan_job
 from guardproxy.policytest.scenes import Cuts, answer_of, codec_of, request_of
 from guardproxy.redaction import PLACEHOLDER, RESTORE
 from guardproxy.replay import Rerun
-from guardproxy.wire import Codec, served
+from guardproxy.wire import Codec
 from guardproxy.wire.json import view
 
 _KEY = hashlib.sha256(b"guardproxy policy test: placeholders that need not be secret").digest()
@@ -148,7 +149,7 @@ class ScannedText:
 class SceneResult:
     """The result of a scene. `rules_of`: the rules of the policies that apply. `trouble`: why the exchange ended, if
     no rule ended it. `upstream`, `client`: the content that was sent to them, or `None`. `texts`: every text of the
-    exchange."""
+    exchange. `fields`: what policies did with fields of the request."""
 
     decision: Verdict
     rules_of: tuple[BoundRule, ...]
@@ -157,6 +158,7 @@ class SceneResult:
     upstream: Delivery | None
     client: Delivery | None
     texts: tuple[ScannedText, ...] = ()
+    fields: tuple[FieldChange, ...] = ()
     trouble: str = ""
 
     @property
@@ -210,7 +212,7 @@ def replay_result(rerun: Rerun) -> SceneResult:
 
 
 def _exchange(policies: PolicySet, facts: RequestFacts) -> tuple[Exchange, Codec]:
-    codec, read_by = codec_of(facts), served(facts.route)
+    codec, read_by = codec_of(facts), facts.formats.served(facts.route)
     setting = Setting(
         id="test",
         address=Address(read_by.route.text, facts.route.partition(" ")[2]) if read_by else Address(facts.route),
@@ -296,6 +298,7 @@ def _result(
         upstream=upstream,
         client=client,
         texts=tuple(_texts(exchange)),
+        fields=exchange.field_changes,
         trouble=_trouble(ending, last.record if isinstance(last, Finish) else None),
     )
 

@@ -1,8 +1,10 @@
 """Operators: how a redact rule replaces a value.
 
-Names, parameters and meaning are Presidio's, with two exceptions. `placeholder` is the default and the only operator
+Names, parameters and meaning are Presidio's, with three exceptions. `placeholder` is the default and the only operator
 whose value can be restored. `hash` is keyed, because a plain hash of a phone or card number can be reversed by trying
-all numbers.
+all numbers. `neutralise` keeps a text that acts on its reader readable, and takes its effect away (`neutral.py`).
+
+Decision: docs/decisions/0037-a-neutral-text-is-an-operator.md
 """
 
 from __future__ import annotations
@@ -11,7 +13,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, get_args
 
-Kind = Literal["redact", "replace", "hash", "placeholder", "mask"]
+from guardproxy.redaction.neutral import neutral
+
+Kind = Literal["redact", "replace", "hash", "placeholder", "mask", "neutralise"]
 HashType = Literal["sha256", "sha512"]
 
 KINDS: tuple[Kind, ...] = get_args(Kind)  # ordered by how much of a value they show, least first
@@ -33,7 +37,12 @@ class Operator:
     @property
     def shows(self) -> bool:
         """Whether the replacement may hold characters of the value."""
-        return self.type == "mask" and self.chars_to_mask is not None
+        return self.type == "neutralise" or (self.type == "mask" and self.chars_to_mask is not None)
+
+    @property
+    def joins(self) -> bool:
+        """Whether the replacement of overlapping values is that of the text that they cover together."""
+        return self.type == "neutralise"
 
     def apply(self, value: str, placeholder: str, keyed_hash: Callable[[str, str], str]) -> str:
         """Returns the replacement of `value`. `keyed_hash(hash_type, value)` returns its keyed hash in hexadecimal
@@ -47,6 +56,9 @@ class Operator:
                 return keyed_hash(self.hash_type, value)
             case "placeholder":
                 return placeholder
+            case "neutralise":  # a value that an encoding hides has no neutral form
+                shown = neutral(value)
+                return shown if shown != value else placeholder
         count = len(value) if self.chars_to_mask is None else min(self.chars_to_mask, len(value))
         veil = self.masking_char * count
         return value[: len(value) - count] + veil if self.from_end else veil + value[count:]

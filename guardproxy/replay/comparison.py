@@ -42,6 +42,9 @@ def differences(old: Record, new: Record) -> list[str]:
         out += [f"{word} `{rule}` now holds" for rule in after_rules if rule not in before_rules]
     if _without_checks(old.decisions) != _without_checks(new.decisions) and not out:
         out.append(f"decisions: {len(old.decisions)} -> {len(new.decisions)}")
+    old_fields, new_fields = (_fields(record) for record in (old, new))
+    out += [f"fields: no longer {words}" for words in sorted(old_fields - new_fields)]
+    out += [f"fields: now {words}" for words in sorted(new_fields - old_fields)]
     cut_off = old.outcome not in UNTOUCHED
     sides: tuple[tuple[str, RecordedSide, RecordedSide], ...] = (
         ("request", old.request, new.request),
@@ -62,6 +65,11 @@ def differences(old: Record, new: Record) -> list[str]:
             if text.released != other.released:
                 out.append(f"{name} {text.path}: released {text.released} -> {other.released}")
     return out
+
+
+def _fields(record: Record) -> set[str]:
+    """Returns what policies did with fields of the request, in words."""
+    return {f"{field.action} `{field.field}` ({field.mode})" for field in record.fields}
 
 
 def _by_place(texts: Sequence[RecordedText]) -> dict[str, list[RecordedText]]:

@@ -10,7 +10,7 @@ from guardproxy.audit import RecordedAnswer
 from guardproxy.events import End, Event, Frame, Opaque, Text
 from guardproxy.findings import Channel, Kind
 from guardproxy.redaction import NO_SHAPES, Shapes
-from guardproxy.wire import AnswerFacts, Author, Codec, Contract, Decoder, Request, Turns, without_kinds
+from guardproxy.wire import AnswerFacts, Author, Codec, Contract, Decoder, FieldPath, Request, Turns, without_kinds
 
 
 @dataclass(slots=True)
@@ -50,6 +50,9 @@ class RecordedUpstream:
     def author(self) -> Author:
         return self.codec.author
 
+    def for_request(self, path: str, query: str) -> Codec:
+        return self
+
     def read_request(self, path: str, query: str, body: bytes) -> Request:
         request = self.codec.read_request(path, query, body)
         return request if self.names_kinds else without_kinds(request)
@@ -59,6 +62,9 @@ class RecordedUpstream:
 
     def write_body(self, tree: Any) -> bytes:
         return self.codec.write_body(tree)
+
+    def has_field(self, path: FieldPath) -> bool:
+        return self.codec.has_field(path)
 
     def decoder(
         self,

@@ -37,6 +37,7 @@ from guardproxy.gateway import (
     TenantNames,
     Trail,
     load_duties,
+    moved_from_query,
     refuse_in_query,
 )
 from guardproxy.policy import PolicySet
@@ -44,7 +45,7 @@ from guardproxy.server.body import Bodies, BodyAccount
 from guardproxy.server.headers import check_head, check_query, condition_headers, is_trusted, named
 from guardproxy.server.listener import HttpRequest
 from guardproxy.server.onward import fallback_headers, refuse_names, upstream_headers
-from guardproxy.wire import Bounds, Codec, codec_for, codec_of_client
+from guardproxy.wire import Bounds, Codec, Contract
 from guardproxy.wire.json import JsonFault
 
 LIMIT_KEYS = 1024  # tenants whose keys are kept
@@ -86,7 +87,7 @@ class Admission:
         self._more = frozenset(map(str.lower, config.request_header))
         refuse_names(config)
         self.bodies = Bodies(config)
-        self._routes = Routes(config.pass_through)
+        self._routes = Routes(config.pass_through, lambda: policies().formats)
         self._capacity = Capacity(slots)
         # Cheap refusals come first. No store is queried before the credential is known. Capacity is scarce, so it comes last.
         self.duties = Duties(
@@ -97,16 +98,19 @@ class Admission:
                 *((KnownTenants(),) if config.unknown_tenant == "refuse" else ()),
                 *load_duties(config.duty),
                 self._capacity,
-                BodyHeaders(config.limit_body_bytes),
+                BodyHeaders(config.limit_body_bytes, lambda: policies().formats),
             ),
             MemoryStore(),
         )
 
     async def admit(self, request: HttpRequest, held: BodyAccount) -> AdmittedRequest:
         """Admits a request. `held`: the account for the memory of its body."""
-        trail = Trail(self._head(request))
-        policies = self._policies()
-        codec = codec_for(trail.head.route)
+        head, policies = self._head(request), self._policies()
+        codec = policies.formats.codec_for(head.route)
+        if codec:
+            head = _with_key_in_header(head, codec.contract)
+            codec = codec.for_request(head.path, head.query)
+        trail = Trail(head)
         headers: CIMultiDict[str] = CIMultiDict()
         first: RequestReceived | Refused
         try:
@@ -140,7 +144,7 @@ class Admission:
                 tuple(trail.answers),
             )
         head = trail.head
-        chosen = codec or codec_of_client(head.path, request.headers)
+        chosen = codec or policies.formats.codec_of_client(head.path, request.headers)
         setting = Setting(
             id=head.id,
             address=Address(head.route, head.path, head.query),
@@ -163,7 +167,7 @@ class Admission:
         return AdmittedRequest(exchange, first, targets, head)
 
     def _head(self, request: HttpRequest) -> Head:
-        """The head that duties see of a request. The path and the query are unchanged."""
+        """The head of a request, as the client sent it."""
         path, _, query = request.raw_path.partition("?")
         return Head(
             id=secrets.token_hex(12),
@@ -201,6 +205,16 @@ class Admission:
     def _seal(self, data: bytes) -> str:
         """A keyed digest of the data. It commits to the bytes and cannot be reversed by guessing."""
         return hashlib.blake2b(data, digest_size=16, key=self._key[:64]).hexdigest()
+
+
+def _with_key_in_header(head: Head, contract: Contract) -> Head:
+    """The head of a request with the key in the header of the format, if the query holds it: URLs end up in logs."""
+    secret, query = moved_from_query(head.query, contract.query.credential)
+    if not secret:
+        return head
+    headers = CIMultiDict(head.headers)
+    headers.add(contract.key_header.name, contract.key_header.prefix + secret)
+    return head.changed(query=query, headers=headers)
 
 
 def bounds_of(config: Config) -> Bounds:

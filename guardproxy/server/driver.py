@@ -1,9 +1,9 @@
 """The driver: carries out the commands of an exchange and reports what happened. Each exchange has its own coroutine.
 
-The driver reads nothing while a scan runs. The bytes of the upstream gather in the buffer of the socket and arrive as one
-larger piece, so a slow check makes larger windows, and back-pressure needs no queue. A client that leaves cancels the
-coroutine, which closes the upstream connection and still keeps the record. While an answer is held back, every wait is
-interrupted as often as the exchange asks, so that it can send keep-alives and end what takes too long.
+The driver reads nothing of an answer while a scan runs. The bytes of the upstream gather in the buffer of the socket and
+arrive as one larger piece, so a slow check makes larger windows, and back-pressure needs no queue. A client that leaves
+cancels the coroutine, which closes the upstream connection and still keeps the record. While an answer is held back, every
+wait is interrupted as often as the exchange asks, so that it can send keep-alives and end what takes too long.
 
 Decision: docs/decisions/0002-one-loop-without-an-inbox.md
 """
@@ -196,8 +196,12 @@ class Driver:
     async def _next(self) -> Input:
         """The next event of the upstream."""
         try:
+            if self._upstream.is_sending:
+                response = await self._upstream.head()
+                return ResponseStarted(response.status, response.content_type, _clock())
             data = await self._upstream.read()
         except UpstreamError as error:
+            self._retry_s = error.retry_s or self._retry_s
             return UpstreamFailed(error.code, str(error), error.status, _clock())
         return DataReceived(data, _clock()) if data else ResponseEnded(_clock())
 
@@ -216,13 +220,9 @@ class Driver:
                 url, headers = self.targets[command.target]
                 if command.path:
                     url = _with_path(url, self.exchange.setting, command.path)
-                try:
-                    sending = self._upstream.send(self._request.method, url, headers, command.body)
-                    response = await self._patiently(sending)
-                except UpstreamError as error:
-                    self._retry_s = error.retry_s or self._retry_s
-                    return await self._receive(UpstreamFailed(error.code, str(error), error.status, _clock()))
-                return await self._receive(ResponseStarted(response.status, response.content_type, _clock()))
+                request = (self._request.method, url, headers, command.body)
+                self._upstream.begin(*request, at_once=command.parallel)
+                return []
             case SendHead():
                 self._head = command
             case SendData():

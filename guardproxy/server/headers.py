@@ -63,7 +63,8 @@ _HOST = re.compile(
 _LAST_PORT = 65535
 _RETRY_LIMIT_S = 3600.0
 _BAD_VALUE = re.compile(r"[^\t\x20-\x7e]")
-_PATH = re.compile(r"/[A-Za-z0-9_.~:/@-]*", re.ASCII)
+# A colon in the name of a model is sent as `%3A`; no guarded route matches it, so that the client gets advice.
+_PATH = re.compile(r"/(?:[A-Za-z0-9_.~:/@-]|%3[Aa])*", re.ASCII)
 _QUERY = re.compile(r"[A-Za-z0-9_.~=&%:,+-]{0,2000}", re.ASCII)
 
 

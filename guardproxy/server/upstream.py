@@ -14,7 +14,8 @@ import errno
 import io
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Coroutine, Mapping
+from typing import Any
 
 import aiohttp
 from multidict import CIMultiDict
@@ -30,6 +31,8 @@ SLICED_BYTES = 512 * 1024
 _OUR_SHORTAGE = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.EADDRNOTAVAIL))
 _clock = time.monotonic
 
+Sending = Coroutine[Any, Any, aiohttp.ClientResponse]
+
 
 def session(config: Config) -> aiohttp.ClientSession:
     """A session that shares only its connections between clients."""
@@ -43,6 +46,12 @@ def session(config: Config) -> aiohttp.ClientSession:
         skip_auto_headers=("User-Agent", "Accept", "Content-Type"),
         read_bufsize=256 * 1024,
     )
+
+
+def _note_end(sending: asyncio.Task[aiohttp.ClientResponse]) -> None:
+    """Takes the error of a request that nobody waits for, so that asyncio does not log it."""
+    if not sending.cancelled():
+        sending.exception()
 
 
 class Breakers:
@@ -95,14 +104,32 @@ class Upstream:
         self._first_byte_s = first_byte_s
         self._breaker: Breaker | None = None
         self._ticket: Ticket | None = None
+        self._sending: Sending | asyncio.Task[aiohttp.ClientResponse] | None = None
         self.response: aiohttp.ClientResponse | None = None
 
-    async def send(
+    @property
+    def is_sending(self) -> bool:
+        """Whether a request was begun whose head nobody has taken yet."""
+        return self._sending is not None
+
+    def begin(
+        self, method: str, url: str, headers: CIMultiDict[str], body: bytes | None, *, at_once: bool = False
+    ) -> None:
+        """Takes a request, which `head` sends. `at_once`: sends it now, in a task of its own."""
+        self.close()
+        sending = self._send(method, url, headers, body)
+        self._sending = asyncio.ensure_future(sending) if at_once else sending
+
+    async def head(self) -> aiohttp.ClientResponse:
+        """Returns the head of the answer to the request that was begun. Raises `UpstreamError`, at once while the breaker of
+        this upstream is open."""
+        assert self._sending is not None  # noqa: S101 - `begin` came first
+        sending, self._sending = self._sending, None
+        return await sending
+
+    async def _send(
         self, method: str, url: str, headers: CIMultiDict[str], body: bytes | None
     ) -> aiohttp.ClientResponse:
-        """Sends a request. Returns the head of the answer. Raises `UpstreamError`, at once while the breaker of this upstream
-        is open."""
-        self.close()
         self.response = None
         self._is_complete = False
         self._breaker = self._breakers.of(url)
@@ -178,7 +205,13 @@ class Upstream:
 
     def close(self) -> None:
         """Ends the request. The connection goes back to the pool if the answer was read to its end or is complete. Otherwise
-        it is closed."""
+        it is closed, also if it has not begun."""
+        sending, self._sending = self._sending, None
+        if isinstance(sending, asyncio.Task):
+            sending.cancel()
+            sending.add_done_callback(_note_end)
+        elif sending is not None:
+            sending.close()
         if self.response is not None:
             self._settle("answered")  # no failure while it was read
             if self._is_complete:

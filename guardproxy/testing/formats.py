@@ -1,14 +1,15 @@
 """Tests whether a wire format keeps its contract. Every format, shipped or from a plug-in, must pass this suite.
 
 `codec(CODEC)` runs the promises that apply to a format, each a function of a codec. The author of the codec writes the
-test material. `PROMISES` lists all promises. Those of `OF_MODELS` are about a model's answer: they do not apply to a
-format whose contract says that a model answers on no route.
+test material. `PROMISES` lists all promises. Those of `OF_MODELS` are about a model's streams: they do not apply to a
+format whose contract says that a model answers on no route, nor to a format whose author writes no streams.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from guardproxy.events import Opaque, Text
 from guardproxy.testing import guarding
 from guardproxy.testing.material import (
     DecodedTexts,
@@ -21,7 +22,7 @@ from guardproxy.testing.material import (
     texts_of,
     with_new_fields,
 )
-from guardproxy.wire import Codec, Contract, Prompt, Reply, Route, missing_members
+from guardproxy.wire import Codec, Contract, Decoder, FieldPath, Prompt, Reply, Route, missing_members
 from guardproxy.wire.json import dotted, reach, read, write
 
 Promise = Callable[[Codec], None]
@@ -39,7 +40,12 @@ def codec(codec: Codec) -> None:
 
 def promises(codec: Codec) -> Sequence[Promise]:
     """Returns the promises that apply to a format."""
-    return PROMISES if _is_answered(codec) else [promise for promise in PROMISES if promise not in OF_MODELS]
+    return PROMISES if _has_streams(codec) else [promise for promise in PROMISES if promise not in OF_MODELS]
+
+
+def _has_streams(codec: Codec) -> bool:
+    """Whether a model answers on some route of a format, and can do so in a stream."""
+    return _is_answered(codec) and any(codec.author.frames(PROMPT, Reply("some text"), "1", list))
 
 
 def _is_answered(codec: Codec) -> bool:
@@ -88,7 +94,7 @@ def reads_requests(codec: Codec) -> None:
         _declared(codec, result[0], "request")
     assert reach(request, codec.author.PROMPT_PATH) == WORD, "the prompt is not at the author's PROMPT_PATH"
     decoded = codec.read_request(path_of(codec), "", codec.write_body(request))
-    assert decoded.stream == _is_answered(codec), "a request for a stream is not read as such, or needs a model"
+    assert decoded.stream == _has_streams(codec), "a request for a stream is not read as such, or needs a model"
     assert codec.turns.first_words(decoded.frame.tree) == WORD, "`turns.first_words` does not return the user's words"
 
 
@@ -103,12 +109,23 @@ def reads_new_fields_of_requests(codec: Codec) -> None:
             assert result is None or result[0].holds(NEW), f"a new field is forwarded unread: {changed}"
 
 
+def knows_its_fields(codec: Codec) -> None:
+    """Tests that the format knows the fields of its requests, those that lead round the checks, and no others."""
+    for name in (*codec.author.request(PROMPT), *codec.contract.denied):
+        assert codec.has_field(FieldPath(name)), f"`has_field` does not know `{name}`"
+    assert not codec.has_field(FieldPath("x_no_such_field")), "`has_field` knows a field that does not exist"
+
+
 def reads_other_models(codec: Codec) -> None:
-    """Tests that a request for another model names that model, and keeps its route and its text."""
-    path, tree = codec.turns.with_model(path_of(codec), codec.author.request(PROMPT), OTHER_MODEL)
+    """Tests that a request for another model names that model, if requests of the format name one, and keeps its route and its
+    text."""
+    request = codec.author.request(PROMPT)
+    names_model = bool(codec.read_request(path_of(codec), "", codec.write_body(request)).model)
+    path, tree = codec.turns.with_model(path_of(codec), request, OTHER_MODEL)
     assert any(Route(text).match(f"POST {path}") is not None for text in codec.routes), f"no route matches `{path}`"
     decoded = codec.read_request(path, "", codec.write_body(tree))
-    assert decoded.model == OTHER_MODEL, f"a request for another model is read as a request for `{decoded.model}`"
+    expected = OTHER_MODEL if names_model else ""
+    assert decoded.model == expected, f"a request for another model is read as a request for `{decoded.model}`"
     assert codec.turns.first_words(decoded.frame.tree) == WORD, "a request for another model lost its text"
 
 
@@ -225,9 +242,9 @@ def writes_errors_in_streams(codec: Codec) -> None:
     """Tests that errors of guardproxy within a stream are errors of the format."""
     frames = list(codec.author.frames(PROMPT, Reply("some text"), "1", list))[:-1]
     for at in range(len(frames)):
-        decoder = decoder_of(codec, streamed=True)
+        decoder, reading = decoder_of(codec, streamed=True), DecodedTexts()
         for frame in frames[:at]:
-            decoder.feed(frame)
+            _send(decoder, reading, frame)
         ending = codec.error_event("a_code", WORD, decoder)
         decoded = read_answer(codec, [*frames[:at], ending], streamed=True)
         _complete(codec, decoded, f"a stream that an error ends after {at} events")
@@ -241,10 +258,7 @@ def writes_endings(codec: Codec) -> None:
     for at in range(len(frames) + 1):
         decoder, reading = decoder_of(codec, streamed=True), DecodedTexts()
         for frame in frames[:at]:
-            events = decoder.feed(frame)
-            reading.see(events)
-            for sent in {id(event.frame): event.frame for event in events if hasattr(event, "frame")}.values():
-                decoder.sent(sent)
+            _send(decoder, reading, frame)
         ending = codec.filtered(decoder, WORD)
         start = frames[:at] if at else [codec.opening("a-model")]
         _complete(
@@ -256,6 +270,14 @@ def writes_endings(codec: Codec) -> None:
         for at in range(len(whole)):
             decoded = read_answer(codec, [*whole[:at], quiet, *whole[at:]], streamed=True).summary
             assert decoded == plain, f"{quiet!r} changes the content of a stream"
+
+
+def _send(decoder: Decoder, reading: DecodedTexts, data: bytes) -> None:
+    """Decodes data of a stream and sends its frames."""
+    events = decoder.feed(data)
+    reading.see(events)
+    for sent in {id(event.frame): event.frame for event in events if isinstance(event, (Text, Opaque))}.values():
+        decoder.sent(sent)
 
 
 def _upto(codec: Codec, frames: list[bytes]) -> DecodedTexts:
@@ -286,6 +308,7 @@ PROMISES: tuple[Promise, ...] = (
     declares,
     reads_requests,
     reads_new_fields_of_requests,
+    knows_its_fields,
     reads_other_models,
     reads_answers,
     is_invariant,
@@ -313,4 +336,4 @@ OF_MODELS: frozenset[Promise] = frozenset(
         guarding.asks_again,
     )
 )
-"""The promises about the answers of models and their streams."""
+"""The promises about the streams of models."""

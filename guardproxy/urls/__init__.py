@@ -3,12 +3,16 @@ allow-lists."""
 
 from __future__ import annotations
 
+from guardproxy.urls.bare import SCHEME_NAMES
 from guardproxy.urls.hosts import HOST, covers, host_follows
+from guardproxy.urls.markup import TagReading
 from guardproxy.urls.reading import Reading
 
 __all__ = [
     "HOST",
+    "SCHEME_NAMES",
     "Reading",
+    "TagReading",
     "covers",
     "host_follows",
 ]

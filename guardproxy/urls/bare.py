@@ -14,15 +14,15 @@ _LIMIT_HOST = 300
 LIMIT_RUN = 512  # characters before a place in which a URL may have begun
 _LIMIT_NESTED = 32
 
-_NAMES = (
+SCHEME_NAMES = (
     *("http", "https", "ws", "wss", "ftp", "ftps", "sftp", "sftps", "file", "filesystem", "data", "blob", "javascript"),
     *("vbscript", "livescript", "mailto", "tel", "sms", "mms", "sip", "xmpp", "about", "view-source", "intent", "git"),
     *("ssh", "svn", "ldap", "ldaps", "gopher", "dict", "telnet", "news", "nntp", "irc", "ircs", "magnet", "feed"),
     *("jar", "smb", "nfs", "rsync", "webcal"),
 )
-_LIMIT_WORD = max(map(len, _NAMES))
-_WORDS = {"colon": _NAMES, "dot": ("www",)}
-SCHEMES = f"(?:{'|'.join(_NAMES)})"
+_LIMIT_WORD = max(map(len, SCHEME_NAMES))
+_WORDS = {"colon": SCHEME_NAMES, "dot": ("www",)}
+SCHEMES = f"(?:{'|'.join(SCHEME_NAMES)})"
 DOT = r"(?:[.。．｡]|&period;|&#0*46;|&#x0*2e;|%2e|\\u002e|\\x2e)"
 SLASH = r"(?:[/\\]|&(?:sol|bsol);|&#0*(?:47|92);|&#x0*(?:2f|5c);|%2f|%5c|\\u00(?:2f|5c)|\\x(?:2f|5c))"
 COLON = r"(?::|&colon;|&#0*58;|&#x0*3a;|%3a|\\u003a|\\x3a)"

@@ -21,8 +21,8 @@ _HARMLESS = frozenset(
 )
 _RAW = ("script", "style")  # elements whose content is code
 _WHITE = " \t\n\f\r"  # white space in HTML; other white space is part of names and values
-_IN_NAME = re.compile(rf"[{_WHITE}/>]")
-_IN_ATTRIBUTE = re.compile(rf"[{_WHITE}/>=]")
+_IN_NAME = {False: re.compile(rf"[{_WHITE}/>]"), True: re.compile(rf"[{_WHITE}/><]")}  # by `restarts`
+_IN_ATTRIBUTE = {False: re.compile(rf"[{_WHITE}/>=]"), True: re.compile(rf"[{_WHITE}/>=<]")}
 _IN_VALUE = {'"': re.compile(r"[\"<]"), "'": re.compile(r"['<]"), "": re.compile(rf"[{_WHITE}><]")}
 
 
@@ -81,10 +81,12 @@ class TagReading:
         return at
 
     def _name(self, text: str, at: int) -> int:
-        end = self._until(_IN_NAME, text, at)
+        end = self._until(_IN_NAME[self.restarts], text, at)
         self.tag = (self.tag + text[at:end].lower())[:_LIMIT_NAME] if ":" not in self.tag else self.tag
         if end == len(text):
             return end
+        if text[end] == "<":
+            return self._restart(end)
         return self._close(end) if text[end] == ">" else self._to("between", end + 1)
 
     def _between(self, text: str, at: int) -> int:
@@ -101,11 +103,12 @@ class TagReading:
         return self._to("between", at + 1) if char == "/" else self._to("attribute", at)
 
     def _attribute(self, text: str, at: int) -> int:
-        end = self._until(_IN_ATTRIBUTE, text, at)
+        ends = _IN_ATTRIBUTE[self.restarts]
+        end = self._until(ends, text, at)
         if end == at and not self.attribute and text[at] == "=":
             end = at + 1  # a name may begin with this character
         self.attribute = (self.attribute + text[at:end].lower())[:_LIMIT_NAME]
-        return self._to("between", end) if end < len(text) and _IN_ATTRIBUTE.match(text, end) else max(end, at)
+        return self._to("between", end) if end < len(text) and ends.match(text, end) else max(end, at)
 
     def _equals(self, text: str, at: int) -> int:
         char = text[at]
@@ -133,15 +136,15 @@ class TagReading:
         return self._close(end) if text[end] == ">" and not self.quote else self._to("between", end + 1)
 
     def _raw(self, text: str, at: int) -> int:
-        """Reads the content of a script or style up to its end tag."""
+        """Reads the content of a script or style up to its end tag, or, if `restarts`, up to the next tag."""
         joined = self.tail + text[at:]
-        end_tag = re.search(f"</{self.tag}", joined, re.IGNORECASE)
-        if end_tag is None:
+        ends = re.search(f"</{self.tag}" + ("|<(?=[a-z])" if self.restarts else ""), joined, re.IGNORECASE)
+        if ends is None:
             self.tail = joined[-len(self.tag) - 1 :]
             return len(text)
-        end = at + end_tag.end() - len(self.tail)
+        end = at + ends.end() - len(self.tail)
         self.tail = ""
-        return self._to("text", end)
+        return self._restart(end - 1) if ends[0] == "<" else self._to("text", end)
 
     def _add(self, text: str) -> None:
         self.value = (self.value + text)[:_LIMIT]

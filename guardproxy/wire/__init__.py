@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from guardproxy.wire.authoring import Author, CutText, Prompt, Reply, text_of, word_parts
+from guardproxy.wire.azure import route_spellings
 from guardproxy.wire.bounds import BOUNDS, UNBOUNDED, Bounds
 from guardproxy.wire.codec import AnswerFacts, Bounded, Codec, Decoder, Request
 from guardproxy.wire.contract import (
@@ -22,6 +23,20 @@ from guardproxy.wire.contract import (
     name_beside,
     no_inputs,
 )
+from guardproxy.wire.declared import (
+    BY_ROLE,
+    FRAMINGS,
+    REQUEST_KINDS,
+    RESPONSE_KINDS,
+    AnswerPlaces,
+    DeclaredCodec,
+    DeclaredFormat,
+    Pointer,
+    PointerError,
+    RequestPlaces,
+    StreamPlaces,
+    pointer,
+)
 from guardproxy.wire.decoding import (
     LeafPlace,
     StreamDecoder,
@@ -34,6 +49,7 @@ from guardproxy.wire.decoding import (
     is_delta,
     leaf_of,
 )
+from guardproxy.wire.fields import NESTED_BODY, FieldPath, denied_field, is_on
 from guardproxy.wire.framing import Framing, StreamEvent, ndjson, sse
 from guardproxy.wire.headers import (
     AMOUNT,
@@ -53,11 +69,14 @@ from guardproxy.wire.inspection import UNINSPECTED, uninspected, unmapped, witho
 from guardproxy.wire.json_codec import Grammar, JsonCodec
 from guardproxy.wire.opaque import NOT_KEPT
 from guardproxy.wire.protocol_words import is_chance, is_short, undated
+from guardproxy.wire.provider_acts import acts_beyond, never_acts
 from guardproxy.wire.registry import (
+    Formats,
     codec_for,
     codec_of_client,
     codecs,
     default_route,
+    installed,
     known_headers,
     missing_members,
     served,
@@ -72,13 +91,18 @@ __all__ = [
     "AMOUNT",
     "ANY_OBJECT",
     "BOUNDS",
+    "BY_ROLE",
     "DATE",
     "EVERY_SERVER",
+    "FRAMINGS",
     "IDENTIFIER",
     "LARGEST",
+    "NESTED_BODY",
     "NOT_KEPT",
     "NO_DEMAND",
     "PRODUCTS",
+    "REQUEST_KINDS",
+    "RESPONSE_KINDS",
     "SDK_QUERY",
     "SHARED",
     "SWITCH",
@@ -87,6 +111,7 @@ __all__ = [
     "VERSION",
     "WORD",
     "AnswerFacts",
+    "AnswerPlaces",
     "Author",
     "Bounded",
     "Bounds",
@@ -95,10 +120,14 @@ __all__ = [
     "Codec",
     "Contract",
     "CutText",
+    "DeclaredCodec",
+    "DeclaredFormat",
     "Decoder",
     "Demand",
+    "FieldPath",
     "Fields",
     "FormatHeaders",
+    "Formats",
     "Framing",
     "Grammar",
     "HeaderFamily",
@@ -108,26 +137,32 @@ __all__ = [
     "LeafPlace",
     "MediaTypes",
     "ModelTurn",
+    "Pointer",
+    "PointerError",
     "Prompt",
     "QuerySyntax",
     "RefusedRoutes",
     "Reply",
     "Request",
+    "RequestPlaces",
     "RequestStatement",
     "Route",
     "Signs",
     "StreamDecoder",
     "StreamEvent",
+    "StreamPlaces",
     "Turns",
     "UsageFields",
     "Vocabulary",
     "WholeDecoder",
+    "acts_beyond",
     "codec_for",
     "codec_of_client",
     "codecs",
     "counts",
     "default_route",
     "demand_of",
+    "denied_field",
     "edited_frame",
     "events_of",
     "expect_list",
@@ -136,8 +171,10 @@ __all__ = [
     "header_shape",
     "index_of",
     "indexed",
+    "installed",
     "is_chance",
     "is_delta",
+    "is_on",
     "is_short",
     "known_headers",
     "leaf_of",
@@ -145,8 +182,11 @@ __all__ = [
     "missing_members",
     "name_beside",
     "ndjson",
+    "never_acts",
     "no_inputs",
+    "pointer",
     "read_body",
+    "route_spellings",
     "served",
     "sse",
     "statement_of",

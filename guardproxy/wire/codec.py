@@ -18,6 +18,7 @@ from guardproxy.redaction import NO_SHAPES, Shapes
 from guardproxy.wire.authoring import Author
 from guardproxy.wire.bounds import Bounds
 from guardproxy.wire.contract import Contract
+from guardproxy.wire.fields import FieldPath
 from guardproxy.wire.turns import Turns
 
 
@@ -99,6 +100,11 @@ class Codec(Protocol):
         """Writes the format, for demos and tests."""
         ...
 
+    def for_request(self, path: str, query: str) -> Codec:
+        """Returns the codec of a request with this path and query: this codec, or one of the same name whose streams have
+        another framing."""
+        ...
+
     def read_request(self, path: str, query: str, body: bytes) -> Request:
         """Reads a request. `path`: the path that the client sent, without the query; it matches a pattern of `routes`.
         `query`: without `?`; it matches `contract.query`. Raises `DownstreamError`, which names the field."""
@@ -110,6 +116,10 @@ class Codec(Protocol):
 
     def write_body(self, tree: Any) -> bytes:
         """Writes the body of a request from its tree."""
+        ...
+
+    def has_field(self, path: FieldPath) -> bool:
+        """Whether requests of the format can have this field."""
         ...
 
     def decoder(

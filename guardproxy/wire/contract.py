@@ -84,14 +84,19 @@ class MediaTypes:
 @dataclass(frozen=True, slots=True)
 class QuerySyntax:
     """The queries that a guarded route accepts. No check reads a query, so `pattern` must leave no room for a text. `words`:
-    describes the accepted queries in the message of a refusal."""
+    describes the accepted queries in the message of a refusal. `credential`: the parameter that may hold the key of the
+    request; it is moved to the header of the key before the query is read. Empty: a key in a query is refused."""
 
     pattern: re.Pattern[str]
     words: str
+    credential: str = ""
 
 
 SDK_QUERY = QuerySyntax(
-    re.compile(r"(?:beta=(?:true|false)|api-version=[0-9]{4}-[0-9]{2}-[0-9]{2}(?:-preview)?|&)*", re.ASCII),
+    re.compile(
+        r"(?:beta=(?:true|false)|api-version=(?:[0-9]{4}-[0-9]{2}-[0-9]{2}(?:-preview)?|v1|preview|latest)|&)*",
+        re.ASCII,
+    ),
     "beta=true and api-version=DATE",
 )
 """What SDKs of the shipped formats send."""
@@ -154,6 +159,8 @@ class Contract:
     message of an error. `media`: the content types. `unanswered`: the routes whose answer does not come from a model.
 
     Requests. `limits`: the fields whose lengths are limited. `statements`: the fields that conditions of policies read.
+    `acts`: whether the provider may act for a request beyond answering it, as by a tool that it runs.
+    `denied`: fields of a request that lead round the checks, and what each does; they are refused unless a policy allows them.
     `query`: the queries that pass. `signs`: shows that a client speaks the format. `refused`: routes of the API that need a
     message of their own when they are refused. `key_header`: how the API takes a key.
     `headers`: the headers of the format, and the shapes of their values.
@@ -176,8 +183,10 @@ class Contract:
     unanswered: frozenset[str]
     limits: Mapping[Counted, tuple[str, ...]]
     statements: Fields
+    acts: Callable[[Mapping[str, Any]], bool]
     query: QuerySyntax
     signs: Signs
+    denied: Mapping[str, str]
     refused: tuple[RefusedRoutes, ...]
     key_header: KeyHeader
     headers: FormatHeaders

@@ -36,8 +36,8 @@ def shapeless(tree: Any, leaf: TreeLeaf) -> Shape | None:
 def events_of(
     leaves: Iterable[TreeLeaf], whole: Frame, direction: Direction, shape_of: ShapeOf = shapeless
 ) -> list[Event]:
-    """Returns the events of a complete JSON tree. Each leaf is a channel of its own, complete at once. `shape_of(tree,
-    leaf)`: the demand of the request's schema on the leaf."""
+    """Returns the events of a complete JSON tree. Each leaf is a channel of its own. `shape_of(tree, leaf)`: the demand of
+    the request's schema on the leaf."""
     events: list[Event] = []
     opaque: list[Path] = []
     media: list[str] = []
@@ -56,7 +56,7 @@ def events_of(
 
 
 def _suffix(leaf: TreeLeaf) -> str:
-    """Returns the suffix that tells the text of a leaf from the text of the place itself."""
+    """The suffix that tells the text of a leaf from the text of the place itself."""
     return "#key" if leaf.key else "#row" if leaf.parts else ""
 
 
@@ -86,8 +86,7 @@ def leaf_of(text: Text) -> TreeLeaf:
 
 
 def uncounted(tree: Any) -> tuple[Count, ...]:
-    """Default: the format has no fields that count characters."""
-    return ()
+    return ()  # the default: no field of the format counts characters
 
 
 def nothing(tree: Any) -> list[str]:
@@ -120,8 +119,7 @@ def _bounded(data: bytes, bounds: Bounds, reads: bool) -> Any:
 
 @dataclass(slots=True)
 class WholeDecoder:
-    """Decodes a JSON body when it is complete. `notice` reads usage and other facts from the tree. `words`: the vocabulary of
-    the format."""
+    """Decodes a JSON body when it is complete. `notice` reads usage and other facts. `words`: the format's vocabulary."""
 
     how: Map
     notice: Callable[[Any, AnswerFacts], None]
@@ -174,8 +172,7 @@ class WholeDecoder:
 
 @dataclass(frozen=True, slots=True)
 class LeafPlace:
-    """The channel of a leaf of a stream's frame. `run`: texts of one run follow each other (a choice, a block); `flows`: the
-    text continues in later frames."""
+    """The channel of a leaf of a frame. `run`: texts of a run follow each other; `flows`: the text goes on in later frames."""
 
     kind: Kind
     path: str
@@ -212,8 +209,8 @@ def index_of(node: dict[str, Any]) -> int:
 
 @dataclass(slots=True)
 class StreamDecoder:
-    """Decodes a stream of JSON events. A format's decoder derives from it and interprets its frames. `words`: the vocabulary
-    of the format. `repeats`: whether later events repeat texts that come in parts."""
+    """Decodes a stream of JSON events. A format's decoder derives from it. `words`: the vocabulary of the format. `repeats`:
+    whether later events repeat texts that come in parts."""
 
     framing: ClassVar[Framing] = sse
     repeats: ClassVar[bool] = False
@@ -250,6 +247,10 @@ class StreamDecoder:
     def counts_of(self, tree: Any) -> tuple[Count, ...]:
         """Returns the numbers of a frame that count characters of a text."""
         return ()
+
+    def calls_of(self, tree: Any) -> tuple[tuple[str, str], ...] | None:
+        """Returns `Frame.calls`, the calls that a frame completes."""
+        return None
 
     def after(self, tree: Any) -> list[Event]:
         """Reads a frame after its texts: usage, ends of channels, `self.complete`."""
@@ -313,9 +314,8 @@ class StreamDecoder:
 
     def _begin(self, channel: Channel, run: str, *, soft: bool) -> None:
         """Marks a channel whose text continues after this frame."""
-        if (before := self._open.get(channel, run)) != run:  # two places may have the same name
-            for channels in (self._runs, self._soft):
-                channels.get(before, {}).pop(channel, None)
+        if self._open.get(channel, run) != run:  # two places may have the same name
+            self._close(channel)
         self._open[channel] = run
         self._runs.setdefault(run, {}).setdefault(channel)
         if soft:
@@ -341,9 +341,9 @@ class StreamDecoder:
         self.seen.withheld |= dict.fromkeys(gone)
         data = event.data if b"\n" not in event.data and not gone else write(tree)
         name = self.name_of(tree, event.event)
-        counts = self.counts_of(tree) if self.reads else ()
+        counts, calls = (self.counts_of(tree), self.calls_of(tree)) if self.reads else ((), None)
         framed = self.framing.frame(data, name)
-        whole = Frame(framed, tree, name, streamed=True, terminal=self.ends(tree), counts=counts)
+        whole = Frame(framed, tree, name, streamed=True, terminal=self.ends(tree), counts=counts, calls=calls)
         return (self._texts(tree, whole) if self.reads else [Opaque(whole)]) + self.after(tree)
 
     def name_of(self, tree: Any, event: str | None) -> str | None:

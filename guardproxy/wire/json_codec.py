@@ -16,9 +16,10 @@ from typing import Any, Generic, TypeVar
 from guardproxy.events import Count, Frame, Text
 from guardproxy.redaction import NO_SHAPES, Shape, Shapes
 from guardproxy.wire.authoring import Author
-from guardproxy.wire.codec import AnswerFacts, Decoder, Request
+from guardproxy.wire.codec import AnswerFacts, Codec, Decoder, Request
 from guardproxy.wire.contract import Contract
 from guardproxy.wire.decoding import StreamDecoder, WholeDecoder, edited_frame, events_of, leaf_of, nothing
+from guardproxy.wire.fields import FieldPath, has_field
 from guardproxy.wire.json import Map, TreeLeaf, edited, walk, write
 from guardproxy.wire.requests import read_body
 from guardproxy.wire.turns import Turns
@@ -83,6 +84,10 @@ class JsonCodec(ABC, Generic[D]):
     def check(self, tree: dict[str, Any]) -> None:
         """Raises `DownstreamError`, which names the field, if a field of a request has a wrong type."""
 
+    def for_request(self, path: str, query: str) -> Codec:
+        """Returns the codec of a request: one codec reads every framing of most formats."""
+        return self
+
     def model_of(self, path: str, tree: dict[str, Any]) -> str:
         """Returns the model that a request names."""
         return tree.get("model") or ""
@@ -96,6 +101,9 @@ class JsonCodec(ABC, Generic[D]):
 
     def write_body(self, tree: Any) -> bytes:
         return write(tree)
+
+    def has_field(self, path: FieldPath) -> bool:
+        return has_field(self.grammar.request, path)
 
     def read_request(self, path: str, query: str, body: bytes) -> Request:
         tree = self.read_body(body)

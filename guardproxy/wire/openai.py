@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from guardproxy.events import Event, Frame, Opaque
+from guardproxy.wire.azure import model_of
 from guardproxy.wire.codec import AnswerFacts, Decoder
 from guardproxy.wire.decoding import StreamDecoder, counts, index_of
 from guardproxy.wire.framing import StreamEvent
@@ -131,6 +132,9 @@ class ChoicesCodec(JsonCodec[C]):
     """A codec of answers with `choices`, and with OpenAI's errors."""
 
     provider = "openai"
+
+    def model_of(self, path: str, tree: dict[str, Any]) -> str:
+        return model_of(path, tree)
 
     def without_end(self, frame: Frame, tree: Any) -> Any:
         return without_end(tree)

@@ -19,7 +19,8 @@ from guardproxy.wire.headers import (
 OPENAI_HEADERS = FormatHeaders(
     credentials=("authorization", "api-key", "x-goog-api-key"),
     meaning={
-        "openai-beta": header_shape(rf"[a-z][a-z_-]{{0,40}}(?:=(?:v\d{{1,2}}|[a-z]{{1,20}}|{DATE}))?", is_list=True)
+        "aoai-evals": header_shape("preview"),
+        "openai-beta": header_shape(rf"[a-z][a-z_-]{{0,40}}(?:=(?:v\d{{1,2}}|[a-z]{{1,20}}|{DATE}))?", is_list=True),
     },
     single=frozenset(),
     client={"originator": header_shape(r"[a-z][a-z_-]{0,30}"), "x-goog-api-client": header_shape(PRODUCTS)},

@@ -20,7 +20,7 @@ redacted_thinking tool_reference advisor_tool_result tool_search_tool_result
 ephemeral persistent 5m 1h 24h in-memory in_memory
 auto none any required allowed_tools web_search
 json_object json_schema grammar regex lark
-low medium high xhigh max minimal default original enabled disabled adaptive summarized omitted concise detailed
+safe low medium high xhigh max minimal default original enabled disabled adaptive summarized omitted concise detailed
 flex priority scale standard standard_only batch fast economy global us eu not_available
 wav mp3 flac opus aac pcm16 pcm ogg m4a
 alloy ash ballad cedar coral echo fable marin nova onyx sage shimmer verse
@@ -45,7 +45,9 @@ _PREFIXES = (
     " embd"
 )
 _SHORT_CHARS = 3
-_DATE = re.compile(r"[-@]20[2-3][0-9](-?)(?:0[1-9]|1[0-2])\1(?:0[1-9]|[12][0-9]|3[01])(?![0-9])")
+_DATE = re.compile(
+    r"[-@](?:20[2-3][0-9](-?)(?:0[1-9]|1[0-2])\1(?:0[1-9]|[12][0-9]|3[01])|(?:0[1-9]|1[0-2])-20[2-3][0-9])(?![0-9])"
+)
 _MOST_OTHER_DIGITS = 6
 _UUID = "[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
 _IDENTIFIER = re.compile(
@@ -86,7 +88,7 @@ def is_short(text: str) -> bool:
 
 def undated(name: str) -> str:
     """Returns the text to scan of a model's name, without the date of its release. After the version, the date looks like a
-    telephone number (`gpt-4.1-2025-04-14`). Only a name with letters and few other digits has a date."""
+    telephone number (`gpt-4.1-2025-04-14`, `command-a-03-2025`). Only a name with letters and few other digits has a date."""
     rest = _DATE.sub("", name, count=1)
     few = sum(map(str.isdigit, rest)) <= _MOST_OTHER_DIGITS
     return rest if few and any(map(str.isalpha, rest)) else name

@@ -23,7 +23,8 @@ _INSIDE = ("function", "custom", "tool", "mcp", "mcp_server")
 
 @dataclass(frozen=True, slots=True)
 class Fields:
-    """The fields of a request to read: limits of tokens, models, lists of messages (or one text), lists of tools."""
+    """The fields of a request to read: limits of tokens, models, lists of messages (or one text), lists of tools. A name with
+    dots, such as `generationConfig.maxOutputTokens`, leads through objects."""
 
     tokens: tuple[str, ...]
     models: tuple[str, ...]
@@ -82,9 +83,16 @@ def statement_of(tree: Any, fields: Fields = EVERY_SERVER) -> RequestStatement:
     )
 
 
+def _at(tree: Any, name: str) -> Any:
+    """Returns the field of a name; `None` if it is missing."""
+    for step in name.split("."):
+        tree = tree.get(step) if isinstance(tree, Mapping) else None
+    return tree
+
+
 def _limits(tree: Mapping[str, Any], keys: tuple[str, ...], unclear: set[str]) -> Iterator[int]:
     for key in keys:
-        value = tree.get(key)
+        value = _at(tree, key)
         if isinstance(value, int) and not isinstance(value, bool):
             yield max(0, min(value, LARGEST))
         elif value is not None:
@@ -93,7 +101,7 @@ def _limits(tree: Mapping[str, Any], keys: tuple[str, ...], unclear: set[str]) -
 
 def _counts(tree: Mapping[str, Any], keys: tuple[str, ...], unclear: set[str]) -> Iterator[int]:
     for key in keys:
-        value = tree.get(key)
+        value = _at(tree, key)
         if isinstance(value, list):
             yield len(value)
         elif isinstance(value, str):
@@ -104,7 +112,7 @@ def _counts(tree: Mapping[str, Any], keys: tuple[str, ...], unclear: set[str]) -
 
 def _models(tree: Mapping[str, Any], keys: tuple[str, ...], unclear: set[str]) -> Iterator[str]:
     for key in keys:
-        value = tree.get(key)
+        value = _at(tree, key)
         items = value if isinstance(value, list) else [] if value is None else [value]
         if len(items) > LIMIT_MODELS:
             unclear.add("model")
@@ -126,9 +134,9 @@ def _name(tool: Any) -> str:
 
 def _lists_of_tools(tree: Mapping[str, Any], fields: Fields) -> Iterator[Any]:
     """Yields the lists of tools of a request, and those that its messages bring."""
-    yield from (tree.get(key) for key in fields.tools)
+    yield from (_at(tree, key) for key in fields.tools)
     for key in fields.messages:
-        messages = tree.get(key)
+        messages = _at(tree, key)
         for message in messages if isinstance(messages, list) else ():
             if isinstance(message, Mapping):
                 yield message.get("tools")

@@ -15,8 +15,9 @@ from itertools import accumulate
 from typing import Any
 
 from guardproxy.wire.json import NUMBER_LIMIT
+from guardproxy.wire.self_hosted import TOKEN_DATA
 
-TOKENS = frozenset(
+TOKENS = TOKEN_DATA | frozenset(
     (
         *("token_ids", "prompt_token_ids", "prompt_logprobs", "completion_probabilities", "tokens", "probs"),
         *("top_logprobs", "token_logprobs", "text_offset"),

@@ -21,6 +21,8 @@ import pytest
 from guardproxy.checks import Check, Resources, build, pii
 from guardproxy.checks._evasions import unfolding as _unfolding
 from guardproxy.checks._evasions.folding import table
+from guardproxy.checks._links import allowed as _allowed
+from guardproxy.checks._links import search as _links
 from guardproxy.checks._patterns import reach as _reach
 from guardproxy.checks._pii import engine as _engine
 from guardproxy.testing import scan_in_chunks, whole
@@ -52,6 +54,39 @@ UNITS: dict[str, str] = {
     "colons of words": "to:5 ",
     "IDN": "xn--", "percent at": "a%40b", "open mails": "a@b", "quoted mails": '"a b"@c.d ', "IP literals": "a@[1.2.3.4] ",
 }  # fmt: skip
+
+# For the checks of what attacks its reader; most other texts say little of their cost.
+READER_UNITS: dict[str, str] = {
+    "links": "[a](https://a/)",
+    "images": "![a](",
+    "targets": "](",
+    "definitions": "]: ",
+    "long address": "https://a" + "/a" * 4000,
+    "tags of HTML": "<a href='a:b",
+    "elements": "<a b=c>",
+    "colon and slashes": "://",
+    "hosts": "a.example/",
+    "www": "www.",
+    "zeros": "&#0000000000",
+    "dropped": ":\t",
+    "allowed": "https://a.example/?u=",
+    "scripts": "javascript:",
+    "terminal": "\x1b[31m",
+    "titles": "\x1b]0;a",
+    "flags": "\U0001f3f4\U000e0067",
+    "selectors": "a\ufe00",
+    "tokens": "<|a|>",
+    "token begins": "<|",
+    "brackets of tokens": "[INST",
+    **{
+        name: UNITS[name]
+        for name in ("slashes", "colons", "ampersands", "entities", "backslashes", "escapes", "percent")
+    },
+    **{
+        name: UNITS[name]
+        for name in ("spaces", "lines", "letters and zero width", "tags", "controls", "words", "brackets")
+    },
+}
 
 
 _count = [0.0]
@@ -99,6 +134,8 @@ def short_blocks() -> Iterator[None]:
             (_unfolding, "_PATIENCE"),
             (_unfolding, "_AGAIN"),
             (_unfolding, "_ROUND_CHARS"),
+            (_links, "LIMIT"),
+            (_allowed, "_LIMIT"),
         ):
             patched.setattr(module, name, getattr(module, name) // 8)
         yield

@@ -37,6 +37,10 @@ from guardproxy.findings import Scan
 from guardproxy.server.steps import is_short, is_small
 from guardproxy.wire import Prompt, Reply, decoding
 from guardproxy.wire.formats.anthropic_messages import places as anthropic_messages_map
+from guardproxy.wire.formats.ollama_chat import places as ollama_chat_map
+from guardproxy.wire.formats.ollama_embed import author as ollama_embed
+from guardproxy.wire.formats.ollama_embed import places as ollama_embed_map
+from guardproxy.wire.formats.ollama_generate import places as ollama_generate_map
 from guardproxy.wire.formats.openai_chat import places as openai_chat_map
 from guardproxy.wire.formats.openai_completions import author as openai_completions
 from guardproxy.wire.formats.openai_completions import places as openai_completions_map
@@ -46,6 +50,8 @@ from guardproxy.wire.formats.openai_inputs.contract import EMBEDDINGS, MODERATIO
 from guardproxy.wire.formats.openai_responses import places as openai_responses_map
 from guardproxy.wire.json import dotted, read, replacing
 from guardproxy.wire.json.walk import reach
+from tests.kit.gemini import GEMINI, chunk, gemini_frames, partial_args
+from tests.kit.ollama import GENERATE, OLLAMA, line_frames
 from tests.kit.play import CHAT, MESSAGES, Play, chat_frames, message_frames, policy_set, sse
 from tests.kit.responses import RESPONSES, growing, response_frames, stream
 
@@ -181,7 +187,8 @@ class Meter:
         return self.work
 
 
-STREAM, JSON = "text/event-stream", "application/json"
+STREAM, LINES, JSON = "text/event-stream", "application/x-ndjson", "application/json"
+EMBED = ollama_embed.ROUTE
 COMPLETIONS = openai_completions.ROUTE
 
 
@@ -196,6 +203,10 @@ PLAIN: Mapping[str, Answer] = {
     RESPONSES: (STREAM, response_frames("response.output_text", ["Fine."])),
     COMPLETIONS: (STREAM, openai_completions.chunks([{"text": "Fine."}], {})),
     EMBEDDINGS: (JSON, [_vectors(1)]),
+    OLLAMA: (LINES, line_frames(OLLAMA, "content", ["Fine."])),
+    GENERATE: (LINES, line_frames(GENERATE, "response", ["Fine."])),
+    EMBED: (JSON, [json.dumps(ollama_embed.unanswered(EMBED, {"input": ["a"]}, "1")).encode()]),
+    GEMINI: (STREAM, gemini_frames(["Fine."])),
 }
 LINE = "some words " * 10  # checks look back a thousand characters: of more text, each costs the same
 USER = {"role": "user", "content": "hello there"}
@@ -270,7 +281,25 @@ _EMAIL_TOOL = {
     },
 }
 
+
+def _ollama_calls(n: int) -> list[dict[str, Any]]:
+    return [{"function": {"name": "send", "arguments": {"to": mail}}} for mail in mails(n)]
+
+
+def contents(*parts: Any, **more: Any) -> dict[str, Any]:
+    return {"contents": [{"role": "user", "parts": list(parts)}], **more}
+
+
 REQUESTS: dict[str, tuple[str, Body]] = {
+    "gemini contents": (GEMINI, lambda n: {"contents": [{"parts": [{"text": text}]} for text in strings(n)]}),
+    "gemini parts": (GEMINI, lambda n: contents(*({"text": text} for text in strings(n)))),
+    "gemini calls": (GEMINI, lambda n: contents(*([{"functionCall": {"name": "t", "args": {"to": "you"}}}] * n))),
+    "gemini functions": (
+        GEMINI,
+        lambda n: contents(
+            {"text": "hi"}, tools=[{"functionDeclarations": [_tool(at)["function"] for at in range(n)]}]
+        ),
+    ),
     "chat messages": (CHAT, lambda n: chat(messages=[USER] * n)),
     "chat roles": (CHAT, lambda n: chat(messages=[{"role": f"role {at}", "content": "x"} for at in range(n)])),
     "chat message names": (CHAT, lambda n: chat(messages=[{**USER, "name": text} for text in strings(n)])),
@@ -395,6 +424,7 @@ REQUESTS: dict[str, tuple[str, Body]] = {
         ),
     ),
     "prompts of addresses": (COMPLETIONS, lambda n: completion(prompt=mails(n))),
+    "calls of Ollama": (OLLAMA, lambda n: chat(messages=[USER, {"role": "assistant", "tool_calls": _ollama_calls(n)}])),
     "inputs of addresses": (EMBEDDINGS, lambda n: embedding(input=mails(n))),
     "parts of inputs": (EMBEDDINGS, lambda n: embedding(input=[{"type": "text", "text": text} for text in mails(n)])),
     "tools of messages": (
@@ -414,6 +444,9 @@ def _fields() -> Iterator[tuple[str, tuple[str, Body]]]:
         (openai_completions_map, COMPLETIONS, completion),
         (openai_inputs_map, EMBEDDINGS, embedding),
         (openai_responses_map, RESPONSES, responses),
+        (ollama_chat_map, OLLAMA, chat),
+        (ollama_generate_map, GENERATE, completion),
+        (ollama_embed_map, EMBED, embedding),
     ):
         for name in module.REQUEST:
             if name not in ("model", "stream", "n", "max_tokens", "messages", "background", "store"):
@@ -500,7 +533,32 @@ def _bytes(frames: list[bytes], size: int) -> list[bytes]:
     return [data[at : at + size] for at in range(0, len(data), size)]
 
 
+def _gemini(*trees: Any) -> Answer:
+    return STREAM, [sse(tree) for tree in (*trees, chunk({"text": ""}, finish="STOP"))]
+
+
+def _grounded(n: int) -> Answer:
+    """A text with values, and as many segments of it."""
+    text = " ".join(f"ü {mail}" for mail in mails(n))
+    supports = [{"segment": {"startIndex": 9 * at, "endIndex": 9 * at + 9, "text": "x"}} for at in range(n)]
+    return _gemini(chunk({"text": text}), chunk({"text": ""}, groundingMetadata={"groundingSupports": supports}))
+
+
 ANSWERS: dict[str, tuple[str, Callable[[int], Answer]]] = {
+    "gemini frames": (GEMINI, lambda n: (STREAM, gemini_frames([LINE] * n))),
+    "gemini parts in turn": (
+        GEMINI,
+        lambda n: _gemini(*(chunk({"text": LINE, "thought": bool(at % 2)}) for at in range(n))),
+    ),
+    "gemini calls": (
+        GEMINI,
+        lambda n: _gemini(*[chunk({"functionCall": {"name": "t", "args": {"to": "you"}}})] * n),
+    ),
+    "gemini arguments by paths": (
+        GEMINI,
+        lambda n: _gemini(*[chunk(partial_args("some words "))] * n, chunk({"functionCall": {}})),
+    ),
+    "gemini segments": (GEMINI, _grounded),
     "frames": (CHAT, lambda n: (STREAM, chat_frames([{"content": LINE}] * n))),
     "frames without spaces": (CHAT, lambda n: (STREAM, chat_frames([{"content": "abcdefghi"}] * (8 * n)))),
     "frames of one match": (CHAT, lambda n: (STREAM, chat_frames([{"content": "@" * 9}] * (8 * n)))),
@@ -560,6 +618,17 @@ ANSWERS: dict[str, tuple[str, Callable[[int], Answer]]] = {
     "parts of a completion": (COMPLETIONS, lambda n: (STREAM, openai_completions.chunks([{"text": LINE}] * n, {}))),
     "tokens of a completion": (COMPLETIONS, lambda n: (STREAM, _tokens(mails(n)))),
     "a completion of tokens": (COMPLETIONS, lambda n: (JSON, [_token_body(mails(n))])),
+    "lines": (OLLAMA, lambda n: (LINES, line_frames(OLLAMA, "content", [LINE] * n))),
+    "lines of calls": (
+        OLLAMA,
+        lambda n: (
+            LINES,
+            [
+                *(ollama_embed.event({"message": {"tool_calls": [call]}, "done": False}) for call in _ollama_calls(n)),
+                *line_frames(OLLAMA, "content", ["Fine."]),
+            ],
+        ),
+    ),
     "vectors": (EMBEDDINGS, lambda n: (JSON, [_vectors(n)])),
     "coded vectors": (EMBEDDINGS, lambda n: (JSON, [_vectors(n, encoding_format="base64")])),
     "scores": (MODERATIONS, lambda n: (JSON, [_scores(n)])),
@@ -606,6 +675,7 @@ def _answer(route: str, answer: Callable[[int], Answer], n: int, *, counted: boo
         CHAT: chat(stream=True),
         MESSAGES: messages(stream=True),
         COMPLETIONS: completion(stream=True),
+        OLLAMA: chat(),
         RESPONSES: responses(stream=True),
     }.get(route, embedding())
     return Meter(route, counted).run(json.dumps(asked).encode(), answer(n))

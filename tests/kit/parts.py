@@ -32,7 +32,7 @@ def parts(policies: PolicySet, route: str = CHAT, *, is_bound: bool = True, **mo
     about = setting(policies, route, **more)
     guard = Guard(about)
     if is_bound:
-        guard.bind(policies.bind(route, "m", "tenant"), guard.shapes)
+        guard.bind(policies.bind(route, "m", "tenant"), guard.shapes, acts=False)
     attempts, answer = Attempts(about.codec), new_answer(about, guard, 0.0)
     ledger = Ledger(about, guard, attempts, guard.side(), answer)
     client = Client(about, guard, ledger)

@@ -29,9 +29,12 @@ checks:
   again: {use: pattern, words: [marmot]}
   attack: {use: supervisor, threshold: 0.5}
   far: {use: http, url: "https://dlp.example/check"}
+  links: {use: links, allow: [ok.example]}
+  hidden: {use: control_chars}
 rules:
   - {id: identifiers, when: pii or secrets, action: redact, restore: true}
   - {id: words, on: response, when: word, action: redact}
+  - {id: links, on: response, when: links or hidden, action: redact, operators: {DEFAULT: neutralise}}
   - {id: far, on: [user, assistant], when: far, action: redact}
   - {id: attacks, on: [user, assistant], when: attack, action: flag}
   - {id: once-more, on: response, when: again, action: retry, attempts: 1}

@@ -10,6 +10,8 @@ from __future__ import annotations
 import types
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from datetime import datetime
+from enum import Enum
 from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from pydantic import BaseModel
@@ -33,8 +35,10 @@ def places(type_: Any, entered: tuple[Any, ...] = ()) -> Iterator[Place]:
     """Yields every place of a type. `entered`: the models that contain the type."""
     type_ = _plain(type_)
     origin, arguments = get_origin(type_), get_args(type_)
-    if type_ is str or type_ is Any or type_ is object:
+    if type_ in (str, bytes, datetime, Any, object):
         yield Place("", _same)
+    elif isinstance(type_, type) and issubclass(type_, Enum):
+        yield Place("", _same, tuple(member.value for member in type_))
     elif origin is Literal:
         if words := tuple(word for word in arguments if isinstance(word, str)):
             yield Place("", _same, words)
@@ -48,6 +52,8 @@ def places(type_: Any, entered: tuple[Any, ...] = ()) -> Iterator[Place]:
     elif isinstance(origin, type) and arguments:
         for place in places(arguments[0], entered):
             yield _inside(place, "[]", lambda inner: [inner])
+    elif is_model(type_) and _is_written_as_text(type_):
+        yield Place("", _same)
     elif is_model(type_) and type_ not in entered:
         fields = _fields(type_)
         frame = {name: words[0] for name in _TELLING if (words := _words(fields.get(name)))}
@@ -71,6 +77,14 @@ def members(type_: Any) -> list[Any]:
 def _is_typed_dict(type_: Any) -> bool:
     """Whether a type is a `TypedDict`, of the standard library or of `typing_extensions`."""
     return hasattr(type_, "__required_keys__")
+
+
+def _is_written_as_text(model: Any) -> bool:
+    """Whether a model writes itself as something else than an object of its fields."""
+    if _is_typed_dict(model):
+        return False
+    serializers = model.__pydantic_decorators__.model_serializers.values()
+    return any(serializer.info.mode == "plain" for serializer in serializers)
 
 
 def _same(value: Any) -> Any:

@@ -21,6 +21,7 @@ TEXTS = (
     "Jo: a@ab.io, and so on until the end of the week, as was said before. Then write to b@ab.io. It is late.",
     "A falcon came back to the tower, and the falcon left it again in the evening, when the others had gone home.",
     "An attack on the walls was planned for the morning, with the card 4111 1111 1111 1111. It failed in the end.",
+    "See ![a](https://evil.example/?q=1) and <a title='x' href='//evil.example'>it</a>\x1b[0m, or https://ok.example/ instead.",
     "This answer holds a marmot, so it is asked for once more, if that is still allowed, and given as it is if not.",
 )
 TEXT = st.sampled_from(TEXTS)

@@ -16,10 +16,13 @@ from typing import Any
 import pytest
 
 from guardproxy.checks import Check
+from guardproxy.checks._links.places import KINDS
 from guardproxy.checks._pii.engine import Span
+from guardproxy.checks.control_chars import LABELS
 from guardproxy.checks.pii import _strength, resolve
+from guardproxy.checks.special_tokens import FAMILIES
 from guardproxy.findings import Finding, give_way
-from tests.kit.check_cost import UNITS, built, cost, counted, short_blocks, steps
+from tests.kit.check_cost import READER_UNITS, UNITS, built, cost, counted, short_blocks, steps
 
 MOST = 2.3  # times the steps for twice the text
 LONG = os.environ.get("HYPOTHESIS_PROFILE") == "long"
@@ -29,6 +32,9 @@ CHECKS: dict[str, tuple[str, dict[str, Any]]] = {
     "pii": ("pii", {}),
     "secrets, strict": ("secrets", {"evasions": "strict"}),
     "pattern": ("pattern", {"words": WORDS, "patterns": PATTERNS}),
+    "links": ("links", {"allow": ["a.example"], "kinds": list(KINDS)}),
+    "control_chars": ("control_chars", {"kinds": list(LABELS)}),
+    "special_tokens": ("special_tokens", {"families": list(FAMILIES), "evasions": "off"}),
 }
 if LONG:
     CHECKS |= {
@@ -52,11 +58,14 @@ def checks() -> Iterator[dict[str, Check]]:
         yield {name: built(use, options, WORD_LIMIT) for name, (use, options) in CHECKS.items()}
 
 
+READER = ("links", "control_chars", "special_tokens")
+
+
 def _steep(check: Check, piece: int) -> dict[str, list[float]]:
     """The texts whose cost grows faster than they do, with the steps for each size. What is steep is looked at once more, four
     times as long: runs of base64 have blocks that are not made short here, and a square stays one."""
     found: dict[str, list[float]] = {}
-    for unit, said in UNITS.items():
+    for unit, said in (READER_UNITS if check.name in READER else UNITS).items():
         costs = [cost(check, said, size, piece) for size in (SIZE, 4 * SIZE)]
         if costs[-1] > MOST**2 * costs[-2]:
             costs.append(cost(check, said, 16 * SIZE, piece))

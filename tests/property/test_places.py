@@ -19,12 +19,16 @@ from guardproxy.exchange.transcript import DataReceived, ResponseEnded, Response
 from guardproxy.policy.evaluate import PolicySet
 from guardproxy.wire.authoring import Prompt, Reply
 from guardproxy.wire.formats.anthropic_messages import places as anthropic_messages_map
+from guardproxy.wire.formats.gemini_generate import author as gemini
+from guardproxy.wire.formats.gemini_generate.spelling import camel
 from guardproxy.wire.formats.openai_completions import author as completions
 from guardproxy.wire.formats.openai_responses import events as openai_responses_events
+from guardproxy.wire.framing import ndjson
 from guardproxy.wire.json.walk import MapLeaf
 from guardproxy.wire.json_codec import JsonCodec
 from guardproxy.wire.registry import codecs
 from tests.kit.media import SIGNATURE
+from tests.kit.ollama import GENERATE, OLLAMA
 from tests.kit.play import CHAT, MESSAGES, Play, policy_set, sse
 from tests.kit.records import members
 from tests.kit.responses import RESPONSES
@@ -84,6 +88,7 @@ TYPES = (
 )
 DEEPEST = 4
 EVERY = 5
+EVERY_OF = {gemini.ROUTE: 21}  # its contents have the same parts in every role
 
 Build = Callable[[Any], Any]
 Case = tuple[str, Build, Any]
@@ -102,7 +107,9 @@ def cases(how: Any, build: Build, at: str = "", depth: int = 0) -> Iterator[Case
         seen: set[str] = set()
         for probe in probes():
             chosen = how(probe)
-            mark = json.dumps(probe) if callable(chosen) else shape(chosen)
+            while callable(chosen):  # as the walk does
+                chosen = chosen(probe)
+            mark = shape(chosen)
             if mark not in seen:
                 seen.add(mark)
                 frame = probe if isinstance(probe, dict) else {}
@@ -121,7 +128,7 @@ def shape(how: Any) -> str:
 def below(how: Any, frame: dict[str, Any], build: Build, at: str, depth: int) -> Iterator[Case]:
     if isinstance(how, dict):
         for key, child in how.items():
-            if isinstance(key, str):
+            if isinstance(key, str) and (camel(key) == key or camel(key) not in how):  # the spellings have one map
                 into: Build = lambda value, key=key: build({**frame, key: value})  # type: ignore[misc] # noqa: E731
                 yield from cases(child, into, f"{at}.{key}", depth + 1)
         yield f"{at}.novelty", lambda value: build({**frame, "novelty": value}), None
@@ -137,10 +144,10 @@ def below(how: Any, frame: dict[str, Any], build: Build, at: str, depth: int) ->
         yield from cases(how, build, at, depth + 1)
 
 
-def some(found: Iterable[Any], name: str) -> Iterator[Any]:
+def some(found: Iterable[Any], name: str, route: str = "") -> Iterator[Any]:
     """Every fifth place, with another start for each shape, because all places would take minutes."""
-    first = list(SHAPES).index(name)
-    return (case for number, case in enumerate(found) if (number + first) % EVERY == 0)
+    first, every = list(SHAPES).index(name), EVERY_OF.get(route, EVERY)
+    return (case for number, case in enumerate(found) if (number + first) % every == 0)
 
 
 @cache
@@ -163,9 +170,15 @@ def says(data: str) -> bool:
     return str(CARD) in digits or str(IDS)[1:-1].replace(" ", "") in data or any(text in bare for text in TEXTS[1:])
 
 
+_AGAIN = ("instructions", "generateContentRequest", "requests", "content")
+
+
 def without_items(how: Any) -> Any:
-    """A map of Responses without `instructions`, whose items are those of `input` and `output`."""
-    return {key: child for key, child in how.items() if key != "instructions"} if isinstance(how, dict) else how
+    """A map without the fields that hold what others hold: items of Responses, and contents of Gemini."""
+    if not isinstance(how, dict):
+        return how
+    again = _AGAIN if "contents" in how else _AGAIN[:1]
+    return {key: child for key, child in how.items() if camel(str(key)) not in again}
 
 
 FIRST_DEPTH = {RESPONSES: -1}  # items are one step deeper than messages
@@ -180,7 +193,7 @@ REQUESTS: dict[str, tuple[Any, dict[str, Any]]] = {
 @pytest.mark.parametrize("route", REQUESTS)
 def test_every_place_of_a_request(route: str, name: str) -> None:
     passed = []
-    for at, build, _ in some(below_top(route, answers=False), name):
+    for at, build, _ in some(below_top(route, answers=False), name, route):
         tree = build(deepcopy(SHAPES[name]))
         if not isinstance(tree, dict):
             continue
@@ -214,7 +227,7 @@ ANSWERS: dict[str, tuple[Any, dict[str, Any]]] = {
 @pytest.mark.parametrize("route", ANSWERS)
 def test_every_place_of_an_answer(route: str, name: str) -> None:
     passed = []
-    for at, build, _ in some(below_top(route, answers=True), name):
+    for at, build, _ in some(below_top(route, answers=True), name, route):
         tree = build(deepcopy(SHAPES[name]))
         if isinstance(tree, dict):
             passed += said(route, at, json.dumps(tree).encode(), "application/json")
@@ -235,6 +248,8 @@ def said(route: str, at: str, data: bytes, media: str) -> list[str]:
 
 
 LAST_CHOICES: dict[str, dict[str, Any]] = {CHAT: {"delta": {}}, completions.ROUTE: {"text": ""}}
+LINES = (OLLAMA, GENERATE)  # lines of JSON, each like an answer
+LAST_CANDIDATE = {"candidates": [{"finishReason": "STOP"}]}
 
 
 @cache
@@ -248,6 +263,11 @@ def _event_cases() -> Iterator[tuple[str, str, Build]]:
         for at, build, _ in cases(ANSWERS[route][0], lambda value: {"id": "c", **value}):
             if "message" not in at:
                 yield route, at, build
+    for route in LINES:
+        for at, build, _ in cases(ANSWERS[route][0], lambda value: value):
+            yield route, at, build
+    for at, build, _ in list(cases(ANSWERS[gemini.ROUTE][0], lambda value: value))[::4]:
+        yield gemini.ROUTE, at, build
     for route, maps in (
         (MESSAGES, anthropic_messages_map.TEXT_EVENTS),
         (RESPONSES, openai_responses_events.TEXT_EVENTS),
@@ -268,14 +288,18 @@ def test_every_place_of_a_stream(name: str) -> None:
             tree = build(deepcopy(SHAPES[name]))
         except TypeError:  # the whole frame is no object
             continue
-        if route in LAST_CHOICES:
+        if route in LINES:
+            data = ndjson.frame(json.dumps(tree).encode()) + ndjson.frame(b'{"done":true}')
+        elif route in LAST_CHOICES:
             last = {"id": "c", "choices": [{"index": 0, **LAST_CHOICES[route], "finish_reason": "stop"}]}
             data = sse(tree) + sse(last) + b"data: [DONE]\n\n"
+        elif route == gemini.ROUTE:
+            data = sse(tree) + sse(LAST_CANDIDATE)
         else:
             end = "message_stop" if route == MESSAGES else "response.completed"
             kind = tree["type"] if isinstance(tree.get("type"), str) else "x"
             data = sse(tree, kind) + sse({"type": end}, end)
-        passed += said(route, at, data, "text/event-stream")
+        passed += said(route, at, data, "application/x-ndjson" if route in LINES else "text/event-stream")
     assert passed == []
 
 

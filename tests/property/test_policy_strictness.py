@@ -71,6 +71,7 @@ RULE: dict[str, list[Any]] = {
         {"CARD": {"type": "mask", "chars_to_mask": 9, "from_end": True}},
     ],
     "early": [None, True, False],
+    "parallel": [None, True, False, "always"],
     "then": [None, "block", "pass_flagged", "fallback"],
     "fallback": [{"model": "m"}, {"model": "n"}],
     "attempts": [None, 1, 3],
@@ -78,8 +79,8 @@ RULE: dict[str, list[Any]] = {
 OF_ACTION = {
     "redact": {"restore", "operators"},
     "retry": {"message", "early", "then", "fallback", "attempts"},
-    "block": {"message", "early"},
-    "flag": set[str](),
+    "block": {"message", "early", "parallel"},
+    "flag": {"parallel"},
 }
 SLOTS: dict[str, list[Any]] = {
     **{f"policy.{key}": values for key, values in POLICY.items()},

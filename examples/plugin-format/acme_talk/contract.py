@@ -19,6 +19,7 @@ from guardproxy.wire import (
     demand_of,
     header_shape,
     name_beside,
+    never_acts,
     no_inputs,
 )
 
@@ -43,8 +44,10 @@ CONTRACT = Contract(
     unanswered=frozenset(),
     limits={"messages": ("turns",), "tools": ()},
     statements=EVERY_SERVER,
+    acts=never_acts,
     query=QuerySyntax(re.compile(""), "none"),
     signs=Signs(paths=("/acme/",), headers=()),
+    denied={},
     refused=(),
     key_header=KeyHeader("x-acme-key", ""),
     headers=FormatHeaders(

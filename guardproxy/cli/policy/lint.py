@@ -36,8 +36,12 @@ def lint(
     """
     from guardproxy.library import load  # noqa: PLC0415
     from guardproxy.policy import (  # noqa: PLC0415  # noqa: PLC0415
+        CoverageRow,
+        FieldRow,
         Note,
         coverage,
+        denied_fields,
+        field_table,
         notes,
         refuse_strangers,
         table,
@@ -45,14 +49,15 @@ def lint(
 
     errors: list[PolicyError] = []
     remarks: list[Note] = []
-    rows = []
+    rows: list[CoverageRow] = []
+    fields: list[FieldRow] = []
     count = 0
     try:
         policies = load(folder, code=allow_code)
         if config or tenant:
             refuse_strangers(policies, _tenants(config, tenant or []))
         count, remarks = sum(not policy.tenant for policy in policies.policies), notes(policies)
-        rows = coverage(policies) if covered else []
+        rows, fields = (coverage(policies), denied_fields(policies)) if covered else ([], [])
     except PolicyError as wrong:
         errors = list(getattr(wrong, "errors", [wrong]))
     if as_json:
@@ -66,12 +71,13 @@ def lint(
         }
         if covered:
             document["coverage"] = [asdict(row) for row in rows]
+            document["fields"] = [asdict(row) for row in fields]
         typer.echo(json.dumps(document, indent=2))
     else:
         for message in (*errors, *remarks):
             typer.echo(str(message))
         if covered and not errors:
-            typer.echo("\n".join(table(rows)))
+            typer.echo("\n".join([*table(rows), "", *field_table(fields)]))
         if not errors:
             typer.echo(f"{count} {'policy' if count == 1 else 'policies'}, no errors{_counts(remarks)}")
     raise typer.Exit(1 if errors or (strict and remarks) else 0)

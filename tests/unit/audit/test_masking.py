@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from guardproxy.audit.masking import Moves, Span, beside, mask, merge
+from guardproxy.audit.masking import ByteMoves, Moves, Span, beside, mask, merge
 
 
 def test_an_example() -> None:
@@ -125,3 +125,17 @@ def test_of_a_span_the_parts_beside_others_are_left() -> None:
         (10, 11, "c"),
     ]
     assert list(beside([(0, 2, "a")], [(2, 3, "-")])) == [(0, 2, "a")]
+
+
+def test_offsets_in_bytes_follow_edits_that_are_added_over_time() -> None:
+    text, moves = "ü mail ö key é", ByteMoves()
+    edits = [(2, 6, "[MÄIL]"), (9, 12, "")]
+    edited = "ü [MÄIL] ö  é"
+    assert moves.take(edits, 0, lambda start, end: text[start:end]).translate_span(0, 18) == (0, 18)
+    there = moves.take(edits, 1, lambda start, end: text[start:end])
+    assert there.translate_span(3, 7) == (3, 10)
+    there = moves.take(edits, 2, lambda start, end: text[start:end])
+    for word in ("ü", "ö", "é"):
+        start = len(text[: text.index(word)].encode())
+        low, high = there.translate_span(start, start + len(word.encode()))
+        assert edited.encode()[low:high].decode() == word

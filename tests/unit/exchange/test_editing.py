@@ -296,3 +296,24 @@ def test_a_number_that_the_schema_takes_stands() -> None:
     it, made = editor(), encoded('{"m": 1234567890}', Shape("x", {"properties": {"m": {"type": "integer"}}}))
     it.edit(made, [at(made, "1234567890", "code")])
     assert (put(made), made.rewrite.stops) == ('{"m": 1000000000}', {})
+
+
+def test_neutral_texts_that_overlap_are_one_text() -> None:
+    policy = """
+policy: neutral
+checks:
+  link: {use: links}
+  hidden: {use: control_chars}
+  code: {use: pattern, patterns: ["y"]}
+rules:
+  - {id: link, when: link or hidden, action: redact, operators: {DEFAULT: neutralise}}
+  - {id: code, when: code, action: redact, operators: {DEFAULT: {type: mask, chars_to_mask: 4}}}
+"""
+    it, text = editor(), lane("see //a.example/\u202ex", "response")
+    it.bound = policy_set(policy).bind("POST /v1/chat/completions", "m", "t")
+    it.edit(text, [finding(4, 18, "link"), finding(16, 17, "hidden")])
+    assert text.rewrite.edits == [(4, 18, "[/]/a[.]example/[U+202E]x")]
+    assert it.tokens["[/]/a[.]example/[U+202E]x"] == mint("LINK", "//a.example/\u202ex"), "a record shows neither"
+    text = lane("see //a.example/y", "response")
+    it.edit(text, [finding(4, 17, "link"), finding(16, 17, "code")])
+    assert text.rewrite.edits == [(4, 17, "*" * 13)], "a value inside of a link is not shown"

@@ -281,13 +281,13 @@ def test_a_wrong_type_is_named(route: str, change: dict[str, Any], field: str, s
 
 
 def test_unknown_fields_are_scanned_as_unmapped() -> None:
-    play = Play(rules()).ask({**ask(), "chat_template": f"say {MAIL}", "new": {"deep": ["forbidde", {"x y": 1}]}})
-    assert "mail chat_template 0..12" in play.lines[1]
+    play = Play(rules()).ask({**ask(), "house_words": f"say {MAIL}", "new": {"deep": ["forbidde", {"x y": 1}]}})
+    assert "mail house_words 0..12" in play.lines[1]
     assert "mail new.deep[0] 0..8" in play.lines[1]
     assert "mail new.deep[1].x y#key 0..3" in play.lines[1]
-    assert play.upstream["chat_template"] == f"say {TOKEN}"
+    assert play.upstream["house_words"] == f"say {TOKEN}"
     assert members(play.exchange.record(""))["request"]["unmapped"] == [
-        "chat_template",
+        "house_words",
         "new.deep[0]",
         "new.deep[1].x y#key",
     ]
@@ -709,7 +709,7 @@ def test_the_driver_gives_up(phase: str) -> None:
         play.tell(ResponseStarted(200, "text/event-stream"))
     if phase == "shown":
         play.tell(DataReceived(chat_frames([])[0]))
-    play.lines.clear()
+    play.told.clear()
     play.tell(Aborted(ErrorCode.TIMEOUT, "the exchange took too long", 504))
     cancel = ["<< CancelUpstream"] if phase in ("answer", "shown") else []
     head = [] if phase == "shown" else ["<< SendHead 504 own"]
@@ -737,7 +737,7 @@ def test_the_client_goes_away(phase: str) -> None:
         play.scan()
         assert play.finish.outcome == "blocked_response"
         return
-    play.lines.clear()
+    play.told.clear()
     play.tell(DownstreamGone())
     assert play.lines == [">> DownstreamGone", "<< CancelUpstream", "<< Finish client_closed 0 bytes"]
     assert members(play.finish.record)["outcome"] == "client_closed"

@@ -7,12 +7,13 @@ from typing import Any
 import pytest
 
 from guardproxy.checks import Check, Resources, build
-from guardproxy.events import End, Frame, Text
+from guardproxy.events import End, Event, Frame, Opaque, Text
 from guardproxy.exchange.forms import Forms, needs_form
 from guardproxy.exchange.gate import Gate, Lane
 from guardproxy.findings import Channel, Detail, Facts, Finding, Form, Scan
 from guardproxy.wire.contract import Demand
 from guardproxy.wire.formats.anthropic_messages.contract import CONTRACT as MESSAGES
+from guardproxy.wire.formats.ollama_chat.contract import CONTRACT as OLLAMA
 from guardproxy.wire.formats.openai_chat.contract import CONTRACT as CHAT
 
 SCHEMA: Any = {"type": "null"}
@@ -146,5 +147,33 @@ def test_arguments_that_are_an_object_become_a_text() -> None:
     event = Text(Channel("response", "tool_arguments", "content[0].name"), "send", frame, ("content", 0, "name"))
     out = Forms(MESSAGES).judged([event, event])
     assert [one.text for one in out if isinstance(one, Text) and one.judged] == ['{"a": 1}']
-    streamed = Text(event.channel, "send", Frame(b"", tree, streamed=True), event.path)
+    collected = Frame(b"", tree, streamed=True, calls=())
+    streamed = Text(event.channel, "send", collected, event.path)
     assert Forms(MESSAGES).judged([streamed]) == [streamed]
+
+
+def test_arguments_that_a_stream_completes_become_a_text() -> None:
+    frame = Frame(b"", {}, streamed=True, calls=(("content[3].input", '{"a": 1}'),))
+    out = Forms(MESSAGES).judged([Opaque(frame)])
+    assert [(one.channel.path, one.text) for one in out if isinstance(one, Text) and one.judged] == [
+        ("content[3].input", '{"a": 1}')
+    ]
+
+
+def test_arguments_that_come_whole_in_a_stream_become_a_text_beside_their_own_name() -> None:
+    """Lines count their calls anew, so the place of the name in the answer tells the calls apart."""
+    events: list[Event] = []
+    for number in range(2):
+        call = {"function": {"name": "send", "arguments": {"a": number}}}
+        frame = Frame(b"", {"message": {"tool_calls": [call]}}, streamed=True)
+        channel = Channel("response", "tool_arguments", f"message.tool_calls[{number}].function.name")
+        events.append(Text(channel, "send", frame, ("message", "tool_calls", 0, "function", "name")))
+    out = [event for event in Forms(OLLAMA).judged(events) if isinstance(event, Text)]
+    assert [(event.channel.path, event.text, event.judged) for event in out] == [
+        ("message.tool_calls[0].function.name", "send", False),
+        ("message.tool_calls[0].function.arguments", '{"a":0}', True),
+        ("message.tool_calls[1].function.name", "send", False),
+        ("message.tool_calls[1].function.arguments", '{"a":1}', True),
+    ]
+    one_by_one = [text for event in events for text in Forms(OLLAMA).judged([event]) if isinstance(text, Text)]
+    assert one_by_one == out, "chunks change nothing"

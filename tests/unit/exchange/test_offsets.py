@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.kit.completions import COMPLETIONS, HEAD, ORIGIN, completion_frames, completion_texts
+from tests.kit.gemini import GEMINI, chunk, gemini_texts
 from tests.kit.play import CHAT, MESSAGES, Play, cut, events, message_frames, mint, policy_set, sse
 
 MAIL = "jo@ab.io"
@@ -131,3 +132,26 @@ def test_the_offset_of_a_token_is_that_in_the_text_that_the_client_has(
         shown = json.loads(play.client)["choices"][0]["logprobs"]["tokens"]
         assert not {TOKEN, "K-12345"} & {token.strip() for token in shown}
     assert got["text0"] == "".join(words).replace(TOKEN, MAIL).replace("K-12345", mint("CODE", "K-12345"))
+
+
+@given(PIECES, st.data())
+def test_segments_that_count_bytes_follow_the_edits(pieces: list[str], data: st.DataObject) -> None:
+    pieces = [f"{piece} " for piece in pieces]
+    begin = data.draw(st.integers(0, len(pieces) - 1))
+    sizes = [len("".join(pieces[:at]).encode()) for at in range(len(pieces) + 1)]
+    segment = {"startIndex": sizes[begin], "endIndex": sizes[-1], "text": "".join(pieces[begin:])}
+    if not segment["startIndex"]:
+        del segment["startIndex"]
+    grounding = {"groundingSupports": [{"segment": segment}], "webSearchQueries": []}
+    play = Play(policy_set(POLICY), GEMINI).ask({"contents": [{"parts": [{"text": f"I am {MAIL}"}]}]})
+    frames = [
+        *(chunk({"text": piece}) for piece in pieces),
+        chunk({"text": ""}, finish="STOP", groundingMetadata=grounding),
+    ]
+    play.stream([sse(frame) for frame in frames])
+    shown = gemini_texts(play.client)["text"].encode()
+    *_, (_, last) = events(play.client)
+    found = last["candidates"][0]["groundingMetadata"]["groundingSupports"][0]["segment"]
+    assert "text" not in found
+    wanted = "".join(pieces[begin:]).replace(TOKEN, MAIL).replace("K-12345", mint("CODE", "K-12345"))
+    assert shown[found.get("startIndex", 0) : found["endIndex"]].decode() == wanted

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from guardproxy.checks._contract import Resources
 from guardproxy.errors import ErrorCode
 from guardproxy.exchange import exchange
 from guardproxy.exchange.exchange import TRANSITIONS, Exchange, State
@@ -31,9 +32,12 @@ from guardproxy.exchange.transcript import (
     Waited,
 )
 from guardproxy.findings import failed_scan
+from guardproxy.policy.evaluate import PolicySet
+from guardproxy.policy.load import build_checks, parse
 from tests.kit.drawing import PAGE
 from tests.kit.play import chat_frames, policy_set, setting
 from tests.kit.retry import POLICY, RIGHT, RULE, ask, whole
+from tests.kit.supervisor import FakeScorer
 
 BLOCK = """\
 policy: p
@@ -49,11 +53,31 @@ checks:
   shape: {use: json_schema, schema: from_request}
 rules:
 """
+BESIDE = """\
+policy: p
+checks:
+  word: {use: pattern, words: [falcon]}
+  shape: {use: json_schema, schema: from_request}
+  attack: {use: supervisor, label: injection}
+rules:
+  - {id: beside, on: request, when: attack, action: block, parallel: true}
+"""
+BLOCKING = "  - {id: words, on: request, when: word, action: flag}\n"
+
+
+def judged_beside(text: str) -> PolicySet:
+    """Policies whose scorer finds the falcon."""
+    parsed = (parse(text, "p.yaml"),)
+    scorer = FakeScorer(lambda text, output: float("falcon" in text))
+    return PolicySet(parsed, build_checks(parsed, Resources(scorer=lambda name: scorer)), "sha256:p")
+
+
 POLICIES = [
     policy_set(BLOCK),
     policy_set(BLOCK.replace("block", "flag") + AGAIN),
     policy_set(POLICY + RULE),
     policy_set(ONLY_FORM + RULE),
+    *(judged_beside(rules) for rules in (BESIDE, BESIDE + BLOCKING, BESIDE + RULE)),
     policy_set(),
 ]
 BODIES: list[bytes] = [

@@ -6,7 +6,7 @@ import pytest
 from multidict import CIMultiDict
 
 from guardproxy.errors import DownstreamError
-from guardproxy.gateway.credentials import digest, read_credential, read_secret, refuse_in_query
+from guardproxy.gateway.credentials import digest, moved_from_query, read_credential, read_secret, refuse_in_query
 from guardproxy.gateway.tenants import TenantNames
 from guardproxy.wire import known_headers
 
@@ -77,3 +77,21 @@ def test_a_digest_names_a_credential_however_it_is_sent(written: str) -> None:
     for header, value in (("authorization", "Bearer sk-a"), ("x-api-key", "sk-a"), ("x-goog-api-key", "sk-a")):
         assert tenants.name(read_credential(CIMultiDict({header: value})).secret) == "acme"
     assert tenants.name("sk-b") == tenants.name("") == TenantNames([]).name("sk-a") == ""
+
+
+@pytest.mark.parametrize(
+    ("query", "moved"),
+    [
+        ("key=AIza-1_x&alt=sse", ("AIza-1_x", "alt=sse")),
+        ("alt=sse&key=a", ("a", "alt=sse")),
+        ("key=a", ("a", "")),
+        ("alt=sse", ("", "alt=sse")),
+        ("key=a&key=a", ("", "key=a&key=a")),
+        ("key=", ("", "key=")),
+        ("key=a%20b", ("", "key=a%20b")),
+        ("Key=a", ("", "Key=a")),
+    ],
+)
+def test_a_key_is_moved_out_of_the_query(query: str, moved: tuple[str, str]) -> None:
+    assert moved_from_query(query, "key") == moved
+    assert moved_from_query(query, "") == ("", query)

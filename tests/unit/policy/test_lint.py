@@ -183,3 +183,35 @@ def test_a_reviewer_is_told_of_values_that_come_back_inside_urls() -> None:
     )
     assert (note.code, note.weight, note.line) == ("restores-in-urls", "note", 4)
     assert "inside URLs of a.example, b.example" in note.message
+
+
+@pytest.mark.parametrize(
+    ("checks", "rules", "reason"),
+    [
+        (
+            "w: {use: pattern, words: [x]}",
+            ("id: r, on: user, when: w, action: block, parallel: true",),
+            "the record hides",
+        ),
+        (
+            "a: {use: supervisor, label: injection}",
+            (
+                "id: r, on: user, when: a, action: block, parallel: true",
+                "id: s, on: [user, system], when: a, action: flag",
+            ),
+            "`s` uses `a` too",
+        ),
+    ],
+)
+def test_a_rule_that_waits_in_spite_of_parallel(checks: str, rules: tuple[str, ...], reason: str) -> None:
+    (note,) = told(policy(checks, *rules))
+    assert note.code == "waits-anyway"
+    assert reason in note.message
+
+
+def test_a_rule_that_need_not_wait_is_not_noted() -> None:
+    rules = (
+        "id: r, on: user, when: a, action: block, parallel: true",
+        "id: s, on: system, when: a, action: flag",
+    )
+    assert told(policy("a: {use: supervisor, label: injection}", *rules)) == []

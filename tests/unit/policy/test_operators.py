@@ -61,7 +61,7 @@ def test_without_a_word_there_are_placeholders() -> None:
         (
             "{DEFAULT: hsh}",
             IN + 10,
-            "unknown word `hsh`; did you mean `hash`? (expected one of redact, replace, hash, placeholder, mask)",
+            "unknown word `hsh`; did you mean `hash`? (expected one of redact, replace, hash, placeholder, mask, neutralise)",
         ),
         (
             "{DEFAULT: 3}",
@@ -71,12 +71,12 @@ def test_without_a_word_there_are_placeholders() -> None:
         (
             "{DEFAULT: {new_value: x}}",
             IN + 10,
-            "`type` is missing; use one of redact, replace, hash, placeholder, mask",
+            "`type` is missing; use one of redact, replace, hash, placeholder, mask, neutralise",
         ),
         (
             "{DEFAULT: {type: encrypt, key: x}}",
             IN + 17,
-            "the operator `encrypt` is not available here; use one of redact, replace, hash, placeholder, mask",
+            "the operator `encrypt` is not available here; use one of redact, replace, hash, placeholder, mask, neutralise",
         ),
         (
             "{DEFAULT: {type: mask, mask_char: x}}",

@@ -70,6 +70,7 @@ def test_every_scale_has_exactly_the_values_of_its_key() -> None:
         "severity": (None, *document.SEVERITIES),
         "restore": (True, False),
         "early": (True, False),
+        "parallel": document.PARALLEL,
         "then": get_args(Then),
     }
     assert {key: set(scale) for key, scale in SCALES.items()} == {key: set(value) for key, value in values.items()}

@@ -38,6 +38,7 @@ def put(operator: Operator, value: str = "4111 1111") -> str:
         (Operator("replace", new_value="GONE"), "GONE"),
         (Operator("hash"), "sha256 of 4111 1111"),
         (Operator("hash", hash_type="sha512"), "sha512 of 4111 1111"),
+        (Operator("neutralise"), "[CARD_x]"),
         (Operator("mask"), "*********"),
         (Operator("mask", chars_to_mask=4), "**** 1111"),
         (Operator("mask", masking_char="#", chars_to_mask=4, from_end=True), "4111 ####"),
@@ -49,6 +50,10 @@ def test_what_each_puts_there(operator: Operator, expected: str) -> None:
     assert put(operator) == expected
 
 
+def test_a_neutral_text_stays_readable() -> None:
+    assert put(Operator("neutralise"), "https://evil.example") == "https[:]//evil[.]example"
+
+
 @given(value=VALUES, count=st.integers(1, 40), from_end=st.booleans())
 def test_a_mask_hides_as_many_as_it_says(value: str, count: int, from_end: bool) -> None:
     shown = put(Operator("mask", masking_char="\x00", chars_to_mask=count, from_end=from_end), value)
@@ -57,9 +62,14 @@ def test_a_mask_hides_as_many_as_it_says(value: str, count: int, from_end: bool)
     assert shown == (value[:-hidden] + "\x00" * hidden if from_end else "\x00" * hidden + value[hidden:])
 
 
-def test_only_a_mask_of_some_characters_shows_any() -> None:
+def test_only_a_mask_of_some_characters_and_a_neutral_text_show_any() -> None:
     assert Operator("mask", chars_to_mask=3).shows
-    assert not any(one.shows for one in (MASK_ALL, *(Operator(kind) for kind in KINDS)))
+    assert Operator("neutralise").shows
+    assert not any(one.shows for one in (MASK_ALL, *(Operator(kind) for kind in KINDS if kind != "neutralise")))
+
+
+def test_only_a_neutral_text_joins_what_overlaps() -> None:
+    assert [kind for kind in KINDS if Operator(kind).joins] == ["neutralise"]
 
 
 def test_operators_by_label() -> None:

@@ -67,7 +67,8 @@ class Rig:
         """The status of an answer that is read to its end."""
         upstream = Upstream(self.client, self.breakers, Deadlines(), Leftovers(), self.config.timeout_first_byte_s)
         try:
-            response = await upstream.send("POST", self.url, CIMultiDict(), body)
+            upstream.begin("POST", self.url, CIMultiDict(), body)
+            response = await upstream.head()
             while await upstream.read():
                 pass
             return response.status

@@ -107,6 +107,9 @@ NOTHING = re.compile("(?!)")
 @pytest.mark.parametrize(
     ("promise", "codec"),
     [
+        ("knows_its_fields", declaring(denied={"x_unknown": "does it"})),
+        ("knows_its_fields", broken(has_field=lambda path: False)),
+        ("knows_its_fields", broken(has_field=lambda path: True)),
         ("declares", broken(routes=("POST /v1/{x}", "POST /v1/{y}"))),
         ("declares", broken(routes=())),
         ("declares", broken(contract=None)),

@@ -46,7 +46,7 @@ def test_where_a_url_begins_and_ends(text: str, expected: str | None) -> None:
     assert url(text) == expected
 
 
-@pytest.mark.parametrize("name", bare_urls._NAMES)
+@pytest.mark.parametrize("name", bare_urls.SCHEME_NAMES)
 def test_every_scheme_begins_a_url_in_any_case_and_behind_any_letters(name: str) -> None:
     assert url(f"x {name}:") == f"{name}:"
     assert url(f"x {name.upper()}\u200b&colon;") is not None

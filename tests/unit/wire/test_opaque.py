@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from guardproxy.wire.opaque import NOT_KEPT, Look, decoded, inspect, is_binary, printable
+from guardproxy.wire.opaque import NOT_KEPT, Look, decoded, inspect, inspect_url_safe, is_binary, printable
 from tests.kit.media import IMAGE_URL, PDF, PNG, SIGNATURE, WAV
 
 SECRET = "card 4111 2222 3333 4444 of jo@ab.io"
@@ -130,3 +130,16 @@ def test_bytes_that_are_text() -> None:
     assert printable("abc".encode("utf-16-be")) == "abc"
     assert not is_binary("A" * 40), "one kind of character is no random data"
     assert not is_binary(SIGNATURE[:20])
+
+
+def test_base64_in_the_alphabet_of_urls() -> None:
+    for value, media in ((SIGNATURE, "signature"), (PNG, "image")):
+        own = value.replace("+", "-").replace("/", "_")
+        assert inspect_url_safe(own, media).media == inspect_url_safe(value, media).media == media
+    assert inspect(SIGNATURE.replace("+", "-").replace("/", "_"), "signature").media is None
+    for text in (
+        "call-mara-at-her-Home-number-In-the-evening-8",
+        "a_Few-4111222233334444aB",
+        "mixed+and-Both/Alphabets_4aB",
+    ):
+        assert inspect_url_safe(text, "signature").media is None

@@ -152,6 +152,9 @@ def _block(kind: Kind, text: str) -> dict[str, Any]:
         case "tool_result":
             result = {"type": "web_search_result", "title": text}
             return {"type": "web_search_tool_result", "tool_use_id": "srvtoolu_1", "content": [result]}
+        case "tool_definition":
+            tools = [{"name": "tool", "description": text, "input_schema": {"type": "object"}}]
+            return {"type": "mcp_tool_listing", "mcp_server_name": "server", "tools": tools}
     return {"type": "text", "text": text}
 
 
@@ -200,7 +203,7 @@ def frames_with(kind: Kind, pieces: Sequence[str]) -> list[bytes] | None:
             return blocks([({**_block(kind, ""), "input": {}}, deltas)])
         case "unmapped":
             return blocks([(_block("assistant", ""), [{"type": "x_delta", "x_unknown": piece} for piece in pieces])])
-        case "tool_result":
+        case "tool_result" | "tool_definition":
             return blocks([(_block(kind, text), [])])
         case "metadata":
             return blocks([], {**last, "container": {"id": text}})

@@ -19,7 +19,7 @@ from guardproxy.wire.decoding import LeafPlace, StreamDecoder, counts, index_of,
 from guardproxy.wire.formats.anthropic_messages import author, turns
 from guardproxy.wire.formats.anthropic_messages.author import ERROR_TYPES
 from guardproxy.wire.formats.anthropic_messages.citations import cited
-from guardproxy.wire.formats.anthropic_messages.contract import CONTRACT, COUNT
+from guardproxy.wire.formats.anthropic_messages.contract import CONTRACT, COUNTS, CREATES
 from guardproxy.wire.formats.anthropic_messages.places import (
     ERROR,
     JSON_EVENTS,
@@ -35,7 +35,7 @@ from guardproxy.wire.json_codec import Grammar, JsonCodec
 from guardproxy.wire.requests import expect_list, expect_type
 from guardproxy.wire.turns import Turns
 
-_FLOWING = {"text": "text", "thinking": "thinking", "partial_json": "input"}
+_FLOWING = {"content": "content", "text": "text", "thinking": "thinking", "partial_json": "input"}
 
 
 def _notice(tree: Any, seen: AnswerFacts) -> None:
@@ -122,7 +122,7 @@ class AnthropicMessages(JsonCodec[MessagesDecoder]):
 
     name = "anthropic_messages"
     provider = "anthropic"
-    routes = ("POST /v1/messages", COUNT)  # a count must see the text that will be sent
+    routes: tuple[str, ...] = (*CREATES, *COUNTS)  # a count must see the text that will be sent
     contract = CONTRACT
     turns: Turns = turns
     author: Author = author

@@ -25,11 +25,18 @@ from guardproxy.wire.framing.sse import frame
 from guardproxy.wire.headers import DATE, IDENTIFIER, WORD, FormatHeaders, header_shape, limits_family
 from guardproxy.wire.json import members, objects
 from guardproxy.wire.opaque import MEDIA
+from guardproxy.wire.provider_acts import acts_beyond
+from guardproxy.wire.refused import ANTHROPIC_REFUSED
+from guardproxy.wire.self_hosted import DENIED
 from guardproxy.wire.statements import EVERY_SERVER
 from guardproxy.wire.words import SHARED
 
-COUNT = "POST /v1/messages/count_tokens"
-_BOTH: tuple[Kind, ...] = ("assistant", "tool_arguments", "reasoning", "unmapped", "tool_result", "metadata")
+CREATES = ("POST /v1/messages", "POST /anthropic/v1/messages")
+"""The routes of Anthropic, and of Amazon Bedrock and Azure, which put `/anthropic` before them."""
+COUNTS = tuple(f"{route}/count_tokens" for route in CREATES)
+_BOTH: tuple[Kind, ...] = (
+    *("assistant", "tool_arguments", "reasoning", "unmapped", "tool_result", "tool_definition", "metadata"),
+)
 # Names that a server's own tool may use for itself, beside the name that the request declares.
 _ALIASES = {"code_execution": ("bash_code_execution", "text_editor_code_execution")}
 
@@ -76,11 +83,11 @@ _HEADERS = FormatHeaders(
 
 CONTRACT = Contract(
     carries={
-        "request": frozenset((*_BOTH, "system", "user", "tool_definition")),
+        "request": frozenset((*_BOTH, "system", "user")),
         "response": frozenset((*_BOTH, "refusal", "error")),
     },
     words=SHARED,
-    opaque=frozenset((*MEDIA, "token_ids")),
+    opaque=frozenset((*MEDIA, "token_ids", "secret")),
     repeats=frozenset(),
     demand=_demand,
     parts={
@@ -96,12 +103,14 @@ CONTRACT = Contract(
     terminal=(frame(b'{"type":"message_stop"}', "message_stop"),),
     error_path=("error", "message"),
     media=MediaTypes("application/json", "text/event-stream", ("application/json",)),
-    unanswered=frozenset((COUNT,)),
+    unanswered=frozenset(COUNTS),
     limits={"messages": ("messages", "input"), "tools": ("tools", "functions")},
     statements=EVERY_SERVER,
+    acts=acts_beyond(r"|custom|(?:bash|text_editor|computer|memory)_\d{8}", ("container",)),
     query=SDK_QUERY,
-    signs=Signs(paths=("/v1/messages",), headers=("anthropic-version",)),
-    refused=(),
+    signs=Signs(paths=("/v1/messages", "/anthropic/"), headers=("anthropic-version",)),
+    denied=DENIED,
+    refused=ANTHROPIC_REFUSED,
     key_header=KeyHeader("x-api-key", ""),
     headers=_HEADERS,
 )

@@ -7,7 +7,21 @@ from typing import Any
 
 from guardproxy.findings import Kind
 from guardproxy.wire.conversation import content, message
-from guardproxy.wire.json import KEYS, NAME, OTHERS, STRUCTURE, TOKEN_IDS, UNMAPPED, Map, MapLeaf, opaque, text, unknown
+from guardproxy.wire.json import (
+    KEYS,
+    NAME,
+    OTHERS,
+    SECRET,
+    STRUCTURE,
+    TOKEN_IDS,
+    UNMAPPED,
+    Map,
+    MapLeaf,
+    opaque,
+    text,
+    unknown,
+)
+from guardproxy.wire.self_hosted import CHAT_OPTIONS
 
 _CACHE = {"type": STRUCTURE, "ttl": STRUCTURE}
 _ROLES: dict[str, Kind] = {"user": "user", "assistant": "assistant", "system": "system"}
@@ -35,13 +49,33 @@ def _source(kind: Kind, block: str) -> Map:
     return choose
 
 
+_CALLER = {"type": STRUCTURE, "tool_id": STRUCTURE}
+
+
+def _opaque(media: str) -> MapLeaf:
+    return opaque(media, "assistant")
+
+
+def _citation(kind: Kind) -> Map:
+    return {"type": STRUCTURE, "encrypted_index": opaque("encrypted", kind), OTHERS: text(kind), KEYS: text(kind)}
+
+
+def _citations(kind: Kind) -> Map:
+    """Maps the sources of a text. Only the provider can read `encrypted_index`, and an edit would break it."""
+    return lambda value: [_citation(kind)] if isinstance(value, list) else text(kind)
+
+
 _SEALED = ("encrypted_content", "encrypted_index", "encrypted_stdout")
 
 
 def _payload(value: Any) -> Map:
     """Maps a server tool's result: all text, except for content that only the provider can read."""
     if isinstance(value, dict):
+        if value.get("type") == "base64":
+            return _source("tool_result", "document")
         return {
+            "type": STRUCTURE,
+            "cache_control": _CACHE,
             **dict.fromkeys(_SEALED, opaque("encrypted", "tool_result")),
             OTHERS: _payload,
             KEYS: text("tool_result"),
@@ -60,6 +94,7 @@ def _block(kind: Kind, others: MapLeaf = UNMAPPED, text_map: MapLeaf | None = No
                 "type": STRUCTURE,
                 "tool_use_id": STRUCTURE,
                 "cache_control": _CACHE,
+                "caller": _CALLER,
                 "content": _payload,
                 OTHERS: others,
             }
@@ -69,7 +104,7 @@ def _block(kind: Kind, others: MapLeaf = UNMAPPED, text_map: MapLeaf | None = No
                 return {
                     **shared,
                     "text": text_map or text(kind),
-                    "citations": text(kind),
+                    "citations": _citations(kind),
                     "content": _content(kind, others),
                 }
             case "image":
@@ -85,9 +120,24 @@ def _block(kind: Kind, others: MapLeaf = UNMAPPED, text_map: MapLeaf | None = No
                 return {**shared, "data": opaque("encrypted", "reasoning")}
             case "tool_use" | "server_tool_use":
                 called = dict.fromkeys(("name", "input"), text("tool_arguments"))
-                return {**shared, "id": STRUCTURE, "caller": {"type": STRUCTURE, "tool_id": STRUCTURE}, **called}
+                words = dict.fromkeys(("id", "toolset_name"), STRUCTURE)
+                return {**shared, **words, "caller": _CALLER, **called}
             case "tool_result":
-                return {**shared, "tool_use_id": STRUCTURE, "content": _content("tool_result", unknown("tool_result"))}
+                words = dict.fromkeys(("tool_use_id", "toolset_name", "is_error"), STRUCTURE)
+                return {**shared, **words, "content": _content("tool_result", unknown("tool_result"))}
+            case "tool_reference":
+                return {**shared, "tool_name": STRUCTURE}
+            case "browser_state":
+                return {**shared, **dict.fromkeys(("tabs", "state_changes"), text("tool_result"))}
+            case "mcp_tool_listing":
+                return {**shared, "mcp_server_name": STRUCTURE, "tools": text("tool_definition")}
+            case "compaction":
+                sealed = {"encrypted_content": _opaque("encrypted"), "signature": _opaque("signature")}
+                return {**shared, **sealed, "content": text("assistant"), "tool_changes": text("tool_definition")}
+            case "tool_addition" | "tool_removal":
+                return {**shared, "tool": text("tool_definition")}
+            case "fallback":
+                return {**shared, **dict.fromkeys(("trigger", "from", "to"), text("metadata"))}
             case "mcp_tool_use":
                 called = dict.fromkeys(("name", "server_name", "input"), text("tool_arguments"))
                 return {**shared, "id": STRUCTURE, **called}
@@ -111,14 +161,63 @@ def _fields(kind: Kind, mapped: Map) -> dict[Any, Map]:
     return {"role": STRUCTURE, "content": mapped}
 
 
+def _container(value: Any) -> Map:
+    skill = dict.fromkeys(("type", "skill_id", "version"), STRUCTURE)
+    known = {"id": STRUCTURE, "expires_at": STRUCTURE, "skills": [skill]}
+    return known if isinstance(value, dict) else STRUCTURE
+
+
+def _management(value: Any) -> Map:
+    """Maps how the provider shortens the conversation: instructions to it, and parameters."""
+    if isinstance(value, dict):
+        return {
+            "type": STRUCTURE,
+            "instructions": text("system"),
+            OTHERS: _management,
+            KEYS: text("metadata"),
+        }
+    return [_management] if isinstance(value, list) else text("metadata")
+
+
+def _credit(value: Any) -> Map:
+    return {"token": SECRET, "type": STRUCTURE} if isinstance(value, dict) else SECRET
+
+
+def _fallbacks(value: Any) -> Map:
+    """Maps the requests to other models that the provider makes by itself if it refuses this one."""
+    known = {"model": NAME, "output_config": _OUTPUT, OTHERS: text("metadata"), KEYS: text("metadata")}
+    return [known] if isinstance(value, list) else text("metadata")
+
+
+_OUTPUT = {"effort": STRUCTURE, "format": text("tool_definition")}
 REQUEST: dict[Any, Map] = {
+    **CHAT_OPTIONS,
     **dict.fromkeys(
         (
-            *("stream", "max_tokens", "temperature", "top_p", "top_k", "service_tier", "container", "speed"),
-            "inference_geo",
+            *("stream", "max_tokens", "temperature", "top_p", "top_k", "service_tier", "speed"),
+            *("inference_geo", "workspace_id", "user_profile_id", "anthropic_version"),
         ),
         STRUCTURE,
     ),
+    "betas": [STRUCTURE],
+    "anthropic_beta": [STRUCTURE],
+    "thread": {"type": STRUCTURE, "previous_message_id": STRUCTURE},
+    "container": _container,
+    "context_management": _management,
+    "compaction": _management,
+    "diagnostics": {"previous_message_id": STRUCTURE},
+    "fallbacks": _fallbacks,
+    "fallback_credit_token": _credit,
+    "mcp_servers": [
+        {
+            **dict.fromkeys(("type", "name"), STRUCTURE),
+            "url": text("tool_definition"),
+            "authorization_token": SECRET,
+            "tool_configuration": text("tool_definition"),
+            OTHERS: text("tool_definition"),
+            KEYS: text("tool_definition"),
+        }
+    ],
     "model": NAME,
     "system": _content("system", unknown("system")),
     "messages": [message(_ROLES, _block, _fields)],
@@ -134,19 +233,33 @@ REQUEST: dict[Any, Map] = {
     "metadata": text("metadata"),
     "stop_sequences": text("metadata"),
     "thinking": {"type": STRUCTURE, "budget_tokens": STRUCTURE, "display": STRUCTURE},
-    "output_config": {"effort": STRUCTURE, "format": text("tool_definition")},
+    "output_config": _OUTPUT,
     "output_format": text("tool_definition"),
     "cache_control": _CACHE,
 }
 
 _STOP = {"stop_reason": STRUCTURE, "stop_sequence": text("assistant"), "stop_details": text("refusal")}
-_USAGE = {"service_tier": STRUCTURE, "inference_geo": STRUCTURE}
+_USAGE = {
+    "service_tier": STRUCTURE,
+    "inference_geo": STRUCTURE,
+    "fallback_credit": text("metadata"),
+    "iterations": [{"type": STRUCTURE, "model": NAME}],
+}
 _JSON = MapLeaf("json", "assistant")
 
 
 def _response(text_map: MapLeaf | None = None) -> dict[Any, Map]:
     words = dict.fromkeys(("id", "type", "role"), STRUCTURE)
-    return {**words, "model": NAME, "content": [_block("assistant", text_map=text_map)], "usage": _USAGE, **_STOP}
+    return {
+        **words,
+        "model": NAME,
+        "content": [_block("assistant", text_map=text_map)],
+        "usage": _USAGE,
+        "container": _container,
+        **dict.fromkeys(("context_management", "diagnostics", "input_transformations"), text("metadata")),
+        "fallback_credit_token": _credit,
+        **_STOP,
+    }
 
 
 RESPONSE, JSON_RESPONSE = _response(), _response(_JSON)
@@ -159,7 +272,12 @@ _DELTAS: dict[Any, Map] = {
     "input_json_delta": {"type": STRUCTURE, "partial_json": MapLeaf("json", "tool_arguments")},
     "thinking_delta": {"type": STRUCTURE, "thinking": text("reasoning"), "estimated_tokens": STRUCTURE},
     "signature_delta": {"type": STRUCTURE, "signature": opaque("signature", "reasoning")},
-    "citations_delta": {"type": STRUCTURE, "citation": text("assistant")},
+    "citations_delta": {"type": STRUCTURE, "citation": _citation("assistant")},
+    "compaction_delta": {
+        "type": STRUCTURE,
+        "content": text("assistant"),
+        "encrypted_content": _opaque("encrypted"),
+    },
 }
 
 

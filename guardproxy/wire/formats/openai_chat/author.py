@@ -111,7 +111,13 @@ def _message(kind: Kind, text: str) -> dict[str, Any]:
             return {"role": "assistant", "content": "", "reasoning_content": text}
         case "refusal":
             return {"role": "assistant", "content": None, "refusal": text}
+        case "tool_result":  # a document of Azure's "On Your Data"
+            return {"role": "assistant", "content": "", **_documents(text)}
     return {"role": "assistant", "content": text}
+
+
+def _documents(text: str) -> dict[str, Any]:
+    return {"context": {"citations": [{"content": text}]}}
 
 
 # Plain answers.
@@ -213,6 +219,8 @@ def frames_with(kind: Kind, pieces: Sequence[str]) -> list[bytes] | None:
             deltas += [{"tool_calls": [{"index": 0, "function": {"arguments": piece}}]} for piece in pieces]
         case "unmapped":
             deltas = [{"x_unknown": piece} for piece in pieces]
+        case "tool_result":
+            deltas = [_documents(piece) for piece in pieces]
         case "metadata":
             return chunks([], {"model": "".join(pieces)})
         case _:

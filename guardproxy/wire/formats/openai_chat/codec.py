@@ -15,6 +15,7 @@ from guardproxy.events import Count, Frame, Text
 from guardproxy.redaction import Shape, Shapes
 from guardproxy.wire import openai
 from guardproxy.wire.authoring import Author
+from guardproxy.wire.azure import hosted_routes
 from guardproxy.wire.decoding import LeafPlace, index_of, indexed, is_delta
 from guardproxy.wire.formats.openai_chat import author, turns
 from guardproxy.wire.formats.openai_chat.contract import CONTRACT
@@ -73,7 +74,7 @@ class OpenAIChat(ChoicesCodec[ChatDecoder]):
     """The codec."""
 
     name = "openai_chat"
-    routes = ("POST /v1/chat/completions",)
+    routes: tuple[str, ...] = ("POST /v1/chat/completions", *hosted_routes("chat/completions"))
     contract = CONTRACT
     turns: Turns = turns
     author: Author = author

@@ -23,6 +23,9 @@ from guardproxy.wire.contract import (
 from guardproxy.wire.json import members, objects
 from guardproxy.wire.openai import DONE
 from guardproxy.wire.openai_headers import OPENAI_HEADERS
+from guardproxy.wire.provider_acts import acts_beyond
+from guardproxy.wire.refused import OPENAI_REFUSED
+from guardproxy.wire.self_hosted import DENIED
 from guardproxy.wire.statements import EVERY_SERVER
 from guardproxy.wire.token_data import TOKENS
 from guardproxy.wire.words import SHARED
@@ -57,10 +60,10 @@ def _answer_schema(form: Mapping[str, Any]) -> Any:
 CONTRACT = Contract(
     carries={
         "request": frozenset((*_BOTH, "system", "user", "tool_result", "tool_definition")),
-        "response": frozenset((*_BOTH, "error")),
+        "response": frozenset((*_BOTH, "tool_result", "error")),
     },
     words=SHARED,
-    opaque=frozenset(("image", "audio", "video", "file", "token_ids", "tokens")),
+    opaque=frozenset(("image", "audio", "video", "file", "token_ids", "tokens", "secret")),
     repeats=TOKENS | {"logprobs", "top_logprobs", "numbers", "obfuscation"},
     demand=_demand,
     parts={
@@ -79,9 +82,11 @@ CONTRACT = Contract(
     unanswered=frozenset(),
     limits={"messages": ("messages", "input"), "tools": ("tools", "functions")},
     statements=EVERY_SERVER,
+    acts=acts_beyond("function|custom", ("web_search_options", "plugins")),
     query=SDK_QUERY,
     signs=Signs(paths=(), headers=()),
-    refused=(),
+    denied=DENIED,
+    refused=OPENAI_REFUSED,
     key_header=KeyHeader("Authorization", "Bearer "),
     headers=OPENAI_HEADERS,
 )

@@ -6,6 +6,7 @@ from functools import partial
 from typing import Any
 
 from guardproxy.findings import Kind
+from guardproxy.wire.azure import CHOICE_FILTERS, CONTEXT, DATA_SOURCES, PROMPT_FILTERS
 from guardproxy.wire.conversation import content, message
 from guardproxy.wire.json import (
     KEYS,
@@ -21,6 +22,7 @@ from guardproxy.wire.json import (
     text,
     unknown,
 )
+from guardproxy.wire.self_hosted import ANSWER, CHAT_OPTIONS, CHOICE
 
 _ROLES: dict[str, Kind] = {
     "system": "system",
@@ -127,6 +129,8 @@ def _voice(value: Any) -> Map:
 
 
 REQUEST: dict[str, Map] = {
+    **CHAT_OPTIONS,
+    **DATA_SOURCES,
     **dict.fromkeys(
         (
             *("stream", "n", "seed", "temperature", "top_p", "max_tokens", "max_completion_tokens"),
@@ -190,8 +194,17 @@ def _response(mapped: Map) -> dict[str, Map]:
             "expires_at": STRUCTURE,
         },
         "annotations": [{"type": STRUCTURE, OTHERS: text("assistant"), KEYS: text("assistant")}],
+        **CONTEXT,
     }
-    choice = {"index": STRUCTURE, "finish_reason": STRUCTURE, "message": answer, "delta": answer, "logprobs": TOKENS}
+    choice = {
+        "index": STRUCTURE,
+        "finish_reason": STRUCTURE,
+        "message": answer,
+        "delta": answer,
+        "logprobs": TOKENS,
+        **CHOICE_FILTERS,
+        **CHOICE,
+    }
     words = ("id", "object", "created", "system_fingerprint", "service_tier", "obfuscation")
     return {
         **dict.fromkeys(words, STRUCTURE),
@@ -202,6 +215,8 @@ def _response(mapped: Map) -> dict[str, Map]:
         "metadata": _METADATA,
         "moderation": {"input": _RATING, "output": _RATING},
         "usage": UNMAPPED,
+        **PROMPT_FILTERS,
+        **ANSWER,
     }
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from guardproxy.wire.turns import ModelTurn, first_words, with_model
+from guardproxy.wire.azure import with_model
+from guardproxy.wire.turns import ModelTurn, first_words
 
 __all__ = ["first_words", "further", "with_model"]
 

@@ -15,6 +15,7 @@ from guardproxy.events import Count, Frame, Text
 from guardproxy.redaction import Shape, Shapes
 from guardproxy.wire import openai, prompts
 from guardproxy.wire.authoring import Author
+from guardproxy.wire.azure import hosted_routes
 from guardproxy.wire.decoding import LeafPlace, index_of, indexed, is_delta
 from guardproxy.wire.formats.openai_completions import author, turns
 from guardproxy.wire.formats.openai_completions.contract import CONTRACT
@@ -77,7 +78,7 @@ class OpenAICompletions(ChoicesCodec[CompletionDecoder]):
     """The codec."""
 
     name = "openai_completions"
-    routes = (author.ROUTE,)
+    routes: tuple[str, ...] = (author.ROUTE, *hosted_routes("completions"))
     contract = CONTRACT
     turns: Turns = turns
     author: Author = author

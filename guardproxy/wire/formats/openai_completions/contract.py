@@ -20,6 +20,8 @@ from guardproxy.wire.contract import (
 )
 from guardproxy.wire.openai import DONE
 from guardproxy.wire.openai_headers import OPENAI_HEADERS
+from guardproxy.wire.provider_acts import never_acts
+from guardproxy.wire.self_hosted import DENIED
 from guardproxy.wire.statements import EVERY_SERVER
 from guardproxy.wire.token_data import TOKENS
 from guardproxy.wire.words import SHARED
@@ -50,8 +52,10 @@ CONTRACT = Contract(
     unanswered=frozenset(),
     limits={"messages": (), "tools": ()},
     statements=EVERY_SERVER,
+    acts=never_acts,
     query=SDK_QUERY,
     signs=Signs(paths=("/v1/completions",), headers=()),
+    denied=DENIED,
     refused=(),
     key_header=KeyHeader("Authorization", "Bearer "),
     headers=OPENAI_HEADERS,

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from guardproxy.wire.json import NAME, STRUCTURE, TOKEN_IDS, TOKENS, UNMAPPED, Map, MapLeaf, text
+from guardproxy.wire.azure import CHOICE_FILTERS, PROMPT_FILTERS
+from guardproxy.wire.json import NAME, STRUCTURE, TOKENS, UNMAPPED, Map, MapLeaf, text
 from guardproxy.wire.prompts import texts_or_tokens
+from guardproxy.wire.self_hosted import ANSWER, CHOICE, OPTIONS
 
 REQUEST: dict[Any, Map] = {
+    **OPTIONS,
     **dict.fromkeys(
         (
             *("stream", "n", "best_of", "echo", "logprobs", "seed", "temperature", "top_p", "max_tokens"),
@@ -17,7 +20,6 @@ REQUEST: dict[Any, Map] = {
     ),
     "model": NAME,
     "prompt": texts_or_tokens,
-    "prompt_embeds": TOKEN_IDS,  # tensors that vLLM takes in place of a text
     "suffix": text("user"),
     "logit_bias": text("metadata"),
     "stream_options": {"include_usage": STRUCTURE, "include_obfuscation": STRUCTURE},
@@ -29,7 +31,11 @@ _TOKENS = ("token_ids", "prompt_token_ids", "prompt_logprobs")
 
 
 def _response(answer: MapLeaf) -> dict[Any, Map]:
-    choice = {"index": STRUCTURE, "text": answer, "finish_reason": STRUCTURE, "logprobs": TOKENS}
+    choice = {
+        **{"index": STRUCTURE, "text": answer, "finish_reason": STRUCTURE, "logprobs": TOKENS},
+        **CHOICE_FILTERS,
+        **CHOICE,
+    }
     return {
         **dict.fromkeys(("id", "object", "created", "system_fingerprint", "service_tier", "obfuscation"), STRUCTURE),
         "model": NAME,
@@ -37,6 +43,8 @@ def _response(answer: MapLeaf) -> dict[Any, Map]:
         "choices": [{**choice, **dict.fromkeys(_TOKENS, TOKENS)}],
         "error": text("error"),
         "usage": UNMAPPED,
+        **PROMPT_FILTERS,
+        **ANSWER,
     }
 
 

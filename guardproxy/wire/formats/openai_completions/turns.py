@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from guardproxy.wire import prompts
-from guardproxy.wire.turns import ModelTurn, with_model
+from guardproxy.wire.azure import with_model
+from guardproxy.wire.turns import ModelTurn
 
 __all__ = ["first_words", "further", "with_model"]
 

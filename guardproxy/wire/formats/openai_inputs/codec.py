@@ -14,7 +14,7 @@ from guardproxy.wire import openai, prompts
 from guardproxy.wire.authoring import Author
 from guardproxy.wire.decoding import LeafPlace, nothing
 from guardproxy.wire.formats.openai_inputs import author, turns
-from guardproxy.wire.formats.openai_inputs.contract import CONTRACT, EMBEDDINGS, MODERATIONS
+from guardproxy.wire.formats.openai_inputs.contract import CONTRACT, ROUTES
 from guardproxy.wire.formats.openai_inputs.places import REQUEST, RESPONSE
 from guardproxy.wire.json import Map, TreeLeaf, dotted, text
 from guardproxy.wire.json_codec import Grammar, no_counts, no_shapes
@@ -41,7 +41,7 @@ class OpenAIInputs(ChoicesCodec[InputDecoder]):
     """The codec."""
 
     name = "openai_inputs"
-    routes = (EMBEDDINGS, MODERATIONS)
+    routes: tuple[str, ...] = ROUTES
     contract = CONTRACT
     turns: Turns = turns
     author: Author = author

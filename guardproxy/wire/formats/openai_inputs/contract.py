@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from guardproxy.wire.azure import hosted_routes
 from guardproxy.wire.contract import (
     NO_DEMAND,
     SDK_QUERY,
@@ -21,11 +22,14 @@ from guardproxy.wire.contract import (
 from guardproxy.wire.opaque import MEDIA
 from guardproxy.wire.openai import DONE
 from guardproxy.wire.openai_headers import OPENAI_HEADERS
+from guardproxy.wire.provider_acts import never_acts
+from guardproxy.wire.self_hosted import DENIED
 from guardproxy.wire.statements import EVERY_SERVER
 from guardproxy.wire.words import SHARED, Vocabulary
 
 EMBEDDINGS = "POST /v1/embeddings"
 MODERATIONS = "POST /v1/moderations"
+ROUTES = (EMBEDDINGS, MODERATIONS, *hosted_routes("embeddings"))
 
 
 def _demand(tree: Mapping[str, Any]) -> Demand:
@@ -50,11 +54,13 @@ CONTRACT = Contract(
     terminal=(DONE,),
     error_path=("error", "message"),
     media=MediaTypes("application/json", "text/event-stream", ("application/json",)),
-    unanswered=frozenset((EMBEDDINGS, MODERATIONS)),
+    unanswered=frozenset(ROUTES),
     limits={"messages": (), "tools": ()},
     statements=EVERY_SERVER,
+    acts=never_acts,
     query=SDK_QUERY,
     signs=Signs(paths=("/v1/embeddings", "/v1/moderations"), headers=()),
+    denied=DENIED,
     refused=(),
     key_header=KeyHeader("Authorization", "Bearer "),
     headers=OPENAI_HEADERS,

@@ -16,6 +16,7 @@ from guardproxy.concurrency import stop_point
 from guardproxy.wire.json import NAME, NUMBER_LIMIT, OTHERS, STRUCTURE, UNMAPPED, Map, MapLeaf, opaque, text
 from guardproxy.wire.opaque import NOT_KEPT, decoded, is_binary, printable
 from guardproxy.wire.prompts import texts_or_tokens
+from guardproxy.wire.self_hosted import OPTIONS
 
 VECTORS = MapLeaf("tokens", media="vectors")
 SCORES = MapLeaf("tokens", media="scores")
@@ -45,6 +46,7 @@ def _input(value: Any) -> Map:
 
 
 REQUEST: dict[Any, Map] = {
+    **OPTIONS,
     "model": NAME,
     "input": _input,
     "dimensions": STRUCTURE,

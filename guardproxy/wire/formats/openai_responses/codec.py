@@ -16,7 +16,7 @@ from guardproxy.wire.authoring import Author
 from guardproxy.wire.codec import Decoder
 from guardproxy.wire.formats.openai_responses import author, turns
 from guardproxy.wire.formats.openai_responses.citations import counts_of
-from guardproxy.wire.formats.openai_responses.contract import COMPACT, CONTRACT, COUNT, CREATE
+from guardproxy.wire.formats.openai_responses.contract import CONTRACT, CREATES, UNANSWERED
 from guardproxy.wire.formats.openai_responses.events import TERMINAL
 from guardproxy.wire.formats.openai_responses.places import JSON_RESPONSE, REQUEST, RESPONSE
 from guardproxy.wire.formats.openai_responses.replies import event
@@ -39,7 +39,7 @@ class OpenAIResponses(JsonCodec[ResponsesDecoder]):
 
     name = "openai_responses"
     provider = "openai"
-    routes = (CREATE, COUNT, COMPACT)
+    routes: tuple[str, ...] = (*CREATES, *UNANSWERED)
     contract = CONTRACT
     turns: Turns = turns
     author: Author = author

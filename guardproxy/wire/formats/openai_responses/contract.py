@@ -26,12 +26,16 @@ from guardproxy.wire.framing.sse import frame
 from guardproxy.wire.json import members, objects
 from guardproxy.wire.opaque import MEDIA
 from guardproxy.wire.openai_headers import OPENAI_HEADERS
+from guardproxy.wire.provider_acts import acts_beyond
+from guardproxy.wire.self_hosted import DENIED
 from guardproxy.wire.statements import EVERY_SERVER
 from guardproxy.wire.token_data import TOKENS
 
 CREATE = "POST /v1/responses"
 COUNT = "POST /v1/responses/input_tokens"
 COMPACT = "POST /v1/responses/compact"
+CREATES = (CREATE, "POST /openai/v1/responses", "POST /openai/responses")
+UNANSWERED = (COUNT, COMPACT, *(f"POST /openai/v1/responses/{name}" for name in ("input_tokens", "compact")))
 _BOTH: tuple[Kind, ...] = (
     *("system", "user", "assistant", "tool_arguments", "tool_result", "tool_definition", "reasoning", "refusal"),
     *("metadata", "unmapped"),
@@ -77,12 +81,16 @@ CONTRACT = Contract(
     terminal=tuple(frame(f'{{"type":"response.{end}"}}'.encode(), f"response.{end}") for end in _ENDS),
     error_path=("error", "message"),
     media=MediaTypes("application/json", "text/event-stream", ("application/json",)),
-    unanswered=frozenset((COUNT, COMPACT)),
+    unanswered=frozenset(UNANSWERED),
     limits={"messages": ("input", "messages"), "tools": ("tools", "functions")},
     statements=EVERY_SERVER,
+    acts=acts_beyond("function|custom|local_shell|apply_patch", ("conversation", "background", "plugins")),
     query=SDK_QUERY,
-    signs=Signs(paths=("/v1/responses", "/v1/conversations"), headers=()),
-    refused=(RefusedRoutes(re.compile(r"[A-Z]+ /v1/(?:responses|conversations)(?:/.*)?"), _STORED_ADVICE),),
+    signs=Signs(paths=("/v1/responses", "/v1/conversations", "/openai/v1/responses", "/openai/responses"), headers=()),
+    denied=DENIED,
+    refused=(
+        RefusedRoutes(re.compile(r"[A-Z]+ /(?:openai/)?(?:v1/)?(?:responses|conversations)(?:/.*)?"), _STORED_ADVICE),
+    ),
     key_header=KeyHeader("Authorization", "Bearer "),
     headers=OPENAI_HEADERS,
 )

@@ -12,6 +12,7 @@ from guardproxy.findings import Kind
 from guardproxy.wire.formats.openai_responses.items import REASONING, TEXT, content, item, json_item, part
 from guardproxy.wire.formats.openai_responses.tools import choice, tool
 from guardproxy.wire.json import KEYS, NAME, OTHERS, STRUCTURE, TOKEN_IDS, Map, text, unknown
+from guardproxy.wire.self_hosted import CHAT_OPTIONS
 
 _METADATA = text("metadata")
 
@@ -64,6 +65,7 @@ _SHARED_FIELDS: dict[Any, Map] = {
 
 _MODE = {"mode": STRUCTURE}
 REQUEST: dict[Any, Map] = {
+    **CHAT_OPTIONS,
     **_SHARED_FIELDS,
     "input": _items("user"),
     "background_options": dict.fromkeys(("completion_window", "continuation_id"), STRUCTURE),

@@ -1,0 +1,1 @@
+"""The wire format Gemini generateContent."""

@@ -1,0 +1,98 @@
+"""The calls of functions in an answer: their arguments as JSON text, for checks of a schema.
+
+Arguments come as an object, or in a stream as values of JSON paths (`partialArgs`), whose strings continue in later frames.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from guardproxy.wire.contract import CallInput
+from guardproxy.wire.formats.gemini_generate.spelling import value
+from guardproxy.wire.json import objects
+
+_STEP = re.compile(r"\.([^.\[\]]+)|\[(\d{1,4})\]|\['([^']*)'\]|\[\"([^\"]*)\"\]")
+_UNREADABLE = "?"  # not JSON, so no schema accepts it
+
+
+def inputs(tree: Any) -> Iterator[CallInput]:
+    """Yields the arguments of the calls in a plain answer."""
+    for at, candidate in enumerate(objects(value(tree, "candidates"))):
+        parts = value(candidate.get("content"), "parts")
+        for number, part in enumerate(parts if isinstance(parts, list) else ()):
+            key = call_key(part)
+            if key and isinstance(call := part[key], dict):
+                collected = CollectedCall()
+                collected.add(call)
+                path = ("candidates", at, "content", "parts", number, key, "args")
+                yield CallInput(path, collected.text())
+
+
+def call_key(part: Any) -> str:
+    """Returns the key of a part under which its call is; empty if the part calls no function."""
+    keys = ("functionCall", "function_call") if isinstance(part, dict) else ()
+    return next((key for key in keys if part.get(key) is not None), "")
+
+
+@dataclass(slots=True)
+class CollectedCall:
+    """A call whose arguments arrive. `goes_on`: whether a later part continues it."""
+
+    goes_on: bool = False
+    _given: dict[str, Any] = field(default_factory=dict)
+    _parts: dict[str, list[Any]] = field(default_factory=dict)  # JSON path -> its values so far
+
+    def add(self, call: dict[str, Any]) -> None:
+        """Takes the next part of the call."""
+        self.goes_on = value(call, "willContinue") is True
+        if isinstance(args := call.get("args"), dict):
+            self._given |= args
+        for partial in objects(value(call, "partialArgs")):
+            path = value(partial, "jsonPath")
+            names = ("stringValue", "numberValue", "boolValue")
+            given = next((value(partial, name) for name in names if value(partial, name) is not None), None)
+            self._parts.setdefault(path if isinstance(path, str) else "", []).append(given)
+
+    def text(self) -> str:
+        """Returns the arguments as JSON text."""
+        tree: Any = dict(self._given)
+        for path, values in self._parts.items():
+            is_text = all(isinstance(given, str) for given in values)
+            if not _put(tree, path, "".join(values) if is_text else values[-1]):
+                return _UNREADABLE
+        return json.dumps(tree, ensure_ascii=False)
+
+
+def _put(tree: Any, path: str, given: Any) -> bool:
+    """Puts a value at a JSON path such as `$.rooms[0].name`. Returns whether the path could be followed."""
+    if not path.startswith("$"):
+        return False
+    steps: list[str | int] = []
+    at = 1
+    while at < len(path):
+        if (match := _STEP.match(path, at)) is None:
+            return False
+        steps.append(int(match[2]) if match[2] else next(name for name in match.group(1, 3, 4) if name is not None))
+        at = match.end()
+    if not steps:
+        return False
+    node = tree
+    for step, following in zip(steps, [*steps[1:], None], strict=True):
+        empty: Any = given if following is None else [] if isinstance(following, int) else {}
+        if isinstance(step, int):
+            if not isinstance(node, list) or step > len(node):
+                return False
+            if step == len(node):
+                node.append(empty)
+        elif not isinstance(node, dict):
+            return False
+        else:
+            node.setdefault(step, empty)
+        if following is None:
+            node[step] = given
+        node = node[step]
+    return True
