@@ -47,7 +47,6 @@ EMBED = "tests/unit/wire/formats/ollama_embed/test_codec.py"
 FAULTS, FUZZ, CLIENTS = "tests/e2e/test_faults.py", "tests/property/test_fuzz.py", "tests/e2e/test_clients.py"
 GEMINI = "tests/e2e/test_gemini_generate.py"
 PROMISES = "tests/unit/testing/test_formats.py::test_a_format_keeps_a_promise"
-GEMINI, OLLAMA = "tests/e2e/test_gemini_generate.py", "tests/e2e/test_ollama.py"
 HOSTILE = (f"{FUZZ}::test_formats", f"{FUZZ}::test_kept_bytes")
 
 
@@ -236,59 +235,6 @@ SHEETS: dict[str, Sheet] = {
             "blocks": (f"{OLLAMA}::test_an_embedding_is_guarded",),
             "hostile": HOSTILE,
             "clients": (f"{OLLAMA}::test_reads_and_embeddings_are_the_same", f"{EMBED}::test_the_texts_of_a_request"),
-        },
-    ),
-    "gemini_generate": Sheet(
-        "Gemini",
-        ("google-genai for Python",),
-        {
-            "request": (f"{GEMINI}::test_a_value_is_hidden_from_the_model_and_restored", PROMISES),
-            "plain": (f"{GEMINI}::test_a_plain_answer_is_the_same",),
-            "stream": (f"{GEMINI}::test_a_stream_is_the_same", f"{GEMINI}::test_a_stream_without_sse_is_an_array"),
-            "tools": (f"{GEMINI}::test_a_stream_is_the_same[tool]",),
-            "reasoning": (f"{GEMINI}::test_a_stream_is_the_same[think]",),
-            "refusals": (PROMISES,),
-            "errors": (f"{GEMINI}::test_errors_of_the_model",),
-            "usage": (f"{GEMINI}::test_a_plain_answer_is_the_same",),
-            "structured": (f"{GEMINI}::test_an_answer_of_a_schema",),
-            "blocks": (f"{GEMINI}::test_a_block_is_a_typed_error",),
-            "cut streams": (f"{GEMINI}::test_errors_of_the_model[cut stream]",),
-            "hostile": HOSTILE,
-            "clients": (f"{GEMINI}::test_an_asynchronous_client_gets_the_same",),
-        },
-    ),
-    **{
-        f"ollama_{name}": Sheet(
-            f"Ollama {name}",
-            ("ollama for Python",),
-            {
-                "request": (f"{OLLAMA}::test_a_value_is_hidden_from_the_model_and_restored", PROMISES),
-                "plain": (f"{OLLAMA}::test_answers_are_the_same",),
-                "stream": (f"{OLLAMA}::test_answers_are_the_same",),
-                "tools": (f"{OLLAMA}::test_answers_are_the_same[tool]",),
-                "reasoning": (f"{OLLAMA}::test_answers_are_the_same[think]",),
-                "errors": (f"{OLLAMA}::test_errors_of_the_model",),
-                "usage": (f"{OLLAMA}::test_answers_are_the_same",),
-                "structured": (PROMISES,),
-                "blocks": (f"{OLLAMA}::test_a_block_is_an_error_that_nobody_retries",),
-                "cut streams": (f"{OLLAMA}::test_errors_of_the_model[cut stream]",),
-                "hostile": HOSTILE,
-                "clients": (f"{OLLAMA}::test_answers_are_the_same",),
-            },
-        )
-        for name in ("chat", "generate")
-    },
-    "ollama_embed": Sheet(
-        "Ollama embed",
-        ("ollama for Python",),
-        {
-            "request": (f"{OLLAMA}::test_an_embedding_is_guarded", PROMISES),
-            "plain": (f"{OLLAMA}::test_reads_and_embeddings_are_the_same",),
-            "errors": (PROMISES,),
-            "usage": (f"{OLLAMA}::test_reads_and_embeddings_are_the_same",),
-            "blocks": (f"{OLLAMA}::test_an_embedding_is_guarded",),
-            "hostile": HOSTILE,
-            "clients": (f"{OLLAMA}::test_reads_and_embeddings_are_the_same",),
         },
     ),
 }
