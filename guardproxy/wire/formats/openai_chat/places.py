@@ -177,8 +177,8 @@ _RATED = {
     "type": STRUCTURE,
     "code": STRUCTURE,
     "message": text("error"),
-    "categories": {KEYS: _METADATA, OTHERS: STRUCTURE},
-    "category_scores": {KEYS: _METADATA, OTHERS: STRUCTURE},
+    "categories": _METADATA,
+    "category_scores": _METADATA,
     "category_applied_input_types": {KEYS: _METADATA, OTHERS: [STRUCTURE]},
 }
 _RATING = {**_RATED, "results": [_RATED]}
