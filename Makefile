@@ -6,7 +6,7 @@ UPSTREAM ?=
 PORT ?= 8080
 ADMIN_PORT ?= 9090
 
-.PHONY: run quick test coverage test-export timing lint docs test-long test-clients fuzz test-differential bench train-supervisor lock wheel clean
+.PHONY: run quick test coverage test-export timing lint docs test-long test-clients test-newest fuzz test-differential bench train-supervisor lock wheel clean
 
 run: $(VENV)/.demo
 ifeq ($(UPSTREAM),)
@@ -28,13 +28,13 @@ quick: $(VENV)/.test
 
 # The slow files lie in tests/e2e and tests/property: in the order of their names they come first, and the small ones fill up.
 test: $(VENV)/.test
-	$(PYTEST) --durations=5 $(PARALLEL) --dist loadfile --no-loadscope-reorder
+	$(PYTEST) --durations=5 $(PARALLEL) --dist loadfile --no-loadscope-reorder -m 'not pure and not export and not timing and not clients'
+	$(MAKE) --no-print-directory coverage
 
-# The lines and branches that the tests of `make quick` reach. The floors stand in tests/kit/branch_coverage.py. This is a run
-# of its own: measuring `make test` would take longer, as the tracer slows down each of its examples.
-UNIT = tests/unit
+# The unit tests of the pure packages (`pure`, see tests/conftest.py), and the lines and branches that they reach. The floors
+# stand in tests/kit/branch_coverage.py. The other tests run without the tracer, which would make them take twice as long.
 coverage: $(VENV)/.test
-	$(QUICK) --cov --cov-report= --cov-report=json:.coverage.json $(UNIT)
+	$(PYTEST) -m pure $(PARALLEL) --dist worksteal --cov --cov-report= --cov-report=json:.coverage.json tests/unit
 	$(BIN)/python -m tests.kit.branch_coverage .coverage.json
 
 test-export: $(VENV)/.train
@@ -46,6 +46,17 @@ timing: $(VENV)/.test
 
 test-long: $(VENV)/.test
 	HYPOTHESIS_PROFILE=long $(BIN)/python -m pytest -q tests/property
+
+# The walk of the SDKs' types against their newest releases, in an environment that is made anew: for a nightly run. A field that
+# nobody classified fails with its path.
+NEWEST = $(VENV)-newest
+SDKS = openai anthropic
+test-newest: $(VENV)/.lock
+	$(BIN)/uv venv --quiet --clear --python $(BIN)/python $(NEWEST)
+	$(BIN)/uv pip install --quiet --python $(NEWEST)/bin/python --editable '.[test]'
+	$(BIN)/uv pip install --quiet --python $(NEWEST)/bin/python --upgrade $(SDKS)
+	$(BIN)/uv pip show --python $(NEWEST)/bin/python $(SDKS) | grep -E '^(Name|Version)'
+	PYTHONHASHSEED=0 $(NEWEST)/bin/python -m pytest -q --numprocesses 0 $$(grep -rl 'tests.kit.sdk_types' tests/unit)
 
 # Hostile bytes for every framing and format, over new seeds each time; `make test` runs a few fixed seeds.
 MINUTES ?= 10
@@ -83,6 +94,7 @@ train-supervisor: $(VENV)/.train
 bench: $(VENV)/.bench
 	$(BIN)/python -m benchmarks.overhead --out benchmarks/results
 	$(BIN)/python -m benchmarks.connections --out benchmarks/results
+	$(BIN)/python -m benchmarks.parallel --out benchmarks/results
 	$(BIN)/python -m benchmarks.formats --out benchmarks/results
 	$(BIN)/python -m benchmarks.cost_growth --out benchmarks/results
 	$(BIN)/python -m benchmarks.checks --out benchmarks/results
@@ -109,7 +121,7 @@ wheel: $(VENV)/.test
 	$(BIN)/python -m build --wheel
 
 clean:
-	rm -rf $(VENV) $(CLIENTS) tests/node/node_modules dist build
+	rm -rf $(VENV) $(CLIENTS) $(NEWEST) tests/node/node_modules dist build
 
 # Debian keeps the part of venv that installs pip in a package of its own; it is installed where one may.
 $(BIN)/python:

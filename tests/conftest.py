@@ -10,6 +10,7 @@ import gc
 import os
 from collections.abc import Iterator
 from functools import cache
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -28,6 +29,26 @@ if PROFILE != "long":
     # Hypothesis tries constants of all modules that are imported so far. In a parallel run these differ from run to run, so
     # the examples would differ as well. Hypothesis has no setting for it.
     providers._get_local_constants = providers.Constants  # type: ignore[attr-defined]
+
+
+# The folders and files of tests/unit that test no pure package.
+_NOT_PURE = frozenset(
+    ("testing", "server", "inference", "lab", "demo", "cli", "test_structure.py", "test_docs.py", "test_drawing.py")
+)
+_UNIT = Path(__file__).parent / "unit"
+
+
+def _is_pure(item: pytest.Item) -> bool:
+    if not item.path.is_relative_to(_UNIT) or item.path.relative_to(_UNIT).parts[0] in _NOT_PURE:
+        return False
+    return not any(item.get_closest_marker(name) for name in ("heavy", "timing", "export"))
+
+
+@pytest.hookimpl(tryfirst=True)  # before tests are chosen by their markers
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Marks the unit tests of the pure packages, less those that count work or load models: `make coverage` runs them."""
+    for item in filter(_is_pure, items):
+        item.add_marker("pure")
 
 
 def pytest_collection() -> None:

@@ -1,7 +1,8 @@
 """The capabilities of the shipped wire formats and the tests that show them, as a page: `docs/reference/formats.md`.
 
-`python -m tests.kit.formats_page` writes it again. A new format needs a sheet here: the tests of each capability that its contract
-declares. `applicable` reads the capabilities from the contract, so a sheet can neither leave one out nor claim one too many.
+`python -m tests.kit.formats_page` writes it again. A new format needs a sheet here: the tests of each capability that its
+contract declares. `applicable` reads the capabilities from the contract, so a sheet can neither leave one out nor claim one too
+many.
 """
 
 from __future__ import annotations
@@ -42,14 +43,15 @@ SAME, ANTHROPIC = "tests/e2e/test_openai_same.py", "tests/e2e/test_anthropic_sam
 RESPONSES, COMPLETIONS = "tests/e2e/test_openai_responses.py", "tests/e2e/test_openai_completions.py"
 INPUTS, GUARDED, PARSE = "tests/e2e/test_openai_inputs.py", "tests/e2e/test_guarded.py", "tests/e2e/test_parse.py"
 FAULTS, FUZZ, CLIENTS = "tests/e2e/test_faults.py", "tests/property/test_fuzz.py", "tests/e2e/test_clients.py"
+GEMINI = "tests/e2e/test_gemini_generate.py"
 PROMISES = "tests/unit/testing/test_formats.py::test_a_format_keeps_a_promise"
 HOSTILE = (f"{FUZZ}::test_formats", f"{FUZZ}::test_kept_bytes")
 
 
 @dataclass(frozen=True, slots=True)
 class Sheet:
-    """A format on the page. `title`: what readers call it; `tests`: the tests of each capability; `clients`: the clients that the
-    tests of `clients` run."""
+    """A format on the page. `title`: what readers call it; `tests`: the tests of each capability; `clients`: the clients
+    that the tests of `clients` run."""
 
     title: str
     clients: tuple[str, ...]
@@ -159,6 +161,25 @@ SHEETS: dict[str, Sheet] = {
             "blocks": (f"{INPUTS}::test_a_block_is_a_typed_error",),
             "hostile": HOSTILE,
             "clients": (f"{INPUTS}::test_an_answer_is_the_same", f"{CLIENTS}::test_objects_are_equal"),
+        },
+    ),
+    "gemini_generate": Sheet(
+        "Gemini generateContent",
+        ("google-genai for Python",),
+        {
+            "request": (f"{GEMINI}::test_a_plain_answer_is_the_same", PROMISES),
+            "plain": (f"{GEMINI}::test_a_plain_answer_is_the_same",),
+            "stream": (f"{GEMINI}::test_a_stream_is_the_same", f"{GEMINI}::test_a_stream_without_sse_is_an_array"),
+            "tools": (f"{GEMINI}::test_a_stream_is_the_same[tools]",),
+            "reasoning": (f"{GEMINI}::test_a_stream_is_the_same[thoughts]",),
+            "refusals": (f"{GEMINI}::test_a_stream_is_the_same[refused]",),
+            "errors": (f"{GEMINI}::test_errors_of_the_model",),
+            "usage": (f"{GEMINI}::test_a_stream_is_the_same",),
+            "structured": (f"{GEMINI}::test_an_answer_of_a_schema",),
+            "blocks": (f"{GEMINI}::test_a_block_is_a_typed_error",),
+            "cut streams": (f"{GEMINI}::test_errors_of_the_model[cut stream]",),
+            "hostile": HOSTILE,
+            "clients": (f"{GEMINI}::test_a_chat_is_the_same", f"{GEMINI}::test_an_asynchronous_client_gets_the_same"),
         },
     ),
 }

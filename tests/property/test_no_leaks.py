@@ -13,6 +13,7 @@ import re
 from collections.abc import Callable, Iterator
 from copy import deepcopy
 from functools import cache
+from itertools import chain
 from typing import Any
 from urllib.parse import unquote
 
@@ -31,6 +32,7 @@ SECRET = "jane.doe@corp.example"  # no word of a protocol looks like it
 CARD = 4111222233334444
 POLICY = r"""
 policy: test
+allow_fields: [chat_template]
 checks:
   mail: {use: pattern, label: MAIL, patterns: ["[a-z.]+@[a-z.]+[a-z]"]}
   card: {use: pattern, label: CARD, patterns: ["\\b[0-9]{16}\\b"]}
@@ -289,7 +291,7 @@ MESSAGES_REQUEST: dict[str, Any] = {
     "stop_sequences": ["text"],
     "thinking": {"type": "enabled", "budget_tokens": 1},
     "output_config": {"effort": "low", "format": {"type": "json_schema", "schema": {"title": "text"}}},
-    "mcp_servers": [{"url": "https://a.example", "authorization_token": "x"}],
+    "mcp_servers": [{"url": "https://a.example"}],
     "new_field": {"deep": ["text"]},
 }
 TEXT_DOCUMENT = {"type": "document", "source": {"type": "text", "media_type": "text/plain", "data": "text"}}
@@ -344,8 +346,9 @@ def encoded(secret: str) -> Iterator[str]:
 
 def unescaped(text: str) -> Iterator[str]:
     yield text
-    yield unquote(text)
-    for _ in range(3):
+    if "%" in text:
+        yield unquote(text)
+    for _ in range(3 if "\\u" in text else 0):
         text = re.sub(r"\\+u([0-9a-fA-F]{4})", lambda match: chr(int(match[1], 16)), text)
         yield text
 
@@ -390,10 +393,9 @@ def assert_clean(data: bytes, *secrets: str) -> None:
             tree = json.loads(body)
             for at, text in (*strings(tree), *byte_rows(tree)):
                 sums[at] = sums.get(at, "") + text
-    for total in sums.values():
+    for text in chain.from_iterable(map(unescaped, sums.values())):
         for secret in secrets:
-            for text in unescaped(total):
-                assert secret not in text
+            assert secret not in text
 
 
 def assert_seen(play: Play, at: Where, rule: str) -> None:
