@@ -85,7 +85,10 @@ class Config:
     )
     pass_through: tuple[str, ...] = setting(
         "Network",
-        tuple(f"GET {base}/models{name}" for base in ("/v1", "/openai/v1", "/v1beta") for name in ("", "/{model}")),
+        (
+            *(f"GET {base}/models{name}" for base in ("/v1", "/openai/v1", "/v1beta") for name in ("", "/{model}")),
+            *("GET /api/tags", "GET /api/version", "GET /api/ps"),
+        ),
         "A route that is passed through without being read. `{name}` stands for letters, digits, `.`, `_` and `-`.",
         ROUTE,
     )

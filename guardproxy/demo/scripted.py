@@ -1,9 +1,9 @@
 """The scripted upstream: an HTTP server that speaks every wire format that is installed and misbehaves on request.
 
-In: the routes of the formats (`POST /v1/chat/completions`, `POST /v1/messages`, ...) and `GET /v1/models`. Out: the replies
-of `script.py`, as plain answers or streams. Request headers shape the sending, not the content: `x-chunk: N` gives N
-characters a delta, `x-bytes: N` writes the body N bytes at a time. Requests for other models than `scripted` are passed to
-the real tiny model if it runs. Kept: a bounded journal of the requests, for tests.
+In: the routes of the formats (`POST /v1/chat/completions`, `POST /v1/messages`, ...), `GET /v1/models` and `GET /api/tags`.
+Out: the replies of `script.py`, as plain answers or streams. Request headers shape the sending, not the content: `x-chunk: N`
+gives N characters a delta, `x-bytes: N` writes the body N bytes at a time. Requests for other models than `scripted` are passed
+to the real tiny model if it runs. Kept: a bounded journal of the requests, for tests.
 """
 
 from __future__ import annotations
@@ -49,6 +49,7 @@ def app(tiny_url: str = "", notice: Callable[[ReceivedRequest], None] | None = N
     for prefix in ("/v1", "/openai/v1", "/v1beta"):
         built.router.add_get(f"{prefix}/models", _models)
         built.router.add_get(f"{prefix}/models/{{model}}", _model)
+    built.router.add_get("/api/tags", _models)
     built.router.add_post("/{path:.*}", _answer)
     return built
 

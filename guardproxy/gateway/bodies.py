@@ -3,26 +3,29 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 
 from guardproxy.errors import DownstreamError, ErrorCode
 from guardproxy.gateway.duty import Duty, Head
-from guardproxy.wire import codec_for
+from guardproxy.wire import Formats, installed
 
 _BOUNDARY = re.compile(r"""boundary="?[A-Za-z0-9'()+_,./:=?-]{1,70}"?""", re.ASCII | re.IGNORECASE)
 _CODINGS = ("", "identity", "gzip", "deflate")
 
 
 class BodyHeaders(Duty):
-    """Checks content type, encoding and length. `limit_bytes`: the size limit of a body after decompression."""
+    """Checks content type, encoding and length. `limit_bytes`: the size limit of a body after decompression.
+    `formats`: returns the wire formats in force."""
 
     name = "bodies"
 
-    def __init__(self, limit_bytes: int) -> None:
+    def __init__(self, limit_bytes: int, formats: Callable[[], Formats] = installed) -> None:
         self._limit_bytes = limit_bytes
+        self._formats = formats
 
     def admit(self, head: Head) -> Head:
         """Returns the head unchanged. Raises `DownstreamError` (413, 415)."""
-        if codec := codec_for(head.route):
+        if codec := self._formats().codec_for(head.route):
             self._check_form(head, codec.contract.media.requests)
         if head.length_bytes is not None and head.length_bytes > self._limit_bytes:
             raise DownstreamError(

@@ -2,30 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from guardproxy.errors import ConfigError, DownstreamError, ErrorCode
 from guardproxy.gateway.duty import Duty, Head
-from guardproxy.wire import Route, codec_of_client, codecs, served
+from guardproxy.wire import Formats, Route, installed
 
 UNKNOWN = "unknown"  # the route in records and metrics if it is not listed: clients must not create labels
 
 
 class Routes(Duty):
     """Sets the route of a request and refuses unknown routes. `pass_through`: unread routes such as `GET
-    /v1/models` and `GET /v1/models/{model}`."""
+    /v1/models` and `GET /v1/models/{model}`. `formats`: returns the wire formats in force."""
 
     name = "routes"
 
-    def __init__(self, pass_through: Iterable[str]) -> None:
+    def __init__(self, pass_through: Iterable[str], formats: Callable[[], Formats] = installed) -> None:
         """Raises `ConfigError` if an entry with `{` is not a pattern."""
         self._pass_through = frozenset(pass_through)
+        self._formats = formats
         self._patterns = tuple(_pattern(entry) for entry in self._pass_through if "{" in entry)
 
     def route_of(self, method: str, path: str) -> str:
         """Returns the route of a request: the pattern of the matching format, or `unknown` if no pattern matches."""
         route = f"{method} {path}"
-        if read_by := served(route):
+        if read_by := self._formats().served(route):
             return read_by.route.text
         return self._passed(route) or UNKNOWN
 
@@ -42,14 +43,15 @@ class Routes(Duty):
         return head
 
     def _unknown(self, head: Head) -> DownstreamError:
-        guarded = sorted(route for codec in codecs() for route in codec.routes)
+        formats = self._formats()
+        guarded = sorted(route for codec in formats.codecs for route in codec.routes)
         methods = {route.split(" ", 1)[0] for route in (*guarded, *self._pass_through)}
         routes = [f"{method} {head.path}" for method in methods]
-        if any(self._passed(route) or served(route) for route in routes):
+        if any(self._passed(route) or formats.served(route) for route in routes):
             return DownstreamError(ErrorCode.METHOD_NOT_ALLOWED)
         route = f"{head.method} {head.path}"
-        spoken = codec_of_client(head.path, head.headers)
-        for codec in (spoken, *codecs()):
+        spoken = formats.codec_of_client(head.path, head.headers)
+        for codec in (spoken, *formats.codecs):
             for refused in codec.contract.refused:
                 if refused.pattern.fullmatch(route):
                     return DownstreamError(ErrorCode.UNKNOWN_ROUTE, refused.advice)

@@ -13,7 +13,7 @@ from typing import Any
 from guardproxy.policy.reading import FileReading, did_you_mean, join
 from guardproxy.policy.strictness import VERDICTS, Verdict
 from guardproxy.policy.tree import FilePlace, YamlNode
-from guardproxy.wire import codec_for, codecs, default_route
+from guardproxy.wire import Formats, default_route, installed
 
 NONE = "none"  # expects no rule, no shadow rule or no finding
 CHUNKINGS = 3
@@ -60,13 +60,14 @@ class LogLine:
 @dataclass(frozen=True, slots=True)
 class RequestFacts:
     """The facts of a request besides its texts. `applies`: whether the `match` of the policy is evaluated; otherwise
-    the policy applies."""
+    the policy applies. `formats`: the wire formats, one of which reads the route."""
 
     route: str = field(default_factory=default_route)
     model: str = ""
     tenant: str = ""
     headers: Mapping[str, str] = field(default_factory=dict)
     applies: bool = False
+    formats: Formats = field(default_factory=installed, compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,6 +234,7 @@ def _facts(reading: FileReading, keys: Mapping[str, YamlNode]) -> RequestFacts:
         entries = reading.mapping(keys["headers"], "a mapping from names of headers to their values") or {}
         headers = {name.lower(): reading.word(value) or "" for name, value in entries.items()}
     return RequestFacts(
+        formats=reading.formats,
         route=_route(reading, keys.get("route")),
         model=reading.word(keys.get("model")) or "",
         tenant=reading.word(keys.get("tenant")) or "",
@@ -249,15 +251,15 @@ def _facts_of_exchange(
         where = "the exchange" if key == "route" else "the exchange's request"
         reading.fail(keys[key].key, f"write `{key}` in {where}")
     route = _route(reading, exchange.get("route"))
-    return RequestFacts(route, "", facts.tenant, facts.headers, applies=True)
+    return RequestFacts(route, "", facts.tenant, facts.headers, applies=True, formats=reading.formats)
 
 
 def _route(reading: FileReading, node: YamlNode | None) -> str:
     route = reading.word(node, "a method and a path, like `POST /v1/chat/completions`")
     if node is None or route is None:
         return default_route()
-    if codec_for(route) is None:
-        known = [known_route for codec in codecs() for known_route in codec.routes]
+    if reading.formats.codec_for(route) is None:
+        known = [known_route for codec in reading.formats.codecs for known_route in codec.routes]
         reading.fail(node.place, f"no wire format for `{route}`{did_you_mean(route, known)} (known: {join(known)})")
     return route
 

@@ -20,12 +20,14 @@ from guardproxy.wire import FieldPath, codecs
 
 def conflicts(policies: Sequence[Policy]) -> Iterator[PolicyError]:
     """Yields an error for each contradiction, at the place of the second policy."""
+    declared = (route for policy in policies for format_ in policy.formats for route in format_.routes)
+    routes = [*(route for codec in codecs() for route in codec.routes), *declared]
     changing = [policy for policy in policies if policy.fields.values or policy.fields.strip]
     for first, second in combinations_with_replacement(changing, 2):
         if (
             first.name in second.stands_for
             or second.name in first.stands_for
-            or _never_together(first.match, second.match)
+            or _never_together(first.match, second.match, routes)
         ):
             continue
         for text, other in product(_changed(first), _changed(second)):
@@ -55,9 +57,8 @@ def _contradict(first: Policy, own: tuple[str, str], second: Policy, other: tupl
     return not (own[0] == other[0] and is_same and same(*values))
 
 
-def _never_together(first: Match, second: Match) -> bool:
-    """Whether no request matches both, whatever its model, headers and conditions are."""
-    routes = [route for codec in codecs() for route in codec.routes]
+def _never_together(first: Match, second: Match, routes: Sequence[str]) -> bool:
+    """Whether no request matches both, whatever its model, headers and conditions are. `routes`: those of all formats."""
     if not any(is_route(first.routes, route) and is_route(second.routes, route) for route in routes):
         return True
     return _exclude(first.tenants, second.tenants)

@@ -14,7 +14,7 @@ from guardproxy.policy.document import Policy, Rule
 from guardproxy.policy.evaluate import PolicySet
 from guardproxy.policy.expression import CHECK_ERROR
 from guardproxy.policy.matching import is_route
-from guardproxy.wire import Codec, codecs
+from guardproxy.wire import Codec
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -57,7 +57,7 @@ class FieldRow:
 def denied_fields(policies: PolicySet) -> list[FieldRow]:
     """Returns every field that a format refuses by default, and the policies that allow it."""
     formats: dict[tuple[str, str], list[str]] = {}
-    for codec in codecs():
+    for codec in policies.formats.codecs:
         for name, why in codec.contract.denied.items():
             formats.setdefault((name, why), []).append(codec.name)
     files = [policy for policy in policies.policies if not policy.tenant]
@@ -76,7 +76,7 @@ def coverage(policies: PolicySet) -> list[CoverageRow]:
     checks."""
     return [
         CoverageRow(codec.name, direction, kind, tuple(sorted(_looking(policies, codec, direction, kind))))
-        for codec in codecs()
+        for codec in policies.formats.codecs
         for direction, kinds in codec.contract.carried().items()
         for kind in kinds
     ]

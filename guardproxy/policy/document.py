@@ -14,6 +14,7 @@ from guardproxy.policy.fields import NO_FIELD_RULES, FieldRules
 from guardproxy.policy.matching import Match
 from guardproxy.policy.tree import FilePlace
 from guardproxy.redaction import EVERYWHERE, PLACEHOLDERS, Operators, Restoration
+from guardproxy.wire import DeclaredFormat
 
 __all__ = [
     "INTENT",
@@ -140,6 +141,7 @@ class Policy:
     that it replaces because it is at least as strict (its baselines, the file without overrides). `root`: the first
     policy of a chain of `extends`; all policies of a chain enforce their shares for the same conversations. `opaque`:
     the refused kinds of content that no check can read. `token_ids`: what happens to integers that stand for a text.
+    `formats`: the wire formats that the file declares.
     `fields`: the rules about fields. `mode`: in `shadow` the policy changes and refuses nothing.
     `unused`: the variables that nothing uses.
     """
@@ -157,6 +159,7 @@ class Policy:
     mode: Mode = "enforce"
     keep: Keep = "redacted"
     intent: Intent = "on"
+    formats: tuple[DeclaredFormat, ...] = ()
     tests: tuple[PolicyTest, ...] = ()
     source: str = ""
     tenant: str = ""

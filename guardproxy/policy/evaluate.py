@@ -25,6 +25,7 @@ from guardproxy.policy.expression import CHECK_ERROR
 from guardproxy.policy.fields import NO_BOUND_FIELDS, BoundFields, bound_fields
 from guardproxy.policy.matching import MatchVerdict
 from guardproxy.redaction import Operators, strictest
+from guardproxy.wire import DeclaredCodec, Formats, installed
 
 ON_ERROR = "on_error"
 MOST_BOUND = 1000  # limit of cached combinations of policies; shares and headers make many combinations
@@ -305,6 +306,12 @@ class PolicySet:
     checks: Mapping[tuple[str, str], Check]
     digest: str
     _bound: dict[tuple[tuple[MatchVerdict, int], ...], BoundRules] = field(default_factory=dict)
+
+    @lazy
+    def formats(self) -> Formats:
+        """The wire formats: those that are installed, and those that the policies declare."""
+        declared = [DeclaredCodec(declaration) for policy in self.policies for declaration in policy.formats]
+        return installed().with_more(declared, "a policy")
 
     @lazy
     def headers(self) -> frozenset[str]:

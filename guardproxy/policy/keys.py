@@ -15,7 +15,7 @@ from typing import Any
 
 from guardproxy.findings import KINDS
 from guardproxy.policy import cases as trial
-from guardproxy.policy import retrying
+from guardproxy.policy import formats, retrying
 from guardproxy.policy.document import (
     INTENT,
     KEEP,
@@ -287,6 +287,7 @@ POLICY: Table = {
     "extends": Key(
         "A policy of the same folder whose checks and rules also apply here; they may only be tightened.", NAME
     ),
+    "formats": Key("Wire formats of endpoints that guardproxy does not know, by JSON pointers.", formats.SCHEMA),
     "match": Key("Which requests the policy is for; everything by default.", {"type": "object"}),
     "vars": Key("Named values: `${name}` is replaced in match, checks and rules.", _VARIABLES),
     "lists": Key("Lists in files below this folder, one entry a line: `${name}` is replaced with them.", _LISTS),

@@ -19,7 +19,7 @@ from guardproxy.policy.expression import CHECK_ERROR
 from guardproxy.policy.probing import probe
 from guardproxy.policy.reading import did_you_mean
 from guardproxy.policy.tree import FilePlace
-from guardproxy.wire import FieldPath, codecs
+from guardproxy.wire import FieldPath
 
 # Facts that a client cannot choose freely: they follow from its credential and from the purpose of the request.
 _FIXED = frozenset(("tenant.name", "request.route", "request.method", "request.path"))
@@ -68,9 +68,9 @@ def _notes_of(policies: PolicySet, policy: Policy) -> Iterator[Note]:
         yield from _rule(policies, policy, rule)
     if policy.tenant:
         return
-    yield from _match(policy)
+    yield from _match(policies, policy)
     yield from _client_choices(policy)
-    yield from _fields(policy)
+    yield from _fields(policies, policy)
     used = {name for rule in policy.rules for name in checks_used(policy, rule)}
     for name in sorted(policy.checks.keys() - used):
         message = f"no rule uses the check `{name}`; name it in a `when`, or remove it"
@@ -83,9 +83,9 @@ def _note(policy: Policy, place: FilePlace, weight: Weight, code: Code, message:
     return Note(place.path or policy.source, place.line, place.column, weight, code, message)
 
 
-def _match(policy: Policy) -> Iterator[Note]:
+def _match(policies: PolicySet, policy: Policy) -> Iterator[Note]:
     place = policy.places.get("match", policy.place)
-    probed = probe(policy.match, [route for codec in codecs() for route in codec.routes])
+    probed = probe(policy.match, [route for codec in policies.formats.codecs for route in codec.routes])
     if probed.holds is False:
         message = "no possible request matches: the rules of the policy never apply"
         yield _note(policy, place, "warning", "never-matches", message)
@@ -153,9 +153,9 @@ def _why_waits(policy: Policy, rule: Rule, name: str, check: Check) -> str:
     return ""
 
 
-def _fields(policy: Policy) -> Iterator[Note]:
+def _fields(policies: PolicySet, policy: Policy) -> Iterator[Note]:
     """Yields a warning for each field that no wire format has."""
-    fields, formats = policy.fields, codecs()
+    fields, formats = policy.fields, policies.formats.codecs
     for action, text in fields.paths():
         if not any(codec.has_field(FieldPath(text)) for codec in formats):
             effect = "so it is never set" if action == "set" else "so check its spelling"

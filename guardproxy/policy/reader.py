@@ -37,6 +37,7 @@ from guardproxy.policy.document import (
 from guardproxy.policy.expression import RESERVED
 from guardproxy.policy.extending import overlay, weaknesses
 from guardproxy.policy.fields import FIELD_KEYS, read_fields
+from guardproxy.policy.formats import FormatSection, join_formats, read_formats
 from guardproxy.policy.matching import is_any, read_match
 from guardproxy.policy.reading import FileReading, did_you_mean
 from guardproxy.policy.rules import read_rules
@@ -64,6 +65,7 @@ class _File:
     extends: str = ""
     policies: Mapping[str, Policy] = field(default_factory=dict)
     done: bool = False
+    formats: tuple[FormatSection, ...] = ()
 
     def tenants(self) -> Mapping[str, YamlNode]:
         """Returns the overrides of each tenant, as mappings."""
@@ -82,6 +84,10 @@ def read_policies(
     for file in read:
         if isinstance(file, _File):
             by_name.setdefault(file.name, file)
+    joined = join_formats((file.reading, file.formats) for file in read if isinstance(file, _File))
+    for file in read:
+        if isinstance(file, _File):
+            file.reading.formats = joined
     for file in read:
         if isinstance(file, _File) and (chain := _chain(file, by_name)):
             _read(chain)
@@ -106,6 +112,7 @@ def _open_file(path: str, content: bytes | str, beside: SiblingFiles | None) -> 
     keys = reading.entries(root, _WANTED, tuple(tables.POLICY), needed=required)
     file = _File(path, root, reading, keys, reading.name(keys.get("policy")) or "")
     file.extends = reading.name(keys.get("extends")) or ""
+    file.formats = read_formats(reading, keys.get("formats"))
     file.scope = read_scope(reading, keys, beside)
     _check_tenants(reading, keys.get("tenants"))
     file.scopes = {tenant: read_scope(reading, entries(node), beside) for tenant, node in file.tenants().items()}
@@ -231,6 +238,7 @@ def _policy(chain: list[_File], tenant: str) -> Policy:
         token_ids=reading.choice(merged.get("token_ids"), PASSES) or "refuse",
         fields=read_fields(reading, merged, enforced=mode == "enforce", share=share),
         mode=mode,
+        formats=() if tenant else tuple(section.declaration for section in file.formats),
         tests=() if tenant else read_tests(reading, file.keys.get("tests"), tuple(rules), tuple(checks)),
         source=file.path,
         tenant=tenant,

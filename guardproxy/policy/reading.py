@@ -13,6 +13,7 @@ from typing import TypeVar
 
 from guardproxy.errors import PolicyError
 from guardproxy.policy.tree import FilePlace, YamlNode
+from guardproxy.wire import Formats, installed
 
 LATER = "is not available in this version"
 
@@ -22,11 +23,12 @@ Choice = TypeVar("Choice", bound=str)
 
 
 class FileReading:
-    """Reads the nodes of a file. `errors`: the errors so far."""
+    """Reads the nodes of a file. `errors`: the errors so far. `formats`: the wire formats that the file may name."""
 
     def __init__(self, path: str) -> None:
         self.path = path
         self.errors: list[PolicyError] = []
+        self.formats: Formats = installed()
 
     def fail(self, place: FilePlace, message: str) -> None:
         self.errors.append(PolicyError(message, place.path or self.path, place.line, place.column))

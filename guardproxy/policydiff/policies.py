@@ -41,7 +41,7 @@ from guardproxy.policydiff.options import EFFECTS, Difference, Effect, options, 
 _NEUTRAL = ("keep", "message", "severity", "template", "price", "attempts", "total_s", "total_tokens")
 _BY_HAND = (
     *("name", "match", "checks", "rules", "tests", "id", "on", "when", "retry", "operators", "rule", "restoration"),
-    *("opaque", "fields", "share", "model", "upstream"),
+    *("opaque", "fields", "share", "model", "upstream", "formats"),
 )
 _NOT_SHOWN = ("source", "place", "places", "tenant", "stands_for", "root", "unused")
 _OF_THE_ACTION = ("restore", "early", "parallel")
@@ -143,10 +143,23 @@ def _policy(old: Policy, new: Policy) -> Iterator[Change]:
     yield from to_changes(_fields(old, new, ""))
     yield from to_changes(_opaque(old, new))
     yield from to_changes(_field_rules(old.fields, new.fields))
+    yield from (Change(new.name, *difference) for difference in _formats(old, new))
     if not new.tenant and old.stands_for != new.stands_for:
         was, now = (_join(sorted(policy.stands_for)) or "nothing" for policy in (old, new))
         yield from to_changes([Difference(f"extends {was} -> {now}", "neutral")])
     yield from to_changes(_tests(old, new))
+
+
+def _formats(old: Policy, new: Policy) -> Iterator[Difference]:
+    """Yields the changes of the declared formats. A new format opens its routes, and its texts are read."""
+    before, after = ({declared.name: declared for declared in policy.formats} for policy in (old, new))
+    for name in sorted(before.keys() | after.keys()):
+        if name not in before:
+            yield Difference(f"declares the format `{name}`", "either")
+        elif name not in after:
+            yield Difference(f"no longer declares the format `{name}`", "either")
+        elif before[name] != after[name]:
+            yield Difference(f"the format `{name}` is declared in another way", "either")
 
 
 def _scope(old: Match, new: Match) -> str:

@@ -52,7 +52,7 @@ from guardproxy.policytest.scan import outcome_of, scan_job
 from guardproxy.policytest.scenes import Cuts, answer_of, codec_of, request_of
 from guardproxy.redaction import PLACEHOLDER, RESTORE
 from guardproxy.replay import Rerun
-from guardproxy.wire import Codec, served
+from guardproxy.wire import Codec
 from guardproxy.wire.json import view
 
 _KEY = hashlib.sha256(b"guardproxy policy test: placeholders that need not be secret").digest()
@@ -212,7 +212,7 @@ def replay_result(rerun: Rerun) -> SceneResult:
 
 
 def _exchange(policies: PolicySet, facts: RequestFacts) -> tuple[Exchange, Codec]:
-    codec, read_by = codec_of(facts), served(facts.route)
+    codec, read_by = codec_of(facts), facts.formats.served(facts.route)
     setting = Setting(
         id="test",
         address=Address(read_by.route.text, facts.route.partition(" ")[2]) if read_by else Address(facts.route),

@@ -13,7 +13,7 @@ from random import Random
 from typing import Any
 
 from guardproxy.policy import RawExchange, RequestFacts, Texts
-from guardproxy.wire import Author, Codec, Prompt, codec_for
+from guardproxy.wire import Author, Codec, Prompt
 from guardproxy.wire.json import write
 
 LETTERS = 1
@@ -88,7 +88,7 @@ def plays(scene: Texts | RawExchange, chunkings: int) -> list[Cuts]:
 
 def codec_of(facts: RequestFacts) -> Codec:
     """Returns the format of a scene's route."""
-    codec = codec_for(facts.route)
+    codec = facts.formats.codec_for(facts.route)
     assert codec is not None  # noqa: S101 - the reader of the file has checked the route
     return codec
 

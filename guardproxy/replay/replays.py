@@ -46,7 +46,7 @@ from guardproxy.replay.comparison import UNTOUCHED, MaskedValue, differences, is
 from guardproxy.replay.memory import Memory, RecordedHistory
 from guardproxy.replay.ordering import in_order
 from guardproxy.replay.recorded import RecordedUpstream
-from guardproxy.wire import UNBOUNDED, codec_for
+from guardproxy.wire import UNBOUNDED
 
 ReplayVerdict = Literal["identical", "different", "cannot be told", "not replayable"]
 _KEY = hashlib.sha256(b"guardproxy replay: what a new rule redacts gets a placeholder of its own").digest()
@@ -107,9 +107,11 @@ def rerun(record: Record | Closing, policies: PolicySet) -> Rerun | str:
         return "the end of the exchange is unknown: the process ended before its record was kept"
     if reason := _why_not(record, policies):
         return reason
-    codec = codec_for(record.route)
+    codec = policies.formats.codec_for(record.route)
     if codec is None:
         return "its wire format is not installed"
+    if "@" in record.codec and record.codec != codec.name:  # a format that a policy declares
+        return "its wire format is declared in another way now"
     memory, attempts = Memory(record, policies), _attempts(record)
     stopped = record.outcome == "blocked_response" and attempts[-1].decision != "late"
     recorded = RecordedUpstream(

@@ -45,7 +45,7 @@ from guardproxy.server.body import Bodies, BodyAccount
 from guardproxy.server.headers import check_head, check_query, condition_headers, is_trusted, named
 from guardproxy.server.listener import HttpRequest
 from guardproxy.server.onward import fallback_headers, refuse_names, upstream_headers
-from guardproxy.wire import Bounds, Codec, Contract, codec_for, codec_of_client
+from guardproxy.wire import Bounds, Codec, Contract
 from guardproxy.wire.json import JsonFault
 
 LIMIT_KEYS = 1024  # tenants whose keys are kept
@@ -87,7 +87,7 @@ class Admission:
         self._more = frozenset(map(str.lower, config.request_header))
         refuse_names(config)
         self.bodies = Bodies(config)
-        self._routes = Routes(config.pass_through)
+        self._routes = Routes(config.pass_through, lambda: policies().formats)
         self._capacity = Capacity(slots)
         # Cheap refusals come first. No store is queried before the credential is known. Capacity is scarce, so it comes last.
         self.duties = Duties(
@@ -98,20 +98,19 @@ class Admission:
                 *((KnownTenants(),) if config.unknown_tenant == "refuse" else ()),
                 *load_duties(config.duty),
                 self._capacity,
-                BodyHeaders(config.limit_body_bytes),
+                BodyHeaders(config.limit_body_bytes, lambda: policies().formats),
             ),
             MemoryStore(),
         )
 
     async def admit(self, request: HttpRequest, held: BodyAccount) -> AdmittedRequest:
         """Admits a request. `held`: the account for the memory of its body."""
-        head = self._head(request)
-        codec = codec_for(head.route)
+        head, policies = self._head(request), self._policies()
+        codec = policies.formats.codec_for(head.route)
         if codec:
             head = _with_key_in_header(head, codec.contract)
             codec = codec.for_request(head.path, head.query)
         trail = Trail(head)
-        policies = self._policies()
         headers: CIMultiDict[str] = CIMultiDict()
         first: RequestReceived | Refused
         try:
@@ -145,7 +144,7 @@ class Admission:
                 tuple(trail.answers),
             )
         head = trail.head
-        chosen = codec or codec_of_client(head.path, request.headers)
+        chosen = codec or policies.formats.codec_of_client(head.path, request.headers)
         setting = Setting(
             id=head.id,
             address=Address(head.route, head.path, head.query),

@@ -1,8 +1,8 @@
 """Tests whether a wire format keeps its contract. Every format, shipped or from a plug-in, must pass this suite.
 
 `codec(CODEC)` runs the promises that apply to a format, each a function of a codec. The author of the codec writes the
-test material. `PROMISES` lists all promises. Those of `OF_MODELS` are about a model's answer: they do not apply to a
-format whose contract says that a model answers on no route.
+test material. `PROMISES` lists all promises. Those of `OF_MODELS` are about a model's streams: they do not apply to a
+format whose contract says that a model answers on no route, nor to a format whose author writes no streams.
 """
 
 from __future__ import annotations
@@ -40,7 +40,12 @@ def codec(codec: Codec) -> None:
 
 def promises(codec: Codec) -> Sequence[Promise]:
     """Returns the promises that apply to a format."""
-    return PROMISES if _is_answered(codec) else [promise for promise in PROMISES if promise not in OF_MODELS]
+    return PROMISES if _has_streams(codec) else [promise for promise in PROMISES if promise not in OF_MODELS]
+
+
+def _has_streams(codec: Codec) -> bool:
+    """Whether a model answers on some route of a format, and can do so in a stream."""
+    return _is_answered(codec) and any(codec.author.frames(PROMPT, Reply("some text"), "1", list))
 
 
 def _is_answered(codec: Codec) -> bool:
@@ -89,7 +94,7 @@ def reads_requests(codec: Codec) -> None:
         _declared(codec, result[0], "request")
     assert reach(request, codec.author.PROMPT_PATH) == WORD, "the prompt is not at the author's PROMPT_PATH"
     decoded = codec.read_request(path_of(codec), "", codec.write_body(request))
-    assert decoded.stream == _is_answered(codec), "a request for a stream is not read as such, or needs a model"
+    assert decoded.stream == _has_streams(codec), "a request for a stream is not read as such, or needs a model"
     assert codec.turns.first_words(decoded.frame.tree) == WORD, "`turns.first_words` does not return the user's words"
 
 
@@ -112,11 +117,15 @@ def knows_its_fields(codec: Codec) -> None:
 
 
 def reads_other_models(codec: Codec) -> None:
-    """Tests that a request for another model names that model, and keeps its route and its text."""
-    path, tree = codec.turns.with_model(path_of(codec), codec.author.request(PROMPT), OTHER_MODEL)
+    """Tests that a request for another model names that model, if requests of the format name one, and keeps its route and its
+    text."""
+    request = codec.author.request(PROMPT)
+    names_model = bool(codec.read_request(path_of(codec), "", codec.write_body(request)).model)
+    path, tree = codec.turns.with_model(path_of(codec), request, OTHER_MODEL)
     assert any(Route(text).match(f"POST {path}") is not None for text in codec.routes), f"no route matches `{path}`"
     decoded = codec.read_request(path, "", codec.write_body(tree))
-    assert decoded.model == OTHER_MODEL, f"a request for another model is read as a request for `{decoded.model}`"
+    expected = OTHER_MODEL if names_model else ""
+    assert decoded.model == expected, f"a request for another model is read as a request for `{decoded.model}`"
     assert codec.turns.first_words(decoded.frame.tree) == WORD, "a request for another model lost its text"
 
 
@@ -327,4 +336,4 @@ OF_MODELS: frozenset[Promise] = frozenset(
         guarding.asks_again,
     )
 )
-"""The promises about the answers of models and their streams."""
+"""The promises about the streams of models."""

@@ -44,7 +44,7 @@ class ServedRoute:
 
 @dataclass(frozen=True, slots=True)
 class Formats:
-    """All formats. `table`: every route, in the order of the formats; `by_text`: the same, by the text of the pattern;
+    """A set of formats. `table`: every route, in the order of the formats; `by_text`: the same, by the text of the pattern;
     `headers`: those of all formats together."""
 
     table: tuple[ServedRoute, ...]
@@ -52,9 +52,42 @@ class Formats:
     codecs: tuple[Codec, ...]
     headers: FormatHeaders
 
+    def served(self, route: str) -> ServedRoute | None:
+        """Returns the pattern and the format for a method and a path such as `POST /v1/messages`; `None` if no format reads
+        them."""
+        known = self.by_text.get(route)
+        return known if known is not None and not known.route.parameters else _matched(self.table, route)
+
+    def codec_for(self, route: str) -> Codec | None:
+        """Returns the format of a route: a method and a path, or the pattern itself; `None` if no format reads it."""
+        known = self.by_text.get(route) or _matched(self.table, route)
+        return known.codec if known else None
+
+    def codec_of_client(self, path: str, headers: Mapping[str, str]) -> Codec:
+        """Returns the format of a refusal on a route that no format reads: by the signs of the client, otherwise the first
+        format."""
+        return next((codec for codec in self.codecs if codec.contract.signs.match(path, headers)), self.codecs[0])
+
+    def overlapping(self, route: Route) -> ServedRoute | None:
+        """Returns the first route that can match the same path; `None` if there is none."""
+        return next((earlier for earlier in self.table if route.overlaps(earlier.route)), None)
+
+    def with_more(self, codecs: Sequence[Codec], owner: str) -> Formats:
+        """Returns the formats together with further formats, whose routes must not overlap."""
+        more = (ServedRoute(Route(text), codec, owner) for codec in codecs for text in codec.routes)
+        return _formats((*self.table, *more)) if codecs else self
+
+
+def _formats(table: tuple[ServedRoute, ...]) -> Formats:
+    by_text: dict[str, ServedRoute] = {}
+    for candidate in table:
+        by_text.setdefault(candidate.route.text, _matched(table, candidate.route.text) or candidate)
+    codecs = tuple({id(served.codec): served.codec for served in table}.values())
+    return Formats(table, by_text, codecs, merged_headers(*(codec.contract.headers for codec in codecs)))
+
 
 @cache
-def _installed() -> Formats:
+def installed() -> Formats:
     """Returns the formats that are installed. Raises `PluginError`."""
     plugins.refuse_clashes(plugins.WIRE, NAMES)
     table: list[ServedRoute] = []
@@ -64,11 +97,7 @@ def _installed() -> Formats:
     for name in plugins.names(plugins.WIRE):
         owner = plugins.whose(plugins.WIRE, name)
         table += _of_plugin(plugins.load(plugins.WIRE, name, NAMES), owner, table)
-    by_text: dict[str, ServedRoute] = {}
-    for candidate in table:
-        by_text.setdefault(candidate.route.text, _matched(table, candidate.route.text) or candidate)
-    codecs = tuple({id(served.codec): served.codec for served in table}.values())
-    return Formats(tuple(table), by_text, codecs, merged_headers(*(codec.contract.headers for codec in codecs)))
+    return _formats(tuple(table))
 
 
 def _matched(table: Sequence[ServedRoute], route: str) -> ServedRoute | None:
@@ -113,12 +142,12 @@ def missing_members(codec: Any) -> list[str]:
 
 def codecs() -> tuple[Codec, ...]:
     """Every wire format that is installed."""
-    return _installed().codecs
+    return installed().codecs
 
 
 def known_headers() -> FormatHeaders:
     """The headers of all installed formats together. The first format that declares a header decides its shape."""
-    return _installed().headers
+    return installed().headers
 
 
 def default_route() -> str:
@@ -127,22 +156,15 @@ def default_route() -> str:
 
 
 def served(route: str) -> ServedRoute | None:
-    """Returns the pattern and the format for a method and a path such as `POST /v1/messages`; `None` if no format reads
-    them."""
-    formats = _installed()
-    known = formats.by_text.get(route)
-    return known if known is not None and not known.route.parameters else _matched(formats.table, route)
+    """See `Formats.served`, for the formats that are installed."""
+    return installed().served(route)
 
 
 def codec_for(route: str) -> Codec | None:
-    """Returns the format of a route: a method and a path, or the pattern itself; `None` if no format reads it."""
-    formats = _installed()
-    known = formats.by_text.get(route) or _matched(formats.table, route)
-    return known.codec if known else None
+    """See `Formats.codec_for`, for the formats that are installed."""
+    return installed().codec_for(route)
 
 
 def codec_of_client(path: str, headers: Mapping[str, str]) -> Codec:
-    """Returns the format of a refusal on a route that no format reads: by the signs of the client, otherwise the first
-    format."""
-    every = codecs()
-    return next((codec for codec in every if codec.contract.signs.match(path, headers)), every[0])
+    """See `Formats.codec_of_client`, for the formats that are installed."""
+    return installed().codec_of_client(path, headers)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from guardproxy.errors import DownstreamError, ErrorCode
-from guardproxy.wire.json import JsonFault, read
+from guardproxy.wire.json import JsonFault, Map, read
 
 _NAMES = {str: "a string", bool: "true or false", int: "a whole number", list: "a list", dict: "an object"}
 
@@ -23,6 +23,24 @@ def read_body(body: bytes) -> dict[str, Any]:
     if not isinstance(tree, dict):
         raise DownstreamError(ErrorCode.INVALID_TYPE, "the request body must be a JSON object")
     return tree
+
+
+def refuse_other_case(tree: Any, how: Map, where: str = "") -> None:
+    """Raises `DownstreamError` (400) for a field that has the name of a known field in other letters (`Prompt` for `prompt`).
+    Some servers read both as one field, and the last one counts. `how`: the map of the tree."""
+    while callable(how):
+        how = how(tree)
+    if isinstance(how, dict) and isinstance(tree, dict):
+        for key, child in tree.items():
+            place = f"{where}.{key}" if where else key
+            if key in how:
+                refuse_other_case(child, how[key], place)
+            elif (folded := key.casefold()) != key and folded in how:
+                message = f"`{place}` must be written as `{folded}`, as a server may read both as one field"
+                raise DownstreamError(ErrorCode.INVALID_VALUE, message, place)
+    elif isinstance(how, list) and isinstance(tree, list):
+        for number, item in enumerate(tree):
+            refuse_other_case(item, how[0], f"{where}[{number}]")
 
 
 def expect_type(

@@ -45,6 +45,8 @@ def has(pattern: re.Pattern[Long], whole: Long, longest: int = 1) -> bool:
 
 def is_blank_before(whole: str, word: str) -> bool:
     """Whether a string begins with a word in any case, perhaps after spaces. `word`: in lower case."""
+    if len(whole) <= SLICE:
+        return whole.lstrip()[: len(word)].lower() == word
     for start in range(0, len(whole), SLICE):
         stop_point()
         rest = whole[start : start + SLICE].lstrip()
@@ -56,6 +58,11 @@ def is_blank_before(whole: str, word: str) -> bool:
 
 def from_base64(payload: Long) -> bytes | None:
     """Decodes base64 in the standard alphabet, with its padding; `None` if the payload is not valid."""
+    if len(payload) <= SLICE:
+        try:
+            return binascii.a2b_base64(payload, strict_mode=True)
+        except (binascii.Error, ValueError):
+            return None
     parts = []
     last = (len(payload) - 1) // SLICE
     for at, piece in enumerate(slices(payload)):
@@ -75,7 +82,8 @@ def to_base64(data: bytes) -> str:
 
 def standard_base64(payload: str) -> bytes:
     """Converts ASCII text from the URL alphabet of base64 to the standard alphabet, without spaces and with padding."""
-    body = b"".join(piece.encode().translate(_STANDARD, _SPACES) for piece in slices(payload)).rstrip(b"=")
+    pieces = slices(payload) if len(payload) > SLICE else (payload,)
+    body = b"".join([piece.encode().translate(_STANDARD, _SPACES) for piece in pieces]).rstrip(b"=")
     return body + b"=" * (-len(body) % 4)
 
 
@@ -102,6 +110,9 @@ def zeros(data: bytes, first: int) -> int:
 
 def runs(data: bytes) -> Iterator[bytes]:
     """Yields the longest runs of eight or more printable ASCII characters, in order."""
+    if len(data) <= SLICE:
+        yield from _RUNS.findall(data)
+        return
     open_run: list[bytes] = []  # the parts of a run that may continue
     for piece in slices(data):
         inner = piece.lstrip(_PRINTABLE)

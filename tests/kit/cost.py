@@ -37,6 +37,10 @@ from guardproxy.findings import Scan
 from guardproxy.server.steps import is_short, is_small
 from guardproxy.wire import Prompt, Reply, decoding
 from guardproxy.wire.formats.anthropic_messages import places as anthropic_messages_map
+from guardproxy.wire.formats.ollama_chat import places as ollama_chat_map
+from guardproxy.wire.formats.ollama_embed import author as ollama_embed
+from guardproxy.wire.formats.ollama_embed import places as ollama_embed_map
+from guardproxy.wire.formats.ollama_generate import places as ollama_generate_map
 from guardproxy.wire.formats.openai_chat import places as openai_chat_map
 from guardproxy.wire.formats.openai_completions import author as openai_completions
 from guardproxy.wire.formats.openai_completions import places as openai_completions_map
@@ -47,6 +51,7 @@ from guardproxy.wire.formats.openai_responses import places as openai_responses_
 from guardproxy.wire.json import dotted, read, replacing
 from guardproxy.wire.json.walk import reach
 from tests.kit.gemini import GEMINI, chunk, gemini_frames, partial_args
+from tests.kit.ollama import GENERATE, OLLAMA, line_frames
 from tests.kit.play import CHAT, MESSAGES, Play, chat_frames, message_frames, policy_set, sse
 from tests.kit.responses import RESPONSES, growing, response_frames, stream
 
@@ -182,7 +187,8 @@ class Meter:
         return self.work
 
 
-STREAM, JSON = "text/event-stream", "application/json"
+STREAM, LINES, JSON = "text/event-stream", "application/x-ndjson", "application/json"
+EMBED = ollama_embed.ROUTE
 COMPLETIONS = openai_completions.ROUTE
 
 
@@ -197,6 +203,9 @@ PLAIN: Mapping[str, Answer] = {
     RESPONSES: (STREAM, response_frames("response.output_text", ["Fine."])),
     COMPLETIONS: (STREAM, openai_completions.chunks([{"text": "Fine."}], {})),
     EMBEDDINGS: (JSON, [_vectors(1)]),
+    OLLAMA: (LINES, line_frames(OLLAMA, "content", ["Fine."])),
+    GENERATE: (LINES, line_frames(GENERATE, "response", ["Fine."])),
+    EMBED: (JSON, [json.dumps(ollama_embed.unanswered(EMBED, {"input": ["a"]}, "1")).encode()]),
     GEMINI: (STREAM, gemini_frames(["Fine."])),
 }
 LINE = "some words " * 10  # checks look back a thousand characters: of more text, each costs the same
@@ -271,6 +280,10 @@ _EMAIL_TOOL = {
         },
     },
 }
+
+
+def _ollama_calls(n: int) -> list[dict[str, Any]]:
+    return [{"function": {"name": "send", "arguments": {"to": mail}}} for mail in mails(n)]
 
 
 def contents(*parts: Any, **more: Any) -> dict[str, Any]:
@@ -411,6 +424,7 @@ REQUESTS: dict[str, tuple[str, Body]] = {
         ),
     ),
     "prompts of addresses": (COMPLETIONS, lambda n: completion(prompt=mails(n))),
+    "calls of Ollama": (OLLAMA, lambda n: chat(messages=[USER, {"role": "assistant", "tool_calls": _ollama_calls(n)}])),
     "inputs of addresses": (EMBEDDINGS, lambda n: embedding(input=mails(n))),
     "parts of inputs": (EMBEDDINGS, lambda n: embedding(input=[{"type": "text", "text": text} for text in mails(n)])),
     "tools of messages": (
@@ -430,6 +444,9 @@ def _fields() -> Iterator[tuple[str, tuple[str, Body]]]:
         (openai_completions_map, COMPLETIONS, completion),
         (openai_inputs_map, EMBEDDINGS, embedding),
         (openai_responses_map, RESPONSES, responses),
+        (ollama_chat_map, OLLAMA, chat),
+        (ollama_generate_map, GENERATE, completion),
+        (ollama_embed_map, EMBED, embedding),
     ):
         for name in module.REQUEST:
             if name not in ("model", "stream", "n", "max_tokens", "messages", "background", "store"):
@@ -601,6 +618,17 @@ ANSWERS: dict[str, tuple[str, Callable[[int], Answer]]] = {
     "parts of a completion": (COMPLETIONS, lambda n: (STREAM, openai_completions.chunks([{"text": LINE}] * n, {}))),
     "tokens of a completion": (COMPLETIONS, lambda n: (STREAM, _tokens(mails(n)))),
     "a completion of tokens": (COMPLETIONS, lambda n: (JSON, [_token_body(mails(n))])),
+    "lines": (OLLAMA, lambda n: (LINES, line_frames(OLLAMA, "content", [LINE] * n))),
+    "lines of calls": (
+        OLLAMA,
+        lambda n: (
+            LINES,
+            [
+                *(ollama_embed.event({"message": {"tool_calls": [call]}, "done": False}) for call in _ollama_calls(n)),
+                *line_frames(OLLAMA, "content", ["Fine."]),
+            ],
+        ),
+    ),
     "vectors": (EMBEDDINGS, lambda n: (JSON, [_vectors(n)])),
     "coded vectors": (EMBEDDINGS, lambda n: (JSON, [_vectors(n, encoding_format="base64")])),
     "scores": (MODERATIONS, lambda n: (JSON, [_scores(n)])),
@@ -647,6 +675,7 @@ def _answer(route: str, answer: Callable[[int], Answer], n: int, *, counted: boo
         CHAT: chat(stream=True),
         MESSAGES: messages(stream=True),
         COMPLETIONS: completion(stream=True),
+        OLLAMA: chat(),
         RESPONSES: responses(stream=True),
     }.get(route, embedding())
     return Meter(route, counted).run(json.dumps(asked).encode(), answer(n))

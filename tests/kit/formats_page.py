@@ -42,6 +42,8 @@ formats also keep the promises of the conformance suite; see [A wire format](../
 SAME, ANTHROPIC = "tests/e2e/test_openai_same.py", "tests/e2e/test_anthropic_same.py"
 RESPONSES, COMPLETIONS = "tests/e2e/test_openai_responses.py", "tests/e2e/test_openai_completions.py"
 INPUTS, GUARDED, PARSE = "tests/e2e/test_openai_inputs.py", "tests/e2e/test_guarded.py", "tests/e2e/test_parse.py"
+OLLAMA, GENERATE = "tests/e2e/test_ollama.py", "tests/unit/wire/formats/ollama_generate/test_codec.py"
+EMBED = "tests/unit/wire/formats/ollama_embed/test_codec.py"
 FAULTS, FUZZ, CLIENTS = "tests/e2e/test_faults.py", "tests/property/test_fuzz.py", "tests/e2e/test_clients.py"
 GEMINI = "tests/e2e/test_gemini_generate.py"
 PROMISES = "tests/unit/testing/test_formats.py::test_a_format_keeps_a_promise"
@@ -180,6 +182,59 @@ SHEETS: dict[str, Sheet] = {
             "cut streams": (f"{GEMINI}::test_errors_of_the_model[cut stream]",),
             "hostile": HOSTILE,
             "clients": (f"{GEMINI}::test_a_chat_is_the_same", f"{GEMINI}::test_an_asynchronous_client_gets_the_same"),
+        },
+    ),
+    "ollama_chat": Sheet(
+        "Ollama Chat",
+        ("ollama for Python",),
+        {
+            "request": (f"{OLLAMA}::test_answers_are_the_same", PROMISES),
+            "plain": (f"{OLLAMA}::test_answers_are_the_same",),
+            "stream": (f"{OLLAMA}::test_answers_are_the_same",),
+            "tools": (
+                f"{OLLAMA}::test_answers_are_the_same[a call]",
+                "tests/unit/wire/formats/ollama_chat/test_codec.py"
+                "::test_the_arguments_of_each_call_of_a_stream_are_judged_by_the_schema_of_its_tool",
+            ),
+            "reasoning": (f"{OLLAMA}::test_answers_are_the_same[thinking]",),
+            "errors": (f"{OLLAMA}::test_errors_of_the_model",),
+            "usage": (f"{OLLAMA}::test_answers_are_the_same",),
+            "structured": (f"{OLLAMA}::test_answers_are_the_same[schema]", PROMISES),
+            "blocks": (f"{OLLAMA}::test_a_block_is_an_error_that_nobody_retries",),
+            "cut streams": (f"{OLLAMA}::test_errors_of_the_model[cut stream]",),
+            "hostile": HOSTILE,
+            "clients": (f"{OLLAMA}::test_an_asynchronous_stream_is_the_same",),
+        },
+    ),
+    "ollama_generate": Sheet(
+        "Ollama Generate",
+        ("ollama for Python",),
+        {
+            "request": (f"{OLLAMA}::test_answers_are_the_same[prompt]", PROMISES),
+            "plain": (f"{OLLAMA}::test_answers_are_the_same[prompt]",),
+            "stream": (f"{OLLAMA}::test_answers_are_the_same[prompt]",),
+            "tools": (f"{GENERATE}::test_schemas_of_answers",),
+            "reasoning": (f"{OLLAMA}::test_answers_are_the_same[thinking prompt]",),
+            "errors": (f"{OLLAMA}::test_errors_of_the_model",),
+            "usage": (f"{OLLAMA}::test_answers_are_the_same[prompt]",),
+            "structured": (f"{GENERATE}::test_schemas_of_answers", PROMISES),
+            "blocks": (f"{OLLAMA}::test_a_block_is_an_error_that_nobody_retries",),
+            "cut streams": (f"{OLLAMA}::test_errors_of_the_model[cut stream]",),
+            "hostile": HOSTILE,
+            "clients": (f"{OLLAMA}::test_answers_are_the_same[unicode prompt]",),
+        },
+    ),
+    "ollama_embed": Sheet(
+        "Ollama Embeddings",
+        ("ollama for Python",),
+        {
+            "request": (f"{OLLAMA}::test_an_embedding_is_guarded", PROMISES),
+            "plain": (f"{OLLAMA}::test_reads_and_embeddings_are_the_same",),
+            "errors": (PROMISES,),
+            "usage": (f"{OLLAMA}::test_reads_and_embeddings_are_the_same",),
+            "blocks": (f"{OLLAMA}::test_an_embedding_is_guarded",),
+            "hostile": HOSTILE,
+            "clients": (f"{OLLAMA}::test_reads_and_embeddings_are_the_same", f"{EMBED}::test_the_texts_of_a_request"),
         },
     ),
 }

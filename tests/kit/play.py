@@ -35,7 +35,6 @@ from guardproxy.policy.load import build_checks, parse
 from guardproxy.redaction import placeholders
 from guardproxy.wire.formats.anthropic_messages import author as anthropic_messages
 from guardproxy.wire.formats.openai_chat import author as openai_chat
-from guardproxy.wire.registry import codec_for
 from tests.kit.records import members
 
 CHAT = "POST /v1/chat/completions"
@@ -66,7 +65,7 @@ KEYS = Keys(mint, hashed, seal)
 
 def setting(policies: PolicySet, route: str = CHAT, path: str = "", query: str = "", **more: Any) -> Setting:
     """The setting of an exchange."""
-    codec = codec_for(route) or codec_for(CHAT)
+    codec = policies.formats.codec_for(route) or policies.formats.codec_for(CHAT)
     assert codec
     about: dict[str, Any] = {
         "id": "id",
@@ -140,8 +139,10 @@ class Play:
         play(self.exchange, [received], self.perform, watch=self.note)
         return self
 
-    def stream(self, chunks: Iterable[bytes], waits: Sequence[bool] = (), *, media: str = "text/event-stream") -> Play:
-        """The answer in chunks. `waits[i]`: chunk i + 1 comes before chunk i is scanned."""
+    def stream(self, chunks: Iterable[bytes], waits: Sequence[bool] = (), *, media: str = "") -> Play:
+        """The answer in chunks. `waits[i]`: chunk i + 1 comes before chunk i is scanned. `media`: by default that of streams of
+        the format."""
+        media = media or self.exchange.setting.codec.contract.media.streamed
         data = list(map(DataReceived, chunks))
         late = (False, *waits[: max(0, len(data) - 1)])
         inputs: list[Input] = [ResponseStarted(200, media), *data, ResponseEnded()]

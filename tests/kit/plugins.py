@@ -44,4 +44,4 @@ def installer(monkeypatch: pytest.MonkeyPatch) -> Install:
 def forget() -> None:
     """What is installed is read anew."""
     plugins.installed_plugins.cache_clear()
-    registry._installed.cache_clear()
+    registry.installed.cache_clear()

@@ -52,6 +52,8 @@ def places(type_: Any, entered: tuple[Any, ...] = ()) -> Iterator[Place]:
     elif isinstance(origin, type) and arguments:
         for place in places(arguments[0], entered):
             yield _inside(place, "[]", lambda inner: [inner])
+    elif is_model(type_) and _is_written_as_text(type_):
+        yield Place("", _same)
     elif is_model(type_) and type_ not in entered:
         fields = _fields(type_)
         frame = {name: words[0] for name in _TELLING if (words := _words(fields.get(name)))}
@@ -75,6 +77,14 @@ def members(type_: Any) -> list[Any]:
 def _is_typed_dict(type_: Any) -> bool:
     """Whether a type is a `TypedDict`, of the standard library or of `typing_extensions`."""
     return hasattr(type_, "__required_keys__")
+
+
+def _is_written_as_text(model: Any) -> bool:
+    """Whether a model writes itself as something else than an object of its fields."""
+    if _is_typed_dict(model):
+        return False
+    serializers = model.__pydantic_decorators__.model_serializers.values()
+    return any(serializer.info.mode == "plain" for serializer in serializers)
 
 
 def _same(value: Any) -> Any:

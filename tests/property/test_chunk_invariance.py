@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from guardproxy.policy.evaluate import PolicySet
 from tests.kit.completions import COMPLETIONS, completion_frames, completion_texts
 from tests.kit.gemini import GEMINI, gemini_frames, gemini_texts
+from tests.kit.ollama import GENERATE, OLLAMA, line_frames, line_texts
 from tests.kit.play import (
     CHAT,
     MESSAGES,
@@ -25,12 +26,14 @@ from tests.kit.play import (
     chat_frames,
     chat_texts,
     cut,
+    events,
     hashed,
     message_frames,
     message_texts,
     mint,
     pieces,
     policy_set,
+    sse,
 )
 from tests.kit.responses import RESPONSES, growing, response_frames, response_texts, stream
 
@@ -39,6 +42,17 @@ TOKEN = mint("MAIL", MAIL)
 
 POLICY = """
 policy: test
+formats:
+  acme:
+    routes: [POST /acme/talk]
+    request: {texts: {/prompt: user}, stream: /stream}
+    answer: {texts: {/choices/*/text: assistant}}
+    stream:
+      framing: sse
+      texts: {/choices/*/text: assistant}
+      structure: [/choices/*/index]
+      end: "[DONE]"
+    error: /error/message
 checks:
   mail: {use: pattern, label: MAIL, patterns: ["[a-z]+@[a-z]+\\\\.(io|com)"]}
   code: {use: pattern, label: CODE, patterns: ["\\\\bK-[0-9]{4,8}\\\\b"]}
@@ -56,7 +70,7 @@ def rules() -> PolicySet:
 
 
 def ask(route: str) -> dict[str, Any]:
-    if route == COMPLETIONS:
+    if route in (COMPLETIONS, GENERATE, DECLARED):
         return {"model": "m", "stream": True, "prompt": f"I am {MAIL}."}
     if route == GEMINI:
         return {"contents": [{"parts": [{"text": f"I am {MAIL}."}]}]}
@@ -64,6 +78,22 @@ def ask(route: str) -> dict[str, Any]:
     if route == RESPONSES:
         return {"model": "m", "stream": True, "input": f"I am {MAIL}."}
     return {**body, "max_tokens": 9} if route == MESSAGES else body
+
+
+DECLARED = "POST /acme/talk"
+
+
+def declared_frames(parts: Sequence[str]) -> list[bytes]:
+    choices = [{"text": part, "index": 0} for part in ("", *parts)]
+    return [*(sse({"choices": [choice]}) for choice in choices), b"data: [DONE]\n\n"]
+
+
+def declared_texts(data: bytes) -> dict[str, str]:
+    out = {"text": ""}
+    for _, tree in events(data):
+        for choice in [] if tree == "[DONE]" else tree.get("choices", []):
+            out["text"] += choice["text"]
+    return out
 
 
 Frames = Callable[[Sequence[str]], list[bytes]]
@@ -106,6 +136,14 @@ SHAPES: dict[str, tuple[str, Frames, Callable[[bytes], dict[str, str]], str]] = 
         lambda parts: message_frames([("thinking", parts), ("text", ["So."])]),
         message_texts,
         "block0",
+    ),
+    "declared text": (DECLARED, declared_frames, declared_texts, "text"),
+    "ollama chat text": (OLLAMA, partial(line_frames, OLLAMA, "content"), line_texts, "content"),
+    "ollama generate thinking": (
+        GENERATE,
+        lambda parts: line_frames(GENERATE, "thinking", parts, ["So."]),
+        line_texts,
+        "thinking",
     ),
     **{
         f"responses {base.removeprefix('response.')}": (RESPONSES, partial(response_frames, base), response_texts, base)

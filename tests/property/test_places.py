@@ -23,10 +23,12 @@ from guardproxy.wire.formats.gemini_generate import author as gemini
 from guardproxy.wire.formats.gemini_generate.spelling import camel
 from guardproxy.wire.formats.openai_completions import author as completions
 from guardproxy.wire.formats.openai_responses import events as openai_responses_events
+from guardproxy.wire.framing import ndjson
 from guardproxy.wire.json.walk import MapLeaf
 from guardproxy.wire.json_codec import JsonCodec
 from guardproxy.wire.registry import codecs
 from tests.kit.media import SIGNATURE
+from tests.kit.ollama import GENERATE, OLLAMA
 from tests.kit.play import CHAT, MESSAGES, Play, policy_set, sse
 from tests.kit.records import members
 from tests.kit.responses import RESPONSES
@@ -246,6 +248,7 @@ def said(route: str, at: str, data: bytes, media: str) -> list[str]:
 
 
 LAST_CHOICES: dict[str, dict[str, Any]] = {CHAT: {"delta": {}}, completions.ROUTE: {"text": ""}}
+LINES = (OLLAMA, GENERATE)  # lines of JSON, each like an answer
 LAST_CANDIDATE = {"candidates": [{"finishReason": "STOP"}]}
 
 
@@ -260,6 +263,9 @@ def _event_cases() -> Iterator[tuple[str, str, Build]]:
         for at, build, _ in cases(ANSWERS[route][0], lambda value: {"id": "c", **value}):
             if "message" not in at:
                 yield route, at, build
+    for route in LINES:
+        for at, build, _ in cases(ANSWERS[route][0], lambda value: value):
+            yield route, at, build
     for at, build, _ in list(cases(ANSWERS[gemini.ROUTE][0], lambda value: value))[::4]:
         yield gemini.ROUTE, at, build
     for route, maps in (
@@ -282,7 +288,9 @@ def test_every_place_of_a_stream(name: str) -> None:
             tree = build(deepcopy(SHAPES[name]))
         except TypeError:  # the whole frame is no object
             continue
-        if route in LAST_CHOICES:
+        if route in LINES:
+            data = ndjson.frame(json.dumps(tree).encode()) + ndjson.frame(b'{"done":true}')
+        elif route in LAST_CHOICES:
             last = {"id": "c", "choices": [{"index": 0, **LAST_CHOICES[route], "finish_reason": "stop"}]}
             data = sse(tree) + sse(last) + b"data: [DONE]\n\n"
         elif route == gemini.ROUTE:
@@ -291,7 +299,7 @@ def test_every_place_of_a_stream(name: str) -> None:
             end = "message_stop" if route == MESSAGES else "response.completed"
             kind = tree["type"] if isinstance(tree.get("type"), str) else "x"
             data = sse(tree, kind) + sse({"type": end}, end)
-        passed += said(route, at, data, "text/event-stream")
+        passed += said(route, at, data, "application/x-ndjson" if route in LINES else "text/event-stream")
     assert passed == []
 
 

@@ -6,6 +6,7 @@ import json
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn, cast
 
@@ -48,17 +49,20 @@ def explain(
     """
     from guardproxy.inference import Models, Settings  # noqa: PLC0415
     from guardproxy.library import DISTANT, all_but, loader, only_judges, using  # noqa: PLC0415
+    from guardproxy.policy import RequestFacts  # noqa: PLC0415
     from guardproxy.policytest import explain as run  # noqa: PLC0415
+    from guardproxy.wire import default_route  # noqa: PLC0415
 
     if text == "-":
         text = sys.stdin.read()
-    scene, facts = _scene(text, on, kind, route, model, tenant)
     try:
         lowest = loader(selection=only_judges, code=allow_code)(policies)
         # Without a cache of verdicts, so that the measured time is the time for a new text.
         rules = loader(runtime=Models(settings=Settings(remembered=0)), selection=all_but(DISTANT), code=allow_code)(
             policies
         )
+        asked = RequestFacts(route or default_route(), model, tenant, formats=rules.formats)
+        scene, facts = _scene(text, on, kind, asked)
         explanation = run(rules, scene, facts, time.perf_counter, lowest=lowest)
     except PolicyError as error:
         _wrong_use(str(error))
@@ -79,32 +83,31 @@ def _wrong_use(message: str) -> NoReturn:
     raise typer.Exit(2)
 
 
-def _scene(text: str, on: str, kind: str, route: str, model: str, tenant: str) -> tuple[RawExchange, RequestFacts]:
-    from guardproxy.policy import RawExchange, RequestFacts  # noqa: PLC0415
+def _scene(text: str, on: str, kind: str, asked: RequestFacts) -> tuple[RawExchange, RequestFacts]:
+    """Returns the exchange to explain, and its facts. `asked`: the facts that the command line names."""
+    from guardproxy.policy import RawExchange  # noqa: PLC0415
     from guardproxy.policytest import kinds_of, scene_of  # noqa: PLC0415
-    from guardproxy.wire import codec_for, codecs, default_route  # noqa: PLC0415
 
     if on not in ("request", "response"):
         _wrong_use("--on is request or response")
-    route = route or default_route()
-    codec = codec_for(route)
+    route, model = asked.route, asked.model
+    codec = asked.formats.codec_for(route)
     if codec is None:
-        _wrong_use(
-            f"no wire format for `{route}` (known: {', '.join(known for codec in codecs() for known in codec.routes)})"
-        )
+        known = ", ".join(known for codec in asked.formats.codecs for known in codec.routes)
+        _wrong_use(f"no wire format for `{route}` (known: {known})")
     body = _body(text, codec.author) if on == "request" and not kind else None
     if body is not None:
         request = body
         if model:
             route, request = _with_model(codec, route, body, model)
-        return RawExchange(request), RequestFacts(route, "", tenant, applies=True)
+        return RawExchange(request), replace(asked, route=route, model="", applies=True)
     kinds = kinds_of(codec, cast("Direction", on))
     if kind and kind not in kinds:
         _wrong_use(f"--kind is one of {', '.join(kinds)} on a {on}")
     chosen_kind = next(known_kind for known_kind in kinds if known_kind == (kind or kinds[0]))
     scene = scene_of(text, cast("Direction", on), chosen_kind, codec.author)
     route, request = _with_model(codec, route, scene.request, model)
-    return RawExchange(request, scene.answers), RequestFacts(route, "", tenant, applies=True)
+    return RawExchange(request, scene.answers), replace(asked, route=route, model="", applies=True)
 
 
 def _with_model(codec: Codec, route: str, body: dict[str, Any], model: str) -> tuple[str, dict[str, Any]]:

@@ -7,4 +7,7 @@ NAMES = (
     "openai_completions",
     "openai_inputs",
     "gemini_generate",
+    "ollama_chat",
+    "ollama_generate",
+    "ollama_embed",
 )

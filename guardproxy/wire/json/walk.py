@@ -24,14 +24,15 @@ from guardproxy.wire.words import SHARED, Vocabulary
 
 __all__ = ["NUMBER_LIMIT"]
 
-How = Literal["text", "json", "structure", "name", "opaque", "tokens", "token_ids", "secret"]
+How = Literal["text", "json", "structure", "name", "time", "opaque", "tokens", "token_ids", "secret"]
 
 
 @dataclass(frozen=True, slots=True)
 class MapLeaf:
     """How to read a place. `text`: text of `kind`, with all strings, long numbers and keys below it, except for words.
     `json`: the same, written as JSON in a string. `structure`: a word of the protocol; an unknown word is scanned. `name`:
-    the same, but every word is scanned. `opaque`: content of the kind `media` that no check can read; it is text if it does
+    the same, but every word is scanned. `time`: a moment (RFC 3339) or nanoseconds that a server's clock writes; any other
+    value is read as `structure`. `opaque`: content of the kind `media` that no check can read; it is text if it does
     not look like that kind; `declared` is the media type beside it. `tokens`: everything below it is token data of an answer
     and not text. `token_ids`: integers that stand for text. `secret`: a string here is a credential: no check reads it, and
     no record shows it.
@@ -55,6 +56,7 @@ KEYS = object()
 UNMAPPED = MapLeaf("text", "unmapped", unmapped=True)
 STRUCTURE = MapLeaf("structure")
 NAME = MapLeaf("name")
+TIME = MapLeaf("time")
 TOKENS = MapLeaf("tokens")
 TOKEN_IDS = MapLeaf("token_ids")
 SECRET = MapLeaf("secret", media="secret")
@@ -62,6 +64,8 @@ _FIXED = MapLeaf("text", "metadata", fixed=True)
 
 # Identifiers, model names, enum words. Spaces, @ and most punctuation make a "word" text.
 _WORD = re.compile(r"[A-Za-z0-9_.:/+=-]{0,256}", re.ASCII)
+_MOMENT = re.compile(r"2\d{3}-[01]\d-[0-3]\dT[0-2]\d:[0-5]\d:[0-6]\d(?:\.\d{1,9})?(?:Z|[+-][01]\d:[0-5]\d)", re.ASCII)
+_MOST_NANOSECONDS = 10**13  # almost three hours; card numbers are longer
 _PLAIN_KEY = re.compile(r"[A-Za-z_$-]{1,40}", re.ASCII)
 _NUMBERS = (int, float)
 _FEW_NUMBERS = 8  # a longer array of numbers at an unknown place may be token ids
@@ -113,6 +117,11 @@ def opaque(media: str, kind: Kind, declared: str | None = None, *, url_safe: boo
 def is_word(text: str) -> bool:
     """Whether a string has the shape of a protocol's word."""
     return _WORD.fullmatch(text) is not None
+
+
+def is_moment(text: str) -> bool:
+    """Whether a string is a moment in the form of RFC 3339."""
+    return _MOMENT.fullmatch(text) is not None
 
 
 def is_plain_key(key: str) -> bool:
@@ -255,6 +264,9 @@ def _below(value: Any, leaf: MapLeaf, path: Path, out: list[TreeLeaf | None], ro
 
 
 def _number_at(value: float, leaf: MapLeaf, path: Path, out: list[TreeLeaf | None], row: _Row) -> None:
+    if leaf.how == "time" and isinstance(value, int) and 0 <= value < _MOST_NANOSECONDS:
+        row.end()
+        return
     is_text = leaf.how in ("text", "json", "secret")
     if is_text:
         row.see(value, _inside(leaf), path)
@@ -276,8 +288,8 @@ def _string(value: str, leaf: MapLeaf, path: Path, out: list[TreeLeaf | None], w
         case "name":
             if not is_short(value):
                 out.append(TreeLeaf(path, undated(value), _FIXED if is_word(value) else UNMAPPED))
-        case "structure":
-            if is_known(value, words.values):
+        case "structure" | "time":
+            if is_known(value, words.values) or (leaf.how == "time" and is_moment(value)):
                 return
             # An edit of a string that cannot be a word breaks nothing.
             out.append(TreeLeaf(path, value, _FIXED if is_word(value) else UNMAPPED))

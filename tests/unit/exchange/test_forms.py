@@ -7,12 +7,13 @@ from typing import Any
 import pytest
 
 from guardproxy.checks import Check, Resources, build
-from guardproxy.events import End, Frame, Opaque, Text
+from guardproxy.events import End, Event, Frame, Opaque, Text
 from guardproxy.exchange.forms import Forms, needs_form
 from guardproxy.exchange.gate import Gate, Lane
 from guardproxy.findings import Channel, Detail, Facts, Finding, Form, Scan
 from guardproxy.wire.contract import Demand
 from guardproxy.wire.formats.anthropic_messages.contract import CONTRACT as MESSAGES
+from guardproxy.wire.formats.ollama_chat.contract import CONTRACT as OLLAMA
 from guardproxy.wire.formats.openai_chat.contract import CONTRACT as CHAT
 
 SCHEMA: Any = {"type": "null"}
@@ -157,3 +158,22 @@ def test_arguments_that_a_stream_completes_become_a_text() -> None:
     assert [(one.channel.path, one.text) for one in out if isinstance(one, Text) and one.judged] == [
         ("content[3].input", '{"a": 1}')
     ]
+
+
+def test_arguments_that_come_whole_in_a_stream_become_a_text_beside_their_own_name() -> None:
+    """Lines count their calls anew, so the place of the name in the answer tells the calls apart."""
+    events: list[Event] = []
+    for number in range(2):
+        call = {"function": {"name": "send", "arguments": {"a": number}}}
+        frame = Frame(b"", {"message": {"tool_calls": [call]}}, streamed=True)
+        channel = Channel("response", "tool_arguments", f"message.tool_calls[{number}].function.name")
+        events.append(Text(channel, "send", frame, ("message", "tool_calls", 0, "function", "name")))
+    out = [event for event in Forms(OLLAMA).judged(events) if isinstance(event, Text)]
+    assert [(event.channel.path, event.text, event.judged) for event in out] == [
+        ("message.tool_calls[0].function.name", "send", False),
+        ("message.tool_calls[0].function.arguments", '{"a":0}', True),
+        ("message.tool_calls[1].function.name", "send", False),
+        ("message.tool_calls[1].function.arguments", '{"a":1}', True),
+    ]
+    one_by_one = [text for event in events for text in Forms(OLLAMA).judged([event]) if isinstance(text, Text)]
+    assert one_by_one == out, "chunks change nothing"

@@ -38,10 +38,22 @@ def replayed(play: Play, policies: PolicySet) -> None:
     assert again.verdict == "identical"
 
 
+DECLARED = """
+formats:
+  acme:
+    routes: [POST /acme/talk]
+    request: {texts: {/turns/*/text: by_role}, role: from, model: /engine, stream: /live}
+    answer: {texts: {/output: assistant}}
+    stream: {framing: ndjson, texts: {/part: assistant}, end: {pointer: /last, equals: true}}
+    error: /fault
+"""
+FORMATS = policy_set(POLICY + DECLARED).formats.codecs
+
+
 @pytest.mark.parametrize("streamed", [False, True])
-@pytest.mark.parametrize("codec", codecs(), ids=lambda codec: codec.name)
+@pytest.mark.parametrize("codec", FORMATS, ids=lambda codec: codec.name.partition("@")[0])
 def test_an_exchange_of_every_format(codec: Codec, streamed: bool) -> None:
-    policies, author, media = policy_set(POLICY), codec.author, codec.contract.media
+    policies, author, media = policy_set(POLICY + DECLARED), codec.author, codec.contract.media
     prompt = Prompt("m", f"I am {MAIL}", stream=streamed)
     play = Play(policies, author.ROUTE).ask(author.request(prompt))
     reply = Reply(f"you are {MAIL}, and I am {MAIL}")
@@ -52,6 +64,20 @@ def test_an_exchange_of_every_format(codec: Codec, streamed: bool) -> None:
         play.stream([json.dumps(author.answer(prompt, reply, "1")).encode()], media=media.whole)
     assert play.finish.outcome == "answered"
     replayed(play, policies)
+
+
+def test_a_record_is_not_replayed_in_a_format_that_is_declared_in_another_way() -> None:
+    policies, author = policy_set(POLICY + DECLARED), FORMATS[-1].author
+    play = Play(policies, author.ROUTE).ask(author.request(Prompt("m", f"I am {MAIL}")))
+    play.stream([json.dumps(author.answer(Prompt("m", "a"), Reply("fine"), "1")).encode()], media="application/json")
+    record = through_log(play.finish.record)
+    assert record.codec.startswith("acme@")
+    changed = replay(record, policy_set(POLICY + DECLARED.replace("/output", "/text")))
+    assert (changed.verdict, changed.differences) == (
+        "not replayable",
+        ("its wire format is declared in another way now",),
+    )
+    assert replay(record, policy_set(POLICY)).differences == ("its wire format is not installed",)
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from guardproxy.errors import DownstreamError
-from guardproxy.wire.requests import expect_list, expect_type, read_body
+from guardproxy.wire.json import text
+from guardproxy.wire.requests import expect_list, expect_type, read_body, refuse_other_case
 
 
 def test_a_body_is_an_object() -> None:
@@ -65,3 +66,23 @@ def test_a_list_of_objects_is_expected() -> None:
         with pytest.raises(DownstreamError) as caught:
             expect_list(tree, "a", required=required)
         assert str(caught.value) == says
+
+
+@pytest.mark.parametrize(
+    ("tree", "field"),
+    [
+        ({"prompt": "a", "new": {"Prompt": 1}, "free": {"Prompt": 1}}, None),
+        ({"Prompt": "a"}, "Prompt"),
+        ({"items": [{"text": "a"}, {"TEXT": "b"}]}, "items[1].TEXT"),
+        ({"items": {"TEXT": "b"}}, None),
+        ("no object", None),
+    ],
+)
+def test_a_known_field_in_other_letters_is_refused(tree: Any, field: str | None) -> None:
+    how = {"prompt": text("user"), "free": text("user"), "items": [lambda value: {"text": text("user")}]}
+    if field is None:
+        refuse_other_case(tree, how)
+        return
+    with pytest.raises(DownstreamError, match="must be written as") as caught:
+        refuse_other_case(tree, how)
+    assert caught.value.field == field

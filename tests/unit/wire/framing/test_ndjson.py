@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -21,7 +23,13 @@ def test_lines_and_what_is_not_finished() -> None:
     assert framer.pending
     assert not lines([frame(b"{}")])[1].pending
     assert frame(b"{}", "name") == b"{}\n"
-    assert lines([KEEP_ALIVE])[0] == [StreamEvent(None)]
+
+
+def test_a_keep_alive_does_not_make_a_line_that_is_not_json() -> None:
+    found, framer = lines([KEEP_ALIVE, KEEP_ALIVE, frame(b'{"a": 1}')])
+    assert [json.loads(event.data or b"null") for event in found] == [{"a": 1}]
+    assert not framer.pending
+    assert not lines([KEEP_ALIVE])[1].pending
 
 
 @given(st.lists(st.sampled_from([b"a", b"bb", b"\r", b"\n", b"\r\n", b" "]), max_size=12), st.sets(st.integers(1, 20)))
@@ -50,3 +58,10 @@ def test_a_long_line_is_searched_once() -> None:
 
 def test_lines_of_json_have_no_comments() -> None:
     assert comment("a receipt") == b""
+
+
+def test_a_line_has_no_other_end_of_a_line() -> None:
+    text = "a\u2028b\u2029c\u0085d é"
+    line = frame(json.dumps({"a": text}, ensure_ascii=False).encode())
+    assert len(line.decode().splitlines()) == 1
+    assert json.loads(line) == {"a": text}

@@ -1,0 +1,198 @@
+"""The contract and the maps that follow from a declaration."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from guardproxy.findings import Kind
+from guardproxy.wire.contract import (
+    NO_DEMAND,
+    Contract,
+    Demand,
+    KeyHeader,
+    MediaTypes,
+    QuerySyntax,
+    Signs,
+    UsageFields,
+    name_beside,
+    no_inputs,
+)
+from guardproxy.wire.declared.declaration import BY_ROLE, DeclaredFormat, Texts
+from guardproxy.wire.declared.pointers import EACH, ROLES, LeafOf, Pointer, PointerError, by_role, map_of, put
+from guardproxy.wire.framing import Framing, ndjson, sse
+from guardproxy.wire.headers import FormatHeaders
+from guardproxy.wire.json import NAME, STRUCTURE, Map, MapLeaf, text, write
+from guardproxy.wire.openai import DONE
+from guardproxy.wire.self_hosted import DENIED
+from guardproxy.wire.statements import EVERY_SERVER
+from guardproxy.wire.token_data import TOKENS
+from guardproxy.wire.words import SHARED, Vocabulary
+
+REPEATS = TOKENS | {"logprobs"}
+"""The fields that a guarded answer does not keep: they could repeat a text that a rule removes."""
+_HEADERS = FormatHeaders(
+    credentials=("authorization",), meaning={}, single=frozenset(), client={}, account={}, answer={}, families=()
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Maps:
+    """The maps of a declaration: of requests, answers, answers that are JSON, frames, and frames of a JSON answer."""
+
+    request: Map
+    answer: Map
+    json_answer: Map
+    frame: Map
+    json_frame: Map
+
+
+def framing_of(declaration: DeclaredFormat) -> Framing:
+    """Returns the framing of streams; that of events if the format has no streams."""
+    return ndjson if declaration.stream.framing == "ndjson" else sse
+
+
+def maps_of(declaration: DeclaredFormat) -> Maps:
+    """Returns the maps. Raises `PointerError` if two pointers contradict each other."""
+    request, answer, stream = declaration.request, declaration.answer, declaration.stream
+    switches = [request.stream] if request.stream else []
+    asked = [*_texts(request.texts, json=False), *_words([*request.structure, *switches])]
+    if request.model:
+        asked.append((request.model, NAME))
+    error = [(declaration.error, text("error"))]
+    counts = [place for place in (answer.prompt_tokens, answer.answer_tokens) if place]
+    ends = [stream.end] if stream.end else []
+
+    def reply(json: bool) -> Map:
+        return map_of(_once([*_texts(answer.texts, json=json), *_words([*answer.structure, *counts]), *error]))
+
+    def frame(json: bool) -> Map:
+        if not declaration.has_streams:
+            return reply(json)
+        words = [*stream.structure, *ends, *(place for place in counts if place not in stream.structure)]
+        return map_of(_once([*_texts(stream.texts, json=json), *_words(words), *error]))
+
+    return Maps(map_of(_once(asked), request.role), reply(False), reply(True), frame(False), frame(True))
+
+
+Leaves = list[tuple[Pointer, MapLeaf | LeafOf]]
+
+
+def _once(leaves: Iterable[tuple[Pointer, MapLeaf | LeafOf]]) -> Mapping[Pointer, MapLeaf | LeafOf]:
+    """Returns the leaves by their pointers. Raises `PointerError` for a pointer that is declared twice."""
+    out: dict[Pointer, MapLeaf | LeafOf] = {}
+    for pointer, leaf in leaves:
+        if pointer in out:
+            raise PointerError("this place is declared twice", pointer)
+        out[pointer] = leaf
+    return out
+
+
+def _texts(texts: Texts, *, json: bool) -> Leaves:
+    def leaf(kind: str) -> MapLeaf | LeafOf:
+        if kind == BY_ROLE:
+            return by_role
+        known: Any = kind
+        return MapLeaf("json", known) if json and kind == "assistant" else text(known)
+
+    return [(pointer, leaf(kind)) for pointer, kind in texts]
+
+
+def _words(pointers: Iterable[Pointer]) -> Leaves:
+    return [(pointer, STRUCTURE) for pointer in pointers]
+
+
+def kinds_of(texts: Texts) -> set[Kind]:
+    """Returns the kinds of these texts."""
+    out: set[Kind] = set()
+    for _, kind in texts:
+        known: Any = kind
+        out |= set(ROLES.values()) if kind == BY_ROLE else {known}
+    return out
+
+
+def concrete(pointer: Pointer) -> tuple[str | int, ...]:
+    """Returns the path of the first place at a pointer."""
+    return tuple(0 if step == EACH else step for step in pointer)
+
+
+def _pattern(pointers: Iterable[Pointer]) -> re.Pattern[str]:
+    """Matches the names of the channels at these pointers."""
+    return re.compile("|".join(map(_channel, pointers)) or "(?!)")
+
+
+def _channel(pointer: Pointer) -> str:
+    parts = [r"\[\d+\]" if step == EACH else r"\." + re.escape(step) for step in pointer]
+    return "".join(parts).removeprefix(r"\.")
+
+
+def ending(declaration: DeclaredFormat) -> bytes:
+    """Returns the event that ends a stream."""
+    stream = declaration.stream
+    if stream.end:
+        return framing_of(declaration).frame(write(put({}, stream.end, stream.end_value)))
+    return framing_of(declaration).frame(stream.end_text.encode()) if stream.end_text else DONE
+
+
+def _vocabulary(declaration: DeclaredFormat) -> Vocabulary:
+    """Returns the words of the format: the shared ones, the roles, and the word that ends a stream."""
+    end = declaration.stream.end_value
+    return Vocabulary(SHARED.keys, SHARED.values.union(ROLES, [end] if isinstance(end, str) else []))
+
+
+def _may_act(tree: Mapping[str, Any]) -> bool:
+    """Whether the endpoint may act for a request beyond answering it: that is unknown."""
+    return True
+
+
+def _denied(declaration: DeclaredFormat) -> Mapping[str, str]:
+    """Returns the fields of self-hosted servers that lead round the checks, without those that the declaration names."""
+    request = declaration.request
+    places = [*(place for place, _ in request.texts), *request.structure]
+    places += [place for place in (request.model, request.stream) if place]
+    return {name: why for name, why in DENIED.items() if name not in {place[0] for place in places}}
+
+
+def _no_demand(tree: Mapping[str, Any]) -> Demand:
+    return NO_DEMAND
+
+
+def contract_of(declaration: DeclaredFormat) -> Contract:
+    """Returns the contract."""
+    request, answer, stream = declaration.request, declaration.answer, declaration.stream
+    lists = tuple(dict.fromkeys(place[0] for place, _ in request.texts if place[1:2] == (EACH,)))
+    asked: set[Kind] = kinds_of(request.texts) | {"unmapped"}
+    if request.structure or request.model:
+        asked.add("metadata")
+    said: set[Kind] = kinds_of(answer.texts) | kinds_of(stream.texts) | {"unmapped", "error"}
+    if answer.structure or stream.structure:
+        said.add("metadata")
+    speaking = [place for place, kind in (*answer.texts, *stream.texts) if kind == "assistant"]
+    return Contract(
+        carries={"request": frozenset(asked), "response": frozenset(said)},
+        words=_vocabulary(declaration),
+        opaque=frozenset(("token_ids",)),
+        repeats=REPEATS | {"numbers"},
+        demand=_no_demand,
+        parts={"answer": _pattern(speaking), "tool": None, "input": None},
+        answer_path=concrete(next(place for place, kind in answer.texts if kind == "assistant")),
+        inputs=no_inputs,
+        name_path=name_beside,
+        choice=re.compile(""),
+        usage=UsageFields(prompt=("prompt_tokens",), answer=("answer_tokens",)),
+        terminal=(ending(declaration),),
+        error_path=concrete(declaration.error),
+        media=MediaTypes("application/json", stream.media, ("application/json",)),
+        unanswered=frozenset(),
+        limits={"messages": lists, "tools": ()},
+        statements=EVERY_SERVER,
+        acts=_may_act,
+        query=QuerySyntax(re.compile(""), "none"),
+        signs=Signs(tuple(route.partition(" ")[2].partition("{")[0] for route in declaration.routes), ()),
+        refused=(),
+        denied=_denied(declaration),
+        key_header=KeyHeader("Authorization", "Bearer "),
+        headers=_HEADERS,
+    )

@@ -1,0 +1,67 @@
+"""The contract of Ollama Chat."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from guardproxy.findings import Kind
+from guardproxy.wire import ollama, ollama_contract
+from guardproxy.wire.contract import CallInput, Contract, Demand, demand_of, name_beside
+from guardproxy.wire.json import members, objects
+from guardproxy.wire.provider_acts import acts_beyond
+from guardproxy.wire.statements import EVERY_SERVER
+from guardproxy.wire.token_data import TOKENS
+
+_BOTH: tuple[Kind, ...] = ("assistant", "tool_arguments", "reasoning", "metadata", "unmapped")
+_CALL = r"message\.tool_calls\[\d+\]\.function\."
+
+
+def _demand(tree: Mapping[str, Any]) -> Demand:
+    functions = [members(tool.get("function")) for tool in objects(tree.get("tools"))]
+    tools = {
+        name: function.get("parameters") or {}
+        for function in functions
+        if isinstance(name := function.get("name"), str)
+    }
+    return demand_of(ollama.schema_of(tree), tools)
+
+
+def _inputs(tree: Any) -> Iterator[CallInput]:
+    return ollama.inputs_of(members(members(tree).get("message")).get("tool_calls"), ("message", "tool_calls"))
+
+
+CONTRACT = Contract(
+    carries={
+        "request": frozenset((*_BOTH, "system", "user", "tool_result", "tool_definition")),
+        "response": frozenset((*_BOTH, "error")),
+    },
+    words=ollama_contract.WORDS,
+    opaque=frozenset(("image", "token_ids", "tokens")),
+    repeats=TOKENS | {"logprobs", "numbers"},
+    demand=_demand,
+    parts={
+        "answer": re.compile(r"message\.content"),
+        "tool": re.compile(_CALL + "name"),
+        "input": re.compile(_CALL + "arguments"),
+    },
+    answer_path=("message", "content"),
+    inputs=_inputs,
+    name_path=name_beside,
+    choice=re.compile(""),
+    usage=ollama_contract.USAGE,
+    terminal=ollama_contract.TERMINAL,
+    error_path=("error",),
+    media=ollama_contract.MEDIA,
+    unanswered=frozenset(),
+    limits={"messages": ("messages",), "tools": ("tools",)},
+    statements=EVERY_SERVER,
+    acts=acts_beyond("|function", ()),
+    query=ollama_contract.NO_QUERY,
+    signs=ollama_contract.SIGNS,
+    refused=ollama_contract.REFUSED,
+    denied={"_debug_render_only": ollama_contract.RENDERED},
+    key_header=ollama_contract.KEY_HEADER,
+    headers=ollama_contract.HEADERS,
+)

@@ -1,0 +1,50 @@
+"""The maps of Ollama Chat: the meaning of each place of a request and of an answer."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from guardproxy.findings import Kind
+from guardproxy.wire import ollama
+from guardproxy.wire.conversation import message
+from guardproxy.wire.json import STRUCTURE, Map, MapLeaf, opaque, text
+
+_ROLES: dict[str, Kind] = {
+    "system": "system",
+    "control": "system",  # a switch of some models' templates
+    "user": "user",
+    "assistant": "assistant",
+    "tool": "tool_result",
+}
+
+
+def _part(kind: Kind, others: MapLeaf) -> Map:
+    """Maps a part of a content that is a list, which the server refuses."""
+    return others
+
+
+def _fields(kind: Kind, mapped: Map) -> dict[Any, Map]:
+    return {
+        "role": STRUCTURE,
+        "content": mapped,
+        "thinking": text("reasoning"),
+        "images": [opaque("image", kind)],
+        "tool_calls": ollama.CALLS,
+        "tool_name": text("metadata"),
+        "tool_call_id": STRUCTURE,
+    }
+
+
+REQUEST: dict[Any, Map] = {
+    **ollama.ASKING,
+    "messages": [message(_ROLES, _part, _fields)],
+    "tools": [{"type": STRUCTURE, "function": text("tool_definition"), "items": text("tool_definition")}],
+}
+
+
+def _response(content: MapLeaf) -> dict[Any, Map]:
+    return {**ollama.RESPONSE, "message": _fields("assistant", content)}
+
+
+RESPONSE = _response(text("assistant"))
+JSON_RESPONSE = _response(MapLeaf("json", "assistant"))

@@ -1,0 +1,50 @@
+"""The contract of Ollama's embeddings."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from guardproxy.wire import ollama_contract
+from guardproxy.wire.contract import NO_DEMAND, Contract, Demand, UsageFields, name_beside, no_inputs
+from guardproxy.wire.provider_acts import never_acts
+from guardproxy.wire.statements import EVERY_SERVER
+
+EMBED = "POST /api/embed"
+EMBEDDINGS = "POST /api/embeddings"
+
+
+def _demand(tree: Mapping[str, Any]) -> Demand:
+    return NO_DEMAND
+
+
+CONTRACT = Contract(
+    carries={
+        "request": frozenset(("user", "metadata", "unmapped")),
+        "response": frozenset(("metadata", "unmapped", "error")),
+    },
+    words=ollama_contract.WORDS,
+    opaque=frozenset(("token_ids", "tokens", "vectors")),
+    repeats=frozenset(),
+    demand=_demand,
+    parts={"answer": None, "tool": None, "input": None},
+    answer_path=(),
+    inputs=no_inputs,
+    name_path=name_beside,
+    choice=re.compile(""),
+    usage=UsageFields(prompt=("prompt_eval_count",), answer=()),
+    terminal=ollama_contract.TERMINAL,
+    error_path=("error",),
+    media=ollama_contract.MEDIA,
+    unanswered=frozenset((EMBED, EMBEDDINGS)),
+    limits={"messages": (), "tools": ()},
+    statements=EVERY_SERVER,
+    acts=never_acts,
+    query=ollama_contract.NO_QUERY,
+    signs=ollama_contract.SIGNS,
+    refused=(),
+    denied={},
+    key_header=ollama_contract.KEY_HEADER,
+    headers=ollama_contract.HEADERS,
+)

@@ -1,0 +1,61 @@
+"""The contract of Ollama Generate."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from guardproxy.findings import Kind
+from guardproxy.wire import ollama, ollama_contract
+from guardproxy.wire.contract import CallInput, Contract, Demand, demand_of, name_beside
+from guardproxy.wire.json import members
+from guardproxy.wire.provider_acts import never_acts
+from guardproxy.wire.statements import EVERY_SERVER
+from guardproxy.wire.token_data import TOKENS
+
+_ANSWER: tuple[Kind, ...] = ("assistant", "reasoning", "tool_arguments", "metadata", "unmapped", "error")
+_CALL = r"tool_calls\[\d+\]\.function\."
+
+
+def _demand(tree: Mapping[str, Any]) -> Demand:
+    return demand_of(ollama.schema_of(tree), {})
+
+
+def _inputs(tree: Any) -> Iterator[CallInput]:
+    return ollama.inputs_of(members(tree).get("tool_calls"), ("tool_calls",))
+
+
+CONTRACT = Contract(
+    carries={
+        "request": frozenset(("user", "system", "tool_definition", "metadata", "unmapped")),
+        "response": frozenset(_ANSWER),
+    },
+    words=ollama_contract.WORDS,
+    opaque=frozenset(("image", "token_ids", "tokens")),
+    repeats=TOKENS | {"logprobs", "numbers", "context"},
+    demand=_demand,
+    parts={
+        "answer": re.compile("response"),
+        "tool": re.compile(_CALL + "name"),
+        "input": re.compile(_CALL + "arguments"),
+    },
+    answer_path=("response",),
+    inputs=_inputs,
+    name_path=name_beside,
+    choice=re.compile(""),
+    usage=ollama_contract.USAGE,
+    terminal=ollama_contract.TERMINAL,
+    error_path=("error",),
+    media=ollama_contract.MEDIA,
+    unanswered=frozenset(),
+    limits={"messages": (), "tools": ()},
+    statements=EVERY_SERVER,
+    acts=never_acts,
+    query=ollama_contract.NO_QUERY,
+    signs=ollama_contract.SIGNS,
+    refused=ollama_contract.REFUSED,
+    denied={"_debug_render_only": ollama_contract.RENDERED, "template": ollama_contract.TEMPLATE},
+    key_header=ollama_contract.KEY_HEADER,
+    headers=ollama_contract.HEADERS,
+)
