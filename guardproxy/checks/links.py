@@ -21,7 +21,7 @@ from guardproxy.checks._contract import Resources
 from guardproxy.checks._links.allowed import Allowed
 from guardproxy.checks._links.places import KINDS, SCRIPTS
 from guardproxy.checks._links.search import LinkSearch
-from guardproxy.checks._links.signs import Signs
+from guardproxy.checks._links.signs import AddressSigns
 from guardproxy.checks._options import Option, Options, chosen, options_digest, with_defaults
 from guardproxy.errors import OptionError
 from guardproxy.findings import Check, Finding, Scan, Traits, Window
@@ -77,7 +77,7 @@ def build(name: str, options: Mapping[str, Any], resources: Resources) -> Check:
     return LinkCheck(
         name,
         options_digest("links", VERSION, plain),
-        LinkSearch(Allowed(frozenset(hosts), frozenset(schemes)), Signs("domain" in kinds)),
+        LinkSearch(Allowed(frozenset(hosts), frozenset(schemes)), AddressSigns("domain" in kinds)),
         frozenset(kinds),
         Traits(is_slow=False, labels=frozenset(LABELS[kind] for kind in kinds)),
     )

@@ -86,7 +86,7 @@ class Config:
     pass_through: tuple[str, ...] = setting(
         "Network",
         (
-            *("GET /v1/models", "GET /v1/models/{model}", "GET /openai/v1/models", "GET /openai/v1/models/{model}"),
+            *(f"GET {base}/models{name}" for base in ("/v1", "/openai/v1", "/v1beta") for name in ("", "/{model}")),
             *("GET /api/tags", "GET /api/version", "GET /api/ps"),
         ),
         "A route that is passed through without being read. `{name}` stands for letters, digits, `.`, `_` and `-`.",

@@ -122,6 +122,40 @@ def test_stream_helper(name: str, upstream: Upstream, passing: Proxy, anthropic_
     assert run(passing.url) == run(upstream.url)
 
 
+BETA: dict[str, dict[str, Any]] = {
+    "context management": {
+        "betas": ["context-management-2025-06-27"],
+        "context_management": {"edits": [{"type": "clear_tool_uses_20250919"}]},
+    },
+    "a server of tools": {
+        "betas": ["mcp-client-2025-04-04"],
+        "mcp_servers": [
+            {"type": "url", "url": "https://docs.example/mcp", "name": "docs", "authorization_token": "t-1"}
+        ],
+    },
+    "a container": {"betas": ["code-execution-2025-08-25"], "container": "container_01"},
+}
+
+
+@pytest.mark.parametrize("name", BETA)
+def test_beta_fields(name: str, upstream: Upstream, passing: Proxy, anthropic_at: Clients) -> None:
+    """The fields and headers of betas reach the API, and the answers are the same."""
+    got = []
+    for url in (upstream.url, passing.url):
+        messages = anthropic_at(url).beta.messages
+        got.append(
+            [
+                outcome(lambda messages=messages: messages.create(**ask("hello"), **BETA[name])),  # type: ignore[misc]
+                stream_outcome(lambda messages=messages: messages.create(stream=True, **ask("hello"), **BETA[name])),  # type: ignore[misc]
+            ]
+        )
+    assert not isinstance(got[0][0], Failed)
+    assert got[1] == got[0]
+    direct, _, proxied, _ = upstream.journal.all()
+    assert proxied.tree == direct.tree
+    assert proxied.headers["anthropic-beta"] == direct.headers["anthropic-beta"]
+
+
 def test_count_tokens(upstream: Upstream, passing: Proxy, anthropic_at: Clients) -> None:
     messages: Any = [{"role": "user", "content": "one two three"}]
     for url in (upstream.url, passing.url):
@@ -162,6 +196,19 @@ async def test_asynchronous_client(name: str, upstream: Upstream, passing: Proxy
                 )
             )
     assert isinstance(got[0][1], list)
+    assert got[1] == got[0]
+
+
+@pytest.mark.parametrize("name", ["text", "tool", "thinking"])
+async def test_asynchronous_stream_helper(name: str, upstream: Upstream, watching: Proxy) -> None:
+    got = []
+    for url in (upstream.url, watching.url):
+        async with (
+            anthropic.AsyncAnthropic(base_url=url, api_key="test", max_retries=0, timeout=60) as client,
+            client.messages.stream(**CASES[name]) as stream,
+        ):
+            events = [event.model_dump(mode="json") async for event in stream]
+            got.append([events, (await stream.get_final_message()).model_dump(mode="json")])
     assert got[1] == got[0]
 
 

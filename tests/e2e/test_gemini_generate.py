@@ -164,6 +164,11 @@ def test_counts_and_vectors_are_the_same(upstream: Upstream, watching: Proxy, ge
         assert proxied == direct
 
 
+def test_the_models_are_the_same(upstream: Upstream, watching: Proxy, genai_at: Clients) -> None:
+    direct, proxied = ([model.name for model in genai_at(url).models.list()] for url in urls(upstream, watching))
+    assert proxied == direct == ["models/scripted"]
+
+
 def test_a_chat_is_the_same(upstream: Upstream, watching: Proxy, genai_at: Clients) -> None:
     def talk(url: str) -> list[Any]:
         chat = genai_at(url).chats.create(model="scripted")

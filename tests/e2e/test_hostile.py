@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import gzip
 import json
+from typing import Any
 
 import pytest
 
 from tests.e2e.rawhttp import Answer, exchange, post
-from tests.e2e.rig import Proxy, Upstream
+from tests.e2e.rig import MAIL, Proxy, Upstream
 
 GOOD = {"model": "scripted", "messages": [{"role": "user", "content": "hello"}]}
 ROUTES = pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/messages"])
+OTHER_ROUTES = pytest.mark.parametrize(
+    "path", ["/v1/responses", "/v1/completions", "/v1/embeddings", "/v1/moderations"]
+)
 
 
 def assert_refused(proxy: Proxy, answer: Answer, path: str, *statuses: int) -> None:
@@ -52,6 +56,10 @@ BODIES: dict[str, bytes] = {
     "duplicate messages": b'{"model":"scripted","messages":[{"role":"user","content":"a"}],'
     b'"messages":[{"role":"user","content":"b"}]}',
     "duplicate content": b'{"model":"scripted","messages":[{"role":"user","content":"a","content":"b"}]}',
+    "duplicate model": b'{"model":"scripted","model":"other","messages":[{"role":"user","content":"a"}]}',
+    "duplicate stream": b'{"model":"scripted","stream":false,"stream":true,"messages":[{"role":"user","content":"a"}]}',
+    "5,000 digits": b'{"model":"scripted","messages":[{"role":"user","content":"a"}],"seed":' + b"9" * 5000 + b"}",
+    "byte order mark": b"\xef\xbb\xbf" + json.dumps(GOOD).encode(),
     "duplicate by escape": b'{"model":"scripted","messages":[{"role":"user","content":"a","c\\u006fntent":"b"}]}',
     "not a number": b'{"model":"scripted","messages":[{"role":"user","content":"a"}],"temperature":NaN}',
     "infinity": b'{"model":"scripted","messages":[{"role":"user","content":"a"}],"temperature":1e999}',
@@ -72,6 +80,86 @@ def test_a_bad_body(name: str, path: str, upstream: Upstream, guarding: Proxy) -
     answer = post(guarding.port, path, BODIES[name])
     assert_refused(guarding, answer, path, 400)
     assert upstream.journal.all() == []
+
+
+# Bodies that no format reads: what is wrong with them does not depend on its fields.
+NO_FORMAT = [
+    *(
+        "empty",
+        "not json",
+        "cut",
+        "two documents",
+        "null",
+        "a list",
+        "a string",
+        "a number",
+        "not a number",
+        "infinity",
+    ),
+    *(
+        "lone surrogate",
+        "not utf-8",
+        "overlong utf-8",
+        "utf-16",
+        "deep lists",
+        "deep objects",
+        "deep and cut",
+        "5,000 digits",
+    ),
+    *("byte order mark", "duplicate model", "duplicate stream", "duplicate by escape"),
+]
+
+
+@OTHER_ROUTES
+def test_a_bad_body_in_other_formats(path: str, upstream: Upstream, guarding: Proxy) -> None:
+    for name in NO_FORMAT:
+        assert_refused(guarding, post(guarding.port, path, BODIES[name]), path, 400)
+    assert upstream.journal.all() == []
+
+
+def test_a_number_goes_on_to_the_digit(upstream: Upstream, guarding: Proxy) -> None:
+    """A mail is replaced in the same body, so it is written anew."""
+    digits = b"123456789012345678901234567890"
+    text = f"I am {MAIL}".encode()
+    body = b'{"model":"scripted","seed":%s,"messages":[{"role":"user","content":"%s"}]}' % (digits, text)
+    assert post(guarding.port, "/v1/chat/completions", body).status == 200
+    (received,) = upstream.journal.all()
+    assert digits in received.body
+    assert MAIL.encode() not in received.body
+
+
+LOOKALIKES: dict[str, dict[str, Any]] = {
+    "another case": {"Messages": [{"role": "user", "content": MAIL}]},
+    "a space behind": {"content ": MAIL},
+    "nul in a key": {"content\u0000": MAIL},
+    "as a key": {MAIL: 1},
+    "deep in a new field": {"x": [{"y": [[MAIL]]}]},
+    "documents": {"documents": [{"title": "a", "text": MAIL}]},
+}
+
+
+@ROUTES
+@pytest.mark.parametrize("name", LOOKALIKES)
+def test_a_field_that_looks_like_another_is_guarded(name: str, path: str, upstream: Upstream, guarding: Proxy) -> None:
+    tree = {**GOOD, "max_tokens": 9, **LOOKALIKES[name]}
+    answer = post(guarding.port, path, json.dumps(tree).encode())
+    assert answer.status in (200, 400)
+    assert all(MAIL not in json.dumps(received.tree) for received in upstream.journal.all())
+
+
+@ROUTES
+def test_ten_thousand_tools(path: str, upstream: Upstream, guarding: Proxy) -> None:
+    body = json.dumps({**GOOD, "tools": [{"type": "function", "function": {"name": "f"}}] * 10_000}).encode()
+    assert_refused(guarding, post(guarding.port, path, body), path, 413)
+    assert upstream.journal.all() == []
+
+
+def test_a_description_of_one_megabyte(upstream: Upstream, guarding: Proxy) -> None:
+    words = ("an ordinary word " * 62_000)[:1_000_000] + MAIL
+    tools = [{"type": "function", "function": {"name": "f", "description": words}}]
+    assert post(guarding.port, "/v1/chat/completions", json.dumps({**GOOD, "tools": tools}).encode()).status == 200
+    (received,) = upstream.journal.all()
+    assert MAIL not in received.body.decode()
 
 
 @ROUTES

@@ -194,6 +194,16 @@ def arguments(*fragments: str) -> str:
     return frames + END
 
 
+TOKEN: dict[str, Any] = {"token": KEY, "bytes": list(KEY.encode()), "logprob": -1}
+LIKELY = {
+    "choices": [
+        {
+            "index": 0,
+            "delta": {"content": "a"},
+            "logprobs": {"content": [{**TOKEN, "top_logprobs": [TOKEN]}], "refusal": None},
+        }
+    ]
+}
 SNEAKY = {
     "escaped": f"data: {delta(ESCAPED)}\n\n" + END,
     "escaped, in two frames": f"data: {delta(ESCAPED[:60])}\n\ndata: {delta(ESCAPED[60:])}\n\n" + END,
@@ -211,6 +221,20 @@ SNEAKY = {
     "name of a function": 'data: {"choices":[{"index":0,"delta":{"tool_calls":[{"index":0,"id":"a","type":"function",'
     f'"function":{{"name":"{KEY}","arguments":"{{}}"}}}}]}}}}]}}\n\n' + END,
     "escaped twice in arguments": arguments(f'{{"k": "{ESCAPED}"}}'),
+    "escaped slashes": f"data: {delta('a' + chr(92) + '/b ' + KEY)}\n\n" + END,
+    "a refusal": f'data: {{"choices":[{{"index":0,"delta":{{"refusal":"{KEY}"}}}}]}}\n\n' + END,
+    "reasoning": f'data: {{"choices":[{{"index":0,"delta":{{"reasoning_content":"{KEY}"}}}}]}}\n\n' + END,
+    "other reasoning": f'data: {{"choices":[{{"index":0,"delta":{{"reasoning_content":"a","reasoning":"{KEY}"}}}}]}}\n\n'
+    + END,
+    "log probabilities": f"data: {json.dumps(LIKELY)}\n\n" + END,
+    "token ids": f'data: {{"choices":[{{"index":0,"delta":{{"content":"a"}},"token_ids":{list(KEY.encode())}}}]}}\n\n'
+    + END,
+    "a transcript": f'data: {{"choices":[{{"index":0,"delta":{{"audio":{{"id":"a","transcript":"{KEY}"}}}}}}]}}\n\n'
+    + END,
+    "an argument key": arguments(f'{{"{KEY}": 1}}'),
+    "an error as text": f'data: {{"error":"bad {KEY}","error_type":"generation"}}\n\n',
+    "an error with a number": f'data: {{"object":"error","message":"bad {KEY}","code":400}}\n\n',
+    "two ends": f"{HELLO}{FINISH}{FINISH}data: {delta(KEY)}\n\ndata: [DONE]\n\ndata: {delta(KEY)}\n\ndata: [DONE]\n\n",
     "a split inside an escape": arguments(f'{{"k": "{ESCAPED[:9]}', f'{ESCAPED[9:]}"}}'),
 }
 
@@ -254,6 +278,98 @@ def test_secrets_in_odd_events_of_an_anthropic_stream(name: str, model: RawUpstr
             assert fields["event"] == json.loads(fields["data"])["type"], "two clients must not see two events"
 
 
+# Events out of their order.
+BLOCK = START.partition("\n\n")[2]
+TEXT = f"event: content_block_delta\ndata: {text_delta(KEY)}\n\n"
+DISORDERED = {
+    "before the start": TEXT + START + STOP,
+    "two starts": START + START + TEXT + STOP,
+    "after the end of its block": START + STOP.partition("event: message_delta")[0] + TEXT + STOP,
+    "a block twice": START + BLOCK + TEXT + STOP,
+    "after the end": START + STOP + TEXT + STOP,
+    "two ends": START + TEXT + STOP + STOP,
+    "an end alone": STOP,
+    "an index that is no number": START + TEXT.replace('"index":0', '"index":"0"') + STOP,
+    "a negative index": START + TEXT.replace('"index":0', '"index":-1') + STOP,
+    "a huge index": START + TEXT.replace('"index":0', '"index":99999999999999999999') + STOP,
+}
+
+
+@pytest.mark.parametrize("name", DISORDERED)
+def test_events_out_of_order_leak_nothing(name: str, model: RawUpstream, proxy: Proxy) -> None:
+    model.answer = sse(DISORDERED[name])
+    answer = ask(proxy, MESSAGES, stream=True)
+    assert_no_leak(answer)
+    assert is_error(answer) or answer.body.count(b"event: message_stop") == 1, "the stream ends once"
+
+
+RESPONSES = "/v1/responses"
+
+
+def item(text: str) -> dict[str, Any]:
+    part: dict[str, Any] = {"type": "output_text", "text": text, "annotations": [], "logprobs": []}
+    return {"type": "message", "id": "msg_1", "role": "assistant", "status": "completed", "content": [part]}
+
+
+def response(status: str, *items: dict[str, Any], **more: Any) -> dict[str, Any]:
+    named = {"id": "resp_1", "object": "response", "created_at": 1, "model": "m", "parallel_tool_calls": True}
+    return {**named, "status": status, "output": list(items), "tools": [], "tool_choice": "auto", **more}
+
+
+PLACE = {"item_id": "msg_1", "output_index": 0, "content_index": 0}
+CREATED: dict[str, Any] = {"type": "response.created", "response": response("in_progress")}
+ADDED: dict[str, Any] = {"type": "response.output_item.added", "output_index": 0, "item": {**item(""), "content": []}}
+COMPLETED: dict[str, Any] = {"type": "response.completed", "response": response("completed", item("hello"))}
+LATE: dict[str, list[dict[str, Any]]] = {
+    "text done": [{"type": "response.output_text.done", **PLACE, "text": KEY}, COMPLETED],
+    "part done": [{"type": "response.content_part.done", **PLACE, "part": item(KEY)["content"][0]}, COMPLETED],
+    "part added": [{"type": "response.content_part.added", **PLACE, "part": item(KEY)["content"][0]}, COMPLETED],
+    "item done": [{"type": "response.output_item.done", "output_index": 0, "item": item(KEY)}, COMPLETED],
+    "item added whole": [{"type": "response.output_item.added", "output_index": 1, "item": item(KEY)}, COMPLETED],
+    "completed": [{"type": "response.completed", "response": response("completed", item(KEY))}],
+    "incomplete": [{"type": "response.incomplete", "response": response("incomplete", item(KEY))}],
+    "failed": [
+        {
+            "type": "response.failed",
+            "response": response("failed", error={"code": "server_error", "message": f"bad {KEY}"}),
+        }
+    ],
+    "echoed instructions": [{**COMPLETED, "response": response("completed", instructions=KEY, metadata={"a": KEY})}],
+    "a refusal": [{"type": "response.refusal.done", **PLACE, "refusal": KEY}, COMPLETED],
+    "a summary": [
+        {
+            "type": "response.reasoning_summary_text.done",
+            "item_id": "rs_1",
+            "output_index": 0,
+            "summary_index": 0,
+            "text": KEY,
+        },
+        COMPLETED,
+    ],
+    "arguments": [
+        {
+            "type": "response.function_call_arguments.done",
+            "item_id": "fc_1",
+            "output_index": 0,
+            "arguments": f'{{"a":"{KEY}"}}',
+        },
+        COMPLETED,
+    ],
+    "a transcript": [{"type": "response.audio.transcript.delta", "delta": KEY}, COMPLETED],
+    "an unknown event": [{"type": "response.x_new", "words": KEY}, COMPLETED],
+}
+
+
+@pytest.mark.parametrize("name", LATE)
+def test_a_secret_in_an_event_that_repeats_texts(name: str, model: RawUpstream, proxy: Proxy) -> None:
+    events = [CREATED, ADDED, *LATE[name]]
+    model.answer = sse(*(f"event: {event['type']}\ndata: {json.dumps(event)}\n\n" for event in events))
+    body = json.dumps({"model": "m", "stream": True, "input": "hello"}).encode()
+    answer = post(proxy.port, RESPONSES, body)
+    assert answer.status == 200
+    assert_no_leak(answer)
+
+
 ANSWERS: dict[str, bytes] = {
     "empty": plain(b""),
     "null": plain(b"null"),
@@ -268,6 +384,12 @@ ANSWERS: dict[str, bytes] = {
     "nothing": b"",
     "brotli": plain(b"{}", "Content-Encoding: br"),
     "unknown encoding": plain(b"{}", "Content-Encoding: foo"),
+    "zstd": plain(b"{}", "Content-Encoding: zstd"),
+    "broken gzip": plain(b"no gzip", "Content-Encoding: gzip"),
+    "gzip that was cut": plain(gzip.compress(KEY.encode() * 100)[:-9], "Content-Encoding: gzip"),
+    "gzip with a wrong checksum": plain(gzip.compress(b'{"choices":[]}')[:-8] + b"\x00" * 8, "Content-Encoding: gzip"),
+    "a header of control bytes": plain(b"{}", "X-A: \x00"),
+    "a bare line end in a header": plain(b"{}", "X-A: a\rB: c"),
     "text": b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 2\r\n\r\n{}",
     "no type": b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}",
     "deep": plain(b"[" * 50_000 + b"]" * 50_000),

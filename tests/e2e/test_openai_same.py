@@ -187,6 +187,19 @@ async def test_asynchronous_client(name: str, upstream: Upstream, passing: Proxy
     assert got[1] == got[0]
 
 
+@pytest.mark.parametrize("name", ["text", "tool", "refusal", "structured"])
+async def test_asynchronous_stream_helper(name: str, upstream: Upstream, watching: Proxy) -> None:
+    got = []
+    for url in (upstream.url, watching.url):
+        async with (
+            openai.AsyncOpenAI(base_url=f"{url}/v1", api_key="test", max_retries=0, timeout=60) as client,
+            client.chat.completions.stream(**CASES[name]) as stream,
+        ):
+            kinds = [event.type async for event in stream]
+            got.append([kinds, (await stream.get_final_completion()).model_dump(mode="json")])
+    assert got[1] == got[0]
+
+
 def test_models(upstream: Upstream, passing: Proxy, openai_at: Clients) -> None:
     direct, proxied = (outcome(lambda url=url: openai_at(url).models.list()) for url in (upstream.url, passing.url))  # type: ignore[misc]
     assert not isinstance(direct, Failed)

@@ -12,7 +12,8 @@ HEAD = """# What fails, and how
 <!-- This page is generated: python -m tests.kit.errors_page -->
 
 The codes of all errors that guardproxy answers with. The code stands in the body of the error (OpenAI: `error.code`;
-Anthropic: in brackets at the end of `error.message`), in the audit record and in the metrics.
+Anthropic: in brackets at the end of `error.message`; Gemini: `error.details[0].reason`), in the audit record and in the
+metrics.
 
 - The **status** is the HTTP status when nothing of an answer was sent. Afterwards the client gets an error event with the
   same code.

@@ -45,14 +45,15 @@ INPUTS, GUARDED, PARSE = "tests/e2e/test_openai_inputs.py", "tests/e2e/test_guar
 OLLAMA, GENERATE = "tests/e2e/test_ollama.py", "tests/unit/wire/formats/ollama_generate/test_codec.py"
 EMBED = "tests/unit/wire/formats/ollama_embed/test_codec.py"
 FAULTS, FUZZ, CLIENTS = "tests/e2e/test_faults.py", "tests/property/test_fuzz.py", "tests/e2e/test_clients.py"
+GEMINI = "tests/e2e/test_gemini_generate.py"
 PROMISES = "tests/unit/testing/test_formats.py::test_a_format_keeps_a_promise"
 HOSTILE = (f"{FUZZ}::test_formats", f"{FUZZ}::test_kept_bytes")
 
 
 @dataclass(frozen=True, slots=True)
 class Sheet:
-    """A format on the page. `title`: what readers call it; `tests`: the tests of each capability; `clients`: the clients that
-    the tests of `clients` run."""
+    """A format on the page. `title`: what readers call it; `tests`: the tests of each capability; `clients`: the clients
+    that the tests of `clients` run."""
 
     title: str
     clients: tuple[str, ...]
@@ -162,6 +163,25 @@ SHEETS: dict[str, Sheet] = {
             "blocks": (f"{INPUTS}::test_a_block_is_a_typed_error",),
             "hostile": HOSTILE,
             "clients": (f"{INPUTS}::test_an_answer_is_the_same", f"{CLIENTS}::test_objects_are_equal"),
+        },
+    ),
+    "gemini_generate": Sheet(
+        "Gemini generateContent",
+        ("google-genai for Python",),
+        {
+            "request": (f"{GEMINI}::test_a_plain_answer_is_the_same", PROMISES),
+            "plain": (f"{GEMINI}::test_a_plain_answer_is_the_same",),
+            "stream": (f"{GEMINI}::test_a_stream_is_the_same", f"{GEMINI}::test_a_stream_without_sse_is_an_array"),
+            "tools": (f"{GEMINI}::test_a_stream_is_the_same[tools]",),
+            "reasoning": (f"{GEMINI}::test_a_stream_is_the_same[thoughts]",),
+            "refusals": (f"{GEMINI}::test_a_stream_is_the_same[refused]",),
+            "errors": (f"{GEMINI}::test_errors_of_the_model",),
+            "usage": (f"{GEMINI}::test_a_stream_is_the_same",),
+            "structured": (f"{GEMINI}::test_an_answer_of_a_schema",),
+            "blocks": (f"{GEMINI}::test_a_block_is_a_typed_error",),
+            "cut streams": (f"{GEMINI}::test_errors_of_the_model[cut stream]",),
+            "hostile": HOSTILE,
+            "clients": (f"{GEMINI}::test_a_chat_is_the_same", f"{GEMINI}::test_an_asynchronous_client_gets_the_same"),
         },
     ),
     "ollama_chat": Sheet(

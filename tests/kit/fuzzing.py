@@ -344,7 +344,8 @@ def payload(data: bytes) -> bytes:
     for line in data.split(b"\n"):
         row = line.removeprefix(b"data:").lstrip()
         if row.startswith((b"{", b"[")):
-            return row.removeprefix(b"[").removesuffix(b",") if row.startswith(b"[{") else row
+            row = row.removeprefix(b"[").removesuffix(b",") if row.startswith(b"[{") else row
+            return row.removesuffix(b"]") if row.startswith(b"{") else row  # the last element of an array
     return data
 
 

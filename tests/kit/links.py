@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Iterator
 from html.parser import HTMLParser
 from urllib.parse import unquote
@@ -313,23 +314,25 @@ def targets(address: str) -> Iterator[str]:
     if scheme := _SCHEME.match(address):
         name = scheme[1].lower()
         if name in ("http", "https", "ftp", "ws", "wss"):
-            host = _HOST.match(address, scheme.end())
-            assert host is not None
-            authority = (host[1] or host[2] or "").rpartition("@")[2]
-            if is_host(authority):
-                yield authority.lower()
+            after = _HOST.match(address, scheme.end())
+            assert after is not None
+            if found := host(after[1] or after[2] or ""):
+                yield found
         elif name not in IGNORED and len(address) > scheme.end():
             yield f"{name}:"
-    elif match := re.match(r"[/\\]{2,}([^/\\?#]*)", address):
-        authority = match[1].rpartition("@")[2]
-        if is_host(authority):
-            yield authority.lower()
+    elif (match := re.match(r"[/\\]{2,}([^/\\?#]*)", address)) and (found := host(match[1])):
+        yield found
 
 
-def is_host(authority: str) -> bool:
-    """Whether a browser accepts this host: percent escapes are decoded, and some characters are refused."""
-    plain = re.sub(r"\A\[[0-9a-f:.]+\]", "v6", unquote(authority))
-    return bool(plain) and not _FORBIDDEN.search(plain)
+def host(authority: str) -> str:
+    """The host of an authority as a browser looks it up; empty if the browser refuses it, or if nobody can own it."""
+    name = authority.rpartition("@")[2].lower()
+    if re.match(r"\[[0-9a-f:.]+\]", name):
+        return name
+    name = unicodedata.normalize("NFKC", unquote(name).partition(":")[0])
+    name = re.sub("[\u3002\uff61]", ".", name).rstrip(".")
+    last = name.rpartition(".")[2]  # no top-level domain has a sign in it
+    return "" if _FORBIDDEN.search(name) or re.search(r"[!-,/:-@\[-^`{-~]", last) else name
 
 
 class Browser(HTMLParser):

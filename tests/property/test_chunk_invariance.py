@@ -114,7 +114,7 @@ SHAPES: dict[str, tuple[str, Frames, Callable[[bytes], dict[str, str]], str]] = 
     ),
     **{
         f"gemini {kind}": (GEMINI, partial(gemini_frames, kind=kind), gemini_texts, kind)
-        for kind in ("text", "thought", "argument", "unknown")
+        for kind in ("text", "argument")
     },
     "chat text": (CHAT, lambda parts: chat_frames([{"content": part} for part in parts]), chat_texts, "content0"),
     "chat reasoning": (
@@ -170,8 +170,8 @@ TOOLS: dict[str, tuple[str, Frames, Callable[[bytes], dict[str, str]], str]] = {
 }
 
 
-# A stream of Responses has four times the bytes, as it repeats each text. `guardproxy.testing` cuts it at every byte.
-STEP = {RESPONSES: 7, GEMINI: 7}
+# A stream of Responses has four times the bytes, as it repeats each text. `guardproxy.testing` cuts these at every byte.
+STEP = {RESPONSES: 7, GEMINI: 31}
 
 
 def unknown_texts(data: bytes) -> dict[str, str]:

@@ -32,6 +32,7 @@ SECRET = "jane.doe@corp.example"  # no word of a protocol looks like it
 CARD = 4111222233334444
 POLICY = r"""
 policy: test
+allow_fields: [chat_template]
 checks:
   mail: {use: pattern, label: MAIL, patterns: ["[a-z.]+@[a-z.]+[a-z]"]}
   card: {use: pattern, label: CARD, patterns: ["\\b[0-9]{16}\\b"]}
@@ -290,7 +291,7 @@ MESSAGES_REQUEST: dict[str, Any] = {
     "stop_sequences": ["text"],
     "thinking": {"type": "enabled", "budget_tokens": 1},
     "output_config": {"effort": "low", "format": {"type": "json_schema", "schema": {"title": "text"}}},
-    "mcp_servers": [{"url": "https://a.example", "authorization_token": "x"}],
+    "mcp_servers": [{"url": "https://a.example"}],
     "new_field": {"deep": ["text"]},
 }
 TEXT_DOCUMENT = {"type": "document", "source": {"type": "text", "media_type": "text/plain", "data": "text"}}

@@ -10,7 +10,7 @@ image without a click.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 from guardproxy.checks._links.signs import decoded
@@ -46,10 +46,33 @@ _ADDRESSES = frozenset(
         *("profile", "from", "to", "values", "by", "srcdoc"),
     )
 )
+# Elements that load or link something.
+_LOADING = frozenset(
+    (
+        *(
+            "a",
+            "area",
+            "audio",
+            "base",
+            "body",
+            "button",
+            "embed",
+            "form",
+            "iframe",
+            "image",
+            "img",
+            "input",
+            "link",
+            "meta",
+        ),
+        *("object", "script", "source", "table", "td", "track", "use", "video"),
+    )
+)
+_HIDDEN = re.compile(r"(?:\A|[^a-z0-9+.\-])(javascript|vbscript|livescript|data|https?|ftp|wss?)\Z")
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*\Z")
 _HOST = re.compile(r"[\w.\-]*[\w\-]\Z")
 _PLAIN_SCHEME = re.compile(r"[a-z][a-z0-9+.\-]*")
-_TARGET = re.compile(r"[\s>]*(?P<angle><?)(?P<run>(?:[^\s/?#<>]|&#)*)")
+_TARGET = re.compile(r"[\s>]*(?:(?P<angle><)(?P<spaced>(?:[^\n/?#<>]|&#)*)|(?P<run>(?:[^ \t\n\r\f\v/?#<>]|&#)*))")
 _SIMPLE = re.compile(r"(?:\A|[^!\\])\[[^\[\]!`\\<>&]*\Z")
 _NUMBER = re.compile(r".\d|\W{1,8}\d")
 _NUMBERS = re.compile(r"(?:\A|[^\w.])\d{1,3}\.\d{1,3}\.\d{1,3}\Z")
@@ -77,7 +100,7 @@ def run_start(text: str, at: int, end: int, sign: re.Match[str]) -> int:
 class SignPlace:
     """A sign in a text.
 
-    `before`: the text before it, at most `LOOK` characters; `inside`: the readings that are in the value of an attribute;
+    `before`: the text before it, at most `LOOK` characters; `tags`: the readings of the tags around;
     `is_start`: the text begins at offset 0 of its channel; `is_leaf`: a line of the text may be an address as a whole, as
     in the arguments of a tool call.
     """
@@ -85,9 +108,19 @@ class SignPlace:
     text: str
     sign: re.Match[str]
     before: str
-    inside: Sequence[TagReading]
+    tags: Sequence[TagReading]
     is_start: bool
     is_leaf: bool
+
+    @property
+    def inside(self) -> list[TagReading]:
+        """Returns the readings that are in the value of an attribute, a style or a script."""
+        return [reading for reading in self.tags if reading.url is not None]
+
+    def tag_is_open(self, names: Collection[str] | None) -> bool:
+        """Whether a tag with one of these names, or any tag, is open. Readers differ on where the values of a broken tag
+        begin and end."""
+        return any(reading.mode != "text" and (names is None or reading.tag in names) for reading in self.tags)
 
     @property
     def next(self) -> str:
@@ -117,14 +150,13 @@ class SignPlace:
         return "link" if match and not is_cut else "image"
 
 
-def kind(text: str, sign: re.Match[str], tags: Iterable[TagReading], *, is_start: bool, is_leaf: bool) -> str | None:
+def kind(text: str, sign: re.Match[str], tags: Sequence[TagReading], *, is_start: bool, is_leaf: bool) -> str | None:
     """Returns the kind of the link at a sign; `None` if no client follows the address. `tags`: read up to the sign; the
     others are described in `SignPlace`."""
     before = text[max(0, sign.start() - LOOK) : sign.start()]
-    inside = [reading for reading in tags if reading.url is not None]
-    place = SignPlace(text, sign, before, inside, is_start, is_leaf)
+    place = SignPlace(text, sign, before, tags, is_start, is_leaf)
     if sign["zeros"]:
-        return "html" if any(_is_head(_head(reading)) for reading in inside) else None
+        return "html" if any(_is_head(_head(reading)) for reading in place.inside) else None
     if sign["pair"]:
         return _without_scheme(place)
     return _named_host(place) if sign["www"] or sign["name"] else _with_scheme(place)
@@ -149,8 +181,10 @@ def _without_scheme(place: SignPlace) -> str | None:
     begins = before[-1:].isspace() or before[-1:] in _SEPARATORS
     if place.next and any(begins or _begins(reading, before) for reading in place.inside):
         return "html"
+    if place.next and begins and place.tag_is_open(None if before[-1:] == "," else _LOADING):
+        return "html"
     target = _target(before)
-    if target and not decoded(target["run"]) and place.next not in _TARGET_ENDS:
+    if target and not _read_target(target) and place.next not in _TARGET_ENDS:
         return place.markdown()
     if not place.begins_address:
         return None
@@ -170,12 +204,14 @@ def _with_scheme(place: SignPlace) -> str | None:
         if scheme := _in_attribute(reading, name, ahead, has_authority=has_authority):
             return _named(scheme, "html")
     target = _target(before)
-    scheme = decoded(target["run"]) if target else ""
-    if target and _PLAIN_SCHEME.fullmatch(scheme) and after and (target["angle"] or not after.isspace()):
+    scheme = _read_target(target) if target else ""
+    if target and _PLAIN_SCHEME.fullmatch(scheme) and after and (target["angle"] or after not in _WHITE):
         return _named(scheme, place.markdown())
     is_known = name in _KNOWN or has_authority
     if name and ahead.endswith("<") and is_known and (sign["slashes"] or after not in _AUTOLINK_ENDS):
         return _named(name, "autolink")
+    if place.tag_is_open(None) and (hidden := _HIDDEN.search(decoded(before[-RUN:]))):
+        return _named(hidden[1], "html")
     if name == "data":
         return "data" if _MEDIA.match(place.text, sign.end()) or _STYLE.search(ahead) else None
     if not place.begins_address:
@@ -184,7 +220,10 @@ def _with_scheme(place: SignPlace) -> str | None:
         return "script" if place.begins_line(len(name)) or place.is_leaf or _STYLE.search(ahead) else None
     if has_authority and before[-1:] == "]":
         return "reference"
-    return "bare" if (has_authority and len(name) != 1) or name in SPECIAL or name in _CLICKED else None
+    # A single letter is a drive. Without a letter, an escape or an unseen character may end a scheme.
+    ends = before[-1:] == ";" or before[-1:].isalnum() or not before[-1:].isprintable()
+    has_scheme = len(name) > 1 or (not name and ends)
+    return "bare" if (has_authority and has_scheme) or name in SPECIAL or name in _CLICKED else None
 
 
 def _in_attribute(reading: TagReading, name: str, ahead: str, *, has_authority: bool) -> str | None:
@@ -244,6 +283,11 @@ def _target(before: str) -> re.Match[str] | None:
     """Returns the beginning of the target of a Markdown link or definition that goes on up to the sign."""
     begin = max(before.rfind("]("), before.rfind("]:"))
     return _TARGET.fullmatch(before, begin + 2) if begin >= 0 else None
+
+
+def _read_target(target: re.Match[str]) -> str:
+    """Returns the beginning of the target of a Markdown link as a URL parser reads it."""
+    return decoded(target["run"] or target["spaced"] or "")
 
 
 def _is_word(char: str) -> bool:

@@ -24,7 +24,7 @@ from dataclasses import dataclass, field
 
 from guardproxy.checks._links.allowed import Allowed
 from guardproxy.checks._links.places import BEFORE, RUN, kind, needs_more, run_start, stops
-from guardproxy.checks._links.signs import Signs
+from guardproxy.checks._links.signs import AddressSigns
 from guardproxy.concurrency import stop_point
 from guardproxy.findings import Window
 from guardproxy.urls import TagReading
@@ -69,7 +69,7 @@ class LinkSearch:
     """The search for addresses that `allowed` does not cover."""
 
     allowed: Allowed
-    signs: Signs
+    signs: AddressSigns
 
     def scan(self, window: Window) -> tuple[list[LinkAddress], int, int, TagsSoFar]:
         """Returns the addresses, the settled place and the first place that the next window needs, as offsets in the

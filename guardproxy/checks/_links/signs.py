@@ -62,7 +62,7 @@ _CSS_ESCAPE = re.compile(r"\\([0-9a-f]{1,6})[ \t\n]?", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
-class Signs:
+class AddressSigns:
     """The signs to look for. `names`: also the end of a host name without a scheme, before a path or a query."""
 
     names: bool

@@ -82,8 +82,8 @@ def test_a_value_without_bounds_accepts_everything() -> None:
         ("allow_code", "false"),
         (
             "pass_through",
-            "GET /v1/models, GET /v1/models/{model}, GET /openai/v1/models, GET /openai/v1/models/{model}, GET /api/tags, "
-            "GET /api/version, GET /api/ps",
+            "GET /v1/models, GET /v1/models/{model}, GET /openai/v1/models, GET /openai/v1/models/{model}, "
+            "GET /v1beta/models, GET /v1beta/models/{model}, GET /api/tags, GET /api/version, GET /api/ps",
         ),
         ("key", ""),
         ("policies", ""),

@@ -8,11 +8,15 @@ from typing import Any
 import pytest
 
 from guardproxy.policy.evaluate import PolicySet
+from guardproxy.replay.recorded import RecordedUpstream
 from guardproxy.wire.authoring import Prompt, Reply
 from guardproxy.wire.codec import Codec
 from guardproxy.wire.formats.openai_completions.codec import CODEC as COMPLETIONS
 from guardproxy.wire.formats.openai_inputs import author as inputs
 from guardproxy.wire.formats.openai_inputs.contract import EMBEDDINGS, MODERATIONS
+from guardproxy.wire.registry import codecs
+from tests.kit.gemini import GEMINI, gemini_frames
+from tests.kit.media import PNG
 from tests.kit.play import Play, policy_set
 from tests.kit.records import replay, through_log
 
@@ -90,6 +94,30 @@ def test_content_that_was_not_inspected(route: str, tree: Any) -> None:
     play = Play(policies, route).ask(tree)
     play.stream([json.dumps(inputs.unanswered(route, tree, "1")).encode()], media="application/json")
     replayed(play, policies)
+
+
+def test_content_and_arguments_of_gemini() -> None:
+    policies = policy_set(POLICY)
+    key = "AIza" + "SyD-0123456789"
+    play = Play(policies, GEMINI).ask(
+        {
+            "contents": [{"parts": [{"text": f"I am {MAIL}"}, {"inlineData": {"mimeType": "image/png", "data": PNG}}]}],
+            "cachedContent": "cachedContents/4l1x0ubbk3h2",
+            "tools": [{"exaAiSearch": {"apiKey": key}}],
+        }
+    )
+    play.stream(gemini_frames([f"to {MAIL[:3]}", f"{MAIL[3:]} now"], "argument"))
+    assert play.record["request"]["uninspected_kinds"] == ["image", "file", "secret"]
+    assert key not in json.dumps(play.record)
+    replayed(play, policies)
+
+
+def test_a_replay_reads_every_framing_of_a_format() -> None:
+    """The record has texts and not the bytes that framed them."""
+    policies, (gemini,) = policy_set(POLICY), [codec for codec in codecs() if codec.name == "gemini_generate"]
+    play = Play(policies, GEMINI).ask({"contents": [{"parts": [{"text": "hi"}]}]}).stream(gemini_frames(["so"]))
+    recorded = RecordedUpstream(gemini, through_log(play.finish.record).response, stopped=False)
+    assert recorded.for_request("/v1beta/models/m:streamGenerateContent", "") is recorded
 
 
 @pytest.mark.parametrize("ids", [[1, 2, 3], [[1, 2], [3]]])

@@ -7,7 +7,7 @@ candidate has a `finishReason`.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -32,9 +32,15 @@ from guardproxy.wire.requests import expect_type
 from guardproxy.wire.turns import Turns
 
 _STREAMED = ":streamGenerateContent"
-_CONTENTS = ("contents", "content", "requests", "generateContentRequest")
-_LISTS = ("contents", "tools", "requests", "safetySettings")
-_OBJECTS = ("generationConfig", "toolConfig", "content", "generateContentRequest", "labels")
+_CONTENTS = frozenset(("contents", "content", "requests", "generateContentRequest", "generate_content_request"))
+_TYPES: Mapping[str, type | tuple[type, ...]] = spelling.both(
+    {
+        **dict.fromkeys(("contents", "tools", "requests", "safetySettings"), (list, dict)),
+        **dict.fromkeys(("generationConfig", "toolConfig", "content", "generateContentRequest", "labels"), dict),
+        "systemInstruction": (dict, str),
+    }
+)
+_CONFIG_TYPES: Mapping[str, type | tuple[type, ...]] = spelling.both({"candidateCount": int, "maxOutputTokens": int})
 _ENDINGS = ("finishReason", "finishMessage")
 _MOST_CANDIDATES = 128
 
@@ -89,16 +95,13 @@ class GeminiGenerate(JsonCodec[GenerateDecoder]):
 
     def check(self, tree: dict[str, Any]) -> None:
         spelling.check(tree)
-        if all(value(tree, name) is None for name in _CONTENTS):
+        if _CONTENTS.isdisjoint(tree):
             raise DownstreamError(ErrorCode.INVALID_TYPE, "`contents` is missing", "contents")
-        for name in _LISTS:
-            _expect(tree, name, (list, dict))
-        for name in _OBJECTS:
-            _expect(tree, name, dict)
-        _expect(tree, "systemInstruction", (dict, str))
-        config = value(tree, "generationConfig") or {}
-        for name in ("candidateCount", "maxOutputTokens"):
-            _expect(config, name, int, "generationConfig")
+        _expect(tree, _TYPES)
+        config = value(tree, "generationConfig")
+        if config is None:
+            return
+        _expect(config, _CONFIG_TYPES, "generationConfig")
         if not 1 <= (value(config, "candidateCount") or 1) <= _MOST_CANDIDATES:
             message = f"`generationConfig.candidateCount` must be 1 to {_MOST_CANDIDATES}"
             raise DownstreamError(ErrorCode.INVALID_VALUE, message, "generationConfig.candidateCount")
@@ -154,10 +157,11 @@ class GeminiGenerateArrays(GeminiGenerate):
     stream = ArrayDecoder
 
 
-def _expect(tree: Any, name: str, types: type | tuple[type, ...], where: str = "") -> None:
-    """Raises `DownstreamError` (400) if a field has another type, in either spelling."""
-    for spelled in (name, snake(name)):
-        expect_type(tree, spelled, types, where)
+def _expect(tree: Any, types: Mapping[str, type | tuple[type, ...]], where: str = "") -> None:
+    """Raises `DownstreamError` (400) if a field has another type."""
+    for name in tree:
+        if name in types:
+            expect_type(tree, name, types[name], where)
 
 
 def _check_models(tree: Any, model: str, where: str) -> None:
@@ -169,7 +173,7 @@ def _check_models(tree: Any, model: str, where: str) -> None:
     for name in ("generateContentRequest", "generate_content_request"):
         if isinstance(tree.get(name), dict):
             _check_models(tree[name], model, f"{where}{name}.")
-    requests = tree.get("requests")
+    requests = tree.get("requests", ())
     for number, request in enumerate(requests if isinstance(requests, list) else [requests]):
         if isinstance(request, dict):
             _check_models(request, model, f"{where}requests[{number}].")

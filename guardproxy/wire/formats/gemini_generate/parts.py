@@ -119,8 +119,7 @@ def part(kind: Kind, others: MapLeaf = UNMAPPED, said: MapLeaf | None = None) ->
 
     def choose(given: Any) -> Map:
         if isinstance(given, dict):
-            thought = given.get("thought")
-            is_thought = thought is not None and thought is not False
+            is_thought = given.get("thought") is True
             return _fields(kind, others, text("reasoning") if is_thought else said or text(kind))
         is_number = isinstance(given, (int, float, list)) and not isinstance(given, bool)
         return TOKEN_IDS if is_number else others

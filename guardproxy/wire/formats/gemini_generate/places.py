@@ -5,6 +5,7 @@ One map of a request serves every route: a count of tokens holds a whole request
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from guardproxy.findings import Kind
@@ -24,6 +25,7 @@ from guardproxy.wire.json import (
     opaque,
     text,
 )
+from guardproxy.wire.opaque import NOT_KEPT
 
 VECTORS = MapLeaf("tokens", media="vectors")
 _METADATA, _TOOL, _RESULT = text("metadata"), text("tool_definition"), text("tool_result")
@@ -158,6 +160,16 @@ _CONTENT = both({"contents": several(turn), "content": turn, "systemInstruction"
 _BATCHED = {**_CONTENT, **_EMBEDDING, "model": NAME, **both({"embedContentConfig": _EMBEDDING})}
 
 
+# The name of content that the upstream holds. No check can read the content, so the record lists the place.
+_CACHED = re.compile(r"cachedContents/(?!.*\d{7})[a-z0-9]{1,32}", re.ASCII)
+_CACHED_CONTENT = MapLeaf("tokens", media="file")
+
+
+def _cached(given: Any) -> Map:
+    is_name = isinstance(given, str) and (given == NOT_KEPT or _CACHED.fullmatch(given) is not None)
+    return _CACHED_CONTENT if is_name else _METADATA
+
+
 def _whole(given: Any) -> Map:
     return REQUEST
 
@@ -172,7 +184,7 @@ REQUEST: dict[Any, Map] = {
             "toolConfig": _TOOL_CONFIG,
             "safetySettings": several(_SAFETY),
             "generationConfig": _GENERATION,
-            "cachedContent": NAME,
+            "cachedContent": _cached,
             "labels": _METADATA,
             "store": STRUCTURE,
             "serviceTier": STRUCTURE,

@@ -71,7 +71,7 @@ def _nature(part: Any) -> str:
     if names & _ALONE:
         return "alone"
     if "text" in names:
-        return "thought" if part.get("thought") not in (None, False) else "text"
+        return "thought" if part.get("thought") is True else "text"
     return " ".join(sorted(names))
 
 

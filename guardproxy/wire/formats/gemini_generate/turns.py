@@ -43,7 +43,7 @@ def texts_of(content: Any) -> list[str]:
     return [
         part["text"]
         for part in listed
-        if isinstance(part, dict) and isinstance(part.get("text"), str) and not part.get("thought")
+        if isinstance(part, dict) and isinstance(part.get("text"), str) and part.get("thought") is not True
     ]
 
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 import pytest
 
 from guardproxy.checks._links.allowed import Allowed
-from guardproxy.checks._links.signs import Signs
+from guardproxy.checks._links.signs import AddressSigns
 
 ALLOWED = Allowed(frozenset(("ok.example", "*.ok.example", "ok.example:8443")), frozenset(("https", "mailto")))
 PLAIN = " \n"
 
 
 def end(text: str, *, stops: str = PLAIN, last: bool = True) -> int | None:
-    sign = Signs(names=False).next(text, 0)
+    sign = AddressSigns(names=False).next(text, 0)
     assert sign is not None
     return ALLOWED.end(text, 0, sign, stops=stops, last=last)
 
@@ -105,6 +105,6 @@ def test_a_scheme_without_a_host_is_allowed_by_the_list() -> None:
     assert end("mailto:a@evil.example?body=x") == len("mailto:")
     assert end("tel:1") is None
     nothing = Allowed(frozenset(), frozenset(("https",)))
-    sign = Signs(names=False).next("https://a/", 0)
+    sign = AddressSigns(names=False).next("https://a/", 0)
     assert sign is not None
     assert nothing.end("https://a/", 0, sign, stops="", last=True) is None

@@ -90,6 +90,8 @@ def test_each_place_has_its_kind(text: str, expected: str) -> None:
         "key: value\nother: //",
         "and/or, e.g./i.e., v1.2/3",
         "3.14159",
+        r"re.compile(r'(?:\\w|\\\\)')",
+        r"(?:\\\\a)",
         "e.g. this",
     ],
 )

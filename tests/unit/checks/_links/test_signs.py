@@ -6,9 +6,9 @@ from itertools import product
 
 import pytest
 
-from guardproxy.checks._links.signs import REACH, Signs, decoded
+from guardproxy.checks._links.signs import REACH, AddressSigns, decoded
 
-SIGNS = Signs(names=False)
+SIGNS = AddressSigns(names=False)
 COLONS = (":", "&colon;", "&#58;", "&#58", "&#0000058;", "&#x3a;", "&#X3A", "%3a", "%3A", "\\x3a", "\\u003A", "\\3a ")
 SLASHES = (
     "/",
@@ -62,14 +62,14 @@ def test_ordinary_text_has_no_sign(text: str) -> None:
 @pytest.mark.parametrize("text", ["a.com/", "a.co.uk?x", "a.xn--p1ai#", "10.0.0.1/", "a.com:80/", "a.com./"])
 def test_the_end_of_a_host_name_is_a_sign_only_if_names_are_looked_for(text: str) -> None:
     assert SIGNS.next(text.replace(":80", ""), 0) is None
-    sign = Signs(names=True).next(text, 0)
+    sign = AddressSigns(names=True).next(text, 0)
     assert sign is not None
     assert sign["name"]
 
 
 @pytest.mark.parametrize("names", [False, True])
 def test_every_beginning_of_a_sign_at_the_end_is_open(names: bool) -> None:
-    signs = Signs(names)
+    signs = AddressSigns(names)
     texts = [f"{colon}{gap}{slash}{gap}{slash}" for colon, slash, gap in product(COLONS, SLASHES, DROPPED[::3])]
     for text in [*texts, "www.", "www&period;", "&#x00000000", *([".com:80/", ".xn--p1ai?"] if names else [])]:
         for end in range(1, len(text) + 1):

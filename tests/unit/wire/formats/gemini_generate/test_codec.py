@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+from random import Random
 from typing import Any
 
 import pytest
@@ -18,9 +19,11 @@ from guardproxy.wire.authoring import Prompt, Reply
 from guardproxy.wire.formats.gemini_generate import turns
 from guardproxy.wire.formats.gemini_generate.codec import ARRAYS, CODEC
 from guardproxy.wire.formats.gemini_generate.contract import CONTRACT, ROUTES
+from guardproxy.wire.opaque import NOT_KEPT
 from guardproxy.wire.registry import codec_for, served
 from guardproxy.wire.statements import statement_of
 from guardproxy.wire.turns import Call, ModelTurn
+from tests.kit import fuzzing
 from tests.kit.media import PNG, SIGNATURE
 from tests.kit.play import sse
 
@@ -140,6 +143,22 @@ def test_the_texts_of_a_request() -> None:
     }
 
 
+@pytest.mark.parametrize(
+    ("name", "found"),
+    [
+        ("cachedContents/4l1x0ubbk3h2", {"cachedContent": "file"}),
+        (NOT_KEPT, {"cachedContent": "file"}),
+        ("cachedContents/4111222233334444", {}),
+        ("call mara", {}),
+        ({"a": "b c"}, {}),
+    ],
+)
+def test_content_that_the_upstream_holds_is_listed(name: Any, found: dict[str, str]) -> None:
+    events = request({"contents": [], "cachedContent": name})
+    assert opaque(events) == found
+    assert bool(texts(events)) != bool(found)
+
+
 def test_both_spellings_are_read() -> None:
     found = request(
         {
@@ -157,7 +176,6 @@ def test_both_spellings_are_read() -> None:
         "generation_config.stop_sequences[0]": "metadata",
         "tools.function_declarations[0].name": "tool_definition",
         "tools.function_declarations[0].description": "tool_definition",
-        "cached_content": "metadata",
     }
     assert [event.text for event in found if isinstance(event, Text) and event.unmapped] == []
 
@@ -541,6 +559,11 @@ STREAMED: list[Promise] = [
 @pytest.mark.parametrize("promise", STREAMED)
 def test_arrays_keep_the_promises_of_streams(promise: Promise) -> None:
     promise(ARRAYS)
+
+
+def test_no_bytes_break_the_promises_of_arrays() -> None:
+    for seed in range(60):
+        fuzzing.fuzz_stream(ARRAYS, Random(seed))
 
 
 def said(reply: Reply) -> list[bytes]:
