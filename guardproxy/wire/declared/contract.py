@@ -61,6 +61,7 @@ def maps_of(declaration: DeclaredFormat) -> Maps:
     asked = [*_texts(request.texts, json=False), *_words([*request.structure, *switches])]
     if request.model:
         asked.append((request.model, NAME))
+    asked += [((name,), text("unmapped")) for name in _denied(declaration)]  # known, so that a policy can name them
     error = [(declaration.error, text("error"))]
     counts = [place for place in (answer.prompt_tokens, answer.answer_tokens) if place]
     ends = [stream.end] if stream.end else []
