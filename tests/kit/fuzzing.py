@@ -523,7 +523,9 @@ def check_framing(framing: Framing, data: bytes, source: random.Random) -> None:
 def _is_object(data: bytes | None) -> bool:
     """Whether the data of an event is a JSON object on one line."""
     try:
-        return bool(data) and b"\n" not in data and b"\r" not in data and isinstance(json.loads(data), dict)
+        if data is None or b"\n" in data or b"\r" in data:
+            return False
+        return isinstance(json.loads(data), dict)
     except ValueError:
         return False
 
