@@ -57,6 +57,7 @@ def schema() -> Schema:
         "title": "A policy of guardproxy",
         **document,
         "required": ["policy"],
+        "not": {"required": ["mode", "enforce"], "properties": {"mode": {"const": "shadow"}}},
         "if": {"not": {"required": ["extends"]}},
         "then": whole,
         "$defs": {"check": _check(), "rule": _rule()},

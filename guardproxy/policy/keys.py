@@ -27,6 +27,7 @@ from guardproxy.policy.document import (
     UNMAPPED,
     WORDS_OF_ON,
 )
+from guardproxy.policy.fields import FIXED_FIELDS
 from guardproxy.policy.strictness import ACTIONS, VERDICTS, Action
 from guardproxy.redaction import HASH_TYPES
 from guardproxy.redaction import KINDS as OPERATORS
@@ -216,18 +217,19 @@ _TOKEN_IDS_KEY = Key("What happens to integers that stand for a text; refused by
 
 _FIELD: Schema = {"type": "string", "pattern": r"^[A-Za-z_$][A-Za-z0-9_$.*-]*$"}
 _FIELDS: Schema = {"type": "array", "minItems": 1, "items": _FIELD}
+_CHANGED: Schema = {**_FIELD, "not": {"enum": list(FIXED_FIELDS)}}
 _ALLOW_FIELDS_KEY = Key(
     "Fields that lead round the checks, such as `chat_template`, and that are accepted all the same.",
     {"type": "array", "minItems": 1, "items": {"type": "string", "pattern": "^[A-Za-z_][A-Za-z0-9_]*$"}},
 )
 _REFUSE_KEY = Key("Fields that a request may not have, like `background` or `tools.*.strict`.", _FIELDS)
-_STRIP_KEY = Key("Fields that are removed from a request before it is sent.", _FIELDS)
+_STRIP_KEY = Key("Fields that are removed from a request before it is sent.", {**_FIELDS, "items": _CHANGED})
 _SET_KEY = Key(
     "Fields with the values that a request is sent with, like `{store: false}`.",
     {
         "type": "object",
         "minProperties": 1,
-        "propertyNames": {"pattern": r"^[A-Za-z_$][A-Za-z0-9_$.*-]*$"},
+        "propertyNames": _CHANGED,
         "additionalProperties": {"not": {"type": "null"}},
     },
 )

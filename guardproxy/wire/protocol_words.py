@@ -36,6 +36,7 @@ computer_20241022 computer_20250124 computer_20251124 memory_20250818 mcp_toolse
 tool_search_tool_regex_20251119 tool_search_tool_bm25_20251119
 api_error invalid_request_error authentication_error billing_error permission_error not_found_error request_too_large
 rate_limit_error timeout_error overloaded_error server_error
+score block implicit explicit 30m 12h approximate moderation_result moderation_results url_citation
 """
 WORDS = frozenset((*_WORDS.split(), *MEDIA_TYPES, *TEXT_TYPES, ""))
 

@@ -22,7 +22,7 @@ def test_a_chunk_costs_at_most_as_planned(codec: Codec, name: str) -> None:
     cost = codec_cost.calls_per_unit(codec, CASES[name])
     carried = codec_cost.is_answered(codec) and ("tool_arguments" if "tool" in name else "assistant")
     assert (cost is not None) == (carried in codec.contract.carries["response"])
-    assert cost is None or 0 < cost <= AIM * of_chat
+    assert cost is None or 0 <= cost <= AIM * of_chat  # 0: a call of a tool comes whole
 
 
 @pytest.mark.parametrize("name", [name for name, case in CASES.items() if case.unit == "KB"])

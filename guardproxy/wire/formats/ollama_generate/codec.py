@@ -40,7 +40,7 @@ def _withhold(tree: Any) -> list[str]:
     return [*gone, "context"] if tree.pop("context", None) is not None else gone
 
 
-class GenerateDecoder(LineDecoder):
+class OllamaGenerateDecoder(LineDecoder):
     """A stream of parts of the answer."""
 
     def how(self, tree: Any) -> Map:
@@ -50,7 +50,7 @@ class GenerateDecoder(LineDecoder):
         return _shape_of(self.shapes, tree, leaf)
 
 
-class OllamaGenerate(LinesCodec[GenerateDecoder]):
+class OllamaGenerate(LinesCodec[OllamaGenerateDecoder]):
     """The codec."""
 
     name = "ollama_generate"
@@ -60,7 +60,7 @@ class OllamaGenerate(LinesCodec[GenerateDecoder]):
     author: Author = author
     blank: ClassVar[Mapping[str, Any]] = {"response": ""}
 
-    stream = GenerateDecoder
+    stream = OllamaGenerateDecoder
     grammar = Grammar(
         request=REQUEST,
         answer=RESPONSE,

@@ -9,6 +9,7 @@ from guardproxy.findings import Kind
 from guardproxy.wire.azure import CHOICE_FILTERS, CONTEXT, DATA_SOURCES, PROMPT_FILTERS
 from guardproxy.wire.conversation import content, message
 from guardproxy.wire.json import (
+    KEYS,
     NAME,
     OTHERS,
     STRUCTURE,
@@ -34,6 +35,9 @@ _ROLES: dict[str, Kind] = {
 _JSON_ARGUMENTS = MapLeaf("json", "tool_arguments")
 
 _CACHE = {"type": STRUCTURE, "ttl": STRUCTURE}
+_BREAKPOINT = {"mode": STRUCTURE, "ttl": STRUCTURE}
+_MODE = {"mode": STRUCTURE}
+_METADATA = text("metadata")
 
 
 def _part(kind: Kind, others: MapLeaf) -> Map:
@@ -55,6 +59,7 @@ def _part(kind: Kind, others: MapLeaf) -> Map:
                 OTHERS: others,
             },
             "cache_control": _CACHE,
+            "prompt_cache_breakpoint": _BREAKPOINT,
             OTHERS: others,
         }
 
@@ -111,8 +116,16 @@ def _fields(kind: Kind, mapped: Map) -> dict[Any, Map]:
 
 
 def _choice_of_tool(value: Any) -> Map:
+    if not isinstance(value, dict):
+        return STRUCTURE
     name = text("tool_definition")  # a tool's own name must stay equal to that in its definition
-    return {"type": STRUCTURE, "name": name, "function": {"name": name}} if isinstance(value, dict) else STRUCTURE
+    allowed = {"mode": STRUCTURE, "tools": name}
+    named = {"name": name}
+    return {"type": STRUCTURE, "name": name, "function": named, "custom": named, "allowed_tools": allowed}
+
+
+def _voice(value: Any) -> Map:
+    return {"id": STRUCTURE} if isinstance(value, dict) else STRUCTURE
 
 
 REQUEST: dict[str, Map] = {
@@ -144,13 +157,31 @@ REQUEST: dict[str, Map] = {
     "prediction": {"type": STRUCTURE, "content": _content("assistant")},
     "modalities": [STRUCTURE],
     "logit_bias": text("metadata"),
-    "audio": {"voice": STRUCTURE, "format": STRUCTURE},
+    "audio": {"voice": _voice, "format": STRUCTURE},
     "stream_options": {"include_usage": STRUCTURE, "include_obfuscation": STRUCTURE},
-    **dict.fromkeys(
-        ("stop", "user", "metadata", "safety_identifier", "prompt_cache_key", "web_search_options", "moderation"),
-        text("metadata"),
-    ),
+    **dict.fromkeys(("stop", "user", "metadata", "safety_identifier", "prompt_cache_key"), _METADATA),
+    "moderation": {"model": NAME, "policy": {"input": _MODE, "output": _MODE}, OTHERS: _METADATA, KEYS: _METADATA},
+    "prompt_cache_options": _BREAKPOINT,
+    "web_search_options": {
+        "search_context_size": STRUCTURE,
+        "user_location": {"type": STRUCTURE, OTHERS: _METADATA, KEYS: _METADATA},
+        OTHERS: _METADATA,
+        KEYS: _METADATA,
+    },
 }
+
+
+_RATED = {
+    "model": NAME,
+    "flagged": STRUCTURE,
+    "type": STRUCTURE,
+    "code": STRUCTURE,
+    "message": text("error"),
+    "categories": {KEYS: _METADATA, OTHERS: STRUCTURE},
+    "category_scores": {KEYS: _METADATA, OTHERS: STRUCTURE},
+    "category_applied_input_types": {KEYS: _METADATA, OTHERS: [STRUCTURE]},
+}
+_RATING = {**_RATED, "results": [_RATED]}
 
 
 def _response(mapped: Map) -> dict[str, Map]:
@@ -162,7 +193,7 @@ def _response(mapped: Map) -> dict[str, Map]:
             "transcript": text("assistant"),
             "expires_at": STRUCTURE,
         },
-        "annotations": text("assistant"),
+        "annotations": [{"type": STRUCTURE, OTHERS: text("assistant"), KEYS: text("assistant")}],
         **CONTEXT,
     }
     choice = {
@@ -181,6 +212,8 @@ def _response(mapped: Map) -> dict[str, Map]:
         **dict.fromkeys(_TOKENS, TOKENS),
         "choices": [{**choice, **dict.fromkeys(_TOKENS, TOKENS)}],
         "error": text("error"),
+        "metadata": _METADATA,
+        "moderation": {"input": _RATING, "output": _RATING},
         "usage": UNMAPPED,
         **PROMPT_FILTERS,
         **ANSWER,

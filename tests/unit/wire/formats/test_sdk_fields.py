@@ -1,5 +1,5 @@
-"""Every place of the types of the installed SDKs is a place that the small formats of OpenAI and those of Ollama know. A field
-that a newer SDK adds fails with its path."""
+"""Every place of the types of the installed SDKs is a place that chat, the small formats of OpenAI and those of Ollama know. A
+field that a newer SDK adds fails with its path."""
 
 from __future__ import annotations
 
@@ -17,6 +17,8 @@ from openai.types import (
     embedding_create_params,
     moderation_create_params,
 )
+from openai.types.chat import ChatCompletion, ChatCompletionChunk
+from openai.types.chat import completion_create_params as chat_create_params
 
 from guardproxy.wire.codec import Codec
 from guardproxy.wire.formats.ollama_chat import places as ollama_chat
@@ -25,6 +27,8 @@ from guardproxy.wire.formats.ollama_embed import places as ollama_embed
 from guardproxy.wire.formats.ollama_embed.codec import CODEC as OLLAMA_EMBED
 from guardproxy.wire.formats.ollama_generate import places as ollama_generate
 from guardproxy.wire.formats.ollama_generate.codec import CODEC as OLLAMA_GENERATE
+from guardproxy.wire.formats.openai_chat import places as chat
+from guardproxy.wire.formats.openai_chat.codec import CODEC as CHAT
 from guardproxy.wire.formats.openai_completions import places as completions
 from guardproxy.wire.formats.openai_completions.codec import CODEC as COMPLETIONS
 from guardproxy.wire.formats.openai_inputs import places as inputs
@@ -39,6 +43,37 @@ OPAQUE = ("opaque", "tokens")
 FREE = {".messages[].{key}", ".messages[].*"}
 """Ollama's SDK takes any mapping as a message, beside its own type of messages."""
 ROOTS: dict[str, tuple[Any, JsonCodec[Any], Any, set[str]]] = {
+    "chat request": (
+        chat_create_params.CompletionCreateParamsNonStreaming,
+        CHAT,
+        chat.REQUEST,
+        {
+            *(
+                ".messages[].content",
+                ".messages[].content[]<text>.text",
+                ".messages[].tool_calls[]<function>.function.arguments",
+            ),
+            *(".tools[]<function>.function.description", ".tool_choice<custom>.custom.name"),
+            *(".web_search_options.user_location<approximate>.approximate.city", ".prediction<content>.content"),
+        },
+    ),
+    "chat stream": (chat_create_params.CompletionCreateParamsStreaming, CHAT, chat.REQUEST, {".messages[].content"}),
+    "chat completion": (
+        ChatCompletion,
+        CHAT,
+        chat.RESPONSE,
+        {
+            *(".choices[].message.content", ".choices[].message.refusal", ".choices[].message.audio.transcript"),
+            *(".choices[].logprobs.content[].token", ".moderation.input<error>.message", ".metadata.*"),
+        },
+    ),
+    "JSON chat completion": (ChatCompletion, CHAT, chat.JSON_RESPONSE, {".choices[].message.content"}),
+    "chat chunk": (
+        ChatCompletionChunk,
+        CHAT,
+        chat.RESPONSE,
+        {".choices[].delta.content", ".choices[].delta.tool_calls[].function.arguments"},
+    ),
     "completion request": (
         completion_create_params.CompletionCreateParamsNonStreaming,
         COMPLETIONS,

@@ -76,7 +76,7 @@ def test_what_a_request_holds() -> None:
         "metadata.user_id": "metadata",
         "stop_sequences[0]": "metadata",
         "output_config.format.type": "tool_definition",
-        "mcp_servers[0].url": "unmapped",
+        "mcp_servers[0].url": "tool_definition",
     }
     assert kinds(read(system="s"))["system"] == "system"
     body = b'{"messages": [{"role": "new", "content": "x"}, {"role": "assistant", "content": "y"}]}'

@@ -21,6 +21,7 @@ MARK = "zanzibar-quokka"
 SENTENCE = "call mara at mara@example.com now"
 UNREAD = ("opaque", "tokens", "secret")
 
+FILE = "<base64>.data[]"  # a file object or a path, from which the SDK makes the text of `data`
 ROOTS: dict[str, tuple[Any, Any]] = {
     "request": (message_create_params.MessageCreateParamsNonStreaming, REQUEST),
     "request of the beta": (beta_create_params.MessageCreateParamsNonStreaming, REQUEST),
@@ -52,7 +53,7 @@ def unclassified(place: Place, how: Any) -> Iterator[str]:
 @pytest.mark.parametrize("name", ROOTS)
 def test_every_place_of_a_type_is_classified(name: str) -> None:
     type_, how = ROOTS[name]
-    walked = [place for place in places(type_) if not place.words]
+    walked = [place for place in places(type_) if not place.words and not place.path.endswith(FILE)]
     paths = {place.path.replace("<message>", "") for place in walked}
     assert LEAST[name] <= paths, "the walk of the types reaches what the reference lists"
     assert [line for place in walked for line in unclassified(place, how)] == []
