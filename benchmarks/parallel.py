@@ -1,8 +1,8 @@
 """What it saves to judge a request while the upstream works: the time to the first token under the default policy.
 
 The model takes a fixed time to its first token. Each prompt is new, so no verdict is remembered. Three ways in turn: `bare`
-without a proxy, `before` with a proxy that judges a request before it sends it (the default policy without `parallel`), and
-`beside` with the default policy. The model, the proxies and the client share one process and its cores.
+without a proxy, `before` with the default policy, which judges a request before it is sent, and `beside` with the same
+policy and `parallel: true` in its rules that block. The model, the proxies and the client share one process and its cores.
 Out: `parallel.json` in `--out`, with the milliseconds that each way adds to `bare`.
 
     python -m benchmarks.parallel [--rounds 5] [--requests 20] [--think-ms 100] [--out DIR]
@@ -97,8 +97,8 @@ async def first_token_ms(client: aiohttp.ClientSession, url: str, text: str) -> 
 
 async def run(rounds: int, requests: int) -> dict[str, Any]:
     """All ways in turn, for each length of a prompt."""
-    source = (ROOT / "policies" / "default.yaml").read_text("utf-8")
-    before = "".join(line for line in source.splitlines(keepends=True) if "parallel:" not in line)
+    before = (ROOT / "policies" / "default.yaml").read_text("utf-8")
+    beside = before.replace("    action: block\n", "    action: block\n    parallel: true\n")
     rng = random.Random(1)
     async with AsyncExitStack() as stack:
         loop = asyncio.get_running_loop()
@@ -108,7 +108,7 @@ async def run(rounds: int, requests: int) -> dict[str, Any]:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         urls = {"bare": bare}
         urls["before"] = await proxy(stack, folder / "before", bare, before)
-        urls["beside"] = await proxy(stack, folder / "beside", bare, source)
+        urls["beside"] = await proxy(stack, folder / "beside", bare, beside)
         client = await stack.enter_async_context(aiohttp.ClientSession())
         found: dict[int, dict[str, list[float]]] = {words: {way: [] for way in urls} for words in WORDS}
         for number in range(rounds + 1):  # the first round warms up

@@ -21,7 +21,7 @@ from guardproxy.redaction import NO_SHAPES, Shape, Shapes
 from guardproxy.wire.bounds import BOUNDS, Bounds
 from guardproxy.wire.codec import AnswerFacts
 from guardproxy.wire.framing import Cutter, Framing, StreamEvent, sse
-from guardproxy.wire.json import NUMBER_LIMIT, UNMAPPED, JsonFault, Map, TreeLeaf, dotted, read, skim, walk, write
+from guardproxy.wire.json import NUMBER_LIMIT, UNMAPPED, JsonFault, Map, TreeLeaf, dotted, read, skim, walk, write_line
 from guardproxy.wire.words import SHARED, Vocabulary
 
 _OPAQUE = frozenset(("opaque", "tokens", "token_ids", "secret"))
@@ -158,7 +158,7 @@ class WholeDecoder:
         self.notice(tree, self.seen)
         if gone := self.withhold(tree) if self.reads else []:
             self.seen.withheld |= dict.fromkeys(gone)
-            body = write(tree)
+            body = write_line(tree)
         whole = Frame(body, tree, terminal=True, counts=self.counts_of(tree) if self.reads else ())
         if not self.reads:
             return [Opaque(whole)]
@@ -339,7 +339,7 @@ class StreamDecoder:
             return self.fault(ErrorCode.UPSTREAM_INVALID_JSON, "an event of the stream is not an object")
         gone = self.withhold(tree) if self.reads else []
         self.seen.withheld |= dict.fromkeys(gone)
-        data = event.data if b"\n" not in event.data and not gone else write(tree)
+        data = event.data if b"\n" not in event.data and not gone else write_line(tree)
         name = self.name_of(tree, event.event)
         counts, calls = (self.counts_of(tree), self.calls_of(tree)) if self.reads else ((), None)
         framed = self.framing.frame(data, name)
@@ -396,5 +396,4 @@ class StreamDecoder:
 
 def edited_frame(whole: Frame, tree: Any, framing: Framing = sse) -> bytes:
     """Returns a frame's bytes with another tree, in the same framing."""
-    data = write(tree)
-    return framing.frame(data, whole.event) if whole.streamed else data
+    return framing.frame(write_line(tree), whole.event) if whole.streamed else write_line(tree)

@@ -11,7 +11,7 @@ from typing import Any
 from guardproxy.wire import ollama
 from guardproxy.wire.authoring import CutText, Prompt, Reply
 from guardproxy.wire.framing import ndjson
-from guardproxy.wire.json import write
+from guardproxy.wire.json import write_line
 from guardproxy.wire.turns import Call
 
 ID_HEADER = "x-request-id"
@@ -99,7 +99,7 @@ def is_streamed(tree: Mapping[str, Any]) -> bool:
 
 def event(item: Any) -> bytes:
     """One line: an object as JSON, a string as it is."""
-    return ndjson.frame(item.replace("\n", " ").encode() if isinstance(item, str) else write(item))
+    return ndjson.frame(item.replace("\n", " ").encode() if isinstance(item, str) else write_line(item))
 
 
 def ending(items: Sequence[Any]) -> list[Any]:

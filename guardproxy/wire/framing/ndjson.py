@@ -2,8 +2,7 @@
 
 A line ends with LF or CR LF. An empty line is a keep-alive. An unfinished line at the end of the stream is never returned.
 The format has no event names and no comments. Our own keep-alive is a space before the next line: readers that parse each line
-as JSON fail on an empty line, but JSON may begin with a space. Characters that some readers take for the end of a line are
-written as escapes.
+as JSON fail on an empty line, but JSON may begin with a space.
 """
 
 from __future__ import annotations
@@ -13,8 +12,6 @@ from dataclasses import dataclass, field
 from guardproxy.wire.framing.stream import StreamEvent
 
 KEEP_ALIVE = b" "
-_LINE_ENDS = {char.encode(): f"\\u{ord(char):04x}".encode() for char in "\u0085\u2028\u2029"}
-"""Line ends of Unicode. JSON allows them only in strings."""
 
 
 @dataclass(slots=True)
@@ -59,10 +56,7 @@ def cutter(limit_bytes: int) -> NdjsonCutter:
 
 
 def frame(data: bytes, event: str | None = None) -> bytes:
-    """Returns one line. `data` must be one line of JSON; `event` is ignored, as the format has no event names."""
-    if not data.isascii():
-        for char, escape in _LINE_ENDS.items():
-            data = data.replace(char, escape)
+    """Returns one line. `data` must be one line; `event` is ignored, as the format has no event names."""
     return data + b"\n"
 
 

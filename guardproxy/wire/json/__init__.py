@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from guardproxy.wire.json.numbers import stand_in, stand_ins
 from guardproxy.wire.json.replacing import edited
-from guardproxy.wire.json.strict import DEPTH_LIMIT, JsonFault, bound_nesting, read, skim, write
+from guardproxy.wire.json.strict import DEPTH_LIMIT, JsonFault, bound_nesting, read, skim, write, write_line
 from guardproxy.wire.json.text import Leaf, View, apart, edited_leaves, places, rewrite, view
 from guardproxy.wire.json.walk import (
     KEYS,
@@ -76,4 +76,5 @@ __all__ = [
     "view",
     "walk",
     "write",
+    "write_line",
 ]

@@ -135,3 +135,16 @@ def write(tree: Any) -> bytes:
         return orjson.dumps(tree)
     except TypeError:
         return json.dumps(tree, ensure_ascii=False, separators=(",", ":")).encode()
+
+
+_LINE_ENDS = {char.encode(): f"\\u{ord(char):04x}".encode() for char in "\u0085\u2028\u2029"}
+
+
+def write_line(tree: Any) -> bytes:
+    """Returns `write(tree)` with the line ends of Unicode as escapes, as some readers of streams take them for the end of a
+    line."""
+    data = write(tree)
+    if not data.isascii():
+        for char, escape in _LINE_ENDS.items():
+            data = data.replace(char, escape)
+    return data

@@ -15,7 +15,7 @@ from tests.kit.hot_path import DEFAULT, NO_RULES, measure
     [
         pytest.param(NO_RULES, False, 1330, 134, id="no rules"),
         pytest.param(NO_RULES, True, 2070, 134, id="no rules, streamed"),
-        pytest.param(DEFAULT, False, 2870, 134, id="default policy"),
+        pytest.param(DEFAULT, False, 2830, 134, id="default policy"),
         pytest.param(DEFAULT, True, 5250, 134, id="default policy, streamed"),
     ],
 )

@@ -58,10 +58,3 @@ def test_a_long_line_is_searched_once() -> None:
 
 def test_lines_of_json_have_no_comments() -> None:
     assert comment("a receipt") == b""
-
-
-def test_a_line_has_no_other_end_of_a_line() -> None:
-    text = "a\u2028b\u2029c\u0085d é"
-    line = frame(json.dumps({"a": text}, ensure_ascii=False).encode())
-    assert len(line.decode().splitlines()) == 1
-    assert json.loads(line) == {"a": text}

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from guardproxy.wire.json.strict import DEPTH_LIMIT, JsonFault, read, skim, write
+from guardproxy.wire.json.strict import DEPTH_LIMIT, JsonFault, read, skim, write, write_line
 
 LEAVES = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8)
 TREES = st.recursive(
@@ -189,3 +189,11 @@ def test_json_that_nobody_inspects_is_skimmed() -> None:
     for data in (b"{", b"", b"NaN", b"\xff", b"[" * 100_000):
         with pytest.raises(JsonFault, match="not JSON"):
             skim(data)
+
+
+def test_a_line_has_no_other_end_of_a_line() -> None:
+    text = "a\u2028b\u2029c\u0085d é"
+    line = write_line({"a": text})
+    assert len(line.decode().splitlines()) == 1
+    assert json.loads(line) == {"a": text}
+    assert write_line({"a": "é"}) == write({"a": "é"})
