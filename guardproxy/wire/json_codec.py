@@ -21,7 +21,7 @@ from guardproxy.wire.contract import Contract
 from guardproxy.wire.decoding import StreamDecoder, WholeDecoder, edited_frame, events_of, leaf_of, nothing
 from guardproxy.wire.fields import FieldPath, has_field
 from guardproxy.wire.json import Map, TreeLeaf, edited, walk, write
-from guardproxy.wire.requests import read_body
+from guardproxy.wire.requests import read_body, refuse_other_case
 from guardproxy.wire.turns import Turns
 
 D = TypeVar("D", bound=StreamDecoder)
@@ -107,6 +107,7 @@ class JsonCodec(ABC, Generic[D]):
 
     def read_request(self, path: str, query: str, body: bytes) -> Request:
         tree = self.read_body(body)
+        refuse_other_case(tree, self.grammar.request)
         self.check(tree)
         grammar, words = self.grammar, self.contract.words
         whole, shapes = Frame(body, tree), grammar.shapes_of(tree)

@@ -36,7 +36,7 @@ from guardproxy.wire.json import (
 )
 from guardproxy.wire.json import NAME as MODEL
 from guardproxy.wire.json_codec import JsonCodec
-from guardproxy.wire.requests import expect_type, refuse_other_case
+from guardproxy.wire.requests import expect_type
 from guardproxy.wire.token_data import Gone, drop, joined, outside, strip
 
 COUNTS = ("prompt_eval_count", "eval_count")
@@ -253,7 +253,6 @@ class LinesCodec(JsonCodec[C]):
     blank: ClassVar[Mapping[str, Any]]
 
     def check(self, tree: dict[str, Any]) -> None:
-        refuse_other_case(tree, self.grammar.request)  # the server reads names of fields in any case
         expect_type(tree, "model", str)
         expect_type(tree, "stream", bool)
         expect_type(tree, "options", dict)

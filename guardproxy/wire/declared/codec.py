@@ -25,7 +25,7 @@ from guardproxy.wire.decoding import LeafPlace, StreamDecoder, indexed, is_delta
 from guardproxy.wire.framing import Framing, StreamEvent
 from guardproxy.wire.json import NUMBER_LIMIT, Map, TreeLeaf, dotted, text, write
 from guardproxy.wire.json_codec import Grammar, JsonCodec, no_counts, no_shapes
-from guardproxy.wire.requests import expect_type, refuse_other_case
+from guardproxy.wire.requests import expect_type
 from guardproxy.wire.token_data import drop
 
 
@@ -139,7 +139,6 @@ class DeclaredCodec(JsonCodec[DeclaredDecoder]):
         return self._stream
 
     def check(self, tree: dict[str, Any]) -> None:
-        refuse_other_case(tree, self._grammar.request)
         request = self.declaration.request
         for place, type_ in ((request.stream, bool), (request.model, str)):
             if place and isinstance(holder := value(tree, place[:-1]), dict):

@@ -7,6 +7,8 @@ from typing import Any
 import pytest
 
 from guardproxy.errors import DownstreamError
+from guardproxy.testing.material import path_of
+from guardproxy.wire import Codec, Prompt, codecs
 from guardproxy.wire.json import text
 from guardproxy.wire.requests import expect_list, expect_type, read_body, refuse_other_case
 
@@ -86,3 +88,12 @@ def test_a_known_field_in_other_letters_is_refused(tree: Any, field: str | None)
     with pytest.raises(DownstreamError, match="must be written as") as caught:
         refuse_other_case(tree, how)
     assert caught.value.field == field
+
+
+@pytest.mark.parametrize("codec", [pytest.param(codec, id=codec.name) for codec in codecs()])
+def test_every_format_refuses_a_field_in_other_letters(codec: Codec) -> None:
+    """Servers that read `Model` as `model` would read a text that the checks take for something else."""
+    tree = codec.author.request(Prompt("m", "hello"))
+    name = next(key for key in tree if key != "model" and key.islower())
+    with pytest.raises(DownstreamError, match=f"must be written as `{name}`"):
+        codec.read_request(path_of(codec), "", codec.write_body({**tree, name.title(): tree[name]}))
