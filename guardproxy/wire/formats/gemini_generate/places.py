@@ -277,7 +277,7 @@ _ERROR = {
 }
 
 
-def _response(said: MapLeaf | None = None) -> dict[Any, Map]:
+def _response(said: MapLeaf | None = None, *, streamed: bool = False) -> dict[Any, Map]:
     candidate = both(
         {
             **dict.fromkeys(("index", "finishReason", "tokenCount", "avgLogprobs"), STRUCTURE),
@@ -306,8 +306,7 @@ def _response(said: MapLeaf | None = None) -> dict[Any, Map]:
             "modelStatus": both({"modelStage": STRUCTURE, "message": _METADATA, "retirementTime": _METADATA}),
             **dict.fromkeys(("totalTokens", "cachedContentTokenCount"), STRUCTURE),
             **_DETAILS,
-            "embedding": _EMBEDDED,
-            "embeddings": [_EMBEDDED],
+            **({} if streamed else {"embedding": _EMBEDDED, "embeddings": [_EMBEDDED]}),
             "metadata": both({"billableCharacterCount": STRUCTURE}),
             "truncated": STRUCTURE,
             "error": _ERROR,
@@ -316,3 +315,5 @@ def _response(said: MapLeaf | None = None) -> dict[Any, Map]:
 
 
 RESPONSE, JSON_RESPONSE = _response(), _response(MapLeaf("json", "assistant"))
+EVENT, JSON_EVENT = _response(streamed=True), _response(MapLeaf("json", "assistant"), streamed=True)
+"""The maps of a frame of a stream, which holds no vectors."""

@@ -16,7 +16,7 @@ from guardproxy.wire.codec import AnswerFacts
 from guardproxy.wire.decoding import LeafPlace, StreamDecoder, counts, index_of, indexed, is_delta
 from guardproxy.wire.formats.gemini_generate.calls import CollectedCall, call_key
 from guardproxy.wire.formats.gemini_generate.echoes import offsets
-from guardproxy.wire.formats.gemini_generate.places import JSON_RESPONSE, RESPONSE
+from guardproxy.wire.formats.gemini_generate.places import EVENT, JSON_EVENT
 from guardproxy.wire.formats.gemini_generate.schemas import shape_of_part
 from guardproxy.wire.formats.gemini_generate.spelling import camel, value
 from guardproxy.wire.formats.gemini_generate.words import WORDS
@@ -137,7 +137,7 @@ class GenerateDecoder(StreamDecoder):
                     self._calls.append((f"{_run(index, position.number)}.{key}.args", position.call.text()))
 
     def how(self, tree: Any) -> Map:
-        return JSON_RESPONSE if self.shapes.answer else RESPONSE
+        return JSON_EVENT if self.shapes.answer else EVENT
 
     def place(self, tree: Any, leaf: TreeLeaf) -> LeafPlace:
         kind, path = leaf.leaf.kind, leaf.path
