@@ -171,3 +171,44 @@ def test_values_come_back_in_no_more_places(urls: str, refused: int) -> None:
     told = loosened(base, f"rules: [{{id: cut, restore: {{urls: {urls}}}}}]")
     assert len(told) == refused
     assert all("may not restore in more places" in message for message in told)
+
+
+FIELDS = """\
+policy: base
+set: {store: false, metadata: {team: a}}
+strip: [logprobs]
+enforce: 10 %
+checks: {s: {use: supervisor}}
+rules: [{id: stop, on: request, when: s, action: block}]
+"""
+
+
+def of_fields(text: str) -> list[str]:
+    """The messages of a policy that lies over one with rules about fields."""
+    try:
+        parse_all([("base.yaml", FIELDS), ("team.yaml", f"policy: team\nextends: base\n{text}\n")])
+    except PolicyErrors as errors:
+        return [error.message.partition(" (base.yaml")[0] for error in errors.errors]
+    return []
+
+
+@pytest.mark.parametrize("text", ["strip: [top_logprobs]", "set: {seed: 1}", "enforce: 20 %", "refuse: [background]"])
+def test_more_fields_may_be_changed(text: str) -> None:
+    assert of_fields(text) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("set: {store: true}", "`set` of `store` may not change"),
+        ("enforce: 5 %", "`enforce` may not be reduced"),
+        ("mode: shadow", "`mode` may not be weakened"),
+        ("rules: [{id: stop, parallel: true}]", "`parallel` of the rule `stop` may not let more requests go upstream"),
+    ],
+)
+def test_no_field_may_be_left_alone(text: str, message: str) -> None:
+    assert any(message in told for told in of_fields(text)), of_fields(text)
+
+
+def test_a_list_lies_over_what_is_no_list() -> None:
+    assert of_fields("strip: logprobs") != []

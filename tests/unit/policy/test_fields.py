@@ -168,7 +168,9 @@ def test_a_field_that_no_format_knows_is_a_warning() -> None:
     told = [
         (note.code, note.line, note.column, note.message)
         for note in notes(
-            policy_set(f"policy: p\nset: {{stor: false}}\nrefuse: [logprob]\nallow_fields: [chat_templat]\n{RULES}")
+            policy_set(
+                f"policy: p\nset: {{stor: false, store: false}}\nrefuse: [logprob]\nallow_fields: [chat_templat]\n{RULES}"
+            )
         )
         if note.code == "unknown-field"
     ]
@@ -201,8 +203,8 @@ def test_a_comparison_says_what_changed() -> None:
     old, new = (
         [parse(f"policy: p\n{more}\n{RULES}", "p.yaml")]
         for more in (
-            "set: {store: false}\nstrip: [logprobs]\nallow_fields: [lora]",
-            "set: {store: true, user: x}\nrefuse: [background]\nmode: shadow",
+            "set: {store: false, seed: 1}\nstrip: [logprobs]\nallow_fields: [lora]",
+            "set: {store: true, seed: 1, user: x}\nrefuse: [background]\nmode: shadow",
         )
     )
     assert {(change.words, change.effect) for change in changed(old, new)} >= {
@@ -238,6 +240,7 @@ def test_an_explanation_and_a_record_show_the_changes(tmp_path: Path) -> None:
         ("set: {stream: false}", "`set` cannot change `stream`: it decides how the answer is read"),
         ("strip: [messages]", "`strip` cannot change `messages`: it holds the texts that the checks read"),
         ("set: {temperature: .inf}", "JSON has no such number"),
+        ("set: {stop: [a, .nan]}", "JSON has no such number"),
         ("allow_fields: [a.b]", "`allow_fields` takes names of fields at the top of a request"),
         ("refuse: []", "found an empty list"),
         ("refuse: ['a..b']", "`a..b` is no field"),

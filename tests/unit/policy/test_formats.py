@@ -107,3 +107,22 @@ def test_a_changed_format_is_a_change_of_the_policy() -> None:
     assert [change.words for change in changes([old], [without])] == ["no longer declares the format `acme`"]
     assert [change.words for change in changes([without], [old])] == ["declares the format `acme`"]
     assert changes([old], [replace(old)]) == []
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "message"),
+    [
+        ('[POST /acme/talk, "POST /acme/{site}/ask"]', "[]", "a format without a route reads nothing"),
+        ('[POST /acme/talk, "POST /acme/{site}/ask"]', "[7]", "expected"),
+        (
+            "    answer: {texts: {/output/text: assistant}, structure: [/id], usage: {prompt: /in, answer: /out}}\n",
+            "",
+            "answer",
+        ),
+        ("    request:\n", "    asked:\n", "request"),
+    ],
+)
+def test_what_a_format_cannot_do_without(before: str, after: str, message: str) -> None:
+    assert before in POLICY
+    with pytest.raises(PolicyErrors, match=message):
+        parse(POLICY.replace(before, after), "a.yaml")

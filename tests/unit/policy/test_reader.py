@@ -282,3 +282,22 @@ def test_a_rule_looks_at_a_kind_in_one_direction(on: str, places: set[tuple[str,
 def test_a_request_holds_no_error() -> None:
     with pytest.raises(PolicyErrors, match=r"unknown word `request\.error`"):
         parse(rule("on: request.error, when: pii, action: flag"), "p.yaml")
+
+
+@pytest.mark.parametrize(("word", "parallel"), [("true", "on"), ("false", "off"), ("always", "always")])
+def test_a_rule_may_be_parallel(word: str, parallel: str) -> None:
+    (read,) = parse(rule(f"on: request, when: pii, action: block, parallel: {word}"), "p.yaml").rules
+    assert read.parallel == parallel
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("on: request, when: pii, action: block, parallel: often", "expected `true`, `false` or `always`"),
+        ("on: response, when: pii, action: block, parallel: true", "`parallel` is about requests"),
+        ("on: request, when: pii, action: redact, parallel: true", "`parallel` belongs to the actions block and flag"),
+    ],
+)
+def test_what_cannot_be_parallel(text: str, message: str) -> None:
+    with pytest.raises(PolicyErrors, match=message):
+        parse(rule(text), "p.yaml")
