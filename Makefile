@@ -28,13 +28,14 @@ quick: $(VENV)/.test
 
 # The slow files lie in tests/e2e and tests/property: in the order of their names they come first, and the small ones fill up.
 test: $(VENV)/.test
-	$(PYTEST) --durations=5 $(PARALLEL) --dist loadfile --no-loadscope-reorder -m 'not pure and not export and not timing and not clients'
+	$(PYTEST) --durations=5 $(PARALLEL) --dist loadfile --no-loadscope-reorder -m '(not pure or hypothesis) and not export and not timing and not clients'
 	$(MAKE) --no-print-directory coverage
 
 # The unit tests of the pure packages (`pure`, see tests/conftest.py), and the lines and branches that they reach. The floors
-# stand in tests/kit/branch_coverage.py. The other tests run without the tracer, which would make them take twice as long.
+# stand in tests/kit/branch_coverage.py. The tracer makes tests take twice as long: the other tests run without it, and so do
+# the examples of Hypothesis, of which there are few here.
 coverage: $(VENV)/.test
-	$(PYTEST) -m pure $(PARALLEL) --dist worksteal --cov --cov-report= --cov-report=json:.coverage.json tests/unit
+	HYPOTHESIS_PROFILE=quick $(PYTEST) -m pure $(PARALLEL) --dist worksteal --cov --cov-report= --cov-report=json:.coverage.json tests/unit
 	$(BIN)/python -m tests.kit.branch_coverage .coverage.json
 
 test-export: $(VENV)/.train

@@ -437,7 +437,8 @@ REQUESTS: dict[str, tuple[str, Body]] = {
 
 
 def _fields() -> Iterator[tuple[str, tuple[str, Body]]]:
-    """Every field of each format's request, as the one that holds many strings."""
+    """The fields of each format's request, each as the one that holds many strings. Of the fields that a format maps by the
+    same object, and so reads by the same code, there is one."""
     for module, route, whole in (
         (openai_chat_map, CHAT, chat),
         (anthropic_messages_map, MESSAGES, messages),
@@ -448,7 +449,17 @@ def _fields() -> Iterator[tuple[str, tuple[str, Body]]]:
         (ollama_generate_map, GENERATE, completion),
         (ollama_embed_map, EMBED, embedding),
     ):
-        for name in module.REQUEST:
+        known: set[int] = set()
+        for name, how in module.REQUEST.items():
+            is_plain = name in (
+                "tools",
+                "functions",
+                "instructions",
+                "system",
+            )  # which `_field` writes in a way of their own
+            if not is_plain and id(how) in known:
+                continue
+            known.add(id(how))
             if name not in ("model", "stream", "n", "max_tokens", "messages", "background", "store"):
                 yield f"{module.__name__.split('.')[-2]} {name}", (route, _field(whole, str(name)))
 

@@ -120,6 +120,7 @@ def test_a_changed_format_is_a_change_of_the_policy() -> None:
             "answer",
         ),
         ("    request:\n", "    asked:\n", "request"),
+        ("    stream: {", "    streamed: {", "stream"),
     ],
 )
 def test_what_a_format_cannot_do_without(before: str, after: str, message: str) -> None:
