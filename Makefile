@@ -35,7 +35,7 @@ test: $(VENV)/.test
 # stand in tests/kit/branch_coverage.py. The tracer makes tests take twice as long: the other tests run without it, and so do
 # the examples of Hypothesis, of which there are few here.
 coverage: $(VENV)/.test
-	HYPOTHESIS_PROFILE=quick $(PYTEST) -m pure $(PARALLEL) --dist worksteal --cov --cov-report= --cov-report=json:.coverage.json tests/unit
+	HYPOTHESIS_PROFILE=quick $(PYTEST) -m pure --numprocesses $(shell nproc) --maxprocesses 8 --dist worksteal --cov --cov-report= --cov-report=json:.coverage.json tests/unit
 	$(BIN)/python -m tests.kit.branch_coverage .coverage.json
 
 test-export: $(VENV)/.train
