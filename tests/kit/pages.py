@@ -25,7 +25,7 @@ class PageReader(HTMLParser):
 
     def handle_endtag(self, tag: str) -> None:
         assert self.open.pop() == tag
-        if tag in ("td", "p", "h1", "h2", "h3", "li"):
+        if tag in ("td", "th", "p", "h1", "h2", "h3", "li"):
             self.text += " "
 
     def handle_data(self, data: str) -> None:
