@@ -72,11 +72,13 @@ def export(
         period = read_period(first, last)
         _refuse_missing(folder)
         if form == "parquet":
+            if str(out) == "-":
+                raise QueryError("tables are written to a folder, not to standard output")
             with LogDatabase(folder, writes_to=out.absolute()) as database:
                 out.mkdir(parents=True)
                 counts = database.write_parquet(out.absolute(), period)
                 unread["see `guardproxy audit verify`"] = database.unreadable()
-            typer.echo(", ".join(f"{count} {name}" for name, count in counts.items()), err=True)
+            typer.echo(", ".join(f"{count} {name}" for name, count in counts.items()))
         else:
             with nullcontext(sys.stdout) if str(out) == "-" else out.open("x", encoding="utf-8") as target:
                 target.writelines(exported_lines(folder, form, period, unread))
