@@ -347,6 +347,24 @@ def test_a_full_queue_refuses_and_what_is_known_needs_no_queue() -> None:
     assert all(one.result(10) for one in waiting)
 
 
+def test_a_text_of_any_length_is_judged_in_slices_that_others_come_between() -> None:
+    """50,000 words take a place in the queue like three words, which wait for two rows of the long text."""
+    network = Counting()
+    it, _ = made(network, queue=3)
+    network.hold.clear()
+    text = " ".join(str(number % 997) for number in range(50_000))
+    long = it.submit([ask(text)])
+    assert network.begun.wait(10)
+    short = it.submit([ask("one two three")])
+    network.hold.set()
+    assert short.result(10)
+    (pieces,) = long.result(60)
+    own = it.reader.row(it.reader.pieces("one two three")[0].ids)
+    assert network.ran.index(own) <= 2
+    assert pieces[-1].end == len(text)
+    assert len(network.ran) == len(pieces) + 1 > 250
+
+
 def test_a_network_that_gives_too_few_numbers_is_an_error_of_those_who_asked() -> None:
     network = Counting()
     it, _ = made(network)
