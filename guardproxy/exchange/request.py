@@ -187,6 +187,8 @@ class RequestPhase:
             allowing = f"a policy allows it with `allow_fields: [{name}]`"
             message = f"`{place}` {denied[name]}, so it leads round the checks; {allowing}"
             raise DownstreamError(ErrorCode.FIELD_DENIED, message, place)
+        if not bound.fields.rules:
+            return
         refused = list(bound.fields.refused(tree))
         self.guard.fields += refused
         if enforced := next((change for change in refused if change.enforced), None):

@@ -31,10 +31,10 @@ def refuse_other_case(tree: Any, how: Map) -> None:
     Some servers read both as one field, and the last one counts. `how`: the map of the tree."""
     waiting: list[tuple[Map, Any, Path]] = [(how, tree, ())]
     for inner, node, path in waiting:
-        while callable(inner):
+        while type(inner) is not dict and callable(inner):
             inner = inner(node)  # noqa: PLW2901
         if type(node) is list:
-            if isinstance(inner, list):
+            if type(inner) is list:
                 item_how = inner[0]
                 for at, item in enumerate(node):
                     if type(item) is dict or type(item) is list:
@@ -58,7 +58,7 @@ def expect_type(
     if type(tree) is not dict:
         raise DownstreamError(ErrorCode.INVALID_TYPE, f"`{where}` must be an object", where)
     value = tree.get(key)
-    if value is None and not required:
+    if type(value) is types or (value is None and not required):
         return
     is_wrong_bool = (value is True or value is False) and types is not bool  # `True` is also an `int`
     if not isinstance(value, types) or is_wrong_bool:
