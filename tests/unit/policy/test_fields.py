@@ -238,10 +238,40 @@ def test_a_comparison_says_what_changed() -> None:
         ("sets the field store: false -> true", "either"),
         ("sets the field user: as sent -> x", "either"),
         ("no longer strips the field logprobs", "loosens"),
-        ("refuses the field background", "tightens"),
+        ("refuses the field background", "neutral"),
         ("no longer allows the field lora", "tightens"),
         ("mode enforce -> shadow", "loosens"),
     }
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "told"),
+    [
+        ("refuse: [x]\nmode: shadow", "refuse: [x]", {("mode shadow -> enforce", "tightens")}),
+        ("refuse: [x]", "refuse: [x]\nmode: shadow", {("mode enforce -> shadow", "loosens")}),
+        (
+            "refuse: [x]\nenforce: 10 %",
+            "refuse: [x]",
+            {("rules about fields: enforce 10 % -> 100 %", "tightens")},
+        ),
+        (
+            "strip: [x]\nenforce: 20 %",
+            "strip: [x]\nenforce: 10 %",
+            {("rules about fields: enforce 20 % -> 10 %", "loosens")},
+        ),
+        ("", "refuse: [x]", {("the policy is new, with 0 rules", "tightens")}),
+        ("set: {x: 1}", "", {("the policy was removed, with 0 rules", "loosens")}),
+        ("", "refuse: [x]\nmode: shadow", {("the policy is new, with 0 rules", "neutral")}),
+        ("strip: [x]\nmode: shadow", "set: {x: 1}\nmode: shadow", {
+            ("no longer strips the field x", "neutral"), ("sets the field x: as sent -> 1", "neutral"),
+        }),
+    ],
+)  # fmt: skip
+def test_a_comparison_says_whether_rules_about_fields_are_in_force(
+    old: str, new: str, told: set[tuple[str, str]]
+) -> None:
+    files = [[parse(f"policy: p\n{text}\n", "p.yaml")] if text else [] for text in (old, new)]
+    assert {(change.words, change.effect) for change in changed(files[0], files[1])} == told
 
 
 def test_an_explanation_and_a_record_show_the_changes(tmp_path: Path) -> None:
