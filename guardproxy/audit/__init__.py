@@ -1,4 +1,4 @@
-"""The audit log: a chain of records in files, sinks that receive its lines, masks for sensitive values."""
+"""The audit log: a chain of records in files, signed checkpoints, sinks that receive its lines, masks for sensitive values."""
 
 from __future__ import annotations
 
@@ -32,6 +32,13 @@ from guardproxy.audit.document_schema import log_schema
 from guardproxy.audit.folder import NO_KEY, LogReport, logs_of, verify_folder
 from guardproxy.audit.intents import abandoned_intents, closing, open_intents_of
 from guardproxy.audit.masking import Moves, OffsetMap, Span, beside, mask, merge
+from guardproxy.audit.proof.checkpointer import Checkpointer, Signing
+from guardproxy.audit.proof.copies import read_copies
+from guardproxy.audit.proof.keys import private_key, public_key, signer_of, write_key
+from guardproxy.audit.proof.note import COSIGNS, SIGNS, PrivateKey, PublicKey, SignedNote, cosign
+from guardproxy.audit.proof.store import CheckpointStore, read_note
+from guardproxy.audit.proof.verification import CheckpointReport, verify_checkpoints
+from guardproxy.audit.rotation import Rotation
 from guardproxy.audit.segment import numbers, path_of
 from guardproxy.audit.sinks import Sink, open_sink
 from guardproxy.audit.sinks.file import FileSink, Receiver
@@ -39,18 +46,24 @@ from guardproxy.audit.values import ValueMatcher
 from guardproxy.audit.versions import entries_of, entry_of, read_entry, read_record
 
 __all__ = [
-    "ENTRY_VERSION",
-    "NO_KEY",
     "AnyEntry",
+    "COSIGNS",
     "ChainHead",
+    "CheckpointReport",
+    "CheckpointStore",
+    "Checkpointer",
     "Closing",
+    "ENTRY_VERSION",
     "FileSink",
     "Gap",
     "Intent",
     "LogEntry",
     "LogReport",
     "Moves",
+    "NO_KEY",
     "OffsetMap",
+    "PrivateKey",
+    "PublicKey",
     "Receiver",
     "Record",
     "RecordedAnswer",
@@ -68,12 +81,17 @@ __all__ = [
     "RecordedShortage",
     "RecordedSide",
     "RecordedText",
+    "Rotation",
+    "SIGNS",
+    "SignedNote",
+    "Signing",
     "Sink",
     "Span",
     "ValueMatcher",
     "abandoned_intents",
     "beside",
     "closing",
+    "cosign",
     "entries_of",
     "entry_of",
     "log_schema",
@@ -85,8 +103,15 @@ __all__ = [
     "open_line",
     "open_sink",
     "path_of",
+    "private_key",
+    "public_key",
+    "read_copies",
     "read_entry",
+    "read_note",
     "read_record",
     "reason",
+    "signer_of",
+    "verify_checkpoints",
     "verify_folder",
+    "write_key",
 ]

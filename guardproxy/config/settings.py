@@ -165,6 +165,47 @@ class Config:
     audit_sink: tuple[str, ...] = setting(
         "Audit", (), "A plug-in's sink that gets the lines of the log in addition to the file."
     )
+    audit_key: str = setting(
+        "Audit",
+        "",
+        "The private key that signs checkpoints of the log: a file outside the audit folder, or the key itself. "
+        "`guardproxy audit keygen` makes one.",
+        is_secret=True,
+    )
+    audit_sign_command: str = setting(
+        "Audit",
+        "",
+        "A command that signs instead, such as the client of a key service: the text comes on its standard input, the "
+        "Ed25519 signature goes to its standard output as base64. Needs `audit_public_key`.",
+    )
+    audit_public_key: str = setting(
+        "Audit", "", "The public key that fits the signatures of `audit_sign_command`: the key or its file."
+    )
+    audit_former_key: tuple[str, ...] = setting(
+        "Audit", (), "A public key that signed earlier checkpoints, after a change of the key: the key or its file."
+    )
+    audit_checkpoint_s: float = setting(
+        "Audit", 10.0, "Seconds between two checkpoints. They are made also while no request comes.", POSITIVE
+    )
+    audit_copy: tuple[str, ...] = setting(
+        "Audit",
+        (),
+        "Where checkpoints are copied to: `stdout`, a file, or a URL that gets a POST. Choose a place where those who "
+        "can write the audit folder cannot.",
+    )
+    audit_rotate_bytes: int = setting(
+        "Audit", 256 * 1024 * 1024, "The size at which a log continues in a new file. 0: no limit.", AllowedValues(least=0)
+    )
+    audit_rotate_s: float = setting(
+        "Audit", 0.0, "The age at which a log continues in a new file. 0: no limit.", AllowedValues(least=0)
+    )
+    audit_retain_s: float = setting(
+        "Audit",
+        0.0,
+        "The time after which a log that has not grown is removed. 0: never. Needs `audit_key` or "
+        "`audit_sign_command`, because a signed checkpoint names what is removed.",
+        AllowedValues(least=0),
+    )
     key: str = setting(
         "Audit",
         "",
