@@ -34,10 +34,23 @@ from guardproxy.audit.intents import abandoned_intents, closing, open_intents_of
 from guardproxy.audit.masking import Moves, OffsetMap, Span, beside, mask, merge
 from guardproxy.audit.proof.checkpointer import Checkpointer, Signing
 from guardproxy.audit.proof.copies import read_copies
+from guardproxy.audit.proof.found import found_states
 from guardproxy.audit.proof.keys import private_key, public_key, signer_of, write_key
 from guardproxy.audit.proof.note import COSIGNS, SIGNS, PrivateKey, PublicKey, SignedNote, cosign
+from guardproxy.audit.proof.proofs import (
+    LIMIT_PROOF_BYTES,
+    AnyProof,
+    ConsistencyProof,
+    Proven,
+    RecordProof,
+    check,
+    compare_receipt,
+    read_proof,
+)
+from guardproxy.audit.proof.prover import prove_consistency, prove_record
 from guardproxy.audit.proof.store import CheckpointStore, read_note
 from guardproxy.audit.proof.verification import CheckpointReport, verify_checkpoints
+from guardproxy.audit.proof.witness import witness
 from guardproxy.audit.rotation import Rotation
 from guardproxy.audit.segment import numbers, path_of
 from guardproxy.audit.sinks import Sink, open_sink
@@ -46,26 +59,32 @@ from guardproxy.audit.values import ValueMatcher
 from guardproxy.audit.versions import entries_of, entry_of, read_entry, read_record
 
 __all__ = [
-    "AnyEntry",
     "COSIGNS",
+    "ENTRY_VERSION",
+    "LIMIT_PROOF_BYTES",
+    "NO_KEY",
+    "SIGNS",
+    "AnyEntry",
+    "AnyProof",
     "ChainHead",
     "CheckpointReport",
     "CheckpointStore",
     "Checkpointer",
     "Closing",
-    "ENTRY_VERSION",
+    "ConsistencyProof",
     "FileSink",
     "Gap",
     "Intent",
     "LogEntry",
     "LogReport",
     "Moves",
-    "NO_KEY",
     "OffsetMap",
     "PrivateKey",
+    "Proven",
     "PublicKey",
     "Receiver",
     "Record",
+    "RecordProof",
     "RecordedAnswer",
     "RecordedAttempt",
     "RecordedDecision",
@@ -82,7 +101,6 @@ __all__ = [
     "RecordedSide",
     "RecordedText",
     "Rotation",
-    "SIGNS",
     "SignedNote",
     "Signing",
     "Sink",
@@ -90,10 +108,13 @@ __all__ = [
     "ValueMatcher",
     "abandoned_intents",
     "beside",
+    "check",
     "closing",
+    "compare_receipt",
     "cosign",
     "entries_of",
     "entry_of",
+    "found_states",
     "log_schema",
     "logs_of",
     "mask",
@@ -104,14 +125,18 @@ __all__ = [
     "open_sink",
     "path_of",
     "private_key",
+    "prove_consistency",
+    "prove_record",
     "public_key",
     "read_copies",
     "read_entry",
     "read_note",
+    "read_proof",
     "read_record",
     "reason",
     "signer_of",
     "verify_checkpoints",
     "verify_folder",
+    "witness",
     "write_key",
 ]

@@ -24,8 +24,9 @@ from guardproxy.errors import AuditError
 
 LIMIT_HEADER_BYTES = 1 << 24
 NO_KEY = (
-    "These logs have no signature: anyone who can write to this folder can write new logs that verify. Only copies of "
-    "*.head files that are stored elsewhere (--heads) reveal that."
+    "These logs are not signed: anyone who can write to this folder can write new logs that verify. Only copies of "
+    "*.head files that are stored elsewhere (--heads) reveal that. `guardproxy audit keygen` and `serve --audit-key` sign "
+    "the log."
 )
 
 
@@ -41,7 +42,7 @@ class LogReport:
 @dataclass(slots=True)
 class _LogFile:
     """A file, and the statements of other files about it. `ended`: its last record before another file followed it,
-    and the reason."""
+    and the reason. `is_complete`: whether nothing may follow this record."""
 
     path: Path
     header: Mapping[str, Any]
@@ -50,6 +51,7 @@ class _LogFile:
     problems: list[Problem] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     ended: tuple[ChainHead, str] | None = None
+    is_complete: bool = False
 
     @property
     def origin(self) -> str:
@@ -93,8 +95,8 @@ def verify_folder(
             by_origin[log.origin].append(log)
     for path, head in heads:
         _take_head(path.name, f"{path.stem}.jsonl", head, folder, logs, by_origin)
-    for label, name, origin, head in signed.heads():
-        _take_head(label, name, (origin, head), folder, logs, by_origin)
+    for label, name, named_head in signed.heads():
+        _take_head(label, name, named_head, folder, logs, by_origin)
     for log in list(logs.values()):
         if log.follows:
             _take_follows(log, by_origin, signed)
@@ -199,6 +201,7 @@ def _take_follows(log: _LogFile, by_origin: Mapping[str, Sequence[_LogFile]], si
         log.note("gone", f"follows {file} (log {origin}, record {head.seq}), which is not here: {why}")
     for before in same:
         before.expected.append(head)
+        before.is_complete = follows.get("complete") is True
         before.ended = head, f"ended ({why}); records continue in {log.path.name}"
         if before.path.name != file:
             before.note("renamed", f"this is {file}, which was renamed: {log.path.name} follows it")
@@ -213,19 +216,28 @@ def _verify(log: _LogFile, signed: CheckpointReport) -> LogReport:
         report = verify(watch.passed(lines) if stated else lines, log.expected)
     problems = report.problems
     if log.ended:
-        # Records after the last record that the next file names were never confirmed: their write or sync failed.
         head, ended = log.ended
-        last_line = head.seq + 2
-        before = tuple(
-            problem for problem in problems if problem.line <= last_line or problem.code in ("cut", "rewritten")
-        )
         log.notes.append(ended)
-        if not before and (len(problems) or (report.head and report.head.seq > head.seq)):
-            log.notes.append(f"the lines after record {head.seq} were never confirmed")
-        problems = before
+        is_longer = report.head is not None and report.head.seq > head.seq
+        if not log.is_complete:
+            problems = _confirmed(log, report, head, is_longer=is_longer)
+        elif is_longer and not problems:
+            log.note("order", f"the log ended with record {head.seq}, and records follow it: they were inserted")
     if stated:
         _compare(log, watch, sorted({size for size, _ in stated}), signed)
     return LogReport(log.path.name, replace(report, problems=(*problems, *log.problems)), tuple(log.notes))
+
+
+def _confirmed(log: _LogFile, report: Report, head: ChainHead, *, is_longer: bool) -> tuple[Problem, ...]:
+    """Returns the problems up to the last record that the next file names. Records after it were never confirmed: their
+    write or sync failed."""
+    last_line = head.seq + 2
+    before = tuple(
+        problem for problem in report.problems if problem.line <= last_line or problem.code in ("cut", "rewritten")
+    )
+    if not before and (report.problems or is_longer):
+        log.notes.append(f"the lines after record {head.seq} were never confirmed")
+    return before
 
 
 def _compare(log: _LogFile, watch: RootWatch, sizes: Sequence[int], signed: CheckpointReport) -> None:
@@ -237,7 +249,9 @@ def _compare(log: _LogFile, watch: RootWatch, sizes: Sequence[int], signed: Chec
         message = f"lines {right + 1} to {wrong} are not those that a checkpoint states: some were changed"
         log.problems.append(Problem(wrong, "rewritten", message))
     if size > sizes[-1]:
-        log.notes.append(f"{size - sizes[-1]} records after record {sizes[-1] - 2} are newer than the newest checkpoint")
+        log.notes.append(
+            f"{size - sizes[-1]} records after record {sizes[-1] - 2} are newer than the newest checkpoint"
+        )
     for origin, start, end in signed.found:
         if origin == log.origin:
             log.notes.append(f"lines {start + 1} to {end} were found at a start of the proxy, and signed from then on")

@@ -5,7 +5,7 @@ size.
 
 A log is a family of files: `NAME.jsonl`, then `NAME.1.jsonl`, `NAME.2.jsonl` and so on. A new file begins when the
 previous file cannot be written. The header of each later file has `follows`: the name of the previous file, its `log`,
-its last durable record, and the reason for the change. So the chain covers every file, and a removed or renamed file
+its last durable record, and the reason for the change; `complete` if no bytes follow this record. So the chain covers every file, and a removed or renamed file
 is detected.
 
 Two flags describe the state of a file. `torn`: a write failed, and bytes may follow the last durable record; the file
@@ -53,9 +53,7 @@ def numbers(folder: Path, name: str) -> list[int]:
     return sorted(file_numbers)
 
 
-def open_last(
-    disk: Disk, folder: Path, name: str, header: Mapping[str, Any], stated: Stated | None = None
-) -> Segment:
+def open_last(disk: Disk, folder: Path, name: str, header: Mapping[str, Any], stated: Stated | None = None) -> Segment:
     """Opens the last file of a log, or the first file of a new log. `stated`: the latest statement of a checkpoint about
     a log, by its id; without it the file has no Merkle tree. Raises `AuditError` and `OSError`.
 
@@ -79,13 +77,18 @@ def open_last(
     raise AssertionError("the first file is always tried")
 
 
-def open_next(disk: Disk, before: Segment, name: str, header: Mapping[str, Any], why: str) -> Segment:
-    """Creates a file that follows `before`. On failure it leaves nothing behind. Raises `AuditError` and `OSError`."""
+def open_next(
+    disk: Disk, before: Segment, name: str, header: Mapping[str, Any], why: str, *, is_complete: bool = False
+) -> Segment:
+    """Creates a file that follows `before`. `is_complete`: whether `before` holds nothing after its last durable record.
+    On failure it leaves nothing behind. Raises `AuditError` and `OSError`."""
     folder = before.path.parent
     disk.make_folder(folder)
     number = max([before.number, *numbers(folder, name)]) + 1
     head = {"seq": before.head.seq, "hash": before.head.hash}
     follows = {"file": before.path.name, "log": before.origin, **head, "why": why}
+    if is_complete:
+        follows["complete"] = True
     segment = Segment(disk, path_of(folder, name, number), number, os.O_EXCL, before.stated)
     try:
         segment.lock()
@@ -174,9 +177,7 @@ class Segment:
     def state(self) -> CoveredLog:
         """Returns what a checkpoint states about the durable lines. Any thread may call it."""
         head, tree = self.durable
-        return CoveredLog(
-            file=self.path.name, log=self.origin, size=tree.size, root=tree.root.hex(), hash=head.hash
-        )
+        return CoveredLog(file=self.path.name, log=self.origin, size=tree.size, root=tree.root.hex(), hash=head.hash)
 
     def cut(self) -> None:
         """Removes the bytes after the last durable record, and checks this record. Raises `OSError`, or `AuditError`

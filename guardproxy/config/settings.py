@@ -194,7 +194,10 @@ class Config:
         "can write the audit folder cannot.",
     )
     audit_rotate_bytes: int = setting(
-        "Audit", 256 * 1024 * 1024, "The size at which a log continues in a new file. 0: no limit.", AllowedValues(least=0)
+        "Audit",
+        256 * 1024 * 1024,
+        "The size at which a log continues in a new file. 0: no limit.",
+        AllowedValues(least=0),
     )
     audit_rotate_s: float = setting(
         "Audit", 0.0, "The age at which a log continues in a new file. 0: no limit.", AllowedValues(least=0)

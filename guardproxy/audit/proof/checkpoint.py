@@ -15,7 +15,7 @@ import base64
 import binascii
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated, TypeVar
 
 import msgspec
 from msgspec import Meta
@@ -98,6 +98,9 @@ class CheckpointEntry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=T
     removed: tuple[RemovedLog, ...] = ()
 
 
+Line = TypeVar("Line", ListHeader, CheckpointEntry)
+
+
 def write_line(entry: ListHeader | CheckpointEntry) -> bytes:
     """Returns a line of the list of checkpoints, with its newline."""
     return canonical(msgspec.to_builtins(entry)) + b"\n"
@@ -113,7 +116,7 @@ def read_checkpoint(line: bytes) -> CheckpointEntry:
     return _read(line, CheckpointEntry)
 
 
-def _read(line: bytes, kind: type[Any]) -> Any:
+def _read(line: bytes, kind: type[Line]) -> Line:
     members = open_line(line)
     version = members.get("v") if members is not None else None
     if version != CHECKPOINT_VERSION or not line.endswith(b"\n"):

@@ -17,7 +17,6 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from threading import Event, Thread
 
@@ -27,7 +26,7 @@ from guardproxy.audit.disk import folder_lock, is_held, reason
 from guardproxy.audit.folder import header_of
 from guardproxy.audit.proof.checkpoint import CoveredLog, RemovedLog
 from guardproxy.audit.proof.copies import send_copy
-from guardproxy.audit.proof.found import found_state
+from guardproxy.audit.proof.found import found_states
 from guardproxy.audit.proof.note import PublicKey, Signer
 from guardproxy.audit.proof.store import CheckpointStore
 from guardproxy.errors import AuditError
@@ -64,15 +63,18 @@ class Checkpointer:
         self._states = states
         self._ended = Event()
         self.at = 0.0
-        self.trouble = self._checkpoint([*map(self._begun, states()), *self._unknown(name)])
+        pattern = "*.jsonl" if store.size == 0 else f"{name}*.jsonl"
+        found = found_states(store.folder, pattern, store.states)
+        self.trouble = self._checkpoint([*map(self._begun, states()), *found])
         self._thread = Thread(target=self._run, name=f"checkpoints-{name}", daemon=True)
         self._thread.start()
 
     def check(self) -> None:
-        """Makes a checkpoint and its copies, and removes old logs. `trouble` tells what failed."""
+        """Makes a checkpoint and its copies, and removes old logs while the process runs. `trouble` tells what failed."""
         try:
             trouble = self._checkpoint(self._states())
-            self._remove_old()
+            if not self._ended.is_set():
+                self._remove_old()
         except Exception as error:
             trouble = f"no checkpoint can be made: {reason(error)}"
         if trouble and trouble != self.trouble:
@@ -107,18 +109,6 @@ class Checkpointer:
         """Marks lines that were in the file before this process opened it and that no checkpoint covers."""
         known = self._store.states.last(state.log)
         return msgspec.structs.replace(state, found=state.size > (known.size if known is not None else 1))
-
-    def _unknown(self, name: str) -> list[CoveredLog]:
-        folder, known = self._store.folder, self._store.states
-        pattern = "*.jsonl" if self._store.size == 0 else f"{name}*.jsonl"
-        found = []
-        with folder_lock(folder):  # another process that opens a log must not find it held by this one
-            for path in sorted(folder.glob(pattern)):
-                with suppress(OSError):
-                    state = None if is_held(path) else found_state(path)
-                    if state is not None and known.last(state.log) is None:
-                        found.append(state)
-        return found
 
     def _remove_old(self) -> None:
         if not self._signing.retain_s:

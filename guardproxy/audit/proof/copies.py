@@ -9,13 +9,11 @@ the body of a POST.
 
 from __future__ import annotations
 
-import http.client
 import json
 import os
 import sys
 from pathlib import Path
 from urllib.parse import urlsplit
-from urllib.request import Request, urlopen
 
 from guardproxy.audit.disk import Disk, reason, write_file
 from guardproxy.audit.proof.note import SignedNote
@@ -33,13 +31,10 @@ def send_copy(target: str, note: SignedNote, timeout_s: float = HTTP_TIMEOUT_S) 
             sys.stdout.write(_line(note))
             sys.stdout.flush()
         elif urlsplit(target).scheme in ("http", "https"):
-            headers = {"Content-Type": "text/plain; charset=utf-8"}
-            request = Request(target, data=note.data, headers=headers, method="POST")  # noqa: S310 - see above
-            with urlopen(request, timeout=timeout_s):  # noqa: S310
-                pass
+            _post(target, note.data, timeout_s)
         else:
             write_file(Disk(), Path(target), _line(note).encode(), os.O_APPEND)
-    except (OSError, ValueError, http.client.HTTPException) as error:
+    except (OSError, ValueError) as error:
         raise AuditError(f"the checkpoint cannot be copied to {shown(target)}: {reason(error)}") from None
 
 
@@ -69,6 +64,19 @@ def read_copies(path: Path) -> list[tuple[str, SignedNote]]:
     if not copies:
         raise AuditError(f"{path}: no checkpoint in this file")
     return copies
+
+
+def _post(url: str, body: bytes, timeout_s: float) -> None:
+    from http.client import HTTPException  # noqa: PLC0415 - a slow import that most commands do not need
+    from urllib.request import Request, urlopen  # noqa: PLC0415
+
+    headers = {"Content-Type": "text/plain; charset=utf-8"}
+    request = Request(url, data=body, headers=headers, method="POST")  # noqa: S310 - the caller checks the scheme
+    try:
+        with urlopen(request, timeout=timeout_s):  # noqa: S310
+            pass
+    except HTTPException as error:
+        raise OSError(type(error).__name__) from None
 
 
 def _line(note: SignedNote) -> str:

@@ -10,7 +10,6 @@ import base64
 import binascii
 import os
 import shlex
-import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -33,6 +32,8 @@ class CommandSigner:
 
     def sign(self, message: bytes) -> bytes:
         """Returns a signature. Raises `AuditError` if the command fails, or takes longer than `timeout_s`."""
+        import subprocess  # noqa: PLC0415 - a slow import that most commands do not need
+
         try:
             ran = subprocess.run(  # noqa: S603 - the operator's command, without a shell
                 shlex.split(self.command), input=message, capture_output=True, timeout=self.timeout_s, check=False

@@ -28,8 +28,8 @@ def line_hashes(pieces: Iterable[bytes]) -> Iterator[bytes]:
 
 
 class RootWatch:
-    """Compares the roots of a growing tree with stated roots. `stated`: sizes, at least 1, and roots; `wrong`: the sizes so far at
-    which the tree has another root."""
+    """Compares the roots of a growing tree with stated roots. `stated`: sizes, at least 1, and roots. `wrong`: the sizes so
+    far at which the tree has another root."""
 
     def __init__(self, stated: Iterable[tuple[int, bytes]]) -> None:
         self.frontier = Frontier()

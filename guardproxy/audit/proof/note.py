@@ -171,7 +171,7 @@ class SignedNote:
                 raise ValueError
             text, _, lines = data.decode().rpartition("\n\n")
             note = cls(text + "\n", tuple(map(_read_signature, lines.removesuffix("\n").split("\n"))))
-            if note.data != data:
+            if note.data != data or len(set(note.signatures)) != len(note.signatures):
                 raise ValueError
         except ValueError:
             raise AuditError("not a signed note") from None

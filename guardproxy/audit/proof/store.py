@@ -56,7 +56,9 @@ class CheckpointStore:
     """The checkpoints of a folder, for processes that sign. `former`: keys that may have signed the newest checkpoint
     before this process started. Raises `AuditError` if the folder holds other checkpoints than were signed."""
 
-    def __init__(self, folder: Path, signer: Signer, former: Sequence[PublicKey] = (), disk: Disk | None = None) -> None:
+    def __init__(
+        self, folder: Path, signer: Signer, former: Sequence[PublicKey] = (), disk: Disk | None = None
+    ) -> None:
         self.folder = folder
         self.states = LogStates()
         self.origin = ""
@@ -89,9 +91,7 @@ class CheckpointStore:
 
     def _write(self, logs: Iterable[CoveredLog], at: float, removed: Sequence[RemovedLog]) -> SignedNote:
         origin = self.origin or f"{self._signer.public.name}/{secrets.token_hex(8)}"
-        entry = CheckpointEntry(
-            v=CHECKPOINT_VERSION, at=at, logs=self.states.grown(logs), removed=tuple(removed)
-        )
+        entry = CheckpointEntry(v=CHECKPOINT_VERSION, at=at, logs=self.states.grown(logs), removed=tuple(removed))
         header = [] if self.origin else [write_line(ListHeader(v=CHECKPOINT_VERSION, origin=origin))]
         lines = [*header, write_line(entry)]
         frontier = self._frontier.extended(map(line_hash, lines))
@@ -126,7 +126,8 @@ class CheckpointStore:
         frontier = self._frontier.extended(map(line_hash, lines))
         header = read_header(lines.pop(0)) if lines and not self.origin else None
         origin = header.origin if header is not None else self.origin
-        if (frontier.size, frontier.root, origin) != (head.size, head.root, head.origin):
+        is_whole = self._disk.stat(self.folder / LIST).size_bytes >= end and (not lines or lines[-1].endswith(b"\n"))
+        if not is_whole or (frontier.size, frontier.root, origin) != (head.size, head.root, head.origin):
             raise AuditError(f"{self.folder / LIST}: it is not the list that the newest checkpoint signs; {_MOVE}")
         for number, line in enumerate(lines, head.size - len(lines)):
             self.states.take(read_checkpoint(line), number)
@@ -162,5 +163,3 @@ class CheckpointStore:
             lines.seek(self._end)
             for _, line in zip(range(count), lines, strict=False):
                 yield line
-
-

@@ -65,10 +65,10 @@ class CheckpointReport:
             self.notes.append(f"checkpoint {number} has an earlier time than the one before it: the clock went back")
         self.number, self.at = number, entry.at
 
-    def heads(self) -> list[tuple[str, str, str, ChainHead]]:
-        """Returns the latest statement about each log: a label, the file, the id and the head."""
+    def heads(self) -> list[tuple[str, str, tuple[str, ChainHead]]]:
+        """Returns the latest statement about each log: a label, the file, and the id with the head."""
         return [
-            (f"checkpoint {cover.number}", cover.log.file, log, ChainHead(cover.log.size - 2, cover.log.hash))
+            (f"checkpoint {cover.number}", cover.log.file, (log, ChainHead(cover.log.size - 2, cover.log.hash)))
             for log, cover in self.states.covered.items()
         ]
 

@@ -17,7 +17,7 @@ Records of a failed batch may or may not be in the file. The thread tries to rec
 The thread also checks that the path still leads to the open file: before and after each batch, and every `watch_s`
 seconds while it is idle. If another program removed, renamed, replaced or changed the file, the thread continues in a
 new file and writes the records of the current batch there too. It also continues in a new file if the file has become
-large or old (`rotation.py`).
+large or old when the next record comes (`rotation.py`).
 """
 
 from __future__ import annotations
@@ -174,8 +174,7 @@ class FileSink:
 
     @property
     def healthy(self) -> bool:
-        """Whether a record that is appended now can be kept. If not, `trouble` gives the reason. Both are
-        thread-safe."""
+        """Whether a record can be kept now. If not, `trouble` gives the reason. Both are thread-safe."""
         return not self.trouble and not self._closed
 
     @property
@@ -189,7 +188,7 @@ class FileSink:
         return self._segment.head.seq, self._segment.head.hash
 
     def states(self) -> tuple[CoveredLog, ...]:
-        """Returns what a checkpoint states about the files that were open since the start. Any thread may call it."""
+        """Returns what a checkpoint states about the files since the start. Any thread may call it."""
         with self._lock:
             return (*self._ended, self._segment.state())
 
@@ -254,7 +253,8 @@ class FileSink:
 
     def _commit(self, batch: list[_Entry]) -> None:
         """Returns when the batch is durable in a file to which the path leads."""
-        self._rotate()
+        if batch:
+            self._rotate()
         for _ in range(_LIMIT_ROLLS):
             if not self._segment.is_in_place():
                 self._roll(GONE)
@@ -325,13 +325,13 @@ class FileSink:
         _log.warning("the audit log can be written again: %s", self._segment.path)
 
     def _rotate(self) -> None:
-        """Continues in a new file if this one is large or old. If that fails, the next batch tries again."""
+        """Continues in a new file if this is large or old. If that fails, the next batch tries again."""
         began = self.header.get("at")
         age_s = time.time() - (began if isinstance(began, int | float) else self._opened_at)
         why = self._rotation.due(self._segment.end, age_s) if self._segment.head.seq >= 0 else ""
         if why:
             with suppress(OSError, AuditError):
-                self._continue(why)
+                self._continue(why, is_complete=True)
                 _log.info("the audit log continues in %s: %s", self._segment.path.name, why)
 
     def _roll(self, why: str) -> None:
@@ -342,11 +342,12 @@ class FileSink:
         _log.warning(remark)
         self.remarks = (*self.remarks, remark)[-LIMIT_REMARKS:]
 
-    def _continue(self, why: str) -> None:
-        """Continues in a new file. `why`: the reason, for the header of the new file."""
+    def _continue(self, why: str, *, is_complete: bool = False) -> None:
+        """Continues in a new file. `why`: the reason, for the header of the new file. `is_complete`: whether this file
+        holds only durable records."""
         old = self._segment
         header = {**self._new, "log": secrets.token_hex(8), "at": time.time()}
-        new = open_next(self._disk, old, self._name, header, why)
+        new = open_next(self._disk, old, self._name, header, why, is_complete=is_complete)
         with self._lock:
             self._ended, self._segment = (*self._ended, old.state()), new
         self._durable([canonical(self.header) + b"\n"])

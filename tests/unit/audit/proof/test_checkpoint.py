@@ -63,7 +63,16 @@ def test_lines_are_read_back() -> None:
 
 @pytest.mark.parametrize(
     "line",
-    [b"", b"x\n", b"[]\n", b'{"at":1.0,"v":1}', b'{"v":1, "at":1.0}\n', b'{"at":1.0}\n', b'{"at":"x","v":1}\n', b'{"v":"9"}\n'],
+    [
+        b"",
+        b"x\n",
+        b"[]\n",
+        b'{"at":1.0,"v":1}',
+        b'{"v":1, "at":1.0}\n',
+        b'{"at":1.0}\n',
+        b'{"at":"x","v":1}\n',
+        b'{"v":"9"}\n',
+    ],
 )
 def test_what_is_no_line(line: bytes) -> None:
     with pytest.raises(AuditError, match="not a line of a list of checkpoints"):

@@ -14,8 +14,7 @@ TEXT = "If you think cryptography is the answer to your problem,\nthen you don't
 PUBLIC = "PeterNeumann+c74f20a3+ARpc2QcUPDhMQegwxbzhKqiBfsVkmqq/LDE4izWy10TW"
 PRIVATE = "PRIVATE+KEY+PeterNeumann+c74f20a3+AYEKFALVFGyNhPJEMzD1QIDr+Y7hfZx09iUvxdXHKDFz"
 LINE = (
-    "\u2014 PeterNeumann "
-    "x08go/ZJkuBS9UG/SffcvIAQxVBtiFupLLr8pAcElZInNIuGUgYN1FFYC2pZSNXgKvqfqdngotpRZb6KE6RyyBwJnAM=\n"
+    "\u2014 PeterNeumann x08go/ZJkuBS9UG/SffcvIAQxVBtiFupLLr8pAcElZInNIuGUgYN1FFYC2pZSNXgKvqfqdngotpRZb6KE6RyyBwJnAM=\n"
 )
 NOTE = f"{TEXT}\n{LINE}".encode()
 KEY = PrivateKey.read(PRIVATE)
@@ -63,7 +62,10 @@ def test_a_witness_cosigns() -> None:
     assert note.cosigned_at(KEY.public) is None
     assert not note.is_signed_by(witness.public)
     signatures = note.signatures
-    late = SignedNote(TEXT, (signatures[0], type(signatures[1])(*_later(signatures[1].name, signatures[1].key_id, signatures[1].blob))))
+    late = SignedNote(
+        TEXT,
+        (signatures[0], type(signatures[1])(*_later(signatures[1].name, signatures[1].key_id, signatures[1].blob))),
+    )
     assert late.cosigned_at(witness.public) is None
     assert PrivateKey.read(witness.text) == witness
     assert PublicKey.read(str(witness.public)) == witness.public
