@@ -4,9 +4,10 @@ In: sealed lines. Out: an open file that ends with its last durable record. Kept
 size.
 
 A log is a family of files: `NAME.jsonl`, then `NAME.1.jsonl`, `NAME.2.jsonl` and so on. A new file begins when the
-previous file cannot be written. The header of each later file has `follows`: the name of the previous file, its `log`,
-its last durable record, and the reason for the change; `complete` if no bytes follow this record. So the chain covers every file, and a removed or renamed file
-is detected.
+previous file cannot be written, or is large or old. The header of each later file has `follows`: the name of the
+previous file, its `log`, its last durable record, the reason for the change, and `complete` if no bytes follow this
+record. So the chain covers every file, and a removed or renamed file is detected. The Merkle tree of a file, which
+checkpoints sign, is kept only with a key.
 
 Two flags describe the state of a file. `torn`: a write failed, and bytes may follow the last durable record; the file
 can be truncated. `lost`: a sync failed. The kernel may have dropped the pages and report the next sync as a success,

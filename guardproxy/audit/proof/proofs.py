@@ -92,7 +92,7 @@ def read_proof(data: bytes) -> AnyProof:
     """Reads a proof. Raises `AuditError`."""
     try:
         proof: AnyProof = msgspec.json.decode(data, type=AnyProof)
-    except (msgspec.DecodeError, RecursionError) as error:
+    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
         raise AuditError(f"not a proof: {error}") from None
     if proof.v != PROOF_VERSION:
         raise AuditError(f"the proof has version {proof.v}, and this guardproxy reads version {PROOF_VERSION}")

@@ -47,7 +47,7 @@ def test_what_is_no_key_is_said_with_its_place(tmp_path: Path) -> None:
             read(str(tmp_path / "key"))
         with pytest.raises(AuditError, match=r"none: no such file or directory$"):
             read(str(tmp_path / "none"))
-    with pytest.raises(AuditError, match="^not a public key"):
+    with pytest.raises(AuditError, match=r"^not a public key"):
         public_key("a+b+c")
 
 
