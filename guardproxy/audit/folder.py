@@ -24,7 +24,7 @@ from guardproxy.errors import AuditError
 
 LIMIT_HEADER_BYTES = 1 << 24
 NO_KEY = (
-    "These logs are not signed: anyone who can write to this folder can write new logs that verify. Only copies of "
+    "These logs have no signature: anyone who can write to this folder can write new logs that verify. Only copies of "
     "*.head files that are stored elsewhere (--heads) reveal that. `guardproxy audit keygen` and `serve --audit-key` sign "
     "the log."
 )
