@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from guardproxy.audit.chain import ChainHead, open_line
+from guardproxy.audit.confirmed import LoggedEntry, confirmed_entries, last_confirmed
 from guardproxy.audit.disk import reason
 from guardproxy.audit.document import (
     ENTRY_VERSION,
@@ -77,6 +78,7 @@ __all__ = [
     "Intent",
     "LogEntry",
     "LogReport",
+    "LoggedEntry",
     "Moves",
     "OffsetMap",
     "PrivateKey",
@@ -111,10 +113,12 @@ __all__ = [
     "check",
     "closing",
     "compare_receipt",
+    "confirmed_entries",
     "cosign",
     "entries_of",
     "entry_of",
     "found_states",
+    "last_confirmed",
     "log_schema",
     "logs_of",
     "mask",
