@@ -61,7 +61,7 @@ def thin(rng: random.Random, of_each: int = 4) -> Iterator[Row]:
     Twins share what stands before and after them, too.
     """
     parts = sections("thin.txt")
-    places = {name: parts[name] for name in ("who", "adult", "when", "where")}
+    places = {name: parts[name] for name in ("who", "adult", "when", "past", "where")}
     for kind in KINDS:
         for line in parts.get(kind, ()):
             form, *twins = line.split("|")

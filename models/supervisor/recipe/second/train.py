@@ -76,7 +76,7 @@ class Sampler(Cropper):
         return [self.start, *named, *ids[: MAX_TOKENS - 2 - len(named)], self.end], self.known[at]
 
     def places(self, turn: int) -> list[int]:
-        """Places of the rows of a pass. Of a large source it takes the next `PLENTY` of each label, so passes share them out."""
+        """Places of the rows of a pass, which takes the next `PLENTY` rows of each label of a large source."""
         found = []
         for places in self.groups.values():
             first = turn * PLENTY % len(places)
