@@ -262,7 +262,7 @@ TRAINING: tuple[Source, ...] = (
     Source("content/counterfactual_groups", by_category(KIND_OF, FINE), 995, ALL),
     Source("content/counterfactual_noise", noisy_content, 979, 980),
     Source("content/davidson_hate_offensive", first_generation(first.davidson), 1000, ALL),
-    Source("content/edos_train_dev", edos, 1500, ALL),
+    Source("content/edos_train_dev", edos, 3000, ALL),
     Source("content/vicomtech_stormfront", first_generation(first.stormfront), 900, ALL),
     Source(
         "content/gab_hate_corpus",
