@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import random
 import time
+from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ import torch
 from torch.nn.functional import binary_cross_entropy_with_logits
 from tqdm import tqdm
 
+from models.supervisor.recipe.second.balance import PLENTY, group
 from models.supervisor.recipe.second.network import CHANNEL_TOKENS, Supervisor, jailbreak
 from models.supervisor.recipe.second.outputs import JAILBREAK, PARTS, Row
 from models.supervisor.recipe.second.start import encoder_weights
@@ -46,6 +48,9 @@ class Sampler(Cropper):
     def __init__(self, rows: list[Row]) -> None:
         super().__init__(rows, random.Random(SEED))
         self.known = [[float(row["targets"].get(name, UNKNOWN)) for name in COLUMNS] for row in rows]
+        self.groups = defaultdict(list)
+        for at, row in enumerate(rows):
+            self.groups[group(row)].append(at)
         self.fine = [at for at, known in enumerate(self.known) if not any(known[:-1]) and len(self.ids[at]) >= 8]
 
     def crop_row(self, at: int, rng: random.Random) -> list[int]:
@@ -70,10 +75,18 @@ class Sampler(Cropper):
         named = [CHANNEL_TOKENS[channel]] if rng.random() < CHANNEL_SHARE else []
         return [self.start, *named, *ids[: MAX_TOKENS - 2 - len(named)], self.end], self.known[at]
 
+    def places(self, turn: int) -> list[int]:
+        """Places of the rows of a pass, which takes the next `PLENTY` rows of each label of a large source."""
+        found = []
+        for places in self.groups.values():
+            first = turn * PLENTY % len(places)
+            found += (places[first:] + places[:first])[:PLENTY]
+        return found
+
     def batches(self, size: int, turn: int) -> list[list[int]]:
-        """Places of all rows once, in batches of similar length, in random order."""
+        """Places of the rows of a pass once, in batches of similar length, in random order."""
         rng = random.Random(f"{SEED} {turn}")
-        places = list(range(len(self.rows)))
+        places = self.places(turn)
         rng.shuffle(places)
         block = size * BLOCK
         blocks = [places[at : at + block] for at in range(0, len(places), block)]
@@ -154,9 +167,8 @@ def main() -> None:
     bar = tqdm(total=args.steps, initial=step, desc="train", unit="step", mininterval=30)
     began = time.monotonic()
     batches: list[list[int]] = []
-    turn = -1
+    turn, per_turn = -1, -(-len(sampler.places(0)) // args.batch)
     while step < args.steps:
-        per_turn = -(-len(sampler.rows) // args.batch)
         if step // per_turn != turn:
             turn = step // per_turn
             batches = sampler.batches(args.batch, turn)
