@@ -35,7 +35,7 @@ def test_a_switch_of_the_file_and_a_flag_over_it(tmp_path: Path) -> None:
     [
         ({"SUPERVISOR_SHARED": "perhaps"}, "GUARDPROXY_SUPERVISOR_SHARED: `supervisor_shared` must be true or false"),
         ({"SUPERVISOR_QUEUE": "0"}, "`supervisor_queue` must be at least 1"),
-        ({"SUPERVISOR_DEVICE": "gpu"}, "`supervisor_device` must be auto, cpu or cuda"),
+        ({"SUPERVISOR_DEVICE": "gpu"}, "`supervisor_device` must be auto or cpu or cuda"),
         ({"SUPERVISOR_THREADS": "-1"}, "`supervisor_threads` must be at least 0"),
         ({"SUPERVISOR_REMEMBERED": "-1"}, "`supervisor_remembered` must be at least 0"),
         ({"SUPERVISOR_URL": "triton:8000"}, "`supervisor_url` must be like http://triton:8000"),
