@@ -111,8 +111,10 @@ bench: $(VENV)/.bench
 	$(BIN)/python -m benchmarks.policy --out benchmarks/results $(if $(PEERS),--peers $(PEERS))
 
 # The releases that CI installs, for each Python and platform. A new release upstream waits for the next `make lock`.
+# All extras but `gpu`, whose runtime takes the place of the one that tests use.
+EXTRAS = $(foreach extra,demo docs languages lint plots test train,--extra $(extra))
 lock: $(VENV)/.lock
-	$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --all-extras --no-emit-index-url --no-emit-find-links \
+	$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 $(EXTRAS) --no-emit-index-url --no-emit-find-links \
 	  --custom-compile-command 'make lock' --output-file requirements-ci.txt pyproject.toml
 	$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --no-annotate --no-emit-index-url --no-emit-find-links \
 	  --custom-compile-command 'make lock' --output-file tests/clients/requirements.txt tests/clients/requirements.in
