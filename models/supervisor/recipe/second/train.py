@@ -127,11 +127,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, default=Path("build/supervisor-second"))
     parser.add_argument("--out", type=Path, default=Path("build/supervisor-second/checkpoint.pt"))
-    parser.add_argument("--shipped", type=Path, default=Path("models/supervisor"), help="model folder to start from")
+    parser.add_argument(
+        "--shipped", type=Path, default=Path("build/supervisor-start"), help="model folder to start from"
+    )
     parser.add_argument("--rows", default="train")
     parser.add_argument("--limit", type=int, default=0, help="rows to train on, of a file in random order; 0 for all")
     parser.add_argument("--start", type=Path, help="a checkpoint to start from, instead of the shipped encoder")
     parser.add_argument("--steps", type=int, default=2400)
+    parser.add_argument("--stop", type=int, default=0, help="end here, before the rate has fallen; 0 for all steps")
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--rate", type=float, default=6e-5, help="highest learning rate of the encoder")
     parser.add_argument("--head-rate", type=float, default=1e-3)
@@ -164,11 +167,12 @@ def main() -> None:
         optimizer.load_state_dict(saved["optimizer"])
         schedule.load_state_dict(saved["schedule"])
         step, losses = saved["step"], saved["losses"]
-    bar = tqdm(total=args.steps, initial=step, desc="train", unit="step", mininterval=30)
+    last = args.stop or args.steps
+    bar = tqdm(total=last, initial=step, desc="train", unit="step", mininterval=30)
     began = time.monotonic()
     batches: list[list[int]] = []
     turn, per_turn = -1, -(-len(sampler.places(0)) // args.batch)
-    while step < args.steps:
+    while step < last:
         if step // per_turn != turn:
             turn = step // per_turn
             batches = sampler.batches(args.batch, turn)
@@ -185,7 +189,7 @@ def main() -> None:
         step += 1
         losses.append(loss.item())
         bar.update()
-        if step % args.every == 0 or step == args.steps:
+        if step % args.every == 0 or step == last:
             mean = sum(losses[-args.every :]) / min(len(losses), args.every)
             tqdm.write(f"step {step} of {args.steps}: loss {mean:.4f}, {time.monotonic() - began:.0f} s")
             save(args.out, {"weights": network.state_dict(), "optimizer": optimizer.state_dict(), "losses": losses,
