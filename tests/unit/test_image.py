@@ -87,7 +87,8 @@ def runtimes(*extras: str, platform: str = "linux") -> set[str]:
 
 def test_the_lock_file_is_made_of_every_extra_but_that_for_a_gpu() -> None:
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["optional-dependencies"]
-    (line,) = re.findall(r"^EXTRAS = \$\(foreach extra,([\w ]+),", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE)
+    makefile = (ROOT / "Makefile").read_text("utf-8")
+    (line,) = re.findall(r"^EXTRAS = \$\(foreach extra,([\w ]+),", makefile, re.MULTILINE)
     assert line.split() == sorted(extras.keys() - {"gpu"})
 
 
