@@ -25,35 +25,46 @@ from tqdm import tqdm
 from guardproxy.inference.models import read as read_model
 from guardproxy.inference.reader import ModelReader
 from guardproxy.lab import configure, listed_files
-from models.supervisor.recipe.first.encoder import MOST_CHARS, is_attack, margins, read_scores
+from models.supervisor.recipe.first.encoder import MOST_CHARS, POINT, is_attack, read_scores
 from models.supervisor.recipe.first.network import COLUMNS, FAMILY
-from models.supervisor.recipe.second.outputs import Row
+from models.supervisor.recipe.second.outputs import JAILBREAK, KINDS, Row
 from models.supervisor.recipe.train import read
 
 mpl.use("Agg")
 from matplotlib import pyplot as plt
 
 LOST = (0.0, 0.0025, 0.005, 0.01, 0.02, 0.05, 0.1)
-POINT = "1%"
-QUESTIONS: Mapping[str, tuple[int, ...]] = {
-    "injection in messages": (0, 1),
-    "injection in tools' results": (1,),
-    "any content": (2,),
-}
-"""What policies ask for, and the columns that must all clear a text."""
 ORDINARY = "ordinary/"
 Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
+class Question:
+    """What a policy asks. `outputs`: of the encoder, if it has them. `attacks`: targets of the texts that are attacks.
+    `column`: of the first network."""
+
+    outputs: tuple[str, ...]
+    attacks: tuple[str, ...]
+    column: int
+
+
+INJECTIONS = (JAILBREAK, "embedded_instruction", "order")
+QUESTIONS = {
+    "injection in messages": Question((JAILBREAK, "embedded_instruction"), INJECTIONS, 0),
+    "injection in tools' results": Question(("embedded_instruction",), INJECTIONS, 0),
+    "any content": Question(("harmful", *KINDS), ("harmful", *KINDS), 1),
+}
+
+
+@dataclass(frozen=True, slots=True)
 class Texts:
     """What the first network and the encoder say of texts. `highest`: the highest estimates of a text, (texts, columns).
-    `attacks`: for each attack that the encoder finds the estimates of its pieces, and whether it finds an output of the column
-    there, (pieces, columns) each."""
+    `attacks`: for each question and each of its attacks that the encoder finds, the highest estimate of a piece in which it
+    finds it: the attack is lost if that is cleared."""
 
     rows: list[Row]
     highest: Array
-    attacks: list[tuple[Array, NDArray[np.bool_]]]
+    attacks: dict[str, list[float]]
 
     @property
     def harmless(self) -> NDArray[np.bool_]:
@@ -82,42 +93,39 @@ def judged(name: str, data: Path, folder: Path, estimator: Estimator) -> Texts:
     rows, points = read(data / f"{name}.jsonl"), read_model(folder).points
     scores = read_scores(data / f"encoder-{name}.jsonl", folder)
     places = [at for at, row in enumerate(rows) if at in scores or not is_attack(row)]
-    highest, attacks = [], []
+    highest: list[Array] = []
+    attacks: dict[str, list[float]] = {name: [] for name in QUESTIONS}
     for at in tqdm(places, desc=name, unit="text", mininterval=30):
         pieces = estimator.pieces(rows[at]["text"][:MOST_CHARS])
         highest.append(pieces.max(0))
-        if at not in scores or not is_attack(rows[at]):
-            continue
-        above = np.array([margins(piece, points) for piece in scores[at]]) >= 0
-        if above.any():
-            attacks.append((pieces, above))
+        for label, question in QUESTIONS.items():
+            if any(rows[at]["targets"].get(target) == 1 for target in question.attacks):
+                outputs = [output for output in question.outputs if output in points]
+                found = [any(piece[output] >= points[output][POINT] for output in outputs) for piece in scores[at]]
+                if any(found):
+                    attacks[label].append(float(pieces[found, question.column].max()))
     return Texts([rows[at] for at in places], np.array(highest), attacks)
 
 
 def limits(texts: Texts, lost: float) -> list[float]:
-    """For each column the estimate below which a text is cleared, so that `lost` of the attacks found there are."""
-    below = []
-    for column in range(len(COLUMNS)):
-        own = [pieces[above[:, column], column].max() for pieces, above in texts.attacks if above[:, column].any()]
-        below.append(float(np.floor(1e6 * np.quantile(own, lost, method="lower")) / 1e6))
+    """For each column the estimate below which a text is cleared, so that at most `lost` of each question's attacks are."""
+    below = [1.0] * len(COLUMNS)
+    for label, question in QUESTIONS.items():
+        least = float(np.floor(1e6 * np.quantile(texts.attacks[label], lost, method="lower")) / 1e6)
+        below[question.column] = min(below[question.column], least)
     return below
 
 
 def shares(texts: Texts, below: Sequence[float]) -> dict[str, dict[str, Any]]:
     """For each question: the share of harmless texts cleared, by source too, and of found attacks lost."""
-    sources = np.array([row["source"] for row in texts.rows])
+    sources, fine = np.array([row["source"] for row in texts.rows]), texts.harmless
     result = {}
-    for question, columns in QUESTIONS.items():
-        at, least = np.array(columns), np.array(below)[list(columns)]
-        cleared = (texts.highest[:, at] < least).all(1)
-        asked = [(pieces[:, at], above[:, at].any(1)) for pieces, above in texts.attacks if above[:, at].any()]
-        # An attack is lost if all pieces in which the encoder finds it are cleared.
-        lost = [bool((pieces[found] < least).all()) for pieces, found in asked]
-        fine = texts.harmless
-        result[question] = {
+    for label, question in QUESTIONS.items():
+        cleared = texts.highest[:, question.column] < below[question.column]
+        result[label] = {
             "cleared": float(cleared[fine].mean()),
-            "lost": float(np.mean(lost)) if lost else None,
-            "attacks": len(lost),
+            "lost": float((np.array(texts.attacks[label]) < below[question.column]).mean()),
+            "attacks": len(texts.attacks[label]),
             "by_source": {
                 str(source): float(cleared[fine & (sources == source)].mean()) for source in np.unique(sources[fine])
             },
@@ -138,7 +146,7 @@ def draw(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
     """Draws the curve: attacks lost on the report sources against ordinary texts cleared."""
     figure, axes = plt.subplots(figsize=(6, 4), dpi=120, layout="constrained")
     for question in QUESTIONS:
-        lost = [100 * (row["report"][question]["lost"] or 0) for row in rows]
+        lost = [100 * row["report"][question]["lost"] for row in rows]
         axes.plot(lost, [100 * row["validation"][question]["cleared"] for row in rows], marker="o", label=question)
     axes.axvline(1, color="grey", linewidth=0.8, linestyle=":")
     axes.set(
@@ -152,14 +160,16 @@ def draw(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
 def table(rows: Sequence[Mapping[str, Any]]) -> list[str]:
     """The curve as lines of Markdown."""
     lines = [
-        "| question | allowed | ordinary texts cleared | lost, validation | lost, report |",
-        "|---|---|---|---|---|",
+        "| question | allowed | lost, validation | lost, report | cleared, ordinary | cleared, report |",
+        "|---|---|---|---|---|---|",
     ]
     for question in QUESTIONS:
         for row in rows:
             own, other = row["validation"][question], row["report"][question]
-            lost = [f"{part['lost']:.2%} of {part['attacks']}" for part in (own, other) if part["lost"] is not None]
-            lines.append(f"| {question} | {row['chosen']:.2%} | {own['cleared']:.0%} | {' | '.join(lost)} |")
+            lost = " | ".join(f"{part['lost']:.2%} of {part['attacks']:,}" for part in (own, other))
+            lines.append(
+                f"| {question} | {row['chosen']:.2%} | {lost} | {own['cleared']:.0%} | {other['cleared']:.0%} |"
+            )
     return lines
 
 

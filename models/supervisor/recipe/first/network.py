@@ -3,8 +3,8 @@
 In: rows of token ids, special tokens included. Out: logits of `COLUMNS`. Every span of `SPAN` tokens is judged by itself
 and the highest logit counts, so that an attack is not averaged away in a long text.
 
-The word vectors are those of the encoder, reduced by a matrix that is learned: words which training never shows keep
-their neighbours. Each word may add a vector of its own. The graph holds the sum of both, 8 bits a number.
+The word vectors are the main directions of the encoder's own, so that words which training never shows keep their
+neighbours. Training adds a vector to each word that it shows. The graph holds the sum of both, 8 bits a number.
 """
 
 from __future__ import annotations
@@ -19,9 +19,10 @@ from torch.nn.functional import max_pool1d, pad
 
 from models.supervisor.recipe.second.outputs import KINDS
 
-COLUMNS = ("jailbreak", "embedded_instruction", "content")
-"""One column for each family of outputs that policies ask for together."""
-FAMILY = {"jailbreak": 0, "embedded_instruction": 1, **dict.fromkeys((*KINDS, "harmful"), 2)}
+COLUMNS = ("injection", "content")
+"""One column for each family of outputs. Messages and tools' results share the column `injection`: the encoder finds most
+attacks by both outputs behind that label."""
+FAMILY = {"jailbreak": 0, "embedded_instruction": 0, **dict.fromkeys((*KINDS, "harmful"), 1)}
 """Output of the encoder -> its column."""
 SPAN = 48
 """Tokens judged together; spans begin every `SPAN // 2` tokens."""
@@ -31,27 +32,25 @@ LOWEST = -30.0
 
 
 class FirstNetwork(nn.Module):
-    """`vectors`: the word vectors of the encoder, (tokens, width)."""
+    """`vectors`: the word vectors of the encoder, (tokens, width). Their main directions stay as they are."""
 
     def __init__(self, vectors: Tensor) -> None:
         super().__init__()
         centred = vectors - vectors.mean(0)
-        self.vectors = nn.Buffer(centred / centred.std(), persistent=False)
-        _, _, directions = torch.pca_lowrank(self.vectors, WORD, center=False, niter=4)
-        whole = self.vectors @ directions
-        self.reduce = nn.Parameter(directions / whole.std(0))
+        _, _, directions = torch.pca_lowrank(centred, WORD, center=False, niter=4)
+        main = centred @ directions
+        self.main = nn.Buffer(main / main.std(0))
         self.own = nn.Embedding(len(vectors), WORD, sparse=True)
         nn.init.zeros_(self.own.weight)
         self.layers = SpanLayers()
 
     def words(self) -> Tensor:
         """The vector of each word, (tokens, WORD)."""
-        return self.vectors @ self.reduce + self.own.weight
+        return self.main + self.own.weight
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
         """Logits of the rows, (rows, COLUMNS); rows are padded at the end."""
-        words = self.vectors[input_ids] @ self.reduce + self.own(input_ids)
-        found: Tensor = self.layers(words, attention_mask)
+        found: Tensor = self.layers(self.main[input_ids] + self.own(input_ids), attention_mask)
         return found
 
 
