@@ -227,7 +227,7 @@ class Supervisor:
                 return
             begin = segments.begin(text, start, offset)
             asks = bool(outputs) and not text[start:end].isspace()
-            query = Query(text[begin:end], outputs, kind in self.first_stage) if asks else None
+            query = Query(text[begin:end], outputs, kind in self.first_stage, kind) if asks else None
             views = tuple(other_views(query.text, self.evasions)) if query else ()
             yield TextSegment(offset + start, offset + end, offset + begin, query, views)
             start = end

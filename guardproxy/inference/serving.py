@@ -104,7 +104,7 @@ def _forget(tasks: dict[int, asyncio.Task[None]], number: int, _: object) -> Non
 
 async def _judge(scorer: ModelScorer, number: int, query_rows: Any, writer: asyncio.StreamWriter) -> None:
     try:
-        queries = [Query(text, tuple(outputs), first_stage) for text, outputs, first_stage in query_rows]
+        queries = [Query(text, tuple(outputs), first_stage, kind) for text, outputs, first_stage, kind in query_rows]
         judged = await asyncio.wrap_future(scorer.submit(queries))
         pieces = [[(piece.start, piece.end, piece.scores, piece.cleared) for piece in text] for text in judged]
         answer: dict[str, Any] = {"id": number, "judged": pieces}
@@ -191,7 +191,7 @@ class _Line:
         number = next(self._numbers)
         # JSON cannot carry a lone surrogate. The tokenizer would get the same replacement.
         query_rows = [
-            (query.text.encode("utf-8", "replace").decode("utf-8"), query.outputs, query.first_stage)
+            (query.text.encode("utf-8", "replace").decode("utf-8"), query.outputs, query.first_stage, query.kind)
             for query in queries
         ]
         answer = self._pending[number] = asyncio.get_running_loop().create_future()

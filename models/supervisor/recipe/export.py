@@ -40,9 +40,13 @@ def write_config(
     outputs: Sequence[str] = OUTPUTS,
     labels: Mapping[str, Mapping[str, Sequence[str]]] = LABELS,
     version: str = VERSION,
+    channels: Mapping[str, int] | None = None,
 ) -> None:
-    """`config.json`: see guardproxy/inference/model.py for what each key means. What is not given leaves logits alone. A first
-    stage is removed, because its limits were chosen for another encoder: first/choose.py puts it back."""
+    """`config.json`: see guardproxy/inference/model.py for what each key means. What is not given leaves logits alone.
+
+    `channels`: the token of each kind of channel, for a network that was trained with them. A first stage is removed, because
+    its limits were chosen for another encoder: first/choose.py puts it back.
+    """
     config = {
         "format": 2,
         "kind": "scores",
@@ -53,6 +57,7 @@ def write_config(
         "max_tokens": MAX_TOKENS,
         "overlap_tokens": OVERLAP_TOKENS,
         "special": {"first": "[CLS]", "last": "[SEP]", "pad": "[PAD]"},
+        **({"channels": dict(channels)} if channels else {}),
         "calibration": {name: calibration.get(name, {"bias": 0.0, "temperature": 1.0}) for name in outputs},
         "operating_points": {name: points.get(name, {"1%": 0.5}) for name in outputs},
         "default_point": "1%",

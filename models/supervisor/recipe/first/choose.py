@@ -25,7 +25,7 @@ from tqdm import tqdm
 from guardproxy.inference.models import read as read_model
 from guardproxy.inference.reader import ModelReader
 from guardproxy.lab import configure, listed_files
-from models.supervisor.recipe.first.encoder import MOST_CHARS, POINT, is_attack, read_scores
+from models.supervisor.recipe.first.encoder import POINT, is_attack, query, read_scores
 from models.supervisor.recipe.first.network import COLUMNS, FAMILY
 from models.supervisor.recipe.second.outputs import JAILBREAK, KINDS, Row
 from models.supervisor.recipe.train import read
@@ -82,9 +82,11 @@ class Estimator:
         self._session: Any = onnxruntime.InferenceSession(str(graph), options)
         self._reader = ModelReader(read_model(folder), 6)
 
-    def pieces(self, text: str) -> Array:
+    def pieces(self, row: Row) -> Array:
         """(pieces, columns)."""
-        rows = [self._reader.row(piece.ids) for piece in self._reader.pieces(text)]
+        asked = query(row)
+        channel = self._reader.channel(asked)
+        rows = [self._reader.row(piece.ids, channel) for piece in self._reader.pieces(asked.text)]
         return np.array([self._session.run(["scores"], {"input_ids": np.array([row])})[0][0] for row in rows], float)
 
 
@@ -96,7 +98,7 @@ def judged(name: str, data: Path, folder: Path, estimator: Estimator) -> Texts:
     highest: list[Array] = []
     attacks: dict[str, list[float]] = {name: [] for name in QUESTIONS}
     for at in tqdm(places, desc=name, unit="text", mininterval=30):
-        pieces = estimator.pieces(rows[at]["text"][:MOST_CHARS])
+        pieces = estimator.pieces(rows[at])
         highest.append(pieces.max(0))
         for label, question in QUESTIONS.items():
             if any(rows[at]["targets"].get(target) == 1 for target in question.attacks):

@@ -71,6 +71,11 @@ def is_attack(row: Row) -> bool:
     return any(row["targets"].get(name) == 1 for name in (*FAMILY, "order"))
 
 
+def query(row: Row, outputs: tuple[str, ...] = ()) -> Query:
+    """The query for a row. A text without a channel is a user's message."""
+    return Query(row["text"][:MOST_CHARS], outputs, first_stage=False, kind=row.get("channel", "user"))
+
+
 def chosen(rows: list[Row], attacks: int, harmless: int) -> list[int]:
     """Places of the rows to score; a larger choice begins with the smaller one."""
     places = list(range(len(rows)))
@@ -97,7 +102,7 @@ def main() -> None:
             file.write(json.dumps({"encoder": encoder_digest(args.folder)}) + "\n")
         for at in tqdm(chosen(rows, args.attacks, args.harmless), desc=args.rows, unit="text", mininterval=30):
             if at not in known:
-                (pieces,) = scorer.judge([Query(rows[at]["text"][:MOST_CHARS], scorer.outputs, first_stage=False)])
+                (pieces,) = scorer.judge([query(rows[at], scorer.outputs)])
                 file.write(json.dumps({"row": at, "pieces": [dict(piece.scores) for piece in pieces]}) + "\n")
 
 
