@@ -1,7 +1,8 @@
 """Choose below which estimate a text is cleared, put the first network into a model folder, and publish what it costs.
 
 In: `first_stage.onnx` of train.py, the files of encoder.py on the validation and the report rows. Out: `first_stage.onnx`,
-`config.json` and SHA256SUMS in the model folder, and there `first-stage.json` and `first-stage.png`, the curve. The limits are
+`config.json` and SHA256SUMS in the model folder, and there the curve: `first-stage.json`, `first-stage.png` and, if there is a
+`card.md`, the part between its markers. The limits are
 chosen on the validation rows: of the attacks that the encoder finds at its point `1%`, at most `--lost` may be cleared. The
 report rows are only measured.
 """
@@ -18,10 +19,10 @@ from typing import Any
 
 import matplotlib as mpl
 import numpy as np
-import onnxruntime
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from guardproxy.inference.first_stage import Clearing, FirstStage
 from guardproxy.inference.models import read as read_model
 from guardproxy.inference.reader import ModelReader
 from guardproxy.lab import configure, listed_files
@@ -35,6 +36,7 @@ from matplotlib import pyplot as plt
 
 LOST = (0.0, 0.0025, 0.005, 0.01, 0.02, 0.05, 0.1)
 ORDINARY = "ordinary/"
+START, END = "<!-- first stage: written by first/choose.py -->\n", "<!-- end of first stage -->\n"
 Array = NDArray[np.float64]
 
 
@@ -77,9 +79,7 @@ class Estimator:
     """The estimates of the first network for the pieces of a text, cut as the proxy cuts them."""
 
     def __init__(self, graph: Path, folder: Path) -> None:
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = 1
-        self._session: Any = onnxruntime.InferenceSession(str(graph), options)
+        self._stage = FirstStage(graph, {name: Clearing(at, 0.0, 0.0) for at, name in enumerate(COLUMNS)}, COLUMNS)
         self._reader = ModelReader(read_model(folder), 6)
 
     def pieces(self, row: Row) -> Array:
@@ -87,7 +87,7 @@ class Estimator:
         asked = query(row)
         channel = self._reader.channel(asked)
         rows = [self._reader.row(piece.ids, channel) for piece in self._reader.pieces(asked.text)]
-        return np.array([self._session.run(["scores"], {"input_ids": np.array([row])})[0][0] for row in rows], float)
+        return np.array([self._stage.estimates(row) for row in rows])
 
 
 def judged(name: str, data: Path, folder: Path, estimator: Estimator) -> Texts:
@@ -113,7 +113,7 @@ def limits(texts: Texts, lost: float) -> list[float]:
     """For each column the estimate below which a text is cleared, so that at most `lost` of each question's attacks are."""
     below = [1.0] * len(COLUMNS)
     for label, question in QUESTIONS.items():
-        least = float(np.floor(1e6 * np.quantile(texts.attacks[label], lost, method="lower")) / 1e6)
+        least = float(np.quantile(texts.attacks[label], lost, method="lower"))
         below[question.column] = min(below[question.column], least)
     return below
 
@@ -175,6 +175,12 @@ def table(rows: Sequence[Mapping[str, Any]]) -> list[str]:
     return lines
 
 
+def write_card(path: Path, lines: Sequence[str]) -> None:
+    """Writes lines between the markers of a card."""
+    above, rest = path.read_text("utf-8").split(START)
+    path.write_text(f"{above}{START}{chr(10).join(lines)}\n{END}{rest.split(END)[1]}", "utf-8")
+
+
 def install(graph: Path, folder: Path, below: Sequence[float]) -> None:
     """Puts the network and its limits into the folder. A limit never exceeds the threshold from which it holds."""
     points = read_model(folder).points
@@ -203,7 +209,10 @@ def main() -> None:
     chosen["validation"] = shares(validation, below)
     (args.folder / "first-stage.json").write_text(json.dumps({"chosen": chosen, "curve": rows}, indent=1) + "\n")
     draw(rows, args.folder / "first-stage.png")
-    print("\n".join(table(rows)))
+    lines = table(rows)
+    print("\n".join(lines))
+    if (args.folder / "card.md").exists():
+        write_card(args.folder / "card.md", lines)
     if not args.only_measure:
         install(graph, args.folder, below)
 
