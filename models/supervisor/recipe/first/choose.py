@@ -3,8 +3,8 @@
 In: `first_stage.onnx` of train.py, the files of encoder.py on the validation and the report rows. Out: `first_stage.onnx`,
 `config.json` and SHA256SUMS in the model folder, and there the curve: `first-stage.json`, `first-stage.png` and, if there is a
 `card.md`, the part between its markers. The limits are
-chosen on the validation rows: of the attacks that the encoder finds at its point `1%`, at most `--lost` may be cleared. The
-report rows are only measured.
+chosen on the validation rows: of the attacks that the encoder finds at its point `1%`, at most `--lost` may be cleared, and the
+95 % interval of that share must end below twice as much. The report rows are only measured.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from guardproxy.inference.first_stage import Clearing, FirstStage
 from guardproxy.inference.models import read as read_model
 from guardproxy.inference.reader import ModelReader
 from guardproxy.lab import configure, listed_files
+from guardproxy.lab.shares import proportion
 from models.supervisor.recipe.first.encoder import POINT, is_attack, query, read_scores
 from models.supervisor.recipe.first.network import COLUMNS, FAMILY
 from models.supervisor.recipe.second.outputs import JAILBREAK, KINDS, Row
@@ -118,6 +119,20 @@ def limits(texts: Texts, lost: float) -> list[float]:
     return below
 
 
+def sure_limits(texts: Texts, lost: float) -> list[float]:
+    """As `limits`, but 0 for a column where the attacks are too few to say that less than twice as many are lost."""
+    below = [1.0] * len(COLUMNS)
+    for label, question in QUESTIONS.items():
+        rising = sorted(texts.attacks[label])
+        counts = [count for count in range(int(lost * len(rising)) + 1) if is_sure(count, len(rising), lost)]
+        below[question.column] = min(below[question.column], rising[counts[-1]] if counts else 0.0)
+    return below
+
+
+def is_sure(count: int, total: int, lost: float) -> bool:
+    return total > count and proportion(count, total).high <= 2 * lost
+
+
 def shares(texts: Texts, below: Sequence[float]) -> dict[str, dict[str, Any]]:
     """For each question: the share of harmless texts cleared, by source too, and of found attacks lost."""
     sources, fine = np.array([row["source"] for row in texts.rows]), texts.harmless
@@ -169,9 +184,8 @@ def table(rows: Sequence[Mapping[str, Any]]) -> list[str]:
         for row in rows:
             own, other = row["validation"][question], row["report"][question]
             lost = " | ".join(f"{part['lost']:.2%} of {part['attacks']:,}" for part in (own, other))
-            lines.append(
-                f"| {question} | {row['chosen']:.2%} | {lost} | {own['cleared']:.0%} | {other['cleared']:.0%} |"
-            )
+            allowed = row["chosen"] if isinstance(row["chosen"], str) else f"{row['chosen']:.2%}"
+            lines.append(f"| {question} | {allowed} | {lost} | {own['cleared']:.0%} | {other['cleared']:.0%} |")
     return lines
 
 
@@ -182,12 +196,14 @@ def write_card(path: Path, lines: Sequence[str]) -> None:
 
 
 def install(graph: Path, folder: Path, below: Sequence[float]) -> None:
-    """Puts the network and its limits into the folder. A limit never exceeds the threshold from which it holds."""
+    """Puts the network and its limits into the folder. A limit never exceeds the threshold from which it holds; an output
+    with the limit 0 is never cleared."""
     points = read_model(folder).points
     config = json.loads((folder / "config.json").read_text("utf-8"))
     config["first_stage"] = {
         output: {"column": FAMILY[output], "below": min(below[FAMILY[output]], own[POINT]), "least": own[POINT]}
         for output, own in points.items()
+        if below[FAMILY[output]] > 0
     }
     shutil.copyfile(graph, folder / "first_stage.onnx")
     configure(folder, config, {*listed_files(folder), "first_stage.onnx"})
@@ -197,19 +213,19 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, default=Path("build/supervisor-second"))
     parser.add_argument("--folder", type=Path, default=Path("models/supervisor"), help="the encoder's model folder")
-    parser.add_argument("--lost", type=float, default=0.005, help="share of the found validation attacks to lose")
+    parser.add_argument("--lost", type=float, default=0.01, help="share of the found validation attacks to lose")
     parser.add_argument("--only-measure", action="store_true", help="leave the network and the limits as they are")
     args = parser.parse_args()
     graph = args.data / "first_stage.onnx"
     estimator = Estimator(graph, args.folder)
     validation, report = (judged(name, args.data, args.folder, estimator) for name in ("validation", "report"))
-    below = limits(validation, args.lost)
+    below = sure_limits(validation, args.lost)
     rows = curve(validation, report)
     chosen = {"lost": args.lost, "below": dict(zip(COLUMNS, below, strict=True)), "report": shares(report, below)}
     chosen["validation"] = shares(validation, below)
     (args.folder / "first-stage.json").write_text(json.dumps({"chosen": chosen, "curve": rows}, indent=1) + "\n")
     draw(rows, args.folder / "first-stage.png")
-    lines = table(rows)
+    lines = table([*rows, {"chosen": "shipped", "validation": chosen["validation"], "report": chosen["report"]}])
     print("\n".join(lines))
     if (args.folder / "card.md").exists():
         write_card(args.folder / "card.md", lines)
