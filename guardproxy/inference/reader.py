@@ -108,7 +108,7 @@ class ModelReader:
 
     def is_cleared(self, first: Sequence[float], query: Query) -> bool:
         """Whether the first stage clears a piece for this query; `first`: its estimates for the piece."""
-        if not self._first_stage or not query.first_stage:
+        if not self._first_stage or not first or not query.first_stage:
             return False
         return self._first_stage.clears(first, [self._numbers[output] for output in query.outputs])
 

@@ -148,6 +148,18 @@ def test_limits_lose_no_more_than_is_allowed() -> None:
     assert len(choose.table(choose.curve(texts, texts))) == 2 + 3 * len(choose.LOST)
 
 
+def test_too_few_attacks_set_no_limit() -> None:
+    rising = {label: [at / 1000 for at in range(1000)] for label in choose.QUESTIONS}
+    rows = [{"source": "own", "targets": {}}]
+    texts = choose.Texts(rows, np.zeros((1, 2)), rising | {"any content": [0.3] * 150})
+    below = choose.sure_limits(texts, 0.01)
+    assert below[1] == 0.0
+    lost = sum(value < below[0] for value in rising["injection in messages"])
+    assert choose.is_sure(lost, 1000, 0.01)
+    assert lost == 10 or not choose.is_sure(lost + 1, 1000, 0.01)
+    assert choose.sure_limits(choose.Texts(rows, np.zeros((1, 2)), rising | {"any content": []}), 0.01)[1] == 0.0
+
+
 def test_a_folder_gets_the_network_and_its_limits(network: Any, tmp_path: Path) -> None:
     folder = tmp_path / "model"
     shutil.copytree(SHIPPED, folder, ignore=shutil.ignore_patterns("recipe", "*.png"))
@@ -157,7 +169,7 @@ def test_a_folder_gets_the_network_and_its_limits(network: Any, tmp_path: Path) 
     choose.install(tmp_path / "first_stage.onnx", folder, [1.0, 0.0])
     scorer = inference.load(folder)
     points = scorer.points
-    assert scorer.clears_from == {output: points[output]["1%"] for output in scorer.outputs}
+    assert scorer.clears_from == {output: points[output]["1%"] for output in ("jailbreak", "embedded_instruction")}
     assert scorer.model.clearing["jailbreak"].below == points["jailbreak"]["1%"]
     fine, content = scorer.judge([Query("A fine day", ("jailbreak",)), Query("A fine day", ("hate",))])
     assert (fine[0].cleared, content[0].cleared) == (True, False)
