@@ -221,11 +221,12 @@ class _Reading:
         }
 
     def clearing(self, outputs: tuple[str, ...], has_file: bool) -> dict[str, Clearing]:
-        """Returns how the first stage clears rows. `has_file`: whether the folder holds its network."""
-        entries = self.config.get("first_stage")
-        if (entries is not None) != has_file:
-            raise self.refuse(f"`first_stage` and the file {FIRST_STAGE} belong together; one of them is missing")
-        return first_stage.read(self.path, entries, outputs) if has_file else {}
+        """Returns how the first stage clears rows. `has_file`: whether the folder holds its network; without it nothing
+        is cleared."""
+        if has_file and "first_stage" not in self.config:
+            raise self.refuse(f"`first_stage` is missing, which says what {FIRST_STAGE} may clear")
+        clearing = first_stage.read(self.path, self.config.get("first_stage", {}), outputs)
+        return clearing if has_file else {}
 
     def default(self) -> str:
         name = self.config.get("default_point", "")
