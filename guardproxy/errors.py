@@ -375,3 +375,7 @@ class AuditError(GuardproxyError):
 
 class RecordError(AuditError):
     """An entry of the audit log cannot be read by this version."""
+
+
+class QueryError(AuditError):
+    """A query, an export or a report of the audit log is impossible: a missing package, or a wrong query or period."""

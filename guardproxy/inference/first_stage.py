@@ -8,6 +8,8 @@ The network is `first_stage.onnx`: it takes `input_ids` (int64, 1 x tokens) and 
 says which column belongs to an output, below which estimate a row is cleared for it, and from which threshold of a
 policy on this may be done: the limits are chosen for the attacks that the encoder finds at that threshold, and a policy
 that asks for less certainty would lose more of them.
+
+Decision: docs/decisions/0040-a-tiny-network-reads-first.md
 """
 
 from __future__ import annotations

@@ -72,14 +72,18 @@ class ModelReader:
     def borders(self, count: int) -> list[tuple[int, int]]:
         """Cuts `count` tokens to what the network takes; returns start and end of each piece.
 
-        The last piece ends at the last token and is not short: a few stray tokens have no meaning by themselves.
+        There are as few pieces as possible, all of the same length: a few stray tokens at the end have no meaning by
+        themselves, and a full last piece would read most of the piece before it again. Neighbours share at least the
+        model's overlap.
         """
         room = self._model.max_tokens - 2 - bool(self._channels)  # equal in all channels, so that pieces are too
         if count <= room:
             return [(0, count)]
-        step = room - self._model.overlap_tokens
-        starts = (min(n * step, count - room) for n in range(math.ceil((count - room) / step) + 1))
-        return [(start, start + room) for start in starts]
+        overlap = self._model.overlap_tokens
+        number = math.ceil((count - overlap) / (room - overlap))
+        length = math.ceil((count + (number - 1) * overlap) / number)
+        # Spread over the text, so that the last piece ends at the last token.
+        return [(start, start + length) for n in range(number) for start in [n * (count - length) // (number - 1)]]
 
     def channel(self, query: Query) -> Row:
         """Returns the tokens that name the channel of a query to the network, one or none."""

@@ -85,8 +85,12 @@ class ModelScorer(ModelDescription):
         return job.answer
 
     def wait_s(self, chars: int) -> float:
-        """Returns the seconds that a new text of `chars` characters would wait for its turn."""
+        """Returns the seconds that a new text of `chars` characters would wait; see `Batcher.wait_s`."""
         return self._batcher.wait_s(chars)
+
+    def own_s(self, chars: int) -> float:
+        """Returns the seconds that the model takes for a text of `chars` characters, by its measured speed."""
+        return self._batcher.own_s(chars)
 
 
 class _Job:

@@ -78,7 +78,8 @@ def write_graphs(network: Any, folder: Path, scratch: Path, rows: list[Row], ful
     """Writes the int8 and the fp16 graph, and the fp32 graph to `scratch`. Returns the parity of each on some of the rows."""
     fp32 = scratch / "model.fp32.onnx"
     write_graph(network, fp32, ("input_ids", "attention_mask"), per_token=False)
-    write_int8(fp32, folder / "model.onnx", reduce_range=not full_range)
+    heads = next(module.config.num_attention_heads for module in network.modules() if hasattr(module, "config"))
+    write_int8(fp32, folder / "model.onnx", reduce_range=not full_range, heads=heads)
     write_fp16(fp32, folder / "model.fp16.onnx")
     texts = [row["text"] for row in rows if len(row["text"]) < 3000][:300] + [row["text"] for row in rows][-50:]
     samples = singly(texts)

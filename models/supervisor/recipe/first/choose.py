@@ -101,6 +101,8 @@ def judged(name: str, data: Path, folder: Path, estimator: Estimator) -> Texts:
     for at in tqdm(places, desc=name, unit="text", mininterval=30):
         pieces = estimator.pieces(rows[at])
         highest.append(pieces.max(0))
+        if len(scores.get(at, pieces)) != len(pieces):
+            raise SystemExit("texts were cut otherwise when the encoder scored them: remove its scores")
         for label, question in QUESTIONS.items():
             if any(rows[at]["targets"].get(target) == 1 for target in question.attacks):
                 outputs = [output for output in question.outputs if output in points]

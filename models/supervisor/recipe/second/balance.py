@@ -43,6 +43,7 @@ PATTERNS = {
 """Patterns of texts by name, in the syntax of RE2; the case of letters does not count."""
 CAPITALS = re.compile(r"\b[A-Z]{4,}\b")
 OTHER_LETTERS, LATIN_LETTERS = re.compile("[\u0400-\u04ff\u200b]"), re.compile("[a-z]")
+_FOUND = (JAILBREAK, "order", "harmful", *KINDS)
 READ = 1000
 """Characters of a text that are looked at."""
 Counts = dict[str, tuple[int, int]]
@@ -66,7 +67,7 @@ AUTOMATON, NAMES = _patterns()
 
 def is_harmful(row: Row) -> bool:
     """Whether any output is to find the row."""
-    return any(row["targets"].get(name) for name in (JAILBREAK, "order", "harmful", *KINDS))
+    return any(map(row["targets"].get, _FOUND))
 
 
 def features(row: Row) -> frozenset[str]:
