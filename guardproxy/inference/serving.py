@@ -109,7 +109,7 @@ async def _judge(scorer: ModelScorer, number: int, query_rows: Any, writer: asyn
     try:
         queries = [Query(text, tuple(outputs), first_stage, kind) for text, outputs, first_stage, kind in query_rows]
         judged = await asyncio.wrap_future(scorer.submit(queries))
-        pieces = [[(piece.start, piece.end, piece.scores) for piece in text] for text in judged]
+        pieces = [[(piece.start, piece.end, piece.scores, piece.cleared) for piece in text] for text in judged]
         answer: dict[str, Any] = {"id": number, "judged": pieces, "own_s": scorer.own_s(PACE_CHARS)}
     except NoCapacityError as error:
         answer = {"id": number, "error": type(error).__name__, "no_capacity": error.shortage.value}
@@ -218,7 +218,7 @@ class _Line:
         if "error" in message:
             raise SharedError(message["error"])
         self.pace_s = message["own_s"]
-        return [tuple(ScoredPiece(start, end, scores) for start, end, scores in text) for text in message["judged"]]
+        return [tuple(ScoredPiece(*piece) for piece in pieces) for pieces in message["judged"]]
 
     async def _read(self, reader: asyncio.StreamReader) -> None:
         try:
