@@ -103,9 +103,9 @@ train-supervisor: $(VENV)/.train
 	mkdir -p $(STARTED)
 	git cat-file blob 5fd848c1f236ff3bf6b1898f542cc7aa31e565bf > $(STARTED)/model.fp16.onnx
 	$(TRAIN).data
-	$(TRAIN).train --threads 2 --steps 5000 --stop 1700 --rate 1e-4 --out $(BUILT)/first.pt
+	$(TRAIN).train --threads 2 --steps 5000 --stop 1700 --rate 1e-4 --out $(BUILT)/pass1.pt
 	$(TRAIN).mine --threads 2
-	$(TRAIN).train --threads 2 --steps 2150 --rate 8e-5 --head-rate 5e-4 --rows second --start $(BUILT)/first.pt
+	$(TRAIN).train --threads 2 --steps 2150 --rate 8e-5 --head-rate 5e-4 --rows second --start $(BUILT)/pass1.pt
 	$(TRAIN).finish
 	$(FIRST).encoder $(FINISHED) --rows train
 	$(FIRST).encoder $(FINISHED) --rows validation --attacks 2000 --harmless 0

@@ -75,7 +75,7 @@ def losses(network: Supervisor, rows: list[Row]) -> Array:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, default=Path("build/supervisor-second"))
-    parser.add_argument("--checkpoint", type=Path, default=Path("build/supervisor-second/first.pt"))
+    parser.add_argument("--checkpoint", type=Path, default=Path("build/supervisor-second/pass1.pt"))
     parser.add_argument("--threads", type=int, default=1)
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
