@@ -217,6 +217,7 @@ async def test_models_of_a_process_are_asked_for_over_its_socket(served: Served)
     served.clients.append(scorer)
     assert await asyncio.to_thread(models.scorer, "supervisor") is scorer
     assert served.asked == ["supervisor"]
+    assert models.providers() == {"supervisor": "test in a process of its own"}
 
 
 async def test_the_client_learns_how_fast_the_model_is(served: Served) -> None:

@@ -115,6 +115,28 @@ def test_a_tree_is_never_changed_in_place(path: FieldPath, tree: dict[str, Any])
         assert "*" in path.steps or len(places) == 1
 
 
+def test_places_are_those_of_the_request_and_of_nested_bodies() -> None:
+    tree = {"requests": [{"a": 1}, [{"a": 2}], 3], "a": 4, "extra_body": {"requests": {"A": 5}}}
+    assert list(FieldPath("a").places(tree)) == [
+        *(("a",), ("requests", 0, "a"), ("extra_body", "requests", "A"), ("requests", 1, 0, "a")),
+    ]
+    assert list(FieldPath("a.b").places({"a": "text"})) == []
+    assert list(FieldPath("a.*.b").places({"a": {"b": 1}})) == [("a", "b")]
+    assert list(FieldPath("a.*.b").places({"a": [{"b": 1}]})) == [("a", 0, "b")]
+    assert list(FieldPath("a.*").places({"a": None})) == []
+    assert FieldPath("a").is_at_top(tree)
+    assert not FieldPath("a").is_at_top({"extra_body": {"a": 1}})
+
+
+@pytest.mark.parametrize(
+    ("path", "name", "is_it"),
+    [("Stream", "stream", True), ("extraBody.stream", "stream", True), ("requests.*.model", "model", True),
+     ("stream.x", "stream", False), ("streams", "stream", False)],
+)  # fmt: skip
+def test_a_path_is_a_field_in_any_spelling(path: str, name: str, is_it: bool) -> None:
+    assert FieldPath(path).is_field(name) is is_it
+
+
 @pytest.mark.parametrize(
     ("first", "second", "is_part"),
     [("a", "a", True), ("a.b", "a", True), ("a", "a.b", False), ("aB.c", "a_b", True), ("ab", "a", False)],
