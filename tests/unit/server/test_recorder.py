@@ -149,4 +149,4 @@ def test_settings_say_how_the_log_is_signed(tmp_path: Path) -> None:
     assert [str(key) for key in signing.former] == [former]
     for wrong in ({"audit_key": str(tmp_path / "none")}, {"audit_former_key": ("junk",)}):
         with pytest.raises(ConfigError, match="audit key: "):
-            signing_of(Config(audit=audit, **wrong))  # type: ignore[arg-type]
+            signing_of(Config(audit=audit, **wrong))
