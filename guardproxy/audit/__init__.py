@@ -30,7 +30,7 @@ from guardproxy.audit.document import (
     RecordedText,
 )
 from guardproxy.audit.document_schema import log_schema
-from guardproxy.audit.folder import NO_KEY, LogReport, logs_of, verify_folder
+from guardproxy.audit.folder import NO_KEY, LogReport, logs_of, report_of, verify_folder
 from guardproxy.audit.intents import abandoned_intents, closing, open_intents_of
 from guardproxy.audit.masking import Moves, OffsetMap, Span, beside, mask, merge
 from guardproxy.audit.proof.checkpointer import Checkpointer, Signing
@@ -138,6 +138,7 @@ __all__ = [
     "read_proof",
     "read_record",
     "reason",
+    "report_of",
     "signer_of",
     "verify_checkpoints",
     "verify_folder",

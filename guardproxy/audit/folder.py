@@ -19,6 +19,7 @@ from typing import Any
 
 from guardproxy.audit.chain import ChainHead, Code, Problem, Report, head_of, open_line, read_named_head, verify
 from guardproxy.audit.proof.lines import RootWatch
+from guardproxy.audit.proof.store import NOTE
 from guardproxy.audit.proof.verification import CheckpointReport
 from guardproxy.errors import AuditError
 
@@ -66,6 +67,12 @@ class _LogFile:
         problem = Problem(0, code, message)
         if problem not in self.problems:
             self.problems.append(problem)
+
+
+def report_of(checkpoints: CheckpointReport) -> LogReport:
+    """Returns the result of verifying checkpoints as that of a log, for pages and tables of logs."""
+    report = Report(checkpoints.origin, checkpoints.number, None, tuple(checkpoints.problems))
+    return LogReport(NOTE, report, tuple(checkpoints.notes))
 
 
 def logs_of(folder: Path) -> list[Path]:

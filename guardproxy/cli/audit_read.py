@@ -104,7 +104,14 @@ def report(
     """
     from importlib.metadata import version  # noqa: PLC0415
 
-    from guardproxy.audit import confirmed_entries, logs_of, open_intents_of, verify_folder  # noqa: PLC0415
+    from guardproxy.audit import (  # noqa: PLC0415
+        confirmed_entries,
+        logs_of,
+        open_intents_of,
+        report_of,
+        verify_checkpoints,
+        verify_folder,
+    )
     from guardproxy.reading import TrafficSummary, Verification, read_period, report_page  # noqa: PLC0415
 
     unread: Counter[str] = Counter()
@@ -116,7 +123,12 @@ def report(
         for logged in confirmed_entries(folder, unread):
             summary.see(logged.entry)
         open_intents = len(open_intents_of(logs_of(folder), logs_of(folder)))
-        verification = Verification(verify_folder(folder, heads), heads is not None, open_intents, unread)
+        checkpoints = verify_checkpoints(folder)
+        logs = [
+            *([report_of(checkpoints)] if checkpoints and checkpoints.problems else []),
+            *verify_folder(folder, heads, checkpoints),
+        ]
+        verification = Verification(logs, heads is not None, open_intents, unread)
         program = f"guardproxy {version('guardproxy')}"
         out.write_text(report_page(title, summary, verification, time.time(), program), "utf-8")
     typer.echo(f"{out}: {summary.total} exchanges, log {'verified' if verification.is_intact else 'NOT verified'}")
