@@ -223,6 +223,12 @@ class Config(AuditConfig):
     drain_s: float = setting("Time-outs", 30.0, "How long a shutdown waits for open exchanges.", AllowedValues(least=0))
 
     models: Path | None = setting("Models", None, "A folder with further model folders.")
+    supervisor_device: str = setting(
+        "Models",
+        "auto",
+        "Where models that give scores run. `auto`: on a GPU if it can be used. `cuda`: fail if it cannot.",
+        AllowedValues(choices=("auto", "cpu", "cuda")),
+    )
     supervisor_threads: int = setting("Models", 0, "Threads of a model run. 0: 1.", AllowedValues(least=0))
     supervisor_workers: int = setting(
         "Models", 0, "Simultaneous model runs. 0: one for each core.", AllowedValues(least=0)

@@ -60,6 +60,7 @@ def settings(config: Config) -> Settings:
         url=config.supervisor_url,
         timeout_s=config.timeout_scan_s,
         socket=config.supervisor_socket,
+        device=config.supervisor_device,
     )
 
 
@@ -180,7 +181,13 @@ class Server:
     def version(self) -> dict[str, object]:
         checks = {check.name: check.digest for check in self.policies.checks.values()}
         brought = [str(plugin) for group in plugins.GROUPS for plugin in plugins.installed_plugins(group)]
-        return {"engine": self._engine, "policies": self.policies.digest, "checks": checks, "plugins": brought}
+        return {
+            "engine": self._engine,
+            "policies": self.policies.digest,
+            "checks": checks,
+            "models": self._models.providers(),
+            "plugins": brought,
+        }
 
     def is_full(self) -> bool:
         """Whether the limit of open exchanges is reached."""
