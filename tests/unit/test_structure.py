@@ -43,6 +43,7 @@ EXCEPTIONS = {
     "reading/otel.py": "the same for OpenTelemetry; tested in reading/test_exports.py",
     "reading/plot.py": "a part of the report; tested in reading/test_report.py",
     "reading/questions.py": "words of the report; tested in reading/test_report.py",
+    "replay/results.py": "values only; tested in replay/test_replays.py",
     "replay/recorded.py": "the upstream of a replay; tested in test_replays.py",
     "urls/markup.py": "tags in a growing text; tested in test_reading.py",
     "events.py": "values only; every test of the wire formats and the gate is one of them",
