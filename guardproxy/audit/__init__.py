@@ -34,7 +34,8 @@ from guardproxy.audit.folder import NO_KEY, LogReport, logs_of, verify_folder
 from guardproxy.audit.intents import abandoned_intents, closing, open_intents_of
 from guardproxy.audit.masking import Moves, OffsetMap, Span, beside, mask, merge
 from guardproxy.audit.segment import numbers, path_of
-from guardproxy.audit.sinks import Sink, open_sink
+from guardproxy.audit.shipping import Batch, Shipper, Target, ship_on
+from guardproxy.audit.sinks import Sink, open_sink, target_of
 from guardproxy.audit.sinks.file import FileSink, Receiver
 from guardproxy.audit.values import ValueMatcher
 from guardproxy.audit.versions import entries_of, entry_of, read_entry, read_record
@@ -43,6 +44,7 @@ __all__ = [
     "ENTRY_VERSION",
     "NO_KEY",
     "AnyEntry",
+    "Batch",
     "ChainHead",
     "Closing",
     "FileSink",
@@ -70,8 +72,10 @@ __all__ = [
     "RecordedShortage",
     "RecordedSide",
     "RecordedText",
+    "Shipper",
     "Sink",
     "Span",
+    "Target",
     "ValueMatcher",
     "abandoned_intents",
     "beside",
@@ -92,5 +96,7 @@ __all__ = [
     "read_entry",
     "read_record",
     "reason",
+    "ship_on",
+    "target_of",
     "verify_folder",
 ]
