@@ -1,4 +1,4 @@
-"""The audit log: a chain of records in files, sinks that receive its lines, masks for sensitive values."""
+"""The audit log: a chain of records in files, signed checkpoints, sinks that receive its lines, masks for sensitive values."""
 
 from __future__ import annotations
 
@@ -33,6 +33,26 @@ from guardproxy.audit.document_schema import log_schema
 from guardproxy.audit.folder import NO_KEY, LogReport, logs_of, verify_folder
 from guardproxy.audit.intents import abandoned_intents, closing, open_intents_of
 from guardproxy.audit.masking import Moves, OffsetMap, Span, beside, mask, merge
+from guardproxy.audit.proof.checkpointer import Checkpointer, Signing
+from guardproxy.audit.proof.copies import read_copies
+from guardproxy.audit.proof.found import found_states
+from guardproxy.audit.proof.keys import private_key, public_key, signer_of, write_key
+from guardproxy.audit.proof.note import COSIGNS, SIGNS, PrivateKey, PublicKey, SignedNote, cosign
+from guardproxy.audit.proof.proofs import (
+    LIMIT_PROOF_BYTES,
+    AnyProof,
+    ConsistencyProof,
+    Proven,
+    RecordProof,
+    check,
+    compare_receipt,
+    read_proof,
+)
+from guardproxy.audit.proof.prover import prove_consistency, prove_record
+from guardproxy.audit.proof.store import CheckpointStore, read_note
+from guardproxy.audit.proof.verification import CheckpointReport, verify_checkpoints
+from guardproxy.audit.proof.witness import witness
+from guardproxy.audit.rotation import Rotation
 from guardproxy.audit.segment import numbers, path_of
 from guardproxy.audit.shipping import Batch, Shipper, Target, ship_on
 from guardproxy.audit.sinks import Sink, open_sink, target_of
@@ -41,12 +61,20 @@ from guardproxy.audit.values import ValueMatcher
 from guardproxy.audit.versions import entries_of, entry_of, read_entry, read_record
 
 __all__ = [
+    "COSIGNS",
     "ENTRY_VERSION",
+    "LIMIT_PROOF_BYTES",
     "NO_KEY",
+    "SIGNS",
     "AnyEntry",
+    "AnyProof",
     "Batch",
     "ChainHead",
+    "CheckpointReport",
+    "CheckpointStore",
+    "Checkpointer",
     "Closing",
+    "ConsistencyProof",
     "FileSink",
     "Gap",
     "Intent",
@@ -55,8 +83,12 @@ __all__ = [
     "LoggedEntry",
     "Moves",
     "OffsetMap",
+    "PrivateKey",
+    "Proven",
+    "PublicKey",
     "Receiver",
     "Record",
+    "RecordProof",
     "RecordedAnswer",
     "RecordedAttempt",
     "RecordedDecision",
@@ -72,17 +104,24 @@ __all__ = [
     "RecordedShortage",
     "RecordedSide",
     "RecordedText",
+    "Rotation",
     "Shipper",
+    "SignedNote",
+    "Signing",
     "Sink",
     "Span",
     "Target",
     "ValueMatcher",
     "abandoned_intents",
     "beside",
+    "check",
     "closing",
+    "compare_receipt",
     "confirmed_entries",
+    "cosign",
     "entries_of",
     "entry_of",
+    "found_states",
     "last_confirmed",
     "log_schema",
     "logs_of",
@@ -93,10 +132,21 @@ __all__ = [
     "open_line",
     "open_sink",
     "path_of",
+    "private_key",
+    "prove_consistency",
+    "prove_record",
+    "public_key",
+    "read_copies",
     "read_entry",
+    "read_note",
+    "read_proof",
     "read_record",
     "reason",
     "ship_on",
+    "signer_of",
     "target_of",
+    "verify_checkpoints",
     "verify_folder",
+    "witness",
+    "write_key",
 ]
