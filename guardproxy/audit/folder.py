@@ -215,6 +215,8 @@ def _verify(log: _LogFile, signed: CheckpointReport) -> LogReport:
     with log.path.open("rb") as lines:
         report = verify(watch.passed(lines) if stated else lines, log.expected)
     problems = report.problems
+    if not report.head and not log.expected and log.path.stat().st_size == 0:
+        problems = (Problem(1, "torn", "the file is empty: a crash at its start, or a start in progress"),)
     if log.ended:
         head, ended = log.ended
         log.notes.append(ended)

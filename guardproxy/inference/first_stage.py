@@ -65,7 +65,8 @@ class FirstStage:
 
     def __init__(self, path: Path, clearing: Mapping[str, Clearing], outputs: Sequence[str]) -> None:
         """`outputs`: the model's, in order. Raises `ConfigError` when the file cannot be run or lacks a column."""
-        from guardproxy.inference.session import CPU, Session  # noqa: PLC0415 - imports onnxruntime, only now
+        from guardproxy.inference.device import CPU  # noqa: PLC0415 - imports onnxruntime, only now
+        from guardproxy.inference.session import Session  # noqa: PLC0415
 
         self._session = Session(path, 1, (CPU,))
         # An output without an entry is never cleared: no estimate is below 0.

@@ -57,7 +57,7 @@ class SignedFolder:
             sink.close()
 
 
-def sample(folder: Path, rotation_bytes: int = 500) -> SignedFolder:
+def sample(folder: Path, rotation_bytes: int = 600) -> SignedFolder:
     """Two logs in several files, and three checkpoints."""
     signed = SignedFolder(folder, rotation=Rotation(rotation_bytes))
     signed.write("a", ["a0", "a1"])

@@ -377,7 +377,7 @@ def test_a_network_that_gives_too_few_numbers_is_an_error_of_those_who_asked() -
 def with_first_stage(folder: Path) -> Path:
     """The shipped model with a first stage that clears a piece without the word `attack`."""
     copy_of_the_model(folder)
-    token = Tokenizer.from_file(str(folder / "tokenizer.json")).token_to_id("attack")
+    token = Tokenizer.from_file(str(folder / "tokenizer.json")).get_vocab()["attack"]
     return first_stages.with_first_stage(folder, token, {"jailbreak": {"column": 0, "below": 0.5, "least": 0.9}})
 
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import logging
+import time
 from pathlib import Path
 
 import pytest
 
 from guardproxy.audit.chain import begin, seal
 from guardproxy.audit.folder import verify_folder
-from guardproxy.audit.proof import checkpointer as module
 from guardproxy.audit.proof.checkpointer import Checkpointer, Signing
 from guardproxy.audit.proof.copies import read_copies
 from guardproxy.audit.proof.store import LIST, CheckpointStore
@@ -135,7 +135,7 @@ def test_a_checkpoint_that_fails_is_trouble_and_stops_nothing(
     process.checkpointer.check()
     assert process.checkpointer.trouble == ""
     with monkeypatch.context() as patch, caplog.at_level(logging.ERROR):
-        patch.setattr(module.CheckpointStore, "write", lambda *_: 1 / 0)
+        patch.setattr(CheckpointStore, "write", lambda *_: 1 / 0)
         for _ in range(3):
             process.checkpointer.check()
     assert process.checkpointer.trouble == "no checkpoint can be made: zerodivisionerror"
@@ -162,8 +162,8 @@ def test_old_logs_are_removed_and_the_rest_verifies(tmp_path: Path, monkeypatch:
     process.checkpointer.check()
     files = sorted(path.name for path in tmp_path.glob("*.jsonl"))
     assert len(files) == 3
-    real = module.time.time()
-    monkeypatch.setattr(module.time, "time", lambda: real + 200)
+    real = time.time()
+    monkeypatch.setattr(time, "time", lambda: real + 200)
     process.checkpointer.check()
     process.checkpointer.check()
     assert process.checkpointer.trouble == ""
@@ -183,8 +183,8 @@ def test_another_file_with_the_name_of_an_old_log_stays(tmp_path: Path, monkeypa
         process.sink.append({"id": f"x{number}"}).result(30)
     process.checkpointer.check()
     (tmp_path / "audit-0.jsonl").write_bytes(b"another file\n")
-    real = module.time.time()
-    monkeypatch.setattr(module.time, "time", lambda: real + 200)
+    real = time.time()
+    monkeypatch.setattr(time, "time", lambda: real + 200)
     process.checkpointer.check()
     assert (tmp_path / "audit-0.jsonl").exists()
     process.close()

@@ -49,6 +49,8 @@ def url() -> Iterator[str]:
 def test_a_server_gets_the_note(url: str) -> None:
     send_copy(f"{url}/200", NOTE)
     assert Receiver.got == [NOTE.data]
+    with pytest.raises(AuditError, match=r"badstatusline|oserror"):
+        send_copy(f"{url}/junk", NOTE)
     for path in ("500?secret=1", "junk"):
         with pytest.raises(AuditError, match=r"the checkpoint cannot be copied to http://127\.0\.0\.1/") as caught:
             send_copy(f"{url.replace('127', 'me:pass@127')}/{path}", NOTE)

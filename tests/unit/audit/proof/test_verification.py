@@ -193,6 +193,11 @@ def test_every_attack_is_named(
     assert codes(signed.folder) == said
 
 
+def test_a_log_without_records_may_wait_for_its_first_checkpoint(signed: SignedFolder) -> None:
+    FileSink(signed.folder, "c", {"log": "c"}).close()
+    assert codes(signed.folder) == {}
+
+
 def test_records_after_the_end_of_a_complete_log_are_found(signed: SignedFolder) -> None:
     path = signed.folder / "a.1.jsonl"
     last = open_line(path.read_bytes().splitlines(keepends=True)[-1])
