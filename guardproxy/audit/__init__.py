@@ -30,7 +30,7 @@ from guardproxy.audit.document import (
     RecordedText,
 )
 from guardproxy.audit.document_schema import log_schema
-from guardproxy.audit.folder import NO_KEY, LogReport, logs_of, report_of, verify_folder
+from guardproxy.audit.folder import NO_KEY, LogReport, logs_of, verify_folder
 from guardproxy.audit.intents import abandoned_intents, closing, open_intents_of
 from guardproxy.audit.masking import Moves, OffsetMap, Span, beside, mask, merge
 from guardproxy.audit.proof.checkpointer import Checkpointer, Signing
@@ -54,7 +54,8 @@ from guardproxy.audit.proof.verification import CheckpointReport, verify_checkpo
 from guardproxy.audit.proof.witness import witness
 from guardproxy.audit.rotation import Rotation
 from guardproxy.audit.segment import numbers, path_of
-from guardproxy.audit.sinks import Sink, open_sink
+from guardproxy.audit.shipping import Batch, Shipper, Target, ship_on
+from guardproxy.audit.sinks import Sink, open_sink, target_of
 from guardproxy.audit.sinks.file import FileSink, Receiver
 from guardproxy.audit.values import ValueMatcher
 from guardproxy.audit.versions import entries_of, entry_of, read_entry, read_record
@@ -67,6 +68,7 @@ __all__ = [
     "SIGNS",
     "AnyEntry",
     "AnyProof",
+    "Batch",
     "ChainHead",
     "CheckpointReport",
     "CheckpointStore",
@@ -103,10 +105,12 @@ __all__ = [
     "RecordedSide",
     "RecordedText",
     "Rotation",
+    "Shipper",
     "SignedNote",
     "Signing",
     "Sink",
     "Span",
+    "Target",
     "ValueMatcher",
     "abandoned_intents",
     "beside",
@@ -138,8 +142,9 @@ __all__ = [
     "read_proof",
     "read_record",
     "reason",
-    "report_of",
+    "ship_on",
     "signer_of",
+    "target_of",
     "verify_checkpoints",
     "verify_folder",
     "witness",

@@ -69,12 +69,6 @@ class _LogFile:
             self.problems.append(problem)
 
 
-def report_of(checkpoints: CheckpointReport) -> LogReport:
-    """Returns the result of verifying checkpoints as that of a log, for pages and tables of logs."""
-    report = Report(checkpoints.origin, checkpoints.number, None, tuple(checkpoints.problems))
-    return LogReport(NOTE, report, tuple(checkpoints.notes))
-
-
 def logs_of(folder: Path) -> list[Path]:
     """Returns the paths of the logs in a folder, by name."""
     return sorted(folder.glob("*.jsonl"))
