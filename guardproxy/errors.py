@@ -375,3 +375,7 @@ class AuditError(GuardproxyError):
 
 class RecordError(AuditError):
     """An entry of the audit log cannot be read by this version."""
+
+
+class SealError(AuditError):
+    """Texts cannot be sealed or opened: a key is missing, wrong or erased, or a sealed text was changed."""

@@ -6,7 +6,6 @@ from guardproxy.audit.chain import ChainHead, open_line
 from guardproxy.audit.disk import reason
 from guardproxy.audit.document import (
     ENTRY_VERSION,
-    AnyEntry,
     Closing,
     Gap,
     Intent,
@@ -24,14 +23,17 @@ from guardproxy.audit.document import (
     RecordedPlan,
     RecordedRequest,
     RecordedSaving,
+    RecordedSealing,
     RecordedShortage,
     RecordedSide,
     RecordedText,
 )
 from guardproxy.audit.document_schema import log_schema
+from guardproxy.audit.entries import AnyEntry, Erased, Rotated, Unsealed
 from guardproxy.audit.folder import NO_KEY, LogReport, logs_of, verify_folder
 from guardproxy.audit.intents import abandoned_intents, closing, open_intents_of
 from guardproxy.audit.masking import Moves, OffsetMap, Span, beside, mask, merge
+from guardproxy.audit.private import Owner, OwnerKind, Private, PrivateRecord, Sealing, with_texts
 from guardproxy.audit.segment import numbers, path_of
 from guardproxy.audit.sinks import Sink, open_sink
 from guardproxy.audit.sinks.file import FileSink, Receiver
@@ -44,6 +46,7 @@ __all__ = [
     "AnyEntry",
     "ChainHead",
     "Closing",
+    "Erased",
     "FileSink",
     "Gap",
     "Intent",
@@ -51,6 +54,10 @@ __all__ = [
     "LogReport",
     "Moves",
     "OffsetMap",
+    "Owner",
+    "OwnerKind",
+    "Private",
+    "PrivateRecord",
     "Receiver",
     "Record",
     "RecordedAnswer",
@@ -65,11 +72,15 @@ __all__ = [
     "RecordedPlan",
     "RecordedRequest",
     "RecordedSaving",
+    "RecordedSealing",
     "RecordedShortage",
     "RecordedSide",
     "RecordedText",
+    "Rotated",
+    "Sealing",
     "Sink",
     "Span",
+    "Unsealed",
     "ValueMatcher",
     "abandoned_intents",
     "beside",
@@ -89,4 +100,5 @@ __all__ = [
     "read_record",
     "reason",
     "verify_folder",
+    "with_texts",
 ]

@@ -17,6 +17,7 @@ KEY_CHARS = 16
 RELOAD_LEAST_S = 0.1
 TENANT_FORM = re.compile(r"([A-Za-z0-9][A-Za-z0-9._-]{0,63})=sha256:([0-9A-Fa-f]{64})", re.ASCII)
 HEADER_FORM = re.compile(r"[A-Za-z0-9!#$%&'*+.^`|~-]+", re.ASCII)
+SEAL_KEY_FORM = re.compile(r"(file|env|command):.+")
 ROUTE_FORM = re.compile(r"[A-Z]+ /.*", re.ASCII)
 
 
@@ -65,6 +66,10 @@ HEADER = AllowedValues(
 )
 UPSTREAM = AllowedValues(
     form="like https://api.openai.com or anthropic=https://api.anthropic.com", is_right=is_upstream
+)
+SEAL_KEY = AllowedValues(
+    form="`file:PATH`, `env:NAME` or `command:COMMAND`",
+    is_right=lambda entry: SEAL_KEY_FORM.fullmatch(entry) is not None,
 )
 TENANT = AllowedValues(
     form="like acme=sha256:HEX; `guardproxy tenant digest` prints the digest of a credential. A name has 1 to 64 of "
@@ -171,6 +176,16 @@ class Config:
         "The secret for placeholders and pseudonyms. Without it, a random key is created and kept in the audit folder.",
         AllowedValues(form="at least 16 characters long", is_right=is_key),
         is_secret=True,
+    )
+    seal_key: tuple[str, ...] = setting(
+        "Audit",
+        (),
+        "Where the operator's key comes from, for policies with `keep: sealed`: `file:PATH`, `env:NAME` or "
+        "`command:COMMAND`. With several, the first that opens the key store is used.",
+        SEAL_KEY,
+    )
+    seal_store: Path | None = setting(
+        "Audit", None, "The key store of sealed texts. Without it, `seal.keys` in the audit folder."
     )
     receipts: str = setting(
         "Audit",

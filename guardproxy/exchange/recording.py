@@ -75,13 +75,15 @@ def compose(
     attempts: Sequence[Attempt] = (),
     restore: Sequence[RecordedPlaces] = (),
     fields: Sequence[FieldChange] = (),
+    *,
+    keep: bool,
 ) -> Record:
     """Returns the record. `entry`: the frame of the request, once it was released; `attempts`: all attempts, empty if there
     was only one; `restore`: the places where values may be restored; `fields`: what policies did with fields of
-    the request."""
+    the request; `keep`: whether the record shows texts."""
     request, answer = sides
     every = (request, *(attempt.side for attempt in attempts[:-1]), answer)
-    writer = Writer(Masks(bound is not None and bound.keep != "none", every, dict(tokens)))
+    writer = Writer(Masks(keep, every, dict(tokens)))
     began_s = notes.measures.times.get("received", 0.0)
     return Record(
         v=ENTRY_VERSION,

@@ -23,6 +23,7 @@ from guardproxy.audit import (
     Intent,
     Receiver,
     Record,
+    Sealing,
     abandoned_intents,
     closing,
     numbers,
@@ -48,7 +49,7 @@ def log_of(worker: int) -> str:
 class Recorder:
     """Keeps the records of a process. `folder`: the folder of the logs. `worker`: distinguishes the logs of several
     processes. `engine`: the version that records name. `durable`: called with lines that have become durable; must return at
-    once (`FileSink`). `unknown`: the number of exchanges of an earlier process that were closed at start.
+    once (`FileSink`). `sealing`: seals records whose texts policies seal. `unknown`: the number of exchanges of an earlier process that were closed at start.
 
     Any thread may read `healthy`, `trouble`, `failing_s`, `remarks` and `recoveries`.
     """
@@ -59,10 +60,13 @@ class Recorder:
         worker: int,
         engine: str,
         durable: Callable[[Sequence[bytes]], None] = lambda lines: None,
+        sealing: Sealing | None = None,
     ) -> None:
         name = log_of(worker)
         self._engine = engine
-        self._sink = FileSink(folder, name, {"log": secrets.token_hex(8), "engine": engine}, durable=durable)
+        self._sink = FileSink(
+            folder, name, {"log": secrets.token_hex(8), "engine": engine}, durable=durable, sealing=sealing
+        )
         self._intents: dict[str, Intent] = {}
         self._lost: dict[str, Intent] = {}
         self._results: deque[tuple[_Waiter, ChainHead | AuditError]] = deque()

@@ -37,6 +37,7 @@ from guardproxy.audit.canonical import canonical
 from guardproxy.audit.chain import ChainHead, seal
 from guardproxy.audit.disk import Disk, reason
 from guardproxy.audit.document import ENTRY_VERSION, Gap, LogEntry
+from guardproxy.audit.private import PrivateRecord, Sealing
 from guardproxy.audit.segment import open_last, open_next
 from guardproxy.errors import AuditError
 
@@ -82,7 +83,7 @@ class FileSink:
     seconds between checks of the path. `retry_s`: seconds before the second attempt to recover; each further attempt
     waits twice as long, up to `RETRY_MOST_S`. `disk`: the system calls, for tests of their failures. `durable`: is
     called in the writer thread with the header of every new file, and with lines that have become durable; it must
-    return at once.
+    return at once. `sealing`: seals private records. Without it they are refused.
     """
 
     def __init__(
@@ -96,12 +97,14 @@ class FileSink:
         retry_s: float = RETRY_S,
         disk: Disk | None = None,
         durable: Callable[[Sequence[bytes]], None] = lambda lines: None,
+        sealing: Sealing | None = None,
     ) -> None:
         if not _NAME.fullmatch(name):
             raise AuditError("the name of a log has only letters, digits, `.`, `_` and `-`")
         self._disk = disk or Disk()
         self._name = name
         self._durable = durable
+        self._sealing = sealing
         self._head_every = head_every
         self._watch_s = watch_s
         self._retry_s = retry_s
@@ -216,6 +219,8 @@ class FileSink:
             if self._segment.is_in_place():
                 self._segment.keep_head()
         self._segment.close()
+        if self._sealing is not None:
+            self._sealing.close()
 
     def _drain(self, wait_s: float) -> tuple[list[_Entry], bool]:
         batch: list[_Entry] = []
@@ -230,6 +235,7 @@ class FileSink:
 
     def _commit(self, batch: list[_Entry]) -> None:
         """Returns when the batch is durable in a file to which the path leads."""
+        self._seal(batch)
         for _ in range(_LIMIT_ROLLS):
             if not self._segment.is_in_place():
                 self._roll(GONE)
@@ -246,6 +252,18 @@ class FileSink:
         self._durable([line for _, _, line in kept])
         if self._segment.head.seq - self._segment.head_kept >= self._head_every:
             self._segment.keep_head()
+
+    def _seal(self, batch: list[_Entry]) -> None:
+        """Replaces private records by sealed records. The new keys of a batch are stored with one sync."""
+        private = [(entry, entry.record) for entry in batch if isinstance(entry.record, PrivateRecord)]
+        if not private or self._sealing is None:
+            return
+        sealed = self._sealing.seal([record for _, record in private])
+        for (entry, _), record in zip(private, sealed, strict=True):
+            if isinstance(record, AuditError):
+                entry.settle(record)
+            else:
+                entry.record = record
 
     def _write(self, batch: list[_Entry]) -> list[Kept]:
         """Appends a batch to the file. A record that is not JSON fails without failing the others."""
@@ -281,6 +299,8 @@ class FileSink:
 
     def _recover(self) -> None:
         """Makes the log writable again and appends an entry about the gap. Raises an error if that fails."""
+        if self._sealing is not None:
+            self._sealing.check()
         segment, why = self._segment, self._why
         try:
             if not segment.is_in_place():
