@@ -33,7 +33,7 @@ from guardproxy.audit.entries import AnyEntry, Erased, Rotated, Unsealed
 from guardproxy.audit.folder import NO_KEY, LogReport, logs_of, verify_folder
 from guardproxy.audit.intents import abandoned_intents, closing, open_intents_of
 from guardproxy.audit.masking import Moves, OffsetMap, Span, beside, mask, merge
-from guardproxy.audit.private import Owner, OwnerKind, Private, PrivateRecord, Sealing, with_texts
+from guardproxy.audit.private import Owner, OwnerKind, Private, PrivateRecord, Sealing
 from guardproxy.audit.segment import numbers, path_of
 from guardproxy.audit.sinks import Sink, open_sink
 from guardproxy.audit.sinks.file import FileSink, Receiver
@@ -100,5 +100,4 @@ __all__ = [
     "read_record",
     "reason",
     "verify_folder",
-    "with_texts",
 ]

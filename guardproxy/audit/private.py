@@ -1,7 +1,7 @@
-"""A record whose private members are not encrypted yet. It lives in memory only.
+"""A record whose texts must be sealed before it is written. It lives in memory only.
 
-In: a record as `keep: none` writes it, and the record as `keep: redacted` would write it. Out: the record to seal. Kept:
-nothing. Such a record refuses to be written, so a path that forgets to seal it fails and shows nothing.
+In: a record, and the owner of its texts. Out: what a log seals. Kept: nothing. Such a record refuses to be written as it is,
+so code that forgets to seal it fails and shows nothing.
 """
 
 from __future__ import annotations
@@ -27,15 +27,16 @@ class Owner(NamedTuple):
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Private:
-    """What is to be sealed. `record`: the record with its texts. `values`: placeholder -> the value that it replaces."""
+    """What sealing needs beside the record. `values`: placeholder -> the value that it replaces. `paths`: the paths of the
+    record that hold an object's key which is text -> the same paths without it."""
 
     owner: Owner
-    record: Record
     values: Mapping[str, str] = field(default_factory=dict)
+    paths: Mapping[str, str] = field(default_factory=dict)
 
 
 class PrivateRecord(Record, frozen=True, kw_only=True, tag="exchange"):
-    """A record as `keep: none` writes it, with the texts to seal beside it."""
+    """A record whose texts must be sealed before it is written. It shows what a record with `keep: redacted` shows."""
 
     private: Private
 
@@ -44,15 +45,17 @@ class PrivateRecord(Record, frozen=True, kw_only=True, tag="exchange"):
         raise AuditError("the texts of this record must be sealed, and no key is given")
 
 
-def with_texts(record: Record) -> Record:
-    """Returns the record with the texts that are to be sealed; other records as they are."""
-    return record.private.record if isinstance(record, PrivateRecord) else record
+class WrittenRecord(NamedTuple):
+    """A sealed record in the form in which it is written. `is_small`: whether one call may encode it."""
+
+    document: dict[str, Any]
+    is_small: bool
 
 
 class Sealing(Protocol):
     """Seals private records for a log. Used by the log's writer thread."""
 
-    def seal(self, records: Sequence[PrivateRecord]) -> Sequence[Record | AuditError]:
+    def seal(self, records: Sequence[PrivateRecord]) -> Sequence[WrittenRecord | AuditError]:
         """Returns the records to write, or why a record cannot be written. Raises `AuditError` if no record can be
         sealed."""
         ...

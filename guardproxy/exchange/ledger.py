@@ -6,7 +6,7 @@ import hashlib
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from guardproxy.audit import Intent, Private, PrivateRecord, Record
+from guardproxy.audit import Intent, Record
 from guardproxy.exchange.attempts import Answer, Attempts
 from guardproxy.exchange.gate import QueuedFrame
 from guardproxy.exchange.guard import Guard
@@ -15,9 +15,6 @@ from guardproxy.exchange.recording import Origin, compose, intent
 from guardproxy.exchange.setting import Setting
 from guardproxy.exchange.transcript import Refused, RequestReceived
 from guardproxy.findings import Direction
-from guardproxy.policy import Keeping
-
-NOTHING_KEPT = Keeping("none")
 
 
 class Size(NamedTuple):
@@ -113,22 +110,9 @@ class Ledger:
         return self._origin
 
     def record(self, outcome: str) -> Record:
-        """The record so far. If policies seal its texts, it is a `PrivateRecord`."""
-        keeping = self.guard.bound.keeping if self.guard.bound else NOTHING_KEPT
-        self.notes.measures.seals["client"] = self.setting.keys.seal(self._sent.digest())
-        record = self._composed(outcome, keep=keeping.keep == "redacted")
-        if keeping.keep != "sealed":
-            return record
-        values: dict[str, str] = {}
-        if keeping.values:
-            for value, token in self.guard.editor.tokens.items():
-                values.setdefault(token, value)  # a later text with the same token is a masked form of the value
-        members = {name: getattr(record, name) for name in record.__struct_fields__}
-        return PrivateRecord(**members, private=Private(self.notes.owner, self._composed(outcome, keep=True), values))
-
-    def _composed(self, outcome: str, *, keep: bool) -> Record:
-        """The record, with texts or without."""
+        """The record so far."""
         notes, guard, answer = self.notes, self.guard, self.answer
+        notes.measures.seals["client"] = self.setting.keys.seal(self._sent.digest())
         return compose(
             self._identity(),
             outcome,
@@ -142,5 +126,4 @@ class Ledger:
             self.attempts.every(answer, outcome, notes.measures.times.get("finished", 0.0)),
             guard.editor.restored_places(),
             guard.fields,
-            keep=keep,
         )

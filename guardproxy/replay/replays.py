@@ -16,7 +16,7 @@ from typing import Literal
 import msgspec
 
 from guardproxy import redaction
-from guardproxy.audit import Closing, Record, RecordedAttempt, with_texts
+from guardproxy.audit import Closing, Record, RecordedAttempt
 from guardproxy.decisions import Plan
 from guardproxy.errors import ErrorCode
 from guardproxy.exchange import (
@@ -133,7 +133,7 @@ def rerun(record: Record | Closing, policies: PolicySet) -> Rerun | str:
     )
     if record.request.body is None:
         done = exchange.receive(_ending(record, attempts[-1]))
-        return Rerun(exchange, with_texts(exchange.record(ErrorCode.NO_CAPACITY)), tuple(done))
+        return Rerun(exchange, exchange.record(ErrorCode.NO_CAPACITY), tuple(done))
     tree = in_order(record.request.body, (text.path for text in record.request.texts))
     body, language = recorded.write_body(tree), record.language
     plan = record.plan
@@ -148,7 +148,7 @@ def rerun(record: Record | Closing, policies: PolicySet) -> Rerun | str:
     if memory.unreadable:
         return f"the record keeps no text of a call that `{memory.unreadable}` would read"
     new = done[-1].record if done and isinstance(done[-1], Finish) else exchange.record("sent upstream")
-    return Rerun(exchange, with_texts(new), tuple(done), tuple(sorted(memory.rescanned)), frozenset(memory.blind))
+    return Rerun(exchange, new, tuple(done), tuple(sorted(memory.rescanned)), frozenset(memory.blind))
 
 
 def _mint(label: str, value: str) -> str:

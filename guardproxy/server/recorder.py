@@ -49,7 +49,8 @@ def log_of(worker: int) -> str:
 class Recorder:
     """Keeps the records of a process. `folder`: the folder of the logs. `worker`: distinguishes the logs of several
     processes. `engine`: the version that records name. `durable`: called with lines that have become durable; must return at
-    once (`FileSink`). `sealing`: seals records whose texts policies seal. `unknown`: the number of exchanges of an earlier process that were closed at start.
+    once (`FileSink`). `sealing`: seals records whose texts policies seal. `unknown`: the number of exchanges of an earlier
+    process that were closed at start.
 
     Any thread may read `healthy`, `trouble`, `failing_s`, `remarks` and `recoveries`.
     """

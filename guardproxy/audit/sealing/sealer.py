@@ -1,10 +1,10 @@
 """Seals records before they are written to the log, and opens sealed records.
 
-In: private records, sealed records. Out: sealed records, records with their texts. Kept: a key store.
+In: private records, sealed records. Out: documents to write, records with their texts. Kept: a key store.
 
-A sealed record is the record that `keep: none` writes, and a member `sealed`. That holds, encrypted, every member that
-differs in the record that `keep: redacted` writes. So whatever a record of an exchange without kept texts hides is sealed, and
-an opened record is the record with `keep: redacted`, member for member. The original values are sealed beside the members.
+A sealed record has no text, no body and no key of an object that is text, as with `keep: none`. Each member that had one is
+in `sealed`, whole and encrypted, so an opened record is the record with `keep: redacted`, member for member. The original
+values are sealed beside the members.
 """
 
 from __future__ import annotations
@@ -19,9 +19,10 @@ import msgspec
 import orjson
 
 from guardproxy.audit.canonical import canonical, pieces
-from guardproxy.audit.document import ENTRY_VERSION, Record, RecordedSealing
-from guardproxy.audit.private import Owner, PrivateRecord
+from guardproxy.audit.document import ENTRY_VERSION, Record
+from guardproxy.audit.private import PrivateRecord, WrittenRecord
 from guardproxy.audit.sealing.cipher import SALT_BYTES, open_members, seal_members
+from guardproxy.audit.sealing.hiding import without_texts
 from guardproxy.audit.sealing.store import DataKey, KeyStore
 from guardproxy.errors import AuditError, SealError
 
@@ -42,24 +43,18 @@ class Sealer:
     def __init__(self, store: KeyStore) -> None:
         self._store = store
 
-    def seal(self, records: Sequence[PrivateRecord]) -> list[Record | AuditError]:
-        """Returns the records to write, or why a record cannot be written. All new keys are stored, with one sync, before
-        this returns. Raises `SealError` if the key store cannot be used."""
-        hidden = [_hidden(record) for record in records]
-        owners = [record.private.owner for record, members in zip(records, hidden, strict=True) if members]
+    def seal(self, records: Sequence[PrivateRecord]) -> list[WrittenRecord | AuditError]:
+        """Returns what to write, or why a record cannot be written. All new keys are stored, with one sync, before this
+        returns. Raises `SealError` if the key store cannot be used."""
+        split = [split_record(record) for record in records]
+        owners = [record.private.owner for record, (_, hidden) in zip(records, split, strict=True) if hidden]
         keys = self._store.keys_for(owners)
         return [
-            self._sealed(record, members, keys) if members else _shown(record)
-            for record, members in zip(records, hidden, strict=True)
+            _written(record, shown, hidden, keys[record.private.owner])
+            if hidden
+            else WrittenRecord(shown, record.is_small)
+            for record, (shown, hidden) in zip(records, split, strict=True)
         ]
-
-    def _sealed(
-        self, record: PrivateRecord, members: Mapping[str, Any], keys: Mapping[Owner, DataKey]
-    ) -> Record | AuditError:
-        try:
-            return sealed(record, members, keys[record.private.owner], secrets.token_bytes(SALT_BYTES))
-        except AuditError as error:
-            return error
 
     def check(self) -> None:
         """Raises `SealError` if no record can be sealed now."""
@@ -76,25 +71,28 @@ class Sealer:
         self._store.close()
 
 
-def _hidden(record: PrivateRecord) -> dict[str, Any]:
-    """Returns the members to seal: those that the record does not show as they are."""
-    shown, private = _shown(record).document(), record.private.record.document()
-    members = {name: value for name, value in private.items() if name not in shown or shown[name] != value}
+def split_record(record: PrivateRecord) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Returns the document to write, and the members to seal."""
+    document = Record(**{name: getattr(record, name) for name in Record.__struct_fields__}).document()
+    shown = without_texts(document, record.private.paths)
+    hidden = {name: value for name, value in document.items() if shown[name] is not value}
     if record.private.values:
-        members[VALUES] = dict(record.private.values)
-    return members
+        hidden[VALUES] = dict(record.private.values)
+    return shown, hidden
 
 
-def _shown(record: PrivateRecord) -> Record:
-    return Record(**{name: getattr(record, name) for name in Record.__struct_fields__})
-
-
-def sealed(record: PrivateRecord, members: Mapping[str, Any], key: DataKey, salt: bytes) -> Record:
-    """Returns the record with these members encrypted. `salt`: random bytes that were never used before."""
-    encoded = {name: _encoded(value) for name, value in members.items()}
-    sealing = seal_members(key.key, salt, (record.id, key.id), encoded)
-    part = RecordedSealing(v=ENTRY_VERSION, key=key.id, salt=salt.hex(), members=sealing)
-    return msgspec.structs.replace(_shown(record), sealed=part)
+def _written(
+    record: PrivateRecord, shown: dict[str, Any], hidden: Mapping[str, Any], key: DataKey
+) -> WrittenRecord | AuditError:
+    salt = secrets.token_bytes(SALT_BYTES)
+    encode = _in_one_call if record.is_small else _in_pieces
+    try:
+        encoded = {name: encode(value) for name, value in hidden.items()}
+    except AuditError as error:
+        return error
+    members = seal_members(key.key, salt, (record.id, key.id), encoded)
+    shown["sealed"] = {"v": ENTRY_VERSION, "key": key.id, "salt": salt.hex(), "members": members}
+    return WrittenRecord(shown, record.is_small)
 
 
 def opened(record: Record, key: DataKey) -> OpenedRecord:
@@ -114,8 +112,12 @@ def opened(record: Record, key: DataKey) -> OpenedRecord:
         raise SealError(f"the sealed texts of the record {record.id} are of another version: {error}") from None
 
 
-def _encoded(value: Any) -> list[bytes]:
-    """Returns the JSON of a member in pieces, so that other threads run between them."""
+def _in_one_call(value: Any) -> list[bytes]:
+    return [canonical(value)]
+
+
+def _in_pieces(value: Any) -> list[bytes]:
+    """Returns the JSON of a large member in pieces, so that other threads run between them."""
     try:
         return list(pieces(value))
     except TypeError:  # lone surrogates, large integers

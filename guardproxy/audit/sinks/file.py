@@ -37,7 +37,7 @@ from guardproxy.audit.canonical import canonical
 from guardproxy.audit.chain import ChainHead, seal
 from guardproxy.audit.disk import Disk, reason
 from guardproxy.audit.document import ENTRY_VERSION, Gap, LogEntry
-from guardproxy.audit.private import PrivateRecord, Sealing
+from guardproxy.audit.private import PrivateRecord, Sealing, WrittenRecord
 from guardproxy.audit.segment import open_last, open_next
 from guardproxy.errors import AuditError
 
@@ -62,7 +62,7 @@ class _Entry:
     __slots__ = ("receive", "record")
 
     def __init__(self, record: LogEntry | Mapping[str, Any], receive: Receiver) -> None:
-        self.record = record
+        self.record: LogEntry | Mapping[str, Any] | WrittenRecord = record
         self.receive: Receiver | None = receive
 
     def settle(self, result: ChainHead | AuditError) -> None:
@@ -273,7 +273,9 @@ class FileSink:
         for entry in waiting:
             record = entry.record
             try:
-                if isinstance(record, LogEntry):
+                if isinstance(record, WrittenRecord):
+                    line, head = seal(record.document, head, is_small=record.is_small)
+                elif isinstance(record, LogEntry):
                     line, head = seal(record.document(), head, is_small=record.is_small)
                 else:
                     line, head = seal(record, head)
