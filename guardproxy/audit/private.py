@@ -40,6 +40,9 @@ class PrivateRecord(Record, frozen=True, kw_only=True, tag="exchange"):
 
     private: Private
 
+    def __repr__(self) -> str:
+        return f"PrivateRecord(id={self.id!r})"
+
     def document(self) -> dict[str, Any]:
         """Raises `AuditError`: the texts must be sealed first."""
         raise AuditError("the texts of this record must be sealed, and no key is given")
