@@ -65,7 +65,7 @@ def test_unseal_prints_the_texts_and_leaves_an_entry(log: Path, key: str) -> Non
     ] * 2
     shown = run("audit", "show", log, "--id", "id")[1]
     assert "unsealed: the texts were shown" in shown
-    assert "by  " in shown
+    assert "by: eve" in shown
     assert run("audit", "verify", log)[0] == 0
 
 
