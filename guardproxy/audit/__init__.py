@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from guardproxy.audit.chain import ChainHead, open_line
+from guardproxy.audit.confirmed import LoggedEntry, confirmed_entries, last_confirmed
 from guardproxy.audit.disk import reason
 from guardproxy.audit.document import (
     ENTRY_VERSION,
@@ -52,6 +53,7 @@ __all__ = [
     "Intent",
     "LogEntry",
     "LogReport",
+    "LoggedEntry",
     "Moves",
     "OffsetMap",
     "Owner",
@@ -85,8 +87,10 @@ __all__ = [
     "abandoned_intents",
     "beside",
     "closing",
+    "confirmed_entries",
     "entries_of",
     "entry_of",
+    "last_confirmed",
     "log_schema",
     "logs_of",
     "mask",

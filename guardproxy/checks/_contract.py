@@ -26,19 +26,21 @@ from typing import Any, Protocol, cast
 from guardproxy import plugins
 from guardproxy.checks._options import Option
 from guardproxy.errors import OptionError, PluginError
-from guardproxy.findings import Check, Traits
+from guardproxy.findings import Check, Kind, Traits
 
 
 @dataclass(frozen=True, slots=True)
 class Query:
     """A text to be judged, and the `outputs` of the model to return.
 
-    `first_stage`: a cheap first model, if there is one, may clear texts that are clearly harmless.
+    `first_stage`: a cheap first model, if there is one, may clear texts that are clearly harmless. `kind`: the kind of
+    the text's channel, for models that judge the same text differently in different channels; `None` if it is unknown.
     """
 
     text: str
     outputs: tuple[str, ...]
     first_stage: bool = True
+    kind: Kind | None = None
 
 
 @dataclass(frozen=True, slots=True)

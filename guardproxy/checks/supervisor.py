@@ -35,7 +35,7 @@ from guardproxy.findings import (
     Window,
 )
 
-VERSION = 3
+VERSION = 4
 WINDOW_CHARS = 900
 """Characters of an answer judged together, with context: about 200 tokens of English, a single piece for the model."""
 SMALLEST_WINDOW_CHARS = 200
@@ -226,7 +226,7 @@ class Supervisor:
                 return
             begin = segments.begin(text, start, offset)
             asks = bool(outputs) and not text[start:end].isspace()
-            query = Query(text[begin:end], outputs, self.first_stage) if asks else None
+            query = Query(text[begin:end], outputs, self.first_stage, kind) if asks else None
             views = tuple(other_views(query.text, self.evasions)) if query else ()
             yield TextSegment(offset + start, offset + end, offset + begin, query, views)
             start = end

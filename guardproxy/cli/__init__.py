@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from guardproxy.cli import audit, demo, model, policy, replay, scan, serve, tenant
+from guardproxy.cli import audit, audit_read, demo, model, policy, replay, scan, serve, tenant
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -49,5 +49,8 @@ app.command("scan")(scan.scan)
 app.add_typer(policy.app, name="policy")
 app.add_typer(tenant.app, name="tenant")
 app.add_typer(model.app, name="model")
+audit.app.command("query")(audit_read.query)
+audit.app.command("export")(audit_read.export)
+audit.app.command("report")(audit_read.report)
 app.add_typer(audit.app, name="audit")
 app.command("replay")(replay.replay)

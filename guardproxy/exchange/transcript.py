@@ -202,8 +202,8 @@ def line(value: Input | Command) -> str:
     name = type(value).__name__
     match value:
         case RunScans():
-            places = (
-                f"{job.check.name} {job.window.channel.path} {job.window.start}..{job.window.start + len(job.window.text)}"
+            places = (  # not the path: it holds the keys of objects, which are texts
+                f"{job.check.name} {job.window.channel.kind} {job.window.start}..{job.window.start + len(job.window.text)}"
                 f"{'' if job.window.last else '+'}"
                 for job in value.jobs
             )

@@ -30,8 +30,10 @@ class QueueFull(NoCapacityError):
 
 WAIT_S = 2.0
 """Default of the longest time that a text may wait for its turn, in seconds."""
-TURN_CHARS = 8000
-"""Approximate number of characters that a worker takes from one job before it turns to the next."""
+TURN_TOKENS = 256
+"""Most tokens that a worker takes from a job before it turns to the next, if the network takes one row at a time."""
+SLOWDOWN = 4.0
+"""How many times its own time a text may be delayed by other texts, whatever its length, before it is refused."""
 GUESS_S = 0.0002
 """Seconds that the network takes for a token, assumed until they are measured."""
 GUESS_TOKENS = 0.3
@@ -112,8 +114,8 @@ class _Waiting:
 class Batcher:
     """Queues jobs for the worker threads of a network.
 
-    `limit`: number of jobs that may wait. `wait_s`: the longest expected wait of a new job for its turn; a job that
-    would wait longer is refused at once. The threads end when `close` is called.
+    `limit`: number of jobs that may wait. `wait_s`: the longest expected wait of a new job (see the method); a job
+    that would wait longer is refused at once. The threads end when `close` is called.
     """
 
     def __init__(
@@ -156,13 +158,25 @@ class Batcher:
             self._ready.notify()
 
     def wait_s(self, chars: int) -> float:
-        """Returns the seconds that a new job of `chars` characters would wait for its turn."""
+        """Returns the seconds that other jobs would delay a new job of `chars` characters, less `SLOWDOWN` times the
+        new job's own time. A long text shares the network with other texts for longer than a short text, and is not
+        refused for that."""
         with self._ready:
             return self._wait(chars)
 
+    def own_s(self, chars: int) -> float:
+        """Returns the seconds that a job of `chars` characters takes when no other job waits."""
+        with self._ready:
+            return self._own(chars)
+
+    def _own(self, chars: int) -> float:
+        return self._seconds.of(self._tokens.of(chars)) / max(1, self._network.workers)
+
     def _wait(self, chars: int) -> float:
-        ahead = work_ahead(chars, (waiting.chars for waiting in self._unfinished), TURN_CHARS)
-        return self._seconds.of(self._tokens.of(ahead)) / max(1, self._network.workers)
+        left = (max(0.0, self._tokens.of(waiting.chars) - waiting.tokens) for waiting in self._unfinished)
+        ahead = work_ahead(self._tokens.of(chars), left, max(TURN_TOKENS, self._network.budget))
+        delay_s = self._seconds.of(ahead) / max(1, self._network.workers)
+        return max(0.0, delay_s - SLOWDOWN * self._own(chars))
 
     def _is_full(self, chars: int) -> bool:
         return len(self._queue) >= self._limit or self._wait(chars) > self._wait_s

@@ -1,8 +1,8 @@
 """Caches verdicts of texts, so that the history of a conversation is judged once and not at every turn.
 
-In: texts. Out: their `Verdicts`, new or cached. Kept: the numbers of the most recently used texts, under a keyed hash
-of each text: no text can be read from the cache, and no other process can look one up. An entry holds the numbers of
-all outputs, so that all policies that use the same model share it.
+In: texts and their channels. Out: their `Verdicts`, new or cached. Kept: the numbers of the most recently used texts,
+under a keyed hash of each text and its channel: no text can be read from the cache, and no other process can look one
+up. An entry holds the numbers of all outputs, so that all policies that use the same model share it.
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ import secrets
 from collections import OrderedDict
 from dataclasses import dataclass, field
 from threading import Lock
+
+from guardproxy.inference.batching import Row
 
 
 @dataclass(slots=True, eq=False)
@@ -39,11 +41,14 @@ class Cache:
         self._lock = Lock()
         self.pieces = 0
 
-    def get(self, text: str) -> Verdicts:
-        """Returns the cached verdicts of the text, or new empty verdicts, which are cached from now on."""
+    def get(self, text: str, channel: Row = ()) -> Verdicts:
+        """Returns the cached verdicts of the text, or new empty verdicts, which are cached from now on.
+
+        `channel`: the tokens that name the text's channel to the network. Each channel has its own verdicts.
+        """
         if not self._limit:
             return Verdicts()
-        key = self._hash(text)
+        key = self._hash(text, channel)
         with self._lock:
             entry = self._known.get(key)
             if entry is None:
@@ -53,9 +58,9 @@ class Cache:
                 self._known.move_to_end(key)
         return entry[0]
 
-    def count_pieces(self, text: str, verdicts: Verdicts) -> None:
+    def count_pieces(self, text: str, verdicts: Verdicts, channel: Row = ()) -> None:
         """Counts the pieces of a text after it was cut."""
-        key = self._hash(text)
+        key = self._hash(text, channel)
         with self._lock:
             entry = self._known.get(key)
             if entry and entry[0] is verdicts:
@@ -68,5 +73,6 @@ class Cache:
             _, (_, gone) = self._known.popitem(last=False)
             self.pieces -= gone
 
-    def _hash(self, text: str) -> bytes:
-        return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=24, key=self._key).digest()
+    def _hash(self, text: str, channel: Row) -> bytes:
+        content = f"{channel} {text}".encode("utf-8", "surrogatepass")
+        return hashlib.blake2b(content, digest_size=24, key=self._key).digest()

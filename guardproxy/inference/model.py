@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from guardproxy.errors import ConfigError
-from guardproxy.findings import KINDS
+from guardproxy.findings import KINDS, Kind
 from guardproxy.inference import folder as folders
 from guardproxy.inference.folder import is_number
 
@@ -26,6 +26,7 @@ FILES = ("model.onnx", "tokenizer.json", "config.json")
 GPU_FILE = "model.fp16.onnx"
 FIRST_STAGE = "first_stage.npz"
 ANY = "any"
+_MOST_TOKENS = 2**31
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,8 +53,9 @@ class Model:
     `digest`: of all its files. `outputs`: the network's columns, in order. `labels`: for each label the outputs that
     it stands for, by kind of channel (`any`: every kind without its own entry); each output is also a label. `points`:
     for each output the score at each operating point, `default_point` among them; an output that was never calibrated
-    has no points. `max_tokens`: the most tokens of one row, with the two special tokens. `overlap_tokens`: the tokens
-    that two neighbouring rows of a long text share.
+    has no points. `max_tokens`: the most tokens of one row, with the special tokens. `overlap_tokens`: the tokens
+    that two neighbouring rows of a long text share. `channels`: the number of the token that names a kind of channel to
+    the network, after the first token of a row; empty for a network that knows no channels.
     """
 
     folder: Path
@@ -66,6 +68,7 @@ class Model:
     max_tokens: int
     overlap_tokens: int
     special: Special
+    channels: Mapping[Kind, int]
     calibration: Mapping[str, Calibration]
     points: Mapping[str, Mapping[str, float]]
     default_point: str
@@ -120,6 +123,7 @@ def read(folder: Path, remote: bool = False) -> Model:
         max_tokens=max_tokens,
         overlap_tokens=reading.overlap(max_tokens),
         special=reading.special(),
+        channels=reading.channels(),
         calibration=reading.calibration(outputs),
         points=reading.points(outputs),
         default_point=reading.default(),
@@ -178,6 +182,18 @@ class _Reading:
         if not isinstance(tokens, dict) or not set(tokens) <= known or not all(_word(name) for name in tokens.values()):
             raise self.refuse("`special` must name the tokens `first`, `last` and `pad`")
         return Special(**tokens)
+
+    def channels(self) -> dict[Kind, int]:
+        """Returns the token of each kind of channel; a kind without a token is not named to the network."""
+        tokens = self.config.get("channels", {})
+        if not isinstance(tokens, dict):
+            raise self.refuse('`channels` must map kinds of channel to the numbers of tokens, like {"user": 1}')
+        for kind, number in tokens.items():
+            if kind not in KINDS:
+                raise self.refuse(f"`channels`: `{kind}` is not a kind of channel; known: {', '.join(KINDS)}")
+            if isinstance(number, bool) or not isinstance(number, int) or not 0 <= number < _MOST_TOKENS:
+                raise self.refuse(f"`channels`: `{kind}` must have the number of a token of the vocabulary")
+        return tokens
 
     def calibration(self, outputs: tuple[str, ...]) -> dict[str, Calibration]:
         entries = self.config.get("calibration", {})

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from guardproxy.checks import Query, ScoredPiece
+from guardproxy.errors import ConfigError
 from guardproxy.inference import first_stage, tokens
 from guardproxy.inference.batching import Row
 from guardproxy.inference.cache import Verdicts
@@ -31,12 +32,13 @@ class ModelReader:
     token."""
 
     def __init__(self, model: Model, digits: int) -> None:
-        """Raises `ConfigError` when the tokenizer or the first stage cannot be used."""
+        """Raises `ConfigError` when the tokenizer, the tokens of the channels or the first stage cannot be used."""
         special = model.special
         self._tokenizer, (self._first, self._last, self.pad) = tokens.load(
             model.folder, special.first, special.last, special.pad
         )
         self._model = model
+        self._channels = {kind: (self._unwritable(number),) for kind, number in model.channels.items()}
         self._digits = digits
         self._numbers = {output: number for number, output in enumerate(model.outputs)}
         self._calibration = [model.calibration[output] for output in model.outputs]
@@ -44,6 +46,16 @@ class ModelReader:
         if FIRST_STAGE in model.files:
             self._first_stage = first_stage.load(model.folder / FIRST_STAGE, len(model.outputs))
         self._least = self._first_stage.thresholds.tolist() if self._first_stage else []
+
+    def _unwritable(self, number: int) -> int:
+        """Returns the number of a channel's token. Raises `ConfigError` if it does not exist, or if a text can contain
+        it: the author of a text must not choose its channel."""
+        token = self._tokenizer.id_to_token(number)
+        if token is None:
+            raise ConfigError(f"{self._model.folder}: `channels`: the vocabulary has no token {number}")
+        if number in self._tokenizer.encode(token, add_special_tokens=False).ids:
+            raise ConfigError(f"{self._model.folder}: `channels`: a text can contain the token {number}, `{token}`")
+        return number
 
     def pieces(self, text: str) -> list[TokenPiece]:
         """Returns the pieces of a text, at least one. Neighbours overlap, and every token is in a piece."""
@@ -60,18 +72,26 @@ class ModelReader:
     def borders(self, count: int) -> list[tuple[int, int]]:
         """Cuts `count` tokens to what the network takes; returns start and end of each piece.
 
-        The last piece ends at the last token and is not short: a few stray tokens have no meaning by themselves.
+        There are as few pieces as possible, all of the same length: a few stray tokens at the end have no meaning by
+        themselves, and a full last piece would read most of the piece before it again. Neighbours share at least the
+        model's overlap.
         """
-        room = self._model.max_tokens - 2
+        room = self._model.max_tokens - 2 - bool(self._channels)  # equal in all channels, so that pieces are too
         if count <= room:
             return [(0, count)]
-        step = room - self._model.overlap_tokens
-        starts = (min(n * step, count - room) for n in range(math.ceil((count - room) / step) + 1))
-        return [(start, start + room) for start in starts]
+        overlap = self._model.overlap_tokens
+        number = math.ceil((count - overlap) / (room - overlap))
+        length = math.ceil((count + (number - 1) * overlap) / number)
+        # Spread over the text, so that the last piece ends at the last token.
+        return [(start, start + length) for n in range(number) for start in [n * (count - length) // (number - 1)]]
 
-    def row(self, ids: Row) -> Row:
-        """Returns the row of token numbers that the network gets for a piece."""
-        return (self._first, *ids, self._last)
+    def channel(self, query: Query) -> Row:
+        """Returns the tokens that name the channel of a query to the network, one or none."""
+        return self._channels.get(query.kind, ()) if query.kind else ()
+
+    def row(self, ids: Row, channel: Row = ()) -> Row:
+        """Returns the row of token numbers that the network gets for a piece. `channel`: see the method."""
+        return (self._first, *channel, *ids, self._last)
 
     def first(self, ids: Row) -> tuple[float, ...]:
         """Returns the numbers of the first stage for a piece, one for each output; empty without a first stage."""

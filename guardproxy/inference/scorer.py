@@ -1,8 +1,8 @@
 """Scores texts of many requests at once: cached verdicts, the first stage, and the queue of the network.
 
 In: queries. Out: for each query the pieces of its text, with the score of each output that it asks for. Kept: cached
-verdicts, the queue and its workers. The scores of a text depend on the text and the query alone, never on other texts,
-on the cache or on load.
+verdicts, the queue and its workers. The scores of a text depend on its query alone (the text, its kind of channel, the
+first stage), never on other texts, on the cache or on load.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from threading import Lock
 
 from guardproxy.checks import Query, ScoredPiece
 from guardproxy.errors import ConfigError
+from guardproxy.findings import Kind
 from guardproxy.inference.batching import WAIT_S, Batcher, Network, Row
 from guardproxy.inference.cache import Cache, Verdicts
 from guardproxy.inference.meters import ModelMeters
@@ -64,9 +65,10 @@ class ModelScorer(ModelDescription):
         # The workers reference only the queue, so an unused scorer is collected, and its finalizer ends them.
         self.close = weakref.finalize(self, self._batcher.close)
 
-    def score(self, texts: Sequence[str]) -> list[dict[str, float]]:
-        """Returns for each text the highest score of each output, without the first stage."""
-        judged = self.judge([Query(text, self.outputs, first_stage=False) for text in texts])
+    def score(self, texts: Sequence[str], kind: Kind | None = None) -> list[dict[str, float]]:
+        """Returns for each text, in a channel of this kind, the highest score of each output, without the first
+        stage."""
+        judged = self.judge([Query(text, self.outputs, first_stage=False, kind=kind) for text in texts])
         return [{output: max(piece.scores[output] for piece in pieces) for output in self.outputs} for pieces in judged]
 
     def judge(self, queries: Sequence[Query]) -> list[tuple[ScoredPiece, ...]]:
@@ -83,8 +85,12 @@ class ModelScorer(ModelDescription):
         return job.answer
 
     def wait_s(self, chars: int) -> float:
-        """Returns the seconds that a new text of `chars` characters would wait for its turn."""
+        """Returns the seconds that a new text of `chars` characters would wait; see `Batcher.wait_s`."""
         return self._batcher.wait_s(chars)
+
+    def own_s(self, chars: int) -> float:
+        """Returns the seconds that the model takes for a text of `chars` characters, by its measured speed."""
+        return self._batcher.own_s(chars)
 
 
 class _Job:
@@ -92,8 +98,8 @@ class _Job:
 
     def __init__(self, scorer: ModelScorer, queries: Sequence[Query]) -> None:
         self._scorer = scorer
-        self._verdicts = [(query, scorer.cache.get(query.text)) for query in queries]
         reader = scorer.reader
+        self._verdicts = [(query, scorer.cache.get(query.text, reader.channel(query))) for query in queries]
         self._unread = deque(
             (query, verdicts)
             for query, verdicts in self._verdicts
@@ -121,17 +127,17 @@ class _Job:
         scorer, reader = self._scorer, self._scorer.reader
         if verdicts.spans and not reader.open_pieces(verdicts, query):
             return deque()  # another check or request had the text judged meanwhile
-        pieces = reader.pieces(query.text)
+        pieces, channel = reader.pieces(query.text), reader.channel(query)
         with scorer.filling:  # another job may read the same text at the same time
             if not verdicts.spans:
                 verdicts.first = [reader.first(piece.ids) for piece in pieces]
                 verdicts.scores = [None] * len(pieces)
                 verdicts.spans = [(piece.start, piece.end) for piece in pieces]
-                scorer.cache.count_pieces(query.text, verdicts)
+                scorer.cache.count_pieces(query.text, verdicts, channel)
         rows: deque[Row] = deque()
         with self._placing:
             for at in reader.open_pieces(verdicts, query):
-                row = reader.row(pieces[at].ids)
+                row = reader.row(pieces[at].ids, channel)
                 if row not in self._places:
                     rows.append(row)
                 self._places.setdefault(row, []).append((verdicts, at))

@@ -32,6 +32,8 @@ from guardproxy.inference.scorer import Answer, ModelScorer
 _log = logging.getLogger(__name__)
 
 LIMIT_BYTES = 256 * 1024 * 1024
+PACE_CHARS = 1_000_000
+"""Each answer says how long the model takes for a text of so many characters."""
 CONNECT_S = 60.0  # the first client of a model waits until the model is loaded
 
 
@@ -104,10 +106,10 @@ def _forget(tasks: dict[int, asyncio.Task[None]], number: int, _: object) -> Non
 
 async def _judge(scorer: ModelScorer, number: int, query_rows: Any, writer: asyncio.StreamWriter) -> None:
     try:
-        queries = [Query(text, tuple(outputs), first_stage) for text, outputs, first_stage in query_rows]
+        queries = [Query(text, tuple(outputs), first_stage, kind) for text, outputs, first_stage, kind in query_rows]
         judged = await asyncio.wrap_future(scorer.submit(queries))
         pieces = [[(piece.start, piece.end, piece.scores) for piece in text] for text in judged]
-        answer: dict[str, Any] = {"id": number, "judged": pieces}
+        answer: dict[str, Any] = {"id": number, "judged": pieces, "own_s": scorer.own_s(PACE_CHARS)}
     except NoCapacityError as error:
         answer = {"id": number, "error": type(error).__name__, "no_capacity": error.shortage.value}
     except Exception as error:
@@ -144,6 +146,10 @@ class SharedScorer(ModelDescription):
         """See `guardproxy.checks.Scorer.judge`."""
         return self.submit(queries).result()
 
+    def own_s(self, chars: int) -> float:
+        """Returns the seconds that the model takes for a text of `chars` characters; 0.0 before the first answer."""
+        return self._line.pace_s * chars / PACE_CHARS
+
     def submit(self, queries: Sequence[Query]) -> Answer:
         """Returns a future of the result of `judge`; if it is cancelled, its rows do not run."""
         return asyncio.run_coroutine_threadsafe(self._line.ask(queries), self._loop)
@@ -157,7 +163,8 @@ def _live(loop: asyncio.AbstractEventLoop, line: _Line) -> None:
 
 
 class _Line:
-    """The connection and its pending queries; used on one loop alone."""
+    """The connection and its pending queries; used on one loop alone. `pace_s`: the seconds that the model takes for
+    `PACE_CHARS` characters, which any thread may read."""
 
     def __init__(self, model: Model, path: Path) -> None:
         self._model = model
@@ -167,6 +174,7 @@ class _Line:
         self._opening = asyncio.Lock()
         self._pending: dict[int, asyncio.Future[Any]] = {}
         self._numbers = itertools.count()
+        self.pace_s = 0.0
 
     async def open(self) -> asyncio.StreamWriter:
         """Returns the open connection, and opens one if necessary. Raises `SharedError`."""
@@ -191,7 +199,7 @@ class _Line:
         number = next(self._numbers)
         # JSON cannot carry a lone surrogate. The tokenizer would get the same replacement.
         query_rows = [
-            (query.text.encode("utf-8", "replace").decode("utf-8"), query.outputs, query.first_stage)
+            (query.text.encode("utf-8", "replace").decode("utf-8"), query.outputs, query.first_stage, query.kind)
             for query in queries
         ]
         answer = self._pending[number] = asyncio.get_running_loop().create_future()
@@ -207,6 +215,7 @@ class _Line:
             raise SharedCapacityError(Shortage(message["no_capacity"]), message["error"])
         if "error" in message:
             raise SharedError(message["error"])
+        self.pace_s = message["own_s"]
         return [tuple(ScoredPiece(start, end, scores) for start, end, scores in text) for text in message["judged"]]
 
     async def _read(self, reader: asyncio.StreamReader) -> None:

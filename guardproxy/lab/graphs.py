@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from guardproxy.errors import ConfigError
 from guardproxy.lab.checkpoint import MISSING
+from guardproxy.lab.fusing import fuse_attention
 
 Batches = list[tuple[NDArray[np.int64], NDArray[np.int64]]]
 """Token ids and attention masks, (rows, tokens) each."""
@@ -62,20 +63,31 @@ def write_graph(network: Any, path: Path, inputs: tuple[str, str], per_token: bo
             raise ConfigError(MISSING) from None
 
 
-def write_int8(source: Path, target: Path, reduce_range: bool = True) -> None:
+def write_int8(source: Path, target: Path, reduce_range: bool = True, heads: int = 0) -> None:
     """Quantizes the weights; activations are quantized as the graph runs. `reduce_range`: weights of 7 bits, which every
-    processor multiplies without overflow; weights of 8 bits need VNNI instructions."""
+    processor multiplies without overflow; weights of 8 bits need VNNI instructions. `heads`: of the attention, which is then
+    fused (see `fusing.py`): each row must run alone and without padding."""
+    from onnx import TensorProto  # noqa: PLC0415
     from onnxruntime.quantization import QuantType, quantize_dynamic  # noqa: PLC0415
     from onnxruntime.quantization.shape_inference import quant_pre_process  # noqa: PLC0415
 
-    prepared = target.with_name(f".{target.name}.prepared")
+    prepared, fused = (target.with_name(f".{target.name}.{step}") for step in ("prepared", "fused"))
     try:
         quant_pre_process(str(source), str(prepared), skip_symbolic_shape=True)
+        if heads:
+            fuse_attention(prepared, fused, heads)
         quantize_dynamic(
-            str(prepared), str(target), weight_type=QuantType.QInt8, per_channel=True, reduce_range=reduce_range
+            str(fused if heads else prepared),
+            str(target),
+            weight_type=QuantType.QInt8,
+            per_channel=True,
+            reduce_range=reduce_range,
+            # onnx does not know what comes out of a fused node.
+            extra_options={"DefaultTensorType": TensorProto.FLOAT},
         )
     finally:
-        prepared.unlink(missing_ok=True)
+        for path in (prepared, fused):
+            path.unlink(missing_ok=True)
 
 
 def write_fp16(source: Path, target: Path) -> None:

@@ -40,20 +40,23 @@ ASK_WINDOWS = 64
 CACHE_ENTRIES = 20_000
 KEYS = 32  # look-ups of jobs before other tasks may run
 KEY_CHARS = 256 * 1024  # characters of their texts, which are hashed in half a millisecond
+MODEL_TIMES = 6.0  # above the longest delay of a text that a model's queue admits
 ANSWERS = 256  # scans that are collected before other tasks may run
 
 
 @dataclass(frozen=True, slots=True)
 class TimeLimits:
     """Limits of time. `timeout_s`: for all jobs of a command, with `timeout_s_per_million` more for each million characters
-    of their texts; `wait_s`: a job that would wait longer for its turn is refused at once."""
+    of their texts, and at least `MODEL_TIMES` times what a model takes for them; `wait_s`: a job that would wait longer for
+    its turn is refused at once."""
 
     timeout_s: float
     timeout_s_per_million: float = 60.0
     wait_s: float = 2.0
 
-    def for_chars(self, chars: int) -> float:
-        return self.timeout_s + self.timeout_s_per_million * chars / 1e6
+    def for_chars(self, chars: int, model_s: float = 0.0) -> float:
+        """The limit for texts of `chars` characters, for which a model takes `model_s`."""
+        return self.timeout_s + max(self.timeout_s_per_million * chars / 1e6, MODEL_TIMES * model_s)
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,7 +197,8 @@ class Scanner:
             far[asyncio.ensure_future(self._ask(same, tenant))] = same
         try:
             await self._inline(small, scans)
-            timeout_s = self._limits.for_chars(sum(batch.chars for same in far.values() for batch in same))
+            chars = sum(batch.chars for same in far.values() for batch in same)
+            timeout_s = self._limits.for_chars(chars, _model_s(asking.values()))
             done, _ = await asyncio.wait(far, timeout=timeout_s) if far else (set(), set())
         finally:
             for work in far:
@@ -305,6 +309,12 @@ async def _fill(scans: list[Scan | None], numbers: Iterable[int], answers: Itera
         scans[at] = answer
         if count % ANSWERS == 0:
             await asyncio.sleep(0)  # other tasks get a turn
+
+
+def _model_s(asking: Iterable[Sequence[_Batch]]) -> float:
+    """The seconds that the slowest of the models takes for the texts of its batches, as far as a model knows its speed."""
+    asked: list[tuple[Any, int]] = [(same[0].check, sum(batch.chars for batch in same)) for same in asking]
+    return max((check.scorer.own_s(chars) for check, chars in asked if hasattr(check.scorer, "own_s")), default=0.0)
 
 
 def _windows(same: Sequence[_Batch]) -> Iterator[Window]:

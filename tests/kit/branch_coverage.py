@@ -32,10 +32,12 @@ FLOORS: dict[str, float] = {
     "policy": 100,
     "policydiff": 100,
     "policytest": 100,
+    "reading": 100,
     "redaction": 100,
     "replay": 100,
     "schemas": 100,
     "urls": 100,
+    "webpage": 100,
     "wire": 96,
 }
 

@@ -17,6 +17,7 @@ from guardproxy.audit.document import (
     Record,
     RecordedAnswer,
     RecordedAttempt,
+    RecordedDecision,
     RecordedRequest,
     RecordedText,
 )
@@ -99,6 +100,12 @@ def plain_attempt(response: RecordedAnswer | None = None) -> RecordedAttempt:
     times: dict[str, Any] = {"began": 0.0, "ended": 1.0}
     counts: dict[str, Any] = {"tokens": 5, "output_tokens": 2, "counted": True}
     return RecordedAttempt(decision="retry", rule="r", errors=(), cut=False, response=response, **counts, **times)
+
+
+def plain_decision(**changes: Any) -> RecordedDecision:
+    """A rule `r` that redacted a name in the request."""
+    place: dict[str, Any] = {"direction": "request", "path": "m", "check": "pii", "label": "NAME", "start": 1, "end": 4}
+    return RecordedDecision(**{**place, "policy": "p", "rule": "r", "action": "redact", "mode": "enforce", **changes})
 
 
 def plain_record(response: RecordedAnswer | None = None, *texts: RecordedText, **changes: Any) -> Record:

@@ -35,10 +35,17 @@ Numbers = dict[str, float]
 
 
 def logits(folder: Path, rows: list[Row], outputs: Sequence[str] = OUTPUTS) -> Array:
-    """The highest logit of each text's segments for each output, as the proxy's check sees them, (rows, outputs)."""
-    judge = Judge(load_judge(folder), {"labels": list(outputs), "threshold": 0, "first_stage": False}, "user")
-    judged = tqdm(judge.judge(row["text"] for row in rows), total=len(rows), desc="validation", unit="text")
-    found = np.array([[verdict.scores[name] for name in outputs] for verdict in judged])
+    """The highest logit of each text's segments for each output, as the proxy's check sees them, (rows, outputs).
+
+    A text is judged in its channel; a row without a channel is a user's message.
+    """
+    scorer, found = load_judge(folder), np.zeros((len(rows), len(outputs)))
+    kinds = [row.get("channel", "user") for row in rows]
+    for kind in sorted(set(kinds)):
+        places = [at for at, own in enumerate(kinds) if own == kind]
+        judge = Judge(scorer, {"labels": list(outputs), "threshold": 0, "first_stage": False}, kind)
+        judged = tqdm(judge.judge(rows[at]["text"] for at in places), total=len(places), desc=kind, unit="text")
+        found[places] = [[verdict.scores[name] for name in outputs] for verdict in judged]
     clipped = np.clip(found, 1e-9, 1 - 1e-9)
     values: Array = np.log(clipped / (1 - clipped))
     return values

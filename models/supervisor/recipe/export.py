@@ -42,8 +42,12 @@ def write_config(
     outputs: Sequence[str] = OUTPUTS,
     labels: Mapping[str, Mapping[str, Sequence[str]]] = LABELS,
     version: str = VERSION,
+    channels: Mapping[str, int] | None = None,
 ) -> None:
-    """`config.json`: see guardproxy/inference/model.py for what each key means. What is not given leaves logits alone."""
+    """`config.json`: see guardproxy/inference/model.py for what each key means. What is not given leaves logits alone.
+
+    `channels`: the token of each kind of channel, for a network that was trained with them.
+    """
     config = {
         "format": 2,
         "kind": "scores",
@@ -54,6 +58,7 @@ def write_config(
         "max_tokens": MAX_TOKENS,
         "overlap_tokens": OVERLAP_TOKENS,
         "special": {"first": "[CLS]", "last": "[SEP]", "pad": "[PAD]"},
+        **({"channels": dict(channels)} if channels else {}),
         "calibration": {name: calibration.get(name, {"bias": 0.0, "temperature": 1.0}) for name in outputs},
         "operating_points": {name: points.get(name, {"1%": 0.5}) for name in outputs},
         "default_point": "1%",
@@ -81,7 +86,8 @@ def write_graphs(network: Any, folder: Path, scratch: Path, rows: list[Row], ful
     """Writes the int8 and the fp16 graph, and the fp32 graph to `scratch`. Returns the parity of each on some of the rows."""
     fp32 = scratch / "model.fp32.onnx"
     write_graph(network, fp32, ("input_ids", "attention_mask"), per_token=False)
-    write_int8(fp32, folder / "model.onnx", reduce_range=not full_range)
+    heads = next(module.config.num_attention_heads for module in network.modules() if hasattr(module, "config"))
+    write_int8(fp32, folder / "model.onnx", reduce_range=not full_range, heads=heads)
     write_fp16(fp32, folder / "model.fp16.onnx")
     texts = [row["text"] for row in rows if len(row["text"]) < 3000][:300] + [row["text"] for row in rows][-50:]
     samples = singly(texts)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry
 
 from guardproxy.errors import Shortage
-from guardproxy.inference.batching import Batcher, QueueFull, Row
+from guardproxy.inference.batching import TURN_TOKENS, Batcher, QueueFull, Row
 from guardproxy.inference.meters import Registry
 
 
@@ -279,18 +279,87 @@ def test_a_job_that_would_wait_too_long_is_refused_at_once() -> None:
     for number in range(20):  # until its speed is known
         it.put(Texts([(number,) * 20]), 60)
         assert it._step()
-    jobs = [Texts([(number,) * 20]) for number in range(6)]
-    for job in jobs[:5]:
+    jobs = [Texts([(number,) * 20]) for number in range(10)]
+    for job in jobs[:9]:
         it.put(job, 60)
-    with pytest.raises(QueueFull) as raised:  # before the fifth there are two seconds of work, before this one more
-        it.put(jobs[5], 60)
+    with pytest.raises(QueueFull) as raised:  # before the ninth there are two seconds of work and four times its own
+        it.put(jobs[9], 60)
     assert raised.value.shortage is Shortage.FULL
-    long = Texts([(7,) * 20])
-    with pytest.raises(QueueFull):
-        it.put(long, 6000)
     jobs[0].gone = True
-    it.put(jobs[5], 60)
+    it.put(jobs[9], 60)
+    long = Texts([(7,) * 20])
+    it.put(long, 6000)
+    assert it.own_s(6000) == pytest.approx(50.0, rel=0.1)
     assert it.wait_s(60) > 2.0
     drain(it)
     assert it.wait_s(60) == 0.0, "nothing is left that others would wait for"
-    assert [job.ended for job in jobs] == [0, 1, 1, 1, 1, 1]
+    assert [job.ended for job in [*jobs, long]] == [0, *[1] * 10]
+
+
+class Steps(Rows):
+    """A network that takes a second for each token. The test is its worker."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.now_s = 0.0
+
+    def run(self, rows: Sequence[Row]) -> list[list[float]]:
+        self.now_s += sum(map(len, rows))
+        return super().run(rows)
+
+
+def measured(network: Steps, wait_s: float) -> Batcher:
+    """A batcher that has learned that a token has a character and takes a second."""
+    it = Batcher(network, 100, Registry(CollectorRegistry()).meters("m"), wait_s, lambda: network.now_s)
+    for number in range(200):
+        it.put(Texts([(100 + number,) * 250]), 250)
+        assert it._step()
+    network.batches.clear()
+    return it
+
+
+def long_text(first: int, rows: int) -> Texts:
+    return Texts([(first + number,) * 250 for number in range(rows)])
+
+
+@pytest.mark.parametrize("rows", [1, 10, 100, 1000])
+def test_no_text_is_refused_for_its_length(rows: int) -> None:
+    """As many texts of any length are admitted; the wait of each is measured by its own time."""
+    it = measured(Steps(), 1000.0)
+    assert it.own_s(250 * rows) == pytest.approx(250.0 * rows, rel=0.01)
+    for number in range(5):
+        it.put(long_text(1000 * (number + 1), rows), 250 * rows)
+    assert it.wait_s(250 * rows) <= 1.01 * 250.0 * rows, "five delay the sixth by five times its time, less four"
+    assert it.wait_s(250) <= 5 * TURN_TOKENS - 4 * 250 + 1, "five long texts delay a short text by one turn each"
+    it.close()
+
+
+def test_a_short_text_waits_for_one_row_of_each_long_text_whatever_their_length() -> None:
+    for rows in (5, 50, 500):
+        network = Steps()
+        it = measured(network, 1e9)
+        for number in range(3):
+            it.put(long_text(1000 * (number + 1), rows), 250 * rows)
+        for step in range(4):
+            short = Texts([(10_000 + step,)])
+            it.put(short, 1)
+            before = len(network.batches)
+            while not short.ended:
+                assert it._step()
+            assert len(network.batches) - before <= 4, "a row of each of the three, and its own"
+        it.close()
+
+
+def test_what_is_left_of_a_long_text_counts_and_not_what_is_done() -> None:
+    it = measured(Steps(), 1e9)
+    for number in range(10):
+        it.put(long_text(1000 * (number + 1), 40), 10_000)
+    waits = []
+    while it._unfinished:
+        waits.append(it.wait_s(10_000))
+        assert it._step()
+    assert len(waits) == 400
+    assert waits[0] == pytest.approx(60_000, rel=0.01)
+    assert waits[200] == pytest.approx(10_000, rel=0.05)
+    assert waits[-1] == 0.0
+    it.close()

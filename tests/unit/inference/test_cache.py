@@ -76,3 +76,14 @@ def test_nothing_readable_is_kept_and_nobody_else_can_look_it_up() -> None:
     judged(other, text, 1)
     assert b"secret" not in pickle.dumps([*cache._known])
     assert set(cache._known) != set(other._known)
+
+
+def test_each_channel_has_verdicts_of_its_own() -> None:
+    cache = Cache(10)
+    channels = ((), (1,), (2,))
+    assert len({id(cache.get("one", channel)) for channel in channels}) == 3
+    assert all(cache.get("one", channel) is cache.get("one", channel) for channel in channels)
+    one = cache.get("one", (1,))
+    one.spans = [(0, 1)] * 4
+    cache.count_pieces("one", one, (1,))
+    assert cache.pieces == 6

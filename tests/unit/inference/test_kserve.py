@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from functools import cache
 from typing import Any
 
@@ -14,11 +15,13 @@ from aiohttp import web
 
 from guardproxy.checks._contract import Query, ScoredPiece
 from guardproxy.errors import ConfigError
+from guardproxy.findings import Kind
 from guardproxy.inference.batching import Row
 from guardproxy.inference.kserve import KServe, KServeError
+from guardproxy.inference.meters import Registry
 from guardproxy.inference.models import Models, Settings, find, load, read
 from guardproxy.inference.scorer import ModelScorer
-from guardproxy.inference.session import CPU, Session
+from guardproxy.inference.session import CPU, Session, local_network
 
 pytestmark = pytest.mark.heavy
 
@@ -156,6 +159,22 @@ def test_rows_of_about_one_length_share_a_call(stub: Stub) -> None:
     assert sorted(stub.shapes) == [(1, 64), (3, 32)]
     stub.shapes.clear()
     assert [it.run([row])[0] for row in rows] == logits
+
+
+def test_the_server_gets_the_token_of_the_channel(stub: Stub) -> None:
+    model = replace(read(find()), channels={"user": 1, "tool_result": 2})
+    scorers = [
+        ModelScorer(model, network, Registry().meters(name), 10, 0, 3)
+        for name, network in (
+            ("far", lambda pad, rows: KServe.connect(stub.url, model, pad, rows, 10)),
+            ("near", lambda pad, rows: local_network(model, pad, rows, 1, 1)),
+        )
+    ]
+    stub.opened += scorers
+    kinds: list[Kind] = ["user", "tool_result", "system"]
+    far, near = ([scorer.score(TEXTS, kind) for kind in kinds] for scorer in scorers)
+    assert far == near
+    assert len({str(scores) for scores in near}) == 3
 
 
 def test_a_server_whose_rows_touch_each_other_is_asked_for_one_at_a_time(stub: Stub) -> None:

@@ -24,6 +24,7 @@ GOOD: dict[str, Any] = {
     "max_tokens": 128,
     "overlap_tokens": 32,
     "special": {"first": "<s>", "last": "</s>", "pad": "<pad>"},
+    "channels": {"user": 1, "tool_result": 2, "reasoning": 2},
     "calibration": {"jailbreak": {"bias": 2, "temperature": 1.5}, "harm": {"bias": -1.0}},
     "operating_points": {
         "jailbreak": {"1%": 0.8, "0.1%": 0.9},
@@ -60,18 +61,19 @@ def test_a_good_folder_is_read(tmp_path: Path) -> None:
     assert model.calibration["harm"] == Calibration(-1.0, 1.0)
     assert model.points == POINTS
     assert model.special == Special("<s>", "</s>", "<pad>")
+    assert model.channels == {"user": 1, "tool_result": 2, "reasoning": 2}
     assert (model.activation, model.default_point) == ("softmax", "1%")
     assert (model.version, model.max_tokens, model.overlap_tokens) == ("7", 128, 32)
     assert model.files == frozenset()
 
 
 def test_what_may_be_left_out_has_its_usual_value(tmp_path: Path) -> None:
-    keys = ("kind", "activation", "labels", "overlap_tokens", "special", "calibration", "version")
+    keys = ("kind", "activation", "labels", "overlap_tokens", "special", "channels", "calibration", "version")
     model = read(write(tmp_path, {key: value for key, value in GOOD.items() if key not in keys} | {"max_tokens": 256}))
     assert set(model.labels) == set(model.outputs)
     assert model.special == Special("[CLS]", "[SEP]", "[PAD]")
     assert set(model.calibration.values()) == {Calibration()}
-    assert (model.activation, model.overlap_tokens) == ("sigmoid", 64)
+    assert (model.activation, model.overlap_tokens, model.channels) == ("sigmoid", 64, {})
 
 
 def test_an_output_that_was_never_calibrated_has_no_operating_points(tmp_path: Path) -> None:
@@ -162,6 +164,13 @@ def test_sums_that_leave_a_file_out_are_refused(tmp_path: Path) -> None:
         ({"special": {"begin": "x"}}, "`special` must name the tokens"),
         ({"special": {"first": 1}}, "`special` must name the tokens"),
         ({"special": ["x"]}, "`special` must name the tokens"),
+        ({"channels": [1]}, "`channels` must map kinds of channel to the numbers of tokens"),
+        ({"channels": {"answer": 1}}, "`channels`: `answer` is not a kind of channel; known: system, user, assistant"),
+        ({"channels": {"user": "[unused0]"}}, "`channels`: `user` must have the number of a token"),
+        ({"channels": {"user": True}}, "`channels`: `user` must have the number of a token"),
+        ({"channels": {"user": -1}}, "`channels`: `user` must have the number of a token"),
+        ({"channels": {"user": 2**31}}, "`channels`: `user` must have the number of a token"),
+        ({"channels": {"user": 1.0}}, "`channels`: `user` must have the number of a token"),
         ({"calibration": 1}, "`calibration` must map outputs"),
         ({"calibration": {"hate": {}}}, "`calibration` must map outputs"),
         ({"calibration": {"harm": 1}}, "`harm` must have a `bias`"),

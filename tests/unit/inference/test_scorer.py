@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry
 from tokenizers import Tokenizer
@@ -108,12 +108,27 @@ def test_a_text_of_more_tokens_than_the_network_takes_is_not_cut_short() -> None
     assert fine["jailbreak"] < threshold <= min(alone["jailbreak"], hidden["jailbreak"])
 
 
-@pytest.mark.parametrize("count", [0, 1, 253, 254, 255, 300, 460, 461, 2000])
-def test_pieces_cover_every_token_and_overlap(count: int) -> None:
-    pieces = scorer().reader.borders(count)
-    assert {at for first, after in pieces for at in range(first, after)} == set(range(count))
-    assert all(after - first <= scorer().model.max_tokens - 2 for first, after in pieces)
-    assert all(a[1] - b[0] >= scorer().model.overlap_tokens for a, b in pairwise(pieces))
+@cache
+def reader(max_tokens: int, overlap: int) -> ModelReader:
+    return ModelReader(replace(scorer().model, max_tokens=max_tokens, overlap_tokens=overlap), 6)
+
+
+@given(st.integers(0, 30_000), st.sampled_from([(256, 64), (16, 0), (16, 7), (128, 63), (512, 255)]))
+@example(254, (256, 64))
+@example(255, (256, 64))
+@example(445, (256, 64))
+def test_pieces_cover_every_token_and_overlap(count: int, sizes: tuple[int, int]) -> None:
+    """They are as few as possible, of one length, and no longer than they need be: the cost is linear."""
+    overlap, room = sizes[1], sizes[0] - 2
+    pieces = reader(*sizes).borders(count)
+    assert (pieces[0][0], pieces[-1][1]) == (0, count)
+    assert all(before[1] - after[0] >= overlap for before, after in pairwise(pieces))
+    assert all(before[0] < after[0] for before, after in pairwise(pieces))
+    (length,) = {after - first for first, after in pieces}
+    assert length <= room
+    most = len(pieces) - 1
+    assert most == 0 or count > room + (most - 1) * (room - overlap), "fewer would not do"
+    assert len(pieces) * length < count + most * overlap + len(pieces)
 
 
 def test_words_without_spaces_are_not_one_unknown_token() -> None:

@@ -65,6 +65,7 @@ class Served:
         self.network = Lengths()
         self.registry = CollectorRegistry()
         self.queue = 3
+        self.model = shipped()
         self.asked: list[str] = []
         self.server: asyncio.AbstractServer | None = None
         self.clients: list[SharedScorer] = []
@@ -74,7 +75,7 @@ class Served:
         if name == "unknown":
             raise ConfigError("no model `unknown` is installed")
         meters = Registry(CollectorRegistry()).meters(name)
-        made = ModelScorer(shipped(), lambda pad, rows: self.network, meters, self.queue, 0)
+        made = ModelScorer(self.model, lambda pad, rows: self.network, meters, self.queue, 0)
         self.network.ran.clear()
         self.network.begun.clear()
         return made
@@ -121,6 +122,16 @@ async def test_the_answers_are_those_of_the_scorer_behind_it(served: Served) -> 
     assert [len(pieces) for pieces in expected] == [1, 1, 4, 4, 1, 1]
     assert (scorer.digest, scorer.outputs, scorer.default_point) == (own.digest, own.outputs, "1%")
     assert (scorer.labels, scorer.points) == (own.labels, own.points)
+
+
+async def test_the_channel_of_a_text_is_passed_on(served: Served) -> None:
+    served.model = replace(shipped(), channels={"user": 1})
+    scorer = await served.client(served.model)
+    texts = [Query("one", ("jailbreak",), False, kind) for kind in ("user", "system", None)]
+    judged = await asyncio.wrap_future(scorer.submit(texts))
+    assert judged == await asyncio.wrap_future(served.scorer("supervisor").submit(texts))
+    assert [row[1] == 1 for row in served.network.ran] == [True, False, False]
+    assert judged[0] != judged[1] == judged[2]
 
 
 async def test_answers_come_in_any_order(served: Served) -> None:

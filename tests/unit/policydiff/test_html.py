@@ -6,8 +6,6 @@ import base64
 import hashlib
 import re
 from html import unescape
-from html.parser import HTMLParser
-from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -16,6 +14,7 @@ from guardproxy.policydiff.excerpts import ExcerptPart
 from guardproxy.policydiff.html import page
 from guardproxy.policydiff.policies import Change
 from guardproxy.policydiff.traffic import Example, ExchangeGroup, Traffic
+from tests.kit.pages import PageReader
 from tests.kit.play import policy_set
 
 CHANGED = [
@@ -23,7 +22,6 @@ CHANGED = [
     Change("p", "the rule `x` is gone", "loosens"),
     Change("p", "tests: 1 new", "neutral"),
 ]
-VOID = ("meta",)
 
 
 def traffic(text: str = "<b>hello</b>", rule: str = "r") -> Traffic:
@@ -44,30 +42,8 @@ def traffic(text: str = "<b>hello</b>", rule: str = "r") -> Traffic:
     return found
 
 
-class Reader(HTMLParser):
-    """Tags in their order, and all text."""
-
-    def __init__(self, html: str) -> None:
-        super().__init__()
-        self.open: list[str] = []
-        self.tags: list[tuple[str, dict[str, Any]]] = []
-        self.text = ""
-        self.feed(html)
-
-    def handle_starttag(self, tag: str, attrs: Any) -> None:
-        self.tags.append((tag, dict(attrs)))
-        if tag not in VOID:
-            self.open.append(tag)
-
-    def handle_endtag(self, tag: str) -> None:
-        assert self.open.pop() == tag
-
-    def handle_data(self, data: str) -> None:
-        self.text += data
-
-
 def test_what_it_says() -> None:
-    read = Reader(page("old", "new", CHANGED, traffic()))
+    read = PageReader(page("old", "new", CHANGED, traffic()))
     assert read.open == []
     assert "Policies: old and new" in read.text
     assert "`attack` threshold 0.8 -> 0.6" in read.text
@@ -82,7 +58,7 @@ def test_what_it_says() -> None:
 def test_nothing_to_say() -> None:
     assert "The policies are equivalent." in page("a", "b", [], None)
     nothing = policy_set()
-    empty = Reader(page("a", "b", [], Traffic(nothing, nothing)))
+    empty = PageReader(page("a", "b", [], Traffic(nothing, nothing)))
     assert "0 exchanges: 0 the same, 0 different, 0 cannot be told, 0 not replayable." in empty.text
 
 
@@ -96,7 +72,7 @@ def test_it_allows_itself_nothing_but_its_style_sheet() -> None:
     assert (
         unescape(policy[1]) == f"default-src 'none'; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'"
     )
-    tags = Reader(html).tags
+    tags = PageReader(html).tags
     assert {tag for tag, _ in tags} & {"script", "link", "img", "iframe", "a", "form"} == set()
     assert not [attributes for _, attributes in tags if {"style", "src", "href", "onclick"} & attributes.keys()]
     assert "@media print" in style[1]
@@ -108,7 +84,7 @@ HOSTILE = st.text(alphabet=st.sampled_from(list("<>&\"'/abscript=\u202e\x00\x1b\
 
 @given(HOSTILE)
 def test_no_text_becomes_a_tag(text: str) -> None:
-    tags = [tag for tag, _ in Reader(page("a", "b", CHANGED, traffic())).tags]
-    read = Reader(page("a", "b", [*CHANGED[:2], Change("p", text, "neutral")], traffic(text, text)))
+    tags = [tag for tag, _ in PageReader(page("a", "b", CHANGED, traffic())).tags]
+    read = PageReader(page("a", "b", [*CHANGED[:2], Change("p", text, "neutral")], traffic(text, text)))
     assert [tag for tag, _ in read.tags] == tags
     assert not set(read.text) & set("\u202e\x00\x1b")

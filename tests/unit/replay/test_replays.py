@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from guardproxy.audit.intents import closing
+from guardproxy.checks._contract import Query, Resources, ScoredPiece
 from guardproxy.errors import ErrorCode
 from guardproxy.exchange.transcript import Aborted, DataReceived, DownstreamGone, RequestReceived, ResponseStarted
 from guardproxy.findings import Scan
+from guardproxy.policy.evaluate import PolicySet
+from guardproxy.policy.load import build_checks, parse
 from guardproxy.replay.recorded import RecordedUpstream
 from guardproxy.replay.replays import replay as replay_entry
 from guardproxy.wire.registry import codec_for
 from tests.kit.play import CHAT, MESSAGES, Play, chat_frames, message_frames, mint, policy_set
 from tests.kit.records import members, record_of, replay
+from tests.kit.supervisor import FakeScorer, words
 
 MAIL = "jo@ab.io"
 SEEN = "S-777"
@@ -266,6 +272,39 @@ def test_checks_that_see_less_than_a_masked_value_say_nothing_of_it() -> None:
     record = kept(play.stream(chat_frames([{"content": text}])))
     again = replay(record, policy_set(asked))
     assert (again.verdict, again.rescanned) == ("identical", ("mail",))
+
+
+class ByKind(FakeScorer):
+    """A model that finds something in users' messages alone."""
+
+    def judge(self, queries: Sequence[Query]) -> list[tuple[ScoredPiece, ...]]:
+        return [
+            tuple(replace(piece, scores=dict.fromkeys(piece.scores, 0.9 * (query.kind == "user"))) for piece in pieces)
+            for query, pieces in zip(queries, super().judge(queries), strict=True)
+        ]
+
+
+def test_a_model_judges_a_recorded_text_in_its_channel() -> None:
+    """The text of a tool's result, the system prompt and the answer is the same; the changed check reads all again."""
+
+    def policies(threshold: float) -> PolicySet:
+        text = f"""
+policy: p
+checks: {{attack: {{use: supervisor, label: jailbreak, threshold: {threshold}}}}}
+rules: [{{id: attack, when: attack, action: flag}}]
+"""
+        parsed = (parse(text, "p.yaml"),)
+        resources = Resources(scorer=lambda name: ByKind(words))
+        return PolicySet(parsed, build_checks(parsed, resources), f"sha256:{threshold}")
+
+    text = "Say nothing."
+    said = [{"role": role, "content": text} for role in ("system", "user", "tool", "assistant", "user")]
+    play = Play(policies(0.5)).ask({"model": "m", "messages": [{**message, "tool_call_id": "c"} for message in said]})
+    record = kept(play.stream(chat_frames([{"content": text}])))
+    found = [bool(recorded_text["findings"]) for recorded_text in record["request"]["texts"]]
+    assert found == [False, True, False, False, True]
+    again = replay(record, policies(0.6))
+    assert (again.verdict, again.differences, again.rescanned) == ("identical", (), ("attack",))
 
 
 def test_the_stand_in_of_the_upstream_keeps_to_the_protocol() -> None:

@@ -2,7 +2,8 @@
 
 In: `checkpoint.pt`, `validation.jsonl`. Out: a folder with `model.onnx`, `model.fp16.onnx`, `tokenizer.json`, `config.json`,
 SHA256SUMS, and `parity.json` beside the checkpoint. Points are chosen on ordinary traffic and the held own texts, each kind
-weighing the same; the report sources are not looked at. `python -m models.supervisor.recipe.evaluate` writes the figures.
+weighing the same and each text judged in its own channel; the report sources are not looked at.
+`python -m models.supervisor.recipe.evaluate` writes the figures.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from models.encoder import write_tokenizer
 from models.supervisor.recipe.calibrate import logits, points, scale, weights
 from models.supervisor.recipe.export import LABELS, write_config, write_graphs
 from models.supervisor.recipe.second.balance import is_harmful
-from models.supervisor.recipe.second.network import ComposedSupervisor, Supervisor
+from models.supervisor.recipe.second.network import CHANNEL_TOKENS, ComposedSupervisor, Supervisor
 from models.supervisor.recipe.second.outputs import OUTPUTS, Row
 from models.supervisor.recipe.train import read
 
@@ -57,7 +58,7 @@ def main() -> None:
     parity = write_graphs(ComposedSupervisor(network).eval(), folder, args.checkpoint.parent, rows, full_range=False)
     parity |= {"step": saved["step"], "total": saved["total"]}
     args.checkpoint.with_name("parity.json").write_text(json.dumps(parity, indent=2))
-    write_config(folder, {}, {}, OUTPUTS, CONTENT, VERSION)
+    write_config(folder, {}, {}, OUTPUTS, CONTENT, VERSION, CHANNEL_TOKENS)
     values = logits(folder, rows, OUTPUTS)
     np.save(args.checkpoint.with_name("validation-logits.npy"), values)
     sources = np.array(["own" if row["source"].startswith("own/") else row["source"] for row in rows])
@@ -70,7 +71,7 @@ def main() -> None:
         calibration[name], scored[name] = scale(values[:, at], bad, weight, level[name])
         found = {point: round(float((values[bad, at] >= logit).mean()), 3) for point, logit in level[name].items()}
         print(f"{name}: {calibration[name]}, points {scored[name]}, validation positives found {found} of {bad.sum()}")
-    write_config(folder, calibration, scored, OUTPUTS, CONTENT, VERSION)
+    write_config(folder, calibration, scored, OUTPUTS, CONTENT, VERSION, CHANNEL_TOKENS)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,169 @@
+"""`guardproxy audit query`, `export` and `report`: SQL over the logs, other forms of the records, a page for auditors.
+
+In: a folder with logs. Out: rows, files, a page; exit code 0: fine, 1: the report found a problem in the log, 2: wrong
+use. Reads only, so it works while the proxy writes.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from datetime import datetime
+from itertools import islice
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+
+from guardproxy.cli.printing import plain
+from guardproxy.errors import QueryError
+
+Folder = Annotated[Path, typer.Argument(metavar="DIR", help="The folder that `serve --audit` wrote to.")]
+First = Annotated[str | None, typer.Option("--from", help="The first day (2026-01-31), or a time in UTC.")]
+Last = Annotated[str | None, typer.Option("--to", help="The last day, which counts as a whole, or a time in UTC.")]
+LIMIT_ROWS = 10_000
+_LIMIT_CELL = 200
+
+
+def query(
+    folder: Folder,
+    sql: Annotated[str, typer.Argument(metavar="SQL", help="One SELECT in the dialect of DuckDB.")],
+    as_json: Annotated[bool, typer.Option("--json", help="Print a JSON object for each row.")] = False,
+) -> None:
+    """Query the logs with SQL. Needs the extra `analysis`.
+
+    Tables: exchanges, texts, findings, decisions, events (intents, closings and gaps). `DESCRIBE exchanges` lists the
+    columns of a table. Times are in UTC. The query can read the logs and nothing else.
+    """
+    from guardproxy.reading import LogDatabase  # noqa: PLC0415
+
+    with _wrong_use_for(folder), LogDatabase(folder) as database:
+        names, rows = database.query(sql)
+        if as_json:
+            for row in rows:
+                typer.echo(json.dumps(dict(zip(names, row, strict=True)), default=_shown, ensure_ascii=True))
+        else:
+            _print_table(names, rows)
+        if unread := database.unreadable():
+            typer.echo(f"{unread} lines could not be read; see `guardproxy audit verify`", err=True)
+
+
+def export(
+    folder: Folder,
+    out: Annotated[Path, typer.Option(metavar="PATH", help="The file; for Parquet the folder. `-`: standard output.")],
+    form: Annotated[
+        Literal["jsonl", "ocsf", "otel", "parquet"], typer.Option("--format", help="See the documentation.")
+    ] = "jsonl",
+    first: First = None,
+    last: Last = None,
+) -> None:
+    """Export the records as Parquet, JSON lines, OCSF events or OpenTelemetry logs. Parquet needs the extra `analysis`.
+
+    OCSF and OpenTelemetry hold no texts. An existing file or folder is refused.
+    """
+    from guardproxy.reading import LogDatabase, exported_lines, read_period  # noqa: PLC0415
+
+    unread: Counter[str] = Counter()
+    with _wrong_use_for(folder):
+        period = read_period(first, last)
+        _refuse_missing(folder)
+        if form == "parquet":
+            if str(out) == "-":
+                raise QueryError("tables are written to a folder, not to standard output")
+            with LogDatabase(folder, writes_to=out.absolute()) as database:
+                out.mkdir(parents=True)
+                counts = database.write_parquet(out.absolute(), period)
+                unread["see `guardproxy audit verify`"] = database.unreadable()
+            typer.echo(", ".join(f"{count} {name}" for name, count in counts.items()))
+        else:
+            with nullcontext(sys.stdout) if str(out) == "-" else out.open("x", encoding="utf-8") as target:
+                target.writelines(exported_lines(folder, form, period, unread))
+    for problem, count in unread.items():
+        if count:
+            typer.echo(f"{count} lines could not be read: {plain(problem)}", err=True)
+
+
+def report(
+    folder: Folder,
+    out: Annotated[Path, typer.Option(metavar="FILE.html", help="The page.")],
+    first: First = None,
+    last: Last = None,
+    heads: Annotated[
+        Path | None, typer.Option(help="A folder with copies of *.head files, where the proxy cannot write.")
+    ] = None,
+    title: Annotated[str, typer.Option(help="The name of the system, for the heading.")] = "guardproxy",
+) -> None:
+    """Write a page for auditors: what was guarded, blocked, redacted and not inspected, what was in force, whether the
+    log verifies, and which questions of the EU AI Act, SOC 2 and HIPAA that answers.
+
+    Exit code 0: the log verifies; 1: it does not; 2: wrong use. The page is written in both cases.
+    """
+    from importlib.metadata import version  # noqa: PLC0415
+
+    from guardproxy.audit import confirmed_entries, logs_of, open_intents_of, verify_folder  # noqa: PLC0415
+    from guardproxy.reading import TrafficSummary, Verification, read_period, report_page  # noqa: PLC0415
+
+    unread: Counter[str] = Counter()
+    with _wrong_use_for(folder):
+        summary = TrafficSummary(read_period(first, last))
+        _refuse_missing(folder)
+        if heads is not None and not any(heads.glob("*.head")):
+            raise QueryError(f"{heads}: no *.head files here")
+        for logged in confirmed_entries(folder, unread):
+            summary.see(logged.entry)
+        open_intents = len(open_intents_of(logs_of(folder), logs_of(folder)))
+        verification = Verification(verify_folder(folder, heads), heads is not None, open_intents, unread)
+        program = f"guardproxy {version('guardproxy')}"
+        out.write_text(report_page(title, summary, verification, time.time(), program), "utf-8")
+    typer.echo(f"{out}: {summary.total} exchanges, log {'verified' if verification.is_intact else 'NOT verified'}")
+    raise typer.Exit(0 if verification.is_intact else 1)
+
+
+@contextmanager
+def _wrong_use_for(folder: Path) -> Iterator[None]:
+    """Ends the command with a message on errors of the query, the period or a file."""
+    try:
+        yield
+    except QueryError as error:
+        message = str(error)
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        message = f"{error.filename or folder}: {error.strerror}"
+    else:
+        return
+    typer.echo(f"guardproxy: {message}", err=True)
+    raise typer.Exit(2)
+
+
+def _refuse_missing(folder: Path) -> None:
+    if not any(folder.glob("*.jsonl")):
+        raise QueryError(f"{folder}: no *.jsonl logs here")
+
+
+def _print_table(names: Sequence[str], rows: Iterator[tuple[Any, ...]]) -> None:
+    cells = [tuple(names), *(tuple(map(_cell, row)) for row in islice(rows, LIMIT_ROWS))]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    for row in cells:
+        typer.echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+    if next(rows, None) is not None:
+        typer.echo(f"only the first {LIMIT_ROWS} rows are shown; use LIMIT, or --json for all rows", err=True)
+
+
+def _cell(value: Any) -> str:
+    text = "" if value is None else plain(value if isinstance(value, str) else _text(value))
+    return text if len(text) <= _LIMIT_CELL else text[: _LIMIT_CELL - 1] + "…"
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, bool | list | dict):
+        return json.dumps(value, default=_shown, ensure_ascii=False)
+    return _shown(value)
+
+
+def _shown(value: Any) -> str:
+    return f"{value.isoformat(sep=' ')}Z" if isinstance(value, datetime) else str(value)

@@ -1,0 +1,299 @@
+"""Writes the report for auditors as one HTML page, for screen and paper.
+
+In: the sums of a period, and the result of verifying the log. Out: the page. Kept: nothing. It holds names, counts and
+times, and no text of an exchange. Names that clients choose are escaped.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from guardproxy.audit import LogReport
+from guardproxy.reading.period import FOREVER_S, Period
+from guardproxy.reading.plot import PLOT_STYLE, plot
+from guardproxy.reading.questions import PROVISIONS, AuditFacts, answered
+from guardproxy.reading.summary import (
+    BLOCKED,
+    CLASSES,
+    INSPECTED,
+    REDACTED,
+    REFUSED,
+    UNKNOWN,
+    UNREAD,
+    InForce,
+    TrafficSummary,
+)
+from guardproxy.webpage import STYLE, html_table, html_text, webpage
+
+_MEANINGS = {
+    INSPECTED: "Checks read the exchange, and it went on as it was",
+    REDACTED: "Rules replaced parts of the request or of the answer",
+    BLOCKED: "A rule stopped the request or the answer",
+    UNREAD: "No check read it: a route that passes through, or no policy applied",
+    REFUSED: "It was not accepted: a wrong request, an unknown route, or no capacity to judge it",
+    UNKNOWN: "The process ended before the exchange did",
+}
+_LIMIT_ROWS = 50
+_LIMIT_PROBLEMS = 20
+_DAY_S = 86_400
+
+
+@dataclass(frozen=True, slots=True)
+class Verification:
+    """The result of verifying the logs. `with_copies`: copies of heads from another place were compared. `open_intents`:
+    exchanges without an end. `unread`: lines that could not be read, by reason."""
+
+    logs: Sequence[LogReport]
+    with_copies: bool
+    open_intents: int
+    unread: Counter[str]
+
+    @property
+    def is_intact(self) -> bool:
+        """Whether no log has a problem, and every line could be read."""
+        return not any(log.report.problems for log in self.logs) and not self.unread
+
+
+def report_page(title: str, summary: TrafficSummary, verification: Verification, made_s: float, program: str) -> str:
+    """Returns the page. `title`: the name of the system. `made_s`: the time of the report. `program`: the name and
+    version of the program that makes it."""
+    facts = _facts(summary, verification)
+    heading = f"Audit report: {title}"
+    body = [
+        f"<h1>{html_text(heading)}</h1>",
+        f'<p class="quiet">{html_text(f"Period: {facts.period}. Made {_moment(made_s)} by {program}.")}</p>',
+        *_overview(summary, facts),
+        *_integrity(verification),
+        *_rules(summary),
+        *_unread(summary),
+        *_in_force(summary),
+        *_names(summary),
+        *_questions(facts),
+    ]
+    return webpage(heading, body, STYLE + PLOT_STYLE)
+
+
+def _overview(summary: TrafficSummary, facts: AuditFacts) -> Iterator[str]:
+    yield "<h2>Exchanges</h2>"
+    yield f"<p>{html_text(facts.exchanges)} in the period. {html_text(_sentence(facts.verified))}</p>"
+    yield from plot(summary.hours)
+    rows = [
+        (html_text(name), f"{summary.classes[name]:,}", _share(summary.classes[name], summary.total), _MEANINGS[name])
+        for name in CLASSES
+    ]
+    yield from html_table(("class", "exchanges", "share", "meaning"), rows, numbers=(1, 2))
+    yield "<h3>Outcomes</h3>"
+    yield from _ranked(("outcome",), _single(summary.outcomes))
+    if summary.gaps:
+        yield "<h3>Gaps</h3><p>The log could not be written, and all traffic was refused:</p>"
+        gaps = [tuple(map(html_text, (_moment(since), _moment(until), why))) for since, until, why in summary.gaps]
+        yield from html_table(("from", "to", "reason"), gaps[:_LIMIT_ROWS])
+        yield from _more(len(gaps))
+
+
+def _integrity(verification: Verification) -> Iterator[str]:
+    yield "<h2>Integrity of the log</h2>"
+    yield f"<p>{html_text(_sentence(_verified(verification)))}</p>"
+    if not verification.with_copies:
+        yield (
+            "<p>The heads of the logs were not compared with copies from another place. Without them, this result does "
+            "not show a log that was written anew by somebody who can write to its folder.</p>"
+        )
+    rows = [
+        (
+            html_text(log.file),
+            _state(log),
+            f"{log.report.records:,}",
+            f"<code>{html_text(f'{log.report.head.seq} {log.report.head.hash}' if log.report.head else 'none')}</code>",
+        )
+        for log in verification.logs
+    ]
+    yield from html_table(("log", "state", "records", "head: number and hash of the last record"), rows, numbers=(2,))
+    problems = [
+        f"{log.file}: {f'line {problem.line}: ' if problem.line else ''}{problem.message}"
+        for log in verification.logs
+        for problem in log.report.problems
+    ]
+    problems += [f"{count} lines could not be read: {why}" for why, count in verification.unread.items()]
+    if problems:
+        yield f"<ul>{''.join(f'<li>{html_text(problem)}</li>' for problem in problems[:_LIMIT_PROBLEMS])}</ul>"
+        yield from _more(len(problems), _LIMIT_PROBLEMS)
+    if verification.open_intents:
+        count = verification.open_intents
+        yield f"<p>Exchanges without an end, which are in progress or were cut off: {count:,}.</p>"
+
+
+def _rules(summary: TrafficSummary) -> Iterator[str]:
+    yield "<h2>Rules and findings</h2>"
+    if not summary.rules:
+        yield "<p>No rule held in the period.</p>"
+    else:
+        yield from _ranked(("policy", "rule", "action", "mode"), summary.rules.items())
+    if summary.findings:
+        yield "<h3>Findings</h3>"
+        yield from _ranked(("check", "label", "direction"), summary.findings.items(), "findings")
+
+
+def _unread(summary: TrafficSummary) -> Iterator[str]:
+    yield "<h2>Not inspected</h2>"
+    count = summary.classes[UNREAD]
+    yield (
+        f"<p>{_sentence(_were(count, 'exchange', 'not inspected'))} Inspected exchanges with parts that no check can "
+        f"read, such as images: {summary.partly_unread:,}.</p>"
+    )
+    if summary.parts_unread:
+        yield from _ranked(("kind of part",), _single(summary.parts_unread))
+
+
+def _in_force(summary: TrafficSummary) -> Iterator[str]:
+    yield "<h2>In force</h2>"
+    yield (
+        "<p>The versions that exchanges of the period name, by their digests. The same digest means the same content.</p>"
+    )
+    for group, head in (
+        ("policies", "digest of the policies"),
+        ("checks", "check and its digest, which covers its options and its model"),
+        ("models", "model that answered"),
+        ("programs", "program"),
+    ):
+        versions = summary.in_force.get(group, {})
+        if versions:
+            ordered = sorted(versions.items(), key=lambda item: (item[1].first_s, item[0]))
+            yield f"<h3>{group.capitalize()}</h3>"
+            yield from html_table(
+                (head, "first exchange", "last exchange", "exchanges"),
+                [_version(name, found) for name, found in ordered[:_LIMIT_ROWS]],
+                numbers=(3,),
+            )
+            yield from _more(len(ordered))
+
+
+def _version(name: str, found: InForce) -> tuple[str, ...]:
+    times = (html_text(_moment(found.first_s)), html_text(_moment(found.last_s)))
+    return f"<code>{html_text(name)}</code>", *times, f"{found.count:,}"
+
+
+def _names(summary: TrafficSummary) -> Iterator[str]:
+    yield "<h2>Traffic</h2>"
+    for group, counts in sorted(summary.names.items()):
+        yield f"<h3>{group.capitalize()}</h3>"
+        yield from _ranked((group,), _single(counts))
+
+
+def _questions(facts: AuditFacts) -> Iterator[str]:
+    yield "<h2>Questions of auditors</h2>"
+    yield (
+        "<p>What this report and the log behind it show for provisions on records, and what has to be shown "
+        "elsewhere. It is evidence for an assessment, not the assessment, and no legal advice.</p>"
+    )
+    for standard, provisions in PROVISIONS.items():
+        rows = [
+            (
+                html_text(provision.place),
+                html_text(provision.question),
+                html_text(answered(provision, facts)),
+                html_text(provision.open_points),
+            )
+            for provision in provisions
+        ]
+        yield f"<h3>{html_text(standard)}</h3>"
+        yield from html_table(("provision", "question", "what is shown here", "to be shown elsewhere"), rows)
+
+
+def _facts(summary: TrafficSummary, verification: Verification) -> AuditFacts:
+    classes, total = summary.classes, summary.total
+    lost_s = sum(
+        min(until, summary.period.end_s) - max(since, summary.period.start_s) for since, until, _ in summary.gaps
+    )
+    gaps = (
+        f"the log could not be written {_times(len(summary.gaps))}, for {lost_s:,.1f} seconds, in which all traffic was "
+        "refused"
+        if summary.gaps
+        else "the log has no gap in the period"
+    )
+    reach = "the folder holds no records"
+    if summary.oldest_s is not None and summary.newest_s is not None:
+        days = (summary.newest_s - summary.oldest_s) / _DAY_S
+        reach = f"the folder holds records of {days:,.1f} days, from {_moment(summary.oldest_s)} to {_moment(summary.newest_s)}"
+    held = sum(summary.rules.values())
+    return AuditFacts(
+        exchanges=_many(total, "exchange"),
+        period=_period(summary.period),
+        blocked=_were(classes[BLOCKED], "exchange", "blocked"),
+        redacted=_were(classes[REDACTED], "exchange", "redacted"),
+        unread=f"{_many(classes[UNREAD], 'exchange')}, and parts of {summary.partly_unread:,} inspected exchanges",
+        unknown=f"the end of {_many(classes[UNKNOWN], 'exchange')} is unknown",
+        gaps=gaps,
+        verified=_verified(verification),
+        reach=reach,
+        policies=_were(len(summary.in_force.get("policies", {})), "version", "in force", "of the policies"),
+        checks=_were(len(summary.in_force.get("checks", {})), "version", "in force", "of checks"),
+        rules=f"rules held {_times(held)} in all",
+    )
+
+
+def _verified(verification: Verification) -> str:
+    records = sum(log.report.records for log in verification.logs)
+    if verification.is_intact:
+        compared = ", and the copies of their heads agree" if verification.with_copies else ""
+        return f"log verified: no problem in {_many(records, 'record')} of {_many(len(verification.logs), 'log')}{compared}"
+    return "log not verified: problems were found, see the integrity of the log"
+
+
+def _state(log: LogReport) -> str:
+    state = "changed" if log.report.tampered else "torn" if log.report.torn else "intact"
+    return state if state == "intact" else f'<span class="loosens">{state}</span>'
+
+
+def _ranked(
+    head: tuple[str, ...], counts: Iterable[tuple[tuple[str, ...], int]], what: str = "exchanges"
+) -> Iterator[str]:
+    """Yields a table of the largest counts."""
+    ordered = sorted(counts, key=lambda item: (-item[1], item[0]))
+    rows = [(*map(html_text, names), f"{count:,}") for names, count in ordered[:_LIMIT_ROWS]]
+    yield from html_table((*head, what), rows, numbers=(len(head),))
+    yield from _more(len(ordered))
+
+
+def _single(counts: Mapping[str, int]) -> Iterator[tuple[tuple[str], int]]:
+    return (((name,), count) for name, count in counts.items())
+
+
+def _more(count: int, limit: int = _LIMIT_ROWS) -> Iterator[str]:
+    if count > limit:
+        yield f'<p class="quiet">{count - limit:,} further rows are left out.</p>'
+
+
+def _share(count: int, total: int) -> str:
+    return f"{100 * count / total:.1f} %" if total else ""
+
+
+def _many(count: int, noun: str) -> str:
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
+def _were(count: int, noun: str, what: str, of: str = "") -> str:
+    return f"{_many(count, noun)}{of and ' ' + of} {'was' if count == 1 else 'were'} {what}"
+
+
+def _times(count: int) -> str:
+    return "once" if count == 1 else f"{count:,} times"
+
+
+def _sentence(text: str) -> str:
+    return f"{text[:1].upper()}{text[1:]}."
+
+
+def _period(period: Period) -> str:
+    start = _moment(period.start_s) if period.start_s else ""
+    end = _moment(period.end_s) if period.end_s < FOREVER_S else ""
+    if not start and not end:
+        return "all records"
+    return " ".join(part for part in (f"from {start}" if start else "", f"until {end}" if end else "") if part)
+
+
+def _moment(at: float) -> str:
+    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%M:%SZ")

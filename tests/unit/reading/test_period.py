@@ -1,0 +1,44 @@
+"""Periods as people write them."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import pytest
+
+from guardproxy.errors import QueryError
+from guardproxy.reading.period import FOREVER_S, Period, read_period
+
+
+def unix(text: str) -> float:
+    return datetime.fromisoformat(text).replace(tzinfo=UTC).timestamp()
+
+
+def test_days_count_as_a_whole_and_times_end_before() -> None:
+    assert read_period("2026-01-31", "2026-01-31") == Period(unix("2026-01-31"), unix("2026-02-01"))
+    assert read_period("2026-01-31T12:00", "2026-01-31T12:30:05") == Period(
+        unix("2026-01-31T12:00"), unix("2026-01-31T12:30:05")
+    )
+    assert read_period("2026-01-31T12:00+01:00", None) == Period(unix("2026-01-31T11:00"), FOREVER_S)
+    assert read_period(None, None) == Period()
+    period = read_period("2026-01-31", "2026-01-31")
+    assert unix("2026-01-31T00:00") in period
+    assert unix("2026-01-31T23:59:59.999") in period
+    assert unix("2026-02-01") not in period
+
+
+@pytest.mark.parametrize(
+    ("first", "last", "message"),
+    [
+        ("yesterday", None, "--from: expected a day like"),
+        ("2026-02-30", None, "--from: expected a day like"),
+        (None, "2026-13-01", "--to: expected a day like"),
+        ("1950-01-01", None, "--from: expected a time between"),
+        (None, "9999-12-31", "--to: expected a"),
+        ("2026-02-02", "2026-02-01", "ends before it begins"),
+        ("2026-02-02T10:00", "2026-02-02T10:00", "ends before it begins"),
+    ],
+)
+def test_other_words_are_refused(first: str | None, last: str | None, message: str) -> None:
+    with pytest.raises(QueryError, match=message):
+        read_period(first, last)

@@ -1,0 +1,164 @@
+"""The page for auditors: what it says, that it adds up, and that no name of a client becomes markup."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter, defaultdict
+from pathlib import Path
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from guardproxy.audit.document import AnyEntry, Gap, RecordedFinding
+from guardproxy.audit.folder import verify_folder
+from guardproxy.reading.period import Period, read_period
+from guardproxy.reading.plot import plot
+from guardproxy.reading.questions import EU_AI_ACT, HIPAA, PROVISIONS, SOC_2, AuditFacts, Provision, answered
+from guardproxy.reading.report import Verification, report_page
+from guardproxy.reading.summary import CLASSES, TrafficSummary
+from tests.kit.logs import write_log
+from tests.kit.pages import PageReader
+from tests.kit.records import plain_answer, plain_decision, plain_record, plain_text
+
+CHECKED = {"pii": "sha256:1"}
+NOTHING = Verification((), False, 0, Counter())
+
+
+def page(*entries: AnyEntry, verification: Verification = NOTHING, period: Period | None = None) -> str:
+    summary = TrafficSummary(period or Period())
+    for entry in entries:
+        summary.see(entry)
+    return report_page("shop", summary, verification, 1_750_000_000.0, "guardproxy 1")
+
+
+def text_of(html: str) -> str:
+    read = PageReader(html)
+    assert read.open == []
+    return re.sub(r"\s+", " ", read.text)
+
+
+def test_it_says_what_happened() -> None:
+    text = text_of(
+        page(
+            plain_record(checks=CHECKED),
+            plain_record(outcome="blocked_request", checks=CHECKED),
+            plain_record(),
+            Gap(v=2, at=1_750_000_010.0, since=1_750_000_008.5, why="disk full"),
+            period=read_period("2025-06-15", "2025-06-15"),
+        )
+    )
+    for wanted in (
+        "Audit report: shop",
+        "Period: from 2025-06-15 00:00:00Z until 2025-06-16 00:00:00Z. Made 2025-06-15 15:06:40Z by guardproxy 1.",
+        "3 exchanges in the period.",
+        "1 exchange was not inspected.",
+        "1 exchange was blocked",
+        "The log could not be written once, for 1.5 seconds, in which all traffic was refused.",
+        "disk full",
+        "1 version of the policies was in force",
+        "The folder holds records of 0.0 days, from 2025-06-15 15:06:40Z to 2025-06-15 15:06:50Z.",
+    ):
+        assert wanted in text, wanted
+
+
+def test_it_lists_rules_findings_and_parts_without_a_check() -> None:
+    found = RecordedFinding(check="pii", label="NAME", start=0, end=2, score=1.0)
+    answer = plain_answer(uninspected=("a[1]",), uninspected_kinds=("image",))
+    text = text_of(
+        page(plain_record(answer, plain_text(findings=(found,)), decisions=(plain_decision(),), checks=CHECKED))
+    )
+    assert "policy rule action mode exchanges p r redact enforce 1" in text
+    assert "check label direction findings pii NAME request 1" in text
+    assert "kind of part exchanges image 1" in text
+    assert "read, such as images: 1." in text
+    assert "No rule held in the period." in text_of(page(plain_record(model="")))
+
+
+def test_it_says_whether_the_log_verifies(tmp_path: Path) -> None:
+    write_log(tmp_path, "a", plain_record())
+    intact = Verification(verify_folder(tmp_path), False, 0, Counter())
+    text = text_of(page(verification=intact))
+    assert "Log verified: no problem in 1 record of 1 log." in text
+    assert "were not compared with copies" in text
+    copied = Verification(verify_folder(tmp_path, tmp_path), True, 3, Counter())
+    text = text_of(page(verification=copied))
+    assert "of 1 log, and the copies of their heads agree." in text
+    assert "were not compared with copies" not in text
+    assert "were cut off: 3." in text
+    log = tmp_path / "a.jsonl"
+    log.write_bytes(log.read_bytes().replace(b"small", b"large") + b"torn")
+    changed = Verification(verify_folder(tmp_path), False, 0, Counter({"no line": 2}))
+    text = text_of(page(verification=changed))
+    assert "Log not verified: problems were found" in text
+    assert "a.jsonl: line 2: the record was changed" in text
+    assert "2 lines could not be read: no line" in text
+    assert "Log verified" not in text
+
+
+def test_a_torn_log_and_a_missing_log_are_not_intact(tmp_path: Path) -> None:
+    write_log(tmp_path, "a", plain_record())
+    write_log(tmp_path, "b", plain_record())
+    (tmp_path / "b.jsonl").unlink()
+    with (tmp_path / "a.jsonl").open("ab") as log:
+        log.write(b"{")
+    text = text_of(page(verification=Verification(verify_folder(tmp_path), False, 0, Counter())))
+    assert "a.jsonl torn 1" in text
+    assert "b.jsonl changed 0 none" in text
+
+
+def test_long_lists_are_cut() -> None:
+    text = text_of(page(*(plain_record(policies=f"sha256:{at:03}", route=f"GET /{at}") for at in range(60))))
+    assert text.count("10 further rows are left out.") == 2
+
+
+def test_every_provision_is_answered_with_facts() -> None:
+    facts = AuditFacts(*(f"({name})" for name in AuditFacts._fields))
+    used = set()
+    for standard, provisions in PROVISIONS.items():
+        assert standard in (EU_AI_ACT, SOC_2, HIPAA)
+        for provision in provisions:
+            shown = answered(provision, facts)
+            assert not set("{}") & set(shown)
+            assert provision.question.endswith("?")
+            used |= set(re.findall(r"\((\w+)\)", shown))
+    assert used >= set(AuditFacts._fields)
+    assert answered(Provision("", "", "{gaps}. {rules}", ""), facts._replace(gaps="none", rules="two")) == "None. Two"
+
+
+def test_nothing_in_a_log_becomes_a_tag() -> None:
+    hostile = "<script>alert(1)</script>\u202e\x1b"
+    plain = page(plain_record(checks={"a": "b"}))
+    html = page(
+        plain_record(
+            route=hostile,
+            model=hostile,
+            tenant_name=hostile,
+            checks={hostile: hostile},
+            outcome=hostile,
+            policies=hostile,
+            engine=hostile,
+        )
+    )
+    assert [tag for tag, _ in PageReader(html).tags] == [tag for tag, _ in PageReader(plain).tags]
+    assert not set(PageReader(html).text) & set("\u202e\x1b")
+
+
+HOURS = st.dictionaries(st.integers(0, 200_000), st.sampled_from(CLASSES), max_size=30)
+
+
+@settings(max_examples=50)
+@given(HOURS)
+def test_bars_show_every_exchange_inside_the_plot(hours: dict[int, str]) -> None:
+    lines = list(plot({hour: Counter({name: 1}) for hour, name in hours.items()}))
+    assert bool(lines) == bool(hours)
+    bars = re.findall(
+        r'<rect class="c(\d)" x="([\d.]+)" y="([\d.]+)" width="([\d.]+)" height="([\d.]+)"', "".join(lines)
+    )
+    bars = [bar for bar in bars if len(bar) == 5]
+    assert len({x for _, x, *_ in bars}) <= 62
+    heights: defaultdict[str, float] = defaultdict(float)
+    for at, x, y, width, height in bars:
+        assert 56 <= float(x) <= float(x) + float(width) <= 860.1
+        assert 13.9 <= float(y) <= float(y) + float(height) <= 196.2
+        heights[CLASSES[int(at)]] += float(height)
+    assert set(heights) == set(hours.values())
