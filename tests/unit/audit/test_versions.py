@@ -1,5 +1,7 @@
-"""Entries of older versions are read, those of newer ones are refused. `data/v1.jsonl` and `data/v2.jsonl` were written by
-versions that wrote these versions of entries."""
+"""Entries of older versions are read, those of newer ones are refused.
+
+`data/v1.jsonl` and `data/v2/audit.jsonl` were written by the releases that wrote these versions of entries.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +24,7 @@ from tests.kit.records import plain_record, validator
 
 DATA = Path(__file__).parent / "data"
 OLD = DATA / "v1.jsonl"
-OLDER = pytest.mark.parametrize("log", [OLD, DATA / "v2.jsonl"], ids=["v1", "v2"])
+OLDER = pytest.mark.parametrize("log", [OLD, DATA / "v2" / "audit.jsonl"], ids=["v1", "v2"])
 POLICIES = replace(policy_set((DATA / "v1.yaml").read_text("utf-8")), digest="sha256:8d4c")
 
 

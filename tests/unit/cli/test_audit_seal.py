@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import getpass
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -11,7 +13,7 @@ from typer.testing import CliRunner
 from guardproxy.audit.sealing import open_store
 from guardproxy.audit.sealing.sealer import Sealer
 from guardproxy.audit.sinks.file import FileSink
-from guardproxy.cli import app, audit_seal
+from guardproxy.cli import app
 from tests.kit.records import plain_record
 from tests.kit.sealing import KEPT, MAIL, private
 
@@ -149,10 +151,10 @@ def test_the_user_of_the_machine_is_named(log: Path, key: str, monkeypatch: pyte
     def fail() -> str:
         raise KeyError
 
-    monkeypatch.setattr(audit_seal.getpass, "getuser", lambda: "mallory")
+    monkeypatch.setattr(getpass, "getuser", lambda: "mallory")
     run("audit", "unseal", log, "id", "--key", key, "--reason", "a")
-    monkeypatch.setattr(audit_seal.getpass, "getuser", fail)
+    monkeypatch.setattr(getpass, "getuser", fail)
     run("audit", "unseal", log, "id", "--key", key, "--reason", "b")
     out = run("audit", "show", log)[1]
     assert "by mallory: a" in out
-    assert f"by {audit_seal.os.getuid()}: b" in out
+    assert f"by {os.getuid()}: b" in out

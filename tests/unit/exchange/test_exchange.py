@@ -122,7 +122,7 @@ def test_a_request_is_redacted_and_its_answer_restored() -> None:
     )
     assert play.lines == [
         ">> RequestReceived 74 bytes",
-        "<< RunScans bad user 0..13, card user 0..13, mail user 0..13",
+        "<< RunScans bad messages[0].content 0..13, card messages[0].content 0..13, mail messages[0].content 0..13",
         ">> Scanned mail MAIL 5..13 1.00",
         "<< SendUpstream 79 bytes, 1 edits",
         ">> ResponseStarted 200 text/event-stream",
@@ -130,14 +130,17 @@ def test_a_request_is_redacted_and_its_answer_restored() -> None:
         "<< SendHead 200 streamed",
         "<< SendData 149 bytes",
         ">> DataReceived 153 bytes",
-        "<< RunScans bad assistant 0..10+, card assistant 0..10+, code assistant 0..10+",
+        "<< RunScans bad choices[0].message.content 0..10+, card choices[0].message.content 0..10+,"
+        " code choices[0].message.content 0..10+",
         ">> Scanned nothing",
         ">> DataReceived 158 bytes",
-        "<< RunScans bad assistant 6..25+, card assistant 6..25+, code assistant 6..25+",
+        "<< RunScans bad choices[0].message.content 6..25+, card choices[0].message.content 6..25+,"
+        " code choices[0].message.content 6..25+",
         ">> Scanned nothing",
         "<< SendData 156 bytes",
         ">> DataReceived 133 bytes",
-        "<< RunScans bad assistant 20..25, card assistant 21..25, code assistant 21..25",
+        "<< RunScans bad choices[0].message.content 20..25, card choices[0].message.content 21..25,"
+        " code choices[0].message.content 21..25",
         ">> Scanned nothing",
         "<< SendData 277 bytes",
         ">> DataReceived 14 bytes",
@@ -168,7 +171,7 @@ def test_a_request_is_blocked() -> None:
     play = Play(rules(ONE_CHECK)).ask(ask("a forbidden thing"))
     assert play.lines == [
         ">> RequestReceived 78 bytes",
-        "<< RunScans bad user 0..17",
+        "<< RunScans bad messages[0].content 0..17",
         ">> Scanned bad BAD 2..11 1.00",
         "<< SendHead 400 own",
         "<< Finish blocked_request 124 bytes",
@@ -326,7 +329,7 @@ def test_a_whole_answer() -> None:
         ">> ResponseStarted 200 application/json",
         ">> DataReceived 112 bytes",
         ">> ResponseEnded",
-        "<< RunScans bad assistant 0..11",
+        "<< RunScans bad choices[0].message.content 0..11",
         ">> Scanned nothing",
         "<< SendHead 200",
         "<< Finish answered 112 bytes",
@@ -355,7 +358,7 @@ def test_a_chat_stream_is_stopped_with_the_dialects_ending() -> None:
         "<< SendHead 200 streamed",
         "<< SendData 149 bytes",
         ">> DataReceived 158 bytes",
-        "<< RunScans bad assistant 0..15+",
+        "<< RunScans bad choices[0].message.content 0..15+",
         ">> Scanned bad BAD 4..13 1.00",
         "<< CancelUpstream",
         "<< Finish blocked_response 320 bytes",
@@ -749,9 +752,11 @@ def test_one_scan_at_a_time_and_what_waits_becomes_one_window() -> None:
     play.tell(DataReceived(head))
     for part in parts:
         play.tell(DataReceived(part))
-    assert [row for row in play.lines if "Scan" in row] == ["<< RunScans bad assistant 0..4+"]
+    assert [row for row in play.lines if "Scan" in row] == ["<< RunScans bad choices[0].message.content 0..4+"]
     play.scan()
-    assert [row for row in play.lines if "<< RunScans" in row][1:] == ["<< RunScans bad assistant 0..19+"]
+    assert [row for row in play.lines if "<< RunScans" in row][1:] == [
+        "<< RunScans bad choices[0].message.content 0..19+"
+    ]
 
 
 def test_the_end_travels_with_the_record() -> None:

@@ -11,6 +11,7 @@ import pytest
 
 from guardproxy.audit.private import Owner
 from guardproxy.audit.sealing import store as module
+from guardproxy.audit.sealing.operator_key import OperatorKey
 from guardproxy.audit.sealing.store import KeyStore, open_store
 from guardproxy.errors import SealError
 from tests.kit.sealing import OPERATOR, OTHER, store_at
@@ -266,7 +267,7 @@ def _is_gone(store: KeyStore, key_id: str) -> bool:
     return False
 
 
-def _opens(folder: Path, operator: module.OperatorKey) -> bool:
+def _opens(folder: Path, operator: OperatorKey) -> bool:
     try:
         KeyStore(folder / "seal.keys", (operator,)).close()
     except SealError:
