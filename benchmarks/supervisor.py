@@ -27,7 +27,7 @@ import numpy as np
 import onnxruntime
 from tokenizers import Tokenizer
 
-from benchmarks import supervisor_gpu, supervisor_traffic
+from benchmarks import supervisor_cascade, supervisor_gpu, supervisor_traffic
 from guardproxy.checks._contract import Query, Resources
 from guardproxy.checks.supervisor import build
 from guardproxy.findings import Channel, Window
@@ -312,6 +312,7 @@ def table(found: dict[str, Any]) -> None:
         print(
             f"{name:36} {one['cpu_ms_per_text']:.2f} ms a text, {one['cpu_ms_per_request']:.1f} a request, {one['share']:.0%}"
         )
+    print(f"first stage: {json.dumps(found['cascade'])}")
     print(f"GPU: {json.dumps(found['gpu'])}")
 
 
@@ -364,6 +365,7 @@ def main() -> None:
             process.wait()
     found["throughput"] = throughput(folder, texts, 64, max(1, args.turns // 20))
     found["traffic"] = traffic(folder, args.data and Path(args.data), max(6, args.turns // 2))
+    found["cascade"] = supervisor_cascade.measure(folder, args.data and Path(args.data), max(40, 4 * args.turns))
     found["gpu"] = supervisor_gpu.measure(folder)
     (args.out / "supervisor.json").write_text(json.dumps(found, indent=1) + "\n")
     draw(found, args.out / "supervisor.png")

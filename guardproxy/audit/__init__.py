@@ -1,4 +1,4 @@
-"""The audit log: a chain of records in files, sinks that receive its lines, masks for sensitive values."""
+"""The audit log: a chain of records in files, signed checkpoints, sinks that receive its lines, masks for sensitive values."""
 
 from __future__ import annotations
 
@@ -34,7 +34,27 @@ from guardproxy.audit.entries import AnyEntry, Erased, Rotated, Unsealed
 from guardproxy.audit.folder import NO_KEY, LogReport, logs_of, verify_folder
 from guardproxy.audit.intents import abandoned_intents, closing, open_intents_of
 from guardproxy.audit.masking import Moves, OffsetMap, Span, beside, mask, merge
-from guardproxy.audit.private import Owner, OwnerKind, Private, PrivateRecord, Sealing
+from guardproxy.audit.private import NO_SEALING, Owner, OwnerKind, Private, PrivateRecord, Sealing
+from guardproxy.audit.proof.checkpointer import Checkpointer, Signing
+from guardproxy.audit.proof.copies import read_copies
+from guardproxy.audit.proof.found import found_states
+from guardproxy.audit.proof.keys import private_key, public_key, signer_of, write_key
+from guardproxy.audit.proof.note import COSIGNS, SIGNS, PrivateKey, PublicKey, SignedNote, cosign
+from guardproxy.audit.proof.proofs import (
+    LIMIT_PROOF_BYTES,
+    AnyProof,
+    ConsistencyProof,
+    Proven,
+    RecordProof,
+    check,
+    compare_receipt,
+    read_proof,
+)
+from guardproxy.audit.proof.prover import prove_consistency, prove_record
+from guardproxy.audit.proof.store import CheckpointStore, read_note
+from guardproxy.audit.proof.verification import CheckpointReport, verify_checkpoints
+from guardproxy.audit.proof.witness import witness
+from guardproxy.audit.rotation import Rotation
 from guardproxy.audit.segment import numbers, path_of
 from guardproxy.audit.sinks import Sink, open_sink
 from guardproxy.audit.sinks.file import FileSink, Receiver
@@ -42,11 +62,20 @@ from guardproxy.audit.values import ValueMatcher
 from guardproxy.audit.versions import entries_of, entry_of, read_entry, read_record
 
 __all__ = [
+    "COSIGNS",
     "ENTRY_VERSION",
+    "LIMIT_PROOF_BYTES",
     "NO_KEY",
+    "NO_SEALING",
+    "SIGNS",
     "AnyEntry",
+    "AnyProof",
     "ChainHead",
+    "CheckpointReport",
+    "CheckpointStore",
+    "Checkpointer",
     "Closing",
+    "ConsistencyProof",
     "Erased",
     "FileSink",
     "Gap",
@@ -59,9 +88,13 @@ __all__ = [
     "Owner",
     "OwnerKind",
     "Private",
+    "PrivateKey",
     "PrivateRecord",
+    "Proven",
+    "PublicKey",
     "Receiver",
     "Record",
+    "RecordProof",
     "RecordedAnswer",
     "RecordedAttempt",
     "RecordedDecision",
@@ -79,17 +112,24 @@ __all__ = [
     "RecordedSide",
     "RecordedText",
     "Rotated",
+    "Rotation",
     "Sealing",
+    "SignedNote",
+    "Signing",
     "Sink",
     "Span",
     "Unsealed",
     "ValueMatcher",
     "abandoned_intents",
     "beside",
+    "check",
     "closing",
+    "compare_receipt",
     "confirmed_entries",
+    "cosign",
     "entries_of",
     "entry_of",
+    "found_states",
     "last_confirmed",
     "log_schema",
     "logs_of",
@@ -100,8 +140,19 @@ __all__ = [
     "open_line",
     "open_sink",
     "path_of",
+    "private_key",
+    "prove_consistency",
+    "prove_record",
+    "public_key",
+    "read_copies",
     "read_entry",
+    "read_note",
+    "read_proof",
     "read_record",
     "reason",
+    "signer_of",
+    "verify_checkpoints",
     "verify_folder",
+    "witness",
+    "write_key",
 ]

@@ -30,7 +30,7 @@ LIMIT_PROBLEMS = 1000
 _LEAF = b"\x00"
 _HEX = re.compile(r"[0-9a-f]{64}")
 Line = Literal["header", "unreadable", "altered", "missing", "order", "link", "torn", "cut", "rewritten", "stopped"]
-Code = Literal[Line, "gone", "renamed", "replaced", "twice"]
+Code = Literal[Line, "gone", "renamed", "replaced", "twice", "signature", "uncovered"]
 
 
 class ChainHead(msgspec.Struct, frozen=True):
@@ -49,7 +49,8 @@ class Problem:
     `link` the line before it was replaced, or it comes from another log; `torn` the last line is unfinished, as after
     a crash; `cut` lines are missing at the end; `rewritten` the expected record differs; `stopped` too many problems.
     Codes of whole logs (`folder.py`): `gone` the log is missing; `renamed` it has another name; `replaced` another log
-    is in its place; `twice` two logs have the same id.
+    is in its place; `twice` two logs have the same id; `uncovered` the log is not one that checkpoints cover. A code of
+    checkpoints (`proof/verification.py`): `signature` a checkpoint is not signed with a given key.
     """
 
     line: int

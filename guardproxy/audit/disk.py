@@ -98,6 +98,22 @@ def reason(error: BaseException) -> str:
     return (text or type(error).__name__).lower()
 
 
+def is_held(path: Path) -> bool:
+    """Whether a process holds the lock of a file. An unreadable file counts as held."""
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return True
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return True
+    else:
+        return False
+    finally:
+        os.close(fd)
+
+
 @contextmanager
 def folder_lock(folder: Path) -> Iterator[bool]:
     """Waits until no other process of guardproxy opens logs in this folder. Yields whether the lock was taken: some

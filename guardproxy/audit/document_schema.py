@@ -24,6 +24,7 @@ _HEADER: dict[str, Any] = {
         "log": {"type": "string", "description": "A random id that no other log has."},
         "format": {"const": FORMAT, "description": "The format of the chain."},
         "engine": {"type": "string", "description": "The name and version of the program that started the log."},
+        "at": {"type": "number", "description": "The time at which the file began: Unix time in seconds."},
         "follows": {
             "type": "object",
             "description": "The previous file of this log, its last entry, and why it ended.",

@@ -1,7 +1,8 @@
-"""Verifies a folder of logs as a whole: every log, its name, the order of its files, and copies of heads.
+"""Verifies a folder of logs as a whole: every log, its name, the order of its files, copies of heads, and what
+checkpoints state.
 
-In: the folder, and a folder with copies of `*.head` files. Out: a report for each existing or expected log. Kept:
-nothing. Reads only, so it works while the proxy writes.
+In: the folder, a folder with copies of `*.head` files, verified checkpoints. Out: a report for each existing or expected
+log. Kept: nothing. Reads only, so it works while the proxy writes.
 
 A log is identified by the id in its header (`log`), not by its file name. A head is compared with the log that has its
 id. If no log has the id, the log was removed. If that log has another file name, it was renamed. The `follows` of a
@@ -11,18 +12,21 @@ header is the head of the previous file.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from guardproxy.audit.chain import ChainHead, Code, Problem, Report, head_of, open_line, read_named_head, verify
+from guardproxy.audit.proof.lines import RootWatch
+from guardproxy.audit.proof.verification import CheckpointReport
 from guardproxy.errors import AuditError
 
 LIMIT_HEADER_BYTES = 1 << 24
 NO_KEY = (
     "These logs have no signature: anyone who can write to this folder can write new logs that verify. Only copies of "
-    "*.head files that are stored elsewhere (--heads) reveal that."
+    "*.head files that are stored elsewhere (--heads) reveal that. `guardproxy audit keygen` and `serve --audit-key` sign "
+    "the log."
 )
 
 
@@ -38,7 +42,7 @@ class LogReport:
 @dataclass(slots=True)
 class _LogFile:
     """A file, and the statements of other files about it. `ended`: its last record before another file followed it,
-    and the reason."""
+    and the reason. `is_complete`: whether nothing may follow this record."""
 
     path: Path
     header: Mapping[str, Any]
@@ -47,6 +51,7 @@ class _LogFile:
     problems: list[Problem] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     ended: tuple[ChainHead, str] | None = None
+    is_complete: bool = False
 
     @property
     def origin(self) -> str:
@@ -75,20 +80,26 @@ def header_of(path: Path) -> Mapping[str, Any]:
     return header if header is not None and isinstance(header.get("log"), str) and "seq" not in header else {}
 
 
-def verify_folder(folder: Path, copies: Path | None = None) -> list[LogReport]:
-    """Verifies every log of the folder, and every log that a head or another log names. Raises `OSError`."""
-    # Heads are read before the logs, so that a log that grows meanwhile is at least as long as its head states.
+def verify_folder(
+    folder: Path, copies: Path | None = None, checkpoints: CheckpointReport | None = None
+) -> list[LogReport]:
+    """Verifies every log of the folder, and every log that a head, another log or a checkpoint names. `checkpoints`:
+    read before the logs, so that a log that grows meanwhile is at least as long as they state. Raises `OSError`."""
+    # Heads are read before the logs, for the same reason.
     heads = [(path, _read(path)) for place in (folder, copies) if place for path in sorted(place.glob("*.head"))]
+    signed = checkpoints or CheckpointReport()
     logs = {path.name: _LogFile(path, header_of(path)) for path in logs_of(folder)}
     by_origin: defaultdict[str, list[_LogFile]] = defaultdict(list)
     for log in logs.values():
         if log.origin:
             by_origin[log.origin].append(log)
     for path, head in heads:
-        _take_head(path, head, folder, logs, by_origin)
+        _take_head(path.name, f"{path.stem}.jsonl", head, folder, logs, by_origin)
+    for label, name, named_head in signed.heads():
+        _take_head(label, name, named_head, folder, logs, by_origin)
     for log in list(logs.values()):
         if log.follows:
-            _take_follows(log, by_origin)
+            _take_follows(log, by_origin, signed)
     for same in by_origin.values():
         for log in same[1:]:
             log.note("twice", f"two logs have the id {log.origin}: this one and {same[0].path.name}")
@@ -97,7 +108,37 @@ def verify_folder(folder: Path, copies: Path | None = None) -> list[LogReport]:
         for log in logs.values():
             if log.there and log.origin not in copied:
                 log.notes.append("there is no copy of its head: nothing proves that its end is complete")
-    return [_verify(log) for _, log in sorted(logs.items())]
+    if signed.number:
+        _note_uncovered(logs.values(), signed)
+    return [_verify(log, signed) for _, log in sorted(logs.items())]
+
+
+def _note_uncovered(logs: Iterable[_LogFile], signed: CheckpointReport) -> None:
+    """Reports logs that no checkpoint covers. A log that continues the last covered file of its log is allowed: the next
+    checkpoint covers it."""
+    covered = {*signed.states.covered, *signed.states.removed}
+    uncovered = [log for log in logs if log.there and log.origin and log.origin not in covered]
+    ended = {str(log.follows.get("log")) for log in logs if log.origin in covered}
+    allowed = covered - ended
+    grown = True
+    while grown:
+        more = {log.origin for log in uncovered if log.follows.get("log") in allowed} - allowed
+        allowed |= more
+        grown = bool(more)
+    for log in uncovered:
+        if log.origin in allowed:
+            log.notes.append("it began after the newest checkpoint: it is not signed yet")
+        elif _has_records(log.path):
+            log.note(
+                "uncovered",
+                "no checkpoint covers this log: it was inserted, or written while the log was not signed (then "
+                "`guardproxy audit checkpoint` covers it from now on)",
+            )
+
+
+def _has_records(path: Path) -> bool:
+    with path.open("rb") as lines:
+        return bool(lines.readline(LIMIT_HEADER_BYTES) and lines.read(1))
 
 
 def _read(path: Path) -> tuple[str, ChainHead] | str:
@@ -109,15 +150,16 @@ def _read(path: Path) -> tuple[str, ChainHead] | str:
 
 
 def _take_head(
-    path: Path,
+    label: str,
+    name: str,
     named_head: tuple[str, ChainHead] | str,
     folder: Path,
     logs: dict[str, _LogFile],
     by_origin: Mapping[str, Sequence[_LogFile]],
 ) -> None:
-    name = f"{path.stem}.jsonl"
+    """Takes what a head file or a checkpoint (`label`) says about the log in the file `name`."""
     if isinstance(named_head, str):
-        _log_file(folder, name, logs).note("rewritten", f"{path.name}: {named_head}")
+        _log_file(folder, name, logs).note("rewritten", f"{label}: {named_head}")
         return
     origin, head = named_head
     same = by_origin.get(origin, ())
@@ -126,15 +168,15 @@ def _take_head(
     if any(log.path.name == name for log in same):
         return
     for log in same:
-        log.note("renamed", f"this is the log {origin}, which {path.name} calls {name}: it was renamed")
+        log.note("renamed", f"this is the log {origin}, which {label} calls {name}: it was renamed")
     log = _log_file(folder, name, logs)
     if not same and log.there and log.origin:
-        message = f"expected the log {origin} with record {head.seq} ({path.name}), found the log {log.origin}"
+        message = f"expected the log {origin} with record {head.seq} ({label}), found the log {log.origin}"
         log.note("replaced", f"{message}: it was replaced")
     elif not same and log.there:
         log.expected.append(head)  # its broken header is reported separately
     elif not same:
-        log.note("gone", f"expected the log {origin} with record {head.seq} ({path.name}): it was removed")
+        log.note("gone", f"expected the log {origin} with record {head.seq} ({label}): it was removed")
     elif not log.there:
         log.note("gone", f"the log {origin} is now {same[0].path.name}")
 
@@ -145,7 +187,7 @@ def _log_file(folder: Path, name: str, logs: dict[str, _LogFile]) -> _LogFile:
     return logs[name]
 
 
-def _take_follows(log: _LogFile, by_origin: Mapping[str, Sequence[_LogFile]]) -> None:
+def _take_follows(log: _LogFile, by_origin: Mapping[str, Sequence[_LogFile]], signed: CheckpointReport) -> None:
     follows = log.follows
     origin, file, why = (str(follows.get(key, "")) for key in ("log", "file", "why"))
     head = head_of(follows)
@@ -153,30 +195,65 @@ def _take_follows(log: _LogFile, by_origin: Mapping[str, Sequence[_LogFile]]) ->
     if head is None:
         log.note("header", "`follows` does not name a record")
         return
-    if not same:
+    if origin in signed.states.removed and not same:
+        log.notes.append(f"{file} was removed by the proxy: {signed.states.removed[origin].why}")
+    elif not same:
         log.note("gone", f"follows {file} (log {origin}, record {head.seq}), which is not here: {why}")
     for before in same:
         before.expected.append(head)
+        before.is_complete = follows.get("complete") is True
         before.ended = head, f"ended ({why}); records continue in {log.path.name}"
         if before.path.name != file:
             before.note("renamed", f"this is {file}, which was renamed: {log.path.name} follows it")
 
 
-def _verify(log: _LogFile) -> LogReport:
+def _verify(log: _LogFile, signed: CheckpointReport) -> LogReport:
     if not log.there:
         return LogReport(log.path.name, Report("", 0, None, tuple(log.problems)))
+    stated = signed.stated.get(log.origin, ())
+    watch = RootWatch(stated)
     with log.path.open("rb") as lines:
-        report = verify(lines, log.expected)
+        report = verify(watch.passed(lines) if stated else lines, log.expected)
     problems = report.problems
+    if not report.head and not log.expected and log.path.stat().st_size == 0:
+        problems = (Problem(1, "torn", "the file is empty: a crash at its start, or a start in progress"),)
     if log.ended:
-        # Records after the last record that the next file names were never confirmed: their write or sync failed.
         head, ended = log.ended
-        last_line = head.seq + 2
-        before = tuple(
-            problem for problem in problems if problem.line <= last_line or problem.code in ("cut", "rewritten")
-        )
         log.notes.append(ended)
-        if not before and (len(problems) or (report.head and report.head.seq > head.seq)):
-            log.notes.append(f"the lines after record {head.seq} were never confirmed")
-        problems = before
+        is_longer = report.head is not None and report.head.seq > head.seq
+        if not log.is_complete:
+            problems = _confirmed(log, report, head, is_longer=is_longer)
+        elif is_longer and not problems:
+            log.note("order", f"the log ended with record {head.seq}, and records follow it: they were inserted")
+    if stated:
+        _compare(log, watch, sorted({size for size, _ in stated}), signed)
     return LogReport(log.path.name, replace(report, problems=(*problems, *log.problems)), tuple(log.notes))
+
+
+def _confirmed(log: _LogFile, report: Report, head: ChainHead, *, is_longer: bool) -> tuple[Problem, ...]:
+    """Returns the problems up to the last record that the next file names. Records after it were never confirmed: their
+    write or sync failed."""
+    last_line = head.seq + 2
+    before = tuple(
+        problem for problem in report.problems if problem.line <= last_line or problem.code in ("cut", "rewritten")
+    )
+    if not before and (report.problems or is_longer):
+        log.notes.append(f"the lines after record {head.seq} were never confirmed")
+    return before
+
+
+def _compare(log: _LogFile, watch: RootWatch, sizes: Sequence[int], signed: CheckpointReport) -> None:
+    """Reports the first checkpoint whose lines are not those of the file, and the lines that are not signed."""
+    size = watch.finish().size
+    if watch.wrong:
+        wrong = watch.wrong[0]
+        right = max((size for size in sizes if size < wrong), default=0)
+        message = f"lines {right + 1} to {wrong} are not those that a checkpoint states: some were changed"
+        log.problems.append(Problem(wrong, "rewritten", message))
+    if size > sizes[-1]:
+        log.notes.append(
+            f"{size - sizes[-1]} records after record {sizes[-1] - 2} are newer than the newest checkpoint"
+        )
+    for origin, start, end in signed.found:
+        if origin == log.origin:
+            log.notes.append(f"lines {start + 1} to {end} were found at a start of the proxy, and signed from then on")

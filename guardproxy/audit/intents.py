@@ -12,9 +12,7 @@ Every log that a live log follows is live as well.
 
 from __future__ import annotations
 
-import fcntl
 import json
-import os
 import re
 from collections.abc import Container, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -23,7 +21,7 @@ from typing import Any
 
 import orjson
 
-from guardproxy.audit.disk import folder_lock
+from guardproxy.audit.disk import folder_lock, is_held
 from guardproxy.audit.document import ENTRY_VERSION, Closing, Intent
 from guardproxy.audit.entries import AnyEntry
 from guardproxy.audit.folder import header_of, logs_of
@@ -59,7 +57,7 @@ def abandoned_intents(folder: Path, own: Path) -> Iterator[list[Intent]]:
     with folder_lock(folder) as locked:
         paths = logs_of(folder)
         headers = {path: _header(path) for path in paths}
-        live = {path for path in paths if path != own and _is_live(path)} if locked else {*paths} - {own}
+        live = {path for path in paths if path != own and is_held(path)} if locked else {*paths} - {own}
         grown = True
         while grown:  # a log that a live log follows belongs to the same process
             follows = {_origin_before(headers[path]) for path in live}
@@ -138,19 +136,3 @@ def _header(path: Path) -> Mapping[str, Any]:
 def _origin_before(header: Mapping[str, Any]) -> object:
     follows = header.get("follows")
     return follows.get("log") if isinstance(follows, Mapping) else None
-
-
-def _is_live(path: Path) -> bool:
-    """Whether a process holds the log. An unreadable log counts as held."""
-    try:
-        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    except OSError:
-        return True
-    try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        return True
-    else:
-        return False
-    finally:
-        os.close(fd)

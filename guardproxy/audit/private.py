@@ -13,6 +13,7 @@ from typing import Any, Literal, NamedTuple, Protocol
 from guardproxy.audit.document import Record
 from guardproxy.errors import AuditError
 
+NO_SEALING_KEY = "the texts of this record must be sealed, and no key is given"
 OwnerKind = Literal["subject", "tenant", "conversation"]
 
 
@@ -45,7 +46,7 @@ class PrivateRecord(Record, frozen=True, kw_only=True, tag="exchange"):
 
     def document(self) -> dict[str, Any]:
         """Raises `AuditError`: the texts must be sealed first."""
-        raise AuditError("the texts of this record must be sealed, and no key is given")
+        raise AuditError(NO_SEALING_KEY)
 
 
 class WrittenRecord(NamedTuple):
@@ -70,3 +71,41 @@ class Sealing(Protocol):
     def close(self) -> None:
         """Ends the use of the keys."""
         ...
+
+
+class _NoSealing:
+    """Seals nothing, so that no record whose texts must be sealed is written."""
+
+    def seal(self, records: Sequence[PrivateRecord]) -> Sequence[WrittenRecord | AuditError]:
+        return [AuditError(NO_SEALING_KEY) for _ in records]
+
+    def check(self) -> None:
+        return
+
+    def close(self) -> None:
+        return
+
+
+NO_SEALING: Sealing = _NoSealing()
+
+
+class Waiting(Protocol):
+    """A record that waits to be written."""
+
+    record: Any
+
+    def settle(self, result: AuditError) -> None:
+        """Takes the reason why the record is not written."""
+        ...
+
+
+def seal_all(batch: Sequence[Waiting], sealing: Sealing) -> None:
+    """Replaces the private records of a batch by what is to be written. Raises `AuditError` if no record can be sealed."""
+    private = [waiting for waiting in batch if isinstance(waiting.record, PrivateRecord)]
+    if not private:
+        return
+    for waiting, sealed in zip(private, sealing.seal([waiting.record for waiting in private]), strict=True):
+        if isinstance(sealed, AuditError):
+            waiting.settle(sealed)
+        else:
+            waiting.record = sealed

@@ -4,9 +4,10 @@ In: sealed lines. Out: an open file that ends with its last durable record. Kept
 size.
 
 A log is a family of files: `NAME.jsonl`, then `NAME.1.jsonl`, `NAME.2.jsonl` and so on. A new file begins when the
-previous file cannot be written. The header of each later file has `follows`: the name of the previous file, its `log`,
-its last durable record, and the reason for the change. So the chain covers every file, and a removed or renamed file
-is detected.
+previous file cannot be written, or is large or old. The header of each later file has `follows`: the name of the
+previous file, its `log`, its last durable record, the reason for the change, and `complete` if no bytes follow this
+record. So the chain covers every file, and a removed or renamed file is detected. The Merkle tree of a file, which
+checkpoints sign, is kept only with a key.
 
 Two flags describe the state of a file. `torn`: a write failed, and bytes may follow the last durable record; the file
 can be truncated. `lost`: a sync failed. The kernel may have dropped the pages and report the next sync as a success,
@@ -21,13 +22,16 @@ from __future__ import annotations
 import logging
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from guardproxy.audit.chain import ChainHead, begin, open_line, read_head, verify, write_head
 from guardproxy.audit.disk import Disk, folder_lock, put, reason, write_file
+from guardproxy.audit.proof.checkpoint import CoveredLog
+from guardproxy.audit.proof.lines import RootWatch, line_hashes
+from guardproxy.audit.proof.tree import Frontier, line_hash
 from guardproxy.errors import AuditError
 
 TAIL_BYTES = 1 << 20
@@ -50,8 +54,9 @@ def numbers(folder: Path, name: str) -> list[int]:
     return sorted(file_numbers)
 
 
-def open_last(disk: Disk, folder: Path, name: str, header: Mapping[str, Any]) -> Segment:
-    """Opens the last file of a log, or the first file of a new log. Raises `AuditError` and `OSError`.
+def open_last(disk: Disk, folder: Path, name: str, header: Mapping[str, Any], stated: Stated | None = None) -> Segment:
+    """Opens the last file of a log, or the first file of a new log. `stated`: the latest statement of a checkpoint about
+    a log, by its id; without it the file has no Merkle tree. Raises `AuditError` and `OSError`.
 
     A file without a durable header, as a crash may leave it, holds no record. It is removed, and the previous file is
     opened.
@@ -59,7 +64,7 @@ def open_last(disk: Disk, folder: Path, name: str, header: Mapping[str, Any]) ->
     disk.make_folder(folder)
     with folder_lock(folder):
         for number in reversed([0, *numbers(folder, name)]):
-            segment = Segment(disk, path_of(folder, name, number), number)
+            segment = Segment(disk, path_of(folder, name, number), number, stated=stated)
             try:
                 segment.lock()
                 if segment.has_begun() or number == 0:
@@ -73,14 +78,19 @@ def open_last(disk: Disk, folder: Path, name: str, header: Mapping[str, Any]) ->
     raise AssertionError("the first file is always tried")
 
 
-def open_next(disk: Disk, before: Segment, name: str, header: Mapping[str, Any], why: str) -> Segment:
-    """Creates a file that follows `before`. On failure it leaves nothing behind. Raises `AuditError` and `OSError`."""
+def open_next(
+    disk: Disk, before: Segment, name: str, header: Mapping[str, Any], why: str, *, is_complete: bool = False
+) -> Segment:
+    """Creates a file that follows `before`. `is_complete`: whether `before` holds nothing after its last durable record.
+    On failure it leaves nothing behind. Raises `AuditError` and `OSError`."""
     folder = before.path.parent
     disk.make_folder(folder)
     number = max([before.number, *numbers(folder, name)]) + 1
     head = {"seq": before.head.seq, "hash": before.head.hash}
     follows = {"file": before.path.name, "log": before.origin, **head, "why": why}
-    segment = Segment(disk, path_of(folder, name, number), number, os.O_EXCL)
+    if is_complete:
+        follows["complete"] = True
+    segment = Segment(disk, path_of(folder, name, number), number, os.O_EXCL, before.stated)
     try:
         segment.lock()
         segment.start({**header, "follows": follows})
@@ -92,10 +102,14 @@ def open_next(disk: Disk, before: Segment, name: str, header: Mapping[str, Any],
     return segment
 
 
-class Segment:
-    """An open file of a log. `head`: its last durable record. `end`: its size in bytes up to that record."""
+Stated = Callable[[str], CoveredLog | None]
 
-    def __init__(self, disk: Disk, path: Path, number: int, how: int = 0) -> None:
+
+class Segment:
+    """An open file of a log. `head`: its last durable record. `end`: its size in bytes up to that record. `durable`: the
+    head together with the Merkle tree over the lines up to it, for other threads."""
+
+    def __init__(self, disk: Disk, path: Path, number: int, how: int = 0, stated: Stated | None = None) -> None:
         self.disk = disk
         self.path = path
         self._path = os.fspath(path)  # each batch of records asks for it
@@ -103,6 +117,8 @@ class Segment:
         self.number = number
         self.header: Mapping[str, Any] = {}
         self.head = ChainHead(-1, "")
+        self.stated = stated
+        self.durable = self.head, Frontier()
         self.end = 0
         self.torn = False
         self.lost = False
@@ -141,13 +157,14 @@ class Segment:
     def start(self, header: Mapping[str, Any]) -> None:
         """Writes the header of a new file."""
         line, head = begin(header)
-        self.append(line, head)
+        self.append([line], head)
         self.disk.sync_folder(self.path.parent)
         self.header = _read_header(line)
 
-    def append(self, data: bytes, head: ChainHead) -> None:
-        """Returns when `data`, which ends with the record `head`, is durable. Raises `OSError`; `torn` and `lost` then
-        describe the state of the file."""
+    def append(self, lines: Sequence[bytes], head: ChainHead) -> None:
+        """Returns when the lines, which end with the record `head`, are durable. Raises `OSError`; `torn` and `lost`
+        then describe the state of the file."""
+        data = b"".join(lines)
         self.torn = True
         put(self.disk, self.fd, data)
         self.lost = True
@@ -155,6 +172,13 @@ class Segment:
         self.torn = self.lost = False
         self.end += len(data)
         self.head = head
+        if self.stated is not None:
+            self.durable = head, self.durable[1].extended(map(line_hash, lines))
+
+    def state(self) -> CoveredLog:
+        """Returns what a checkpoint states about the durable lines. Any thread may call it."""
+        head, tree = self.durable
+        return CoveredLog(file=self.path.name, log=self.origin, size=tree.size, root=tree.root.hex(), hash=head.hash)
 
     def cut(self) -> None:
         """Removes the bytes after the last durable record, and checks this record. Raises `OSError`, or `AuditError`
@@ -212,6 +236,25 @@ class Segment:
         self.disk.sync(self.fd)
         self.header, self.head = _read_header(self._first_line()), report.head
         self.head_kept = self.head.seq
+        if self.stated is not None:
+            self.durable = self.head, self._grown_tree(self.stated(self.origin))
+
+    def _grown_tree(self, stated: CoveredLog | None) -> Frontier:
+        """Returns the Merkle tree over all lines. Raises `AuditError` if a checkpoint states other lines."""
+        watch = RootWatch([(stated.size, bytes.fromhex(stated.root))] if stated else [])
+        for added in line_hashes(self._pieces()):
+            watch.take(added)
+        tree = watch.finish()
+        if watch.wrong or watch.missing:
+            raise AuditError(
+                f"{self.path}: it does not hold the {stated.size if stated else 0} lines that the last checkpoint "
+                "states; see `guardproxy audit verify`, then move the folder of the log to another place"
+            )
+        return tree
+
+    def _pieces(self) -> Iterator[bytes]:
+        for start in range(0, self.end, TAIL_BYTES):
+            yield self.disk.read(self.fd, min(TAIL_BYTES, self.end - start), start)
 
     def _expected(self) -> ChainHead | None:
         path = self.path.with_suffix(".head")

@@ -45,11 +45,15 @@ class Query:
 
 @dataclass(frozen=True, slots=True)
 class ScoredPiece:
-    """A piece of a text, characters `start` to `end`, and its score (0.0 to 1.0) for each requested output."""
+    """A piece of a text, characters `start` to `end`, and its score (0.0 to 1.0) for each requested output.
+
+    `cleared`: whether the first model cleared the piece; the scores are then its estimates.
+    """
 
     start: int
     end: int
     scores: Mapping[str, float]
+    cleared: bool = False
 
 
 class Scorer(Protocol):
@@ -57,7 +61,8 @@ class Scorer(Protocol):
 
     `outputs`: the names of its scores. `labels`: the outputs of each label, by the kind of channel (`any`: kinds
     without an entry); each output is a label too. `points`: for each output the score at each operating point;
-    `default_point`: the operating point of a policy that names none.
+    `default_point`: the operating point of a policy that names none. `clears_from`: for each output for which a cheap
+    first model can clear texts, the lowest threshold of a policy for which it may; empty without such a model.
     """
 
     @property
@@ -74,6 +79,9 @@ class Scorer(Protocol):
 
     @property
     def default_point(self) -> str: ...
+
+    @property
+    def clears_from(self) -> Mapping[str, float]: ...
 
     def judge(self, queries: Sequence[Query]) -> list[tuple[ScoredPiece, ...]]:
         """Returns the pieces of each text, in order. Pieces overlap, and every character is in a piece. They depend on

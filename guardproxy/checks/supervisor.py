@@ -185,14 +185,15 @@ class SegmentedWindows:
 
 @dataclass(frozen=True, slots=True)
 class Supervisor:
-    """The check `supervisor`. `wanted`: the labels and thresholds in each kind of channel."""
+    """The check `supervisor`. `wanted`: the labels and thresholds in each kind of channel. `first_stage`: the kinds of
+    channels whose texts the model's first stage may clear."""
 
     name: str
     digest: str
     wanted: Mapping[Kind, tuple[LabelThresholds, ...]]
     scorer: Scorer
     cut: Mapping[Direction, Segments]
-    first_stage: bool
+    first_stage: frozenset[Kind]
     evasions: str
     traits: Traits
 
@@ -226,7 +227,7 @@ class Supervisor:
                 return
             begin = segments.begin(text, start, offset)
             asks = bool(outputs) and not text[start:end].isspace()
-            query = Query(text[begin:end], outputs, self.first_stage, kind) if asks else None
+            query = Query(text[begin:end], outputs, kind in self.first_stage, kind) if asks else None
             views = tuple(other_views(query.text, self.evasions)) if query else ()
             yield TextSegment(offset + start, offset + end, offset + begin, query, views)
             start = end
@@ -294,7 +295,8 @@ def build(name: str, options: Mapping[str, Any], resources: Resources) -> Check:
         looks_at=frozenset(place for place in ALL_PLACES if any(label.thresholds for label in wanted[place[1]])),
         advice=tuple(_advice(wanted, scorer)),
     )
-    return Supervisor(name, digest, wanted, scorer, cut, first_stage, evasions, traits)
+    cleared = frozenset(kind for kind in KINDS if first_stage and _can_clear(wanted[kind], scorer))
+    return Supervisor(name, digest, wanted, scorer, cut, cleared, evasions, traits)
 
 
 def _labels(options: Mapping[str, Any], scorer: Scorer) -> list[str]:
@@ -346,6 +348,13 @@ def _wanted(label: str, threshold: float | str | None, scorer: Scorer, kind: Kin
             known = ", ".join(scorer.points[output]) or "none, it was never calibrated"
             raise OptionError("threshold", f"the model has no operating point `{point}` for `{output}`; known: {known}")
     return LabelThresholds(label, {output: scorer.points[output][point] for output in outputs})
+
+
+def _can_clear(wanted: Sequence[LabelThresholds], scorer: Scorer) -> bool:
+    """Whether the first stage may clear texts for these labels. What it loses was measured for attacks that the encoder
+    finds at a threshold; of a lower threshold nothing is known."""
+    pairs = [pair for label in wanted for pair in label.thresholds.items()]
+    return all(output in scorer.clears_from and least >= scorer.clears_from[output] for output, least in pairs)
 
 
 def _advice(wanted: Mapping[Kind, tuple[LabelThresholds, ...]], scorer: Scorer) -> Iterator[Advice]:

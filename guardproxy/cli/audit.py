@@ -1,7 +1,8 @@
 """`guardproxy audit`: verifies the audit logs of a folder, shows their records, prints the schema of their lines.
 
-In: a folder with `*.jsonl` logs, their heads in the same folder, and copies of heads in another. Out: text or JSON on
-stdout; exit code 0: no problem, 1: a problem in a log, 2: wrong use. Reads only, so it works while the proxy writes.
+In: a folder with `*.jsonl` logs, their heads and checkpoints in the same folder, copies of heads and checkpoints in
+others, public keys. Out: text or JSON on stdout; exit code 0: no problem, 1: a problem in a log, 2: wrong use. Reads
+only, so it works while the proxy writes. `audit_proof.py` has the commands about keys, checkpoints and proofs.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ import typer
 from guardproxy.audit import (
     NO_KEY,
     AnyEntry,
+    CheckpointReport,
     Closing,
     Erased,
     Gap,
@@ -32,16 +34,25 @@ from guardproxy.audit import (
     logs_of,
     open_intents_of,
     open_line,
+    public_key,
+    read_copies,
+    verify_checkpoints,
     verify_folder,
 )
-from guardproxy.cli import audit_seal
+from guardproxy.cli import audit_proof, audit_seal
 from guardproxy.cli.printing import plain
-from guardproxy.errors import RecordError
+from guardproxy.errors import AuditError, RecordError
 
 app = typer.Typer(no_args_is_help=True, help="Verify and read the audit log.")
 
 Folder = Annotated[Path, typer.Argument(metavar="DIR", help="The folder that `serve --audit` wrote to.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+app.command("keygen")(audit_proof.keygen_command)
+app.command("checkpoint")(audit_proof.checkpoint_command)
+app.command("prove")(audit_proof.prove_command)
+app.command("check-proof")(audit_proof.check_command)
+app.command("cosign")(audit_proof.cosign_command)
 
 _COLUMNS = ("time", "id", "route", "model", "tenant", "outcome", "rules", "findings", "ms")
 
@@ -52,13 +63,22 @@ def verify_command(
     heads: Annotated[
         Path | None, typer.Option(help="A folder with copies of *.head files, where the proxy cannot write.")
     ] = None,
+    key: Annotated[
+        list[str],
+        typer.Option(metavar="KEY", help="The public key of the log or of a witness, or its file. May be repeated."),
+    ] = [],  # noqa: B006 - typer copies it
+    copy: Annotated[
+        list[Path],
+        typer.Option(metavar="PATH", help="Copies of checkpoints from another place: a file or a folder."),
+    ] = [],  # noqa: B006
     as_json: AsJson = False,
 ) -> None:
     """Check that nothing was edited, deleted, inserted, moved or cut off, and that no log was removed, renamed or
     replaced.
 
-    The logs have no signature: anyone who can write to the folder can write new logs that verify. Only copies of the
-    *.head files that are stored elsewhere reveal that. Keep the names of the copies.
+    With --key, the checkpoints of the folder must be signed with this key, and the logs must be what they state. Whoever
+    can write the folder can still put back an older state of the whole folder. Only copies of checkpoints that are
+    stored elsewhere (--copy) reveal that.
     """
     if not folder.is_dir():
         _wrong_use(f"{folder}: no such folder")
@@ -67,13 +87,18 @@ def verify_command(
     if heads is not None and not any(heads.glob("*.head")):
         _wrong_use(f"{heads}: no *.head files here")
     try:
-        findings = verify_folder(folder, heads)
+        keys = list(map(public_key, key))
+        copies = [found for path in copy for found in read_copies(path)]
+        checkpoints = verify_checkpoints(folder, keys, copies)
+        findings = verify_folder(folder, heads, checkpoints)
+    except AuditError as error:
+        _wrong_use(str(error))
     except OSError as error:
         _wrong_use(f"{error.filename or folder}: {error.strerror}")
-    if not findings:
+    if not findings and not (checkpoints and checkpoints.problems):
         _wrong_use(f"{folder}: no *.jsonl logs here")
     open_intents = len(open_intents_of(logs_of(folder), logs_of(folder)))
-    ok = not any(finding.report.problems for finding in findings)
+    ok = not any(finding.report.problems for finding in findings) and not (checkpoints and checkpoints.problems)
     if as_json:
         reports = [
             {
@@ -86,8 +111,13 @@ def verify_command(
             }
             for finding in findings
         ]
-        typer.echo(json.dumps({"ok": ok, "signed": False, "open_intents": open_intents, "logs": reports}, indent=2))
+        signed: dict[str, object] = {"signed": bool(checkpoints and checkpoints.signed_by)}
+        if checkpoints:
+            signed |= {"checkpoints": _summary(checkpoints)}
+        typer.echo(json.dumps({"ok": ok, **signed, "open_intents": open_intents, "logs": reports}, indent=2))
     else:
+        for line in _lines_of_checkpoints(checkpoints) if checkpoints else ():
+            typer.echo(line)
         for finding in findings:
             for line in _lines_of(finding):
                 typer.echo(line)
@@ -95,7 +125,8 @@ def verify_command(
             typer.echo(
                 f"{open_intents} exchanges have no end yet: in progress, or cut off until the next start closes them"
             )
-        typer.echo(NO_KEY, err=True)
+        if not checkpoints:
+            typer.echo(NO_KEY, err=True)
     raise typer.Exit(0 if ok else 1)
 
 
@@ -199,6 +230,25 @@ def _logs(folder: Path) -> list[Path]:
     if not logs:
         _wrong_use(f"{folder}: no *.jsonl logs here")
     return logs
+
+
+def _summary(report: CheckpointReport) -> dict[str, object]:
+    names = ("origin", "number", "signed_by", "at", "witnessed", "copies", "notes")
+    problems = msgspec.to_builtins(report.problems)
+    return {"ok": not report.problems, **{name: getattr(report, name) for name in names}, "problems": problems}
+
+
+def _lines_of_checkpoints(report: CheckpointReport) -> Iterator[str]:
+    state = "changed" if report.problems else "intact"
+    signed = f"signed by {report.signed_by}" if report.signed_by else "the signature was not checked (give --key)"
+    end = f", newest {report.number} of {_clock(report.at)}, {signed}" if report.number and not report.problems else ""
+    yield plain(f"checkpoints: {state}, {report.copies} copies{end}")
+    if report.witnessed:
+        yield f"  cosigned by a witness up to checkpoint {report.witnessed}"
+    for problem in report.problems:
+        yield f"  {plain(problem.message)} ({problem.code})"
+    for note in report.notes:
+        yield f"  note: {plain(note)}"
 
 
 def _lines_of(finding: LogReport) -> Iterator[str]:

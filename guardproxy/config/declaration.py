@@ -78,6 +78,7 @@ class AllowedValues:
 
 
 ANY = AllowedValues()
+POSITIVE = AllowedValues(least=0.01)
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,16 +8,16 @@ import re
 from dataclasses import dataclass, fields
 from ipaddress import ip_network
 from pathlib import Path
+from typing import get_args
 from urllib.parse import urlsplit
 
-from guardproxy.config.declaration import AllowedValues, Declaration, setting
+from guardproxy.config.audit_settings import AuditConfig
+from guardproxy.config.declaration import POSITIVE, AllowedValues, Declaration, Section, setting
 
 DEPTH_MOST = 100  # the limit of the JSON parser
-KEY_CHARS = 16
 RELOAD_LEAST_S = 0.1
 TENANT_FORM = re.compile(r"([A-Za-z0-9][A-Za-z0-9._-]{0,63})=sha256:([0-9A-Fa-f]{64})", re.ASCII)
 HEADER_FORM = re.compile(r"[A-Za-z0-9!#$%&'*+.^`|~-]+", re.ASCII)
-SEAL_KEY_FORM = re.compile(r"(file|env|command):.+")
 ROUTE_FORM = re.compile(r"[A-Z]+ /.*", re.ASCII)
 
 
@@ -38,10 +38,6 @@ def is_url(entry: str) -> bool:
     return not entry or urlsplit(entry).scheme in ("http", "https")
 
 
-def is_key(entry: str) -> bool:
-    return not entry or len(entry) >= KEY_CHARS
-
-
 def is_reload(seconds: float) -> bool:
     return seconds == 0 or seconds >= RELOAD_LEAST_S
 
@@ -56,7 +52,6 @@ def has_name(upstream: str) -> bool:
 
 
 PORT = AllowedValues(least=0, most=65535)
-POSITIVE = AllowedValues(least=0.01)
 ROUTE = AllowedValues(
     form="a method and a path, like `GET /v1/models`", is_right=lambda entry: ROUTE_FORM.fullmatch(entry) is not None
 )
@@ -67,10 +62,6 @@ HEADER = AllowedValues(
 UPSTREAM = AllowedValues(
     form="like https://api.openai.com or anthropic=https://api.anthropic.com", is_right=is_upstream
 )
-SEAL_KEY = AllowedValues(
-    form="`file:PATH`, `env:NAME` or `command:COMMAND`",
-    is_right=lambda entry: SEAL_KEY_FORM.fullmatch(entry) is not None,
-)
 TENANT = AllowedValues(
     form="like acme=sha256:HEX; `guardproxy tenant digest` prints the digest of a credential. A name has 1 to 64 of "
     "A-Z, a-z, 0-9, `.`, `_` and `-`, and begins with a letter or a digit",
@@ -79,8 +70,8 @@ TENANT = AllowedValues(
 
 
 @dataclass(frozen=True, slots=True)
-class Config:
-    """The settings of a server. Sizes are in bytes, times in seconds."""
+class Config(AuditConfig):
+    """The settings of a server: these, and those of the audit log. Sizes are in bytes, times in seconds."""
 
     host: str = setting("Network", "127.0.0.1", "The address to listen on.")
     port: int = setting("Network", 8080, "The port for clients. 0 picks a free port.", PORT)
@@ -166,34 +157,6 @@ class Config:
         is_secret=True,
     )
 
-    audit: Path = setting("Audit", Path("audit"), "The folder of the audit log.")
-    audit_sink: tuple[str, ...] = setting(
-        "Audit", (), "A plug-in's sink that gets the lines of the log in addition to the file."
-    )
-    key: str = setting(
-        "Audit",
-        "",
-        "The secret for placeholders and pseudonyms. Without it, a random key is created and kept in the audit folder.",
-        AllowedValues(form="at least 16 characters long", is_right=is_key),
-        is_secret=True,
-    )
-    seal_key: tuple[str, ...] = setting(
-        "Audit",
-        (),
-        "Where the operator's key comes from, for policies with `keep: sealed`: `file:PATH`, `env:NAME` or "
-        "`command:COMMAND`. With several, the first that opens the key store is used.",
-        SEAL_KEY,
-    )
-    seal_store: Path | None = setting(
-        "Audit", None, "The key store of sealed texts. Without it, `seal.keys` in the audit folder."
-    )
-    receipts: str = setting(
-        "Audit",
-        "on",
-        "Whether answers carry a receipt that lists what was inspected.",
-        AllowedValues(choices=("on", "off")),
-    )
-
     limit_body_bytes: int = setting("Limits", 32 * 1024 * 1024, "The size of a request body.", AllowedValues(least=1))
     limit_answer_bytes: int = setting(
         "Limits", 64 * 1024 * 1024, "The size of an answer, and of one event of a stream.", AllowedValues(least=1)
@@ -260,6 +223,12 @@ class Config:
     drain_s: float = setting("Time-outs", 30.0, "How long a shutdown waits for open exchanges.", AllowedValues(least=0))
 
     models: Path | None = setting("Models", None, "A folder with further model folders.")
+    supervisor_device: str = setting(
+        "Models",
+        "auto",
+        "Where models that give scores run. `auto`: on a GPU if it can be used. `cuda`: fail if it cannot.",
+        AllowedValues(choices=("auto", "cpu", "cuda")),
+    )
     supervisor_threads: int = setting("Models", 0, "Threads of a model run. 0: 1.", AllowedValues(least=0))
     supervisor_workers: int = setting(
         "Models", 0, "Simultaneous model runs. 0: one for each core.", AllowedValues(least=0)
@@ -328,4 +297,6 @@ class Config:
         return url.rstrip("/").removesuffix("/v1")
 
 
-SETTINGS = {declared.name: Declaration.of(declared) for declared in fields(Config)}
+_SECTIONS = get_args(Section)
+_DECLARED = sorted(map(Declaration.of, fields(Config)), key=lambda declared: _SECTIONS.index(declared.group))
+SETTINGS = {declared.name: declared for declared in _DECLARED}

@@ -184,11 +184,14 @@ class RequestPhase:
     def _refuse_fields(self, request: Request, bound: BoundRules) -> None:
         """Raises `DownstreamError` if the request has a field that its format or a policy refuses by its name."""
         tree = request.frame.tree
-        if denied := denied_field(tree, self.setting.codec.contract.denied, bound.fields.allowed):
-            place, why = denied
-            name = place.rpartition(".")[2]
-            message = f"`{place}` {why}, so it leads round the checks; a policy allows it with `allow_fields: [{name}]`"
+        denied = self.setting.codec.contract.denied
+        if found := denied_field(tree, denied, bound.fields.allowed):
+            place, name = found
+            allowing = f"a policy allows it with `allow_fields: [{name}]`"
+            message = f"`{place}` {denied[name]}, so it leads round the checks; {allowing}"
             raise DownstreamError(ErrorCode.FIELD_DENIED, message, place)
+        if not bound.fields.rules:
+            return
         refused = list(bound.fields.refused(tree))
         self.guard.fields += refused
         if enforced := next((change for change in refused if change.enforced), None):
@@ -247,11 +250,11 @@ class RequestPhase:
         return self._send_upstream(at_s)
 
     def _can_have(self, path: FieldPath) -> bool:
-        """Whether a request can have a field. Routes on which no model answers take fewer fields than the others of a format,
-        so only fields that the request has count there."""
-        codec, tree = self.setting.codec, self.attempts.tree
-        answered = codec.contract.is_answered(self.setting.address.route)
-        return codec.has_field(path) and (answered or any(path.places(tree)))
+        """Whether a request can have a field: one that it has, or one of its format. Routes on which no model answers take
+        fewer fields than the others of a format."""
+        codec = self.setting.codec
+        is_answered = codec.contract.is_answered(self.setting.address.route)
+        return path.is_at_top(self.attempts.tree) or (is_answered and codec.has_field(path))
 
     def _send_upstream(self, at_s: float) -> list[Command]:
         self.ledger.answer.began_s = at_s

@@ -1,96 +1,87 @@
-"""A cheap first stage: a linear layer over hashed tokens and token pairs that clears texts which are clearly harmless.
+"""A tiny first network that reads every row and clears those that are clearly harmless, so that the encoder need not run.
 
-In: the encoder's token numbers of a piece, without the special ones. Out: one number for each of the model's outputs;
-if all requested outputs lie below their thresholds, the encoder does not run. Kept: the weights, read once.
+In: the row of token numbers that the encoder would get. Out: for each of the model's outputs an estimate of its score.
+Kept: the session. A row is cleared for a query if each requested output has an estimate below its limit.
 
-A token has two features, each a row of `weights`: the row of its number (the first `unigrams` rows) and, except for
-the first token, the row of its pair with the previous token (a hash selects it from the other rows). The score of a
-span of `span` tokens is `bias` plus the sum of its features divided by the square root of its length. Spans begin
-every `span // 2` tokens; the last span ends at the last token. The highest score of each output counts, so that one
-bad sentence is not lost in a long text.
+The network is `first_stage.onnx`: it takes `input_ids` (int64, 1 x tokens) and gives `scores` (float32, 1 x columns,
+0.0 to 1.0). A row runs alone, on one thread, so its estimates depend on that row alone. `first_stage` in `config.json`
+says which column belongs to an output, below which estimate a row is cleared for it, and from which threshold of a
+policy on this may be done: the limits are chosen for the attacks that the encoder finds at that threshold, and a policy
+that asks for less certainty would lose more of them.
+
+Decision: docs/decisions/0040-a-tiny-network-reads-first.md
 """
 
 from __future__ import annotations
 
-import math
-import zipfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import Any
 
 from guardproxy.errors import ConfigError
+from guardproxy.inference.folder import is_number
 
-_PAIR = 1_000_003
-_NAMES = ("weights", "bias", "thresholds", "span", "unigrams")
-
-
-def features(ids: NDArray[np.int64], unigrams: int, rows: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Returns the indexes of the feature rows, of `rows` in all: for tokens, shape (tokens,); for pairs, (tokens -
-    1,)."""
-    return ids % unigrams, unigrams + (ids[:-1] * _PAIR + ids[1:]) % (rows - unigrams)
+DIGITS = 6
+"""Digits of an estimate."""
+_COLUMNS_AT_MOST = 256
 
 
-def spans(count: int, span: int) -> list[tuple[int, int]]:
-    """Returns start and end of each span of `count` tokens; at least one span."""
-    if count <= span:
-        return [(0, count)]
-    step = span // 2
-    starts = (min(n * step, count - span) for n in range(math.ceil((count - span) / step) + 1))
-    return [(start, start + span) for start in starts]
+@dataclass(frozen=True, slots=True)
+class Clearing:
+    """How rows are cleared for an output. `column`: of the first network. `below`: a row with a lower estimate is cleared.
+    `least`: the lowest threshold of a policy for which this holds; never below `below`, so that an estimate of a
+    cleared row is never a finding."""
+
+    column: int
+    below: float
+    least: float
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+def read(path: Path, entries: Any, outputs: Sequence[str]) -> dict[str, Clearing]:
+    """Reads `first_stage` of a configuration, for a model with these outputs. Raises `ConfigError`.
+
+    `path`: of the configuration, for messages.
+    """
+    if not isinstance(entries, dict) or not set(entries) <= set(outputs):
+        raise ConfigError(f"{path}: `first_stage` must map outputs to `column`, `below` and `least`")
+    clearing = {}
+    for output, entry in entries.items():
+        if not isinstance(entry, dict) or set(entry) != {"column", "below", "least"}:
+            raise ConfigError(f"{path}: `first_stage`: `{output}` must have `column`, `below` and `least`")
+        column, below, least = entry["column"], entry["below"], entry["least"]
+        if isinstance(column, bool) or not isinstance(column, int) or not 0 <= column < _COLUMNS_AT_MOST:
+            raise ConfigError(f"{path}: `first_stage`: the `column` of `{output}` must be a column of the network")
+        if not is_number(below, 0, 1) or not is_number(least, below, 1):
+            raise ConfigError(
+                f"{path}: `first_stage`: `{output}` must have a `below` and a `least` of 0 to 1, in order"
+            )
+        clearing[output] = Clearing(column, float(below), float(least))
+    return clearing
+
+
 class FirstStage:
-    """The layer. `weights`: shape (rows, outputs); `bias`, `thresholds`: shape (outputs,)."""
+    """The network of `first_stage.onnx`. Any thread may use it."""
 
-    weights: NDArray[np.float32]
-    bias: NDArray[np.float32]
-    thresholds: NDArray[np.float32]
-    span: int
-    unigrams: int
+    def __init__(self, path: Path, clearing: Mapping[str, Clearing], outputs: Sequence[str]) -> None:
+        """`outputs`: the model's, in order. Raises `ConfigError` when the file cannot be run or lacks a column."""
+        from guardproxy.inference.device import CPU  # noqa: PLC0415 - imports onnxruntime, only now
+        from guardproxy.inference.session import Session  # noqa: PLC0415
 
-    def scores(self, ids: Sequence[int] | NDArray[np.int64]) -> NDArray[np.float64]:
-        """Returns the highest score of each output over the spans of a piece, shape (outputs,)."""
-        tokens = np.asarray(ids, np.int64)
-        single, pairs = features(tokens, self.unigrams, len(self.weights))
-        sums_by_token = self.weights[single]
-        sums_by_token[1:] += self.weights[pairs]
-        sums = np.zeros((len(tokens) + 1, len(self.bias)))
-        np.cumsum(sums_by_token, 0, np.float64, sums[1:])
-        cuts = np.array(spans(len(tokens), self.span))
-        # All spans of a piece have the same length.
-        scale = math.sqrt(max(1, cuts[0, 1] - cuts[0, 0]))
-        highest: NDArray[np.float64] = (sums[cuts[:, 1]] - sums[cuts[:, 0]]).max(0) / scale + self.bias
-        return highest
+        self._session = Session(path, 1, (CPU,))
+        # An output without an entry is never cleared: no estimate is below 0.
+        self._columns = [clearing[output].column if output in clearing else None for output in outputs]
+        self._below = [clearing[output].below if output in clearing else 0.0 for output in outputs]
+        try:
+            self.estimates((0,))
+        except Exception as error:  # onnxruntime has no public base class for its errors here
+            raise ConfigError(f"{path} does not fit `first_stage` in config.json: {type(error).__name__}") from error
 
+    def estimates(self, row: Sequence[int]) -> tuple[float, ...]:
+        """Returns the estimate for each output of the model, 1.0 for one that is never cleared."""
+        scores = self._session.rows("scores", input_ids=row).tolist()
+        return tuple(1.0 if column is None else round(scores[column], DIGITS) for column in self._columns)
 
-def load(path: Path, outputs: int) -> FirstStage:
-    """Loads the first stage from a file, for a network with `outputs` outputs. Raises `ConfigError`."""
-    try:
-        with path.open("rb") as raw, np.load(raw) as file:
-            missing = [name for name in _NAMES if name not in file]
-            if missing:
-                raise ConfigError(f"{path} lacks {', '.join(missing)}")
-            weights, bias, thresholds, span, unigrams = (file[name] for name in _NAMES)
-    except (OSError, EOFError, ValueError, TypeError, zipfile.BadZipFile) as error:
-        raise ConfigError(f"{path} is not a file of numpy arrays") from error
-    if weights.dtype not in (np.float16, np.float32) or weights.ndim != 2 or weights.shape[1] != outputs:
-        raise ConfigError(f"{path}: `weights` must be float16 or float32, of shape (rows, {outputs})")
-    for name, array in (("bias", bias), ("thresholds", thresholds)):
-        if array.dtype.kind != "f" or array.shape != (outputs,):
-            raise ConfigError(f"{path}: `{name}` must be floats of shape ({outputs},)")
-    if not all(np.isfinite(array).all() for array in (weights, bias, thresholds)):
-        raise ConfigError(f"{path}: every number must be finite")
-    for name, array, most in (("span", span, 512), ("unigrams", unigrams, len(weights) - 1)):
-        if array.dtype.kind not in "iu" or array.size != 1 or not 1 < array.item() <= most:
-            raise ConfigError(f"{path}: `{name}` must be a whole number from 2 to {most}")
-    return FirstStage(
-        weights.astype(np.float32),
-        bias.astype(np.float32),
-        thresholds.astype(np.float32),
-        int(span.item()),
-        int(unigrams.item()),
-    )
+    def clears(self, estimates: Sequence[float], outputs: Sequence[int]) -> bool:
+        """Whether a row with these estimates is cleared for a query for `outputs`, given by their numbers."""
+        return all(estimates[output] < self._below[output] for output in outputs)

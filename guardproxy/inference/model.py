@@ -1,7 +1,7 @@
 """Reads and checks the folder of a model that scores texts.
 
 In: a folder with `model.onnx`, `tokenizer.json`, `config.json` (format 2) and `SHA256SUMS`, and optionally
-`model.fp16.onnx` for a GPU and `first_stage.npz`. Out: a `Model`. Kept: nothing. An incomplete folder or an unknown
+`model.fp16.onnx` for a GPU and `first_stage.onnx`. Out: a `Model`. Kept: nothing. An incomplete folder or an unknown
 value raises `ConfigError`. The network takes `input_ids` and `attention_mask` (int64, rows x tokens) and gives
 `logits` (float32, rows x outputs).
 """
@@ -15,7 +15,9 @@ from typing import Any, Literal, get_args
 
 from guardproxy.errors import ConfigError
 from guardproxy.findings import KINDS, Kind
+from guardproxy.inference import first_stage
 from guardproxy.inference import folder as folders
+from guardproxy.inference.first_stage import Clearing
 from guardproxy.inference.folder import is_number
 
 Activation = Literal["sigmoid", "softmax"]
@@ -24,7 +26,7 @@ FORMAT = 2
 """The version of `config.json` that this code reads."""
 FILES = ("model.onnx", "tokenizer.json", "config.json")
 GPU_FILE = "model.fp16.onnx"
-FIRST_STAGE = "first_stage.npz"
+FIRST_STAGE = "first_stage.onnx"
 ANY = "any"
 _MOST_TOKENS = 2**31
 
@@ -55,7 +57,8 @@ class Model:
     for each output the score at each operating point, `default_point` among them; an output that was never calibrated
     has no points. `max_tokens`: the most tokens of one row, with the special tokens. `overlap_tokens`: the tokens
     that two neighbouring rows of a long text share. `channels`: the number of the token that names a kind of channel to
-    the network, after the first token of a row; empty for a network that knows no channels.
+    the network, after the first token of a row; empty for a network that knows no channels. `clearing`: for each output
+    how the first stage clears rows; empty for a model without a first stage.
     """
 
     folder: Path
@@ -72,6 +75,7 @@ class Model:
     calibration: Mapping[str, Calibration]
     points: Mapping[str, Mapping[str, float]]
     default_point: str
+    clearing: Mapping[str, Clearing]
 
 
 class ModelDescription:
@@ -100,6 +104,10 @@ class ModelDescription:
     def default_point(self) -> str:
         return self.model.default_point
 
+    @property
+    def clears_from(self) -> Mapping[str, float]:
+        return {output: clearing.least for output, clearing in self.model.clearing.items()}
+
 
 def read(folder: Path, remote: bool = False) -> Model:
     """Checks and reads the folder of a model that gives scores. Raises `ConfigError`.
@@ -127,6 +135,7 @@ def read(folder: Path, remote: bool = False) -> Model:
         calibration=reading.calibration(outputs),
         points=reading.points(outputs),
         default_point=reading.default(),
+        clearing=reading.clearing(outputs, FIRST_STAGE in files),
     )
 
 
@@ -210,6 +219,14 @@ class _Reading:
             for output in outputs
             for entry in [entries.get(output, {})]
         }
+
+    def clearing(self, outputs: tuple[str, ...], has_file: bool) -> dict[str, Clearing]:
+        """Returns how the first stage clears rows. `has_file`: whether the folder holds its network; without it nothing
+        is cleared."""
+        if has_file and "first_stage" not in self.config:
+            raise self.refuse(f"`first_stage` is missing, which says what {FIRST_STAGE} may clear")
+        clearing = first_stage.read(self.path, self.config.get("first_stage", {}), outputs)
+        return clearing if has_file else {}
 
     def default(self) -> str:
         name = self.config.get("default_point", "")

@@ -48,7 +48,7 @@ class Settings:
     a request that is alone and slow down all others. `queue`: number of requests that may wait for a model; `wait_s`:
     how long they may wait. `remembered`: number of pieces of texts whose verdicts are cached. `url`: a server that
     runs the network over KServe v2; `timeout_s`: how long it may take. `socket`: the socket of a process on this
-    machine that runs the models.
+    machine that runs the models. `device`: `cpu`, `cuda`, or `auto`: a GPU if it can be used.
     """
 
     threads: int = 0
@@ -59,6 +59,7 @@ class Settings:
     url: str = ""
     timeout_s: float = 10.0
     socket: Path | None = None
+    device: str = "auto"
 
 
 def load(
@@ -87,7 +88,8 @@ def load(
         return ModelScorer(model, served, meters_of_model, settings.queue, settings.remembered, digits, settings.wait_s)
     from guardproxy.inference import session  # noqa: PLC0415 - as above
 
-    own = lambda pad, rows: session.local_network(model, pad, rows, settings.threads or 1, settings.workers or cores())  # noqa: E731
+    threads, workers = settings.threads or 1, settings.workers or cores()
+    own = lambda pad, rows: session.local_network(model, pad, rows, threads, workers, settings.device)  # noqa: E731
     return ModelScorer(model, own, meters_of_model, settings.queue, settings.remembered, digits, settings.wait_s)
 
 
@@ -108,7 +110,7 @@ class Models:
         self._folders = folders
         self._settings = settings or Settings()
         self._registry = registry
-        self._scorers: WeakValueDictionary[str, Scorer] = WeakValueDictionary()
+        self._scorers: WeakValueDictionary[str, ModelScorer | SharedScorer] = WeakValueDictionary()
         self._taggers: WeakValueDictionary[str, Tagger] = WeakValueDictionary()
         self._loading = Lock()
 
@@ -121,7 +123,11 @@ class Models:
                 scorer = self._scorers[key] = self._load_scorer(folder)
             return scorer
 
-    def _load_scorer(self, folder: Path) -> Scorer:
+    def providers(self) -> dict[str, str]:
+        """Returns for each loaded model that gives scores where it runs, such as an execution provider."""
+        return {scorer.model.folder.name: scorer.provider for scorer in list(self._scorers.values())}
+
+    def _load_scorer(self, folder: Path) -> ModelScorer | SharedScorer:
         if self._settings.socket:
             return shared_scorer(folder, self._settings.socket)
         return load(folder, settings=self._settings, registry=self._registry)

@@ -12,9 +12,10 @@ from dataclasses import dataclass
 
 from guardproxy.checks import Query, ScoredPiece
 from guardproxy.errors import ConfigError
-from guardproxy.inference import first_stage, tokens
+from guardproxy.inference import tokens
 from guardproxy.inference.batching import Row
 from guardproxy.inference.cache import Verdicts
+from guardproxy.inference.first_stage import FirstStage
 from guardproxy.inference.model import FIRST_STAGE, Model
 
 
@@ -44,8 +45,7 @@ class ModelReader:
         self._calibration = [model.calibration[output] for output in model.outputs]
         self._first_stage = None
         if FIRST_STAGE in model.files:
-            self._first_stage = first_stage.load(model.folder / FIRST_STAGE, len(model.outputs))
-        self._least = self._first_stage.thresholds.tolist() if self._first_stage else []
+            self._first_stage = FirstStage(model.folder / FIRST_STAGE, model.clearing, model.outputs)
 
     def _unwritable(self, number: int) -> int:
         """Returns the number of a channel's token. Raises `ConfigError` if it does not exist, or if a text can contain
@@ -93,9 +93,9 @@ class ModelReader:
         """Returns the row of token numbers that the network gets for a piece. `channel`: see the method."""
         return (self._first, *channel, *ids, self._last)
 
-    def first(self, ids: Row) -> tuple[float, ...]:
-        """Returns the numbers of the first stage for a piece, one for each output; empty without a first stage."""
-        return tuple(self._first_stage.scores(ids).tolist()) if self._first_stage else ()
+    def first(self, row: Row) -> tuple[float, ...]:
+        """Returns the estimates of the first stage for a row, one for each output; empty without a first stage."""
+        return self._first_stage.estimates(row) if self._first_stage else ()
 
     def scores(self, logits: Sequence[float]) -> tuple[float, ...]:
         """Returns the score of each output, 0.0 to 1.0."""
@@ -111,10 +111,10 @@ class ModelReader:
         return tuple(round(score, self._digits) for score in scores)
 
     def is_cleared(self, first: Sequence[float], query: Query) -> bool:
-        """Whether the first stage clears a piece for this query; `first`: its numbers for the piece."""
-        if not first or not query.first_stage:
+        """Whether the first stage clears a piece for this query; `first`: its estimates for the piece."""
+        if not self._first_stage or not first or not query.first_stage:
             return False
-        return all(first[number] < self._least[number] for number in map(self._numbers.__getitem__, query.outputs))
+        return self._first_stage.clears(first, [self._numbers[output] for output in query.outputs])
 
     def open_pieces(self, verdicts: Verdicts, query: Query) -> list[int]:
         """Returns the indexes of the pieces that the encoder must still judge for this query."""
@@ -127,18 +127,17 @@ class ModelReader:
     def answer(self, verdicts: Verdicts, query: Query) -> tuple[ScoredPiece, ...]:
         """Returns the answer to a query of which no piece is open.
 
-        A cleared piece scores 0.0 even if the encoder judged it for another query: an answer depends on its query
-        alone. Raises `ValueError` if a piece is open.
+        The scores of a cleared piece are the estimates of the first stage, even if the encoder judged the piece for
+        another query: an answer depends on its query alone. Raises `ValueError` if a piece is open.
         """
         scored = []
         if not verdicts.spans:
             raise ValueError("a text was not judged; this is a bug")
         for (start, end), first, scores in zip(verdicts.spans, verdicts.first, verdicts.scores, strict=True):
-            if self.is_cleared(first, query):
-                by_output = dict.fromkeys(query.outputs, 0.0)
-            elif scores is None:
+            is_cleared = self.is_cleared(first, query)
+            by_number = first if is_cleared else scores
+            if by_number is None:
                 raise ValueError("a piece of the text was not judged; this is a bug")
-            else:
-                by_output = {output: scores[self._numbers[output]] for output in query.outputs}
-            scored.append(ScoredPiece(start, end, by_output))
+            by_output = {output: by_number[self._numbers[output]] for output in query.outputs}
+            scored.append(ScoredPiece(start, end, by_output, is_cleared))
         return tuple(scored)

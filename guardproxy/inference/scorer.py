@@ -130,7 +130,7 @@ class _Job:
         pieces, channel = reader.pieces(query.text), reader.channel(query)
         with scorer.filling:  # another job may read the same text at the same time
             if not verdicts.spans:
-                verdicts.first = [reader.first(piece.ids) for piece in pieces]
+                verdicts.first = [reader.first(reader.row(piece.ids, channel)) for piece in pieces]
                 verdicts.scores = [None] * len(pieces)
                 verdicts.spans = [(piece.start, piece.end) for piece in pieces]
                 scorer.cache.count_pieces(query.text, verdicts, channel)

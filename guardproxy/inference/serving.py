@@ -89,14 +89,15 @@ class Serving:
             writer.close()
 
     async def _greet(self, hello: Any, writer: asyncio.StreamWriter) -> ModelScorer | None:
+        provider = ""
         try:
             scorer = await asyncio.to_thread(self._scorer, hello["model"])
-            error = ""
+            error, provider = "", scorer.provider
             if scorer.digest != hello["digest"]:
                 error = f"the model `{hello['model']}` changed while it was loaded"
         except ConfigError as refused:
             error = str(refused)
-        writer.write(_encode({"error": error}))
+        writer.write(_encode({"error": error, "provider": provider}))
         return None if error else scorer
 
 
@@ -108,7 +109,7 @@ async def _judge(scorer: ModelScorer, number: int, query_rows: Any, writer: asyn
     try:
         queries = [Query(text, tuple(outputs), first_stage, kind) for text, outputs, first_stage, kind in query_rows]
         judged = await asyncio.wrap_future(scorer.submit(queries))
-        pieces = [[(piece.start, piece.end, piece.scores) for piece in text] for text in judged]
+        pieces = [[(piece.start, piece.end, piece.scores, piece.cleared) for piece in text] for text in judged]
         answer: dict[str, Any] = {"id": number, "judged": pieces, "own_s": scorer.own_s(PACE_CHARS)}
     except NoCapacityError as error:
         answer = {"id": number, "error": type(error).__name__, "no_capacity": error.shortage.value}
@@ -122,9 +123,7 @@ async def _judge(scorer: ModelScorer, number: int, query_rows: Any, writer: asyn
 
 class SharedScorer(ModelDescription):
     """Implements `guardproxy.checks.Scorer` by queries to the process behind a socket. `model`: read from the local
-    folder."""
-
-    provider = "a process of its own"
+    folder. `provider`: where that process runs the model, shown on the admin port."""
 
     def __init__(self, model: Model, path: Path) -> None:
         """Raises `ConfigError` when the process does not answer, or serves another model under this name."""
@@ -141,6 +140,7 @@ class SharedScorer(ModelDescription):
             raise ConfigError(
                 f"the process that runs the models does not serve `{model.folder.name}`: {error}"
             ) from error
+        self.provider = f"{self._line.provider} in a process of its own"
 
     def judge(self, queries: Sequence[Query]) -> list[tuple[ScoredPiece, ...]]:
         """See `guardproxy.checks.Scorer.judge`."""
@@ -169,6 +169,7 @@ class _Line:
     def __init__(self, model: Model, path: Path) -> None:
         self._model = model
         self._path = path
+        self.provider = ""
         self._writer: asyncio.StreamWriter | None = None
         self._reading: asyncio.Task[None] | None = None
         self._opening = asyncio.Lock()
@@ -190,6 +191,7 @@ class _Line:
             if answer["error"]:
                 writer.close()
                 raise SharedError(answer["error"])
+            self.provider = answer["provider"]
             self._writer = writer
             self._reading = asyncio.create_task(self._read(reader))
             return writer
@@ -216,7 +218,7 @@ class _Line:
         if "error" in message:
             raise SharedError(message["error"])
         self.pace_s = message["own_s"]
-        return [tuple(ScoredPiece(start, end, scores) for start, end, scores in text) for text in message["judged"]]
+        return [tuple(ScoredPiece(*piece) for piece in pieces) for pieces in message["judged"]]
 
     async def _read(self, reader: asyncio.StreamReader) -> None:
         try:

@@ -24,18 +24,16 @@ import onnxruntime
 
 from guardproxy.errors import ConfigError
 from guardproxy.inference.batching import Network, Row
+from guardproxy.inference.device import CPU, CUDA, FELL_BACK, is_gpu_expected, load_libraries, obstacle
 from guardproxy.inference.model import GPU_FILE, Model
 
 _log = logging.getLogger(__name__)
-
-CPU = "CPUExecutionProvider"
-CUDA = "CUDAExecutionProvider"
 
 
 class Session:
     """Runs the network. `provider`: the execution provider that the session reports."""
 
-    def __init__(self, path: Path, threads: int, wanted: Sequence[str] = (CUDA, CPU)) -> None:
+    def __init__(self, path: Path, threads: int, wanted: Sequence[str] = (CPU,)) -> None:
         """Raises `ConfigError` when the file is not a network or `threads` is below 1."""
         if threads < 1:
             raise ConfigError("the supervisor needs at least one thread")
@@ -161,13 +159,17 @@ def is_exact(network: Network, rows: Sequence[Row]) -> bool:
     return beside[: len(rows)] == alone and beside[-len(rows) :] == alone[::-1]
 
 
-def local_network(model: Model, pad: int, rows: Sequence[Row], threads: int, workers: int) -> Network:
+def local_network(
+    model: Model, pad: int, rows: Sequence[Row], threads: int, workers: int, device: str = "auto"
+) -> Network:
     """Returns the network of a model folder on this machine. Raises `ConfigError`.
 
     `rows`: sample rows, to warm up and to test `exact`. On a CPU `workers` forward passes of `threads` threads may run
-    at the same time.
+    at the same time. `device`: `auto` takes a GPU where it can be used, `cuda` fails where it cannot.
     """
-    if GPU_FILE in model.files and CUDA in onnxruntime.get_available_providers():
+    reason = "" if device == "cpu" else obstacle(GPU_FILE in model.files)
+    if device != "cpu" and not reason:
+        load_libraries()
         session = Session(model.folder / GPU_FILE, threads, (CUDA, CPU))
         if session.provider == CUDA:
             batched = BatchedRows(session, pad)
@@ -175,6 +177,11 @@ def local_network(model: Model, pad: int, rows: Sequence[Row], threads: int, wor
                 return batched
             _log.warning("rows run one by one: on this GPU neighbours change a row's numbers")
             return SingleRows(session, 1)
+        reason = FELL_BACK
+    if device == "cuda":
+        raise ConfigError(f"the model `{model.folder.name}` cannot run on CUDA: {reason}")
+    if reason and is_gpu_expected():
+        _log.warning("a model runs on the CPU", extra={"model": model.folder.name, "error": reason})
     network = SingleRows(Session(model.folder / "model.onnx", threads, (CPU,)), workers)
     network.run(rows)
     return network

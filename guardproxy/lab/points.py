@@ -98,14 +98,16 @@ def choose(
 
 
 def with_choices(config: Mapping[str, Any], chosen: Iterable[Choice]) -> dict[str, Any]:
-    """Returns `config.json` (format 2) with the choices. Existing points are converted to the new scale of their
-    output.
+    """Returns `config.json` (format 2) with the choices. Existing points, and the thresholds from which the first stage
+    may clear texts, are converted to the new scale of their output.
 
     The two outputs of a softmax share a scale, so the points of the other output are converted too. `default_point`
     stays, or is the first chosen point if the model had none.
     """
     result = {**config, "calibration": {**config.get("calibration", {})}}
     points = {output: dict(own) for output, own in config.get("operating_points", {}).items()}
+    if "first_stage" in config:
+        result["first_stage"] = {**config["first_stage"]}
     for choice in chosen:
         if choice.fitted:
             _scale(result, points, choice.output, choice.fitted.scaling)
@@ -127,8 +129,15 @@ def _scale(config: dict[str, Any], points: dict[str, dict[str, float]], output: 
         new = by.after(Scaling(old.get("bias", 0.0), old.get("temperature", 1.0)))
         config["calibration"][column] = {"bias": round(new.bias, 6), "temperature": round(new.temperature, 6)}
         for at, score in points.get(column, {}).items():
-            moved = scaling.score(score) if column == output else 1 - scaling.score(1 - score)
-            points[column][at] = round(moved, 6)
+            points[column][at] = _moved(score, scaling, column == output)
+        if clearing := config.get("first_stage", {}).get(column):
+            least = _moved(clearing["least"], scaling, column == output)
+            config["first_stage"][column] = {**clearing, "below": min(clearing["below"], least), "least": least}
+
+
+def _moved(score: float, scaling: Scaling, is_own: bool) -> float:
+    """Returns a score on the new scale. `is_own`: whether the scaling is that of the score's column, not of the other."""
+    return round(scaling.score(score) if is_own else 1 - scaling.score(1 - score), 6)
 
 
 def _fit_scaling(harmless: Sequence[float], attacks: Sequence[float]) -> ScalingFit | None:

@@ -19,7 +19,7 @@ from guardproxy.events import Path
 from guardproxy.policy.reading import FileReading
 from guardproxy.policy.strictness import same
 from guardproxy.policy.tree import FilePlace, YamlNode
-from guardproxy.wire import NESTED_BODY, FieldPath, is_on
+from guardproxy.wire import FieldPath, is_on
 from guardproxy.wire.json import dotted, reach
 
 FieldAction = Literal["set", "strip", "refuse"]
@@ -86,11 +86,11 @@ class BoundFields:
 
     allowed: frozenset[str] = frozenset()
     rules: tuple[_BoundField, ...] = ()
+    changes: bool = field(init=False)
+    """Whether a rule may change a request."""
 
-    @property
-    def changes(self) -> bool:
-        """Whether a rule may change a request."""
-        return any(rule.action != "refuse" for rule in self.rules)
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "changes", any(rule.action != "refuse" for rule in self.rules))
 
     def refused(self, tree: Mapping[str, Any]) -> Iterator[FieldChange]:
         """Yields the fields of a request that a policy refuses. A field that is `null` or `false` is not refused."""
@@ -100,50 +100,53 @@ class BoundFields:
                     if is_on(reach(tree, place)):
                         yield FieldChange(dotted(place), rule.action, rule.policy, rule.enforced)
 
-    def changed(self, tree: Any, has_field: Callable[[FieldPath], bool]) -> tuple[Any, list[FieldChange]]:
+    def changed(self, tree: Any, can_have: Callable[[FieldPath], bool]) -> tuple[Any, list[FieldChange]]:
         """Returns the tree of a request after `set` and `strip`, and all changes, including those that are only recorded. A
-        field that has its value already is not changed. `has_field`: whether the request can have a field; a field
-        of other formats is not set. Raises `DownstreamError` (400) if a field cannot be set."""
+        field that has its value already is not changed. `can_have`: whether the request can have a field; one that it cannot
+        have is removed instead of set. Raises `DownstreamError` (400) if a field cannot be set."""
         new, changes = tree, []
         for rule in self.rules:
-            if rule.action == "refuse" or (rule.action == "set" and not has_field(rule.path)):
+            if rule.action == "refuse":
                 continue
-            places = _written(rule, tree) if rule.action == "set" else list(rule.path.places(tree))
-            changes += [FieldChange(dotted(place), rule.action, rule.policy, rule.enforced) for place in places]
+            is_written = rule.action == "set" and can_have(rule.path)
+            places = _written(rule, tree) if is_written else [(place, "strip") for place in rule.path.places(tree)]
+            changes += [FieldChange(dotted(place), action, rule.policy, rule.enforced) for place, action in places]
             if rule.enforced and places:
-                new = rule.path.written(new, rule.value) if rule.action == "set" else rule.path.without(new)
+                new = rule.path.written(new, rule.value) if is_written else rule.path.without(new)
         return new, sorted(changes)
 
 
 NO_BOUND_FIELDS = BoundFields()
 
 
-def _written(rule: _BoundField, before: Any) -> list[Path]:
-    """Returns the places of a field that a rule writes and that have another value now. Raises `DownstreamError` (400) if the
-    rule is enforced and cannot be carried out."""
+def _written(rule: _BoundField, before: Any) -> list[tuple[Path, FieldAction]]:
+    """Returns the places of a field that a rule removes, as they are in another spelling or body, and those that it writes
+    and that have another value now. Raises `DownstreamError` (400) if the rule is enforced and cannot be carried out."""
     path = rule.path
     try:
         after = path.written(before, rule.value)
     except DownstreamError:
         if rule.enforced:
             raise
-        return [(path.text,)]
+        return [((path.text,), "set")]
     values = {place: reach(before, place) for place in path.places(before)}
     written = {place: reach(after, place) for place in path.places(after)}
-    gone = [place for place in values if place not in written]  # another spelling of the field
-    return gone + [place for place, value in written.items() if place not in values or not same(values[place], value)]
+    gone: list[tuple[Path, FieldAction]] = [(place, "strip") for place in values if place not in written]
+    return gone + [
+        (place, "set") for place, value in written.items() if place not in values or not same(values[place], value)
+    ]
 
 
 def bound_fields(rules: Mapping[str, tuple[FieldRules, bool]]) -> BoundFields:
-    """Combines the rules of policies, by the name of the policy, each with whether its rules are enforced."""
-    allowed = [fields.allow for fields, _ in rules.values()]
+    """Combines the rules of policies, by the name of the policy, each with whether its rules are enforced. A policy in shadow
+    mode refuses no field that the others allow."""
+    allowed = [fields.allow for fields, is_enforced in rules.values() if is_enforced]
+    allowed = allowed or [fields.allow for fields, _ in rules.values()]
     bound: list[_BoundField] = []
     for name, (fields, is_enforced) in rules.items():
         for action, text in fields.paths():
             value = fields.values.get(text) if action == "set" else None
             bound.append(_BoundField(FieldPath(text), action, name, is_enforced, value))
-            nested: FieldAction = "refuse" if action == "refuse" else "strip"
-            bound.append(_BoundField(FieldPath(f"{NESTED_BODY}.{text}"), nested, name, is_enforced))
     bound.sort(key=lambda rule: (rule.path.text, rule.action, rule.policy))
     return BoundFields(frozenset.intersection(*allowed) if allowed else frozenset(), tuple(bound))
 
@@ -199,7 +202,8 @@ def _is_right(reading: FileReading, key: str, text: str, place: FilePlace) -> bo
     except ValueError as error:
         reading.fail(place, str(error))
         return False
-    why = FIXED_FIELDS.get(path.text) if key in ("set", "strip") else None
+    reasons = (reason for name, reason in FIXED_FIELDS.items() if path.is_field(name))
+    why = next(reasons, None) if key in ("set", "strip") else None
     if why:
         reading.fail(place, f"`{key}` cannot change `{text}`: {why}")
     return not why

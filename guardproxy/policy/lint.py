@@ -158,7 +158,7 @@ def _fields(policies: PolicySet, policy: Policy) -> Iterator[Note]:
     fields, formats = policy.fields, policies.formats.codecs
     for action, text in fields.paths():
         if not any(codec.has_field(FieldPath(text)) for codec in formats):
-            effect = "so it is never set" if action == "set" else "so check its spelling"
+            effect = "so it is set only where a client sends it" if action == "set" else "so check its spelling"
             message = f"no wire format knows the field `{text}`, {effect}"
             yield _note(policy, fields.places[action, text], "warning", "unknown-field", message)
     denied = sorted({name for codec in formats for name in codec.contract.denied})

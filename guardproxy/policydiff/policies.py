@@ -118,7 +118,8 @@ def _count(rules: Sequence[Rule]) -> str:
 
 def _least(policy: Policy, effect: Effect) -> Effect:
     """Returns the effect of adding or removing a whole policy: neutral if all its rules only record."""
-    return effect if any(map(_bites, policy.rules)) else "neutral"
+    changes_fields = policy.fields.enforced and any(policy.fields.paths())
+    return effect if changes_fields or any(map(_bites, policy.rules)) else "neutral"
 
 
 def _bites(rule: Rule) -> bool:
@@ -314,7 +315,11 @@ def _opaque(old: Policy, new: Policy) -> Iterator[Difference]:
 
 
 def _field_rules(old: FieldRules, new: FieldRules) -> Iterator[Difference]:
-    """Yields the differences of the rules about fields of requests."""
+    """Yields the differences of the rules about fields of requests. Rules of shadow mode only record."""
+    shares = [WHOLE if fields.share is None else fields.share for fields in (old, new)]
+    if old.enforced and new.enforced and shares[0] != shares[1] and any(old.paths()) and any(new.paths()):
+        percents = (f"{share * 100 / WHOLE:g} %" for share in shares)
+        yield Difference(f"rules about fields: enforce {' -> '.join(percents)}", EFFECTS[compare_shares(*shares)])
     for path in sorted(old.allow ^ new.allow):
         fresh = path in new.allow
         yield Difference(
@@ -323,13 +328,16 @@ def _field_rules(old: FieldRules, new: FieldRules) -> Iterator[Difference]:
     for word, before, after in (("refuses", old.refuse, new.refuse), ("strips", old.strip, new.strip)):
         for path in sorted(before ^ after):
             fresh = path in after
-            yield Difference(
-                f"{word if fresh else f'no longer {word}'} the field {path}", "tightens" if fresh else "loosens"
-            )
+            effect: Effect = "tightens" if fresh else "loosens"
+            is_in_force = (new if fresh else old).enforced
+            words = f"{word if fresh else f'no longer {word}'} the field {path}"
+            yield Difference(words, effect if is_in_force else "neutral")
     for path in sorted({*old.values, *new.values}):
         was, now = (show(fields.values[path]) if path in fields.values else "as sent" for fields in (old, new))
         if was != now:
-            yield Difference(f"sets the field {path}: {was} -> {now}", "either")
+            yield Difference(
+                f"sets the field {path}: {was} -> {now}", "either" if old.enforced or new.enforced else "neutral"
+            )
 
 
 def _effect(name: str, old: Any, new: Any) -> Effect:

@@ -16,7 +16,7 @@ from typing import Any
 from aiohttp import web
 
 from guardproxy import plugins
-from guardproxy.audit import Record, Sealing, open_sink
+from guardproxy.audit import NO_SEALING, Record, Rotation, Sealing, open_sink
 from guardproxy.config import Config
 from guardproxy.errors import PolicyError
 from guardproxy.gateway import UNKNOWN, Head
@@ -29,7 +29,7 @@ from guardproxy.server.driver import Driver
 from guardproxy.server.leftovers import Leftovers
 from guardproxy.server.listener import HttpRequest, Listener
 from guardproxy.server.observers import Fan, LogObserver, MetricsObserver, Observers
-from guardproxy.server.recorder import Recorder, key_of, log_of
+from guardproxy.server.recorder import Recorder, key_of, log_of, signing_of
 from guardproxy.server.reload import Reload
 from guardproxy.server.scanner import Scanner, TimeLimits
 from guardproxy.server.status import Metrics, Pulse
@@ -60,6 +60,7 @@ def settings(config: Config) -> Settings:
         url=config.supervisor_url,
         timeout_s=config.timeout_scan_s,
         socket=config.supervisor_socket,
+        device=config.supervisor_device,
     )
 
 
@@ -81,13 +82,15 @@ class Server:
         self._engine = engine()
         self._observers = Observers((MetricsObserver(self.metrics), LogObserver()), self.metrics)
         self._fan = Fan({name: open_sink(name, log_of(worker)) for name in config.audit_sink}, self.metrics)
-        sealing = open_sealing(config)
-        self._recorder = Recorder(config.audit, worker, self._engine, self._fan.durable, sealing)
+        rotation = Rotation(config.audit_rotate_bytes, config.audit_rotate_s)
+        about = signing_of(config), rotation, open_sealing(config)
+        self._recorder = Recorder(config.audit, worker, self._engine, self._fan.durable, *about)
         time_limits = TimeLimits(config.timeout_scan_s, config.timeout_scan_s_per_million, config.limit_scan_wait_s)
         self._scanner = Scanner(config.scan_threads, time_limits, meters=self.metrics.scanner)
         self.metrics.unknown.inc(self._recorder.unknown)
         self.metrics.audit_writable.set_function(lambda: self._recorder.healthy)
         self.metrics.audit_recoveries.set_function(lambda: self._recorder.recoveries)
+        self.metrics.audit_checkpoint.set_function(lambda: self._recorder.checkpoint_at)
         self._steps = Steps()
         self._client = session(config)
         self._breakers = Breakers(config)
@@ -180,7 +183,13 @@ class Server:
     def version(self) -> dict[str, object]:
         checks = {check.name: check.digest for check in self.policies.checks.values()}
         brought = [str(plugin) for group in plugins.GROUPS for plugin in plugins.installed_plugins(group)]
-        return {"engine": self._engine, "policies": self.policies.digest, "checks": checks, "plugins": brought}
+        return {
+            "engine": self._engine,
+            "policies": self.policies.digest,
+            "checks": checks,
+            "models": self._models.providers(),
+            "plugins": brought,
+        }
 
     def is_full(self) -> bool:
         """Whether the limit of open exchanges is reached."""
@@ -282,10 +291,10 @@ class Server:
         self._observers.close()
 
 
-def open_sealing(config: Config) -> Sealing | None:
-    """Returns what seals the texts of records; `None` without a key. Raises `SealError`."""
+def open_sealing(config: Config) -> Sealing:
+    """Returns what seals the texts of records. Without a key it refuses. Raises `SealError`."""
     if not config.seal_key:
-        return None
+        return NO_SEALING
     from guardproxy.audit.sealing import Sealer, open_store  # noqa: PLC0415
 
     return Sealer(open_store(config.audit, config.seal_store, config.seal_key, create=True))

@@ -196,7 +196,7 @@ class Driver:
     async def _next(self) -> Input:
         """The next event of the upstream."""
         try:
-            if self._upstream.is_sending:
+            if self._upstream.sending:
                 response = await self._upstream.head()
                 return ResponseStarted(response.status, response.content_type, _clock())
             data = await self._upstream.read()

@@ -23,12 +23,14 @@ _log = logging.getLogger(__name__)
 
 
 class _ModelsState:
-    """The state of this process for the admin port."""
+    """The models of this process, and its state for the admin port."""
 
-    def __init__(self, stall_s: float) -> None:
+    def __init__(self, config: Config) -> None:
         self.metrics = Metrics()
         self.pulse = Pulse(self.metrics)
-        self._stall_s = stall_s
+        folders = (config.models,) if config.models else ()
+        self.models = Models(folders, settings(config), Registry(self.metrics.registry))
+        self._stall_s = config.livez_stall_s
 
     def stuck(self) -> list[str]:
         still_s = self.pulse.still_s()
@@ -48,16 +50,15 @@ class _ModelsState:
         }
 
     def version(self) -> dict[str, object]:
-        return {"engine": engine()}
+        return {"engine": engine(), "models": self.models.providers()}
 
 
 async def serve(config: Config, path: Path, ready: int, alive: int) -> None:
     """Serves on the socket `path` until the pipe `alive` closes. Writes a byte to the pipe `ready` when it listens."""
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
-    state = _ModelsState(config.livez_stall_s)
-    models = Models((config.models,) if config.models else (), settings(config), Registry(state.metrics.registry))
-    server = await Serving(lambda name: cast(ModelScorer, models.scorer(name))).start(path)
+    state = _ModelsState(config)
+    server = await Serving(lambda name: cast(ModelScorer, state.models.scorer(name))).start(path)
     port = config.admin_port + config.workers if config.admin_port else 0
     admin = AdminPort(admin_app(state), config.admin_host, port)
     _log.info("models are served", extra={"admin_port": admin.port})

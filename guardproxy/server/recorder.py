@@ -1,6 +1,8 @@
 """Keeps records in a log for each process. A record is durable before the caller goes on. While the log cannot be written,
 `healthy` is false and traffic is refused. The log recovers by itself (`audit/sinks/file.py`).
 
+With a key it also makes signed checkpoints of the log (`audit/proof/checkpointer.py`).
+
 At start the recorder finds the intents of an earlier process that have no record, and closes them as `unknown`.
 """
 
@@ -18,19 +20,27 @@ from functools import partial
 from pathlib import Path
 
 from guardproxy.audit import (
+    NO_SEALING,
     ChainHead,
+    Checkpointer,
+    CheckpointStore,
     FileSink,
     Intent,
     Receiver,
     Record,
+    Rotation,
     Sealing,
+    Signing,
     abandoned_intents,
     closing,
     numbers,
     path_of,
+    public_key,
     reason,
+    signer_of,
 )
-from guardproxy.errors import AuditError
+from guardproxy.config import Config
+from guardproxy.errors import AuditError, ConfigError
 
 CLOSE_TIMEOUT_S = 60.0
 _log = logging.getLogger(__name__)
@@ -48,8 +58,9 @@ def log_of(worker: int) -> str:
 
 class Recorder:
     """Keeps the records of a process. `folder`: the folder of the logs. `worker`: distinguishes the logs of several
-    processes. `engine`: the version that records name. `durable`: called with lines that have become durable; must return at
-    once (`FileSink`). `sealing`: seals records whose texts policies seal. `unknown`: the number of exchanges of an earlier
+    processes. `engine`: the version that records name. `durable`: called with lines that have become durable; must
+    return at once (`FileSink`). `signing`: how checkpoints are signed; `None`: there are none. `rotation`: when a new
+    file begins. `sealing`: seals records whose texts policies seal. `unknown`: the number of exchanges of an earlier
     process that were closed at start.
 
     Any thread may read `healthy`, `trouble`, `failing_s`, `remarks` and `recoveries`.
@@ -61,21 +72,34 @@ class Recorder:
         worker: int,
         engine: str,
         durable: Callable[[Sequence[bytes]], None] = lambda lines: None,
-        sealing: Sealing | None = None,
+        signing: Signing | None = None,
+        rotation: Rotation | None = None,
+        sealing: Sealing = NO_SEALING,
     ) -> None:
         name = log_of(worker)
         self._engine = engine
+        store = CheckpointStore(folder, signing.signer, signing.former) if signing else None
+        header = {"log": secrets.token_hex(8), "engine": engine, "at": time.time()}
         self._sink = FileSink(
-            folder, name, {"log": secrets.token_hex(8), "engine": engine}, durable=durable, sealing=sealing
+            folder,
+            name,
+            header,
+            durable=durable,
+            rotation=rotation or Rotation(),
+            stated=store.states.last if store else None,
+            sealing=sealing,
         )
         self._intents: dict[str, Intent] = {}
         self._lost: dict[str, Intent] = {}
         self._results: deque[tuple[_Waiter, ChainHead | AuditError]] = deque()
         self._is_waking = False
+        self._checkpointer: Checkpointer | None = None
         try:
+            if store and signing:
+                self._checkpointer = Checkpointer(store, name, signing, self._sink.states)
             self.unknown = self._close_abandoned(folder, path_of(folder, name, max(numbers(folder, name), default=0)))
         except BaseException:
-            self._sink.close()
+            self.close()
             raise
 
     @property
@@ -95,8 +119,14 @@ class Recorder:
 
     @property
     def remarks(self) -> tuple[str, ...]:
-        """Warnings about the log since the start."""
-        return self._sink.remarks
+        """Warnings about the log since the start, and about checkpoints now."""
+        trouble = self._checkpointer.trouble if self._checkpointer else ""
+        return (*self._sink.remarks, *([f"audit checkpoints: {trouble}"] if trouble else []))
+
+    @property
+    def checkpoint_at(self) -> float:
+        """The time of the newest checkpoint: Unix time in seconds; 0 without checkpoints."""
+        return self._checkpointer.at if self._checkpointer else 0.0
 
     @property
     def recoveries(self) -> int:
@@ -125,6 +155,8 @@ class Recorder:
 
     def close(self) -> None:
         self._sink.close()
+        if self._checkpointer:
+            self._checkpointer.close()
 
     def _append(self, record: Record | Intent, receive: Receiver) -> None:
         while self._lost and self._sink.healthy:
@@ -186,6 +218,18 @@ class Recorder:
         if futures:
             _log.warning("exchanges of an earlier process have no end", extra={"count": len(futures)})
         return len(futures)
+
+
+def signing_of(config: Config) -> Signing | None:
+    """How the settings want checkpoints signed; `None` without a key. Raises `ConfigError`."""
+    try:
+        signer = signer_of(config.audit_key, config.audit_sign_command, config.audit_public_key, config.audit)
+        former = tuple(map(public_key, config.audit_former_key))
+    except AuditError as error:
+        raise ConfigError(f"audit key: {error}") from None
+    if signer is None:
+        return None
+    return Signing(signer, config.audit_checkpoint_s, config.audit_copy, former, config.audit_retain_s)
 
 
 def key_of(folder: Path, key: str) -> bytes:

@@ -73,6 +73,11 @@ class Metrics:
         self.audit_writable = Gauge(
             name("audit_writable"), "1, or 0 while the audit log cannot be written.", registry=registry
         )
+        self.audit_checkpoint = Gauge(
+            name("audit_checkpoint_time"),
+            "The time of the newest checkpoint of the audit log, as Unix time; 0 without a key.",
+            registry=registry,
+        )
         self.audit_recoveries = Gauge(
             name("audit_recoveries"), "How often the audit log could be written again.", registry=registry
         )

@@ -104,13 +104,9 @@ class Upstream:
         self._first_byte_s = first_byte_s
         self._breaker: Breaker | None = None
         self._ticket: Ticket | None = None
-        self._sending: Sending | asyncio.Task[aiohttp.ClientResponse] | None = None
+        self.sending: Sending | asyncio.Task[aiohttp.ClientResponse] | None = None
+        """The request that was begun and whose head nobody has taken yet."""
         self.response: aiohttp.ClientResponse | None = None
-
-    @property
-    def is_sending(self) -> bool:
-        """Whether a request was begun whose head nobody has taken yet."""
-        return self._sending is not None
 
     def begin(
         self, method: str, url: str, headers: CIMultiDict[str], body: bytes | None, *, at_once: bool = False
@@ -118,13 +114,13 @@ class Upstream:
         """Takes a request, which `head` sends. `at_once`: sends it now, in a task of its own."""
         self.close()
         sending = self._send(method, url, headers, body)
-        self._sending = asyncio.ensure_future(sending) if at_once else sending
+        self.sending = asyncio.ensure_future(sending) if at_once else sending
 
     async def head(self) -> aiohttp.ClientResponse:
         """Returns the head of the answer to the request that was begun. Raises `UpstreamError`, at once while the breaker of
         this upstream is open."""
-        assert self._sending is not None  # noqa: S101 - `begin` came first
-        sending, self._sending = self._sending, None
+        assert self.sending is not None  # noqa: S101 - `begin` came first
+        sending, self.sending = self.sending, None
         return await sending
 
     async def _send(
@@ -206,7 +202,7 @@ class Upstream:
     def close(self) -> None:
         """Ends the request. The connection goes back to the pool if the answer was read to its end or is complete. Otherwise
         it is closed, also if it has not begun."""
-        sending, self._sending = self._sending, None
+        sending, self.sending = self.sending, None
         if isinstance(sending, asyncio.Task):
             sending.cancel()
             sending.add_done_callback(_note_end)

@@ -49,7 +49,7 @@ from guardproxy.wire.decoding import (
     is_delta,
     leaf_of,
 )
-from guardproxy.wire.fields import NESTED_BODY, FieldPath, denied_field, is_on
+from guardproxy.wire.fields import FieldPath, denied_field, is_on
 from guardproxy.wire.framing import Framing, StreamEvent, ndjson, sse
 from guardproxy.wire.headers import (
     AMOUNT,
@@ -97,7 +97,6 @@ __all__ = [
     "FRAMINGS",
     "IDENTIFIER",
     "LARGEST",
-    "NESTED_BODY",
     "NOT_KEPT",
     "NO_DEMAND",
     "PRODUCTS",

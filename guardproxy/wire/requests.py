@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from guardproxy.errors import DownstreamError, ErrorCode
-from guardproxy.wire.json import JsonFault, Map, read
+from guardproxy.events import Path
+from guardproxy.wire.json import JsonFault, Map, dotted, read
 
 _NAMES = {str: "a string", bool: "true or false", int: "a whole number", list: "a list", dict: "an object"}
 
@@ -25,22 +26,28 @@ def read_body(body: bytes) -> dict[str, Any]:
     return tree
 
 
-def refuse_other_case(tree: Any, how: Map, where: str = "") -> None:
+def refuse_other_case(tree: Any, how: Map) -> None:
     """Raises `DownstreamError` (400) for a field that has the name of a known field in other letters (`Prompt` for `prompt`).
     Some servers read both as one field, and the last one counts. `how`: the map of the tree."""
-    while callable(how):
-        how = how(tree)
-    if isinstance(how, dict) and isinstance(tree, dict):
-        for key, child in tree.items():
-            place = f"{where}.{key}" if where else key
-            if key in how:
-                refuse_other_case(child, how[key], place)
-            elif (folded := key.casefold()) != key and folded in how:
-                message = f"`{place}` must be written as `{folded}`, as a server may read both as one field"
-                raise DownstreamError(ErrorCode.INVALID_VALUE, message, place)
-    elif isinstance(how, list) and isinstance(tree, list):
-        for number, item in enumerate(tree):
-            refuse_other_case(item, how[0], f"{where}[{number}]")
+    waiting: list[tuple[Map, Any, Path]] = [(how, tree, ())]
+    for inner, node, path in waiting:
+        while type(inner) is not dict and callable(inner):
+            inner = inner(node)  # noqa: PLW2901
+        if type(node) is list:
+            if type(inner) is list:
+                item_how = inner[0]
+                for at, item in enumerate(node):
+                    if type(item) is dict or type(item) is list:
+                        waiting += ((item_how, item, (*path, at)),)
+        elif type(node) is dict and isinstance(inner, dict):
+            for key, child in node.items():
+                if key in inner:
+                    if type(child) is dict or type(child) is list:
+                        waiting += ((inner[key], child, (*path, key)),)
+                elif (folded := key.casefold()) != key and folded in inner:
+                    place = dotted((*path, key))
+                    message = f"`{place}` must be written as `{folded}`, as a server may read both as one field"
+                    raise DownstreamError(ErrorCode.INVALID_VALUE, message, place)
 
 
 def expect_type(
@@ -51,7 +58,7 @@ def expect_type(
     if type(tree) is not dict:
         raise DownstreamError(ErrorCode.INVALID_TYPE, f"`{where}` must be an object", where)
     value = tree.get(key)
-    if value is None and not required:
+    if type(value) is types or (value is None and not required):
         return
     is_wrong_bool = (value is True or value is False) and types is not bool  # `True` is also an `int`
     if not isinstance(value, types) or is_wrong_bool:

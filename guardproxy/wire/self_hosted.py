@@ -24,6 +24,7 @@ DENIED: Mapping[str, str] = {
     **dict.fromkeys(("bootstrap_host", "bootstrap_port", "bootstrap_room", "data_parallel_rank"), _HOST),
     **dict.fromkeys(("routed_dp_rank", "disagg_prefill_dp_rank", "session_params"), _HOST),
     **dict.fromkeys(("api_base", "base_url", "custom_llm_provider", "webhook_config"), _HOST),
+    "additional_drop_params": "removes fields of the request, also those that a policy sets",
     **dict.fromkeys(("lora_path", "lora_request", "lora_id", "lora", "adapter_id", "adapter_source"), _LORA),
 }
 

@@ -119,9 +119,9 @@ def counted() -> Iterator[None]:
 
 
 @contextmanager
-def short_blocks(share: int = 16) -> Iterator[None]:
-    """Makes the blocks that checks work in shorter, to one part in `share`, so that a text of a few thousand characters has
-    many, and what views may read to look for a place that all agree on.
+def short_blocks() -> Iterator[None]:
+    """Makes the blocks that checks work in an eighth as long, so that a text of a few thousand characters has many, and what
+    views may read to look for a place that all agree on.
 
     Within one block the cost of a stream is squared by design, as an open match is looked at again with each piece. That is
     a constant for each character: a block's length divided by a piece's. Texts of less than a few blocks show the square.
@@ -137,7 +137,7 @@ def short_blocks(share: int = 16) -> Iterator[None]:
             (_links, "LIMIT"),
             (_allowed, "_LIMIT"),
         ):
-            patched.setattr(module, name, getattr(module, name) // share)
+            patched.setattr(module, name, getattr(module, name) // 8)
         yield
 
 

@@ -27,6 +27,7 @@ class FakeScorer:
     labels = LABELS
     points = POINTS
     default_point = "1%"
+    clears_from: Mapping[str, float] = {}
 
     def __init__(self, says: Callable[[str, str], float], chars: int = 1000, overlap: int = 0) -> None:
         self._says = says

@@ -46,7 +46,7 @@ if LONG:
     }
 # A single step from one size to its double is jumpy, as a last block may be full or not: two of them are compared. The
 # smaller size holds some blocks, or else what is squared within a block would show.
-SIZE, PIECE, WORD_LIMIT = (16_384, 512, None) if LONG else (1024, 32, 512)
+SIZE, PIECE, WORD_LIMIT = (16_384, 512, None) if LONG else (2048, 64, 1024)
 
 
 @pytest.fixture(scope="module")
@@ -86,7 +86,7 @@ def test_a_stream_costs_what_its_length_says(name: str, checks: dict[str, Check]
 
 def test_a_stream_whose_views_never_agree_costs_what_its_length_says() -> None:
     """Sends addresses without an end to a check that reads letters and digits one by one."""
-    with counted(), short_blocks(8):
+    with counted(), short_blocks():
         check = built("pii", {"evasions": "strict"}, 1024)
         costs = [cost(check, UNITS["addresses without end"], size, 64) for size in (8192, 32_768)]
     assert costs[1] <= MOST**2 * costs[0]

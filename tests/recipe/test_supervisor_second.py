@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import re
 from collections import Counter, defaultdict
 from typing import Any
 
@@ -18,6 +19,7 @@ from models.supervisor.recipe.second.balance import (
     FREQUENT,
     LEAST_SHARE,
     MOST_SHARE,
+    PLENTY,
     counts,
     describe,
     features,
@@ -81,7 +83,7 @@ def test_each_row_knows_its_parts_and_its_channel(own: list[Row]) -> None:
 
 
 @pytest.mark.parametrize(
-    "source", ["own/wrapper", "own/pretext", "own/order", "own/question", "own/places", "own/secrets"]
+    "source", ["own/wrapper", "own/pretext", "own/order", "own/question", "own/thin", "own/places", "own/secrets"]
 )
 def test_pairs_have_as_many_harmful_as_harmless_rows(own: list[Row], source: str) -> None:
     labels = Counter(is_harmful(given_row) for given_row in own if given_row["source"] == source)
@@ -100,8 +102,38 @@ def test_lists_have_whole_lines() -> None:
     places = contrast.sections("places.txt")
     assert all(len(line.split(" => ")) == 2 for line in (*places["pair"], *places["snippet"]))
     assert all(line.count("{s}") == 1 for line in (*places["carrier"], *places["code"]))
-    languages = {line.split("|")[0] for line in contrast.sections("secrets.txt")[""]}
+    assert all(len(lines) == len(set(lines)) for lines in places.values() if "{s}" not in lines)
+    secrets = contrast.sections("secrets.txt")
+    languages = {line.split("|")[0] for line in secrets[""]}
     assert len(languages) == 12
+    assert {name for name in secrets if name} == {
+        f"{lang}:{part}" for lang in languages for part in ("ask", "kept", "open")
+    }
+    assert all(line.count("{s}") == 1 for lang in languages for line in secrets[f"{lang}:ask"])
+
+
+def test_thin_kinds_have_many_texts_in_every_form(own: list[Row]) -> None:
+    texts = {kind: {row["text"] for row in own if row["targets"].get(kind) == 1} for kind in KINDS}
+    assert all(len(texts[kind]) >= 400 for kind in ("sexual", "self_harm", "violence", "illicit"))
+    forms = Counter((row["channel"], is_harmful(row)) for row in own if row["source"] == "own/thin")
+    assert min(forms.values()) > 80
+    assert set(forms) == {(channel, harmful) for channel in ("user", "assistant") for harmful in (True, False)}
+    assert not [row["text"] for row in own if row["source"] == "own/thin" and re.search(r"[{}|]", row["text"])]
+
+
+def test_secrets_are_asked_for_in_twelve_languages_and_no_text_has_two_labels(own: list[Row]) -> None:
+    assert len({row["text"] for row in own if row["targets"].get("extraction") == 1}) >= 400
+    labels = defaultdict(set)
+    for row in own:
+        labels[row["text"]].add(is_harmful(row))
+    assert all(len(found) == 1 for found in labels.values())
+
+
+def test_tool_orders_are_sixty_actions_after_thirty_marks() -> None:
+    places = contrast.sections("places.txt")
+    assert len({line.split(" => ")[0] for line in places["pair"]}) >= 60
+    assert len(places["mark"]) == len(places["clean"]) >= 30
+    assert "{s}" in places["carrier"]
 
 
 def test_an_override_is_an_attack_whatever_is_asked_and_a_wrapper_is_none() -> None:
@@ -164,6 +196,15 @@ def test_balancing_leaves_no_feature_that_decides() -> None:
     bad, fine = counts(describe(kept))["opening: open sesame"]
     assert bad == 100
     assert fine > 150
+
+
+def test_balancing_drops_rows_of_large_sources_first() -> None:
+    posts = [made(f"open sesame {at}", False) | {"source": "posts"} for at in range(PLENTY + 1)]
+    pairs = [made(f"open sesame, dear {at}", at % 2 == 0) for at in range(400)]
+    kept = rebalance([*posts, *pairs], random.Random(1))
+    assert not unbalanced_features(describe(kept))
+    assert sum(row["source"] == "made" for row in kept) == 400
+    assert 0 < sum(row["source"] == "posts" for row in kept) < 400
 
 
 def test_features_are_openings_patterns_and_groups() -> None:

@@ -103,6 +103,19 @@ def test_the_graph_composes_as_the_network_does(tmp_path: Path) -> None:
     assert exported(*map(torch.from_numpy, rows)).shape == (3, len(OUTPUTS))
 
 
+def test_passes_share_out_the_rows_of_a_large_source(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("models.supervisor.recipe.train.encoder_folder", lambda: SHIPPED)
+    monkeypatch.setattr("models.supervisor.recipe.second.train.PLENTY", 10)
+    fine = [make_row(f"post {at}", targets(), "posts") for at in range(25)]
+    bad = [make_row(f"bad post {at}", targets([], ["hate"]), "posts") for at in range(4)]
+    sampler = Sampler([*fine, *bad])
+    passes = [sampler.places(turn) for turn in range(5)]
+    assert all(len(places) == len(set(places)) == 14 for places in passes)
+    assert all(set(range(25, 29)) <= set(places) for places in passes)
+    assert set().union(*passes[:3]) == set(range(29))
+    assert sorted(at for batch in sampler.batches(4, 1) for at in batch) == sorted(passes[1])
+
+
 def test_a_sample_depends_on_its_turn_and_holds_the_attack(monkeypatch: pytest.MonkeyPatch) -> None:
     # The shipped model has the tokenizer of its encoder, so the package of the encoder is not needed.
     monkeypatch.setattr("models.supervisor.recipe.train.encoder_folder", lambda: SHIPPED)

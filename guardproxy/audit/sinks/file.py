@@ -16,7 +16,8 @@ Records of a failed batch may or may not be in the file. The thread tries to rec
 
 The thread also checks that the path still leads to the open file: before and after each batch, and every `watch_s`
 seconds while it is idle. If another program removed, renamed, replaced or changed the file, the thread continues in a
-new file and writes the records of the current batch there too.
+new file and writes the records of the current batch there too. It also continues in a new file if the file has become
+large or old when the next record comes (`rotation.py`).
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from threading import Lock, Thread
@@ -37,8 +39,10 @@ from guardproxy.audit.canonical import canonical
 from guardproxy.audit.chain import ChainHead, seal
 from guardproxy.audit.disk import Disk, reason
 from guardproxy.audit.document import ENTRY_VERSION, Gap, LogEntry
-from guardproxy.audit.private import PrivateRecord, Sealing, WrittenRecord
-from guardproxy.audit.segment import open_last, open_next
+from guardproxy.audit.private import NO_SEALING, Sealing, WrittenRecord, seal_all
+from guardproxy.audit.proof.checkpoint import CoveredLog
+from guardproxy.audit.rotation import Rotation
+from guardproxy.audit.segment import Stated, open_last, open_next
 from guardproxy.errors import AuditError
 
 HEAD_EVERY = 1000
@@ -73,6 +77,35 @@ class _Entry:
 
 
 Kept = tuple[_Entry, ChainHead, bytes]
+_NEVER = Rotation()
+
+
+def _settle(future: Future[tuple[int, str]], result: ChainHead | AuditError) -> None:
+    if isinstance(result, AuditError):
+        future.set_exception(result)
+    else:
+        future.set_result((result.seq, result.hash))
+
+
+def _sealed(record: LogEntry | Mapping[str, Any] | WrittenRecord, head: ChainHead) -> tuple[bytes, ChainHead]:
+    if isinstance(record, WrittenRecord):
+        return seal(record.document, head, is_small=record.is_small)
+    if isinstance(record, LogEntry):
+        return seal(record.document(), head, is_small=record.is_small)
+    return seal(record, head)
+
+
+def _drained(queue: SimpleQueue[_Entry | None], wait_s: float) -> tuple[list[_Entry], bool]:
+    """Returns the queued records, after at most `wait_s` seconds, and whether the log is closed after them."""
+    batch: list[_Entry] = []
+    try:
+        item = queue.get(timeout=wait_s)
+        while item is not None:
+            batch.append(item)
+            item = queue.get_nowait()
+    except Empty:
+        return batch, False
+    return batch, True
 
 
 class FileSink:
@@ -83,7 +116,9 @@ class FileSink:
     seconds between checks of the path. `retry_s`: seconds before the second attempt to recover; each further attempt
     waits twice as long, up to `RETRY_MOST_S`. `disk`: the system calls, for tests of their failures. `durable`: is
     called in the writer thread with the header of every new file, and with lines that have become durable; it must
-    return at once. `sealing`: seals private records. Without it they are refused.
+    return at once. `stated`: the latest statements of checkpoints; with it the log can be covered by checkpoints
+    (`states`), and a file that contradicts its statement is refused. `sealing`: seals private records; without it they
+    are refused.
     """
 
     def __init__(
@@ -97,7 +132,9 @@ class FileSink:
         retry_s: float = RETRY_S,
         disk: Disk | None = None,
         durable: Callable[[Sequence[bytes]], None] = lambda lines: None,
-        sealing: Sealing | None = None,
+        rotation: Rotation = _NEVER,
+        stated: Stated | None = None,
+        sealing: Sealing = NO_SEALING,
     ) -> None:
         if not _NAME.fullmatch(name):
             raise AuditError("the name of a log has only letters, digits, `.`, `_` and `-`")
@@ -114,16 +151,19 @@ class FileSink:
         self._lock = Lock()
         self._queue: SimpleQueue[_Entry | None] = SimpleQueue()
         self._closed = False
+        self._rotation = rotation
+        self._ended: tuple[CoveredLog, ...] = ()
         self._since = 0.0
+        self._opened_at = time.time()
         self.trouble = ""
         self.recoveries = 0
         self.remarks: tuple[str, ...] = ()
         first = Path(folder) / f"{name}.jsonl"
         try:
-            self._segment = open_last(self._disk, Path(folder), name, header)
+            self._segment = open_last(self._disk, Path(folder), name, header, stated)
         except OSError as error:
             raise AuditError(f"{first}: {reason(error)}") from None
-        self._new = {key: value for key, value in header.items() if key not in ("log", "follows")}
+        self._new = {key: value for key, value in header.items() if key not in ("log", "follows", "at")}
         self._durable([canonical(self.header) + b"\n"])
         self._thread = Thread(target=self._run, name=f"audit-{name}", daemon=True)
         self._thread.start()
@@ -140,8 +180,7 @@ class FileSink:
 
     @property
     def healthy(self) -> bool:
-        """Whether a record that is appended now can be kept. If not, `trouble` gives the reason. Both are
-        thread-safe."""
+        """Whether a record can be kept now. If not, `trouble` gives the reason. Both are thread-safe."""
         return not self.trouble and not self._closed
 
     @property
@@ -153,6 +192,11 @@ class FileSink:
     def head(self) -> tuple[int, str]:
         """Returns `seq` and `hash` of the last record on disk; `seq` is -1 if there is no record."""
         return self._segment.head.seq, self._segment.head.hash
+
+    def states(self) -> tuple[CoveredLog, ...]:
+        """Returns what a checkpoint states about the files since the start. Any thread may call it."""
+        with self._lock:
+            return (*self._ended, self._segment.state())
 
     @property
     def waiting(self) -> int:
@@ -176,14 +220,7 @@ class FileSink:
         cancelled."""
         future: Future[tuple[int, str]] = Future()
         future.set_running_or_notify_cancel()
-
-        def receive(result: ChainHead | AuditError) -> None:
-            if isinstance(result, AuditError):
-                future.set_exception(result)
-            else:
-                future.set_result((result.seq, result.hash))
-
-        self.put(record, receive)
+        self.put(record, partial(_settle, future))
         return future
 
     def close(self) -> None:
@@ -202,7 +239,7 @@ class FileSink:
     def _run(self) -> None:
         closing = False
         while not closing:
-            batch, closing = self._drain(self._pause_s if self.trouble else self._watch_s)
+            batch, closing = _drained(self._queue, self._pause_s if self.trouble else self._watch_s)
             try:
                 if self.trouble and not closing:
                     self._recover()
@@ -219,23 +256,13 @@ class FileSink:
             if self._segment.is_in_place():
                 self._segment.keep_head()
         self._segment.close()
-        if self._sealing is not None:
-            self._sealing.close()
-
-    def _drain(self, wait_s: float) -> tuple[list[_Entry], bool]:
-        batch: list[_Entry] = []
-        try:
-            item = self._queue.get(timeout=wait_s)
-            while item is not None:
-                batch.append(item)
-                item = self._queue.get_nowait()
-        except Empty:
-            return batch, False
-        return batch, True
+        self._sealing.close()
 
     def _commit(self, batch: list[_Entry]) -> None:
         """Returns when the batch is durable in a file to which the path leads."""
-        self._seal(batch)
+        seal_all(batch, self._sealing)
+        if batch:
+            self._rotate()
         for _ in range(_LIMIT_ROLLS):
             if not self._segment.is_in_place():
                 self._roll(GONE)
@@ -253,38 +280,20 @@ class FileSink:
         if self._segment.head.seq - self._segment.head_kept >= self._head_every:
             self._segment.keep_head()
 
-    def _seal(self, batch: list[_Entry]) -> None:
-        """Replaces private records by sealed records. The new keys of a batch are stored with one sync."""
-        private = [(entry, entry.record) for entry in batch if isinstance(entry.record, PrivateRecord)]
-        if not private or self._sealing is None:
-            return
-        sealed = self._sealing.seal([record for _, record in private])
-        for (entry, _), record in zip(private, sealed, strict=True):
-            if isinstance(record, AuditError):
-                entry.settle(record)
-            else:
-                entry.record = record
-
     def _write(self, batch: list[_Entry]) -> list[Kept]:
         """Appends a batch to the file. A record that is not JSON fails without failing the others."""
         head = self._segment.head
         kept: list[Kept] = []
         waiting = [entry for entry in batch if entry.receive is not None]  # the others were refused in the file before
         for entry in waiting:
-            record = entry.record
             try:
-                if isinstance(record, WrittenRecord):
-                    line, head = seal(record.document, head, is_small=record.is_small)
-                elif isinstance(record, LogEntry):
-                    line, head = seal(record.document(), head, is_small=record.is_small)
-                else:
-                    line, head = seal(record, head)
+                line, head = _sealed(entry.record, head)
             except AuditError as error:
                 entry.settle(error)
                 continue
             kept.append((entry, head, line))
         if kept:
-            self._segment.append(b"".join(line for _, _, line in kept), head)
+            self._segment.append([line for _, _, line in kept], head)
         return kept
 
     def _fail(self, error: BaseException) -> None:
@@ -301,8 +310,7 @@ class FileSink:
 
     def _recover(self) -> None:
         """Makes the log writable again and appends an entry about the gap. Raises an error if that fails."""
-        if self._sealing is not None:
-            self._sealing.check()
+        self._sealing.check()
         segment, why = self._segment, self._why
         try:
             if not segment.is_in_place():
@@ -313,7 +321,7 @@ class FileSink:
             segment.cut()
             gap = Gap(v=ENTRY_VERSION, at=time.time(), since=self._since, why=why)
             line, head = seal(gap.document(), segment.head)
-            segment.append(line, head)
+            segment.append([line], head)
             self._durable([line])
         except (OSError, AuditError):
             with suppress(OSError, AuditError):
@@ -325,14 +333,33 @@ class FileSink:
             self.trouble = ""
         _log.warning("the audit log can be written again: %s", self._segment.path)
 
+    def _rotate(self) -> None:
+        """Continues in a new file if this is large or old. If that fails, the next batch tries again."""
+        began = self.header.get("at")
+        age_s = time.time() - (began if isinstance(began, int | float) else self._opened_at)
+        why = self._rotation.due(self._segment.end, age_s) if self._segment.head.seq >= 0 else ""
+        if why:
+            with suppress(OSError, AuditError):
+                self._continue(why, is_complete=True)
+                _log.info("the audit log continues in %s: %s", self._segment.path.name, why)
+
     def _roll(self, why: str) -> None:
-        """Continues in a new file. `why`: the reason, for the header of the new file."""
+        """Continues in a new file after a fault."""
         old = self._segment
-        self._segment = open_next(self._disk, old, self._name, {**self._new, "log": secrets.token_hex(8)}, why)
-        self._durable([canonical(self.header) + b"\n"])
+        self._continue(why)
         remark = f"audit log {old.path.name} ended ({why}); records continue in {self._segment.path.name}"
         _log.warning(remark)
         self.remarks = (*self.remarks, remark)[-LIMIT_REMARKS:]
+
+    def _continue(self, why: str, *, is_complete: bool = False) -> None:
+        """Continues in a new file. `why`: the reason, for the header of the new file. `is_complete`: whether this file
+        holds only durable records."""
+        old = self._segment
+        header = {**self._new, "log": secrets.token_hex(8), "at": time.time()}
+        new = open_next(self._disk, old, self._name, header, why, is_complete=is_complete)
+        with self._lock:
+            self._ended, self._segment = (*self._ended, old.state()), new
+        self._durable([canonical(self.header) + b"\n"])
         with suppress(OSError):
             if old.is_in_place():
                 old.keep_head()

@@ -1,26 +1,21 @@
-"""Set what scores mean: temperature and bias of each output, its operating points, what the first stage may clear.
+"""Set what scores mean: temperature and bias of each output, and its operating points.
 
-In: the exported folder, `validation.jsonl`, and `first_stage.npz` of first.py. Out: `config.json` with calibration and
-operating points, SHA256SUMS; `first-stage.json` in the build folder: what each threshold of the first stage would clear and
-lose, and with `--first-stage` the first stage itself. Everything is measured on the int8 file as it runs, on validation texts
-alone; the report sources are not looked at.
+In: the exported folder, `validation.jsonl`. Out: `config.json` with calibration and operating points, SHA256SUMS. Everything is
+measured on the int8 file as it runs, on validation texts alone; the report sources are not looked at.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from tokenizers import Tokenizer
 from tqdm import tqdm
 
-from guardproxy.inference.first_stage import FirstStage
 from guardproxy.lab import Judge, fit, joint_cutoffs, load_judge
-from models.supervisor.recipe.export import write_config, write_first_stage
+from models.supervisor.recipe.export import write_config
 from models.supervisor.recipe.sources import INJECTION, OUTPUTS, Row
 from models.supervisor.recipe.train import read
 
@@ -28,8 +23,6 @@ HERE = Path(__file__).parents[1]
 SHARES = {"5%": 0.05, "1%": 0.01, "0.1%": 0.001}
 RIDGE = 1e-4
 """Keeps the temperature finite where few attacks are known: attacks and harmless texts weigh 1 each."""
-LOST = 0.005
-"""Share of the attacks found by the encoder that the first stage may clear."""
 Array = NDArray[np.float64]
 Numbers = dict[str, float]
 
@@ -96,32 +89,10 @@ def scale(values: Array, bad: NDArray[np.bool_], weight: Array, levels: Mapping[
     return {"bias": bias, "temperature": temperature}, scores
 
 
-def first_scores(path: Path, rows: list[Row]) -> Array:
-    """The first stage's score of each text's highest span, (rows, outputs)."""
-    saved = np.load(path)
-    none = np.zeros(len(OUTPUTS), np.float32)
-    weights32 = saved["weights"].astype(np.float32)
-    stage = FirstStage(weights32, saved["bias"], none, int(saved["span"]), int(saved["unigrams"]))
-    tokenizer = Tokenizer.from_file(str(HERE / "tokenizer.json"))
-    texts = [row["text"].encode("utf-8", "replace").decode() for row in rows]
-    ids = [part.ids for part in tokenizer.encode_batch(texts, add_special_tokens=False)]
-    return np.array([stage.scores(one) for one in tqdm(ids, desc="first stage", unit="text")])
-
-
-def curve(scores: Array, caught: NDArray[np.bool_], fine: NDArray[np.bool_]) -> list[dict[str, float]]:
-    """For shares of found attacks that may be lost: the share of harmless texts cleared."""
-    rows = []
-    for lost in (0.0, 0.001, 0.0025, 0.005, 0.01, 0.02, 0.05, 0.1):
-        level = float(np.quantile(scores[caught], lost, method="lower"))
-        rows.append({"lost": float((scores[caught] < level).mean()), "cleared": float((scores[fine] < level).mean())})
-    return rows
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, default=Path("build/supervisor"))
     parser.add_argument("--folder", type=Path, default=HERE)
-    parser.add_argument("--first-stage", action="store_true", help="put the first stage into the folder")
     parser.add_argument("--again", action="store_true", help="use the logits of the run before, which take minutes")
     args = parser.parse_args()
     rows = read(args.data / "validation.jsonl")
@@ -140,19 +111,6 @@ def main() -> None:
         calibration[name], scored[name] = scale(values[:, at], bad, weight, level[name])
         found = {point: round(float((values[bad, at] >= logit).mean()), 3) for point, logit in level[name].items()}
         print(f"{name}: {calibration[name]}, points {scored[name]}, validation positives found {found} of {bad.sum()}")
-    first = first_scores(args.data / "first_stage.npz", rows)
-    clear, shown = [], {}
-    for at, name in enumerate(OUTPUTS):
-        bad = np.array([row["targets"].get(name) == 1 for row in rows])
-        caught = bad & (values[:, at] >= level[name]["5%"])
-        clear.append(float(np.quantile(first[caught, at], LOST, method="lower")))
-        shown[name] = curve(first[:, at], caught, fine)
-    both = [OUTPUTS.index(name) for name in INJECTION]
-    cleared = (first[np.ix_(fine, np.array(both))] < np.array(clear)[both]).all(1).mean()
-    print(f"the first stage clears {cleared:.1%} of the harmless validation texts for `injection`")
-    (args.data / "first-stage.json").write_text(json.dumps({"cleared": float(cleared), "curve": shown}, indent=1))
-    if args.first_stage:
-        write_first_stage(args.folder, args.data / "first_stage.npz", np.array(clear, np.float32))
     write_config(args.folder, calibration, scored)
 
 

@@ -14,11 +14,10 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
+from guardproxy.inference.model import FIRST_STAGE, GPU_FILE
 from guardproxy.lab import batch, parity, write_fp16, write_graph, write_int8
 from guardproxy.lab.graphs import Batches
 from models.encoder import write_sums, write_tokenizer
@@ -30,7 +29,6 @@ HERE = Path(__file__).parents[1]
 Numbers = Mapping[str, Mapping[str, float]]
 VERSION = "2"
 OVERLAP_TOKENS = 64
-OPTIONAL = ("model.fp16.onnx", "first_stage.npz")
 LABELS = {"injection": {"any": list(INJECTION), "tool_result": ["embedded_instruction"]}}
 """In a tool's result an order to the model is an attack; in a user's message it may be what the user wants."""
 
@@ -46,7 +44,8 @@ def write_config(
 ) -> None:
     """`config.json`: see guardproxy/inference/model.py for what each key means. What is not given leaves logits alone.
 
-    `channels`: the token of each kind of channel, for a network that was trained with them.
+    `channels`: the token of each kind of channel, for a network that was trained with them. A first stage is removed, because
+    its limits were chosen for another encoder: first/choose.py puts it back.
     """
     config = {
         "format": 2,
@@ -64,16 +63,9 @@ def write_config(
         "default_point": "1%",
     }
     (folder / "config.json").write_text(json.dumps(config, indent=2) + "\n", "utf-8")
-    files = ["config.json", "model.onnx", "tokenizer.json", *(name for name in OPTIONAL if (folder / name).exists())]
-    write_sums(folder, files)
-
-
-def write_first_stage(folder: Path, source: Path, thresholds: NDArray[np.float32]) -> None:
-    """The first stage with its thresholds, (outputs,); the folder's sums are written after it."""
-    saved = np.load(source)
-    np.savez_compressed(
-        folder / "first_stage.npz", thresholds=thresholds, **{name: saved[name] for name in saved.files}
-    )
+    (folder / FIRST_STAGE).unlink(missing_ok=True)
+    gpu = [GPU_FILE] if (folder / GPU_FILE).exists() else []
+    write_sums(folder, ["config.json", "model.onnx", "tokenizer.json", *gpu])
 
 
 def singly(texts: list[str]) -> Batches:

@@ -30,13 +30,13 @@ def test_lines_after_the_last_confirmed_record_are_no_records(tmp_path: Path) ->
     disk = Disk()
     segment = open_last(disk, tmp_path, "a", {"log": "first"})
     line, head = seal(plain_record(id="kept").document(), segment.head)
-    segment.append(line, head)
+    segment.append([line], head)
     lost, _ = seal(plain_record(id="again").document(), head)
     with segment.path.open("ab") as file:
         file.write(lost)  # written, and its sync failed
     following = open_next(disk, segment, "a", {"log": "second"}, "a sync failed")
     line, head = seal(plain_record(id="again").document(), ChainHead(-1, following.head.hash))
-    following.append(line, head)
+    following.append([line], head)
     segment.close()
     following.close()
     assert ids(tmp_path) == ["again", "kept"]

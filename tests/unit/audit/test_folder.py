@@ -218,3 +218,11 @@ def test_what_both_heads_of_a_log_say_is_named_once(logs: Path, copies: Path) ->
     (logs / "a.jsonl").rename(logs / "z.jsonl")
     assert (logs / "a.head").exists()
     assert found(logs, copies) == {"a.jsonl": ["gone"], "z.jsonl": ["renamed"]}
+
+
+def test_an_empty_file_that_nothing_names_is_torn(tmp_path: Path) -> None:
+    write(tmp_path, "a", 1)
+    (tmp_path / "a.1.jsonl").touch()
+    assert found(tmp_path) == {"a.1.jsonl": ["torn"]}
+    (tmp_path / "a.jsonl").write_bytes(b"")
+    assert found(tmp_path) == {"a.jsonl": ["header", "cut"], "a.1.jsonl": ["torn"]}

@@ -14,9 +14,14 @@ from guardproxy.errors import AuditError
 HEADER = {"log": "first"}
 
 
+def extend(segment: Segment, record: dict[str, str]) -> None:
+    line, head = seal(record, segment.head)
+    segment.append([line], head)
+
+
 def second(folder: Path) -> Segment:
     first = open_last(Disk(), folder, "a", HEADER)
-    first.append(*seal({"id": "x0"}, first.head))
+    extend(first, {"id": "x0"})
     after = open_next(Disk(), first, "a", {"log": "second"}, "why")
     first.close()
     return after
@@ -32,7 +37,7 @@ def test_the_files_of_a_log_are_told_by_their_numbers(tmp_path: Path) -> None:
 
 def test_the_last_file_goes_on(tmp_path: Path) -> None:
     after = second(tmp_path)
-    after.append(*seal({"id": "x1"}, after.head))
+    extend(after, {"id": "x1"})
     after.close()
     again = open_last(Disk(), tmp_path, "a", {"log": "third"})
     assert (again.path.name, again.origin, again.head.seq) == ("a.1.jsonl", "second", 0)
@@ -63,7 +68,7 @@ def test_a_next_file_takes_no_name_that_was_used(tmp_path: Path) -> None:
 
 def test_a_file_that_is_cut_back_ends_with_its_last_durable_record(tmp_path: Path) -> None:
     segment = open_last(Disk(), tmp_path, "a", HEADER)
-    segment.append(*seal({"id": "x0"}, segment.head))
+    extend(segment, {"id": "x0"})
     whole = segment.path.read_bytes()
     with segment.path.open("ab") as file:
         file.write(b"{half")

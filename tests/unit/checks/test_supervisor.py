@@ -109,6 +109,28 @@ def test_only_what_is_needed_is_asked_for() -> None:
     made({})[0].scan([window("one")])
 
 
+@pytest.mark.parametrize(
+    ("options", "kinds"),
+    [
+        ({}, {"user", "tool_result"}),
+        ({"threshold": 0.85}, {"user", "tool_result"}),
+        ({"threshold": 0.75}, {"tool_result"}),
+        ({"threshold": 0.65}, set()),
+        ({"labels": ["injection", "harm"]}, set()),
+        ({"first_stage": False}, set()),
+    ],
+)
+def test_the_first_stage_clears_only_for_thresholds_that_it_was_measured_for(
+    options: dict[str, Any], kinds: set[str]
+) -> None:
+    scorer = FakeScorer(words)
+    scorer.clears_from = {"jailbreak": 0.8, "embedded": 0.7}
+    check, _ = made(options, scorer)
+    check.scan([window("one"), window("two", kind="tool_result")])
+    found = {query.text: query.first_stage for query in scorer.calls[0]}
+    assert found == {"one": "user" in kinds, "two": "tool_result" in kinds}
+
+
 def test_a_prompt_of_fifty_words_is_scored_once() -> None:
     check, scorer = made({})
     check.scan([window("Seven words stand in this short sentence. " * 7)])

@@ -35,6 +35,7 @@ def test_a_switch_of_the_file_and_a_flag_over_it(tmp_path: Path) -> None:
     [
         ({"SUPERVISOR_SHARED": "perhaps"}, "GUARDPROXY_SUPERVISOR_SHARED: `supervisor_shared` must be true or false"),
         ({"SUPERVISOR_QUEUE": "0"}, "`supervisor_queue` must be at least 1"),
+        ({"SUPERVISOR_DEVICE": "gpu"}, "`supervisor_device` must be auto or cpu or cuda"),
         ({"SUPERVISOR_THREADS": "-1"}, "`supervisor_threads` must be at least 0"),
         ({"SUPERVISOR_REMEMBERED": "-1"}, "`supervisor_remembered` must be at least 0"),
         ({"SUPERVISOR_URL": "triton:8000"}, "`supervisor_url` must be like http://triton:8000"),
@@ -62,9 +63,10 @@ def test_models_that_each_worker_runs_share_the_cores(values: dict[str, Any], wo
 
 def test_the_runtime_gets_what_was_set() -> None:
     given = Config(
-        supervisor_threads=2, supervisor_workers=3, supervisor_queue=4, supervisor_remembered=5, timeout_scan_s=6.0
-    )
-    assert settings(given) == Settings(threads=2, workers=3, queue=4, remembered=5, timeout_s=6.0)
+        supervisor_device="cuda", supervisor_threads=2, supervisor_workers=3, supervisor_queue=4, supervisor_remembered=5,
+        timeout_scan_s=6.0,
+    )  # fmt: skip
+    assert settings(given) == Settings(threads=2, workers=3, queue=4, remembered=5, timeout_s=6.0, device="cuda")
 
 
 DIGEST = "sha256:" + "0" * 64

@@ -17,11 +17,12 @@ from guardproxy.checks._contract import Query, ScoredPiece
 from guardproxy.errors import ConfigError
 from guardproxy.findings import Kind
 from guardproxy.inference.batching import Row
+from guardproxy.inference.device import CPU
 from guardproxy.inference.kserve import KServe, KServeError
 from guardproxy.inference.meters import Registry
 from guardproxy.inference.models import Models, Settings, find, load, read
 from guardproxy.inference.scorer import ModelScorer
-from guardproxy.inference.session import CPU, Session, local_network
+from guardproxy.inference.session import Session, local_network
 
 pytestmark = pytest.mark.heavy
 

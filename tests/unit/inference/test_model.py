@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from guardproxy.errors import ConfigError
-from guardproxy.inference.model import Calibration, Special
+from guardproxy.inference.first_stage import Clearing
+from guardproxy.inference.model import Calibration, ModelDescription, Special
 from guardproxy.inference.models import load, read
 
 GOOD: dict[str, Any] = {
@@ -34,6 +35,7 @@ GOOD: dict[str, Any] = {
     "default_point": "1%",
 }
 POINTS = GOOD["operating_points"]
+CLEARING = {"column": 1, "below": 0.2, "least": 0.9}
 
 
 def write(folder: Path, config: Any) -> Path:
@@ -112,9 +114,11 @@ def test_a_missing_file_is_refused(tmp_path: Path, name: str) -> None:
         read(tmp_path)
 
 
-@pytest.mark.parametrize("name", ["model.fp16.onnx", "first_stage.npz"])
-def test_a_file_that_nobody_listed_is_refused(tmp_path: Path, name: str) -> None:
-    write(tmp_path, GOOD)
+@pytest.mark.parametrize(
+    ("name", "config"), [("model.fp16.onnx", GOOD), ("first_stage.onnx", GOOD | {"first_stage": {"harm": CLEARING}})]
+)
+def test_a_file_that_nobody_listed_is_refused(tmp_path: Path, name: str, config: dict[str, Any]) -> None:
+    write(tmp_path, config)
     (tmp_path / name).write_bytes(b"more")
     with pytest.raises(ConfigError, match=f"does not name `{name}`"):
         read(tmp_path)
@@ -125,6 +129,34 @@ def test_a_file_that_nobody_listed_is_refused(tmp_path: Path, name: str) -> None
     model = read(tmp_path)
     assert model.files == {name}
     assert model.digest != digest
+
+
+def test_a_first_stage_needs_its_limits(tmp_path: Path) -> None:
+    limits = GOOD | {"first_stage": {"harm": CLEARING}}
+    with pytest.raises(ConfigError, match="`first_stage` is missing"):
+        read(with_file(write(tmp_path, GOOD)))
+    model = read(with_file(write(tmp_path, limits)))
+    assert model.clearing == {"harm": Clearing(1, 0.2, 0.9)}
+    assert ModelDescription(model).clears_from == {"harm": 0.9}
+
+
+def test_limits_without_a_first_stage_clear_nothing(tmp_path: Path) -> None:
+    assert read(write(tmp_path, GOOD | {"first_stage": {"harm": CLEARING}})).clearing == {}
+    with pytest.raises(ConfigError, match="must map outputs"):
+        read(write(tmp_path, GOOD | {"first_stage": {"other": CLEARING}}))
+
+
+def with_file(folder: Path) -> Path:
+    (folder / "first_stage.onnx").write_bytes(b"more")
+    with (folder / "SHA256SUMS").open("a") as sums:
+        sums.write(f"{hashlib.sha256(b'more').hexdigest()}  first_stage.onnx\n")
+    return folder
+
+
+def test_a_folder_with_the_first_stage_of_an_older_release_is_read_without_it(tmp_path: Path) -> None:
+    write(tmp_path, GOOD)
+    (tmp_path / "first_stage.npz").write_bytes(b"linear")
+    assert read(tmp_path).clearing == {}
 
 
 def test_sums_that_leave_a_file_out_are_refused(tmp_path: Path) -> None:

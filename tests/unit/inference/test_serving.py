@@ -217,3 +217,11 @@ async def test_models_of_a_process_are_asked_for_over_its_socket(served: Served)
     served.clients.append(scorer)
     assert await asyncio.to_thread(models.scorer, "supervisor") is scorer
     assert served.asked == ["supervisor"]
+    assert models.providers() == {"supervisor": "test in a process of its own"}
+
+
+async def test_the_client_learns_how_fast_the_model_is(served: Served) -> None:
+    scorer = await served.client()
+    assert scorer.own_s(1000) == 0.0
+    await judge(scorer, "word " * 30)
+    assert scorer.own_s(2000) == 2 * scorer.own_s(1000) > 0.0

@@ -15,8 +15,9 @@ from hypothesis import strategies as st
 from guardproxy.errors import ConfigError
 from guardproxy.inference import session
 from guardproxy.inference.batching import Row
+from guardproxy.inference.device import CPU, CUDA
 from guardproxy.inference.models import find, read
-from guardproxy.inference.session import CPU, CUDA, BatchedRows, Session, SingleRows, is_exact, local_network
+from guardproxy.inference.session import BatchedRows, Session, SingleRows, is_exact, local_network
 
 ROWS: list[Row] = [(101, *range(2000, 2000 + count), 102) for count in (0, 5, 9, 60)]
 

@@ -17,7 +17,7 @@ HEADS, WIDTH = 2, 16
 
 
 def network(near: float = 0.0, layers: int = 2) -> Any:
-    """Attention as in BERT, without a mask. `near`: what neighbours count more than other tokens, which no fused node can do."""
+    """Attention as in BERT, without a mask. `near`: what distance adds to a score, which a fused node cannot do."""
     import torch
     from torch.nn.functional import softmax
 

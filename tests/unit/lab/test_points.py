@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from guardproxy.lab.calibration import Scaling, sigmoid
-from guardproxy.lab.points import can_scale, choose, name, share, with_choices
+from guardproxy.lab.points import Choice, ScalingFit, can_scale, choose, name, share, with_choices
 
 RNG = random.Random(4)
 FINE = [RNG.gauss(-4, 2) for _ in range(3000)]
@@ -140,6 +140,21 @@ def test_both_columns_of_a_softmax_are_scaled() -> None:
     assert found["operating_points"]["safe"]["5%"] == pytest.approx(
         1 - sigmoid((logits - bias) / temperature), abs=1e-4
     )
+
+
+@given(st.floats(-5, 5), st.floats(0.2, 5), st.floats(0.01, 0.99), st.floats(0.01, 0.99))
+def test_the_limits_of_a_first_stage_follow_the_scale(
+    bias: float, temperature: float, first: float, second: float
+) -> None:
+    clearing = {"column": 0, "below": min(first, second), "least": max(first, second)}
+    config = CONFIG | {"first_stage": {"jailbreak": clearing, "harm": clearing}}
+    scaling = Scaling(bias, temperature)
+    choice = Choice("jailbreak", {}, ScalingFit(scaling, (0.0, 0.0), (0.0, 0.0)), ())
+    found = with_choices(config, [choice])["first_stage"]
+    assert found["harm"] == clearing
+    assert found["jailbreak"]["least"] == pytest.approx(scaling.score(clearing["least"]), abs=1e-6)
+    assert found["jailbreak"]["below"] <= min(found["jailbreak"]["least"], clearing["below"])
+    assert config["first_stage"]["jailbreak"] == clearing
 
 
 def test_a_softmax_of_many_has_no_scale_of_one() -> None:

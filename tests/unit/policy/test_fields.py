@@ -17,6 +17,7 @@ from guardproxy.policy.lint import notes
 from guardproxy.policy.load import PolicyErrors, parse
 from guardproxy.policydiff.policies import changes as changed
 from guardproxy.replay.comparison import differences
+from tests.kit.gemini import GEMINI
 from tests.kit.play import CHAT, MESSAGES, Play, chat_frames, policy_set
 from tests.kit.records import replay
 
@@ -73,6 +74,15 @@ def changes(done: Play) -> list[tuple[str, str, bool]]:
             {"extra_body": {"x": 1}, "store": False},
             [("extra_body.logprobs", "strip", True), ("extra_body.store", "strip", True), ("store", "set", True)],
         ),
+        (
+            "set: {store: false}",
+            {"sto_re": True},
+            {"store": False},
+            [("sto_re", "strip", True), ("store", "set", True)],
+        ),
+        ("set: {x_new: 1}", {}, {}, []),
+        ("set: {x_new: 1}", {"x_new": 2}, {"x_new": 1}, [("x_new", "set", True)]),
+        ("set: {x_new: 1}", {"extra_body": {"x_new": 2}}, {"extra_body": {}}, [("extra_body.x_new", "strip", True)]),
         ("refuse: [background]", {"background": False}, {"background": False}, []),
     ],
 )
@@ -83,6 +93,23 @@ def test_a_request_is_sent_as_policies_say(
     assert done.upstream == {**BODY, **sent}
     assert changes(done) == noted
     assert [(field.field, field.action) for field in done.exchange.record("").fields] == [entry[:2] for entry in noted]
+
+
+@pytest.mark.parametrize("tools", [{"googleSearch": {}}, {"google_search": {}}, [{"googleSearch": {}}]])
+def test_a_single_object_counts_as_a_list_of_one(tools: Any) -> None:
+    body = {"contents": [{"role": "user", "parts": [{"text": "hi"}]}], "tools": tools}
+    refused = Play(policy_set(f"policy: p\nrefuse: [tools.*.google_search]\n{RULES}"), GEMINI).ask(body)
+    assert (refused.upstream, refused.record["error"]["code"]) == (None, "field_refused")
+    stripped = Play(policy_set(f"policy: p\nstrip: [tools.*.google_search]\n{RULES}"), GEMINI).ask(body)
+    assert stripped.upstream["tools"] in ({}, [{}])
+
+
+def test_a_request_whose_tokens_are_counted_keeps_no_field_that_a_policy_sets() -> None:
+    content = {"contents": [{"role": "user", "parts": [{"text": "hi"}]}]}
+    body = {"generateContentRequest": {**content, "generation_config": {"seed": 1, "topK": 2}}}
+    route = "POST /{version}/models/{model}:countTokens"
+    done = Play(policy_set(f"policy: p\nset: {{generationConfig.seed: 3}}\n{RULES}"), route).ask(body)
+    assert done.upstream == {"generateContentRequest": {**content, "generation_config": {"topK": 2}}}
 
 
 def test_without_a_change_the_bytes_stay() -> None:
@@ -175,7 +202,7 @@ def test_a_field_that_no_format_knows_is_a_warning() -> None:
         if note.code == "unknown-field"
     ]
     assert told == [
-        ("unknown-field", 2, 7, "no wire format knows the field `stor`, so it is never set"),
+        ("unknown-field", 2, 7, "no wire format knows the field `stor`, so it is set only where a client sends it"),
         ("unknown-field", 3, 10, "no wire format knows the field `logprob`, so check its spelling"),
         (
             "unknown-field",
@@ -211,10 +238,40 @@ def test_a_comparison_says_what_changed() -> None:
         ("sets the field store: false -> true", "either"),
         ("sets the field user: as sent -> x", "either"),
         ("no longer strips the field logprobs", "loosens"),
-        ("refuses the field background", "tightens"),
+        ("refuses the field background", "neutral"),
         ("no longer allows the field lora", "tightens"),
         ("mode enforce -> shadow", "loosens"),
     }
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "told"),
+    [
+        ("refuse: [x]\nmode: shadow", "refuse: [x]", {("mode shadow -> enforce", "tightens")}),
+        ("refuse: [x]", "refuse: [x]\nmode: shadow", {("mode enforce -> shadow", "loosens")}),
+        (
+            "refuse: [x]\nenforce: 10 %",
+            "refuse: [x]",
+            {("rules about fields: enforce 10 % -> 100 %", "tightens")},
+        ),
+        (
+            "strip: [x]\nenforce: 20 %",
+            "strip: [x]\nenforce: 10 %",
+            {("rules about fields: enforce 20 % -> 10 %", "loosens")},
+        ),
+        ("", "refuse: [x]", {("the policy is new, with 0 rules", "tightens")}),
+        ("set: {x: 1}", "", {("the policy was removed, with 0 rules", "loosens")}),
+        ("", "refuse: [x]\nmode: shadow", {("the policy is new, with 0 rules", "neutral")}),
+        ("strip: [x]\nmode: shadow", "set: {x: 1}\nmode: shadow", {
+            ("no longer strips the field x", "neutral"), ("sets the field x: as sent -> 1", "neutral"),
+        }),
+    ],
+)  # fmt: skip
+def test_a_comparison_says_whether_rules_about_fields_are_in_force(
+    old: str, new: str, told: set[tuple[str, str]]
+) -> None:
+    files = [[parse(f"policy: p\n{text}\n", "p.yaml")] if text else [] for text in (old, new)]
+    assert {(change.words, change.effect) for change in changed(files[0], files[1])} == told
 
 
 def test_an_explanation_and_a_record_show_the_changes(tmp_path: Path) -> None:
@@ -238,6 +295,8 @@ def test_an_explanation_and_a_record_show_the_changes(tmp_path: Path) -> None:
     [
         ("set: {store: null}", "a field cannot be set to nothing; `strip: [store]` removes it"),
         ("set: {stream: false}", "`set` cannot change `stream`: it decides how the answer is read"),
+        ("set: {Stream: false}", "`set` cannot change `Stream`: it decides how the answer is read"),
+        ("strip: [extra_body.model]", "`strip` cannot change `extra_body.model`: a duty or"),
         ("strip: [messages]", "`strip` cannot change `messages`: it holds the texts that the checks read"),
         ("set: {temperature: .inf}", "JSON has no such number"),
         ("set: {stop: [a, .nan]}", "JSON has no such number"),

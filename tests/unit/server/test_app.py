@@ -219,6 +219,7 @@ async def test_a_bad_file_is_a_remark_and_the_old_policies_stay(running: Start, 
     (tmp_path / "policies" / "other.yaml").write_text(POLICY.replace("umbrella", "parasol"))
     assert (await rig.server.reload())["ok"] is True
     assert rig.server.version()["policies"] != before
+    assert rig.server.version()["models"] == {}, "these policies name no model"
 
 
 async def test_an_upstream_that_is_not_asked_is_a_remark(running: Start) -> None:

@@ -366,6 +366,31 @@ async def test_a_model_that_would_be_late_is_not_asked_unless_an_answer_has_begu
     assert all(scan.no_capacity is None for (scan,) in [await first, *(await asyncio.gather(*more))])
 
 
+async def test_the_time_limit_of_a_text_grows_with_what_its_model_takes() -> None:
+    class Paced(Waiting):
+        def own_s(self, chars: int) -> float:
+            return chars * 2.0
+
+    class Seen(TimeLimits):
+        def for_chars(self, chars: int, model_s: float = 0.0) -> float:
+            seen.append((chars, model_s))
+            return super().for_chars(chars, model_s)
+
+    seen: list[tuple[int, float]] = []
+    scorer = Paced()
+    it = Scanner(1, Seen(0.0, 1e6))
+    scan = asyncio.create_task(it.scan([Job(supervisor(scorer), window("a text of 24 characters!"))]))
+    await scorer.arrivals.get()
+    ((queries, future),) = scorer.asked
+    future.set_result(scorer.judge(queries))
+    assert (await scan)[0].no_capacity is None
+    assert seen == [(24, 48.0)]
+    it.close()
+    assert TimeLimits(10.0, 60.0).for_chars(1_000_000) == 70.0
+    assert TimeLimits(10.0, 60.0).for_chars(1_000_000, 9.0) == 70.0
+    assert TimeLimits(10.0, 60.0).for_chars(1_000_000, 100.0) == 610.0
+
+
 async def test_many_small_texts_are_scanned_in_slices_beside_the_loop(it: Scanner) -> None:
     sizes: list[int] = []
 

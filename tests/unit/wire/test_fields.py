@@ -42,9 +42,21 @@ def test_a_text_that_is_no_path_is_refused(text: str) -> None:
         ("tools.*.strict", {"tools": []}, True, {"tools": []}),
         ("tools.*.strict", {}, True, {}),
         ("tools.*.strict", {"tools": None}, True, {"tools": None}),
+        ("tools.*.strict", {"tools": {"strict": False}}, True, {"tools": {"strict": True}}),
         ("stop.*", {"stop": ["a", "b"]}, "c", {"stop": ["c", "c"]}),
-        ("safety_settings", {"safetySettings": [1]}, [], {"safetySettings": []}),
-        ("safetySettings", {"safety_settings": [1]}, [], {"safety_settings": []}),
+        ("stop.*", {"stop": "a"}, "c", {"stop": "c"}),
+        ("store", {"sto_re": True}, False, {"store": False}),
+        ("store", {"\u017ftore": True}, False, {"store": False}),
+        ("store", {"extra_body": {"store": True, "x": 1}}, False, {"extra_body": {"x": 1}, "store": False}),
+        (
+            "store",
+            {"extra_body": {"extra_body": {"store": 1}}},
+            False,
+            {"extra_body": {"extra_body": {}}, "store": False},
+        ),
+        ("safety_settings", {"safetySettings": [1]}, [], {"safety_settings": []}),
+        ("safetySettings", {"safety_settings": [1]}, [], {"safetySettings": []}),
+        ("a_b.c", {"aB": {"c": 1, "d": 2}}, 3, {"a_b": {"c": 3, "d": 2}}),
         ("safetySettings", {"safetySettings": 1, "safety_settings": 2}, [], {"safetySettings": []}),
     ],
 )
@@ -57,7 +69,7 @@ def test_a_field_is_set(path: str, tree: dict[str, Any], value: Any, written: di
     [
         ("options.usage", {"options": "x"}, "options"),
         ("options.usage", {"options": [1]}, "options"),
-        ("tools.*.strict", {"tools": {"strict": False}}, "tools"),
+        ("tools.*.strict", {"tools": "f"}, "tools"),
         ("tools.*.strict", {"tools": [{}, 1]}, "tools[1]"),
     ],
 )
@@ -76,7 +88,11 @@ def test_a_value_on_the_way_of_another_type_is_an_error(path: str, tree: dict[st
         ("a.b", {"a": "b"}, {"a": "b"}),
         ("a.*.b", {"a": [{"b": 1}, 2, {"c": {"b": 1}}]}, {"a": [{}, 2, {"c": {"b": 1}}]}),
         ("a.*", {"a": [1, 2]}, {"a": []}),
-        ("a.*", {"a": {"b": 1}}, {"a": {"b": 1}}),
+        ("a.*", {"a": {"b": 1}}, {"a": []}),
+        ("a.*", {"a": None}, {"a": None}),
+        ("a.*.b", {"a": {"b": 1, "c": 2}}, {"a": {"c": 2}}),
+        ("a", {"requests": [{"a": 1, "b": 2}, 3], "extra_body": 4}, {"requests": [{"b": 2}, 3], "extra_body": 4}),
+        ("a.b", {"generate_content_request": {"a": {"b": 1}}}, {"generate_content_request": {"a": {}}}),
     ],
 )
 def test_a_field_is_removed(path: str, tree: dict[str, Any], rest: dict[str, Any]) -> None:
@@ -97,6 +113,28 @@ def test_a_tree_is_never_changed_in_place(path: FieldPath, tree: dict[str, Any])
         places = list(path.places(written))
         assert path.written(written, 7) == written, "a field that is set is set"
         assert "*" in path.steps or len(places) == 1
+
+
+def test_places_are_those_of_the_request_and_of_nested_bodies() -> None:
+    tree = {"requests": [{"a": 1}, [{"a": 2}], 3], "a": 4, "extra_body": {"requests": {"A": 5}}}
+    assert list(FieldPath("a").places(tree)) == [
+        *(("a",), ("requests", 0, "a"), ("extra_body", "requests", "A"), ("requests", 1, 0, "a")),
+    ]
+    assert list(FieldPath("a.b").places({"a": "text"})) == []
+    assert list(FieldPath("a.*.b").places({"a": {"b": 1}})) == [("a", "b")]
+    assert list(FieldPath("a.*.b").places({"a": [{"b": 1}]})) == [("a", 0, "b")]
+    assert list(FieldPath("a.*").places({"a": None})) == []
+    assert FieldPath("a").is_at_top(tree)
+    assert not FieldPath("a").is_at_top({"extra_body": {"a": 1}})
+
+
+@pytest.mark.parametrize(
+    ("path", "name", "is_it"),
+    [("Stream", "stream", True), ("extraBody.stream", "stream", True), ("requests.*.model", "model", True),
+     ("stream.x", "stream", False), ("streams", "stream", False)],
+)  # fmt: skip
+def test_a_path_is_a_field_in_any_spelling(path: str, name: str, is_it: bool) -> None:
+    assert FieldPath(path).is_field(name) is is_it
 
 
 @pytest.mark.parametrize(
@@ -124,12 +162,15 @@ def test_null_and_false_ask_for_nothing(value: Any, on: bool) -> None:
         ({"extra_body": {"chat_template": "x"}}, (), "extra_body.chat_template"),
         ({"extra_body": {"chat_template": "x"}}, ("chat_template",), None),
         ({"extra_body": "chat_template"}, (), None),
+        ({"extra_body": {"extra_body": {"chat_template": "x"}}}, (), "extra_body.extra_body.chat_template"),
+        ({"chatTemplate": "x"}, (), "chatTemplate"),
+        ({"chatTemplate": "x"}, ("chat_template",), None),
         ({"messages": [{"chat_template": "x"}]}, (), None),
     ],
 )
 def test_a_denied_field_is_found(tree: dict[str, Any], allowed: tuple[str, ...], place: str | None) -> None:
-    found = denied_field(tree, {"chat_template": "does it"}, allowed)
-    assert found == (None if place is None else (place, "does it"))
+    found = denied_field(tree, ["chat_template"], allowed)
+    assert found == (None if place is None else (place, "chat_template"))
 
 
 @pytest.mark.parametrize(

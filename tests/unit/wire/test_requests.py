@@ -77,6 +77,7 @@ def test_a_list_of_objects_is_expected() -> None:
         ({"Prompt": "a"}, "Prompt"),
         ({"items": [{"text": "a"}, {"TEXT": "b"}]}, "items[1].TEXT"),
         ({"items": {"TEXT": "b"}}, None),
+        ({"items": ["TEXT"], "prompt": [{"TEXT": "b"}]}, None),
         ("no object", None),
     ],
 )

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import random
 import re
-from collections import defaultdict
+from collections import Counter, defaultdict
 from functools import cache
 
 import re2
@@ -20,6 +20,8 @@ from models.supervisor.recipe.second.outputs import JAILBREAK, KINDS, Row
 LEAST_SHARE, MOST_SHARE = 0.35, 0.65
 FREQUENT = 120
 """Rows with a feature from which its balance counts."""
+PLENTY = 3000
+"""Rows of one label and source above which a source is large: its rows go first, and a pass of training takes so many."""
 PATTERNS = {
     "ignore, disregard, forget": r"\b(?:ignore|disregard|forget)\b",
     "system prompt": r"\bsystem (?:prompt|message)\b",
@@ -43,6 +45,7 @@ PATTERNS = {
 """Patterns of texts by name, in the syntax of RE2; the case of letters does not count."""
 CAPITALS = re.compile(r"\b[A-Z]{4,}\b")
 OTHER_LETTERS, LATIN_LETTERS = re.compile("[\u0400-\u04ff\u200b]"), re.compile("[a-z]")
+_FOUND = (JAILBREAK, "order", "harmful", *KINDS)
 READ = 1000
 """Characters of a text that are looked at."""
 Counts = dict[str, tuple[int, int]]
@@ -66,7 +69,7 @@ AUTOMATON, NAMES = _patterns()
 
 def is_harmful(row: Row) -> bool:
     """Whether any output is to find the row."""
-    return any(row["targets"].get(name) for name in (JAILBREAK, "order", "harmful", *KINDS))
+    return any(map(row["targets"].get, _FOUND))
 
 
 def features(row: Row) -> frozenset[str]:
@@ -110,11 +113,18 @@ def unbalanced_features(rows: Descriptions) -> dict[str, float]:
     return {name: share for name, share in shares.items() if not LEAST_SHARE <= share <= MOST_SHARE}
 
 
+def group(row: Row) -> tuple[str, bool]:
+    """The source and the label of a row."""
+    return row["source"], is_harmful(row)
+
+
 def rebalance(rows: list[Row], rng: random.Random) -> list[Row]:
     """The rows without randomly chosen ones of the class that tips a feature; all frequent features end within the bounds.
 
-    Dropping rows for one feature may tip another, so the pass is repeated; it ends because rows only ever go.
+    Rows of large sources go before others. Dropping rows for one feature may tip another, so the pass is repeated; it ends
+    because rows only ever go.
     """
+    sizes = Counter(map(group, rows))
     kept, known = list(rows), describe(rows)
     while off := unbalanced_features(known):
         table = counts(known)
@@ -124,9 +134,11 @@ def rebalance(rows: list[Row], rng: random.Random) -> list[Row]:
                 at for at, (harmful, names) in enumerate(known) if name in names and harmful == (share > MOST_SHARE)
             ]
             most = max(int(min(table[name]) * MOST_SHARE / LEAST_SHARE * 0.99), FREQUENT - 1 - min(table[name]))
-            surplus = len(holders) - most - len(gone.intersection(holders))
-            if surplus > 0:
-                gone.update(rng.sample([at for at in holders if at not in gone], surplus))
+            left = [at for at in holders if at not in gone]
+            if (surplus := len(left) - most) > 0:
+                rng.shuffle(left)
+                left.sort(key=lambda at: sizes[group(kept[at])] <= PLENTY)
+                gone.update(left[:surplus])
         kept = [row for at, row in enumerate(kept) if at not in gone]
         known = [entry for at, entry in enumerate(known) if at not in gone]
     return kept

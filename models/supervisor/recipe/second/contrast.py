@@ -1,7 +1,7 @@
 """Own texts in pairs that share all but the deciding words, composed from the lists beside this file.
 
-In: `tasks.txt`, `frames.txt`, `overrides.txt`, `secrets.txt`, `places.txt`, `definition.jsonl` and a seeded generator. Out:
-rows with the targets of outputs.py. Harmless and harmful rows come in equal numbers of each form.
+In: `tasks.txt`, `frames.txt`, `thin.txt`, `overrides.txt`, `secrets.txt`, `places.txt`, `definition.jsonl` and a seeded
+generator. Out: rows with the targets of outputs.py. Harmless and harmful rows come in equal numbers of each form.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import random
 from collections.abc import Iterator
 from pathlib import Path
 
-from models.supervisor.recipe.second.outputs import Row, make_row, targets
+from models.supervisor.recipe.second.outputs import KINDS, Row, make_row, targets
 
 HERE = Path(__file__).parent
 Sections = dict[str, list[str]]
@@ -55,6 +55,26 @@ def requests(rng: random.Random) -> Iterator[Row]:
                         yield make_row(text, targets(how, kinds), f"own/{frame_kind}")
 
 
+def thin(rng: random.Random, of_each: int = 4) -> Iterator[Row]:
+    """Whole texts of the kinds of harm that public sets hold few of, each with a harmless twin that fills the same places.
+
+    Twins share what stands before and after them, too.
+    """
+    parts = sections("thin.txt")
+    places = {name: parts[name] for name in ("who", "adult", "when", "past", "where")}
+    for kind in KINDS:
+        for line in parts.get(kind, ()):
+            form, *twins = line.split("|")
+            for _ in range(of_each):
+                before = f"{rng.choice(parts['lead'])} " if form == "ask" and rng.random() < 0.35 else ""
+                after = f" {rng.choice(parts['tail'])}" if form == "ask" and rng.random() < 0.3 else ""
+                filled = {name: rng.choice(values) for name, values in places.items()}
+                filled |= {name.capitalize(): value[0].upper() + value[1:] for name, value in filled.items()}
+                for twin, what in zip(twins, ([kind], []), strict=True):
+                    channel = "assistant" if form == "answer" else "user"
+                    yield make_row(before + twin.format(**filled) + after, targets((), what), "own/thin", channel)
+
+
 def overrides(rng: random.Random, count: int = 1300) -> Iterator[Row]:
     """Overrides before and after ordinary questions, and sentences with the same words that drop no rules."""
     parts = sections("overrides.txt")
@@ -80,14 +100,21 @@ def stances(rng: random.Random, of_each: int = 14) -> Iterator[Row]:
                 yield make_row(text, targets((), what), f"own/{kind}")
 
 
-def secrets(repeats: int = 4) -> Iterator[Row]:
-    """Requests for what the model keeps, politely, in twelve languages, and requests for something else."""
-    for line in sections("secrets.txt")[""] * repeats:
-        _, kind, text = line.split("|", 2)
+def secrets(repeats: int = 3) -> Iterator[Row]:
+    """Requests for what the model keeps, in many manners and twelve languages, and the same requests for anything else."""
+    parts = sections("secrets.txt")
+    lines = [line.split("|", 2) for line in parts[""]]
+    for _, kind, text in lines * repeats:
         yield make_row(text, targets(["extraction"] if kind == "a" else []), "own/secrets")
+    for language in dict.fromkeys(language for language, *_ in lines):
+        kept, free = (parts[f"{language}:{name}"] for name in ("kept", "open"))
+        for frame in parts[f"{language}:ask"]:
+            for asked, other in zip(kept, free, strict=True):
+                yield make_row(frame.replace("{s}", asked), targets(["extraction"]), "own/secrets")
+                yield make_row(frame.replace("{s}", other), targets(), "own/secrets")
 
 
-def places(rng: random.Random, count: int = 1500) -> Iterator[Row]:
+def places(rng: random.Random, count: int = 2600) -> Iterator[Row]:
     """Tools' results with an order to the agent, and with a sentence to people at the same place after the same mark."""
     parts = sections("places.txt")
     marks = list(zip(parts["mark"], parts["clean"], strict=True))
@@ -122,5 +149,6 @@ def own_orders(rng: random.Random, count: int = 400) -> Iterator[Row]:
 def compose_rows(rng: random.Random) -> list[Row]:
     """All own rows in pairs; the definition's examples are taken six times."""
     return [
-        *definition() * 6, *requests(rng), *overrides(rng), *stances(rng), *secrets(), *places(rng), *own_orders(rng),
+        *definition() * 6, *requests(rng), *thin(rng), *overrides(rng), *stances(rng), *secrets(), *places(rng),
+        *own_orders(rng),
     ]  # fmt: skip

@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import json
 import random
+from collections.abc import Sequence
 from pathlib import Path
 
 from tqdm import tqdm
@@ -21,7 +22,7 @@ from models.supervisor.recipe.second.noise import disturb
 from models.supervisor.recipe.second.ordinary import APART, is_apart, ordinary
 from models.supervisor.recipe.second.outputs import JAILBREAK, Row, make_row, to_parts
 from models.supervisor.recipe.second.reframing import reframe
-from models.supervisor.recipe.second.sources import TRAINING
+from models.supervisor.recipe.second.sources import TRAINING, Source
 
 SEED = 20_27
 NOISE_SHARE = 0.12
@@ -53,11 +54,11 @@ def _convert(row: Row) -> Row:
     return make_row(row["text"], to_parts(row["targets"]), row["source"], channel, row["span"])
 
 
-def public_rows(folder: Path, rng: random.Random) -> list[Row]:
+def public_rows(folder: Path, rng: random.Random, sources: Sequence[Source] = TRAINING) -> list[Row]:
     """Rows of the public sets, capped by source."""
     apart = {name for name, *_ in APART.values()}
     chosen: list[Row] = []
-    for source in tqdm(TRAINING, desc="sources", unit="file"):
+    for source in tqdm(sources, desc="sources", unit="file"):
         given = first.read(folder, source.name)
         if source.name in apart:
             given = [row for place, row in enumerate(given) if not is_apart(source.name, row, place)]

@@ -228,6 +228,8 @@ def harmful_answers(rows: Iterable[Row]) -> Iterator[Row]:
         yield make_row(given["text"], BARE | harm("illicit") if given["label"] else FINE, "", "assistant")
 
 
+ALL = 1_000_000
+"""All harmless rows of a source: written by people, or pairs."""
 KIND_OF = {kind: BARE | harm(kind) for kind in KINDS}
 TRAINING: tuple[Source, ...] = (
     Source("injection/synth_direct", synth_direct, 1500, 1338),
@@ -257,31 +259,31 @@ TRAINING: tuple[Source, ...] = (
     Source("content/aart", constant(BARE | harm("illicit")), 700, 0),
     Source("content/multijail", constant(BARE | {"harmful": 1}), 500, 0),
     Source("content/counterfactual_requests", by_category(KIND_OF, FINE), 1422, 1955),
-    Source("content/counterfactual_groups", by_category(KIND_OF, FINE), 995, 1300),
+    Source("content/counterfactual_groups", by_category(KIND_OF, FINE), 995, ALL),
     Source("content/counterfactual_noise", noisy_content, 979, 980),
-    Source("content/davidson_hate_offensive", first_generation(first.davidson), 1000, 1500),
-    Source("content/edos_train_dev", edos, 1500, 2600),
-    Source("content/vicomtech_stormfront", first_generation(first.stormfront), 900, 1200),
+    Source("content/davidson_hate_offensive", first_generation(first.davidson), 1000, ALL),
+    Source("content/edos_train_dev", edos, 3000, ALL),
+    Source("content/vicomtech_stormfront", first_generation(first.stormfront), 900, ALL),
     Source(
         "content/gab_hate_corpus",
         by_category({"hate": BARE | harm("hate"), "violence call": BARE | harm("violence")}, CALM),
         900,
-        900,
+        ALL,
     ),
-    Source("content/hatemoji_build", binary(BARE | harm("hate"), CALM), 900, 900),
+    Source("content/hatemoji_build", binary(BARE | harm("hate"), CALM), 900, ALL),
     Source("content/toxigen_demonstrations", binary(BARE | harm("hate"), CALM), 415, 339),
     Source("content/identity_madlibs", binary(BARE | harm("harassment"), CALM), 250, 250),
-    Source("content/toxic_spans", first_generation(first.toxic_comments), 1500, 1100),
-    Source("content/wikipedia_talk", binary(BARE | harm("harassment"), CALM), 207, 700),
-    Source("content/sbic_dev", social_frames, 400, 700),
-    Source("content/gptfuzz_responses", harmful_answers, 700, 700),
+    Source("content/toxic_spans", first_generation(first.toxic_comments), 1500, ALL),
+    Source("content/wikipedia_talk", binary(BARE | harm("harassment"), CALM), 207, ALL),
+    Source("content/sbic_dev", social_frames, 400, ALL),
+    Source("content/gptfuzz_responses", harmful_answers, 700, ALL),
     Source("content/pyrit_harm", judged_answers, 345, 100, 2),
     Source("content/sexting", constant(BARE | harm("sexual")), 138, 0, 3),
     Source("content/bbq_contexts", constant(FINE), 0, 500),
-    Source("content/caia_safe_sensitive", prompts_and_answers(FINE), 0, 2600),
+    Source("content/caia_safe_sensitive", prompts_and_answers(FINE), 0, ALL),
     Source("content/coconot", constant(FINE), 0, 1902),
-    Source("content/counsel_chat", prompts_and_answers(FINE), 0, 800),
-    Source("benign/agent_user_requests", constant(FINE), 0, 1500),
+    Source("content/counsel_chat", prompts_and_answers(FINE), 0, ALL),
+    Source("benign/agent_user_requests", constant(FINE), 0, ALL),
     Source("benign/chitchat", constant(FINE), 0, 600),
     Source("benign/fabric_patterns", constant(STAGED, "system"), 0, 232),
     Source("benign/flowgpt_prompts", constant(STAGED), 0, 2400),
@@ -297,4 +299,4 @@ TRAINING: tuple[Source, ...] = (
     Source("pii/synth_pii", constant(FINE, "tool_result"), 0, 600),
     Source("pii/contextual_anonymizer", constant(FINE), 0, 300),
 )
-"""Own pairs and real text are taken whole, templated sets are capped."""
+"""Own pairs and harmless texts that look like harmful ones are taken whole; templated sets are capped. See `balance.PLENTY`."""

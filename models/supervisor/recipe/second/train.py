@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import random
 import time
+from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ import torch
 from torch.nn.functional import binary_cross_entropy_with_logits
 from tqdm import tqdm
 
+from models.supervisor.recipe.second.balance import PLENTY, group
 from models.supervisor.recipe.second.network import CHANNEL_TOKENS, Supervisor, jailbreak
 from models.supervisor.recipe.second.outputs import JAILBREAK, PARTS, Row
 from models.supervisor.recipe.second.start import encoder_weights
@@ -46,6 +48,9 @@ class Sampler(Cropper):
     def __init__(self, rows: list[Row]) -> None:
         super().__init__(rows, random.Random(SEED))
         self.known = [[float(row["targets"].get(name, UNKNOWN)) for name in COLUMNS] for row in rows]
+        self.groups = defaultdict(list)
+        for at, row in enumerate(rows):
+            self.groups[group(row)].append(at)
         self.fine = [at for at, known in enumerate(self.known) if not any(known[:-1]) and len(self.ids[at]) >= 8]
 
     def crop_row(self, at: int, rng: random.Random) -> list[int]:
@@ -70,10 +75,18 @@ class Sampler(Cropper):
         named = [CHANNEL_TOKENS[channel]] if rng.random() < CHANNEL_SHARE else []
         return [self.start, *named, *ids[: MAX_TOKENS - 2 - len(named)], self.end], self.known[at]
 
+    def places(self, turn: int) -> list[int]:
+        """Places of the rows of a pass, which takes the next `PLENTY` rows of each label of a large source."""
+        found = []
+        for places in self.groups.values():
+            first = turn * PLENTY % len(places)
+            found += (places[first:] + places[:first])[:PLENTY]
+        return found
+
     def batches(self, size: int, turn: int) -> list[list[int]]:
-        """Places of all rows once, in batches of similar length, in random order."""
+        """Places of the rows of a pass once, in batches of similar length, in random order."""
         rng = random.Random(f"{SEED} {turn}")
-        places = list(range(len(self.rows)))
+        places = self.places(turn)
         rng.shuffle(places)
         block = size * BLOCK
         blocks = [places[at : at + block] for at in range(0, len(places), block)]
@@ -114,11 +127,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, default=Path("build/supervisor-second"))
     parser.add_argument("--out", type=Path, default=Path("build/supervisor-second/checkpoint.pt"))
-    parser.add_argument("--shipped", type=Path, default=Path("models/supervisor"), help="model folder to start from")
+    parser.add_argument(
+        "--shipped", type=Path, default=Path("build/supervisor-start"), help="model folder to start from"
+    )
     parser.add_argument("--rows", default="train")
     parser.add_argument("--limit", type=int, default=0, help="rows to train on, of a file in random order; 0 for all")
     parser.add_argument("--start", type=Path, help="a checkpoint to start from, instead of the shipped encoder")
     parser.add_argument("--steps", type=int, default=2400)
+    parser.add_argument("--stop", type=int, default=0, help="end here, before the rate has fallen; 0 for all steps")
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--rate", type=float, default=6e-5, help="highest learning rate of the encoder")
     parser.add_argument("--head-rate", type=float, default=1e-3)
@@ -151,12 +167,12 @@ def main() -> None:
         optimizer.load_state_dict(saved["optimizer"])
         schedule.load_state_dict(saved["schedule"])
         step, losses = saved["step"], saved["losses"]
-    bar = tqdm(total=args.steps, initial=step, desc="train", unit="step", mininterval=30)
+    last = args.stop or args.steps
+    bar = tqdm(total=last, initial=step, desc="train", unit="step", mininterval=30)
     began = time.monotonic()
     batches: list[list[int]] = []
-    turn = -1
-    while step < args.steps:
-        per_turn = -(-len(sampler.rows) // args.batch)
+    turn, per_turn = -1, -(-len(sampler.places(0)) // args.batch)
+    while step < last:
         if step // per_turn != turn:
             turn = step // per_turn
             batches = sampler.batches(args.batch, turn)
@@ -173,7 +189,7 @@ def main() -> None:
         step += 1
         losses.append(loss.item())
         bar.update()
-        if step % args.every == 0 or step == args.steps:
+        if step % args.every == 0 or step == last:
             mean = sum(losses[-args.every :]) / min(len(losses), args.every)
             tqdm.write(f"step {step} of {args.steps}: loss {mean:.4f}, {time.monotonic() - began:.0f} s")
             save(args.out, {"weights": network.state_dict(), "optimizer": optimizer.state_dict(), "losses": losses,

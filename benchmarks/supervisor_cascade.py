@@ -1,0 +1,90 @@
+"""What the supervisor's first stage saves on ordinary traffic, for `benchmarks/supervisor.py`.
+
+In: a model folder with a first stage, the folder of data sets if there is one. Out: for what policies ask the time of a text
+with and without the first stage, and the share of pieces that it clears; and how fast the first stage reads by itself. Ways
+take turns on each text, so that other load meets both alike; times are the processor's own, tokenizing included.
+"""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import numpy as np
+
+from benchmarks import supervisor_traffic
+from guardproxy.checks._contract import Query
+from guardproxy.findings import Kind
+from guardproxy.inference import models as supervisor
+from guardproxy.inference.models import Settings
+from guardproxy.inference.scorer import ModelScorer
+from models.supervisor.recipe.second.ordinary import ordinary
+
+SEED = 20_28
+Text = tuple[str, Kind]
+
+
+def texts(data: Path | None, count: int) -> list[Text]:
+    """Ordinary texts of all kinds and the kind of channel of each; made-up chats without the data sets."""
+    random = Random(SEED)
+    if data is None:
+        made = supervisor_traffic.conversations(count, None)
+        return [(text, "user") for requests in made for text in requests[-1]][:count]
+    rows = ordinary(data, random)
+    return [(row["text"], row["channel"]) for row in random.sample(rows, min(count, len(rows)))]
+
+
+def asked(scorer: ModelScorer) -> dict[str, dict[Kind, tuple[str, ...]]]:
+    """Outputs of what policies ask, by kind of channel: injection, and any content."""
+    behind = scorer.labels.get("injection", {})
+    injection = {output for outputs in behind.values() for output in outputs}
+    content = tuple(output for output in scorer.outputs if output not in injection)
+    kinds: tuple[Kind, ...] = ("user", "tool_result", "system", "assistant")
+    return {
+        "injection": {kind: behind.get(kind, behind.get("any", ())) for kind in kinds},
+        "any content": dict.fromkeys(kinds, content),
+    }
+
+
+def measure(folder: Path, data: Path | None, count: int) -> dict[str, Any]:
+    """The figures, empty for a model without a first stage."""
+    scorer = supervisor.load(folder, settings=Settings(threads=1, workers=1, remembered=0))
+    if not scorer.clears_from:
+        return {}
+    sample = texts(data, count)
+    found: dict[str, Any] = {"texts": len(sample), "source": "data sets" if data else "made up"}
+    for label, outputs in asked(scorer).items():
+        spent: dict[bool, list[float]] = {True: [], False: []}
+        cleared = []
+        for text, kind in sample:
+            for first, times in spent.items():
+                busy = time.process_time()
+                (pieces,) = scorer.judge([Query(text, outputs[kind], first, kind)])
+                times.append(1000 * (time.process_time() - busy))
+                if first:
+                    cleared += [piece.cleared for piece in pieces]
+        found[label] = {
+            "p50_ms": float(np.median(spent[True])),
+            "p50_ms_without": float(np.median(spent[False])),
+            "mean_share": sum(spent[True]) / sum(spent[False]),
+            "pieces_cleared": float(np.mean(cleared)),
+        }
+    return found | {"words_per_s": speed(scorer, [text for text, _ in sample])}
+
+
+def speed(scorer: ModelScorer, given: list[str]) -> dict[str, float]:
+    """Words a second on one core, with the tokenizer that the encoder needs as well and without it."""
+    reader = scorer.reader
+    reading = estimating = 0.0
+    for text in given:
+        begun = time.process_time()
+        rows = [reader.row(piece.ids) for piece in reader.pieces(text)]
+        read = time.process_time()
+        for row in rows:
+            reader.first(row)
+        reading += read - begun
+        estimating += time.process_time() - read
+    words = sum(len(text.split()) for text in given)
+    return {"with_tokenizer": words / (reading + estimating), "alone": words / estimating}

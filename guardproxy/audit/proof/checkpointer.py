@@ -1,0 +1,138 @@
+"""Makes checkpoints of the logs of a process: at the start, every few seconds also when idle, and at the end.
+
+In: the store of checkpoints, the states of the process's log. Out: signed checkpoints in the folder, and copies in other
+places. Kept: a thread, the trouble of the last attempt.
+
+A checkpoint that cannot be signed or written stops no traffic: the records are durable, and a later checkpoint covers
+them. `trouble` names the reason. A copy that fails does not prevent the other copies.
+
+At the start the first checkpoint also covers logs that no checkpoint covers yet: in a folder without checkpoints every
+log, otherwise the logs of this process's name. Their lines are marked as `found`.
+
+Logs that have not grown for `retain_s` seconds are removed: first a signed checkpoint names them, then the files go.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from threading import Event, Thread
+
+import msgspec
+
+from guardproxy.audit.disk import folder_lock, is_held, reason
+from guardproxy.audit.folder import header_of
+from guardproxy.audit.proof.checkpoint import CoveredLog, RemovedLog
+from guardproxy.audit.proof.copies import send_copy
+from guardproxy.audit.proof.found import found_states
+from guardproxy.audit.proof.note import PublicKey, Signer
+from guardproxy.audit.proof.store import CheckpointStore
+from guardproxy.errors import AuditError
+
+_BESIDE = (".jsonl", ".head", ".torn")  # the log last: a crash must not leave its head without it
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Signing:
+    """How a process signs its log. `every_s`: seconds between two checkpoints. `copies`: where they are copied to.
+    `former`: keys that signed before. `retain_s`: the age in seconds at which a log is removed; 0: never."""
+
+    signer: Signer
+    every_s: float = 10.0
+    copies: tuple[str, ...] = ()
+    former: tuple[PublicKey, ...] = ()
+    retain_s: float = 0.0
+
+
+class Checkpointer:
+    """Makes checkpoints in a thread. `name`: the name of the process's log. `states`: returns the states of its files,
+    from any thread. Raises `AuditError` if the first checkpoint cannot be made."""
+
+    def __init__(
+        self,
+        store: CheckpointStore,
+        name: str,
+        signing: Signing,
+        states: Callable[[], Sequence[CoveredLog]],
+    ) -> None:
+        self._store = store
+        self._signing = signing
+        self._states = states
+        self._ended = Event()
+        self.at = 0.0
+        pattern = "*.jsonl" if store.size == 0 else f"{name}*.jsonl"
+        found = found_states(store.folder, pattern, store.states)
+        self.trouble = self._checkpoint([*map(self._begun, states()), *found])
+        self._thread = Thread(target=self._run, name=f"checkpoints-{name}", daemon=True)
+        self._thread.start()
+
+    def check(self) -> None:
+        """Makes a checkpoint and its copies, and removes old logs while the process runs. `trouble` tells what failed."""
+        try:
+            trouble = self._checkpoint(self._states())
+            if not self._ended.is_set():
+                self._remove_old()
+        except Exception as error:
+            trouble = f"no checkpoint can be made: {reason(error)}"
+        if trouble and trouble != self.trouble:
+            _log.error(trouble)
+        self.trouble = trouble
+
+    def close(self) -> None:
+        """Makes the last checkpoint and ends the thread. May be called again."""
+        if not self._ended.is_set():
+            self._ended.set()
+            self._thread.join()
+            self.check()
+
+    def _run(self) -> None:
+        while not self._ended.wait(self._signing.every_s):
+            self.check()
+
+    def _checkpoint(self, states: Sequence[CoveredLog], removed: Sequence[RemovedLog] = ()) -> str:
+        """Makes a checkpoint and copies it. Returns why a copy failed. Raises `AuditError`."""
+        at = time.time()
+        note = self._store.write(states, at, removed)
+        self.at = at
+        failures = []
+        for target in self._signing.copies:
+            try:
+                send_copy(target, note)
+            except AuditError as error:
+                failures.append(str(error))
+        return "; ".join(failures)
+
+    def _begun(self, state: CoveredLog) -> CoveredLog:
+        """Marks lines that were in the file before this process opened it and that no checkpoint covers."""
+        known = self._store.states.last(state.log)
+        return msgspec.structs.replace(state, found=state.size > (known.size if known is not None else 1))
+
+    def _remove_old(self) -> None:
+        if not self._signing.retain_s:
+            return
+        before = time.time() - self._signing.retain_s
+        aged = [coverage.log for coverage in self._store.states.covered.values() if coverage.at < before]
+        with folder_lock(self._store.folder):
+            old = [log for log in aged if self._is_removable(log)]
+        if old:
+            why = f"not grown for {self._signing.retain_s:g} s"
+            self._checkpoint(self._states(), [_removed(log, why) for log in old])
+            for log in old:
+                self._remove(log)
+
+    def _is_removable(self, log: CoveredLog) -> bool:
+        path = self._store.folder / log.file
+        return path.exists() and not is_held(path) and header_of(path).get("log") == log.log
+
+    def _remove(self, log: CoveredLog) -> None:
+        path = self._store.folder / log.file
+        for suffix in _BESIDE:
+            path.with_suffix(suffix).unlink(missing_ok=True)
+        _log.info("an old audit log was removed: %s", path)
+
+
+def _removed(log: CoveredLog, why: str) -> RemovedLog:
+    return RemovedLog(file=log.file, log=log.log, size=log.size, root=log.root, hash=log.hash, why=why)

@@ -1,0 +1,101 @@
+"""The settings of the audit log."""
+
+# ruff: noqa: RUF009 - `setting` returns a dataclass field
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from guardproxy.config.declaration import POSITIVE, AllowedValues, setting
+
+KEY_CHARS = 16
+SEAL_KEY_FORM = re.compile(r"(file|env|command):.+")
+
+
+def is_key(entry: str) -> bool:
+    return not entry or len(entry) >= KEY_CHARS
+
+
+SEAL_KEY = AllowedValues(
+    form="`file:PATH`, `env:NAME` or `command:COMMAND`",
+    is_right=lambda entry: SEAL_KEY_FORM.fullmatch(entry) is not None,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class AuditConfig:
+    """The settings of the audit log. Sizes are in bytes, times in seconds."""
+
+    audit: Path = setting("Audit", Path("audit"), "The folder of the audit log.")
+    audit_sink: tuple[str, ...] = setting(
+        "Audit", (), "A plug-in's sink that gets the lines of the log in addition to the file."
+    )
+    audit_key: str = setting(
+        "Audit",
+        "",
+        "The private key that signs checkpoints of the log: a file outside the audit folder, or the key itself. "
+        "`guardproxy audit keygen` makes one.",
+        is_secret=True,
+    )
+    audit_sign_command: str = setting(
+        "Audit",
+        "",
+        "A command that signs instead, such as the client of a key service: the text comes on its standard input, the "
+        "Ed25519 signature goes to its standard output as base64. Needs `audit_public_key`.",
+    )
+    audit_public_key: str = setting(
+        "Audit", "", "The public key that fits the signatures of `audit_sign_command`: the key or its file."
+    )
+    audit_former_key: tuple[str, ...] = setting(
+        "Audit", (), "A public key that signed earlier checkpoints, after a change of the key: the key or its file."
+    )
+    audit_checkpoint_s: float = setting(
+        "Audit", 10.0, "Seconds between two checkpoints. They are made also while no request comes.", POSITIVE
+    )
+    audit_copy: tuple[str, ...] = setting(
+        "Audit",
+        (),
+        "Where checkpoints are copied to: `stdout`, a file, or a URL that gets a POST. Choose a place where those who "
+        "can write the audit folder cannot.",
+    )
+    audit_rotate_bytes: int = setting(
+        "Audit",
+        256 * 1024 * 1024,
+        "The size at which a log continues in a new file. 0: no limit.",
+        AllowedValues(least=0),
+    )
+    audit_rotate_s: float = setting(
+        "Audit", 0.0, "The age at which a log continues in a new file. 0: no limit.", AllowedValues(least=0)
+    )
+    audit_retain_s: float = setting(
+        "Audit",
+        0.0,
+        "The time after which a log that has not grown is removed. 0: never. Needs `audit_key` or "
+        "`audit_sign_command`, because a signed checkpoint names what is removed.",
+        AllowedValues(least=0),
+    )
+    key: str = setting(
+        "Audit",
+        "",
+        "The secret for placeholders and pseudonyms. Without it, a random key is created and kept in the audit folder.",
+        AllowedValues(form="at least 16 characters long", is_right=is_key),
+        is_secret=True,
+    )
+    seal_key: tuple[str, ...] = setting(
+        "Audit",
+        (),
+        "Where the operator's key comes from, for policies with `keep: sealed`: `file:PATH`, `env:NAME` or "
+        "`command:COMMAND`. With several, the first that opens the key store is used.",
+        SEAL_KEY,
+    )
+    seal_store: Path | None = setting(
+        "Audit", None, "The key store of sealed texts. Without it, `seal.keys` in the audit folder."
+    )
+    receipts: str = setting(
+        "Audit",
+        "on",
+        "Whether answers carry a receipt that lists what was inspected.",
+        AllowedValues(choices=("on", "off")),
+    )

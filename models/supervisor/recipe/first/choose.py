@@ -1,0 +1,239 @@
+"""Choose below which estimate a text is cleared, put the first network into a model folder, and publish what it costs.
+
+In: `first_stage.onnx` of train.py, the files of encoder.py on the validation and the report rows. Out: `first_stage.onnx`,
+`config.json` and SHA256SUMS in the model folder, and there the curve: `first-stage.json`, `first-stage.png` and, if there is a
+`card.md`, the part between its markers. The limits are
+chosen on the validation rows: of the attacks that the encoder finds at its point `1%`, at most `--lost` may be cleared, and the
+95 % interval of that share must end below twice as much. The report rows are only measured.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from guardproxy.inference.first_stage import Clearing, FirstStage
+from guardproxy.inference.models import read as read_model
+from guardproxy.inference.reader import ModelReader
+from guardproxy.lab import configure, listed_files
+from guardproxy.lab.shares import proportion
+from models.supervisor.recipe.first.encoder import POINT, is_attack, query, read_scores
+from models.supervisor.recipe.first.network import COLUMNS, FAMILY
+from models.supervisor.recipe.second.outputs import JAILBREAK, KINDS, Row
+from models.supervisor.recipe.train import read
+
+mpl.use("Agg")
+from matplotlib import pyplot as plt
+
+LOST = (0.0, 0.0025, 0.005, 0.01, 0.02, 0.05, 0.1)
+ORDINARY = "ordinary/"
+START, END = "<!-- first stage: written by first/choose.py -->\n", "<!-- end of first stage -->\n"
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What a policy asks. `outputs`: of the encoder, if it has them. `attacks`: targets of the texts that are attacks.
+    `column`: of the first network."""
+
+    outputs: tuple[str, ...]
+    attacks: tuple[str, ...]
+    column: int
+
+
+INJECTIONS = (JAILBREAK, "embedded_instruction", "order")
+QUESTIONS = {
+    "injection in messages": Question((JAILBREAK, "embedded_instruction"), INJECTIONS, 0),
+    "injection in tools' results": Question(("embedded_instruction",), INJECTIONS, 0),
+    "any content": Question(("harmful", *KINDS), ("harmful", *KINDS), 1),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Texts:
+    """What the first network and the encoder say of texts. `highest`: the highest estimates of a text, (texts, columns).
+    `attacks`: for each question and each of its attacks that the encoder finds, the highest estimate of a piece in which it
+    finds it: the attack is lost if that is cleared."""
+
+    rows: list[Row]
+    highest: Array
+    attacks: dict[str, list[float]]
+
+    @property
+    def harmless(self) -> NDArray[np.bool_]:
+        """Ordinary traffic where there is some, else all harmless texts."""
+        ordinary = np.array([row["source"].startswith(ORDINARY) for row in self.rows])
+        return ordinary if ordinary.any() else np.array([not is_attack(row) for row in self.rows])
+
+
+class Estimator:
+    """The estimates of the first network for the pieces of a text, cut as the proxy cuts them."""
+
+    def __init__(self, graph: Path, folder: Path) -> None:
+        self._stage = FirstStage(graph, {name: Clearing(at, 0.0, 0.0) for at, name in enumerate(COLUMNS)}, COLUMNS)
+        self._reader = ModelReader(read_model(folder), 6)
+
+    def pieces(self, row: Row) -> Array:
+        """(pieces, columns)."""
+        asked = query(row)
+        channel = self._reader.channel(asked)
+        rows = [self._reader.row(piece.ids, channel) for piece in self._reader.pieces(asked.text)]
+        return np.array([self._stage.estimates(row) for row in rows])
+
+
+def judged(name: str, data: Path, folder: Path, estimator: Estimator) -> Texts:
+    """The rows of a file that the encoder has scored, and all its harmless rows."""
+    rows, points = read(data / f"{name}.jsonl"), read_model(folder).points
+    scores = read_scores(data / f"encoder-{name}.jsonl", folder)
+    places = [at for at, row in enumerate(rows) if at in scores or not is_attack(row)]
+    highest: list[Array] = []
+    attacks: dict[str, list[float]] = {name: [] for name in QUESTIONS}
+    for at in tqdm(places, desc=name, unit="text", mininterval=30):
+        pieces = estimator.pieces(rows[at])
+        highest.append(pieces.max(0))
+        if len(scores.get(at, pieces)) != len(pieces):
+            raise SystemExit("texts were cut otherwise when the encoder scored them: remove its scores")
+        for label, question in QUESTIONS.items():
+            if any(rows[at]["targets"].get(target) == 1 for target in question.attacks):
+                outputs = [output for output in question.outputs if output in points]
+                found = [any(piece[output] >= points[output][POINT] for output in outputs) for piece in scores[at]]
+                if any(found):
+                    attacks[label].append(float(pieces[found, question.column].max()))
+    return Texts([rows[at] for at in places], np.array(highest), attacks)
+
+
+def limits(texts: Texts, lost: float) -> list[float]:
+    """For each column the estimate below which a text is cleared, so that at most `lost` of each question's attacks are."""
+    below = [1.0] * len(COLUMNS)
+    for label, question in QUESTIONS.items():
+        least = float(np.quantile(texts.attacks[label], lost, method="lower"))
+        below[question.column] = min(below[question.column], least)
+    return below
+
+
+def sure_limits(texts: Texts, lost: float) -> list[float]:
+    """As `limits`, but 0 for a column where the attacks are too few to say that less than twice as many are lost."""
+    below = [1.0] * len(COLUMNS)
+    for label, question in QUESTIONS.items():
+        rising = sorted(texts.attacks[label])
+        counts = [count for count in range(int(lost * len(rising)) + 1) if is_sure(count, len(rising), lost)]
+        below[question.column] = min(below[question.column], rising[counts[-1]] if counts else 0.0)
+    return below
+
+
+def is_sure(count: int, total: int, lost: float) -> bool:
+    return total > count and proportion(count, total).high <= 2 * lost
+
+
+def shares(texts: Texts, below: Sequence[float]) -> dict[str, dict[str, Any]]:
+    """For each question: the share of harmless texts cleared, by source too, and of found attacks lost."""
+    sources, fine = np.array([row["source"] for row in texts.rows]), texts.harmless
+    result = {}
+    for label, question in QUESTIONS.items():
+        cleared = texts.highest[:, question.column] < below[question.column]
+        result[label] = {
+            "cleared": float(cleared[fine].mean()),
+            "lost": float((np.array(texts.attacks[label]) < below[question.column]).mean()),
+            "attacks": len(texts.attacks[label]),
+            "by_source": {
+                str(source): float(cleared[fine & (sources == source)].mean()) for source in np.unique(sources[fine])
+            },
+        }
+    return result
+
+
+def curve(validation: Texts, report: Texts) -> list[dict[str, Any]]:
+    """For each share of `LOST`: what limits chosen for it on the validation rows do on both files."""
+    rows = []
+    for lost in LOST:
+        below = limits(validation, lost)
+        rows.append({"chosen": lost, "validation": shares(validation, below), "report": shares(report, below)})
+    return rows
+
+
+def draw(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
+    """Draws the curve: attacks lost on the report sources against ordinary texts cleared."""
+    figure, axes = plt.subplots(figsize=(6, 4), dpi=120, layout="constrained")
+    for question in QUESTIONS:
+        lost = [100 * row["report"][question]["lost"] for row in rows]
+        axes.plot(lost, [100 * row["validation"][question]["cleared"] for row in rows], marker="o", label=question)
+    axes.axvline(1, color="grey", linewidth=0.8, linestyle=":")
+    axes.set(
+        xlabel="% of the found attacks lost, sources never seen", ylabel="% of ordinary texts cleared", ylim=(0, 100)
+    )
+    axes.legend(fontsize=8)
+    figure.savefig(path)
+    plt.close(figure)
+
+
+def table(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The curve as lines of Markdown."""
+    lines = [
+        "| question | allowed | lost, validation | lost, report | cleared, ordinary | cleared, report |",
+        "|---|---|---|---|---|---|",
+    ]
+    for question in QUESTIONS:
+        for row in rows:
+            own, other = row["validation"][question], row["report"][question]
+            lost = " | ".join(f"{part['lost']:.2%} of {part['attacks']:,}" for part in (own, other))
+            allowed = row["chosen"] if isinstance(row["chosen"], str) else f"{row['chosen']:.2%}"
+            lines.append(f"| {question} | {allowed} | {lost} | {own['cleared']:.0%} | {other['cleared']:.0%} |")
+    return lines
+
+
+def write_card(path: Path, lines: Sequence[str]) -> None:
+    """Writes lines between the markers of a card."""
+    above, rest = path.read_text("utf-8").split(START)
+    path.write_text(f"{above}{START}{chr(10).join(lines)}\n{END}{rest.split(END)[1]}", "utf-8")
+
+
+def install(graph: Path, folder: Path, below: Sequence[float]) -> None:
+    """Puts the network and its limits into the folder. A limit never exceeds the threshold from which it holds; an output
+    with the limit 0 is never cleared."""
+    points = read_model(folder).points
+    config = json.loads((folder / "config.json").read_text("utf-8"))
+    config["first_stage"] = {
+        output: {"column": FAMILY[output], "below": min(below[FAMILY[output]], own[POINT]), "least": own[POINT]}
+        for output, own in points.items()
+        if below[FAMILY[output]] > 0
+    }
+    shutil.copyfile(graph, folder / "first_stage.onnx")
+    configure(folder, config, {*listed_files(folder), "first_stage.onnx"})
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, default=Path("build/supervisor-second"))
+    parser.add_argument("--folder", type=Path, default=Path("models/supervisor"), help="the encoder's model folder")
+    parser.add_argument("--lost", type=float, default=0.01, help="share of the found validation attacks to lose")
+    parser.add_argument("--only-measure", action="store_true", help="leave the network and the limits as they are")
+    args = parser.parse_args()
+    graph = args.data / "first_stage.onnx"
+    estimator = Estimator(graph, args.folder)
+    validation, report = (judged(name, args.data, args.folder, estimator) for name in ("validation", "report"))
+    below = sure_limits(validation, args.lost)
+    rows = curve(validation, report)
+    chosen = {"lost": args.lost, "below": dict(zip(COLUMNS, below, strict=True)), "report": shares(report, below)}
+    chosen["validation"] = shares(validation, below)
+    (args.folder / "first-stage.json").write_text(json.dumps({"chosen": chosen, "curve": rows}, indent=1) + "\n")
+    draw(rows, args.folder / "first-stage.png")
+    lines = table([*rows, {"chosen": "shipped", "validation": chosen["validation"], "report": chosen["report"]}])
+    print("\n".join(lines))
+    if (args.folder / "card.md").exists():
+        write_card(args.folder / "card.md", lines)
+    if not args.only_measure:
+        install(graph, args.folder, below)
+
+
+if __name__ == "__main__":
+    main()

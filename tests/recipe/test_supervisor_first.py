@@ -1,0 +1,175 @@
+"""The recipe of the first stage: what the network computes, what it learns from, and how its limits are chosen."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+# Both packages are large, so only `make test-export` installs them, and CI calls it.
+torch: Any = pytest.importorskip("torch", reason="needs torch: make test-export")
+pytest.importorskip("transformers", reason="needs transformers: make test-export")
+pytest.importorskip("matplotlib", reason="needs matplotlib: make test-export")
+pytestmark = pytest.mark.export
+
+from guardproxy import inference  # noqa: E402
+from guardproxy.checks import Query  # noqa: E402
+from guardproxy.inference.first_stage import Clearing, FirstStage  # noqa: E402
+from models.supervisor.recipe.first import choose, encoder  # noqa: E402
+from models.supervisor.recipe.first.network import COLUMNS, SPAN, WORD, FirstNetwork, write_graph  # noqa: E402
+from models.supervisor.recipe.first.train import loss_of, targets  # noqa: E402
+from models.supervisor.recipe.second.train import UNKNOWN  # noqa: E402
+
+SHIPPED = Path(__file__).parents[2] / "models" / "supervisor"
+TOKENS = 900
+REACH = 6
+"""Tokens that both convolutions see to each side of a token."""
+
+
+@pytest.fixture(scope="module")
+def network() -> Any:
+    torch.manual_seed(3)
+    made = FirstNetwork(torch.randn(TOKENS, WORD + 6))
+    torch.nn.init.normal_(made.own.weight)
+    return made.eval()
+
+
+def row(length: int, seed: int) -> Any:
+    return torch.randint(0, TOKENS, (1, length), generator=torch.Generator().manual_seed(seed))
+
+
+def logits(network: Any, ids: Any) -> Any:
+    with torch.inference_mode():
+        return network(ids, torch.ones_like(ids))[0]
+
+
+@pytest.mark.parametrize("length", [1, 2, SPAN // 2, SPAN // 2 + 1, SPAN - 1, SPAN, SPAN + 1, 3 * SPAN, 256])
+def test_padding_changes_nothing(network: Any, length: int) -> None:
+    ids, filler = row(length, length), torch.full((1, 77), 5)
+    mask = torch.cat([torch.ones_like(ids), torch.zeros_like(filler)], 1)
+    with torch.inference_mode():
+        padded = network(torch.cat([ids, filler], 1), mask)[0]
+    assert torch.allclose(padded, logits(network, ids), atol=1e-5)
+
+
+def test_text_around_a_span_does_not_hide_it(network: Any) -> None:
+    """A span inside a text has the same logits whatever follows it, and the highest span counts."""
+    ids = row(5 * SPAN, 1)
+    with torch.inference_mode():
+        words = network.words()[ids[:, : 3 * SPAN + REACH]]
+        spans = network.layers.spans(words, torch.ones_like(words[:, :, :1]))[0]
+    whole = [at for at in range(len(spans)) if at * (SPAN // 2) + SPAN <= 3 * SPAN]
+    assert len(whole) == 5
+    assert (logits(network, ids) >= spans[whole].amax(0) - 1e-5).all()
+
+
+def test_the_graph_says_what_the_network_says(network: Any, tmp_path: Path) -> None:
+    write_graph(network, tmp_path / "first_stage.onnx")
+    clearing = {name: Clearing(at, 0.5, 0.5) for at, name in enumerate(COLUMNS)}
+    stage = FirstStage(tmp_path / "first_stage.onnx", clearing, COLUMNS)
+    for length in (1, 30, SPAN, 200, 256):
+        wanted = torch.sigmoid(logits(network, row(length, length))).tolist()
+        assert stage.estimates(row(length, length)[0].tolist()) == pytest.approx(wanted, abs=0.03)  # 8-bit vectors
+
+
+FINE = {"jailbreak": 0, "order": 0, "harmful": 0}
+
+
+@pytest.mark.parametrize(
+    ("told", "wanted"),
+    [
+        (FINE, [0, 0]),
+        (FINE | {"order": 1}, [1, 0]),
+        ({"jailbreak": 1}, [1, UNKNOWN]),
+        ({"jailbreak": 0}, [UNKNOWN, UNKNOWN]),
+        ({"hate": 1}, [UNKNOWN, 1]),
+        ({"hate": 0}, [UNKNOWN, UNKNOWN]),
+    ],
+)
+def test_what_is_known_of_a_row_is_its_target(told: dict[str, int], wanted: list[float]) -> None:
+    assert targets({"targets": told}, None) == wanted
+
+
+def test_the_encoder_speaks_where_nothing_is_known() -> None:
+    assert targets({"targets": {"jailbreak": 1}}, [0.0, 2.0]) == pytest.approx([0.75, 1 / (1 + np.exp(-2))])
+
+
+def test_what_is_unknown_costs_nothing() -> None:
+    unsure = torch.tensor([[0.0, 3.0]])
+    known, unknown = torch.tensor([[1.0, 0.0]]), torch.tensor([[1.0, UNKNOWN]])
+    assert loss_of(unsure, unknown) == pytest.approx(np.log(2), abs=1e-6)
+    assert loss_of(unsure, known) > loss_of(unsure, unknown)
+
+
+def test_a_larger_choice_begins_with_the_smaller_one() -> None:
+    rows = [{"targets": {"order": at % 2}} for at in range(40)]
+    small, large = encoder.chosen(rows, 5, 5), encoder.chosen(rows, 15, 15)
+    assert sorted(at % 2 for at in small) == [0] * 5 + [1] * 5
+    assert [at for at in large if at in set(small)] == small
+
+
+def test_scores_of_another_encoder_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "encoder-train.jsonl"
+    assert encoder.read_scores(path, SHIPPED) == {}
+    lines = [{"encoder": encoder.encoder_digest(SHIPPED)}, {"row": 3, "pieces": [{"hate": 0.5}]}]
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    assert encoder.read_scores(path, SHIPPED) == {3: [{"hate": 0.5}]}
+    path.write_text(json.dumps({"encoder": "another"}) + "\n")
+    with pytest.raises(SystemExit, match="another encoder"):
+        encoder.read_scores(path, SHIPPED)
+
+
+def test_a_margin_is_highest_over_pieces_and_outputs() -> None:
+    points = {"jailbreak": {"1%": 0.5}, "embedded_instruction": {"1%": 0.9}, "hate": {"1%": 0.5}}
+    pieces = [
+        {"jailbreak": 0.5, "embedded_instruction": 0.5, "hate": 0.1},
+        {"jailbreak": 0.1, "embedded_instruction": 0.99, "hate": 0.2},
+    ]
+    assert encoder.highest(pieces, points) == pytest.approx([np.log(11), -np.log(4)])
+
+
+def test_limits_lose_no_more_than_is_allowed() -> None:
+    rng = np.random.default_rng(5)
+    attacks = {label: rng.random(400).tolist() for label in choose.QUESTIONS}
+    rows = [{"source": f"ordinary/{at % 2}", "targets": {}} for at in range(300)]
+    texts = choose.Texts(rows, rng.random((300, 2)), attacks)
+    for lost in (0.0, 0.01, 0.1):
+        below = choose.limits(texts, lost)
+        shares = choose.shares(texts, below)
+        assert all(share["lost"] <= lost for share in shares.values())
+        assert max(share["lost"] for share in shares.values()) == pytest.approx(lost, abs=0.004)
+        fine = texts.highest[:, 1] < below[1]
+        assert shares["any content"]["cleared"] == fine.mean()
+        assert shares["any content"]["by_source"]["ordinary/1"] == fine[1::2].mean()
+    assert len(choose.table(choose.curve(texts, texts))) == 2 + 3 * len(choose.LOST)
+
+
+def test_too_few_attacks_set_no_limit() -> None:
+    rising = {label: [at / 1000 for at in range(1000)] for label in choose.QUESTIONS}
+    rows = [{"source": "own", "targets": {}}]
+    texts = choose.Texts(rows, np.zeros((1, 2)), rising | {"any content": [0.3] * 150})
+    below = choose.sure_limits(texts, 0.01)
+    assert below[1] == 0.0
+    lost = sum(value < below[0] for value in rising["injection in messages"])
+    assert choose.is_sure(lost, 1000, 0.01)
+    assert lost == 10 or not choose.is_sure(lost + 1, 1000, 0.01)
+    assert choose.sure_limits(choose.Texts(rows, np.zeros((1, 2)), rising | {"any content": []}), 0.01)[1] == 0.0
+
+
+def test_a_folder_gets_the_network_and_its_limits(network: Any, tmp_path: Path) -> None:
+    folder = tmp_path / "model"
+    shutil.copytree(SHIPPED, folder, ignore=shutil.ignore_patterns("recipe", "*.png"))
+    torch.manual_seed(3)
+    other = FirstNetwork(torch.randn(30_522, WORD + 6)).eval()
+    write_graph(other, tmp_path / "first_stage.onnx")
+    choose.install(tmp_path / "first_stage.onnx", folder, [1.0, 0.0])
+    scorer = inference.load(folder)
+    points = scorer.points
+    assert scorer.clears_from == {output: points[output]["1%"] for output in ("jailbreak", "embedded_instruction")}
+    assert scorer.model.clearing["jailbreak"].below == points["jailbreak"]["1%"]
+    fine, content = scorer.judge([Query("A fine day", ("jailbreak",)), Query("A fine day", ("hate",))])
+    assert (fine[0].cleared, content[0].cleared) == (True, False)

@@ -1,0 +1,202 @@
+"""Checkpoints of a process: at the start, later, at the end; logs that it finds; logs that it removes."""
+
+from __future__ import annotations
+
+import logging
+import time
+from pathlib import Path
+
+import pytest
+
+from guardproxy.audit.chain import begin, seal
+from guardproxy.audit.folder import verify_folder
+from guardproxy.audit.proof.checkpointer import Checkpointer, Signing
+from guardproxy.audit.proof.copies import read_copies
+from guardproxy.audit.proof.store import LIST, CheckpointStore
+from guardproxy.audit.proof.verification import verify_checkpoints
+from guardproxy.audit.rotation import Rotation
+from guardproxy.audit.sinks.file import FileSink
+from guardproxy.errors import AuditError
+from tests.kit.proof import KEY, codes
+
+NEVER_S = 1e6
+
+
+def written(folder: Path, name: str, count: int) -> None:
+    sink = FileSink(folder, name, {"log": f"log-of-{name}"})
+    for number in range(count):
+        sink.append({"id": f"{name}{number}"}).result(30)
+    sink.close()
+
+
+class Process:
+    """A process that writes a log and signs it."""
+
+    def __init__(
+        self, folder: Path, name: str = "audit-0", rotation: Rotation | None = None, **options: object
+    ) -> None:
+        signing = Signing(KEY, **{"every_s": NEVER_S, **options})  # type: ignore[arg-type]
+        self.store = CheckpointStore(folder, KEY)
+        self.sink = FileSink(
+            folder, name, {"log": f"log-of-{name}"}, rotation=rotation or Rotation(), stated=self.store.states.last
+        )
+        self.checkpointer = Checkpointer(self.store, name, signing, self.sink.states)
+
+    def close(self) -> None:
+        self.sink.close()
+        self.checkpointer.close()
+
+
+def notes(folder: Path) -> list[str]:
+    report = verify_checkpoints(folder, [KEY.public])
+    return [f"{log.file}: {note}" for log in verify_folder(folder, None, report) for note in log.notes]
+
+
+def test_checkpoints_cover_the_log_from_its_start_to_its_end(tmp_path: Path) -> None:
+    process = Process(tmp_path / "audit", copies=(str(tmp_path / "copies"),))
+    assert process.store.states.covered["log-of-audit-0"].log.size == 1
+    for number in range(3):
+        process.sink.append({"id": f"x{number}"}).result(30)
+    process.close()
+    process.close()
+    assert process.store.states.covered["log-of-audit-0"].log.size == 4
+    assert [note for _, note in read_copies(tmp_path / "copies")][-1].is_signed_by(KEY.public)
+    assert len(read_copies(tmp_path / "copies")) == 2
+    assert codes(tmp_path / "audit") == {}
+    assert notes(tmp_path / "audit") == []
+
+
+def test_the_thread_makes_checkpoints_by_time(tmp_path: Path) -> None:
+    process = Process(tmp_path, every_s=0.001)
+    while process.store.size < 5:  # also while nothing happens
+        process.checkpointer._thread.join(0.001)
+        assert process.checkpointer._thread.is_alive()
+    process.close()
+    assert codes(tmp_path) == {}
+
+
+def test_lines_that_a_start_finds_are_marked(tmp_path: Path) -> None:
+    written(tmp_path, "old", 2)
+    written(tmp_path, "audit-0", 1)
+    Process(tmp_path).close()
+    assert codes(tmp_path) == {}
+    assert notes(tmp_path) == [
+        "audit-0.jsonl: lines 1 to 2 were found at a start of the proxy, and signed from then on",
+        "old.jsonl: lines 1 to 3 were found at a start of the proxy, and signed from then on",
+    ]
+    written(tmp_path, "audit-0", 2)  # without a key, or before a crash
+    written(tmp_path, "new", 1)
+    Process(tmp_path).close()
+    assert codes(tmp_path) == {"new.jsonl": ["uncovered"]}  # only the first start takes logs of other names
+    assert "audit-0.jsonl: lines 3 to 4 were found at a start of the proxy, and signed from then on" in notes(tmp_path)
+
+
+def test_files_between_two_checkpoints_are_covered_by_the_next_start(tmp_path: Path) -> None:
+    process = Process(tmp_path, rotation=Rotation(200))
+    for number in range(4):
+        process.sink.append({"id": f"x{number}"}).result(30)
+    process.sink.close()  # and the process is killed
+    assert len(list(tmp_path.glob("*.jsonl"))) >= 3
+    assert codes(tmp_path) == {}
+    Process(tmp_path, rotation=Rotation(200)).close()
+    assert codes(tmp_path) == {}
+    assert len(CheckpointStore(tmp_path, KEY).states.covered) == len(list(tmp_path.glob("*.jsonl")))
+
+
+def test_a_log_that_was_changed_while_the_proxy_was_down_is_not_continued(tmp_path: Path) -> None:
+    process = Process(tmp_path)
+    for number in range(2):
+        process.sink.append({"id": f"x{number}"}).result(30)
+    process.close()
+    log = tmp_path / "audit-0.jsonl"
+    whole = log.read_bytes()
+    log.with_suffix(".head").unlink()
+    line, head = begin({"log": "log-of-audit-0"})
+    forged = [line]
+    for _ in range(2):
+        line, head = seal({"id": "forged"}, head)
+        forged.append(line)
+    for changed in (b"".join(whole.splitlines(keepends=True)[:2]), b"".join(forged)):
+        log.write_bytes(changed)
+        with pytest.raises(AuditError, match="it does not hold the 3 lines that the last checkpoint states"):
+            Process(tmp_path)
+        assert log.read_bytes() == changed
+    log.write_bytes(whole + b'{"torn')
+    Process(tmp_path).close()
+    assert log.read_bytes() == whole
+
+
+def test_a_checkpoint_that_fails_is_trouble_and_stops_nothing(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    process = Process(tmp_path / "audit", copies=(str(tmp_path / "none" / "copies"),))
+    assert process.checkpointer.trouble.endswith("copies: no such file or directory")
+    (tmp_path / "none").mkdir()
+    process.checkpointer.check()
+    assert process.checkpointer.trouble == ""
+    with monkeypatch.context() as patch, caplog.at_level(logging.ERROR):
+        patch.setattr(CheckpointStore, "write", lambda *_: 1 / 0)
+        for _ in range(3):
+            process.checkpointer.check()
+    assert process.checkpointer.trouble == "no checkpoint can be made: zerodivisionerror"
+    assert len(caplog.records) == 1
+    process.sink.append({"id": "x"}).result(30)
+    process.checkpointer.check()
+    assert process.checkpointer.trouble == ""
+    process.close()
+    assert codes(tmp_path / "audit") == {}
+
+
+def test_the_first_checkpoint_must_be_possible(tmp_path: Path) -> None:
+    process = Process(tmp_path)
+    process.close()
+    (tmp_path / LIST).write_bytes(b"")
+    with pytest.raises(AuditError, match="not the list"):
+        Process(tmp_path)
+
+
+def test_old_logs_are_removed_and_the_rest_verifies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    process = Process(tmp_path, rotation=Rotation(150), retain_s=100.0)
+    for number in range(3):
+        process.sink.append({"id": f"x{number}"}).result(30)
+    process.checkpointer.check()
+    files = sorted(path.name for path in tmp_path.glob("*.jsonl"))
+    assert len(files) == 3
+    real = time.time()
+    monkeypatch.setattr(time, "time", lambda: real + 200)
+    process.checkpointer.check()
+    process.checkpointer.check()
+    assert process.checkpointer.trouble == ""
+    assert [path.name for path in tmp_path.glob("*.jsonl")] == ["audit-0.2.jsonl"]
+    assert [path.name for path in tmp_path.glob("*.head")] == []
+    assert codes(tmp_path) == {}
+    assert "audit-0.1.jsonl was removed by the proxy: not grown for 100 s" in notes(tmp_path)[0]
+    process.close()
+    (tmp_path / "audit-0.2.jsonl").unlink()
+    (tmp_path / "audit-0.2.head").unlink()
+    assert codes(tmp_path) == {"audit-0.2.jsonl": ["gone"]}
+
+
+def test_another_file_with_the_name_of_an_old_log_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    process = Process(tmp_path, rotation=Rotation(150), retain_s=100.0)
+    for number in range(2):
+        process.sink.append({"id": f"x{number}"}).result(30)
+    process.checkpointer.check()
+    (tmp_path / "audit-0.jsonl").write_bytes(b"another file\n")
+    real = time.time()
+    monkeypatch.setattr(time, "time", lambda: real + 200)
+    process.checkpointer.check()
+    assert (tmp_path / "audit-0.jsonl").exists()
+    process.close()
+    assert "rewritten" in codes(tmp_path)["audit-0.jsonl"] or "cut" in codes(tmp_path)["audit-0.jsonl"]
+
+
+def test_a_log_without_a_head_or_a_hash_is_not_taken(tmp_path: Path) -> None:
+    (tmp_path / "junk.jsonl").write_bytes(b"junk\n")
+    (tmp_path / "folder.jsonl").mkdir()
+    (tmp_path / "empty.jsonl").write_bytes(b"")
+    (tmp_path / "half.jsonl").write_bytes(b'{"log":"x"}\n{}\n')
+    (tmp_path / "nameless.jsonl").write_bytes(b'{"hash":"x","log":""}\n')
+    process = Process(tmp_path)
+    assert list(process.store.states.covered) == ["log-of-audit-0"]
+    process.close()

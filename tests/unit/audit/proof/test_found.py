@@ -1,0 +1,27 @@
+"""Logs that no process writes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from guardproxy.audit.proof import found as module
+from guardproxy.audit.proof.checkpoint import LogStates
+from guardproxy.audit.proof.found import found_state, found_states
+from guardproxy.audit.sinks.file import FileSink
+
+
+def test_the_state_of_a_file_is_that_of_its_writer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "ADDED_AT_ONCE", 2)
+    sink = FileSink(tmp_path, "a", {"log": "x"}, stated=lambda log: None)
+    for number in range(4):
+        sink.append({"id": f"x{number}"}).result(30)
+    assert found_states(tmp_path, "*.jsonl", LogStates()) == []  # the file is held
+    sink.close()
+    with sink.path.open("ab") as log:
+        log.write(b"torn")
+    (state,) = found_states(tmp_path, "*.jsonl", LogStates())
+    (written,) = sink.states()
+    assert (state.size, state.root, state.hash, state.found) == (5, written.root, written.hash, True)
+    assert found_state(sink.path) == state
