@@ -7,7 +7,6 @@ from guardproxy.audit.confirmed import LoggedEntry, confirmed_entries, last_conf
 from guardproxy.audit.disk import reason
 from guardproxy.audit.document import (
     ENTRY_VERSION,
-    AnyEntry,
     Closing,
     Gap,
     Intent,
@@ -25,14 +24,17 @@ from guardproxy.audit.document import (
     RecordedPlan,
     RecordedRequest,
     RecordedSaving,
+    RecordedSealing,
     RecordedShortage,
     RecordedSide,
     RecordedText,
 )
 from guardproxy.audit.document_schema import log_schema
+from guardproxy.audit.entries import AnyEntry, Erased, Rotated, Unsealed
 from guardproxy.audit.folder import NO_KEY, LogReport, logs_of, verify_folder
 from guardproxy.audit.intents import abandoned_intents, closing, open_intents_of
 from guardproxy.audit.masking import Moves, OffsetMap, Span, beside, mask, merge
+from guardproxy.audit.private import NO_SEALING, Owner, OwnerKind, Private, PrivateRecord, Sealing
 from guardproxy.audit.proof.checkpointer import Checkpointer, Signing
 from guardproxy.audit.proof.copies import read_copies
 from guardproxy.audit.proof.found import found_states
@@ -65,6 +67,7 @@ __all__ = [
     "ENTRY_VERSION",
     "LIMIT_PROOF_BYTES",
     "NO_KEY",
+    "NO_SEALING",
     "SIGNS",
     "AnyEntry",
     "AnyProof",
@@ -75,6 +78,7 @@ __all__ = [
     "Checkpointer",
     "Closing",
     "ConsistencyProof",
+    "Erased",
     "FileSink",
     "Gap",
     "Intent",
@@ -83,7 +87,11 @@ __all__ = [
     "LoggedEntry",
     "Moves",
     "OffsetMap",
+    "Owner",
+    "OwnerKind",
+    "Private",
     "PrivateKey",
+    "PrivateRecord",
     "Proven",
     "PublicKey",
     "Receiver",
@@ -101,16 +109,20 @@ __all__ = [
     "RecordedPlan",
     "RecordedRequest",
     "RecordedSaving",
+    "RecordedSealing",
     "RecordedShortage",
     "RecordedSide",
     "RecordedText",
+    "Rotated",
     "Rotation",
+    "Sealing",
     "Shipper",
     "SignedNote",
     "Signing",
     "Sink",
     "Span",
     "Target",
+    "Unsealed",
     "ValueMatcher",
     "abandoned_intents",
     "beside",

@@ -19,7 +19,6 @@ from typing import Any
 
 from guardproxy.audit.chain import ChainHead, Code, Problem, Report, head_of, open_line, read_named_head, verify
 from guardproxy.audit.proof.lines import RootWatch
-from guardproxy.audit.proof.store import NOTE
 from guardproxy.audit.proof.verification import CheckpointReport
 from guardproxy.errors import AuditError
 

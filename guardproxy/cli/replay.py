@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
@@ -14,9 +14,12 @@ from guardproxy.cli.printing import plain
 from guardproxy.errors import GuardproxyError
 
 if TYPE_CHECKING:
+    from guardproxy.audit import Record
     from guardproxy.policy import PolicySet
     from guardproxy.policydiff import Traffic
     from guardproxy.replay import ReplayResult
+
+    Opening = Callable[[Record], Record]
 
 
 def replay(
@@ -25,6 +28,14 @@ def replay(
         Path | None, typer.Option(help="A folder of policies, or the name of a shipped policy such as `strict`.")
     ] = None,
     report: Annotated[Path | None, typer.Option(metavar="FILE.html", help="Also write an HTML page.")] = None,
+    key: Annotated[
+        list[str] | None,
+        typer.Option(help="The operator's key, for sealed texts: `file:PATH`, `env:NAME` or `command:COMMAND`."),
+    ] = None,
+    store: Annotated[
+        Path | None,
+        typer.Option(help="The key store of sealed texts. Without it, `seal.keys` beside the log.", show_default=False),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print a JSON object for each record.")] = False,
     allow_code: AllowCode = False,
 ) -> None:
@@ -32,8 +43,9 @@ def replay(
 
     The findings of an unchanged check come from the record. A new or changed check scans the recorded text, in which
     placeholders replace sensitive values. A placeholder counts as a finding if the check looks for the same entities;
-    otherwise the result "cannot be told". Where a record keeps no texts, its findings are judged again. Exit code 0: no
-    difference; 1: differences, or results that cannot be told; 2: wrong use.
+    otherwise the result "cannot be told". Where a record keeps no texts, its findings are judged again. With --key,
+    sealed texts are opened in memory, and none is printed. Exit code 0: no difference; 1: differences, or results that
+    cannot be told; 2: wrong use.
     """
     from guardproxy.library import load  # noqa: PLC0415
 
@@ -41,11 +53,12 @@ def replay(
     if not files or not all(file.is_file() for file in files):
         _wrong_use(f"{log}: no log here")
     try:
+        open_texts = _opening(log if log.is_dir() else log.parent, store, key or ())
         rules = load(policies, code=allow_code)
         remarks = _remarks(files, rules)
         for remark in remarks:
             typer.echo(remark, err=as_json)
-        counts, traffic = _run(files, rules, as_json)
+        counts, traffic = _run(files, rules, open_texts, as_json)
         if report is not None:
             from guardproxy.policydiff import replay_page  # noqa: PLC0415
 
@@ -75,12 +88,23 @@ def _remarks(files: Sequence[Path], rules: PolicySet) -> list[str]:
     return list(digests.sentences())
 
 
-def _run(files: Sequence[Path], rules: PolicySet, as_json: bool) -> tuple[dict[str, int], Traffic]:
+def _opening(folder: Path, store: Path | None, key: Sequence[str]) -> Opening:
+    """Returns a function that opens sealed records; without a key, it returns them as they are. Raises `SealError`."""
+    if not key:
+        return lambda record: record
+    from guardproxy.audit.sealing import Sealer, open_store  # noqa: PLC0415
+
+    sealer = Sealer(open_store(folder, store, key))
+    return lambda record: sealer.open(record).record if record.sealed else record
+
+
+def _run(files: Sequence[Path], rules: PolicySet, open_texts: Opening, as_json: bool) -> tuple[dict[str, int], Traffic]:
     """Replays the records and prints the results. Returns the number of each verdict, and the changes by rule. Raises
     `GuardproxyError`."""
     from guardproxy.audit import Closing, Record, entries_of  # noqa: PLC0415
+    from guardproxy.errors import SealError  # noqa: PLC0415
     from guardproxy.policydiff import Traffic  # noqa: PLC0415
-    from guardproxy.replay import judged, rerun  # noqa: PLC0415
+    from guardproxy.replay import ReplayResult, judged, rerun  # noqa: PLC0415
 
     counts = {"identical": 0, "different": 0, "cannot be told": 0, "not replayable": 0}
     traffic = Traffic()
@@ -88,8 +112,12 @@ def _run(files: Sequence[Path], rules: PolicySet, as_json: bool) -> tuple[dict[s
         for record in entries_of(file):
             if not isinstance(record, (Record, Closing)):
                 continue
-            again = rerun(record, rules)
-            result = judged(record, again, rules)
+            try:
+                opened = open_texts(record) if isinstance(record, Record) else record
+                again = rerun(opened, rules)
+                result = judged(opened, again, rules)
+            except SealError as error:
+                again, result = str(error), ReplayResult("not replayable", (str(error),))
             counts[result.verdict] += 1
             if isinstance(again, str) or isinstance(record, Closing):
                 traffic.skip(str(again) + (f": on findings alone {result.verdict}" if result.on_findings else ""))

@@ -218,6 +218,8 @@ def _next(attempt: RecordedAttempt) -> Input:
 def _why_not(record: Record, policies: PolicySet) -> str:
     if not is_seen(record):
         return f"the exchange was {'refused' if record.outcome == 'refused' else 'passed'}: no check inspected it"
+    if record.sealed is not None:
+        return "the texts are sealed: give the operator's key"
     if record.request.body is None:
         if record.outcome == ErrorCode.NO_CAPACITY and record.policies == policies.digest:
             return ""  # a check had no capacity, so nothing was decided

@@ -10,7 +10,8 @@ from pathlib import Path
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from guardproxy.audit.document import AnyEntry, Gap, RecordedFinding
+from guardproxy.audit.document import Gap, RecordedFinding
+from guardproxy.audit.entries import AnyEntry
 from guardproxy.audit.folder import verify_folder
 from guardproxy.audit.proof.verification import CheckpointReport
 from guardproxy.reading.period import Period, read_period
@@ -45,7 +46,7 @@ def test_it_says_what_happened() -> None:
             plain_record(checks=CHECKED),
             plain_record(outcome="blocked_request", checks=CHECKED),
             plain_record(),
-            Gap(v=2, at=1_750_000_010.0, since=1_750_000_008.5, why="disk full"),
+            Gap(v=3, at=1_750_000_010.0, since=1_750_000_008.5, why="disk full"),
             period=read_period("2025-06-15", "2025-06-15"),
         )
     )
