@@ -377,5 +377,9 @@ class RecordError(AuditError):
     """An entry of the audit log cannot be read by this version."""
 
 
+class SealError(AuditError):
+    """Texts cannot be sealed or opened: a key is missing, wrong or erased, or a sealed text was changed."""
+
+
 class QueryError(AuditError):
     """A query, an export or a report of the audit log is impossible: a missing package, or a wrong query or period."""

@@ -7,7 +7,6 @@ from guardproxy.audit.confirmed import LoggedEntry, confirmed_entries, last_conf
 from guardproxy.audit.disk import reason
 from guardproxy.audit.document import (
     ENTRY_VERSION,
-    AnyEntry,
     Closing,
     Gap,
     Intent,
@@ -25,14 +24,17 @@ from guardproxy.audit.document import (
     RecordedPlan,
     RecordedRequest,
     RecordedSaving,
+    RecordedSealing,
     RecordedShortage,
     RecordedSide,
     RecordedText,
 )
 from guardproxy.audit.document_schema import log_schema
+from guardproxy.audit.entries import AnyEntry, Erased, Rotated, Unsealed
 from guardproxy.audit.folder import NO_KEY, LogReport, logs_of, verify_folder
 from guardproxy.audit.intents import abandoned_intents, closing, open_intents_of
 from guardproxy.audit.masking import Moves, OffsetMap, Span, beside, mask, merge
+from guardproxy.audit.private import NO_SEALING, Owner, OwnerKind, Private, PrivateRecord, Sealing
 from guardproxy.audit.proof.checkpointer import Checkpointer, Signing
 from guardproxy.audit.proof.copies import read_copies
 from guardproxy.audit.proof.found import found_states
@@ -54,7 +56,8 @@ from guardproxy.audit.proof.verification import CheckpointReport, verify_checkpo
 from guardproxy.audit.proof.witness import witness
 from guardproxy.audit.rotation import Rotation
 from guardproxy.audit.segment import numbers, path_of
-from guardproxy.audit.sinks import Sink, open_sink
+from guardproxy.audit.shipping import Batch, Shipper, Target, ship_on
+from guardproxy.audit.sinks import Sink, open_sink, target_of
 from guardproxy.audit.sinks.file import FileSink, Receiver
 from guardproxy.audit.values import ValueMatcher
 from guardproxy.audit.versions import entries_of, entry_of, read_entry, read_record
@@ -64,15 +67,18 @@ __all__ = [
     "ENTRY_VERSION",
     "LIMIT_PROOF_BYTES",
     "NO_KEY",
+    "NO_SEALING",
     "SIGNS",
     "AnyEntry",
     "AnyProof",
+    "Batch",
     "ChainHead",
     "CheckpointReport",
     "CheckpointStore",
     "Checkpointer",
     "Closing",
     "ConsistencyProof",
+    "Erased",
     "FileSink",
     "Gap",
     "Intent",
@@ -81,7 +87,11 @@ __all__ = [
     "LoggedEntry",
     "Moves",
     "OffsetMap",
+    "Owner",
+    "OwnerKind",
+    "Private",
     "PrivateKey",
+    "PrivateRecord",
     "Proven",
     "PublicKey",
     "Receiver",
@@ -99,14 +109,20 @@ __all__ = [
     "RecordedPlan",
     "RecordedRequest",
     "RecordedSaving",
+    "RecordedSealing",
     "RecordedShortage",
     "RecordedSide",
     "RecordedText",
+    "Rotated",
     "Rotation",
+    "Sealing",
+    "Shipper",
     "SignedNote",
     "Signing",
     "Sink",
     "Span",
+    "Target",
+    "Unsealed",
     "ValueMatcher",
     "abandoned_intents",
     "beside",
@@ -138,7 +154,9 @@ __all__ = [
     "read_proof",
     "read_record",
     "reason",
+    "ship_on",
     "signer_of",
+    "target_of",
     "verify_checkpoints",
     "verify_folder",
     "witness",

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from guardproxy.audit.chain import head_of, open_line
-from guardproxy.audit.document import AnyEntry
+from guardproxy.audit.entries import AnyEntry
 from guardproxy.audit.folder import header_of, logs_of
 from guardproxy.audit.versions import entry_of
 from guardproxy.errors import RecordError

@@ -10,16 +10,16 @@ exclusive. An optional member with its default value is not written. A new or ch
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import cache
 from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta
 
 from guardproxy.audit.canonical import canonical
+from guardproxy.audit.part import RecordLeaf, RecordPart
 from guardproxy.findings import Direction
 
-ENTRY_VERSION = 2
+ENTRY_VERSION = 3
 
 # A text with more findings than this is converted in steps: a call of msgspec holds the interpreter lock while it runs.
 _STEP_FINDINGS = 256
@@ -38,46 +38,6 @@ Policies = Annotated[str, Meta(description="The digest of the active policies.")
 Seals = Annotated[
     Mapping[str, str], Meta(description="Keyed digests of the bodies: `request`, `upstream` (as sent), `client`.")
 ]
-
-
-class RecordPart(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
-    """A part of an entry."""
-
-    def document(self) -> dict[str, Any]:
-        """Returns the JSON object of this part. Long lists are converted in steps, so that other threads run in
-        between."""
-        tag = {"kind": self.__struct_config__.tag} if self.__struct_config__.tag else {}
-        members = {
-            key: _json(value)
-            for name, key, default in _members(type(self))
-            if (value := getattr(self, name)) is not default and value != default
-        }
-        return {**tag, **members}
-
-
-@cache
-def _members(kind: type[RecordPart]) -> tuple[tuple[str, str, Any], ...]:
-    """Returns the attribute, the key and the default of every member of `kind`."""
-    return tuple(
-        (field.name, field.encode_name, {} if field.default_factory is dict else field.default)
-        for field in msgspec.structs.fields(kind)
-    )
-
-
-def _json(value: Any) -> Any:
-    if isinstance(value, RecordPart):
-        return value.document()
-    if type(value) is tuple and value and isinstance(value[0], RecordPart):
-        return [part.document() for part in value]
-    return value
-
-
-class RecordLeaf(RecordPart, frozen=True, kw_only=True):
-    """A small part, which is converted in one call."""
-
-    def document(self) -> dict[str, Any]:
-        members: dict[str, Any] = msgspec.to_builtins(self)
-        return members
 
 
 class RecordedFinding(RecordLeaf, frozen=True, kw_only=True):
@@ -247,6 +207,18 @@ class RecordedPlaces(RecordLeaf, frozen=True, kw_only=True):
     urls: Annotated[tuple[str, ...], Meta(description="Hosts whose URLs may hold the values.")]
 
 
+class RecordedSealing(RecordLeaf, frozen=True, kw_only=True):
+    """The encrypted part of a record: members as `keep: redacted` would write them (`sealing/cipher.py`)."""
+
+    v: Annotated[int, Meta(description="The version of the entry whose members these are.")]
+    key: Annotated[str, Meta(description="The id of the data key.")]
+    salt: Annotated[str, Meta(description="A random number that no other record has, in hexadecimal digits.")]
+    members: Annotated[
+        Mapping[str, tuple[str, ...]],
+        Meta(description="The members of the record, each in encrypted pieces in base64."),
+    ]
+
+
 class LogEntry(RecordPart, frozen=True, kw_only=True, tag_field="kind"):
     """A line of the log, except its header. The chain adds `seq`, `prev` and `hash`."""
 
@@ -330,6 +302,9 @@ class Record(LogEntry, frozen=True, kw_only=True, tag="exchange"):
     restore: Annotated[
         tuple[RecordedPlaces, ...] | None, Meta(description="Where values may be restored. Missing in old records.")
     ] = None
+    sealed: Annotated[
+        RecordedSealing | None, Meta(description="What is encrypted. The other members are as with `keep: none`.")
+    ] = None
 
     @property
     def is_small(self) -> bool:
@@ -389,6 +364,3 @@ class Gap(LogEntry, frozen=True, kw_only=True, tag="gap"):
 
     since: UnixTime
     why: Annotated[str, Meta(description="Why the log could not be written.")]
-
-
-AnyEntry = Record | Intent | Closing | Gap

@@ -7,7 +7,8 @@ from typing import Any
 import msgspec
 
 from guardproxy.audit.chain import FORMAT
-from guardproxy.audit.document import ENTRY_VERSION, AnyEntry
+from guardproxy.audit.document import ENTRY_VERSION
+from guardproxy.audit.entries import AnyEntry
 
 _HASH = {"type": "string", "pattern": "^[0-9a-f]{64}$"}
 _CHAIN: dict[str, Any] = {

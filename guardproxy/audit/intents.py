@@ -22,7 +22,8 @@ from typing import Any
 import orjson
 
 from guardproxy.audit.disk import folder_lock, is_held
-from guardproxy.audit.document import ENTRY_VERSION, AnyEntry, Closing, Intent
+from guardproxy.audit.document import ENTRY_VERSION, Closing, Intent
+from guardproxy.audit.entries import AnyEntry
 from guardproxy.audit.folder import header_of, logs_of
 from guardproxy.audit.versions import entry_of
 from guardproxy.errors import RecordError

@@ -13,7 +13,8 @@ from typing import Any
 import msgspec
 
 from guardproxy.audit.chain import open_line
-from guardproxy.audit.document import ENTRY_VERSION, AnyEntry, Record
+from guardproxy.audit.document import ENTRY_VERSION, Record
+from guardproxy.audit.entries import AnyEntry
 from guardproxy.errors import RecordError
 
 Members = dict[str, Any]
@@ -99,6 +100,11 @@ def _from_version_1(members: Members) -> Members:
     return out
 
 
+def _from_version_2(members: Members) -> Members:
+    """Converts to version 3, which may seal members of a record, and has entries about sealed texts."""
+    return {**members, "v": 3}
+
+
 def _object(members: Members, name: str) -> Members:
     value = members.get(name)
     if not isinstance(value, dict):
@@ -106,4 +112,4 @@ def _object(members: Members, name: str) -> Members:
     return value
 
 
-_READERS: Mapping[int, Callable[[Members], Members]] = {1: _from_version_1}
+_READERS: Mapping[int, Callable[[Members], Members]] = {1: _from_version_1, 2: _from_version_2}

@@ -23,10 +23,13 @@ from guardproxy.audit import (
     AnyEntry,
     CheckpointReport,
     Closing,
+    Erased,
     Gap,
     Intent,
     LogReport,
     Record,
+    Rotated,
+    Unsealed,
     entry_of,
     logs_of,
     open_intents_of,
@@ -36,7 +39,7 @@ from guardproxy.audit import (
     verify_checkpoints,
     verify_folder,
 )
-from guardproxy.cli import audit_proof
+from guardproxy.cli import audit_proof, audit_seal
 from guardproxy.cli.printing import plain
 from guardproxy.errors import AuditError, RecordError
 
@@ -169,6 +172,10 @@ def schema_command() -> None:
     typer.echo(json.dumps(log_schema(), indent=2))
 
 
+for command in (audit_seal.seal_key, audit_seal.unseal, audit_seal.erase, audit_seal.rotate):
+    app.command(command.__name__.replace("_", "-"))(command)
+
+
 def _newest(folder: Path, last: int, exchange_id: str | None) -> tuple[list[tuple[bytes, AnyEntry]], Counter[str]]:
     """Returns the newest entries of a folder with their lines, sorted by time, and the number of unreadable lines, by
     reason.
@@ -269,6 +276,8 @@ def _row(entry: AnyEntry) -> tuple[str, ...]:
             outcome = "(no end yet)" if isinstance(entry, Intent) else entry.outcome
         case Gap():
             return time, "", "", "", "", f"(gap: {plain(entry.why)})", "", "", ""
+        case Erased() | Rotated() | Unsealed():
+            return time, plain(getattr(entry, "id", "")), "", "", "", f"({done_of(entry)})", "", "", ""
     return time, plain(entry.id), plain(entry.route), "", plain(entry.tenant), outcome, "", "", ""
 
 
@@ -282,6 +291,18 @@ def _clock(at: float) -> str:
         return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%M:%SZ")
     except (ValueError, OverflowError, OSError):
         return str(at)
+
+
+def done_of(entry: Erased | Rotated | Unsealed) -> str:
+    """Returns what an operator did with sealed texts, in words."""
+    match entry:
+        case Erased():
+            done = f"erased {len(entry.keys)} data keys"
+        case Rotated():
+            done = f"rotated {entry.count} data keys"
+        case Unsealed():
+            done = "unsealed"
+    return plain(f"{done}, by {entry.by}: {entry.why}")
 
 
 def _table(rows: Sequence[tuple[str, ...]]) -> Iterator[str]:

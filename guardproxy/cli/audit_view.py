@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from guardproxy.audit import (
     AnyEntry,
     Closing,
+    Erased,
     Gap,
     Intent,
     Record,
@@ -17,6 +18,8 @@ from guardproxy.audit import (
     RecordedDecision,
     RecordedSide,
     RecordedText,
+    Rotated,
+    Unsealed,
 )
 from guardproxy.cli.printing import console, plain, styled
 from guardproxy.wire.json import view
@@ -50,6 +53,18 @@ def lines_of(entry: AnyEntry) -> Iterator[Text]:
         case Intent():
             yield _title(entry, entry.id, "intent: about to go upstream")
             yield from _origin(entry)
+        case Erased():
+            yield _title(entry, "", f"erased: {len(entry.keys)} data keys were destroyed")
+            yield from _command(entry)
+            for key in entry.keys:
+                yield _row("data key", key)
+        case Rotated():
+            yield _title(entry, "", f"rotated: {entry.count} data keys are wrapped under another key")
+            yield from _command(entry)
+        case Unsealed():
+            yield _title(entry, entry.id, "unsealed: the texts were shown")
+            yield from _command(entry)
+            yield _row("data key", entry.key)
         case Gap():
             yield _title(entry, "", "gap: the log could not be written")
             yield _row("since", _clock(entry.since))
@@ -66,6 +81,8 @@ def _record(record: Record) -> Iterator[Text]:
         yield _row("language", record.language)
     if record.conversation:
         yield _row("conversation", record.conversation)
+    if record.sealed:
+        yield _row("texts", f"sealed with the data key {record.sealed.key}: `guardproxy audit unseal` opens them")
     if record.error:
         where = f" at {record.error.field}" if record.error.field else ""
         yield _row("error", f"{record.error.code}{where} {record.error.message}".rstrip())
@@ -88,6 +105,12 @@ def _record(record: Record) -> Iterator[Text]:
     yield from _members("checks", record.checks)
     yield from _members("conditions", record.matched)
     yield from _members("seals", record.seals)
+
+
+def _command(entry: Erased | Rotated | Unsealed) -> Iterator[Text]:
+    yield _row("by", entry.by)
+    yield _row("because", entry.why)
+    yield _row("engine", entry.engine)
 
 
 def _title(entry: AnyEntry, name: str, what: str) -> Text:

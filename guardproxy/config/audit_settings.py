@@ -4,16 +4,24 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
 from guardproxy.config.declaration import POSITIVE, AllowedValues, setting
 
 KEY_CHARS = 16
+SEAL_KEY_FORM = re.compile(r"(file|env|command):.+")
 
 
 def is_key(entry: str) -> bool:
     return not entry or len(entry) >= KEY_CHARS
+
+
+SEAL_KEY = AllowedValues(
+    form="`file:PATH`, `env:NAME` or `command:COMMAND`",
+    is_right=lambda entry: SEAL_KEY_FORM.fullmatch(entry) is not None,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +82,16 @@ class AuditConfig:
         "The secret for placeholders and pseudonyms. Without it, a random key is created and kept in the audit folder.",
         AllowedValues(form="at least 16 characters long", is_right=is_key),
         is_secret=True,
+    )
+    seal_key: tuple[str, ...] = setting(
+        "Audit",
+        (),
+        "Where the operator's key comes from, for policies with `keep: sealed`: `file:PATH`, `env:NAME` or "
+        "`command:COMMAND`. With several, the first that opens the key store is used.",
+        SEAL_KEY,
+    )
+    seal_store: Path | None = setting(
+        "Audit", None, "The key store of sealed texts. Without it, `seal.keys` in the audit folder."
     )
     receipts: str = setting(
         "Audit",

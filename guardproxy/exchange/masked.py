@@ -50,44 +50,22 @@ class MaskedText:
 
 
 @dataclass(slots=True)
-class Masks:
-    """Masks texts, paths and words. `tokens`: sensitive value -> placeholder. `keep`: whether texts are kept."""
+class KeyPaths:
+    """Paths as a record shows them, in which keys that are text have another form."""
 
-    keep: bool
-    sides: tuple[Side, ...]
-    tokens: dict[str, str] = field(default_factory=dict)
-    _masked: dict[int, MaskedText] = field(default_factory=dict)
-    _matcher: ValueMatcher | None = None
-    _own: frozenset[str] = frozenset()
     _keys: dict[str, str] = field(default_factory=dict)  # path of a key that is text -> the path in the record
-    _shown_paths: dict[str, str] = field(default_factory=dict)  # the same, for other objects and arrays
-    _scanned: dict[int, frozenset[str]] = field(default_factory=dict)  # by side: scanned texts in one piece
-    _blind: bool = False  # whether everything that may hold a value is masked
+    _others: dict[str, str] = field(default_factory=dict)  # the same, for other objects and arrays
 
-    def __post_init__(self) -> None:
-        if sum(map(len, self.tokens)) > VALUES_LIMIT_CHARS:
-            self.keep, self._blind = False, True
-        keys = [lane for side in self.sides for lane in side.gate.lanes.every if lane.channel.path.endswith(KEY)]
-        for lane in sorted(keys, key=lambda lane: len(lane.channel.path)):
-            path = lane.channel.path.removesuffix(KEY)
-            text = self.masked(lane).text if lane.progress.settled == lane.text.total else None
-            self._keys[path] = self._shown(path[: len(path) - lane.text.total]) + ("*" if text is None else text)
+    def add(self, path: str, parent: str, key: str) -> None:
+        """Adds a key that is text. `parent`: its path up to the key; `key`: its form in the record."""
+        self._keys[path] = self.shown(parent) + key
 
-    def scrub(self, text: str) -> str:
-        """`text` without any sensitive value."""
-        if not self.tokens:
-            return text
-        return "*" if self._blind else mask(text, self._known(text))[0]
-
-    def path(self, path: str) -> str:
-        """A path with masked keys. A key that is text and was not scanned, or must not be kept, is shown as `*`."""
-        return self.scrub(self._shown(path))
-
-    def _shown(self, path: str) -> str:
+    def shown(self, path: str) -> str:
+        """The path in the record."""
         if not self._keys:
             return path
         waiting = []  # the part of the path after each border, the last first
-        while (begin := self._keys.get(path) or self._shown_paths.get(path)) is None:
+        while (begin := self._keys.get(path) or self._others.get(path)) is None:
             border = max(path.rfind("."), path.rfind("["), path.rfind("#"))
             if border < 0:
                 begin = path
@@ -98,8 +76,52 @@ class Masks:
             path += rest
             begin += rest
             if rest is not waiting[0]:  # siblings share the path before their last step
-                self._shown_paths[path] = begin
+                self._others[path] = begin
         return begin
+
+
+@dataclass(slots=True)
+class Masks:
+    """Masks texts, paths and words. `tokens`: sensitive value -> placeholder. `keep`: whether texts are kept."""
+
+    keep: bool
+    sides: tuple[Side, ...]
+    tokens: dict[str, str] = field(default_factory=dict)
+    _masked: dict[int, MaskedText] = field(default_factory=dict)
+    _matcher: ValueMatcher | None = None
+    _own: frozenset[str] = frozenset()
+    hidden: dict[str, str] | None = None
+    """Paths of the record that show a key which is text -> the same paths without it. `None`: not needed."""
+    _keys: KeyPaths = field(default_factory=KeyPaths)
+    _hidden_keys: KeyPaths = field(default_factory=KeyPaths)  # with `*` in place of every key that is text
+    _scanned: dict[int, frozenset[str]] = field(default_factory=dict)  # by side: scanned texts in one piece
+    _blind: bool = False  # whether everything that may hold a value is masked
+
+    def __post_init__(self) -> None:
+        if sum(map(len, self.tokens)) > VALUES_LIMIT_CHARS:
+            self.keep, self._blind = False, True
+        keys = [lane for side in self.sides for lane in side.gate.lanes.every if lane.channel.path.endswith(KEY)]
+        for lane in sorted(keys, key=lambda lane: len(lane.channel.path)):
+            path = lane.channel.path.removesuffix(KEY)
+            text = self.masked(lane).text if lane.progress.settled == lane.text.total else None
+            parent = path[: len(path) - lane.text.total]
+            self._keys.add(path, parent, "*" if text is None else text)
+            if self.hidden is not None:
+                self._hidden_keys.add(path, parent, "*")
+
+    def scrub(self, text: str) -> str:
+        """`text` without any sensitive value."""
+        if not self.tokens:
+            return text
+        return "*" if self._blind else mask(text, self._known(text))[0]
+
+    def path(self, path: str) -> str:
+        """A path with masked keys. A key that is text and was not scanned, or must not be kept, is shown as `*`."""
+        with_keys = self._keys.shown(path)
+        shown = self.scrub(with_keys)
+        if self.hidden is not None and (without := self._hidden_keys.shown(path)) != with_keys:
+            self.hidden[shown] = self.scrub(without)
+        return shown
 
     def word(self, text: str, side: Side) -> str:
         """A model's name, if it was scanned or is too short to be sensitive; otherwise empty."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from typing import Literal
 
 import msgspec
@@ -17,6 +18,8 @@ import msgspec
 from guardproxy.audit import (
     ENTRY_VERSION,
     Intent,
+    Private,
+    PrivateRecord,
     Record,
     RecordedAnswer,
     RecordedAttempt,
@@ -41,11 +44,12 @@ from guardproxy.exchange.masked import Masks
 from guardproxy.exchange.notes import Attempt, Notes, Side, is_unmapped
 from guardproxy.findings import Finding
 from guardproxy.gateway import StoreAnswered
-from guardproxy.policy import BoundRules, FieldChange, Outcome
+from guardproxy.policy import BoundRules, FieldChange, Keeping, Outcome
 from guardproxy.wire import AnswerFacts
 from guardproxy.wire.json import is_word
 
 _EVERYTHING = ("*",)
+NOTHING_KEPT = Keeping("none")
 
 
 class Origin(msgspec.Struct, frozen=True):
@@ -76,14 +80,20 @@ def compose(
     restore: Sequence[RecordedPlaces] = (),
     fields: Sequence[FieldChange] = (),
 ) -> Record:
-    """Returns the record. `entry`: the frame of the request, once it was released; `attempts`: all attempts, empty if there
-    was only one; `restore`: the places where values may be restored; `fields`: what policies did with fields of
-    the request."""
+    """Returns the record, a `PrivateRecord` if policies seal its texts. `entry`: the frame of the request, once it was
+    released; `attempts`: all attempts, empty if there was only one; `restore`: the places where values may be restored;
+    `fields`: what policies did with fields of the request."""
     request, answer = sides
     every = (request, *(attempt.side for attempt in attempts[:-1]), answer)
-    writer = Writer(Masks(bound is not None and bound.keep != "none", every, dict(tokens)))
+    keeping = bound.keeping if bound else NOTHING_KEPT
+    paths: dict[str, str] | None = {} if keeping.keep == "sealed" else None
+    writer = Writer(Masks(keeping.keep != "none", every, dict(tokens), hidden=paths))
+    kind: type[Record] | partial[PrivateRecord] = Record
+    if paths is not None:
+        values = _values(tokens) if keeping.values else {}
+        kind = partial(PrivateRecord, private=Private(notes.owner, values, paths))
     began_s = notes.measures.times.get("received", 0.0)
-    return Record(
+    return kind(
         v=ENTRY_VERSION,
         at=notes.measures.unix_s,
         id=origin.id,
@@ -122,6 +132,11 @@ def compose(
         error=writer.error(notes),
         restore=tuple(restore),
     )
+
+
+def _values(tokens: Mapping[str, str]) -> dict[str, str]:
+    """Placeholder -> value. If two texts have a placeholder, the second is a masked form of the first."""
+    return {token: value for value, token in reversed(list(tokens.items()))}
 
 
 def passed(

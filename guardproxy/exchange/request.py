@@ -19,6 +19,7 @@ from guardproxy.exchange.gate import QueuedFrame
 from guardproxy.exchange.guard import Guard
 from guardproxy.exchange.judging import Judging
 from guardproxy.exchange.ledger import Ledger
+from guardproxy.exchange.owning import owner_of
 from guardproxy.exchange.scans import Scans
 from guardproxy.exchange.setting import Setting
 from guardproxy.exchange.transcript import (
@@ -84,6 +85,8 @@ class RequestPhase:
             self.attempts.plan = notes.plan = merge_plans(happened.plans)
             bound = self._bind(request, happened)
             answered = self.setting.codec.contract.is_answered(self.setting.address.route)
+            about = request.frame.tree, happened.headers, self.setting.tenant, notes.conversation
+            notes.owner = owner_of(bound.keeping.subjects, *about)
             acts = bound.has_parallel and self.setting.codec.contract.acts(request.frame.tree)
             self.guard.bind(bound, with_own(request.shapes, bound.judging if answered else ()), acts=acts)
             self._push(request, bound)

@@ -197,17 +197,13 @@ class Finish:
 Command = RunScans | SendUpstream | SendHead | SendData | CancelUpstream | ReleaseUpstream | Finish
 
 
-def line(value: Input | Command) -> str:
-    """Prints an input or a command as a line, without any text of the exchange."""
+def line(value: Input | Command, *, shows_paths: bool = False) -> str:
+    """Prints an input or a command as a line, without any text of the exchange. `shows_paths`: whether to print the paths of
+    texts, for tests: a path holds keys of objects, and those are texts."""
     name = type(value).__name__
     match value:
         case RunScans():
-            places = (
-                f"{job.check.name} {job.window.channel.path} {job.window.start}..{job.window.start + len(job.window.text)}"
-                f"{'' if job.window.last else '+'}"
-                for job in value.jobs
-            )
-            return f"{name} {', '.join(places)}"
+            return f"{name} {', '.join(_scan(job, shows_paths=shows_paths) for job in value.jobs)}"
         case Scanned():
             descriptions = [
                 f"{finding.check} {finding.label} {finding.start}..{finding.end} {finding.score:.2f}"
@@ -234,3 +230,10 @@ def line(value: Input | Command) -> str:
             return f"{name} {value.outcome} {len(value.data)} bytes"
         case _:
             return name
+
+
+def _scan(job: Job, *, shows_paths: bool) -> str:
+    window = job.window
+    where = window.channel.path if shows_paths else window.channel.kind
+    end = f"{window.start + len(window.text)}{'' if window.last else '+'}"
+    return f"{job.check.name} {where} {window.start}..{end}"

@@ -5,11 +5,12 @@ from __future__ import annotations
 from guardproxy.policy.about import About, first_language
 from guardproxy.policy.cases import Expectation, ExpectedFinding, LogLine, PolicyTest, RawExchange, RequestFacts, Texts
 from guardproxy.policy.coverage_table import CoverageRow, FieldRow, coverage, denied_fields, field_table, table
-from guardproxy.policy.document import KINDS_OF, CheckSpec, Match, Policy, Rule
+from guardproxy.policy.document import KINDS_OF, CheckSpec, Match, Policy, Rule, header_of
 from guardproxy.policy.document_schema import schema
 from guardproxy.policy.evaluate import BoundRule, BoundRules, Outcome, PolicySet, Tally
 from guardproxy.policy.expression import CHECK_ERROR, And, Expression, Name
 from guardproxy.policy.fields import FieldChange, FieldRules
+from guardproxy.policy.keeping import Keeping
 from guardproxy.policy.lint import Note, notes
 from guardproxy.policy.load import Files, PolicyErrors, build_checks, load_file, load_folder, parse
 from guardproxy.policy.matching import MatchVerdict
@@ -58,6 +59,7 @@ __all__ = [
     "FieldRules",
     "FilePlace",
     "Files",
+    "Keeping",
     "LogLine",
     "Match",
     "MatchVerdict",
@@ -89,6 +91,7 @@ __all__ = [
     "did_you_mean",
     "field_table",
     "first_language",
+    "header_of",
     "items",
     "join",
     "load_file",

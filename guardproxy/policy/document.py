@@ -47,7 +47,7 @@ __all__ += [
 OnError = Literal["block", "flag"]
 Unmapped = Literal["scan", "refuse"]
 Passes = Literal["pass", "refuse"]
-Keep = Literal["none", "redacted"]
+Keep = Literal["none", "sealed", "redacted"]
 Intent = Literal["off", "on"]
 Mode = Literal["enforce", "shadow"]
 Severity = Literal["low", "medium", "high", "critical"]
@@ -61,6 +61,8 @@ INTENT: tuple[Intent, ...] = get_args(Intent)
 MODES: tuple[Mode, ...] = get_args(Mode)
 SEVERITIES: tuple[Severity, ...] = get_args(Severity)
 PARALLEL: tuple[Parallel, ...] = get_args(Parallel)
+
+_HEADER = "header:"
 
 # The kinds of content that no check can read.
 MEDIA = ("image", "audio", "video", "file", "signature", "encrypted", "secret")
@@ -84,6 +86,11 @@ WORDS_OF_ON: Mapping[str, frozenset[tuple[Direction, Kind]]] = {
         if kind in kinds
     },
 }
+
+
+def header_of(subject: str) -> str:
+    """Returns the lower-case name of the header that names the subject (`Policy.subject`); empty if no header does."""
+    return subject.removeprefix(_HEADER) if subject.startswith(_HEADER) else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +149,7 @@ class Policy:
     policy of a chain of `extends`; all policies of a chain enforce their shares for the same conversations. `opaque`:
     the refused kinds of content that no check can read. `token_ids`: what happens to integers that stand for a text.
     `formats`: the wire formats that the file declares.
+    `subject`: whose key seals the texts: `user`, `tenant`, `conversation`, or `header:NAME` with a lower-case name.
     `fields`: the rules about fields. `mode`: in `shadow` the policy changes and refuses nothing.
     `unused`: the variables that nothing uses.
     """
@@ -158,6 +166,7 @@ class Policy:
     fields: FieldRules = NO_FIELD_RULES
     mode: Mode = "enforce"
     keep: Keep = "redacted"
+    subject: str = "user"
     intent: Intent = "on"
     formats: tuple[DeclaredFormat, ...] = ()
     tests: tuple[PolicyTest, ...] = ()
@@ -168,6 +177,12 @@ class Policy:
     place: FilePlace = field(default=FilePlace(), compare=False)
     places: Mapping[str, FilePlace] = field(default_factory=dict, compare=False)
     unused: tuple[tuple[str, FilePlace], ...] = field(default=(), compare=False)
+
+    @property
+    def headers(self) -> frozenset[str]:
+        """Returns the names of the headers that the policy reads."""
+        naming = header_of(self.subject) if self.keep == "sealed" else ""
+        return frozenset((*self.match.asks, *filter(None, (naming,))))
 
     @property
     def origin(self) -> str:

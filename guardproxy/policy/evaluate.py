@@ -20,9 +20,10 @@ from guardproxy.findings import Channel, Direction, Finding, Kind
 from guardproxy.policy import rollout
 from guardproxy.policy.about import About
 from guardproxy.policy.acting import decide
-from guardproxy.policy.document import SEVERITIES, Keep, Policy, Rule
+from guardproxy.policy.document import SEVERITIES, Policy, Rule
 from guardproxy.policy.expression import CHECK_ERROR
 from guardproxy.policy.fields import NO_BOUND_FIELDS, BoundFields, bound_fields
+from guardproxy.policy.keeping import Keeping, keeping_of
 from guardproxy.policy.matching import MatchVerdict
 from guardproxy.redaction import Operators, strictest
 from guardproxy.wire import DeclaredCodec, Formats, installed
@@ -211,9 +212,8 @@ class BoundRules:
         return dict(sorted({check.name: check.digest for check in self.checks.values()}.items()))
 
     @lazy
-    def keep(self) -> Keep:
-        """Returns how much of the texts the record keeps: the least that any policy demands."""
-        return "none" if any(policy.keep == "none" for policy in self.policies) else "redacted"
+    def keeping(self) -> Keeping:
+        return keeping_of(self.policies)
 
     @lazy
     def intent(self) -> bool:
@@ -315,8 +315,8 @@ class PolicySet:
 
     @lazy
     def headers(self) -> frozenset[str]:
-        """Returns the names of the headers that the `match` of a policy reads."""
-        return frozenset(name for policy in self.policies for name in policy.match.asks)
+        """Returns the names of the headers that a policy reads."""
+        return frozenset(name for policy in self.policies for name in policy.headers)
 
     @lazy
     def asks_body(self) -> bool:

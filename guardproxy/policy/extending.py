@@ -4,8 +4,8 @@ In: the entries of two trees; then the two policies that were read from them. Ou
 where the second policy is weaker than the first, or is not provably at least as strict. Kept: nothing.
 
 `strictness.py` defines which value of a key is weaker; the table of each check defines it for the options. `message`,
-`template` and the budget of a retry may change freely. `audit.keep` and the fallback of a retry may not change.
-Nothing can be removed.
+`template` and the budget of a retry may change freely. `audit.keep`, `audit.subject` and the fallback of a retry may not
+change. Nothing can be removed.
 """
 
 from __future__ import annotations
@@ -171,6 +171,8 @@ def _policy_weaknesses(before: Policy, after: Policy) -> Iterator[Weakness]:
         weak.append(("mode", f"`mode` {why}"))
     if before.keep != after.keep:
         weak.append(("audit", f"`audit` may not change: keep: {before.keep}"))
+    if before.keep == after.keep and before.subject != after.subject:
+        weak.append(("audit", f"`audit` may not change: subject: {before.subject}"))
     if why := _why_weaker("intent", before.intent, after.intent):
         weak.append(("audit", f"`intent` of `audit` {why}"))
     for key, message in weak:

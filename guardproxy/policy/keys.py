@@ -250,8 +250,14 @@ TENANT: Table = {
     "strip": _STRIP_KEY,
 }
 
+SUBJECT = r"user|tenant|conversation|header:[A-Za-z0-9!#$%&'*+.^_`|~-]+"
+WANTED_SUBJECT = "`user`, `tenant`, `conversation`, or a header like `header:x-user-id`"
 AUDIT: Table = {
     "keep": Key("How much of the texts records keep.", choice(KEEP)),
+    "subject": Key(
+        "Whose key seals the texts: the user that the body names, the tenant, the conversation, or a header.",
+        {"type": "string", "pattern": f"^(?:{SUBJECT})$"},
+    ),
     "intent": Key("Whether the log records a request before its first byte goes upstream.", choice(INTENT)),
 }
 

@@ -14,6 +14,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
 from guardproxy.errors import PolicyError
 from guardproxy.policy import keys as tables
@@ -219,7 +220,7 @@ def _policy(chain: list[_File], tenant: str) -> Policy:
         where = FilePlace(key.line, key.column, key.path or overrides[-1][0].path)
         match = replace(match, tenants=(_exactly(tenant),), places={**match.places, "tenants[0]": where})
     place = file.keys["policy"].place if "policy" in file.keys else file.root.place
-    keep, intent = _audit(reading, merged.get("audit"))
+    audit = _audit(reading, merged.get("audit"))
     mode = reading.choice(merged.get("mode"), MODES) or "enforce"
     share = rollout.read_share(reading, merged.get("enforce"))
     if mode == "shadow" and "enforce" in own and "mode" in own:
@@ -232,8 +233,9 @@ def _policy(chain: list[_File], tenant: str) -> Policy:
         rules=_in_mode(mode, rollout.with_share([rule for rule in rules.values() if rule], share)),
         on_error=reading.choice(merged.get("on_error"), ON_ERROR) or "block",
         unmapped=reading.choice(merged.get("unmapped"), UNMAPPED) or "scan",
-        keep=keep,
-        intent=intent,
+        keep=audit.keep,
+        subject=audit.subject,
+        intent=audit.intent,
         opaque=_opaque(reading, merged.get("opaque")),
         token_ids=reading.choice(merged.get("token_ids"), PASSES) or "refuse",
         fields=read_fields(reading, merged, enforced=mode == "enforce", share=share),
@@ -298,9 +300,22 @@ def _opaque(reading: FileReading, node: YamlNode | None) -> frozenset[str]:
     return frozenset(name for name, value in keys.items() if reading.choice(value, PASSES) == "refuse")
 
 
-def _audit(reading: FileReading, node: YamlNode | None) -> tuple[Keep, Intent]:
+class _Audit(NamedTuple):
+    """What a policy says about records."""
+
+    keep: Keep = "redacted"
+    intent: Intent = "on"
+    subject: str = "user"
+
+
+def _audit(reading: FileReading, node: YamlNode | None) -> _Audit:
     if node is None:
-        return "redacted", "on"
+        return _Audit()
     keys = reading.entries(node, "a mapping like `{keep: redacted}`", tuple(tables.AUDIT))
-    keep = reading.choice(keys.get("keep"), KEEP, later=("sealed", "full")) or "redacted"
-    return keep, reading.choice(keys.get("intent"), INTENT) or "on"
+    keep = reading.choice(keys.get("keep"), KEEP, later=("full",)) or "redacted"
+    subject = reading.word(keys.get("subject"), tables.WANTED_SUBJECT)
+    if subject is not None and not re.fullmatch(tables.SUBJECT, subject):
+        reading.fail(keys["subject"].place, f"`subject` must be {tables.WANTED_SUBJECT}")
+    if "subject" in keys and keep != "sealed":
+        reading.fail(keys["subject"].key, "`subject` says whose key seals the texts, so it needs `keep: sealed`")
+    return _Audit(keep, reading.choice(keys.get("intent"), INTENT) or "on", (subject or "user").lower())

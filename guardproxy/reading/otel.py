@@ -13,11 +13,14 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from guardproxy.audit import Closing, Gap, Intent, LoggedEntry, Record
+from guardproxy.audit import AnyEntry, Closing, Erased, Gap, Intent, LoggedEntry, Record, Rotated, Unsealed
 from guardproxy.wire import codec_for
 
 _INFO, _WARN = (9, "INFO"), (13, "WARN")
-_EVENTS = {Record: "exchange", Intent: "intent", Closing: "closing", Gap: "gap"}
+_EVENTS: Mapping[type[AnyEntry], str] = {
+    **{Record: "exchange", Intent: "intent", Closing: "closing", Gap: "gap"},
+    **{Erased: "erased", Rotated: "rotated", Unsealed: "unsealed"},
+}
 Scalar = str | int | float
 
 
@@ -34,14 +37,16 @@ def otel_request(logged: LoggedEntry, version: str) -> dict[str, Any]:
 
 def _log_record(logged: LoggedEntry) -> dict[str, Any]:
     entry = logged.entry
-    is_serious = (isinstance(entry, Record) and bool(entry.rules)) or isinstance(entry, Closing | Gap)
+    is_serious = (isinstance(entry, Record) and bool(entry.rules)) or isinstance(entry, Closing | Gap | Unsealed)
     number, text = _WARN if is_serious else _INFO
     place: dict[str, Scalar] = {"log": logged.file, "seq": logged.seq, "hash": logged.hash}
-    event = _EVENTS.get(type(entry), "event")
+    event = _EVENTS[type(entry)]
     members: dict[str, Scalar | Sequence[str] | None] = {
-        **({} if isinstance(entry, Gap) else _shared(entry)),
+        **(_shared(entry) if isinstance(entry, Record | Intent | Closing) else {}),
+        **({"guardproxy.exchange.id": entry.id} if isinstance(entry, Unsealed) else {}),
         **(_exchange(entry) if isinstance(entry, Record) else {}),
-        **({"guardproxy.why": entry.why} if isinstance(entry, Closing | Gap) else {}),
+        **({"guardproxy.why": entry.why} if isinstance(entry, Closing | Gap | Erased | Rotated | Unsealed) else {}),
+        **({"guardproxy.by": entry.by} if isinstance(entry, Erased | Rotated | Unsealed) else {}),
         **{f"guardproxy.audit.{name}": value for name, value in place.items()},
     }
     return {

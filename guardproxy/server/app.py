@@ -16,7 +16,7 @@ from typing import Any
 from aiohttp import web
 
 from guardproxy import plugins
-from guardproxy.audit import Record, Rotation, open_sink
+from guardproxy.audit import NO_SEALING, Record, Rotation, Sealing, open_sink
 from guardproxy.config import Config
 from guardproxy.errors import PolicyError
 from guardproxy.gateway import UNKNOWN, Head
@@ -83,7 +83,8 @@ class Server:
         self._observers = Observers((MetricsObserver(self.metrics), LogObserver()), self.metrics)
         self._fan = Fan({name: open_sink(name, log_of(worker)) for name in config.audit_sink}, self.metrics)
         rotation = Rotation(config.audit_rotate_bytes, config.audit_rotate_s)
-        self._recorder = Recorder(config.audit, worker, self._engine, self._fan.durable, signing_of(config), rotation)
+        about = signing_of(config), rotation, open_sealing(config)
+        self._recorder = Recorder(config.audit, worker, self._engine, self._fan.durable, *about)
         time_limits = TimeLimits(config.timeout_scan_s, config.timeout_scan_s_per_million, config.limit_scan_wait_s)
         self._scanner = Scanner(config.scan_threads, time_limits, meters=self.metrics.scanner)
         self.metrics.unknown.inc(self._recorder.unknown)
@@ -110,6 +111,7 @@ class Server:
         policies = load(self.config.policies, self.config.models, self._models, self._remotes, code=code)
         check_fallbacks(policies, self.config)
         refuse_strangers(policies, self.config.tenant_names)
+        check_sealing(policies, self.config)
         return policies
 
     def trouble(self) -> list[str]:
@@ -287,6 +289,34 @@ class Server:
         self._recorder.close()
         self._fan.close()
         self._observers.close()
+
+
+def open_sealing(config: Config) -> Sealing:
+    """Returns what seals the texts of records. Without a key it refuses. Raises `SealError`."""
+    if not config.seal_key:
+        return NO_SEALING
+    from guardproxy.audit.sealing import Sealer, open_store  # noqa: PLC0415
+
+    return Sealer(open_store(config.audit, config.seal_store, config.seal_key, create=True))
+
+
+def check_sealing(policies: PolicySet, config: Config) -> None:
+    """Raises `PolicyErrors` if a policy seals texts and there is no key."""
+    if config.seal_key:
+        return
+    errors = [
+        PolicyError(
+            "`keep: sealed` needs the operator's key: give --seal-key",
+            place.path or policy.source,
+            place.line,
+            place.column,
+        )
+        for policy in policies.policies
+        if policy.keep == "sealed"
+        for place in [policy.places.get("audit", policy.place)]
+    ]
+    if errors:
+        raise PolicyErrors(errors)
 
 
 def check_fallbacks(policies: PolicySet, config: Config) -> None:

@@ -20,6 +20,7 @@ from functools import partial
 from pathlib import Path
 
 from guardproxy.audit import (
+    NO_SEALING,
     ChainHead,
     Checkpointer,
     CheckpointStore,
@@ -28,6 +29,7 @@ from guardproxy.audit import (
     Receiver,
     Record,
     Rotation,
+    Sealing,
     Signing,
     abandoned_intents,
     closing,
@@ -58,7 +60,8 @@ class Recorder:
     """Keeps the records of a process. `folder`: the folder of the logs. `worker`: distinguishes the logs of several
     processes. `engine`: the version that records name. `durable`: called with lines that have become durable; must
     return at once (`FileSink`). `signing`: how checkpoints are signed; `None`: there are none. `rotation`: when a new
-    file begins. `unknown`: the number of exchanges of an earlier process that were closed at start.
+    file begins. `sealing`: seals records whose texts policies seal. `unknown`: the number of exchanges of an earlier
+    process that were closed at start.
 
     Any thread may read `healthy`, `trouble`, `failing_s`, `remarks` and `recoveries`.
     """
@@ -71,6 +74,7 @@ class Recorder:
         durable: Callable[[Sequence[bytes]], None] = lambda lines: None,
         signing: Signing | None = None,
         rotation: Rotation | None = None,
+        sealing: Sealing = NO_SEALING,
     ) -> None:
         name = log_of(worker)
         self._engine = engine
@@ -83,6 +87,7 @@ class Recorder:
             durable=durable,
             rotation=rotation or Rotation(),
             stated=store.states.last if store else None,
+            sealing=sealing,
         )
         self._intents: dict[str, Intent] = {}
         self._lost: dict[str, Intent] = {}

@@ -118,7 +118,8 @@ class Play:
         """The transcript: inputs after `>>`, commands after `<<`."""
         rows: list[str] = []
         for happened, commands in self.told:
-            rows += [">> " + line(happened), *("<< " + line(command) for command in commands)]
+            rows.append(">> " + line(happened, shows_paths=True))
+            rows += ["<< " + line(command, shows_paths=True) for command in commands]
         return rows
 
     def perform(self, command: RunScans) -> Scanned:

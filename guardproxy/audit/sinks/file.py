@@ -39,6 +39,7 @@ from guardproxy.audit.canonical import canonical
 from guardproxy.audit.chain import ChainHead, seal
 from guardproxy.audit.disk import Disk, reason
 from guardproxy.audit.document import ENTRY_VERSION, Gap, LogEntry
+from guardproxy.audit.private import NO_SEALING, Sealing, WrittenRecord, seal_all
 from guardproxy.audit.proof.checkpoint import CoveredLog
 from guardproxy.audit.rotation import Rotation
 from guardproxy.audit.segment import Stated, open_last, open_next
@@ -65,7 +66,7 @@ class _Entry:
     __slots__ = ("receive", "record")
 
     def __init__(self, record: LogEntry | Mapping[str, Any], receive: Receiver) -> None:
-        self.record = record
+        self.record: LogEntry | Mapping[str, Any] | WrittenRecord = record
         self.receive: Receiver | None = receive
 
     def settle(self, result: ChainHead | AuditError) -> None:
@@ -86,7 +87,9 @@ def _settle(future: Future[tuple[int, str]], result: ChainHead | AuditError) -> 
         future.set_result((result.seq, result.hash))
 
 
-def _sealed(record: LogEntry | Mapping[str, Any], head: ChainHead) -> tuple[bytes, ChainHead]:
+def _sealed(record: LogEntry | Mapping[str, Any] | WrittenRecord, head: ChainHead) -> tuple[bytes, ChainHead]:
+    if isinstance(record, WrittenRecord):
+        return seal(record.document, head, is_small=record.is_small)
     if isinstance(record, LogEntry):
         return seal(record.document(), head, is_small=record.is_small)
     return seal(record, head)
@@ -114,7 +117,8 @@ class FileSink:
     waits twice as long, up to `RETRY_MOST_S`. `disk`: the system calls, for tests of their failures. `durable`: is
     called in the writer thread with the header of every new file, and with lines that have become durable; it must
     return at once. `stated`: the latest statements of checkpoints; with it the log can be covered by checkpoints
-    (`states`), and a file that contradicts its statement is refused.
+    (`states`), and a file that contradicts its statement is refused. `sealing`: seals private records; without it they
+    are refused.
     """
 
     def __init__(
@@ -130,12 +134,14 @@ class FileSink:
         durable: Callable[[Sequence[bytes]], None] = lambda lines: None,
         rotation: Rotation = _NEVER,
         stated: Stated | None = None,
+        sealing: Sealing = NO_SEALING,
     ) -> None:
         if not _NAME.fullmatch(name):
             raise AuditError("the name of a log has only letters, digits, `.`, `_` and `-`")
         self._disk = disk or Disk()
         self._name = name
         self._durable = durable
+        self._sealing = sealing
         self._head_every = head_every
         self._watch_s = watch_s
         self._retry_s = retry_s
@@ -250,9 +256,11 @@ class FileSink:
             if self._segment.is_in_place():
                 self._segment.keep_head()
         self._segment.close()
+        self._sealing.close()
 
     def _commit(self, batch: list[_Entry]) -> None:
         """Returns when the batch is durable in a file to which the path leads."""
+        seal_all(batch, self._sealing)
         if batch:
             self._rotate()
         for _ in range(_LIMIT_ROLLS):
@@ -302,6 +310,7 @@ class FileSink:
 
     def _recover(self) -> None:
         """Makes the log writable again and appends an entry about the gap. Raises an error if that fails."""
+        self._sealing.check()
         segment, why = self._segment, self._why
         try:
             if not segment.is_in_place():

@@ -9,8 +9,9 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from guardproxy.audit.chain import begin, seal
-from guardproxy.audit.document import AnyEntry, Gap
+from guardproxy.audit.document import ENTRY_VERSION, Gap
 from guardproxy.audit.document_schema import log_schema
+from guardproxy.audit.entries import AnyEntry, Erased, Rotated, Unsealed
 from guardproxy.audit.intents import closing
 from tests.kit.records import plain_answer, plain_intent, plain_record, plain_text, validator
 
@@ -18,7 +19,10 @@ ENTRIES: list[AnyEntry] = [
     plain_record(plain_answer(plain_text())),
     plain_intent(),
     closing(plain_intent(), 2.0, "e", "why"),
-    Gap(v=2, at=2.0, since=1.0, why="disk full"),
+    Gap(v=ENTRY_VERSION, at=2.0, since=1.0, why="disk full"),
+    Erased(v=ENTRY_VERSION, at=3.0, engine="e", keys=("k",), by="me", why="asked"),
+    Rotated(v=ENTRY_VERSION, at=4.0, engine="e", count=1, by="me", why="each year"),
+    Unsealed(v=ENTRY_VERSION, at=5.0, id="x", engine="e", key="k", by="me", why="incident"),
 ]
 
 
@@ -35,7 +39,7 @@ def test_it_is_a_schema() -> None:
     Draft202012Validator.check_schema(log_schema())
 
 
-@pytest.mark.parametrize("number", range(5))
+@pytest.mark.parametrize("number", range(8))
 def test_every_kind_of_line_is_valid(number: int) -> None:
     line = lines()[number]
     validator().validate(line)
@@ -47,7 +51,7 @@ def test_every_kind_of_line_is_valid(number: int) -> None:
 
 def test_every_member_is_described() -> None:
     definitions = log_schema()["$defs"]
-    for name in ("Record", "Intent", "Closing", "Gap"):
+    for name in ("Record", "Intent", "Closing", "Gap", "Erased", "Rotated", "Unsealed"):
         assert definitions[name]["description"]
         for member, schema in definitions[name]["properties"].items():
             has_own = "description" in schema or "const" in schema or "enum" in schema

@@ -94,7 +94,7 @@ def test_a_log_that_cannot_be_read_counts_as_held(tmp_path: Path) -> None:
 
 def test_a_closing_says_what_is_known_and_no_more() -> None:
     assert closing(intent("x0"), 7.5, "engine", "why").document() == {
-        **{"kind": "closing", "v": 2, "id": "x0", "at": 7.5, "began": 1.0, "engine": "engine", "tenant": "t1"},
+        **{"kind": "closing", "v": 3, "id": "x0", "at": 7.5, "began": 1.0, "engine": "engine", "tenant": "t1"},
         **{
             "route": "POST /v1/x",
             "policies": "sha256:p",

@@ -1,4 +1,7 @@
-"""Entries of older versions are read, those of newer ones are refused. `data/v1.jsonl` was written by version 0.1.0."""
+"""Entries of older versions are read, those of newer ones are refused.
+
+`data/v1.jsonl` and `data/v2/audit.jsonl` were written by the releases that wrote these versions of entries.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,7 @@ import pytest
 
 from guardproxy.audit.canonical import canonical
 from guardproxy.audit.chain import verify
-from guardproxy.audit.document import Closing, Record
+from guardproxy.audit.document import ENTRY_VERSION, Closing, Record
 from guardproxy.audit.versions import entries_of, entry_of, read_entry, read_record
 from guardproxy.errors import RecordError
 from guardproxy.replay.replays import replay
@@ -21,15 +24,17 @@ from tests.kit.records import plain_record, validator
 
 DATA = Path(__file__).parent / "data"
 OLD = DATA / "v1.jsonl"
+OLDER = pytest.mark.parametrize("log", [OLD, DATA / "v2" / "audit.jsonl"], ids=["v1", "v2"])
 POLICIES = replace(policy_set((DATA / "v1.yaml").read_text("utf-8")), digest="sha256:8d4c")
 
 
-def test_a_log_of_version_1_verifies_and_every_entry_is_read() -> None:
-    with OLD.open("rb") as lines:
+@OLDER
+def test_an_old_log_verifies_and_every_entry_is_read(log: Path) -> None:
+    with log.open("rb") as lines:
         assert not verify(lines).problems
-    entries = list(entries_of(OLD))
+    entries = list(entries_of(log))
     assert Counter(type(entry).__name__ for entry in entries) == {"Record": 13, "Intent": 12, "Closing": 1, "Gap": 1}
-    assert {entry.v for entry in entries} == {2}
+    assert {entry.v for entry in entries} == {ENTRY_VERSION}
 
 
 VERDICTS = {
@@ -38,8 +43,9 @@ VERDICTS = {
 }
 
 
-def test_a_log_of_version_1_is_replayed() -> None:
-    entries = [entry for entry in entries_of(OLD) if isinstance(entry, (Record, Closing))]
+@OLDER
+def test_an_old_log_is_replayed(log: Path) -> None:
+    entries = [entry for entry in entries_of(log) if isinstance(entry, (Record, Closing))]
     replayed = {entry.id: replay(entry, POLICIES) for entry in entries}
     assert {name: again.verdict for name, again in replayed.items()} == VERDICTS
     assert not any(again.rescanned for again in replayed.values())
@@ -79,8 +85,8 @@ def test_a_route_that_was_passed_through_is_written_like_every_other_exchange() 
 
 
 def test_a_newer_version_is_refused_and_both_versions_are_named() -> None:
-    with pytest.raises(RecordError, match=r"the entry has version 3, and this guardproxy reads versions up to 2: use"):
-        entry_of({**plain_record().document(), "v": 3})
+    with pytest.raises(RecordError, match=r"the entry has version 4, and this guardproxy reads versions up to 3: use"):
+        entry_of({**plain_record().document(), "v": 4})
 
 
 @pytest.mark.parametrize("version", [None, 0, -1, "2", 2.0, True])
@@ -92,9 +98,9 @@ def test_an_entry_names_its_version(version: Any) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"status": "200"}, r"not an entry of version 2: Expected `int`, got `str` - at `\$.status`"),
-        ({"more": 1}, "not an entry of version 2: Object contains unknown field `more`"),
-        ({"kind": "other"}, "not an entry of version 2: Invalid value 'other'"),
+        ({"status": "200"}, r"not an entry of version 3: Expected `int`, got `str` - at `\$.status`"),
+        ({"more": 1}, "not an entry of version 3: Object contains unknown field `more`"),
+        ({"kind": "other"}, "not an entry of version 3: Invalid value 'other'"),
         ({"v": 1, "kind": "exchange", "request": 3}, "not an entry of version 1: Expected `object`, got `int`"),
     ],
 )
@@ -113,7 +119,7 @@ def test_lines_that_are_no_entries(tmp_path: Path) -> None:
         with pytest.raises(RecordError, match="the line is not a record of an audit log"):
             read_record(other)
     path = tmp_path / "a.jsonl"
-    path.write_bytes(line + b"\ntorn\n" + line.replace(b'"v":2', b'"v":9') + b"\n")
+    path.write_bytes(line + b"\ntorn\n" + line.replace(b'"v":3', b'"v":9') + b"\n")
     entries = entries_of(path)
     assert next(entries) == plain_record()
     with pytest.raises(RecordError, match=r"a.jsonl:3: the entry has version 9"):

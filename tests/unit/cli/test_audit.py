@@ -253,7 +253,7 @@ def test_long_texts_are_cut_far_from_findings(tmp_path: Path) -> None:
 
 def test_entries_that_are_no_records_are_shown(tmp_path: Path) -> None:
     intents = plain_intent("gone"), plain_intent("open", at=2.0)
-    gap = Gap(v=2, at=4.0, since=3.5, why="disk full")
+    gap = Gap(v=3, at=4.0, since=3.5, why="disk full")
     write(tmp_path, "a", *intents, closing(intents[0], 3.0, "e", "the process ended before"), gap)
     _, out, _ = run("show", tmp_path)
     assert [row.split()[2:] for row in out.splitlines()[1:]] == [
@@ -306,7 +306,7 @@ def test_a_newer_version_is_refused_by_name(tmp_path: Path) -> None:
     code, out, err = run("show", tmp_path)
     assert (code, len(out.splitlines())) == (0, 2)
     assert err == (
-        "1 lines could not be read: the entry has version 99, and this guardproxy reads versions up to 2: "
+        "1 lines could not be read: the entry has version 99, and this guardproxy reads versions up to 3: "
         "use a newer release\n"
     )
 

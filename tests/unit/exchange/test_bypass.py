@@ -47,7 +47,7 @@ def test_the_intent_holds_no_text() -> None:
     passing.receive(RequestReceived(b"forbidden text", 1.0, 5.0))
     assert passing.intent
     assert passing.intent.document() == {
-        **{"kind": "intent", "v": 2, "id": "id", "at": 5.0, "engine": "", "tenant": "tenant", "route": "GET /v1/x"},
+        **{"kind": "intent", "v": 3, "id": "id", "at": 5.0, "engine": "", "tenant": "tenant", "route": "GET /v1/x"},
         **{"policies": passing.setting.policies.digest, "seals": {"request": "seal"}},
     }
 

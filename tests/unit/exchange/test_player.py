@@ -84,7 +84,7 @@ def test_watch_is_told_every_input_with_its_commands() -> None:
 
     play(exchange(), [REQUEST], each(scan), watch=watch)
     assert [happened.split()[0] for happened, _ in told] == ["RequestReceived", "Scanned"]
-    assert told[0][1] == ["RunScans word messages[0].content 0..2"]
+    assert told[0][1] == ["RunScans word user 0..2"]
     assert told[1][1][0].startswith("SendUpstream")
 
 

@@ -271,7 +271,7 @@ def test_sizes_seals_and_times() -> None:
     exchange = Exchange(setting(policy_set(POLICY), id="i", tenant="t", keys=Keys(mint, hashed, seal), engine="e"))
     exchange.receive(RequestReceived(b"{", at_s=10.0, unix_s=5.0))
     record = members(exchange.record("refused"))
-    assert (record["v"], record["id"], record["engine"], record["tenant"], record["at"]) == (2, "i", "e", "t", 5.0)
+    assert (record["v"], record["id"], record["engine"], record["tenant"], record["at"]) == (3, "i", "e", "t", 5.0)
     assert record["bytes"]["request"] == 1
     assert record["timings"] == {"first_byte": 0.0, "finished": 0.0}
     assert record["seals"]["request"] == "seal 1"

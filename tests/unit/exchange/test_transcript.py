@@ -37,7 +37,7 @@ CHECK = next(
         ).checks.values()
     )
 )
-CHANNEL = Channel("response", "assistant", "a[0].b")
+CHANNEL = Channel("response", "assistant", "a[0].secret")
 WINDOWS = (Window(CHANNEL, "secret", 4, 4, last=False), Window(CHANNEL, "secret"))
 FOUND = Scan((Finding(1, 3, "bad", "BAD", 0.5), Finding(3, 4, "bad", "BAD", 1.0)), 6, 6)
 
@@ -55,7 +55,10 @@ FOUND = Scan((Finding(1, 3, "bad", "BAD", 0.5), Finding(3, 4, "bad", "BAD", 1.0)
         (Aborted(ErrorCode.TIMEOUT, "secret"), "Aborted 504 timeout"),
         (Refused(ErrorCode.REQUEST_TOO_LARGE, "secret", "secret"), "Refused 413 request_too_large"),
         (DownstreamGone(), "DownstreamGone"),
-        (RunScans(tuple(Job(CHECK, window) for window in WINDOWS)), "RunScans bad a[0].b 4..10+, bad a[0].b 0..6"),
+        (
+            RunScans(tuple(Job(CHECK, window) for window in WINDOWS)),
+            "RunScans bad assistant 4..10+, bad assistant 0..6",
+        ),
         (SendUpstream(b"secret", 2), "SendUpstream 6 bytes, 2 edits"),
         (SendHead(200), "SendHead 200"),
         (SendHead(200, streamed=True), "SendHead 200 streamed"),

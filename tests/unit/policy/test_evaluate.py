@@ -216,9 +216,9 @@ def test_the_strictest_policy_decides_on_unmapped_and_on_keeping() -> None:
     rule = "  - {id: r, when: one, action: flag}\n"
     plain = policies(rule)
     strict = policies(rule, "unmapped: refuse\naudit: {keep: none}\n", "q")
-    assert (bound(plain).refuses_unmapped, bound(plain).keep) == (False, "redacted")
+    assert (bound(plain).refuses_unmapped, bound(plain).keeping.keep) == (False, "redacted")
     for order in ((plain, strict), (strict, plain)):
-        assert (bound(*order).refuses_unmapped, bound(*order).keep) == (True, "none")
+        assert (bound(*order).refuses_unmapped, bound(*order).keeping.keep) == (True, "none")
 
 
 def test_an_intent_is_kept_where_any_policy_wants_it() -> None:

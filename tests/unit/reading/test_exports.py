@@ -13,6 +13,7 @@ from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsSer
 from py_ocsf_models.events.findings.detection_finding import DetectionFinding
 
 from guardproxy.audit.document import Gap, RecordedDecision, RecordedError, RecordedFinding
+from guardproxy.audit.entries import Erased, Rotated, Unsealed
 from guardproxy.audit.intents import closing
 from guardproxy.audit.versions import entry_of
 from guardproxy.reading.exports import Form, exported_lines
@@ -42,7 +43,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("audit")
     ends = (
         closing(plain_intent("x2"), 1_750_000_002.0, "e", "killed"),
-        Gap(v=2, at=1_750_000_004.0, since=3.5, why="full"),
+        Gap(v=3, at=1_750_000_004.0, since=3.5, why="full"),
     )
     write_log(
         folder, "a", plain_intent("x0", at=1_750_000_000.0), RECORD, plain_record(id="x1", tenant="", codec=""), *ends
@@ -122,3 +123,25 @@ def test_lines_that_cannot_be_read_are_counted(tmp_path: Path) -> None:
     unread: Counter[str] = Counter()
     assert len(list(exported_lines(tmp_path, "jsonl", Period(), unread))) == 1
     assert unread == {"the entry has no version": 1}
+
+
+def test_what_operators_did_with_sealed_texts_is_an_event_of_opentelemetry(tmp_path: Path) -> None:
+    about: dict[str, Any] = {"v": 3, "at": 1.0, "engine": "e", "by": "eve", "why": "ticket"}
+    write_log(
+        tmp_path,
+        "operator",
+        Erased(keys=("k",), **about),
+        Rotated(count=1, **about),
+        Unsealed(id="x1", key="k", **about),
+    )
+    events = [line["resourceLogs"][0]["scopeLogs"][0]["logRecords"][0] for line in exported(tmp_path, "otel")]
+    assert [event["eventName"] for event in events] == [
+        "guardproxy.erased",
+        "guardproxy.rotated",
+        "guardproxy.unsealed",
+    ]
+    assert [event["severityText"] for event in events] == ["INFO", "INFO", "WARN"]
+    attributes = {attribute["key"]: attribute["value"] for attribute in events[2]["attributes"]}
+    assert attributes["guardproxy.exchange.id"] == {"stringValue": "x1"}
+    assert attributes["guardproxy.by"] == {"stringValue": "eve"}
+    assert attributes["guardproxy.why"] == {"stringValue": "ticket"}

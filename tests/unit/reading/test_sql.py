@@ -58,7 +58,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ),
         plain_record(id="x1", tenant_name="team"),
         closing(plain_intent("x2"), 3.0, "e", "the process ended before"),
-        Gap(v=2, at=4.0, since=3.5, why="disk full"),
+        Gap(v=3, at=4.0, since=3.5, why="disk full"),
     )
     return folder
 

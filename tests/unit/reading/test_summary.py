@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from guardproxy.audit.document import AnyEntry, Gap, RecordedFinding, RecordedRequest
+from guardproxy.audit.document import Gap, RecordedFinding, RecordedRequest
+from guardproxy.audit.entries import AnyEntry
 from guardproxy.audit.intents import closing
 from guardproxy.reading.period import Period
 from guardproxy.reading.summary import (
@@ -87,7 +88,7 @@ def test_everything_that_a_record_calls_uninspected() -> None:
 
 def test_entries_outside_the_period_only_show_how_far_the_log_reaches() -> None:
     entries = [plain_record(at=float(at), id=str(at), **CHECKED) for at in (10, 20, 30)]
-    gaps = [Gap(v=2, at=at, since=at - 2.0, why="full") for at in (5.0, 21.0, 22.0, 40.0)]
+    gaps = [Gap(v=3, at=at, since=at - 2.0, why="full") for at in (5.0, 21.0, 22.0, 40.0)]
     late = closing(plain_intent(at=20.0), 50.0, "e", "why"), closing(plain_intent(at=5.0), 20.5, "e", "why")
     summary = summed(*entries, *gaps, *late, plain_intent(at=20.5), period=Period(20.0, 30.0))
     assert summary.classes == {INSPECTED: 1, UNKNOWN: 1}

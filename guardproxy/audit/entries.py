@@ -1,0 +1,47 @@
+"""The entries about sealed texts, and the type of all entries of the audit log.
+
+In: values. Out: JSON objects. Kept: nothing. These entries hold no text and no name of a subject, because a log is never
+shortened: what it says about a person would outlive the erasure.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from msgspec import Meta
+
+from guardproxy.audit.document import Closing, Engine, ExchangeId, Gap, Intent, LogEntry, Record
+
+Who = Annotated[str, Meta(description="The user of the machine who ran the command, or the name that `--by` gives.")]
+Why = Annotated[str, Meta(description="The reason that the command was given.")]
+
+
+class Erased(LogEntry, frozen=True, kw_only=True, tag="erased"):
+    """Data keys were destroyed: no one can read the texts that they seal any more."""
+
+    engine: Engine
+    keys: Annotated[tuple[str, ...], Meta(description="The ids of the data keys: `sealed.key` of their records.")]
+    by: Who
+    why: Why
+
+
+class Rotated(LogEntry, frozen=True, kw_only=True, tag="rotated"):
+    """All data keys were wrapped again under a new key of the operator. No record changed."""
+
+    engine: Engine
+    count: Annotated[int, Meta(description="The number of data keys.")]
+    by: Who
+    why: Why
+
+
+class Unsealed(LogEntry, frozen=True, kw_only=True, tag="unsealed"):
+    """The sealed texts of an exchange were opened for a person."""
+
+    id: ExchangeId
+    engine: Engine
+    key: Annotated[str, Meta(description="The id of the data key.")]
+    by: Who
+    why: Why
+
+
+AnyEntry = Record | Intent | Closing | Gap | Erased | Rotated | Unsealed

@@ -1,0 +1,34 @@
+"""Sealed texts: a log that verifies without a key, holds texts that only the operator's key opens, and forgets a subject.
+
+    operator's key --wraps--> ring key --wraps--> data keys --seal--> members of records
+    (file, variable, KMS)     (key store)         (key store)         (log)
+
+| module | content |
+|---|---|
+| `cipher` | encrypts and decrypts the members of a record (pure) |
+| `operator_key` | where the operator's key comes from, and how it wraps the ring key |
+| `store` | the key store: one file of wrapped data keys, of which erasing removes some |
+| `sealer` | seals records before they are written, and opens them |
+| `custody` | commands of the operator: erase, rotate, unseal; each leaves an entry in the log |
+
+Data keys are not in the log, because a log only grows, and erasing must make its texts unreadable.
+"""
+
+from __future__ import annotations
+
+from guardproxy.audit.sealing.custody import Custody
+from guardproxy.audit.sealing.operator_key import FORMS, OperatorKey, new_key, read_key
+from guardproxy.audit.sealing.sealer import OpenedRecord, Sealer
+from guardproxy.audit.sealing.store import KeyStore, open_store
+
+__all__ = [
+    "FORMS",
+    "Custody",
+    "KeyStore",
+    "OpenedRecord",
+    "OperatorKey",
+    "Sealer",
+    "new_key",
+    "open_store",
+    "read_key",
+]

@@ -1,0 +1,131 @@
+"""Seals records before they are written to the log, and opens sealed records.
+
+In: private records, sealed records. Out: documents to write, records with their texts. Kept: a key store.
+
+A sealed record has no text, no body and no key of an object that is text, as with `keep: none`. Each member that had one is
+in `sealed`, whole and encrypted, so an opened record is the record with `keep: redacted`, member for member. The original
+values are sealed beside the members.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+import orjson
+
+from guardproxy.audit.canonical import canonical, pieces
+from guardproxy.audit.document import ENTRY_VERSION, Record
+from guardproxy.audit.private import PrivateRecord, WrittenRecord
+from guardproxy.audit.sealing.cipher import SALT_BYTES, open_members, seal_members
+from guardproxy.audit.sealing.hiding import without_texts
+from guardproxy.audit.sealing.store import DataKey, KeyStore
+from guardproxy.errors import AuditError, SealError
+
+VALUES = "values"  # not a member of a record: placeholder -> value
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class OpenedRecord:
+    """A record with its texts. `values`: placeholder -> the value that it replaces."""
+
+    record: Record
+    values: Mapping[str, str]
+
+
+class Sealer:
+    """Seals records with the keys of a key store. Used by one thread at a time."""
+
+    def __init__(self, store: KeyStore) -> None:
+        self._store = store
+
+    def seal(self, records: Sequence[PrivateRecord]) -> list[WrittenRecord | AuditError]:
+        """Returns what to write, or why a record cannot be written. All new keys are stored, with one sync, before this
+        returns. Raises `SealError` if the key store cannot be used."""
+        split = [split_record(record) for record in records]
+        owners = [record.private.owner for record, (_, hidden) in zip(records, split, strict=True) if hidden]
+        keys = self._store.keys_for(owners)
+        return [
+            _written(record, shown, hidden, keys[record.private.owner])
+            if hidden
+            else WrittenRecord(shown, record.is_small)
+            for record, (shown, hidden) in zip(records, split, strict=True)
+        ]
+
+    def check(self) -> None:
+        """Raises `SealError` if no record can be sealed now."""
+        self._store.keys_for(())
+
+    def open(self, record: Record) -> OpenedRecord:
+        """Returns a record with its texts. Raises `SealError` if it is not sealed, or cannot be opened."""
+        if record.sealed is None:
+            raise SealError(f"the record {record.id} is not sealed")
+        return opened(record, self._store.key(record.sealed.key))
+
+    def close(self) -> None:
+        """Closes the key store."""
+        self._store.close()
+
+
+def split_record(record: PrivateRecord) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Returns the document to write, and the members to seal."""
+    document = Record(**{name: getattr(record, name) for name in Record.__struct_fields__}).document()
+    shown = without_texts(document, record.private.paths)
+    hidden = {name: value for name, value in document.items() if shown[name] is not value}
+    if record.private.values:
+        hidden[VALUES] = dict(record.private.values)
+    return shown, hidden
+
+
+def _written(
+    record: PrivateRecord, shown: dict[str, Any], hidden: Mapping[str, Any], key: DataKey
+) -> WrittenRecord | AuditError:
+    salt = secrets.token_bytes(SALT_BYTES)
+    encode = _in_one_call if record.is_small else _in_pieces
+    try:
+        encoded = {name: encode(value) for name, value in hidden.items()}
+    except AuditError as error:
+        return error
+    members = seal_members(key.key, salt, (record.id, key.id), encoded)
+    shown["sealed"] = {"v": ENTRY_VERSION, "key": key.id, "salt": salt.hex(), "members": members}
+    return WrittenRecord(shown, record.is_small)
+
+
+def opened(record: Record, key: DataKey) -> OpenedRecord:
+    """Returns the record with its texts. Raises `SealError` if it was changed or `key` did not seal it."""
+    assert record.sealed is not None  # noqa: S101 - asked by the caller
+    try:
+        salt = bytes.fromhex(record.sealed.salt)
+    except ValueError:
+        raise SealError(f"the salt of the record {record.id} was changed") from None
+    members = open_members(key.key, salt, (record.id, key.id), record.sealed.members)
+    parts = {name: _decoded(data) for name, data in members.items()}
+    values = parts.pop(VALUES, {})
+    shown = {name: value for name, value in record.document().items() if name != "sealed"}
+    try:
+        return OpenedRecord(msgspec.convert({**shown, **parts}, Record), values)
+    except msgspec.ValidationError as error:
+        raise SealError(f"the sealed texts of the record {record.id} are of another version: {error}") from None
+
+
+def _in_one_call(value: Any) -> list[bytes]:
+    return [canonical(value)]
+
+
+def _in_pieces(value: Any) -> list[bytes]:
+    """Returns the JSON of a large member in pieces, so that other threads run between them."""
+    try:
+        return list(pieces(value))
+    except TypeError:  # lone surrogates, large integers
+        return [canonical(value)]
+
+
+def _decoded(data: bytes) -> Any:
+    try:
+        return orjson.loads(data)
+    except orjson.JSONDecodeError:  # lone surrogates
+        return json.loads(data)

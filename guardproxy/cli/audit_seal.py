@@ -1,0 +1,179 @@
+"""`guardproxy audit seal-key | unseal | erase | rotate`: the commands about sealed texts.
+
+In: a folder of logs, its key store, the operator's key. Out: text or JSON on stdout, and an entry in the log for what was done;
+exit code 0: done, 1: nothing to do, 2: wrong use, or it could not be done.
+"""
+
+from __future__ import annotations
+
+import getpass
+import json
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, NoReturn
+
+import typer
+
+from guardproxy.audit import Record, entries_of, logs_of
+from guardproxy.cli.printing import console, plain
+from guardproxy.errors import GuardproxyError
+
+if TYPE_CHECKING:
+    from guardproxy.audit.sealing import Custody
+
+Folder = Annotated[Path, typer.Argument(metavar="DIR", help="The folder that `serve --audit` wrote to.")]
+Key = Annotated[
+    list[str], typer.Option("--key", help="The operator's key: `file:PATH`, `env:NAME` or `command:COMMAND`.")
+]
+Store = Annotated[Path | None, typer.Option(help="The key store. Without it, `seal.keys` in DIR.", show_default=False)]
+Reason = Annotated[
+    str, typer.Option(help="The reason, for the log. Do not name the subject: a log is never shortened.")
+]
+By = Annotated[
+    str | None, typer.Option(help="Who does it, for the log. Without it, the user of this machine.", show_default=False)
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+def seal_key(file: Annotated[Path, typer.Argument(metavar="FILE", help="The new file. It must not exist.")]) -> None:
+    """Make a key for sealed texts, and write it into a new file that only you can read.
+
+    Keep a copy where the log is not. Without the key, no one can read the sealed texts.
+    """
+    from guardproxy.audit.sealing import new_key  # noqa: PLC0415
+
+    try:
+        with open(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="ascii") as out:
+            out.write(new_key() + "\n")
+    except OSError as error:
+        _fail(f"{file}: {error.strerror}")
+    typer.echo(f"the key is in {file}: give it as --seal-key file:{file}")
+
+
+def unseal(
+    folder: Folder,
+    exchange_id: Annotated[str, typer.Argument(metavar="ID", help="The id of the exchange.")],
+    reason: Reason,
+    key: Key,
+    store: Store = None,
+    by: By = None,
+    as_json: AsJson = False,
+) -> None:
+    """Print an exchange with its sealed texts and the values that placeholders replace. The log records it first."""
+    record = _record(folder, exchange_id)
+    with _custody(folder, store, key, reason, by) as custody:
+        opened = custody.unseal(record)
+    if as_json:
+        typer.echo(json.dumps({"record": opened.record.document(), "values": opened.values}))
+        return
+    from guardproxy.cli.audit_view import print_entry  # noqa: PLC0415
+
+    print_entry(opened.record)
+    for placeholder, value in sorted(opened.values.items()):
+        console().print(f"{plain(placeholder)} = {plain(value)}")
+
+
+def erase(
+    folder: Folder,
+    reason: Reason,
+    subject: Annotated[
+        str | None, typer.Option(help="The name of the subject, as its requests gave it.", show_default=False)
+    ] = None,
+    conversation: Annotated[
+        str | None, typer.Option(help="The pseudonym of a conversation, as records give it.", show_default=False)
+    ] = None,
+    tenant: Annotated[
+        str | None,
+        typer.Option(
+            help="A tenant, as records give it. With a subject or a conversation: only this tenant's. Alone: everything of "
+            "the tenant.",
+            show_default=False,
+        ),
+    ] = None,
+    store: Store = None,
+    by: By = None,
+    as_json: AsJson = False,
+) -> None:
+    """Destroy the keys of a subject's texts, so that no one can read them any more. The log still verifies.
+
+    No key of the operator is needed. Records stay, without their texts. Copies of the key store must be destroyed too, or the
+    operator's key rotated and its old key destroyed: `guardproxy audit rotate`.
+    """
+    if subject is not None and conversation is not None:
+        _fail("give --subject or --conversation, not both")
+    if subject is None and conversation is None and tenant is None:
+        _fail("give --subject, --conversation or --tenant")
+    with _custody(folder, store, (), reason, by) as custody:
+        count = custody.erase(subject=subject, conversation=conversation, tenant=tenant)
+    typer.echo(json.dumps({"keys": count}) if as_json else f"{count} data keys destroyed")
+    raise typer.Exit(0 if count else 1)
+
+
+def rotate(
+    folder: Folder,
+    reason: Reason,
+    key: Key,
+    new_key: Annotated[str, typer.Option(help="The new key of the operator, in the same forms.")],
+    store: Store = None,
+    by: By = None,
+    as_json: AsJson = False,
+) -> None:
+    """Wrap all data keys under a new key of the operator. No record changes, and the old key opens nothing any more.
+
+    Give a running proxy both keys before (--seal-key for each), so that it goes on without a pause.
+    """
+    from guardproxy.audit.sealing import read_key  # noqa: PLC0415
+
+    with _custody(folder, store, key, reason, by) as custody:
+        count = custody.rotate(read_key(new_key, folder))
+    typer.echo(json.dumps({"keys": count}) if as_json else f"{count} data keys wrapped under the new key")
+
+
+@contextmanager
+def _custody(folder: Path, store: Path | None, key: Sequence[str], reason: str, by: str | None) -> Iterator[Custody]:
+    """Opens the key store, and completes what an earlier command did not complete. Ends the command at an error."""
+    from guardproxy.audit.sealing import Custody, open_store  # noqa: PLC0415
+
+    if not folder.is_dir():
+        _fail(f"{folder}: no such folder")
+    if not reason.strip():
+        _fail("give a reason, for the log")
+    try:
+        keys = open_store(folder, store, key)
+        try:
+            custody = Custody(folder, keys, f"guardproxy {version('guardproxy')}", by or _user(), reason)
+            custody.settle()
+            yield custody
+        finally:
+            keys.close()
+    except GuardproxyError as error:
+        _fail(str(error))
+
+
+def _record(folder: Path, exchange_id: str) -> Record:
+    try:
+        for path in logs_of(folder):
+            for entry in entries_of(path):
+                if isinstance(entry, Record) and entry.id == exchange_id:
+                    return entry
+    except OSError as error:
+        _fail(f"{error.filename or folder}: {error.strerror}")
+    except GuardproxyError as error:
+        _fail(str(error))
+    typer.echo(f"no exchange `{plain(exchange_id)}` in {folder}", err=True)
+    raise typer.Exit(1)
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError):  # a user without a name
+        return str(os.getuid())
+
+
+def _fail(message: str) -> NoReturn:
+    typer.echo(f"guardproxy: {message}", err=True)
+    raise typer.Exit(2)
