@@ -9,8 +9,9 @@ import pytest
 
 from guardproxy.audit import Owner, PrivateRecord
 from guardproxy.exchange.owning import owner_of
+from guardproxy.exchange.player import play
 from guardproxy.exchange.transcript import RequestReceived
-from tests.kit.play import Play, play
+from tests.kit.play import Play
 from tests.kit.sealing import asked, policies, private
 
 TALK = Owner("conversation", "t", "c")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from guardproxy.audit.document import AnyEntry
+from guardproxy.audit.entries import AnyEntry
 from guardproxy.replay.digests import Digests
 from tests.kit.play import policy_set
 from tests.kit.records import plain_intent, plain_record
