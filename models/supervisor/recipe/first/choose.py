@@ -122,12 +122,16 @@ def limits(texts: Texts, lost: float) -> list[float]:
 
 
 def sure_limits(texts: Texts, lost: float) -> list[float]:
-    """As `limits`, but 0 for a column where the attacks are too few to say that less than twice as many are lost."""
-    below = [1.0] * len(COLUMNS)
-    for label, question in QUESTIONS.items():
-        rising = sorted(texts.attacks[label])
-        counts = [count for count in range(int(lost * len(rising)) + 1) if is_sure(count, len(rising), lost)]
-        below[question.column] = min(below[question.column], rising[counts[-1]] if counts else 0.0)
+    """For each column the highest limit at which each question loses at most `lost` of its attacks, or 0 where the attacks are
+    too few to say that less than twice as many are lost. The question with the most attacks must say so: the attacks
+    of a column's other questions are among them."""
+    below = []
+    for column in range(len(COLUMNS)):
+        asked = [sorted(texts.attacks[label]) for label, question in QUESTIONS.items() if question.column == column]
+        most = max(asked, key=len)
+        sure = [count for count in range(int(lost * len(most)) + 1) if is_sure(count, len(most), lost)]
+        ends = [rising[int(lost * len(rising))] for rising in asked if rising]
+        below.append(min(most[sure[-1]], *ends) if sure else 0.0)
     return below
 
 
