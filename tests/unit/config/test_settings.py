@@ -25,6 +25,7 @@ remote_check_host = ["dlp.example"]
 tenants = ["acme={DIGEST}"]
 """
 SAMPLES: dict[str, Any] = {
+    "seal_key": ["env:SEAL"],
     "pass_through": ["GET /v1/models", "GET /v1/files"],
     "trusted_hop": ["10.0.0.0/8", "fd00::/8"],
     "request_header": ["x-team", "x-user"],
