@@ -5,7 +5,9 @@
 Each of 1, 16 and 128 concurrent appenders (tasks of one event loop, as in the proxy) appends, waits until its record is
 durable, and appends again. Both ways seal the same records and use the same system calls (`write`, `fdatasync`); the
 naive way takes a thread's turn for each record. A third way is what one exchange keeps: its intent, durable before its record
-is appended; `intent_ratio_p50` is what that costs. The ways alternate in rounds, so that a busy machine hits all.
+is appended; `intent_ratio_p50` is what that costs. A fourth way signs: it keeps the Merkle tree, and makes checkpoints
+every tenth of a second; `signed_ratio_p50` and `signed_added_ms` are what that costs. The ways alternate in rounds, so that a
+busy machine hits all. `proof` has the time to verify a signed log, and to make and check a proof of one record.
 Writes `audit.json` and `audit.png` to --out.
 """
 
@@ -24,12 +26,24 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from guardproxy.audit.chain import begin, seal, verify
 from guardproxy.audit.disk import Disk
+from guardproxy.audit.folder import verify_folder
+from guardproxy.audit.proof.checkpointer import Checkpointer, Signing
+from guardproxy.audit.proof.found import found_states
+from guardproxy.audit.proof.note import PrivateKey
+from guardproxy.audit.proof.proofs import check
+from guardproxy.audit.proof.prover import prove_record
+from guardproxy.audit.proof.store import CheckpointStore
+from guardproxy.audit.proof.tree import Frontier, line_hash
+from guardproxy.audit.proof.verification import verify_checkpoints
 from guardproxy.audit.sinks.file import FileSink
 
 APPENDERS = (1, 16, 128)
 ROUNDS = 3
+KEY = PrivateKey.new("benchmark")
 
 Append = Callable[[dict[str, Any]], Awaitable[Any]]
 
@@ -125,13 +139,14 @@ def summary(rounds: list[tuple[float, list[float]]]) -> dict[str, float]:
 def measure(folder: Path, seconds: float) -> dict[str, Any]:
     results: dict[str, Any] = {}
     for appenders in APPENDERS:
-        rounds: dict[str, list[tuple[float, list[float]]]] = {"group": [], "intent": [], "naive": []}
+        rounds: dict[str, list[tuple[float, list[float]]]] = {"group": [], "signed": [], "intent": [], "naive": []}
         for at in range(ROUNDS):
             sink = FileSink(folder, f"group-{appenders}-{at}", {"log": "group"})
             rounds["group"].append(asyncio.run(load(Grouped(sink).append, appenders, seconds)))
             sink.close()
             with sink.path.open("rb") as lines:
                 assert not verify(lines).problems
+            rounds["signed"].append(signed_load(folder / f"signed-{appenders}-{at}", appenders, seconds))
             sink = FileSink(folder, f"intent-{appenders}-{at}", {"log": "intent"})
             rounds["intent"].append(asyncio.run(load(Exchanges(sink).append, appenders, seconds)))
             sink.close()
@@ -140,9 +155,71 @@ def measure(folder: Path, seconds: float) -> dict[str, Any]:
             naive.close()
         results[str(appenders)] = {way: summary(found) for way, found in rounds.items()}
         p50_ms = {way: results[str(appenders)][way]["p50_ms"] for way in rounds}
+        results[str(appenders)]["signed_ratio_p50"] = round(p50_ms["signed"] / p50_ms["group"], 2)
+        results[str(appenders)]["signed_added_ms"] = round(p50_ms["signed"] - p50_ms["group"], 3)
         results[str(appenders)]["intent_ratio_p50"] = round(p50_ms["intent"] / p50_ms["group"], 2)
         print(appenders, json.dumps(results[str(appenders)]))
     return results
+
+
+def signed_load(folder: Path, appenders: int, seconds: float) -> tuple[float, list[float]]:
+    """The load of the proxy's own way, on a log that is signed."""
+    store = CheckpointStore(folder, KEY)
+    sink = FileSink(folder, "signed", {"log": "signed"}, stated=store.states.last)
+    checkpointer = Checkpointer(store, "signed", Signing(KEY, every_s=0.1), sink.states)
+    result = asyncio.run(load(Grouped(sink).append, appenders, seconds))
+    sink.close()
+    checkpointer.close()
+    report = verify_checkpoints(folder, [KEY.public])
+    assert report is not None
+    assert not report.problems
+    return result
+
+
+def proof(folder: Path, records: int = 50_000) -> dict[str, float]:
+    """The time to verify a signed log of so many records, and to make and check the proof of one record."""
+    store = CheckpointStore(folder, KEY)
+    line, head = begin({"log": "proof"})
+    lines = [line]
+    for index in range(records):
+        line, head = seal(record(index), head)
+        lines.append(line)
+    (folder / "proof.jsonl").write_bytes(b"".join(lines))
+    store.write(found_states(folder, "*.jsonl", store.states), time.time())
+    times_s: dict[str, list[float]] = {"verify": [], "chain": [], "prove": [], "check": []}
+    for at in range(ROUNDS):
+        start = time.perf_counter()
+        assert not any(log.report.problems for log in verify_folder(folder))
+        times_s["chain"].append(time.perf_counter() - start)
+        start = time.perf_counter()
+        report = verify_checkpoints(folder, [KEY.public])
+        assert not any(log.report.problems for log in verify_folder(folder, None, report))
+        times_s["verify"].append(time.perf_counter() - start)
+        start = time.perf_counter()
+        made = prove_record(folder, f"ex-{at * 1000:012d}")
+        times_s["prove"].append(time.perf_counter() - start)
+        start = time.perf_counter()
+        check(made, [KEY.public])
+        times_s["check"].append(time.perf_counter() - start)
+    median_s = {name: statistics.median(found) for name, found in times_s.items()}
+    return {
+        "records": records,
+        "verified_records_per_s": round(records / median_s["verify"]),
+        "verify_ratio": round(median_s["verify"] / median_s["chain"], 2),
+        "prove_ms": round(median_s["prove"] * 1000, 1),
+        "check_ms": round(median_s["check"] * 1000, 3),
+        "proof_bytes": len(msgspec.json.encode(made)),
+    }
+
+
+def hashing_us() -> float:
+    """Microseconds that the Merkle tree takes for one record, in batches of 16."""
+    line, _ = seal(record(0), begin({"log": "hash"})[1])
+    batch, tree = [line] * 16, Frontier()
+    began = time.perf_counter()
+    for _ in range(1_000):
+        tree = tree.extended(map(line_hash, batch))
+    return round((time.perf_counter() - began) / 16_000 * 1e6, 2)
 
 
 def sealing_us() -> float:
@@ -164,12 +241,13 @@ def draw(results: dict[str, Any], path: Path) -> None:
     figure, (left, right) = plt.subplots(1, 2, figsize=(10, 4), layout="constrained")
     names = {
         "group": "one sync a group (guardproxy)",
+        "signed": "the same, signed (guardproxy)",
         "intent": "an intent and a record (guardproxy)",
         "naive": "one sync a record",
     }
     for index, (way, label) in enumerate(names.items()):
-        places = [at + (index - 1) * 0.27 for at in range(len(results))]
-        bars = left.bar(places, [found[way]["records_per_s"] for found in results.values()], 0.25, label=label)
+        places = [at + (index - 1.5) * 0.2 for at in range(len(results))]
+        bars = left.bar(places, [found[way]["records_per_s"] for found in results.values()], 0.19, label=label)
         left.bar_label(bars, fmt="{:,.0f}")
         p50 = [found[way]["p50_ms"] for found in results.values()]
         p99 = [found[way]["p99_ms"] for found in results.values()]
@@ -198,6 +276,8 @@ def main() -> None:
             "seconds": options.seconds,
             "record_bytes": len(seal(record(0), begin({"log": "size"})[1])[0]),
             "sealing_us": sealing_us(),
+            "hashing_us": hashing_us(),
+            "proof": proof(Path(folder) / "proof"),
             "appenders": measure(Path(folder), options.seconds),
         }
     (options.out / "audit.json").write_text(json.dumps(results, indent=2) + "\n")

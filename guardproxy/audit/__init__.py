@@ -56,7 +56,8 @@ from guardproxy.audit.proof.verification import CheckpointReport, verify_checkpo
 from guardproxy.audit.proof.witness import witness
 from guardproxy.audit.rotation import Rotation
 from guardproxy.audit.segment import numbers, path_of
-from guardproxy.audit.sinks import Sink, open_sink
+from guardproxy.audit.shipping import Batch, Shipper, Target, ship_on
+from guardproxy.audit.sinks import Sink, open_sink, target_of
 from guardproxy.audit.sinks.file import FileSink, Receiver
 from guardproxy.audit.values import ValueMatcher
 from guardproxy.audit.versions import entries_of, entry_of, read_entry, read_record
@@ -70,6 +71,7 @@ __all__ = [
     "SIGNS",
     "AnyEntry",
     "AnyProof",
+    "Batch",
     "ChainHead",
     "CheckpointReport",
     "CheckpointStore",
@@ -114,10 +116,12 @@ __all__ = [
     "Rotated",
     "Rotation",
     "Sealing",
+    "Shipper",
     "SignedNote",
     "Signing",
     "Sink",
     "Span",
+    "Target",
     "Unsealed",
     "ValueMatcher",
     "abandoned_intents",
@@ -150,7 +154,9 @@ __all__ = [
     "read_proof",
     "read_record",
     "reason",
+    "ship_on",
     "signer_of",
+    "target_of",
     "verify_checkpoints",
     "verify_folder",
     "witness",

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from guardproxy.cli import audit, audit_read, demo, model, policy, replay, scan, serve, tenant
+from guardproxy.cli import audit, audit_read, audit_ship, demo, model, policy, replay, scan, serve, tenant
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -52,5 +52,6 @@ app.add_typer(model.app, name="model")
 audit.app.command("query")(audit_read.query)
 audit.app.command("export")(audit_read.export)
 audit.app.command("report")(audit_read.report)
+audit.app.command("ship")(audit_ship.ship)
 app.add_typer(audit.app, name="audit")
 app.command("replay")(replay.replay)

@@ -20,7 +20,7 @@ from typing import Annotated, Any, Literal
 import typer
 
 from guardproxy.cli.printing import plain
-from guardproxy.errors import QueryError
+from guardproxy.errors import AuditError, QueryError
 
 Folder = Annotated[Path, typer.Argument(metavar="DIR", help="The folder that `serve --audit` wrote to.")]
 First = Annotated[str | None, typer.Option("--from", help="The first day (2026-01-31), or a time in UTC.")]
@@ -95,6 +95,14 @@ def report(
     heads: Annotated[
         Path | None, typer.Option(help="A folder with copies of *.head files, where the proxy cannot write.")
     ] = None,
+    key: Annotated[
+        list[str],
+        typer.Option(metavar="KEY", help="The public key of the log or of a witness, or its file. May be repeated."),
+    ] = [],  # noqa: B006 - typer copies it
+    copy: Annotated[
+        list[Path],
+        typer.Option(metavar="PATH", help="Copies of checkpoints from another place: a file or a folder."),
+    ] = [],  # noqa: B006
     title: Annotated[str, typer.Option(help="The name of the system, for the heading.")] = "guardproxy",
 ) -> None:
     """Write a page for auditors: what was guarded, blocked, redacted and not inspected, what was in force, whether the
@@ -104,7 +112,15 @@ def report(
     """
     from importlib.metadata import version  # noqa: PLC0415
 
-    from guardproxy.audit import confirmed_entries, logs_of, open_intents_of, verify_folder  # noqa: PLC0415
+    from guardproxy.audit import (  # noqa: PLC0415
+        confirmed_entries,
+        logs_of,
+        open_intents_of,
+        public_key,
+        read_copies,
+        verify_checkpoints,
+        verify_folder,
+    )
     from guardproxy.reading import TrafficSummary, Verification, read_period, report_page  # noqa: PLC0415
 
     unread: Counter[str] = Counter()
@@ -113,10 +129,13 @@ def report(
         _refuse_missing(folder)
         if heads is not None and not any(heads.glob("*.head")):
             raise QueryError(f"{heads}: no *.head files here")
+        copies = [found for path in copy for found in read_copies(path)]
+        signed = verify_checkpoints(folder, list(map(public_key, key)), copies)
+        logs = verify_folder(folder, heads, signed)
         for logged in confirmed_entries(folder, unread):
             summary.see(logged.entry)
         open_intents = len(open_intents_of(logs_of(folder), logs_of(folder)))
-        verification = Verification(verify_folder(folder, heads), heads is not None, open_intents, unread)
+        verification = Verification(logs, heads is not None or bool(copies), open_intents, unread, signed)
         program = f"guardproxy {version('guardproxy')}"
         out.write_text(report_page(title, summary, verification, time.time(), program), "utf-8")
     typer.echo(f"{out}: {summary.total} exchanges, log {'verified' if verification.is_intact else 'NOT verified'}")
@@ -128,7 +147,7 @@ def _wrong_use_for(folder: Path) -> Iterator[None]:
     """Ends the command with a message on errors of the query, the period or a file."""
     try:
         yield
-    except QueryError as error:
+    except AuditError as error:
         message = str(error)
     except BrokenPipeError:
         raise

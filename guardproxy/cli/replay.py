@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
-from functools import partial
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
 from guardproxy.cli.policy.arguments import AllowCode
+from guardproxy.cli.printing import plain
 from guardproxy.errors import GuardproxyError
 
 if TYPE_CHECKING:
-    from guardproxy.audit import AnyEntry, Closing, Record
+    from guardproxy.audit import Record
+    from guardproxy.policy import PolicySet
+    from guardproxy.policydiff import Traffic
     from guardproxy.replay import ReplayResult
 
     Opening = Callable[[Record], Record]
@@ -25,6 +27,7 @@ def replay(
     policies: Annotated[
         Path | None, typer.Option(help="A folder of policies, or the name of a shipped policy such as `strict`.")
     ] = None,
+    report: Annotated[Path | None, typer.Option(metavar="FILE.html", help="Also write an HTML page.")] = None,
     key: Annotated[
         list[str] | None,
         typer.Option(help="The operator's key, for sealed texts: `file:PATH`, `env:NAME` or `command:COMMAND`."),
@@ -36,46 +39,53 @@ def replay(
     as_json: Annotated[bool, typer.Option("--json", help="Print a JSON object for each record.")] = False,
     allow_code: AllowCode = False,
 ) -> None:
-    """Replay recorded exchanges and list the differences.
+    """Replay recorded exchanges and list the differences, for each exchange and by rule.
 
     The findings of an unchanged check come from the record. A new or changed check scans the recorded text, in which
     placeholders replace sensitive values. A placeholder counts as a finding if the check looks for the same entities;
-    otherwise the result "cannot be told". With --key, sealed texts are opened in memory, and none is printed. Exit
-    code 0: no difference; 1: differences, or results that cannot be told; 2: wrong use.
+    otherwise the result "cannot be told". Where a record keeps no texts, its findings are judged again. With --key,
+    sealed texts are opened in memory, and none is printed. Exit code 0: no difference; 1: differences, or results that
+    cannot be told; 2: wrong use.
     """
-    from guardproxy.audit import Closing, Record, entries_of  # noqa: PLC0415
     from guardproxy.library import load  # noqa: PLC0415
-    from guardproxy.replay import replay as run  # noqa: PLC0415
 
     files = sorted(log.glob("*.jsonl")) if log.is_dir() else [log]
     if not files or not all(file.is_file() for file in files):
-        typer.echo(f"guardproxy: {log}: no log here", err=True)
-        raise typer.Exit(2)
+        _wrong_use(f"{log}: no log here")
     try:
         open_texts = _opening(log if log.is_dir() else log.parent, store, key or ())
         rules = load(policies, code=allow_code)
+        remarks = _remarks(files, rules)
+        for remark in remarks:
+            typer.echo(remark, err=as_json)
+        counts, traffic = _run(files, rules, open_texts, as_json)
+        if report is not None:
+            from guardproxy.policydiff import replay_page  # noqa: PLC0415
+
+            title = f"Replay of {log} under {policies or 'the default policies'}"
+            report.write_text(replay_page(title, remarks, traffic), "utf-8")
     except GuardproxyError as error:
-        typer.echo(f"guardproxy: {error}", err=True)
-        raise typer.Exit(2) from None
-    counts = {"identical": 0, "different": 0, "cannot be told": 0, "not replayable": 0}
-    for file in files:
-        for record in _read(entries_of(file)):
-            if not isinstance(record, (Record, Closing)):
-                continue
-            result = _result(record, open_texts, partial(run, policies=rules))
-            counts[result.verdict] += 1
-            if as_json:
-                row = {"id": record.id, "verdict": result.verdict, "differences": list(result.differences)}
-                typer.echo(json.dumps({**row, "rescanned": list(result.rescanned), "assumed": list(result.assumed)}))
-            elif result.verdict != "identical":
-                typer.echo(f"{record.id} {result.verdict}")
-                for difference in result.differences:
-                    typer.echo(f"    {difference}")
-                for policy in result.assumed:
-                    typer.echo(f"    (`{policy}` is assumed to apply: it reads headers, which records do not hold)")
+        _wrong_use(str(error))
+    except OSError as error:
+        _wrong_use(f"{error.filename}: {error.strerror}")
     if not as_json:
+        _print_groups(traffic)
         typer.echo(", ".join(f"{count} {verdict}" for verdict, count in counts.items()))
     raise typer.Exit(1 if counts["different"] or counts["cannot be told"] else 0)
+
+
+def _remarks(files: Sequence[Path], rules: PolicySet) -> list[str]:
+    """Returns what differs between the versions in the records and the versions here. Raises `GuardproxyError`."""
+    from importlib.metadata import version  # noqa: PLC0415
+
+    from guardproxy.audit import entries_of  # noqa: PLC0415
+    from guardproxy.replay import Digests  # noqa: PLC0415
+
+    digests = Digests(rules, f"guardproxy {version('guardproxy')}")
+    for file in files:
+        for entry in entries_of(file):
+            digests.see(entry)
+    return list(digests.sentences())
 
 
 def _opening(folder: Path, store: Path | None, key: Sequence[str]) -> Opening:
@@ -88,23 +98,61 @@ def _opening(folder: Path, store: Path | None, key: Sequence[str]) -> Opening:
     return lambda record: sealer.open(record).record if record.sealed else record
 
 
-def _result(
-    record: Record | Closing, open_texts: Opening, run: Callable[[Record | Closing], ReplayResult]
-) -> ReplayResult:
-    from guardproxy.audit import Closing  # noqa: PLC0415
+def _run(files: Sequence[Path], rules: PolicySet, open_texts: Opening, as_json: bool) -> tuple[dict[str, int], Traffic]:
+    """Replays the records and prints the results. Returns the number of each verdict, and the changes by rule. Raises
+    `GuardproxyError`."""
+    from guardproxy.audit import Closing, Record, entries_of  # noqa: PLC0415
     from guardproxy.errors import SealError  # noqa: PLC0415
-    from guardproxy.replay import ReplayResult  # noqa: PLC0415
+    from guardproxy.policydiff import Traffic  # noqa: PLC0415
+    from guardproxy.replay import ReplayResult, judged, rerun  # noqa: PLC0415
 
-    try:
-        return run(record if isinstance(record, Closing) else open_texts(record))
-    except SealError as error:
-        return ReplayResult("not replayable", (str(error),))
+    counts = {"identical": 0, "different": 0, "cannot be told": 0, "not replayable": 0}
+    traffic = Traffic()
+    for file in files:
+        for record in entries_of(file):
+            if not isinstance(record, (Record, Closing)):
+                continue
+            try:
+                opened = open_texts(record) if isinstance(record, Record) else record
+                again = rerun(opened, rules)
+                result = judged(opened, again, rules)
+            except SealError as error:
+                again, result = str(error), ReplayResult("not replayable", (str(error),))
+            counts[result.verdict] += 1
+            if isinstance(again, str) or isinstance(record, Closing):
+                traffic.skip(str(again) + (f": on findings alone {result.verdict}" if result.on_findings else ""))
+            else:
+                traffic.take(record, again)
+            _print_result(record.id, result, as_json)
+    return counts, traffic
 
 
-def _read(entries: Iterator[AnyEntry]) -> Iterator[AnyEntry]:
-    """Yields the entries. Ends the command at an unreadable entry."""
-    try:
-        yield from entries
-    except GuardproxyError as error:
-        typer.echo(f"guardproxy: {error}", err=True)
-        raise typer.Exit(2) from None
+def _print_result(name: str, result: ReplayResult, as_json: bool) -> None:
+    if as_json:
+        row = {"id": name, "verdict": result.verdict, "differences": list(result.differences)}
+        row |= {"rescanned": list(result.rescanned), "assumed": list(result.assumed)}
+        typer.echo(json.dumps({**row, "on_findings": result.on_findings}))
+    elif result.verdict != "identical" or result.on_findings:
+        typer.echo(
+            f"{name} {result.verdict}{', on findings alone: ' if result.on_findings else ''}{result.on_findings}"
+        )
+        for difference in result.differences:
+            typer.echo(f"    {difference}")
+        for policy in result.assumed:
+            typer.echo(f"    (`{policy}` is assumed to apply: it reads what records do not hold)")
+
+
+def _print_groups(traffic: Traffic) -> None:
+    """Prints the changes by rule, as a table."""
+    rows = [("rule", "action", "it", "exchanges")]
+    for group in traffic.groups:
+        name = f"{group.policy}: {group.rule}" if group.policy else group.rule
+        rows.append((plain(name), plain(group.action), group.way, str(group.count)))
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows if traffic.groups else ():
+        typer.echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+
+
+def _wrong_use(message: str) -> NoReturn:
+    typer.echo(f"guardproxy: {message}", err=True)
+    raise typer.Exit(2)

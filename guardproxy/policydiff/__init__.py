@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from guardproxy.policydiff.excerpts import ExcerptPart, excerpt
-from guardproxy.policydiff.html import page
+from guardproxy.policydiff.html import page, replay_page
 from guardproxy.policydiff.policies import Change, changes
 from guardproxy.policydiff.traffic import COUNTS, Traffic
 
@@ -15,4 +15,5 @@ __all__ = [
     "changes",
     "excerpt",
     "page",
+    "replay_page",
 ]

@@ -24,6 +24,14 @@ def page(old: str, new: str, changes: Sequence[Change], traffic: Traffic | None)
     return webpage(title, [f"<h1>{html_text(title)}</h1>", *_changes(changes), *(_traffic(traffic) if traffic else ())])
 
 
+def replay_page(title: str, remarks: Sequence[str], traffic: Traffic) -> str:
+    """Returns the page of a replay. `remarks`: sentences that come first."""
+    items = "".join(f"<li>{html_text(remark)}</li>" for remark in remarks)
+    return webpage(
+        title, [f"<h1>{html_text(title)}</h1>", *([f"<ul>{items}</ul>"] if items else []), *_traffic(traffic)]
+    )
+
+
 def _changes(changes: Sequence[Change]) -> Iterator[str]:
     yield "<h2>Changes in the files</h2>"
     if not changes:

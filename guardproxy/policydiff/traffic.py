@@ -13,7 +13,7 @@ from typing import NamedTuple
 from guardproxy.audit import Closing, Record, RecordedDecision
 from guardproxy.policy import PolicySet
 from guardproxy.policydiff.excerpts import ExcerptPart, excerpt
-from guardproxy.replay import MaskedValue, Way, differences, is_seen, moved_decisions, rerun, text_at
+from guardproxy.replay import MaskedValue, Rerun, Way, differences, is_seen, moved_decisions, rerun, text_at
 
 EXAMPLES = 5
 COUNTS = ("the same", "different", "cannot be told", "not replayable")
@@ -58,10 +58,11 @@ class _Run(NamedTuple):
 
 @dataclass(slots=True)
 class Traffic:
-    """Compares the results of two sets of policies for a sequence of records."""
+    """Compares the results of two sets of policies for a sequence of records. Without them, `take` compares records with
+    their replays."""
 
-    old: PolicySet
-    new: PolicySet
+    old: PolicySet | None = None
+    new: PolicySet | None = None
     examples: int = EXAMPLES
     counts: Counter[str] = field(default_factory=Counter)
     outcomes: Counter[tuple[str, str]] = field(default_factory=Counter)
@@ -75,12 +76,26 @@ class Traffic:
         return sorted(self._groups.values(), key=lambda group: (-group.count, group.policy, group.rule, group.way))
 
     def see(self, record: Record | Closing) -> None:
-        """Adds a record."""
+        """Adds a record, replayed under both sets."""
+        if self.old is None or self.new is None:
+            raise AssertionError("records are compared under two sets")
         old, new = self._under(self.old, record), self._under(self.new, record)
         if isinstance(old, str) or isinstance(new, str):
-            self.counts["not replayable"] += 1
-            self.reasons[old if isinstance(old, str) else str(new)] += 1
-            return
+            self.skip(old if isinstance(old, str) else str(new))
+        else:
+            self._compare(old, new)
+
+    def take(self, record: Record, again: Rerun) -> None:
+        """Adds a record and its replay."""
+        self.rescanned.update(again.rescanned)
+        self._compare(_Run(record), _Run(again.record, again.blind))
+
+    def skip(self, reason: str) -> None:
+        """Adds a record that cannot be replayed."""
+        self.counts["not replayable"] += 1
+        self.reasons[reason] += 1
+
+    def _compare(self, old: _Run, new: _Run) -> None:
         before, after = old.record, new.record
         changed = tuple(
             difference for difference in differences(before, after) if not difference.startswith("decisions: ")

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from guardproxy.audit import LogReport
+from guardproxy.audit import CheckpointReport, LogReport
 from guardproxy.reading.period import FOREVER_S, Period
 from guardproxy.reading.plot import PLOT_STYLE, plot
 from guardproxy.reading.questions import PROVISIONS, AuditFacts, answered
@@ -43,18 +43,34 @@ _DAY_S = 86_400
 
 @dataclass(frozen=True, slots=True)
 class Verification:
-    """The result of verifying the logs. `with_copies`: copies of heads from another place were compared. `open_intents`:
-    exchanges without an end. `unread`: lines that could not be read, by reason."""
+    """The result of verifying the logs. `with_copies`: copies of heads or checkpoints from another place were compared.
+    `open_intents`: exchanges without an end. `unread`: lines that could not be read, by reason. `checkpoints`: the result
+    of verifying the checkpoints, if there are any."""
 
     logs: Sequence[LogReport]
     with_copies: bool
     open_intents: int
     unread: Counter[str]
+    checkpoints: CheckpointReport | None = None
+
+    @property
+    def problems(self) -> list[str]:
+        """Returns every problem, with the place where it was found."""
+        signed = [problem.message for problem in self.checkpoints.problems] if self.checkpoints else []
+        return [
+            *(f"checkpoints: {message}" for message in signed),
+            *(
+                f"{log.file}: {f'line {problem.line}: ' if problem.line else ''}{problem.message}"
+                for log in self.logs
+                for problem in log.report.problems
+            ),
+            *(f"{count} lines could not be read: {why}" for why, count in self.unread.items()),
+        ]
 
     @property
     def is_intact(self) -> bool:
-        """Whether no log has a problem, and every line could be read."""
-        return not any(log.report.problems for log in self.logs) and not self.unread
+        """Whether no log and no checkpoint has a problem, and every line could be read."""
+        return not self.problems
 
 
 def report_page(title: str, summary: TrafficSummary, verification: Verification, made_s: float, program: str) -> str:
@@ -97,10 +113,17 @@ def _overview(summary: TrafficSummary, facts: AuditFacts) -> Iterator[str]:
 def _integrity(verification: Verification) -> Iterator[str]:
     yield "<h2>Integrity of the log</h2>"
     yield f"<p>{html_text(_sentence(_verified(verification)))}</p>"
+    signed = verification.checkpoints
+    if signed is not None and signed.signed_by:
+        number = f"{signed.number:,}"
+        yield f"<p>{html_text(f'Checkpoint {number} is signed by {signed.signed_by}, made {_moment(signed.at)}.')}</p>"
+    else:
+        yield "<p>No signature was checked.</p>"
     if not verification.with_copies:
         yield (
-            "<p>The heads of the logs were not compared with copies from another place. Without them, this result does "
-            "not show a log that was written anew by somebody who can write to its folder.</p>"
+            "<p>The logs were not compared with copies of heads or checkpoints from another place. Without them, this "
+            "result does not show a folder that somebody who can write to it has put back to an older state"
+            f"{'' if signed is not None and signed.signed_by else ' or written anew'}.</p>"
         )
     rows = [
         (
@@ -112,12 +135,7 @@ def _integrity(verification: Verification) -> Iterator[str]:
         for log in verification.logs
     ]
     yield from html_table(("log", "state", "records", "head: number and hash of the last record"), rows, numbers=(2,))
-    problems = [
-        f"{log.file}: {f'line {problem.line}: ' if problem.line else ''}{problem.message}"
-        for log in verification.logs
-        for problem in log.report.problems
-    ]
-    problems += [f"{count} lines could not be read: {why}" for why, count in verification.unread.items()]
+    problems = verification.problems
     if problems:
         yield f"<ul>{''.join(f'<li>{html_text(problem)}</li>' for problem in problems[:_LIMIT_PROBLEMS])}</ul>"
         yield from _more(len(problems), _LIMIT_PROBLEMS)
@@ -238,7 +256,7 @@ def _facts(summary: TrafficSummary, verification: Verification) -> AuditFacts:
 def _verified(verification: Verification) -> str:
     records = sum(log.report.records for log in verification.logs)
     if verification.is_intact:
-        compared = ", and the copies of their heads agree" if verification.with_copies else ""
+        compared = ", and copies from another place agree" if verification.with_copies else ""
         return f"log verified: no problem in {_many(records, 'record')} of {_many(len(verification.logs), 'log')}{compared}"
     return "log not verified: problems were found, see the integrity of the log"
 

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from guardproxy.replay.comparison import MaskedValue, Way, differences, is_seen, moved_decisions, text_at
-from guardproxy.replay.replays import ReplayResult, Rerun, replay, rerun
+from guardproxy.replay.digests import Digests
+from guardproxy.replay.replays import Rerun, judged, replay, rerun
+from guardproxy.replay.results import ReplayResult
 
 __all__ = [
+    "Digests",
     "MaskedValue",
     "ReplayResult",
     "Rerun",
     "Way",
     "differences",
     "is_seen",
+    "judged",
     "moved_decisions",
     "replay",
     "rerun",

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
-from typing import Literal
 
 import msgspec
 
@@ -43,28 +42,17 @@ from guardproxy.exchange import (
 from guardproxy.policy import PolicySet
 from guardproxy.redaction import PLACEHOLDER
 from guardproxy.replay.comparison import UNTOUCHED, MaskedValue, differences, is_seen, moved_decisions
+from guardproxy.replay.findings import replay_findings
 from guardproxy.replay.memory import Memory, RecordedHistory
 from guardproxy.replay.ordering import in_order
 from guardproxy.replay.recorded import RecordedUpstream
+from guardproxy.replay.results import ReplayResult, ReplayVerdict
 from guardproxy.wire import UNBOUNDED
 
-ReplayVerdict = Literal["identical", "different", "cannot be told", "not replayable"]
+_NO_TEXT = "the record keeps no text"
 _KEY = hashlib.sha256(b"guardproxy replay: what a new rule redacts gets a placeholder of its own").digest()
 _WHY = "the value is masked in the record, and the check that found it has changed"
 _KNOWN = frozenset(("retry", "repair", "fallback", "failed"))
-
-
-@dataclass(frozen=True, slots=True)
-class ReplayResult:
-    """The result of a replay. `verdict`: `cannot be told` means that each difference concerns a value that is masked
-    in the record, so that a new or changed check could not read it. `differences`: in words. `rescanned`: checks that
-    ran again because they are new or changed. `assumed`: policies that were assumed to apply, because their condition
-    depends on headers, which records do not hold, or on the tenant's name, which older records do not hold."""
-
-    verdict: ReplayVerdict
-    differences: tuple[str, ...] = ()
-    rescanned: tuple[str, ...] = ()
-    assumed: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,8 +68,15 @@ class Rerun:
 
 
 def replay(record: Record | Closing, policies: PolicySet) -> ReplayResult:
-    """Runs the recorded exchange again under `policies`, and compares both records. A `Closing` cannot be replayed."""
-    again = rerun(record, policies)
+    """Runs the recorded exchange again under `policies`, and compares both records. Without texts, the recorded findings
+    are judged again. A `Closing` cannot be replayed."""
+    return judged(record, rerun(record, policies), policies)
+
+
+def judged(record: Record | Closing, again: Rerun | str, policies: PolicySet) -> ReplayResult:
+    """Returns the result of a replay. `again`: what `rerun` returned for these policies."""
+    if isinstance(again, str) and again.startswith(_NO_TEXT) and isinstance(record, Record):
+        return replay_findings(record, policies, again)
     if isinstance(again, str) or isinstance(record, Closing):
         return ReplayResult("not replayable", (str(again),))
     reported = tuple(differences(record, again.record))
@@ -146,7 +141,7 @@ def rerun(record: Record | Closing, policies: PolicySet) -> Rerun | str:
         ending = _ending(record, attempt) if number == len(attempts) - 1 else _next(attempt)
         done += _answer(exchange, memory, recorded, attempt, ending, record.signs if number == 0 else 0)
     if memory.unreadable:
-        return f"the record keeps no text of a call that `{memory.unreadable}` would read"
+        return f"{_NO_TEXT} of a call that `{memory.unreadable}` would read"
     new = done[-1].record if done and isinstance(done[-1], Finish) else exchange.record("sent upstream")
     return Rerun(exchange, new, tuple(done), tuple(sorted(memory.rescanned)), frozenset(memory.blind))
 
@@ -228,11 +223,11 @@ def _why_not(record: Record, policies: PolicySet) -> str:
     if record.request.body is None:
         if record.outcome == ErrorCode.NO_CAPACITY and record.policies == policies.digest:
             return ""  # a check had no capacity, so nothing was decided
-        return "the record keeps no text of the request"
+        return f"{_NO_TEXT} of the request"
     for answer in record.answers:
         texts = (answer.texts[number] for number, _ in answer.runs if number >= 0)
         if any(text.text is None and not text.judged for text in texts):
-            return "the record keeps no text of the answer"
+            return f"{_NO_TEXT} of the answer"
     return ""
 
 

@@ -24,8 +24,8 @@ from guardproxy.audit.document import (
 from guardproxy.audit.document_schema import log_schema
 from guardproxy.audit.versions import entry_of, read_entry
 from guardproxy.policy.evaluate import PolicySet
-from guardproxy.replay.replays import ReplayResult
 from guardproxy.replay.replays import replay as replay_entry
+from guardproxy.replay.results import ReplayResult
 
 _BEFORE = ChainHead(0, "0" * 64)
 _CHAIN = ("seq", "prev", "hash")

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from typing import Protocol, cast
 
 from guardproxy import plugins
+from guardproxy.audit.shipping import Target
 from guardproxy.errors import ConfigError, PluginError
 
 
@@ -48,3 +49,26 @@ def open_sink(name: str, log: str) -> Sink:
     if missing:
         raise PluginError(f"the plug-in {whose} is not a sink: it lacks {', '.join(missing)}")
     return sink
+
+
+def target_of(url: str, token: str = "") -> Target:
+    """Returns the target of `audit ship` for a URL, or for `-`, which is standard output. `token`: the bearer token for
+    HTTP. Raises `ConfigError`."""
+    scheme = url.partition(":")[0].lower()
+    if url == "-":
+        from guardproxy.audit.sinks.stdout import StreamTarget  # noqa: PLC0415
+
+        return StreamTarget()
+    if scheme in ("http", "https"):
+        from guardproxy.audit.sinks.http import HttpTarget  # noqa: PLC0415
+
+        return HttpTarget(url, token)
+    if scheme == "kafka":
+        from guardproxy.audit.sinks.kafka import KafkaTarget  # noqa: PLC0415
+
+        return KafkaTarget(url)
+    if scheme in ("s3", "gs", "az", "file"):
+        from guardproxy.audit.sinks.objects import ObjectTarget  # noqa: PLC0415
+
+        return ObjectTarget(url)
+    raise ConfigError("expected `-` or a URL that begins with http, https, s3, gs, az, file or kafka")

@@ -13,6 +13,7 @@ from guardproxy.audit.proof.store import NOTE
 from guardproxy.audit.sinks.file import FileSink
 from guardproxy.cli.audit import app
 from tests.kit.proof import KEY, OTHER, SignedFolder, sample
+from tests.kit.records import plain_record
 
 PUBLIC = str(KEY.public)
 
@@ -154,3 +155,16 @@ def test_wrong_use(folder: Path, tmp_path: Path) -> None:
     assert (code, err) == (2, f"{tmp_path / 'none'}: no such file or directory\n")
     code, _, err = run("prove", folder, "nobody")
     assert (code, "no exchange `nobody`" in err) == (2, True)
+
+
+def test_a_report_names_what_is_wrong_with_checkpoints(tmp_path: Path) -> None:
+    signed = SignedFolder(tmp_path / "audit")
+    signed.write("a", [])
+    signed.sinks["a"].append(plain_record()).result(30)
+    signed.sign()
+    signed.close()
+    page = tmp_path / "report.html"
+    assert run("report", signed.folder, "--out", page)[0] == 0
+    (signed.folder / "checkpoints.list").unlink()
+    assert run("report", signed.folder, "--out", page)[0] == 1
+    assert "it was cut off or rolled back" in page.read_text()

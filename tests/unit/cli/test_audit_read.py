@@ -52,6 +52,7 @@ def test_wrong_use(folder: Path, tmp_path: Path) -> None:
     assert run("report", folder, "--out", tmp_path / "r.html", "--heads", tmp_path)[2].endswith(
         "no *.head files here\n"
     )
+    assert run("report", folder, "--out", tmp_path / "r.html", "--key", "no key")[0] == 2
     assert run("report", folder, "--out", tmp_path)[2] == f"guardproxy: {tmp_path}: Is a directory\n"
     (folder / "a.jsonl").unlink()
     (folder / "a.jsonl").mkdir()

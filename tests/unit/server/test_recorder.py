@@ -10,9 +10,15 @@ import pytest
 
 from guardproxy.audit.chain import ChainHead
 from guardproxy.audit.document import Record
+from guardproxy.audit.folder import verify_folder
+from guardproxy.audit.proof.checkpointer import Signing
+from guardproxy.audit.proof.note import PrivateKey
+from guardproxy.audit.proof.verification import verify_checkpoints
+from guardproxy.audit.rotation import Rotation
 from guardproxy.audit.sinks.file import Receiver
-from guardproxy.errors import AuditError
-from guardproxy.server.recorder import Recorder
+from guardproxy.config import Config
+from guardproxy.errors import AuditError, ConfigError
+from guardproxy.server.recorder import Recorder, signing_of
 from tests.kit.records import plain_intent, plain_record
 
 
@@ -100,3 +106,47 @@ async def test_what_the_log_could_not_keep_is_closed_when_it_can(
     assert outcomes == {"x0": "unknown", "x1": "unknown", "x3": "answered"}
     await recorder.keep(ended("x4", "answered"))
     assert len(sink.kept) == 6
+
+
+KEY = PrivateKey.new("guard.example")
+
+
+async def test_a_recorder_with_a_key_signs_its_log(tmp_path: Path) -> None:
+    copies = tmp_path / "none" / "copies"
+    signing = Signing(KEY, every_s=1e6, copies=(str(copies),))
+    recorder = Recorder(tmp_path / "audit", 0, "e", signing=signing, rotation=Rotation(limit_bytes=1))
+    await recorder.keep(ended("x0", "answered"))
+    await recorder.keep(ended("x1", "answered"))
+    assert recorder.checkpoint_at > 0
+    (remark,) = recorder.remarks
+    assert remark.startswith("audit checkpoints: the checkpoint cannot be copied to")
+    recorder.close()
+    report = verify_checkpoints(tmp_path / "audit", [KEY.public])
+    assert report is not None
+    logs = verify_folder(tmp_path / "audit", None, report)
+    assert [log.report.problems for log in logs] == [(), ()]
+    assert report.signed_by == "guard.example"
+    plain = Recorder(tmp_path / "plain", 0, "e")
+    assert (plain.checkpoint_at, plain.remarks) == (0.0, ())
+    plain.close()
+
+
+def test_a_recorder_that_cannot_sign_ends_its_log(tmp_path: Path) -> None:
+    Recorder(tmp_path, 0, "e", signing=Signing(KEY, every_s=1e6)).close()
+    with pytest.raises(AuditError, match="not signed with the key"):
+        Recorder(tmp_path, 0, "e", signing=Signing(PrivateKey.new("other"), every_s=1e6))
+    Recorder(tmp_path, 0, "e", signing=Signing(KEY, every_s=1e6)).close()
+
+
+def test_settings_say_how_the_log_is_signed(tmp_path: Path) -> None:
+    audit = tmp_path / "audit"
+    assert signing_of(Config(audit=audit)) is None
+    former = str(PrivateKey.new("before").public)
+    config = Config(audit=audit, audit_key=KEY.text, audit_copy=("stdout",), audit_former_key=(former,))
+    signing = signing_of(config)
+    assert signing is not None
+    assert (signing.signer, signing.every_s, signing.copies) == (KEY, 10.0, ("stdout",))
+    assert [str(key) for key in signing.former] == [former]
+    for wrong in ({"audit_key": str(tmp_path / "none")}, {"audit_former_key": ("junk",)}):
+        with pytest.raises(ConfigError, match="audit key: "):
+            signing_of(Config(audit=audit, **wrong))

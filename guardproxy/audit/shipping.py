@@ -1,0 +1,152 @@
+"""Ships the lines of a folder of logs to another system, and goes on where it stopped.
+
+In: the folder, a target, a file for the position. Out: batches of lines, each sent until the target accepts it. Kept: the
+position, in its file: for each log the last accepted line.
+
+The shipper reads the files that the proxy writes, so a slow or broken target delays no exchange and takes no memory: what
+was not accepted is read again. A batch may be sent twice, after a crash or a lost answer; `log` and `seq` of a line tell
+copies apart. Headers are sent before the lines of their file, so a copy verifies like the file.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import NamedTuple, Protocol
+
+import msgspec
+
+from guardproxy.audit.chain import open_line
+from guardproxy.audit.confirmed import last_confirmed
+from guardproxy.audit.disk import Disk, write_file
+from guardproxy.audit.folder import header_of, logs_of
+from guardproxy.errors import AuditError
+
+BATCH_BYTES = 1 << 20
+RETRY_S, RETRY_MOST_S = 0.5, 30.0
+
+
+class Batch(NamedTuple):
+    """Whole lines of a log in order. `log`: its id. `first` and `last`: the `seq` of the lines at both ends, -1 for the
+    header. `data`: the lines with their newlines."""
+
+    log: str
+    first: int
+    last: int
+    data: bytes
+
+
+class Target(Protocol):
+    """A system that takes copies of lines."""
+
+    def send(self, batch: Batch) -> None:
+        """Returns when the system has accepted the lines for good. Raises `AuditError` if it has not."""
+        ...
+
+    def close(self) -> None:
+        """Releases connections."""
+        ...
+
+
+class _Place(msgspec.Struct, frozen=True):
+    """The end of what was accepted of a log: an offset in its file, and the `seq` of the line before."""
+
+    log: str
+    offset: int = 0
+    seq: int = -2
+
+
+class Shipper:
+    """Sends what the logs of `folder` hold beyond the position in `position`. Raises `AuditError` if the position cannot
+    be read."""
+
+    def __init__(self, folder: Path, target: Target, position: Path, batch_bytes: int = BATCH_BYTES) -> None:
+        self._folder = folder
+        self._target = target
+        self._position = position
+        self._batch_bytes = batch_bytes
+        try:
+            self._places = msgspec.json.decode(position.read_bytes(), type=dict[str, _Place])
+        except FileNotFoundError:
+            self._places = {}
+        except msgspec.DecodeError as error:
+            raise AuditError(f"{position}: not a position: {error}") from None
+
+    def ship(self) -> int:
+        """Sends all whole lines that the logs have now. Returns the number of batches. Raises `AuditError` when the target
+        refuses a batch, and `OSError`; what was accepted before is noted."""
+        paths = logs_of(self._folder)
+        ends = last_confirmed(paths)
+        count = 0
+        for path in paths:
+            for batch, place in self._batches(path, ends.get(path.name)):
+                self._target.send(batch)
+                self._places[path.name] = place
+                self._save()
+                count += 1
+        return count
+
+    def _batches(self, path: Path, end: int | None) -> Iterator[tuple[Batch, _Place]]:
+        """Yields the next batches of a file, each with the position after it. `end`: the last confirmed `seq` of a file
+        that another file follows."""
+        log = str(header_of(path).get("log", ""))
+        if not log:
+            return
+        with path.open("rb") as file:
+            place = self._start(path, log)
+            file.seek(place.offset)
+            while lines := _whole_lines(file.readlines(self._batch_bytes)):
+                first = last = place.seq
+                taken: list[bytes] = []
+                for line in lines:
+                    members = open_line(line) or {}
+                    seq = members.get("seq", -1 if "log" in members else None)
+                    if not isinstance(seq, int) or (end is not None and seq > end):
+                        continue
+                    first, last = (seq if not taken else first), seq
+                    taken.append(line)
+                place = _Place(log, place.offset + sum(map(len, lines)), last)
+                if taken:
+                    yield Batch(log, first, last, b"".join(taken)), place
+
+    def _start(self, path: Path, log: str) -> _Place:
+        """Returns the position in a file, or its start if the file is not the one that was read before."""
+        place = self._places.get(path.name)
+        if place is None or place.log != log or not self._fits(path, place):
+            return _Place(log)
+        return place
+
+    def _fits(self, path: Path, place: _Place) -> bool:
+        """Whether a line ends at the position, and the next line is the next record."""
+        with path.open("rb") as file:
+            if place.offset and file.seek(place.offset - 1) >= 0 and file.read(1) != b"\n":
+                return False
+            line = file.readline()
+        members = open_line(line) if line.endswith(b"\n") else None
+        return members is None or members.get("seq", -1) == place.seq + 1
+
+    def _save(self) -> None:
+        new = self._position.with_name(self._position.name + ".new")
+        disk = Disk()
+        write_file(disk, new, msgspec.json.encode(self._places), os.O_TRUNC)
+        disk.replace(new, self._position)
+
+
+def _whole_lines(lines: list[bytes]) -> list[bytes]:
+    return lines if not lines or lines[-1].endswith(b"\n") else lines[:-1]
+
+
+def ship_on(shipper: Shipper, wait: Callable[[float], bool], poll_s: float, say: Callable[[str], None]) -> None:
+    """Ships until `wait` returns true. `wait`: waits for that many seconds, and returns whether to end. `say`: gets each
+    failure; the next attempt follows after a time that doubles up to `RETRY_MOST_S`."""
+    retry_s = RETRY_S
+    pause_s = 0.0
+    while not wait(pause_s):
+        try:
+            shipper.ship()
+        except (AuditError, OSError) as error:
+            say(str(error))
+            pause_s, retry_s = retry_s, min(2 * retry_s, RETRY_MOST_S)
+        else:
+            pause_s, retry_s = poll_s, RETRY_S

@@ -1,0 +1,74 @@
+"""`guardproxy audit ship`: sends the lines of the log to another system, and goes on where it stopped.
+
+In: a folder with logs, a target. Out: the lines at the target; exit code 0: all was sent, 1: with `--once`, the target
+refused, 2: wrong use. It runs beside the proxy and reads its files, so it delays no exchange.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import signal
+from pathlib import Path
+from threading import Event
+from typing import TYPE_CHECKING, Annotated, NoReturn
+
+import typer
+
+from guardproxy.errors import AuditError, ConfigError
+
+if TYPE_CHECKING:
+    from guardproxy.audit import Target
+
+TOKEN = "GUARDPROXY_SHIP_TOKEN"  # noqa: S105 - the name of a variable
+
+
+def ship(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="The folder that `serve --audit` wrote to.")],
+    to: Annotated[
+        str,
+        typer.Option(
+            metavar="TARGET",
+            help="`-` (standard output), http(s)://HOST/PATH, s3://BUCKET/PREFIX, gs://, az://, file:///FOLDER or "
+            "kafka://HOST:PORT/TOPIC.",
+        ),
+    ],
+    position: Annotated[
+        Path | None, typer.Option(help="The file that keeps the position. Default: a file in DIR for each target.")
+    ] = None,
+    once: Annotated[bool, typer.Option("--once", help="End when the lines of now are sent.")] = False,
+    poll_s: Annotated[float, typer.Option(min=0.05, help="Seconds between two looks at the logs.")] = 1.0,
+) -> None:
+    """Send the lines of the log to another system, each at least once, until it is stopped.
+
+    The position is kept in a file, and the next run goes on there. A failed batch is sent again until the target accepts
+    it. A bearer token for HTTP comes from the environment variable GUARDPROXY_SHIP_TOKEN.
+    """
+    from guardproxy.audit import Shipper, ship_on, target_of  # noqa: PLC0415
+
+    if not folder.is_dir():
+        _wrong_use(f"{folder}: no such folder")
+    place = position or folder / f"ship-{hashlib.sha256(to.encode()).hexdigest()[:12]}.position"
+    try:
+        target: Target = target_of(to, os.environ.get(TOKEN, ""))
+        shipper = Shipper(folder, target, place)
+    except (ConfigError, AuditError) as error:
+        _wrong_use(str(error))
+    try:
+        if once:
+            shipper.ship()
+        else:
+            over = Event()
+            for number in (signal.SIGTERM, signal.SIGINT):
+                signal.signal(number, lambda number, frame: over.set())
+            ship_on(shipper, over.wait, poll_s, lambda message: typer.echo(f"guardproxy: {message}", err=True))
+    except (AuditError, OSError) as error:
+        typer.echo(f"guardproxy: {error}", err=True)
+        raise typer.Exit(1) from None
+    finally:
+        target.close()
+
+
+def _wrong_use(message: str) -> NoReturn:
+    typer.echo(f"guardproxy: {message}", err=True)
+    raise typer.Exit(2)
