@@ -104,7 +104,7 @@ def test_replay_opens_sealed_texts_with_a_key_and_says_which_it_cannot(log: Path
         ["id not replayable", "    the texts are sealed: give the operator's key"],
     )
     code, out, _ = run("replay", log, "--policies", rules, "--key", key)
-    assert (code, out.splitlines()[-1]) == (0, "1 identical, 0 different, 0 cannot be told, 1 not replayable")
+    assert (code, out.splitlines()[-1]) == (0, "2 identical, 0 different, 0 cannot be told, 0 not replayable")
     assert MAIL not in out
     run("audit", "erase", log, "--subject", "ann", *REASON)
     code, out, _ = run("replay", log, "--policies", rules, "--key", key)
