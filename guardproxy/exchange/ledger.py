@@ -6,12 +6,12 @@ import hashlib
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from guardproxy.audit import Intent, Record
+from guardproxy.audit import Intent, Owner, Record
 from guardproxy.exchange.attempts import Answer, Attempts
 from guardproxy.exchange.gate import QueuedFrame
 from guardproxy.exchange.guard import Guard
 from guardproxy.exchange.notes import Notes, Side
-from guardproxy.exchange.recording import Origin, compose, intent
+from guardproxy.exchange.recording import NO_OWNER, Origin, compose, intent
 from guardproxy.exchange.setting import Setting
 from guardproxy.exchange.transcript import Refused, RequestReceived
 from guardproxy.findings import Direction
@@ -47,6 +47,8 @@ class Ledger:
     notes: Notes = field(default_factory=Notes)
     entry: QueuedFrame | None = None
     """The request's frame, once it was released."""
+    owner: Owner = NO_OWNER
+    """Whose key seals the texts, if policies seal them."""
     _sent: Any = field(default_factory=hashlib.sha256)
     _origin: Origin | None = None
 
@@ -126,4 +128,5 @@ class Ledger:
             self.attempts.every(answer, outcome, notes.measures.times.get("finished", 0.0)),
             guard.editor.restored_places(),
             guard.fields,
+            self.owner,
         )

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from guardproxy.audit import Owner
 from guardproxy.decisions import UNPLANNED, Plan
 from guardproxy.errors import DownstreamError, Shortage
 from guardproxy.events import Fault
@@ -15,8 +14,6 @@ from guardproxy.findings import Detail
 from guardproxy.gateway import StoreAnswered
 from guardproxy.wire import AnswerFacts
 from guardproxy.wire.json import dotted, is_plain_key
-
-NO_OWNER = Owner("conversation", "", "")
 
 
 @dataclass(slots=True)
@@ -93,7 +90,6 @@ class Notes:
     model: str = ""
     language: str = ""
     conversation: str = ""  # the pseudonym of the conversation
-    owner: Owner = NO_OWNER  # whose key seals the texts, if policies seal them
     stream: bool = False
     streamed: bool = False
     status: int = 0

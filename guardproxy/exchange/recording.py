@@ -18,6 +18,7 @@ import msgspec
 from guardproxy.audit import (
     ENTRY_VERSION,
     Intent,
+    Owner,
     Private,
     PrivateRecord,
     Record,
@@ -49,7 +50,7 @@ from guardproxy.wire import AnswerFacts
 from guardproxy.wire.json import is_word
 
 _EVERYTHING = ("*",)
-NOTHING_KEPT = Keeping("none")
+NO_OWNER = Owner("conversation", "", "")
 
 
 class Origin(msgspec.Struct, frozen=True):
@@ -79,19 +80,20 @@ def compose(
     attempts: Sequence[Attempt] = (),
     restore: Sequence[RecordedPlaces] = (),
     fields: Sequence[FieldChange] = (),
+    owner: Owner = NO_OWNER,
 ) -> Record:
     """Returns the record, a `PrivateRecord` if policies seal its texts. `entry`: the frame of the request, once it was
     released; `attempts`: all attempts, empty if there was only one; `restore`: the places where values may be restored;
     `fields`: what policies did with fields of the request."""
     request, answer = sides
     every = (request, *(attempt.side for attempt in attempts[:-1]), answer)
-    keeping = bound.keeping if bound else NOTHING_KEPT
+    keeping = bound.keeping if bound else Keeping("none")
     paths: dict[str, str] | None = {} if keeping.keep == "sealed" else None
     writer = Writer(Masks(keeping.keep != "none", every, dict(tokens), hidden=paths))
     kind: type[Record] | partial[PrivateRecord] = Record
     if paths is not None:
         values = _values(tokens) if keeping.values else {}
-        kind = partial(PrivateRecord, private=Private(notes.owner, values, paths))
+        kind = partial(PrivateRecord, private=Private(owner, values, paths))
     began_s = notes.measures.times.get("received", 0.0)
     return kind(
         v=ENTRY_VERSION,

@@ -86,7 +86,7 @@ class RequestPhase:
             bound = self._bind(request, happened)
             answered = self.setting.codec.contract.is_answered(self.setting.address.route)
             about = request.frame.tree, happened.headers, self.setting.tenant, notes.conversation
-            notes.owner = owner_of(bound.keeping.subjects, *about)
+            ledger.owner = owner_of(bound.keeping.subjects, *about)
             acts = bound.has_parallel and self.setting.codec.contract.acts(request.frame.tree)
             self.guard.bind(bound, with_own(request.shapes, bound.judging if answered else ()), acts=acts)
             self._push(request, bound)

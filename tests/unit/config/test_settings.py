@@ -26,6 +26,7 @@ tenants = ["acme={DIGEST}"]
 audit_key = "log.key"
 """
 SAMPLES: dict[str, Any] = {
+    "seal_key": ["env:SEAL"],
     "pass_through": ["GET /v1/models", "GET /v1/files"],
     "trusted_hop": ["10.0.0.0/8", "fd00::/8"],
     "request_header": ["x-team", "x-user"],
