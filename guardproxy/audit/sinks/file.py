@@ -30,6 +30,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
 from functools import partial
+from operator import attrgetter
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from threading import Lock, Thread
@@ -114,11 +115,9 @@ class FileSink:
     `header`: the members of a new log's header (`log`: a random origin); an existing log keeps its header. Raises
     `AuditError` if the folder cannot be used, another process holds the log, or its end does not verify. `watch_s`:
     seconds between checks of the path. `retry_s`: seconds before the second attempt to recover; each further attempt
-    waits twice as long, up to `RETRY_MOST_S`. `disk`: the system calls, for tests of their failures. `durable`: is
-    called in the writer thread with the header of every new file, and with lines that have become durable; it must
-    return at once. `stated`: the latest statements of checkpoints; with it the log can be covered by checkpoints
-    (`states`), and a file that contradicts its statement is refused. `sealing`: seals private records; without it they
-    are refused.
+    waits twice as long, up to `RETRY_MOST_S`. `disk`: the system calls, for tests. `durable`: is called in the writer
+    thread with the header of every new file, and with durable lines; it must return at once. `stated`: the latest
+    statements of checkpoints; a file that contradicts its statement is refused. `sealing`: seals private records.
     """
 
     def __init__(
@@ -245,9 +244,7 @@ class FileSink:
                     self._recover()
                 if not self.trouble:
                     self._commit(batch)
-            except (
-                BaseException
-            ) as error:  # after any error, no caller may wait for ever or believe that its record is kept
+            except BaseException as error:  # no caller may wait for ever or believe that its record is kept
                 self._fail(error)
             for entry in batch:
                 if entry.receive is not None:
@@ -284,8 +281,7 @@ class FileSink:
         """Appends a batch to the file. A record that is not JSON fails without failing the others."""
         head = self._segment.head
         kept: list[Kept] = []
-        waiting = [entry for entry in batch if entry.receive is not None]  # the others were refused in the file before
-        for entry in waiting:
+        for entry in filter(attrgetter("receive"), batch):  # the others were refused in the file before
             try:
                 line, head = _sealed(entry.record, head)
             except AuditError as error:
@@ -337,8 +333,7 @@ class FileSink:
         """Continues in a new file if this is large or old. If that fails, the next batch tries again."""
         began = self.header.get("at")
         age_s = time.time() - (began if isinstance(began, int | float) else self._opened_at)
-        why = self._rotation.due(self._segment.end, age_s) if self._segment.head.seq >= 0 else ""
-        if why:
+        if why := self._rotation.due(self._segment.end, age_s) if self._segment.head.seq >= 0 else "":
             with suppress(OSError, AuditError):
                 self._continue(why, is_complete=True)
                 _log.info("the audit log continues in %s: %s", self._segment.path.name, why)
