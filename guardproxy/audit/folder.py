@@ -18,11 +18,13 @@ from pathlib import Path
 from typing import Any
 
 from guardproxy.audit.chain import ChainHead, Code, Problem, Report, head_of, open_line, read_named_head, verify
+from guardproxy.audit.commands import OPERATOR_FILES, OPERATOR_LOG, holds_commands_only
 from guardproxy.audit.proof.lines import RootWatch
 from guardproxy.audit.proof.verification import CheckpointReport
 from guardproxy.errors import AuditError
 
 LIMIT_HEADER_BYTES = 1 << 24
+_OF_COMMANDS = f"{OPERATOR_LOG}.jsonl"
 NO_KEY = (
     "These logs have no signature: anyone who can write to this folder can write new logs that verify. Only copies of "
     "*.head files that are stored elsewhere (--heads) reveal that. `guardproxy audit keygen` and `serve --audit-key` sign "
@@ -114,19 +116,22 @@ def verify_folder(
 
 
 def _note_uncovered(logs: Iterable[_LogFile], signed: CheckpointReport) -> None:
-    """Reports logs that no checkpoint covers. A log that continues the last covered file of its log is allowed: the next
-    checkpoint covers it."""
+    """Reports logs that no checkpoint covers. A log that continues the last covered file of its log is allowed, and so is
+    the log of commands: the next checkpoint covers them."""
     covered = {*signed.states.covered, *signed.states.removed}
     uncovered = [log for log in logs if log.there and log.origin and log.origin not in covered]
     ended = {str(log.follows.get("log")) for log in logs if log.origin in covered}
-    allowed = covered - ended
+    commands = {log.origin for log in uncovered if log.path.name == _OF_COMMANDS and holds_commands_only(log.path)}
+    allowed = covered - ended | commands
     grown = True
     while grown:
         more = {log.origin for log in uncovered if log.follows.get("log") in allowed} - allowed
         allowed |= more
         grown = bool(more)
     for log in uncovered:
-        if log.origin in allowed:
+        if log.origin in commands:
+            log.notes.append("no checkpoint covers this log of commands yet: it is not signed")
+        elif log.origin in allowed:
             log.notes.append("it began after the newest checkpoint: it is not signed yet")
         elif _has_records(log.path):
             log.note(
@@ -254,6 +259,9 @@ def _compare(log: _LogFile, watch: RootWatch, sizes: Sequence[int], signed: Chec
         log.notes.append(
             f"{size - sizes[-1]} records after record {sizes[-1] - 2} are newer than the newest checkpoint"
         )
-    for origin, start, end in signed.found:
-        if origin == log.origin:
-            log.notes.append(f"lines {start + 1} to {end} were found at a start of the proxy, and signed from then on")
+    found = signed.found.get(log.origin, ())
+    if found and log.path.match(OPERATOR_FILES):
+        log.notes.append(f"commands wrote it: its first {found[-1][1]} lines were signed after they were written")
+        return
+    for start, end in found:
+        log.notes.append(f"lines {start + 1} to {end} were found at a start of the proxy, and signed from then on")

@@ -26,7 +26,7 @@ from guardproxy.audit.disk import folder_lock, is_held, reason
 from guardproxy.audit.folder import header_of
 from guardproxy.audit.proof.checkpoint import CoveredLog, RemovedLog
 from guardproxy.audit.proof.copies import send_copy
-from guardproxy.audit.proof.found import found_states
+from guardproxy.audit.proof.found import CommandLogs, found_states
 from guardproxy.audit.proof.note import PublicKey, Signer
 from guardproxy.audit.proof.store import CheckpointStore
 from guardproxy.errors import AuditError
@@ -61,6 +61,7 @@ class Checkpointer:
         self._store = store
         self._signing = signing
         self._states = states
+        self._commands = CommandLogs(store.folder)
         self._ended = Event()
         self.at = 0.0
         pattern = "*.jsonl" if store.size == 0 else f"{name}*.jsonl"
@@ -93,9 +94,10 @@ class Checkpointer:
             self.check()
 
     def _checkpoint(self, states: Sequence[CoveredLog], removed: Sequence[RemovedLog] = ()) -> str:
-        """Makes a checkpoint and copies it. Returns why a copy failed. Raises `AuditError`."""
+        """Makes a checkpoint of these logs and of those of commands, and copies it. Returns why a copy failed. Raises
+        `AuditError`."""
         at = time.time()
-        note = self._store.write(states, at, removed)
+        note = self._store.write([*states, *self._of_commands()], at, removed)
         self.at = at
         failures = []
         for target in self._signing.copies:
@@ -104,6 +106,12 @@ class Checkpointer:
             except AuditError as error:
                 failures.append(str(error))
         return "; ".join(failures)
+
+    def _of_commands(self) -> list[CoveredLog]:
+        try:
+            return self._commands.states()
+        except OSError as error:
+            raise AuditError(f"{self._store.folder}: {reason(error)}") from None
 
     def _begun(self, state: CoveredLog) -> CoveredLog:
         """Marks lines that were in the file before this process opened it and that no checkpoint covers."""

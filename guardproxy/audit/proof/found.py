@@ -1,6 +1,7 @@
 """Reads what a checkpoint states about a log from its file.
 
-In: logs that no process writes. Out: the states of their complete lines. Kept: nothing.
+In: logs that no process writes. Out: the states of their complete lines. Kept: the states of the logs of commands, which
+are read again when they have changed.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from guardproxy.audit.chain import open_line
+from guardproxy.audit.commands import OPERATOR_FILES, holds_commands_only
 from guardproxy.audit.disk import folder_lock, is_held
 from guardproxy.audit.proof.checkpoint import CoveredLog, LogStates
 from guardproxy.audit.proof.lines import ADDED_AT_ONCE
@@ -52,3 +54,41 @@ def _complete(lines: Iterator[bytes]) -> Iterator[bytes]:
     for line in lines:
         if line.endswith(b"\n"):
             yield line
+
+
+class CommandLogs:
+    """The logs of commands in `folder`, which a checkpoint covers although another process writes them."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._read: dict[Path, tuple[tuple[int, int, int], CoveredLog | None]] = {}
+
+    def states(self) -> list[CoveredLog]:
+        """Returns their states. A log that a command holds now, or that holds other entries, keeps the state that it had.
+        Raises `OSError` if the folder cannot be locked."""
+        changed = {
+            path: mark for path in self._folder.glob(OPERATOR_FILES) if (mark := _mark(path)) != self._last(path)
+        }
+        if changed:
+            with folder_lock(self._folder):  # a command that opens a log must not find it held by this process
+                for path, mark in changed.items():
+                    self._take(path, mark)
+        return [state for _, state in self._read.values() if state is not None]
+
+    def _last(self, path: Path) -> tuple[int, int, int] | None:
+        return self._read[path][0] if path in self._read else None
+
+    def _take(self, path: Path, mark: tuple[int, int, int] | None) -> None:
+        with suppress(OSError):
+            if mark is not None and not is_held(path):
+                _, before = self._read.get(path, (mark, None))
+                self._read[path] = mark, found_state(path) if holds_commands_only(path) else before
+
+
+def _mark(path: Path) -> tuple[int, int, int] | None:
+    """Returns what differs after a change of a file; `None` if it cannot be read."""
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_ino, status.st_size, status.st_mtime_ns

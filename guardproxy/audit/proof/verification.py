@@ -32,7 +32,8 @@ class CheckpointReport:
     """The result of verifying the checkpoints of a folder. `number`: the newest checkpoint, counted from 1; 0: there is
     no checkpoint. `signed_by`: the name of the key that signed it; empty if no key was given or fits. `at`: its time.
     `witnessed`: the newest checkpoint that a given witness has cosigned. `states`: the latest statements about logs.
-    `stated`: sizes and roots by the id of a log. `found`: the ranges of lines, by log, that were found at a start."""
+    `stated`: sizes and roots by the id of a log. `found`: the ranges of lines that were found, by the id
+    of a log."""
 
     origin: str = ""
     number: int = 0
@@ -44,7 +45,7 @@ class CheckpointReport:
     notes: list[str] = field(default_factory=list)
     states: LogStates = field(default_factory=LogStates)
     stated: defaultdict[str, list[tuple[int, bytes]]] = field(default_factory=lambda: defaultdict(list))
-    found: list[tuple[str, int, int]] = field(default_factory=list)
+    found: defaultdict[str, list[tuple[int, int]]] = field(default_factory=lambda: defaultdict(list))
 
     def note(self, code: Code, message: str, line: int = 0) -> None:
         """Adds a problem."""
@@ -55,7 +56,7 @@ class CheckpointReport:
         for log in entry.logs:
             before = self.states.last(log.log)
             if log.found:
-                self.found.append((log.log, before.size if before is not None else 0, log.size))
+                self.found[log.log].append((before.size if before is not None else 0, log.size))
             self.stated[log.log].append((log.size, bytes.fromhex(log.root)))
         try:
             self.states.take(entry, number)

@@ -2,7 +2,8 @@
 
 In: a key store, the folder of the log. Out: entries in the log `operator` of that folder, and opened records. Kept: nothing.
 
-The logs of a running proxy are locked, so these entries have a log of their own, which verifies like the others.
+The logs of a running proxy are locked, so these entries have a log of their own (`commands.py`), which verifies like the
+others.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from pathlib import Path
 
 from guardproxy.audit.canonical import canonical
 from guardproxy.audit.chain import open_line
+from guardproxy.audit.commands import OPERATOR_LOG
 from guardproxy.audit.document import ENTRY_VERSION, LogEntry, Record
 from guardproxy.audit.entries import Erased, Rotated, Unsealed
 from guardproxy.audit.sealing.operator_key import OperatorKey
@@ -24,7 +26,6 @@ from guardproxy.audit.sealing.store import KeyStore
 from guardproxy.audit.sinks.file import FileSink
 from guardproxy.audit.versions import entry_of
 
-LOG = "operator"
 TIMEOUT_S = 60.0
 
 
@@ -91,7 +92,7 @@ class Custody:
     @contextmanager
     def _log(self) -> Iterator[Callable[[LogEntry], object]]:
         """Yields a function that returns when an entry is on disk."""
-        sink = FileSink(self.folder, LOG, {"log": secrets.token_hex(8), "engine": self.engine})
+        sink = FileSink(self.folder, OPERATOR_LOG, {"log": secrets.token_hex(8), "engine": self.engine})
         try:
             yield lambda entry: sink.append(entry).result(TIMEOUT_S)
         finally:
