@@ -58,18 +58,23 @@ class _Place(msgspec.Struct, frozen=True):
 
 
 class Shipper:
-    """Sends what the logs of `folder` hold beyond the position in `position`. Raises `AuditError` if the position cannot
-    be read."""
+    """Sends what the logs of `folder` hold beyond the position in the file `position`; without a file, the position is kept in
+    memory. Raises `AuditError` if the position cannot be read."""
 
-    def __init__(self, folder: Path, target: Target, position: Path, batch_bytes: int = BATCH_BYTES) -> None:
+    def __init__(
+        self, folder: Path, target: Target, position: Path | None = None, batch_bytes: int = BATCH_BYTES
+    ) -> None:
         self._folder = folder
         self._target = target
         self._position = position
         self._batch_bytes = batch_bytes
+        self._places: dict[str, _Place] = {}
+        if position is None:
+            return
         try:
             self._places = msgspec.json.decode(position.read_bytes(), type=dict[str, _Place])
         except FileNotFoundError:
-            self._places = {}
+            pass
         except msgspec.DecodeError as error:
             raise AuditError(f"{position}: not a position: {error}") from None
 
@@ -127,6 +132,8 @@ class Shipper:
         return members is None or members.get("seq", -1) == place.seq + 1
 
     def _save(self) -> None:
+        if self._position is None:
+            return
         new = self._position.with_name(self._position.name + ".new")
         disk = Disk()
         write_file(disk, new, msgspec.json.encode(self._places), os.O_TRUNC)

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from guardproxy.cli import audit, audit_read, audit_ship, demo, model, policy, replay, scan, serve, tenant
+from guardproxy.cli import audit, audit_read, audit_ship, audit_tail, demo, model, policy, replay, scan, serve, tenant
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -53,5 +53,6 @@ audit.app.command("query")(audit_read.query)
 audit.app.command("export")(audit_read.export)
 audit.app.command("report")(audit_read.report)
 audit.app.command("ship")(audit_ship.ship)
+audit.app.command("tail")(audit_tail.tail)
 app.add_typer(audit.app, name="audit")
 app.command("replay")(replay.replay)

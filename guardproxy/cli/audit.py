@@ -54,7 +54,7 @@ app.command("prove")(audit_proof.prove_command)
 app.command("check-proof")(audit_proof.check_command)
 app.command("cosign")(audit_proof.cosign_command)
 
-_COLUMNS = ("time", "id", "route", "model", "tenant", "outcome", "rules", "findings", "ms")
+COLUMNS = ("time", "id", "route", "model", "tenant", "outcome", "rules", "findings", "ms")
 
 
 @app.command("verify")
@@ -155,7 +155,7 @@ def show_command(
             if not (has_end and isinstance(entry, Intent)):
                 print_entry(entry)
     elif entries:
-        for row in _table([_COLUMNS, *(_row(entry) for _, entry in entries)]):
+        for row in _table([COLUMNS, *(row_of(entry) for _, entry in entries)]):
             typer.echo(row)
     for problem, count in unread.items():
         typer.echo(f"{count} lines could not be read: {problem}", err=True)
@@ -263,7 +263,8 @@ def _lines_of(finding: LogReport) -> Iterator[str]:
         yield f"  note: {plain(note)}"
 
 
-def _row(entry: AnyEntry) -> tuple[str, ...]:
+def row_of(entry: AnyEntry) -> tuple[str, ...]:
+    """Returns the cells of an entry: its values for `COLUMNS`."""
     time = _clock(entry.at)
     match entry:
         case Record():

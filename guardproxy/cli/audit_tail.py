@@ -1,0 +1,134 @@
+"""`guardproxy audit tail`: prints the entries of the log while they arrive.
+
+In: a folder with logs. Out: the newest entries, then each further entry; exit code 0: it was stopped, 2: wrong use. Reads
+only, so it works while the proxy writes. New files are read from their start. A line that is not whole yet is read later, and
+lines that are known not to be confirmed are left out.
+"""
+
+from __future__ import annotations
+
+import heapq
+import json
+import signal
+from collections.abc import Callable
+from itertools import count
+from pathlib import Path
+from threading import Event
+from typing import Annotated, NamedTuple
+
+import typer
+
+from guardproxy.audit import AnyEntry, Batch, Intent, Shipper, entry_of, open_line
+from guardproxy.cli.audit import COLUMNS, row_of
+from guardproxy.cli.printing import plain
+from guardproxy.errors import RecordError
+
+LIMIT_WAITING = 1000
+
+
+class _Arrived(NamedTuple):
+    """An entry, ordered by its time and then by its arrival."""
+
+    at: float
+    number: int
+    line: bytes
+    entry: AnyEntry
+
+
+class Rows:
+    """Prints entries, sorted by time within each look at the logs. An exchange is printed when it has ended. A target of
+    `Shipper`. `last`: how many of the entries of the first look are printed. `say`: gets what cannot be read."""
+
+    def __init__(self, last: int, *, as_json: bool, say: Callable[[str], None]) -> None:
+        self._last: int | None = last
+        self._as_json = as_json
+        self._say = say
+        self._waiting: list[_Arrived] = []
+        self._number = count()
+        self._widths = [0] * len(COLUMNS)
+
+    def send(self, batch: Batch) -> None:
+        """Takes lines of a log."""
+        if self._last == 0:
+            return
+        for line in batch.data.splitlines(keepends=True):
+            members = open_line(line) or {}
+            if "seq" not in members:
+                continue
+            try:
+                entry = entry_of(members)
+            except RecordError as error:
+                self._say(f"record {members['seq']} of log {batch.log}: {error}")
+                continue
+            if not isinstance(entry, Intent):
+                self._take(_Arrived(entry.at, next(self._number), line, entry))
+
+    def _take(self, arrived: _Arrived) -> None:
+        if self._last is None:
+            self._waiting.append(arrived)
+            if len(self._waiting) >= LIMIT_WAITING:
+                self.flush()
+        elif len(self._waiting) < self._last:
+            heapq.heappush(self._waiting, arrived)
+        else:
+            heapq.heappushpop(self._waiting, arrived)
+
+    def flush(self) -> None:
+        """Prints what has arrived. Ends the first look at the logs."""
+        arrived, self._waiting = sorted(self._waiting), []
+        self._last = None
+        for _, _, line, entry in arrived:
+            if self._as_json:
+                typer.echo(json.dumps(open_line(line), ensure_ascii=True))
+            else:
+                if not any(self._widths):
+                    self._print(COLUMNS)
+                self._print(row_of(entry))
+
+    def close(self) -> None:
+        """Does nothing: there is no connection."""
+
+    def _print(self, row: tuple[str, ...]) -> None:
+        self._widths = [max(width, len(cell)) for width, cell in zip(self._widths, row, strict=True)]
+        typer.echo("  ".join(cell.ljust(width) for cell, width in zip(row, self._widths, strict=True)).rstrip())
+
+
+def follow(folder: Path, rows: Rows, wait: Callable[[float], bool], poll_s: float, say: Callable[[str], None]) -> None:
+    """Prints what the logs of a folder hold and get, until `wait` returns true. `wait`: waits for that many seconds, and
+    returns whether to end. `say`: gets each failure to read, once until the next success."""
+    shipper = Shipper(folder, rows)
+    trouble = ""
+    is_over = False
+    while not is_over:
+        try:
+            shipper.ship()
+            trouble = ""
+        except OSError as error:
+            if str(error) != trouble:
+                trouble = str(error)
+                say(trouble)
+        rows.flush()
+        is_over = wait(poll_s)
+
+
+def tail(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="The folder that `serve --audit` wrote to.")],
+    last: Annotated[int, typer.Option("--last", "-n", min=0, help="How many of the newest entries come first.")] = 10,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the entries as in the log.")] = False,
+    poll_s: Annotated[float, typer.Option(min=0.05, help="Seconds between two looks at the logs.")] = 0.5,
+) -> None:
+    """Follow the log: print the newest entries, then each further entry, until it is stopped.
+
+    The columns are those of `show`. An exchange comes when it has ended. New files and files of new workers are followed.
+    """
+    if not folder.is_dir():
+        typer.echo(f"guardproxy: {plain(str(folder))}: no such folder", err=True)
+        raise typer.Exit(2)
+    over = Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda number, frame: over.set())
+
+    def say(message: str) -> None:
+        typer.echo(f"guardproxy: {plain(message)}", err=True)
+
+    follow(folder, Rows(last, as_json=as_json, say=say), over.wait, poll_s, say)
