@@ -42,6 +42,7 @@ NOT_RUN = {
 # Commands that end with exit code 1, because they find something.
 OF_THE_SHELL = "$`*?~&;<>|(){}\n\\"  # signs that give a command another meaning than that of its words
 FINDING = (" scan", " explain ", " diff ", "policy lint wrong")
+SEALED = "private"  # the folder of the page about sealed texts
 
 
 def of(kind: str) -> list[Block]:
@@ -74,6 +75,9 @@ def shell_lines() -> Iterator[tuple[Block, str]]:
             yield block, line
 
 
+SERVED = [line for _, line in shell_lines() if line.startswith("guardproxy serve")]
+
+
 def matches(shown: str, printed: str) -> bool:
     """Whether the shown line is in the printed text."""
     pattern = re.escape(shown).replace(r"\.\.\.", ".*")
@@ -104,6 +108,29 @@ class Desk:
     port: int
     admin_port: int
     env: dict[str, str]
+
+    def serve_sealed(self) -> None:
+        """Runs the serve command of the page about sealed texts, once, and sends it the exchange that the page tells of."""
+        if (self.folder / SEALED).exists():
+            return
+        (line,) = (line for line in SERVED if f"--audit {SEALED}" in line)
+        words = shlex.split(line.replace("https://api.openai.com", f"http://127.0.0.1:{self.port}"))
+        output = self.folder / "sealed.txt"
+        server = processes.start(
+            *words[1:], "--port", "0", "--admin-port", "0", stdout=output, cwd=self.folder, env=self.env
+        )
+        try:
+            (said,) = wait_logged(server, output, "listening")
+            body = {
+                "model": "scripted",
+                "user": "ann",
+                "messages": [{"role": "user", "content": "My card is 4111111111111111."}],
+            }
+            url = f"http://127.0.0.1:{said['port']}/v1/chat/completions"
+            httpx.post(url, json=body, timeout=60).raise_for_status()
+        finally:
+            server.send_signal(signal.SIGINT)
+            assert server.wait(60) == 0
 
     def run(self, command: str) -> subprocess.CompletedProcess[str]:
         command = command.replace("127.0.0.1:8080", f"127.0.0.1:{self.port}")
@@ -155,6 +182,8 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
 
 @pytest.mark.parametrize("command", list(commands()), ids=str)
 def test_a_command_prints_what_is_shown(desk: Desk, command: Command) -> None:
+    if f" {SEALED} " in f"{command.text} ":
+        desk.serve_sealed()
     ran = desk.run(command.text)
     assert ran.returncode == any(word in command.text for word in FINDING), ran.stderr
     for line in command.shown.splitlines():
@@ -256,12 +285,9 @@ def test_a_make_target_exists(line: str) -> None:
     assert ran.returncode == 0, ran.stderr
 
 
-SERVED = [line for _, line in shell_lines() if line.startswith("guardproxy serve")]
-
-
 @pytest.mark.parametrize("line", SERVED)
 def test_a_serve_command_has_settings_that_can_be_used(desk: Desk, monkeypatch: pytest.MonkeyPatch, line: str) -> None:
-    """The command ends where its settings are read: only one command really starts."""
+    """The command ends where its settings are read: only two commands really start."""
     monkeypatch.chdir(desk.folder)
     read = config.load
     found: list[config.Config] = []
