@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from guardproxy.audit.document import ENTRY_VERSION
 from guardproxy.audit.intents import closing
 from guardproxy.cli import app
 from guardproxy.library import load
@@ -93,5 +94,5 @@ def test_wrong_use(folder: Path) -> None:
     code, _, err = run(folder / "audit-old", "--policies", folder / "old", "--report", folder)
     assert (code, err) == (2, f"guardproxy: {folder}: Is a directory\n")
     log = folder / "audit-old" / "a.jsonl"
-    log.write_bytes(log.read_bytes().replace(b'"v":2', b'"v":9'))
+    log.write_bytes(log.read_bytes().replace(b'"v":%d' % ENTRY_VERSION, b'"v":9'))
     assert run(folder / "audit-old", "--policies", folder / "old")[0] == 2

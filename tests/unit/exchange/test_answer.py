@@ -522,7 +522,7 @@ def test_arguments_that_are_an_object_are_judged_as_one_text() -> None:
     assert json.loads(attempts.play.client) == body
     assert replay(attempts.play.record, RETRY).verdict == "identical"
     changed = policy_set(POLICY.replace("from_request}", 'from_request, draft: "7"}') + RULE)
-    assert replay(attempts.play.record, changed).verdict == "not replayable"
+    assert replay(attempts.play.record, changed).verdict == "cannot be told"
 
 
 # Schemas that cannot be used.
