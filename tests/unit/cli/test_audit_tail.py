@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from guardproxy.audit import Shipper
 from guardproxy.audit.document import Intent
 from guardproxy.audit.rotation import Rotation
 from guardproxy.audit.sinks.file import FileSink
@@ -136,16 +137,16 @@ def test_many_entries_at_once_are_not_kept_in_memory(
 def test_what_cannot_be_read_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_log(tmp_path, "a", {"id": "no version"})
     said: list[str] = []
-    ship = audit_tail.Shipper.ship
+    ship = Shipper.ship
 
     def fail() -> None:
-        def failing(shipper: audit_tail.Shipper) -> int:
+        def failing(shipper: Shipper) -> int:
             raise PermissionError(13, "Permission denied", "a.jsonl")
 
-        monkeypatch.setattr(audit_tail.Shipper, "ship", failing)
+        monkeypatch.setattr(Shipper, "ship", failing)
 
     def mend() -> None:
-        monkeypatch.setattr(audit_tail.Shipper, "ship", ship)
+        monkeypatch.setattr(Shipper, "ship", ship)
 
     followed(tmp_path, fail, lambda: None, mend, fail, said=said)
     denied = "[Errno 13] Permission denied: 'a.jsonl'"
