@@ -70,7 +70,7 @@ def main() -> None:
     content = [output for output in scorer.outputs if output not in grouped]
     # Several sets say that a text is harmful and not how: they count for all of these labels together.
     asked: list[tuple[str, list[str], Kind]] = [(name, [name], "user") for name in groups]
-    asked += [(name, [name], "tool_result") for name in groups if "tool_result" in scorer.labels[name]]
+    asked += [(name, [name], "tool_result") for name in groups if name == "injection"]
     asked += [("any content", content, "user")] if len(content) > 1 else []
     asked += [(output, [output], "user") for output in content]
     figures: dict[str, Any] = {"digest": scorer.digest, "point": scorer.default_point}

@@ -17,15 +17,18 @@ import torch
 
 from models.encoder import write_tokenizer
 from models.supervisor.recipe.calibrate import logits, points, scale, weights
-from models.supervisor.recipe.export import LABELS, write_config, write_graphs
+from models.supervisor.recipe.export import write_config, write_graphs
 from models.supervisor.recipe.second.balance import is_harmful
 from models.supervisor.recipe.second.network import CHANNEL_TOKENS, ComposedSupervisor, Supervisor
 from models.supervisor.recipe.second.outputs import OUTPUTS, Row
+from models.supervisor.recipe.sources import INJECTION
 from models.supervisor.recipe.train import read
 
 VERSION = "3"
-CONTENT = {**LABELS, "content": {"any": ["harmful"]}}
-"""`content`: harm of any kind at one operating point."""
+LABELS = {"injection": {"any": list(INJECTION)}, "content": {"any": ["harmful"]}}
+"""An override is an attack in a tool's result too. `content`: harm of any kind at one operating point."""
+TOKENS = CHANNEL_TOKENS | dict.fromkeys(("metadata", "unmapped"), CHANNEL_TOKENS["user"])
+"""Fields beside the messages are the client's words, like a user's message."""
 DOUBTFUL = ("own/documents:held", ":rest")
 """Harmless rows that are ambiguous on purpose, or of whose content nothing is known: no point rests on them."""
 
@@ -58,7 +61,7 @@ def main() -> None:
     parity = write_graphs(ComposedSupervisor(network).eval(), folder, args.checkpoint.parent, rows, full_range=False)
     parity |= {"step": saved["step"], "total": saved["total"]}
     args.checkpoint.with_name("parity.json").write_text(json.dumps(parity, indent=2))
-    write_config(folder, {}, {}, OUTPUTS, CONTENT, VERSION, CHANNEL_TOKENS)
+    write_config(folder, {}, {}, OUTPUTS, LABELS, VERSION, TOKENS)
     values = logits(folder, rows, OUTPUTS)
     np.save(args.checkpoint.with_name("validation-logits.npy"), values)
     sources = np.array(["own" if row["source"].startswith("own/") else row["source"] for row in rows])
@@ -71,7 +74,7 @@ def main() -> None:
         calibration[name], scored[name] = scale(values[:, at], bad, weight, level[name])
         found = {point: round(float((values[bad, at] >= logit).mean()), 3) for point, logit in level[name].items()}
         print(f"{name}: {calibration[name]}, points {scored[name]}, validation positives found {found} of {bad.sum()}")
-    write_config(folder, calibration, scored, OUTPUTS, CONTENT, VERSION, CHANNEL_TOKENS)
+    write_config(folder, calibration, scored, OUTPUTS, LABELS, VERSION, TOKENS)
 
 
 if __name__ == "__main__":
