@@ -169,8 +169,12 @@ def test_a_log_that_a_command_holds_is_read_later(tmp_path: Path) -> None:
 
 def test_each_line_is_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     read: list[bytes] = []
-    hashed = module.line_hash
-    monkeypatch.setattr(module, "line_hash", lambda line: (read.append(line), hashed(line))[1])
+
+    def hashed(line: bytes) -> bytes:
+        read.append(line)
+        return line_hash(line)
+
+    monkeypatch.setattr(module, "line_hash", hashed)
     logs = CommandLogs(tmp_path)
     for number in range(4):
         write_log(tmp_path, "operator", {"kind": "gap", "number": number})
