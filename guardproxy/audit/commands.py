@@ -17,8 +17,13 @@ OPERATOR_FILES = f"{OPERATOR_LOG}.*jsonl"  # with later files: `operator.1.jsonl
 _KINDS = frozenset({"erased", "rotated", "unsealed", "gap"})
 
 
+def is_of_command(line: bytes) -> bool:
+    """Whether a line is an entry that a command writes."""
+    return (open_line(line) or {}).get("kind") in _KINDS
+
+
 def holds_commands_only(path: Path) -> bool:
     """Whether every whole line after the header is an entry that a command writes. Raises `OSError`."""
     with path.open("rb") as lines:
         lines.readline()
-        return all((open_line(line) or {}).get("kind") in _KINDS for line in lines if line.endswith(b"\n"))
+        return all(map(is_of_command, (line for line in lines if line.endswith(b"\n"))))

@@ -103,6 +103,8 @@ def follow(folder: Path, rows: Rows, wait: Callable[[float], bool], poll_s: floa
         try:
             shipper.ship()
             trouble = ""
+        except BrokenPipeError:  # whoever read the rows has gone
+            raise
         except OSError as error:
             if str(error) != trouble:
                 trouble = str(error)

@@ -4,22 +4,27 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from os import mkfifo
 from pathlib import Path
 
 import pytest
 
+from guardproxy.audit.chain import begin, open_line, seal
 from guardproxy.audit.document import Record
 from guardproxy.audit.folder import verify_folder
 from guardproxy.audit.proof import found as module
+from guardproxy.audit.proof.checkpoint import CoveredLog
 from guardproxy.audit.proof.checkpointer import Checkpointer, Signing
-from guardproxy.audit.proof.found import CommandLogs, found_states
+from guardproxy.audit.proof.found import CommandLogs, found_state, found_states
 from guardproxy.audit.proof.store import CheckpointStore
+from guardproxy.audit.proof.tree import line_hash
 from guardproxy.audit.proof.verification import verify_checkpoints
 from guardproxy.audit.rotation import Rotation
 from guardproxy.audit.sealing.custody import Custody
 from guardproxy.audit.sealing.sealer import Sealer
 from guardproxy.audit.sinks.file import FileSink
 from guardproxy.audit.versions import entries_of
+from tests.kit.logs import write_log
 from tests.kit.proof import KEY, codes
 from tests.kit.sealing import OPERATOR, OTHER, private, store_at
 
@@ -162,16 +167,69 @@ def test_a_log_that_a_command_holds_is_read_later(tmp_path: Path) -> None:
     assert (state.file, state.size, state.found) == ("operator.jsonl", 2, True)
 
 
-def test_a_log_is_read_only_after_a_change(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for _ in range(2):
-        sink = FileSink(tmp_path, "operator", {"log": "x"})
-        sink.append({"kind": "gap"}).result(30)
-        sink.close()
+def test_each_line_is_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[bytes] = []
+
+    def hashed(line: bytes) -> bytes:
+        read.append(line)
+        return line_hash(line)
+
+    monkeypatch.setattr(module, "line_hash", hashed)
     logs = CommandLogs(tmp_path)
-    before = logs.states()
-    with monkeypatch.context() as patched:
-        patched.delattr(module, "found_state")
-        assert logs.states() == before
-    (tmp_path / "operator.jsonl").unlink()
-    (tmp_path / "operator.jsonl").symlink_to(tmp_path / "nowhere")
-    assert logs.states() == before  # a file that cannot be read
+    for number in range(4):
+        write_log(tmp_path, "operator", {"kind": "gap", "number": number})
+        for _ in range(2):
+            (state,) = logs.states()
+        assert state == found_state_of(tmp_path)
+    log = tmp_path / "operator.jsonl"
+    assert read == log.read_bytes().splitlines(keepends=True)
+    with log.open("ab") as file:
+        file.write(b'{"kind":"gap","torn')
+    assert logs.states() == [state]
+
+
+def found_state_of(folder: Path) -> CoveredLog:
+    """The state of the log of commands, read as a whole."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(module, "line_hash", line_hash)
+        found = found_state(folder / "operator.jsonl")
+    assert found is not None
+    return found
+
+
+def test_what_is_no_log_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Such a file may come and go between two looks at it."""
+    log = tmp_path / "operator.jsonl"
+    logs = CommandLogs(tmp_path)
+    mkfifo(log)
+    assert logs.states() == []
+    log.unlink()
+    for text in ("", "junk", "junk\n", '{"no":"id"}\n'):
+        log.write_text(text)
+        assert logs.states() == []
+    log.unlink()
+    write_log(tmp_path, "operator", {"kind": "gap"})
+    (state,) = logs.states()
+    log.unlink()
+    log.symlink_to(tmp_path / "nowhere")
+    assert logs.states() == [state]
+    monkeypatch.setattr(CommandLogs, "_is_changed", lambda logs, path: True)
+    assert logs.states() == [state]
+
+
+def test_a_log_that_was_written_anew_is_reported_after_later_checkpoints(tmp_path: Path, proxy: Proxy) -> None:
+    command(tmp_path, "erase")
+    proxy.checkpointer.check()
+    log = tmp_path / "operator.jsonl"
+    line, head = begin({"log": (open_line(log.read_bytes().splitlines(keepends=True)[0]) or {})["log"]})
+    forged = [line]
+    for number in range(3):
+        line, head = seal({"kind": "gap", "number": number}, head)
+        forged.append(line)
+    log.with_suffix(".head").unlink()
+    for write in (log.write_bytes, lambda data: log.with_suffix(".new").write_bytes(data)):
+        write(b"".join(forged))
+        if log.with_suffix(".new").exists():
+            log.with_suffix(".new").replace(log)
+        proxy.checkpointer.check()
+        assert "rewritten" in codes(tmp_path)["operator.jsonl"]

@@ -165,6 +165,7 @@ def test_an_exchange_is_printed_when_it_has_ended(tmp_path: Path, capsys: pytest
 
 def test_the_command_ends_at_a_signal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     add(tmp_path, "a", 1)
+    write_log(tmp_path, "b", {"id": "no version"})
     flush = Rows.flush
 
     def flush_and_end(rows: Rows) -> None:
@@ -179,6 +180,17 @@ def test_the_command_ends_at_a_signal(tmp_path: Path, monkeypatch: pytest.Monkey
         signal.signal(signal.SIGTERM, before[0])
         signal.signal(signal.SIGINT, before[1])
     assert (ran.exit_code, ids(ran.stdout)) == (0, ["x1"])
+    assert ran.stderr == "guardproxy: record 0 of log log-of-b: the entry has no version\n"
+
+
+def test_it_ends_when_nobody_reads_what_it_prints(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def closed(message: str) -> None:
+        raise BrokenPipeError
+
+    monkeypatch.setattr(audit_tail, "LIMIT_WAITING", 2)
+    monkeypatch.setattr("guardproxy.cli.audit_tail.typer.echo", closed)
+    with pytest.raises(BrokenPipeError):
+        followed(tmp_path, lambda: add(tmp_path, "a", 1, 2))
 
 
 def test_wrong_use(tmp_path: Path) -> None:
