@@ -93,7 +93,7 @@ class Masks:
     hidden: dict[str, str] | None = None
     """Paths of the record that show a key which is text -> the same paths without it. `None`: not needed."""
     _keys: KeyPaths = field(default_factory=KeyPaths)
-    _hidden_keys: KeyPaths = field(default_factory=KeyPaths)  # with `*` in place of every key that is text
+    _hidden_keys: KeyPaths | None = None  # with `*` in place of every key that is text; made when there is one
     _scanned: dict[int, frozenset[str]] = field(default_factory=dict)  # by side: scanned texts in one piece
     _blind: bool = False  # whether everything that may hold a value is masked
 
@@ -107,6 +107,7 @@ class Masks:
             parent = path[: len(path) - lane.text.total]
             self._keys.add(path, parent, "*" if text is None else text)
             if self.hidden is not None:
+                self._hidden_keys = self._hidden_keys or KeyPaths()
                 self._hidden_keys.add(path, parent, "*")
 
     def scrub(self, text: str) -> str:
@@ -119,7 +120,7 @@ class Masks:
         """A path with masked keys. A key that is text and was not scanned, or must not be kept, is shown as `*`."""
         with_keys = self._keys.shown(path)
         shown = self.scrub(with_keys)
-        if self.hidden is not None and (without := self._hidden_keys.shown(path)) != with_keys:
+        if self.hidden is not None and self._hidden_keys and (without := self._hidden_keys.shown(path)) != with_keys:
             self.hidden[shown] = self.scrub(without)
         return shown
 

@@ -225,8 +225,8 @@ def logits(data: Any) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("answer", "message"),
     [
-        (logits([1.0] * 9), "gave 9 logits for 1 rows of 8"),
-        (logits([1.0] * 7), "gave 7 logits for 1 rows of 8"),
+        (logits([1.0] * 10), "gave 10 logits for 1 rows of 9"),
+        (logits([1.0] * 7), "gave 7 logits for 1 rows of 9"),
         (logits([]), "gave 0 logits"),
         (logits("no"), "not a list of numbers"),
         (logits([True]), "not a list of numbers"),

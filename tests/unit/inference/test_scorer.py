@@ -103,9 +103,13 @@ def test_an_attack_anywhere_in_a_long_text_is_found(before: int) -> None:
 
 def test_a_text_of_more_tokens_than_the_network_takes_is_not_cut_short() -> None:
     """Scored directly, without the check's segments."""
-    alone, hidden, fine = scorer().score([ATTACKS[0], PASSAGE * 60 + ATTACKS[0], PASSAGE * 60])
-    threshold = scorer().points["jailbreak"]["1%"]
-    assert fine["jailbreak"] < threshold <= min(alone["jailbreak"], hidden["jailbreak"])
+    points = scorer().points
+    injection = scorer().labels["injection"]["any"]
+    alone, hidden, fine = (
+        any(scores[output] >= points[output]["1%"] for output in injection)
+        for scores in scorer().score([ATTACKS[0], PASSAGE * 60 + ATTACKS[0], PASSAGE * 60])
+    )
+    assert (alone, hidden, fine) == (True, True, False)
 
 
 @cache
@@ -114,12 +118,12 @@ def reader(max_tokens: int, overlap: int) -> ModelReader:
 
 
 @given(st.integers(0, 30_000), st.sampled_from([(256, 64), (16, 0), (16, 7), (128, 63), (512, 255)]))
+@example(253, (256, 64))
 @example(254, (256, 64))
-@example(255, (256, 64))
-@example(445, (256, 64))
+@example(443, (256, 64))
 def test_pieces_cover_every_token_and_overlap(count: int, sizes: tuple[int, int]) -> None:
     """They are as few as possible, of one length, and no longer than they need be: the cost is linear."""
-    overlap, room = sizes[1], sizes[0] - 2
+    overlap, room = sizes[1], sizes[0] - 3  # the first, the channel's and the last token
     pieces = reader(*sizes).borders(count)
     assert (pieces[0][0], pieces[-1][1]) == (0, count)
     assert all(before[1] - after[0] >= overlap for before, after in pairwise(pieces))
@@ -312,7 +316,7 @@ def test_what_was_judged_meanwhile_is_not_read_again() -> None:
 def test_equal_pieces_of_a_text_are_run_once() -> None:
     network = Counting()
     it, _ = made(network, remembered=0)
-    (pieces,) = it.judge([ask("word " * 254 + "word " * (254 - it.model.overlap_tokens) * 3)])
+    (pieces,) = it.judge([ask("word " * 253 + "word " * (253 - it.model.overlap_tokens) * 3)])
     assert (len(pieces), len(network.ran)) == (4, 1)
 
 
