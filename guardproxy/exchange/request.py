@@ -85,8 +85,9 @@ class RequestPhase:
             self.attempts.plan = notes.plan = merge_plans(happened.plans)
             bound = self._bind(request, happened)
             answered = self.setting.codec.contract.is_answered(self.setting.address.route)
-            about = request.frame.tree, happened.headers, self.setting.tenant, notes.conversation
-            ledger.owner = owner_of(bound.keeping.subjects, *about)
+            if subjects := bound.keeping.subjects:  # policies seal the texts
+                about = request.frame.tree, happened.headers, self.setting.tenant, notes.conversation
+                ledger.owner = owner_of(subjects, *about)
             acts = bound.has_parallel and self.setting.codec.contract.acts(request.frame.tree)
             self.guard.bind(bound, with_own(request.shapes, bound.judging if answered else ()), acts=acts)
             self._push(request, bound)

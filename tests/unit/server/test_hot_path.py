@@ -1,7 +1,8 @@
 """A request must not cost more calls than it did: a ceiling for each kind of request, a few percent above the measured number.
 
-Lower a ceiling after an improvement. The writer's 150 are 134 for the record and 16 to see whether a file is full or old and whether texts
-must be sealed, for each batch, which here has one record or two. `python -m tests.kit.hot_path` shows where the calls are.
+Lower a ceiling after an improvement. `python -m tests.kit.hot_path` shows where the calls are. The writer's 150 are 134 for
+the record, and 16 to see whether a file is full or old and whether texts must be sealed, for each batch, which here has one
+record or two.
 """
 
 from __future__ import annotations
