@@ -221,8 +221,8 @@ def _why_not(record: Record, policies: PolicySet) -> str:
     if record.sealed is not None:
         return "the texts are sealed: give the operator's key"
     if record.request.body is None:
-        if record.outcome == ErrorCode.NO_CAPACITY and record.policies == policies.digest:
-            return ""  # a check had no capacity, so nothing was decided
+        if record.outcome == ErrorCode.NO_CAPACITY:  # nothing was decided
+            return "" if record.policies == policies.digest else "a check had no capacity: nothing was judged"
         return f"{_NO_TEXT} of the request"
     for answer in record.answers:
         texts = (answer.texts[number] for number, _ in answer.runs if number >= 0)

@@ -153,3 +153,12 @@ def test_no_order_of_writes_failures_and_restarts_loses_or_moves_a_line(steps: l
             target.failures = 0
             shipper.ship()
             assert target.data == (folder / "a.jsonl").read_bytes()
+
+
+def test_without_a_position_each_shipper_begins_at_the_start(tmp_path: Path) -> None:
+    target = Memory()
+    write_log(tmp_path, "a", plain_record(id="x0"))
+    shipper = Shipper(tmp_path, target)
+    assert (shipper.ship(), shipper.ship()) == (1, 0)
+    assert Shipper(tmp_path, target).ship() == 1
+    assert sorted(path.name for path in tmp_path.iterdir() if "osition" in path.name) == []

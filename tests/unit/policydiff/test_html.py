@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from guardproxy.policydiff.excerpts import ExcerptPart
-from guardproxy.policydiff.html import page
+from guardproxy.policydiff.html import page, replay_page
 from guardproxy.policydiff.policies import Change
 from guardproxy.policydiff.traffic import Example, ExchangeGroup, Traffic
 from tests.kit.pages import PageReader
@@ -88,3 +88,14 @@ def test_no_text_becomes_a_tag(text: str) -> None:
     read = PageReader(page("a", "b", [*CHANGED[:2], Change("p", text, "neutral")], traffic(text, text)))
     assert [tag for tag, _ in read.tags] == tags
     assert not set(read.text) & set("\u202e\x00\x1b")
+
+
+def test_the_page_of_a_replay_begins_with_its_remarks() -> None:
+    read = PageReader(replay_page("Replay of a log", ["another <version> made it"], traffic()))
+    assert read.open == []
+    assert (
+        read.text.index("Replay of a log")
+        < read.text.index("another <version> made it")
+        < read.text.index("p: r holds now")
+    )
+    assert "another" not in PageReader(replay_page("Replay of a log", [], traffic())).text

@@ -13,6 +13,7 @@ from guardproxy.policy.evaluate import PolicySet
 from guardproxy.policy.load import parse
 from guardproxy.policydiff.excerpts import ExcerptPart
 from guardproxy.policydiff.traffic import OTHERWISE, Traffic
+from guardproxy.replay import rerun
 from tests.kit.play import Play, chat_frames, mint, policy_set
 from tests.kit.records import through_log
 
@@ -141,3 +142,16 @@ def test_a_text_that_is_not_kept_is_not_shown() -> None:
     traffic = Traffic(policy_set(POLICY), PolicySet((), {}, "sha256:none"))
     traffic.see(hidden)
     assert [one.examples[0].pieces for one in traffic.groups if one.rule == "word"] == [()]
+
+
+def test_a_replay_that_ran_before_counts_like_one_that_it_runs_itself() -> None:
+    old, new = POLICY, POLICY.replace("when: word, action: flag", "when: word, action: block")
+    rules = replace(policy_set(new), digest="sha256:new")
+    record = kept()
+    again = rerun(record, rules)
+    assert not isinstance(again, str)
+    taken = Traffic()
+    taken.take(record, again)
+    groups = [(group.rule, group.action, group.way, group.count) for group in taken.groups]
+    wanted = [(group.rule, group.action, group.way, group.count) for group in compared(old, new, record).groups]
+    assert groups == wanted != []

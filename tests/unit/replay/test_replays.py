@@ -7,8 +7,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
+import msgspec
 import pytest
 
+from guardproxy.audit.document import RecordedSealing
 from guardproxy.audit.intents import closing
 from guardproxy.checks._contract import Query, Resources, ScoredPiece
 from guardproxy.errors import ErrorCode
@@ -18,6 +20,7 @@ from guardproxy.policy.evaluate import PolicySet
 from guardproxy.policy.load import build_checks, parse
 from guardproxy.replay.recorded import RecordedUpstream
 from guardproxy.replay.replays import replay as replay_entry
+from guardproxy.wire import FieldPath
 from guardproxy.wire.registry import codec_for
 from tests.kit.play import CHAT, MESSAGES, Play, chat_frames, message_frames, mint, policy_set
 from tests.kit.records import members, record_of, replay
@@ -399,3 +402,12 @@ def test_the_recorded_answer_reads_and_writes_bodies_as_the_wire_format_does() -
     stands = RecordedUpstream(codec, record_of(recorded()).response, stopped=False)
     assert stands.read_body(b'{"a": 1}') == codec.read_body(b'{"a": 1}')
     assert stands.write_body({"a": 1}) == codec.write_body({"a": 1})
+    path = FieldPath("store")
+    assert stands.has_field(path) == codec.has_field(path)
+
+
+def test_a_sealed_record_asks_for_the_key() -> None:
+    record = record_of(recorded())
+    locked = msgspec.structs.replace(record, sealed=RecordedSealing(v=3, key="k", salt="00", members={}))
+    again = replay_entry(locked, policy_set(SIMPLE))
+    assert (again.verdict, again.differences) == ("not replayable", ("the texts are sealed: give the operator's key",))

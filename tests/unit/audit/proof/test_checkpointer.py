@@ -10,8 +10,10 @@ import pytest
 
 from guardproxy.audit.chain import begin, seal
 from guardproxy.audit.folder import verify_folder
+from guardproxy.audit.proof.checkpoint import CoveredLog
 from guardproxy.audit.proof.checkpointer import Checkpointer, Signing
 from guardproxy.audit.proof.copies import read_copies
+from guardproxy.audit.proof.found import CommandLogs
 from guardproxy.audit.proof.store import LIST, CheckpointStore
 from guardproxy.audit.proof.verification import verify_checkpoints
 from guardproxy.audit.rotation import Rotation
@@ -199,4 +201,21 @@ def test_a_log_without_a_head_or_a_hash_is_not_taken(tmp_path: Path) -> None:
     (tmp_path / "nameless.jsonl").write_bytes(b'{"hash":"x","log":""}\n')
     process = Process(tmp_path)
     assert list(process.store.states.covered) == ["log-of-audit-0"]
+    process.close()
+
+
+def test_commands_that_cannot_be_read_are_the_reason_why_no_checkpoint_is_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    process = Process(tmp_path / "audit")
+
+    def fail(*_: object) -> list[CoveredLog]:
+        raise OSError(5, "Input/output error")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(CommandLogs, "states", fail)
+        process.checkpointer.check()
+        assert "nput/output error" in process.checkpointer.trouble
+    process.checkpointer.check()
+    assert process.checkpointer.trouble == ""
     process.close()

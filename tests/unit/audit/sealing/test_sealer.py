@@ -189,3 +189,16 @@ def test_the_strictest_policy_says_what_is_kept(first: str, second: str, values:
     assert (record.request.body is None) == (kept == "none")
     if isinstance(record, PrivateRecord):
         assert bool(record.private.values) == values
+
+
+def test_it_can_be_asked_whether_it_can_seal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = Sealer(store_at(tmp_path))
+    made.check()
+
+    def fail(*_: object) -> None:
+        raise SealError("the key store is gone")
+
+    monkeypatch.setattr(made._store, "keys_for", fail)
+    with pytest.raises(SealError, match="gone"):
+        made.check()
+    made.close()
