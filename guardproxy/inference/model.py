@@ -4,6 +4,8 @@ In: a folder with `model.onnx`, `tokenizer.json`, `config.json` (format 2) and `
 `model.fp16.onnx` for a GPU and `first_stage.onnx`. Out: a `Model`. Kept: nothing. An incomplete folder or an unknown
 value raises `ConfigError`. The network takes `input_ids` and `attention_mask` (int64, rows x tokens) and gives
 `logits` (float32, rows x outputs).
+
+Decision: docs/decisions/0043-both-outputs-count-in-every-channel.md
 """
 
 from __future__ import annotations

@@ -7,6 +7,8 @@ the logs that have grown since the checkpoint before: the file, the id, the numb
 lines and the `hash` of the last line. It also names logs that were removed because of their age. A checkpoint signs the
 Merkle root over all lines of the list (a checkpoint of C2SP), so it covers every log that a line names, and the lines
 that were signed before. If nothing has grown, a line with the time alone shows that the proxy was running.
+
+Decision: docs/decisions/0041-checkpoints-cover-the-folder.md
 """
 
 from __future__ import annotations

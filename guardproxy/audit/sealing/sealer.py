@@ -5,6 +5,8 @@ In: private records, sealed records. Out: documents to write, records with their
 A sealed record has no text, no body and no key of an object that is text, as with `keep: none`. Each member that had one is
 in `sealed`, whole and encrypted, so an opened record is the record with `keep: redacted`, member for member. The original
 values are sealed beside the members.
+
+Decision: docs/decisions/0042-a-sealed-text-has-an-owner.md
 """
 
 from __future__ import annotations
