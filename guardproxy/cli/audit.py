@@ -13,35 +13,25 @@ from collections import Counter, deque
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import msgspec
 import typer
 
-from guardproxy.audit import (
-    NO_KEY,
-    AnyEntry,
-    CheckpointReport,
-    Closing,
-    Erased,
-    Gap,
-    Intent,
-    LogReport,
-    Record,
-    Rotated,
-    Unsealed,
-    entry_of,
-    logs_of,
-    open_intents_of,
-    open_line,
-    public_key,
-    read_copies,
-    verify_checkpoints,
-    verify_folder,
-)
 from guardproxy.cli import audit_proof, audit_seal
 from guardproxy.cli.printing import plain
 from guardproxy.errors import AuditError, RecordError
+
+if TYPE_CHECKING:
+    from guardproxy.audit import (
+        AnyEntry,
+        CheckpointReport,
+        Erased,
+        LogReport,
+        Record,
+        Rotated,
+        Unsealed,
+    )
 
 app = typer.Typer(no_args_is_help=True, help="Verify and read the audit log.")
 
@@ -80,6 +70,16 @@ def verify_command(
     can write the folder can still put back an older state of the whole folder. Only copies of checkpoints that are
     stored elsewhere (--copy) reveal that.
     """
+    from guardproxy.audit import (  # noqa: PLC0415
+        NO_KEY,
+        logs_of,
+        open_intents_of,
+        public_key,
+        read_copies,
+        verify_checkpoints,
+        verify_folder,
+    )
+
     if not folder.is_dir():
         _wrong_use(f"{folder}: no such folder")
     if heads is not None and not heads.is_dir():
@@ -143,6 +143,8 @@ def show_command(
     tenant, outcome, enforced rules that held, number of findings, total time in milliseconds. With --id: the texts
     with their findings, decisions, attempts, timings, sizes and digests. With --json: the entries as in the log.
     """
+    from guardproxy.audit import Intent, open_line  # noqa: PLC0415
+
     entries, unread = _newest(folder, last, exchange_id)
     if as_json:
         for line, _ in entries:
@@ -182,6 +184,8 @@ def _newest(folder: Path, last: int, exchange_id: str | None) -> tuple[list[tupl
 
     `exchange_id`: only the entries of this exchange. Without it, intents that a record closes are omitted.
     """
+    from guardproxy.audit import Intent, logs_of, open_intents_of  # noqa: PLC0415
+
     unread: Counter[str] = Counter()
     entries: list[tuple[bytes, AnyEntry]] = []
     logs = logs_of(folder) if exchange_id is None else []
@@ -202,6 +206,8 @@ def _newest(folder: Path, last: int, exchange_id: str | None) -> tuple[list[tupl
 
 
 def _lines(path: Path, unread: Counter[str]) -> Iterator[tuple[bytes, AnyEntry]]:
+    from guardproxy.audit import entry_of, open_line  # noqa: PLC0415
+
     if not path.exists():
         return
     with path.open("rb") as lines:
@@ -222,6 +228,8 @@ def _wrong_use(message: str) -> NoReturn:
 
 
 def _logs(folder: Path) -> list[Path]:
+    from guardproxy.audit import logs_of  # noqa: PLC0415
+
     if not folder.is_dir():
         _wrong_use(f"{folder}: no such folder")
     logs = logs_of(folder)
@@ -265,6 +273,8 @@ def _lines_of(finding: LogReport) -> Iterator[str]:
 
 def row_of(entry: AnyEntry) -> tuple[str, ...]:
     """Returns the cells of an entry: its values for `COLUMNS`."""
+    from guardproxy.audit import Closing, Erased, Gap, Intent, Record, Rotated, Unsealed  # noqa: PLC0415
+
     time = _clock(entry.at)
     match entry:
         case Record():
@@ -296,6 +306,8 @@ def _clock(at: float) -> str:
 
 def done_of(entry: Erased | Rotated | Unsealed) -> str:
     """Returns what an operator did with sealed texts, in words."""
+    from guardproxy.audit import Erased, Rotated, Unsealed  # noqa: PLC0415
+
     match entry:
         case Erased():
             done = f"erased {len(entry.keys)} data keys"

@@ -12,35 +12,19 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import msgspec
 import typer
 
-from guardproxy.audit import (
-    COSIGNS,
-    LIMIT_PROOF_BYTES,
-    SIGNS,
-    CheckpointStore,
-    ConsistencyProof,
-    PrivateKey,
-    Proven,
-    SignedNote,
-    check,
-    compare_receipt,
-    found_states,
-    private_key,
-    prove_consistency,
-    prove_record,
-    public_key,
-    read_note,
-    read_proof,
-    reason,
-    witness,
-    write_key,
-)
 from guardproxy.cli.printing import plain
 from guardproxy.errors import AuditError
+
+if TYPE_CHECKING:
+    from guardproxy.audit import (
+        Proven,
+        SignedNote,
+    )
 
 Folder = Annotated[Path, typer.Argument(metavar="DIR", help="The folder that `serve --audit` wrote to.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
@@ -52,6 +36,8 @@ Keys = Annotated[
 @contextmanager
 def wrong_use(code: int = 2) -> Iterator[None]:
     """Prints errors of files, keys and proofs, and ends with an exit code."""
+    from guardproxy.audit import reason  # noqa: PLC0415
+
     try:
         yield
     except AuditError as error:
@@ -76,6 +62,8 @@ def keygen_command(
     The private key must lie outside the audit folder: whoever can write the log must not be able to sign it. Give
     auditors the public key.
     """
+    from guardproxy.audit import COSIGNS, SIGNS, PrivateKey, write_key  # noqa: PLC0415
+
     with wrong_use():
         key = PrivateKey.new(name, COSIGNS if is_witness else SIGNS)
         write_key(file, key)
@@ -90,6 +78,8 @@ def checkpoint_command(
 ) -> None:
     """Print the newest checkpoint of a folder. With --sign: cover all logs that no server writes, such as logs that were
     written before signing was switched on."""
+    from guardproxy.audit import CheckpointStore, found_states, private_key, read_note  # noqa: PLC0415
+
     with wrong_use():
         if not folder.is_dir():
             raise AuditError(f"{folder}: no such folder")
@@ -115,6 +105,8 @@ def prove_command(
 
     The proof holds the record, with its texts as in the log.
     """
+    from guardproxy.audit import SignedNote, prove_consistency, prove_record  # noqa: PLC0415
+
     with wrong_use():
         if bool(exchange_id) == bool(since):
             raise AuditError("give the id of an exchange, or --since with an older checkpoint")
@@ -134,6 +126,8 @@ def check_command(
     as_json: AsJson = False,
 ) -> None:
     """Check a proof with the public key alone. Needs no log and no server."""
+    from guardproxy.audit import LIMIT_PROOF_BYTES, ConsistencyProof, check, compare_receipt, public_key, read_proof  # noqa: PLC0415
+
     with wrong_use():
         keys = list(map(public_key, key))
         with file.open("rb") as stream:
@@ -184,6 +178,8 @@ def cosign_command(
     A witness cosigns only checkpoints that continue the last one. So a log that was rolled back or written anew gets no
     cosignature.
     """
+    from guardproxy.audit import ConsistencyProof, SignedNote, private_key, public_key, read_proof, witness  # noqa: PLC0415
+
     with wrong_use():
         own, public = private_key(key), public_key(log_key)
         note = SignedNote.read(file.read_bytes())

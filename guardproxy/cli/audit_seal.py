@@ -11,17 +11,16 @@ import json
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
-from guardproxy.audit import Record, entries_of, logs_of
 from guardproxy.cli.printing import console, plain
 from guardproxy.errors import GuardproxyError
 
 if TYPE_CHECKING:
+    from guardproxy.audit import Record
     from guardproxy.audit.sealing import Custody
 
 Folder = Annotated[Path, typer.Argument(metavar="DIR", help="The folder that `serve --audit` wrote to.")]
@@ -135,6 +134,8 @@ def rotate(
 @contextmanager
 def _custody(folder: Path, store: Path | None, key: Sequence[str], reason: str, by: str | None) -> Iterator[Custody]:
     """Opens the key store, and completes what an earlier command did not complete. Ends the command at an error."""
+    from importlib.metadata import version  # noqa: PLC0415
+
     from guardproxy.audit.sealing import Custody, open_store  # noqa: PLC0415
 
     if not folder.is_dir():
@@ -154,6 +155,8 @@ def _custody(folder: Path, store: Path | None, key: Sequence[str], reason: str, 
 
 
 def _record(folder: Path, exchange_id: str) -> Record:
+    from guardproxy.audit import Record, entries_of, logs_of  # noqa: PLC0415
+
     try:
         for path in logs_of(folder):
             for entry in entries_of(path):

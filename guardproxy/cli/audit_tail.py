@@ -14,14 +14,16 @@ from collections.abc import Callable
 from itertools import count
 from pathlib import Path
 from threading import Event
-from typing import Annotated, NamedTuple
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
-from guardproxy.audit import AnyEntry, Batch, Intent, Shipper, entry_of, open_line
 from guardproxy.cli.audit import COLUMNS, row_of
 from guardproxy.cli.printing import plain
 from guardproxy.errors import RecordError
+
+if TYPE_CHECKING:
+    from guardproxy.audit import AnyEntry, Batch
 
 LIMIT_WAITING = 1000
 
@@ -49,6 +51,8 @@ class Rows:
 
     def send(self, batch: Batch) -> None:
         """Takes lines of a log."""
+        from guardproxy.audit import Intent, entry_of, open_line  # noqa: PLC0415
+
         if self._last == 0:
             return
         for line in batch.data.splitlines(keepends=True):
@@ -75,6 +79,8 @@ class Rows:
 
     def flush(self) -> None:
         """Prints what has arrived. Ends the first look at the logs."""
+        from guardproxy.audit import open_line  # noqa: PLC0415
+
         arrived, self._waiting = sorted(self._waiting), []
         self._last = None
         for _, _, line, entry in arrived:
@@ -96,6 +102,8 @@ class Rows:
 def follow(folder: Path, rows: Rows, wait: Callable[[float], bool], poll_s: float, say: Callable[[str], None]) -> None:
     """Prints what the logs of a folder hold and get, until `wait` returns true. `wait`: waits for that many seconds, and
     returns whether to end. `say`: gets each failure to read, once until the next success."""
+    from guardproxy.audit import Shipper  # noqa: PLC0415
+
     shipper = Shipper(folder, rows)
     trouble = ""
     is_over = False

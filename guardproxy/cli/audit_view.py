@@ -6,26 +6,26 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from guardproxy.audit import (
-    AnyEntry,
-    Closing,
-    Erased,
-    Gap,
-    Intent,
-    Record,
-    RecordedAnswer,
-    RecordedAttempt,
-    RecordedDecision,
-    RecordedSide,
-    RecordedText,
-    Rotated,
-    Unsealed,
-)
 from guardproxy.cli.printing import console, plain, styled
 from guardproxy.wire.json import view
 
 if TYPE_CHECKING:
     from rich.text import Text
+
+    from guardproxy.audit import (
+        AnyEntry,
+        Closing,
+        Erased,
+        Intent,
+        Record,
+        RecordedAnswer,
+        RecordedAttempt,
+        RecordedDecision,
+        RecordedSide,
+        RecordedText,
+        Rotated,
+        Unsealed,
+    )
 
 # The number of characters printed around findings, and of a text without findings.
 AROUND_CHARS = 200
@@ -43,6 +43,8 @@ def print_entry(entry: AnyEntry) -> None:
 
 def lines_of(entry: AnyEntry) -> Iterator[Text]:
     """Returns the entry as lines. Control characters are escaped for the terminal."""
+    from guardproxy.audit import Closing, Erased, Gap, Intent, Record, Rotated, Unsealed  # noqa: PLC0415
+
     match entry:
         case Record():
             yield from _record(entry)
@@ -118,6 +120,8 @@ def _title(entry: AnyEntry, name: str, what: str) -> Text:
 
 
 def _origin(entry: Record | Closing | Intent) -> Iterator[Text]:
+    from guardproxy.audit import Record  # noqa: PLC0415
+
     yield _row("route", entry.route)
     name = f"{entry.tenant_name} " if isinstance(entry, Record) and entry.tenant_name else ""
     yield _row("tenant", f"{name}({entry.tenant or 'no credential'})")
