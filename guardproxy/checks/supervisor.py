@@ -35,7 +35,7 @@ from guardproxy.findings import (
     Window,
 )
 
-VERSION = 4
+VERSION = 5
 WINDOW_CHARS = 900
 """Characters of an answer judged together, with context: about 200 tokens of English, a single piece for the model."""
 SMALLEST_WINDOW_CHARS = 200

@@ -48,11 +48,13 @@ class ModelReader:
             self._first_stage = FirstStage(model.folder / FIRST_STAGE, model.clearing, model.outputs)
 
     def _unwritable(self, number: int) -> int:
-        """Returns the number of a channel's token. Raises `ConfigError` if it does not exist, or if the tokenizer gives
-        it for its own spelling: the author of a text must not choose its channel."""
+        """Returns the number of a channel's token. Raises `ConfigError` if it does not exist, if it stands in every row,
+        or if the tokenizer gives it for its own spelling: the author of a text must not choose its channel."""
         token = self._tokenizer.id_to_token(number)
         if token is None:
             raise ConfigError(f"{self._model.folder}: `channels`: the vocabulary has no token {number}")
+        if number in (self._first, self._last, self.pad):
+            raise ConfigError(f"{self._model.folder}: `channels`: the token {number}, `{token}`, stands in every row")
         spellings = (token, self._tokenizer.decode([number], skip_special_tokens=False))
         if any(number in self._tokenizer.encode(text, add_special_tokens=False).ids for text in spellings):
             raise ConfigError(f"{self._model.folder}: `channels`: a text can contain the token {number}, `{token}`")

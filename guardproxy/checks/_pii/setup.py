@@ -34,7 +34,7 @@ from guardproxy.checks._pii.whole import WholeTextSearch, whole
 from guardproxy.checks._pii.words import words
 from guardproxy.errors import ConfigError, OptionError
 
-VERSION = 4
+VERSION = 5
 THRESHOLD = 0.4
 NAMED = ("PERSON", "LOCATION", "ORGANIZATION", "NRP")
 """The entities that only a model finds."""

@@ -144,8 +144,8 @@ def test_pieces_are_the_same_in_every_channel() -> None:
         (30_522, "the vocabulary has no token 30522"),
         (2**31 - 1, "the vocabulary has no token"),
         (2000, "a text can contain the token 2000"),
-        (101, r"a text can contain the token 101, `\[CLS\]`"),
-        (0, r"a text can contain the token 0, `\[PAD\]`"),
+        (101, r"the token 101, `\[CLS\]`, stands in every row"),
+        (0, r"the token 0, `\[PAD\]`, stands in every row"),
     ],
 )
 def test_a_token_that_a_text_can_contain_or_that_does_not_exist_is_refused(number: int, message: str) -> None:
