@@ -29,6 +29,7 @@ from typing import Any
 
 from guardproxy.audit.chain import ChainHead, begin, open_line, read_head, verify, write_head
 from guardproxy.audit.disk import Disk, folder_lock, put, reason, write_file
+from guardproxy.audit.ending import last_lines, whole_lines_end
 from guardproxy.audit.proof.checkpoint import CoveredLog
 from guardproxy.audit.proof.lines import RootWatch, line_hashes
 from guardproxy.audit.proof.tree import Frontier, line_hash
@@ -143,7 +144,7 @@ class Segment:
 
     def has_begun(self) -> bool:
         """Whether the file has a line, or its head states that it had a line."""
-        return self._whole_lines(self.disk.stat(self.fd).size_bytes) > 0 or self._expected() is not None
+        return self._lines_end(self.disk.stat(self.fd).size_bytes) > 0 or self._expected() is not None
 
     def is_in_place(self) -> bool:
         """Whether the path still leads to this file, and no other program wrote to it or truncated it. Raises
@@ -189,7 +190,7 @@ class Segment:
         self.disk.truncate(self.fd, self.end)
         self.lost = True
         self.disk.sync(self.fd)
-        start, tail = self._tail(self.end)
+        start, tail = last_lines(self._read, self.end, TAIL_BYTES)
         report = verify(tail.splitlines(keepends=True), self.head, whole=start == 0)
         if report.problems or report.head != self.head:
             raise AuditError("another program changed the log")
@@ -219,12 +220,12 @@ class Segment:
         file."""
         expected = self._expected()
         size = self.disk.stat(self.fd).size_bytes
-        self.end = self._whole_lines(size)
+        self.end = self._lines_end(size)
         if self.end == 0 and expected is None:
             self._set_aside(size)
             self.start(header)
             return
-        start, tail = self._tail(self.end)
+        start, tail = last_lines(self._read, self.end, TAIL_BYTES)
         report = verify(tail.splitlines(keepends=True) if tail else (), expected, whole=start == 0)
         if report.problems or report.head is None:
             problem = report.problems[0].message if report.problems else "no records"
@@ -252,9 +253,15 @@ class Segment:
             )
         return tree
 
+    def _read(self, size_bytes: int, offset: int) -> bytes:
+        return self.disk.read(self.fd, size_bytes, offset)
+
+    def _lines_end(self, size_bytes: int) -> int:
+        return whole_lines_end(self._read, size_bytes, TAIL_BYTES)
+
     def _pieces(self) -> Iterator[bytes]:
         for start in range(0, self.end, TAIL_BYTES):
-            yield self.disk.read(self.fd, min(TAIL_BYTES, self.end - start), start)
+            yield self._read(min(TAIL_BYTES, self.end - start), start)
 
     def _expected(self) -> ChainHead | None:
         path = self.path.with_suffix(".head")
@@ -265,38 +272,16 @@ class Segment:
         except AuditError as error:
             raise AuditError(f"{path}: {error}") from None
 
-    def _whole_lines(self, size: int) -> int:
-        """Returns the offset after the last newline."""
-        end = size
-        while end > 0:
-            start = max(0, end - TAIL_BYTES)
-            at = self.disk.read(self.fd, end - start, start).rfind(b"\n")
-            if at >= 0:
-                return start + at + 1
-            end = start
-        return 0
-
-    def _tail(self, end: int) -> tuple[int, bytes]:
-        """Returns the last whole lines before `end`, at least one line, and the offset of the first."""
-        reach = TAIL_BYTES
-        while True:
-            start = max(0, end - reach)
-            data = self.disk.read(self.fd, end - start, start)
-            skip = data.find(b"\n") + 1 if start else 0
-            if start == 0 or skip < len(data):
-                return start + skip, data[skip:]
-            reach *= 2
-
     def _first_line(self) -> bytes:
         reach = 1 << 16
-        while b"\n" not in (data := self.disk.read(self.fd, min(reach, self.end), 0)):
+        while b"\n" not in (data := self._read(min(reach, self.end), 0)):
             reach *= 2
         return data[: data.index(b"\n") + 1]
 
     def _set_aside(self, size: int) -> None:
         if self.end == size:
             return
-        torn = self.disk.read(self.fd, size - self.end, self.end)
+        torn = self._read(size - self.end, self.end)
         write_file(self.disk, self.path.with_suffix(".torn"), torn + b"\n", os.O_APPEND)
         self.disk.truncate(self.fd, self.end)
         self.disk.sync(self.fd)

@@ -13,7 +13,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import BinaryIO, NamedTuple, Protocol
 
 import msgspec
 
@@ -100,8 +100,7 @@ class Shipper:
             return
         with path.open("rb") as file:
             place = self._start(path, log)
-            file.seek(place.offset)
-            while lines := _whole_lines(file.readlines(self._batch_bytes)):
+            while lines := _whole_lines(file, place.offset, self._batch_bytes):
                 first = last = place.seq
                 taken: list[bytes] = []
                 for line in lines:
@@ -140,7 +139,11 @@ class Shipper:
         disk.replace(new, self._position)
 
 
-def _whole_lines(lines: list[bytes]) -> list[bytes]:
+def _whole_lines(file: BinaryIO, offset: int, size_bytes: int) -> list[bytes]:
+    """Returns about `size_bytes` of whole lines from `offset`. A line that is being written is read again later, from its
+    start."""
+    file.seek(offset)
+    lines = file.readlines(size_bytes)
     return lines if not lines or lines[-1].endswith(b"\n") else lines[:-1]
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
@@ -17,9 +18,9 @@ if TYPE_CHECKING:
     from guardproxy.audit import Record
     from guardproxy.policy import PolicySet
     from guardproxy.policydiff import Traffic
-    from guardproxy.replay import ReplayResult
+    from guardproxy.replay import ReplayResult, ShownPath
 
-    Opening = Callable[[Record], Record]
+    Opening = Callable[[Record], tuple[Record, ShownPath | None]]
 
 
 def replay(
@@ -53,12 +54,12 @@ def replay(
     if not files or not all(file.is_file() for file in files):
         _wrong_use(f"{log}: no log here")
     try:
-        open_texts = _opening(log if log.is_dir() else log.parent, store, key or ())
-        rules = load(policies, code=allow_code)
-        remarks = _remarks(files, rules)
-        for remark in remarks:
-            typer.echo(remark, err=as_json)
-        counts, traffic = _run(files, rules, open_texts, as_json)
+        with _opening(log if log.is_dir() else log.parent, store, key or ()) as open_texts:
+            rules = load(policies, code=allow_code)
+            remarks = _remarks(files, rules)
+            for remark in remarks:
+                typer.echo(remark, err=as_json)
+            counts, traffic = _run(files, rules, open_texts, as_json)
         if report is not None:
             from guardproxy.policydiff import replay_page  # noqa: PLC0415
 
@@ -88,14 +89,27 @@ def _remarks(files: Sequence[Path], rules: PolicySet) -> list[str]:
     return list(digests.sentences())
 
 
-def _opening(folder: Path, store: Path | None, key: Sequence[str]) -> Opening:
-    """Returns a function that opens sealed records; without a key, it returns them as they are. Raises `SealError`."""
+@contextmanager
+def _opening(folder: Path, store: Path | None, key: Sequence[str]) -> Iterator[Opening]:
+    """Yields a function that opens a sealed record, and tells how the paths of the opened record are shown. Without a key,
+    it returns each record as it is. Raises `SealError`."""
     if not key:
-        return lambda record: record
+        yield lambda record: (record, None)
+        return
     from guardproxy.audit.sealing import Sealer, open_store  # noqa: PLC0415
 
     sealer = Sealer(open_store(folder, store, key))
-    return lambda record: sealer.open(record).record if record.sealed else record
+
+    def open_texts(record: Record) -> tuple[Record, ShownPath | None]:
+        if record.sealed is None:
+            return record, None
+        opened = sealer.open(record)
+        return opened.record, opened.shown_path
+
+    try:
+        yield open_texts
+    finally:
+        sealer.close()
 
 
 def _run(files: Sequence[Path], rules: PolicySet, open_texts: Opening, as_json: bool) -> tuple[dict[str, int], Traffic]:
@@ -113,16 +127,16 @@ def _run(files: Sequence[Path], rules: PolicySet, open_texts: Opening, as_json: 
             if not isinstance(record, (Record, Closing)):
                 continue
             try:
-                opened = open_texts(record) if isinstance(record, Record) else record
+                opened, shown = open_texts(record) if isinstance(record, Record) else (record, None)
                 again = rerun(opened, rules)
-                result = judged(opened, again, rules)
+                result = judged(opened, again, rules, shown or str)
             except SealError as error:
                 again, result = str(error), ReplayResult("not replayable", (str(error),))
             counts[result.verdict] += 1
-            if isinstance(again, str) or isinstance(record, Closing):
+            if isinstance(again, str) or isinstance(opened, Closing):
                 traffic.skip(str(again) + (f": on findings alone {result.verdict}" if result.on_findings else ""))
             else:
-                traffic.take(record, again)
+                traffic.take(opened, again, shown)
             _print_result(record.id, result, as_json)
     return counts, traffic
 

@@ -13,7 +13,17 @@ from typing import NamedTuple
 from guardproxy.audit import Closing, Record, RecordedDecision
 from guardproxy.policy import PolicySet
 from guardproxy.policydiff.excerpts import ExcerptPart, excerpt
-from guardproxy.replay import MaskedValue, Rerun, Way, differences, is_seen, moved_decisions, rerun, text_at
+from guardproxy.replay import (
+    MaskedValue,
+    Rerun,
+    ShownPath,
+    Way,
+    differences,
+    is_seen,
+    moved_decisions,
+    rerun,
+    text_at,
+)
 
 EXAMPLES = 5
 COUNTS = ("the same", "different", "cannot be told", "not replayable")
@@ -50,10 +60,12 @@ class ExchangeGroup:
 
 
 class _Run(NamedTuple):
-    """A record under a set of policies. `blind`: the masked values that rescanning checks could not read."""
+    """A record under a set of policies. `blind`: the masked values that rescanning checks could not read. `shown`: how its
+    paths are shown if its texts were sealed; the texts are not shown then."""
 
     record: Record
     blind: frozenset[MaskedValue] = frozenset()
+    shown: ShownPath | None = None
 
 
 @dataclass(slots=True)
@@ -85,10 +97,10 @@ class Traffic:
         else:
             self._compare(old, new)
 
-    def take(self, record: Record, again: Rerun) -> None:
-        """Adds a record and its replay."""
+    def take(self, record: Record, again: Rerun, shown: ShownPath | None = None) -> None:
+        """Adds a record and its replay. `shown`: see `_Run`."""
         self.rescanned.update(again.rescanned)
-        self._compare(_Run(record), _Run(again.record, again.blind))
+        self._compare(_Run(record, shown=shown), _Run(again.record, again.blind, shown))
 
     def skip(self, reason: str) -> None:
         """Adds a record that cannot be replayed."""
@@ -97,9 +109,8 @@ class Traffic:
 
     def _compare(self, old: _Run, new: _Run) -> None:
         before, after = old.record, new.record
-        changed = tuple(
-            difference for difference in differences(before, after) if not difference.startswith("decisions: ")
-        )
+        every = differences(before, after, new.shown or str)
+        changed = tuple(difference for difference in every if not difference.startswith("decisions: "))
         moved = list(moved_decisions(before, after, {*old.blind, *new.blind}))
         if not changed and not moved:
             self.counts["the same"] += 1
@@ -115,9 +126,9 @@ class Traffic:
             if key not in added:
                 added.add(key)
                 alike = [other for other, other_way in moved if other_way == way and _key(other) == _key(decision)]
-                self._add(key, before, after, changed, after if way == "holds now" else before, alike)
+                self._add(key, before, after, changed, new if way == "holds now" else old, alike)
         if not moved:
-            self._add(("", OTHERWISE, "does something else", ""), before, after, changed, after, [])
+            self._add(("", OTHERWISE, "does something else", ""), before, after, changed, new, [])
 
     def _under(self, policies: PolicySet, record: Record | Closing) -> _Run | str:
         if is_seen(record) and record.policies == policies.digest:
@@ -134,14 +145,14 @@ class Traffic:
         before: Record,
         after: Record,
         changed: tuple[str, ...],
-        shown: Record,
+        run: _Run,
         decisions: list[RecordedDecision],
     ) -> None:
         group = self._groups.setdefault(key, ExchangeGroup(*key))
         group.count += 1
         group.ids.append(after.id)
         if len(group.examples) < self.examples:
-            where, pieces = _excerpt(shown, decisions)
+            where, pieces = _excerpt(run, decisions)
             about = (after.id, after.at, after.route, after.model, before.outcome, after.outcome)
             group.examples.append(Example(*about, where, changed, pieces))
 
@@ -150,13 +161,15 @@ def _key(decision: RecordedDecision) -> tuple[str, ...]:
     return decision.policy, decision.rule, decision.action, decision.mode, decision.direction, decision.path
 
 
-def _excerpt(record: Record, decisions: list[RecordedDecision]) -> tuple[str, tuple[ExcerptPart, ...]]:
+def _excerpt(run: _Run, decisions: list[RecordedDecision]) -> tuple[str, tuple[ExcerptPart, ...]]:
     """Returns the place of the first decision, and an excerpt of the text there."""
     if not decisions:
         return "", ()
     first = decisions[0]
+    if run.shown is not None:
+        return f"{first.direction} {run.shown(first.path)}", ()
     where = f"{first.direction} {first.path}"
-    text = text_at(record, first.direction, first.path, first.attempt)
+    text = text_at(run.record, first.direction, first.path, first.attempt)
     if text is None:
         return where, ()
     spans = [

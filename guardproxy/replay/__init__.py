@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from guardproxy.replay.comparison import MaskedValue, Way, differences, is_seen, moved_decisions, text_at
+from guardproxy.replay.comparison import MaskedValue, ShownPath, Way, differences, is_seen, moved_decisions, text_at
 from guardproxy.replay.digests import Digests
 from guardproxy.replay.replays import Rerun, judged, replay, rerun
 from guardproxy.replay.results import ReplayResult
@@ -12,6 +12,7 @@ __all__ = [
     "MaskedValue",
     "ReplayResult",
     "Rerun",
+    "ShownPath",
     "Way",
     "differences",
     "is_seen",

@@ -6,7 +6,7 @@ In: both records. Out: a line for each difference in the outcome, rules, decisio
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Literal, TypeGuard
 
 from guardproxy.audit import Closing, Record, RecordedDecision, RecordedSide, RecordedText
@@ -17,6 +17,8 @@ Way = Literal["holds now", "holds no longer", "does something else", "cannot be 
 """`cannot be told`: the value is masked in the log, and the check that found it has changed."""
 MaskedValue = tuple[str, str, str]
 """A masked value that a check could not read again: the direction, path and label of its finding."""
+ShownPath = Callable[[str], str]
+"""Returns the form in which a path is shown. A path holds keys of objects, and those may be sealed texts."""
 
 UNTOUCHED = frozenset(("answered", "blocked_request", "blocked_response"))
 """Outcomes without an external cause, such as a failure or a closed connection."""
@@ -27,7 +29,7 @@ def is_seen(record: Record | Closing) -> TypeGuard[Record]:
     return isinstance(record, Record) and record.is_read and record.outcome not in ("passed", "refused")
 
 
-def differences(old: Record, new: Record) -> list[str]:
+def differences(old: Record, new: Record, shown: ShownPath = str) -> list[str]:
     """Returns the differences, in words. An answer that was cut off is compared up to the end of its text in `old`."""
     out = [
         f"{name}: {before} -> {after}"
@@ -42,7 +44,7 @@ def differences(old: Record, new: Record) -> list[str]:
         out += [f"{word} `{rule}` now holds" for rule in after_rules if rule not in before_rules]
     if _without_checks(old.decisions) != _without_checks(new.decisions) and not out:
         out.append(f"decisions: {len(old.decisions)} -> {len(new.decisions)}")
-    old_fields, new_fields = (_fields(record) for record in (old, new))
+    old_fields, new_fields = (_fields(record, shown) for record in (old, new))
     out += [f"fields: no longer {words}" for words in sorted(old_fields - new_fields)]
     out += [f"fields: now {words}" for words in sorted(new_fields - old_fields)]
     cut_off = old.outcome not in UNTOUCHED
@@ -53,23 +55,23 @@ def differences(old: Record, new: Record) -> list[str]:
     for name, old_side, new_side in sides:
         again = _by_place(new_side.texts)
         for text in old_side.texts:
-            candidates = again.get(text.path, [])
+            candidates, place = again.get(text.path, []), f"{name} {shown(text.path)}"
             if not candidates:
                 if text.released:
-                    out.append(f"{name} {text.path}: the text is gone")
+                    out.append(f"{place}: the text is gone")
                 continue
             same = (number for number, other in enumerate(candidates) if other.kind == text.kind)
             other = candidates.pop(next(same, 0))
             if (was := _edits(text, cut_off)) != (now := _edits(other, cut_off)):
-                out.append(f"{name} {text.path}: edits {was} -> {now}")
+                out.append(f"{place}: edits {was} -> {now}")
             if text.released != other.released:
-                out.append(f"{name} {text.path}: released {text.released} -> {other.released}")
+                out.append(f"{place}: released {text.released} -> {other.released}")
     return out
 
 
-def _fields(record: Record) -> set[str]:
+def _fields(record: Record, shown: ShownPath) -> set[str]:
     """Returns what policies did with fields of the request, in words."""
-    return {f"{field.action} `{field.field}` ({field.mode})" for field in record.fields}
+    return {f"{field.action} `{shown(field.field)}` ({field.mode})" for field in record.fields}
 
 
 def _by_place(texts: Sequence[RecordedText]) -> dict[str, list[RecordedText]]:

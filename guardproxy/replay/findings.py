@@ -13,12 +13,13 @@ from typing import cast
 from guardproxy.audit import Record, RecordedSide, RecordedText
 from guardproxy.findings import Channel, Direction, Finding, Kind
 from guardproxy.policy import CHECK_ERROR, BoundRules, MatchVerdict, PolicySet, Tally
+from guardproxy.replay.comparison import ShownPath
 from guardproxy.replay.results import ReplayResult, ReplayVerdict
 
 _Key = tuple[str, str, str, str, str, str, int]  # rule, action, mode, direction, path, label, attempt
 
 
-def replay_findings(record: Record, policies: PolicySet, why: str) -> ReplayResult:
+def replay_findings(record: Record, policies: PolicySet, why: str, shown: ShownPath = str) -> ReplayResult:
     """Returns which rules hold for the recorded findings. `why`: why the texts are not judged."""
     bound = policies.bind(
         record.route,
@@ -36,8 +37,8 @@ def replay_findings(record: Record, policies: PolicySet, why: str) -> ReplayResu
     )
     after = dict.fromkeys(key for key in _held(record, bound) if key[0] not in untold)
     differences = [
-        *(f"{_words(key)} no longer holds" for key in before if key not in after),
-        *(f"{_words(key)} now holds" for key in after if key not in before),
+        *(f"{_words(key, shown)} no longer holds" for key in before if key not in after),
+        *(f"{_words(key, shown)} now holds" for key in after if key not in before),
     ]
     unclear = [
         f"rule `{rule}`: whether it holds cannot be told; `{check}` would have to read a text"
@@ -94,7 +95,9 @@ def _channel(direction: Direction, text: RecordedText) -> Channel:
     return Channel(direction, cast(Kind, text.kind), text.path)
 
 
-def _words(key: _Key) -> str:
+def _words(key: _Key, shown: ShownPath) -> str:
     rule, action, mode, direction, path, label, attempt = key
     answer = f" of answer {attempt}" if attempt else ""
-    return f"{'shadow ' if mode == 'shadow' else ''}rule `{rule}` ({action}, {label} in {direction} {path}{answer})"
+    return (
+        f"{'shadow ' if mode == 'shadow' else ''}rule `{rule}` ({action}, {label} in {direction} {shown(path)}{answer})"
+    )

@@ -41,7 +41,7 @@ from guardproxy.exchange import (
 )
 from guardproxy.policy import PolicySet
 from guardproxy.redaction import PLACEHOLDER
-from guardproxy.replay.comparison import UNTOUCHED, MaskedValue, differences, is_seen, moved_decisions
+from guardproxy.replay.comparison import UNTOUCHED, MaskedValue, ShownPath, differences, is_seen, moved_decisions
 from guardproxy.replay.findings import replay_findings
 from guardproxy.replay.memory import Memory, RecordedHistory
 from guardproxy.replay.ordering import in_order
@@ -73,13 +73,13 @@ def replay(record: Record | Closing, policies: PolicySet) -> ReplayResult:
     return judged(record, rerun(record, policies), policies)
 
 
-def judged(record: Record | Closing, again: Rerun | str, policies: PolicySet) -> ReplayResult:
+def judged(record: Record | Closing, again: Rerun | str, policies: PolicySet, shown: ShownPath = str) -> ReplayResult:
     """Returns the result of a replay. `again`: what `rerun` returned for these policies."""
     if isinstance(again, str) and again.startswith(_NO_TEXT) and isinstance(record, Record):
-        return replay_findings(record, policies, again)
+        return replay_findings(record, policies, again, shown)
     if isinstance(again, str) or isinstance(record, Closing):
         return ReplayResult("not replayable", (str(again),))
-    reported = tuple(differences(record, again.record))
+    reported = tuple(differences(record, again.record, shown))
     moved = list(moved_decisions(record, again.record, again.blind))
     unclear = {decision.rule for decision, way in moved if way == "cannot be told"}
     unclear -= {decision.rule for decision, way in moved if way != "cannot be told"}

@@ -9,7 +9,8 @@ them. `trouble` names the reason. A copy that fails does not prevent the other c
 At the start the first checkpoint also covers logs that no checkpoint covers yet: in a folder without checkpoints every
 log, otherwise the logs of this process's name. Their lines are marked as `found`.
 
-Logs that have not grown for `retain_s` seconds are removed: first a signed checkpoint names them, then the files go.
+Logs that have not grown for `retain_s` seconds are removed: first a signed checkpoint names them, then the files go. Files
+that a crash or an error leaves go later.
 """
 
 from __future__ import annotations
@@ -23,15 +24,16 @@ from threading import Event, Thread
 import msgspec
 
 from guardproxy.audit.disk import folder_lock, is_held, reason
+from guardproxy.audit.ending import last_line
 from guardproxy.audit.folder import header_of
 from guardproxy.audit.proof.checkpoint import CoveredLog, RemovedLog
 from guardproxy.audit.proof.copies import send_copy
-from guardproxy.audit.proof.found import CommandLogs, found_states
+from guardproxy.audit.proof.found import CommandLogs, found_states, hash_of
 from guardproxy.audit.proof.note import PublicKey, Signer
 from guardproxy.audit.proof.store import CheckpointStore
 from guardproxy.errors import AuditError
 
-_BESIDE = (".jsonl", ".head", ".torn")  # the log last: a crash must not leave its head without it
+_FILES = (".head", ".torn", ".jsonl")  # the log last: a crash must not leave its head without it
 _log = logging.getLogger(__name__)
 
 
@@ -63,21 +65,27 @@ class Checkpointer:
         self._states = states
         self._commands = CommandLogs(store.folder)
         self._ended = Event()
+        self._named = [*store.states.removed.values()]  # logs whose files are to go
         self.at = 0.0
+        self.trouble = ""
         pattern = "*.jsonl" if store.size == 0 else f"{name}*.jsonl"
         found = found_states(store.folder, pattern, store.states)
-        self.trouble = self._checkpoint([*map(self._begun, states()), *found])
+        self._report(self._checkpoint([*map(self._begun, states()), *found]))
         self._thread = Thread(target=self._run, name=f"checkpoints-{name}", daemon=True)
         self._thread.start()
 
     def check(self) -> None:
         """Makes a checkpoint and its copies, and removes old logs while the process runs. `trouble` tells what failed."""
         try:
-            trouble = self._checkpoint(self._states())
-            if not self._ended.is_set():
-                self._remove_old()
+            failures = [self._checkpoint(self._states())]
+            if self._signing.retain_s and not self._ended.is_set():
+                failures += self._remove_old()
+            trouble = "; ".join(filter(None, failures))
         except Exception as error:
             trouble = f"no checkpoint can be made: {reason(error)}"
+        self._report(trouble)
+
+    def _report(self, trouble: str) -> None:
         if trouble and trouble != self.trouble:
             _log.error(trouble)
         self.trouble = trouble
@@ -118,29 +126,45 @@ class Checkpointer:
         known = self._store.states.last(state.log)
         return msgspec.structs.replace(state, found=state.size > (known.size if known is not None else 1))
 
-    def _remove_old(self) -> None:
-        if not self._signing.retain_s:
-            return
+    def _remove_old(self) -> list[str]:
+        """Removes old logs, and what is left of logs that were named before. Returns what failed. Raises `AuditError` and
+        `OSError`."""
         before = time.time() - self._signing.retain_s
         aged = [coverage.log for coverage in self._store.states.covered.values() if coverage.at < before]
         with folder_lock(self._store.folder):
-            old = [log for log in aged if self._is_removable(log)]
-        if old:
-            why = f"not grown for {self._signing.retain_s:g} s"
-            self._checkpoint(self._states(), [_removed(log, why) for log in old])
-            for log in old:
-                self._remove(log)
+            named = [_removed(log, self._signing.retain_s) for log in aged if self._is_removable(log)]
+        if named:
+            self._checkpoint(self._states(), named)
+            self._named += named
+        failures: list[str] = []
+        with folder_lock(self._store.folder):
+            self._named = [log for log in self._named if not self._is_gone(log, failures)]
+        return failures
 
     def _is_removable(self, log: CoveredLog) -> bool:
         path = self._store.folder / log.file
         return path.exists() and not is_held(path) and header_of(path).get("log") == log.log
 
-    def _remove(self, log: CoveredLog) -> None:
+    def _is_gone(self, log: RemovedLog, failures: list[str]) -> bool:
+        """Removes the files of a log that a checkpoint names, unless it has grown since. Returns whether nothing is left to
+        do."""
         path = self._store.folder / log.file
-        for suffix in _BESIDE:
-            path.with_suffix(suffix).unlink(missing_ok=True)
+        if not path.exists():
+            return True
+        try:
+            if is_held(path):
+                return False
+            if hash_of(last_line(path)) != log.hash:
+                return True
+            for suffix in _FILES:
+                path.with_suffix(suffix).unlink(missing_ok=True)
+        except OSError as error:
+            failures.append(f"the old log {log.file} cannot be removed: {reason(error)}")
+            return False
         _log.info("an old audit log was removed: %s", path)
+        return True
 
 
-def _removed(log: CoveredLog, why: str) -> RemovedLog:
+def _removed(log: CoveredLog, retain_s: float) -> RemovedLog:
+    why = f"not grown for {retain_s:g} s"
     return RemovedLog(file=log.file, log=log.log, size=log.size, root=log.root, hash=log.hash, why=why)

@@ -15,6 +15,8 @@ from stat import S_ISREG
 from guardproxy.audit.chain import open_line
 from guardproxy.audit.commands import OPERATOR_FILES, is_of_command
 from guardproxy.audit.disk import folder_lock, is_held
+from guardproxy.audit.ending import last_line
+from guardproxy.audit.folder import header_of
 from guardproxy.audit.proof.checkpoint import CoveredLog, LogStates
 from guardproxy.audit.proof.lines import ADDED_AT_ONCE
 from guardproxy.audit.proof.tree import Frontier, line_hash
@@ -22,15 +24,22 @@ from guardproxy.audit.proof.tree import Frontier, line_hash
 
 def found_states(folder: Path, pattern: str, states: LogStates) -> list[CoveredLog]:
     """Returns the states of the logs in a folder that no process holds and no checkpoint covers, or covers only in part.
-    `pattern`: of their file names. Logs that cannot be read are left out."""
+    `pattern`: of their file names. Logs that cannot be read are left out. Of a log that checkpoints cover whole, only both
+    ends are read."""
     found = []
     with folder_lock(folder):  # another process that opens a log must not find it held by this one
         for path in sorted(folder.glob(pattern)):
             with suppress(OSError):
-                state = None if is_held(path) else found_state(path)
+                state = None if is_held(path) or _is_known(path, states) else found_state(path)
                 if state is not None:
                     found.append(state)
     return [*states.grown(found)]
+
+
+def _is_known(path: Path, states: LogStates) -> bool:
+    """Whether the last line of a log is the last line that a checkpoint states, so that the log need not be read."""
+    known = states.last(str(header_of(path).get("log", "")))
+    return known is not None and known.hash == hash_of(last_line(path))
 
 
 def found_state(path: Path) -> CoveredLog | None:
@@ -44,12 +53,18 @@ def found_state(path: Path) -> CoveredLog | None:
             if len(waiting) >= ADDED_AT_ONCE:
                 frontier, waiting = frontier.extended(waiting), []
     frontier = frontier.extended(waiting)
-    log, digest = (open_line(header) or {}).get("log"), (open_line(last) or {}).get("hash")
-    if not isinstance(log, str) or not log or not isinstance(digest, str):
+    log, digest = (open_line(header) or {}).get("log"), hash_of(last)
+    if not isinstance(log, str) or not log or not digest:
         return None
     return CoveredLog(
         file=path.name, log=log, size=frontier.size, root=frontier.root.hex(), hash=digest, found=frontier.size > 1
     )
+
+
+def hash_of(line: bytes) -> str:
+    """Returns the `hash` of a line of a log; empty if it has none."""
+    digest = (open_line(line) or {}).get("hash")
+    return digest if isinstance(digest, str) else ""
 
 
 def _complete(lines: Iterator[bytes]) -> Iterator[bytes]:
@@ -77,17 +92,16 @@ class _CommandLog:
         if not added or not all(map(is_of_command, added if self.end else added[1:])):
             return
         log = self.log or (open_line(added[0]) or {}).get("log")
-        digest = (open_line(added[-1]) or {}).get("hash")
-        if isinstance(log, str) and isinstance(digest, str):
+        digest = hash_of(added[-1])
+        if isinstance(log, str) and digest:
             self.log, self.hash = log, digest
             self.tree = self.tree.extended(map(line_hash, added))
             self.end += sum(map(len, added))
 
-    def states(self, path: Path) -> list[CoveredLog]:
-        """Returns the state of the lines, if there are any."""
+    def state(self, path: Path) -> CoveredLog:
+        """Returns the state of the lines, of which there is at least one."""
         size, root = self.tree.size, self.tree.root.hex()
-        state = CoveredLog(file=path.name, log=self.log, size=size or 1, root=root, hash=self.hash, found=size > 1)
-        return [state] if size else []
+        return CoveredLog(file=path.name, log=self.log, size=size, root=root, hash=self.hash, found=size > 1)
 
 
 class CommandLogs:
@@ -107,7 +121,7 @@ class CommandLogs:
                 for path in changed:
                     with suppress(OSError):
                         self._read(path)
-        return [state for path, log in self._logs.items() for state in log.states(path)]
+        return [log.state(path) for path, log in self._logs.items() if log.tree.size]
 
     def _is_changed(self, path: Path) -> bool:
         mark = _mark(path)

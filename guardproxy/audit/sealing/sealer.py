@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import json
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -33,10 +33,16 @@ VALUES = "values"  # not a member of a record: placeholder -> value
 
 @dataclass(frozen=True, slots=True, repr=False)
 class OpenedRecord:
-    """A record with its texts. `values`: placeholder -> the value that it replaces."""
+    """A record with its texts. `values`: placeholder -> the value that it replaces. `paths`: the paths of the record, which
+    may hold a key that is text -> the same paths as the sealed record shows them."""
 
     record: Record
     values: Mapping[str, str]
+    paths: Mapping[str, str]
+
+    def shown_path(self, path: str) -> str:
+        """Returns a path in a form that shows no sealed text: `*` if the sealed record does not have it."""
+        return self.paths.get(path, "*")
 
 
 class Sealer:
@@ -109,9 +115,18 @@ def opened(record: Record, key: DataKey) -> OpenedRecord:
     values = parts.pop(VALUES, {})
     shown = {name: value for name, value in record.document().items() if name != "sealed"}
     try:
-        return OpenedRecord(msgspec.convert({**shown, **parts}, Record), values)
+        whole = msgspec.convert({**shown, **parts}, Record)
     except msgspec.ValidationError as error:
         raise SealError(f"the sealed texts of the record {record.id} are of another version: {error}") from None
+    # If somebody changed the visible part, the numbers may differ: a path without a partner is not shown.
+    return OpenedRecord(whole, values, dict(zip(_paths(whole), _paths(record), strict=False)))
+
+
+def _paths(record: Record) -> Iterator[str]:
+    """Yields the paths of a record, in the same order for a sealed record and the opened one."""
+    for side in (record.request, *record.answers):
+        yield from (text.path for text in side.texts)
+    yield from (change.field for change in record.fields)
 
 
 def _in_one_call(value: Any) -> list[bytes]:

@@ -77,6 +77,23 @@ def test_an_unfinished_line_waits(tmp_path: Path) -> None:
     assert target.data == whole
 
 
+def test_a_line_that_is_finished_while_the_lines_before_it_are_sent_follows_whole(tmp_path: Path) -> None:
+    write_log(tmp_path, "a", *(plain_record(id=f"x{at}") for at in range(3)))
+    log = tmp_path / "a.jsonl"
+    whole = log.read_bytes()
+    log.write_bytes(whole[:-10])
+
+    class Slow(Memory):
+        def send(self, batch: Batch) -> None:
+            super().send(batch)
+            log.write_bytes(whole)
+
+    target = Slow()
+    shipper = Shipper(tmp_path, target, tmp_path / "p")
+    assert (shipper.ship(), shipper.ship()) == (2, 0)
+    assert target.data == whole
+
+
 def test_a_file_that_is_not_the_one_of_before_is_sent_from_its_start(tmp_path: Path) -> None:
     target = Memory()
     write_log(tmp_path, "a", plain_record(id="x0"), plain_record(id="x1"))

@@ -113,6 +113,45 @@ def test_replay_opens_sealed_texts_with_a_key_and_says_which_it_cannot(log: Path
     assert run("replay", log, "--policies", rules, "--key", "env:NONE")[0] == 2
 
 
+@pytest.mark.parametrize("audit", ["", "audit: {keep: sealed}\n"])
+def test_replay_shows_no_sealed_text_in_its_differences_and_on_its_page(tmp_path: Path, key: str, audit: str) -> None:
+    folder, rules, page = tmp_path / "audit", tmp_path / "policies", tmp_path / "page.html"
+    folder.mkdir()
+    rules.mkdir()
+    sink = FileSink(folder, "audit-0", {"log": "x"}, sealing=Sealer(open_store(folder, None, (key,), create=True)))
+    sink.append(private(content="a quokka", metadata={"zanzibar": "a quokka"})).result(30)
+    sink.close()
+    word = "checks: {word: {use: pattern, label: WORD, words: [quokka]}, mail:"
+    rule = "  - {id: word, on: request, when: word, action: ACTION}\n"
+    for action in ("flag", "redact"):
+        changed = KEPT.replace("checks: {mail:", word) + rule.replace("ACTION", action) + audit
+        (rules / "kept.yaml").write_text(changed)
+        code, out, _ = run("replay", folder, "--policies", rules, "--key", key, "--report", page, "--json")
+        assert code == 1
+        differences = json.loads(out)["differences"]
+        assert "rule `word` now holds" in differences
+        html = page.read_text()
+        assert "kept: word holds now" in html
+        for text in (out, html):
+            assert "quokka" not in text
+            assert "zanzibar" not in text
+        if action == "redact":
+            assert any(difference.startswith("request metadata.*: edits [] -> ") for difference in differences)
+
+
+def test_a_replay_of_sealed_texts_under_the_same_policies_is_the_same_on_its_page(
+    log: Path, key: str, tmp_path: Path
+) -> None:
+    rules, page = tmp_path / "policies", tmp_path / "page.html"
+    rules.mkdir()
+    (rules / "kept.yaml").write_text(KEPT + "audit: {keep: sealed}\n")
+    sink = FileSink(log, "audit-1", {"log": "y"}, sealing=Sealer(open_store(log, None, (key,))))
+    sink.append(private(metadata={"zanzibar": MAIL})).result(30)
+    sink.close()
+    assert run("replay", log, "--policies", rules, "--key", key, "--report", page)[0] == 0
+    assert "3 exchanges: 2 the same" in page.read_text()
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [

@@ -10,10 +10,12 @@ import pytest
 
 from guardproxy.audit.chain import begin, seal
 from guardproxy.audit.folder import verify_folder
+from guardproxy.audit.proof import checkpointer
 from guardproxy.audit.proof.checkpoint import CoveredLog
 from guardproxy.audit.proof.checkpointer import Checkpointer, Signing
 from guardproxy.audit.proof.copies import read_copies
 from guardproxy.audit.proof.found import CommandLogs
+from guardproxy.audit.proof.note import SignedNote
 from guardproxy.audit.proof.store import LIST, CheckpointStore
 from guardproxy.audit.proof.verification import verify_checkpoints
 from guardproxy.audit.rotation import Rotation
@@ -133,6 +135,9 @@ def test_a_checkpoint_that_fails_is_trouble_and_stops_nothing(
 ) -> None:
     process = Process(tmp_path / "audit", copies=(str(tmp_path / "none" / "copies"),))
     assert process.checkpointer.trouble.endswith("copies: no such file or directory")
+    process.checkpointer.check()
+    assert [record.getMessage() for record in caplog.records] == [process.checkpointer.trouble]
+    caplog.clear()
     (tmp_path / "none").mkdir()
     process.checkpointer.check()
     assert process.checkpointer.trouble == ""
@@ -177,6 +182,81 @@ def test_old_logs_are_removed_and_the_rest_verifies(tmp_path: Path, monkeypatch:
     (tmp_path / "audit-0.2.jsonl").unlink()
     (tmp_path / "audit-0.2.head").unlink()
     assert codes(tmp_path) == {"audit-0.2.jsonl": ["gone"]}
+
+
+def two_files(folder: Path) -> Process:
+    """A process whose log continues in a second file."""
+    process = Process(folder, rotation=Rotation(150), retain_s=100.0)
+    for number in range(2):
+        process.sink.append({"id": f"x{number}"}).result(30)
+    process.checkpointer.check()
+    assert sorted(path.name for path in folder.glob("*.jsonl")) == ["audit-0.1.jsonl", "audit-0.jsonl"]
+    return process
+
+
+def test_an_old_log_that_cannot_be_removed_is_removed_later_also_by_the_next_process(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    process = two_files(tmp_path)
+    real = time.time()
+    monkeypatch.setattr(time, "time", lambda: real + 200)
+    unlink, gone = Path.unlink, list[str]()
+
+    def stuck(path: Path, missing_ok: bool = False) -> None:
+        if path.suffix == ".jsonl":
+            raise PermissionError(13, "Permission denied")
+        gone.append(path.name)
+        unlink(path, missing_ok)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "unlink", stuck)
+        for _ in range(2):
+            process.checkpointer.check()
+            assert process.checkpointer.trouble == "the old log audit-0.jsonl cannot be removed: permission denied"
+            assert codes(tmp_path) == {}
+        process.close()
+    assert gone[:2] == ["audit-0.head", "audit-0.torn"], "the log is the last, so that its head never lies there alone"
+    assert (tmp_path / "audit-0.jsonl").exists()
+    process = Process(tmp_path, rotation=Rotation(150), retain_s=100.0)
+    process.checkpointer.check()
+    assert not (tmp_path / "audit-0.jsonl").exists()
+    assert process.checkpointer.trouble == ""
+    process.close()
+    assert codes(tmp_path) == {}
+
+
+def test_a_log_that_grew_after_it_was_named_as_removed_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    process = two_files(tmp_path)
+    log = tmp_path / "audit-0.jsonl"
+    real, whole = time.time(), log.read_bytes()
+    monkeypatch.setattr(time, "time", lambda: real + 200)
+    write = CheckpointStore.write
+
+    def grow(store: CheckpointStore, *arguments: object) -> SignedNote:
+        if arguments[-1]:
+            log.write_bytes(whole + b'{"hash":"another"}\n')
+        return write(store, *arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(CheckpointStore, "write", grow)
+    process.checkpointer.check()
+    process.checkpointer.check()
+    assert log.read_bytes() == whole + b'{"hash":"another"}\n'
+    process.close()
+
+
+def test_an_old_log_that_a_process_opens_after_all_goes_when_the_process_has_ended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    process = two_files(tmp_path)
+    real, held = time.time(), [False, True]
+    monkeypatch.setattr(time, "time", lambda: real + 200)
+    with monkeypatch.context() as patch:
+        patch.setattr(checkpointer, "is_held", lambda path: held.pop(0) if path.name == "audit-0.jsonl" else True)
+        process.checkpointer.check()
+    assert (tmp_path / "audit-0.jsonl").exists()
+    process.checkpointer.check()
+    assert not (tmp_path / "audit-0.jsonl").exists()
+    process.close()
 
 
 def test_another_file_with_the_name_of_an_old_log_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 
 from guardproxy.audit.proof import found as module
-from guardproxy.audit.proof.checkpoint import LogStates
+from guardproxy.audit.proof.checkpoint import CheckpointEntry, CoveredLog, LogStates
 from guardproxy.audit.proof.found import found_state, found_states
 from guardproxy.audit.sinks.file import FileSink
+from tests.kit.logs import write_log
 
 
 def test_the_state_of_a_file_is_that_of_its_writer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -25,3 +26,19 @@ def test_the_state_of_a_file_is_that_of_its_writer(tmp_path: Path, monkeypatch: 
     (written,) = sink.states()
     assert (state.size, state.root, state.hash, state.found) == (5, written.root, written.hash, True)
     assert found_state(sink.path) == state
+
+
+def test_a_log_that_checkpoints_cover_whole_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("a", "b"):
+        write_log(tmp_path, name, {"id": "x"})
+    states, read = LogStates(), list[str]()
+    states.take(CheckpointEntry(v=1, at=1.0, logs=tuple(found_states(tmp_path, "*.jsonl", states))), 1)
+    write_log(tmp_path, "b", {"id": "y"})
+
+    def noted(path: Path) -> CoveredLog | None:
+        read.append(path.name)
+        return found_state(path)
+
+    monkeypatch.setattr(module, "found_state", noted)
+    assert [(state.file, state.size) for state in found_states(tmp_path, "*.jsonl", states)] == [("b.jsonl", 3)]
+    assert read == ["b.jsonl"]
