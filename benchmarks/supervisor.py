@@ -232,22 +232,17 @@ def throughput(folder: Path, texts: Texts, count: int, rounds: int) -> dict[str,
 
 
 def traffic(folder: Path, data: Path | None, count: int) -> dict[str, Any]:
-    """The processor's time for the texts of chats, with and without first stage and remembered verdicts."""
+    """The processor's time for the texts of chats, with and without remembered verdicts."""
     requests = list(supervisor_traffic.interleaved(supervisor_traffic.conversations(count, data)))
-    has_first = "first_stage.npz" in supervisor.read(folder).files
-    ways = {"every text, every time": (False, 0), "remembered verdicts": (False, 50_000)}
-    if has_first:
-        ways |= {"first stage": (True, 0), "first stage and remembered verdicts": (True, 50_000)}
-    else:
-        print("the model has no first stage: that part is left out")
+    ways = {"every text, every time": 0, "remembered verdicts": 50_000}
     scorers = {
         name: supervisor.load(folder, settings=Settings(threads=1, workers=1, remembered=remembered))
-        for name, (_, remembered) in ways.items()
+        for name, remembered in ways.items()
     }
     cost: dict[str, float] = dict.fromkeys(ways, 0.0)
     for request in requests:
-        for name, (first, _) in ways.items():
-            queries = [Query(text, scorers[name].outputs, first) for text in request]
+        for name in ways:
+            queries = [Query(text, scorers[name].outputs, first_stage=False) for text in request]
             busy = time.process_time()
             scorers[name].judge(queries)
             cost[name] += 1000 * (time.process_time() - busy)

@@ -251,7 +251,8 @@ class Batcher:
                 self._leave(waiting)
                 continue
             try:
-                while not waiting.rows and not waiting.job.ready:
+                # One text at a time: a text without rows, such as one that the first stage clears, takes time too.
+                if not waiting.rows and not waiting.job.ready:
                     waiting.rows = waiting.job.prepare()
             except Exception as error:  # as above
                 waiting.job.fail(error)

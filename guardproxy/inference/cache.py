@@ -20,9 +20,9 @@ from guardproxy.inference.batching import Row
 class Verdicts:
     """The results of the pieces of a text, in the order of the pieces.
 
-    `spans`: start and end of each piece; empty until the text is cut into pieces. `first`: the numbers of the first
-    stage; empty for a model without a first stage. `scores`: the encoder's scores; `None` until it ran. Numbers are in
-    the order of the model's outputs.
+    `spans`: start and end of each piece; empty until the text is cut into pieces. `first`: the estimates of the first
+    stage; empty until it read the pieces. `scores`: the encoder's scores; `None` until it ran. Numbers are in the order
+    of the model's outputs.
     """
 
     spans: list[tuple[int, int]] = field(default_factory=list)

@@ -69,9 +69,7 @@ class FirstStage:
         from guardproxy.inference.session import Session  # noqa: PLC0415
 
         self._session = Session(path, 1, (CPU,))
-        # An output without an entry is never cleared: no estimate is below 0.
-        self._columns = [clearing[output].column if output in clearing else None for output in outputs]
-        self._below = [clearing[output].below if output in clearing else 0.0 for output in outputs]
+        self._clearing = [clearing.get(output) for output in outputs]
         try:
             self.estimates((0,))
         except Exception as error:  # onnxruntime has no public base class for its errors here
@@ -80,8 +78,13 @@ class FirstStage:
     def estimates(self, row: Sequence[int]) -> tuple[float, ...]:
         """Returns the estimate for each output of the model, 1.0 for one that is never cleared."""
         scores = self._session.rows("scores", input_ids=row).tolist()
-        return tuple(1.0 if column is None else round(scores[column], DIGITS) for column in self._columns)
+        return tuple(round(scores[entry.column], DIGITS) if entry else 1.0 for entry in self._clearing)
+
+    def can_clear(self, outputs: Sequence[int]) -> bool:
+        """Whether a row may be cleared for a query for `outputs`, given by their numbers: each of them has an entry."""
+        return all(self._clearing[output] for output in outputs)
 
     def clears(self, estimates: Sequence[float], outputs: Sequence[int]) -> bool:
         """Whether a row with these estimates is cleared for a query for `outputs`, given by their numbers."""
-        return all(estimates[output] < self._below[output] for output in outputs)
+        entries = [(estimates[output], self._clearing[output]) for output in outputs]
+        return all(entry is not None and estimate < entry.below for estimate, entry in entries)

@@ -96,9 +96,11 @@ class ModelReader:
         """Returns the row of token numbers that the network gets for a piece. `channel`: see the method."""
         return (self._first, *channel, *ids, self._last)
 
-    def first(self, row: Row) -> tuple[float, ...]:
-        """Returns the estimates of the first stage for a row, one for each output; empty without a first stage."""
-        return self._first_stage.estimates(row) if self._first_stage else ()
+    def estimates(self, rows: Sequence[Row], query: Query) -> list[tuple[float, ...]]:
+        """Returns for each row the first stage's estimate of each output; empty if it may clear no piece for this
+        query."""
+        stage = self._first_stage
+        return [stage.estimates(row) for row in rows] if stage and self.can_clear(query) else []
 
     def scores(self, logits: Sequence[float]) -> tuple[float, ...]:
         """Returns the score of each output, 0.0 to 1.0."""
@@ -113,19 +115,31 @@ class ModelReader:
             scores = [power / sum(powers) for power in powers]
         return tuple(round(score, self._digits) for score in scores)
 
-    def is_cleared(self, first: Sequence[float], query: Query) -> bool:
-        """Whether the first stage clears a piece for this query; `first`: its estimates for the piece."""
-        if not self._first_stage or not first or not query.first_stage:
-            return False
-        return self._first_stage.clears(first, [self._numbers[output] for output in query.outputs])
+    def can_clear(self, query: Query) -> bool:
+        """Whether the first stage may clear pieces for this query. If not, it need not read them."""
+        stage = self._first_stage
+        return stage is not None and query.first_stage and stage.can_clear(self._asked(query))
+
+    def is_read(self, verdicts: Verdicts, query: Query) -> bool:
+        """Whether the text is cut into pieces and, where it may clear them for this query, the first stage read
+        them."""
+        return bool(verdicts.spans) and (bool(verdicts.first) or not self.can_clear(query))
+
+    def cleared(self, verdicts: Verdicts, query: Query) -> list[bool]:
+        """Returns for each piece of a text that was read whether the first stage clears it for this query."""
+        if not self._first_stage or not self.can_clear(query):
+            return [False] * len(verdicts.spans)
+        outputs = self._asked(query)
+        return [self._first_stage.clears(estimates, outputs) for estimates in verdicts.first]
+
+    def _asked(self, query: Query) -> list[int]:
+        return [self._numbers[output] for output in query.outputs]
 
     def open_pieces(self, verdicts: Verdicts, query: Query) -> list[int]:
-        """Returns the indexes of the pieces that the encoder must still judge for this query."""
-        return [
-            at
-            for at, (first, scores) in enumerate(zip(verdicts.first, verdicts.scores, strict=True))
-            if scores is None and not self.is_cleared(first, query)
-        ]
+        """Returns the indexes of the pieces that the encoder must still judge for this query, of a text that was
+        read."""
+        pieces = zip(verdicts.scores, self.cleared(verdicts, query), strict=True)
+        return [at for at, (scores, is_cleared) in enumerate(pieces) if scores is None and not is_cleared]
 
     def answer(self, verdicts: Verdicts, query: Query) -> tuple[ScoredPiece, ...]:
         """Returns the answer to a query of which no piece is open.
@@ -134,11 +148,11 @@ class ModelReader:
         another query: an answer depends on its query alone. Raises `ValueError` if a piece is open.
         """
         scored = []
-        if not verdicts.spans:
+        if not self.is_read(verdicts, query):
             raise ValueError("a text was not judged; this is a bug")
-        for (start, end), first, scores in zip(verdicts.spans, verdicts.first, verdicts.scores, strict=True):
-            is_cleared = self.is_cleared(first, query)
-            by_number = first if is_cleared else scores
+        cleared = self.cleared(verdicts, query)
+        for at, ((start, end), is_cleared) in enumerate(zip(verdicts.spans, cleared, strict=True)):
+            by_number = verdicts.first[at] if is_cleared else verdicts.scores[at]
             if by_number is None:
                 raise ValueError("a piece of the text was not judged; this is a bug")
             by_output = {output: by_number[self._numbers[output]] for output in query.outputs}

@@ -103,7 +103,7 @@ class _Job:
         self._unread = deque(
             (query, verdicts)
             for query, verdicts in self._verdicts
-            if not verdicts.spans or reader.open_pieces(verdicts, query)
+            if not reader.is_read(verdicts, query) or reader.open_pieces(verdicts, query)
         )
         self.chars = sum(len(query.text) for query, _ in self._unread)  # characters to be judged
         self._places: dict[Row, list[tuple[Verdicts, int]]] = {}  # where the scores of a pending row go
@@ -125,23 +125,25 @@ class _Job:
         jobs."""
         query, verdicts = self._unread.popleft()
         scorer, reader = self._scorer, self._scorer.reader
-        if verdicts.spans and not reader.open_pieces(verdicts, query):
+        if reader.is_read(verdicts, query) and not reader.open_pieces(verdicts, query):
             return deque()  # another check or request had the text judged meanwhile
         pieces, channel = reader.pieces(query.text), reader.channel(query)
+        piece_rows = [reader.row(piece.ids, channel) for piece in pieces]
+        estimates = [] if reader.is_read(verdicts, query) else reader.estimates(piece_rows, query)
         with scorer.filling:  # another job may read the same text at the same time
             if not verdicts.spans:
-                verdicts.first = [reader.first(reader.row(piece.ids, channel)) for piece in pieces]
                 verdicts.scores = [None] * len(pieces)
                 verdicts.spans = [(piece.start, piece.end) for piece in pieces]
                 scorer.cache.count_pieces(query.text, verdicts, channel)
+            verdicts.first = estimates or verdicts.first
         rows: deque[Row] = deque()
         with self._placing:
             for at in reader.open_pieces(verdicts, query):
-                row = reader.row(pieces[at].ids, channel)
+                row = piece_rows[at]
                 if row not in self._places:
                     rows.append(row)
                 self._places.setdefault(row, []).append((verdicts, at))
-        scorer.meters.cleared.inc(sum(reader.is_cleared(first, query) for first in verdicts.first))
+        scorer.meters.cleared.inc(sum(reader.cleared(verdicts, query)))
         return rows
 
     def has_scores(self, row: Row) -> bool:

@@ -122,6 +122,14 @@ def test_a_long_document_does_not_keep_a_short_question_waiting() -> None:
     assert network.batches == [[(1,)], [(5,)], [(6,)], [(2,)], [(3,)], [(4,)]]
 
 
+def test_a_document_whose_texts_need_no_run_does_not_keep_a_short_question_waiting() -> None:
+    network = Rows()
+    long = Texts([], [], [], [(1,)])
+    steps(network, long, Texts([(5,)]))
+    assert network.batches == [[(5,)], [(1,)]]
+    assert long.ended
+
+
 def test_equal_rows_of_a_batch_are_run_once() -> None:
     network = Rows(budget=10)
     jobs = [Texts([(1,), (2,)]), Texts([(2,), (3,)])]

@@ -25,6 +25,7 @@ from guardproxy.errors import ConfigError
 from guardproxy.findings import Channel, Window
 from guardproxy.inference.batching import QueueFull, Row
 from guardproxy.inference.cache import Cache, Verdicts
+from guardproxy.inference.first_stage import FirstStage
 from guardproxy.inference.meters import Registry
 from guardproxy.inference.model import Calibration
 from guardproxy.inference.models import Settings, find, load, read
@@ -426,6 +427,52 @@ def test_a_query_for_an_output_that_is_never_cleared_is_judged(tmp_path: Path) -
     assert len(network.ran) == 1
 
 
+def test_the_first_stage_reads_a_text_only_for_queries_that_it_may_clear(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    it, _ = made(Counting(), folder=with_first_stage(tmp_path))
+    read_rows: list[Row] = []
+    estimates = FirstStage.estimates
+
+    def watched(stage: FirstStage, row: Sequence[int]) -> tuple[float, ...]:
+        read_rows.append(tuple(row))
+        return estimates(stage, row)
+
+    monkeypatch.setattr(FirstStage, "estimates", watched)
+    without, other = ask("one two three", first_stage=False), Query("one two three", ("jailbreak", it.outputs[1]))
+    encoded = it.judge([without])
+    it.judge([other])
+    assert read_rows == []
+    (cleared,) = it.judge([ask("one two three")])
+    assert (len(read_rows), cleared[0].cleared, cleared[0].scores) == (1, True, {"jailbreak": 0.0})
+    assert it.judge([without, ask("one two three")]) == [encoded[0], cleared]
+    assert len(read_rows) == 1
+
+
+def test_a_text_that_the_first_stage_reads_delays_no_other_text(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    network = Counting()
+    network.workers = 2
+    it, _ = made(network, folder=with_first_stage(tmp_path))
+    begun, hold = Event(), Event()
+    estimates = FirstStage.estimates
+
+    def slow(stage: FirstStage, row: Sequence[int]) -> tuple[float, ...]:
+        if len(row) > 20:
+            begun.set()
+            assert hold.wait(10)
+        return estimates(stage, row)
+
+    monkeypatch.setattr(FirstStage, "estimates", slow)
+    long = it.submit([ask("word " * 100)])
+    assert begun.wait(10)
+    assert it.judge([ask("one attack three")])
+    assert not long.done()
+    hold.set()
+    assert long.result(10)
+
+
 def test_a_cleared_piece_says_so_and_has_its_estimate(tmp_path: Path) -> None:
     it, _ = made(Counting(), folder=with_first_stage(tmp_path))
     fine, attack = it.judge([ask("one two three"), ask("one attack three")])
@@ -470,7 +517,10 @@ def test_scores_are_the_activation_of_scaled_logits(
 
 
 def test_what_was_not_judged_is_never_taken_for_harmless() -> None:
-    for verdicts in (Verdicts(), Verdicts([(0, 1)], [()], [None])):
+    for first in ([], [(1.0,) * OUTPUTS], [(0.0,) * OUTPUTS]):
+        with pytest.raises(ValueError, match="not judged"):
+            scorer().reader.answer(Verdicts([(0, 1)], first, [None]), ask("x", first_stage=False))
+    for verdicts in (Verdicts(), Verdicts([(0, 1)], [], [None]), Verdicts([(0, 1)], [(1.0,) * OUTPUTS], [None])):
         with pytest.raises(ValueError, match="not judged"):
             scorer().reader.answer(verdicts, ask("x"))
 

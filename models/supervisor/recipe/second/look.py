@@ -11,10 +11,10 @@ from collections import defaultdict
 from pathlib import Path
 
 import numpy as np
-import onnxruntime
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
+from guardproxy.inference.session import Session
 from models.supervisor.recipe.second.outputs import JAILBREAK, KINDS, OUTPUTS, Row
 from models.supervisor.recipe.sources import OUTPUTS as FIRST_OUTPUTS
 from models.supervisor.recipe.train import read
@@ -27,24 +27,11 @@ Array = NDArray[np.float64]
 
 
 def logits(path: Path, texts: list[str]) -> NDArray[np.float32]:
-    """(texts, columns); texts of similar length run together."""
+    """(texts, columns). Each text runs alone: the fused attention of `model.onnx` reads no mask."""
     tokenizer = Tokenizer.from_file(str(HERE / "tokenizer.json"))
-    ids = [encoding.ids[:256] for encoding in tokenizer.encode_batch(texts)]
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1
-    session = onnxruntime.InferenceSession(str(path), options)
-    order = sorted(range(len(ids)), key=lambda at: len(ids[at]))
-    found: list[NDArray[np.float32]] = [np.zeros(0, np.float32)] * len(ids)
-    for at in range(0, len(order), 16):
-        part = order[at : at + 16]
-        width = max(len(ids[place]) for place in part)
-        rows = np.array([[*ids[place], *[0] * (width - len(ids[place]))] for place in part], np.int64)
-        mask = np.array([[1] * len(ids[place]) + [0] * (width - len(ids[place])) for place in part], np.int64)
-        for place, values in zip(
-            part, session.run(["logits"], {"input_ids": rows, "attention_mask": mask})[0], strict=True
-        ):
-            found[place] = values
-    return np.stack(found)
+    session = Session(path, threads=1)
+    rows = [encoding.ids[:256] for encoding in tokenizer.encode_batch(texts)]
+    return np.stack([session.rows("logits", input_ids=row, attention_mask=[1] * len(row)) for row in rows])
 
 
 def columns(values: NDArray[np.float32], names: tuple[str, ...]) -> dict[str, Array]:
