@@ -17,7 +17,6 @@ from models.supervisor.recipe.sources import (
     FINE,
     NO_ATTACK,
     OUTPUTS,
-    TRAINING,
     bipia,
     harmful_prompts,
     synthetic_documents,
@@ -92,12 +91,6 @@ def test_a_row_that_shares_text_with_a_held_out_row_is_dropped() -> None:
     assert overlaps(held.upper() + "!")
     assert overlaps("well: " + held)
     assert not overlaps("one two three four")
-
-
-def test_no_set_that_forbids_shipping_is_trained_on() -> None:
-    names = [name for name, *_ in TRAINING]
-    assert len(names) == len(set(names))
-    assert not [name for name in names if name.endswith("-nc") or "tensor_trust" in name]
 
 
 def test_targets_are_outputs() -> None:

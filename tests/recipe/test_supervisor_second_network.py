@@ -105,7 +105,7 @@ def test_the_graph_composes_as_the_network_does(tmp_path: Path) -> None:
 
 
 def test_passes_share_out_the_rows_of_a_large_source(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("models.supervisor.recipe.train.encoder_folder", lambda: SHIPPED)
+    monkeypatch.setattr("models.supervisor.recipe.second.train.encoder_folder", lambda: SHIPPED)
     monkeypatch.setattr("models.supervisor.recipe.second.train.PLENTY", 10)
     fine = [make_row(f"post {at}", targets(), "posts") for at in range(25)]
     bad = [make_row(f"bad post {at}", targets([], ["hate"]), "posts") for at in range(4)]
@@ -119,7 +119,7 @@ def test_passes_share_out_the_rows_of_a_large_source(monkeypatch: pytest.MonkeyP
 
 def test_a_sample_depends_on_its_turn_and_holds_the_attack(monkeypatch: pytest.MonkeyPatch) -> None:
     # The shipped model has the tokenizer of its encoder, so the package of the encoder is not needed.
-    monkeypatch.setattr("models.supervisor.recipe.train.encoder_folder", lambda: SHIPPED)
+    monkeypatch.setattr("models.supervisor.recipe.second.train.encoder_folder", lambda: SHIPPED)
     filler, attack = "the barn door was painted red last spring " * 60, "xylophone"
     span = [len(filler), len(filler) + len(attack)]
     rows = [make_row(f"{filler}{attack} {filler}", targets(["order"]), "made", "tool_result", span)] * 40

@@ -1,12 +1,10 @@
-"""Set what scores mean: temperature and bias of each output, and its operating points.
+"""What scores mean: temperature and bias of each output, and its operating points.
 
-In: the exported folder, `validation.jsonl`. Out: `config.json` with calibration and operating points, SHA256SUMS. Everything is
-measured on the int8 file as it runs, on validation texts alone; the report sources are not looked at.
+In: an exported folder, rows. Out: logits of the int8 file as it runs, points, and bias and temperature; finish.py writes them.
 """
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -15,11 +13,8 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from guardproxy.lab import Judge, fit, joint_cutoffs, load_judge
-from models.supervisor.recipe.export import write_config
-from models.supervisor.recipe.sources import INJECTION, OUTPUTS, Row
-from models.supervisor.recipe.train import read
+from models.supervisor.recipe.sources import INJECTION, Row
 
-HERE = Path(__file__).parents[1]
 SHARES = {"5%": 0.05, "1%": 0.01, "0.1%": 0.001}
 RIDGE = 1e-4
 """Keeps the temperature finite where few attacks are known: attacks and harmless texts weigh 1 each."""
@@ -27,7 +22,7 @@ Array = NDArray[np.float64]
 Numbers = dict[str, float]
 
 
-def logits(folder: Path, rows: list[Row], outputs: Sequence[str] = OUTPUTS) -> Array:
+def logits(folder: Path, rows: list[Row], outputs: Sequence[str]) -> Array:
     """The highest logit of each text's segments for each output, as the proxy's check sees them, (rows, outputs).
 
     A text is judged in its channel; a row without a channel is a user's message.
@@ -44,13 +39,6 @@ def logits(folder: Path, rows: list[Row], outputs: Sequence[str] = OUTPUTS) -> A
     return values
 
 
-def ordinary(row: Row) -> bool:
-    """Whether a harmless text counts for the points. Not so what content sets left over, whose labels are in doubt, and own
-    documents with a sentence to people dropped in anywhere, of which many are ambiguous on purpose."""
-    odd = row["source"].endswith(":rest") or row["source"] == "own/documents:held"
-    return not odd and not any(row["targets"].values()) and "jailbreak" in row["targets"]
-
-
 def weights(sources: NDArray[np.str_], chosen: NDArray[np.bool_]) -> Array:
     """Each source weighs the same, together 1."""
     names, counts = np.unique(sources[chosen], return_counts=True)
@@ -59,7 +47,7 @@ def weights(sources: NDArray[np.str_], chosen: NDArray[np.bool_]) -> Array:
 
 
 def points(
-    values: Array, fine: NDArray[np.bool_], weight: Array, outputs: Sequence[str] = OUTPUTS
+    values: Array, fine: NDArray[np.bool_], weight: Array, outputs: Sequence[str]
 ) -> dict[str, dict[str, float]]:
     """Logit of each output at each point. The two outputs behind `injection` together find the share that a point names."""
     found: dict[str, dict[str, float]] = {name: {} for name in outputs}
@@ -87,32 +75,3 @@ def scale(values: Array, bad: NDArray[np.bool_], weight: Array, levels: Mapping[
         for point, logit in levels.items()
     }
     return {"bias": bias, "temperature": temperature}, scores
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, default=Path("build/supervisor"))
-    parser.add_argument("--folder", type=Path, default=HERE)
-    parser.add_argument("--again", action="store_true", help="use the logits of the run before, which take minutes")
-    args = parser.parse_args()
-    rows = read(args.data / "validation.jsonl")
-    kept = args.data / "validation-logits.npy"
-    if not args.again:
-        write_config(args.folder, {}, {})
-    values = np.load(kept) if args.again else logits(args.folder, rows)
-    np.save(kept, values)
-    sources = np.array(["own" if row["source"].startswith("own/") else row["source"] for row in rows])
-    fine = np.array([ordinary(row) for row in rows])
-    level = points(values, fine, weights(sources, fine))
-    calibration, scored = {}, {}
-    for at, name in enumerate(OUTPUTS):
-        bad = np.array([row["targets"].get(name) == 1 for row in rows])
-        weight = weights(sources, fine) + weights(sources, bad)
-        calibration[name], scored[name] = scale(values[:, at], bad, weight, level[name])
-        found = {point: round(float((values[bad, at] >= logit).mean()), 3) for point, logit in level[name].items()}
-        print(f"{name}: {calibration[name]}, points {scored[name]}, validation positives found {found} of {bad.sum()}")
-    write_config(args.folder, calibration, scored)
-
-
-if __name__ == "__main__":
-    main()

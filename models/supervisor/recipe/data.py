@@ -1,15 +1,13 @@
-"""Prepare the supervisor's data: from the data folder to `train.jsonl`, `validation.jsonl` and `report.jsonl`.
+"""Reads the data folder and the own texts of the first generation, which second/data.py makes training rows of.
 
 In: the folder named by GUARDPROXY_DATA (its README says what each file holds); the own texts in `own/`. Out: rows
 `{"text", "targets", "source", "span"}`, see sources.py. Whole sources are held out: thresholds are chosen on `validation`, the
 figures of the card come from `report`, no training on either. Sets under terms that forbid shipping (`-nc`) and sets whose
-repository states no licence are never trained on, only measured on. A training row that shares text with a held-out row is
-dropped. The same seed gives the same files.
+repository states no licence are only measured on. The same seed gives the same rows.
 """
 
 from __future__ import annotations
 
-import argparse
 import gzip
 import json
 import os
@@ -21,10 +19,8 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from tqdm import tqdm
-
 from models.supervisor.recipe.compose import compose, documents
-from models.supervisor.recipe.sources import CONTENT, DIRECT, FINE, NO_ATTACK, PLANTED, TRAINING, Row, Targets, row
+from models.supervisor.recipe.sources import CONTENT, DIRECT, FINE, NO_ATTACK, PLANTED, Row, Targets, row
 
 SEED = 20_26
 OWN = Path(__file__).with_name("own")
@@ -32,8 +28,6 @@ REPEATS = {"direct": 5, "whole": 6, "chat": 4, "content": 4, "hand": 4}
 """How often each own text is taken: they are few and better than the rest."""
 PLANTINGS = {"attacks": 5200, "fine": 5200}
 """Own documents with a planted attack, and the same with a sentence to people in its place."""
-HELD_TEMPLATES = 24
-"""Templates of P3 that are kept for validation."""
 BLOCKS, HELD_OF = {"carriers": 1, "content": 1, "chat": 10}, 8
 """Of each eight blocks of own rows one is kept for validation. A block has twenty rows: twins stand side by side."""
 
@@ -83,17 +77,6 @@ def overlap_filter(held_out: list[Row]) -> Callable[[str], bool]:
 
 def take(rows: list[Any], most: int, rng: random.Random) -> list[Any]:
     return rows if len(rows) <= most else rng.sample(rows, most)
-
-
-def balanced(rows: list[Row], most: int, rng: random.Random) -> list[Row]:
-    """At most `most` rows, spread evenly over the templates (`source`) that they were made from."""
-    rng.shuffle(rows)
-    seen: Counter[str] = Counter()
-    ranked: list[tuple[int, int, Row]] = []
-    for one in rows:
-        seen[one["source"]] += 1
-        ranked.append((seen[one["source"]], len(ranked), one))
-    return [one for _, _, one in sorted(ranked, key=lambda item: item[:2])[:most]]
 
 
 def own(kind: str) -> tuple[list[Row], list[Row]]:
@@ -185,35 +168,7 @@ def held_out(folder: Path) -> tuple[list[Row], list[Row]]:
     return validation, report
 
 
-def training_rows(
-    folder: Path, overlaps: Callable[[str], bool], rng: random.Random, without: tuple[str, ...]
-) -> tuple[list[Row], list[Row]]:
-    """All rows to train on, capped and without held-out text; and rows of the same sources that were not taken."""
-    chosen: list[Row] = []
-    spare: list[Row] = []
-    for name, reader, bad_most, fine_most, repeats in tqdm(TRAINING, desc="sources", unit="file"):
-        given = read(folder, name)
-        if name in without:
-            continue
-        template = {one["text"]: one["source"] for one in given}
-        if name == "benign/p3_prompts":
-            kept_apart = set(rng.sample(sorted(set(template.values())), HELD_TEMPLATES))
-            spare += [row(one["text"], FINE, "benign/p3_prompts:held") for one in given if one["source"] in kept_apart][
-                :800
-            ]
-            given = [one for one in given if one["source"] not in kept_apart]
-        rows = [row(text, targets, template[text], span) for text, targets, span in reader(given)]
-        rows = [one for one in rows if not overlaps(one["text"])]
-        bad = take([one for one in rows if any(one["targets"].values())], bad_most, rng)
-        good = balanced([one for one in rows if not any(one["targets"].values())], fine_most, rng)
-        taken = {id(one) for one in (*bad, *good)}
-        rest = [one for one in rows if id(one) not in taken]
-        spare += [one | {"source": f"{name}:rest"} for one in take(rest, 250, rng) if name.startswith("content/")]
-        chosen += [one | {"source": name} for one in (*bad, *good)] * repeats
-    return chosen, spare
-
-
-def own_rows(chosen: list[Row], rng: random.Random) -> tuple[list[Row], list[Row]]:
+def own_rows(rng: random.Random) -> tuple[list[Row], list[Row]]:
     """Own texts, alone and planted in own documents: to train on, and to validate with."""
     train: list[Row] = []
     held: list[Row] = []
@@ -222,10 +177,8 @@ def own_rows(chosen: list[Row], rng: random.Random) -> tuple[list[Row], list[Row
         train += [row(one["text"], own_targets(one), f"own/{kind}") for one in mine] * repeats
         held += [row(one["text"], own_targets(one), f"own/{kind}:held") for one in apart]
     parts = [own(kind) for kind in ("carriers", "injected", "addressed")]
-    lone = [one["text"] for one in chosen if one["targets"].get("jailbreak") == 1 and len(one["text"]) < 300]
     for at, (into, scale) in enumerate(((train, 1.0), (held, 0.06))):
         carriers, injected, addressed = ([one["text"] for one in part[at]] for part in parts)
-        injected += take(lone, len(injected) // 3, rng) if into is train else []
         carriers, injected, addressed = (
             [domains(text, rng) for text in part for _ in range(3)] for part in (carriers, injected, addressed)
         )
@@ -253,30 +206,3 @@ def write(path: Path, rows: list[Row]) -> None:
         table.update((one["source"], name) for name in positive or ["-"])
     for (source, name), count in sorted(table.items()):
         print(f"  {source:44} {name:22} {count:6}")
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--out", type=Path, default=Path("build/supervisor"), help="folder for the three files")
-    parser.add_argument(
-        "--without", default="", help="training files to leave out, by comma: for a look at unseen sources"
-    )
-    args = parser.parse_args()
-    args.out.mkdir(parents=True, exist_ok=True)
-    folder = data_folder()
-    rng = random.Random(SEED)
-    validation, report = held_out(folder)
-    overlaps = overlap_filter(validation + report)
-    chosen, spare = training_rows(folder, overlaps, rng, tuple(args.without.split(",")))
-    mine, held = own_rows(chosen, rng)
-    train = chosen + [one for one in mine if not overlaps(one["text"])]
-    validation += spare + held
-    apart = overlap_filter(held + spare)
-    train = [one for one in train if not apart(one["text"])]
-    rng.shuffle(train)
-    for name, rows in (("train", train), ("validation", validation), ("report", report)):
-        write(args.out / f"{name}.jsonl", rows)
-
-
-if __name__ == "__main__":
-    main()

@@ -1,6 +1,6 @@
 """Measure the shipped model as it runs, on sources that it was neither trained nor calibrated on.
 
-In: the model folder, `report.jsonl` of data.py, `parity.json` of export.py. Out: `figures.json`, `recall.png`,
+In: the model folder, `report.jsonl` of second/data.py, `parity.json` of second/finish.py. Out: `figures.json`, `recall.png`,
 `calibration.png` and the part of `card.md` between its markers. Texts go through the proxy's own check, as `guardproxy
 model evaluate` does it; this file only says which rows are attacks of which label.
 """
@@ -59,7 +59,9 @@ def markdown(found: EvaluationReport, label: str, kind: str, point: str) -> list
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, default=Path("build/supervisor"), help="folder with data and parity.json")
+    parser.add_argument(
+        "--data", type=Path, default=Path("build/supervisor-second"), help="folder with data and parity.json"
+    )
     parser.add_argument("--folder", type=Path, default=HERE, help="the model folder")
     args = parser.parse_args()
     folder: Path = args.folder

@@ -104,13 +104,6 @@ def davidson(rows: Iterable[Row]) -> list[tuple[str, Targets, list[int] | None]]
     return found
 
 
-def edos(rows: Iterable[Row]) -> list[tuple[str, Targets, list[int] | None]]:
-    """Only sexist rows: what is not sexist may be hateful in other ways."""
-    threat: Targets = NO_ATTACK | {"hate": 1, "violence": 1, "harassment": 1}
-    hateful: Targets = NO_ATTACK | {"hate": 1}
-    return [(one["text"], threat if "threat" in one["categories"] else hateful, None) for one in rows if one["label"]]
-
-
 def stormfront(rows: Iterable[Row]) -> list[tuple[str, Targets, list[int] | None]]:
     return [(one["text"], NO_ATTACK | {"hate": one["label"]}, None) for one in rows]
 
@@ -120,41 +113,4 @@ def toxic_comments(rows: Iterable[Row]) -> list[tuple[str, Targets, list[int] | 
     return [(one["text"], NO_ATTACK | {"harassment": one["label"]}, None) for one in rows]
 
 
-def completions(rows: Iterable[Row]) -> list[tuple[str, Targets, list[int] | None]]:
-    """Answers to 80 harmful questions, most of them about crimes; and refusals."""
-    return [(one["text"], NO_ATTACK | {"illicit": 1} if one["label"] else FINE, None) for one in rows]
-
-
-def identifiers(rows: Iterable[Row]) -> list[tuple[str, Targets, list[int] | None]]:
-    """Ordinary texts full of names, numbers and addresses."""
-    return [(one["text"], FINE, None) for one in rows]
-
-
 Reader = Callable[[Iterable[Row]], list[tuple[str, Targets, list[int] | None]]]
-
-TRAINING: tuple[tuple[str, Reader, int, int, int], ...] = (
-    # file, reader, most rows with a positive target, most without, how often each is taken
-    ("injection/synth_direct", messages, 1900, 1338, 1),
-    ("injection/synth_indirect", synthetic_documents, 3600, 3600, 1),
-    ("injection/neuralchemy", neuralchemy, 2600, 400, 1),
-    ("injection/jailbreak_templates_filled", messages, 931, 0, 2),
-    ("injection/verazuo_jailbreaks", messages, 1015, 0, 3),
-    ("injection/deepset_train", messages, 157, 320, 3),
-    ("injection/bipia_train_in_context", bipia, 2800, 670, 1),
-    ("injection/chatgpt_role_prompts", messages, 0, 150, 5),
-    ("injection/templated_benign_security", messages, 0, 250, 1),
-    ("content/harmful_prompts_mixed", harmful_prompts, 2613, 0, 1),
-    ("content/davidson_hate_offensive", davidson, 1300, 2400, 1),
-    ("content/edos_train_dev", edos, 1500, 0, 1),
-    ("content/vicomtech_stormfront", stormfront, 1191, 2000, 1),
-    ("content/toxic_spans", toxic_comments, 2200, 1100, 1),
-    ("content/gptfuzz_responses", completions, 1200, 1200, 1),
-    ("content/caia_safe_sensitive", messages, 0, 2500, 1),
-    ("benign/p3_prompts", messages, 0, 4500, 1),
-    ("benign/gsm8k", messages, 0, 500, 1),
-    ("pii/synth_pii", identifiers, 0, 1500, 1),
-    ("pii/contextual_anonymizer", identifiers, 0, 600, 1),
-    ("pii/wnut17_train_dev", identifiers, 0, 400, 1),
-    ("pii/wikigold", identifiers, 0, 300, 1),
-)
-"""Templated families are capped low, real text is taken whole. None is under terms that forbid shipping the weights."""

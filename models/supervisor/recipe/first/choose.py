@@ -29,8 +29,8 @@ from guardproxy.lab import configure, listed_files
 from guardproxy.lab.shares import proportion
 from models.supervisor.recipe.first.encoder import POINT, is_attack, query, read_scores
 from models.supervisor.recipe.first.network import COLUMNS, FAMILY
+from models.supervisor.recipe.rows import read
 from models.supervisor.recipe.second.outputs import JAILBREAK, KINDS, Row
-from models.supervisor.recipe.train import read
 
 mpl.use("Agg")
 from matplotlib import pyplot as plt

@@ -19,8 +19,8 @@ from tqdm import tqdm
 from guardproxy.checks import Query
 from guardproxy.inference import Settings, load
 from models.supervisor.recipe.first.network import COLUMNS, FAMILY
+from models.supervisor.recipe.rows import read
 from models.supervisor.recipe.second.outputs import Row
-from models.supervisor.recipe.train import read
 
 SEED = 20_28
 MOST_CHARS = 6000

@@ -22,10 +22,10 @@ from tqdm import tqdm
 from guardproxy.inference.models import read as read_model
 from models.supervisor.recipe.first.encoder import highest, read_scores
 from models.supervisor.recipe.first.network import FirstNetwork, write_graph
+from models.supervisor.recipe.rows import read
 from models.supervisor.recipe.second.outputs import JAILBREAK, KINDS, Row
 from models.supervisor.recipe.second.start import encoder_weights
 from models.supervisor.recipe.second.train import MAX_TOKENS, UNKNOWN, Sampler, tensors
-from models.supervisor.recipe.train import read
 
 SEED = 20_28
 TAUGHT = 0.5

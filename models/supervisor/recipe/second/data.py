@@ -71,7 +71,7 @@ def public_rows(folder: Path, rng: random.Random, sources: Sequence[Source] = TR
 
 def own_rows(rng: random.Random) -> tuple[list[Row], list[Row]]:
     """Own texts of both generations: to train on, and to validate with."""
-    train, held = first.own_rows([], rng)
+    train, held = first.own_rows(rng)
     templated = ("own/documents", "own/phrases")
     kept = [row for row in train if row["source"] not in templated or rng.random() < OWN_DOCUMENTS]
     return [_convert(row) for row in kept] + compose_rows(rng), [_convert(row) for row in held]

@@ -18,11 +18,11 @@ import torch
 from models.encoder import write_tokenizer
 from models.supervisor.recipe.calibrate import logits, points, scale, weights
 from models.supervisor.recipe.export import write_config, write_graphs
+from models.supervisor.recipe.rows import read
 from models.supervisor.recipe.second.balance import is_harmful
 from models.supervisor.recipe.second.network import CHANNEL_TOKENS, ComposedSupervisor, Supervisor
 from models.supervisor.recipe.second.outputs import OUTPUTS, Row
 from models.supervisor.recipe.sources import INJECTION
-from models.supervisor.recipe.train import read
 
 VERSION = "3"
 LABELS = {"injection": {"any": list(INJECTION)}, "content": {"any": ["harmful"]}}
@@ -58,7 +58,7 @@ def main() -> None:
     folder.mkdir(parents=True, exist_ok=True)
     rows = read(args.data / "validation.jsonl")
     write_tokenizer(folder / "tokenizer.json")
-    parity = write_graphs(ComposedSupervisor(network).eval(), folder, args.checkpoint.parent, rows, full_range=False)
+    parity = write_graphs(ComposedSupervisor(network).eval(), folder, args.checkpoint.parent, rows)
     parity |= {"step": saved["step"], "total": saved["total"]}
     args.checkpoint.with_name("parity.json").write_text(json.dumps(parity, indent=2))
     write_config(folder, {}, {}, OUTPUTS, LABELS, VERSION, TOKENS)

@@ -1,6 +1,6 @@
 """A quick look at a network on the validation texts: by family of attacks and by kind of ordinary traffic, worst kind first.
 
-In: `validation.jsonl`, an ONNX graph and the names of its columns. Out: printed tables. Only the first 256 tokens of a text are
+In: `validation.jsonl`, an ONNX graph. Out: printed tables. Only the first 256 tokens of a text are
 read, so this is for choosing between experiments; the figures of the card come from the project's own check.
 """
 
@@ -15,9 +15,8 @@ from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
 from guardproxy.inference.session import Session
+from models.supervisor.recipe.rows import read
 from models.supervisor.recipe.second.outputs import JAILBREAK, KINDS, OUTPUTS, Row
-from models.supervisor.recipe.sources import OUTPUTS as FIRST_OUTPUTS
-from models.supervisor.recipe.train import read
 
 HERE = Path(__file__).parents[2]
 SHARE = 0.005
@@ -34,11 +33,11 @@ def logits(path: Path, texts: list[str]) -> NDArray[np.float32]:
     return np.stack([session.rows("logits", input_ids=row, attention_mask=[1] * len(row)) for row in rows])
 
 
-def columns(values: NDArray[np.float32], names: tuple[str, ...]) -> dict[str, Array]:
+def columns(values: NDArray[np.float32]) -> dict[str, Array]:
     """The columns to look at: each output, either injection output, and any content."""
-    found = {name: values[:, at].astype(np.float64) for at, name in enumerate(names)}
+    found = {name: values[:, at].astype(np.float64) for at, name in enumerate(OUTPUTS)}
     found["injection"] = np.maximum(found[JAILBREAK], found["embedded_instruction"])
-    found[ANY] = found["harmful"] if "harmful" in found else np.max([found[kind] for kind in KINDS], 0)
+    found[ANY] = found["harmful"]
     return found
 
 
@@ -85,7 +84,6 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("graph", type=Path, nargs="?", default=Path("build/supervisor-second/model/model.onnx"))
     parser.add_argument("--rows", type=Path, default=Path("build/supervisor-second/validation.jsonl"))
-    parser.add_argument("--first", action="store_true", help="the graph has the columns of the first generation")
     parser.add_argument("--keep", type=Path, help="where to keep the logits")
     parser.add_argument("--kept", type=Path, help="logits kept before, instead of the graph's")
     args = parser.parse_args()
@@ -94,7 +92,7 @@ def main() -> None:
     values = np.load(args.kept) if args.kept else logits(args.graph, texts)
     if args.keep:
         np.save(args.keep, values)
-    print("\n".join(look(rows, columns(values, FIRST_OUTPUTS if args.first else OUTPUTS))))
+    print("\n".join(look(rows, columns(values))))
 
 
 if __name__ == "__main__":

@@ -19,13 +19,13 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 from tqdm import tqdm
 
 from models.supervisor.recipe import data as first
+from models.supervisor.recipe.rows import read
 from models.supervisor.recipe.second.balance import describe, is_harmful, rebalance, unbalanced_features
 from models.supervisor.recipe.second.data import SEED, public_rows
 from models.supervisor.recipe.second.network import Supervisor, jailbreak
 from models.supervisor.recipe.second.outputs import Row, make_row
 from models.supervisor.recipe.second.sources import PLAIN, TRAINING
 from models.supervisor.recipe.second.train import UNKNOWN, Sampler, tensors
-from models.supervisor.recipe.train import read
 
 DISPUTED = ("davidson", "edos", "gab_hate", "toxic_spans", "stormfront", "hatemoji", "sbic", "wikipedia_talk", "madlibs",
             "gptfuzz", "verazuo", "multijail")  # fmt: skip

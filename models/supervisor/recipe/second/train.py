@@ -15,14 +15,16 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from tokenizers import Tokenizer
 from torch.nn.functional import binary_cross_entropy_with_logits
 from tqdm import tqdm
 
+from models.encoder import encoder_folder
+from models.supervisor.recipe.rows import read
 from models.supervisor.recipe.second.balance import PLENTY, group
 from models.supervisor.recipe.second.network import CHANNEL_TOKENS, Supervisor, jailbreak
 from models.supervisor.recipe.second.outputs import JAILBREAK, PARTS, Row
 from models.supervisor.recipe.second.start import encoder_weights
-from models.supervisor.recipe.train import Cropper, read
 
 SEED = 20_27
 MAX_TOKENS = 128
@@ -42,16 +44,36 @@ UNKNOWN = -1.0
 Sample = tuple[list[int], list[float]]
 
 
-class Sampler(Cropper):
+class Sampler:
     """Turns rows into samples; what it draws for a row depends on the seed, the pass and the row's place alone."""
 
     def __init__(self, rows: list[Row]) -> None:
-        super().__init__(rows, random.Random(SEED))
+        self.tokenizer: Any = Tokenizer.from_file(str(encoder_folder() / "tokenizer.json"))
+        self.tokenizer.no_truncation()
+        self.tokenizer.no_padding()
+        ids = self.tokenizer.get_vocab()
+        self.start, self.end, self.hidden = ids["[CLS]"], ids["[SEP]"], ids["[MASK]"]
+        self.rows = rows
+        texts = [row["text"] for row in rows]
+        encoded = [
+            part
+            for at in tqdm(range(0, len(texts), 512), desc="tokens", unit="batch")
+            for part in self.tokenizer.encode_batch(texts[at : at + 512], add_special_tokens=False)
+        ]
+        self.ids = [part.ids for part in encoded]
+        self.spans = [self.token_span(row, part.offsets) for row, part in zip(rows, encoded, strict=True)]
         self.known = [[float(row["targets"].get(name, UNKNOWN)) for name in COLUMNS] for row in rows]
         self.groups = defaultdict(list)
         for at, row in enumerate(rows):
             self.groups[group(row)].append(at)
         self.fine = [at for at, known in enumerate(self.known) if not any(known[:-1]) and len(self.ids[at]) >= 8]
+
+    @staticmethod
+    def token_span(row: Row, offsets: list[tuple[int, int]]) -> tuple[int, int] | None:
+        if not row["span"]:
+            return None
+        inside = [at for at, (start, end) in enumerate(offsets) if start < row["span"][1] and end > row["span"][0]]
+        return (inside[0], inside[-1] + 1) if inside else None
 
     def crop_row(self, at: int, rng: random.Random) -> list[int]:
         ids, span = self.ids[at], self.spans[at]
