@@ -65,7 +65,8 @@ class KeyStore:
     erased and nothing can be opened. `create`: whether to make a new store, for the first of `operators`, if there is none.
     Raises `SealError` if the store cannot be opened.
 
-    Used by one thread at a time. Several processes may use the same file.
+    Used by one thread at a time. Several processes may use the same file. A key is only given for records if the file at the
+    path holds it: keys in a file that was removed would be lost with the process. A file that takes its place is opened.
     """
 
     def __init__(self, path: Path, operators: Sequence[OperatorKey] = (), *, create: bool = False) -> None:
@@ -80,6 +81,7 @@ class KeyStore:
             if create:
                 os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
                 Disk().sync_folder(path.parent)
+            self._file = _file_at(path)
             self._rows = sqlite3.connect(path, timeout=BUSY_S, isolation_level=None, check_same_thread=False)
         try:
             with self._faults(), folder_lock(path.parent):  # one process at a time makes the file
@@ -101,6 +103,7 @@ class KeyStore:
     def keys_for(self, owners: Sequence[Owner]) -> dict[Owner, DataKey]:
         """Returns the data keys of owners. New keys are on disk when this returns. Raises `SealError`."""
         with self._faults():
+            self._follow()
             self._look()
             missing = [owner for owner in dict.fromkeys(owners) if owner not in self._remembered]
             found = {owner: key for owner in missing if (key := self._read(owner))}
@@ -108,6 +111,8 @@ class KeyStore:
                 with self._change():
                     self._open_ring()
                     found = {owner: self._read(owner) or self._make(owner) for owner in missing}
+                if _file_at(self.path) != self._file:
+                    raise SealError(f"{self.path}: the key store was replaced while a key was written")
         keys = {owner: found.get(owner) or self._remembered[owner] for owner in dict.fromkeys(owners)}
         for owner, key in keys.items():
             self._remembered[owner] = key
@@ -126,6 +131,16 @@ class KeyStore:
             why = "the texts were erased" if is_erased else "the key of the texts is not in the key store"
             raise SealError(f"{why} (data key {key_id})")
         return DataKey(key_id, self._unwrapped(key_id, row[0]))
+
+    def _follow(self) -> None:
+        """Opens the file at the path if it is another one by now, such as a restored copy."""
+        if _file_at(self.path) == self._file:
+            return
+        other = KeyStore(self.path, self._operators)
+        self.close()
+        self._file, self._rows, self._version = other._file, other._rows, -1
+        self._ring_id, self._ring, self._salt = other._ring_id, other._ring, other._salt
+        self._remembered.clear()
 
     def _look(self) -> None:
         """Forgets remembered keys if another connection changed the file: keys may be erased."""
@@ -311,6 +326,15 @@ def open_store(folder: Path, path: Path | None, sources: Sequence[str], *, creat
     operator's keys come from. Raises `SealError`."""
     operators = [read_key(source, folder) for source in sources]
     return KeyStore(path or folder / STORE, operators, create=create)
+
+
+def _file_at(path: Path) -> tuple[int, int] | None:
+    """Returns what tells the file at a path from every other file; `None` if there is none."""
+    try:
+        status = Disk().stat(path)
+    except FileNotFoundError:
+        return None
+    return status.device, status.inode
 
 
 def _wrapped(ring: bytes, key: DataKey) -> bytes:

@@ -313,3 +313,57 @@ def test_errors_of_the_file_are_errors_of_the_store(call: Callable[[KeyStore], o
     store.close()
     with pytest.raises(SealError, match=r"seal\.keys: Cannot operate on a closed database"):
         call(store)
+
+
+@pytest.mark.parametrize("owner", [ANN, BOB])
+def test_no_key_is_given_that_would_be_lost(owner: Owner, tmp_path: Path) -> None:
+    """The open file of a removed store still takes keys, but nobody could read it again."""
+    store = store_at(tmp_path)
+    keys = store.keys_for([ANN])
+    away = tmp_path / "away"
+    away.mkdir()
+    moved = [path.rename(away / path.name) for path in tmp_path.glob("seal.keys*")]
+    for _ in range(2):
+        with pytest.raises(SealError, match=r"seal\.keys: no key store here"):
+            store.keys_for([owner])
+    assert not (tmp_path / "seal.keys").exists()
+    for path in moved:
+        path.rename(tmp_path / path.name)
+    assert store.keys_for([ANN]) == keys
+    kept = store.keys_for([BOB])[BOB]
+    store.close()
+    assert store_at(tmp_path, create=False).key(kept.id) == kept
+
+
+def test_a_store_that_takes_the_place_of_another_is_used(tmp_path: Path) -> None:
+    (tmp_path / "other").mkdir()
+    other = store_at(tmp_path / "other")
+    keys = other.keys_for([ANN])
+    other.close()
+    store = store_at(tmp_path)
+    assert store.keys_for([ANN]) != keys
+    for path in tmp_path.glob("seal.keys*"):
+        path.unlink()
+    (tmp_path / "seal.keys").write_bytes(b"")
+    with pytest.raises(SealError, match="not a key store"):
+        store.keys_for([ANN])
+    (tmp_path / "other" / "seal.keys").replace(tmp_path / "seal.keys")
+    assert store.keys_for([ANN]) == keys
+    kept = store.keys_for([BOB])[BOB]
+    store.close()
+    assert store_at(tmp_path, create=False).key(kept.id) == kept
+
+
+def test_a_store_that_goes_while_a_key_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = store_at(tmp_path)
+    make = store._make
+
+    def gone(owner: Owner) -> module.DataKey:
+        (tmp_path / "seal.keys").unlink()
+        return make(owner)
+
+    monkeypatch.setattr(store, "_make", gone)
+    with pytest.raises(SealError, match="the key store was replaced while a key was written"):
+        store.keys_for([ANN])
+    assert not store._remembered
+    store.close()
