@@ -39,11 +39,10 @@ from guardproxy.audit import (
     witness,
     write_key,
 )
+from guardproxy.cli.audit_arguments import AsJson, Folder
 from guardproxy.cli.printing import plain
 from guardproxy.errors import AuditError
 
-Folder = Annotated[Path, typer.Argument(metavar="DIR", help="The folder that `serve --audit` wrote to.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Keys = Annotated[
     list[str], typer.Option("--key", metavar="KEY", help="The public key of the log, or its file. May be repeated.")
 ]

@@ -20,6 +20,7 @@ import typer
 
 from guardproxy.audit import AnyEntry, Batch, Intent, Shipper, entry_of, open_line
 from guardproxy.cli.audit import COLUMNS, row_of
+from guardproxy.cli.audit_arguments import Folder
 from guardproxy.cli.printing import plain
 from guardproxy.errors import RecordError
 
@@ -114,7 +115,7 @@ def follow(folder: Path, rows: Rows, wait: Callable[[float], bool], poll_s: floa
 
 
 def tail(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="The folder that `serve --audit` wrote to.")],
+    folder: Folder,
     last: Annotated[int, typer.Option("--last", "-n", min=0, help="How many of the newest entries come first.")] = 10,
     as_json: Annotated[bool, typer.Option("--json", help="Print the entries as in the log.")] = False,
     poll_s: Annotated[float, typer.Option(min=0.05, help="Seconds between two looks at the logs.")] = 0.5,
