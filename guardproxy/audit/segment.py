@@ -22,6 +22,7 @@ from __future__ import annotations
 import logging
 import os
 import re
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -121,6 +122,7 @@ class Segment:
         self.stated = stated
         self.durable = self.head, Frontier()
         self.end = 0
+        self._opened_s = time.time()
         self.torn = False
         self.lost = False
         self.head_kept = -1
@@ -130,6 +132,12 @@ class Segment:
     def origin(self) -> str:
         """Returns the id of the log, from the header."""
         return str(self.header.get("log", ""))
+
+    @property
+    def began_s(self) -> float:
+        """Returns when the file began, in Unix time: from the header, or when it was opened if the header has no time."""
+        at = self.header.get("at")
+        return at if isinstance(at, int | float) else self._opened_s
 
     def lock(self) -> None:
         """Locks the file for this process. Raises `AuditError` if another process holds the lock."""
