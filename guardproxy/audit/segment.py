@@ -29,7 +29,7 @@ from pathlib import Path
 from typing import Any
 
 from guardproxy.audit.chain import ChainHead, begin, open_line, read_head, verify, write_head
-from guardproxy.audit.disk import Disk, folder_lock, put, reason, write_file
+from guardproxy.audit.disk import Disk, folder_lock, put, reason, replace_file, write_file
 from guardproxy.audit.ending import last_lines, whole_lines_end
 from guardproxy.audit.proof.checkpoint import CoveredLog
 from guardproxy.audit.proof.lines import RootWatch, line_hashes
@@ -207,10 +207,8 @@ class Segment:
     def keep_head(self) -> None:
         """Replaces `NAME.head`. A failure is logged and does not fail the log; the next call tries again."""
         path = self.path.with_suffix(".head")
-        new = path.with_suffix(".head.new")
         try:
-            write_file(self.disk, new, write_head(self.origin, self.head), os.O_TRUNC)
-            self.disk.replace(new, path)
+            replace_file(self.disk, path, write_head(self.origin, self.head))
         except OSError as error:
             _log.warning("%s cannot be written: %s", path, reason(error))
         else:

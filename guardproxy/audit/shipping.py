@@ -10,7 +10,6 @@ copies apart. Headers are sent before the lines of their file, so a copy verifie
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import BinaryIO, NamedTuple, Protocol
@@ -19,7 +18,7 @@ import msgspec
 
 from guardproxy.audit.chain import open_line
 from guardproxy.audit.confirmed import last_confirmed
-from guardproxy.audit.disk import Disk, write_file
+from guardproxy.audit.disk import Disk, replace_file
 from guardproxy.audit.folder import header_of, logs_of
 from guardproxy.errors import AuditError
 
@@ -131,12 +130,8 @@ class Shipper:
         return members is None or members.get("seq", -1) == place.seq + 1
 
     def _save(self) -> None:
-        if self._position is None:
-            return
-        new = self._position.with_name(self._position.name + ".new")
-        disk = Disk()
-        write_file(disk, new, msgspec.json.encode(self._places), os.O_TRUNC)
-        disk.replace(new, self._position)
+        if self._position is not None:
+            replace_file(Disk(), self._position, msgspec.json.encode(self._places))
 
 
 def _whole_lines(file: BinaryIO, offset: int, size_bytes: int) -> list[bytes]:

@@ -38,6 +38,7 @@ from guardproxy.audit import (
     reason,
     witness,
     write_key,
+    write_note,
 )
 from guardproxy.cli.audit_arguments import AsJson, Folder
 from guardproxy.cli.printing import plain
@@ -193,7 +194,5 @@ def cosign_command(
     with wrong_use(1):
         cosigned = witness(note, public, own, int(time.time()), last, link)
     with wrong_use():
-        new = state.with_name(f"{state.name}.new")
-        new.write_bytes(cosigned.data)
-        new.replace(state)
+        write_note(state, cosigned)  # before anybody sees it: a witness must not forget what it cosigned
     sys.stdout.write(cosigned.data.decode())
