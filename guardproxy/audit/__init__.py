@@ -51,7 +51,7 @@ from guardproxy.audit.proof.proofs import (
     read_proof,
 )
 from guardproxy.audit.proof.prover import prove_consistency, prove_record
-from guardproxy.audit.proof.store import CheckpointStore, read_note
+from guardproxy.audit.proof.store import CheckpointStore, read_note, write_note
 from guardproxy.audit.proof.verification import CheckpointReport, verify_checkpoints
 from guardproxy.audit.proof.witness import witness
 from guardproxy.audit.rotation import Rotation
@@ -161,4 +161,5 @@ __all__ = [
     "verify_folder",
     "witness",
     "write_key",
+    "write_note",
 ]

@@ -90,6 +90,13 @@ def write_file(disk: Disk, path: Path, data: bytes, how: int) -> None:
         disk.close(fd)
 
 
+def replace_file(disk: Disk, path: Path, data: bytes) -> None:
+    """Replaces a small file in one step: after a crash it holds the old bytes or the new ones."""
+    new = path.with_name(f"{path.name}.new")
+    write_file(disk, new, data, os.O_TRUNC)
+    disk.replace(new, path)
+
+
 def reason(error: BaseException) -> str:
     """Returns the system's message for a failure, without a path and without text of a record."""
     if isinstance(error, AuditError):

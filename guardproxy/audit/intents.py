@@ -28,7 +28,8 @@ from guardproxy.audit.folder import header_of, logs_of
 from guardproxy.audit.versions import entry_of
 from guardproxy.errors import RecordError
 
-_MARK = b'"kind":"intent"'
+INTENT_MARK = b'"kind":"intent"'
+"""In the line of every intent. Few other lines hold it: as a member of a body, not in a text, whose quotes are escaped."""
 _ID = re.compile(rb'"id":"([^"\\]{1,64})"')
 
 
@@ -87,7 +88,7 @@ def _scan(path: Path, intents: dict[str, Intent], *, add: bool) -> None:
         with path.open("rb") as lines:
             for line in lines:
                 # A line is parsed only if its bytes may be relevant, so that a long log does not delay the start.
-                is_marked = add and _MARK in line
+                is_marked = add and INTENT_MARK in line
                 if not is_marked and not (intents and _names(line, intents)):
                     continue
                 members = _parse(line)

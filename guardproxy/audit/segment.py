@@ -22,13 +22,14 @@ from __future__ import annotations
 import logging
 import os
 import re
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from guardproxy.audit.chain import ChainHead, begin, open_line, read_head, verify, write_head
-from guardproxy.audit.disk import Disk, folder_lock, put, reason, write_file
+from guardproxy.audit.disk import Disk, folder_lock, put, reason, replace_file, write_file
 from guardproxy.audit.ending import last_lines, whole_lines_end
 from guardproxy.audit.proof.checkpoint import CoveredLog
 from guardproxy.audit.proof.lines import RootWatch, line_hashes
@@ -121,6 +122,7 @@ class Segment:
         self.stated = stated
         self.durable = self.head, Frontier()
         self.end = 0
+        self._opened_s = time.time()
         self.torn = False
         self.lost = False
         self.head_kept = -1
@@ -130,6 +132,12 @@ class Segment:
     def origin(self) -> str:
         """Returns the id of the log, from the header."""
         return str(self.header.get("log", ""))
+
+    @property
+    def began_s(self) -> float:
+        """Returns when the file began, in Unix time: from the header, or when it was opened if the header has no time."""
+        at = self.header.get("at")
+        return at if isinstance(at, int | float) else self._opened_s
 
     def lock(self) -> None:
         """Locks the file for this process. Raises `AuditError` if another process holds the lock."""
@@ -199,10 +207,8 @@ class Segment:
     def keep_head(self) -> None:
         """Replaces `NAME.head`. A failure is logged and does not fail the log; the next call tries again."""
         path = self.path.with_suffix(".head")
-        new = path.with_suffix(".head.new")
         try:
-            write_file(self.disk, new, write_head(self.origin, self.head), os.O_TRUNC)
-            self.disk.replace(new, path)
+            replace_file(self.disk, path, write_head(self.origin, self.head))
         except OSError as error:
             _log.warning("%s cannot be written: %s", path, reason(error))
         else:

@@ -12,6 +12,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import BinaryIO, NamedTuple, Protocol
 
@@ -19,8 +21,10 @@ import msgspec
 
 from guardproxy.audit.chain import open_line
 from guardproxy.audit.confirmed import last_confirmed
-from guardproxy.audit.disk import Disk, write_file
+from guardproxy.audit.disk import Disk, replace_file
+from guardproxy.audit.ending import REACH_BYTES, last_lines, whole_lines_end
 from guardproxy.audit.folder import header_of, logs_of
+from guardproxy.audit.intents import INTENT_MARK
 from guardproxy.errors import AuditError
 
 BATCH_BYTES = 1 << 20
@@ -78,6 +82,17 @@ class Shipper:
         except msgspec.DecodeError as error:
             raise AuditError(f"{position}: not a position: {error}") from None
 
+    def skip(self, last: int) -> None:
+        """Skips what comes long before the last `last` entries of each log; intents do not count. A log that cannot be read is
+        not skipped."""
+        for path in logs_of(self._folder):
+            with suppress(OSError):
+                log = str(header_of(path).get("log", ""))
+                offset, line = _near_end(path, last)
+                seq = (open_line(line) or {}).get("seq")
+                if log and isinstance(seq, int):
+                    self._places[path.name] = _Place(log, offset, seq - 1)
+
     def ship(self) -> int:
         """Sends all whole lines that the logs have now. Returns the number of batches. Raises `AuditError` when the target
         refuses a batch, and `OSError`; what was accepted before is noted."""
@@ -131,12 +146,22 @@ class Shipper:
         return members is None or members.get("seq", -1) == place.seq + 1
 
     def _save(self) -> None:
-        if self._position is None:
-            return
-        new = self._position.with_name(self._position.name + ".new")
-        disk = Disk()
-        write_file(disk, new, msgspec.json.encode(self._places), os.O_TRUNC)
-        disk.replace(new, self._position)
+        if self._position is not None:
+            replace_file(Disk(), self._position, msgspec.json.encode(self._places))
+
+
+def _near_end(path: Path, last: int) -> tuple[int, bytes]:
+    """Returns a line of a log after which the last `last` entries come, and its offset."""
+    with path.open("rb") as file:
+        read = partial(os.pread, file.fileno())
+        end = whole_lines_end(read, os.fstat(file.fileno()).st_size)
+        reach_bytes = REACH_BYTES
+        while True:
+            start, data = last_lines(read, end, reach_bytes)
+            first, *lines = data.splitlines(keepends=True) or [b""]
+            if start == 0 or sum(INTENT_MARK not in line for line in lines) >= last:
+                return start, first
+            reach_bytes *= 2
 
 
 def _whole_lines(file: BinaryIO, offset: int, size_bytes: int) -> list[bytes]:

@@ -19,6 +19,7 @@ import msgspec
 import typer
 
 from guardproxy.cli import audit_proof, audit_seal
+from guardproxy.cli.audit_arguments import AsJson, Copies, Folder, Heads, Keys
 from guardproxy.cli.printing import plain
 from guardproxy.errors import AuditError, RecordError
 
@@ -35,9 +36,6 @@ if TYPE_CHECKING:
 
 app = typer.Typer(no_args_is_help=True, help="Verify and read the audit log.")
 
-Folder = Annotated[Path, typer.Argument(metavar="DIR", help="The folder that `serve --audit` wrote to.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-
 app.command("keygen")(audit_proof.keygen_command)
 app.command("checkpoint")(audit_proof.checkpoint_command)
 app.command("prove")(audit_proof.prove_command)
@@ -50,17 +48,9 @@ COLUMNS = ("time", "id", "route", "model", "tenant", "outcome", "rules", "findin
 @app.command("verify")
 def verify_command(
     folder: Folder,
-    heads: Annotated[
-        Path | None, typer.Option(help="A folder with copies of *.head files, where the proxy cannot write.")
-    ] = None,
-    key: Annotated[
-        list[str],
-        typer.Option(metavar="KEY", help="The public key of the log or of a witness, or its file. May be repeated."),
-    ] = [],  # noqa: B006 - typer copies it
-    copy: Annotated[
-        list[Path],
-        typer.Option(metavar="PATH", help="Copies of checkpoints from another place: a file or a folder."),
-    ] = [],  # noqa: B006
+    heads: Heads = None,
+    key: Keys = [],  # noqa: B006 - typer copies it
+    copy: Copies = [],  # noqa: B006
     as_json: AsJson = False,
 ) -> None:
     """Check that nothing was edited, deleted, inserted, moved or cut off, and that no log was removed, renamed or

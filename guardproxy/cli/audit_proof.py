@@ -17,17 +17,13 @@ from typing import TYPE_CHECKING, Annotated
 import msgspec
 import typer
 
+from guardproxy.cli.audit_arguments import AsJson, Folder
 from guardproxy.cli.printing import plain
 from guardproxy.errors import AuditError
 
 if TYPE_CHECKING:
-    from guardproxy.audit import (
-        Proven,
-        SignedNote,
-    )
+    from guardproxy.audit import Proven, SignedNote
 
-Folder = Annotated[Path, typer.Argument(metavar="DIR", help="The folder that `serve --audit` wrote to.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Keys = Annotated[
     list[str], typer.Option("--key", metavar="KEY", help="The public key of the log, or its file. May be repeated.")
 ]
@@ -178,7 +174,7 @@ def cosign_command(
     A witness cosigns only checkpoints that continue the last one. So a log that was rolled back or written anew gets no
     cosignature.
     """
-    from guardproxy.audit import ConsistencyProof, SignedNote, private_key, public_key, read_proof, witness  # noqa: PLC0415
+    from guardproxy.audit import ConsistencyProof, SignedNote, private_key, public_key, read_proof, witness, write_note  # noqa: PLC0415
 
     with wrong_use():
         own, public = private_key(key), public_key(log_key)
@@ -190,7 +186,5 @@ def cosign_command(
     with wrong_use(1):
         cosigned = witness(note, public, own, int(time.time()), last, link)
     with wrong_use():
-        new = state.with_name(f"{state.name}.new")
-        new.write_bytes(cosigned.data)
-        new.replace(state)
+        write_note(state, cosigned)  # before anybody sees it: a witness must not forget what it cosigned
     sys.stdout.write(cosigned.data.decode())

@@ -19,10 +19,10 @@ from typing import Annotated, Any, Literal
 
 import typer
 
+from guardproxy.cli.audit_arguments import Copies, Folder, Heads, Keys
 from guardproxy.cli.printing import plain
 from guardproxy.errors import AuditError, QueryError
 
-Folder = Annotated[Path, typer.Argument(metavar="DIR", help="The folder that `serve --audit` wrote to.")]
 First = Annotated[str | None, typer.Option("--from", help="The first day (2026-01-31), or a time in UTC.")]
 Last = Annotated[str | None, typer.Option("--to", help="The last day, which counts as a whole, or a time in UTC.")]
 LIMIT_ROWS = 10_000
@@ -92,17 +92,9 @@ def report(
     out: Annotated[Path, typer.Option(metavar="FILE.html", help="The page.")],
     first: First = None,
     last: Last = None,
-    heads: Annotated[
-        Path | None, typer.Option(help="A folder with copies of *.head files, where the proxy cannot write.")
-    ] = None,
-    key: Annotated[
-        list[str],
-        typer.Option(metavar="KEY", help="The public key of the log or of a witness, or its file. May be repeated."),
-    ] = [],  # noqa: B006 - typer copies it
-    copy: Annotated[
-        list[Path],
-        typer.Option(metavar="PATH", help="Copies of checkpoints from another place: a file or a folder."),
-    ] = [],  # noqa: B006
+    heads: Heads = None,
+    key: Keys = [],  # noqa: B006 - typer copies it
+    copy: Copies = [],  # noqa: B006
     title: Annotated[str, typer.Option(help="The name of the system, for the heading.")] = "guardproxy",
 ) -> None:
     """Write a page for auditors: what was guarded, blocked, redacted and not inspected, what was in force, whether the

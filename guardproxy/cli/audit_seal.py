@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
+from guardproxy.cli.audit_arguments import AsJson, Folder
 from guardproxy.cli.printing import console, plain
 from guardproxy.errors import GuardproxyError
 
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
     from guardproxy.audit import Record
     from guardproxy.audit.sealing import Custody
 
-Folder = Annotated[Path, typer.Argument(metavar="DIR", help="The folder that `serve --audit` wrote to.")]
 Key = Annotated[
     list[str], typer.Option("--key", help="The operator's key: `file:PATH`, `env:NAME` or `command:COMMAND`.")
 ]
@@ -34,7 +34,6 @@ Reason = Annotated[
 By = Annotated[
     str | None, typer.Option(help="Who does it, for the log. Without it, the user of this machine.", show_default=False)
 ]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 def seal_key(file: Annotated[Path, typer.Argument(metavar="FILE", help="The new file. It must not exist.")]) -> None:

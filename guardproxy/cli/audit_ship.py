@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
+from guardproxy.cli.audit_arguments import Folder
 from guardproxy.errors import AuditError, ConfigError
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ TOKEN = "GUARDPROXY_SHIP_TOKEN"  # noqa: S105 - the name of a variable
 
 
 def ship(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="The folder that `serve --audit` wrote to.")],
+    folder: Folder,
     to: Annotated[
         str,
         typer.Option(

@@ -1,8 +1,8 @@
 """`guardproxy audit tail`: prints the entries of the log while they arrive.
 
 In: a folder with logs. Out: the newest entries, then each further entry; exit code 0: it was stopped, 2: wrong use. Reads
-only, so it works while the proxy writes. New files are read from their start. A line that is not whole yet is read later, and
-lines that are known not to be confirmed are left out.
+only, so it works while the proxy writes. Of the logs that are there, only the ends are read; new files are read from their
+start. A line that is not whole yet is read later, and lines that are known not to be confirmed are left out.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 import typer
 
 from guardproxy.cli.audit import COLUMNS, row_of
+from guardproxy.cli.audit_arguments import Folder
 from guardproxy.cli.printing import plain
 from guardproxy.errors import RecordError
 
@@ -39,10 +40,11 @@ class _Arrived(NamedTuple):
 
 class Rows:
     """Prints entries, sorted by time within each look at the logs. An exchange is printed when it has ended. A target of
-    `Shipper`. `last`: how many of the entries of the first look are printed. `say`: gets what cannot be read."""
+    `Shipper`. `last`: how many of the entries of the first look are printed; `None` after it. `say`: gets what cannot be
+    read."""
 
     def __init__(self, last: int, *, as_json: bool, say: Callable[[str], None]) -> None:
-        self._last: int | None = last
+        self.last: int | None = last
         self._as_json = as_json
         self._say = say
         self._waiting: list[_Arrived] = []
@@ -53,7 +55,7 @@ class Rows:
         """Takes lines of a log."""
         from guardproxy.audit import Intent, entry_of, open_line  # noqa: PLC0415
 
-        if self._last == 0:
+        if self.last == 0:
             return
         for line in batch.data.splitlines(keepends=True):
             members = open_line(line) or {}
@@ -68,11 +70,11 @@ class Rows:
                 self._take(_Arrived(entry.at, next(self._number), line, entry))
 
     def _take(self, arrived: _Arrived) -> None:
-        if self._last is None:
+        if self.last is None:
             self._waiting.append(arrived)
             if len(self._waiting) >= LIMIT_WAITING:
                 self.flush()
-        elif len(self._waiting) < self._last:
+        elif len(self._waiting) < self.last:
             heapq.heappush(self._waiting, arrived)
         else:
             heapq.heappushpop(self._waiting, arrived)
@@ -82,7 +84,7 @@ class Rows:
         from guardproxy.audit import open_line  # noqa: PLC0415
 
         arrived, self._waiting = sorted(self._waiting), []
-        self._last = None
+        self.last = None
         for _, _, line, entry in arrived:
             if self._as_json:
                 typer.echo(json.dumps(open_line(line), ensure_ascii=True))
@@ -105,6 +107,7 @@ def follow(folder: Path, rows: Rows, wait: Callable[[float], bool], poll_s: floa
     from guardproxy.audit import Shipper  # noqa: PLC0415
 
     shipper = Shipper(folder, rows)
+    shipper.skip(rows.last or 0)
     trouble = ""
     is_over = False
     while not is_over:
@@ -122,7 +125,7 @@ def follow(folder: Path, rows: Rows, wait: Callable[[float], bool], poll_s: floa
 
 
 def tail(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="The folder that `serve --audit` wrote to.")],
+    folder: Folder,
     last: Annotated[int, typer.Option("--last", "-n", min=0, help="How many of the newest entries come first.")] = 10,
     as_json: Annotated[bool, typer.Option("--json", help="Print the entries as in the log.")] = False,
     poll_s: Annotated[float, typer.Option(min=0.05, help="Seconds between two looks at the logs.")] = 0.5,

@@ -18,7 +18,7 @@ import secrets
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
-from guardproxy.audit.disk import Disk, folder_lock, reason, write_file
+from guardproxy.audit.disk import Disk, folder_lock, reason, replace_file, write_file
 from guardproxy.audit.proof.checkpoint import (
     CHECKPOINT_VERSION,
     CheckpointEntry,
@@ -50,6 +50,13 @@ def read_note(folder: Path) -> SignedNote | None:
         return None
     except AuditError as error:
         raise AuditError(f"{path}: {error}") from None
+
+
+def write_note(path: Path, note: SignedNote, disk: Disk | None = None) -> None:
+    """Replaces the note in a file. The new one is durable when this returns. Raises `OSError`."""
+    disk = disk or Disk()
+    replace_file(disk, path, note.data)
+    disk.sync_folder(path.parent)
 
 
 class CheckpointStore:
@@ -98,10 +105,7 @@ class CheckpointStore:
         note = sign(TreeHead(origin, frontier.size, frontier.root).text, self._signer)
         path = self.folder / LIST
         write_file(self._disk, path, b"".join(lines), os.O_APPEND)
-        new = self.folder / f"{NOTE}.new"
-        write_file(self._disk, new, note.data, os.O_TRUNC)
-        self._disk.replace(new, self.folder / NOTE)
-        self._disk.sync_folder(self.folder)
+        write_note(self.folder / NOTE, note, self._disk)
         self.origin, self._frontier = origin, frontier
         self._end += sum(map(len, lines))
         self.states.take(entry, frontier.size - 1)

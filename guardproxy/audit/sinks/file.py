@@ -153,15 +153,13 @@ class FileSink:
         self._rotation = rotation
         self._ended: tuple[CoveredLog, ...] = ()
         self._since = 0.0
-        self._opened_at = time.time()
         self.trouble = ""
         self.recoveries = 0
         self.remarks: tuple[str, ...] = ()
-        first = Path(folder) / f"{name}.jsonl"
         try:
             self._segment = open_last(self._disk, Path(folder), name, header, stated)
         except OSError as error:
-            raise AuditError(f"{first}: {reason(error)}") from None
+            raise AuditError(f"{Path(folder) / name}.jsonl: {reason(error)}") from None
         self._new = {key: value for key, value in header.items() if key not in ("log", "follows", "at")}
         self._durable([canonical(self.header) + b"\n"])
         self._thread = Thread(target=self._run, name=f"audit-{name}", daemon=True)
@@ -246,9 +244,8 @@ class FileSink:
                     self._commit(batch)
             except BaseException as error:  # no caller may wait for ever or believe that its record is kept
                 self._fail(error)
-            for entry in batch:
-                if entry.receive is not None:
-                    entry.settle(self._refusal())
+            for entry in filter(attrgetter("receive"), batch):
+                entry.settle(self._refusal())
         with suppress(Exception):
             if self._segment.is_in_place():
                 self._segment.keep_head()
@@ -331,20 +328,24 @@ class FileSink:
 
     def _rotate(self) -> None:
         """Continues in a new file if this is large or old. If that fails, the next batch tries again."""
-        began = self.header.get("at")
-        age_s = time.time() - (began if isinstance(began, int | float) else self._opened_at)
-        if why := self._rotation.due(self._segment.end, age_s) if self._segment.head.seq >= 0 else "":
-            with suppress(OSError, AuditError):
+        old = self._segment
+        try:
+            if old.head.seq >= 0 and (why := self._rotation.due(old.end, time.time() - old.began_s)):
                 self._continue(why, is_complete=True)
                 _log.info("the audit log continues in %s: %s", self._segment.path.name, why)
+        except (OSError, AuditError) as error:
+            self._remark(f"audit log {old.path.name} cannot continue in a new file: {reason(error)}")
 
     def _roll(self, why: str) -> None:
         """Continues in a new file after a fault."""
         old = self._segment
         self._continue(why)
-        remark = f"audit log {old.path.name} ended ({why}); records continue in {self._segment.path.name}"
-        _log.warning(remark)
-        self.remarks = (*self.remarks, remark)[-LIMIT_REMARKS:]
+        self._remark(f"audit log {old.path.name} ended ({why}); records continue in {self._segment.path.name}")
+
+    def _remark(self, remark: str) -> None:
+        if remark not in self.remarks:
+            _log.warning(remark)
+            self.remarks = (*self.remarks, remark)[-LIMIT_REMARKS:]
 
     def _continue(self, why: str, *, is_complete: bool = False) -> None:
         """Continues in a new file. `why`: the reason, for the header of the new file. `is_complete`: whether this file

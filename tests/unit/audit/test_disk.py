@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from guardproxy.audit.disk import Disk, folder_lock, put, reason, write_file
+from guardproxy.audit.disk import Disk, folder_lock, put, reason, replace_file, write_file
 from guardproxy.errors import AuditError
+from tests.kit.disk import Faulty
 
 
 def test_a_small_file_is_written_anew_or_added_to(tmp_path: Path) -> None:
@@ -17,6 +18,18 @@ def test_a_small_file_is_written_anew_or_added_to(tmp_path: Path) -> None:
     for data, how in ((b"one", os.O_TRUNC), (b"two", os.O_APPEND), (b"3", os.O_TRUNC)):
         write_file(Disk(), path, data, how)
     assert path.read_bytes() == b"3"
+
+
+@pytest.mark.parametrize("at", range(4))  # opens, writes, syncs, replaces
+def test_a_small_file_is_replaced_in_one_step(tmp_path: Path, at: int) -> None:
+    path = tmp_path / "f"
+    replace_file(Disk(), path, b"old")
+    with pytest.raises(OSError, match="Input/output error"):
+        replace_file(Faulty(at, torn=1), path, b"new")
+    assert path.read_bytes() == b"old"
+    replace_file(Disk(), path, b"new")
+    assert path.read_bytes() == b"new"
+    assert [file.name for file in tmp_path.iterdir()] == ["f"]
 
 
 def test_a_write_of_nothing_is_an_error() -> None:

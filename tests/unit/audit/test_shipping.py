@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from guardproxy.audit.chain import begin, seal, verify
+from guardproxy.audit.document import Intent
 from guardproxy.audit.shipping import RETRY_MOST_S, RETRY_S, Batch, Shipper, ship_on
 from guardproxy.errors import AuditError
 from tests.kit.logs import write_log
@@ -170,6 +171,27 @@ def test_no_order_of_writes_failures_and_restarts_loses_or_moves_a_line(steps: l
             target.failures = 0
             shipper.ship()
             assert target.data == (folder / "a.jsonl").read_bytes()
+
+
+@pytest.mark.parametrize(("last", "least", "most"), [(0, 0, 9), (1, 1, 9), (50, 50, 150), (10_000, 401, 401)])
+def test_what_comes_long_before_the_end_can_be_skipped(tmp_path: Path, last: int, least: int, most: int) -> None:
+    names = ("v", "at", "id", "engine", "tenant", "route", "policies", "seals")
+    record = plain_record(tenant_name="x" * 9000)
+    intent = Intent(**{name: getattr(record, name) for name in names})
+    write_log(tmp_path, "a", *[intent] * 200, *[record] * 200)
+    (tmp_path / "empty.jsonl").write_bytes(b"")
+    log, target = tmp_path / "a.jsonl", Memory()
+    with log.open("ab") as file:
+        file.write(b'{"torn')
+    shipper = Shipper(tmp_path, target)
+    (tmp_path / "unreadable.jsonl").mkdir()
+    shipper.skip(last)
+    (tmp_path / "unreadable.jsonl").rmdir()
+    shipper.ship()
+    whole = log.read_bytes().removesuffix(b'{"torn')
+    lines = target.data.splitlines()
+    assert whole.endswith(target.data)
+    assert least <= len(lines) <= most
 
 
 def test_without_a_position_each_shipper_begins_at_the_start(tmp_path: Path) -> None:

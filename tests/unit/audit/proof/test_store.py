@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from guardproxy.audit.disk import Disk
 from guardproxy.audit.proof.checkpoint import CoveredLog, TreeHead
-from guardproxy.audit.proof.store import LIST, NOTE, CheckpointStore, read_note
+from guardproxy.audit.proof.store import LIST, NOTE, CheckpointStore, read_note, write_note
 from guardproxy.errors import AuditError
 from tests.kit.disk import Faulty
 from tests.kit.proof import KEY, OTHER
@@ -25,6 +26,27 @@ def state(log: str, size: int) -> CoveredLog:
 
 def listed(folder: Path) -> list[dict[str, object]]:
     return [json.loads(line) for line in (folder / LIST).read_bytes().splitlines()]
+
+
+def test_a_note_that_was_written_is_durable(tmp_path: Path) -> None:
+    steps: list[str] = []
+
+    class Noted(Disk):
+        def sync(self, fd: int) -> None:
+            steps.append("sync")
+
+        def replace(self, old: Path, new: Path) -> None:
+            steps.append("replace")
+            super().replace(old, new)
+
+        def sync_folder(self, folder: Path) -> None:
+            steps.append(f"sync {folder.name}")
+
+    note = CheckpointStore(tmp_path / "audit", KEY).write([state("a", 1)], 1.0)
+    (tmp_path / "witness").mkdir()
+    write_note(tmp_path / "witness" / NOTE, note, Noted())
+    assert read_note(tmp_path / "witness") == note
+    assert steps == ["sync", "replace", "sync witness"]
 
 
 def test_several_writers_continue_one_list(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from guardproxy.audit.chain import begin, seal
 from guardproxy.audit.disk import Disk
+from guardproxy.audit.rotation import Rotation
 from guardproxy.audit.sinks.file import FileSink
 from guardproxy.errors import AuditError
 from tests.kit.disk import Faulty, kept, problems, wait_healthy
@@ -147,4 +148,28 @@ def test_a_disk_that_fills_up_again_and_again_grows_no_heap_of_gaps(tmp_path: Pa
     sink.append({"id": "y"}).result(WAIT_S)
     assert sink._wait_s == sink._retry_s
     sink.close()
+    assert problems(tmp_path) == []
+
+
+def test_a_large_log_that_cannot_continue_in_a_new_file_goes_on_and_says_so_once(tmp_path: Path) -> None:
+    class Full(Disk):
+        is_full = False
+
+        def open(self, path: Path, flags: int) -> int:
+            if self.is_full:
+                raise OSError(errno.EMFILE, "Too many open files")
+            return super().open(path, flags)
+
+    disk = Full()
+    sink = FileSink(tmp_path, "a", HEADER, watch_s=600.0, disk=disk, rotation=Rotation(1))
+    disk.is_full = True
+    for number in range(3):
+        sink.append({"id": f"x{number}"}).result(WAIT_S)
+    assert sink.remarks == ("audit log a.jsonl cannot continue in a new file: too many open files",)
+    assert (sink.trouble, sink.path.name) == ("", "a.jsonl")
+    disk.is_full = False
+    sink.append({"id": "x3"}).result(WAIT_S)
+    assert sink.path.name == "a.1.jsonl"
+    sink.close()
+    assert sorted(kept(tmp_path)) == ["x0", "x1", "x2", "x3"]
     assert problems(tmp_path) == []

@@ -1,0 +1,22 @@
+"""The arguments that several commands of `guardproxy audit` share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+Folder = Annotated[Path, typer.Argument(metavar="DIR", help="The folder that `serve --audit` wrote to.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Heads = Annotated[Path | None, typer.Option(help="A folder with copies of *.head files, where the proxy cannot write.")]
+Keys = Annotated[
+    list[str],
+    typer.Option(
+        "--key", metavar="KEY", help="The public key of the log or of a witness, or its file. May be repeated."
+    ),
+]
+Copies = Annotated[
+    list[Path],
+    typer.Option("--copy", metavar="PATH", help="Copies of checkpoints from another place: a file or a folder."),
+]
