@@ -96,6 +96,8 @@ def verify_folder(
         if log.origin:
             by_origin[log.origin].append(log)
     for path, head in heads:
+        if isinstance(head, tuple) and head[0] not in by_origin and _is_removed(*head, signed):
+            continue
         _take_head(path.name, f"{path.stem}.jsonl", head, folder, logs, by_origin)
     for label, name, named_head in signed.heads():
         _take_head(label, name, named_head, folder, logs, by_origin)
@@ -113,6 +115,15 @@ def verify_folder(
     if signed.number:
         _note_uncovered(logs.values(), signed)
     return [_verify(log, signed) for _, log in sorted(logs.items())]
+
+
+def _is_removed(origin: str, head: ChainHead, signed: CheckpointReport) -> bool:
+    """Whether a checkpoint says that the proxy removed the log, and that this record was in it."""
+    removed = signed.states.removed.get(origin)
+    if removed is None:
+        return False
+    last = ChainHead(removed.size - 2, removed.hash)
+    return head.seq < last.seq or head == last
 
 
 def _note_uncovered(logs: Iterable[_LogFile], signed: CheckpointReport) -> None:

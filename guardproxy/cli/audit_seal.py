@@ -9,6 +9,7 @@ from __future__ import annotations
 import getpass
 import json
 import os
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -154,19 +155,19 @@ def _custody(folder: Path, store: Path | None, key: Sequence[str], reason: str, 
 
 
 def _record(folder: Path, exchange_id: str) -> Record:
-    from guardproxy.audit import Record, entries_of, logs_of  # noqa: PLC0415
+    from guardproxy.audit import Record, confirmed_entries  # noqa: PLC0415
 
+    unread: Counter[str] = Counter()
     try:
-        for path in logs_of(folder):
-            for entry in entries_of(path):
-                if isinstance(entry, Record) and entry.id == exchange_id:
-                    return entry
+        for logged in confirmed_entries(folder, unread):
+            if isinstance(logged.entry, Record) and logged.entry.id == exchange_id:
+                return logged.entry
     except OSError as error:
         _fail(f"{error.filename or folder}: {error.strerror}")
-    except GuardproxyError as error:
-        _fail(str(error))
+    for problem, count in unread.items():
+        typer.echo(f"{count} lines could not be read: {plain(problem)}", err=True)
     typer.echo(f"no exchange `{plain(exchange_id)}` in {folder}", err=True)
-    raise typer.Exit(1)
+    raise typer.Exit(2 if unread else 1)  # a line that could not be read may be the one
 
 
 def _user() -> str:

@@ -13,14 +13,10 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from guardproxy.audit import AnyEntry, Closing, Erased, Gap, Intent, LoggedEntry, Record, Rotated, Unsealed
+from guardproxy.audit import Closing, Erased, Gap, Intent, LoggedEntry, Record, Rotated, Unsealed
 from guardproxy.wire import codec_for
 
 _INFO, _WARN = (9, "INFO"), (13, "WARN")
-_EVENTS: Mapping[type[AnyEntry], str] = {
-    **{Record: "exchange", Intent: "intent", Closing: "closing", Gap: "gap"},
-    **{Erased: "erased", Rotated: "rotated", Unsealed: "unsealed"},
-}
 Scalar = str | int | float
 
 
@@ -40,7 +36,7 @@ def _log_record(logged: LoggedEntry) -> dict[str, Any]:
     is_serious = (isinstance(entry, Record) and bool(entry.rules)) or isinstance(entry, Closing | Gap | Unsealed)
     number, text = _WARN if is_serious else _INFO
     place: dict[str, Scalar] = {"log": logged.file, "seq": logged.seq, "hash": logged.hash}
-    event = _EVENTS[type(entry)]
+    event = entry.__struct_config__.tag
     members: dict[str, Scalar | Sequence[str] | None] = {
         **(_shared(entry) if isinstance(entry, Record | Intent | Closing) else {}),
         **({"guardproxy.exchange.id": entry.id} if isinstance(entry, Unsealed) else {}),

@@ -130,8 +130,5 @@ PROVISIONS: dict[str, tuple[Provision, ...]] = {
 
 def answered(provision: Provision, facts: AuditFacts) -> str:
     """Returns what the report shows for a provision."""
-    text = provision.shown
-    for name, fact in facts._asdict().items():
-        text = text.replace(f"{{{name}}}", fact)
-    sentences = text.split(". ")
+    sentences = provision.shown.format(**facts._asdict()).split(". ")
     return ". ".join(sentence[:1].upper() + sentence[1:] for sentence in sentences)

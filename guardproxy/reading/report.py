@@ -82,7 +82,7 @@ def report_page(title: str, summary: TrafficSummary, verification: Verification,
         f"<h1>{html_text(heading)}</h1>",
         f'<p class="quiet">{html_text(f"Period: {facts.period}. Made {_moment(made_s)} by {program}.")}</p>',
         *_overview(summary, facts),
-        *_integrity(verification),
+        *_integrity(verification, facts),
         *_rules(summary),
         *_unread(summary),
         *_in_force(summary),
@@ -110,9 +110,9 @@ def _overview(summary: TrafficSummary, facts: AuditFacts) -> Iterator[str]:
         yield from _more(len(gaps))
 
 
-def _integrity(verification: Verification) -> Iterator[str]:
+def _integrity(verification: Verification, facts: AuditFacts) -> Iterator[str]:
     yield "<h2>Integrity of the log</h2>"
-    yield f"<p>{html_text(_sentence(_verified(verification)))}</p>"
+    yield f"<p>{html_text(_sentence(facts.verified))}</p>"
     signed = verification.checkpoints
     if signed is not None and signed.signed_by:
         number = f"{signed.number:,}"

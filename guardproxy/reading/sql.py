@@ -119,15 +119,15 @@ class LogDatabase:
         paths = logs_of(folder)
         if not paths:
             raise QueryError(f"{folder}: no *.jsonl logs here")
+        self._database = _connect()
         self._extra = tempfile.TemporaryDirectory(prefix="guardproxy-query-")
         try:
-            self._database = _connect()
             self._database.execute(f"SET temp_directory = {_quoted(self._extra.name)}")
             survey = _survey(paths, Path(self._extra.name))
             self._line_count = survey.lines
             self._define([*paths, *survey.mended], last_confirmed(paths), survey.longest, writes_to)
         except BaseException:
-            self._extra.cleanup()
+            self._close()
             raise
 
     def __enter__(self) -> Self:
@@ -136,6 +136,9 @@ class LogDatabase:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._close()
+
+    def _close(self) -> None:
         self._database.close()
         self._extra.cleanup()
 

@@ -83,8 +83,15 @@ class Server:
         self._observers = Observers((MetricsObserver(self.metrics), LogObserver()), self.metrics)
         self._fan = Fan({name: open_sink(name, log_of(worker)) for name in config.audit_sink}, self.metrics)
         rotation = Rotation(config.audit_rotate_bytes, config.audit_rotate_s)
-        about = signing_of(config), rotation, open_sealing(config)
-        self._recorder = Recorder(config.audit, worker, self._engine, self._fan.durable, *about)
+        self._recorder = Recorder(
+            config.audit,
+            worker,
+            self._engine,
+            self._fan.durable,
+            signing=signing_of(config),
+            rotation=rotation,
+            sealing=open_sealing(config),
+        )
         time_limits = TimeLimits(config.timeout_scan_s, config.timeout_scan_s_per_million, config.limit_scan_wait_s)
         self._scanner = Scanner(config.scan_threads, time_limits, meters=self.metrics.scanner)
         self.metrics.unknown.inc(self._recorder.unknown)

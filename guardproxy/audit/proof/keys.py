@@ -43,8 +43,13 @@ class CommandSigner:
             return base64.b64decode(ran.stdout.strip(), validate=True)
         except subprocess.TimeoutExpired:
             raise AuditError(f"the command that signs took longer than {self.timeout_s:g} s") from None
-        except (OSError, IndexError, ValueError, binascii.Error) as error:
-            raise AuditError(f"the command that signs cannot be used: {reason(error)}") from None
+        except binascii.Error:
+            fault = "it printed no base64"
+        except (IndexError, ValueError):
+            fault = "it is not a command line"
+        except OSError as error:
+            fault = reason(error)
+        raise AuditError(f"the command that signs cannot be used: {fault}")
 
 
 def private_key(setting: str, audit: Path | None = None) -> PrivateKey:

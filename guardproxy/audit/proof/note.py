@@ -48,7 +48,7 @@ class PublicKey:
     def read(cls, text: str) -> PublicKey:
         """Reads a key that `str` wrote. Raises `AuditError`."""
         try:
-            name, key_id, encoded = text.strip().split("+", 2)
+            name, _, encoded = text.strip().split("+", 2)
             data = _decoded(encoded)
             key = cls(name, data[1:], data[0])
             if str(key) != text.strip() or key.kind not in (SIGNS, COSIGNS) or len(key.data) != _KEY_BYTES:
@@ -57,7 +57,6 @@ class PublicKey:
             raise AuditError(
                 "not a public key: expected NAME+ID+BASE64, as `guardproxy audit keygen` prints it"
             ) from None
-        del key_id
         _check_name(name)
         return key
 

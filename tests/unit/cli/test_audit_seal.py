@@ -182,6 +182,10 @@ def test_an_exchange_that_is_not_there_or_cannot_be_read(log: Path, key: str, tm
     sink.close()
     code, _, err = run("audit", "unseal", log, "other", "--key", key, *REASON)
     assert (code, "the entry has version 99" in err) == (2, True)
+    (log / "newer.jsonl").rename(log / "a-newer.jsonl")
+    assert run("audit", "unseal", log, "id", "--key", key, *REASON)[0] == 0, (
+        "a line before it does not hide an exchange"
+    )
     (log / "broken.jsonl").mkdir()
     assert run("audit", "unseal", log, "other", "--key", key, *REASON)[0] == 2
 

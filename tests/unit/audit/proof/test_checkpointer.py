@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from guardproxy.audit.chain import begin, seal
+from guardproxy.audit.chain import ChainHead, begin, read_named_head, seal, write_head
 from guardproxy.audit.folder import verify_folder
 from guardproxy.audit.proof import checkpointer
 from guardproxy.audit.proof.checkpoint import CoveredLog
@@ -242,6 +242,31 @@ def test_a_log_that_grew_after_it_was_named_as_removed_stays(tmp_path: Path, mon
     process.checkpointer.check()
     assert log.read_bytes() == whole + b'{"hash":"another"}\n'
     process.close()
+
+
+def test_a_copy_of_the_head_of_a_log_that_the_proxy_removed_is_no_problem(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, copies = tmp_path / "audit", tmp_path / "copies"
+    process = two_files(folder)
+    copies.mkdir()
+    head = (folder / "audit-0.head").read_bytes()
+    (copies / "audit-0.head").write_bytes(head)
+    real = time.time()
+    monkeypatch.setattr(time, "time", lambda: real + 200)
+    process.checkpointer.check()
+    assert not (folder / "audit-0.jsonl").exists()
+    process.close()
+
+    def problems() -> list[tuple[str, str]]:
+        logs = verify_folder(folder, copies, verify_checkpoints(folder, [KEY.public]))
+        return [(log.file, problem.code) for log in logs for problem in log.report.problems]
+
+    assert problems() == []
+    origin, last = read_named_head(head)
+    for changed in (ChainHead(last.seq, "ab" * 32), ChainHead(last.seq + 1, "ab" * 32)):
+        (copies / "audit-0.head").write_bytes(write_head(origin, changed))
+        assert problems() == [("audit-0.jsonl", "gone")], "the copy states a record that the removed log did not have"
 
 
 def test_an_old_log_that_a_process_opens_after_all_goes_when_the_process_has_ended(

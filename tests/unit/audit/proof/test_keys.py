@@ -71,10 +71,10 @@ def test_a_command_signs(tmp_path: Path) -> None:
     ("words", "message"),
     [
         (command("import sys; sys.exit(3)"), "ended with exit code 3"),
-        (command("print('%')"), "cannot be used"),
+        (command("print('%')"), "cannot be used: it printed no base64"),
         ("/none/such", "cannot be used: no such file"),
-        ("", "cannot be used"),
-        ("'", "cannot be used"),
+        ("", "cannot be used: it is not a command line"),
+        ("'", "cannot be used: it is not a command line"),
     ],
 )
 def test_a_command_that_fails(words: str, message: str) -> None:
