@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import sys
 from collections import Counter, deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
@@ -20,7 +20,7 @@ import typer
 
 from guardproxy.cli import audit_proof, audit_seal
 from guardproxy.cli.audit_arguments import AsJson, Copies, Folder, Heads, Keys
-from guardproxy.cli.printing import plain
+from guardproxy.cli.printing import aligned, plain
 from guardproxy.errors import AuditError, RecordError
 
 if TYPE_CHECKING:
@@ -147,7 +147,7 @@ def show_command(
             if not (has_end and isinstance(entry, Intent)):
                 print_entry(entry)
     elif entries:
-        for row in _table([COLUMNS, *(row_of(entry) for _, entry in entries)]):
+        for row in aligned([COLUMNS, *(row_of(entry) for _, entry in entries)]):
             typer.echo(row)
     for problem, count in unread.items():
         typer.echo(f"{count} lines could not be read: {problem}", err=True)
@@ -306,9 +306,3 @@ def done_of(entry: Erased | Rotated | Unsealed) -> str:
         case Unsealed():
             done = "unsealed"
     return plain(f"{done}, by {entry.by}: {entry.why}")
-
-
-def _table(rows: Sequence[tuple[str, ...]]) -> Iterator[str]:
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    for row in rows:
-        yield "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()

@@ -20,7 +20,7 @@ from typing import Annotated, Any, Literal
 import typer
 
 from guardproxy.cli.audit_arguments import Copies, Folder, Heads, Keys
-from guardproxy.cli.printing import plain
+from guardproxy.cli.printing import aligned, plain
 from guardproxy.errors import AuditError, QueryError
 
 First = Annotated[str | None, typer.Option("--from", help="The first day (2026-01-31), or a time in UTC.")]
@@ -158,9 +158,8 @@ def _refuse_missing(folder: Path) -> None:
 
 def _print_table(names: Sequence[str], rows: Iterator[tuple[Any, ...]]) -> None:
     cells = [tuple(names), *(tuple(map(_cell, row)) for row in islice(rows, LIMIT_ROWS))]
-    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-    for row in cells:
-        typer.echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+    for line in aligned(cells):
+        typer.echo(line)
     if next(rows, None) is not None:
         typer.echo(f"only the first {LIMIT_ROWS} rows are shown; use LIMIT, or --json for all rows", err=True)
 

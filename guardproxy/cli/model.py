@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any, get_args
 
 import typer
 
+from guardproxy.cli.printing import aligned
 from guardproxy.errors import ConfigError
 from guardproxy.findings import KINDS, Kind
 
@@ -373,6 +374,5 @@ def _save(out: Path, result: dict[str, Any], judged: Sequence[JudgedRow], thresh
 def _print(rows: Sequence[Sequence[str]]) -> None:
     """Prints a table, with unprintable characters escaped."""
     cells = [["".join(c if c.isprintable() else ascii(c)[1:-1] for c in cell) for cell in row] for row in rows]
-    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-    for row in cells:
-        typer.echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+    for line in aligned(cells):
+        typer.echo(line)

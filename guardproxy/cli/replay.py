@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 import typer
 
 from guardproxy.cli.policy.arguments import AllowCode
-from guardproxy.cli.printing import plain
+from guardproxy.cli.printing import aligned, plain
 from guardproxy.errors import GuardproxyError
 
 if TYPE_CHECKING:
@@ -162,9 +162,8 @@ def _print_groups(traffic: Traffic) -> None:
     for group in traffic.groups:
         name = f"{group.policy}: {group.rule}" if group.policy else group.rule
         rows.append((plain(name), plain(group.action), group.way, str(group.count)))
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    for row in rows if traffic.groups else ():
-        typer.echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+    for line in aligned(rows) if traffic.groups else ():
+        typer.echo(line)
 
 
 def _wrong_use(message: str) -> NoReturn:

@@ -5,17 +5,16 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
-from typing import Any
 
 import pytest
 from typer.testing import CliRunner
 
-from guardproxy.audit.document import Gap, LogEntry, Record
+from guardproxy.audit.document import Gap, Record
 from guardproxy.audit.intents import closing
-from guardproxy.audit.sinks.file import FileSink
 from guardproxy.audit.versions import entry_of
 from guardproxy.cli.audit import app
 from guardproxy.exchange.transcript import DataReceived, RequestReceived, ResponseEnded, ResponseStarted
+from tests.kit.logs import write_log as write
 from tests.kit.play import Play, chat_frames, mint, policy_set
 from tests.kit.records import plain_answer, plain_intent, plain_record, plain_text
 
@@ -24,14 +23,6 @@ SCHEMA = ROOT / "docs" / "reference" / "record.schema.json"
 OLD = ROOT / "tests" / "unit" / "audit" / "data" / "v1.jsonl"
 
 RECORD = plain_record()
-
-
-def write(folder: Path, name: str, *records: LogEntry | dict[str, Any]) -> tuple[int, str]:
-    sink = FileSink(folder, name, {"log": f"log-of-{name}"})
-    for record in records:
-        sink.append(record).result(30)
-    sink.close()
-    return sink.head
 
 
 def run(*arguments: str | Path) -> tuple[int, str, str]:
