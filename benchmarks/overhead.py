@@ -37,7 +37,7 @@ from benchmarks.proxies import Start, prepared
 ROOT = Path(__file__).parents[1]
 OPEN_STREAMS = 500
 KNOWN_PROMPTS = 50  # of the case whose texts a proxy may remember
-START_TIMEOUT_S = 60.0
+START_TIMEOUT_S = 120.0
 PACED_S = 5.0
 
 EMPTY_POLICY = "policy: empty\nrules:\n  - {id: watch, when: check_error, action: flag}\n"
@@ -51,6 +51,7 @@ class Target:
     port: int
     process: subprocess.Popen[bytes] | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
+    streams: bool = True
     rounds: list[dict[str, dict[str, Any]]] = field(default_factory=list)
     rss_idle_mib: float = 0.0
     rss_open_mib: float = 0.0
@@ -108,18 +109,23 @@ def wait_ready(process: subprocess.Popen[bytes], url: str) -> bool:
 
 
 def targets(
-    stack: ExitStack, folder: Path, upstream_port: int, core: int, peers: Path
+    stack: ExitStack, folder: Path, upstream_port: int, core: int, peers: Path, only: tuple[str, ...] = ()
 ) -> tuple[list[Target], dict[str, str]]:
-    """All targets that start on this machine, and why the others do not. `peers`: where `make bench-peers` put them."""
+    """All targets that start on this machine, and why the others do not. `peers`: where `make bench-peers` put them; `only`:
+    beginnings of their names, if not all are wanted."""
     url = f"http://127.0.0.1:{upstream_port}"
     found, missing = [Target("direct", upstream_port)], {}
 
     def add(name: str, command: list[str], port: int, ready: str, proxy: Start | None = None) -> None:
+        if only and not name.startswith(only):
+            return
         log = folder / f"{name}.log"
         process = start(stack, command, core, log, proxy.environment if proxy else None)
         if wait_ready(process, ready):
-            found.append(Target(name, port, process, proxy.headers if proxy else {}))
+            proxy = proxy or Start(command)
+            found.append(Target(name, port, process, proxy.headers, proxy.streams))
         else:
+            _end(process)  # it would take time from the others
             lines = log.read_text(errors="replace").strip().splitlines()
             missing[name] = lines[-1] if lines else "did not start"
 
@@ -182,7 +188,7 @@ def rss_mib(process: subprocess.Popen[bytes]) -> float:
 
 def measure_memory(target: Target, core: int) -> None:
     """Resident memory at rest and with many open streams that trickle."""
-    if target.process is None:
+    if target.process is None or not target.streams:
         return
     settings: dict[str, Any] = {
         "port": target.port,
@@ -214,10 +220,12 @@ def summary(found: list[Target]) -> dict[str, dict[str, float]]:
         pairs = list(zip(target.rounds, direct.rounds, strict=True))
 
         def of(case: str, metric: str, target: Target = target) -> float:
-            return float(median(round_[case][metric] for round_ in target.rounds))
+            return float(median([round_[case][metric] for round_ in target.rounds if case in round_] or [0.0]))
 
         def added(case: str, metric: str, pairs: Any = pairs) -> float:
-            return float(median(own[case][metric] - base[case][metric] for own, base in pairs))
+            return float(
+                median([own[case][metric] - base[case][metric] for own, base in pairs if case in own] or [0.0])
+            )
 
         table[target.name] = {
             "requests_per_s_at_32": of("plain 32", "requests_per_s"),
@@ -279,6 +287,7 @@ def main() -> int:
     parser.add_argument("--quick", action="store_true", help="one short round, to see that everything works")
     parser.add_argument("--out", type=Path, default=ROOT / "benchmarks" / "results")
     parser.add_argument("--peers", type=Path, default=ROOT / "build" / "peers", help="the folder of `make bench-peers`")
+    parser.add_argument("--only", nargs="*", default=(), help="beginnings of the names of the proxies to measure")
     options = parser.parse_args()
     rounds, seconds = (1, 0.5) if options.quick else (options.rounds, options.seconds)
     cores = sorted(os.sched_getaffinity(0))
@@ -292,7 +301,7 @@ def main() -> int:
         )
         if not wait_ready(upstream, f"http://127.0.0.1:{upstream_port}/"):
             raise SystemExit("the canned upstream does not start")
-        found, missing = targets(stack, folder, upstream_port, proxy_core, options.peers)
+        found, missing = targets(stack, folder, upstream_port, proxy_core, options.peers, tuple(options.only))
         for name, reason in missing.items():
             print(f"left out: {name}: {reason}", file=sys.stderr)
         cases = {
@@ -311,6 +320,8 @@ def main() -> int:
                 measured = {}
                 base = {"port": target.port, "headers": dict(target.headers)}
                 for at, (case, settings) in enumerate(cases.items()):
+                    if settings["mode"] != "plain" and not target.streams:
+                        continue
                     seed = 1 + number * len(cases) + at
                     # A stream that is paced takes two seconds, so its case must last longer.
                     lasts_s = max(seconds, PACED_S) if settings["mode"] == "paced" else seconds

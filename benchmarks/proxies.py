@@ -44,12 +44,14 @@ LITELLM_MODELS = ("canned", "trickle", "paced")
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """How a proxy is started. `ready`: a path that it answers once it is ready; `headers`: what its requests must have."""
+    """How a proxy is started. `ready`: a path that it answers once it is ready; `headers`: what its requests must have;
+    `streams`: whether it can stream."""
 
     command: list[str]
     ready: str = "/"
     headers: Mapping[str, str] = field(default_factory=dict)
     environment: Mapping[str, str] = field(default_factory=dict)
+    streams: bool = True
 
 
 Prepare = Callable[[Path, Path, int, int], Start | None]
@@ -110,7 +112,9 @@ def portkey(peers: Path, folder: Path, port: int, upstream_port: int) -> Start |
         return None
     headers = {"x-portkey-provider": "openai", "x-portkey-custom-host": f"http://127.0.0.1:{upstream_port}/v1"}
     environment = {"TRUSTED_CUSTOM_HOSTS": "127.0.0.1,localhost"}
-    return Start([program, str(script), "--headless", f"--port={port}"], headers=headers, environment=environment)
+    command = [program, str(script), "--headless", f"--port={port}"]
+    # With Node 20.20 its streams end with status 500: it adds a header to an answer whose headers are immutable.
+    return Start(command, headers=headers, environment=environment, streams=False)
 
 
 def litellm(peers: Path, folder: Path, port: int, upstream_port: int) -> Start | None:
