@@ -77,7 +77,7 @@ def _row(shift: Shift) -> tuple[str, ...]:
         html_text(shift.measure),
         f'<span class="{verdict.replace(" ", "-")}">{verdict}</span>',
         f"{shift.psi:.3f}",
-        f"{shift.chance:.3f}",
+        f"{shift.chance:.3f}" if math.isfinite(shift.chance) else "",
         "" if shift.ks is None else f"{shift.ks:.3f}",
         html_text(shift.before),
         html_text(shift.after),
@@ -96,19 +96,18 @@ def _trend(baseline: Sample, found: Sequence[Shift], days: Mapping[date, Sample]
             if shift.measure in lines and shift.verdict != "too few":
                 lines[shift.measure].append((day, shift.psi))
     first, last = min(days), max(days)
-    top = max([LARGE_PSI, *(psi for line in lines.values() for _, psi in line)]) * 1.1
     across = (_WIDTH - _LEFT - 10) / (last - first).days
     floor = _HEIGHT - _BOTTOM
 
     def point(day: date, psi: float) -> tuple[str, str]:
-        return f"{_LEFT + (day - first).days * across:.1f}", f"{floor - psi / top * (floor - _TOP):.1f}"
+        return f"{_LEFT + (day - first).days * across:.1f}", f"{floor - min(1.0, psi) * (floor - _TOP):.1f}"
 
     yield "<h2>By day</h2><p>"
     for at, measure in enumerate(shown):
         box = f'<svg viewBox="0 0 8 8"><rect class="l{at}" width="8" height="8"></rect></svg>'
         yield f'<span class="key">{box}{html_text(measure)}</span>'
     yield f'</p><svg viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" aria-label="PSI of each day against the baseline">'
-    for psi, style in ((0.0, ""), (MODERATE_PSI, ' class="limit"'), (LARGE_PSI, ' class="limit"')):
+    for psi, style in ((0.0, ""), (MODERATE_PSI, ' class="limit"'), (LARGE_PSI, ' class="limit"'), (1.0, "")):
         _, y = point(first, psi)
         yield f'<line{style} x1="{_LEFT}" x2="{_WIDTH}" y1="{y}" y2="{y}"></line>'
         yield f'<text x="{_LEFT - 6}" y="{y}" text-anchor="end">{psi:g}</text>'
@@ -119,7 +118,7 @@ def _trend(baseline: Sample, found: Sequence[Shift], days: Mapping[date, Sample]
     for day, anchor in ((first, "start"), (last, "end")):
         x, _ = point(day, 0.0)
         yield f'<text x="{x}" y="{_HEIGHT - 6}" text-anchor="{anchor}">{day}</text>'
-    yield '</svg><p class="quiet">PSI of each day against the baseline, in UTC. Days with few exchanges are left out.</p>'
+    yield '</svg><p class="quiet">PSI of each day against the baseline, in UTC; more than 1 is drawn as 1. Days with few exchanges are left out.</p>'
 
 
 def _label(text: str) -> str:
