@@ -118,7 +118,8 @@ def _trend(baseline: Sample, found: Sequence[Shift], days: Mapping[date, Sample]
     for day, anchor in ((first, "start"), (last, "end")):
         x, _ = point(day, 0.0)
         yield f'<text x="{x}" y="{_HEIGHT - 6}" text-anchor="{anchor}">{day}</text>'
-    yield '</svg><p class="quiet">PSI of each day against the baseline, in UTC; more than 1 is drawn as 1. Days with few exchanges are left out.</p>'
+    yield '</svg><p class="quiet">PSI of each day against the baseline, in UTC; more than 1 is drawn as 1. Days with few '
+    yield "exchanges are left out.</p>"
 
 
 def _label(text: str) -> str:
