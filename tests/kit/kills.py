@@ -184,7 +184,7 @@ def runs(folder: Path, first: int, last: int, steps: int) -> dict[int, Run]:
     """Starts processes for the seeds from `first` to before `last`, one after the other."""
     call = f"from tests.kit.kills import main; main({str(folder)!r}, {KEY.text!r}, {first}, {last}, {steps})"
     ran = subprocess.run(
-        [sys.executable, "-c", call], capture_output=True, text=True, cwd=ROOT, check=True, timeout=600
+        [sys.executable, "-c", call], capture_output=True, text=True, cwd=ROOT, check=True, timeout=3600
     )
     found: dict[int, Run] = {}
     run = Run()
