@@ -53,6 +53,9 @@ def _check(config: Config) -> None:
     for entry in config.upstream_key:
         if entry.partition("=")[0] not in config.named_upstreams:
             raise ConfigError(f"{_places('upstream_key')} must be like backup=KEY, for an upstream given as backup=URL")
+    for entry in config.audit_copy_header:
+        if (host := entry.partition("=")[0].lower()) not in config.copy_hosts:
+            raise ConfigError(f"{_places('audit_copy_header')}: no `audit_copy` goes to {host} over HTTP")
     if config.audit_retain_s and not (config.audit_key or config.audit_sign_command):
         raise ConfigError(
             f"{_places('audit_retain_s')} needs {_places('audit_key')}: only a signed checkpoint can tell a log that the "

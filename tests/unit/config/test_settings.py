@@ -24,6 +24,7 @@ upstream = ["https://api.example.com", "backup=https://backup.example.com"]
 remote_check_host = ["dlp.example"]
 tenants = ["acme={DIGEST}"]
 audit_key = "log.key"
+audit_copy = ["https://a.example/x"]
 """
 SAMPLES: dict[str, Any] = {
     "seal_key": ["env:SEAL"],
@@ -38,6 +39,7 @@ SAMPLES: dict[str, Any] = {
     "tenants": [f"other={DIGEST}", "more=sha256:" + "1" * 64],
     "duty": ["first", "second"],
     "key": "k" * 16,
+    "audit_copy_header": ["a.example=X-Key=env:KEY", "A.example=X-Other=file:/run/key"],
     "audit_rotate_s": 3600.0,
     "audit_retain_s": 86400.0,
     "supervisor_url": "http://triton:8000",
