@@ -271,6 +271,11 @@ class Config(AuditConfig):
     readyz_upstreams: bool = setting(
         "Observability", False, "Whether /readyz fails while the circuit breakers of all upstreams are open."
     )
+    core_files: bool = setting(
+        "Observability",
+        False,
+        "Whether a crash may write a core file, and other processes of the user may read the memory. Both hold texts.",
+    )
     livez_stall_s: float = setting(
         "Observability", 30.0, "/livez fails if the event loop has not run for this time.", AllowedValues(least=1)
     )

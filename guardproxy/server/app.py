@@ -242,7 +242,7 @@ class Server:
             try:
                 await self._admission.duties.settle(head, record)
             except Exception as error:
-                _log.error("duties not settled", extra={"id": head.id, "error": f"{type(error).__name__}: {error}"})
+                _log.error("duties not settled", extra={"id": head.id, "error": type(error).__name__})
 
         task = asyncio.create_task(settle())
         self._settling.add(task)
