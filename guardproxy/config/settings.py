@@ -286,6 +286,11 @@ class Config(AuditConfig):
         return dict(entry.split("=", 1) for entry in self.upstream if has_name(entry))
 
     @property
+    def shares_models(self) -> bool:
+        """Whether several workers leave their models to a process of its own."""
+        return self.supervisor_shared and not self.supervisor_url
+
+    @property
     def tenant_names(self) -> tuple[str, ...]:
         """Returns the names of the tenants."""
         return tuple(dict.fromkeys(entry.partition("=")[0] for entry in self.tenants))

@@ -49,7 +49,7 @@ def engine() -> str:
 
 def settings(config: Config) -> Settings:
     """The settings for running models. A worker with its own models uses its share of the cores."""
-    alone = config.workers == 1 or (config.supervisor_shared and not config.supervisor_url)
+    alone = config.workers == 1 or config.shares_models
     workers = config.supervisor_workers or max(1, cores() // (1 if alone else config.workers))
     return Settings(
         threads=config.supervisor_threads,
