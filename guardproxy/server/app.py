@@ -105,6 +105,7 @@ class Server:
         self.pulse = Pulse(self.metrics)
         self._open: dict[asyncio.Task[Any], Driver | None] = {}
         self._slots: set[asyncio.Task[Any]] = set()
+        self._limit_exchanges = config.limit_exchanges
         self._settling: set[asyncio.Task[None]] = set()
         self.draining = False
         self.metrics.open.set_function(lambda: len(self._open))
@@ -200,7 +201,7 @@ class Server:
 
     def is_full(self) -> bool:
         """Whether the limit of open exchanges is reached."""
-        return len(self._slots) >= self.config.limit_exchanges
+        return len(self._slots) >= self._limit_exchanges
 
     def take(self) -> bool:
         """Takes a slot for the exchange of the current task. Returns false if no slot is free."""
@@ -222,7 +223,7 @@ class Server:
         try:
             admitted = await self._admission.admit(request, held)
             route = admitted.exchange.setting.address.route
-            driver = self._driver(request, admitted)
+            driver = self._driver(request, admitted, task)
             self._open[task] = driver
             return await driver.run(admitted.first)
         finally:
@@ -248,8 +249,8 @@ class Server:
         self._settling.add(task)
         task.add_done_callback(self._settling.discard)
 
-    def _driver(self, request: web.BaseRequest, admitted: AdmittedRequest) -> Driver:
-        deadlines = Deadlines()
+    def _driver(self, request: web.BaseRequest, admitted: AdmittedRequest, task: asyncio.Task[object]) -> Driver:
+        deadlines = Deadlines(task)
         driver = Driver(
             admitted.exchange,
             request,
