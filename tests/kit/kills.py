@@ -104,12 +104,12 @@ def live(folder: Path, seed: int, key: PrivateKey, disk: Killing) -> None:
         disk.count()
         unlink(path, missing_ok=missing_ok)
 
-    Path.unlink = counted  # type: ignore[method-assign]  # retention removes files with it
+    Path.unlink = counted  # type: ignore[method-assign, assignment]  # retention removes files with it
     store = CheckpointStore(folder, key, disk=disk)
     sealing: Sealing = NO_SEALING
     if way.seals:
         keys = KeyStore(folder / "seal.keys", [OPERATOR], create=True)
-        keys._rows.set_progress_handler(disk.count, _INSTRUCTIONS)
+        keys._file.rows.set_progress_handler(disk.count, _INSTRUCTIONS)
         sealing = Sealer(keys)
     sink = FileSink(
         folder,
