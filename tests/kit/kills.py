@@ -104,7 +104,7 @@ def live(folder: Path, seed: int, key: PrivateKey, disk: Killing) -> None:
         disk.count()
         unlink(path, missing_ok=missing_ok)
 
-    Path.unlink = counted  # type: ignore[method-assign, assignment]  # retention removes files with it
+    Path.unlink = counted  # type: ignore[assignment,method-assign]  # retention removes files with it
     store = CheckpointStore(folder, key, disk=disk)
     sealing: Sealing = NO_SEALING
     if way.seals:
