@@ -106,6 +106,7 @@ class Server:
         self._open: dict[asyncio.Task[Any], Driver | None] = {}
         self._slots: set[asyncio.Task[Any]] = set()
         self._limit_exchanges = config.limit_exchanges
+        self._look_s = min(config.timeout_first_byte_s, config.timeout_write_s)
         self._settling: set[asyncio.Task[None]] = set()
         self.draining = False
         self.metrics.open.set_function(lambda: len(self._open))
@@ -250,7 +251,7 @@ class Server:
         task.add_done_callback(self._settling.discard)
 
     def _driver(self, request: web.BaseRequest, admitted: AdmittedRequest, task: asyncio.Task[object]) -> Driver:
-        deadlines = Deadlines(task)
+        deadlines = Deadlines(task, self._look_s)
         driver = Driver(
             admitted.exchange,
             request,

@@ -144,7 +144,8 @@ class Driver:
         while self.finished is None:
             try:
                 while todo:
-                    todo.extend(await self._perform(todo.popleft()))
+                    if following := await self._perform(todo.popleft()):
+                        todo.extend(following)
                 if self.finished is None:
                     wait_s = self.exchange.patience_s(_clock())
                     happened = await self._next() if wait_s is None else await self._patiently(self._next(), wait_s)
