@@ -65,6 +65,7 @@ async def serve(
         admin_port = config.admin_port + worker if config.admin_port else 0
         admin = AdminPort(admin_app(server, server, on_loop(loop, server.reload)), config.admin_host, admin_port)
         watching = asyncio.create_task(server.reloading.run(config.reload_s), name="reload")
+        watching_clients = asyncio.create_task(server.clients.run(), name="clients")
         server.pulse.start(loop)
         details = {"worker": worker, "port": port, "admin_port": admin.port, "policies": server.policies.digest}
         _log.info("listening", extra=details)
@@ -76,6 +77,7 @@ async def serve(
         await _first(stop, *([orphaned] if orphaned else []))
         server.stop_coming()
         watching.cancel()
+        watching_clients.cancel()
         await site.stop()
         low.close_idle()
         await server.drain(orphaned)
