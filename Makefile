@@ -129,6 +129,7 @@ bench: $(VENV)/.bench
 	$(if $(GUARDPROXY_DATA),$(BIN)/python -m benchmarks.supervisor_quality --out benchmarks/results $(if $(PEERS),--peers $(PEERS)) $(if $(NPM),--npm $(NPM)))
 	$(BIN)/python -m benchmarks.audit --out benchmarks/results
 	$(BIN)/python -m benchmarks.schema --out benchmarks/results
+	$(BIN)/python -m benchmarks.duties --out benchmarks/results
 	$(BIN)/python -m benchmarks.policy --out benchmarks/results $(if $(PEERS),--peers $(PEERS))
 
 # The releases that CI installs, for each Python and platform. A new release upstream waits for the next `make lock`.

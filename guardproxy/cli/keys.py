@@ -77,7 +77,7 @@ def list_(folder: Folder, as_json: Json = False) -> None:
         typer.echo(gateway.write_key_file(file), nl=False)
         return
     now = datetime.now(UTC)
-    rows = [("client", "tenant", "key", "state", "created", "expires", "models", "policies")]
+    rows: list[tuple[str, ...]] = [("client", "tenant", "key", "state", "created", "expires", "models", "policies")]
     rows += [row for client in file.clients for row in _rows(client, now)]
     for line in aligned(rows):
         typer.echo(line)
@@ -122,7 +122,7 @@ def revoke(
 
 def _rows(client: StoredClient, now: datetime) -> list[tuple[str, ...]]:
     scope = ("any" if client.models is None else ",".join(client.models), ",".join(client.policies) or "-")
-    rows = [
+    rows: list[tuple[str, ...]] = [
         (
             *(client.name, client.tenant, key.prefix, "active" if key.is_active(now) else "expired"),
             *(f"{key.created:%Y-%m-%d}", f"{key.expires:%Y-%m-%d %H:%M}" if key.expires else "never", *scope),

@@ -35,7 +35,8 @@ class ClientSource:
         self._troubles: dict[str, str] = {}
         self.known = KnownClients(Clients(), has_tokens=bool(config.jwt_keys))
         for source, read in self._files().items():
-            self._use(source, read())
+            content = read()
+            self._use(source, content, self._build(source, content))
 
     @property
     def is_on(self) -> bool:
@@ -62,7 +63,10 @@ class ClientSource:
     async def step(self, source: str, read: Callable[[], Awaitable[bytes]]) -> None:
         """Reads a source once, and uses its content if it is new. What goes wrong is logged once."""
         try:
-            self._use(source, await read())
+            content = await read()
+            if self._contents.get(source) != content:
+                # Many clients take a while to read, and the loop serves requests meanwhile.
+                self._use(source, content, await asyncio.to_thread(self._build, source, content))
         except ConfigError as error:
             if self._troubles.get(source) != str(error):
                 _log.error("clients not reloaded", extra={"error": str(error)})
@@ -77,16 +81,19 @@ class ClientSource:
         paths += [Path(signing)] if signing and not _is_url(signing) else []
         return {str(path): partial(_read, path) for path in paths}
 
-    def _use(self, source: str, content: bytes) -> None:
-        """Puts the clients of a source in force. Raises `ConfigError`."""
-        if self._contents.get(source) == content:
-            return
+    def _build(self, source: str, content: bytes) -> Clients | Tokens:
+        """Returns what a source holds. Raises `ConfigError`."""
         config = self._config
         if source == config.jwt_keys:
-            tokens = Tokens(content, source, config.jwt_issuer, config.jwt_audience, config.jwt_tenant)
-            self.known = replace(self.known, tokens=tokens)
+            return Tokens(content, source, config.jwt_issuer, config.jwt_audience, config.jwt_tenant)
+        return Clients(read_key_file(content, source))
+
+    def _use(self, source: str, content: bytes, built: Clients | Tokens) -> None:
+        """Puts the clients of a source in force."""
+        if isinstance(built, Tokens):
+            self.known = replace(self.known, tokens=built)
         else:
-            self.known = replace(self.known, clients=Clients(read_key_file(content, source)))
+            self.known = replace(self.known, clients=built)
         if source in self._contents:
             _log.info("clients reloaded", extra={"source": source})
         self._contents[source] = content
