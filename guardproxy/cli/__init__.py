@@ -13,6 +13,7 @@ from guardproxy.cli import (
     audit_tail,
     demo,
     drift,
+    keys,
     model,
     policy,
     replay,
@@ -61,6 +62,7 @@ app.command("demo")(demo.demo)
 app.command("scan")(scan.scan)
 app.add_typer(policy.app, name="policy")
 app.add_typer(tenant.app, name="tenant")
+app.add_typer(keys.app, name="keys")
 app.add_typer(model.app, name="model")
 audit.app.command("query")(audit_read.query)
 audit.app.command("export")(audit_read.export)

@@ -70,6 +70,7 @@ async def serve(
         app = admin_app(server, server, on_loop(loop, server.reload), siblings)
         admin = AdminPort(app, config.admin_host, admin_port, siblings.socket)
         watching = asyncio.create_task(server.reloading.run(config.reload_s), name="reload")
+        watching_clients = asyncio.create_task(server.clients.run(), name="clients")
         server.pulse.start(loop)
         details = {"worker": worker, "port": port, "admin_port": admin.port, "policies": server.policies.digest}
         _log.info("listening", extra=details)
@@ -81,6 +82,7 @@ async def serve(
         await _first(stop, *([orphaned] if orphaned else []))
         server.stop_coming()
         watching.cancel()
+        watching_clients.cancel()
         await site.stop()
         low.close_idle()
         await server.drain(orphaned)
