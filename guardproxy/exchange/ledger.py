@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any
+
+import msgspec
 
 from guardproxy.audit import Intent, Owner, Record
 from guardproxy.exchange.attempts import Answer, Attempts
@@ -17,7 +19,7 @@ from guardproxy.exchange.transcript import Refused, RequestReceived
 from guardproxy.findings import Direction
 
 
-class Size(NamedTuple):
+class Size(msgspec.Struct, frozen=True):
     """The size of an exchange, by which the driver decides where the next step runs.
 
     `values`: the number of sensitive values. `held_chars`: the number of characters of the answer that are held back. `begun`:

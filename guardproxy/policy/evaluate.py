@@ -7,7 +7,7 @@ takes findings in the order of their text in the stream, so a decision never dep
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import reduce
 from operator import and_
@@ -25,6 +25,7 @@ from guardproxy.policy.expression import CHECK_ERROR
 from guardproxy.policy.fields import NO_BOUND_FIELDS, BoundFields, bound_fields
 from guardproxy.policy.keeping import Keeping, keeping_of
 from guardproxy.policy.matching import MatchVerdict
+from guardproxy.policy.selecting import NOT_APPLYING, Selection, select
 from guardproxy.redaction import Operators, strictest
 from guardproxy.wire import DeclaredCodec, Formats, installed
 
@@ -164,12 +165,17 @@ class BoundRules:
         """Whether a rule needs the whole answer before any of it is released: a rule that may retry, or that blocks an
         answer which a check judges as a whole. `judges`: whether a check that needs a schema has a schema in this
         exchange."""
-        return any(
-            isinstance(bound.decision, Retry)
-            or (isinstance(bound.decision, Stop) and any(check.traits.judges_whole for check in checks))
+        return any(not check.traits.needs_form or judges(check) for check in self._holding)
+
+    @lazy
+    def _holding(self) -> tuple[Check, ...]:
+        """The checks for which a rule holds an answer back."""
+        return tuple(
+            check
             for bound in self.rules
             if bound.enforced and not bound.rule.early and any(place[0] == "response" for place in bound.rule.on)
-            if (checks := [check for check in self._checks_of(bound) if not check.traits.needs_form or judges(check)])
+            for check in self._checks_of(bound)
+            if isinstance(bound.decision, Retry) or (isinstance(bound.decision, Stop) and check.traits.judges_whole)
         )
 
     @lazy
@@ -246,7 +252,8 @@ class Tally:
 
     def begin_answers(self) -> None:
         """Marks the end of the request. Findings are counted for each answer separately from now on."""
-        self._before = {key: set(names) for key, names in self._present.items()}
+        if self._present:
+            self._before = {key: set(names) for key, names in self._present.items()}
 
     def next_attempt(self) -> None:
         """Discards an answer: its findings do not count for the next attempt."""
@@ -305,13 +312,18 @@ class PolicySet:
     policies: tuple[Policy, ...]
     checks: Mapping[tuple[str, str], Check]
     digest: str
-    _bound: dict[tuple[tuple[MatchVerdict, int], ...], BoundRules] = field(default_factory=dict)
+    _bound: dict[Selection, BoundRules] = field(default_factory=dict)
 
     @lazy
     def formats(self) -> Formats:
         """The wire formats: those that are installed, and those that the policies declare."""
         declared = [DeclaredCodec(declaration) for policy in self.policies for declaration in policy.formats]
         return installed().with_more(declared, "a policy")
+
+    @lazy
+    def names(self) -> frozenset[str]:
+        """Returns the names of the policies, without tenants."""
+        return frozenset(policy.file for policy in self.policies)
 
     @lazy
     def headers(self) -> frozenset[str]:
@@ -333,6 +345,13 @@ class PolicySet:
     def _shares(self) -> tuple[tuple[int, ...], ...]:
         return tuple(rollout.shares(policy.rules, policy.fields.share) for policy in self.policies)
 
+    @lazy
+    def unconditional(self) -> BoundRules | None:
+        """The rules for every request, if no policy has a condition or a share; otherwise `None`."""
+        if any(policy.match.digest for policy in self.policies) or any(self._shares):
+            return None
+        return self.bind("", "", "")
+
     def bind(
         self,
         route: str,
@@ -341,36 +360,28 @@ class PolicySet:
         conversation: str = "",
         about: About | None = None,
         known: Mapping[str, MatchVerdict] | None = None,
+        demanded: Collection[str] = (),
     ) -> BoundRules:
         """Returns the rules of the policies whose `match` holds or cannot be evaluated: a further policy can only make
         a decision stronger. A policy that extends others replaces them. A rule whose share excludes the conversation
         is in shadow mode.
 
         `about`: all facts of the request, if more than the first three are known. `known`: recorded verdicts, by
-        `Match.digest`.
+        `Match.digest`. `demanded`: names of policies that apply whatever their `match`.
         """
         about = about or About(route, model, tenant)
-        by_digest: dict[str, MatchVerdict] = dict(known or ())  # equal conditions are evaluated once
-        verdicts: list[MatchVerdict] = []
-        for policy in self.policies:
-            if (verdict := by_digest.get(digest := policy.match.digest)) is None:
-                verdict = by_digest[digest] = policy.match.verdict(about)
-            verdicts.append(verdict)
-        key = tuple(
-            (verdict, -1 if verdict == "no" else rollout.excluding_share(shares, policy.origin, conversation))
-            for policy, verdict, shares in zip(self.policies, verdicts, self._shares, strict=True)
-        )
+        key = select(self.policies, self._shares, about, conversation, known or {}, demanded)
         if key not in self._bound:
             if len(self._bound) >= MOST_BOUND:
                 self._bound.clear()
             self._bound[key] = self._combine(key)
         return self._bound[key]
 
-    def _combine(self, key: tuple[tuple[MatchVerdict, int], ...]) -> BoundRules:
+    def _combine(self, key: Selection) -> BoundRules:
         applying = [
             (policy, left_out)
-            for policy, (verdict, left_out) in zip(self.policies, key, strict=True)
-            if verdict != "no"
+            for policy, (_, left_out) in zip(self.policies, key, strict=True)
+            if left_out != NOT_APPLYING
         ]
         replaced = frozenset(name for policy, _ in applying for name in policy.stands_for)
         remaining = [(policy, left_out) for policy, left_out in applying if policy.name not in replaced]

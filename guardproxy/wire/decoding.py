@@ -112,8 +112,7 @@ def _bounded(data: bytes, bounds: Bounds, reads: bool) -> Any:
     if not reads:
         return skim(data)
     tree = read(data)
-    if len(data) > bounds.path_chars or len(data) > bounds.texts:
-        bounds.check_places(tree)
+    bounds.check_places(tree, len(data))
     return tree
 
 
@@ -168,6 +167,14 @@ class WholeDecoder:
 
     def sent(self, frame: Frame) -> None:
         """Does nothing: after a whole body there is nothing to close."""
+
+
+def _notice_nothing(tree: Any, seen: AnswerFacts) -> None:
+    """Reads no facts."""
+
+
+IDLE = WholeDecoder({}, _notice_nothing, limit_bytes=0)
+"""The decoder of every answer that has not begun. It gets no data."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -109,7 +109,7 @@ def live(folder: Path, seed: int, key: PrivateKey, disk: Killing) -> None:
     sealing: Sealing = NO_SEALING
     if way.seals:
         keys = KeyStore(folder / "seal.keys", [OPERATOR], create=True)
-        keys._rows.set_progress_handler(disk.count, _INSTRUCTIONS)
+        keys._database.rows.set_progress_handler(disk.count, _INSTRUCTIONS)
         sealing = Sealer(keys)
     sink = FileSink(
         folder,
