@@ -12,6 +12,7 @@ from guardproxy.config.declaration import POSITIVE, AllowedValues, setting
 
 KEY_CHARS = 16
 COPY_HEADER_FORM = re.compile(r"[^=/@]+=[A-Za-z0-9-]+=(env|file):.+")
+SHIP_TARGET_FORM = re.compile(r"-|(https?|s3|gs|az|file|kafka)://[^@]+")
 SEAL_KEY_FORM = re.compile(r"(file|env|command):.+")
 
 
@@ -22,6 +23,10 @@ def is_key(entry: str) -> bool:
 SEAL_KEY = AllowedValues(
     form="`file:PATH`, `env:NAME` or `command:COMMAND`",
     is_right=lambda entry: SEAL_KEY_FORM.fullmatch(entry) is not None,
+)
+SHIP_TARGET = AllowedValues(
+    form="`-` or a URL that begins with http, https, s3, gs, az, file or kafka, without credentials",
+    is_right=lambda entry: SHIP_TARGET_FORM.fullmatch(entry) is not None,
 )
 COPY_HEADER = AllowedValues(
     form="like collector.example=Authorization=env:COPY_TOKEN",
@@ -36,6 +41,13 @@ class AuditConfig:
     audit: Path = setting("Audit", Path("audit"), "The folder of the audit log.")
     audit_sink: tuple[str, ...] = setting(
         "Audit", (), "A plug-in's sink that gets the lines of the log in addition to the file."
+    )
+    audit_ship: tuple[str, ...] = setting(
+        "Audit",
+        (),
+        "Where the lines of the log are sent: a target of `guardproxy audit ship`, which runs in a process of its own and is "
+        "started again if it ends.",
+        SHIP_TARGET,
     )
     audit_key: str = setting(
         "Audit",

@@ -33,6 +33,7 @@ from guardproxy.server.observers import Fan, LogObserver, MetricsObserver, Obser
 from guardproxy.server.recorder import Recorder, key_of, log_of, signing_of
 from guardproxy.server.reload import Reload
 from guardproxy.server.scanner import Scanner, TimeLimits
+from guardproxy.server.shippers import close_all, shippers_of
 from guardproxy.server.status import Metrics, Pulse
 from guardproxy.server.steps import Steps
 from guardproxy.server.upstream import Breakers, Upstream, session
@@ -114,6 +115,7 @@ class Server:
         self.metrics.open.set_function(lambda: len(self._open))
         is_recording = lambda: self._recorder.healthy  # noqa: E731
         clients = (lambda: self.clients.known) if self.clients.is_on else None
+        self._shippers = shippers_of(config, worker)
         self._admission = Admission(config, lambda: self.policies, is_recording, self, key, self._engine, clients)
         self._show_breakers()
 
@@ -179,7 +181,8 @@ class Server:
             if state != "closed"
         ]
         stale = [f"the clients that were read before stay in force: {trouble}" for trouble in self.clients.trouble]
-        remarks = [*self._recorder.remarks, *down, *stale]
+        unshipped = [shipper.trouble for shipper in self._shippers if shipper.trouble]
+        remarks = [*self._recorder.remarks, *unshipped, *down, *stale]
         if not self.reloading.errors:
             return remarks
         stays = f"the policies' folder cannot be used; {self.policies.digest} stays in force:"
@@ -308,6 +311,7 @@ class Server:
         self.reloading.close()
         self._remotes.close()
         self._recorder.close()
+        await asyncio.to_thread(close_all, self._shippers)
         self._fan.close()
         self._observers.close()
 

@@ -75,7 +75,7 @@ class _Stream:
 
 
 @dataclass(frozen=True, slots=True)
-class _File:
+class _LinesFile:
     """The end of a file."""
 
     path: Path
@@ -145,7 +145,7 @@ def _opened(target: str, headers: Sequence[Header], timeout_s: float) -> Copy:
     if parts.scheme in SCHEMES:
         return _Objects(ObjectStore(target, timeout_s))
     if parts.scheme not in _HTTP:
-        return _File(Path(target))
+        return _LinesFile(Path(target))
     own = tuple(header for header in headers if header.host == parts.netloc.lower())
     for header in own:
         header.value()  # a wrong name is an error of the start

@@ -45,6 +45,7 @@ SAMPLES: dict[str, Any] = {
     "tenants": [f"other={DIGEST}", "more=sha256:" + "1" * 64],
     "duty": ["first", "second"],
     "key": "k" * 16,
+    "audit_ship": ["-", "s3://bucket/prefix"],
     "audit_copy_header": ["a.example=X-Key=env:KEY", "A.example=X-Other=file:/run/key"],
     "jwt_audience": ["other", "more"],
     "audit_rotate_s": 3600.0,
