@@ -13,6 +13,8 @@ from functools import reduce
 from operator import and_
 from typing import NamedTuple
 
+import msgspec
+
 from guardproxy.checks import Check, with_partner
 from guardproxy.concurrency import lazy
 from guardproxy.decisions import Decision, Edit, Pass, Retry, Stop
@@ -239,15 +241,14 @@ def _name(bound: BoundRule, finding: Finding) -> str:
     return CHECK_ERROR if finding.label == CHECK_ERROR else bound.names[finding.check]
 
 
-@dataclass(slots=True)
-class Tally:
+class Tally(msgspec.Struct):
     """Collects the findings of an exchange. `outcomes`: every rule that held, in order."""
 
     bound: BoundRules
-    outcomes: list[Outcome] = field(default_factory=list)
+    outcomes: list[Outcome] = msgspec.field(default_factory=list)
     attempt: int = 0
-    _present: dict[tuple[str, str], set[str]] = field(default_factory=dict)
-    _before: dict[tuple[str, str], set[str]] = field(default_factory=dict)  # names found in the request
+    _present: dict[tuple[str, str], set[str]] = msgspec.field(default_factory=dict)
+    _before: dict[tuple[str, str], set[str]] = msgspec.field(default_factory=dict)  # names found in the request
 
     def begin_answers(self) -> None:
         """Marks the end of the request. Findings are counted for each answer separately from now on."""

@@ -11,7 +11,7 @@ import pytest
 from guardproxy.errors import Shortage
 from guardproxy.exchange.gate import Job
 from guardproxy.findings import QUICK, Channel, Facts, Form, Scan, Traits, Window
-from guardproxy.server.scan_cache import MOST_CHARS, ScanCache
+from guardproxy.server.scan_cache import MOST_CHARS, ScanCache, Written
 
 TEXT = "a text that is long enough for its scan to be remembered"
 WINDOW = Window(Channel("request", "user", "messages[0].content"), TEXT, facts=Facts("POST /v1/messages", "m"))
