@@ -15,9 +15,10 @@ Records of a failed batch may or may not be in the file. The thread tries to rec
   (`segment.py`).
 
 The thread also checks that the path still leads to the open file: before and after each batch, and every `watch_s`
-seconds while it is idle. If another program removed, renamed, replaced or changed the file, the thread continues in a
-new file and writes the records of the current batch there too. It also continues in a new file if the file has become
-large or old when the next record comes (`rotation.py`).
+seconds while it is idle. For a batch that waits already, the check after the batch before it is enough. If another
+program removed, renamed, replaced or changed the file, the thread continues in a new file and writes the records of
+the current batch there too. It also continues in a new file if the file has become large or old when the next record
+comes (`rotation.py`).
 """
 
 from __future__ import annotations
