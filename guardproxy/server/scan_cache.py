@@ -20,6 +20,7 @@ from guardproxy.findings import Scan
 
 ENTRIES = 20_000
 LEAST_CHARS = 40  # scanning a shorter text is faster than a look-up
+MOST_SHARED = 64  # members whose words a command keeps: the jobs of a text follow each other
 MOST_CHARS = 200_000  # hashing a longer text would hold the event loop for too long
 _PLAIN = (str, int, float, bool, type(None))
 
@@ -103,6 +104,8 @@ def _write(value: Any, words: list[str], written: Written) -> None:
             else:
                 own: list[str] = []
                 _write(member, own, written)
+                if len(written) >= MOST_SHARED:
+                    written.clear()
                 written[id(member)] = member, own
                 words += own
     else:
