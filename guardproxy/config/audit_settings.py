@@ -11,6 +11,7 @@ from pathlib import Path
 from guardproxy.config.declaration import POSITIVE, AllowedValues, setting
 
 KEY_CHARS = 16
+COPY_HEADER_FORM = re.compile(r"[^=/@]+=[A-Za-z0-9-]+=(env|file):.+")
 SEAL_KEY_FORM = re.compile(r"(file|env|command):.+")
 
 
@@ -21,6 +22,10 @@ def is_key(entry: str) -> bool:
 SEAL_KEY = AllowedValues(
     form="`file:PATH`, `env:NAME` or `command:COMMAND`",
     is_right=lambda entry: SEAL_KEY_FORM.fullmatch(entry) is not None,
+)
+COPY_HEADER = AllowedValues(
+    form="like collector.example=Authorization=env:COPY_TOKEN",
+    is_right=lambda entry: COPY_HEADER_FORM.fullmatch(entry) is not None,
 )
 
 
@@ -57,8 +62,15 @@ class AuditConfig:
     audit_copy: tuple[str, ...] = setting(
         "Audit",
         (),
-        "Where checkpoints are copied to: `stdout`, a file, or a URL that gets a POST. Choose a place where those who "
-        "can write the audit folder cannot.",
+        "Where checkpoints are copied to: `stdout`, a file, a URL that gets a POST, or an object store (`s3://BUCKET/PREFIX`, "
+        "`gs://`, `az://`, `file:///FOLDER`). Choose a place where those who can write the audit folder cannot.",
+    )
+    audit_copy_header: tuple[str, ...] = setting(
+        "Audit",
+        (),
+        "`HOST=HEADER=SOURCE`: a header for copies that go to a host over HTTP. The source of its value is `env:NAME` or "
+        "`file:PATH`.",
+        COPY_HEADER,
     )
     audit_rotate_bytes: int = setting(
         "Audit",
@@ -99,3 +111,13 @@ class AuditConfig:
         "Whether answers carry a receipt that lists what was inspected.",
         AllowedValues(choices=("on", "off")),
     )
+
+    @property
+    def copy_hosts(self) -> set[str]:
+        """Returns the hosts, with their ports, that get copies of checkpoints over HTTP."""
+        return {
+            rest.partition("/")[0].partition("?")[0].lower()
+            for target in self.audit_copy
+            for scheme, mark, rest in [target.partition("://")]
+            if mark and scheme in ("http", "https")
+        }

@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 
@@ -55,7 +55,8 @@ NO_OWNER = Owner("conversation", "", "")
 
 class Origin(msgspec.Struct, frozen=True):
     """The identity of an exchange, which all its log entries contain. `path`: the path of the request, if `route` has
-    parameters; `codec`: empty if no wire format reads the exchange."""
+    parameters; `codec`: empty if no wire format reads the exchange; `client`: the name of its client; `demanded`: the
+    policies that the key of the client demands."""
 
     id: str
     engine: str
@@ -65,6 +66,15 @@ class Origin(msgspec.Struct, frozen=True):
     path: str
     codec: str
     policies: str
+    client: str = ""
+    demanded: tuple[str, ...] = ()
+
+    def members(self) -> dict[str, Any]:
+        """Returns the members of every record, but for the format and the path."""
+        members: dict[str, Any] = {"id": self.id, "engine": self.engine, "route": self.route, "tenant": self.tenant}
+        members |= {"tenant_name": self.tenant_name, "client": self.client, "demanded": self.demanded}
+        members["policies"] = self.policies
+        return members
 
 
 def compose(
@@ -98,14 +108,9 @@ def compose(
     return kind(
         v=ENTRY_VERSION,
         at=notes.measures.unix_s,
-        id=origin.id,
-        engine=origin.engine,
-        tenant=origin.tenant,
-        tenant_name=origin.tenant_name,
-        route=origin.route,
+        **origin.members(),
         codec=origin.codec,
         path=origin.path,
-        policies=origin.policies,
         outcome=str(outcome),
         status=notes.status,
         model=writer.masks.word(notes.model, request),
@@ -160,13 +165,8 @@ def passed(
     return Record(
         v=ENTRY_VERSION,
         at=unix_s,
-        id=origin.id,
-        engine=origin.engine,
-        tenant=origin.tenant,
-        tenant_name=origin.tenant_name,
-        route=origin.route,
+        **origin.members(),
         codec="",
-        policies=origin.policies,
         outcome=str(outcome),
         status=status,
         model="",

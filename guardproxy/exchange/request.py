@@ -165,7 +165,8 @@ class RequestPhase:
         )
         matched, conversation = setting.history.matched, self.ledger.notes.conversation
         return setting.policies.bind(
-            setting.address.route, request.model, setting.tenant_name, conversation, about, matched
+            *(setting.address.route, request.model, setting.tenant_name, conversation, about, matched),
+            demanded=setting.client.policies,
         )
 
     def _push(self, request: Request, bound: BoundRules) -> None:

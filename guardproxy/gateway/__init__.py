@@ -7,6 +7,7 @@ exchange: they are recorded, and a replay uses them again. There is one duty a f
     readiness.py    refuses requests while the proxy shuts down or cannot keep records
     routes.py       refuses routes that are neither guarded nor passed through
     tenants.py      turns the credential into a tenant
+    client_keys.py  admits clients by keys of the proxy or by tokens (`key_file.py`, `clients.py`, `tokens.py`, `guesses.py`)
     capacity.py     refuses requests while the maximum number of exchanges is open
     bodies.py       refuses bodies that are not JSON or too large, by their headers
 
@@ -17,6 +18,8 @@ from __future__ import annotations
 
 from guardproxy.gateway.bodies import BodyHeaders
 from guardproxy.gateway.capacity import Capacity, Slots
+from guardproxy.gateway.client_keys import ClientKeys, KnownClients
+from guardproxy.gateway.clients import NO_CLIENT, Clients, KnownClient
 from guardproxy.gateway.credentials import (
     Credential,
     digest,
@@ -26,26 +29,49 @@ from guardproxy.gateway.credentials import (
     refuse_in_query,
 )
 from guardproxy.gateway.duty import Duty, Head, Steps, StoreAnswered
+from guardproxy.gateway.guesses import Guesses
+from guardproxy.gateway.key_file import (
+    FILE_NAME,
+    KeyFile,
+    StoredClient,
+    StoredKey,
+    new_key,
+    read_key_file,
+    utc,
+    with_new_client,
+    with_revoked_keys,
+    with_rotated_key,
+    write_key_file,
+)
 from guardproxy.gateway.order import Duties, Trail, load_duties, rerun
 from guardproxy.gateway.readiness import Readiness
 from guardproxy.gateway.routes import UNKNOWN, Routes
 from guardproxy.gateway.store import Add, Answer, Call, Drop, Get, Put, Store
 from guardproxy.gateway.store.memory import MemoryStore
 from guardproxy.gateway.tenants import KnownTenants, Tenancy, TenantNames
+from guardproxy.gateway.tokens import Tokens
 
 __all__ = [
+    "FILE_NAME",
+    "NO_CLIENT",
     "UNKNOWN",
     "Add",
     "Answer",
     "BodyHeaders",
     "Call",
     "Capacity",
+    "ClientKeys",
+    "Clients",
     "Credential",
     "Drop",
     "Duties",
     "Duty",
     "Get",
+    "Guesses",
     "Head",
+    "KeyFile",
+    "KnownClient",
+    "KnownClients",
     "KnownTenants",
     "MemoryStore",
     "Put",
@@ -55,14 +81,24 @@ __all__ = [
     "Steps",
     "Store",
     "StoreAnswered",
+    "StoredClient",
+    "StoredKey",
     "Tenancy",
     "TenantNames",
+    "Tokens",
     "Trail",
     "digest",
     "load_duties",
     "moved_from_query",
+    "new_key",
     "read_credential",
+    "read_key_file",
     "read_secret",
     "refuse_in_query",
     "rerun",
+    "utc",
+    "with_new_client",
+    "with_revoked_keys",
+    "with_rotated_key",
+    "write_key_file",
 ]

@@ -35,10 +35,9 @@ class Duties:
         self._settling = tuple(duty for duty in duties if has_stage(duty, "settle"))
         self._store = store
 
-    @property
-    def is_planning(self) -> bool:
-        """Whether any duty plans decoded requests."""
-        return bool(self._planning)
+    def is_planning(self, head: Head) -> bool:
+        """Whether any duty needs the decoded request."""
+        return bool(self._planning) and any(duty.plans(head) for duty in self._planning)
 
     @property
     def is_settling(self) -> bool:
@@ -56,6 +55,8 @@ class Duties:
         """Returns the plans of all duties. Raises `DownstreamError` like `admit`."""
         plans: list[Plan] = []
         for duty in self._planning:
+            if not duty.plans(trail.head):
+                continue
             plan = duty.plan(trail.head, request)
             if isinstance(plan, Generator):
                 plan = await self._run(duty.name, plan, trail.answers)

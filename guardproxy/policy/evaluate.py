@@ -7,7 +7,7 @@ takes findings in the order of their text in the stream, so a decision never dep
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import reduce
 from operator import and_
@@ -27,6 +27,7 @@ from guardproxy.policy.expression import CHECK_ERROR
 from guardproxy.policy.fields import NO_BOUND_FIELDS, BoundFields, bound_fields
 from guardproxy.policy.keeping import Keeping, keeping_of
 from guardproxy.policy.matching import MatchVerdict
+from guardproxy.policy.selecting import NOT_APPLYING, Selection, select
 from guardproxy.redaction import Operators, strictest
 from guardproxy.wire import DeclaredCodec, Formats, installed
 
@@ -312,13 +313,18 @@ class PolicySet:
     policies: tuple[Policy, ...]
     checks: Mapping[tuple[str, str], Check]
     digest: str
-    _bound: dict[tuple[tuple[MatchVerdict, int], ...], BoundRules] = field(default_factory=dict)
+    _bound: dict[Selection, BoundRules] = field(default_factory=dict)
 
     @lazy
     def formats(self) -> Formats:
         """The wire formats: those that are installed, and those that the policies declare."""
         declared = [DeclaredCodec(declaration) for policy in self.policies for declaration in policy.formats]
         return installed().with_more(declared, "a policy")
+
+    @lazy
+    def names(self) -> frozenset[str]:
+        """Returns the names of the policies, without tenants."""
+        return frozenset(policy.file for policy in self.policies)
 
     @lazy
     def headers(self) -> frozenset[str]:
@@ -355,36 +361,28 @@ class PolicySet:
         conversation: str = "",
         about: About | None = None,
         known: Mapping[str, MatchVerdict] | None = None,
+        demanded: Collection[str] = (),
     ) -> BoundRules:
         """Returns the rules of the policies whose `match` holds or cannot be evaluated: a further policy can only make
         a decision stronger. A policy that extends others replaces them. A rule whose share excludes the conversation
         is in shadow mode.
 
         `about`: all facts of the request, if more than the first three are known. `known`: recorded verdicts, by
-        `Match.digest`.
+        `Match.digest`. `demanded`: names of policies that apply whatever their `match`.
         """
         about = about or About(route, model, tenant)
-        by_digest: dict[str, MatchVerdict] = dict(known or ())  # equal conditions are evaluated once
-        verdicts: list[MatchVerdict] = []
-        for policy in self.policies:
-            if (verdict := by_digest.get(digest := policy.match.digest)) is None:
-                verdict = by_digest[digest] = policy.match.verdict(about)
-            verdicts.append(verdict)
-        key = tuple(
-            (verdict, -1 if verdict == "no" else rollout.excluding_share(shares, policy.origin, conversation))
-            for policy, verdict, shares in zip(self.policies, verdicts, self._shares, strict=True)
-        )
+        key = select(self.policies, self._shares, about, conversation, known or {}, demanded)
         if key not in self._bound:
             if len(self._bound) >= MOST_BOUND:
                 self._bound.clear()
             self._bound[key] = self._combine(key)
         return self._bound[key]
 
-    def _combine(self, key: tuple[tuple[MatchVerdict, int], ...]) -> BoundRules:
+    def _combine(self, key: Selection) -> BoundRules:
         applying = [
             (policy, left_out)
-            for policy, (verdict, left_out) in zip(self.policies, key, strict=True)
-            if verdict != "no"
+            for policy, (_, left_out) in zip(self.policies, key, strict=True)
+            if left_out != NOT_APPLYING
         ]
         replaced = frozenset(name for policy, _ in applying for name in policy.stands_for)
         remaining = [(policy, left_out) for policy, left_out in applying if policy.name not in replaced]

@@ -26,8 +26,11 @@ from guardproxy.exchange import Address, Exchange, Keys, Limits, PassThrough, Re
 from guardproxy.gateway import (
     BodyHeaders,
     Capacity,
+    ClientKeys,
     Duties,
+    Guesses,
     Head,
+    KnownClients,
     KnownTenants,
     MemoryStore,
     Readiness,
@@ -44,7 +47,7 @@ from guardproxy.policy import PolicySet
 from guardproxy.server.body import Bodies, BodyAccount
 from guardproxy.server.headers import check_head, check_query, condition_headers, is_trusted, named
 from guardproxy.server.listener import HttpRequest
-from guardproxy.server.onward import fallback_headers, refuse_names, upstream_headers
+from guardproxy.server.onward import fallback_headers, refuse_names, upstream_headers, use_own_key
 from guardproxy.wire import Bounds, Codec, Contract
 from guardproxy.wire.json import JsonFault
 
@@ -66,7 +69,7 @@ class AdmittedRequest(msgspec.Struct, frozen=True):
 class Admission:
     """Admits requests. `policies`: returns the policies in force. `is_recording`: whether records can be kept. `slots`: the
     slots for exchanges. `key`: the secret behind placeholders and the pseudonyms of tenants. `engine`: the version that
-    records name."""
+    records name. `clients`: returns the clients in force, if the proxy has keys or tokens of its own."""
 
     def __init__(
         self,
@@ -76,6 +79,7 @@ class Admission:
         slots: Slots,
         key: bytes,
         engine: str,
+        clients: Callable[[], KnownClients] | None = None,
     ) -> None:
         self._config = config
         self._policies = policies
@@ -85,6 +89,11 @@ class Admission:
         self._upstream_for = lru_cache(LIMIT_UPSTREAMS)(config.upstream_for)
         self._keys_of = lru_cache(LIMIT_KEYS)(lambda tenant: Keys.of(key, tenant, self._seal))
         self._limits = Limits(config.limit_held_chars, config.limit_answer_bytes, config.quiet_s, bounds_of(config))
+        self._has_own_keys = clients is not None
+        # The base URL for the requests of a provider, and the key of the proxy for it.
+        self._upstream_of = lru_cache(LIMIT_KEYS)(
+            lambda provider: (config.upstream_for(provider), config.key_for(config.upstream_name(provider)))
+        )
         self._hops = tuple(map(ip_network, config.trusted_hop))
         self._more = frozenset(map(str.lower, config.request_header))
         refuse_names(config)
@@ -97,6 +106,7 @@ class Admission:
                 Readiness(lambda: slots.draining, is_recording),
                 self._routes,
                 Tenancy(TenantNames(config.tenants), self._seal),
+                *((self._client_keys(clients),) if clients else ()),
                 *((KnownTenants(),) if config.unknown_tenant == "refuse" else ()),
                 *load_duties(config.duty),
                 self._capacity,
@@ -128,7 +138,7 @@ class Admission:
             held.credential = trail.head.tenant
             body = await self.bodies.read(request, held)
             self._capacity.take()
-            plans = await self._plans(trail, codec, body) if codec and self.duties.is_planning else ()
+            plans = await self._plans(trail, codec, body) if codec and self.duties.is_planning(trail.head) else ()
             named = self._named(request)
             unix_s = trail.head.unix_s
             first = RequestReceived(
@@ -158,15 +168,23 @@ class Admission:
             limits=self._limits,
             engine=self._engine,
             receipts=self._config.receipts == "on",
+            client=head.client,
         )
         exchange = Exchange(setting) if codec or isinstance(first, Refused) else PassThrough(setting)
         where = head.path + (f"?{head.query}" if head.query else "")
-        targets = {"": (self._upstream_for(chosen.provider) + where, headers)}
+        url, key = self._upstream_of(chosen.provider)
+        if self._has_own_keys:
+            use_own_key(headers, chosen.contract.key_header, key, self._more)
+        targets = {"": (url + where, headers)}
         plans = first.plans if isinstance(first, RequestReceived) else ()
         for upstream in {*policies.fallbacks, *[plan.upstream for plan in plans if plan.upstream]}:
             own = fallback_headers(headers, chosen.contract.key_header, self._config.key_for(upstream))
             targets[upstream] = self._upstream_for(upstream) + where, own
         return AdmittedRequest(exchange, first, targets, head)
+
+    def _client_keys(self, clients: Callable[[], KnownClients]) -> ClientKeys:
+        guesses, policies = Guesses(self._config.limit_wrong_keys), self._policies
+        return ClientKeys(clients, guesses, self._seal, lambda: policies().names, lambda: policies().formats)
 
     def _head(self, request: HttpRequest) -> Head:
         """The head of a request, as the client sent it."""

@@ -24,6 +24,7 @@ from guardproxy.inference import Models, Registry, Remotes, Settings, cores
 from guardproxy.library import folder_of, load
 from guardproxy.policy import PolicyErrors, PolicySet, refuse_strangers
 from guardproxy.server.admission import Admission, AdmittedRequest
+from guardproxy.server.clients import ClientSource
 from guardproxy.server.deadlines import Deadlines
 from guardproxy.server.driver import Driver
 from guardproxy.server.leftovers import Leftovers
@@ -49,7 +50,7 @@ def engine() -> str:
 
 def settings(config: Config) -> Settings:
     """The settings for running models. A worker with its own models uses its share of the cores."""
-    alone = config.workers == 1 or (config.supervisor_shared and not config.supervisor_url)
+    alone = config.workers == 1 or config.shares_models
     workers = config.supervisor_workers or max(1, cores() // (1 if alone else config.workers))
     return Settings(
         threads=config.supervisor_threads,
@@ -76,6 +77,7 @@ class Server:
         self._models = Models(
             (config.models,) if config.models else (), settings(config), Registry(self.metrics.registry)
         )
+        self.clients = ClientSource(config)
         self.reloading = Reload(folder_of(config.policies), self._load, self.metrics)
         config.audit.mkdir(parents=True, exist_ok=True)
         key = key_of(config.audit, config.key)
@@ -111,7 +113,8 @@ class Server:
         self.draining = False
         self.metrics.open.set_function(lambda: len(self._open))
         is_recording = lambda: self._recorder.healthy  # noqa: E731
-        self._admission = Admission(config, lambda: self.policies, is_recording, self, key, self._engine)
+        clients = (lambda: self.clients.known) if self.clients.is_on else None
+        self._admission = Admission(config, lambda: self.policies, is_recording, self, key, self._engine, clients)
         self._show_breakers()
 
     def _load(self) -> PolicySet:
@@ -119,7 +122,8 @@ class Server:
         code = self.config.allow_code
         policies = load(self.config.policies, self.config.models, self._models, self._remotes, code=code)
         check_fallbacks(policies, self.config)
-        refuse_strangers(policies, self.config.tenant_names)
+        if not self.config.jwt_tenant:  # tokens may name any tenant
+            refuse_strangers(policies, (*self.config.tenant_names, *self.clients.known.clients.tenants))
         check_sealing(policies, self.config)
         return policies
 
@@ -174,7 +178,8 @@ class Server:
             for name, state in states.items()
             if state != "closed"
         ]
-        remarks = [*self._recorder.remarks, *down]
+        stale = [f"the clients that were read before stay in force: {trouble}" for trouble in self.clients.trouble]
+        remarks = [*self._recorder.remarks, *down, *stale]
         if not self.reloading.errors:
             return remarks
         stays = f"the policies' folder cannot be used; {self.policies.digest} stays in force:"
@@ -244,7 +249,7 @@ class Server:
             try:
                 await self._admission.duties.settle(head, record)
             except Exception as error:
-                _log.error("duties not settled", extra={"id": head.id, "error": f"{type(error).__name__}: {error}"})
+                _log.error("duties not settled", extra={"id": head.id, "error": type(error).__name__})
 
         task = asyncio.create_task(settle())
         self._settling.add(task)
@@ -255,7 +260,14 @@ class Server:
         driver = Driver(
             admitted.exchange,
             request,
-            Upstream(self._client, self._breakers, deadlines, self._leftovers, self.config.timeout_first_byte_s),
+            Upstream(
+                self._client,
+                self._breakers,
+                deadlines,
+                self._leftovers,
+                self.config.timeout_first_byte_s,
+                self.clients.is_on,
+            ),
             self._scanner,
             self._recorder,
             self.metrics,

@@ -178,3 +178,13 @@ def fallback_headers(headers: CIMultiDict[str], key_header: KeyHeader, key: str)
     if key:
         own[key_header.name] = key_header.prefix + key
     return own
+
+
+def use_own_key(headers: CIMultiDict[str], key_header: KeyHeader, key: str, more: Collection[str] = ()) -> None:
+    """Puts the proxy's key of an upstream into the headers for it; empty: the upstream needs none. Removes the headers by which
+    a client would choose among the accounts of that key, but for those that settings allow (`more`)."""
+    for name in known_headers().account:
+        if name not in more:
+            headers.popall(name, None)
+    if key:
+        headers[key_header.name] = key_header.prefix + key

@@ -260,7 +260,14 @@ def signing_of(config: Config) -> Signing | None:
         raise ConfigError(f"audit key: {error}") from None
     if signer is None:
         return None
-    return Signing(signer, config.audit_checkpoint_s, config.audit_copy, former, config.audit_retain_s)
+    return Signing(
+        signer,
+        every_s=config.audit_checkpoint_s,
+        copies=config.audit_copy,
+        headers=config.audit_copy_header,
+        former=former,
+        retain_s=config.audit_retain_s,
+    )
 
 
 def key_of(folder: Path, key: str) -> bytes:

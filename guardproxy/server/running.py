@@ -16,6 +16,7 @@ from guardproxy.server.app import Server
 from guardproxy.server.descriptors import connections
 from guardproxy.server.listener import Listener
 from guardproxy.server.probes import AdminPort
+from guardproxy.server.siblings import ALONE, Siblings
 from guardproxy.server.status import admin_app, on_loop
 
 _log = logging.getLogger(__name__)
@@ -33,9 +34,11 @@ async def serve(
     worker: int = 0,
     ready: Callable[[int, int], None] | None = None,
     orphaned: asyncio.Event | None = None,
+    siblings: Siblings = ALONE,
 ) -> None:
     """Serves until SIGTERM or SIGINT, then drains. `ready(port, admin_port)` is called when both ports listen. `orphaned`:
-    set when the parent of this process is gone; then the process ends and drops open exchanges."""
+    set when the parent of this process is gone; then the process ends and drops open exchanges. `siblings`: all processes of
+    the server."""
     sys.setswitchinterval(SWITCH_S)
     loop = asyncio.get_running_loop()
     stop = asyncio.Event()
@@ -64,8 +67,10 @@ async def serve(
         await site.start()
         port = runner.addresses[0][1]
         admin_port = config.admin_port + worker if config.admin_port else 0
-        admin = AdminPort(admin_app(server, server, on_loop(loop, server.reload)), config.admin_host, admin_port)
+        app = admin_app(server, server, on_loop(loop, server.reload), siblings)
+        admin = AdminPort(app, config.admin_host, admin_port, siblings.socket)
         watching = asyncio.create_task(server.reloading.run(config.reload_s), name="reload")
+        watching_clients = asyncio.create_task(server.clients.run(), name="clients")
         server.pulse.start(loop)
         details = {"worker": worker, "port": port, "admin_port": admin.port, "policies": server.policies.digest}
         _log.info("listening", extra=details)
@@ -77,6 +82,7 @@ async def serve(
         await _first(stop, *([orphaned] if orphaned else []))
         server.stop_coming()
         watching.cancel()
+        watching_clients.cancel()
         await site.stop()
         low.close_idle()
         await server.drain(orphaned)

@@ -86,7 +86,8 @@ class Breakers:
 
 
 class Upstream:
-    """The upstream side of a request. `first_byte_s`: the time limit for the head of an answer, connecting included."""
+    """The upstream side of a request. `first_byte_s`: the time limit for the head of an answer, connecting included.
+    `has_own_key`: whether the key that goes upstream is the proxy's, not the client's."""
 
     def __init__(
         self,
@@ -95,6 +96,7 @@ class Upstream:
         deadlines: Deadlines,
         leftovers: Leftovers,
         first_byte_s: float = math.inf,
+        has_own_key: bool = False,
     ) -> None:
         self._client = client
         self._breakers = breakers
@@ -102,6 +104,7 @@ class Upstream:
         self._leftovers = leftovers
         self._is_complete = False
         self._first_byte_s = first_byte_s
+        self._has_own_key = has_own_key
         self._breaker: Breaker | None = None
         self._ticket: Ticket | None = None
         self.sending: Sending | asyncio.Task[aiohttp.ClientResponse] | None = None
@@ -152,6 +155,12 @@ class Upstream:
         self._note_head(response.status)
         if (coding := response.headers.get("Content-Encoding")) and coding.lower() != "identity":
             raise UpstreamError(ErrorCode.UPSTREAM_ENCODING)
+        if self._has_own_key and response.status in (401, 403):
+            # The answer is about the key of the proxy, and may quote it. A client would look for the fault in its own key.
+            raise UpstreamError(
+                ErrorCode.UPSTREAM_KEY_REFUSED,
+                f"the upstream refused the key of the proxy with status {response.status}",
+            )
         if 300 <= response.status < 400 or response.status < 200:
             raise UpstreamError(ErrorCode.UPSTREAM_REDIRECT, f"the upstream answered with status {response.status}")
         return response

@@ -153,8 +153,8 @@ def test_plans_are_those_of_the_duties_that_have_one() -> None:
     async def plan() -> tuple[tuple[Plan, ...], tuple[Plan, ...]]:
         return await duties.plan(trail, request), await duties.plan(trail, request)
 
-    assert duties.is_planning
-    assert not Duties([Silent(), Idle()], MemoryStore()).is_planning
+    assert duties.is_planning(HEAD)
+    assert not Duties([Silent(), Idle()], MemoryStore()).is_planning(HEAD)
     assert asyncio.run(plan()) == ((Plan("cheap", "small-m", reason="the first"),), ())
     assert trail.answers == [StoreAnswered("cheap", (1,)), StoreAnswered("cheap", (2,))]
 
