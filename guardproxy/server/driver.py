@@ -175,10 +175,9 @@ class Driver:
                 _log.debug("<< " + line(command))
         return commands
 
-    async def _patiently(self, work: Coroutine[Any, Any, Result], first_s: float) -> Result:
-        """The result of `work`. Wakes the exchange after `first_s`, and then as often as it asks while it waits. Raises
+    async def _patiently(self, work: Coroutine[Any, Any, Result], wait_s: float | None) -> Result:
+        """The result of `work`. Wakes the exchange after `wait_s`, and then as often as it asks while it waits. Raises
         `_OvertakenError`."""
-        wait_s: float | None = first_s
         task = asyncio.ensure_future(work)
         try:
             while not (await asyncio.wait({task}, timeout=wait_s))[0]:
