@@ -65,11 +65,9 @@ def report(folder: Path, rules: str, engine: WorkEngine, part_bytes: int, rows: 
     """Everything that a replay prints, and its page."""
     files = sorted((folder / "audit").glob("*.jsonl"))
     parts = list(parts_of(((file, file.stat().st_size) for file in files), part_bytes))
-    done: list[int] = []
-    run = LogReplay(ReplayWork(SharedPolicies(folder / rules), None, rows), parts, engine, done.append)
+    run = LogReplay(ReplayWork(SharedPolicies(folder / rules), None, rows), parts, engine)
     remarks = run.remarks()
     found = list(run.rows())
-    assert len(done) == 2 * len(parts)
     page = replay_page("Replay", remarks, run.traffic)
     groups = [(group.rule, group.way, group.count, tuple(group.ids)) for group in run.traffic.groups]
     return remarks, found, dict(run.counts), groups, page
