@@ -129,7 +129,9 @@ def verify_folder(
             log.parts = list(parts_of([(log.path, log.path.stat().st_size)], part_bytes))
     claims = {str(log.path): _expected(log, signed) for log in verified}
     found = engine.each(VerifyWork(claims), [part for log in verified for part in log.parts])
-    return [_verify(log, claims[str(log.path)], found, signed) for log in verified]
+    reports = [_verify(log, claims[str(log.path)], found, signed) for log in verified]
+    next(found, None)  # the end of the results ends the workers
+    return reports
 
 
 def _expected(log: _LogFile, signed: CheckpointReport) -> ExpectedLog:

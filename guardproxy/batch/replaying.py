@@ -177,6 +177,7 @@ class LogReplay:
             self.counts.update(found.counts)
             self.traffic.add(found.traffic)
             yield from found.rows
+        next(self._found, None)  # the end of the results ends the workers
 
     def _next_pass(self) -> Iterator[ReplayPart]:
         lines: Counter[AnyPath] = Counter()

@@ -34,6 +34,7 @@ from tests.kit.docs import Block, blocks
 NOT_RUN = {
     "docs/operations/index.md": 4,  # Docker, Kubernetes, a GPU twice
     "docs/audit/verify.md": 1,  # a second machine
+    "docs/audit/replay.md": 1,  # a cluster
     "docs/plugins/index.md": 1,  # pip; `test_plugin.py` installs the check
     "docs/plugins/sink.md": 1,  # an installed package; `test_plugin.py` opens the sink
     "docs/plugins/duty.md": 1,  # the same; `test_plugin_duty.py` runs the duty
