@@ -13,7 +13,7 @@ PIP = $(BIN)/python -m pip install --quiet --disable-pip-version-check
 UV = $(BIN)/uv pip install --quiet --python $(BIN)/python
 INSTALL = $(if $(filter uv,$(INSTALLER)),$(UV),$(PIP))
 
-.PHONY: run quick test coverage test-export timing lint docs test-long test-clients test-newest fuzz test-differential bench train-supervisor lock wheel clean
+.PHONY: run quick test coverage test-export timing lint docs test-long kills test-clients test-newest fuzz test-differential bench train-supervisor lock wheel clean
 
 run: $(VENV)/.demo
 ifeq ($(UPSTREAM),)
@@ -70,6 +70,11 @@ test-newest: $(VENV)/.lock
 MINUTES ?= 10
 fuzz: $(VENV)/.test
 	$(BIN)/python -m tests.kit.fuzzing --minutes $(MINUTES)
+
+# A process that writes and signs the log is killed at KILLS random steps; `make test` kills a few.
+KILLS ?= 2000
+kills: $(VENV)/.test
+	GUARDPROXY_KILLS=$(KILLS) $(PYTEST) -s --numprocesses 0 tests/e2e/test_audit_kill_signed.py
 
 # Client libraries for Python and Node through the proxy and direct. The libraries for Python need other releases than the tests.
 CLIENTS = $(VENV)-clients

@@ -24,12 +24,12 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 
 from guardproxy.errors import DownstreamError
 from guardproxy.gateway import (
+    ClientFile,
     ClientKeys,
     Clients,
     Credential,
     Guesses,
     Head,
-    KeyFile,
     KnownClients,
     StoredClient,
     StoredKey,
@@ -51,7 +51,7 @@ def key(number: int) -> str:
 def clients(count: int) -> Clients:
     now = datetime.fromtimestamp(NOW_S, UTC)
     return Clients(
-        KeyFile(
+        ClientFile(
             clients=tuple(
                 StoredClient(f"c{number}", "acme", (StoredKey(key(number)[:15], digest(key(number)), now),))
                 for number in range(count)

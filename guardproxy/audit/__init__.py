@@ -58,7 +58,7 @@ from guardproxy.audit.rotation import Rotation
 from guardproxy.audit.segment import numbers, path_of
 from guardproxy.audit.shipping import Batch, Shipper, Target, ship_on
 from guardproxy.audit.sinks import Sink, open_sink, target_of
-from guardproxy.audit.sinks.file import FileSink, Receiver
+from guardproxy.audit.sinks.file import Entry, FileSink, Receiver
 from guardproxy.audit.values import ValueMatcher
 from guardproxy.audit.versions import entries_of, entry_of, read_entry, read_record
 
@@ -79,6 +79,7 @@ __all__ = [
     "Closing",
     "ConsistencyProof",
     "Disk",
+    "Entry",
     "Erased",
     "FileSink",
     "Gap",

@@ -12,6 +12,7 @@ from guardproxy.cli import (
     audit_ship,
     audit_tail,
     demo,
+    drift,
     keys,
     model,
     policy,
@@ -70,3 +71,4 @@ audit.app.command("ship")(audit_ship.ship)
 audit.app.command("tail")(audit_tail.tail)
 app.add_typer(audit.app, name="audit")
 app.command("replay")(replay.replay)
+app.command("drift")(drift.drift)

@@ -274,6 +274,11 @@ class Config(ClientConfig):
     readyz_upstreams: bool = setting(
         "Observability", False, "Whether /readyz fails while the circuit breakers of all upstreams are open."
     )
+    core_files: bool = setting(
+        "Observability",
+        False,
+        "Whether a crash may write a core file, and other processes of the user may read the memory. Both hold texts.",
+    )
     livez_stall_s: float = setting(
         "Observability", 30.0, "/livez fails if the event loop has not run for this time.", AllowedValues(least=1)
     )
@@ -282,6 +287,11 @@ class Config(ClientConfig):
     def named_upstreams(self) -> dict[str, str]:
         """Returns the URLs of named upstreams, by name."""
         return dict(entry.split("=", 1) for entry in self.upstream if has_name(entry))
+
+    @property
+    def shares_models(self) -> bool:
+        """Whether several workers leave their models to a process of its own."""
+        return self.supervisor_shared and not self.supervisor_url
 
     @property
     def tenant_names(self) -> tuple[str, ...]:

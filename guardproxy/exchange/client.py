@@ -149,11 +149,15 @@ class Client:
 
     def _finish(self, outcome: str, data: bytes, at_s: float) -> Finish:
         self.ledger.time("finished", at_s)
+        return Finish(outcome, data, partial(self.ledger.record, outcome), self._unrecorded)
+
+    def _unrecorded(self) -> bytes:
+        """The data to send in place of an ending whose record cannot be kept."""
         code, message = ErrorCode.AUDIT_UNAVAILABLE, "the record of this exchange could not be kept"
-        codec, streaming = self.setting.codec, self.has_head and self.ledger.notes.streamed
-        decoder = self.ledger.answer.decoder
-        failed = codec.error_event(code, message, decoder) if streaming else codec.error(code.status, code, message)
-        return Finish(outcome, data, partial(self.ledger.record, outcome), failed)
+        codec = self.setting.codec
+        if self.has_head and self.ledger.notes.streamed:
+            return codec.error_event(code, message, self.ledger.answer.decoder)
+        return codec.error(code.status, code, message)
 
     def _receipt(self, outcome: str) -> str:
         """The receipt of an exchange. Without `outcome`, as at the head of a stream, it covers the request only."""

@@ -18,13 +18,13 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, partial
 
 from guardproxy.checks import Check
 from guardproxy.errors import ErrorCode
 from guardproxy.events import End, Event, Fault, Frame, Opaque, Path, Text
-from guardproxy.exchange.lanes import CHECK_ERROR, FactsFor, Lane, TextPlace, is_raw, no_facts
-from guardproxy.findings import Channel, Finding, Scan, Window
+from guardproxy.exchange.lanes import CHECK_ERROR, Lane, TextPlace, is_raw, no_facts
+from guardproxy.findings import Channel, Facts, Finding, Scan, Window
 from guardproxy.redaction import RESTORE
 
 __all__ = ["CHECK_ERROR", "Gate", "Job", "Lane", "Piece", "QueuedFrame"]
@@ -127,7 +127,7 @@ class Gate:
     it was released. `quotes`: whether text with a fault may be quoted to the model."""
 
     checks_for: Callable[[Channel], tuple[Check, ...]]
-    facts_for: FactsFor = no_facts
+    facts_for: FactsInGate | None = None
     quotes: bool = False
     most: int = 1 << 62  # the limit of lanes; a further lane is a fault
     parallel_for: Callable[[Channel], tuple[Check, ...]] = no_checks
@@ -207,12 +207,15 @@ class Gate:
     def jobs(self, *, all_text: bool = False) -> list[Job]:
         """The jobs to scan now. `learn` must take their scans before the next call of `jobs`. `all_text`: includes text that
         could wait for more. A fault includes it too, as the text that leaves before a fault must not depend on chunks."""
+        if not self._active and not all_text and self.fault is None:
+            return []
         jobs: list[Job] = []
         all_text = all_text or self.fault is not None
+        facts_for = partial(self.facts_for, self) if self.facts_for else no_facts
         if all_text:
             self._active |= self._patient
         for lane in self._active:
-            if windows := lane.windows(self.facts_for, all_text=all_text):
+            if windows := lane.windows(facts_for, all_text=all_text):
                 self._in_flight.append((lane, windows))
                 jobs += [Job(lane.progress.checks[number], window) for number, window in windows]
             if lane.progress.is_patient:
@@ -259,3 +262,7 @@ class Gate:
     @property
     def empty(self) -> bool:
         return not self._queue
+
+
+FactsInGate = Callable[[Gate, Lane, Check], Facts | None]
+"""Returns the facts about a lane of a gate for a check; `None` while they are unknown."""

@@ -98,7 +98,7 @@ class Masks:
     _blind: bool = False  # whether everything that may hold a value is masked
 
     def __post_init__(self) -> None:
-        if sum(map(len, self.tokens)) > VALUES_LIMIT_CHARS:
+        if self.tokens and sum(map(len, self.tokens)) > VALUES_LIMIT_CHARS:
             self.keep, self._blind = False, True
         keys = [lane for side in self.sides for lane in side.gate.lanes.every if lane.channel.path.endswith(KEY)]
         for lane in sorted(keys, key=lambda lane: len(lane.channel.path)):
@@ -126,6 +126,11 @@ class Masks:
 
     def word(self, text: str, side: Side) -> str:
         """A model's name, if it was scanned or is too short to be sensitive; otherwise empty."""
+        known = is_short(text) or (not side.read and is_word(text)) or undated(text) in self._scanned_texts(side)
+        return self.scrub(text) if known else ""
+
+    def _scanned_texts(self, side: Side) -> frozenset[str]:
+        """The texts of a side that were scanned in one piece."""
         if id(side) not in self._scanned:
             lanes = (
                 lane
@@ -133,9 +138,7 @@ class Masks:
                 if lane.progress.settled == lane.text.total and len(lane.text.parts) == 1
             )
             self._scanned[id(side)] = frozenset(lane.text.parts[0] for lane in lanes)
-        scanned = undated(text) in self._scanned[id(side)]
-        known = is_short(text) or scanned or (is_word(text) and not side.read)
-        return self.scrub(text) if known else ""
+        return self._scanned[id(side)]
 
     def _known(self, text: str) -> list[Span]:
         if not self.tokens:

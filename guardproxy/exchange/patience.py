@@ -19,6 +19,8 @@ class Patience:
 
     def wait_s(self, answer: Answer, at_s: float) -> float | None:
         """Seconds that the driver may wait before it sends `Waited`; `None`: no limit."""
+        if self.attempts.retry is None and not self.client.ledger.notes.stream:
+            return None
         waits = [self._next_keep_alive_s()] if self._is_quiet(answer) else []
         if (deadline_s := self._deadline_s()) is not None:
             waits.append(deadline_s)

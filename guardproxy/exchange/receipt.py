@@ -54,13 +54,14 @@ def receipt(
     """The receipt of an exchange. `sides`: the directions that it covers; `outcome`: empty while the exchange goes on;
     `known`: results of `members_of`, by direction."""
     covered = [rule_outcome for rule_outcome in outcomes if rule_outcome.channel.direction in sides]
-    members = [*_about(exchange, policies)]
+    members = _about(exchange, policies)
     if outcome:
         members.append(f"outcome={outcome}")
-    members.append(f"decision={strongest(rule_outcome.decision for rule_outcome in covered if rule_outcome.enforced)}")
+    decision = strongest([each.decision for each in covered if each.enforced]) if covered else "pass"
+    members.append(f"decision={decision}")
     if attempts > 1:
         members.append(f"attempts={attempts}")
-    if any(not rule_outcome.enforced for rule_outcome in covered):
+    if covered and not all(rule_outcome.enforced for rule_outcome in covered):
         members.append("shadow")
     if not outcome:
         members.append("partial")

@@ -37,7 +37,7 @@ from guardproxy.audit import (
     RecordedShortage,
     RecordedText,
 )
-from guardproxy.decisions import Plan
+from guardproxy.decisions import UNPLANNED, Plan
 from guardproxy.errors import DownstreamError
 from guardproxy.exchange.gate import QueuedFrame
 from guardproxy.exchange.lanes import Lane
@@ -125,18 +125,22 @@ def compose(
         sizes=dict(notes.measures.sizes),
         seals=dict(notes.measures.seals),
         scans=notes.measures.scans,
-        timings={name: _since(began_s, at_s) for name, at_s in notes.measures.times.items() if name != "received"},
+        timings={
+            name: round((at_s - began_s) * 1000.0, 3)
+            for name, at_s in notes.measures.times.items()
+            if name != "received"
+        },
         matched=dict(bound.matched) if bound else {},
         language=notes.language,
         conversation=notes.conversation,
         signs=notes.measures.signs,
-        duties=tuple(map(_duty, notes.answers)),
-        plan=_plan(notes.plan),
-        fields=tuple(writer.fields(fields)),
-        attempts=tuple(writer.attempts(attempts, began_s)),
+        duties=tuple(map(_duty, notes.answers)) if notes.answers else (),
+        plan=_plan(notes.plan) if notes.plan is not UNPLANNED else None,
+        fields=tuple(writer.fields(fields)) if fields else (),
+        attempts=tuple(writer.attempts(attempts, began_s)) if attempts else (),
         saved=_saving(attempts) if attempts else None,
-        no_capacity=_shortage(notes),
-        error=writer.error(notes),
+        no_capacity=_shortage(notes) if notes.no_capacity else None,
+        error=writer.error(notes) if notes.failure else None,
         restore=tuple(restore),
     )
 
@@ -265,7 +269,7 @@ class Writer(msgspec.Struct, frozen=True):
             status=status,
             streamed=streamed,
             model=self.masks.word(seen.model, side),
-            finish=tuple(self.masks.scrub(reason) if is_word(reason) else "?" for reason in seen.finish),
+            finish=tuple([self.masks.scrub(reason) if is_word(reason) else "?" for reason in seen.finish]),
             runs=tuple(self._runs(side)),
             withheld=tuple(seen.withheld),
             texts=self._texts(side),
@@ -333,15 +337,14 @@ class Writer(msgspec.Struct, frozen=True):
         return RecordedError(code=failure.code, message=failure.message) if failure else None
 
     def _texts(self, side: Side) -> tuple[RecordedText, ...]:
-        return tuple(self._text(lane) for lane in side.gate.lanes.every)
+        return tuple([self._text(lane) for lane in side.gate.lanes.every])
 
     def _uninspected(self, side: Side) -> tuple[str, ...]:
         return tuple(self.masks.path(path) for path in side.uninspected) if side.read else _EVERYTHING
 
     def _unmapped(self, side: Side) -> tuple[str, ...]:
-        return tuple(
-            sorted({self.masks.path(lane.channel.path) for lane in side.gate.lanes.every if is_unmapped(lane)})
-        )
+        lanes = [lane for lane in side.gate.lanes.every if is_unmapped(lane)]
+        return tuple(sorted({self.masks.path(lane.channel.path) for lane in lanes})) if lanes else ()
 
     def _text(self, lane: Lane) -> RecordedText:
         shown = self.masks.masked(lane)

@@ -145,6 +145,8 @@ class RequestPhase:
     def _bind(self, request: Request, happened: RequestReceived) -> BoundRules:
         """Selects the rules for the request."""
         setting = self.setting
+        if (bound := setting.policies.unconditional) is not None:
+            return bound
         tree, contract = request.frame.tree, setting.codec.contract
         statements = statement_of(tree, contract.statements) if setting.policies.asks_body else RequestStatement()
         models, named = statements.models, tree.get("model")
@@ -212,7 +214,7 @@ class RequestPhase:
             for piece in entry.pieces
             for _, finding in piece.findings()
         ]
-        if stop := tally.most_severe(decision for decision in seen if decision):
+        if seen and (stop := tally.most_severe(decision for decision in seen if decision)):
             return self.client.block(stop, at_s, "blocked_request")
         try:
             return self._written(bound, entry, at_s)
@@ -260,7 +262,7 @@ class RequestPhase:
 
     def _send_upstream(self, at_s: float) -> list[Command]:
         self.ledger.answer.began_s = at_s
-        edits = sum(len(lane.rewrite.edits) for lane in self.ledger.request.gate.lanes.every)
+        edits = sum([len(lane.rewrite.edits) for lane in self.ledger.request.gate.lanes.every])
         attempts, target = self.attempts, self.attempts.plan.upstream
         if self.guard.bound and self.guard.bound.has_parallel:
             self.judging.begin(self.ledger.request.gate)

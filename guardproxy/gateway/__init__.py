@@ -7,7 +7,7 @@ exchange: they are recorded, and a replay uses them again. There is one duty a f
     readiness.py    refuses requests while the proxy shuts down or cannot keep records
     routes.py       refuses routes that are neither guarded nor passed through
     tenants.py      turns the credential into a tenant
-    client_keys.py  admits clients by keys of the proxy or by tokens (`key_file.py`, `clients.py`, `tokens.py`, `guesses.py`)
+    client_keys.py  admits clients by keys of the proxy or by tokens (`client_file.py`, `clients.py`, `tokens.py`, `guesses.py`)
     capacity.py     refuses requests while the maximum number of exchanges is open
     bodies.py       refuses bodies that are not JSON or too large, by their headers
 
@@ -18,6 +18,19 @@ from __future__ import annotations
 
 from guardproxy.gateway.bodies import BodyHeaders
 from guardproxy.gateway.capacity import Capacity, Slots
+from guardproxy.gateway.client_file import (
+    FILE_NAME,
+    ClientFile,
+    StoredClient,
+    StoredKey,
+    new_key,
+    read_client_file,
+    utc,
+    with_new_client,
+    with_revoked_keys,
+    with_rotated_key,
+    write_client_file,
+)
 from guardproxy.gateway.client_keys import ClientKeys, KnownClients
 from guardproxy.gateway.clients import NO_CLIENT, Clients, KnownClient
 from guardproxy.gateway.credentials import (
@@ -30,19 +43,6 @@ from guardproxy.gateway.credentials import (
 )
 from guardproxy.gateway.duty import Duty, Head, Steps, StoreAnswered
 from guardproxy.gateway.guesses import Guesses
-from guardproxy.gateway.key_file import (
-    FILE_NAME,
-    KeyFile,
-    StoredClient,
-    StoredKey,
-    new_key,
-    read_key_file,
-    utc,
-    with_new_client,
-    with_revoked_keys,
-    with_rotated_key,
-    write_key_file,
-)
 from guardproxy.gateway.order import Duties, Trail, load_duties, rerun
 from guardproxy.gateway.readiness import Readiness
 from guardproxy.gateway.routes import UNKNOWN, Routes
@@ -60,6 +60,7 @@ __all__ = [
     "BodyHeaders",
     "Call",
     "Capacity",
+    "ClientFile",
     "ClientKeys",
     "Clients",
     "Credential",
@@ -69,7 +70,6 @@ __all__ = [
     "Get",
     "Guesses",
     "Head",
-    "KeyFile",
     "KnownClient",
     "KnownClients",
     "KnownTenants",
@@ -91,8 +91,8 @@ __all__ = [
     "load_duties",
     "moved_from_query",
     "new_key",
+    "read_client_file",
     "read_credential",
-    "read_key_file",
     "read_secret",
     "refuse_in_query",
     "rerun",
@@ -100,5 +100,5 @@ __all__ = [
     "with_new_client",
     "with_revoked_keys",
     "with_rotated_key",
-    "write_key_file",
+    "write_client_file",
 ]

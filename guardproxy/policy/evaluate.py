@@ -165,12 +165,17 @@ class BoundRules:
         """Whether a rule needs the whole answer before any of it is released: a rule that may retry, or that blocks an
         answer which a check judges as a whole. `judges`: whether a check that needs a schema has a schema in this
         exchange."""
-        return any(
-            isinstance(bound.decision, Retry)
-            or (isinstance(bound.decision, Stop) and any(check.traits.judges_whole for check in checks))
+        return any(not check.traits.needs_form or judges(check) for check in self._holding)
+
+    @lazy
+    def _holding(self) -> tuple[Check, ...]:
+        """The checks for which a rule holds an answer back."""
+        return tuple(
+            check
             for bound in self.rules
             if bound.enforced and not bound.rule.early and any(place[0] == "response" for place in bound.rule.on)
-            if (checks := [check for check in self._checks_of(bound) if not check.traits.needs_form or judges(check)])
+            for check in self._checks_of(bound)
+            if isinstance(bound.decision, Retry) or (isinstance(bound.decision, Stop) and check.traits.judges_whole)
         )
 
     @lazy
@@ -247,7 +252,8 @@ class Tally:
 
     def begin_answers(self) -> None:
         """Marks the end of the request. Findings are counted for each answer separately from now on."""
-        self._before = {key: set(names) for key, names in self._present.items()}
+        if self._present:
+            self._before = {key: set(names) for key, names in self._present.items()}
 
     def next_attempt(self) -> None:
         """Discards an answer: its findings do not count for the next attempt."""
@@ -338,6 +344,13 @@ class PolicySet:
     @lazy
     def _shares(self) -> tuple[tuple[int, ...], ...]:
         return tuple(rollout.shares(policy.rules, policy.fields.share) for policy in self.policies)
+
+    @lazy
+    def unconditional(self) -> BoundRules | None:
+        """The rules for every request, if no policy has a condition or a share; otherwise `None`."""
+        if any(policy.match.digest for policy in self.policies) or any(self._shares):
+            return None
+        return self.bind("", "", "")
 
     def bind(
         self,

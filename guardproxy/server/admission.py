@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import secrets
+import os
 import time
 from collections.abc import Callable
 from dataclasses import fields
@@ -52,6 +52,7 @@ from guardproxy.wire import Bounds, Codec, Contract
 from guardproxy.wire.json import JsonFault
 
 LIMIT_KEYS = 1024  # tenants whose keys are kept
+LIMIT_UPSTREAMS = 256  # providers whose base URLs are kept
 SMALL_BYTES = 64 * 1024  # a larger body is decoded for duties in a thread
 
 
@@ -89,7 +90,7 @@ class Admission:
         self._limits = Limits(config.limit_held_chars, config.limit_answer_bytes, config.quiet_s, bounds_of(config))
         self._has_own_keys = clients is not None
         # The base URL for the requests of a provider, and the key of the proxy for it.
-        self._upstream_of = lru_cache(LIMIT_KEYS)(
+        self._upstream_of = lru_cache(LIMIT_UPSTREAMS)(
             lambda provider: (config.upstream_for(provider), config.key_for(config.upstream_name(provider)))
         )
         self._hops = tuple(map(ip_network, config.trusted_hop))
@@ -129,10 +130,10 @@ class Admission:
             if codec:
                 check_query(trail.head.query, codec.contract.query)
             await self.duties.admit(trail)
-            about = request.headers.items(), ",".join(request.headers.getall("Connection", []))
+            about = request.headers.items(), ",".join(request.headers.getall("Connection", ()))
             headers = upstream_headers(*about, trail.head.credential.headers, self._seal, self._more)
             header_values = condition_headers(request.headers, policies.headers)
-            await request.go_on()
+            request.go_on()
             held.credential = trail.head.tenant
             body = await self.bodies.read(request, held)
             self._capacity.take()
@@ -174,10 +175,10 @@ class Admission:
         if self._has_own_keys:
             use_own_key(headers, chosen.contract.key_header, key, self._more)
         targets = {"": (url + where, headers)}
-        planned = (plan.upstream for plan in first.plans if plan.upstream) if isinstance(first, RequestReceived) else ()
-        for upstream in {*policies.fallbacks, *planned}:
-            own = fallback_headers(headers, chosen.contract.key_header, self._config.key_for(upstream))
-            targets[upstream] = self._config.upstream_for(upstream) + where, own
+        plans = first.plans if isinstance(first, RequestReceived) else ()
+        for upstream in {*policies.fallbacks, *[plan.upstream for plan in plans if plan.upstream]}:
+            url, key = self._upstream_of(upstream)
+            targets[upstream] = url + where, fallback_headers(headers, chosen.contract.key_header, key)
         return AdmittedRequest(exchange, first, targets, head)
 
     def _client_keys(self, clients: Callable[[], KnownClients]) -> ClientKeys:
@@ -188,7 +189,7 @@ class Admission:
         """The head of a request, as the client sent it."""
         path, _, query = request.raw_path.partition("?")
         return Head(
-            id=secrets.token_hex(12),
+            id=os.urandom(12).hex(),
             method=request.method,
             path=path,
             query=query,
@@ -217,6 +218,8 @@ class Admission:
 
     def _named(self, request: HttpRequest) -> tuple[str, str]:
         """The language and the conversation that a trusted hop names. The headers of other clients are ignored."""
+        if not self._hops:
+            return "", ""
         peer = request.transport.get_extra_info("peername") if request.transport else None
         return named(request.headers) if is_trusted(peer, self._hops) else ("", "")
 

@@ -50,7 +50,7 @@ def engine() -> str:
 
 def settings(config: Config) -> Settings:
     """The settings for running models. A worker with its own models uses its share of the cores."""
-    alone = config.workers == 1 or (config.supervisor_shared and not config.supervisor_url)
+    alone = config.workers == 1 or config.shares_models
     workers = config.supervisor_workers or max(1, cores() // (1 if alone else config.workers))
     return Settings(
         threads=config.supervisor_threads,
@@ -107,6 +107,7 @@ class Server:
         self.pulse = Pulse(self.metrics)
         self._open: dict[asyncio.Task[Any], Driver | None] = {}
         self._slots: set[asyncio.Task[Any]] = set()
+        self._limit_exchanges = config.limit_exchanges
         self._settling: set[asyncio.Task[None]] = set()
         self.draining = False
         self.metrics.open.set_function(lambda: len(self._open))
@@ -205,7 +206,7 @@ class Server:
 
     def is_full(self) -> bool:
         """Whether the limit of open exchanges is reached."""
-        return len(self._slots) >= self.config.limit_exchanges
+        return len(self._slots) >= self._limit_exchanges
 
     def take(self) -> bool:
         """Takes a slot for the exchange of the current task. Returns false if no slot is free."""
@@ -227,7 +228,7 @@ class Server:
         try:
             admitted = await self._admission.admit(request, held)
             route = admitted.exchange.setting.address.route
-            driver = self._driver(request, admitted)
+            driver = self._driver(request, admitted, task)
             self._open[task] = driver
             return await driver.run(admitted.first)
         finally:
@@ -247,14 +248,14 @@ class Server:
             try:
                 await self._admission.duties.settle(head, record)
             except Exception as error:
-                _log.error("duties not settled", extra={"id": head.id, "error": f"{type(error).__name__}: {error}"})
+                _log.error("duties not settled", extra={"id": head.id, "error": type(error).__name__})
 
         task = asyncio.create_task(settle())
         self._settling.add(task)
         task.add_done_callback(self._settling.discard)
 
-    def _driver(self, request: web.BaseRequest, admitted: AdmittedRequest) -> Driver:
-        deadlines = Deadlines()
+    def _driver(self, request: web.BaseRequest, admitted: AdmittedRequest, task: asyncio.Task[object]) -> Driver:
+        deadlines = Deadlines(task)
         driver = Driver(
             admitted.exchange,
             request,

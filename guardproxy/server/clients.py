@@ -17,7 +17,7 @@ import aiohttp
 
 from guardproxy.config import Config
 from guardproxy.errors import ConfigError
-from guardproxy.gateway import FILE_NAME, Clients, KnownClients, Tokens, read_key_file
+from guardproxy.gateway import FILE_NAME, Clients, KnownClients, Tokens, read_client_file
 
 _log = logging.getLogger(__name__)
 POLL_S = 2.0  # a revoked key is refused after this time, also where policies are reloaded on request only
@@ -86,7 +86,7 @@ class ClientSource:
         config = self._config
         if source == config.jwt_keys:
             return Tokens(content, source, config.jwt_issuer, config.jwt_audience, config.jwt_tenant)
-        return Clients(read_key_file(content, source))
+        return Clients(read_client_file(content, source))
 
     def _use(self, source: str, content: bytes, built: Clients | Tokens) -> None:
         """Puts the clients of a source in force."""

@@ -146,7 +146,9 @@ class Driver:
                 while todo:
                     todo.extend(await self._perform(todo.popleft()))
                 if self.finished is None:
-                    todo.extend(await self._receive(await self._patiently(self._next())))
+                    wait_s = self.exchange.patience_s(_clock())
+                    happened = await self._next() if wait_s is None else await self._patiently(self._next(), wait_s)
+                    todo.extend(await self._receive(happened))
             except _OvertakenError as overtaken:
                 todo.extend(overtaken.commands)
 
@@ -172,11 +174,10 @@ class Driver:
                 _log.debug("<< " + line(command))
         return commands
 
-    async def _patiently(self, work: Coroutine[Any, Any, Result]) -> Result:
-        """The result of `work`. Wakes the exchange as often as it asks while it waits. Raises `_OvertakenError`."""
-        wait_s = self.exchange.patience_s(_clock())
-        if wait_s is None:
-            return await work
+    async def _patiently(self, work: Coroutine[Any, Any, Result], first_s: float) -> Result:
+        """The result of `work`. Wakes the exchange after `first_s`, and then as often as it asks while it waits. Raises
+        `_OvertakenError`."""
+        wait_s: float | None = first_s
         task = asyncio.ensure_future(work)
         try:
             while not (await asyncio.wait({task}, timeout=wait_s))[0]:
@@ -196,7 +197,7 @@ class Driver:
     async def _next(self) -> Input:
         """The next event of the upstream."""
         try:
-            if self._upstream.sending:
+            if self._upstream.sending is not None:
                 response = await self._upstream.head()
                 return ResponseStarted(response.status, response.content_type, _clock())
             data = await self._upstream.read()
@@ -210,7 +211,9 @@ class Driver:
         match command:
             case RunScans():
                 began = _clock()
-                scans = await self._patiently(self._scanner.scan(command.jobs, self.exchange.setting.tenant))
+                scanning = self._scanner.scan(command.jobs, self.exchange.setting.tenant)
+                wait_s = self.exchange.patience_s(began)
+                scans = await (scanning if wait_s is None else self._patiently(scanning, wait_s))
                 now = _clock()
                 self._scan_s += now - began
                 return await self._receive(Scanned(scans, now))
@@ -290,8 +293,9 @@ class Driver:
         self.finished = command
         began = _clock()
         data, kept = command.data, True
+        is_large = self._steps is not None and not is_small(self.exchange)
         try:
-            await self._recorder.keep(await self._beside(lambda: command.record))
+            await self._recorder.keep(await self._beside(lambda: command.record) if is_large else command.record)
         except AuditError as error:
             _log.error("record not kept", extra={"id": self.exchange.setting.id, "error": str(error)})
             data, kept = command.failed, False
@@ -300,7 +304,8 @@ class Driver:
             status = self._head.status if self._head and kept else 503
             if not kept:
                 self._head = None
-            self._response = web.Response(status=status, body=data, headers=await self._beside(self._headers))
+            headers = await self._beside(self._headers) if is_large else self._headers()
+            self._response = web.Response(status=status, body=data, headers=headers)
             return
         if data:
             await self._send(data)

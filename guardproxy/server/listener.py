@@ -94,7 +94,7 @@ class HttpRequest(web.BaseRequest):
     def keep_alive(self) -> bool:
         return not self.closing and super().keep_alive
 
-    async def go_on(self) -> None:
+    def go_on(self) -> None:
         """Tells a client that waits with its body to send it (`Expect: 100-continue`). Raises `DownstreamError` (417)."""
         expected = self.headers.get("Expect", "")
         if not expected or self.version == HttpVersion10:

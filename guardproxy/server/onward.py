@@ -114,9 +114,11 @@ def upstream_headers(
 ) -> CIMultiDict[str]:
     """The headers for the upstream that the credential is for. `named`: the value of `Connection`, whose names are dropped;
     `seal(data)`: a keyed digest; `more`: names that settings allow. Raises `DownstreamError` (400)."""
-    drop = {name.strip().lower() for name in named.split(",")}
-    if wrong := sorted(
-        drop & {*known_headers().credentials, "content-type", "content-encoding", "content-length", "host"}
+    drop = {name.strip().lower() for name in named.split(",")} if named else ()
+    if drop and (
+        wrong := sorted(
+            drop & {*known_headers().credentials, "content-type", "content-encoding", "content-length", "host"}
+        )
     ):
         message = f"the header `connection` names `{wrong[0]}`, which is not about the connection"
         raise DownstreamError(ErrorCode.INVALID_HEADER, message, "connection")

@@ -116,7 +116,7 @@ class Upstream:
     ) -> None:
         """Takes a request, which `head` sends. `at_once`: sends it now, in a task of its own."""
         self.close()
-        sending = self._send(method, url, headers, body)
+        sending = self._send(method, url, headers, body, at_once=at_once)
         self.sending = asyncio.ensure_future(sending) if at_once else sending
 
     async def head(self) -> aiohttp.ClientResponse:
@@ -127,7 +127,7 @@ class Upstream:
         return await sending
 
     async def _send(
-        self, method: str, url: str, headers: CIMultiDict[str], body: bytes | None
+        self, method: str, url: str, headers: CIMultiDict[str], body: bytes | None, *, at_once: bool
     ) -> aiohttp.ClientResponse:
         self.response = None
         self._is_complete = False
@@ -137,7 +137,7 @@ class Upstream:
             wait_s = max(1, math.ceil(self._breaker.wait_s(_clock())))
             raise UpstreamError(ErrorCode.UPSTREAM_UNAVAILABLE, retry_s=wait_s)
         try:
-            with self._deadlines.within(self._first_byte_s):
+            with self._deadlines.within(self._first_byte_s, asyncio.current_task() if at_once else None):
                 data = (
                     io.BytesIO(body) if body and len(body) >= SLICED_BYTES else body
                 )  # aiohttp then sends it in slices
@@ -152,7 +152,7 @@ class Upstream:
             raise UpstreamError(ErrorCode.UPSTREAM_FAILED) from None
         self.response = response
         self._note_head(response.status)
-        if response.headers.get("Content-Encoding", "identity").lower() not in ("", "identity"):
+        if (coding := response.headers.get("Content-Encoding")) and coding.lower() != "identity":
             raise UpstreamError(ErrorCode.UPSTREAM_ENCODING)
         if self._has_own_key and response.status in (401, 403):
             # The answer is about the key of the proxy, and may quote it. A client would look for the fault in its own key.
@@ -222,6 +222,7 @@ class Upstream:
             if self._is_complete:
                 self._leftovers.take(self.response)
                 self.response = None
-            else:
+            elif not self.response.content.is_eof():  # at its end, the connection is in the pool already
                 self.response.close()
-        self._settle("unknown")
+        if self._ticket:
+            self._settle("unknown")

@@ -38,6 +38,7 @@ from guardproxy.wire.declared import (
     pointer,
 )
 from guardproxy.wire.decoding import (
+    IDLE,
     LeafPlace,
     StreamDecoder,
     WholeDecoder,
@@ -96,6 +97,7 @@ __all__ = [
     "EVERY_SERVER",
     "FRAMINGS",
     "IDENTIFIER",
+    "IDLE",
     "LARGEST",
     "NOT_KEPT",
     "NO_DEMAND",

@@ -170,6 +170,14 @@ class WholeDecoder:
         """Does nothing: after a whole body there is nothing to close."""
 
 
+def _notice_nothing(tree: Any, seen: AnswerFacts) -> None:
+    """Reads no facts."""
+
+
+IDLE = WholeDecoder({}, _notice_nothing, limit_bytes=0)
+"""The decoder of every answer that has not begun. It gets no data."""
+
+
 @dataclass(frozen=True, slots=True)
 class LeafPlace:
     """The channel of a leaf of a frame. `run`: texts of a run follow each other; `flows`: the text goes on in later frames."""
