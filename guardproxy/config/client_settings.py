@@ -44,6 +44,9 @@ class ClientConfig(AuditConfig):
         "Wrong keys and tokens of an address in a minute, after which it gets 429. 0: no limit. Each worker counts its own.",
         AllowedValues(least=0),
     )
+    limits: Path | None = setting(
+        "Clients", None, "A TOML file of limits and budgets; `guardproxy limits lint` checks it."
+    )
     jwt_keys: str = setting(
         "Clients",
         "",

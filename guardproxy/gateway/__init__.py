@@ -8,6 +8,7 @@ exchange: they are recorded, and a replay uses them again. There is one duty a f
     routes.py       refuses routes that are neither guarded nor passed through
     tenants.py      turns the credential into a tenant
     client_keys.py  admits clients by keys of the proxy or by tokens (`client_file.py`, `clients.py`, `tokens.py`, `guesses.py`)
+    limits.py       limits and budgets (`limit_file.py`, `limit_headers.py`)
     capacity.py     refuses requests while the maximum number of exchanges is open
     bodies.py       refuses bodies that are not JSON or too large, by their headers
 
@@ -43,10 +44,12 @@ from guardproxy.gateway.credentials import (
 )
 from guardproxy.gateway.duty import Duty, Head, Steps, StoreAnswered
 from guardproxy.gateway.guesses import Guesses
+from guardproxy.gateway.limit_file import LimitRule, LimitSet, limit_schema, read_limits
+from guardproxy.gateway.limits import Limits, limit_words
 from guardproxy.gateway.order import Duties, Trail, load_duties, rerun
 from guardproxy.gateway.readiness import Readiness
 from guardproxy.gateway.routes import UNKNOWN, Routes
-from guardproxy.gateway.store import Add, Answer, Call, Drop, Get, Put, Store
+from guardproxy.gateway.store import Add, Answer, Call, Drop, Get, Put, Settle, Store, Take
 from guardproxy.gateway.store.memory import MemoryStore
 from guardproxy.gateway.tenants import KnownTenants, Tenancy, TenantNames
 from guardproxy.gateway.tokens import Tokens
@@ -73,26 +76,34 @@ __all__ = [
     "KnownClient",
     "KnownClients",
     "KnownTenants",
+    "LimitRule",
+    "LimitSet",
+    "Limits",
     "MemoryStore",
     "Put",
     "Readiness",
     "Routes",
+    "Settle",
     "Slots",
     "Steps",
     "Store",
     "StoreAnswered",
     "StoredClient",
     "StoredKey",
+    "Take",
     "Tenancy",
     "TenantNames",
     "Tokens",
     "Trail",
     "digest",
+    "limit_schema",
+    "limit_words",
     "load_duties",
     "moved_from_query",
     "new_key",
     "read_client_file",
     "read_credential",
+    "read_limits",
     "read_secret",
     "refuse_in_query",
     "rerun",

@@ -11,7 +11,7 @@ import asyncio
 import hashlib
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
 from functools import lru_cache, partial
 from ipaddress import ip_network
@@ -28,6 +28,7 @@ from guardproxy.gateway import (
     Capacity,
     ClientKeys,
     Duties,
+    Duty,
     Guesses,
     Head,
     KnownClients,
@@ -36,6 +37,7 @@ from guardproxy.gateway import (
     Readiness,
     Routes,
     Slots,
+    Store,
     Tenancy,
     TenantNames,
     Trail,
@@ -58,18 +60,21 @@ SMALL_BYTES = 64 * 1024  # a larger body is decoded for duties in a thread
 
 class AdmittedRequest(msgspec.Struct, frozen=True):
     """An admitted request with its exchange. `first`: the first input of the exchange. `targets`: the URL and the headers to
-    send, by the name of the upstream (empty for the upstream of the request). `head`: what duties see of the request."""
+    send, by the name of the upstream (empty for the upstream of the request). `head`: what duties see of the request.
+    `own_headers`: headers that duties add to the answer."""
 
     exchange: Exchange | PassThrough
     first: RequestReceived | Refused
     targets: dict[str, tuple[str, CIMultiDict[str]]]
     head: Head
+    own_headers: Mapping[str, str]
 
 
 class Admission:
     """Admits requests. `policies`: returns the policies in force. `is_recording`: whether records can be kept. `slots`: the
     slots for exchanges. `key`: the secret behind placeholders and the pseudonyms of tenants. `engine`: the version that
-    records name. `clients`: returns the clients in force, if the proxy has keys or tokens of its own."""
+    records name. `clients`: returns the clients in force, if the proxy has keys or tokens of its own. `further`: duties that
+    run before those of plug-ins. `store`: of the duties; without it, one in memory."""
 
     def __init__(
         self,
@@ -80,6 +85,8 @@ class Admission:
         key: bytes,
         engine: str,
         clients: Callable[[], KnownClients] | None = None,
+        further: Sequence[Duty] = (),
+        store: Store | None = None,
     ) -> None:
         self._config = config
         self._policies = policies
@@ -107,11 +114,12 @@ class Admission:
                 Tenancy(TenantNames(config.tenants), self._seal),
                 *((self._client_keys(clients),) if clients else ()),
                 *((KnownTenants(),) if config.unknown_tenant == "refuse" else ()),
+                *further,
                 *load_duties(config.duty),
                 self._capacity,
                 BodyHeaders(config.limit_body_bytes, lambda: policies().formats),
             ),
-            MemoryStore(),
+            store or MemoryStore(),
         )
 
     async def admit(self, request: HttpRequest, held: BodyAccount) -> AdmittedRequest:
@@ -179,7 +187,7 @@ class Admission:
         for upstream in {*policies.fallbacks, *[plan.upstream for plan in plans if plan.upstream]}:
             url, key = self._upstream_of(upstream)
             targets[upstream] = url + where, fallback_headers(headers, chosen.contract.key_header, key)
-        return AdmittedRequest(exchange, first, targets, head)
+        return AdmittedRequest(exchange, first, targets, head, self.duties.headers(head, chosen.provider))
 
     def _client_keys(self, clients: Callable[[], KnownClients]) -> ClientKeys:
         guesses, policies = Guesses(self._config.limit_wrong_keys), self._policies

@@ -19,7 +19,7 @@ from guardproxy import plugins
 from guardproxy.audit import NO_SEALING, Record, Rotation, Sealing, open_sink
 from guardproxy.config import Config
 from guardproxy.errors import PolicyError
-from guardproxy.gateway import UNKNOWN, Head
+from guardproxy.gateway import UNKNOWN, Head, Limits
 from guardproxy.inference import Models, Registry, Remotes, Settings, cores
 from guardproxy.library import folder_of, load
 from guardproxy.policy import PolicyErrors, PolicySet, refuse_strangers
@@ -38,6 +38,8 @@ from guardproxy.server.steps import Steps
 from guardproxy.server.upstream import Breakers, Upstream, session
 
 _log = logging.getLogger(__name__)
+LONGEST_S = 86_400.0  # an exchange without a time limit
+HOLD_MORE_S = 60.0
 
 
 def engine() -> str:
@@ -113,8 +115,18 @@ class Server:
         self.metrics.open.set_function(lambda: len(self._open))
         is_recording = lambda: self._recorder.healthy  # noqa: E731
         clients = (lambda: self.clients.known) if self.clients.is_on else None
-        self._admission = Admission(config, lambda: self.policies, is_recording, self, key, self._engine, clients)
+        self._admission = Admission(
+            config, lambda: self.policies, is_recording, self, key, self._engine, clients, self._limits()
+        )
         self._show_breakers()
+
+    def _limits(self) -> tuple[Limits, ...]:
+        """The duty that limits requests, if there is a file of limits. A reservation outlives every exchange."""
+        if not self.config.limits:
+            return ()
+        hold_s = (self.config.timeout_total_s or LONGEST_S) + self.config.drain_s + HOLD_MORE_S
+        notice = lambda limit, mode: self.metrics.limit_refusals.labels(limit, mode).inc()  # noqa: E731
+        return (Limits(lambda: self.clients.limits, hold_s, notice, lambda: self.policies.formats),)
 
     def _load(self) -> PolicySet:
         """Loads the policies from their folder. Raises `PolicyError`."""
@@ -177,7 +189,7 @@ class Server:
             for name, state in states.items()
             if state != "closed"
         ]
-        stale = [f"the clients that were read before stay in force: {trouble}" for trouble in self.clients.trouble]
+        stale = [f"what was read before stays in force: {trouble}" for trouble in self.clients.trouble]
         remarks = [*self._recorder.remarks, *down, *stale]
         if not self.reloading.errors:
             return remarks
@@ -275,6 +287,7 @@ class Server:
             deadlines,
         )
         driver.targets = admitted.targets
+        driver.own_headers = admitted.own_headers
         return driver
 
     def stop_coming(self) -> None:
