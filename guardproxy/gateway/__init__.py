@@ -50,7 +50,9 @@ from guardproxy.gateway.order import Duties, Trail, load_duties, rerun
 from guardproxy.gateway.readiness import Readiness
 from guardproxy.gateway.routes import UNKNOWN, Routes
 from guardproxy.gateway.store import Add, Answer, Call, Drop, Get, Put, Settle, Store, Take
+from guardproxy.gateway.store.failover import Down, Failover
 from guardproxy.gateway.store.memory import MemoryStore
+from guardproxy.gateway.store.redis import RedisStore
 from guardproxy.gateway.tenants import KnownTenants, Tenancy, TenantNames
 from guardproxy.gateway.tokens import Tokens
 
@@ -67,9 +69,11 @@ __all__ = [
     "ClientKeys",
     "Clients",
     "Credential",
+    "Down",
     "Drop",
     "Duties",
     "Duty",
+    "Failover",
     "Get",
     "Guesses",
     "Head",
@@ -82,6 +86,7 @@ __all__ = [
     "MemoryStore",
     "Put",
     "Readiness",
+    "RedisStore",
     "Routes",
     "Settle",
     "Slots",

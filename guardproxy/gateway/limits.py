@@ -125,14 +125,15 @@ class Limits(Duty):
         taken = [_Reservation(rule, self._take(rule, units, head, model)) for rule, units in amounts]
         answers = yield tuple(reservation.take for reservation in taken)
         levels = [answer for answer in answers if isinstance(answer, int)]
-        exceeding = [one for one, level in zip(taken, levels, strict=True) if not one.take.fits(level)]
+        pairs = tuple(zip(taken, levels, strict=True))
+        exceeding = [reservation for reservation, level in pairs if not reservation.take.fits(level)]
         for reservation in exceeding:
             self._notice(reservation.rule.name, "shadow" if reservation.rule.is_shadow else "enforce")
         # A store takes nothing if a limit that is enforced does not leave enough, and this must come to the same result.
-        is_taken = not any(one.take.binding for one in exceeding)
+        is_taken = not any(reservation.take.binding for reservation in exceeding)
         open_, left = self._open.setdefault(head.id, []), self._left.setdefault(head.id, [])
         waits: list[tuple[float, LimitRule]] = []
-        for reservation, level in zip(taken, levels, strict=True):
+        for reservation, level in pairs:
             rule, take = reservation.rule, reservation.take
             after = level
             if is_taken and take.fits(level):

@@ -33,6 +33,7 @@ from guardproxy.server.observers import Fan, LogObserver, MetricsObserver, Obser
 from guardproxy.server.recorder import Recorder, key_of, log_of, signing_of
 from guardproxy.server.reload import Reload
 from guardproxy.server.scanner import Scanner, TimeLimits
+from guardproxy.server.state import State
 from guardproxy.server.status import Metrics, Pulse
 from guardproxy.server.steps import Steps
 from guardproxy.server.upstream import Breakers, Upstream, session
@@ -80,6 +81,7 @@ class Server:
             (config.models,) if config.models else (), settings(config), Registry(self.metrics.registry)
         )
         self.clients = ClientSource(config)
+        self._state = State(config)
         self.reloading = Reload(folder_of(config.policies), self._load, self.metrics)
         config.audit.mkdir(parents=True, exist_ok=True)
         key = key_of(config.audit, config.key)
@@ -116,7 +118,15 @@ class Server:
         is_recording = lambda: self._recorder.healthy  # noqa: E731
         clients = (lambda: self.clients.known) if self.clients.is_on else None
         self._admission = Admission(
-            config, lambda: self.policies, is_recording, self, key, self._engine, clients, self._limits()
+            config,
+            lambda: self.policies,
+            is_recording,
+            self,
+            key,
+            self._engine,
+            clients,
+            self._limits(),
+            self._state.store,
         )
         self._show_breakers()
 
@@ -190,7 +200,8 @@ class Server:
             if state != "closed"
         ]
         stale = [f"what was read before stays in force: {trouble}" for trouble in self.clients.trouble]
-        remarks = [*self._recorder.remarks, *down, *stale]
+        away = [self._state.trouble] if self._state.trouble else []
+        remarks = [*self._recorder.remarks, *down, *stale, *away]
         if not self.reloading.errors:
             return remarks
         stays = f"the policies' folder cannot be used; {self.policies.digest} stays in force:"
@@ -313,6 +324,7 @@ class Server:
     async def close(self) -> None:
         if self._settling:
             await asyncio.wait(self._settling, timeout=self.config.timeout_write_s)
+        await self._state.close()
         await self._leftovers.close()
         await self._client.close()
         self._steps.close()

@@ -19,6 +19,7 @@ from guardproxy.errors import DownstreamError
 from guardproxy.gateway import Head, Limits, StoreAnswered, read_limits, rerun
 from tests.e2e.rig import PASS, Proxy, Upstream, wait_logged
 from tests.kit import processes
+from tests.kit.valkey import valkey
 
 MESSAGES: Any = [{"role": "user", "content": "echo: hello"}]
 RATE = '[[limit]]\nname = "{name}"\nunit = "requests"\nrate = "{rate}"\nper = ["client"]\n'
@@ -138,3 +139,16 @@ def test_limits_change_while_the_proxy_runs_and_shadow_mode_refuses_nothing(
     (tmp_path / "limits.toml").write_text(shadow.replace("shadow", "enforce"))
     wait_logged(proxy.process, proxy.log, "clients reloaded")
     assert ask(proxy).status_code == 429
+
+
+def test_workers_share_their_counts_in_a_server_and_need_it(proxy_with: Serve, tmp_path: Path) -> None:
+    file = tmp_path / "limits.toml"
+    file.write_text(RATE.format(name="few", rate="3/1h"))
+    (tmp_path / "valkey").mkdir()
+    with valkey(tmp_path / "valkey") as url:
+        proxy = proxy_with(PASS, "--workers", "2", "--limits", str(file), "--state", url)
+        # Each request is a connection of its own, so both workers get some.
+        assert sorted(ask(proxy).status_code for _ in range(12)) == [200] * 3 + [429] * 9
+    refused = ask(proxy, key="another")
+    assert (refused.status_code, refused.json()["error"]["code"]) == (503, "store_unavailable")
+    assert "retry-after" in refused.headers

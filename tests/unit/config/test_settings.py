@@ -45,6 +45,7 @@ SAMPLES: dict[str, Any] = {
     "duty": ["first", "second"],
     "key": "k" * 16,
     "jwt_audience": ["other", "more"],
+    "state": "redis://host:6379/0",
     "audit_rotate_s": 3600.0,
     "audit_retain_s": 86400.0,
     "supervisor_url": "http://triton:8000",
@@ -135,7 +136,7 @@ def test_secrets_are_not_shown() -> None:
     shown = repr(Config(key="very-secret-words", upstream_key=("a=very-secret",), remote_check_key=("b=very-secret",)))
     assert "very-secret" not in shown
     assert {setting.name for setting in SETTINGS.values() if setting.is_secret} == {
-        *("key", "audit_key", "upstream_key", "remote_check_key")
+        *("key", "audit_key", "upstream_key", "remote_check_key", "state")
     }
 
 

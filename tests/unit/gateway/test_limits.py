@@ -295,7 +295,7 @@ def test_a_budget_ends_as_the_sum_of_what_was_used(exchanges: list[tuple[int, in
 
 # What was used.
 
-CONTRACT = codec_for(ROUTE).contract if codec_for(ROUTE) else None
+CODEC = codec_for(ROUTE)
 CUT = plain_answer(plain_text("content[0].text", "x" * 41), streamed=True)
 
 
@@ -314,7 +314,8 @@ CUT = plain_answer(plain_text("content[0].text", "x" * 41), streamed=True)
     ],
 )
 def test_what_was_used_is_counted_or_estimated(record: Record, used: tuple[int, int]) -> None:
-    assert used_tokens(record, CONTRACT) == used
+    assert CODEC is not None
+    assert used_tokens(record, CODEC.contract) == used
 
 
 def test_what_a_format_that_is_gone_used_is_estimated() -> None:
