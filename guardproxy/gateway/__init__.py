@@ -45,7 +45,7 @@ from guardproxy.gateway.credentials import (
 from guardproxy.gateway.duty import Duty, Head, Steps, StoreAnswered
 from guardproxy.gateway.guesses import Guesses
 from guardproxy.gateway.limit_file import LimitRule, LimitSet, limit_schema, read_limits
-from guardproxy.gateway.limits import Limits, limit_words
+from guardproxy.gateway.limits import UsageLimits, limit_words
 from guardproxy.gateway.order import Duties, Trail, load_duties, rerun
 from guardproxy.gateway.readiness import Readiness
 from guardproxy.gateway.routes import UNKNOWN, Routes
@@ -82,7 +82,6 @@ __all__ = [
     "KnownTenants",
     "LimitRule",
     "LimitSet",
-    "Limits",
     "MemoryStore",
     "Put",
     "Readiness",
@@ -100,6 +99,7 @@ __all__ = [
     "TenantNames",
     "Tokens",
     "Trail",
+    "UsageLimits",
     "digest",
     "limit_schema",
     "limit_words",

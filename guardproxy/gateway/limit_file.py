@@ -26,6 +26,7 @@ Window = Literal["", "day", "month"]
 
 MICRO = 1_000_000
 ANSWER_TOKENS = 1024
+LARGEST = 2**51  # in any unit of a level: shared stores count in doubles, which are exact up to 2^53
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}", re.ASCII)
 _RATE = re.compile(r"(\d{1,12}(?:\.\d{1,6})?)/(\d{0,5})([smhd])", re.ASCII)
 _BUDGET = re.compile(r"(\d{1,12}(?:\.\d{1,6})?)/(day|month)", re.ASCII)
@@ -168,6 +169,8 @@ def read_limits(text: bytes, where: str) -> LimitSet:
             raise ConfigError(f"{place} stands in the file twice")
         names.add(limit.name)
         rules.append(_rule(limit, place))
+        if max(rules[-1].most, rules[-1].period_us) > LARGEST:
+            raise ConfigError(f"{place} is too large to be counted exactly")
     for glob, price in stored.price.items():
         if not all(0 <= value < MICRO for value in (price.input, price.output)):  # also false for NaN
             raise ConfigError(f"{where}: the price of `{glob}` must be at least 0 and below {MICRO}")

@@ -19,7 +19,7 @@ from guardproxy.audit import Record
 from guardproxy.decisions import Plan
 from guardproxy.errors import DownstreamError, ErrorCode
 from guardproxy.gateway.duty import Duty, Head, Steps
-from guardproxy.gateway.limit_file import MICRO, LimitRule, LimitSet
+from guardproxy.gateway.limit_file import LARGEST, MICRO, LimitRule, LimitSet
 from guardproxy.gateway.limit_headers import Remaining, limit_headers
 from guardproxy.gateway.store import Settle, Take
 from guardproxy.policy import About
@@ -37,7 +37,7 @@ class _Reservation:
     take: Take
 
 
-class Limits(Duty):
+class UsageLimits(Duty):
     """Refuses requests past a limit. `known`: returns the limits in force. `hold_s`: the time after which a reservation ends
     that nobody settled; longer than any exchange. `notice(limit, mode)`: is called for each refusal, also where the limit is in
     shadow mode. `formats`: returns the wire formats in force."""
@@ -175,6 +175,9 @@ class Limits(Duty):
         yield calls
 
     def _used(self, rule: LimitRule, record: Record) -> int:
+        return min(LARGEST, self._used_exactly(rule, record))
+
+    def _used_exactly(self, rule: LimitRule, record: Record) -> int:
         match rule.unit:
             case "requests":
                 return rule.used(1)

@@ -19,7 +19,7 @@ from guardproxy import plugins
 from guardproxy.audit import NO_SEALING, Record, Rotation, Sealing, open_sink
 from guardproxy.config import Config
 from guardproxy.errors import PolicyError
-from guardproxy.gateway import UNKNOWN, Head, Limits
+from guardproxy.gateway import UNKNOWN, Head, UsageLimits
 from guardproxy.inference import Models, Registry, Remotes, Settings, cores
 from guardproxy.library import folder_of, load
 from guardproxy.policy import PolicyErrors, PolicySet, refuse_strangers
@@ -33,7 +33,7 @@ from guardproxy.server.observers import Fan, LogObserver, MetricsObserver, Obser
 from guardproxy.server.recorder import Recorder, key_of, log_of, signing_of
 from guardproxy.server.reload import Reload
 from guardproxy.server.scanner import Scanner, TimeLimits
-from guardproxy.server.state import State
+from guardproxy.server.state import SharedState
 from guardproxy.server.status import Metrics, Pulse
 from guardproxy.server.steps import Steps
 from guardproxy.server.upstream import Breakers, Upstream, session
@@ -81,7 +81,7 @@ class Server:
             (config.models,) if config.models else (), settings(config), Registry(self.metrics.registry)
         )
         self.clients = ClientSource(config)
-        self._state = State(config)
+        self._state = SharedState(config)
         self.reloading = Reload(folder_of(config.policies), self._load, self.metrics)
         config.audit.mkdir(parents=True, exist_ok=True)
         key = key_of(config.audit, config.key)
@@ -130,13 +130,13 @@ class Server:
         )
         self._show_breakers()
 
-    def _limits(self) -> tuple[Limits, ...]:
+    def _limits(self) -> tuple[UsageLimits, ...]:
         """The duty that limits requests, if there is a file of limits. A reservation outlives every exchange."""
         if not self.config.limits:
             return ()
         hold_s = (self.config.timeout_total_s or LONGEST_S) + self.config.drain_s + HOLD_MORE_S
         notice = lambda limit, mode: self.metrics.limit_refusals.labels(limit, mode).inc()  # noqa: E731
-        return (Limits(lambda: self.clients.limits, hold_s, notice, lambda: self.policies.formats),)
+        return (UsageLimits(lambda: self.clients.limits, hold_s, notice, lambda: self.policies.formats),)
 
     def _load(self) -> PolicySet:
         """Loads the policies from their folder. Raises `PolicyError`."""

@@ -15,7 +15,7 @@ from guardproxy.gateway import Down, Failover, MemoryStore, RedisStore, Store
 _log = logging.getLogger(__name__)
 
 
-class State:
+class SharedState:
     """The store of the settings. Raises `ConfigError`. `trouble`: why the server cannot be reached; empty if it can."""
 
     def __init__(self, config: Config) -> None:

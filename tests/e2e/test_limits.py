@@ -16,7 +16,7 @@ from google.genai import errors as genai_errors
 from google.genai import types as genai_types
 
 from guardproxy.errors import DownstreamError
-from guardproxy.gateway import Head, Limits, StoreAnswered, read_limits, rerun
+from guardproxy.gateway import Head, StoreAnswered, UsageLimits, read_limits, rerun
 from tests.e2e.rig import PASS, Proxy, Upstream, wait_logged
 from tests.kit import processes
 from tests.kit.valkey import valkey
@@ -116,7 +116,7 @@ def test_the_records_decide_the_same_again(limited: Callable[[str], Proxy], tmp_
     proxy = limited(RATE.format(name="two", rate="2/1h"))
     assert [ask(proxy).status_code for _ in range(4)] == [200, 200, 429, 429]
     limits = read_limits((tmp_path / "limits.toml").read_bytes(), "l")
-    duty = Limits(lambda: limits, 1, lambda name, mode: None)
+    duty = UsageLimits(lambda: limits, 1, lambda name, mode: None)
     for record in proxy.records():
         answered = [StoreAnswered(told["duty"], tuple(told["answers"])) for told in record["duties"]]
         members = {name: record[name] for name in ("id", "route", "tenant", "tenant_name")}

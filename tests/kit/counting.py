@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from guardproxy.gateway import Answer, Call, Settle, Take
+from guardproxy.gateway import Answer, Drop, Settle, Take
 
 Perform = Callable[..., tuple[Answer, ...]]
 Wait = Callable[[float], None]
@@ -94,6 +94,14 @@ def the_end_of_a_window_forgets(perform: Perform, wait: Wait) -> None:
     assert perform(held("b", 1)) == (0,)
 
 
+def a_sum_that_is_0_is_not_kept(perform: Perform, wait: Wait) -> None:
+    perform(held("a", 6))
+    assert perform(settled("a", 6, 0), Drop("s")) == (True, False)
+    perform(held("a", 6), held("b", 1, key="t"))
+    assert perform(held("b", 3), settled("c", 6, 0)) == (6, True)
+    assert perform(Drop("s")) == (True,)
+
+
 def many_at_once_take_no_more_than_there_is(perform: Perform, wait: Wait) -> None:
     levels = [perform(held(f"x{number}", 1))[0] for number in range(30)]
     assert levels == [min(number, 10) for number in range(30)]
@@ -107,6 +115,6 @@ CASES: Sequence[Callable[[Perform, Wait], None]] = (
     a_list_is_taken_as_a_whole_or_not_at_all,
     a_reservation_ends_by_itself,
     the_end_of_a_window_forgets,
+    a_sum_that_is_0_is_not_kept,
     many_at_once_take_no_more_than_there_is,
 )
-Calls = Sequence[Call]

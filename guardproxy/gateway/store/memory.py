@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from guardproxy.gateway.store import Add, Answer, Call, Drop, Get, Put, Settle, Take
 
 _SWEPT = 4  # keys visited with every call: more than a call can add
-_SETTLED_S = 3600.0  # how long it is known that an exchange was settled
+_SETTLED_S = 60.0  # how long it is known that an exchange was settled
 
 
 @dataclass(slots=True)
@@ -128,6 +128,8 @@ class MemoryStore:
         total.release(call.id)
         total.settled += call.used
         self._values[call.key] = (total, now_s + call.ttl_s)
+        if not total.settled and not total.reserved:  # a client may make up names of models, each with a sum of its own
+            del self._values[call.key]
         return True
 
     def _put_rate(self, key: str, level: int, now_s: float) -> None:

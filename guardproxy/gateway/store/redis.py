@@ -20,7 +20,7 @@ from guardproxy.gateway.store import Add, Answer, Call, Drop, Get, Put, Settle, 
 PREFIX = "guardproxy:"
 TIMEOUT_S = 1.0
 CONNECTIONS = 32
-_SETTLED_MS = 3_600_000
+_SETTLED_MS = 600_000
 
 # Each call is a key in KEYS and seven values in ARGV: kind, id, amount, most or used, hold (us), ttl (ms), flag. Numbers in a
 # double are exact up to 2^53, which is 285 years of microseconds. `%.0f` keeps Lua from writing them as 1.7e+15.
@@ -95,7 +95,8 @@ for at, key in ipairs(KEYS) do
       sum(key)
       release(key, id)
       redis.call('HINCRBY', key, 'settled', fourth)
-      keep(key, ttl)
+      if sum(key) == 0 and redis.call('ZCARD', key .. ':held') == 0 then redis.call('DEL', key)
+      else keep(key, ttl) end
     end
     answers[at] = 't'
   end

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from guardproxy.audit import Record, RecordedPlan
 from guardproxy.errors import DownstreamError
 from guardproxy.events import Frame
-from guardproxy.gateway import Duties, Head, Limits, MemoryStore, StoreAnswered, Trail, read_limits, rerun
+from guardproxy.gateway import Duties, Head, MemoryStore, StoreAnswered, Trail, UsageLimits, read_limits, rerun
 from guardproxy.gateway.limits import LIMIT_OPEN, used_tokens
 from guardproxy.wire import Request, codec_for
 from tests.kit.records import plain_answer, plain_attempt, plain_record, plain_text
@@ -38,7 +38,7 @@ class Desk:
 
     def __post_init__(self) -> None:
         self.limits = read_limits(self.text.encode(), "l")
-        self.duty = Limits(lambda: self.limits, 1000, lambda name, mode: self.noticed.append((name, mode)))
+        self.duty = UsageLimits(lambda: self.limits, 1000, lambda name, mode: self.noticed.append((name, mode)))
         self.duties = Duties([self.duty], MemoryStore(lambda: self.now_s))
 
     def ask(self, model: str = "m", size: int = 400, **members: Any) -> Trail:

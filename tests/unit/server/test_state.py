@@ -10,13 +10,13 @@ import pytest
 from guardproxy.config import load
 from guardproxy.errors import ConfigError, StoreError
 from guardproxy.gateway import Add, Answer, MemoryStore
-from guardproxy.server.state import State
+from guardproxy.server.state import SharedState
 from tests.kit.valkey import valkey
 
 UPSTREAM = {"upstream": ("https://a.example",)}
 
 
-def counted(state: State, times: int) -> list[Answer]:
+def counted(state: SharedState, times: int) -> list[Answer]:
     async def count() -> list[Answer]:
         answers = [(await state.store.perform([Add("n", 1, 100)]))[0] for _ in range(times)]
         await state.close()
@@ -26,31 +26,31 @@ def counted(state: State, times: int) -> list[Answer]:
 
 
 def test_without_an_address_each_process_counts_its_own() -> None:
-    state = State(load(UPSTREAM, {}))
+    state = SharedState(load(UPSTREAM, {}))
     assert isinstance(state.store, MemoryStore)
     assert counted(state, 2) == [1, 2]
 
 
 def test_processes_share_a_server(tmp_path: Path) -> None:
     with valkey(tmp_path) as url:
-        assert counted(State(load(UPSTREAM | {"state": url}, {})), 2) == [1, 2]
-        assert counted(State(load(UPSTREAM | {"state": url}, {})), 2) == [3, 4]
+        assert counted(SharedState(load(UPSTREAM | {"state": url}, {})), 2) == [1, 2]
+        assert counted(SharedState(load(UPSTREAM | {"state": url}, {})), 2) == [3, 4]
 
 
 def test_a_server_that_is_away_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("INFO")
     values = UPSTREAM | {"state": f"unix://{tmp_path}/valkey.sock", "state_down": "local"}
-    state = State(load(values, {}))
+    state = SharedState(load(values, {}))
     assert counted(state, 2) == [1, 2]
     assert state.trouble == "the state cannot be reached: ConnectionError"
     with valkey(tmp_path):
-        state = State(load(values, {}))
+        state = SharedState(load(values, {}))
         assert counted(state, 1) == [1]
     assert state.trouble == ""
     state._note("")
     assert [record.message for record in caplog.records] == ["state not reached", "state reached again"]
     with pytest.raises(StoreError):
-        counted(State(load(values | {"state_down": "closed"}, {})), 1)
+        counted(SharedState(load(values | {"state_down": "closed"}, {})), 1)
 
 
 def test_another_address_is_refused() -> None:
