@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from fnmatch import fnmatchcase
+from functools import lru_cache
 from typing import Any, Literal
 
 import msgspec
@@ -120,12 +121,8 @@ class LimitRule:
         has the name `` and lasts a day."""
         if not self.window:
             return "", _DAY_S
-        now = datetime.fromtimestamp(unix_s, UTC)
-        start = now.replace(hour=0, minute=0, second=0, microsecond=0)
-        if self.window == "day":
-            return f"{now:%Y-%m-%d}", (start + timedelta(days=1) - now).total_seconds()
-        following = (start.replace(day=1) + timedelta(days=32)).replace(day=1)
-        return f"{now:%Y-%m}", (following - now).total_seconds()
+        name, end_s = _window_of(self.window, int(unix_s // _DAY_S))
+        return name, end_s - unix_s
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,6 +225,15 @@ def _rule(limit: StoredLimit, place: str) -> LimitRule:
     burst = amount if limit.burst is None else _amount(str(limit.burst), limit.unit, place)
     most = -(-burst * period_us // amount) if amount else 0
     return LimitRule(limit.name, limit.unit, most, match, period_us=period_us, amount=max(1, amount), **common)
+
+
+@lru_cache(maxsize=16)
+def _window_of(window: Window, day: int) -> tuple[str, float]:
+    """Returns the name of the window that holds a day, and its end. `day`: the number of days since 1970."""
+    start = datetime.fromtimestamp(day * _DAY_S, UTC)
+    if window == "day":
+        return f"{start:%Y-%m-%d}", (day + 1) * _DAY_S
+    return f"{start:%Y-%m}", (start.replace(day=1) + timedelta(days=32)).replace(day=1).timestamp()
 
 
 def _window(word: str) -> Window:

@@ -19,11 +19,11 @@ from guardproxy.audit import Record
 from guardproxy.decisions import Plan
 from guardproxy.errors import DownstreamError, ErrorCode
 from guardproxy.gateway.duty import Duty, Head, Steps
-from guardproxy.gateway.limit_file import LARGEST, MICRO, LimitRule, LimitSet
+from guardproxy.gateway.limit_file import LARGEST, MICRO, LimitRule, LimitSet, Unit
 from guardproxy.gateway.limit_headers import Remaining, limit_headers
 from guardproxy.gateway.store import Settle, Take
 from guardproxy.policy import About
-from guardproxy.wire import Contract, Formats, Request, installed, statement_of
+from guardproxy.wire import Contract, Formats, Request, RequestStatement, installed, statement_of
 
 BYTES_A_TOKEN = 4
 LIMIT_OPEN = 100_000  # exchanges whose reservations are kept, far above what may be open
@@ -78,7 +78,7 @@ class UsageLimits(Duty):
         if codec is None:
             return None
         statement = statement_of(request.frame.tree, codec.contract.statements)
-        about = self._about(head, request, codec.contract)
+        about = self._about(head, request, statement)
         rules = [rule for rule in self._known().late if rule.match.holds(about)]
         prompt = -(-len(request.frame.data) // BYTES_A_TOKEN)
         answer = max((statement.max_tokens, *statement.limits))
@@ -98,9 +98,8 @@ class UsageLimits(Duty):
                     amounts.append((rule, 1))
         return self._planned(head, amounts, request.model) if amounts else None
 
-    def _about(self, head: Head, request: Request, contract: Contract) -> About:
+    def _about(self, head: Head, request: Request, statement: RequestStatement) -> About:
         tree = request.frame.tree
-        statement = statement_of(tree, contract.statements)
         asked = {name for rule in self._known().late for name in rule.match.asks}
         headers = {name: value for name in asked if (value := head.headers.get(name)) is not None}
         named = tree.get("model") if isinstance(tree, Mapping) else None
@@ -161,11 +160,16 @@ class UsageLimits(Duty):
 
     def settle(self, head: Head, record: Record) -> Steps[None] | None:
         """Counts what the exchange used instead of what it reserved."""
+        reserved = self._open.pop(head.id, None)
+        if not reserved:
+            return None
+        codec = self._formats().codec_for(record.route)
+        tokens = used_tokens(record, codec.contract if codec else None)
         calls = tuple(
             Settle(take.key, take.id, take.amount, used, not rule.period_us, take.ttl_s)
-            for reservation in self._open.pop(head.id, ())
+            for reservation in reserved
             for rule, take in [(reservation.rule, reservation.take)]
-            for used in [self._used(rule, record)]
+            for used in [min(LARGEST, rule.used(self._used(rule.unit, record, *tokens)))]
             if used != take.amount or take.holds_s
         )
         return self._settled(calls) if calls else None
@@ -174,21 +178,17 @@ class UsageLimits(Duty):
     def _settled(calls: tuple[Settle, ...]) -> Steps[None]:
         yield calls
 
-    def _used(self, rule: LimitRule, record: Record) -> int:
-        return min(LARGEST, self._used_exactly(rule, record))
-
-    def _used_exactly(self, rule: LimitRule, record: Record) -> int:
-        match rule.unit:
+    def _used(self, unit: Unit, record: Record, prompt: int, answer: int) -> int:
+        """Returns what an exchange used, in a unit. `prompt`, `answer`: tokens."""
+        match unit:
             case "requests":
-                return rule.used(1)
+                return 1
             case "parallel":
                 return 0
-        codec = self._formats().codec_for(record.route)
-        prompt, answer = used_tokens(record, codec.contract if codec else None)
-        if rule.unit == "tokens":
-            return rule.used(prompt + answer)
+            case "tokens":
+                return prompt + answer
         price = self._known().price((record.plan.model if record.plan and record.plan.model else record.model,))
-        return rule.used(price.cost(prompt, answer) if price else 0)
+        return price.cost(prompt, answer) if price else 0
 
     def headers(self, head: Head, provider: str) -> Mapping[str, str]:
         """Returns the headers that tell the client what is left, in the words of its API. It can be called once."""

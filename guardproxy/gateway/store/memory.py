@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 from guardproxy.gateway.store import Add, Answer, Call, Drop, Get, Put, Settle, Take
 
-_SWEPT = 4  # keys visited with every call: more than a call can add
+_SWEPT = 3  # keys visited with every call: more than a call can add
 _SETTLED_S = 60.0  # how long it is known that an exchange was settled
 
 
