@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from guardproxy.policy.about import About, first_language
 from guardproxy.policy.cases import Expectation, ExpectedFinding, LogLine, PolicyTest, RawExchange, RequestFacts, Texts
+from guardproxy.policy.cel import compile_cel
 from guardproxy.policy.coverage_table import CoverageRow, FieldRow, coverage, denied_fields, field_table, table
 from guardproxy.policy.document import KINDS_OF, CheckSpec, Match, Policy, Rule, header_of
 from guardproxy.policy.document_schema import schema
@@ -14,6 +15,7 @@ from guardproxy.policy.keeping import Keeping
 from guardproxy.policy.lint import Note, notes
 from guardproxy.policy.load import Files, PolicyErrors, build_checks, load_file, load_folder, parse
 from guardproxy.policy.matching import MatchVerdict
+from guardproxy.policy.naming import model_readings
 from guardproxy.policy.reading import did_you_mean, join
 from guardproxy.policy.rollout import WHOLE, reach
 from guardproxy.policy.strictness import (
@@ -87,6 +89,7 @@ __all__ = [
     "compare_restorations",
     "compare_sets",
     "compare_shares",
+    "compile_cel",
     "coverage",
     "denied_fields",
     "did_you_mean",
@@ -97,6 +100,7 @@ __all__ = [
     "join",
     "load_file",
     "load_folder",
+    "model_readings",
     "notes",
     "parse",
     "reach",
