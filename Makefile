@@ -112,7 +112,8 @@ train-supervisor: $(VENV)/.train
 	$(TRAIN).mine --threads 2
 	$(TRAIN).train --threads 2 --steps 2150 --rate 8e-5 --head-rate 5e-4 --rows second --start $(BUILT)/pass1.pt
 	$(TRAIN).finish
-	$(FIRST).encoder $(FINISHED) --rows train
+	$(FIRST).data
+	$(FIRST).encoder $(FINISHED) --rows first --harmless 5000
 	$(FIRST).encoder $(FINISHED) --rows validation --attacks 2000 --harmless 0
 	$(FIRST).encoder $(FINISHED) --rows report --attacks 2500 --harmless 0
 	$(FIRST).train $(FINISHED)
