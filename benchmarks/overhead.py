@@ -173,17 +173,43 @@ def load(core: int, **settings: Any) -> dict[str, Any]:
     return result
 
 
+def tasks(process: subprocess.Popen[bytes]) -> list[Path]:
+    """The folders in `/proc` of all threads of a process and of its children."""
+    found: list[Path] = []
+    waiting = [process.pid]
+    while waiting:
+        with suppress(OSError):
+            for task in Path(f"/proc/{waiting.pop()}/task").iterdir():
+                found.append(task)
+                waiting += [int(child) for child in (task / "children").read_text().split()]
+    return found
+
+
 def rss_mib(process: subprocess.Popen[bytes]) -> float:
     """Resident memory of a process and its children."""
-    total_kib, waiting = 0, [process.pid]
-    while waiting:
-        pid = waiting.pop()
+    total_kib = 0
+    for folder in {task.parent.parent for task in tasks(process)}:
         with suppress(OSError):
-            status = Path(f"/proc/{pid}/status").read_text()
-            total_kib += int(status.split("VmRSS:")[1].split()[0])
-            for task in Path(f"/proc/{pid}/task").iterdir():
-                waiting += [int(child) for child in (task / "children").read_text().split()]
+            total_kib += int((folder / "status").read_text().split("VmRSS:")[1].split()[0])
     return total_kib / 1024
+
+
+def processor_s(process: subprocess.Popen[bytes]) -> float:
+    """Processor time of a process and its children."""
+    total_ns = 0
+    for task in tasks(process):
+        with suppress(OSError):
+            total_ns += int((task / "schedstat").read_text().split()[0])
+    return total_ns / 1e9
+
+
+def measured_load(target: Target, core: int, **settings: Any) -> dict[str, Any]:
+    """One measurement of a target, with the processor time that an answer took."""
+    before_s = processor_s(target.process) if target.process else 0.0
+    measured = load(core, port=target.port, headers=dict(target.headers), **settings)
+    after_s = processor_s(target.process) if target.process else 0.0
+    measured["processor_us"] = (after_s - before_s) * 1e6 / measured["answers"]
+    return measured
 
 
 def measure_memory(target: Target, core: int) -> None:
@@ -229,7 +255,11 @@ def summary(found: list[Target]) -> dict[str, dict[str, float]]:
 
         table[target.name] = {
             "requests_per_s_at_32": of("plain 32", "requests_per_s"),
+            "processor_us_at_32": of("plain 32", "processor_us"),
+            "share_p10_at_32": of("plain 32", "share_p10"),
+            "share_p90_at_32": of("plain 32", "share_p90"),
             "p50_ms_at_32": of("plain 32", "p50_ms"),
+            "p90_ms_at_32": of("plain 32", "p90_ms"),
             "p99_ms_at_32": of("plain 32", "p99_ms"),
             "p50_ms_at_1": of("plain 1", "p50_ms"),
             "p99_ms_at_1": of("plain 1", "p99_ms"),
@@ -251,11 +281,14 @@ def summary(found: list[Target]) -> dict[str, dict[str, float]]:
 
 
 def ratios(table: dict[str, dict[str, float]]) -> dict[str, dict[str, float]]:
-    """Rates relative to the bare pass-through: what is left of them."""
+    """Rates, processor time and the slowest answers relative to the bare pass-through."""
     bare = table.get("aiohttp pass-through")
     if bare is None:
         return {}
-    rates = ("requests_per_s_at_32", "chunks_per_s_at_100", "chunks_per_s_at_100_known")
+    rates = (
+        *("requests_per_s_at_32", "chunks_per_s_at_100", "chunks_per_s_at_100_known"),
+        *("processor_us_at_32", "p99_ms_at_32"),
+    )
     return {name: {rate: row[rate] / bare[rate] for rate in rates} for name, row in table.items()}
 
 
@@ -313,19 +346,17 @@ def main() -> int:
             "paced 100": {"mode": "paced", "connections": 100},
         }
         for target in found:  # warm up
-            base: dict[str, Any] = {"port": target.port, "headers": dict(target.headers)}
-            load(load_core, **base, mode="plain", connections=8, seconds=min(1.0, seconds), seed=0)
+            measured_load(target, load_core, mode="plain", connections=8, seconds=min(1.0, seconds), seed=0)
         for number in range(rounds):
             for target in found:
                 measured = {}
-                base = {"port": target.port, "headers": dict(target.headers)}
                 for at, (case, settings) in enumerate(cases.items()):
                     if settings["mode"] != "plain" and not target.streams:
                         continue
                     seed = 1 + number * len(cases) + at
                     # A stream that is paced takes two seconds, so its case must last longer.
                     lasts_s = max(seconds, PACED_S) if settings["mode"] == "paced" else seconds
-                    measured[case] = load(load_core, **base, seconds=lasts_s, seed=seed, **settings)
+                    measured[case] = measured_load(target, load_core, seconds=lasts_s, seed=seed, **settings)
                 target.rounds.append(measured)
                 at_32 = measured["plain 32"]["requests_per_s"]
                 print(f"round {number + 1} of {rounds}: {target.name}: {at_32:.0f} requests/s", file=sys.stderr)
@@ -352,7 +383,8 @@ def main() -> int:
     draw(table, options.out / "overhead.png")
     for name, row in table.items():
         print(
-            f"{name:28} {row['requests_per_s_at_32']:8.0f} req/s  +{row['added_p50_ms_at_1']:.2f} ms p50"
+            f"{name:28} {row['requests_per_s_at_32']:8.0f} req/s  {row['processor_us_at_32']:6.0f} us of a processor"
+            f"  p99 {row['p99_ms_at_32']:.0f} ms  +{row['added_p50_ms_at_1']:.2f} ms p50"
             f"  +{row['added_p99_ms_at_1']:.2f} ms p99  +{row['added_first_text_p50_ms']:.2f} ms to first text"
             f"  {row['chunks_per_s_at_100']:8.0f} chunks/s ({row['chunks_per_s_at_100_known']:.0f} known)"
             f"  +{row['added_gap_p99_ms_at_100']:.1f} ms p99 between tokens  {row['rss_500_streams_mib']:6.0f} MiB"

@@ -19,6 +19,7 @@ from typing import NoReturn
 
 from guardproxy import signals
 from guardproxy.config import Config
+from guardproxy.crashes import show
 from guardproxy.errors import GuardproxyError
 from guardproxy.server.siblings import Siblings
 
@@ -88,8 +89,8 @@ def live(work: Callable[[], None]) -> NoReturn:
     except GuardproxyError as error:
         sys.stderr.write(f"guardproxy: {error}\n")
         code = WRONG_USE
-    except BaseException:
-        sys.excepthook(*sys.exc_info())
+    except BaseException as error:
+        show(error)
     finally:
         sys.stderr.flush()
         os._exit(code)

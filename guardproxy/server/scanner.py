@@ -27,7 +27,7 @@ from guardproxy.errors import NoCapacityError, Shortage
 from guardproxy.exchange import Job
 from guardproxy.findings import Scan, Window, failed_scan
 from guardproxy.server.calls import broken, checked, report, run, run_slices
-from guardproxy.server.scan_cache import ScanCache
+from guardproxy.server.scan_cache import ScanCache, Written
 from guardproxy.server.threads import Load, ScanThreads
 
 _Result = TypeVar("_Result")
@@ -130,6 +130,8 @@ class Scanner:
         self._limits = timeout_s if isinstance(timeout_s, TimeLimits) else TimeLimits(timeout_s)
         self._meters = meters or Meters(known)
         self._threads = ScanThreads(threads, self._limits.wait_s, waiting=self._meters.waiting)
+        known_by = self._meters.known
+        self._known_counts = (known_by.labels("miss"), known_by.labels("hit")) if known_by else ()
         self._cache = ScanCache(CACHE_ENTRIES)
         self._outstanding: dict[int, Counts[str]] = {}  # characters that models are judging, by scorer and tenant
 
@@ -140,13 +142,14 @@ class Scanner:
         scans: list[Scan | None] = [None] * len(jobs)
         keys: dict[int, bytes] = {}
         waiting: dict[int, _Batch] = {}
+        written: Written = {}
         chars = 0
         for at, job in enumerate(jobs):
             chars += len(job.window.text)
             if (at and at % KEYS == 0) or chars > KEY_CHARS:
                 await asyncio.sleep(0)  # other tasks get a turn
                 chars = 0
-            key = self._cache.key(job, tenant)
+            key = self._cache.key(job, tenant, written)
             if key is not None:
                 keys[at] = key
                 scans[at] = self._known(key)
@@ -179,8 +182,8 @@ class Scanner:
 
     def _known(self, key: bytes) -> Scan | None:
         scan = self._cache.get(key)
-        if self._meters.known:
-            self._meters.known.labels("miss" if scan is None else "hit").inc()
+        if self._known_counts:
+            self._known_counts[scan is not None].inc()
         return scan
 
     async def _scan(self, batches: Sequence[_Batch], scans: list[Scan | None], tenant: str) -> None:

@@ -113,8 +113,7 @@ def bounded(data: bytes, bounds: Bounds, reads: bool) -> Any:
     if not reads:
         return skim(data)
     tree = read(data)
-    if len(data) > bounds.path_chars or len(data) > bounds.texts:
-        bounds.check_places(tree)
+    bounds.check_places(tree, len(data))
     return tree
 
 

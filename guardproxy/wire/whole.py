@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Any
+
+import msgspec
 
 from guardproxy.errors import ErrorCode
 from guardproxy.events import Count, Event, Fault, Frame, Opaque
@@ -15,8 +16,7 @@ from guardproxy.wire.json import JsonFault, Map, walk, write_line
 from guardproxy.wire.words import SHARED, Vocabulary
 
 
-@dataclass(slots=True)
-class WholeDecoder:
+class WholeDecoder(msgspec.Struct):
     """Decodes a JSON body when it is complete. `notice` reads usage and other facts. `words`: the format's vocabulary."""
 
     how: Map
@@ -27,9 +27,9 @@ class WholeDecoder:
     withhold: Callable[[Any], list[str]] = nothing
     counts_of: Callable[[Any], tuple[Count, ...]] = uncounted
     words: Vocabulary = SHARED
-    seen: AnswerFacts = field(default_factory=AnswerFacts)
+    seen: AnswerFacts = msgspec.field(default_factory=AnswerFacts)
     bounds: Bounds = BOUNDS
-    _parts: list[bytes] = field(default_factory=list)
+    _parts: list[bytes] = msgspec.field(default_factory=list)
     _size: int = 0
     _faulty: bool = False
 
