@@ -138,13 +138,11 @@ class TrafficSummary:
 
 def _done(entry: Erased | Rotated | Unsealed) -> str:
     """Returns what an operator did with sealed texts."""
-    match entry:
-        case Erased():
-            return f"destroyed {len(entry.keys):,} data keys: their texts cannot be read any more"
-        case Rotated():
-            return f"changed the operator's key, which wraps {entry.count:,} data keys"
-        case Unsealed():
-            return f"opened the texts of the exchange {entry.id}"
+    if isinstance(entry, Erased):
+        return f"destroyed {len(entry.keys):,} data keys: their texts cannot be read any more"
+    if isinstance(entry, Rotated):
+        return f"changed the operator's key, which wraps {entry.count:,} data keys"
+    return f"opened the texts of the exchange {entry.id}"
 
 
 def class_of(entry: Record | Closing) -> str:
