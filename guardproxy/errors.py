@@ -98,8 +98,9 @@ class ErrorCode(StrEnum):
     )
 
     RATE_LIMIT_EXCEEDED = _Spec(
-        "rate_limit_exceeded", 429, "too many requests in a short time", "A duty refused the request."
+        "rate_limit_exceeded", 429, "too many requests in a short time", "A limit or a duty.", ("limits",)
     )
+    BUDGET_EXCEEDED = _Spec("budget_exceeded", 429, "a budget is used up", "", ("limits",))
     STORE_UNAVAILABLE = _Spec(
         "store_unavailable", 503, "the store of the gateway cannot be reached", "A duty needs its answer."
     )

@@ -14,6 +14,7 @@ from guardproxy.cli import (
     demo,
     drift,
     keys,
+    limits,
     model,
     policy,
     replay,
@@ -63,6 +64,7 @@ app.command("scan")(scan.scan)
 app.add_typer(policy.app, name="policy")
 app.add_typer(tenant.app, name="tenant")
 app.add_typer(keys.app, name="keys")
+app.add_typer(limits.app, name="limits")
 app.add_typer(model.app, name="model")
 audit.app.command("query")(audit_read.query)
 audit.app.command("export")(audit_read.export)

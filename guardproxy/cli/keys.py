@@ -19,7 +19,7 @@ from guardproxy.cli.printing import aligned
 from guardproxy.errors import ConfigError, GuardproxyError
 
 if TYPE_CHECKING:
-    from guardproxy.gateway import KeyFile, StoredClient
+    from guardproxy.gateway import ClientFile, StoredClient
 
 app = typer.Typer(no_args_is_help=True, help="Give clients keys of the proxy, instead of the keys of upstreams.")
 _PERIOD = re.compile(r"(\d{1,6})([smhd])", re.ASCII)
@@ -74,7 +74,7 @@ def list_(folder: Folder, as_json: Json = False) -> None:
     except GuardproxyError as error:
         _fail(error)
     if as_json:
-        typer.echo(gateway.write_key_file(file), nl=False)
+        typer.echo(gateway.write_client_file(file), nl=False)
         return
     now = datetime.now(UTC)
     rows: list[tuple[str, ...]] = [("client", "tenant", "key", "state", "created", "expires", "models", "policies")]
@@ -98,7 +98,7 @@ def rotate(
 
     key, now = _new_key(), datetime.now(UTC)
 
-    def changed(file: KeyFile) -> KeyFile:
+    def changed(file: ClientFile) -> ClientFile:
         return gateway.with_rotated_key(file, name, key, now, _period(grace), _end(expires, now))
 
     _change(folder, changed)
@@ -177,18 +177,18 @@ def _period(text: str) -> timedelta:
     return timedelta(**{_UNITS[match[2]]: int(match[1])})
 
 
-def read_keys(folder: Path) -> KeyFile:
+def read_keys(folder: Path) -> ClientFile:
     """Reads the file of keys. Raises `ConfigError`."""
     from guardproxy import gateway  # noqa: PLC0415
 
     path = folder / gateway.FILE_NAME
     try:
-        return gateway.read_key_file(path.read_bytes(), str(path))
+        return gateway.read_client_file(path.read_bytes(), str(path))
     except OSError as error:
         raise ConfigError(f"cannot read {path}: {(error.strerror or 'no reason given').lower()}") from None
 
 
-def _change(folder: Path, change: Callable[[KeyFile], KeyFile]) -> None:
+def _change(folder: Path, change: Callable[[ClientFile], ClientFile]) -> None:
     """Replaces the file of keys with a changed one. Ends the command with exit code 2 if that is not possible."""
     from guardproxy import audit, gateway  # noqa: PLC0415
 
@@ -196,9 +196,9 @@ def _change(folder: Path, change: Callable[[KeyFile], KeyFile]) -> None:
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         with audit.folder_lock(folder):
-            changed = change(read_keys(folder) if path.exists() else gateway.KeyFile())
-            text = gateway.write_key_file(changed)
-            gateway.read_key_file(text, str(path))  # a name or a glob of an option may be wrong
+            changed = change(read_keys(folder) if path.exists() else gateway.ClientFile())
+            text = gateway.write_client_file(changed)
+            gateway.read_client_file(text, str(path))  # a name or a glob of an option may be wrong
             disk = audit.Disk()
             audit.replace_file(disk, path, text)
             disk.sync_folder(folder)

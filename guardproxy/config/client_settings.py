@@ -21,6 +21,10 @@ def is_key_source(entry: str) -> bool:
     return parts.scheme == "https" or (parts.scheme == "http" and _is_local(parts.hostname or ""))
 
 
+def is_state(entry: str) -> bool:
+    return not entry or urlsplit(entry).scheme in ("redis", "rediss", "unix")
+
+
 def _is_local(host: str) -> bool:
     try:
         return host == "localhost" or ip_address(host).is_loopback
@@ -43,6 +47,24 @@ class ClientConfig(AuditConfig):
         20,
         "Wrong keys and tokens of an address in a minute, after which it gets 429. 0: no limit. Each worker counts its own.",
         AllowedValues(least=0),
+    )
+    limits: Path | None = setting(
+        "Clients", None, "A TOML file of limits and budgets; `guardproxy limits lint` checks it."
+    )
+    state: str = setting(
+        "Clients",
+        "",
+        "The address of a server of Redis or Valkey in which all workers and replicas count, like redis://host:6379/0. Without "
+        "it, each worker counts its own. Needs the extra `redis`.",
+        AllowedValues(form="like redis://host:6379/0, rediss:// or unix://", is_right=is_state),
+        is_secret=True,
+    )
+    state_down: str = setting(
+        "Clients",
+        "closed",
+        "What happens while `state` cannot be reached: requests that would be counted get 503 (`closed`), are not counted "
+        "(`open`), or are counted by each worker (`local`).",
+        AllowedValues(choices=("closed", "open", "local")),
     )
     jwt_keys: str = setting(
         "Clients",

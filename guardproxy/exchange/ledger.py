@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
@@ -36,8 +35,7 @@ class Size(msgspec.Struct, frozen=True):
     restorable: int = 0
 
 
-@dataclass(slots=True)
-class Ledger:
+class Ledger(msgspec.Struct):
     """The notes of one exchange: sizes, times, seals, texts, answers of the model."""
 
     setting: Setting
@@ -46,12 +44,12 @@ class Ledger:
     request: Side
     answer: Answer
     """The answer that is under way."""
-    notes: Notes = field(default_factory=Notes)
+    notes: Notes = msgspec.field(default_factory=Notes)
     entry: QueuedFrame | None = None
     """The request's frame, once it was released."""
     owner: Owner = NO_OWNER
     """Whose key seals the texts, if policies seal them."""
-    _sent: Any = field(default_factory=hashlib.sha256)
+    _sent: Any = msgspec.field(default_factory=hashlib.sha256)
     _origin: Origin | None = None
 
     def begin(self, happened: RequestReceived | Refused) -> None:

@@ -14,7 +14,7 @@ from fnmatch import fnmatchcase
 import msgspec
 
 from guardproxy.errors import DownstreamError, ErrorCode
-from guardproxy.gateway.key_file import KeyFile, prefix_of
+from guardproxy.gateway.client_file import ClientFile, prefix_of
 
 
 class KnownClient(msgspec.Struct, frozen=True):
@@ -48,13 +48,13 @@ class _KnownKey(msgspec.Struct, frozen=True):
 _NOBODY = _KnownKey(bytes(32), float("inf"), NO_CLIENT)
 
 
-NO_FILE = KeyFile()
+NO_FILE = ClientFile()
 
 
 class Clients:
     """The clients of a file of client keys."""
 
-    def __init__(self, file: KeyFile = NO_FILE) -> None:
+    def __init__(self, file: ClientFile = NO_FILE) -> None:
         self._keys: dict[str, _KnownKey] = {}
         for stored in file.clients:
             client = KnownClient(stored.name, f"key:{stored.name}", stored.tenant, stored.models, stored.policies)

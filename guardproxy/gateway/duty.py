@@ -38,7 +38,7 @@ Result = TypeVar("Result")
 Steps = Generator[tuple[Call, ...], tuple[Answer, ...], Result]
 """The steps of a duty's method: yields calls for the store, receives their answers, returns a result."""
 
-Stage = Literal["admit", "plan", "settle"]
+Stage = Literal["admit", "plan", "headers", "settle"]
 
 
 class Head(msgspec.Struct, frozen=True):
@@ -101,6 +101,11 @@ class Duty:
         Raises `DownstreamError` to refuse the request. The plans of all duties are merged (`decisions.merge_plans`)
         and recorded; a replay uses the recorded plan."""
         return None
+
+    def headers(self, head: Head, provider: str) -> Mapping[str, str]:
+        """Returns headers to add to the answer, whatever it is. `provider`: whose format the client speaks, such as
+        `openai`. It is called once, after the last duty."""
+        return {}
 
     def settle(self, head: Head, record: Record) -> Steps[None] | None:
         """Processes the record of a finished exchange. Runs after the answer was sent."""

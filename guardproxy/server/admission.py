@@ -11,7 +11,7 @@ import asyncio
 import hashlib
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
 from functools import lru_cache, partial
 from ipaddress import ip_network
@@ -28,6 +28,7 @@ from guardproxy.gateway import (
     Capacity,
     ClientKeys,
     Duties,
+    Duty,
     Guesses,
     Head,
     KnownClients,
@@ -36,6 +37,7 @@ from guardproxy.gateway import (
     Readiness,
     Routes,
     Slots,
+    Store,
     Tenancy,
     TenantNames,
     Trail,
@@ -58,18 +60,21 @@ SMALL_BYTES = 64 * 1024  # a larger body is decoded for duties in a thread
 
 class AdmittedRequest(msgspec.Struct, frozen=True):
     """An admitted request with its exchange. `first`: the first input of the exchange. `targets`: the URL and the headers to
-    send, by the name of the upstream (empty for the upstream of the request). `head`: what duties see of the request."""
+    send, by the name of the upstream (empty for the upstream of the request). `head`: what duties see of the request.
+    `own_headers`: headers that duties add to the answer."""
 
     exchange: Exchange | PassThrough
     first: RequestReceived | Refused
     targets: dict[str, tuple[str, CIMultiDict[str]]]
     head: Head
+    own_headers: Mapping[str, str]
 
 
 class Admission:
     """Admits requests. `policies`: returns the policies in force. `is_recording`: whether records can be kept. `slots`: the
     slots for exchanges. `key`: the secret behind placeholders and the pseudonyms of tenants. `engine`: the version that
-    records name. `clients`: returns the clients in force, if the proxy has keys or tokens of its own."""
+    records name. `clients`: returns the clients in force, if the proxy has keys or tokens of its own. `further`: duties that
+    run before those of plug-ins. `store`: of the duties; without it, one in memory."""
 
     def __init__(
         self,
@@ -80,18 +85,19 @@ class Admission:
         key: bytes,
         engine: str,
         clients: Callable[[], KnownClients] | None = None,
+        further: Sequence[Duty] = (),
+        store: Store | None = None,
     ) -> None:
         self._config = config
         self._policies = policies
         self._slots = slots
         self._key = key
         self._engine = engine
-        self._upstream_for = lru_cache(LIMIT_UPSTREAMS)(config.upstream_for)
         self._keys_of = lru_cache(LIMIT_KEYS)(lambda tenant: Keys.of(key, tenant, self._seal))
         self._limits = Limits(config.limit_held_chars, config.limit_answer_bytes, config.quiet_s, bounds_of(config))
         self._has_own_keys = clients is not None
         # The base URL for the requests of a provider, and the key of the proxy for it.
-        self._upstream_of = lru_cache(LIMIT_KEYS)(
+        self._upstream_of = lru_cache(LIMIT_UPSTREAMS)(
             lambda provider: (config.upstream_for(provider), config.key_for(config.upstream_name(provider)))
         )
         self._hops = tuple(map(ip_network, config.trusted_hop))
@@ -108,11 +114,12 @@ class Admission:
                 Tenancy(TenantNames(config.tenants), self._seal),
                 *((self._client_keys(clients),) if clients else ()),
                 *((KnownTenants(),) if config.unknown_tenant == "refuse" else ()),
+                *further,
                 *load_duties(config.duty),
                 self._capacity,
                 BodyHeaders(config.limit_body_bytes, lambda: policies().formats),
             ),
-            MemoryStore(),
+            store or MemoryStore(),
         )
 
     async def admit(self, request: HttpRequest, held: BodyAccount) -> AdmittedRequest:
@@ -178,9 +185,9 @@ class Admission:
         targets = {"": (url + where, headers)}
         plans = first.plans if isinstance(first, RequestReceived) else ()
         for upstream in {*policies.fallbacks, *[plan.upstream for plan in plans if plan.upstream]}:
-            own = fallback_headers(headers, chosen.contract.key_header, self._config.key_for(upstream))
-            targets[upstream] = self._upstream_for(upstream) + where, own
-        return AdmittedRequest(exchange, first, targets, head)
+            url, key = self._upstream_of(upstream)
+            targets[upstream] = url + where, fallback_headers(headers, chosen.contract.key_header, key)
+        return AdmittedRequest(exchange, first, targets, head, self.duties.headers(head, chosen.provider))
 
     def _client_keys(self, clients: Callable[[], KnownClients]) -> ClientKeys:
         guesses, policies = Guesses(self._config.limit_wrong_keys), self._policies

@@ -19,7 +19,7 @@ from guardproxy import plugins
 from guardproxy.audit import NO_SEALING, Record, Rotation, Sealing, open_sink
 from guardproxy.config import Config
 from guardproxy.errors import PolicyError
-from guardproxy.gateway import UNKNOWN, Head
+from guardproxy.gateway import UNKNOWN, Head, UsageLimits
 from guardproxy.inference import Models, Registry, Remotes, Settings, cores
 from guardproxy.library import folder_of, load
 from guardproxy.policy import PolicyErrors, PolicySet, refuse_strangers
@@ -34,11 +34,14 @@ from guardproxy.server.recorder import Recorder, key_of, log_of, signing_of
 from guardproxy.server.reload import Reload
 from guardproxy.server.scanner import Scanner, TimeLimits
 from guardproxy.server.shippers import close_all, shippers_of
+from guardproxy.server.state import SharedState
 from guardproxy.server.status import Metrics, Pulse
 from guardproxy.server.steps import Steps
 from guardproxy.server.upstream import Breakers, Upstream, session
 
 _log = logging.getLogger(__name__)
+LONGEST_S = 86_400.0  # an exchange without a time limit
+HOLD_MORE_S = 60.0
 
 
 def engine() -> str:
@@ -79,6 +82,7 @@ class Server:
             (config.models,) if config.models else (), settings(config), Registry(self.metrics.registry)
         )
         self.clients = ClientSource(config)
+        self._state = SharedState(config)
         self.reloading = Reload(folder_of(config.policies), self._load, self.metrics)
         config.audit.mkdir(parents=True, exist_ok=True)
         key = key_of(config.audit, config.key)
@@ -116,8 +120,26 @@ class Server:
         is_recording = lambda: self._recorder.healthy  # noqa: E731
         clients = (lambda: self.clients.known) if self.clients.is_on else None
         self._shippers = shippers_of(config, worker)
-        self._admission = Admission(config, lambda: self.policies, is_recording, self, key, self._engine, clients)
+        self._admission = Admission(
+            config,
+            lambda: self.policies,
+            is_recording,
+            self,
+            key,
+            self._engine,
+            clients,
+            self._limits(),
+            self._state.store,
+        )
         self._show_breakers()
+
+    def _limits(self) -> tuple[UsageLimits, ...]:
+        """The duty that limits requests, if there is a file of limits. A reservation outlives every exchange."""
+        if not self.config.limits:
+            return ()
+        hold_s = (self.config.timeout_total_s or LONGEST_S) + self.config.drain_s + HOLD_MORE_S
+        notice = lambda limit, mode: self.metrics.limit_refusals.labels(limit, mode).inc()  # noqa: E731
+        return (UsageLimits(lambda: self.clients.limits, hold_s, notice, lambda: self.policies.formats),)
 
     def _load(self) -> PolicySet:
         """Loads the policies from their folder. Raises `PolicyError`."""
@@ -180,9 +202,10 @@ class Server:
             for name, state in states.items()
             if state != "closed"
         ]
-        stale = [f"the clients that were read before stay in force: {trouble}" for trouble in self.clients.trouble]
+        stale = [f"what was read before stays in force: {trouble}" for trouble in self.clients.trouble]
+        away = [self._state.trouble] if self._state.trouble else []
         unshipped = [shipper.trouble for shipper in self._shippers if shipper.trouble]
-        remarks = [*self._recorder.remarks, *unshipped, *down, *stale]
+        remarks = [*self._recorder.remarks, *unshipped, *down, *stale, *away]
         if not self.reloading.errors:
             return remarks
         stays = f"the policies' folder cannot be used; {self.policies.digest} stays in force:"
@@ -279,6 +302,7 @@ class Server:
             deadlines,
         )
         driver.targets = admitted.targets
+        driver.own_headers = admitted.own_headers
         return driver
 
     def stop_coming(self) -> None:
@@ -304,6 +328,7 @@ class Server:
     async def close(self) -> None:
         if self._settling:
             await asyncio.wait(self._settling, timeout=self.config.timeout_write_s)
+        await self._state.close()
         await self._leftovers.close()
         await self._client.close()
         self._steps.close()

@@ -1,7 +1,8 @@
-"""The clients in force: reads the file of client keys and the keys that sign tokens, again and again while the proxy runs.
+"""The clients and limits in force: reads the files of client keys and of limits, and the keys that sign tokens, again and again
+while the proxy runs.
 
-In: settings, polls. Out: `known`, which each request takes. Kept: the content that was read last. Content that cannot be used
-changes nothing: the clients that were read before stay in force, and `trouble` says why.
+In: settings, polls. Out: `known` and `limits`, which each request takes. Kept: the content that was read last. Content that
+cannot be used changes nothing: what was read before stays in force, and `trouble` says why.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import aiohttp
 
 from guardproxy.config import Config
 from guardproxy.errors import ConfigError
-from guardproxy.gateway import FILE_NAME, Clients, KnownClients, Tokens, read_key_file
+from guardproxy.gateway import FILE_NAME, Clients, KnownClients, LimitSet, Tokens, read_client_file, read_limits
 
 _log = logging.getLogger(__name__)
 POLL_S = 2.0  # a revoked key is refused after this time, also where policies are reloaded on request only
@@ -33,6 +34,7 @@ class ClientSource:
         self._config = config
         self._contents: dict[str, bytes] = {}
         self._troubles: dict[str, str] = {}
+        self.limits = LimitSet()
         self.known = KnownClients(Clients(), has_tokens=bool(config.jwt_keys))
         for source, read in self._files().items():
             content = read()
@@ -79,18 +81,23 @@ class ClientSource:
         keys, signing = self._config.client_keys, self._config.jwt_keys
         paths = [keys / FILE_NAME] if keys else []
         paths += [Path(signing)] if signing and not _is_url(signing) else []
+        paths += [self._config.limits] if self._config.limits else []
         return {str(path): partial(_read, path) for path in paths}
 
-    def _build(self, source: str, content: bytes) -> Clients | Tokens:
+    def _build(self, source: str, content: bytes) -> Clients | Tokens | LimitSet:
         """Returns what a source holds. Raises `ConfigError`."""
         config = self._config
         if source == config.jwt_keys:
             return Tokens(content, source, config.jwt_issuer, config.jwt_audience, config.jwt_tenant)
-        return Clients(read_key_file(content, source))
+        if config.limits and source == str(config.limits):
+            return read_limits(content, source)
+        return Clients(read_client_file(content, source))
 
-    def _use(self, source: str, content: bytes, built: Clients | Tokens) -> None:
+    def _use(self, source: str, content: bytes, built: Clients | Tokens | LimitSet) -> None:
         """Puts the clients of a source in force."""
-        if isinstance(built, Tokens):
+        if isinstance(built, LimitSet):
+            self.limits = built
+        elif isinstance(built, Tokens):
             self.known = replace(self.known, tokens=built)
         else:
             self.known = replace(self.known, clients=built)

@@ -14,7 +14,7 @@ import asyncio
 import logging
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable, Collection, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from typing import Any, TypeVar
@@ -60,6 +60,7 @@ from guardproxy.server.upstream import Upstream
 
 _log = logging.getLogger(__name__)
 _clock = time.perf_counter
+LIMIT_HEADERS = ("x-ratelimit-", "anthropic-ratelimit-")
 
 
 Result = TypeVar("Result")
@@ -100,6 +101,7 @@ class Driver:
         self._deadlines = deadlines or Deadlines()
         self._is_traced = _log.isEnabledFor(logging.DEBUG)
         self._unseen: list[Command] = []  # the result of a step that ended after its waiter was cancelled
+        self.own_headers: Mapping[str, str] = {}
         self.targets: dict[str, tuple[str, CIMultiDict[str]]] = {}
         self._head: SendHead | None = None
         self._response: web.StreamResponse | None = None
@@ -175,10 +177,9 @@ class Driver:
                 _log.debug("<< " + line(command))
         return commands
 
-    async def _patiently(self, work: Coroutine[Any, Any, Result], first_s: float) -> Result:
-        """The result of `work`. Wakes the exchange after `first_s`, and then as often as it asks while it waits. Raises
+    async def _patiently(self, work: Coroutine[Any, Any, Result], wait_s: float | None) -> Result:
+        """The result of `work`. Wakes the exchange after `wait_s`, and then as often as it asks while it waits. Raises
         `_OvertakenError`."""
-        wait_s: float | None = first_s
         task = asyncio.ensure_future(work)
         try:
             while not (await asyncio.wait({task}, timeout=wait_s))[0]:
@@ -276,6 +277,10 @@ class Driver:
 
     def _headers(self) -> CIMultiDict[str]:
         headers = answer_headers(self._head, self._upstream.response, self.exchange, self._more, self._retry_s)
+        if self.own_headers:  # what the upstream tells of its limits is about the key of the proxy
+            for name in [name for name in headers if name.lower().startswith(LIMIT_HEADERS)]:
+                headers.popall(name, None)
+            headers.extend(self.own_headers)
         headers["x-guardproxy-id"] = self.exchange.setting.id
         headers["Server"] = "guardproxy"
         return headers

@@ -53,6 +53,9 @@ class Metrics:
         self.saved_seconds = Counter(
             name("saved_seconds"), "Time of answers ended early (estimate).", registry=registry
         )
+        self.limit_refusals = Counter(
+            name("limit_refusals"), "Requests past a limit, also in shadow mode.", ("limit", "mode"), registry=registry
+        )
         self.duration = seconds("exchange_duration", "From request to end.", ("route",))
         self.scan = seconds("scan", "Time that one exchange waited for scans.")
         self.scanner = Meters(

@@ -98,7 +98,7 @@ def test_copies_go_to_a_collector_with_a_token_and_to_a_bucket(
         thread = threading.Thread(target=server.serve_forever, args=(0.01,))
         thread.start()
         host = f"127.0.0.1:{server.server_port}"
-        options = ("--audit-copy", f"http://{host}/kept", "--audit-copy", "s3://kept/guard")
+        options: tuple[str, ...] = ("--audit-copy", f"http://{host}/kept", "--audit-copy", "s3://kept/guard")
         options += ("--audit-copy-header", f"{host}=Authorization=env:COPY_TOKEN", "--log-level", "debug")
         proxy = serve(upstream.url, tmp_path / "proxy", PASS, "--audit-key", key, *options)
         post(proxy, "echo: hello")

@@ -199,7 +199,7 @@ def test_keys_change_while_the_proxy_runs(served: Served) -> None:
     assert served.ask(second).status_code == 200
     told = httpx.get(f"{served.proxy.admin_url}/readyz", timeout=60)
     assert told.status_code == 200
-    assert "the clients that were read before stay in force" in told.text
+    assert "what was read before stays in force" in told.text
     file.write_bytes(right)
     served.all += [first, second]
 

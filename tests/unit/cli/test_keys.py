@@ -14,7 +14,7 @@ from typer.testing import CliRunner, Result
 
 from guardproxy.audit.disk import Disk
 from guardproxy.cli import app
-from guardproxy.gateway import Clients, read_key_file
+from guardproxy.gateway import Clients, read_client_file
 
 
 def run(*arguments: object) -> Result:
@@ -29,7 +29,7 @@ def made(*arguments: object) -> str:
 
 def clients(folder: Path) -> Clients:
     path = folder / "keys.json"
-    return Clients(read_key_file(path.read_bytes(), str(path)))
+    return Clients(read_client_file(path.read_bytes(), str(path)))
 
 
 def test_a_key_is_printed_once_and_works(tmp_path: Path) -> None:
@@ -83,7 +83,7 @@ def test_one_key_or_all_are_revoked(tmp_path: Path) -> None:
 def test_a_key_ends_when_it_is_told_to(tmp_path: Path, when: str, days: int | None) -> None:
     before = datetime.now(UTC)
     made("create", tmp_path, "ann", "--expires", when)
-    (stored,) = read_key_file((tmp_path / "keys.json").read_bytes(), "k").client("ann").keys
+    (stored,) = read_client_file((tmp_path / "keys.json").read_bytes(), "k").client("ann").keys
     assert stored.expires is not None
     if days is None:
         assert stored.expires == datetime(2999, 1, 30, 23, tzinfo=UTC)
@@ -152,5 +152,5 @@ def test_commands_at_the_same_time_lose_nothing(tmp_path: Path) -> None:
     names = [f"client-{number}" for number in range(8)]
     with get_context("forkserver").Pool(4) as pool:
         assert pool.starmap(create, [(str(tmp_path), name) for name in names]) == [0] * 8
-    file = read_key_file((tmp_path / "keys.json").read_bytes(), "k")
+    file = read_client_file((tmp_path / "keys.json").read_bytes(), "k")
     assert sorted(client.name for client in file.clients) == names

@@ -48,6 +48,7 @@ SAMPLES: dict[str, Any] = {
     "audit_ship": ["-", "s3://bucket/prefix"],
     "audit_copy_header": ["a.example=X-Key=env:KEY", "A.example=X-Other=file:/run/key"],
     "jwt_audience": ["other", "more"],
+    "state": "redis://host:6379/0",
     "audit_rotate_s": 3600.0,
     "audit_retain_s": 86400.0,
     "supervisor_url": "http://triton:8000",
@@ -138,7 +139,7 @@ def test_secrets_are_not_shown() -> None:
     shown = repr(Config(key="very-secret-words", upstream_key=("a=very-secret",), remote_check_key=("b=very-secret",)))
     assert "very-secret" not in shown
     assert {setting.name for setting in SETTINGS.values() if setting.is_secret} == {
-        *("key", "audit_key", "upstream_key", "remote_check_key")
+        *("key", "audit_key", "upstream_key", "remote_check_key", "state")
     }
 
 

@@ -22,12 +22,12 @@ from guardproxy.errors import ConfigError, DownstreamError
 from guardproxy.events import Frame
 from guardproxy.gateway import (
     NO_CLIENT,
+    ClientFile,
     ClientKeys,
     Clients,
     Credential,
     Guesses,
     Head,
-    KeyFile,
     KnownClients,
     StoredClient,
     Tokens,
@@ -53,7 +53,7 @@ def seal(data: bytes) -> str:
 
 
 def clients() -> Clients:
-    file = KeyFile()
+    file = ClientFile()
     for number, client in enumerate(
         (
             StoredClient("ann", "acme"),

@@ -167,3 +167,21 @@ def test_of_sealed_texts_only_the_place_is_shown_as_the_sealed_record_shows_it()
     (example,) = traffic.groups[0].examples
     assert example.where.endswith(".*")
     assert example.pieces == ()
+
+
+@pytest.mark.parametrize("cut", range(7))
+def test_the_results_of_parts_add_up_to_those_of_the_whole(cut: int) -> None:
+    new = POLICY.replace("on: response, when: word", "when: word")
+    records = [kept(number=number) for number in range(4)]
+    records += [with_text(kept(number=9), text=None), kept(number=5, answer=f"dear {mint('MAIL', 'jo@ab.io')}")]
+    whole, first, rest = compared(POLICY, new, *records), Traffic(examples=3), compared(POLICY, new, *records[cut:])
+    if cut:
+        first.add(compared(POLICY, new, *records[:cut]))
+    if cut < len(records):
+        first.add(rest)
+    assert (first.counts, first.outcomes, first.reasons) == (whole.counts, whole.outcomes, whole.reasons)
+    assert first.rescanned == whole.rescanned
+    assert [(group.rule, group.count, group.ids) for group in first.groups] == [
+        (group.rule, group.count, group.ids) for group in whole.groups
+    ]
+    assert [group.examples for group in first.groups] == [group.examples[:3] for group in whole.groups]

@@ -18,14 +18,14 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from guardproxy.config import load
 from guardproxy.errors import ConfigError
-from guardproxy.gateway import KeyFile, StoredClient, new_key, with_new_client, write_key_file
+from guardproxy.gateway import ClientFile, StoredClient, new_key, with_new_client, write_client_file
 from guardproxy.server import clients as module
 from guardproxy.server.clients import LIMIT_FETCH_BYTES, ClientSource, fetch
 
 NOW = datetime(2030, 1, 1, tzinfo=UTC)
 KEY = new_key("0" * 12, "0" * 43)
-FILE = write_key_file(with_new_client(KeyFile(), StoredClient("ann", "acme"), KEY, NOW, None))
-EMPTY = write_key_file(KeyFile())
+FILE = write_client_file(with_new_client(ClientFile(), StoredClient("ann", "acme"), KEY, NOW, None))
+EMPTY = write_client_file(ClientFile())
 SIGNING = Ed25519PrivateKey.generate()
 KEY_SET = json.dumps({"keys": [json.loads(jwt.algorithms.OKPAlgorithm.to_jwk(SIGNING.public_key()))]}).encode()
 TOKENS = {"jwt_issuer": "https://i.example", "jwt_audience": ("a",)}

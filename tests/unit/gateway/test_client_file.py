@@ -12,22 +12,22 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from guardproxy.errors import ConfigError, DownstreamError
-from guardproxy.gateway.clients import Clients
-from guardproxy.gateway.credentials import digest
-from guardproxy.gateway.key_file import (
+from guardproxy.gateway.client_file import (
     ACTIVE_KEYS,
     LIMIT_BYTES,
-    KeyFile,
+    ClientFile,
     StoredClient,
     new_key,
     prefix_of,
-    read_key_file,
+    read_client_file,
     utc,
     with_new_client,
     with_revoked_keys,
     with_rotated_key,
-    write_key_file,
+    write_client_file,
 )
+from guardproxy.gateway.clients import Clients
+from guardproxy.gateway.credentials import digest
 
 NOW = datetime(2030, 1, 1, tzinfo=UTC)
 DAY = timedelta(days=1)
@@ -38,8 +38,8 @@ def key(number: int) -> str:
     return new_key(f"{number:012x}", f"{number:043d}")
 
 
-def with_ann(expires: datetime | None = None) -> KeyFile:
-    return with_new_client(KeyFile(), ANN, key(1), NOW, expires)
+def with_ann(expires: datetime | None = None) -> ClientFile:
+    return with_new_client(ClientFile(), ANN, key(1), NOW, expires)
 
 
 def test_a_key_has_a_public_prefix_and_256_bits() -> None:
@@ -52,10 +52,10 @@ def test_a_key_has_a_public_prefix_and_256_bits() -> None:
 
 def test_a_file_is_written_as_it_is_read_and_holds_no_key() -> None:
     client = StoredClient("ann", "acme", models=("gpt-*",), policies=("strict",))
-    file = with_new_client(KeyFile(), client, key(1), NOW, NOW + DAY)
-    text = write_key_file(file)
-    assert read_key_file(text, "keys.json") == file
-    assert write_key_file(read_key_file(text, "keys.json")) == text
+    file = with_new_client(ClientFile(), client, key(1), NOW, NOW + DAY)
+    text = write_client_file(file)
+    assert read_client_file(text, "keys.json") == file
+    assert write_client_file(read_client_file(text, "keys.json")) == text
     assert key(1).rpartition("-")[2].encode() not in text
     assert digest(key(1)).encode() in text
     assert json.loads(text)["clients"][0]["keys"][0]["expires"] == "2030-01-02T00:00:00Z"
@@ -63,7 +63,7 @@ def test_a_file_is_written_as_it_is_read_and_holds_no_key() -> None:
 
 def changed(**members: Any) -> bytes:
     """The text of a file with a client that has other members; `keys__x`: a member of its key."""
-    tree = json.loads(write_key_file(with_ann()))
+    tree = json.loads(write_client_file(with_ann()))
     client = tree["clients"][0]
     for name, value in members.items():
         if name.startswith("keys__"):
@@ -97,7 +97,7 @@ def changed(**members: Any) -> bytes:
 )
 def test_a_wrong_file_is_refused(text: bytes, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
-        read_key_file(text, "k")
+        read_client_file(text, "k")
 
 
 def test_a_name_and_a_prefix_stand_in_a_file_once() -> None:
@@ -107,7 +107,7 @@ def test_a_name_and_a_prefix_stand_in_a_file_once() -> None:
         (StoredClient("bob", "x", client.keys), "prefix `gp-000000000001`"),
     ):
         with pytest.raises(ConfigError, match=f"k: the {what} stands in the file twice"):
-            read_key_file(write_key_file(KeyFile(clients=(client, other))), "k")
+            read_client_file(write_client_file(ClientFile(clients=(client, other))), "k")
     with pytest.raises(ConfigError, match="the client `ANN` exists already"):
         with_new_client(with_ann(), StoredClient("ANN", "x"), key(2), NOW, None)
 
@@ -141,7 +141,7 @@ def test_a_revoked_key_is_gone_and_its_client_stays() -> None:
     with pytest.raises(ConfigError, match=r"no client is called `bob` \(clients: ann\)"):
         with_revoked_keys(file, "bob")
     with pytest.raises(ConfigError, match=r"\(clients: there is none yet\)"):
-        KeyFile().client("ann")
+        ClientFile().client("ann")
 
 
 def test_other_clients_do_not_change() -> None:
@@ -184,7 +184,7 @@ class Life(RuleBasedStateMachine):
 
     @invariant()
     def accepted_are_those_of_the_table(self) -> None:
-        clients = Clients(read_key_file(write_key_file(self.file), "k"))
+        clients = Clients(read_client_file(write_client_file(self.file), "k"))
         for number in range(1, self.made + 1):
             wanted = key(number) in self.until and ((until := self.until[key(number)]) is None or self.now < until)
             try:

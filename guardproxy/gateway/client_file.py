@@ -1,6 +1,6 @@
 """The file of client keys: its form, and the changes that `guardproxy keys` makes to it.
 
-In: the text of a file, or a file and a change. Out: a `KeyFile`, or the text of the changed file. The file holds the digests
+In: the text of a file, or a file and a change. Out: a `ClientFile`, or the text of the changed file. The file holds the digests
 of keys, never a key. Kept: nothing; the commands and the server read and replace the file (`keys.json` in a folder of its
 own, so that it can be replaced in one step also where the folder is a mounted volume).
 """
@@ -58,7 +58,7 @@ class StoredClient(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit
         return tuple(key for key in self.keys if key.is_active(now))
 
 
-class KeyFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class ClientFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """All clients with their keys."""
 
     version: Literal[1] = 1
@@ -72,7 +72,7 @@ class KeyFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         known = ", ".join(sorted(client.name for client in self.clients)) or "there is none yet"
         raise ConfigError(f"no client is called `{name}` (clients: {known})")
 
-    def with_client(self, changed: StoredClient) -> KeyFile:
+    def with_client(self, changed: StoredClient) -> ClientFile:
         """Returns the file with a client added, or put in the place of the one with its name."""
         if any(client.name == changed.name for client in self.clients):
             clients = tuple(changed if client.name == changed.name else client for client in self.clients)
@@ -81,24 +81,24 @@ class KeyFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return structs.replace(self, clients=clients)
 
 
-def read_key_file(text: bytes, where: str) -> KeyFile:
+def read_client_file(text: bytes, where: str) -> ClientFile:
     """Reads a file of client keys. `where`: its path, for messages. Raises `ConfigError`."""
     if len(text) > LIMIT_BYTES:
         raise ConfigError(f"{where}: the file is larger than {LIMIT_BYTES} bytes")
     try:
-        file = msgspec.json.decode(text, type=KeyFile)
+        file = msgspec.json.decode(text, type=ClientFile)
     except msgspec.DecodeError as error:
         raise ConfigError(f"{where}: {error}") from None
     check(file, where)
     return file
 
 
-def write_key_file(file: KeyFile) -> bytes:
+def write_client_file(file: ClientFile) -> bytes:
     """Returns the text of a file of client keys, as it can be read and compared by people."""
     return msgspec.json.format(msgspec.json.encode(file), indent=2) + b"\n"
 
 
-def check(file: KeyFile, where: str) -> None:
+def check(file: ClientFile, where: str) -> None:
     """Raises `ConfigError` if the file contradicts itself or holds a value of a wrong form."""
     for client in file.clients:
         place = f"{where}: the client `{client.name}`"
@@ -144,7 +144,9 @@ def _stored(key: str, now: datetime, expires: datetime | None) -> StoredKey:
     return StoredKey(prefix_of(key), digest(key), now.replace(microsecond=0), expires)
 
 
-def with_new_client(file: KeyFile, client: StoredClient, key: str, now: datetime, expires: datetime | None) -> KeyFile:
+def with_new_client(
+    file: ClientFile, client: StoredClient, key: str, now: datetime, expires: datetime | None
+) -> ClientFile:
     """Returns the file with a new client and its first key. Raises `ConfigError` if the name is taken."""
     if any(client.name.lower() == known.name.lower() for known in file.clients):
         raise ConfigError(f"the client `{client.name}` exists already: `keys rotate` makes a further key for it")
@@ -152,8 +154,8 @@ def with_new_client(file: KeyFile, client: StoredClient, key: str, now: datetime
 
 
 def with_rotated_key(
-    file: KeyFile, name: str, key: str, now: datetime, grace: timedelta, expires: datetime | None
-) -> KeyFile:
+    file: ClientFile, name: str, key: str, now: datetime, grace: timedelta, expires: datetime | None
+) -> ClientFile:
     """Returns the file with a new key for a client. Its present key is accepted for `grace` more. Keys that have expired are
     removed. Raises `ConfigError` if the client has two active keys."""
     client = file.client(name)
@@ -166,7 +168,7 @@ def with_rotated_key(
     return file.with_client(structs.replace(client, keys=(*old, _stored(key, now, expires))))
 
 
-def with_revoked_keys(file: KeyFile, name: str, prefix: str = "") -> KeyFile:
+def with_revoked_keys(file: ClientFile, name: str, prefix: str = "") -> ClientFile:
     """Returns the file without the key of a client that has this prefix, or without all its keys. The client stays, because
     policies may name its tenant. Raises `ConfigError` if there is no such key."""
     client = file.client(name)
