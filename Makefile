@@ -13,7 +13,7 @@ PIP = $(BIN)/python -m pip install --quiet --disable-pip-version-check
 UV = $(BIN)/uv pip install --quiet --python $(BIN)/python
 INSTALL = $(if $(filter uv,$(INSTALLER)),$(UV),$(PIP))
 
-.PHONY: run quick test coverage test-export timing lint docs test-long test-clients test-newest fuzz test-differential bench train-supervisor lock wheel clean
+.PHONY: run quick test coverage test-export timing lint docs test-long kills test-clients test-newest fuzz test-differential bench train-supervisor lock wheel clean
 
 run: $(VENV)/.demo
 ifeq ($(UPSTREAM),)
@@ -71,6 +71,11 @@ MINUTES ?= 10
 fuzz: $(VENV)/.test
 	$(BIN)/python -m tests.kit.fuzzing --minutes $(MINUTES)
 
+# A process that writes and signs the log is killed at KILLS random steps; `make test` kills a few.
+KILLS ?= 2000
+kills: $(VENV)/.test
+	GUARDPROXY_KILLS=$(KILLS) $(PYTEST) -s --numprocesses 0 tests/e2e/test_audit_kill_signed.py
+
 # Client libraries for Python and Node through the proxy and direct. The libraries for Python need other releases than the tests.
 CLIENTS = $(VENV)-clients
 test-clients: $(VENV)/.test $(CLIENTS)/.done tests/node/node_modules/.done
@@ -107,7 +112,8 @@ train-supervisor: $(VENV)/.train
 	$(TRAIN).mine --threads 2
 	$(TRAIN).train --threads 2 --steps 2150 --rate 8e-5 --head-rate 5e-4 --rows second --start $(BUILT)/pass1.pt
 	$(TRAIN).finish
-	$(FIRST).encoder $(FINISHED) --rows train
+	$(FIRST).data
+	$(FIRST).encoder $(FINISHED) --rows first --harmless 5000
 	$(FIRST).encoder $(FINISHED) --rows validation --attacks 2000 --harmless 0
 	$(FIRST).encoder $(FINISHED) --rows report --attacks 2500 --harmless 0
 	$(FIRST).train $(FINISHED)
@@ -130,11 +136,12 @@ bench: $(VENV)/.bench
 	$(BIN)/python -m benchmarks.audit --out benchmarks/results
 	$(BIN)/python -m benchmarks.engine --out benchmarks/results
 	$(BIN)/python -m benchmarks.schema --out benchmarks/results
+	$(BIN)/python -m benchmarks.duties --out benchmarks/results
 	$(BIN)/python -m benchmarks.policy --out benchmarks/results $(if $(PEERS),--peers $(PEERS))
 
 # The releases that CI installs, for each Python and platform. A new release upstream waits for the next `make lock`.
 # All extras but `gpu`, whose runtime takes the place of the one that tests use.
-EXTRAS = $(foreach extra,analysis demo docs kafka languages lint objects plots ray test train,--extra $(extra))
+EXTRAS = $(foreach extra,analysis demo docs jwt kafka languages lint objects plots ray redis test train,--extra $(extra))
 lock: $(VENV)/.lock
 	$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 $(EXTRAS) --no-emit-index-url --no-emit-find-links \
 	  --custom-compile-command 'make lock' --output-file requirements-ci.txt pyproject.toml

@@ -7,7 +7,7 @@ Messages are lower case, without a full stop, and never quote text of a request 
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import NamedTuple, Self
+from typing import Any, NamedTuple, Self
 
 _RETRYABLE = frozenset((429, 500, 502, 503, 504))
 
@@ -78,18 +78,31 @@ class ErrorCode(StrEnum):
         "unknown_credential",
         401,
         "the credential of the request is not known",
-        "The credential has no name in `tenants`, and `unknown_tenant` is `refuse`.",
-        ("tenants", "unknown_tenant"),
+        "`unknown_tenant` is `refuse` and it has no name in `tenants`; or clients have keys or tokens, and it is none of them.",
+        ("tenants", "unknown_tenant", "client_keys", "jwt_keys"),
+    )
+    MISSING_CREDENTIAL = _Spec(
+        "missing_credential", 401, "the request has no key", "Clients have keys or tokens.", ("client_keys", "jwt_keys")
+    )
+    EXPIRED_CREDENTIAL = _Spec(
+        "expired_credential", 401, "the key or token has expired", "", ("client_keys", "jwt_keys")
+    )
+    OUT_OF_SCOPE = _Spec(
+        "out_of_scope", 403, "the key does not allow this request", "The message says why.", ("client_keys",)
+    )
+    TOO_MANY_WRONG_KEYS = _Spec(
+        "too_many_wrong_keys", 429, "too many wrong keys came from this address", "", ("limit_wrong_keys",)
+    )
+    KEYS_UNAVAILABLE = _Spec(
+        "keys_unavailable", 503, "the keys that sign tokens could not be read yet", "", ("jwt_keys",)
     )
 
     RATE_LIMIT_EXCEEDED = _Spec(
-        "rate_limit_exceeded", 429, "too many requests in a short time", "A duty refused the request."
+        "rate_limit_exceeded", 429, "too many requests in a short time", "A limit or a duty.", ("limits",)
     )
+    BUDGET_EXCEEDED = _Spec("budget_exceeded", 429, "a budget is used up", "", ("limits",))
     STORE_UNAVAILABLE = _Spec(
-        "store_unavailable",
-        503,
-        "the store of the gateway cannot be reached",
-        "A duty needs the store's answer, so no request is admitted without it.",
+        "store_unavailable", 503, "the store of the gateway cannot be reached", "A duty needs its answer."
     )
 
     # The body.
@@ -204,6 +217,9 @@ class ErrorCode(StrEnum):
         settings=("timeout_first_byte_s", "timeout_idle_s"),
         names_switch=True,
     )
+    UPSTREAM_KEY_REFUSED = _Spec(
+        "upstream_key_refused", 502, "the upstream refused the key of the proxy", "", ("upstream_key",)
+    )
     UPSTREAM_FAILED = _Spec("upstream_failed", 502, "the upstream closed the connection or did not answer in HTTP")
     UPSTREAM_TRUNCATED = _Spec("upstream_truncated", 502, "the upstream closed the connection in the middle")
     UPSTREAM_ERROR = _Spec(
@@ -236,20 +252,12 @@ class ErrorCode(StrEnum):
         names_switch=True,
     )
 
-    def __new__(
-        cls,
-        code: str,
-        status: int,
-        sentence: str,
-        meaning: str,
-        settings: tuple[str, ...],
-        policy_key: str,
-        names_switch: bool,
-    ) -> Self:
-        member = str.__new__(cls, code)
-        member._value_ = code
-        member.status, member.sentence, member.meaning = status, sentence, meaning
-        member.settings, member.policy_key, member.names_switch = settings, policy_key, names_switch
+    def __new__(cls, *spec: Any) -> Self:
+        given = _Spec(*spec)
+        member = str.__new__(cls, given.code)
+        member._value_ = given.code
+        member.status, member.sentence, member.meaning = given.status, given.sentence, given.meaning
+        member.settings, member.policy_key, member.names_switch = given.settings, given.policy_key, given.names_switch
         return member
 
     @property

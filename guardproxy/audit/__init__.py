@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from guardproxy.audit.chain import ChainHead, open_line
 from guardproxy.audit.confirmed import LoggedEntry, confirmed_entries, last_confirmed
-from guardproxy.audit.disk import reason
+from guardproxy.audit.disk import Disk, folder_lock, reason, replace_file
 from guardproxy.audit.document import (
     ENTRY_VERSION,
     Closing,
@@ -58,7 +58,7 @@ from guardproxy.audit.rotation import Rotation
 from guardproxy.audit.segment import numbers, path_of
 from guardproxy.audit.shipping import Batch, Shipper, Target, ship_on
 from guardproxy.audit.sinks import Sink, open_sink, target_of
-from guardproxy.audit.sinks.file import FileSink, Receiver
+from guardproxy.audit.sinks.file import Entry, FileSink, Receiver
 from guardproxy.audit.values import ValueMatcher
 from guardproxy.audit.versions import entries_of, entry_of, read_entry, read_record
 
@@ -78,6 +78,8 @@ __all__ = [
     "Checkpointer",
     "Closing",
     "ConsistencyProof",
+    "Disk",
+    "Entry",
     "Erased",
     "FileSink",
     "Gap",
@@ -133,6 +135,7 @@ __all__ = [
     "cosign",
     "entries_of",
     "entry_of",
+    "folder_lock",
     "found_states",
     "last_confirmed",
     "log_schema",
@@ -154,6 +157,7 @@ __all__ = [
     "read_proof",
     "read_record",
     "reason",
+    "replace_file",
     "ship_on",
     "signer_of",
     "target_of",

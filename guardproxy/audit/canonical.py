@@ -9,7 +9,6 @@ that other threads run between them.
 from __future__ import annotations
 
 import json
-import secrets
 from collections.abc import Callable, Iterator, Sequence
 from math import isfinite
 from operator import itemgetter
@@ -25,7 +24,6 @@ NODE_WEIGHT = 8
 GROUP = 32  # number of members of a container that are weighed together
 MOST_DEPTH = 256  # the encoder refuses values that are nested deeper, whole or in pieces
 
-_MARK = secrets.token_hex(16)
 Encode = Callable[[Any, int], bytes]
 _UTF_16 = "utf-16-le", "surrogatepass"
 # The plain encoder receives the types whose JSON would not read back as the same JSON, and refuses them.
@@ -54,12 +52,17 @@ def canonical(value: Any) -> bytes:
         raise AuditError(f"a record that is not JSON: {type(error).__name__}") from None
 
 
-def around(record: dict[str, Any], key: str, *, is_small: bool = False) -> tuple[list[bytes], list[bytes]]:
+def one_call(value: Any) -> bytes:
+    """Returns the canonical form of a JSON value. Raises `TypeError` for a value that orjson cannot write, which may be
+    JSON."""
+    return orjson.dumps(value, option=_OPTIONS)
+
+
+def around(record: dict[str, Any], key: str) -> tuple[list[bytes], list[bytes]]:
     """Returns the canonical form of an object that lacks `key`, in pieces: the pieces before the place of `key`, and
-    the pieces after it. `is_small`: whether each side may be a single piece. Raises `TypeError`, `ValueError` or
-    `RecursionError` if orjson cannot write the object."""
+    the pieces after it. Raises `TypeError`, `ValueError` or `RecursionError` if orjson cannot write the object."""
     try:
-        return _whole(record, key) if is_small else _around(record, key, _utf8)
+        return _around(record, key, _utf8)
     except TypeError:
         plain = _plain(record)
     try:
@@ -72,14 +75,6 @@ def _around(record: dict[str, Any], key: str, encode: Encode) -> tuple[list[byte
     before = pieces({name: value for name, value in record.items() if name < key}, encode)
     after = pieces({name: value for name, value in record.items() if name > key}, encode)
     return list(before), list(after)
-
-
-def _whole(record: dict[str, Any], key: str) -> tuple[list[bytes], list[bytes]]:
-    """Does the work of `around` in one call of the encoder. A random value, which no text can contain, marks the place
-    of `key`."""
-    data = orjson.dumps({**record, key: _MARK}, option=_OPTIONS)
-    before, _, after = data.partition(b'"%s":"%s"' % (key.encode(), _MARK.encode()))
-    return [before.removesuffix(b",") + b"}"], [b"{" + after.removeprefix(b",")]
 
 
 def _utf8(value: Any, depth: int = 0) -> bytes:

@@ -14,6 +14,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import secrets
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, TypeGuard
@@ -21,13 +22,16 @@ from typing import Any, Literal, TypeGuard
 import msgspec
 import orjson
 
-from guardproxy.audit.canonical import around, canonical
+from guardproxy.audit.canonical import around, canonical, one_call
 from guardproxy.errors import AuditError
 
 FORMAT = 1
 LIMIT_PROBLEMS = 1000
 
 _LEAF = b"\x00"
+_MARK = secrets.token_hex(16)
+_MARK_BYTES = _MARK.encode()
+_MARKED = b'"hash":"%s",' % _MARK_BYTES  # an entry always has keys after `hash`
 _HEX = re.compile(r"[0-9a-f]{64}")
 Line = Literal["header", "unreadable", "altered", "missing", "order", "link", "torn", "cut", "rewritten", "stopped"]
 Code = Literal[Line, "gone", "renamed", "replaced", "twice", "signature", "uncovered"]
@@ -87,11 +91,26 @@ def begin(header: Mapping[str, Any]) -> tuple[bytes, ChainHead]:
     return _seal({**header, "format": FORMAT}, -1)
 
 
-def seal(record: Mapping[str, Any], before: ChainHead, *, is_small: bool = False) -> tuple[bytes, ChainHead]:
-    """Returns the line that follows `before`, with newline, and its head. `is_small`: whether the record may be
-    encoded in one call. Raises `AuditError` if the record is not JSON."""
+def seal(record: Mapping[str, Any], before: ChainHead) -> tuple[bytes, ChainHead]:
+    """Returns the line that follows `before`, with newline, and its head. Raises `AuditError` if the record is not
+    JSON."""
     _refuse(record, ("seq", "prev", "hash"))
-    return _seal({**record, "seq": before.seq + 1, "prev": before.hash}, before.seq + 1, is_small=is_small)
+    return _seal({**record, "seq": before.seq + 1, "prev": before.hash}, before.seq + 1)
+
+
+def seal_small(entry: dict[str, Any], before: ChainHead) -> tuple[bytes, ChainHead]:
+    """Does the work of `seal` in one call of the encoder, for an entry of the log that has no `seq`, `prev` and `hash`. A
+    random value, which no text can contain, marks the place of the hash. Changes `entry`."""
+    seq = entry["seq"] = before.seq + 1
+    entry["prev"] = before.hash
+    entry["hash"] = _MARK
+    try:
+        marked = one_call(entry)
+    except TypeError:
+        del entry["hash"]
+        return _seal(entry, seq)
+    digest = hashlib.sha256(_LEAF + marked.replace(_MARKED, b"", 1)).hexdigest()
+    return marked.replace(_MARK_BYTES, digest.encode(), 1) + b"\n", ChainHead(seq, digest)
 
 
 def _refuse(record: Mapping[str, Any], keys: tuple[str, ...]) -> None:
@@ -100,11 +119,11 @@ def _refuse(record: Mapping[str, Any], keys: tuple[str, ...]) -> None:
             raise AuditError(f"a record cannot set `{key}` itself")
 
 
-def _seal(record: dict[str, Any], seq: int, *, is_small: bool = False) -> tuple[bytes, ChainHead]:
+def _seal(record: dict[str, Any], seq: int) -> tuple[bytes, ChainHead]:
     """Seals a record. The record is encoded once: its hash is put between the keys that sort before and after
     `hash`."""
     try:
-        before, after = around(record, "hash", is_small=is_small)
+        before, after = around(record, "hash")
     except (TypeError, ValueError, RecursionError):  # `canonical` encodes the whole record, or raises
         digest = _hash(record)
         return canonical({**record, "hash": digest}) + b"\n", ChainHead(seq, digest)

@@ -282,6 +282,10 @@ class Record(LogEntry, frozen=True, kw_only=True, tag="exchange"):
     scans: Annotated[int, Meta(description="The number of scans.")]
     path: Annotated[str, Meta(description="The path of the request, if `route` has parameters.")] = ""
     tenant_name: Annotated[str | None, Meta(description="The name of the tenant, if it has a name.")] = None
+    client: Annotated[str, Meta(description="The name of the client whose key the request had.")] = ""
+    demanded: Annotated[
+        tuple[str, ...], Meta(description="The policies that the client's key demands, whatever their `match`.")
+    ] = ()
     matched: Annotated[
         Mapping[str, MatchedCondition], Meta(description="The result of each condition of `match: when`.")
     ] = {}

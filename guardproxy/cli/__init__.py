@@ -6,7 +6,22 @@ from typing import Annotated
 
 import typer
 
-from guardproxy.cli import audit, audit_read, audit_ship, audit_tail, demo, model, policy, replay, scan, serve, tenant
+from guardproxy.cli import (
+    audit,
+    audit_read,
+    audit_ship,
+    audit_tail,
+    demo,
+    drift,
+    keys,
+    limits,
+    model,
+    policy,
+    replay,
+    scan,
+    serve,
+    tenant,
+)
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -48,6 +63,8 @@ app.command("demo")(demo.demo)
 app.command("scan")(scan.scan)
 app.add_typer(policy.app, name="policy")
 app.add_typer(tenant.app, name="tenant")
+app.add_typer(keys.app, name="keys")
+app.add_typer(limits.app, name="limits")
 app.add_typer(model.app, name="model")
 audit.app.command("query")(audit_read.query)
 audit.app.command("export")(audit_read.export)
@@ -56,3 +73,4 @@ audit.app.command("ship")(audit_ship.ship)
 audit.app.command("tail")(audit_tail.tail)
 app.add_typer(audit.app, name="audit")
 app.command("replay")(replay.replay)
+app.command("drift")(drift.drift)

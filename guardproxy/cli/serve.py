@@ -10,6 +10,7 @@ import typer
 from typer.core import TyperCommand
 
 from guardproxy.config import SETTINGS, Declaration, load
+from guardproxy.crashes import refuse_core_files
 from guardproxy.errors import GuardproxyError
 
 
@@ -47,6 +48,8 @@ def serve(config: Path | None = None, **flags: Any) -> None:
     """
     try:
         settings = load({name: value for name, value in flags.items() if value not in (None, [])}, file=config)
+        if not settings.core_files:
+            refuse_core_files()
         if settings.workers > 1:
             from guardproxy import server  # noqa: PLC0415
 

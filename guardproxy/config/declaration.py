@@ -20,6 +20,7 @@ Section = Literal[
     "Time-outs",
     "Models",
     "Tenants",
+    "Clients",
     "Workers",
     "Observability",
 ]

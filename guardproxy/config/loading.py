@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from guardproxy.config.settings import SETTINGS, Config
+from guardproxy.config.settings import DEFAULT, SETTINGS, Config, has_name
 from guardproxy.errors import ConfigError
 
 
@@ -51,14 +51,20 @@ def _check(config: Config) -> None:
                 f"{_places('remote_check_key')} must be like dlp.example=KEY, for a host given as --remote-check-host"
             )
     for entry in config.upstream_key:
-        if entry.partition("=")[0] not in config.named_upstreams:
+        name = entry.partition("=")[0]
+        is_plain = name == DEFAULT and config.has_clients and not all(map(has_name, config.upstream))
+        if name not in config.named_upstreams and not is_plain:
             raise ConfigError(f"{_places('upstream_key')} must be like backup=KEY, for an upstream given as backup=URL")
+    for entry in config.audit_copy_header:
+        if (host := entry.partition("=")[0].lower()) not in config.copy_hosts:
+            raise ConfigError(f"{_places('audit_copy_header')}: no `audit_copy` goes to {host} over HTTP")
     if config.audit_retain_s and not (config.audit_key or config.audit_sign_command):
         raise ConfigError(
             f"{_places('audit_retain_s')} needs {_places('audit_key')}: only a signed checkpoint can tell a log that the "
             "proxy removed from a log that somebody else removed"
         )
     _check_tenants(config)
+    _check_clients(config)
 
 
 def _places(name: str) -> str:
@@ -67,7 +73,7 @@ def _places(name: str) -> str:
 
 
 def _check_tenants(config: Config) -> None:
-    if config.unknown_tenant == "refuse" and not config.tenants:
+    if config.unknown_tenant == "refuse" and not (config.tenants or config.has_clients):
         raise ConfigError("`unknown_tenant: refuse` without a tenant refuses everything: give --tenant NAME=sha256:HEX")
     owners: dict[str, str] = {}
     by_lower_case: dict[str, str] = {}
@@ -79,6 +85,22 @@ def _check_tenants(config: Config) -> None:
             raise ConfigError(
                 f"the tenants `{by_lower_case[name.lower()]}` and `{name}` differ only in case, which policies ignore"
             )
+
+
+def _check_clients(config: Config) -> None:
+    if config.has_clients and config.tenants:
+        raise ConfigError(
+            "`tenants` names the keys of upstreams, which clients with `client_keys` or `jwt_keys` do not send: give each "
+            "client its tenant with `guardproxy keys create --tenant NAME`"
+        )
+    if config.has_clients and DEFAULT in config.named_upstreams:
+        raise ConfigError(f"{_places('upstream')} cannot be called `{DEFAULT}`: that is the upstream without a name")
+    parts = (config.jwt_keys, config.jwt_issuer, config.jwt_audience)
+    if any(parts) and not all(parts):
+        raise ConfigError(
+            f"{_places('jwt_keys')}, {_places('jwt_issuer')} and {_places('jwt_audience')} belong together: "
+            "a token for another service must not be accepted"
+        )
 
 
 def package_folder(name: str) -> Path:

@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import get_args
 from urllib.parse import urlsplit
 
-from guardproxy.config.audit_settings import AuditConfig
+from guardproxy.config.client_settings import ClientConfig
 from guardproxy.config.declaration import POSITIVE, AllowedValues, Declaration, Section, setting
 
+DEFAULT = "default"  # the name, in `upstream_key`, of the upstream without a name
 DEPTH_MOST = 100  # the limit of the JSON parser
 RELOAD_LEAST_S = 0.1
 TENANT_FORM = re.compile(r"([A-Za-z0-9][A-Za-z0-9._-]{0,63})=sha256:([0-9A-Fa-f]{64})", re.ASCII)
@@ -70,8 +71,9 @@ TENANT = AllowedValues(
 
 
 @dataclass(frozen=True, slots=True)
-class Config(AuditConfig):
-    """The settings of a server: these, and those of the audit log. Sizes are in bytes, times in seconds."""
+class Config(ClientConfig):
+    """The settings of a server: these, those of the audit log, and those of clients. Sizes are in bytes, times in
+    seconds."""
 
     host: str = setting("Network", "127.0.0.1", "The address to listen on.")
     port: int = setting("Network", 8080, "The port for clients. 0 picks a free port.", PORT)
@@ -108,7 +110,8 @@ class Config(AuditConfig):
     upstream_key: tuple[str, ...] = setting(
         "Upstreams",
         (),
-        "`NAME=KEY`: the key for an upstream that policies fall back to, instead of the client's key.",
+        "`NAME=KEY`: the key for an upstream that policies fall back to, instead of the client's key. With `client_keys` or "
+        "`jwt_keys`, every upstream needs its key here; `default` is the upstream without a name.",
         AllowedValues(form="like backup=KEY", is_right=is_pair),
         is_secret=True,
     )
@@ -271,6 +274,11 @@ class Config(AuditConfig):
     readyz_upstreams: bool = setting(
         "Observability", False, "Whether /readyz fails while the circuit breakers of all upstreams are open."
     )
+    core_files: bool = setting(
+        "Observability",
+        False,
+        "Whether a crash may write a core file, and other processes of the user may read the memory. Both hold texts.",
+    )
     livez_stall_s: float = setting(
         "Observability", 30.0, "/livez fails if the event loop has not run for this time.", AllowedValues(least=1)
     )
@@ -281,19 +289,35 @@ class Config(AuditConfig):
         return dict(entry.split("=", 1) for entry in self.upstream if has_name(entry))
 
     @property
+    def shares_models(self) -> bool:
+        """Whether several workers leave their models to a process of its own."""
+        return self.supervisor_shared and not self.supervisor_url
+
+    @property
     def tenant_names(self) -> tuple[str, ...]:
         """Returns the names of the tenants."""
         return tuple(dict.fromkeys(entry.partition("=")[0] for entry in self.tenants))
+
+    @property
+    def has_clients(self) -> bool:
+        """Whether clients need a key or a token of the proxy's own."""
+        return bool(self.client_keys or self.jwt_keys)
 
     def key_for(self, name: str) -> str:
         """Returns the key for a named upstream; empty if it has no key."""
         return dict(entry.split("=", 1) for entry in self.upstream_key).get(name, "")
 
+    def upstream_name(self, provider: str) -> str:
+        """Returns the name of the upstream that a provider's requests go to; `default` for the one without a name."""
+        by_name = self.named_upstreams
+        if provider in by_name:
+            return provider
+        return DEFAULT if any(not has_name(entry) for entry in self.upstream) else next(iter(by_name))
+
     def upstream_for(self, provider: str) -> str:
         """Returns the base URL of a provider, without a final slash or `/v1`."""
-        by_name = self.named_upstreams
-        plain = [entry for entry in self.upstream if not has_name(entry)]
-        url = by_name.get(provider) or (plain[0] if plain else next(iter(by_name.values())))
+        name = self.upstream_name(provider)
+        url = self.named_upstreams.get(name) or next(entry for entry in self.upstream if not has_name(entry))
         return url.rstrip("/").removesuffix("/v1")
 
 

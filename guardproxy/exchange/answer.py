@@ -45,8 +45,9 @@ from guardproxy.exchange.transcript import (
 )
 from guardproxy.findings import Finding
 from guardproxy.policy import BoundRules
-from guardproxy.wire import Decoder, uninspected, unmapped
+from guardproxy.wire import Decoder, WholeDecoder, uninspected, unmapped
 
+_IDLE = WholeDecoder({}, lambda tree, seen: None, limit_bytes=0)  # of every answer that has not begun; it gets no data
 Findings = Iterable[tuple[QueuedFrame, Piece, int, Finding]]
 """Findings with their frame, their piece of it, and their offset in the text."""
 
@@ -274,7 +275,7 @@ class AnswerPhase:
         commands: list[Command] = [CancelUpstream()] if self.is_receiving else []
         self.attempts.end(self.answer, upcoming.decision, at_s, upcoming.rule, finding, lane, is_cut=bool(commands))
         self.guard.tally.next_attempt()
-        self._succeed(new_answer(self.setting, self.guard, at_s))
+        self._succeed(new_answer(self.guard, at_s))
         number, attempts = self.guard.tally.attempt, self.attempts
         return [*commands, SendUpstream(upcoming.body, 0, number, attempts.plan.upstream, attempts.path)]
 
@@ -308,9 +309,9 @@ def _as_sent(frame: Frame, data: bytes) -> Frame:
     return frame if data is frame.data else structs.replace(frame, data=data)
 
 
-def new_answer(setting: Setting, guard: Guard, at_s: float) -> Answer:
+def new_answer(guard: Guard, at_s: float) -> Answer:
     """An answer before its first byte."""
-    return Answer(guard.side(), setting.codec.decoder(streamed=False, failed=True, limit_bytes=0), at_s)
+    return Answer(guard.side(), _IDLE, at_s)
 
 
 def new_decoder(guard: Guard, *, streamed: bool, failed: bool, read: bool) -> Decoder:

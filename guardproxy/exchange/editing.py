@@ -172,6 +172,8 @@ class Editor:
 
     def restored_places(self) -> tuple[RecordedPlaces, ...]:
         """The places where values may be restored, without duplicates, for the record."""
+        if not self.restorations:
+            return ()
         return tuple(
             RecordedPlaces(
                 kinds=None if where.kinds is None else tuple(sorted(where.kinds)), urls=tuple(sorted(where.hosts))

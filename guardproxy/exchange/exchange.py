@@ -140,7 +140,7 @@ class Exchange:
         setting = self.setting
         guard = self._guard = Guard(setting)
         attempts = Attempts(setting.codec, setting.history)
-        answer = new_answer(setting, guard, 0.0)
+        answer = new_answer(guard, 0.0)
         ledger = self._ledger = Ledger(setting, guard, attempts, guard.side(), answer)
         client = self._client = Client(setting, guard, ledger)
         self._patience = Patience(client, attempts)

@@ -63,9 +63,8 @@ class Guard:
 
     def side(self) -> Side:
         """The notes of a direction, with a new gate."""
-        gate = Gate(self._checks_for, most=self.setting.limits.bounds.texts, parallel_for=self._parallel_for)
-        gate.facts_for = lambda lane, check: self.forms.facts_for(gate, lane, check)
-        return Side(gate)
+        most = self.setting.limits.bounds.texts
+        return Side(Gate(self._checks_for, self.forms.facts_for, most=most, parallel_for=self._parallel_for))
 
     def shortage(self, jobs: Sequence[Job], scans: Sequence[Scan]) -> tuple[str, Shortage] | None:
         """The first check of `jobs` that had no capacity, and the reason; `None` if no rule depends on such a check.

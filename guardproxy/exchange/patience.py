@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import msgspec
 
 from guardproxy.exchange.attempts import Answer, Attempts
 from guardproxy.exchange.client import Client
 from guardproxy.exchange.transcript import Command
 
 
-@dataclass(slots=True)
-class Patience:
+class Patience(msgspec.Struct):
     """Limits how long the driver waits for the next input, and sends keep-alives meanwhile."""
 
     client: Client
@@ -19,6 +18,8 @@ class Patience:
 
     def wait_s(self, answer: Answer, at_s: float) -> float | None:
         """Seconds that the driver may wait before it sends `Waited`; `None`: no limit."""
+        if self.attempts.retry is None and not self.client.ledger.notes.stream:
+            return None
         waits = [self._next_keep_alive_s()] if self._is_quiet(answer) else []
         if (deadline_s := self._deadline_s()) is not None:
             waits.append(deadline_s)

@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 
@@ -37,7 +37,7 @@ from guardproxy.audit import (
     RecordedShortage,
     RecordedText,
 )
-from guardproxy.decisions import Plan
+from guardproxy.decisions import UNPLANNED, Plan
 from guardproxy.errors import DownstreamError
 from guardproxy.exchange.gate import QueuedFrame
 from guardproxy.exchange.lanes import Lane
@@ -55,7 +55,8 @@ NO_OWNER = Owner("conversation", "", "")
 
 class Origin(msgspec.Struct, frozen=True):
     """The identity of an exchange, which all its log entries contain. `path`: the path of the request, if `route` has
-    parameters; `codec`: empty if no wire format reads the exchange."""
+    parameters; `codec`: empty if no wire format reads the exchange; `client`: the name of its client; `demanded`: the
+    policies that the key of the client demands."""
 
     id: str
     engine: str
@@ -65,6 +66,15 @@ class Origin(msgspec.Struct, frozen=True):
     path: str
     codec: str
     policies: str
+    client: str = ""
+    demanded: tuple[str, ...] = ()
+
+    def members(self) -> dict[str, Any]:
+        """Returns the members of every record, but for the format and the path."""
+        members: dict[str, Any] = {"id": self.id, "engine": self.engine, "route": self.route, "tenant": self.tenant}
+        members |= {"tenant_name": self.tenant_name, "client": self.client, "demanded": self.demanded}
+        members["policies"] = self.policies
+        return members
 
 
 def compose(
@@ -94,18 +104,14 @@ def compose(
     if paths is not None:
         values = _values(tokens) if keeping.values else {}
         kind = partial(PrivateRecord, private=Private(owner, values, paths))
-    began_s = notes.measures.times.get("received", 0.0)
+    times = notes.measures.times
+    began_s = times.get("received", 0.0)
     return kind(
         v=ENTRY_VERSION,
         at=notes.measures.unix_s,
-        id=origin.id,
-        engine=origin.engine,
-        tenant=origin.tenant,
-        tenant_name=origin.tenant_name,
-        route=origin.route,
+        **origin.members(),
         codec=origin.codec,
         path=origin.path,
-        policies=origin.policies,
         outcome=str(outcome),
         status=notes.status,
         model=writer.masks.word(notes.model, request),
@@ -120,18 +126,18 @@ def compose(
         sizes=dict(notes.measures.sizes),
         seals=dict(notes.measures.seals),
         scans=notes.measures.scans,
-        timings={name: _since(began_s, at_s) for name, at_s in notes.measures.times.items() if name != "received"},
+        timings={name: round((at_s - began_s) * 1e3, 3) for name, at_s in times.items() if name != "received"},
         matched=dict(bound.matched) if bound else {},
         language=notes.language,
         conversation=notes.conversation,
         signs=notes.measures.signs,
-        duties=tuple(map(_duty, notes.answers)),
-        plan=_plan(notes.plan),
-        fields=tuple(writer.fields(fields)),
-        attempts=tuple(writer.attempts(attempts, began_s)),
+        duties=tuple(map(_duty, notes.answers)) if notes.answers else (),
+        plan=_plan(notes.plan) if notes.plan is not UNPLANNED else None,
+        fields=tuple(writer.fields(fields)) if fields else (),
+        attempts=tuple(writer.attempts(attempts, began_s)) if attempts else (),
         saved=_saving(attempts) if attempts else None,
-        no_capacity=_shortage(notes),
-        error=writer.error(notes),
+        no_capacity=_shortage(notes) if notes.no_capacity else None,
+        error=writer.error(notes) if notes.failure else None,
         restore=tuple(restore),
     )
 
@@ -156,13 +162,8 @@ def passed(
     return Record(
         v=ENTRY_VERSION,
         at=unix_s,
-        id=origin.id,
-        engine=origin.engine,
-        tenant=origin.tenant,
-        tenant_name=origin.tenant_name,
-        route=origin.route,
+        **origin.members(),
         codec="",
-        policies=origin.policies,
         outcome=str(outcome),
         status=status,
         model="",
@@ -265,7 +266,7 @@ class Writer(msgspec.Struct, frozen=True):
             status=status,
             streamed=streamed,
             model=self.masks.word(seen.model, side),
-            finish=tuple(self.masks.scrub(reason) if is_word(reason) else "?" for reason in seen.finish),
+            finish=tuple([self.masks.scrub(reason) if is_word(reason) else "?" for reason in seen.finish]),
             runs=tuple(self._runs(side)),
             withheld=tuple(seen.withheld),
             texts=self._texts(side),
@@ -333,15 +334,14 @@ class Writer(msgspec.Struct, frozen=True):
         return RecordedError(code=failure.code, message=failure.message) if failure else None
 
     def _texts(self, side: Side) -> tuple[RecordedText, ...]:
-        return tuple(self._text(lane) for lane in side.gate.lanes.every)
+        return tuple([self._text(lane) for lane in side.gate.lanes.every])
 
     def _uninspected(self, side: Side) -> tuple[str, ...]:
         return tuple(self.masks.path(path) for path in side.uninspected) if side.read else _EVERYTHING
 
     def _unmapped(self, side: Side) -> tuple[str, ...]:
-        return tuple(
-            sorted({self.masks.path(lane.channel.path) for lane in side.gate.lanes.every if is_unmapped(lane)})
-        )
+        lanes = [lane for lane in side.gate.lanes.every if is_unmapped(lane)]
+        return tuple(sorted({self.masks.path(lane.channel.path) for lane in lanes})) if lanes else ()
 
     def _text(self, lane: Lane) -> RecordedText:
         shown = self.masks.masked(lane)

@@ -130,7 +130,7 @@ class RequestPhase:
             bounds.check(body)
             self.attempts.sent_path, query = self.setting.address.sent
             request = self.setting.codec.read_request(self.attempts.sent_path, query, body)
-            bounds.check_tree(request.frame.tree, self.setting.codec.contract.limits)
+            bounds.check_tree(request.frame.tree, self.setting.codec.contract.limits, len(body))
         except JsonFault as fault:
             raise DownstreamError(fault.code, f"the request body: {fault}") from None
         return request
@@ -145,6 +145,8 @@ class RequestPhase:
     def _bind(self, request: Request, happened: RequestReceived) -> BoundRules:
         """Selects the rules for the request."""
         setting = self.setting
+        if (bound := setting.policies.unconditional) is not None:
+            return bound
         tree, contract = request.frame.tree, setting.codec.contract
         statements = statement_of(tree, contract.statements) if setting.policies.asks_body else RequestStatement()
         models, named = statements.models, tree.get("model")
@@ -163,7 +165,8 @@ class RequestPhase:
         )
         matched, conversation = setting.history.matched, self.ledger.notes.conversation
         return setting.policies.bind(
-            setting.address.route, request.model, setting.tenant_name, conversation, about, matched
+            *(setting.address.route, request.model, setting.tenant_name, conversation, about, matched),
+            demanded=setting.client.policies,
         )
 
     def _push(self, request: Request, bound: BoundRules) -> None:
@@ -211,7 +214,7 @@ class RequestPhase:
             for piece in entry.pieces
             for _, finding in piece.findings()
         ]
-        if stop := tally.most_severe(decision for decision in seen if decision):
+        if seen and (stop := tally.most_severe(decision for decision in seen if decision)):
             return self.client.block(stop, at_s, "blocked_request")
         try:
             return self._written(bound, entry, at_s)
@@ -259,7 +262,7 @@ class RequestPhase:
 
     def _send_upstream(self, at_s: float) -> list[Command]:
         self.ledger.answer.began_s = at_s
-        edits = sum(len(lane.rewrite.edits) for lane in self.ledger.request.gate.lanes.every)
+        edits = sum([len(lane.rewrite.edits) for lane in self.ledger.request.gate.lanes.every])
         attempts, target = self.attempts, self.attempts.plan.upstream
         if self.guard.bound and self.guard.bound.has_parallel:
             self.judging.begin(self.ledger.request.gate)

@@ -10,6 +10,7 @@ import msgspec
 from guardproxy import redaction
 from guardproxy.exchange.history import LIVE, History
 from guardproxy.exchange.recording import Origin
+from guardproxy.gateway import NO_CLIENT, KnownClient
 from guardproxy.policy import PolicySet
 from guardproxy.wire import BOUNDS, Bounds, Codec
 
@@ -54,8 +55,7 @@ def unsealed(data: bytes) -> str:
     return ""
 
 
-@dataclass(frozen=True, slots=True)
-class Address:
+class Address(msgspec.Struct, frozen=True):
     """The address of a request: the route pattern that matched it, and the path and the query as the client sent them."""
 
     route: str
@@ -77,6 +77,8 @@ class Setting(msgspec.Struct, frozen=True, kw_only=True):
     """The pseudonym of the credential."""
     tenant_name: str | None = ""
     """The tenant's name in policies: empty if the tenant has no name, `None` if the name is not known."""
+    client: KnownClient = NO_CLIENT
+    """The client that the key of the request belongs to, with its scope."""
     codec: Codec
     policies: PolicySet
     keys: Keys
@@ -96,6 +98,8 @@ class Setting(msgspec.Struct, frozen=True, kw_only=True):
             engine=self.engine,
             tenant=self.tenant,
             tenant_name=self.tenant_name,
+            client=self.client.name,
+            demanded=self.client.policies,
             route=self.address.route,
             path=self.address.path if "{" in self.address.route else "",  # a replay reads the parameters of the route
             codec=self.codec.name,

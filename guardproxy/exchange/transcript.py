@@ -177,14 +177,22 @@ class ReleaseUpstream(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True)
 class Finish:
-    """Keep the record; when it is durable, send `data` and end. `failed`: the data to send if the record cannot be kept.
-    `composing`: the record, or a function that composes it. The time to compose grows with the size of the exchange, so the
-    caller of `record` chooses where that runs. The exchange is over, so the record does not change."""
+    """Keep the record; when it is durable, send `data` and end.
+
+    `failing`: the data to send if the record cannot be kept, or a function that writes it. `composing`: the record, or a
+    function that composes it. The time to compose grows with the size of the exchange, so the caller of `record` chooses
+    where that runs. The exchange is over, so the record does not change.
+    """
 
     outcome: str
     data: bytes = b""
     composing: Record | Callable[[], Record] | None = field(default=None, compare=False)
-    failed: bytes = b""
+    failing: bytes | Callable[[], bytes] = field(default=b"", compare=False)
+
+    @lazy
+    def failed(self) -> bytes:
+        """The data to send if the record cannot be kept."""
+        return self.failing() if callable(self.failing) else self.failing
 
     @lazy
     def record(self) -> Record:

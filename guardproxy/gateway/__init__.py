@@ -7,6 +7,8 @@ exchange: they are recorded, and a replay uses them again. There is one duty a f
     readiness.py    refuses requests while the proxy shuts down or cannot keep records
     routes.py       refuses routes that are neither guarded nor passed through
     tenants.py      turns the credential into a tenant
+    client_keys.py  admits clients by keys of the proxy or by tokens (`client_file.py`, `clients.py`, `tokens.py`, `guesses.py`)
+    limits.py       limits and budgets (`limit_file.py`, `limit_headers.py`)
     capacity.py     refuses requests while the maximum number of exchanges is open
     bodies.py       refuses bodies that are not JSON or too large, by their headers
 
@@ -17,6 +19,21 @@ from __future__ import annotations
 
 from guardproxy.gateway.bodies import BodyHeaders
 from guardproxy.gateway.capacity import Capacity, Slots
+from guardproxy.gateway.client_file import (
+    FILE_NAME,
+    ClientFile,
+    StoredClient,
+    StoredKey,
+    new_key,
+    read_client_file,
+    utc,
+    with_new_client,
+    with_revoked_keys,
+    with_rotated_key,
+    write_client_file,
+)
+from guardproxy.gateway.client_keys import ClientKeys, KnownClients
+from guardproxy.gateway.clients import NO_CLIENT, Clients, KnownClient
 from guardproxy.gateway.credentials import (
     Credential,
     digest,
@@ -26,43 +43,78 @@ from guardproxy.gateway.credentials import (
     refuse_in_query,
 )
 from guardproxy.gateway.duty import Duty, Head, Steps, StoreAnswered
+from guardproxy.gateway.guesses import Guesses
+from guardproxy.gateway.limit_file import LimitRule, LimitSet, limit_schema, read_limits
+from guardproxy.gateway.limits import UsageLimits, limit_words
 from guardproxy.gateway.order import Duties, Trail, load_duties, rerun
 from guardproxy.gateway.readiness import Readiness
 from guardproxy.gateway.routes import UNKNOWN, Routes
-from guardproxy.gateway.store import Add, Answer, Call, Drop, Get, Put, Store
+from guardproxy.gateway.store import Add, Answer, Call, Drop, Get, Put, Settle, Store, Take
+from guardproxy.gateway.store.failover import Down, Failover
 from guardproxy.gateway.store.memory import MemoryStore
+from guardproxy.gateway.store.redis import RedisStore
 from guardproxy.gateway.tenants import KnownTenants, Tenancy, TenantNames
+from guardproxy.gateway.tokens import Tokens
 
 __all__ = [
+    "FILE_NAME",
+    "NO_CLIENT",
     "UNKNOWN",
     "Add",
     "Answer",
     "BodyHeaders",
     "Call",
     "Capacity",
+    "ClientFile",
+    "ClientKeys",
+    "Clients",
     "Credential",
+    "Down",
     "Drop",
     "Duties",
     "Duty",
+    "Failover",
     "Get",
+    "Guesses",
     "Head",
+    "KnownClient",
+    "KnownClients",
     "KnownTenants",
+    "LimitRule",
+    "LimitSet",
     "MemoryStore",
     "Put",
     "Readiness",
+    "RedisStore",
     "Routes",
+    "Settle",
     "Slots",
     "Steps",
     "Store",
     "StoreAnswered",
+    "StoredClient",
+    "StoredKey",
+    "Take",
     "Tenancy",
     "TenantNames",
+    "Tokens",
     "Trail",
+    "UsageLimits",
     "digest",
+    "limit_schema",
+    "limit_words",
     "load_duties",
     "moved_from_query",
+    "new_key",
+    "read_client_file",
     "read_credential",
+    "read_limits",
     "read_secret",
     "refuse_in_query",
     "rerun",
+    "utc",
+    "with_new_client",
+    "with_revoked_keys",
+    "with_rotated_key",
+    "write_client_file",
 ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from functools import lru_cache
 
 from guardproxy.errors import DownstreamError, ErrorCode
 from guardproxy.gateway.duty import Duty, Head
@@ -35,14 +36,22 @@ class BodyHeaders(Duty):
 
     def _check_form(self, head: Head, accepted: tuple[str, ...]) -> None:
         """`accepted`: the content types that the format reads. A multipart body has a boundary, not a charset."""
-        media, _, parameters = head.headers.get("Content-Type", "").partition(";")
-        media, parameter = media.strip().lower(), parameters.strip()
-        is_parted = media.startswith("multipart/") and _BOUNDARY.fullmatch(parameter) is not None
-        charset = parameter.lower().removeprefix("charset=").strip('"')
-        if media not in accepted or not (is_parted or charset in ("", "utf-8", "utf8")):
+        if _media(head.headers.get("Content-Type", "")) not in accepted:
             message = f"the content type must be {' or '.join(accepted)}, in UTF-8"
             raise DownstreamError(ErrorCode.UNSUPPORTED_MEDIA_TYPE, message, "content-type")
+        if "Content-Encoding" not in head.headers:
+            return
         getall = getattr(head.headers, "getall", None)
         codings = getall("Content-Encoding", []) if getall else [head.headers.get("Content-Encoding", "")]
         if ",".join(codings).strip().lower() not in _CODINGS:
             raise DownstreamError(ErrorCode.UNSUPPORTED_ENCODING, field="content-encoding")
+
+
+@lru_cache(maxsize=64)
+def _media(content_type: str) -> str:
+    """Returns the media type in a header; empty if its parameters are not those of a body in UTF-8 or of a multipart body."""
+    media, _, parameters = content_type.partition(";")
+    media, parameter = media.strip().lower(), parameters.strip()
+    is_parted = media.startswith("multipart/") and _BOUNDARY.fullmatch(parameter) is not None
+    charset = parameter.lower().removeprefix("charset=").strip('"')
+    return media if is_parted or charset in ("", "utf-8", "utf8") else ""

@@ -109,6 +109,8 @@ def _check_secret(value: str, name: str) -> str:
 def refuse_in_query(query: str) -> None:
     """Raises `DownstreamError` (400) if a query holds a credential: URLs end up in logs, and the credential would
     select an account that policies do not know."""
+    if not query:
+        return
     for part in query.split("&"):
         name = unquote(part.partition("=")[0]).strip().lower()
         if name in _QUERY:
@@ -120,8 +122,10 @@ def refuse_in_query(query: str) -> None:
 def moved_from_query(query: str, parameter: str) -> tuple[str, str]:
     """Takes the key that the one parameter of this name in a query holds. Returns the key, and the query without it; an empty
     key, and the query as it is, if there is no such parameter, several, or no plain key in it."""
+    if not query or not parameter:
+        return "", query
     parts = query.split("&")
-    keys = [part for part in parts if part.startswith(f"{parameter}=")] if parameter else []
+    keys = [part for part in parts if part.startswith(f"{parameter}=")]
     secret = keys[0].partition("=")[2] if len(keys) == 1 else ""
     if not _SECRET.fullmatch(secret) or "%" in secret:
         return "", query

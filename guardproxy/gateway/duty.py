@@ -29,6 +29,7 @@ from msgspec import structs
 
 from guardproxy.audit import Record
 from guardproxy.decisions import Plan
+from guardproxy.gateway.clients import NO_CLIENT, KnownClient
 from guardproxy.gateway.credentials import NO_CREDENTIAL, Credential
 from guardproxy.gateway.store import Answer, Call
 from guardproxy.wire import Request
@@ -37,7 +38,7 @@ Result = TypeVar("Result")
 Steps = Generator[tuple[Call, ...], tuple[Answer, ...], Result]
 """The steps of a duty's method: yields calls for the store, receives their answers, returns a result."""
 
-Stage = Literal["admit", "plan", "settle"]
+Stage = Literal["admit", "plan", "headers", "settle"]
 
 
 class Head(msgspec.Struct, frozen=True):
@@ -46,9 +47,10 @@ class Head(msgspec.Struct, frozen=True):
     `method`, `path`, `query`, `headers`: as the client sent them, but a key in the query is moved to its header;
     `headers` is a multi-valued mapping that ignores case. `address`: of the peer. `length_bytes`: the announced length
     of the body. `unix_s`: the time of arrival.
-    `route`: such as `POST /v1/messages`, or `unknown`. `tenant`: a pseudonym of the credential. `tenant_name`: the
-    name of its owner in the settings. Both are empty if there is none. `credential`: the credential in normal form,
-    after the duty `tenants` ran.
+    `route`: such as `POST /v1/messages`, or `unknown`. `tenant`: a pseudonym of the credential, or of the client.
+    `tenant_name`: the name of its owner in the settings. Both are empty if there is none. `credential`: the credential
+    in normal form, after the duty `tenants` ran; empty after `client-keys` ran. `client`: the client that `client-keys`
+    found, with its scope.
     """
 
     id: str
@@ -63,6 +65,7 @@ class Head(msgspec.Struct, frozen=True):
     tenant: str = ""
     tenant_name: str = ""
     credential: Credential = NO_CREDENTIAL
+    client: KnownClient = NO_CLIENT
 
     def changed(self, **members: Any) -> Head:
         """The head with other values of `members`."""
@@ -89,11 +92,20 @@ class Duty:
         """Returns the head, with facts that the duty adds. Raises `DownstreamError` to refuse the request."""
         return head
 
+    def plans(self, head: Head) -> bool:
+        """Whether `plan` is needed for this request. The body is decoded only if a duty needs it."""
+        return True
+
     def plan(self, head: Head, request: Request) -> Plan | Steps[Plan | None] | None:
         """Returns where the request goes, or `None` if this duty does not decide it. `request`: the decoded body.
         Raises `DownstreamError` to refuse the request. The plans of all duties are merged (`decisions.merge_plans`)
         and recorded; a replay uses the recorded plan."""
         return None
+
+    def headers(self, head: Head, provider: str) -> Mapping[str, str]:
+        """Returns headers to add to the answer, whatever it is. `provider`: whose format the client speaks, such as
+        `openai`. It is called once, after the last duty."""
+        return {}
 
     def settle(self, head: Head, record: Record) -> Steps[None] | None:
         """Processes the record of a finished exchange. Runs after the answer was sent."""

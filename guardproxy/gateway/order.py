@@ -6,8 +6,9 @@ Duties after a refusal do not run. Kept: nothing.
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Generator, Iterable, Mapping, Sequence
+
+import msgspec
 
 from guardproxy import plugins
 from guardproxy.audit import Record
@@ -18,12 +19,11 @@ from guardproxy.gateway.store import Answer, Store
 from guardproxy.wire import Request
 
 
-@dataclass(slots=True)
-class Trail:
+class Trail(msgspec.Struct):
     """The progress of a request. `head`: the head after the duties so far. `answers`: the store's answers to them."""
 
     head: Head
-    answers: list[StoreAnswered] = field(default_factory=list)
+    answers: list[StoreAnswered] = msgspec.field(default_factory=list)
 
 
 class Duties:
@@ -32,13 +32,13 @@ class Duties:
     def __init__(self, duties: Sequence[Duty], store: Store) -> None:
         self._admitting = tuple(duty for duty in duties if has_stage(duty, "admit"))
         self._planning = tuple(duty for duty in duties if has_stage(duty, "plan"))
+        self._telling = tuple(duty for duty in duties if has_stage(duty, "headers"))
         self._settling = tuple(duty for duty in duties if has_stage(duty, "settle"))
         self._store = store
 
-    @property
-    def is_planning(self) -> bool:
-        """Whether any duty plans decoded requests."""
-        return bool(self._planning)
+    def is_planning(self, head: Head) -> bool:
+        """Whether any duty needs the decoded request."""
+        return bool(self._planning) and any(duty.plans(head) for duty in self._planning)
 
     @property
     def is_settling(self) -> bool:
@@ -56,12 +56,18 @@ class Duties:
         """Returns the plans of all duties. Raises `DownstreamError` like `admit`."""
         plans: list[Plan] = []
         for duty in self._planning:
+            if not duty.plans(trail.head):
+                continue
             plan = duty.plan(trail.head, request)
             if isinstance(plan, Generator):
                 plan = await self._run(duty.name, plan, trail.answers)
             if plan is not None:
                 plans.append(plan)
         return tuple(plans)
+
+    def headers(self, head: Head, provider: str) -> Mapping[str, str]:
+        """Returns the headers that the duties add to the answer."""
+        return {name: value for duty in self._telling for name, value in duty.headers(head, provider).items()}
 
     async def settle(self, head: Head, record: Record) -> None:
         """Passes a finished exchange to every duty. Raises `DownstreamError` if the store cannot be reached."""

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from guardproxy.policy.about import About, first_language
 from guardproxy.policy.cases import Expectation, ExpectedFinding, LogLine, PolicyTest, RawExchange, RequestFacts, Texts
+from guardproxy.policy.cel import compile_cel
 from guardproxy.policy.coverage_table import CoverageRow, FieldRow, coverage, denied_fields, field_table, table
 from guardproxy.policy.document import KINDS_OF, CheckSpec, Match, Policy, Rule, header_of
 from guardproxy.policy.document_schema import schema
-from guardproxy.policy.evaluate import BoundRule, BoundRules, Outcome, PolicySet, Tally
+from guardproxy.policy.evaluate import BoundRule, BoundRules, Outcome, PolicySet
 from guardproxy.policy.expression import CHECK_ERROR, And, Expression, Name
 from guardproxy.policy.fields import FieldChange, FieldRules
 from guardproxy.policy.keeping import Keeping
 from guardproxy.policy.lint import Note, notes
 from guardproxy.policy.load import Files, PolicyErrors, build_checks, load_file, load_folder, parse
 from guardproxy.policy.matching import MatchVerdict
+from guardproxy.policy.naming import model_readings
 from guardproxy.policy.reading import did_you_mean, join
 from guardproxy.policy.rollout import WHOLE, reach
 from guardproxy.policy.strictness import (
@@ -35,6 +37,7 @@ from guardproxy.policy.strictness import (
     strongest,
     verdict_of,
 )
+from guardproxy.policy.tally import Tally
 from guardproxy.policy.tenancy import refuse_strangers
 from guardproxy.policy.tree import FilePlace
 
@@ -86,6 +89,7 @@ __all__ = [
     "compare_restorations",
     "compare_sets",
     "compare_shares",
+    "compile_cel",
     "coverage",
     "denied_fields",
     "did_you_mean",
@@ -96,6 +100,7 @@ __all__ = [
     "join",
     "load_file",
     "load_folder",
+    "model_readings",
     "notes",
     "parse",
     "reach",

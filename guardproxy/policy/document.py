@@ -12,6 +12,7 @@ from guardproxy.policy.cases import PolicyTest
 from guardproxy.policy.expression import Expression
 from guardproxy.policy.fields import NO_FIELD_RULES, FieldRules
 from guardproxy.policy.matching import Match
+from guardproxy.policy.naming import lower_case
 from guardproxy.policy.tree import FilePlace
 from guardproxy.redaction import EVERYWHERE, PLACEHOLDERS, Operators, Restoration
 from guardproxy.wire import DeclaredFormat
@@ -192,3 +193,7 @@ class Policy:
     def file(self) -> str:
         """Returns the name of the policy in its file, without a tenant."""
         return self.name.removesuffix(f"@{self.tenant}") if self.tenant else self.name
+
+    def is_for(self, tenant: str | None) -> bool:
+        """Whether the policy may apply to a tenant: a form for one tenant applies to no other."""
+        return not self.tenant or lower_case(self.tenant) == lower_case(tenant or "")

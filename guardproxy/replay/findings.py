@@ -27,6 +27,7 @@ def replay_findings(record: Record, policies: PolicySet, why: str, shown: ShownP
         record.tenant_name if record.tenant else "",
         record.conversation,
         known={**_unknown_conditions(policies), **record.matched},
+        demanded=record.demanded,
     )
     assumed = {policy.name for policy in policies.policies if bound.matched.get(policy.match.digest) == "unknown"}
     untold = _untold(record, bound, record.policies == policies.digest)

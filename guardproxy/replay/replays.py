@@ -39,6 +39,7 @@ from guardproxy.exchange import (
     play,
     unsealed,
 )
+from guardproxy.gateway import KnownClient
 from guardproxy.policy import PolicySet
 from guardproxy.redaction import PLACEHOLDER
 from guardproxy.replay.comparison import UNTOUCHED, MaskedValue, ShownPath, differences, is_seen, moved_decisions
@@ -122,6 +123,7 @@ def rerun(record: Record | Closing, policies: PolicySet) -> Rerun | str:
             keys=Keys(mint=_mint, hashed=Keys.of(_KEY, "", unsealed).hashed, seal=unsealed),
             engine=record.engine,
             history=RecordedHistory(record, memory, tuple(attempt.tokens for attempt in attempts)),
+            client=KnownClient(record.client, tenant=record.tenant_name or "", policies=record.demanded),
             tenant_name=record.tenant_name if record.tenant else "",  # `None` in older records, which hold no name
             limits=Limits(bounds=UNBOUNDED),  # the live run has checked the bounds
         )

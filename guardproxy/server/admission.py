@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import secrets
+import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
 from functools import lru_cache, partial
 from ipaddress import ip_network
@@ -26,13 +26,18 @@ from guardproxy.exchange import Address, Exchange, Keys, Limits, PassThrough, Re
 from guardproxy.gateway import (
     BodyHeaders,
     Capacity,
+    ClientKeys,
     Duties,
+    Duty,
+    Guesses,
     Head,
+    KnownClients,
     KnownTenants,
     MemoryStore,
     Readiness,
     Routes,
     Slots,
+    Store,
     Tenancy,
     TenantNames,
     Trail,
@@ -44,28 +49,32 @@ from guardproxy.policy import PolicySet
 from guardproxy.server.body import Bodies, BodyAccount
 from guardproxy.server.headers import check_head, check_query, condition_headers, is_trusted, named
 from guardproxy.server.listener import HttpRequest
-from guardproxy.server.onward import fallback_headers, refuse_names, upstream_headers
+from guardproxy.server.onward import fallback_headers, refuse_names, upstream_headers, use_own_key
 from guardproxy.wire import Bounds, Codec, Contract
 from guardproxy.wire.json import JsonFault
 
 LIMIT_KEYS = 1024  # tenants whose keys are kept
+LIMIT_UPSTREAMS = 256  # providers whose base URLs are kept
 SMALL_BYTES = 64 * 1024  # a larger body is decoded for duties in a thread
 
 
 class AdmittedRequest(msgspec.Struct, frozen=True):
     """An admitted request with its exchange. `first`: the first input of the exchange. `targets`: the URL and the headers to
-    send, by the name of the upstream (empty for the upstream of the request). `head`: what duties see of the request."""
+    send, by the name of the upstream (empty for the upstream of the request). `head`: what duties see of the request.
+    `own_headers`: headers that duties add to the answer."""
 
     exchange: Exchange | PassThrough
     first: RequestReceived | Refused
     targets: dict[str, tuple[str, CIMultiDict[str]]]
     head: Head
+    own_headers: Mapping[str, str]
 
 
 class Admission:
     """Admits requests. `policies`: returns the policies in force. `is_recording`: whether records can be kept. `slots`: the
     slots for exchanges. `key`: the secret behind placeholders and the pseudonyms of tenants. `engine`: the version that
-    records name."""
+    records name. `clients`: returns the clients in force, if the proxy has keys or tokens of its own. `further`: duties that
+    run before those of plug-ins. `store`: of the duties; without it, one in memory."""
 
     def __init__(
         self,
@@ -75,6 +84,9 @@ class Admission:
         slots: Slots,
         key: bytes,
         engine: str,
+        clients: Callable[[], KnownClients] | None = None,
+        further: Sequence[Duty] = (),
+        store: Store | None = None,
     ) -> None:
         self._config = config
         self._policies = policies
@@ -83,6 +95,11 @@ class Admission:
         self._engine = engine
         self._keys_of = lru_cache(LIMIT_KEYS)(lambda tenant: Keys.of(key, tenant, self._seal))
         self._limits = Limits(config.limit_held_chars, config.limit_answer_bytes, config.quiet_s, bounds_of(config))
+        self._has_own_keys = clients is not None
+        # The base URL for the requests of a provider, and the key of the proxy for it.
+        self._upstream_of = lru_cache(LIMIT_UPSTREAMS)(
+            lambda provider: (config.upstream_for(provider), config.key_for(config.upstream_name(provider)))
+        )
         self._hops = tuple(map(ip_network, config.trusted_hop))
         self._more = frozenset(map(str.lower, config.request_header))
         refuse_names(config)
@@ -95,12 +112,14 @@ class Admission:
                 Readiness(lambda: slots.draining, is_recording),
                 self._routes,
                 Tenancy(TenantNames(config.tenants), self._seal),
+                *((self._client_keys(clients),) if clients else ()),
                 *((KnownTenants(),) if config.unknown_tenant == "refuse" else ()),
+                *further,
                 *load_duties(config.duty),
                 self._capacity,
                 BodyHeaders(config.limit_body_bytes, lambda: policies().formats),
             ),
-            MemoryStore(),
+            store or MemoryStore(),
         )
 
     async def admit(self, request: HttpRequest, held: BodyAccount) -> AdmittedRequest:
@@ -119,14 +138,14 @@ class Admission:
             if codec:
                 check_query(trail.head.query, codec.contract.query)
             await self.duties.admit(trail)
-            about = request.headers.items(), ",".join(request.headers.getall("Connection", []))
+            about = request.headers.items(), ",".join(request.headers.getall("Connection", ()))
             headers = upstream_headers(*about, trail.head.credential.headers, self._seal, self._more)
             header_values = condition_headers(request.headers, policies.headers)
-            await request.go_on()
+            request.go_on()
             held.credential = trail.head.tenant
             body = await self.bodies.read(request, held)
             self._capacity.take()
-            plans = await self._plans(trail, codec, body) if codec and self.duties.is_planning else ()
+            plans = await self._plans(trail, codec, body) if codec and self.duties.is_planning(trail.head) else ()
             named = self._named(request)
             unix_s = trail.head.unix_s
             first = RequestReceived(
@@ -156,21 +175,29 @@ class Admission:
             limits=self._limits,
             engine=self._engine,
             receipts=self._config.receipts == "on",
+            client=head.client,
         )
         exchange = Exchange(setting) if codec or isinstance(first, Refused) else PassThrough(setting)
         where = head.path + (f"?{head.query}" if head.query else "")
-        targets = {"": (self._config.upstream_for(chosen.provider) + where, headers)}
-        planned = (plan.upstream for plan in first.plans if plan.upstream) if isinstance(first, RequestReceived) else ()
-        for upstream in {*policies.fallbacks, *planned}:
-            own = fallback_headers(headers, chosen.contract.key_header, self._config.key_for(upstream))
-            targets[upstream] = self._config.upstream_for(upstream) + where, own
-        return AdmittedRequest(exchange, first, targets, head)
+        url, key = self._upstream_of(chosen.provider)
+        if self._has_own_keys:
+            use_own_key(headers, chosen.contract.key_header, key, self._more)
+        targets = {"": (url + where, headers)}
+        plans = first.plans if isinstance(first, RequestReceived) else ()
+        for upstream in {*policies.fallbacks, *[plan.upstream for plan in plans if plan.upstream]}:
+            url, key = self._upstream_of(upstream)
+            targets[upstream] = url + where, fallback_headers(headers, chosen.contract.key_header, key)
+        return AdmittedRequest(exchange, first, targets, head, self.duties.headers(head, chosen.provider))
+
+    def _client_keys(self, clients: Callable[[], KnownClients]) -> ClientKeys:
+        guesses, policies = Guesses(self._config.limit_wrong_keys), self._policies
+        return ClientKeys(clients, guesses, self._seal, lambda: policies().names, lambda: policies().formats)
 
     def _head(self, request: HttpRequest) -> Head:
         """The head of a request, as the client sent it."""
         path, _, query = request.raw_path.partition("?")
         return Head(
-            id=secrets.token_hex(12),
+            id=os.urandom(12).hex(),
             method=request.method,
             path=path,
             query=query,
@@ -199,6 +226,8 @@ class Admission:
 
     def _named(self, request: HttpRequest) -> tuple[str, str]:
         """The language and the conversation that a trusted hop names. The headers of other clients are ignored."""
+        if not self._hops:
+            return "", ""
         peer = request.transport.get_extra_info("peername") if request.transport else None
         return named(request.headers) if is_trusted(peer, self._hops) else ("", "")
 

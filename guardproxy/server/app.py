@@ -19,11 +19,12 @@ from guardproxy import plugins
 from guardproxy.audit import NO_SEALING, Record, Rotation, Sealing, open_sink
 from guardproxy.config import Config
 from guardproxy.errors import PolicyError
-from guardproxy.gateway import UNKNOWN, Head
+from guardproxy.gateway import UNKNOWN, Head, UsageLimits
 from guardproxy.inference import Models, Registry, Remotes, Settings, cores
 from guardproxy.library import folder_of, load
 from guardproxy.policy import PolicyErrors, PolicySet, refuse_strangers
 from guardproxy.server.admission import Admission, AdmittedRequest
+from guardproxy.server.clients import ClientSource
 from guardproxy.server.deadlines import Deadlines
 from guardproxy.server.driver import Driver
 from guardproxy.server.leftovers import Leftovers
@@ -32,11 +33,15 @@ from guardproxy.server.observers import Fan, LogObserver, MetricsObserver, Obser
 from guardproxy.server.recorder import Recorder, key_of, log_of, signing_of
 from guardproxy.server.reload import Reload
 from guardproxy.server.scanner import Scanner, TimeLimits
+from guardproxy.server.shippers import close_all, shippers_of
+from guardproxy.server.state import SharedState
 from guardproxy.server.status import Metrics, Pulse
 from guardproxy.server.steps import Steps
 from guardproxy.server.upstream import Breakers, Upstream, session
 
 _log = logging.getLogger(__name__)
+LONGEST_S = 86_400.0  # an exchange without a time limit
+HOLD_MORE_S = 60.0
 
 
 def engine() -> str:
@@ -49,7 +54,7 @@ def engine() -> str:
 
 def settings(config: Config) -> Settings:
     """The settings for running models. A worker with its own models uses its share of the cores."""
-    alone = config.workers == 1 or (config.supervisor_shared and not config.supervisor_url)
+    alone = config.workers == 1 or config.shares_models
     workers = config.supervisor_workers or max(1, cores() // (1 if alone else config.workers))
     return Settings(
         threads=config.supervisor_threads,
@@ -76,6 +81,8 @@ class Server:
         self._models = Models(
             (config.models,) if config.models else (), settings(config), Registry(self.metrics.registry)
         )
+        self.clients = ClientSource(config)
+        self._state = SharedState(config)
         self.reloading = Reload(folder_of(config.policies), self._load, self.metrics)
         config.audit.mkdir(parents=True, exist_ok=True)
         key = key_of(config.audit, config.key)
@@ -105,19 +112,42 @@ class Server:
         self.pulse = Pulse(self.metrics)
         self._open: dict[asyncio.Task[Any], Driver | None] = {}
         self._slots: set[asyncio.Task[Any]] = set()
+        self._limit_exchanges = config.limit_exchanges
+        self._look_s = min(config.timeout_first_byte_s, config.timeout_write_s)
         self._settling: set[asyncio.Task[None]] = set()
         self.draining = False
         self.metrics.open.set_function(lambda: len(self._open))
         is_recording = lambda: self._recorder.healthy  # noqa: E731
-        self._admission = Admission(config, lambda: self.policies, is_recording, self, key, self._engine)
+        clients = (lambda: self.clients.known) if self.clients.is_on else None
+        self._shippers = shippers_of(config, worker)
+        self._admission = Admission(
+            config,
+            lambda: self.policies,
+            is_recording,
+            self,
+            key,
+            self._engine,
+            clients,
+            self._limits(),
+            self._state.store,
+        )
         self._show_breakers()
+
+    def _limits(self) -> tuple[UsageLimits, ...]:
+        """The duty that limits requests, if there is a file of limits. A reservation outlives every exchange."""
+        if not self.config.limits:
+            return ()
+        hold_s = (self.config.timeout_total_s or LONGEST_S) + self.config.drain_s + HOLD_MORE_S
+        notice = lambda limit, mode: self.metrics.limit_refusals.labels(limit, mode).inc()  # noqa: E731
+        return (UsageLimits(lambda: self.clients.limits, hold_s, notice, lambda: self.policies.formats),)
 
     def _load(self) -> PolicySet:
         """Loads the policies from their folder. Raises `PolicyError`."""
         code = self.config.allow_code
         policies = load(self.config.policies, self.config.models, self._models, self._remotes, code=code)
         check_fallbacks(policies, self.config)
-        refuse_strangers(policies, self.config.tenant_names)
+        if not self.config.jwt_tenant:  # tokens may name any tenant
+            refuse_strangers(policies, (*self.config.tenant_names, *self.clients.known.clients.tenants))
         check_sealing(policies, self.config)
         return policies
 
@@ -172,7 +202,10 @@ class Server:
             for name, state in states.items()
             if state != "closed"
         ]
-        remarks = [*self._recorder.remarks, *down]
+        stale = [f"what was read before stays in force: {trouble}" for trouble in self.clients.trouble]
+        away = [self._state.trouble] if self._state.trouble else []
+        unshipped = [shipper.trouble for shipper in self._shippers if shipper.trouble]
+        remarks = [*self._recorder.remarks, *unshipped, *down, *stale, *away]
         if not self.reloading.errors:
             return remarks
         stays = f"the policies' folder cannot be used; {self.policies.digest} stays in force:"
@@ -200,7 +233,7 @@ class Server:
 
     def is_full(self) -> bool:
         """Whether the limit of open exchanges is reached."""
-        return len(self._slots) >= self.config.limit_exchanges
+        return len(self._slots) >= self._limit_exchanges
 
     def take(self) -> bool:
         """Takes a slot for the exchange of the current task. Returns false if no slot is free."""
@@ -222,7 +255,7 @@ class Server:
         try:
             admitted = await self._admission.admit(request, held)
             route = admitted.exchange.setting.address.route
-            driver = self._driver(request, admitted)
+            driver = self._driver(request, admitted, task)
             self._open[task] = driver
             return await driver.run(admitted.first)
         finally:
@@ -242,18 +275,25 @@ class Server:
             try:
                 await self._admission.duties.settle(head, record)
             except Exception as error:
-                _log.error("duties not settled", extra={"id": head.id, "error": f"{type(error).__name__}: {error}"})
+                _log.error("duties not settled", extra={"id": head.id, "error": type(error).__name__})
 
         task = asyncio.create_task(settle())
         self._settling.add(task)
         task.add_done_callback(self._settling.discard)
 
-    def _driver(self, request: web.BaseRequest, admitted: AdmittedRequest) -> Driver:
-        deadlines = Deadlines()
+    def _driver(self, request: web.BaseRequest, admitted: AdmittedRequest, task: asyncio.Task[object]) -> Driver:
+        deadlines = Deadlines(task, self._look_s)
         driver = Driver(
             admitted.exchange,
             request,
-            Upstream(self._client, self._breakers, deadlines, self._leftovers, self.config.timeout_first_byte_s),
+            Upstream(
+                self._client,
+                self._breakers,
+                deadlines,
+                self._leftovers,
+                self.config.timeout_first_byte_s,
+                self.clients.is_on,
+            ),
             self._scanner,
             self._recorder,
             self.metrics,
@@ -262,6 +302,7 @@ class Server:
             deadlines,
         )
         driver.targets = admitted.targets
+        driver.own_headers = admitted.own_headers
         return driver
 
     def stop_coming(self) -> None:
@@ -287,6 +328,7 @@ class Server:
     async def close(self) -> None:
         if self._settling:
             await asyncio.wait(self._settling, timeout=self.config.timeout_write_s)
+        await self._state.close()
         await self._leftovers.close()
         await self._client.close()
         self._steps.close()
@@ -294,6 +336,7 @@ class Server:
         self.reloading.close()
         self._remotes.close()
         self._recorder.close()
+        await asyncio.to_thread(close_all, self._shippers)
         self._fan.close()
         self._observers.close()
 

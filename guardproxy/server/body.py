@@ -96,18 +96,11 @@ class Bodies:
 
     async def read(self, request: web.BaseRequest, held: BodyAccount) -> bytes:
         """The body, decompressed. Raises `DownstreamError`."""
-        config = self._config
-        length = request.content_length
-        if length and not held.fits(length):
-            raise no_memory()
-        coding = ",".join(request.headers.getall("Content-Encoding", ["identity"])).strip().lower() or "identity"
-        if coding not in ("identity", "gzip", "deflate"):
-            raise DownstreamError(ErrorCode.UNSUPPORTED_ENCODING, field="content-encoding")
-        unpack = None
-        if coding != "identity":
-            unpack = Decompressor(coding, config.limit_body_ratio, config.limit_body_bytes)
-        pace = _Pace(config)
-        if unpack is None and (content := request.content).is_eof() and content.total_bytes <= FREE_BYTES:
+        config, content = self._config, request.content
+        coding = "identity"
+        if "Content-Encoding" in request.headers:
+            coding = ",".join(request.headers.getall("Content-Encoding")).strip().lower() or "identity"
+        if coding == "identity" and content.is_eof() and content.total_bytes <= FREE_BYTES:
             try:
                 data = content.read_nowait()
             except web.RequestPayloadError:
@@ -116,6 +109,13 @@ class Bodies:
                 raise too_large(config.limit_body_bytes)
             held.add(len(data))
             return data
+        if (length := request.content_length) and not held.fits(length):
+            raise no_memory()
+        if coding not in ("identity", "gzip", "deflate"):
+            raise DownstreamError(ErrorCode.UNSUPPORTED_ENCODING, field="content-encoding")
+        unpack = None
+        if coding != "identity":
+            unpack = Decompressor(coding, config.limit_body_ratio, config.limit_body_bytes)
         body = bytearray()
 
         def keep(part: bytes) -> None:

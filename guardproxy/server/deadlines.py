@@ -16,21 +16,26 @@ MOST_S = 1e8  # a loop cannot wait for ever
 
 
 class Deadlines:
-    """The limits of one exchange. `close` ends the timer."""
+    """The limits of one exchange. `task`: the task of the exchange, if it is known; `look_s`: the seconds after which the
+    first timer fires at the latest, so that no later limit of this length or more needs a timer of its own. `close` ends the
+    timer."""
 
-    __slots__ = ("_limits", "_loop", "_timer", "_timer_s")
+    __slots__ = ("_limits", "_look_s", "_loop", "_own", "_timer", "_timer_s")
 
-    def __init__(self) -> None:
+    def __init__(self, task: asyncio.Task[object] | None = None, look_s: float = MOST_S) -> None:
         self._loop = asyncio.get_running_loop()
+        self._own = task
+        self._look_s = look_s
         self._limits: list[_Limit] = []
         self._timer: asyncio.TimerHandle | None = None
         self._timer_s = 0.0
 
     def within(self, limit_s: float, task: asyncio.Task[object] | None = None) -> _Limit:
-        """A context in which `task` (the current task) gets a `TimeoutError` after `limit_s`."""
-        running = task or asyncio.current_task()
+        """A context in which `task` gets a `TimeoutError` after `limit_s`: by default the task of the exchange, or the
+        current task."""
+        running = task or self._own or asyncio.current_task()
         assert running is not None  # noqa: S101 - exchanges run in tasks
-        return _Limit(self, running, self._loop.time() + min(limit_s, MOST_S))
+        return _Limit(self, running, self._loop.time() + (limit_s if limit_s < MOST_S else MOST_S))
 
     def close(self) -> None:
         """Cancels the timer."""
@@ -40,16 +45,15 @@ class Deadlines:
 
     def _begin(self, limit: _Limit) -> None:
         self._limits.append(limit)
-        if self._timer is None or limit.end_s < self._timer_s:
+        if self._timer is None:
+            self._set(min(limit.end_s, self._loop.time() + self._look_s))
+        elif limit.end_s < self._timer_s:
             self.close()
             self._set(limit.end_s)
 
     def _set(self, at_s: float) -> None:
         self._timer_s = at_s
         self._timer = self._loop.call_at(at_s, self._fire)
-
-    def _end(self, limit: _Limit) -> None:
-        self._limits.remove(limit)
 
     def _fire(self) -> None:
         self._timer = None
@@ -88,7 +92,7 @@ class _Limit:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._deadlines._end(self)
+        self._deadlines._limits.remove(self)
         if self.is_over and self._task.uncancel() <= self._cancelling and kind is asyncio.CancelledError:
             raise TimeoutError from error
 

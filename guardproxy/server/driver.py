@@ -14,7 +14,7 @@ import asyncio
 import logging
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable, Collection, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from typing import Any, TypeVar
@@ -60,6 +60,7 @@ from guardproxy.server.upstream import Upstream
 
 _log = logging.getLogger(__name__)
 _clock = time.perf_counter
+LIMIT_HEADERS = ("x-ratelimit-", "anthropic-ratelimit-")
 
 
 Result = TypeVar("Result")
@@ -100,6 +101,7 @@ class Driver:
         self._deadlines = deadlines or Deadlines()
         self._is_traced = _log.isEnabledFor(logging.DEBUG)
         self._unseen: list[Command] = []  # the result of a step that ended after its waiter was cancelled
+        self.own_headers: Mapping[str, str] = {}
         self.targets: dict[str, tuple[str, CIMultiDict[str]]] = {}
         self._head: SendHead | None = None
         self._response: web.StreamResponse | None = None
@@ -144,9 +146,12 @@ class Driver:
         while self.finished is None:
             try:
                 while todo:
-                    todo.extend(await self._perform(todo.popleft()))
+                    if following := await self._perform(todo.popleft()):
+                        todo.extend(following)
                 if self.finished is None:
-                    todo.extend(await self._receive(await self._patiently(self._next())))
+                    wait_s = self.exchange.patience_s(_clock())
+                    happened = await self._next() if wait_s is None else await self._patiently(self._next(), wait_s)
+                    todo.extend(await self._receive(happened))
             except _OvertakenError as overtaken:
                 todo.extend(overtaken.commands)
 
@@ -172,11 +177,9 @@ class Driver:
                 _log.debug("<< " + line(command))
         return commands
 
-    async def _patiently(self, work: Coroutine[Any, Any, Result]) -> Result:
-        """The result of `work`. Wakes the exchange as often as it asks while it waits. Raises `_OvertakenError`."""
-        wait_s = self.exchange.patience_s(_clock())
-        if wait_s is None:
-            return await work
+    async def _patiently(self, work: Coroutine[Any, Any, Result], wait_s: float | None) -> Result:
+        """The result of `work`. Wakes the exchange after `wait_s`, and then as often as it asks while it waits. Raises
+        `_OvertakenError`."""
         task = asyncio.ensure_future(work)
         try:
             while not (await asyncio.wait({task}, timeout=wait_s))[0]:
@@ -196,7 +199,7 @@ class Driver:
     async def _next(self) -> Input:
         """The next event of the upstream."""
         try:
-            if self._upstream.sending:
+            if self._upstream.sending is not None:
                 response = await self._upstream.head()
                 return ResponseStarted(response.status, response.content_type, _clock())
             data = await self._upstream.read()
@@ -210,7 +213,9 @@ class Driver:
         match command:
             case RunScans():
                 began = _clock()
-                scans = await self._patiently(self._scanner.scan(command.jobs, self.exchange.setting.tenant))
+                scanning = self._scanner.scan(command.jobs, self.exchange.setting.tenant)
+                wait_s = self.exchange.patience_s(began)
+                scans = await (scanning if wait_s is None else self._patiently(scanning, wait_s))
                 now = _clock()
                 self._scan_s += now - began
                 return await self._receive(Scanned(scans, now))
@@ -272,6 +277,10 @@ class Driver:
 
     def _headers(self) -> CIMultiDict[str]:
         headers = answer_headers(self._head, self._upstream.response, self.exchange, self._more, self._retry_s)
+        if self.own_headers:  # what the upstream tells of its limits is about the key of the proxy
+            for name in [name for name in headers if name.lower().startswith(LIMIT_HEADERS)]:
+                headers.popall(name, None)
+            headers.extend(self.own_headers)
         headers["x-guardproxy-id"] = self.exchange.setting.id
         headers["Server"] = "guardproxy"
         return headers
@@ -290,8 +299,9 @@ class Driver:
         self.finished = command
         began = _clock()
         data, kept = command.data, True
+        is_large = self._steps is not None and not is_small(self.exchange)
         try:
-            await self._recorder.keep(await self._beside(lambda: command.record))
+            await self._recorder.keep(await self._beside(lambda: command.record) if is_large else command.record)
         except AuditError as error:
             _log.error("record not kept", extra={"id": self.exchange.setting.id, "error": str(error)})
             data, kept = command.failed, False
@@ -300,7 +310,8 @@ class Driver:
             status = self._head.status if self._head and kept else 503
             if not kept:
                 self._head = None
-            self._response = web.Response(status=status, body=data, headers=await self._beside(self._headers))
+            headers = await self._beside(self._headers) if is_large else self._headers()
+            self._response = web.Response(status=status, body=data, headers=headers)
             return
         if data:
             await self._send(data)

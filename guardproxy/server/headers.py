@@ -9,17 +9,17 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping
 from functools import lru_cache
 from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address
 from urllib.parse import unquote
 
-from aiohttp import HttpVersion10, HttpVersion11, web
+from aiohttp import HttpVersion10, web
 from multidict import CIMultiDict
 
 from guardproxy.errors import DownstreamError, ErrorCode
 from guardproxy.policy import first_language
-from guardproxy.server.listener import VERSION
+from guardproxy.server.listener import HttpRequest
 from guardproxy.server.shapes import is_harmless, without_ids
 from guardproxy.wire import AMOUNT, IDENTIFIER, SWITCH, HeaderFamily, QuerySyntax, known_headers, limits_family
 
@@ -55,6 +55,7 @@ NEVER_DOWNSTREAM = frozenset(
 )
 """Headers that no setting can allow, because they belong to a connection or to guardproxy."""
 _LIMIT_VALUE = 256
+_NO_NAMES: frozenset[str] = frozenset()
 _ONCE = ("Host", "Content-Type", "Content-Length", "x-guardproxy-conversation", "Content-Language")
 _HOST = re.compile(
     r"(?:(?P<name>[A-Za-z0-9](?:[A-Za-z0-9_.-]{0,253}[A-Za-z0-9.])?)|\[(?P<address>[0-9A-Fa-f:.]{2,45})\])(?::(?P<port>[0-9]{1,5}))?",
@@ -69,14 +70,15 @@ _QUERY = re.compile(r"[A-Za-z0-9_.~=&%:,+-]{0,2000}", re.ASCII)
 
 
 def downstream_headers(
-    headers: Mapping[str, str], known: Iterable[str] = (), more: Collection[str] = ()
+    headers: Mapping[str, str], known: Collection[str] = (), more: Collection[str] = ()
 ) -> CIMultiDict[str]:
     """The headers of the answer to forward. `known`: values that were found in the exchange; a header that contains such a
     value is dropped. `more`: names that settings allow."""
-    drop = {
-        name.strip().lower() for value in CIMultiDict(headers).getall("Connection", []) for name in value.split(",")
-    }
-    values = [value.lower() for value in known if value]
+    drop: frozenset[str] | set[str] = _NO_NAMES
+    if "Connection" in headers:
+        named = CIMultiDict(headers).getall("Connection")
+        drop = {name.strip().lower() for value in named for name in value.split(",")}
+    values = [value.lower() for value in known if value] if known else ()
     forwarded: CIMultiDict[str] = CIMultiDict()
     for name, value in headers.items():
         low = name.lower()
@@ -84,7 +86,7 @@ def downstream_headers(
             _has_shape(low, value) or (low in more and low not in NEVER_DOWNSTREAM and _is_plain(value))
         ):
             continue
-        if any(known_value in unquote(value).lower() for known_value in values):
+        if values and any(known_value in unquote(value).lower() for known_value in values):
             continue
         if low in ("retry-after", "retry-after-ms") and not _sane_delay(value, 1000 if low.endswith("ms") else 1):
             continue
@@ -92,6 +94,7 @@ def downstream_headers(
     return forwarded
 
 
+@lru_cache(maxsize=256)
 def _has_shape(name: str, value: str) -> bool:
     """Whether a header is known and has a value that holds no text."""
     for shape in _shapes_of(name):
@@ -141,9 +144,9 @@ def is_trusted(peer: object, hops: Collection[IPv4Network | IPv6Network]) -> boo
     return address is not None and any(address in hop for hop in hops)
 
 
-def check_head(request: web.BaseRequest) -> tuple[str, str]:
+def check_head(request: HttpRequest) -> tuple[str, str]:
     """The raw path and query of a request whose head is valid. Raises `DownstreamError`."""
-    if VERSION in request or request.version not in (HttpVersion10, HttpVersion11):
+    if not request.is_spoken:
         raise DownstreamError(ErrorCode.HTTP_VERSION)
     path, _, query = request.raw_path.partition("?")
     if not _PATH.fullmatch(path) or "//" in path or "/." in path or not _QUERY.fullmatch(query):
@@ -178,7 +181,14 @@ def _check_host(request: web.BaseRequest) -> None:
     host = request.headers.get("Host")
     if host is None and request.version == HttpVersion10:
         return
-    match = _HOST.fullmatch(host or "")
+    if not _is_host(host or ""):
+        raise DownstreamError(ErrorCode.INVALID_HOST, field="host")
+
+
+@lru_cache(maxsize=64)
+def _is_host(host: str) -> bool:
+    """Whether a host is one name or address, with a port that can exist."""
+    match = _HOST.fullmatch(host)
     fine = (
         match is not None and ".." not in match[0] and (match["port"] is None or 0 < int(match["port"]) <= _LAST_PORT)
     )
@@ -186,9 +196,8 @@ def _check_host(request: web.BaseRequest) -> None:
         try:
             IPv6Address(match["address"])
         except ValueError:
-            fine = False
-    if not fine:
-        raise DownstreamError(ErrorCode.INVALID_HOST, field="host")
+            return False
+    return fine
 
 
 def check_query(query: str, allowed: QuerySyntax) -> None:
@@ -199,11 +208,13 @@ def check_query(query: str, allowed: QuerySyntax) -> None:
         raise DownstreamError(ErrorCode.INVALID_QUERY, message, "query")
 
 
-def condition_headers(headers: Mapping[str, str], names: Iterable[str]) -> dict[str, str]:
+def condition_headers(headers: Mapping[str, str], names: Collection[str]) -> dict[str, str]:
     """The headers with these names, by lower-case name. Raises `DownstreamError` (400) for a header that is sent twice,
     because it is ambiguous."""
-    every = CIMultiDict(headers)
     values_by_name: dict[str, str] = {}
+    if not names:
+        return values_by_name
+    every = CIMultiDict(headers)
     for name in names:
         if len(values := every.getall(name, [])) > 1:
             message = f"the header `{name}`, which a policy asks for, stands in the request twice"

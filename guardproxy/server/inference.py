@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import shutil
 import signal
-from contextlib import suppress
 from pathlib import Path
 from typing import cast
 
@@ -17,6 +17,7 @@ from guardproxy.config import Config
 from guardproxy.inference import Models, ModelScorer, Registry, Serving
 from guardproxy.server.app import engine, settings
 from guardproxy.server.probes import AdminPort
+from guardproxy.server.siblings import Siblings
 from guardproxy.server.status import Metrics, Pulse, admin_app
 
 _log = logging.getLogger(__name__)
@@ -53,14 +54,15 @@ class _ModelsState:
         return {"engine": engine(), "models": self.models.providers()}
 
 
-async def serve(config: Config, path: Path, ready: int, alive: int) -> None:
-    """Serves on the socket `path` until the pipe `alive` closes. Writes a byte to the pipe `ready` when it listens."""
+async def serve(config: Config, path: Path, ready: int, alive: int, siblings: Siblings) -> None:
+    """Serves on the socket `path` until the pipe `alive` closes. Writes a byte to the pipe `ready` when it listens. `siblings`:
+    all processes of the server."""
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     state = _ModelsState(config)
     server = await Serving(lambda name: cast(ModelScorer, state.models.scorer(name))).start(path)
     port = config.admin_port + config.workers if config.admin_port else 0
-    admin = AdminPort(admin_app(state), config.admin_host, port)
+    admin = AdminPort(admin_app(state, siblings=siblings), config.admin_host, port, siblings.socket)
     _log.info("models are served", extra={"admin_port": admin.port})
     loop = asyncio.get_running_loop()
     state.pulse.start(loop)
@@ -73,11 +75,5 @@ async def serve(config: Config, path: Path, ready: int, alive: int) -> None:
     state.pulse.stop()
     server.close()
     admin.close()
-    _tidy(path)
-
-
-def _tidy(path: Path) -> None:
-    """Removes the socket and its folder, which a killed parent leaves behind."""
-    with suppress(OSError):
-        path.unlink(missing_ok=True)
-        path.parent.rmdir()
+    # A parent that was killed leaves the folder behind, and killed workers their sockets.
+    shutil.rmtree(path.parent, ignore_errors=True)

@@ -37,6 +37,10 @@ class Observer(Protocol):
         """The name of the observer in metrics."""
         ...
 
+    def wants(self, record: Record) -> bool:
+        """Whether the observer does anything with a record. Called on the event loop; must return at once."""
+        ...
+
     def finished(self, record: Record) -> None:
         """Takes the record of an exchange, in a thread of the observer. An exception is logged and counted."""
         ...
@@ -123,17 +127,18 @@ class Observers:
     """Passes every finished exchange to every observer."""
 
     def __init__(self, observers: Iterable[Observer], metrics: Metrics) -> None:
-        self._outlets = [Outlet(observer.name, observer.finished, metrics) for observer in observers]
+        self._outlets = [(observer.wants, Outlet(observer.name, observer.finished, metrics)) for observer in observers]
 
     def finished(self, record: Record) -> None:
-        """Queues the record for every observer. Returns at once."""
+        """Queues the record for every observer that wants it. Returns at once."""
         size_bytes = sum(record.sizes.values())
-        for outlet in self._outlets:
-            outlet.put(record, size_bytes)
+        for wants, outlet in self._outlets:
+            if wants(record):
+                outlet.put(record, size_bytes)
 
     def close(self) -> None:
         """Ends all observers."""
-        for outlet in self._outlets:
+        for _, outlet in self._outlets:
             outlet.close()
 
 
@@ -169,6 +174,9 @@ class MetricsObserver:
         self._metrics = metrics
         self._exchanges: dict[tuple[str, str], PrometheusCounter] = {}  # by route and outcome
 
+    def wants(self, record: Record) -> bool:
+        return True
+
     def finished(self, record: Record) -> None:
         """Counts the exchange of a record."""
         metrics = self._metrics
@@ -198,12 +206,11 @@ class LogObserver:
 
     name = "log"
 
+    def wants(self, record: Record) -> bool:
+        return _log.isEnabledFor(_level(record))
+
     def finished(self, record: Record) -> None:
         """Logs the exchange, without any text."""
-        is_plain = record.outcome in PLAIN and not record.rules
-        level = logging.DEBUG if is_plain else logging.INFO
-        if not _log.isEnabledFor(level):
-            return
         extra: dict[str, Any] = {
             "id": record.id,
             "route": record.route,
@@ -212,4 +219,8 @@ class LogObserver:
             "rules": list(record.rules),
             "ms": record.total_ms,
         }
-        _log.log(level, "exchange", extra=extra)
+        _log.log(_level(record), "exchange", extra=extra)
+
+
+def _level(record: Record) -> int:
+    return logging.DEBUG if record.outcome in PLAIN and not record.rules else logging.INFO

@@ -114,9 +114,11 @@ def upstream_headers(
 ) -> CIMultiDict[str]:
     """The headers for the upstream that the credential is for. `named`: the value of `Connection`, whose names are dropped;
     `seal(data)`: a keyed digest; `more`: names that settings allow. Raises `DownstreamError` (400)."""
-    drop = {name.strip().lower() for name in named.split(",")}
-    if wrong := sorted(
-        drop & {*known_headers().credentials, "content-type", "content-encoding", "content-length", "host"}
+    drop = {name.strip().lower() for name in named.split(",")} if named else ()
+    if drop and (
+        wrong := sorted(
+            drop & {*known_headers().credentials, "content-type", "content-encoding", "content-length", "host"}
+        )
     ):
         message = f"the header `connection` names `{wrong[0]}`, which is not about the connection"
         raise DownstreamError(ErrorCode.INVALID_HEADER, message, "connection")
@@ -176,3 +178,13 @@ def fallback_headers(headers: CIMultiDict[str], key_header: KeyHeader, key: str)
     if key:
         own[key_header.name] = key_header.prefix + key
     return own
+
+
+def use_own_key(headers: CIMultiDict[str], key_header: KeyHeader, key: str, more: Collection[str] = ()) -> None:
+    """Puts the proxy's key of an upstream into the headers for it; empty: the upstream needs none. Removes the headers by which
+    a client would choose among the accounts of that key, but for those that settings allow (`more`)."""
+    for name in known_headers().account:
+        if name not in more:
+            headers.popall(name, None)
+    if key:
+        headers[key_header.name] = key_header.prefix + key

@@ -1,7 +1,7 @@
 """The admin port, in a thread of its own: it answers while the event loop of the proxy is blocked.
 
-In: an application, an address. Out: a listening port. The application reads plain attributes of the proxy. Work for the loop
-of the proxy (a reload) is passed to that loop.
+In: an application, an address, the path of a socket for the other processes of the server. Out: a listening port. The
+application reads plain attributes of the proxy. Work for the loop of the proxy (a reload) is passed to that loop.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import threading
+from pathlib import Path
 
 from aiohttp import web
 
@@ -16,12 +17,14 @@ from aiohttp import web
 class AdminPort:
     """Listens from the start to `close`. Raises `OSError` if the address is not available."""
 
-    def __init__(self, app: web.Application, host: str, port: int) -> None:
+    def __init__(self, app: web.Application, host: str, port: int, path: Path | None = None) -> None:
         family, _, _, _, address = socket.getaddrinfo(
             host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )[0]
-        self._socket = socket.create_server(address[:2], family=family)
-        self.port = int(self._socket.getsockname()[1])
+        listening = socket.create_server(address[:2], family=family)
+        self.port = int(listening.getsockname()[1])
+        self._path = path
+        self._sockets = [listening, *([_bound(path)] if path else [])]
         self._loop = asyncio.new_event_loop()
         self._over = asyncio.Event()
         self._thread = threading.Thread(target=self._run, args=(app,), name="admin", daemon=True)
@@ -34,7 +37,8 @@ class AdminPort:
     async def _serve(self, app: web.Application) -> None:
         runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=1)
         await runner.setup()
-        await web.SockSite(runner, self._socket).start()
+        for listening in self._sockets:
+            await web.SockSite(runner, listening).start()
         await self._over.wait()
         await runner.cleanup()
 
@@ -42,3 +46,14 @@ class AdminPort:
         """Ends the thread."""
         self._loop.call_soon_threadsafe(self._over.set)
         self._thread.join(timeout=5)
+        if self._path is not None:
+            self._path.unlink(missing_ok=True)
+
+
+def _bound(path: Path) -> socket.socket:
+    """A socket at a path, in place of that of a process that was killed."""
+    path.unlink(missing_ok=True)
+    bound = socket.socket(socket.AF_UNIX)
+    bound.bind(str(path))
+    bound.listen()
+    return bound

@@ -16,7 +16,6 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from functools import partial
 from pathlib import Path
 
 from guardproxy.audit import (
@@ -24,9 +23,10 @@ from guardproxy.audit import (
     ChainHead,
     Checkpointer,
     CheckpointStore,
+    Closing,
+    Entry,
     FileSink,
     Intent,
-    Receiver,
     Record,
     Rotation,
     Sealing,
@@ -44,11 +44,6 @@ from guardproxy.errors import AuditError, ConfigError
 
 CLOSE_TIMEOUT_S = 60.0
 _log = logging.getLogger(__name__)
-_Waiter = asyncio.Future[None]
-
-
-def _ignore(result: ChainHead | AuditError) -> None:
-    """Does nothing with the result of a record that nobody waits for."""
 
 
 def log_of(worker: int) -> str:
@@ -56,12 +51,36 @@ def log_of(worker: int) -> str:
     return f"audit-{worker}"
 
 
+class _Submission:
+    """A record on its way to the log. `waiter`: who waits for it; `begun`: the intent of its exchange, if the log holds it."""
+
+    __slots__ = ("_settled", "begun", "record", "result", "waiter")
+
+    def __init__(
+        self,
+        record: Record | Intent | Closing,
+        waiter: asyncio.Future[None] | None,
+        settled: Callable[[_Submission], None],
+    ) -> None:
+        self.record = record
+        self.waiter = waiter
+        self.begun: Intent | None = None
+        self.result: ChainHead | AuditError | None = None
+        self._settled = settled
+
+    def receive(self, result: ChainHead | AuditError) -> None:
+        """Takes the result of keeping the record, in any thread."""
+        self.result = result
+        self._settled(self)
+
+
 class Recorder:
-    """Keeps the records of a process. `folder`: the folder of the logs. `worker`: distinguishes the logs of several
-    processes. `engine`: the version that records name. `durable`: called with lines that have become durable; must
-    return at once (`FileSink`). `signing`: how checkpoints are signed; `None`: there are none. `rotation`: when a new
-    file begins. `sealing`: seals records whose texts policies seal. `unknown`: the number of exchanges of an earlier
-    process that were closed at start.
+    """Keeps the records of a process. Those of one turn of the loop go to the log together.
+
+    `folder`: the folder of the logs. `worker`: distinguishes the logs of several processes. `engine`: the version that
+    records name. `durable`: called with lines that have become durable; must return at once (`FileSink`). `signing`: how
+    checkpoints are signed; `None`: there are none. `rotation`: when a new file begins. `sealing`: seals records whose
+    texts policies seal. `unknown`: the number of exchanges of an earlier process that were closed at start.
 
     Any thread may read `healthy`, `trouble`, `failing_s`, `remarks` and `recoveries`.
     """
@@ -91,8 +110,10 @@ class Recorder:
         )
         self._intents: dict[str, Intent] = {}
         self._lost: dict[str, Intent] = {}
-        self._results: deque[tuple[_Waiter, ChainHead | AuditError]] = deque()
+        self._gathered: list[_Submission] = []
+        self._results: deque[_Submission] = deque()
         self._is_waking = False
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._checkpointer: Checkpointer | None = None
         try:
             if store and signing:
@@ -137,71 +158,81 @@ class Recorder:
     def head(self) -> tuple[int, str]:
         return self._sink.head
 
-    @property
-    def waiting(self) -> int:
-        return self._sink.waiting
-
-    async def keep(self, record: Record | Intent) -> None:
-        """Keeps a record. Returns when it is on disk. Raises `AuditError`. The record is kept even if the caller is
-        cancelled."""
-        loop = asyncio.get_running_loop()
-        waiter: _Waiter = loop.create_future()
-        self._append(record, partial(self._settled, loop, waiter))
-        await waiter
+    def keep(self, record: Record | Intent) -> asyncio.Future[None]:
+        """Keeps a record. Returns a future that is done when the record is on disk, or that raises `AuditError`. The record
+        is kept even if the caller is cancelled."""
+        waiter = self._running_loop().create_future()
+        self._gather(record, waiter)
+        return waiter
 
     def take(self, record: Record) -> None:
         """Keeps a record without waiting, for a client that has left."""
-        self._append(record, _ignore)
+        self._running_loop()
+        self._gather(record, None)
 
     def close(self) -> None:
+        self._put()
         self._sink.close()
         if self._checkpointer:
             self._checkpointer.close()
 
-    def _append(self, record: Record | Intent, receive: Receiver) -> None:
-        while self._lost and self._sink.healthy:
-            _, intent = self._lost.popitem()
-            lost = closing(intent, time.time(), self._engine, "its record could not be kept")
-            self._sink.put(lost, partial(self._closed, intent, _ignore))
-        if isinstance(record, Intent):
-            self._intents[record.id] = record
-            self._sink.put(record, partial(self._begun, record, receive))
-        elif (begun := self._intents.pop(record.id, None)) is not None:
-            self._sink.put(record, partial(self._closed, begun, receive))
-        else:
-            self._sink.put(record, receive)
+    def _running_loop(self) -> asyncio.AbstractEventLoop:
+        """The loop of all callers."""
+        if self._loop is None:
+            self._loop = asyncio.get_running_loop()
+        return self._loop
 
-    def _begun(self, intent: Intent, receive: Receiver, result: ChainHead | AuditError) -> None:
-        """Takes the result of keeping an intent. An intent that was not kept needs no closing record."""
-        if isinstance(result, AuditError):
-            self._intents.pop(intent.id, None)
-        receive(result)
+    def _gather(self, record: Record | Intent, waiter: asyncio.Future[None] | None) -> None:
+        if not self._gathered and self._loop is not None:
+            self._loop.call_soon(self._put)
+        self._gathered.append(_Submission(record, waiter, self._settled))
 
-    def _closed(self, intent: Intent, receive: Receiver, result: ChainHead | AuditError) -> None:
-        """Takes the result of keeping the record that closes `intent`. If it was not kept, the exchange is closed when the log
-        recovers."""
-        if isinstance(result, AuditError):
-            self._lost[intent.id] = intent
-        receive(result)
+    def _put(self) -> None:
+        """Gives the gathered records to the log, after records that close what the log could not keep earlier."""
+        gathered, self._gathered = self._gathered, []
+        if self._lost and self._sink.healthy:
+            for intent in self._lost.values():
+                lost = closing(intent, time.time(), self._engine, "its record could not be kept")
+                gathered.insert(0, _Submission(lost, None, self._settled))
+                self._intents[intent.id] = intent
+            self._lost.clear()
+        for waiting in gathered:
+            record = waiting.record
+            if isinstance(record, Intent):
+                self._intents[record.id] = record
+            else:
+                waiting.begun = self._intents.pop(record.id, None)
+        if gathered:
+            self._sink.put([Entry(waiting.record, waiting.receive) for waiting in gathered])
 
-    def _settled(self, loop: asyncio.AbstractEventLoop, waiter: _Waiter, result: ChainHead | AuditError) -> None:
-        """Wakes a caller of `keep`, from any thread. All records of a batch wake the loop once."""
-        self._results.append((waiter, result))
-        if not self._is_waking:
+    def _settled(self, waiting: _Submission) -> None:
+        """Takes the result of a record, in any thread. All records of a batch wake the loop once."""
+        self._results.append(waiting)
+        if not self._is_waking and self._loop is not None:
             self._is_waking = True
             with suppress(RuntimeError):  # the loop is closed, so nobody waits
-                loop.call_soon_threadsafe(self._wake)
+                self._loop.call_soon_threadsafe(self._wake)
 
     def _wake(self) -> None:
         self._is_waking = False  # first, so that a result that comes from now on wakes the loop again
         while self._results:
-            waiter, result = self._results.popleft()
-            if waiter.done():
-                continue
-            if isinstance(result, AuditError):
-                waiter.set_exception(result)
-            else:
-                waiter.set_result(None)
+            self._note(self._results.popleft())
+
+    def _note(self, waiting: _Submission) -> None:
+        """Takes a result. An intent that was not kept needs no closing record. An exchange whose record was not kept is
+        closed when the log recovers."""
+        record, result, waiter = waiting.record, waiting.result, waiting.waiter
+        if isinstance(result, AuditError):
+            if isinstance(record, Intent):
+                self._intents.pop(record.id, None)
+            elif waiting.begun is not None:
+                self._lost[record.id] = waiting.begun
+        if waiter is None or waiter.done():
+            return
+        if isinstance(result, AuditError):
+            waiter.set_exception(result)
+        else:
+            waiter.set_result(None)
 
     def _close_abandoned(self, folder: Path, own: Path) -> int:
         """Closes the exchanges that an earlier process did not end. Returns their number. Raises `AuditError`."""
@@ -229,7 +260,14 @@ def signing_of(config: Config) -> Signing | None:
         raise ConfigError(f"audit key: {error}") from None
     if signer is None:
         return None
-    return Signing(signer, config.audit_checkpoint_s, config.audit_copy, former, config.audit_retain_s)
+    return Signing(
+        signer,
+        every_s=config.audit_checkpoint_s,
+        copies=config.audit_copy,
+        headers=config.audit_copy_header,
+        former=former,
+        retain_s=config.audit_retain_s,
+    )
 
 
 def key_of(folder: Path, key: str) -> bytes:

@@ -16,13 +16,15 @@ from guardproxy.server.app import Server
 from guardproxy.server.descriptors import connections
 from guardproxy.server.listener import Listener
 from guardproxy.server.probes import AdminPort
+from guardproxy.server.siblings import ALONE, Siblings
 from guardproxy.server.status import admin_app, on_loop
 
 _log = logging.getLogger(__name__)
 KEEP_ALIVE_S = 75.0
 LINGER_S = 2.0  # the time for which the rest of a refused body is read, so that the refusal arrives
-# Frequent collections take less than 5 ms each. A full collection visits every object of all open exchanges and holds the loop.
-GC_THRESHOLDS = 1_000, 10, 1_000
+# A collection of young objects takes about 1 ms at this threshold. With a lower threshold, the objects of 32 open exchanges
+# alone cause collections that find nothing. A full collection visits every object of all open exchanges and holds the loop.
+GC_THRESHOLDS = 20_000, 10, 50
 SWITCH_S = 0.001  # the longest time that a scanning thread keeps the loop waiting
 BACKLOG = 1024
 
@@ -32,9 +34,11 @@ async def serve(
     worker: int = 0,
     ready: Callable[[int, int], None] | None = None,
     orphaned: asyncio.Event | None = None,
+    siblings: Siblings = ALONE,
 ) -> None:
     """Serves until SIGTERM or SIGINT, then drains. `ready(port, admin_port)` is called when both ports listen. `orphaned`:
-    set when the parent of this process is gone; then the process ends and drops open exchanges."""
+    set when the parent of this process is gone; then the process ends and drops open exchanges. `siblings`: all processes of
+    the server."""
     sys.setswitchinterval(SWITCH_S)
     loop = asyncio.get_running_loop()
     stop = asyncio.Event()
@@ -63,8 +67,10 @@ async def serve(
         await site.start()
         port = runner.addresses[0][1]
         admin_port = config.admin_port + worker if config.admin_port else 0
-        admin = AdminPort(admin_app(server, server, on_loop(loop, server.reload)), config.admin_host, admin_port)
+        app = admin_app(server, server, on_loop(loop, server.reload), siblings)
+        admin = AdminPort(app, config.admin_host, admin_port, siblings.socket)
         watching = asyncio.create_task(server.reloading.run(config.reload_s), name="reload")
+        watching_clients = asyncio.create_task(server.clients.run(), name="clients")
         server.pulse.start(loop)
         details = {"worker": worker, "port": port, "admin_port": admin.port, "policies": server.policies.digest}
         _log.info("listening", extra=details)
@@ -76,6 +82,7 @@ async def serve(
         await _first(stop, *([orphaned] if orphaned else []))
         server.stop_coming()
         watching.cancel()
+        watching_clients.cancel()
         await site.stop()
         low.close_idle()
         await server.drain(orphaned)

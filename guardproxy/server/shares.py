@@ -28,7 +28,7 @@ class Shares:
         """Takes `amount` for `owner`. Returns false and takes nothing if that exceeds the free amount or the share of the
         owner."""
         free, held = self.total - self.used - amount, self._held.get(owner, 0)
-        if free < 0 or held + amount > max(1, self._weight * free):
+        if free < 0 or (held + amount > 1 and held + amount > self._weight * free):
             return False
         if amount:
             self.used += amount
@@ -38,12 +38,12 @@ class Shares:
     def give(self, owner: str, amount: int) -> None:
         """Gives back `amount` of what `owner` took."""
         amount_held = self._held.get(owner, 0)
-        amount = min(amount, amount_held)
-        self.used -= amount
-        if amount_held == amount:
+        if amount >= amount_held:
             self._held.pop(owner, None)
+            self.used -= amount_held
         else:
             self._held[owner] = amount_held - amount
+            self.used -= amount
 
     def held(self, owner: str) -> int:
         """The amount that an owner holds."""

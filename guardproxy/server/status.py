@@ -1,4 +1,5 @@
-"""The admin port: `/livez`, `/readyz`, `/metrics`, `/version`, and `POST /reload`, which reloads the policies.
+"""The admin port: `/livez`, `/readyz`, `/metrics`, `/version`, and `POST /reload`, which reloads the policies. The same paths
+below `/all` show all processes of the server (`siblings.py`).
 
 The application runs in a thread of its own (`probes.py`). So everything that it reads of the proxy is a plain attribute.
 """
@@ -15,6 +16,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, G
 
 from guardproxy.server.durations import Durations
 from guardproxy.server.scanner import Meters
+from guardproxy.server.siblings import ALONE, Handler, Siblings, add_all
 
 LAG_EVERY_S = 0.25
 
@@ -50,6 +52,9 @@ class Metrics:
         )
         self.saved_seconds = Counter(
             name("saved_seconds"), "Time of answers ended early (estimate).", registry=registry
+        )
+        self.limit_refusals = Counter(
+            name("limit_refusals"), "Requests past a limit, also in shadow mode.", ("limit", "mode"), registry=registry
         )
         self.duration = seconds("exchange_duration", "From request to end.", ("route",))
         self.scan = seconds("scan", "Time that one exchange waited for scans.")
@@ -193,8 +198,10 @@ def admin_app(
     state: AdminState,
     reloading: Reloading | None = None,
     reload_now: Callable[[], Coroutine[Any, Any, dict[str, object]]] | None = None,
+    siblings: Siblings = ALONE,
 ) -> web.Application:
-    """The application of the admin port. `reload_now`: replaces `reloading.reload`, which belongs to another loop."""
+    """The application of the admin port. `reload_now`: replaces `reloading.reload`, which belongs to another loop. `siblings`:
+    all processes of the server."""
 
     async def livez(_: web.Request) -> web.Response:
         stuck = state.stuck()
@@ -220,8 +227,11 @@ def admin_app(
         return web.json_response(done, status=200 if done["ok"] else 422)
 
     app = web.Application()
-    for path, answer in (("/livez", livez), ("/readyz", readyz), ("/metrics", metrics), ("/version", version)):
-        app.router.add_get(path, answer)
+    handlers: dict[str, Handler] = {"/livez": livez, "/readyz": readyz, "/metrics": metrics, "/version": version}
+    for path, handler in handlers.items():
+        app.router.add_get(path, handler)
     if reloading:
+        handlers["/reload"] = reload
         app.router.add_post("/reload", reload)
+    add_all(app, handlers, siblings)
     return app

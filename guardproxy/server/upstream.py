@@ -86,7 +86,8 @@ class Breakers:
 
 
 class Upstream:
-    """The upstream side of a request. `first_byte_s`: the time limit for the head of an answer, connecting included."""
+    """The upstream side of a request. `first_byte_s`: the time limit for the head of an answer, connecting included.
+    `has_own_key`: whether the key that goes upstream is the proxy's, not the client's."""
 
     def __init__(
         self,
@@ -95,6 +96,7 @@ class Upstream:
         deadlines: Deadlines,
         leftovers: Leftovers,
         first_byte_s: float = math.inf,
+        has_own_key: bool = False,
     ) -> None:
         self._client = client
         self._breakers = breakers
@@ -102,6 +104,7 @@ class Upstream:
         self._leftovers = leftovers
         self._is_complete = False
         self._first_byte_s = first_byte_s
+        self._has_own_key = has_own_key
         self._breaker: Breaker | None = None
         self._ticket: Ticket | None = None
         self.sending: Sending | asyncio.Task[aiohttp.ClientResponse] | None = None
@@ -112,8 +115,9 @@ class Upstream:
         self, method: str, url: str, headers: CIMultiDict[str], body: bytes | None, *, at_once: bool = False
     ) -> None:
         """Takes a request, which `head` sends. `at_once`: sends it now, in a task of its own."""
-        self.close()
-        sending = self._send(method, url, headers, body)
+        if self.response is not None or self.sending is not None or self._ticket is not None:
+            self.close()
+        sending = self._send(method, url, headers, body, at_once=at_once)
         self.sending = asyncio.ensure_future(sending) if at_once else sending
 
     async def head(self) -> aiohttp.ClientResponse:
@@ -124,7 +128,7 @@ class Upstream:
         return await sending
 
     async def _send(
-        self, method: str, url: str, headers: CIMultiDict[str], body: bytes | None
+        self, method: str, url: str, headers: CIMultiDict[str], body: bytes | None, *, at_once: bool
     ) -> aiohttp.ClientResponse:
         self.response = None
         self._is_complete = False
@@ -134,7 +138,7 @@ class Upstream:
             wait_s = max(1, math.ceil(self._breaker.wait_s(_clock())))
             raise UpstreamError(ErrorCode.UPSTREAM_UNAVAILABLE, retry_s=wait_s)
         try:
-            with self._deadlines.within(self._first_byte_s):
+            with self._deadlines.within(self._first_byte_s, asyncio.current_task() if at_once else None):
                 data = (
                     io.BytesIO(body) if body and len(body) >= SLICED_BYTES else body
                 )  # aiohttp then sends it in slices
@@ -149,8 +153,14 @@ class Upstream:
             raise UpstreamError(ErrorCode.UPSTREAM_FAILED) from None
         self.response = response
         self._note_head(response.status)
-        if response.headers.get("Content-Encoding", "identity").lower() not in ("", "identity"):
+        if (coding := response.headers.get("Content-Encoding")) and coding.lower() != "identity":
             raise UpstreamError(ErrorCode.UPSTREAM_ENCODING)
+        if self._has_own_key and response.status in (401, 403):
+            # The answer is about the key of the proxy, and may quote it. A client would look for the fault in its own key.
+            raise UpstreamError(
+                ErrorCode.UPSTREAM_KEY_REFUSED,
+                f"the upstream refused the key of the proxy with status {response.status}",
+            )
         if 300 <= response.status < 400 or response.status < 200:
             raise UpstreamError(ErrorCode.UPSTREAM_REDIRECT, f"the upstream answered with status {response.status}")
         return response
@@ -213,6 +223,7 @@ class Upstream:
             if self._is_complete:
                 self._leftovers.take(self.response)
                 self.response = None
-            else:
+            elif not self.response.content.is_eof():  # at its end, the connection is in the pool already
                 self.response.close()
-        self._settle("unknown")
+        if self._ticket:
+            self._settle("unknown")

@@ -15,8 +15,6 @@ The parent stays small and has one thread, so that it can fork at any time. It i
 
 from __future__ import annotations
 
-import asyncio
-import ctypes
 import logging
 import os
 import selectors
@@ -24,9 +22,8 @@ import signal
 import socket
 import sys
 import tempfile
-import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -34,18 +31,17 @@ from typing import NoReturn
 
 from guardproxy import signals
 from guardproxy.config import Config
-from guardproxy.errors import ConfigError, GuardproxyError
+from guardproxy.errors import ConfigError
 from guardproxy.server import logs
+from guardproxy.server.children import WRONG_USE, die_with_parent, live, run_models, run_worker
+from guardproxy.server.siblings import MODELS, Siblings
 
 _log = logging.getLogger(__name__)
 QUICK_S = 10.0  # a child that dies within this time of its start died quickly
 QUICK_DEATHS = 5
 DELAY_S = 0.1
 DELAY_LIMIT_S = 10.0
-ORPHAN_S = 5.0  # the time in which a worker without a parent must end
 MODELS_END_S = 5.0
-PR_SET_PDEATHSIG = 1
-WRONG_USE = 2
 
 
 @dataclass(slots=True)
@@ -87,9 +83,10 @@ class Pipe:
 
 @dataclass(slots=True)
 class Parent:
-    """Watches over the children of one `guardproxy serve --workers N`."""
+    """Watches over the children of one `guardproxy serve --workers N`. `folder`: where the children have their sockets."""
 
     config: Config
+    folder: Path
     children: list[Child] = field(default_factory=list)
     leash: Pipe = field(default_factory=Pipe.new)  # the parent holds the write end, so children notice its death
     alive: Pipe = field(
@@ -111,8 +108,7 @@ class Parent:
 
     def run(self) -> int:
         """Runs until all processes have ended. Returns the exit code."""
-        models = self.config.supervisor_shared and not self.config.supervisor_url
-        first = [Child(-1)] if models else []
+        first = [Child(-1)] if self.config.shares_models else []
         self.children = [*first, *(Child(number) for number in range(self.config.workers))]
         while not self._over():
             self._start_due()
@@ -169,12 +165,17 @@ class Parent:
             os.close(self.alive.read)
             signals.install()
             die_with_parent(signal.SIGTERM)
-            live(lambda: run_worker(self.config, child.worker, ready.write, self.leash.read))
+            siblings = self._siblings(child)
+            live(lambda: run_worker(self.config, child.worker, ready.write, self.leash.read, siblings))
         os.close(self.alive.write)
         os.close(self.leash.read)
         for number in signals.ALL:
             signal.signal(number, signal.SIG_IGN)
-        live(lambda: run_models(self.config, ready.write, self.alive.read))
+        live(lambda: run_models(self.config, ready.write, self.alive.read, self._siblings(child)))
+
+    def _siblings(self, child: Child) -> Siblings:
+        names = [MODELS if other.worker < 0 else str(other.worker) for other in self.children]
+        return Siblings(names[self.children.index(child)], tuple(names), self.folder)
 
     # Waiting.
 
@@ -275,84 +276,6 @@ class Parent:
             os.waitpid(child.pid, 0)
 
 
-# The work of a child.
-
-
-def run_worker(config: Config, worker: int, ready: int, leash: int) -> None:
-    """Runs a worker to its end."""
-    watch = Leash(leash)
-    import uvloop  # noqa: PLC0415 - not in the parent
-
-    from guardproxy.server import running  # noqa: PLC0415
-
-    def serves(*_: int) -> None:
-        os.write(ready, b"1")
-        os.close(ready)
-
-    async def serve() -> None:
-        await running.serve(config, worker, serves, watch.on_loop())
-
-    uvloop.run(serve())
-
-
-def run_models(config: Config, ready: int, alive: int) -> None:
-    """Runs the process of the models to its end."""
-    import uvloop  # noqa: PLC0415 - not in the parent
-
-    from guardproxy.server import inference  # noqa: PLC0415
-
-    path = config.supervisor_socket
-    assert path is not None  # noqa: S101 - `several` sets it
-    uvloop.run(inference.serve(replace(config, supervisor_socket=None), path, ready, alive))
-
-
-class Leash:
-    """Watches for the end of the parent in a thread, from the start on and also while the event loop is blocked."""
-
-    def __init__(self, pipe: int) -> None:
-        self._pipe = pipe
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._orphaned: asyncio.Event | None = None
-        threading.Thread(target=self._watch, name="leash", daemon=True).start()
-
-    def on_loop(self) -> asyncio.Event:
-        """An event of the running loop that is set when the parent is gone."""
-        self._orphaned, self._loop = asyncio.Event(), asyncio.get_running_loop()
-        return self._orphaned
-
-    def _watch(self) -> None:
-        os.read(self._pipe, 1)  # returns when the parent ends, because no data is ever written
-        if self._loop and self._orphaned:
-            with suppress(RuntimeError):  # the loop is closed because this process is ending
-                self._loop.call_soon_threadsafe(self._orphaned.set)
-            time.sleep(ORPHAN_S)  # the grace in which the loop may end by itself
-        os._exit(1)
-
-
-def live(work: Callable[[], None]) -> NoReturn:
-    """Runs the work of a child with signals unblocked, and ends the process. Exit code 2: wrong use."""
-    code = 1
-    try:
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, signals.ALL)
-        work()
-        code = 0
-    except GuardproxyError as error:
-        sys.stderr.write(f"guardproxy: {error}\n")
-        code = WRONG_USE
-    except BaseException:
-        sys.excepthook(*sys.exc_info())
-    finally:
-        sys.stderr.flush()
-        os._exit(code)
-
-
-def die_with_parent(number: signal.Signals) -> None:
-    """Makes the kernel send a signal when the parent ends (on Linux; elsewhere only the pipe tells)."""
-    if sys.platform == "linux":
-        with suppress(OSError, AttributeError):
-            ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, int(number), 0, 0, 0)
-
-
 @contextmanager
 def signals_blocked() -> Iterator[None]:
     """Blocks signals, so that a child loses none right after the fork."""
@@ -369,16 +292,16 @@ def several(config: Config) -> int:
     with ExitStack() as stack:
         with signals_blocked():
             port = stack.enter_context(held_port(config))
-            folder = tempfile.TemporaryDirectory(prefix="guardproxy-", ignore_cleanup_errors=True)
-            socket_path = _socket(config, Path(stack.enter_context(folder)))
-            parent = Parent(replace(config, port=port, supervisor_socket=socket_path))
+            made = tempfile.TemporaryDirectory(prefix="guardproxy-", ignore_cleanup_errors=True)
+            folder = Path(stack.enter_context(made))  # only this user can access it
+            parent = Parent(replace(config, port=port, supervisor_socket=_socket(config, folder)), folder)
             parent.listen()
         return parent.run()
 
 
 def _socket(config: Config, folder: Path) -> Path | None:
-    """The path of the socket of the models. Only this user can access its folder."""
-    return folder / "models" if config.supervisor_shared and not config.supervisor_url else config.supervisor_socket
+    """The path of the socket of the models."""
+    return folder / "models" if config.shares_models else config.supervisor_socket
 
 
 @contextmanager

@@ -33,7 +33,7 @@ def parts(policies: PolicySet, route: str = CHAT, *, is_bound: bool = True, **mo
     guard = Guard(about)
     if is_bound:
         guard.bind(policies.bind(route, "m", "tenant"), guard.shapes, acts=False)
-    attempts, answer = Attempts(about.codec), new_answer(about, guard, 0.0)
+    attempts, answer = Attempts(about.codec), new_answer(guard, 0.0)
     ledger = Ledger(about, guard, attempts, guard.side(), answer)
     client = Client(about, guard, ledger)
     return Parts(guard, attempts, answer, ledger, client, Patience(client, attempts))

@@ -15,9 +15,10 @@ Records of a failed batch may or may not be in the file. The thread tries to rec
   (`segment.py`).
 
 The thread also checks that the path still leads to the open file: before and after each batch, and every `watch_s`
-seconds while it is idle. If another program removed, renamed, replaced or changed the file, the thread continues in a
-new file and writes the records of the current batch there too. It also continues in a new file if the file has become
-large or old when the next record comes (`rotation.py`).
+seconds while it is idle. For a batch that waits already, the check after the batch before it is enough. If another
+program removed, renamed, replaced or changed the file, the thread continues in a new file and writes the records of
+the current batch there too. It also continues in a new file if the file has become large or old when the next record
+comes (`rotation.py`).
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ from threading import Lock, Thread
 from typing import Any
 
 from guardproxy.audit.canonical import canonical
-from guardproxy.audit.chain import ChainHead, seal
+from guardproxy.audit.chain import ChainHead, seal, seal_small
 from guardproxy.audit.disk import Disk, reason
 from guardproxy.audit.document import ENTRY_VERSION, Gap, LogEntry
 from guardproxy.audit.private import NO_SEALING, Sealing, WrittenRecord, seal_all
@@ -61,7 +62,7 @@ Receiver = Callable[[ChainHead | AuditError], None]
 """Called once when a record is on disk, with its place in the chain, or when it cannot be kept, with the error."""
 
 
-class _Entry:
+class Entry:
     """A record that waits to be kept. `receive`: `None` once it was called."""
 
     __slots__ = ("receive", "record")
@@ -77,7 +78,7 @@ class _Entry:
             receive(result)
 
 
-Kept = tuple[_Entry, ChainHead, bytes]
+Kept = tuple[Entry, ChainHead, bytes]
 _NEVER = Rotation()
 
 
@@ -89,21 +90,21 @@ def _settle(future: Future[tuple[int, str]], result: ChainHead | AuditError) -> 
 
 
 def _sealed(record: LogEntry | Mapping[str, Any] | WrittenRecord, head: ChainHead) -> tuple[bytes, ChainHead]:
-    if isinstance(record, WrittenRecord):
-        return seal(record.document, head, is_small=record.is_small)
     if isinstance(record, LogEntry):
-        return seal(record.document(), head, is_small=record.is_small)
+        return seal_small(record.document(), head) if record.is_small else seal(record.document(), head)
+    if isinstance(record, WrittenRecord):
+        return seal_small(record.document, head) if record.is_small else seal(record.document, head)
     return seal(record, head)
 
 
-def _drained(queue: SimpleQueue[_Entry | None], wait_s: float) -> tuple[list[_Entry], bool]:
+def _drained(queue: SimpleQueue[Sequence[Entry] | None], wait_s: float) -> tuple[list[Entry], bool]:
     """Returns the queued records, after at most `wait_s` seconds, and whether the log is closed after them."""
-    batch: list[_Entry] = []
+    batch: list[Entry] = []
     try:
-        item = queue.get(timeout=wait_s)
-        while item is not None:
-            batch.append(item)
-            item = queue.get_nowait()
+        entries = queue.get(timeout=wait_s)
+        while entries is not None:
+            batch += entries
+            entries = queue.get_nowait()
     except Empty:
         return batch, False
     return batch, True
@@ -148,7 +149,8 @@ class FileSink:
         self._pause_s = 0.0
         self._why = ""
         self._lock = Lock()
-        self._queue: SimpleQueue[_Entry | None] = SimpleQueue()
+        self._queue: SimpleQueue[Sequence[Entry] | None] = SimpleQueue()
+        self._is_checked = False
         self._closed = False
         self._rotation = rotation
         self._ended: tuple[CoveredLog, ...] = ()
@@ -195,29 +197,26 @@ class FileSink:
         with self._lock:
             return (*self._ended, self._segment.state())
 
-    @property
-    def waiting(self) -> int:
-        """Returns the number of records in the next batch so far."""
-        return self._queue.qsize()
+    def put(self, entries: Sequence[Entry]) -> None:
+        """Queues records, which must not change any more. They are kept even if their callers no longer wait.
 
-    def put(self, record: LogEntry | Mapping[str, Any], receive: Receiver) -> None:
-        """Queues a record, which must not change any more. It is kept even if its caller no longer waits.
-
-        `receive` gets an `AuditError` if the record is not JSON, or if the log is closed or cannot be written. It is
-        called in the writer thread, or at once if the record is refused. It must return at once and raise nothing.
+        The `receive` of a record gets an `AuditError` if the record is not JSON, or if the log is closed or cannot be
+        written. It is called in the writer thread, or at once if the record is refused. It must return at once and raise
+        nothing.
         """
         with self._lock:
             if self.healthy:
-                self._queue.put(_Entry(record, receive))
+                self._queue.put(entries)
                 return
-        receive(self._refusal())
+        for entry in entries:
+            entry.settle(self._refusal())
 
     def append(self, record: LogEntry | Mapping[str, Any]) -> Future[tuple[int, str]]:
         """Queues a record like `put`. Returns a future of its `seq` and `hash` once it is on disk. The future cannot be
         cancelled."""
         future: Future[tuple[int, str]] = Future()
         future.set_running_or_notify_cancel()
-        self.put(record, partial(_settle, future))
+        self.put((Entry(record, partial(_settle, future)),))
         return future
 
     def close(self) -> None:
@@ -252,18 +251,20 @@ class FileSink:
         self._segment.close()
         self._sealing.close()
 
-    def _commit(self, batch: list[_Entry]) -> None:
+    def _commit(self, batch: list[Entry]) -> None:
         """Returns when the batch is durable in a file to which the path leads."""
         seal_all(batch, self._sealing)
-        if batch:
+        if batch and self._rotation != _NEVER:
             self._rotate()
         for _ in range(_LIMIT_ROLLS):
-            if not self._segment.is_in_place():
+            if not (self._is_checked or self._segment.is_in_place()):
                 self._roll(GONE)
+            self._is_checked = False
             kept = self._write(batch)
             if not kept:
                 return
             if self._segment.is_in_place():
+                self._is_checked = not self._queue.empty()  # records that wait by now need no check of their own before
                 break
         else:
             raise AuditError(GONE)
@@ -274,7 +275,7 @@ class FileSink:
         if self._segment.head.seq - self._segment.head_kept >= self._head_every:
             self._segment.keep_head()
 
-    def _write(self, batch: list[_Entry]) -> list[Kept]:
+    def _write(self, batch: list[Entry]) -> list[Kept]:
         """Appends a batch to the file. A record that is not JSON fails without failing the others."""
         head = self._segment.head
         kept: list[Kept] = []

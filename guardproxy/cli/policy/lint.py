@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
+from guardproxy.cli.keys import read_keys
 from guardproxy.cli.policy.arguments import AllowCode, AsJson, Folder
 from guardproxy.errors import ConfigError, PolicyError
 
@@ -89,7 +90,10 @@ def _tenants(file: Path | None, entries: list[str]) -> tuple[str, ...]:
 
     try:
         # The settings need an upstream, which this command does not use.
-        names = settings.load({"upstream": ("http://127.0.0.1",)}, file=file).tenant_names if file else ()
+        config = settings.load({"upstream": ("http://127.0.0.1",)}, file=file) if file else None
+        names = config.tenant_names if config else ()
+        if config and config.client_keys:
+            names = (*names, *(client.tenant for client in read_keys(config.client_keys).clients))
     except ConfigError as error:
         typer.echo(f"guardproxy: {error}", err=True)
         raise typer.Exit(2) from None

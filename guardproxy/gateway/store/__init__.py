@@ -2,6 +2,9 @@
 
 A duty sends a list of calls and gets the list of their answers, so that a remote store needs one round trip for a
 list. The calls of a list run in order and atomically: no call of another request runs between them.
+
+`Take` and `Settle` count what limits allow. A level is what is taken at the moment. A rate's level falls by 1 each
+microsecond. A sum's level stays: it is what was settled, and what is reserved.
 """
 
 from __future__ import annotations
@@ -10,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-__all__ = ["Add", "Answer", "Call", "Drop", "Get", "Put", "Store"]
+__all__ = ["Add", "Answer", "Call", "Drop", "Get", "Put", "Settle", "Store", "Take"]
 
 Answer = int | str | bool | None
 """A store's answer to a call: a JSON value, so that it can be recorded."""
@@ -51,7 +54,42 @@ class Drop:
     key: str
 
 
-Call = Add | Get | Put | Drop
+@dataclass(frozen=True, slots=True)
+class Take:
+    """Adds `amount` to a level if the level then is at most `most`. Returns the level before, so that the caller decides in the
+    same way. If a `binding` take of a list does not fit, none of the list is taken.
+
+    `holds_s`: 0 for a rate. Of a sum, `amount` is a reservation of the exchange `id`, which ends after this time unless the
+    exchange is settled before. `ttl_s`: how long the sum is kept.
+    """
+
+    key: str
+    id: str
+    amount: int
+    most: int
+    holds_s: float = 0.0
+    ttl_s: float = 0.0
+    binding: bool = True
+
+    def fits(self, level: int) -> bool:
+        """Whether the amount may be taken at this level."""
+        return level + self.amount <= self.most
+
+
+@dataclass(frozen=True, slots=True)
+class Settle:
+    """Replaces what an exchange took (`reserved`) with what it used, also past the limit. Returns whether it was settled: the
+    second call for an exchange changes nothing. `is_sum`, `ttl_s`: as the exchange took it."""
+
+    key: str
+    id: str
+    reserved: int
+    used: int
+    is_sum: bool
+    ttl_s: float
+
+
+Call = Add | Get | Put | Drop | Take | Settle
 
 
 class Store(Protocol):

@@ -9,10 +9,39 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 
-from guardproxy.gateway.store import Add, Answer, Call, Drop, Get, Put
+from guardproxy.gateway.store import Add, Answer, Call, Drop, Get, Put, Settle, Take
 
-_SWEPT = 4  # keys visited with every call: more than a call can add
+_SWEPT = 3  # keys visited with every call: more than a call can add
+_SETTLED_S = 60.0  # how long it is known that an exchange was settled
+
+
+@dataclass(slots=True)
+class _Sum:
+    """What was settled, and what is reserved. `reserved`: the amount and the end of each reservation, by exchange, the oldest
+    first."""
+
+    settled: int = 0
+    held: int = 0
+    reserved: dict[str, tuple[int, float]] = field(default_factory=dict)
+
+    def level(self, now_s: float) -> int:
+        """Returns the level, without reservations that have ended."""
+        while self.reserved:
+            exchange, (amount, end_s) = next(iter(self.reserved.items()))
+            if end_s > now_s:
+                break
+            del self.reserved[exchange]
+            self.held -= amount
+        return self.settled + self.held
+
+    def release(self, exchange: str) -> None:
+        """Ends the reservation of an exchange, if it has not ended before."""
+        self.held -= self.reserved.pop(exchange, (0, 0.0))[0]
+
+
+_Value = int | str | _Sum
 
 
 class MemoryStore:
@@ -20,7 +49,7 @@ class MemoryStore:
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self._values: dict[str, tuple[int | str, float]] = {}  # in the order of their last write
+        self._values: dict[str, tuple[_Value, float]] = {}  # in the order of their last write
 
     def __len__(self) -> int:
         """Returns the number of stored values, with expired values that were not removed yet."""
@@ -30,30 +59,88 @@ class MemoryStore:
         """See `Store.perform`. It never awaits, so no other call runs between these."""
         now_s = self._clock()
         self._sweep(now_s, _SWEPT * len(calls))
-        return tuple(self._perform(call, now_s) for call in calls)
+        levels = {call.key: self._level(call, now_s) for call in calls if isinstance(call, Take)}
+        all_fit = all(call.fits(levels[call.key]) for call in calls if isinstance(call, Take) and call.binding)
+        return tuple(self._perform(call, now_s, levels, all_fit) for call in calls)
 
-    def _perform(self, call: Call, now_s: float) -> Answer:
-        stored = self._values.get(call.key)
-        if stored is not None and stored[1] <= now_s:
-            del self._values[call.key]
-            stored = None
+    def _perform(self, call: Call, now_s: float, levels: dict[str, int], all_fit: bool) -> Answer:
+        stored = self._stored(call.key, now_s)
         match call:
             case Add():
                 value, expires_s = stored or (0, now_s + call.ttl_s)
-                if isinstance(value, str):
+                if not isinstance(value, int):
                     raise TypeError(f"the key `{call.key}` holds a text, to which nothing can be added")
                 self._values[call.key] = (value + call.amount, expires_s)
                 return value + call.amount
             case Get():
-                return stored[0] if stored else None
+                return stored[0] if stored and not isinstance(stored[0], _Sum) else None
             case Put():
                 if stored and call.if_absent:
                     return False
                 self._values[call.key] = (call.value, now_s + call.ttl_s)
                 return True
-            case Drop():  # pragma: no branch - a call is one of these four
+            case Drop():
                 self._values.pop(call.key, None)
                 return stored is not None
+            case Take():
+                if all_fit and call.fits(levels[call.key]):
+                    self._take(call, now_s, levels[call.key])
+                return levels[call.key]
+            case Settle():  # pragma: no branch - a call is one of these six
+                return self._settle(call, now_s)
+
+    def _stored(self, key: str, now_s: float) -> tuple[_Value, float] | None:
+        stored = self._values.get(key)
+        if stored is not None and stored[1] <= now_s:
+            del self._values[key]
+            stored = None
+        return stored
+
+    def _level(self, call: Take, now_s: float) -> int:
+        stored = self._stored(call.key, now_s)
+        if stored is None:
+            return 0
+        if isinstance(stored[0], _Sum):
+            return stored[0].level(now_s)
+        return round((stored[1] - now_s) * 1e6)
+
+    def _take(self, call: Take, now_s: float, level: int) -> None:
+        if not call.holds_s:
+            self._put_rate(call.key, level + call.amount, now_s)
+            return
+        total = self._sum(call.key, now_s)
+        total.release(call.id)
+        total.reserved[call.id] = (call.amount, now_s + call.holds_s)
+        total.held += call.amount
+        self._values[call.key] = (total, now_s + max(call.ttl_s, call.holds_s))
+
+    def _settle(self, call: Settle, now_s: float) -> bool:
+        mark = f"{call.key}:settled:{call.id}"
+        if self._stored(mark, now_s):
+            return False
+        self._values[mark] = (1, now_s + _SETTLED_S)
+        if not call.is_sum:
+            stored = self._stored(call.key, now_s)
+            level = round((stored[1] - now_s) * 1e6) if stored else 0
+            self._put_rate(call.key, level + call.used - call.reserved, now_s)
+            return True
+        total = self._sum(call.key, now_s)
+        total.release(call.id)
+        total.settled += call.used
+        self._values[call.key] = (total, now_s + call.ttl_s)
+        if not total.settled and not total.reserved:  # a client may make up names of models, each with a sum of its own
+            del self._values[call.key]
+        return True
+
+    def _put_rate(self, key: str, level: int, now_s: float) -> None:
+        """Stores the level of a rate as the time at which it is 0."""
+        self._values.pop(key, None)
+        if level > 0:
+            self._values[key] = (0, now_s + level / 1e6)
+
+    def _sum(self, key: str, now_s: float) -> _Sum:
+        stored = self._stored(key, now_s)
+        return stored[0] if stored and isinstance(stored[0], _Sum) else _Sum()
 
     def _sweep(self, now_s: float, amount: int) -> None:
         """Visits the `amount` least recently visited keys: removes expired keys and moves the others to the end."""

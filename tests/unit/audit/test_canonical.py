@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from guardproxy.audit import canonical as module
 from guardproxy.audit.canonical import PIECE_WEIGHT, canonical, pieces
-from guardproxy.audit.chain import ChainHead, seal
+from guardproxy.audit.chain import ChainHead, seal, seal_small
 from guardproxy.errors import AuditError
 
 HEAD = ChainHead(3, "a" * 64)
@@ -70,7 +70,7 @@ def test_a_line_does_not_depend_on_the_pieces(record: dict[str, Any]) -> None:
 @given(RECORDS)
 def test_a_line_of_one_piece_is_the_same(record: dict[str, Any]) -> None:
     assert seal(record, HEAD)[0] == sealed_in_two_calls(record, HEAD)
-    assert seal(record, HEAD, is_small=True)[0] == sealed_in_two_calls(record, HEAD)
+    assert seal_small({**record}, HEAD)[0] == sealed_in_two_calls(record, HEAD)
 
 
 @pytest.mark.parametrize("size", [250, 252, 253, 254, 255, 256, 300, 2000])
@@ -131,7 +131,7 @@ def test_what_is_no_json_is_refused() -> None:
 def test_keys_that_are_no_text_become_text_in_large_records_too() -> None:
     record = {"text": "a" * 2 * PIECE_WEIGHT, "by_number": {1: "x"}}
     assert seal(record, HEAD)[0] == sealed_in_two_calls(record, HEAD)
-    assert seal(record, HEAD, is_small=True)[0] == sealed_in_two_calls(record, HEAD)
+    assert seal_small({**record}, HEAD)[0] == sealed_in_two_calls(record, HEAD)
 
 
 @pytest.mark.parametrize("number", [float("nan"), float("inf")])

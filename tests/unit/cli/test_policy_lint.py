@@ -79,3 +79,17 @@ def test_the_schema_is_printed_or_written(tmp_path: Path) -> None:
     assert json.loads(run("schema").output) == schema()
     assert run("schema", "--out", tmp_path / "s.json").output == ""
     assert json.loads((tmp_path / "s.json").read_text("utf-8")) == schema()
+
+
+def test_tenants_of_client_keys_are_known(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+    keys = tmp_path_factory.mktemp("keys")
+    config = keys / "guardproxy.toml"
+    config.write_text(f"client_keys = {json.dumps(str(keys))}\n")
+    (folder / "p.yaml").write_text(RIGHT + "match: {tenants: [acme]}\n")
+    assert CliRunner().invoke(app, ["keys", "create", str(keys), "ann", "--tenant", "acme"]).exit_code == 0
+    assert run("lint", folder, "--config", config).exit_code == 0
+    (folder / "p.yaml").write_text(RIGHT + "match: {tenants: [akme]}\n")
+    assert "did you mean `acme`" in run("lint", folder, "--config", config).output
+    (keys / "keys.json").write_text("{")
+    done = run("lint", folder, "--config", config)
+    assert (done.exit_code, "keys.json: Input data was truncated" in done.stderr) == (2, True)

@@ -24,6 +24,13 @@ upstream = ["https://api.example.com", "backup=https://backup.example.com"]
 remote_check_host = ["dlp.example"]
 tenants = ["acme={DIGEST}"]
 audit_key = "log.key"
+audit_copy = ["https://a.example/x"]
+"""
+CLIENTS = """
+upstream = ["https://api.example.com"]
+jwt_keys = "keys.json"
+jwt_issuer = "https://login.example"
+jwt_audience = ["guardproxy"]
 """
 SAMPLES: dict[str, Any] = {
     "seal_key": ["env:SEAL"],
@@ -38,6 +45,10 @@ SAMPLES: dict[str, Any] = {
     "tenants": [f"other={DIGEST}", "more=sha256:" + "1" * 64],
     "duty": ["first", "second"],
     "key": "k" * 16,
+    "audit_ship": ["-", "s3://bucket/prefix"],
+    "audit_copy_header": ["a.example=X-Key=env:KEY", "A.example=X-Other=file:/run/key"],
+    "jwt_audience": ["other", "more"],
+    "state": "redis://host:6379/0",
     "audit_rotate_s": 3600.0,
     "audit_retain_s": 86400.0,
     "supervisor_url": "http://triton:8000",
@@ -64,11 +75,11 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     monkeypatch.setattr(command, "_serve_alone", found.append)
     monkeypatch.setattr(server, "several", found.append)
 
-    def started(flags: list[str], variables: dict[str, str], lines: str) -> Config | str:
+    def started(flags: list[str], variables: dict[str, str], lines: str, base: str = BASE) -> Config | str:
         file = tmp_path / "guardproxy.toml"
         names = {line.partition(" = ")[0] for line in lines.splitlines()}
         file.write_text(
-            "\n".join(line for line in BASE.splitlines() if line.partition(" = ")[0] not in names) + "\n" + lines
+            "\n".join(line for line in base.splitlines() if line.partition(" = ")[0] not in names) + "\n" + lines
         )
         done = CliRunner().invoke(app, ["serve", "--config", str(file), *flags], env=variables)
         assert done.exit_code == (0 if found else 2), done.output
@@ -87,11 +98,12 @@ def as_flags(setting: Declaration, value: Any) -> list[str]:
 def test_a_setting_means_the_same_in_each_place(run: Any, setting: Declaration) -> None:
     value = sample(setting)
     text = ",".join(value) if isinstance(value, list) else str(value)
-    by_flag = run(as_flags(setting, value), {}, "")
-    by_variable = run([], {setting.variable: text}, "")
-    by_file = run([], {}, f"{setting.name} = {json.dumps(value)}\n")
+    base = CLIENTS if setting.group == "Clients" else BASE
+    by_flag = run(as_flags(setting, value), {}, "", base)
+    by_variable = run([], {setting.variable: text}, "", base)
+    by_file = run([], {}, f"{setting.name} = {json.dumps(value)}\n", base)
     assert by_flag == by_variable == by_file
-    assert getattr(by_flag, setting.name) not in (setting.default, getattr(run([], {}, ""), setting.name))
+    assert getattr(by_flag, setting.name) not in (setting.default, getattr(run([], {}, "", base), setting.name))
 
 
 def test_a_flag_wins_over_the_environment_and_that_over_the_file(run: Any) -> None:
@@ -127,14 +139,14 @@ def test_secrets_are_not_shown() -> None:
     shown = repr(Config(key="very-secret-words", upstream_key=("a=very-secret",), remote_check_key=("b=very-secret",)))
     assert "very-secret" not in shown
     assert {setting.name for setting in SETTINGS.values() if setting.is_secret} == {
-        *("key", "audit_key", "upstream_key", "remote_check_key")
+        *("key", "audit_key", "upstream_key", "remote_check_key", "state")
     }
 
 
 def test_every_field_is_a_setting_and_groups_hold_together() -> None:
     assert sorted(SETTINGS) == sorted(declared.name for declared in fields(Config))
     groups = [setting.group for setting in SETTINGS.values()]
-    assert len(dict.fromkeys(groups)) == 10
+    assert len(dict.fromkeys(groups)) == 11
     assert groups == sorted(groups, key=list(dict.fromkeys(groups)).index), "the settings of a group stand together"
     assert len({setting.flag for setting in SETTINGS.values()}) == len(SETTINGS)
 

@@ -398,7 +398,7 @@ def test_what_stands_before_the_call_comes_first() -> None:
 def test_a_check_waits_for_its_facts_and_gets_back_what_it_gave() -> None:
     told: list[Facts | None] = [None, Facts("r"), Facts("r")]
     raw = Raw()
-    gate = Gate(lambda channel: (raw,), lambda lane, check: told[0])
+    gate = Gate(lambda channel: (raw,), lambda gate, lane, check: told[0])
     gate.push([Text(ARGUMENTS, "a", Frame(b""), ("x",), encoded=True)])
     assert gate.jobs() == []
     told.pop(0)

@@ -153,8 +153,8 @@ def test_plans_are_those_of_the_duties_that_have_one() -> None:
     async def plan() -> tuple[tuple[Plan, ...], tuple[Plan, ...]]:
         return await duties.plan(trail, request), await duties.plan(trail, request)
 
-    assert duties.is_planning
-    assert not Duties([Silent(), Idle()], MemoryStore()).is_planning
+    assert duties.is_planning(HEAD)
+    assert not Duties([Silent(), Idle()], MemoryStore()).is_planning(HEAD)
     assert asyncio.run(plan()) == ((Plan("cheap", "small-m", reason="the first"),), ())
     assert trail.answers == [StoreAnswered("cheap", (1,)), StoreAnswered("cheap", (2,))]
 
@@ -164,7 +164,25 @@ def test_a_duty_that_overrides_nothing_changes_nothing() -> None:
     assert Idle().admit(HEAD) == HEAD
     assert Idle().plan(HEAD, Request("m", False, Frame(b""), list)) is None
     assert Idle().settle(HEAD, plain_record()) is None
+    assert Idle().headers(HEAD, "openai") == {}
+    assert duties.headers(HEAD, "openai") == {}
     assert not duties.is_settling
+
+
+class Choosy(Cheap):
+    """Needs the body of some requests only."""
+
+    def plans(self, head: Head) -> bool:
+        return head.tenant == "other"
+
+
+def test_a_body_is_decoded_only_for_duties_that_need_it() -> None:
+    duties, request = Duties([Choosy(), Cheap()], MemoryStore()), Request("m", False, Frame(b""), list)
+    assert not Duties([Choosy()], MemoryStore()).is_planning(HEAD)
+    assert Duties([Choosy()], MemoryStore()).is_planning(HEAD.changed(tenant="other"))
+    trail = Trail(HEAD)
+    assert len(asyncio.run(duties.plan(trail, request))) == 1
+    assert len(trail.answers) == 1
 
 
 class Prompt(Duty):

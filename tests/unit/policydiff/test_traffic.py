@@ -155,3 +155,33 @@ def test_a_replay_that_ran_before_counts_like_one_that_it_runs_itself() -> None:
     groups = [(group.rule, group.action, group.way, group.count) for group in taken.groups]
     wanted = [(group.rule, group.action, group.way, group.count) for group in compared(old, new, record).groups]
     assert groups == wanted != []
+
+
+def test_of_sealed_texts_only_the_place_is_shown_as_the_sealed_record_shows_it() -> None:
+    record = kept()
+    rules = replace(policy_set(POLICY.replace("action: flag", "action: block")), digest="sha256:new")
+    again = rerun(record, rules)
+    assert not isinstance(again, str)
+    traffic = Traffic()
+    traffic.take(record, again, lambda path: path.replace("content", "*"))
+    (example,) = traffic.groups[0].examples
+    assert example.where.endswith(".*")
+    assert example.pieces == ()
+
+
+@pytest.mark.parametrize("cut", range(7))
+def test_the_results_of_parts_add_up_to_those_of_the_whole(cut: int) -> None:
+    new = POLICY.replace("on: response, when: word", "when: word")
+    records = [kept(number=number) for number in range(4)]
+    records += [with_text(kept(number=9), text=None), kept(number=5, answer=f"dear {mint('MAIL', 'jo@ab.io')}")]
+    whole, first, rest = compared(POLICY, new, *records), Traffic(examples=3), compared(POLICY, new, *records[cut:])
+    if cut:
+        first.add(compared(POLICY, new, *records[:cut]))
+    if cut < len(records):
+        first.add(rest)
+    assert (first.counts, first.outcomes, first.reasons) == (whole.counts, whole.outcomes, whole.reasons)
+    assert first.rescanned == whole.rescanned
+    assert [(group.rule, group.count, group.ids) for group in first.groups] == [
+        (group.rule, group.count, group.ids) for group in whole.groups
+    ]
+    assert [group.examples for group in first.groups] == [group.examples[:3] for group in whole.groups]

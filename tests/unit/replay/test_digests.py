@@ -40,3 +40,13 @@ def test_programs_and_checks_that_differ_are_named() -> None:
         "the check `word` differs from the check of 2 exchanges: its options, its library or its model changed",
         "the check `word` differs from the check of 1 exchanges: its library or its model changed",
     ]
+
+
+def test_counts_of_parts_add_up_to_those_of_the_whole() -> None:
+    changed = {CHECK.name: "sha256:before"}
+    entries = [plain_record(checks=changed, engine=f"older {number % 2}") for number in range(5)]
+    parts = [Digests(POLICIES, "test") for _ in range(2)]
+    for number, entry in enumerate(entries):
+        parts[number // 3].see(entry)
+    parts[0].counts.add(parts[1].counts)
+    assert list(parts[0].counts.sentences("test")) == said(*entries) != []

@@ -19,7 +19,12 @@ from tests.kit.records import plain_intent, plain_record
 WAIT_S = 30.0
 
 
-class Slow:
+class Wanting:
+    def wants(self, record: Record) -> bool:
+        return record.id != "unwanted"
+
+
+class Slow(Wanting):
     """An observer that waits until it is let go."""
 
     name = "slow"
@@ -35,14 +40,14 @@ class Slow:
         self.ids.append(record.id)
 
 
-class Raising:
+class Raising(Wanting):
     name = "raising"
 
     def finished(self, record: Record) -> None:
         raise RuntimeError("no")
 
 
-class Seeing:
+class Seeing(Wanting):
     name = "seeing"
 
     def __init__(self) -> None:
@@ -62,8 +67,8 @@ def value(metrics: Metrics, name: str, **labels: str) -> float:
 def test_neither_a_slow_observer_nor_one_that_fails_delays_another() -> None:
     metrics, slow, seeing = Metrics(), Slow(), Seeing()
     observers = Observers((slow, Raising(), seeing), metrics)
-    for number in range(3):
-        observers.finished(plain_record(id=f"x{number}"))
+    for name in ("x0", "unwanted", "x1", "x2"):
+        observers.finished(plain_record(id=name))
     assert seeing.third.wait(WAIT_S), "though the slow one has not seen the first"
     assert slow.ids == []
     slow.go.set()
@@ -125,9 +130,15 @@ def test_metrics_count_what_a_real_record_says() -> None:
 
 def test_the_log_line_is_news_only_where_a_rule_held_or_something_failed(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, "guardproxy.server.observers")
-    LogObserver().finished(plain_record(id="plain"))
-    LogObserver().finished(plain_record(id="failed", outcome="upstream_timeout", status=504))
-    LogObserver().finished(exchanged())
+    observer, metrics = LogObserver(), MetricsObserver(Metrics())
+    for record in (
+        plain_record(id="plain"),
+        plain_record(id="failed", outcome="upstream_timeout", status=504),
+        exchanged(),
+    ):
+        assert metrics.wants(record)
+        if observer.wants(record):
+            observer.finished(record)
     assert [vars(line)["id"] for line in caplog.records] == ["failed", "id"]
     last = vars(caplog.records[-1])
     assert (last["rules"], last["outcome"], last["status"], last["ms"]) == (["mail"], "answered", 200, 0.0)

@@ -9,7 +9,7 @@ from multidict import CIMultiDict
 
 from guardproxy.config import Config
 from guardproxy.errors import ConfigError, DownstreamError
-from guardproxy.server.onward import AGENT, fallback_headers, refuse_names, upstream_headers
+from guardproxy.server.onward import AGENT, fallback_headers, refuse_names, upstream_headers, use_own_key
 from guardproxy.wire import KeyHeader
 
 
@@ -122,3 +122,13 @@ def test_no_fallback_knows_whose_request_it_is(name: str) -> None:
     sent = CIMultiDict({name: "secret", "anthropic-version": "2023-06-01"})
     own = fallback_headers(sent, KeyHeader("x-api-key", ""), "theirs")
     assert dict(own) == {"anthropic-version": "2023-06-01", "Accept-Encoding": "identity", "x-api-key": "theirs"}
+
+
+def test_a_client_with_a_key_of_the_proxy_does_not_choose_the_account() -> None:
+    sent = {"OpenAI-Organization": "org-1", "OpenAI-Project": "proj_1", "OpenAI-Beta": "assistants=v2"}
+    headers = CIMultiDict(sent)
+    use_own_key(headers, KeyHeader("authorization", "Bearer "), "sk-1")
+    assert dict(headers) == {"OpenAI-Beta": "assistants=v2", "authorization": "Bearer sk-1"}
+    headers = CIMultiDict(sent)
+    use_own_key(headers, KeyHeader("authorization", "Bearer "), "", ["openai-project"])
+    assert dict(headers) == {"OpenAI-Project": "proj_1", "OpenAI-Beta": "assistants=v2"}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from guardproxy.audit.proof.checkpointer import Signing
 from guardproxy.audit.proof.note import PrivateKey
 from guardproxy.audit.proof.verification import verify_checkpoints
 from guardproxy.audit.rotation import Rotation
-from guardproxy.audit.sinks.file import Receiver
+from guardproxy.audit.sinks.file import Entry
 from guardproxy.config import Config
 from guardproxy.errors import AuditError, ConfigError
 from guardproxy.server.recorder import Recorder, signing_of
@@ -69,12 +70,11 @@ class Failing:
         self.healthy = True
         self.kept: list[Any] = []
 
-    def put(self, record: Any, receive: Receiver) -> None:
-        if self.healthy:
-            self.kept.append(record)
-            receive(ChainHead(0, ""))
-        else:
-            receive(AuditError("full"))
+    def put(self, entries: Sequence[Entry]) -> None:
+        for entry in entries:
+            if self.healthy:
+                self.kept.append(entry.record)
+            entry.settle(ChainHead(0, "") if self.healthy else AuditError("full"))
 
     def close(self) -> None:
         self.healthy = False

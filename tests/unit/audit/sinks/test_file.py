@@ -20,7 +20,7 @@ from guardproxy.audit import segment
 from guardproxy.audit.chain import ChainHead, read_head, verify
 from guardproxy.audit.disk import Disk
 from guardproxy.audit.folder import verify_folder
-from guardproxy.audit.sinks.file import GONE, FileSink, _Entry
+from guardproxy.audit.sinks.file import GONE, Entry, FileSink
 from guardproxy.errors import AuditError
 from tests.kit.disk import wait_healthy
 
@@ -54,7 +54,7 @@ def test_records_are_kept_in_order_and_verify(tmp_path: Path) -> None:
     futures = [sink.append({"id": f"x{index}"}) for index in range(50)]
     heads = [future.result(WAIT_S) for future in futures]
     assert [seq for seq, _ in heads] == list(range(50))
-    assert (sink.head, sink.healthy, sink.waiting) == (heads[-1], True, 0)
+    assert (sink.head, sink.healthy) == (heads[-1], True)
     sink.close()
     sink.close()
     assert not sink.healthy
@@ -277,7 +277,6 @@ def test_what_gathers_during_a_sync_is_one_batch(tmp_path: Path) -> None:
     first = sink.append({"id": "first"})
     assert disk.syncing.wait(WAIT_S)
     rest = [sink.append({"id": f"x{index}"}) for index in range(40)]
-    assert sink.waiting == 40
     assert not first.done()
     assert sink.head[0] == -1
     disk.go.set()
@@ -573,7 +572,7 @@ def test_a_log_that_was_taken_away_while_in_trouble_gets_no_head_at_the_end(tmp_
 
 def test_a_record_is_reported_once() -> None:
     reported: list[ChainHead | AuditError] = []
-    entry = _Entry({"id": "x"}, reported.append)
+    entry = Entry({"id": "x"}, reported.append)
     entry.settle(ChainHead(1, "a"))
     entry.settle(AuditError("too late"))
     assert reported == [ChainHead(1, "a")]

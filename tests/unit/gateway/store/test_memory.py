@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from guardproxy.gateway import Add, Answer, Call, Drop, Get, MemoryStore, Put
+from guardproxy.gateway import Add, Answer, Call, Drop, Get, MemoryStore, Put, Settle, Take
+from tests.kit.counting import CASES
 
 KEYS = st.sampled_from(["a", "b", "c"])
 TTLS = st.integers(1, 5)
@@ -96,3 +98,68 @@ def test_what_has_expired_does_not_stay() -> None:
         clock.now_s = float(number)
         perform(store, Add(f"n{number}", 1, 10))
     assert len(store) < 50
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.__name__)
+def test_it_counts_as_every_store_does(case: Callable[..., None]) -> None:
+    clock = Clock()
+    store = MemoryStore(clock)
+
+    def wait(seconds: float) -> None:
+        clock.now_s += seconds
+
+    case(lambda *calls: perform(store, *calls), wait)
+
+
+def test_a_sum_is_no_value() -> None:
+    store = MemoryStore(Clock())
+    perform(store, Take("s", "a", 1, 5, 10, 10), Put("x", 1, 10))
+    assert perform(store, Get("s"), Drop("s"), Get("s")) == (None, True, None)
+    perform(store, Take("s", "a", 1, 5, 10, 10))
+    with pytest.raises(TypeError, match="the key `s` holds a text"):
+        perform(store, Add("s", 1, 5))
+
+
+STEPS = st.lists(
+    st.tuples(
+        st.integers(0, 3),
+        st.sampled_from("abcdef"),
+        st.integers(0, 6),
+        st.one_of(st.none(), st.integers(0, 20)),
+    ),
+    max_size=40,
+)
+
+
+@given(STEPS)
+def test_a_sum_is_as_a_plain_table_has_it(steps: list[tuple[int, str, int, int | None]]) -> None:
+    """In every step time passes, and an exchange takes (`None`) or is settled with what it used."""
+    clock = Clock()
+    store, reserved, settled, counted = MemoryStore(clock), dict[str, tuple[int, float]](), 0, set[str]()
+    for passed_s, exchange, amount, used in steps:
+        clock.now_s += passed_s
+        reserved = {name: held for name, held in reserved.items() if held[1] > clock.now_s}
+        if used is None:
+            level = settled + sum(held for held, _ in reserved.values())
+            assert perform(store, Take("s", exchange, amount, 10, 5, 10_000)) == (level,)
+            if level + amount <= 10:
+                reserved[exchange] = (amount, clock.now_s + 5)
+            continue
+        assert perform(store, Settle("s", exchange, amount, used, True, 10_000)) == (exchange not in counted,)
+        if exchange not in counted:
+            counted.add(exchange)
+            reserved.pop(exchange, None)
+            settled += used
+
+
+@given(st.lists(st.tuples(st.integers(0, 3_000), st.integers(1, 4_000)), max_size=60))
+def test_a_rate_lets_through_no_more_than_burst_and_time_allow(steps: list[tuple[int, int]]) -> None:
+    clock = Clock()
+    store, most, taken, began_s = MemoryStore(clock), 5_000_000, 0, 0.0
+    for passed_ms, amount_ms in steps:
+        clock.now_s += passed_ms / 1000
+        (level,) = perform(store, Take("r", "x", amount_ms * 1000, most))
+        assert isinstance(level, int)
+        assert 0 <= level <= most
+        taken += amount_ms * 1000 if level + amount_ms * 1000 <= most else 0
+        assert taken <= most + (clock.now_s - began_s) * 1e6 + 1

@@ -1,0 +1,85 @@
+"""The settings of clients: keys of the proxy's own, and tokens of an identity provider."""
+
+# ruff: noqa: RUF009 - `setting` returns a dataclass field
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from ipaddress import ip_address
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from guardproxy.config.audit_settings import AuditConfig
+from guardproxy.config.declaration import POSITIVE, AllowedValues, setting
+
+
+def is_key_source(entry: str) -> bool:
+    """Whether an entry is a file, an https address, or an http address of this machine."""
+    if "://" not in entry:
+        return True
+    parts = urlsplit(entry)
+    return parts.scheme == "https" or (parts.scheme == "http" and _is_local(parts.hostname or ""))
+
+
+def is_state(entry: str) -> bool:
+    return not entry or urlsplit(entry).scheme in ("redis", "rediss", "unix")
+
+
+def _is_local(host: str) -> bool:
+    try:
+        return host == "localhost" or ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+@dataclass(frozen=True, slots=True)
+class ClientConfig(AuditConfig):
+    """The settings of clients, and those of the audit log."""
+
+    client_keys: Path | None = setting(
+        "Clients",
+        None,
+        "The folder of the file that `guardproxy keys` writes. With it, every request needs a key of the file (or a token), "
+        "and the upstream gets `upstream_key`, never the client's key.",
+    )
+    limit_wrong_keys: int = setting(
+        "Clients",
+        20,
+        "Wrong keys and tokens of an address in a minute, after which it gets 429. 0: no limit. Each worker counts its own.",
+        AllowedValues(least=0),
+    )
+    limits: Path | None = setting(
+        "Clients", None, "A TOML file of limits and budgets; `guardproxy limits lint` checks it."
+    )
+    state: str = setting(
+        "Clients",
+        "",
+        "The address of a server of Redis or Valkey in which all workers and replicas count, like redis://host:6379/0. Without "
+        "it, each worker counts its own. Needs the extra `redis`.",
+        AllowedValues(form="like redis://host:6379/0, rediss:// or unix://", is_right=is_state),
+        is_secret=True,
+    )
+    state_down: str = setting(
+        "Clients",
+        "closed",
+        "What happens while `state` cannot be reached: requests that would be counted get 503 (`closed`), are not counted "
+        "(`open`), or are counted by each worker (`local`).",
+        AllowedValues(choices=("closed", "open", "local")),
+    )
+    jwt_keys: str = setting(
+        "Clients",
+        "",
+        "The public keys (a JWK Set) that sign bearer tokens: a file, or an https address. With it, every request needs a "
+        "token (or a key). Needs `jwt_issuer`, `jwt_audience` and the extra `jwt`.",
+        AllowedValues(form="a file, or an address with https", is_right=is_key_source),
+    )
+    jwt_issuer: str = setting("Clients", "", "The issuer that tokens must name (`iss`).")
+    jwt_audience: tuple[str, ...] = setting("Clients", (), "The audience that tokens must name (`aud`), or several.")
+    jwt_tenant: str = setting(
+        "Clients",
+        "",
+        "The claim that holds the tenant's name. A token without it is refused. Empty: tokens name no tenant.",
+    )
+    jwt_refresh_s: float = setting(
+        "Clients", 300.0, "Seconds between two requests for the keys at an address.", POSITIVE
+    )

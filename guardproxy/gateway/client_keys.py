@@ -1,0 +1,125 @@
+"""Admits clients by keys of the proxy's own, or by tokens of an identity provider.
+
+In: the credential of a request. Out: its client and tenant, or a refusal. The credential does not go upstream: the upstream
+gets a key of its own (`upstream_key`). Kept: the number of wrong keys by address (`guesses.py`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from guardproxy.decisions import Plan
+from guardproxy.errors import DownstreamError, ErrorCode
+from guardproxy.gateway.clients import Clients, KnownClient, first_forbidden
+from guardproxy.gateway.credentials import NO_CREDENTIAL
+from guardproxy.gateway.duty import Duty, Head
+from guardproxy.gateway.guesses import Guesses
+from guardproxy.gateway.tokens import Tokens, is_token
+from guardproxy.wire import Codec, Formats, Request, installed, statement_of
+
+_READ_ONLY = ("GET", "HEAD")
+
+
+@dataclass(frozen=True, slots=True)
+class KnownClients:
+    """The clients in force. `clients`: those with keys. `tokens`: reads tokens; `None` if there are none. `has_tokens`:
+    whether tokens are accepted, also while the keys that sign them could not be read yet."""
+
+    clients: Clients
+    tokens: Tokens | None = None
+    has_tokens: bool = False
+
+
+class ClientKeys(Duty):
+    """Sets the client and the tenant of a request, and refuses requests without a valid key or outside its scope.
+
+    `known`: returns the clients in force. `seal`: returns a keyed digest. `policies`: returns the names of the policies in
+    force. `formats`: returns the wire formats in force.
+    """
+
+    name = "client-keys"
+
+    def __init__(
+        self,
+        known: Callable[[], KnownClients],
+        guesses: Guesses,
+        seal: Callable[[bytes], str],
+        policies: Callable[[], Collection[str]],
+        formats: Callable[[], Formats] = installed,
+    ) -> None:
+        self._known = known
+        self._guesses = guesses
+        self._seal = seal
+        self._policies = policies
+        self._formats = formats
+
+    def admit(self, head: Head) -> Head:
+        """Returns the head with its client, its tenant and no credential. Raises `DownstreamError` (401, 403, 429, 503)."""
+        if not head.credential.secret:
+            raise DownstreamError(ErrorCode.MISSING_CREDENTIAL)
+        client = self._client(head)
+        if missing := sorted(set(client.policies).difference(self._policies() if client.policies else ())):
+            # Without the policy, the request would be guarded less than the key demands.
+            message = f"the key demands the policy `{missing[0]}`, which is not in force"
+            raise DownstreamError(ErrorCode.OUT_OF_SCOPE, message)
+        if client.models is not None and head.method not in _READ_ONLY and self._codec(head) is None:
+            message = "the key allows certain models only, and the model of this route is not read"
+            raise DownstreamError(ErrorCode.OUT_OF_SCOPE, message)
+        # The pseudonym follows from the client, not from the key: placeholders stay the same when a key is rotated.
+        tenant = self._seal(b"client:" + client.identity.encode())[:16]
+        return head.changed(client=client, tenant=tenant, tenant_name=client.tenant, credential=NO_CREDENTIAL)
+
+    def plans(self, head: Head) -> bool:
+        """Whether the client may name certain models only."""
+        return head.client.models is not None
+
+    def plan(self, head: Head, request: Request) -> Plan | None:
+        """Returns no plan. Raises `DownstreamError` (403) if the request names a model that the client may not name."""
+        codec = self._codec(head)
+        if head.client.models is None or codec is None:
+            return None
+        tree = request.frame.tree
+        statement = statement_of(tree, codec.contract.statements)
+        names = list(dict.fromkeys((*_named_models(request.model, tree), *statement.models)))
+        if not names or "model" in statement.unclear:
+            message = "the key allows certain models only, and the request does not say clearly which model it means"
+            raise DownstreamError(ErrorCode.OUT_OF_SCOPE, message, "model")
+        if (model := first_forbidden(head.client, names)) is not None:
+            raise DownstreamError(ErrorCode.OUT_OF_SCOPE, f"the key does not allow the model `{model}`", "model")
+        return None
+
+    def _codec(self, head: Head) -> Codec | None:
+        return self._formats().codec_for(head.route)
+
+    def _client(self, head: Head) -> KnownClient:
+        """Returns the client of the credential. A right key is accepted whatever else its address sends: many clients may
+        share an address. The signature of a new token is not looked at while the address has to wait."""
+        secret, unix_s, known = head.credential.secret, head.unix_s, self._known()
+        client = known.clients.client(secret, unix_s)
+        may_be_token = known.has_tokens and is_token(secret)
+        if client is None and may_be_token and known.tokens:
+            client = known.tokens.remembered(secret, unix_s)
+        if client is not None:
+            return client
+        if wait_s := self._guesses.wait_s(head.address, unix_s):
+            raise DownstreamError(ErrorCode.TOO_MANY_WRONG_KEYS, retry_s=wait_s)
+        if may_be_token:
+            if known.tokens is None:
+                raise DownstreamError(ErrorCode.KEYS_UNAVAILABLE)
+            client = known.tokens.client(secret, unix_s)
+        if client is None:
+            self._guesses.add(head.address, unix_s)
+            raise DownstreamError(ErrorCode.UNKNOWN_CREDENTIAL)
+        return client
+
+
+def _named_models(model: str, tree: Any) -> Iterator[str]:
+    """Yields the model of the request, and the one that its body names if the path names another. The form `models/NAME`
+    names the model NAME."""
+    if model:
+        yield model.removeprefix("models/")
+    named = tree.get("model") if isinstance(tree, Mapping) else None
+    if isinstance(named, str) and named:
+        yield named.removeprefix("models/")

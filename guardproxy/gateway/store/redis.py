@@ -1,0 +1,182 @@
+"""A store that several processes and replicas share: a server of Redis or Valkey, with the library `redis` (the extra `redis`).
+
+In: calls. Out: answers. A list of calls is one run of a script in the server, so it is atomic and takes one round trip. The
+server's clock counts, so the clocks of replicas do not matter. All keys begin with `guardproxy:`, and each expires. Kept: a
+connection pool.
+
+The forms of values: a counter or a text is a string with its type before it (`i5`, `sname`); a rate is the time at which its
+level is 0, in microseconds; a sum is a hash of `settled` and `held`, beside a sorted set of the exchanges that reserved by the
+ends of their reservations, and a hash of their amounts. One server holds all keys: the script does not run in a cluster.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from guardproxy.errors import ConfigError, StoreError
+from guardproxy.gateway.store import Add, Answer, Call, Drop, Get, Put, Settle, Take
+
+PREFIX = "guardproxy:"
+TIMEOUT_S = 1.0
+CONNECTIONS = 32
+_SETTLED_MS = 600_000
+
+# Each call is a key in KEYS and seven values in ARGV: kind, id, amount, most or used, hold (us), ttl (ms), flag. Numbers in a
+# double are exact up to 2^53, which is 285 years of microseconds. `%.0f` keeps Lua from writing them as 1.7e+15.
+_WIDTH = 7
+_SCRIPT = """
+local time = redis.call('TIME')
+local now = time[1] * 1000000 + time[2]
+local function whole(number) return string.format('%.0f', number) end
+local function rate(key) return math.max(0, tonumber(redis.call('GET', key) or '0') - now) end
+local function put_rate(key, level)
+  if level <= 0 then redis.call('DEL', key)
+  else redis.call('SET', key, whole(now + level), 'PX', math.ceil(level / 1000) + 1) end
+end
+local function release(key, id)
+  if redis.call('ZREM', key .. ':held', id) == 1 then
+    redis.call('HINCRBY', key, 'held', whole(0 - tonumber(redis.call('HGET', key .. ':amounts', id) or '0')))
+    redis.call('HDEL', key .. ':amounts', id)
+  end
+end
+local function sum(key)
+  for _, id in ipairs(redis.call('ZRANGEBYSCORE', key .. ':held', '-inf', whole(now))) do release(key, id) end
+  local parts = redis.call('HMGET', key, 'settled', 'held')
+  return tonumber(parts[1] or '0') + tonumber(parts[2] or '0')
+end
+local function keep(key, ms)
+  for _, part in ipairs({'', ':held', ':amounts'}) do redis.call('PEXPIRE', key .. part, ms) end
+end
+local calls, levels, fit = {}, {}, true
+for at, key in ipairs(KEYS) do
+  local call = {}
+  for i = 1, WIDTH do call[i] = ARGV[(at - 1) * WIDTH + i] end
+  calls[at] = call
+  if call[1] == 'take' then
+    levels[at] = call[5] == '0' and rate(key) or sum(key)
+    call.fits = levels[at] + tonumber(call[3]) <= tonumber(call[4])
+    if call[7] == '1' and not call.fits then fit = false end
+  end
+end
+local answers = {}
+for at, key in ipairs(KEYS) do
+  local call = calls[at]
+  local kind, id, amount, fourth, hold, ttl, flag = unpack(call)
+  if kind == 'add' then
+    local old = redis.call('GET', key)
+    if old and string.sub(old, 1, 1) ~= 'i' then return redis.error_reply('TEXT') end
+    local new = 'i' .. whole(tonumber(old and string.sub(old, 2) or '0') + tonumber(amount))
+    if old then redis.call('SET', key, new, 'KEEPTTL') else redis.call('SET', key, new, 'PX', ttl) end
+    answers[at] = new
+  elseif kind == 'get' then
+    answers[at] = redis.call('GET', key) or 'n'
+  elseif kind == 'put' then
+    local done
+    if flag == '1' then done = redis.call('SET', key, id, 'PX', ttl, 'NX') else done = redis.call('SET', key, id, 'PX', ttl) end
+    answers[at] = done and 't' or 'f'
+  elseif kind == 'drop' then
+    answers[at] = redis.call('DEL', key) == 1 and 't' or 'f'
+  elseif kind == 'take' then
+    if fit and call.fits and hold == '0' then put_rate(key, levels[at] + tonumber(amount))
+    elseif fit and call.fits then
+      release(key, id)
+      redis.call('ZADD', key .. ':held', whole(now + tonumber(hold)), id)
+      redis.call('HSET', key .. ':amounts', id, amount)
+      redis.call('HINCRBY', key, 'held', amount)
+      keep(key, ttl)
+    end
+    answers[at] = 'i' .. whole(levels[at])
+  elseif not redis.call('SET', key .. ':settled:' .. id, '1', 'PX', SETTLED, 'NX') then
+    answers[at] = 'f'
+  else
+    if flag == '0' then put_rate(key, rate(key) + tonumber(fourth) - tonumber(amount))
+    else
+      sum(key)
+      release(key, id)
+      redis.call('HINCRBY', key, 'settled', fourth)
+      if sum(key) == 0 and redis.call('ZCARD', key .. ':held') == 0 then redis.call('DEL', key)
+      else keep(key, ttl) end
+    end
+    answers[at] = 't'
+  end
+end
+return answers
+""".replace("WIDTH", str(_WIDTH)).replace("SETTLED", str(_SETTLED_MS))
+
+
+class RedisStore:
+    """A store in a server of Redis or Valkey. `url`: such as `redis://host:6379/0`; `timeout_s`: for an answer. Raises
+    `ConfigError` if the library is missing or the address is wrong."""
+
+    def __init__(self, url: str, timeout_s: float = TIMEOUT_S) -> None:
+        try:
+            from redis import asyncio as library  # noqa: PLC0415
+            from redis.asyncio.retry import Retry  # noqa: PLC0415
+            from redis.backoff import NoBackoff  # noqa: PLC0415
+        except ImportError:
+            raise ConfigError("a shared state needs the package redis: pip install 'guardproxy[redis]'") from None
+        try:
+            pool = library.BlockingConnectionPool.from_url(
+                url,
+                max_connections=CONNECTIONS,
+                timeout=timeout_s,
+                socket_timeout=timeout_s,
+                socket_connect_timeout=timeout_s,
+                retry=Retry(NoBackoff(), 0),  # a script that ran, and whose answer was lost, must not run twice
+            )
+        except ValueError as error:
+            raise ConfigError(f"`state`: {error}") from None
+        self._client: Any = library.Redis(connection_pool=pool)
+        self._script = self._client.register_script(_SCRIPT)
+
+    async def perform(self, calls: Sequence[Call]) -> tuple[Answer, ...]:
+        """See `Store.perform`. Raises `StoreError` if the server does not answer, or not in time."""
+        from redis import RedisError, ResponseError  # noqa: PLC0415
+
+        try:
+            answers = await self._script(
+                [PREFIX + call.key for call in calls], [value for call in calls for value in _values(call)]
+            )
+        except ResponseError as error:
+            if str(error).startswith("TEXT"):
+                raise TypeError("a key holds a text, to which nothing can be added") from None
+            raise StoreError(f"the state refused a call: {error}") from None
+        except (RedisError, OSError) as error:
+            raise StoreError(f"the state cannot be reached: {type(error).__name__}") from None
+        return tuple(map(_answer, answers))
+
+    async def close(self) -> None:
+        """Closes the connections."""
+        await self._client.aclose()
+        await self._client.connection_pool.disconnect()
+
+
+def _ms(seconds: float) -> int:
+    return max(1, round(seconds * 1000))
+
+
+def _values(call: Call) -> tuple[str | int, ...]:
+    """Returns the values of a call for the script."""
+    match call:
+        case Add():
+            return "add", "", call.amount, 0, 0, _ms(call.ttl_s), 0
+        case Get():
+            return "get", "", 0, 0, 0, 0, 0
+        case Put():
+            text = f"i{call.value}" if isinstance(call.value, int) else f"s{call.value}"
+            return "put", text, 0, 0, 0, _ms(call.ttl_s), int(call.if_absent)
+        case Drop():
+            return "drop", "", 0, 0, 0, 0, 0
+        case Take():
+            hold_us, ttl_ms = round(call.holds_s * 1e6), _ms(max(call.ttl_s, call.holds_s))
+            return "take", call.id, call.amount, call.most, hold_us, ttl_ms, int(call.binding)
+        case Settle():  # pragma: no branch - a call is one of these six
+            return "settle", call.id, call.reserved, call.used, 0, _ms(call.ttl_s), int(call.is_sum)
+
+
+def _answer(value: bytes) -> Answer:
+    kind, text = value[:1], value[1:]
+    if kind == b"i":
+        return int(text)
+    return text.decode() if kind == b"s" else {b"t": True, b"f": False}.get(kind)

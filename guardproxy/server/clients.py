@@ -1,0 +1,138 @@
+"""The clients and limits in force: reads the files of client keys and of limits, and the keys that sign tokens, again and again
+while the proxy runs.
+
+In: settings, polls. Out: `known` and `limits`, which each request takes. Kept: the content that was read last. Content that
+cannot be used changes nothing: what was read before stays in force, and `trouble` says why.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import aiohttp
+
+from guardproxy.config import Config
+from guardproxy.errors import ConfigError
+from guardproxy.gateway import FILE_NAME, Clients, KnownClients, LimitSet, Tokens, read_client_file, read_limits
+
+_log = logging.getLogger(__name__)
+POLL_S = 2.0  # a revoked key is refused after this time, also where policies are reloaded on request only
+FETCH_TIMEOUT_S = 10.0
+LIMIT_FETCH_BYTES = 1024 * 1024
+
+
+class ClientSource:
+    """Reads the clients of the settings. Raises `ConfigError` if a file cannot be used at the start. An address of keys is
+    asked by `run`; until it has answered, tokens are refused with 503."""
+
+    def __init__(self, config: Config) -> None:
+        self._config = config
+        self._contents: dict[str, bytes] = {}
+        self._troubles: dict[str, str] = {}
+        self.limits = LimitSet()
+        self.known = KnownClients(Clients(), has_tokens=bool(config.jwt_keys))
+        for source, read in self._files().items():
+            content = read()
+            self._use(source, content, self._build(source, content))
+
+    @property
+    def is_on(self) -> bool:
+        """Whether clients need a key or a token of the proxy's own."""
+        return bool(self._config.client_keys or self._config.jwt_keys)
+
+    @property
+    def trouble(self) -> list[str]:
+        """Why content that was read last is not in force."""
+        return list(self._troubles.values())
+
+    async def run(self) -> None:
+        """Polls for ever: files every `POLL_S` seconds, an address every `jwt_refresh_s` seconds."""
+        files = [self._poll(source, partial(asyncio.to_thread, read), POLL_S) for source, read in self._files().items()]
+        url = self._config.jwt_keys if _is_url(self._config.jwt_keys) else ""
+        addresses = [self._poll(url, partial(fetch, url), self._config.jwt_refresh_s)] if url else []
+        await asyncio.gather(*files, *addresses)
+
+    async def _poll(self, source: str, read: Callable[[], Awaitable[bytes]], every_s: float) -> None:
+        while True:
+            await self.step(source, read)
+            await asyncio.sleep(every_s)
+
+    async def step(self, source: str, read: Callable[[], Awaitable[bytes]]) -> None:
+        """Reads a source once, and uses its content if it is new. What goes wrong is logged once."""
+        try:
+            content = await read()
+            if self._contents.get(source) != content:
+                # Many clients take a while to read, and the loop serves requests meanwhile.
+                self._use(source, content, await asyncio.to_thread(self._build, source, content))
+        except ConfigError as error:
+            if self._troubles.get(source) != str(error):
+                _log.error("clients not reloaded", extra={"error": str(error)})
+            self._troubles[source] = str(error)
+        else:
+            self._troubles.pop(source, None)
+
+    def _files(self) -> dict[str, Callable[[], bytes]]:
+        """Returns how each file is read, by its path."""
+        keys, signing = self._config.client_keys, self._config.jwt_keys
+        paths = [keys / FILE_NAME] if keys else []
+        paths += [Path(signing)] if signing and not _is_url(signing) else []
+        paths += [self._config.limits] if self._config.limits else []
+        return {str(path): partial(_read, path) for path in paths}
+
+    def _build(self, source: str, content: bytes) -> Clients | Tokens | LimitSet:
+        """Returns what a source holds. Raises `ConfigError`."""
+        config = self._config
+        if source == config.jwt_keys:
+            return Tokens(content, source, config.jwt_issuer, config.jwt_audience, config.jwt_tenant)
+        if config.limits and source == str(config.limits):
+            return read_limits(content, source)
+        return Clients(read_client_file(content, source))
+
+    def _use(self, source: str, content: bytes, built: Clients | Tokens | LimitSet) -> None:
+        """Puts the clients of a source in force."""
+        if isinstance(built, LimitSet):
+            self.limits = built
+        elif isinstance(built, Tokens):
+            self.known = replace(self.known, tokens=built)
+        else:
+            self.known = replace(self.known, clients=built)
+        if source in self._contents:
+            _log.info("clients reloaded", extra={"source": source})
+        self._contents[source] = content
+
+
+def _is_url(source: str) -> bool:
+    return source.startswith(("https://", "http://"))
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        hint = "; `guardproxy keys create` makes the file" if path.name == FILE_NAME else ""
+        raise ConfigError(f"cannot read {path}: {(error.strerror or type(error).__name__).lower()}{hint}") from None
+
+
+async def fetch(url: str) -> bytes:
+    """Returns the content of an address. Raises `ConfigError`."""
+    timeout = aiohttp.ClientTimeout(total=FETCH_TIMEOUT_S)
+    try:
+        async with (
+            aiohttp.ClientSession(timeout=timeout, trust_env=False, cookie_jar=aiohttp.DummyCookieJar()) as session,
+            session.get(url, allow_redirects=False) as response,
+        ):
+            if response.status != 200:
+                raise ConfigError(f"{url} answered with status {response.status}")
+            content = await response.content.read(LIMIT_FETCH_BYTES + 1)
+            while chunk := await response.content.read(LIMIT_FETCH_BYTES + 1 - len(content)):
+                content += chunk
+    except (aiohttp.ClientError, OSError, TimeoutError) as error:
+        raise ConfigError(f"{url} cannot be reached: {type(error).__name__}") from None
+    if len(content) > LIMIT_FETCH_BYTES:
+        raise ConfigError(f"{url} answered with more than {LIMIT_FETCH_BYTES} bytes")
+    return content

@@ -1,0 +1,163 @@
+"""The file of limits: what it may say, and the rules that follow."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from guardproxy.errors import ConfigError
+from guardproxy.gateway import LimitRule, LimitSet, limit_schema, limit_words, read_limits
+from guardproxy.gateway.limit_file import MICRO, Price
+from guardproxy.policy import About, Match
+
+PRICE = '[price."*"]\ninput = 1\noutput = 2\n'
+
+
+def file(*lines: str, unit: str = "requests", more: str = "") -> bytes:
+    return "\n".join(["[[limit]]", 'name = "a"', f'unit = "{unit}"', *lines, more]).encode()
+
+
+def rule(*lines: str, unit: str = "requests", more: str = "") -> LimitRule:
+    limits = read_limits(file(*lines, unit=unit, more=more), "l")
+    (found,) = (*limits.early, *limits.late)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("unit", "lines", "words"),
+    [
+        ("requests", ['rate = "600/1m"'], "a: 600 requests at once, then 600 in 60 s, all together"),
+        ("requests", ['rate = "600/m"', "burst = 10"], "a: 10 requests at once, then 600 in 60 s, all together"),
+        (
+            "tokens",
+            ['rate = "7/2h"', 'per = ["client", "model"]'],
+            "a: 7 tokens at once, then 7 in 7,200 s, per client and model",
+        ),
+        ("tokens", ['budget = "1000000/month"'], "a: 1,000,000 tokens a month, all together"),
+        ("cost", ['budget = "12.50/day"', 'mode = "shadow"'], "a: 12.5 cost a day, all together, in shadow mode"),
+        ("cost", ['rate = "0.5/1d"'], "a: 0.5 cost at once, then 0.5 in 86,400 s, all together"),
+        ("parallel", ["most = 3"], "a: 3 parallel at the same time, all together"),
+    ],
+)
+def test_a_limit_says_what_it_counts(unit: str, lines: list[str], words: str) -> None:
+    assert limit_words(rule(*lines, unit=unit, more=PRICE)) == words
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (b"\xff", "l: 'utf-8' codec"),
+        (b"[[limit]", "l: "),
+        (b"x = 1", r"l: Object contains unknown field `x`"),
+        (b'[[limit]]\nname = "a"', r"missing required field `unit` - at `\$.limit\[0\]`"),
+        (file('rate = "1/1m"', unit="words"), "Invalid enum value 'words'"),
+        (file('rate = "1/1m"', "typo = 1"), "unknown field `typo`"),
+        (file('rate = "1/1m"').replace(b'"a"', b'"a b"'), "l: the limit `a b`: a name has 1 to 64"),
+        (file('rate = "1/1m"') + b"\n" + file('rate = "1/1m"'), "l: the limit `a` stands in the file twice"),
+        (file(), "counts requests, so it needs one of rate or budget, and nothing else"),
+        (file('rate = "1/1m"', 'budget = "1/day"'), "needs one of rate or budget"),
+        (file("most = 1"), "needs one of rate or budget"),
+        (file('rate = "1/1m"', unit="parallel"), "counts parallel, so it needs one of most, and nothing else"),
+        (file('budget = "1/day"', "burst = 1"), "`burst` belongs to a rate"),
+        (file('rate = "1/1m"', "burst = 0"), "a number is too small"),
+        (file("most = -1", unit="parallel"), "a number is too small"),
+        (file('rate = "1/1m"', "answer_tokens = -1"), "a number is too small"),
+        (file('rate = "1/1m"', 'per = ["client", "client"]'), "`per` names something twice"),
+        (file('rate = "1/1m"', "models = []"), "an empty `models` matches nothing"),
+        (file('rate = "1/1m"', 'tenants = [""]'), "an empty `tenants` matches nothing"),
+        (file('rate = "1/0m"'), "`rate` must be an amount and a period, like 600/1m"),
+        (file('rate = "many"'), "`rate` must be an amount and a period, like 600/1m"),
+        (file('rate = "-1/1m"'), "`rate` must be an amount and a period, like 600/1m"),
+        (file('rate = "1.5/1m"'), "requests are counted in whole numbers"),
+        (file('rate = "1/1d"', "burst = 999999999"), "is too large to be counted exactly"),
+        (file('rate = "1/99999d"'), "is too large to be counted exactly"),
+        (file('budget = "999999999999/day"', unit="cost", more=PRICE), "is too large to be counted exactly"),
+        (file('budget = "1/week"'), "`budget` must be an amount and a window, like 50.00/day"),
+        (file('budget = "1.5/day"', unit="tokens"), "tokens are counted in whole numbers"),
+        (file('rate = "1/1m"', "when = 'tenant.nam == \"a\"'"), "`when`: "),
+        (file('budget = "1/day"', unit="cost"), "a limit counts costs, and no model has a price"),
+        (file('budget = "1/day"', unit="cost", more=PRICE.replace("1", "-1")), r"the price of `\*` must be at least 0"),
+        (file('budget = "1/day"', unit="cost", more=PRICE.replace("2", "nan")), r"the price of `\*` must be at least 0"),
+    ],
+)  # fmt: skip
+def test_a_wrong_file_is_refused(text: bytes, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        read_limits(text, "l")
+
+
+def test_what_needs_only_the_head_is_decided_before_the_body() -> None:
+    early: list[tuple[str, list[str]]] = [
+        ("requests", ['rate = "1/1m"', 'per = ["client", "tenant"]', 'routes = ["POST /*"]']),
+        ("parallel", ["most = 1", 'tenants = ["a"]']),
+    ]
+    late: list[tuple[str, list[str]]] = [
+        ("requests", ['rate = "1/1m"', 'per = ["model"]']),
+        ("requests", ['rate = "1/1m"', 'models = ["a"]']),
+        ("requests", ['rate = "1/1m"', "when = 'request.stream'"]),
+        ("tokens", ['rate = "1/1m"']),
+    ]
+    assert all(rule(*lines, unit=unit).is_early for unit, lines in early)
+    assert not any(rule(*lines, unit=unit).is_early for unit, lines in late)
+
+
+def test_a_limit_counts_the_requests_that_it_matches() -> None:
+    found = rule('rate = "1/1m"', 'models = ["gpt-*"]', "when = 'tenant.name == \"acme\"'")
+    assert found.match.holds(About("POST /a", "openai/GPT-5", "acme"))
+    assert not found.match.holds(About("POST /a", "claude", "acme"))
+    assert not found.match.holds(About("POST /a", "gpt-5", "beta"))
+    assert found.match.holds(About("POST /a", "", "acme")), "what cannot be read counts"
+
+
+@pytest.mark.parametrize(
+    ("window", "unix_s", "name", "left_s"),
+    [
+        ("", 0.0, "", 86_400.0),
+        ("day", 0.0, "1970-01-01", 86_400.0),
+        ("day", 86_399.5, "1970-01-01", 0.5),
+        ("month", 0.0, "1970-01", 31 * 86_400.0),
+        ("month", 1_709_164_800.0, "2024-02", 86_400.0),  # 29 February
+        ("month", 1_735_603_200.0, "2024-12", 86_400.0),
+    ],
+)
+def test_budgets_follow_the_calendar_in_utc(window: Any, unix_s: float, name: str, left_s: float) -> None:
+    found = LimitRule("a", "tokens", 1, Match(), window=window)
+    assert found.window_at(unix_s) == (name, left_s)
+
+
+@given(st.integers(1, 10**9), st.integers(1, 10**6), st.integers(0, 10**10))
+def test_a_rate_counts_in_microseconds_and_loses_less_than_one(amount: int, period_s: int, units: int) -> None:
+    found = rule(f'rate = "{amount}/1s"')
+    rate = LimitRule("a", "tokens", period_s * MICRO, Match(), period_us=period_s * MICRO, amount=amount)
+    assert 0 <= rate.used(units) * amount - units * rate.period_us < amount
+    assert rate.in_units(rate.used(units)) >= units
+    assert rate.taken(units) == min(rate.most, rate.used(units))
+    assert found.limit == amount
+
+
+def test_a_limit_of_zero_takes_more_than_it_has() -> None:
+    for lines, unit in ((['rate = "0/1m"'], "tokens"), (['budget = "0/day"'], "tokens"), (["most = 0"], "parallel")):
+        found = rule(*lines, unit=unit)
+        assert found.taken(0) > found.most
+
+
+def test_prices_are_exact_and_the_highest_counts() -> None:
+    assert Price(0.15, 0.6).cost(1_000_000, 1_000_000) == 750_000
+    assert Price(2.5, 10).cost(1, 0) == 3, "rounded up"
+    assert Price(0.1, 0.2).cost(3, 0) == 1
+    assert Price(0, 0).cost(10**9, 10**9) == 0
+    text = '[price."gpt-5-mini*"]\ninput = 1\noutput = 9\n[price."gpt-*"]\ninput = 3\noutput = 4\n'
+    limits = read_limits(text.encode(), "l")
+    assert limits.price(("gpt-5-mini",)) == Price(1, 9)
+    assert limits.price(("openai/GPT-5-Mini-2025-08-07",)) == Price(1, 9)
+    assert limits.price(("gpt-5-mini", "gpt-5")) == Price(3, 9)
+    assert limits.price(("gpt-5", "claude")) is None
+    assert limits.price(("\u0000",)) is None
+    assert limits.price(()) is None
+    assert LimitSet().price(("a",)) is None
+
+
+def test_editors_get_a_schema() -> None:
+    assert "limit" in str(limit_schema())

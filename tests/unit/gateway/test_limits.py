@@ -1,0 +1,325 @@
+"""The duty that limits: what is reserved, refused, settled and told, and that the answers of the store decide it."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from guardproxy.audit import Record, RecordedPlan
+from guardproxy.errors import DownstreamError
+from guardproxy.events import Frame
+from guardproxy.gateway import Duties, Head, MemoryStore, StoreAnswered, Trail, UsageLimits, read_limits, rerun
+from guardproxy.gateway.limits import LIMIT_OPEN, used_tokens
+from guardproxy.wire import Request, codec_for
+from tests.kit.records import plain_answer, plain_attempt, plain_record, plain_text
+
+ROUTE = "POST /v1/messages"
+NOW_S = 1_900_000_000.0
+MAX_TOKENS = 100
+
+
+def limit(name: str, unit: str, *lines: str) -> str:
+    return "\n".join(["[[limit]]", f'name = "{name}"', f'unit = "{unit}"', *lines, ""])
+
+
+@dataclass
+class Desk:
+    """The duty, with a store whose clock the test moves."""
+
+    text: str
+    now_s: float = 0.0
+    noticed: list[tuple[str, str]] = field(default_factory=list)
+    number: int = 0
+
+    def __post_init__(self) -> None:
+        self.limits = read_limits(self.text.encode(), "l")
+        self.duty = UsageLimits(lambda: self.limits, 1000, lambda name, mode: self.noticed.append((name, mode)))
+        self.duties = Duties([self.duty], MemoryStore(lambda: self.now_s))
+
+    def ask(self, model: str = "m", size: int = 400, **members: Any) -> Trail:
+        """A request of `size` bytes that wants `MAX_TOKENS`, once it was admitted. Raises its refusal."""
+        self.number += 1
+        sent = {"route": ROUTE, "tenant": "t1", "tenant_name": "acme", "unix_s": NOW_S, **members}
+        self.trail = Trail(Head(f"x{self.number}", **sent))
+        request = Request(model, False, Frame(b" " * size, tree={"model": model, "max_tokens": MAX_TOKENS}), list)
+
+        async def run() -> None:
+            await self.duties.admit(self.trail)
+            if self.duties.is_planning(self.trail.head):
+                assert await self.duties.plan(self.trail, request) == ()
+
+        asyncio.run(run())
+        return self.trail
+
+    def refusal(self, **asked: Any) -> tuple[str, int | None]:
+        with pytest.raises(DownstreamError) as refused:
+            self.ask(**asked)
+        assert refused.value.status in (403, 429)
+        return refused.value.code, refused.value.retry_s
+
+    def settle(self, trail: Trail, **record: Any) -> None:
+        asyncio.run(self.duties.settle(trail.head, done(**record)))
+
+
+def done(prompt: int = 50, answer: int = 30, **changes: Any) -> Record:
+    plain: dict[str, Any] = {"usage": {"input_tokens": prompt, "output_tokens": answer}, "sizes": {"upstream": 400}}
+    return plain_record(**{**plain, **changes})
+
+
+def test_a_rate_refuses_with_the_time_to_wait() -> None:
+    desk = Desk(limit("a", "requests", 'rate = "2/1m"'))
+    assert len(desk.ask().answers) == 1
+    desk.ask()
+    assert desk.refusal() == ("rate_limit_exceeded", 30)
+    desk.now_s = 29.9
+    assert desk.refusal() == ("rate_limit_exceeded", 1)
+    desk.now_s = 30.0
+    desk.ask()
+    assert desk.noticed == [("a", "enforce"), ("a", "enforce")]
+
+
+@pytest.mark.parametrize(
+    ("per", "other", "is_shared"),
+    [
+        ("[]", {"tenant": "t2", "tenant_name": "beta"}, True),
+        ('["client"]', {"tenant": "t2"}, False),
+        ('["client"]', {"tenant_name": "beta"}, True),
+        ('["tenant"]', {"tenant": "t2"}, True),
+        ('["tenant"]', {"tenant_name": "beta"}, False),
+        ('["model"]', {"model": "M"}, True),
+        ('["model"]', {"model": "n"}, False),
+        ('["client", "model"]', {"tenant": "t2"}, False),
+    ],
+)
+def test_each_client_tenant_or_model_has_its_own(per: str, other: dict[str, Any], is_shared: bool) -> None:
+    desk = Desk(limit("a", "requests", 'rate = "1/1m"', f"per = {per}"))
+    desk.ask()
+    if is_shared:
+        desk.refusal(**other)
+    else:
+        desk.ask(**other)
+
+
+def test_a_request_that_no_limit_counts_asks_the_store_nothing() -> None:
+    desk = Desk(
+        limit("a", "requests", 'rate = "1/1m"', 'tenants = ["beta"]')
+        + limit("b", "tokens", 'rate = "1/1m"', 'models = ["z"]')
+    )
+    assert desk.ask().answers == []
+    assert desk.duty.headers(desk.trail.head, "openai") == {}
+    assert desk.duty.settle(desk.trail.head, done()) is None
+
+
+def test_tokens_are_reserved_and_what_was_not_used_is_given_back() -> None:
+    desk = Desk(limit("a", "tokens", 'budget = "250/day"'))
+    first = desk.ask()  # 400 bytes are 100 tokens, and 100 may be answered
+    assert desk.refusal() == ("budget_exceeded", 22_400)
+    desk.settle(first, prompt=20, answer=10)
+    second = desk.ask()
+    assert second.answers == [StoreAnswered("limits", (30,))]
+    desk.settle(second, prompt=100, answer=900)
+    assert desk.refusal()[0] == "budget_exceeded", "what was used beyond the reservation counts"
+    desk.settle(first, prompt=20, answer=10)
+    assert desk.ask(unix_s=NOW_S + 22_400).answers == [StoreAnswered("limits", (0,))], "a new day"
+
+
+def test_a_request_without_a_limit_of_its_own_reserves_what_the_file_says() -> None:
+    desk = Desk(limit("a", "tokens", 'budget = "9000/day"', "answer_tokens = 7"))
+    request = Request("m", False, Frame(b"1234", tree={"model": "m"}), list)
+    trail = Trail(Head("y", route=ROUTE, unix_s=NOW_S))
+
+    async def plan() -> None:
+        await desk.duties.plan(trail, request)
+
+    asyncio.run(plan())
+    assert desk.ask().answers == [StoreAnswered("limits", (8,))]
+
+
+def test_costs_follow_prices_in_millionths() -> None:
+    prices = '[price."m"]\ninput = 2.5\noutput = 10\n'
+    desk = Desk(limit("a", "cost", 'budget = "0.00200/day"') + prices)
+    first = desk.ask()  # 100 x 2.5 + 100 x 10 millionths
+    assert desk.refusal() == ("budget_exceeded", 22_400)
+    desk.settle(first, model="m", prompt=40, answer=10)
+    assert desk.ask().answers == [StoreAnswered("limits", (200,))]
+    assert desk.refusal(model="unknown") == ("out_of_scope", None)
+    shadow = Desk(limit("a", "cost", 'budget = "0.002/day"', 'mode = "shadow"') + prices)
+    assert shadow.ask(model="unknown").answers == []
+    priced = shadow.ask()
+    shadow.limits = read_limits(limit("a", "requests", 'rate = "1/1m"').encode(), "l")
+    shadow.settle(priced, model="m")  # the price is gone meanwhile
+
+
+def test_a_planned_model_has_its_own_price() -> None:
+
+    desk = Desk(
+        limit("a", "cost", 'budget = "1/day"')
+        + '[price."m"]\ninput = 1\noutput = 1\n[price."n"]\ninput = 9\noutput = 9\n'
+    )
+    desk.settle(desk.ask(), model="m", plan=RecordedPlan(model="n"), prompt=1, answer=1)
+    assert desk.ask().answers == [StoreAnswered("limits", (18,))]
+
+
+def test_simultaneous_requests_are_given_back_at_the_end_or_when_a_process_died() -> None:
+    desk = Desk(limit("a", "parallel", "most = 2"))
+    first = desk.ask()
+    desk.ask()
+    assert desk.refusal() == ("rate_limit_exceeded", 1)
+    refused = desk.trail
+    desk.settle(refused)
+    assert desk.refusal()[0] == "rate_limit_exceeded", "a refused request gives nothing back"
+    desk.settle(first)
+    desk.settle(first)
+    desk.ask()
+    desk.refusal()
+    desk.now_s = 1000
+    desk.ask()
+
+
+def test_a_request_that_one_limit_refuses_costs_no_other() -> None:
+    desk = Desk(limit("a", "tokens", 'budget = "1000/day"') + limit("b", "tokens", 'budget = "300/day"'))
+    desk.ask()
+    desk.refusal()
+    assert desk.ask(size=0).answers == [StoreAnswered("limits", (200, 200))]
+    both = Desk(limit("a", "requests", 'rate = "1/1m"') + limit("b", "requests", 'rate = "1/1h"'))
+    both.ask()
+    assert both.refusal() == ("rate_limit_exceeded", 3600), "the longest wait counts"
+
+
+def test_a_limit_in_shadow_mode_refuses_nothing_and_is_noticed() -> None:
+    desk = Desk(limit("a", "requests", 'rate = "1/1m"', 'mode = "shadow"') + limit("b", "requests", 'rate = "3/1m"'))
+    for _ in range(3):
+        desk.ask()
+    desk.refusal()
+    assert desk.noticed == [("a", "shadow"), ("a", "shadow"), ("a", "shadow"), ("b", "enforce")]
+    assert desk.duty.headers(desk.trail.head, "openai")["x-ratelimit-limit-requests"] == "3"
+
+
+def test_a_limit_of_zero_stops_everything() -> None:
+    for lines, unit in ((['rate = "0/1m"'], "requests"), (['budget = "0/day"'], "tokens"), (["most = 0"], "parallel")):
+        desk = Desk(limit("a", unit, *lines))
+        desk.refusal()
+
+
+def test_a_request_larger_than_the_limit_waits_until_nothing_is_taken() -> None:
+    desk = Desk(limit("a", "tokens", 'rate = "100/1m"'))
+    desk.ask()
+    assert desk.refusal() == ("rate_limit_exceeded", 60)
+    desk.settle(Trail(Head("x1")), prompt=1000, answer=1000)
+    assert desk.refusal() == ("rate_limit_exceeded", 20 * 60)
+
+
+def test_headers_tell_what_is_left_on_every_answer() -> None:
+    desk = Desk(limit("a", "requests", 'rate = "2/1m"') + limit("b", "tokens", 'budget = "1000/day"'))
+    first = desk.ask()
+    assert desk.duties.headers(first.head, "openai") == {
+        "x-ratelimit-limit-requests": "2",
+        "x-ratelimit-remaining-requests": "1",
+        "x-ratelimit-reset-requests": "30s",
+        "x-ratelimit-limit-tokens": "1000",
+        "x-ratelimit-remaining-tokens": "800",
+        "x-ratelimit-reset-tokens": "6h13m20s",
+    }
+    assert desk.duties.headers(first.head, "openai") == {}
+    desk.ask()
+    desk.refusal()
+    told = desk.duties.headers(desk.trail.head, "anthropic")
+    assert told["anthropic-ratelimit-requests-remaining"] == "0"
+    assert told["anthropic-ratelimit-requests-reset"] == "2030-03-17T17:47:40Z"
+    together = Desk(limit("a", "requests", 'budget = "9/day"') + limit("c", "parallel", "most = 9"))
+    assert together.duty.headers(together.ask().head, "openai")["x-ratelimit-remaining-requests"] == "8"
+
+
+def test_the_answers_of_the_store_decide() -> None:
+    desk = Desk(limit("a", "requests", 'rate = "2/1m"'))
+    head = Head("x", route=ROUTE, unix_s=NOW_S)
+    assert rerun([desk.duty], head, [StoreAnswered("limits", (30_000_000,))]) == head
+    with pytest.raises(DownstreamError, match="the limit `a` of requests: too much in a short time"):
+        rerun([desk.duty], head, [StoreAnswered("limits", (30_000_001,))])
+
+
+def test_a_route_that_is_not_read_counts_as_a_request_only() -> None:
+    desk = Desk(limit("a", "requests", 'rate = "1/1m"') + limit("b", "tokens", 'budget = "0/day"'))
+    desk.ask(route="GET /v1/models")
+    desk.refusal(route="GET /v1/models")
+
+
+def test_conditions_read_headers_and_every_model() -> None:
+    desk = Desk(limit("a", "requests", 'rate = "1/1m"', 'when = \'request.headers["x-team"] == "red"\''))
+    desk.ask(headers={"x-team": "blue"})
+    desk.ask(headers={"x-team": "red"})
+    desk.refusal(headers={"x-team": "red"})
+    desk.refusal(headers={}), "a header that is missing counts"
+    models = Desk(limit("a", "requests", 'rate = "1/1m"', 'models = ["big"]'))
+    request = Request("small", False, Frame(b"", tree={"model": "big"}), list)
+
+    async def plan(name: str) -> None:
+        await models.duties.plan(Trail(Head(name, route=ROUTE, unix_s=NOW_S)), request)
+
+    asyncio.run(plan("y"))
+    with pytest.raises(DownstreamError):
+        asyncio.run(plan("z"))
+
+
+def test_memory_is_bounded_where_nobody_settles(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert LIMIT_OPEN > 10_000
+    monkeypatch.setattr("guardproxy.gateway.limits.LIMIT_OPEN", 3)
+    desk = Desk(limit("a", "requests", 'rate = "9000/1m"'))
+    for _ in range(9):
+        desk.ask()
+    assert (len(desk.duty._open), len(desk.duty._left)) == (3, 3)
+
+
+def test_a_reservation_is_settled_where_there_is_something_to_settle() -> None:
+    desk = Desk(limit("a", "requests", 'rate = "9/1m"'))
+    assert desk.duty.settle(desk.ask().head, done()) is None, "a request that counts as one is settled already"
+    held = Desk(limit("a", "requests", 'budget = "9/day"'))
+    held.settle(held.ask())
+    held.now_s = 2000
+    assert held.ask().answers == [StoreAnswered("limits", (1,))], "what was settled outlives the reservation"
+
+
+@given(st.lists(st.tuples(st.integers(0, 2000), st.integers(0, 200)), max_size=12))
+def test_a_budget_ends_as_the_sum_of_what_was_used(exchanges: list[tuple[int, int]]) -> None:
+    desk = Desk(limit("a", "tokens", 'budget = "100000/month"'))
+    trails = [(desk.ask(size=size), used) for size, used in exchanges]
+    for trail, used in (*trails, *reversed(trails)):
+        desk.settle(trail, prompt=used, answer=1)
+    assert desk.ask().answers == [StoreAnswered("limits", (sum(used + 1 for _, used in exchanges),))]
+
+
+# What was used.
+
+CODEC = codec_for(ROUTE)
+CUT = plain_answer(plain_text("content[0].text", "x" * 41), streamed=True)
+
+
+@pytest.mark.parametrize(
+    ("record", "used"),
+    [
+        (done(), (50, 30)),
+        (done(usage={}), (100, 0)),
+        (plain_record(CUT, sizes={"upstream": 402}), (101, 11)),
+        (plain_record(CUT, sizes={"upstream": 402}, usage={"input_tokens": 7}), (7, 11)),
+        (plain_record(CUT, sizes={"upstream": 402}, usage={"input_tokens": True, "output_tokens": -1}), (101, 11)),
+        (plain_record(sizes={"request": 9}), (0, 0)),
+        (plain_record(plain_answer(status=429), sizes={"upstream": 402}), (0, 0)),
+        (plain_record(plain_answer(status=None), sizes={"upstream": 402}), (101, 0)),
+        (done(attempts=(plain_attempt(plain_answer()), plain_attempt())), (6, 4)),
+    ],
+)
+def test_what_was_used_is_counted_or_estimated(record: Record, used: tuple[int, int]) -> None:
+    assert CODEC is not None
+    assert used_tokens(record, CODEC.contract) == used
+
+
+def test_what_a_format_that_is_gone_used_is_estimated() -> None:
+    assert used_tokens(done(), None) == (100, 0)
+    desk = Desk(limit("a", "tokens", 'budget = "1000/day"'))
+    desk.settle(desk.ask(), route="POST /gone")
+    assert desk.ask().answers == [StoreAnswered("limits", (100,))]
