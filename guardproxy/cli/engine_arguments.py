@@ -12,6 +12,8 @@ import typer
 if TYPE_CHECKING:
     from guardproxy.engine import Work, WorkEngine
 
+LIMIT_WORKERS = 1024
+
 Task = TypeVar("Task")
 Result = TypeVar("Result")
 
@@ -22,7 +24,11 @@ EngineName = Annotated[
 Workers = Annotated[
     int,
     typer.Option(
-        "--workers", min=0, metavar="N", help="The number of workers. 0: all cores, or all cores of the cluster."
+        "--workers",
+        min=0,
+        max=LIMIT_WORKERS,
+        metavar="N",
+        help="The number of workers. 0: all cores, or all cores of the cluster.",
     ),
 ]
 

@@ -14,6 +14,7 @@ import os
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from importlib.metadata import version
 from typing import Any
 
 from guardproxy.engine.schedule import Result, Schedule, Task, WorkerLost
@@ -79,12 +80,20 @@ def _sizes(workers: int, uses_models: bool, resources: dict[str, float]) -> tupl
 
 
 class ActorStation(Station):
-    """A worker's place in an actor. `folder`: the working directory of the command, which paths are relative to."""
+    """A worker's place in an actor. `folder`: the working directory of the command, which paths are relative to. `release`: the
+    release of guardproxy that the command is of. Another release might report something else, so it does no work."""
 
-    def __init__(self, work: Work[Any, Any], folder: str) -> None:
+    def __init__(self, work: Work[Any, Any], folder: str, release: str) -> None:
         super().__init__(work)
+        self._release = release
         with suppress(OSError):  # another machine may not have it; then whole paths are needed
             os.chdir(folder)
+
+    def open(self) -> TaskOutcome:
+        """Opens the work, if this is the right release."""
+        if (here := version("guardproxy")) != self._release:
+            return TaskOutcome(error=EngineError(f"a worker has guardproxy {here}, and this is {self._release}"))
+        return super().open()
 
 
 class _Actors:
@@ -98,7 +107,7 @@ class _Actors:
         self._class = _ray().remote(**options)(ActorStation)
 
     def hire(self) -> _Actor:
-        return _Actor(self._class.remote(self._work, os.getcwd()))
+        return _Actor(self._class.remote(self._work, os.getcwd(), version("guardproxy")))
 
     def wait(self, handles: Sequence[Any]) -> Sequence[Any]:
         ready, _ = _ray().wait(list(handles), num_returns=1)
@@ -111,7 +120,8 @@ class _Actors:
         except ray.exceptions.RayTaskError:
             raise
         except ray.exceptions.RayError as error:  # the actor, its machine or the store of its results is gone
-            raise WorkerLost(f"was lost ({type(error).__name__})") from None
+            reason = str(error).partition("\n")[0].strip()
+            raise WorkerLost(f"was lost ({type(error).__name__}: {reason})") from None
         return outcome
 
 

@@ -138,3 +138,14 @@ def test_a_part_without_a_problem_is_read_once() -> None:
     assert state.verifier.finish() == verify(BytesIO(data))
     assert state.watch.finish().size == 31
     state.take(Part(path, 0, 0), VerifiedPart(0))
+
+
+def test_a_part_after_too_many_problems_is_not_read() -> None:
+    lines = [line for line, _ in log(30)]
+    first, last = b"".join([*lines[:20], *[b"junk\n"] * LIMIT_PROBLEMS]), b"".join(lines[20:])
+    path: Any = MemoryFile(first + last)
+    state = LogVerification(ExpectedLog())
+    with VerifyWork({"log": ExpectedLog()}).open() as do:
+        for part in (Part(path, 0, len(first)), Part(path, len(first), len(path.data))):
+            state.take(part, do(part))
+    assert state.verifier.finish() == verify(BytesIO(path.data))

@@ -38,6 +38,7 @@ def cluster() -> Iterator[None]:
     cluster_utils = pytest.importorskip("ray.cluster_utils")
     with pytest.MonkeyPatch.context() as patched:
         patched.setenv("RAY_USAGE_STATS_ENABLED", "0")
+        patched.setenv("RAY_worker_niceness", "0")  # by default, actors give way to the other tests
         node = {"num_cpus": 1, "object_store_memory": STORE_BYTES, "include_dashboard": False}
         both = cluster_utils.Cluster(initialize_head=True, head_node_args=node)
         try:
