@@ -13,7 +13,7 @@ PIP = $(BIN)/python -m pip install --quiet --disable-pip-version-check
 UV = $(BIN)/uv pip install --quiet --python $(BIN)/python
 INSTALL = $(if $(filter uv,$(INSTALLER)),$(UV),$(PIP))
 
-.PHONY: run quick test coverage test-export timing lint docs test-long kills test-clients test-newest fuzz test-differential bench train-supervisor lock wheel clean
+.PHONY: run quick test coverage test-export timing lint docs test-long kills test-clients test-newest fuzz test-differential bench bench-peers train-supervisor lock wheel clean
 
 run: $(VENV)/.demo
 ifeq ($(UPSTREAM),)
@@ -138,6 +138,15 @@ bench: $(VENV)/.bench
 	$(BIN)/python -m benchmarks.schema --out benchmarks/results
 	$(BIN)/python -m benchmarks.duties --out benchmarks/results
 	$(BIN)/python -m benchmarks.policy --out benchmarks/results $(if $(PEERS),--peers $(PEERS))
+
+# The proxies that `benchmarks.overhead` measures beside ours, each in an environment of its own; `PEERS` in `bench` names another
+# interpreter, for libraries. nginx is measured if the system has it.
+PROXIES = build/peers
+bench-peers: $(VENV)/.lock
+	for peer in litellm envoy; do $(BIN)/uv venv --quiet --clear --python $(BIN)/python $(PROXIES)/$$peer || exit 1; done
+	$(BIN)/uv pip install --quiet --python $(PROXIES)/litellm/bin/python 'litellm[proxy]'
+	$(BIN)/uv pip install --quiet --python $(PROXIES)/envoy/bin/python pyvoy
+	npm install --prefix $(PROXIES)/portkey --no-audit --no-fund --loglevel error @portkey-ai/gateway
 
 # The releases that CI installs, for each Python and platform. A new release upstream waits for the next `make lock`.
 # All extras but `gpu`, whose runtime takes the place of the one that tests use.

@@ -1,10 +1,12 @@
 """The load generator: bare asyncio connections that ask, read to the end of the answer, and ask again.
 
-In: one JSON object as argument: `port`, `mode` (`plain`, `stream`, `open`), `connections`, `seconds`, `seed`. Out: one
-JSON object with what was measured: rates, percentiles in milliseconds, how many were refused (4xx, which count for
-nothing else) or failed. `share_p10`, `share_p90`: percentiles of the requests of a connection, 1 for the mean of all
-connections. `answers`: all answers, with those that came before the measurement began. In mode `open` it opens `connections`
-streams that never end, prints a line once each has received text, and holds them until its standard input closes.
+In: one JSON object as argument: `port`, `mode` (`plain`, `stream`, `paced`, `open`), `connections`, `seconds`, `seed`,
+`headers` (more headers of a request), `prompts` (how many differ; 0: all). Out: one JSON object with what was measured: rates,
+percentiles in milliseconds, how many were refused (4xx, which count for nothing else) or failed. `share_p10`, `share_p90`:
+percentiles of the requests of a connection, 1 for the mean of all connections. `answers`: all answers, with those that came
+before the measurement began. In mode `paced` the model writes a chunk every 20 ms, and the time between chunks is measured. In
+mode `open` it opens `connections` streams that never end, prints a line once each has received text, and holds them until its
+standard input closes.
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ import asyncio
 import json
 import re
 import sys
+from collections.abc import Mapping
 from random import Random
 from time import perf_counter
 from typing import Any, cast
@@ -31,18 +34,22 @@ def percentile(values: list[float], share: float) -> float:
     return ordered[min(len(ordered) - 1, int(share * len(ordered)))]
 
 
-def request(random: Random, mode: str, port: int) -> bytes:
+MODELS = {"open": "trickle", "paced": "paced"}
+
+
+def request(random: Random, mode: str, port: int, headers: Mapping[str, str]) -> bytes:
     """One request with a prompt of its own."""
-    tree: dict[str, Any] = {"model": "trickle" if mode == "open" else "canned"}
+    tree: dict[str, Any] = {"model": MODELS.get(mode, "canned")}
     tree["messages"] = [{"role": "user", "content": " ".join(words(random, PROMPT_WORDS))}]
     if mode != "plain":
         tree["stream"] = True
     body = json.dumps(tree, separators=(",", ":")).encode()
     head = (
         f"POST /v1/chat/completions HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nContent-Type: application/json\r\n"
-        f"Authorization: Bearer benchmark\r\nContent-Length: {len(body)}\r\n\r\n"
+        f"Authorization: Bearer benchmark\r\nContent-Length: {len(body)}\r\n"
     )
-    return head.encode() + body
+    more = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+    return f"{head}{more}\r\n".encode() + body
 
 
 class Asker(asyncio.Protocol):
@@ -55,6 +62,8 @@ class Asker(asyncio.Protocol):
         self.open = True
         self.latencies_s: list[float] = []
         self.first_texts_s: list[float] = []
+        self.gaps_s: list[float] = []
+        self._last_s = 0.0  # when the last chunk of this answer came; 0 before the first
         self.chunks = 0
         self.answers = 0
         self.errors = 0
@@ -71,13 +80,18 @@ class Asker(asyncio.Protocol):
         self._status = 0
         self._left: int | None = None
         self._texted = False
+        self._last_s = 0.0
         self._sent_s = perf_counter()
         self._transport.write(self._ask())
 
     def data_received(self, data: bytes) -> None:
         self._buffer += data
-        if self.counting:
-            self.chunks += data.count(b"data: ")
+        if self.counting and (chunks := data.count(b"data: ")):
+            now_s = perf_counter()
+            self.chunks += chunks
+            if self._last_s:
+                self.gaps_s.append(now_s - self._last_s)
+            self._last_s = now_s
         if not self._headed:
             end = self._buffer.find(b"\r\n\r\n")
             if end < 0:
@@ -113,14 +127,24 @@ class Asker(asyncio.Protocol):
         self._transport.abort()
 
 
-async def measure(port: int, mode: str, connections: int, seconds: float, seed: int) -> dict[str, Any]:
+async def measure(
+    port: int,
+    mode: str,
+    connections: int,
+    seconds: float,
+    seed: int,
+    headers: Mapping[str, str] | None = None,
+    prompts: int = 0,
+) -> dict[str, Any]:
     """Runs one measurement. The first tenth of the time is not counted."""
     random = Random(seed)
-    ready = [request(random, mode, port) for _ in range(4000)]
+    ready = [request(random, mode, port, headers or {}) for _ in range(prompts or 4000)]
     loop = asyncio.get_running_loop()
 
     def ask() -> bytes:
-        return ready.pop() if ready else request(random, mode, port)
+        if prompts:
+            return random.choice(ready)
+        return ready.pop() if ready else request(random, mode, port, headers or {})
 
     askers = []
     for _ in range(connections):
@@ -141,6 +165,7 @@ async def measure(port: int, mode: str, connections: int, seconds: float, seed: 
     for asker in askers:
         asker.close()
     latencies = [value * 1000 for asker in askers for value in asker.latencies_s]
+    gaps = [value * 1000 for asker in askers for value in asker.gaps_s]
     firsts = [value * 1000 for asker in askers for value in asker.first_texts_s]
     if not latencies:
         raise SystemExit("no answer came within the time")
@@ -153,6 +178,8 @@ async def measure(port: int, mode: str, connections: int, seconds: float, seed: 
         "p99_ms": percentile(latencies, 0.99),
         "first_text_p50_ms": percentile(firsts, 0.50),
         "first_text_p99_ms": percentile(firsts, 0.99),
+        "gap_p50_ms": percentile(gaps, 0.50) if gaps else 0.0,
+        "gap_p99_ms": percentile(gaps, 0.99) if gaps else 0.0,
         "share_p10": percentile(shares, 0.10),
         "share_p90": percentile(shares, 0.90),
         "requests": len(latencies),

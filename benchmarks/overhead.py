@@ -1,8 +1,8 @@
 """What guardproxy adds to a call: the same load against the model directly and through several proxies.
 
-Targets: the canned upstream itself (`direct`), a bare aiohttp pass-through, nginx if it is installed, guardproxy with a
-policy without rules, and guardproxy with the shipped default policy. One process each; the proxy under test has a core
-of its own, the load generator and the upstream share the other (on a machine with more cores they get one each).
+Targets: the canned upstream itself (`direct`), a bare aiohttp pass-through, the proxies of `proxies.py` that are installed,
+guardproxy with a policy without rules, and guardproxy with the shipped default policy. One process each; the proxy under test
+has a core of its own, the load generator and the upstream share the other (on a machine with more cores they get one each).
 Rounds are interleaved (every target in turn, several times), so that other load on the machine hits all of them; a
 figure is the median over the rounds. Out: `overhead.json` and `overhead.png` in `--out`.
 
@@ -23,6 +23,7 @@ import sys
 import tempfile
 import urllib.error
 import urllib.request
+from collections.abc import Mapping
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
@@ -31,39 +32,15 @@ from statistics import median
 from typing import Any
 
 from benchmarks.chart import draw
+from benchmarks.proxies import Start, prepared
 
 ROOT = Path(__file__).parents[1]
 OPEN_STREAMS = 500
-START_TIMEOUT_S = 60.0
+KNOWN_PROMPTS = 50  # of the case whose texts a proxy may remember
+START_TIMEOUT_S = 120.0
+PACED_S = 5.0
 
 EMPTY_POLICY = "policy: empty\nrules:\n  - {id: watch, when: check_error, action: flag}\n"
-NGINX = """\
-daemon off;
-worker_processes 1;
-pid {folder}/nginx.pid;
-error_log {folder}/error.log;
-events {{ worker_connections 4096; }}
-http {{
-  access_log off;
-  client_body_temp_path {folder}/body;
-  proxy_temp_path {folder}/proxy;
-  fastcgi_temp_path {folder}/fastcgi;
-  uwsgi_temp_path {folder}/uwsgi;
-  scgi_temp_path {folder}/scgi;
-  keepalive_requests 1000000;
-  upstream model {{ server 127.0.0.1:{upstream_port}; keepalive 512; keepalive_requests 1000000; }}
-  server {{
-    listen 127.0.0.1:{port} backlog=1024;
-    location / {{
-      proxy_pass http://model;
-      proxy_http_version 1.1;
-      proxy_set_header Connection "";
-      proxy_buffering off;
-      proxy_read_timeout 600s;
-    }}
-  }}
-}}
-"""
 
 
 @dataclass(slots=True)
@@ -73,6 +50,8 @@ class Target:
     name: str
     port: int
     process: subprocess.Popen[bytes] | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+    streams: bool = True
     rounds: list[dict[str, dict[str, Any]]] = field(default_factory=list)
     rss_idle_mib: float = 0.0
     rss_open_mib: float = 0.0
@@ -84,9 +63,11 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def start(stack: ExitStack, command: list[str], core: int, log: Path) -> subprocess.Popen[bytes]:
-    """Starts a pinned process that ends with the stack."""
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+def start(
+    stack: ExitStack, command: list[str], core: int, log: Path, more: Mapping[str, str] | None = None
+) -> subprocess.Popen[bytes]:
+    """Starts a pinned process that ends with the stack. `more`: what its environment has beside ours."""
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)} if more is None else {**os.environ, **more}
     with log.open("ab") as output:
         process = subprocess.Popen(
             command,
@@ -127,30 +108,35 @@ def wait_ready(process: subprocess.Popen[bytes], url: str) -> bool:
     return False
 
 
-def targets(stack: ExitStack, folder: Path, upstream_port: int, core: int) -> tuple[list[Target], dict[str, str]]:
-    """All targets that start on this machine, and why the others do not."""
+def targets(
+    stack: ExitStack, folder: Path, upstream_port: int, core: int, peers: Path, only: tuple[str, ...] = ()
+) -> tuple[list[Target], dict[str, str]]:
+    """All targets that start on this machine, and why the others do not. `peers`: where `make bench-peers` put them; `only`:
+    beginnings of their names, if not all are wanted."""
     url = f"http://127.0.0.1:{upstream_port}"
     found, missing = [Target("direct", upstream_port)], {}
 
-    def add(name: str, command: list[str], port: int, ready: str) -> None:
+    def add(name: str, command: list[str], port: int, ready: str, proxy: Start | None = None) -> None:
+        if only and not name.startswith(only):
+            return
         log = folder / f"{name}.log"
-        process = start(stack, command, core, log)
+        process = start(stack, command, core, log, proxy.environment if proxy else None)
         if wait_ready(process, ready):
-            found.append(Target(name, port, process))
+            proxy = proxy or Start(command)
+            found.append(Target(name, port, process, proxy.headers, proxy.streams))
         else:
+            _end(process)  # it would take time from the others
             lines = log.read_text(errors="replace").strip().splitlines()
             missing[name] = lines[-1] if lines else "did not start"
 
     port = free_port()
     bare = [sys.executable, "-m", "benchmarks.passthrough", url, str(port)]
     add("aiohttp pass-through", bare, port, f"http://127.0.0.1:{port}/")
-    if nginx := shutil.which("nginx"):
-        port = free_port()
-        config = folder / "nginx.conf"
-        config.write_text(NGINX.format(folder=folder, port=port, upstream_port=upstream_port))
-        add("nginx", [nginx, "-p", str(folder), "-c", str(config)], port, f"http://127.0.0.1:{port}/")
-    else:
-        missing["nginx"] = "not installed"
+    for name, port, proxy in prepared(peers, folder, upstream_port, free_port):
+        if proxy is None:
+            missing[name] = "not installed"
+        else:
+            add(name, proxy.command, port, f"http://127.0.0.1:{port}{proxy.ready}", proxy)
 
     empty = folder / "empty"
     empty.mkdir()
@@ -220,7 +206,7 @@ def processor_s(process: subprocess.Popen[bytes]) -> float:
 def measured_load(target: Target, core: int, **settings: Any) -> dict[str, Any]:
     """One measurement of a target, with the processor time that an answer took."""
     before_s = processor_s(target.process) if target.process else 0.0
-    measured = load(core, port=target.port, **settings)
+    measured = load(core, port=target.port, headers=dict(target.headers), **settings)
     after_s = processor_s(target.process) if target.process else 0.0
     measured["processor_us"] = (after_s - before_s) * 1e6 / measured["answers"]
     return measured
@@ -228,9 +214,16 @@ def measured_load(target: Target, core: int, **settings: Any) -> dict[str, Any]:
 
 def measure_memory(target: Target, core: int) -> None:
     """Resident memory at rest and with many open streams that trickle."""
-    if target.process is None:
+    if target.process is None or not target.streams:
         return
-    settings = {"port": target.port, "mode": "open", "connections": OPEN_STREAMS, "seconds": 1, "seed": 1}
+    settings: dict[str, Any] = {
+        "port": target.port,
+        "mode": "open",
+        "connections": OPEN_STREAMS,
+        "seconds": 1,
+        "seed": 1,
+    }
+    settings["headers"] = dict(target.headers)
     target.rss_idle_mib = rss_mib(target.process)
     with subprocess.Popen(
         [sys.executable, "-m", "benchmarks.load", json.dumps(settings)],
@@ -253,10 +246,12 @@ def summary(found: list[Target]) -> dict[str, dict[str, float]]:
         pairs = list(zip(target.rounds, direct.rounds, strict=True))
 
         def of(case: str, metric: str, target: Target = target) -> float:
-            return float(median(round_[case][metric] for round_ in target.rounds))
+            return float(median([round_[case][metric] for round_ in target.rounds if case in round_] or [0.0]))
 
         def added(case: str, metric: str, pairs: Any = pairs) -> float:
-            return float(median(own[case][metric] - base[case][metric] for own, base in pairs))
+            return float(
+                median([own[case][metric] - base[case][metric] for own, base in pairs if case in own] or [0.0])
+            )
 
         table[target.name] = {
             "requests_per_s_at_32": of("plain 32", "requests_per_s"),
@@ -275,6 +270,8 @@ def summary(found: list[Target]) -> dict[str, dict[str, float]]:
             "added_first_text_p99_ms": added("stream 1", "first_text_p99_ms"),
             "added_whole_stream_p50_ms": added("stream 1", "p50_ms"),
             "chunks_per_s_at_100": of("stream 100", "chunks_per_s"),
+            "chunks_per_s_at_100_known": of("stream 100, known prompts", "chunks_per_s"),
+            "added_gap_p99_ms_at_100": added("paced 100", "gap_p99_ms"),
             "rss_idle_mib": target.rss_idle_mib,
             "rss_500_streams_mib": target.rss_open_mib,
             "refused": sum(case["refused"] for round_ in target.rounds for case in round_.values()),
@@ -288,7 +285,10 @@ def ratios(table: dict[str, dict[str, float]]) -> dict[str, dict[str, float]]:
     bare = table.get("aiohttp pass-through")
     if bare is None:
         return {}
-    rates = ("requests_per_s_at_32", "chunks_per_s_at_100", "processor_us_at_32", "p99_ms_at_32")
+    rates = (
+        *("requests_per_s_at_32", "chunks_per_s_at_100", "chunks_per_s_at_100_known"),
+        *("processor_us_at_32", "p99_ms_at_32"),
+    )
     return {name: {rate: row[rate] / bare[rate] for rate in rates} for name, row in table.items()}
 
 
@@ -319,6 +319,8 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=3.0, help="of each measurement")
     parser.add_argument("--quick", action="store_true", help="one short round, to see that everything works")
     parser.add_argument("--out", type=Path, default=ROOT / "benchmarks" / "results")
+    parser.add_argument("--peers", type=Path, default=ROOT / "build" / "peers", help="the folder of `make bench-peers`")
+    parser.add_argument("--only", nargs="*", default=(), help="beginnings of the names of the proxies to measure")
     options = parser.parse_args()
     rounds, seconds = (1, 0.5) if options.quick else (options.rounds, options.seconds)
     cores = sorted(os.sched_getaffinity(0))
@@ -332,7 +334,7 @@ def main() -> int:
         )
         if not wait_ready(upstream, f"http://127.0.0.1:{upstream_port}/"):
             raise SystemExit("the canned upstream does not start")
-        found, missing = targets(stack, folder, upstream_port, proxy_core)
+        found, missing = targets(stack, folder, upstream_port, proxy_core, options.peers, tuple(options.only))
         for name, reason in missing.items():
             print(f"left out: {name}: {reason}", file=sys.stderr)
         cases = {
@@ -340,15 +342,21 @@ def main() -> int:
             "plain 32": {"mode": "plain", "connections": 32},
             "stream 1": {"mode": "stream", "connections": 1},
             "stream 100": {"mode": "stream", "connections": 100},
+            "stream 100, known prompts": {"mode": "stream", "connections": 100, "prompts": KNOWN_PROMPTS},
+            "paced 100": {"mode": "paced", "connections": 100},
         }
         for target in found:  # warm up
-            load(load_core, port=target.port, mode="plain", connections=8, seconds=min(1.0, seconds), seed=0)
+            measured_load(target, load_core, mode="plain", connections=8, seconds=min(1.0, seconds), seed=0)
         for number in range(rounds):
             for target in found:
                 measured = {}
                 for at, (case, settings) in enumerate(cases.items()):
+                    if settings["mode"] != "plain" and not target.streams:
+                        continue
                     seed = 1 + number * len(cases) + at
-                    measured[case] = measured_load(target, load_core, seconds=seconds, seed=seed, **settings)
+                    # A stream that is paced takes two seconds, so its case must last longer.
+                    lasts_s = max(seconds, PACED_S) if settings["mode"] == "paced" else seconds
+                    measured[case] = measured_load(target, load_core, seconds=lasts_s, seed=seed, **settings)
                 target.rounds.append(measured)
                 at_32 = measured["plain 32"]["requests_per_s"]
                 print(f"round {number + 1} of {rounds}: {target.name}: {at_32:.0f} requests/s", file=sys.stderr)
@@ -378,7 +386,8 @@ def main() -> int:
             f"{name:28} {row['requests_per_s_at_32']:8.0f} req/s  {row['processor_us_at_32']:6.0f} us of a processor"
             f"  p99 {row['p99_ms_at_32']:.0f} ms  +{row['added_p50_ms_at_1']:.2f} ms p50"
             f"  +{row['added_p99_ms_at_1']:.2f} ms p99  +{row['added_first_text_p50_ms']:.2f} ms to first text"
-            f"  {row['chunks_per_s_at_100']:8.0f} chunks/s  {row['rss_500_streams_mib']:6.0f} MiB"
+            f"  {row['chunks_per_s_at_100']:8.0f} chunks/s ({row['chunks_per_s_at_100_known']:.0f} known)"
+            f"  +{row['added_gap_p99_ms_at_100']:.1f} ms p99 between tokens  {row['rss_500_streams_mib']:6.0f} MiB"
         )
     return 1 if any(row["errors"] for row in table.values()) else 0
 

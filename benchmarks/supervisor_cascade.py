@@ -3,11 +3,19 @@
 In: a model folder with a first stage, the folder of data sets if there is one. Out: for what policies ask the time of a text
 with and without the first stage, and the share of pieces that it clears; and how fast the first stage reads by itself. Ways
 take turns on each text, so that other load meets both alike; times are the processor's own, tokenizing included.
+
+Run `python -m benchmarks.supervisor_cascade --data DIR [--model DIR] [--against DIR]` for the time by the length of a text:
+prints a table for `injection` in messages and tools' results. `--against`: another model folder, whose first stage is
+measured as well.
 """
 
 from __future__ import annotations
 
+import argparse
+import re
 import time
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -23,6 +31,8 @@ from guardproxy.inference.scorer import ModelScorer
 from models.supervisor.recipe.second.ordinary import ordinary
 
 SEED = 20_28
+LENGTHS = {50: 100, 200: 40, 1000: 10, 20_000: 1}
+"""Words of a text -> how many such texts are measured."""
 Text = tuple[str, Kind]
 
 
@@ -87,3 +97,58 @@ def speed(scorer: ModelScorer, given: list[str]) -> dict[str, float]:
         estimating += time.process_time() - read
     words = sum(len(text.split()) for text in given)
     return {"with_tokenizer": words / (reading + estimating), "alone": words / estimating}
+
+
+def long_texts(data: Path, words: int, count: int, random: Random) -> Iterator[Text]:
+    """Ordinary messages and tools' results of so many words. Each is the beginning of a text, or of texts of one kind
+    joined if no text of the kind is long enough."""
+    by_kind = defaultdict(list)
+    for row in ordinary(data, random):
+        if row["channel"] in ("user", "tool_result"):
+            by_kind[row["source"]].append(row)
+    for _ in range(count):
+        rows = by_kind[random.choice(sorted(by_kind))]
+        long = [row for row in rows if len(row["text"].split()) >= words]
+        joined = random.choice(long)["text"] if long else ""
+        while len(joined.split()) < words:
+            joined += "\n\n" + random.choice(rows)["text"]
+        ends = [found.end() for found in re.finditer(r"\S+", joined)]
+        yield joined[: ends[words - 1]], rows[0]["channel"]
+
+
+def by_length(scorers: Mapping[str, ModelScorer], data: Path) -> Iterator[str]:
+    """Lines of a table: the time of a text without a first stage (by the first scorer) and with that of each scorer."""
+    plain = next(iter(scorers.values()))
+    ways = {"none": (plain, False), **{name: (scorer, True) for name, scorer in scorers.items()}}
+    yield from ("| words | first stage | median, ms | mean, ms | pieces cleared |", "|---|---|---|---|---|")
+    random = Random(SEED)
+    for words, count in LENGTHS.items():
+        spent: dict[str, list[float]] = {name: [] for name in ways}
+        cleared: dict[str, list[bool]] = {name: [] for name in ways}
+        for text, kind in long_texts(data, words, count, random):
+            outputs = asked(plain)["injection"][kind]
+            for name, (scorer, first) in ways.items():
+                busy = time.process_time()
+                (pieces,) = scorer.judge([Query(text, outputs, first, kind)])
+                spent[name].append(1000 * (time.process_time() - busy))
+                cleared[name] += [piece.cleared for piece in pieces]
+        for name in ways:
+            middle, mean, share = np.median(spent[name]), np.mean(spent[name]), np.mean(cleared[name])
+            yield f"| {words:,} | {name} | {middle:.1f} | {mean:.1f} | {share:.0%} |"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True, help="folder of the data sets")
+    parser.add_argument("--model", type=Path, help="model folder (default: the shipped one)")
+    parser.add_argument("--against", type=Path, help="another model folder")
+    args = parser.parse_args()
+    folders = {"of this model": args.model or supervisor.find()} | ({"other": args.against} if args.against else {})
+    settings = Settings(threads=1, workers=1, remembered=0)
+    scorers = {name: supervisor.load(folder, settings=settings) for name, folder in folders.items()}
+    for line in by_length(scorers, args.data):
+        print(line, flush=True)
+
+
+if __name__ == "__main__":
+    main()

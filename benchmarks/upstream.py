@@ -1,7 +1,8 @@
 """The fastest upstream that still speaks the wire format: canned Chat Completions over a bare asyncio protocol.
 
 A request whose body says `"stream":true` gets 100 SSE chunks, one write each; otherwise one answer of 50 words. With
-the model `trickle` the stream never ends: one chunk a second. No request is parsed further than its length.
+the model `trickle` the stream never ends: one chunk a second. With the model `paced` a chunk comes every `PACE_S`, as from a
+model that writes. No request is parsed further than its length.
 Usage: `upstream.py PORT`.
 """
 
@@ -20,6 +21,7 @@ from benchmarks.words import words
 ANSWER_WORDS = 50
 CHUNKS = 100
 TRICKLE_S = 1.0
+PACE_S = 0.02
 
 _FIELDS = {"id": "chatcmpl-benchmark", "created": 1_700_000_000, "model": "canned", "system_fingerprint": "fp_0"}
 _USAGE = {"prompt_tokens": 60, "completion_tokens": 60, "total_tokens": 120}
@@ -88,21 +90,25 @@ class Upstream(asyncio.Protocol):
         elif b'"stream":true' in body or b'"stream": true' in body:
             self._transport.write(_STREAM_HEAD + _ROLE)
             chosen = self._random.sample(_SENTENCES, CHUNKS // 10)
-            self._next([frame for sentence in chosen for frame in sentence][::-1])
+            frames = [frame for sentence in chosen for frame in sentence][::-1]
+            self._next(frames, PACE_S if b'"paced"' in body else 0.0)
         else:
             said = " ".join(words(self._random, ANSWER_WORDS)).encode()
             size = len(_BEFORE) + len(said) + len(_AFTER)
             self._transport.write(_HEAD % size + _BEFORE + said + _AFTER)
 
-    def _next(self, frames: list[bytes]) -> None:
-        """One chunk each turn of the loop, so that they leave one by one."""
+    def _next(self, frames: list[bytes], pace_s: float) -> None:
+        """One chunk each turn of the loop, or every `pace_s`, so that they leave one by one."""
         if self._transport.is_closing():
             return
         if not frames:
             self._transport.write(_LAST)
             return
         self._transport.write(frames.pop())
-        self._loop.call_soon(self._next, frames)
+        if pace_s:
+            self._loop.call_later(pace_s, self._next, frames, pace_s)
+        else:
+            self._loop.call_soon(self._next, frames, pace_s)
 
     def _trickle(self) -> None:
         if not self._transport.is_closing():

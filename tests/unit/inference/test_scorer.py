@@ -549,7 +549,9 @@ class Plain(Counting):
         return [across(sum(row) % 17 - 8.0) for row in rows]
 
 
-lines = st.sampled_from([*ATTACKS[:4], *ORDINARY[:4], PASSAGE * 12, "", " ", "attack attack"])
+# The first stage clears some pieces of the last text and not the others.
+MIXED = PASSAGE * 12 + "attack " + PASSAGE * 24
+lines = st.sampled_from([*ATTACKS[:4], *ORDINARY[:4], PASSAGE * 12, "", " ", "attack attack", MIXED])
 
 
 @settings(max_examples=60, deadline=None)
