@@ -3,6 +3,8 @@
 In: errors that nothing handles. Out: a line on standard error for each, with the type of the error and of its causes, and
 the places. Kept: nothing. The message of an error may quote what a client or a model wrote, so it is left out. A core file
 holds all memory of the process, so none is written.
+
+Decision: docs/decisions/0045-an-unexpected-error-is-shown-without-its-message.md
 """
 
 from __future__ import annotations

@@ -25,7 +25,7 @@ class ObjectStore:
         except ImportError:
             raise ConfigError('object stores need obstore: pip install "guardproxy[objects]"') from None
         options: dict[str, Any] = {}
-        if timeout_s and not url.startswith("file:"):
+        if timeout_s and not url.lower().startswith("file:"):
             is_http = os.environ.get("AWS_ALLOW_HTTP", "").lower() in (
                 "true",
                 "1",

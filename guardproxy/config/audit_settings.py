@@ -131,5 +131,5 @@ class AuditConfig:
             rest.partition("/")[0].partition("?")[0].lower()
             for target in self.audit_copy
             for scheme, mark, rest in [target.partition("://")]
-            if mark and scheme in ("http", "https")
+            if mark and scheme.lower() in ("http", "https")
         }

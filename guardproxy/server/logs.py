@@ -28,7 +28,8 @@ class _MessageFilter(logging.Filter):
         record.exc_info = None
         record.exc_text = None
         if not f"{record.name}.".startswith("guardproxy."):
-            record.msg, record.args = _QUOTING.get(record.name, record.msg), ()
+            is_error = record.levelno >= logging.ERROR
+            record.msg, record.args = _QUOTING.get(record.name, record.msg) if is_error else record.msg, ()
         if isinstance(record.msg, str):
             record.msg = _CONTROL.sub("?", record.msg)[:500]
         return True

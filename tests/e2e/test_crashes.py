@@ -7,9 +7,11 @@ from __future__ import annotations
 import json
 import os
 import signal
+import subprocess
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from contextlib import suppress
 from http.client import HTTPException
 from pathlib import Path
 
@@ -103,6 +105,15 @@ def check_commands(proxy: Proxy, folder: Path) -> None:
         assert_clean(" ".join(words), ran.stdout + ran.stderr)
         assert "Traceback" not in ran.stderr, words
         assert ran.returncode == (2 if "unseal" in words else ran.returncode & 1), (words, ran.stderr)
+    tail = processes.start("audit", "tail", audit, "--json", stdout=out / "tail")
+    for _ in range(1200):
+        if '"sealed":' in (out / "tail").read_text():
+            break
+        with suppress(subprocess.TimeoutExpired):
+            tail.wait(0.05)
+    assert '"sealed":' in (out / "tail").read_text()
+    tail.kill()
+    tail.wait(60)
     assert {path.name for path in out.iterdir()} >= {"jsonl", "ocsf", "otel", "parquet", "report.html"}
     assert_files_clean(out)
 

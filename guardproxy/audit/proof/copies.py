@@ -155,7 +155,7 @@ def _opened(target: str, headers: Sequence[Header], timeout_s: float) -> Copy:
 def shown(target: str) -> str:
     """Returns the place of a copy for messages, without a password and a query."""
     scheme, mark, rest = target.partition("://")
-    if not mark or scheme not in (*_HTTP, *SCHEMES):
+    if not mark or scheme.lower() not in (*_HTTP, *SCHEMES):
         return target
     place, slash, path = rest.partition("?")[0].partition("/")
     return f"{scheme}://{place.rpartition('@')[2]}{slash}{path}"

@@ -14,6 +14,8 @@ from guardproxy.audit.canonical import canonical
 from guardproxy.audit.chain import (
     LIMIT_PROBLEMS,
     ChainHead,
+    Problem,
+    Verifier,
     begin,
     open_line,
     read_head,
@@ -270,3 +272,21 @@ def test_a_head_is_written_and_read() -> None:
 def test_a_broken_head_is_not_read(data: bytes) -> None:
     with pytest.raises(AuditError, match="not the head of a log"):
         read_head(data)
+
+
+def test_lines_that_were_verified_apart_do_not_follow_an_unfinished_line_or_too_many_problems() -> None:
+    lines = log()
+    apart = Verifier((), False)
+    for line in lines[3:]:
+        apart.take(line)
+    run = apart.run()
+    assert run is not None
+    before = Verifier((), True)
+    for line in lines[:3]:
+        before.take(line)
+    assert before.fits(run)
+    before.take(lines[3][:-1])
+    assert not before.fits(run)
+    before.unfinished = False
+    before.problems = [Problem(1, "altered", "")] * LIMIT_PROBLEMS
+    assert not before.fits(run)

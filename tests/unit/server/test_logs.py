@@ -30,6 +30,7 @@ def test_messages_of_exceptions_and_libraries_are_left_out(capsys: pytest.Captur
     except ValueError:
         logging.getLogger("guardproxy.x").error("a fault", exc_info=True)
     logging.getLogger("asyncio").error(f"Task exception was never retrieved\nfuture: ValueError({SECRET!r})")
+    logging.getLogger("asyncio").debug("Using selector: %s", "x")
     logging.getLogger("aiohttp.server").error("Error handling request from %s", SECRET)
     logging.getLogger("library").debug("sent %s", SECRET)
     logging.getLogger("guardproxy.x").info("path\x1b %s", "a")
@@ -40,6 +41,7 @@ def test_messages_of_exceptions_and_libraries_are_left_out(capsys: pytest.Captur
     assert [line["event"] for line in lines] == [
         "a fault",
         "unexpected error in the event loop",
+        "Using selector: %s",
         "a request could not be handled",
         "sent %s",
         "path? a",

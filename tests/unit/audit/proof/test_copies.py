@@ -172,6 +172,7 @@ def test_a_header_comes_from_the_environment_or_a_file(
     ("target", "message"),
     [
         ("https://me:pass@host.example/x?q=1", "https://host.example/x: credentials do not belong in the URL"),
+        ("HTTPS://me:pass@host.example/x", "HTTPS://host.example/x: credentials do not belong in the URL"),
         ("s3://me:pass@bucket/x", "s3://bucket/x: credentials do not belong in the URL"),
         ("http://host:port/x", "not a place for copies of checkpoints: http://host:port/x"),
         ("az://", "not an object store: .+"),
