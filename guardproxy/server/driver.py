@@ -276,14 +276,8 @@ class Driver:
         return await self._steps.run(self.exchange.setting.tenant, step)
 
     def _headers(self) -> CIMultiDict[str]:
-        headers = answer_headers(self._head, self._upstream.response, self.exchange, self._more, self._retry_s)
-        if self.own_headers:  # what the upstream tells of its limits is about the key of the proxy
-            for name in [name for name in headers if name.lower().startswith(LIMIT_HEADERS)]:
-                headers.popall(name, None)
-            headers.extend(self.own_headers)
-        headers["x-guardproxy-id"] = self.exchange.setting.id
-        headers["Server"] = "guardproxy"
-        return headers
+        about = self._head, self._upstream.response, self.exchange
+        return answer_headers(*about, self._more, self._retry_s, self.own_headers)
 
     async def _begin(self) -> web.StreamResponse:
         status = self._head.status if self._head else 500
@@ -342,9 +336,11 @@ def answer_headers(
     exchange: Exchange | PassThrough,
     more: Collection[str],
     retry_s: int,
+    own: Mapping[str, str],
 ) -> CIMultiDict[str]:
     """The headers of an answer: those of the upstream that are forwarded, or our own. `head`: `None` where an answer ends
-    before it begins; `more`: names that settings allow; `retry_s`: what a 503 says in `Retry-After`, at least."""
+    before it begins; `more`: names that settings allow; `retry_s`: what a 503 says in `Retry-After`, at least; `own`: what the
+    proxy tells of its limits."""
     if head is None or head.own or upstream is None:
         headers = CIMultiDict(head.headers if head else ())
         headers["Content-Type"] = exchange.setting.codec.contract.media.whole
@@ -357,6 +353,12 @@ def answer_headers(
             headers["X-Accel-Buffering"] = "no"
     if head and head.receipt:
         headers[RECEIPT_HEADER] = head.receipt
+    if own:  # what the upstream tells of its limits is about the key of the proxy
+        for name in [name for name in headers if name.lower().startswith(LIMIT_HEADERS)]:
+            headers.popall(name, None)
+        headers.extend(own)
+    headers["x-guardproxy-id"] = exchange.setting.id
+    headers["Server"] = "guardproxy"
     return headers
 
 
