@@ -7,7 +7,8 @@ durable, and appends again. Both ways seal the same records and use the same sys
 naive way takes a thread's turn for each record. A third way is what one exchange keeps: its intent, durable before its record
 is appended; `intent_ratio_p50` is what that costs. A fourth way signs: it keeps the Merkle tree, and makes checkpoints
 every tenth of a second; `signed_ratio_p50` and `signed_added_ms` are what that costs. The ways alternate in rounds, so that a
-busy machine hits all. `proof` has the time to verify a signed log, and to make and check a proof of one record.
+busy machine hits all. `proof` has the time to verify a signed log, and to make and check a proof of one record. For real
+exchanges and each way to keep their texts, `exchanges` has the bytes of a record in the log and the time to replay it.
 Writes `audit.json` and `audit.png` to --out.
 """
 
@@ -24,12 +25,16 @@ import time
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import msgspec
 
+from benchmarks.engine_records import POLICY, exchange_of
+from guardproxy import library
 from guardproxy.audit.chain import begin, seal, verify
 from guardproxy.audit.disk import Disk
+from guardproxy.audit.document import Intent
 from guardproxy.audit.folder import verify_folder
 from guardproxy.audit.proof.checkpointer import Checkpointer, Signing
 from guardproxy.audit.proof.found import found_states
@@ -39,8 +44,15 @@ from guardproxy.audit.proof.prover import prove_record
 from guardproxy.audit.proof.store import CheckpointStore
 from guardproxy.audit.proof.tree import Frontier, line_hash
 from guardproxy.audit.proof.verification import verify_checkpoints
+from guardproxy.audit.sealing.operator_key import StaticKey
+from guardproxy.audit.sealing.sealer import Sealer
+from guardproxy.audit.sealing.store import KeyStore
 from guardproxy.audit.sinks.file import FileSink
+from guardproxy.audit.versions import read_record
+from guardproxy.replay import replay
 
+KEPT = ("none", "redacted", "sealed")
+INTENT = ("v", "at", "id", "engine", "tenant", "route", "policies")
 APPENDERS = (1, 16, 128)
 ROUNDS = 3
 KEY = PrivateKey.new("benchmark")
@@ -212,6 +224,40 @@ def proof(folder: Path, records: int = 50_000) -> dict[str, float]:
     }
 
 
+def exchanges(folder: Path, count: int = 400) -> dict[str, Any]:
+    """The bytes of a record of a short chat, as it lies in the log, and the time to replay it, for each way to keep texts."""
+    results: dict[str, Any] = {}
+    for keep in KEPT:
+        place = folder / keep
+        (place / "policies").mkdir(parents=True)
+        (place / "policies" / "recorded.yaml").write_text(POLICY.replace("keep: redacted", f"keep: {keep}"))
+        rules, random = library.load(place / "policies"), Random(1)
+        sealer = Sealer(KeyStore(place / "seal.keys", [StaticKey(b"k" * 32, "benchmark")], create=True))
+        sink = FileSink(place, "audit-0", {"log": keep}, sealing=sealer)
+        kept = [exchange_of(rules, random, number) for number in range(count)]
+        for waiting in [sink.append(entry) for entry in kept]:
+            waiting.result(60)
+        sink.close()
+        lines = sink.path.read_bytes().splitlines(keepends=True)[1:]
+        sizes = sorted(map(len, lines))
+        results[keep] = {"bytes_p50": sizes[count // 2], "bytes_mean": round(sum(sizes) / count)}
+        opener = Sealer(KeyStore(place / "seal.keys", [StaticKey(b"k" * 32, "benchmark")]))
+        records = [read_record(line) for line in lines]
+        records = [opener.open(entry).record if entry.sealed else entry for entry in records]
+        opener.close()
+        times_s = []
+        for _ in range(ROUNDS):
+            start = time.perf_counter()
+            verdicts = {replay(entry, rules).verdict for entry in records}
+            times_s.append(time.perf_counter() - start)
+            assert "different" not in verdicts
+        results[keep]["replay_us"] = round(statistics.median(times_s) / count * 1e6)
+    intent = Intent(**{name: getattr(kept[0], name) for name in INTENT}, seals={"request": "ab" * 32})
+    results["intent_bytes"] = len(seal(intent.document(), begin({"log": "size"})[1])[0])
+    results["sealed_ratio_bytes"] = round(results["sealed"]["bytes_mean"] / results["redacted"]["bytes_mean"], 2)
+    return results
+
+
 def hashing_us() -> float:
     """Microseconds that the Merkle tree takes for one record, in batches of 16."""
     line, _ = seal(record(0), begin({"log": "hash"})[1])
@@ -278,6 +324,7 @@ def main() -> None:
             "sealing_us": sealing_us(),
             "hashing_us": hashing_us(),
             "proof": proof(Path(folder) / "proof"),
+            "exchanges": exchanges(Path(folder) / "exchanges"),
             "appenders": measure(Path(folder), options.seconds),
         }
     (options.out / "audit.json").write_text(json.dumps(results, indent=2) + "\n")

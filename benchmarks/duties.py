@@ -1,8 +1,8 @@
 """What the duties of clients cost a request in process: a key, a token that was seen before, a new token, and limits.
 
 Run `python -m benchmarks.duties --out DIR`: prints a table, and writes `duties.json` to DIR. Each row is one call of the duty
-with a real head, in microseconds of a core: the median over rounds, and the median of the slowest tenth. There is no socket. Limits
-count in the memory of the process: a request is admitted, planned, told what is left, and settled.
+with a real head, in microseconds of a core: the median over rounds, and the median of the slowest tenth. There is no socket.
+Limits count in the memory of the process: a request is admitted, planned, told what is left, and settled.
 """
 
 from __future__ import annotations

@@ -2,7 +2,8 @@
 
 In: one JSON object as argument: `port`, `mode` (`plain`, `stream`, `open`), `connections`, `seconds`, `seed`. Out: one
 JSON object with what was measured: rates, percentiles in milliseconds, how many were refused (4xx, which count for
-nothing else) or failed. In mode `open` it opens `connections`
+nothing else) or failed. `share_p10`, `share_p90`: percentiles of the requests of a connection, 1 for the mean of all
+connections. `answers`: all answers, with those that came before the measurement began. In mode `open` it opens `connections`
 streams that never end, prints a line once each has received text, and holds them until its standard input closes.
 """
 
@@ -55,6 +56,7 @@ class Asker(asyncio.Protocol):
         self.latencies_s: list[float] = []
         self.first_texts_s: list[float] = []
         self.chunks = 0
+        self.answers = 0
         self.errors = 0
         self.refused = 0
         self.got_text = asyncio.get_running_loop().create_future()
@@ -96,6 +98,7 @@ class Asker(asyncio.Protocol):
                 self.got_text.set_result(None)
         whole = self._buffer.endswith(b"0\r\n\r\n") if self._left is None else len(self._buffer) >= self._left
         if whole:
+            self.answers += 1
             if self.counting and self._status == 200:
                 self.latencies_s.append(perf_counter() - self._sent_s)
             if self.open:
@@ -141,14 +144,19 @@ async def measure(port: int, mode: str, connections: int, seconds: float, seed: 
     firsts = [value * 1000 for asker in askers for value in asker.first_texts_s]
     if not latencies:
         raise SystemExit("no answer came within the time")
+    shares = [len(asker.latencies_s) * len(askers) / len(latencies) for asker in askers]
     return {
         "requests_per_s": len(latencies) / elapsed_s,
         "chunks_per_s": sum(asker.chunks for asker in askers) / elapsed_s,
         "p50_ms": percentile(latencies, 0.50),
+        "p90_ms": percentile(latencies, 0.90),
         "p99_ms": percentile(latencies, 0.99),
         "first_text_p50_ms": percentile(firsts, 0.50),
         "first_text_p99_ms": percentile(firsts, 0.99),
+        "share_p10": percentile(shares, 0.10),
+        "share_p90": percentile(shares, 0.90),
         "requests": len(latencies),
+        "answers": sum(asker.answers for asker in askers),
         "refused": sum(asker.refused for asker in askers),
         "errors": sum(asker.errors for asker in askers),
     }

@@ -187,17 +187,43 @@ def load(core: int, **settings: Any) -> dict[str, Any]:
     return result
 
 
+def tasks(process: subprocess.Popen[bytes]) -> list[Path]:
+    """The folders in `/proc` of all threads of a process and of its children."""
+    found: list[Path] = []
+    waiting = [process.pid]
+    while waiting:
+        with suppress(OSError):
+            for task in Path(f"/proc/{waiting.pop()}/task").iterdir():
+                found.append(task)
+                waiting += [int(child) for child in (task / "children").read_text().split()]
+    return found
+
+
 def rss_mib(process: subprocess.Popen[bytes]) -> float:
     """Resident memory of a process and its children."""
-    total_kib, waiting = 0, [process.pid]
-    while waiting:
-        pid = waiting.pop()
+    total_kib = 0
+    for folder in {task.parent.parent for task in tasks(process)}:
         with suppress(OSError):
-            status = Path(f"/proc/{pid}/status").read_text()
-            total_kib += int(status.split("VmRSS:")[1].split()[0])
-            for task in Path(f"/proc/{pid}/task").iterdir():
-                waiting += [int(child) for child in (task / "children").read_text().split()]
+            total_kib += int((folder / "status").read_text().split("VmRSS:")[1].split()[0])
     return total_kib / 1024
+
+
+def processor_s(process: subprocess.Popen[bytes]) -> float:
+    """Processor time of a process and its children."""
+    total_ns = 0
+    for task in tasks(process):
+        with suppress(OSError):
+            total_ns += int((task / "schedstat").read_text().split()[0])
+    return total_ns / 1e9
+
+
+def measured_load(target: Target, core: int, **settings: Any) -> dict[str, Any]:
+    """One measurement of a target, with the processor time that an answer took."""
+    before_s = processor_s(target.process) if target.process else 0.0
+    measured = load(core, port=target.port, **settings)
+    after_s = processor_s(target.process) if target.process else 0.0
+    measured["processor_us"] = (after_s - before_s) * 1e6 / measured["answers"]
+    return measured
 
 
 def measure_memory(target: Target, core: int) -> None:
@@ -234,7 +260,11 @@ def summary(found: list[Target]) -> dict[str, dict[str, float]]:
 
         table[target.name] = {
             "requests_per_s_at_32": of("plain 32", "requests_per_s"),
+            "processor_us_at_32": of("plain 32", "processor_us"),
+            "share_p10_at_32": of("plain 32", "share_p10"),
+            "share_p90_at_32": of("plain 32", "share_p90"),
             "p50_ms_at_32": of("plain 32", "p50_ms"),
+            "p90_ms_at_32": of("plain 32", "p90_ms"),
             "p99_ms_at_32": of("plain 32", "p99_ms"),
             "p50_ms_at_1": of("plain 1", "p50_ms"),
             "p99_ms_at_1": of("plain 1", "p99_ms"),
@@ -254,11 +284,11 @@ def summary(found: list[Target]) -> dict[str, dict[str, float]]:
 
 
 def ratios(table: dict[str, dict[str, float]]) -> dict[str, dict[str, float]]:
-    """Rates relative to the bare pass-through: what is left of them."""
+    """Rates, processor time and the slowest answers relative to the bare pass-through."""
     bare = table.get("aiohttp pass-through")
     if bare is None:
         return {}
-    rates = ("requests_per_s_at_32", "chunks_per_s_at_100")
+    rates = ("requests_per_s_at_32", "chunks_per_s_at_100", "processor_us_at_32", "p99_ms_at_32")
     return {name: {rate: row[rate] / bare[rate] for rate in rates} for name, row in table.items()}
 
 
@@ -318,7 +348,7 @@ def main() -> int:
                 measured = {}
                 for at, (case, settings) in enumerate(cases.items()):
                     seed = 1 + number * len(cases) + at
-                    measured[case] = load(load_core, port=target.port, seconds=seconds, seed=seed, **settings)
+                    measured[case] = measured_load(target, load_core, seconds=seconds, seed=seed, **settings)
                 target.rounds.append(measured)
                 at_32 = measured["plain 32"]["requests_per_s"]
                 print(f"round {number + 1} of {rounds}: {target.name}: {at_32:.0f} requests/s", file=sys.stderr)
@@ -345,7 +375,8 @@ def main() -> int:
     draw(table, options.out / "overhead.png")
     for name, row in table.items():
         print(
-            f"{name:28} {row['requests_per_s_at_32']:8.0f} req/s  +{row['added_p50_ms_at_1']:.2f} ms p50"
+            f"{name:28} {row['requests_per_s_at_32']:8.0f} req/s  {row['processor_us_at_32']:6.0f} us of a processor"
+            f"  p99 {row['p99_ms_at_32']:.0f} ms  +{row['added_p50_ms_at_1']:.2f} ms p50"
             f"  +{row['added_p99_ms_at_1']:.2f} ms p99  +{row['added_first_text_p50_ms']:.2f} ms to first text"
             f"  {row['chunks_per_s_at_100']:8.0f} chunks/s  {row['rss_500_streams_mib']:6.0f} MiB"
         )

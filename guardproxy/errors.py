@@ -337,6 +337,10 @@ class ConfigError(GuardproxyError):
     """Invalid settings of the process (exit code 2)."""
 
 
+class EngineError(GuardproxyError):
+    """Work on parts of files that cannot be done: the error of a worker, or workers that end again and again."""
+
+
 class PluginError(ConfigError):
     """A plug-in that cannot be used; the message names its package."""
 

@@ -33,7 +33,19 @@ if PROFILE != "long":
 
 # The folders and files of tests/unit that test no pure package.
 _NOT_PURE = frozenset(
-    ("testing", "server", "inference", "lab", "demo", "cli", "test_structure.py", "test_docs.py", "test_drawing.py")
+    (
+        "testing",
+        "server",
+        "engine",
+        "batch",
+        "inference",
+        "lab",
+        "demo",
+        "cli",
+        "test_structure.py",
+        "test_docs.py",
+        "test_drawing.py",
+    )
 )
 _UNIT = Path(__file__).parent / "unit"
 

@@ -9,8 +9,9 @@ from __future__ import annotations
 import hashlib
 import os
 import signal
+import sys
 from pathlib import Path
-from threading import Event
+from threading import Event, Thread
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
@@ -38,6 +39,9 @@ def ship(
         Path | None, typer.Option(help="The file that keeps the position. Default: a file in DIR for each target.")
     ] = None,
     once: Annotated[bool, typer.Option("--once", help="End when the lines of now are sent.")] = False,
+    until_eof: Annotated[
+        bool, typer.Option("--until-eof", help="End when standard input ends, after what the logs hold then was sent.")
+    ] = False,
     poll_s: Annotated[float, typer.Option(min=0.05, help="Seconds between two looks at the logs.")] = 1.0,
 ) -> None:
     """Send the lines of the log to another system, each at least once, until it is stopped.
@@ -62,12 +66,21 @@ def ship(
             over = Event()
             for number in (signal.SIGTERM, signal.SIGINT):
                 signal.signal(number, lambda number, frame: over.set())
+            if until_eof:
+                Thread(target=_wait_for_end, args=(over,), daemon=True).start()
             ship_on(shipper, over.wait, poll_s, lambda message: typer.echo(f"guardproxy: {message}", err=True))
+            if until_eof:
+                shipper.ship()
     except (AuditError, OSError) as error:
         typer.echo(f"guardproxy: {error}", err=True)
         raise typer.Exit(1) from None
     finally:
         target.close()
+
+
+def _wait_for_end(over: Event) -> None:
+    sys.stdin.buffer.read()
+    over.set()
 
 
 def _wrong_use(message: str) -> NoReturn:

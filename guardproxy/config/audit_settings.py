@@ -11,6 +11,8 @@ from pathlib import Path
 from guardproxy.config.declaration import POSITIVE, AllowedValues, setting
 
 KEY_CHARS = 16
+COPY_HEADER_FORM = re.compile(r"[^=/@]+=[A-Za-z0-9-]+=(env|file):.+")
+SHIP_TARGET_FORM = re.compile(r"-|(https?|s3|gs|az|file|kafka)://[^@]+")
 SEAL_KEY_FORM = re.compile(r"(file|env|command):.+")
 
 
@@ -22,6 +24,14 @@ SEAL_KEY = AllowedValues(
     form="`file:PATH`, `env:NAME` or `command:COMMAND`",
     is_right=lambda entry: SEAL_KEY_FORM.fullmatch(entry) is not None,
 )
+SHIP_TARGET = AllowedValues(
+    form="`-` or a URL that begins with http, https, s3, gs, az, file or kafka, without credentials",
+    is_right=lambda entry: SHIP_TARGET_FORM.fullmatch(entry) is not None,
+)
+COPY_HEADER = AllowedValues(
+    form="like collector.example=Authorization=env:COPY_TOKEN",
+    is_right=lambda entry: COPY_HEADER_FORM.fullmatch(entry) is not None,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +41,13 @@ class AuditConfig:
     audit: Path = setting("Audit", Path("audit"), "The folder of the audit log.")
     audit_sink: tuple[str, ...] = setting(
         "Audit", (), "A plug-in's sink that gets the lines of the log in addition to the file."
+    )
+    audit_ship: tuple[str, ...] = setting(
+        "Audit",
+        (),
+        "Where the lines of the log are sent: a target of `guardproxy audit ship`, which runs in a process of its own and is "
+        "started again if it ends.",
+        SHIP_TARGET,
     )
     audit_key: str = setting(
         "Audit",
@@ -57,8 +74,15 @@ class AuditConfig:
     audit_copy: tuple[str, ...] = setting(
         "Audit",
         (),
-        "Where checkpoints are copied to: `stdout`, a file, or a URL that gets a POST. Choose a place where those who "
-        "can write the audit folder cannot.",
+        "Where checkpoints are copied to: `stdout`, a file, a URL that gets a POST, or an object store (`s3://BUCKET/PREFIX`, "
+        "`gs://`, `az://`, `file:///FOLDER`). Choose a place where those who can write the audit folder cannot.",
+    )
+    audit_copy_header: tuple[str, ...] = setting(
+        "Audit",
+        (),
+        "`HOST=HEADER=SOURCE`: a header for copies that go to a host over HTTP. The source of its value is `env:NAME` or "
+        "`file:PATH`.",
+        COPY_HEADER,
     )
     audit_rotate_bytes: int = setting(
         "Audit",
@@ -99,3 +123,13 @@ class AuditConfig:
         "Whether answers carry a receipt that lists what was inspected.",
         AllowedValues(choices=("on", "off")),
     )
+
+    @property
+    def copy_hosts(self) -> set[str]:
+        """Returns the hosts, with their ports, that get copies of checkpoints over HTTP."""
+        return {
+            rest.partition("/")[0].partition("?")[0].lower()
+            for target in self.audit_copy
+            for scheme, mark, rest in [target.partition("://")]
+            if mark and scheme in ("http", "https")
+        }

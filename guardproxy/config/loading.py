@@ -55,6 +55,9 @@ def _check(config: Config) -> None:
         is_plain = name == DEFAULT and config.has_clients and not all(map(has_name, config.upstream))
         if name not in config.named_upstreams and not is_plain:
             raise ConfigError(f"{_places('upstream_key')} must be like backup=KEY, for an upstream given as backup=URL")
+    for entry in config.audit_copy_header:
+        if (host := entry.partition("=")[0].lower()) not in config.copy_hosts:
+            raise ConfigError(f"{_places('audit_copy_header')}: no `audit_copy` goes to {host} over HTTP")
     if config.audit_retain_s and not (config.audit_key or config.audit_sign_command):
         raise ConfigError(
             f"{_places('audit_retain_s')} needs {_places('audit_key')}: only a signed checkpoint can tell a log that the "

@@ -45,8 +45,9 @@ from guardproxy.exchange.transcript import (
 )
 from guardproxy.findings import Finding
 from guardproxy.policy import BoundRules
-from guardproxy.wire import IDLE, Decoder, uninspected, unmapped
+from guardproxy.wire import Decoder, WholeDecoder, uninspected, unmapped
 
+_IDLE = WholeDecoder({}, lambda tree, seen: None, limit_bytes=0)  # of every answer that has not begun; it gets no data
 Findings = Iterable[tuple[QueuedFrame, Piece, int, Finding]]
 """Findings with their frame, their piece of it, and their offset in the text."""
 
@@ -310,7 +311,7 @@ def _as_sent(frame: Frame, data: bytes) -> Frame:
 
 def new_answer(guard: Guard, at_s: float) -> Answer:
     """An answer before its first byte."""
-    return Answer(guard.side(), IDLE, at_s)
+    return Answer(guard.side(), _IDLE, at_s)
 
 
 def new_decoder(guard: Guard, *, streamed: bool, failed: bool, read: bool) -> Decoder:

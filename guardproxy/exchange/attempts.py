@@ -11,8 +11,11 @@ Decisions:
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from typing import Any, Literal
+
+import msgspec
+from msgspec import structs
 
 from guardproxy.audit import mask
 from guardproxy.decisions import UNPLANNED, Plan, Retry, merge_plans
@@ -35,12 +38,11 @@ Extent = Literal["all", "start", "none"]
 """How much of an answer is held. `all`: every frame to the end; `start`: the frames before the first text; `none`: no frame."""
 
 
-@dataclass(slots=True)
-class HeldFrames:
+class HeldFrames(msgspec.Struct):
     """Frames of an answer that wait to be sent."""
 
     extent: Extent = "none"
-    frames: list[tuple[Frame, bytes]] = field(default_factory=list)
+    frames: list[tuple[Frame, bytes]] = msgspec.field(default_factory=list)
     chars: int = 0
 
     @property
@@ -59,8 +61,7 @@ class HeldFrames:
         return frames
 
 
-@dataclass(slots=True)
-class Answer:
+class Answer(msgspec.Struct):
     """The state of an attempt while it runs."""
 
     side: Side
@@ -73,10 +74,10 @@ class Answer:
     """Whether the body is complete, as HTTP sees it."""
     over: bool = False
     """Whether the last frame was seen."""
-    held: HeldFrames = field(default_factory=HeldFrames)
+    held: HeldFrames = msgspec.field(default_factory=HeldFrames)
     size_bytes: int = 0
     """The size of the body so far."""
-    events: list[Event] = field(default_factory=list)
+    events: list[Event] = msgspec.field(default_factory=list)
     """All events of the answer, if it may be repaired; otherwise empty."""
     mended: bool = False
     """Whether a text of it was repaired."""
@@ -86,7 +87,7 @@ class Answer:
     def again(self, side: Side) -> Answer:
         """The same answer with a new gate, after a text of it was repaired."""
         side.read, side.gate.quotes = self.side.read, self.side.gate.quotes
-        return replace(
+        return structs.replace(
             self, side=side, held=HeldFrames(self.held.extent), size_bytes=0, events=[], mended=True, late=False
         )
 
@@ -110,8 +111,7 @@ class NextAttempt:
     body: bytes
 
 
-@dataclass(slots=True)
-class Attempts:
+class Attempts(msgspec.Struct):
     """The attempts of an exchange. Decides whether another attempt may follow."""
 
     codec: Codec
@@ -126,7 +126,7 @@ class Attempts:
     """The body of the first attempt."""
     tree: Any = None
     """The decoded body, if a rule may ask for another attempt."""
-    earlier: list[Attempt] = field(default_factory=list)
+    earlier: list[Attempt] = msgspec.field(default_factory=list)
     """The attempts that are over."""
     retries: int = 0
     fell_back: bool = False

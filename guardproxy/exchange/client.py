@@ -12,9 +12,10 @@ In: decisions of the other parts. Out: commands. Every exchange ends in one of t
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from functools import partial
 from typing import Literal
+
+import msgspec
 
 from guardproxy.decisions import Retry, Stop
 from guardproxy.errors import DownstreamError, ErrorCode, Shortage
@@ -32,8 +33,7 @@ NO_RETRY = ("x-should-retry", "false")  # without it, SDKs send a refused reques
 RETRY_SOON = ("Retry-After", "1")
 
 
-@dataclass(slots=True)
-class Client:
+class Client(msgspec.Struct):
     """Makes the commands that send something to the client."""
 
     setting: Setting
@@ -43,7 +43,7 @@ class Client:
     """Whether the head of an answer was sent."""
     has_text: bool = False
     """Whether some of an answer was sent, not only keep-alives."""
-    _request_members: list[str] = field(default_factory=list)  # the request's part of the receipt
+    _request_members: list[str] = msgspec.field(default_factory=list)  # the request's part of the receipt
 
     def begin(self, at_s: float) -> list[Command]:
         """Sends the head of the upstream's answer, if it was not sent before."""

@@ -7,8 +7,10 @@ fit the schema of the called tool, so their facts are unknown until the tool's n
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any
+
+import msgspec
 
 from guardproxy.checks import Check
 from guardproxy.events import End, Event, Frame, Opaque, Text
@@ -36,15 +38,14 @@ def with_own(shapes: Shapes, checks: Sequence[Check]) -> Shapes:
     return replace(shapes, answer=Shape("policy", own.schema)) if own and not shapes.answer else shapes
 
 
-@dataclass(slots=True)
-class Forms:
+class Forms(msgspec.Struct):
     """The forms of an exchange. `facts`: the facts that hold for all its texts."""
 
     contract: Contract
     facts: Facts = NO_FACTS
     demand: Demand = NO_DEMAND
     refused: str = ""  # the schema that cannot be used, and the reason
-    _jobs: list[tuple[str, Job]] = field(default_factory=list)
+    _jobs: list[tuple[str, Job]] = msgspec.field(default_factory=list)
 
     def note_streamed(self, streamed: bool) -> None:
         """Notes whether the answer comes in frames."""

@@ -17,8 +17,9 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
 from functools import cache, partial
+
+import msgspec
 
 from guardproxy.checks import Check
 from guardproxy.errors import ErrorCode
@@ -30,16 +31,14 @@ from guardproxy.redaction import RESTORE
 __all__ = ["CHECK_ERROR", "Gate", "Job", "Lane", "Piece", "QueuedFrame"]
 
 
-@dataclass(frozen=True, slots=True)
-class Job:
+class Job(msgspec.Struct, frozen=True):
     """A window for a check."""
 
     check: Check
     window: Window
 
 
-@dataclass(frozen=True, slots=True)
-class Piece:
+class Piece(msgspec.Struct, frozen=True):
     """The part of a lane's text that a frame holds."""
 
     lane: Lane
@@ -59,12 +58,11 @@ class Piece:
             yield at, finding
 
 
-@dataclass(slots=True, eq=False)
-class QueuedFrame:
+class QueuedFrame(msgspec.Struct, eq=False):
     """A frame in the queue."""
 
     frame: Frame
-    pieces: list[Piece] = field(default_factory=list)
+    pieces: list[Piece] = msgspec.field(default_factory=list)
     opaque: tuple[Path, ...] = ()
     media: tuple[str, ...] = ()  # the kind of each opaque place
 
@@ -92,15 +90,14 @@ class QueuedFrame:
         return out, changed
 
 
-@dataclass(slots=True)
-class LaneTable:
+class LaneTable(msgspec.Struct):
     """The lanes of a gate by their channels. `every`: all lanes, in the order in which they began; `open`: those whose text
     goes on; `last`: the last lane of each channel."""
 
-    every: list[Lane] = field(default_factory=list)
-    open: dict[Channel, Lane] = field(default_factory=dict)
-    last: dict[Channel, Lane] = field(default_factory=dict)
-    _by_path: dict[str, Lane] = field(default_factory=dict)
+    every: list[Lane] = msgspec.field(default_factory=list)
+    open: dict[Channel, Lane] = msgspec.field(default_factory=dict)
+    last: dict[Channel, Lane] = msgspec.field(default_factory=dict)
+    _by_path: dict[str, Lane] = msgspec.field(default_factory=dict)
 
     def add(self, lane: Lane) -> None:
         """Adds a lane that begins."""
@@ -121,8 +118,7 @@ def no_checks(channel: Channel) -> tuple[Check, ...]:
     return ()
 
 
-@dataclass(slots=True)
-class Gate:
+class Gate(msgspec.Struct):
     """Holds frames. `checks_for` returns the checks of a channel's text, `parallel_for` those of them that may judge it after
     it was released. `quotes`: whether text with a fault may be quoted to the model."""
 
@@ -131,13 +127,15 @@ class Gate:
     quotes: bool = False
     most: int = 1 << 62  # the limit of lanes; a further lane is a fault
     parallel_for: Callable[[Channel], tuple[Check, ...]] = no_checks
-    lanes: LaneTable = field(default_factory=LaneTable)
+    lanes: LaneTable = msgspec.field(default_factory=LaneTable)
     fault: Fault | None = None
     held: int = 0  # characters not yet released
-    _queue: deque[QueuedFrame] = field(default_factory=deque)
-    _active: dict[Lane, None] = field(default_factory=dict)  # lanes with new text, in order
-    _patient: dict[Lane, None] = field(default_factory=dict)  # lanes that wait for more text, see `Progress.is_due`
-    _in_flight: list[tuple[Lane, list[tuple[int, Window]]]] = field(default_factory=list)
+    _queue: deque[QueuedFrame] = msgspec.field(default_factory=deque)
+    _active: dict[Lane, None] = msgspec.field(default_factory=dict)  # lanes with new text, in order
+    _patient: dict[Lane, None] = msgspec.field(
+        default_factory=dict
+    )  # lanes that wait for more text, see `Progress.is_due`
+    _in_flight: list[tuple[Lane, list[tuple[int, Window]]]] = msgspec.field(default_factory=list)
 
     def push(self, events: Sequence[Event]) -> None:
         for event in events:

@@ -9,7 +9,8 @@ Decision: docs/decisions/0038-a-request-may-be-judged-while-the-upstream-works.m
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+
+import msgspec
 
 from guardproxy.checks import Check
 from guardproxy.decisions import Retry, Stop
@@ -20,13 +21,12 @@ from guardproxy.findings import Finding, Scan, Window
 from guardproxy.wire.json import view
 
 
-@dataclass(slots=True)
-class Judging:
+class Judging(msgspec.Struct):
     """The checks that judge a request after it was sent. `jobs`: their scans, empty if there are none."""
 
     guard: Guard
     jobs: tuple[Job, ...] = ()
-    _lanes: list[Lane] = field(default_factory=list)
+    _lanes: list[Lane] = msgspec.field(default_factory=list)
 
     def begin(self, gate: Gate) -> None:
         """Takes the texts of the request."""

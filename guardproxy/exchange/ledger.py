@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any
+
+import msgspec
 
 from guardproxy.audit import Intent, Owner, Record
 from guardproxy.exchange.attempts import Answer, Attempts
@@ -17,7 +18,7 @@ from guardproxy.exchange.transcript import Refused, RequestReceived
 from guardproxy.findings import Direction
 
 
-class Size(NamedTuple):
+class Size(msgspec.Struct, frozen=True):
     """The size of an exchange, by which the driver decides where the next step runs.
 
     `values`: the number of sensitive values. `held_chars`: the number of characters of the answer that are held back. `begun`:
@@ -34,8 +35,7 @@ class Size(NamedTuple):
     restorable: int = 0
 
 
-@dataclass(slots=True)
-class Ledger:
+class Ledger(msgspec.Struct):
     """The notes of one exchange: sizes, times, seals, texts, answers of the model."""
 
     setting: Setting
@@ -44,12 +44,12 @@ class Ledger:
     request: Side
     answer: Answer
     """The answer that is under way."""
-    notes: Notes = field(default_factory=Notes)
+    notes: Notes = msgspec.field(default_factory=Notes)
     entry: QueuedFrame | None = None
     """The request's frame, once it was released."""
     owner: Owner = NO_OWNER
     """Whose key seals the texts, if policies seal them."""
-    _sent: Any = field(default_factory=hashlib.sha256)
+    _sent: Any = msgspec.field(default_factory=hashlib.sha256)
     _origin: Origin | None = None
 
     def begin(self, happened: RequestReceived | Refused) -> None:

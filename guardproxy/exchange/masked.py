@@ -12,9 +12,10 @@ from __future__ import annotations
 import re
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
 from operator import attrgetter, itemgetter
 from typing import Any
+
+import msgspec
 
 from guardproxy.audit import OffsetMap, Span, ValueMatcher, beside, mask, merge
 from guardproxy.events import Path
@@ -33,8 +34,7 @@ _DIGITS = re.compile(r"[-.]*[0-9][-.0-9]*")
 _SAME = OffsetMap((), (), (), ())
 
 
-@dataclass(frozen=True, slots=True)
-class MaskedText:
+class MaskedText(msgspec.Struct, frozen=True):
     """A lane's text as the record shows it (`None`: not kept), with the maps of offsets of the scanned and of the wire
     text."""
 
@@ -49,12 +49,11 @@ class MaskedText:
         return self.wire.translate_span(0, offset)[1] if offset else 0
 
 
-@dataclass(slots=True)
-class KeyPaths:
+class KeyPaths(msgspec.Struct):
     """Paths as a record shows them, in which keys that are text have another form."""
 
-    _keys: dict[str, str] = field(default_factory=dict)  # path of a key that is text -> the path in the record
-    _others: dict[str, str] = field(default_factory=dict)  # the same, for other objects and arrays
+    _keys: dict[str, str] = msgspec.field(default_factory=dict)  # path of a key that is text -> the path in the record
+    _others: dict[str, str] = msgspec.field(default_factory=dict)  # the same, for other objects and arrays
 
     def add(self, path: str, parent: str, key: str) -> None:
         """Adds a key that is text. `parent`: its path up to the key; `key`: its form in the record."""
@@ -80,21 +79,20 @@ class KeyPaths:
         return begin
 
 
-@dataclass(slots=True)
-class Masks:
+class Masks(msgspec.Struct):
     """Masks texts, paths and words. `tokens`: sensitive value -> placeholder. `keep`: whether texts are kept."""
 
     keep: bool
     sides: tuple[Side, ...]
-    tokens: dict[str, str] = field(default_factory=dict)
-    _masked: dict[int, MaskedText] = field(default_factory=dict)
+    tokens: dict[str, str] = msgspec.field(default_factory=dict)
+    _masked: dict[int, MaskedText] = msgspec.field(default_factory=dict)
     _matcher: ValueMatcher | None = None
     _own: frozenset[str] = frozenset()
     hidden: dict[str, str] | None = None
     """Paths of the record that show a key which is text -> the same paths without it. `None`: not needed."""
-    _keys: KeyPaths = field(default_factory=KeyPaths)
+    _keys: KeyPaths = msgspec.field(default_factory=KeyPaths)
     _hidden_keys: KeyPaths | None = None  # with `*` in place of every key that is text; made when there is one
-    _scanned: dict[int, frozenset[str]] = field(default_factory=dict)  # by side: scanned texts in one piece
+    _scanned: dict[int, frozenset[str]] = msgspec.field(default_factory=dict)  # by side: scanned texts in one piece
     _blind: bool = False  # whether everything that may hold a value is masked
 
     def __post_init__(self) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import NamedTuple
+
+import msgspec
 
 from guardproxy.decisions import UNPLANNED, Plan
 from guardproxy.errors import DownstreamError, Shortage
@@ -16,16 +18,15 @@ from guardproxy.wire import AnswerFacts
 from guardproxy.wire.json import dotted, is_plain_key
 
 
-@dataclass(slots=True)
-class Side:
+class Side(msgspec.Struct):
     """The notes of a direction. `runs`: the order in which the texts of its lanes left, as `[lane, end offset]` for each
     frame; lane -1 is a frame without text."""
 
     gate: Gate
     read: bool = True
-    runs: list[tuple[int, int]] = field(default_factory=list)
-    uninspected: dict[str, str] = field(default_factory=dict)  # place -> the kind of its content
-    _ends: dict[int, int] = field(default_factory=dict)
+    runs: list[tuple[int, int]] = msgspec.field(default_factory=list)
+    uninspected: dict[str, str] = msgspec.field(default_factory=dict)  # place -> the kind of its content
+    _ends: dict[int, int] = msgspec.field(default_factory=dict)
 
     def note(self, entry: QueuedFrame) -> None:
         """Notes a frame that leaves."""
@@ -70,21 +71,19 @@ class Attempt:
     price: float
 
 
-@dataclass(slots=True)
-class Measures:
+class Measures(msgspec.Struct):
     """The counts, sizes and times of an exchange, which grow while it runs. `times`: seconds of the driver's clock; `seals`:
     keyed digests of bodies; `signs`: the number of keep-alives while an answer was held back."""
 
     unix_s: float = 0.0
-    times: dict[str, float] = field(default_factory=dict)
-    sizes: dict[str, int] = field(default_factory=dict)
-    seals: dict[str, str] = field(default_factory=dict)
+    times: dict[str, float] = msgspec.field(default_factory=dict)
+    sizes: dict[str, int] = msgspec.field(default_factory=dict)
+    seals: dict[str, str] = msgspec.field(default_factory=dict)
     scans: int = 0
     signs: int = 0
 
 
-@dataclass(slots=True)
-class Notes:
+class Notes(msgspec.Struct):
     """The notes of an exchange, its texts excepted. `failure`: why it was refused or failed, if it was."""
 
     model: str = ""
@@ -94,7 +93,7 @@ class Notes:
     streamed: bool = False
     status: int = 0
     upstream_status: int | None = None
-    measures: Measures = field(default_factory=Measures)
+    measures: Measures = msgspec.field(default_factory=Measures)
     answers: tuple[StoreAnswered, ...] = ()  # the answers of the gateway's store to duties
     plan: Plan = UNPLANNED
     failure: DownstreamError | Fault | None = None

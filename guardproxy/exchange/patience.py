@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import msgspec
 
 from guardproxy.exchange.attempts import Answer, Attempts
 from guardproxy.exchange.client import Client
 from guardproxy.exchange.transcript import Command
 
 
-@dataclass(slots=True)
-class Patience:
+class Patience(msgspec.Struct):
     """Limits how long the driver waits for the next input, and sends keep-alives meanwhile."""
 
     client: Client

@@ -88,16 +88,21 @@ def members_of(name: str, side: Side) -> list[str]:
     scanned: list[Lane] = []
     others: list[Lane] = []
     for lane in lanes:
-        (scanned if any(check.name != RESTORE for check in lane.progress.checks) else others).append(lane)
+        checks = lane.progress.checks
+        is_scanned = bool(checks) and (checks[0].name != RESTORE or any(check.name != RESTORE for check in checks))
+        (scanned if is_scanned else others).append(lane)
     members = []
     if scanned:
-        counts = {
-            "texts": len(scanned),
-            "chars": sum(_reach(name, lane) for lane in scanned),
-            "edits": sum(start < _reach(name, lane) for lane in scanned for start, _, _ in lane.rewrite.edits),
-            "unmapped": sum(map(is_unmapped, scanned)),
-            "failed": sum(any(finding.label == CHECK_ERROR for finding in lane.progress.findings) for lane in scanned),
-        }
+        counts = dict.fromkeys(("texts", "chars", "edits", "unmapped", "failed"), 0)
+        for lane in scanned:
+            reach = lane.text.total if name == "request" else lane.rewrite.released
+            counts["texts"] += 1
+            counts["chars"] += reach
+            if lane.rewrite.edits:
+                counts["edits"] += sum(start < reach for start, _, _ in lane.rewrite.edits)
+            counts["unmapped"] += is_unmapped(lane)
+            if lane.progress.findings:
+                counts["failed"] += any(finding.label == CHECK_ERROR for finding in lane.progress.findings)
         members.append(f"{name}={_kinds(scanned)}{_parameters(counts, always=('texts', 'chars'))}")
     if others or side.uninspected:
         counts = {"texts": len(others), "uninspected": len(side.uninspected)}
@@ -105,13 +110,9 @@ def members_of(name: str, side: Side) -> list[str]:
     return members
 
 
-def _reach(name: str, lane: Lane) -> int:
-    return lane.text.total if name == "request" else lane.rewrite.released
-
-
 def _kinds(lanes: Iterable[Lane]) -> str:
     kinds = {lane.channel.kind for lane in lanes}
-    return f"({' '.join(kind for kind in KINDS if kind in kinds)})"
+    return f"({' '.join(kinds if len(kinds) < 2 else [kind for kind in KINDS if kind in kinds])})"
 
 
 def _parameters(counts: Mapping[str, int], always: Sequence[str] = ()) -> str:

@@ -104,7 +104,8 @@ def compose(
     if paths is not None:
         values = _values(tokens) if keeping.values else {}
         kind = partial(PrivateRecord, private=Private(owner, values, paths))
-    began_s = notes.measures.times.get("received", 0.0)
+    times = notes.measures.times
+    began_s = times.get("received", 0.0)
     return kind(
         v=ENTRY_VERSION,
         at=notes.measures.unix_s,
@@ -125,11 +126,7 @@ def compose(
         sizes=dict(notes.measures.sizes),
         seals=dict(notes.measures.seals),
         scans=notes.measures.scans,
-        timings={
-            name: round((at_s - began_s) * 1000.0, 3)
-            for name, at_s in notes.measures.times.items()
-            if name != "received"
-        },
+        timings={name: round((at_s - began_s) * 1e3, 3) for name, at_s in times.items() if name != "received"},
         matched=dict(bound.matched) if bound else {},
         language=notes.language,
         conversation=notes.conversation,

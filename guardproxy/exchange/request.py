@@ -130,7 +130,7 @@ class RequestPhase:
             bounds.check(body)
             self.attempts.sent_path, query = self.setting.address.sent
             request = self.setting.codec.read_request(self.attempts.sent_path, query, body)
-            bounds.check_tree(request.frame.tree, self.setting.codec.contract.limits)
+            bounds.check_tree(request.frame.tree, self.setting.codec.contract.limits, len(body))
         except JsonFault as fault:
             raise DownstreamError(fault.code, f"the request body: {fault}") from None
         return request

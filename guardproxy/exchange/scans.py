@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+import msgspec
 
 from guardproxy.exchange.editing import Editor
 from guardproxy.exchange.gate import Gate, Job
@@ -12,8 +13,7 @@ from guardproxy.exchange.transcript import RunScans
 from guardproxy.findings import Scan
 
 
-@dataclass(slots=True)
-class Scans:
+class Scans(msgspec.Struct):
     """Asks for the scans of a gate, and gives the findings to the gate and the editor.
 
     The search for placeholders runs here at once. The driver runs all other jobs, by a `RunScans` command.

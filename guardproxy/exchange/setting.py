@@ -55,8 +55,7 @@ def unsealed(data: bytes) -> str:
     return ""
 
 
-@dataclass(frozen=True, slots=True)
-class Address:
+class Address(msgspec.Struct, frozen=True):
     """The address of a request: the route pattern that matched it, and the path and the query as the client sent them."""
 
     route: str

@@ -7,7 +7,8 @@ Duties after a refusal do not run. Kept: nothing.
 from __future__ import annotations
 
 from collections.abc import Generator, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+
+import msgspec
 
 from guardproxy import plugins
 from guardproxy.audit import Record
@@ -18,12 +19,11 @@ from guardproxy.gateway.store import Answer, Store
 from guardproxy.wire import Request
 
 
-@dataclass(slots=True)
-class Trail:
+class Trail(msgspec.Struct):
     """The progress of a request. `head`: the head after the duties so far. `answers`: the store's answers to them."""
 
     head: Head
-    answers: list[StoreAnswered] = field(default_factory=list)
+    answers: list[StoreAnswered] = msgspec.field(default_factory=list)
 
 
 class Duties:

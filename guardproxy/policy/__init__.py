@@ -8,7 +8,7 @@ from guardproxy.policy.cel import compile_cel
 from guardproxy.policy.coverage_table import CoverageRow, FieldRow, coverage, denied_fields, field_table, table
 from guardproxy.policy.document import KINDS_OF, CheckSpec, Match, Policy, Rule, header_of
 from guardproxy.policy.document_schema import schema
-from guardproxy.policy.evaluate import BoundRule, BoundRules, Outcome, PolicySet, Tally
+from guardproxy.policy.evaluate import BoundRule, BoundRules, Outcome, PolicySet
 from guardproxy.policy.expression import CHECK_ERROR, And, Expression, Name
 from guardproxy.policy.fields import FieldChange, FieldRules
 from guardproxy.policy.keeping import Keeping
@@ -37,6 +37,7 @@ from guardproxy.policy.strictness import (
     strongest,
     verdict_of,
 )
+from guardproxy.policy.tally import Tally
 from guardproxy.policy.tenancy import refuse_strangers
 from guardproxy.policy.tree import FilePlace
 

@@ -1,13 +1,12 @@
 """Turns findings into decisions: which checks inspect a text, which spans are replaced, and what stops it.
 
 A `PolicySet` holds the policies of a folder. `bind` selects the policies whose `match` holds for a request. Edits are
-decided for each finding separately. Rules that need several findings (`and`) are evaluated by a `Tally`. The tally
-takes findings in the order of their text in the stream, so a decision never depends on timing.
+decided for each finding separately. Rules that need several findings (`and`) are evaluated by a `Tally` (`tally.py`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 from functools import reduce
 from operator import and_
@@ -29,7 +28,6 @@ from guardproxy.policy.selecting import NOT_APPLYING, Selection, select
 from guardproxy.redaction import Operators, strictest
 from guardproxy.wire import DeclaredCodec, Formats, installed
 
-ON_ERROR = "on_error"
 MOST_BOUND = 1000  # limit of cached combinations of policies; shares and headers make many combinations
 
 
@@ -152,7 +150,7 @@ class BoundRules:
         edits = [
             bound.decision
             for bound in self.rules_using(channel, finding.check)
-            if isinstance(bound.decision, Edit) and bound.enforced and _name(bound, finding) in bound.names_in_when
+            if isinstance(bound.decision, Edit) and bound.enforced and name_in(bound, finding) in bound.names_in_when
         ]
         if len(edits) < 2:
             return edits[0] if edits else None
@@ -235,74 +233,9 @@ def is_parallel(check: Check) -> bool:
     return not (traits.is_sensitive or traits.is_raw or traits.needs_form or traits.partner_of)
 
 
-def _name(bound: BoundRule, finding: Finding) -> str:
+def name_in(bound: BoundRule, finding: Finding) -> str:
     """Returns the name of the finding in a rule that uses its check."""
     return CHECK_ERROR if finding.label == CHECK_ERROR else bound.names[finding.check]
-
-
-@dataclass(slots=True)
-class Tally:
-    """Collects the findings of an exchange. `outcomes`: every rule that held, in order."""
-
-    bound: BoundRules
-    outcomes: list[Outcome] = field(default_factory=list)
-    attempt: int = 0
-    _present: dict[tuple[str, str], set[str]] = field(default_factory=dict)
-    _before: dict[tuple[str, str], set[str]] = field(default_factory=dict)  # names found in the request
-
-    def begin_answers(self) -> None:
-        """Marks the end of the request. Findings are counted for each answer separately from now on."""
-        if self._present:
-            self._before = {key: set(names) for key, names in self._present.items()}
-
-    def next_attempt(self) -> None:
-        """Discards an answer: its findings do not count for the next attempt."""
-        self.attempt += 1
-        self._present = {key: set(names) for key, names in self._before.items()}
-
-    def see(self, channel: Channel, finding: Finding) -> Stop | Retry | None:
-        """Adds a finding. Returns the strongest decision that it leads to, or `None` if no rule stops or retries."""
-        stop: Stop | None = None
-        retry: Retry | None = None
-        for bound in self.bound.rules_using(channel, finding.check):
-            name = _name(bound, finding)
-            if name == CHECK_ERROR and bound.enforced:
-                stop = self._apply_on_error(bound, channel, finding) or stop
-            present = self._present.setdefault(bound.key, set())
-            present.add(name)
-            if name in bound.names_in_when and bound.rule.when.holds(present):
-                self._note(bound.rule.id, bound.rule.action, bound.decision, bound, channel, finding)
-                if isinstance(bound.decision, Stop) and bound.enforced:
-                    stop = stop or bound.decision
-                elif isinstance(bound.decision, Retry) and bound.enforced:
-                    retry = retry or bound.decision
-        return stop or retry
-
-    def most_severe(self, decisions: Iterable[Stop | Retry]) -> Stop | Retry | None:
-        """Returns the decision of the most severe rule, wherever its finding is in the request. A failed check comes
-        before all rules."""
-        order: dict[Decision, int] = {}
-        for number, bound in enumerate(self.bound.rules):
-            if isinstance(bound.decision, (Stop, Retry)):
-                order.setdefault(bound.decision, number)
-        return min(decisions, key=lambda decision: order.get(decision, -1), default=None)
-
-    def _apply_on_error(self, bound: BoundRule, channel: Channel, finding: Finding) -> Stop | None:
-        """Applies a policy's `on_error` after a check that one of its rules uses has failed."""
-        spec = bound.policy.checks.get(bound.names[finding.check])
-        if ((spec and spec.on_error) or bound.policy.on_error) == "flag":
-            self._note(ON_ERROR, "flag", Pass(ON_ERROR), bound, channel, finding)
-            return None
-        stop = Stop(ON_ERROR, "a check could not be completed")
-        self._note(ON_ERROR, "block", stop, bound, channel, finding)
-        return stop
-
-    def _note(
-        self, rule: str, action: str, decision: Decision, bound: BoundRule, channel: Channel, finding: Finding
-    ) -> None:
-        outcome = Outcome(bound.policy.name, rule, action, decision, bound.enforced, channel, finding, self.attempt)
-        if outcome not in self.outcomes[-4:]:
-            self.outcomes.append(outcome)
 
 
 @dataclass(frozen=True)

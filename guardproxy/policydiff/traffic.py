@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from guardproxy.audit import Closing, Record, RecordedDecision
 from guardproxy.policy import PolicySet
@@ -71,7 +71,7 @@ class _Run(NamedTuple):
 @dataclass(slots=True)
 class Traffic:
     """Compares the results of two sets of policies for a sequence of records. Without them, `take` compares records with
-    their replays."""
+    their replays, and the results can be sent to another process."""
 
     old: PolicySet | None = None
     new: PolicySet | None = None
@@ -106,6 +106,19 @@ class Traffic:
         """Adds a record that cannot be replayed."""
         self.counts["not replayable"] += 1
         self.reasons[reason] += 1
+
+    def add(self, other: Traffic) -> None:
+        """Adds the results of further records. Parts of a sequence that are added in order give the results of the whole."""
+        for counts, more in zip(self._counters(), other._counters(), strict=True):
+            counts.update(more)
+        for key, group in other._groups.items():
+            known = self._groups.setdefault(key, ExchangeGroup(*key))
+            known.count += group.count
+            known.ids += group.ids
+            known.examples += group.examples[: max(0, self.examples - len(known.examples))]
+
+    def _counters(self) -> tuple[Counter[Any], ...]:
+        return self.counts, self.outcomes, self.reasons, self.rescanned
 
     def _compare(self, old: _Run, new: _Run) -> None:
         before, after = old.record, new.record

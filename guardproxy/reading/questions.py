@@ -24,6 +24,7 @@ class AuditFacts(NamedTuple):
     policies: str
     checks: str
     rules: str
+    custody: str
 
 
 class Provision(NamedTuple):
@@ -75,6 +76,12 @@ PROVISIONS: dict[str, tuple[Provision, ...]] = {
             "Which information is confidential, and that the policies name it.",
         ),
         Provision(
+            "CC6.1, C1.2",
+            "Is access to confidential records restricted and recorded, and are they disposed of when they must be?",
+            "{custody}.",
+            "Who may have the operator's key, and requests for access or erasure.",
+        ),
+        Provision(
             "CC7.2, CC7.3",
             "Are anomalies and security events detected, recorded and evaluated?",
             "{rules}. {blocked}.",
@@ -90,7 +97,7 @@ PROVISIONS: dict[str, tuple[Provision, ...]] = {
             "CC4.1, PI1.4",
             "Are the records complete and unchanged?",
             "{verified}. {gaps}.",
-            "Copies of the heads at a place where the proxy cannot write.",
+            "Copies of checkpoints, or of heads, at a place where the proxy cannot write.",
         ),
     ),
     HIPAA: (
@@ -104,7 +111,7 @@ PROVISIONS: dict[str, tuple[Provision, ...]] = {
             "164.312(c)(1), (c)(2) Integrity",
             "Are the records protected from improper alteration, and can that be corroborated?",
             "{verified}.",
-            "Access to the folder of the log.",
+            "Who can write to the folder of the log, and who holds the keys.",
         ),
         Provision(
             "164.308(a)(1)(ii)(D) Activity review",

@@ -36,6 +36,11 @@ _MEANINGS = {
     REFUSED: "It was not accepted: a wrong request, an unknown route, or no capacity to judge it",
     UNKNOWN: "The process ended before the exchange did",
 }
+_PAPER_STYLE = """
+.blank td { height: 1.6rem; }
+@media print { tr, svg, h3 { break-inside: avoid; } h3 { break-after: avoid; } td, th { padding: .2rem .4rem; } }
+@page { margin: 16mm 14mm 20mm; @bottom-right { content: "Page " counter(page) " of " counter(pages); font-size: 9pt; } }
+"""
 _LIMIT_ROWS = 50
 _LIMIT_PROBLEMS = 20
 _DAY_S = 86_400
@@ -83,13 +88,15 @@ def report_page(title: str, summary: TrafficSummary, verification: Verification,
         f'<p class="quiet">{html_text(f"Period: {facts.period}. Made {_moment(made_s)} by {program}.")}</p>',
         *_overview(summary, facts),
         *_integrity(verification, facts),
+        *_custody(summary, facts),
         *_rules(summary),
         *_unread(summary),
         *_in_force(summary),
         *_names(summary),
         *_questions(facts),
+        *_review(),
     ]
-    return webpage(heading, body, STYLE + PLOT_STYLE)
+    return webpage(heading, body, STYLE + PLOT_STYLE + _PAPER_STYLE)
 
 
 def _overview(summary: TrafficSummary, facts: AuditFacts) -> Iterator[str]:
@@ -139,9 +146,35 @@ def _integrity(verification: Verification, facts: AuditFacts) -> Iterator[str]:
     if problems:
         yield f"<ul>{''.join(f'<li>{html_text(problem)}</li>' for problem in problems[:_LIMIT_PROBLEMS])}</ul>"
         yield from _more(len(problems), _LIMIT_PROBLEMS)
+    removed = signed.states.removed if signed is not None else {}
+    if removed:
+        text = _were(len(removed), "log", "removed because of age")
+        yield f"<p>{html_text(f'{text}, as the settings say. Signed checkpoints name each of them.')}</p>"
+    yield (
+        "<p>To repeat this: <code>guardproxy audit verify FOLDER --key LOG.key.pub --copy COPIES</code> needs the folder, the "
+        "public key, and copies of checkpoints. It needs no access to the proxy. This page is a summary and is not signed.</p>"
+    )
     if verification.open_intents:
         count = verification.open_intents
         yield f"<p>Exchanges without an end, which are in progress or were cut off: {count:,}.</p>"
+
+
+def _custody(summary: TrafficSummary, facts: AuditFacts) -> Iterator[str]:
+    yield "<h2>Access and erasure</h2>"
+    yield f"<p>{html_text(_sentence(facts.custody))} Copies of the key store are not covered.</p>"
+    if summary.custody:
+        rows = [(html_text(_moment(at)), *map(html_text, (what, by, why))) for at, what, by, why in summary.custody]
+        yield from html_table(("time", "what an operator did", "who", "reason"), rows[:_LIMIT_ROWS])
+        yield from _more(len(rows))
+
+
+def _review() -> Iterator[str]:
+    """Yields lines to fill in, for a copy on paper."""
+    yield "<h2>Review</h2>"
+    rows = [(name, "") for name in ("Prepared by", "Reviewed by", "Date of the review", "Result and measures")]
+    yield '<div class="blank">'
+    yield from html_table(("", "to be filled in"), rows)
+    yield "</div>"
 
 
 def _rules(summary: TrafficSummary) -> Iterator[str]:
@@ -237,6 +270,7 @@ def _facts(summary: TrafficSummary, verification: Verification) -> AuditFacts:
         days = (summary.newest_s - summary.oldest_s) / _DAY_S
         reach = f"the folder holds records of {days:,.1f} days, from {_moment(summary.oldest_s)} to {_moment(summary.newest_s)}"
     held = sum(summary.rules.values())
+    shadow = sum(count for (_, _, _, mode), count in summary.rules.items() if mode == "shadow")
     return AuditFacts(
         exchanges=_many(total, "exchange"),
         period=_period(summary.period),
@@ -249,7 +283,11 @@ def _facts(summary: TrafficSummary, verification: Verification) -> AuditFacts:
         reach=reach,
         policies=_were(len(summary.in_force.get("policies", {})), "version", "in force", "of the policies"),
         checks=_were(len(summary.in_force.get("checks", {})), "version", "in force", "of checks"),
-        rules=f"rules held {_times(held)} in all",
+        rules=f"rules held {_times(held)} in all, {shadow:,} of them in shadow mode, in which they do not act",
+        custody=(
+            f"the texts of {_many(summary.sealed, 'exchange')} are encrypted; operators opened, erased or re-keyed texts "
+            f"{_times(len(summary.custody))}"
+        ),
     )
 
 

@@ -11,7 +11,7 @@ from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from guardproxy.audit import AnyEntry, Closing, Gap, Record
+from guardproxy.audit import AnyEntry, Closing, Erased, Gap, Record, Rotated, Unsealed
 from guardproxy.errors import ErrorCode
 from guardproxy.reading.period import Period
 
@@ -54,7 +54,8 @@ class TrafficSummary:
     `classes`: see `CLASSES`. `hours`: the classes by the hour, in hours of Unix time. `rules`: the exchanges in which a
     rule held, by policy, rule, action and mode. `findings`: findings by check, label and direction. `partly_unread`:
     the inspected exchanges with parts that no check can read, which `parts_unread` counts by kind. `names`: exchanges
-    by group and name. `in_force`: versions by group and name. `gaps`: start, end and reason.
+    by group and name. `in_force`: versions by group and name. `gaps`: start, end and reason. `custody`: what operators did
+    with sealed texts: time, what, by whom and why. `sealed`: exchanges whose texts are sealed.
     """
 
     period: Period
@@ -68,6 +69,8 @@ class TrafficSummary:
     names: dict[str, Counter[str]] = field(default_factory=dict)
     in_force: dict[str, dict[str, InForce]] = field(default_factory=dict)
     gaps: list[tuple[float, float, str]] = field(default_factory=list)
+    custody: list[tuple[float, str, str, str]] = field(default_factory=list)
+    sealed: int = 0
     oldest_s: float | None = None
     newest_s: float | None = None
 
@@ -83,6 +86,10 @@ class TrafficSummary:
         if isinstance(entry, Gap):
             if entry.since < self.period.end_s and entry.at >= self.period.start_s:
                 self.gaps.append((entry.since, entry.at, entry.why))
+            return
+        if isinstance(entry, Erased | Rotated | Unsealed):
+            if entry.at in self.period:
+                self.custody.append((entry.at, _done(entry), entry.by, entry.why))
             return
         at = entry.began if isinstance(entry, Closing) and entry.began is not None else entry.at
         if at not in self.period or not isinstance(entry, Record | Closing):
@@ -104,6 +111,7 @@ class TrafficSummary:
         if record.model:
             self._name("models asked for", record.model)
             self._force("models", record.response.model or record.model, record.at)
+        self.sealed += record.sealed is not None
         for check, digest in record.checks.items():
             self._force("checks", f"{check} {digest}", record.at)
         for held in {(found.policy, found.rule, found.action, found.mode) for found in record.decisions}:
@@ -126,6 +134,17 @@ class TrafficSummary:
         versions = self.in_force.setdefault(group, {})
         known = name if name in versions or len(versions) < LIMIT_NAMES else OTHERS
         versions.setdefault(known, InForce(at, at)).see(at)
+
+
+def _done(entry: Erased | Rotated | Unsealed) -> str:
+    """Returns what an operator did with sealed texts."""
+    match entry:
+        case Erased():
+            return f"destroyed {len(entry.keys):,} data keys: their texts cannot be read any more"
+        case Rotated():
+            return f"changed the operator's key, which wraps {entry.count:,} data keys"
+        case Unsealed():
+            return f"opened the texts of the exchange {entry.id}"
 
 
 def class_of(entry: Record | Closing) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from guardproxy.replay.comparison import MaskedValue, ShownPath, Way, differences, is_seen, moved_decisions, text_at
-from guardproxy.replay.digests import Digests
+from guardproxy.replay.digests import Digests, VersionCounts
 from guardproxy.replay.replays import Rerun, judged, replay, rerun
 from guardproxy.replay.results import ReplayResult
 
@@ -13,6 +13,7 @@ __all__ = [
     "ReplayResult",
     "Rerun",
     "ShownPath",
+    "VersionCounts",
     "Way",
     "differences",
     "is_seen",

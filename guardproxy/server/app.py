@@ -33,6 +33,7 @@ from guardproxy.server.observers import Fan, LogObserver, MetricsObserver, Obser
 from guardproxy.server.recorder import Recorder, key_of, log_of, signing_of
 from guardproxy.server.reload import Reload
 from guardproxy.server.scanner import Scanner, TimeLimits
+from guardproxy.server.shippers import close_all, shippers_of
 from guardproxy.server.state import SharedState
 from guardproxy.server.status import Metrics, Pulse
 from guardproxy.server.steps import Steps
@@ -112,11 +113,13 @@ class Server:
         self._open: dict[asyncio.Task[Any], Driver | None] = {}
         self._slots: set[asyncio.Task[Any]] = set()
         self._limit_exchanges = config.limit_exchanges
+        self._look_s = min(config.timeout_first_byte_s, config.timeout_write_s)
         self._settling: set[asyncio.Task[None]] = set()
         self.draining = False
         self.metrics.open.set_function(lambda: len(self._open))
         is_recording = lambda: self._recorder.healthy  # noqa: E731
         clients = (lambda: self.clients.known) if self.clients.is_on else None
+        self._shippers = shippers_of(config, worker)
         self._admission = Admission(
             config,
             lambda: self.policies,
@@ -201,7 +204,8 @@ class Server:
         ]
         stale = [f"what was read before stays in force: {trouble}" for trouble in self.clients.trouble]
         away = [self._state.trouble] if self._state.trouble else []
-        remarks = [*self._recorder.remarks, *down, *stale, *away]
+        unshipped = [shipper.trouble for shipper in self._shippers if shipper.trouble]
+        remarks = [*self._recorder.remarks, *unshipped, *down, *stale, *away]
         if not self.reloading.errors:
             return remarks
         stays = f"the policies' folder cannot be used; {self.policies.digest} stays in force:"
@@ -278,7 +282,7 @@ class Server:
         task.add_done_callback(self._settling.discard)
 
     def _driver(self, request: web.BaseRequest, admitted: AdmittedRequest, task: asyncio.Task[object]) -> Driver:
-        deadlines = Deadlines(task)
+        deadlines = Deadlines(task, self._look_s)
         driver = Driver(
             admitted.exchange,
             request,
@@ -332,6 +336,7 @@ class Server:
         self.reloading.close()
         self._remotes.close()
         self._recorder.close()
+        await asyncio.to_thread(close_all, self._shippers)
         self._fan.close()
         self._observers.close()
 

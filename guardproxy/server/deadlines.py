@@ -16,13 +16,16 @@ MOST_S = 1e8  # a loop cannot wait for ever
 
 
 class Deadlines:
-    """The limits of one exchange. `task`: the task of the exchange, if it is known. `close` ends the timer."""
+    """The limits of one exchange. `task`: the task of the exchange, if it is known; `look_s`: the seconds after which the
+    first timer fires at the latest, so that no later limit of this length or more needs a timer of its own. `close` ends the
+    timer."""
 
-    __slots__ = ("_limits", "_loop", "_own", "_timer", "_timer_s")
+    __slots__ = ("_limits", "_look_s", "_loop", "_own", "_timer", "_timer_s")
 
-    def __init__(self, task: asyncio.Task[object] | None = None) -> None:
+    def __init__(self, task: asyncio.Task[object] | None = None, look_s: float = MOST_S) -> None:
         self._loop = asyncio.get_running_loop()
         self._own = task
+        self._look_s = look_s
         self._limits: list[_Limit] = []
         self._timer: asyncio.TimerHandle | None = None
         self._timer_s = 0.0
@@ -42,7 +45,9 @@ class Deadlines:
 
     def _begin(self, limit: _Limit) -> None:
         self._limits.append(limit)
-        if self._timer is None or limit.end_s < self._timer_s:
+        if self._timer is None:
+            self._set(min(limit.end_s, self._loop.time() + self._look_s))
+        elif limit.end_s < self._timer_s:
             self.close()
             self._set(limit.end_s)
 

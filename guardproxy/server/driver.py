@@ -146,7 +146,8 @@ class Driver:
         while self.finished is None:
             try:
                 while todo:
-                    todo.extend(await self._perform(todo.popleft()))
+                    if following := await self._perform(todo.popleft()):
+                        todo.extend(following)
                 if self.finished is None:
                     wait_s = self.exchange.patience_s(_clock())
                     happened = await self._next() if wait_s is None else await self._patiently(self._next(), wait_s)
@@ -176,10 +177,9 @@ class Driver:
                 _log.debug("<< " + line(command))
         return commands
 
-    async def _patiently(self, work: Coroutine[Any, Any, Result], first_s: float) -> Result:
-        """The result of `work`. Wakes the exchange after `first_s`, and then as often as it asks while it waits. Raises
+    async def _patiently(self, work: Coroutine[Any, Any, Result], wait_s: float | None) -> Result:
+        """The result of `work`. Wakes the exchange after `wait_s`, and then as often as it asks while it waits. Raises
         `_OvertakenError`."""
-        wait_s: float | None = first_s
         task = asyncio.ensure_future(work)
         try:
             while not (await asyncio.wait({task}, timeout=wait_s))[0]:

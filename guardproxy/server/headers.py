@@ -14,12 +14,12 @@ from functools import lru_cache
 from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address
 from urllib.parse import unquote
 
-from aiohttp import HttpVersion10, HttpVersion11, web
+from aiohttp import HttpVersion10, web
 from multidict import CIMultiDict
 
 from guardproxy.errors import DownstreamError, ErrorCode
 from guardproxy.policy import first_language
-from guardproxy.server.listener import VERSION
+from guardproxy.server.listener import HttpRequest
 from guardproxy.server.shapes import is_harmless, without_ids
 from guardproxy.wire import AMOUNT, IDENTIFIER, SWITCH, HeaderFamily, QuerySyntax, known_headers, limits_family
 
@@ -144,9 +144,9 @@ def is_trusted(peer: object, hops: Collection[IPv4Network | IPv6Network]) -> boo
     return address is not None and any(address in hop for hop in hops)
 
 
-def check_head(request: web.BaseRequest) -> tuple[str, str]:
+def check_head(request: HttpRequest) -> tuple[str, str]:
     """The raw path and query of a request whose head is valid. Raises `DownstreamError`."""
-    if VERSION in request or request.version not in (HttpVersion10, HttpVersion11):
+    if not request.is_spoken:
         raise DownstreamError(ErrorCode.HTTP_VERSION)
     path, _, query = request.raw_path.partition("?")
     if not _PATH.fullmatch(path) or "//" in path or "/." in path or not _QUERY.fullmatch(query):

@@ -27,7 +27,6 @@ from guardproxy.errors import DownstreamError, ErrorCode
 from guardproxy.server.shares import Shares
 
 _log = logging.getLogger(__name__)
-VERSION = "guardproxy.version"
 NEAR = 0.75  # share of all connections above which idle connections are closed
 CALM = 0.625  # share of all connections down to which they are closed
 WAITING_REQUESTS = 2  # on a connection, above which it is not read further
@@ -71,19 +70,15 @@ def owner_of(address: str) -> str:
 
 
 class HttpRequest(web.BaseRequest):
-    """A request of a client. `closing`: whether its connection ends with its answer.
-
-    An answer repeats the version of its request. So an unsupported version becomes HTTP/1.1, and `VERSION` holds the original
-    version for the code that refuses the request.
-    """
+    """A request of a client. `closing`: whether its connection ends with its answer. `is_spoken`: whether it has a supported
+    version of HTTP. An answer repeats the version of its request, so an unsupported version becomes HTTP/1.1 here."""
 
     def __init__(self, message: Any, *rest: Any, **options: Any) -> None:
         spoken = message.version in (HttpVersion10, HttpVersion11)
         supported = message if spoken else message._replace(version=HttpVersion11)
         super().__init__(supported, *rest, **options)
+        self.is_spoken = spoken
         self.closing = not spoken
-        if not spoken:
-            self[VERSION] = message.version
 
     @property
     def owner(self) -> str:

@@ -51,7 +51,7 @@ def log_of(worker: int) -> str:
     return f"audit-{worker}"
 
 
-class _Waiting:
+class _Submission:
     """A record on its way to the log. `waiter`: who waits for it; `begun`: the intent of its exchange, if the log holds it."""
 
     __slots__ = ("_settled", "begun", "record", "result", "waiter")
@@ -60,7 +60,7 @@ class _Waiting:
         self,
         record: Record | Intent | Closing,
         waiter: asyncio.Future[None] | None,
-        settled: Callable[[_Waiting], None],
+        settled: Callable[[_Submission], None],
     ) -> None:
         self.record = record
         self.waiter = waiter
@@ -110,8 +110,8 @@ class Recorder:
         )
         self._intents: dict[str, Intent] = {}
         self._lost: dict[str, Intent] = {}
-        self._gathered: list[_Waiting] = []
-        self._results: deque[_Waiting] = deque()
+        self._gathered: list[_Submission] = []
+        self._results: deque[_Submission] = deque()
         self._is_waking = False
         self._loop: asyncio.AbstractEventLoop | None = None
         self._checkpointer: Checkpointer | None = None
@@ -185,7 +185,7 @@ class Recorder:
     def _gather(self, record: Record | Intent, waiter: asyncio.Future[None] | None) -> None:
         if not self._gathered and self._loop is not None:
             self._loop.call_soon(self._put)
-        self._gathered.append(_Waiting(record, waiter, self._settled))
+        self._gathered.append(_Submission(record, waiter, self._settled))
 
     def _put(self) -> None:
         """Gives the gathered records to the log, after records that close what the log could not keep earlier."""
@@ -193,7 +193,7 @@ class Recorder:
         if self._lost and self._sink.healthy:
             for intent in self._lost.values():
                 lost = closing(intent, time.time(), self._engine, "its record could not be kept")
-                gathered.insert(0, _Waiting(lost, None, self._settled))
+                gathered.insert(0, _Submission(lost, None, self._settled))
                 self._intents[intent.id] = intent
             self._lost.clear()
         for waiting in gathered:
@@ -205,7 +205,7 @@ class Recorder:
         if gathered:
             self._sink.put([Entry(waiting.record, waiting.receive) for waiting in gathered])
 
-    def _settled(self, waiting: _Waiting) -> None:
+    def _settled(self, waiting: _Submission) -> None:
         """Takes the result of a record, in any thread. All records of a batch wake the loop once."""
         self._results.append(waiting)
         if not self._is_waking and self._loop is not None:
@@ -218,7 +218,7 @@ class Recorder:
         while self._results:
             self._note(self._results.popleft())
 
-    def _note(self, waiting: _Waiting) -> None:
+    def _note(self, waiting: _Submission) -> None:
         """Takes a result. An intent that was not kept needs no closing record. An exchange whose record was not kept is
         closed when the log recovers."""
         record, result, waiter = waiting.record, waiting.result, waiting.waiter
@@ -260,7 +260,14 @@ def signing_of(config: Config) -> Signing | None:
         raise ConfigError(f"audit key: {error}") from None
     if signer is None:
         return None
-    return Signing(signer, config.audit_checkpoint_s, config.audit_copy, former, config.audit_retain_s)
+    return Signing(
+        signer,
+        every_s=config.audit_checkpoint_s,
+        copies=config.audit_copy,
+        headers=config.audit_copy_header,
+        former=former,
+        retain_s=config.audit_retain_s,
+    )
 
 
 def key_of(folder: Path, key: str) -> bytes:

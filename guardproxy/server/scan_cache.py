@@ -20,6 +20,7 @@ from guardproxy.findings import Scan
 
 ENTRIES = 20_000
 LEAST_CHARS = 40  # scanning a shorter text is faster than a look-up
+MOST_SHARED = 64  # members whose words a command keeps: the jobs of a text follow each other
 MOST_CHARS = 200_000  # hashing a longer text would hold the event loop for too long
 _PLAIN = (str, int, float, bool, type(None))
 
@@ -32,8 +33,9 @@ class ScanCache:
         self._key = secrets.token_bytes(32)
         self._scans: OrderedDict[bytes, Scan] = OrderedDict()
 
-    def key(self, job: Job, tenant: str) -> bytes | None:
-        """A key that identifies the job; `None` for a job that must not be cached.
+    def key(self, job: Job, tenant: str, written: Written) -> bytes | None:
+        """A key that identifies the job; `None` for a job that must not be cached. `written`: what the jobs of a command
+        share, empty before its first job.
 
         Only the scan of a whole text in a single window is cached. The last window of a stream may hold all of the text, but
         its scan leaves out what earlier windows reported, so it is not cached. A text is not cached either if an input of the
@@ -46,7 +48,7 @@ class ScanCache:
         check = job.check
         words = ["", tenant, f"{type(check).__module__}.{type(check).__qualname__}", check.name, check.digest]
         try:
-            _write(window, words)
+            _write(window, words, written)
         except TypeError:
             return None
         # Each word follows its length, so that different words never give the same bytes.
@@ -76,16 +78,20 @@ def _members(kind: type) -> tuple[str, ...]:
     return tuple(field.name for field in fields(kind))
 
 
-def _write(value: Any, words: list[str]) -> None:
+Written = dict[int, tuple[Any, list[str]]]
+"""Members of windows by their ids, each with its words. The entry keeps the member alive, so that no other gets its id."""
+
+
+def _write(value: Any, words: list[str], written: Written) -> None:
     """Adds a value to `words`, member by member, so that different values give different words. Raises `TypeError` for a
-    value that cannot be written out, such as a `Form`."""
+    value that cannot be written out, such as a `Form`. `written`: takes and gives the words of members."""
     kind = type(value)
     if isinstance(value, _PLAIN):
         words += kind.__name__, str(value)
     elif isinstance(value, tuple):
         words.append(f"tuple {len(value)}")
         for item in value:
-            _write(item, words)
+            _write(item, words, written)
     elif is_dataclass(kind):
         names = _members(kind)
         words += kind.__name__, *names
@@ -93,7 +99,14 @@ def _write(value: Any, words: list[str]) -> None:
             member = getattr(value, name)
             if type(member) in _PLAIN:  # most are, and a call for each would cost more than the rest of the look-up
                 words += type(member).__name__, str(member)
+            elif (known := written.get(id(member))) is not None:
+                words += known[1]
             else:
-                _write(member, words)
+                own: list[str] = []
+                _write(member, own, written)
+                if len(written) >= MOST_SHARED:
+                    written.clear()
+                written[id(member)] = member, own
+                words += own
     else:
         raise TypeError(f"a {kind.__name__} cannot be part of a key")

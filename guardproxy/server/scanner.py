@@ -27,12 +27,13 @@ from guardproxy.errors import NoCapacityError, Shortage
 from guardproxy.exchange import Job
 from guardproxy.findings import Scan, Window, failed_scan
 from guardproxy.server.calls import broken, checked, report, run, run_slices
-from guardproxy.server.scan_cache import ScanCache
+from guardproxy.server.scan_cache import ScanCache, Written
 from guardproxy.server.threads import Load, ScanThreads
 
 _Result = TypeVar("_Result")
 
 INLINE_CHARS = 300  # measured: under a millisecond for every check without a model
+KNOWN_SHARE = 4  # measured: a character that a check has read before costs at most a quarter of a new one
 INLINE_WINDOWS = 8  # this many calls cost as much as `INLINE_CHARS` characters
 INLINE_SLICES = 4  # all further batches are scanned in threads
 ASK_CHARS = 20_000  # the questions to a model are cut out of this much text in under a millisecond
@@ -72,12 +73,14 @@ class Meters:
 @dataclass(slots=True)
 class _Batch:
     """The windows of a command for a check. `numbers`: the numbers of their jobs; `chars`: the characters of all their texts;
-    `urgent`: whether an answer that has begun waits for them."""
+    `new_chars`: those of them that cost as much as text that the check has not read before; `urgent`: whether an answer that
+    has begun waits for them."""
 
     check: Check
     numbers: list[int] = field(default_factory=list)
     windows: list[Window] = field(default_factory=list)
     chars: int = 0
+    new_chars: int = 0
     urgent: bool = False
 
     @property
@@ -88,7 +91,9 @@ class _Batch:
         """Adds the window of the job `number`."""
         self.numbers.append(number)
         self.windows.append(window)
-        self.chars += len(window.text)
+        chars, known = len(window.text), window.settled - window.start
+        self.chars += chars
+        self.new_chars += chars - known + known // KNOWN_SHARE
         self.urgent = self.urgent or window.channel.direction == "response"
 
 
@@ -126,6 +131,8 @@ class Scanner:
         self._limits = timeout_s if isinstance(timeout_s, TimeLimits) else TimeLimits(timeout_s)
         self._meters = meters or Meters(known)
         self._threads = ScanThreads(threads, self._limits.wait_s, waiting=self._meters.waiting)
+        known_by = self._meters.known
+        self._known_counts = (known_by.labels("miss"), known_by.labels("hit")) if known_by else ()
         self._cache = ScanCache(CACHE_ENTRIES)
         self._outstanding: dict[int, Counts[str]] = {}  # characters that models are judging, by scorer and tenant
 
@@ -134,13 +141,14 @@ class Scanner:
         scans: list[Scan | None] = [None] * len(jobs)
         keys: dict[int, bytes] = {}
         waiting: dict[int, _Batch] = {}
+        written: Written = {}
         chars = 0
         for at, job in enumerate(jobs):
             chars += len(job.window.text)
             if (at and at % KEYS == 0) or chars > KEY_CHARS:
                 await asyncio.sleep(0)  # other tasks get a turn
                 chars = 0
-            key = self._cache.key(job, tenant)
+            key = self._cache.key(job, tenant, written)
             if key is not None:
                 keys[at] = key
                 scans[at] = self._known(key)
@@ -173,8 +181,8 @@ class Scanner:
 
     def _known(self, key: bytes) -> Scan | None:
         scan = self._cache.get(key)
-        if self._meters.known:
-            self._meters.known.labels("miss" if scan is None else "hit").inc()
+        if self._known_counts:
+            self._known_counts[scan is not None].inc()
         return scan
 
     async def _scan(self, batches: Sequence[_Batch], scans: list[Scan | None], tenant: str) -> None:
@@ -213,10 +221,10 @@ class Scanner:
         """Scans small windows on the loop. Other tasks may run after each slice."""
         chars = 0
         for batch in small:
-            if chars and chars + batch.chars > INLINE_CHARS:
+            if chars and chars + batch.new_chars > INLINE_CHARS:
                 await asyncio.sleep(0)  # other tasks get a turn
                 chars = 0
-            chars += batch.chars
+            chars += batch.new_chars
             await _fill(scans, batch.numbers, run(batch.check, batch.windows))
 
     def _in_thread(self, batch: _Batch, tenant: str) -> asyncio.Future[list[Scan]]:
@@ -292,7 +300,7 @@ class Scanner:
 def _is_small(batch: _Batch) -> bool:
     if batch.check.traits.is_slow or len(batch.windows) > INLINE_WINDOWS:
         return False
-    return batch.chars <= INLINE_CHARS
+    return batch.new_chars <= INLINE_CHARS
 
 
 def _asks(check: Check) -> Any:

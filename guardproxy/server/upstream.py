@@ -115,7 +115,8 @@ class Upstream:
         self, method: str, url: str, headers: CIMultiDict[str], body: bytes | None, *, at_once: bool = False
     ) -> None:
         """Takes a request, which `head` sends. `at_once`: sends it now, in a task of its own."""
-        self.close()
+        if self.response is not None or self.sending is not None or self._ticket is not None:
+            self.close()
         sending = self._send(method, url, headers, body, at_once=at_once)
         self.sending = asyncio.ensure_future(sending) if at_once else sending
 

@@ -38,7 +38,6 @@ from guardproxy.wire.declared import (
     pointer,
 )
 from guardproxy.wire.decoding import (
-    IDLE,
     LeafPlace,
     StreamDecoder,
     WholeDecoder,
@@ -97,7 +96,6 @@ __all__ = [
     "EVERY_SERVER",
     "FRAMINGS",
     "IDENTIFIER",
-    "IDLE",
     "LARGEST",
     "NOT_KEPT",
     "NO_DEMAND",

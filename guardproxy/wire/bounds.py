@@ -48,6 +48,8 @@ class Bounds:
         """Checks that `data` may be parsed. Raises `JsonFault`."""
         if self.depth < DEPTH_LIMIT:  # at `DEPTH_LIMIT` the parser itself refuses
             bound_nesting(data, self.depth)
+        if len(data) <= self.texts and len(data) < self.values:
+            return
         quotes = commas = 0
         for at in range(0, len(data), _STEP_BYTES):
             part = data[at : at + _STEP_BYTES]
@@ -67,19 +69,22 @@ class Bounds:
             if others >= self.values:
                 raise self._fault("values", "values")
 
-    def check_tree(self, tree: Any, limits: Mapping[Counted, Sequence[str]]) -> None:
+    def check_tree(self, tree: Any, limits: Mapping[Counted, Sequence[str]], size_bytes: int = 1 << 62) -> None:
         """Checks that the texts of a request may be read. `limits`: the fields whose items each limit counts, by the name of
-        the limit. Raises `JsonFault`."""
+        the limit; `size_bytes`: the size of the body, if it is known. Raises `JsonFault`."""
         if not isinstance(tree, dict):
             return
         for limit, names in limits.items():
             for name in names:
-                if isinstance(tree.get(name), list) and len(tree[name]) > getattr(self, limit):
+                if type(items := tree.get(name)) is list and len(items) > getattr(self, limit):
                     raise self._fault(limit, limit)
-        self.check_places(tree)
+        self.check_places(tree, size_bytes)
 
-    def check_places(self, tree: Any) -> None:
-        """Checks that the places of all texts can be named, and that not too many numbers are texts. Raises `JsonFault`."""
+    def check_places(self, tree: Any, size_bytes: int = 1 << 62) -> None:
+        """Checks that the places of all texts can be named, and that not too many numbers are texts. `size_bytes`: the size of
+        the JSON, if it is known: a small one can break neither bound. Raises `JsonFault`."""
+        if size_bytes <= self.path_chars and size_bytes <= self.texts:
+            return
         numbers = 0
         waiting: list[tuple[Any, int]] = [(tree, 0)]
         while waiting:

@@ -14,6 +14,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
+import msgspec
+
 from guardproxy.errors import ErrorCode
 from guardproxy.events import Count, End, Event, Fault, Frame, Opaque, Path, Text
 from guardproxy.findings import Channel, Direction, Kind
@@ -112,13 +114,11 @@ def _bounded(data: bytes, bounds: Bounds, reads: bool) -> Any:
     if not reads:
         return skim(data)
     tree = read(data)
-    if len(data) > bounds.path_chars or len(data) > bounds.texts:
-        bounds.check_places(tree)
+    bounds.check_places(tree, len(data))
     return tree
 
 
-@dataclass(slots=True)
-class WholeDecoder:
+class WholeDecoder(msgspec.Struct):
     """Decodes a JSON body when it is complete. `notice` reads usage and other facts. `words`: the format's vocabulary."""
 
     how: Map
@@ -129,9 +129,9 @@ class WholeDecoder:
     withhold: Callable[[Any], list[str]] = nothing
     counts_of: Callable[[Any], tuple[Count, ...]] = uncounted
     words: Vocabulary = SHARED
-    seen: AnswerFacts = field(default_factory=AnswerFacts)
+    seen: AnswerFacts = msgspec.field(default_factory=AnswerFacts)
     bounds: Bounds = BOUNDS
-    _parts: list[bytes] = field(default_factory=list)
+    _parts: list[bytes] = msgspec.field(default_factory=list)
     _size: int = 0
     _faulty: bool = False
 
@@ -168,14 +168,6 @@ class WholeDecoder:
 
     def sent(self, frame: Frame) -> None:
         """Does nothing: after a whole body there is nothing to close."""
-
-
-def _notice_nothing(tree: Any, seen: AnswerFacts) -> None:
-    """Reads no facts."""
-
-
-IDLE = WholeDecoder({}, _notice_nothing, limit_bytes=0)
-"""The decoder of every answer that has not begun. It gets no data."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -54,12 +54,12 @@ def expect_type(
     tree: Any, key: str, types: type | tuple[type, ...], where: str = "", *, required: bool = False
 ) -> None:
     """Raises `DownstreamError` (400) if `tree[key]` has another type. Absent and null are allowed unless `required`."""
-    field = f"{where}.{key}" if where else key
     if type(tree) is not dict:
         raise DownstreamError(ErrorCode.INVALID_TYPE, f"`{where}` must be an object", where)
     value = tree.get(key)
     if type(value) is types or (value is None and not required):
         return
+    field = f"{where}.{key}" if where else key
     is_wrong_bool = (value is True or value is False) and types is not bool  # `True` is also an `int`
     if not isinstance(value, types) or is_wrong_bool:
         problem = "is missing" if value is None else f"must be {_name(types)}"

@@ -83,6 +83,8 @@ def first_text(messages: Any) -> str:
         if not isinstance(message, dict) or message.get("role") != "user":
             continue
         content = message.get("content")
+        if isinstance(content, str) and content:
+            return content
         parts = content if isinstance(content, list) else [{"text": content}]
         texts = (part.get("text") for part in parts if isinstance(part, dict))
         if words := "".join(text for text in texts if isinstance(text, str)):

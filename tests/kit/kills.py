@@ -15,7 +15,7 @@ import signal
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -104,12 +104,12 @@ def live(folder: Path, seed: int, key: PrivateKey, disk: Killing) -> None:
         disk.count()
         unlink(path, missing_ok=missing_ok)
 
-    Path.unlink = counted  # type: ignore[method-assign, assignment]  # retention removes files with it
+    Path.unlink = counted  # type: ignore[assignment,method-assign]  # retention removes files with it
     store = CheckpointStore(folder, key, disk=disk)
     sealing: Sealing = NO_SEALING
     if way.seals:
         keys = KeyStore(folder / "seal.keys", [OPERATOR], create=True)
-        keys._file.rows.set_progress_handler(disk.count, _INSTRUCTIONS)
+        keys._database.rows.set_progress_handler(disk.count, _INSTRUCTIONS)
         sealing = Sealer(keys)
     sink = FileSink(
         folder,
@@ -145,14 +145,17 @@ def sealed_record(exchange: str) -> PrivateRecord:
     return PrivateRecord(**{**{name: getattr(record, name) for name in record.__struct_fields__}, "id": exchange})
 
 
-def main(folder: str, key: str, first: int, last: int, steps: int) -> None:
-    """Runs a process for each seed. `steps`: the number of steps to choose from; 0: no process is killed."""
+def main(folder: str, key: str, first: int, last: int, steps: Sequence[int] = ()) -> None:
+    """Runs a process for each seed. `steps`: for each of `WAYS`, the number of steps to choose from; if empty, no process is
+    killed."""
     private(user="warm")  # what it imports is shared by all
     for seed in range(first, last):
         say(f"seed {seed}")
         if os.fork() == 0:
             chance = random.Random(seed)
-            disk = Killing(chance.randrange(max(1, steps)), kill=chance.choice(["before", "after"]))
+            disk = Killing(
+                chance.randrange(steps[seed % len(WAYS)] if steps else 1), kill=chance.choice(["before", "after"])
+            )
             disk.part = chance.choice([0.0, chance.random()])
             disk.fails = chance.choice([-1, chance.randrange(max(1, disk.at))])
             disk.why = chance.choice([errno.EIO, errno.ENOSPC])
@@ -180,9 +183,9 @@ class Run:
     died: int = 0
 
 
-def runs(folder: Path, first: int, last: int, steps: int) -> dict[int, Run]:
+def runs(folder: Path, first: int, last: int, steps: Sequence[int] = ()) -> dict[int, Run]:
     """Starts processes for the seeds from `first` to before `last`, one after the other."""
-    call = f"from tests.kit.kills import main; main({str(folder)!r}, {KEY.text!r}, {first}, {last}, {steps})"
+    call = f"from tests.kit.kills import main; main({str(folder)!r}, {KEY.text!r}, {first}, {last}, {list(steps)})"
     ran = subprocess.run(
         [sys.executable, "-c", call], capture_output=True, text=True, cwd=ROOT, check=True, timeout=3600
     )

@@ -27,7 +27,7 @@ from guardproxy.audit.disk import folder_lock, is_held, reason
 from guardproxy.audit.ending import last_line
 from guardproxy.audit.folder import header_of
 from guardproxy.audit.proof.checkpoint import CoveredLog, RemovedLog
-from guardproxy.audit.proof.copies import send_copy
+from guardproxy.audit.proof.copies import Copies
 from guardproxy.audit.proof.found import CommandLogs, found_states, hash_of
 from guardproxy.audit.proof.note import PublicKey, Signer
 from guardproxy.audit.proof.store import CheckpointStore
@@ -40,18 +40,21 @@ _log = logging.getLogger(__name__)
 @dataclass(frozen=True, slots=True)
 class Signing:
     """How a process signs its log. `every_s`: seconds between two checkpoints. `copies`: where they are copied to.
-    `former`: keys that signed before. `retain_s`: the age in seconds at which a log is removed; 0: never."""
+    `headers`: for copies over HTTP, `HOST=NAME=SOURCE`. `former`: keys that signed before. `retain_s`: the age in seconds at
+    which a log is removed; 0: never."""
 
     signer: Signer
     every_s: float = 10.0
     copies: tuple[str, ...] = ()
+    headers: tuple[str, ...] = ()
     former: tuple[PublicKey, ...] = ()
     retain_s: float = 0.0
 
 
 class Checkpointer:
     """Makes checkpoints in a thread. `name`: the name of the process's log. `states`: returns the states of its files,
-    from any thread. Raises `AuditError` if the first checkpoint cannot be made."""
+    from any thread. Raises `AuditError` if the first checkpoint cannot be made, and `ConfigError` for a wrong place of
+    copies."""
 
     def __init__(
         self,
@@ -62,6 +65,7 @@ class Checkpointer:
     ) -> None:
         self._store = store
         self._signing = signing
+        self._copies = Copies.open(signing.copies, signing.headers)
         self._states = states
         self._commands = CommandLogs(store.folder)
         self._ended = Event()
@@ -107,13 +111,7 @@ class Checkpointer:
         at = time.time()
         note = self._store.write([*states, *self._of_commands()], at, removed)
         self.at = at
-        failures = []
-        for target in self._signing.copies:
-            try:
-                send_copy(target, note)
-            except AuditError as error:
-                failures.append(str(error))
-        return "; ".join(failures)
+        return "; ".join(self._copies.send(note))
 
     def _of_commands(self) -> list[CoveredLog]:
         try:

@@ -1,10 +1,11 @@
-"""Copies of checkpoints in other places: standard output, a file, an HTTP server.
+"""Copies of checkpoints in other places: standard output, a file, an HTTP server, an object store.
 
-In: signed checkpoints. Out: copies. Kept: nothing. A copy is what reveals that the folder was rolled back or written
-anew, so it belongs where those who can write the folder cannot.
+In: signed checkpoints. Out: copies. Kept: the connections of an object store. A copy is what reveals that the folder was rolled
+back or written anew, so it belongs where those who can write the folder cannot.
 
 Standard output and files get a line of JSON for each checkpoint: `{"checkpoint": NOTE}`. An HTTP server gets the note as
-the body of a POST.
+the body of a POST, with headers whose values come from the environment or from files. An object store gets an object for
+each checkpoint: `ORIGIN/NUMBER.checkpoint`.
 """
 
 from __future__ import annotations
@@ -12,43 +13,159 @@ from __future__ import annotations
 import json
 import os
 import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple, Protocol
 from urllib.parse import urlsplit
 
 from guardproxy.audit.disk import Disk, reason, write_file
+from guardproxy.audit.objects import SCHEMES, ObjectStore
+from guardproxy.audit.posting import post
+from guardproxy.audit.proof.checkpoint import TreeHead
 from guardproxy.audit.proof.note import SignedNote
-from guardproxy.errors import AuditError
+from guardproxy.errors import AuditError, ConfigError
 
-HTTP_TIMEOUT_S = 5.0
+TIMEOUT_S = 5.0
 STDOUT = "stdout"
+_HTTP = ("http", "https")
 _MEMBER = "checkpoint"
 
 
-def send_copy(target: str, note: SignedNote, timeout_s: float = HTTP_TIMEOUT_S) -> None:
-    """Copies a checkpoint to `stdout`, an http(s) URL or the end of a file. May block. Raises `AuditError`."""
+class Copy(Protocol):
+    """A place for copies of checkpoints."""
+
+    def send(self, note: SignedNote) -> None:
+        """Returns when the place has the checkpoint. May block. Raises `AuditError` or `OSError`."""
+        ...
+
+
+class Header(NamedTuple):
+    """A header for the copies that go to a host. `source`: where its value comes from: `env:NAME` or `file:PATH`."""
+
+    host: str
+    name: str
+    source: str
+
+    @classmethod
+    def read(cls, text: str) -> Header:
+        """Reads `HOST=NAME=SOURCE`."""
+        host, name, source = text.split("=", 2)
+        return cls(host.lower(), name, source)
+
+    def value(self, environ: Mapping[str, str] = os.environ) -> str:
+        """Returns the value of now, so that a new credential in a file needs no restart. Raises `AuditError`."""
+        kind, _, place = self.source.partition(":")
+        try:
+            value = (environ[place] if kind == "env" else Path(place).read_text("utf-8")).strip()
+        except (KeyError, OSError, ValueError):
+            raise AuditError(f"the header {self.name} cannot be read from {self.source}") from None
+        if not value or not value.isascii() or not value.isprintable():
+            raise AuditError(f"{self.source} does not hold the value of a header")
+        return value
+
+
+@dataclass(frozen=True, slots=True)
+class _Stream:
+    """Standard output."""
+
+    def send(self, note: SignedNote) -> None:
+        sys.stdout.write(_line(note))
+        sys.stdout.flush()
+
+
+@dataclass(frozen=True, slots=True)
+class _LinesFile:
+    """The end of a file."""
+
+    path: Path
+
+    def send(self, note: SignedNote) -> None:
+        write_file(Disk(), self.path, _line(note).encode(), os.O_APPEND)
+
+
+@dataclass(frozen=True, slots=True)
+class _Server:
+    """An HTTP server."""
+
+    url: str
+    headers: tuple[Header, ...]
+    timeout_s: float
+
+    def send(self, note: SignedNote) -> None:
+        own = {"Content-Type": "text/plain; charset=utf-8"}
+        post(self.url, note.data, {**own, **{header.name: header.value() for header in self.headers}}, self.timeout_s)
+
+
+@dataclass(frozen=True, slots=True)
+class _Objects:
+    """An object store. Processes that share a list of checkpoints never write the same object."""
+
+    store: ObjectStore
+
+    def send(self, note: SignedNote) -> None:
+        head = TreeHead.read(note.text)
+        self.store.put(f"{head.origin}/{head.size - 1:012}.checkpoint", note.data)
+
+
+@dataclass(frozen=True, slots=True)
+class Copies:
+    """All places for copies of the checkpoints of a process, by the names to show."""
+
+    places: Mapping[str, Copy]
+
+    @classmethod
+    def open(cls, targets: Sequence[str], headers: Sequence[str] = (), timeout_s: float = TIMEOUT_S) -> Copies:
+        """Opens the places. `targets`: `stdout`, files, and URLs. `headers`: `HOST=NAME=SOURCE`, for HTTP. Raises
+        `AuditError` and `ConfigError`."""
+        read = tuple(map(Header.read, headers))
+        return cls({shown(target): _opened(target, read, timeout_s) for target in targets})
+
+    def send(self, note: SignedNote) -> list[str]:
+        """Copies a checkpoint to all places. Returns what failed."""
+        failures = []
+        for name, place in self.places.items():
+            try:
+                place.send(note)
+            except (AuditError, OSError, ValueError) as error:
+                failures.append(f"the checkpoint cannot be copied to {name}: {reason(error)}")
+        return failures
+
+
+def _opened(target: str, headers: Sequence[Header], timeout_s: float) -> Copy:
+    if target == STDOUT:
+        return _Stream()
     try:
-        if target == STDOUT:
-            sys.stdout.write(_line(note))
-            sys.stdout.flush()
-        elif urlsplit(target).scheme in ("http", "https"):
-            _post(target, note.data, timeout_s)
-        else:
-            write_file(Disk(), Path(target), _line(note).encode(), os.O_APPEND)
-    except (OSError, ValueError) as error:
-        raise AuditError(f"the checkpoint cannot be copied to {shown(target)}: {reason(error)}") from None
+        parts = urlsplit(target)
+        _ = parts.port
+    except ValueError:
+        raise ConfigError(f"not a place for copies of checkpoints: {shown(target)}") from None
+    if parts.scheme in (*_HTTP, *SCHEMES) and "@" in parts.netloc:
+        raise ConfigError(f"{shown(target)}: credentials do not belong in the URL of a place for copies")
+    if parts.scheme in SCHEMES:
+        return _Objects(ObjectStore(target, timeout_s))
+    if parts.scheme not in _HTTP:
+        return _LinesFile(Path(target))
+    own = tuple(header for header in headers if header.host == parts.netloc.lower())
+    for header in own:
+        header.value()  # a wrong name is an error of the start
+    return _Server(target, own, timeout_s)
 
 
 def shown(target: str) -> str:
     """Returns the place of a copy for messages, without a password and a query."""
-    parts = urlsplit(target)
-    return f"{parts.scheme}://{parts.hostname}{parts.path}" if parts.scheme in ("http", "https") else target
+    scheme, mark, rest = target.partition("://")
+    if not mark or scheme not in (*_HTTP, *SCHEMES):
+        return target
+    place, slash, path = rest.partition("?")[0].partition("/")
+    return f"{scheme}://{place.rpartition('@')[2]}{slash}{path}"
 
 
 def read_copies(path: Path) -> list[tuple[str, SignedNote]]:
     """Returns the copies at a path with their places: a note, lines of JSON that may be mixed with other lines (as a
-    collector of logs stores them), or a folder of such files. Raises `AuditError` and `OSError`."""
+    collector of logs stores them), or a folder of such files, also in folders of it. Raises `AuditError` and `OSError`."""
     if path.is_dir():
-        return [copy for child in sorted(path.iterdir()) if child.is_file() for copy in read_copies(child)]
+        return [copy for child in sorted(path.rglob("*")) if child.is_file() for copy in read_copies(child)]
     try:
         return [(str(path), SignedNote.read(path.read_bytes()))]
     except AuditError:
@@ -64,19 +181,6 @@ def read_copies(path: Path) -> list[tuple[str, SignedNote]]:
     if not copies:
         raise AuditError(f"{path}: no checkpoint in this file")
     return copies
-
-
-def _post(url: str, body: bytes, timeout_s: float) -> None:
-    from http.client import HTTPException  # noqa: PLC0415 - a slow import that most commands do not need
-    from urllib.request import Request, urlopen  # noqa: PLC0415
-
-    headers = {"Content-Type": "text/plain; charset=utf-8"}
-    request = Request(url, data=body, headers=headers, method="POST")  # noqa: S310 - the caller checks the scheme
-    try:
-        with urlopen(request, timeout=timeout_s):  # noqa: S310
-            pass
-    except HTTPException as error:
-        raise OSError(type(error).__name__) from None
 
 
 def _line(note: SignedNote) -> str:

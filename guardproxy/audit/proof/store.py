@@ -128,10 +128,10 @@ class CheckpointStore:
         lines = list(self._lines(head.size - self.size))
         end = self._end + sum(map(len, lines))
         frontier = self._frontier.extended(map(line_hash, lines))
-        header = read_header(lines.pop(0)) if lines and not self.origin else None
-        origin = header.origin if header is not None else self.origin
         is_whole = self._disk.stat(self.folder / LIST).size_bytes >= end and (not lines or lines[-1].endswith(b"\n"))
-        if not is_whole or (frontier.size, frontier.root, origin) != (head.size, head.root, head.origin):
+        is_signed = is_whole and (frontier.size, frontier.root) == (head.size, head.root)
+        origin = read_header(lines.pop(0)).origin if is_signed and lines and not self.origin else self.origin
+        if not is_signed or origin != head.origin:
             raise AuditError(f"{self.folder / LIST}: it is not the list that the newest checkpoint signs; {_MOVE}")
         for number, line in enumerate(lines, head.size - len(lines)):
             self.states.take(read_checkpoint(line), number)

@@ -15,9 +15,10 @@ Records of a failed batch may or may not be in the file. The thread tries to rec
   (`segment.py`).
 
 The thread also checks that the path still leads to the open file: before and after each batch, and every `watch_s`
-seconds while it is idle. If another program removed, renamed, replaced or changed the file, the thread continues in a
-new file and writes the records of the current batch there too. It also continues in a new file if the file has become
-large or old when the next record comes (`rotation.py`).
+seconds while it is idle. For a batch that waits already, the check after the batch before it is enough. If another
+program removed, renamed, replaced or changed the file, the thread continues in a new file and writes the records of
+the current batch there too. It also continues in a new file if the file has become large or old when the next record
+comes (`rotation.py`).
 """
 
 from __future__ import annotations
@@ -253,7 +254,7 @@ class FileSink:
     def _commit(self, batch: list[Entry]) -> None:
         """Returns when the batch is durable in a file to which the path leads."""
         seal_all(batch, self._sealing)
-        if batch:
+        if batch and self._rotation != _NEVER:
             self._rotate()
         for _ in range(_LIMIT_ROLLS):
             if not (self._is_checked or self._segment.is_in_place()):
@@ -293,7 +294,6 @@ class FileSink:
         """Refuses records until the log can be written again. The first attempt to recover follows at once, unless no
         record was kept since an earlier recovery: on an almost full disk each recovery could take the last bytes."""
         self._why = reason(error)
-        self._is_checked = False
         with self._lock:
             if not self.trouble:
                 self._since = time.time()
@@ -330,8 +330,6 @@ class FileSink:
     def _rotate(self) -> None:
         """Continues in a new file if this is large or old. If that fails, the next batch tries again."""
         old = self._segment
-        if self._rotation == _NEVER:
-            return
         try:
             if old.head.seq >= 0 and (why := self._rotation.due(old.end, time.time() - old.began_s)):
                 self._continue(why, is_complete=True)

@@ -169,7 +169,11 @@ def _object(value: dict[str, Any], how: dict[Any, Map], path: Path, out: list[Tr
             if key in _TOKEN_FIELDS and _holds_tokens(child):
                 out.append(TreeLeaf((*path, key), "", TOKEN_IDS))
                 continue
-        _walk(child, how.get(key, others), (*path, key), out, row)
+        its_how = how.get(key, others)
+        if type(its_how) is not MapLeaf:
+            _walk(child, its_how, (*path, key), out, row)
+        elif child is not None:  # most places are leaves
+            _below(child, its_how, (*path, key), out, row)
 
 
 def _fits(value: list[Any], item: Map) -> bool:

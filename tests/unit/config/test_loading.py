@@ -94,6 +94,10 @@ DIGEST = "sha256:" + "0" * 64
             {"tenants": (f"acme={DIGEST}", "Acme=sha256:" + "1" * 64)},
             "the tenants `acme` and `Acme` differ only in case, which policies ignore",
         ),
+        (
+            {"audit_copy": ("https://a.example/x",), "audit_copy_header": ("b.example=X-Key=env:KEY",)},
+            "`audit_copy_header` (--audit-copy-header, GUARDPROXY_AUDIT_COPY_HEADER): no `audit_copy` goes to b.example",
+        ),
         ({"audit_retain_s": 60.0}, "`audit_retain_s` (--audit-retain-s, GUARDPROXY_AUDIT_RETAIN_S) needs `audit_key`"),
     ],
 )

@@ -24,6 +24,7 @@ upstream = ["https://api.example.com", "backup=https://backup.example.com"]
 remote_check_host = ["dlp.example"]
 tenants = ["acme={DIGEST}"]
 audit_key = "log.key"
+audit_copy = ["https://a.example/x"]
 """
 CLIENTS = """
 upstream = ["https://api.example.com"]
@@ -44,6 +45,8 @@ SAMPLES: dict[str, Any] = {
     "tenants": [f"other={DIGEST}", "more=sha256:" + "1" * 64],
     "duty": ["first", "second"],
     "key": "k" * 16,
+    "audit_ship": ["-", "s3://bucket/prefix"],
+    "audit_copy_header": ["a.example=X-Key=env:KEY", "A.example=X-Other=file:/run/key"],
     "jwt_audience": ["other", "more"],
     "state": "redis://host:6379/0",
     "audit_rotate_s": 3600.0,

@@ -68,6 +68,7 @@ def test_a_credential_in_the_query_is_refused(query: str) -> None:
     with pytest.raises(DownstreamError, match="header"):
         refuse_in_query(query)
     refuse_in_query("limit=20&after=x&api-version=2024-10-21&monkey=1")
+    refuse_in_query("")
 
 
 @pytest.mark.parametrize("written", ["sk-a\n", "Bearer sk-a", "bearer sk-a\r\n"])

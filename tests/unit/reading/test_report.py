@@ -6,13 +6,15 @@ import re
 from collections import Counter, defaultdict
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from guardproxy.audit.document import Gap, RecordedFinding
-from guardproxy.audit.entries import AnyEntry
+from guardproxy.audit.document import Gap, RecordedFinding, RecordedSealing
+from guardproxy.audit.entries import AnyEntry, Erased, Rotated, Unsealed
 from guardproxy.audit.folder import verify_folder
+from guardproxy.audit.proof.checkpoint import RemovedLog
 from guardproxy.audit.proof.verification import CheckpointReport
 from guardproxy.reading.period import Period, read_period
 from guardproxy.reading.plot import plot
@@ -64,6 +66,35 @@ def test_it_says_what_happened() -> None:
         assert wanted in text, wanted
 
 
+def test_it_says_who_opened_and_erased_texts() -> None:
+    sealed = RecordedSealing(v=3, key="k", salt="00", members={})
+    made: dict[str, Any] = {"v": 3, "engine": "g", "by": "eve", "why": "<b>request 7</b>"}
+    entries = (
+        plain_record(sealed=sealed),
+        Unsealed(at=1_750_000_001.0, id="x1", key="k", **made),
+        Erased(at=1_750_000_002.0, keys=("k", "l"), **made),
+        Rotated(at=1_750_000_003.0, count=5, **made),
+        Rotated(at=1_760_000_000.0, count=6, **made),
+    )
+    text = text_of(page(*entries, period=read_period("2025-06-15", "2025-06-15")))
+    assert "The texts of 1 exchange are encrypted; operators opened, erased or re-keyed texts 3 times." in text
+    rows = (
+        "2025-06-15 15:06:41Z opened the texts of the exchange x1 eve <b>request 7</b>",
+        "15:06:42Z destroyed 2 data keys: their texts cannot be read any more eve <b>request 7</b>",
+        "15:06:43Z changed the operator's key, which wraps 5 data keys eve <b>request 7</b>",
+    )
+    for row in rows:
+        assert row in text
+    assert "wraps 6" not in text
+    assert "operators opened, erased or re-keyed texts 0 times." in text_of(page(plain_record()))
+
+
+def test_rules_in_shadow_mode_are_counted_apart() -> None:
+    held = (plain_decision(), plain_decision(rule="watch", mode="shadow"))
+    text = text_of(page(plain_record(decisions=held, checks=CHECKED)))
+    assert "Rules held 2 times in all, 1 of them in shadow mode, in which they do not act" in text
+
+
 def test_it_lists_rules_findings_and_parts_without_a_check() -> None:
     found = RecordedFinding(check="pii", label="NAME", start=0, end=2, score=1.0)
     answer = plain_answer(uninspected=("a[1]",), uninspected_kinds=("image",))
@@ -93,6 +124,11 @@ def test_it_says_whether_the_log_verifies(tmp_path: Path) -> None:
     text = text_of(page(verification=replace(intact, checkpoints=signed)))
     assert "Checkpoint 3 is signed by shop/1, made 2025-06-15 15:06:40Z." in text
     assert "written anew" not in text
+    assert "because of age" not in text
+    old = RemovedLog(file="b.jsonl", log="b", size=3, root="00", hash="00", why="not grown for 60 s")
+    signed.states.removed["b"] = old
+    text = text_of(page(verification=replace(intact, checkpoints=signed)))
+    assert "1 log was removed because of age, as the settings say. Signed checkpoints name each of them." in text
     signed.note("rewritten", "it differs from a copy")
     text = text_of(page(verification=replace(intact, checkpoints=signed)))
     assert "Log not verified: problems were found" in text

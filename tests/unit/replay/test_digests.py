@@ -21,7 +21,7 @@ def said(*entries: AnyEntry) -> list[str]:
     digests = Digests(POLICIES, "test")
     for entry in entries:
         digests.see(entry)
-    return list(digests.sentences())
+    return list(digests.counts.sentences("test"))
 
 
 def test_nothing_is_said_where_nothing_differs() -> None:

@@ -11,7 +11,7 @@ import pytest
 from guardproxy.errors import Shortage
 from guardproxy.exchange.gate import Job
 from guardproxy.findings import QUICK, Channel, Facts, Form, Scan, Traits, Window
-from guardproxy.server.scan_cache import MOST_CHARS, ScanCache
+from guardproxy.server.scan_cache import MOST_CHARS, ScanCache, Written
 
 TEXT = "a text that is long enough for its scan to be remembered"
 WINDOW = Window(Channel("request", "user", "messages[0].content"), TEXT, facts=Facts("POST /v1/messages", "m"))
@@ -28,7 +28,7 @@ class Check:
 
 
 def key(window: Window = WINDOW, check: Any = None, tenant: str = "t") -> bytes | None:
-    return KEPT.key(Job(check or Check(), window), tenant)
+    return KEPT.key(Job(check or Check(), window), tenant, {})
 
 
 KEPT = ScanCache()
@@ -48,6 +48,15 @@ def changed(value: Any) -> list[Any]:
 def test_equal_jobs_have_one_key() -> None:
     assert key() == key(replace(WINDOW))
     assert key() is not None
+
+
+def test_what_jobs_share_is_written_once_and_changes_no_key() -> None:
+    written: Written = {}
+    jobs = [Job(Check(name), replace(WINDOW, text=text)) for name in ("a", "b") for text in (WINDOW.text, "x" * 50)]
+    keys = [KEPT.key(job, "t", written) for job in jobs]
+    assert keys == [KEPT.key(job, "t", {}) for job in jobs]
+    assert len(set(keys)) == len(jobs)
+    assert {type(member) for member, _ in written.values()} >= {Channel, Facts}
 
 
 @pytest.mark.parametrize("channel", changed(WINDOW.channel), ids=str)

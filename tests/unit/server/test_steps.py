@@ -8,6 +8,7 @@ import threading
 from collections.abc import Iterator
 
 import pytest
+from msgspec import structs
 
 from guardproxy.concurrency import ScanStopped, stop_point, stoppable
 from guardproxy.exchange.exchange import Exchange
@@ -60,11 +61,11 @@ def test_many_values_that_come_back_at_once_are_a_long_step() -> None:
 def test_values_in_what_was_held_count_too(monkeypatch: pytest.MonkeyPatch) -> None:
     exchange = answering("I am jo@ab.io")
     assert is_short(Scanned(()), exchange)
-    size = exchange.size._replace(held_chars=SHORT_RESTORED_BYTES + 1)
+    size = structs.replace(exchange.size, held_chars=SHORT_RESTORED_BYTES + 1)
     monkeypatch.setattr(Exchange, "size", size)
     assert not is_short(Scanned(()), exchange)
     assert not is_short(DataReceived(b""), exchange)
-    monkeypatch.setattr(Exchange, "size", size._replace(restorable=0))
+    monkeypatch.setattr(Exchange, "size", structs.replace(size, restorable=0))
     assert is_short(Scanned(()), exchange)
     assert is_short(DataReceived(b""), exchange)
 

@@ -20,6 +20,7 @@ from guardproxy.audit.sinks.kafka import KafkaTarget
 from guardproxy.audit.sinks.objects import ObjectTarget
 from guardproxy.audit.sinks.stdout import StreamTarget
 from guardproxy.errors import AuditError, ConfigError
+from tests.kit.buckets import objects_in, s3_bucket
 from tests.kit.logs import write_log
 from tests.kit.records import plain_record
 
@@ -92,6 +93,11 @@ def to_objects(tmp_path: Path) -> Iterator[tuple[Target, Received]]:
     yield target_of(folder.as_uri()), lambda: b"".join(path.read_bytes() for path in sorted(folder.rglob("*.jsonl")))
 
 
+def to_s3(tmp_path: Path) -> Iterator[tuple[Target, Received]]:
+    with pytest.MonkeyPatch.context() as patch, s3_bucket(patch):
+        yield target_of("s3://kept/logs"), lambda: b"".join(objects_in("s3://kept/logs").values())
+
+
 def to_kafka(tmp_path: Path) -> Iterator[tuple[Target, Received]]:
     """The broker is the one that librdkafka has for tests: it listens on a port and speaks Kafka's protocol."""
     broker = Producer({"test.mock.num.brokers": 1, "bootstrap.servers": "unused"})
@@ -114,7 +120,7 @@ def _consumed(address: str) -> bytes:
     return b"".join(lines)
 
 
-@pytest.mark.parametrize("opened", [to_stream, to_http, to_objects, to_kafka])
+@pytest.mark.parametrize("opened", [to_stream, to_http, to_objects, to_s3, to_kafka])
 def test_every_target_gets_the_lines_of_the_log(
     tmp_path: Path, opened: Callable[[Path], Iterator[tuple[Target, Received]]]
 ) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from guardproxy.audit.sealing.key_file import KeyFile
+from guardproxy.audit.sealing.database import KeyDatabase
 from guardproxy.errors import SealError
 
 
@@ -16,8 +16,8 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "seal.keys"
 
 
-def made(path: Path) -> KeyFile:
-    file = KeyFile(path, create=True)
+def made(path: Path) -> KeyDatabase:
+    file = KeyDatabase(path, create=True)
     with file.alone():
         file.make({"format": b"1"})
     return file
@@ -25,16 +25,16 @@ def made(path: Path) -> KeyFile:
 
 def test_a_file_is_made_only_where_it_is_wanted(path: Path) -> None:
     with pytest.raises(SealError, match="no key store here"):
-        KeyFile(path, create=False)
+        KeyDatabase(path, create=False)
     assert not path.exists()
-    file = KeyFile(path, create=True)
+    file = KeyDatabase(path, create=True)
     assert path.stat().st_mode & 0o777 == 0o600
     assert file.head() == {}
     with file.alone():
         file.make({"format": b"1"})
     file.close()
     file.close()
-    again = KeyFile(path, create=False)
+    again = KeyDatabase(path, create=False)
     assert again.head() == {"format": b"1"}
     again.close()
 
@@ -53,7 +53,7 @@ def test_a_change_is_made_as_a_whole(path: Path) -> None:
     with file.change():
         file.write_head({"ring": b"new"})
     file.close()
-    other = KeyFile(path, create=False)
+    other = KeyDatabase(path, create=False)
     assert other.head() == {"format": b"1", "ring": b"new"}
     other.close()
 
@@ -86,4 +86,4 @@ def test_a_file_that_takes_its_place_is_another(path: Path) -> None:
 def test_errors_of_the_system_are_told(path: Path) -> None:
     path.mkdir()
     with pytest.raises(SealError, match=r"seal\.keys: is a directory|seal\.keys: Is a directory"):
-        KeyFile(path, create=True)
+        KeyDatabase(path, create=True)

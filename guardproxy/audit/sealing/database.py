@@ -25,7 +25,7 @@ _TABLES = (
 )
 
 
-class KeyFile:
+class KeyDatabase:
     """The file at `path`. `create`: whether to make an empty one if there is none. Raises `SealError`."""
 
     def __init__(self, path: Path, *, create: bool) -> None:

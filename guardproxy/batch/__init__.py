@@ -1,0 +1,14 @@
+"""Replays records and scans texts in many files, with any engine: part by part, and merged in order.
+
+| module | content |
+|---|---|
+| `policies` | policies that each worker loads again, and compares with those of the command |
+| `replaying` | replays the records of logs |
+"""
+
+from __future__ import annotations
+
+from guardproxy.batch.policies import SharedPolicies
+from guardproxy.batch.replaying import LogReplay, ReplayWork, SealedTexts
+
+__all__ = ["LogReplay", "ReplayWork", "SealedTexts", "SharedPolicies"]

@@ -1,0 +1,139 @@
+"""Workers on this machine: in this process, or in processes of their own.
+
+In: work and tasks. Out: results in order. Kept: nothing.
+
+A process has one pipe, and does one task at a time, so it is known which task it had when it ended. It ignores SIGINT, and ends
+when its pipe is closed: no process outlives the command.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from itertools import chain, islice
+from multiprocessing import connection, get_context
+from typing import TYPE_CHECKING, Any
+
+from guardproxy.engine.schedule import Crew, Result, Schedule, Task, WorkEngine, WorkerLost
+from guardproxy.engine.station import Station, TaskOutcome, Work
+
+if TYPE_CHECKING:
+    from multiprocessing.connection import Connection
+
+WORTH_A_WORKER = 16
+"""Tasks for which it is worth to start a process, which loads all policies and models again."""
+_END_S = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class LocalEngine:
+    """Runs work on this machine. `workers`: the number of processes; 1: this process; 0: as many as there are cores, and fewer
+    for little work."""
+
+    workers: int = 0
+
+    def each(self, work: Work[Task, Result], tasks: Iterable[Task]) -> Iterator[Result]:
+        """See `WorkEngine.each`."""
+        most = self.workers or _cores()
+        waiting = iter(tasks)
+        first = list(islice(waiting, most * WORTH_A_WORKER))
+        count = min(most, len(first) if self.workers else len(first) // WORTH_A_WORKER)
+        crew: Crew = _Processes(work, count) if count > 1 else _Here(work)
+        return Schedule(crew, chain(first, waiting)).results()
+
+
+HERE: WorkEngine = LocalEngine(1)
+"""Runs work in this process."""
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+class _Here:
+    """A crew of one worker in this process, whose calls are done when they return."""
+
+    count = 1
+
+    def __init__(self, work: Work[Any, Any]) -> None:
+        self._work = work
+
+    def hire(self) -> Station:
+        return Station(self._work)
+
+    def wait(self, handles: Sequence[TaskOutcome]) -> Sequence[TaskOutcome]:
+        return handles
+
+    def outcome(self, handle: TaskOutcome) -> TaskOutcome:
+        return handle
+
+
+@dataclass(frozen=True, slots=True)
+class _Processes:
+    """A crew of processes. A handle is the pipe of the process."""
+
+    work: Work[Any, Any]
+    count: int
+
+    def hire(self) -> _Process:
+        return _Process(self.work)
+
+    def wait(self, handles: Sequence[_Process]) -> Sequence[_Process]:
+        ready = connection.wait([process.pipe for process in handles])
+        return [process for process in handles if process.pipe in ready]
+
+    def outcome(self, handle: _Process) -> TaskOutcome:
+        try:
+            outcome: TaskOutcome = handle.pipe.recv()
+        except (EOFError, OSError):
+            raise WorkerLost(handle.ending()) from None
+        return outcome
+
+
+class _Process:
+    """A worker in a process of its own."""
+
+    def __init__(self, work: Work[Any, Any]) -> None:
+        spawn = get_context("spawn")
+        self.pipe, theirs = spawn.Pipe()
+        self._process = spawn.Process(target=_serve, args=(work, theirs), daemon=True)
+        self._process.start()
+        theirs.close()
+
+    def open(self) -> _Process:
+        return self
+
+    def run(self, task: Any) -> _Process:
+        with suppress(OSError):  # it has ended: `recv` says so
+            self.pipe.send(task)
+        return self
+
+    def close(self) -> None:
+        self.pipe.close()
+        self._process.kill()
+        self._process.join()
+        self._process.close()
+
+    def ending(self) -> str:
+        """Returns how the process has ended, in words."""
+        self._process.join(_END_S)
+        code = self._process.exitcode
+        if code is None or code >= 0:
+            return f"ended with exit code {code}"
+        with suppress(ValueError):
+            return f"was ended by {signal.Signals(-code).name}"
+        return f"was ended by signal {-code}"
+
+
+def _serve(work: Work[Any, Any], pipe: Connection) -> None:
+    """Opens the work, and does the tasks that come through the pipe until it is closed."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    station = Station(work)
+    with suppress(EOFError, BrokenPipeError, ConnectionResetError):
+        pipe.send(station.open())
+        while True:
+            pipe.send(station.run(pipe.recv()))
+    station.close()

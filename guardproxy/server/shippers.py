@@ -1,0 +1,113 @@
+"""Runs `guardproxy audit ship` beside the proxy: a process for each target, which is started again if it ends.
+
+In: the folder of the logs, targets. Out: lines at the targets. Kept: the processes, each with a thread that watches it.
+
+A process of its own reads the files that the proxy writes. So a slow or broken target, or a fault in its library, takes no time
+and no memory of the proxy, and every line that the log holds arrives. The process ends with its parent, however that ends,
+because its standard input ends. It gets no secret of the proxy but the token for HTTP.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from threading import Event, Lock, Thread
+
+from guardproxy.config import Config
+
+RESTART_S, RESTART_MOST_S = 0.5, 30.0
+END_S = 5.0
+WRONG_USE, CANNOT_START = 2, 127
+TOKEN = "GUARDPROXY_SHIP_TOKEN"  # noqa: S105 - the name of a variable
+_log = logging.getLogger(__name__)
+
+
+def command(folder: Path, target: str) -> list[str]:
+    """Returns the command that ships to a target until its standard input ends."""
+    return [sys.executable, "-m", "guardproxy", "audit", "ship", str(folder), "--to", target, "--until-eof"]
+
+
+def environment(environ: Mapping[str, str] = os.environ) -> dict[str, str]:
+    """Returns the variables for the process, without those that may hold secrets of the proxy."""
+    return {name: value for name, value in environ.items() if name == TOKEN or not name.startswith("GUARDPROXY_")}
+
+
+class Shipper:
+    """Keeps a process running. `shown`: the target in messages. Any thread may read `trouble`: why it does not run."""
+
+    def __init__(
+        self,
+        words: Sequence[str],
+        shown: str,
+        restart_s: float = RESTART_S,
+        start: Callable[..., subprocess.Popen[bytes]] = subprocess.Popen,
+    ) -> None:
+        self._words = words
+        self._shown = shown
+        self._restart_s = restart_s
+        self._start = start
+        self._over = Event()
+        self._lock = Lock()
+        self._process: subprocess.Popen[bytes] | None = None
+        self.trouble = ""
+        self._thread = Thread(target=self._run, name=f"ship {shown}", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Asks the process to send what the logs hold now, and to end."""
+        self._over.set()
+        with self._lock:
+            if self._process is not None and self._process.stdin is not None:
+                self._process.stdin.close()
+
+    def join(self, timeout_s: float = END_S) -> None:
+        """Returns when the process has ended, which is after `timeout_s` at the latest. `stop` comes before."""
+        self._thread.join(timeout_s)
+        if self._thread.is_alive() and self._process is not None:
+            self._process.kill()
+            self._thread.join()
+
+    def _run(self) -> None:
+        wait_s = self._restart_s
+        while (code := self._watched()) is not None:
+            is_wrong = code == WRONG_USE
+            again = "it is not started again" if is_wrong else f"it starts again in {wait_s:g} s"
+            self.trouble = f"`audit ship` to {self._shown} ended with exit code {code}: {again}"
+            _log.error(self.trouble)
+            if is_wrong or self._over.wait(wait_s):
+                return
+            wait_s = min(2 * wait_s, RESTART_MOST_S)
+
+    def _watched(self) -> int | None:
+        """Runs the process to its end. Returns its exit code; `None` if it was asked to end."""
+        with self._lock:
+            if self._over.is_set():
+                return None
+            try:  # a session of its own: a Ctrl-C is for the proxy, which ends it
+                self._process = self._start(
+                    self._words, stdin=subprocess.PIPE, env=environment(), start_new_session=True
+                )
+            except OSError:
+                return CANNOT_START
+        code = self._process.wait()
+        with self._lock:
+            if self._process.stdin is not None:
+                self._process.stdin.close()
+        return None if self._over.is_set() else code
+
+
+def shippers_of(config: Config, worker: int) -> list[Shipper]:
+    """Returns the running processes for the targets of the settings. One worker starts them for all."""
+    return [Shipper(command(config.audit, target), target) for target in config.audit_ship if worker == 0]
+
+
+def close_all(shippers: Sequence[Shipper]) -> None:
+    """Ends all processes. Each sends what the logs hold now."""
+    for shipper in shippers:
+        shipper.stop()
+    for shipper in shippers:
+        shipper.join()
