@@ -112,7 +112,8 @@ train-supervisor: $(VENV)/.train
 	$(TRAIN).mine --threads 2
 	$(TRAIN).train --threads 2 --steps 2150 --rate 8e-5 --head-rate 5e-4 --rows second --start $(BUILT)/pass1.pt
 	$(TRAIN).finish
-	$(FIRST).encoder $(FINISHED) --rows train
+	$(FIRST).data
+	$(FIRST).encoder $(FINISHED) --rows first --harmless 5000
 	$(FIRST).encoder $(FINISHED) --rows validation --attacks 2000 --harmless 0
 	$(FIRST).encoder $(FINISHED) --rows report --attacks 2500 --harmless 0
 	$(FIRST).train $(FINISHED)
@@ -133,13 +134,14 @@ bench: $(VENV)/.bench
 	$(BIN)/python -m benchmarks.supervisor --out benchmarks/results $(if $(TORCH),--torch $(TORCH)) $(if $(PEERS),--peers $(PEERS))
 	$(if $(GUARDPROXY_DATA),$(BIN)/python -m benchmarks.supervisor_quality --out benchmarks/results $(if $(PEERS),--peers $(PEERS)) $(if $(NPM),--npm $(NPM)))
 	$(BIN)/python -m benchmarks.audit --out benchmarks/results
+	$(BIN)/python -m benchmarks.engine --out benchmarks/results
 	$(BIN)/python -m benchmarks.schema --out benchmarks/results
 	$(BIN)/python -m benchmarks.duties --out benchmarks/results
 	$(BIN)/python -m benchmarks.policy --out benchmarks/results $(if $(PEERS),--peers $(PEERS))
 
 # The releases that CI installs, for each Python and platform. A new release upstream waits for the next `make lock`.
 # All extras but `gpu`, whose runtime takes the place of the one that tests use.
-EXTRAS = $(foreach extra,analysis demo docs jwt kafka languages lint objects plots redis test train,--extra $(extra))
+EXTRAS = $(foreach extra,analysis demo docs jwt kafka languages lint objects plots ray redis test train,--extra $(extra))
 lock: $(VENV)/.lock
 	$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 $(EXTRAS) --no-emit-index-url --no-emit-find-links \
 	  --custom-compile-command 'make lock' --output-file requirements-ci.txt pyproject.toml

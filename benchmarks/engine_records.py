@@ -9,14 +9,17 @@ from __future__ import annotations
 
 import json
 from collections import deque
+from collections.abc import Iterable
 from concurrent.futures import Future, ProcessPoolExecutor
-from itertools import repeat
+from itertools import islice, repeat
 from multiprocessing import get_context
 from pathlib import Path
 from random import Random
 
+from msgspec.structs import replace
+
 from benchmarks.pii_texts import chat, dense
-from guardproxy.audit import FileSink, Record
+from guardproxy.audit import FileSink, Record, read_record
 from guardproxy.exchange import (
     Address,
     DataReceived,
@@ -92,26 +95,46 @@ def engine() -> str:
     return f"guardproxy {version('guardproxy')}"
 
 
-def make(folder: Path, count: int, files: int = 8, processes: int = 2, policy: str = POLICY) -> Path:
-    """Writes `count` records to logs in `folder`/audit, and their policies to `folder`/policies. Returns the first."""
+def make(folder: Path, count: int, distinct: int, files: int = 2, policy: str = POLICY) -> Path:
+    """Writes `count` records to logs in `folder`/audit, and their policies to `folder`/policies. Returns the first.
+
+    `distinct`: the number of exchanges that are played. Each is written count / distinct times, under other ids.
+    """
     policies = folder / "policies"
     policies.mkdir(parents=True)
     (policies / "recorded.yaml").write_text(policy)
-    cuts = [file * count // files for file in range(files + 1)]
-    with ProcessPoolExecutor(processes, get_context("spawn")) as pool:
-        list(pool.map(_write, repeat(folder), range(files), cuts, cuts[1:]))
+    with ProcessPoolExecutor(files, get_context("spawn")) as pool:
+        list(pool.map(_write, repeat(folder), range(files), repeat(count // files), repeat(distinct // files)))
     return folder / "audit"
 
 
-def _write(folder: Path, file: int, start: int, end: int) -> None:
-    """Writes one log: the records with the numbers from `start` to `end`."""
+def _write(folder: Path, file: int, count: int, distinct: int) -> None:
+    """Writes one log."""
     rules, random = load(folder / "policies"), Random(file)
+    write_log(folder, file, (exchange_of(rules, random, file * distinct + number) for number in range(distinct)), count)
+
+
+def write_log(folder: Path, file: int, played: Iterable[Record], count: int) -> None:
+    """Writes a log of `count` records: those that were played, and again under other ids until there are enough."""
     sink = FileSink(folder / "audit", f"audit-{file}", {"log": f"log-of-{file}"})
     waiting: deque[Future[tuple[int, str]]] = deque()
-    for number in range(start, end):
-        waiting.append(sink.append(exchange_of(rules, random, number)))
+
+    def append(record: Record) -> None:
+        waiting.append(sink.append(record))
         if len(waiting) > WAITING:
             waiting.popleft().result(60)
+
+    distinct = 0
+    for record in played:
+        append(record)
+        distinct += 1
+    for future in waiting:
+        future.result(60)
+    for number in range(1, count // distinct):
+        with sink.path.open("rb") as lines:
+            for line in islice(lines, 1, distinct + 1):
+                record = read_record(line)
+                append(replace(record, id=f"{record.id}-{number}"))
     for future in waiting:
         future.result(60)
     sink.close()

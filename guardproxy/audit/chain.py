@@ -199,21 +199,33 @@ def verify(
     heads = (
         () if expected is None else (expected,) if isinstance(expected, ChainHead) else tuple(dict.fromkeys(expected))
     )
-    verifier = _Verifier(heads, whole)
-    for number, line in enumerate(lines, 1):
-        if len(verifier.problems) >= LIMIT_PROBLEMS:
-            verifier.note(number, "stopped", f"more than {LIMIT_PROBLEMS} problems; not read further")
-            return verifier.report()
-        verifier.take(number, line)
-    verifier.finish()
-    return verifier.report()
+    verifier = Verifier(heads, whole)
+    for line in lines:
+        verifier.take(line)
+        if verifier.is_stopped:
+            break
+    return verifier.finish()
 
 
-class _Verifier:
-    """The state of verification: the next `seq`, and the hashes that the next `prev` may have."""
+@dataclass(frozen=True, slots=True)
+class VerifiedRun:
+    """Lines of a log without a problem, in order. `first`: the `seq` of the first one, -1 for the header. `prev`: its `prev`.
+    `head`: the last one. `log`: the origin in the header, if it is among them. `reached`: the expected heads among them."""
 
-    def __init__(self, expected: tuple[ChainHead, ...], whole: bool) -> None:
-        self.expected = dict.fromkeys(expected)  # expected heads that were not reached yet
+    first: int
+    prev: str
+    head: ChainHead
+    lines: int
+    log: str
+    reached: tuple[ChainHead, ...]
+
+
+class Verifier:
+    """The state of verification: the next `seq`, and the hashes that the next `prev` may have. See `verify`."""
+
+    def __init__(self, expected: Iterable[ChainHead], whole: bool) -> None:
+        self.wanted = tuple(expected)
+        self.expected = dict.fromkeys(self.wanted)  # expected heads that were not reached yet
         self.whole = whole
         self.problems: list[Problem] = []
         self.log = ""
@@ -225,14 +237,46 @@ class _Verifier:
         self.next_seq: int | None = 0 if whole else None
         self.links: tuple[str, ...] | None = None
         self.first: int | None = -1 if whole else None
+        self.prev = ""  # of the first record, if it is trusted
+
+    @property
+    def is_stopped(self) -> bool:
+        """Whether there are too many problems to read further."""
+        return bool(self.problems) and self.problems[-1].code == "stopped"
+
+    def run(self) -> VerifiedRun | None:
+        """Returns what was read, if it has lines and no problem."""
+        if self.head is None or self.first is None or self.problems or self.unfinished:
+            return None
+        reached = tuple(head for head in self.wanted if head not in self.expected)
+        return VerifiedRun(self.first, self.prev, self.head, self.last, self.log, reached)
+
+    def fits(self, run: VerifiedRun) -> bool:
+        """Whether reading the lines of `run` would find no problem, so that `join` does the same."""
+        if self.unfinished or len(self.problems) >= LIMIT_PROBLEMS:
+            return False
+        if run.first < 0:
+            return self.last == 0
+        return run.first == self.next_seq and self.links is not None and run.prev in self.links
+
+    def join(self, run: VerifiedRun) -> None:
+        """Takes lines that were read elsewhere and that fit."""
+        self.log = run.log or self.log
+        self.last += run.lines
+        self.records += run.lines - (run.first < 0)
+        for head in run.reached:
+            self.expected.pop(head, None)
+        self.arrived(run.head, None)
 
     def note(self, line: int, code: Code, message: str) -> None:
         self.problems.append(Problem(line, code, message))
 
-    def report(self) -> Report:
-        return Report(self.log, self.records, self.head, tuple(self.problems))
-
-    def take(self, number: int, line: bytes) -> None:
+    def take(self, line: bytes) -> None:
+        """Reads the next line. After too many problems, it is not read, and no line should follow (`is_stopped`)."""
+        number = self.last + 1
+        if len(self.problems) >= LIMIT_PROBLEMS:
+            self.note(number, "stopped", f"more than {LIMIT_PROBLEMS} problems; not read further")
+            return
         if self.unfinished:
             self.note(self.last, "unreadable", "a line without a newline, in the middle of the log")
         self.last = number
@@ -280,6 +324,7 @@ class _Verifier:
 
     def check_place(self, number: int, seq: int, prev: str) -> None:
         wanted = seq if self.next_seq is None else self.next_seq
+        self.prev = prev if self.first is None else self.prev
         if seq > wanted:
             self.note(number, "missing", f"expected record {wanted}, found record {seq}: records between were removed")
         elif seq < wanted:
@@ -298,7 +343,13 @@ class _Verifier:
         self.links = (head.hash, claim) if isinstance(claim, str) and claim != head.hash else (head.hash,)
         self.expected.pop(head, None)
 
-    def finish(self) -> None:
+    def finish(self) -> Report:
+        """Returns the report. All lines were read."""
+        if not self.is_stopped:
+            self.end()
+        return Report(self.log, self.records, self.head, tuple(self.problems))
+
+    def end(self) -> None:
         if self.unfinished:
             self.note(self.last, "torn", "the last line is incomplete: a crash, or a write in progress")
         elif self.last == 0:

@@ -8,9 +8,8 @@ any proxy in the folder covers it, if it holds only entries that commands write.
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from guardproxy.audit.chain import open_line
+from guardproxy.engine import AnyPath
 
 OPERATOR_LOG = "operator"
 OPERATOR_FILES = f"{OPERATOR_LOG}.*jsonl"  # with later files: `operator.1.jsonl`
@@ -22,7 +21,7 @@ def is_of_command(line: bytes) -> bool:
     return (open_line(line) or {}).get("kind") in _KINDS
 
 
-def holds_commands_only(path: Path) -> bool:
+def holds_commands_only(path: AnyPath) -> bool:
     """Whether every whole line after the header is an entry that a command writes. Raises `OSError`."""
     with path.open("rb") as lines:
         lines.readline()

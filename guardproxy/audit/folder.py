@@ -12,15 +12,18 @@ header is the head of the previous file.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from guardproxy.audit.chain import ChainHead, Code, Problem, Report, head_of, open_line, read_named_head, verify
+from guardproxy.audit.chain import ChainHead, Code, Problem, Report, head_of, open_line, read_named_head
 from guardproxy.audit.commands import OPERATOR_FILES, OPERATOR_LOG, holds_commands_only
 from guardproxy.audit.proof.lines import RootWatch
 from guardproxy.audit.proof.verification import CheckpointReport
+from guardproxy.audit.verifying import VERIFIED_BYTES, ExpectedLog, LogVerification, VerifiedPart, VerifyWork
+from guardproxy.engine import HERE, AnyPath, Part, WorkEngine, matching, parts_of
 from guardproxy.errors import AuditError
 
 LIMIT_HEADER_BYTES = 1 << 24
@@ -44,11 +47,12 @@ class LogReport:
 @dataclass(slots=True)
 class _LogFile:
     """A file, and the statements of other files about it. `ended`: its last record before another file followed it,
-    and the reason. `is_complete`: whether nothing may follow this record."""
+    and the reason. `is_complete`: whether nothing may follow this record. `parts`: of an existing file."""
 
-    path: Path
+    path: AnyPath
     header: Mapping[str, Any]
     there: bool = True
+    parts: Sequence[Part] = ()
     expected: list[ChainHead] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
@@ -75,7 +79,7 @@ def logs_of(folder: Path) -> list[Path]:
     return sorted(folder.glob("*.jsonl"))
 
 
-def header_of(path: Path) -> Mapping[str, Any]:
+def header_of(path: AnyPath) -> Mapping[str, Any]:
     """Returns the header of a log; empty if there is no header. Raises `OSError`."""
     with path.open("rb") as lines:
         header = open_line(lines.readline(LIMIT_HEADER_BYTES))
@@ -83,14 +87,19 @@ def header_of(path: Path) -> Mapping[str, Any]:
 
 
 def verify_folder(
-    folder: Path, copies: Path | None = None, checkpoints: CheckpointReport | None = None
+    folder: AnyPath,
+    copies: AnyPath | None = None,
+    checkpoints: CheckpointReport | None = None,
+    engine: WorkEngine = HERE,
+    part_bytes: int = VERIFIED_BYTES,
 ) -> list[LogReport]:
     """Verifies every log of the folder, and every log that a head, another log or a checkpoint names. `checkpoints`:
-    read before the logs, so that a log that grows meanwhile is at least as long as they state. Raises `OSError`."""
+    read before the logs, so that a log that grows meanwhile is at least as long as they state. `engine`: reads the logs, in
+    parts of `part_bytes`. Raises `OSError`, and `EngineError` if a part cannot be read."""
     # Heads are read before the logs, for the same reason.
-    heads = [(path, _read(path)) for place in (folder, copies) if place for path in sorted(place.glob("*.head"))]
+    heads = [(path, _read(path)) for place in (folder, copies) if place for path in matching(place, "*.head")]
     signed = checkpoints or CheckpointReport()
-    logs = {path.name: _LogFile(path, header_of(path)) for path in logs_of(folder)}
+    logs = {path.name: _LogFile(path, header_of(path)) for path in matching(folder, "*.jsonl")}
     by_origin: defaultdict[str, list[_LogFile]] = defaultdict(list)
     for log in logs.values():
         if log.origin:
@@ -114,7 +123,19 @@ def verify_folder(
                 log.notes.append("there is no copy of its head: nothing proves that its end is complete")
     if signed.number:
         _note_uncovered(logs.values(), signed)
-    return [_verify(log, signed) for _, log in sorted(logs.items())]
+    verified = [log for _, log in sorted(logs.items())]
+    for log in verified:
+        if log.there:
+            log.parts = list(parts_of([(log.path, log.path.stat().st_size)], part_bytes))
+    claims = {str(log.path): _expected(log, signed) for log in verified}
+    found = engine.each(VerifyWork(claims), [part for log in verified for part in log.parts])
+    reports = [_verify(log, claims[str(log.path)], found, signed) for log in verified]
+    next(found, None)  # the end of the results ends the workers
+    return reports
+
+
+def _expected(log: _LogFile, signed: CheckpointReport) -> ExpectedLog:
+    return ExpectedLog(tuple(dict.fromkeys(log.expected)), tuple(signed.stated.get(log.origin, ())))
 
 
 def _is_removed(origin: str, head: ChainHead, signed: CheckpointReport) -> bool:
@@ -152,12 +173,12 @@ def _note_uncovered(logs: Iterable[_LogFile], signed: CheckpointReport) -> None:
             )
 
 
-def _has_records(path: Path) -> bool:
+def _has_records(path: AnyPath) -> bool:
     with path.open("rb") as lines:
         return bool(lines.readline(LIMIT_HEADER_BYTES) and lines.read(1))
 
 
-def _read(path: Path) -> tuple[str, ChainHead] | str:
+def _read(path: AnyPath) -> tuple[str, ChainHead] | str:
     """Returns the log's id and its head, or a description of the error."""
     try:
         return read_named_head(path.read_bytes())
@@ -169,7 +190,7 @@ def _take_head(
     label: str,
     name: str,
     named_head: tuple[str, ChainHead] | str,
-    folder: Path,
+    folder: AnyPath,
     logs: dict[str, _LogFile],
     by_origin: Mapping[str, Sequence[_LogFile]],
 ) -> None:
@@ -197,7 +218,7 @@ def _take_head(
         log.note("gone", f"the log {origin} is now {same[0].path.name}")
 
 
-def _log_file(folder: Path, name: str, logs: dict[str, _LogFile]) -> _LogFile:
+def _log_file(folder: AnyPath, name: str, logs: dict[str, _LogFile]) -> _LogFile:
     if name not in logs:
         logs[name] = _LogFile(folder / name, {}, there=False)
     return logs[name]
@@ -223,15 +244,16 @@ def _take_follows(log: _LogFile, by_origin: Mapping[str, Sequence[_LogFile]], si
             before.note("renamed", f"this is {file}, which was renamed: {log.path.name} follows it")
 
 
-def _verify(log: _LogFile, signed: CheckpointReport) -> LogReport:
+def _verify(log: _LogFile, expected: ExpectedLog, found: Iterator[VerifiedPart], signed: CheckpointReport) -> LogReport:
+    """Returns the report of a log. `found`: what was found in its parts, and then in those of the next logs."""
     if not log.there:
         return LogReport(log.path.name, Report("", 0, None, tuple(log.problems)))
-    stated = signed.stated.get(log.origin, ())
-    watch = RootWatch(stated)
-    with log.path.open("rb") as lines:
-        report = verify(watch.passed(lines) if stated else lines, log.expected)
+    state = LogVerification(expected)
+    for part, verified in zip(log.parts, islice(found, len(log.parts)), strict=True):
+        state.take(part, verified)
+    report = state.verifier.finish()
     problems = report.problems
-    if not report.head and not log.expected and log.path.stat().st_size == 0:
+    if not report.head and not log.expected and log.parts[-1].end == 0:
         problems = (Problem(1, "torn", "the file is empty: a crash at its start, or a start in progress"),)
     if log.ended:
         head, ended = log.ended
@@ -241,8 +263,8 @@ def _verify(log: _LogFile, signed: CheckpointReport) -> LogReport:
             problems = _confirmed(log, report, head, is_longer=is_longer)
         elif is_longer and not problems:
             log.note("order", f"the log ended with record {head.seq}, and records follow it: they were inserted")
-    if stated:
-        _compare(log, watch, sorted({size for size, _ in stated}), signed)
+    if expected.stated:
+        _compare(log, state.watch, sorted({size for size, _ in expected.stated}), signed)
     return LogReport(log.path.name, replace(report, problems=(*problems, *log.problems)), tuple(log.notes))
 
 

@@ -14,10 +14,11 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Container, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 
@@ -26,10 +27,12 @@ from guardproxy.audit.document import ENTRY_VERSION, Closing, Intent
 from guardproxy.audit.entries import AnyEntry
 from guardproxy.audit.folder import header_of, logs_of
 from guardproxy.audit.versions import entry_of
+from guardproxy.engine import HERE, AnyPath, Part, WorkEngine, parts_of
 from guardproxy.errors import RecordError
 
 INTENT_MARK = b'"kind":"intent"'
 """In the line of every intent. Few other lines hold it: as a member of a body, not in a text, whose quotes are escaped."""
+READ_BYTES = 1 << 22
 _ID = re.compile(rb'"id":"([^"\\]{1,64})"')
 
 
@@ -70,38 +73,76 @@ def abandoned_intents(folder: Path, own: Path) -> Iterator[list[Intent]]:
         yield open_intents_of([path for path in paths if path not in live], paths)
 
 
-def open_intents_of(paths: Iterable[Path], every: Iterable[Path]) -> list[Intent]:
+def open_intents_of(paths: Iterable[AnyPath], every: Iterable[AnyPath], engine: WorkEngine = HERE) -> list[Intent]:
     """Returns the intents in `paths` that no record in `every` log closes, sorted by time, without intents that this
-    version cannot read."""
+    version cannot read. `every` includes `paths`. `engine`: reads the logs, in parts."""
     intents: dict[str, Intent] = {}
-    for path in paths:
-        _scan(path, intents, add=True)
-    for path in every:
-        if intents:
-            _scan(path, intents, add=False)
+    for found in engine.each(IntentWork(), _parts(paths)):
+        intents.update(found.intents)
+    if intents:
+        for found in engine.each(IntentWork(frozenset(intents)), _parts(every)):
+            for name in found.closed:
+                intents.pop(name, None)
     return sorted(intents.values(), key=lambda intent: (intent.at, intent.id))
 
 
-def _scan(path: Path, intents: dict[str, Intent], *, add: bool) -> None:
-    """Adds the intents of a log, and removes intents that its entries close."""
-    try:
-        with path.open("rb") as lines:
-            for line in lines:
-                # A line is parsed only if its bytes may be relevant, so that a long log does not delay the start.
-                is_marked = add and INTENT_MARK in line
-                if not is_marked and not (intents and _names(line, intents)):
-                    continue
-                members = _parse(line)
-                name = members.get("id")
-                if not isinstance(name, str) or "seq" not in members:
-                    continue
-                if members.get("kind") == "intent":
-                    if add and isinstance(intent := _entry(members), Intent):
-                        intents[name] = intent
-                elif "outcome" in members:
-                    intents.pop(name, None)
-    except OSError:
+def _parts(paths: Iterable[AnyPath]) -> list[Part]:
+    sizes = []
+    for path in paths:
+        with suppress(OSError):
+            sizes.append((path, path.stat().st_size))
+    return list(parts_of(sizes, READ_BYTES))
+
+
+class IntentPart(NamedTuple):
+    """What a part holds. `lines`: their number. `intents`: those that are open at the end of the part, or `closed`: the names
+    of those that the part closes."""
+
+    lines: int
+    intents: dict[str, Intent]
+    closed: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class IntentWork:
+    """Looks for intents in parts of logs, or for the end of the intents with these names."""
+
+    names: frozenset[str] = frozenset()
+    uses_models: bool = False
+
+    @contextmanager
+    def open(self) -> Iterator[Callable[[Part], IntentPart]]:
+        """See `Work.open`."""
+        yield self._do
+
+    def _do(self, part: Part) -> IntentPart:
+        """Reads a part. A file that cannot be read has no lines."""
+        intents: dict[str, Intent] = {}
+        closed: set[str] = set()
+        lines = 0
+        with suppress(OSError):
+            for line in part.lines():
+                lines += 1
+                _read_line(line, self.names, intents, closed)
+        return IntentPart(lines, intents, frozenset(closed))
+
+
+def _read_line(line: bytes, names: frozenset[str], intents: dict[str, Intent], closed: set[str]) -> None:
+    """Adds the intent of a line to `intents` unless names are given, and removes the intent that its entry closes."""
+    # A line is parsed only if its bytes may be relevant, so that a long log does not delay the start.
+    is_marked = not names and INTENT_MARK in line
+    if not is_marked and not _names(line, names or intents):
         return
+    members = _parse(line)
+    name = members.get("id")
+    if not isinstance(name, str) or "seq" not in members:
+        return
+    if members.get("kind") == "intent":
+        if not names and isinstance(intent := _entry(members), Intent):
+            intents[name] = intent
+    elif "outcome" in members:
+        intents.pop(name, None)
+        closed.update({name} if name in names else ())
 
 
 def _entry(members: Mapping[str, Any]) -> AnyEntry | None:

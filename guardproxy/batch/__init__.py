@@ -4,11 +4,13 @@
 |---|---|
 | `policies` | policies that each worker loads again, and compares with those of the command |
 | `replaying` | replays the records of logs |
+| `scanning` | scans the texts of JSON lines |
 """
 
 from __future__ import annotations
 
 from guardproxy.batch.policies import SharedPolicies
 from guardproxy.batch.replaying import LogReplay, ReplayWork, SealedTexts
+from guardproxy.batch.scanning import ScannedPart, ScanWork
 
-__all__ = ["LogReplay", "ReplayWork", "SealedTexts", "SharedPolicies"]
+__all__ = ["LogReplay", "ReplayWork", "ScanWork", "ScannedPart", "SealedTexts", "SharedPolicies"]

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from guardproxy.errors import ConfigError
-from guardproxy.library import load
+from guardproxy.library import JUDGES, load, using
 from guardproxy.policy import PolicySet
 
 Digests = Mapping[tuple[str, ...], str]
@@ -39,6 +39,11 @@ class SharedPolicies:
                 raise ConfigError(f"the policies {self._place or 'default'}, or their checks, differ on a worker")
             self._policies = policies
         return self._policies
+
+    @property
+    def use_models(self) -> bool:
+        """Whether a check uses a model's judgement."""
+        return any(using(policy, JUDGES) for policy in self.load().policies)
 
 
 def _digests(policies: PolicySet) -> Digests:

@@ -15,7 +15,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from importlib.metadata import version
-from itertools import chain
 from pathlib import Path
 
 from guardproxy.audit import AnyEntry, Closing, Record, read_entry
@@ -93,6 +92,11 @@ class ReplayWork:
     sealed: SealedTexts | None = None
     all_rows: bool = False
 
+    @property
+    def uses_models(self) -> bool:
+        """See `Work.uses_models`."""
+        return self.policies.use_models
+
     @contextmanager
     def open(self) -> Iterator[Callable[[ReplayTask], ReplayPart]]:
         """See `Work.open`."""
@@ -150,17 +154,14 @@ def _as_it_is(record: Record) -> tuple[Record, ShownPath | None]:
 
 
 class LogReplay:
-    """A replay of logs in parts. `remarks` comes first, then `rows`; then `counts` and `traffic` are complete. `done` is called
-    after each part with the number of its lines. Raises `GuardproxyError` and `OSError`."""
+    """A replay of logs in parts. `remarks` comes first, then `rows`; then `counts` and `traffic` are complete. Raises
+    `GuardproxyError` and `OSError`."""
 
-    def __init__(
-        self, work: ReplayWork, parts: Sequence[Part], engine: WorkEngine, done: Callable[[int], object]
-    ) -> None:
+    def __init__(self, work: ReplayWork, parts: Sequence[Part], engine: WorkEngine) -> None:
         self.counts: Counter[str] = Counter(dict.fromkeys(VERDICTS, 0))
         self.traffic = Traffic()
         self._parts = parts
-        self._done = done
-        tasks = chain((ReplayTask(part, True) for part in parts), (ReplayTask(part, False) for part in parts))
+        tasks = [ReplayTask(part, is_survey) for is_survey in (True, False) for part in parts]
         self._found = engine.each(work, tasks)
 
     def remarks(self) -> list[str]:
@@ -176,6 +177,7 @@ class LogReplay:
             self.counts.update(found.counts)
             self.traffic.add(found.traffic)
             yield from found.rows
+        next(self._found, None)  # the end of the results ends the workers
 
     def _next_pass(self) -> Iterator[ReplayPart]:
         lines: Counter[AnyPath] = Counter()
@@ -183,5 +185,4 @@ class LogReplay:
             lines[part.path] += found.lines
             if found.fault:
                 raise RecordError(f"{part.path}:{lines[part.path]}: {found.fault}")
-            self._done(found.lines)
             yield found

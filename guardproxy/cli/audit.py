@@ -19,9 +19,10 @@ import msgspec
 import typer
 
 from guardproxy.cli import audit_proof, audit_seal
-from guardproxy.cli.audit_arguments import AsJson, Copies, Folder, Heads, Keys
+from guardproxy.cli.audit_arguments import AsJson, Copies, Folder, FolderOrUrl, Heads, Keys
+from guardproxy.cli.engine_arguments import EngineName, Workers, engine_of
 from guardproxy.cli.printing import aligned, plain
-from guardproxy.errors import AuditError, RecordError
+from guardproxy.errors import AuditError, ConfigError, EngineError, RecordError
 
 if TYPE_CHECKING:
     from guardproxy.audit import (
@@ -47,11 +48,13 @@ COLUMNS = ("time", "id", "route", "model", "tenant", "outcome", "rules", "findin
 
 @app.command("verify")
 def verify_command(
-    folder: Folder,
+    place: FolderOrUrl,
     heads: Heads = None,
     key: Keys = [],  # noqa: B006 - typer copies it
     copy: Copies = [],  # noqa: B006
     as_json: AsJson = False,
+    engine: EngineName = "local",
+    workers: Workers = 0,
 ) -> None:
     """Check that nothing was edited, deleted, inserted, moved or cut off, and that no log was removed, renamed or
     replaced.
@@ -62,16 +65,23 @@ def verify_command(
     """
     from guardproxy.audit import (  # noqa: PLC0415
         NO_KEY,
-        logs_of,
         open_intents_of,
         public_key,
         read_copies,
         verify_checkpoints,
         verify_folder,
     )
+    from guardproxy.engine import matching, path_at  # noqa: PLC0415
 
-    if not folder.is_dir():
-        _wrong_use(f"{folder}: no such folder")
+    try:
+        folder = path_at(place)
+        if not folder.is_dir():
+            _wrong_use(f"{folder}: no such folder")
+        runs_on = engine_of(engine, workers, "verifying")
+    except ConfigError as error:
+        _wrong_use(f"guardproxy: {error}")
+    except OSError as error:
+        _wrong_use(f"{error.filename or place}: {error.strerror}")
     if heads is not None and not heads.is_dir():
         _wrong_use(f"{heads}: no such folder")
     if heads is not None and not any(heads.glob("*.head")):
@@ -80,14 +90,15 @@ def verify_command(
         keys = list(map(public_key, key))
         copies = [found for path in copy for found in read_copies(path)]
         checkpoints = verify_checkpoints(folder, keys, copies)
-        findings = verify_folder(folder, heads, checkpoints)
-    except AuditError as error:
+        findings = verify_folder(folder, heads, checkpoints, runs_on)
+        logs = matching(folder, "*.jsonl")
+        open_intents = len(open_intents_of(logs, logs, runs_on)) if findings else 0
+    except (AuditError, EngineError) as error:
         _wrong_use(str(error))
     except OSError as error:
         _wrong_use(f"{error.filename or folder}: {error.strerror}")
     if not findings and not (checkpoints and checkpoints.problems):
         _wrong_use(f"{folder}: no *.jsonl logs here")
-    open_intents = len(open_intents_of(logs_of(folder), logs_of(folder)))
     ok = not any(finding.report.problems for finding in findings) and not (checkpoints and checkpoints.problems)
     if as_json:
         reports = [

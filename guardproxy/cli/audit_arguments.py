@@ -8,6 +8,13 @@ from typing import Annotated
 import typer
 
 Folder = Annotated[Path, typer.Argument(metavar="DIR", help="The folder that `serve --audit` wrote to.")]
+FolderOrUrl = Annotated[
+    str,
+    typer.Argument(
+        metavar="DIR",
+        help="The folder that `serve --audit` wrote to, or the URL of a copy in an object store: s3://, gs://, az://.",
+    ),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Heads = Annotated[Path | None, typer.Option(help="A folder with copies of *.head files, where the proxy cannot write.")]
 Keys = Annotated[

@@ -3,54 +3,83 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Annotated
+from collections.abc import Iterable, Iterator, Sized
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Literal, Protocol, TypeVar, cast
 
 import typer
 
 if TYPE_CHECKING:
-    from guardproxy.engine import WorkEngine
+    from guardproxy.engine import Work, WorkEngine
 
+Task = TypeVar("Task")
+Result = TypeVar("Result")
+
+EngineName = Annotated[
+    Literal["local", "ray"],
+    typer.Option("--engine", help="local: the cores of this machine; ray: a Ray cluster (extra `ray`)."),
+]
 Workers = Annotated[
     int,
-    typer.Option("--workers", min=0, metavar="N", help="The number of workers. 0: all cores."),
+    typer.Option(
+        "--workers", min=0, metavar="N", help="The number of workers. 0: all cores, or all cores of the cluster."
+    ),
 ]
 
 
-def engine_of(workers: int) -> WorkEngine:
-    """Returns the engine."""
+def engine_of(name: str, workers: int, verb: str) -> WorkEngine:
+    """Returns the engine with this name, which shows its progress. `verb`: what it does, in a word. Raises `ConfigError` if its
+    package is not installed."""
+    if name == "ray":
+        from guardproxy.engine.cluster import RayEngine  # noqa: PLC0415
+
+        return ShownEngine(RayEngine(workers), verb)
     from guardproxy.engine import LocalEngine  # noqa: PLC0415
 
-    return LocalEngine(workers)
+    return ShownEngine(LocalEngine(workers), verb)
 
 
-@contextmanager
-def progress(verb: str, parts: int) -> Iterator[Callable[[int], object]]:
-    """Shows the parts that are done and the records a second, on standard error if it is a terminal. `parts`: their number.
-    Yields the function that takes the number of records of a part that is done."""
-    if not sys.stderr.isatty():
-        yield lambda records: None
-        return
-    from rich.console import Console  # noqa: PLC0415
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn  # noqa: PLC0415
+class HasLines(Protocol):
+    """The result of a part. `lines`: how many it has."""
 
-    columns = (
-        verb,
-        BarColumn(),
-        MofNCompleteColumn(),
-        "parts",
-        TextColumn("{task.fields[rate]}"),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("", total=parts, rate="")
-        total = 0
+    @property
+    def lines(self) -> int:
+        """Returns the number of lines."""
+        ...
 
-        def advance(records: int) -> None:
-            nonlocal total
-            total += records
-            elapsed_s = bar.tasks[0].elapsed or 0.0
-            bar.update(task, advance=1, rate=f"{total / elapsed_s:,.0f} records/s" if elapsed_s else "")
 
-        yield advance
+@dataclass(frozen=True, slots=True)
+class ShownEngine:
+    """An engine that shows the parts that are done and the records a second, on standard error if it is a terminal."""
+
+    engine: WorkEngine
+    verb: str
+
+    def each(self, work: Work[Task, Result], tasks: Iterable[Task]) -> Iterator[Result]:
+        """See `WorkEngine.each`. The results have `lines`."""
+        if not sys.stderr.isatty():
+            yield from self.engine.each(work, tasks)
+            return
+        from rich.console import Console  # noqa: PLC0415
+        from rich.progress import (  # noqa: PLC0415
+            BarColumn,
+            MofNCompleteColumn,
+            Progress,
+            TextColumn,
+            TimeRemainingColumn,
+        )
+
+        counts = (MofNCompleteColumn(), "parts", TextColumn("{task.fields[rate]}"), TimeRemainingColumn())
+        is_shared = sys.stdout.isatty()  # else what is printed would go to the terminal, and not to its file
+        console = Console(stderr=True)
+        with Progress(
+            self.verb, BarColumn(), *counts, console=console, transient=True, redirect_stdout=is_shared
+        ) as bar:
+            every = tasks if isinstance(tasks, Sized) else None
+            shown = bar.add_task("", total=None if every is None else len(every), rate="")
+            lines = 0
+            for result in self.engine.each(work, tasks):
+                lines += cast(HasLines, result).lines
+                elapsed_s = bar.tasks[0].elapsed or 0.0
+                bar.update(shown, advance=1, rate=f"{lines / elapsed_s:,.0f} records/s" if elapsed_s else "")
+                yield result

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
-from guardproxy.cli.engine_arguments import Workers, engine_of, progress
+from guardproxy.cli.engine_arguments import EngineName, Workers, engine_of
 from guardproxy.cli.policy.arguments import AllowCode
 from guardproxy.cli.printing import aligned, plain
 from guardproxy.errors import ConfigError, GuardproxyError
@@ -26,8 +26,7 @@ def replay(
         str,
         typer.Argument(
             metavar="LOG",
-            help="A log file, or the folder that `serve --audit` wrote; or the URL of a copy in an object store (s3://, gs://, "
-            "az://).",
+            help="A log file, the folder that `serve --audit` wrote, or the URL of a copy in an object store: s3://, gs://, az://.",
         ),
     ],
     policies: Annotated[
@@ -44,6 +43,7 @@ def replay(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print a JSON object for each record.")] = False,
     allow_code: AllowCode = False,
+    engine: EngineName = "local",
     workers: Workers = 0,
 ) -> None:
     """Replay recorded exchanges and list the differences, for each exchange and by rule.
@@ -64,15 +64,14 @@ def replay(
             _wrong_use(f"{log}: no log here")
         parts = list(parts_of((file, file.stat().st_size) for file in files))
         shared = SharedPolicies(policies, allow_code)
-        shared.load()
         work = ReplayWork(shared, _sealed(place, store, key or ()), all_rows=as_json)
-        with progress("replaying", 2 * len(parts)) as done:
-            run = LogReplay(work, parts, engine_of(workers), done)
-            remarks = run.remarks()
-            for remark in remarks:
-                typer.echo(remark, err=as_json)
-            for name, result in run.rows():
-                _print_result(name, result, as_json)
+        shared.load()
+        run = LogReplay(work, parts, engine_of(engine, workers, "replaying"))
+        remarks = run.remarks()
+        for remark in remarks:
+            typer.echo(remark, err=as_json)
+        for name, result in run.rows():
+            _print_result(name, result, as_json)
         if report is not None:
             from guardproxy.policydiff import replay_page  # noqa: PLC0415
 

@@ -20,7 +20,7 @@ Decision: docs/decisions/0044-parts-of-files-are-work-of-any-engine.md
 from __future__ import annotations
 
 from guardproxy.engine.local import HERE, LocalEngine
-from guardproxy.engine.objects import AnyPath, ObjectPath, files_at, is_url, path_at
+from guardproxy.engine.objects import AnyPath, ObjectPath, files_at, is_url, matching, path_at
 from guardproxy.engine.parts import PART_BYTES, Part, parts_of
 from guardproxy.engine.schedule import WorkEngine
 from guardproxy.engine.station import Work
@@ -36,6 +36,7 @@ __all__ = [
     "WorkEngine",
     "files_at",
     "is_url",
+    "matching",
     "parts_of",
     "path_at",
 ]

@@ -174,11 +174,18 @@ def path_at(text: str) -> AnyPath:
     return path
 
 
+def matching(folder: AnyPath, pattern: str) -> list[AnyPath]:
+    """Returns what is directly in a folder and has a name that matches, by name. Raises `OSError`."""
+    paths: list[AnyPath] = list(folder.glob(pattern))
+    return sorted(paths, key=str)
+
+
 def files_at(place: AnyPath, pattern: str) -> list[AnyPath]:
     """Returns the files of a folder whose names match, by name; or the file itself. Empty if there is none. Raises
     `OSError`."""
-    paths: list[AnyPath] = sorted(place.glob(pattern), key=str) if place.is_dir() else [place]
-    return [path for path in paths if path.is_file()]
+    if place.is_dir():
+        return [path for path in matching(place, pattern) if path.is_file()]
+    return [place] if place.is_file() else []
 
 
 @cache

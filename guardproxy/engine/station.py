@@ -21,6 +21,11 @@ Result_co = TypeVar("Result_co", covariant=True)
 class Work(Protocol[Task_contra, Result_co]):
     """Work that can be sent to a worker. It holds paths and names, and no secret."""
 
+    @property
+    def uses_models(self) -> bool:
+        """Whether its tasks run models, so that a GPU helps."""
+        ...
+
     def open(self) -> AbstractContextManager[Callable[[Task_contra], Result_co]]:
         """Loads what all tasks need, in the worker. Yields the function that does a task. A result depends on its task
         alone. Raises `GuardproxyError` and `OSError`."""

@@ -277,13 +277,7 @@ class Driver:
 
     def _headers(self) -> CIMultiDict[str]:
         headers = answer_headers(self._head, self._upstream.response, self.exchange, self._more, self._retry_s)
-        if self.own_headers:  # what the upstream tells of its limits is about the key of the proxy
-            for name in [name for name in headers if name.lower().startswith(LIMIT_HEADERS)]:
-                headers.popall(name, None)
-            headers.extend(self.own_headers)
-        headers["x-guardproxy-id"] = self.exchange.setting.id
-        headers["Server"] = "guardproxy"
-        return headers
+        return with_own_headers(headers, self.own_headers, self.exchange.setting.id)
 
     async def _begin(self) -> web.StreamResponse:
         status = self._head.status if self._head else 500
@@ -357,6 +351,18 @@ def answer_headers(
             headers["X-Accel-Buffering"] = "no"
     if head and head.receipt:
         headers[RECEIPT_HEADER] = head.receipt
+    return headers
+
+
+def with_own_headers(headers: CIMultiDict[str], own: Mapping[str, str], exchange: str) -> CIMultiDict[str]:
+    """Adds the headers of duties (`own`) to those of an answer, and the id of the exchange. What the upstream tells of its
+    limits is then left out: it is about the key of the proxy."""
+    if own:
+        for name in [name for name in headers if name.lower().startswith(LIMIT_HEADERS)]:
+            headers.popall(name, None)
+        headers.extend(own)
+    headers["x-guardproxy-id"] = exchange
+    headers["Server"] = "guardproxy"
     return headers
 
 

@@ -40,7 +40,6 @@ from guardproxy.wire.declared import (
 from guardproxy.wire.decoding import (
     LeafPlace,
     StreamDecoder,
-    WholeDecoder,
     counts,
     edited_frame,
     events_of,
@@ -85,6 +84,7 @@ from guardproxy.wire.requests import expect_list, expect_type, read_body
 from guardproxy.wire.routes import Route
 from guardproxy.wire.statements import EVERY_SERVER, LARGEST, Fields, RequestStatement, statement_of
 from guardproxy.wire.turns import Call, ModelTurn, Turns, first_text
+from guardproxy.wire.whole import WholeDecoder
 from guardproxy.wire.words import SHARED, Vocabulary
 
 __all__ = [

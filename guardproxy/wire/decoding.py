@@ -1,4 +1,4 @@
-"""Decoders that the formats share: of a whole JSON body, and of a stream of JSON events whose texts flow in channels.
+"""The decoder that the formats share: of a stream of JSON events whose texts flow in channels.
 
 The key of a stream's channel is its path, with list positions replaced by the items' own `index`. So a text that comes in a
 thousand frames is one text. A part of a delta flows; any other string is complete in its frame.
@@ -10,16 +10,15 @@ Decisions:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
-
-import msgspec
 
 from guardproxy.errors import ErrorCode
 from guardproxy.events import Count, End, Event, Fault, Frame, Opaque, Path, Text
 from guardproxy.findings import Channel, Direction, Kind
 from guardproxy.redaction import NO_SHAPES, Shape, Shapes
+from guardproxy.wire.alike import Alike
 from guardproxy.wire.bounds import BOUNDS, Bounds
 from guardproxy.wire.codec import AnswerFacts
 from guardproxy.wire.framing import Cutter, Framing, StreamEvent, sse
@@ -108,7 +107,7 @@ def counts(usage: Any, words: Vocabulary = SHARED) -> dict[str, Any]:
     return out
 
 
-def _bounded(data: bytes, bounds: Bounds, reads: bool) -> Any:
+def bounded(data: bytes, bounds: Bounds, reads: bool) -> Any:
     """Parses an answer's JSON. Raises `JsonFault`, also for a body above a bound."""
     bounds.check(data)
     if not reads:
@@ -116,58 +115,6 @@ def _bounded(data: bytes, bounds: Bounds, reads: bool) -> Any:
     tree = read(data)
     bounds.check_places(tree, len(data))
     return tree
-
-
-class WholeDecoder(msgspec.Struct):
-    """Decodes a JSON body when it is complete. `notice` reads usage and other facts. `words`: the format's vocabulary."""
-
-    how: Map
-    notice: Callable[[Any, AnswerFacts], None]
-    limit_bytes: int
-    shape_of: ShapeOf = shapeless
-    reads: bool = True
-    withhold: Callable[[Any], list[str]] = nothing
-    counts_of: Callable[[Any], tuple[Count, ...]] = uncounted
-    words: Vocabulary = SHARED
-    seen: AnswerFacts = msgspec.field(default_factory=AnswerFacts)
-    bounds: Bounds = BOUNDS
-    _parts: list[bytes] = msgspec.field(default_factory=list)
-    _size: int = 0
-    _faulty: bool = False
-
-    def feed(self, data: bytes) -> list[Event]:
-        self._size += len(data)
-        if self._faulty:
-            return []
-        if self._size > self.limit_bytes:
-            self._faulty = True
-            return [Fault(ErrorCode.UPSTREAM_TOO_LARGE)]
-        self._parts.append(data)
-        return []
-
-    def end(self) -> list[Event]:
-        if self._faulty:
-            return []
-        body = b"".join(self._parts)
-        try:
-            tree = _bounded(body, self.bounds, self.reads)
-        except JsonFault as fault:
-            return [Fault(ErrorCode.UPSTREAM_INVALID_JSON, f"the answer's body: {fault}")]
-        if not isinstance(tree, dict):
-            return [Fault(ErrorCode.UPSTREAM_INVALID_JSON, "the answer's body is not an object")]
-        self.notice(tree, self.seen)
-        if gone := self.withhold(tree) if self.reads else []:
-            self.seen.withheld |= dict.fromkeys(gone)
-            body = write_line(tree)
-        whole = Frame(body, tree, terminal=True, counts=self.counts_of(tree) if self.reads else ())
-        if not self.reads:
-            return [Opaque(whole)]
-        leaves = walk(tree, self.how, words=self.words)
-        read = (leaf for leaf in leaves if leaf.leaf.how != "tokens" or self.withhold is nothing)
-        return events_of(read, whole, "response", self.shape_of)
-
-    def sent(self, frame: Frame) -> None:
-        """Does nothing: after a whole body there is nothing to close."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,10 +157,12 @@ def index_of(node: dict[str, Any]) -> int:
 @dataclass(slots=True)
 class StreamDecoder:
     """Decodes a stream of JSON events. A format's decoder derives from it. `words`: the vocabulary of the format. `repeats`:
-    whether later events repeat texts that come in parts."""
+    whether later events repeat texts that come in parts. `remembers`: whether the map of the format never looks at a
+    text, so that frames which differ only in a text are walked once (`alike.py`)."""
 
     framing: ClassVar[Framing] = sse
     repeats: ClassVar[bool] = False
+    remembers: ClassVar[bool] = False
     limit_bytes: int
     reads: bool = True
     shapes: Shapes = NO_SHAPES
@@ -222,6 +171,7 @@ class StreamDecoder:
     seen: AnswerFacts = field(default_factory=AnswerFacts)
     bounds: Bounds = BOUNDS
     _framer: Cutter = field(init=False)
+    _alike: Alike = field(default_factory=Alike)
     _open: dict[Channel, str] = field(default_factory=dict)  # flowing channels -> their run
     _runs: dict[str, dict[Channel, None]] = field(default_factory=dict)  # run -> its flowing channels, in order
     _soft: dict[str, dict[Channel, None]] = field(default_factory=dict)  # run -> channels that end when it moves on
@@ -331,8 +281,13 @@ class StreamDecoder:
             return [Opaque(Frame(self.framing.KEEP_ALIVE, streamed=True))]
         if (special := self.special(event)) is not None:
             return special
+        if self.remembers and self.reads and (found := self._alike.find(event.data)):
+            tree, leaf = found
+            if not self.withhold(tree):
+                return self._decoded(event, event.data, tree, [leaf])
+            self._alike = Alike()  # the remembered trees share what was withheld
         try:
-            tree = _bounded(event.data, self.bounds, self.reads)
+            tree = bounded(event.data, self.bounds, self.reads)
         except JsonFault as fault:
             return self.fault(ErrorCode.UPSTREAM_INVALID_JSON, f"an event of the stream: {fault}")
         if not isinstance(tree, dict):
@@ -340,22 +295,29 @@ class StreamDecoder:
         gone = self.withhold(tree) if self.reads else []
         self.seen.withheld |= dict.fromkeys(gone)
         data = event.data if b"\n" not in event.data and not gone else write_line(tree)
+        leaves = list(walk(tree, self.how(tree), words=self.words)) if self.reads else []
+        if self.remembers and len(leaves) == 1 and not gone:
+            self._alike.remember(event.data, tree, leaves[0])
+        return self._decoded(event, data, tree, leaves)
+
+    def _decoded(self, event: StreamEvent, data: bytes, tree: Any, leaves: Sequence[TreeLeaf]) -> list[Event]:
+        """The events of a frame. `data`: the bytes to send; `leaves`: the leaves of its tree, if they are read."""
         name = self.name_of(tree, event.event)
         counts, calls = (self.counts_of(tree), self.calls_of(tree)) if self.reads else ((), None)
         framed = self.framing.frame(data, name)
         whole = Frame(framed, tree, name, streamed=True, terminal=self.ends(tree), counts=counts, calls=calls)
-        return (self._texts(tree, whole) if self.reads else [Opaque(whole)]) + self.after(tree)
+        return (self._texts(tree, whole, leaves) if self.reads else [Opaque(whole)]) + self.after(tree)
 
     def name_of(self, tree: Any, event: str | None) -> str | None:
         """Returns the event name to send. A name in the JSON wins, so that the two cannot differ."""
         return None
 
-    def _texts(self, tree: Any, whole: Frame) -> list[Event]:
+    def _texts(self, tree: Any, whole: Frame, leaves: Iterable[TreeLeaf]) -> list[Event]:
         events: list[Event] = []
         opaque: list[Path] = []
         media: list[str] = []
         touched: dict[str, set[Channel]] = {}
-        for leaf in walk(tree, self.how(tree), words=self.words):
+        for leaf in leaves:
             if leaf.leaf.how in _OPAQUE:
                 if leaf.leaf.how != "tokens" or self.withhold is nothing:
                     opaque.append(leaf.path)

@@ -18,11 +18,12 @@ from guardproxy.redaction import NO_SHAPES, Shape, Shapes
 from guardproxy.wire.authoring import Author
 from guardproxy.wire.codec import AnswerFacts, Codec, Decoder, Request
 from guardproxy.wire.contract import Contract
-from guardproxy.wire.decoding import StreamDecoder, WholeDecoder, edited_frame, events_of, leaf_of, nothing
+from guardproxy.wire.decoding import StreamDecoder, edited_frame, events_of, leaf_of, nothing
 from guardproxy.wire.fields import FieldPath, has_field
 from guardproxy.wire.json import Map, TreeLeaf, edited, walk, write
 from guardproxy.wire.requests import read_body, refuse_other_case
 from guardproxy.wire.turns import Turns
+from guardproxy.wire.whole import WholeDecoder
 
 D = TypeVar("D", bound=StreamDecoder)
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 from guardproxy.events import Event, Frame, Opaque
 from guardproxy.wire.azure import model_of
@@ -83,6 +83,7 @@ class ChoicesDecoder(StreamDecoder):
     """A stream of choices. `head`: the fields before `choices` of a sent frame; `shown`: the choices whose start the client
     received, but not their end."""
 
+    remembers: ClassVar[bool] = True
     head: dict[str, Any] = field(default_factory=dict)
     shown: set[int] = field(default_factory=set)
     _unfinished: set[int] = field(default_factory=set)  # choices that began and are not in `_finished`

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 import shutil
 from pathlib import Path
 from typing import Any
@@ -19,10 +20,12 @@ pytestmark = pytest.mark.export
 from guardproxy import inference  # noqa: E402
 from guardproxy.checks import Query  # noqa: E402
 from guardproxy.inference.first_stage import Clearing, FirstStage  # noqa: E402
-from models.supervisor.recipe.first import choose, encoder  # noqa: E402
+from guardproxy.inference.models import read as read_model  # noqa: E402
+from guardproxy.inference.reader import ModelReader  # noqa: E402
+from models.supervisor.recipe.first import choose, data, encoder, train  # noqa: E402
 from models.supervisor.recipe.first.network import COLUMNS, SPAN, WORD, FirstNetwork, write_graph  # noqa: E402
-from models.supervisor.recipe.first.train import loss_of, targets  # noqa: E402
-from models.supervisor.recipe.second.train import UNKNOWN  # noqa: E402
+from models.supervisor.recipe.second.outputs import Row  # noqa: E402
+from models.supervisor.recipe.second.start import encoder_weights  # noqa: E402
 
 SHIPPED = Path(__file__).parents[2] / "models" / "supervisor"
 TOKENS = 900
@@ -77,32 +80,104 @@ def test_the_graph_says_what_the_network_says(network: Any, tmp_path: Path) -> N
 
 
 FINE = {"jailbreak": 0, "order": 0, "harmful": 0}
+POINTS = {"jailbreak": {"1%": 0.9}, "embedded_instruction": {"1%": 0.9}, "harmful": {"1%": 0.9}}
 
 
 @pytest.mark.parametrize(
-    ("told", "wanted"),
+    ("told", "wanted", "weights"),
     [
-        (FINE, [0, 0]),
-        (FINE | {"order": 1}, [1, 0]),
-        ({"jailbreak": 1}, [1, UNKNOWN]),
-        ({"jailbreak": 0}, [UNKNOWN, UNKNOWN]),
-        ({"hate": 1}, [UNKNOWN, 1]),
-        ({"hate": 0}, [UNKNOWN, UNKNOWN]),
+        (FINE, [train.CLEAR, train.CLEAR], [1, 1]),
+        (FINE | {"order": 1}, [train.FOUND, train.CLEAR], [0.5, 0]),
+        ({"jailbreak": 1}, [train.FOUND, train.CLEAR], [0.5, 0]),
+        ({"jailbreak": 0}, [train.CLEAR, train.CLEAR], [0, 0]),
+        ({"hate": 1}, [train.CLEAR, train.FOUND], [0, 0.5]),
+        ({"hate": 0}, [train.CLEAR, train.CLEAR], [0, 0]),
     ],
 )
-def test_what_is_known_of_a_row_is_its_target(told: dict[str, int], wanted: list[float]) -> None:
-    assert targets({"targets": told}, None) == wanted
+def test_a_label_stands_for_an_encoder_that_has_not_read(
+    told: dict[str, int], wanted: list[float], weights: list[float]
+) -> None:
+    assert train.guessed({"targets": told}) == (wanted, weights)
 
 
-def test_the_encoder_speaks_where_nothing_is_known() -> None:
-    assert targets({"targets": {"jailbreak": 1}}, [0.0, 2.0]) == pytest.approx([0.75, 1 / (1 + np.exp(-2))])
+def test_the_network_learns_what_the_encoder_finds() -> None:
+    scores = {"jailbreak": 0.9, "embedded_instruction": 0.2, "harmful": 0.001}
+    attack = train.sample((1, 2), {"targets": {"jailbreak": 1}}, scores, POINTS)
+    even = 1 / (1 + np.exp(-train.LEVEL))
+    assert attack.targets[0] == pytest.approx(even)
+    assert attack.targets[1] < 0.001
+    assert attack.weights == (train.WEIGHT, 1.0)
+    harmless = train.sample((1, 2), {"targets": FINE}, scores, POINTS)
+    assert harmless.targets[0] == pytest.approx(train.HARMLESS * even)
+    assert harmless.weights == (1.0, 1.0)
+
+
+def test_a_text_is_cut_as_the_proxy_cuts_it() -> None:
+    model = read_model(SHIPPED)
+    reader = ModelReader(model, encoder.DIGITS)
+    rows: list[Row] = [{"text": "one two three " * 200, "targets": FINE, "channel": "tool_result"}]
+    rows.append({"text": "short", "targets": {"jailbreak": 1}, "channel": "user"})
+    pieces = reader.pieces(rows[0]["text"])
+    read = {0: [dict.fromkeys(model.outputs, 0.5)] * len(pieces)}
+    found = train.samples(rows, read, reader, model.points)
+    assert [one.ids for one in found[:-1]] == [
+        reader.row(piece.ids, (model.channels["tool_result"],)) for piece in pieces
+    ]
+    assert len(pieces) > 1
+    assert found[-1].targets[0] == pytest.approx(1 / (1 + np.exp(-(train.FOUND + train.LEVEL))))
+
+
+def test_batches_hold_every_piece_once_a_turn_and_no_more_tokens_than_allowed() -> None:
+    given = [train.Sample((at,) * (1 + at % 90), (0.0, 0.0), (1.0, 1.0)) for at in range(300)]
+    turn = train.batches(given, 200)
+    found: list[int] = []
+    while len(found) < len(given):
+        batch = next(turn)
+        ids, mask, wanted, weights = train.tensors(batch)
+        assert ids.numel() <= 200
+        assert ids.shape == mask.shape
+        assert mask.sum() == sum(len(one.ids) for one in batch)
+        assert wanted.shape == weights.shape == (len(batch), len(COLUMNS))
+        found += [one.ids[0] for one in batch]
+    assert sorted(found) == list(range(300))
 
 
 def test_what_is_unknown_costs_nothing() -> None:
-    unsure = torch.tensor([[0.0, 3.0]])
-    known, unknown = torch.tensor([[1.0, 0.0]]), torch.tensor([[1.0, UNKNOWN]])
-    assert loss_of(unsure, unknown) == pytest.approx(np.log(2), abs=1e-6)
-    assert loss_of(unsure, known) > loss_of(unsure, unknown)
+    unsure, wanted = torch.tensor([[0.0, 3.0]]), torch.tensor([[1.0, 0.0]])
+    assert train.loss_of(unsure, wanted, torch.tensor([[1.0, 0.0]])) == pytest.approx(np.log(2), abs=1e-6)
+    assert train.loss_of(unsure, wanted, torch.ones(1, 2)) > np.log(2) + 3
+
+
+def test_the_word_vectors_of_the_shipped_encoder_are_found() -> None:
+    assert encoder_weights(SHIPPED)["embeddings.word_embeddings.weight"].shape == (30_522, 384)
+
+
+def test_a_part_of_a_text_is_in_it() -> None:
+    text = " ".join(f"word{at}" for at in range(2000))
+    for seed in range(50):
+        cut = data.part(text, random.Random(seed))
+        assert cut in text
+        assert cut.startswith("word")
+        assert data.LEAST_CHARS - 40 <= len(cut) <= data.MOST_CHARS
+
+
+@pytest.mark.parametrize("start", [0, 700, 1990])
+def test_a_cut_row_keeps_its_attack(start: int) -> None:
+    text = "x" * start + "ATTACK" + "y" * (3000 - start)
+    row = {"text": text, "targets": {"order": 1}, "channel": "user", "span": [start, start + 6]}
+    for seed in range(20):
+        cut = data.known(row, random.Random(seed))
+        assert "ATTACK" in cut["text"]
+        assert len(cut["text"]) <= data.ATTACK_CHARS
+
+
+def test_an_order_is_planted_somewhere_in_a_harmless_text() -> None:
+    train_rows = [{"text": "abc ORDER def", "targets": {"order": 1}, "span": [4, 9]}] * 40
+    rows = list(data.planted(train_rows, [{"text": "fine " * size} for size in (1, 200, 400)], 30, random.Random(1)))
+    assert len(rows) == 30
+    assert all("ORDER" in row["text"] and row["targets"] == {"order": 1} for row in rows)
+    assert max(len(row["text"]) for row in rows) <= data.ATTACK_CHARS
+    assert {row["channel"] for row in rows} == {"user", "tool_result"}
 
 
 def test_a_larger_choice_begins_with_the_smaller_one() -> None:
@@ -132,32 +207,39 @@ def test_a_margin_is_highest_over_pieces_and_outputs() -> None:
     assert encoder.highest(pieces, points) == pytest.approx([np.log(11), -np.log(4)])
 
 
+def choose_kind(at: int) -> str:
+    return "user" if at % 5 else "tool_result"
+
+
 def test_limits_lose_no_more_than_is_allowed() -> None:
     rng = np.random.default_rng(5)
     attacks = {label: rng.random(400).tolist() for label in choose.QUESTIONS}
-    rows = [{"source": f"ordinary/{at % 2}", "targets": {}} for at in range(300)]
-    texts = choose.Texts(rows, rng.random((300, 2)), attacks)
+    rows = [{"source": f"ordinary/{at % 2}", "targets": {}, "channel": choose_kind(at)} for at in range(300)]
+    texts = choose.Texts(rows, [rng.random((1 + at % 3, 2)) for at in range(300)], attacks)
     for lost in (0.0, 0.01, 0.1):
         below = choose.limits(texts, lost)
         shares = choose.shares(texts, below)
         assert all(share["lost"] <= lost for share in shares.values())
         assert max(share["lost"] for share in shares.values()) == pytest.approx(lost, abs=0.004)
-        fine = texts.highest[:, 1] < below[1]
+        fine = np.array([pieces[:, 1].max() < below[1] for pieces in texts.pieces])
         assert shares["any content"]["cleared"] == fine.mean()
         assert shares["any content"]["by_source"]["ordinary/1"] == fine[1::2].mean()
+        tools = [pieces[:, 0] < below[0] for pieces in texts.pieces[::5]]
+        assert shares["injection in tools' results"]["cleared"] == np.mean([own.all() for own in tools])
+        assert shares["injection in tools' results"]["pieces"] == np.concatenate(tools).mean()
     assert len(choose.table(choose.curve(texts, texts))) == 2 + 3 * len(choose.LOST)
 
 
 def test_too_few_attacks_set_no_limit() -> None:
     rising = {label: [at / 1000 for at in range(1000)] for label in choose.QUESTIONS}
     rows = [{"source": "own", "targets": {}}]
-    texts = choose.Texts(rows, np.zeros((1, 2)), rising | {"any content": [0.3] * 150})
+    texts = choose.Texts(rows, [np.zeros((1, 2))], rising | {"any content": [0.3] * 150})
     below = choose.sure_limits(texts, 0.01)
     assert below[1] == 0.0
-    lost = sum(value < below[0] for value in rising["injection in messages"])
+    lost = sum(value < below[0] for value in rising["injection"])
     assert choose.is_sure(lost, 1000, 0.01)
     assert lost == 10 or not choose.is_sure(lost + 1, 1000, 0.01)
-    assert choose.sure_limits(choose.Texts(rows, np.zeros((1, 2)), rising | {"any content": []}), 0.01)[1] == 0.0
+    assert choose.sure_limits(choose.Texts(rows, [np.zeros((1, 2))], rising | {"any content": []}), 0.01)[1] == 0.0
 
 
 def test_a_folder_gets_the_network_and_its_limits(network: Any, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 
-from guardproxy.audit.proof.tree import Frontier, line_hash
+from guardproxy.audit.proof.tree import Frontier, Subtrees, line_hash
 
 ADDED_AT_ONCE = 1 << 12
 
@@ -55,6 +55,13 @@ class RootWatch:
                 self.take(line_hash(line))
             yield line
 
+    def join(self, pieces: Iterable[Subtrees]) -> None:
+        """Adds the hashes of the next lines. `pieces`: their subtrees; a piece ends at each stated size."""
+        self._settle()
+        for piece in pieces:
+            self.frontier = self.frontier.joined(piece)
+            self._compare()
+
     def finish(self) -> Frontier:
         """Returns the tree."""
         self._settle()
@@ -68,6 +75,9 @@ class RootWatch:
     def _settle(self) -> None:
         self.frontier = self.frontier.extended(self._waiting)
         self._waiting.clear()
+        self._compare()
+
+    def _compare(self) -> None:
         while self._stated and self._stated[-1][0] <= self.frontier.size:
             size, root = self._stated.pop()
             if root != self.frontier.root:

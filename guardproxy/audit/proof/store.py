@@ -33,6 +33,7 @@ from guardproxy.audit.proof.checkpoint import (
 )
 from guardproxy.audit.proof.note import PublicKey, SignedNote, Signer, sign
 from guardproxy.audit.proof.tree import Frontier, line_hash
+from guardproxy.engine import AnyPath
 from guardproxy.errors import AuditError
 
 LIST = "checkpoints.list"
@@ -41,7 +42,7 @@ _MOVE = "see `guardproxy audit verify`, then move the folder of the log to anoth
 _UNPUBLISHED_LINES = 2  # the header and the first checkpoint are written together
 
 
-def read_note(folder: Path) -> SignedNote | None:
+def read_note(folder: AnyPath) -> SignedNote | None:
     """Returns the newest checkpoint of a folder, if there is one. Raises `AuditError` and `OSError`."""
     path = folder / NOTE
     try:

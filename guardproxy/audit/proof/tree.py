@@ -54,6 +54,19 @@ class Frontier:
                 full >>= 1
         return Frontier(size, tuple(nodes))
 
+    def joined(self, subtrees: Subtrees) -> Frontier:
+        """Returns the tree after the entries of `subtrees` were added, which begin at the size of this tree."""
+        size, nodes = self.size, list(self.nodes)
+        for height, added in subtrees.nodes:
+            nodes.append(added)
+            size += 1 << height
+            full = size >> height
+            while not full & 1:
+                right = nodes.pop()
+                nodes[-1] = node_hash(nodes[-1], right)
+                full >>= 1
+        return Frontier(size, tuple(nodes))
+
     @property
     def root(self) -> bytes:
         """Returns the hash of the whole tree."""
@@ -63,6 +76,28 @@ class Frontier:
         for node in reversed(self.nodes[:-1]):
             root = node_hash(node, root)
         return root
+
+
+@dataclass(frozen=True, slots=True)
+class Subtrees:
+    """The complete subtrees over entries in the middle of a tree, as few as possible, in order. `start`: the index of the first
+    entry. `nodes`: the height and the hash of each subtree."""
+
+    start: int
+    nodes: tuple[tuple[int, bytes], ...]
+
+    @classmethod
+    def over(cls, hashes: Iterable[bytes], start: int) -> Subtrees:
+        """Returns the subtrees over these hashes of entries."""
+        nodes: list[tuple[int, bytes]] = []
+        for index, added in enumerate(hashes, start):
+            height, node = 0, added
+            # The node is a right one, and its left one is here too.
+            while index + 1 >> height & 1 == 0 and nodes and nodes[-1][0] == height:
+                node = node_hash(nodes.pop()[1], node)
+                height += 1
+            nodes.append((height, node))
+        return cls(start, tuple(nodes))
 
 
 def root_of(hashes: Iterable[bytes]) -> bytes:

@@ -15,13 +15,13 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from io import BytesIO
-from pathlib import Path
 
 from guardproxy.audit.chain import ChainHead, Code, Problem
 from guardproxy.audit.proof.checkpoint import CheckpointEntry, LogStates, TreeHead, read_checkpoint, read_header
 from guardproxy.audit.proof.note import COSIGNS, PublicKey, SignedNote
 from guardproxy.audit.proof.store import LIST, NOTE, read_note
 from guardproxy.audit.proof.tree import Frontier, line_hash
+from guardproxy.engine import AnyPath
 from guardproxy.errors import AuditError
 
 Copy = tuple[str, SignedNote]
@@ -75,7 +75,7 @@ class CheckpointReport:
 
 
 def verify_checkpoints(
-    folder: Path, keys: Sequence[PublicKey] = (), copies: Sequence[Copy] = ()
+    folder: AnyPath, keys: Sequence[PublicKey] = (), copies: Sequence[Copy] = ()
 ) -> CheckpointReport | None:
     """Verifies the checkpoints of a folder. `keys`: the public keys of the operator and of witnesses; without a key no
     signature is checked. `copies`: checkpoints from other places. Returns `None` if there is no checkpoint and none is
@@ -116,7 +116,7 @@ def _read_head(
         return None
 
 
-def _read_list(report: CheckpointReport, folder: Path, heads: Sequence[tuple[str, TreeHead]]) -> None:
+def _read_list(report: CheckpointReport, folder: AnyPath, heads: Sequence[tuple[str, TreeHead]]) -> None:
     """Reads the list of checkpoints and compares its beginnings with the signed ones."""
     newest = heads[0][1]
     wanted = defaultdict(list)

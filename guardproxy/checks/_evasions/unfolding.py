@@ -179,12 +179,13 @@ class Unfolding:
             end = self._word(text, spaced_open(text[:end]), ())
         if end < window.settled - window.start or not plain(text[:end], self.using):
             return None
-        if not window.last or behind:
-            window = replace(window, text=text[behind:end], start=window.start + behind)
+        shift = window.start
+        if not window.last or behind:  # `replace` would cost as much as the rest of this method
+            about = window.settled, window.last, window.facts, window.state, window.leaves
+            window = Window(window.channel, text[behind:end], shift + behind, *about)
         (scan,) = self.inner.scan([window])
         if scan.error:
             return scan
-        shift = window.start - behind
         return Scan(scan.findings, scan.settled, shift + self._keep(text, scan.keep - shift, (), ()), "")
 
     def _part(self, window: Window, behind: int, giants: Sequence[Giant], unread: Sequence[tuple[int, int]]) -> Scan:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import pickle
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,8 @@ from hypothesis import strategies as st
 
 from guardproxy.audit.document import ENTRY_VERSION
 from guardproxy.audit.intents import closing
-from guardproxy.batch import LogReplay, ReplayWork, SharedPolicies
+from guardproxy.audit.sealing import new_key
+from guardproxy.batch import LogReplay, ReplayWork, SealedTexts, SharedPolicies
 from guardproxy.batch.replaying import ReplayTask
 from guardproxy.engine import HERE, LocalEngine, Part, WorkEngine, parts_of
 from guardproxy.errors import ConfigError, EngineError, RecordError
@@ -65,11 +67,9 @@ def report(folder: Path, rules: str, engine: WorkEngine, part_bytes: int, rows: 
     """Everything that a replay prints, and its page."""
     files = sorted((folder / "audit").glob("*.jsonl"))
     parts = list(parts_of(((file, file.stat().st_size) for file in files), part_bytes))
-    done: list[int] = []
-    run = LogReplay(ReplayWork(SharedPolicies(folder / rules), None, rows), parts, engine, done.append)
+    run = LogReplay(ReplayWork(SharedPolicies(folder / rules), None, rows), parts, engine)
     remarks = run.remarks()
     found = list(run.rows())
-    assert len(done) == 2 * len(parts)
     page = replay_page("Replay", remarks, run.traffic)
     groups = [(group.rule, group.way, group.count, tuple(group.ids)) for group in run.traffic.groups]
     return remarks, found, dict(run.counts), groups, page
@@ -123,3 +123,11 @@ def test_a_worker_with_other_policies_refuses(folder: Path, tmp_path: Path) -> N
     task = ReplayTask(Part(folder / "audit" / "audit-0.jsonl", 0, 1), True)
     with pytest.raises(EngineError, match="differ on a worker"):
         list(HERE.each(ReplayWork(function(*arguments)), [task]))
+
+
+def test_a_key_is_not_sent_to_workers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("REPLAY_KEY", secret := new_key())
+    shared = SharedPolicies(policies(tmp_path / "p"))
+    sent = pickle.dumps(ReplayWork(shared, SealedTexts(tmp_path, None, ("env:REPLAY_KEY",))))
+    assert secret.encode() not in sent
+    assert pickle.loads(sent).sealed.keys == ("env:REPLAY_KEY",)

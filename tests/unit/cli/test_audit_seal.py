@@ -106,6 +106,9 @@ def test_replay_opens_sealed_texts_with_a_key_and_says_which_it_cannot(log: Path
     code, out, _ = run("replay", log, "--policies", rules, "--key", key)
     assert (code, out.splitlines()[-1]) == (0, "2 identical, 0 different, 0 cannot be told, 0 not replayable")
     assert MAIL not in out
+    for more in ((), ("--json",)):  # processes open sealed texts as well
+        arguments = ("replay", log, "--policies", rules, "--key", key, *more)
+        assert run(*arguments, "--workers", "2") == run(*arguments)
     run("audit", "erase", log, "--subject", "ann", *REASON)
     code, out, _ = run("replay", log, "--policies", rules, "--key", key)
     assert out.splitlines()[1] == "id not replayable"

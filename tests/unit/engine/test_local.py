@@ -26,6 +26,7 @@ class Doubling:
     deadly: int = -1
     wrong: Exception | None = None
     fails_to_open: bool = False
+    uses_models: bool = False
 
     @contextmanager
     def open(self) -> Iterator[Callable[[int], tuple[int, int]]]:

@@ -9,11 +9,9 @@ import pytest
 
 from guardproxy.events import End, Event, Fault, Frame, Opaque, Text
 from guardproxy.wire import formats
-from guardproxy.wire.codec import AnswerFacts
 from guardproxy.wire.decoding import (
     LeafPlace,
     StreamDecoder,
-    WholeDecoder,
     counts,
     edited_frame,
     events_of,
@@ -21,7 +19,7 @@ from guardproxy.wire.decoding import (
     is_delta,
 )
 from guardproxy.wire.formats.openai_chat.codec import ChatDecoder
-from guardproxy.wire.json.walk import TOKENS, UNMAPPED, MapLeaf, TreeLeaf, opaque, text, walk
+from guardproxy.wire.json.walk import TOKENS, UNMAPPED, MapLeaf, TreeLeaf, opaque, walk
 from guardproxy.wire.registry import codec_for, codecs
 from tests.kit.media import PNG
 from tests.kit.play import CHAT, MESSAGES, sse
@@ -77,38 +75,6 @@ def test_whole_bodies_give_each_text_and_its_end() -> None:
         "opaque o",
     ]
     assert shape(events_of([], Frame(b""), "request")) == ["opaque "]
-
-
-def whole(limit_bytes: int = 1000) -> WholeDecoder:
-    def notice(tree: Any, seen: AnswerFacts) -> None:
-        seen.model = tree.get("model", "")
-
-    return WholeDecoder({"text": text("assistant")}, notice, limit_bytes)
-
-
-def test_a_whole_body_is_read_at_its_end() -> None:
-    decoder = whole()
-    assert decoder.feed(b'{"text": "a", ') == decoder.feed(b'"model": "m"}') == []
-    events = decoder.end()
-    assert shape(events) == ["assistant text: a", "end text", "unmapped model: m", "end model"]
-    assert isinstance(events[0], Text)
-    assert events[0].frame.terminal
-    assert decoder.seen.model == "m"
-    decoder.sent(events[0].frame)
-
-
-@pytest.mark.parametrize("body", [b"", b"[]", b"{", b'"x"', b'{"a": 1, "a": 2}'])
-def test_a_whole_body_that_is_no_object_is_a_fault(body: bytes) -> None:
-    decoder = whole()
-    decoder.feed(body)
-    assert shape(decoder.end()) == ["fault upstream_invalid_json"]
-
-
-def test_a_whole_body_above_the_limit_is_one_fault() -> None:
-    decoder = whole(10)
-    assert decoder.feed(b"x" * 10) == []
-    assert shape(decoder.feed(b"x")) == ["fault upstream_too_large"]
-    assert decoder.feed(b"x") == decoder.end() == []
 
 
 def test_texts_of_one_place_are_one_channel_however_many_frames() -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 from guardproxy.errors import ErrorCode
 from guardproxy.events import Count, Event, Frame
@@ -55,6 +55,7 @@ def _type(tree: Any) -> str:
 class MessagesDecoder(StreamDecoder):
     """A stream of message events."""
 
+    remembers: ClassVar[bool] = True
     shown: Counter[int] = field(default_factory=Counter)  # blocks whose start the client received, but not their end
     called: dict[int, Any] = field(default_factory=dict)  # blocks that call a tool -> its name
     shown_usage: dict[str, Any] = field(default_factory=dict)  # not `seen`: its progress depends on chunks

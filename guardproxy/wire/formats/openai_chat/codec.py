@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from guardproxy.errors import DownstreamError, ErrorCode
-from guardproxy.events import Count, Frame, Text
+from guardproxy.events import Count, Frame, Path, Text
+from guardproxy.findings import Kind
 from guardproxy.redaction import Shape, Shapes
 from guardproxy.wire import openai
 from guardproxy.wire.authoring import Author
@@ -47,6 +48,9 @@ class ChatDecoder(ChoicesDecoder):
     """A stream of chat chunks."""
 
     _calls: dict[str, str] = field(default_factory=dict)  # places of tool calls -> the tools' names
+    _last: tuple[tuple[Path, Kind, int], LeafPlace] | None = (
+        None  # the last place in a choice, by all that it depends on
+    )
 
     def how(self, tree: Any) -> Map:
         return JSON_RESPONSE if self.shapes.answer else RESPONSE
@@ -64,6 +68,17 @@ class ChatDecoder(ChoicesDecoder):
         return _counts_of(self.shapes, tree)
 
     def place(self, tree: Any, leaf: TreeLeaf) -> LeafPlace:
+        path = leaf.path
+        choice = tree["choices"][path[1]] if path[0] == "choices" and len(path) == _OF_ANSWER else None
+        index = choice.get("index") if isinstance(choice, dict) and isinstance(path[1], int) else None
+        if type(index) is not int:
+            return self._place(tree, leaf)
+        key = path, leaf.leaf.kind, index
+        if self._last is None or self._last[0] != key:
+            self._last = key, self._place(tree, leaf)
+        return self._last[1]
+
+    def _place(self, tree: Any, leaf: TreeLeaf) -> LeafPlace:
         path = indexed(tree, leaf.path)
         run = dotted(path[:2]) if path[0] == "choices" else str(path[0])
         named = tuple("message" if step == "delta" else step for step in path)

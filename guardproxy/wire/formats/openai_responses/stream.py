@@ -10,6 +10,7 @@ Decision: docs/decisions/0033-a-repeated-text-gets-the-edits-of-its-deltas.md
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
@@ -113,14 +114,14 @@ class ResponsesDecoder(StreamDecoder):
             return None
         return []  # SDKs take it for the end of the stream, which only the last event is
 
-    def _texts(self, tree: Any, whole: Frame) -> list[Event]:
+    def _texts(self, tree: Any, whole: Frame, leaves: Iterable[TreeLeaf]) -> list[Event]:
         flow = flow_of(type_of(tree)) if type_of(tree).endswith(".delta") else None
         if flow is not None:
             path = flow.path(tree)
             if not self._ended.isdisjoint((path[:2], path[:4], path)):
                 message = "an event of the stream continues a text that has ended"
                 return self.fault(ErrorCode.UPSTREAM_INVALID_JSON, message)
-        return StreamDecoder._texts(self, tree, whole)
+        return StreamDecoder._texts(self, tree, whole, leaves)
 
     def after(self, tree: Any) -> list[Event]:
         name = type_of(tree)

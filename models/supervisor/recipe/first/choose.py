@@ -12,8 +12,10 @@ from __future__ import annotations
 import argparse
 import json
 import shutil
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -44,36 +46,41 @@ Array = NDArray[np.float64]
 @dataclass(frozen=True, slots=True)
 class Question:
     """What a policy asks. `outputs`: of the encoder, if it has them. `attacks`: targets of the texts that are attacks.
-    `column`: of the first network."""
+    `column`: of the first network. `channel`: the only channel that counts, if it is not all."""
 
     outputs: tuple[str, ...]
     attacks: tuple[str, ...]
     column: int
+    channel: str = ""
+
+    def counts(self, row: Row) -> bool:
+        """Whether it is asked of a text."""
+        return self.channel in ("", row.get("channel", "user"))
 
 
 INJECTIONS = (JAILBREAK, "embedded_instruction", "order")
 QUESTIONS = {
-    "injection in messages": Question((JAILBREAK, "embedded_instruction"), INJECTIONS, 0),
-    "injection in tools' results": Question(("embedded_instruction",), INJECTIONS, 0),
+    "injection": Question((JAILBREAK, "embedded_instruction"), INJECTIONS, 0),
+    "injection in tools' results": Question((JAILBREAK, "embedded_instruction"), INJECTIONS, 0, "tool_result"),
     "any content": Question(("harmful", *KINDS), ("harmful", *KINDS), 1),
 }
 
 
 @dataclass(frozen=True, slots=True)
 class Texts:
-    """What the first network and the encoder say of texts. `highest`: the highest estimates of a text, (texts, columns).
+    """What the first network and the encoder say of texts. `pieces`: the estimates of each text, (pieces, columns).
     `attacks`: for each question and each of its attacks that the encoder finds, the highest estimate of a piece in which it
     finds it: the attack is lost if that is cleared."""
 
     rows: list[Row]
-    highest: Array
+    pieces: list[Array]
     attacks: dict[str, list[float]]
 
-    @property
-    def harmless(self) -> NDArray[np.bool_]:
-        """Ordinary traffic where there is some, else all harmless texts."""
-        ordinary = np.array([row["source"].startswith(ORDINARY) for row in self.rows])
-        return ordinary if ordinary.any() else np.array([not is_attack(row) for row in self.rows])
+    def harmless(self, question: Question) -> list[int]:
+        """Places of the texts of which it is asked: of ordinary traffic where there is some, else of all harmless texts."""
+        asked = [at for at, row in enumerate(self.rows) if question.counts(row)]
+        ordinary = [at for at in asked if self.rows[at]["source"].startswith(ORDINARY)]
+        return ordinary or [at for at in asked if not is_attack(self.rows[at])]
 
 
 class Estimator:
@@ -96,20 +103,20 @@ def judged(name: str, data: Path, folder: Path, estimator: Estimator) -> Texts:
     rows, points = read(data / f"{name}.jsonl"), read_model(folder).points
     scores = read_scores(data / f"encoder-{name}.jsonl", folder)
     places = [at for at, row in enumerate(rows) if at in scores or not is_attack(row)]
-    highest: list[Array] = []
+    estimates: list[Array] = []
     attacks: dict[str, list[float]] = {name: [] for name in QUESTIONS}
     for at in tqdm(places, desc=name, unit="text", mininterval=30):
         pieces = estimator.pieces(rows[at])
-        highest.append(pieces.max(0))
+        estimates.append(pieces)
         if len(scores.get(at, pieces)) != len(pieces):
             raise SystemExit("texts were cut otherwise when the encoder scored them: remove its scores")
         for label, question in QUESTIONS.items():
-            if any(rows[at]["targets"].get(target) == 1 for target in question.attacks):
+            if question.counts(rows[at]) and any(rows[at]["targets"].get(target) == 1 for target in question.attacks):
                 outputs = [output for output in question.outputs if output in points]
                 found = [any(piece[output] >= points[output][POINT] for output in outputs) for piece in scores[at]]
                 if any(found):
                     attacks[label].append(float(pieces[found, question.column].max()))
-    return Texts([rows[at] for at in places], np.array(highest), attacks)
+    return Texts([rows[at] for at in places], estimates, attacks)
 
 
 def limits(texts: Texts, lost: float) -> list[float]:
@@ -140,18 +147,22 @@ def is_sure(count: int, total: int, lost: float) -> bool:
 
 
 def shares(texts: Texts, below: Sequence[float]) -> dict[str, dict[str, Any]]:
-    """For each question: the share of harmless texts cleared, by source too, and of found attacks lost."""
-    sources, fine = np.array([row["source"] for row in texts.rows]), texts.harmless
+    """For each question: the share of harmless texts cleared, by source too, of their pieces, and of found attacks lost."""
     result = {}
     for label, question in QUESTIONS.items():
-        cleared = texts.highest[:, question.column] < below[question.column]
+        column, limit = question.column, below[question.column]
+        fine = texts.harmless(question)
+        by_source: dict[str, list[bool]] = defaultdict(list)
+        for at in fine:
+            by_source[texts.rows[at]["source"]].append(bool(texts.pieces[at][:, column].max() < limit))
         result[label] = {
-            "cleared": float(cleared[fine].mean()),
-            "lost": float((np.array(texts.attacks[label]) < below[question.column]).mean()),
+            "cleared": float(np.mean(list(chain(*by_source.values())))) if fine else 0.0,
+            "pieces": float(np.concatenate([texts.pieces[at][:, column] < limit for at in fine]).mean())
+            if fine
+            else 0.0,
+            "lost": float((np.array(texts.attacks[label]) < limit).mean()) if texts.attacks[label] else 0.0,
             "attacks": len(texts.attacks[label]),
-            "by_source": {
-                str(source): float(cleared[fine & (sources == source)].mean()) for source in np.unique(sources[fine])
-            },
+            "by_source": {source: float(np.mean(cleared)) for source, cleared in sorted(by_source.items())},
         }
     return result
 
@@ -183,15 +194,19 @@ def draw(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
 def table(rows: Sequence[Mapping[str, Any]]) -> list[str]:
     """The curve as lines of Markdown."""
     lines = [
-        "| question | allowed | lost, validation | lost, report | cleared, ordinary | cleared, report |",
-        "|---|---|---|---|---|---|",
+        "| question | allowed | lost, validation | lost, report | cleared, ordinary | pieces | cleared, report |",
+        "|---|---|---|---|---|---|---|",
     ]
     for question in QUESTIONS:
         for row in rows:
             own, other = row["validation"][question], row["report"][question]
-            lost = " | ".join(f"{part['lost']:.2%} of {part['attacks']:,}" for part in (own, other))
+            lost = " | ".join(
+                f"{part['lost']:.2%} of {part['attacks']:,}" if part["attacks"] else "-" for part in (own, other)
+            )
             allowed = row["chosen"] if isinstance(row["chosen"], str) else f"{row['chosen']:.2%}"
-            lines.append(f"| {question} | {allowed} | {lost} | {own['cleared']:.0%} | {other['cleared']:.0%} |")
+            shown = (own["cleared"], own["pieces"], other["cleared"] if other["attacks"] else None)
+            cleared = " | ".join("-" if share is None else f"{share:.0%}" for share in shown)
+            lines.append(f"| {question} | {allowed} | {lost} | {cleared} |")
     return lines
 
 

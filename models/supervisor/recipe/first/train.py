@@ -1,8 +1,8 @@
-"""Train the first network: from `train.jsonl` to `first_stage.onnx`, in some minutes on one CPU thread.
+"""Train the first network: from `first.jsonl` to `first_stage.onnx`, in some minutes on one CPU thread.
 
-In: the folder that second/data.py wrote, and the scores of encoder.py on some of its rows. Out: `first.pt`, `first_stage.onnx`.
-The targets are what is known of a row; where nothing is known, or the encoder has read the row, its score counts as well. So
-the network also learns in which texts the encoder finds what nobody has labelled.
+In: the rows of data.py, and the scores of encoder.py on some of them. Out: `first.pt`, `first_stage.onnx`. The network learns
+what the encoder finds, not what is an attack: an attack that the encoder misses is not lost by being cleared. A piece that the
+encoder has not read counts as found for an attack, and as not found for a harmless text.
 """
 
 from __future__ import annotations
@@ -11,7 +11,8 @@ import argparse
 import math
 import random
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -20,64 +21,102 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 from tqdm import tqdm
 
 from guardproxy.inference.models import read as read_model
-from models.supervisor.recipe.first.encoder import highest, read_scores
-from models.supervisor.recipe.first.network import FirstNetwork, write_graph
+from guardproxy.inference.reader import ModelReader
+from models.supervisor.recipe.first.encoder import (
+    DIGITS,
+    Scores,
+    is_attack,
+    margins,
+    query,
+    read_scores,
+)
+from models.supervisor.recipe.first.network import COLUMNS, FirstNetwork, write_graph
 from models.supervisor.recipe.rows import read
-from models.supervisor.recipe.second.outputs import JAILBREAK, KINDS, Row
+from models.supervisor.recipe.second.outputs import JAILBREAK, Row
 from models.supervisor.recipe.second.start import encoder_weights
-from models.supervisor.recipe.second.train import MAX_TOKENS, UNKNOWN, Sampler, tensors
 
 SEED = 20_28
-TAUGHT = 0.5
-"""What the encoder's score weighs in the target of a row whose label is known."""
-REPEATED_CHARS, REPEATS = 500, 4
-"""A harmless text is drawn once for so many characters, at most so often, each time another part."""
+Points = Mapping[str, Mapping[str, float]]
+LEVEL = 1.5
+"""How far below its operating point, as a difference of logits, a score of the encoder is even odds for the network."""
+FOUND, CLEAR = -0.4, -7.0
+"""The margin that an attack and a harmless text get if the encoder has not read them."""
+HARMLESS = 0.5
+"""What the encoder's score weighs in the target of a text that is known to be harmless."""
+WEIGHT, NEAR = 3.0, -0.5
+"""What an attack counts for that the encoder finds or nearly finds."""
+HIDDEN_SHARE, MASK = 0.03, 103
+"""Share of the tokens that are hidden, and the token that stands for them."""
+BLOCK = 4000
+"""Pieces that are sorted by length together."""
 
 
-class FirstSampler(Sampler):
-    """Samples with the targets of `COLUMNS`. `margins`: place of a row -> how far the encoder's scores lie above the points."""
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """A piece of a text: its row of token numbers, and for each of `COLUMNS` the target (0 to 1) and what it counts."""
 
-    def __init__(self, rows: list[Row], margins: Mapping[int, Sequence[float]]) -> None:
-        known = [targets(row, margins.get(at)) for at, row in enumerate(rows)]
-        counts = [
-            1 if any(value > 0 for value in own) else max(1, min(REPEATS, len(row["text"]) // REPEATED_CHARS))
-            for row, own in zip(rows, known, strict=True)
-        ]
-        super().__init__([row for row, count in zip(rows, counts, strict=True) for _ in range(count)])
-        self.known = [own for own, count in zip(known, counts, strict=True) for _ in range(count)]
-
-    def crop_row(self, at: int, rng: random.Random) -> list[int]:
-        """Any part of a harmless text is harmless, so its parts are drawn alike."""
-        ids = self.ids[at]
-        if any(value > 0 for value in self.known[at]) or len(ids) <= MAX_TOKENS:
-            return super().crop_row(at, rng)
-        first = rng.randint(0, len(ids) - MAX_TOKENS)
-        return ids[first : first + MAX_TOKENS]
+    ids: tuple[int, ...]
+    targets: tuple[float, ...]
+    weights: tuple[float, ...]
 
 
-def targets(row: Row, margins: Sequence[float] | None) -> list[float]:
-    """The targets of `COLUMNS`: 0 to 1, or `UNKNOWN`."""
+def guessed(row: Row) -> tuple[list[float], list[float]]:
+    """For each column the margin of a row that the encoder has not read, and what it counts: 0 where nothing is known."""
     told = row["targets"]
-    injection = [told[name] for name in (JAILBREAK, "order") if name in told]
-    content = [told[name] for name in ("harmful", *KINDS) if name in told]
-    labels = [
-        1.0 if any(injection) else 0.0 if len(injection) == 2 else UNKNOWN,
-        # A row of which only some kinds of harm are known to be absent may hold another.
-        1.0 if any(content) else 0.0 if told.get("harmful") == 0 else UNKNOWN,
-    ]
-    if margins is None:
-        return labels
-    return [
-        score if label == UNKNOWN else TAUGHT * score + (1 - TAUGHT) * label
-        for label, score in zip(labels, (1 / (1 + math.exp(-margin)) for margin in margins), strict=True)
-    ]
+    if not is_attack(row):
+        known = [told.get(JAILBREAK) == 0 and told.get("order") == 0, told.get("harmful") == 0]
+        return [CLEAR] * len(COLUMNS), [float(sure) for sure in known]
+    attack = any(told.get(name) == 1 for name in (JAILBREAK, "order", "embedded_instruction"))
+    return ([FOUND, CLEAR], [0.5, 0.0]) if attack else ([CLEAR, FOUND], [0.0, 0.5])
 
 
-def loss_of(logits: Tensor, wanted: Tensor) -> Tensor:
-    """Mean over what is known of each column."""
-    known = (wanted != UNKNOWN).float()
-    losses = binary_cross_entropy_with_logits(logits, wanted.clamp(min=0), reduction="none") * known
-    return (losses.sum(0) / known.sum(0).clamp(min=len(known) / 8)).sum()
+def sample(ids: tuple[int, ...], row: Row, scores: Mapping[str, float] | None, points: Points) -> Sample:
+    """The sample of a piece. `scores`: of the encoder, if it has read the piece."""
+    above, weights = (margins(scores, points), [1.0] * len(COLUMNS)) if scores else guessed(row)
+    targets = [1 / (1 + math.exp(-(margin + LEVEL))) for margin in above]
+    if not is_attack(row):
+        return Sample(ids, tuple(HARMLESS * target for target in targets), tuple(weights))
+    counts = [weight * (WEIGHT if margin > NEAR else 1) for weight, margin in zip(weights, above, strict=True)]
+    return Sample(ids, tuple(targets), tuple(counts))
+
+
+def samples(rows: Sequence[Row], scores: Scores, reader: ModelReader, points: Points) -> list[Sample]:
+    """The samples of all pieces, cut as the proxy cuts them."""
+    found = []
+    for at, row in enumerate(tqdm(rows, desc="tokens", unit="text", mininterval=30)):
+        asked = query(row)
+        pieces = [reader.row(piece.ids, reader.channel(asked)) for piece in reader.pieces(asked.text)]
+        read_by_encoder = scores.get(at, [None] * len(pieces))
+        found += [sample(ids, row, own, points) for ids, own in zip(pieces, read_by_encoder, strict=True)]
+    return found
+
+
+def batches(given: Sequence[Sample], tokens: int) -> Iterator[list[Sample]]:
+    """Batches of at most `tokens` tokens, padding included, of similar length and in random order, without an end."""
+    rng = random.Random(SEED)
+    while True:
+        order = rng.sample(given, len(given))
+        for first in range(0, len(order), BLOCK):
+            found: list[list[Sample]] = [[]]
+            for one in sorted(order[first : first + BLOCK], key=lambda one: len(one.ids)):
+                if found[-1] and len(one.ids) * (len(found[-1]) + 1) > tokens:
+                    found.append([])
+                found[-1].append(one)
+            rng.shuffle(found)
+            yield from found
+
+
+def tensors(batch: Sequence[Sample]) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Ids and mask (pieces, tokens) int64, targets and weights (pieces, columns) float32."""
+    width = max(len(one.ids) for one in batch)
+    ids = torch.tensor([[*one.ids, *[0] * (width - len(one.ids))] for one in batch])
+    mask = torch.tensor([[1] * len(one.ids) + [0] * (width - len(one.ids)) for one in batch])
+    return ids, mask, torch.tensor([one.targets for one in batch]), torch.tensor([one.weights for one in batch])
+
+
+def loss_of(logits: Tensor, wanted: Tensor, weights: Tensor) -> Tensor:
+    """Mean over the pieces, sum over the columns."""
+    return (binary_cross_entropy_with_logits(logits, wanted, reduction="none") * weights).mean(0).sum()
 
 
 def main() -> None:
@@ -86,16 +125,14 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, default=Path("models/supervisor"), help="the encoder's model folder")
     parser.add_argument("--start", type=Path, help="a checkpoint to go on from")
     parser.add_argument("--steps", type=int, default=6000)
-    parser.add_argument("--batch", type=int, default=64)
-    parser.add_argument("--rate", type=float, default=2e-3)
+    parser.add_argument("--tokens", type=int, default=4000, help="most tokens of a batch")
+    parser.add_argument("--rate", type=float, default=1e-3)
     args = parser.parse_args()
     torch.manual_seed(SEED)
     torch.set_num_threads(1)
-    points = read_model(args.folder).points
-    scores = read_scores(args.data / "encoder-train.jsonl", args.folder)
-    sampler = FirstSampler(
-        read(args.data / "train.jsonl"), {at: highest(pieces, points) for at, pieces in scores.items()}
-    )
+    model = read_model(args.folder)
+    scores = read_scores(args.data / "encoder-first.jsonl", args.folder)
+    given = samples(read(args.data / "first.jsonl"), scores, ModelReader(model, DIGITS), model.points)
     network = FirstNetwork(encoder_weights(args.folder)["embeddings.word_embeddings.weight"]).train()
     if args.start:
         network.load_state_dict(torch.load(args.start, weights_only=True))
@@ -104,26 +141,26 @@ def main() -> None:
         torch.optim.SparseAdam([network.own.weight], lr=args.rate),
     ]
     losses: list[float] = []
-    batches: list[list[int]] = []
-    turn = -1
     began = time.monotonic()
-    for step in tqdm(range(args.steps), desc="train", unit="step", mininterval=30):
-        if not batches:
-            turn += 1
-            batches = sampler.batches(args.batch, turn)
-        ids, mask, wanted = tensors([sampler.draw(at, turn) for at in batches.pop()])
+    for step, batch in zip(
+        tqdm(range(args.steps), desc="train", mininterval=30), batches(given, args.tokens), strict=False
+    ):
+        ids, mask, wanted, weights = tensors(batch)
+        hidden = (torch.rand(ids.shape) < HIDDEN_SHARE) & (ids > max(model.channels.values(), default=0))
         for optimizer in optimizers:
             optimizer.param_groups[0]["lr"] = args.rate * min((step + 1) / 100, 1 - step / args.steps)
             optimizer.zero_grad()
         with torch.autocast("cpu", dtype=torch.bfloat16):
-            logits = network(ids, mask)
-        loss = loss_of(logits.float(), wanted)
+            logits = network(ids.masked_fill(hidden, MASK), mask)
+        loss = loss_of(logits.float(), wanted, weights)
         loss.backward()
+        torch.nn.utils.clip_grad_norm_(network.layers.parameters(), 1.0)
         for optimizer in optimizers:
             optimizer.step()
         losses.append(loss.item())
         if step % 250 == 249:
             tqdm.write(f"step {step + 1}: loss {sum(losses[-250:]) / 250:.4f}, {time.monotonic() - began:.0f} s")
+            torch.save(network.state_dict(), args.data / "first.pt")
     torch.save(network.state_dict(), args.data / "first.pt")
     write_graph(network.eval(), args.data / "first_stage.onnx")
 

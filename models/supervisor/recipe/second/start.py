@@ -14,12 +14,16 @@ import torch
 from onnx import numpy_helper
 
 PREFIX = "encoder."
+COMPOSED = "network."
+"""Before `PREFIX`, where the graph is that of a `ComposedSupervisor`."""
 
 
 def encoder_weights(folder: Path) -> dict[str, torch.Tensor]:
     """Name in the encoder -> float32 weights. Raises `ValueError` when a matrix cannot be named."""
     graph = onnx.load(str(folder / "model.fp16.onnx")).graph
-    arrays = {item.name: numpy_helper.to_array(item).astype(np.float32) for item in graph.initializer}
+    arrays = {
+        item.name.removeprefix(COMPOSED): numpy_helper.to_array(item).astype(np.float32) for item in graph.initializer
+    }
     found = {
         name.removeprefix(PREFIX): torch.from_numpy(array)
         for name, array in arrays.items()
@@ -27,7 +31,7 @@ def encoder_weights(folder: Path) -> dict[str, torch.Tensor]:
     }
     for node in graph.node:
         if node.op_type == "MatMul" and node.input[1] in arrays:
-            module = node.name.removesuffix("/MatMul").strip("/").replace("/", ".")
+            module = node.name.removesuffix("/MatMul").strip("/").replace("/", ".").removeprefix(COMPOSED)
             if not module.startswith(PREFIX):
                 raise ValueError(f"the matrix of {node.name} has no place in the encoder")
             found[f"{module.removeprefix(PREFIX)}.weight"] = torch.from_numpy(arrays[node.input[1]].T.copy())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 from guardproxy.audit.proof.tree import (
     EMPTY_ROOT,
     Frontier,
+    Subtrees,
     consistency_proof,
     entry_hash,
     inclusion_proof,
@@ -149,3 +151,15 @@ def test_what_a_tree_does_not_have() -> None:
         roots_by_consistency(0, 3, EMPTY_ROOT, [])
     with pytest.raises(AuditError, match="too long"):
         roots_by_consistency(3, 3, EMPTY_ROOT, [EMPTY_ROOT])
+
+
+@given(st.lists(st.integers(0, MOST), max_size=6), st.integers(0, MOST))
+def test_a_tree_grows_by_the_subtrees_of_any_pieces(cuts: list[int], size: int) -> None:
+    hashes = [entry_hash(b"%d" % number) for number in range(size)]
+    places = sorted({0, size, *(cut for cut in cuts if cut < size)})
+    tree = Frontier()
+    for low, high in pairwise(places):
+        subtrees = Subtrees.over(hashes[low:high], low)
+        assert len(subtrees.nodes) <= 2 * max(1, (high - low).bit_length())
+        tree = tree.joined(subtrees)
+        assert tree == Frontier().extended(hashes[:high])

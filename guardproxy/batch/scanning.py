@@ -1,0 +1,95 @@
+"""Scans the texts of JSON lines under policies, part by part.
+
+In: parts of files, or lines. Out: for each line its result, as a line of JSON. Kept: nothing.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Literal, Protocol
+
+from guardproxy.batch.policies import SharedPolicies
+from guardproxy.policy import PolicySet
+from guardproxy.policytest import scan_text
+
+
+class Texts(Protocol):
+    """A part of a file, or some lines."""
+
+    def lines(self) -> Iterable[bytes | str]:
+        """Returns the lines."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class ScannedPart:
+    """The results of some lines. `lines`: their number. `is_faulty`: whether the last one is not a JSON object with a text, so
+    that no line after it was read. `has_findings`: whether a text has any. `out`: the results, as lines of JSON."""
+
+    lines: int
+    is_faulty: bool
+    has_findings: bool
+    out: str
+
+
+@dataclass(frozen=True, slots=True)
+class ScanWork:
+    """Scans texts under policies. `direction`: as the message of a user, or as the answer of a model."""
+
+    policies: SharedPolicies
+    direction: Literal["request", "response"]
+
+    @property
+    def uses_models(self) -> bool:
+        """See `Work.uses_models`."""
+        return self.policies.use_models
+
+    @contextmanager
+    def open(self) -> Iterator[Callable[[Texts], ScannedPart]]:
+        """See `Work.open`."""
+        yield partial(self._do, self.policies.load())
+
+    def _do(self, policies: PolicySet, texts: Texts) -> ScannedPart:
+        out: list[str] = []
+        lines, is_faulty, has_findings = 0, False, False
+        for line in texts.lines():
+            lines += 1
+            if not line.strip():
+                continue
+            row = _row(line)
+            if row is None:
+                is_faulty = True
+                break
+            result = scan_text(policies, row["text"], self.direction)
+            has_findings = has_findings or bool(result.findings)
+            findings = [
+                {
+                    "check": finding.check,
+                    "label": finding.label,
+                    "start": finding.start,
+                    "end": finding.end,
+                    "score": round(finding.score, 4),
+                }
+                for finding in result.findings
+            ]
+            shown = {
+                "decision": result.decision,
+                "rules": list(result.rules),
+                "findings": findings,
+                "text": result.text,
+            }
+            out.append(json.dumps({"id": row.get("id"), **shown}, ensure_ascii=False) + "\n")
+        return ScannedPart(lines, is_faulty, has_findings, "".join(out))
+
+
+def _row(line: bytes | str) -> dict[str, Any] | None:
+    """Returns the object of a line; `None` if it is not a JSON object with a text."""
+    try:
+        row = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    return row if isinstance(row, dict) and isinstance(row.get("text"), str) else None

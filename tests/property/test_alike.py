@@ -1,0 +1,114 @@
+"""A frame that is like a remembered frame gives the events that reading it again gives, in every format.
+
+`python -m pytest tests/property/test_alike.py`. The frames are those of each format's author, with strings of all kinds put in
+the places of their strings, so that types, roles and unknown words change too.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from msgspec import Struct, structs
+
+from guardproxy.events import Text
+from guardproxy.wire import NOT_KEPT, Codec, codecs
+from guardproxy.wire.alike import Alike
+from guardproxy.wire.decoding import StreamDecoder
+from tests.kit.codec_cost import is_answered
+
+_STRING = re.compile(rb'"(?:[^"\\]|\\.)*"')
+_WORDS: tuple[str, ...] = (
+    "4111",
+    "1111 1111",
+    NOT_KEPT,
+    "text_delta",
+    "content_block_delta",
+    "response.output_text.delta",
+    "assistant",
+)
+_WORDS += (
+    "thinking_delta",
+    "stop",
+    "data:image/png;base64,iVBORw0KGgo=",
+    "two words",
+    "[DONE]",
+    "\ue000 another text \ue000",
+)
+TEXTS = st.one_of(st.sampled_from(_WORDS), st.text(st.characters(codec="utf-8"), max_size=6), st.just("word "))
+KINDS = ("assistant", "reasoning", "tool_arguments")
+ANSWERED = {codec.name: codec for codec in codecs() if is_answered(codec)}
+
+
+def shown(event: Any) -> tuple[Any, ...]:
+    """All members of an event and of its frame, as values that compare."""
+    members = structs.asdict(event) if isinstance(event, Struct) else {"fault": event}
+    frame = members.pop("frame", None)
+    return type(event).__name__, members, structs.asdict(frame) if frame else {}
+
+
+def decoded(codec: Codec, data: list[bytes], *, remembers: bool) -> list[tuple[Any, ...]]:
+    decoder: Any = codec.decoder(streamed=True, failed=False, limit_bytes=1 << 20, guarded=True)
+    kind = type(decoder)
+    saved = kind.remembers
+    kind.remembers = remembers
+    try:
+        return [shown(event) for frame in [*data, b""] for event in (decoder.feed(frame) if frame else decoder.end())]
+    finally:
+        kind.remembers = saved
+
+
+def put(frame: bytes, number: int, word: str, *, escaped: bool) -> bytes:
+    """A frame with another string in place of one of its strings."""
+    places = list(_STRING.finditer(frame))
+    if not places:
+        return frame
+    at = places[number % len(places)]
+    return frame[: at.start()] + json.dumps(word, ensure_ascii=escaped).encode() + frame[at.end() :]
+
+
+@pytest.mark.parametrize("name", ANSWERED)
+@given(data=st.data())
+def test_remembered_frames_give_the_same_events(name: str, data: st.DataObject) -> None:
+    codec = ANSWERED[name]
+    kind: Any = data.draw(st.sampled_from(KINDS))
+    texts = data.draw(st.lists(TEXTS.filter(bool), min_size=1, max_size=8))
+    frames = list(codec.author.frames_with(kind, texts) or codec.author.frames_with("assistant", texts) or ())
+    changes = st.tuples(st.integers(0, 40), st.integers(0, 20), TEXTS, st.booleans())
+    for at, number, word, escaped in data.draw(st.lists(changes, max_size=4)):
+        frames.insert(at % len(frames), put(frames[at % len(frames)], number, word, escaped=escaped))
+    assert decoded(codec, frames, remembers=True) == decoded(codec, frames, remembers=False)
+
+
+@pytest.mark.parametrize("name", ["openai_chat", "openai_completions", "anthropic_messages"])
+def test_most_frames_of_a_stream_are_alike(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    frames = ANSWERED[name].author.frames_with("assistant", [f"word{number}-a " for number in range(40)])
+    found: list[bool] = []
+    find = Alike.find
+
+    def counting(self: Alike, data: bytes) -> Any:
+        found.append((answer := find(self, data)) is not None)
+        return answer
+
+    monkeypatch.setattr(Alike, "find", counting)
+    assert frames
+    events = decoded(ANSWERED[name], list(frames), remembers=True)
+    assert len(events) >= 40
+    assert sum(found) >= 38
+
+
+def test_withheld_fields_are_withheld_from_every_frame() -> None:
+    """A frame whose token data no longer says its text is read as a whole."""
+    codec = ANSWERED["openai_chat"]
+    head = b'data: {"choices": [{"index": 0, "delta": {"content": "'
+    tail = b'"}, "logprobs": {"content": [{"token": "secret", "logprob": 0}, {"token": " word", "logprob": 0}]}}]}\n\n'
+    frames = [head + value + tail for value in (b"secret word", b"other", b"another")]
+    events = decoded(codec, frames, remembers=True)
+    assert events == decoded(codec, frames, remembers=False)
+    trees = [values["tree"] for name, _, values in events if name == Text.__name__]
+    assert [tree["choices"][0]["logprobs"] is None for tree in trees] == [False, True, True]
+    assert StreamDecoder.remembers is False, "a format says so itself"
