@@ -11,8 +11,8 @@ import asyncio
 import hashlib
 import os
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import fields
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
 from functools import lru_cache, partial
 from ipaddress import ip_network
 
@@ -70,11 +70,20 @@ class AdmittedRequest(msgspec.Struct, frozen=True):
     own_headers: Mapping[str, str]
 
 
+@dataclass(frozen=True, slots=True)
+class Further:
+    """What settings add to admission. `clients`: returns the clients in force, if the proxy has keys or tokens of its own.
+    `duties`: run before those of plug-ins. `store`: of all duties."""
+
+    clients: Callable[[], KnownClients] | None = None
+    duties: tuple[Duty, ...] = ()
+    store: Store = field(default_factory=MemoryStore)
+
+
 class Admission:
     """Admits requests. `policies`: returns the policies in force. `is_recording`: whether records can be kept. `slots`: the
     slots for exchanges. `key`: the secret behind placeholders and the pseudonyms of tenants. `engine`: the version that
-    records name. `clients`: returns the clients in force, if the proxy has keys or tokens of its own. `further`: duties that
-    run before those of plug-ins. `store`: of the duties; without it, one in memory."""
+    records name. `further`: what settings add."""
 
     def __init__(
         self,
@@ -84,10 +93,10 @@ class Admission:
         slots: Slots,
         key: bytes,
         engine: str,
-        clients: Callable[[], KnownClients] | None = None,
-        further: Sequence[Duty] = (),
-        store: Store | None = None,
+        further: Further | None = None,
     ) -> None:
+        further = further or Further()
+        clients = further.clients
         self._config = config
         self._policies = policies
         self._slots = slots
@@ -114,12 +123,12 @@ class Admission:
                 Tenancy(TenantNames(config.tenants), self._seal),
                 *((self._client_keys(clients),) if clients else ()),
                 *((KnownTenants(),) if config.unknown_tenant == "refuse" else ()),
-                *further,
+                *further.duties,
                 *load_duties(config.duty),
                 self._capacity,
                 BodyHeaders(config.limit_body_bytes, lambda: policies().formats),
             ),
-            store or MemoryStore(),
+            further.store,
         )
 
     async def admit(self, request: HttpRequest, held: BodyAccount) -> AdmittedRequest:

@@ -19,7 +19,7 @@ from guardproxy import plugins
 from guardproxy.audit import NO_SEALING, Record, Rotation, Sealing, open_sink
 from guardproxy.config import Config
 from guardproxy.errors import PolicyError
-from guardproxy.gateway import UNKNOWN, Head, UsageLimits
+from guardproxy.gateway import UNKNOWN, Head
 from guardproxy.inference import Models, Registry, Remotes, Settings, cores
 from guardproxy.library import folder_of, load
 from guardproxy.policy import PolicyErrors, PolicySet, refuse_strangers
@@ -34,14 +34,12 @@ from guardproxy.server.recorder import Recorder, key_of, log_of, signing_of
 from guardproxy.server.reload import Reload
 from guardproxy.server.scanner import Scanner, TimeLimits
 from guardproxy.server.shippers import close_all, shippers_of
-from guardproxy.server.state import SharedState
+from guardproxy.server.state import SharedState, further_of
 from guardproxy.server.status import Metrics, Pulse
 from guardproxy.server.steps import Steps
 from guardproxy.server.upstream import Breakers, Upstream, session
 
 _log = logging.getLogger(__name__)
-LONGEST_S = 86_400.0  # an exchange without a time limit
-HOLD_MORE_S = 60.0
 
 
 def engine() -> str:
@@ -118,28 +116,10 @@ class Server:
         self.draining = False
         self.metrics.open.set_function(lambda: len(self._open))
         is_recording = lambda: self._recorder.healthy  # noqa: E731
-        clients = (lambda: self.clients.known) if self.clients.is_on else None
         self._shippers = shippers_of(config, worker)
-        self._admission = Admission(
-            config,
-            lambda: self.policies,
-            is_recording,
-            self,
-            key,
-            self._engine,
-            clients,
-            self._limits(),
-            self._state.store,
-        )
+        further = further_of(config, self.clients, self._state, self.metrics, lambda: self.policies)
+        self._admission = Admission(config, lambda: self.policies, is_recording, self, key, self._engine, further)
         self._show_breakers()
-
-    def _limits(self) -> tuple[UsageLimits, ...]:
-        """The duty that limits requests, if there is a file of limits. A reservation outlives every exchange."""
-        if not self.config.limits:
-            return ()
-        hold_s = (self.config.timeout_total_s or LONGEST_S) + self.config.drain_s + HOLD_MORE_S
-        notice = lambda limit, mode: self.metrics.limit_refusals.labels(limit, mode).inc()  # noqa: E731
-        return (UsageLimits(lambda: self.clients.limits, hold_s, notice, lambda: self.policies.formats),)
 
     def _load(self) -> PolicySet:
         """Loads the policies from their folder. Raises `PolicyError`."""
@@ -202,10 +182,8 @@ class Server:
             for name, state in states.items()
             if state != "closed"
         ]
-        stale = [f"what was read before stays in force: {trouble}" for trouble in self.clients.trouble]
-        away = [self._state.trouble] if self._state.trouble else []
         unshipped = [shipper.trouble for shipper in self._shippers if shipper.trouble]
-        remarks = [*self._recorder.remarks, *unshipped, *down, *stale, *away]
+        remarks = [*self._recorder.remarks, *unshipped, *down, *self.clients.trouble, *self._state.trouble]
         if not self.reloading.errors:
             return remarks
         stays = f"the policies' folder cannot be used; {self.policies.digest} stays in force:"

@@ -48,7 +48,7 @@ class ClientSource:
     @property
     def trouble(self) -> list[str]:
         """Why content that was read last is not in force."""
-        return list(self._troubles.values())
+        return [f"what was read before stays in force: {trouble}" for trouble in self._troubles.values()]
 
     async def run(self) -> None:
         """Polls for ever: files every `POLL_S` seconds, an address every `jwt_refresh_s` seconds."""

@@ -79,7 +79,7 @@ def test_new_content_is_used_and_broken_content_is_not(tmp_path: Path, caplog: p
     for _ in range(2):
         asyncio.run(found.step(str(path), partial(given, FILE[:-9])))
     assert found.known is before
-    assert found.trouble == [f"{path}: Input data was truncated"]
+    assert found.trouble == [f"what was read before stays in force: {path}: Input data was truncated"]
     assert [record.message for record in caplog.records] == ["clients not reloaded"], "told once"
     asyncio.run(found.step(str(path), partial(given, EMPTY)))
     assert found.trouble == []
@@ -151,7 +151,7 @@ async def test_an_address_that_does_not_answer_is_asked_again(server: TestServer
         raise ConfigError("away")
 
     await found.step(url, away)
-    assert (found.known.tokens, found.trouble) == (None, ["away"])
+    assert (found.known.tokens, found.trouble) == (None, ["what was read before stays in force: away"])
     polling = asyncio.create_task(found.run())
     await until(lambda: found.known.tokens is not None)
     polling.cancel()

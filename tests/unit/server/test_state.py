@@ -42,11 +42,11 @@ def test_a_server_that_is_away_is_told(tmp_path: Path, caplog: pytest.LogCapture
     values = UPSTREAM | {"state": f"unix://{tmp_path}/valkey.sock", "state_down": "local"}
     state = SharedState(load(values, {}))
     assert counted(state, 2) == [1, 2]
-    assert state.trouble == "the state cannot be reached: ConnectionError"
+    assert state.trouble == ("the state cannot be reached: ConnectionError",)
     with valkey(tmp_path):
         state = SharedState(load(values, {}))
         assert counted(state, 1) == [1]
-    assert state.trouble == ""
+    assert state.trouble == ()
     state._note("")
     assert [record.message for record in caplog.records] == ["state not reached", "state reached again"]
     with pytest.raises(StoreError):
