@@ -125,6 +125,7 @@ bench: $(VENV)/.bench
 	$(BIN)/python -m benchmarks.parallel --out benchmarks/results
 	$(BIN)/python -m benchmarks.formats --out benchmarks/results
 	$(BIN)/python -m benchmarks.cost_growth --out benchmarks/results
+	$(BIN)/python -m benchmarks.growth --out benchmarks/results
 	$(BIN)/python -m benchmarks.checks --out benchmarks/results
 	$(BIN)/python -m benchmarks.evasions --out benchmarks/results
 	$(BIN)/python -m benchmarks.reader_attacks --out benchmarks/results
