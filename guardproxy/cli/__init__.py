@@ -6,7 +6,20 @@ from typing import Annotated
 
 import typer
 
-from guardproxy.cli import audit, audit_read, audit_ship, audit_tail, demo, model, policy, replay, scan, serve, tenant
+from guardproxy.cli import (
+    audit,
+    audit_read,
+    audit_ship,
+    audit_tail,
+    demo,
+    drift,
+    model,
+    policy,
+    replay,
+    scan,
+    serve,
+    tenant,
+)
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -56,3 +69,4 @@ audit.app.command("ship")(audit_ship.ship)
 audit.app.command("tail")(audit_tail.tail)
 app.add_typer(audit.app, name="audit")
 app.command("replay")(replay.replay)
+app.command("drift")(drift.drift)

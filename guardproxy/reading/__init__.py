@@ -1,19 +1,34 @@
-"""Reads the audit log: SQL queries, exports, and the report for auditors."""
+"""Reads the audit log: SQL queries, exports, the report for auditors, and the drift of traffic."""
 
 from __future__ import annotations
 
+from guardproxy.reading.drift import Shift, shifts
+from guardproxy.reading.drift_page import drift_metrics, drift_page, verdict_of
 from guardproxy.reading.exports import exported_lines
-from guardproxy.reading.period import Period, read_period
+from guardproxy.reading.period import Days, Period, baseline_days, judged_days, read_period
 from guardproxy.reading.report import Verification, report_page
+from guardproxy.reading.samples import DailySamples, Sample, read_sample, write_sample
 from guardproxy.reading.sql import LogDatabase
 from guardproxy.reading.summary import TrafficSummary
 
 __all__ = [
+    "DailySamples",
+    "Days",
     "LogDatabase",
     "Period",
+    "Sample",
+    "Shift",
     "TrafficSummary",
     "Verification",
+    "baseline_days",
+    "drift_metrics",
+    "drift_page",
     "exported_lines",
+    "judged_days",
     "read_period",
+    "read_sample",
     "report_page",
+    "shifts",
+    "verdict_of",
+    "write_sample",
 ]

@@ -5,6 +5,7 @@ In: days or times as text. Out: a period in Unix time. Kept: nothing.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 
@@ -34,6 +35,52 @@ def read_period(first: str | None, last: str | None) -> Period:
     if period.end_s <= period.start_s:
         raise QueryError("the period ends before it begins")
     return period
+
+
+@dataclass(frozen=True, slots=True)
+class Days:
+    """Whole days in UTC, from `first` to `last`, both included."""
+
+    first: date
+    last: date
+
+    def __contains__(self, day: date) -> bool:
+        return self.first <= day <= self.last
+
+    def __str__(self) -> str:
+        return str(self.first) if self.first == self.last else f"{self.first} to {self.last}"
+
+
+def judged_days(days: Sequence[date], first: str | None, last: str | None) -> Days:
+    """Returns the days to judge: without arguments the last day. `days`: the days of the log, in order. Raises
+    `QueryError`."""
+    if not days:
+        raise QueryError("the log has no exchanges")
+    end = days[-1] if last is None else _day(last, "--to")
+    return _days(end if first is None else _day(first, "--from"), end)
+
+
+def baseline_days(days: Sequence[date], judged: Days, first: str | None, last: str | None) -> Days:
+    """Returns the days of the baseline: without arguments all days before `judged`. Raises `QueryError`."""
+    end = judged.first - timedelta(days=1) if last is None else _day(last, "--baseline-to")
+    start = min(days[0], end) if first is None else _day(first, "--baseline-from")
+    baseline = _days(start, end)
+    if not any(day in baseline for day in days):
+        raise QueryError(f"the log has no exchanges of {baseline} to compare with; choose other days or use --baseline")
+    return baseline
+
+
+def _days(first: date, last: date) -> Days:
+    if last < first:
+        raise QueryError("the period ends before it begins")
+    return Days(first, last)
+
+
+def _day(text: str, name: str) -> date:
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        raise QueryError(f"{name}: expected a day like 2026-01-31") from None
 
 
 def _read(text: str, name: str, day: timedelta) -> float:

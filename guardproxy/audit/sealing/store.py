@@ -19,37 +19,26 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import os
 import secrets
-import sqlite3
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from guardproxy.audit.canonical import canonical
-from guardproxy.audit.disk import Disk, folder_lock
 from guardproxy.audit.private import Owner
 from guardproxy.audit.sealing.cipher import KEY_BYTES, aead
+from guardproxy.audit.sealing.key_file import KeyFile
 from guardproxy.audit.sealing.operator_key import OperatorKey, read_key
 from guardproxy.errors import SealError
 
 FORMAT = b"1"
 STORE = "seal.keys"
 LIMIT_REMEMBERED = 10_000  # data keys in memory
-BUSY_S = 10.0
 LIMIT_ROWS = 1000  # rows that one step reads, and keys that one entry of the log names
 
 _NONCE_BYTES = 12
 _ID_BYTES = 16
-_TABLES = (
-    "CREATE TABLE about (name TEXT PRIMARY KEY, value BLOB NOT NULL)",
-    "CREATE TABLE keys (id TEXT PRIMARY KEY, who BLOB UNIQUE NOT NULL, tenant TEXT NOT NULL, wrapped BLOB NOT NULL)",
-    "CREATE INDEX keys_by_tenant ON keys (tenant)",
-    "CREATE TABLE erased (id TEXT PRIMARY KEY)",
-    "CREATE TABLE events (number INTEGER PRIMARY KEY, entry BLOB NOT NULL)",
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,19 +64,9 @@ class KeyStore:
         self._remembered: OrderedDict[Owner, DataKey] = OrderedDict()
         self._version = -1
         self._ring_id, self._ring, self._salt = b"", b"", b""
-        if not create and not path.is_file():
-            raise SealError(f"{path}: no key store here")
-        with self._faults():
-            if create:
-                os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
-                Disk().sync_folder(path.parent)
-            self._file = _file_at(path)
-            self._rows = sqlite3.connect(path, timeout=BUSY_S, isolation_level=None, check_same_thread=False)
+        self._file = KeyFile(path, create=create)
         try:
-            with self._faults(), folder_lock(path.parent):  # one process at a time makes the file
-                self._rows.execute("PRAGMA journal_mode = WAL")
-                self._rows.execute("PRAGMA synchronous = FULL")  # a commit is on disk when it returns
-                self._rows.execute("PRAGMA secure_delete = ON")
+            with self._file.alone():
                 self._begin(create=create)
         except BaseException:
             self.close()
@@ -95,23 +74,22 @@ class KeyStore:
 
     def close(self) -> None:
         """Closes the file. May be called again."""
-        with suppress(sqlite3.Error):
-            self._rows.close()
+        self._file.close()
 
     # Keys for records.
 
     def keys_for(self, owners: Sequence[Owner]) -> dict[Owner, DataKey]:
         """Returns the data keys of owners. New keys are on disk when this returns. Raises `SealError`."""
-        with self._faults():
+        with self._file.faults():
             self._follow()
             self._look()
             missing = [owner for owner in dict.fromkeys(owners) if owner not in self._remembered]
             found = {owner: key for owner in missing if (key := self._read(owner))}
             if len(found) < len(missing):
-                with self._change():
+                with self._file.change():
                     self._open_ring()
                     found = {owner: self._read(owner) or self._make(owner) for owner in missing}
-                if _file_at(self.path) != self._file:
+                if not self._file.is_at_path:
                     raise SealError(f"{self.path}: the key store was replaced while a key was written")
         keys = {owner: found.get(owner) or self._remembered[owner] for owner in dict.fromkeys(owners)}
         for owner, key in keys.items():
@@ -123,10 +101,10 @@ class KeyStore:
 
     def key(self, key_id: str) -> DataKey:
         """Returns the data key with this id. Raises `SealError` if it was erased or is not in the store."""
-        with self._faults():
+        with self._file.faults():
             self._open_ring()
-            row = self._rows.execute("SELECT wrapped FROM keys WHERE id = ?", (key_id,)).fetchone()
-            is_erased = self._rows.execute("SELECT 1 FROM erased WHERE id = ?", (key_id,)).fetchone()
+            row = self._file.rows.execute("SELECT wrapped FROM keys WHERE id = ?", (key_id,)).fetchone()
+            is_erased = self._file.rows.execute("SELECT 1 FROM erased WHERE id = ?", (key_id,)).fetchone()
         if row is None:
             why = "the texts were erased" if is_erased else "the key of the texts is not in the key store"
             raise SealError(f"{why} (data key {key_id})")
@@ -134,30 +112,30 @@ class KeyStore:
 
     def _follow(self) -> None:
         """Opens the file at the path if it is another one by now, such as a restored copy."""
-        if _file_at(self.path) == self._file:
+        if self._file.is_at_path:
             return
         other = KeyStore(self.path, self._operators)
         self.close()
-        self._file, self._rows, self._version = other._file, other._rows, -1
+        self._file, self._version = other._file, -1
         self._ring_id, self._ring, self._salt = other._ring_id, other._ring, other._salt
         self._remembered.clear()
 
     def _look(self) -> None:
         """Forgets remembered keys if another connection changed the file: keys may be erased."""
-        (version,) = self._rows.execute("PRAGMA data_version").fetchone()
+        (version,) = self._file.rows.execute("PRAGMA data_version").fetchone()
         if version != self._version:
             self._remembered.clear()
             self._open_ring()
             self._version = version
 
     def _read(self, owner: Owner) -> DataKey | None:
-        row = self._rows.execute("SELECT id, wrapped FROM keys WHERE who = ?", (self._who(owner),)).fetchone()
+        row = self._file.rows.execute("SELECT id, wrapped FROM keys WHERE who = ?", (self._who(owner),)).fetchone()
         return DataKey(row[0], self._unwrapped(*row)) if row else None
 
     def _make(self, owner: Owner) -> DataKey:
         key = DataKey(secrets.token_hex(_ID_BYTES), secrets.token_bytes(KEY_BYTES))
         row = (key.id, self._who(owner), owner.tenant, _wrapped(self._ring, key))
-        self._rows.execute("INSERT INTO keys (id, who, tenant, wrapped) VALUES (?, ?, ?, ?)", row)
+        self._file.rows.execute("INSERT INTO keys (id, who, tenant, wrapped) VALUES (?, ?, ?, ?)", row)
         return key
 
     def _who(self, owner: Owner) -> bytes:
@@ -184,66 +162,67 @@ class KeyStore:
         """Removes the keys of a subject, of a conversation or of a tenant, and returns their number. `tenant`: only the keys
         of this tenant. `event`: returns the entry that the log will get, for the ids of some keys. The keys are out of reach
         when `settle` returns. Raises `SealError`."""
-        with self._faults(), self._change():
+        with self._file.faults(), self._file.change():
             if subject is None and conversation is None:
-                rows = self._rows.execute("SELECT id FROM keys WHERE tenant = ?", (tenant,)).fetchall()
+                rows = self._file.rows.execute("SELECT id FROM keys WHERE tenant = ?", (tenant,)).fetchall()
             else:
                 rows = list(self._of(tenant, subject, conversation))
             ids = [key_id for (key_id,) in rows]
             for start in range(0, len(ids), LIMIT_ROWS):
                 some = ids[start : start + LIMIT_ROWS]
-                self._rows.executemany("DELETE FROM keys WHERE id = ?", ((key_id,) for key_id in some))
-                self._rows.executemany("INSERT INTO erased (id) VALUES (?)", ((key_id,) for key_id in some))
-                self._rows.execute("INSERT INTO events (entry) VALUES (?)", (event(some),))
+                self._file.rows.executemany("DELETE FROM keys WHERE id = ?", ((key_id,) for key_id in some))
+                self._file.rows.executemany("INSERT INTO erased (id) VALUES (?)", ((key_id,) for key_id in some))
+                self._file.rows.execute("INSERT INTO events (entry) VALUES (?)", (event(some),))
         self._remembered.clear()
         return len(ids)
 
     def rotate(self, new: OperatorKey, event: Callable[[int], bytes]) -> int:
         """Makes a new ring key, wraps all data keys again, and returns their number. `event`: returns the entry that the log
         will get, for that number. Copies of the file from before open with the old key only. Raises `SealError`."""
-        with self._faults():
+        with self._file.faults():
             self._open_ring()
         ring, ring_id = secrets.token_bytes(KEY_BYTES), secrets.token_bytes(_ID_BYTES)
         wrapped_ring = new.wrap(ring, ring_id)
         count, last = 0, ""
-        with self._faults(), self._change():
+        with self._file.faults(), self._file.change():
             self._open_ring()  # another rotation may have come between
             page = "SELECT id, wrapped FROM keys WHERE id > ? ORDER BY id LIMIT ?"
-            while rows := self._rows.execute(page, (last, LIMIT_ROWS)).fetchall():
+            while rows := self._file.rows.execute(page, (last, LIMIT_ROWS)).fetchall():
                 keys = [DataKey(key_id, self._unwrapped(key_id, wrapped)) for key_id, wrapped in rows]
                 again = ((_wrapped(ring, key), key.id) for key in keys)
-                self._rows.executemany("UPDATE keys SET wrapped = ? WHERE id = ?", again)
+                self._file.rows.executemany("UPDATE keys SET wrapped = ? WHERE id = ?", again)
                 count, last = count + len(keys), keys[-1].id
-            about = (("ring", wrapped_ring), ("ring_id", ring_id))
-            self._rows.executemany("INSERT OR REPLACE INTO about (name, value) VALUES (?, ?)", about)
-            self._rows.execute("INSERT INTO events (entry) VALUES (?)", (event(count),))
+            self._file.write_head({"ring": wrapped_ring, "ring_id": ring_id})
+            self._file.rows.execute("INSERT INTO events (entry) VALUES (?)", (event(count),))
         self._ring, self._ring_id = ring, ring_id
         return count
 
     @property
     def is_unsettled(self) -> bool:
         """Whether an erasure or a rotation is to be completed by `settle`. Raises `SealError`."""
-        with self._faults():
-            return self._rows.execute("SELECT 1 FROM events").fetchone() is not None
+        with self._file.faults():
+            return self._file.rows.execute("SELECT 1 FROM events").fetchone() is not None
 
     def settle(self, append: Callable[[bytes], object]) -> None:
         """Completes erasures and rotations: puts what they removed out of reach, then gives their entries to `append`, which
         returns when an entry is in the log. An entry may be given twice if the process ends in between. Raises
         `SealError`."""
-        with self._faults():
-            events = self._rows.execute("SELECT number, entry FROM events ORDER BY number").fetchall()
-            (is_busy, _, _) = self._rows.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        with self._file.faults():
+            events = self._file.rows.execute("SELECT number, entry FROM events ORDER BY number").fetchall()
+            (is_busy, _, _) = self._file.rows.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
         if is_busy:
             raise SealError(f"{self.path}: another program reads the key store; run the command again to complete it")
         for number, entry in events:
             append(entry)
-            with self._faults():
-                self._rows.execute("DELETE FROM events WHERE number = ?", (number,))
+            with self._file.faults():
+                self._file.rows.execute("DELETE FROM events WHERE number = ?", (number,))
 
     def _of(self, tenant: str | None, subject: str | None, conversation: str | None) -> Iterator[tuple[str]]:
         """Yields the ids of the keys of a subject or of a conversation, of one tenant or of all."""
         tenants = (
-            [(tenant,)] if tenant is not None else self._rows.execute("SELECT DISTINCT tenant FROM keys").fetchall()
+            [(tenant,)]
+            if tenant is not None
+            else self._file.rows.execute("SELECT DISTINCT tenant FROM keys").fetchall()
         )
         for (own,) in tenants:
             owner = (
@@ -251,40 +230,31 @@ class KeyStore:
                 if subject is not None
                 else Owner("conversation", own, conversation or "")
             )
-            yield from self._rows.execute("SELECT id FROM keys WHERE who = ?", (self._who(owner),)).fetchall()
+            yield from self._file.rows.execute("SELECT id FROM keys WHERE who = ?", (self._who(owner),)).fetchall()
 
-    # The file.
+    # The head of the file.
 
     def _begin(self, *, create: bool) -> None:
         """Reads the head of the file, and writes it into a new file."""
-        if not self._is_there() and not create:
+        head = self._file.head()
+        if not head and not create:
             raise SealError(f"{self.path}: not a key store")
-        if not self._is_there():
+        if not head:
             if not self._operators:
                 raise SealError(f"{self.path}: a new key store needs the operator's key")
             ring, ring_id = secrets.token_bytes(KEY_BYTES), secrets.token_bytes(_ID_BYTES)
-            about = {"format": FORMAT, "salt": secrets.token_bytes(KEY_BYTES), "ring_id": ring_id}
-            about["ring"] = self._operators[0].wrap(ring, ring_id)
-            with self._change():
-                for table in _TABLES:
-                    self._rows.execute(table)
-                self._rows.executemany("INSERT INTO about (name, value) VALUES (?, ?)", about.items())
-        head = self._head()
+            head = {"format": FORMAT, "salt": secrets.token_bytes(KEY_BYTES), "ring_id": ring_id}
+            head["ring"] = self._operators[0].wrap(ring, ring_id)
+            self._file.make(head)
         if head.get("format") != FORMAT:
             raise SealError(f"{self.path}: a key store of another version")
         self._salt = head["salt"]
         if self._operators:
             self._open_ring()
 
-    def _is_there(self) -> bool:
-        return self._rows.execute("SELECT 1 FROM sqlite_schema WHERE name = 'about'").fetchone() is not None
-
-    def _head(self) -> dict[str, bytes]:
-        return dict(self._rows.execute("SELECT name, value FROM about").fetchall())
-
     def _open_ring(self) -> None:
         """Opens the ring key that is in the file now: a rotation may have replaced it."""
-        head = self._head()
+        head = self._file.head()
         if head["ring_id"] == self._ring_id and self._ring:
             return
         if not self._operators:
@@ -298,43 +268,12 @@ class KeyStore:
                 faults.append(str(error))
         raise SealError(f"{self.path}: {'; '.join(faults)}")
 
-    @contextmanager
-    def _change(self) -> Iterator[None]:
-        """A transaction: all of it is on disk at the end, or nothing."""
-        self._rows.execute("BEGIN IMMEDIATE")
-        try:
-            yield
-            self._rows.execute("COMMIT")
-        except BaseException:
-            with suppress(sqlite3.Error):
-                self._rows.execute("ROLLBACK")
-            raise
-
-    @contextmanager
-    def _faults(self) -> Iterator[None]:
-        """Turns errors of the system and of SQLite into `SealError`."""
-        try:
-            yield
-        except sqlite3.Error as error:
-            raise SealError(f"{self.path}: {error}") from None
-        except OSError as error:
-            raise SealError(f"{self.path}: {error.strerror}") from None
-
 
 def open_store(folder: Path, path: Path | None, sources: Sequence[str], *, create: bool = False) -> KeyStore:
     """Opens the key store of the logs in `folder`. `path`: its file; by default `STORE` in that folder. `sources`: where the
     operator's keys come from. Raises `SealError`."""
     operators = [read_key(source, folder) for source in sources]
     return KeyStore(path or folder / STORE, operators, create=create)
-
-
-def _file_at(path: Path) -> tuple[int, int] | None:
-    """Returns what tells the file at a path from every other file; `None` if there is none."""
-    try:
-        status = Disk().stat(path)
-    except FileNotFoundError:
-        return None
-    return status.device, status.inode
 
 
 def _wrapped(ring: bytes, key: DataKey) -> bytes:

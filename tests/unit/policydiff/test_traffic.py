@@ -155,3 +155,15 @@ def test_a_replay_that_ran_before_counts_like_one_that_it_runs_itself() -> None:
     groups = [(group.rule, group.action, group.way, group.count) for group in taken.groups]
     wanted = [(group.rule, group.action, group.way, group.count) for group in compared(old, new, record).groups]
     assert groups == wanted != []
+
+
+def test_of_sealed_texts_only_the_place_is_shown_as_the_sealed_record_shows_it() -> None:
+    record = kept()
+    rules = replace(policy_set(POLICY.replace("action: flag", "action: block")), digest="sha256:new")
+    again = rerun(record, rules)
+    assert not isinstance(again, str)
+    traffic = Traffic()
+    traffic.take(record, again, lambda path: path.replace("content", "*"))
+    (example,) = traffic.groups[0].examples
+    assert example.where.endswith(".*")
+    assert example.pieces == ()

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime, timedelta
 
 import pytest
 
 from guardproxy.errors import QueryError
-from guardproxy.reading.period import FOREVER_S, Period, read_period
+from guardproxy.reading.period import FOREVER_S, Days, Period, baseline_days, judged_days, read_period
+
+DAY = date(2026, 1, 31)
+LOG_DAYS = [DAY - timedelta(days=9), DAY - timedelta(days=2), DAY]
 
 
 def unix(text: str) -> float:
@@ -42,3 +45,34 @@ def test_days_count_as_a_whole_and_times_end_before() -> None:
 def test_other_words_are_refused(first: str | None, last: str | None, message: str) -> None:
     with pytest.raises(QueryError, match=message):
         read_period(first, last)
+
+
+def test_the_last_day_is_judged_against_the_days_before() -> None:
+    judged = judged_days(LOG_DAYS, None, None)
+    assert str(judged) == "2026-01-31"
+    assert str(baseline_days(LOG_DAYS, judged, None, None)) == "2026-01-22 to 2026-01-30"
+    week = judged_days(LOG_DAYS, "2026-01-25", "2026-01-30")
+    assert str(baseline_days(LOG_DAYS, week, None, None)) == "2026-01-22 to 2026-01-24"
+    assert str(baseline_days(LOG_DAYS, week, "2026-01-29", "2026-01-31")) == "2026-01-29 to 2026-01-31"
+
+
+@pytest.mark.parametrize(
+    ("first", "last", "message"),
+    [
+        ("2026-1-31", None, "--from: expected a day"),
+        (None, "tomorrow", "--to: expected a day"),
+        ("2026-02-01", None, "ends before it begins"),
+    ],
+)
+def test_wrong_days_are_refused(first: str | None, last: str | None, message: str) -> None:
+    with pytest.raises(QueryError, match=message):
+        judged_days(LOG_DAYS, first, last)
+
+
+def test_a_baseline_needs_exchanges() -> None:
+    with pytest.raises(QueryError, match="the log has no exchanges"):
+        judged_days([], None, None)
+    with pytest.raises(QueryError, match="no exchanges of 2026-01-30 to compare with"):
+        baseline_days([DAY], Days(DAY, DAY), None, None)
+    with pytest.raises(QueryError, match="no exchanges of 2026-01-23"):
+        baseline_days(LOG_DAYS, Days(DAY, DAY), "2026-01-23", "2026-01-23")

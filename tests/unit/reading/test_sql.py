@@ -24,6 +24,7 @@ from guardproxy.audit.document import (
 )
 from guardproxy.audit.intents import closing
 from guardproxy.errors import QueryError
+from guardproxy.reading import sql
 from guardproxy.reading.period import Period, read_period
 from guardproxy.reading.sql import LEAST_LINE_BYTES, VIEWS, LogDatabase
 from tests.kit.docs import Block, blocks
@@ -114,6 +115,20 @@ def test_no_column_has_to_be_quoted(folder: Path) -> None:
 def test_records_of_version_1_are_exchanges() -> None:
     assert rows(OLD, "SELECT count(*) FROM exchanges") == [(13,)]
     assert rows(OLD, "SELECT count(*) FROM events") == [(14,)]
+
+
+def test_a_database_that_cannot_be_set_up_leaves_nothing(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+
+    def fail(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(sql, "_survey", fail)
+    with pytest.raises(OSError, match="No space"):
+        LogDatabase(folder)
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize(

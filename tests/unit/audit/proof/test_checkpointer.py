@@ -284,6 +284,28 @@ def test_an_old_log_that_a_process_opens_after_all_goes_when_the_process_has_end
     process.close()
 
 
+def test_an_old_log_that_an_operator_removes_first_is_no_trouble(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    process = two_files(tmp_path)
+    log, real = tmp_path / "audit-0.jsonl", time.time()
+    monkeypatch.setattr(time, "time", lambda: real + 200)
+    write = CheckpointStore.write
+
+    def remove(store: CheckpointStore, *arguments: object) -> SignedNote:
+        note = write(store, *arguments)  # type: ignore[arg-type]
+        if arguments[-1]:
+            log.unlink()
+        return note
+
+    monkeypatch.setattr(CheckpointStore, "write", remove)
+    process.checkpointer.check()
+    assert not log.exists()
+    assert process.checkpointer.trouble == ""
+    process.close()
+    assert codes(tmp_path) == {}
+
+
 def test_another_file_with_the_name_of_an_old_log_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     process = Process(tmp_path, rotation=Rotation(150), retain_s=100.0)
     for number in range(2):

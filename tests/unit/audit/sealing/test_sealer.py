@@ -51,6 +51,7 @@ def test_an_opened_record_is_the_record_without_sealing(sealer: Sealer) -> None:
     assert list(again.values.values()) == [MAIL]
     assert f"write to {next(iter(again.values))} please" in again.record.to_json().decode()
     assert MAIL not in again.record.to_json().decode()
+    assert again.shown_path("metadata.pet") == "*", "the record has no such path"
 
 
 WORDS = st.lists(st.sampled_from([*"ab.[]#* \u00e9", MAIL]), max_size=4).map("".join)

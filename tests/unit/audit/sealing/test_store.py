@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from guardproxy.audit.private import Owner
+from guardproxy.audit.sealing import key_file
 from guardproxy.audit.sealing import store as module
 from guardproxy.audit.sealing.operator_key import OperatorKey
 from guardproxy.audit.sealing.store import KeyStore, open_store
@@ -236,7 +237,7 @@ def test_a_command_that_ends_anywhere_is_completed_by_the_next(what: str, where:
         if step.startswith(where) and not left.exists():
             shutil.copytree(tmp_path / "first", left, ignore=shutil.ignore_patterns("*-shm"))
 
-    store._rows.set_trace_callback(copy)
+    store._file.rows.set_trace_callback(copy)
     if what == "erase":
         store.erase(event, subject="ann")
     else:
@@ -278,7 +279,7 @@ def _opens(folder: Path, operator: OperatorKey) -> bool:
 def test_a_reader_that_holds_an_old_state_delays_the_end_of_an_erasure(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "BUSY_S", 0.0)
+    monkeypatch.setattr(key_file, "BUSY_S", 0.0)
     store = store_at(tmp_path)
     store.keys_for([ANN])
     reader = sqlite3.connect(tmp_path / "seal.keys", isolation_level=None)

@@ -1,0 +1,124 @@
+"""`guardproxy drift`: says whether the traffic of a period differs from a baseline."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+
+import typer
+
+from guardproxy.cli.audit_arguments import Folder
+from guardproxy.cli.printing import aligned, plain
+from guardproxy.errors import AuditError
+
+if TYPE_CHECKING:
+    from guardproxy.reading import Shift
+
+_SHOWN = 20
+
+
+def drift(
+    folder: Folder,
+    first: Annotated[str | None, typer.Option("--from", metavar="DAY", help="The first day to judge.")] = None,
+    last: Annotated[str | None, typer.Option("--to", metavar="DAY", help="The last day to judge.")] = None,
+    baseline_from: Annotated[str | None, typer.Option(metavar="DAY", help="The first day of the baseline.")] = None,
+    baseline_to: Annotated[str | None, typer.Option(metavar="DAY", help="The last day of the baseline.")] = None,
+    baseline: Annotated[Path | None, typer.Option(metavar="FILE", help="Compare with a baseline from --save.")] = None,
+    save: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Save the chosen days as a baseline; compare nothing.")
+    ] = None,
+    page: Annotated[Path | None, typer.Option("--report", metavar="FILE.html", help="Also write an HTML page.")] = None,
+    metrics: Annotated[
+        Path | None, typer.Option(metavar="FILE.prom", help="Also write metrics for Prometheus' textfile collector.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print a JSON object for each measure.")] = False,
+) -> None:
+    """Compare the traffic in the log of the last days with that of the days before.
+
+    Measures: the shares of blocked, redacted and unread exchanges, of each rule and of each kind of finding; the scores
+    of findings; lengths; the time to the first byte; routes, models and languages. Without options, the last day of the
+    log is judged against all days before it. Days are in UTC. Exit code 0: stable; 1: something shifted; 2: wrong use.
+    """
+    from guardproxy.audit import confirmed_entries  # noqa: PLC0415
+    from guardproxy.reading import (  # noqa: PLC0415
+        DailySamples,
+        baseline_days,
+        drift_metrics,
+        drift_page,
+        judged_days,
+        read_sample,
+        shifts,
+        verdict_of,
+        write_sample,
+    )
+
+    if baseline is not None and (baseline_from or baseline_to):
+        _wrong_use("give either --baseline or the days of a baseline")
+
+    try:
+        samples, unread = DailySamples(), Counter[str]()
+        for logged in confirmed_entries(folder, unread):
+            samples.see(logged.entry)
+        days = sorted(samples.days)
+        now = judged_days(days, first, last)
+        current = samples.within(now)
+        if save is not None:
+            save.write_bytes(write_sample(current))
+            typer.echo(plain(f"{save}: {current.exchanges} exchanges of {now}"))
+            raise typer.Exit
+        if baseline is not None:
+            before, than = read_sample(baseline.read_bytes()), f"the baseline in {baseline.name}"
+        else:
+            earlier = baseline_days(days, now, baseline_from, baseline_to)
+            before, than = samples.within(earlier), str(earlier)
+        found = shifts(before, current)
+        about = f"{now} against {than}"
+        if metrics is not None:
+            metrics.with_name(f"{metrics.name}.new").write_text(drift_metrics(found), "utf-8")
+            metrics.with_name(f"{metrics.name}.new").replace(metrics)  # the collector never reads half a file
+        if page is not None:
+            page.write_text(drift_page(str(folder), about, before, found, samples.days), "utf-8")
+    except AuditError as error:
+        _wrong_use(str(error))
+    except OSError as error:
+        _wrong_use(f"{error.filename or folder}: {error.strerror}")
+    if as_json:
+        for shift in found:
+            typer.echo(json.dumps(_row(shift)))
+    else:
+        typer.echo(plain(f"{about}: {verdict_of(found)}"))
+        _print([shift for shift in found if shift.is_shifted])
+    for problem, count in unread.items():
+        typer.echo(f"{count} lines could not be read: {plain(problem)}", err=True)
+    raise typer.Exit(int(any(shift.is_shifted for shift in found)))
+
+
+def _row(shift: Shift) -> dict[str, Any]:
+    # A PSI by chance of infinity, where nothing can be told, is `null` in JSON.
+    limit = round(shift.chance, 6) if math.isfinite(shift.chance) else None
+    numbers = {"psi": round(shift.psi, 6), "chance": limit, "ks": shift.ks and round(shift.ks, 6)}
+    words = {"before": shift.before, "after": shift.after, "counts": shift.counts}
+    return {"measure": shift.measure, "verdict": shift.verdict, **numbers, **words}
+
+
+def _print(shifted: Sequence[Shift]) -> None:
+    if not shifted:
+        return
+    rows: list[tuple[str, ...]] = [("measure", "shift", "PSI", "KS", "before", "now")]
+    for shift in shifted[:_SHOWN]:
+        ks = "" if shift.ks is None else f"{shift.ks:.2f}"
+        cells = shift.measure, shift.verdict, f"{shift.psi:.2f}", ks, shift.before, shift.after
+        rows.append(tuple(map(plain, cells)))
+    for line in aligned(rows):
+        typer.echo(line)
+    if len(shifted) > _SHOWN:
+        typer.echo(f"and {len(shifted) - _SHOWN} more; --report and --json have all of them")
+
+
+def _wrong_use(message: str) -> NoReturn:
+    typer.echo(f"guardproxy: {message}", err=True)
+    raise typer.Exit(2)
