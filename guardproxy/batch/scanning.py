@@ -17,7 +17,7 @@ from guardproxy.policy import PolicySet
 from guardproxy.policytest import scan_text
 
 
-class Texts(Protocol):
+class TextPart(Protocol):
     """A part of a file, or some lines."""
 
     def lines(self) -> Iterable[bytes | str]:
@@ -49,11 +49,11 @@ class ScanWork:
         return self.policies.use_models
 
     @contextmanager
-    def open(self) -> Iterator[Callable[[Texts], ScannedPart]]:
+    def open(self) -> Iterator[Callable[[TextPart], ScannedPart]]:
         """See `Work.open`."""
         yield partial(self._do, self.policies.load())
 
-    def _do(self, policies: PolicySet, texts: Texts) -> ScannedPart:
+    def _do(self, policies: PolicySet, texts: TextPart) -> ScannedPart:
         out: list[str] = []
         lines, is_faulty, has_findings = 0, False, False
         for line in texts.lines():

@@ -36,7 +36,7 @@ def environment(environ: Mapping[str, str] = os.environ) -> dict[str, str]:
     return {name: value for name, value in environ.items() if name == TOKEN or not name.startswith("GUARDPROXY_")}
 
 
-class Shipper:
+class ShipperProcess:
     """Keeps a process running. `shown`: the target in messages. Any thread may read `trouble`: why it does not run."""
 
     def __init__(
@@ -100,12 +100,12 @@ class Shipper:
         return None if self._over.is_set() else code
 
 
-def shippers_of(config: Config, worker: int) -> list[Shipper]:
+def shippers_of(config: Config, worker: int) -> list[ShipperProcess]:
     """Returns the running processes for the targets of the settings. One worker starts them for all."""
-    return [Shipper(command(config.audit, target), target) for target in config.audit_ship if worker == 0]
+    return [ShipperProcess(command(config.audit, target), target) for target in config.audit_ship if worker == 0]
 
 
-def close_all(shippers: Sequence[Shipper]) -> None:
+def close_all(shippers: Sequence[ShipperProcess]) -> None:
     """Ends all processes. Each sends what the logs hold now."""
     for shipper in shippers:
         shipper.stop()

@@ -11,7 +11,7 @@ import pytest
 
 from guardproxy.config import Config
 from guardproxy.server import shippers
-from guardproxy.server.shippers import Shipper, close_all, command, environment, shippers_of
+from guardproxy.server.shippers import ShipperProcess, close_all, command, environment, shippers_of
 
 UNTIL_EOF = [sys.executable, "-c", "import sys; sys.stdin.read()"]
 FOREVER = [sys.executable, "-c", "import signal; print(end='', flush=True); signal.pause()"]
@@ -38,7 +38,7 @@ class Starts:
         return self.processes[-1]
 
 
-def wait_until(shipper: Shipper, starts: Starts, count: int) -> None:
+def wait_until(shipper: ShipperProcess, starts: Starts, count: int) -> None:
     while len(starts.processes) < count:
         shipper._thread.join(0.001)
         assert shipper._thread.is_alive()
@@ -46,7 +46,7 @@ def wait_until(shipper: Shipper, starts: Starts, count: int) -> None:
 
 def test_a_process_that_ends_is_started_again() -> None:
     starts = Starts(ending(1), [], ending(0), UNTIL_EOF)
-    shipper = Shipper(["shipping"], "s3://kept", 0.001, starts)
+    shipper = ShipperProcess(["shipping"], "s3://kept", 0.001, starts)
     wait_until(shipper, starts, 3)
     assert shipper.trouble.startswith("`audit ship` to s3://kept ended with exit code 0: it starts again in 0.0")
     close_all([shipper])
@@ -55,7 +55,7 @@ def test_a_process_that_ends_is_started_again() -> None:
 
 def test_wrong_use_is_not_tried_again() -> None:
     starts = Starts(ending(2), UNTIL_EOF)
-    shipper = Shipper(["shipping"], "kafka://host/", 0.001, starts)
+    shipper = ShipperProcess(["shipping"], "kafka://host/", 0.001, starts)
     shipper._thread.join(30)
     assert shipper.trouble == "`audit ship` to kafka://host/ ended with exit code 2: it is not started again"
     close_all([shipper])
@@ -64,7 +64,7 @@ def test_wrong_use_is_not_tried_again() -> None:
 
 def test_a_process_that_does_not_end_is_killed() -> None:
     starts = Starts(FOREVER)
-    shipper = Shipper(["shipping"], "-", 0.001, starts)
+    shipper = ShipperProcess(["shipping"], "-", 0.001, starts)
     wait_until(shipper, starts, 1)
     shipper.stop()
     shipper.join(0.001)
@@ -73,7 +73,7 @@ def test_a_process_that_does_not_end_is_killed() -> None:
 
 def test_a_stop_before_the_next_start(monkeypatch: pytest.MonkeyPatch) -> None:
     starts = Starts(ending(1))
-    shipper = Shipper(["shipping"], "-", 1e6, starts)
+    shipper = ShipperProcess(["shipping"], "-", 1e6, starts)
     while not shipper.trouble:
         shipper._thread.join(0.001)
     close_all([shipper])
@@ -91,7 +91,7 @@ def test_the_process_gets_no_secret_of_the_proxy() -> None:
 
 def test_one_worker_starts_them(monkeypatch: pytest.MonkeyPatch) -> None:
     started: list[str] = []
-    monkeypatch.setattr(shippers, "Shipper", lambda words, target: started.append(target))
+    monkeypatch.setattr(shippers, "ShipperProcess", lambda words, target: started.append(target))
     config = Config(audit=Path("a"), audit_ship=("-", "s3://kept"))
     shippers_of(config, 1)
     assert started == []
