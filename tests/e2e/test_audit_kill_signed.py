@@ -38,4 +38,4 @@ def test_kills_at_random_steps(tmp_path: Path) -> None:
                 pytest.fail(f"seed {seed}: {error}")
     print(dict(seen), "steps", steps)
     assert seen["killed"] > KILLS // 2
-    assert min(seen["records"], seen["opened"], seen["removed"]) > KILLS // 2
+    assert min(seen["records"], seen["opened"], seen["removed"]) > KILLS // 5
