@@ -156,9 +156,9 @@ def draw(results: dict[str, Any], path: Path) -> None:
     figure, panels = plt.subplots(1, 2, figsize=(10, 3.5), layout="constrained")
     for axes, task in zip(panels, TASKS, strict=True):
         runs = results.get(task, {}).get("runs", {})
-        bars = axes.bar(list(runs), [figures["records_per_s"] for figures in runs.values()], 0.6)
+        bars = axes.bar(list(runs), [figures["started_records_per_s"] for figures in runs.values()], 0.6)
         axes.bar_label(bars, fmt="{:,.0f}")
-        axes.set(title=f"{task}: records a second")
+        axes.set(title=f"{task}: records a second, without the start")
         axes.margins(y=0.2)
     figure.savefig(path, dpi=120)
 

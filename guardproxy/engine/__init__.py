@@ -20,22 +20,19 @@ Decision: docs/decisions/0044-parts-of-files-are-work-of-any-engine.md
 from __future__ import annotations
 
 from guardproxy.engine.local import HERE, LocalEngine
-from guardproxy.engine.objects import AnyPath, ObjectPath, files_at, is_url, matching, path_at
-from guardproxy.engine.parts import PART_BYTES, Part, parts_of
+from guardproxy.engine.objects import AnyPath, files_at, matching, path_at
+from guardproxy.engine.parts import Part, parts_of
 from guardproxy.engine.schedule import WorkEngine
 from guardproxy.engine.station import Work
 
 __all__ = [
     "HERE",
-    "PART_BYTES",
     "AnyPath",
     "LocalEngine",
-    "ObjectPath",
     "Part",
     "Work",
     "WorkEngine",
     "files_at",
-    "is_url",
     "matching",
     "parts_of",
     "path_at",
