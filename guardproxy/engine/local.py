@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import chain, islice
-from multiprocessing import connection, get_context
+from multiprocessing import connection, current_process, get_context
 from typing import TYPE_CHECKING, Any
 
 from guardproxy.engine.schedule import Crew, Result, Schedule, Task, WorkEngine, WorkerLost
@@ -41,7 +41,8 @@ class LocalEngine:
         waiting = iter(tasks)
         first = list(islice(waiting, most * WORTH_A_WORKER))
         count = min(most, len(first) if self.workers else len(first) // WORTH_A_WORKER)
-        crew: Crew = _Processes(work, count) if count > 1 else _Here(work)
+        is_alone = count <= 1 or current_process().daemon  # such a process may not start others
+        crew: Crew = _Here(work) if is_alone else _Processes(work, count)
         return Schedule(crew, chain(first, waiting)).results()
 
 

@@ -7,6 +7,7 @@ import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from multiprocessing import current_process
 from pathlib import Path
 
 import pytest
@@ -85,6 +86,9 @@ def test_two_workers_are_two_processes_and_little_work_is_done_here(tmp_path: Pa
     assert {process for _, process in LocalEngine(1).each(work, range(9))} == {os.getpid()}
     assert {process for _, process in LocalEngine(0).each(work, range(WORTH_A_WORKER))} == {os.getpid()}
     assert list(LocalEngine(0).each(work, [])) == []
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setitem(current_process()._config, "daemon", True)  # type: ignore[attr-defined]
+        assert {process for _, process in LocalEngine(2).each(work, range(9))} == {os.getpid()}
     processes = {process for _, process in LocalEngine(2).each(work, range(9))}
     assert os.getpid() not in processes
     assert len(processes) <= 2
