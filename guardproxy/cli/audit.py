@@ -134,18 +134,22 @@ def verify_command(
 @app.command("show")
 def show_command(
     folder: Folder,
+    wanted: Annotated[str | None, typer.Argument(metavar="[ID]", help="Print this exchange with its texts.")] = None,
     last: Annotated[int, typer.Option(min=1, help="The number of entries, newest first.")] = 20,
-    exchange_id: Annotated[str | None, typer.Option("--id", help="Print this exchange with its texts.")] = None,
+    exchange_id: Annotated[str | None, typer.Option("--id", help="The same as ID.")] = None,
     as_json: AsJson = False,
 ) -> None:
     """List exchanges, oldest first, or print an exchange.
 
     The list has a line for each exchange, and for each intent without a record. Columns: time (UTC), id, route, model,
-    tenant, outcome, enforced rules that held, number of findings, total time in milliseconds. With --id: the texts
+    tenant, outcome, enforced rules that held, number of findings, total time in milliseconds. With ID: the texts
     with their findings, decisions, attempts, timings, sizes and digests. With --json: the entries as in the log.
     """
     from guardproxy.audit import Intent, open_line  # noqa: PLC0415
 
+    if wanted is not None and exchange_id is not None:
+        _wrong_use("give the id of the exchange once")
+    exchange_id = wanted if exchange_id is None else exchange_id
     entries, unread = _newest(folder, last, exchange_id)
     if as_json:
         for line, _ in entries:

@@ -10,7 +10,7 @@ import json
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -114,7 +114,9 @@ def prove_command(
 
 
 def check_command(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="A proof that `audit prove` printed.")],
+    file: Annotated[
+        Path, typer.Argument(metavar="FILE", help="A proof that `audit prove` printed; `-`: standard input.")
+    ],
     key: Keys,
     receipt: Annotated[
         str, typer.Option(metavar="TEXT", help="The header `guardproxy-receipt` that a client got, to be compared.")
@@ -126,7 +128,7 @@ def check_command(
 
     with wrong_use():
         keys = list(map(public_key, key))
-        with file.open("rb") as stream:
+        with nullcontext(sys.stdin.buffer) if str(file) == "-" else file.open("rb") as stream:
             data = stream.read(LIMIT_PROOF_BYTES)
         proof = read_proof(data)
     with wrong_use(1):

@@ -9,6 +9,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from guardproxy.audit.chain import open_line
+from guardproxy.audit.document import Intent
+from guardproxy.audit.entries import Unsealed
 from guardproxy.audit.folder import header_of, logs_of
 from guardproxy.audit.proof.checkpoint import CoveredLog, TreeHead, read_checkpoint
 from guardproxy.audit.proof.note import SignedNote
@@ -16,6 +18,8 @@ from guardproxy.audit.proof.proofs import PROOF_VERSION, ConsistencyProof, ListP
 from guardproxy.audit.proof.store import LIST, read_note
 from guardproxy.audit.proof.tree import consistency_proof, inclusion_proof, line_hash, root_of
 from guardproxy.errors import AuditError
+
+_INTENT, _UNSEALED = Intent.__struct_config__.tag, Unsealed.__struct_config__.tag
 
 
 def prove_record(folder: Path, exchange: str) -> RecordProof:
@@ -73,8 +77,8 @@ def _list_of(folder: Path) -> tuple[SignedNote, list[bytes]]:
 
 
 def _find(folder: Path, exchange: str) -> tuple[Path, int, bytes]:
-    """Returns the log, the line counted from 0, and the line of the last entry of an exchange that is not an intent; or
-    of its intent."""
+    """Returns the log, the line counted from 0, and the line of the last entry that ends an exchange; or of its intent. What
+    an operator did with an exchange later names it too, and is no part of it."""
     wanted = f'"id":"{exchange}"'.encode()
     intent: tuple[Path, int, bytes] | None = None
     ended: tuple[Path, int, bytes] | None = None
@@ -85,9 +89,9 @@ def _find(folder: Path, exchange: str) -> tuple[Path, int, bytes]:
                     continue
                 members = open_line(line) or {}
                 if members.get("id") == exchange and "seq" in members:
-                    if members.get("kind") == "intent":
+                    if members.get("kind") == _INTENT:
                         intent = path, index, line
-                    else:
+                    elif members.get("kind") != _UNSEALED:
                         ended = path, index, line
     if (found := ended or intent) is None:
         raise AuditError(f"no exchange `{exchange}` in {folder}")

@@ -191,7 +191,9 @@ def test_the_list_says_what_the_records_say(tmp_path: Path) -> None:
 def test_one_exchange_is_printed_as_a_person_reads_it(tmp_path: Path) -> None:
     record = exchanged()
     write(tmp_path, "a", plain_intent("id", at=record.at), record, plain_record(id="other"))
-    code, out, _ = run("show", tmp_path, "--id", "id")
+    code, out, _ = run("show", tmp_path, "id")
+    assert (code, out) == run("show", tmp_path, "--id", "id")[:2]
+    assert run("show", tmp_path, "id", "--id", "id") == (2, "", "give the id of the exchange once\n")
     token = mint("MAIL", MAIL)
     assert code == 0
     for wanted in (

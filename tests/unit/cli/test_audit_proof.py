@@ -83,6 +83,8 @@ def test_a_proof_is_printed_and_checked_without_the_log(folder: Path, tmp_path: 
     proof.write_text(out)
     shutil.rmtree(folder)
     code, out, _ = run("check-proof", proof, "--key", PUBLIC)
+    piped = CliRunner().invoke(app, ["check-proof", "-", "--key", PUBLIC], input=proof.read_bytes())
+    assert (piped.exit_code, piped.stdout) == (code, out)
     assert code == 0
     assert out.startswith("proven: record ")
     assert ", signed by guard.example\n  id        a3\n" in out

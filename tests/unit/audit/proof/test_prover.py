@@ -35,7 +35,9 @@ def test_every_checkpoint_is_continued(signed: SignedFolder) -> None:
 def test_the_end_of_an_exchange_is_proven_rather_than_its_intent(tmp_path: Path) -> None:
     signed = SignedFolder(tmp_path)
     signed.write("a", [])
-    for exchange, kind in (("x", "intent"), ("x", "closing"), ("y", "intent"), ("z", "exchange")):
+    entries = [("x", "intent"), ("x", "closing"), ("y", "intent"), ("z", "exchange")]
+    entries += [("z", "unsealed"), ("y", "unsealed")]  # what an operator did with an exchange is no part of it
+    for exchange, kind in entries:
         signed.sinks["a"].append({"id": exchange, "kind": kind, "quoted": {"id": "w"}}).result(30)
     signed.sign()
     signed.close()
