@@ -11,7 +11,7 @@ tuple of their answers:
         return head
 
 Each method runs at its stage: `admit` before the body is read, `plan` after it is decoded, `settle` after the exchange
-has ended.
+has ended, or `abandon` if the client left before there was an exchange.
 
 The answers are recorded with the exchange, and `rerun` (`order.py`) passes the recorded answers to the same generator.
 Of a head, a record keeps `id`, `route`, `tenant`, `tenant_name` and `unix_s`. A duty that uses the store must
@@ -38,7 +38,7 @@ Result = TypeVar("Result")
 Steps = Generator[tuple[Call, ...], tuple[Answer, ...], Result]
 """The steps of a duty's method: yields calls for the store, receives their answers, returns a result."""
 
-Stage = Literal["admit", "plan", "headers", "settle"]
+Stage = Literal["admit", "plan", "headers", "settle", "abandon"]
 
 
 class Head(msgspec.Struct, frozen=True):
@@ -109,6 +109,11 @@ class Duty:
 
     def settle(self, head: Head, record: Record) -> Steps[None] | None:
         """Processes the record of a finished exchange. Runs after the answer was sent."""
+        return None
+
+    def abandon(self, head: Head) -> Steps[None] | None:
+        """Gives back what `admit` and `plan` took. Runs instead of `settle` if the client left before there was an exchange,
+        perhaps while the store worked on a call of theirs."""
         return None
 
 

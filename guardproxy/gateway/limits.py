@@ -17,7 +17,7 @@ from typing import Any
 
 from guardproxy.audit import Record
 from guardproxy.decisions import Plan
-from guardproxy.errors import DownstreamError, ErrorCode
+from guardproxy.errors import DownstreamError, ErrorCode, StoreError
 from guardproxy.gateway.duty import Duty, Head, Steps
 from guardproxy.gateway.limit_file import LARGEST, MICRO, LimitRule, LimitSet, Unit
 from guardproxy.gateway.limit_headers import Remaining, limit_headers
@@ -122,7 +122,16 @@ class UsageLimits(Duty):
 
     def _reserve(self, head: Head, amounts: Sequence[tuple[LimitRule, int]], model: str) -> Steps[None]:
         taken = [_Reservation(rule, self._take(rule, units, head, model)) for rule, units in amounts]
-        answers = yield tuple(reservation.take for reservation in taken)
+        open_ = self._open.setdefault(head.id, [])
+        known = len(open_)
+        # The client may leave while the store works. A reservation in a sum can be ended whether it was taken or not.
+        open_ += [reservation for reservation in taken if reservation.take.holds_s]
+        try:
+            answers = yield tuple(reservation.take for reservation in taken)
+        except StoreError:
+            del open_[known:]
+            raise
+        del open_[known:]
         levels = [answer for answer in answers if isinstance(answer, int)]
         pairs = tuple(zip(taken, levels, strict=True))
         exceeding = [reservation for reservation, level in pairs if not reservation.take.fits(level)]
@@ -130,7 +139,7 @@ class UsageLimits(Duty):
             self._notice(reservation.rule.name, "shadow" if reservation.rule.is_shadow else "enforce")
         # A store takes nothing if a limit that is enforced does not leave enough, and this must come to the same result.
         is_taken = not any(reservation.take.binding for reservation in exceeding)
-        open_, left = self._open.setdefault(head.id, []), self._left.setdefault(head.id, [])
+        left = self._left.setdefault(head.id, [])
         waits: list[tuple[float, LimitRule]] = []
         for reservation, level in pairs:
             rule, take = reservation.rule, reservation.take
@@ -160,16 +169,24 @@ class UsageLimits(Duty):
 
     def settle(self, head: Head, record: Record) -> Steps[None] | None:
         """Counts what the exchange used instead of what it reserved."""
-        reserved = self._open.pop(head.id, None)
-        if not reserved:
+        if not (reserved := self._open.pop(head.id, [])):
             return None
         codec = self._formats().codec_for(record.route)
         tokens = used_tokens(record, codec.contract if codec else None)
+        return self._replaced(reserved, lambda unit: self._used(unit, record, *tokens))
+
+    def abandon(self, head: Head) -> Steps[None] | None:
+        """Gives everything back but the request, which was made."""
+        self._left.pop(head.id, None)
+        return self._replaced(self._open.pop(head.id, []), lambda unit: int(unit == "requests"))
+
+    def _replaced(self, reserved: Sequence[_Reservation], used_of: Callable[[Unit], int]) -> Steps[None] | None:
+        """Replaces what an exchange reserved with what it used. `used_of` returns what it used, in a unit."""
         calls = tuple(
             Settle(take.key, take.id, take.amount, used, not rule.period_us, take.ttl_s)
             for reservation in reserved
             for rule, take in [(reservation.rule, reservation.take)]
-            for used in [min(LARGEST, rule.used(self._used(rule.unit, record, *tokens)))]
+            for used in [min(LARGEST, rule.used(used_of(rule.unit)))]
             if used != take.amount or take.holds_s
         )
         return self._settled(calls) if calls else None

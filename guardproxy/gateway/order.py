@@ -7,6 +7,7 @@ Duties after a refusal do not run. Kept: nothing.
 from __future__ import annotations
 
 from collections.abc import Generator, Iterable, Mapping, Sequence
+from contextlib import suppress
 
 import msgspec
 
@@ -34,6 +35,7 @@ class Duties:
         self._planning = tuple(duty for duty in duties if has_stage(duty, "plan"))
         self._telling = tuple(duty for duty in duties if has_stage(duty, "headers"))
         self._settling = tuple(duty for duty in duties if has_stage(duty, "settle"))
+        self._abandoning = tuple(duty for duty in duties if has_stage(duty, "abandon"))
         self._store = store
 
     def is_planning(self, head: Head) -> bool:
@@ -75,6 +77,12 @@ class Duties:
             if (steps := duty.settle(head, record)) is not None:
                 await self._run(duty.name, steps, [])
 
+    async def abandon(self, head: Head) -> None:
+        """Tells every duty that the client left before there was an exchange. Raises `DownstreamError` like `settle`."""
+        for duty in self._abandoning:
+            if (steps := duty.abandon(head)) is not None:
+                await self._run(duty.name, steps, [])
+
     async def _run(self, name: str, steps: Steps[Result], answers: list[StoreAnswered]) -> Result:
         received: tuple[Answer, ...] | None = None
         while True:
@@ -84,8 +92,9 @@ class Duties:
                 return end.value  # type: ignore[no-any-return]  # the result of a generator has no type here
             try:
                 received = await self._store.perform(calls)
-            except StoreError:
-                steps.close()
+            except StoreError as error:
+                with suppress(StoreError):
+                    steps.throw(error)
                 message = f"the store of the duty `{name}` cannot be reached"
                 raise DownstreamError(ErrorCode.STORE_UNAVAILABLE, message) from None
             answers.append(StoreAnswered(name, received))

@@ -9,16 +9,19 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import logging
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass, field, fields
 from functools import lru_cache, partial
 from ipaddress import ip_network
+from typing import Any
 
 import msgspec
 from multidict import CIMultiDict
 
+from guardproxy.audit import Record
 from guardproxy.config import Config
 from guardproxy.decisions import Plan
 from guardproxy.errors import DownstreamError, ErrorCode
@@ -53,6 +56,8 @@ from guardproxy.server.onward import fallback_headers, refuse_names, upstream_he
 from guardproxy.wire import Bounds, Codec, Contract
 from guardproxy.wire.json import JsonFault
 
+_log = logging.getLogger(__name__)
+
 LIMIT_KEYS = 1024  # tenants whose keys are kept
 LIMIT_UPSTREAMS = 256  # providers whose base URLs are kept
 SMALL_BYTES = 64 * 1024  # a larger body is decoded for duties in a thread
@@ -78,6 +83,39 @@ class Further:
     clients: Callable[[], KnownClients] | None = None
     duties: tuple[Duty, ...] = ()
     store: Store = field(default_factory=MemoryStore)
+
+
+class Settling:
+    """Lets duties do their last work for exchanges, while no client waits."""
+
+    def __init__(self, duties: Duties) -> None:
+        self._duties = duties
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def settle(self, head: Head, record: Record) -> None:
+        """Passes a finished exchange to the duties."""
+        self._begin(head, self._duties.settle(head, record))
+
+    def abandon(self, head: Head) -> None:
+        """Tells the duties that the client left before there was an exchange."""
+        self._begin(head, self._duties.abandon(head))
+
+    async def close(self, timeout_s: float) -> None:
+        """Waits for the work under way."""
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=timeout_s)
+
+    def _begin(self, head: Head, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(self._finish(head, work))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    @staticmethod
+    async def _finish(head: Head, work: Coroutine[Any, Any, None]) -> None:
+        try:
+            await work
+        except Exception as error:
+            _log.error("duties not settled", extra={"id": head.id, "error": type(error).__name__})
 
 
 class Admission:
@@ -130,6 +168,7 @@ class Admission:
             ),
             further.store,
         )
+        self.settling = Settling(self.duties)
 
     async def admit(self, request: HttpRequest, held: BodyAccount) -> AdmittedRequest:
         """Admits a request. `held`: the account for the memory of its body."""
@@ -171,6 +210,9 @@ class Admission:
                 error.retry_s,
                 tuple(trail.answers),
             )
+        except BaseException:
+            self.settling.abandon(trail.head)
+            raise
         head = trail.head
         chosen = codec or policies.formats.codec_of_client(head.path, request.headers)
         setting = Setting(

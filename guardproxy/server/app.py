@@ -16,10 +16,10 @@ from typing import Any
 from aiohttp import web
 
 from guardproxy import plugins
-from guardproxy.audit import NO_SEALING, Record, Rotation, Sealing, open_sink
+from guardproxy.audit import NO_SEALING, Rotation, Sealing, open_sink
 from guardproxy.config import Config
 from guardproxy.errors import PolicyError
-from guardproxy.gateway import UNKNOWN, Head
+from guardproxy.gateway import UNKNOWN
 from guardproxy.inference import Models, Registry, Remotes, Settings, cores
 from guardproxy.library import folder_of, load
 from guardproxy.policy import PolicyErrors, PolicySet, refuse_strangers
@@ -112,7 +112,6 @@ class Server:
         self._slots: set[asyncio.Task[Any]] = set()
         self._limit_exchanges = config.limit_exchanges
         self._look_s = min(config.timeout_first_byte_s, config.timeout_write_s)
-        self._settling: set[asyncio.Task[None]] = set()
         self.draining = False
         self.metrics.open.set_function(lambda: len(self._open))
         is_recording = lambda: self._recorder.healthy  # noqa: E731
@@ -244,20 +243,7 @@ class Server:
                 self.metrics.duration.labels(route).observe(time.perf_counter() - began)
                 self._observers.finished(driver.finished.record)
                 if self._admission.duties.is_settling:
-                    self._settle(admitted.head, driver.finished.record)
-
-    def _settle(self, head: Head, record: Record) -> None:
-        """Passes a finished exchange to the duties, while no client waits."""
-
-        async def settle() -> None:
-            try:
-                await self._admission.duties.settle(head, record)
-            except Exception as error:
-                _log.error("duties not settled", extra={"id": head.id, "error": type(error).__name__})
-
-        task = asyncio.create_task(settle())
-        self._settling.add(task)
-        task.add_done_callback(self._settling.discard)
+                    self._admission.settling.settle(admitted.head, driver.finished.record)
 
     def _driver(self, request: web.BaseRequest, admitted: AdmittedRequest, task: asyncio.Task[object]) -> Driver:
         deadlines = Deadlines(task, self._look_s)
@@ -304,8 +290,7 @@ class Server:
             await asyncio.wait(self._open, timeout=self.config.timeout_write_s)
 
     async def close(self) -> None:
-        if self._settling:
-            await asyncio.wait(self._settling, timeout=self.config.timeout_write_s)
+        await self._admission.settling.close(self.config.timeout_write_s)
         await self._state.close()
         await self._leftovers.close()
         await self._client.close()

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import socket
+import subprocess
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -110,6 +113,29 @@ def test_every_answer_tells_what_is_left_and_usage_is_settled(limited: Callable[
     refused = ask(proxy, messages=7)
     assert refused.status_code == 400
     assert int(refused.headers["x-ratelimit-remaining-requests"]) < 99
+
+
+@pytest.mark.parametrize("body", [b"", b'{"model": "scripted", "messages": ['])
+def test_clients_that_leave_before_they_sent_their_request_take_nothing_from_others(
+    limited: Callable[[str], Proxy], upstream: Upstream, body: bytes
+) -> None:
+    proxy = limited('[[limit]]\nname = "all"\nunit = "parallel"\nmost = 1\n')
+
+    def until(status: int) -> None:
+        for _ in range(600):
+            if ask(proxy).status_code == status:
+                return
+            with suppress(subprocess.TimeoutExpired):
+                proxy.process.wait(0.05)
+        raise TimeoutError(f"no answer with {status}")
+
+    head = (
+        b"POST /v1/chat/completions HTTP/1.1\r\nhost: h\r\ncontent-type: application/json\r\ncontent-length: 99\r\n\r\n"
+    )
+    with socket.create_connection(("127.0.0.1", proxy.port)) as leaving:
+        leaving.sendall(head + body)
+        until(429)
+    until(200)
 
 
 def test_the_records_decide_the_same_again(limited: Callable[[str], Proxy], tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,7 +14,18 @@ from hypothesis import strategies as st
 from guardproxy.audit import Record, RecordedPlan
 from guardproxy.errors import DownstreamError
 from guardproxy.events import Frame
-from guardproxy.gateway import Duties, Head, MemoryStore, StoreAnswered, Trail, UsageLimits, read_limits, rerun
+from guardproxy.gateway import (
+    Answer,
+    Call,
+    Duties,
+    Head,
+    MemoryStore,
+    StoreAnswered,
+    Trail,
+    UsageLimits,
+    read_limits,
+    rerun,
+)
 from guardproxy.gateway.limits import LIMIT_OPEN, used_tokens
 from guardproxy.wire import Request, codec_for
 from tests.kit.records import plain_answer, plain_attempt, plain_record, plain_text
@@ -282,6 +294,54 @@ def test_a_reservation_is_settled_where_there_is_something_to_settle() -> None:
     held.settle(held.ask())
     held.now_s = 2000
     assert held.ask().answers == [StoreAnswered("limits", (1,))], "what was settled outlives the reservation"
+
+
+class Slow:
+    """A store whose calls take a turn of the loop before and after its work."""
+
+    def __init__(self) -> None:
+        self.store = MemoryStore(lambda: 0.0)
+
+    async def perform(self, calls: Sequence[Call]) -> tuple[Answer, ...]:
+        await asyncio.sleep(0)
+        answers = await self.store.perform(calls)
+        await asyncio.sleep(0)
+        return answers
+
+
+@pytest.mark.parametrize("turns", range(9))
+def test_a_client_that_leaves_before_its_request_was_read_gives_back_what_it_took(turns: int) -> None:
+    """Whenever it leaves, also while the store works."""
+    sums = (limit("p", "parallel", "most = 1"), limit("t", "tokens", 'budget = "1000/day"'))
+    rates = (limit("r", "requests", 'rate = "9/1h"'), limit("u", "tokens", 'rate = "9000/1h"'))
+    desk = Desk("".join((*sums, *rates)))
+    slow = Slow()
+    desk.duties = Duties([desk.duty], slow)
+
+    async def run() -> None:
+        trail = Trail(Head("left", route=ROUTE, unix_s=NOW_S))
+        request = Request("m", False, Frame(b" " * 400, tree={"max_tokens": MAX_TOKENS}), list)
+
+        async def admit() -> None:
+            await desk.duties.admit(trail)
+            await desk.duties.plan(trail, request)
+            await asyncio.Event().wait()
+
+        leaving = asyncio.create_task(admit())
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        leaving.cancel()
+        await asyncio.wait([leaving])
+        await desk.duties.abandon(trail.head)
+        await desk.duties.abandon(trail.head)
+
+    asyncio.run(run())
+    assert (desk.duty._open, desk.duty._left) == ({}, {})
+    early, late = desk.ask().answers
+    (parallel, requests), (budget, rate) = early.answers, late.answers
+    assert (parallel, budget) == (0, 0)
+    assert requests in (0, 400_000_000), "a request was made"
+    assert rate == 0 or turns == 4, "what a rate had when the client left, before the answer came, falls by itself"
 
 
 @given(st.lists(st.tuples(st.integers(0, 2000), st.integers(0, 200)), max_size=12))

@@ -49,6 +49,9 @@ class Counted(Duty):
     def settle(self, head: Head, record: Record) -> Steps[None]:
         yield (Add(f"settled:{head.tenant}:{record.outcome}", 1, 60),)
 
+    def abandon(self, head: Head) -> Steps[None]:
+        yield (Add(f"abandoned:{head.tenant}", 1, 60),)
+
 
 class Silent(Duty):
     """Sees heads, asks nothing."""
@@ -107,6 +110,15 @@ def test_a_store_that_is_away_is_no_capacity_and_no_verdict() -> None:
         asyncio.run(Duties([Counted()], Away()).admit(trail))
     assert (refused.value.status, refused.value.code) == (503, "store_unavailable")
     assert trail.answers == []
+
+
+def test_abandoning_asks_only_those_that_took_something() -> None:
+    store = MemoryStore()
+    asyncio.run(Duties([Idle(), Silent(), Counted()], store).abandon(HEAD))
+    assert asyncio.run(store.perform((Get("abandoned:acme"),))) == (1,)
+    assert Idle().abandon(HEAD) is None
+    with pytest.raises(DownstreamError, match="the store of the duty `counted` cannot be reached"):
+        asyncio.run(Duties([Counted()], Away()).abandon(HEAD))
 
 
 def test_settling_asks_only_those_that_settle() -> None:
