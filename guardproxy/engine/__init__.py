@@ -8,7 +8,8 @@
 | `objects` | files in object stores, which are read like local files |
 | `station` | what a worker does: opens the work once, then does one task after the other |
 | `schedule` | gives tasks to workers, repeats what a lost worker left, and returns results in order |
-| `local` | workers in this process, or in processes of this machine |
+| `local` | workers in this process, or on all cores of this machine |
+| `processes` | workers in processes of their own |
 | `cluster` | workers on a Ray cluster |
 
 A result depends on its part alone, and results come in the order of their parts. So a caller that merges them in this order

@@ -1,31 +1,21 @@
-"""Workers on this machine: in this process, or in processes of their own.
+"""Workers on this machine: in this process, or in processes of their own (`processes`).
 
 In: work and tasks. Out: results in order. Kept: nothing.
-
-A process has one pipe, and does one task at a time, so it is known which task it had when it ended. It ignores SIGINT, and ends
-when its pipe is closed: no process outlives the command.
 """
 
 from __future__ import annotations
 
 import os
-import signal
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from itertools import chain, islice
-from multiprocessing import connection, current_process, get_context
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from guardproxy.engine.schedule import Crew, Result, Schedule, Task, WorkEngine, WorkerLost
+from guardproxy.engine.schedule import Crew, Result, Schedule, Task, WorkEngine
 from guardproxy.engine.station import Station, TaskOutcome, Work
-
-if TYPE_CHECKING:
-    from multiprocessing.connection import Connection
 
 WORTH_A_WORKER = 16
 """Tasks for which it is worth to start a process, which loads all policies and models again."""
-_END_S = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,13 +31,21 @@ class LocalEngine:
         waiting = iter(tasks)
         first = list(islice(waiting, most * WORTH_A_WORKER))
         count = min(most, len(first) if self.workers else len(first) // WORTH_A_WORKER)
-        is_alone = count <= 1 or current_process().daemon  # such a process may not start others
-        crew: Crew = _Here(work) if is_alone else _Processes(work, count)
-        return Schedule(crew, chain(first, waiting)).results()
+        return Schedule(_crew(work, count), chain(first, waiting)).results()
 
 
 HERE: WorkEngine = LocalEngine(1)
 """Runs work in this process."""
+
+
+def _crew(work: Work[Any, Any], count: int) -> Crew:
+    """Returns a crew of `count` processes, or of this one if no other is needed, or none may be started."""
+    if count > 1:
+        from guardproxy.engine.processes import Processes, may_start  # noqa: PLC0415 - little work needs no processes
+
+        if may_start():
+            return Processes(work, count)
+    return _Here(work)
 
 
 def _cores() -> int:
@@ -70,71 +68,3 @@ class _Here:
 
     def outcome(self, handle: TaskOutcome) -> TaskOutcome:
         return handle
-
-
-@dataclass(frozen=True, slots=True)
-class _Processes:
-    """A crew of processes. A handle is the pipe of the process."""
-
-    work: Work[Any, Any]
-    count: int
-
-    def hire(self) -> _Process:
-        return _Process(self.work)
-
-    def wait(self, handles: Sequence[_Process]) -> Sequence[_Process]:
-        ready = connection.wait([process.pipe for process in handles])
-        return [process for process in handles if process.pipe in ready]
-
-    def outcome(self, handle: _Process) -> TaskOutcome:
-        try:
-            outcome: TaskOutcome = handle.pipe.recv()
-        except (EOFError, OSError):
-            raise WorkerLost(handle.ending()) from None
-        return outcome
-
-
-class _Process:
-    """A worker in a process of its own."""
-
-    def __init__(self, work: Work[Any, Any]) -> None:
-        spawn = get_context("spawn")
-        self.pipe, theirs = spawn.Pipe()
-        self._process = spawn.Process(target=_serve, args=(work, theirs), daemon=True)
-        self._process.start()
-        theirs.close()
-
-    def open(self) -> _Process:
-        return self
-
-    def run(self, task: Any) -> _Process:
-        with suppress(OSError):  # it has ended: `recv` says so
-            self.pipe.send(task)
-        return self
-
-    def close(self) -> None:
-        self.pipe.close()
-        self._process.kill()
-        self._process.join()
-        self._process.close()
-
-    def ending(self) -> str:
-        """Returns how the process has ended, in words."""
-        self._process.join(_END_S)
-        code = self._process.exitcode
-        if code is None or code >= 0:
-            return f"ended with exit code {code}"
-        with suppress(ValueError):
-            return f"was ended by {signal.Signals(-code).name}"
-        return f"was ended by signal {-code}"
-
-
-def _serve(work: Work[Any, Any], pipe: Connection) -> None:
-    """Opens the work, and does the tasks that come through the pipe until it is closed."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    station = Station(work)
-    with suppress(EOFError, BrokenPipeError, ConnectionResetError):
-        pipe.send(station.open())
-        while True:
-            pipe.send(station.run(pipe.recv()))
-    station.close()

@@ -193,6 +193,13 @@ def test_the_command_line_loads_nothing_that_it_does_not_need() -> None:
     assert run("-c", code).stdout.split() == []
 
 
+def test_the_log_is_read_and_written_without_the_code_for_processes() -> None:
+    """The proxy starts without it, and a small log is verified without it."""
+    heavy = ("multiprocessing", "pickle", "obstore", "ray")
+    code = f"import sys, guardproxy.audit; print(*[name for name in {heavy!r} if name in sys.modules])"
+    assert run("-c", code).stdout.split() == []
+
+
 def test_the_package_alone_loads_nothing() -> None:
     code = "import __future__, sys; before = set(sys.modules); import guardproxy; print(*set(sys.modules) - before)"
     assert run("-c", code).stdout.split() == ["guardproxy"]

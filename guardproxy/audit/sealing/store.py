@@ -91,6 +91,7 @@ class KeyStore:
                     found = {owner: self._read(owner) or self._make(owner) for owner in missing}
                 if not self._database.is_at_path:
                     raise SealError(f"{self.path}: the key store was replaced while a key was written")
+                self._database.require_journal()
         keys = {owner: found.get(owner) or self._remembered[owner] for owner in dict.fromkeys(owners)}
         for owner, key in keys.items():
             self._remembered[owner] = key
@@ -121,8 +122,10 @@ class KeyStore:
         self._remembered.clear()
 
     def _look(self) -> None:
-        """Forgets remembered keys if another connection changed the file: keys may be erased."""
+        """Forgets remembered keys if another connection changed the file: keys may be erased. Raises `SealError` if the
+        journal is gone."""
         (version,) = self._database.rows.execute("PRAGMA data_version").fetchone()
+        self._database.require_journal()
         if version != self._version:
             self._remembered.clear()
             self._open_ring()

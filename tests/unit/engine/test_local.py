@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from guardproxy.engine.local import HERE, WORTH_A_WORKER, LocalEngine, _Here, _Processes
+from guardproxy.engine.local import HERE, WORTH_A_WORKER, LocalEngine, _Here
+from guardproxy.engine.processes import Processes
 from guardproxy.engine.schedule import WorkEngine
 from guardproxy.errors import ConfigError, EngineError
 
@@ -92,7 +93,7 @@ def test_two_workers_are_two_processes_and_little_work_is_done_here(tmp_path: Pa
     processes = {process for _, process in LocalEngine(2).each(work, range(9))}
     assert os.getpid() not in processes
     assert len(processes) <= 2
-    assert (_Here(work).count, _Processes(work, 2).count) == (1, 2)
+    assert (_Here(work).count, Processes(work, 2).count) == (1, 2)
 
 
 def test_an_abandoned_run_leaves_no_process(tmp_path: Path) -> None:

@@ -336,6 +336,42 @@ def test_no_key_is_given_that_would_be_lost(owner: Owner, tmp_path: Path) -> Non
     assert store_at(tmp_path, create=False).key(kept.id) == kept
 
 
+@pytest.mark.parametrize("is_replaced", [False, True])
+@pytest.mark.parametrize("owner", [ANN, BOB])
+def test_no_key_is_given_that_a_removed_journal_would_lose(owner: Owner, is_replaced: bool, tmp_path: Path) -> None:
+    store = store_at(tmp_path)
+    keys = store.keys_for([ANN])
+    journal = tmp_path / "seal.keys-wal"
+    kept = journal.rename(tmp_path / "kept")
+    if is_replaced:
+        shutil.copy(kept, journal)
+    for _ in range(2):
+        with pytest.raises(SealError, match=r"seal\.keys-wal: was removed while it was in use; a restart is needed"):
+            store.keys_for([owner])
+    kept.replace(journal)
+    assert store.keys_for([ANN]) == keys
+    journal.unlink()
+    store.close()  # SQLite writes what it still has in the removed journal
+    again = store_at(tmp_path, create=False)
+    assert again.keys_for([ANN]) == keys
+    again.close()
+
+
+def test_a_backup_of_sqlite_has_the_newest_key(tmp_path: Path) -> None:
+    """The file alone has not: its newest pages are in the journal."""
+    store = store_at(tmp_path)
+    keys = store.keys_for([ANN])
+    (tmp_path / "copy").mkdir()
+    source, copy = sqlite3.connect(tmp_path / "seal.keys"), sqlite3.connect(tmp_path / "copy" / "seal.keys")
+    source.backup(copy)
+    source.close()
+    copy.close()
+    again = store_at(tmp_path / "copy", create=False)
+    assert again.keys_for([ANN]) == keys
+    again.close()
+    store.close()
+
+
 def test_a_store_that_takes_the_place_of_another_is_used(tmp_path: Path) -> None:
     (tmp_path / "other").mkdir()
     other = store_at(tmp_path / "other")
@@ -355,16 +391,25 @@ def test_a_store_that_takes_the_place_of_another_is_used(tmp_path: Path) -> None
     assert store_at(tmp_path, create=False).key(kept.id) == kept
 
 
-def test_a_store_that_goes_while_a_key_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("file", "words"),
+    [
+        ("seal.keys", r"seal\.keys: the key store was replaced while a key was written"),
+        ("seal.keys-wal", r"seal\.keys-wal: was removed while it was in use"),
+    ],
+)
+def test_a_store_that_goes_while_a_key_is_written(
+    file: str, words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     store = store_at(tmp_path)
     make = store._make
 
     def gone(owner: Owner) -> module.DataKey:
-        (tmp_path / "seal.keys").unlink()
+        (tmp_path / file).unlink()
         return make(owner)
 
     monkeypatch.setattr(store, "_make", gone)
-    with pytest.raises(SealError, match="the key store was replaced while a key was written"):
+    with pytest.raises(SealError, match=words):
         store.keys_for([ANN])
     assert not store._remembered
     store.close()
