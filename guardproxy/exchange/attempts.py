@@ -255,7 +255,7 @@ def tokens_of(contract: Contract, usage: dict[str, Any], chars: int, asked_chars
     """The tokens of an attempt, estimated from characters if the upstream did not count them, as in an answer that was cut
     off (`cut`)."""
     prompt, output = contract.tokens(usage)
-    if not cut and isinstance(output, int) and isinstance(prompt, int):
+    if not cut and output is not None and prompt is not None:
         return TokenCount(prompt + output, output, True)
     output = -(-chars // CHARS_A_TOKEN)
     return TokenCount(output + -(-asked_chars // CHARS_A_TOKEN), output, False)

@@ -28,6 +28,7 @@ from guardproxy.wire.json import Leaf, View, rewrite, stand_in, stand_ins, view
 CHECK_ERROR = "check_error"
 PATIENT_CHARS = 1024  # up to this much unsettled text is scanned again for each part of a stream
 PATIENT_SHARE = 16  # beyond that, the next scan waits for this share of it in new text
+JOINED = 64  # parts of a text that become one: a stream of small parts would take twenty times the memory of its text
 
 
 def no_facts(lane: Lane, check: Check) -> Facts:
@@ -45,18 +46,25 @@ class LaneText:
     """The text of a lane so far. Offsets count from its beginning."""
 
     parts: list[str] = field(default_factory=list)
+    """The text in parts. The first is as it came; later ones may be joined."""
     total: int = 0
     """The number of characters so far."""
     ended: bool = False
     view: View | None = None
     """The decoded text of JSON that is scanned decoded, once the text has ended; otherwise `None`."""
     _starts: list[int] = field(default_factory=list)  # where each part begins
+    _apart: int = -1  # parts at the end that are to be joined; the first part never is
 
     def append(self, text: str) -> None:
         """Adds a part."""
         self._starts.append(self.total)
         self.parts.append(text)
         self.total += len(text)
+        self._apart += 1
+        if self._apart == JOINED:
+            self.parts[-JOINED:] = ["".join(self.parts[-JOINED:])]
+            del self._starts[1 - JOINED :]
+            self._apart = 0
 
     def part(self, start: int, end: int) -> str:
         """`text[start:end]`. The cost depends on the length of the part, not of the text."""

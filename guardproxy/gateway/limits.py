@@ -13,7 +13,6 @@ import math
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from guardproxy.audit import Record
 from guardproxy.decisions import Plan
@@ -221,13 +220,10 @@ def used_tokens(record: Record, contract: Contract | None) -> tuple[int, int]:
         return sum(attempt.tokens for attempt in record.attempts) - answer, answer
     if "upstream" not in record.sizes or (record.response.status or 0) >= 400:
         return 0, 0  # it was not sent, or it was refused
-    counted: tuple[Any, Any] = contract.tokens(record.usage) if contract else (None, None)
+    counted = contract.tokens(record.usage) if contract else (None, None)
     chars = sum(text.chars for text in record.response.texts)
     estimated = (-(-size // BYTES_A_TOKEN) for size in (record.sizes["upstream"], chars))
-    prompt, answer = (
-        value if type(value) is int and value >= 0 else estimate
-        for value, estimate in zip(counted, estimated, strict=True)
-    )
+    prompt, answer = (estimate if value is None else value for value, estimate in zip(counted, estimated, strict=True))
     return prompt, answer
 
 

@@ -72,8 +72,8 @@ def _exchange(record: Record) -> dict[str, Scalar | Sequence[str] | None]:
     codec = codec_for(record.route)
     asked, answered = codec.contract.tokens(record.usage) if codec else (None, None)
     return {
-        "gen_ai.usage.input_tokens": asked if type(asked) is int else None,
-        "gen_ai.usage.output_tokens": answered if type(answered) is int else None,
+        "gen_ai.usage.input_tokens": asked,
+        "gen_ai.usage.output_tokens": answered,
         "gen_ai.request.model": record.model or None,
         "gen_ai.response.model": record.response.model or None,
         "gen_ai.response.finish_reasons": record.response.finish or None,

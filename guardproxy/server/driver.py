@@ -150,8 +150,9 @@ class Driver:
                         todo.extend(following)
                 if self.finished is None:
                     wait_s = self.exchange.patience_s(_clock())
-                    happened = await self._next() if wait_s is None else await self._patiently(self._next(), wait_s)
-                    todo.extend(await self._receive(happened))
+                    coming = self._next() if wait_s is None else self._patiently(self._next(), wait_s)
+                    # No name for the input: it would keep its bytes until the next one comes.
+                    todo.extend(await self._receive(await coming))
             except _OvertakenError as overtaken:
                 todo.extend(overtaken.commands)
 

@@ -231,13 +231,18 @@ class Contract:
         match = self.choice.match(path)
         return match[0] if match else ""
 
-    def tokens(self, usage: Mapping[str, Any]) -> tuple[Any, Any]:
-        """The tokens of the request and of the answer that a `usage` object counts; `None` if it does not count them."""
+    def tokens(self, usage: Mapping[str, Any]) -> tuple[int | None, int | None]:
+        """The tokens of the request and of the answer that a `usage` object counts; `None` if it does not count them, or not as
+        a whole number from 0."""
         prompt, answer = (
             next((usage[name] for name in names if name in usage), None)
             for names in (self.usage.prompt, self.usage.answer)
         )
-        return prompt, answer
+        return _count(prompt), _count(answer)
+
+
+def _count(value: object) -> int | None:
+    return value if type(value) is int and value >= 0 else None
 
 
 def name_beside(path: str) -> str:

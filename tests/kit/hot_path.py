@@ -15,7 +15,8 @@ import sys
 import tempfile
 import threading
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -33,6 +34,7 @@ NO_RULES = "policy: empty\nrules:\n  - {id: watch, when: check_error, action: fl
 DEFAULT = (ROOT / "policies" / "default.yaml").read_text()
 WARM_UP = 40
 REQUESTS = 100
+LIMIT = 1000  # connections
 REQUEST = {"model": "m", "messages": [{"role": "user", "content": "please tell me about the weather of tomorrow"}]}
 USAGE = {"prompt_tokens": 9, "completion_tokens": 9, "total_tokens": 18}
 ANSWER = {
@@ -52,7 +54,8 @@ def _with_length(start: str, headers: str, body: bytes) -> bytes:
     return f"{start}\r\nContent-Type: application/json\r\n{headers}Content-Length: {len(body)}\r\n\r\n".encode() + body
 
 
-def _chunked(data: bytes) -> bytes:
+def chunked(data: bytes) -> bytes:
+    """A chunk of a body."""
     return b"%x\r\n%s\r\n" % (len(data), data)
 
 
@@ -60,10 +63,11 @@ def _answer(*, streamed: bool) -> bytes:
     if not streamed:
         return _with_length("HTTP/1.1 200 OK", "", json.dumps(ANSWER).encode())
     head = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
-    return head + b"".join(map(_chunked, chat_frames(WORDS))) + b"0\r\n\r\n"
+    return head + b"".join(map(chunked, chat_frames(WORDS))) + b"0\r\n\r\n"
 
 
-def _request(*, streamed: bool) -> bytes:
+def request(*, streamed: bool) -> bytes:
+    """The bytes of a request."""
     body = json.dumps({**REQUEST, "stream": True} if streamed else REQUEST).encode()
     start, headers = "POST /v1/chat/completions HTTP/1.1", "Host: localhost\r\nAuthorization: Bearer counted\r\n"
     return _with_length(start, headers, body)
@@ -157,40 +161,49 @@ class _Counted:
         return result
 
 
-async def _measure(policy: str, *, streamed: bool, folder: Path, counted: _Counted) -> Calls:
+@asynccontextmanager
+async def served(policy: str, folder: Path, listening: socket.socket) -> AsyncIterator[int]:
+    """A server under a policy, in front of the model that listens there. Gives its port."""
     policies = folder / "policies"
     policies.mkdir()
     (policies / "policy.yaml").write_text(policy)
+    upstream = f"http://127.0.0.1:{listening.getsockname()[1]}"
+    server = Server(Config(upstream=(upstream,), policies=policies, audit=folder / "audit"))
+    listener = Listener(server.handle, limit=LIMIT, timeout_head_s=5.0, auto_decompress=False, access_log=None)
+    runner = web.ServerRunner(listener)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    try:
+        yield runner.addresses[0][1]
+    finally:
+        await server.drain()
+        await runner.cleanup()
+        await server.close()
+
+
+async def _measure(policy: str, *, streamed: bool, folder: Path, counted: _Counted) -> Calls:
     loop, ended = asyncio.get_running_loop(), asyncio.Event()
+
+    def counting(is_on: bool) -> None:
+        counted.is_on = is_on
+        if not is_on:
+            loop.call_soon_threadsafe(ended.set)
+
     with socket.create_server(("127.0.0.1", 0)) as listening:
-        upstream = f"http://127.0.0.1:{listening.getsockname()[1]}"
-        server = Server(Config(upstream=(upstream,), policies=policies, audit=folder / "audit"))
-        listener = Listener(server.handle, limit=10, timeout_head_s=5.0, auto_decompress=False, access_log=None)
-        runner = web.ServerRunner(listener)
-        await runner.setup()
-        await web.TCPSite(runner, "127.0.0.1", 0).start()
-        gc.collect()
-        gc.disable()
-
-        def counting(is_on: bool) -> None:
-            counted.is_on = is_on
-            if not is_on:
-                loop.call_soon_threadsafe(ended.set)
-
-        client = _Client(runner.addresses[0][1], _request(streamed=streamed), counting)
-        answer = _answer(streamed=streamed)
-        threading.Thread(target=_model, args=(listening, answer), daemon=True, name="outside-model").start()
-        client.start()
-        try:
-            await ended.wait()
-            sys.setprofile(None)
-            assert not client.failure, client.failure
-            return counted.calls()
-        finally:
-            gc.enable()
-            await server.drain()
-            await runner.cleanup()
-            await server.close()
+        async with served(policy, folder, listening) as port:
+            gc.collect()
+            gc.disable()
+            client = _Client(port, request(streamed=streamed), counting)
+            answer = _answer(streamed=streamed)
+            threading.Thread(target=_model, args=(listening, answer), daemon=True, name="outside-model").start()
+            client.start()
+            try:
+                await ended.wait()
+                sys.setprofile(None)
+                assert not client.failure, client.failure
+                return counted.calls()
+            finally:
+                gc.enable()
 
 
 def measure(policy: str, *, streamed: bool = False) -> Calls:

@@ -25,6 +25,9 @@ CALL = Lane(Channel("response", "tool_arguments", "a"), (), encoded=True)
         ({"output_tokens": 3}, False, (8, 3, False)),
         ({"input_tokens": 7.5, "output_tokens": 3}, False, (8, 3, False)),
         ({}, False, (8, 3, False)),
+        ({"prompt_tokens": -7, "completion_tokens": 3}, False, (8, 3, False)),
+        ({"prompt_tokens": 7, "completion_tokens": -3}, False, (8, 3, False)),
+        ({"prompt_tokens": True, "completion_tokens": 3}, False, (8, 3, False)),
     ],
 )
 def test_tokens_are_counted_or_estimated(usage: dict[str, int], cut: bool, expected: tuple[int, int, bool]) -> None:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from guardproxy.events import End, Frame, Text
 from guardproxy.exchange.gate import Gate
-from guardproxy.exchange.lanes import CHECK_ERROR, Lane
+from guardproxy.exchange.lanes import CHECK_ERROR, JOINED, Lane, LaneText
 from guardproxy.findings import Channel, Finding, Scan, Traits, Window
 from guardproxy.redaction.placeholders import RESTORE
 from guardproxy.redaction.shapes import Shape
@@ -198,3 +198,20 @@ def test_the_arguments_of_a_call_are_held_whoever_reads_them() -> None:
     gate.push([End(call)])
     turn(gate)
     assert leaving(gate) == '{"a": 1'
+
+
+@given(data=st.data())
+def test_a_text_of_many_parts_reads_as_one(data: st.DataObject) -> None:
+    sizes = data.draw(st.lists(st.integers(0, 3), min_size=1, max_size=10)) * data.draw(st.integers(1, JOINED))
+    whole = "".join(chr(0x100 + at) for at in range(sum(sizes)))
+    text = LaneText()
+    for end, size in zip(itertools.accumulate(sizes), sizes, strict=True):
+        text.append(whole[end - size : end])
+        start = data.draw(st.integers(0, end))
+        assert text.part(start, end) == whole[start:end]
+        assert text.total == end
+    assert text.parts[0] == whole[: sizes[0]]  # forms read the first part as it came
+    assert "".join(text.parts) == whole
+    start, end = sorted(data.draw(st.tuples(st.integers(0, len(whole)), st.integers(0, len(whole)))))
+    assert text.part(start, end) == whole[start:end]
+    assert len(text.parts) <= 1 + JOINED + len(sizes) // JOINED
