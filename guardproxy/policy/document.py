@@ -151,7 +151,9 @@ class Policy:
     the refused kinds of content that no check can read. `token_ids`: what happens to integers that stand for a text.
     `formats`: the wire formats that the file declares.
     `subject`: whose key seals the texts: `user`, `tenant`, `conversation`, or `header:NAME` with a lower-case name.
-    `fields`: the rules about fields. `mode`: in `shadow` the policy changes and refuses nothing.
+    `fields`: the rules about fields. `sections`: the values of the sections of gateway tasks, by key. `share`: the number
+    of conversations in a million for which fields and sections are carried out; `None`: all. `mode`: in `shadow` the policy
+    changes and refuses nothing.
     `unused`: the variables that nothing uses.
     """
 
@@ -165,11 +167,13 @@ class Policy:
     opaque: frozenset[str] = frozenset()
     token_ids: Passes = "refuse"  # noqa: S105 - not a password
     fields: FieldRules = NO_FIELD_RULES
+    share: int | None = None
     mode: Mode = "enforce"
     keep: Keep = "redacted"
     subject: str = "user"
     intent: Intent = "on"
     formats: tuple[DeclaredFormat, ...] = ()
+    sections: Mapping[str, Any] = field(default_factory=dict)
     tests: tuple[PolicyTest, ...] = ()
     source: str = ""
     tenant: str = ""

@@ -19,6 +19,7 @@ from guardproxy.policy.document import ON_ERROR
 from guardproxy.policy.expression import RESERVED
 from guardproxy.policy.fields import FIELD_KEYS
 from guardproxy.policy.keys import Table
+from guardproxy.policy.sections import SECTIONS
 from guardproxy.policy.variables import PLACES
 
 Schema = dict[str, Any]
@@ -46,7 +47,7 @@ def schema() -> Schema:
     # A policy that extends another states only the stricter parts of a check or rule; any other policy states all of
     # it.
     whole = {
-        "anyOf": [{"required": [key]} for key in ("rules", *FIELD_KEYS)],
+        "anyOf": [{"required": [key]} for key in ("rules", *FIELD_KEYS, *SECTIONS)],
         "properties": {
             "checks": {"additionalProperties": {"required": ["use"]}},
             "rules": {"items": {"required": list(tables.needed(tables.RULE))}},

@@ -24,6 +24,7 @@ from guardproxy.policy.expression import CHECK_ERROR
 from guardproxy.policy.fields import NO_BOUND_FIELDS, BoundFields, bound_fields
 from guardproxy.policy.keeping import Keeping, keeping_of
 from guardproxy.policy.matching import MatchVerdict
+from guardproxy.policy.sections import BoundSection
 from guardproxy.policy.selecting import NOT_APPLYING, Selection, select
 from guardproxy.redaction import Operators, strictest
 from guardproxy.wire import DeclaredCodec, Formats, installed
@@ -65,13 +66,15 @@ class Outcome(NamedTuple):
 
 @dataclass(frozen=True)
 class BoundRules:
-    """The rules for a request. `matched`: the verdict of each condition, by `Match.digest`, for the record."""
+    """The rules for a request. `matched`: the verdict of each condition, by `Match.digest`, for the record. `sections`: the
+    sections of the policies that apply, by key and in the order of the policies' names."""
 
     policies: tuple[Policy, ...]
     rules: tuple[BoundRule, ...]
     checks: Mapping[tuple[str, str], Check]
     matched: Mapping[str, MatchVerdict] = field(default_factory=dict)
     fields: BoundFields = NO_BOUND_FIELDS
+    sections: Mapping[str, tuple[BoundSection, ...]] = field(default_factory=dict)
     _reads: dict[Direction, bool] = field(default_factory=dict)
     _checks_for: dict[tuple[Direction, Kind], tuple[Check, ...]] = field(default_factory=dict)
     _rules_for: dict[tuple[Direction, Kind], tuple[BoundRule, ...]] = field(default_factory=dict)
@@ -276,7 +279,7 @@ class PolicySet:
 
     @lazy
     def _shares(self) -> tuple[tuple[int, ...], ...]:
-        return tuple(rollout.shares(policy.rules, policy.fields.share) for policy in self.policies)
+        return tuple(rollout.shares(policy.rules, policy.share) for policy in self.policies)
 
     @lazy
     def unconditional(self) -> BoundRules | None:
@@ -328,13 +331,18 @@ class PolicySet:
         rules = tuple(sorted(rules, key=_precedence))
         verdicts = ((policy.match.digest, verdict) for policy, (verdict, _) in zip(self.policies, key, strict=True))
         matched = {digest: verdict for digest, verdict in verdicts if digest}
-        fields = {
-            policy.name: (policy.fields, policy.fields.enforced and (share is None or share > left_out))
+        is_enforced = {
+            policy.name: policy.mode == "enforce" and (policy.share is None or policy.share > left_out)
             for policy, left_out in remaining
-            for share in [policy.fields.share]
         }
+        fields = {policy.name: (policy.fields, is_enforced[policy.name]) for policy, _ in remaining}
         policies = tuple(policy for policy, _ in remaining)
-        return BoundRules(policies, rules, self.checks, matched, bound_fields(fields))
+        sections: dict[str, tuple[BoundSection, ...]] = {}
+        for policy in sorted(policies, key=lambda policy: policy.name):
+            for section, value in policy.sections.items():
+                bound = BoundSection(policy.name, value, is_enforced[policy.name])
+                sections[section] = (*sections.get(section, ()), bound)
+        return BoundRules(policies, rules, self.checks, matched, bound_fields(fields), sections)
 
     def _rule(self, policy: Policy, rule: Rule) -> BoundRule:
         # a rule that names `check_error` alone uses every check of the file

@@ -20,6 +20,7 @@ from guardproxy.policy import keys as tables
 from guardproxy.policy.document import CheckSpec, Policy, Rule
 from guardproxy.policy.fields import FIELD_KEYS
 from guardproxy.policy.rollout import WHOLE, reach
+from guardproxy.policy.sections import SECTIONS
 from guardproxy.policy.strictness import (
     ACTIONS,
     Order,
@@ -37,7 +38,10 @@ from guardproxy.policy.strictness import (
 from guardproxy.policy.tree import FilePlace, YamlNode
 from guardproxy.redaction import DEFAULT
 
-INHERITED = ("checks", "rules", "on_error", "unmapped", "opaque", "token_ids", *FIELD_KEYS, "mode", "enforce", "audit")
+INHERITED = (
+    *("checks", "rules", "on_error", "unmapped", "opaque", "token_ids", *FIELD_KEYS, "mode", "enforce", "audit"),
+    *SECTIONS,
+)
 
 Entries = Mapping[str, YamlNode]
 
@@ -164,11 +168,12 @@ def _policy_weaknesses(before: Policy, after: Policy) -> Iterator[Weakness]:
     changed = [name for name, value in before.fields.values.items() if not same(value, after.fields.values.get(name))]
     if changed:
         weak.append(("set", f"`set` of `{changed[0]}` may not change"))
-    reaches = (WHOLE if policy.fields.share is None else policy.fields.share for policy in (before, after))
-    if any(before.fields.paths()) and _is_weaker(compare_shares(*reaches)):
+    reaches = (WHOLE if policy.share is None else policy.share for policy in (before, after))
+    if (any(before.fields.paths()) or before.sections) and _is_weaker(compare_shares(*reaches)):
         weak.append(("enforce", "`enforce` may not be reduced"))
     if why := _why_weaker("mode", before.mode, after.mode):
         weak.append(("mode", f"`mode` {why}"))
+    weak += [(key, f"`{key}` may not change") for key, value in before.sections.items() if value != after.sections[key]]
     if before.keep != after.keep:
         weak.append(("audit", f"`audit` may not change: keep: {before.keep}"))
     if before.keep == after.keep and before.subject != after.subject:

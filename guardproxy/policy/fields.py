@@ -37,16 +37,12 @@ _MAPPING = "a mapping from fields to values, like `{store: false}`"
 @dataclass(frozen=True, slots=True)
 class FieldRules:
     """The rules of a policy about fields. `allow`: the names of fields that formats refuse by default. `values`: the values to
-    set, by path. `strip`, `refuse`: paths. `enforced`: whether they are carried out; otherwise they are only recorded. `share`:
-    the number of conversations in a million for which they are enforced; `None`: all. `places`: the places of the paths in the
-    file, by key and path."""
+    set, by path. `strip`, `refuse`: paths. `places`: the places of the paths in the file, by key and path."""
 
     allow: frozenset[str] = frozenset()
     values: Mapping[str, Any] = field(default_factory=dict)
     strip: frozenset[str] = frozenset()
     refuse: frozenset[str] = frozenset()
-    enforced: bool = True
-    share: int | None = None
     places: Mapping[tuple[str, str], FilePlace] = field(default_factory=dict, compare=False)
 
     def paths(self) -> Iterator[tuple[FieldAction, str]]:
@@ -154,7 +150,7 @@ def bound_fields(rules: Mapping[str, tuple[FieldRules, bool]]) -> BoundFields:
 # Files.
 
 
-def read_fields(reading: FileReading, keys: Mapping[str, YamlNode], *, enforced: bool, share: int | None) -> FieldRules:
+def read_fields(reading: FileReading, keys: Mapping[str, YamlNode]) -> FieldRules:
     """Reads the rules about fields of a policy."""
     places: dict[tuple[str, str], FilePlace] = {}
     lists = {
@@ -165,7 +161,7 @@ def read_fields(reading: FileReading, keys: Mapping[str, YamlNode], *, enforced:
     for path in sorted(lists["allow_fields"]):
         if not path.isidentifier():
             reading.fail(places["allow_fields", path], "`allow_fields` takes names of fields at the top of a request")
-    return FieldRules(lists["allow_fields"], values, lists["strip"], lists["refuse"], enforced, share, places)
+    return FieldRules(lists["allow_fields"], values, lists["strip"], lists["refuse"], places)
 
 
 def _paths(reading: FileReading, key: str, node: YamlNode, places: dict[tuple[str, str], FilePlace]) -> Iterator[str]:

@@ -28,6 +28,7 @@ from guardproxy.policy.document import (
     WORDS_OF_ON,
 )
 from guardproxy.policy.fields import FIXED_FIELDS
+from guardproxy.policy.sections import SECTIONS
 from guardproxy.policy.strictness import ACTIONS, VERDICTS, Action
 from guardproxy.redaction import HASH_TYPES
 from guardproxy.redaction import KINDS as OPERATORS
@@ -311,5 +312,6 @@ POLICY: Table = {
     "mode": Key("`shadow` records what the policy would do; it changes and refuses nothing.", choice(MODES)),
     "enforce": Key("The share of conversations for which all rules are enforced, as in `10 %`.", SHARE),
     "audit": Key("What records keep, and when.", {"type": "object"}),
+    **{name: Key(section.doc, section.schema) for name, section in SECTIONS.items()},
     "tests": Key("Examples with their expected results.", {"type": "array", "items": _TEST}),
 }

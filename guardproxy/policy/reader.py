@@ -42,6 +42,7 @@ from guardproxy.policy.formats import FormatSection, join_formats, read_formats
 from guardproxy.policy.matching import is_any, read_match
 from guardproxy.policy.reading import FileReading, did_you_mean
 from guardproxy.policy.rules import read_rules
+from guardproxy.policy.sections import SECTIONS
 from guardproxy.policy.tree import FilePlace, YamlNode, entries, read_tree
 from guardproxy.policy.variables import Scope, SiblingFiles, read_scope, substitute
 
@@ -108,7 +109,7 @@ def _open_file(path: str, content: bytes | str, beside: SiblingFiles | None) -> 
     except PolicyError as error:
         return error
     reading = FileReading(path)
-    needs_rules = entries(root).keys().isdisjoint(("extends", *FIELD_KEYS))
+    needs_rules = entries(root).keys().isdisjoint(("extends", *FIELD_KEYS, *SECTIONS))
     required = tuple(name for name in tables.needed(tables.POLICY) if needs_rules or name != "rules")
     keys = reading.entries(root, _WANTED, tuple(tables.POLICY), needed=required)
     file = _File(path, root, reading, keys, reading.name(keys.get("policy")) or "")
@@ -238,8 +239,10 @@ def _policy(chain: list[_File], tenant: str) -> Policy:
         intent=audit.intent,
         opaque=_opaque(reading, merged.get("opaque")),
         token_ids=reading.choice(merged.get("token_ids"), PASSES) or "refuse",
-        fields=read_fields(reading, merged, enforced=mode == "enforce", share=share),
+        fields=read_fields(reading, merged),
         mode=mode,
+        sections={key: SECTIONS[key].read(reading, node) for key, node in merged.items() if key in SECTIONS},
+        share=share,
         formats=() if tenant else tuple(section.declaration for section in file.formats),
         tests=() if tenant else read_tests(reading, file.keys.get("tests"), tuple(rules), tuple(checks)),
         source=file.path,

@@ -50,9 +50,10 @@ def with_share(rules: Sequence[Rule], share: int | None) -> tuple[Rule, ...]:
     )
 
 
-def shares(rules: Sequence[Rule], of_fields: int | None = None) -> tuple[int, ...]:
-    """Returns the distinct shares of the rules, smallest first. `of_fields`: that of the rules about fields."""
-    every = (of_fields, *(rule.share for rule in rules))
+def shares(rules: Sequence[Rule], of_policy: int | None = None) -> tuple[int, ...]:
+    """Returns the distinct shares of the rules, smallest first. `of_policy`: that of the policy, which its other
+    parts share."""
+    every = (of_policy, *(rule.share for rule in rules))
     return tuple(sorted({share for share in every if share is not None}))
 
 

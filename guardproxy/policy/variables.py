@@ -6,7 +6,7 @@ Kept: nothing.
 A text that is only `${name}` becomes the value itself: a number stays a number. Within a longer text `${name}` becomes
 the text of the value. A list inside a list is spliced into it. `$${` gives a plain `${`. Variables are replaced in
 `match`, `checks`, `rules`, `on_error`, `unmapped`, `opaque`, `token_ids`, `allow_fields`, `refuse`, `set`, `strip`,
-`enforce` and `audit`.
+`enforce`, `audit` and the sections of gateway tasks.
 """
 
 from __future__ import annotations
@@ -20,11 +20,15 @@ from guardproxy.errors import PolicyError
 from guardproxy.policy.fields import FIELD_KEYS
 from guardproxy.policy.keys import VARIABLE
 from guardproxy.policy.reading import FileReading, did_you_mean, join
+from guardproxy.policy.sections import SECTIONS
 from guardproxy.policy.tree import FilePlace, YamlNode, find_invisible
 
 Scope = dict[str, YamlNode]
 
-PLACES = ("match", "checks", "rules", "on_error", "unmapped", "opaque", "token_ids", *FIELD_KEYS, "enforce", "audit")
+PLACES = (
+    *("match", "checks", "rules", "on_error", "unmapped", "opaque", "token_ids", *FIELD_KEYS, "enforce", "audit"),
+    *SECTIONS,
+)
 LIMIT_ENTRIES = 10_000
 LIMIT_ENTRY_CHARS = 1000
 

@@ -21,7 +21,6 @@ from guardproxy.policy import (
     WHOLE,
     And,
     Expression,
-    FieldRules,
     FilePlace,
     Match,
     Name,
@@ -41,7 +40,7 @@ from guardproxy.policydiff.options import EFFECTS, Difference, Effect, options, 
 _NEUTRAL = ("keep", "message", "severity", "template", "price", "attempts", "total_s", "total_tokens")
 _BY_HAND = (
     *("name", "match", "checks", "rules", "tests", "id", "on", "when", "retry", "operators", "rule", "restoration"),
-    *("opaque", "fields", "share", "model", "upstream", "formats"),
+    *("opaque", "fields", "share", "model", "upstream", "formats", "sections"),
 )
 _NOT_SHOWN = ("source", "place", "places", "tenant", "stands_for", "root", "unused")
 _OF_THE_ACTION = ("restore", "early", "parallel")
@@ -118,7 +117,7 @@ def _count(rules: Sequence[Rule]) -> str:
 
 def _least(policy: Policy, effect: Effect) -> Effect:
     """Returns the effect of adding or removing a whole policy: neutral if all its rules only record."""
-    changes_fields = policy.fields.enforced and any(policy.fields.paths())
+    changes_fields = policy.mode == "enforce" and (any(policy.fields.paths()) or policy.sections)
     return effect if changes_fields or any(map(_bites, policy.rules)) else "neutral"
 
 
@@ -143,7 +142,8 @@ def _policy(old: Policy, new: Policy) -> Iterator[Change]:
     yield from to_changes(_rules(old, new))
     yield from to_changes(_fields(old, new, ""))
     yield from to_changes(_opaque(old, new))
-    yield from to_changes(_field_rules(old.fields, new.fields))
+    yield from to_changes(_field_rules(old, new))
+    yield from to_changes(_sections(old, new))
     yield from (Change(new.name, *difference) for difference in _formats(old, new))
     if not new.tenant and old.stands_for != new.stands_for:
         was, now = (_join(sorted(policy.stands_for)) or "nothing" for policy in (old, new))
@@ -314,30 +314,41 @@ def _opaque(old: Policy, new: Policy) -> Iterator[Difference]:
         yield Difference(f"opaque {kind} {was} -> {now}", "tightens" if fresh else "loosens")
 
 
-def _field_rules(old: FieldRules, new: FieldRules) -> Iterator[Difference]:
+def _field_rules(old: Policy, new: Policy) -> Iterator[Difference]:
     """Yields the differences of the rules about fields of requests. Rules of shadow mode only record."""
-    shares = [WHOLE if fields.share is None else fields.share for fields in (old, new)]
-    if old.enforced and new.enforced and shares[0] != shares[1] and any(old.paths()) and any(new.paths()):
+    before, after = old.fields, new.fields
+    shares = [WHOLE if policy.share is None else policy.share for policy in (old, new)]
+    are_enforced = old.mode == new.mode == "enforce"
+    if are_enforced and shares[0] != shares[1] and any(before.paths()) and any(after.paths()):
         percents = (f"{share * 100 / WHOLE:g} %" for share in shares)
         yield Difference(f"rules about fields: enforce {' -> '.join(percents)}", EFFECTS[compare_shares(*shares)])
-    for path in sorted(old.allow ^ new.allow):
-        fresh = path in new.allow
+    for path in sorted(before.allow ^ after.allow):
+        fresh = path in after.allow
         yield Difference(
             f"{'allows' if fresh else 'no longer allows'} the field {path}", "loosens" if fresh else "tightens"
         )
-    for word, before, after in (("refuses", old.refuse, new.refuse), ("strips", old.strip, new.strip)):
-        for path in sorted(before ^ after):
-            fresh = path in after
+    for word, was, now in (("refuses", before.refuse, after.refuse), ("strips", before.strip, after.strip)):
+        for path in sorted(was ^ now):
+            fresh = path in now
             effect: Effect = "tightens" if fresh else "loosens"
-            is_in_force = (new if fresh else old).enforced
+            is_in_force = (new if fresh else old).mode == "enforce"
             words = f"{word if fresh else f'no longer {word}'} the field {path}"
             yield Difference(words, effect if is_in_force else "neutral")
-    for path in sorted({*old.values, *new.values}):
-        was, now = (show(fields.values[path]) if path in fields.values else "as sent" for fields in (old, new))
-        if was != now:
-            yield Difference(
-                f"sets the field {path}: {was} -> {now}", "either" if old.enforced or new.enforced else "neutral"
-            )
+    for path in sorted({*before.values, *after.values}):
+        shown = [show(fields.values[path]) if path in fields.values else "as sent" for fields in (before, after)]
+        if shown[0] != shown[1]:
+            is_in_force = "enforce" in (old.mode, new.mode)
+            yield Difference(f"sets the field {path}: {' -> '.join(shown)}", "either" if is_in_force else "neutral")
+
+
+def _sections(old: Policy, new: Policy) -> Iterator[Difference]:
+    """Yields the sections of gateway tasks that differ. What differs within a section is not compared."""
+    effect: Effect = "either" if "enforce" in (old.mode, new.mode) else "neutral"
+    for key in sorted(old.sections.keys() | new.sections.keys()):
+        before, after = old.sections.get(key), new.sections.get(key)
+        if before != after:
+            word = "is new" if before is None else "was removed" if after is None else "changed"
+            yield Difference(f"the section `{key}` {word}", effect)
 
 
 def _effect(name: str, old: Any, new: Any) -> Effect:
