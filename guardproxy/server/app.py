@@ -27,6 +27,7 @@ from guardproxy.server.admission import Admission, AdmittedRequest
 from guardproxy.server.clients import ClientSource
 from guardproxy.server.deadlines import Deadlines
 from guardproxy.server.driver import Driver
+from guardproxy.server.feedback import OwnUpstream
 from guardproxy.server.leftovers import Leftovers
 from guardproxy.server.listener import HttpRequest, Listener
 from guardproxy.server.observers import Fan, LogObserver, MetricsObserver, Observers
@@ -38,7 +39,8 @@ from guardproxy.server.state import SharedState, further_of
 from guardproxy.server.status import Metrics, Pulse
 from guardproxy.server.steps import Steps
 from guardproxy.server.tracing import tracing_of
-from guardproxy.server.upstream import Breakers, Upstream, session
+from guardproxy.server.upstream import Answering, Breakers, Upstream, session
+from guardproxy.wire import FEEDBACK
 
 _log = logging.getLogger(__name__)
 
@@ -255,14 +257,7 @@ class Server:
         driver = Driver(
             admitted.exchange,
             request,
-            Upstream(
-                self._client,
-                self._breakers,
-                deadlines,
-                self._leftovers,
-                self.config.timeout_first_byte_s,
-                self.clients.is_on,
-            ),
+            self._answering(admitted, deadlines),
             self._scanner,
             self._recorder,
             self.metrics,
@@ -273,6 +268,13 @@ class Server:
         driver.targets = admitted.targets
         driver.own_headers = admitted.own_headers
         return driver
+
+    def _answering(self, admitted: AdmittedRequest, deadlines: Deadlines) -> Answering:
+        """What answers the request: an upstream, or the proxy itself."""
+        if admitted.exchange.setting.codec is FEEDBACK:
+            return OwnUpstream()
+        first_byte_s, has_own_key = self.config.timeout_first_byte_s, self.clients.is_on
+        return Upstream(self._client, self._breakers, deadlines, self._leftovers, first_byte_s, has_own_key)
 
     def stop_coming(self) -> None:
         """Makes `/readyz` fail from now on, so that traffic goes to other servers."""

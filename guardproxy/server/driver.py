@@ -19,7 +19,7 @@ from contextlib import suppress
 from functools import partial
 from typing import Any, TypeVar
 
-from aiohttp import ClientResponse, web
+from aiohttp import web
 from multidict import CIMultiDict
 
 from guardproxy.config import Config
@@ -57,7 +57,7 @@ from guardproxy.server.recorder import Recorder
 from guardproxy.server.scanner import Scanner
 from guardproxy.server.status import Metrics
 from guardproxy.server.steps import Interrupted, Steps, is_short, is_small
-from guardproxy.server.upstream import Upstream
+from guardproxy.server.upstream import AnswerHead, Answering
 
 _log = logging.getLogger(__name__)
 _clock = time.perf_counter
@@ -83,7 +83,7 @@ class Driver:
         self,
         exchange: Exchange | PassThrough,
         request: web.BaseRequest,
-        upstream: Upstream,
+        upstream: Answering,
         scanner: Scanner,
         recorder: Recorder,
         metrics: Metrics,
@@ -339,7 +339,7 @@ def _aborted(code: ErrorCode) -> Aborted:
 
 def answer_headers(
     head: SendHead | None,
-    upstream: ClientResponse | None,
+    upstream: AnswerHead | None,
     exchange: Exchange | PassThrough,
     more: Collection[str],
     retry_s: int,
