@@ -18,6 +18,7 @@ from guardproxy.policy.matching import MatchVerdict
 from guardproxy.policy.naming import model_readings
 from guardproxy.policy.reading import did_you_mean, join
 from guardproxy.policy.rollout import WHOLE, reach
+from guardproxy.policy.sections import BoundSection, CacheSection, merge_caches
 from guardproxy.policy.strictness import (
     ACTIONS,
     SCALES,
@@ -52,6 +53,8 @@ __all__ = [
     "And",
     "BoundRule",
     "BoundRules",
+    "BoundSection",
+    "CacheSection",
     "CheckSpec",
     "CoverageRow",
     "Expectation",
@@ -100,6 +103,7 @@ __all__ = [
     "join",
     "load_file",
     "load_folder",
+    "merge_caches",
     "model_readings",
     "notes",
     "parse",
