@@ -72,6 +72,13 @@ class ClientConfig(AuditConfig):
         "Memory for the answers that policies let the cache keep, in one process. An answer may take a 16th of it.",
         AllowedValues(least=0),
     )
+    feedback: str = setting(
+        "Clients",
+        "off",
+        "Whether clients may send feedback about their exchanges to `POST /guard/feedback`. The ids of exchanges are then "
+        "sealed with their tenant.",
+        AllowedValues(choices=("off", "on")),
+    )
     jwt_keys: str = setting(
         "Clients",
         "",
