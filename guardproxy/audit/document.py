@@ -198,6 +198,21 @@ class RecordedField(RecordLeaf, frozen=True, kw_only=True):
     mode: Literal["enforce", "shadow"]
 
 
+class RecordedCache(RecordLeaf, frozen=True, kw_only=True):
+    """What the cache had for the request, if policies let it answer."""
+
+    result: Annotated[
+        Literal["hit", "miss", "bypass", "failed"],
+        Meta(description="`bypass`: the client asked for a new answer; `failed`: the cache could not be reached."),
+    ]
+    match: Annotated[Literal["exact", "semantic"], Meta(description="How requests are compared.")]
+    mode: Annotated[Literal["enforce", "shadow"], Meta(description="`shadow`: the upstream answered in any case.")]
+    policies: Annotated[tuple[str, ...], Meta(description="The policies whose section `cache` counts.")]
+    source: Annotated[str, Meta(description="The id of the exchange whose answer was found.")] = ""
+    age_s: Annotated[float, Meta(description="Seconds since that exchange.")] = 0.0
+    similarity: Annotated[float, Meta(description="The similarity of the two questions; 1 for `exact`.")] = 0.0
+
+
 class RecordedPlaces(RecordLeaf, frozen=True, kw_only=True):
     """Places of an answer in which redacted values may be restored."""
 
@@ -302,6 +317,7 @@ class Record(LogEntry, frozen=True, kw_only=True, tag="exchange"):
     ] = ()
     plan: RecordedPlan | None = None
     fields: Annotated[tuple[RecordedField, ...], Meta(description="What policies did with fields of the request.")] = ()
+    cache: RecordedCache | None = None
     no_capacity: RecordedShortage | None = None
     error: RecordedError | None = None
     restore: Annotated[
@@ -323,6 +339,11 @@ class Record(LogEntry, frozen=True, kw_only=True, tag="exchange"):
     def is_read(self) -> bool:
         """Whether a wire format read the exchange; false for a route that was passed through."""
         return bool(self.codec)
+
+    @property
+    def is_from_cache(self) -> bool:
+        """Whether the first answer came from the cache, so that no model worked for it."""
+        return self.cache is not None and self.cache.result == "hit" and self.cache.mode == "enforce"
 
     @property
     def is_given_feedback(self) -> bool:
