@@ -172,6 +172,16 @@ class RecordedError(RecordLeaf, frozen=True, kw_only=True):
     field: Annotated[str | None, Meta(description="The field of the request at fault.")] = None
 
 
+class RecordedRefusal(RecordLeaf, frozen=True, kw_only=True):
+    """A refusal of a duty, such as a limit that the request exceeds, or one that it would make if it were enforced."""
+
+    duty: str
+    name: Annotated[str, Meta(description="The name of the limit.")] = ""
+    policy: Annotated[str, Meta(description="The policy that has the limit. Empty: the settings.")] = ""
+    code: Annotated[str, Meta(description="The code of the error.")]
+    mode: Literal["enforce", "shadow"]
+
+
 class RecordedDuty(RecordLeaf, frozen=True, kw_only=True):
     """The gateway store's answers to a list of calls of a duty."""
 
@@ -299,6 +309,13 @@ class Record(LogEntry, frozen=True, kw_only=True, tag="exchange"):
     duties: Annotated[
         tuple[RecordedDuty, ...], Meta(description="The gateway store's answers to duties, in order.")
     ] = ()
+    refusals: Annotated[
+        tuple[RecordedRefusal, ...],
+        Meta(description="What duties refused, and what they would have refused in shadow mode."),
+    ] = ()
+    cost: Annotated[
+        int | None, Meta(description="The cost of all attempts, in millionths of the unit of prices. `null`: no price.")
+    ] = None
     plan: RecordedPlan | None = None
     fields: Annotated[tuple[RecordedField, ...], Meta(description="What policies did with fields of the request.")] = ()
     no_capacity: RecordedShortage | None = None

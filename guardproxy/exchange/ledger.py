@@ -16,6 +16,7 @@ from guardproxy.exchange.recording import NO_OWNER, Origin, compose, intent
 from guardproxy.exchange.setting import Setting
 from guardproxy.exchange.transcript import Refused, RequestReceived
 from guardproxy.findings import Direction
+from guardproxy.gateway import Prices, cost_of
 
 
 class Size(msgspec.Struct, frozen=True):
@@ -53,10 +54,11 @@ class Ledger(msgspec.Struct):
     _origin: Origin | None = None
 
     def begin(self, happened: RequestReceived | Refused) -> None:
-        """Notes the time of the request, and the answers of the gateway's store."""
+        """Notes the time of the request, the answers of the gateway's store, and the refusals of its duties."""
         self.time("received", happened.at_s)
         self.notes.measures.unix_s = happened.unix_s
         self.notes.answers = happened.answers
+        self.notes.refusals = happened.refusals
 
     def time(self, name: str, at_s: float) -> None:
         """Notes the first time of something that happened."""
@@ -115,7 +117,7 @@ class Ledger(msgspec.Struct):
         """The record so far."""
         notes, guard, answer = self.notes, self.guard, self.answer
         notes.measures.seals["client"] = self.setting.keys.seal(self._sent.digest())
-        return compose(
+        record = compose(
             self._identity(),
             outcome,
             notes,
@@ -130,3 +132,11 @@ class Ledger(msgspec.Struct):
             guard.fields,
             self.owner,
         )
+        return record if self.setting.prices is None else self._priced(record, self.setting.prices)
+
+    def _priced(self, record: Record, prices: Prices) -> Record:
+        """The record with the cost of the exchange. If a rule falls back to another model, the higher price counts."""
+        plans = (self.notes.plan, self.attempts.plan)
+        models = tuple(dict.fromkeys(plan.model or self.notes.model for plan in plans))
+        cost = cost_of(record, self.setting.codec.contract, prices, models)
+        return msgspec.structs.replace(record, cost=cost)

@@ -13,7 +13,7 @@ from guardproxy.events import Fault
 from guardproxy.exchange.gate import Gate, QueuedFrame
 from guardproxy.exchange.lanes import Lane
 from guardproxy.findings import Detail
-from guardproxy.gateway import StoreAnswered
+from guardproxy.gateway import Refusal, StoreAnswered
 from guardproxy.wire import AnswerFacts
 from guardproxy.wire.json import dotted, is_plain_key
 
@@ -95,6 +95,7 @@ class Notes(msgspec.Struct):
     upstream_status: int | None = None
     measures: Measures = msgspec.field(default_factory=Measures)
     answers: tuple[StoreAnswered, ...] = ()  # the answers of the gateway's store to duties
+    refusals: tuple[Refusal, ...] = ()  # what duties refused, or would have refused in shadow mode
     plan: Plan = UNPLANNED
     failure: DownstreamError | Fault | None = None
     no_capacity: tuple[str, Shortage] | None = None  # the check without a verdict, and the reason

@@ -32,6 +32,7 @@ from guardproxy.audit import (
     RecordedFinding,
     RecordedPlaces,
     RecordedPlan,
+    RecordedRefusal,
     RecordedRequest,
     RecordedSaving,
     RecordedShortage,
@@ -44,7 +45,7 @@ from guardproxy.exchange.lanes import Lane
 from guardproxy.exchange.masked import Masks
 from guardproxy.exchange.notes import Attempt, Notes, Side, is_unmapped
 from guardproxy.findings import Finding
-from guardproxy.gateway import StoreAnswered
+from guardproxy.gateway import Refusal, StoreAnswered
 from guardproxy.policy import BoundRules, FieldChange, Keeping, Outcome
 from guardproxy.wire import AnswerFacts
 from guardproxy.wire.json import is_word
@@ -132,6 +133,7 @@ def compose(
         conversation=notes.conversation,
         signs=notes.measures.signs,
         duties=tuple(map(_duty, notes.answers)) if notes.answers else (),
+        refusals=tuple(map(_refusal, notes.refusals)) if notes.refusals else (),
         plan=_plan(notes.plan) if notes.plan is not UNPLANNED else None,
         fields=tuple(writer.fields(fields)) if fields else (),
         attempts=tuple(writer.attempts(attempts, began_s)) if attempts else (),
@@ -156,9 +158,10 @@ def passed(
     seals: Mapping[str, str],
     finished_s: float,
     answers: Sequence[StoreAnswered] = (),
+    refusals: Sequence[Refusal] = (),
 ) -> Record:
     """Returns the record of an exchange that no check read. `finished_s`: seconds from the request to the end; `answers`: the
-    answers of the gateway's store to duties."""
+    answers of the gateway's store to duties; `refusals`: what duties would have refused in shadow mode."""
     return Record(
         v=ENTRY_VERSION,
         at=unix_s,
@@ -193,6 +196,7 @@ def passed(
         seals=dict(seals),
         timings={"finished": _since(0.0, finished_s)},
         duties=tuple(map(_duty, answers)),
+        refusals=tuple(map(_refusal, refusals)),
     )
 
 
@@ -232,6 +236,11 @@ def _plan(plan: Plan) -> RecordedPlan | None:
         return None
     parameters = dict(plan.parameters)
     return RecordedPlan(upstream=plan.upstream, model=plan.model, parameters=parameters, reason=plan.reason)
+
+
+def _refusal(refusal: Refusal) -> RecordedRefusal:
+    mode: Literal["enforce", "shadow"] = "enforce" if refusal.enforced else "shadow"
+    return RecordedRefusal(duty=refusal.duty, name=refusal.name, policy=refusal.policy, code=refusal.code, mode=mode)
 
 
 def _duty(answered: StoreAnswered) -> RecordedDuty:

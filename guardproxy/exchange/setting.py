@@ -10,7 +10,7 @@ import msgspec
 from guardproxy import redaction
 from guardproxy.exchange.history import LIVE, History
 from guardproxy.exchange.recording import Origin
-from guardproxy.gateway import NO_CLIENT, KnownClient
+from guardproxy.gateway import NO_CLIENT, KnownClient, Prices
 from guardproxy.policy import PolicySet
 from guardproxy.wire import BOUNDS, Bounds, Codec
 
@@ -87,6 +87,8 @@ class Setting(msgspec.Struct, frozen=True, kw_only=True):
     """The version of guardproxy, for the record."""
     receipts: bool = False
     """Whether the client gets a receipt."""
+    prices: Prices | None = None
+    """The prices of models, for the cost in the record; `None`: it holds no cost."""
     history: History = LIVE
     """The source of recorded values, in a replay."""
 

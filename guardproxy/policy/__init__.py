@@ -12,6 +12,7 @@ from guardproxy.policy.evaluate import BoundRule, BoundRules, Outcome, PolicySet
 from guardproxy.policy.expression import CHECK_ERROR, And, Expression, Name
 from guardproxy.policy.fields import FieldChange, FieldRules
 from guardproxy.policy.keeping import Keeping
+from guardproxy.policy.limiting import LARGEST, MICRO, LimitFault, LimitRule, StoredLimit, limit_rule, limit_words
 from guardproxy.policy.lint import Note, notes
 from guardproxy.policy.load import Files, PolicyErrors, build_checks, load_file, load_folder, parse
 from guardproxy.policy.matching import MatchVerdict
@@ -45,6 +46,8 @@ __all__ = [
     "ACTIONS",
     "CHECK_ERROR",
     "KINDS_OF",
+    "LARGEST",
+    "MICRO",
     "SCALES",
     "VERDICTS",
     "WHOLE",
@@ -63,6 +66,8 @@ __all__ = [
     "FilePlace",
     "Files",
     "Keeping",
+    "LimitFault",
+    "LimitRule",
     "LogLine",
     "Match",
     "MatchVerdict",
@@ -77,6 +82,7 @@ __all__ = [
     "RawExchange",
     "RequestFacts",
     "Rule",
+    "StoredLimit",
     "Tally",
     "Texts",
     "Verdict",
@@ -98,6 +104,8 @@ __all__ = [
     "header_of",
     "items",
     "join",
+    "limit_rule",
+    "limit_words",
     "load_file",
     "load_folder",
     "model_readings",

@@ -80,7 +80,7 @@ class Server:
             (config.models,) if config.models else (), settings(config), Registry(self.metrics.registry)
         )
         self.clients = ClientSource(config)
-        self._state = SharedState(config)
+        self.state = SharedState(config)
         self.reloading = Reload(folder_of(config.policies), self._load, self.metrics)
         config.audit.mkdir(parents=True, exist_ok=True)
         key = key_of(config.audit, config.key)
@@ -116,7 +116,7 @@ class Server:
         self.metrics.open.set_function(lambda: len(self._open))
         is_recording = lambda: self._recorder.healthy  # noqa: E731
         self._shippers = shippers_of(config, worker)
-        further = further_of(config, self.clients, self._state, self.metrics, lambda: self.policies)
+        further = further_of(config, self.clients, self.state, self.metrics, lambda: self.policies)
         self._admission = Admission(config, lambda: self.policies, is_recording, self, key, self._engine, further)
         self._show_breakers()
 
@@ -182,7 +182,7 @@ class Server:
             if state != "closed"
         ]
         unshipped = [shipper.trouble for shipper in self._shippers if shipper.trouble]
-        remarks = [*self._recorder.remarks, *unshipped, *down, *self.clients.trouble, *self._state.trouble]
+        remarks = [*self._recorder.remarks, *unshipped, *down, *self.clients.trouble, *self.state.trouble]
         if not self.reloading.errors:
             return remarks
         stays = f"the policies' folder cannot be used; {self.policies.digest} stays in force:"
@@ -242,8 +242,7 @@ class Server:
             if driver and driver.finished:
                 self.metrics.duration.labels(route).observe(time.perf_counter() - began)
                 self._observers.finished(driver.finished.record)
-                if self._admission.duties.is_settling:
-                    self._admission.settling.settle(admitted.head, driver.finished.record)
+                self._admission.settling.settle(admitted, driver.finished.record)
 
     def _driver(self, request: web.BaseRequest, admitted: AdmittedRequest, task: asyncio.Task[object]) -> Driver:
         deadlines = Deadlines(task, self._look_s)
@@ -291,7 +290,7 @@ class Server:
 
     async def close(self) -> None:
         await self._admission.settling.close(self.config.timeout_write_s)
-        await self._state.close()
+        await self.state.close()
         await self._leftovers.close()
         await self._client.close()
         self._steps.close()
