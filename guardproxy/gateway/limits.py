@@ -89,10 +89,22 @@ class UsageLimits(Duty):
 
     def plan(self, head: Head, request: Request) -> Steps[Plan | None] | None:
         """Reserves what the body decides. Returns no plan. Raises `DownstreamError` (403 for a model without a price, 429)."""
+        amounts: list[tuple[LimitRule, int]] = []
+        for rule, units in self.counted(head, request):
+            if units is not None:
+                amounts.append((rule, units))
+            elif not rule.is_shadow:
+                message = f"the limit `{rule.label}` counts costs, and the model has no price"
+                raise DownstreamError(ErrorCode.OUT_OF_SCOPE, message, "model")
+        return self._planned(head, amounts, request.model) if amounts else None
+
+    def counted(self, head: Head, request: Request) -> list[tuple[LimitRule, int | None]]:
+        """Returns the limits that count a request by its body, each with the units that it reserves; `None` for the cost of a
+        model without a price."""
         policies = self._policies()
         codec = policies.formats.codec_for(head.route)
         if codec is None:
-            return None
+            return []
         known, has_section = self._known(), SECTION in policies.section_names
         read = statement_of if known.asks_much or has_section else brief_statement_of
         statement = read(request.frame.tree, codec.contract.statements)
@@ -102,24 +114,19 @@ class UsageLimits(Duty):
         rules = known.late_for(about)
         if has_section:
             rules = (*rules, *self._of_policies(policies, head, request, codec, about))
-        if not rules:
-            return None
         prompt = -(-len(request.frame.data) // BYTES_A_TOKEN)
-        answer = max(statement.max_tokens, *statement.limits) if statement.limits else 0
-        amounts: list[tuple[LimitRule, int]] = []
+        answer = max(statement.limits) if statement.limits else 0
+        rates = known.prices.rates(about.named_models, head.unix_s, prompt) if known.prices else None
+        units: list[tuple[LimitRule, int | None]] = []
         for rule in rules:
+            use = TokenUse(prompt, answer or rule.answer_tokens)
             if rule.unit == "tokens":
-                amounts.append((rule, prompt + (answer or rule.answer_tokens)))
+                units.append((rule, use.prompt + use.answer))
             elif rule.unit == "cost":
-                use = TokenUse(prompt, answer or rule.answer_tokens)
-                if (rates := known.prices.rates(about.named_models, head.unix_s, prompt)) is not None:
-                    amounts.append((rule, rates.cost(use)))
-                elif not rule.is_shadow:
-                    message = f"the limit `{rule.label}` counts costs, and the model has no price"
-                    raise DownstreamError(ErrorCode.OUT_OF_SCOPE, message, "model")
+                units.append((rule, rates.cost(use) if rates else None))
             else:
-                amounts.append((rule, 1))
-        return self._planned(head, amounts, request.model) if amounts else None
+                units.append((rule, 1))
+        return units
 
     @staticmethod
     def _asks(policies: PolicySet) -> frozenset[str]:

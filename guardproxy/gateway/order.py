@@ -116,8 +116,8 @@ def rerun(duties: Iterable[Duty], head: Head, answers: Iterable[StoreAnswered], 
     for duty in duties:
         admitted = duty.admit(head)
         head = admitted if isinstance(admitted, Head) else _again(duty.name, admitted, own[duty.name])
-    for duty in duties if request is not None else ():
-        if has_stage(duty, "plan") and duty.plans(head):
+    for duty in duties:
+        if request is not None and has_stage(duty, "plan") and duty.plans(head):
             plan = duty.plan(head, request)
             if isinstance(plan, Generator):
                 _again(duty.name, plan, own[duty.name])

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from functools import lru_cache
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import msgspec
 
@@ -20,13 +20,17 @@ from guardproxy.policy.matching import Match
 Unit = Literal["requests", "tokens", "cost", "parallel"]
 Per = Literal["client", "tenant", "model"]
 Window = Literal["", "day", "month"]
+_Mode = Literal["enforce", "shadow"]
+UNITS: tuple[Unit, ...] = get_args(Unit)
+WHOSE: tuple[Per, ...] = get_args(Per)
+MODES: tuple[_Mode, ...] = get_args(_Mode)
 
 MICRO = 1_000_000
 ANSWER_TOKENS = 1024
 LARGEST = 2**51  # in any unit of a level: shared stores count in doubles, which are exact up to 2^53
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}", re.ASCII)
-_RATE = re.compile(r"(\d{1,12}(?:\.\d{1,6})?)/(\d{0,5})([smhd])", re.ASCII)
-_BUDGET = re.compile(r"(\d{1,12}(?:\.\d{1,6})?)/(day|month)", re.ASCII)
+NAME_FORM = r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}"
+RATE_FORM = r"([0-9]{1,12}(?:\.[0-9]{1,6})?)/([0-9]{0,5})([smhd])"
+BUDGET_FORM = r"([0-9]{1,12}(?:\.[0-9]{1,6})?)/(day|month)"
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 _DAY_S = 86_400.0
 
@@ -58,7 +62,7 @@ class StoredLimit(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     models: tuple[str, ...] | None = None
     tenants: tuple[str, ...] | None = None
     when: str = ""
-    mode: Literal["enforce", "shadow"] = "enforce"
+    mode: _Mode = "enforce"
     answer_tokens: int = ANSWER_TOKENS
 
 
@@ -119,7 +123,7 @@ class LimitRule:
 
 def limit_rule(limit: StoredLimit, match: Match) -> LimitRule:
     """Returns the rule of a limit. `match`: the requests that count. Raises `LimitFault`."""
-    if not _NAME.fullmatch(limit.name):
+    if not re.fullmatch(NAME_FORM, limit.name):
         raise LimitFault("a name has 1 to 64 of A-Z, a-z, 0-9, `_` and `-`", "name")
     ways = {"rate": limit.rate, "budget": limit.budget, "most": limit.most}
     given = [name for name, value in ways.items() if value not in ("", None)]
@@ -149,12 +153,12 @@ def _counted(limit: StoredLimit, match: Match) -> LimitRule:
     if limit.most is not None:
         return LimitRule(limit.name, limit.unit, limit.most, match, **common)
     if limit.budget:
-        budget = _BUDGET.fullmatch(limit.budget)
+        budget = re.fullmatch(BUDGET_FORM, limit.budget)
         if budget is None:
             raise LimitFault("`budget` must be an amount and a window, like 50.00/day or 1000000/month", "budget")
         most = _amount(budget[1], limit.unit, "budget")
         return LimitRule(limit.name, limit.unit, most, match, window=_window(budget[2]), **common)
-    rate = _RATE.fullmatch(limit.rate)
+    rate = re.fullmatch(RATE_FORM, limit.rate)
     if rate is None or (rate[2] and not int(rate[2])):
         raise LimitFault("`rate` must be an amount and a period, like 600/1m or 100000/1h", "rate")
     amount = _amount(rate[1], limit.unit, "rate")

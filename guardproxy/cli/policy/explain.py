@@ -155,6 +155,9 @@ def _lines(explanation: Explanation) -> Iterator[Text]:
         state = "-" if not change.enforced else change.action
         quiet = "" if change.enforced else f"  {change.action}; in shadow mode"
         yield styled((f"    {state:<8}", "dim"), f"{change.policy}: the field {plain(change.place)}{quiet}")
+    for limit in explanation.limits:
+        takes = "its cost" if limit.takes is None else f"{limit.takes:,}"
+        yield styled(("    limit   ", "dim"), f"{plain(limit.words)}; this request takes {takes}")
     if explanation.elsewhere:
         yield styled(("policies that do not apply: ", "dim"), ", ".join(explanation.elsewhere))
     yield from _sent("the model sees", result.upstream)
@@ -219,6 +222,10 @@ def _json(explanation: Explanation) -> dict[str, Any]:
         "fields": [
             {"field": change.place, "action": change.action, "policy": change.policy, "enforced": change.enforced}
             for change in result.fields
+        ],
+        "limits": [
+            {key: getattr(limit, key) for key in ("policy", "limit", "unit", "takes", "mode", "words")}
+            for limit in explanation.limits
         ],
         "model_sees": None if result.upstream is None else dict(result.upstream.texts),
         "client_sees": None if result.client is None else dict(result.client.texts),
