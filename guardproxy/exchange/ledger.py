@@ -9,14 +9,16 @@ import msgspec
 
 from guardproxy.audit import Intent, Owner, Record
 from guardproxy.exchange.attempts import Answer, Attempts
+from guardproxy.exchange.feedback import recorded_feedback
 from guardproxy.exchange.gate import QueuedFrame
 from guardproxy.exchange.guard import Guard
-from guardproxy.exchange.notes import Notes, Side
+from guardproxy.exchange.notes import DutyNotes, Notes, Side
 from guardproxy.exchange.recording import NO_OWNER, Origin, compose, intent
 from guardproxy.exchange.setting import Setting
 from guardproxy.exchange.transcript import Refused, RequestReceived
 from guardproxy.findings import Direction
 from guardproxy.gateway import Prices, cost_of
+from guardproxy.wire import FEEDBACK
 
 
 class Size(msgspec.Struct, frozen=True):
@@ -57,8 +59,7 @@ class Ledger(msgspec.Struct):
         """Notes the time of the request, the answers of the gateway's store, and the refusals of its duties."""
         self.time("received", happened.at_s)
         self.notes.measures.unix_s = happened.unix_s
-        self.notes.answers = happened.answers
-        self.notes.refusals = happened.refusals
+        self.notes.duties = DutyNotes(happened.answers, happened.refusals)
 
     def time(self, name: str, at_s: float) -> None:
         """Notes the first time of something that happened."""
@@ -132,7 +133,10 @@ class Ledger(msgspec.Struct):
             guard.fields,
             self.owner,
         )
-        return record if self.setting.prices is None else self._priced(record, self.setting.prices)
+        if self.setting.codec is FEEDBACK and self.entry is not None:
+            return msgspec.structs.replace(record, feedback=recorded_feedback(self.entry.frame.tree))
+        prices = self.setting.limits.prices
+        return record if prices is None else self._priced(record, prices)
 
     def _priced(self, record: Record, prices: Prices) -> Record:
         """The record with the cost of the exchange. If a rule falls back to another model, the higher price counts."""

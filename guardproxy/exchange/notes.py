@@ -83,6 +83,17 @@ class Measures(msgspec.Struct):
     signs: int = 0
 
 
+class DutyNotes(NamedTuple):
+    """What the duties of the gateway did: the answers of the store to them, and what they refused or would have refused in
+    shadow mode."""
+
+    answers: tuple[StoreAnswered, ...] = ()
+    refusals: tuple[Refusal, ...] = ()
+
+
+NO_DUTIES = DutyNotes()
+
+
 class Notes(msgspec.Struct):
     """The notes of an exchange, its texts excepted. `failure`: why it was refused or failed, if it was."""
 
@@ -94,8 +105,7 @@ class Notes(msgspec.Struct):
     status: int = 0
     upstream_status: int | None = None
     measures: Measures = msgspec.field(default_factory=Measures)
-    answers: tuple[StoreAnswered, ...] = ()  # the answers of the gateway's store to duties
-    refusals: tuple[Refusal, ...] = ()  # what duties refused, or would have refused in shadow mode
+    duties: DutyNotes = NO_DUTIES
     plan: Plan = UNPLANNED
     failure: DownstreamError | Fault | None = None
     no_capacity: tuple[str, Shortage] | None = None  # the check without a verdict, and the reason

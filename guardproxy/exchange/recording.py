@@ -25,14 +25,12 @@ from guardproxy.audit import (
     RecordedAnswer,
     RecordedAttempt,
     RecordedDecision,
-    RecordedDuty,
     RecordedError,
     RecordedFault,
     RecordedField,
     RecordedFinding,
     RecordedPlaces,
     RecordedPlan,
-    RecordedRefusal,
     RecordedRequest,
     RecordedSaving,
     RecordedShortage,
@@ -40,6 +38,7 @@ from guardproxy.audit import (
 )
 from guardproxy.decisions import UNPLANNED, Plan
 from guardproxy.errors import DownstreamError
+from guardproxy.exchange.duties import recorded_answers, recorded_refusals
 from guardproxy.exchange.gate import QueuedFrame
 from guardproxy.exchange.lanes import Lane
 from guardproxy.exchange.masked import Masks
@@ -132,8 +131,8 @@ def compose(
         language=notes.language,
         conversation=notes.conversation,
         signs=notes.measures.signs,
-        duties=tuple(map(_duty, notes.answers)) if notes.answers else (),
-        refusals=tuple(map(_refusal, notes.refusals)) if notes.refusals else (),
+        duties=recorded_answers(notes.duties.answers),
+        refusals=recorded_refusals(notes.duties.refusals),
         plan=_plan(notes.plan) if notes.plan is not UNPLANNED else None,
         fields=tuple(writer.fields(fields)) if fields else (),
         attempts=tuple(writer.attempts(attempts, began_s)) if attempts else (),
@@ -195,8 +194,8 @@ def passed(
         sizes=dict(sizes),
         seals=dict(seals),
         timings={"finished": _since(0.0, finished_s)},
-        duties=tuple(map(_duty, answers)),
-        refusals=tuple(map(_refusal, refusals)),
+        duties=recorded_answers(answers),
+        refusals=recorded_refusals(refusals),
     )
 
 
@@ -236,15 +235,6 @@ def _plan(plan: Plan) -> RecordedPlan | None:
         return None
     parameters = dict(plan.parameters)
     return RecordedPlan(upstream=plan.upstream, model=plan.model, parameters=parameters, reason=plan.reason)
-
-
-def _refusal(refusal: Refusal) -> RecordedRefusal:
-    mode: Literal["enforce", "shadow"] = "enforce" if refusal.enforced else "shadow"
-    return RecordedRefusal(duty=refusal.duty, name=refusal.name, policy=refusal.policy, code=refusal.code, mode=mode)
-
-
-def _duty(answered: StoreAnswered) -> RecordedDuty:
-    return RecordedDuty(duty=answered.duty, answers=answered.answers)
 
 
 def _shortage(notes: Notes) -> RecordedShortage | None:

@@ -17,7 +17,7 @@ from guardproxy.wire import BOUNDS, Bounds, Codec
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Sizes and times that bound one exchange."""
+    """Sizes and times that bound one exchange, and the prices by which its cost is counted."""
 
     held_chars: int = 2_000_000
     """Text that one answer may hold back."""
@@ -27,6 +27,8 @@ class Limits:
     """How long a stream may be silent while its answer is held back."""
     bounds: Bounds = BOUNDS
     """What one body may hold."""
+    prices: Prices | None = None
+    """The prices of models; `None`: the record holds no cost."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,8 +89,6 @@ class Setting(msgspec.Struct, frozen=True, kw_only=True):
     """The version of guardproxy, for the record."""
     receipts: bool = False
     """Whether the client gets a receipt."""
-    prices: Prices | None = None
-    """The prices of models, for the cost in the record; `None`: it holds no cost."""
     history: History = LIVE
     """The source of recorded values, in a replay."""
 

@@ -9,6 +9,7 @@ exchange: they are recorded, and a replay uses them again. There is one duty a f
     tenants.py      turns the credential into a tenant
     client_keys.py  admits clients by keys of the proxy or by tokens (`client_file.py`, `clients.py`, `tokens.py`, `guesses.py`)
     limits.py       limits and budgets (`limit_file.py`, `limit_headers.py`, `prices.py`, `price_table.py`)
+    owned_ids.py    seals the ids of exchanges with their tenants
     capacity.py     refuses requests while the maximum number of exchanges is open
     bodies.py       refuses bodies that are not JSON or too large, by their headers
 
@@ -48,6 +49,7 @@ from guardproxy.gateway.guesses import Guesses
 from guardproxy.gateway.limit_file import LimitSet, limit_schema, read_limits
 from guardproxy.gateway.limits import UsageLimits, limits_of
 from guardproxy.gateway.order import Duties, Trail, load_duties, rerun
+from guardproxy.gateway.owned_ids import OwnedIds, is_owned
 from guardproxy.gateway.price_table import maintained_prices
 from guardproxy.gateway.prices import NO_PRICES, Prices, PriceTable, cost_of
 from guardproxy.gateway.readiness import Readiness
@@ -87,6 +89,7 @@ __all__ = [
     "KnownTenants",
     "LimitSet",
     "MemoryStore",
+    "OwnedIds",
     "PriceTable",
     "Prices",
     "Put",
@@ -111,6 +114,7 @@ __all__ = [
     "conversation_of",
     "cost_of",
     "digest",
+    "is_owned",
     "lease_of",
     "limit_schema",
     "limits_of",

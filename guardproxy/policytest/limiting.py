@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from guardproxy.errors import DownstreamError
 from guardproxy.gateway import Head, LimitSet, UsageLimits
 from guardproxy.policy import PolicySet, RawExchange, RequestFacts, Texts, limit_words
 from guardproxy.policytest.scenes import codec_of, request_of
@@ -32,7 +33,10 @@ def counted_limits(policies: PolicySet, scene: Texts | RawExchange, facts: Reque
     served = facts.formats.served(facts.route)
     route = served.route.text if served else facts.route
     body = request_of(scene, facts, streamed=False)
-    request = codec_of(facts).read_request(facts.route.partition(" ")[2], "", body)
+    try:
+        request = codec_of(facts).read_request(facts.route.partition(" ")[2], "", body)
+    except DownstreamError:  # the exchange refuses it
+        return ()
     head = Head("explain", route=route, tenant=facts.tenant, tenant_name=facts.tenant, headers=facts.headers)
     return tuple(
         CountedLimit(

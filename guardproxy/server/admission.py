@@ -13,7 +13,7 @@ import logging
 import os
 import time
 from collections.abc import Callable, Coroutine, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from functools import lru_cache, partial
 from ipaddress import ip_network
 from typing import Any
@@ -37,6 +37,7 @@ from guardproxy.gateway import (
     KnownClients,
     KnownTenants,
     MemoryStore,
+    OwnedIds,
     Prices,
     Readiness,
     Routes,
@@ -51,10 +52,11 @@ from guardproxy.gateway import (
 )
 from guardproxy.policy import PolicySet
 from guardproxy.server.body import Bodies, BodyAccount
+from guardproxy.server.feedback import FeedbackRoute
 from guardproxy.server.headers import check_head, check_query, condition_headers, is_trusted, named
 from guardproxy.server.listener import HttpRequest
 from guardproxy.server.onward import fallback_headers, refuse_names, upstream_headers, use_own_key
-from guardproxy.wire import Bounds, Codec, Contract
+from guardproxy.wire import FEEDBACK_ROUTE, Bounds, Codec, Contract, Formats
 from guardproxy.wire.json import JsonFault
 
 _log = logging.getLogger(__name__)
@@ -156,9 +158,12 @@ class Admission:
         self._more = frozenset(map(str.lower, config.request_header))
         refuse_names(config)
         self.bodies = Bodies(config)
-        self._routes = Routes(config.pass_through, lambda: policies().formats)
+        self._feedback = FeedbackRoute(policies, self._seal) if config.feedback == "on" else None
+        formats = self._formats
+        self._routes = Routes(config.pass_through, formats)
         self._capacity = Capacity(slots)
         self._prices = further.prices
+        self._priced = self._limits
         # Cheap refusals come first. No store is queried before the credential is known. Capacity is scarce, so it comes last.
         first = (
             Readiness(lambda: slots.draining, is_recording),
@@ -166,11 +171,12 @@ class Admission:
             Tenancy(TenantNames(config.tenants), self._seal),
             *((self._client_keys(clients),) if clients else ()),
             *((KnownTenants(),) if config.unknown_tenant == "refuse" else ()),
+            *((OwnedIds(self._seal),) if self._feedback else ()),
         )
         last = (
             *load_duties(config.duty),
             self._capacity,
-            BodyHeaders(config.limit_body_bytes, lambda: policies().formats),
+            BodyHeaders(config.limit_body_bytes, formats),
         )
         limits = (further.limits(self._seal),) if further.limits else ()
         self._limited = Duties((*first, *limits, *last), further.store)
@@ -182,7 +188,9 @@ class Admission:
         """Admits a request. `held`: the account for the memory of its body."""
         head, policies = self._head(request), self._policies()
         duties = self._limited if "limits" in policies.section_names else self.duties
-        codec = policies.formats.codec_for(head.route)
+        feedback = self._feedback if head.route == FEEDBACK_ROUTE else None
+        codec = (feedback or policies).formats.codec_for(head.route)
+        policies = feedback.policies if feedback else policies
         if codec:
             head = _with_key_in_header(head, codec.contract)
             codec = codec.for_request(head.path, head.query)
@@ -201,6 +209,8 @@ class Admission:
             request.go_on()
             held.credential = trail.head.tenant
             body = await self.bodies.read(request, held)
+            if feedback:
+                feedback.check(body, trail.head.tenant)
             self._capacity.take()
             named = self._named(request)
             if named[1]:
@@ -234,11 +244,10 @@ class Admission:
             codec=chosen,
             policies=policies,
             keys=self._keys_of(head.tenant),
-            limits=self._limits,
+            limits=self._limits_now() if self._prices else self._limits,
             engine=self._engine,
             receipts=self._config.receipts == "on",
             client=head.client,
-            prices=self._prices() if self._prices else None,
         )
         exchange = Exchange(setting) if codec or isinstance(first, Refused) else PassThrough(setting)
         where = head.path + (f"?{head.query}" if head.query else "")
@@ -251,6 +260,17 @@ class Admission:
             url, key = self._upstream_of(upstream)
             targets[upstream] = url + where, fallback_headers(headers, chosen.contract.key_header, key)
         return AdmittedRequest(exchange, first, targets, head, duties.headers(head, chosen.provider), duties)
+
+    def _formats(self) -> Formats:
+        """The formats in force, with that of feedback if clients may send it."""
+        return self._feedback.formats if self._feedback else self._policies().formats
+
+    def _limits_now(self) -> Limits:
+        """The limits of an exchange, with the prices in force."""
+        prices = self._prices() if self._prices else None
+        if self._priced.prices is not prices:
+            self._priced = replace(self._limits, prices=prices)
+        return self._priced
 
     def _client_keys(self, clients: Callable[[], KnownClients]) -> ClientKeys:
         guesses, policies = Guesses(self._config.limit_wrong_keys), self._policies

@@ -129,7 +129,7 @@ def test_a_limit_of_a_policy_may_read_the_body_and_headers() -> None:
         "  - {name: long, unit: requests, rate: 1/1m, when: request.max_tokens > 100}\n"
         '  - {name: red, unit: requests, rate: 1/1m, when: \'request.headers["x-team"] == "red"\'}\n'
     )
-    blue = {"headers": {"x-team": "blue"}}
+    blue: dict[str, Any] = {"headers": {"x-team": "blue"}}
     for _ in range(3):
         it.ask(body={"max_tokens": 5}, **blue)
     it.ask(body={"max_tokens": 500}, **blue)
