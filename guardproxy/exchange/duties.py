@@ -14,12 +14,12 @@ from guardproxy.gateway import Refusal, StoreAnswered
 
 def recorded_answers(answers: Sequence[StoreAnswered]) -> tuple[RecordedDuty, ...]:
     """Returns the answers of the store to duties, in order."""
-    return tuple([RecordedDuty(duty=told.duty, answers=told.answers) for told in answers]) if answers else ()
+    return tuple([RecordedDuty(duty=told.duty, answers=told.answers) for told in answers])
 
 
 def recorded_refusals(refusals: Sequence[Refusal]) -> tuple[RecordedRefusal, ...]:
     """Returns what duties refused, and what they would have refused in shadow mode."""
-    return tuple([_refusal(refusal) for refusal in refusals]) if refusals else ()
+    return tuple([_refusal(refusal) for refusal in refusals])
 
 
 def _refusal(refusal: Refusal) -> RecordedRefusal:

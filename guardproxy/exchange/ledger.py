@@ -59,7 +59,8 @@ class Ledger(msgspec.Struct):
         """Notes the time of the request, the answers of the gateway's store, and the refusals of its duties."""
         self.time("received", happened.at_s)
         self.notes.measures.unix_s = happened.unix_s
-        self.notes.duties = DutyNotes(happened.answers, happened.refusals)
+        if happened.answers or happened.refusals:
+            self.notes.duties = DutyNotes(happened.answers, happened.refusals)
 
     def time(self, name: str, at_s: float) -> None:
         """Notes the first time of something that happened."""

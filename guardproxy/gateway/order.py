@@ -38,15 +38,14 @@ class Duties:
         self._settling = tuple(duty for duty in duties if has_stage(duty, "settle"))
         self._abandoning = tuple(duty for duty in duties if has_stage(duty, "abandon"))
         self._store = store
+        self.is_settling = bool(self._settling)
+        """Whether any duty processes finished exchanges."""
+        self.is_refusing = bool(self._refusing)
+        """Whether any duty tells what it refused."""
 
     def is_planning(self, head: Head) -> bool:
         """Whether any duty needs the decoded request."""
         return bool(self._planning) and any(duty.plans(head) for duty in self._planning)
-
-    @property
-    def is_settling(self) -> bool:
-        """Whether any duty processes finished exchanges."""
-        return bool(self._settling)
 
     async def admit(self, trail: Trail) -> None:
         """Passes the head of `trail` through every duty. Raises `DownstreamError`: a duty's refusal, or 503 if the
@@ -70,7 +69,7 @@ class Duties:
 
     def refusals(self, head: Head) -> tuple[Refusal, ...]:
         """Returns what the duties refused, and what they would have refused in shadow mode."""
-        return tuple([refusal for duty in self._refusing for refusal in duty.refusals(head)]) if self._refusing else ()
+        return tuple([refusal for duty in self._refusing for refusal in duty.refusals(head)])
 
     def headers(self, head: Head, provider: str) -> Mapping[str, str]:
         """Returns the headers that the duties add to the answer."""

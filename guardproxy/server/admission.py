@@ -100,8 +100,7 @@ class Settling:
 
     def settle(self, admitted: AdmittedRequest, record: Record) -> None:
         """Passes a finished exchange to the duties that admitted it."""
-        if admitted.duties.is_settling:
-            self._begin(admitted.head, admitted.duties.settle(admitted.head, record))
+        self._begin(admitted.head, admitted.duties.settle(admitted.head, record))
 
     def abandon(self, duties: Duties, head: Head) -> None:
         """Tells the duties that the client left before there was an exchange."""
@@ -218,7 +217,7 @@ class Admission:
             is_planning = codec and duties.is_planning(trail.head)
             plans = await self._plans(duties, trail, codec, body) if codec and is_planning else ()
             received = body, time.perf_counter(), trail.head.unix_s, *named, header_values, tuple(trail.answers), plans
-            first = RequestReceived(*received, duties.refusals(trail.head))
+            first = RequestReceived(*received, duties.refusals(trail.head) if duties.is_refusing else ())
         except DownstreamError as error:
             request.closing |= error.status in (408, 413, 505) or not request.content.is_eof() or self._slots.draining
             first = Refused(

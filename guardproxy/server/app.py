@@ -249,7 +249,8 @@ class Server:
                 self._observers.finished(driver.finished.record)
                 if self._tracing and trace:
                     self._tracing.finished(driver.finished.record, trace, driver.url)
-                self._admission.settling.settle(admitted, driver.finished.record)
+                if admitted.duties.is_settling:
+                    self._admission.settling.settle(admitted, driver.finished.record)
 
     def _driver(self, request: web.BaseRequest, admitted: AdmittedRequest, task: asyncio.Task[object]) -> Driver:
         deadlines = Deadlines(task, self._look_s)
