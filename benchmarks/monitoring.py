@@ -1,8 +1,8 @@
 """What monitoring costs an exchange: on the event loop, and in the threads of observers.
 
 Run `python -m benchmarks.monitoring --out DIR`: prints a table, and writes `monitoring.json` to DIR. Each row is in
-microseconds of a core: the median over rounds, and the median of the slowest tenth. There is no socket but that of a collector in
-this process, which takes what is exported; its own time does not count.
+microseconds of a core: the median over rounds, and the median of the slowest tenth. There is no socket but that of a
+collector in this process, which takes what is exported; its own time does not count.
 """
 
 from __future__ import annotations
