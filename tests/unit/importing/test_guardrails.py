@@ -151,6 +151,14 @@ def test_redaction_is_not_parallel() -> None:
     assert notes["guardrails[0].litellm_params.mode"][0] == "changed"
 
 
+@pytest.mark.parametrize("mode", ["pre_mcp_call", {"tags": {"a": "pre_call"}}, ["pre_call", "other"]])
+def test_a_mode_that_is_not_known_is_said(mode: Any) -> None:
+    draft, notes = converted(guardrails=[guardrail("hide-secrets", mode)])
+    assert [rule["on"] for rule in draft.policies["g"]["rules"]] == ["request"]
+    found = [result for path, (result, _) in notes.items() if path.startswith("guardrails[0].litellm_params.mode")]
+    assert found == ["changed"]
+
+
 def test_the_older_form() -> None:
     older = [
         {"injection": {"callbacks": ["lakera_prompt_injection", "other", 3], "default_on": True}},
