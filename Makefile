@@ -138,6 +138,7 @@ bench: $(VENV)/.bench
 	$(BIN)/python -m benchmarks.engine --out benchmarks/results
 	$(BIN)/python -m benchmarks.schema --out benchmarks/results
 	$(BIN)/python -m benchmarks.duties --out benchmarks/results
+	$(BIN)/python -m benchmarks.cache --out benchmarks/results
 	$(BIN)/python -m benchmarks.policy --out benchmarks/results $(if $(PEERS),--peers $(PEERS))
 
 # The proxies that `benchmarks.overhead` measures beside ours, each in an environment of its own; `PEERS` in `bench` names another
