@@ -57,4 +57,3 @@ class RecordedCache(RecordLeaf, frozen=True, kw_only=True):
     policies: Annotated[tuple[str, ...], Meta(description="The policies whose section `cache` counts.")]
     source: Annotated[str, Meta(description="The id of the exchange whose answer was found.")] = ""
     age_s: Annotated[float, Meta(description="Seconds since that exchange.")] = 0.0
-    similarity: Annotated[float, Meta(description="The similarity of the two questions; 1 for `exact`.")] = 0.0

@@ -149,8 +149,7 @@ def _cache(cache: RecordedCache) -> str:
     quiet = "" if cache.mode == "enforce" else " (shadow)"
     if cache.result != "hit":
         return f"{cache.result}, {cache.match}{quiet}"
-    alike = f", similarity {cache.similarity:g}" if cache.match == "semantic" else ""
-    return f"the answer of {cache.source}, {cache.age_s:g} s old{alike}{quiet}"
+    return f"the answer of {cache.source}, {cache.age_s:g} s old, {cache.match}{quiet}"
 
 
 def _side(name: str, side: RecordedSide) -> Iterator[Text]:

@@ -45,7 +45,7 @@ _IRRELEVANT_BEGINS = "x-stainless-"
 
 
 class Caches:
-    """The caches of a process. `memory`: in this process; `shared`: for exact matches, if replicas share their state."""
+    """The caches of a process. `memory`: in this process; `shared`: used instead if replicas share their state."""
 
     def __init__(self, memory: MemoryAnswers, shared: SharedAnswers | None, metrics: Metrics) -> None:
         self._memory = memory
@@ -55,9 +55,10 @@ class Caches:
         metrics.cache_bytes.set_function(lambda: memory.used_bytes)
         metrics.cache_evicted.set_function(lambda: memory.evicted)
 
-    def of(self, query: CacheQuery) -> AnswerCache:
-        """The cache for a query."""
-        return self._shared if self._shared is not None and query.match == "exact" else self._memory
+    @property
+    def answers(self) -> AnswerCache:
+        """The cache of answers that is used."""
+        return self._memory if self._shared is None else self._shared
 
     async def purge(self) -> dict[str, object]:
         """Drops all answers, for the admin port."""
@@ -88,7 +89,7 @@ class Recall:
     def __init__(self, caches: Caches, query: CacheQuery, request: web.BaseRequest) -> None:
         self._caches = caches
         self._query = query
-        self._cache = caches.of(query)
+        self._cache = caches.answers
         self._control = request.headers.get("Cache-Control", "").lower()
         self._found: FoundAnswer | None = None
         self._body = bytearray()
@@ -99,7 +100,7 @@ class Recall:
 
     async def look(self, headers: CIMultiDict[str], at_s: float) -> None:
         """Looks for an answer. If there is one, it is in `coming`. `headers`: those for the upstream."""
-        self._query = query = _with_headers(self._query, headers)
+        self._query = query = with_headers(self._query, headers)
         try:
             self._found = await self._cache.find(query)
         except StoreError:
@@ -115,7 +116,7 @@ class Recall:
             self._tell("miss")
             return
         age_s = round(max(0.0, time.time() - answer.at_s), 3)
-        self._tell("hit", source=answer.source, age_s=age_s, similarity=round(self._found.similarity, 4))
+        self._tell("hit", source=answer.source, age_s=age_s)
         if not query.is_enforced:
             return
         self.response = CachedResponse(answer.media_type)
@@ -186,7 +187,7 @@ async def recalled(
     return earlier
 
 
-def _with_headers(query: CacheQuery, headers: CIMultiDict[str]) -> CacheQuery:
+def with_headers(query: CacheQuery, headers: CIMultiDict[str]) -> CacheQuery:
     """Returns the query for a request with these headers for the upstream. Every header counts but those that are known not to
     change an answer."""
     relevant = sorted(

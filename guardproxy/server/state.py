@@ -96,8 +96,8 @@ def further_of(
 
 
 def caches_of(config: Config, state: SharedState, metrics: Metrics) -> Caches:
-    """Returns the caches of answers that the settings describe: in memory, and in the shared state for exact matches. While the
-    shared state cannot be reached, the upstream answers."""
+    """Returns the caches of answers that the settings describe: in memory, or in the shared state. While that cannot be
+    reached, the upstream answers."""
     memory = MemoryAnswers(config.limit_cache_bytes, time.monotonic)
     shared = None
     if state.server is not None:

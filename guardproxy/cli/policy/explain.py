@@ -246,7 +246,6 @@ def _cache(cache: CacheQuery) -> dict[str, Any]:
     return {
         "match": cache.match,
         "ttl_s": cache.section.ttl_s,
-        "similarity": cache.section.similarity if cache.match == "semantic" else 1.0,
         "policies": list(cache.policies),
         "enforced": cache.is_enforced,
     }

@@ -317,6 +317,22 @@ def test_a_request_as_json(folder: Path) -> None:
         assert found["model_sees"] == {"messages[0].content": text}
 
 
+@pytest.mark.parametrize(
+    ("mode", "line"),
+    [
+        ("enforce", "    exact   mine: the cache may answer, for 60 s"),
+        ("shadow", "    -       mine: the cache may answer, for 60 s  exact; in shadow mode"),
+    ],
+)
+def test_explain_says_whether_the_cache_may_answer(folder: Path, mode: str, line: str) -> None:
+    section = f"mode: {mode}\ncache: {{mode: exact, ttl_s: 60}}\npolicy: mine"
+    other = change(folder, "policy: mine", section)
+    assert line in run("explain", "plain", "--policies", other).stdout.splitlines()
+    shown = json.loads(run("explain", "plain", "--policies", other, "--json").stdout)
+    assert shown["cache"] == {"match": "exact", "ttl_s": 60.0, "policies": ["mine"], "enforced": mode == "enforce"}
+    assert json.loads(run("explain", "plain", "--policies", folder, "--json").stdout)["cache"] is None
+
+
 def test_what_is_for_others_and_what_is_refused(folder: Path) -> None:
     other = change(folder, "policy: mine", "match: {tenants: [x]}\npolicy: mine")
     assert "policies that do not apply: mine" in run("explain", "plain", "--policies", other).stdout

@@ -9,6 +9,7 @@ import pytest
 
 from guardproxy.decisions import Plan
 from guardproxy.exchange import CacheQuery, Exchange, Keys, RequestReceived, ResponseEnded, ResponseStarted
+from guardproxy.exchange.caching import _without
 from guardproxy.exchange.transcript import DataReceived
 from guardproxy.policy import CacheSection, PolicySet
 from tests.kit.play import CHAT, KEYS, Play, chat_frames, policy_set, setting
@@ -53,7 +54,7 @@ def key(tree: Any, *policies: str, plans: tuple[Plan, ...] = (), **more: Any) ->
 def test_a_query_says_what_policies_allow() -> None:
     found = query(body())
     assert found is not None
-    assert (found.match, found.question, found.section) == ("exact", "", CacheSection("exact"))
+    assert (found.match, found.section) == ("exact", CacheSection("exact"))
     assert (found.policies, found.is_enforced, found.is_streamed) == (("saving",), True, False)
     assert (found.offers_tools, found.media_type) == (False, "application/json")
     streamed = query(body(stream=True, tools=[{"type": "function", "function": {"name": "look"}}]))
@@ -91,14 +92,57 @@ def test_policies_in_shadow_mode_only_look() -> None:
     assert query(body(), GUARD) is None
 
 
-def test_a_request_that_starts_work_in_the_background_is_not_looked_for() -> None:
-    assert query({"model": "m", "input": "hi", "background": True}, route="POST /v1/responses") is None
-
-
 def test_requests_that_no_model_answers_are_looked_for_too() -> None:
     found = query({"model": "m", "input": "hi"}, "policy: p\ncache: {mode: semantic}\n", route="POST /v1/embeddings")
     assert found is not None
     assert found.match == "exact"
+
+
+SEMANTIC = "policy: saving\ncache: {mode: semantic}\n"
+
+
+def test_the_last_question_may_be_worded_differently() -> None:
+    def worded(text: str, *earlier: str, policies: tuple[str, ...] = (SEMANTIC, GUARD)) -> str:
+        messages = [{"role": "user", "content": words} for words in (*earlier, text)]
+        found = query({"model": "m", "messages": messages}, *policies)
+        assert found is not None
+        assert found.match == ("semantic" if policies[0] == SEMANTIC else "exact")
+        return found.key
+
+    first = worded("What is the capital of Kenya?")
+    assert first == worded("Hello, can you tell me what the capital of Kenya is?")
+    assert first != worded("What is the capital of Ghana?")
+    assert first != worded("What is the capital of Kenya?", policies=(CACHE, GUARD))
+    assert worded("Why?", "Rain falls.") == worded("why?", "Rain falls.")
+    assert worded("Why?", "Rain falls.") != worded("Why?", "rain falls.")
+    assert worded("Who is falcon?") == worded("who is falcon?")
+    assert "falcon" not in worded("Who is falcon?")
+
+
+@pytest.mark.parametrize(
+    ("tree", "policies"),
+    [
+        pytest.param(body(), (SEMANTIC,), id="no rule reads it"),
+        pytest.param(
+            {"model": "m", "messages": [{"role": "system", "content": "be kind"}]}, (SEMANTIC, GUARD), id="none"
+        ),
+        pytest.param(body(), (SEMANTIC, GUARD, "policy: set\nset: {messages.*.content: hm}\n"), id="set by a policy"),
+    ],
+)
+def test_a_request_without_a_last_question_is_compared_exactly(tree: Any, policies: tuple[str, ...]) -> None:
+    found = query(tree, *policies)
+    assert found is not None
+    assert found.match == "exact"
+
+
+def test_a_text_that_a_policy_removed_is_no_question() -> None:
+    asked = {"model": "m", "input": "hi", "instructions": "be kind", "metadata": {"note": "x"}}
+    found = query(asked, SEMANTIC, GUARD, route="POST /v1/responses")
+    assert found is not None
+    assert found.match == "semantic"
+    assert _without({"a": [{"b": 1}]}, ("a", 0, "b")) is None
+    assert _without({"a": []}, ("a", 0)) is None
+    assert _without({"a": ["x", "y"]}, ("a", 1)) == ("y", {"a": ["x", ""]})
 
 
 ANSWER = {"choices": [{"index": 0, "message": {"role": "assistant", "content": "yes"}, "finish_reason": "stop"}]}

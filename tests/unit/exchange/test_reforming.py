@@ -36,7 +36,6 @@ def query(codec: Codec, *, is_streamed: bool, **more: Any) -> CacheQuery:
         policies=("p",),
         is_enforced=True,
         is_streamed=is_streamed,
-        offers_tools=False,
         codec=codec,
         tree=tree,
     )
