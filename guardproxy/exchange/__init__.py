@@ -5,6 +5,7 @@ from __future__ import annotations
 from guardproxy.exchange.bypass import PassThrough
 from guardproxy.exchange.exchange import Exchange, State
 from guardproxy.exchange.gate import Job
+from guardproxy.exchange.grading import JUDGE_ROUTE, judge_request, judges_of, read_score, texts_of
 from guardproxy.exchange.history import History, Live
 from guardproxy.exchange.lanes import Lane
 from guardproxy.exchange.ledger import Size
@@ -37,6 +38,7 @@ from guardproxy.exchange.transcript import (
 
 __all__ = [
     "HEADER",
+    "JUDGE_ROUTE",
     "Aborted",
     "Address",
     "CancelUpstream",
@@ -70,7 +72,11 @@ __all__ = [
     "UpstreamFailed",
     "Waited",
     "each",
+    "judge_request",
+    "judges_of",
     "line",
     "play",
+    "read_score",
+    "texts_of",
     "unsealed",
 ]

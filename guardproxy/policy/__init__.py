@@ -19,6 +19,7 @@ from guardproxy.policy.matching import MatchVerdict
 from guardproxy.policy.naming import model_readings
 from guardproxy.policy.reading import did_you_mean, join
 from guardproxy.policy.rollout import WHOLE, reach
+from guardproxy.policy.sections import BoundSection, JudgeSection
 from guardproxy.policy.strictness import (
     ACTIONS,
     SCALES,
@@ -53,6 +54,7 @@ __all__ = [
     "And",
     "BoundRule",
     "BoundRules",
+    "BoundSection",
     "CheckSpec",
     "CoverageRow",
     "Expectation",
@@ -63,6 +65,7 @@ __all__ = [
     "FieldRules",
     "FilePlace",
     "Files",
+    "JudgeSection",
     "Keeping",
     "LogLine",
     "Match",

@@ -16,9 +16,10 @@ from typing import Any
 from aiohttp import web
 
 from guardproxy import plugins
-from guardproxy.audit import NO_SEALING, Rotation, Sealing, open_sink
+from guardproxy.audit import NO_SEALING, Record, Rotation, Sealing, open_sink
 from guardproxy.config import Config
 from guardproxy.errors import PolicyError
+from guardproxy.exchange import Exchange
 from guardproxy.gateway import UNKNOWN
 from guardproxy.inference import Models, Registry, Remotes, Settings, cores
 from guardproxy.library import folder_of, load
@@ -28,6 +29,7 @@ from guardproxy.server.clients import ClientSource
 from guardproxy.server.deadlines import Deadlines
 from guardproxy.server.driver import Driver
 from guardproxy.server.feedback import OwnUpstream
+from guardproxy.server.judge import Asking, Judges, check_judges
 from guardproxy.server.leftovers import Leftovers
 from guardproxy.server.listener import HttpRequest, Listener
 from guardproxy.server.observers import Fan, LogObserver, MetricsObserver, Observers
@@ -109,6 +111,8 @@ class Server:
         self._client = session(config)
         self._breakers = Breakers(config)
         self._leftovers = Leftovers()
+        asking = Asking(config, self._client, self._breakers, self._leftovers)
+        self._judges = Judges(asking, self._recorder, self.metrics, self._engine)
         self.pulse = Pulse(self.metrics)
         self._open: dict[asyncio.Task[Any], Driver | None] = {}
         self._slots: set[asyncio.Task[Any]] = set()
@@ -130,6 +134,7 @@ class Server:
         if not self.config.jwt_tenant:  # tokens may name any tenant
             refuse_strangers(policies, (*self.config.tenant_names, *self.clients.known.clients.tenants))
         check_sealing(policies, self.config)
+        check_judges(policies, self.config)
         return policies
 
     def trouble(self) -> list[str]:
@@ -244,8 +249,14 @@ class Server:
             if driver and driver.finished:
                 self.metrics.duration.labels(route).observe(time.perf_counter() - began)
                 self._observers.finished(driver.finished.record)
+                self._offer(driver, driver.finished.record)
                 if self._admission.duties.is_settling:
                     self._admission.settling.settle(admitted.head, driver.finished.record)
+
+    def _offer(self, driver: Driver, record: Record) -> None:
+        """Hands an exchange to its judges."""
+        if record.judges and driver.is_recorded and isinstance(driver.exchange, Exchange) and driver.exchange.bound:
+            self._judges.offer(record, driver.exchange.bound)
 
     def _driver(self, request: web.BaseRequest, admitted: AdmittedRequest, task: asyncio.Task[object]) -> Driver:
         deadlines = Deadlines(task, self._look_s)
@@ -293,6 +304,7 @@ class Server:
 
     async def close(self) -> None:
         await self._admission.settling.close(self.config.timeout_write_s)
+        await self._judges.close(self.config.timeout_write_s)
         await self._state.close()
         await self._leftovers.close()
         await self._client.close()

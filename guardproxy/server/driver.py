@@ -111,6 +111,7 @@ class Driver:
         self._is_intended = False
         self._retry_s = 1  # the value of `Retry-After` in a 503
         self.finished: Finish | None = None
+        self.is_recorded = False  # whether the record was durable before the client got its answer
 
     async def run(self, first: Input) -> web.StreamResponse:
         """Runs the exchange until its answer is sent. Returns the answer."""
@@ -300,6 +301,7 @@ class Driver:
         except AuditError as error:
             _log.error("record not kept", extra={"id": self.exchange.setting.id, "error": str(error)})
             data, kept = command.failed, False
+        self.is_recorded = kept
         self._metrics.commit.observe(_clock() - began)
         if self._response is None:
             status = self._head.status if self._head and kept else 503

@@ -56,6 +56,10 @@ class Metrics:
         self.limit_refusals = Counter(
             name("limit_refusals"), "Requests past a limit, also in shadow mode.", ("limit", "mode"), registry=registry
         )
+        self.judged = Counter(
+            name("judged_answers"), "Answers that a judge was to score.", ("policy", "result"), registry=registry
+        )
+        self.scores = Counter(name("judge_scores"), "Scores of judges.", ("policy", "score"), registry=registry)
         self.duration = seconds("exchange_duration", "From request to end.", ("route",))
         self.scan = seconds("scan", "Time that one exchange waited for scans.")
         self.scanner = Meters(

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from guardproxy.policy.sections import judge
+from guardproxy.policy.sections.judge import JudgeSection
 from guardproxy.policy.sections.section import BoundSection, Section
 
-_ALL: tuple[Section, ...] = ()
+_ALL: tuple[Section, ...] = (judge.SECTION,)
 SECTIONS: Mapping[str, Section] = {section.name: section for section in _ALL}
 
-__all__ = ["SECTIONS", "BoundSection", "Section"]
+__all__ = ["SECTIONS", "BoundSection", "JudgeSection", "Section"]
