@@ -40,6 +40,7 @@ from guardproxy.server.shippers import close_all, shippers_of
 from guardproxy.server.state import SharedState, further_of
 from guardproxy.server.status import Metrics, Pulse
 from guardproxy.server.steps import Steps
+from guardproxy.server.tracing import tracing_of
 from guardproxy.server.upstream import Answering, Breakers, Upstream, session
 from guardproxy.wire import FEEDBACK
 
@@ -90,6 +91,7 @@ class Server:
         key = key_of(config.audit, config.key)
         self._engine = engine()
         self._observers = Observers((MetricsObserver(self.metrics), LogObserver()), self.metrics)
+        self._tracing = tracing_of(config, self._engine.partition(" ")[2], worker, self.metrics)
         self._fan = Fan({name: open_sink(name, log_of(worker)) for name in config.audit_sink}, self.metrics)
         rotation = Rotation(config.audit_rotate_bytes, config.audit_rotate_s)
         self._recorder = Recorder(
@@ -234,12 +236,13 @@ class Server:
         assert task is not None  # noqa: S101 - aiohttp runs handlers in tasks
         self._open[task] = None
         began = time.perf_counter()
-        route, driver = UNKNOWN, None
+        route, driver, trace = UNKNOWN, None, None
         held = self._admission.bodies.hold(request.owner)
         try:
             admitted = await self._admission.admit(request, held)
             route = admitted.exchange.setting.address.route
             driver = self._driver(request, admitted, task)
+            trace = self._tracing and self._tracing.begin(admitted.head.id, request, admitted.targets)
             self._open[task] = driver
             return await driver.run(admitted.first)
         finally:
@@ -250,6 +253,8 @@ class Server:
                 self.metrics.duration.labels(route).observe(time.perf_counter() - began)
                 self._observers.finished(driver.finished.record)
                 self._offer(driver, driver.finished.record)
+                if self._tracing and trace:
+                    self._tracing.finished(driver.finished.record, trace, driver.url)
                 if self._admission.duties.is_settling:
                     self._admission.settling.settle(admitted.head, driver.finished.record)
 
@@ -316,6 +321,8 @@ class Server:
         await asyncio.to_thread(close_all, self._shippers)
         self._fan.close()
         self._observers.close()
+        if self._tracing:
+            await asyncio.to_thread(self._tracing.close)
 
 
 def open_sealing(config: Config) -> Sealing:

@@ -4,7 +4,7 @@ Feedback is an exchange of its own that no upstream answers: it is authenticated
 sealed like a request, and its client gets the answer when the record is durable. The record names the exchange that the
 feedback is about.
 
-Decision: docs/decisions/0050-feedback-is-an-exchange.md
+Decision: docs/decisions/0046-feedback-is-an-exchange.md
 """
 
 from __future__ import annotations
