@@ -39,6 +39,7 @@ from guardproxy.exchange import (
 from guardproxy.findings import Direction, Kind, Scan
 from guardproxy.policy import (
     BoundRule,
+    BoundSection,
     FieldChange,
     PolicySet,
     RawExchange,
@@ -149,7 +150,8 @@ class ScannedText:
 class SceneResult:
     """The result of a scene. `rules_of`: the rules of the policies that apply. `trouble`: why the exchange ended, if
     no rule ended it. `upstream`, `client`: the content that was sent to them, or `None`. `texts`: every text of the
-    exchange. `fields`: what policies did with fields of the request."""
+    exchange. `fields`: what policies did with fields of the request; `judges`: the sections
+    `judge` that may score it."""
 
     decision: Verdict
     rules_of: tuple[BoundRule, ...]
@@ -159,6 +161,7 @@ class SceneResult:
     client: Delivery | None
     texts: tuple[ScannedText, ...] = ()
     fields: tuple[FieldChange, ...] = ()
+    judges: tuple[BoundSection, ...] = ()
     trouble: str = ""
 
     @property
@@ -299,6 +302,7 @@ def _result(
         client=client,
         texts=tuple(_texts(exchange)),
         fields=exchange.field_changes,
+        judges=exchange.bound.sections.get("judge", ()) if exchange.bound else (),
         trouble=_trouble(ending, last.record if isinstance(last, Finish) else None),
     )
 

@@ -16,10 +16,9 @@ from typing import Any
 from aiohttp import web
 
 from guardproxy import plugins
-from guardproxy.audit import NO_SEALING, Record, Rotation, Sealing, open_sink
+from guardproxy.audit import NO_SEALING, Rotation, Sealing, open_sink
 from guardproxy.config import Config
 from guardproxy.errors import PolicyError
-from guardproxy.exchange import Exchange
 from guardproxy.gateway import UNKNOWN
 from guardproxy.inference import Models, Registry, Remotes, Settings, cores
 from guardproxy.library import folder_of, load
@@ -114,7 +113,7 @@ class Server:
         self._breakers = Breakers(config)
         self._leftovers = Leftovers()
         asking = Asking(config, self._client, self._breakers, self._leftovers)
-        self._judges = Judges(asking, self._recorder, self.metrics, self._engine)
+        self.judges = Judges(asking, self._recorder, self.metrics, self._engine)
         self.pulse = Pulse(self.metrics)
         self._open: dict[asyncio.Task[Any], Driver | None] = {}
         self._slots: set[asyncio.Task[Any]] = set()
@@ -252,16 +251,11 @@ class Server:
             if driver and driver.finished:
                 self.metrics.duration.labels(route).observe(time.perf_counter() - began)
                 self._observers.finished(driver.finished.record)
-                self._offer(driver, driver.finished.record)
+                self.judges.finished(driver)
                 if self._tracing and trace:
                     self._tracing.finished(driver.finished.record, trace, driver.url)
                 if self._admission.duties.is_settling:
                     self._admission.settling.settle(admitted.head, driver.finished.record)
-
-    def _offer(self, driver: Driver, record: Record) -> None:
-        """Hands an exchange to its judges."""
-        if record.judges and driver.is_recorded and isinstance(driver.exchange, Exchange) and driver.exchange.bound:
-            self._judges.offer(record, driver.exchange.bound)
 
     def _driver(self, request: web.BaseRequest, admitted: AdmittedRequest, task: asyncio.Task[object]) -> Driver:
         deadlines = Deadlines(task, self._look_s)
@@ -309,7 +303,7 @@ class Server:
 
     async def close(self) -> None:
         await self._admission.settling.close(self.config.timeout_write_s)
-        await self._judges.close(self.config.timeout_write_s)
+        await self.judges.close(self.config.timeout_write_s)
         await self._state.close()
         await self._leftovers.close()
         await self._client.close()

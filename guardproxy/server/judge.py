@@ -9,6 +9,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 import aiohttp
 import orjson
@@ -17,13 +19,14 @@ from multidict import CIMultiDict
 from guardproxy.audit import ENTRY_VERSION, Judged, Record
 from guardproxy.config import Config
 from guardproxy.errors import AuditError, PolicyError, UpstreamError
-from guardproxy.exchange import JUDGE_ROUTE, judge_request, judges_of, read_score, texts_of
+from guardproxy.exchange import JUDGE_ROUTE, Exchange, judge_request, judges_of, read_score, texts_of
 from guardproxy.policy import BoundRules, BoundSection, JudgeSection, PolicyErrors, PolicySet
 from guardproxy.server.deadlines import Deadlines
+from guardproxy.server.driver import Driver
 from guardproxy.server.leftovers import Leftovers
 from guardproxy.server.recorder import Recorder
 from guardproxy.server.status import Metrics
-from guardproxy.server.upstream import Breakers, Upstream
+from guardproxy.server.upstream import Breakers, Upstream, session
 from guardproxy.wire import codec_for
 
 LIMIT_WAITING = 200
@@ -93,6 +96,17 @@ class Asking:
             deadlines.close()
 
 
+@asynccontextmanager
+async def asking(config: Config) -> AsyncIterator[Asking]:
+    """Yields what asks judges, with connections of its own."""
+    client, leftovers = session(config), Leftovers()
+    try:
+        yield Asking(config, client, Breakers(config), leftovers)
+    finally:
+        await leftovers.close()
+        await client.close()
+
+
 class Judges:
     """Asks judges about finished exchanges. `engine`: the version that entries name."""
 
@@ -104,7 +118,14 @@ class Judges:
         self._tasks: set[asyncio.Task[None]] = set()
         self._turns = asyncio.Semaphore(LIMIT_AT_ONCE)
 
-    def offer(self, record: Record, bound: BoundRules) -> None:
+    def finished(self, driver: Driver) -> None:
+        """Takes a finished exchange. Without a durable record, no judge is asked."""
+        if driver.finished and driver.finished.record.judges and driver.is_recorded:
+            bound = driver.exchange.bound if isinstance(driver.exchange, Exchange) else None
+            assert bound is not None  # noqa: S101 - the record has judges, so policies were bound
+            self._offer(driver.finished.record, bound)
+
+    def _offer(self, record: Record, bound: BoundRules) -> None:
         """Queues the questions about a recorded exchange. Returns at once."""
         for section in judges_of(record, bound):
             texts = texts_of(record)

@@ -155,6 +155,10 @@ def _lines(explanation: Explanation) -> Iterator[Text]:
         state = "-" if not change.enforced else change.action
         quiet = "" if change.enforced else f"  {change.action}; in shadow mode"
         yield styled((f"    {state:<8}", "dim"), f"{change.policy}: the field {plain(change.place)}{quiet}")
+    for judge in result.judges:
+        section, quiet = judge.value, "" if judge.enforced else "; in shadow mode"
+        what = f"{section.model} scores {section.sample / 10_000:g} % of the answers"
+        yield styled((f"    {'judge' if judge.enforced else '-':<8}", "dim"), f"{judge.policy}: {plain(what)}{quiet}")
     if explanation.elsewhere:
         yield styled(("policies that do not apply: ", "dim"), ", ".join(explanation.elsewhere))
     yield from _sent("the model sees", result.upstream)
@@ -219,6 +223,16 @@ def _json(explanation: Explanation) -> dict[str, Any]:
         "fields": [
             {"field": change.place, "action": change.action, "policy": change.policy, "enforced": change.enforced}
             for change in result.fields
+        ],
+        "judges": [
+            {
+                "policy": judge.policy,
+                "upstream": judge.value.upstream,
+                "model": judge.value.model,
+                "percent": judge.value.sample / 10_000,
+                "enforced": judge.enforced,
+            }
+            for judge in result.judges
         ],
         "model_sees": None if result.upstream is None else dict(result.upstream.texts),
         "client_sees": None if result.client is None else dict(result.client.texts),
