@@ -16,7 +16,7 @@ import msgspec
 from msgspec import Meta
 
 from guardproxy.audit.canonical import canonical
-from guardproxy.audit.opinions import RecordedFeedback
+from guardproxy.audit.opinions import RecordedFeedback, RecordedJudge
 from guardproxy.audit.part import RecordLeaf, RecordPart
 from guardproxy.audit.tasks import RecordedCache, RecordedDuty, RecordedField, RecordedPlan, RecordedRefusal
 from guardproxy.findings import Direction
@@ -294,6 +294,7 @@ class Record(LogEntry, frozen=True, kw_only=True, tag="exchange"):
     feedback: Annotated[
         RecordedFeedback | None, Meta(description="What a client thinks of another exchange. No model answered it.")
     ] = None
+    judges: Annotated[tuple[RecordedJudge, ...], Meta(description="The judges that the exchange was chosen for.")] = ()
     sealed: Annotated[
         RecordedSealing | None, Meta(description="What is encrypted. The other members are as with `keep: none`.")
     ] = None

@@ -6,6 +6,7 @@ from guardproxy.exchange.bypass import PassThrough
 from guardproxy.exchange.caching import CacheQuery, StoredAnswer
 from guardproxy.exchange.exchange import Exchange, State
 from guardproxy.exchange.gate import Job
+from guardproxy.exchange.grading import JUDGE_ROUTE, judge_request, judges_of, read_score, texts_of
 from guardproxy.exchange.history import History, Live
 from guardproxy.exchange.lanes import Lane
 from guardproxy.exchange.ledger import Size
@@ -39,6 +40,7 @@ from guardproxy.exchange.transcript import (
 
 __all__ = [
     "HEADER",
+    "JUDGE_ROUTE",
     "Aborted",
     "Address",
     "CacheQuery",
@@ -74,8 +76,12 @@ __all__ = [
     "UpstreamFailed",
     "Waited",
     "each",
+    "judge_request",
+    "judges_of",
     "line",
     "play",
+    "read_score",
     "reformed",
+    "texts_of",
     "unsealed",
 ]

@@ -11,6 +11,7 @@ from guardproxy.audit import Intent, Owner, Record
 from guardproxy.exchange.attempts import Answer, Attempts
 from guardproxy.exchange.feedback import recorded_feedback
 from guardproxy.exchange.gate import QueuedFrame
+from guardproxy.exchange.grading import with_judges
 from guardproxy.exchange.guard import Guard
 from guardproxy.exchange.notes import DutyNotes, Notes, Side
 from guardproxy.exchange.recording import NO_OWNER, Origin, compose, intent
@@ -134,6 +135,8 @@ class Ledger(msgspec.Struct):
             guard.fields,
             self.owner,
         )
+        if guard.bound is not None and guard.bound.sections:
+            record = with_judges(record, guard.bound)
         if self.setting.codec is FEEDBACK and self.entry is not None:
             return msgspec.structs.replace(record, feedback=recorded_feedback(self.entry.frame.tree))
         prices = self.setting.limits.prices

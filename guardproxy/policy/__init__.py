@@ -20,7 +20,7 @@ from guardproxy.policy.matching import MatchVerdict
 from guardproxy.policy.naming import model_readings
 from guardproxy.policy.reading import did_you_mean, join
 from guardproxy.policy.rollout import WHOLE, reach
-from guardproxy.policy.sections import BoundSection, CacheSection, merge_caches
+from guardproxy.policy.sections import BoundSection, CacheSection, JudgeSection, merge_caches
 from guardproxy.policy.strictness import (
     ACTIONS,
     SCALES,
@@ -69,6 +69,7 @@ __all__ = [
     "FieldRules",
     "FilePlace",
     "Files",
+    "JudgeSection",
     "Keeping",
     "LimitFault",
     "LimitRule",

@@ -40,6 +40,7 @@ from guardproxy.exchange import (
 from guardproxy.findings import Direction, Kind, Scan
 from guardproxy.policy import (
     BoundRule,
+    BoundSection,
     FieldChange,
     PolicySet,
     RawExchange,
@@ -150,7 +151,8 @@ class ScannedText:
 class SceneResult:
     """The result of a scene. `policies`: those that apply; `rules_of`: their rules. `trouble`: why the exchange ended, if
     no rule ended it. `upstream`, `client`: the content that was sent to them, or `None`. `texts`: every text of the
-    exchange. `fields`: what policies did with fields of the request. `cache`: what it looks for in the cache."""
+    exchange. `fields`: what policies did with fields of the request. `cache`: what it looks for in the cache. `judges`: the
+    sections `judge` that may score it."""
 
     decision: Verdict
     rules_of: tuple[BoundRule, ...]
@@ -162,6 +164,7 @@ class SceneResult:
     texts: tuple[ScannedText, ...] = ()
     fields: tuple[FieldChange, ...] = ()
     cache: CacheQuery | None = None
+    judges: tuple[BoundSection, ...] = ()
     trouble: str = ""
 
     @property
@@ -304,6 +307,7 @@ def _result(
         texts=tuple(_texts(exchange)),
         fields=exchange.field_changes,
         cache=exchange.cache,
+        judges=exchange.bound.sections.get("judge", ()) if exchange.bound else (),
         trouble=_trouble(ending, last.record if isinstance(last, Finish) else None),
     )
 

@@ -65,6 +65,13 @@ _COLUMNS: Mapping[str, str] = {
     "response": f"STRUCT({_ANSWER})",
     "attempts": f'STRUCT(decision VARCHAR, "rule" VARCHAR, tokens BIGINT, response STRUCT({_ANSWER}))[]',
     "feedback": "STRUCT(exchange VARCHAR, thumbs VARCHAR, score DOUBLE)",
+    "policy": "VARCHAR",
+    "upstream": "VARCHAR",
+    "rubric": "VARCHAR",
+    "scale": "INTEGER[]",
+    "score": "INTEGER",
+    "failure": "VARCHAR",
+    "ms": "DOUBLE",
     "usage": "JSON",
     "bytes": "MAP(VARCHAR, BIGINT)",
     "timings": "MAP(VARCHAR, DOUBLE)",
@@ -109,9 +116,12 @@ VIEWS: Mapping[str, str] = {
   SELECT id, _time("at") AS time, feedback.exchange AS exchange, tenant, tenant_name, feedback.thumbs AS thumbs,
     feedback.score AS score, [part."text" FOR part IN request.texts IF part.path = 'comment'][1] AS comment,
     parse_filename(file) AS log, seq, hash FROM _lines WHERE feedback IS NOT NULL AND outcome = 'answered'""",
+    "scores": """
+  SELECT id, _time("at") AS time, policy, upstream, model, rubric, scale[1] AS low, scale[2] AS high, score, failure, ms,
+    parse_filename(file) AS log, seq, hash FROM _lines WHERE kind = 'judged'""",
     "events": """
   SELECT kind, id, _time("at") AS time, tenant, route, policies, _time(began) AS began, _time(since) AS since, why,
-    parse_filename(file) AS log, seq, hash FROM _lines WHERE kind <> 'exchange'""",
+    parse_filename(file) AS log, seq, hash FROM _lines WHERE kind NOT IN ('exchange', 'judged')""",
 }
 """The tables of a query and how they are made from the lines. No column has the name of a word of SQL."""
 

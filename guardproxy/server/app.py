@@ -28,6 +28,7 @@ from guardproxy.server.clients import ClientSource
 from guardproxy.server.deadlines import Deadlines
 from guardproxy.server.driver import Driver
 from guardproxy.server.feedback import OwnUpstream
+from guardproxy.server.judge import Asking, Judges, check_judges
 from guardproxy.server.leftovers import Leftovers
 from guardproxy.server.listener import HttpRequest, Listener
 from guardproxy.server.observers import Fan, LogObserver, MetricsObserver, Observers
@@ -112,6 +113,8 @@ class Server:
         self._client = session(config)
         self._breakers = Breakers(config)
         self._leftovers = Leftovers()
+        asking = Asking(config, self._client, self._breakers, self._leftovers)
+        self.judges = Judges(asking, self._recorder, self.metrics, self._engine)
         self.pulse = Pulse(self.metrics)
         self._open: dict[asyncio.Task[Any], Driver | None] = {}
         self._slots: set[asyncio.Task[Any]] = set()
@@ -133,6 +136,7 @@ class Server:
         if not self.config.jwt_tenant:  # tokens may name any tenant
             refuse_strangers(policies, (*self.config.tenant_names, *self.clients.known.clients.tenants))
         check_sealing(policies, self.config)
+        check_judges(policies, self.config)
         return policies
 
     def trouble(self) -> list[str]:
@@ -252,6 +256,7 @@ class Server:
             if driver and driver.finished:
                 self.metrics.duration.labels(route).observe(time.perf_counter() - began)
                 self._observers.finished(driver.finished.record)
+                self.judges.finished(driver)
                 if self._tracing and trace:
                     self._tracing.finished(driver.finished.record, trace, driver.url)
                 if admitted.duties.is_settling:
@@ -304,6 +309,7 @@ class Server:
 
     async def close(self) -> None:
         await self._admission.settling.close(self.config.timeout_write_s)
+        await self.judges.close(self.config.timeout_write_s)
         await self.caches.close(self.config.timeout_write_s)
         await self.state.close()
         await self._leftovers.close()

@@ -114,7 +114,7 @@ class Driver:
         self._aborted = False
         self._more = frozenset(map(str.lower, config.answer_header))
         self._scan_s = 0.0
-        self._is_intended = False
+        self._is_intended = self.is_recorded = False  # whether the log holds the intent, and the record
         self._retry_s = 1  # the value of `Retry-After` in a 503
         self.finished: Finish | None = None
 
@@ -293,19 +293,19 @@ class Driver:
         """Keeps the record, then sends the end of the answer."""
         self.finished = command
         began = _clock()
-        data, kept = command.data, True
+        data, self.is_recorded = command.data, True
         is_large = self._steps is not None and not is_small(self.exchange)
         try:
             await self._recorder.keep(await self._beside(lambda: command.record) if is_large else command.record)
         except AuditError as error:
             _log.error("record not kept", extra={"id": self.exchange.setting.id, "error": str(error)})
-            data, kept = command.failed, False
+            data, self.is_recorded = command.failed, False
         self._metrics.commit.observe(_clock() - began)
-        if self._recall is not None and kept:
+        if self._recall is not None and self.is_recorded:
             self._recall.finish(self.exchange, command.outcome)
         if self._response is None:
-            status = self._head.status if self._head and kept else 503
-            if not kept:
+            status = self._head.status if self._head and self.is_recorded else 503
+            if not self.is_recorded:
                 self._head = None
             headers = await self._beside(self._headers) if is_large else self._headers()
             self._response = web.Response(status=status, body=data, headers=headers)

@@ -69,6 +69,10 @@ class Metrics:
         self.cache_evicted = Gauge(
             name("cache_evicted"), "How many answers were dropped for want of memory.", registry=registry
         )
+        self.judged = Counter(
+            name("judged_answers"), "Answers that a judge was to score.", ("policy", "result"), registry=registry
+        )
+        self.scores = Counter(name("judge_scores"), "Scores of judges.", ("policy", "score"), registry=registry)
         self.duration = seconds("exchange_duration", "From request to end.", ("route",))
         self.first_token = seconds("time_to_first_token", "From a request to the first text of a stream.", ("model",))
         self.per_token = seconds("time_per_output_token", "The mean time between two tokens of a stream.", ("model",))

@@ -164,6 +164,10 @@ def _lines(explanation: Explanation) -> Iterator[Text]:
     for limit in explanation.limits:
         takes = "its cost" if limit.takes is None else f"{limit.takes:,}"
         yield styled(("    limit   ", "dim"), f"{plain(limit.words)}; this request takes {takes}")
+    for judge in result.judges:
+        section, quiet = judge.value, "" if judge.enforced else "; in shadow mode"
+        what = f"{section.model} scores {section.sample / 10_000:g} % of the answers"
+        yield styled((f"    {'judge' if judge.enforced else '-':<8}", "dim"), f"{judge.policy}: {plain(what)}{quiet}")
     if explanation.elsewhere:
         yield styled(("policies that do not apply: ", "dim"), ", ".join(explanation.elsewhere))
     yield from _sent("the model sees", result.upstream)
@@ -233,6 +237,16 @@ def _json(explanation: Explanation) -> dict[str, Any]:
         "limits": [
             {key: getattr(limit, key) for key in ("policy", "limit", "unit", "takes", "mode", "words")}
             for limit in explanation.limits
+        ],
+        "judges": [
+            {
+                "policy": judge.policy,
+                "upstream": judge.value.upstream,
+                "model": judge.value.model,
+                "percent": judge.value.sample / 10_000,
+                "enforced": judge.enforced,
+            }
+            for judge in result.judges
         ],
         "model_sees": None if result.upstream is None else dict(result.upstream.texts),
         "client_sees": None if result.client is None else dict(result.client.texts),

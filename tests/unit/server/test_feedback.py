@@ -24,7 +24,7 @@ POLICY = """
 policy: guard
 match: {routes: ["POST /v1/chat/completions"]}
 checks:
-  pii: {use: pii, entities: [EMAIL_ADDRESS]}
+  pii: {use: pattern, words: [mara.lindqvist@example.com]}
   word: {use: pattern, words: [umbrella-corp]}
 rules:
   - {id: out, on: request, when: pii, action: redact}
