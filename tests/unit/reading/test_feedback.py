@@ -97,7 +97,7 @@ def test_scores_have_a_table_and_a_mean(tmp_path: Path) -> None:
         _, rows = database.query("SELECT count(*) FROM events")
         assert list(rows) == [(0,)]
     summary = TrafficSummary(Period())
-    entries: list[AnyEntry] = [exchange("x3"), *scores, failed, feedback("x3", thumbs="down"), feedback("x3"]
+    entries: list[AnyEntry] = [exchange("x3"), *scores, failed, feedback("x3", thumbs="down"), feedback("x3")]
     for entry in entries:
         summary.see(entry)
     TrafficSummary(Period(5.0)).see(scores[0])
