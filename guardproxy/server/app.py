@@ -256,7 +256,8 @@ class Server:
             if driver and driver.finished:
                 self.metrics.duration.labels(route).observe(time.perf_counter() - began)
                 self._observers.finished(driver.finished.record)
-                self.judges.finished(driver)
+                if driver.finished.record.judges:
+                    self.judges.finished(driver)
                 if self._tracing and trace:
                     self._tracing.finished(driver.finished.record, trace, driver.url)
                 if admitted.duties.is_settling:
@@ -264,10 +265,22 @@ class Server:
 
     def _driver(self, request: web.BaseRequest, admitted: AdmittedRequest, task: asyncio.Task[object]) -> Driver:
         deadlines = Deadlines(task, self._look_s)
+        answering: Answering = (
+            OwnUpstream()
+            if admitted.exchange.setting.codec is FEEDBACK
+            else Upstream(
+                self._client,
+                self._breakers,
+                deadlines,
+                self._leftovers,
+                self.config.timeout_first_byte_s,
+                self.clients.is_on,
+            )
+        )
         driver = Driver(
             admitted.exchange,
             request,
-            self._answering(admitted, deadlines),
+            answering,
             self._scanner,
             self._recorder,
             self.metrics,
@@ -279,13 +292,6 @@ class Server:
         driver.caches = self.caches
         driver.own_headers = admitted.own_headers
         return driver
-
-    def _answering(self, admitted: AdmittedRequest, deadlines: Deadlines) -> Answering:
-        """What answers the request: an upstream, or the proxy itself."""
-        if admitted.exchange.setting.codec is FEEDBACK:
-            return OwnUpstream()
-        first_byte_s, has_own_key = self.config.timeout_first_byte_s, self.clients.is_on
-        return Upstream(self._client, self._breakers, deadlines, self._leftovers, first_byte_s, has_own_key)
 
     def stop_coming(self) -> None:
         """Makes `/readyz` fail from now on, so that traffic goes to other servers."""

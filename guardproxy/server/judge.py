@@ -119,8 +119,8 @@ class Judges:
         self._turns = asyncio.Semaphore(LIMIT_AT_ONCE)
 
     def finished(self, driver: Driver) -> None:
-        """Takes a finished exchange. Without a durable record, no judge is asked."""
-        if driver.finished and driver.finished.record.judges and driver.is_recorded:
+        """Takes a finished exchange whose record names judges. Without a durable record, none is asked."""
+        if driver.finished and driver.is_recorded:
             bound = driver.exchange.bound if isinstance(driver.exchange, Exchange) else None
             assert bound is not None  # noqa: S101 - the record has judges, so policies were bound
             self._offer(driver.finished.record, bound)
