@@ -54,4 +54,4 @@ def test_another_question_has_another_digest() -> None:
 
 
 def test_editors_get_a_schema() -> None:
-    jsonschema_rs.validator_for(SECTION.schema).validate({"upstream": "u", "model": "m", "rubric": "r"})
+    jsonschema_rs.validator_for(dict(SECTION.schema)).validate({"upstream": "u", "model": "m", "rubric": "r"})
