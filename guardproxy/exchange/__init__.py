@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from guardproxy.exchange.bypass import PassThrough
+from guardproxy.exchange.caching import CacheQuery, StoredAnswer
 from guardproxy.exchange.exchange import Exchange, State
 from guardproxy.exchange.gate import Job
 from guardproxy.exchange.grading import JUDGE_ROUTE, judge_request, judges_of, read_score, texts_of
@@ -12,6 +13,7 @@ from guardproxy.exchange.ledger import Size
 from guardproxy.exchange.notes import Side
 from guardproxy.exchange.player import each, play
 from guardproxy.exchange.receipt import HEADER
+from guardproxy.exchange.reforming import reformed
 from guardproxy.exchange.setting import Address, Keys, Limits, Setting, unsealed
 from guardproxy.exchange.transcript import (
     Aborted,
@@ -41,6 +43,7 @@ __all__ = [
     "JUDGE_ROUTE",
     "Aborted",
     "Address",
+    "CacheQuery",
     "CancelUpstream",
     "Command",
     "DataReceived",
@@ -69,6 +72,7 @@ __all__ = [
     "Side",
     "Size",
     "State",
+    "StoredAnswer",
     "UpstreamFailed",
     "Waited",
     "each",
@@ -77,6 +81,7 @@ __all__ = [
     "line",
     "play",
     "read_score",
+    "reformed",
     "texts_of",
     "unsealed",
 ]

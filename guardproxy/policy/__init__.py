@@ -19,7 +19,7 @@ from guardproxy.policy.matching import MatchVerdict
 from guardproxy.policy.naming import model_readings
 from guardproxy.policy.reading import did_you_mean, join
 from guardproxy.policy.rollout import WHOLE, reach
-from guardproxy.policy.sections import BoundSection, JudgeSection
+from guardproxy.policy.sections import BoundSection, CacheSection, JudgeSection, merge_caches
 from guardproxy.policy.strictness import (
     ACTIONS,
     SCALES,
@@ -55,6 +55,7 @@ __all__ = [
     "BoundRule",
     "BoundRules",
     "BoundSection",
+    "CacheSection",
     "CheckSpec",
     "CoverageRow",
     "Expectation",
@@ -105,6 +106,7 @@ __all__ = [
     "join",
     "load_file",
     "load_folder",
+    "merge_caches",
     "model_readings",
     "notes",
     "parse",

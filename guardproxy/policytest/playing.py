@@ -15,6 +15,7 @@ from guardproxy.audit import Record
 from guardproxy.events import Event, Text
 from guardproxy.exchange import (
     Address,
+    CacheQuery,
     Command,
     DataReceived,
     Exchange,
@@ -150,8 +151,8 @@ class ScannedText:
 class SceneResult:
     """The result of a scene. `rules_of`: the rules of the policies that apply. `trouble`: why the exchange ended, if
     no rule ended it. `upstream`, `client`: the content that was sent to them, or `None`. `texts`: every text of the
-    exchange. `fields`: what policies did with fields of the request; `judges`: the sections
-    `judge` that may score it."""
+    exchange. `fields`: what policies did with fields of the request. `cache`: what it looks for in the cache. `judges`: the
+    sections `judge` that may score it."""
 
     decision: Verdict
     rules_of: tuple[BoundRule, ...]
@@ -162,6 +163,7 @@ class SceneResult:
     texts: tuple[ScannedText, ...] = ()
     fields: tuple[FieldChange, ...] = ()
     judges: tuple[BoundSection, ...] = ()
+    cache: CacheQuery | None = None
     trouble: str = ""
 
     @property
@@ -303,6 +305,7 @@ def _result(
         texts=tuple(_texts(exchange)),
         fields=exchange.field_changes,
         judges=exchange.bound.sections.get("judge", ()) if exchange.bound else (),
+        cache=exchange.cache,
         trouble=_trouble(ending, last.record if isinstance(last, Finish) else None),
     )
 

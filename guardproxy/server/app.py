@@ -36,7 +36,7 @@ from guardproxy.server.recorder import Recorder, key_of, log_of, signing_of
 from guardproxy.server.reload import Reload
 from guardproxy.server.scanner import Scanner, TimeLimits
 from guardproxy.server.shippers import close_all, shippers_of
-from guardproxy.server.state import SharedState, further_of
+from guardproxy.server.state import SharedState, caches_of, further_of
 from guardproxy.server.status import Metrics, Pulse
 from guardproxy.server.steps import Steps
 from guardproxy.server.tracing import tracing_of
@@ -85,6 +85,7 @@ class Server:
         )
         self.clients = ClientSource(config)
         self._state = SharedState(config)
+        self.caches = caches_of(config, self._state, self.metrics)
         self.reloading = Reload(folder_of(config.policies), self._load, self.metrics)
         config.audit.mkdir(parents=True, exist_ok=True)
         key = key_of(config.audit, config.key)
@@ -125,7 +126,7 @@ class Server:
         self._shippers = shippers_of(config, worker)
         further = further_of(config, self.clients, self._state, self.metrics, lambda: self.policies)
         self._admission = Admission(config, lambda: self.policies, is_recording, self, key, self._engine, further)
-        self._show_breakers()
+        show_breakers(self._breakers, self.metrics)
 
     def _load(self) -> PolicySet:
         """Loads the policies from their folder. Raises `PolicyError`."""
@@ -156,15 +157,6 @@ class Server:
         self.metrics.connections.set_function(lambda: listener.shares.used)
         self.metrics.refused_connections.set_function(lambda: listener.refused)
         self.metrics.body_bytes.set_function(lambda: self._admission.bodies.by_address.used)
-
-    def _show_breakers(self) -> None:
-        for name in self._breakers.states():
-            for state in ("closed", "open", "half_open"):
-                shown = self.metrics.breakers.labels(name, state)
-                shown.set_function(partial(self._breaker_is, name, state))
-
-    def _breaker_is(self, name: str, state: str) -> float:
-        return float(self._breakers.states()[name] == state)
 
     def ailments(self) -> list[str]:
         """Faults that `/livez` names without failing: a restart would not help, because the log recovers by itself."""
@@ -204,6 +196,10 @@ class Server:
             for error in self.reloading.errors
         ]
         return {"ok": ok, "policies": self.policies.digest, "errors": errors}
+
+    async def purge(self) -> dict[str, object]:
+        """Drops all answers of the cache, for the admin port."""
+        return await self.caches.purge()
 
     def version(self) -> dict[str, object]:
         checks = {check.name: check.digest for check in self.policies.checks.values()}
@@ -284,6 +280,7 @@ class Server:
             deadlines,
         )
         driver.targets = admitted.targets
+        driver.caches = self.caches
         driver.own_headers = admitted.own_headers
         return driver
 
@@ -310,6 +307,7 @@ class Server:
     async def close(self) -> None:
         await self._admission.settling.close(self.config.timeout_write_s)
         await self.judges.close(self.config.timeout_write_s)
+        await self.caches.close(self.config.timeout_write_s)
         await self._state.close()
         await self._leftovers.close()
         await self._client.close()
@@ -323,6 +321,17 @@ class Server:
         self._observers.close()
         if self._tracing:
             await asyncio.to_thread(self._tracing.close)
+
+
+def show_breakers(breakers: Breakers, metrics: Metrics) -> None:
+    """Shows the state of each circuit breaker in the metrics."""
+    for name in breakers.states():
+        for state in ("closed", "open", "half_open"):
+            metrics.breakers.labels(name, state).set_function(partial(_breaker_is, breakers, name, state))
+
+
+def _breaker_is(breakers: Breakers, name: str, state: str) -> float:
+    return float(breakers.states()[name] == state)
 
 
 def open_sealing(config: Config) -> Sealing:
