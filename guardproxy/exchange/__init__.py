@@ -8,6 +8,7 @@ from guardproxy.exchange.exchange import Exchange, State
 from guardproxy.exchange.gate import Job
 from guardproxy.exchange.grading import JUDGE_ROUTE, judge_request, judges_of, read_score, texts_of
 from guardproxy.exchange.history import History, Live
+from guardproxy.exchange.ids import SealedIds, is_about_stored, without_id
 from guardproxy.exchange.lanes import Lane
 from guardproxy.exchange.ledger import Size
 from guardproxy.exchange.notes import Side
@@ -65,6 +66,7 @@ __all__ = [
     "ResponseStarted",
     "RunScans",
     "Scanned",
+    "SealedIds",
     "SendData",
     "SendHead",
     "SendUpstream",
@@ -76,6 +78,7 @@ __all__ = [
     "UpstreamFailed",
     "Waited",
     "each",
+    "is_about_stored",
     "judge_request",
     "judges_of",
     "line",
@@ -84,4 +87,5 @@ __all__ = [
     "reformed",
     "texts_of",
     "unsealed",
+    "without_id",
 ]

@@ -40,6 +40,7 @@ class PassThrough:
     _unix_s: float = 0.0
     _status: int = 0
     _started: bool = False
+    _held: bytearray = field(default_factory=bytearray)
     _answers: tuple[StoreAnswered, ...] = ()
     _refusals: tuple[Refusal, ...] = ()
     _seals: dict[str, str] = field(default_factory=dict)
@@ -63,11 +64,20 @@ class PassThrough:
                 self._status, self._started = happened.status, True
                 streamed = happened.media_type == self.setting.codec.contract.media.streamed
                 return [SendHead(happened.status, streamed=streamed, receipt=self._receipt)]
+            case DataReceived() if self.setting.keys.ids is not None:  # ids are sealed in the whole answer
+                self._held += happened.data
+                if len(self._held) <= self.setting.limits.answer_bytes:
+                    return []
+                self._started, code = False, ErrorCode.UPSTREAM_TOO_LARGE  # nothing was sent
+                failed = UpstreamFailed(code, code.message(), code.status, happened.at_s)
+                return [CancelUpstream(), *self.receive(failed)]
             case DataReceived():
                 self._sizes["client"] += len(happened.data)
                 return [SendData(happened.data)]
             case ResponseEnded():
-                return [self._finish("passed", b"", happened.at_s)]
+                data = self.setting.keys.ids.sealed(bytes(self._held)) if self.setting.keys.ids is not None else b""
+                self._sizes["client"] += len(data)
+                return [self._finish("passed", data, happened.at_s)]
             case UpstreamFailed() | Aborted():
                 if self._started:
                     return [CancelUpstream(), self._finish(happened.code, b"", happened.at_s)]

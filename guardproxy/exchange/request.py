@@ -41,6 +41,7 @@ from guardproxy.wire import (
     Request,
     RequestStatement,
     denied_field,
+    read_body,
     statement_of,
     uninspected,
     unmapped,
@@ -129,9 +130,11 @@ class RequestPhase:
 
     def _read(self, body: bytes) -> Request:
         """Decodes a body. Raises `DownstreamError` if the body is not a request or exceeds the limits."""
-        bounds = self.setting.limits.bounds
+        bounds, ids = self.setting.limits.bounds, self.setting.keys.ids
         try:
             bounds.check(body)
+            if ids is not None and (opened := ids.opened(tree := read_body(body))) is not tree:
+                body = self.setting.codec.write_body(opened)
             self.attempts.sent_path, query = self.setting.address.sent
             request = self.setting.codec.read_request(self.attempts.sent_path, query, body)
             bounds.check_tree(request.frame.tree, self.setting.codec.contract.limits, len(body))
@@ -235,7 +238,9 @@ class RequestPhase:
         attempts.body = body
         ledger.notes.measures.sizes["upstream"] = len(body)
         ledger.notes.measures.seals["upstream"] = (
-            self.setting.keys.seal(body) if changed else ledger.notes.measures.seals["request"]
+            self.setting.keys.seal(body)
+            if changed or self.setting.keys.ids is not None
+            else ledger.notes.measures.seals["request"]
         )
         if is_again:
             if codec.contract.is_answered(self.setting.address.route):

@@ -25,7 +25,19 @@ from guardproxy.audit import Record
 from guardproxy.config import Config
 from guardproxy.decisions import Plan
 from guardproxy.errors import DownstreamError, ErrorCode
-from guardproxy.exchange import Address, Exchange, Keys, Limits, PassThrough, Refused, RequestReceived, Setting
+from guardproxy.exchange import (
+    Address,
+    Exchange,
+    Keys,
+    Limits,
+    PassThrough,
+    Refused,
+    RequestReceived,
+    SealedIds,
+    Setting,
+    is_about_stored,
+    without_id,
+)
 from guardproxy.gateway import (
     BodyHeaders,
     Capacity,
@@ -61,6 +73,7 @@ from guardproxy.wire.json import JsonFault
 
 _log = logging.getLogger(__name__)
 
+STORING = "openai_responses"  # the format whose provider stores answers
 LIMIT_KEYS = 1024  # tenants whose keys are kept
 LIMIT_UPSTREAMS = 256  # providers whose base URLs are kept
 SMALL_BYTES = 64 * 1024  # a larger body is decoded for duties in a thread
@@ -196,12 +209,16 @@ class Admission:
         trail = Trail(head)
         headers: CIMultiDict[str] = CIMultiDict()
         first: RequestReceived | Refused
+        ids: SealedIds | None = None
         try:
             check_head(request)
             refuse_in_query(trail.head.query)
             if codec:
                 check_query(trail.head.query, codec.contract.query)
             await duties.admit(trail)
+            ids = self._ids(trail.head, codec)
+            if ids and codec is None:
+                trail.head = trail.head.changed(path=ids.opened_path(trail.head.path))
             about = request.headers.items(), ",".join(request.headers.getall("Connection", ()))
             headers = upstream_headers(*about, trail.head.credential.headers, self._seal, self._more)
             header_values = condition_headers(request.headers, policies.headers)
@@ -242,7 +259,7 @@ class Admission:
             tenant_name=head.tenant_name,
             codec=chosen,
             policies=policies,
-            keys=self._keys_of(head.tenant),
+            keys=replace(self._keys_of(head.tenant), ids=ids) if ids else self._keys_of(head.tenant),
             limits=self._limits_now() if self._prices else self._limits,
             engine=self._engine,
             receipts=self._config.receipts == "on",
@@ -259,6 +276,14 @@ class Admission:
             url, key = self._upstream_of(upstream)
             targets[upstream] = url + where, fallback_headers(headers, chosen.contract.key_header, key)
         return AdmittedRequest(exchange, first, targets, head, duties.headers(head, chosen.provider), duties)
+
+    def _ids(self, head: Head, codec: Codec | None) -> SealedIds | None:
+        """What seals the ids in a request and its answer; `None` if it has none, or the settings do not want it."""
+        if self._config.seal_ids == "off" or (codec is None and not is_about_stored(head.path)):
+            return None
+        if codec is not None and codec.name != STORING:
+            return None
+        return SealedIds(self._seal, head.tenant, self._config.seal_ids == "accept")
 
     def _formats(self) -> Formats:
         """The formats in force, with that of feedback if clients may send it."""
@@ -287,7 +312,7 @@ class Admission:
             address=request.remote or "",
             length_bytes=request.content_length,
             unix_s=time.time(),
-            route=self._routes.route_of(request.method, path),
+            route=self._routes.route_of(request.method, path if self._config.seal_ids == "off" else without_id(path)),
         )
 
     async def _plans(self, duties: Duties, trail: Trail, codec: Codec, body: bytes) -> tuple[Plan, ...]:

@@ -126,7 +126,7 @@ class Server:
         self._shippers = shippers_of(config, worker)
         further = further_of(config, self.clients, self.state, self.metrics, lambda: self.policies)
         self._admission = Admission(config, lambda: self.policies, is_recording, self, key, self._engine, further)
-        self._show_breakers()
+        show_breakers(self._breakers, self.metrics)
 
     def _load(self) -> PolicySet:
         """Loads the policies from their folder. Raises `PolicyError`."""
@@ -157,15 +157,6 @@ class Server:
         self.metrics.connections.set_function(lambda: listener.shares.used)
         self.metrics.refused_connections.set_function(lambda: listener.refused)
         self.metrics.body_bytes.set_function(lambda: self._admission.bodies.by_address.used)
-
-    def _show_breakers(self) -> None:
-        for name in self._breakers.states():
-            for state in ("closed", "open", "half_open"):
-                shown = self.metrics.breakers.labels(name, state)
-                shown.set_function(partial(self._breaker_is, name, state))
-
-    def _breaker_is(self, name: str, state: str) -> float:
-        return float(self._breakers.states()[name] == state)
 
     def ailments(self) -> list[str]:
         """Faults that `/livez` names without failing: a restart would not help, because the log recovers by itself."""
@@ -330,6 +321,17 @@ class Server:
         self._observers.close()
         if self._tracing:
             await asyncio.to_thread(self._tracing.close)
+
+
+def show_breakers(breakers: Breakers, metrics: Metrics) -> None:
+    """Shows the state of each circuit breaker in the metrics."""
+    for name in breakers.states():
+        for state in ("closed", "open", "half_open"):
+            metrics.breakers.labels(name, state).set_function(partial(_breaker_is, breakers, name, state))
+
+
+def _breaker_is(breakers: Breakers, name: str, state: str) -> float:
+    return float(breakers.states()[name] == state)
 
 
 def open_sealing(config: Config) -> Sealing:
