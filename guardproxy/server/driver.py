@@ -231,10 +231,17 @@ class Driver:
                 self._scan_s += now - began
                 return await self._receive(Scanned(scans, now))
             case SendUpstream():
-                self._recall = await recalled(command, self._recall, self.caches, self._request, self.targets, _clock())
-                if self._recall is not None and self._recall.coming:
-                    return []
-                if not await self._intended():
+                if command.cache is not None or self._recall is not None:
+                    self._recall = await recalled(
+                        command, self._recall, self.caches, self._request, self.targets, _clock()
+                    )
+                    if self._recall is not None and self._recall.coming:
+                        return []
+                # All attempts share an intent.
+                self._is_intended = self._is_intended or await _keep_intent(
+                    self.exchange, self._recorder, self._metrics
+                )
+                if not self._is_intended:
                     return await self._receive(_aborted(ErrorCode.AUDIT_UNAVAILABLE))
                 url, headers = self.targets[command.target]
                 self.url = _with_path(url, self.exchange.setting, command.path)
@@ -252,11 +259,6 @@ class Driver:
             case Finish():
                 await self._finish(command)
         return []
-
-    async def _intended(self) -> bool:
-        """Whether the log holds the intent of this exchange, or does not need it. All attempts share an intent."""
-        self._is_intended = self._is_intended or await _keep_intent(self.exchange, self._recorder, self._metrics)
-        return self._is_intended
 
     async def _send(self, data: bytes) -> None:
         await self._written((self._response or await self._begin()).write(data))
