@@ -174,13 +174,12 @@ async def recalled(
     caches: Caches | None,
     request: web.BaseRequest,
     targets: Mapping[str, tuple[str, CIMultiDict[str]]],
-    at_s: float,
 ) -> Recall | None:
     """Returns the cache for a request that is about to go upstream, after a look for its answer; `None` if it does not use the
     cache. `earlier`: that of the attempt before."""
     if command.cache is not None and caches is not None:
         recall = Recall(caches, command.cache, request)
-        await recall.look(targets[command.target][1], at_s)
+        await recall.look(targets[command.target][1], time.perf_counter())
         return recall
     if earlier is not None:
         earlier.give_up()

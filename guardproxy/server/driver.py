@@ -232,9 +232,7 @@ class Driver:
                 return await self._receive(Scanned(scans, now))
             case SendUpstream():
                 if command.cache is not None or self._recall is not None:
-                    self._recall = await recalled(
-                        command, self._recall, self.caches, self._request, self.targets, _clock()
-                    )
+                    self._recall = await recalled(command, self._recall, self.caches, self._request, self.targets)
                     if self._recall is not None and self._recall.coming:
                         return []
                 # All attempts share an intent.
