@@ -105,7 +105,7 @@ class Driver:
         self._unseen: list[Command] = []  # the result of a step that ended after its waiter was cancelled
         self.own_headers: Mapping[str, str] = {}
         self.caches: Caches | None = None
-        self._recall: Recall | None = None
+        self.recall: Recall | None = None
         self.targets: dict[str, tuple[str, CIMultiDict[str]]] = {}
         self.url = ""  # of the upstream that was asked last
         self._pieces = Pieces(metrics.between_pieces.labels())
@@ -204,19 +204,19 @@ class Driver:
 
     async def _next(self) -> Input:
         """The next event of the upstream, or of an answer from the cache."""
-        if self._recall is not None and self._recall.coming:
-            return self._recall.coming.popleft()
+        if self.recall is not None and self.recall.coming:
+            return self.recall.coming.popleft()
         try:
             if self._upstream.sending is not None:
                 response = await self._upstream.head()
                 about = response.status, response.content_type, _clock()
-                return ResponseStarted(*about, self._recall.told if self._recall else None)
+                return ResponseStarted(*about, self.recall.told if self.recall else None)
             data = await self._upstream.read()
         except UpstreamError as error:
             self._retry_s = error.retry_s or self._retry_s
             return UpstreamFailed(error.code, str(error), error.status, _clock())
-        if self._recall is not None:
-            self._recall.note(data)
+        if self.recall is not None:
+            self.recall.note(data)
         return DataReceived(data, _clock()) if data else ResponseEnded(_clock())
 
     async def _perform(self, command: Command) -> Sequence[Command]:
@@ -231,9 +231,9 @@ class Driver:
                 self._scan_s += now - began
                 return await self._receive(Scanned(scans, now))
             case SendUpstream():
-                if command.cache is not None or self._recall is not None:
-                    self._recall = await recalled(command, self._recall, self.caches, self._request, self.targets)
-                    if self._recall is not None and self._recall.coming:
+                if command.cache is not None or self.recall is not None:
+                    self.recall = await recalled(command, self.recall, self.caches, self._request, self.targets)
+                    if self.recall is not None and self.recall.coming:
                         return []
                 # All attempts share an intent.
                 self._is_intended = self._is_intended or await _keep_intent(
@@ -278,7 +278,7 @@ class Driver:
         return await self._steps.run(self.exchange.setting.tenant, step)
 
     def _headers(self) -> CIMultiDict[str]:
-        more = self._more, self._retry_s, self.own_headers, self._recall
+        more = self._more, self._retry_s, self.own_headers, self.recall
         return answer_headers(self._head, self._upstream.response, self.exchange, *more)
 
     async def _begin(self) -> web.StreamResponse:
@@ -301,8 +301,8 @@ class Driver:
             _log.error("record not kept", extra={"id": self.exchange.setting.id, "error": str(error)})
             data, kept = command.failed, False
         self._metrics.commit.observe(_clock() - began)
-        if self._recall is not None and kept:
-            self._recall.finish(self.exchange, command.outcome)
+        if self.recall is not None and kept:
+            self.recall.finish(self.exchange, command.outcome)
         if self._response is None:
             status = self._head.status if self._head and kept else 503
             if not kept:
