@@ -31,7 +31,7 @@ COMPLETE = frozenset(
     )
 )
 """Why an answer ended that says all it has to say, in the words of all formats. No other answer is stored."""
-_FORM_MEMBERS = frozenset(("stream", "stream_options"))
+_STATE = ("conversation", "container")  # the server keeps what comes next to them, so an equal request is another one
 _FORM_OF_PATH = re.compile(r":streamGenerateContent\Z")
 _FORM_OF_QUERY = re.compile(r"(?:\A|&)alt=[a-z]*")
 
@@ -87,8 +87,10 @@ def query_of(
     if section is None:
         return None
     codec, tree = setting.codec, _tree_of(setting.codec, attempts, entry)
+    if any(tree.get(name) is not None for name in _STATE):
+        return None
     contract = codec.contract
-    rest = {name: value for name, value in tree.items() if name not in _FORM_MEMBERS}
+    rest = {name: value for name, value in tree.items() if name != "stream"}
     question = None
     if section.mode == "semantic" and contract.is_answered(setting.address.route):
         question, rest = _question_of(entry, rest) or (None, rest)
@@ -176,7 +178,9 @@ def is_storable(
 
 
 def _calls_tools(query: CacheQuery, answer: Answer) -> bool:
-    """Whether the answer may call a tool. Of an answer that was not read, only the request tells."""
+    """Whether the answer may call a tool, or hold what a tool of the provider found. Of an answer that was not read, only the
+    request tells."""
     if not answer.side.read:
         return query.offers_tools
-    return any(lane.channel.kind == "tool_arguments" for lane in answer.side.gate.lanes.every)
+    lanes = answer.side.gate.lanes.every
+    return query.codec.contract.acts(query.tree) or any(lane.channel.kind == "tool_arguments" for lane in lanes)

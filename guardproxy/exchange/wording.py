@@ -2,11 +2,11 @@
 
 In: a text. Out: what it says, without what carries no meaning. Two texts that say the same have the same result. Kept: nothing.
 
-No model and no threshold take part. An encoder finds a question and its opposite more alike than most paraphrases, and at every
-threshold below 1 a long question with one other word is alike (`benchmarks/cache.py` measures both). So every word counts, in
-its order, and so do capitals, numbers, symbols and quoted texts. Left out are spaces, the capital at the start, punctuation
-after words, and in English: greetings, thanks, a first `please`, openings such as `can you tell me`, contractions, and `is` and
-`are`, whose place differs between a question and its indirect form.
+No model and no threshold take part. An encoder finds a question and its opposite more alike than most paraphrases
+(`benchmarks/cache.py` measures it), and if fewer than all words had to be equal, a long question could differ in the one that
+counts. So every word counts, in its order, and so do capitals, numbers, symbols and quoted texts. Left out are spaces, the
+capital at the start, punctuation after words, and in English: greetings, thanks, a first `please`, openings such as `can you
+tell me`, contractions, and the place of `is` and `are`, which differs between a question and its indirect form.
 """
 
 from __future__ import annotations
@@ -30,16 +30,21 @@ _ENGLISH = _ASKING | frozenset(
 )
 """A text that begins with one of these words is taken for English."""
 _SPELLED: dict[str, tuple[str, ...]] = {
-    **{f"{word}'s": (word,) for word in ("what", "where", "who", "how", "when", "that", "it", "there")},
-    **{word: (word.removesuffix("s"),) for word in ("whats", "wheres")},
+    **{f"{word}'s": (word, "is") for word in ("what", "where", "who", "how", "when", "that", "it", "there")},
+    **{word: (word.removesuffix("s"), "is") for word in ("whats", "wheres")},
     **{f"{word}n't": (word, "not") for word in ("is", "are", "was", "were", "do", "does", "did", "has", "have", "had")},
     **{f"{word}n't": (word, "not") for word in ("could", "should", "would", "must", "need")},
     **{"can't": ("can", "not"), "cannot": ("can", "not"), "won't": ("will", "not"), "dont": ("do", "not")},
     **{"i'm": ("i", "am"), "i've": ("i", "have"), "i'll": ("i", "will")},
 }
-_PRESENT = frozenset(("is", "are"))
+_PRESENT = ("is", "are")
 _GREETINGS = frozenset(("hello", "hi", "hey"))
-_THANKS: tuple[tuple[str, ...], ...] = (("thanks",), ("please",), ("thank", "you"))
+_ENDINGS: tuple[tuple[tuple[str, ...], str], ...] = (
+    (("thanks",), ".!?"),
+    (("thank", "you"), ".!?"),
+    (("please",), ",.!?"),
+)
+"""Words at the end that carry no meaning, and the signs that must come before them."""
 _OPENINGS: tuple[tuple[str, ...], ...] = tuple(
     tuple(opening.split())
     for opening in (
@@ -104,14 +109,16 @@ def _plain_english(words: Sequence[Word]) -> list[str]:
         if tuple(plain[:size]) == opening and len(plain) > size and plain[size] in _QUESTION_WORDS:
             plain = plain[size:]
             break
-    return [word for word in plain if word not in _PRESENT] or plain
+    if len(plain) > 2 and plain[0] in _QUESTION_WORDS and plain[1] in _PRESENT:  # the order of the indirect form
+        plain = [plain[0], *plain[2:], plain[1]]
+    return plain
 
 
 def _without_thanks(words: Sequence[Word]) -> Sequence[Word]:
     """The words without thanks or `please` at their end, which follow a sign."""
-    for ending in _THANKS:
+    for ending, signs in _ENDINGS:
         rest = words[: -len(ending)]
         last = tuple(word.lower() for word, _ in words[len(rest) :])
-        if rest and last == ending and rest[-1][1][-1] in ",.!?":
+        if rest and last == ending and rest[-1][1][-1] in signs:
             return rest
     return words

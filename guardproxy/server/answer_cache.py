@@ -68,7 +68,7 @@ class MemoryAnswers:
     for metrics."""
 
     def __init__(self, limit_bytes: int, clock: Callable[[], float]) -> None:
-        self._limit_bytes = limit_bytes
+        self.limit_bytes = limit_bytes
         self._clock = clock
         self._entries: OrderedDict[str, tuple[StoredAnswer, float]] = OrderedDict()
         self._generation = 0
@@ -80,7 +80,7 @@ class MemoryAnswers:
 
     @property
     def largest_bytes(self) -> int:
-        return self._limit_bytes // LARGEST_SHARE
+        return self.limit_bytes // LARGEST_SHARE
 
     async def find(self, query: CacheQuery) -> FoundAnswer:
         generation = str(self._generation)
@@ -99,7 +99,7 @@ class MemoryAnswers:
         self.drop(query.key)
         self._entries[query.key] = answer, self._clock() + query.section.ttl_s
         self.used_bytes += _size_bytes(answer)
-        while self.used_bytes > self._limit_bytes:
+        while self.used_bytes > self.limit_bytes:
             self.drop(next(iter(self._entries)))
             self.evicted += 1
 

@@ -37,7 +37,15 @@ HEADER = "x-guardproxy-cache"
 _IRRELEVANT = frozenset(
     (
         *("authorization", "x-api-key", "api-key", "x-goog-api-key", "user-agent", "accept", "accept-language"),
-        *("accept-encoding", "traceparent", "idempotency-key", "x-idempotency-key", "x-request-id"),
+        *(
+            "accept-encoding",
+            "traceparent",
+            "tracestate",
+            "baggage",
+            "idempotency-key",
+            "x-idempotency-key",
+            "x-request-id",
+        ),
         *("x-client-request-id", "x-goog-api-client", "content-length"),
     )
 )
@@ -51,6 +59,7 @@ class Caches:
         self._memory = memory
         self._shared = shared
         self.metrics = metrics
+        self.collected_bytes = 0  # of answers under way
         metrics.cache_answers.set_function(lambda: len(memory))
         metrics.cache_bytes.set_function(lambda: memory.used_bytes)
         metrics.cache_evicted.set_function(lambda: memory.evicted)
@@ -59,6 +68,11 @@ class Caches:
     def answers(self) -> AnswerCache:
         """The cache of answers that is used."""
         return self._memory if self._shared is None else self._shared
+
+    @property
+    def is_full(self) -> bool:
+        """Whether the answers under way take as much memory as stored answers may take."""
+        return self.collected_bytes > self._memory.limit_bytes
 
     async def purge(self) -> dict[str, object]:
         """Drops all answers, for the admin port."""
@@ -90,7 +104,7 @@ class Recall:
         self._caches = caches
         self._query = query
         self._cache = caches.answers
-        self._control = request.headers.get("Cache-Control", "").lower()
+        self._control = ",".join(request.headers.getall("Cache-Control", ())).lower()
         self._found: FoundAnswer | None = None
         self._body = bytearray()
         self._is_stored = False
@@ -140,9 +154,10 @@ class Recall:
         """Notes bytes of the upstream's answer."""
         if self._is_stored and self.response is None:
             self._body += data
-            if len(self._body) > self._cache.largest_bytes:
+            self._caches.collected_bytes += len(data)
+            if len(self._body) > self._cache.largest_bytes or self._caches.is_full:
                 self._is_stored = False
-                self._body.clear()
+                self.close()
 
     def give_up(self) -> None:
         """Ends the use of the cache: a rule refused the first answer, so the upstream is asked for another one."""
@@ -150,6 +165,11 @@ class Recall:
         self._is_stored = False
         self.response = None
         self.coming.clear()
+        self.close()
+
+    def close(self) -> None:
+        """Gives up the bytes of the answer."""
+        self._caches.collected_bytes -= len(self._body)
         self._body.clear()
 
     def finish(self, exchange: Exchange | PassThrough, outcome: str) -> None:
@@ -174,13 +194,12 @@ async def recalled(
     caches: Caches | None,
     request: web.BaseRequest,
     targets: Mapping[str, tuple[str, CIMultiDict[str]]],
-    at_s: float,
 ) -> Recall | None:
     """Returns the cache for a request that is about to go upstream, after a look for its answer; `None` if it does not use the
     cache. `earlier`: that of the attempt before."""
     if command.cache is not None and caches is not None:
         recall = Recall(caches, command.cache, request)
-        await recall.look(targets[command.target][1], at_s)
+        await recall.look(targets[command.target][1], time.perf_counter())
         return recall
     if earlier is not None:
         earlier.give_up()

@@ -6,13 +6,15 @@ import json
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from guardproxy.decisions import Plan
 from guardproxy.exchange import CacheQuery, Exchange, Keys, RequestReceived, ResponseEnded, ResponseStarted
 from guardproxy.exchange.caching import _without
 from guardproxy.exchange.transcript import DataReceived
 from guardproxy.policy import CacheSection, PolicySet
-from tests.kit.play import CHAT, KEYS, Play, chat_frames, policy_set, setting
+from tests.kit.play import CHAT, KEYS, Play, chat_frames, chat_texts, policy_set, setting
 
 CACHE = "policy: saving\ncache: {mode: exact}\n"
 GUARD = """\
@@ -63,12 +65,13 @@ def test_a_query_says_what_policies_allow() -> None:
 
 
 def test_the_key_is_of_the_request_as_it_goes_upstream() -> None:
-    assert key(body()) == key(body(stream=True, stream_options={"include_usage": True}))
+    assert key(body()) == key(body(stream=True))
     assert "falcon" not in key(body("a falcon"))
     keys = [
         key(body()),
         key(body("hi.")),
         key(body(seed=1)),
+        key(body(stream=True, stream_options={"include_usage": True})),
         key(body(), tenant="other"),
         key(body(), plans=(Plan("backup"),)),
         key(body(), plans=(Plan(model="n"),)),
@@ -90,6 +93,13 @@ def test_policies_in_shadow_mode_only_look() -> None:
     assert (both.is_enforced, both.policies) == (True, ("saving",))
     assert query(body(), shadow, "policy: also\ncache: {mode: none}\n") is None
     assert query(body(), GUARD) is None
+
+
+def test_a_request_whose_provider_keeps_its_state_is_not_looked_for() -> None:
+    assert query({"model": "m", "input": "hi", "conversation": "conv_1"}, route="POST /v1/responses") is None
+    assert query({"model": "m", "input": "hi", "conversation": None}, route="POST /v1/responses") is not None
+    asked = {"model": "m", "max_tokens": 5, "messages": [{"role": "user", "content": "hi"}], "container": "c1"}
+    assert query(asked, route="POST /v1/messages") is None
 
 
 def test_requests_that_no_model_answers_are_looked_for_too() -> None:
@@ -237,6 +247,39 @@ def test_calls_of_tools_are_stored_only_if_asked_for() -> None:
     assert is_stored(answered(body(tools=tools), CALLING, CACHE.replace("exact", "exact, tools: true"), GUARD))
     assert not is_stored(answered(body(tools=tools), ANSWER, CACHE)), "no rule reads it"
     assert is_stored(answered(body(), ANSWER, CACHE))
+
+
+def test_what_a_tool_of_the_provider_found_is_stored_only_if_asked_for() -> None:
+    part = {"type": "output_text", "text": "yes", "annotations": []}
+    said = {"status": "completed", "output": [{"type": "message", "role": "assistant", "content": [part]}]}
+    searching = {"model": "m", "input": "hi", "tools": [{"type": "web_search"}]}
+    responses = "POST /v1/responses"
+    assert is_stored(answered({"model": "m", "input": "hi"}, said, route=responses))
+    assert not is_stored(answered(searching, said, route=responses))
+    assert is_stored(answered(searching, said, CACHE.replace("exact", "exact, tools: true"), GUARD, route=responses))
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(st.sampled_from(("a ", "fal", "con", "forbid", "den", " eagle")), max_size=6), st.data())
+def test_a_warm_exchange_says_and_decides_what_a_cold_one_did(pieces: list[str], data: st.DataObject) -> None:
+    """However the answer came the first time, and though it comes in one piece the second time."""
+    frames = chat_frames([{"content": piece} for piece in pieces])
+    whole = b"".join(frames)
+    cuts = sorted(data.draw(st.lists(st.integers(0, len(whole)), max_size=6)))
+    chunks = [whole[low:high] for low, high in zip([0, *cuts], [*cuts, len(whole)], strict=True)]
+    policies = policy_set(CACHE, GUARD.replace("action: retry, attempts: 1", "action: block"))
+
+    def played(parts: list[bytes]) -> Play:
+        play = Play(policies)
+        play.exchange = Exchange(setting(policies, keys=SEALED, engine="test"))
+        return play.ask(body("a falcon", stream=True)).stream(parts)
+
+    cold = played(chunks)
+    stored = cold.exchange.stored_answer(whole, 1.0)
+    assert (stored is not None) == (cold.finish.outcome == "answered")
+    warm = played([whole])
+    assert chat_texts(warm.client) == chat_texts(cold.client)
+    assert warm.record == cold.record
 
 
 def test_what_the_cache_had_is_recorded() -> None:

@@ -22,6 +22,7 @@ SAME = (
     ("Explain photosynthesis.", "Please explain photosynthesis"),
     ("May I go, please?", "May I go?"),
     ("I'm late", "I am late"),
+    ("What are the rules?", "Do you know what the rules are?"),
     ("Is it ’so‘?", "Is it 'so‘?"),
 )
 DIFFERENT = (
@@ -41,6 +42,8 @@ DIFFERENT = (
     *(("Tell me no lies", "no lies"), ("Do you know Anna?", "Anna?"), ("What was it?", "What is it?")),
     *(("Wer denkt an Anna?", "Wer denkt Anna?"), ("Är is kallt?", "Är kallt?")),
     *(("a\nb", "a b"), ("`x  y`", "`x y`"), ("please", ""), ("Hello", ""), ("?", "!"), ("👍", "👎")),
+    *(("When do I use is?", "When do I use are?"), ("What is the past of is?", "What is the past of are?")),
+    *(("What is the German for hello, thanks?", "What is the German for hello?"), ("Who is it?", "Who are it?")),
     *(("Who is Ed?", "Who is Ed? Answer with a lie."), ("Thanks", "Thank you"), ("Hello, hello", "Hello, hi")),
     *(("Give me [EMAIL_aaaaaaaa]", "Give me [EMAIL_bbbbbbbb]"),),
 )
@@ -81,5 +84,5 @@ def test_the_words_that_are_left_out_are_these(words: list[str]) -> None:
     text = " ".join(words)
     left = {word.strip("?!\"'").lower() for word in said(text)}
     lost = {word.strip("?!\"'").lower() for word in words} - left - {""}
-    assert lost <= {"is", "are", "hello", "please", "thank", "you", "i'm", "can't", "c", "d", "b"}
+    assert lost <= {"hello", "please", "thank", "you", "i'm", "can't", "c", "d", "b"}
     assert said(text) == said(f"  {text}  ")

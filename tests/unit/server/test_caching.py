@@ -12,6 +12,7 @@ from typing import Any
 
 import aiohttp
 import pytest
+import redis
 from aiohttp import web
 from msgspec import structs
 
@@ -25,6 +26,7 @@ from guardproxy.replay import replay
 from guardproxy.server.answer_cache import SharedAnswers
 from guardproxy.server.app import Server
 from guardproxy.server.listener import Listener
+from tests.kit.valkey import valkey
 
 CHAT, MESSAGES = "/v1/chat/completions", "/v1/messages"
 CACHE = "policy: saving\ncache: {mode: exact}\n"
@@ -87,8 +89,9 @@ async def running(tmp_path: Path) -> AsyncIterator[Start]:
     """Starts a server with policies and settings."""
     async with AsyncExitStack() as stack:
 
-        async def begin(*policies: str, **settings: Any) -> Rig:
-            return await stack.enter_async_context(_serving(tmp_path, policies or (CACHE, GUARD), settings))
+        async def begin(*policies: str, folder: str = "a", **settings: Any) -> Rig:
+            (tmp_path / folder).mkdir()
+            return await stack.enter_async_context(_serving(tmp_path / folder, policies or (CACHE, GUARD), settings))
 
         yield begin
 
@@ -314,6 +317,16 @@ async def test_a_large_answer_is_not_stored(running: Start) -> None:
     assert [(await rig.ask(chat("words: 100")))[0] for _ in range(2)] == ["miss", "miss"]
 
 
+async def test_answers_under_way_take_no_more_memory_than_stored_ones(running: Start) -> None:
+    rig = await running()
+    rig.server.caches.collected_bytes = rig.config.limit_cache_bytes
+    assert [(await rig.ask(chat()))[0] for _ in range(2)] == ["miss", "miss"]
+    assert rig.server.caches.collected_bytes == rig.config.limit_cache_bytes
+    rig.server.caches.collected_bytes = 0
+    assert [(await rig.ask(chat()))[0] for _ in range(2)] == ["miss", "hit"]
+    assert rig.server.caches.collected_bytes == 0
+
+
 class Away:
     """A store that cannot be reached."""
 
@@ -328,6 +341,22 @@ async def test_without_its_store_the_upstream_answers(running: Start) -> None:
     assert rig.asked == 2
     assert rig.told()[0]["result"] == "failed"
     assert (await rig.server.purge())["ok"] is False
+
+
+async def test_replicas_share_answers(running: Start, tmp_path: Path) -> None:
+    with valkey(tmp_path) as url:
+        first = await running(state=url, key="k" * 64)
+        second = await running(state=url, key="k" * 64, folder="b")
+        assert (await first.ask(chat("echo: write to jo@ab.io")))[0] == "miss"
+        await first.server.caches.close(5.0)
+        told, text = await second.ask(chat("echo: write to jo@ab.io"))
+        assert told == "hit"
+        assert json.loads(text)["choices"][0]["message"]["content"] == "write to jo@ab.io"
+        with redis.Redis(unix_socket_path=url.removeprefix("unix://")) as client:
+            assert b"jo@" not in b"".join(client.get(name) or b"" for name in client.keys("guardproxy:cache:*"))
+        assert await first.server.purge() == {"ok": True}
+        assert (await second.ask(chat("echo: write to jo@ab.io")))[0] == "miss"
+        assert (await second.ask(chat("echo: write to jo@ab.io"), key="another"))[0] == "miss"
 
 
 async def test_equal_requests_at_the_same_time_get_the_same_text(running: Start) -> None:
