@@ -51,6 +51,13 @@ class ClientConfig(AuditConfig):
     limits: Path | None = setting(
         "Clients", None, "A TOML file of limits and budgets; `guardproxy limits lint` checks it."
     )
+    prices: str = setting(
+        "Clients",
+        "none",
+        "A table of prices, in US dollars, of models for which `limits` has no price: that of the package genai-prices (the "
+        "extra `prices`). Nothing is fetched. Records then hold the cost of each exchange.",
+        AllowedValues(choices=("none", "genai-prices")),
+    )
     state: str = setting(
         "Clients",
         "",
@@ -65,6 +72,12 @@ class ClientConfig(AuditConfig):
         "What happens while `state` cannot be reached: requests that would be counted get 503 (`closed`), are not counted "
         "(`open`), or are counted by each worker (`local`).",
         AllowedValues(choices=("closed", "open", "local")),
+    )
+    limit_cache_bytes: int = setting(
+        "Limits",
+        64 * 1024 * 1024,
+        "Memory for the answers that policies let the cache keep, in one process. An answer may take a 16th of it.",
+        AllowedValues(least=0),
     )
     feedback: str = setting(
         "Clients",

@@ -7,13 +7,14 @@ from typing import NamedTuple
 
 import msgspec
 
+from guardproxy.audit import RecordedCache
 from guardproxy.decisions import UNPLANNED, Plan
 from guardproxy.errors import DownstreamError, Shortage
 from guardproxy.events import Fault
 from guardproxy.exchange.gate import Gate, QueuedFrame
 from guardproxy.exchange.lanes import Lane
 from guardproxy.findings import Detail
-from guardproxy.gateway import StoreAnswered
+from guardproxy.gateway import Refusal, StoreAnswered
 from guardproxy.wire import AnswerFacts
 from guardproxy.wire.json import dotted, is_plain_key
 
@@ -73,7 +74,7 @@ class Attempt:
 
 class Measures(msgspec.Struct):
     """The counts, sizes and times of an exchange, which grow while it runs. `times`: seconds of the driver's clock; `seals`:
-    keyed digests of bodies; `signs`: the number of keep-alives while an answer was held back."""
+    keyed digests of bodies; `signs`: the number of keep-alives while an answer was held back; `cache`: what the cache had."""
 
     unix_s: float = 0.0
     times: dict[str, float] = msgspec.field(default_factory=dict)
@@ -81,6 +82,18 @@ class Measures(msgspec.Struct):
     seals: dict[str, str] = msgspec.field(default_factory=dict)
     scans: int = 0
     signs: int = 0
+    cache: RecordedCache | None = None
+
+
+class DutyNotes(NamedTuple):
+    """What the duties of the gateway did: the answers of the store to them, and what they refused or would have refused in
+    shadow mode."""
+
+    answers: tuple[StoreAnswered, ...] = ()
+    refusals: tuple[Refusal, ...] = ()
+
+
+NO_DUTIES = DutyNotes()
 
 
 class Notes(msgspec.Struct):
@@ -94,7 +107,7 @@ class Notes(msgspec.Struct):
     status: int = 0
     upstream_status: int | None = None
     measures: Measures = msgspec.field(default_factory=Measures)
-    answers: tuple[StoreAnswered, ...] = ()  # the answers of the gateway's store to duties
+    duties: DutyNotes = NO_DUTIES
     plan: Plan = UNPLANNED
     failure: DownstreamError | Fault | None = None
     no_capacity: tuple[str, Shortage] | None = None  # the check without a verdict, and the reason

@@ -11,13 +11,14 @@ from dataclasses import dataclass, field
 
 import msgspec
 
-from guardproxy.audit import Record
+from guardproxy.audit import Record, RecordedCache
 from guardproxy.concurrency import lazy
 from guardproxy.decisions import Plan
 from guardproxy.errors import ErrorCode
+from guardproxy.exchange.caching import CacheQuery
 from guardproxy.exchange.gate import Job
 from guardproxy.findings import Scan
-from guardproxy.gateway import StoreAnswered
+from guardproxy.gateway import Refusal, StoreAnswered
 
 
 class RequestReceived(msgspec.Struct, frozen=True):
@@ -25,8 +26,9 @@ class RequestReceived(msgspec.Struct, frozen=True):
 
     `unix_s`: the wall clock, for the record. `language`, `conversation`: the language of the texts and the conversation, if
     headers name them. `headers`: the headers that policies ask for, by lower-case name; `None` if they are not known.
-    `answers`: the answers of the gateway's store to duties. `plans`: the plans of duties; the exchange merges them
-    (`decisions.merge_plans`), applies the result to the body, and records it.
+    `answers`: the answers of the gateway's store to duties. `refusals`: what duties would have refused in shadow mode.
+    `plans`: the plans of duties; the exchange merges them (`decisions.merge_plans`), applies the result to the body, and
+    records it.
     """
 
     body: bytes
@@ -37,6 +39,7 @@ class RequestReceived(msgspec.Struct, frozen=True):
     headers: Mapping[str, str] | None = msgspec.field(default_factory=dict)
     answers: tuple[StoreAnswered, ...] = ()
     plans: tuple[Plan, ...] = ()
+    refusals: tuple[Refusal, ...] = ()
 
 
 class Scanned(msgspec.Struct, frozen=True):
@@ -47,11 +50,13 @@ class Scanned(msgspec.Struct, frozen=True):
 
 
 class ResponseStarted(msgspec.Struct, frozen=True):
-    """The upstream's status and media type (`application/json`, without parameters)."""
+    """The upstream's status and media type (`application/json`, without parameters). `cache`: what the cache had, if it was
+    asked; after a hit, the answer is that of an earlier exchange."""
 
     status: int
     media_type: str
     at_s: float = 0.0
+    cache: RecordedCache | None = None
 
 
 class DataReceived(msgspec.Struct, frozen=True):
@@ -100,7 +105,7 @@ class DownstreamGone(msgspec.Struct, frozen=True):
 class Refused(msgspec.Struct, frozen=True):
     """The driver could not take the request (too large, wrong media type, draining, refused by a duty). `retry_s`: the
     seconds after which the client may ask again, `None` if unknown; `answers`: the answers of the gateway's store to
-    duties."""
+    duties; `refusals`: what duties refused, and would have refused in shadow mode."""
 
     code: ErrorCode
     message: str
@@ -109,6 +114,7 @@ class Refused(msgspec.Struct, frozen=True):
     unix_s: float = 0.0
     retry_s: int | None = None
     answers: tuple[StoreAnswered, ...] = ()
+    refusals: tuple[Refusal, ...] = ()
 
     @property
     def status(self) -> int:
@@ -140,7 +146,7 @@ class SendUpstream(msgspec.Struct, frozen=True):
     """Forward this body. `edits`: the number of replaced spans. `attempt`: the number of the attempt, from 0; `target`: the
     name of another upstream than the default, otherwise empty; `path`: another path than that of the request, otherwise
     empty. `parallel`: whether the scans of the following `RunScans` run while the upstream works; their result comes before
-    the answer."""
+    the answer. `cache`: what to look for in the cache first, if policies let it answer."""
 
     body: bytes
     edits: int = 0
@@ -148,6 +154,7 @@ class SendUpstream(msgspec.Struct, frozen=True):
     target: str = ""
     path: str = ""
     parallel: bool = False
+    cache: CacheQuery | None = None
 
 
 class SendHead(msgspec.Struct, frozen=True):

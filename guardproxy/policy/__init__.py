@@ -13,12 +13,14 @@ from guardproxy.policy.expression import CHECK_ERROR, And, Expression, Name
 from guardproxy.policy.feedback import feedback_policies
 from guardproxy.policy.fields import FieldChange, FieldRules
 from guardproxy.policy.keeping import Keeping
+from guardproxy.policy.limiting import LARGEST, MICRO, LimitFault, LimitRule, StoredLimit, limit_rule, limit_words
 from guardproxy.policy.lint import Note, notes
 from guardproxy.policy.load import Files, PolicyErrors, build_checks, load_file, load_folder, parse
 from guardproxy.policy.matching import MatchVerdict
 from guardproxy.policy.naming import model_readings
 from guardproxy.policy.reading import did_you_mean, join
 from guardproxy.policy.rollout import WHOLE, reach
+from guardproxy.policy.sections import BoundSection, CacheSection, merge_caches
 from guardproxy.policy.strictness import (
     ACTIONS,
     SCALES,
@@ -46,6 +48,8 @@ __all__ = [
     "ACTIONS",
     "CHECK_ERROR",
     "KINDS_OF",
+    "LARGEST",
+    "MICRO",
     "SCALES",
     "VERDICTS",
     "WHOLE",
@@ -53,6 +57,8 @@ __all__ = [
     "And",
     "BoundRule",
     "BoundRules",
+    "BoundSection",
+    "CacheSection",
     "CheckSpec",
     "CoverageRow",
     "Expectation",
@@ -64,6 +70,8 @@ __all__ = [
     "FilePlace",
     "Files",
     "Keeping",
+    "LimitFault",
+    "LimitRule",
     "LogLine",
     "Match",
     "MatchVerdict",
@@ -78,6 +86,7 @@ __all__ = [
     "RawExchange",
     "RequestFacts",
     "Rule",
+    "StoredLimit",
     "Tally",
     "Texts",
     "Verdict",
@@ -100,8 +109,11 @@ __all__ = [
     "header_of",
     "items",
     "join",
+    "limit_rule",
+    "limit_words",
     "load_file",
     "load_folder",
+    "merge_caches",
     "model_readings",
     "notes",
     "parse",

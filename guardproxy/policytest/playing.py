@@ -15,6 +15,7 @@ from guardproxy.audit import Record
 from guardproxy.events import Event, Text
 from guardproxy.exchange import (
     Address,
+    CacheQuery,
     Command,
     DataReceived,
     Exchange,
@@ -147,9 +148,9 @@ class ScannedText:
 
 @dataclass(frozen=True, slots=True)
 class SceneResult:
-    """The result of a scene. `rules_of`: the rules of the policies that apply. `trouble`: why the exchange ended, if
+    """The result of a scene. `policies`: those that apply; `rules_of`: their rules. `trouble`: why the exchange ended, if
     no rule ended it. `upstream`, `client`: the content that was sent to them, or `None`. `texts`: every text of the
-    exchange. `fields`: what policies did with fields of the request."""
+    exchange. `fields`: what policies did with fields of the request. `cache`: what it looks for in the cache."""
 
     decision: Verdict
     rules_of: tuple[BoundRule, ...]
@@ -157,13 +158,15 @@ class SceneResult:
     findings: tuple[TextFinding, ...]
     upstream: Delivery | None
     client: Delivery | None
+    policies: tuple[str, ...] = ()
     texts: tuple[ScannedText, ...] = ()
     fields: tuple[FieldChange, ...] = ()
+    cache: CacheQuery | None = None
     trouble: str = ""
 
     @property
     def applies(self) -> bool:
-        return bool(self.rules_of)
+        return bool(self.policies)
 
     @property
     def rules(self) -> tuple[str, ...]:
@@ -297,8 +300,10 @@ def _result(
         findings=tuple(_findings(exchange, numbers)),
         upstream=upstream,
         client=client,
+        policies=tuple(policy.name for policy in exchange.bound.policies) if exchange.bound else (),
         texts=tuple(_texts(exchange)),
         fields=exchange.field_changes,
+        cache=exchange.cache,
         trouble=_trouble(ending, last.record if isinstance(last, Finish) else None),
     )
 

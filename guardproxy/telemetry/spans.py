@@ -10,7 +10,7 @@ In: the record of an exchange, its trace, the URL of its upstream. Out: `TraceSp
 The spans `run_guardrail` follow conventions that are only proposed (open-telemetry/semantic-conventions-genai#427), so a
 setting turns them on. No text of a request or an answer is in a span.
 
-Decision: docs/decisions/0047-traces-are-made-from-records.md
+Decision: docs/decisions/0048-traces-are-made-from-records.md
 """
 
 from __future__ import annotations
