@@ -52,6 +52,7 @@ ROWS: dict[str, tuple[Panel, ...]] = {
         Panel("Time between pieces of a stream", "s", quantiles("time_between_pieces")),
         Panel("Tokens by model", "short", {"{{model}} {{direction}}": rate("tokens_total", "model, direction", MODEL)}),
         Panel("Tokens by tenant", "short", {"{{tenant}}": rate("tokens_total", "tenant", MODEL)}),
+        Panel("Cost by model", "short", {"{{model}}": rate("cost_total", "model", MODEL)}),
         Panel("Duration of exchanges", "s", quantiles("exchange_duration")),
     ),
     "Policies": (
