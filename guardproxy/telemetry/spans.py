@@ -80,6 +80,7 @@ def _exchange(record: Record, trace: TraceContext) -> TraceSpan:
         "guardproxy.outcome": record.outcome,
         "guardproxy.policies": record.policies,
         "guardproxy.tenant.name": record.tenant_name or None,
+        "guardproxy.cache": record.cache.result if record.cache else None,
         "guardproxy.rules": record.rules or None,
         "guardproxy.rules.shadow": record.shadow or None,
     }
