@@ -58,7 +58,7 @@ def measured(call: Callable[[], object]) -> dict[str, float]:
 def rows() -> dict[str, dict[str, float]]:
     """The rows of the table."""
     found: dict[str, dict[str, float]] = {}
-    pieces, head = Pieces(DurationBuckets()), SendHead(200, streamed=True)
+    pieces, head = Pieces(DurationBuckets().observe), SendHead(200, streamed=True)
     found["loop: a piece of a stream"] = measured(lambda: pieces.sent(head))
     observer = MetricsObserver(Metrics())
     found["thread: metrics of an exchange"] = measured(lambda: observer.finished(RECORD))

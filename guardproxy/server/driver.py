@@ -108,7 +108,7 @@ class Driver:
         self.recall: Recall | None = None
         self.targets: dict[str, tuple[str, CIMultiDict[str]]] = {}
         self.url = ""  # of the upstream that was asked last
-        self._pieces = Pieces(metrics.between_pieces.labels())
+        self._pieces = Pieces(metrics.between_pieces.observe)
         self._head: SendHead | None = None
         self._response: web.StreamResponse | None = None
         self._aborted = False
@@ -242,7 +242,7 @@ class Driver:
                 if not self._is_intended:
                     return await self._receive(_aborted(ErrorCode.AUDIT_UNAVAILABLE))
                 url, headers = self.targets[command.target]
-                self.url = _with_path(url, self.exchange.setting, command.path)
+                self.url = _with_path(url, self.exchange.setting, command.path) if command.path else url
                 self._upstream.begin(self._request.method, self.url, headers, command.body, at_once=command.parallel)
                 return []
             case SendHead():
@@ -392,6 +392,6 @@ def answer_headers(
 
 
 def _with_path(url: str, setting: Setting, path: str) -> str:
-    """Returns the URL of the request with another path and the same query. `path`: empty for that of the request."""
+    """Returns the URL of the request with another path and the same query."""
     query = f"?{setting.address.query}" if setting.address.query else ""
-    return url.removesuffix(setting.address.path + query) + path + query if path else url
+    return url.removesuffix(setting.address.path + query) + path + query

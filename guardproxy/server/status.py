@@ -83,6 +83,9 @@ class Metrics:
             ("direction", "model", "tenant"),
             registry=registry,
         )
+        self.cost = Counter(
+            name("cost"), "The cost of exchanges whose model has a price.", ("model", "tenant"), registry=registry
+        )
         self.decisions = Counter(
             name("decisions"), "Exchanges by the strongest decision about them.", ("decision",), registry=registry
         )
