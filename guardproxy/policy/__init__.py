@@ -19,6 +19,7 @@ from guardproxy.policy.matching import MatchVerdict
 from guardproxy.policy.naming import model_readings
 from guardproxy.policy.reading import did_you_mean, join
 from guardproxy.policy.rollout import WHOLE, reach
+from guardproxy.policy.sections import BoundSection, CacheSection, merge_caches
 from guardproxy.policy.strictness import (
     ACTIONS,
     SCALES,
@@ -53,6 +54,8 @@ __all__ = [
     "And",
     "BoundRule",
     "BoundRules",
+    "BoundSection",
+    "CacheSection",
     "CheckSpec",
     "CoverageRow",
     "Expectation",
@@ -102,6 +105,7 @@ __all__ = [
     "join",
     "load_file",
     "load_folder",
+    "merge_caches",
     "model_readings",
     "notes",
     "parse",

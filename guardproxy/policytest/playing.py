@@ -15,6 +15,7 @@ from guardproxy.audit import Record
 from guardproxy.events import Event, Text
 from guardproxy.exchange import (
     Address,
+    CacheQuery,
     Command,
     DataReceived,
     Exchange,
@@ -149,7 +150,7 @@ class ScannedText:
 class SceneResult:
     """The result of a scene. `rules_of`: the rules of the policies that apply. `trouble`: why the exchange ended, if
     no rule ended it. `upstream`, `client`: the content that was sent to them, or `None`. `texts`: every text of the
-    exchange. `fields`: what policies did with fields of the request."""
+    exchange. `fields`: what policies did with fields of the request. `cache`: what it looks for in the cache."""
 
     decision: Verdict
     rules_of: tuple[BoundRule, ...]
@@ -159,6 +160,7 @@ class SceneResult:
     client: Delivery | None
     texts: tuple[ScannedText, ...] = ()
     fields: tuple[FieldChange, ...] = ()
+    cache: CacheQuery | None = None
     trouble: str = ""
 
     @property
@@ -299,6 +301,7 @@ def _result(
         client=client,
         texts=tuple(_texts(exchange)),
         fields=exchange.field_changes,
+        cache=exchange.cache,
         trouble=_trouble(ending, last.record if isinstance(last, Finish) else None),
     )
 
