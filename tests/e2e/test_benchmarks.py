@@ -136,7 +136,7 @@ def test_one_command_runs_the_parts_and_reports_a_failure(tmp_path: Path, monkey
     assert bench.main(["--quick", "--out", str(tmp_path), "--peers", str(tmp_path)]) == 1
     out, peers = ["--out", str(tmp_path)], ["--peers", str(tmp_path)]
     assert ran == [
-        ["benchmarks.overhead", "--rounds", "3", "--seconds", "1.2", *out, *peers, "--quick"],
+        ["benchmarks.overhead", "--rounds", "3", "--seconds", "1.0", *out, *peers, "--quick"],
         ["benchmarks.scan", *out, *peers, "--quick"],
         ["benchmarks.growth", *out, "--quick"],
     ]
