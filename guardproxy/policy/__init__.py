@@ -13,6 +13,7 @@ from guardproxy.policy.expression import CHECK_ERROR, And, Expression, Name
 from guardproxy.policy.feedback import feedback_policies
 from guardproxy.policy.fields import FieldChange, FieldRules
 from guardproxy.policy.keeping import Keeping
+from guardproxy.policy.limiting import LARGEST, MICRO, LimitFault, LimitRule, StoredLimit, limit_rule, limit_words
 from guardproxy.policy.lint import Note, notes
 from guardproxy.policy.load import Files, PolicyErrors, build_checks, load_file, load_folder, parse
 from guardproxy.policy.matching import MatchVerdict
@@ -47,6 +48,8 @@ __all__ = [
     "ACTIONS",
     "CHECK_ERROR",
     "KINDS_OF",
+    "LARGEST",
+    "MICRO",
     "SCALES",
     "VERDICTS",
     "WHOLE",
@@ -67,6 +70,8 @@ __all__ = [
     "FilePlace",
     "Files",
     "Keeping",
+    "LimitFault",
+    "LimitRule",
     "LogLine",
     "Match",
     "MatchVerdict",
@@ -81,6 +86,7 @@ __all__ = [
     "RawExchange",
     "RequestFacts",
     "Rule",
+    "StoredLimit",
     "Tally",
     "Texts",
     "Verdict",
@@ -103,6 +109,8 @@ __all__ = [
     "header_of",
     "items",
     "join",
+    "limit_rule",
+    "limit_words",
     "load_file",
     "load_folder",
     "merge_caches",
