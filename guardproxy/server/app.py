@@ -273,7 +273,7 @@ class Server:
         """What answers the request: an upstream, or the proxy itself."""
         if admitted.exchange.setting.codec is FEEDBACK:
             return OwnUpstream()
-        first_byte_s, has_own_key = self.config.timeout_first_byte_s, self.clients.is_on
+        first_byte_s, has_own_key = self.config.timeout_first_byte_s, bool(admitted.head.client.identity)
         return Upstream(self._client, self._breakers, deadlines, self._leftovers, first_byte_s, has_own_key)
 
     def stop_coming(self) -> None:

@@ -56,6 +56,12 @@ class Metrics:
         self.limit_refusals = Counter(
             name("limit_refusals"), "Requests past a limit, also in shadow mode.", ("limit", "mode"), registry=registry
         )
+        self.key_refusals = Counter(
+            name("key_refusals"),
+            "Requests whose key is refused, also in shadow mode.",
+            ("code", "mode"),
+            registry=registry,
+        )
         self.duration = seconds("exchange_duration", "From request to end.", ("route",))
         self.first_token = seconds("time_to_first_token", "From a request to the first text of a stream.", ("model",))
         self.per_token = seconds("time_per_output_token", "The mean time between two tokens of a stream.", ("model",))
