@@ -131,15 +131,16 @@ NO_PRICES = Prices()
 
 def token_use(record: Record, contract: Contract | None) -> TokenUse:
     """Returns the tokens of an exchange, as the upstream counted them. If it did not count them, as in a stream that was cut,
-    they are estimated by their sizes."""
+    they are estimated by their sizes. An answer from the cache used none."""
     if record.attempts:
-        answer = sum(attempt.output_tokens for attempt in record.attempts)
-        prompt = sum(attempt.tokens for attempt in record.attempts) - answer
-        counts = [attempt.usage or {} for attempt in record.attempts[:-1] if attempt.counted]
-        counts += [record.usage] if record.attempts[-1].counted else []
+        attempts = record.attempts[int(record.is_from_cache) :]
+        answer = sum(attempt.output_tokens for attempt in attempts)
+        prompt = sum(attempt.tokens for attempt in attempts) - answer
+        counts = [attempt.usage or {} for attempt in attempts[:-1] if attempt.counted]
+        counts += [record.usage] if attempts and attempts[-1].counted else []
         pairs = [contract.cached(usage) for usage in counts] if contract else []
         return TokenUse(prompt, answer, sum(cached for cached, _ in pairs), sum(written for _, written in pairs))
-    if "upstream" not in record.sizes or (record.response.status or 0) >= 400:
+    if record.is_from_cache or "upstream" not in record.sizes or (record.response.status or 0) >= 400:
         return TokenUse(0, 0)  # it was not sent, or it was refused
     counted = contract.tokens(record.usage) if contract else (None, None)
     if counted[0] is not None and counted[1] is not None and contract:

@@ -15,6 +15,7 @@ from guardproxy.audit import Record
 from guardproxy.events import Event, Text
 from guardproxy.exchange import (
     Address,
+    CacheQuery,
     Command,
     DataReceived,
     Exchange,
@@ -149,7 +150,7 @@ class ScannedText:
 class SceneResult:
     """The result of a scene. `policies`: those that apply; `rules_of`: their rules. `trouble`: why the exchange ended, if
     no rule ended it. `upstream`, `client`: the content that was sent to them, or `None`. `texts`: every text of the
-    exchange. `fields`: what policies did with fields of the request."""
+    exchange. `fields`: what policies did with fields of the request. `cache`: what it looks for in the cache."""
 
     decision: Verdict
     rules_of: tuple[BoundRule, ...]
@@ -160,6 +161,7 @@ class SceneResult:
     policies: tuple[str, ...] = ()
     texts: tuple[ScannedText, ...] = ()
     fields: tuple[FieldChange, ...] = ()
+    cache: CacheQuery | None = None
     trouble: str = ""
 
     @property
@@ -301,6 +303,7 @@ def _result(
         policies=tuple(policy.name for policy in exchange.bound.policies) if exchange.bound else (),
         texts=tuple(_texts(exchange)),
         fields=exchange.field_changes,
+        cache=exchange.cache,
         trouble=_trouble(ending, last.record if isinstance(last, Finish) else None),
     )
 

@@ -29,6 +29,8 @@ from guardproxy.gateway import (
 )
 from guardproxy.policy import PolicySet
 from guardproxy.server.admission import Further
+from guardproxy.server.answer_cache import MemoryAnswers, SharedAnswers
+from guardproxy.server.caching import Caches
 from guardproxy.server.clients import ClientSource
 from guardproxy.server.status import Metrics
 
@@ -40,16 +42,16 @@ HOLD_MORE_S = 60.0
 
 
 class SharedState:
-    """The store of the settings. Raises `ConfigError`. `trouble`: why the server cannot be reached; empty if it can. `owner`:
-    the name of this process there."""
+    """The store of the settings. Raises `ConfigError`. `server`: the shared store itself, if there is one.
+    `trouble`: why it cannot be reached; empty if it can. `owner`: the name of this process there."""
 
     def __init__(self, config: Config) -> None:
         self.owner = os.urandom(8).hex()
         self.trouble: tuple[str, ...] = ()
-        self._server = RedisStore(config.state) if config.state else None
+        self.server = RedisStore(config.state) if config.state else None
         self.store: Store = MemoryStore()
-        if self._server:
-            self.store = Failover(self._server, cast(Down, config.state_down), time.monotonic, self._note)
+        if self.server:
+            self.store = Failover(self.server, cast(Down, config.state_down), time.monotonic, self._note)
 
     def _note(self, trouble: str) -> None:
         self.trouble = (trouble,) if trouble else ()
@@ -60,17 +62,17 @@ class SharedState:
 
     async def run(self) -> None:
         """Renews the lease of this process for ever, so that what it reserved stays reserved."""
-        while self._server:
+        while self.server:
             with suppress(StoreError):
-                await self._server.perform((Put(lease_of(self.owner), 1, LEASE_S),))
+                await self.server.perform((Put(lease_of(self.owner), 1, LEASE_S),))
             await asyncio.sleep(LEASE_S / 3)
 
     async def close(self) -> None:
         """Ends the lease, and closes the connections."""
-        if self._server:
+        if self.server:
             with suppress(StoreError):
-                await self._server.perform((Drop(lease_of(self.owner)),))
-            await self._server.close()
+                await self.server.perform((Drop(lease_of(self.owner)),))
+            await self.server.close()
 
 
 def further_of(
@@ -92,3 +94,14 @@ def further_of(
         (lambda: source.limits.prices) if config.limits or config.prices != "none" else None,
         state.store,
     )
+
+
+def caches_of(config: Config, state: SharedState, metrics: Metrics) -> Caches:
+    """Returns the caches of answers that the settings describe: in memory, and in the shared state for exact matches. While the
+    shared state cannot be reached, the upstream answers."""
+    memory = MemoryAnswers(config.limit_cache_bytes, time.monotonic)
+    shared = None
+    if state.server is not None:
+        store = Failover(state.server, "closed", time.monotonic, lambda trouble: None)
+        shared = SharedAnswers(store, memory.largest_bytes)
+    return Caches(memory, shared, metrics)

@@ -19,6 +19,7 @@ from guardproxy.errors import PolicyError
 if TYPE_CHECKING:
     from rich.text import Text
 
+    from guardproxy.exchange import CacheQuery
     from guardproxy.findings import Direction
     from guardproxy.policy import RawExchange, RequestFacts
     from guardproxy.policytest import Delivery, Explanation, RuleOutcome
@@ -158,6 +159,11 @@ def _lines(explanation: Explanation) -> Iterator[Text]:
     for limit in explanation.limits:
         takes = "its cost" if limit.takes is None else f"{limit.takes:,}"
         yield styled(("    limit   ", "dim"), f"{plain(limit.words)}; this request takes {takes}")
+    if (cache := result.cache) is not None:
+        match = cache.match if cache.is_enforced else "-"
+        quiet = "" if cache.is_enforced else f"  {cache.match}; in shadow mode"
+        what = f"the cache may answer, for {cache.section.ttl_s:g} s"
+        yield styled((f"    {match:<8}", "dim"), f"{', '.join(cache.policies)}: {what}{quiet}")
     if explanation.elsewhere:
         yield styled(("policies that do not apply: ", "dim"), ", ".join(explanation.elsewhere))
     yield from _sent("the model sees", result.upstream)
@@ -227,9 +233,20 @@ def _json(explanation: Explanation) -> dict[str, Any]:
             {key: getattr(limit, key) for key in ("policy", "limit", "unit", "takes", "mode", "words")}
             for limit in explanation.limits
         ],
+        "cache": None if result.cache is None else _cache(result.cache),
         "model_sees": None if result.upstream is None else dict(result.upstream.texts),
         "client_sees": None if result.client is None else dict(result.client.texts),
         "checks": [
             {"check": timing.check, "ms": round(timing.ms, 3), "texts": timing.texts} for timing in explanation.timings
         ],
+    }
+
+
+def _cache(cache: CacheQuery) -> dict[str, Any]:
+    return {
+        "match": cache.match,
+        "ttl_s": cache.section.ttl_s,
+        "similarity": cache.section.similarity if cache.match == "semantic" else 1.0,
+        "policies": list(cache.policies),
+        "enforced": cache.is_enforced,
     }
