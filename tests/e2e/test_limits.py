@@ -91,6 +91,8 @@ def test_a_refusal_has_the_form_of_the_clients_api(limited: Callable[[str], Prox
     with pytest.raises(genai_errors.ClientError) as there:
         google.models.generate_content(model="scripted", contents="hi")
     assert (there.value.code, there.value.status) == (429, "RESOURCE_EXHAUSTED")
+    waits = [detail["retryDelay"] for detail in there.value.details["error"]["details"] if "retryDelay" in detail]
+    assert waits == ["1s"]
     assert upstream.journal.all() == []
 
 
