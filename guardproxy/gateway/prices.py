@@ -132,12 +132,11 @@ NO_PRICES = Prices()
 def token_use(record: Record, contract: Contract | None) -> TokenUse:
     """Returns the tokens of an exchange, as the upstream counted them. If it did not count them, as in a stream that was cut,
     they are estimated by their sizes. An answer from the cache used none."""
-    if record.attempts:
-        attempts = record.attempts[int(record.is_from_cache) :]
+    if attempts := record.attempts[int(record.is_from_cache) :]:
         answer = sum(attempt.output_tokens for attempt in attempts)
         prompt = sum(attempt.tokens for attempt in attempts) - answer
         counts = [attempt.usage or {} for attempt in attempts[:-1] if attempt.counted]
-        counts += [record.usage] if attempts and attempts[-1].counted else []
+        counts += [record.usage] if attempts[-1].counted else []
         pairs = [contract.cached(usage) for usage in counts] if contract else []
         return TokenUse(prompt, answer, sum(cached for cached, _ in pairs), sum(written for _, written in pairs))
     if record.is_from_cache or "upstream" not in record.sizes or (record.response.status or 0) >= 400:

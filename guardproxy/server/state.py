@@ -42,8 +42,8 @@ HOLD_MORE_S = 60.0
 
 
 class SharedState:
-    """The store of the settings. Raises `ConfigError`. `server`: the shared store itself, if there is one.
-    `trouble`: why it cannot be reached; empty if it can. `owner`: the name of this process there."""
+    """The store of the settings. Raises `ConfigError`. `server`: the shared store itself, if there is one. `trouble`: why it
+    cannot be reached; empty if it can. `owner`: the name of this process there."""
 
     def __init__(self, config: Config) -> None:
         self.owner = os.urandom(8).hex()

@@ -156,14 +156,14 @@ def _lines(explanation: Explanation) -> Iterator[Text]:
         state = "-" if not change.enforced else change.action
         quiet = "" if change.enforced else f"  {change.action}; in shadow mode"
         yield styled((f"    {state:<8}", "dim"), f"{change.policy}: the field {plain(change.place)}{quiet}")
-    for limit in explanation.limits:
-        takes = "its cost" if limit.takes is None else f"{limit.takes:,}"
-        yield styled(("    limit   ", "dim"), f"{plain(limit.words)}; this request takes {takes}")
     if (cache := result.cache) is not None:
         match = cache.match if cache.is_enforced else "-"
         quiet = "" if cache.is_enforced else f"  {cache.match}; in shadow mode"
         what = f"the cache may answer, for {cache.section.ttl_s:g} s"
         yield styled((f"    {match:<8}", "dim"), f"{', '.join(cache.policies)}: {what}{quiet}")
+    for limit in explanation.limits:
+        takes = "its cost" if limit.takes is None else f"{limit.takes:,}"
+        yield styled(("    limit   ", "dim"), f"{plain(limit.words)}; this request takes {takes}")
     if explanation.elsewhere:
         yield styled(("policies that do not apply: ", "dim"), ", ".join(explanation.elsewhere))
     yield from _sent("the model sees", result.upstream)
@@ -229,11 +229,11 @@ def _json(explanation: Explanation) -> dict[str, Any]:
             {"field": change.place, "action": change.action, "policy": change.policy, "enforced": change.enforced}
             for change in result.fields
         ],
+        "cache": None if result.cache is None else _cache(result.cache),
         "limits": [
             {key: getattr(limit, key) for key in ("policy", "limit", "unit", "takes", "mode", "words")}
             for limit in explanation.limits
         ],
-        "cache": None if result.cache is None else _cache(result.cache),
         "model_sees": None if result.upstream is None else dict(result.upstream.texts),
         "client_sees": None if result.client is None else dict(result.client.texts),
         "checks": [
