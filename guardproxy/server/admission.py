@@ -95,10 +95,12 @@ class AdmittedRequest(msgspec.Struct, frozen=True):
 @dataclass(frozen=True, slots=True)
 class Further:
     """What settings add to admission. `clients`: returns the clients in force, if the proxy has keys or tokens of its own.
-    `limits`: returns the duty that limits, for a keyed digest. `is_limiting`: whether it runs for every request, not only where
-    a policy has limits. `prices`: returns the prices of models, if there are any. `store`: of all duties."""
+    `key_notice(code, mode)`: is called for each request whose key is refused, or would be. `limits`: returns the duty that
+    limits, for a keyed digest. `is_limiting`: whether it runs for every request, not only where a policy has limits. `prices`:
+    returns the prices of models, if there are any. `store`: of all duties."""
 
     clients: Callable[[], KnownClients] | None = None
+    key_notice: Callable[[str, str], None] = lambda code, mode: None
     limits: Callable[[Callable[[bytes], str]], Duty] | None = None
     is_limiting: bool = False
     prices: Callable[[], Prices] | None = None
@@ -181,7 +183,7 @@ class Admission:
             Readiness(lambda: slots.draining, is_recording),
             self._routes,
             Tenancy(TenantNames(config.tenants), self._seal),
-            *((self._client_keys(clients),) if clients else ()),
+            *((self._client_keys(clients, further.key_notice),) if clients else ()),
             *((KnownTenants(),) if config.unknown_tenant == "refuse" else ()),
             *((OwnedIds(self._seal),) if self._feedback else ()),
         )
@@ -268,13 +270,15 @@ class Admission:
         exchange = Exchange(setting) if codec or isinstance(first, Refused) else PassThrough(setting)
         where = head.path + (f"?{head.query}" if head.query else "")
         url, key = self._upstream_of(chosen.provider)
-        if self._has_own_keys:
+        is_stranger = self._has_own_keys and not head.client.identity  # in shadow mode; it gets no key of the proxy
+        if self._has_own_keys and not is_stranger:
             use_own_key(headers, chosen.contract.key_header, key, self._more)
         targets = {"": (url + where, headers)}
         plans = first.plans if isinstance(first, RequestReceived) else ()
         for upstream in {*policies.fallbacks, *[plan.upstream for plan in plans if plan.upstream]}:
             url, key = self._upstream_of(upstream)
-            targets[upstream] = url + where, fallback_headers(headers, chosen.contract.key_header, key)
+            own = "" if is_stranger else key
+            targets[upstream] = url + where, fallback_headers(headers, chosen.contract.key_header, own)
         return AdmittedRequest(exchange, first, targets, head, duties.headers(head, chosen.provider), duties)
 
     def _ids(self, head: Head, codec: Codec | None) -> SealedIds | None:
@@ -296,9 +300,10 @@ class Admission:
             self._priced = replace(self._limits, prices=prices)
         return self._priced
 
-    def _client_keys(self, clients: Callable[[], KnownClients]) -> ClientKeys:
+    def _client_keys(self, clients: Callable[[], KnownClients], notice: Callable[[str, str], None]) -> ClientKeys:
         guesses, policies = Guesses(self._config.limit_wrong_keys), self._policies
-        return ClientKeys(clients, guesses, self._seal, lambda: policies().names, lambda: policies().formats)
+        about = clients, guesses, self._seal, lambda: policies().names, self._formats
+        return ClientKeys(*about, is_shadow=self._config.client_keys_mode == "shadow", notice=notice)
 
     def _head(self, request: HttpRequest) -> Head:
         """The head of a request, as the client sent it."""

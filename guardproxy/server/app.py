@@ -267,7 +267,7 @@ class Server:
                 deadlines,
                 self._leftovers,
                 self.config.timeout_first_byte_s,
-                self.clients.is_on,
+                bool(admitted.head.client.identity),
             )
         )
         driver = Driver(

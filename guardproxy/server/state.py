@@ -88,6 +88,7 @@ def further_of(
 
     return Further(
         (lambda: source.known) if source.is_on else None,
+        lambda code, mode: metrics.key_refusals.labels(code, mode).inc(),
         limits,
         config.limits is not None,
         (lambda: source.limits.prices) if config.limits or config.prices != "none" else None,

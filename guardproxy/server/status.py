@@ -57,6 +57,12 @@ class Metrics:
         self.limit_refusals = Counter(
             name("limit_refusals"), "Requests past a limit, also in shadow mode.", ("limit", "mode"), registry=registry
         )
+        self.key_refusals = Counter(
+            name("key_refusals"),
+            "Requests whose key is refused, also in shadow mode.",
+            ("code", "mode"),
+            registry=registry,
+        )
         self.cache_lookups = Counter(
             name("cache_lookups"),
             "Requests for which the cache was asked, by what it had.",
