@@ -145,6 +145,8 @@ class RecordedAttempt(RecordPart, frozen=True, kw_only=True):
     counted: Annotated[bool, Meta(description="The upstream counted the tokens. Otherwise they are estimated.")]
     began: Annotated[float, Meta(description="Milliseconds since the request was received.")]
     ended: Annotated[float, Meta(description="Milliseconds since the request was received.")]
+    upstream: Annotated[str, Meta(description="The upstream that was asked. Empty: that of the request.")] = ""
+    model: Annotated[str, Meta(description="The model that it was asked for, if a plan or a route set it.")] = ""
     usage: Annotated[Mapping[str, Any] | None, Meta(description="Missing for the last answer: see the record.")] = None
     response: Annotated[RecordedAnswer | None, Meta(description="Missing for the last answer: see the record.")] = None
 
@@ -186,6 +188,27 @@ class RecordedPlan(RecordPart, frozen=True, kw_only=True):
     model: Annotated[str, Meta(description="The model.")] = ""
     parameters: Annotated[Mapping[str, Any], Meta(description="Members of the request that were set.")] = {}
     reason: Annotated[str, Meta(description="The reason, in words.")] = ""
+
+
+class RecordedRoute(RecordPart, frozen=True, kw_only=True):
+    """Where the section `route` of a policy sent the request, or would have sent it."""
+
+    policy: str
+    mode: Literal["enforce", "shadow"]
+    upstream: Annotated[str, Meta(description="The upstream that is asked first. Empty: that of the request.")] = ""
+    model: Annotated[str, Meta(description="The model that it is asked for. Empty: that of the request.")] = ""
+    next: Annotated[
+        tuple[str, ...], Meta(description="What is asked after failures: upstream (`-`: own) and model.")
+    ] = ()
+    simple: Annotated[bool, Meta(description="Whether the request went to the destination of simple requests.")] = False
+    measures: Annotated[Mapping[str, int], Meta(description="The measures of difficulty, if the section asks.")] = {}
+    passed_over: Annotated[
+        tuple[str, ...], Meta(description="The upstreams that could not be asked when the request came.")
+    ] = ()
+    saved: Annotated[
+        float | None, Meta(description="Money that the destination of simple requests saved (estimate).")
+    ] = None
+    duties: Annotated[RecordedPlan | None, Meta(description="The plan of the duties, before the route.")] = None
 
 
 class RecordedField(RecordLeaf, frozen=True, kw_only=True):
@@ -300,6 +323,7 @@ class Record(LogEntry, frozen=True, kw_only=True, tag="exchange"):
         tuple[RecordedDuty, ...], Meta(description="The gateway store's answers to duties, in order.")
     ] = ()
     plan: RecordedPlan | None = None
+    routing: Annotated[tuple[RecordedRoute, ...], Meta(description="What the sections `route` decided.")] = ()
     fields: Annotated[tuple[RecordedField, ...], Meta(description="What policies did with fields of the request.")] = ()
     no_capacity: RecordedShortage | None = None
     error: RecordedError | None = None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from guardproxy.exchange.bypass import PassThrough
 from guardproxy.exchange.exchange import Exchange, State
+from guardproxy.exchange.failover import TROUBLES
 from guardproxy.exchange.gate import Job
 from guardproxy.exchange.history import History, Live
 from guardproxy.exchange.lanes import Lane
@@ -37,6 +38,7 @@ from guardproxy.exchange.transcript import (
 
 __all__ = [
     "HEADER",
+    "TROUBLES",
     "Aborted",
     "Address",
     "CancelUpstream",

@@ -11,6 +11,7 @@ Decisions:
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -20,6 +21,7 @@ from msgspec import structs
 from guardproxy.audit import mask
 from guardproxy.decisions import UNPLANNED, Plan, Retry, merge_plans
 from guardproxy.events import Event, Frame
+from guardproxy.exchange.failover import Failover, trouble_in
 from guardproxy.exchange.history import LIVE, History
 from guardproxy.exchange.lanes import CHECK_ERROR, Lane, is_raw
 from guardproxy.exchange.notes import Attempt, Side, TokenCount
@@ -104,11 +106,12 @@ class Answer(msgspec.Struct):
 @dataclass(frozen=True, slots=True)
 class NextAttempt:
     """The attempt that comes next. `decision`: the decision about the previous answer, for the record; `rule`: the rule that
-    asks for the attempt."""
+    asks for the attempt; `plan`: its destination, `None` for the same."""
 
     decision: str
     rule: str
     body: bytes
+    plan: Plan | None = None
 
 
 class Attempts(msgspec.Struct):
@@ -122,8 +125,12 @@ class Attempts(msgspec.Struct):
     """The path of the attempt under way, if its model changes the path; otherwise empty."""
     plan: Plan = UNPLANNED
     """The destination of the attempt under way."""
+    failover: Failover | None = None
+    """The destinations that a route names for failures; `None` without a route."""
     body: bytes = b""
     """The body of the first attempt."""
+    sent: bytes = b""
+    """The body of the attempt under way."""
     tree: Any = None
     """The decoded body, if a rule may ask for another attempt."""
     earlier: list[Attempt] = msgspec.field(default_factory=list)
@@ -156,7 +163,7 @@ class Attempts(msgspec.Struct):
         if self.is_left(retry, answer, answer.chars(finding, lane), spent_s):
             return NextAttempt("retry", retry.rule, self.again(retry, answer, lane, finding))
         if retry.then == "fallback" and not self.fell_back and answer.status == 200:
-            return NextAttempt("fallback", retry.rule, self.elsewhere(retry))
+            return self.elsewhere(retry, "fallback")
         return None
 
     def fallback(self, reason: str) -> NextAttempt | None:
@@ -164,7 +171,33 @@ class Attempts(msgspec.Struct):
         retry failed."""
         if self.retry is None or self.retry.then != "fallback" or self.fell_back:
             return None
-        return NextAttempt(reason, self.retry.rule, self.elsewhere(self.retry))
+        return self.elsewhere(self.retry, reason)
+
+    def fail_over(self, reason: str, answer: Answer) -> NextAttempt | None:
+        """The same request to the next destination of the route; `None` if no other is to be asked. `reason`: why the answer is
+        discarded."""
+        if self.failover is None or self.fell_back:
+            return None
+        plan = self.failover.following(reason, answer.status)
+        if plan is None:
+            return None
+        body = self.sent
+        if plan.model and plan.model != self.plan.model:
+            tree = self.codec.read_body(body)
+            body = self.codec.write_body(self._with_model(tree, plan.model))
+        return NextAttempt(reason, "", body, plan)
+
+    @property
+    def may_fail_over(self) -> bool:
+        """Whether a failure may lead to a further destination."""
+        return self.failover is not None and self.failover.is_open and not self.fell_back
+
+    def trouble_in(self, events: Sequence[Event], answer: Answer) -> str:
+        """Why an answer that arrives well should come from another destination; empty if it should not."""
+        if not self.may_fail_over:
+            return ""
+        found = trouble_in(events, answer.decoder.seen.finish, answer.side.gate.lanes.every, streamed=answer.streamed)
+        return self.history.trouble(len(self.earlier), found)
 
     def note(
         self,
@@ -194,6 +227,8 @@ class Attempts(msgspec.Struct):
             cut=cut,
             tokens=tokens,
             price=self.retry.price if self.retry else 0.0,
+            upstream=self.plan.upstream,
+            model=self.plan.model,
         )
 
     def _count(self, answer: Answer, chars: int, estimated: bool) -> TokenCount:
@@ -231,22 +266,24 @@ class Attempts(msgspec.Struct):
         turn = turn_of(self.codec.contract, answer, lane, finding)
         return self.codec.write_body(self.codec.turns.further(self.tree, turn, feedback(retry, lane, finding)))
 
-    def elsewhere(self, retry: Retry) -> bytes:
-        """The first body, with the fallback model."""
+    def elsewhere(self, retry: Retry, decision: str) -> NextAttempt:
+        """The attempt with the first body and the fallback model."""
         self.fell_back = True
         self.retry = retry
         fallback = Plan(
             retry.upstream, retry.model, reason=f"fallback of the rule `{retry.rule}`", priority=self.plan.priority
         )
-        self.plan = merge_plans([fallback, self.plan])
-        return self.codec.write_body(self.planned(fallback)) if fallback.changes_body else self.body
+        body = self.codec.write_body(self.planned(fallback)) if fallback.changes_body else self.body
+        return NextAttempt(decision, retry.rule, body, merge_plans([fallback, self.plan]))
 
     def planned(self, plan: Plan) -> Any:
         """Returns the decoded body as `plan` sends it, and sets `path`."""
         tree = {**self.tree, **plan.parameters}
-        if not plan.model:
-            return tree
-        path, tree = self.codec.turns.with_model(self.path or self.sent_path, tree, plan.model)
+        return self._with_model(tree, plan.model) if plan.model else tree
+
+    def _with_model(self, tree: Any, model: str) -> Any:
+        """Returns the decoded body with another model, and sets `path`."""
+        path, tree = self.codec.turns.with_model(self.path or self.sent_path, tree, model)
         self.path = "" if path == self.sent_path else path
         return tree
 

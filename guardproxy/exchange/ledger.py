@@ -7,8 +7,8 @@ from typing import Any
 
 import msgspec
 
-from guardproxy.audit import Intent, Owner, Record
-from guardproxy.exchange.attempts import Answer, Attempts
+from guardproxy.audit import Intent, Owner, Record, RecordedRoute
+from guardproxy.exchange.attempts import Answer, Attempts, tokens_of
 from guardproxy.exchange.gate import QueuedFrame
 from guardproxy.exchange.guard import Guard
 from guardproxy.exchange.notes import Notes, Side
@@ -129,4 +129,20 @@ class Ledger(msgspec.Struct):
             guard.editor.restored_places(),
             guard.fields,
             self.owner,
+            self.routing() if notes.choices else (),
+        )
+
+    def routing(self) -> tuple[RecordedRoute, ...]:
+        """What the sections `route` decided, with what that saved."""
+        answer, attempts, notes = self.answer, self.attempts, self.notes
+        tokens = None
+        if answer.status == 200:
+            usage = answer.decoder.seen.usage
+            total, output, _ = tokens_of(
+                self.setting.codec.contract, usage, answer.chars(), len(attempts.sent), cut=False
+            )
+            tokens = total - output, output
+        return tuple(
+            choice.recorded(notes.planned, None if choice.enforced and attempts.plan is not choice.plans[0] else tokens)
+            for choice in notes.choices
         )

@@ -12,6 +12,7 @@ from guardproxy.errors import DownstreamError, Shortage
 from guardproxy.events import Fault
 from guardproxy.exchange.gate import Gate, QueuedFrame
 from guardproxy.exchange.lanes import Lane
+from guardproxy.exchange.routing import Choice
 from guardproxy.findings import Detail
 from guardproxy.gateway import StoreAnswered
 from guardproxy.wire import AnswerFacts
@@ -54,8 +55,8 @@ class TokenCount(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """The notes of an answer of the model. `decision`: the decision about it; `cut`: whether it was ended early. Times:
-    seconds of the driver's clock."""
+    """The notes of an answer of the model. `decision`: the decision about it; `cut`: whether it was ended early; `upstream`,
+    `model`: what was asked for it, if a plan or a route named them. Times: seconds of the driver's clock."""
 
     side: Side
     seen: AnswerFacts
@@ -69,6 +70,8 @@ class Attempt:
     cut: bool
     tokens: TokenCount
     price: float
+    upstream: str = ""
+    model: str = ""
 
 
 class Measures(msgspec.Struct):
@@ -96,6 +99,8 @@ class Notes(msgspec.Struct):
     measures: Measures = msgspec.field(default_factory=Measures)
     answers: tuple[StoreAnswered, ...] = ()  # the answers of the gateway's store to duties
     plan: Plan = UNPLANNED
+    planned: Plan = UNPLANNED  # the plan of the duties, before a route
+    choices: tuple[Choice, ...] = ()  # of the sections `route`
     failure: DownstreamError | Fault | None = None
     no_capacity: tuple[str, Shortage] | None = None  # the check without a verdict, and the reason
 

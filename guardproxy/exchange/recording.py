@@ -31,18 +31,19 @@ from guardproxy.audit import (
     RecordedField,
     RecordedFinding,
     RecordedPlaces,
-    RecordedPlan,
     RecordedRequest,
+    RecordedRoute,
     RecordedSaving,
     RecordedShortage,
     RecordedText,
 )
-from guardproxy.decisions import UNPLANNED, Plan
+from guardproxy.decisions import UNPLANNED
 from guardproxy.errors import DownstreamError
 from guardproxy.exchange.gate import QueuedFrame
 from guardproxy.exchange.lanes import Lane
 from guardproxy.exchange.masked import Masks
 from guardproxy.exchange.notes import Attempt, Notes, Side, is_unmapped
+from guardproxy.exchange.routing import recorded_plan
 from guardproxy.findings import Finding
 from guardproxy.gateway import StoreAnswered
 from guardproxy.policy import BoundRules, FieldChange, Keeping, Outcome
@@ -91,10 +92,11 @@ def compose(
     restore: Sequence[RecordedPlaces] = (),
     fields: Sequence[FieldChange] = (),
     owner: Owner = NO_OWNER,
+    routing: Sequence[RecordedRoute] = (),
 ) -> Record:
     """Returns the record, a `PrivateRecord` if policies seal its texts. `entry`: the frame of the request, once it was
     released; `attempts`: all attempts, empty if there was only one; `restore`: the places where values may be restored;
-    `fields`: what policies did with fields of the request."""
+    `fields`: what policies did with fields of the request; `routing`: what their routes decided."""
     request, answer = sides
     every = (request, *(attempt.side for attempt in attempts[:-1]), answer)
     keeping = bound.keeping if bound else Keeping("none")
@@ -132,7 +134,8 @@ def compose(
         conversation=notes.conversation,
         signs=notes.measures.signs,
         duties=tuple(map(_duty, notes.answers)) if notes.answers else (),
-        plan=_plan(notes.plan) if notes.plan is not UNPLANNED else None,
+        plan=recorded_plan(notes.plan) if notes.plan is not UNPLANNED else None,
+        routing=tuple(routing),
         fields=tuple(writer.fields(fields)) if fields else (),
         attempts=tuple(writer.attempts(attempts, began_s)) if attempts else (),
         saved=_saving(attempts) if attempts else None,
@@ -227,13 +230,6 @@ def _saving(attempts: Sequence[Attempt]) -> RecordedSaving:
     return RecordedSaving(tokens=tokens, seconds=round(seconds, 3), money=round(tokens * float(last.price) / 1e6, 9))
 
 
-def _plan(plan: Plan) -> RecordedPlan | None:
-    if plan.is_empty:
-        return None
-    parameters = dict(plan.parameters)
-    return RecordedPlan(upstream=plan.upstream, model=plan.model, parameters=parameters, reason=plan.reason)
-
-
 def _duty(answered: StoreAnswered) -> RecordedDuty:
     return RecordedDuty(duty=answered.duty, answers=answered.answers)
 
@@ -289,6 +285,8 @@ class Writer(msgspec.Struct, frozen=True):
                 counted=attempt.tokens.is_counted,
                 began=_since(began_s, attempt.began_s),
                 ended=_since(began_s, attempt.ended_s),
+                upstream=attempt.upstream,
+                model=attempt.model,
                 usage=None if is_last else attempt.seen.usage,
                 response=None if is_last else self.answer(attempt.status, attempt.streamed, attempt.seen, attempt.side),
             )

@@ -7,11 +7,12 @@ that (`judging.py`).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from guardproxy.decisions import merge_plans
 from guardproxy.errors import DownstreamError, ErrorCode
-from guardproxy.events import Opaque
+from guardproxy.events import Event, Opaque
 from guardproxy.exchange.attempts import Attempts
 from guardproxy.exchange.client import Client
 from guardproxy.exchange.forms import with_own
@@ -20,6 +21,7 @@ from guardproxy.exchange.guard import Guard
 from guardproxy.exchange.judging import Judging
 from guardproxy.exchange.ledger import Ledger
 from guardproxy.exchange.owning import owner_of
+from guardproxy.exchange.routing import Asked, choose, measured
 from guardproxy.exchange.scans import Scans
 from guardproxy.exchange.setting import Setting
 from guardproxy.exchange.transcript import (
@@ -32,7 +34,7 @@ from guardproxy.exchange.transcript import (
     SendUpstream,
 )
 from guardproxy.findings import Facts
-from guardproxy.policy import About, BoundRules
+from guardproxy.policy import About, BoundRules, BoundSection
 from guardproxy.wire import (
     UNINSPECTED,
     FieldPath,
@@ -90,7 +92,9 @@ class RequestPhase:
                 ledger.owner = owner_of(subjects, *about)
             acts = bound.has_parallel and self.setting.codec.contract.acts(request.frame.tree)
             self.guard.bind(bound, with_own(request.shapes, bound.judging if answered else ()), acts=acts)
-            self._push(request, bound)
+            events = self._push(request, bound)
+            if sections := bound.sections.get("route"):
+                self._route(sections, request, events, happened)
         except DownstreamError as error:
             return self.client.refuse(error, happened.at_s)
         return self._advance(bound, happened.at_s)
@@ -147,12 +151,21 @@ class RequestPhase:
         setting = self.setting
         if (bound := setting.policies.unconditional) is not None:
             return bound
-        tree, contract = request.frame.tree, setting.codec.contract
-        statements = statement_of(tree, contract.statements) if setting.policies.asks_body else RequestStatement()
+        about = self._about(request, happened, reads_body=setting.policies.asks_body)
+        matched, conversation = setting.history.matched, self.ledger.notes.conversation
+        return setting.policies.bind(
+            *(setting.address.route, request.model, setting.tenant_name, conversation, about, matched),
+            demanded=setting.client.policies,
+        )
+
+    def _about(self, request: Request, happened: RequestReceived, *, reads_body: bool = True) -> About:
+        """The facts of the request for conditions. `reads_body`: whether conditions ask for more than its model."""
+        setting, tree = self.setting, request.frame.tree
+        statements = statement_of(tree, setting.codec.contract.statements) if reads_body else RequestStatement()
         models, named = statements.models, tree.get("model")
         if isinstance(named, str) and named and named not in (request.model, *models):
             models = (*models, named)  # the path names another model than the body
-        about = About(
+        return About(
             *(setting.address.route, request.model, setting.tenant_name, happened.headers, request.stream),
             max_tokens=statements.max_tokens,
             messages=statements.messages,
@@ -163,17 +176,37 @@ class RequestPhase:
             offered=statements.offered,
             unclear=statements.unclear,
         )
-        matched, conversation = setting.history.matched, self.ledger.notes.conversation
-        return setting.policies.bind(
-            *(setting.address.route, request.model, setting.tenant_name, conversation, about, matched),
-            demanded=setting.client.policies,
-        )
 
-    def _push(self, request: Request, bound: BoundRules) -> None:
-        """Gives the texts to the gate. Raises `DownstreamError` if the request has content that the policies refuse."""
+    def _route(
+        self, sections: Sequence[BoundSection], request: Request, events: Sequence[Event], happened: RequestReceived
+    ) -> None:
+        """Chooses where the request goes, as the policies' sections `route` say. `events`: those that the gate got."""
+        setting, notes, attempts = self.setting, self.ledger.notes, self.attempts
+        contract, tree = setting.codec.contract, request.frame.tree
+        texts = events if self.ledger.request.read else ()
+        computed = lambda: measured(texts or request.events(), statement_of(tree, contract.statements))  # noqa: E731
+        asked = Asked(
+            exchange=setting.id,
+            conversation=notes.conversation,
+            client=f"{setting.tenant}\0{setting.client.name}",
+            model=request.model,
+            plan=notes.plan,
+            measures=lambda: setting.history.measures(computed),
+            about=lambda: self._about(request, happened),
+            unavailable=happened.unavailable,
+        )
+        notes.planned, notes.choices = notes.plan, choose(sections, asked)
+        if deciding := next((choice for choice in notes.choices if choice.enforced), None):
+            attempts.plan, *further = deciding.plans
+            notes.plan = attempts.plan
+            attempts.failover = deciding.failover(further)
+
+    def _push(self, request: Request, bound: BoundRules) -> list[Event]:
+        """Gives the texts to the gate, and returns their events. Raises `DownstreamError` if the request has content that the
+        policies refuse."""
         side = self.ledger.request
         side.read = bound.reads("request")
-        events = request.events() if side.read else [Opaque(request.frame)]
+        events: list[Event] = request.events() if side.read else [Opaque(request.frame)]
         self._refuse_fields(request, bound)
         if bound.refuses_unmapped and (place := unmapped(events)):
             message = "the request has a field that this proxy does not know, and the policy refuses those"
@@ -184,6 +217,7 @@ class RequestPhase:
         side.gate.push(events)
         if fault := side.gate.fault:
             raise DownstreamError(fault.code, f"the request body: {fault.message}")
+        return events
 
     def _refuse_fields(self, request: Request, bound: BoundRules) -> None:
         """Raises `DownstreamError` if the request has a field that its format or a policy refuses by its name."""
@@ -240,7 +274,7 @@ class RequestPhase:
             if any(change.enforced for change in changes):
                 attempts.tree = tree
                 body, changed = codec.write_body(tree), True
-        attempts.body = body
+        attempts.body = attempts.sent = body
         ledger.notes.measures.sizes["upstream"] = len(body)
         ledger.notes.measures.seals["upstream"] = (
             self.setting.keys.seal(body) if changed else ledger.notes.measures.seals["request"]

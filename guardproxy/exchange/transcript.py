@@ -26,7 +26,8 @@ class RequestReceived(msgspec.Struct, frozen=True):
     `unix_s`: the wall clock, for the record. `language`, `conversation`: the language of the texts and the conversation, if
     headers name them. `headers`: the headers that policies ask for, by lower-case name; `None` if they are not known.
     `answers`: the answers of the gateway's store to duties. `plans`: the plans of duties; the exchange merges them
-    (`decisions.merge_plans`), applies the result to the body, and records it.
+    (`decisions.merge_plans`), applies the result to the body, and records it. `unavailable`: the upstreams that cannot be asked
+    now, of those that policies route to.
     """
 
     body: bytes
@@ -37,6 +38,7 @@ class RequestReceived(msgspec.Struct, frozen=True):
     headers: Mapping[str, str] | None = msgspec.field(default_factory=dict)
     answers: tuple[StoreAnswered, ...] = ()
     plans: tuple[Plan, ...] = ()
+    unavailable: tuple[str, ...] = ()
 
 
 class Scanned(msgspec.Struct, frozen=True):

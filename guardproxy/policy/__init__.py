@@ -18,6 +18,8 @@ from guardproxy.policy.matching import MatchVerdict
 from guardproxy.policy.naming import model_readings
 from guardproxy.policy.reading import did_you_mean, join
 from guardproxy.policy.rollout import WHOLE, reach
+from guardproxy.policy.sections import BoundSection
+from guardproxy.policy.sections.route import Destination, Route
 from guardproxy.policy.strictness import (
     ACTIONS,
     SCALES,
@@ -52,8 +54,10 @@ __all__ = [
     "And",
     "BoundRule",
     "BoundRules",
+    "BoundSection",
     "CheckSpec",
     "CoverageRow",
+    "Destination",
     "Expectation",
     "ExpectedFinding",
     "Expression",
@@ -76,6 +80,7 @@ __all__ = [
     "PolicyTest",
     "RawExchange",
     "RequestFacts",
+    "Route",
     "Rule",
     "Tally",
     "Texts",

@@ -107,11 +107,10 @@ def explain(
 
     result = play_scene(policies, scene, facts, Cuts(), scan)
     scores = _scores(lowest, play_scene(lowest, scene, facts, Cuts())) if lowest else {}
-    names = tuple(dict.fromkeys(bound.policy.name for bound in result.rules_of))
     return Explanation(
         result,
-        names,
-        tuple(policy.name for policy in policies.policies if policy.name not in names),
+        result.policies,
+        tuple(policy.name for policy in policies.policies if policy.name not in result.policies),
         tuple(_rule_outcome(bound, result, scores) for bound in result.rules_of),
         tuple(_timings(jobs, clock, runs)),
     )

@@ -11,7 +11,7 @@ import hashlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
-from guardproxy.audit import Record
+from guardproxy.audit import Record, RecordedRoute
 from guardproxy.events import Event, Text
 from guardproxy.exchange import (
     Address,
@@ -147,9 +147,9 @@ class ScannedText:
 
 @dataclass(frozen=True, slots=True)
 class SceneResult:
-    """The result of a scene. `rules_of`: the rules of the policies that apply. `trouble`: why the exchange ended, if
-    no rule ended it. `upstream`, `client`: the content that was sent to them, or `None`. `texts`: every text of the
-    exchange. `fields`: what policies did with fields of the request."""
+    """The result of a scene. `policies`, `rules_of`: the policies that apply, and their rules. `trouble`: why the exchange
+    ended, if no rule ended it. `upstream`, `client`: the content that was sent to them, or `None`. `texts`: every text of
+    the exchange. `fields`: what policies did with fields of the request; `routes`: what their routes decided."""
 
     decision: Verdict
     rules_of: tuple[BoundRule, ...]
@@ -160,10 +160,17 @@ class SceneResult:
     texts: tuple[ScannedText, ...] = ()
     fields: tuple[FieldChange, ...] = ()
     trouble: str = ""
+    routes: tuple[RecordedRoute, ...] = ()
+    policies: tuple[str, ...] = ()
 
     @property
     def applies(self) -> bool:
-        return bool(self.rules_of)
+        return bool(self.policies)
+
+    @property
+    def routed(self) -> str:
+        """The name of the upstream to which a route sends the request; empty for its own."""
+        return next((route.upstream for route in self.routes if route.mode == "enforce"), "")
 
     @property
     def rules(self) -> tuple[str, ...]:
@@ -300,6 +307,8 @@ def _result(
         texts=tuple(_texts(exchange)),
         fields=exchange.field_changes,
         trouble=_trouble(ending, last.record if isinstance(last, Finish) else None),
+        routes=exchange.routing,
+        policies=tuple(sorted(policy.name for policy in exchange.bound.policies)) if exchange.bound else (),
     )
 
 

@@ -56,6 +56,7 @@ from guardproxy.server.recorder import Recorder
 from guardproxy.server.scanner import Scanner
 from guardproxy.server.status import Metrics
 from guardproxy.server.steps import Interrupted, Steps, is_short, is_small
+from guardproxy.server.targets import Targets
 from guardproxy.server.upstream import Upstream
 
 _log = logging.getLogger(__name__)
@@ -75,8 +76,7 @@ class _OvertakenError(Exception):
 
 
 class Driver:
-    """Drives `exchange` for `request`, whose body was read. `targets`: the URL and the headers to send, by the name of the
-    upstream (empty for the upstream of the request)."""
+    """Drives `exchange` for `request`, whose body was read. `targets`: the places where it may be sent."""
 
     def __init__(
         self,
@@ -102,7 +102,7 @@ class Driver:
         self._is_traced = _log.isEnabledFor(logging.DEBUG)
         self._unseen: list[Command] = []  # the result of a step that ended after its waiter was cancelled
         self.own_headers: Mapping[str, str] = {}
-        self.targets: dict[str, tuple[str, CIMultiDict[str]]] = {}
+        self.targets: Targets | None = None
         self._head: SendHead | None = None
         self._response: web.StreamResponse | None = None
         self._aborted = False
@@ -202,6 +202,8 @@ class Driver:
         try:
             if self._upstream.sending is not None:
                 response = await self._upstream.head()
+                if response.status >= 400 and self.targets is not None:
+                    self.targets.note(response.status, response.headers)
                 return ResponseStarted(response.status, response.content_type, _clock())
             data = await self._upstream.read()
         except UpstreamError as error:
@@ -223,7 +225,8 @@ class Driver:
             case SendUpstream():
                 if not await self._intended():
                     return await self._receive(_aborted(ErrorCode.AUDIT_UNAVAILABLE))
-                url, headers = self.targets[command.target]
+                assert self.targets is not None  # noqa: S101 - only a refused request has none
+                url, headers = self.targets.ask(command.target)
                 if command.path:
                     url = _with_path(url, self.exchange.setting, command.path)
                 request = (self._request.method, url, headers, command.body)

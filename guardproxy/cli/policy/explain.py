@@ -19,6 +19,7 @@ from guardproxy.errors import PolicyError
 if TYPE_CHECKING:
     from rich.text import Text
 
+    from guardproxy.audit import RecordedRoute
     from guardproxy.findings import Direction
     from guardproxy.policy import RawExchange, RequestFacts
     from guardproxy.policytest import Delivery, Explanation, RuleOutcome
@@ -155,6 +156,8 @@ def _lines(explanation: Explanation) -> Iterator[Text]:
         state = "-" if not change.enforced else change.action
         quiet = "" if change.enforced else f"  {change.action}; in shadow mode"
         yield styled((f"    {state:<8}", "dim"), f"{change.policy}: the field {plain(change.place)}{quiet}")
+    for route in result.routes:
+        yield _route(route)
     if explanation.elsewhere:
         yield styled(("policies that do not apply: ", "dim"), ", ".join(explanation.elsewhere))
     yield from _sent("the model sees", result.upstream)
@@ -182,6 +185,15 @@ def _rule(rule: RuleOutcome, width: int) -> Text:
     name = f"{rule.policy}: {rule.rule}".ljust(width)
     state = "-" if rule.state == "no" else rule.state
     return styled((f"    {state:<8}", _STYLES[rule.state]), f"{name}  {rule.action:<7} {plain(rule.why)}")
+
+
+def _route(route: RecordedRoute) -> Text:
+    places = [f"{route.upstream or '-'} {route.model}".rstrip(), *route.next]
+    why = ", ".join(f"{name} {count}" for name, count in route.measures.items())
+    simple = f"; {'simple' if route.simple else 'not simple'} ({why})" if route.measures else ""
+    state = "routed" if route.mode == "enforce" else "-"
+    quiet = "" if route.mode == "enforce" else "; in shadow mode"
+    return styled((f"    {state:<8}", "green"), plain(f"{route.policy}: to {', then '.join(places)}{simple}{quiet}"))
 
 
 def _sent(who: str, shown: Delivery | None) -> Iterator[Text]:
@@ -220,6 +232,7 @@ def _json(explanation: Explanation) -> dict[str, Any]:
             {"field": change.place, "action": change.action, "policy": change.policy, "enforced": change.enforced}
             for change in result.fields
         ],
+        "routes": [route.document() for route in result.routes],
         "model_sees": None if result.upstream is None else dict(result.upstream.texts),
         "client_sees": None if result.client is None else dict(result.client.texts),
         "checks": [
