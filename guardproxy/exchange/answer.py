@@ -147,8 +147,8 @@ class AnswerPhase:
 
     def _take(self, events: Sequence[Event], at_s: float) -> list[Command]:
         answer, bound = self.answer, self.guard.bound
-        if self.attempts.failover is not None and (commands := self._fail_over(events, at_s)):
-            return commands
+        if self.attempts.failover and not self.client.has_text and (why := self.attempts.trouble_in(events, answer)):
+            return self._fall_back(why, at_s)
         if bound and bound.refuses_unmapped and unmapped(events):
             events = [Fault(ErrorCode.UNMAPPED_FIELD, "the answer has a field that this proxy does not know")]
         elif bound and bound.refuses_opaque and (refused := uninspected(events, bound.refuses_opaque, False)):
@@ -195,7 +195,7 @@ class AnswerPhase:
             data = entry.frame.data
             if changed or counts:
                 data = self.setting.codec.edited(entry.frame, [*texts, *counts])
-            if held.extent == "start" and self._begins(entry, texts):
+            if held.extent == "start" and begins(entry, texts, has_retries=self.guard.has_retries):
                 self._let_go(out)
             if entry.frame.terminal:
                 rest = b"".join([*held.data, *out, self.client.trailer("answered"), data])
@@ -212,11 +212,6 @@ class AnswerPhase:
         if answer.side.gate.held and (ending := self._ending(ahead(answer.side), out, at_s)) is not None:
             return ending
         return self.client.send(b"".join(out), at_s) if out else []
-
-    def _begins(self, entry: QueuedFrame, texts: Sequence[tuple[Text, str]]) -> bool:
-        """Whether the content of an answer begins with a frame. Content without text counts if only a failure, not a rule, can
-        lead to another answer."""
-        return any(not text.fixed for text, _ in texts) or bool(entry.opaque and not self.guard.has_retries)
 
     def _let_go(self, out: list[bytes]) -> None:
         """Adds the frames that were held at the start of the answer to `out`."""
@@ -280,11 +275,6 @@ class AnswerPhase:
         upcoming = self.attempts.fail_over(reason, self.answer) or self.attempts.fallback(reason)
         return [] if upcoming is None else self._discard(upcoming, at_s)
 
-    def _fail_over(self, events: Sequence[Event], at_s: float) -> list[Command]:
-        """Asks the next destination of a route if the events show that this one refuses; otherwise returns no commands."""
-        trouble = self.attempts.trouble_in(events, self.answer)
-        return self._fall_back(trouble, at_s) if trouble else []
-
     def _discard(
         self, upcoming: NextAttempt, at_s: float, lane: Lane | None = None, finding: Finding | None = None
     ) -> list[Command]:
@@ -294,8 +284,8 @@ class AnswerPhase:
         self.guard.tally.next_attempt()
         self._succeed(new_answer(self.guard, at_s))
         number, attempts = self.guard.tally.attempt, self.attempts
-        attempts.plan = upcoming.plan or attempts.plan
-        attempts.sent, self.ledger.notes.upstream_status = upcoming.body, None
+        attempts.begin(upcoming)
+        self.ledger.notes.upstream_status = None
         return [*commands, SendUpstream(upcoming.body, 0, number, attempts.plan.upstream, attempts.path)]
 
     def _mend(self, rule: str, lane: Lane, finding: Finding, at_s: float) -> list[Command]:
@@ -314,6 +304,12 @@ class AnswerPhase:
             self.setting, self.guard, self.ledger, self.client, self.attempts, self.patience, answer
         )
         return self.successor
+
+
+def begins(entry: QueuedFrame, texts: Sequence[tuple[Text, str]], *, has_retries: bool) -> bool:
+    """Whether the content of an answer begins with a frame. Content without text counts if only a failure can lead to another
+    answer. `has_retries`: whether a rule can."""
+    return any(not text.fixed for text, _ in texts) or bool(entry.opaque and not has_retries)
 
 
 def ahead(side: Side) -> Iterator[tuple[QueuedFrame, Piece, int, Finding]]:

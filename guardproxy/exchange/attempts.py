@@ -21,7 +21,7 @@ from msgspec import structs
 from guardproxy.audit import mask
 from guardproxy.decisions import UNPLANNED, Plan, Retry, merge_plans
 from guardproxy.events import Event, Frame
-from guardproxy.exchange.failover import Failover, trouble_in
+from guardproxy.exchange.failover import FurtherDestinations, trouble_in
 from guardproxy.exchange.history import LIVE, History
 from guardproxy.exchange.lanes import CHECK_ERROR, Lane, is_raw
 from guardproxy.exchange.notes import Attempt, Side, TokenCount
@@ -125,12 +125,10 @@ class Attempts(msgspec.Struct):
     """The path of the attempt under way, if its model changes the path; otherwise empty."""
     plan: Plan = UNPLANNED
     """The destination of the attempt under way."""
-    failover: Failover | None = None
+    failover: FurtherDestinations | None = None
     """The destinations that a route names for failures; `None` without a route."""
     body: bytes = b""
     """The body of the first attempt."""
-    sent: bytes = b""
-    """The body of the attempt under way."""
     tree: Any = None
     """The decoded body, if a rule may ask for another attempt."""
     earlier: list[Attempt] = msgspec.field(default_factory=list)
@@ -139,18 +137,18 @@ class Attempts(msgspec.Struct):
     fell_back: bool = False
     retry: Retry | None = None
     """The decision that asked for the attempt under way; `None` for the first attempt."""
-    _tokens: int = 0
 
     def is_left(self, retry: Retry, answer: Answer, chars: int, spent_s: float) -> bool:
-        """Whether a further attempt may follow. `chars`: the characters of the answer; `spent_s`: the time since the request
-        came."""
+        """Whether a further attempt may follow. The tokens of a repaired answer count once. `chars`: the characters of the
+        answer; `spent_s`: the time since the request came."""
         if answer.status is not None and answer.status >= 400:  # an error of the upstream is not retried
             return False
         if self.fell_back or self.retries >= retry.attempts or round(spent_s, 3) >= retry.total_s:
             return False
         if retry.total_tokens is None:
             return True
-        return self._tokens + self._count(answer, chars, answer.streamed).total < retry.total_tokens
+        spent = sum(attempt.tokens.total for attempt in self.earlier if attempt.decision != "repair")
+        return spent + self._count(answer, chars, answer.streamed).total < retry.total_tokens
 
     def passes(self, retry: Retry, answer: Answer, chars: int, spent_s: float) -> bool:
         """Whether an answer that `retry` refuses is sent as it is, because no attempt is left."""
@@ -173,6 +171,12 @@ class Attempts(msgspec.Struct):
             return None
         return self.elsewhere(self.retry, reason)
 
+    def begin(self, upcoming: NextAttempt) -> None:
+        """Notes that an attempt begins."""
+        self.plan = upcoming.plan or self.plan
+        if self.failover is not None:
+            self.failover.body = upcoming.body
+
     def fail_over(self, reason: str, answer: Answer) -> NextAttempt | None:
         """The same request to the next destination of the route; `None` if no other is to be asked. `reason`: why the answer is
         discarded."""
@@ -181,7 +185,7 @@ class Attempts(msgspec.Struct):
         plan = self.failover.following(reason, answer.status)
         if plan is None:
             return None
-        body = self.sent
+        body = self.failover.body
         if plan.model and plan.model != self.plan.model:
             tree = self.codec.read_body(body)
             body = self.codec.write_body(self._with_model(tree, plan.model))
@@ -193,11 +197,12 @@ class Attempts(msgspec.Struct):
         return self.failover is not None and self.failover.is_open and not self.fell_back
 
     def trouble_in(self, events: Sequence[Event], answer: Answer) -> str:
-        """Why an answer that arrives well should come from another destination; empty if it should not."""
-        if not self.may_fail_over:
+        """Why the next destination is asked although an answer arrives; empty if it is not asked."""
+        if self.failover is None or not self.may_fail_over:
             return ""
         found = trouble_in(events, answer.decoder.seen.finish, answer.side.gate.lanes.every, streamed=answer.streamed)
-        return self.history.trouble(len(self.earlier), found)
+        found = self.history.trouble(len(self.earlier), found)
+        return found if found and self.failover.leads_on(found, answer.status) else ""
 
     def note(
         self,
@@ -225,10 +230,8 @@ class Attempts(msgspec.Struct):
             began_s=answer.began_s,
             ended_s=at_s,
             cut=cut,
-            tokens=tokens,
-            price=self.retry.price if self.retry else 0.0,
-            upstream=self.plan.upstream,
-            model=self.plan.model,
+            tokens=tokens._replace(price=self.retry.price) if self.retry else tokens,
+            plan=self.plan,
         )
 
     def _count(self, answer: Answer, chars: int, estimated: bool) -> TokenCount:
@@ -247,11 +250,8 @@ class Attempts(msgspec.Struct):
         *,
         is_cut: bool = False,
     ) -> None:
-        """Notes that the answer was discarded. The tokens of a repaired answer count once."""
-        attempt = self.note(answer, decision, at_s, rule=rule, finding=finding, lane=lane, cut=is_cut)
-        self.earlier.append(attempt)
-        if decision != "repair":
-            self._tokens += attempt.tokens.total
+        """Notes that the answer was discarded."""
+        self.earlier.append(self.note(answer, decision, at_s, rule=rule, finding=finding, lane=lane, cut=is_cut))
 
     def every(self, answer: Answer, outcome: str, at_s: float) -> list[Attempt]:
         """All attempts, the current included; empty if the first answer was the only attempt."""

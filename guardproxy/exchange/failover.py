@@ -42,20 +42,26 @@ _FILTERED = frozenset(
 )
 
 
-class Failover(msgspec.Struct):
-    """The destinations that may still be asked. `on`: what leads to the next one, as in the section `route`."""
+class FurtherDestinations(msgspec.Struct):
+    """The destinations that may still be asked. `on`: what leads to the next one, as in the section `route`; `left`: how many
+    may be asked; `body`: that of the attempt under way."""
 
     plans: list[Plan]
     on: frozenset[str]
     left: int
+    body: bytes = b""
 
     def following(self, reason: str, status: int | None) -> Plan | None:
         """Takes the next destination after an answer that was discarded for this reason; `None` if no other is to be asked.
         `status`: of the answer, `None` without an answer."""
-        if not self.is_open or self.on.isdisjoint(causes(reason, status)):
+        if not self.leads_on(reason, status):
             return None
         self.left -= 1
         return self.plans.pop(0)
+
+    def leads_on(self, reason: str, status: int | None) -> bool:
+        """Whether a further destination is asked after such an answer."""
+        return self.is_open and not self.on.isdisjoint(causes(reason, status))
 
     @property
     def is_open(self) -> bool:

@@ -13,6 +13,7 @@ from guardproxy.exchange.gate import QueuedFrame
 from guardproxy.exchange.guard import Guard
 from guardproxy.exchange.notes import Notes, Side
 from guardproxy.exchange.recording import NO_OWNER, Origin, compose, intent
+from guardproxy.exchange.routing import RouteChoice
 from guardproxy.exchange.setting import Setting
 from guardproxy.exchange.transcript import Refused, RequestReceived
 from guardproxy.findings import Direction
@@ -47,6 +48,8 @@ class Ledger(msgspec.Struct):
     notes: Notes = msgspec.field(default_factory=Notes)
     entry: QueuedFrame | None = None
     """The request's frame, once it was released."""
+    choices: tuple[RouteChoice, ...] = ()
+    """What the sections `route` of the policies decided."""
     owner: Owner = NO_OWNER
     """Whose key seals the texts, if policies seal them."""
     _sent: Any = msgspec.field(default_factory=hashlib.sha256)
@@ -129,20 +132,15 @@ class Ledger(msgspec.Struct):
             guard.editor.restored_places(),
             guard.fields,
             self.owner,
-            self.routing() if notes.choices else (),
+            self.routing() if self.choices else (),
         )
 
     def routing(self) -> tuple[RecordedRoute, ...]:
         """What the sections `route` decided, with what that saved."""
-        answer, attempts, notes = self.answer, self.attempts, self.notes
-        tokens = None
+        if not self.choices:
+            return ()
+        answer, attempts, tokens = self.answer, self.attempts, None
         if answer.status == 200:
-            usage = answer.decoder.seen.usage
-            total, output, _ = tokens_of(
-                self.setting.codec.contract, usage, answer.chars(), len(attempts.sent), cut=False
-            )
-            tokens = total - output, output
-        return tuple(
-            choice.recorded(notes.planned, None if choice.enforced and attempts.plan is not choice.plans[0] else tokens)
-            for choice in notes.choices
-        )
+            about = self.setting.codec.contract, answer.decoder.seen.usage, answer.chars(), len(attempts.body)
+            tokens = tokens_of(*about, cut=False)
+        return tuple(choice.recorded(attempts.plan, tokens) for choice in self.choices)

@@ -12,7 +12,6 @@ from guardproxy.errors import DownstreamError, Shortage
 from guardproxy.events import Fault
 from guardproxy.exchange.gate import Gate, QueuedFrame
 from guardproxy.exchange.lanes import Lane
-from guardproxy.exchange.routing import Choice
 from guardproxy.findings import Detail
 from guardproxy.gateway import StoreAnswered
 from guardproxy.wire import AnswerFacts
@@ -46,17 +45,18 @@ class Side(msgspec.Struct):
 
 class TokenCount(NamedTuple):
     """The tokens of an attempt, its prompt included, and of its answer alone. `is_counted`: whether the upstream counted
-    them; if not, they are estimated from characters."""
+    them; if not, they are estimated from characters. `price`: of a million tokens of the answer, 0 if it is not known."""
 
     total: int
     answer: int
     is_counted: bool
+    price: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """The notes of an answer of the model. `decision`: the decision about it; `cut`: whether it was ended early; `upstream`,
-    `model`: what was asked for it, if a plan or a route named them. Times: seconds of the driver's clock."""
+    """The notes of an answer of the model. `decision`: the decision about it; `cut`: whether it was ended early; `plan`:
+    where the request for it went. Times: seconds of the driver's clock."""
 
     side: Side
     seen: AnswerFacts
@@ -69,9 +69,7 @@ class Attempt:
     ended_s: float
     cut: bool
     tokens: TokenCount
-    price: float
-    upstream: str = ""
-    model: str = ""
+    plan: Plan
 
 
 class Measures(msgspec.Struct):
@@ -99,8 +97,6 @@ class Notes(msgspec.Struct):
     measures: Measures = msgspec.field(default_factory=Measures)
     answers: tuple[StoreAnswered, ...] = ()  # the answers of the gateway's store to duties
     plan: Plan = UNPLANNED
-    planned: Plan = UNPLANNED  # the plan of the duties, before a route
-    choices: tuple[Choice, ...] = ()  # of the sections `route`
     failure: DownstreamError | Fault | None = None
     no_capacity: tuple[str, Shortage] | None = None  # the check without a verdict, and the reason
 

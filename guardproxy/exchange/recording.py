@@ -227,7 +227,9 @@ def _saving(attempts: Sequence[Attempt]) -> RecordedSaving:
     seconds = math.fsum(
         max(0.0, (last.ended_s - last.began_s) - (attempt.ended_s - attempt.began_s)) for attempt in cut
     )
-    return RecordedSaving(tokens=tokens, seconds=round(seconds, 3), money=round(tokens * float(last.price) / 1e6, 9))
+    return RecordedSaving(
+        tokens=tokens, seconds=round(seconds, 3), money=round(tokens * float(last.tokens.price) / 1e6, 9)
+    )
 
 
 def _duty(answered: StoreAnswered) -> RecordedDuty:
@@ -285,8 +287,8 @@ class Writer(msgspec.Struct, frozen=True):
                 counted=attempt.tokens.is_counted,
                 began=_since(began_s, attempt.began_s),
                 ended=_since(began_s, attempt.ended_s),
-                upstream=attempt.upstream,
-                model=attempt.model,
+                upstream=attempt.plan.upstream,
+                model=attempt.plan.model,
                 usage=None if is_last else attempt.seen.usage,
                 response=None if is_last else self.answer(attempt.status, attempt.streamed, attempt.seen, attempt.side),
             )

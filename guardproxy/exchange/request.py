@@ -151,30 +151,11 @@ class RequestPhase:
         setting = self.setting
         if (bound := setting.policies.unconditional) is not None:
             return bound
-        about = self._about(request, happened, reads_body=setting.policies.asks_body)
+        about = about_of(setting, request, happened, reads_body=setting.policies.asks_body)
         matched, conversation = setting.history.matched, self.ledger.notes.conversation
         return setting.policies.bind(
             *(setting.address.route, request.model, setting.tenant_name, conversation, about, matched),
             demanded=setting.client.policies,
-        )
-
-    def _about(self, request: Request, happened: RequestReceived, *, reads_body: bool = True) -> About:
-        """The facts of the request for conditions. `reads_body`: whether conditions ask for more than its model."""
-        setting, tree = self.setting, request.frame.tree
-        statements = statement_of(tree, setting.codec.contract.statements) if reads_body else RequestStatement()
-        models, named = statements.models, tree.get("model")
-        if isinstance(named, str) and named and named not in (request.model, *models):
-            models = (*models, named)  # the path names another model than the body
-        return About(
-            *(setting.address.route, request.model, setting.tenant_name, happened.headers, request.stream),
-            max_tokens=statements.max_tokens,
-            messages=statements.messages,
-            tools=statements.tools,
-            models=models,
-            limits=statements.limits,
-            counts=statements.counts,
-            offered=statements.offered,
-            unclear=statements.unclear,
         )
 
     def _route(
@@ -192,11 +173,11 @@ class RequestPhase:
             model=request.model,
             plan=notes.plan,
             measures=lambda: setting.history.measures(computed),
-            about=lambda: self._about(request, happened),
+            about=lambda: about_of(setting, request, happened),
             unavailable=happened.unavailable,
         )
-        notes.planned, notes.choices = notes.plan, choose(sections, asked)
-        if deciding := next((choice for choice in notes.choices if choice.enforced), None):
+        self.ledger.choices = choose(sections, asked)
+        if deciding := next((choice for choice in self.ledger.choices if choice.enforced), None):
             attempts.plan, *further = deciding.plans
             notes.plan = attempts.plan
             attempts.failover = deciding.failover(further)
@@ -274,7 +255,9 @@ class RequestPhase:
             if any(change.enforced for change in changes):
                 attempts.tree = tree
                 body, changed = codec.write_body(tree), True
-        attempts.body = attempts.sent = body
+        attempts.body = body
+        if attempts.failover is not None:
+            attempts.failover.body = body
         ledger.notes.measures.sizes["upstream"] = len(body)
         ledger.notes.measures.seals["upstream"] = (
             self.setting.keys.seal(body) if changed else ledger.notes.measures.seals["request"]
@@ -308,3 +291,23 @@ class RequestPhase:
             ]
         self.guard.tally.begin_answers()
         return [SendUpstream(attempts.body, edits, target=target, path=attempts.path)]
+
+
+def about_of(setting: Setting, request: Request, happened: RequestReceived, *, reads_body: bool = True) -> About:
+    """The facts of the request for conditions. `reads_body`: whether conditions ask for more than its model."""
+    tree = request.frame.tree
+    statements = statement_of(tree, setting.codec.contract.statements) if reads_body else RequestStatement()
+    models, named = statements.models, tree.get("model")
+    if isinstance(named, str) and named and named not in (request.model, *models):
+        models = (*models, named)  # the path names another model than the body
+    return About(
+        *(setting.address.route, request.model, setting.tenant_name, happened.headers, request.stream),
+        max_tokens=statements.max_tokens,
+        messages=statements.messages,
+        tools=statements.tools,
+        models=models,
+        limits=statements.limits,
+        counts=statements.counts,
+        offered=statements.offered,
+        unclear=statements.unclear,
+    )

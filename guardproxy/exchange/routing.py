@@ -1,6 +1,6 @@
 """Chooses where a request goes: applies the sections `route` of the policies.
 
-In: the sections that apply to a request, its facts, and the upstreams that cannot be asked now. Out: a `Choice` for each
+In: the sections that apply to a request, its facts, and the upstreams that cannot be asked now. Out: a `RouteChoice` for each
 section; the first enforced one decides. A choice is a function of these values alone: the share that a request belongs to
 is a digest of its conversation, its client or its id. Kept: nothing.
 
@@ -16,10 +16,11 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from guardproxy.audit import RecordedPlan, RecordedRoute
-from guardproxy.decisions import Plan
+from guardproxy.decisions import UNPLANNED, Plan
 from guardproxy.events import Event, Opaque, Text
-from guardproxy.exchange.failover import Failover
-from guardproxy.policy import About, BoundSection, Destination, Route
+from guardproxy.exchange.failover import FurtherDestinations
+from guardproxy.exchange.notes import TokenCount
+from guardproxy.policy import About, BoundSection, Destination, RouteSection
 from guardproxy.wire import RequestStatement
 
 LIMIT_CODE_CHARS = 50_000  # a longer request is never simple, so nobody asks whether it has code
@@ -53,30 +54,32 @@ class Asked:
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
+class RouteChoice:
     """What a section decides. `plans`: where the request goes, and where it goes next after a failure; each has everything
     that the request gets there. `measures`: empty if the section has no `simple`. `passed_over`: the upstreams that were
-    moved to the end because they cannot be asked now."""
+    moved to the end because they cannot be asked now. `planned`: the plan of the duties."""
 
     policy: str
-    route: Route
+    route: RouteSection
     enforced: bool
     plans: tuple[Plan, ...]
     is_simple: bool = False
     measures: Measures = field(default_factory=dict)
     passed_over: tuple[str, ...] = ()
+    planned: Plan = UNPLANNED
 
-    def failover(self, further: Sequence[Plan]) -> Failover:
+    def failover(self, further: Sequence[Plan]) -> FurtherDestinations:
         """Returns the further destinations, for failures."""
-        return Failover(list(further), self.route.fallback.on, self.route.fallback.attempts)
+        return FurtherDestinations(list(further), self.route.fallback.on, self.route.fallback.attempts)
 
-    def recorded(self, planned: Plan, tokens: tuple[int, int] | None) -> RecordedRoute:
-        """Returns the choice as a record holds it. `planned`: the plan of the duties; `tokens`: those of the request and of its
-        answer, `None` if the first destination gave none."""
+    def recorded(self, final: Plan, tokens: TokenCount | None) -> RecordedRoute:
+        """Returns the choice as a record holds it. `final`: where the request went in the end; `tokens`: those of its answer,
+        `None` without one."""
         first, simple = self.plans[0], self.route.simple
         saved = None
-        if self.is_simple and simple and tokens:
-            saved = round((tokens[0] * simple.saves_input + tokens[1] * simple.saves_output) / _MILLION, 9)
+        if self.is_simple and simple and tokens and (final is first or not self.enforced):
+            prompt = (tokens.total - tokens.answer) * simple.saves_input
+            saved = round((prompt + tokens.answer * simple.saves_output) / _MILLION, 9)
         return RecordedRoute(
             policy=self.policy,
             mode="enforce" if self.enforced else "shadow",
@@ -87,7 +90,7 @@ class Choice:
             measures=dict(self.measures),
             passed_over=self.passed_over,
             saved=saved,
-            duties=recorded_plan(planned),
+            duties=recorded_plan(self.planned),
         )
 
 
@@ -99,15 +102,15 @@ def recorded_plan(plan: Plan) -> RecordedPlan | None:
     return RecordedPlan(upstream=plan.upstream, model=plan.model, parameters=parameters, reason=plan.reason)
 
 
-def choose(sections: Sequence[BoundSection], asked: Asked) -> tuple[Choice, ...]:
+def choose(sections: Sequence[BoundSection], asked: Asked) -> tuple[RouteChoice, ...]:
     """Returns a choice for each section in shadow mode, and for the first enforced one. `sections`: in the order of the
     names of their policies."""
     deciding = next((section for section in sections if section.enforced), None)
     return tuple(_choice(section, asked) for section in sections if section is deciding or not section.enforced)
 
 
-def _choice(section: BoundSection, asked: Asked) -> Choice:
-    route: Route = section.value
+def _choice(section: BoundSection, asked: Asked) -> RouteChoice:
+    route: RouteSection = section.value
     measures = asked.measures() if route.simple else {}
     destinations = _ordered(route, asked)
     is_simple = route.simple is not None and _is_simple(route, measures, asked)
@@ -122,10 +125,10 @@ def _choice(section: BoundSection, asked: Asked) -> Choice:
     reason = f"route of the policy `{section.policy}`" + (": a simple request" if is_simple else "")
     plans = tuple(_planned(ordered, route, asked, reason))
     names = tuple(dict.fromkeys(place.upstream for place in passed_over))
-    return Choice(section.policy, route, section.enforced, plans, is_simple, measures, names)
+    return RouteChoice(section.policy, route, section.enforced, plans, is_simple, measures, names, asked.plan)
 
 
-def _is_simple(route: Route, measures: Measures, asked: Asked) -> bool:
+def _is_simple(route: RouteSection, measures: Measures, asked: Asked) -> bool:
     simple = route.simple
     if simple is None or measures["chars"] > simple.chars or measures["messages"] > simple.messages:
         return False
@@ -134,7 +137,7 @@ def _is_simple(route: Route, measures: Measures, asked: Asked) -> bool:
     return simple.when is None or simple.when.holds(asked.about()) is True
 
 
-def _ordered(route: Route, asked: Asked) -> list[Destination]:
+def _ordered(route: RouteSection, asked: Asked) -> list[Destination]:
     """The destinations by priority, and within a priority by a digest that gives each its share of the requests."""
     if len(route.destinations) == 1:
         return list(route.destinations)
@@ -154,7 +157,7 @@ def rank(key: str, place: Destination) -> float:
     return -math.log((number + 1) / 2**64) / place.weight
 
 
-def _planned(places: Sequence[Destination], route: Route, asked: Asked, reason: str) -> Iterator[Plan]:
+def _planned(places: Sequence[Destination], route: RouteSection, asked: Asked, reason: str) -> Iterator[Plan]:
     """The plans of destinations. What a duty decided stays; without models of their own, all get the same model."""
     duties = asked.plan
     if duties.upstream:

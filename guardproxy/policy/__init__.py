@@ -19,7 +19,7 @@ from guardproxy.policy.naming import model_readings
 from guardproxy.policy.reading import did_you_mean, join
 from guardproxy.policy.rollout import WHOLE, reach
 from guardproxy.policy.sections import BoundSection
-from guardproxy.policy.sections.route import Destination, Route
+from guardproxy.policy.sections.route import Destination, RouteSection
 from guardproxy.policy.strictness import (
     ACTIONS,
     SCALES,
@@ -80,7 +80,7 @@ __all__ = [
     "PolicyTest",
     "RawExchange",
     "RequestFacts",
-    "Route",
+    "RouteSection",
     "Rule",
     "Tally",
     "Texts",

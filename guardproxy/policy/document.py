@@ -13,7 +13,7 @@ from guardproxy.policy.expression import Expression
 from guardproxy.policy.fields import NO_FIELD_RULES, FieldRules
 from guardproxy.policy.matching import Match
 from guardproxy.policy.naming import lower_case
-from guardproxy.policy.sections.route import Destination, Route
+from guardproxy.policy.sections.route import Destination, RouteSection
 from guardproxy.policy.tree import FilePlace
 from guardproxy.redaction import EVERYWHERE, PLACEHOLDERS, Operators, Restoration
 from guardproxy.wire import DeclaredFormat
@@ -193,7 +193,7 @@ class Policy:
     @property
     def destinations(self) -> tuple[Destination, ...]:
         """Returns all destinations of `route`."""
-        route: Route | None = self.sections.get("route")
+        route: RouteSection | None = self.sections.get("route")
         return () if route is None else route.every
 
     @property

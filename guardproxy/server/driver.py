@@ -78,6 +78,8 @@ class _OvertakenError(Exception):
 class Driver:
     """Drives `exchange` for `request`, whose body was read. `targets`: the places where it may be sent."""
 
+    targets: Targets
+
     def __init__(
         self,
         exchange: Exchange | PassThrough,
@@ -102,7 +104,6 @@ class Driver:
         self._is_traced = _log.isEnabledFor(logging.DEBUG)
         self._unseen: list[Command] = []  # the result of a step that ended after its waiter was cancelled
         self.own_headers: Mapping[str, str] = {}
-        self.targets: Targets | None = None
         self._head: SendHead | None = None
         self._response: web.StreamResponse | None = None
         self._aborted = False
@@ -202,8 +203,7 @@ class Driver:
         try:
             if self._upstream.sending is not None:
                 response = await self._upstream.head()
-                if response.status >= 400 and self.targets is not None:
-                    self.targets.note(response.status, response.headers)
+                self.targets.note(response.status, response.headers)
                 return ResponseStarted(response.status, response.content_type, _clock())
             data = await self._upstream.read()
         except UpstreamError as error:
@@ -225,12 +225,10 @@ class Driver:
             case SendUpstream():
                 if not await self._intended():
                     return await self._receive(_aborted(ErrorCode.AUDIT_UNAVAILABLE))
-                assert self.targets is not None  # noqa: S101 - only a refused request has none
                 url, headers = self.targets.ask(command.target)
                 if command.path:
                     url = _with_path(url, self.exchange.setting, command.path)
-                request = (self._request.method, url, headers, command.body)
-                self._upstream.begin(*request, at_once=command.parallel)
+                self._upstream.begin(self._request.method, url, headers, command.body, at_once=command.parallel)
                 return []
             case SendHead():
                 self._head = command

@@ -1,6 +1,6 @@
 """The section `route`: which upstream and which model get a request, and which come next if the upstream fails.
 
-In: the section of a file. Out: a frozen `Route`; `exchange/routing.py` applies it. Kept: nothing.
+In: the section of a file. Out: a frozen `RouteSection`; `exchange/routing.py` applies it. Kept: nothing.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ class Simple:
 
 
 @dataclass(frozen=True, slots=True)
-class Route:
+class RouteSection:
     """The section. `destinations`: at least one; `models`: pairs of a glob for the model that a client names, and the model
     that it gets."""
 
@@ -94,13 +94,13 @@ class Route:
         return (*self.destinations, *((self.simple.destination,) if self.simple else ()))
 
 
-def read_route(reading: FileReading, node: YamlNode) -> Route | None:
+def read_route(reading: FileReading, node: YamlNode) -> RouteSection | None:
     """Reads the section."""
     keys = reading.entries(node, "a mapping", ("upstreams", "sticky", "models", "fallback", "simple"))
     if isinstance(node.value, Mapping) and keys.keys().isdisjoint(("upstreams", "models", "simple")):
         reading.fail(node.place, "`route` needs `upstreams`, `models` or `simple`")
     destinations = tuple(_destinations(reading, keys.get("upstreams")))
-    return Route(
+    return RouteSection(
         destinations or (Destination(),),
         reading.choice(keys.get("sticky"), STICKY) or "conversation",
         tuple(_models(reading, keys.get("models"))),

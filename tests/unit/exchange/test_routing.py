@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from guardproxy.decisions import UNPLANNED, Plan
 from guardproxy.exchange import DataReceived, RequestReceived, ResponseEnded, ResponseStarted, SendUpstream
-from guardproxy.exchange.routing import Asked, Choice, choose, measured, rank
-from guardproxy.policy import About, BoundSection, Destination, Route
+from guardproxy.exchange.routing import Asked, RouteChoice, choose, measured, rank
+from guardproxy.policy import About, BoundSection, Destination, RouteSection
 from guardproxy.policy.load import parse
 from guardproxy.wire import codec_for, statement_of
 from tests.kit.play import CHAT, MESSAGES, Play, chat_frames, policy_set
@@ -31,8 +31,8 @@ rules:
 SIMPLE = "simple: {upstream: cheap, model: nano, chars: 20, saves: {input: 1, output: 10}}"
 
 
-def route_of(text: str) -> Route:
-    route: Route = parse(f"policy: p\nroute:\n{text}", "p.yaml").sections["route"]
+def route_of(text: str) -> RouteSection:
+    route: RouteSection = parse(f"policy: p\nroute:\n{text}", "p.yaml").sections["route"]
     return route
 
 
@@ -42,12 +42,12 @@ def asked(conversation: str = "c", **more: Any) -> Asked:
     return Asked(**{"conversation": conversation, **about, **more})
 
 
-def chosen(route: Route, facts: Asked | None = None) -> Choice:
+def chosen(route: RouteSection, facts: Asked | None = None) -> RouteChoice:
     (choice,) = choose([BoundSection("p", route, enforced=True)], facts or asked())
     return choice
 
 
-def upstreams(route: Route, facts: Asked | None = None) -> list[str]:
+def upstreams(route: RouteSection, facts: Asked | None = None) -> list[str]:
     return [plan.upstream for plan in chosen(route, facts).plans]
 
 
@@ -60,7 +60,7 @@ CANARY = route_of("  upstreams: [{upstream: main, weight: 9}, {upstream: canary}
 def test_each_destination_gets_its_share_of_the_conversations(weights: list[int], seed: int) -> None:
     places = tuple(Destination(f"u{number}", weight=weight) for number, weight in enumerate(weights))
     chance, asks = random.Random(seed), 1500
-    got = Counter(upstreams(Route(places), asked(f"{chance.random()}"))[0] for _ in range(asks))
+    got = Counter(upstreams(RouteSection(places), asked(f"{chance.random()}"))[0] for _ in range(asks))
     for place in places:
         share = place.weight / sum(weights)
         assert abs(got[place.upstream] / asks - share) <= 5 * (share * (1 - share) / asks) ** 0.5 + 1e-9
@@ -70,8 +70,8 @@ def test_each_destination_gets_its_share_of_the_conversations(weights: list[int]
 @settings(max_examples=20)
 def test_the_order_of_the_list_does_not_matter(order: list[int], conversation: str) -> None:
     places = [Destination(f"u{number}", weight=1 + number, priority=number // 3) for number in range(5)]
-    expected = upstreams(Route(tuple(places)), asked(conversation))
-    assert upstreams(Route(tuple(places[number] for number in order)), asked(conversation)) == expected
+    expected = upstreams(RouteSection(tuple(places)), asked(conversation))
+    assert upstreams(RouteSection(tuple(places[number] for number in order)), asked(conversation)) == expected
     assert sorted(expected[:3]) == ["u0", "u1", "u2"], "priority 0 comes first"
 
 
@@ -81,13 +81,13 @@ def test_a_further_destination_moves_conversations_only_to_itself(conversations:
     before = (Destination("a"), Destination("b", weight=3))
     after = (*before, Destination("new", weight=weight))
     for conversation in conversations:
-        new = upstreams(Route(after), asked(conversation))[0]
-        assert new in ("new", upstreams(Route(before), asked(conversation))[0])
+        new = upstreams(RouteSection(after), asked(conversation))[0]
+        assert new in ("new", upstreams(RouteSection(before), asked(conversation))[0])
 
 
 @pytest.mark.parametrize("sticky", ["conversation", "client", "none"])
 def test_what_stays_at_an_upstream(sticky: Any) -> None:
-    route = Route(tuple(Destination(f"u{number}") for number in range(8)), sticky)
+    route = RouteSection(tuple(Destination(f"u{number}") for number in range(8)), sticky)
     names = {"conversation": "conversation", "client": "client", "none": "exchange"}
     for name in names.values():
         got = {upstreams(route, asked(**{name: f"{number}"}))[0] for number in range(40)}

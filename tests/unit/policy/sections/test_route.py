@@ -9,7 +9,7 @@ from jsonschema_rs import Draft202012Validator
 
 from guardproxy.policy.document_schema import schema
 from guardproxy.policy.load import PolicyErrors, parse, parse_all
-from guardproxy.policy.sections.route import Destination, Fallback, Route, Simple
+from guardproxy.policy.sections.route import Destination, Fallback, RouteSection, Simple
 from guardproxy.policy.tree import FilePlace
 
 WHOLE = """\
@@ -28,7 +28,7 @@ route:
 
 
 def test_every_key_is_read() -> None:
-    route: Route = parse(WHOLE, "p.yaml").sections["route"]
+    route: RouteSection = parse(WHOLE, "p.yaml").sections["route"]
     main, canary, spare = (
         Destination("main", weight=9),
         Destination("canary", "new"),
@@ -37,7 +37,7 @@ def test_every_key_is_read() -> None:
     simple = route.simple
     assert simple
     assert simple.when
-    assert route == Route(
+    assert route == RouteSection(
         (main, canary, spare),
         "client",
         (("fast", "small"), ("gpt-*", "large")),
@@ -48,8 +48,8 @@ def test_every_key_is_read() -> None:
 
 
 def test_the_defaults() -> None:
-    route: Route = parse("policy: p\nroute: {simple: {model: nano}}\n", "p.yaml").sections["route"]
-    assert route == Route(simple=Simple(Destination(model="nano")))
+    route: RouteSection = parse("policy: p\nroute: {simple: {model: nano}}\n", "p.yaml").sections["route"]
+    assert route == RouteSection(simple=Simple(Destination(model="nano")))
     assert (route.destinations, route.fallback.attempts) == ((Destination(),), 2)
 
 
@@ -111,6 +111,6 @@ def test_a_wrong_section_is_refused_with_its_place(line: str, message: str) -> N
 def test_a_policy_inherits_a_route_and_may_not_change_it() -> None:
     base = ("base.yaml", b"policy: base\nroute: {models: {a: b}}\n")
     _, heir = parse_all([base, ("heir.yaml", b"policy: heir\nextends: base\n")])
-    assert heir.sections["route"] == Route(models=(("a", "b"),))
+    assert heir.sections["route"] == RouteSection(models=(("a", "b"),))
     with pytest.raises(PolicyErrors, match="`route` may not change"):
         parse_all([base, ("heir.yaml", b"policy: heir\nextends: base\nroute: {models: {a: c}}\n")])
