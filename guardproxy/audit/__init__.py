@@ -21,9 +21,7 @@ from guardproxy.audit.document import (
     RecordedField,
     RecordedFinding,
     RecordedPlaces,
-    RecordedPlan,
     RecordedRequest,
-    RecordedRoute,
     RecordedSaving,
     RecordedSealing,
     RecordedShortage,
@@ -35,6 +33,8 @@ from guardproxy.audit.entries import AnyEntry, Erased, Rotated, Unsealed
 from guardproxy.audit.folder import NO_KEY, LogReport, logs_of, verify_folder
 from guardproxy.audit.intents import abandoned_intents, closing, open_intents_of
 from guardproxy.audit.masking import Moves, OffsetMap, Span, beside, mask, merge
+from guardproxy.audit.opinions import RecordedFeedback, RecordedOpinion
+from guardproxy.audit.plans import RecordedPlan, RecordedRoute
 from guardproxy.audit.private import NO_SEALING, Owner, OwnerKind, Private, PrivateRecord, Sealing
 from guardproxy.audit.proof.checkpointer import Checkpointer, Signing
 from guardproxy.audit.proof.copies import read_copies
@@ -106,8 +106,10 @@ __all__ = [
     "RecordedDuty",
     "RecordedError",
     "RecordedFault",
+    "RecordedFeedback",
     "RecordedField",
     "RecordedFinding",
+    "RecordedOpinion",
     "RecordedPlaces",
     "RecordedPlan",
     "RecordedRequest",

@@ -16,7 +16,9 @@ import msgspec
 from msgspec import Meta
 
 from guardproxy.audit.canonical import canonical
+from guardproxy.audit.opinions import RecordedFeedback
 from guardproxy.audit.part import RecordLeaf, RecordPart
+from guardproxy.audit.plans import RecordedPlan, RecordedRoute
 from guardproxy.findings import Direction
 
 ENTRY_VERSION = 3
@@ -181,36 +183,6 @@ class RecordedDuty(RecordLeaf, frozen=True, kw_only=True):
     answers: tuple[int | str | bool | None, ...]
 
 
-class RecordedPlan(RecordPart, frozen=True, kw_only=True):
-    """Where the request went, if it differs from the request."""
-
-    upstream: Annotated[str, Meta(description="The name of the upstream.")] = ""
-    model: Annotated[str, Meta(description="The model.")] = ""
-    parameters: Annotated[Mapping[str, Any], Meta(description="Members of the request that were set.")] = {}
-    reason: Annotated[str, Meta(description="The reason, in words.")] = ""
-
-
-class RecordedRoute(RecordPart, frozen=True, kw_only=True):
-    """Where the section `route` of a policy sent the request, or would have sent it."""
-
-    policy: str
-    mode: Literal["enforce", "shadow"]
-    upstream: Annotated[str, Meta(description="The upstream that is asked first. Empty: that of the request.")] = ""
-    model: Annotated[str, Meta(description="The model that it is asked for. Empty: that of the request.")] = ""
-    next: Annotated[
-        tuple[str, ...], Meta(description="What is asked after failures: upstream (`-`: own) and model.")
-    ] = ()
-    simple: Annotated[bool, Meta(description="Whether the request went to the destination of simple requests.")] = False
-    measures: Annotated[Mapping[str, int], Meta(description="The measures of difficulty, if the section asks.")] = {}
-    passed_over: Annotated[
-        tuple[str, ...], Meta(description="The upstreams that could not be asked when the request came.")
-    ] = ()
-    saved: Annotated[
-        float | None, Meta(description="Money that the destination of simple requests saved (estimate).")
-    ] = None
-    duties: Annotated[RecordedPlan | None, Meta(description="The plan of the duties, before the route.")] = None
-
-
 class RecordedField(RecordLeaf, frozen=True, kw_only=True):
     """What a policy did with a field of the request, by the name of the field."""
 
@@ -330,6 +302,9 @@ class Record(LogEntry, frozen=True, kw_only=True, tag="exchange"):
     restore: Annotated[
         tuple[RecordedPlaces, ...] | None, Meta(description="Where values may be restored. Missing in old records.")
     ] = None
+    feedback: Annotated[
+        RecordedFeedback | None, Meta(description="What a client thinks of another exchange. No model answered it.")
+    ] = None
     sealed: Annotated[
         RecordedSealing | None, Meta(description="What is encrypted. The other members are as with `keep: none`.")
     ] = None
@@ -343,6 +318,11 @@ class Record(LogEntry, frozen=True, kw_only=True, tag="exchange"):
     def is_read(self) -> bool:
         """Whether a wire format read the exchange; false for a route that was passed through."""
         return bool(self.codec)
+
+    @property
+    def is_given_feedback(self) -> bool:
+        """Whether this is feedback that was recorded, and no rule blocked it."""
+        return self.feedback is not None and self.outcome == "answered"
 
     @property
     def answers(self) -> tuple[RecordedAnswer, ...]:

@@ -9,6 +9,7 @@ import msgspec
 
 from guardproxy.audit import Intent, Owner, Record, RecordedRoute
 from guardproxy.exchange.attempts import Answer, Attempts, tokens_of
+from guardproxy.exchange.feedback import recorded_feedback
 from guardproxy.exchange.gate import QueuedFrame
 from guardproxy.exchange.guard import Guard
 from guardproxy.exchange.notes import Notes, Side
@@ -17,6 +18,7 @@ from guardproxy.exchange.routing import RouteChoice
 from guardproxy.exchange.setting import Setting
 from guardproxy.exchange.transcript import Refused, RequestReceived
 from guardproxy.findings import Direction
+from guardproxy.wire import FEEDBACK
 
 
 class Size(msgspec.Struct, frozen=True):
@@ -118,7 +120,7 @@ class Ledger(msgspec.Struct):
         """The record so far."""
         notes, guard, answer = self.notes, self.guard, self.answer
         notes.measures.seals["client"] = self.setting.keys.seal(self._sent.digest())
-        return compose(
+        record = compose(
             self._identity(),
             outcome,
             notes,
@@ -134,6 +136,9 @@ class Ledger(msgspec.Struct):
             self.owner,
             self.routing() if self.choices else (),
         )
+        if self.setting.codec is FEEDBACK and self.entry is not None:
+            return msgspec.structs.replace(record, feedback=recorded_feedback(self.entry.frame.tree))
+        return record
 
     def routing(self) -> tuple[RecordedRoute, ...]:
         """What the sections `route` decided, with what that saved."""

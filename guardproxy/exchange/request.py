@@ -93,7 +93,7 @@ class RequestPhase:
             acts = bound.has_parallel and self.setting.codec.contract.acts(request.frame.tree)
             self.guard.bind(bound, with_own(request.shapes, bound.judging if answered else ()), acts=acts)
             events = self._push(request, bound)
-            if sections := bound.sections.get("route"):
+            if bound.sections and (sections := bound.sections.get("route")):
                 self._route(sections, request, events, happened)
         except DownstreamError as error:
             return self.client.refuse(error, happened.at_s)

@@ -102,6 +102,7 @@ class Targets:
         self._key_header = key_header
         self._holder = holder
         self._asked = own.url, holder
+        self._added: dict[str, str] = {}
 
     def ask(self, name: str) -> tuple[str, CIMultiDict[str]]:
         """Returns the URL and the headers for an upstream, which is asked next. An empty name is the request's own upstream."""
@@ -110,7 +111,13 @@ class Targets:
             return self._own.url + self._where, self._headers
         found = self._find(name)
         self._asked = found.url, ""
-        return found.url + self._where, fallback_headers(self._headers, self._key_header, found.key)
+        headers = fallback_headers(self._headers, self._key_header, found.key)
+        headers.update(self._added)
+        return found.url + self._where, headers
+
+    def add(self, name: str, value: str) -> None:
+        """Adds a header for every upstream."""
+        self._headers[name] = self._added[name] = value
 
     def note(self, status: int, headers: Mapping[str, str]) -> None:
         """Notes the head of the answer of the upstream that was asked last."""
