@@ -15,10 +15,8 @@ from guardproxy.audit.document import (
     RecordedAnswer,
     RecordedAttempt,
     RecordedDecision,
-    RecordedDuty,
     RecordedError,
     RecordedFault,
-    RecordedField,
     RecordedFinding,
     RecordedPlaces,
     RecordedRequest,
@@ -34,7 +32,6 @@ from guardproxy.audit.folder import NO_KEY, LogReport, logs_of, verify_folder
 from guardproxy.audit.intents import abandoned_intents, closing, open_intents_of
 from guardproxy.audit.masking import Moves, OffsetMap, Span, beside, mask, merge
 from guardproxy.audit.opinions import RecordedFeedback, RecordedOpinion
-from guardproxy.audit.plans import RecordedPlan, RecordedRoute
 from guardproxy.audit.private import NO_SEALING, Owner, OwnerKind, Private, PrivateRecord, Sealing
 from guardproxy.audit.proof.checkpointer import Checkpointer, Signing
 from guardproxy.audit.proof.copies import read_copies
@@ -60,6 +57,7 @@ from guardproxy.audit.segment import numbers, path_of
 from guardproxy.audit.shipping import Batch, Shipper, Target, ship_on
 from guardproxy.audit.sinks import Sink, open_sink, target_of
 from guardproxy.audit.sinks.file import Entry, FileSink, Receiver
+from guardproxy.audit.tasks import RecordedCache, RecordedDuty, RecordedField, RecordedPlan, RecordedRoute
 from guardproxy.audit.values import ValueMatcher
 from guardproxy.audit.versions import entries_of, entry_of, read_entry, read_record
 
@@ -102,6 +100,7 @@ __all__ = [
     "RecordProof",
     "RecordedAnswer",
     "RecordedAttempt",
+    "RecordedCache",
     "RecordedDecision",
     "RecordedDuty",
     "RecordedError",

@@ -18,7 +18,7 @@ from msgspec import Meta
 from guardproxy.audit.canonical import canonical
 from guardproxy.audit.opinions import RecordedFeedback
 from guardproxy.audit.part import RecordLeaf, RecordPart
-from guardproxy.audit.plans import RecordedPlan, RecordedRoute
+from guardproxy.audit.tasks import RecordedCache, RecordedDuty, RecordedField, RecordedPlan, RecordedRoute
 from guardproxy.findings import Direction
 
 ENTRY_VERSION = 3
@@ -176,22 +176,6 @@ class RecordedError(RecordLeaf, frozen=True, kw_only=True):
     field: Annotated[str | None, Meta(description="The field of the request at fault.")] = None
 
 
-class RecordedDuty(RecordLeaf, frozen=True, kw_only=True):
-    """The gateway store's answers to a list of calls of a duty."""
-
-    duty: str
-    answers: tuple[int | str | bool | None, ...]
-
-
-class RecordedField(RecordLeaf, frozen=True, kw_only=True):
-    """What a policy did with a field of the request, by the name of the field."""
-
-    field: Annotated[str, Meta(description="The place of the field in the body.")]
-    action: Annotated[Literal["set", "strip", "refuse"], Meta(description="What was done, or would have been done.")]
-    policy: str
-    mode: Literal["enforce", "shadow"]
-
-
 class RecordedPlaces(RecordLeaf, frozen=True, kw_only=True):
     """Places of an answer in which redacted values may be restored."""
 
@@ -297,6 +281,7 @@ class Record(LogEntry, frozen=True, kw_only=True, tag="exchange"):
     plan: RecordedPlan | None = None
     routing: Annotated[tuple[RecordedRoute, ...], Meta(description="What the sections `route` decided.")] = ()
     fields: Annotated[tuple[RecordedField, ...], Meta(description="What policies did with fields of the request.")] = ()
+    cache: RecordedCache | None = None
     no_capacity: RecordedShortage | None = None
     error: RecordedError | None = None
     restore: Annotated[
@@ -318,6 +303,11 @@ class Record(LogEntry, frozen=True, kw_only=True, tag="exchange"):
     def is_read(self) -> bool:
         """Whether a wire format read the exchange; false for a route that was passed through."""
         return bool(self.codec)
+
+    @property
+    def is_from_cache(self) -> bool:
+        """Whether the first answer came from the cache, so that no model worked for it."""
+        return self.cache is not None and self.cache.result == "hit" and self.cache.mode == "enforce"
 
     @property
     def is_given_feedback(self) -> bool:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
         Record,
         RecordedAnswer,
         RecordedAttempt,
+        RecordedCache,
         RecordedDecision,
         RecordedFeedback,
         RecordedSide,
@@ -100,6 +101,8 @@ def _record(record: Record) -> Iterator[Text]:
     for change in record.fields:
         quiet = "" if change.mode == "enforce" else " (shadow)"
         yield _row("field", f"{change.action} {change.field} by policy {change.policy}{quiet}")
+    if record.cache:
+        yield _row("cache", _cache(record.cache))
     yield from _side("request", record.request)
     for number, attempt in enumerate(record.attempts):
         yield from _attempt(number, attempt)
@@ -140,6 +143,14 @@ def _origin(entry: Record | Closing | Intent) -> Iterator[Text]:
     yield _row("tenant", f"{name}({entry.tenant or 'no credential'})")
     yield _row("engine", entry.engine)
     yield _row("policies", entry.policies)
+
+
+def _cache(cache: RecordedCache) -> str:
+    quiet = "" if cache.mode == "enforce" else " (shadow)"
+    if cache.result != "hit":
+        return f"{cache.result}, {cache.match}{quiet}"
+    alike = f", similarity {cache.similarity:g}" if cache.match == "semantic" else ""
+    return f"the answer of {cache.source}, {cache.age_s:g} s old{alike}{quiet}"
 
 
 def _side(name: str, side: RecordedSide) -> Iterator[Text]:

@@ -81,6 +81,7 @@ class AnswerPhase:
         failed, streamed = happened.status >= 400, happened.media_type == media.streamed
         self.ledger.time("upstream_answered", at_s)
         notes.upstream_status, answer.status, answer.streamed = happened.status, happened.status, streamed
+        notes.measures.cache = happened.cache or notes.measures.cache
         if failed and (commands := self._fall_back("failed", at_s)):
             return commands
         if not self.client.has_head:
@@ -175,7 +176,7 @@ class AnswerPhase:
                 self._fall_back(gate.fault.code, at_s) or self._fail(gate.fault, at_s, self._fault_status)
             )
         if gate.held > limit_chars:
-            return commands + self._holds_too_much(at_s)
+            return commands + self._fail(Fault(ErrorCode.HOLD_LIMIT), at_s)
         if answer.ended and gate.empty:
             rest = b"".join([*answer.held.data, self.client.trailer("answered")])
             return commands + self.client.answered(rest, at_s)
@@ -208,7 +209,7 @@ class AnswerPhase:
             else:
                 held.add(entry.frame, data, sum(len(text) for _, text in texts))
                 if held.chars > self.setting.limits.held_chars:
-                    return self._holds_too_much(at_s)
+                    return self._fail(Fault(ErrorCode.HOLD_LIMIT), at_s)
         if answer.side.gate.held and (ending := self._ending(ahead(answer.side), out, at_s)) is not None:
             return ending
         return self.client.send(b"".join(out), at_s) if out else []
@@ -251,9 +252,6 @@ class AnswerPhase:
                 return self.client.block(decision, at_s, "blocked_response")
             return self._retry(decision, lane, finding, at_s)
         return None
-
-    def _holds_too_much(self, at_s: float) -> list[Command]:
-        return self._fail(Fault(ErrorCode.HOLD_LIMIT), at_s)
 
     def _fail(self, fault: Fault, at_s: float, status: int = 502) -> list[Command]:
         return self.client.fail(fault, at_s, status, cancels=self.is_receiving)

@@ -15,6 +15,7 @@ from guardproxy.audit import Record, RecordedRoute
 from guardproxy.events import Event, Text
 from guardproxy.exchange import (
     Address,
+    CacheQuery,
     Command,
     DataReceived,
     Exchange,
@@ -149,7 +150,8 @@ class ScannedText:
 class SceneResult:
     """The result of a scene. `policies`, `rules_of`: the policies that apply, and their rules. `trouble`: why the exchange
     ended, if no rule ended it. `upstream`, `client`: the content that was sent to them, or `None`. `texts`: every text of
-    the exchange. `fields`: what policies did with fields of the request; `routes`: what their routes decided."""
+    the exchange. `fields`: what policies did with fields of the request; `routes`: what their routes decided.
+    `cache`: what the exchange looks for in the cache."""
 
     decision: Verdict
     rules_of: tuple[BoundRule, ...]
@@ -159,6 +161,7 @@ class SceneResult:
     client: Delivery | None
     texts: tuple[ScannedText, ...] = ()
     fields: tuple[FieldChange, ...] = ()
+    cache: CacheQuery | None = None
     trouble: str = ""
     routes: tuple[RecordedRoute, ...] = ()
     policies: tuple[str, ...] = ()
@@ -306,6 +309,7 @@ def _result(
         client=client,
         texts=tuple(_texts(exchange)),
         fields=exchange.field_changes,
+        cache=exchange.cache,
         trouble=_trouble(ending, last.record if isinstance(last, Finish) else None),
         routes=exchange.routing,
         policies=tuple(sorted(policy.name for policy in exchange.bound.policies)) if exchange.bound else (),

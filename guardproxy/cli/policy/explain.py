@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from rich.text import Text
 
     from guardproxy.audit import RecordedRoute
+    from guardproxy.exchange import CacheQuery
     from guardproxy.findings import Direction
     from guardproxy.policy import RawExchange, RequestFacts
     from guardproxy.policytest import Delivery, Explanation, RuleOutcome
@@ -156,6 +157,11 @@ def _lines(explanation: Explanation) -> Iterator[Text]:
         state = "-" if not change.enforced else change.action
         quiet = "" if change.enforced else f"  {change.action}; in shadow mode"
         yield styled((f"    {state:<8}", "dim"), f"{change.policy}: the field {plain(change.place)}{quiet}")
+    if (cache := result.cache) is not None:
+        match = cache.match if cache.is_enforced else "-"
+        quiet = "" if cache.is_enforced else f"  {cache.match}; in shadow mode"
+        what = f"the cache may answer, for {cache.section.ttl_s:g} s"
+        yield styled((f"    {match:<8}", "dim"), f"{', '.join(cache.policies)}: {what}{quiet}")
     for route in result.routes:
         yield _route(route)
     if explanation.elsewhere:
@@ -232,10 +238,21 @@ def _json(explanation: Explanation) -> dict[str, Any]:
             {"field": change.place, "action": change.action, "policy": change.policy, "enforced": change.enforced}
             for change in result.fields
         ],
+        "cache": None if result.cache is None else _cache(result.cache),
         "routes": [route.document() for route in result.routes],
         "model_sees": None if result.upstream is None else dict(result.upstream.texts),
         "client_sees": None if result.client is None else dict(result.client.texts),
         "checks": [
             {"check": timing.check, "ms": round(timing.ms, 3), "texts": timing.texts} for timing in explanation.timings
         ],
+    }
+
+
+def _cache(cache: CacheQuery) -> dict[str, Any]:
+    return {
+        "match": cache.match,
+        "ttl_s": cache.section.ttl_s,
+        "similarity": cache.section.similarity if cache.match == "semantic" else 1.0,
+        "policies": list(cache.policies),
+        "enforced": cache.is_enforced,
     }

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from guardproxy.audit.plans import RecordedRoute
+from guardproxy.audit.tasks import RecordedRoute
 from guardproxy.policy.cases import Expectation, ExpectedFinding, RequestFacts
 from guardproxy.policytest.judging import Mismatch, disagreement, mismatches, no_match_message
 from guardproxy.policytest.playing import Delivery, RuleHit, SceneResult, TextFinding

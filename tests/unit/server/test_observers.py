@@ -10,7 +10,7 @@ import pytest
 
 from guardproxy.audit.chain import verify
 from guardproxy.audit.document import Record
-from guardproxy.audit.plans import RecordedRoute
+from guardproxy.audit.tasks import RecordedRoute
 from guardproxy.server.observers import LIMIT_MODELS, Fan, LogObserver, MetricsObserver, Observers, Outlet
 from guardproxy.server.recorder import Recorder
 from guardproxy.server.status import Metrics
