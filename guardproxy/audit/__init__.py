@@ -57,7 +57,14 @@ from guardproxy.audit.segment import numbers, path_of
 from guardproxy.audit.shipping import Batch, Shipper, Target, ship_on
 from guardproxy.audit.sinks import Sink, open_sink, target_of
 from guardproxy.audit.sinks.file import Entry, FileSink, Receiver
-from guardproxy.audit.tasks import RecordedCache, RecordedDuty, RecordedField, RecordedPlan, RecordedRoute
+from guardproxy.audit.tasks import (
+    RecordedCache,
+    RecordedDuty,
+    RecordedField,
+    RecordedPlan,
+    RecordedRefusal,
+    RecordedRoute,
+)
 from guardproxy.audit.values import ValueMatcher
 from guardproxy.audit.versions import entries_of, entry_of, read_entry, read_record
 
@@ -111,6 +118,7 @@ __all__ = [
     "RecordedOpinion",
     "RecordedPlaces",
     "RecordedPlan",
+    "RecordedRefusal",
     "RecordedRequest",
     "RecordedRoute",
     "RecordedSaving",

@@ -25,7 +25,6 @@ from guardproxy.audit import (
     RecordedAnswer,
     RecordedAttempt,
     RecordedDecision,
-    RecordedDuty,
     RecordedError,
     RecordedFault,
     RecordedField,
@@ -39,13 +38,14 @@ from guardproxy.audit import (
 )
 from guardproxy.decisions import UNPLANNED
 from guardproxy.errors import DownstreamError
+from guardproxy.exchange.duties import recorded_answers, recorded_refusals
 from guardproxy.exchange.gate import QueuedFrame
 from guardproxy.exchange.lanes import Lane
 from guardproxy.exchange.masked import Masks
 from guardproxy.exchange.notes import Attempt, Notes, Side, is_unmapped
 from guardproxy.exchange.routing import recorded_plan
 from guardproxy.findings import Finding
-from guardproxy.gateway import StoreAnswered
+from guardproxy.gateway import Refusal, StoreAnswered
 from guardproxy.policy import BoundRules, FieldChange, Keeping, Outcome
 from guardproxy.wire import AnswerFacts
 from guardproxy.wire.json import is_word
@@ -132,7 +132,8 @@ def compose(
         language=notes.language,
         conversation=notes.conversation,
         signs=notes.measures.signs,
-        duties=tuple(map(_duty, notes.answers)) if notes.answers else (),
+        duties=recorded_answers(notes.duties.answers) if notes.duties.answers else (),
+        refusals=recorded_refusals(notes.duties.refusals) if notes.duties.refusals else (),
         plan=recorded_plan(notes.plan) if notes.plan is not UNPLANNED else None,
         routing=tuple(routing),
         fields=tuple(writer.fields(fields)) if fields else (),
@@ -159,9 +160,10 @@ def passed(
     seals: Mapping[str, str],
     finished_s: float,
     answers: Sequence[StoreAnswered] = (),
+    refusals: Sequence[Refusal] = (),
 ) -> Record:
     """Returns the record of an exchange that no check read. `finished_s`: seconds from the request to the end; `answers`: the
-    answers of the gateway's store to duties."""
+    answers of the gateway's store to duties; `refusals`: what duties would have refused in shadow mode."""
     return Record(
         v=ENTRY_VERSION,
         at=unix_s,
@@ -195,7 +197,8 @@ def passed(
         sizes=dict(sizes),
         seals=dict(seals),
         timings={"finished": _since(0.0, finished_s)},
-        duties=tuple(map(_duty, answers)),
+        duties=recorded_answers(answers),
+        refusals=recorded_refusals(refusals),
     )
 
 
@@ -230,10 +233,6 @@ def _saving(attempts: Sequence[Attempt]) -> RecordedSaving:
     return RecordedSaving(
         tokens=tokens, seconds=round(seconds, 3), money=round(tokens * float(last.tokens.price) / 1e6, 9)
     )
-
-
-def _duty(answered: StoreAnswered) -> RecordedDuty:
-    return RecordedDuty(duty=answered.duty, answers=answered.answers)
 
 
 def _shortage(notes: Notes) -> RecordedShortage | None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 from guardproxy.decisions import merge_plans
 from guardproxy.errors import DownstreamError, ErrorCode
@@ -35,7 +36,8 @@ from guardproxy.exchange.transcript import (
     SendUpstream,
 )
 from guardproxy.findings import Facts
-from guardproxy.policy import About, BoundRules, BoundSection
+from guardproxy.gateway import about_of, conversation_of
+from guardproxy.policy import BoundRules, BoundSection
 from guardproxy.wire import (
     UNINSPECTED,
     FieldPath,
@@ -143,18 +145,21 @@ class RequestPhase:
         return request
 
     def _conversation(self, request: Request, happened: RequestReceived) -> str:
-        """The pseudonym of the conversation, derived from the header that names it or from the first words of the request."""
-        named = ("named", happened.conversation) if happened.conversation else None
-        words = named or ("", self.setting.codec.turns.first_words(request.frame.tree))
-        plain = "\0".join(("conversation", self.setting.tenant, *words)).encode("utf-8", "surrogatepass")
-        return self.setting.history.conversation or self.setting.keys.seal(plain)
+        """The pseudonym of the conversation."""
+        setting = self.setting
+        return setting.history.conversation or conversation_of(
+            setting.codec, request, setting.tenant, happened.conversation, setting.keys.seal
+        )
 
     def _bind(self, request: Request, happened: RequestReceived) -> BoundRules:
         """Selects the rules for the request."""
         setting = self.setting
         if (bound := setting.policies.unconditional) is not None:
             return bound
-        about = about_of(setting, request, happened, reads_body=setting.policies.asks_body)
+        statement = RequestStatement()
+        if setting.policies.asks_body:
+            statement = statement_of(request.frame.tree, setting.codec.contract.statements)
+        about = about_of(setting.address.route, setting.tenant_name, request, statement, happened.headers)
         matched, conversation = setting.history.matched, self.ledger.notes.conversation
         return setting.policies.bind(
             *(setting.address.route, request.model, setting.tenant_name, conversation, about, matched),
@@ -168,15 +173,16 @@ class RequestPhase:
         setting, notes, attempts = self.setting, self.ledger.notes, self.attempts
         contract, tree = setting.codec.contract, request.frame.tree
         texts = events if self.ledger.request.read else ()
-        computed = lambda: measured(texts or request.events(), statement_of(tree, contract.statements))  # noqa: E731
+        statement = partial(statement_of, tree, contract.statements)
+        about = setting.address.route, setting.tenant_name, request
         asked = Asked(
             exchange=setting.id,
             conversation=notes.conversation,
             client=f"{setting.tenant}\0{setting.client.name}",
             model=request.model,
             plan=notes.plan,
-            measures=lambda: setting.history.measures(computed),
-            about=lambda: about_of(setting, request, happened),
+            measures=lambda: setting.history.measures(lambda: measured(texts or request.events(), statement())),
+            about=lambda: about_of(*about, statement(), happened.headers),
             unavailable=happened.unavailable,
         )
         self.ledger.choices = choose(sections, asked)
@@ -297,23 +303,3 @@ class RequestPhase:
             ]
         self.guard.tally.begin_answers()
         return [SendUpstream(attempts.body, edits, target=target, path=attempts.path, cache=self.cache)]
-
-
-def about_of(setting: Setting, request: Request, happened: RequestReceived, *, reads_body: bool = True) -> About:
-    """The facts of the request for conditions. `reads_body`: whether conditions ask for more than its model."""
-    tree = request.frame.tree
-    statements = statement_of(tree, setting.codec.contract.statements) if reads_body else RequestStatement()
-    models, named = statements.models, tree.get("model")
-    if isinstance(named, str) and named and named not in (request.model, *models):
-        models = (*models, named)  # the path names another model than the body
-    return About(
-        *(setting.address.route, request.model, setting.tenant_name, happened.headers, request.stream),
-        max_tokens=statements.max_tokens,
-        messages=statements.messages,
-        tools=statements.tools,
-        models=models,
-        limits=statements.limits,
-        counts=statements.counts,
-        offered=statements.offered,
-        unclear=statements.unclear,
-    )

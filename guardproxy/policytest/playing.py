@@ -159,12 +159,12 @@ class SceneResult:
     findings: tuple[TextFinding, ...]
     upstream: Delivery | None
     client: Delivery | None
+    policies: tuple[str, ...] = ()
     texts: tuple[ScannedText, ...] = ()
     fields: tuple[FieldChange, ...] = ()
     cache: CacheQuery | None = None
     trouble: str = ""
     routes: tuple[RecordedRoute, ...] = ()
-    policies: tuple[str, ...] = ()
 
     @property
     def applies(self) -> bool:
@@ -307,12 +307,12 @@ def _result(
         findings=tuple(_findings(exchange, numbers)),
         upstream=upstream,
         client=client,
+        policies=tuple(policy.name for policy in exchange.bound.policies) if exchange.bound else (),
         texts=tuple(_texts(exchange)),
         fields=exchange.field_changes,
         cache=exchange.cache,
         trouble=_trouble(ending, last.record if isinstance(last, Finish) else None),
         routes=exchange.routing,
-        policies=tuple(sorted(policy.name for policy in exchange.bound.policies)) if exchange.bound else (),
     )
 
 

@@ -20,7 +20,8 @@ NAME = "route"
 Sticky = Literal["conversation", "client", "none"]
 STICKY: tuple[Sticky, ...] = get_args(Sticky)
 CAUSES = ("error", "timeout", "block")
-STATUSES = (401, 402, 403, 408, 409, 425, 429, *range(500, 600))
+_CLIENT_STATUSES = (401, 402, 403, 408, 409, 425, 429)
+STATUSES = frozenset((*_CLIENT_STATUSES, *range(500, 600)))
 """The statuses that may lead to another upstream. The others say that the request itself is wrong."""
 LIMIT_WEIGHT = 1_000_000
 LIMIT_PRIORITY = 100
@@ -245,7 +246,7 @@ _SCHEMA = _object(
                 "on": {
                     "type": "array",
                     "minItems": 1,
-                    "items": {"enum": [*CAUSES, *STATUSES]},
+                    "items": {"anyOf": [{"enum": [*CAUSES, *_CLIENT_STATUSES]}, _whole(500, 599, "A status.")]},
                     "description": "What leads to the next upstream.",
                 },
                 "attempts": _whole(0, LIMIT_ATTEMPTS, "The most further upstreams that one request asks."),
