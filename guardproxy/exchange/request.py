@@ -7,9 +7,9 @@ that (`judging.py`).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cache, partial
 
 from guardproxy.decisions import merge_plans
 from guardproxy.errors import DownstreamError, ErrorCode
@@ -171,9 +171,8 @@ class RequestPhase:
     ) -> None:
         """Chooses where the request goes, as the policies' sections `route` say. `events`: those that the gate got."""
         setting, notes, attempts = self.setting, self.ledger.notes, self.attempts
-        contract, tree = setting.codec.contract, request.frame.tree
-        texts = events if self.ledger.request.read else ()
-        statement = partial(statement_of, tree, contract.statements)
+        walk: Callable[[], Sequence[Event]] = (lambda: events) if self.ledger.request.read else request.events
+        statement = cache(partial(statement_of, request.frame.tree, setting.codec.contract.statements))
         about = setting.address.route, setting.tenant_name, request
         asked = Asked(
             exchange=setting.id,
@@ -181,7 +180,7 @@ class RequestPhase:
             client=f"{setting.tenant}\0{setting.client.name}",
             model=request.model,
             plan=notes.plan,
-            measures=lambda: setting.history.measures(lambda: measured(texts or request.events(), statement())),
+            measures=lambda most: setting.history.measures(lambda: measured(walk(), statement(), most)),
             about=lambda: about_of(*about, statement(), happened.headers),
             unavailable=happened.unavailable,
         )

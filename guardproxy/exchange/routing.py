@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import hashlib
 import math
-import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -23,24 +22,22 @@ from guardproxy.exchange.notes import TokenCount
 from guardproxy.policy import About, BoundSection, Destination, RouteSection
 from guardproxy.wire import RequestStatement
 
-LIMIT_CODE_CHARS = 50_000  # a longer request is never simple, so nobody asks whether it has code
 _MILLION = 1e6
 _COUNTED = frozenset(("system", "user", "assistant", "tool_result", "tool_arguments", "reasoning"))
-_CODE = re.compile(
-    r"```|^[ \t]*(?:def |class |import |from \w{1,60} import |#include|function |SELECT |public |const |<\?php)",
-    re.MULTILINE,
-)
+# How lines of code begin in common languages. A sentence that begins so only costs the larger model.
+_CODE = ("def ", "class ", "import ", "#include", "function ", "SELECT ", "public ", "const ", "<?php")
 
 Measures = Mapping[str, int]
-"""Measures of difficulty: the `chars`, `messages` and `tools` of a request, whether it has `code` (0 or 1), and the number of
-its parts that are no text (`media`)."""
+"""Measures of difficulty: the `chars`, `messages` and `tools` of a request, whether it has `code` (0 or 1; missing in a long
+request), and the number of its parts that are no text (`media`)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Asked:
     """What a choice depends on. `exchange`: the id; `client`: the pseudonym and the name of the client; `model`: as the
-    client names it; `plan`: of the duties. `measures`: returns the measures of difficulty; `about`: returns the facts for
-    conditions; both take time, so they are called only if a section needs them. `unavailable`: the upstreams that cannot be
+    client names it; `plan`: of the duties. `measures`: returns the measures of difficulty, for the most characters of
+    a simple request; `about`: returns the facts for conditions; both take time, so they are called only if a section needs
+    them. `unavailable`: the upstreams that cannot be
     asked now."""
 
     exchange: str
@@ -48,7 +45,7 @@ class Asked:
     client: str
     model: str
     plan: Plan
-    measures: Callable[[], Measures]
+    measures: Callable[[int], Measures]
     about: Callable[[], About]
     unavailable: tuple[str, ...] = ()
 
@@ -111,7 +108,7 @@ def choose(sections: Sequence[BoundSection], asked: Asked) -> tuple[RouteChoice,
 
 def _choice(section: BoundSection, asked: Asked) -> RouteChoice:
     route: RouteSection = section.value
-    measures = asked.measures() if route.simple else {}
+    measures = asked.measures(route.simple.chars) if route.simple else {}
     destinations = _ordered(route, asked)
     is_simple = route.simple is not None and _is_simple(route, measures, asked)
     if is_simple and route.simple:
@@ -132,7 +129,7 @@ def _is_simple(route: RouteSection, measures: Measures, asked: Asked) -> bool:
     simple = route.simple
     if simple is None or measures["chars"] > simple.chars or measures["messages"] > simple.messages:
         return False
-    if measures["media"] or (measures["tools"] and not simple.tools) or (measures["code"] and not simple.code):
+    if measures["media"] or (measures["tools"] and not simple.tools) or (measures.get("code", 1) and not simple.code):
         return False
     return simple.when is None or simple.when.holds(asked.about()) is True
 
@@ -175,8 +172,9 @@ def _shown(plan: Plan) -> str:
     return f"{plan.upstream or '-'} {plan.model}".rstrip()
 
 
-def measured(events: Iterable[Event], statement: RequestStatement) -> Measures:
-    """Returns the measures of a request. `events`: all of its texts; `statement`: what its other fields say."""
+def measured(events: Iterable[Event], statement: RequestStatement, most_chars: int) -> Measures:
+    """Returns the measures of a request. `events`: all of its texts; `statement`: what its other fields say; `most_chars`: a
+    longer request is not simple, so its texts are not searched for code."""
     texts, media = [], 0
     for event in events:
         if isinstance(event, Text):
@@ -185,6 +183,10 @@ def measured(events: Iterable[Event], statement: RequestStatement) -> Measures:
         elif isinstance(event, Opaque):
             media += len(event.uninspected)
     chars = sum(map(len, texts))
-    has_code = chars <= LIMIT_CODE_CHARS and any(_CODE.search(text) for text in texts)
     tools = len(statement.tools) or len(statement.offered)
-    return {"chars": chars, "messages": statement.messages, "tools": tools, "code": int(has_code), "media": media}
+    measures = {"chars": chars, "messages": statement.messages, "tools": tools, "media": media}
+    return measures if chars > most_chars else {**measures, "code": int(any(map(_has_code, texts)))}
+
+
+def _has_code(text: str) -> bool:
+    return "```" in text or any(line.lstrip(" \t").startswith(_CODE) for line in text.splitlines())

@@ -230,8 +230,7 @@ class RecordedHistory:
 
     def measures(self, computed: Callable[[], Mapping[str, int]]) -> Mapping[str, int]:
         # A placeholder is not as long as the value that it stands for.
-        recorded = next((route.measures for route in self.record.routing if route.measures), None)
-        return computed() if recorded is None else recorded
+        return {**computed(), **next((route.measures for route in self.record.routing if route.measures), {})}
 
     def trouble(self, attempt: int, computed: str) -> str:
         decisions = [attempt.decision for attempt in self.record.attempts[:-1]]

@@ -38,7 +38,7 @@ def route_of(text: str) -> RouteSection:
 
 def asked(conversation: str = "c", **more: Any) -> Asked:
     about: dict[str, Any] = {"exchange": "x", "client": "t", "model": "m", "plan": UNPLANNED}
-    about |= {"measures": lambda: MEASURES, "about": lambda: About(model="m", max_tokens=9)}
+    about |= {"measures": lambda most_chars: MEASURES, "about": lambda: About(model="m", max_tokens=9)}
     return Asked(**{"conversation": conversation, **about, **more})
 
 
@@ -136,6 +136,7 @@ def test_a_duty_decides_before_a_route() -> None:
         ("", {"tools": 1}, False),
         (", tools: true", {"tools": 1}, True),
         ("", {"code": 1}, False),
+        ("", {"chars": 2000}, True),
         (", code: true", {"code": 1}, True),
         ("", {"media": 1}, False),
         (", when: request.max_tokens < 10", {}, True),
@@ -145,7 +146,7 @@ def test_a_duty_decides_before_a_route() -> None:
 )
 def test_which_requests_are_simple(more: str, measures: dict[str, int], is_simple: bool) -> None:
     route = route_of(f"  upstreams: [{{upstream: main}}]\n  simple: {{upstream: cheap{more}}}\n")
-    choice = chosen(route, asked(measures=lambda: MEASURES | measures))
+    choice = chosen(route, asked(measures=lambda most_chars: MEASURES | measures))
     assert choice.is_simple is is_simple
     assert [plan.upstream for plan in choice.plans] == (["cheap", "main"] if is_simple else ["main"])
 
@@ -179,7 +180,11 @@ def test_what_a_request_measures(body: dict[str, Any], expected: dict[str, int])
     codec = codec_for(CHAT)
     assert codec
     request = codec.read_request("/v1/chat/completions", "", json.dumps({"model": "m", **body}).encode())
-    assert measured(request.events(), statement_of(request.frame.tree, codec.contract.statements)) == expected
+    statement = statement_of(request.frame.tree, codec.contract.statements)
+    assert measured(request.events(), statement, 99) == expected
+    if expected["chars"]:
+        unsearched = {name: count for name, count in expected.items() if name != "code"}
+        assert measured(request.events(), statement, expected["chars"] - 1) == unsearched
 
 
 # In the exchange.
