@@ -5,6 +5,7 @@ from __future__ import annotations
 from guardproxy.exchange.bypass import PassThrough
 from guardproxy.exchange.caching import CacheQuery, StoredAnswer
 from guardproxy.exchange.exchange import Exchange, State
+from guardproxy.exchange.failover import TROUBLES
 from guardproxy.exchange.gate import Job
 from guardproxy.exchange.grading import JUDGE_ROUTE, judge_request, judges_of, read_score, texts_of
 from guardproxy.exchange.history import History, Live
@@ -42,6 +43,7 @@ from guardproxy.exchange.transcript import (
 __all__ = [
     "HEADER",
     "JUDGE_ROUTE",
+    "TROUBLES",
     "Aborted",
     "Address",
     "CacheQuery",

@@ -7,11 +7,13 @@ that (`judging.py`).
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import cache, partial
 
 from guardproxy.decisions import merge_plans
 from guardproxy.errors import DownstreamError, ErrorCode
-from guardproxy.events import Opaque
+from guardproxy.events import Event, Opaque
 from guardproxy.exchange.attempts import Attempts
 from guardproxy.exchange.caching import CacheQuery, query_of
 from guardproxy.exchange.client import Client
@@ -21,6 +23,7 @@ from guardproxy.exchange.guard import Guard
 from guardproxy.exchange.judging import Judging
 from guardproxy.exchange.ledger import Ledger
 from guardproxy.exchange.owning import owner_of
+from guardproxy.exchange.routing import Asked, choose, measured
 from guardproxy.exchange.scans import Scans
 from guardproxy.exchange.setting import Setting
 from guardproxy.exchange.transcript import (
@@ -34,7 +37,7 @@ from guardproxy.exchange.transcript import (
 )
 from guardproxy.findings import Facts
 from guardproxy.gateway import about_of, conversation_of
-from guardproxy.policy import BoundRules
+from guardproxy.policy import BoundRules, BoundSection
 from guardproxy.wire import (
     UNINSPECTED,
     FieldPath,
@@ -95,7 +98,9 @@ class RequestPhase:
                 ledger.owner = owner_of(subjects, *about)
             acts = bound.has_parallel and self.setting.codec.contract.acts(request.frame.tree)
             self.guard.bind(bound, with_own(request.shapes, bound.judging if answered else ()), acts=acts)
-            self._push(request, bound)
+            events = self._push(request, bound)
+            if bound.sections and (sections := bound.sections.get("route")):
+                self._route(sections, request, events, happened)
         except DownstreamError as error:
             return self.client.refuse(error, happened.at_s)
         return self._advance(bound, happened.at_s)
@@ -164,11 +169,36 @@ class RequestPhase:
             demanded=setting.client.policies,
         )
 
-    def _push(self, request: Request, bound: BoundRules) -> None:
-        """Gives the texts to the gate. Raises `DownstreamError` if the request has content that the policies refuse."""
+    def _route(
+        self, sections: Sequence[BoundSection], request: Request, events: Sequence[Event], happened: RequestReceived
+    ) -> None:
+        """Chooses where the request goes, as the policies' sections `route` say. `events`: those that the gate got."""
+        setting, notes, attempts = self.setting, self.ledger.notes, self.attempts
+        walk: Callable[[], Sequence[Event]] = (lambda: events) if self.ledger.request.read else request.events
+        statement = cache(partial(statement_of, request.frame.tree, setting.codec.contract.statements))
+        about = setting.address.route, setting.tenant_name, request
+        asked = Asked(
+            exchange=setting.id,
+            conversation=notes.conversation,
+            client=f"{setting.tenant}\0{setting.client.name}",
+            model=request.model,
+            plan=notes.plan,
+            measures=lambda most: setting.history.measures(lambda: measured(walk(), statement(), most)),
+            about=lambda: about_of(*about, statement(), happened.headers),
+            unavailable=happened.unavailable,
+        )
+        self.ledger.choices = choose(sections, asked)
+        if deciding := next((choice for choice in self.ledger.choices if choice.enforced), None):
+            attempts.plan, *further = deciding.plans
+            notes.plan = attempts.plan
+            attempts.failover = deciding.failover(further)
+
+    def _push(self, request: Request, bound: BoundRules) -> list[Event]:
+        """Gives the texts to the gate, and returns their events. Raises `DownstreamError` if the request has content that the
+        policies refuse."""
         side = self.ledger.request
         side.read = bound.reads("request")
-        events = request.events() if side.read else [Opaque(request.frame)]
+        events: list[Event] = request.events() if side.read else [Opaque(request.frame)]
         self._refuse_fields(request, bound)
         if bound.refuses_unmapped and (place := unmapped(events)):
             message = "the request has a field that this proxy does not know, and the policy refuses those"
@@ -179,6 +209,7 @@ class RequestPhase:
         side.gate.push(events)
         if fault := side.gate.fault:
             raise DownstreamError(fault.code, f"the request body: {fault.message}")
+        return events
 
     def _refuse_fields(self, request: Request, bound: BoundRules) -> None:
         """Raises `DownstreamError` if the request has a field that its format or a policy refuses by its name."""
@@ -236,6 +267,8 @@ class RequestPhase:
                 attempts.tree = tree
                 body, changed = codec.write_body(tree), True
         attempts.body = body
+        if attempts.failover is not None:
+            attempts.failover.body = body
         ledger.notes.measures.sizes["upstream"] = len(body)
         ledger.notes.measures.seals["upstream"] = (
             self.setting.keys.seal(body)

@@ -21,6 +21,7 @@ from guardproxy.policy.naming import model_readings
 from guardproxy.policy.reading import did_you_mean, join
 from guardproxy.policy.rollout import WHOLE, reach
 from guardproxy.policy.sections import BoundSection, CacheSection, JudgeSection, merge_caches
+from guardproxy.policy.sections.route import Destination, RouteSection
 from guardproxy.policy.strictness import (
     ACTIONS,
     SCALES,
@@ -61,6 +62,7 @@ __all__ = [
     "CacheSection",
     "CheckSpec",
     "CoverageRow",
+    "Destination",
     "Expectation",
     "ExpectedFinding",
     "Expression",
@@ -86,6 +88,7 @@ __all__ = [
     "PolicyTest",
     "RawExchange",
     "RequestFacts",
+    "RouteSection",
     "Rule",
     "StoredLimit",
     "Tally",

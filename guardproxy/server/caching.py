@@ -31,6 +31,7 @@ from guardproxy.exchange import (
 )
 from guardproxy.server.answer_cache import AnswerCache, FoundAnswer, MemoryAnswers, SharedAnswers
 from guardproxy.server.status import Metrics
+from guardproxy.server.targets import Targets
 
 HEADER = "x-guardproxy-cache"
 # Headers that do not change an answer, or that the key of the query stands for (the credential).
@@ -193,13 +194,13 @@ async def recalled(
     earlier: Recall | None,
     caches: Caches | None,
     request: web.BaseRequest,
-    targets: Mapping[str, tuple[str, CIMultiDict[str]]],
+    targets: Targets,
 ) -> Recall | None:
     """Returns the cache for a request that is about to go upstream, after a look for its answer; `None` if it does not use the
     cache. `earlier`: that of the attempt before."""
     if command.cache is not None and caches is not None:
         recall = Recall(caches, command.cache, request)
-        await recall.look(targets[command.target][1], time.perf_counter())
+        await recall.look(targets.ask(command.target)[1], time.perf_counter())
         return recall
     if earlier is not None:
         earlier.give_up()

@@ -58,6 +58,7 @@ from guardproxy.server.recorder import Recorder
 from guardproxy.server.scanner import Scanner
 from guardproxy.server.status import Metrics
 from guardproxy.server.steps import Interrupted, Steps, is_short, is_small
+from guardproxy.server.targets import Targets
 from guardproxy.server.upstream import AnswerHead, Answering
 
 _log = logging.getLogger(__name__)
@@ -77,8 +78,7 @@ class _OvertakenError(Exception):
 
 
 class Driver:
-    """Drives `exchange` for `request`, whose body was read. `targets`: the URL and the headers to send, by the name of the
-    upstream (empty for the upstream of the request)."""
+    """Drives `exchange` for `request`, whose body was read. `targets`: the places where it may be sent."""
 
     def __init__(
         self,
@@ -106,7 +106,7 @@ class Driver:
         self.own_headers: Mapping[str, str] = {}
         self.caches: Caches | None = None
         self.recall: Recall | None = None
-        self.targets: dict[str, tuple[str, CIMultiDict[str]]] = {}
+        self.targets: Targets
         self.url = ""  # of the upstream that was asked last
         self._pieces = Pieces(metrics.between_pieces.observe)
         self._head: SendHead | None = None
@@ -209,6 +209,7 @@ class Driver:
         try:
             if self._upstream.sending is not None:
                 response = await self._upstream.head()
+                self.targets.note(response.status, response.headers)
                 about = response.status, response.content_type, _clock()
                 return ResponseStarted(*about, self.recall.told if self.recall else None)
             data = await self._upstream.read()
@@ -241,7 +242,7 @@ class Driver:
                 )
                 if not self._is_intended:
                     return await self._receive(_aborted(ErrorCode.AUDIT_UNAVAILABLE))
-                url, headers = self.targets[command.target]
+                url, headers = self.targets.ask(command.target)
                 self.url = _with_path(url, self.exchange.setting, command.path) if command.path else url
                 self._upstream.begin(self._request.method, self.url, headers, command.body, at_once=command.parallel)
                 return []

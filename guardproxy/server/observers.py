@@ -200,6 +200,10 @@ class MetricsObserver:
         if record.saved is not None:
             metrics.saved_tokens.inc(record.saved.tokens)
             metrics.saved_seconds.inc(record.saved.seconds)
+        for route in record.routing:
+            metrics.routes.labels(route.policy, route.upstream or "default", route.mode).inc()
+            if route.saved:
+                metrics.saved_money.labels(route.policy, route.mode).inc(route.saved)
         for direction, side in (("request", record.request), ("response", record.response)):
             if edits := sum(len(text.edits) for text in side.texts):
                 metrics.spans.labels(direction).inc(edits)

@@ -54,6 +54,11 @@ class Metrics:
         self.saved_seconds = Counter(
             name("saved_seconds"), "Time of answers ended early (estimate).", registry=registry
         )
+        routes = ("policy", "upstream", "mode")
+        self.routes = Counter(name("routes"), "Requests by where policies routed them.", routes, registry=registry)
+        self.saved_money = Counter(
+            name("saved_money"), "Money that simple requests saved (estimate).", ("policy", "mode"), registry=registry
+        )
         self.limit_refusals = Counter(
             name("limit_refusals"), "Requests past a limit, also in shadow mode.", ("limit", "mode"), registry=registry
         )

@@ -19,6 +19,7 @@ from guardproxy.errors import PolicyError
 if TYPE_CHECKING:
     from rich.text import Text
 
+    from guardproxy.audit import RecordedRoute
     from guardproxy.exchange import CacheQuery
     from guardproxy.findings import Direction
     from guardproxy.policy import RawExchange, RequestFacts
@@ -168,6 +169,8 @@ def _lines(explanation: Explanation) -> Iterator[Text]:
         section, quiet = judge.value, "" if judge.enforced else "; in shadow mode"
         what = f"{section.model} scores {section.sample / 10_000:g} % of the answers"
         yield styled((f"    {'judge' if judge.enforced else '-':<8}", "dim"), f"{judge.policy}: {plain(what)}{quiet}")
+    for route in result.routes:
+        yield _route(route)
     if explanation.elsewhere:
         yield styled(("policies that do not apply: ", "dim"), ", ".join(explanation.elsewhere))
     yield from _sent("the model sees", result.upstream)
@@ -195,6 +198,15 @@ def _rule(rule: RuleOutcome, width: int) -> Text:
     name = f"{rule.policy}: {rule.rule}".ljust(width)
     state = "-" if rule.state == "no" else rule.state
     return styled((f"    {state:<8}", _STYLES[rule.state]), f"{name}  {rule.action:<7} {plain(rule.why)}")
+
+
+def _route(route: RecordedRoute) -> Text:
+    places = [f"{route.upstream or '-'} {route.model}".rstrip(), *route.next]
+    why = ", ".join(f"{name} {count}" for name, count in route.measures.items())
+    simple = f"; {'simple' if route.simple else 'not simple'} ({why})" if route.measures else ""
+    state = "routed" if route.mode == "enforce" else "-"
+    quiet = "" if route.mode == "enforce" else "; in shadow mode"
+    return styled((f"    {state:<8}", "green"), plain(f"{route.policy}: to {', then '.join(places)}{simple}{quiet}"))
 
 
 def _sent(who: str, shown: Delivery | None) -> Iterator[Text]:
@@ -248,6 +260,7 @@ def _json(explanation: Explanation) -> dict[str, Any]:
             }
             for judge in result.judges
         ],
+        "routes": [route.document() for route in result.routes],
         "model_sees": None if result.upstream is None else dict(result.upstream.texts),
         "client_sees": None if result.client is None else dict(result.client.texts),
         "checks": [

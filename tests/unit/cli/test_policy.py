@@ -390,3 +390,21 @@ def test_there_is_none_in_a_pipe(monkeypatch: pytest.MonkeyPatch) -> None:
     with progress(100) as advance:
         advance(50)
     assert pipe.getvalue() == ""
+
+
+def test_where_a_route_sends_a_text(tmp_path: Path) -> None:
+    write = {
+        "here": "route: {upstreams: [{upstream: main}], simple: {upstream: cheap, chars: 9}}",
+        "later": "mode: shadow\nroute: {models: {m: n}}",
+    }
+    for name, section in write.items():
+        (tmp_path / f"{name}.yaml").write_text(f"policy: {name}\n{section}\n", "utf-8")
+    lines = run("explain", "hello", "--policies", tmp_path, "--model", "m").stdout.splitlines()
+    measures = "(chars 5, messages 1, tools 0, code 0, media 0)"
+    assert f"    routed  here: to cheap, then main; simple {measures}" in lines
+    assert "    -       later: to - n; in shadow mode" in lines
+    told = json.loads(run("explain", "hello, you there", "--policies", tmp_path, "--model", "m", "--json").stdout)
+    assert [(route["policy"], route.get("upstream", "")) for route in told["routes"]] == [
+        ("here", "main"),
+        ("later", ""),
+    ]

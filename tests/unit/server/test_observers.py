@@ -10,6 +10,7 @@ import pytest
 
 from guardproxy.audit.chain import verify
 from guardproxy.audit.document import Record
+from guardproxy.audit.tasks import RecordedRoute
 from guardproxy.server.observers import LIMIT_MODELS, Fan, LogObserver, MetricsObserver, Observers, Outlet
 from guardproxy.server.recorder import Recorder
 from guardproxy.server.status import Metrics
@@ -198,3 +199,18 @@ async def test_a_sink_gets_the_lines_of_the_file_after_they_are_durable(tmp_path
     assert not verify([*copying.lines[:3], *copying.lines[4:]]).problems
     assert copying.is_closed
     assert value(metrics, "observer_failed_total", observer="sink away") == len(copying.lines)
+
+
+def test_routes_and_what_they_save_are_counted() -> None:
+    metrics = Metrics()
+    routes = (
+        RecordedRoute(policy="p", mode="enforce", upstream="cheap", simple=True, saved=0.25),
+        RecordedRoute(policy="q", mode="shadow"),
+    )
+    for _ in range(2):
+        MetricsObserver(metrics).finished(plain_record(routing=routes))
+    of = metrics.registry.get_sample_value
+    assert of("guardproxy_routes_total", {"policy": "p", "upstream": "cheap", "mode": "enforce"}) == 2
+    assert of("guardproxy_routes_total", {"policy": "q", "upstream": "default", "mode": "shadow"}) == 2
+    assert of("guardproxy_saved_money_total", {"policy": "p", "mode": "enforce"}) == 0.5
+    assert of("guardproxy_saved_money_total", {"policy": "q", "mode": "shadow"}) is None
