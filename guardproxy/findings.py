@@ -85,13 +85,14 @@ class Form:
 class Facts:
     """Facts about a text. `model`: the requested model. `form`: the required form of the text, if the request or the
     policy has one. `streamed`: whether it arrives in frames. `language`: the first language of the request's
-    `Content-Language` header."""
+    `Content-Language` header. `canary`: the secret word that policies put into the tenant's system prompts, if one does."""
 
     route: str = ""
     model: str = ""
     form: Form | None = None
     streamed: bool = False
     language: str = ""
+    canary: str = ""
 
 
 NO_FACTS = Facts()

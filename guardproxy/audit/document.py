@@ -197,6 +197,19 @@ class RecordedField(RecordLeaf, frozen=True, kw_only=True):
     mode: Literal["enforce", "shadow"]
 
 
+class RecordedPrompt(RecordLeaf, frozen=True, kw_only=True):
+    """What the section `prompt` of a policy did with a request."""
+
+    policy: str
+    mode: Literal["enforce", "shadow"]
+    parts: Annotated[
+        tuple[str, ...],
+        Meta(description="The keys of the section that applied. None: the request cannot have a system prompt."),
+    ]
+    texts: Annotated[int, Meta(description="The number of texts to mark.")] = 0
+    mark: Annotated[str, Meta(description="The letters in the marks.")] = ""
+
+
 class RecordedPlaces(RecordLeaf, frozen=True, kw_only=True):
     """Places of an answer in which redacted values may be restored."""
 
@@ -301,6 +314,9 @@ class Record(LogEntry, frozen=True, kw_only=True, tag="exchange"):
     ] = ()
     plan: RecordedPlan | None = None
     fields: Annotated[tuple[RecordedField, ...], Meta(description="What policies did with fields of the request.")] = ()
+    prompts: Annotated[
+        tuple[RecordedPrompt, ...], Meta(description="What policies did with the system prompt and marked.")
+    ] = ()
     no_capacity: RecordedShortage | None = None
     error: RecordedError | None = None
     restore: Annotated[

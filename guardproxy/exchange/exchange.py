@@ -69,6 +69,7 @@ from guardproxy.exchange.guard import Guard
 from guardproxy.exchange.ledger import Ledger, Size
 from guardproxy.exchange.notes import Side
 from guardproxy.exchange.patience import Patience
+from guardproxy.exchange.prompts import PromptChange
 from guardproxy.exchange.request import RequestPhase
 from guardproxy.exchange.setting import Setting
 from guardproxy.exchange.transcript import (
@@ -288,6 +289,16 @@ class Exchange:
     def field_changes(self) -> tuple[FieldChange, ...]:
         """What policies did with fields of the request, by their names."""
         return tuple(self._guard.fields)
+
+    @property
+    def prompt_changes(self) -> tuple[PromptChange, ...]:
+        """What policies did with the system prompt, and with texts that the user did not write."""
+        return tuple(self._guard.prompts.changes) if self._guard.prompts else ()
+
+    @property
+    def canary(self) -> str:
+        """The secret word in the system prompt; empty if there is none."""
+        return self._guard.prompts.canary if self._guard.prompts else ""
 
     @property
     def sensitive_values(self) -> list[str]:

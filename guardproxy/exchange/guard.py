@@ -15,6 +15,7 @@ from guardproxy.exchange.editing import Editor
 from guardproxy.exchange.forms import Forms
 from guardproxy.exchange.gate import Gate, Job
 from guardproxy.exchange.notes import Side
+from guardproxy.exchange.prompts import Prompts
 from guardproxy.exchange.setting import Setting
 from guardproxy.findings import Channel, Scan
 from guardproxy.policy import BoundRules, FieldChange, Outcome, Tally
@@ -36,6 +37,8 @@ class Guard:
     """What the rules did with fields of the request, by their names."""
     shapes: Shapes = NO_SHAPES
     """The constraints that schemas of the request put on texts."""
+    prompts: Prompts | None = None
+    """What policies do with the system prompt; `None` if no policy has the section `prompt`."""
     acts: bool = True
     """Whether the provider may act for the request."""
 

@@ -115,7 +115,7 @@ class Ledger(msgspec.Struct):
         """The record so far."""
         notes, guard, answer = self.notes, self.guard, self.answer
         notes.measures.seals["client"] = self.setting.keys.seal(self._sent.digest())
-        return compose(
+        record = compose(
             self._identity(),
             outcome,
             notes,
@@ -130,3 +130,4 @@ class Ledger(msgspec.Struct):
             guard.fields,
             self.owner,
         )
+        return msgspec.structs.replace(record, prompts=guard.prompts.recorded()) if guard.prompts else record

@@ -7,7 +7,8 @@ that (`judging.py`).
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 
 from guardproxy.decisions import merge_plans
 from guardproxy.errors import DownstreamError, ErrorCode
@@ -20,6 +21,7 @@ from guardproxy.exchange.guard import Guard
 from guardproxy.exchange.judging import Judging
 from guardproxy.exchange.ledger import Ledger
 from guardproxy.exchange.owning import owner_of
+from guardproxy.exchange.prompts import prompts_of
 from guardproxy.exchange.scans import Scans
 from guardproxy.exchange.setting import Setting
 from guardproxy.exchange.transcript import (
@@ -32,7 +34,7 @@ from guardproxy.exchange.transcript import (
     SendUpstream,
 )
 from guardproxy.findings import Facts
-from guardproxy.policy import About, BoundRules
+from guardproxy.policy import About, BoundRules, BoundSection
 from guardproxy.wire import (
     UNINSPECTED,
     FieldPath,
@@ -90,6 +92,8 @@ class RequestPhase:
                 ledger.owner = owner_of(subjects, *about)
             acts = bound.has_parallel and self.setting.codec.contract.acts(request.frame.tree)
             self.guard.bind(bound, with_own(request.shapes, bound.judging if answered else ()), acts=acts)
+            if sections := bound.sections.get("prompt"):
+                self._begin_prompts(sections, request)
             self._push(request, bound)
         except DownstreamError as error:
             return self.client.refuse(error, happened.at_s)
@@ -169,6 +173,19 @@ class RequestPhase:
             demanded=setting.client.policies,
         )
 
+    def _begin_prompts(self, sections: Sequence[BoundSection], request: Request) -> None:
+        """Takes the sections `prompt` of the policies."""
+        setting, guard = self.setting, self.guard
+        values = {"tenant": setting.tenant_name or "", "route": setting.address.route, "model": request.model}
+        prompts = prompts_of(
+            sections, setting.codec.turns, setting.keys.mint, setting.id, values, setting.history.prompt_mark
+        )
+        prompts.unread = None if guard.bound and guard.bound.reads("request") else request.events
+        guard.prompts = prompts
+        if prompts.canary:
+            guard.forms.facts = replace(guard.forms.facts, canary=prompts.canary)
+            guard.editor.hide("CANARY", prompts.canary)
+
     def _push(self, request: Request, bound: BoundRules) -> None:
         """Gives the texts to the gate. Raises `DownstreamError` if the request has content that the policies refuse."""
         side = self.ledger.request
@@ -225,11 +242,14 @@ class RequestPhase:
         """Writes the body that goes upstream. Raises `DownstreamError` if a policy sets a field that cannot be set."""
         ledger = self.ledger
         texts, changed = entry.texts()
-        codec = self.setting.codec
+        codec, prompts = self.setting.codec, self.guard.prompts
+        if prompts:
+            texts = prompts.marked(texts, entry.frame.tree)
+            changed = changed or any(text.text != new for text, new in texts)
         body = codec.edited(entry.frame, texts) if changed else entry.frame.data
         plan, attempts = self.attempts.plan, self.attempts
         is_again = bool(bound.judging or bound.retries)
-        if is_again or plan.changes_body or bound.fields.changes:
+        if is_again or plan.changes_body or bound.fields.changes or prompts:
             attempts.tree = codec.read_body(body) if changed else entry.frame.tree
         if plan.changes_body:
             attempts.tree = attempts.planned(plan)
@@ -240,6 +260,11 @@ class RequestPhase:
             if any(change.enforced for change in changes):
                 attempts.tree = tree
                 body, changed = codec.write_body(tree), True
+        if prompts:
+            if (tree := prompts.instructed(attempts.tree)) is not None:
+                attempts.tree = tree
+                body, changed = codec.write_body(tree), True
+            self.guard.editor.values |= prompts.restored()
         attempts.body = body
         ledger.notes.measures.sizes["upstream"] = len(body)
         ledger.notes.measures.seals["upstream"] = (

@@ -18,6 +18,8 @@ from guardproxy.policy.matching import MatchVerdict
 from guardproxy.policy.naming import model_readings
 from guardproxy.policy.reading import did_you_mean, join
 from guardproxy.policy.rollout import WHOLE, reach
+from guardproxy.policy.sections import BoundSection
+from guardproxy.policy.sections.prompt import Marking, PromptSection
 from guardproxy.policy.strictness import (
     ACTIONS,
     SCALES,
@@ -52,6 +54,7 @@ __all__ = [
     "And",
     "BoundRule",
     "BoundRules",
+    "BoundSection",
     "CheckSpec",
     "CoverageRow",
     "Expectation",
@@ -64,6 +67,7 @@ __all__ = [
     "Files",
     "Keeping",
     "LogLine",
+    "Marking",
     "Match",
     "MatchVerdict",
     "Name",
@@ -74,6 +78,7 @@ __all__ = [
     "PolicyErrors",
     "PolicySet",
     "PolicyTest",
+    "PromptSection",
     "RawExchange",
     "RequestFacts",
     "Rule",

@@ -23,6 +23,7 @@ from guardproxy.exchange import (
     Job,
     Keys,
     Lane,
+    PromptChange,
     RequestReceived,
     ResponseEnded,
     ResponseStarted,
@@ -64,6 +65,8 @@ class Numbers:
     """Numbers placeholders in order of appearance."""
 
     shown: dict[str, str] = field(default_factory=dict)
+    canary: str = ""
+    """The secret word in the system prompt, which a test writes as `[CANARY]`."""
     _counts: dict[str, int] = field(default_factory=dict)
 
     def show(self, text: str) -> str:
@@ -74,7 +77,7 @@ class Numbers:
         """Returns `text` with the placeholders instead of their numbered forms."""
         for placeholder, number in self.shown.items():
             text = text.replace(number, placeholder)
-        return text
+        return text.replace("[CANARY]", self.canary) if self.canary else text
 
     def _of(self, placeholder: str) -> str:
         if placeholder not in self.shown:
@@ -149,7 +152,7 @@ class ScannedText:
 class SceneResult:
     """The result of a scene. `rules_of`: the rules of the policies that apply. `trouble`: why the exchange ended, if
     no rule ended it. `upstream`, `client`: the content that was sent to them, or `None`. `texts`: every text of the
-    exchange. `fields`: what policies did with fields of the request."""
+    exchange. `fields`: what policies did with fields of the request; `prompts`: with its system prompt and its marks."""
 
     decision: Verdict
     rules_of: tuple[BoundRule, ...]
@@ -159,6 +162,7 @@ class SceneResult:
     client: Delivery | None
     texts: tuple[ScannedText, ...] = ()
     fields: tuple[FieldChange, ...] = ()
+    prompts: tuple[PromptChange, ...] = ()
     trouble: str = ""
 
     @property
@@ -188,6 +192,7 @@ def play_scene(
     language = first_language(facts.headers.get("content-language", ""))
     done = play(exchange, [RequestReceived(body, language=language, headers=facts.headers)], each(scan))
     _upstream(exchange, done, numbers)
+    numbers.canary = exchange.canary
     number = 0
     while exchange.state == State.WAITING and (answer := answer_of(scene, facts, cuts, number, numbers.fill)):
         number += 1
@@ -299,6 +304,7 @@ def _result(
         client=client,
         texts=tuple(_texts(exchange)),
         fields=exchange.field_changes,
+        prompts=exchange.prompt_changes,
         trouble=_trouble(ending, last.record if isinstance(last, Finish) else None),
     )
 

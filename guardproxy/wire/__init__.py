@@ -83,6 +83,7 @@ from guardproxy.wire.registry import (
 from guardproxy.wire.requests import expect_list, expect_type, read_body
 from guardproxy.wire.routes import Route
 from guardproxy.wire.statements import EVERY_SERVER, LARGEST, Fields, RequestStatement, statement_of
+from guardproxy.wire.system import SystemChange
 from guardproxy.wire.turns import Call, ModelTurn, Turns, first_text
 from guardproxy.wire.whole import WholeDecoder
 from guardproxy.wire.words import SHARED, Vocabulary
@@ -150,6 +151,7 @@ __all__ = [
     "StreamDecoder",
     "StreamEvent",
     "StreamPlaces",
+    "SystemChange",
     "Turns",
     "UsageFields",
     "Vocabulary",

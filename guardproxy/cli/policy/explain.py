@@ -155,6 +155,10 @@ def _lines(explanation: Explanation) -> Iterator[Text]:
         state = "-" if not change.enforced else change.action
         quiet = "" if change.enforced else f"  {change.action}; in shadow mode"
         yield styled((f"    {state:<8}", "dim"), f"{change.policy}: the field {plain(change.place)}{quiet}")
+    for prompt in result.prompts:
+        quiet = "" if prompt.enforced else "; in shadow mode"
+        shown = f"{'prompt' if prompt.enforced else '-':<8}"
+        yield styled((f"    {shown}", "dim"), f"{prompt.policy}: {prompt.words()}{quiet}")
     if explanation.elsewhere:
         yield styled(("policies that do not apply: ", "dim"), ", ".join(explanation.elsewhere))
     yield from _sent("the model sees", result.upstream)
@@ -219,6 +223,10 @@ def _json(explanation: Explanation) -> dict[str, Any]:
         "fields": [
             {"field": change.place, "action": change.action, "policy": change.policy, "enforced": change.enforced}
             for change in result.fields
+        ],
+        "prompts": [
+            {"policy": prompt.policy, "enforced": prompt.enforced, "parts": list(prompt.parts), "texts": prompt.texts}
+            for prompt in result.prompts
         ],
         "model_sees": None if result.upstream is None else dict(result.upstream.texts),
         "client_sees": None if result.client is None else dict(result.client.texts),

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from guardproxy.policy.sections import prompt
 from guardproxy.policy.sections.section import BoundSection, Section
 
-_ALL: tuple[Section, ...] = ()
+_ALL: tuple[Section, ...] = (prompt.SECTION,)
 SECTIONS: Mapping[str, Section] = {section.name: section for section in _ALL}
 
 __all__ = ["SECTIONS", "BoundSection", "Section"]
