@@ -68,6 +68,7 @@ class ErrorCode(StrEnum):
         ("pass_through",),
     )
     METHOD_NOT_ALLOWED = _Spec("method_not_allowed", 405, "this path does not allow this method")
+    UNKNOWN_EXCHANGE = _Spec("unknown_exchange", 404, "no exchange of this credential has this id", "", ("feedback",))
 
     # Credentials.
     REPEATED_CREDENTIAL = _Spec("repeated_credential", 400, "the request repeats a header with a credential")

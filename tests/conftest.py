@@ -20,7 +20,7 @@ from typer.main import get_command
 from tests.kit.plugins import Install, forget, installer
 
 _QUIET = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much]
-settings.register_profile("fixed", max_examples=60, deadline=None, suppress_health_check=_QUIET, derandomize=True)
+settings.register_profile("fixed", max_examples=40, deadline=None, suppress_health_check=_QUIET, derandomize=True)
 settings.register_profile("quick", settings.get_profile("fixed"), max_examples=10)
 settings.register_profile("long", max_examples=20_000, deadline=None, suppress_health_check=_QUIET)
 PROFILE = os.environ.get("HYPOTHESIS_PROFILE", "fixed")

@@ -35,6 +35,7 @@ from guardproxy.audit.entries import AnyEntry, Erased, Rotated, Unsealed
 from guardproxy.audit.folder import NO_KEY, LogReport, logs_of, verify_folder
 from guardproxy.audit.intents import abandoned_intents, closing, open_intents_of
 from guardproxy.audit.masking import Moves, OffsetMap, Span, beside, mask, merge
+from guardproxy.audit.opinions import RecordedFeedback, RecordedOpinion
 from guardproxy.audit.private import NO_SEALING, Owner, OwnerKind, Private, PrivateRecord, Sealing
 from guardproxy.audit.proof.checkpointer import Checkpointer, Signing
 from guardproxy.audit.proof.copies import read_copies
@@ -106,8 +107,10 @@ __all__ = [
     "RecordedDuty",
     "RecordedError",
     "RecordedFault",
+    "RecordedFeedback",
     "RecordedField",
     "RecordedFinding",
+    "RecordedOpinion",
     "RecordedPlaces",
     "RecordedPlan",
     "RecordedPrompt",

@@ -16,6 +16,7 @@ import msgspec
 from msgspec import Meta
 
 from guardproxy.audit.canonical import canonical
+from guardproxy.audit.opinions import RecordedFeedback
 from guardproxy.audit.part import RecordLeaf, RecordPart
 from guardproxy.findings import Direction
 
@@ -322,6 +323,9 @@ class Record(LogEntry, frozen=True, kw_only=True, tag="exchange"):
     restore: Annotated[
         tuple[RecordedPlaces, ...] | None, Meta(description="Where values may be restored. Missing in old records.")
     ] = None
+    feedback: Annotated[
+        RecordedFeedback | None, Meta(description="What a client thinks of another exchange. No model answered it.")
+    ] = None
     sealed: Annotated[
         RecordedSealing | None, Meta(description="What is encrypted. The other members are as with `keep: none`.")
     ] = None
@@ -335,6 +339,11 @@ class Record(LogEntry, frozen=True, kw_only=True, tag="exchange"):
     def is_read(self) -> bool:
         """Whether a wire format read the exchange; false for a route that was passed through."""
         return bool(self.codec)
+
+    @property
+    def is_given_feedback(self) -> bool:
+        """Whether this is feedback that was recorded, and no rule blocked it."""
+        return self.feedback is not None and self.outcome == "answered"
 
     @property
     def answers(self) -> tuple[RecordedAnswer, ...]:

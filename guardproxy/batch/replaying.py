@@ -126,8 +126,8 @@ class ReplayWork:
         return out
 
     def _replay(self, policies: PolicySet, open_texts: Opening, record: AnyEntry, out: ReplayPart) -> None:
-        if not isinstance(record, (Record, Closing)):
-            return
+        if not isinstance(record, (Record, Closing)) or (isinstance(record, Record) and record.feedback):
+            return  # feedback went to no model
         try:
             opened, shown = open_texts(record) if isinstance(record, Record) else (record, None)
             again = rerun(opened, policies)

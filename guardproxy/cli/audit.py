@@ -143,7 +143,8 @@ def show_command(
 
     The list has a line for each exchange, and for each intent without a record. Columns: time (UTC), id, route, model,
     tenant, outcome, enforced rules that held, number of findings, total time in milliseconds. With ID: the texts
-    with their findings, decisions, attempts, timings, sizes and digests. With --json: the entries as in the log.
+    with their findings, decisions, attempts, timings, sizes and digests, and feedback about the exchange. With --json:
+    the entries as in the log.
     """
     from guardproxy.audit import Intent, open_line  # noqa: PLC0415
 
@@ -202,12 +203,19 @@ def _newest(folder: Path, last: int, exchange_id: str | None) -> tuple[list[tupl
                 name = getattr(entry, "id", None)
                 if exchange_id is None and isinstance(entry, Intent) and name not in still_open:
                     continue
-                if exchange_id is None or name == exchange_id:
+                if exchange_id is None or exchange_id in (name, _subject(entry)):
                     newest.append((line, entry))
         except OSError as error:
             _wrong_use(f"{path}: {error.strerror}")
         entries += newest
     return sorted(entries, key=lambda pair: pair[1].at)[-last:], unread
+
+
+def _subject(entry: AnyEntry) -> str | None:
+    """Returns the id of the exchange that an entry is about: feedback is about another exchange."""
+    from guardproxy.audit import Record  # noqa: PLC0415
+
+    return entry.feedback.exchange if isinstance(entry, Record) and entry.feedback else None
 
 
 def _lines(path: Path, unread: Counter[str]) -> Iterator[tuple[bytes, AnyEntry]]:

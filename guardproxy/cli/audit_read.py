@@ -36,7 +36,7 @@ def query(
 ) -> None:
     """Query the logs with SQL. Needs the extra `analysis`.
 
-    Tables: exchanges, texts, findings, decisions, events (intents, closings and gaps). `DESCRIBE exchanges` lists the
+    Tables: exchanges, texts, findings, decisions, feedback, events (intents, closings and gaps). `DESCRIBE exchanges` lists the
     columns of a table. Times are in UTC. The query can read the logs and nothing else.
     """
     from guardproxy.reading import LogDatabase  # noqa: PLC0415
@@ -60,17 +60,23 @@ def export(
     ] = "jsonl",
     first: First = None,
     last: Last = None,
+    feedback: Annotated[
+        bool, typer.Option("--feedback", help="JSON lines for fine-tuning: exchanges with feedback, and what it says.")
+    ] = False,
 ) -> None:
     """Export the records as Parquet, JSON lines, OCSF events or OpenTelemetry logs. Parquet needs the extra `analysis`.
 
     OCSF and OpenTelemetry hold no texts. An existing file or folder is refused.
     """
-    from guardproxy.reading import LogDatabase, exported_lines, read_period  # noqa: PLC0415
+    from guardproxy.reading import LogDatabase, exported_lines, feedback_rows, read_period  # noqa: PLC0415
 
     unread: Counter[str] = Counter()
+    without: Counter[str] = Counter()
     with _wrong_use_for(folder):
         period = read_period(first, last)
         _refuse_missing(folder)
+        if feedback and form != "jsonl":
+            raise QueryError("rows for fine-tuning are JSON lines: leave out --format")
         if form == "parquet":
             if str(out) == "-":
                 raise QueryError("tables are written to a folder, not to standard output")
@@ -81,7 +87,12 @@ def export(
             typer.echo(", ".join(f"{count} {name}" for name, count in counts.items()))
         else:
             with nullcontext(sys.stdout) if str(out) == "-" else out.open("x", encoding="utf-8") as target:
-                target.writelines(exported_lines(folder, form, period, unread))
+                if feedback:
+                    target.writelines(feedback_rows(folder, period, unread, without))
+                else:
+                    target.writelines(exported_lines(folder, form, period, unread))
+    for problem, count in without.items():
+        typer.echo(f"{count} feedback without a row: {plain(problem)}", err=True)
     for problem, count in unread.items():
         if count:
             typer.echo(f"{count} lines could not be read: {plain(problem)}", err=True)

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
         RecordedAnswer,
         RecordedAttempt,
         RecordedDecision,
+        RecordedFeedback,
         RecordedSide,
         RecordedText,
         Rotated,
@@ -83,6 +84,9 @@ def _record(record: Record) -> Iterator[Text]:
         yield _row("language", record.language)
     if record.conversation:
         yield _row("conversation", record.conversation)
+    if record.feedback:
+        yield _row("feedback about", record.feedback.exchange)
+        yield from _opinion(record.feedback)
     if record.sealed:
         yield _row("texts", f"sealed with the data key {record.sealed.key}: `guardproxy audit unseal` opens them")
     if record.error:
@@ -111,6 +115,15 @@ def _record(record: Record) -> Iterator[Text]:
     yield from _members("checks", record.checks)
     yield from _members("conditions", record.matched)
     yield from _members("seals", record.seals)
+
+
+def _opinion(feedback: RecordedFeedback) -> Iterator[Text]:
+    if feedback.thumbs:
+        yield _row("thumbs", feedback.thumbs)
+    if feedback.score is not None:
+        yield _row("score", f"{feedback.score:g}")
+    for span in feedback.spans:
+        yield _row("span", f"{span.start}-{span.end} {span.thumbs or ''}".rstrip())
 
 
 def _command(entry: Erased | Rotated | Unsealed) -> Iterator[Text]:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from guardproxy.config.declaration import POSITIVE, AllowedValues, setting
+from guardproxy.config.observability_settings import ObservabilityConfig
 
 KEY_CHARS = 16
 COPY_HEADER_FORM = re.compile(r"[^=/@]+=[A-Za-z0-9-]+=(env|file):.+")
@@ -35,7 +36,7 @@ COPY_HEADER = AllowedValues(
 
 
 @dataclass(frozen=True, slots=True)
-class AuditConfig:
+class AuditConfig(ObservabilityConfig):
     """The settings of the audit log. Sizes are in bytes, times in seconds."""
 
     audit: Path = setting("Audit", Path("audit"), "The folder of the audit log.")

@@ -66,6 +66,13 @@ class ClientConfig(AuditConfig):
         "(`open`), or are counted by each worker (`local`).",
         AllowedValues(choices=("closed", "open", "local")),
     )
+    feedback: str = setting(
+        "Clients",
+        "off",
+        "Whether clients may send feedback about their exchanges to `POST /guard/feedback`. The ids of exchanges are then "
+        "sealed with their tenant.",
+        AllowedValues(choices=("off", "on")),
+    )
     jwt_keys: str = setting(
         "Clients",
         "",

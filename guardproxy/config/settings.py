@@ -72,7 +72,7 @@ TENANT = AllowedValues(
 
 @dataclass(frozen=True, slots=True)
 class Config(ClientConfig):
-    """The settings of a server: these, those of the audit log, and those of clients. Sizes are in bytes, times in
+    """The settings of a server: these, those of the audit log, of clients and of monitoring. Sizes are in bytes, times in
     seconds."""
 
     host: str = setting("Network", "127.0.0.1", "The address to listen on.")
@@ -269,19 +269,6 @@ class Config(ClientConfig):
 
     workers: int = setting("Workers", 1, "Processes that share the port.")
     scan_threads: int = setting("Workers", 1, "Threads for scans.")
-
-    log_level: str = setting("Observability", "info", "The log level. `debug` prints the transcript of every exchange.")
-    readyz_upstreams: bool = setting(
-        "Observability", False, "Whether /readyz fails while the circuit breakers of all upstreams are open."
-    )
-    core_files: bool = setting(
-        "Observability",
-        False,
-        "Whether a crash may write a core file, and other processes of the user may read the memory. Both hold texts.",
-    )
-    livez_stall_s: float = setting(
-        "Observability", 30.0, "/livez fails if the event loop has not run for this time.", AllowedValues(least=1)
-    )
 
     @property
     def named_upstreams(self) -> dict[str, str]:

@@ -9,6 +9,7 @@ import msgspec
 
 from guardproxy.audit import Intent, Owner, Record
 from guardproxy.exchange.attempts import Answer, Attempts
+from guardproxy.exchange.feedback import recorded_feedback
 from guardproxy.exchange.gate import QueuedFrame
 from guardproxy.exchange.guard import Guard
 from guardproxy.exchange.notes import Notes, Side
@@ -16,6 +17,7 @@ from guardproxy.exchange.recording import NO_OWNER, Origin, compose, intent
 from guardproxy.exchange.setting import Setting
 from guardproxy.exchange.transcript import Refused, RequestReceived
 from guardproxy.findings import Direction
+from guardproxy.wire import FEEDBACK
 
 
 class Size(msgspec.Struct, frozen=True):
@@ -130,4 +132,8 @@ class Ledger(msgspec.Struct):
             guard.fields,
             self.owner,
         )
-        return msgspec.structs.replace(record, prompts=guard.prompts.recorded()) if guard.prompts else record
+        if guard.prompts:
+            record = msgspec.structs.replace(record, prompts=guard.prompts.recorded())
+        if self.setting.codec is FEEDBACK and self.entry is not None:
+            return msgspec.structs.replace(record, feedback=recorded_feedback(self.entry.frame.tree))
+        return record

@@ -9,6 +9,7 @@ exchange: they are recorded, and a replay uses them again. There is one duty a f
     tenants.py      turns the credential into a tenant
     client_keys.py  admits clients by keys of the proxy or by tokens (`client_file.py`, `clients.py`, `tokens.py`, `guesses.py`)
     limits.py       limits and budgets (`limit_file.py`, `limit_headers.py`)
+    owned_ids.py    seals the ids of exchanges with their tenants
     capacity.py     refuses requests while the maximum number of exchanges is open
     bodies.py       refuses bodies that are not JSON or too large, by their headers
 
@@ -47,6 +48,7 @@ from guardproxy.gateway.guesses import Guesses
 from guardproxy.gateway.limit_file import LimitRule, LimitSet, limit_schema, read_limits
 from guardproxy.gateway.limits import UsageLimits, limit_words
 from guardproxy.gateway.order import Duties, Trail, load_duties, rerun
+from guardproxy.gateway.owned_ids import OwnedIds, is_owned
 from guardproxy.gateway.readiness import Readiness
 from guardproxy.gateway.routes import UNKNOWN, Routes
 from guardproxy.gateway.store import Add, Answer, Call, Drop, Get, Put, Settle, Store, Take
@@ -83,6 +85,7 @@ __all__ = [
     "LimitRule",
     "LimitSet",
     "MemoryStore",
+    "OwnedIds",
     "Put",
     "Readiness",
     "RedisStore",
@@ -101,6 +104,7 @@ __all__ = [
     "Trail",
     "UsageLimits",
     "digest",
+    "is_owned",
     "limit_schema",
     "limit_words",
     "load_duties",

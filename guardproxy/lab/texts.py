@@ -66,7 +66,7 @@ def _records(path: Path) -> Iterator[tuple[int, Record]]:
     try:
         with path.open("rb") as lines:
             for number, line in enumerate(lines, 1):
-                if isinstance(record := read_entry(line), Record):
+                if isinstance(record := read_entry(line), Record) and not record.feedback:
                     yield number, record
     except OSError as error:
         raise ConfigError(f"{path} cannot be read: {error.strerror}") from None

@@ -10,6 +10,7 @@ from guardproxy.policy.document import KINDS_OF, CheckSpec, Match, Policy, Rule,
 from guardproxy.policy.document_schema import schema
 from guardproxy.policy.evaluate import BoundRule, BoundRules, Outcome, PolicySet
 from guardproxy.policy.expression import CHECK_ERROR, And, Expression, Name
+from guardproxy.policy.feedback import feedback_policies
 from guardproxy.policy.fields import FieldChange, FieldRules
 from guardproxy.policy.keeping import Keeping
 from guardproxy.policy.lint import Note, notes
@@ -98,6 +99,7 @@ __all__ = [
     "coverage",
     "denied_fields",
     "did_you_mean",
+    "feedback_policies",
     "field_table",
     "first_language",
     "header_of",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from guardproxy.reading.drift import Shift, shifts
 from guardproxy.reading.drift_page import drift_metrics, drift_page, verdict_of
 from guardproxy.reading.exports import exported_lines
+from guardproxy.reading.feedback import feedback_rows
 from guardproxy.reading.period import Days, Period, baseline_days, judged_days, read_period
 from guardproxy.reading.report import Verification, report_page
 from guardproxy.reading.samples import DailySamples, Sample, read_sample, write_sample
@@ -24,6 +25,7 @@ __all__ = [
     "drift_metrics",
     "drift_page",
     "exported_lines",
+    "feedback_rows",
     "judged_days",
     "read_period",
     "read_sample",

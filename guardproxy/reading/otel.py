@@ -10,14 +10,13 @@ with `guardproxy.` otherwise.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from guardproxy.audit import Closing, Erased, Gap, Intent, LoggedEntry, Record, Rotated, Unsealed
-from guardproxy.wire import codec_for
+from guardproxy.telemetry import Attribute, gen_ai_attributes
 
 _INFO, _WARN = (9, "INFO"), (13, "WARN")
-Scalar = str | int | float
 
 
 def otel_request(logged: LoggedEntry, version: str) -> dict[str, Any]:
@@ -35,9 +34,9 @@ def _log_record(logged: LoggedEntry) -> dict[str, Any]:
     entry = logged.entry
     is_serious = (isinstance(entry, Record) and bool(entry.rules)) or isinstance(entry, Closing | Gap | Unsealed)
     number, text = _WARN if is_serious else _INFO
-    place: dict[str, Scalar] = {"log": logged.file, "seq": logged.seq, "hash": logged.hash}
+    place: dict[str, Attribute] = {"log": logged.file, "seq": logged.seq, "hash": logged.hash}
     event = entry.__struct_config__.tag
-    members: dict[str, Scalar | Sequence[str] | None] = {
+    members: dict[str, Attribute | None] = {
         **(_shared(entry) if isinstance(entry, Record | Intent | Closing) else {}),
         **({"guardproxy.exchange.id": entry.id} if isinstance(entry, Unsealed) else {}),
         **(_exchange(entry) if isinstance(entry, Record) else {}),
@@ -55,7 +54,7 @@ def _log_record(logged: LoggedEntry) -> dict[str, Any]:
     }
 
 
-def _shared(entry: Record | Intent | Closing) -> dict[str, Scalar | Sequence[str] | None]:
+def _shared(entry: Record | Intent | Closing) -> dict[str, Attribute | None]:
     return {
         "guardproxy.exchange.id": entry.id,
         "guardproxy.route": entry.route,
@@ -65,18 +64,12 @@ def _shared(entry: Record | Intent | Closing) -> dict[str, Scalar | Sequence[str
     }
 
 
-def _exchange(record: Record) -> dict[str, Scalar | Sequence[str] | None]:
+def _exchange(record: Record) -> dict[str, Attribute | None]:
     labels = Counter(
         finding.label for side in (record.request, *record.answers) for text in side.texts for finding in text.findings
     )
-    codec = codec_for(record.route)
-    asked, answered = codec.contract.tokens(record.usage) if codec else (None, None)
     return {
-        "gen_ai.usage.input_tokens": asked,
-        "gen_ai.usage.output_tokens": answered,
-        "gen_ai.request.model": record.model or None,
-        "gen_ai.response.model": record.response.model or None,
-        "gen_ai.response.finish_reasons": record.response.finish or None,
+        **gen_ai_attributes(record),
         "http.response.status_code": record.status or None,
         "error.type": record.error.code if record.error else None,
         "guardproxy.tenant.name": record.tenant_name or None,
@@ -92,18 +85,20 @@ def _exchange(record: Record) -> dict[str, Scalar | Sequence[str] | None]:
     }
 
 
-def _attributes(members: Mapping[str, Scalar | Sequence[str] | None]) -> list[dict[str, Any]]:
+def _attributes(members: Mapping[str, Attribute | None]) -> list[dict[str, Any]]:
     return list(_each(members))
 
 
-def _each(members: Mapping[str, Scalar | Sequence[str] | None]) -> Iterator[dict[str, Any]]:
+def _each(members: Mapping[str, Attribute | None]) -> Iterator[dict[str, Any]]:
     for name, value in members.items():
         if value is not None:
             yield {"key": name, "value": _value(value)}
 
 
-def _value(value: Scalar | Sequence[str]) -> dict[str, Any]:
+def _value(value: Attribute) -> dict[str, Any]:
     match value:
+        case bool():
+            return {"boolValue": value}
         case int():
             return {"intValue": str(value)}
         case float():

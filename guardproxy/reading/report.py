@@ -272,7 +272,7 @@ def _facts(summary: TrafficSummary, verification: Verification) -> AuditFacts:
     held = sum(summary.rules.values())
     shadow = sum(count for (_, _, _, mode), count in summary.rules.items() if mode == "shadow")
     return AuditFacts(
-        exchanges=_many(total, "exchange"),
+        exchanges=_many(total, "exchange") + _feedback(summary),
         period=_period(summary.period),
         blocked=_were(classes[BLOCKED], "exchange", "blocked"),
         redacted=_were(classes[REDACTED], "exchange", "redacted"),
@@ -289,6 +289,16 @@ def _facts(summary: TrafficSummary, verification: Verification) -> AuditFacts:
             f"{_times(len(summary.custody))}"
         ),
     )
+
+
+def _feedback(summary: TrafficSummary) -> str:
+    """Returns what clients said of exchanges; empty without feedback."""
+    said = summary.feedback
+    if not said:
+        return ""
+    names = (("up", "thumbs up"), ("down", "thumbs down"), ("none", "without thumbs"), ("blocked", "blocked by rules"))
+    counts = ", ".join(f"{said[key]:,} {name}" for key, name in names if said[key])
+    return f", with feedback {_times(said.total())} ({counts})"
 
 
 def _verified(verification: Verification) -> str:

@@ -95,7 +95,7 @@ class DailySamples:
 
     def see(self, entry: AnyEntry) -> None:
         """Adds an entry. Entries that are no exchanges are skipped."""
-        if isinstance(entry, Record | Closing):
+        if isinstance(entry, Record | Closing) and not (isinstance(entry, Record) and entry.feedback):
             at = entry.began if isinstance(entry, Closing) and entry.began is not None else entry.at
             self.days.setdefault(datetime.fromtimestamp(at, UTC).date(), Sample()).see(entry)
 

@@ -64,6 +64,7 @@ _COLUMNS: Mapping[str, str] = {
     "request": f"STRUCT({_SIDE})",
     "response": f"STRUCT({_ANSWER})",
     "attempts": f'STRUCT(decision VARCHAR, "rule" VARCHAR, tokens BIGINT, response STRUCT({_ANSWER}))[]',
+    "feedback": "STRUCT(exchange VARCHAR, thumbs VARCHAR, score DOUBLE)",
     "usage": "JSON",
     "bytes": "MAP(VARCHAR, BIGINT)",
     "timings": "MAP(VARCHAR, DOUBLE)",
@@ -104,6 +105,10 @@ VIEWS: Mapping[str, str] = {
     decision.mode AS mode, decision.direction AS direction, coalesce(decision.attempt, 0) AS attempt,
     decision.path AS path, decision."check" AS check_name, decision.label AS label, decision."start" AS start_char,
     decision."end" AS end_char FROM (SELECT id, "at", unnest(decisions) AS decision FROM _exchanges)""",
+    "feedback": """
+  SELECT id, _time("at") AS time, feedback.exchange AS exchange, tenant, tenant_name, feedback.thumbs AS thumbs,
+    feedback.score AS score, [part."text" FOR part IN request.texts IF part.path = 'comment'][1] AS comment,
+    parse_filename(file) AS log, seq, hash FROM _lines WHERE feedback IS NOT NULL AND outcome = 'answered'""",
     "events": """
   SELECT kind, id, _time("at") AS time, tenant, route, policies, _time(began) AS began, _time(since) AS since, why,
     parse_filename(file) AS log, seq, hash FROM _lines WHERE kind <> 'exchange'""",
@@ -205,7 +210,7 @@ class LogDatabase:
             "CREATE VIEW _lines AS SELECT * FROM _all WHERE seq IS NOT NULL "
             f"AND NOT coalesce({unconfirmed or 'false'}, false)"
         )
-        run(f"CREATE VIEW _exchanges AS SELECT * FROM _lines WHERE {_IS_EXCHANGE}")
+        run(f"CREATE VIEW _exchanges AS SELECT * FROM _lines WHERE {_IS_EXCHANGE} AND feedback IS NULL")
         run(f"CREATE VIEW _sides AS {_SIDES}")
         for name, body in VIEWS.items():
             run(f"CREATE VIEW {name} AS {body}")

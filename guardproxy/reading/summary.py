@@ -55,7 +55,8 @@ class TrafficSummary:
     rule held, by policy, rule, action and mode. `findings`: findings by check, label and direction. `partly_unread`:
     the inspected exchanges with parts that no check can read, which `parts_unread` counts by kind. `names`: exchanges
     by group and name. `in_force`: versions by group and name. `gaps`: start, end and reason. `custody`: what operators did
-    with sealed texts: time, what, by whom and why. `sealed`: exchanges whose texts are sealed.
+    with sealed texts: time, what, by whom and why. `sealed`: exchanges whose texts are sealed. `feedback`: feedback by
+    its thumbs (`up`, `down`, `none`), or `blocked`.
     """
 
     period: Period
@@ -71,6 +72,7 @@ class TrafficSummary:
     gaps: list[tuple[float, float, str]] = field(default_factory=list)
     custody: list[tuple[float, str, str, str]] = field(default_factory=list)
     sealed: int = 0
+    feedback: Counter[str] = field(default_factory=Counter)
     oldest_s: float | None = None
     newest_s: float | None = None
 
@@ -93,6 +95,9 @@ class TrafficSummary:
             return
         at = entry.began if isinstance(entry, Closing) and entry.began is not None else entry.at
         if at not in self.period or not isinstance(entry, Record | Closing):
+            return
+        if isinstance(entry, Record) and entry.feedback is not None:
+            self.feedback[(entry.feedback.thumbs or "none") if entry.is_given_feedback else "blocked"] += 1
             return
         kind = class_of(entry)
         self.classes[kind] += 1

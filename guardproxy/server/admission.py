@@ -37,6 +37,7 @@ from guardproxy.gateway import (
     KnownClients,
     KnownTenants,
     MemoryStore,
+    OwnedIds,
     Readiness,
     Routes,
     Slots,
@@ -50,10 +51,11 @@ from guardproxy.gateway import (
 )
 from guardproxy.policy import PolicySet
 from guardproxy.server.body import Bodies, BodyAccount
+from guardproxy.server.feedback import FeedbackRoute
 from guardproxy.server.headers import check_head, check_query, condition_headers, is_trusted, named
 from guardproxy.server.listener import HttpRequest
 from guardproxy.server.onward import fallback_headers, refuse_names, upstream_headers, use_own_key
-from guardproxy.wire import Bounds, Codec, Contract
+from guardproxy.wire import FEEDBACK_ROUTE, Bounds, Codec, Contract, Formats
 from guardproxy.wire.json import JsonFault
 
 _log = logging.getLogger(__name__)
@@ -151,7 +153,9 @@ class Admission:
         self._more = frozenset(map(str.lower, config.request_header))
         refuse_names(config)
         self.bodies = Bodies(config)
-        self._routes = Routes(config.pass_through, lambda: policies().formats)
+        self._feedback = FeedbackRoute(policies, self._seal) if config.feedback == "on" else None
+        formats = self._formats
+        self._routes = Routes(config.pass_through, formats)
         self._capacity = Capacity(slots)
         # Cheap refusals come first. No store is queried before the credential is known. Capacity is scarce, so it comes last.
         self.duties = Duties(
@@ -161,10 +165,11 @@ class Admission:
                 Tenancy(TenantNames(config.tenants), self._seal),
                 *((self._client_keys(clients),) if clients else ()),
                 *((KnownTenants(),) if config.unknown_tenant == "refuse" else ()),
+                *((OwnedIds(self._seal),) if self._feedback else ()),
                 *further.duties,
                 *load_duties(config.duty),
                 self._capacity,
-                BodyHeaders(config.limit_body_bytes, lambda: policies().formats),
+                BodyHeaders(config.limit_body_bytes, formats),
             ),
             further.store,
         )
@@ -173,7 +178,9 @@ class Admission:
     async def admit(self, request: HttpRequest, held: BodyAccount) -> AdmittedRequest:
         """Admits a request. `held`: the account for the memory of its body."""
         head, policies = self._head(request), self._policies()
-        codec = policies.formats.codec_for(head.route)
+        feedback = self._feedback if head.route == FEEDBACK_ROUTE else None
+        codec = (feedback or policies).formats.codec_for(head.route)
+        policies = feedback.policies if feedback else policies
         if codec:
             head = _with_key_in_header(head, codec.contract)
             codec = codec.for_request(head.path, head.query)
@@ -192,6 +199,8 @@ class Admission:
             request.go_on()
             held.credential = trail.head.tenant
             body = await self.bodies.read(request, held)
+            if feedback:
+                feedback.check(body, trail.head.tenant)
             self._capacity.take()
             plans = await self._plans(trail, codec, body) if codec and self.duties.is_planning(trail.head) else ()
             named = self._named(request)
@@ -239,6 +248,10 @@ class Admission:
             url, key = self._upstream_of(upstream)
             targets[upstream] = url + where, fallback_headers(headers, chosen.contract.key_header, key)
         return AdmittedRequest(exchange, first, targets, head, self.duties.headers(head, chosen.provider))
+
+    def _formats(self) -> Formats:
+        """The formats in force, with that of feedback if clients may send it."""
+        return self._feedback.formats if self._feedback else self._policies().formats
 
     def _client_keys(self, clients: Callable[[], KnownClients]) -> ClientKeys:
         guesses, policies = Guesses(self._config.limit_wrong_keys), self._policies

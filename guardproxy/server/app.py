@@ -27,6 +27,7 @@ from guardproxy.server.admission import Admission, AdmittedRequest
 from guardproxy.server.clients import ClientSource
 from guardproxy.server.deadlines import Deadlines
 from guardproxy.server.driver import Driver
+from guardproxy.server.feedback import OwnUpstream
 from guardproxy.server.leftovers import Leftovers
 from guardproxy.server.listener import HttpRequest, Listener
 from guardproxy.server.observers import Fan, LogObserver, MetricsObserver, Observers
@@ -37,7 +38,9 @@ from guardproxy.server.shippers import close_all, shippers_of
 from guardproxy.server.state import SharedState, further_of
 from guardproxy.server.status import Metrics, Pulse
 from guardproxy.server.steps import Steps
-from guardproxy.server.upstream import Breakers, Upstream, session
+from guardproxy.server.tracing import tracing_of
+from guardproxy.server.upstream import Answering, Breakers, Upstream, session
+from guardproxy.wire import FEEDBACK
 
 _log = logging.getLogger(__name__)
 
@@ -86,6 +89,7 @@ class Server:
         key = key_of(config.audit, config.key)
         self._engine = engine()
         self._observers = Observers((MetricsObserver(self.metrics), LogObserver()), self.metrics)
+        self._tracing = tracing_of(config, self._engine.partition(" ")[2], worker, self.metrics)
         self._fan = Fan({name: open_sink(name, log_of(worker)) for name in config.audit_sink}, self.metrics)
         rotation = Rotation(config.audit_rotate_bytes, config.audit_rotate_s)
         self._recorder = Recorder(
@@ -227,12 +231,13 @@ class Server:
         assert task is not None  # noqa: S101 - aiohttp runs handlers in tasks
         self._open[task] = None
         began = time.perf_counter()
-        route, driver = UNKNOWN, None
+        route, driver, trace = UNKNOWN, None, None
         held = self._admission.bodies.hold(request.owner)
         try:
             admitted = await self._admission.admit(request, held)
             route = admitted.exchange.setting.address.route
             driver = self._driver(request, admitted, task)
+            trace = self._tracing and self._tracing.begin(admitted.head.id, request, admitted.targets)
             self._open[task] = driver
             return await driver.run(admitted.first)
         finally:
@@ -242,6 +247,8 @@ class Server:
             if driver and driver.finished:
                 self.metrics.duration.labels(route).observe(time.perf_counter() - began)
                 self._observers.finished(driver.finished.record)
+                if self._tracing and trace:
+                    self._tracing.finished(driver.finished.record, trace, driver.url)
                 if self._admission.duties.is_settling:
                     self._admission.settling.settle(admitted.head, driver.finished.record)
 
@@ -250,14 +257,7 @@ class Server:
         driver = Driver(
             admitted.exchange,
             request,
-            Upstream(
-                self._client,
-                self._breakers,
-                deadlines,
-                self._leftovers,
-                self.config.timeout_first_byte_s,
-                self.clients.is_on,
-            ),
+            self._answering(admitted, deadlines),
             self._scanner,
             self._recorder,
             self.metrics,
@@ -268,6 +268,13 @@ class Server:
         driver.targets = admitted.targets
         driver.own_headers = admitted.own_headers
         return driver
+
+    def _answering(self, admitted: AdmittedRequest, deadlines: Deadlines) -> Answering:
+        """What answers the request: an upstream, or the proxy itself."""
+        if admitted.exchange.setting.codec is FEEDBACK:
+            return OwnUpstream()
+        first_byte_s, has_own_key = self.config.timeout_first_byte_s, self.clients.is_on
+        return Upstream(self._client, self._breakers, deadlines, self._leftovers, first_byte_s, has_own_key)
 
     def stop_coming(self) -> None:
         """Makes `/readyz` fail from now on, so that traffic goes to other servers."""
@@ -302,6 +309,8 @@ class Server:
         await asyncio.to_thread(close_all, self._shippers)
         self._fan.close()
         self._observers.close()
+        if self._tracing:
+            await asyncio.to_thread(self._tracing.close)
 
 
 def open_sealing(config: Config) -> Sealing:

@@ -19,7 +19,7 @@ from contextlib import suppress
 from functools import partial
 from typing import Any, TypeVar
 
-from aiohttp import ClientResponse, web
+from aiohttp import web
 from multidict import CIMultiDict
 
 from guardproxy.config import Config
@@ -52,11 +52,12 @@ from guardproxy.exchange import (
 )
 from guardproxy.server.deadlines import Deadlines
 from guardproxy.server.headers import downstream_headers
+from guardproxy.server.pieces import Pieces
 from guardproxy.server.recorder import Recorder
 from guardproxy.server.scanner import Scanner
 from guardproxy.server.status import Metrics
 from guardproxy.server.steps import Interrupted, Steps, is_short, is_small
-from guardproxy.server.upstream import Upstream
+from guardproxy.server.upstream import AnswerHead, Answering
 
 _log = logging.getLogger(__name__)
 _clock = time.perf_counter
@@ -82,7 +83,7 @@ class Driver:
         self,
         exchange: Exchange | PassThrough,
         request: web.BaseRequest,
-        upstream: Upstream,
+        upstream: Answering,
         scanner: Scanner,
         recorder: Recorder,
         metrics: Metrics,
@@ -103,6 +104,8 @@ class Driver:
         self._unseen: list[Command] = []  # the result of a step that ended after its waiter was cancelled
         self.own_headers: Mapping[str, str] = {}
         self.targets: dict[str, tuple[str, CIMultiDict[str]]] = {}
+        self.url = ""  # of the upstream that was asked last
+        self._pieces = Pieces(metrics.between_pieces.labels())
         self._head: SendHead | None = None
         self._response: web.StreamResponse | None = None
         self._aborted = False
@@ -173,9 +176,7 @@ class Driver:
                 self._unseen = interrupted.result
                 raise
         if self._is_traced:
-            _log.debug(">> " + line(happened))
-            for command in commands:
-                _log.debug("<< " + line(command))
+            _show(happened, commands)
         return commands
 
     async def _patiently(self, work: Coroutine[Any, Any, Result], wait_s: float | None) -> Result:
@@ -189,6 +190,7 @@ class Driver:
                     raise _OvertakenError(commands)
                 for command in commands:
                     await self._perform(command)
+                self._pieces.pause()
                 wait_s = self.exchange.patience_s(_clock())
             return task.result()
         finally:
@@ -224,14 +226,13 @@ class Driver:
                 if not await self._intended():
                     return await self._receive(_aborted(ErrorCode.AUDIT_UNAVAILABLE))
                 url, headers = self.targets[command.target]
-                if command.path:
-                    url = _with_path(url, self.exchange.setting, command.path)
-                request = (self._request.method, url, headers, command.body)
-                self._upstream.begin(*request, at_once=command.parallel)
+                self.url = _with_path(url, self.exchange.setting, command.path)
+                self._upstream.begin(self._request.method, self.url, headers, command.body, at_once=command.parallel)
                 return []
             case SendHead():
                 self._head = command
             case SendData():
+                self._pieces.sent(self._head)
                 await self._send(command.data)
             case CancelUpstream():
                 self._upstream.close()
@@ -277,13 +278,12 @@ class Driver:
         return await self._steps.run(self.exchange.setting.tenant, step)
 
     def _headers(self) -> CIMultiDict[str]:
-        about = self._head, self._upstream.response, self.exchange
-        return answer_headers(*about, self._more, self._retry_s, self.own_headers)
+        more = self._more, self._retry_s, self.own_headers
+        return answer_headers(self._head, self._upstream.response, self.exchange, *more)
 
     async def _begin(self) -> web.StreamResponse:
-        status = self._head.status if self._head else 500
         headers = await self._beside(self._headers)
-        self._response = web.StreamResponse(status=status, headers=headers)
+        self._response = web.StreamResponse(status=self._head.status if self._head else 500, headers=headers)
         if self._request.version >= (1, 1):
             self._response.enable_chunked_encoding()
         await self._response.prepare(self._request)
@@ -327,13 +327,19 @@ class Driver:
                 self._recorder.take(command.record)
 
 
+def _show(happened: Input, commands: Sequence[Command]) -> None:
+    _log.debug(">> " + line(happened))
+    for command in commands:
+        _log.debug("<< " + line(command))
+
+
 def _aborted(code: ErrorCode) -> Aborted:
     return Aborted(code, code.message(), code.status, _clock())
 
 
 def answer_headers(
     head: SendHead | None,
-    upstream: ClientResponse | None,
+    upstream: AnswerHead | None,
     exchange: Exchange | PassThrough,
     more: Collection[str],
     retry_s: int,
@@ -364,6 +370,6 @@ def answer_headers(
 
 
 def _with_path(url: str, setting: Setting, path: str) -> str:
-    """Returns the URL of the request with another path and the same query."""
+    """Returns the URL of the request with another path and the same query. `path`: empty for that of the request."""
     query = f"?{setting.address.query}" if setting.address.query else ""
-    return url.removesuffix(setting.address.path + query) + path + query
+    return url.removesuffix(setting.address.path + query) + path + query if path else url

@@ -18,11 +18,14 @@ from prometheus_client import Counter as PrometheusCounter
 
 from guardproxy.audit import Record, Sink
 from guardproxy.server.status import Metrics
+from guardproxy.telemetry import BoundedLabels, measures_of
 
 LIMIT_WAITING = 10_000
 LIMIT_WAITING_BYTES = 64 * 1024 * 1024
 CLOSE_TIMEOUT_S = 5.0
 PAUSE_S = 0.02
+LIMIT_MODELS = 100  # labels of metrics in one process
+LIMIT_TENANTS = 200
 PLAIN = ("answered", "passed")  # outcomes that are logged at DEBUG if no rule held
 
 _log = logging.getLogger(__name__)
@@ -173,6 +176,8 @@ class MetricsObserver:
     def __init__(self, metrics: Metrics) -> None:
         self._metrics = metrics
         self._exchanges: dict[tuple[str, str], PrometheusCounter] = {}  # by route and outcome
+        self._models = BoundedLabels(LIMIT_MODELS)
+        self._tenants = BoundedLabels(LIMIT_TENANTS)
 
     def wants(self, record: Record) -> bool:
         return True
@@ -198,6 +203,24 @@ class MetricsObserver:
         for direction, side in (("request", record.request), ("response", record.response)):
             if edits := sum(len(text.edits) for text in side.texts):
                 metrics.spans.labels(direction).inc(edits)
+        self._measure(record)
+
+    def _measure(self, record: Record) -> None:
+        """Counts tokens, the times of a stream, and the strongest decision."""
+        metrics, measures = self._metrics, measures_of(record)
+        if measures.decision:
+            metrics.decisions.labels(measures.decision).inc()
+        if not measures.model:
+            return
+        model = self._models.of(measures.model)
+        if measures.first_token_s is not None:
+            metrics.first_token.labels(model).observe(measures.first_token_s)
+        if measures.per_token_s is not None:
+            metrics.per_token.labels(model).observe(measures.per_token_s)
+        tenant = self._tenants.of(measures.tenant) if measures.tenant else ""
+        for direction, count in (("input", measures.input_tokens), ("output", measures.output_tokens)):
+            if count:
+                metrics.tokens.labels(direction, model, tenant).inc(count)
 
 
 class LogObserver:

@@ -57,6 +57,18 @@ class Metrics:
             name("limit_refusals"), "Requests past a limit, also in shadow mode.", ("limit", "mode"), registry=registry
         )
         self.duration = seconds("exchange_duration", "From request to end.", ("route",))
+        self.first_token = seconds("time_to_first_token", "From a request to the first text of a stream.", ("model",))
+        self.per_token = seconds("time_per_output_token", "The mean time between two tokens of a stream.", ("model",))
+        self.between_pieces = seconds("time_between_pieces", "Between two pieces of a stream, as the client gets them.")
+        self.tokens = Counter(
+            name("tokens"),
+            "Tokens that upstreams counted.",
+            ("direction", "model", "tenant"),
+            registry=registry,
+        )
+        self.decisions = Counter(
+            name("decisions"), "Exchanges by the strongest decision about them.", ("decision",), registry=registry
+        )
         self.scan = seconds("scan", "Time that one exchange waited for scans.")
         self.scanner = Meters(
             Counter(

@@ -15,7 +15,7 @@ import io
 import math
 import time
 from collections.abc import Coroutine, Mapping
-from typing import Any
+from typing import Any, Protocol
 
 import aiohttp
 from multidict import CIMultiDict
@@ -32,6 +32,43 @@ _OUR_SHORTAGE = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOM
 _clock = time.monotonic
 
 Sending = Coroutine[Any, Any, aiohttp.ClientResponse]
+
+
+class AnswerHead(Protocol):
+    """The head of an answer."""
+
+    @property
+    def status(self) -> int: ...
+
+    @property
+    def content_type(self) -> str: ...
+
+    @property
+    def headers(self) -> Mapping[str, str]: ...
+
+
+class Answering(Protocol):
+    """What answers a request: an `Upstream`, or the proxy itself (`feedback.py`)."""
+
+    @property
+    def sending(self) -> object | None:
+        """The request that was begun and whose head nobody has taken yet."""
+        ...
+
+    @property
+    def response(self) -> AnswerHead | None: ...
+
+    def begin(
+        self, method: str, url: str, headers: CIMultiDict[str], body: bytes | None, *, at_once: bool = False
+    ) -> None: ...
+
+    async def head(self) -> AnswerHead: ...
+
+    async def read(self) -> bytes: ...
+
+    def release(self) -> None: ...
+
+    def close(self) -> None: ...
 
 
 def session(config: Config) -> aiohttp.ClientSession:

@@ -48,6 +48,7 @@ from guardproxy.wire.decoding import (
     is_delta,
     leaf_of,
 )
+from guardproxy.wire.feedback import FEEDBACK, FEEDBACK_ANSWER, FEEDBACK_ROUTE
 from guardproxy.wire.fields import FieldPath, denied_field, is_on
 from guardproxy.wire.framing import Framing, StreamEvent, ndjson, sse
 from guardproxy.wire.headers import (
@@ -95,6 +96,9 @@ __all__ = [
     "BY_ROLE",
     "DATE",
     "EVERY_SERVER",
+    "FEEDBACK",
+    "FEEDBACK_ANSWER",
+    "FEEDBACK_ROUTE",
     "FRAMINGS",
     "IDENTIFIER",
     "LARGEST",

@@ -36,6 +36,7 @@ FLOORS: dict[str, float] = {
     "redaction": 100,
     "replay": 100,
     "schemas": 100,
+    "telemetry": 100,
     "urls": 100,
     "webpage": 100,
     "wire": 96,

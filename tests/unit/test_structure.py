@@ -30,6 +30,7 @@ PURE = (
     "redaction",
     "replay",
     "schemas",
+    "telemetry",
     "urls",
     "wire",
 )

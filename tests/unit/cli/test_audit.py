@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 from typer.testing import CliRunner
 
 from guardproxy.audit.document import Gap, Record
 from guardproxy.audit.intents import closing
+from guardproxy.audit.opinions import RecordedFeedback, RecordedOpinion
 from guardproxy.audit.versions import entry_of
 from guardproxy.cli.audit import app
 from guardproxy.exchange.transcript import DataReceived, RequestReceived, ResponseEnded, ResponseStarted
@@ -224,6 +226,21 @@ def test_one_exchange_is_printed_as_a_person_reads_it(tmp_path: Path) -> None:
     intent, shown = (json.loads(line) for line in out.splitlines())
     assert (intent["kind"], shown["seq"]) == ("intent", 1)
     assert entry_of(shown) == record
+
+
+def test_an_exchange_is_shown_with_the_feedback_about_it(tmp_path: Path) -> None:
+    spans = (RecordedOpinion(start=1, end=4, thumbs="up"), RecordedOpinion(start=5, end=6))
+    full = RecordedFeedback(exchange="x0", thumbs="down", score=0.5, spans=spans)
+    texts = (plain_text("comment", "too long"),)
+    later: dict[str, Any] = {"route": "POST /guard/feedback", "at": RECORD.at + 1}
+    write(tmp_path, "a", RECORD, plain_record(None, *texts, id="f1", feedback=full, **later))
+    write(tmp_path, "b", plain_record(id="f2", feedback=RecordedFeedback(exchange="other"), **later))
+    code, out, _ = run("show", tmp_path, "x0")
+    lines = [line.strip() for line in out.splitlines()]
+    assert code == 0
+    for wanted in ("feedback about: x0", "thumbs: down", "score: 0.5", "span: 1-4 up", "span: 5-6", "too long"):
+        assert wanted in lines, wanted
+    assert "f2" not in out
 
 
 def test_marks_of_text_in_json_stand_where_it_was_found(tmp_path: Path) -> None:

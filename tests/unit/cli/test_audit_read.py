@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import pytest
 from typer.testing import CliRunner
 
+from guardproxy.audit import RecordedFeedback
 from guardproxy.cli import app, audit_read
 from tests.kit.logs import write_log
-from tests.kit.records import plain_record, plain_text
+from tests.kit.records import plain_answer, plain_record, plain_text
 
 
 def run(*arguments: str | Path) -> tuple[int, str, str]:
@@ -72,10 +74,22 @@ def test_export(folder: Path, tmp_path: Path) -> None:
     assert err == "1 lines could not be read: not a line of a log; see `guardproxy audit verify`\n"
 
 
+def test_export_of_feedback(folder: Path, tmp_path: Path) -> None:
+    given: dict[str, Any] = {"feedback": RecordedFeedback(exchange="x1", thumbs="up"), "route": "POST /guard/feedback"}
+    answered = plain_record(plain_answer(plain_text(kind="assistant")), id="x1")
+    write_log(folder, "b", answered, plain_record(id="f1", **given), plain_record(id="f2", **given, at=1.0))
+    write_log(folder, "c", plain_record(id="f3", feedback=RecordedFeedback(exchange="gone")))
+    (folder / "a.jsonl").unlink()
+    code, printed, err = run("export", folder, "--out", "-", "--feedback", "--from", "2025-06-01")
+    assert (code, json.loads(printed)["thumbs"]) == (0, "up")
+    assert err == "1 feedback without a row: the exchange is not in the folder\n"
+    assert run("export", folder, "--out", "-", "--feedback", "--format", "otel")[0] == 2
+
+
 def test_export_to_parquet(folder: Path, tmp_path: Path) -> None:
     out = tmp_path / "deep" / "out"
     code, printed, err = run("export", folder, "--out", out, "--format", "parquet")
-    assert (code, printed, err) == (0, "2 exchanges, 1 texts, 0 findings, 0 decisions, 0 events\n", "")
+    assert (code, printed, err) == (0, "2 exchanges, 1 texts, 0 findings, 0 decisions, 0 feedback, 0 events\n", "")
     assert duckdb.execute(f"SELECT count(*) FROM '{out}/exchanges.parquet'").fetchall() == [(2,)]
     assert run("export", folder, "--out", out, "--format", "parquet")[0] == 2
     assert run("export", folder, "--out", "-", "--format", "parquet")[0] == 2

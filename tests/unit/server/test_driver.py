@@ -10,6 +10,7 @@ import pytest
 
 from guardproxy.config import Config
 from guardproxy.server.driver import Driver, _with_path
+from guardproxy.server.status import Metrics
 from tests.kit.play import policy_set, setting
 
 POLICY = """
@@ -31,7 +32,7 @@ class Transport:
 def driver(transport: Transport) -> Driver:
     nothing: Any = None
     request: Any = SimpleNamespace(transport=transport)
-    return Driver(nothing, request, nothing, nothing, nothing, nothing, Config(timeout_write_s=0.01))
+    return Driver(nothing, request, nothing, nothing, nothing, Metrics(), Config(timeout_write_s=0.01))
 
 
 async def test_a_client_that_stops_reading_is_cut_off() -> None:

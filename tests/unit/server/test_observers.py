@@ -10,11 +10,11 @@ import pytest
 
 from guardproxy.audit.chain import verify
 from guardproxy.audit.document import Record
-from guardproxy.server.observers import Fan, LogObserver, MetricsObserver, Observers, Outlet
+from guardproxy.server.observers import LIMIT_MODELS, Fan, LogObserver, MetricsObserver, Observers, Outlet
 from guardproxy.server.recorder import Recorder
 from guardproxy.server.status import Metrics
 from tests.kit.play import Play, chat_frames, policy_set
-from tests.kit.records import plain_intent, plain_record
+from tests.kit.records import plain_answer, plain_intent, plain_record
 
 WAIT_S = 30.0
 
@@ -126,6 +126,22 @@ def test_metrics_count_what_a_real_record_says() -> None:
     assert value(metrics, "rule_hits_total", policy="p", rule="quiet", action="flag", mode="shadow") == 1
     assert value(metrics, "redacted_spans_total", direction="request") == 2
     assert value(metrics, "redacted_spans_total", direction="response") == 1
+
+
+def test_metrics_count_tokens_and_times_by_model_and_tenant() -> None:
+    metrics = Metrics()
+    observer = MetricsObserver(metrics)
+    usage, timings = {"input_tokens": 5, "output_tokens": 11}, {"first_byte": 250.0, "finished": 1250.0}
+    answer = plain_answer(streamed=True)
+    for number in range(LIMIT_MODELS + 2):
+        observer.finished(plain_record(answer, model=f"m{number}", usage=usage, timings=timings, tenant_name="acme"))
+    observer.finished(plain_record(plain_answer(status=404), model="invented", usage=usage))
+    observer.finished(plain_record(model="m0"))
+    assert value(metrics, "tokens_total", direction="input", model="m0", tenant="acme") == 5
+    assert value(metrics, "tokens_total", direction="output", model="other", tenant="acme") == 22
+    assert value(metrics, "time_to_first_token_seconds_sum", model="m0") == 0.25
+    assert value(metrics, "time_per_output_token_seconds_sum", model="m0") == 0.1
+    assert value(metrics, "decisions_total", decision="pass") == LIMIT_MODELS + 4
 
 
 def test_the_log_line_is_news_only_where_a_rule_held_or_something_failed(caplog: pytest.LogCaptureFixture) -> None:

@@ -1,0 +1,51 @@
+"""The settings of monitoring: logs, health, and the export to a collector."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from guardproxy.config.declaration import AllowedValues, setting
+
+
+def is_collector(entry: str) -> bool:
+    parts = urlsplit(entry)
+    is_plain = not (parts.query or parts.fragment or parts.username or parts.password)
+    return not entry or (parts.scheme in ("http", "https") and bool(parts.hostname) and is_plain)
+
+
+@dataclass(frozen=True, slots=True)
+class ObservabilityConfig:
+    """The settings of monitoring."""
+
+    log_level: str = setting("Observability", "info", "The log level. `debug` prints the transcript of every exchange.")
+    readyz_upstreams: bool = setting(
+        "Observability", False, "Whether /readyz fails while the circuit breakers of all upstreams are open."
+    )
+    core_files: bool = setting(
+        "Observability",
+        False,
+        "Whether a crash may write a core file, and other processes of the user may read the memory. Both hold texts.",
+    )
+    livez_stall_s: float = setting(
+        "Observability", 30.0, "/livez fails if the event loop has not run for this time.", AllowedValues(least=1)
+    )
+
+    otel_endpoint: str = setting(
+        "Observability",
+        "",
+        "The base URL of an OpenTelemetry collector, which gets traces and metrics by OTLP over HTTP. Needs the extra `otel`.",
+        AllowedValues(form="like http://collector:4318", is_right=is_collector),
+    )
+    otel_guardrails: str = setting(
+        "Observability",
+        "off",
+        "Whether traces have spans for the rules, by conventions that are only proposed.",
+        AllowedValues(choices=("on", "off")),
+    )
+    otel_share: float = setting(
+        "Observability",
+        1.0,
+        "The share of exchanges whose spans are exported. The trace of a trusted client decides for itself.",
+        AllowedValues(least=0, most=1),
+    )

@@ -1,0 +1,24 @@
+"""Telemetry: a finished exchange in the words of OpenTelemetry, its measurements, and the export to a collector."""
+
+from __future__ import annotations
+
+from guardproxy.telemetry.attributes import Attribute, gen_ai_attributes, model_name
+from guardproxy.telemetry.labels import OTHER, BoundedLabels
+from guardproxy.telemetry.measures import ExchangeMeasures, measures_of
+from guardproxy.telemetry.spans import TraceEvent, TraceSpan, spans_of
+from guardproxy.telemetry.trace import TraceContext, begin_trace
+
+__all__ = [
+    "OTHER",
+    "Attribute",
+    "BoundedLabels",
+    "ExchangeMeasures",
+    "TraceContext",
+    "TraceEvent",
+    "TraceSpan",
+    "begin_trace",
+    "gen_ai_attributes",
+    "measures_of",
+    "model_name",
+    "spans_of",
+]

@@ -1,0 +1,51 @@
+"""Attributes of an exchange by OpenTelemetry's semantic conventions for generative AI.
+
+In: the record of an exchange. Out: attributes by name; `None` for an attribute that does not apply. Kept: nothing. No text of a
+request or an answer is in them: a model's name is left out if it has not the form of one.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+
+from guardproxy.audit import Record
+from guardproxy.wire import codec_for
+
+Attribute = str | int | float | bool | Sequence[str]
+
+_MODEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/@+-]{0,127}", re.ASCII)
+_OPERATIONS = {
+    "gemini_generate": "generate_content",
+    "ollama_generate": "text_completion",
+    "openai_completions": "text_completion",
+    "openai_inputs": "embeddings",
+}
+_PROVIDERS = {"gemini": "gcp.gemini"}
+
+
+def model_name(name: str) -> str:
+    """Returns the name of a model, or an empty string if the text has not the form of one."""
+    return name if _MODEL.fullmatch(name) else ""
+
+
+def operation_of(record: Record) -> str:
+    """Returns the name of the operation: `chat`, `embeddings`, ..."""
+    return "embeddings" if "embed" in record.route.lower() else _OPERATIONS.get(record.codec, "chat")
+
+
+def gen_ai_attributes(record: Record) -> Mapping[str, Attribute | None]:
+    """Returns the attributes of the operation that the exchange asked the model for."""
+    codec = codec_for(record.route)
+    asked, answered = codec.contract.tokens(record.usage) if codec else (None, None)
+    return {
+        "gen_ai.operation.name": operation_of(record) if record.is_read else None,
+        "gen_ai.provider.name": _PROVIDERS.get(codec.provider, codec.provider) if codec else None,
+        "gen_ai.usage.input_tokens": asked,
+        "gen_ai.usage.output_tokens": answered,
+        "gen_ai.request.model": model_name(record.model) or None,
+        "gen_ai.request.stream": True if record.stream else None,
+        "gen_ai.response.model": model_name(record.response.model) or None,
+        "gen_ai.response.finish_reasons": record.response.finish or None,
+        "gen_ai.conversation.id": record.conversation or None,
+    }

@@ -1,0 +1,55 @@
+"""The files for Prometheus and Grafana name metrics that exist. `tests/e2e/test_prometheus.py` runs their queries."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+from prometheus_client import CollectorRegistry
+
+from guardproxy.inference.meters import Registry
+from guardproxy.server.status import Metrics
+from tests.kit import dashboard
+
+FOLDER = Path(__file__).parents[2] / "examples" / "monitoring"
+NAME = re.compile(r"\bguardproxy_\w+")
+RULES = [rule for group in yaml.safe_load((FOLDER / "alerts.yml").read_text())["groups"] for rule in group["rules"]]
+EXPRESSIONS = {**dashboard.queries(), **{rule["alert"]: rule["expr"] for rule in RULES}}
+_SUFFIXES = {"counter": ("_total",), "histogram": ("_bucket", "_sum", "_count"), "gauge": ("",)}
+
+
+def known() -> set[str]:
+    """The names of all series that `/metrics` can have."""
+    registry = CollectorRegistry()
+    Registry(registry)
+    families = [*Metrics().registry.collect(), *registry.collect()]
+    return {family.name + suffix for family in families for suffix in _SUFFIXES[family.type]}
+
+
+@pytest.fixture(scope="module")
+def names() -> set[str]:
+    return known()
+
+
+@pytest.mark.parametrize("expression", EXPRESSIONS.values(), ids=EXPRESSIONS)
+def test_an_expression_names_metrics_that_exist(expression: str, names: set[str]) -> None:
+    assert set(NAME.findall(expression)) <= names
+    assert NAME.search(expression) or expression.startswith("up{")
+
+
+def test_the_dashboard_is_up_to_date() -> None:
+    assert dashboard.FILE.read_text("utf-8") == dashboard.text(), "run `python -m tests.kit.dashboard`"
+
+
+def test_panels_do_not_overlap() -> None:
+    cells = [
+        (x, y)
+        for panel in dashboard.dashboard()["panels"]
+        for place in [panel["gridPos"]]
+        for x in range(place["x"], place["x"] + place["w"])
+        for y in range(place["y"], place["y"] + place["h"])
+    ]
+    assert len(cells) == len(set(cells))
+    assert max(x for x, _ in cells) < dashboard.WIDTH
