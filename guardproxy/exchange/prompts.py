@@ -61,15 +61,14 @@ class PromptChange:
 @dataclass(slots=True)
 class Prompts:
     """The sections that apply to a request. `mark`: letters in the marks that nobody can guess. `canary`: the secret word of
-    the tenant; empty if no section has one. `values`: template values of the request. `unread`: reads the texts of a request
-    that no check reads. `hides`: texts that the answer may repeat, with what the client gets in their place."""
+    the tenant; empty if no section has one. `values`: template values of the request. `hides`:
+    texts that the answer may repeat, with what the client gets in their place."""
 
     sections: Sequence[BoundSection]
     turns: Turns
     mark: str
     canary: str
     values: Mapping[str, str]
-    unread: Callable[[], list[Event]] | None = None
     changes: list[PromptChange] = field(default_factory=list)
     hides: dict[str, str] = field(default_factory=dict)
     _how: dict[Kind, Marking] = field(default_factory=dict)
@@ -99,8 +98,6 @@ class Prompts:
         system prompt gets no marks, as nothing would tell the model what they mean. `tree`: the request."""
         if self.turns.system_of(tree) is None or not any(bound.value.wrap for bound in self.sections):
             return list(texts)
-        if self.unread:
-            texts = [(event, event.text) for event in self.unread() if isinstance(event, Text)]
         self._how = _ways(bound.value for bound in self.sections if bound.enforced)
         return [(text, self._marked(text, new)) for text, new in texts]
 

@@ -7,13 +7,14 @@ that (`judging.py`).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 from guardproxy.decisions import merge_plans
 from guardproxy.errors import DownstreamError, ErrorCode
-from guardproxy.events import Opaque
+from guardproxy.events import Event, Opaque, Text
 from guardproxy.exchange.attempts import Attempts
+from guardproxy.exchange.chunks import drop_chunks, sources_of
 from guardproxy.exchange.client import Client
 from guardproxy.exchange.forms import with_own
 from guardproxy.exchange.gate import QueuedFrame
@@ -62,6 +63,7 @@ class RequestPhase:
     judging: Judging = field(init=False)
     """The checks that judge the request after it was sent."""
     _scans: Scans = field(init=False)
+    _events: Callable[[], list[Event]] = list  # decodes the request again
 
     def __post_init__(self) -> None:
         self._scans = Scans(self.ledger.request.gate, self.guard.editor, self.ledger.notes)
@@ -180,7 +182,6 @@ class RequestPhase:
         prompts = prompts_of(
             sections, setting.codec.turns, setting.keys.mint, setting.id, values, setting.history.prompt_mark
         )
-        prompts.unread = None if guard.bound and guard.bound.reads("request") else request.events
         guard.prompts = prompts
         if prompts.canary:
             guard.forms.facts = replace(guard.forms.facts, canary=prompts.canary)
@@ -190,6 +191,7 @@ class RequestPhase:
         """Gives the texts to the gate. Raises `DownstreamError` if the request has content that the policies refuse."""
         side = self.ledger.request
         side.read = bound.reads("request")
+        self._events = request.events
         events = request.events() if side.read else [Opaque(request.frame)]
         self._refuse_fields(request, bound)
         if bound.refuses_unmapped and (place := unmapped(events)):
@@ -241,8 +243,14 @@ class RequestPhase:
     def _written(self, bound: BoundRules, entry: QueuedFrame, at_s: float) -> list[Command]:
         """Writes the body that goes upstream. Raises `DownstreamError` if a policy sets a field that cannot be set."""
         ledger = self.ledger
+        if self.guard.tally.outcomes:
+            drop_chunks(entry, self.guard.tally.outcomes)
         texts, changed = entry.texts()
         codec, prompts = self.setting.codec, self.guard.prompts
+        if (prompts or bound.needs_sources) and not ledger.request.read:  # no check reads the request
+            texts = [(event, event.text) for event in self._events() if isinstance(event, Text)]
+        if bound.needs_sources:
+            self.guard.forms.sources = sources_of(texts)
         if prompts:
             texts = prompts.marked(texts, entry.frame.tree)
             changed = changed or any(text.text != new for text, new in texts)

@@ -20,7 +20,7 @@ from guardproxy.policy.tree import YamlNode
 Marking = Literal["delimit", "datamark", "base64"]
 MARKINGS: tuple[Marking, ...] = get_args(Marking)
 """The ways to mark a text, from the weakest to the strongest."""
-WRAPPED: tuple[Kind, ...] = ("tool_result",)
+WRAPPED: tuple[Kind, ...] = ("tool_result", "document")
 """The kinds of texts that can be marked."""
 LIMIT_CHARS = 20_000
 """The characters of each text of a section."""
