@@ -13,7 +13,7 @@ PIP = $(BIN)/python -m pip install --quiet --disable-pip-version-check
 UV = $(BIN)/uv pip install --quiet --python $(BIN)/python
 INSTALL = $(if $(filter uv,$(INSTALLER)),$(UV),$(PIP))
 
-.PHONY: run quick test coverage test-export timing lint docs test-long kills test-clients test-newest fuzz test-differential bench bench-peers train-supervisor lock wheel clean
+.PHONY: run quick test coverage test-export timing lint docs test-long kills test-clients test-newest fuzz test-differential bench bench-all bench-peers train-supervisor lock wheel clean
 
 run: $(VENV)/.demo
 ifeq ($(UPSTREAM),)
@@ -119,13 +119,17 @@ train-supervisor: $(VENV)/.train
 	$(FIRST).train $(FINISHED)
 	$(FIRST).choose $(FINISHED)
 
-bench: $(VENV)/.bench
-	$(BIN)/python -m benchmarks.overhead --out benchmarks/results
+# The way of a request, a scan, and how costs grow, with every peer that `make bench-peers` installed; BENCH=--quick runs one short
+# round. `bench-all` also measures what the other tables of docs/benchmarks.md show.
+BENCH ?=
+bench: $(VENV)/.test
+	$(BIN)/python -m benchmarks --peers $(PROXIES) $(BENCH)
+
+bench-all: bench $(VENV)/.bench
 	$(BIN)/python -m benchmarks.connections --out benchmarks/results
 	$(BIN)/python -m benchmarks.parallel --out benchmarks/results
 	$(BIN)/python -m benchmarks.formats --out benchmarks/results
 	$(BIN)/python -m benchmarks.cost_growth --out benchmarks/results
-	$(BIN)/python -m benchmarks.growth --out benchmarks/results
 	$(BIN)/python -m benchmarks.checks --out benchmarks/results
 	$(BIN)/python -m benchmarks.evasions --out benchmarks/results
 	$(BIN)/python -m benchmarks.reader_attacks --out benchmarks/results
@@ -140,14 +144,11 @@ bench: $(VENV)/.bench
 	$(BIN)/python -m benchmarks.duties --out benchmarks/results
 	$(BIN)/python -m benchmarks.policy --out benchmarks/results $(if $(PEERS),--peers $(PEERS))
 
-# The proxies that `benchmarks.overhead` measures beside ours, each in an environment of its own; `PEERS` in `bench` names another
-# interpreter, for libraries. nginx is measured if the system has it.
+# The proxies and libraries that `make bench` measures beside ours, each in an environment of its own; `PEERS` in `bench-all` names
+# another interpreter, for other libraries.
 PROXIES = build/peers
-bench-peers: $(VENV)/.lock
-	for peer in litellm envoy; do $(BIN)/uv venv --quiet --clear --python $(BIN)/python $(PROXIES)/$$peer || exit 1; done
-	$(BIN)/uv pip install --quiet --python $(PROXIES)/litellm/bin/python 'litellm[proxy]'
-	$(BIN)/uv pip install --quiet --python $(PROXIES)/envoy/bin/python pyvoy
-	npm install --prefix $(PROXIES)/portkey --no-audit --no-fund --loglevel error @portkey-ai/gateway
+bench-peers: $(VENV)/.test $(VENV)/.lock
+	$(BIN)/python -m benchmarks.install_peers --peers $(PROXIES)
 
 # The releases that CI installs, for each Python and platform. A new release upstream waits for the next `make lock`.
 # All extras but `gpu`, whose runtime takes the place of the one that tests use.

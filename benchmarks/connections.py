@@ -29,7 +29,8 @@ import uvloop
 from aiohttp import web
 
 from benchmarks.load import percentile
-from benchmarks.overhead import EMPTY_POLICY, ROOT, machine
+from benchmarks.overhead import EMPTY_POLICY
+from benchmarks.processes import ROOT, machine
 from guardproxy.config import Config
 from guardproxy.server import app
 from guardproxy.server.listener import Listener

@@ -3,7 +3,8 @@
 `python -m benchmarks.growth --out benchmarks/results` writes `growth.json` and `growth.png`. Each dimension is measured at four
 sizes, each twice the one before: the processor time of the exchange and its checks on one core, without sockets and without a
 model, as the least of several rounds in turn, and the calls of functions, which are the same in every run. `growth` is the
-exponent between the last two sizes: 1 is linear, 2 squared. `cost_growth.py` does the same for each shape of body.
+exponent between the last two sizes: 1 is linear, 2 squared. `cost_growth.py` does the same for each shape of body. The last row
+is that of `workers.py`: the requests that several workers answer.
 """
 
 from __future__ import annotations
@@ -15,11 +16,12 @@ import math
 import os
 import sys
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from random import Random
 from typing import Any
 
+from benchmarks import workers
 from benchmarks.words import words
 from guardproxy.exchange.transcript import DataReceived, RequestReceived, ResponseEnded, ResponseStarted, Scanned
 from guardproxy.policy import PolicySet
@@ -153,11 +155,11 @@ def _exponent(costs: list[float]) -> float:
     return round(math.log2(costs[-1] / costs[-2]), 2)
 
 
-def measure(rounds: int = ROUNDS) -> dict[str, dict[str, Any]]:
+def measure(rounds: int = ROUNDS, steps: int = STEPS) -> dict[str, dict[str, Any]]:
     """The costs of every dimension at its sizes, and how they grow."""
     rows: dict[str, dict[str, Any]] = {}
-    works = {name: [make(least << step) for step in range(STEPS)] for name, (least, make) in DIMENSIONS.items()}
-    times: dict[str, list[list[float]]] = {name: [[] for _ in range(STEPS)] for name in works}
+    works = {name: [make(least << step) for step in range(steps)] for name, (least, make) in DIMENSIONS.items()}
+    times: dict[str, list[list[float]]] = {name: [[] for _ in range(steps)] for name in works}
     gc.collect()
     gc.disable()
     try:
@@ -170,27 +172,38 @@ def measure(rounds: int = ROUNDS) -> dict[str, dict[str, Any]]:
             seconds = [round(min(found), 5) for found in times[name]]
             calls = [_calls(work) for work in sized]
             growth = {"seconds": _exponent(seconds), "calls": _exponent(list(map(float, calls)))}
-            sizes = [DIMENSIONS[name][0] << step for step in range(STEPS)]
+            sizes = [DIMENSIONS[name][0] << step for step in range(steps)]
             rows[name] = {"sizes": sizes, "seconds": seconds, "calls": calls, "growth": growth}
     finally:
         gc.enable()
     return rows
 
 
-def main() -> None:
+def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the benchmark."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", maxsplit=1)[0])
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--rounds", type=int, default=ROUNDS)
-    options = parser.parse_args()
-    if hasattr(os, "sched_setaffinity"):
-        os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
-    rows = measure(options.rounds)
+    parser.add_argument("--seconds", type=float, default=3.0, help="of each measurement of workers; 0: none")
+    parser.add_argument("--quick", action="store_true", help="one short round, to see that everything works")
+    options = parser.parse_args(arguments)
+    rounds, steps, seconds = (
+        (1, 2, min(options.seconds, 1)) if options.quick else (options.rounds, STEPS, options.seconds)
+    )
+    cores = sorted(os.sched_getaffinity(0))
+    os.sched_setaffinity(0, cores[:1])
+    try:
+        rows = measure(rounds, steps)
+    finally:
+        os.sched_setaffinity(0, cores)
+    if seconds:
+        rows["workers"] = workers.measure(cores, seconds, rounds)
     for name, row in rows.items():
         print(f"{name:22} {row}", flush=True)
     options.out.mkdir(parents=True, exist_ok=True)
     (options.out / "growth.json").write_text(json.dumps(rows, indent=1) + "\n")
     _draw(rows, options.out / "growth.png")
+    return 0
 
 
 def _draw(rows: Mapping[str, Mapping[str, Any]], path: Path) -> None:
@@ -199,20 +212,27 @@ def _draw(rows: Mapping[str, Mapping[str, Any]], path: Path) -> None:
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
-    figure, axes = pyplot.subplots(2, 3, figsize=(12, 6.5), layout="constrained")
-    for axis, (name, row) in zip(axes.flat, rows.items(), strict=True):
-        sizes, milliseconds = row["sizes"], [value * 1000 for value in row["seconds"]]
-        axis.plot(sizes, milliseconds, "o-", color="#1f6feb", label="measured")
-        axis.plot(sizes, [milliseconds[0] * size / sizes[0] for size in sizes], "--", color="#57606a", label="linear")
-        axis.set_title(f"ms of one core by {name}", fontsize=10, loc="left")
+    figure, axes = pyplot.subplots(2, 4, figsize=(15, 6.5), layout="constrained")
+    for axis, (name, row) in zip(axes.flat, rows.items(), strict=False):
+        sizes = row["sizes"]
+        values = row["requests_per_s"] if name == "workers" else [value * 1000 for value in row["seconds"]]
+        axis.plot(sizes, values, "o-", color="#1f6feb", label="measured")
+        axis.plot(sizes, [values[0] * size / sizes[0] for size in sizes], "--", color="#57606a", label="linear")
+        if name == "workers":
+            axis.plot(sizes, row["possible_per_s"], ":", color="#cf222e", label=f"possible on {row['cores']} cores")
+            axis.legend(frameon=False)
+        axis.set_title(
+            f"requests/s by {name}" if name == "workers" else f"ms of one core by {name}", fontsize=10, loc="left"
+        )
         axis.set_xlim(left=0)
         axis.set_ylim(bottom=0)
-        for side in ("top", "right"):
-            axis.spines[side].set_visible(False)
+        axis.spines[["top", "right"]].set_visible(False)
+    for axis in axes.flat[len(rows) :]:
+        axis.set_visible(False)
     axes.flat[0].legend(frameon=False)
     figure.savefig(path, dpi=110)
     pyplot.close(figure)
 
 
 if __name__ == "__main__":
-    main()
+    raise SystemExit(main())

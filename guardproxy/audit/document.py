@@ -18,6 +18,7 @@ from msgspec import Meta
 from guardproxy.audit.canonical import canonical
 from guardproxy.audit.opinions import RecordedFeedback
 from guardproxy.audit.part import RecordLeaf, RecordPart
+from guardproxy.audit.tasks import RecordedCache, RecordedDuty, RecordedField, RecordedPlan, RecordedPrompt
 from guardproxy.findings import Direction
 
 ENTRY_VERSION = 3
@@ -173,44 +174,6 @@ class RecordedError(RecordLeaf, frozen=True, kw_only=True):
     field: Annotated[str | None, Meta(description="The field of the request at fault.")] = None
 
 
-class RecordedDuty(RecordLeaf, frozen=True, kw_only=True):
-    """The gateway store's answers to a list of calls of a duty."""
-
-    duty: str
-    answers: tuple[int | str | bool | None, ...]
-
-
-class RecordedPlan(RecordPart, frozen=True, kw_only=True):
-    """Where the request went, if it differs from the request."""
-
-    upstream: Annotated[str, Meta(description="The name of the upstream.")] = ""
-    model: Annotated[str, Meta(description="The model.")] = ""
-    parameters: Annotated[Mapping[str, Any], Meta(description="Members of the request that were set.")] = {}
-    reason: Annotated[str, Meta(description="The reason, in words.")] = ""
-
-
-class RecordedField(RecordLeaf, frozen=True, kw_only=True):
-    """What a policy did with a field of the request, by the name of the field."""
-
-    field: Annotated[str, Meta(description="The place of the field in the body.")]
-    action: Annotated[Literal["set", "strip", "refuse"], Meta(description="What was done, or would have been done.")]
-    policy: str
-    mode: Literal["enforce", "shadow"]
-
-
-class RecordedPrompt(RecordLeaf, frozen=True, kw_only=True):
-    """What the section `prompt` of a policy did with a request."""
-
-    policy: str
-    mode: Literal["enforce", "shadow"]
-    parts: Annotated[
-        tuple[str, ...],
-        Meta(description="The keys of the section that applied. None: the request cannot have a system prompt."),
-    ]
-    texts: Annotated[int, Meta(description="The number of texts to mark.")] = 0
-    mark: Annotated[str, Meta(description="The letters in the marks.")] = ""
-
-
 class RecordedPlaces(RecordLeaf, frozen=True, kw_only=True):
     """Places of an answer in which redacted values may be restored."""
 
@@ -318,6 +281,7 @@ class Record(LogEntry, frozen=True, kw_only=True, tag="exchange"):
     prompts: Annotated[
         tuple[RecordedPrompt, ...], Meta(description="What policies did with the system prompt and marked.")
     ] = ()
+    cache: RecordedCache | None = None
     no_capacity: RecordedShortage | None = None
     error: RecordedError | None = None
     restore: Annotated[
@@ -339,6 +303,11 @@ class Record(LogEntry, frozen=True, kw_only=True, tag="exchange"):
     def is_read(self) -> bool:
         """Whether a wire format read the exchange; false for a route that was passed through."""
         return bool(self.codec)
+
+    @property
+    def is_from_cache(self) -> bool:
+        """Whether the first answer came from the cache, so that no model worked for it."""
+        return self.cache is not None and self.cache.result == "hit" and self.cache.mode == "enforce"
 
     @property
     def is_given_feedback(self) -> bool:

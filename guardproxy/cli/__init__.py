@@ -13,6 +13,7 @@ from guardproxy.cli import (
     audit_tail,
     demo,
     drift,
+    importing,
     keys,
     limits,
     model,
@@ -74,3 +75,4 @@ audit.app.command("tail")(audit_tail.tail)
 app.add_typer(audit.app, name="audit")
 app.command("replay")(replay.replay)
 app.command("drift")(drift.drift)
+app.add_typer(importing.app, name="import")

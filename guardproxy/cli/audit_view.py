@@ -20,6 +20,7 @@ if TYPE_CHECKING:
         Record,
         RecordedAnswer,
         RecordedAttempt,
+        RecordedCache,
         RecordedDecision,
         RecordedFeedback,
         RecordedSide,
@@ -104,6 +105,8 @@ def _record(record: Record) -> Iterator[Text]:
         quiet = "" if prompt.mode == "enforce" else " (shadow)"
         marked = f", {prompt.texts} texts marked" if "wrap" in prompt.parts else ""
         yield _row("prompt", f"{', '.join(prompt.parts) or 'not possible'} by policy {prompt.policy}{marked}{quiet}")
+    if record.cache:
+        yield _row("cache", _cache(record.cache))
     yield from _side("request", record.request)
     for number, attempt in enumerate(record.attempts):
         yield from _attempt(number, attempt)
@@ -144,6 +147,14 @@ def _origin(entry: Record | Closing | Intent) -> Iterator[Text]:
     yield _row("tenant", f"{name}({entry.tenant or 'no credential'})")
     yield _row("engine", entry.engine)
     yield _row("policies", entry.policies)
+
+
+def _cache(cache: RecordedCache) -> str:
+    quiet = "" if cache.mode == "enforce" else " (shadow)"
+    if cache.result != "hit":
+        return f"{cache.result}, {cache.match}{quiet}"
+    alike = f", similarity {cache.similarity:g}" if cache.match == "semantic" else ""
+    return f"the answer of {cache.source}, {cache.age_s:g} s old{alike}{quiet}"
 
 
 def _side(name: str, side: RecordedSide) -> Iterator[Text]:

@@ -66,6 +66,12 @@ class ClientConfig(AuditConfig):
         "(`open`), or are counted by each worker (`local`).",
         AllowedValues(choices=("closed", "open", "local")),
     )
+    limit_cache_bytes: int = setting(
+        "Limits",
+        64 * 1024 * 1024,
+        "Memory for the answers that policies let the cache keep, in one process. An answer may take a 16th of it.",
+        AllowedValues(least=0),
+    )
     feedback: str = setting(
         "Clients",
         "off",

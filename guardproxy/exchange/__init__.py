@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from guardproxy.exchange.bypass import PassThrough
+from guardproxy.exchange.caching import CacheQuery, StoredAnswer
 from guardproxy.exchange.exchange import Exchange, State
 from guardproxy.exchange.gate import Job
 from guardproxy.exchange.history import History, Live
@@ -12,6 +13,7 @@ from guardproxy.exchange.notes import Side
 from guardproxy.exchange.player import each, play
 from guardproxy.exchange.prompts import PromptChange
 from guardproxy.exchange.receipt import HEADER
+from guardproxy.exchange.reforming import reformed
 from guardproxy.exchange.setting import Address, Keys, Limits, Setting, unsealed
 from guardproxy.exchange.transcript import (
     Aborted,
@@ -40,6 +42,7 @@ __all__ = [
     "HEADER",
     "Aborted",
     "Address",
+    "CacheQuery",
     "CancelUpstream",
     "Command",
     "DataReceived",
@@ -69,10 +72,12 @@ __all__ = [
     "Side",
     "Size",
     "State",
+    "StoredAnswer",
     "UpstreamFailed",
     "Waited",
     "each",
     "line",
     "play",
+    "reformed",
     "unsealed",
 ]

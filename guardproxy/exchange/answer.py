@@ -81,6 +81,7 @@ class AnswerPhase:
         failed, streamed = happened.status >= 400, happened.media_type == media.streamed
         self.ledger.time("upstream_answered", at_s)
         notes.upstream_status, answer.status, answer.streamed = happened.status, happened.status, streamed
+        notes.measures.cache = happened.cache or notes.measures.cache
         if failed and (commands := self._fall_back("failed", at_s)):
             return commands
         if not self.client.has_head:

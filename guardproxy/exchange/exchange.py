@@ -64,6 +64,7 @@ from guardproxy.audit import Intent, Record
 from guardproxy.events import Fault
 from guardproxy.exchange.answer import AnswerPhase, new_answer
 from guardproxy.exchange.attempts import Attempts
+from guardproxy.exchange.caching import CacheQuery, StoredAnswer, is_storable, stored_answer
 from guardproxy.exchange.client import Client
 from guardproxy.exchange.guard import Guard
 from guardproxy.exchange.ledger import Ledger, Size
@@ -315,6 +316,19 @@ class Exchange:
         """The log entry to write before the first byte goes upstream, without any text; `None` if the policies turn it
         off."""
         return self._ledger.intent
+
+    @property
+    def cache(self) -> CacheQuery | None:
+        """What the exchange looks for in the cache; `None` if no policy lets the cache answer, or before it was sent."""
+        return self._request.cache
+
+    def stored_answer(self, body: bytes, at_s: float) -> StoredAnswer | None:
+        """The answer of an exchange that ended with `answered`, to give it again; `None` if it may not be stored. `body`: the
+        upstream's bytes; `at_s`: Unix time."""
+        query, answer = self._request.cache, self._answer.answer
+        if query is None or not is_storable(self.setting, query, self._ledger.attempts, answer, self.outcomes):
+            return None
+        return stored_answer(self.setting, body, at_s, is_streamed=answer.streamed)
 
     def record(self, outcome: str) -> Record:
         """The record so far. The complete record is part of `Finish`."""

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import msgspec
 
+from guardproxy.audit import RecordedCache
 from guardproxy.decisions import UNPLANNED, Plan
 from guardproxy.errors import DownstreamError, Shortage
 from guardproxy.events import Fault
@@ -73,7 +74,7 @@ class Attempt:
 
 class Measures(msgspec.Struct):
     """The counts, sizes and times of an exchange, which grow while it runs. `times`: seconds of the driver's clock; `seals`:
-    keyed digests of bodies; `signs`: the number of keep-alives while an answer was held back."""
+    keyed digests of bodies; `signs`: the number of keep-alives while an answer was held back; `cache`: what the cache had."""
 
     unix_s: float = 0.0
     times: dict[str, float] = msgspec.field(default_factory=dict)
@@ -81,6 +82,7 @@ class Measures(msgspec.Struct):
     seals: dict[str, str] = msgspec.field(default_factory=dict)
     scans: int = 0
     signs: int = 0
+    cache: RecordedCache | None = None
 
 
 class Notes(msgspec.Struct):

@@ -93,8 +93,7 @@ def compose(
     owner: Owner = NO_OWNER,
 ) -> Record:
     """Returns the record, a `PrivateRecord` if policies seal its texts. `entry`: the frame of the request, once it was
-    released; `attempts`: all attempts, empty if there was only one; `restore`: the places where values may be restored;
-    `fields`: what policies did with fields of the request."""
+    released; `attempts`: all, empty if there was only one; `restore`: where values may be restored; `fields`: what was done."""
     request, answer = sides
     every = (request, *(attempt.side for attempt in attempts[:-1]), answer)
     keeping = bound.keeping if bound else Keeping("none")
@@ -134,6 +133,7 @@ def compose(
         duties=tuple(map(_duty, notes.answers)) if notes.answers else (),
         plan=_plan(notes.plan) if notes.plan is not UNPLANNED else None,
         fields=tuple(writer.fields(fields)) if fields else (),
+        cache=notes.measures.cache,
         attempts=tuple(writer.attempts(attempts, began_s)) if attempts else (),
         saved=_saving(attempts) if attempts else None,
         no_capacity=_shortage(notes) if notes.no_capacity else None,

@@ -14,6 +14,7 @@ from guardproxy.decisions import merge_plans
 from guardproxy.errors import DownstreamError, ErrorCode
 from guardproxy.events import Event, Opaque, Text
 from guardproxy.exchange.attempts import Attempts
+from guardproxy.exchange.caching import CacheQuery, query_of
 from guardproxy.exchange.chunks import drop_chunks, sources_of
 from guardproxy.exchange.client import Client
 from guardproxy.exchange.forms import with_own
@@ -60,6 +61,8 @@ class RequestPhase:
     attempts: Attempts
     is_proving: bool = False
     """Whether the schemas that the request asks for are being compiled."""
+    cache: CacheQuery | None = None
+    """What to look for in the cache, once the request was sent."""
     judging: Judging = field(init=False)
     """The checks that judge the request after it was sent."""
     _scans: Scans = field(init=False)
@@ -296,14 +299,17 @@ class RequestPhase:
     def _send_upstream(self, at_s: float) -> list[Command]:
         self.ledger.answer.began_s = at_s
         edits = sum([len(lane.rewrite.edits) for lane in self.ledger.request.gate.lanes.every])
-        attempts, target = self.attempts, self.attempts.plan.upstream
+        attempts, target, entry = self.attempts, self.attempts.plan.upstream, self.ledger.entry
+        if entry is not None and self.guard.bound and "cache" in self.guard.bound.sections:
+            is_streamed = self.ledger.notes.stream
+            self.cache = query_of(self.setting, self.guard.bound, attempts, entry, is_streamed=is_streamed)
         if self.guard.bound and self.guard.bound.has_parallel:
             self.judging.begin(self.ledger.request.gate)
         if jobs := self.judging.jobs:
             self.ledger.notes.measures.scans += len(jobs)
             return [
-                SendUpstream(attempts.body, edits, target=target, path=attempts.path, parallel=True),
+                SendUpstream(attempts.body, edits, target=target, path=attempts.path, parallel=True, cache=self.cache),
                 RunScans(jobs),
             ]
         self.guard.tally.begin_answers()
-        return [SendUpstream(attempts.body, edits, target=target, path=attempts.path)]
+        return [SendUpstream(attempts.body, edits, target=target, path=attempts.path, cache=self.cache)]

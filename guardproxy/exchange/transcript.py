@@ -11,10 +11,11 @@ from dataclasses import dataclass, field
 
 import msgspec
 
-from guardproxy.audit import Record
+from guardproxy.audit import Record, RecordedCache
 from guardproxy.concurrency import lazy
 from guardproxy.decisions import Plan
 from guardproxy.errors import ErrorCode
+from guardproxy.exchange.caching import CacheQuery
 from guardproxy.exchange.gate import Job
 from guardproxy.findings import Scan
 from guardproxy.gateway import StoreAnswered
@@ -47,11 +48,13 @@ class Scanned(msgspec.Struct, frozen=True):
 
 
 class ResponseStarted(msgspec.Struct, frozen=True):
-    """The upstream's status and media type (`application/json`, without parameters)."""
+    """The upstream's status and media type (`application/json`, without parameters). `cache`: what the cache had, if it was
+    asked; after a hit, the answer is that of an earlier exchange."""
 
     status: int
     media_type: str
     at_s: float = 0.0
+    cache: RecordedCache | None = None
 
 
 class DataReceived(msgspec.Struct, frozen=True):
@@ -140,7 +143,7 @@ class SendUpstream(msgspec.Struct, frozen=True):
     """Forward this body. `edits`: the number of replaced spans. `attempt`: the number of the attempt, from 0; `target`: the
     name of another upstream than the default, otherwise empty; `path`: another path than that of the request, otherwise
     empty. `parallel`: whether the scans of the following `RunScans` run while the upstream works; their result comes before
-    the answer."""
+    the answer. `cache`: what to look for in the cache first, if policies let it answer."""
 
     body: bytes
     edits: int = 0
@@ -148,6 +151,7 @@ class SendUpstream(msgspec.Struct, frozen=True):
     target: str = ""
     path: str = ""
     parallel: bool = False
+    cache: CacheQuery | None = None
 
 
 class SendHead(msgspec.Struct, frozen=True):

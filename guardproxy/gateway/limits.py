@@ -214,11 +214,12 @@ class UsageLimits(Duty):
 
 def used_tokens(record: Record, contract: Contract | None) -> tuple[int, int]:
     """Returns the tokens of the requests and of the answers of an exchange, as the upstream counted them. They are estimated by
-    their sizes if the upstream did not count them, as in a stream that was cut."""
+    their sizes if the upstream did not count them, as in a stream that was cut. An answer from the cache used none."""
     if record.attempts:
-        answer = sum(attempt.output_tokens for attempt in record.attempts)
-        return sum(attempt.tokens for attempt in record.attempts) - answer, answer
-    if "upstream" not in record.sizes or (record.response.status or 0) >= 400:
+        attempts = record.attempts[int(record.is_from_cache) :]
+        answer = sum(attempt.output_tokens for attempt in attempts)
+        return sum(attempt.tokens for attempt in attempts) - answer, answer
+    if record.is_from_cache or "upstream" not in record.sizes or (record.response.status or 0) >= 400:
         return 0, 0  # it was not sent, or it was refused
     counted = contract.tokens(record.usage) if contract else (None, None)
     chars = sum(text.chars for text in record.response.texts)

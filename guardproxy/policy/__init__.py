@@ -19,7 +19,7 @@ from guardproxy.policy.matching import MatchVerdict
 from guardproxy.policy.naming import model_readings
 from guardproxy.policy.reading import did_you_mean, join
 from guardproxy.policy.rollout import WHOLE, reach
-from guardproxy.policy.sections import BoundSection
+from guardproxy.policy.sections import BoundSection, CacheSection, merge_caches
 from guardproxy.policy.sections.prompt import Marking, PromptSection
 from guardproxy.policy.strictness import (
     ACTIONS,
@@ -56,6 +56,7 @@ __all__ = [
     "BoundRule",
     "BoundRules",
     "BoundSection",
+    "CacheSection",
     "CheckSpec",
     "CoverageRow",
     "Expectation",
@@ -107,6 +108,7 @@ __all__ = [
     "join",
     "load_file",
     "load_folder",
+    "merge_caches",
     "model_readings",
     "notes",
     "parse",

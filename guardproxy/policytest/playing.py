@@ -15,6 +15,7 @@ from guardproxy.audit import Record
 from guardproxy.events import Event, Text
 from guardproxy.exchange import (
     Address,
+    CacheQuery,
     Command,
     DataReceived,
     Exchange,
@@ -152,7 +153,8 @@ class ScannedText:
 class SceneResult:
     """The result of a scene. `rules_of`: the rules of the policies that apply. `trouble`: why the exchange ended, if
     no rule ended it. `upstream`, `client`: the content that was sent to them, or `None`. `texts`: every text of the
-    exchange. `fields`: what policies did with fields of the request; `prompts`: with its system prompt and its marks."""
+    exchange. `fields`: what policies did with fields of the request; `prompts`: with its system prompt and its marks. `cache`:
+    what it looks for in the cache."""
 
     decision: Verdict
     rules_of: tuple[BoundRule, ...]
@@ -163,6 +165,7 @@ class SceneResult:
     texts: tuple[ScannedText, ...] = ()
     fields: tuple[FieldChange, ...] = ()
     prompts: tuple[PromptChange, ...] = ()
+    cache: CacheQuery | None = None
     trouble: str = ""
 
     @property
@@ -305,6 +308,7 @@ def _result(
         texts=tuple(_texts(exchange)),
         fields=exchange.field_changes,
         prompts=exchange.prompt_changes,
+        cache=exchange.cache,
         trouble=_trouble(ending, last.record if isinstance(last, Finish) else None),
     )
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import msgspec
 
 from guardproxy import redaction
-from guardproxy.audit import Closing, Record, RecordedAttempt
+from guardproxy.audit import Closing, Record, RecordedAttempt, RecordedCache
 from guardproxy.decisions import Plan
 from guardproxy.errors import ErrorCode
 from guardproxy.exchange import (
@@ -141,7 +141,8 @@ def rerun(record: Record | Closing, policies: PolicySet) -> Rerun | str:
         if exchange.is_over or exchange.attempt < number:
             break
         ending = _ending(record, attempt) if number == len(attempts) - 1 else _next(attempt)
-        done += _answer(exchange, memory, recorded, attempt, ending, record.signs if number == 0 else 0)
+        first = (record.signs, record.cache) if number == 0 else (0, None)
+        done += _answer(exchange, memory, recorded, attempt, ending, *first)
     if memory.unreadable:
         return f"{_NO_TEXT} of a call that `{memory.unreadable}` would read"
     new = done[-1].record if done and isinstance(done[-1], Finish) else exchange.record("sent upstream")
@@ -182,9 +183,10 @@ def _answer(
     attempt: RecordedAttempt,
     ending: Input,
     signs: int,
+    cache: RecordedCache | None,
 ) -> list[Command]:
     """Plays a recorded answer to its end or until it is discarded. Inputs have the recorded times, because budgets may
-    limit time. `signs`: the number of keep-alives that were sent."""
+    limit time. `signs`: the number of keep-alives that were sent. `cache`: what the cache had."""
     number, at_s = exchange.attempt, attempt.ended / 1000
     answer = attempt.response or recorded.answer
     recorded.answer, recorded.usage = answer, attempt.usage or {}
@@ -194,7 +196,7 @@ def _answer(
     if exchange.state == State.WAITING and answer.status is not None:
         types = exchange.setting.codec.contract.media
         media = types.streamed if answer.streamed else types.whole
-        done += play(exchange, [ResponseStarted(answer.status, media, at_s)], memory.perform)
+        done += play(exchange, [ResponseStarted(answer.status, media, at_s, cache)], memory.perform)
         if signs:
             done += play(exchange, [Waited(at_s + exchange.setting.limits.quiet_s)], memory.perform)
     if exchange.attempt == number and exchange.is_answering:

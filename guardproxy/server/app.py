@@ -35,7 +35,7 @@ from guardproxy.server.recorder import Recorder, key_of, log_of, signing_of
 from guardproxy.server.reload import Reload
 from guardproxy.server.scanner import Scanner, TimeLimits
 from guardproxy.server.shippers import close_all, shippers_of
-from guardproxy.server.state import SharedState, further_of
+from guardproxy.server.state import SharedState, caches_of, further_of
 from guardproxy.server.status import Metrics, Pulse
 from guardproxy.server.steps import Steps
 from guardproxy.server.tracing import tracing_of
@@ -84,6 +84,7 @@ class Server:
         )
         self.clients = ClientSource(config)
         self._state = SharedState(config)
+        self.caches = caches_of(config, self._state, self.metrics)
         self.reloading = Reload(folder_of(config.policies), self._load, self.metrics)
         config.audit.mkdir(parents=True, exist_ok=True)
         key = key_of(config.audit, config.key)
@@ -201,6 +202,10 @@ class Server:
         ]
         return {"ok": ok, "policies": self.policies.digest, "errors": errors}
 
+    async def purge(self) -> dict[str, object]:
+        """Drops all answers of the cache, for the admin port."""
+        return await self.caches.purge()
+
     def version(self) -> dict[str, object]:
         checks = {check.name: check.digest for check in self.policies.checks.values()}
         brought = [str(plugin) for group in plugins.GROUPS for plugin in plugins.installed_plugins(group)]
@@ -266,6 +271,7 @@ class Server:
             deadlines,
         )
         driver.targets = admitted.targets
+        driver.caches = self.caches
         driver.own_headers = admitted.own_headers
         return driver
 
@@ -298,6 +304,7 @@ class Server:
 
     async def close(self) -> None:
         await self._admission.settling.close(self.config.timeout_write_s)
+        await self.caches.close(self.config.timeout_write_s)
         await self._state.close()
         await self._leftovers.close()
         await self._client.close()

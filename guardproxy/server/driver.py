@@ -50,6 +50,7 @@ from guardproxy.exchange import (
     Waited,
     line,
 )
+from guardproxy.server.caching import Caches, Recall, recalled
 from guardproxy.server.deadlines import Deadlines
 from guardproxy.server.headers import downstream_headers
 from guardproxy.server.pieces import Pieces
@@ -103,6 +104,8 @@ class Driver:
         self._is_traced = _log.isEnabledFor(logging.DEBUG)
         self._unseen: list[Command] = []  # the result of a step that ended after its waiter was cancelled
         self.own_headers: Mapping[str, str] = {}
+        self.caches: Caches | None = None
+        self._recall: Recall | None = None
         self.targets: dict[str, tuple[str, CIMultiDict[str]]] = {}
         self.url = ""  # of the upstream that was asked last
         self._pieces = Pieces(metrics.between_pieces.labels())
@@ -200,15 +203,20 @@ class Driver:
                     await task
 
     async def _next(self) -> Input:
-        """The next event of the upstream."""
+        """The next event of the upstream, or of an answer from the cache."""
+        if self._recall is not None and self._recall.coming:
+            return self._recall.coming.popleft()
         try:
             if self._upstream.sending is not None:
                 response = await self._upstream.head()
-                return ResponseStarted(response.status, response.content_type, _clock())
+                about = response.status, response.content_type, _clock()
+                return ResponseStarted(*about, self._recall.told if self._recall else None)
             data = await self._upstream.read()
         except UpstreamError as error:
             self._retry_s = error.retry_s or self._retry_s
             return UpstreamFailed(error.code, str(error), error.status, _clock())
+        if self._recall is not None:
+            self._recall.note(data)
         return DataReceived(data, _clock()) if data else ResponseEnded(_clock())
 
     async def _perform(self, command: Command) -> Sequence[Command]:
@@ -223,6 +231,9 @@ class Driver:
                 self._scan_s += now - began
                 return await self._receive(Scanned(scans, now))
             case SendUpstream():
+                self._recall = await recalled(command, self._recall, self.caches, self._request, self.targets, _clock())
+                if self._recall is not None and self._recall.coming:
+                    return []
                 if not await self._intended():
                     return await self._receive(_aborted(ErrorCode.AUDIT_UNAVAILABLE))
                 url, headers = self.targets[command.target]
@@ -244,22 +255,11 @@ class Driver:
 
     async def _intended(self) -> bool:
         """Whether the log holds the intent of this exchange, or does not need it. All attempts share an intent."""
-        intent = None if self._is_intended else self.exchange.intent
-        if intent is not None:
-            began = _clock()
-            try:
-                await self._recorder.keep(intent)
-            except AuditError as error:
-                _log.error("intent not kept", extra={"id": self.exchange.setting.id, "error": str(error)})
-                return False
-            finally:
-                self._metrics.intent.observe(_clock() - began)
-        self._is_intended = True
-        return True
+        self._is_intended = self._is_intended or await _keep_intent(self.exchange, self._recorder, self._metrics)
+        return self._is_intended
 
     async def _send(self, data: bytes) -> None:
-        response = self._response or await self._begin()
-        await self._written(response.write(data))
+        await self._written((self._response or await self._begin()).write(data))
 
     async def _written(self, writing: Awaitable[None]) -> None:
         """Waits for a write. A client that reads nothing for `timeout_write_s` counts as gone."""
@@ -278,7 +278,7 @@ class Driver:
         return await self._steps.run(self.exchange.setting.tenant, step)
 
     def _headers(self) -> CIMultiDict[str]:
-        more = self._more, self._retry_s, self.own_headers
+        more = self._more, self._retry_s, self.own_headers, self._recall
         return answer_headers(self._head, self._upstream.response, self.exchange, *more)
 
     async def _begin(self) -> web.StreamResponse:
@@ -301,6 +301,8 @@ class Driver:
             _log.error("record not kept", extra={"id": self.exchange.setting.id, "error": str(error)})
             data, kept = command.failed, False
         self._metrics.commit.observe(_clock() - began)
+        if self._recall is not None and kept:
+            self._recall.finish(self.exchange, command.outcome)
         if self._response is None:
             status = self._head.status if self._head and kept else 503
             if not kept:
@@ -333,6 +335,22 @@ def _show(happened: Input, commands: Sequence[Command]) -> None:
         _log.debug("<< " + line(command))
 
 
+async def _keep_intent(exchange: Exchange | PassThrough, recorder: Recorder, metrics: Metrics) -> bool:
+    """Writes the intent of an exchange, if policies want one. Returns whether that was possible."""
+    intent = exchange.intent
+    if intent is None:
+        return True
+    began = _clock()
+    try:
+        await recorder.keep(intent)
+    except AuditError as error:
+        _log.error("intent not kept", extra={"id": exchange.setting.id, "error": str(error)})
+        return False
+    finally:
+        metrics.intent.observe(_clock() - began)
+    return True
+
+
 def _aborted(code: ErrorCode) -> Aborted:
     return Aborted(code, code.message(), code.status, _clock())
 
@@ -344,17 +362,19 @@ def answer_headers(
     more: Collection[str],
     retry_s: int,
     own: Mapping[str, str],
+    recall: Recall | None = None,
 ) -> CIMultiDict[str]:
     """The headers of an answer: those of the upstream that are forwarded, or our own. `head`: `None` where an answer ends
     before it begins; `more`: names that settings allow; `retry_s`: what a 503 says in `Retry-After`, at least; `own`: what the
-    proxy tells of its limits."""
-    if head is None or head.own or upstream is None:
+    proxy tells of its limits; `recall`: the cache, if it was asked."""
+    forwarded = recall.response if recall is not None and recall.response else upstream
+    if head is None or head.own or forwarded is None:
         headers = CIMultiDict(head.headers if head else ())
         headers["Content-Type"] = exchange.setting.codec.contract.media.whole
         if head is None or head.status == 503:  # no capacity, no upstream or no audit log: all are temporary
             headers["Retry-After"] = str(max(retry_s, int(headers.get("Retry-After", "1"))))
     else:
-        headers = downstream_headers(upstream.headers, exchange.sensitive_values, more)
+        headers = downstream_headers(forwarded.headers, exchange.sensitive_values, more)
         if head.streamed:
             headers["Cache-Control"] = "no-cache, no-transform"
             headers["X-Accel-Buffering"] = "no"
@@ -364,6 +384,8 @@ def answer_headers(
         for name in [name for name in headers if name.lower().startswith(LIMIT_HEADERS)]:
             headers.popall(name, None)
         headers.extend(own)
+    if recall is not None:
+        headers.update(recall.headers)
     headers["x-guardproxy-id"] = exchange.setting.id
     headers["Server"] = "guardproxy"
     return headers

@@ -67,7 +67,7 @@ async def serve(
         await site.start()
         port = runner.addresses[0][1]
         admin_port = config.admin_port + worker if config.admin_port else 0
-        app = admin_app(server, server, on_loop(loop, server.reload), siblings)
+        app = admin_app(server, server, on_loop(loop, server.reload), siblings, on_loop(loop, server.purge))
         admin = AdminPort(app, config.admin_host, admin_port, siblings.socket)
         watching = asyncio.create_task(server.reloading.run(config.reload_s), name="reload")
         watching_clients = asyncio.create_task(server.clients.run(), name="clients")

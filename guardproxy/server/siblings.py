@@ -77,7 +77,7 @@ def add_all(app: web.Application, handlers: Mapping[str, Handler], siblings: Sib
     """Adds the paths below `/all` to the application of an admin port. `handlers`: the handler of each path of this process."""
     for path, combined in _COMBINED.items():
         if path in handlers:
-            method = "POST" if path == "/reload" else "GET"
+            method = "POST" if combined is _done else "GET"
             app.router.add_route(method, f"/all{path}", _handler(path, handlers[path], combined, siblings))
 
 
@@ -117,8 +117,8 @@ def _version(answers: Answers) -> web.Response:
     return web.json_response({_title(name): answer and json.loads(answer.text) for name, answer in answers.items()})
 
 
-def _reload(answers: Answers) -> web.Response:
-    """Fails if a worker could not load the policies, or does not answer. The models have none."""
+def _done(answers: Answers) -> web.Response:
+    """Fails if a worker could not do its work, or does not answer. The process of the models takes no part."""
     workers = {_title(name): answer for name, answer in answers.items() if name != MODELS}
     done = {name: json.loads(answer.text) if answer else {"ok": False} for name, answer in workers.items()}
     is_ok = all(answer["ok"] for answer in done.values())
@@ -155,5 +155,6 @@ _COMBINED: Mapping[str, Callable[[Answers], web.Response]] = {
     "/readyz": _readyz,
     "/metrics": _metrics,
     "/version": _version,
-    "/reload": _reload,
+    "/reload": _done,
+    "/cache/purge": _done,
 }

@@ -1,5 +1,6 @@
-"""The admin port: `/livez`, `/readyz`, `/metrics`, `/version`, and `POST /reload`, which reloads the policies. The same paths
-below `/all` show all processes of the server (`siblings.py`).
+"""The admin port: `/livez`, `/readyz`, `/metrics`, `/version`, `POST /reload`, which reloads the policies, and `POST
+/cache/purge`, which drops the answers of the cache. The same paths below `/all` show all processes of the server
+(`siblings.py`).
 
 The application runs in a thread of its own (`probes.py`). So everything that it reads of the proxy is a plain attribute.
 """
@@ -55,6 +56,18 @@ class Metrics:
         )
         self.limit_refusals = Counter(
             name("limit_refusals"), "Requests past a limit, also in shadow mode.", ("limit", "mode"), registry=registry
+        )
+        self.cache_lookups = Counter(
+            name("cache_lookups"),
+            "Requests for which the cache was asked, by what it had.",
+            ("match", "mode", "result"),
+            registry=registry,
+        )
+        self.cache_stored = Counter(name("cache_stored"), "Answers that were stored.", registry=registry)
+        self.cache_answers = Gauge(name("cache_answers"), "Answers in memory.", registry=registry)
+        self.cache_bytes = Gauge(name("cache_bytes"), "Memory that stored answers take.", registry=registry)
+        self.cache_evicted = Gauge(
+            name("cache_evicted"), "How many answers were dropped for want of memory.", registry=registry
         )
         self.duration = seconds("exchange_duration", "From request to end.", ("route",))
         self.first_token = seconds("time_to_first_token", "From a request to the first text of a stream.", ("model",))
@@ -211,9 +224,10 @@ def admin_app(
     reloading: Reloading | None = None,
     reload_now: Callable[[], Coroutine[Any, Any, dict[str, object]]] | None = None,
     siblings: Siblings = ALONE,
+    purge: Callable[[], Coroutine[Any, Any, dict[str, object]]] | None = None,
 ) -> web.Application:
     """The application of the admin port. `reload_now`: replaces `reloading.reload`, which belongs to another loop. `siblings`:
-    all processes of the server."""
+    all processes of the server. `purge`: drops all answers of the cache."""
 
     async def livez(_: web.Request) -> web.Response:
         stuck = state.stuck()
@@ -231,19 +245,24 @@ def admin_app(
     async def version(_: web.Request) -> web.Response:
         return web.json_response(state.version())
 
-    async def reload(request: web.Request) -> web.Response:
-        if "Origin" in request.headers or "Sec-Fetch-Site" in request.headers:
-            return web.json_response({"ok": False, "error": "not from a web page"}, status=403)
-        assert reloading is not None  # noqa: S101 - there is no such route else
-        done = await (reload_now or reloading.reload)()
-        return web.json_response(done, status=200 if done["ok"] else 422)
+    def doing(work: Callable[[], Coroutine[Any, Any, dict[str, object]]], failed: int) -> Handler:
+        async def handle(request: web.Request) -> web.Response:
+            if "Origin" in request.headers or "Sec-Fetch-Site" in request.headers:
+                return web.json_response({"ok": False, "error": "not from a web page"}, status=403)
+            done = await work()
+            return web.json_response(done, status=200 if done["ok"] else failed)
+
+        return handle
 
     app = web.Application()
     handlers: dict[str, Handler] = {"/livez": livez, "/readyz": readyz, "/metrics": metrics, "/version": version}
     for path, handler in handlers.items():
         app.router.add_get(path, handler)
     if reloading:
-        handlers["/reload"] = reload
-        app.router.add_post("/reload", reload)
+        handlers["/reload"] = doing(reload_now or reloading.reload, 422)
+        app.router.add_post("/reload", handlers["/reload"])
+    if purge:
+        handlers["/cache/purge"] = doing(purge, 503)
+        app.router.add_post("/cache/purge", handlers["/cache/purge"])
     add_all(app, handlers, siblings)
     return app

@@ -43,7 +43,7 @@ def measures_of(record: Record) -> ExchangeMeasures:
     is_accepted = record.is_read and status is not None and status < _ERRORS
     asked, answered = _tokens(record)
     duration_ms = record.total_ms
-    first_ms = _first_token_ms(record) if is_accepted else None
+    first_ms = _first_token_ms(record) if is_accepted and not record.is_from_cache else None
     per_token_ms = None
     if first_ms is not None and duration_ms is not None and record.outcome == "answered" and not record.signs:
         _, last = _counted(record, record.usage)
@@ -61,9 +61,10 @@ def measures_of(record: Record) -> ExchangeMeasures:
 
 
 def _tokens(record: Record) -> tuple[int | None, int | None]:
-    """The tokens of requests and of answers, of all attempts together."""
+    """The tokens of requests and of answers, of all attempts together. An answer from the cache used none."""
     usages = [attempt.usage or {} for attempt in record.attempts[:-1]]
-    counts = [_counted(record, usage) for usage in (*usages, record.usage)]
+    used = (*usages, record.usage)[int(record.is_from_cache) :]
+    counts = [_counted(record, usage) for usage in used]
     asked = [prompt for prompt, _ in counts if prompt is not None]
     answered = [answer for _, answer in counts if answer is not None]
     return sum(asked) if asked else None, sum(answered) if answered else None

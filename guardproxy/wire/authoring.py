@@ -1,7 +1,7 @@
 """Writers of a format: they write requests, plain answers, streams and errors for the demo, for tests of policies and for test
 suites.
 
-Guarded traffic does not use them. `Author` is a part of every format.
+Guarded traffic uses them only to give a cached answer in another form (plain or streamed). `Author` is a part of every format.
 """
 
 from __future__ import annotations
@@ -49,17 +49,20 @@ class Prompt:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """The answer of a model. `cut`: the answer reached its limit of tokens."""
+    """The answer of a model. `cut`: the answer reached its limit of tokens. `counted`: its output tokens, if they are known."""
 
     text: str = ""
     reasoning: str = ""
     refusal: str = ""
     calls: tuple[Call, ...] = ()
     cut: bool = False
+    counted: int | None = None
 
     @property
     def words(self) -> int:
         """The words that the usage counts as output tokens."""
+        if self.counted is not None:
+            return self.counted
         parts = [self.text, self.reasoning, self.refusal, *(call.arguments for call in self.calls)]
         return sum(len(part.split()) for part in parts)
 

@@ -45,7 +45,7 @@ NOT_RUN = {
 }
 # Commands that end with exit code 1, because they find something.
 OF_THE_SHELL = "$`*?~&;<>|(){}\n\\"  # signs that give a command another meaning than that of its words
-FINDING = (" scan", "policy explain ", " diff ", "policy lint wrong")
+FINDING = (" scan", " import litellm ", "policy explain ", " diff ", "policy lint wrong")
 SEALED = "private"  # the folder of the page about sealed texts
 
 

@@ -26,6 +26,7 @@ FLOORS: dict[str, float] = {
     "events": 100,
     "exchange": 99,
     "findings": 100,
+    "importing": 100,
     "gateway": 100,
     "library": 100,
     "plugins": 100,

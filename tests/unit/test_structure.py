@@ -40,6 +40,7 @@ CLASS_LINES = 250
 CLASS_FIELDS = 12
 # Without a test file of the same name, and why.
 EXCEPTIONS = {
+    "audit/tasks.py": "values only; tested with the record in audit/test_document.py",
     "audit/sinks/http.py": "a target of `audit ship`; tested in audit/sinks/test_targets.py",
     "audit/sinks/kafka.py": "a target of `audit ship`; tested in audit/sinks/test_targets.py",
     "audit/sinks/objects.py": "a target of `audit ship`; tested in audit/sinks/test_targets.py",

@@ -19,6 +19,7 @@ from guardproxy.errors import PolicyError
 if TYPE_CHECKING:
     from rich.text import Text
 
+    from guardproxy.exchange import CacheQuery
     from guardproxy.findings import Direction
     from guardproxy.policy import RawExchange, RequestFacts
     from guardproxy.policytest import Delivery, Explanation, RuleOutcome
@@ -159,6 +160,11 @@ def _lines(explanation: Explanation) -> Iterator[Text]:
         quiet = "" if prompt.enforced else "; in shadow mode"
         shown = f"{'prompt' if prompt.enforced else '-':<8}"
         yield styled((f"    {shown}", "dim"), f"{prompt.policy}: {prompt.words()}{quiet}")
+    if (cache := result.cache) is not None:
+        match = cache.match if cache.is_enforced else "-"
+        quiet = "" if cache.is_enforced else f"  {cache.match}; in shadow mode"
+        what = f"the cache may answer, for {cache.section.ttl_s:g} s"
+        yield styled((f"    {match:<8}", "dim"), f"{', '.join(cache.policies)}: {what}{quiet}")
     if explanation.elsewhere:
         yield styled(("policies that do not apply: ", "dim"), ", ".join(explanation.elsewhere))
     yield from _sent("the model sees", result.upstream)
@@ -228,9 +234,20 @@ def _json(explanation: Explanation) -> dict[str, Any]:
             {"policy": prompt.policy, "enforced": prompt.enforced, "parts": list(prompt.parts), "texts": prompt.texts}
             for prompt in result.prompts
         ],
+        "cache": None if result.cache is None else _cache(result.cache),
         "model_sees": None if result.upstream is None else dict(result.upstream.texts),
         "client_sees": None if result.client is None else dict(result.client.texts),
         "checks": [
             {"check": timing.check, "ms": round(timing.ms, 3), "texts": timing.texts} for timing in explanation.timings
         ],
+    }
+
+
+def _cache(cache: CacheQuery) -> dict[str, Any]:
+    return {
+        "match": cache.match,
+        "ttl_s": cache.section.ttl_s,
+        "similarity": cache.section.similarity if cache.match == "semantic" else 1.0,
+        "policies": list(cache.policies),
+        "enforced": cache.is_enforced,
     }

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from guardproxy.policy.sections import prompt
+from guardproxy.policy.sections import cache, prompt
+from guardproxy.policy.sections.cache import CacheSection, merge_caches
 from guardproxy.policy.sections.section import BoundSection, Section
 
-_ALL: tuple[Section, ...] = (prompt.SECTION,)
+_ALL: tuple[Section, ...] = (cache.SECTION, prompt.SECTION)
 SECTIONS: Mapping[str, Section] = {section.name: section for section in _ALL}
 
-__all__ = ["SECTIONS", "BoundSection", "Section"]
+__all__ = ["SECTIONS", "BoundSection", "CacheSection", "Section", "merge_caches"]

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from guardproxy.audit import Record, RecordedPlan
+from guardproxy.audit import Record, RecordedCache, RecordedPlan
 from guardproxy.errors import DownstreamError
 from guardproxy.events import Frame
 from guardproxy.gateway import (
@@ -356,6 +356,7 @@ def test_a_budget_ends_as_the_sum_of_what_was_used(exchanges: list[tuple[int, in
 # What was used.
 
 CODEC = codec_for(ROUTE)
+HIT = RecordedCache(result="hit", match="exact", mode="enforce", policies=("p",), source="id")
 CUT = plain_answer(plain_text("content[0].text", "x" * 41), streamed=True)
 
 
@@ -371,6 +372,8 @@ CUT = plain_answer(plain_text("content[0].text", "x" * 41), streamed=True)
         (plain_record(plain_answer(status=429), sizes={"upstream": 402}), (0, 0)),
         (plain_record(plain_answer(status=None), sizes={"upstream": 402}), (101, 0)),
         (done(attempts=(plain_attempt(plain_answer()), plain_attempt())), (6, 4)),
+        (done(cache=HIT), (0, 0)),
+        (done(cache=HIT, attempts=(plain_attempt(plain_answer()), plain_attempt())), (3, 2)),
     ],
 )
 def test_what_was_used_is_counted_or_estimated(record: Record, used: tuple[int, int]) -> None:

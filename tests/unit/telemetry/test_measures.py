@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from guardproxy.audit import RecordedCache
 from guardproxy.telemetry.measures import measures_of
 from tests.kit.records import plain_answer, plain_attempt, plain_record, plain_text
 
@@ -45,6 +46,13 @@ def test_tokens_of_all_attempts_count() -> None:
     attempts = (type(first)(**{**_members(first), "usage": {"input_tokens": 5, "output_tokens": 2}}), last)
     measures = measures_of(plain_record(**STREAM, attempts=attempts))
     assert (measures.input_tokens, measures.output_tokens, measures.decision) == (10, 13, "retry")
+
+
+def test_an_answer_from_the_cache_used_no_tokens() -> None:
+    hit = RecordedCache(result="hit", match="exact", mode="enforce", policies=("p",))
+    measures = measures_of(plain_record(plain_answer(streamed=True), **STREAM, cache=hit))
+    assert (measures.input_tokens, measures.output_tokens, measures.first_token_s) == (None, None, None)
+    assert measures.duration_s == 1.25
 
 
 def _members(attempt: Any) -> dict[str, Any]:

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import importlib
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -94,3 +98,21 @@ def test_a_pattern_that_cannot_be_covered_is_named() -> None:
 def test_versions() -> None:
     assert "presidio-analyzer=" in known.versions()
     assert "py3langid=" in known.versions(detected=True)
+
+
+def test_packages_are_hidden_only_while_presidio_is_imported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("large_hidden", "large_loaded"):
+        (tmp_path / f"{name}.py").write_text("")
+    monkeypatch.syspath_prepend(tmp_path)
+    loaded = importlib.import_module("large_loaded")
+    with known.without(("large_hidden", "large_loaded")):
+        with pytest.raises(ModuleNotFoundError, match="large_hidden"):
+            importlib.import_module("large_hidden")
+        assert importlib.import_module("large_loaded") is loaded, "what is imported stays"
+    assert importlib.import_module("large_hidden")
+
+
+@pytest.mark.export  # where torch is installed
+def test_torch_is_not_imported_for_presidio() -> None:
+    names = "import sys; from guardproxy.checks._pii import recognizers; recognizers.presidio(); print('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", names], capture_output=True, check=True).stdout == b"False\n"

@@ -1,0 +1,178 @@
+"""Answers that are given again: what to look for in the cache, and which answers may be stored.
+
+In: the sections `cache` of the policies that apply, and the request as it goes upstream, with placeholders for values.
+Out: a `CacheQuery`. What the cache has for it is an outside fact: it comes back as an input, and the stored bytes come back as
+the answer of an upstream, so they pass all checks again. Kept: nothing.
+
+Decision: docs/decisions/0047-a-cached-answer-is-an-answer-of-an-upstream.md
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import msgspec
+
+from guardproxy.events import Text
+from guardproxy.exchange.attempts import Answer, Attempts
+from guardproxy.exchange.gate import QueuedFrame
+from guardproxy.exchange.setting import Setting
+from guardproxy.policy import BoundRules, CacheSection, Outcome, merge_caches
+from guardproxy.wire import Codec, statement_of
+
+COMPLETE = frozenset(
+    (
+        *("stop", "tool_calls", "function_call", "end_turn", "stop_sequence", "tool_use", "completed", "STOP"),
+        "eos_token",
+    )
+)
+"""Why an answer ended that says all it has to say, in the words of all formats. No other answer is stored."""
+_FORM_MEMBERS = frozenset(("stream", "stream_options"))
+_FORM_OF_PATH = re.compile(r":streamGenerateContent\Z")
+_FORM_OF_QUERY = re.compile(r"(?:\A|&)alt=[a-z]*")
+
+
+class StoredAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    """An answer as the upstream gave it. `source`: the id of its exchange; `at_s`: when it ended, as Unix time."""
+
+    source: str
+    streamed: bool
+    media_type: str
+    body: bytes
+    at_s: float
+
+
+class CacheQuery(msgspec.Struct, frozen=True, kw_only=True):
+    """What to look for in the cache.
+
+    `key`: a keyed digest. Requests with the same key are equal up to their form (plain or streamed), and those of `match:
+    semantic` up to the wording of the last text of the user, which is `question`. `section`: what the policies of `policies`
+    allow. `is_enforced`: whether a found answer is used; otherwise it is only recorded. `offers_tools`: whether the model may
+    call tools.
+    """
+
+    key: str
+    match: Literal["exact", "semantic"]
+    question: str = ""
+    section: CacheSection
+    policies: tuple[str, ...]
+    is_enforced: bool
+    is_streamed: bool
+    offers_tools: bool
+    codec: Codec
+    tree: Any
+
+    @property
+    def media_type(self) -> str:
+        """The content type of the answer that the client asks for."""
+        media = self.codec.contract.media
+        return media.streamed if self.is_streamed else media.whole
+
+
+def query_of(
+    setting: Setting, bound: BoundRules, attempts: Attempts, entry: QueuedFrame, *, is_streamed: bool
+) -> CacheQuery | None:
+    """Returns what to look for; `None` if no policy lets the cache answer. `attempts`: holds the first body and its plan;
+    `entry`: the frame of the request."""
+    sections = bound.sections["cache"]
+    enforced = merge_caches([section.value for section in sections if section.enforced])
+    section = enforced or merge_caches([section.value for section in sections])
+    if section is None:
+        return None
+    codec, tree = setting.codec, _tree_of(setting.codec, attempts, entry)
+    if tree.get("background"):  # the answer only says that the model has begun
+        return None
+    contract = codec.contract
+    question, rest = None, {name: value for name, value in tree.items() if name not in _FORM_MEMBERS}
+    if section.mode == "semantic" and contract.is_answered(setting.address.route):
+        question = _question_of(entry, rest)
+    if question is not None:
+        rest = question[1]
+    path, query = setting.address.sent
+    about = (
+        *("cache", "exact" if question is None else "semantic", setting.tenant, setting.policies.digest),
+        *(codec.name, attempts.plan.upstream),
+        *(_FORM_OF_PATH.sub(":generateContent", attempts.path or path), _FORM_OF_QUERY.sub("", query)),
+    )
+    statement = statement_of(tree, contract.statements)
+    return CacheQuery(
+        key=setting.keys.seal(msgspec.json.encode(about) + codec.write_body(rest)),
+        match="exact" if question is None else "semantic",
+        question="" if question is None else question[0],
+        section=section,
+        policies=tuple(part.policy for part in sections if part.enforced or enforced is None),
+        is_enforced=enforced is not None,
+        is_streamed=is_streamed,
+        offers_tools=bool(statement.offered) or "tools" in statement.unclear,
+        codec=codec,
+        tree=tree,
+    )
+
+
+def _tree_of(codec: Codec, attempts: Attempts, entry: QueuedFrame) -> Any:
+    """The tree of the first body as it goes upstream."""
+    if attempts.tree is not None:
+        return attempts.tree
+    return entry.frame.tree if attempts.body is entry.frame.data else codec.read_body(attempts.body)
+
+
+def _question_of(entry: QueuedFrame, tree: dict[str, Any]) -> tuple[str, dict[str, Any]] | None:
+    """The last text of the user, and the tree without it; `None` if the request has no such text."""
+    texts = [piece.text for piece in entry.pieces if piece.text.channel.kind == "user"]
+    if not texts or not _is_plain(texts[-1]):
+        return None
+    return _without(tree, texts[-1].path)
+
+
+def _is_plain(text: Text) -> bool:
+    return not (text.encoded or text.key or text.number or text.judged or text.parts or text.encode)
+
+
+def _without(tree: Any, path: Sequence[str | int]) -> tuple[str, Any] | None:
+    """The text at `path`, and a copy of the tree with an empty text in its place."""
+    if not path:
+        return (tree, "") if isinstance(tree, str) else None
+    step = path[0]
+    try:
+        found = _without(tree[step], path[1:])
+    except (KeyError, IndexError, TypeError):  # a policy has set or removed the field
+        return None
+    if found is None:
+        return None
+    copy = list(tree) if isinstance(tree, list) else dict(tree)
+    copy[step] = found[1]  # type: ignore[index]
+    return found[0], copy
+
+
+def stored_answer(setting: Setting, body: bytes, at_s: float, *, is_streamed: bool) -> StoredAnswer:
+    """Returns an answer to store. `body`: as the upstream gave it; `at_s`: Unix time."""
+    media = setting.codec.contract.media
+    media_type = media.streamed if is_streamed else media.whole
+    return StoredAnswer(source=setting.id, streamed=is_streamed, media_type=media_type, body=body, at_s=at_s)
+
+
+def is_storable(
+    setting: Setting, query: CacheQuery, attempts: Attempts, answer: Answer, outcomes: Sequence[Outcome]
+) -> bool:
+    """Whether the answer of an exchange that ended with `answered` may be given again: the model said all of it in one
+    attempt, and no rule that is enforced changed it."""
+    if answer.status != 200 or attempts.earlier or answer.mended:
+        return False
+    finish, contract = answer.decoder.seen.finish, setting.codec.contract
+    if not COMPLETE.issuperset(finish) or (not finish and contract.is_answered(setting.address.route)):
+        return False
+    if any(
+        outcome.enforced and outcome.channel.direction == "response" and outcome.action != "flag"
+        for outcome in outcomes
+    ):
+        return False
+    return query.section.tools or not _calls_tools(query, answer)
+
+
+def _calls_tools(query: CacheQuery, answer: Answer) -> bool:
+    """Whether the answer may call a tool. Of an answer that was not read, only the request tells."""
+    if not answer.side.read:
+        return query.offers_tools
+    return any(lane.channel.kind == "tool_arguments" for lane in answer.side.gate.lanes.every)

@@ -1,0 +1,36 @@
+"""Converts a configuration of LiteLLM.
+
+In: the text of its file. Out: a `Conversion`: the draft of our files, and a note for every key. Kept: nothing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from guardproxy.importing.draft import ImportDraft
+from guardproxy.importing.guardrails import convert_guardrails
+from guardproxy.importing.models import convert_models
+from guardproxy.importing.process import REASONS, convert_process
+from guardproxy.importing.report import ImportNote, ImportReport
+from guardproxy.importing.source import read_source
+
+
+@dataclass(frozen=True, slots=True)
+class Conversion:
+    """What a configuration becomes, and a note for every key of it."""
+
+    draft: ImportDraft
+    notes: tuple[ImportNote, ...]
+
+
+def convert_litellm(text: bytes, where: str) -> Conversion:
+    """Converts the configuration of LiteLLM's proxy. `where`: its path, for messages. Raises `ConfigError`."""
+    source = read_source(text, where)
+    draft, report = ImportDraft(), ImportReport(source, REASONS)
+    convert_models(source, draft, report)
+    convert_guardrails(source, draft, report)
+    convert_process(source, draft, report)
+    draft.settings = {"policies": "policies", "audit": "audit", **draft.settings}
+    if draft.limits or draft.prices:
+        draft.settings["limits"] = "limits.toml"
+    return Conversion(draft, tuple(report.notes()))

@@ -1,0 +1,87 @@
+"""The section `cache`: answers that are given again for equal or similar requests.
+
+In: the section of a policy. Out: a `CacheSection`. Kept: nothing. If several policies have the section, the most careful part
+of each counts (`merge_caches`), so their order never matters.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, get_args
+
+from guardproxy.policy.reading import FileReading
+from guardproxy.policy.sections.section import Section
+from guardproxy.policy.tree import YamlNode
+
+CacheMode = Literal["none", "exact", "semantic"]
+MODES: tuple[CacheMode, ...] = get_args(CacheMode)
+"""Most careful first."""
+LIMIT_TTL_S = (1, 30 * 86_400)
+LEAST_SIMILARITY = 0.5
+
+_SCHEMA: Mapping[str, Any] = {
+    "type": "object",
+    "additionalProperties": False,
+    "required": ["mode"],
+    "properties": {
+        "mode": {
+            "enum": list(MODES),
+            "description": "`exact`: for an equal request; `semantic`: also for a question that differs only in wording; "
+            "`none`: no policy may use the cache.",
+        },
+        "ttl_s": {
+            "type": "number",
+            "minimum": LIMIT_TTL_S[0],
+            "maximum": LIMIT_TTL_S[1],
+            "description": "Seconds for which an answer is given again.",
+        },
+        "similarity": {
+            "type": "number",
+            "minimum": LEAST_SIMILARITY,
+            "maximum": 1,
+            "description": "For `semantic`: the least similarity of two questions.",
+        },
+        "tools": {"type": "boolean", "description": "Whether answers that call tools are given again."},
+    },
+}
+
+
+@dataclass(frozen=True, slots=True)
+class CacheSection:
+    """What a policy lets the cache do. `ttl_s`: seconds for which an answer is given again. `similarity`: the least similarity
+    of two questions, for `semantic`. `tools`: whether answers that call tools are given again."""
+
+    mode: CacheMode
+    ttl_s: float = 300.0
+    similarity: float = 0.95
+    tools: bool = False
+
+
+def merge_caches(sections: Sequence[CacheSection]) -> CacheSection | None:
+    """Returns the most careful parts of several sections; `None` if there is none, or if one of them turns the cache off."""
+    if not sections or any(section.mode == "none" for section in sections):
+        return None
+    return CacheSection(
+        min((section.mode for section in sections), key=MODES.index),
+        min(section.ttl_s for section in sections),
+        max(section.similarity for section in sections),
+        all(section.tools for section in sections),
+    )
+
+
+def _read(reading: FileReading, node: YamlNode) -> CacheSection | None:
+    keys = reading.entries(node, "a mapping like {mode: exact}", tuple(_SCHEMA["properties"]), needed=("mode",))
+    mode = reading.choice(keys.get("mode"), MODES)
+    ttl_s = reading.number(keys.get("ttl_s"), *LIMIT_TTL_S)
+    similarity = reading.number(keys.get("similarity"), LEAST_SIMILARITY, 1)
+    tools = reading.boolean(keys.get("tools"))
+    if mode not in (None, "semantic") and "similarity" in keys:
+        reading.fail(keys["similarity"].key, "`similarity` needs `mode: semantic`")
+    if mode is None:
+        return None
+    given = {"ttl_s": ttl_s, "similarity": similarity, "tools": tools}
+    return CacheSection(mode, **{name: value for name, value in given.items() if value is not None})  # type: ignore[arg-type]
+
+
+SECTION = Section("cache", "Answers that are given again for equal or similar requests.", _SCHEMA, _read)

@@ -1,0 +1,98 @@
+"""The benchmarks of `make bench` on tiny sizes: they run, and their files say what was measured and what was left out.
+
+Nothing here looks at a time: the figures of such a run mean nothing.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from benchmarks import __main__ as bench
+from benchmarks import growth, overhead, scan
+from benchmarks.workers import answered_by, possible_per_s
+
+Run = Callable[..., dict[str, Any]]
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Run:
+    """Runs a benchmark and reads its JSON."""
+
+    def run_part(main: Callable[[list[str]], int], name: str, *arguments: str) -> dict[str, Any]:
+        assert main(["--quick", "--out", str(tmp_path), *arguments]) == 0
+        assert (tmp_path / f"{name}.png").read_bytes().startswith(b"\x89PNG")
+        read: dict[str, Any] = json.loads((tmp_path / f"{name}.json").read_text())
+        return read
+
+    return run_part
+
+
+def test_path(run: Run, tmp_path: Path) -> None:
+    peers = tmp_path / "peers"
+    (peers / "litellm").mkdir(parents=True)
+    (peers / "litellm" / "failed.txt").write_text("cannot be installed: no space")
+    cases = ("--cases", "stream 1")
+    report = run(overhead.main, "overhead", "--peers", str(peers), "--only", "aiohttp", "--seconds", "0.1", *cases)
+    assert list(report["summary"]) == ["direct", "aiohttp pass-through"]
+    assert report["left_out"]["LiteLLM"] == "cannot be installed: no space"
+    assert report["left_out"]["Envoy"] == "not installed"
+    (measured,) = report["rounds"]["aiohttp pass-through"]
+    assert all(measured[case]["requests"] for case in cases[1:])
+    assert report["summary"]["aiohttp pass-through"]["rss_500_streams_mib"] > 10
+
+
+def test_scan(run: Run, tmp_path: Path) -> None:
+    stand_in = tmp_path / "peers" / "nemo" / "bin" / "python"  # an interpreter that lacks the library
+    stand_in.parent.mkdir(parents=True)
+    stand_in.symlink_to(sys.executable)
+    report = run(scan.main, "scan", "--peers", str(tmp_path / "peers"))
+    assert report["left_out"]["llm-guard"] == "not installed"
+    assert report["left_out"]["nemo"] == "ModuleNotFoundError: No module named 'nemoguardrails'"
+    for kinds in report["objected"].values():
+        found = {kind: row["guardproxy"] for kind, row in kinds.items() if kind != "telephone number"}
+        assert found == {kind: kind != "harmless" for kind in found}
+
+
+def test_growth(run: Run) -> None:
+    report = run(growth.main, "growth", "--seconds", "0")
+    assert list(report) == list(growth.DIMENSIONS)
+    assert all(row["growth"]["calls"] < 1.2 for row in report.values())
+
+
+def test_workers_are_compared_with_what_the_cores_can_do() -> None:
+    assert possible_per_s(1, 2, 500, 50) == 2000, "one worker has no time left"
+    assert possible_per_s(2, 2, 500, 50) == pytest.approx(2e6 / 550), "the cores have no time left"
+    metrics = (
+        'guardproxy_exchanges_total{outcome="pass",route="r",worker="1"} 3.0\n'
+        'guardproxy_exchanges_total{outcome="block",route="r",worker="1"} 1.0\n'
+        'guardproxy_exchanges_total{outcome="pass",route="r",worker="0"} 2.0\n'
+        'guardproxy_exchanges_created{outcome="pass",route="r",worker="0"} 9.0\n'
+    )
+    assert answered_by(metrics) == {"0": 2, "1": 4}
+    assert answered_by('guardproxy_exchanges_total{outcome="pass",route="r"} 5.0\n') == {"0": 5}
+
+
+def test_one_command_runs_the_parts_and_reports_a_failure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ran: list[list[str]] = []
+
+    def run_part(command: list[str], **options: Any) -> subprocess.CompletedProcess[bytes]:
+        ran.append(command[2:])
+        return subprocess.CompletedProcess(command, command[2] == "benchmarks.scan")
+
+    monkeypatch.setattr(subprocess, "run", run_part)
+    assert bench.main(["--quick", "--out", str(tmp_path), "--peers", str(tmp_path)]) == 1
+    out, peers = ["--out", str(tmp_path)], ["--peers", str(tmp_path)]
+    assert ran == [
+        ["benchmarks.overhead", "--rounds", "3", "--seconds", "1.2", *out, *peers, "--quick"],
+        ["benchmarks.scan", *out, *peers, "--quick"],
+        ["benchmarks.growth", *out, "--quick"],
+    ]
+    report = json.loads((tmp_path / "bench.json").read_text())
+    assert {part: row["exit_code"] for part, row in report["parts"].items()} == {"path": 0, "scan": 1, "growth": 0}
