@@ -1,8 +1,8 @@
 """Decisions about findings, and plans for exchanges.
 
-A decision is `Pass`, `Edit`, `Drop`, `Retry` or `Stop`, from the weakest to the strongest. The strongest decision of all rules
-wins; `policy/strictness.py` defines the order. A `Plan` has no strength: it selects the upstream and the model,
-independently of the decisions about texts.
+A decision is `Pass`, `Edit`, `DropChunk`, `Retry` or `Stop`, from the weakest to the strongest. The strongest decision of
+all rules wins; `policy/strictness.py` defines the order. A `Plan` has no strength: it selects the upstream and the
+model, independently of the decisions about texts.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class Edit:
 
 
 @dataclass(frozen=True, slots=True)
-class Drop:
+class DropChunk:
     """Cuts the document or the result of a tool with the finding out of the request."""
 
     rule: str
@@ -71,7 +71,7 @@ class Stop:
     message: str = ""
 
 
-Decision = Pass | Edit | Drop | Retry | Stop
+Decision = Pass | Edit | DropChunk | Retry | Stop
 
 
 @dataclass(frozen=True, slots=True)

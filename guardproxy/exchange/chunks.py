@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from guardproxy.decisions import Drop
+from guardproxy.decisions import DropChunk
 from guardproxy.events import Path, Text
 from guardproxy.exchange.gate import Piece, QueuedFrame
 from guardproxy.findings import Sources
@@ -26,7 +26,7 @@ _KEY = "removed"
 
 def drop_chunks(entry: QueuedFrame, outcomes: Iterable[Outcome]) -> None:
     """Edits the lanes of the chunks that enforced rules cut out, before the frame is rendered."""
-    dropped = {outcome.channel for outcome in outcomes if outcome.enforced and isinstance(outcome.decision, Drop)}
+    dropped = {outcome.channel for outcome in outcomes if outcome.enforced and isinstance(outcome.decision, DropChunk)}
     if not dropped:
         return
     tree = entry.frame.tree

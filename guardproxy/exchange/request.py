@@ -7,8 +7,8 @@ that (`judging.py`).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable
+from dataclasses import dataclass, field
 
 from guardproxy.decisions import merge_plans
 from guardproxy.errors import DownstreamError, ErrorCode
@@ -23,7 +23,6 @@ from guardproxy.exchange.guard import Guard
 from guardproxy.exchange.judging import Judging
 from guardproxy.exchange.ledger import Ledger
 from guardproxy.exchange.owning import owner_of
-from guardproxy.exchange.prompts import prompts_of
 from guardproxy.exchange.scans import Scans
 from guardproxy.exchange.setting import Setting
 from guardproxy.exchange.transcript import (
@@ -36,7 +35,7 @@ from guardproxy.exchange.transcript import (
     SendUpstream,
 )
 from guardproxy.findings import Facts
-from guardproxy.policy import About, BoundRules, BoundSection
+from guardproxy.policy import About, BoundRules
 from guardproxy.wire import (
     UNINSPECTED,
     FieldPath,
@@ -98,7 +97,7 @@ class RequestPhase:
             acts = bound.has_parallel and self.setting.codec.contract.acts(request.frame.tree)
             self.guard.bind(bound, with_own(request.shapes, bound.judging if answered else ()), acts=acts)
             if sections := bound.sections.get("prompt"):
-                self._begin_prompts(sections, request)
+                self.guard.begin_prompts(sections, request.model)
             self._push(request, bound)
         except DownstreamError as error:
             return self.client.refuse(error, happened.at_s)
@@ -177,18 +176,6 @@ class RequestPhase:
             *(setting.address.route, request.model, setting.tenant_name, conversation, about, matched),
             demanded=setting.client.policies,
         )
-
-    def _begin_prompts(self, sections: Sequence[BoundSection], request: Request) -> None:
-        """Takes the sections `prompt` of the policies."""
-        setting, guard = self.setting, self.guard
-        values = {"tenant": setting.tenant_name or "", "route": setting.address.route, "model": request.model}
-        prompts = prompts_of(
-            sections, setting.codec.turns, setting.keys.mint, setting.id, values, setting.history.prompt_mark
-        )
-        guard.prompts = prompts
-        if prompts.canary:
-            guard.forms.facts = replace(guard.forms.facts, canary=prompts.canary)
-            guard.editor.hide("CANARY", prompts.canary)
 
     def _push(self, request: Request, bound: BoundRules) -> None:
         """Gives the texts to the gate. Raises `DownstreamError` if the request has content that the policies refuse."""

@@ -15,7 +15,7 @@ from importlib import import_module
 from typing import cast, get_args
 
 from guardproxy import plugins
-from guardproxy.decisions import Decision, Drop, Edit, Retry
+from guardproxy.decisions import Decision, DropChunk, Edit, Retry
 from guardproxy.errors import GuardproxyError, OptionError, PolicyError
 from guardproxy.findings import Direction, Kind
 from guardproxy.policy.document import Policy, Rule
@@ -71,7 +71,7 @@ def _fault(rule: Rule) -> tuple[str, str] | None:
         return "action", f"the plug-in {whose} must return a decision that names the rule"
     if isinstance(decision, Edit) and has_and(rule.when):
         return "when", NO_AND
-    if isinstance(decision, Drop) and not rule.on <= CHUNKS:
+    if isinstance(decision, DropChunk) and not rule.on <= CHUNKS:
         return "on", DROPS
     if isinstance(decision, Retry) and any(direction != "response" for direction, _ in rule.on):
         return "on", "a retry requests another answer, so it inspects only answers: `on: response`"

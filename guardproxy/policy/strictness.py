@@ -15,7 +15,7 @@ from itertools import product
 from typing import Any, Literal, get_args
 
 from guardproxy.checks import Option
-from guardproxy.decisions import Decision, Drop, Edit, Pass, Retry, Stop
+from guardproxy.decisions import Decision, DropChunk, Edit, Pass, Retry, Stop
 from guardproxy.policy.expression import And, Expression, Name
 from guardproxy.redaction import KINDS as OPERATORS
 from guardproxy.redaction import Operator, Restoration
@@ -57,7 +57,7 @@ def verdict_of(decision: Decision) -> Verdict:
             return "flag"
         case Edit():
             return "redact"
-        case Drop():
+        case DropChunk():
             return "drop_chunk"
         case Retry():
             return "retry"

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from guardproxy.decisions import Decision, Drop
+from guardproxy.decisions import Decision, DropChunk
 from guardproxy.policy.document import Rule
 
 
 def decide(rule: Rule) -> Decision:
-    return Drop(rule.id)
+    return DropChunk(rule.id)
