@@ -142,6 +142,7 @@ bench-all: bench $(VENV)/.bench
 	$(BIN)/python -m benchmarks.engine --out benchmarks/results
 	$(BIN)/python -m benchmarks.schema --out benchmarks/results
 	$(BIN)/python -m benchmarks.duties --out benchmarks/results
+	$(BIN)/python -m benchmarks.prompts --out benchmarks/results
 	$(BIN)/python -m benchmarks.policy --out benchmarks/results $(if $(PEERS),--peers $(PEERS))
 
 # The proxies and libraries that `make bench` measures beside ours, each in an environment of its own; `PEERS` in `bench-all` names
