@@ -193,7 +193,7 @@ class BoundRules:
     @lazy
     def needs_sources(self) -> bool:
         """Whether a check compares answers with the retrieved texts of the request."""
-        return any(check.traits.needs_sources for check in self.checks.values())
+        return any(check.traits.needs_sources for bound in self.rules for check in self._checks_of(bound))
 
     @lazy
     def mends(self) -> bool:

@@ -100,6 +100,8 @@ def test_the_messages_of_a_conversation_are_changed(messages: list[Any], changed
         ("/v1/completions", {"prompt": "p"}, None, None),
         ("/v1/messages", {"system": None}, "", {"system": "A\n\nB"}),
         ("/v1/responses", {"instructions": "own"}, "own", {"instructions": "A\n\nown\n\nB"}),
+        ("/v1/responses", {"instructions": 3}, "", {"instructions": "A\n\nB"}),
+        ("/api/generate", {"prompt": "p", "system": 3}, "", {"prompt": "p", "system": "A\n\nB"}),
         ("/v1/chat/completions", {"messages": "odd"}, None, None),
         ("/v1/chat/completions", "odd", None, None),
         ("/v1/messages", "odd", None, None),

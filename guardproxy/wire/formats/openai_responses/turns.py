@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from guardproxy.wire.system import SystemChange, changed_messages, text_of_messages
+from guardproxy.wire.system import SystemChange, changed_messages, text_in, text_of_messages
 from guardproxy.wire.turns import ModelTurn, first_text, with_model
 
 __all__ = ["first_words", "further", "system_of", "with_model", "with_system"]
@@ -48,7 +48,7 @@ def system_of(tree: Any) -> str | None:
     if not isinstance(tree, dict):
         return None
     given = tree.get("instructions")
-    return text_of_messages(given) if isinstance(given, list) else given or ""
+    return text_of_messages(given) if isinstance(given, list) else text_in(given)
 
 
 def with_system(tree: Mapping[str, Any], change: SystemChange) -> dict[str, Any]:
@@ -56,4 +56,4 @@ def with_system(tree: Mapping[str, Any], change: SystemChange) -> dict[str, Any]
     given = tree.get("instructions")
     if isinstance(given, list):
         return {**tree, "instructions": changed_messages(given, change, {"type": "input_text"})}
-    return {**tree, "instructions": change.text(given or "")}
+    return {**tree, "instructions": change.text(text_in(given))}
