@@ -25,8 +25,10 @@ from guardproxy.server.durations import DurationBuckets
 from guardproxy.server.observers import MetricsObserver
 from guardproxy.server.pieces import Pieces
 from guardproxy.server.status import Metrics
+from guardproxy.server.targets import Availability, FoundUpstream, Targets
 from guardproxy.server.tracing import Tracing
 from guardproxy.telemetry import begin_trace, spans_of
+from guardproxy.wire import KeyHeader
 from tests.kit.collector import collecting
 from tests.kit.records import plain_answer, plain_decision, plain_record, plain_text
 
@@ -69,7 +71,9 @@ def rows() -> dict[str, dict[str, float]]:
         tracing = Tracing(Config(otel_endpoint=collector.url, trusted_hop=("10.0.0.0/8",)), "bench", 0, Metrics())
         peer = SimpleNamespace(get_extra_info=lambda _: ("10.1.2.3", 5))
         request: Any = SimpleNamespace(transport=peer, headers={"traceparent": trace.header})
-        targets: dict[str, Any] = {"": (URL, CIMultiDict())}
+        own = FoundUpstream("", URL, "")
+        key_header = KeyHeader("authorization", "Bearer ")
+        targets = Targets(lambda name: own, Availability(), own, "", CIMultiDict(), key_header, "")
 
         def exchange() -> None:
             tracing.finished(RECORD, tracing.begin("x0", request, targets), URL)

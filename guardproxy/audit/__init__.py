@@ -62,6 +62,7 @@ from guardproxy.audit.tasks import (
     RecordedDuty,
     RecordedField,
     RecordedPlan,
+    RecordedPrompt,
     RecordedRefusal,
     RecordedRoute,
 )
@@ -120,6 +121,7 @@ __all__ = [
     "RecordedOpinion",
     "RecordedPlaces",
     "RecordedPlan",
+    "RecordedPrompt",
     "RecordedRefusal",
     "RecordedRequest",
     "RecordedRoute",

@@ -23,6 +23,7 @@ from guardproxy.audit.tasks import (
     RecordedDuty,
     RecordedField,
     RecordedPlan,
+    RecordedPrompt,
     RecordedRefusal,
     RecordedRoute,
 )
@@ -295,6 +296,9 @@ class Record(LogEntry, frozen=True, kw_only=True, tag="exchange"):
     plan: RecordedPlan | None = None
     routing: Annotated[tuple[RecordedRoute, ...], Meta(description="What the sections `route` decided.")] = ()
     fields: Annotated[tuple[RecordedField, ...], Meta(description="What policies did with fields of the request.")] = ()
+    prompts: Annotated[
+        tuple[RecordedPrompt, ...], Meta(description="What policies did with the system prompt and marked.")
+    ] = ()
     cache: RecordedCache | None = None
     no_capacity: RecordedShortage | None = None
     error: RecordedError | None = None

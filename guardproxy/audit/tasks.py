@@ -78,3 +78,16 @@ class RecordedRoute(RecordPart, frozen=True, kw_only=True):
         float | None, Meta(description="Money that the destination of simple requests saved (estimate).")
     ] = None
     duties: Annotated[RecordedPlan | None, Meta(description="The plan of the duties, before the route.")] = None
+
+
+class RecordedPrompt(RecordLeaf, frozen=True, kw_only=True):
+    """What the section `prompt` of a policy did with a request."""
+
+    policy: str
+    mode: Literal["enforce", "shadow"]
+    parts: Annotated[
+        tuple[str, ...],
+        Meta(description="The keys of the section that applied. None: the request cannot have a system prompt."),
+    ]
+    texts: Annotated[int, Meta(description="The number of texts to mark.")] = 0
+    mark: Annotated[str, Meta(description="The letters in the marks.")] = ""

@@ -109,6 +109,10 @@ def _record(record: Record) -> Iterator[Text]:
     for change in record.fields:
         quiet = "" if change.mode == "enforce" else " (shadow)"
         yield _row("field", f"{change.action} {change.field} by policy {change.policy}{quiet}")
+    for prompt in record.prompts:
+        quiet = "" if prompt.mode == "enforce" else " (shadow)"
+        marked = f", {prompt.texts} texts marked" if "wrap" in prompt.parts else ""
+        yield _row("prompt", f"{', '.join(prompt.parts) or 'not possible'} by policy {prompt.policy}{marked}{quiet}")
     if record.cache:
         yield _row("cache", _cache(record.cache))
     yield from _side("request", record.request)

@@ -14,6 +14,7 @@ from guardproxy.exchange.lanes import Lane
 from guardproxy.exchange.ledger import Size
 from guardproxy.exchange.notes import Side
 from guardproxy.exchange.player import each, play
+from guardproxy.exchange.prompts import PromptChange
 from guardproxy.exchange.receipt import HEADER
 from guardproxy.exchange.reforming import reformed
 from guardproxy.exchange.setting import Address, Keys, Limits, Setting, unsealed
@@ -61,6 +62,7 @@ __all__ = [
     "Limits",
     "Live",
     "PassThrough",
+    "PromptChange",
     "Refused",
     "ReleaseUpstream",
     "RequestReceived",

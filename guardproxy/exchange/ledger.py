@@ -141,6 +141,8 @@ class Ledger(msgspec.Struct):
         )
         if guard.bound is not None and guard.bound.sections:
             record = with_judges(record, guard.bound)
+        if guard.prompts:
+            record = msgspec.structs.replace(record, prompts=guard.prompts.recorded())
         if self.setting.codec is FEEDBACK and self.entry is not None:
             return msgspec.structs.replace(record, feedback=recorded_feedback(self.entry.frame.tree))
         prices = self.setting.limits.prices

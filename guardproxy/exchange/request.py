@@ -13,9 +13,10 @@ from functools import cache, partial
 
 from guardproxy.decisions import merge_plans
 from guardproxy.errors import DownstreamError, ErrorCode
-from guardproxy.events import Event, Opaque
+from guardproxy.events import Event, Opaque, Text
 from guardproxy.exchange.attempts import Attempts
 from guardproxy.exchange.caching import CacheQuery, query_of
+from guardproxy.exchange.chunks import drop_chunks, sources_of
 from guardproxy.exchange.client import Client
 from guardproxy.exchange.forms import with_own
 from guardproxy.exchange.gate import QueuedFrame
@@ -68,6 +69,7 @@ class RequestPhase:
     judging: Judging = field(init=False)
     """The checks that judge the request after it was sent."""
     _scans: Scans = field(init=False)
+    _events: Callable[[], list[Event]] = list  # decodes the request again
 
     def __post_init__(self) -> None:
         self._scans = Scans(self.ledger.request.gate, self.guard.editor, self.ledger.notes)
@@ -98,6 +100,8 @@ class RequestPhase:
                 ledger.owner = owner_of(subjects, *about)
             acts = bound.has_parallel and self.setting.codec.contract.acts(request.frame.tree)
             self.guard.bind(bound, with_own(request.shapes, bound.judging if answered else ()), acts=acts)
+            if bound.sections and (sections := bound.sections.get("prompt")):
+                self.guard.begin_prompts(sections, request.model)
             events = self._push(request, bound)
             if bound.sections and (sections := bound.sections.get("route")):
                 self._route(sections, request, events, happened)
@@ -198,6 +202,7 @@ class RequestPhase:
         policies refuse."""
         side = self.ledger.request
         side.read = bound.reads("request")
+        self._events = request.events
         events: list[Event] = request.events() if side.read else [Opaque(request.frame)]
         self._refuse_fields(request, bound)
         if bound.refuses_unmapped and (place := unmapped(events)):
@@ -250,12 +255,21 @@ class RequestPhase:
     def _written(self, bound: BoundRules, entry: QueuedFrame, at_s: float) -> list[Command]:
         """Writes the body that goes upstream. Raises `DownstreamError` if a policy sets a field that cannot be set."""
         ledger = self.ledger
+        if self.guard.tally.outcomes:
+            drop_chunks(entry, self.guard.tally.outcomes)
         texts, changed = entry.texts()
-        codec = self.setting.codec
+        codec, prompts = self.setting.codec, self.guard.prompts
+        if (prompts or bound.needs_sources) and not ledger.request.read:  # no check reads the request
+            texts = [(event, event.text) for event in self._events() if isinstance(event, Text)]
+        if bound.needs_sources:
+            self.guard.forms.sources = sources_of(texts)
+        if prompts:
+            texts = prompts.marked(texts, entry.frame.tree)
+            changed = changed or any(text.text != new for text, new in texts)
         body = codec.edited(entry.frame, texts) if changed else entry.frame.data
         plan, attempts = self.attempts.plan, self.attempts
         is_again = bool(bound.judging or bound.retries)
-        if is_again or plan.changes_body or bound.fields.changes:
+        if is_again or plan.changes_body or bound.fields.changes or prompts:
             attempts.tree = codec.read_body(body) if changed else entry.frame.tree
         if plan.changes_body:
             attempts.tree = attempts.planned(plan)
@@ -266,6 +280,11 @@ class RequestPhase:
             if any(change.enforced for change in changes):
                 attempts.tree = tree
                 body, changed = codec.write_body(tree), True
+        if prompts:
+            if (tree := prompts.instructed(attempts.tree)) is not None:
+                attempts.tree = tree
+                body, changed = codec.write_body(tree), True
+            self.guard.editor.values |= prompts.restored()
         attempts.body = body
         if attempts.failover is not None:
             attempts.failover.body = body

@@ -21,6 +21,7 @@ from guardproxy.policy.naming import model_readings
 from guardproxy.policy.reading import did_you_mean, join
 from guardproxy.policy.rollout import WHOLE, reach
 from guardproxy.policy.sections import BoundSection, CacheSection, JudgeSection, merge_caches
+from guardproxy.policy.sections.prompt import Marking, PromptSection
 from guardproxy.policy.sections.route import Destination, RouteSection
 from guardproxy.policy.strictness import (
     ACTIONS,
@@ -76,6 +77,7 @@ __all__ = [
     "LimitFault",
     "LimitRule",
     "LogLine",
+    "Marking",
     "Match",
     "MatchVerdict",
     "Name",
@@ -86,6 +88,7 @@ __all__ = [
     "PolicyErrors",
     "PolicySet",
     "PolicyTest",
+    "PromptSection",
     "RawExchange",
     "RequestFacts",
     "RouteSection",

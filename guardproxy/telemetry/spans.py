@@ -32,7 +32,7 @@ _NS_PER_MS = 1_000_000
 _FAULT = 500  # the lowest HTTP status of a fault of the server
 _ERRORS = 400
 _PORTS = {"https": 443, "http": 80}
-_VERDICTS = {"block": "deny", "retry": "deny", "redact": "modify"}
+_VERDICTS = {"block": "deny", "retry": "deny", "redact": "modify", "drop_chunk": "modify"}
 
 
 @dataclass(frozen=True, slots=True)

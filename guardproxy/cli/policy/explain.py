@@ -157,6 +157,10 @@ def _lines(explanation: Explanation) -> Iterator[Text]:
         state = "-" if not change.enforced else change.action
         quiet = "" if change.enforced else f"  {change.action}; in shadow mode"
         yield styled((f"    {state:<8}", "dim"), f"{change.policy}: the field {plain(change.place)}{quiet}")
+    for prompt in result.prompts:
+        quiet = "" if prompt.enforced else "; in shadow mode"
+        shown = f"{'prompt' if prompt.enforced else '-':<8}"
+        yield styled((f"    {shown}", "dim"), f"{prompt.policy}: {prompt.words()}{quiet}")
     if (cache := result.cache) is not None:
         match = cache.match if cache.is_enforced else "-"
         quiet = "" if cache.is_enforced else f"  {cache.match}; in shadow mode"
@@ -244,6 +248,10 @@ def _json(explanation: Explanation) -> dict[str, Any]:
         "fields": [
             {"field": change.place, "action": change.action, "policy": change.policy, "enforced": change.enforced}
             for change in result.fields
+        ],
+        "prompts": [
+            {"policy": prompt.policy, "enforced": prompt.enforced, "parts": list(prompt.parts), "texts": prompt.texts}
+            for prompt in result.prompts
         ],
         "cache": None if result.cache is None else _cache(result.cache),
         "limits": [
