@@ -50,8 +50,8 @@ class CacheQuery(msgspec.Struct, frozen=True, kw_only=True):
     """What to look for in the cache.
 
     `key`: a keyed digest. Requests with the same key are equal up to their form (plain or streamed), and with `match: semantic`
-    up to the wording of the last text of the user. `section`: what the policies of `policies`
-    allow. `is_enforced`: whether a found answer is used; otherwise it is only recorded. `tree`: the request.
+    up to the wording of the last text of the user. `section`: what the policies of `policies` allow. `is_enforced`: whether a
+    found answer is used; otherwise it is only recorded. `tree`: the request.
     """
 
     key: str

@@ -6,6 +6,7 @@ that tell the client. Kept: the bytes of the answers under way, each up to the s
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import time
 from collections import deque
@@ -27,6 +28,7 @@ from guardproxy.exchange import (
     ResponseEnded,
     ResponseStarted,
     SendUpstream,
+    StoredAnswer,
     reformed,
 )
 from guardproxy.server.answer_cache import AnswerCache, FoundAnswer, MemoryAnswers, SharedAnswers
@@ -37,20 +39,14 @@ HEADER = "x-guardproxy-cache"
 # Headers that do not change an answer, or that the key of the query stands for (the credential).
 _IRRELEVANT = frozenset(
     (
-        *("authorization", "x-api-key", "api-key", "x-goog-api-key", "user-agent", "accept", "accept-language"),
-        *(
-            "accept-encoding",
-            "traceparent",
-            "tracestate",
-            "baggage",
-            "idempotency-key",
-            "x-idempotency-key",
-            "x-request-id",
-        ),
-        *("x-client-request-id", "x-goog-api-client", "content-length"),
+        *("authorization", "x-api-key", "api-key", "x-goog-api-key"),
+        *("user-agent", "accept", "accept-language", "accept-encoding", "content-length", "x-goog-api-client"),
+        *("traceparent", "tracestate", "baggage", "idempotency-key", "x-idempotency-key", "x-request-id"),
+        "x-client-request-id",
     )
 )
 _IRRELEVANT_BEGINS = "x-stainless-"
+SMALL_BYTES = 4096  # a larger answer is written in another form in a thread
 
 
 class Caches:
@@ -126,7 +122,7 @@ class Recall:
         if not self._is_stored or "no-cache" in self._control:
             self._tell("bypass")
             return
-        answer = None if stored is None else reformed(query, stored)
+        answer = None if stored is None else await _reformed(query, stored)
         if answer is None:
             self._tell("miss")
             return
@@ -187,6 +183,13 @@ class Recall:
     def _drop(self) -> None:
         if self.response is not None and self._found is not None:
             self._cache.drop(self._found.key)
+
+
+async def _reformed(query: CacheQuery, stored: StoredAnswer) -> StoredAnswer | None:
+    """`reformed`, in a thread if it takes long."""
+    if stored.streamed == query.is_streamed or len(stored.body) <= SMALL_BYTES:
+        return reformed(query, stored)
+    return await asyncio.to_thread(reformed, query, stored)
 
 
 async def recalled(

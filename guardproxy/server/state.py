@@ -38,6 +38,7 @@ _log = logging.getLogger(__name__)
 
 
 LONGEST_S = 86_400.0  # an exchange without a time limit
+LARGEST_SHARED_BYTES = 1024 * 1024  # a call of the store holds the event loop
 HOLD_MORE_S = 60.0
 
 
@@ -103,5 +104,5 @@ def caches_of(config: Config, state: SharedState, metrics: Metrics) -> Caches:
     shared = None
     if state.server is not None:
         store = Failover(state.server, "closed", time.monotonic, lambda trouble: None)
-        shared = SharedAnswers(store, memory.largest_bytes)
+        shared = SharedAnswers(store, min(memory.largest_bytes, LARGEST_SHARED_BYTES))
     return Caches(memory, shared, metrics)

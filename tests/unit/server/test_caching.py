@@ -197,6 +197,13 @@ async def test_an_answer_is_given_in_the_form_that_is_asked_for(running: Start) 
     assert rig.asked == 2 * len(FORMS)
 
 
+async def test_a_long_answer_is_given_in_the_other_form_too(running: Start) -> None:
+    rig = await running()
+    texts = [await rig.ask(chat("words: 2000", stream=is_streamed)) for is_streamed in (True, False)]
+    assert [told for told, _ in texts] == ["miss", "hit"]
+    assert json.loads(texts[1][1])["choices"][0]["message"]["content"].endswith("word2000")
+
+
 async def test_gemini_says_in_the_path_how_it_answers(running: Start) -> None:
     rig = await running()
     ways = ["generateContent", "streamGenerateContent?alt=sse"]
