@@ -146,6 +146,10 @@ def test_what_cannot_be_taken_is_said(entry: Any, why: str) -> None:
     assert why in notes["guardrails[0]"][1]
 
 
+def test_a_guardrail_without_a_mode_reads_requests() -> None:
+    assert [rule["on"] for rule in policy({"litellm_params": {"guardrail": "hide-secrets"}})["rules"]] == ["request"]
+
+
 def test_redaction_is_not_parallel() -> None:
     _, notes = converted(guardrails=[guardrail("hide-secrets", ["during_call", "post_call"])])
     assert notes["guardrails[0].litellm_params.mode"][0] == "changed"
