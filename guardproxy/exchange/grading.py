@@ -59,7 +59,7 @@ def judges_of(record: Record, bound: BoundRules) -> Iterable[BoundSection]:
 def texts_of(record: Record) -> tuple[list[tuple[str, str]], str] | None:
     """Returns the messages of the request, each with its role, and the answer, or the first of several alternative answers;
     `None` if the record does not keep them."""
-    messages: list[tuple[str, str]] = []
+    messages: list[tuple[str, list[str]]] = []
     place = ""
     for text in record.request.texts:
         if (role := _ROLES.get(text.kind)) is None:
@@ -69,13 +69,15 @@ def texts_of(record: Record) -> tuple[list[tuple[str, str]], str] | None:
         found = _MESSAGE.match(text.path)
         here = found[0] if found else text.path
         if messages and here == place and messages[-1][0] == role:
-            messages[-1] = (role, f"{messages[-1][1]}\n{text.text}")
+            messages[-1][1].append(text.text)
         else:
-            messages.append((role, text.text))
+            messages.append((role, [text.text]))
         place = here
     answer = [text.text for text in _first_answer(record)]
     parts = [text for text in answer if text is not None]
-    return (messages, "".join(parts)) if parts and len(parts) == len(answer) else None
+    if not parts or len(parts) < len(answer):
+        return None
+    return [(role, "\n".join(texts)) for role, texts in messages], "".join(parts)
 
 
 def _first_answer(record: Record) -> list[RecordedText]:
@@ -99,9 +101,9 @@ def judge_request(section: JudgeSection, conversation: Sequence[tuple[str, str]]
             break
         part = _cut(text, left)
         left -= len(part)
-        messages.insert(0, {"role": role, "content": part})
+        messages.append({"role": role, "content": part})
     task = _TASK.format(low=section.low, high=section.high)
-    material = json.dumps({"conversation": messages, "answer": shown}, ensure_ascii=False)
+    material = json.dumps({"conversation": messages[::-1], "answer": shown}, ensure_ascii=False)
     return {
         "model": section.model,
         "messages": [
@@ -116,7 +118,9 @@ def judge_request(section: JudgeSection, conversation: Sequence[tuple[str, str]]
 
 
 def _cut(text: str, limit: int) -> str:
-    return text if len(text) <= limit else text[: max(0, limit - len(_CUT))] + _CUT
+    """Returns a text of at most `limit` characters, without halves of surrogate pairs, which no JSON in UTF-8 holds."""
+    part = text if len(text) <= limit else (text[: max(0, limit - len(_CUT))] + _CUT)[:limit]
+    return part.encode("utf-8", "replace").decode()
 
 
 def _schema(section: JudgeSection) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from hmac import compare_digest
 from typing import Any
 from urllib.parse import unquote
@@ -23,8 +24,11 @@ from guardproxy.errors import DownstreamError, ErrorCode
 _SEAL_CHARS = 16
 _ID = r"(?:resp|conv)_[A-Za-z0-9_.=-]{1,400}"
 _SENT = re.compile(
-    rb'("(?:id|response_id|previous_response_id|conversation|conversation_id)"\s*:\s*")(' + _ID.encode() + rb')(?=")'
+    rb'("(?:id|response_id|previous_response_id|conversation|conversation_id)"\s{0,16}:\s{0,16}")('
+    + _ID.encode()
+    + rb')(?=")'
 )
+_MATCH_BYTES = 512  # no match is longer
 _KNOWN = re.compile(_ID, re.ASCII)
 _STORED = re.compile(r"/(?:responses|conversations)/([^/]+)")
 _NEW = ("input_tokens", "compact")  # segments of routes that are no ids
@@ -41,6 +45,16 @@ class SealedIds(msgspec.Struct, frozen=True):
     def sealed(self, data: bytes) -> bytes:
         """Returns whole frames, or a whole answer, with sealed ids."""
         return _SENT.sub(self._seal_match, data)
+
+    def sealed_to(self, data: bytes, end: int) -> bytes:
+        """Returns the bytes up to `end` with sealed ids. The end is not within an id, and the sign behind it is in `data`."""
+        out, done = [], 0
+        for found in _SENT.finditer(data):
+            if found.end() > end:
+                break
+            out += [data[done : found.start()], self._seal_match(found)]
+            done = found.end()
+        return b"".join([*out, data[done:end]])
 
     def opened(self, tree: dict[str, Any]) -> dict[str, Any]:
         """Returns the tree of a request with the ids of the upstream; the same tree if it names none. Raises `DownstreamError`:
@@ -83,6 +97,28 @@ class SealedIds(msgspec.Struct, frozen=True):
 
     def _seal_of(self, name: str) -> str:
         return self.seal(f"id:{self.tenant}:{name}".encode())[:_SEAL_CHARS]
+
+
+@dataclass(slots=True)
+class IdStream:
+    """Seals the ids in bytes that come in any pieces. Less than `_MATCH_BYTES` are held back."""
+
+    ids: SealedIds
+    _held: bytes = b""
+
+    def feed(self, data: bytes) -> bytes:
+        """Returns the bytes in which every id is complete."""
+        data = self._held + data
+        end = max(0, len(data) - _MATCH_BYTES)
+        for found in _SENT.finditer(data, max(0, end - _MATCH_BYTES)):
+            end = max(end, found.end()) if found.start() < end else end
+        self._held = data[end:]
+        return self.ids.sealed_to(data, end)
+
+    def end(self) -> bytes:
+        """Returns the rest."""
+        data, self._held = self._held, b""
+        return self.ids.sealed(data)
 
 
 def _is_reference(item: object) -> bool:

@@ -30,6 +30,7 @@ from guardproxy.server.upstream import Breakers, Upstream, session
 from guardproxy.wire import codec_for
 
 LIMIT_WAITING = 200
+LIMIT_WAITING_BYTES = 64 * 1024 * 1024
 LIMIT_AT_ONCE = 4
 LIMIT_ANSWER_BYTES = 1 << 20
 TIMEOUT_S = 60.0
@@ -117,6 +118,7 @@ class Judges:
         self._engine = engine
         self._tasks: set[asyncio.Task[None]] = set()
         self._turns = asyncio.Semaphore(LIMIT_AT_ONCE)
+        self._waiting_bytes = 0
 
     def finished(self, driver: Driver) -> None:
         """Takes a finished exchange whose record names judges. Without a durable record, none is asked."""
@@ -127,12 +129,14 @@ class Judges:
 
     def _offer(self, record: Record, bound: BoundRules) -> None:
         """Queues the questions about a recorded exchange. Returns at once."""
+        size_bytes = sum(record.sizes.values())
         for section in judges_of(record, bound):
-            texts = texts_of(record)
-            if len(self._tasks) >= LIMIT_WAITING:
+            is_full = self._waiting_bytes + size_bytes > LIMIT_WAITING_BYTES and self._tasks
+            if len(self._tasks) >= LIMIT_WAITING or is_full:
                 self._metrics.judged.labels(section.policy, "dropped").inc()
                 continue
-            task = asyncio.create_task(self._judge(record.id, section, texts))
+            self._waiting_bytes += size_bytes
+            task = asyncio.create_task(self._judge(record, section, size_bytes))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
 
@@ -145,19 +149,23 @@ class Judges:
         if self._tasks:
             await asyncio.wait(self._tasks)
 
-    async def _judge(
-        self, exchange_id: str, bound: BoundSection, texts: tuple[list[tuple[str, str]], str] | None
-    ) -> None:
+    async def _judge(self, record: Record, bound: BoundSection, size_bytes: int) -> None:
         section: JudgeSection = bound.value
         score, failure = None, None
         async with self._turns:
             began = time.perf_counter()
             try:
+                texts = texts_of(record) if record.is_small else await asyncio.to_thread(texts_of, record)
                 if texts is None:
                     raise JudgeError("no_text")
                 score = await self._asking.score(section, *texts)
             except JudgeError as error:
                 failure = str(error)
+            except Exception as error:
+                failure = "internal_error"
+                _log.error("judge not asked", extra={"id": record.id, "error": type(error).__name__})
+            finally:
+                self._waiting_bytes -= size_bytes
             took_ms = round((time.perf_counter() - began) * 1000, 3)
         self._metrics.judged.labels(bound.policy, "scored" if failure is None else "failed").inc()
         if score is not None:
@@ -165,7 +173,7 @@ class Judges:
         entry = Judged(
             v=ENTRY_VERSION,
             at=time.time(),
-            id=exchange_id,
+            id=record.id,
             engine=self._engine,
             policy=bound.policy,
             upstream=section.upstream,
@@ -179,7 +187,7 @@ class Judges:
         try:
             await self._recorder.keep(entry)
         except AuditError as error:
-            _log.error("score not kept", extra={"id": exchange_id, "error": str(error)})
+            _log.error("score not kept", extra={"id": record.id, "error": str(error)})
 
 
 def check_judges(policies: PolicySet, config: Config) -> None:

@@ -134,3 +134,16 @@ def test_only_a_whole_number_on_the_scale_is_a_score(content: Any, score: int | 
 @pytest.mark.parametrize("body", [b"", b"\xff", b"[]", b'{"choices": []}', b'{"choices": [3]}'])
 def test_an_answer_of_another_form_is_no_score(body: bytes) -> None:
     assert read_score(SECTION, body) is None
+
+
+def test_of_a_long_exchange_the_answer_and_the_last_messages_are_shown() -> None:
+    section = JudgeSection("grader", "m", "be fair", 1, max_chars=100)
+    conversation = [("user", "first"), ("assistant", "x" * 200), ("user", "last")]
+    material = json.loads(judge_request(section, conversation, "a" * 40)["messages"][1]["content"])
+    assert [message["role"] for message in material["conversation"]] == ["assistant", "user"]
+    assert material["conversation"][0]["content"] == "x" * 50 + " [...]"
+    assert not json.loads(judge_request(section, conversation, "a" * 400)["messages"][1]["content"])["conversation"]
+
+
+def test_half_of_a_surrogate_pair_does_not_stop_the_question() -> None:
+    assert json.dumps(judge_request(SECTION, [("user", "\ud800")], "\udfff"), ensure_ascii=False).encode()

@@ -15,9 +15,7 @@ from hypothesis import strategies as st
 from guardproxy.errors import DownstreamError, ErrorCode
 from guardproxy.exchange import Exchange, PassThrough, play
 from guardproxy.exchange.ids import SealedIds, is_about_stored, without_id
-from guardproxy.exchange.setting import Limits
 from guardproxy.exchange.transcript import (
-    CancelUpstream,
     DataReceived,
     Finish,
     RequestReceived,
@@ -173,22 +171,32 @@ def test_an_answer_that_a_rule_stops_is_sealed_too() -> None:
     assert not re.search(r'"id": ?"resp_1"', exchange.client.decode())
 
 
-def passed(*parts: bytes, limit_bytes: int = 10_000) -> list[Any]:
-    about = setting(policy_set(), "GET /v1/responses/{id}", keys=WITH_IDS, limits=Limits(answer_bytes=limit_bytes))
+def passed(*parts: bytes) -> list[Any]:
+    about = setting(policy_set(), "GET /v1/responses/{id}", keys=WITH_IDS)
     received: list[Any] = [ResponseStarted(200, "application/json"), *map(DataReceived, parts), ResponseEnded()]
     return play(PassThrough(about), [RequestReceived(b""), *received], lambda command: None)  # type: ignore[arg-type, return-value]
 
 
-def test_an_answer_that_is_passed_through_is_sealed_as_a_whole() -> None:
-    done = passed(b'{"id": "re', b'sp_1", "previous_response_id": "resp_1"}')
-    assert [type(command) for command in done] == [SendUpstream, SendHead, Finish]
-    assert json.loads(done[-1].data) == {"id": MINE, "previous_response_id": MINE}
-    assert not any(isinstance(command, SendData) for command in done)
-
-
-def test_an_answer_that_is_too_large_to_be_held_fails() -> None:
-    done = passed(b"x" * 60, b"x" * 60, limit_bytes=100)
-    finish = next(command for command in done if isinstance(command, Finish))
-    assert (finish.outcome, b"upstream_too_large" in finish.data) == (ErrorCode.UPSTREAM_TOO_LARGE, True)
-    assert any(isinstance(command, CancelUpstream) for command in done)
-    assert [command.status for command in done if isinstance(command, SendHead)] == [200, 502]
+@settings(max_examples=60)
+@given(
+    st.lists(
+        st.one_of(
+            NAMES.map(lambda name: json.dumps({"id": name, "x": name}) + "\n"),
+            st.text('ab"\\:{} ', max_size=700),
+            st.just('"id": "resp_' + "x" * 390),
+        ),
+        max_size=6,
+    ),
+    st.lists(st.integers(1, 600), max_size=10),
+)
+def test_an_answer_that_is_passed_through_is_sealed_alike_however_it_is_cut(texts: list[str], sizes: list[int]) -> None:
+    data = "".join(texts).encode()
+    parts, start = [], 0
+    for size in sizes:
+        parts.append(data[start : start + size])
+        start += size
+    done = passed(*parts, data[start:])
+    client = b"".join(command.data for command in done if isinstance(command, (SendData, Finish)))
+    assert client == IDS.sealed(data)
+    assert [type(command) for command in done[:2]] == [SendUpstream, SendHead]
+    assert done[-1].record.sizes["client"] == len(client)

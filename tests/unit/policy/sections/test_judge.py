@@ -55,3 +55,8 @@ def test_another_question_has_another_digest() -> None:
 
 def test_editors_get_a_schema() -> None:
     jsonschema_rs.validator_for(dict(SECTION.schema)).validate({"upstream": "u", "model": "m", "rubric": "r"})
+
+
+def test_a_section_without_its_keys_has_no_value() -> None:
+    with pytest.raises(PolicyErrors, match="`rubric` is missing"):
+        read("{upstream: u, model: m}")
