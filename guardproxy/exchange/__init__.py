@@ -14,6 +14,7 @@ from guardproxy.exchange.notes import Side
 from guardproxy.exchange.player import each, play
 from guardproxy.exchange.receipt import HEADER
 from guardproxy.exchange.reforming import reformed
+from guardproxy.exchange.routing import has_code
 from guardproxy.exchange.setting import Address, Keys, Limits, Setting, unsealed
 from guardproxy.exchange.transcript import (
     Aborted,
@@ -76,6 +77,7 @@ __all__ = [
     "UpstreamFailed",
     "Waited",
     "each",
+    "has_code",
     "line",
     "play",
     "reformed",
