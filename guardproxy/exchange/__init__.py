@@ -17,6 +17,7 @@ from guardproxy.exchange.player import each, play
 from guardproxy.exchange.prompts import PromptChange
 from guardproxy.exchange.receipt import HEADER
 from guardproxy.exchange.reforming import reformed
+from guardproxy.exchange.routing import has_code
 from guardproxy.exchange.setting import Address, Keys, Limits, Setting, unsealed
 from guardproxy.exchange.transcript import (
     Aborted,
@@ -82,6 +83,7 @@ __all__ = [
     "UpstreamFailed",
     "Waited",
     "each",
+    "has_code",
     "is_about_stored",
     "judge_request",
     "judges_of",

@@ -185,8 +185,9 @@ def measured(events: Iterable[Event], statement: RequestStatement, most_chars: i
     chars = sum(map(len, texts))
     tools = len(statement.tools) or len(statement.offered)
     measures = {"chars": chars, "messages": statement.messages, "tools": tools, "media": media}
-    return measures if chars > most_chars else {**measures, "code": int(any(map(_has_code, texts)))}
+    return measures if chars > most_chars else {**measures, "code": int(any(map(has_code, texts)))}
 
 
-def _has_code(text: str) -> bool:
+def has_code(text: str) -> bool:
+    """Whether a text has a block of code, or a line that begins like code."""
     return "```" in text or any(line.lstrip(" \t").startswith(_CODE) for line in text.splitlines())

@@ -50,10 +50,8 @@ class Availability:
         until_s = self._rests.get((url, holder))
         return until_s is not None and now_s < until_s
 
-    def note(self, url: str, holder: str, status: int, headers: Mapping[str, str]) -> None:
-        """Notes the head of an answer: how long the upstream wants to rest."""
-        if status not in (429, OVERLOADED):
-            return
+    def note(self, url: str, holder: str, headers: Mapping[str, str]) -> None:
+        """Notes the head of an answer that refuses a request for its number: how long the upstream wants to rest."""
         if rest_s := rest_of(headers, time.time()):
             now_s = _clock()
             if len(self._rests) >= LIMIT_RESTS:
@@ -121,7 +119,8 @@ class Targets:
 
     def note(self, status: int, headers: Mapping[str, str]) -> None:
         """Notes the head of the answer of the upstream that was asked last."""
-        self._availability.note(*self._asked, status, headers)
+        if status in (429, OVERLOADED):
+            self._availability.note(*self._asked, headers)
 
     def unavailable(self, names: Iterable[str]) -> tuple[str, ...]:
         """Returns the names of the upstreams that cannot be asked now."""

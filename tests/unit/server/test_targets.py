@@ -109,10 +109,10 @@ def test_rests_are_bounded_and_those_that_are_over_make_room(monkeypatch: pytest
     monkeypatch.setattr(module, "_clock", lambda: now_s[0])
     availability = Availability()
     for number in range(LIMIT_RESTS + 1):
-        availability.note("http://a", f"t{number}", 429, {"Retry-After": "5"})
+        availability.note("http://a", f"t{number}", {"Retry-After": "5"})
     assert availability.is_resting("http://a", "t0")
     assert not availability.is_resting("http://a", f"t{LIMIT_RESTS}")
     now_s[0] = 6.0
-    availability.note("http://a", "new", 429, {"Retry-After": "5"})
+    availability.note("http://a", "new", {"Retry-After": "5"})
     assert availability.is_resting("http://a", "new")
     assert not availability.is_resting("http://a", "t0")
