@@ -17,7 +17,7 @@ from guardproxy.exchange.recording import NO_OWNER, Origin, compose, intent
 from guardproxy.exchange.setting import Setting
 from guardproxy.exchange.transcript import Refused, RequestReceived
 from guardproxy.findings import Direction
-from guardproxy.gateway import Prices, cost_of
+from guardproxy.gateway import Prices, priced
 from guardproxy.wire import FEEDBACK
 
 
@@ -143,5 +143,4 @@ class Ledger(msgspec.Struct):
         """The record with the cost of the exchange. If a rule falls back to another model, the higher price counts."""
         plans = (self.notes.plan, self.attempts.plan)
         models = tuple(dict.fromkeys(plan.model or self.notes.model for plan in plans))
-        cost = cost_of(record, self.setting.codec.contract, prices, models)
-        return msgspec.structs.replace(record, cost=cost)
+        return priced(record, self.setting.codec.contract, prices, models)

@@ -13,6 +13,7 @@ from fnmatch import fnmatchcase
 from typing import NamedTuple, Protocol
 
 import msgspec
+from msgspec.structs import replace
 
 from guardproxy.audit import Record
 from guardproxy.policy import model_readings
@@ -149,11 +150,13 @@ def token_use(record: Record, contract: Contract | None) -> TokenUse:
     return TokenUse(*(estimate if value is None else value for value, estimate in zip(counted, estimated, strict=True)))
 
 
-def cost_of(record: Record, contract: Contract, prices: Prices, models: tuple[str, ...]) -> int | None:
-    """Returns the cost of an exchange in millionths; `None` if one of its models has no price. `models`: those that may have
-    answered."""
+def priced(record: Record, contract: Contract, prices: Prices, models: tuple[str, ...]) -> Record:
+    """Returns the record with the cost of the exchange in millionths, if each of its models has a price, and with the money
+    that was saved, if the rule that saved it states no price. `models`: those that may have answered."""
     use = token_use(record, contract)
-    if not use.prompt and not use.answer:
-        return 0
     rates = prices.rates(models, record.at, use.prompt)
-    return None if rates is None else rates.cost(use)
+    cost = 0 if not use.prompt and not use.answer else None if rates is None else rates.cost(use)
+    saved = record.saved
+    if saved and not saved.money and rates:
+        saved = replace(saved, money=round(saved.tokens * rates.answer / MICRO**2, 9))
+    return replace(record, cost=cost, saved=saved)

@@ -206,7 +206,7 @@ class MetricsObserver:
         self._measure(record)
 
     def _measure(self, record: Record) -> None:
-        """Counts tokens, the times of a stream, and the strongest decision."""
+        """Counts tokens, their cost, the times of a stream, and the strongest decision."""
         metrics, measures = self._metrics, measures_of(record)
         if measures.decision:
             metrics.decisions.labels(measures.decision).inc()
@@ -221,6 +221,8 @@ class MetricsObserver:
         for direction, count in (("input", measures.input_tokens), ("output", measures.output_tokens)):
             if count:
                 metrics.tokens.labels(direction, model, tenant).inc(count)
+        if record.cost:
+            metrics.cost.labels(model, tenant).inc(record.cost / 1_000_000)
 
 
 class LogObserver:

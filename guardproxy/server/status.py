@@ -85,6 +85,9 @@ class Metrics:
             ("direction", "model", "tenant"),
             registry=registry,
         )
+        self.cost = Counter(
+            name("cost"), "The cost of tokens, in the unit of prices.", ("model", "tenant"), registry=registry
+        )
         self.decisions = Counter(
             name("decisions"), "Exchanges by the strongest decision about them.", ("decision",), registry=registry
         )
