@@ -19,7 +19,7 @@ from guardproxy.exchange.routing import RouteChoice
 from guardproxy.exchange.setting import Setting
 from guardproxy.exchange.transcript import Refused, RequestReceived
 from guardproxy.findings import Direction
-from guardproxy.gateway import Prices, cost_of
+from guardproxy.gateway import Prices, priced
 from guardproxy.wire import FEEDBACK
 
 
@@ -152,8 +152,7 @@ class Ledger(msgspec.Struct):
         """The record with the cost of the exchange. If a rule falls back to another model, the higher price counts."""
         plans = (self.notes.plan, self.attempts.plan)
         models = tuple(dict.fromkeys(plan.model or self.notes.model for plan in plans))
-        cost = cost_of(record, self.setting.codec.contract, prices, models)
-        return msgspec.structs.replace(record, cost=cost)
+        return priced(record, self.setting.codec.contract, prices, models)
 
     def routing(self) -> tuple[RecordedRoute, ...]:
         """What the sections `route` decided, with what that saved."""

@@ -24,7 +24,7 @@ from guardproxy.gateway.binding import about_of, conversation_of
 from guardproxy.gateway.duty import Duty, Head, Refusal, Steps
 from guardproxy.gateway.limit_file import LimitSet
 from guardproxy.gateway.limit_headers import Remaining, limit_headers
-from guardproxy.gateway.prices import BYTES_A_TOKEN, TokenUse, token_use
+from guardproxy.gateway.prices import BYTES_A_TOKEN, MOST_CHARS, TokenUse, keep, token_use
 from guardproxy.gateway.store import Settle, Take
 from guardproxy.policy import LARGEST, MICRO, About, BoundRules, LimitRule, PolicySet
 from guardproxy.wire import Codec, Request, brief_statement_of, statement_of
@@ -161,9 +161,8 @@ class UsageLimits(Duty):
             )
         kept = self._bound.get(id(bound))
         if kept is None or kept[0] is not bound:
-            if len(self._bound) >= MOST_BOUND:
-                self._bound.clear()
-            kept = self._bound[id(bound)] = bound, limits_of(bound)
+            kept = bound, limits_of(bound)
+            keep(self._bound, id(bound), kept, MOST_BOUND)
         return [rule for rule in kept[1] if rule.match.holds(about)]
 
     def _planned(self, head: Head, amounts: Sequence[tuple[LimitRule, int]], model: str) -> Steps[Plan | None]:
@@ -218,7 +217,10 @@ class UsageLimits(Duty):
 
     def _take(self, rule: LimitRule, units: int, head: Head, model: str) -> Take:
         window, left_s = rule.window_at(head.unix_s)
-        whose = _whose(rule.per, head.tenant, head.tenant_name or head.tenant, model) if rule.per else ""
+        whose = ""
+        if rule.per:
+            whose_of = _whose if len(model) <= MOST_CHARS else _whose.__wrapped__
+            whose = whose_of(rule.per, head.tenant, head.tenant_name or head.tenant, model)
         hold_s = 0.0 if rule.period_us else self._hold_s
         return Take(
             f"limits:{rule.label}:{window}:{whose}",

@@ -70,3 +70,15 @@ def test_a_refusal_says_when_to_come_back_where_its_client_looks(route: str, pla
     done.tell(Refused(ErrorCode.RATE_LIMIT_EXCEEDED, "no", retry_s=7))
     assert ("Retry-After", "7") in done.head.headers
     assert (b'"retryDelay":"7s"' in done.client) == bool(place)
+
+
+@pytest.mark.parametrize("count", [2**63 - 1, 10**30])
+def test_a_count_that_an_upstream_makes_up_is_still_recorded(count: int) -> None:
+    usage = {"prompt_tokens": count, "completion_tokens": 0}
+    *frames, end = chat_frames([{"content": "hello"}])
+    limits = replace(Limits(), prices=PRICES)
+    done = (
+        Play(policy_set(WATCH), limits=limits).ask(ASKED).stream([*frames, sse({"choices": [], "usage": usage}), end])
+    )
+    assert through_log(done.finish.record).to_json().count(b'"cost":') > 0
+    assert done.record["cost"] <= 2**53

@@ -27,6 +27,7 @@ from guardproxy.gateway import (
     read_limits,
     rerun,
 )
+from guardproxy.gateway.limits import _whose
 from guardproxy.policy import PolicySet
 from guardproxy.wire import Request
 from tests.kit.play import policy_set
@@ -227,3 +228,17 @@ def test_a_duty_that_plans_without_the_store_is_run_again_too() -> None:
     head = Head("x", route=ROUTE)
     assert rerun([Planning()], head, [], it.request()) == head
     assert Planning().refusals(head) == ()
+
+
+def test_long_names_that_clients_make_up_are_not_kept() -> None:
+    file = (
+        '[[limit]]\nname = "a"\nunit = "cost"\nbudget = "9/day"\nper = ["model"]\n[price."*"]\ninput = 1\noutput = 1\n'
+    )
+    it = desk(file=file)
+    before = _whose.cache_info().currsize
+    for number in range(3):
+        assert it.ask(str(number) * 10_000).answers
+    assert (it.file._late, it.file.prices._known) == ({}, {})
+    assert _whose.cache_info().currsize == before
+    (told,) = it.ask("1" * 10_000).answers
+    assert told.answers != (0,), "they are counted all the same"
