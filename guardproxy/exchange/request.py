@@ -96,8 +96,8 @@ class RequestPhase:
                 ledger.owner = owner_of(subjects, *about)
             acts = bound.has_parallel and self.setting.codec.contract.acts(request.frame.tree)
             self.guard.bind(bound, with_own(request.shapes, bound.judging if answered else ()), acts=acts)
-            if sections := bound.sections.get("prompt"):
-                self.guard.begin_prompts(sections, request.model)
+            if "prompt" in bound.sections:
+                self.guard.begin_prompts(bound.sections["prompt"], request.model)
             self._push(request, bound)
         except DownstreamError as error:
             return self.client.refuse(error, happened.at_s)
