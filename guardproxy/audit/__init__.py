@@ -57,7 +57,14 @@ from guardproxy.audit.segment import numbers, path_of
 from guardproxy.audit.shipping import Batch, Shipper, Target, ship_on
 from guardproxy.audit.sinks import Sink, open_sink, target_of
 from guardproxy.audit.sinks.file import Entry, FileSink, Receiver
-from guardproxy.audit.tasks import RecordedCache, RecordedDuty, RecordedField, RecordedPlan, RecordedPrompt
+from guardproxy.audit.tasks import (
+    RecordedCache,
+    RecordedDuty,
+    RecordedField,
+    RecordedPlan,
+    RecordedPrompt,
+    RecordedRefusal,
+)
 from guardproxy.audit.values import ValueMatcher
 from guardproxy.audit.versions import entries_of, entry_of, read_entry, read_record
 
@@ -112,6 +119,7 @@ __all__ = [
     "RecordedPlaces",
     "RecordedPlan",
     "RecordedPrompt",
+    "RecordedRefusal",
     "RecordedRequest",
     "RecordedSaving",
     "RecordedSealing",

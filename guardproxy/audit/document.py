@@ -18,7 +18,14 @@ from msgspec import Meta
 from guardproxy.audit.canonical import canonical
 from guardproxy.audit.opinions import RecordedFeedback
 from guardproxy.audit.part import RecordLeaf, RecordPart
-from guardproxy.audit.tasks import RecordedCache, RecordedDuty, RecordedField, RecordedPlan, RecordedPrompt
+from guardproxy.audit.tasks import (
+    RecordedCache,
+    RecordedDuty,
+    RecordedField,
+    RecordedPlan,
+    RecordedPrompt,
+    RecordedRefusal,
+)
 from guardproxy.findings import Direction
 
 ENTRY_VERSION = 3
@@ -276,6 +283,13 @@ class Record(LogEntry, frozen=True, kw_only=True, tag="exchange"):
     duties: Annotated[
         tuple[RecordedDuty, ...], Meta(description="The gateway store's answers to duties, in order.")
     ] = ()
+    refusals: Annotated[
+        tuple[RecordedRefusal, ...],
+        Meta(description="What duties refused, and what they would have refused in shadow mode."),
+    ] = ()
+    cost: Annotated[
+        int | None, Meta(description="The cost of all attempts, in millionths of the unit of prices. `null`: no price.")
+    ] = None
     plan: RecordedPlan | None = None
     fields: Annotated[tuple[RecordedField, ...], Meta(description="What policies did with fields of the request.")] = ()
     prompts: Annotated[

@@ -10,6 +10,16 @@ from msgspec import Meta
 from guardproxy.audit.part import RecordLeaf, RecordPart
 
 
+class RecordedRefusal(RecordLeaf, frozen=True, kw_only=True):
+    """A refusal of a duty, such as a limit that the request exceeds, or one that it would make if it were enforced."""
+
+    duty: str
+    name: Annotated[str, Meta(description="The name of the limit.")] = ""
+    policy: Annotated[str, Meta(description="The policy that has the limit. Empty: the settings.")] = ""
+    code: Annotated[str, Meta(description="The code of the error.")]
+    mode: Literal["enforce", "shadow"]
+
+
 class RecordedDuty(RecordLeaf, frozen=True, kw_only=True):
     """The gateway store's answers to a list of calls of a duty."""
 

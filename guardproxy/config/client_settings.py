@@ -51,6 +51,13 @@ class ClientConfig(AuditConfig):
     limits: Path | None = setting(
         "Clients", None, "A TOML file of limits and budgets; `guardproxy limits lint` checks it."
     )
+    prices: str = setting(
+        "Clients",
+        "none",
+        "A table of prices, in US dollars, of models for which `limits` has no price: that of the package genai-prices (the "
+        "extra `prices`). Nothing is fetched. Records then hold the cost of each exchange.",
+        AllowedValues(choices=("none", "genai-prices")),
+    )
     state: str = setting(
         "Clients",
         "",

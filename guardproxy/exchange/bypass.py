@@ -28,7 +28,7 @@ from guardproxy.exchange.transcript import (
     SendUpstream,
     UpstreamFailed,
 )
-from guardproxy.gateway import StoreAnswered
+from guardproxy.gateway import Refusal, StoreAnswered
 
 
 @dataclass(slots=True)
@@ -41,6 +41,7 @@ class PassThrough:
     _status: int = 0
     _started: bool = False
     _answers: tuple[StoreAnswered, ...] = ()
+    _refusals: tuple[Refusal, ...] = ()
     _seals: dict[str, str] = field(default_factory=dict)
     _sizes: dict[str, int] = field(default_factory=lambda: {"upstream": 0, "client": 0})
 
@@ -53,7 +54,8 @@ class PassThrough:
         """Takes an input; returns the commands that follow from it."""
         match happened:
             case RequestReceived():
-                self._began, self._unix_s, self._answers = happened.at_s, happened.unix_s, happened.answers
+                self._began, self._unix_s = happened.at_s, happened.unix_s
+                self._answers, self._refusals = happened.answers, happened.refusals
                 self._sizes["upstream"] = len(happened.body)
                 self._seals["request"] = self.setting.keys.seal(happened.body)
                 return [SendUpstream(happened.body)]
@@ -102,6 +104,7 @@ class PassThrough:
             self._seals,
             at_s - self._began,
             self._answers,
+            self._refusals,
         )
         code = ErrorCode.AUDIT_UNAVAILABLE
         failed = self.setting.codec.error(code.status, code, "the record of this exchange could not be kept")

@@ -12,11 +12,12 @@ from guardproxy.exchange.attempts import Answer, Attempts
 from guardproxy.exchange.feedback import recorded_feedback
 from guardproxy.exchange.gate import QueuedFrame
 from guardproxy.exchange.guard import Guard
-from guardproxy.exchange.notes import Notes, Side
+from guardproxy.exchange.notes import DutyNotes, Notes, Side
 from guardproxy.exchange.recording import NO_OWNER, Origin, compose, intent
 from guardproxy.exchange.setting import Setting
 from guardproxy.exchange.transcript import Refused, RequestReceived
 from guardproxy.findings import Direction
+from guardproxy.gateway import Prices, cost_of
 from guardproxy.wire import FEEDBACK
 
 
@@ -55,10 +56,11 @@ class Ledger(msgspec.Struct):
     _origin: Origin | None = None
 
     def begin(self, happened: RequestReceived | Refused) -> None:
-        """Notes the time of the request, and the answers of the gateway's store."""
+        """Notes the time of the request, the answers of the gateway's store, and the refusals of its duties."""
         self.time("received", happened.at_s)
         self.notes.measures.unix_s = happened.unix_s
-        self.notes.answers = happened.answers
+        if happened.answers or happened.refusals:
+            self.notes.duties = DutyNotes(happened.answers, happened.refusals)
 
     def time(self, name: str, at_s: float) -> None:
         """Notes the first time of something that happened."""
@@ -136,4 +138,12 @@ class Ledger(msgspec.Struct):
             record = msgspec.structs.replace(record, prompts=guard.prompts.recorded())
         if self.setting.codec is FEEDBACK and self.entry is not None:
             return msgspec.structs.replace(record, feedback=recorded_feedback(self.entry.frame.tree))
-        return record
+        prices = self.setting.limits.prices
+        return record if prices is None else self._priced(record, prices)
+
+    def _priced(self, record: Record, prices: Prices) -> Record:
+        """The record with the cost of the exchange. If a rule falls back to another model, the higher price counts."""
+        plans = (self.notes.plan, self.attempts.plan)
+        models = tuple(dict.fromkeys(plan.model or self.notes.model for plan in plans))
+        cost = cost_of(record, self.setting.codec.contract, prices, models)
+        return msgspec.structs.replace(record, cost=cost)

@@ -14,7 +14,7 @@ from guardproxy.events import Fault
 from guardproxy.exchange.gate import Gate, QueuedFrame
 from guardproxy.exchange.lanes import Lane
 from guardproxy.findings import Detail
-from guardproxy.gateway import StoreAnswered
+from guardproxy.gateway import Refusal, StoreAnswered
 from guardproxy.wire import AnswerFacts
 from guardproxy.wire.json import dotted, is_plain_key
 
@@ -85,6 +85,17 @@ class Measures(msgspec.Struct):
     cache: RecordedCache | None = None
 
 
+class DutyNotes(NamedTuple):
+    """What the duties of the gateway did: the answers of the store to them, and what they refused or would have refused in
+    shadow mode."""
+
+    answers: tuple[StoreAnswered, ...] = ()
+    refusals: tuple[Refusal, ...] = ()
+
+
+NO_DUTIES = DutyNotes()
+
+
 class Notes(msgspec.Struct):
     """The notes of an exchange, its texts excepted. `failure`: why it was refused or failed, if it was."""
 
@@ -96,7 +107,7 @@ class Notes(msgspec.Struct):
     status: int = 0
     upstream_status: int | None = None
     measures: Measures = msgspec.field(default_factory=Measures)
-    answers: tuple[StoreAnswered, ...] = ()  # the answers of the gateway's store to duties
+    duties: DutyNotes = NO_DUTIES
     plan: Plan = UNPLANNED
     failure: DownstreamError | Fault | None = None
     no_capacity: tuple[str, Shortage] | None = None  # the check without a verdict, and the reason

@@ -25,7 +25,6 @@ from guardproxy.audit import (
     RecordedAnswer,
     RecordedAttempt,
     RecordedDecision,
-    RecordedDuty,
     RecordedError,
     RecordedFault,
     RecordedField,
@@ -39,12 +38,13 @@ from guardproxy.audit import (
 )
 from guardproxy.decisions import UNPLANNED, Plan
 from guardproxy.errors import DownstreamError
+from guardproxy.exchange.duties import recorded_answers, recorded_refusals
 from guardproxy.exchange.gate import QueuedFrame
 from guardproxy.exchange.lanes import Lane
 from guardproxy.exchange.masked import Masks
 from guardproxy.exchange.notes import Attempt, Notes, Side, is_unmapped
 from guardproxy.findings import Finding
-from guardproxy.gateway import StoreAnswered
+from guardproxy.gateway import Refusal, StoreAnswered
 from guardproxy.policy import BoundRules, FieldChange, Keeping, Outcome
 from guardproxy.wire import AnswerFacts
 from guardproxy.wire.json import is_word
@@ -130,7 +130,8 @@ def compose(
         language=notes.language,
         conversation=notes.conversation,
         signs=notes.measures.signs,
-        duties=tuple(map(_duty, notes.answers)) if notes.answers else (),
+        duties=recorded_answers(notes.duties.answers) if notes.duties.answers else (),
+        refusals=recorded_refusals(notes.duties.refusals) if notes.duties.refusals else (),
         plan=_plan(notes.plan) if notes.plan is not UNPLANNED else None,
         fields=tuple(writer.fields(fields)) if fields else (),
         cache=notes.measures.cache,
@@ -156,9 +157,10 @@ def passed(
     seals: Mapping[str, str],
     finished_s: float,
     answers: Sequence[StoreAnswered] = (),
+    refusals: Sequence[Refusal] = (),
 ) -> Record:
     """Returns the record of an exchange that no check read. `finished_s`: seconds from the request to the end; `answers`: the
-    answers of the gateway's store to duties."""
+    answers of the gateway's store to duties; `refusals`: what duties would have refused in shadow mode."""
     return Record(
         v=ENTRY_VERSION,
         at=unix_s,
@@ -192,7 +194,8 @@ def passed(
         sizes=dict(sizes),
         seals=dict(seals),
         timings={"finished": _since(0.0, finished_s)},
-        duties=tuple(map(_duty, answers)),
+        duties=recorded_answers(answers),
+        refusals=recorded_refusals(refusals),
     )
 
 
@@ -232,10 +235,6 @@ def _plan(plan: Plan) -> RecordedPlan | None:
         return None
     parameters = dict(plan.parameters)
     return RecordedPlan(upstream=plan.upstream, model=plan.model, parameters=parameters, reason=plan.reason)
-
-
-def _duty(answered: StoreAnswered) -> RecordedDuty:
-    return RecordedDuty(duty=answered.duty, answers=answered.answers)
 
 
 def _shortage(notes: Notes) -> RecordedShortage | None:

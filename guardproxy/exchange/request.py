@@ -35,7 +35,8 @@ from guardproxy.exchange.transcript import (
     SendUpstream,
 )
 from guardproxy.findings import Facts
-from guardproxy.policy import About, BoundRules
+from guardproxy.gateway import about_of, conversation_of
+from guardproxy.policy import BoundRules
 from guardproxy.wire import (
     UNINSPECTED,
     FieldPath,
@@ -144,33 +145,21 @@ class RequestPhase:
         return request
 
     def _conversation(self, request: Request, happened: RequestReceived) -> str:
-        """The pseudonym of the conversation, derived from the header that names it or from the first words of the request."""
-        named = ("named", happened.conversation) if happened.conversation else None
-        words = named or ("", self.setting.codec.turns.first_words(request.frame.tree))
-        plain = "\0".join(("conversation", self.setting.tenant, *words)).encode("utf-8", "surrogatepass")
-        return self.setting.history.conversation or self.setting.keys.seal(plain)
+        """The pseudonym of the conversation."""
+        setting = self.setting
+        return setting.history.conversation or conversation_of(
+            setting.codec, request, setting.tenant, happened.conversation, setting.keys.seal
+        )
 
     def _bind(self, request: Request, happened: RequestReceived) -> BoundRules:
         """Selects the rules for the request."""
         setting = self.setting
         if (bound := setting.policies.unconditional) is not None:
             return bound
-        tree, contract = request.frame.tree, setting.codec.contract
-        statements = statement_of(tree, contract.statements) if setting.policies.asks_body else RequestStatement()
-        models, named = statements.models, tree.get("model")
-        if isinstance(named, str) and named and named not in (request.model, *models):
-            models = (*models, named)  # the path names another model than the body
-        about = About(
-            *(setting.address.route, request.model, setting.tenant_name, happened.headers, request.stream),
-            max_tokens=statements.max_tokens,
-            messages=statements.messages,
-            tools=statements.tools,
-            models=models,
-            limits=statements.limits,
-            counts=statements.counts,
-            offered=statements.offered,
-            unclear=statements.unclear,
-        )
+        statement = RequestStatement()
+        if setting.policies.asks_body:
+            statement = statement_of(request.frame.tree, setting.codec.contract.statements)
+        about = about_of(setting.address.route, setting.tenant_name, request, statement, happened.headers)
         matched, conversation = setting.history.matched, self.ledger.notes.conversation
         return setting.policies.bind(
             *(setting.address.route, request.model, setting.tenant_name, conversation, about, matched),

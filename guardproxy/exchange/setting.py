@@ -10,14 +10,14 @@ import msgspec
 from guardproxy import redaction
 from guardproxy.exchange.history import LIVE, History
 from guardproxy.exchange.recording import Origin
-from guardproxy.gateway import NO_CLIENT, KnownClient
+from guardproxy.gateway import NO_CLIENT, KnownClient, Prices
 from guardproxy.policy import PolicySet
 from guardproxy.wire import BOUNDS, Bounds, Codec
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Sizes and times that bound one exchange."""
+    """Sizes and times that bound one exchange, and the prices by which its cost is counted."""
 
     held_chars: int = 2_000_000
     """Text that one answer may hold back."""
@@ -27,6 +27,8 @@ class Limits:
     """How long a stream may be silent while its answer is held back."""
     bounds: Bounds = BOUNDS
     """What one body may hold."""
+    prices: Prices | None = None
+    """The prices of models; `None`: the record holds no cost."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ from guardproxy.errors import ErrorCode
 from guardproxy.exchange.caching import CacheQuery
 from guardproxy.exchange.gate import Job
 from guardproxy.findings import Scan
-from guardproxy.gateway import StoreAnswered
+from guardproxy.gateway import Refusal, StoreAnswered
 
 
 class RequestReceived(msgspec.Struct, frozen=True):
@@ -26,8 +26,9 @@ class RequestReceived(msgspec.Struct, frozen=True):
 
     `unix_s`: the wall clock, for the record. `language`, `conversation`: the language of the texts and the conversation, if
     headers name them. `headers`: the headers that policies ask for, by lower-case name; `None` if they are not known.
-    `answers`: the answers of the gateway's store to duties. `plans`: the plans of duties; the exchange merges them
-    (`decisions.merge_plans`), applies the result to the body, and records it.
+    `answers`: the answers of the gateway's store to duties. `refusals`: what duties would have refused in shadow mode.
+    `plans`: the plans of duties; the exchange merges them (`decisions.merge_plans`), applies the result to the body, and
+    records it.
     """
 
     body: bytes
@@ -38,6 +39,7 @@ class RequestReceived(msgspec.Struct, frozen=True):
     headers: Mapping[str, str] | None = msgspec.field(default_factory=dict)
     answers: tuple[StoreAnswered, ...] = ()
     plans: tuple[Plan, ...] = ()
+    refusals: tuple[Refusal, ...] = ()
 
 
 class Scanned(msgspec.Struct, frozen=True):
@@ -103,7 +105,7 @@ class DownstreamGone(msgspec.Struct, frozen=True):
 class Refused(msgspec.Struct, frozen=True):
     """The driver could not take the request (too large, wrong media type, draining, refused by a duty). `retry_s`: the
     seconds after which the client may ask again, `None` if unknown; `answers`: the answers of the gateway's store to
-    duties."""
+    duties; `refusals`: what duties refused, and would have refused in shadow mode."""
 
     code: ErrorCode
     message: str
@@ -112,6 +114,7 @@ class Refused(msgspec.Struct, frozen=True):
     unix_s: float = 0.0
     retry_s: int | None = None
     answers: tuple[StoreAnswered, ...] = ()
+    refusals: tuple[Refusal, ...] = ()
 
     @property
     def status(self) -> int:

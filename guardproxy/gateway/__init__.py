@@ -8,7 +8,7 @@ exchange: they are recorded, and a replay uses them again. There is one duty a f
     routes.py       refuses routes that are neither guarded nor passed through
     tenants.py      turns the credential into a tenant
     client_keys.py  admits clients by keys of the proxy or by tokens (`client_file.py`, `clients.py`, `tokens.py`, `guesses.py`)
-    limits.py       limits and budgets (`limit_file.py`, `limit_headers.py`)
+    limits.py       limits and budgets (`limit_file.py`, `limit_headers.py`, `prices.py`, `price_table.py`)
     owned_ids.py    seals the ids of exchanges with their tenants
     capacity.py     refuses requests while the maximum number of exchanges is open
     bodies.py       refuses bodies that are not JSON or too large, by their headers
@@ -18,6 +18,7 @@ Another package adds a duty by an entry point of the group `guardproxy.duties`; 
 
 from __future__ import annotations
 
+from guardproxy.gateway.binding import about_of, conversation_of
 from guardproxy.gateway.bodies import BodyHeaders
 from guardproxy.gateway.capacity import Capacity, Slots
 from guardproxy.gateway.client_file import (
@@ -43,15 +44,17 @@ from guardproxy.gateway.credentials import (
     read_secret,
     refuse_in_query,
 )
-from guardproxy.gateway.duty import Duty, Head, Steps, StoreAnswered
+from guardproxy.gateway.duty import Duty, Head, Refusal, Steps, StoreAnswered
 from guardproxy.gateway.guesses import Guesses
-from guardproxy.gateway.limit_file import LimitRule, LimitSet, limit_schema, read_limits
-from guardproxy.gateway.limits import UsageLimits, limit_words
+from guardproxy.gateway.limit_file import LimitSet, limit_schema, read_limits
+from guardproxy.gateway.limits import UsageLimits, limits_of
 from guardproxy.gateway.order import Duties, Trail, load_duties, rerun
 from guardproxy.gateway.owned_ids import OwnedIds, is_owned
+from guardproxy.gateway.price_table import maintained_prices
+from guardproxy.gateway.prices import NO_PRICES, Prices, PriceTable, cost_of
 from guardproxy.gateway.readiness import Readiness
 from guardproxy.gateway.routes import UNKNOWN, Routes
-from guardproxy.gateway.store import Add, Answer, Call, Drop, Get, Put, Settle, Store, Take
+from guardproxy.gateway.store import LEASE_S, Add, Answer, Call, Drop, Get, Put, Settle, Store, Take, lease_of
 from guardproxy.gateway.store.failover import Down, Failover
 from guardproxy.gateway.store.memory import MemoryStore
 from guardproxy.gateway.store.redis import RedisStore
@@ -60,7 +63,9 @@ from guardproxy.gateway.tokens import Tokens
 
 __all__ = [
     "FILE_NAME",
+    "LEASE_S",
     "NO_CLIENT",
+    "NO_PRICES",
     "UNKNOWN",
     "Add",
     "Answer",
@@ -82,13 +87,15 @@ __all__ = [
     "KnownClient",
     "KnownClients",
     "KnownTenants",
-    "LimitRule",
     "LimitSet",
     "MemoryStore",
     "OwnedIds",
+    "PriceTable",
+    "Prices",
     "Put",
     "Readiness",
     "RedisStore",
+    "Refusal",
     "Routes",
     "Settle",
     "Slots",
@@ -103,11 +110,16 @@ __all__ = [
     "Tokens",
     "Trail",
     "UsageLimits",
+    "about_of",
+    "conversation_of",
+    "cost_of",
     "digest",
     "is_owned",
+    "lease_of",
     "limit_schema",
-    "limit_words",
+    "limits_of",
     "load_duties",
+    "maintained_prices",
     "moved_from_query",
     "new_key",
     "read_client_file",

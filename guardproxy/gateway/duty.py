@@ -38,7 +38,7 @@ Result = TypeVar("Result")
 Steps = Generator[tuple[Call, ...], tuple[Answer, ...], Result]
 """The steps of a duty's method: yields calls for the store, receives their answers, returns a result."""
 
-Stage = Literal["admit", "plan", "headers", "settle", "abandon"]
+Stage = Literal["admit", "plan", "refusals", "headers", "settle", "abandon"]
 
 
 class Head(msgspec.Struct, frozen=True):
@@ -50,7 +50,8 @@ class Head(msgspec.Struct, frozen=True):
     `route`: such as `POST /v1/messages`, or `unknown`. `tenant`: a pseudonym of the credential, or of the client.
     `tenant_name`: the name of its owner in the settings. Both are empty if there is none. `credential`: the credential
     in normal form, after the duty `tenants` ran; empty after `client-keys` ran. `client`: the client that `client-keys`
-    found, with its scope.
+    found, with its scope. `conversation`: the name that a trusted hop gives the conversation. `would_refuse`: what a duty in
+    shadow mode would have refused by the head.
     """
 
     id: str
@@ -66,10 +67,23 @@ class Head(msgspec.Struct, frozen=True):
     tenant_name: str = ""
     credential: Credential = NO_CREDENTIAL
     client: KnownClient = NO_CLIENT
+    conversation: str = ""
 
     def changed(self, **members: Any) -> Head:
         """The head with other values of `members`."""
         return structs.replace(self, **members)
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """A refusal of a duty, or one that it would make if it were enforced. `code`: of the error. `name`, `policy`: the part of
+    the settings or of a policy that refuses, such as a limit."""
+
+    duty: str
+    code: str
+    name: str = ""
+    policy: str = ""
+    enforced: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +115,11 @@ class Duty:
         Raises `DownstreamError` to refuse the request. The plans of all duties are merged (`decisions.merge_plans`)
         and recorded; a replay uses the recorded plan."""
         return None
+
+    def refusals(self, head: Head) -> tuple[Refusal, ...]:
+        """Returns what this duty refused, and what it would have refused in shadow mode, for the record. It is called after
+        the last duty, before `headers`."""
+        return ()
 
     def headers(self, head: Head, provider: str) -> Mapping[str, str]:
         """Returns headers to add to the answer, whatever it is. `provider`: whose format the client speaks, such as

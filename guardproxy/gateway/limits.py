@@ -1,9 +1,10 @@
 """Limits and budgets: requests, tokens, costs and simultaneous requests of a client, a tenant or a model.
 
 In: the head and the decoded request, the answers of the store, then the record. Out: a refusal with the time to wait, or
-nothing; the headers that tell the client what is left. A request reserves what it may use, before it is sent. What it used is
-known at its end (`settle`): the rest is given back, and more is counted too. A reservation that nobody settles ends by itself.
-Kept: the reservations of open exchanges.
+nothing; the headers that tell the client what is left. Limits come from the operator's file and from the policies that apply to
+the request. A request reserves what it may use, before it is sent. What it used is known at its end (`settle`): the rest is
+given back, and more is counted too. A reservation that nobody settles ends by itself, and soon if its process died.
+Kept: the reservations of open exchanges, and the limits of combinations of policies.
 """
 
 from __future__ import annotations
@@ -12,34 +13,45 @@ import hashlib
 import math
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
+from typing import cast
 
 from guardproxy.audit import Record
 from guardproxy.decisions import Plan
 from guardproxy.errors import DownstreamError, ErrorCode, StoreError
-from guardproxy.gateway.duty import Duty, Head, Steps
-from guardproxy.gateway.limit_file import LARGEST, MICRO, LimitRule, LimitSet, Unit
+from guardproxy.gateway.binding import about_of, conversation_of
+from guardproxy.gateway.duty import Duty, Head, Refusal, Steps
+from guardproxy.gateway.limit_file import LimitSet
 from guardproxy.gateway.limit_headers import Remaining, limit_headers
+from guardproxy.gateway.prices import BYTES_A_TOKEN, TokenUse, token_use
 from guardproxy.gateway.store import Settle, Take
-from guardproxy.policy import About
-from guardproxy.wire import Contract, Formats, Request, RequestStatement, installed, statement_of
+from guardproxy.policy import LARGEST, MICRO, About, BoundRules, LimitRule, PolicySet
+from guardproxy.wire import Codec, Request, brief_statement_of, statement_of
 
-BYTES_A_TOKEN = 4
+SECTION = "limits"
 LIMIT_OPEN = 100_000  # exchanges whose reservations are kept, far above what may be open
+MOST_BOUND = 1000  # combinations of policies whose limits are kept
+
+_Reservation = tuple[LimitRule, Take]
+_NO_POLICIES = PolicySet((), {}, "")
 
 
-@dataclass(frozen=True, slots=True)
-class _Reservation:
-    """What an exchange took from a limit. `amount`: what it added to the level."""
+@dataclass(slots=True)
+class _Open:
+    """An exchange under way. `held`: what it took from limits. `left`: what its limits leave. `refusals`: the limits that it
+    exceeded."""
 
-    rule: LimitRule
-    take: Take
+    held: list[_Reservation] = field(default_factory=list)
+    left: list[Remaining] = field(default_factory=list)
+    refusals: list[Refusal] = field(default_factory=list)
 
 
 class UsageLimits(Duty):
-    """Refuses requests past a limit. `known`: returns the limits in force. `hold_s`: the time after which a reservation ends
-    that nobody settled; longer than any exchange. `notice(limit, mode)`: is called for each refusal, also where the limit is in
-    shadow mode. `formats`: returns the wire formats in force."""
+    """Refuses requests past a limit. `known`: returns the limits of the operator's file. `hold_s`: the time after which a
+    reservation ends that nobody settled; longer than any exchange. `notice(limit, mode)`: is called for each refusal, also
+    where the limit is in shadow mode. `policies`: returns the policies in force. `seal`: returns a keyed digest. `owner`: the
+    name of this process in the store."""
 
     name = "limits"
 
@@ -48,20 +60,24 @@ class UsageLimits(Duty):
         known: Callable[[], LimitSet],
         hold_s: float,
         notice: Callable[[str, str], None],
-        formats: Callable[[], Formats] = installed,
+        policies: Callable[[], PolicySet] = lambda: _NO_POLICIES,
+        seal: Callable[[bytes], str] = lambda data: "",
+        owner: str = "",
     ) -> None:
         self._known = known
         self._hold_s = hold_s
         self._notice = notice
-        self._formats = formats
-        self._open: OrderedDict[str, list[_Reservation]] = OrderedDict()
-        self._left: OrderedDict[str, list[Remaining]] = OrderedDict()
+        self._policies = policies
+        self._seal = seal
+        self._owner = owner
+        self._open: OrderedDict[str, _Open] = OrderedDict()
+        self._bound: dict[int, tuple[BoundRules, tuple[LimitRule, ...]]] = {}
 
     def admit(self, head: Head) -> Head | Steps[Head]:
         """Reserves what the head decides. Raises `DownstreamError` (429)."""
-        about = About(head.route, tenant=head.tenant_name)
-        amounts = [(rule, 1) for rule in self._known().early if rule.match.holds(about)]
-        return self._admitted(head, amounts) if amounts else head
+        known = self._known()
+        rules = known.early_for(head.route, head.tenant_name) if known.early else ()
+        return self._admitted(head, [(rule, 1) for rule in rules]) if rules else head
 
     def _admitted(self, head: Head, amounts: Sequence[tuple[LimitRule, int]]) -> Steps[Head]:
         yield from self._reserve(head, amounts, "")
@@ -69,163 +85,193 @@ class UsageLimits(Duty):
 
     def plans(self, head: Head) -> bool:
         """Whether a limit counts what the body decides."""
-        return bool(self._known().late)
+        return bool(self._known().late) or SECTION in self._policies().section_names
 
     def plan(self, head: Head, request: Request) -> Steps[Plan | None] | None:
         """Reserves what the body decides. Returns no plan. Raises `DownstreamError` (403 for a model without a price, 429)."""
-        codec = self._formats().codec_for(head.route)
-        if codec is None:
-            return None
-        statement = statement_of(request.frame.tree, codec.contract.statements)
-        about = self._about(head, request, statement)
-        rules = [rule for rule in self._known().late if rule.match.holds(about)]
-        prompt = -(-len(request.frame.data) // BYTES_A_TOKEN)
-        answer = max((statement.max_tokens, *statement.limits))
         amounts: list[tuple[LimitRule, int]] = []
-        for rule in rules:
-            tokens = prompt, answer or rule.answer_tokens
-            match rule.unit:
-                case "tokens":
-                    amounts.append((rule, sum(tokens)))
-                case "cost":
-                    if (price := self._known().price(about.named_models)) is not None:
-                        amounts.append((rule, price.cost(*tokens)))
-                    elif not rule.is_shadow:
-                        message = f"the limit `{rule.name}` counts costs, and the model has no price"
-                        raise DownstreamError(ErrorCode.OUT_OF_SCOPE, message, "model")
-                case _:
-                    amounts.append((rule, 1))
+        for rule, units in self.counted(head, request):
+            if units is not None:
+                amounts.append((rule, units))
+            elif not rule.is_shadow:
+                message = f"the limit `{rule.label}` counts costs, and the model has no price"
+                raise DownstreamError(ErrorCode.OUT_OF_SCOPE, message, "model")
         return self._planned(head, amounts, request.model) if amounts else None
 
-    def _about(self, head: Head, request: Request, statement: RequestStatement) -> About:
-        tree = request.frame.tree
-        asked = {name for rule in self._known().late for name in rule.match.asks}
-        headers = {name: value for name in asked if (value := head.headers.get(name)) is not None}
-        named = tree.get("model") if isinstance(tree, Mapping) else None
-        models = (*statement.models, *((named,) if isinstance(named, str) and named else ()))
-        return About(
-            *(head.route, request.model, head.tenant_name, headers, request.stream),
-            max_tokens=statement.max_tokens,
-            messages=statement.messages,
-            tools=statement.tools,
-            models=models,
-            limits=statement.limits,
-            counts=statement.counts,
-            offered=statement.offered,
-            unclear=statement.unclear,
-        )
+    def counted(self, head: Head, request: Request) -> list[tuple[LimitRule, int | None]]:
+        """Returns the limits that count a request by its body, each with the units that it reserves; `None` for the cost of a
+        model without a price."""
+        policies = self._policies()
+        codec = policies.formats.codec_for(head.route)
+        if codec is None:
+            return []
+        known, has_section = self._known(), SECTION in policies.section_names
+        read = statement_of if known.asks_much or has_section else brief_statement_of
+        statement = read(request.frame.tree, codec.contract.statements)
+        asked = (*known.asks, *policies.headers, *self._asks(policies)) if has_section else known.asks
+        headers = {name: value for name in asked if (value := head.headers.get(name)) is not None} if asked else {}
+        about = about_of(head.route, head.tenant_name, request, statement, headers)
+        rules = known.late_for(about)
+        if has_section:
+            rules = (*rules, *self._of_policies(policies, head, request, codec, about))
+        prompt = -(-len(request.frame.data) // BYTES_A_TOKEN)
+        answer = max(statement.limits) if statement.limits else 0
+        rates = known.prices.rates(about.named_models, head.unix_s, prompt) if known.prices else None
+        units: list[tuple[LimitRule, int | None]] = []
+        for rule in rules:
+            use = TokenUse(prompt, answer or rule.answer_tokens)
+            if rule.unit == "tokens":
+                units.append((rule, use.prompt + use.answer))
+            elif rule.unit == "cost":
+                units.append((rule, rates.cost(use) if rates else None))
+            else:
+                units.append((rule, 1))
+        return units
+
+    @staticmethod
+    def _asks(policies: PolicySet) -> frozenset[str]:
+        """Returns the names of the headers that limits of policies read."""
+        rules = (rule for policy in policies.policies for rule in policy.sections.get(SECTION, ()))
+        return frozenset(name for rule in rules for name in rule.match.asks)
+
+    def _of_policies(
+        self, policies: PolicySet, head: Head, request: Request, codec: Codec, about: About
+    ) -> Sequence[LimitRule]:
+        """Returns the limits that count a request, of the policies that apply to it."""
+        if (bound := policies.unconditional) is None:
+            conversation = conversation_of(codec, request, head.tenant, head.conversation, self._seal)
+            bound = policies.bind(
+                *(head.route, request.model, head.tenant_name, conversation, about), demanded=head.client.policies
+            )
+        kept = self._bound.get(id(bound))
+        if kept is None or kept[0] is not bound:
+            if len(self._bound) >= MOST_BOUND:
+                self._bound.clear()
+            kept = self._bound[id(bound)] = bound, limits_of(bound)
+        return [rule for rule in kept[1] if rule.match.holds(about)]
 
     def _planned(self, head: Head, amounts: Sequence[tuple[LimitRule, int]], model: str) -> Steps[Plan | None]:
         yield from self._reserve(head, amounts, model)
         return None
 
     def _reserve(self, head: Head, amounts: Sequence[tuple[LimitRule, int]], model: str) -> Steps[None]:
-        taken = [_Reservation(rule, self._take(rule, units, head, model)) for rule, units in amounts]
-        open_ = self._open.setdefault(head.id, [])
-        known = len(open_)
+        taken = [(rule, self._take(rule, units, head, model)) for rule, units in amounts]
+        entry = self._entry(head.id)
+        before, held = entry.held, entry.held.copy()
         # The client may leave while the store works. A reservation in a sum can be ended whether it was taken or not.
-        open_ += [reservation for reservation in taken if reservation.take.holds_s]
+        entry.held = [*before, *[pair for pair in taken if pair[1].holds_s]]
         try:
-            answers = yield tuple(reservation.take for reservation in taken)
+            levels = cast(tuple[int, ...], (yield tuple([take for _, take in taken])))
         except StoreError:
-            del open_[known:]
+            entry.held = before
             raise
-        del open_[known:]
-        levels = [answer for answer in answers if isinstance(answer, int)]
-        pairs = tuple(zip(taken, levels, strict=True))
-        exceeding = [reservation for reservation, level in pairs if not reservation.take.fits(level)]
-        for reservation in exceeding:
-            self._notice(reservation.rule.name, "shadow" if reservation.rule.is_shadow else "enforce")
         # A store takes nothing if a limit that is enforced does not leave enough, and this must come to the same result.
-        is_taken = not any(reservation.take.binding for reservation in exceeding)
-        left = self._left.setdefault(head.id, [])
-        waits: list[tuple[float, LimitRule]] = []
-        for reservation, level in pairs:
-            rule, take = reservation.rule, reservation.take
-            after = level
-            if is_taken and take.fits(level):
-                open_.append(reservation)
+        is_taken = all(take.fits(level) or not take.binding for (_, take), level in zip(taken, levels, strict=True))
+        worst: tuple[float, LimitRule] | None = None
+        for (rule, take), level in zip(taken, levels, strict=True):
+            fits, after = take.fits(level), level
+            if fits and is_taken:
+                held.append((rule, take))
                 after += take.amount
+            elif not fits:
+                self._exceeded(rule, entry)
+                wait_s = _wait_s(rule, take, level, head.unix_s)
+                if take.binding and (worst is None or wait_s > worst[0]):
+                    worst = wait_s, rule
             if take.binding:
-                left.append(_remaining(rule, after, head.unix_s))
-                if not is_taken and not take.fits(level):
-                    waits.append((_wait_s(rule, take, level, head.unix_s), rule))
-        for kept in (self._open, self._left):
-            if len(kept) > LIMIT_OPEN:
-                kept.popitem(last=False)
-        if waits:
-            raise _refusal(*max(waits, key=lambda pair: pair[0]))
+                entry.left.append(_remaining(rule, after, head.unix_s))
+        entry.held = held
+        if worst:
+            raise _refusal(*worst)
+
+    def _entry(self, exchange: str) -> _Open:
+        entry = self._open.get(exchange)
+        if entry is None:
+            entry = self._open[exchange] = _Open()
+            if len(self._open) > LIMIT_OPEN:
+                self._open.popitem(last=False)
+        return entry
+
+    def _exceeded(self, rule: LimitRule, entry: _Open) -> None:
+        self._notice(rule.label, "shadow" if rule.is_shadow else "enforce")
+        code = ErrorCode.BUDGET_EXCEEDED if rule.window else ErrorCode.RATE_LIMIT_EXCEEDED
+        entry.refusals.append(Refusal(self.name, code, rule.name, rule.policy, enforced=not rule.is_shadow))
 
     def _take(self, rule: LimitRule, units: int, head: Head, model: str) -> Take:
         window, left_s = rule.window_at(head.unix_s)
-        scope = {"client": head.tenant, "tenant": head.tenant_name or head.tenant, "model": model.lower()}
-        parts = "\0".join(scope[name] for name in rule.per)
-        # A digest has one length, and keeps names out of a store that others may read.
-        whose = hashlib.blake2b(parts.encode("utf-8", "surrogatepass"), digest_size=12).hexdigest() if rule.per else ""
-        key = ":".join(("limits", rule.name, window, whose))
+        whose = ""
+        if rule.per:
+            scope = {"client": head.tenant, "tenant": head.tenant_name or head.tenant, "model": model.lower()}
+            whose = _whose("\0".join([scope[name] for name in rule.per]))
         hold_s = 0.0 if rule.period_us else self._hold_s
-        return Take(key, head.id, rule.taken(units), rule.most, hold_s, left_s + self._hold_s, not rule.is_shadow)
+        return Take(
+            f"limits:{rule.label}:{window}:{whose}",
+            head.id,
+            rule.taken(units),
+            rule.most,
+            hold_s,
+            left_s + self._hold_s,
+            not rule.is_shadow,
+            self._owner,
+        )
 
     def settle(self, head: Head, record: Record) -> Steps[None] | None:
         """Counts what the exchange used instead of what it reserved."""
-        if not (reserved := self._open.pop(head.id, [])):
+        entry = self._open.pop(head.id, None)
+        if entry is None or not entry.held:
             return None
-        codec = self._formats().codec_for(record.route)
-        tokens = used_tokens(record, codec.contract if codec else None)
-        return self._replaced(reserved, lambda unit: self._used(unit, record, *tokens))
+        codec = self._policies().formats.codec_for(record.route)
+        use = token_use(record, codec.contract if codec else None)
+        used = {"requests": 1, "parallel": 0, "tokens": use.prompt + use.answer, "cost": record.cost or 0}
+        return self._replaced(entry.held, used)
 
     def abandon(self, head: Head) -> Steps[None] | None:
         """Gives everything back but the request, which was made."""
-        self._left.pop(head.id, None)
-        return self._replaced(self._open.pop(head.id, []), lambda unit: int(unit == "requests"))
+        entry = self._open.pop(head.id, None)
+        return self._replaced(entry.held, {"requests": 1}) if entry else None
 
-    def _replaced(self, reserved: Sequence[_Reservation], used_of: Callable[[Unit], int]) -> Steps[None] | None:
-        """Replaces what an exchange reserved with what it used. `used_of` returns what it used, in a unit."""
-        calls = tuple(
-            Settle(take.key, take.id, take.amount, used, not rule.period_us, take.ttl_s)
-            for reservation in reserved
-            for rule, take in [(reservation.rule, reservation.take)]
-            for used in [min(LARGEST, rule.used(used_of(rule.unit)))]
-            if used != take.amount or take.holds_s
-        )
-        return self._settled(calls) if calls else None
+    def _replaced(self, held: Sequence[_Reservation], used_by_unit: Mapping[str, int]) -> Steps[None] | None:
+        """Replaces what an exchange reserved with what it used, by unit."""
+        calls: list[Settle] = []
+        for rule, take in held:
+            used = min(LARGEST, rule.used(used_by_unit.get(rule.unit, 0)))
+            if used != take.amount or take.holds_s:
+                calls.append(Settle(take.key, take.id, take.amount, used, not rule.period_us, take.ttl_s))
+        return self._settled(tuple(calls)) if calls else None
 
     @staticmethod
     def _settled(calls: tuple[Settle, ...]) -> Steps[None]:
         yield calls
 
-    def _used(self, unit: Unit, record: Record, prompt: int, answer: int) -> int:
-        """Returns what an exchange used, in a unit. `prompt`, `answer`: tokens."""
-        match unit:
-            case "requests":
-                return 1
-            case "parallel":
-                return 0
-            case "tokens":
-                return prompt + answer
-        price = self._known().price((record.plan.model if record.plan and record.plan.model else record.model,))
-        return price.cost(prompt, answer) if price else 0
-
     def headers(self, head: Head, provider: str) -> Mapping[str, str]:
         """Returns the headers that tell the client what is left, in the words of its API. It can be called once."""
-        left = self._left.pop(head.id, None)
-        return limit_headers(left, provider, head.unix_s) if left else {}
+        entry = self._open.get(head.id)
+        if entry is None or not entry.left:
+            return {}
+        left, entry.left = entry.left, []
+        return limit_headers(left, provider, head.unix_s)
+
+    def refusals(self, head: Head) -> tuple[Refusal, ...]:
+        """Returns the limits that the request exceeded."""
+        entry = self._open.get(head.id)
+        return tuple(entry.refusals) if entry and entry.refusals else ()
 
 
-def used_tokens(record: Record, contract: Contract | None) -> tuple[int, int]:
-    """Returns the tokens of the requests and of the answers of an exchange, as the upstream counted them. They are estimated by
-    their sizes if the upstream did not count them, as in a stream that was cut. An answer from the cache used none."""
-    if record.attempts:
-        attempts = record.attempts[int(record.is_from_cache) :]
-        answer = sum(attempt.output_tokens for attempt in attempts)
-        return sum(attempt.tokens for attempt in attempts) - answer, answer
-    if record.is_from_cache or "upstream" not in record.sizes or (record.response.status or 0) >= 400:
-        return 0, 0  # it was not sent, or it was refused
-    counted = contract.tokens(record.usage) if contract else (None, None)
-    chars = sum(text.chars for text in record.response.texts)
-    estimated = (-(-size // BYTES_A_TOKEN) for size in (record.sizes["upstream"], chars))
-    prompt, answer = (estimate if value is None else value for value, estimate in zip(counted, estimated, strict=True))
-    return prompt, answer
+def limits_of(bound: BoundRules) -> tuple[LimitRule, ...]:
+    """Returns the limits of the policies that apply, in the order of the policies' names. Those of a policy that is not
+    enforced are in shadow mode."""
+    return tuple(
+        replace(rule, policy=section.policy, is_shadow=rule.is_shadow or not section.enforced)
+        for section in bound.sections.get(SECTION, ())
+        for rule in section.value
+    )
+
+
+@lru_cache(maxsize=4096)
+def _whose(scope: str) -> str:
+    """Returns a name in the store for a client, tenant or model. A digest has one length, and keeps names out of a store that
+    others may read."""
+    return hashlib.blake2b(scope.encode("utf-8", "surrogatepass"), digest_size=12).hexdigest()
 
 
 def _wait_s(rule: LimitRule, take: Take, level: int, unix_s: float) -> float:
@@ -240,29 +286,9 @@ def _refusal(wait_s: float, rule: LimitRule) -> DownstreamError:
     what = "its budget is used up" if rule.window else "too much in a short time"
     if rule.unit == "parallel":
         what = "too many requests at the same time"
-    return DownstreamError(code, f"the limit `{rule.name}` of {rule.unit}: {what}", retry_s=max(1, math.ceil(wait_s)))
+    return DownstreamError(code, f"the limit `{rule.label}` of {rule.unit}: {what}", retry_s=max(1, math.ceil(wait_s)))
 
 
 def _remaining(rule: LimitRule, level: int, unix_s: float) -> Remaining:
     reset_s = level / MICRO if rule.period_us else rule.window_at(unix_s)[1] if rule.window else 0.0
     return Remaining(rule.unit, rule.limit, max(0, rule.in_units(rule.most - level)), max(0.0, reset_s))
-
-
-def limit_words(rule: LimitRule) -> str:
-    """Returns a line about a limit: what it counts, for whom, and how much."""
-    whose = " and ".join(rule.per) if rule.per else "all together"
-    money = f"{rule.limit / MICRO:g}" if rule.unit == "cost" else f"{rule.limit:,}"
-    period = (
-        f" a {rule.window}"
-        if rule.window
-        else f" at once, then {_rate(rule)}"
-        if rule.period_us
-        else " at the same time"
-    )
-    mode = ", in shadow mode" if rule.is_shadow else ""
-    return f"{rule.name}: {money} {rule.unit}{period}, {'per ' if rule.per else ''}{whose}{mode}"
-
-
-def _rate(rule: LimitRule) -> str:
-    amount = f"{rule.amount / MICRO:g}" if rule.unit == "cost" else f"{rule.amount:,}"
-    return f"{amount} in {rule.period_us // MICRO:,} s"

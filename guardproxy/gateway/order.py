@@ -6,7 +6,7 @@ Duties after a refusal do not run. Kept: nothing.
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 
 import msgspec
@@ -15,7 +15,7 @@ from guardproxy import plugins
 from guardproxy.audit import Record
 from guardproxy.decisions import Plan
 from guardproxy.errors import ConfigError, DownstreamError, ErrorCode, PluginError, StoreError
-from guardproxy.gateway.duty import Duty, Head, Result, Steps, StoreAnswered, has_stage
+from guardproxy.gateway.duty import Duty, Head, Refusal, Result, Steps, StoreAnswered, has_stage
 from guardproxy.gateway.store import Answer, Store
 from guardproxy.wire import Request
 
@@ -33,19 +33,19 @@ class Duties:
     def __init__(self, duties: Sequence[Duty], store: Store) -> None:
         self._admitting = tuple(duty for duty in duties if has_stage(duty, "admit"))
         self._planning = tuple(duty for duty in duties if has_stage(duty, "plan"))
+        self._refusing = tuple(duty for duty in duties if has_stage(duty, "refusals"))
         self._telling = tuple(duty for duty in duties if has_stage(duty, "headers"))
         self._settling = tuple(duty for duty in duties if has_stage(duty, "settle"))
         self._abandoning = tuple(duty for duty in duties if has_stage(duty, "abandon"))
         self._store = store
+        self.is_settling = bool(self._settling)
+        """Whether any duty processes finished exchanges."""
+        self.is_refusing = bool(self._refusing)
+        """Whether any duty tells what it refused."""
 
     def is_planning(self, head: Head) -> bool:
         """Whether any duty needs the decoded request."""
         return bool(self._planning) and any(duty.plans(head) for duty in self._planning)
-
-    @property
-    def is_settling(self) -> bool:
-        """Whether any duty processes finished exchanges."""
-        return bool(self._settling)
 
     async def admit(self, trail: Trail) -> None:
         """Passes the head of `trail` through every duty. Raises `DownstreamError`: a duty's refusal, or 503 if the
@@ -66,6 +66,10 @@ class Duties:
             if plan is not None:
                 plans.append(plan)
         return tuple(plans)
+
+    def refusals(self, head: Head) -> tuple[Refusal, ...]:
+        """Returns what the duties refused, and what they would have refused in shadow mode."""
+        return tuple([refusal for duty in self._refusing for refusal in duty.refusals(head)])
 
     def headers(self, head: Head, provider: str) -> Mapping[str, str]:
         """Returns the headers that the duties add to the answer."""
@@ -100,29 +104,36 @@ class Duties:
             answers.append(StoreAnswered(name, received))
 
 
-def rerun(duties: Iterable[Duty], head: Head, answers: Iterable[StoreAnswered]) -> Head:
-    """Returns the head that duties admit with the recorded answers of the store.
+def rerun(duties: Iterable[Duty], head: Head, answers: Iterable[StoreAnswered], request: Request | None = None) -> Head:
+    """Returns the head that duties admit with the recorded answers of the store. `request`: the decoded body; without it, no
+    duty decides by the body. The plans of duties are recorded, so they are not returned.
 
     Raises `DownstreamError` for their refusal, and `ValueError` if they make more calls than there are answers.
     """
-    recorded = list(answers)
+    recorded, duties = list(answers), tuple(duties)
+    own = {duty.name: iter([told.answers for told in recorded if told.duty == duty.name]) for duty in duties}
     for duty in duties:
-        own = iter([answered.answers for answered in recorded if answered.duty == duty.name])
-        steps = duty.admit(head)
-        if isinstance(steps, Head):
-            head = steps
-            continue
-        received: tuple[Answer, ...] | None = None
-        while True:
-            try:
-                _ = next(steps) if received is None else steps.send(received)
-            except StopIteration as end:
-                head = end.value
-                break
-            received = next(own, None)
-            if received is None:
-                raise ValueError(f"the record has no further answer of the store to the duty `{duty.name}`")
+        admitted = duty.admit(head)
+        head = admitted if isinstance(admitted, Head) else _again(duty.name, admitted, own[duty.name])
+    for duty in duties:
+        if request is not None and has_stage(duty, "plan") and duty.plans(head):
+            plan = duty.plan(head, request)
+            if isinstance(plan, Generator):
+                _again(duty.name, plan, own[duty.name])
     return head
+
+
+def _again(name: str, steps: Steps[Result], answers: Iterator[tuple[Answer, ...]]) -> Result:
+    """Returns the result of steps with recorded answers."""
+    received: tuple[Answer, ...] | None = None
+    while True:
+        try:
+            _ = next(steps) if received is None else steps.send(received)
+        except StopIteration as end:
+            return end.value  # type: ignore[no-any-return]  # the result of a generator has no type here
+        received = next(answers, None)
+        if received is None:
+            raise ValueError(f"the record has no further answer of the store to the duty `{name}`")
 
 
 def load_duties(names: Sequence[str]) -> tuple[Duty, ...]:

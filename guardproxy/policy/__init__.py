@@ -13,6 +13,7 @@ from guardproxy.policy.expression import CHECK_ERROR, And, Expression, Name
 from guardproxy.policy.feedback import feedback_policies
 from guardproxy.policy.fields import FieldChange, FieldRules
 from guardproxy.policy.keeping import Keeping
+from guardproxy.policy.limiting import LARGEST, MICRO, LimitFault, LimitRule, StoredLimit, limit_rule, limit_words
 from guardproxy.policy.lint import Note, notes
 from guardproxy.policy.load import Files, PolicyErrors, build_checks, load_file, load_folder, parse
 from guardproxy.policy.matching import MatchVerdict
@@ -48,6 +49,8 @@ __all__ = [
     "ACTIONS",
     "CHECK_ERROR",
     "KINDS_OF",
+    "LARGEST",
+    "MICRO",
     "SCALES",
     "VERDICTS",
     "WHOLE",
@@ -68,6 +71,8 @@ __all__ = [
     "FilePlace",
     "Files",
     "Keeping",
+    "LimitFault",
+    "LimitRule",
     "LogLine",
     "Marking",
     "Match",
@@ -84,6 +89,7 @@ __all__ = [
     "RawExchange",
     "RequestFacts",
     "Rule",
+    "StoredLimit",
     "Tally",
     "Texts",
     "Verdict",
@@ -106,6 +112,8 @@ __all__ = [
     "header_of",
     "items",
     "join",
+    "limit_rule",
+    "limit_words",
     "load_file",
     "load_folder",
     "merge_caches",

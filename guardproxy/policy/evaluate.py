@@ -267,6 +267,11 @@ class PolicySet:
         return frozenset(policy.file for policy in self.policies)
 
     @lazy
+    def section_names(self) -> frozenset[str]:
+        """Returns the names of the sections of gateway tasks that a policy has."""
+        return frozenset(name for policy in self.policies for name in policy.sections)
+
+    @lazy
     def headers(self) -> frozenset[str]:
         """Returns the names of the headers that a policy reads."""
         return frozenset(name for policy in self.policies for name in policy.headers)

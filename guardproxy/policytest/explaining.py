@@ -25,6 +25,7 @@ from guardproxy.policy import (
     Verdict,
     verdict_of,
 )
+from guardproxy.policytest.limiting import CountedLimit, counted_limits
 from guardproxy.policytest.playing import SceneResult, TextFinding, play_scene
 from guardproxy.policytest.scan import scan_job
 from guardproxy.policytest.scenes import Cuts
@@ -59,13 +60,15 @@ class CheckTiming:
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """What the policies do with a scene. `policies`: the policies that apply. `elsewhere`: the other policies."""
+    """What the policies do with a scene. `policies`: the policies that apply. `elsewhere`: the other policies. `limits`: the
+    limits that count the request."""
 
     result: SceneResult
     policies: tuple[str, ...]
     elsewhere: tuple[str, ...]
     rules: tuple[RuleOutcome, ...]
     timings: tuple[CheckTiming, ...]
+    limits: tuple[CountedLimit, ...] = ()
 
     @property
     def decision(self) -> Verdict:
@@ -107,13 +110,13 @@ def explain(
 
     result = play_scene(policies, scene, facts, Cuts(), scan)
     scores = _scores(lowest, play_scene(lowest, scene, facts, Cuts())) if lowest else {}
-    names = tuple(dict.fromkeys(bound.policy.name for bound in result.rules_of))
     return Explanation(
         result,
-        names,
-        tuple(policy.name for policy in policies.policies if policy.name not in names),
+        result.policies,
+        tuple(policy.name for policy in policies.policies if policy.name not in result.policies),
         tuple(_rule_outcome(bound, result, scores) for bound in result.rules_of),
         tuple(_timings(jobs, clock, runs)),
+        counted_limits(policies, scene, facts) if "limits" in policies.section_names else (),
     )
 
 

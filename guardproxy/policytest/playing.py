@@ -151,7 +151,7 @@ class ScannedText:
 
 @dataclass(frozen=True, slots=True)
 class SceneResult:
-    """The result of a scene. `rules_of`: the rules of the policies that apply. `trouble`: why the exchange ended, if
+    """The result of a scene. `policies`: those that apply; `rules_of`: their rules. `trouble`: why the exchange ended, if
     no rule ended it. `upstream`, `client`: the content that was sent to them, or `None`. `texts`: every text of the
     exchange. `fields`: what policies did with fields of the request; `prompts`: with its system prompt and its marks. `cache`:
     what it looks for in the cache."""
@@ -162,6 +162,7 @@ class SceneResult:
     findings: tuple[TextFinding, ...]
     upstream: Delivery | None
     client: Delivery | None
+    policies: tuple[str, ...] = ()
     texts: tuple[ScannedText, ...] = ()
     fields: tuple[FieldChange, ...] = ()
     prompts: tuple[PromptChange, ...] = ()
@@ -170,7 +171,7 @@ class SceneResult:
 
     @property
     def applies(self) -> bool:
-        return bool(self.rules_of)
+        return bool(self.policies)
 
     @property
     def rules(self) -> tuple[str, ...]:
@@ -305,6 +306,7 @@ def _result(
         findings=tuple(_findings(exchange, numbers)),
         upstream=upstream,
         client=client,
+        policies=tuple(policy.name for policy in exchange.bound.policies) if exchange.bound else (),
         texts=tuple(_texts(exchange)),
         fields=exchange.field_changes,
         prompts=exchange.prompt_changes,

@@ -13,7 +13,7 @@ import logging
 import os
 import time
 from collections.abc import Callable, Coroutine, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from functools import lru_cache, partial
 from ipaddress import ip_network
 from typing import Any
@@ -38,6 +38,7 @@ from guardproxy.gateway import (
     KnownTenants,
     MemoryStore,
     OwnedIds,
+    Prices,
     Readiness,
     Routes,
     Slots,
@@ -68,39 +69,42 @@ SMALL_BYTES = 64 * 1024  # a larger body is decoded for duties in a thread
 class AdmittedRequest(msgspec.Struct, frozen=True):
     """An admitted request with its exchange. `first`: the first input of the exchange. `targets`: the URL and the headers to
     send, by the name of the upstream (empty for the upstream of the request). `head`: what duties see of the request.
-    `own_headers`: headers that duties add to the answer."""
+    `own_headers`: headers that duties add to the answer. `duties`: those that admitted it."""
 
     exchange: Exchange | PassThrough
     first: RequestReceived | Refused
     targets: dict[str, tuple[str, CIMultiDict[str]]]
     head: Head
     own_headers: Mapping[str, str]
+    duties: Duties
 
 
 @dataclass(frozen=True, slots=True)
 class Further:
     """What settings add to admission. `clients`: returns the clients in force, if the proxy has keys or tokens of its own.
-    `duties`: run before those of plug-ins. `store`: of all duties."""
+    `limits`: returns the duty that limits, for a keyed digest. `is_limiting`: whether it runs for every request, not only where
+    a policy has limits. `prices`: returns the prices of models, if there are any. `store`: of all duties."""
 
     clients: Callable[[], KnownClients] | None = None
-    duties: tuple[Duty, ...] = ()
+    limits: Callable[[Callable[[bytes], str]], Duty] | None = None
+    is_limiting: bool = False
+    prices: Callable[[], Prices] | None = None
     store: Store = field(default_factory=MemoryStore)
 
 
 class Settling:
     """Lets duties do their last work for exchanges, while no client waits."""
 
-    def __init__(self, duties: Duties) -> None:
-        self._duties = duties
+    def __init__(self) -> None:
         self._tasks: set[asyncio.Task[None]] = set()
 
-    def settle(self, head: Head, record: Record) -> None:
-        """Passes a finished exchange to the duties."""
-        self._begin(head, self._duties.settle(head, record))
+    def settle(self, admitted: AdmittedRequest, record: Record) -> None:
+        """Passes a finished exchange to the duties that admitted it."""
+        self._begin(admitted.head, admitted.duties.settle(admitted.head, record))
 
-    def abandon(self, head: Head) -> None:
+    def abandon(self, duties: Duties, head: Head) -> None:
         """Tells the duties that the client left before there was an exchange."""
-        self._begin(head, self._duties.abandon(head))
+        self._begin(head, duties.abandon(head))
 
     async def close(self, timeout_s: float) -> None:
         """Waits for the work under way."""
@@ -157,27 +161,32 @@ class Admission:
         formats = self._formats
         self._routes = Routes(config.pass_through, formats)
         self._capacity = Capacity(slots)
+        self._prices = further.prices
+        self._priced = self._limits
         # Cheap refusals come first. No store is queried before the credential is known. Capacity is scarce, so it comes last.
-        self.duties = Duties(
-            (
-                Readiness(lambda: slots.draining, is_recording),
-                self._routes,
-                Tenancy(TenantNames(config.tenants), self._seal),
-                *((self._client_keys(clients),) if clients else ()),
-                *((KnownTenants(),) if config.unknown_tenant == "refuse" else ()),
-                *((OwnedIds(self._seal),) if self._feedback else ()),
-                *further.duties,
-                *load_duties(config.duty),
-                self._capacity,
-                BodyHeaders(config.limit_body_bytes, formats),
-            ),
-            further.store,
+        first = (
+            Readiness(lambda: slots.draining, is_recording),
+            self._routes,
+            Tenancy(TenantNames(config.tenants), self._seal),
+            *((self._client_keys(clients),) if clients else ()),
+            *((KnownTenants(),) if config.unknown_tenant == "refuse" else ()),
+            *((OwnedIds(self._seal),) if self._feedback else ()),
         )
-        self.settling = Settling(self.duties)
+        last = (
+            *load_duties(config.duty),
+            self._capacity,
+            BodyHeaders(config.limit_body_bytes, formats),
+        )
+        limits = (further.limits(self._seal),) if further.limits else ()
+        self._limited = Duties((*first, *limits, *last), further.store)
+        # A request for which nothing is limited costs no step of the duty.
+        self.duties = self._limited if further.is_limiting else Duties((*first, *last), further.store)
+        self.settling = Settling()
 
     async def admit(self, request: HttpRequest, held: BodyAccount) -> AdmittedRequest:
         """Admits a request. `held`: the account for the memory of its body."""
         head, policies = self._head(request), self._policies()
+        duties = self._limited if "limits" in policies.section_names else self.duties
         feedback = self._feedback if head.route == FEEDBACK_ROUTE else None
         codec = (feedback or policies).formats.codec_for(head.route)
         policies = feedback.policies if feedback else policies
@@ -192,7 +201,7 @@ class Admission:
             refuse_in_query(trail.head.query)
             if codec:
                 check_query(trail.head.query, codec.contract.query)
-            await self.duties.admit(trail)
+            await duties.admit(trail)
             about = request.headers.items(), ",".join(request.headers.getall("Connection", ()))
             headers = upstream_headers(*about, trail.head.credential.headers, self._seal, self._more)
             header_values = condition_headers(request.headers, policies.headers)
@@ -202,12 +211,13 @@ class Admission:
             if feedback:
                 feedback.check(body, trail.head.tenant)
             self._capacity.take()
-            plans = await self._plans(trail, codec, body) if codec and self.duties.is_planning(trail.head) else ()
             named = self._named(request)
-            unix_s = trail.head.unix_s
-            first = RequestReceived(
-                body, time.perf_counter(), unix_s, *named, header_values, tuple(trail.answers), plans
-            )
+            if named[1]:
+                trail.head = trail.head.changed(conversation=named[1])
+            is_planning = codec and duties.is_planning(trail.head)
+            plans = await self._plans(duties, trail, codec, body) if codec and is_planning else ()
+            received = body, time.perf_counter(), trail.head.unix_s, *named, header_values, tuple(trail.answers), plans
+            first = RequestReceived(*received, duties.refusals(trail.head) if duties.is_refusing else ())
         except DownstreamError as error:
             request.closing |= error.status in (408, 413, 505) or not request.content.is_eof() or self._slots.draining
             first = Refused(
@@ -218,9 +228,10 @@ class Admission:
                 trail.head.unix_s,
                 error.retry_s,
                 tuple(trail.answers),
+                duties.refusals(trail.head),
             )
         except BaseException:
-            self.settling.abandon(trail.head)
+            self.settling.abandon(duties, trail.head)
             raise
         head = trail.head
         chosen = codec or policies.formats.codec_of_client(head.path, request.headers)
@@ -232,7 +243,7 @@ class Admission:
             codec=chosen,
             policies=policies,
             keys=self._keys_of(head.tenant),
-            limits=self._limits,
+            limits=self._limits_now() if self._prices else self._limits,
             engine=self._engine,
             receipts=self._config.receipts == "on",
             client=head.client,
@@ -247,11 +258,18 @@ class Admission:
         for upstream in {*policies.fallbacks, *[plan.upstream for plan in plans if plan.upstream]}:
             url, key = self._upstream_of(upstream)
             targets[upstream] = url + where, fallback_headers(headers, chosen.contract.key_header, key)
-        return AdmittedRequest(exchange, first, targets, head, self.duties.headers(head, chosen.provider))
+        return AdmittedRequest(exchange, first, targets, head, duties.headers(head, chosen.provider), duties)
 
     def _formats(self) -> Formats:
         """The formats in force, with that of feedback if clients may send it."""
         return self._feedback.formats if self._feedback else self._policies().formats
+
+    def _limits_now(self) -> Limits:
+        """The limits of an exchange, with the prices in force."""
+        prices = self._prices() if self._prices else None
+        if self._priced.prices is not prices:
+            self._priced = replace(self._limits, prices=prices)
+        return self._priced
 
     def _client_keys(self, clients: Callable[[], KnownClients]) -> ClientKeys:
         guesses, policies = Guesses(self._config.limit_wrong_keys), self._policies
@@ -272,7 +290,7 @@ class Admission:
             route=self._routes.route_of(request.method, path),
         )
 
-    async def _plans(self, trail: Trail, codec: Codec, body: bytes) -> tuple[Plan, ...]:
+    async def _plans(self, duties: Duties, trail: Trail, codec: Codec, body: bytes) -> tuple[Plan, ...]:
         """The plans of the duties for the request. An unreadable body has no plan, because the exchange refuses it. Raises
         `DownstreamError`."""
         try:
@@ -281,7 +299,7 @@ class Admission:
             decoded = decoding() if len(body) <= SMALL_BYTES else await asyncio.to_thread(decoding)
         except (DownstreamError, JsonFault):
             return ()
-        plans = await self.duties.plan(trail, decoded)
+        plans = await duties.plan(trail, decoded)
         for plan in plans:
             if plan.upstream and plan.upstream not in self._config.named_upstreams:
                 message = f"the upstream `{plan.upstream}`, which a duty chose, has no address"

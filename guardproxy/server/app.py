@@ -83,8 +83,8 @@ class Server:
             (config.models,) if config.models else (), settings(config), Registry(self.metrics.registry)
         )
         self.clients = ClientSource(config)
-        self._state = SharedState(config)
-        self.caches = caches_of(config, self._state, self.metrics)
+        self.state = SharedState(config)
+        self.caches = caches_of(config, self.state, self.metrics)
         self.reloading = Reload(folder_of(config.policies), self._load, self.metrics)
         config.audit.mkdir(parents=True, exist_ok=True)
         key = key_of(config.audit, config.key)
@@ -121,7 +121,7 @@ class Server:
         self.metrics.open.set_function(lambda: len(self._open))
         is_recording = lambda: self._recorder.healthy  # noqa: E731
         self._shippers = shippers_of(config, worker)
-        further = further_of(config, self.clients, self._state, self.metrics, lambda: self.policies)
+        further = further_of(config, self.clients, self.state, self.metrics, lambda: self.policies)
         self._admission = Admission(config, lambda: self.policies, is_recording, self, key, self._engine, further)
         self._show_breakers()
 
@@ -187,7 +187,7 @@ class Server:
             if state != "closed"
         ]
         unshipped = [shipper.trouble for shipper in self._shippers if shipper.trouble]
-        remarks = [*self._recorder.remarks, *unshipped, *down, *self.clients.trouble, *self._state.trouble]
+        remarks = [*self._recorder.remarks, *unshipped, *down, *self.clients.trouble, *self.state.trouble]
         if not self.reloading.errors:
             return remarks
         stays = f"the policies' folder cannot be used; {self.policies.digest} stays in force:"
@@ -254,8 +254,8 @@ class Server:
                 self._observers.finished(driver.finished.record)
                 if self._tracing and trace:
                     self._tracing.finished(driver.finished.record, trace, driver.url)
-                if self._admission.duties.is_settling:
-                    self._admission.settling.settle(admitted.head, driver.finished.record)
+                if admitted.duties.is_settling:
+                    self._admission.settling.settle(admitted, driver.finished.record)
 
     def _driver(self, request: web.BaseRequest, admitted: AdmittedRequest, task: asyncio.Task[object]) -> Driver:
         deadlines = Deadlines(task, self._look_s)
@@ -305,7 +305,7 @@ class Server:
     async def close(self) -> None:
         await self._admission.settling.close(self.config.timeout_write_s)
         await self.caches.close(self.config.timeout_write_s)
-        await self._state.close()
+        await self.state.close()
         await self._leftovers.close()
         await self._client.close()
         self._steps.close()

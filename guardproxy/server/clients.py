@@ -18,7 +18,17 @@ import aiohttp
 
 from guardproxy.config import Config
 from guardproxy.errors import ConfigError
-from guardproxy.gateway import FILE_NAME, Clients, KnownClients, LimitSet, Tokens, read_client_file, read_limits
+from guardproxy.gateway import (
+    FILE_NAME,
+    Clients,
+    KnownClients,
+    LimitSet,
+    Prices,
+    Tokens,
+    maintained_prices,
+    read_client_file,
+    read_limits,
+)
 
 _log = logging.getLogger(__name__)
 POLL_S = 2.0  # a revoked key is refused after this time, also where policies are reloaded on request only
@@ -34,7 +44,8 @@ class ClientSource:
         self._config = config
         self._contents: dict[str, bytes] = {}
         self._troubles: dict[str, str] = {}
-        self.limits = LimitSet()
+        self._table = maintained_prices() if config.prices == "genai-prices" else None
+        self.limits = LimitSet(prices=Prices(table=self._table))
         self.known = KnownClients(Clients(), has_tokens=bool(config.jwt_keys))
         for source, read in self._files().items():
             content = read()
@@ -90,7 +101,7 @@ class ClientSource:
         if source == config.jwt_keys:
             return Tokens(content, source, config.jwt_issuer, config.jwt_audience, config.jwt_tenant)
         if config.limits and source == str(config.limits):
-            return read_limits(content, source)
+            return read_limits(content, source, self._table)
         return Clients(read_client_file(content, source))
 
     def _use(self, source: str, content: bytes, built: Clients | Tokens | LimitSet) -> None:

@@ -71,6 +71,7 @@ async def serve(
         admin = AdminPort(app, config.admin_host, admin_port, siblings.socket)
         watching = asyncio.create_task(server.reloading.run(config.reload_s), name="reload")
         watching_clients = asyncio.create_task(server.clients.run(), name="clients")
+        leasing = asyncio.create_task(server.state.run(), name="lease")
         server.pulse.start(loop)
         details = {"worker": worker, "port": port, "admin_port": admin.port, "policies": server.policies.digest}
         _log.info("listening", extra=details)
@@ -86,6 +87,7 @@ async def serve(
         await site.stop()
         low.close_idle()
         await server.drain(orphaned)
+        leasing.cancel()
         server.pulse.stop()
         await runner.cleanup()
         await server.close()

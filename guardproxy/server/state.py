@@ -5,13 +5,28 @@ In: settings. Out: a store. Kept: its connections.
 
 from __future__ import annotations
 
+import asyncio
 import logging
+import os
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import cast
 
 from guardproxy.config import Config
-from guardproxy.gateway import Down, Failover, MemoryStore, RedisStore, Store, UsageLimits
+from guardproxy.errors import StoreError
+from guardproxy.gateway import (
+    LEASE_S,
+    Down,
+    Drop,
+    Failover,
+    MemoryStore,
+    Put,
+    RedisStore,
+    Store,
+    UsageLimits,
+    lease_of,
+)
 from guardproxy.policy import PolicySet
 from guardproxy.server.admission import Further
 from guardproxy.server.answer_cache import MemoryAnswers, SharedAnswers
@@ -27,10 +42,11 @@ HOLD_MORE_S = 60.0
 
 
 class SharedState:
-    """The store of the settings. Raises `ConfigError`. `server`: the shared store itself, if there is one.
-    `trouble`: why it cannot be reached; empty if it can."""
+    """The store of the settings. Raises `ConfigError`. `server`: the shared store itself, if there is one. `trouble`: why it
+    cannot be reached; empty if it can. `owner`: the name of this process there."""
 
     def __init__(self, config: Config) -> None:
+        self.owner = os.urandom(8).hex()
         self.trouble: tuple[str, ...] = ()
         self.server = RedisStore(config.state) if config.state else None
         self.store: Store = MemoryStore()
@@ -44,23 +60,39 @@ class SharedState:
         else:
             _log.info("state reached again")
 
+    async def run(self) -> None:
+        """Renews the lease of this process for ever, so that what it reserved stays reserved."""
+        while self.server:
+            with suppress(StoreError):
+                await self.server.perform((Put(lease_of(self.owner), 1, LEASE_S),))
+            await asyncio.sleep(LEASE_S / 3)
+
     async def close(self) -> None:
-        """Closes the connections."""
+        """Ends the lease, and closes the connections."""
         if self.server:
+            with suppress(StoreError):
+                await self.server.perform((Drop(lease_of(self.owner)),))
             await self.server.close()
 
 
 def further_of(
     config: Config, source: ClientSource, state: SharedState, metrics: Metrics, policies: Callable[[], PolicySet]
 ) -> Further:
-    """Returns what the settings add to admission: clients with keys, limits, and the store. A reservation of a limit outlives
-    every exchange."""
-    duties: tuple[UsageLimits, ...] = ()
-    if config.limits:
-        hold_s = (config.timeout_total_s or LONGEST_S) + config.drain_s + HOLD_MORE_S
+    """Returns what the settings add to admission: clients with keys, limits, prices, and the store. A reservation of a limit
+    outlives every exchange."""
+    hold_s = (config.timeout_total_s or LONGEST_S) + config.drain_s + HOLD_MORE_S
+
+    def limits(seal: Callable[[bytes], str]) -> UsageLimits:
         notice = lambda limit, mode: metrics.limit_refusals.labels(limit, mode).inc()  # noqa: E731
-        duties = (UsageLimits(lambda: source.limits, hold_s, notice, lambda: policies().formats),)
-    return Further((lambda: source.known) if source.is_on else None, duties, state.store)
+        return UsageLimits(lambda: source.limits, hold_s, notice, policies, seal, state.owner)
+
+    return Further(
+        (lambda: source.known) if source.is_on else None,
+        limits,
+        config.limits is not None,
+        (lambda: source.limits.prices) if config.limits or config.prices != "none" else None,
+        state.store,
+    )
 
 
 def caches_of(config: Config, state: SharedState, metrics: Metrics) -> Caches:

@@ -83,7 +83,14 @@ from guardproxy.wire.registry import (
 )
 from guardproxy.wire.requests import expect_list, expect_type, read_body
 from guardproxy.wire.routes import Route
-from guardproxy.wire.statements import EVERY_SERVER, LARGEST, Fields, RequestStatement, statement_of
+from guardproxy.wire.statements import (
+    EVERY_SERVER,
+    LARGEST,
+    Fields,
+    RequestStatement,
+    brief_statement_of,
+    statement_of,
+)
 from guardproxy.wire.system import SystemChange
 from guardproxy.wire.turns import Call, ModelTurn, Turns, first_text
 from guardproxy.wire.whole import WholeDecoder
@@ -161,6 +168,7 @@ __all__ = [
     "Vocabulary",
     "WholeDecoder",
     "acts_beyond",
+    "brief_statement_of",
     "codec_for",
     "codec_of_client",
     "codecs",

@@ -135,10 +135,19 @@ class KeyHeader:
 @dataclass(frozen=True, slots=True)
 class UsageFields:
     """The fields of a `usage` object that count tokens of the request (`prompt`) and of the answer. The first field that is
-    present counts."""
+    present counts.
+
+    `more_prompt`, `more_answer`: fields that count further tokens, which the first fields leave out. `cached`: the first of
+    these counts tokens of the request that the provider read from its cache; `written`: those that it wrote there. A name
+    with a dot leads through an object.
+    """
 
     prompt: tuple[str, ...]
     answer: tuple[str, ...]
+    more_prompt: tuple[str, ...] = ()
+    more_answer: tuple[str, ...] = ()
+    cached: tuple[str, ...] = ()
+    written: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -234,15 +243,29 @@ class Contract:
     def tokens(self, usage: Mapping[str, Any]) -> tuple[int | None, int | None]:
         """The tokens of the request and of the answer that a `usage` object counts; `None` if it does not count them, or not as
         a whole number from 0."""
-        prompt, answer = (
-            next((usage[name] for name in names if name in usage), None)
-            for names in (self.usage.prompt, self.usage.answer)
-        )
-        return _count(prompt), _count(answer)
+        fields = self.usage
+        return _total(usage, fields.prompt, fields.more_prompt), _total(usage, fields.answer, fields.more_answer)
+
+    def cached(self, usage: Mapping[str, Any]) -> tuple[int, int]:
+        """The tokens of the request that the provider read from its cache, and those that it wrote there. Both are a part of
+        the tokens of the request."""
+        return _first(usage, self.usage.cached) or 0, _first(usage, self.usage.written) or 0
 
 
-def _count(value: object) -> int | None:
-    return value if type(value) is int and value >= 0 else None
+def _total(usage: Mapping[str, Any], names: tuple[str, ...], more: tuple[str, ...]) -> int | None:
+    count = _first(usage, names)
+    return count if count is None or not more else count + sum(_first(usage, (name,)) or 0 for name in more)
+
+
+def _first(usage: Mapping[str, Any], names: tuple[str, ...]) -> int | None:
+    """The count in the first of these fields that is present; `None` if there is none, or if it is no whole number from 0."""
+    for name in names:
+        within, _, last = name.rpartition(".")
+        counts = usage.get(within) if within else usage
+        if isinstance(counts, Mapping) and last in counts:
+            value = counts[last]
+            return value if type(value) is int and value >= 0 else None
+    return None
 
 
 def name_beside(path: str) -> str:

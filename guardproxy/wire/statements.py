@@ -18,6 +18,7 @@ LIMIT_NAMES = 512
 _CARRIERS = frozenset(("function", "custom", "tool", "namespace"))  # types that do not tell what a tool does
 _NAMES = ("name", "server_label", "mcp_server_name", "connector_id")
 _NESTED = ("tools", "functionDeclarations", "function_declarations")
+_OBJECT = (dict, Mapping)  # asking for `dict` first is a tenth of the work
 _INSIDE = ("function", "custom", "tool", "mcp", "mcp_server")
 
 
@@ -63,7 +64,7 @@ class RequestStatement(msgspec.Struct, frozen=True):
 
 def statement_of(tree: Any, fields: Fields = EVERY_SERVER) -> RequestStatement:
     """Reads the statements of a request from these fields."""
-    if not isinstance(tree, Mapping):
+    if not isinstance(tree, _OBJECT):
         return RequestStatement()
     unclear: set[str] = set()
     limits = tuple(dict.fromkeys(_limits(tree, fields.tokens, unclear)))
@@ -83,10 +84,24 @@ def statement_of(tree: Any, fields: Fields = EVERY_SERVER) -> RequestStatement:
     )
 
 
+def brief_statement_of(tree: Any, fields: Fields) -> RequestStatement:
+    """Reads the models and the limits of tokens of a request, and leaves out its messages and tools."""
+    if not isinstance(tree, _OBJECT):
+        return RequestStatement()
+    unclear: set[str] = set()
+    limits = tuple(dict.fromkeys(_limits(tree, fields.tokens, unclear)))
+    models = tuple(dict.fromkeys(_models(tree, fields.models, unclear)))
+    return RequestStatement(
+        max_tokens=limits[0] if limits else 0, limits=limits, models=models, unclear=frozenset(unclear)
+    )
+
+
 def _at(tree: Any, name: str) -> Any:
     """Returns the field of a name; `None` if it is missing."""
+    if "." not in name:
+        return tree.get(name) if isinstance(tree, _OBJECT) else None
     for step in name.split("."):
-        tree = tree.get(step) if isinstance(tree, Mapping) else None
+        tree = tree.get(step) if isinstance(tree, _OBJECT) else None
     return tree
 
 
@@ -117,7 +132,7 @@ def _models(tree: Mapping[str, Any], keys: tuple[str, ...], unclear: set[str]) -
         if len(items) > LIMIT_MODELS:
             unclear.add("model")
         for item in items[:LIMIT_MODELS]:
-            name = item.get("model") if isinstance(item, Mapping) else item
+            name = item.get("model") if isinstance(item, _OBJECT) else item
             if isinstance(name, str) and name:
                 yield name
             else:
@@ -125,7 +140,7 @@ def _models(tree: Mapping[str, Any], keys: tuple[str, ...], unclear: set[str]) -
 
 
 def _name(tool: Any) -> str:
-    if not isinstance(tool, Mapping):
+    if not isinstance(tool, _OBJECT):
         return ""
     inner = (tool.get(key) for key in ("function", "custom"))
     places = (tool.get("name"), *(value.get("name") for value in inner if isinstance(value, Mapping)), tool.get("type"))
@@ -138,7 +153,7 @@ def _lists_of_tools(tree: Mapping[str, Any], fields: Fields) -> Iterator[Any]:
     for key in fields.messages:
         messages = _at(tree, key)
         for message in messages if isinstance(messages, list) else ():
-            if isinstance(message, Mapping):
+            if isinstance(message, _OBJECT):
                 yield message.get("tools")
 
 
@@ -164,7 +179,7 @@ def _names_of(tool: Any) -> Iterator[str]:
     """Yields every name in one entry: its own, its kind's, and those of the tools that a server or a namespace brings."""
     if isinstance(tool, str) and tool:
         yield tool
-    if not isinstance(tool, Mapping):
+    if not isinstance(tool, _OBJECT):
         return
     for source in (tool, *(tool.get(key) for key in _INSIDE)):
         if isinstance(source, Mapping):

@@ -165,6 +165,9 @@ def _lines(explanation: Explanation) -> Iterator[Text]:
         quiet = "" if cache.is_enforced else f"  {cache.match}; in shadow mode"
         what = f"the cache may answer, for {cache.section.ttl_s:g} s"
         yield styled((f"    {match:<8}", "dim"), f"{', '.join(cache.policies)}: {what}{quiet}")
+    for limit in explanation.limits:
+        takes = "its cost" if limit.takes is None else f"{limit.takes:,}"
+        yield styled(("    limit   ", "dim"), f"{plain(limit.words)}; this request takes {takes}")
     if explanation.elsewhere:
         yield styled(("policies that do not apply: ", "dim"), ", ".join(explanation.elsewhere))
     yield from _sent("the model sees", result.upstream)
@@ -235,6 +238,10 @@ def _json(explanation: Explanation) -> dict[str, Any]:
             for prompt in result.prompts
         ],
         "cache": None if result.cache is None else _cache(result.cache),
+        "limits": [
+            {key: getattr(limit, key) for key in ("policy", "limit", "unit", "takes", "mode", "words")}
+            for limit in explanation.limits
+        ],
         "model_sees": None if result.upstream is None else dict(result.upstream.texts),
         "client_sees": None if result.client is None else dict(result.client.texts),
         "checks": [

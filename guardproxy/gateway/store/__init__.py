@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-__all__ = ["Add", "Answer", "Call", "Drop", "Get", "Put", "Settle", "Store", "Take"]
+__all__ = ["LEASE_S", "Add", "Answer", "Call", "Drop", "Get", "Put", "Settle", "Store", "Take", "lease_of"]
 
 Answer = int | str | bool | None
 """A store's answer to a call: a JSON value, so that it can be recorded."""
@@ -60,7 +60,9 @@ class Take:
     same way. If a `binding` take of a list does not fit, none of the list is taken.
 
     `holds_s`: 0 for a rate. Of a sum, `amount` is a reservation of the exchange `id`, which ends after this time unless the
-    exchange is settled before. `ttl_s`: how long the sum is kept.
+    exchange is settled before. `ttl_s`: how long the sum is kept. `owner`: the process that reserves. In a store that several
+    processes share, its reservations end with its lease (`Put` of `lease_of(owner)`), which each `Take` begins if there is
+    none.
     """
 
     key: str
@@ -70,6 +72,7 @@ class Take:
     holds_s: float = 0.0
     ttl_s: float = 0.0
     binding: bool = True
+    owner: str = ""
 
     def fits(self, level: int) -> bool:
         """Whether the amount may be taken at this level."""
@@ -90,6 +93,14 @@ class Settle:
 
 
 Call = Add | Get | Put | Drop | Take | Settle
+
+
+LEASE_S = 30.0  # after which what a dead process reserved is given back
+
+
+def lease_of(owner: str) -> str:
+    """Returns the key of the lease of a process."""
+    return f"lease:{owner}"
 
 
 class Store(Protocol):

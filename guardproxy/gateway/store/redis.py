@@ -6,7 +6,9 @@ connection pool.
 
 The forms of values: a counter or a text is a string with its type before it (`i5`, `sname`); a rate is the time at which its
 level is 0, in microseconds; a sum is a hash of `settled` and `held`, beside a sorted set of the exchanges that reserved by the
-ends of their reservations, and a hash of their amounts. One server holds all keys: the script does not run in a cluster.
+ends of their reservations, a hash of their amounts and processes, and a hash of the number of reservations of each process.
+A process without a lease is dead: what it reserved is given back. One server holds all keys: the script does not run in a
+cluster.
 """
 
 from __future__ import annotations
@@ -15,17 +17,18 @@ from collections.abc import Sequence
 from typing import Any
 
 from guardproxy.errors import ConfigError, StoreError
-from guardproxy.gateway.store import Add, Answer, Call, Drop, Get, Put, Settle, Take
+from guardproxy.gateway.store import LEASE_S, Add, Answer, Call, Drop, Get, Put, Settle, Take, lease_of
 
 PREFIX = "guardproxy:"
 TIMEOUT_S = 1.0
 CONNECTIONS = 32
 _SETTLED_MS = 600_000
 
-# Each call is a key in KEYS and seven values in ARGV: kind, id, amount, most or used, hold (us), ttl (ms), flag. Numbers in a
-# double are exact up to 2^53, which is 285 years of microseconds. `%.0f` keeps Lua from writing them as 1.7e+15.
-_WIDTH = 7
-_SCRIPT = """
+# Each call is a key in KEYS and eight values in ARGV: kind, id, amount, most or used, hold (us), ttl (ms), flag, lease.
+# Numbers in a double are exact up to 2^53, which is 285 years of microseconds. `%.0f` keeps Lua from writing them as 1.7e+15.
+_WIDTH = 8
+_SCRIPT = (
+    """
 local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
 local function whole(number) return string.format('%.0f', number) end
@@ -36,17 +39,31 @@ local function put_rate(key, level)
 end
 local function release(key, id)
   if redis.call('ZREM', key .. ':held', id) == 1 then
-    redis.call('HINCRBY', key, 'held', whole(0 - tonumber(redis.call('HGET', key .. ':amounts', id) or '0')))
+    local amount, lease = string.match(redis.call('HGET', key .. ':amounts', id) or '0 ', '^(%d+) (.*)$')
+    redis.call('HINCRBY', key, 'held', whole(0 - tonumber(amount)))
     redis.call('HDEL', key .. ':amounts', id)
+    if lease ~= '' and redis.call('HINCRBY', key .. ':leases', lease, -1) <= 0 then
+      redis.call('HDEL', key .. ':leases', lease)
+    end
   end
+end
+local function release_dead(key, lease)
+  local amounts = redis.call('HGETALL', key .. ':amounts')
+  for i = 1, #amounts, 2 do
+    if string.match(amounts[i + 1], ' (.*)$') == lease then release(key, amounts[i]) end
+  end
+  redis.call('HDEL', key .. ':leases', lease)
 end
 local function sum(key)
   for _, id in ipairs(redis.call('ZRANGEBYSCORE', key .. ':held', '-inf', whole(now))) do release(key, id) end
+  for _, lease in ipairs(redis.call('HKEYS', key .. ':leases')) do
+    if redis.call('EXISTS', lease) == 0 then release_dead(key, lease) end
+  end
   local parts = redis.call('HMGET', key, 'settled', 'held')
   return tonumber(parts[1] or '0') + tonumber(parts[2] or '0')
 end
 local function keep(key, ms)
-  for _, part in ipairs({'', ':held', ':amounts'}) do redis.call('PEXPIRE', key .. part, ms) end
+  for _, part in ipairs({'', ':held', ':amounts', ':leases'}) do redis.call('PEXPIRE', key .. part, ms) end
 end
 local calls, levels, fit = {}, {}, true
 for at, key in ipairs(KEYS) do
@@ -54,6 +71,7 @@ for at, key in ipairs(KEYS) do
   for i = 1, WIDTH do call[i] = ARGV[(at - 1) * WIDTH + i] end
   calls[at] = call
   if call[1] == 'take' then
+    if call[8] ~= '' then redis.call('SET', call[8], '1', 'PX', LEASE, 'NX') end
     levels[at] = call[5] == '0' and rate(key) or sum(key)
     call.fits = levels[at] + tonumber(call[3]) <= tonumber(call[4])
     if call[7] == '1' and not call.fits then fit = false end
@@ -62,7 +80,7 @@ end
 local answers = {}
 for at, key in ipairs(KEYS) do
   local call = calls[at]
-  local kind, id, amount, fourth, hold, ttl, flag = unpack(call)
+  local kind, id, amount, fourth, hold, ttl, flag, lease = unpack(call)
   if kind == 'add' then
     local old = redis.call('GET', key)
     if old and string.sub(old, 1, 1) ~= 'i' then return redis.error_reply('TEXT') end
@@ -82,7 +100,8 @@ for at, key in ipairs(KEYS) do
     elseif fit and call.fits then
       release(key, id)
       redis.call('ZADD', key .. ':held', whole(now + tonumber(hold)), id)
-      redis.call('HSET', key .. ':amounts', id, amount)
+      redis.call('HSET', key .. ':amounts', id, amount .. ' ' .. lease)
+      if lease ~= '' then redis.call('HINCRBY', key .. ':leases', lease, 1) end
       redis.call('HINCRBY', key, 'held', amount)
       keep(key, ttl)
     end
@@ -102,7 +121,10 @@ for at, key in ipairs(KEYS) do
   end
 end
 return answers
-""".replace("WIDTH", str(_WIDTH)).replace("SETTLED", str(_SETTLED_MS))
+""".replace("WIDTH", str(_WIDTH))
+    .replace("SETTLED", str(_SETTLED_MS))
+    .replace("LEASE", str(round(LEASE_S * 1000)))
+)
 
 
 class RedisStore:
@@ -160,19 +182,21 @@ def _values(call: Call) -> tuple[str | int, ...]:
     """Returns the values of a call for the script."""
     match call:
         case Add():
-            return "add", "", call.amount, 0, 0, _ms(call.ttl_s), 0
+            return "add", "", call.amount, 0, 0, _ms(call.ttl_s), 0, ""
         case Get():
-            return "get", "", 0, 0, 0, 0, 0
+            return "get", "", 0, 0, 0, 0, 0, ""
         case Put():
             text = f"i{call.value}" if isinstance(call.value, int) else f"s{call.value}"
-            return "put", text, 0, 0, 0, _ms(call.ttl_s), int(call.if_absent)
+            return "put", text, 0, 0, 0, _ms(call.ttl_s), int(call.if_absent), ""
         case Drop():
-            return "drop", "", 0, 0, 0, 0, 0
+            return "drop", "", 0, 0, 0, 0, 0, ""
         case Take():
             hold_us, ttl_ms = round(call.holds_s * 1e6), _ms(max(call.ttl_s, call.holds_s))
-            return "take", call.id, call.amount, call.most, hold_us, ttl_ms, int(call.binding)
+            # A rate is taken for good: the end of a process gives nothing back.
+            lease = PREFIX + lease_of(call.owner) if call.owner and call.holds_s else ""
+            return "take", call.id, call.amount, call.most, hold_us, ttl_ms, int(call.binding), lease
         case Settle():  # pragma: no branch - a call is one of these six
-            return "settle", call.id, call.reserved, call.used, 0, _ms(call.ttl_s), int(call.is_sum)
+            return "settle", call.id, call.reserved, call.used, 0, _ms(call.ttl_s), int(call.is_sum), ""
 
 
 def _answer(value: bytes) -> Answer:

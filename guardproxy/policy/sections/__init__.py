@@ -1,7 +1,7 @@
-"""The sections of a policy file that belong to tasks of the gateway, such as `route`.
+"""The sections of a policy file that belong to tasks of the gateway, such as `limits`.
 
 A section is a module of this package with a `Section`. It is inherited by `extends` and may not change there. Add a section:
-write its module and add it to `SECTIONS`; the reader, the JSON Schema and `BoundRules.sections` then know it.
+write its module and add it to `_ALL`; the reader, the JSON Schema and `BoundRules.sections` then know it.
 """
 
 from __future__ import annotations
@@ -10,9 +10,10 @@ from collections.abc import Mapping
 
 from guardproxy.policy.sections import cache, prompt
 from guardproxy.policy.sections.cache import CacheSection, merge_caches
+from guardproxy.policy.sections.limits import LIMITS
 from guardproxy.policy.sections.section import BoundSection, Section
 
-_ALL: tuple[Section, ...] = (cache.SECTION, prompt.SECTION)
+_ALL: tuple[Section, ...] = (cache.SECTION, LIMITS, prompt.SECTION)
 SECTIONS: Mapping[str, Section] = {section.name: section for section in _ALL}
 
 __all__ = ["SECTIONS", "BoundSection", "CacheSection", "Section", "merge_caches"]

@@ -30,7 +30,7 @@ UNSEEN = re.compile(
     r"|check-(entity-unknown|label-unknown|nothing-to-cut|pattern|point-unknown|schema-missing|threshold-nan).*"
     r"|match-headers-(credential|name|twice)|restore-response|rule-twice"
     r"|formats-(name-taken|no-user|nobody-streams|pointer-twice|pointers-contradict|role|route-taken|routes-overlap)|set-(and-strip|infinite)"
-    r"|subject-(alone|unsealed)"
+    r"|subject-(alone|unsealed)|limits-(large|twice|when)"
 )
 
 

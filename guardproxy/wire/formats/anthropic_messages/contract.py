@@ -99,7 +99,13 @@ CONTRACT = Contract(
     inputs=_inputs,
     name_path=name_beside,
     choice=re.compile(""),
-    usage=UsageFields(prompt=("input_tokens", "prompt_tokens"), answer=("output_tokens", "completion_tokens")),
+    usage=UsageFields(
+        prompt=("input_tokens", "prompt_tokens"),
+        answer=("output_tokens", "completion_tokens"),
+        more_prompt=("cache_read_input_tokens", "cache_creation_input_tokens"),  # `input_tokens` leaves them out
+        cached=("cache_read_input_tokens",),
+        written=("cache_creation_input_tokens",),
+    ),
     terminal=(frame(b'{"type":"message_stop"}', "message_stop"),),
     error_path=("error", "message"),
     media=MediaTypes("application/json", "text/event-stream", ("application/json",)),

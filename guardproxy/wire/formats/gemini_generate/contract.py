@@ -108,7 +108,13 @@ CONTRACT = Contract(
     inputs=inputs,
     name_path=name_beside,
     choice=re.compile(r"(?:candidates\[\d+\])?"),
-    usage=UsageFields(prompt=("promptTokenCount",), answer=("candidatesTokenCount",)),
+    usage=UsageFields(
+        prompt=("promptTokenCount",),
+        answer=("candidatesTokenCount",),
+        more_prompt=("toolUsePromptTokenCount",),
+        more_answer=("thoughtsTokenCount",),  # billed as tokens of the answer
+        cached=("cachedContentTokenCount",),
+    ),
     terminal=(ended({"error": {"code": 500, "message": "", "status": "INTERNAL"}}),),
     error_path=("error", "message"),
     media=MediaTypes("application/json", "text/event-stream", ("application/json",)),

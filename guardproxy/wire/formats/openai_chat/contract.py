@@ -75,7 +75,11 @@ CONTRACT = Contract(
     inputs=no_inputs,
     name_path=name_beside,
     choice=re.compile(r"(?:choices\[\d+\])?"),
-    usage=UsageFields(prompt=("prompt_tokens", "input_tokens"), answer=("completion_tokens", "output_tokens")),
+    usage=UsageFields(
+        prompt=("prompt_tokens", "input_tokens"),
+        answer=("completion_tokens", "output_tokens"),
+        cached=("prompt_tokens_details.cached_tokens", "input_tokens_details.cached_tokens"),
+    ),
     terminal=(DONE,),
     error_path=("error", "message"),
     media=MediaTypes("application/json", "text/event-stream", ("application/json",)),

@@ -77,7 +77,11 @@ CONTRACT = Contract(
     inputs=no_inputs,
     name_path=name_beside,
     choice=re.compile(""),
-    usage=UsageFields(prompt=("input_tokens", "prompt_tokens"), answer=("output_tokens", "completion_tokens")),
+    usage=UsageFields(
+        prompt=("input_tokens", "prompt_tokens"),
+        answer=("output_tokens", "completion_tokens"),
+        cached=("input_tokens_details.cached_tokens", "prompt_tokens_details.cached_tokens"),
+    ),
     terminal=tuple(frame(f'{{"type":"response.{end}"}}'.encode(), f"response.{end}") for end in _ENDS),
     error_path=("error", "message"),
     media=MediaTypes("application/json", "text/event-stream", ("application/json",)),

@@ -1,0 +1,61 @@
+"""What the duties of the gateway did, as the record has it."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+from guardproxy.audit import RecordedDuty, RecordedRefusal
+from guardproxy.decisions import Plan
+from guardproxy.errors import ErrorCode
+from guardproxy.exchange.duties import recorded_answers, recorded_refusals
+from guardproxy.exchange.setting import Limits
+from guardproxy.exchange.transcript import Refused, RequestReceived
+from guardproxy.gateway import Refusal, StoreAnswered
+from guardproxy.gateway.prices import Price, Prices
+from tests.kit.play import Play, chat_frames, policy_set, sse
+from tests.kit.records import through_log
+
+SHADOW = Refusal("limits", "rate_limit_exceeded", "few", "p", enforced=False)
+WRITTEN = RecordedRefusal(duty="limits", name="few", policy="p", code="rate_limit_exceeded", mode="shadow")
+
+
+def test_answers_and_refusals_are_written_in_order() -> None:
+    assert recorded_answers((StoreAnswered("limits", (5, None)),)) == (RecordedDuty(duty="limits", answers=(5, None)),)
+    assert recorded_refusals((SHADOW, Refusal("limits", "budget_exceeded", "money"))) == (
+        WRITTEN,
+        RecordedRefusal(duty="limits", name="money", code="budget_exceeded", mode="enforce"),
+    )
+    assert (recorded_answers(()), recorded_refusals(())) == ((), ())
+
+
+WATCH = "policy: p\nrules: [{id: watch, on: request, when: check_error, action: flag}]\n"
+ASKED = {"model": "small", "messages": [{"role": "user", "content": "hi"}]}
+USAGE = {"prompt_tokens": 100, "completion_tokens": 10, "prompt_tokens_details": {"cached_tokens": 40}}
+FRAME = {"choices": [], "usage": USAGE}
+PRICES = Prices({"small": Price(10, 100, cached=1), "large": Price(20, 200, cached=2)})
+
+
+def play(prices: Prices | None, *plans: Plan) -> Play:
+    limits = replace(Limits(), prices=prices)
+    *frames, done = chat_frames([{"content": "hello"}])
+    return Play(policy_set(WATCH), limits=limits).ask(ASKED, *plans).stream([*frames, sse(FRAME), done])
+
+
+def test_the_record_holds_the_cost_of_what_the_upstream_counted() -> None:
+    assert play(PRICES).record["cost"] == 600 + 40 + 1000
+    assert "cost" not in play(None).record
+    assert "cost" not in play(Prices({"other": Price(1, 1)})).record
+
+
+def test_a_planned_model_has_its_own_price_and_the_highest_counts() -> None:
+    assert play(PRICES, Plan(model="large")).record["cost"] == 2 * (600 + 40 + 1000)
+
+
+def test_the_record_holds_what_duties_refused_and_would_have_refused() -> None:
+    done = Play(policy_set(WATCH))
+    done.tell(RequestReceived(json.dumps(ASKED).encode(), refusals=(SHADOW,)))
+    assert done.exchange.record("answered").refusals == (WRITTEN,)
+    refused = Play(policy_set(WATCH))
+    refused.tell(Refused(ErrorCode.RATE_LIMIT_EXCEEDED, "no", refusals=(SHADOW,)))
+    assert through_log(refused.exchange.record("refused")).refusals == (WRITTEN,)

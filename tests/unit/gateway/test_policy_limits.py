@@ -1,0 +1,179 @@
+"""Limits of policies: which requests they count, what happens in shadow mode, and that records decide the same again."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+from guardproxy.errors import DownstreamError
+from guardproxy.events import Frame
+from guardproxy.gateway import (
+    Duties,
+    Head,
+    KnownClient,
+    LimitSet,
+    MemoryStore,
+    Refusal,
+    Trail,
+    UsageLimits,
+    read_limits,
+    rerun,
+)
+from guardproxy.policy import PolicySet
+from guardproxy.wire import Request
+from tests.kit.play import policy_set
+from tests.kit.records import plain_record
+
+ROUTE = "POST /v1/messages"
+TWO = "{name: few, unit: requests, rate: 2/1m}"
+
+
+@dataclass
+class Desk:
+    """The duty with the limits of policies and of a file."""
+
+    policies: PolicySet
+    file: LimitSet = field(default_factory=LimitSet)
+    noticed: list[tuple[str, str]] = field(default_factory=list)
+    number: int = 0
+
+    def __post_init__(self) -> None:
+        notice = lambda name, mode: self.noticed.append((name, mode))  # noqa: E731
+        self.duty = UsageLimits(lambda: self.file, 1000, notice, lambda: self.policies, lambda data: data.hex())
+        self.duties = Duties([self.duty], MemoryStore(lambda: 0.0))
+
+    def request(self, model: str = "m", **members: Any) -> Request:
+        tree = {"model": model, "messages": [{"role": "user", "content": "hi"}], **members}
+        return Request(model, False, Frame(b" " * 400, tree=tree), list)
+
+    def ask(self, model: str = "m", body: Mapping[str, Any] | None = None, **head: Any) -> Trail:
+        """A request that was admitted. Raises its refusal."""
+        self.number += 1
+        self.trail = Trail(Head(f"x{self.number}", **{"route": ROUTE, "tenant": "t1", **head}))
+
+        async def run() -> None:
+            await self.duties.admit(self.trail)
+            if self.duties.is_planning(self.trail.head):
+                await self.duties.plan(self.trail, self.request(model, **(body or {})))
+
+        asyncio.run(run())
+        return self.trail
+
+    def refusal(self, **asked: Any) -> str:
+        with pytest.raises(DownstreamError) as refused:
+            self.ask(**asked)
+        return str(refused.value)
+
+
+def desk(*texts: str, file: str = "") -> Desk:
+    return Desk(policy_set(*texts), read_limits(file.encode(), "l"))
+
+
+def test_a_limit_of_a_policy_counts_the_requests_to_which_the_policy_applies() -> None:
+    it = desk(f"policy: p\nmatch: {{models: [big]}}\nlimits: [{TWO}]\n")
+    for _ in range(5):
+        it.ask("small")
+    it.ask("big")
+    it.ask("big")
+    assert it.refusal(model="big") == "the limit `p/few` of requests: too much in a short time"
+    assert it.duties.refusals(it.trail.head) == (Refusal("limits", "rate_limit_exceeded", "few", "p"),)
+    assert it.noticed == [("p/few", "enforce")]
+
+
+def test_without_limits_of_policies_the_body_is_not_asked_for() -> None:
+    it = desk("policy: p\nset: {store: false}\n")
+    assert not it.duties.is_planning(Head("x", route=ROUTE))
+    assert desk(f"policy: p\nlimits: [{TWO}]\n").duties.is_planning(Head("x", route=ROUTE))
+
+
+def test_a_limit_of_the_file_and_one_of_a_policy_with_its_name_count_apart() -> None:
+    one = '[[limit]]\nname = "few"\nunit = "requests"\nrate = "3/1m"\nmodels = ["*"]\n'
+    it = desk(f"policy: p\nlimits: [{TWO}]\n", f"policy: q\nlimits: [{TWO.replace('2/1m', '9/1m')}]\n", file=one)
+    it.ask()
+    (told,) = it.ask().answers
+    assert told.answers == (20_000_000, 30_000_000, 60_000_000 // 9 + 1)
+    assert "`p/few`" in it.refusal()
+
+
+@pytest.mark.parametrize("more", ["mode: shadow\n", "enforce: 0 %\n"])
+def test_a_policy_in_shadow_mode_refuses_nothing_and_the_record_says_what_it_would_do(more: str) -> None:
+    it = desk(f"policy: p\n{more}limits: [{TWO}]\n")
+    for _ in range(2):
+        assert it.duties.refusals(it.ask().head) == ()
+    head = it.ask().head
+    assert it.duties.refusals(head) == (Refusal("limits", "rate_limit_exceeded", "few", "p", enforced=False),)
+    assert it.duties.headers(head, "openai") == {}, "a client is not told of a limit that is not enforced"
+    assert it.noticed == [("p/few", "shadow")]
+
+
+def test_a_share_of_conversations_is_limited_and_it_is_the_share_of_the_exchange() -> None:
+    it = desk(f"policy: p\nenforce: 50 %\nlimits: [{TWO.replace('2/1m', '0/1m')}]\n")
+    modes = set()
+    for number in range(20):
+        try:
+            it.ask(conversation=f"c{number}")
+        except DownstreamError:
+            modes.add("enforce")
+        else:
+            modes.add("shadow")
+    assert modes == {"enforce", "shadow"}
+
+
+def test_a_limit_of_a_policy_may_read_the_body_and_headers() -> None:
+    it = desk(
+        "policy: p\nlimits:\n"
+        "  - {name: long, unit: requests, rate: 1/1m, when: request.max_tokens > 100}\n"
+        '  - {name: red, unit: requests, rate: 1/1m, when: \'request.headers["x-team"] == "red"\'}\n'
+    )
+    blue: dict[str, Any] = {"headers": {"x-team": "blue"}}
+    for _ in range(3):
+        it.ask(body={"max_tokens": 5}, **blue)
+    it.ask(body={"max_tokens": 500}, **blue)
+    assert "`p/long`" in it.refusal(body={"max_tokens": 500}, **blue)
+    it.ask(body={"max_tokens": 5}, headers={"x-team": "red"})
+    assert "`p/red`" in it.refusal(body={"max_tokens": 5}, headers={"x-team": "red"})
+
+
+def test_a_policy_that_a_key_demands_limits_its_client() -> None:
+    it = desk(f"policy: p\nmatch: {{models: [big]}}\nlimits: [{TWO}]\n")
+    demanding = KnownClient("c", policies=("p",))
+    for _ in range(2):
+        it.ask("small", client=demanding)
+    assert "`p/few`" in it.refusal(model="small", client=demanding)
+
+
+def test_tokens_of_a_policys_limit_are_settled_after_its_policy_is_gone() -> None:
+    it = desk("policy: p\nlimits: [{name: t, unit: tokens, budget: 1000/day}]\n")
+    first = it.ask(body={"max_tokens": 100})
+    before, it.policies = it.policies, policy_set("policy: q\nset: {store: false}\n")
+    record = plain_record(usage={"input_tokens": 3, "output_tokens": 4}, sizes={"upstream": 400})
+    asyncio.run(it.duties.settle(first.head, record))
+    it.policies = before
+    (told,) = it.ask(body={"max_tokens": 100}).answers
+    assert told.answers == (7,)
+
+
+def test_recorded_answers_of_the_store_decide_by_the_body_again() -> None:
+    it = desk(f"policy: p\nlimits: [{TWO}]\n", file='[[limit]]\nname = "e"\nunit = "requests"\nrate = "9/1m"\n')
+    for _ in range(2):
+        it.ask()
+    again = Head("x9", route=ROUTE, tenant="t1")
+    assert rerun([it.duty], again, it.trail.answers, it.request()) == again
+    it.refusal()
+    with pytest.raises(DownstreamError, match="the limit `p/few` of requests"):
+        rerun([it.duty], again, it.trail.answers, it.request())
+    assert rerun([it.duty], again, it.trail.answers) == again, "without the body, the head decides"
+    with pytest.raises(ValueError, match="no further answer"):
+        rerun([it.duty], again, it.trail.answers[:1], it.request())
+
+
+def test_limits_of_combinations_of_policies_are_kept_up_to_a_number(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("guardproxy.gateway.limits.MOST_BOUND", 2)
+    it = desk(*[f"policy: p{number}\nmatch: {{models: [m{number}]}}\nlimits: [{TWO}]\n" for number in range(5)])
+    for number in range(5):
+        it.ask(f"m{number}")
+    assert len(it.duty._bound) <= 2
