@@ -51,7 +51,10 @@ class Forms(msgspec.Struct):
     def note_streamed(self, streamed: bool) -> None:
         """Notes whether the answer comes in frames."""
         if self.facts.streamed is not streamed:
-            self.facts = replace(self.facts, streamed=streamed)
+            facts = self.facts  # `replace` would call a function for each member
+            self.facts = Facts(
+                facts.route, facts.model, facts.form, streamed, facts.language, facts.canary, facts.sources
+            )
 
     def judges(self, check: Check) -> bool:
         """Whether a text of this exchange may have a form that the check looks for."""
