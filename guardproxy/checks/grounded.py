@@ -8,7 +8,7 @@ too few of its words stand together in two neighbouring sentences of a retrieved
 without case. So the check finds what was added. It does not find a wrong combination of words that are there: a negation,
 an exchanged subject. Its cost is linear in the texts.
 
-Decision: docs/decisions/0049-retrieved-texts-are-compared-by-words.md
+Decision: docs/decisions/0052-retrieved-texts-are-compared-by-words.md
 """
 
 from __future__ import annotations

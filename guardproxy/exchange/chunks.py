@@ -5,7 +5,7 @@ In: the frame of the request, and the rules that held. Out: edits of all texts o
 came from one source: a document, or one result of a tool with all its parts. Its place in the request stays, as a call without
 a result is refused by providers: its first text becomes a note, and its other texts become empty.
 
-Decision: docs/decisions/0049-retrieved-texts-are-compared-by-words.md
+Decision: docs/decisions/0052-retrieved-texts-are-compared-by-words.md
 """
 
 from __future__ import annotations

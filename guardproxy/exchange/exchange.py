@@ -30,10 +30,11 @@ Transitions, each with an example of its cause. An input may also leave the stat
     judging -> over          a rule blocks the request
     waiting -> holding       an answer begins that a rule may refuse as a whole
     waiting -> answering     an answer begins
-    waiting -> over          the upstream fails
-    holding -> waiting       a rule refuses the answer; the next attempt was sent
+    waiting -> over          the upstream fails, and no other is asked
+    holding -> waiting       a rule refuses the answer, or its upstream fails; the next attempt was sent
     holding -> answering     text of a stream may leave, so no other answer is asked for
     holding -> over          the answer is complete, or a rule blocks it
+    answering -> waiting     the answer failed before its first byte; the next upstream was asked
     answering -> over        the answer is complete, or a rule stops it
 
 Parts
@@ -60,7 +61,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from guardproxy.audit import Intent, Record
+from guardproxy.audit import Intent, Record, RecordedRoute
 from guardproxy.events import Fault
 from guardproxy.exchange.answer import AnswerPhase, new_answer
 from guardproxy.exchange.attempts import Attempts
@@ -114,7 +115,7 @@ TRANSITIONS: dict[State, frozenset[State]] = {
     State.JUDGING: frozenset((State.WAITING, State.OVER)),
     State.WAITING: frozenset((State.HOLDING, State.ANSWERING, State.OVER)),
     State.HOLDING: frozenset((State.WAITING, State.ANSWERING, State.OVER)),
-    State.ANSWERING: frozenset((State.OVER,)),
+    State.ANSWERING: frozenset((State.WAITING, State.OVER)),
     State.OVER: frozenset(),
 }
 """Which state may follow which. Every state may follow itself."""
@@ -290,6 +291,11 @@ class Exchange:
     def field_changes(self) -> tuple[FieldChange, ...]:
         """What policies did with fields of the request, by their names."""
         return tuple(self._guard.fields)
+
+    @property
+    def routing(self) -> tuple[RecordedRoute, ...]:
+        """What the sections `route` of the policies decided."""
+        return self._ledger.routing()
 
     @property
     def prompt_changes(self) -> tuple[PromptChange, ...]:

@@ -69,6 +69,11 @@ class Guard:
         return self.tally.attempt if self.bound else 0
 
     @property
+    def has_retries(self) -> bool:
+        """Whether a rule may ask for another answer."""
+        return self.bound is not None and self.bound.retries
+
+    @property
     def outcomes(self) -> list[Outcome]:
         """Every rule that held so far, in order."""
         return self.tally.outcomes if self.bound else []

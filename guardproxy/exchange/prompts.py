@@ -5,7 +5,7 @@ after the checks, so that no check reads what a policy added, and before the fir
 client does not see them: marks that the model repeats are removed from its answer, and an answer that repeats the system
 prompt gets the client's own. All changes follow from the request, the policies, the id of the exchange and the proxy's key.
 
-Decision: docs/decisions/0048-a-prompt-is-changed-after-the-checks.md
+Decision: docs/decisions/0051-a-prompt-is-changed-after-the-checks.md
 """
 
 from __future__ import annotations

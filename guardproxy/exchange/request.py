@@ -7,8 +7,9 @@ that (`judging.py`).
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import cache, partial
 
 from guardproxy.decisions import merge_plans
 from guardproxy.errors import DownstreamError, ErrorCode
@@ -23,6 +24,7 @@ from guardproxy.exchange.guard import Guard
 from guardproxy.exchange.judging import Judging
 from guardproxy.exchange.ledger import Ledger
 from guardproxy.exchange.owning import owner_of
+from guardproxy.exchange.routing import Asked, choose, measured
 from guardproxy.exchange.scans import Scans
 from guardproxy.exchange.setting import Setting
 from guardproxy.exchange.transcript import (
@@ -36,13 +38,14 @@ from guardproxy.exchange.transcript import (
 )
 from guardproxy.findings import Facts
 from guardproxy.gateway import about_of, conversation_of
-from guardproxy.policy import BoundRules
+from guardproxy.policy import BoundRules, BoundSection
 from guardproxy.wire import (
     UNINSPECTED,
     FieldPath,
     Request,
     RequestStatement,
     denied_field,
+    read_body,
     statement_of,
     uninspected,
     unmapped,
@@ -97,9 +100,11 @@ class RequestPhase:
                 ledger.owner = owner_of(subjects, *about)
             acts = bound.has_parallel and self.setting.codec.contract.acts(request.frame.tree)
             self.guard.bind(bound, with_own(request.shapes, bound.judging if answered else ()), acts=acts)
-            if "prompt" in bound.sections:
-                self.guard.begin_prompts(bound.sections["prompt"], request.model)
-            self._push(request, bound)
+            if bound.sections and (sections := bound.sections.get("prompt")):
+                self.guard.begin_prompts(sections, request.model)
+            events = self._push(request, bound)
+            if bound.sections and (sections := bound.sections.get("route")):
+                self._route(sections, request, events, happened)
         except DownstreamError as error:
             return self.client.refuse(error, happened.at_s)
         return self._advance(bound, happened.at_s)
@@ -134,9 +139,11 @@ class RequestPhase:
 
     def _read(self, body: bytes) -> Request:
         """Decodes a body. Raises `DownstreamError` if the body is not a request or exceeds the limits."""
-        bounds = self.setting.limits.bounds
+        bounds, ids = self.setting.limits.bounds, self.setting.keys.ids
         try:
             bounds.check(body)
+            if ids is not None and (opened := ids.opened(tree := read_body(body))) is not tree:
+                body = self.setting.codec.write_body(opened)
             self.attempts.sent_path, query = self.setting.address.sent
             request = self.setting.codec.read_request(self.attempts.sent_path, query, body)
             bounds.check_tree(request.frame.tree, self.setting.codec.contract.limits, len(body))
@@ -166,12 +173,37 @@ class RequestPhase:
             demanded=setting.client.policies,
         )
 
-    def _push(self, request: Request, bound: BoundRules) -> None:
-        """Gives the texts to the gate. Raises `DownstreamError` if the request has content that the policies refuse."""
+    def _route(
+        self, sections: Sequence[BoundSection], request: Request, events: Sequence[Event], happened: RequestReceived
+    ) -> None:
+        """Chooses where the request goes, as the policies' sections `route` say. `events`: those that the gate got."""
+        setting, notes, attempts = self.setting, self.ledger.notes, self.attempts
+        walk: Callable[[], Sequence[Event]] = (lambda: events) if self.ledger.request.read else request.events
+        statement = cache(partial(statement_of, request.frame.tree, setting.codec.contract.statements))
+        about = setting.address.route, setting.tenant_name, request
+        asked = Asked(
+            exchange=setting.id,
+            conversation=notes.conversation,
+            client=f"{setting.tenant}\0{setting.client.name}",
+            model=request.model,
+            plan=notes.plan,
+            measures=lambda most: setting.history.measures(lambda: measured(walk(), statement(), most)),
+            about=lambda: about_of(*about, statement(), happened.headers),
+            unavailable=happened.unavailable,
+        )
+        self.ledger.choices = choose(sections, asked)
+        if deciding := next((choice for choice in self.ledger.choices if choice.enforced), None):
+            attempts.plan, *further = deciding.plans
+            notes.plan = attempts.plan
+            attempts.failover = deciding.failover(further)
+
+    def _push(self, request: Request, bound: BoundRules) -> list[Event]:
+        """Gives the texts to the gate, and returns their events. Raises `DownstreamError` if the request has content that the
+        policies refuse."""
         side = self.ledger.request
         side.read = bound.reads("request")
         self._events = request.events
-        events = request.events() if side.read else [Opaque(request.frame)]
+        events: list[Event] = request.events() if side.read else [Opaque(request.frame)]
         self._refuse_fields(request, bound)
         if bound.refuses_unmapped and (place := unmapped(events)):
             message = "the request has a field that this proxy does not know, and the policy refuses those"
@@ -182,6 +214,7 @@ class RequestPhase:
         side.gate.push(events)
         if fault := side.gate.fault:
             raise DownstreamError(fault.code, f"the request body: {fault.message}")
+        return events
 
     def _refuse_fields(self, request: Request, bound: BoundRules) -> None:
         """Raises `DownstreamError` if the request has a field that its format or a policy refuses by its name."""
@@ -253,9 +286,13 @@ class RequestPhase:
                 body, changed = codec.write_body(tree), True
             self.guard.editor.values |= prompts.restored()
         attempts.body = body
+        if attempts.failover is not None:
+            attempts.failover.body = body
         ledger.notes.measures.sizes["upstream"] = len(body)
         ledger.notes.measures.seals["upstream"] = (
-            self.setting.keys.seal(body) if changed else ledger.notes.measures.seals["request"]
+            self.setting.keys.seal(body)
+            if changed or self.setting.keys.ids is not None
+            else ledger.notes.measures.seals["request"]
         )
         if is_again:
             if codec.contract.is_answered(self.setting.address.route):

@@ -20,8 +20,9 @@ from guardproxy.policy.matching import MatchVerdict
 from guardproxy.policy.naming import model_readings
 from guardproxy.policy.reading import did_you_mean, join
 from guardproxy.policy.rollout import WHOLE, reach
-from guardproxy.policy.sections import BoundSection, CacheSection, merge_caches
+from guardproxy.policy.sections import BoundSection, CacheSection, JudgeSection, merge_caches
 from guardproxy.policy.sections.prompt import Marking, PromptSection
+from guardproxy.policy.sections.route import Destination, RouteSection
 from guardproxy.policy.strictness import (
     ACTIONS,
     SCALES,
@@ -62,6 +63,7 @@ __all__ = [
     "CacheSection",
     "CheckSpec",
     "CoverageRow",
+    "Destination",
     "Expectation",
     "ExpectedFinding",
     "Expression",
@@ -70,6 +72,7 @@ __all__ = [
     "FieldRules",
     "FilePlace",
     "Files",
+    "JudgeSection",
     "Keeping",
     "LimitFault",
     "LimitRule",
@@ -88,6 +91,7 @@ __all__ = [
     "PromptSection",
     "RawExchange",
     "RequestFacts",
+    "RouteSection",
     "Rule",
     "StoredLimit",
     "Tally",

@@ -13,6 +13,7 @@ from guardproxy.policy.expression import Expression
 from guardproxy.policy.fields import NO_FIELD_RULES, FieldRules
 from guardproxy.policy.matching import Match
 from guardproxy.policy.naming import lower_case
+from guardproxy.policy.sections.route import Destination, RouteSection
 from guardproxy.policy.tree import FilePlace
 from guardproxy.redaction import EVERYWHERE, PLACEHOLDERS, Operators, Restoration
 from guardproxy.wire import DeclaredFormat
@@ -197,6 +198,12 @@ class Policy:
         """Returns the names of the headers that the policy reads."""
         naming = header_of(self.subject) if self.keep == "sealed" else ""
         return frozenset((*self.match.asks, *filter(None, (naming,))))
+
+    @property
+    def destinations(self) -> tuple[Destination, ...]:
+        """Returns all destinations of `route`."""
+        route: RouteSection | None = self.sections.get("route")
+        return () if route is None else route.every
 
     @property
     def origin(self) -> str:

@@ -282,10 +282,9 @@ class PolicySet:
         return any(policy.match.when or policy.match.models is not None for policy in self.policies)
 
     @lazy
-    def fallbacks(self) -> frozenset[str]:
-        """Returns the names of all upstreams that a rule falls back to."""
-        retries = (rule.retry for policy in self.policies for rule in policy.rules if rule.retry)
-        return frozenset(retry.upstream for retry in retries if retry.upstream)
+    def routed(self) -> tuple[str, ...]:
+        """Returns the names of all upstreams that a policy routes to; an empty name is the request's own upstream."""
+        return tuple(sorted({place.upstream for policy in self.policies for place in policy.destinations}))
 
     @lazy
     def _shares(self) -> tuple[tuple[int, ...], ...]:

@@ -11,7 +11,7 @@ import hashlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
-from guardproxy.audit import Record
+from guardproxy.audit import Record, RecordedRoute
 from guardproxy.events import Event, Text
 from guardproxy.exchange import (
     Address,
@@ -41,6 +41,7 @@ from guardproxy.exchange import (
 from guardproxy.findings import Direction, Kind, Scan
 from guardproxy.policy import (
     BoundRule,
+    BoundSection,
     FieldChange,
     PolicySet,
     RawExchange,
@@ -154,8 +155,8 @@ class ScannedText:
 class SceneResult:
     """The result of a scene. `policies`: those that apply; `rules_of`: their rules. `trouble`: why the exchange ended, if
     no rule ended it. `upstream`, `client`: the content that was sent to them, or `None`. `texts`: every text of the
-    exchange. `fields`: what policies did with fields of the request; `prompts`: with its system prompt and its marks. `cache`:
-    what it looks for in the cache."""
+    exchange. `fields`: what policies did with fields of the request. `prompts`: with its system prompt and its marks. `cache`:
+    what it looks for in the cache. `judges`: the sections `judge` that may score it. `routes`: what their routes decided."""
 
     decision: Verdict
     rules_of: tuple[BoundRule, ...]
@@ -168,11 +169,18 @@ class SceneResult:
     fields: tuple[FieldChange, ...] = ()
     prompts: tuple[PromptChange, ...] = ()
     cache: CacheQuery | None = None
+    judges: tuple[BoundSection, ...] = ()
     trouble: str = ""
+    routes: tuple[RecordedRoute, ...] = ()
 
     @property
     def applies(self) -> bool:
         return bool(self.policies)
+
+    @property
+    def routed(self) -> str:
+        """The name of the upstream to which a route sends the request; empty for its own."""
+        return next((route.upstream for route in self.routes if route.mode == "enforce"), "")
 
     @property
     def rules(self) -> tuple[str, ...]:
@@ -312,7 +320,9 @@ def _result(
         fields=exchange.field_changes,
         prompts=exchange.prompt_changes,
         cache=exchange.cache,
+        judges=exchange.bound.sections.get("judge", ()) if exchange.bound else (),
         trouble=_trouble(ending, last.record if isinstance(last, Finish) else None),
+        routes=exchange.routing,
     )
 
 

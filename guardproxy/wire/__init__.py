@@ -22,6 +22,7 @@ from guardproxy.wire.contract import (
     demand_of,
     name_beside,
     no_inputs,
+    unchanged,
 )
 from guardproxy.wire.declared import (
     BY_ROLE,
@@ -204,6 +205,7 @@ __all__ = [
     "sse",
     "statement_of",
     "text_of",
+    "unchanged",
     "undated",
     "uninspected",
     "unmapped",

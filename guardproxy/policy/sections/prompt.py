@@ -2,7 +2,7 @@
 
 In: the node of the section. Out: a `PromptSection`. `exchange/prompts.py` carries it out.
 
-Decision: docs/decisions/0048-a-prompt-is-changed-after-the-checks.md
+Decision: docs/decisions/0051-a-prompt-is-changed-after-the-checks.md
 """
 
 from __future__ import annotations

@@ -20,6 +20,7 @@ from guardproxy.wire.contract import (
     demand_of,
     name_beside,
     no_inputs,
+    unchanged,
 )
 from guardproxy.wire.formats.openai_responses.words import WORDS
 from guardproxy.wire.framing.sse import frame
@@ -95,6 +96,7 @@ CONTRACT = Contract(
     refused=(
         RefusedRoutes(re.compile(r"[A-Z]+ /(?:openai/)?(?:v1/)?(?:responses|conversations)(?:/.*)?"), _STORED_ADVICE),
     ),
+    with_wait=unchanged,
     key_header=KeyHeader("Authorization", "Bearer "),
     headers=OPENAI_HEADERS,
 )
