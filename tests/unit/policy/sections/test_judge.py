@@ -54,7 +54,7 @@ def test_another_question_has_another_digest() -> None:
 
 
 def test_editors_get_a_schema() -> None:
-    jsonschema_rs.validator_for(SECTION.schema).validate({"upstream": "u", "model": "m", "rubric": "r"})
+    jsonschema_rs.validator_for(dict(SECTION.schema)).validate({"upstream": "u", "model": "m", "rubric": "r"})
 
 
 def test_a_section_without_its_keys_has_no_value() -> None:
