@@ -57,7 +57,15 @@ from guardproxy.audit.segment import numbers, path_of
 from guardproxy.audit.shipping import Batch, Shipper, Target, ship_on
 from guardproxy.audit.sinks import Sink, open_sink, target_of
 from guardproxy.audit.sinks.file import Entry, FileSink, Receiver
-from guardproxy.audit.tasks import RecordedCache, RecordedDuty, RecordedField, RecordedPlan, RecordedRefusal
+from guardproxy.audit.tasks import (
+    RecordedCache,
+    RecordedDuty,
+    RecordedField,
+    RecordedPlan,
+    RecordedPrompt,
+    RecordedRefusal,
+    RecordedRoute,
+)
 from guardproxy.audit.values import ValueMatcher
 from guardproxy.audit.versions import entries_of, entry_of, read_entry, read_record
 
@@ -113,8 +121,10 @@ __all__ = [
     "RecordedOpinion",
     "RecordedPlaces",
     "RecordedPlan",
+    "RecordedPrompt",
     "RecordedRefusal",
     "RecordedRequest",
+    "RecordedRoute",
     "RecordedSaving",
     "RecordedSealing",
     "RecordedShortage",

@@ -109,6 +109,10 @@ def _record(record: Record) -> Iterator[Text]:
     for change in record.fields:
         quiet = "" if change.mode == "enforce" else " (shadow)"
         yield _row("field", f"{change.action} {change.field} by policy {change.policy}{quiet}")
+    for prompt in record.prompts:
+        quiet = "" if prompt.mode == "enforce" else " (shadow)"
+        marked = f", {prompt.texts} texts marked" if "wrap" in prompt.parts else ""
+        yield _row("prompt", f"{', '.join(prompt.parts) or 'not possible'} by policy {prompt.policy}{marked}{quiet}")
     if record.cache:
         yield _row("cache", _cache(record.cache))
     yield from _side("request", record.request)
@@ -157,8 +161,7 @@ def _cache(cache: RecordedCache) -> str:
     quiet = "" if cache.mode == "enforce" else " (shadow)"
     if cache.result != "hit":
         return f"{cache.result}, {cache.match}{quiet}"
-    alike = f", similarity {cache.similarity:g}" if cache.match == "semantic" else ""
-    return f"the answer of {cache.source}, {cache.age_s:g} s old{alike}{quiet}"
+    return f"the answer of {cache.source}, {cache.age_s:g} s old, {cache.match}{quiet}"
 
 
 def _side(name: str, side: RecordedSide) -> Iterator[Text]:

@@ -42,6 +42,13 @@ class ClientConfig(AuditConfig):
         "The folder of the file that `guardproxy keys` writes. With it, every request needs a key of the file (or a token), "
         "and the upstream gets `upstream_key`, never the client's key.",
     )
+    client_keys_mode: str = setting(
+        "Clients",
+        "enforce",
+        "`shadow` refuses no request: one without a valid key or token, or outside its scope, goes on with the credential that "
+        "its client sent, and never with `upstream_key`. Its record says what would have been refused.",
+        AllowedValues(choices=("enforce", "shadow")),
+    )
     limit_wrong_keys: int = setting(
         "Clients",
         20,

@@ -74,6 +74,8 @@ class Client(msgspec.Struct):
         """Ends an exchange whose request cannot be taken."""
         self.ledger.notes.failure = error
         body = self.setting.codec.error(error.status, error.code, str(error), error.field)
+        if error.retry_s is not None:
+            body = self.setting.codec.contract.with_wait(body, error.retry_s)
         soon = RETRY_SOON if error.retry_s is None else ("Retry-After", str(error.retry_s))
         return self._own(error.status, body, "refused", at_s, soon if error.code.is_retryable else NO_RETRY)
 

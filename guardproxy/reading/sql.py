@@ -58,6 +58,7 @@ _COLUMNS: Mapping[str, str] = {
     "status": "INTEGER",
     "error": "STRUCT(code VARCHAR, message VARCHAR, field VARCHAR)",
     "no_capacity": 'STRUCT("check" VARCHAR, reason VARCHAR)',
+    "cache": "STRUCT(result VARCHAR, source VARCHAR)",
     "rules": "VARCHAR[]",
     "shadow": "VARCHAR[]",
     "decisions": f"STRUCT({_DECISION})[]",
@@ -94,7 +95,7 @@ _SIDES = """
 VIEWS: Mapping[str, str] = {
     "exchanges": """
   SELECT id, _time("at") AS time, tenant, tenant_name, conversation, route, codec, model, stream, language, outcome,
-    status, error.code AS error, no_capacity."check" AS no_capacity, rules, shadow, policies, checks,
+    status, error.code AS error, no_capacity."check" AS no_capacity, cache.result AS cache, rules, shadow, policies, checks,
     list_distinct(list_concat(request.uninspected, response.uninspected)) AS uninspected,
     len(coalesce(attempts, [])) AS attempts, usage, bytes, timings, timings['finished'] AS total_ms, scans, engine,
     parse_filename(file) AS log, seq, hash FROM _exchanges""",

@@ -125,7 +125,8 @@ class Server:
         is_recording = lambda: self._recorder.healthy  # noqa: E731
         self._shippers = shippers_of(config, worker)
         further = further_of(config, self.clients, self.state, self.metrics, lambda: self.policies)
-        self._admission = Admission(config, lambda: self.policies, is_recording, self, key, self._engine, further)
+        about = config, lambda: self.policies, is_recording, self, key, self._engine, further
+        self._admission = Admission(*about, self._breakers)
         show_breakers(self._breakers, self.metrics)
 
     def _load(self) -> PolicySet:
@@ -242,6 +243,8 @@ class Server:
             return await driver.run(admitted.first)
         finally:
             held.release()
+            if driver and driver.recall:
+                driver.recall.close()
             del self._open[task]
             self._slots.discard(task)
             if driver and driver.finished:
@@ -265,7 +268,7 @@ class Server:
                 deadlines,
                 self._leftovers,
                 self.config.timeout_first_byte_s,
-                self.clients.is_on,
+                bool(admitted.head.client.identity),
             )
         )
         driver = Driver(
@@ -363,7 +366,7 @@ def check_sealing(policies: PolicySet, config: Config) -> None:
 
 
 def check_fallbacks(policies: PolicySet, config: Config) -> None:
-    """Raises `PolicyErrors` if an upstream that a policy falls back to has no address."""
+    """Raises `PolicyErrors` if an upstream that a policy falls back to, or routes to, has no address."""
     errors = [
         PolicyError(
             f"a policy falls back to the upstream `{name}`: give --upstream {name}=URL",
@@ -372,6 +375,15 @@ def check_fallbacks(policies: PolicySet, config: Config) -> None:
         for policy in policies.policies
         for rule in policy.rules
         if rule.retry and (name := rule.retry.upstream) and name not in config.named_upstreams
+    ]
+    errors += [
+        PolicyError(
+            f"a policy routes to the upstream `{place.upstream}`: give --upstream {place.upstream}=URL",
+            *(place.place.path or policy.source, place.place.line, place.place.column),
+        )
+        for policy in policies.policies
+        for place in policy.destinations
+        if place.upstream and place.upstream not in config.named_upstreams
     ]
     if errors:
         raise PolicyErrors(errors)

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
+from guardproxy.audit import RecordedCache
 from guardproxy.audit.document import Gap, Record
 from guardproxy.audit.entries import Judged
 from guardproxy.audit.intents import closing
@@ -242,6 +243,23 @@ def test_an_exchange_is_shown_with_the_feedback_about_it(tmp_path: Path) -> None
     for wanted in ("feedback about: x0", "thumbs: down", "score: 0.5", "span: 1-4 up", "span: 5-6", "too long"):
         assert wanted in lines, wanted
     assert "f2" not in out
+
+
+@pytest.mark.parametrize(
+    ("cache", "line"),
+    [
+        ({"result": "miss", "match": "exact"}, "cache: miss, exact"),
+        ({"result": "miss", "match": "exact", "mode": "shadow"}, "cache: miss, exact (shadow)"),
+        (
+            {"result": "hit", "match": "semantic", "source": "x9", "age_s": 1.5},
+            "cache: the answer of x9, 1.5 s old, semantic",
+        ),
+    ],
+)
+def test_what_the_cache_had_is_shown(tmp_path: Path, cache: dict[str, Any], line: str) -> None:
+    told = RecordedCache(**{"mode": "enforce", "policies": ("p",), **cache})
+    write(tmp_path, "a", plain_record(id="x0", cache=told))
+    assert line in [row.strip() for row in run("show", tmp_path, "x0")[1].splitlines()]
 
 
 def test_an_exchange_is_shown_with_its_scores(tmp_path: Path) -> None:
