@@ -27,11 +27,11 @@ from guardproxy.audit.document import (
     RecordedText,
 )
 from guardproxy.audit.document_schema import log_schema
-from guardproxy.audit.entries import AnyEntry, Erased, Rotated, Unsealed
+from guardproxy.audit.entries import AnyEntry, Erased, Judged, Rotated, Unsealed
 from guardproxy.audit.folder import NO_KEY, LogReport, logs_of, verify_folder
 from guardproxy.audit.intents import abandoned_intents, closing, open_intents_of
 from guardproxy.audit.masking import Moves, OffsetMap, Span, beside, mask, merge
-from guardproxy.audit.opinions import RecordedFeedback, RecordedOpinion
+from guardproxy.audit.opinions import RecordedFeedback, RecordedJudge, RecordedOpinion
 from guardproxy.audit.private import NO_SEALING, Owner, OwnerKind, Private, PrivateRecord, Sealing
 from guardproxy.audit.proof.checkpointer import Checkpointer, Signing
 from guardproxy.audit.proof.copies import read_copies
@@ -62,6 +62,7 @@ from guardproxy.audit.tasks import (
     RecordedDuty,
     RecordedField,
     RecordedPlan,
+    RecordedPrompt,
     RecordedRefusal,
     RecordedRoute,
 )
@@ -90,6 +91,7 @@ __all__ = [
     "FileSink",
     "Gap",
     "Intent",
+    "Judged",
     "LogEntry",
     "LogReport",
     "LoggedEntry",
@@ -115,9 +117,11 @@ __all__ = [
     "RecordedFeedback",
     "RecordedField",
     "RecordedFinding",
+    "RecordedJudge",
     "RecordedOpinion",
     "RecordedPlaces",
     "RecordedPlan",
+    "RecordedPrompt",
     "RecordedRefusal",
     "RecordedRequest",
     "RecordedRoute",

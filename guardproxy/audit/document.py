@@ -16,13 +16,14 @@ import msgspec
 from msgspec import Meta
 
 from guardproxy.audit.canonical import canonical
-from guardproxy.audit.opinions import RecordedFeedback
+from guardproxy.audit.opinions import RecordedFeedback, RecordedJudge
 from guardproxy.audit.part import RecordLeaf, RecordPart
 from guardproxy.audit.tasks import (
     RecordedCache,
     RecordedDuty,
     RecordedField,
     RecordedPlan,
+    RecordedPrompt,
     RecordedRefusal,
     RecordedRoute,
 )
@@ -295,6 +296,9 @@ class Record(LogEntry, frozen=True, kw_only=True, tag="exchange"):
     plan: RecordedPlan | None = None
     routing: Annotated[tuple[RecordedRoute, ...], Meta(description="What the sections `route` decided.")] = ()
     fields: Annotated[tuple[RecordedField, ...], Meta(description="What policies did with fields of the request.")] = ()
+    prompts: Annotated[
+        tuple[RecordedPrompt, ...], Meta(description="What policies did with the system prompt and marked.")
+    ] = ()
     cache: RecordedCache | None = None
     no_capacity: RecordedShortage | None = None
     error: RecordedError | None = None
@@ -304,6 +308,7 @@ class Record(LogEntry, frozen=True, kw_only=True, tag="exchange"):
     feedback: Annotated[
         RecordedFeedback | None, Meta(description="What a client thinks of another exchange. No model answered it.")
     ] = None
+    judges: Annotated[tuple[RecordedJudge, ...], Meta(description="The judges that the exchange was chosen for.")] = ()
     sealed: Annotated[
         RecordedSealing | None, Meta(description="What is encrypted. The other members are as with `keep: none`.")
     ] = None

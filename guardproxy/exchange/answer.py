@@ -92,7 +92,9 @@ class AnswerPhase:
                 return self._fall_back(code, at_s) or self._fail(Fault(code), at_s)
             message = f"the upstream answered with status {happened.status} and no readable error"
             return self._fail(Fault(ErrorCode.UPSTREAM_ERROR, message), at_s, happened.status)
-        answer.side.read = bool(bound and bound.reads("response")) or bool(self.guard.editor.values)
+        prompts = self.guard.prompts
+        repeats = bool(prompts and prompts.hides and "system" in self.setting.codec.contract.carries["response"])
+        answer.side.read = bool(bound and bound.reads("response")) or bool(self.guard.editor.values) or repeats
         answer.side.gate.quotes = self.setting.history.quotable(bool(bound and bound.retries))
         if bound and not failed:
             early = self.attempts.failover is not None and self.attempts.may_fail_over and answer.side.read
@@ -154,6 +156,8 @@ class AnswerPhase:
             events = [Fault(ErrorCode.UNMAPPED_FIELD, "the answer has a field that this proxy does not know")]
         elif bound and bound.refuses_opaque and (refused := uninspected(events, bound.refuses_opaque, False)):
             events = [Fault(refused[0], "the answer has content that no check can read, and the policy refuses it")]
+        if self.guard.prompts:
+            events = self.guard.prompts.hidden(events)
         if bound and bound.judging and answer.status == 200:
             events = judged(self.guard.forms, answer, events, bound.judging)
         if bound and bound.mends and not answer.mended:

@@ -71,6 +71,7 @@ from guardproxy.exchange.guard import Guard
 from guardproxy.exchange.ledger import Ledger, Size
 from guardproxy.exchange.notes import Side
 from guardproxy.exchange.patience import Patience
+from guardproxy.exchange.prompts import PromptChange
 from guardproxy.exchange.request import RequestPhase
 from guardproxy.exchange.setting import Setting
 from guardproxy.exchange.transcript import (
@@ -295,6 +296,16 @@ class Exchange:
     def routing(self) -> tuple[RecordedRoute, ...]:
         """What the sections `route` of the policies decided."""
         return self._ledger.routing()
+
+    @property
+    def prompt_changes(self) -> tuple[PromptChange, ...]:
+        """What policies did with the system prompt, and with texts that the user did not write."""
+        return tuple(self._guard.prompts.changes) if self._guard.prompts else ()
+
+    @property
+    def canary(self) -> str:
+        """The secret word in the system prompt; empty if there is none."""
+        return self._guard.prompts.canary if self._guard.prompts else ""
 
     @property
     def sensitive_values(self) -> list[str]:

@@ -2,7 +2,7 @@
 
 In: how an answer failed. Out: the plan of the next destination, or `None`. Kept: the destinations that were not asked yet.
 
-Decision: docs/decisions/0048-a-route-is-chosen-inside-the-exchange.md
+Decision: docs/decisions/0050-a-route-is-chosen-inside-the-exchange.md
 """
 
 from __future__ import annotations

@@ -23,6 +23,10 @@ class History(Protocol):
         """The recorded verdicts of the policies' conditions, by `Match.digest`."""
 
     @property
+    def prompt_mark(self) -> str:
+        """The letters in the marks of texts that the user did not write; empty if they must be derived."""
+
+    @property
     def restores_system(self) -> bool:
         """Whether values of system messages are restored too, as older versions did."""
 
@@ -50,6 +54,7 @@ class Live:
     """The history of a live exchange: empty."""
 
     conversation = ""
+    prompt_mark = ""
     matched: Mapping[str, MatchVerdict] = {}
     restores_system = False
 

@@ -11,6 +11,7 @@ from guardproxy.audit import Intent, Owner, Record, RecordedRoute
 from guardproxy.exchange.attempts import Answer, Attempts, tokens_of
 from guardproxy.exchange.feedback import recorded_feedback
 from guardproxy.exchange.gate import QueuedFrame
+from guardproxy.exchange.grading import with_judges
 from guardproxy.exchange.guard import Guard
 from guardproxy.exchange.notes import DutyNotes, Notes, Side
 from guardproxy.exchange.recording import NO_OWNER, Origin, compose, intent
@@ -18,7 +19,7 @@ from guardproxy.exchange.routing import RouteChoice
 from guardproxy.exchange.setting import Setting
 from guardproxy.exchange.transcript import Refused, RequestReceived
 from guardproxy.findings import Direction
-from guardproxy.gateway import Prices, cost_of
+from guardproxy.gateway import Prices, priced
 from guardproxy.wire import FEEDBACK
 
 
@@ -138,6 +139,10 @@ class Ledger(msgspec.Struct):
             self.owner,
             self.routing() if self.choices else (),
         )
+        if guard.bound is not None and guard.bound.sections:
+            record = with_judges(record, guard.bound)
+        if guard.prompts:
+            record = msgspec.structs.replace(record, prompts=guard.prompts.recorded())
         if self.setting.codec is FEEDBACK and self.entry is not None:
             return msgspec.structs.replace(record, feedback=recorded_feedback(self.entry.frame.tree))
         prices = self.setting.limits.prices
@@ -147,8 +152,7 @@ class Ledger(msgspec.Struct):
         """The record with the cost of the exchange. If a rule falls back to another model, the higher price counts."""
         plans = (self.notes.plan, self.attempts.plan)
         models = tuple(dict.fromkeys(plan.model or self.notes.model for plan in plans))
-        cost = cost_of(record, self.setting.codec.contract, prices, models)
-        return msgspec.structs.replace(record, cost=cost)
+        return priced(record, self.setting.codec.contract, prices, models)
 
     def routing(self) -> tuple[RecordedRoute, ...]:
         """What the sections `route` decided, with what that saved."""

@@ -13,9 +13,10 @@ from functools import cache, partial
 
 from guardproxy.decisions import merge_plans
 from guardproxy.errors import DownstreamError, ErrorCode
-from guardproxy.events import Event, Opaque
+from guardproxy.events import Event, Opaque, Text
 from guardproxy.exchange.attempts import Attempts
 from guardproxy.exchange.caching import CacheQuery, query_of
+from guardproxy.exchange.chunks import drop_chunks, sources_of
 from guardproxy.exchange.client import Client
 from guardproxy.exchange.forms import with_own
 from guardproxy.exchange.gate import QueuedFrame
@@ -44,6 +45,7 @@ from guardproxy.wire import (
     Request,
     RequestStatement,
     denied_field,
+    read_body,
     statement_of,
     uninspected,
     unmapped,
@@ -67,6 +69,7 @@ class RequestPhase:
     judging: Judging = field(init=False)
     """The checks that judge the request after it was sent."""
     _scans: Scans = field(init=False)
+    _events: Callable[[], list[Event]] = list  # decodes the request again
 
     def __post_init__(self) -> None:
         self._scans = Scans(self.ledger.request.gate, self.guard.editor, self.ledger.notes)
@@ -97,6 +100,8 @@ class RequestPhase:
                 ledger.owner = owner_of(subjects, *about)
             acts = bound.has_parallel and self.setting.codec.contract.acts(request.frame.tree)
             self.guard.bind(bound, with_own(request.shapes, bound.judging if answered else ()), acts=acts)
+            if bound.sections and (sections := bound.sections.get("prompt")):
+                self.guard.begin_prompts(sections, request.model)
             events = self._push(request, bound)
             if bound.sections and (sections := bound.sections.get("route")):
                 self._route(sections, request, events, happened)
@@ -135,9 +140,11 @@ class RequestPhase:
 
     def _read(self, body: bytes) -> Request:
         """Decodes a body. Raises `DownstreamError` if the body is not a request or exceeds the limits."""
-        bounds = self.setting.limits.bounds
+        bounds, ids = self.setting.limits.bounds, self.setting.keys.ids
         try:
             bounds.check(body)
+            if ids is not None and (opened := ids.opened(tree := read_body(body))) is not tree:
+                body = self.setting.codec.write_body(opened)
             self.attempts.sent_path, query = self.setting.address.sent
             request = self.setting.codec.read_request(self.attempts.sent_path, query, body)
             bounds.check_tree(request.frame.tree, self.setting.codec.contract.limits, len(body))
@@ -196,6 +203,7 @@ class RequestPhase:
         policies refuse."""
         side = self.ledger.request
         side.read = bound.reads("request")
+        self._events = request.events
         events: list[Event] = request.events() if side.read else [Opaque(request.frame)]
         self._refuse_fields(request, bound)
         if bound.refuses_unmapped and (place := unmapped(events)):
@@ -248,12 +256,21 @@ class RequestPhase:
     def _written(self, bound: BoundRules, entry: QueuedFrame, at_s: float) -> list[Command]:
         """Writes the body that goes upstream. Raises `DownstreamError` if a policy sets a field that cannot be set."""
         ledger = self.ledger
+        if self.guard.tally.outcomes:
+            drop_chunks(entry, self.guard.tally.outcomes)
         texts, changed = entry.texts()
-        codec = self.setting.codec
+        codec, prompts = self.setting.codec, self.guard.prompts
+        if (prompts or bound.needs_sources) and not ledger.request.read:  # no check reads the request
+            texts = [(event, event.text) for event in self._events() if isinstance(event, Text)]
+        if bound.needs_sources:
+            self.guard.forms.sources = sources_of(texts)
+        if prompts:
+            texts = prompts.marked(texts, entry.frame.tree)
+            changed = changed or any(text.text != new for text, new in texts)
         body = codec.edited(entry.frame, texts) if changed else entry.frame.data
         plan, attempts = self.attempts.plan, self.attempts
         is_again = bool(bound.judging or bound.retries)
-        if is_again or plan.changes_body or bound.fields.changes:
+        if is_again or plan.changes_body or bound.fields.changes or prompts:
             attempts.tree = codec.read_body(body) if changed else entry.frame.tree
         if plan.changes_body:
             attempts.tree = attempts.planned(plan)
@@ -264,10 +281,17 @@ class RequestPhase:
             if any(change.enforced for change in changes):
                 attempts.tree = tree
                 body, changed = codec.write_body(tree), True
+        if prompts:
+            if (tree := prompts.instructed(attempts.tree)) is not None:
+                attempts.tree = tree
+                body, changed = codec.write_body(tree), True
+            self.guard.editor.values |= prompts.restored()
         attempts.body = body
         ledger.notes.measures.sizes["upstream"] = len(body)
         ledger.notes.measures.seals["upstream"] = (
-            self.setting.keys.seal(body) if changed else ledger.notes.measures.seals["request"]
+            self.setting.keys.seal(body)
+            if changed or self.setting.keys.ids is not None
+            else ledger.notes.measures.seals["request"]
         )
         if is_again:
             if codec.contract.is_answered(self.setting.address.route):

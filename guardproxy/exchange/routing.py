@@ -4,7 +4,7 @@ In: the sections that apply to a request, its facts, and the upstreams that cann
 section; the first enforced one decides. A choice is a function of these values alone: the share that a request belongs to
 is a digest of its conversation, its client or its id. Kept: nothing.
 
-Decision: docs/decisions/0048-a-route-is-chosen-inside-the-exchange.md
+Decision: docs/decisions/0050-a-route-is-chosen-inside-the-exchange.md
 """
 
 from __future__ import annotations

@@ -191,6 +191,11 @@ class BoundRules:
         return tuple(check for _, check in sorted(checks.items()) if check.traits.needs_form)
 
     @lazy
+    def needs_sources(self) -> bool:
+        """Whether a check compares answers with the retrieved texts of the request."""
+        return any(check.traits.needs_sources for bound in self.rules for check in self._checks_of(bound))
+
+    @lazy
     def mends(self) -> bool:
         """Whether a check may offer a repaired text of the model."""
         return any(check.traits.offers_repairs for check in self.judging)

@@ -24,6 +24,7 @@ from guardproxy.exchange import (
     Job,
     Keys,
     Lane,
+    PromptChange,
     RequestReceived,
     ResponseEnded,
     ResponseStarted,
@@ -40,6 +41,7 @@ from guardproxy.exchange import (
 from guardproxy.findings import Direction, Kind, Scan
 from guardproxy.policy import (
     BoundRule,
+    BoundSection,
     FieldChange,
     PolicySet,
     RawExchange,
@@ -65,6 +67,8 @@ class Numbers:
     """Numbers placeholders in order of appearance."""
 
     shown: dict[str, str] = field(default_factory=dict)
+    canary: str = ""
+    """The secret word in the system prompt, which a test writes as `[CANARY]`."""
     _counts: dict[str, int] = field(default_factory=dict)
 
     def show(self, text: str) -> str:
@@ -75,7 +79,7 @@ class Numbers:
         """Returns `text` with the placeholders instead of their numbered forms."""
         for placeholder, number in self.shown.items():
             text = text.replace(number, placeholder)
-        return text
+        return text.replace("[CANARY]", self.canary) if self.canary else text
 
     def _of(self, placeholder: str) -> str:
         if placeholder not in self.shown:
@@ -148,10 +152,10 @@ class ScannedText:
 
 @dataclass(frozen=True, slots=True)
 class SceneResult:
-    """The result of a scene. `policies`, `rules_of`: the policies that apply, and their rules. `trouble`: why the exchange
-    ended, if no rule ended it. `upstream`, `client`: the content that was sent to them, or `None`. `texts`: every text of
-    the exchange. `fields`: what policies did with fields of the request; `routes`: what their routes decided.
-    `cache`: what the exchange looks for in the cache."""
+    """The result of a scene. `policies`: those that apply; `rules_of`: their rules. `trouble`: why the exchange ended, if
+    no rule ended it. `upstream`, `client`: the content that was sent to them, or `None`. `texts`: every text of the
+    exchange. `fields`: what policies did with fields of the request. `prompts`: with its system prompt and its marks. `cache`:
+    what it looks for in the cache. `judges`: the sections `judge` that may score it. `routes`: what their routes decided."""
 
     decision: Verdict
     rules_of: tuple[BoundRule, ...]
@@ -162,7 +166,9 @@ class SceneResult:
     policies: tuple[str, ...] = ()
     texts: tuple[ScannedText, ...] = ()
     fields: tuple[FieldChange, ...] = ()
+    prompts: tuple[PromptChange, ...] = ()
     cache: CacheQuery | None = None
+    judges: tuple[BoundSection, ...] = ()
     trouble: str = ""
     routes: tuple[RecordedRoute, ...] = ()
 
@@ -198,6 +204,7 @@ def play_scene(
     language = first_language(facts.headers.get("content-language", ""))
     done = play(exchange, [RequestReceived(body, language=language, headers=facts.headers)], each(scan))
     _upstream(exchange, done, numbers)
+    numbers.canary = exchange.canary
     number = 0
     while exchange.state == State.WAITING and (answer := answer_of(scene, facts, cuts, number, numbers.fill)):
         number += 1
@@ -310,7 +317,9 @@ def _result(
         policies=tuple(policy.name for policy in exchange.bound.policies) if exchange.bound else (),
         texts=tuple(_texts(exchange)),
         fields=exchange.field_changes,
+        prompts=exchange.prompt_changes,
         cache=exchange.cache,
+        judges=exchange.bound.sections.get("judge", ()) if exchange.bound else (),
         trouble=_trouble(ending, last.record if isinstance(last, Finish) else None),
         routes=exchange.routing,
     )

@@ -50,6 +50,9 @@ def differences(old: Record, new: Record, shown: ShownPath = str) -> list[str]:
     before, after = (", ".join(map(_routed, record.routing)) or "none" for record in (old, new))
     if before != after:
         out.append(f"routes: {before} -> {after}")
+    old_prompts, new_prompts = (_prompts(record) for record in (old, new))
+    out += [f"prompt: no longer {words}" for words in sorted(old_prompts - new_prompts)]
+    out += [f"prompt: now {words}" for words in sorted(new_prompts - old_prompts)]
     cut_off = old.outcome not in UNTOUCHED
     sides: tuple[tuple[str, RecordedSide, RecordedSide], ...] = (
         ("request", old.request, new.request),
@@ -75,6 +78,14 @@ def differences(old: Record, new: Record, shown: ShownPath = str) -> list[str]:
 def _fields(record: Record, shown: ShownPath) -> set[str]:
     """Returns what policies did with fields of the request, in words."""
     return {f"{field.action} `{shown(field.field)}` ({field.mode})" for field in record.fields}
+
+
+def _prompts(record: Record) -> set[str]:
+    """Returns what policies did with the system prompt and with marks, in words."""
+    return {
+        f"{', '.join(prompt.parts) or 'nothing'} in {prompt.texts} texts by `{prompt.policy}` ({prompt.mode})"
+        for prompt in record.prompts
+    }
 
 
 def _by_place(texts: Sequence[RecordedText]) -> dict[str, list[RecordedText]]:

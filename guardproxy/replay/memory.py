@@ -219,6 +219,10 @@ class RecordedHistory:
         return self.record.matched
 
     @property
+    def prompt_mark(self) -> str:
+        return next((prompt.mark for prompt in self.record.prompts), "")
+
+    @property
     def restores_system(self) -> bool:
         return self.record.restore is None
 

@@ -210,7 +210,7 @@ class MetricsObserver:
         self._measure(record)
 
     def _measure(self, record: Record) -> None:
-        """Counts tokens, the times of a stream, and the strongest decision."""
+        """Counts tokens, costs, the times of a stream, and the strongest decision."""
         metrics, measures = self._metrics, measures_of(record)
         if measures.decision:
             metrics.decisions.labels(measures.decision).inc()
@@ -225,6 +225,8 @@ class MetricsObserver:
         for direction, count in (("input", measures.input_tokens), ("output", measures.output_tokens)):
             if count:
                 metrics.tokens.labels(direction, model, tenant).inc(count)
+        if measures.cost:
+            metrics.cost.labels(model, tenant).inc(measures.cost)
 
 
 class LogObserver:

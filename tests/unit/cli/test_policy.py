@@ -317,9 +317,34 @@ def test_a_request_as_json(folder: Path) -> None:
         assert found["model_sees"] == {"messages[0].content": text}
 
 
+@pytest.mark.parametrize(
+    ("mode", "line"),
+    [
+        ("enforce", "    exact   mine: the cache may answer, for 60 s"),
+        ("shadow", "    -       mine: the cache may answer, for 60 s  exact; in shadow mode"),
+    ],
+)
+def test_explain_says_whether_the_cache_may_answer(folder: Path, mode: str, line: str) -> None:
+    section = f"mode: {mode}\ncache: {{mode: exact, ttl_s: 60}}\npolicy: mine"
+    other = change(folder, "policy: mine", section)
+    assert line in run("explain", "plain", "--policies", other).stdout.splitlines()
+    shown = json.loads(run("explain", "plain", "--policies", other, "--json").stdout)
+    assert shown["cache"] == {"match": "exact", "ttl_s": 60.0, "policies": ["mine"], "enforced": mode == "enforce"}
+    assert json.loads(run("explain", "plain", "--policies", folder, "--json").stdout)["cache"] is None
+
+
 def test_what_is_for_others_and_what_is_refused(folder: Path) -> None:
     other = change(folder, "policy: mine", "match: {tenants: [x]}\npolicy: mine")
     assert "policies that do not apply: mine" in run("explain", "plain", "--policies", other).stdout
+    (other / "judge.yaml").write_text(
+        "policy: judged\nchecks: {w: {use: pattern, words: [x]}}\nrules: [{id: a, when: w, action: flag}]\n"
+        "judge: {upstream: grader, model: strict, rubric: r}\n"
+    )
+    assert "judge   judged: strict scores 5 % of the answers" in run("explain", "plain", "--policies", other).stdout
+    found = json.loads(run("explain", "plain", "--policies", other, "--json").stdout)
+    assert found["judges"] == [
+        {"policy": "judged", "upstream": "grader", "model": "strict", "percent": 5.0, "enforced": True}
+    ]
     shown = run("explain", '{"messages": [3]}', "--policies", folder)
     assert "decision block (refused: invalid_type at `messages[0]`)" in shown.stdout
     assert "the model sees nothing" in shown.stdout

@@ -135,14 +135,19 @@ def test_metrics_count_tokens_and_times_by_model_and_tenant() -> None:
     usage, timings = {"input_tokens": 5, "output_tokens": 11}, {"first_byte": 250.0, "finished": 1250.0}
     answer = plain_answer(streamed=True)
     for number in range(LIMIT_MODELS + 2):
-        observer.finished(plain_record(answer, model=f"m{number}", usage=usage, timings=timings, tenant_name="acme"))
+        observer.finished(
+            plain_record(answer, model=f"m{number}", usage=usage, timings=timings, tenant_name="acme", cost=250_000)
+        )
     observer.finished(plain_record(plain_answer(status=404), model="invented", usage=usage))
     observer.finished(plain_record(model="m0"))
-    assert value(metrics, "tokens_total", direction="input", model="m0", tenant="acme") == 5
+    observer.finished(plain_record(model="m0", usage=usage, tenant_name="acme", cost=2_500_000))
+    assert value(metrics, "tokens_total", direction="input", model="m0", tenant="acme") == 10
     assert value(metrics, "tokens_total", direction="output", model="other", tenant="acme") == 22
+    assert value(metrics, "cost_total", model="m0", tenant="acme") == 0.25
     assert value(metrics, "time_to_first_token_seconds_sum", model="m0") == 0.25
     assert value(metrics, "time_per_output_token_seconds_sum", model="m0") == 0.1
-    assert value(metrics, "decisions_total", decision="pass") == LIMIT_MODELS + 4
+    assert value(metrics, "decisions_total", decision="pass") == LIMIT_MODELS + 5
+    assert value(metrics, "cost_total", model="m0", tenant="acme") == 2.5
 
 
 def test_the_log_line_is_news_only_where_a_rule_held_or_something_failed(caplog: pytest.LogCaptureFixture) -> None:
