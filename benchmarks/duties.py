@@ -2,7 +2,8 @@
 
 Run `python -m benchmarks.duties --out DIR`: prints a table, and writes `duties.json` to DIR. Each row is one call of the duty
 with a real head, in microseconds of a core: the median over rounds, and the median of the slowest tenth. There is no socket.
-Limits count in the memory of the process: a request is admitted, planned, told what is left, and settled.
+Limits count in the memory of the process: a request is admitted, planned, told what is left, and settled. `--limits-only`
+measures the limits alone. `--before FILE` adds the rows of another version, which ran on the machine at the same time.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import json
 import platform
 import statistics
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -33,6 +34,7 @@ from guardproxy.gateway import (
     Guesses,
     Head,
     KnownClients,
+    LimitSet,
     MemoryStore,
     StoredClient,
     StoredKey,
@@ -43,7 +45,9 @@ from guardproxy.gateway import (
     new_key,
     read_limits,
 )
+from guardproxy.policy import PolicySet
 from guardproxy.wire import Request
+from tests.kit.play import policy_set
 from tests.kit.records import plain_record
 
 CLIENTS = (1, 1_000, 50_000)
@@ -125,47 +129,64 @@ def limits() -> dict[str, dict[str, float]]:
         ("tokens", 'budget = "1000000000/day"'),
     )
     rows: dict[str, dict[str, float]] = {}
-    record = plain_record(usage={"input_tokens": 5, "output_tokens": 5}, sizes={"upstream": 100})
-    request = Request("m", False, Frame(b" " * 400, tree={"model": "m", "max_tokens": 100}), list)
     for count, chosen in ((1, kinds[:1]), (1, kinds[1:2]), (6, kinds * 2)):
         text = "\n".join(
             f'[[limit]]\nname = "l{number}"\nunit = "{unit}"\n{line}\nper = ["client"]'
             for number, (unit, line) in enumerate(chosen)
         )
-        known = read_limits(text.encode(), "limits")
-        duties = Duties([UsageLimits(lambda known=known: known, 60, lambda name, mode: None)], MemoryStore())  # type: ignore[misc]
-
-        async def way(number: int, duties: Duties = duties) -> None:
-            trail = Trail(Head(str(number), "POST", route="POST /v1/messages", tenant=str(number % 100), unix_s=NOW_S))
-            await duties.admit(trail)
-            if duties.is_planning(trail.head):
-                await duties.plan(trail, request)
-            duties.headers(trail.head, "anthropic")
-            await duties.settle(trail.head, record)
-
-        def call(number: int, way: Callable[[int], Coroutine[Any, Any, None]] = way) -> None:
-            with suppress(StopIteration):  # it never waits, so it ends at once
-                way(number).send(None)
-
-        rows[f"{count} limit{'s' * (count > 1)} ({', '.join(dict.fromkeys(unit for unit, _ in chosen))})"] = measured(
-            call
+        name = f"{count} limit{'s' * (count > 1)} ({', '.join(dict.fromkeys(unit for unit, _ in chosen))})"
+        rows[name] = measured(way_of(read_limits(text.encode(), "limits"), PolicySet((), {}, "")))
+    for match in ("", "match: {models: [m]}\n"):
+        policy = f"policy: p\n{match}limits: [{{name: a, unit: tokens, rate: 1000000000/1s, per: [client]}}]\n"
+        rows[f"1 limit of a policy{' with a condition' * bool(match)} (tokens)"] = measured(
+            way_of(LimitSet(), policy_set(policy))
         )
     return rows
+
+
+def way_of(known: LimitSet, policies: PolicySet) -> Callable[[int], None]:
+    record = plain_record(usage={"input_tokens": 5, "output_tokens": 5}, sizes={"upstream": 100})
+    request = Request("m", False, Frame(b" " * 400, tree={"model": "m", "max_tokens": 100}), list)
+    limits = UsageLimits(lambda: known, 60, lambda name, mode: None, lambda: policies)
+    duties = Duties([limits], MemoryStore())
+
+    async def way(number: int) -> None:
+        trail = Trail(Head(str(number), "POST", route="POST /v1/messages", tenant=str(number % 100), unix_s=NOW_S))
+        await duties.admit(trail)
+        if duties.is_planning(trail.head):
+            await duties.plan(trail, request)
+        duties.headers(trail.head, "anthropic")
+        await duties.settle(trail.head, record)
+
+    def call(number: int) -> None:
+        with suppress(StopIteration):  # it never waits, so it ends at once
+            way(number).send(None)
+
+    return call
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results"))
-    out = parser.parse_args().out
+    parser.add_argument("--limits-only", action="store_true")
+    parser.add_argument("--before", type=Path)
+    options = parser.parse_args()
+    out: Path = options.out
     rows: dict[str, dict[str, float]] = {}
-    for count in CLIENTS:
+    for count in () if options.limits_only else CLIENTS:
         known = duty(KnownClients(clients(count)))
         rows[f"a right key, {count:,} clients"] = measured(admitting(known, [key(n) for n in range(count)]))
         rows[f"a wrong key, {count:,} clients"] = measured(admitting(known, [key(10**9 + n) for n in range(100)]))
-    rows |= tokens() | limits()
+    rows |= limits() if options.limits_only else tokens() | limits()
     for name, row in rows.items():
         print(f"{name:32} {row['median_us']:8.1f} us   slow {row['slow_us']:8.1f} us")
-    report = {"machine": platform.processor() or platform.machine(), "python": platform.python_version(), "rows": rows}
+    report: dict[str, Any] = {
+        "machine": platform.processor() or platform.machine(),
+        "python": platform.python_version(),
+        "rows": rows,
+    }
+    if options.before:
+        report["before"] = json.loads(options.before.read_text())["rows"]
     (out / "duties.json").write_text(json.dumps(report, indent=2) + "\n")
 
 

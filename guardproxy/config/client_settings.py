@@ -42,6 +42,13 @@ class ClientConfig(AuditConfig):
         "The folder of the file that `guardproxy keys` writes. With it, every request needs a key of the file (or a token), "
         "and the upstream gets `upstream_key`, never the client's key.",
     )
+    client_keys_mode: str = setting(
+        "Clients",
+        "enforce",
+        "`shadow` refuses no request: one without a valid key or token, or outside its scope, goes on with the credential that "
+        "its client sent, and never with `upstream_key`. Its record says what would have been refused.",
+        AllowedValues(choices=("enforce", "shadow")),
+    )
     limit_wrong_keys: int = setting(
         "Clients",
         20,
@@ -78,6 +85,13 @@ class ClientConfig(AuditConfig):
         64 * 1024 * 1024,
         "Memory for the answers that policies let the cache keep, in one process. An answer may take a 16th of it.",
         AllowedValues(least=0),
+    )
+    seal_ids: str = setting(
+        "Clients",
+        "off",
+        "Whether ids of stored answers and conversations (OpenAI Responses) are sealed with their tenant, so that the id of "
+        "another tenant is unknown. `accept`: ids without a seal are accepted too, for a time of transition.",
+        AllowedValues(choices=("off", "on", "accept")),
     )
     feedback: str = setting(
         "Clients",

@@ -55,12 +55,16 @@ class Client(msgspec.Struct):
 
     def send(self, data: bytes, at_s: float) -> list[Command]:
         """Sends a part of the answer."""
+        if self.setting.keys.ids is not None:
+            data = self.setting.keys.ids.sealed(data)
         self.ledger.sent(data)
         sending: list[Command] = [SendData(data)] if data else []
         return sending if self.has_head else [*self.begin(at_s), *sending]
 
     def answered(self, data: bytes, at_s: float) -> list[Command]:
         """Ends an exchange with a complete answer of the model. `data`: the rest of the answer."""
+        if self.setting.keys.ids is not None:
+            data = self.setting.keys.ids.sealed(data)
         self.ledger.sent(data)
         return [*self.begin(at_s), self._finish("answered", data, at_s)]
 
@@ -70,6 +74,8 @@ class Client(msgspec.Struct):
         """Ends an exchange whose request cannot be taken."""
         self.ledger.notes.failure = error
         body = self.setting.codec.error(error.status, error.code, str(error), error.field)
+        if error.retry_s is not None:
+            body = self.setting.codec.contract.with_wait(body, error.retry_s)
         soon = RETRY_SOON if error.retry_s is None else ("Retry-After", str(error.retry_s))
         return self._own(error.status, body, "refused", at_s, soon if error.code.is_retryable else NO_RETRY)
 
@@ -138,6 +144,8 @@ class Client(msgspec.Struct):
 
     def _last(self, outcome: str, data: bytes, at_s: float) -> list[Command]:
         """Ends an answer whose head was sent."""
+        if self.setting.keys.ids is not None:
+            data = self.setting.keys.ids.sealed(data)
         self.ledger.sent(data)
         return [CancelUpstream(), self._finish(outcome, data, at_s)]
 

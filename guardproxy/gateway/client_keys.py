@@ -1,11 +1,13 @@
 """Admits clients by keys of the proxy's own, or by tokens of an identity provider.
 
 In: the credential of a request. Out: its client and tenant, or a refusal. The credential does not go upstream: the upstream
-gets a key of its own (`upstream_key`). Kept: the number of wrong keys by address (`guesses.py`).
+gets a key of its own (`upstream_key`). In shadow mode nothing is refused: a request that would be goes on as its client sent
+it. Kept: the number of wrong keys by address (`guesses.py`).
 """
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -14,11 +16,12 @@ from guardproxy.decisions import Plan
 from guardproxy.errors import DownstreamError, ErrorCode
 from guardproxy.gateway.clients import Clients, KnownClient, first_forbidden
 from guardproxy.gateway.credentials import NO_CREDENTIAL
-from guardproxy.gateway.duty import Duty, Head
+from guardproxy.gateway.duty import Duty, Head, Refusal
 from guardproxy.gateway.guesses import Guesses
 from guardproxy.gateway.tokens import Tokens, is_token
 from guardproxy.wire import Codec, Formats, Request, installed, statement_of
 
+LIMIT_OPEN = 10_000  # refusals that nobody asked for, as their clients left
 _READ_ONLY = ("GET", "HEAD")
 
 
@@ -36,7 +39,8 @@ class ClientKeys(Duty):
     """Sets the client and the tenant of a request, and refuses requests without a valid key or outside its scope.
 
     `known`: returns the clients in force. `seal`: returns a keyed digest. `policies`: returns the names of the policies in
-    force. `formats`: returns the wire formats in force.
+    force. `formats`: returns the wire formats in force. `is_shadow`: whether nothing is refused. `notice(code, mode)`: is
+    called for each refusal.
     """
 
     name = "client-keys"
@@ -48,15 +52,43 @@ class ClientKeys(Duty):
         seal: Callable[[bytes], str],
         policies: Callable[[], Collection[str]],
         formats: Callable[[], Formats] = installed,
+        *,
+        is_shadow: bool = False,
+        notice: Callable[[str, str], None] = lambda code, mode: None,
     ) -> None:
         self._known = known
         self._guesses = guesses
         self._seal = seal
         self._policies = policies
         self._formats = formats
+        self._is_shadow = is_shadow
+        self._notice = notice
+        self._refused: OrderedDict[str, Refusal] = OrderedDict()
 
     def admit(self, head: Head) -> Head:
-        """Returns the head with its client, its tenant and no credential. Raises `DownstreamError` (401, 403, 429, 503)."""
+        """Returns the head with its client, its tenant and no credential. Raises `DownstreamError` (401, 403, 429, 503); in
+        shadow mode it returns the head without a client instead."""
+        try:
+            return self._admitted(head)
+        except DownstreamError as error:
+            self._refuse(head, error)
+            return head
+
+    def _refuse(self, head: Head, error: DownstreamError) -> None:
+        """Raises the error, but not in shadow mode."""
+        self._notice(error.code, "shadow" if self._is_shadow else "enforce")
+        self._refused[head.id] = Refusal(self.name, error.code, enforced=not self._is_shadow)
+        if len(self._refused) > LIMIT_OPEN:
+            self._refused.popitem(last=False)
+        if not self._is_shadow:
+            raise error
+
+    def refusals(self, head: Head) -> tuple[Refusal, ...]:
+        """Returns what was refused, or would have been. It can be called once."""
+        refused = self._refused.pop(head.id, None)
+        return (refused,) if refused else ()
+
+    def _admitted(self, head: Head) -> Head:
         if not head.credential.secret:
             raise DownstreamError(ErrorCode.MISSING_CREDENTIAL)
         client = self._client(head)
@@ -78,8 +110,15 @@ class ClientKeys(Duty):
     def plan(self, head: Head, request: Request) -> Plan | None:
         """Returns no plan. Raises `DownstreamError` (403) if the request names a model that the client may not name."""
         codec = self._codec(head)
-        if head.client.models is None or codec is None:
-            return None
+        if head.client.models is not None and codec is not None:
+            try:
+                self._check_models(head, request, codec)
+            except DownstreamError as error:
+                self._refuse(head, error)
+        return None
+
+    @staticmethod
+    def _check_models(head: Head, request: Request, codec: Codec) -> None:
         tree = request.frame.tree
         statement = statement_of(tree, codec.contract.statements)
         names = list(dict.fromkeys((*_named_models(request.model, tree), *statement.models)))
@@ -88,7 +127,6 @@ class ClientKeys(Duty):
             raise DownstreamError(ErrorCode.OUT_OF_SCOPE, message, "model")
         if (model := first_forbidden(head.client, names)) is not None:
             raise DownstreamError(ErrorCode.OUT_OF_SCOPE, f"the key does not allow the model `{model}`", "model")
-        return None
 
     def _codec(self, head: Head) -> Codec | None:
         return self._formats().codec_for(head.route)

@@ -12,8 +12,8 @@ from typing import Any
 import msgspec
 
 from guardproxy.errors import ConfigError
-from guardproxy.gateway.prices import MICRO, NO_PRICES, Price, Prices, PriceTable
-from guardproxy.policy import About, LimitFault, LimitRule, Match, StoredLimit, compile_cel, limit_rule
+from guardproxy.gateway.prices import MOST_CHARS, NO_PRICES, Price, Prices, PriceTable, keep
+from guardproxy.policy import MICRO, About, LimitFault, LimitRule, Match, StoredLimit, compile_cel, limit_rule
 
 MOST_KINDS = 1024  # clients choose the names of models
 
@@ -42,24 +42,19 @@ class LimitSet:
         key = (route, tenant)
         if (rules := self._early.get(key)) is None:
             about = About(route, tenant=tenant)
-            rules = _kept(self._early, key, [rule for rule in self.early if rule.match.holds(about)])
+            rules = tuple(rule for rule in self.early if rule.match.holds(about))
+            keep(self._early, key, rules, MOST_KINDS)
         return rules
 
     def late_for(self, about: About) -> tuple[LimitRule, ...]:
         """Returns the other limits that count a request. Names decide, unless a condition reads more."""
-        if self.asks_much:
-            return tuple(rule for rule in self.late if rule.match.holds(about))
         key = (about.route, about.tenant, about.named_models, "model" in about.unclear)
-        if (rules := self._late.get(key)) is None:
-            rules = _kept(self._late, key, [rule for rule in self.late if rule.match.holds(about)])
+        rules = None if self.asks_much else self._late.get(key)
+        if rules is None:
+            rules = tuple(rule for rule in self.late if rule.match.holds(about))
+            if not self.asks_much and sum(map(len, about.named_models)) <= MOST_CHARS:
+                keep(self._late, key, rules, MOST_KINDS)
         return rules
-
-
-def _kept(known: dict[Any, tuple[LimitRule, ...]], key: Any, rules: list[LimitRule]) -> tuple[LimitRule, ...]:
-    if len(known) >= MOST_KINDS:
-        known.clear()
-    known[key] = tuple(rules)
-    return known[key]
 
 
 def read_limits(text: bytes, where: str, table: PriceTable | None = None) -> LimitSet:

@@ -8,14 +8,15 @@ no such headers. Kept: nothing.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import lru_cache
+
+import msgspec
 
 SHOWN = ("requests", "tokens")  # the units that the APIs tell of
 
 
-@dataclass(frozen=True, slots=True)
-class Remaining:
+class Remaining(msgspec.Struct, frozen=True):
     """What is left of a limit. `reset_s`: the seconds until all of it is left."""
 
     unit: str
@@ -27,20 +28,22 @@ class Remaining:
 def limit_headers(left: Sequence[Remaining], provider: str, unix_s: float) -> dict[str, str]:
     """Returns the headers for an answer in the format of a provider. Of several limits of a unit, the one with the smallest
     share left is told."""
+    told: dict[str, tuple[float, int, Remaining]] = {}
+    for limit in left:
+        rank = limit.remaining / limit.limit if limit.limit else 0.0, limit.remaining
+        if limit.unit in SHOWN and (limit.unit not in told or rank < told[limit.unit][:2]):
+            told[limit.unit] = (*rank, limit)
     headers: dict[str, str] = {}
     for unit in SHOWN:
-        of_unit = [limit for limit in left if limit.unit == unit]
-        if not of_unit:
-            continue
-        told = min(of_unit, key=lambda limit: (limit.remaining / limit.limit if limit.limit else 0.0, limit.remaining))
-        headers |= _headers(told, provider, unix_s)
+        if unit in told:
+            headers |= _headers(told[unit][2], provider, unix_s)
     return headers
 
 
 def _headers(limit: Remaining, provider: str, unix_s: float) -> Mapping[str, str]:
     if provider == "anthropic":
         base = f"anthropic-ratelimit-{limit.unit}"
-        reset = datetime.fromtimestamp(unix_s + limit.reset_s, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        reset = _utc(int(unix_s + limit.reset_s))
         return {f"{base}-limit": str(limit.limit), f"{base}-remaining": str(limit.remaining), f"{base}-reset": reset}
     if provider != "openai":
         return {}
@@ -49,6 +52,11 @@ def _headers(limit: Remaining, provider: str, unix_s: float) -> Mapping[str, str
         f"x-ratelimit-remaining-{limit.unit}": str(limit.remaining),
         f"x-ratelimit-reset-{limit.unit}": duration(limit.reset_s),
     }
+
+
+@lru_cache(maxsize=256)
+def _utc(unix_s: int) -> str:
+    return datetime.fromtimestamp(unix_s, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def duration(seconds: float) -> str:

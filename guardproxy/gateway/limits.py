@@ -15,7 +15,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
-from typing import cast
+from typing import NamedTuple, cast
 
 from guardproxy.audit import Record
 from guardproxy.decisions import Plan
@@ -24,7 +24,7 @@ from guardproxy.gateway.binding import about_of, conversation_of
 from guardproxy.gateway.duty import Duty, Head, Refusal, Steps
 from guardproxy.gateway.limit_file import LimitSet
 from guardproxy.gateway.limit_headers import Remaining, limit_headers
-from guardproxy.gateway.prices import BYTES_A_TOKEN, TokenUse, token_use
+from guardproxy.gateway.prices import BYTES_A_TOKEN, MOST_CHARS, TokenUse, keep, token_use
 from guardproxy.gateway.store import Settle, Take
 from guardproxy.policy import LARGEST, MICRO, About, BoundRules, LimitRule, PolicySet
 from guardproxy.wire import Codec, Request, brief_statement_of, statement_of
@@ -45,6 +45,17 @@ class _Open:
     held: list[_Reservation] = field(default_factory=list)
     left: list[Remaining] = field(default_factory=list)
     refusals: list[Refusal] = field(default_factory=list)
+
+
+class _Conditions(NamedTuple):
+    """What conditions of policies and of their limits read. `asks`: the names of headers. `asks_much`: whether a condition
+    reads more than names."""
+
+    asks: frozenset[str] = frozenset()
+    asks_much: bool = False
+
+
+_NO_CONDITIONS = _Conditions()
 
 
 class UsageLimits(Duty):
@@ -71,6 +82,7 @@ class UsageLimits(Duty):
         self._seal = seal
         self._owner = owner
         self._open: OrderedDict[str, _Open] = OrderedDict()
+        self._section = _NO_POLICIES, _NO_CONDITIONS
         self._bound: dict[int, tuple[BoundRules, tuple[LimitRule, ...]]] = {}
 
     def admit(self, head: Head) -> Head | Steps[Head]:
@@ -106,9 +118,10 @@ class UsageLimits(Duty):
         if codec is None:
             return []
         known, has_section = self._known(), SECTION in policies.section_names
-        read = statement_of if known.asks_much or has_section else brief_statement_of
+        section = self._conditions_of(policies) if has_section else _NO_CONDITIONS
+        read = statement_of if known.asks_much or section.asks_much else brief_statement_of
         statement = read(request.frame.tree, codec.contract.statements)
-        asked = (*known.asks, *policies.headers, *self._asks(policies)) if has_section else known.asks
+        asked = (*known.asks, *section.asks) if section.asks else known.asks
         headers = {name: value for name in asked if (value := head.headers.get(name)) is not None} if asked else {}
         about = about_of(head.route, head.tenant_name, request, statement, headers)
         rules = known.late_for(about)
@@ -128,11 +141,14 @@ class UsageLimits(Duty):
                 units.append((rule, 1))
         return units
 
-    @staticmethod
-    def _asks(policies: PolicySet) -> frozenset[str]:
-        """Returns the names of the headers that limits of policies read."""
-        rules = (rule for policy in policies.policies for rule in policy.sections.get(SECTION, ()))
-        return frozenset(name for rule in rules for name in rule.match.asks)
+    def _conditions_of(self, policies: PolicySet) -> _Conditions:
+        """Returns what conditions of policies and of their limits read."""
+        if self._section[0] is not policies:
+            rules = [rule for policy in policies.policies for rule in policy.sections.get(SECTION, ())]
+            matches = [*(policy.match for policy in policies.policies), *(rule.match for rule in rules)]
+            asks = policies.headers.union(*(match.asks for match in matches))
+            self._section = policies, _Conditions(asks, any(match.when for match in matches))
+        return self._section[1]
 
     def _of_policies(
         self, policies: PolicySet, head: Head, request: Request, codec: Codec, about: About
@@ -145,9 +161,8 @@ class UsageLimits(Duty):
             )
         kept = self._bound.get(id(bound))
         if kept is None or kept[0] is not bound:
-            if len(self._bound) >= MOST_BOUND:
-                self._bound.clear()
-            kept = self._bound[id(bound)] = bound, limits_of(bound)
+            kept = bound, limits_of(bound)
+            keep(self._bound, id(bound), kept, MOST_BOUND)
         return [rule for rule in kept[1] if rule.match.holds(about)]
 
     def _planned(self, head: Head, amounts: Sequence[tuple[LimitRule, int]], model: str) -> Steps[Plan | None]:
@@ -166,18 +181,21 @@ class UsageLimits(Duty):
             entry.held = before
             raise
         # A store takes nothing if a limit that is enforced does not leave enough, and this must come to the same result.
-        is_taken = all(take.fits(level) or not take.binding for (_, take), level in zip(taken, levels, strict=True))
+        is_taken = True
+        for (_, take), level in zip(taken, levels, strict=True):
+            if take.binding and level + take.amount > take.most:
+                is_taken = False
         worst: tuple[float, LimitRule] | None = None
         for (rule, take), level in zip(taken, levels, strict=True):
-            fits, after = take.fits(level), level
-            if fits and is_taken:
-                held.append((rule, take))
-                after += take.amount
-            elif not fits:
+            after = level
+            if level + take.amount > take.most:
                 self._exceeded(rule, entry)
                 wait_s = _wait_s(rule, take, level, head.unix_s)
                 if take.binding and (worst is None or wait_s > worst[0]):
                     worst = wait_s, rule
+            elif is_taken:
+                held.append((rule, take))
+                after += take.amount
             if take.binding:
                 entry.left.append(_remaining(rule, after, head.unix_s))
         entry.held = held
@@ -201,8 +219,8 @@ class UsageLimits(Duty):
         window, left_s = rule.window_at(head.unix_s)
         whose = ""
         if rule.per:
-            scope = {"client": head.tenant, "tenant": head.tenant_name or head.tenant, "model": model.lower()}
-            whose = _whose("\0".join([scope[name] for name in rule.per]))
+            whose_of = _whose if len(model) <= MOST_CHARS else _whose.__wrapped__
+            whose = whose_of(rule.per, head.tenant, head.tenant_name or head.tenant, model)
         hold_s = 0.0 if rule.period_us else self._hold_s
         return Take(
             f"limits:{rule.label}:{window}:{whose}",
@@ -234,7 +252,8 @@ class UsageLimits(Duty):
         """Replaces what an exchange reserved with what it used, by unit."""
         calls: list[Settle] = []
         for rule, take in held:
-            used = min(LARGEST, rule.used(used_by_unit.get(rule.unit, 0)))
+            used = rule.used(used_by_unit.get(rule.unit, 0))
+            used = used if used < LARGEST else LARGEST
             if used != take.amount or take.holds_s:
                 calls.append(Settle(take.key, take.id, take.amount, used, not rule.period_us, take.ttl_s))
         return self._settled(tuple(calls)) if calls else None
@@ -268,10 +287,12 @@ def limits_of(bound: BoundRules) -> tuple[LimitRule, ...]:
 
 
 @lru_cache(maxsize=4096)
-def _whose(scope: str) -> str:
+def _whose(per: tuple[str, ...], client: str, tenant: str, model: str) -> str:
     """Returns a name in the store for a client, tenant or model. A digest has one length, and keeps names out of a store that
     others may read."""
-    return hashlib.blake2b(scope.encode("utf-8", "surrogatepass"), digest_size=12).hexdigest()
+    scope = {"client": client, "tenant": tenant, "model": model.lower()}
+    parts = "\0".join([scope[name] for name in per])
+    return hashlib.blake2b(parts.encode("utf-8", "surrogatepass"), digest_size=12).hexdigest()
 
 
 def _wait_s(rule: LimitRule, take: Take, level: int, unix_s: float) -> float:

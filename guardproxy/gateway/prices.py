@@ -10,17 +10,21 @@ from __future__ import annotations
 from collections.abc import Mapping
 from decimal import Decimal
 from fnmatch import fnmatchcase
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, TypeVar
 
 import msgspec
+from msgspec.structs import replace
 
 from guardproxy.audit import Record
-from guardproxy.policy import model_readings
+from guardproxy.policy import LARGEST, MICRO, model_readings
 from guardproxy.wire import Contract
 
-MICRO = 1_000_000
+Key = TypeVar("Key")
+Value = TypeVar("Value")
+
 BYTES_A_TOKEN = 4
 MOST_MODELS = 1024  # clients choose the names of models
+MOST_CHARS = 256  # in a name that is kept
 
 
 class TokenUse(NamedTuple):
@@ -43,10 +47,10 @@ class Rates(NamedTuple):
     written: int
 
     def cost(self, use: TokenUse) -> int:
-        """Returns the cost of tokens in millionths, rounded up."""
+        """Returns the cost of tokens in millionths, rounded up; at most what can be counted exactly."""
         plain = max(0, use.prompt - use.cached - use.written)
         total = self.prompt * plain + self.answer * use.answer + self.cached * use.cached + self.written * use.written
-        return -(-total // MICRO)
+        return min(LARGEST, -(-total // MICRO))
 
 
 class Price(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -112,13 +116,14 @@ class Prices:
 
     def _rates(self, model: str, unix_s: float, prompt_tokens: int) -> Rates | None:
         """Returns the rates of a model. The first glob that fits it counts, as written or in normal form."""
-        if model not in self._known:
-            if len(self._known) >= MOST_MODELS:
-                self._known.clear()
+        if model in self._known:
+            own = self._known[model]
+        else:
             spellings = (model, *(model_readings(model) or ()))
             fits = (rates for glob, rates in self._own.items() if any(fnmatchcase(name, glob) for name in spellings))
-            self._known[model] = next(fits, None)
-        own = self._known[model]
+            own = next(fits, None)
+            if len(model) <= MOST_CHARS:
+                keep(self._known, model, own, MOST_MODELS)
         if own is not None or self._table is None:
             return own
         readings = model_readings(model) or ()
@@ -127,6 +132,13 @@ class Prices:
 
 
 NO_PRICES = Prices()
+
+
+def keep(known: dict[Key, Value], key: Key, value: Value, most: int) -> None:
+    """Keeps a value that can be computed again. When there are too many, all are dropped."""
+    if len(known) >= most:
+        known.clear()
+    known[key] = value
 
 
 def token_use(record: Record, contract: Contract | None) -> TokenUse:
@@ -149,11 +161,13 @@ def token_use(record: Record, contract: Contract | None) -> TokenUse:
     return TokenUse(*(estimate if value is None else value for value, estimate in zip(counted, estimated, strict=True)))
 
 
-def cost_of(record: Record, contract: Contract, prices: Prices, models: tuple[str, ...]) -> int | None:
-    """Returns the cost of an exchange in millionths; `None` if one of its models has no price. `models`: those that may have
-    answered."""
+def priced(record: Record, contract: Contract, prices: Prices, models: tuple[str, ...]) -> Record:
+    """Returns the record with the cost of the exchange in millionths, if each of its models has a price, and with the money
+    that was saved, if the rule that saved it states no price. `models`: those that may have answered."""
     use = token_use(record, contract)
-    if not use.prompt and not use.answer:
-        return 0
     rates = prices.rates(models, record.at, use.prompt)
-    return None if rates is None else rates.cost(use)
+    cost = 0 if not use.prompt and not use.answer else None if rates is None else rates.cost(use)
+    saved = record.saved
+    if saved and not saved.money and rates:
+        saved = replace(saved, money=round(saved.tokens * rates.answer / MICRO**2, 9))
+    return replace(record, cost=cost, saved=saved)

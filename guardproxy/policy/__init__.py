@@ -20,7 +20,9 @@ from guardproxy.policy.matching import MatchVerdict
 from guardproxy.policy.naming import model_readings
 from guardproxy.policy.reading import did_you_mean, join
 from guardproxy.policy.rollout import WHOLE, reach
-from guardproxy.policy.sections import BoundSection, CacheSection, merge_caches
+from guardproxy.policy.sections import BoundSection, CacheSection, JudgeSection, merge_caches
+from guardproxy.policy.sections.prompt import Marking, PromptSection
+from guardproxy.policy.sections.route import Destination, RouteSection
 from guardproxy.policy.strictness import (
     ACTIONS,
     SCALES,
@@ -61,6 +63,7 @@ __all__ = [
     "CacheSection",
     "CheckSpec",
     "CoverageRow",
+    "Destination",
     "Expectation",
     "ExpectedFinding",
     "Expression",
@@ -69,10 +72,12 @@ __all__ = [
     "FieldRules",
     "FilePlace",
     "Files",
+    "JudgeSection",
     "Keeping",
     "LimitFault",
     "LimitRule",
     "LogLine",
+    "Marking",
     "Match",
     "MatchVerdict",
     "Name",
@@ -83,8 +88,10 @@ __all__ = [
     "PolicyErrors",
     "PolicySet",
     "PolicyTest",
+    "PromptSection",
     "RawExchange",
     "RequestFacts",
+    "RouteSection",
     "Rule",
     "StoredLimit",
     "Tally",

@@ -7,7 +7,7 @@ numbers: requests, tokens, and money in millionths of its unit; rates are kept i
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from functools import lru_cache
@@ -69,7 +69,8 @@ class StoredLimit(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 @dataclass(frozen=True, slots=True)
 class LimitRule:
     """A limit. `most`: the highest level; for a rate in microseconds. `period_us`, `amount`: of a rate; 0 for a sum.
-    `window`: of a budget. `policy`: the name of the policy that has the limit; empty for a limit of the operator's file."""
+    `window`: of a budget. `policy`: the name of the policy that has the limit; empty for a limit of the operator's file.
+    `label`: its name in messages, metrics and the store; a name has no `/`, so that labels differ. `limit`: in its unit."""
 
     name: str
     unit: Unit
@@ -82,22 +83,18 @@ class LimitRule:
     is_shadow: bool = False
     answer_tokens: int = ANSWER_TOKENS
     policy: str = ""
+    label: str = field(init=False)
+    limit: int = field(init=False)
 
-    @property
-    def label(self) -> str:
-        """Returns its name in messages, metrics and the store. A name has no `/`, so that labels differ."""
-        return f"{self.policy}/{self.name}" if self.policy else self.name
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "label", f"{self.policy}/{self.name}" if self.policy else self.name)
+        object.__setattr__(self, "limit", self.in_units(self.most))
 
     @property
     def is_early(self) -> bool:
         """Whether the limit needs only the head of a request."""
         asks_body = "model" in self.per or self.match.models is not None or self.match.when is not None
         return self.unit in ("requests", "parallel") and not asks_body
-
-    @property
-    def limit(self) -> int:
-        """Returns the limit in its unit."""
-        return self.in_units(self.most)
 
     def taken(self, units: int) -> int:
         """Returns what units add to the level. More than the limit counts as the limit: such a request waits until the level is

@@ -44,12 +44,14 @@ def fold_value(text: str) -> str:
     return _SPACES.sub(" ", lower_case(text)).strip()
 
 
-@lru_cache(maxsize=4096)
 def model_readings(name: str) -> tuple[str, ...] | None:
     """Returns the name in normal form and the parts after each separator, each also without its variant and its
     version."""
-    if not name or len(name) > LIMIT_CHARS:
-        return None
+    return None if not name or len(name) > LIMIT_CHARS else _model_readings(name)
+
+
+@lru_cache(maxsize=4096)
+def _model_readings(name: str) -> tuple[str, ...] | None:
     plain = fold(name)
     if not _MODEL.fullmatch(plain):
         return None
@@ -72,12 +74,14 @@ def _shorten(part: str) -> Iterator[str]:
             short = shorter
 
 
-@lru_cache(maxsize=4096)
 def tool_readings(name: str) -> tuple[str, ...] | None:
     """Returns the name of a tool in normal form, and the parts after each separator (`server__shell`,
     `functions.shell`)."""
-    if not name or len(name) > LIMIT_CHARS:
-        return None
+    return None if not name or len(name) > LIMIT_CHARS else _tool_readings(name)
+
+
+@lru_cache(maxsize=4096)
+def _tool_readings(name: str) -> tuple[str, ...] | None:
     plain = fold(name)
     breaks = list(_BREAK.finditer(plain))
     if not _TOOL.fullmatch(plain) or len(breaks) > LIMIT_PARTS:

@@ -22,6 +22,7 @@ from guardproxy.wire.contract import (
     demand_of,
     name_beside,
     no_inputs,
+    unchanged,
 )
 from guardproxy.wire.declared import (
     BY_ROLE,
@@ -91,6 +92,7 @@ from guardproxy.wire.statements import (
     brief_statement_of,
     statement_of,
 )
+from guardproxy.wire.system import SystemChange
 from guardproxy.wire.turns import Call, ModelTurn, Turns, first_text
 from guardproxy.wire.whole import WholeDecoder
 from guardproxy.wire.words import SHARED, Vocabulary
@@ -161,6 +163,7 @@ __all__ = [
     "StreamDecoder",
     "StreamEvent",
     "StreamPlaces",
+    "SystemChange",
     "Turns",
     "UsageFields",
     "Vocabulary",
@@ -202,6 +205,7 @@ __all__ = [
     "sse",
     "statement_of",
     "text_of",
+    "unchanged",
     "undated",
     "uninspected",
     "unmapped",

@@ -150,6 +150,11 @@ class UsageFields:
     written: tuple[str, ...] = ()
 
 
+def unchanged(body: bytes, wait_s: int) -> bytes:
+    """Returns the body: clients of the format read `Retry-After`."""
+    return body
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Contract:
     """The declarations of a format.
@@ -166,6 +171,8 @@ class Contract:
 
     Answers. `usage`: the fields that count tokens. `terminal`: the events that end a stream. `error_path`: the path of the
     message of an error. `media`: the content types. `unanswered`: the routes whose answer does not come from a model.
+    `with_wait`: adds to the body of an error the seconds after which the client may ask again, if clients of the format look
+    for them there.
 
     Requests. `limits`: the fields whose lengths are limited. `statements`: the fields that conditions of policies read.
     `acts`: whether the provider may act for a request beyond answering it, as by a tool that it runs.
@@ -199,6 +206,7 @@ class Contract:
     refused: tuple[RefusedRoutes, ...]
     key_header: KeyHeader
     headers: FormatHeaders
+    with_wait: Callable[[bytes, int], bytes]
 
     def __post_init__(self) -> None:
         """Raises `ValueError` if a declaration is incomplete."""
@@ -260,11 +268,17 @@ def _total(usage: Mapping[str, Any], names: tuple[str, ...], more: tuple[str, ..
 def _first(usage: Mapping[str, Any], names: tuple[str, ...]) -> int | None:
     """The count in the first of these fields that is present; `None` if there is none, or if it is no whole number from 0."""
     for name in names:
-        within, _, last = name.rpartition(".")
-        counts = usage.get(within) if within else usage
-        if isinstance(counts, Mapping) and last in counts:
+        if name in usage:
+            value = usage[name]
+        elif "." in name:
+            within, _, last = name.rpartition(".")
+            counts = usage.get(within)
+            if not isinstance(counts, Mapping) or last not in counts:
+                continue
             value = counts[last]
-            return value if type(value) is int and value >= 0 else None
+        else:
+            continue
+        return value if type(value) is int and value >= 0 else None
     return None
 
 

@@ -14,6 +14,7 @@ import anthropic
 import httpx
 import openai
 import pytest
+import redis
 from google import genai
 from google.genai import errors as genai_errors
 from google.genai import types as genai_types
@@ -90,6 +91,8 @@ def test_a_refusal_has_the_form_of_the_clients_api(limited: Callable[[str], Prox
     with pytest.raises(genai_errors.ClientError) as there:
         google.models.generate_content(model="scripted", contents="hi")
     assert (there.value.code, there.value.status) == (429, "RESOURCE_EXHAUSTED")
+    waits = [detail["retryDelay"] for detail in there.value.details["error"]["details"] if "retryDelay" in detail]
+    assert waits == ["1s"]
     assert upstream.journal.all() == []
 
 
@@ -178,3 +181,32 @@ def test_workers_share_their_counts_in_a_server_and_need_it(proxy_with: Serve, t
     refused = ask(proxy, key="another")
     assert (refused.status_code, refused.json()["error"]["code"]) == (503, "store_unavailable")
     assert "retry-after" in refused.headers
+
+
+def test_what_a_killed_process_held_is_given_back_when_its_lease_ends(proxy_with: Serve, tmp_path: Path) -> None:
+    """Two proxies count in one server. One is killed in the middle of a stream."""
+    file = tmp_path / "limits.toml"
+    file.write_text(
+        '[[limit]]\nname = "one"\nunit = "parallel"\nmost = 1\n'
+        '[[limit]]\nname = "tokens"\nunit = "tokens"\nbudget = "6000/day"\n'
+    )
+    (tmp_path / "valkey").mkdir()
+    with valkey(tmp_path / "valkey") as url, redis.Redis.from_url(url) as server:
+        dying, living = (proxy_with(PASS, "--limits", str(file), "--state", url) for _ in range(2))
+        body = {"model": "scripted", "messages": [{"role": "user", "content": "words: 9 hang"}], "stream": True}
+        with (
+            httpx.Client(timeout=60) as client,
+            client.stream("POST", f"{dying.url}/v1/chat/completions", json={**body, "max_tokens": 5000}) as answer,
+        ):
+            assert answer.status_code == 200
+            assert ask(living).status_code == 429
+            dying.process.kill()
+            dying.process.wait()
+        assert ask(living).status_code == 429, "its lease has not ended yet"
+        leases = list(server.scan_iter("guardproxy:lease:*"))
+        assert len(leases) == 2
+        assert all(0 < server.pttl(lease) <= 30_000 for lease in leases)
+        server.delete(*leases)  # the clock goes past their ends; the process that lives begins its own anew
+        answer = ask(living, max_tokens=5000)
+        assert answer.status_code == 200
+        assert int(answer.headers["x-ratelimit-remaining-tokens"]) < 1000

@@ -21,6 +21,7 @@ from guardproxy.wire import (
     name_beside,
     never_acts,
     no_inputs,
+    unchanged,
 )
 
 CONTRACT = Contract(
@@ -49,6 +50,7 @@ CONTRACT = Contract(
     signs=Signs(paths=("/acme/",), headers=()),
     denied={},
     refused=(),
+    with_wait=unchanged,
     key_header=KeyHeader("x-acme-key", ""),
     headers=FormatHeaders(
         credentials=("x-acme-key",),

@@ -10,8 +10,9 @@ microsecond. A sum's level stays: it is what was settled, and what is reserved.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Protocol
+
+import msgspec
 
 __all__ = ["LEASE_S", "Add", "Answer", "Call", "Drop", "Get", "Put", "Settle", "Store", "Take", "lease_of"]
 
@@ -19,8 +20,7 @@ Answer = int | str | bool | None
 """A store's answer to a call: a JSON value, so that it can be recorded."""
 
 
-@dataclass(frozen=True, slots=True)
-class Add:
+class Add(msgspec.Struct, frozen=True):
     """Adds `amount` to a counter and returns its new value. A new counter begins at 0 and lives for `ttl_s` seconds;
     later calls do not extend it."""
 
@@ -29,15 +29,13 @@ class Add:
     ttl_s: float
 
 
-@dataclass(frozen=True, slots=True)
-class Get:
+class Get(msgspec.Struct, frozen=True):
     """Returns the value of a key, or `None` if it has no value."""
 
     key: str
 
 
-@dataclass(frozen=True, slots=True)
-class Put:
+class Put(msgspec.Struct, frozen=True):
     """Stores a value for `ttl_s` seconds and returns whether it was stored. `if_absent`: only if the key has no
     value."""
 
@@ -47,15 +45,13 @@ class Put:
     if_absent: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Drop:
+class Drop(msgspec.Struct, frozen=True):
     """Removes a key and returns whether it had a value."""
 
     key: str
 
 
-@dataclass(frozen=True, slots=True)
-class Take:
+class Take(msgspec.Struct, frozen=True):
     """Adds `amount` to a level if the level then is at most `most`. Returns the level before, so that the caller decides in the
     same way. If a `binding` take of a list does not fit, none of the list is taken.
 
@@ -79,8 +75,7 @@ class Take:
         return level + self.amount <= self.most
 
 
-@dataclass(frozen=True, slots=True)
-class Settle:
+class Settle(msgspec.Struct, frozen=True):
     """Replaces what an exchange took (`reserved`) with what it used, also past the limit. Returns whether it was settled: the
     second call for an exchange changes nothing. `is_sum`, `ttl_s`: as the exchange took it."""
 

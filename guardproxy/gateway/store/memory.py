@@ -10,6 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 
 from guardproxy.gateway.store import Add, Answer, Call, Drop, Get, Put, Settle, Take
 
@@ -64,6 +65,13 @@ class MemoryStore:
         return tuple(self._perform(call, now_s, levels, all_fit) for call in calls)
 
     def _perform(self, call: Call, now_s: float, levels: dict[str, int], all_fit: bool) -> Answer:
+        match call:
+            case Take():
+                if all_fit and call.fits(levels[call.key]):
+                    self._take(call, now_s, levels[call.key])
+                return levels[call.key]
+            case Settle():
+                return self._settle(call, now_s)
         stored = self._stored(call.key, now_s)
         match call:
             case Add():
@@ -79,15 +87,9 @@ class MemoryStore:
                     return False
                 self._values[call.key] = (call.value, now_s + call.ttl_s)
                 return True
-            case Drop():
+            case Drop():  # pragma: no branch - a call is one of these six
                 self._values.pop(call.key, None)
                 return stored is not None
-            case Take():
-                if all_fit and call.fits(levels[call.key]):
-                    self._take(call, now_s, levels[call.key])
-                return levels[call.key]
-            case Settle():  # pragma: no branch - a call is one of these six
-                return self._settle(call, now_s)
 
     def _stored(self, key: str, now_s: float) -> tuple[_Value, float] | None:
         stored = self._values.get(key)
@@ -144,8 +146,8 @@ class MemoryStore:
 
     def _sweep(self, now_s: float, amount: int) -> None:
         """Visits the `amount` least recently visited keys: removes expired keys and moves the others to the end."""
-        for _ in range(min(amount, len(self._values))):
-            key = next(iter(self._values))
-            value = self._values.pop(key)
+        values = self._values
+        for key in list(islice(values, amount)):
+            value = values.pop(key)
             if value[1] > now_s:
-                self._values[key] = value
+                values[key] = value

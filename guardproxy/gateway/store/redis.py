@@ -9,6 +9,8 @@ level is 0, in microseconds; a sum is a hash of `settled` and `held`, beside a s
 ends of their reservations, a hash of their amounts and processes, and a hash of the number of reservations of each process.
 A process without a lease is dead: what it reserved is given back. One server holds all keys: the script does not run in a
 cluster.
+
+Decision: docs/decisions/0049-a-process-has-a-lease.md
 """
 
 from __future__ import annotations

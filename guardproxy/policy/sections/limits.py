@@ -108,7 +108,7 @@ def _place(keys: Mapping[str, YamlNode], key: str, node: YamlNode) -> FilePlace:
     return keys[key].place if key in keys else node.place
 
 
-LIMITS = Section(
+SECTION = Section(
     "limits",
     "Limits and budgets of the requests to which the policy applies.",
     {

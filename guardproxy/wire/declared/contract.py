@@ -19,6 +19,7 @@ from guardproxy.wire.contract import (
     UsageFields,
     name_beside,
     no_inputs,
+    unchanged,
 )
 from guardproxy.wire.declared.declaration import BY_ROLE, DeclaredFormat, Texts
 from guardproxy.wire.declared.pointers import EACH, ROLES, LeafOf, Pointer, PointerError, by_role, map_of, put
@@ -194,6 +195,7 @@ def contract_of(declaration: DeclaredFormat) -> Contract:
         signs=Signs(tuple(route.partition(" ")[2].partition("{")[0] for route in declaration.routes), ()),
         refused=(),
         denied=_denied(declaration),
+        with_wait=unchanged,
         key_header=KeyHeader("Authorization", "Bearer "),
         headers=_HEADERS,
     )

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 
+import pytest
+
 from guardproxy.audit import RecordedDuty, RecordedRefusal
 from guardproxy.decisions import Plan
 from guardproxy.errors import ErrorCode
@@ -13,7 +15,8 @@ from guardproxy.exchange.setting import Limits
 from guardproxy.exchange.transcript import Refused, RequestReceived
 from guardproxy.gateway import Refusal, StoreAnswered
 from guardproxy.gateway.prices import Price, Prices
-from tests.kit.play import Play, chat_frames, policy_set, sse
+from tests.kit.gemini import GEMINI
+from tests.kit.play import CHAT, Play, chat_frames, policy_set, sse
 from tests.kit.records import through_log
 
 SHADOW = Refusal("limits", "rate_limit_exceeded", "few", "p", enforced=False)
@@ -59,3 +62,23 @@ def test_the_record_holds_what_duties_refused_and_would_have_refused() -> None:
     refused = Play(policy_set(WATCH))
     refused.tell(Refused(ErrorCode.RATE_LIMIT_EXCEEDED, "no", refusals=(SHADOW,)))
     assert through_log(refused.exchange.record("refused")).refusals == (WRITTEN,)
+
+
+@pytest.mark.parametrize(("route", "place"), [(CHAT, ""), (GEMINI, "details")])
+def test_a_refusal_says_when_to_come_back_where_its_client_looks(route: str, place: str) -> None:
+    done = Play(policy_set(WATCH), route)
+    done.tell(Refused(ErrorCode.RATE_LIMIT_EXCEEDED, "no", retry_s=7))
+    assert ("Retry-After", "7") in done.head.headers
+    assert (b'"retryDelay":"7s"' in done.client) == bool(place)
+
+
+@pytest.mark.parametrize("count", [2**63 - 1, 10**30])
+def test_a_count_that_an_upstream_makes_up_is_still_recorded(count: int) -> None:
+    usage = {"prompt_tokens": count, "completion_tokens": 0}
+    *frames, end = chat_frames([{"content": "hello"}])
+    limits = replace(Limits(), prices=PRICES)
+    done = (
+        Play(policy_set(WATCH), limits=limits).ask(ASKED).stream([*frames, sse({"choices": [], "usage": usage}), end])
+    )
+    assert through_log(done.finish.record).to_json().count(b'"cost":') > 0
+    assert done.record["cost"] <= 2**53

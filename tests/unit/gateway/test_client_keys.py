@@ -29,6 +29,7 @@ from guardproxy.gateway import (
     Guesses,
     Head,
     KnownClients,
+    Refusal,
     StoredClient,
     Tokens,
     new_key,
@@ -412,3 +413,56 @@ def test_tokens_need_their_library(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "jwt", None)
     with pytest.raises(ConfigError, match=r"pip install 'guardproxy\[jwt\]'"):
         Tokens(text, "jwks", ISSUER, [AUDIENCE])
+
+
+# Shadow mode.
+
+
+def shadow(noticed: list[tuple[str, str]], limit_wrong_keys: int = 0) -> ClientKeys:
+    notice = lambda code, mode: noticed.append((code, mode))  # noqa: E731
+    known = KnownClients(clients())
+    return ClientKeys(lambda: known, Guesses(limit_wrong_keys), seal, lambda: ("base",), is_shadow=True, notice=notice)
+
+
+@pytest.mark.parametrize(
+    ("credential", "code"),
+    [("", "missing_credential"), ("gp-unknown", "unknown_credential"), ("sk-of-the-upstream", "unknown_credential")],
+)
+def test_in_shadow_mode_a_stranger_passes_with_its_own_credential(credential: str, code: str) -> None:
+    noticed: list[tuple[str, str]] = []
+    duty = shadow(noticed)
+    head = Head("x", "POST", route=CHAT, unix_s=NOW_S, tenant="t", credential=Credential(credential, {}))
+    assert duty.admit(head) == head
+    assert duty.refusals(head) == (Refusal("client-keys", code, enforced=False),)
+    assert duty.refusals(head) == ()
+    assert noticed == [(code, "shadow")]
+
+
+def test_in_shadow_mode_a_known_client_is_a_client_and_its_scope_is_noted() -> None:
+    duty = shadow([])
+    admitted = duty.admit(Head("x", "POST", route=CHAT, unix_s=NOW_S, credential=Credential(key(2), {})))
+    assert (admitted.client.name, admitted.credential.secret) == ("small", "")
+    assert duty.plan(admitted, Request("gpt-5", False, Frame(b"", tree={"model": "gpt-5"}), list)) is None
+    assert duty.refusals(admitted) == (Refusal("client-keys", "out_of_scope", enforced=False),)
+    assert duty.plan(admitted, Request("gpt-4", False, Frame(b"", tree={"model": "gpt-4"}), list)) is None
+    assert duty.refusals(admitted) == ()
+
+
+def test_what_is_refused_is_noted_for_the_record_too() -> None:
+    noticed: list[tuple[str, str]] = []
+    known = KnownClients(clients())
+    notice = lambda code, mode: noticed.append((code, mode))  # noqa: E731
+    duty = ClientKeys(lambda: known, Guesses(0), seal, lambda: ("base",), notice=notice)
+    head = Head("x", "POST", route=CHAT, unix_s=NOW_S)
+    with pytest.raises(DownstreamError):
+        duty.admit(head)
+    assert duty.refusals(head) == (Refusal("client-keys", "missing_credential"),)
+    assert noticed == [("missing_credential", "enforce")]
+
+
+def test_refusals_that_nobody_asks_for_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("guardproxy.gateway.client_keys.LIMIT_OPEN", 3)
+    duty = shadow([])
+    for number in range(9):
+        duty.admit(Head(f"x{number}", "POST", route=CHAT, unix_s=NOW_S))
+    assert len(duty._refused) == 3

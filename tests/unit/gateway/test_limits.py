@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
@@ -22,66 +21,13 @@ from guardproxy.gateway import (
     MemoryStore,
     StoreAnswered,
     Trail,
-    UsageLimits,
-    read_limits,
     rerun,
 )
 from guardproxy.gateway.limits import LIMIT_OPEN
 from guardproxy.gateway.prices import token_use
 from guardproxy.wire import Request, codec_for
+from tests.kit.limits import MAX_TOKENS, NOW_S, ROUTE, Desk, done, limit
 from tests.kit.records import plain_answer, plain_attempt, plain_record, plain_text
-
-ROUTE = "POST /v1/messages"
-NOW_S = 1_900_000_000.0
-MAX_TOKENS = 100
-
-
-def limit(name: str, unit: str, *lines: str) -> str:
-    return "\n".join(["[[limit]]", f'name = "{name}"', f'unit = "{unit}"', *lines, ""])
-
-
-@dataclass
-class Desk:
-    """The duty, with a store whose clock the test moves."""
-
-    text: str
-    now_s: float = 0.0
-    noticed: list[tuple[str, str]] = field(default_factory=list)
-    number: int = 0
-
-    def __post_init__(self) -> None:
-        self.limits = read_limits(self.text.encode(), "l")
-        self.duty = UsageLimits(lambda: self.limits, 1000, lambda name, mode: self.noticed.append((name, mode)))
-        self.duties = Duties([self.duty], MemoryStore(lambda: self.now_s))
-
-    def ask(self, model: str = "m", size: int = 400, **members: Any) -> Trail:
-        """A request of `size` bytes that wants `MAX_TOKENS`, once it was admitted. Raises its refusal."""
-        self.number += 1
-        sent = {"route": ROUTE, "tenant": "t1", "tenant_name": "acme", "unix_s": NOW_S, **members}
-        self.trail = Trail(Head(f"x{self.number}", **sent))
-        request = Request(model, False, Frame(b" " * size, tree={"model": model, "max_tokens": MAX_TOKENS}), list)
-
-        async def run() -> None:
-            await self.duties.admit(self.trail)
-            if self.duties.is_planning(self.trail.head):
-                assert await self.duties.plan(self.trail, request) == ()
-
-        asyncio.run(run())
-        return self.trail
-
-    def refusal(self, **asked: Any) -> tuple[str, int | None]:
-        with pytest.raises(DownstreamError) as refused:
-            self.ask(**asked)
-        assert refused.value.status in (403, 429)
-        return refused.value.code, refused.value.retry_s
-
-    def settle(self, trail: Trail, **record: Any) -> None:
-        asyncio.run(self.duties.settle(trail.head, done(**record)))
-
-
-def done(prompt: int = 50, answer: int = 30, **changes: Any) -> Record:
-    plain: dict[str, Any] = {"usage": {"input_tokens": prompt, "output_tokens": answer}, "sizes": {"upstream": 400}}
-    return plain_record(**{**plain, **changes})
 
 
 def test_a_rate_refuses_with_the_time_to_wait() -> None:

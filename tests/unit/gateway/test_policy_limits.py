@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
 
-from guardproxy.errors import DownstreamError
+from guardproxy.decisions import Plan
+from guardproxy.errors import DownstreamError, StoreError
 from guardproxy.events import Frame
 from guardproxy.gateway import (
+    Answer,
+    Call,
     Duties,
+    Duty,
     Head,
     KnownClient,
     LimitSet,
@@ -23,6 +27,7 @@ from guardproxy.gateway import (
     read_limits,
     rerun,
 )
+from guardproxy.gateway.limits import _whose
 from guardproxy.policy import PolicySet
 from guardproxy.wire import Request
 from tests.kit.play import policy_set
@@ -177,3 +182,63 @@ def test_limits_of_combinations_of_policies_are_kept_up_to_a_number(monkeypatch:
     for number in range(5):
         it.ask(f"m{number}")
     assert len(it.duty._bound) <= 2
+
+
+def test_kinds_of_requests_are_kept_up_to_a_number(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("guardproxy.gateway.limit_file.MOST_KINDS", 2)
+    it = desk(file='[[limit]]\nname = "a"\nunit = "requests"\nrate = "9/1m"\nmodels = ["m*"]\n')
+    for number in range(5):
+        assert len(it.ask(f"m{number}").answers) == 1
+    assert it.ask("other").answers == []
+
+
+class Broken:
+    """A store that cannot be reached from its second list of calls on."""
+
+    def __init__(self) -> None:
+        self.memory, self.asked = MemoryStore(lambda: 0.0), 0
+
+    async def perform(self, calls: Sequence[Call]) -> tuple[Answer, ...]:
+        self.asked += 1
+        if self.asked > 1:
+            raise StoreError("away")
+        return await self.memory.perform(calls)
+
+
+def test_what_a_store_that_is_away_did_not_take_is_not_given_back() -> None:
+    it = desk(
+        "policy: p\nlimits: [{name: t, unit: tokens, budget: 9000/day}]\n",
+        file='[[limit]]\nname = "p"\nunit = "parallel"\nmost = 3\n',
+    )
+    it.duties = Duties([it.duty], Broken())
+    assert "the store of the duty `limits` cannot be reached" in it.refusal()
+    (steps,) = [it.duty.abandon(it.trail.head)]
+    assert steps
+    assert [call.key for call in next(steps)] == ["limits:p::"]
+
+
+def test_a_duty_that_plans_without_the_store_is_run_again_too() -> None:
+    class Planning(Duty):
+        name = "planning"
+
+        def plan(self, head: Head, request: Request) -> Plan:
+            return Plan(model="n")
+
+    it = desk()
+    head = Head("x", route=ROUTE)
+    assert rerun([Planning()], head, [], it.request()) == head
+    assert Planning().refusals(head) == ()
+
+
+def test_long_names_that_clients_make_up_are_not_kept() -> None:
+    file = (
+        '[[limit]]\nname = "a"\nunit = "cost"\nbudget = "9/day"\nper = ["model"]\n[price."*"]\ninput = 1\noutput = 1\n'
+    )
+    it = desk(file=file)
+    before = _whose.cache_info().currsize
+    for number in range(3):
+        assert it.ask(str(number) * 10_000).answers
+    assert (it.file._late, it.file.prices._known) == ({}, {})
+    assert _whose.cache_info().currsize == before
+    (told,) = it.ask("1" * 10_000).answers
+    assert told.answers != (0,), "they are counted all the same"

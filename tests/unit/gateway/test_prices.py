@@ -14,8 +14,9 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
+from guardproxy.audit import RecordedSaving
 from guardproxy.errors import ConfigError
-from guardproxy.gateway import Prices, cost_of, maintained_prices, read_limits
+from guardproxy.gateway import Prices, maintained_prices, priced, read_limits
 from guardproxy.gateway.price_table import MaintainedPrices
 from guardproxy.gateway.prices import MOST_MODELS, Price, Rates, TokenUse, token_use
 from guardproxy.wire import codec_for
@@ -154,7 +155,18 @@ def test_the_cost_of_several_attempts_is_one_number() -> None:
     attempts = first, replace(plain_attempt(), tokens=13, output_tokens=3, counted=False)
     record = plain_record(usage={"cache_read_input_tokens": 9}, sizes={"upstream": 400}, attempts=attempts)
     assert token_use(record, CODEC.contract) == (20, 5, 6, 0)
-    assert cost_of(record, CODEC.contract, prices, ("m",)) == 140 + 6 + 500
-    assert cost_of(record, CODEC.contract, prices, ("n",)) is None
+    assert priced(record, CODEC.contract, prices, ("m",)).cost == 140 + 6 + 500
+    assert priced(record, CODEC.contract, prices, ("n",)).cost is None
     nothing = plain_record(sizes={"request": 9})
-    assert cost_of(nothing, CODEC.contract, prices, ("n",)) == 0, "what was not sent costs nothing"
+    assert priced(nothing, CODEC.contract, prices, ("n",)).cost == 0, "what was not sent costs nothing"
+
+
+def test_the_money_that_was_saved_follows_the_same_prices() -> None:
+    assert CODEC is not None
+    prices = Prices({"m": Price(10, 100)})
+    plain = RecordedSaving(tokens=50, seconds=1.0, money=0.0)
+    record = plain_record(sizes={"request": 9}, saved=plain)
+    assert priced(record, CODEC.contract, prices, ("m",)).saved == replace(plain, money=0.005)
+    assert priced(record, CODEC.contract, prices, ("n",)).saved == plain
+    stated = plain_record(sizes={"request": 9}, saved=replace(plain, money=7.0))
+    assert priced(stated, CODEC.contract, prices, ("m",)).saved == replace(plain, money=7.0)

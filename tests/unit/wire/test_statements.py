@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from guardproxy.wire.statements import LIMIT_NAMES, RequestStatement, statement_of
+from guardproxy.wire.statements import EVERY_SERVER, LIMIT_NAMES, RequestStatement, brief_statement_of, statement_of
 
 TWO = frozenset(("max_tokens", "tools"))
 
@@ -99,3 +99,14 @@ def test_any_tree_is_read(tree: Any) -> None:
     assert 0 <= said.max_tokens < 2**63
     assert said.messages >= 0
     assert all(isinstance(name, str) for name in said.tools)
+
+
+@pytest.mark.parametrize(
+    "tree",
+    [{}, [], {"model": "a", "models": ["b"], "max_tokens": 5, "tools": 7}, {"max_tokens": "x", "messages": [{}]}],
+)
+def test_a_brief_statement_has_the_models_and_limits_of_the_whole(tree: Any) -> None:
+    whole, brief = statement_of(tree), brief_statement_of(tree, EVERY_SERVER)
+    assert (brief.max_tokens, brief.limits, brief.models) == (whole.max_tokens, whole.limits, whole.models)
+    assert brief.unclear == whole.unclear & {"model", "max_tokens"}
+    assert (brief.messages, brief.tools) == (0, ())

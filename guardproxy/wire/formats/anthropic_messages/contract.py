@@ -20,6 +20,7 @@ from guardproxy.wire.contract import (
     UsageFields,
     demand_of,
     name_beside,
+    unchanged,
 )
 from guardproxy.wire.framing.sse import frame
 from guardproxy.wire.headers import DATE, IDENTIFIER, WORD, FormatHeaders, header_shape, limits_family
@@ -83,7 +84,7 @@ _HEADERS = FormatHeaders(
 
 CONTRACT = Contract(
     carries={
-        "request": frozenset((*_BOTH, "system", "user")),
+        "request": frozenset((*_BOTH, "system", "user", "document")),
         "response": frozenset((*_BOTH, "refusal", "error")),
     },
     words=SHARED,
@@ -117,6 +118,7 @@ CONTRACT = Contract(
     signs=Signs(paths=("/v1/messages", "/anthropic/"), headers=("anthropic-version",)),
     denied=DENIED,
     refused=ANTHROPIC_REFUSED,
+    with_wait=unchanged,
     key_header=KeyHeader("x-api-key", ""),
     headers=_HEADERS,
 )

@@ -24,7 +24,7 @@ from guardproxy.wire.formats.gemini_generate.schemas import demand
 from guardproxy.wire.formats.gemini_generate.words import WORDS
 from guardproxy.wire.framing import data_lines
 from guardproxy.wire.headers import PRODUCTS, FormatHeaders, header_shape
-from guardproxy.wire.json import write
+from guardproxy.wire.json import read, write
 from guardproxy.wire.opaque import MEDIA
 from guardproxy.wire.statements import EVERY_SERVER
 
@@ -90,6 +90,14 @@ def ended(tree: dict[str, Any]) -> bytes:
     return data_lines.frame(write(tree))
 
 
+def with_wait(body: bytes, wait_s: int) -> bytes:
+    """Adds the time to wait to the details of an error, where clients of Google's APIs look for it."""
+    tree = read(body)
+    wait = {"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": f"{wait_s}s"}
+    tree["error"]["details"].append(wait)
+    return write(tree)
+
+
 CONTRACT = Contract(
     carries={
         "request": frozenset((*_BOTH, "system", "user", "tool_definition")),
@@ -128,4 +136,5 @@ CONTRACT = Contract(
     refused=(_REFUSED,),
     key_header=KeyHeader("x-goog-api-key", ""),
     headers=_HEADERS,
+    with_wait=with_wait,
 )

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from guardproxy.wire import ollama_contract
+from guardproxy.wire import ollama_contract, unchanged
 from guardproxy.wire.contract import NO_DEMAND, Contract, Demand, UsageFields, name_beside, no_inputs
 from guardproxy.wire.provider_acts import never_acts
 from guardproxy.wire.statements import EVERY_SERVER
@@ -45,6 +45,7 @@ CONTRACT = Contract(
     signs=ollama_contract.SIGNS,
     refused=(),
     denied={},
+    with_wait=unchanged,
     key_header=ollama_contract.KEY_HEADER,
     headers=ollama_contract.HEADERS,
 )

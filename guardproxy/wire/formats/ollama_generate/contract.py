@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from guardproxy.findings import Kind
-from guardproxy.wire import ollama, ollama_contract
+from guardproxy.wire import ollama, ollama_contract, unchanged
 from guardproxy.wire.contract import CallInput, Contract, Demand, demand_of, name_beside
 from guardproxy.wire.json import members
 from guardproxy.wire.provider_acts import never_acts
@@ -56,6 +56,7 @@ CONTRACT = Contract(
     signs=ollama_contract.SIGNS,
     refused=ollama_contract.REFUSED,
     denied={"_debug_render_only": ollama_contract.RENDERED, "template": ollama_contract.TEMPLATE},
+    with_wait=unchanged,
     key_header=ollama_contract.KEY_HEADER,
     headers=ollama_contract.HEADERS,
 )

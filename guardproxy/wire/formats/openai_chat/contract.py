@@ -19,6 +19,7 @@ from guardproxy.wire.contract import (
     demand_of,
     name_beside,
     no_inputs,
+    unchanged,
 )
 from guardproxy.wire.json import members, objects
 from guardproxy.wire.openai import DONE
@@ -59,7 +60,7 @@ def _answer_schema(form: Mapping[str, Any]) -> Any:
 
 CONTRACT = Contract(
     carries={
-        "request": frozenset((*_BOTH, "system", "user", "tool_result", "tool_definition")),
+        "request": frozenset((*_BOTH, "system", "user", "tool_result", "document", "tool_definition")),
         "response": frozenset((*_BOTH, "tool_result", "error")),
     },
     words=SHARED,
@@ -91,6 +92,7 @@ CONTRACT = Contract(
     signs=Signs(paths=(), headers=()),
     denied=DENIED,
     refused=OPENAI_REFUSED,
+    with_wait=unchanged,
     key_header=KeyHeader("Authorization", "Bearer "),
     headers=OPENAI_HEADERS,
 )

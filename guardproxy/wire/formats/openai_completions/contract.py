@@ -17,6 +17,7 @@ from guardproxy.wire.contract import (
     UsageFields,
     name_beside,
     no_inputs,
+    unchanged,
 )
 from guardproxy.wire.openai import DONE
 from guardproxy.wire.openai_headers import OPENAI_HEADERS
@@ -61,6 +62,7 @@ CONTRACT = Contract(
     signs=Signs(paths=("/v1/completions",), headers=()),
     denied=DENIED,
     refused=(),
+    with_wait=unchanged,
     key_header=KeyHeader("Authorization", "Bearer "),
     headers=OPENAI_HEADERS,
 )

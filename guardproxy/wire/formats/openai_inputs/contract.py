@@ -18,6 +18,7 @@ from guardproxy.wire.contract import (
     UsageFields,
     name_beside,
     no_inputs,
+    unchanged,
 )
 from guardproxy.wire.opaque import MEDIA
 from guardproxy.wire.openai import DONE
@@ -62,6 +63,7 @@ CONTRACT = Contract(
     signs=Signs(paths=("/v1/embeddings", "/v1/moderations"), headers=()),
     denied=DENIED,
     refused=(),
+    with_wait=unchanged,
     key_header=KeyHeader("Authorization", "Bearer "),
     headers=OPENAI_HEADERS,
 )

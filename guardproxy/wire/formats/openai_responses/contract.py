@@ -20,6 +20,7 @@ from guardproxy.wire.contract import (
     demand_of,
     name_beside,
     no_inputs,
+    unchanged,
 )
 from guardproxy.wire.formats.openai_responses.words import WORDS
 from guardproxy.wire.framing.sse import frame
@@ -63,7 +64,7 @@ def _answer_schema(form: Mapping[str, Any]) -> Any:
 
 
 CONTRACT = Contract(
-    carries={"request": frozenset(_BOTH), "response": frozenset((*_BOTH, "error"))},
+    carries={"request": frozenset((*_BOTH, "document")), "response": frozenset((*_BOTH, "error"))},
     words=WORDS,
     opaque=frozenset((*MEDIA, "token_ids", "tokens", "secret")),
     repeats=TOKENS | {"logprobs", "numbers", "obfuscation"},
@@ -95,6 +96,7 @@ CONTRACT = Contract(
     refused=(
         RefusedRoutes(re.compile(r"[A-Z]+ /(?:openai/)?(?:v1/)?(?:responses|conversations)(?:/.*)?"), _STORED_ADVICE),
     ),
+    with_wait=unchanged,
     key_header=KeyHeader("Authorization", "Bearer "),
     headers=OPENAI_HEADERS,
 )

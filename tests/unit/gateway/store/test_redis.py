@@ -15,7 +15,21 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from guardproxy.errors import ConfigError, StoreError
-from guardproxy.gateway import Add, Answer, Call, Drop, Get, MemoryStore, Put, RedisStore, Settle, Take
+from guardproxy.gateway import (
+    LEASE_S,
+    Add,
+    Answer,
+    Call,
+    Drop,
+    Get,
+    MemoryStore,
+    Put,
+    RedisStore,
+    Settle,
+    Take,
+    lease_of,
+)
+from guardproxy.gateway.store.redis import PREFIX
 from tests.kit.counting import CASES
 from tests.kit.valkey import valkey, wait
 
@@ -162,3 +176,53 @@ def test_a_wrong_address_and_a_missing_library_are_told(monkeypatch: pytest.Monk
     monkeypatch.setitem(sys.modules, "redis", None)
     with pytest.raises(ConfigError, match=r"pip install 'guardproxy\[redis\]'"):
         RedisStore("redis://host")
+
+
+# Processes that die.
+
+
+def end_lease(url: str, owner: str) -> None:
+    """The clock of the server goes past the end of the lease."""
+    with redis.Redis.from_url(url) as client:
+        assert 0 < client.pttl(f"{PREFIX}{lease_of(owner)}") <= LEASE_S * 1000
+        client.delete(f"{PREFIX}{lease_of(owner)}")
+
+
+def held_by(owner: str, exchange: str, amount: int, key: str = "s") -> Take:
+    return Take(key, exchange, amount, 10, 1000, 1000, owner=owner)
+
+
+def test_what_a_dead_process_reserved_is_given_back_when_its_lease_ends(url: str) -> None:
+    clear(url)
+    assert perform(url, held_by("a", "x", 4), held_by("a", "x", 1, "t")) == (0, 0)
+    assert perform(url, held_by("a", "y", 3)) == (4,)
+    assert perform(url, held_by("b", "z", 2)) == (7,)
+    end_lease(url, "a")
+    assert perform(url, held_by("b", "v", 5), held_by("b", "v", 0, "t")) == (2, 0), "and what others reserved stays"
+    assert perform(url, Settle("s", "x", 4, 9, True, 1000)) == (True,), "what was used still counts, once"
+    assert perform(url, Take("s", "w", 0, 10, 1000, 1000)) == (16,)
+
+
+def test_a_process_that_counts_again_has_a_lease_again(url: str) -> None:
+    clear(url)
+    perform(url, held_by("a", "x", 4))
+    end_lease(url, "a")
+    assert perform(url, held_by("a", "y", 1)) == (4,), "it lives, so that it keeps what it reserved"
+    end_lease(url, "a")
+    assert perform(url, held_by("b", "z", 0)) == (0,)
+
+
+def test_a_reservation_that_is_settled_leaves_no_trace_of_its_process(url: str) -> None:
+    clear(url)
+    perform(url, held_by("a", "x", 4), held_by("a", "x", 4, "t"))
+    perform(url, Settle("s", "x", 4, 0, True, 1000), Settle("t", "x", 4, 3, True, 1000))
+    with redis.Redis.from_url(url) as client:
+        kept = {key.decode() for key in client.scan_iter() if b":settled:" not in key}
+    assert kept == {f"{PREFIX}t", f"{PREFIX}{lease_of('a')}"}
+
+
+def test_what_a_rate_took_is_not_given_back(url: str) -> None:
+    clear(url)
+    perform(url, Take("r", "x", 5_000_000, 10_000_000, owner="a"))
+    with redis.Redis.from_url(url) as client:
+        assert not client.exists(f"{PREFIX}{lease_of('a')}"), "it needs no lease"

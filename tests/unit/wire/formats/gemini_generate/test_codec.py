@@ -536,6 +536,13 @@ def test_errors_are_those_of_google() -> None:
     ]
 
 
+def test_the_time_to_wait_stands_in_the_details_of_an_error() -> None:
+    body = CONTRACT.with_wait(CODEC.error(429, "rate_limit_exceeded", "too much"), 7)
+    plain, wait = json.loads(body)["error"]["details"]
+    assert plain["reason"] == "rate_limit_exceeded"
+    assert wait == {"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": "7s"}
+
+
 def test_a_stop_is_an_error_in_the_stream() -> None:
     decoder = CODEC.decoder(streamed=True, failed=False, limit_bytes=10_000)
     ending = CODEC.filtered(decoder, "a message")
