@@ -18,6 +18,7 @@ from guardproxy.policy.lint import Note, notes
 from guardproxy.policy.load import Files, PolicyErrors, build_checks, load_file, load_folder, parse
 from guardproxy.policy.matching import MatchVerdict
 from guardproxy.policy.naming import model_readings
+from guardproxy.policy.pricing import MOST_CHARS, MOST_MODELS, Price, PriceList, Rates, TokenUse, keep, whole
 from guardproxy.policy.reading import did_you_mean, join
 from guardproxy.policy.rollout import WHOLE, reach
 from guardproxy.policy.sections import BoundSection, CacheSection, merge_caches
@@ -50,6 +51,8 @@ __all__ = [
     "KINDS_OF",
     "LARGEST",
     "MICRO",
+    "MOST_CHARS",
+    "MOST_MODELS",
     "SCALES",
     "VERDICTS",
     "WHOLE",
@@ -83,12 +86,16 @@ __all__ = [
     "PolicyErrors",
     "PolicySet",
     "PolicyTest",
+    "Price",
+    "PriceList",
+    "Rates",
     "RawExchange",
     "RequestFacts",
     "Rule",
     "StoredLimit",
     "Tally",
     "Texts",
+    "TokenUse",
     "Verdict",
     "build_checks",
     "canonical",
@@ -109,6 +116,7 @@ __all__ = [
     "header_of",
     "items",
     "join",
+    "keep",
     "limit_rule",
     "limit_words",
     "load_file",
@@ -124,4 +132,5 @@ __all__ = [
     "strongest",
     "table",
     "verdict_of",
+    "whole",
 ]

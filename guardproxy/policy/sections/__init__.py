@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from guardproxy.policy.sections import cache, limits
+from guardproxy.policy.sections import cache, limits, prices
 from guardproxy.policy.sections.cache import CacheSection, merge_caches
 from guardproxy.policy.sections.section import BoundSection, Section
 
-_ALL: tuple[Section, ...] = (cache.SECTION, limits.SECTION)
+_ALL: tuple[Section, ...] = (cache.SECTION, limits.SECTION, prices.SECTION)
 SECTIONS: Mapping[str, Section] = {section.name: section for section in _ALL}
 
 __all__ = ["SECTIONS", "BoundSection", "CacheSection", "Section", "merge_caches"]
