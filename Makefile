@@ -142,6 +142,10 @@ bench-all: bench $(VENV)/.bench
 	$(BIN)/python -m benchmarks.engine --out benchmarks/results
 	$(BIN)/python -m benchmarks.schema --out benchmarks/results
 	$(BIN)/python -m benchmarks.duties --out benchmarks/results
+	$(BIN)/python -m benchmarks.cache --out benchmarks/results
+	$(BIN)/python -m benchmarks.gateway_extras --out benchmarks/results
+	$(BIN)/python -m benchmarks.routes --out benchmarks/results
+	$(BIN)/python -m benchmarks.prompts --out benchmarks/results
 	$(BIN)/python -m benchmarks.policy --out benchmarks/results $(if $(PEERS),--peers $(PEERS))
 
 # The proxies and libraries that `make bench` measures beside ours, each in an environment of its own; `PEERS` in `bench-all` names

@@ -24,7 +24,7 @@ from typing import Any
 from benchmarks.processes import ROOT, machine
 
 PARTS = {
-    "path": ("benchmarks.overhead", "--rounds", "3", "--seconds", "1.2"),
+    "path": ("benchmarks.overhead", "--rounds", "3", "--seconds", "1.0"),
     "scan": ("benchmarks.scan",),
     "growth": ("benchmarks.growth",),
 }

@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks.processes import ROOT
@@ -40,12 +41,12 @@ def commands(name: str, folder: Path) -> list[list[str]]:
     return made
 
 
-def main() -> int:
+def main(arguments: Sequence[str] | None = None) -> int:
     """Installs the peers that are named, or all. The exit code is 0 even if some fail: the benchmarks say so."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", maxsplit=1)[0])
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"{', '.join(PACKAGES)}, portkey")
     parser.add_argument("--peers", type=Path, default=ROOT / "build" / "peers")
-    options = parser.parse_args()
+    options = parser.parse_args(arguments)
     for name in options.names or [*PACKAGES, "portkey"]:
         folder = (options.peers / name).resolve()
         folder.mkdir(parents=True, exist_ok=True)

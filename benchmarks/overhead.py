@@ -230,7 +230,7 @@ def ratios(table: dict[str, dict[str, float]]) -> dict[str, dict[str, float]]:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs the benchmark. Exit code 1 when guardproxy or the model answered with errors."""
+    """Runs the benchmark. Exit code 1 when guardproxy did not start, or it or the model answered with errors."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", maxsplit=1)[0])
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=3.0, help="of each measurement")
@@ -253,8 +253,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if not wait_ready(upstream, f"http://127.0.0.1:{upstream_port}/"):
             raise SystemExit("the canned upstream does not start")
         found, missing = targets(stack, folder, upstream_port, proxy_core, options.peers, options.only)
-        for name, reason in missing.items():
-            print(f"left out: {name}: {reason}", file=sys.stderr)
+        for name, why in missing.items():
+            print(f"left out: {name}: {why}", file=sys.stderr)
         for target in () if options.quick else found:  # warm up
             measured_load(target, load_core, mode="plain", connections=8, seconds=min(1.0, seconds), seed=0)
         for number in range(rounds):
@@ -304,7 +304,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             f"  {row['chunks_per_s_at_100']:8.0f} chunks/s ({row['chunks_per_s_at_100_known']:.0f} known)"
             f"  +{row['added_gap_p99_ms_at_100']:.1f} ms p99 between tokens  {row['rss_500_streams_mib']:6.0f} MiB"
         )
-    return 1 if any(row["errors"] for name, row in table.items() if name.startswith((OURS, "direct"))) else 0
+    failed = [name for name, row in table.items() if row["errors"]] + list(missing)
+    return int(any(name.startswith((OURS, "direct")) for name in failed))
 
 
 if __name__ == "__main__":

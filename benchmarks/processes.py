@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import platform
 import signal
@@ -12,12 +13,14 @@ import urllib.error
 import urllib.request
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parents[1]
-START_TIMEOUT_S = 120.0
+START_TIMEOUT_S = 180.0
+PR_SET_PDEATHSIG = 1  # of Linux
 
 
 def free_port() -> int:
@@ -40,10 +43,16 @@ def start(
             env=environment,
             stdout=output,
             stderr=output,
-            preexec_fn=lambda: os.sched_setaffinity(0, cores),  # noqa: PLW1509  no threads here yet
+            preexec_fn=partial(_settle, cores),  # noqa: PLW1509  no threads here yet
         )
     stack.callback(end, process)
     return process
+
+
+def _settle(cores: Collection[int]) -> None:
+    """What a new process does first: it takes its cores, and asks the kernel to be killed when the benchmark dies."""
+    os.sched_setaffinity(0, cores)
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def end(process: subprocess.Popen[bytes]) -> None:

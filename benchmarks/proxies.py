@@ -45,19 +45,9 @@ http {{
 LITELLM_MODELS = ("canned", "trickle", "paced")
 # What the shipped policy `pii-only` looks for, as far as Presidio's recognizers for English look for it too.
 ENTITIES = (
-    *(
-        "PERSON",
-        "LOCATION",
-        "EMAIL_ADDRESS",
-        "PHONE_NUMBER",
-        "CREDIT_CARD",
-        "US_SSN",
-        "IBAN_CODE",
-        "IP_ADDRESS",
-        "CRYPTO",
-    ),
-    *("US_PASSPORT", "US_ITIN", "US_BANK_NUMBER", "UK_NHS", "MEDICAL_LICENSE"),
-)
+    "PERSON", "LOCATION", "EMAIL_ADDRESS", "PHONE_NUMBER", "CREDIT_CARD", "US_SSN", "IBAN_CODE", "IP_ADDRESS", "CRYPTO",
+    "US_PASSPORT", "US_ITIN", "US_BANK_NUMBER", "UK_NHS", "MEDICAL_LICENSE",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import statistics
 import subprocess
 import sys
@@ -21,10 +22,11 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from random import Random
+from threading import Timer
 from typing import Any
 
 from benchmarks.pii_texts import chat
-from benchmarks.processes import ROOT, machine, reason
+from benchmarks.processes import ROOT, START_TIMEOUT_S, machine, reason
 from benchmarks.scan_texts import TASKS, WORDS, found, harmless
 from guardproxy.checks._contract import Resources, build
 from guardproxy.exchange.transcript import RequestReceived, Scanned
@@ -101,13 +103,22 @@ class Peer:
         self.about: dict[str, Any] = {"reason": reason(peers, name)}
         if python.is_file():
             script = str(ROOT / "benchmarks" / "scan_peers.py")
-            command = [str(python), script, name, json.dumps(WORDS)]
+            command = [str(python), "-P", script, name, json.dumps(WORDS)]  # -P: our modules hide none of a library
+            environment = {key: value for key, value in os.environ.items() if key != "PYTHONDONTWRITEBYTECODE"}
             self._process = stack.enter_context(
                 subprocess.Popen(
-                    command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+                    command,
+                    env=environment,
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                    stderr=subprocess.DEVNULL,
+                    text=True,
                 )
             )
-            self.about = self._answer() or {"reason": "it ended without an answer"}
+            limit = Timer(START_TIMEOUT_S, self._process.kill)
+            limit.start()
+            self.about = self._answer() or {"reason": "it ended, or was not ready in time"}
+            limit.cancel()
 
     def _answer(self) -> Any:
         assert self._process.stdout is not None

@@ -6,7 +6,9 @@ alike: numbers of orders, releases, dates, prices, digests and identifiers of th
 
 from __future__ import annotations
 
+import json
 import string
+from base64 import urlsafe_b64encode
 from collections.abc import Callable
 from random import Random
 
@@ -22,8 +24,14 @@ def _some(random: Random, alphabet: str, count: int) -> str:
 
 
 def _jwt(random: Random) -> str:
-    parts = ("eyJhbGciOiJIUzI1NiJ9", "eyJ" + _some(random, ALPHANUMERIC, 40), _some(random, ALPHANUMERIC, 43))
-    return ".".join(parts)
+    claims = {"sub": digits(random, "########"), "name": random.choice(("ada", "bob")), "iat": random.randrange(2**30)}
+    parts = ({"alg": "HS256", "typ": "JWT"}, claims)
+    encoded = [urlsafe_b64encode(json.dumps(part).encode()).decode().rstrip("=") for part in parts]
+    return ".".join((*encoded, _some(random, ALPHANUMERIC, 43)))
+
+
+def _openai_key(random: Random) -> str:
+    return f"sk-proj-{_some(random, ALPHANUMERIC, 74)}T3BlbkFJ{_some(random, ALPHANUMERIC, 74)}"
 
 
 def _private_key(random: Random) -> str:
@@ -45,7 +53,7 @@ VALUES: dict[str, Callable[[Random], str]] = {
     "address of a host": lambda random: f"The server at {host(random)} does not answer.",
     "AWS key": lambda random: f"aws_access_key_id = AKIA{_some(random, CAPITALS, 16)}",
     "GitHub token": lambda random: f"Clone it with ghp_{_some(random, ALPHANUMERIC, 36)} as the password.",
-    "OpenAI key": lambda random: f"OPENAI_API_KEY=sk-proj-{_some(random, ALPHANUMERIC, 48)}",
+    "OpenAI key": lambda random: f"OPENAI_API_KEY={_openai_key(random)}",
     "Slack token": lambda random: (
         f"The bot has xoxb-{digits(random, '%###########')}-{_some(random, ALPHANUMERIC, 24)} now."
     ),

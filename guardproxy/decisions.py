@@ -1,8 +1,8 @@
 """Decisions about findings, and plans for exchanges.
 
-A decision is `Pass`, `Edit`, `Retry` or `Stop`, from the weakest to the strongest. The strongest decision of all rules
-wins; `policy/strictness.py` defines the order. A `Plan` has no strength: it selects the upstream and the model,
-independently of the decisions about texts.
+A decision is `Pass`, `Edit`, `DropChunk`, `Retry` or `Stop`, from the weakest to the strongest. The strongest decision of
+all rules wins; `policy/strictness.py` defines the order. A `Plan` has no strength: it selects the upstream and the
+model, independently of the decisions about texts.
 """
 
 from __future__ import annotations
@@ -35,6 +35,13 @@ class Edit:
 
 
 @dataclass(frozen=True, slots=True)
+class DropChunk:
+    """Cuts the document or the result of a tool with the finding out of the request."""
+
+    rule: str
+
+
+@dataclass(frozen=True, slots=True)
 class Retry:
     """Withholds the answer: the model gets the errors and answers again.
 
@@ -64,7 +71,7 @@ class Stop:
     message: str = ""
 
 
-Decision = Pass | Edit | Retry | Stop
+Decision = Pass | Edit | DropChunk | Retry | Stop
 
 
 @dataclass(frozen=True, slots=True)

@@ -68,6 +68,7 @@ class ErrorCode(StrEnum):
         ("pass_through",),
     )
     METHOD_NOT_ALLOWED = _Spec("method_not_allowed", 405, "this path does not allow this method")
+    UNKNOWN_ID = _Spec("unknown_id", 404, "no stored answer of this credential has this id", "", ("seal_ids",))
     UNKNOWN_EXCHANGE = _Spec("unknown_exchange", 404, "no exchange of this credential has this id", "", ("feedback",))
 
     # Credentials.

@@ -21,6 +21,7 @@ Kind = Literal[
     "user",
     "assistant",
     "tool_result",
+    "document",
     "tool_arguments",
     "tool_definition",
     "reasoning",
@@ -81,17 +82,33 @@ class Form:
         return hash(self.key)
 
 
+class Sources:
+    """The texts with which an answer is compared. `texts`: the documents and results of tools of the request, as the model got
+    them. `asked`: the texts of the user. `made`: what checks made of them, by the digest of the check, for as long as the
+    exchange lasts."""
+
+    __slots__ = ("asked", "made", "texts")
+
+    def __init__(self, texts: tuple[str, ...], asked: tuple[str, ...] = ()) -> None:
+        self.texts = texts
+        self.asked = asked
+        self.made: dict[str, Any] = {}
+
+
 @dataclass(frozen=True, slots=True)
 class Facts:
     """Facts about a text. `model`: the requested model. `form`: the required form of the text, if the request or the
     policy has one. `streamed`: whether it arrives in frames. `language`: the first language of the request's
-    `Content-Language` header."""
+    `Content-Language` header. `canary`: the secret word that policies put into the tenant's system prompts, if one does.
+    `sources`: the retrieved texts, for checks that need them."""
 
     route: str = ""
     model: str = ""
     form: Form | None = None
     streamed: bool = False
     language: str = ""
+    canary: str = ""
+    sources: Sources | None = None
 
 
 NO_FACTS = Facts()
@@ -201,6 +218,9 @@ class Traits:
 
     needs_form: bool = False
     """Whether it scans only texts with a required form (`Facts.form`)."""
+
+    needs_sources: bool = False
+    """Whether it compares an answer with the retrieved texts of the request (`Facts.sources`)."""
 
     own_form: Form | None = None
     """The form of every answer to a request that requires no form. Only for checks that need a form."""

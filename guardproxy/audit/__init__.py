@@ -27,11 +27,11 @@ from guardproxy.audit.document import (
     RecordedText,
 )
 from guardproxy.audit.document_schema import log_schema
-from guardproxy.audit.entries import AnyEntry, Erased, Rotated, Unsealed
+from guardproxy.audit.entries import AnyEntry, Erased, Judged, Rotated, Unsealed
 from guardproxy.audit.folder import NO_KEY, LogReport, logs_of, verify_folder
 from guardproxy.audit.intents import abandoned_intents, closing, open_intents_of
 from guardproxy.audit.masking import Moves, OffsetMap, Span, beside, mask, merge
-from guardproxy.audit.opinions import RecordedFeedback, RecordedOpinion
+from guardproxy.audit.opinions import RecordedFeedback, RecordedJudge, RecordedOpinion
 from guardproxy.audit.private import NO_SEALING, Owner, OwnerKind, Private, PrivateRecord, Sealing
 from guardproxy.audit.proof.checkpointer import Checkpointer, Signing
 from guardproxy.audit.proof.copies import read_copies
@@ -57,7 +57,15 @@ from guardproxy.audit.segment import numbers, path_of
 from guardproxy.audit.shipping import Batch, Shipper, Target, ship_on
 from guardproxy.audit.sinks import Sink, open_sink, target_of
 from guardproxy.audit.sinks.file import Entry, FileSink, Receiver
-from guardproxy.audit.tasks import RecordedCache, RecordedDuty, RecordedField, RecordedPlan, RecordedRefusal
+from guardproxy.audit.tasks import (
+    RecordedCache,
+    RecordedDuty,
+    RecordedField,
+    RecordedPlan,
+    RecordedPrompt,
+    RecordedRefusal,
+    RecordedRoute,
+)
 from guardproxy.audit.values import ValueMatcher
 from guardproxy.audit.versions import entries_of, entry_of, read_entry, read_record
 
@@ -83,6 +91,7 @@ __all__ = [
     "FileSink",
     "Gap",
     "Intent",
+    "Judged",
     "LogEntry",
     "LogReport",
     "LoggedEntry",
@@ -108,11 +117,14 @@ __all__ = [
     "RecordedFeedback",
     "RecordedField",
     "RecordedFinding",
+    "RecordedJudge",
     "RecordedOpinion",
     "RecordedPlaces",
     "RecordedPlan",
+    "RecordedPrompt",
     "RecordedRefusal",
     "RecordedRequest",
+    "RecordedRoute",
     "RecordedSaving",
     "RecordedSealing",
     "RecordedShortage",

@@ -16,9 +16,17 @@ import msgspec
 from msgspec import Meta
 
 from guardproxy.audit.canonical import canonical
-from guardproxy.audit.opinions import RecordedFeedback
+from guardproxy.audit.opinions import RecordedFeedback, RecordedJudge
 from guardproxy.audit.part import RecordLeaf, RecordPart
-from guardproxy.audit.tasks import RecordedCache, RecordedDuty, RecordedField, RecordedPlan, RecordedRefusal
+from guardproxy.audit.tasks import (
+    RecordedCache,
+    RecordedDuty,
+    RecordedField,
+    RecordedPlan,
+    RecordedPrompt,
+    RecordedRefusal,
+    RecordedRoute,
+)
 from guardproxy.findings import Direction
 
 ENTRY_VERSION = 3
@@ -147,6 +155,8 @@ class RecordedAttempt(RecordPart, frozen=True, kw_only=True):
     counted: Annotated[bool, Meta(description="The upstream counted the tokens. Otherwise they are estimated.")]
     began: Annotated[float, Meta(description="Milliseconds since the request was received.")]
     ended: Annotated[float, Meta(description="Milliseconds since the request was received.")]
+    upstream: Annotated[str, Meta(description="The upstream that was asked. Empty: that of the request.")] = ""
+    model: Annotated[str, Meta(description="The model that it was asked for, if a plan or a route set it.")] = ""
     usage: Annotated[Mapping[str, Any] | None, Meta(description="Missing for the last answer: see the record.")] = None
     response: Annotated[RecordedAnswer | None, Meta(description="Missing for the last answer: see the record.")] = None
 
@@ -284,7 +294,11 @@ class Record(LogEntry, frozen=True, kw_only=True, tag="exchange"):
         int | None, Meta(description="The cost of all attempts, in millionths of the unit of prices. `null`: no price.")
     ] = None
     plan: RecordedPlan | None = None
+    routing: Annotated[tuple[RecordedRoute, ...], Meta(description="What the sections `route` decided.")] = ()
     fields: Annotated[tuple[RecordedField, ...], Meta(description="What policies did with fields of the request.")] = ()
+    prompts: Annotated[
+        tuple[RecordedPrompt, ...], Meta(description="What policies did with the system prompt and marked.")
+    ] = ()
     cache: RecordedCache | None = None
     no_capacity: RecordedShortage | None = None
     error: RecordedError | None = None
@@ -294,6 +308,7 @@ class Record(LogEntry, frozen=True, kw_only=True, tag="exchange"):
     feedback: Annotated[
         RecordedFeedback | None, Meta(description="What a client thinks of another exchange. No model answered it.")
     ] = None
+    judges: Annotated[tuple[RecordedJudge, ...], Meta(description="The judges that the exchange was chosen for.")] = ()
     sealed: Annotated[
         RecordedSealing | None, Meta(description="What is encrypted. The other members are as with `keep: none`.")
     ] = None

@@ -1,4 +1,4 @@
-"""The entries about sealed texts, and the type of all entries of the audit log.
+"""The entries about sealed texts and about scores of judges, and the type of all entries of the audit log.
 
 In: values. Out: JSON objects. Kept: nothing. These entries hold no text and no name of a subject, because a log is never
 shortened: what it says about a person would outlive the erasure.
@@ -44,4 +44,25 @@ class Unsealed(LogEntry, frozen=True, kw_only=True, tag="unsealed"):
     why: Why
 
 
-AnyEntry = Record | Intent | Closing | Gap | Erased | Rotated | Unsealed
+class Judged(LogEntry, frozen=True, kw_only=True, tag="judged"):
+    """A judge was asked about the answer of an exchange."""
+
+    id: ExchangeId
+    engine: Engine
+    policy: str
+    upstream: str
+    model: Annotated[str, Meta(description="The model that judged.")]
+    rubric: Annotated[str, Meta(description="A digest of the question: scores with another digest do not compare.")]
+    scale: Annotated[tuple[int, int], Meta(description="The lowest and the highest score.")]
+    ms: Annotated[float, Meta(description="How long the judge took, in milliseconds.")]
+    score: int | None = None
+    failure: Annotated[
+        str | None,
+        Meta(
+            description="Why there is no score: `no_text` (the record keeps none), `no_score` (the answer holds none), "
+            "`timeout`, `too_large`, `status_` and the HTTP status, or the code of an error."
+        ),
+    ] = None
+
+
+AnyEntry = Record | Intent | Closing | Gap | Erased | Rotated | Unsealed | Judged

@@ -1,4 +1,4 @@
-"""The typed parts of a record about feedback: what a client thinks of an earlier exchange."""
+"""The typed parts of a record about the worth of an answer: feedback of a client, and judges that are to be asked."""
 
 from __future__ import annotations
 
@@ -24,3 +24,10 @@ class RecordedFeedback(RecordLeaf, frozen=True, kw_only=True):
     thumbs: Literal["up", "down"] | None = None
     score: Annotated[float | None, Meta(description="From 0 to 1.")] = None
     spans: tuple[RecordedOpinion, ...] = ()
+
+
+class RecordedJudge(RecordLeaf, frozen=True, kw_only=True):
+    """A judge that is to score the answer. In shadow mode it is not asked. The score is an entry of its own."""
+
+    policy: str
+    mode: Literal["enforce", "shadow"]

@@ -57,4 +57,37 @@ class RecordedCache(RecordLeaf, frozen=True, kw_only=True):
     policies: Annotated[tuple[str, ...], Meta(description="The policies whose section `cache` counts.")]
     source: Annotated[str, Meta(description="The id of the exchange whose answer was found.")] = ""
     age_s: Annotated[float, Meta(description="Seconds since that exchange.")] = 0.0
-    similarity: Annotated[float, Meta(description="The similarity of the two questions; 1 for `exact`.")] = 0.0
+
+
+class RecordedRoute(RecordPart, frozen=True, kw_only=True):
+    """Where the section `route` of a policy sent the request, or would have sent it."""
+
+    policy: str
+    mode: Literal["enforce", "shadow"]
+    upstream: Annotated[str, Meta(description="The upstream that is asked first. Empty: that of the request.")] = ""
+    model: Annotated[str, Meta(description="The model that it is asked for. Empty: that of the request.")] = ""
+    next: Annotated[
+        tuple[str, ...], Meta(description="What is asked after failures: upstream (`-`: own) and model.")
+    ] = ()
+    simple: Annotated[bool, Meta(description="Whether the request went to the destination of simple requests.")] = False
+    measures: Annotated[Mapping[str, int], Meta(description="The measures of difficulty, if the section asks.")] = {}
+    passed_over: Annotated[
+        tuple[str, ...], Meta(description="The upstreams that could not be asked when the request came.")
+    ] = ()
+    saved: Annotated[
+        float | None, Meta(description="Money that the destination of simple requests saved (estimate).")
+    ] = None
+    duties: Annotated[RecordedPlan | None, Meta(description="The plan of the duties, before the route.")] = None
+
+
+class RecordedPrompt(RecordLeaf, frozen=True, kw_only=True):
+    """What the section `prompt` of a policy did with a request."""
+
+    policy: str
+    mode: Literal["enforce", "shadow"]
+    parts: Annotated[
+        tuple[str, ...],
+        Meta(description="The keys of the section that applied. None: the request cannot have a system prompt."),
+    ]
+    texts: Annotated[int, Meta(description="The number of texts to mark.")] = 0
+    mark: Annotated[str, Meta(description="The letters in the marks.")] = ""

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
         AnyEntry,
         CheckpointReport,
         Erased,
+        Judged,
         LogReport,
         Record,
         Rotated,
@@ -286,7 +287,7 @@ def _lines_of(finding: LogReport) -> Iterator[str]:
 
 def row_of(entry: AnyEntry) -> tuple[str, ...]:
     """Returns the cells of an entry: its values for `COLUMNS`."""
-    from guardproxy.audit import Closing, Erased, Gap, Intent, Record, Rotated, Unsealed  # noqa: PLC0415
+    from guardproxy.audit import Closing, Erased, Gap, Intent, Judged, Record, Rotated, Unsealed  # noqa: PLC0415
 
     time = _clock(entry.at)
     match entry:
@@ -300,6 +301,18 @@ def row_of(entry: AnyEntry) -> tuple[str, ...]:
             outcome = "(no end yet)" if isinstance(entry, Intent) else entry.outcome
         case Gap():
             return time, "", "", "", "", f"(gap: {plain(entry.why)})", "", "", ""
+        case Judged():
+            return (
+                time,
+                plain(entry.id),
+                "",
+                plain(entry.model),
+                "",
+                f"({plain(judged(entry))})",
+                "",
+                "",
+                f"{entry.ms:.1f}",
+            )
         case Erased() | Rotated() | Unsealed():
             return time, plain(getattr(entry, "id", "")), "", "", "", f"({done_of(entry)})", "", "", ""
     return time, plain(entry.id), plain(entry.route), "", plain(entry.tenant), outcome, "", "", ""
@@ -315,6 +328,12 @@ def _clock(at: float) -> str:
         return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%M:%SZ")
     except (ValueError, OverflowError, OSError):
         return str(at)
+
+
+def judged(entry: Judged) -> str:
+    """Returns what a judge said, in words."""
+    said = f"no score: {entry.failure}" if entry.score is None else f"score {entry.score} of {entry.scale[1]}"
+    return f"judge of {entry.policy}: {said}"
 
 
 def done_of(entry: Erased | Rotated | Unsealed) -> str:

@@ -36,8 +36,8 @@ def query(
 ) -> None:
     """Query the logs with SQL. Needs the extra `analysis`.
 
-    Tables: exchanges, texts, findings, decisions, feedback, events (intents, closings and gaps). `DESCRIBE exchanges` lists the
-    columns of a table. Times are in UTC. The query can read the logs and nothing else.
+    Tables: exchanges, texts, findings, decisions, feedback, scores, events (intents, closings and gaps). `DESCRIBE
+    exchanges` lists the columns of a table. Times are in UTC. The query can read the logs and nothing else.
     """
     from guardproxy.reading import LogDatabase  # noqa: PLC0415
 

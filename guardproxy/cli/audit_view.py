@@ -45,7 +45,7 @@ def print_entry(entry: AnyEntry) -> None:
 
 def lines_of(entry: AnyEntry) -> Iterator[Text]:
     """Returns the entry as lines. Control characters are escaped for the terminal."""
-    from guardproxy.audit import Closing, Erased, Gap, Intent, Record, Rotated, Unsealed  # noqa: PLC0415
+    from guardproxy.audit import Closing, Erased, Gap, Intent, Judged, Record, Rotated, Unsealed  # noqa: PLC0415
 
     match entry:
         case Record():
@@ -69,6 +69,12 @@ def lines_of(entry: AnyEntry) -> Iterator[Text]:
             yield _title(entry, entry.id, "unsealed: the texts were shown")
             yield from _command(entry)
             yield _row("data key", entry.key)
+        case Judged():
+            said = f"no score, {entry.failure}" if entry.score is None else f"score {entry.score}"
+            yield _title(entry, entry.id, f"judged: {said}, on a scale from {entry.scale[0]} to {entry.scale[1]}")
+            yield _row("policy", entry.policy)
+            yield _row("judge", f"{entry.model} at {entry.upstream}, {entry.ms:g} ms")
+            yield _row("rubric", entry.rubric)
         case Gap():
             yield _title(entry, "", "gap: the log could not be written")
             yield _row("since", _clock(entry.since))
@@ -90,6 +96,8 @@ def _record(record: Record) -> Iterator[Text]:
         yield from _opinion(record.feedback)
     if record.sealed:
         yield _row("texts", f"sealed with the data key {record.sealed.key}: `guardproxy audit unseal` opens them")
+    for judge in record.judges:
+        yield _row("judge", f"of policy {judge.policy}{'' if judge.mode == 'enforce' else ' (shadow)'}")
     if record.error:
         where = f" at {record.error.field}" if record.error.field else ""
         yield _row("error", f"{record.error.code}{where} {record.error.message}".rstrip())
@@ -101,6 +109,10 @@ def _record(record: Record) -> Iterator[Text]:
     for change in record.fields:
         quiet = "" if change.mode == "enforce" else " (shadow)"
         yield _row("field", f"{change.action} {change.field} by policy {change.policy}{quiet}")
+    for prompt in record.prompts:
+        quiet = "" if prompt.mode == "enforce" else " (shadow)"
+        marked = f", {prompt.texts} texts marked" if "wrap" in prompt.parts else ""
+        yield _row("prompt", f"{', '.join(prompt.parts) or 'not possible'} by policy {prompt.policy}{marked}{quiet}")
     if record.cache:
         yield _row("cache", _cache(record.cache))
     yield from _side("request", record.request)
@@ -149,8 +161,7 @@ def _cache(cache: RecordedCache) -> str:
     quiet = "" if cache.mode == "enforce" else " (shadow)"
     if cache.result != "hit":
         return f"{cache.result}, {cache.match}{quiet}"
-    alike = f", similarity {cache.similarity:g}" if cache.match == "semantic" else ""
-    return f"the answer of {cache.source}, {cache.age_s:g} s old{alike}{quiet}"
+    return f"the answer of {cache.source}, {cache.age_s:g} s old, {cache.match}{quiet}"
 
 
 def _side(name: str, side: RecordedSide) -> Iterator[Text]:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any, get_args
 
 import typer
 
+from guardproxy.cli.model_route import route
 from guardproxy.cli.printing import aligned
 from guardproxy.errors import ConfigError
 from guardproxy.findings import KINDS, Kind
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from guardproxy.lab import CalibrationResult, Judge, JudgedRow, Judgement, LabelledRow, RowKeys
 
 app = typer.Typer(no_args_is_help=True, help="Measure a model, choose its thresholds, export your own.")
+app.command("route")(route)
 
 Model = Annotated[str, typer.Option(help="The name of a model, or the path of its folder.")]
 Labels = Annotated[list[str] | None, typer.Option("--label", help="A label of the model. May be repeated.")]

@@ -86,6 +86,13 @@ class ClientConfig(AuditConfig):
         "Memory for the answers that policies let the cache keep, in one process. An answer may take a 16th of it.",
         AllowedValues(least=0),
     )
+    seal_ids: str = setting(
+        "Clients",
+        "off",
+        "Whether ids of stored answers and conversations (OpenAI Responses) are sealed with their tenant, so that the id of "
+        "another tenant is unknown. `accept`: ids without a seal are accepted too, for a time of transition.",
+        AllowedValues(choices=("off", "on", "accept")),
+    )
     feedback: str = setting(
         "Clients",
         "off",

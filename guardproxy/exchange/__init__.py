@@ -5,14 +5,19 @@ from __future__ import annotations
 from guardproxy.exchange.bypass import PassThrough
 from guardproxy.exchange.caching import CacheQuery, StoredAnswer
 from guardproxy.exchange.exchange import Exchange, State
+from guardproxy.exchange.failover import TROUBLES
 from guardproxy.exchange.gate import Job
+from guardproxy.exchange.grading import JUDGE_ROUTE, judge_request, judges_of, read_score, texts_of
 from guardproxy.exchange.history import History, Live
+from guardproxy.exchange.ids import SealedIds, is_about_stored, without_id
 from guardproxy.exchange.lanes import Lane
 from guardproxy.exchange.ledger import Size
 from guardproxy.exchange.notes import Side
 from guardproxy.exchange.player import each, play
+from guardproxy.exchange.prompts import PromptChange
 from guardproxy.exchange.receipt import HEADER
 from guardproxy.exchange.reforming import reformed
+from guardproxy.exchange.routing import has_code
 from guardproxy.exchange.setting import Address, Keys, Limits, Setting, unsealed
 from guardproxy.exchange.transcript import (
     Aborted,
@@ -39,6 +44,8 @@ from guardproxy.exchange.transcript import (
 
 __all__ = [
     "HEADER",
+    "JUDGE_ROUTE",
+    "TROUBLES",
     "Aborted",
     "Address",
     "CacheQuery",
@@ -56,6 +63,7 @@ __all__ = [
     "Limits",
     "Live",
     "PassThrough",
+    "PromptChange",
     "Refused",
     "ReleaseUpstream",
     "RequestReceived",
@@ -63,6 +71,7 @@ __all__ = [
     "ResponseStarted",
     "RunScans",
     "Scanned",
+    "SealedIds",
     "SendData",
     "SendHead",
     "SendUpstream",
@@ -74,8 +83,15 @@ __all__ = [
     "UpstreamFailed",
     "Waited",
     "each",
+    "has_code",
+    "is_about_stored",
+    "judge_request",
+    "judges_of",
     "line",
     "play",
+    "read_score",
     "reformed",
+    "texts_of",
     "unsealed",
+    "without_id",
 ]

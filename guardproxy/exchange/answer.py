@@ -88,13 +88,17 @@ class AnswerPhase:
             notes.status, notes.streamed = happened.status, streamed
         if not streamed and (self.client.has_head or happened.media_type != media.whole):
             if not failed:
-                return self._fail(Fault(ErrorCode.UPSTREAM_CONTENT_TYPE), at_s)
+                code = ErrorCode.UPSTREAM_CONTENT_TYPE
+                return self._fall_back(code, at_s) or self._fail(Fault(code), at_s)
             message = f"the upstream answered with status {happened.status} and no readable error"
             return self._fail(Fault(ErrorCode.UPSTREAM_ERROR, message), at_s, happened.status)
-        answer.side.read = bool(bound and bound.reads("response")) or bool(self.guard.editor.values)
+        prompts = self.guard.prompts
+        repeats = bool(prompts and prompts.hides and "system" in self.setting.codec.contract.carries["response"])
+        answer.side.read = bool(bound and bound.reads("response")) or bool(self.guard.editor.values) or repeats
         answer.side.gate.quotes = self.setting.history.quotable(bool(bound and bound.retries))
         if bound and not failed:
-            answer.held.extent = extent(bound, self.guard.forms, streamed=streamed)
+            early = self.attempts.failover is not None and self.attempts.may_fail_over and answer.side.read
+            answer.held.extent = extent(bound, self.guard.forms, streamed=streamed, early=early)
         self.guard.forms.note_streamed(streamed)
         answer.decoder = new_decoder(self.guard, streamed=streamed, failed=failed, read=answer.side.read)
         return []
@@ -146,10 +150,14 @@ class AnswerPhase:
 
     def _take(self, events: Sequence[Event], at_s: float) -> list[Command]:
         answer, bound = self.answer, self.guard.bound
+        if self.attempts.failover and not self.client.has_text and (why := self.attempts.trouble_in(events, answer)):
+            return self._fall_back(why, at_s)
         if bound and bound.refuses_unmapped and unmapped(events):
             events = [Fault(ErrorCode.UNMAPPED_FIELD, "the answer has a field that this proxy does not know")]
         elif bound and bound.refuses_opaque and (refused := uninspected(events, bound.refuses_opaque, False)):
             events = [Fault(refused[0], "the answer has content that no check can read, and the policy refuses it")]
+        if self.guard.prompts:
+            events = self.guard.prompts.hidden(events)
         if bound and bound.judging and answer.status == 200:
             events = judged(self.guard.forms, answer, events, bound.judging)
         if bound and bound.mends and not answer.mended:
@@ -172,7 +180,7 @@ class AnswerPhase:
                 self._fall_back(gate.fault.code, at_s) or self._fail(gate.fault, at_s, self._fault_status)
             )
         if gate.held > limit_chars:
-            return commands + self._holds_too_much(at_s)
+            return commands + self._fail(Fault(ErrorCode.HOLD_LIMIT), at_s)
         if answer.ended and gate.empty:
             rest = b"".join([*answer.held.data, self.client.trailer("answered")])
             return commands + self.client.answered(rest, at_s)
@@ -192,7 +200,7 @@ class AnswerPhase:
             data = entry.frame.data
             if changed or counts:
                 data = self.setting.codec.edited(entry.frame, [*texts, *counts])
-            if held.extent == "start" and any(not text.fixed for text, _ in texts):
+            if held.extent == "start" and begins(entry, texts, has_retries=self.guard.has_retries):
                 self._let_go(out)
             if entry.frame.terminal:
                 rest = b"".join([*held.data, *out, self.client.trailer("answered"), data])
@@ -205,7 +213,7 @@ class AnswerPhase:
             else:
                 held.add(entry.frame, data, sum(len(text) for _, text in texts))
                 if held.chars > self.setting.limits.held_chars:
-                    return self._holds_too_much(at_s)
+                    return self._fail(Fault(ErrorCode.HOLD_LIMIT), at_s)
         if answer.side.gate.held and (ending := self._ending(ahead(answer.side), out, at_s)) is not None:
             return ending
         return self.client.send(b"".join(out), at_s) if out else []
@@ -249,9 +257,6 @@ class AnswerPhase:
             return self._retry(decision, lane, finding, at_s)
         return None
 
-    def _holds_too_much(self, at_s: float) -> list[Command]:
-        return self._fail(Fault(ErrorCode.HOLD_LIMIT), at_s)
-
     def _fail(self, fault: Fault, at_s: float, status: int = 502) -> list[Command]:
         return self.client.fail(fault, at_s, status, cancels=self.is_receiving)
 
@@ -265,8 +270,11 @@ class AnswerPhase:
         return self._discard(upcoming, at_s, lane, finding)
 
     def _fall_back(self, reason: str, at_s: float) -> list[Command]:
-        """Asks the fallback model after a failed retry, if its rule names such a model; otherwise returns no commands."""
-        upcoming = None if self.client.has_text else self.attempts.fallback(reason)
+        """Asks the next destination of a route, or the fallback model of the rule after a failed retry; returns no commands if
+        there is neither."""
+        if self.client.has_text:
+            return []
+        upcoming = self.attempts.fail_over(reason, self.answer) or self.attempts.fallback(reason)
         return [] if upcoming is None else self._discard(upcoming, at_s)
 
     def _discard(
@@ -278,6 +286,8 @@ class AnswerPhase:
         self.guard.tally.next_attempt()
         self._succeed(new_answer(self.guard, at_s))
         number, attempts = self.guard.tally.attempt, self.attempts
+        attempts.begin(upcoming)
+        self.ledger.notes.upstream_status = None
         return [*commands, SendUpstream(upcoming.body, 0, number, attempts.plan.upstream, attempts.path)]
 
     def _mend(self, rule: str, lane: Lane, finding: Finding, at_s: float) -> list[Command]:
@@ -296,6 +306,12 @@ class AnswerPhase:
             self.setting, self.guard, self.ledger, self.client, self.attempts, self.patience, answer
         )
         return self.successor
+
+
+def begins(entry: QueuedFrame, texts: Sequence[tuple[Text, str]], *, has_retries: bool) -> bool:
+    """Whether the content of an answer begins with a frame. Content without text counts if only a failure can lead to another
+    answer. `has_retries`: whether a rule can."""
+    return any(not text.fixed for text, _ in texts) or bool(entry.opaque and not has_retries)
 
 
 def ahead(side: Side) -> Iterator[tuple[QueuedFrame, Piece, int, Finding]]:
@@ -332,11 +348,11 @@ def new_decoder(guard: Guard, *, streamed: bool, failed: bool, read: bool) -> De
     return bounded
 
 
-def extent(bound: BoundRules, forms: Forms, *, streamed: bool) -> Extent:
-    """How much of an answer is held until its end."""
+def extent(bound: BoundRules, forms: Forms, *, streamed: bool, early: bool = False) -> Extent:
+    """How much of an answer is held until its end. `early`: whether another upstream may be asked until a text has left."""
     if bound.holds_back(forms.judges) or (bound.retries and not streamed):
         return "all"
-    return "start" if bound.retries else "none"
+    return "start" if bound.retries or (early and streamed) else "none"
 
 
 def judged(forms: Forms, answer: Answer, events: Sequence[Event], judging: Sequence[Check]) -> list[Event]:

@@ -11,6 +11,7 @@ Decisions:
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -20,6 +21,7 @@ from msgspec import structs
 from guardproxy.audit import mask
 from guardproxy.decisions import UNPLANNED, Plan, Retry, merge_plans
 from guardproxy.events import Event, Frame
+from guardproxy.exchange.failover import FurtherDestinations, trouble_in
 from guardproxy.exchange.history import LIVE, History
 from guardproxy.exchange.lanes import CHECK_ERROR, Lane, is_raw
 from guardproxy.exchange.notes import Attempt, Side, TokenCount
@@ -104,11 +106,12 @@ class Answer(msgspec.Struct):
 @dataclass(frozen=True, slots=True)
 class NextAttempt:
     """The attempt that comes next. `decision`: the decision about the previous answer, for the record; `rule`: the rule that
-    asks for the attempt."""
+    asks for the attempt; `plan`: its destination, `None` for the same."""
 
     decision: str
     rule: str
     body: bytes
+    plan: Plan | None = None
 
 
 class Attempts(msgspec.Struct):
@@ -122,6 +125,8 @@ class Attempts(msgspec.Struct):
     """The path of the attempt under way, if its model changes the path; otherwise empty."""
     plan: Plan = UNPLANNED
     """The destination of the attempt under way."""
+    failover: FurtherDestinations | None = None
+    """The destinations that a route names for failures; `None` without a route."""
     body: bytes = b""
     """The body of the first attempt."""
     tree: Any = None
@@ -132,18 +137,18 @@ class Attempts(msgspec.Struct):
     fell_back: bool = False
     retry: Retry | None = None
     """The decision that asked for the attempt under way; `None` for the first attempt."""
-    _tokens: int = 0
 
     def is_left(self, retry: Retry, answer: Answer, chars: int, spent_s: float) -> bool:
-        """Whether a further attempt may follow. `chars`: the characters of the answer; `spent_s`: the time since the request
-        came."""
+        """Whether a further attempt may follow. The tokens of a repaired answer count once. `chars`: the characters of the
+        answer; `spent_s`: the time since the request came."""
         if answer.status is not None and answer.status >= 400:  # an error of the upstream is not retried
             return False
         if self.fell_back or self.retries >= retry.attempts or round(spent_s, 3) >= retry.total_s:
             return False
         if retry.total_tokens is None:
             return True
-        return self._tokens + self._count(answer, chars, answer.streamed).total < retry.total_tokens
+        spent = sum(attempt.tokens.total for attempt in self.earlier if attempt.decision != "repair")
+        return spent + self._count(answer, chars, answer.streamed).total < retry.total_tokens
 
     def passes(self, retry: Retry, answer: Answer, chars: int, spent_s: float) -> bool:
         """Whether an answer that `retry` refuses is sent as it is, because no attempt is left."""
@@ -156,7 +161,7 @@ class Attempts(msgspec.Struct):
         if self.is_left(retry, answer, answer.chars(finding, lane), spent_s):
             return NextAttempt("retry", retry.rule, self.again(retry, answer, lane, finding))
         if retry.then == "fallback" and not self.fell_back and answer.status == 200:
-            return NextAttempt("fallback", retry.rule, self.elsewhere(retry))
+            return self.elsewhere(retry, "fallback")
         return None
 
     def fallback(self, reason: str) -> NextAttempt | None:
@@ -164,7 +169,40 @@ class Attempts(msgspec.Struct):
         retry failed."""
         if self.retry is None or self.retry.then != "fallback" or self.fell_back:
             return None
-        return NextAttempt(reason, self.retry.rule, self.elsewhere(self.retry))
+        return self.elsewhere(self.retry, reason)
+
+    def begin(self, upcoming: NextAttempt) -> None:
+        """Notes that an attempt begins."""
+        self.plan = upcoming.plan or self.plan
+        if self.failover is not None:
+            self.failover.body = upcoming.body
+
+    def fail_over(self, reason: str, answer: Answer) -> NextAttempt | None:
+        """The same request to the next destination of the route; `None` if no other is to be asked. `reason`: why the answer is
+        discarded."""
+        if self.failover is None or self.fell_back:
+            return None
+        plan = self.failover.following(reason, answer.status)
+        if plan is None:
+            return None
+        body = self.failover.body
+        if plan.model and plan.model != self.plan.model:
+            tree = self.codec.read_body(body)
+            body = self.codec.write_body(self._with_model(tree, plan.model))
+        return NextAttempt(reason, "", body, plan)
+
+    @property
+    def may_fail_over(self) -> bool:
+        """Whether a failure may lead to a further destination."""
+        return self.failover is not None and self.failover.is_open and not self.fell_back
+
+    def trouble_in(self, events: Sequence[Event], answer: Answer) -> str:
+        """Why the next destination is asked although an answer arrives; empty if it is not asked."""
+        if self.failover is None or not self.may_fail_over:
+            return ""
+        found = trouble_in(events, answer.decoder.seen.finish, answer.side.gate.lanes.every, streamed=answer.streamed)
+        found = self.history.trouble(len(self.earlier), found)
+        return found if found and self.failover.leads_on(found, answer.status) else ""
 
     def note(
         self,
@@ -192,8 +230,8 @@ class Attempts(msgspec.Struct):
             began_s=answer.began_s,
             ended_s=at_s,
             cut=cut,
-            tokens=tokens,
-            price=self.retry.price if self.retry else 0.0,
+            tokens=tokens._replace(price=self.retry.price) if self.retry else tokens,
+            plan=self.plan,
         )
 
     def _count(self, answer: Answer, chars: int, estimated: bool) -> TokenCount:
@@ -212,11 +250,8 @@ class Attempts(msgspec.Struct):
         *,
         is_cut: bool = False,
     ) -> None:
-        """Notes that the answer was discarded. The tokens of a repaired answer count once."""
-        attempt = self.note(answer, decision, at_s, rule=rule, finding=finding, lane=lane, cut=is_cut)
-        self.earlier.append(attempt)
-        if decision != "repair":
-            self._tokens += attempt.tokens.total
+        """Notes that the answer was discarded."""
+        self.earlier.append(self.note(answer, decision, at_s, rule=rule, finding=finding, lane=lane, cut=is_cut))
 
     def every(self, answer: Answer, outcome: str, at_s: float) -> list[Attempt]:
         """All attempts, the current included; empty if the first answer was the only attempt."""
@@ -231,22 +266,24 @@ class Attempts(msgspec.Struct):
         turn = turn_of(self.codec.contract, answer, lane, finding)
         return self.codec.write_body(self.codec.turns.further(self.tree, turn, feedback(retry, lane, finding)))
 
-    def elsewhere(self, retry: Retry) -> bytes:
-        """The first body, with the fallback model."""
+    def elsewhere(self, retry: Retry, decision: str) -> NextAttempt:
+        """The attempt with the first body and the fallback model."""
         self.fell_back = True
         self.retry = retry
         fallback = Plan(
             retry.upstream, retry.model, reason=f"fallback of the rule `{retry.rule}`", priority=self.plan.priority
         )
-        self.plan = merge_plans([fallback, self.plan])
-        return self.codec.write_body(self.planned(fallback)) if fallback.changes_body else self.body
+        body = self.codec.write_body(self.planned(fallback)) if fallback.changes_body else self.body
+        return NextAttempt(decision, retry.rule, body, merge_plans([fallback, self.plan]))
 
     def planned(self, plan: Plan) -> Any:
         """Returns the decoded body as `plan` sends it, and sets `path`."""
         tree = {**self.tree, **plan.parameters}
-        if not plan.model:
-            return tree
-        path, tree = self.codec.turns.with_model(self.path or self.sent_path, tree, plan.model)
+        return self._with_model(tree, plan.model) if plan.model else tree
+
+    def _with_model(self, tree: Any, model: str) -> Any:
+        """Returns the decoded body with another model, and sets `path`."""
+        path, tree = self.codec.turns.with_model(self.path or self.sent_path, tree, model)
         self.path = "" if path == self.sent_path else path
         return tree
 

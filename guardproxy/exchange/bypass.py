@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from guardproxy.audit import Intent
 from guardproxy.errors import ErrorCode
 from guardproxy.exchange import receipt
+from guardproxy.exchange.ids import IdStream
 from guardproxy.exchange.recording import intent, passed
 from guardproxy.exchange.setting import Setting
 from guardproxy.exchange.transcript import (
@@ -40,10 +41,15 @@ class PassThrough:
     _unix_s: float = 0.0
     _status: int = 0
     _started: bool = False
+    _ids: IdStream | None = None
     _answers: tuple[StoreAnswered, ...] = ()
     _refusals: tuple[Refusal, ...] = ()
     _seals: dict[str, str] = field(default_factory=dict)
     _sizes: dict[str, int] = field(default_factory=lambda: {"upstream": 0, "client": 0})
+
+    def __post_init__(self) -> None:
+        if self.setting.keys.ids is not None:
+            self._ids = IdStream(self.setting.keys.ids)
 
     @property
     def sensitive_values(self) -> list[str]:
@@ -64,10 +70,13 @@ class PassThrough:
                 streamed = happened.media_type == self.setting.codec.contract.media.streamed
                 return [SendHead(happened.status, streamed=streamed, receipt=self._receipt)]
             case DataReceived():
-                self._sizes["client"] += len(happened.data)
-                return [SendData(happened.data)]
+                data = self._ids.feed(happened.data) if self._ids else happened.data
+                self._sizes["client"] += len(data)
+                return [SendData(data)] if data else []
             case ResponseEnded():
-                return [self._finish("passed", b"", happened.at_s)]
+                data = self._ids.end() if self._ids else b""
+                self._sizes["client"] += len(data)
+                return [self._finish("passed", data, happened.at_s)]
             case UpstreamFailed() | Aborted():
                 if self._started:
                     return [CancelUpstream(), self._finish(happened.code, b"", happened.at_s)]

@@ -9,6 +9,7 @@ Decision: docs/decisions/0047-a-cached-answer-is-an-answer-of-an-upstream.md
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Sequence
 from typing import Any, Literal
@@ -19,6 +20,7 @@ from guardproxy.events import Text
 from guardproxy.exchange.attempts import Answer, Attempts
 from guardproxy.exchange.gate import QueuedFrame
 from guardproxy.exchange.setting import Setting
+from guardproxy.exchange.wording import said
 from guardproxy.policy import BoundRules, CacheSection, Outcome, merge_caches
 from guardproxy.wire import Codec, statement_of
 
@@ -29,7 +31,7 @@ COMPLETE = frozenset(
     )
 )
 """Why an answer ended that says all it has to say, in the words of all formats. No other answer is stored."""
-_FORM_MEMBERS = frozenset(("stream", "stream_options"))
+_STATE = ("conversation", "container")  # the server keeps what comes next to them, so an equal request is another one
 _FORM_OF_PATH = re.compile(r":streamGenerateContent\Z")
 _FORM_OF_QUERY = re.compile(r"(?:\A|&)alt=[a-z]*")
 
@@ -47,20 +49,17 @@ class StoredAnswer(msgspec.Struct, frozen=True, kw_only=True):
 class CacheQuery(msgspec.Struct, frozen=True, kw_only=True):
     """What to look for in the cache.
 
-    `key`: a keyed digest. Requests with the same key are equal up to their form (plain or streamed), and those of `match:
-    semantic` up to the wording of the last text of the user, which is `question`. `section`: what the policies of `policies`
-    allow. `is_enforced`: whether a found answer is used; otherwise it is only recorded. `offers_tools`: whether the model may
-    call tools.
+    `key`: a keyed digest. Requests with the same key are equal up to their form (plain or streamed), and with `match: semantic`
+    up to the wording of the last text of the user. `section`: what the policies of `policies` allow. `is_enforced`: whether a
+    found answer is used; otherwise it is only recorded. `tree`: the request.
     """
 
     key: str
     match: Literal["exact", "semantic"]
-    question: str = ""
     section: CacheSection
     policies: tuple[str, ...]
     is_enforced: bool
     is_streamed: bool
-    offers_tools: bool
     codec: Codec
     tree: Any
 
@@ -69,6 +68,12 @@ class CacheQuery(msgspec.Struct, frozen=True, kw_only=True):
         """The content type of the answer that the client asks for."""
         media = self.codec.contract.media
         return media.streamed if self.is_streamed else media.whole
+
+    @property
+    def offers_tools(self) -> bool:
+        """Whether the model may call tools."""
+        statement = statement_of(self.tree, self.codec.contract.statements)
+        return bool(statement.offered) or "tools" in statement.unclear
 
 
 def query_of(
@@ -82,30 +87,28 @@ def query_of(
     if section is None:
         return None
     codec, tree = setting.codec, _tree_of(setting.codec, attempts, entry)
-    if tree.get("background"):  # the answer only says that the model has begun
+    if any(tree.get(name) is not None for name in _STATE):
         return None
     contract = codec.contract
-    question, rest = None, {name: value for name, value in tree.items() if name not in _FORM_MEMBERS}
+    rest = {name: value for name, value in tree.items() if name != "stream"}
+    question = None
     if section.mode == "semantic" and contract.is_answered(setting.address.route):
-        question = _question_of(entry, rest)
-    if question is not None:
-        rest = question[1]
+        question, rest = _question_of(entry, rest) or (None, rest)
     path, query = setting.address.sent
+    match: Literal["exact", "semantic"] = "exact" if question is None else "semantic"
     about = (
-        *("cache", "exact" if question is None else "semantic", setting.tenant, setting.policies.digest),
+        *("cache", match, setting.tenant, setting.policies.digest),
         *(codec.name, attempts.plan.upstream),
         *(_FORM_OF_PATH.sub(":generateContent", attempts.path or path), _FORM_OF_QUERY.sub("", query)),
+        *(() if question is None else said(question)),
     )
-    statement = statement_of(tree, contract.statements)
     return CacheQuery(
-        key=setting.keys.seal(msgspec.json.encode(about) + codec.write_body(rest)),
-        match="exact" if question is None else "semantic",
-        question="" if question is None else question[0],
+        key=setting.keys.seal(json.dumps(about).encode() + codec.write_body(rest)),
+        match=match,
         section=section,
         policies=tuple(part.policy for part in sections if part.enforced or enforced is None),
         is_enforced=enforced is not None,
         is_streamed=is_streamed,
-        offers_tools=bool(statement.offered) or "tools" in statement.unclear,
         codec=codec,
         tree=tree,
     )
@@ -120,10 +123,13 @@ def _tree_of(codec: Codec, attempts: Attempts, entry: QueuedFrame) -> Any:
 
 def _question_of(entry: QueuedFrame, tree: dict[str, Any]) -> tuple[str, dict[str, Any]] | None:
     """The last text of the user, and the tree without it; `None` if the request has no such text."""
-    texts = [piece.text for piece in entry.pieces if piece.text.channel.kind == "user"]
-    if not texts or not _is_plain(texts[-1]):
+    pieces = [piece for piece in entry.pieces if piece.text.channel.kind == "user"]
+    if not pieces or not _is_plain(pieces[-1].text):
         return None
-    return _without(tree, texts[-1].path)
+    last = pieces[-1]
+    found = _without(tree, last.text.path)
+    # A policy may have moved the text, or put another one in its place.
+    return found if found is not None and found[0] == last.lane.rewrite.whole() else None
 
 
 def _is_plain(text: Text) -> bool:
@@ -172,7 +178,9 @@ def is_storable(
 
 
 def _calls_tools(query: CacheQuery, answer: Answer) -> bool:
-    """Whether the answer may call a tool. Of an answer that was not read, only the request tells."""
+    """Whether the answer may call a tool, or hold what a tool of the provider found. Of an answer that was not read, only the
+    request tells."""
     if not answer.side.read:
         return query.offers_tools
-    return any(lane.channel.kind == "tool_arguments" for lane in answer.side.gate.lanes.every)
+    lanes = answer.side.gate.lanes.every
+    return query.codec.contract.acts(query.tree) or any(lane.channel.kind == "tool_arguments" for lane in lanes)

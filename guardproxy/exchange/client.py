@@ -55,12 +55,16 @@ class Client(msgspec.Struct):
 
     def send(self, data: bytes, at_s: float) -> list[Command]:
         """Sends a part of the answer."""
+        if self.setting.keys.ids is not None:
+            data = self.setting.keys.ids.sealed(data)
         self.ledger.sent(data)
         sending: list[Command] = [SendData(data)] if data else []
         return sending if self.has_head else [*self.begin(at_s), *sending]
 
     def answered(self, data: bytes, at_s: float) -> list[Command]:
         """Ends an exchange with a complete answer of the model. `data`: the rest of the answer."""
+        if self.setting.keys.ids is not None:
+            data = self.setting.keys.ids.sealed(data)
         self.ledger.sent(data)
         return [*self.begin(at_s), self._finish("answered", data, at_s)]
 
@@ -140,6 +144,8 @@ class Client(msgspec.Struct):
 
     def _last(self, outcome: str, data: bytes, at_s: float) -> list[Command]:
         """Ends an answer whose head was sent."""
+        if self.setting.keys.ids is not None:
+            data = self.setting.keys.ids.sealed(data)
         self.ledger.sent(data)
         return [CancelUpstream(), self._finish(outcome, data, at_s)]
 

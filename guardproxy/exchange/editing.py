@@ -170,6 +170,10 @@ class Editor:
         self.restorations[token] = self.restorations[token] & where if token in self.restorations else where
         self.values[token] = value
 
+    def hide(self, label: str, value: str) -> None:
+        """Notes a value that the record must not show, wherever it is."""
+        self.tokens[value] = self.mint(label, value)
+
     def restored_places(self) -> tuple[RecordedPlaces, ...]:
         """The places where values may be restored, without duplicates, for the record."""
         if not self.restorations:

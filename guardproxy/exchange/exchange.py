@@ -30,10 +30,11 @@ Transitions, each with an example of its cause. An input may also leave the stat
     judging -> over          a rule blocks the request
     waiting -> holding       an answer begins that a rule may refuse as a whole
     waiting -> answering     an answer begins
-    waiting -> over          the upstream fails
-    holding -> waiting       a rule refuses the answer; the next attempt was sent
+    waiting -> over          the upstream fails, and no other is asked
+    holding -> waiting       a rule refuses the answer, or its upstream fails; the next attempt was sent
     holding -> answering     text of a stream may leave, so no other answer is asked for
     holding -> over          the answer is complete, or a rule blocks it
+    answering -> waiting     the answer failed before its first byte; the next upstream was asked
     answering -> over        the answer is complete, or a rule stops it
 
 Parts
@@ -60,7 +61,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from guardproxy.audit import Intent, Record
+from guardproxy.audit import Intent, Record, RecordedRoute
 from guardproxy.events import Fault
 from guardproxy.exchange.answer import AnswerPhase, new_answer
 from guardproxy.exchange.attempts import Attempts
@@ -70,6 +71,7 @@ from guardproxy.exchange.guard import Guard
 from guardproxy.exchange.ledger import Ledger, Size
 from guardproxy.exchange.notes import Side
 from guardproxy.exchange.patience import Patience
+from guardproxy.exchange.prompts import PromptChange
 from guardproxy.exchange.request import RequestPhase
 from guardproxy.exchange.setting import Setting
 from guardproxy.exchange.transcript import (
@@ -113,7 +115,7 @@ TRANSITIONS: dict[State, frozenset[State]] = {
     State.JUDGING: frozenset((State.WAITING, State.OVER)),
     State.WAITING: frozenset((State.HOLDING, State.ANSWERING, State.OVER)),
     State.HOLDING: frozenset((State.WAITING, State.ANSWERING, State.OVER)),
-    State.ANSWERING: frozenset((State.OVER,)),
+    State.ANSWERING: frozenset((State.WAITING, State.OVER)),
     State.OVER: frozenset(),
 }
 """Which state may follow which. Every state may follow itself."""
@@ -289,6 +291,21 @@ class Exchange:
     def field_changes(self) -> tuple[FieldChange, ...]:
         """What policies did with fields of the request, by their names."""
         return tuple(self._guard.fields)
+
+    @property
+    def routing(self) -> tuple[RecordedRoute, ...]:
+        """What the sections `route` of the policies decided."""
+        return self._ledger.routing()
+
+    @property
+    def prompt_changes(self) -> tuple[PromptChange, ...]:
+        """What policies did with the system prompt, and with texts that the user did not write."""
+        return tuple(self._guard.prompts.changes) if self._guard.prompts else ()
+
+    @property
+    def canary(self) -> str:
+        """The secret word in the system prompt; empty if there is none."""
+        return self._guard.prompts.canary if self._guard.prompts else ""
 
     @property
     def sensitive_values(self) -> list[str]:

@@ -15,7 +15,7 @@ import msgspec
 from guardproxy.checks import Check
 from guardproxy.events import End, Event, Frame, Opaque, Text
 from guardproxy.exchange.gate import Gate, Job, Lane
-from guardproxy.findings import NO_FACTS, Channel, Facts, Form, Window
+from guardproxy.findings import NO_FACTS, Channel, Facts, Form, Sources, Window
 from guardproxy.redaction import Shape, Shapes
 from guardproxy.wire import NO_DEMAND, Contract, Demand
 from guardproxy.wire.json import dotted
@@ -44,13 +44,17 @@ class Forms(msgspec.Struct):
     contract: Contract
     facts: Facts = NO_FACTS
     demand: Demand = NO_DEMAND
+    sources: Sources | None = None  # the retrieved texts of the request, if a check needs them
     refused: str = ""  # the schema that cannot be used, and the reason
     _jobs: list[tuple[str, Job]] = msgspec.field(default_factory=list)
 
     def note_streamed(self, streamed: bool) -> None:
         """Notes whether the answer comes in frames."""
         if self.facts.streamed is not streamed:
-            self.facts = replace(self.facts, streamed=streamed)
+            facts = self.facts  # `replace` would call a function for each member
+            self.facts = Facts(
+                facts.route, facts.model, facts.form, streamed, facts.language, facts.canary, facts.sources
+            )
 
     def judges(self, check: Check) -> bool:
         """Whether a text of this exchange may have a form that the check looks for."""
@@ -73,7 +77,7 @@ class Forms(msgspec.Struct):
     def facts_for(self, gate: Gate, lane: Lane, check: Check) -> Facts | None:
         """The facts about a lane for a check; `None` while the tool of its arguments is unknown."""
         if not needs_form(check):
-            return self.facts
+            return replace(self.facts, sources=self.sources) if check.traits.needs_sources else self.facts
         part = self.contract.part(lane.channel)
         if own_form(check) or part == "answer":
             return replace(self.facts, form=own_form(check) or self.demand.answer)

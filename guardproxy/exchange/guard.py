@@ -7,7 +7,7 @@ of the exchange share one guard.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from guardproxy.checks import Check
 from guardproxy.errors import Shortage
@@ -15,9 +15,10 @@ from guardproxy.exchange.editing import Editor
 from guardproxy.exchange.forms import Forms
 from guardproxy.exchange.gate import Gate, Job
 from guardproxy.exchange.notes import Side
+from guardproxy.exchange.prompts import Prompts, prompts_of
 from guardproxy.exchange.setting import Setting
 from guardproxy.findings import Channel, Scan
-from guardproxy.policy import BoundRules, FieldChange, Outcome, Tally
+from guardproxy.policy import BoundRules, BoundSection, FieldChange, Outcome, Tally
 from guardproxy.redaction import NO_SHAPES, Shapes
 
 
@@ -36,6 +37,8 @@ class Guard:
     """What the rules did with fields of the request, by their names."""
     shapes: Shapes = NO_SHAPES
     """The constraints that schemas of the request put on texts."""
+    prompts: Prompts | None = None
+    """What policies do with the system prompt; `None` if no policy has the section `prompt`."""
     acts: bool = True
     """Whether the provider may act for the request."""
 
@@ -51,10 +54,24 @@ class Guard:
         self.tally = Tally(bound)
         self.shapes = shapes
 
+    def begin_prompts(self, sections: Sequence[BoundSection], model: str) -> None:
+        """Takes the sections `prompt` of the policies. `model`: the model that the request names."""
+        setting, keys, history = self.setting, self.setting.keys, self.setting.history
+        values = {"tenant": setting.tenant_name or "", "route": setting.address.route, "model": model}
+        self.prompts = prompts_of(sections, setting.codec.turns, keys.mint, setting.id, values, history.prompt_mark)
+        if canary := self.prompts.canary:
+            self.forms.facts = replace(self.forms.facts, canary=canary)
+            self.editor.hide("CANARY", canary)
+
     @property
     def attempt(self) -> int:
         """The number of the answer that is under way, from 0."""
         return self.tally.attempt if self.bound else 0
+
+    @property
+    def has_retries(self) -> bool:
+        """Whether a rule may ask for another answer."""
+        return self.bound is not None and self.bound.retries
 
     @property
     def outcomes(self) -> list[Outcome]:

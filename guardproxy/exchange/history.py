@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 from guardproxy.checks import Check
@@ -23,6 +23,10 @@ class History(Protocol):
         """The recorded verdicts of the policies' conditions, by `Match.digest`."""
 
     @property
+    def prompt_mark(self) -> str:
+        """The letters in the marks of texts that the user did not write; empty if they must be derived."""
+
+    @property
     def restores_system(self) -> bool:
         """Whether values of system messages are restored too, as older versions did."""
 
@@ -31,6 +35,13 @@ class History(Protocol):
 
     def tokens(self, attempt: int, estimated: int) -> int:
         """The tokens of an attempt, which is counted from 0. `estimated`: the count that the exchange computed."""
+
+    def measures(self, computed: Callable[[], Mapping[str, int]]) -> Mapping[str, int]:
+        """The measures of the request's difficulty. `computed`: measures the request."""
+
+    def trouble(self, attempt: int, computed: str) -> str:
+        """Why an answer that arrives well should come from another upstream. `attempt`: its number, from 0; `computed`: what
+        the exchange computed."""
 
     def quotable(self, is_asked: bool) -> bool:
         """Whether text that is quoted to the model must be scanned first. `is_asked`: whether a rule may quote text."""
@@ -43,6 +54,7 @@ class Live:
     """The history of a live exchange: empty."""
 
     conversation = ""
+    prompt_mark = ""
     matched: Mapping[str, MatchVerdict] = {}
     restores_system = False
 
@@ -51,6 +63,12 @@ class Live:
 
     def tokens(self, attempt: int, estimated: int) -> int:
         return estimated
+
+    def measures(self, computed: Callable[[], Mapping[str, int]]) -> Mapping[str, int]:
+        return computed()
+
+    def trouble(self, attempt: int, computed: str) -> str:
+        return computed
 
     def quotable(self, is_asked: bool) -> bool:
         return is_asked

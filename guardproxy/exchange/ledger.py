@@ -8,13 +8,15 @@ from typing import Any
 
 import msgspec
 
-from guardproxy.audit import Intent, Owner, Record
-from guardproxy.exchange.attempts import Answer, Attempts
+from guardproxy.audit import Intent, Owner, Record, RecordedRoute
+from guardproxy.exchange.attempts import Answer, Attempts, tokens_of
 from guardproxy.exchange.feedback import recorded_feedback
 from guardproxy.exchange.gate import QueuedFrame
+from guardproxy.exchange.grading import with_judges
 from guardproxy.exchange.guard import Guard
 from guardproxy.exchange.notes import DutyNotes, Notes, Side
 from guardproxy.exchange.recording import NO_OWNER, Origin, compose, intent
+from guardproxy.exchange.routing import RouteChoice
 from guardproxy.exchange.setting import Setting
 from guardproxy.exchange.transcript import Refused, RequestReceived
 from guardproxy.findings import Direction
@@ -52,6 +54,8 @@ class Ledger(msgspec.Struct):
     notes: Notes = msgspec.field(default_factory=Notes)
     entry: QueuedFrame | None = None
     """The request's frame, once it was released."""
+    choices: tuple[RouteChoice, ...] = ()
+    """What the sections `route` of the policies decided."""
     owner: Owner = NO_OWNER
     """Whose key seals the texts, if policies seal them."""
     _sent: Any = msgspec.field(default_factory=hashlib.sha256)
@@ -135,7 +139,12 @@ class Ledger(msgspec.Struct):
             guard.editor.restored_places(),
             guard.fields,
             self.owner,
+            self.routing() if self.choices else (),
         )
+        if guard.bound is not None and guard.bound.sections:
+            record = with_judges(record, guard.bound)
+        if guard.prompts:
+            record = msgspec.structs.replace(record, prompts=guard.prompts.recorded())
         if self.setting.codec is FEEDBACK and self.entry is not None:
             return msgspec.structs.replace(record, feedback=recorded_feedback(self.entry.frame.tree))
         prices = self.setting.limits.prices
@@ -149,3 +158,13 @@ class Ledger(msgspec.Struct):
         plans = (self.notes.plan, self.attempts.plan)
         models = tuple(dict.fromkeys(plan.model or self.notes.model for plan in plans))
         return priced(record, self.setting.codec.contract, prices, models, of_policies)
+
+    def routing(self) -> tuple[RecordedRoute, ...]:
+        """What the sections `route` decided, with what that saved."""
+        if not self.choices:
+            return ()
+        answer, attempts, tokens = self.answer, self.attempts, None
+        if answer.status == 200:
+            about = self.setting.codec.contract, answer.decoder.seen.usage, answer.chars(), len(attempts.body)
+            tokens = tokens_of(*about, cut=False)
+        return tuple(choice.recorded(attempts.plan, tokens) for choice in self.choices)

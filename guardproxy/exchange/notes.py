@@ -46,17 +46,18 @@ class Side(msgspec.Struct):
 
 class TokenCount(NamedTuple):
     """The tokens of an attempt, its prompt included, and of its answer alone. `is_counted`: whether the upstream counted
-    them; if not, they are estimated from characters."""
+    them; if not, they are estimated from characters. `price`: of a million tokens of the answer, 0 if it is not known."""
 
     total: int
     answer: int
     is_counted: bool
+    price: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """The notes of an answer of the model. `decision`: the decision about it; `cut`: whether it was ended early. Times:
-    seconds of the driver's clock."""
+    """The notes of an answer of the model. `decision`: the decision about it; `cut`: whether it was ended early; `plan`:
+    where the request for it went. Times: seconds of the driver's clock."""
 
     side: Side
     seen: AnswerFacts
@@ -69,7 +70,7 @@ class Attempt:
     ended_s: float
     cut: bool
     tokens: TokenCount
-    price: float
+    plan: Plan
 
 
 class Measures(msgspec.Struct):

@@ -45,7 +45,7 @@ class Patience(msgspec.Struct):
             return False
         if answer.status is None:
             return bool(self.attempts.earlier) and notes.streamed
-        return answer.streamed and answer.held.extent == "all"
+        return answer.streamed and answer.held.extent != "none"
 
     def _next_keep_alive_s(self) -> float:
         """The time of the next keep-alive."""

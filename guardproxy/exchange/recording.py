@@ -30,19 +30,20 @@ from guardproxy.audit import (
     RecordedField,
     RecordedFinding,
     RecordedPlaces,
-    RecordedPlan,
     RecordedRequest,
+    RecordedRoute,
     RecordedSaving,
     RecordedShortage,
     RecordedText,
 )
-from guardproxy.decisions import UNPLANNED, Plan
+from guardproxy.decisions import UNPLANNED
 from guardproxy.errors import DownstreamError
 from guardproxy.exchange.duties import recorded_answers, recorded_refusals
 from guardproxy.exchange.gate import QueuedFrame
 from guardproxy.exchange.lanes import Lane
 from guardproxy.exchange.masked import Masks
 from guardproxy.exchange.notes import Attempt, Notes, Side, is_unmapped
+from guardproxy.exchange.routing import recorded_plan
 from guardproxy.findings import Finding
 from guardproxy.gateway import Refusal, StoreAnswered
 from guardproxy.policy import BoundRules, FieldChange, Keeping, Outcome
@@ -91,6 +92,7 @@ def compose(
     restore: Sequence[RecordedPlaces] = (),
     fields: Sequence[FieldChange] = (),
     owner: Owner = NO_OWNER,
+    routing: Sequence[RecordedRoute] = (),
 ) -> Record:
     """Returns the record, a `PrivateRecord` if policies seal its texts. `entry`: the frame of the request, once it was
     released; `attempts`: all, empty if there was only one; `restore`: where values may be restored; `fields`: what was done."""
@@ -132,7 +134,8 @@ def compose(
         signs=notes.measures.signs,
         duties=recorded_answers(notes.duties.answers) if notes.duties.answers else (),
         refusals=recorded_refusals(notes.duties.refusals) if notes.duties.refusals else (),
-        plan=_plan(notes.plan) if notes.plan is not UNPLANNED else None,
+        plan=recorded_plan(notes.plan) if notes.plan is not UNPLANNED else None,
+        routing=tuple(routing),
         fields=tuple(writer.fields(fields)) if fields else (),
         cache=notes.measures.cache,
         attempts=tuple(writer.attempts(attempts, began_s)) if attempts else (),
@@ -227,14 +230,9 @@ def _saving(attempts: Sequence[Attempt]) -> RecordedSaving:
     seconds = math.fsum(
         max(0.0, (last.ended_s - last.began_s) - (attempt.ended_s - attempt.began_s)) for attempt in cut
     )
-    return RecordedSaving(tokens=tokens, seconds=round(seconds, 3), money=round(tokens * float(last.price) / 1e6, 9))
-
-
-def _plan(plan: Plan) -> RecordedPlan | None:
-    if plan.is_empty:
-        return None
-    parameters = dict(plan.parameters)
-    return RecordedPlan(upstream=plan.upstream, model=plan.model, parameters=parameters, reason=plan.reason)
+    return RecordedSaving(
+        tokens=tokens, seconds=round(seconds, 3), money=round(tokens * float(last.tokens.price) / 1e6, 9)
+    )
 
 
 def _shortage(notes: Notes) -> RecordedShortage | None:
@@ -288,6 +286,8 @@ class Writer(msgspec.Struct, frozen=True):
                 counted=attempt.tokens.is_counted,
                 began=_since(began_s, attempt.began_s),
                 ended=_since(began_s, attempt.ended_s),
+                upstream=attempt.plan.upstream,
+                model=attempt.plan.model,
                 usage=None if is_last else attempt.seen.usage,
                 response=None if is_last else self.answer(attempt.status, attempt.streamed, attempt.seen, attempt.side),
             )

@@ -45,15 +45,15 @@ def reformed(query: CacheQuery, stored: StoredAnswer) -> StoredAnswer | None:
 
 
 def _read(codec: Codec, stored: StoredAnswer) -> _Said | None:
-    """Reads an answer that is one text and nothing else; returns `None` for any other answer. Metadata, such as an id, is
-    written anew."""
+    """Reads an answer that is one text and nothing else; returns `None` for any other answer. Metadata, such as an id
+    or a row of token counts, is written anew."""
     decoder = codec.decoder(streamed=stored.streamed, failed=False, limit_bytes=len(stored.body) + 1)
     parts: list[str] = []
     path = ""
     for event in [*decoder.feed(stored.body), *decoder.end()]:
         if isinstance(event, Fault) or (isinstance(event, Opaque) and event.uninspected):
             return None
-        if not isinstance(event, Text) or event.again or event.channel.kind == "metadata":
+        if not isinstance(event, Text) or event.again or event.channel.kind == "metadata" or event.parts:
             continue
         path = path or event.channel.path
         is_answer = codec.contract.part(event.channel) == "answer"

@@ -7,13 +7,16 @@ that (`judging.py`).
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import cache, partial
 
 from guardproxy.decisions import merge_plans
 from guardproxy.errors import DownstreamError, ErrorCode
-from guardproxy.events import Opaque
+from guardproxy.events import Event, Opaque, Text
 from guardproxy.exchange.attempts import Attempts
 from guardproxy.exchange.caching import CacheQuery, query_of
+from guardproxy.exchange.chunks import drop_chunks, sources_of
 from guardproxy.exchange.client import Client
 from guardproxy.exchange.forms import with_own
 from guardproxy.exchange.gate import QueuedFrame
@@ -21,6 +24,7 @@ from guardproxy.exchange.guard import Guard
 from guardproxy.exchange.judging import Judging
 from guardproxy.exchange.ledger import Ledger
 from guardproxy.exchange.owning import owner_of
+from guardproxy.exchange.routing import Asked, choose, measured
 from guardproxy.exchange.scans import Scans
 from guardproxy.exchange.setting import Setting
 from guardproxy.exchange.transcript import (
@@ -34,13 +38,14 @@ from guardproxy.exchange.transcript import (
 )
 from guardproxy.findings import Facts
 from guardproxy.gateway import about_of, conversation_of
-from guardproxy.policy import BoundRules
+from guardproxy.policy import BoundRules, BoundSection
 from guardproxy.wire import (
     UNINSPECTED,
     FieldPath,
     Request,
     RequestStatement,
     denied_field,
+    read_body,
     statement_of,
     uninspected,
     unmapped,
@@ -64,6 +69,7 @@ class RequestPhase:
     judging: Judging = field(init=False)
     """The checks that judge the request after it was sent."""
     _scans: Scans = field(init=False)
+    _events: Callable[[], list[Event]] = list  # decodes the request again
 
     def __post_init__(self) -> None:
         self._scans = Scans(self.ledger.request.gate, self.guard.editor, self.ledger.notes)
@@ -94,7 +100,11 @@ class RequestPhase:
                 ledger.owner = owner_of(subjects, *about)
             acts = bound.has_parallel and self.setting.codec.contract.acts(request.frame.tree)
             self.guard.bind(bound, with_own(request.shapes, bound.judging if answered else ()), acts=acts)
-            self._push(request, bound)
+            if bound.sections and (sections := bound.sections.get("prompt")):
+                self.guard.begin_prompts(sections, request.model)
+            events = self._push(request, bound)
+            if bound.sections and (sections := bound.sections.get("route")):
+                self._route(sections, request, events, happened)
         except DownstreamError as error:
             return self.client.refuse(error, happened.at_s)
         return self._advance(bound, happened.at_s)
@@ -129,9 +139,11 @@ class RequestPhase:
 
     def _read(self, body: bytes) -> Request:
         """Decodes a body. Raises `DownstreamError` if the body is not a request or exceeds the limits."""
-        bounds = self.setting.limits.bounds
+        bounds, ids = self.setting.limits.bounds, self.setting.keys.ids
         try:
             bounds.check(body)
+            if ids is not None and (opened := ids.opened(tree := read_body(body))) is not tree:
+                body = self.setting.codec.write_body(opened)
             self.attempts.sent_path, query = self.setting.address.sent
             request = self.setting.codec.read_request(self.attempts.sent_path, query, body)
             bounds.check_tree(request.frame.tree, self.setting.codec.contract.limits, len(body))
@@ -161,11 +173,37 @@ class RequestPhase:
             demanded=setting.client.policies,
         )
 
-    def _push(self, request: Request, bound: BoundRules) -> None:
-        """Gives the texts to the gate. Raises `DownstreamError` if the request has content that the policies refuse."""
+    def _route(
+        self, sections: Sequence[BoundSection], request: Request, events: Sequence[Event], happened: RequestReceived
+    ) -> None:
+        """Chooses where the request goes, as the policies' sections `route` say. `events`: those that the gate got."""
+        setting, notes, attempts = self.setting, self.ledger.notes, self.attempts
+        walk: Callable[[], Sequence[Event]] = (lambda: events) if self.ledger.request.read else request.events
+        statement = cache(partial(statement_of, request.frame.tree, setting.codec.contract.statements))
+        about = setting.address.route, setting.tenant_name, request
+        asked = Asked(
+            exchange=setting.id,
+            conversation=notes.conversation,
+            client=f"{setting.tenant}\0{setting.client.name}",
+            model=request.model,
+            plan=notes.plan,
+            measures=lambda most: setting.history.measures(lambda: measured(walk(), statement(), most)),
+            about=lambda: about_of(*about, statement(), happened.headers),
+            unavailable=happened.unavailable,
+        )
+        self.ledger.choices = choose(sections, asked)
+        if deciding := next((choice for choice in self.ledger.choices if choice.enforced), None):
+            attempts.plan, *further = deciding.plans
+            notes.plan = attempts.plan
+            attempts.failover = deciding.failover(further)
+
+    def _push(self, request: Request, bound: BoundRules) -> list[Event]:
+        """Gives the texts to the gate, and returns their events. Raises `DownstreamError` if the request has content that the
+        policies refuse."""
         side = self.ledger.request
         side.read = bound.reads("request")
-        events = request.events() if side.read else [Opaque(request.frame)]
+        self._events = request.events
+        events: list[Event] = request.events() if side.read else [Opaque(request.frame)]
         self._refuse_fields(request, bound)
         if bound.refuses_unmapped and (place := unmapped(events)):
             message = "the request has a field that this proxy does not know, and the policy refuses those"
@@ -176,6 +214,7 @@ class RequestPhase:
         side.gate.push(events)
         if fault := side.gate.fault:
             raise DownstreamError(fault.code, f"the request body: {fault.message}")
+        return events
 
     def _refuse_fields(self, request: Request, bound: BoundRules) -> None:
         """Raises `DownstreamError` if the request has a field that its format or a policy refuses by its name."""
@@ -216,12 +255,21 @@ class RequestPhase:
     def _written(self, bound: BoundRules, entry: QueuedFrame, at_s: float) -> list[Command]:
         """Writes the body that goes upstream. Raises `DownstreamError` if a policy sets a field that cannot be set."""
         ledger = self.ledger
+        if self.guard.tally.outcomes:
+            drop_chunks(entry, self.guard.tally.outcomes)
         texts, changed = entry.texts()
-        codec = self.setting.codec
+        codec, prompts = self.setting.codec, self.guard.prompts
+        if (prompts or bound.needs_sources) and not ledger.request.read:  # no check reads the request
+            texts = [(event, event.text) for event in self._events() if isinstance(event, Text)]
+        if bound.needs_sources:
+            self.guard.forms.sources = sources_of(texts)
+        if prompts:
+            texts = prompts.marked(texts, entry.frame.tree)
+            changed = changed or any(text.text != new for text, new in texts)
         body = codec.edited(entry.frame, texts) if changed else entry.frame.data
         plan, attempts = self.attempts.plan, self.attempts
         is_again = bool(bound.judging or bound.retries)
-        if is_again or plan.changes_body or bound.fields.changes:
+        if is_again or plan.changes_body or bound.fields.changes or prompts:
             attempts.tree = codec.read_body(body) if changed else entry.frame.tree
         if plan.changes_body:
             attempts.tree = attempts.planned(plan)
@@ -232,10 +280,19 @@ class RequestPhase:
             if any(change.enforced for change in changes):
                 attempts.tree = tree
                 body, changed = codec.write_body(tree), True
+        if prompts:
+            if (tree := prompts.instructed(attempts.tree)) is not None:
+                attempts.tree = tree
+                body, changed = codec.write_body(tree), True
+            self.guard.editor.values |= prompts.restored()
         attempts.body = body
+        if attempts.failover is not None:
+            attempts.failover.body = body
         ledger.notes.measures.sizes["upstream"] = len(body)
         ledger.notes.measures.seals["upstream"] = (
-            self.setting.keys.seal(body) if changed else ledger.notes.measures.seals["request"]
+            self.setting.keys.seal(body)
+            if changed or self.setting.keys.ids is not None
+            else ledger.notes.measures.seals["request"]
         )
         if is_again:
             if codec.contract.is_answered(self.setting.address.route):

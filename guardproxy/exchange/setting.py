@@ -9,6 +9,7 @@ import msgspec
 
 from guardproxy import redaction
 from guardproxy.exchange.history import LIVE, History
+from guardproxy.exchange.ids import SealedIds
 from guardproxy.exchange.recording import Origin
 from guardproxy.gateway import NO_CLIENT, KnownClient, Prices
 from guardproxy.policy import PolicySet
@@ -41,6 +42,8 @@ class Keys:
     """`hashed(hash_type, value)` returns the keyed hash of a value."""
     seal: Callable[[bytes], str]
     """`seal(data)` returns a keyed digest of bytes."""
+    ids: SealedIds | None = None
+    """Seals the ids of stored answers, if the settings want it and the format has such ids."""
 
     @classmethod
     def of(cls, key: bytes, tenant: str, seal: Callable[[bytes], str]) -> Keys:

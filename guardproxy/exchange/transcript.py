@@ -28,7 +28,7 @@ class RequestReceived(msgspec.Struct, frozen=True):
     headers name them. `headers`: the headers that policies ask for, by lower-case name; `None` if they are not known.
     `answers`: the answers of the gateway's store to duties. `refusals`: what duties would have refused in shadow mode.
     `plans`: the plans of duties; the exchange merges them (`decisions.merge_plans`), applies the result to the body, and
-    records it.
+    records it. `unavailable`: the upstreams that cannot be asked now, of those that policies route to.
     """
 
     body: bytes
@@ -40,6 +40,7 @@ class RequestReceived(msgspec.Struct, frozen=True):
     answers: tuple[StoreAnswered, ...] = ()
     plans: tuple[Plan, ...] = ()
     refusals: tuple[Refusal, ...] = ()
+    unavailable: tuple[str, ...] = ()
 
 
 class Scanned(msgspec.Struct, frozen=True):

@@ -64,7 +64,7 @@ def convert_guardrails(source: ImportSource, draft: ImportDraft, report: ImportR
 
 def convert_callback(kind: str, draft: ImportDraft) -> str:
     """Adds the policy of a callback that is a guardrail. Returns the name of the policy; empty for another callback."""
-    tree = _simple(kind, ("request",), {})
+    tree = _simple(kind, ("request",))
     return draft.policy(kind, tree) if tree else ""
 
 
@@ -75,7 +75,8 @@ def _guardrail(source: ImportSource, draft: ImportDraft, report: ImportReport, p
         report.impossible("`litellm_params.guardrail` is missing", *path)
         return
     wanted = name if isinstance(name, str) else kind
-    modes = [mode for mode in _list(source.get(*params, "mode")) if mode in MODES] or ["pre_call"]
+    given = _list(source.get(*params, "mode"))
+    modes = [mode for mode in given if mode in MODES] or ["pre_call"]
     directions = tuple(
         direction
         for direction, when in (("request", ("pre_call", "during_call", "logging_only")), ("response", ("post_call",)))
@@ -87,7 +88,7 @@ def _guardrail(source: ImportSource, draft: ImportDraft, report: ImportReport, p
         "litellm_content_filter": _content_filter,
     }
     converter = converters.get(kind)
-    tree = converter(source, report, params, directions) if converter else _simple(kind, directions, extra)
+    tree = converter(source, report, params, directions) if converter else _simple(kind, directions)
     if tree is None:
         report.impossible(_why(kind), *path)
         return
@@ -106,7 +107,9 @@ def _guardrail(source: ImportSource, draft: ImportDraft, report: ImportReport, p
         report.changed(f"the model of guardproxy judges in the policy `{policy}`", *params, "guardrail")
         for part in ("api_key", "api_base", "category_thresholds", "model"):
             report.changed("not needed: the check runs in the proxy", *params, part)
-    if modes == ["logging_only"]:
+    if any(mode not in MODES for mode in given):
+        report.changed("judged by `on` of the rules; a mode that is not known is left out", *params, "mode")
+    elif modes == ["logging_only"]:
         report.changed("`mode: shadow`: recorded, and nothing is changed", *params, "mode")
     elif in_parallel and not all(map(_may_wait, tree["rules"])):
         report.changed("rules that redact come before the request goes upstream", *params, "mode")
@@ -137,7 +140,7 @@ def _older(source: ImportSource, draft: ImportDraft, report: ImportReport, name:
     report.changed("policies hold for every request", *path, "default_on")
 
 
-def _simple(kind: str, directions: tuple[str, ...], extra: Mapping[str, Any]) -> dict[str, Any] | None:
+def _simple(kind: str, directions: tuple[str, ...]) -> dict[str, Any] | None:
     """The policy of a guardrail without options; `None` for an unknown one."""
     check: dict[str, Any]
     if kind in SECRETS:

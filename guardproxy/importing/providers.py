@@ -49,31 +49,33 @@ PROVIDERS: Mapping[str, Provider] = {
     "xinference": Provider(),
 }
 """By LiteLLM's name."""
-TRANSLATED = (
-    *(
-        "ai21",
-        "aleph_alpha",
-        "azure_ai",
-        "bedrock",
-        "clarifai",
-        "cloudflare",
-        "cohere",
-        "cohere_chat",
-        "databricks",
-        "gemini",
-    ),
-    *(
-        "huggingface",
-        "nlp_cloud",
-        "oci",
-        "palm",
-        "perplexity",
-        "petals",
-        "predibase",
-        "replicate",
-        "sagemaker",
-        "sagemaker_chat",
-    ),
-    *("snowflake", "triton", "vertex_ai", "vertex_ai_beta", "voyage", "watsonx", "deepinfra", "github", "databricks"),
+TRANSLATED = frozenset(
+    (
+        *(
+            "ai21",
+            "aleph_alpha",
+            "azure_ai",
+            "bedrock",
+            "clarifai",
+            "cloudflare",
+            "cohere",
+            "cohere_chat",
+            "databricks",
+        ),
+        *(
+            "deepinfra",
+            "gemini",
+            "github",
+            "huggingface",
+            "nlp_cloud",
+            "oci",
+            "palm",
+            "perplexity",
+            "petals",
+            "predibase",
+        ),
+        *("replicate", "sagemaker", "sagemaker_chat", "snowflake", "triton", "vertex_ai", "vertex_ai_beta", "voyage"),
+        "watsonx",
+    )
 )
 """The providers whose requests LiteLLM translates or signs."""

@@ -178,7 +178,10 @@ class _Reading:
                     raise self.refuse(f"`labels`: `{kind}` is not a kind of channel; known: any, {', '.join(KINDS)}")
                 if not _words(behind) or not set(behind) <= set(outputs):
                     raise self.refuse(f"`labels`: `{name}` must list outputs for `{kind}`; known: {', '.join(outputs)}")
-        return {name: {kind: tuple(behind) for kind, behind in kinds.items()} for name, kinds in labels.items()}
+        return {
+            name: {kind: tuple(behind) for kind, behind in _with_documents(kinds).items()}
+            for name, kinds in labels.items()
+        }
 
     def overlap(self, max_tokens: int) -> int:
         tokens = self.config.get("overlap_tokens", 64)
@@ -204,7 +207,7 @@ class _Reading:
                 raise self.refuse(f"`channels`: `{kind}` is not a kind of channel; known: {', '.join(KINDS)}")
             if isinstance(number, bool) or not isinstance(number, int) or not 0 <= number < _MOST_TOKENS:
                 raise self.refuse(f"`channels`: `{kind}` must have the number of a token of the vocabulary")
-        return tokens
+        return _with_documents(tokens)
 
     def calibration(self, outputs: tuple[str, ...]) -> dict[str, Calibration]:
         entries = self.config.get("calibration", {})
@@ -247,6 +250,11 @@ class _Reading:
             if self.default() not in points:
                 raise self.refuse(f"`operating_points`: `{output}` lacks `{self.default()}`, the default point")
         return {output: {at: float(score) for at, score in by_output.get(output, {}).items()} for output in outputs}
+
+
+def _with_documents(by_kind: dict[Any, Any]) -> dict[Any, Any]:
+    """Returns what is declared by kind of channel. A document without an entry of its own is read as a result of a tool."""
+    return {"document": by_kind["tool_result"], **by_kind} if "tool_result" in by_kind else by_kind
 
 
 def _word(value: Any) -> bool:

@@ -21,7 +21,9 @@ from guardproxy.policy.naming import model_readings
 from guardproxy.policy.pricing import MOST_CHARS, MOST_MODELS, Price, PriceList, Rates, TokenUse, keep, whole
 from guardproxy.policy.reading import did_you_mean, join
 from guardproxy.policy.rollout import WHOLE, reach
-from guardproxy.policy.sections import BoundSection, CacheSection, merge_caches
+from guardproxy.policy.sections import BoundSection, CacheSection, JudgeSection, merge_caches
+from guardproxy.policy.sections.prompt import Marking, PromptSection
+from guardproxy.policy.sections.route import Destination, RouteSection
 from guardproxy.policy.strictness import (
     ACTIONS,
     SCALES,
@@ -64,6 +66,7 @@ __all__ = [
     "CacheSection",
     "CheckSpec",
     "CoverageRow",
+    "Destination",
     "Expectation",
     "ExpectedFinding",
     "Expression",
@@ -72,10 +75,12 @@ __all__ = [
     "FieldRules",
     "FilePlace",
     "Files",
+    "JudgeSection",
     "Keeping",
     "LimitFault",
     "LimitRule",
     "LogLine",
+    "Marking",
     "Match",
     "MatchVerdict",
     "Name",
@@ -88,9 +93,11 @@ __all__ = [
     "PolicyTest",
     "Price",
     "PriceList",
+    "PromptSection",
     "Rates",
     "RawExchange",
     "RequestFacts",
+    "RouteSection",
     "Rule",
     "StoredLimit",
     "Tally",

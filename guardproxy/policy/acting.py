@@ -15,8 +15,9 @@ from importlib import import_module
 from typing import cast, get_args
 
 from guardproxy import plugins
-from guardproxy.decisions import Decision, Edit, Retry
+from guardproxy.decisions import Decision, DropChunk, Edit, Retry
 from guardproxy.errors import GuardproxyError, OptionError, PolicyError
+from guardproxy.findings import Direction, Kind
 from guardproxy.policy.document import Policy, Rule
 from guardproxy.policy.expression import has_and
 from guardproxy.policy.strictness import ACTIONS
@@ -25,6 +26,10 @@ NO_AND = (
     "`and` cannot be used in a redact rule: in a stream the first finding has left before the second is known; "
     "write `or`, or use the action block"
 )
+
+CHUNKS: frozenset[tuple[Direction, Kind]] = frozenset((("request", "tool_result"), ("request", "document")))
+"""The texts of which an action can cut out whole chunks."""
+DROPS = "drop_chunk cuts documents and results of tools out of a request, so it inspects only these: `on: request.tool_result`"
 
 
 def action_names() -> tuple[str, ...]:
@@ -66,6 +71,8 @@ def _fault(rule: Rule) -> tuple[str, str] | None:
         return "action", f"the plug-in {whose} must return a decision that names the rule"
     if isinstance(decision, Edit) and has_and(rule.when):
         return "when", NO_AND
+    if isinstance(decision, DropChunk) and not rule.on <= CHUNKS:
+        return "on", DROPS
     if isinstance(decision, Retry) and any(direction != "response" for direction, _ in rule.on):
         return "on", "a retry requests another answer, so it inspects only answers: `on: response`"
     if isinstance(decision, Retry) and decision.upstream:

@@ -22,7 +22,7 @@ LIMIT_ANSWERS = 10
 
 EXPECT_KEYS = (
     *("rule", "rules", "shadow", "decision", "upstream_has", "upstream_lacks", "client_has", "client_lacks"),
-    *("upstream", "client", "finds"),
+    *("upstream", "client", "finds", "routed"),
 )
 FIND_KEYS = ("check", "label", "text")
 _SCENES = ("request", "response", "exchange", "record")
@@ -85,7 +85,8 @@ class Expectation:
 
     `rule` must hold, and other rules may hold too; `rules` and `shadow` list all rules that hold. `upstream` and
     `client`: the exact text, or texts by path, in which `[EMAIL_ADDRESS_1]` stands for the first placeholder with that
-    label. `finds`: the findings that must exist; `()`: no finding may exist.
+    label. `finds`: the findings that must exist; `()`: no finding may exist. `routed`: the name of the upstream to which a
+    `route` sends the request.
     """
 
     rule: str | None = None
@@ -99,6 +100,7 @@ class Expectation:
     upstream: str | Mapping[str, str] | None = None
     client: str | Mapping[str, str] | None = None
     finds: tuple[ExpectedFinding, ...] | None = None
+    routed: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -286,6 +288,7 @@ def _expected(reading: FileReading, node: YamlNode | None, rules: Sequence[str],
         rules=() if rule == NONE else every,
         shadow=_names(reading, keys.get("shadow"), rules, "rule"),
         decision=reading.choice(keys.get("decision"), VERDICTS),
+        routed=reading.word(keys.get("routed"), "the name of an upstream"),
         upstream_has=reading.word_or_words(keys.get("upstream_has")),
         upstream_lacks=reading.word_or_words(keys.get("upstream_lacks")),
         client_has=reading.word_or_words(keys.get("client_has")),

@@ -24,11 +24,7 @@ def conflicts(policies: Sequence[Policy]) -> Iterator[PolicyError]:
     routes = [*(route for codec in codecs() for route in codec.routes), *declared]
     changing = [policy for policy in policies if policy.fields.values or policy.fields.strip]
     for first, second in combinations_with_replacement(changing, 2):
-        if (
-            first.name in second.stands_for
-            or second.name in first.stands_for
-            or _never_together(first.match, second.match, routes)
-        ):
+        if are_apart(first, second, routes):
             continue
         for text, other in product(_changed(first), _changed(second)):
             if _contradict(first, text, second, other):
@@ -40,6 +36,16 @@ def conflicts(policies: Sequence[Policy]) -> Iterator[PolicyError]:
                     "request, and the order of policies does not matter"
                 )
                 yield PolicyError(message, place.path or second.source, place.line, place.column)
+
+
+def are_apart(first: Policy, second: Policy, routes: Sequence[str]) -> bool:
+    """Whether two policies never apply to the same request, whatever its model, headers and conditions are. `routes`: those of
+    all formats."""
+    return (
+        first.name in second.stands_for
+        or second.name in first.stands_for
+        or _never_together(first.match, second.match, routes)
+    )
 
 
 def _changed(policy: Policy) -> list[tuple[str, str]]:

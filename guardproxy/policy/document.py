@@ -13,6 +13,7 @@ from guardproxy.policy.expression import Expression
 from guardproxy.policy.fields import NO_FIELD_RULES, FieldRules
 from guardproxy.policy.matching import Match
 from guardproxy.policy.naming import lower_case
+from guardproxy.policy.sections.route import Destination, RouteSection
 from guardproxy.policy.tree import FilePlace
 from guardproxy.redaction import EVERYWHERE, PLACEHOLDERS, Operators, Restoration
 from guardproxy.wire import DeclaredFormat
@@ -68,20 +69,29 @@ _HEADER = "header:"
 # The kinds of content that no check can read.
 MEDIA = ("image", "audio", "video", "file", "signature", "encrypted", "secret")
 
-# An answer can echo every part of its request (some APIs do), so `response` has every kind. A request has no error
-# text.
+# An answer can echo every part of its request (some APIs do), so `response` has every kind but `document`. A request has no
+# error text.
 KINDS_OF: Mapping[Direction, frozenset[Kind]] = {
     "request": frozenset(KINDS) - {"error"},
-    "response": frozenset(KINDS),
+    "response": frozenset(KINDS) - {"document"},
+}
+
+
+# A text that the user did not write may come from a tool or in a document; a rule about texts of tools covers both.
+_WIDER: Mapping[Kind, frozenset[Kind]] = {
+    kind: frozenset(("tool_result", "document") if kind == "tool_result" else (kind,)) for kind in KINDS
 }
 
 
 # The words of `on`: a direction, a kind in both directions, or a kind in a single direction.
 WORDS_OF_ON: Mapping[str, frozenset[tuple[Direction, Kind]]] = {
     **{direction: frozenset((direction, kind) for kind in kinds) for direction, kinds in KINDS_OF.items()},
-    **{kind: frozenset((direction, kind) for direction, kinds in KINDS_OF.items() if kind in kinds) for kind in KINDS},
     **{
-        f"{direction}.{kind}": frozenset([(direction, kind)])
+        kind: frozenset((direction, wide) for direction, kinds in KINDS_OF.items() for wide in _WIDER[kind] & kinds)
+        for kind in KINDS
+    },
+    **{
+        f"{direction}.{kind}": frozenset((direction, wide) for wide in _WIDER[kind] & kinds)
         for direction, kinds in KINDS_OF.items()
         for kind in KINDS
         if kind in kinds
@@ -188,6 +198,12 @@ class Policy:
         """Returns the names of the headers that the policy reads."""
         naming = header_of(self.subject) if self.keep == "sealed" else ""
         return frozenset((*self.match.asks, *filter(None, (naming,))))
+
+    @property
+    def destinations(self) -> tuple[Destination, ...]:
+        """Returns all destinations of `route`."""
+        route: RouteSection | None = self.sections.get("route")
+        return () if route is None else route.every
 
     @property
     def origin(self) -> str:

@@ -191,6 +191,11 @@ class BoundRules:
         return tuple(check for _, check in sorted(checks.items()) if check.traits.needs_form)
 
     @lazy
+    def needs_sources(self) -> bool:
+        """Whether a check compares answers with the retrieved texts of the request."""
+        return any(check.traits.needs_sources for bound in self.rules for check in self._checks_of(bound))
+
+    @lazy
     def mends(self) -> bool:
         """Whether a check may offer a repaired text of the model."""
         return any(check.traits.offers_repairs for check in self.judging)
@@ -277,10 +282,9 @@ class PolicySet:
         return any(policy.match.when or policy.match.models is not None for policy in self.policies)
 
     @lazy
-    def fallbacks(self) -> frozenset[str]:
-        """Returns the names of all upstreams that a rule falls back to."""
-        retries = (rule.retry for policy in self.policies for rule in policy.rules if rule.retry)
-        return frozenset(retry.upstream for retry in retries if retry.upstream)
+    def routed(self) -> tuple[str, ...]:
+        """Returns the names of all upstreams that a policy routes to; an empty name is the request's own upstream."""
+        return tuple(sorted({place.upstream for policy in self.policies for place in policy.destinations}))
 
     @lazy
     def _shares(self) -> tuple[tuple[int, ...], ...]:

@@ -239,7 +239,7 @@ def _rule_weaknesses(before: Policy, old: Rule, new: Rule) -> Iterator[Weakness]
     if new.mode == "enforce" and _is_weaker(compare_shares(reach(old), reach(new))):
         weak["enforce"] = "may not be reduced"
     if _is_weaker(compare_sets(old.on, new.on)):
-        direction, kind = min(old.on - new.on)
+        direction, kind = max(old.on - new.on)
         weak["on"] = f"may not lose `{kind}` of the {direction}"
     if _is_weaker(compare_conditions(old.when, new.when)):
         weak["when"] = "may only be widened, with `or`"

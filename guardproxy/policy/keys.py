@@ -275,6 +275,7 @@ _EXPECTED: dict[str, Schema] = {
     "decision": choice(VERDICTS),
     "upstream": _TEXTS,
     "client": _TEXTS,
+    "routed": TEXT,
     "finds": {"anyOf": [{"const": trial.NONE}, _FIND, {"type": "array", "minItems": 1, "items": _FIND}]},
 }
 _ANSWERS: Schema = {"type": "array", "minItems": 1, "maxItems": trial.LIMIT_ANSWERS, "items": TEXT}

@@ -12,6 +12,7 @@ from typing import Literal
 
 from guardproxy.checks import Check
 from guardproxy.decisions import Retry
+from guardproxy.policy.conflicts import are_apart
 from guardproxy.policy.coverage_table import checks_used, coverage
 from guardproxy.policy.document import Policy, Rule
 from guardproxy.policy.evaluate import PolicySet, is_parallel
@@ -38,6 +39,7 @@ Code = Literal[
     "restores-in-urls",
     "waits-anyway",
     "unknown-field",
+    "routes-overlap",
 ]
 
 
@@ -59,7 +61,7 @@ class Note:
 def notes(policies: PolicySet) -> list[Note]:
     """Returns all notes, sorted by file and line, without duplicates."""
     notes_of_policies = {note for policy in policies.policies for note in _notes_of(policies, policy)}
-    return sorted((*notes_of_policies, *_not_scanned(policies)))
+    return sorted((*notes_of_policies, *_not_scanned(policies), *_routes(policies)))
 
 
 def _notes_of(policies: PolicySet, policy: Policy) -> Iterator[Note]:
@@ -172,6 +174,24 @@ def _options(policies: PolicySet, policy: Policy) -> Iterator[Note]:
         for advice in policies.checks[policy.name, name].traits.advice:
             place = spec.places.get(f"{advice.key}[{advice.item}]", spec.places.get(advice.key, spec.place))
             yield _note(policy, place, "warning" if advice.serious else "note", "option", advice.message)
+
+
+def _routes(policies: PolicySet) -> Iterator[Note]:
+    """Yields a note for each route that another policy may decide before: the first name decides."""
+    routing = sorted(
+        (policy for policy in policies.policies if "route" in policy.sections and policy.mode == "enforce"),
+        key=lambda policy: policy.name,
+    )
+    routes = [route for codec in policies.formats.codecs for route in codec.routes]
+    for number, policy in enumerate(routing):
+        before = next((other for other in routing[:number] if not are_apart(other, policy, routes)), None)
+        if before is not None:
+            always = not before.match.digest and before.share is None
+            message = f"where `{before.name}` applies too, its route decides, as its name comes first" + (
+                f"; it always applies, so the route of `{policy.name}` is never used" if always else ""
+            )
+            place = policy.places.get("route", policy.place)
+            yield _note(policy, place, "warning" if always else "note", "routes-overlap", message)
 
 
 def _not_scanned(policies: PolicySet) -> Iterator[Note]:

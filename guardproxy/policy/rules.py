@@ -75,6 +75,10 @@ def _rule(
             reading.fail(
                 keys["on"].place, "a retry requests another answer, so it inspects only answers: `on: response`"
             )
+    if action == "drop_chunk":
+        on &= acting.CHUNKS
+        if "on" in keys and not on:
+            reading.fail(keys["on"].place, acting.DROPS)
     if when is None or action is None:
         return None
     if action == "redact" and has_and(when):

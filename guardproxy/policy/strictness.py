@@ -15,7 +15,7 @@ from itertools import product
 from typing import Any, Literal, get_args
 
 from guardproxy.checks import Option
-from guardproxy.decisions import Decision, Edit, Pass, Retry, Stop
+from guardproxy.decisions import Decision, DropChunk, Edit, Pass, Retry, Stop
 from guardproxy.policy.expression import And, Expression, Name
 from guardproxy.redaction import KINDS as OPERATORS
 from guardproxy.redaction import Operator, Restoration
@@ -23,8 +23,8 @@ from guardproxy.redaction import Operator, Restoration
 Order = Literal["same", "tighter", "looser", "unclear"]
 """The second of two values relative to the first. `unclear`: it depends on the texts, or is not known."""
 
-Action = Literal["flag", "redact", "retry", "block"]
-Verdict = Literal["pass", "flag", "redact", "retry", "block"]
+Action = Literal["flag", "redact", "drop_chunk", "retry", "block"]
+Verdict = Literal["pass", "flag", "redact", "drop_chunk", "retry", "block"]
 ACTIONS: tuple[Action, ...] = get_args(Action)
 VERDICTS: tuple[Verdict, ...] = get_args(Verdict)
 """The possible verdicts on a text, from the weakest to the strongest."""
@@ -57,9 +57,11 @@ def verdict_of(decision: Decision) -> Verdict:
             return "flag"
         case Edit():
             return "redact"
+        case DropChunk():
+            return "drop_chunk"
         case Retry():
             return "retry"
-        case Stop():  # pragma: no branch - a decision is one of these four
+        case Stop():  # pragma: no branch - a decision is one of these five
             return "block"
 
 

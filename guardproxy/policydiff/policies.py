@@ -365,6 +365,8 @@ def _places(on: frozenset[Any]) -> str:
         if (whole := {(direction, kind) for kind in kinds}) <= on:
             words.append(direction)
             left -= whole
+    if ("request", "tool_result") in left:  # covers documents
+        left.discard(("request", "document"))
     both = {kind for direction, kind in left if {(way, kind) for way in KINDS_OF} <= left}
     words += sorted(both)
     for direction in KINDS_OF:

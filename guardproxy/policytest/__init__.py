@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from guardproxy.policytest.agreement import Agreement, LabelledCase, Rate, agreement_of, read_cases
 from guardproxy.policytest.contrasts import Fragment, contrast
 from guardproxy.policytest.explaining import Explanation, RuleOutcome, explain, kinds_of, scene_of
 from guardproxy.policytest.judging import Mismatch
@@ -11,16 +12,21 @@ from guardproxy.policytest.running import CaseResult, run_tests, untested
 from guardproxy.policytest.scan import scan_text
 
 __all__ = [
+    "Agreement",
     "CaseResult",
     "Delivery",
     "Explanation",
     "Fragment",
+    "LabelledCase",
     "Mismatch",
+    "Rate",
     "RuleOutcome",
+    "agreement_of",
     "contrast",
     "explain",
     "junit",
     "kinds_of",
+    "read_cases",
     "run_tests",
     "scan_text",
     "scene_of",

@@ -27,6 +27,8 @@ def mismatches(expected: Expectation, result: SceneResult) -> Iterator[Mismatch]
     if expected.decision is not None and expected.decision != result.decision:
         why = f" ({result.trouble})" if result.trouble else ""
         yield Mismatch(f"expected the decision {expected.decision}, got {result.decision}{why}")
+    if expected.routed is not None and expected.routed != result.routed:
+        yield Mismatch(f"expected the upstream `{expected.routed}`, got `{result.routed or 'default'}`")
     yield from _words("model", result.upstream, expected.upstream_has, expected.upstream_lacks)
     yield from _words("client", result.client, expected.client_has, expected.client_lacks)
     yield from _exact("model", result.upstream, expected.upstream)

@@ -11,7 +11,7 @@ import hashlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
-from guardproxy.audit import Record
+from guardproxy.audit import Record, RecordedRoute
 from guardproxy.events import Event, Text
 from guardproxy.exchange import (
     Address,
@@ -24,6 +24,7 @@ from guardproxy.exchange import (
     Job,
     Keys,
     Lane,
+    PromptChange,
     RequestReceived,
     ResponseEnded,
     ResponseStarted,
@@ -40,6 +41,7 @@ from guardproxy.exchange import (
 from guardproxy.findings import Direction, Kind, Scan
 from guardproxy.policy import (
     BoundRule,
+    BoundSection,
     FieldChange,
     PolicySet,
     RawExchange,
@@ -65,6 +67,8 @@ class Numbers:
     """Numbers placeholders in order of appearance."""
 
     shown: dict[str, str] = field(default_factory=dict)
+    canary: str = ""
+    """The secret word in the system prompt, which a test writes as `[CANARY]`."""
     _counts: dict[str, int] = field(default_factory=dict)
 
     def show(self, text: str) -> str:
@@ -75,7 +79,7 @@ class Numbers:
         """Returns `text` with the placeholders instead of their numbered forms."""
         for placeholder, number in self.shown.items():
             text = text.replace(number, placeholder)
-        return text
+        return text.replace("[CANARY]", self.canary) if self.canary else text
 
     def _of(self, placeholder: str) -> str:
         if placeholder not in self.shown:
@@ -150,7 +154,8 @@ class ScannedText:
 class SceneResult:
     """The result of a scene. `policies`: those that apply; `rules_of`: their rules. `trouble`: why the exchange ended, if
     no rule ended it. `upstream`, `client`: the content that was sent to them, or `None`. `texts`: every text of the
-    exchange. `fields`: what policies did with fields of the request. `cache`: what it looks for in the cache."""
+    exchange. `fields`: what policies did with fields of the request. `prompts`: with its system prompt and its marks. `cache`:
+    what it looks for in the cache. `judges`: the sections `judge` that may score it. `routes`: what their routes decided."""
 
     decision: Verdict
     rules_of: tuple[BoundRule, ...]
@@ -161,12 +166,20 @@ class SceneResult:
     policies: tuple[str, ...] = ()
     texts: tuple[ScannedText, ...] = ()
     fields: tuple[FieldChange, ...] = ()
+    prompts: tuple[PromptChange, ...] = ()
     cache: CacheQuery | None = None
+    judges: tuple[BoundSection, ...] = ()
     trouble: str = ""
+    routes: tuple[RecordedRoute, ...] = ()
 
     @property
     def applies(self) -> bool:
         return bool(self.policies)
+
+    @property
+    def routed(self) -> str:
+        """The name of the upstream to which a route sends the request; empty for its own."""
+        return next((route.upstream for route in self.routes if route.mode == "enforce"), "")
 
     @property
     def rules(self) -> tuple[str, ...]:
@@ -191,6 +204,7 @@ def play_scene(
     language = first_language(facts.headers.get("content-language", ""))
     done = play(exchange, [RequestReceived(body, language=language, headers=facts.headers)], each(scan))
     _upstream(exchange, done, numbers)
+    numbers.canary = exchange.canary
     number = 0
     while exchange.state == State.WAITING and (answer := answer_of(scene, facts, cuts, number, numbers.fill)):
         number += 1
@@ -303,8 +317,11 @@ def _result(
         policies=tuple(policy.name for policy in exchange.bound.policies) if exchange.bound else (),
         texts=tuple(_texts(exchange)),
         fields=exchange.field_changes,
+        prompts=exchange.prompt_changes,
         cache=exchange.cache,
+        judges=exchange.bound.sections.get("judge", ()) if exchange.bound else (),
         trouble=_trouble(ending, last.record if isinstance(last, Finish) else None),
+        routes=exchange.routing,
     )
 
 

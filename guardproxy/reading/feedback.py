@@ -8,20 +8,17 @@ because feedback comes after its exchange and may be in another log.
 from __future__ import annotations
 
 import json
-import re
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from guardproxy.audit import Record, RecordedText, confirmed_entries
+from guardproxy.audit import Record, confirmed_entries
+from guardproxy.exchange import texts_of
 from guardproxy.reading.period import Period
-from guardproxy.wire import codec_for
 
 NO_TEXTS = "the texts of the exchange are sealed or not kept"
 NO_EXCHANGE = "the exchange is not in the folder"
-_ROLES = {"system": "system", "user": "user", "assistant": "assistant", "tool_result": "tool"}
-_MESSAGE = re.compile(r"[^\[]*\[\d+\]")  # the list and the number of a message, at the beginning of a path
 
 
 def feedback_rows(folder: Path, period: Period, unread: Counter[str], without: Counter[str]) -> Iterator[str]:
@@ -66,32 +63,7 @@ def _row(record: Record, messages: list[dict[str, str]], given: Record) -> dict[
 
 def _messages(record: Record) -> list[dict[str, str]]:
     """Returns the messages of the request and the answer; empty if a text is not kept."""
-    messages: list[dict[str, str]] = []
-    place = ""
-    asked = [(text, _ROLES[text.kind]) for text in record.request.texts if text.kind in _ROLES]
-    answered = [(text, "assistant") for text in _answer(record)]
-    if not answered or any(text.text is None for text, _ in (*asked, *answered)):
+    if (texts := texts_of(record)) is None:
         return []
-    for text, role in asked:
-        here = _message_of(text)
-        if messages and here == place and messages[-1]["role"] == role:
-            messages[-1]["content"] += "\n" + (text.text or "")
-        else:
-            messages.append({"role": role, "content": text.text or ""})
-        place = here
-    return [*messages, {"role": "assistant", "content": "".join(text.text or "" for text, _ in answered)}]
-
-
-def _answer(record: Record) -> list[RecordedText]:
-    """Returns the texts of the answer, or of the first of several alternative answers."""
-    texts = [text for text in record.response.texts if text.kind == "assistant"]
-    codec = codec_for(record.route)
-    if not texts or codec is None:
-        return texts
-    first = codec.contract.choice_of(texts[0].path)
-    return [text for text in texts if codec.contract.choice_of(text.path) == first]
-
-
-def _message_of(text: RecordedText) -> str:
-    found = _MESSAGE.match(text.path)
-    return found[0] if found else text.path
+    asked, answer = texts
+    return [{"role": role, "content": text} for role, text in (*asked, ("assistant", answer))]

@@ -40,6 +40,7 @@ _BLOCKED, _CORRECTED, _DETECTED = 2, 11, 15
 _ACTIONS = {
     "block": (_DENIED, _BLOCKED, _MEDIUM),
     "redact": (_MODIFIED, _CORRECTED, _LOW),
+    "drop_chunk": (_MODIFIED, _CORRECTED, _LOW),
     "retry": (_MODIFIED, _CORRECTED, _LOW),
 }
 _WATCHED = (_OBSERVED, _DETECTED, _INFORMATIONAL)

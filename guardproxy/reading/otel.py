@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from guardproxy.audit import Closing, Erased, Gap, Intent, LoggedEntry, Record, Rotated, Unsealed
+from guardproxy.audit import Closing, Erased, Gap, Intent, Judged, LoggedEntry, Record, Rotated, Unsealed
 from guardproxy.telemetry import Attribute, gen_ai_attributes
 
 _INFO, _WARN = (9, "INFO"), (13, "WARN")
@@ -38,7 +38,8 @@ def _log_record(logged: LoggedEntry) -> dict[str, Any]:
     event = entry.__struct_config__.tag
     members: dict[str, Attribute | None] = {
         **(_shared(entry) if isinstance(entry, Record | Intent | Closing) else {}),
-        **({"guardproxy.exchange.id": entry.id} if isinstance(entry, Unsealed) else {}),
+        **({"guardproxy.exchange.id": entry.id} if isinstance(entry, Unsealed | Judged) else {}),
+        **(_score(entry) if isinstance(entry, Judged) else {}),
         **(_exchange(entry) if isinstance(entry, Record) else {}),
         **({"guardproxy.why": entry.why} if isinstance(entry, Closing | Gap | Erased | Rotated | Unsealed) else {}),
         **({"guardproxy.by": entry.by} if isinstance(entry, Erased | Rotated | Unsealed) else {}),
@@ -51,6 +52,15 @@ def _log_record(logged: LoggedEntry) -> dict[str, Any]:
         "eventName": f"guardproxy.{event}",
         "body": {"stringValue": f"{event} {entry.outcome}" if isinstance(entry, Record) else event},
         "attributes": _attributes(members),
+    }
+
+
+def _score(entry: Judged) -> dict[str, Attribute | None]:
+    return {
+        "gen_ai.evaluation.name": entry.policy,
+        "gen_ai.evaluation.score.value": entry.score,
+        "gen_ai.request.model": entry.model,
+        "error.type": entry.failure,
     }
 
 

@@ -90,6 +90,7 @@ def report_page(title: str, summary: TrafficSummary, verification: Verification,
         *_integrity(verification, facts),
         *_custody(summary, facts),
         *_rules(summary),
+        *_scores(summary),
         *_unread(summary),
         *_in_force(summary),
         *_names(summary),
@@ -289,6 +290,23 @@ def _facts(summary: TrafficSummary, verification: Verification) -> AuditFacts:
             f"{_times(len(summary.custody))}"
         ),
     )
+
+
+def _scores(summary: TrafficSummary) -> Iterator[str]:
+    """Yields the scores of judges: by policy and question, their number, mean and scale."""
+    if not summary.scores:
+        return
+    sums: dict[tuple[str, str, tuple[int, int]], list[int]] = {}
+    for (policy, rubric, scale, score), count in sorted(summary.scores.items()):
+        of = sums.setdefault((policy, rubric, scale), [0, 0])
+        of[0] += count
+        of[1] += count * score
+    rows = [
+        (html_text(policy), html_text(rubric), f"{count:,}", f"{total / count:.2f}", f"{low} to {high}")
+        for (policy, rubric, (low, high)), (count, total) in sums.items()
+    ]
+    yield "<h2>Scores of judges</h2>"
+    yield from html_table(("policy", "question", "answers", "mean score", "scale"), rows, numbers=(2, 3))
 
 
 def _feedback(summary: TrafficSummary) -> str:

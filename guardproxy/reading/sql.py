@@ -58,6 +58,7 @@ _COLUMNS: Mapping[str, str] = {
     "status": "INTEGER",
     "error": "STRUCT(code VARCHAR, message VARCHAR, field VARCHAR)",
     "no_capacity": 'STRUCT("check" VARCHAR, reason VARCHAR)',
+    "cache": "STRUCT(result VARCHAR, source VARCHAR)",
     "rules": "VARCHAR[]",
     "shadow": "VARCHAR[]",
     "decisions": f"STRUCT({_DECISION})[]",
@@ -65,6 +66,13 @@ _COLUMNS: Mapping[str, str] = {
     "response": f"STRUCT({_ANSWER})",
     "attempts": f'STRUCT(decision VARCHAR, "rule" VARCHAR, tokens BIGINT, response STRUCT({_ANSWER}))[]',
     "feedback": "STRUCT(exchange VARCHAR, thumbs VARCHAR, score DOUBLE)",
+    "policy": "VARCHAR",
+    "upstream": "VARCHAR",
+    "rubric": "VARCHAR",
+    "scale": "INTEGER[]",
+    "score": "INTEGER",
+    "failure": "VARCHAR",
+    "ms": "DOUBLE",
     "usage": "JSON",
     "bytes": "MAP(VARCHAR, BIGINT)",
     "timings": "MAP(VARCHAR, DOUBLE)",
@@ -87,7 +95,7 @@ _SIDES = """
 VIEWS: Mapping[str, str] = {
     "exchanges": """
   SELECT id, _time("at") AS time, tenant, tenant_name, conversation, route, codec, model, stream, language, outcome,
-    status, error.code AS error, no_capacity."check" AS no_capacity, rules, shadow, policies, checks,
+    status, error.code AS error, no_capacity."check" AS no_capacity, cache.result AS cache, rules, shadow, policies, checks,
     list_distinct(list_concat(request.uninspected, response.uninspected)) AS uninspected,
     len(coalesce(attempts, [])) AS attempts, usage, bytes, timings, timings['finished'] AS total_ms, scans, engine,
     parse_filename(file) AS log, seq, hash FROM _exchanges""",
@@ -109,9 +117,12 @@ VIEWS: Mapping[str, str] = {
   SELECT id, _time("at") AS time, feedback.exchange AS exchange, tenant, tenant_name, feedback.thumbs AS thumbs,
     feedback.score AS score, [part."text" FOR part IN request.texts IF part.path = 'comment'][1] AS comment,
     parse_filename(file) AS log, seq, hash FROM _lines WHERE feedback IS NOT NULL AND outcome = 'answered'""",
+    "scores": """
+  SELECT id, _time("at") AS time, policy, upstream, model, rubric, scale[1] AS low, scale[2] AS high, score, failure, ms,
+    parse_filename(file) AS log, seq, hash FROM _lines WHERE kind = 'judged'""",
     "events": """
   SELECT kind, id, _time("at") AS time, tenant, route, policies, _time(began) AS began, _time(since) AS since, why,
-    parse_filename(file) AS log, seq, hash FROM _lines WHERE kind <> 'exchange'""",
+    parse_filename(file) AS log, seq, hash FROM _lines WHERE kind NOT IN ('exchange', 'judged')""",
 }
 """The tables of a query and how they are made from the lines. No column has the name of a word of SQL."""
 

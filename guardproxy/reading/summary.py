@@ -11,7 +11,7 @@ from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from guardproxy.audit import AnyEntry, Closing, Erased, Gap, Record, Rotated, Unsealed
+from guardproxy.audit import AnyEntry, Closing, Erased, Gap, Judged, Record, Rotated, Unsealed
 from guardproxy.errors import ErrorCode
 from guardproxy.reading.period import Period
 
@@ -56,7 +56,7 @@ class TrafficSummary:
     the inspected exchanges with parts that no check can read, which `parts_unread` counts by kind. `names`: exchanges
     by group and name. `in_force`: versions by group and name. `gaps`: start, end and reason. `custody`: what operators did
     with sealed texts: time, what, by whom and why. `sealed`: exchanges whose texts are sealed. `feedback`: feedback by
-    its thumbs (`up`, `down`, `none`), or `blocked`.
+    its thumbs (`up`, `down`, `none`), or `blocked`. `scores`: of judges, by policy, digest of the question, scale and score.
     """
 
     period: Period
@@ -73,6 +73,7 @@ class TrafficSummary:
     custody: list[tuple[float, str, str, str]] = field(default_factory=list)
     sealed: int = 0
     feedback: Counter[str] = field(default_factory=Counter)
+    scores: Counter[tuple[str, str, tuple[int, int], int]] = field(default_factory=Counter)
     oldest_s: float | None = None
     newest_s: float | None = None
 
@@ -92,6 +93,10 @@ class TrafficSummary:
         if isinstance(entry, Erased | Rotated | Unsealed):
             if entry.at in self.period:
                 self.custody.append((entry.at, _done(entry), entry.by, entry.why))
+            return
+        if isinstance(entry, Judged):
+            if entry.at in self.period and entry.score is not None:
+                _count(self.scores, (entry.policy, entry.rubric, entry.scale, entry.score), (OTHERS, "", (0, 0), 0))
             return
         at = entry.began if isinstance(entry, Closing) and entry.began is not None else entry.at
         if at not in self.period or not isinstance(entry, Record | Closing):

@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Literal, TypeGuard
 
-from guardproxy.audit import Closing, Record, RecordedDecision, RecordedSide, RecordedText
+from guardproxy.audit import Closing, Record, RecordedDecision, RecordedRoute, RecordedSide, RecordedText
 from guardproxy.redaction import PLACEHOLDER
 from guardproxy.wire.json import view
 
@@ -47,6 +47,12 @@ def differences(old: Record, new: Record, shown: ShownPath = str) -> list[str]:
     old_fields, new_fields = (_fields(record, shown) for record in (old, new))
     out += [f"fields: no longer {words}" for words in sorted(old_fields - new_fields)]
     out += [f"fields: now {words}" for words in sorted(new_fields - old_fields)]
+    before, after = (", ".join(map(_routed, record.routing)) or "none" for record in (old, new))
+    if before != after:
+        out.append(f"routes: {before} -> {after}")
+    old_prompts, new_prompts = (_prompts(record) for record in (old, new))
+    out += [f"prompt: no longer {words}" for words in sorted(old_prompts - new_prompts)]
+    out += [f"prompt: now {words}" for words in sorted(new_prompts - old_prompts)]
     cut_off = old.outcome not in UNTOUCHED
     sides: tuple[tuple[str, RecordedSide, RecordedSide], ...] = (
         ("request", old.request, new.request),
@@ -74,12 +80,25 @@ def _fields(record: Record, shown: ShownPath) -> set[str]:
     return {f"{field.action} `{shown(field.field)}` ({field.mode})" for field in record.fields}
 
 
+def _prompts(record: Record) -> set[str]:
+    """Returns what policies did with the system prompt and with marks, in words."""
+    return {
+        f"{', '.join(prompt.parts) or 'nothing'} in {prompt.texts} texts by `{prompt.policy}` ({prompt.mode})"
+        for prompt in record.prompts
+    }
+
+
 def _by_place(texts: Sequence[RecordedText]) -> dict[str, list[RecordedText]]:
     """Returns texts by path, not by kind, because a later version may name a kind differently."""
     out: dict[str, list[RecordedText]] = {}
     for text in texts:
         out.setdefault(text.path, []).append(text)
     return out
+
+
+def _routed(route: RecordedRoute) -> str:
+    """Returns where a policy sent a request, in words."""
+    return f"{route.policy} ({route.mode}) to {route.upstream or '-'} {route.model or '-'}"
 
 
 def _edits(text: RecordedText, cut_off: bool) -> list[list[int]]:

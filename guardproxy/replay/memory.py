@@ -9,7 +9,7 @@ from typing import cast
 from guardproxy.audit import Record, RecordedFinding, RecordedPlaces, RecordedSide, RecordedText
 from guardproxy.checks import QUICK, Check, Traits
 from guardproxy.events import Event
-from guardproxy.exchange import Job, RunScans, Scanned
+from guardproxy.exchange import TROUBLES, Job, RunScans, Scanned
 from guardproxy.findings import Finding, Kind, Scan, Window
 from guardproxy.policy import MatchVerdict, PolicySet
 from guardproxy.redaction import PLACEHOLDER, RESTORE, Restoration, Restoring
@@ -219,6 +219,10 @@ class RecordedHistory:
         return self.record.matched
 
     @property
+    def prompt_mark(self) -> str:
+        return next((prompt.mark for prompt in self.record.prompts), "")
+
+    @property
     def restores_system(self) -> bool:
         return self.record.restore is None
 
@@ -227,6 +231,14 @@ class RecordedHistory:
 
     def tokens(self, attempt: int, estimated: int) -> int:
         return self.counted_tokens[attempt] if attempt < len(self.counted_tokens) else estimated
+
+    def measures(self, computed: Callable[[], Mapping[str, int]]) -> Mapping[str, int]:
+        # A placeholder is not as long as the value that it stands for.
+        return {**computed(), **next((route.measures for route in self.record.routing if route.measures), {})}
+
+    def trouble(self, attempt: int, computed: str) -> str:
+        decisions = [attempt.decision for attempt in self.record.attempts[:-1]]
+        return decisions[attempt] if attempt < len(decisions) and decisions[attempt] in TROUBLES else ""
 
     def quotable(self, is_asked: bool) -> bool:
         return False

@@ -53,7 +53,7 @@ from guardproxy.wire import UNBOUNDED
 _NO_TEXT = "the record keeps no text"
 _KEY = hashlib.sha256(b"guardproxy replay: what a new rule redacts gets a placeholder of its own").digest()
 _WHY = "the value is masked in the record, and the check that found it has changed"
-_KNOWN = frozenset(("retry", "repair", "fallback", "failed"))
+_KNOWN = frozenset(("retry", "repair", "fallback", "failed", "blocked"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,9 +133,12 @@ def rerun(record: Record | Closing, policies: PolicySet) -> Rerun | str:
         return Rerun(exchange, exchange.record(ErrorCode.NO_CAPACITY), tuple(done))
     tree = in_order(record.request.body, (text.path for text in record.request.texts))
     body, language = recorded.write_body(tree), record.language
-    plan = record.plan
+    plan = next((route.duties for route in record.routing if route.mode == "enforce"), record.plan)
+    unavailable = tuple(dict.fromkeys(name for route in record.routing for name in route.passed_over))
     plans = (Plan(plan.upstream, plan.model, plan.parameters, plan.reason),) if plan else ()
-    received = RequestReceived(body, unix_s=record.at, language=language, headers=None, plans=plans)
+    received = RequestReceived(
+        body, unix_s=record.at, language=language, headers=None, plans=plans, unavailable=unavailable
+    )
     done = play(exchange, [received], memory.perform)
     for number, attempt in enumerate(attempts):
         if exchange.is_over or exchange.attempt < number:

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from guardproxy.server.judge import LIMIT_AT_ONCE, Asking, JudgeError, asking
 from guardproxy.server.logs import configure
 from guardproxy.server.running import serve
 from guardproxy.server.workers import several
 
 __all__ = [
+    "LIMIT_AT_ONCE",
+    "Asking",
+    "JudgeError",
+    "asking",
     "configure",
     "serve",
     "several",

@@ -19,13 +19,26 @@ from ipaddress import ip_network
 from typing import Any
 
 import msgspec
+from msgspec import structs
 from multidict import CIMultiDict
 
 from guardproxy.audit import Record
 from guardproxy.config import Config
 from guardproxy.decisions import Plan
 from guardproxy.errors import DownstreamError, ErrorCode
-from guardproxy.exchange import Address, Exchange, Keys, Limits, PassThrough, Refused, RequestReceived, Setting
+from guardproxy.exchange import (
+    Address,
+    Exchange,
+    Keys,
+    Limits,
+    PassThrough,
+    Refused,
+    RequestReceived,
+    SealedIds,
+    Setting,
+    is_about_stored,
+    without_id,
+)
 from guardproxy.gateway import (
     BodyHeaders,
     Capacity,
@@ -55,25 +68,28 @@ from guardproxy.server.body import Bodies, BodyAccount
 from guardproxy.server.feedback import FeedbackRoute
 from guardproxy.server.headers import check_head, check_query, condition_headers, is_trusted, named
 from guardproxy.server.listener import HttpRequest
-from guardproxy.server.onward import fallback_headers, refuse_names, upstream_headers, use_own_key
+from guardproxy.server.onward import refuse_names, upstream_headers, use_own_key
+from guardproxy.server.targets import Availability, FoundUpstream, Targets
+from guardproxy.server.upstream import Breakers
 from guardproxy.wire import FEEDBACK_ROUTE, Bounds, Codec, Contract, Formats
 from guardproxy.wire.json import JsonFault
 
 _log = logging.getLogger(__name__)
 
+STORING = "openai_responses"  # the format whose provider stores answers
 LIMIT_KEYS = 1024  # tenants whose keys are kept
 LIMIT_UPSTREAMS = 256  # providers whose base URLs are kept
 SMALL_BYTES = 64 * 1024  # a larger body is decoded for duties in a thread
 
 
 class AdmittedRequest(msgspec.Struct, frozen=True):
-    """An admitted request with its exchange. `first`: the first input of the exchange. `targets`: the URL and the headers to
-    send, by the name of the upstream (empty for the upstream of the request). `head`: what duties see of the request.
-    `own_headers`: headers that duties add to the answer. `duties`: those that admitted it."""
+    """An admitted request with its exchange. `first`: the first input of the exchange. `targets`: the places where it may be
+    sent. `head`: what duties see of the request. `own_headers`: headers that duties add to the answer. `duties`: those that
+    admitted it."""
 
     exchange: Exchange | PassThrough
     first: RequestReceived | Refused
-    targets: dict[str, tuple[str, CIMultiDict[str]]]
+    targets: Targets
     head: Head
     own_headers: Mapping[str, str]
     duties: Duties
@@ -129,7 +145,7 @@ class Settling:
 class Admission:
     """Admits requests. `policies`: returns the policies in force. `is_recording`: whether records can be kept. `slots`: the
     slots for exchanges. `key`: the secret behind placeholders and the pseudonyms of tenants. `engine`: the version that
-    records name. `further`: what settings add."""
+    records name. `further`: what settings add. `breakers`: those of the upstreams."""
 
     def __init__(
         self,
@@ -140,6 +156,7 @@ class Admission:
         key: bytes,
         engine: str,
         further: Further | None = None,
+        breakers: Breakers | None = None,
     ) -> None:
         further = further or Further()
         clients = further.clients
@@ -151,10 +168,13 @@ class Admission:
         self._keys_of = lru_cache(LIMIT_KEYS)(lambda tenant: Keys.of(key, tenant, self._seal))
         self._limits = Limits(config.limit_held_chars, config.limit_answer_bytes, config.quiet_s, bounds_of(config))
         self._has_own_keys = clients is not None
-        # The base URL for the requests of a provider, and the key of the proxy for it.
+        # By the name of a provider or of an upstream.
         self._upstream_of = lru_cache(LIMIT_UPSTREAMS)(
-            lambda provider: (config.upstream_for(provider), config.key_for(config.upstream_name(provider)))
+            lambda name: FoundUpstream(
+                config.upstream_name(name), config.upstream_for(name), config.key_for(config.upstream_name(name))
+            )
         )
+        self._availability = Availability(breakers)
         self._hops = tuple(map(ip_network, config.trusted_hop))
         self._more = frozenset(map(str.lower, config.request_header))
         refuse_names(config)
@@ -198,12 +218,16 @@ class Admission:
         trail = Trail(head)
         headers: CIMultiDict[str] = CIMultiDict()
         first: RequestReceived | Refused
+        ids: SealedIds | None = None
         try:
             check_head(request)
             refuse_in_query(trail.head.query)
             if codec:
                 check_query(trail.head.query, codec.contract.query)
             await duties.admit(trail)
+            ids = self._ids(trail.head, codec)
+            if ids and codec is None:
+                trail.head = trail.head.changed(path=ids.opened_path(trail.head.path))
             about = request.headers.items(), ",".join(request.headers.getall("Connection", ()))
             headers = upstream_headers(*about, trail.head.credential.headers, self._seal, self._more)
             header_values = condition_headers(request.headers, policies.headers)
@@ -244,7 +268,7 @@ class Admission:
             tenant_name=head.tenant_name,
             codec=chosen,
             policies=policies,
-            keys=self._keys_of(head.tenant),
+            keys=replace(self._keys_of(head.tenant), ids=ids) if ids else self._keys_of(head.tenant),
             limits=self._limits_now() if self._prices else self._limits,
             engine=self._engine,
             receipts=self._config.receipts == "on",
@@ -252,17 +276,27 @@ class Admission:
         )
         exchange = Exchange(setting) if codec or isinstance(first, Refused) else PassThrough(setting)
         where = head.path + (f"?{head.query}" if head.query else "")
-        url, key = self._upstream_of(chosen.provider)
+        own, key_header = self._upstream_of(chosen.provider), chosen.contract.key_header
         is_stranger = self._has_own_keys and not head.client.identity  # in shadow mode; it gets no key of the proxy
-        if self._has_own_keys and not is_stranger:
-            use_own_key(headers, chosen.contract.key_header, key, self._more)
-        targets = {"": (url + where, headers)}
-        plans = first.plans if isinstance(first, RequestReceived) else ()
-        for upstream in {*policies.fallbacks, *[plan.upstream for plan in plans if plan.upstream]}:
-            url, key = self._upstream_of(upstream)
-            own = "" if is_stranger else key
-            targets[upstream] = url + where, fallback_headers(headers, chosen.contract.key_header, own)
+        has_own_key = self._has_own_keys and not is_stranger
+        if has_own_key:
+            use_own_key(headers, key_header, own.key, self._more)
+        find, holder = self._keyless_upstream if is_stranger else self._upstream_of, "" if has_own_key else head.tenant
+        targets = Targets(find, self._availability, own, where, headers, key_header, holder)
+        if policies.routed and isinstance(first, RequestReceived):
+            first = structs.replace(first, unavailable=targets.unavailable(policies.routed))
         return AdmittedRequest(exchange, first, targets, head, duties.headers(head, chosen.provider), duties)
+
+    def _keyless_upstream(self, name: str) -> FoundUpstream:
+        return self._upstream_of(name)._replace(key="")
+
+    def _ids(self, head: Head, codec: Codec | None) -> SealedIds | None:
+        """What seals the ids in a request and its answer; `None` if it has none, or the settings do not want it."""
+        if self._config.seal_ids == "off" or (codec is None and not is_about_stored(head.path)):
+            return None
+        if codec is not None and codec.name != STORING:
+            return None
+        return SealedIds(self._seal, head.tenant, self._config.seal_ids == "accept")
 
     def _formats(self) -> Formats:
         """The formats in force, with that of feedback if clients may send it."""
@@ -292,7 +326,7 @@ class Admission:
             address=request.remote or "",
             length_bytes=request.content_length,
             unix_s=time.time(),
-            route=self._routes.route_of(request.method, path),
+            route=self._routes.route_of(request.method, path if self._config.seal_ids == "off" else without_id(path)),
         )
 
     async def _plans(self, duties: Duties, trail: Trail, codec: Codec, body: bytes) -> tuple[Plan, ...]:

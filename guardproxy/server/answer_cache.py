@@ -30,13 +30,11 @@ _log = logging.getLogger(__name__)
 
 
 class FoundAnswer(msgspec.Struct, frozen=True):
-    """What a look found. `generation`: that of the time of the look. `key`: the place of the answer, to drop it.
-    `similarity`: of the questions, 1 if they are equal."""
+    """What a look found. `generation`: that of the time of the look. `key`: the place of the answer, to drop it."""
 
     generation: str
     answer: StoredAnswer | None = None
     key: str = ""
-    similarity: float = 0.0
 
 
 class AnswerCache(Protocol):
@@ -70,7 +68,7 @@ class MemoryAnswers:
     for metrics."""
 
     def __init__(self, limit_bytes: int, clock: Callable[[], float]) -> None:
-        self._limit_bytes = limit_bytes
+        self.limit_bytes = limit_bytes
         self._clock = clock
         self._entries: OrderedDict[str, tuple[StoredAnswer, float]] = OrderedDict()
         self._generation = 0
@@ -82,7 +80,7 @@ class MemoryAnswers:
 
     @property
     def largest_bytes(self) -> int:
-        return self._limit_bytes // LARGEST_SHARE
+        return self.limit_bytes // LARGEST_SHARE
 
     async def find(self, query: CacheQuery) -> FoundAnswer:
         generation = str(self._generation)
@@ -93,7 +91,7 @@ class MemoryAnswers:
         if entry is None:
             return FoundAnswer(generation)
         self._entries.move_to_end(query.key)
-        return FoundAnswer(generation, entry[0], query.key, 1.0)
+        return FoundAnswer(generation, entry[0], query.key)
 
     def put(self, query: CacheQuery, generation: str, answer: StoredAnswer) -> None:
         if generation != str(self._generation) or len(answer.body) > self.largest_bytes:
@@ -101,7 +99,7 @@ class MemoryAnswers:
         self.drop(query.key)
         self._entries[query.key] = answer, self._clock() + query.section.ttl_s
         self.used_bytes += _size_bytes(answer)
-        while self.used_bytes > self._limit_bytes:
+        while self.used_bytes > self.limit_bytes:
             self.drop(next(iter(self._entries)))
             self.evicted += 1
 
@@ -138,7 +136,7 @@ class SharedAnswers:
             own, answer = msgspec.json.decode(value, type=tuple[str, StoredAnswer])
         except (msgspec.DecodeError, ValueError):  # another version wrote it
             return FoundAnswer(generation)
-        return FoundAnswer(generation, answer, key, 1.0) if own == generation else FoundAnswer(generation)
+        return FoundAnswer(generation, answer, key) if own == generation else FoundAnswer(generation)
 
     def put(self, query: CacheQuery, generation: str, answer: StoredAnswer) -> None:
         if len(answer.body) <= self.largest_bytes:

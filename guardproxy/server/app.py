@@ -28,6 +28,7 @@ from guardproxy.server.clients import ClientSource
 from guardproxy.server.deadlines import Deadlines
 from guardproxy.server.driver import Driver
 from guardproxy.server.feedback import OwnUpstream
+from guardproxy.server.judge import Asking, Judges, check_judges
 from guardproxy.server.leftovers import Leftovers
 from guardproxy.server.listener import HttpRequest, Listener
 from guardproxy.server.observers import Fan, LogObserver, MetricsObserver, Observers
@@ -112,6 +113,8 @@ class Server:
         self._client = session(config)
         self._breakers = Breakers(config)
         self._leftovers = Leftovers()
+        asking = Asking(config, self._client, self._breakers, self._leftovers)
+        self.judges = Judges(asking, self._recorder, self.metrics, self._engine)
         self.pulse = Pulse(self.metrics)
         self._open: dict[asyncio.Task[Any], Driver | None] = {}
         self._slots: set[asyncio.Task[Any]] = set()
@@ -122,8 +125,9 @@ class Server:
         is_recording = lambda: self._recorder.healthy  # noqa: E731
         self._shippers = shippers_of(config, worker)
         further = further_of(config, self.clients, self.state, self.metrics, lambda: self.policies)
-        self._admission = Admission(config, lambda: self.policies, is_recording, self, key, self._engine, further)
-        self._show_breakers()
+        about = config, lambda: self.policies, is_recording, self, key, self._engine, further
+        self._admission = Admission(*about, self._breakers)
+        show_breakers(self._breakers, self.metrics)
 
     def _load(self) -> PolicySet:
         """Loads the policies from their folder. Raises `PolicyError`."""
@@ -133,6 +137,7 @@ class Server:
         if not self.config.jwt_tenant:  # tokens may name any tenant
             refuse_strangers(policies, (*self.config.tenant_names, *self.clients.known.clients.tenants))
         check_sealing(policies, self.config)
+        check_judges(policies, self.config)
         return policies
 
     def trouble(self) -> list[str]:
@@ -153,15 +158,6 @@ class Server:
         self.metrics.connections.set_function(lambda: listener.shares.used)
         self.metrics.refused_connections.set_function(lambda: listener.refused)
         self.metrics.body_bytes.set_function(lambda: self._admission.bodies.by_address.used)
-
-    def _show_breakers(self) -> None:
-        for name in self._breakers.states():
-            for state in ("closed", "open", "half_open"):
-                shown = self.metrics.breakers.labels(name, state)
-                shown.set_function(partial(self._breaker_is, name, state))
-
-    def _breaker_is(self, name: str, state: str) -> float:
-        return float(self._breakers.states()[name] == state)
 
     def ailments(self) -> list[str]:
         """Faults that `/livez` names without failing: a restart would not help, because the log recovers by itself."""
@@ -247,11 +243,15 @@ class Server:
             return await driver.run(admitted.first)
         finally:
             held.release()
+            if driver and driver.recall:
+                driver.recall.close()
             del self._open[task]
             self._slots.discard(task)
             if driver and driver.finished:
                 self.metrics.duration.labels(route).observe(time.perf_counter() - began)
                 self._observers.finished(driver.finished.record)
+                if driver.finished.record.judges:
+                    self.judges.finished(driver)
                 if self._tracing and trace:
                     self._tracing.finished(driver.finished.record, trace, driver.url)
                 if admitted.duties.is_settling:
@@ -259,10 +259,22 @@ class Server:
 
     def _driver(self, request: web.BaseRequest, admitted: AdmittedRequest, task: asyncio.Task[object]) -> Driver:
         deadlines = Deadlines(task, self._look_s)
+        answering: Answering = (
+            OwnUpstream()
+            if admitted.exchange.setting.codec is FEEDBACK
+            else Upstream(
+                self._client,
+                self._breakers,
+                deadlines,
+                self._leftovers,
+                self.config.timeout_first_byte_s,
+                bool(admitted.head.client.identity),
+            )
+        )
         driver = Driver(
             admitted.exchange,
             request,
-            self._answering(admitted, deadlines),
+            answering,
             self._scanner,
             self._recorder,
             self.metrics,
@@ -274,13 +286,6 @@ class Server:
         driver.caches = self.caches
         driver.own_headers = admitted.own_headers
         return driver
-
-    def _answering(self, admitted: AdmittedRequest, deadlines: Deadlines) -> Answering:
-        """What answers the request: an upstream, or the proxy itself."""
-        if admitted.exchange.setting.codec is FEEDBACK:
-            return OwnUpstream()
-        first_byte_s, has_own_key = self.config.timeout_first_byte_s, bool(admitted.head.client.identity)
-        return Upstream(self._client, self._breakers, deadlines, self._leftovers, first_byte_s, has_own_key)
 
     def stop_coming(self) -> None:
         """Makes `/readyz` fail from now on, so that traffic goes to other servers."""
@@ -304,6 +309,7 @@ class Server:
 
     async def close(self) -> None:
         await self._admission.settling.close(self.config.timeout_write_s)
+        await self.judges.close(self.config.timeout_write_s)
         await self.caches.close(self.config.timeout_write_s)
         await self.state.close()
         await self._leftovers.close()
@@ -318,6 +324,17 @@ class Server:
         self._observers.close()
         if self._tracing:
             await asyncio.to_thread(self._tracing.close)
+
+
+def show_breakers(breakers: Breakers, metrics: Metrics) -> None:
+    """Shows the state of each circuit breaker in the metrics."""
+    for name in breakers.states():
+        for state in ("closed", "open", "half_open"):
+            metrics.breakers.labels(name, state).set_function(partial(_breaker_is, breakers, name, state))
+
+
+def _breaker_is(breakers: Breakers, name: str, state: str) -> float:
+    return float(breakers.states()[name] == state)
 
 
 def open_sealing(config: Config) -> Sealing:
@@ -349,7 +366,7 @@ def check_sealing(policies: PolicySet, config: Config) -> None:
 
 
 def check_fallbacks(policies: PolicySet, config: Config) -> None:
-    """Raises `PolicyErrors` if an upstream that a policy falls back to has no address."""
+    """Raises `PolicyErrors` if an upstream that a policy falls back to, or routes to, has no address."""
     errors = [
         PolicyError(
             f"a policy falls back to the upstream `{name}`: give --upstream {name}=URL",
@@ -358,6 +375,15 @@ def check_fallbacks(policies: PolicySet, config: Config) -> None:
         for policy in policies.policies
         for rule in policy.rules
         if rule.retry and (name := rule.retry.upstream) and name not in config.named_upstreams
+    ]
+    errors += [
+        PolicyError(
+            f"a policy routes to the upstream `{place.upstream}`: give --upstream {place.upstream}=URL",
+            *(place.place.path or policy.source, place.place.line, place.place.column),
+        )
+        for policy in policies.policies
+        for place in policy.destinations
+        if place.upstream and place.upstream not in config.named_upstreams
     ]
     if errors:
         raise PolicyErrors(errors)

@@ -6,6 +6,7 @@ that tell the client. Kept: the bytes of the answers under way, each up to the s
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import time
 from collections import deque
@@ -27,37 +28,48 @@ from guardproxy.exchange import (
     ResponseEnded,
     ResponseStarted,
     SendUpstream,
+    StoredAnswer,
     reformed,
 )
 from guardproxy.server.answer_cache import AnswerCache, FoundAnswer, MemoryAnswers, SharedAnswers
 from guardproxy.server.status import Metrics
+from guardproxy.server.targets import Targets
 
 HEADER = "x-guardproxy-cache"
 # Headers that do not change an answer, or that the key of the query stands for (the credential).
 _IRRELEVANT = frozenset(
     (
-        *("authorization", "x-api-key", "api-key", "x-goog-api-key", "user-agent", "accept", "accept-language"),
-        *("accept-encoding", "traceparent", "idempotency-key", "x-idempotency-key", "x-request-id"),
-        *("x-client-request-id", "x-goog-api-client", "content-length"),
+        *("authorization", "x-api-key", "api-key", "x-goog-api-key"),
+        *("user-agent", "accept", "accept-language", "accept-encoding", "content-length", "x-goog-api-client"),
+        *("traceparent", "tracestate", "baggage", "idempotency-key", "x-idempotency-key", "x-request-id"),
+        "x-client-request-id",
     )
 )
 _IRRELEVANT_BEGINS = "x-stainless-"
+SMALL_BYTES = 4096  # a larger answer is written in another form in a thread
 
 
 class Caches:
-    """The caches of a process. `memory`: in this process; `shared`: for exact matches, if replicas share their state."""
+    """The caches of a process. `memory`: in this process; `shared`: used instead if replicas share their state."""
 
     def __init__(self, memory: MemoryAnswers, shared: SharedAnswers | None, metrics: Metrics) -> None:
         self._memory = memory
         self._shared = shared
         self.metrics = metrics
+        self.collected_bytes = 0  # of answers under way
         metrics.cache_answers.set_function(lambda: len(memory))
         metrics.cache_bytes.set_function(lambda: memory.used_bytes)
         metrics.cache_evicted.set_function(lambda: memory.evicted)
 
-    def of(self, query: CacheQuery) -> AnswerCache:
-        """The cache for a query."""
-        return self._shared if self._shared is not None and query.match == "exact" else self._memory
+    @property
+    def answers(self) -> AnswerCache:
+        """The cache of answers that is used."""
+        return self._memory if self._shared is None else self._shared
+
+    @property
+    def is_full(self) -> bool:
+        """Whether the answers under way take as much memory as stored answers may take."""
+        return self.collected_bytes > self._memory.limit_bytes
 
     async def purge(self) -> dict[str, object]:
         """Drops all answers, for the admin port."""
@@ -88,8 +100,8 @@ class Recall:
     def __init__(self, caches: Caches, query: CacheQuery, request: web.BaseRequest) -> None:
         self._caches = caches
         self._query = query
-        self._cache = caches.of(query)
-        self._control = request.headers.get("Cache-Control", "").lower()
+        self._cache = caches.answers
+        self._control = ",".join(request.headers.getall("Cache-Control", ())).lower()
         self._found: FoundAnswer | None = None
         self._body = bytearray()
         self._is_stored = False
@@ -99,7 +111,7 @@ class Recall:
 
     async def look(self, headers: CIMultiDict[str], at_s: float) -> None:
         """Looks for an answer. If there is one, it is in `coming`. `headers`: those for the upstream."""
-        self._query = query = _with_headers(self._query, headers)
+        self._query = query = with_headers(self._query, headers)
         try:
             self._found = await self._cache.find(query)
         except StoreError:
@@ -110,12 +122,12 @@ class Recall:
         if not self._is_stored or "no-cache" in self._control:
             self._tell("bypass")
             return
-        answer = None if stored is None else reformed(query, stored)
+        answer = None if stored is None else await _reformed(query, stored)
         if answer is None:
             self._tell("miss")
             return
         age_s = round(max(0.0, time.time() - answer.at_s), 3)
-        self._tell("hit", source=answer.source, age_s=age_s, similarity=round(self._found.similarity, 4))
+        self._tell("hit", source=answer.source, age_s=age_s)
         if not query.is_enforced:
             return
         self.response = CachedResponse(answer.media_type)
@@ -139,9 +151,10 @@ class Recall:
         """Notes bytes of the upstream's answer."""
         if self._is_stored and self.response is None:
             self._body += data
-            if len(self._body) > self._cache.largest_bytes:
+            self._caches.collected_bytes += len(data)
+            if len(self._body) > self._cache.largest_bytes or self._caches.is_full:
                 self._is_stored = False
-                self._body.clear()
+                self.close()
 
     def give_up(self) -> None:
         """Ends the use of the cache: a rule refused the first answer, so the upstream is asked for another one."""
@@ -149,6 +162,11 @@ class Recall:
         self._is_stored = False
         self.response = None
         self.coming.clear()
+        self.close()
+
+    def close(self) -> None:
+        """Gives up the bytes of the answer."""
+        self._caches.collected_bytes -= len(self._body)
         self._body.clear()
 
     def finish(self, exchange: Exchange | PassThrough, outcome: str) -> None:
@@ -167,26 +185,32 @@ class Recall:
             self._cache.drop(self._found.key)
 
 
+async def _reformed(query: CacheQuery, stored: StoredAnswer) -> StoredAnswer | None:
+    """`reformed`, in a thread if it takes long."""
+    if stored.streamed == query.is_streamed or len(stored.body) <= SMALL_BYTES:
+        return reformed(query, stored)
+    return await asyncio.to_thread(reformed, query, stored)
+
+
 async def recalled(
     command: SendUpstream,
     earlier: Recall | None,
     caches: Caches | None,
     request: web.BaseRequest,
-    targets: Mapping[str, tuple[str, CIMultiDict[str]]],
-    at_s: float,
+    targets: Targets,
 ) -> Recall | None:
     """Returns the cache for a request that is about to go upstream, after a look for its answer; `None` if it does not use the
     cache. `earlier`: that of the attempt before."""
     if command.cache is not None and caches is not None:
         recall = Recall(caches, command.cache, request)
-        await recall.look(targets[command.target][1], at_s)
+        await recall.look(targets.ask(command.target)[1], time.perf_counter())
         return recall
     if earlier is not None:
         earlier.give_up()
     return earlier
 
 
-def _with_headers(query: CacheQuery, headers: CIMultiDict[str]) -> CacheQuery:
+def with_headers(query: CacheQuery, headers: CIMultiDict[str]) -> CacheQuery:
     """Returns the query for a request with these headers for the upstream. Every header counts but those that are known not to
     change an answer."""
     relevant = sorted(

@@ -58,6 +58,7 @@ from guardproxy.server.recorder import Recorder
 from guardproxy.server.scanner import Scanner
 from guardproxy.server.status import Metrics
 from guardproxy.server.steps import Interrupted, Steps, is_short, is_small
+from guardproxy.server.targets import Targets
 from guardproxy.server.upstream import AnswerHead, Answering
 
 _log = logging.getLogger(__name__)
@@ -77,8 +78,7 @@ class _OvertakenError(Exception):
 
 
 class Driver:
-    """Drives `exchange` for `request`, whose body was read. `targets`: the URL and the headers to send, by the name of the
-    upstream (empty for the upstream of the request)."""
+    """Drives `exchange` for `request`, whose body was read. `targets`: the places where it may be sent."""
 
     def __init__(
         self,
@@ -105,16 +105,16 @@ class Driver:
         self._unseen: list[Command] = []  # the result of a step that ended after its waiter was cancelled
         self.own_headers: Mapping[str, str] = {}
         self.caches: Caches | None = None
-        self._recall: Recall | None = None
-        self.targets: dict[str, tuple[str, CIMultiDict[str]]] = {}
+        self.recall: Recall | None = None
+        self.targets: Targets
         self.url = ""  # of the upstream that was asked last
-        self._pieces = Pieces(metrics.between_pieces.labels())
+        self._pieces = Pieces(metrics.between_pieces.observe)
         self._head: SendHead | None = None
         self._response: web.StreamResponse | None = None
         self._aborted = False
         self._more = frozenset(map(str.lower, config.answer_header))
         self._scan_s = 0.0
-        self._is_intended = False
+        self._is_intended = self.is_recorded = False  # whether the log holds the intent, and the record
         self._retry_s = 1  # the value of `Retry-After` in a 503
         self.finished: Finish | None = None
 
@@ -204,19 +204,20 @@ class Driver:
 
     async def _next(self) -> Input:
         """The next event of the upstream, or of an answer from the cache."""
-        if self._recall is not None and self._recall.coming:
-            return self._recall.coming.popleft()
+        if self.recall is not None and self.recall.coming:
+            return self.recall.coming.popleft()
         try:
             if self._upstream.sending is not None:
                 response = await self._upstream.head()
+                self.targets.note(response.status, response.headers)
                 about = response.status, response.content_type, _clock()
-                return ResponseStarted(*about, self._recall.told if self._recall else None)
+                return ResponseStarted(*about, self.recall.told if self.recall else None)
             data = await self._upstream.read()
         except UpstreamError as error:
             self._retry_s = error.retry_s or self._retry_s
             return UpstreamFailed(error.code, str(error), error.status, _clock())
-        if self._recall is not None:
-            self._recall.note(data)
+        if self.recall is not None:
+            self.recall.note(data)
         return DataReceived(data, _clock()) if data else ResponseEnded(_clock())
 
     async def _perform(self, command: Command) -> Sequence[Command]:
@@ -231,13 +232,18 @@ class Driver:
                 self._scan_s += now - began
                 return await self._receive(Scanned(scans, now))
             case SendUpstream():
-                self._recall = await recalled(command, self._recall, self.caches, self._request, self.targets, _clock())
-                if self._recall is not None and self._recall.coming:
-                    return []
-                if not await self._intended():
+                if command.cache is not None or self.recall is not None:
+                    self.recall = await recalled(command, self.recall, self.caches, self._request, self.targets)
+                    if self.recall is not None and self.recall.coming:
+                        return []
+                # All attempts share an intent.
+                self._is_intended = self._is_intended or await _keep_intent(
+                    self.exchange, self._recorder, self._metrics
+                )
+                if not self._is_intended:
                     return await self._receive(_aborted(ErrorCode.AUDIT_UNAVAILABLE))
-                url, headers = self.targets[command.target]
-                self.url = _with_path(url, self.exchange.setting, command.path)
+                url, headers = self.targets.ask(command.target)
+                self.url = _with_path(url, self.exchange.setting, command.path) if command.path else url
                 self._upstream.begin(self._request.method, self.url, headers, command.body, at_once=command.parallel)
                 return []
             case SendHead():
@@ -252,11 +258,6 @@ class Driver:
             case Finish():
                 await self._finish(command)
         return []
-
-    async def _intended(self) -> bool:
-        """Whether the log holds the intent of this exchange, or does not need it. All attempts share an intent."""
-        self._is_intended = self._is_intended or await _keep_intent(self.exchange, self._recorder, self._metrics)
-        return self._is_intended
 
     async def _send(self, data: bytes) -> None:
         await self._written((self._response or await self._begin()).write(data))
@@ -278,7 +279,7 @@ class Driver:
         return await self._steps.run(self.exchange.setting.tenant, step)
 
     def _headers(self) -> CIMultiDict[str]:
-        more = self._more, self._retry_s, self.own_headers, self._recall
+        more = self._more, self._retry_s, self.own_headers, self.recall
         return answer_headers(self._head, self._upstream.response, self.exchange, *more)
 
     async def _begin(self) -> web.StreamResponse:
@@ -293,19 +294,19 @@ class Driver:
         """Keeps the record, then sends the end of the answer."""
         self.finished = command
         began = _clock()
-        data, kept = command.data, True
+        data, self.is_recorded = command.data, True
         is_large = self._steps is not None and not is_small(self.exchange)
         try:
             await self._recorder.keep(await self._beside(lambda: command.record) if is_large else command.record)
         except AuditError as error:
             _log.error("record not kept", extra={"id": self.exchange.setting.id, "error": str(error)})
-            data, kept = command.failed, False
+            data, self.is_recorded = command.failed, False
         self._metrics.commit.observe(_clock() - began)
-        if self._recall is not None and kept:
-            self._recall.finish(self.exchange, command.outcome)
+        if self.recall is not None and self.is_recorded:
+            self.recall.finish(self.exchange, command.outcome)
         if self._response is None:
-            status = self._head.status if self._head and kept else 503
-            if not kept:
+            status = self._head.status if self._head and self.is_recorded else 503
+            if not self.is_recorded:
                 self._head = None
             headers = await self._beside(self._headers) if is_large else self._headers()
             self._response = web.Response(status=status, body=data, headers=headers)
@@ -392,6 +393,6 @@ def answer_headers(
 
 
 def _with_path(url: str, setting: Setting, path: str) -> str:
-    """Returns the URL of the request with another path and the same query. `path`: empty for that of the request."""
+    """Returns the URL of the request with another path and the same query."""
     query = f"?{setting.address.query}" if setting.address.query else ""
-    return url.removesuffix(setting.address.path + query) + path + query if path else url
+    return url.removesuffix(setting.address.path + query) + path + query

@@ -7,7 +7,7 @@ each bucket, and their sum.
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from prometheus_client import CollectorRegistry
 from prometheus_client.core import HistogramMetricFamily
@@ -43,11 +43,16 @@ class DurationBuckets:
 class Durations(Collector):
     """A histogram with labels. `name`: its name in the registry; `text`: its description. Only one thread may observe."""
 
+    observe: Callable[[float], None]
+    """Counts one duration of a histogram without labels."""
+
     def __init__(self, name: str, text: str, labels: Sequence[str], registry: CollectorRegistry) -> None:
         self._name = name
         self._text = text
         self._labels = tuple(labels)
-        self._by_label: dict[tuple[str, ...], DurationBuckets] = {} if labels else {(): DurationBuckets()}
+        self._by_label: dict[tuple[str, ...], DurationBuckets] = {}
+        if not labels:
+            self.observe = self.labels().observe  # bound once: a request observes several durations
         registry.register(self)
 
     def labels(self, *values: str) -> DurationBuckets:
@@ -56,10 +61,6 @@ class Durations(Collector):
         if buckets is None:
             buckets = self._by_label[values] = DurationBuckets()
         return buckets
-
-    def observe(self, duration_s: float) -> None:
-        """Counts one duration of a histogram without labels."""
-        self._by_label[()].observe(duration_s)
 
     def collect(self) -> Iterator[HistogramMetricFamily]:
         """Yields the samples."""

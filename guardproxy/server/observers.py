@@ -200,13 +200,17 @@ class MetricsObserver:
         if record.saved is not None:
             metrics.saved_tokens.inc(record.saved.tokens)
             metrics.saved_seconds.inc(record.saved.seconds)
+        for route in record.routing:
+            metrics.routes.labels(route.policy, route.upstream or "default", route.mode).inc()
+            if route.saved:
+                metrics.saved_money.labels(route.policy, route.mode).inc(route.saved)
         for direction, side in (("request", record.request), ("response", record.response)):
             if edits := sum(len(text.edits) for text in side.texts):
                 metrics.spans.labels(direction).inc(edits)
         self._measure(record)
 
     def _measure(self, record: Record) -> None:
-        """Counts tokens, their cost, the times of a stream, and the strongest decision."""
+        """Counts tokens, costs, the times of a stream, and the strongest decision."""
         metrics, measures = self._metrics, measures_of(record)
         if measures.decision:
             metrics.decisions.labels(measures.decision).inc()
@@ -221,8 +225,8 @@ class MetricsObserver:
         for direction, count in (("input", measures.input_tokens), ("output", measures.output_tokens)):
             if count:
                 metrics.tokens.labels(direction, model, tenant).inc(count)
-        if record.cost:
-            metrics.cost.labels(model, tenant).inc(record.cost / 1_000_000)
+        if measures.cost:
+            metrics.cost.labels(model, tenant).inc(measures.cost)
 
 
 class LogObserver:

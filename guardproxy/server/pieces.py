@@ -6,18 +6,18 @@ In: the moments at which pieces are sent. Out: observations of a histogram. Kept
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 
 from guardproxy.exchange import SendHead
-from guardproxy.server.durations import DurationBuckets
 
 
 class Pieces:
-    """The pieces of one answer."""
+    """The pieces of one answer. `observe(duration_s)`: takes the time between two of them."""
 
-    __slots__ = ("_between", "_last_s")
+    __slots__ = ("_last_s", "_observe")
 
-    def __init__(self, between: DurationBuckets) -> None:
-        self._between = between
+    def __init__(self, observe: Callable[[float], None]) -> None:
+        self._observe = observe
         self._last_s = 0.0  # 0: no piece to measure from
 
     def sent(self, head: SendHead | None) -> None:
@@ -26,7 +26,7 @@ class Pieces:
             return
         now_s = time.perf_counter()
         if self._last_s:
-            self._between.observe(now_s - self._last_s)
+            self._observe(now_s - self._last_s)
         self._last_s = now_s
 
     def pause(self) -> None:

@@ -27,6 +27,7 @@ from guardproxy.audit import (
     Entry,
     FileSink,
     Intent,
+    Judged,
     Record,
     Rotation,
     Sealing,
@@ -58,7 +59,7 @@ class _Submission:
 
     def __init__(
         self,
-        record: Record | Intent | Closing,
+        record: Record | Intent | Closing | Judged,
         waiter: asyncio.Future[None] | None,
         settled: Callable[[_Submission], None],
     ) -> None:
@@ -158,7 +159,7 @@ class Recorder:
     def head(self) -> tuple[int, str]:
         return self._sink.head
 
-    def keep(self, record: Record | Intent) -> asyncio.Future[None]:
+    def keep(self, record: Record | Intent | Judged) -> asyncio.Future[None]:
         """Keeps a record. Returns a future that is done when the record is on disk, or that raises `AuditError`. The record
         is kept even if the caller is cancelled."""
         waiter = self._running_loop().create_future()
@@ -182,7 +183,7 @@ class Recorder:
             self._loop = asyncio.get_running_loop()
         return self._loop
 
-    def _gather(self, record: Record | Intent, waiter: asyncio.Future[None] | None) -> None:
+    def _gather(self, record: Record | Intent | Judged, waiter: asyncio.Future[None] | None) -> None:
         if not self._gathered and self._loop is not None:
             self._loop.call_soon(self._put)
         self._gathered.append(_Submission(record, waiter, self._settled))
@@ -200,7 +201,7 @@ class Recorder:
             record = waiting.record
             if isinstance(record, Intent):
                 self._intents[record.id] = record
-            else:
+            elif not isinstance(record, Judged):
                 waiting.begun = self._intents.pop(record.id, None)
         if gathered:
             self._sink.put([Entry(waiting.record, waiting.receive) for waiting in gathered])

@@ -11,8 +11,10 @@ from __future__ import annotations
 import hashlib
 import secrets
 from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import fields, is_dataclass
 from functools import lru_cache
+from operator import attrgetter
 from typing import Any
 
 from guardproxy.exchange import Job
@@ -73,9 +75,10 @@ class ScanCache:
 
 
 @lru_cache(64)
-def _members(kind: type) -> tuple[str, ...]:
-    """The names of the members of a dataclass."""
-    return tuple(field.name for field in fields(kind))
+def _members(kind: type) -> tuple[tuple[str, ...], Callable[[Any], tuple[Any, ...]]]:
+    """The names of the members of a dataclass, and a function that returns their values in one call."""
+    names = tuple(field.name for field in fields(kind))
+    return names, attrgetter(*names) if len(names) > 1 else lambda value: tuple(getattr(value, name) for name in names)
 
 
 Written = dict[int, tuple[Any, list[str]]]
@@ -93,10 +96,9 @@ def _write(value: Any, words: list[str], written: Written) -> None:
         for item in value:
             _write(item, words, written)
     elif is_dataclass(kind):
-        names = _members(kind)
+        names, values_of = _members(kind)
         words += kind.__name__, *names
-        for name in names:
-            member = getattr(value, name)
+        for member in values_of(value):
             if type(member) in _PLAIN:  # most are, and a call for each would cost more than the rest of the look-up
                 words += type(member).__name__, str(member)
             elif (known := written.get(id(member))) is not None:

@@ -38,6 +38,7 @@ _log = logging.getLogger(__name__)
 
 
 LONGEST_S = 86_400.0  # an exchange without a time limit
+LARGEST_SHARED_BYTES = 1024 * 1024  # a call of the store holds the event loop
 HOLD_MORE_S = 60.0
 
 
@@ -97,11 +98,11 @@ def further_of(
 
 
 def caches_of(config: Config, state: SharedState, metrics: Metrics) -> Caches:
-    """Returns the caches of answers that the settings describe: in memory, and in the shared state for exact matches. While the
-    shared state cannot be reached, the upstream answers."""
+    """Returns the caches of answers that the settings describe: in memory, or in the shared state. While that cannot be
+    reached, the upstream answers."""
     memory = MemoryAnswers(config.limit_cache_bytes, time.monotonic)
     shared = None
     if state.server is not None:
         store = Failover(state.server, "closed", time.monotonic, lambda trouble: None)
-        shared = SharedAnswers(store, memory.largest_bytes)
+        shared = SharedAnswers(store, min(memory.largest_bytes, LARGEST_SHARED_BYTES))
     return Caches(memory, shared, metrics)

@@ -54,6 +54,11 @@ class Metrics:
         self.saved_seconds = Counter(
             name("saved_seconds"), "Time of answers ended early (estimate).", registry=registry
         )
+        routes = ("policy", "upstream", "mode")
+        self.routes = Counter(name("routes"), "Requests by where policies routed them.", routes, registry=registry)
+        self.saved_money = Counter(
+            name("saved_money"), "Money that simple requests saved (estimate).", ("policy", "mode"), registry=registry
+        )
         self.limit_refusals = Counter(
             name("limit_refusals"), "Requests past a limit, also in shadow mode.", ("limit", "mode"), registry=registry
         )
@@ -75,6 +80,10 @@ class Metrics:
         self.cache_evicted = Gauge(
             name("cache_evicted"), "How many answers were dropped for want of memory.", registry=registry
         )
+        self.judged = Counter(
+            name("judged_answers"), "Answers that a judge was to score.", ("policy", "result"), registry=registry
+        )
+        self.scores = Counter(name("judge_scores"), "Scores of judges.", ("policy", "score"), registry=registry)
         self.duration = seconds("exchange_duration", "From request to end.", ("route",))
         self.first_token = seconds("time_to_first_token", "From a request to the first text of a stream.", ("model",))
         self.per_token = seconds("time_per_output_token", "The mean time between two tokens of a stream.", ("model",))
@@ -86,7 +95,7 @@ class Metrics:
             registry=registry,
         )
         self.cost = Counter(
-            name("cost"), "The cost of tokens, in the unit of prices.", ("model", "tenant"), registry=registry
+            name("cost"), "The cost of exchanges whose model has a price.", ("model", "tenant"), registry=registry
         )
         self.decisions = Counter(
             name("decisions"), "Exchanges by the strongest decision about them.", ("decision",), registry=registry

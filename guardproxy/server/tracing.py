@@ -8,12 +8,10 @@ exchange: what does not fit is dropped and counted.
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
 from ipaddress import ip_network
 from typing import NamedTuple
 
 from aiohttp import web
-from multidict import CIMultiDict
 
 from guardproxy.audit import Record
 from guardproxy.config import Config
@@ -21,6 +19,7 @@ from guardproxy.errors import ConfigError
 from guardproxy.server.headers import is_trusted
 from guardproxy.server.observers import Outlet
 from guardproxy.server.status import Metrics
+from guardproxy.server.targets import Targets
 from guardproxy.telemetry import TraceContext, begin_trace, measures_of, spans_of
 
 HEADER = "traceparent"
@@ -54,15 +53,12 @@ class Tracing:
         self._exporter = CollectorExport(config.otel_endpoint, version, worker, lost.inc)
         self._outlet: Outlet[_Traced] = Outlet("otel", self._export, metrics)
 
-    def begin(
-        self, exchange_id: str, request: web.BaseRequest, targets: Mapping[str, tuple[str, CIMultiDict[str]]]
-    ) -> TraceContext:
-        """Begins the trace of an exchange, or continues that of a trusted client. Sets the header for every target."""
+    def begin(self, exchange_id: str, request: web.BaseRequest, targets: Targets) -> TraceContext:
+        """Begins the trace of an exchange, or continues that of a trusted client. Adds its header for every target."""
         peer = request.transport.get_extra_info("peername") if request.transport else None
         parent = request.headers.get(HEADER, "") if is_trusted(peer, self._hops) else ""
         trace = begin_trace(exchange_id, parent, self._share)
-        for _, headers in targets.values():
-            headers[HEADER] = trace.header
+        targets.add(HEADER, trace.header)
         return trace
 
     def finished(self, record: Record, trace: TraceContext, url: str) -> None:

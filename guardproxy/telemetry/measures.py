@@ -13,6 +13,7 @@ from guardproxy.telemetry.attributes import model_name
 from guardproxy.wire import codec_for
 
 _DECIDED = ("answered", "blocked_request", "blocked_response")
+MICRO = 1_000_000  # records count costs in millionths
 _ERRORS = 400  # the lowest HTTP status of an error
 
 
@@ -22,15 +23,16 @@ class ExchangeMeasures:
 
     `model`: the model that was asked for; empty unless an upstream accepted the request, so that a client cannot invent
     models. `tenant`: its name; empty if it has none. `input_tokens`, `output_tokens`: of all attempts, as the upstream counted
-    them; `None` if it did not. `first_token_s`: from the request to the first text of a stream. `per_token_s`: the mean time
-    between two tokens of a stream. `decision`: the strongest decision that rules enforced; empty if the rules decided nothing,
-    as for a refused request.
+    them; `None` if it did not. `cost`: in the unit of prices; `None` without a price. `first_token_s`: from the request to the
+    first text of a stream. `per_token_s`: the mean time between two tokens of a stream. `decision`: the strongest decision that
+    rules enforced; empty if the rules decided nothing, as for a refused request.
     """
 
     model: str
     tenant: str
     input_tokens: int | None
     output_tokens: int | None
+    cost: float | None
     duration_s: float | None
     first_token_s: float | None
     per_token_s: float | None
@@ -53,6 +55,7 @@ def measures_of(record: Record) -> ExchangeMeasures:
         tenant=record.tenant_name or "",
         input_tokens=asked,
         output_tokens=answered,
+        cost=None if record.cost is None else record.cost / MICRO,
         duration_s=_seconds(duration_ms),
         first_token_s=_seconds(first_ms),
         per_token_s=_seconds(per_token_ms),

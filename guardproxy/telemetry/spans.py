@@ -9,6 +9,8 @@ In: the record of an exchange, its trace, the URL of its upstream. Out: `TraceSp
 
 The spans `run_guardrail` follow conventions that are only proposed (open-telemetry/semantic-conventions-genai#427), so a
 setting turns them on. No text of a request or an answer is in a span.
+
+Decision: docs/decisions/0048-traces-are-made-from-records.md
 """
 
 from __future__ import annotations
@@ -21,6 +23,7 @@ from urllib.parse import urlsplit
 from guardproxy.audit import Record, RecordedDecision
 from guardproxy.findings import Direction
 from guardproxy.telemetry.attributes import Attribute, gen_ai_attributes, operation_of
+from guardproxy.telemetry.measures import MICRO
 from guardproxy.telemetry.trace import TraceContext, part_id
 
 Kind = Literal["server", "client", "internal"]
@@ -29,7 +32,7 @@ _NS_PER_MS = 1_000_000
 _FAULT = 500  # the lowest HTTP status of a fault of the server
 _ERRORS = 400
 _PORTS = {"https": 443, "http": 80}
-_VERDICTS = {"block": "deny", "retry": "deny", "redact": "modify"}
+_VERDICTS = {"block": "deny", "retry": "deny", "redact": "modify", "drop_chunk": "modify"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +80,7 @@ def _exchange(record: Record, trace: TraceContext) -> TraceSpan:
         "guardproxy.outcome": record.outcome,
         "guardproxy.policies": record.policies,
         "guardproxy.tenant.name": record.tenant_name or None,
+        "guardproxy.cache": record.cache.result if record.cache else None,
         "guardproxy.rules": record.rules or None,
         "guardproxy.rules.shadow": record.shadow or None,
     }
@@ -101,6 +105,7 @@ def _call(record: Record, trace: TraceContext, url: str) -> TraceSpan:
         "server.port": parts.port or _PORTS.get(parts.scheme),
         "http.response.status_code": status,
         "error.type": error or None,
+        "guardproxy.cost": None if record.cost is None else record.cost / MICRO,
         "gen_ai.response.time_to_first_chunk": (first_ms - begin_ms) / 1000
         if first_ms is not None and record.response.streamed
         else None,

@@ -22,7 +22,7 @@ from guardproxy.testing.material import (
     texts_of,
     with_new_fields,
 )
-from guardproxy.wire import Codec, Contract, Decoder, FieldPath, Prompt, Reply, Route, missing_members
+from guardproxy.wire import Codec, Contract, Decoder, FieldPath, Prompt, Reply, Route, SystemChange, missing_members
 from guardproxy.wire.json import dotted, reach, read, write
 
 Promise = Callable[[Codec], None]
@@ -127,6 +127,24 @@ def reads_other_models(codec: Codec) -> None:
     expected = OTHER_MODEL if names_model else ""
     assert decoded.model == expected, f"a request for another model is read as a request for `{decoded.model}`"
     assert codec.turns.first_words(decoded.frame.tree) == WORD, "a request for another model lost its text"
+
+
+def changes_system_prompts(codec: Codec) -> None:
+    """Tests that a system prompt can be changed, if requests of the format have one: the new text is read as a text of the
+    system, and the words of the user stay."""
+    request = codec.author.request(PROMPT)
+    own = codec.turns.system_of(request)
+    if own is None:
+        return
+    for change in (SystemChange(before=NEW), SystemChange(after=NEW), SystemChange(instead=NEW)):
+        tree = codec.turns.with_system(request, change)
+        result = read_request(codec, tree)
+        assert result, f"a request with another system prompt is refused: {tree}"
+        assert any(NEW in text for text in result[0].of("system")), f"no text of the system is changed: {tree}"
+        assert codec.turns.system_of(tree) == change.text(own), (
+            "`turns.system_of` does not read the changed system prompt"
+        )
+        assert codec.turns.first_words(tree) == WORD, "a request with another system prompt lost its text"
 
 
 def reads_answers(codec: Codec) -> None:
@@ -310,6 +328,7 @@ PROMISES: tuple[Promise, ...] = (
     reads_new_fields_of_requests,
     knows_its_fields,
     reads_other_models,
+    changes_system_prompts,
     reads_answers,
     is_invariant,
     reads_new_fields_of_answers,

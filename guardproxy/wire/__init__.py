@@ -92,6 +92,7 @@ from guardproxy.wire.statements import (
     brief_statement_of,
     statement_of,
 )
+from guardproxy.wire.system import SystemChange
 from guardproxy.wire.turns import Call, ModelTurn, Turns, first_text
 from guardproxy.wire.whole import WholeDecoder
 from guardproxy.wire.words import SHARED, Vocabulary
@@ -162,6 +163,7 @@ __all__ = [
     "StreamDecoder",
     "StreamEvent",
     "StreamPlaces",
+    "SystemChange",
     "Turns",
     "UsageFields",
     "Vocabulary",

@@ -68,7 +68,7 @@ CHAT_OPTIONS: Mapping[str, Map] = {
     **OPTIONS,
     **dict.fromkeys(("chat_template", "chat_template_kwargs"), text("system")),
     **dict.fromkeys(_SCHEMAS, text("tool_definition")),
-    "documents": text("tool_result"),
+    "documents": text("document"),
 }
 """Those of a format whose requests hold messages."""
 

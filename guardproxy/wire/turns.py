@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from guardproxy.wire.system import SystemChange
+
 _SILENT = "(nothing)"
 
 
@@ -64,6 +66,14 @@ class Turns(Protocol):
 
     def with_model(self, path: str, tree: Mapping[str, Any], model: str) -> tuple[str, dict[str, Any]]:
         """Returns the path and the body of the request for another model. `path`: the path that the client sent."""
+        ...
+
+    def system_of(self, tree: Any) -> str | None:
+        """Returns the system prompt of a request, empty if it has none; `None` if such a request cannot have one."""
+        ...
+
+    def with_system(self, tree: Mapping[str, Any], change: SystemChange) -> dict[str, Any]:
+        """Returns the request with a changed system prompt. Is called only if `system_of` is not `None`."""
         ...
 
 

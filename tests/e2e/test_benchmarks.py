@@ -15,7 +15,8 @@ from typing import Any
 import pytest
 
 from benchmarks import __main__ as bench
-from benchmarks import growth, overhead, scan
+from benchmarks import growth, install_peers, overhead, page, scan
+from benchmarks.processes import reason
 from benchmarks.workers import answered_by, possible_per_s
 
 Run = Callable[..., dict[str, Any]]
@@ -79,6 +80,51 @@ def test_workers_are_compared_with_what_the_cores_can_do() -> None:
     assert answered_by('guardproxy_exchanges_total{outcome="pass",route="r"} 5.0\n') == {"0": 5}
 
 
+def test_a_peer_that_cannot_be_installed_has_a_reason(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def run_command(command: list[str], **options: Any) -> subprocess.CompletedProcess[bytes]:
+        if "llm-guard" in command:
+            raise subprocess.CalledProcessError(1, command, stderr="no\n space left")
+        return subprocess.CompletedProcess(command, 0)
+
+    monkeypatch.setattr(subprocess, "run", run_command)
+    assert install_peers.main(["--peers", str(tmp_path), "llm-guard", "presidio", "portkey"]) == 0
+    assert reason(tmp_path, "llm-guard") == "cannot be installed: no space left"
+    assert reason(tmp_path, "presidio") == "not installed", "it may be there: nothing failed"
+    monkeypatch.setattr(subprocess, "run", lambda command, **options: subprocess.CompletedProcess(command, 0))
+    install_peers.main(["--peers", str(tmp_path), "llm-guard"])
+    assert not (tmp_path / "llm-guard" / "failed.txt").exists(), "an earlier failure is forgotten"
+
+
+@pytest.mark.parametrize("path", page.PAGES, ids=lambda path: path.name)
+def test_the_tables_of_a_page_are_those_of_the_files(path: Path) -> None:
+    text = path.read_text("utf-8")
+    assert page.filled(text, page.parts()) == text, "python -m benchmarks.page"
+
+
+def test_tables() -> None:
+    row = {
+        **dict.fromkeys(("added_p50_ms_at_1", "added_p99_ms_at_1", "added_first_text_p50_ms"), 0.123),
+        **dict.fromkeys(("chunks_per_s_at_100", "added_gap_p99_ms_at_100", "rss_500_streams_mib"), 0.0),
+        **{"requests_per_s_at_32": 1234.5, "p99_ms_at_32": 9.6, "processor_us_at_32": 12_345.0},
+    }
+    report = {
+        "summary": {"direct": row, "one": row},
+        "relative_to_pass_through": {"one": {"requests_per_s_at_32": 0.5}},
+        "versions": {"one": "1.2"},
+        "remarks": {"one": "no keys"},
+        "left_out": {"other": "not installed"},
+    }
+    *_, shown = page.overhead(report, list(page.OVERHEAD)).splitlines()
+    assert shown == "| one | 0.12, 0.12 ms | 0.12 ms | | 1,234 (0.50) | 10 ms | 12 ms | | |"
+    assert page.notes(report) == "- Versions: one 1.2.\n- one: no keys.\n- Left out: other: not installed.\n"
+    measured = {
+        **{"sizes": [1, 2], "requests_per_s": [900.4, 1600], "possible_per_s": [1000, 1800]},
+        **{"worker_us": [1000, 1010], "others_us": [50, 50], "shares": [[1.0], [0.55, 0.45]]},
+    }
+    *_, shown = page.workers({"workers": measured}).splitlines()
+    assert shown == "| 2 | 1,600 | 1,800 | 1,010 us | 50 us | 55%, 45% |"
+
+
 def test_one_command_runs_the_parts_and_reports_a_failure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     ran: list[list[str]] = []
 
@@ -90,7 +136,7 @@ def test_one_command_runs_the_parts_and_reports_a_failure(tmp_path: Path, monkey
     assert bench.main(["--quick", "--out", str(tmp_path), "--peers", str(tmp_path)]) == 1
     out, peers = ["--out", str(tmp_path)], ["--peers", str(tmp_path)]
     assert ran == [
-        ["benchmarks.overhead", "--rounds", "3", "--seconds", "1.2", *out, *peers, "--quick"],
+        ["benchmarks.overhead", "--rounds", "3", "--seconds", "1.0", *out, *peers, "--quick"],
         ["benchmarks.scan", *out, *peers, "--quick"],
         ["benchmarks.growth", *out, "--quick"],
     ]

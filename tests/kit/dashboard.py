@@ -52,6 +52,7 @@ ROWS: dict[str, tuple[Panel, ...]] = {
         Panel("Time between pieces of a stream", "s", quantiles("time_between_pieces")),
         Panel("Tokens by model", "short", {"{{model}} {{direction}}": rate("tokens_total", "model, direction", MODEL)}),
         Panel("Tokens by tenant", "short", {"{{tenant}}": rate("tokens_total", "tenant", MODEL)}),
+        Panel("Cost by model", "short", {"{{model}}": rate("cost_total", "model", MODEL)}),
         Panel("Duration of exchanges", "s", quantiles("exchange_duration")),
     ),
     "Policies": (
@@ -61,6 +62,7 @@ ROWS: dict[str, tuple[Panel, ...]] = {
         Panel("Values replaced", "short", {"{{direction}}": rate("redacted_spans_total", "direction")}),
         Panel("Answers that were not sent", "reqps", {"{{decision}}": rate("discarded_answers_total", "decision")}),
         Panel("Requests past a limit", "reqps", {"{{limit}} {{mode}}": rate("limit_refusals_total", "limit, mode")}),
+        Panel("Cache", "reqps", {"{{result}} {{mode}}": rate("cache_lookups_total", "result, mode")}),
         Panel("Wait for checks", "s", quantiles("scan")),
         Panel("Scans without capacity", "reqps", {"{{reason}}": rate("scan_no_capacity_total", "reason")}),
     ),

@@ -14,6 +14,7 @@ import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache, partial
+from importlib.util import find_spec
 from typing import Any
 
 import regex
@@ -29,9 +30,10 @@ DEFAULTS = (
 )  # fmt: skip
 MODEL_ENTITIES = ("PERSON", "LOCATION", "NRP", "ORGANIZATION", "AGE", "ID", "FACILITY", "PROFESSION", "USERNAME")
 _TIMEOUT_S = 1.0  # for one search with a user's pattern; after that the check fails
-# Presidio and spaCy import these if they are installed, for models that guardproxy does not run. torch alone takes 290 MB of
-# memory and five seconds.
-_UNUSED = ("cupy", "mxnet", "stanza", "tensorflow", "torch", "transformers")
+# Presidio and spaCy import these if they are installed, torch alone for 290 MB of memory and five seconds. They use them only
+# if one of `_USERS` is installed: pipelines and recognizers that run on torch.
+_FRAMEWORKS = ("cupy", "mxnet", "stanza", "tensorflow", "torch", "transformers")
+_USERS = ("gliner", "spacy_curated_transformers", "spacy_huggingface_pipelines", "spacy_transformers")
 _DISTRIBUTIONS = ("presidio-analyzer", "phonenumbers", "tldextract", "spacy", "regex", "google-re2")
 
 
@@ -45,13 +47,18 @@ def without(names: Sequence[str]) -> Iterator[None]:
         yield
     finally:
         for name in hidden:
-            del sys.modules[name]
+            sys.modules.pop(name, None)
+
+
+def unused_frameworks() -> tuple[str, ...]:
+    """Returns the packages that Presidio and spaCy would import for nothing."""
+    return () if any(find_spec(name) for name in _USERS) else _FRAMEWORKS
 
 
 @cache
 def presidio() -> Any:
     """Returns the package, with a list of public suffixes that needs no download."""
-    with warnings.catch_warnings(), without(_UNUSED):
+    with warnings.catch_warnings(), without(unused_frameworks()):
         warnings.simplefilter("ignore")
         import presidio_analyzer  # noqa: PLC0415
         import tldextract.tldextract as tld  # noqa: PLC0415

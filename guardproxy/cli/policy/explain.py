@@ -19,6 +19,7 @@ from guardproxy.errors import PolicyError
 if TYPE_CHECKING:
     from rich.text import Text
 
+    from guardproxy.audit import RecordedRoute
     from guardproxy.exchange import CacheQuery
     from guardproxy.findings import Direction
     from guardproxy.policy import RawExchange, RequestFacts
@@ -156,6 +157,10 @@ def _lines(explanation: Explanation) -> Iterator[Text]:
         state = "-" if not change.enforced else change.action
         quiet = "" if change.enforced else f"  {change.action}; in shadow mode"
         yield styled((f"    {state:<8}", "dim"), f"{change.policy}: the field {plain(change.place)}{quiet}")
+    for prompt in result.prompts:
+        quiet = "" if prompt.enforced else "; in shadow mode"
+        shown = f"{'prompt' if prompt.enforced else '-':<8}"
+        yield styled((f"    {shown}", "dim"), f"{prompt.policy}: {prompt.words()}{quiet}")
     if (cache := result.cache) is not None:
         match = cache.match if cache.is_enforced else "-"
         quiet = "" if cache.is_enforced else f"  {cache.match}; in shadow mode"
@@ -164,6 +169,12 @@ def _lines(explanation: Explanation) -> Iterator[Text]:
     for limit in explanation.limits:
         takes = "its cost" if limit.takes is None else f"{limit.takes:,}"
         yield styled(("    limit   ", "dim"), f"{plain(limit.words)}; this request takes {takes}")
+    for judge in result.judges:
+        section, quiet = judge.value, "" if judge.enforced else "; in shadow mode"
+        what = f"{section.model} scores {section.sample / 10_000:g} % of the answers"
+        yield styled((f"    {'judge' if judge.enforced else '-':<8}", "dim"), f"{judge.policy}: {plain(what)}{quiet}")
+    for route in result.routes:
+        yield _route(route)
     if explanation.elsewhere:
         yield styled(("policies that do not apply: ", "dim"), ", ".join(explanation.elsewhere))
     yield from _sent("the model sees", result.upstream)
@@ -191,6 +202,15 @@ def _rule(rule: RuleOutcome, width: int) -> Text:
     name = f"{rule.policy}: {rule.rule}".ljust(width)
     state = "-" if rule.state == "no" else rule.state
     return styled((f"    {state:<8}", _STYLES[rule.state]), f"{name}  {rule.action:<7} {plain(rule.why)}")
+
+
+def _route(route: RecordedRoute) -> Text:
+    places = [f"{route.upstream or '-'} {route.model}".rstrip(), *route.next]
+    why = ", ".join(f"{name} {count}" for name, count in route.measures.items())
+    simple = f"; {'simple' if route.simple else 'not simple'} ({why})" if route.measures else ""
+    state = "routed" if route.mode == "enforce" else "-"
+    quiet = "" if route.mode == "enforce" else "; in shadow mode"
+    return styled((f"    {state:<8}", "green"), plain(f"{route.policy}: to {', then '.join(places)}{simple}{quiet}"))
 
 
 def _sent(who: str, shown: Delivery | None) -> Iterator[Text]:
@@ -229,11 +249,26 @@ def _json(explanation: Explanation) -> dict[str, Any]:
             {"field": change.place, "action": change.action, "policy": change.policy, "enforced": change.enforced}
             for change in result.fields
         ],
+        "prompts": [
+            {"policy": prompt.policy, "enforced": prompt.enforced, "parts": list(prompt.parts), "texts": prompt.texts}
+            for prompt in result.prompts
+        ],
         "cache": None if result.cache is None else _cache(result.cache),
         "limits": [
             {key: getattr(limit, key) for key in ("policy", "limit", "unit", "takes", "mode", "words")}
             for limit in explanation.limits
         ],
+        "judges": [
+            {
+                "policy": judge.policy,
+                "upstream": judge.value.upstream,
+                "model": judge.value.model,
+                "percent": judge.value.sample / 10_000,
+                "enforced": judge.enforced,
+            }
+            for judge in result.judges
+        ],
+        "routes": [route.document() for route in result.routes],
         "model_sees": None if result.upstream is None else dict(result.upstream.texts),
         "client_sees": None if result.client is None else dict(result.client.texts),
         "checks": [
@@ -246,7 +281,6 @@ def _cache(cache: CacheQuery) -> dict[str, Any]:
     return {
         "match": cache.match,
         "ttl_s": cache.section.ttl_s,
-        "similarity": cache.section.similarity if cache.match == "semantic" else 1.0,
         "policies": list(cache.policies),
         "enforced": cache.is_enforced,
     }

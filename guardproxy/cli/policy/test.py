@@ -31,6 +31,16 @@ def run(
         bool, typer.Option("--no-model", help="Skip tests that need the model; it is not loaded.")
     ] = False,
     junit: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the results as JUnit XML.")] = None,
+    judge: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="Ask the judges of the policies about labelled cases, in place of the tests."
+        ),
+    ] = None,
+    upstream: Annotated[
+        list[str], typer.Option(metavar="NAME=URL", help="With --judge: the upstream of a judge.")
+    ] = [],  # noqa: B006 - typer copies it
+    kappa: Annotated[float, typer.Option(help="With --judge: exit 1 if a judge agrees less with the labels.")] = 0.6,
     as_json: AsJson = False,
     allow_code: AllowCode = False,
 ) -> None:
@@ -39,10 +49,17 @@ def run(
     An answer is played whole, streamed, and streamed in random pieces; all must give the same result. Checks that use
     a service (`http`) are left out, and tests that need them are skipped. Exit code 0: all tests passed; 1: a test
     failed; 2: wrong use.
+
+    With --judge, each line of FILE is a labelled case: `request` (or `messages`), `answer` and `good`. Keys of upstreams
+    come from GUARDPROXY_UPSTREAM_KEY. Prints how the scores agree with the labels.
     """
     from guardproxy.policytest import junit as as_junit  # noqa: PLC0415
     from guardproxy.policytest import untested  # noqa: PLC0415
 
+    if judge is not None:
+        from guardproxy.cli.policy.judging import run_judges  # noqa: PLC0415
+
+        raise typer.Exit(run_judges(folders, judge, upstream, kappa, as_json=as_json))
     if show_untested and (only != "*" or no_model):
         _wrong_use("--untested covers all tests; leave --only and --no-model out")
     out = console()

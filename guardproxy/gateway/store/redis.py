@@ -10,7 +10,7 @@ ends of their reservations, a hash of their amounts and processes, and a hash of
 A process without a lease is dead: what it reserved is given back. One server holds all keys: the script does not run in a
 cluster.
 
-Decision: docs/decisions/0048-a-process-has-a-lease.md
+Decision: docs/decisions/0049-a-process-has-a-lease.md
 """
 
 from __future__ import annotations

@@ -17,8 +17,8 @@ from guardproxy.policy.tree import YamlNode
 CacheMode = Literal["none", "exact", "semantic"]
 MODES: tuple[CacheMode, ...] = get_args(CacheMode)
 """Most careful first."""
+DEFAULT_TTL_S = 300.0
 LIMIT_TTL_S = (1, 30 * 86_400)
-LEAST_SIMILARITY = 0.5
 
 _SCHEMA: Mapping[str, Any] = {
     "type": "object",
@@ -27,7 +27,7 @@ _SCHEMA: Mapping[str, Any] = {
     "properties": {
         "mode": {
             "enum": list(MODES),
-            "description": "`exact`: for an equal request; `semantic`: also for a question that differs only in wording; "
+            "description": "`exact`: for an equal request; `semantic`: also if the last question says the same in other words; "
             "`none`: no policy may use the cache.",
         },
         "ttl_s": {
@@ -36,12 +36,6 @@ _SCHEMA: Mapping[str, Any] = {
             "maximum": LIMIT_TTL_S[1],
             "description": "Seconds for which an answer is given again.",
         },
-        "similarity": {
-            "type": "number",
-            "minimum": LEAST_SIMILARITY,
-            "maximum": 1,
-            "description": "For `semantic`: the least similarity of two questions.",
-        },
         "tools": {"type": "boolean", "description": "Whether answers that call tools are given again."},
     },
 }
@@ -49,12 +43,11 @@ _SCHEMA: Mapping[str, Any] = {
 
 @dataclass(frozen=True, slots=True)
 class CacheSection:
-    """What a policy lets the cache do. `ttl_s`: seconds for which an answer is given again. `similarity`: the least similarity
-    of two questions, for `semantic`. `tools`: whether answers that call tools are given again."""
+    """What a policy lets the cache do. `ttl_s`: seconds for which an answer is given again. `tools`: whether
+    answers that call tools are given again."""
 
     mode: CacheMode
-    ttl_s: float = 300.0
-    similarity: float = 0.95
+    ttl_s: float = DEFAULT_TTL_S
     tools: bool = False
 
 
@@ -65,7 +58,6 @@ def merge_caches(sections: Sequence[CacheSection]) -> CacheSection | None:
     return CacheSection(
         min((section.mode for section in sections), key=MODES.index),
         min(section.ttl_s for section in sections),
-        max(section.similarity for section in sections),
         all(section.tools for section in sections),
     )
 
@@ -74,14 +66,10 @@ def _read(reading: FileReading, node: YamlNode) -> CacheSection | None:
     keys = reading.entries(node, "a mapping like {mode: exact}", tuple(_SCHEMA["properties"]), needed=("mode",))
     mode = reading.choice(keys.get("mode"), MODES)
     ttl_s = reading.number(keys.get("ttl_s"), *LIMIT_TTL_S)
-    similarity = reading.number(keys.get("similarity"), LEAST_SIMILARITY, 1)
     tools = reading.boolean(keys.get("tools"))
-    if mode not in (None, "semantic") and "similarity" in keys:
-        reading.fail(keys["similarity"].key, "`similarity` needs `mode: semantic`")
     if mode is None:
         return None
-    given = {"ttl_s": ttl_s, "similarity": similarity, "tools": tools}
-    return CacheSection(mode, **{name: value for name, value in given.items() if value is not None})  # type: ignore[arg-type]
+    return CacheSection(mode, DEFAULT_TTL_S if ttl_s is None else ttl_s, bool(tools))
 
 
 SECTION = Section("cache", "Answers that are given again for equal or similar requests.", _SCHEMA, _read)

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from guardproxy.wire.declared.declaration import DeclaredFormat
-from guardproxy.wire.declared.pointers import put, value
+from guardproxy.wire.declared.declaration import BY_ROLE, DeclaredFormat
+from guardproxy.wire.declared.pointers import EACH, Pointer, put, value
 from guardproxy.wire.json import UNMAPPED, TreeLeaf, edited, read, walk, write
+from guardproxy.wire.system import SystemChange, changed_messages, text_of_messages
 from guardproxy.wire.turns import ModelTurn
 
 
@@ -49,3 +50,35 @@ class DeclaredTurns:
         if value(copy, self._of.request.model) != model:
             put(copy, self._of.request.model, model)
         return path, copy
+
+    def _system(self) -> Pointer | None:
+        """The place of the system prompt: a text of the kind `system`, or the texts of messages by their role."""
+        places = self._of.request.texts
+        own = next((place for place, kind in places if kind == "system" and EACH not in place), None)
+        spoken = (place for place, kind in places if kind == BY_ROLE and place[-2] == EACH and place.count(EACH) == 1)
+        return own or next(spoken, None)
+
+    def system_of(self, tree: Any) -> str | None:
+        """Returns the system prompt of a request; `None` if the declaration names no place for it."""
+        place = self._system()
+        if place is None or not isinstance(tree, dict):
+            return None
+        if EACH in place:
+            messages = value(tree, place[:-2])
+            return text_of_messages(messages, self._of.request.role, place[-1]) if isinstance(messages, list) else None
+        if place[1:] and not isinstance(value(tree, place[:-1]), dict):
+            return None
+        given = value(tree, place)
+        return given if isinstance(given, str) else "" if given is None else None
+
+    def with_system(self, tree: Mapping[str, Any], change: SystemChange) -> dict[str, Any]:
+        """Returns the request with a changed system prompt."""
+        copy: dict[str, Any] = read(write(tree))
+        place = self._system()
+        assert place is not None  # noqa: S101 - asked by `system_of`
+        if EACH in place:
+            role = self._of.request.role
+            put(copy, place[:-2], changed_messages(value(copy, place[:-2]), change, {}, role, place[-1]))
+        else:
+            put(copy, place, change.text(value(copy, place) or ""))
+        return copy

@@ -10,9 +10,11 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
+from guardproxy.audit import RecordedCache
 from guardproxy.audit.document import Gap, Record
+from guardproxy.audit.entries import Judged
 from guardproxy.audit.intents import closing
-from guardproxy.audit.opinions import RecordedFeedback, RecordedOpinion
+from guardproxy.audit.opinions import RecordedFeedback, RecordedJudge, RecordedOpinion
 from guardproxy.audit.versions import entry_of
 from guardproxy.cli.audit import app
 from guardproxy.exchange.transcript import DataReceived, RequestReceived, ResponseEnded, ResponseStarted
@@ -241,6 +243,49 @@ def test_an_exchange_is_shown_with_the_feedback_about_it(tmp_path: Path) -> None
     for wanted in ("feedback about: x0", "thumbs: down", "score: 0.5", "span: 1-4 up", "span: 5-6", "too long"):
         assert wanted in lines, wanted
     assert "f2" not in out
+
+
+@pytest.mark.parametrize(
+    ("cache", "line"),
+    [
+        ({"result": "miss", "match": "exact"}, "cache: miss, exact"),
+        ({"result": "miss", "match": "exact", "mode": "shadow"}, "cache: miss, exact (shadow)"),
+        (
+            {"result": "hit", "match": "semantic", "source": "x9", "age_s": 1.5},
+            "cache: the answer of x9, 1.5 s old, semantic",
+        ),
+    ],
+)
+def test_what_the_cache_had_is_shown(tmp_path: Path, cache: dict[str, Any], line: str) -> None:
+    told = RecordedCache(**{"mode": "enforce", "policies": ("p",), **cache})
+    write(tmp_path, "a", plain_record(id="x0", cache=told))
+    assert line in [row.strip() for row in run("show", tmp_path, "x0")[1].splitlines()]
+
+
+def test_an_exchange_is_shown_with_its_scores(tmp_path: Path) -> None:
+    judges = (RecordedJudge(policy="p", mode="enforce"), RecordedJudge(policy="q", mode="shadow"))
+    about: dict[str, Any] = {
+        "v": 3,
+        "id": "x0",
+        "engine": "e",
+        "policy": "p",
+        "upstream": "u",
+        "model": "m",
+        "rubric": "r",
+    }
+    scored = Judged(**about, at=RECORD.at + 1, scale=(1, 5), ms=12.5, score=4)
+    failed = Judged(**about, at=RECORD.at + 2, scale=(1, 5), ms=1.0, failure="timeout")
+    write(tmp_path, "a", plain_record(judges=judges), scored, failed)
+    lines = [line.strip() for line in run("show", tmp_path, "x0")[1].splitlines()]
+    for wanted in (
+        *("judge: of policy p", "judge: of policy q (shadow)", "judge: m at u, 12.5 ms", "rubric: r", "policy: p"),
+        "x0  2025-06-15 15:06:41.250Z  judged: score 4, on a scale from 1 to 5",
+        "x0  2025-06-15 15:06:42.250Z  judged: no score, timeout, on a scale from 1 to 5",
+    ):
+        assert wanted in lines, wanted
+    out = run("show", tmp_path)[1]
+    assert "(judge of p: score 4 of 5)" in out
+    assert "(judge of p: no score: timeout)" in out
 
 
 def test_marks_of_text_in_json_stand_where_it_was_found(tmp_path: Path) -> None:

@@ -89,7 +89,11 @@ def test_export_of_feedback(folder: Path, tmp_path: Path) -> None:
 def test_export_to_parquet(folder: Path, tmp_path: Path) -> None:
     out = tmp_path / "deep" / "out"
     code, printed, err = run("export", folder, "--out", out, "--format", "parquet")
-    assert (code, printed, err) == (0, "2 exchanges, 1 texts, 0 findings, 0 decisions, 0 feedback, 0 events\n", "")
+    assert (code, printed, err) == (
+        0,
+        "2 exchanges, 1 texts, 0 findings, 0 decisions, 0 feedback, 0 scores, 0 events\n",
+        "",
+    )
     assert duckdb.execute(f"SELECT count(*) FROM '{out}/exchanges.parquet'").fetchall() == [(2,)]
     assert run("export", folder, "--out", out, "--format", "parquet")[0] == 2
     assert run("export", folder, "--out", "-", "--format", "parquet")[0] == 2

@@ -317,9 +317,34 @@ def test_a_request_as_json(folder: Path) -> None:
         assert found["model_sees"] == {"messages[0].content": text}
 
 
+@pytest.mark.parametrize(
+    ("mode", "line"),
+    [
+        ("enforce", "    exact   mine: the cache may answer, for 60 s"),
+        ("shadow", "    -       mine: the cache may answer, for 60 s  exact; in shadow mode"),
+    ],
+)
+def test_explain_says_whether_the_cache_may_answer(folder: Path, mode: str, line: str) -> None:
+    section = f"mode: {mode}\ncache: {{mode: exact, ttl_s: 60}}\npolicy: mine"
+    other = change(folder, "policy: mine", section)
+    assert line in run("explain", "plain", "--policies", other).stdout.splitlines()
+    shown = json.loads(run("explain", "plain", "--policies", other, "--json").stdout)
+    assert shown["cache"] == {"match": "exact", "ttl_s": 60.0, "policies": ["mine"], "enforced": mode == "enforce"}
+    assert json.loads(run("explain", "plain", "--policies", folder, "--json").stdout)["cache"] is None
+
+
 def test_what_is_for_others_and_what_is_refused(folder: Path) -> None:
     other = change(folder, "policy: mine", "match: {tenants: [x]}\npolicy: mine")
     assert "policies that do not apply: mine" in run("explain", "plain", "--policies", other).stdout
+    (other / "judge.yaml").write_text(
+        "policy: judged\nchecks: {w: {use: pattern, words: [x]}}\nrules: [{id: a, when: w, action: flag}]\n"
+        "judge: {upstream: grader, model: strict, rubric: r}\n"
+    )
+    assert "judge   judged: strict scores 5 % of the answers" in run("explain", "plain", "--policies", other).stdout
+    found = json.loads(run("explain", "plain", "--policies", other, "--json").stdout)
+    assert found["judges"] == [
+        {"policy": "judged", "upstream": "grader", "model": "strict", "percent": 5.0, "enforced": True}
+    ]
     shown = run("explain", '{"messages": [3]}', "--policies", folder)
     assert "decision block (refused: invalid_type at `messages[0]`)" in shown.stdout
     assert "the model sees nothing" in shown.stdout
@@ -365,3 +390,21 @@ def test_there_is_none_in_a_pipe(monkeypatch: pytest.MonkeyPatch) -> None:
     with progress(100) as advance:
         advance(50)
     assert pipe.getvalue() == ""
+
+
+def test_where_a_route_sends_a_text(tmp_path: Path) -> None:
+    write = {
+        "here": "route: {upstreams: [{upstream: main}], simple: {upstream: cheap, chars: 9}}",
+        "later": "mode: shadow\nroute: {models: {m: n}}",
+    }
+    for name, section in write.items():
+        (tmp_path / f"{name}.yaml").write_text(f"policy: {name}\n{section}\n", "utf-8")
+    lines = run("explain", "hello", "--policies", tmp_path, "--model", "m").stdout.splitlines()
+    measures = "(chars 5, messages 1, tools 0, code 0, media 0)"
+    assert f"    routed  here: to cheap, then main; simple {measures}" in lines
+    assert "    -       later: to - n; in shadow mode" in lines
+    told = json.loads(run("explain", "hello, you there", "--policies", tmp_path, "--model", "m", "--json").stdout)
+    assert [(route["policy"], route.get("upstream", "")) for route in told["routes"]] == [
+        ("here", "main"),
+        ("later", ""),
+    ]

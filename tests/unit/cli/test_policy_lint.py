@@ -49,8 +49,8 @@ def test_errors_fail(folder: Path) -> None:
     done = run("lint", folder, "--coverage")
     assert done.exit_code == 1
     assert (
-        done.output
-        == f"{folder}/p.yaml:3:34: unknown word `flog`; did you mean `flag`? (expected one of flag, redact, retry, block)\n"
+        done.output == f"{folder}/p.yaml:3:34: unknown word `flog`; did you mean `flag`? "
+        "(expected one of flag, redact, drop_chunk, retry, block)\n"
     )
 
 

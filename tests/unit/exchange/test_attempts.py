@@ -31,7 +31,7 @@ CALL = Lane(Channel("response", "tool_arguments", "a"), (), encoded=True)
     ],
 )
 def test_tokens_are_counted_or_estimated(usage: dict[str, int], cut: bool, expected: tuple[int, int, bool]) -> None:
-    assert tokens_of(CONTRACT, usage, 10, 20, cut) == expected
+    assert tokens_of(CONTRACT, usage, 10, 20, cut)[:3] == expected
 
 
 def test_errors_in_words() -> None:

@@ -6,12 +6,15 @@ import json
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from guardproxy.decisions import Plan
 from guardproxy.exchange import CacheQuery, Exchange, Keys, RequestReceived, ResponseEnded, ResponseStarted
+from guardproxy.exchange.caching import _without
 from guardproxy.exchange.transcript import DataReceived
 from guardproxy.policy import CacheSection, PolicySet
-from tests.kit.play import CHAT, KEYS, Play, chat_frames, policy_set, setting
+from tests.kit.play import CHAT, KEYS, Play, chat_frames, chat_texts, policy_set, setting
 
 CACHE = "policy: saving\ncache: {mode: exact}\n"
 GUARD = """\
@@ -53,7 +56,7 @@ def key(tree: Any, *policies: str, plans: tuple[Plan, ...] = (), **more: Any) ->
 def test_a_query_says_what_policies_allow() -> None:
     found = query(body())
     assert found is not None
-    assert (found.match, found.question, found.section) == ("exact", "", CacheSection("exact"))
+    assert (found.match, found.section) == ("exact", CacheSection("exact"))
     assert (found.policies, found.is_enforced, found.is_streamed) == (("saving",), True, False)
     assert (found.offers_tools, found.media_type) == (False, "application/json")
     streamed = query(body(stream=True, tools=[{"type": "function", "function": {"name": "look"}}]))
@@ -62,12 +65,13 @@ def test_a_query_says_what_policies_allow() -> None:
 
 
 def test_the_key_is_of_the_request_as_it_goes_upstream() -> None:
-    assert key(body()) == key(body(stream=True, stream_options={"include_usage": True}))
+    assert key(body()) == key(body(stream=True))
     assert "falcon" not in key(body("a falcon"))
     keys = [
         key(body()),
         key(body("hi.")),
         key(body(seed=1)),
+        key(body(stream=True, stream_options={"include_usage": True})),
         key(body(), tenant="other"),
         key(body(), plans=(Plan("backup"),)),
         key(body(), plans=(Plan(model="n"),)),
@@ -91,14 +95,64 @@ def test_policies_in_shadow_mode_only_look() -> None:
     assert query(body(), GUARD) is None
 
 
-def test_a_request_that_starts_work_in_the_background_is_not_looked_for() -> None:
-    assert query({"model": "m", "input": "hi", "background": True}, route="POST /v1/responses") is None
+def test_a_request_whose_provider_keeps_its_state_is_not_looked_for() -> None:
+    assert query({"model": "m", "input": "hi", "conversation": "conv_1"}, route="POST /v1/responses") is None
+    assert query({"model": "m", "input": "hi", "conversation": None}, route="POST /v1/responses") is not None
+    asked = {"model": "m", "max_tokens": 5, "messages": [{"role": "user", "content": "hi"}], "container": "c1"}
+    assert query(asked, route="POST /v1/messages") is None
 
 
 def test_requests_that_no_model_answers_are_looked_for_too() -> None:
     found = query({"model": "m", "input": "hi"}, "policy: p\ncache: {mode: semantic}\n", route="POST /v1/embeddings")
     assert found is not None
     assert found.match == "exact"
+
+
+SEMANTIC = "policy: saving\ncache: {mode: semantic}\n"
+
+
+def test_the_last_question_may_be_worded_differently() -> None:
+    def worded(text: str, *earlier: str, policies: tuple[str, ...] = (SEMANTIC, GUARD)) -> str:
+        messages = [{"role": "user", "content": words} for words in (*earlier, text)]
+        found = query({"model": "m", "messages": messages}, *policies)
+        assert found is not None
+        assert found.match == ("semantic" if policies[0] == SEMANTIC else "exact")
+        return found.key
+
+    first = worded("What is the capital of Kenya?")
+    assert first == worded("Hello, can you tell me what the capital of Kenya is?")
+    assert first != worded("What is the capital of Ghana?")
+    assert first != worded("What is the capital of Kenya?", policies=(CACHE, GUARD))
+    assert worded("Why?", "Rain falls.") == worded("why?", "Rain falls.")
+    assert worded("Why?", "Rain falls.") != worded("Why?", "rain falls.")
+    assert worded("Who is falcon?") == worded("who is falcon?")
+    assert "falcon" not in worded("Who is falcon?")
+
+
+@pytest.mark.parametrize(
+    ("tree", "policies"),
+    [
+        pytest.param(body(), (SEMANTIC,), id="no rule reads it"),
+        pytest.param(
+            {"model": "m", "messages": [{"role": "system", "content": "be kind"}]}, (SEMANTIC, GUARD), id="none"
+        ),
+        pytest.param(body(), (SEMANTIC, GUARD, "policy: set\nset: {messages.*.content: hm}\n"), id="set by a policy"),
+    ],
+)
+def test_a_request_without_a_last_question_is_compared_exactly(tree: Any, policies: tuple[str, ...]) -> None:
+    found = query(tree, *policies)
+    assert found is not None
+    assert found.match == "exact"
+
+
+def test_a_text_that_a_policy_removed_is_no_question() -> None:
+    asked = {"model": "m", "input": "hi", "instructions": "be kind", "metadata": {"note": "x"}}
+    found = query(asked, SEMANTIC, GUARD, route="POST /v1/responses")
+    assert found is not None
+    assert found.match == "semantic"
+    assert _without({"a": [{"b": 1}]}, ("a", 0, "b")) is None
+    assert _without({"a": []}, ("a", 0)) is None
+    assert _without({"a": ["x", "y"]}, ("a", 1)) == ("y", {"a": ["x", ""]})
 
 
 ANSWER = {"choices": [{"index": 0, "message": {"role": "assistant", "content": "yes"}, "finish_reason": "stop"}]}
@@ -193,6 +247,39 @@ def test_calls_of_tools_are_stored_only_if_asked_for() -> None:
     assert is_stored(answered(body(tools=tools), CALLING, CACHE.replace("exact", "exact, tools: true"), GUARD))
     assert not is_stored(answered(body(tools=tools), ANSWER, CACHE)), "no rule reads it"
     assert is_stored(answered(body(), ANSWER, CACHE))
+
+
+def test_what_a_tool_of_the_provider_found_is_stored_only_if_asked_for() -> None:
+    part = {"type": "output_text", "text": "yes", "annotations": []}
+    said = {"status": "completed", "output": [{"type": "message", "role": "assistant", "content": [part]}]}
+    searching = {"model": "m", "input": "hi", "tools": [{"type": "web_search"}]}
+    responses = "POST /v1/responses"
+    assert is_stored(answered({"model": "m", "input": "hi"}, said, route=responses))
+    assert not is_stored(answered(searching, said, route=responses))
+    assert is_stored(answered(searching, said, CACHE.replace("exact", "exact, tools: true"), GUARD, route=responses))
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(st.sampled_from(("a ", "fal", "con", "forbid", "den", " eagle")), max_size=6), st.data())
+def test_a_warm_exchange_says_and_decides_what_a_cold_one_did(pieces: list[str], data: st.DataObject) -> None:
+    """However the answer came the first time, and though it comes in one piece the second time."""
+    frames = chat_frames([{"content": piece} for piece in pieces])
+    whole = b"".join(frames)
+    cuts = sorted(data.draw(st.lists(st.integers(0, len(whole)), max_size=6)))
+    chunks = [whole[low:high] for low, high in zip([0, *cuts], [*cuts, len(whole)], strict=True)]
+    policies = policy_set(CACHE, GUARD.replace("action: retry, attempts: 1", "action: block"))
+
+    def played(parts: list[bytes]) -> Play:
+        play = Play(policies)
+        play.exchange = Exchange(setting(policies, keys=SEALED, engine="test"))
+        return play.ask(body("a falcon", stream=True)).stream(parts)
+
+    cold = played(chunks)
+    stored = cold.exchange.stored_answer(whole, 1.0)
+    assert (stored is not None) == (cold.finish.outcome == "answered")
+    warm = played([whole])
+    assert chat_texts(warm.client) == chat_texts(cold.client)
+    assert warm.record == cold.record
 
 
 def test_what_the_cache_had_is_recorded() -> None:

@@ -36,7 +36,6 @@ def query(codec: Codec, *, is_streamed: bool, **more: Any) -> CacheQuery:
         policies=("p",),
         is_enforced=True,
         is_streamed=is_streamed,
-        offers_tools=False,
         codec=codec,
         tree=tree,
     )
@@ -83,6 +82,14 @@ def test_tokens_are_those_of_the_upstream_or_an_estimate() -> None:
     assert written is not None
     usage = json.loads(written.body)["usage"]
     assert (usage["completion_tokens"], usage["prompt_tokens"]) == (2, 16)
+
+
+def test_large_counts_are_no_text() -> None:
+    """A row of numbers counts as a text, as it may spell one."""
+    old = stored(PLAIN, Reply("hi", counted=4223), is_streamed=True, prompt_words=22)
+    new = reformed(query(PLAIN, is_streamed=False), old)
+    assert new is not None
+    assert json.loads(new.body)["usage"]["total_tokens"] == 4245
 
 
 @pytest.mark.parametrize(

@@ -79,6 +79,7 @@ POLICIES = [
     policy_set(ONLY_FORM + RULE),
     *(judged_beside(rules) for rules in (BESIDE, BESIDE + BLOCKING, BESIDE + RULE)),
     policy_set(),
+    policy_set("policy: r\nroute: {upstreams: [{upstream: a}, {upstream: b, priority: 1}]}\n"),
 ]
 BODIES: list[bytes] = [
     b"{",

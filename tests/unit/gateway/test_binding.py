@@ -21,7 +21,7 @@ def test_every_model_that_a_request_names_is_a_fact() -> None:
     assert (about.route, about.tenant, about.stream, about.headers) == (ROUTE, "acme", True, {"x": "y"})
     same = about_of(ROUTE, "", request("m", {"model": "m"}), RequestStatement(), None)
     assert (same.named_models, same.headers) == (("m",), None)
-    trees: tuple[Any, ...] = [], {"model": 7}
+    trees: list[Any] = [[], {"model": 7}]
     for tree in trees:
         assert about_of(ROUTE, "", request("m", tree), RequestStatement(), {}).named_models == ("m",)
 

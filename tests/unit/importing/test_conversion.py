@@ -142,3 +142,9 @@ def test_any_value_in_any_place_gives_files_that_are_harmless(changes: list[tupl
             config.SETTINGS[name].read(value, name)
     if "limits.toml" in files:
         read_limits(files["limits.toml"].encode(), "limits.toml")
+
+
+def test_a_configuration_without_limits_needs_no_file_for_them() -> None:
+    conversion = convert_litellm(b"model_list: [{model_name: m, litellm_params: {model: gpt-5}}]", "f")
+    assert files_of(conversion.draft).keys() == {"guardproxy.toml", "policies/route-m.yaml"}
+    assert "limits" not in conversion.draft.settings

@@ -146,9 +146,21 @@ def test_what_cannot_be_taken_is_said(entry: Any, why: str) -> None:
     assert why in notes["guardrails[0]"][1]
 
 
+def test_a_guardrail_without_a_mode_reads_requests() -> None:
+    assert [rule["on"] for rule in policy({"litellm_params": {"guardrail": "hide-secrets"}})["rules"]] == ["request"]
+
+
 def test_redaction_is_not_parallel() -> None:
     _, notes = converted(guardrails=[guardrail("hide-secrets", ["during_call", "post_call"])])
     assert notes["guardrails[0].litellm_params.mode"][0] == "changed"
+
+
+@pytest.mark.parametrize("mode", ["pre_mcp_call", {"tags": {"a": "pre_call"}}, ["pre_call", "other"]])
+def test_a_mode_that_is_not_known_is_said(mode: Any) -> None:
+    draft, notes = converted(guardrails=[guardrail("hide-secrets", mode)])
+    assert [rule["on"] for rule in draft.policies["g"]["rules"]] == ["request"]
+    found = [result for path, (result, _) in notes.items() if path.startswith("guardrails[0].litellm_params.mode")]
+    assert found == ["changed"]
 
 
 def test_the_older_form() -> None:

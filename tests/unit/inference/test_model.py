@@ -56,14 +56,14 @@ def test_a_good_folder_is_read(tmp_path: Path) -> None:
         "jailbreak": {"any": ("jailbreak",)},
         "embedded": {"any": ("embedded",)},
         "harm": {"any": ("harm",)},
-        "injection": {"any": ("jailbreak", "embedded"), "tool_result": ("embedded",)},
+        "injection": {"any": ("jailbreak", "embedded"), "tool_result": ("embedded",), "document": ("embedded",)},
     }
     assert model.calibration["jailbreak"] == Calibration(2.0, 1.5)
     assert model.calibration["embedded"] == Calibration(0.0, 1.0)
     assert model.calibration["harm"] == Calibration(-1.0, 1.0)
     assert model.points == POINTS
     assert model.special == Special("<s>", "</s>", "<pad>")
-    assert model.channels == {"user": 1, "tool_result": 2, "reasoning": 2}
+    assert model.channels == {"user": 1, "tool_result": 2, "document": 2, "reasoning": 2}
     assert (model.activation, model.default_point) == ("softmax", "1%")
     assert (model.version, model.max_tokens, model.overlap_tokens) == ("7", 128, 32)
     assert model.files == frozenset()

@@ -45,7 +45,9 @@ def test_another_package_may_bring_an_action(install: Install) -> None:
 
 
 def test_without_it_the_word_is_unknown() -> None:
-    with pytest.raises(PolicyError, match=r"4:\d+: unknown word `hush` \(expected one of flag, redact, retry, block\)"):
+    with pytest.raises(
+        PolicyError, match=r"4:\d+: unknown word `hush` \(expected one of flag, redact, drop_chunk, retry, block\)"
+    ):
         parse(text(), "p.yaml")
 
 

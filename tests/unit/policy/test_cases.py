@@ -11,7 +11,8 @@ from guardproxy.wire.registry import codecs
 OK = "policy: p\nchecks: {pii: {use: pii}}\nrules: [{id: r, when: pii, action: flag}]\n"
 KEYS = "name, request, response, exchange, record, route, model, tenant, headers, chunkings, expect"
 EXPECT = (
-    "rule, rules, shadow, decision, upstream_has, upstream_lacks, client_has, client_lacks, upstream, client, finds"
+    "rule, rules, shadow, decision, upstream_has, upstream_lacks, client_has, client_lacks, "
+    "upstream, client, finds, routed"
 )
 SENDS = "a test sends `request`, `response` or both, or an `exchange`, or a `record`"
 ROUTES = ", ".join(route for codec in codecs() for route in codec.routes)

@@ -26,11 +26,11 @@ WRITTEN = [block.text for block in blocks("yaml") if block.is_run and not block.
 
 # Mistakes in what a value says, which a schema cannot see.
 UNSEEN = re.compile(
-    r"(when|match-when|lists|vars)-.*|test-(rule|neither)|tenants-(looser|shadow|points|new-rule|not-matched|unknown).*"
+    r"(when|match-when|lists|vars|prompt-template)-.*|judge-(least|scale)|test-(rule|neither)|tenants-(looser|shadow|points|new-rule|not-matched|unknown).*"
     r"|check-(entity-unknown|label-unknown|nothing-to-cut|pattern|point-unknown|schema-missing|threshold-nan).*"
     r"|match-headers-(credential|name|twice)|restore-response|rule-twice"
     r"|formats-(name-taken|no-user|nobody-streams|pointer-twice|pointers-contradict|role|route-taken|routes-overlap)|set-(and-strip|infinite)"
-    r"|subject-(alone|unsealed)|limits-(large|twice|when)|cache-similarity"
+    r"|subject-(alone|unsealed)|route-(simple-headers|upstream-twice)|limits-(large|twice|when)|cache-similarity"
 )
 
 

@@ -9,7 +9,6 @@ import pytest
 from guardproxy.decisions import Edit, Stop
 from guardproxy.exchange.gate import CHECK_ERROR
 from guardproxy.findings import Channel
-from guardproxy.policy import evaluate
 from guardproxy.policy.evaluate import BoundRules, PolicySet
 from guardproxy.policy.tally import Tally
 from tests.kit.play import policy_set
@@ -171,17 +170,11 @@ def test_no_policies_ask_nothing() -> None:
     assert Tally(it).see(channel(), finding("one")) is None
 
 
-def test_the_upstreams_that_policies_fall_back_to() -> None:
-    rules = (
-        "  - {id: a, on: response, when: one, action: retry, then: fallback, fallback: {upstream: backup}}\n"
-        "  - {id: b, on: response, when: one, action: retry, then: fallback, fallback: {model: big}}\n"
-        "  - {id: c, on: response, when: one, action: block}\n"
-    )
-    assert policies_of(rules).fallbacks == {"backup"}
-
-
-def policies_of(rules: str) -> evaluate.PolicySet:
-    return evaluate.PolicySet(policy_set(policies(rules)).policies, {}, "")
+def test_the_upstreams_that_policies_route_to() -> None:
+    first = "policy: a\nroute: {upstreams: [{upstream: main}, {upstream: spare, priority: 1}]}\n"
+    second = "policy: b\nroute: {models: {fast: small}, simple: {upstream: cheap}}\n"
+    assert policy_set(first, second).routed == ("", "cheap", "main", "spare")
+    assert policy_set().routed == ()
 
 
 @pytest.mark.parametrize(

@@ -215,3 +215,25 @@ def test_a_rule_that_need_not_wait_is_not_noted() -> None:
         "id: s, on: system, when: a, action: flag",
     )
     assert told(policy("a: {use: supervisor, label: injection}", *rules)) == []
+
+
+def route(name: str, more: str = "") -> str:
+    return f"policy: {name}\nroute: {{upstreams: [{{upstream: u}}]}}\n{more}"
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "weight"),
+    [
+        ("", "", "warning"),
+        ("match: {models: [m]}\n", "", "note"),
+        ("enforce: 10 %\n", "", "note"),
+        ("match: {tenants: [a]}\n", "match: {tenants: [b]}\n", None),
+        ("match: {routes: [POST /v1/messages]}\n", "match: {routes: [POST /v1/chat/completions]}\n", None),
+        ("mode: shadow\n", "", None),
+    ],
+)
+def test_a_route_that_another_may_decide_before(first: str, second: str, weight: str | None) -> None:
+    found = [note for note in told(route("b", second), route("a", first)) if note.code == "routes-overlap"]
+    assert [(note.path, note.line, note.weight) for note in found] == ([("p.yaml", 2, weight)] if weight else [])
+    assert all(note.message.startswith("where `a` applies too, its route decides") for note in found)
+    assert all(("is never used" in note.message) == (weight == "warning") for note in found)

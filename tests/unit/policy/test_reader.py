@@ -127,7 +127,7 @@ def test_on_is_a_direction_a_kind_or_both(policy: Policy) -> None:
     out, keep_out, watch, seen = policy.rules
     assert out.on == {("request", kind) for kind in KINDS if kind != "error"}
     assert keep_out.on == {("request", "user"), ("response", "user"), ("response", "error")}
-    assert watch.on == {("response", kind) for kind in KINDS}
+    assert watch.on == {("response", kind) for kind in KINDS if kind != "document"}
     assert seen.on == out.on | watch.on
 
 
@@ -270,8 +270,10 @@ def test_variables_that_nothing_uses_are_known() -> None:
         ("request.assistant", {("request", "assistant")}),
         (
             "[request.system, tool_result]",
-            {("request", "system"), ("request", "tool_result"), ("response", "tool_result")},
+            {("request", "system"), ("request", "tool_result"), ("request", "document"), ("response", "tool_result")},
         ),
+        ("document", {("request", "document")}),
+        ("request.tool_result", {("request", "tool_result"), ("request", "document")}),
         ("[response.error]", {("response", "error")}),
     ],
 )

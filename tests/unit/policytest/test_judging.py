@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from guardproxy.audit.tasks import RecordedRoute
 from guardproxy.policy.cases import Expectation, ExpectedFinding, RequestFacts
 from guardproxy.policytest.judging import Mismatch, disagreement, mismatches, no_match_message
 from guardproxy.policytest.playing import Delivery, RuleHit, SceneResult, TextFinding
@@ -21,6 +22,10 @@ PLAYED = SceneResult(
     findings=(FOUND,),
     upstream=Delivery((("m[0]", "to [MAIL_1]!"),), "raw body"),
     client=Delivery((("c[0]", "fine"),), ""),
+    routes=(
+        RecordedRoute(policy="quiet", mode="shadow", upstream="main"),
+        RecordedRoute(policy="p", mode="enforce", upstream="cheap"),
+    ),
 )
 
 
@@ -39,6 +44,7 @@ def said(played: SceneResult = PLAYED, **expected: Any) -> list[Mismatch]:
         {"upstream_has": ("to ", "raw"), "upstream_lacks": ("jo@",)},
         {"client_has": ("fine",), "client_lacks": ("bad",)},
         {"upstream": "to [MAIL_1]!", "client": {"c[0]": "fine"}},
+        {"routed": "cheap"},
         {"finds": (ExpectedFinding(check="mail"), ExpectedFinding(label="MAIL", text="jo@a.b"))},
     ],
 )
@@ -54,6 +60,7 @@ def test_what_is_as_expected_is_no_fault(expected: dict[str, Any]) -> None:
         ({"rules": ()}, "expected these rules to hold: none; rules that hold: mail"),
         ({"shadow": ("a", "b")}, "expected these shadow rules to hold: a, b; shadow rules that hold: quiet"),
         ({"decision": "block"}, "expected the decision block, got redact"),
+        ({"routed": "main"}, "expected the upstream `main`, got `cheap`"),
         ({"finds": ()}, "expected no findings"),
         ({"finds": (ExpectedFinding("pii", "", "x"),)}, "expected a finding with check `pii`, text `x`"),
         ({"client": {"d": "fine"}}, "the client gets no text at `d`; it gets texts at: c[0]"),

@@ -13,7 +13,7 @@ from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsSer
 from py_ocsf_models.events.findings.detection_finding import DetectionFinding
 
 from guardproxy.audit.document import Gap, RecordedDecision, RecordedError, RecordedFinding
-from guardproxy.audit.entries import Erased, Rotated, Unsealed
+from guardproxy.audit.entries import Erased, Judged, Rotated, Unsealed
 from guardproxy.audit.intents import closing
 from guardproxy.audit.versions import entry_of
 from guardproxy.reading.exports import Form, exported_lines
@@ -64,6 +64,17 @@ def test_lines_of_json_are_the_entries_with_their_places(folder: Path) -> None:
     assert all(len(line.pop("hash")) == 64 for line in lines)
     assert entry_of(lines[1]) == RECORD
     assert len(exported(folder, "jsonl", Period(1_750_000_001.0))) == 2
+
+
+def test_a_score_is_an_evaluation(tmp_path: Path) -> None:
+    about: dict[str, Any] = {"v": 3, "at": 1.0, "id": "x1", "engine": "e", "policy": "p", "upstream": "u", "model": "m"}
+    write_log(tmp_path, "a", Judged(**about, rubric="r", scale=(1, 5), ms=1.0, score=4))
+    (request,) = exported(tmp_path, "otel")
+    (entry,) = request["resourceLogs"][0]["scopeLogs"][0]["logRecords"]
+    values = {attribute["key"]: attribute["value"] for attribute in entry["attributes"]}
+    assert (entry["eventName"], values["gen_ai.evaluation.score.value"]) == ("guardproxy.judged", {"intValue": "4"})
+    assert values["guardproxy.exchange.id"] == {"stringValue": "x1"}
+    assert not exported(tmp_path, "ocsf")
 
 
 def test_ocsf_events_have_what_their_classes_require(folder: Path) -> None:

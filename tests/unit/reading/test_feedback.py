@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 
-from guardproxy.audit import Record, RecordedFeedback, RecordedOpinion
+from guardproxy.audit import AnyEntry, Judged, Record, RecordedFeedback, RecordedOpinion
 from guardproxy.reading.feedback import NO_EXCHANGE, NO_TEXTS, feedback_rows
 from guardproxy.reading.period import Period
+from guardproxy.reading.report import Verification, report_page
 from guardproxy.reading.samples import DailySamples
 from guardproxy.reading.sql import LogDatabase
 from guardproxy.reading.summary import TrafficSummary
@@ -71,6 +72,40 @@ def test_a_route_of_no_known_format_has_a_row_with_all_texts(tmp_path: Path) -> 
     write_log(tmp_path, "a", exchange("x1", route="POST /own"), feedback("x1"))
     (row,) = map(json.loads, feedback_rows(tmp_path, Period(), Counter(), Counter()))
     assert row["messages"][-1]["content"] == "4243"
+
+
+def test_scores_have_a_table_and_a_mean(tmp_path: Path) -> None:
+    about: dict[str, Any] = {
+        "v": 3,
+        "engine": "e",
+        "policy": "p",
+        "upstream": "u",
+        "model": "m",
+        "rubric": "r",
+        "ms": 1.5,
+    }
+    scores = [Judged(**about, at=2.0, id=f"x{score}", scale=(1, 5), score=score) for score in (3, 4)]
+    failed = Judged(**about, at=2.0, id="x1", scale=(1, 5), failure="timeout")
+    write_log(tmp_path, "a", exchange("x3"), *scores, failed)
+    with LogDatabase(tmp_path) as database:
+        _, rows = database.query("SELECT id, policy, low, high, score, failure FROM scores ORDER BY id")
+        assert list(rows) == [
+            ("x1", "p", 1, 5, None, "timeout"),
+            ("x3", "p", 1, 5, 3, None),
+            ("x4", "p", 1, 5, 4, None),
+        ]
+        _, rows = database.query("SELECT count(*) FROM events")
+        assert list(rows) == [(0,)]
+    summary = TrafficSummary(Period())
+    entries: list[AnyEntry] = [exchange("x3"), *scores, failed, feedback("x3", thumbs="down"), feedback("x3")]
+    for entry in entries:
+        summary.see(entry)
+    TrafficSummary(Period(5.0)).see(scores[0])
+    assert (summary.total, sum(summary.scores.values())) == (1, 2)
+    page = report_page("t", summary, Verification((), False, 0, Counter(), None), 1.0, "p")
+    assert "<td>p</td><td>r</td>" in page.replace(' class="number"', "")
+    assert "3.50" in page
+    assert "with feedback 2 times (1 thumbs down, 1 without thumbs)" in page
 
 
 def test_feedback_counts_apart_from_exchanges(folder: Path) -> None:

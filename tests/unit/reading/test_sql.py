@@ -220,7 +220,15 @@ def test_parquet_files_hold_the_tables(folder: Path, tmp_path: Path) -> None:
         counts = database.write_parquet(tmp_path, period)
         with pytest.raises(QueryError):
             database.write_parquet(tmp_path / "no", period)
-    assert counts == {"exchanges": 2, "texts": 3, "findings": 2, "decisions": 1, "feedback": 0, "events": 0}
+    assert counts == {
+        "exchanges": 2,
+        "texts": 3,
+        "findings": 2,
+        "decisions": 1,
+        "feedback": 0,
+        "scores": 0,
+        "events": 0,
+    }
     assert {path.stem for path in tmp_path.iterdir()} == set(VIEWS)
     read = duckdb.execute(f"SELECT id, rules, total_ms FROM '{tmp_path}/exchanges.parquet' ORDER BY id").fetchall()
     assert read == [("x0", ["r"], 20.04), ("x1", [], 20.04)]

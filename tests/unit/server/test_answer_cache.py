@@ -33,7 +33,6 @@ def query(key: str, ttl_s: float = 10.0) -> CacheQuery:
         policies=("p",),
         is_enforced=True,
         is_streamed=False,
-        offers_tools=False,
         codec=codec,
         tree={},
     )
@@ -138,6 +137,6 @@ async def test_a_store_that_is_away_stops_nothing_but_the_look() -> None:
     with pytest.raises(StoreError):
         await shared.find(query("k"))
     caches = Caches(MemoryAnswers(1000, Clock()), shared, Metrics())
-    assert caches.of(query("k")) is shared
+    assert caches.answers is shared
     assert await caches.purge() == {"ok": False, "error": "away"}
     await caches.close(1.0)

@@ -243,6 +243,16 @@ def test_a_fallback_needs_an_address() -> None:
     check_fallbacks(policies, Config(upstream=("http://one.example", "spare=http://two.example")))
 
 
+def test_an_upstream_of_a_route_needs_an_address() -> None:
+    policies = policy_set("policy: p\nroute:\n  upstreams:\n    - {model: m}\n    - {upstream: spare}\n")
+    with pytest.raises(PolicyErrors) as raised:
+        check_fallbacks(policies, Config(upstream=("http://one.example",)))
+    (error,) = raised.value.errors
+    assert (error.path, error.line, error.column) == ("policy0.yaml", 5, 7)
+    assert error.message == "a policy routes to the upstream `spare`: give --upstream spare=URL"
+    check_fallbacks(policies, Config(upstream=("http://one.example", "spare=http://two.example")))
+
+
 class Routed(Duty):
     """Sends requests to a named upstream, and those of one model to an upstream that has no address."""
 

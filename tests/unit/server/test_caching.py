@@ -12,6 +12,7 @@ from typing import Any
 
 import aiohttp
 import pytest
+import redis
 from aiohttp import web
 from msgspec import structs
 
@@ -19,10 +20,13 @@ from guardproxy.audit import read_record
 from guardproxy.config import Config
 from guardproxy.demo.journal import Journal
 from guardproxy.demo.scripted import start
+from guardproxy.errors import StoreError
 from guardproxy.library import load
 from guardproxy.replay import replay
+from guardproxy.server.answer_cache import SharedAnswers
 from guardproxy.server.app import Server
 from guardproxy.server.listener import Listener
+from tests.kit.valkey import valkey
 
 CHAT, MESSAGES = "/v1/chat/completions", "/v1/messages"
 CACHE = "policy: saving\ncache: {mode: exact}\n"
@@ -85,8 +89,9 @@ async def running(tmp_path: Path) -> AsyncIterator[Start]:
     """Starts a server with policies and settings."""
     async with AsyncExitStack() as stack:
 
-        async def begin(*policies: str, **settings: Any) -> Rig:
-            return await stack.enter_async_context(_serving(tmp_path, policies or (CACHE, GUARD), settings))
+        async def begin(*policies: str, folder: str = "a", **settings: Any) -> Rig:
+            (tmp_path / folder).mkdir()
+            return await stack.enter_async_context(_serving(tmp_path / folder, policies or (CACHE, GUARD), settings))
 
         yield begin
 
@@ -126,7 +131,7 @@ async def test_an_equal_request_gets_the_same_answer_again(running: Start) -> No
     assert missed == {"result": "miss", "match": "exact", "mode": "enforce", "policies": ["saving"]}
     assert hit.pop("age_s", 0.0) >= 0.0
     assert hit.pop("source") == json.loads(rig.lines()[0])["id"]
-    assert hit == {**missed, "result": "hit", "similarity": 1.0}
+    assert hit == {**missed, "result": "hit"}
     assert rig.count("cache_lookups_total", match="exact", mode="enforce", result="hit") == 1
     assert rig.count("cache_answers") == rig.count("cache_stored_total") == 1
 
@@ -190,6 +195,13 @@ async def test_an_answer_is_given_in_the_form_that_is_asked_for(running: Start) 
             said = [[part["text"] for part in answer["texts"] if part["kind"] == "assistant"] for answer in answers]
             assert said == [[f"You wrote: {text}"]] * 3, path
     assert rig.asked == 2 * len(FORMS)
+
+
+async def test_a_long_answer_is_given_in_the_other_form_too(running: Start) -> None:
+    rig = await running()
+    texts = [await rig.ask(chat("words: 2000", stream=is_streamed)) for is_streamed in (True, False)]
+    assert [told for told, _ in texts] == ["miss", "hit"]
+    assert json.loads(texts[1][1])["choices"][0]["message"]["content"].endswith("word2000")
 
 
 async def test_gemini_says_in_the_path_how_it_answers(running: Start) -> None:
@@ -273,26 +285,85 @@ async def test_any_policy_can_turn_the_cache_off(running: Start) -> None:
     assert rig.told() == [None, None]
 
 
-async def test_an_answer_that_only_starts_work_is_not_looked_for(running: Start) -> None:
-    rig = await running()
-    body = {"model": "scripted", "input": "hello", "background": True}
-    assert [(await rig.ask(body, "/v1/responses"))[0] for _ in range(2)] == ["", ""]
+def poison(rig: Rig) -> None:
+    """Puts a text that a rule refuses into the stored answer."""
+    entries = rig.server.caches._memory._entries
+    ((key, (answer, until)),) = entries.items()
+    poisoned = answer.body.replace(b"You wrote: hello", b"umbrella-corp")
+    entries[key] = structs.replace(answer, body=poisoned), until
 
 
 async def test_a_stored_answer_is_checked_at_delivery(running: Start) -> None:
     """The store may hold what it should not: an answer that a rule blocks is blocked, and dropped."""
     rig = await running()
     await rig.ask(chat())
-    memory = rig.server.caches._memory
-    ((key, (answer, until)),) = memory._entries.items()
-    poisoned = answer.body.replace(b"You wrote: hello", b"umbrella-corp   ")
-    memory._entries[key] = structs.replace(answer, body=poisoned), until
+    poison(rig)
     told, text = await rig.ask(chat())
     assert told == "hit"
     assert "umbrella-corp" not in text
     assert json.loads(text)["error"]["code"] == "content_filter"
-    assert len(memory) == 0
+    assert rig.count("cache_answers") == 0
     assert (await rig.ask(chat()))[0] == "miss"
+
+
+async def test_a_rule_that_refuses_a_stored_answer_asks_the_upstream(running: Start) -> None:
+    rig = await running(CACHE, GUARD.replace("when: word, action: block", "when: word, action: retry, attempts: 1"))
+    await rig.ask(chat())
+    poison(rig)
+    told, text = await rig.ask(chat())
+    assert told == "hit"
+    assert json.loads(text)["choices"][0]["message"]["content"] != "umbrella-corp"
+    assert (rig.asked, rig.count("cache_answers")) == (2, 0)
+    first, second = json.loads(rig.lines()[-1])["attempts"]
+    assert (first["decision"], second["decision"]) == ("retry", "answered")
+    assert replay(read_record(rig.lines()[-1]), load(rig.config.policies)).verdict == "identical"
+
+
+async def test_a_large_answer_is_not_stored(running: Start) -> None:
+    rig = await running(limit_cache_bytes=16 * 100)
+    assert [(await rig.ask(chat("words: 100")))[0] for _ in range(2)] == ["miss", "miss"]
+
+
+async def test_answers_under_way_take_no_more_memory_than_stored_ones(running: Start) -> None:
+    rig = await running()
+    rig.server.caches.collected_bytes = rig.config.limit_cache_bytes
+    assert [(await rig.ask(chat()))[0] for _ in range(2)] == ["miss", "miss"]
+    assert rig.server.caches.collected_bytes == rig.config.limit_cache_bytes
+    rig.server.caches.collected_bytes = 0
+    assert [(await rig.ask(chat()))[0] for _ in range(2)] == ["miss", "hit"]
+    assert rig.server.caches.collected_bytes == 0
+
+
+class Away:
+    """A store that cannot be reached."""
+
+    async def perform(self, calls: object) -> Any:
+        raise StoreError("away")
+
+
+async def test_without_its_store_the_upstream_answers(running: Start) -> None:
+    rig = await running()
+    rig.server.caches._shared = SharedAnswers(Away(), 100)
+    assert [(await rig.ask(chat()))[0] for _ in range(2)] == ["failed", "failed"]
+    assert rig.asked == 2
+    assert rig.told()[0]["result"] == "failed"
+    assert (await rig.server.purge())["ok"] is False
+
+
+async def test_replicas_share_answers(running: Start, tmp_path: Path) -> None:
+    with valkey(tmp_path) as url:
+        first = await running(state=url, key="k" * 64)
+        second = await running(state=url, key="k" * 64, folder="b")
+        assert (await first.ask(chat("echo: write to jo@ab.io")))[0] == "miss"
+        await first.server.caches.close(5.0)
+        told, text = await second.ask(chat("echo: write to jo@ab.io"))
+        assert told == "hit"
+        assert json.loads(text)["choices"][0]["message"]["content"] == "write to jo@ab.io"
+        with redis.Redis(unix_socket_path=url.removeprefix("unix://")) as client:
+            assert b"jo@" not in b"".join(client.get(name) or b"" for name in client.keys("guardproxy:cache:*"))
+        assert await first.server.purge() == {"ok": True}
+        assert (await second.ask(chat("echo: write to jo@ab.io")))[0] == "miss"
+        assert (await second.ask(chat("echo: write to jo@ab.io"), key="another"))[0] == "miss"
 
 
 async def test_equal_requests_at_the_same_time_get_the_same_text(running: Start) -> None:
@@ -307,6 +378,15 @@ async def test_a_purge_drops_all_answers(running: Start) -> None:
     await rig.ask(chat())
     assert await rig.server.purge() == {"ok": True}
     assert (await rig.ask(chat()))[0] == "miss"
+
+
+async def test_a_question_in_other_words_gets_the_answer_too(running: Start) -> None:
+    rig = await running(CACHE.replace("exact", "semantic"), GUARD)
+    texts = ("What is the capital of Kenya?", "Hello, what's the capital of Kenya?", "What is the capital of Ghana?")
+    answers = [await rig.ask(chat(text)) for text in texts]
+    assert [told for told, _ in answers] == ["miss", "hit", "miss"]
+    assert json.loads(answers[1][1])["choices"] == json.loads(answers[0][1])["choices"]
+    assert [told["match"] for told in rig.told()] == ["semantic"] * 3
 
 
 async def test_a_replay_takes_the_hit_from_the_record(running: Start) -> None:

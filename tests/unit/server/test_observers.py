@@ -10,6 +10,7 @@ import pytest
 
 from guardproxy.audit.chain import verify
 from guardproxy.audit.document import Record
+from guardproxy.audit.tasks import RecordedRoute
 from guardproxy.server.observers import LIMIT_MODELS, Fan, LogObserver, MetricsObserver, Observers, Outlet
 from guardproxy.server.recorder import Recorder
 from guardproxy.server.status import Metrics
@@ -134,12 +135,15 @@ def test_metrics_count_tokens_and_times_by_model_and_tenant() -> None:
     usage, timings = {"input_tokens": 5, "output_tokens": 11}, {"first_byte": 250.0, "finished": 1250.0}
     answer = plain_answer(streamed=True)
     for number in range(LIMIT_MODELS + 2):
-        observer.finished(plain_record(answer, model=f"m{number}", usage=usage, timings=timings, tenant_name="acme"))
+        observer.finished(
+            plain_record(answer, model=f"m{number}", usage=usage, timings=timings, tenant_name="acme", cost=250_000)
+        )
     observer.finished(plain_record(plain_answer(status=404), model="invented", usage=usage))
     observer.finished(plain_record(model="m0"))
     observer.finished(plain_record(model="m0", usage=usage, tenant_name="acme", cost=2_500_000))
     assert value(metrics, "tokens_total", direction="input", model="m0", tenant="acme") == 10
     assert value(metrics, "tokens_total", direction="output", model="other", tenant="acme") == 22
+    assert value(metrics, "cost_total", model="m0", tenant="acme") == 0.25
     assert value(metrics, "time_to_first_token_seconds_sum", model="m0") == 0.25
     assert value(metrics, "time_per_output_token_seconds_sum", model="m0") == 0.1
     assert value(metrics, "decisions_total", decision="pass") == LIMIT_MODELS + 5
@@ -197,3 +201,18 @@ async def test_a_sink_gets_the_lines_of_the_file_after_they_are_durable(tmp_path
     assert not verify([*copying.lines[:3], *copying.lines[4:]]).problems
     assert copying.is_closed
     assert value(metrics, "observer_failed_total", observer="sink away") == len(copying.lines)
+
+
+def test_routes_and_what_they_save_are_counted() -> None:
+    metrics = Metrics()
+    routes = (
+        RecordedRoute(policy="p", mode="enforce", upstream="cheap", simple=True, saved=0.25),
+        RecordedRoute(policy="q", mode="shadow"),
+    )
+    for _ in range(2):
+        MetricsObserver(metrics).finished(plain_record(routing=routes))
+    of = metrics.registry.get_sample_value
+    assert of("guardproxy_routes_total", {"policy": "p", "upstream": "cheap", "mode": "enforce"}) == 2
+    assert of("guardproxy_routes_total", {"policy": "q", "upstream": "default", "mode": "shadow"}) == 2
+    assert of("guardproxy_saved_money_total", {"policy": "p", "mode": "enforce"}) == 0.5
+    assert of("guardproxy_saved_money_total", {"policy": "q", "mode": "shadow"}) is None

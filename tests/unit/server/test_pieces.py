@@ -20,7 +20,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 
 def test_each_piece_is_measured_from_the_one_before(clock: list[float]) -> None:
     between = DurationBuckets()
-    pieces = Pieces(between)
+    pieces = Pieces(between.observe)
     for _ in range(4):
         pieces.sent(STREAM)
     assert (sum(between.counts), between.sum_s) == (3, 3.25)
@@ -28,7 +28,7 @@ def test_each_piece_is_measured_from_the_one_before(clock: list[float]) -> None:
 
 def test_a_keep_alive_is_no_piece(clock: list[float]) -> None:
     between = DurationBuckets()
-    pieces = Pieces(between)
+    pieces = Pieces(between.observe)
     pieces.sent(STREAM)
     pieces.sent(STREAM)
     pieces.pause()
@@ -40,7 +40,7 @@ def test_a_keep_alive_is_no_piece(clock: list[float]) -> None:
 @pytest.mark.parametrize("head", [None, SendHead(200, streamed=False)])
 def test_an_answer_that_is_no_stream_is_not_measured(head: SendHead | None, clock: list[float]) -> None:
     between = DurationBuckets()
-    pieces = Pieces(between)
+    pieces = Pieces(between.observe)
     pieces.sent(head)
     assert len(clock) == 4
     assert sum(between.counts) == 0

@@ -79,6 +79,20 @@ async def test_a_reload_runs_on_the_loop_of_the_proxy() -> None:
     assert (status, json.loads(said)["loop"], state.reloads) == (200, id(loop), 1)
 
 
+@pytest.mark.parametrize(("is_ok", "status"), [(True, 200), (False, 503)])
+async def test_the_cache_is_purged_on_the_loop_of_the_proxy(is_ok: bool, status: int) -> None:
+    async def purge() -> dict[str, object]:
+        return {"ok": is_ok, "loop": id(asyncio.get_running_loop())}
+
+    loop = asyncio.get_running_loop()
+    port = AdminPort(admin_app(State(), purge=on_loop(loop, purge)), "127.0.0.1", 0)
+    try:
+        told, said = await asyncio.to_thread(get, port.port, "/cache/purge", b"")
+    finally:
+        port.close()
+    assert (told, json.loads(said)["loop"]) == (status, id(loop))
+
+
 async def test_a_taken_port_is_an_error_of_the_caller() -> None:
     state = State()
     port = AdminPort(admin_app(state), "127.0.0.1", 0)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import ast
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+import guardproxy
 from guardproxy.config import Config
 from guardproxy.errors import ConfigError
 from guardproxy.server.status import Metrics
@@ -15,6 +17,7 @@ from guardproxy.server.tracing import tracing_of
 from tests.kit.collector import Collector, attributes, collecting
 from tests.kit.serving import CHAT, chat, serving
 
+PACKAGE = Path(guardproxy.__file__).parent
 POLICY = """
 policy: guard
 checks:
@@ -119,3 +122,16 @@ def test_the_packages_are_named_where_they_are_missing(monkeypatch: pytest.Monke
     with pytest.raises(ConfigError, match=r"guardproxy\[otel\]"):
         tracing_of(Config(otel_endpoint="http://c"), "1", 0, Metrics())
     assert tracing_of(Config(), "1", 0, Metrics()) is None
+
+
+def test_only_a_collector_loads_code_of_opentelemetry() -> None:
+    importing = {}
+    for path in PACKAGE.rglob("*.py"):
+        text = path.read_text("utf-8")
+        if "import" in text and ("opentelemetry." in text or "telemetry.exporting" in text):
+            nodes = [node for node in ast.parse(text).body if isinstance(node, ast.Import | ast.ImportFrom)]
+            names = [getattr(node, "module", "") or "" for node in nodes]
+            importing[path.name] = any(name.startswith("opentelemetry") or "exporting" in name for name in names)
+    assert importing.pop("exporting.py")
+    assert importing.pop("tracing.py") is False, "imports it in a function"
+    assert not any(importing.values())

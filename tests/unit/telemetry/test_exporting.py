@@ -88,6 +88,18 @@ def test_what_a_collector_does_not_take_is_counted_and_said_once(
     assert said == ["collector not reached", "collector reached again"]
 
 
+def test_an_exporter_that_raises_loses_spans_too(collector: Collector, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> None:
+        raise OSError("no such file of certificates")
+
+    lost: list[int] = []
+    exporter = CollectorExport(collector.url, "1.2", 3, lost.append)
+    monkeypatch.setattr(exporter._waiting._exporter, "export", fail)
+    exporter.send(SPANS, TRACE)
+    exporter.close(5.0)
+    assert sum(lost) == 2
+
+
 def test_spans_without_room_are_lost_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(exporting, "LIMIT_SPANS", 4)
     lost: list[int] = []

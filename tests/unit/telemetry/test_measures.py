@@ -21,6 +21,11 @@ def test_the_measures_of_a_stream() -> None:
     assert (measures.duration_s, measures.first_token_s, measures.per_token_s) == (1.25, 0.25, 0.1)
 
 
+def test_a_cost_is_in_the_unit_of_prices() -> None:
+    assert measures_of(plain_record(cost=1_500_000)).cost == 1.5
+    assert measures_of(plain_record()).cost is None
+
+
 def test_an_answer_in_one_piece_has_no_first_token() -> None:
     measures = measures_of(plain_record(plain_answer(), **STREAM))
     assert (measures.duration_s, measures.first_token_s, measures.per_token_s) == (1.25, None, None)

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from guardproxy.audit import RecordedError
+from guardproxy.audit import RecordedCache, RecordedError
 from guardproxy.telemetry.spans import spans_of
 from guardproxy.telemetry.trace import begin_trace
 from tests.kit.records import plain_answer, plain_attempt, plain_decision, plain_record, plain_text
@@ -34,6 +34,12 @@ def test_an_exchange_is_a_server_span_around_a_client_span() -> None:
     assert call.attributes["server.address"] == "api.example"
     assert call.attributes["server.port"] == 8443
     assert call.attributes["gen_ai.response.time_to_first_chunk"] == 0.01
+
+
+def test_an_answer_from_the_cache_has_no_call() -> None:
+    hit = RecordedCache(result="hit", match="exact", mode="enforce", policies=("p",))
+    (exchange,) = spans_of(plain_record(cache=hit), TRACE, "", guardrails=False)
+    assert exchange.attributes["guardproxy.cache"] == "hit"
 
 
 def test_without_an_upstream_there_is_one_span() -> None:

@@ -133,6 +133,7 @@ NOTHING = re.compile("(?!)")
         ("writes_endings", broken(keep_alive=lambda: b'data: {"x": "y"}\n\n')),
         ("edits_requests", broken(edited=unedited)),
         ("reads_other_models", broken(turns=SimpleNamespace(with_model=lambda path, tree, model: (path, tree)))),
+        ("changes_system_prompts", broken(turns=SimpleNamespace(system_of=str, with_system=lambda tree, change: tree))),
         ("restores", broken(edited=unedited)),
         ("edits_answers", broken(edited=unedited)),
         ("edits_answers", broken(filtered=lambda decoder, message: b"")),

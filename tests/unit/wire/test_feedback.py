@@ -9,7 +9,7 @@ import pytest
 from guardproxy.errors import DownstreamError, ErrorCode
 from guardproxy.wire.feedback import FEEDBACK, LIMIT_COMMENT_CHARS, LIMIT_SPANS
 
-ID = "0123456789abcdef" * 2 + "01234567"
+ID = "01234567cdef" + "0123abcd" * 2 + "beef"
 
 
 @pytest.mark.parametrize(

@@ -79,7 +79,10 @@ def without_contract() -> Any:
         (incomplete(), "of acme 1.0 is no wire format: it has no provider, cut"),
         (without_contract(), "of acme 1.0 is no wire format: it has no contract"),
         (foreign(contract={"carries": {}}), "its `contract` is not a guardproxy.wire.Contract"),
-        (foreign(turns=SimpleNamespace(further=1)), "it has no turns.first_words, turns.with_model"),
+        (
+            foreign(turns=SimpleNamespace(further=1)),
+            "it has no turns.first_words, turns.with_model, turns.system_of, turns.with_system",
+        ),
         (foreign(routes=()), "its `routes` is empty"),
         (foreign(routes=("POST acme",)), "of acme 1.0 is no wire format: `POST acme` is no route"),
         (foreign(routes=("POST /a/{x}", "POST /a/b")), "reads the route `POST /a/b`, which .* reads as `POST /a/{x}`"),

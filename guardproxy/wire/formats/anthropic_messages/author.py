@@ -104,6 +104,9 @@ def request_with(kind: Kind, text: str) -> dict[str, Any]:
             return {**empty, "metadata": {"user_id": text}}
         case "unmapped":
             return {**empty, "x_unknown": text}
+        case "document":
+            source = {"type": "text", "media_type": "text/plain", "data": text}
+            return {**empty, "messages": [{"role": "user", "content": [{"type": "document", "source": source}]}]}
         case "tool_result":
             results = [{"type": "tool_result", "tool_use_id": "toolu_1", "content": text}]
             turns = [{"role": "assistant", "content": [_block("tool_arguments", "{}")]}]

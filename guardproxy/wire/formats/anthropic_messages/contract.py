@@ -84,7 +84,7 @@ _HEADERS = FormatHeaders(
 
 CONTRACT = Contract(
     carries={
-        "request": frozenset((*_BOTH, "system", "user")),
+        "request": frozenset((*_BOTH, "system", "user", "document")),
         "response": frozenset((*_BOTH, "refusal", "error")),
     },
     words=SHARED,

@@ -113,7 +113,8 @@ def _block(kind: Kind, others: MapLeaf = UNMAPPED, text_map: MapLeaf | None = No
                 given = _GIVEN.get(kind, kind)
                 return {**shared, "source": _source(given, "document"), "title": text(given), "context": text(given)}
             case "search_result":
-                return {**shared, **dict.fromkeys(("title", "source", "content"), text("tool_result"))}
+                found = text(_GIVEN.get(kind, "tool_result"))
+                return {**shared, **dict.fromkeys(("title", "source", "content"), found)}
             case "thinking":
                 return {**shared, "thinking": text("reasoning"), "signature": opaque("signature", "reasoning")}
             case "redacted_thinking":
@@ -151,7 +152,7 @@ def _block(kind: Kind, others: MapLeaf = UNMAPPED, text_map: MapLeaf | None = No
 
 
 # The user did not write a document that they attach: it comes from elsewhere, like a tool's result.
-_GIVEN: dict[Kind, Kind] = {"user": "tool_result"}
+_GIVEN: dict[Kind, Kind] = {"user": "document"}
 
 
 _content = partial(content, _block)

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from guardproxy.wire.system import SystemChange, changed_content, text_in
 from guardproxy.wire.turns import ModelTurn, first_words, with_model
 
-__all__ = ["first_words", "further", "with_model"]
+__all__ = ["first_words", "further", "system_of", "with_model", "with_system"]
 
 
 def further(tree: Mapping[str, Any], turn: ModelTurn, feedback: str) -> dict[str, Any]:
@@ -29,3 +30,13 @@ def further(tree: Mapping[str, Any], turn: ModelTurn, feedback: str) -> dict[str
     else:
         turns = [{"role": "assistant", "content": begun + turn.in_words()}, {"role": "user", "content": feedback}]
     return {**tree, "messages": [*messages, *turns]}
+
+
+def system_of(tree: Any) -> str | None:
+    """Returns the system prompt of a request: the field `system`."""
+    return text_in(tree.get("system")) if isinstance(tree, dict) else None
+
+
+def with_system(tree: Mapping[str, Any], change: SystemChange) -> dict[str, Any]:
+    """Returns the request with a changed system prompt."""
+    return {**tree, "system": changed_content(tree.get("system"), change, {"type": "text"})}

@@ -6,7 +6,8 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from guardproxy.wire.formats.gemini_generate.spelling import value
+from guardproxy.wire.formats.gemini_generate.spelling import snake, value
+from guardproxy.wire.system import SystemChange, changed_content, text_in
 from guardproxy.wire.turns import ModelTurn
 
 _MODEL = re.compile(r"(/(?:models|tunedModels)/)([^/:]+)(:[A-Za-z]+)\Z")
@@ -77,3 +78,36 @@ def _renamed(tree: Mapping[str, Any], model: str) -> dict[str, Any]:
     if isinstance(out.get("requests"), list):
         out["requests"] = [_renamed(item, model) if isinstance(item, dict) else item for item in out["requests"]]
     return out
+
+
+def system_of(tree: Any) -> str | None:
+    """Returns the system prompt of a request; `None` for a request for embeddings, and for one that goes on with cached
+    content, beside which servers take no system prompt."""
+    whole = value(tree, "generateContentRequest")
+    if isinstance(whole, dict):
+        return system_of(whole)
+    if value(tree, "contents") is None or value(tree, "cachedContent") is not None:
+        return None
+    given = value(tree, "systemInstruction")
+    return given if isinstance(given, str) else text_in(_parts(given))
+
+
+def with_system(tree: Mapping[str, Any], change: SystemChange) -> dict[str, Any]:
+    """Returns the request with a changed system prompt."""
+    for name in ("generateContentRequest", "generate_content_request"):
+        if isinstance(whole := tree.get(name), dict):
+            return {**tree, name: with_system(whole, change)}
+    name = "systemInstruction"
+    name = snake(name) if snake(name) in tree else name
+    given = tree.get(name)
+    if isinstance(given, str):
+        return {**tree, name: change.text(given)}
+    parts = changed_content(_parts(given), change, {})
+    parts = parts if isinstance(parts, list) else [{"text": parts}]
+    return {**tree, name: {**(given if isinstance(given, dict) else {}), "parts": parts}}
+
+
+def _parts(content: Any) -> list[Any]:
+    """The parts of a content, which can be a single part."""
+    parts = value(content, "parts")
+    return parts if isinstance(parts, list) else [] if parts is None else [parts]

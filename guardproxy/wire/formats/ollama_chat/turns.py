@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from guardproxy.wire.system import system_of_messages as system_of
+from guardproxy.wire.system import with_system_in_messages as with_system
 from guardproxy.wire.turns import ModelTurn, first_words, with_model
 
-__all__ = ["first_words", "further", "with_model"]
+__all__ = ["first_words", "further", "system_of", "with_model", "with_system"]
 
 
 def further(tree: Mapping[str, Any], turn: ModelTurn, feedback: str) -> dict[str, Any]:

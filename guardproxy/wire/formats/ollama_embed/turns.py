@@ -6,9 +6,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from guardproxy.wire import prompts
+from guardproxy.wire.system import no_system as system_of
+from guardproxy.wire.system import unchanged as with_system
 from guardproxy.wire.turns import ModelTurn, with_model
 
-__all__ = ["first_words", "further", "with_model"]
+__all__ = ["first_words", "further", "system_of", "with_model", "with_system"]
 
 
 def further(tree: Mapping[str, Any], turn: ModelTurn, feedback: str) -> dict[str, Any]:

@@ -92,6 +92,7 @@ def request_with(kind: Kind, text: str) -> dict[str, Any]:
     bodies: dict[Kind, dict[str, Any]] = {
         "tool_result": {"messages": [calling, {"role": "tool", "tool_call_id": "call_1", "content": text}]},
         "tool_arguments": {"messages": [_message("tool_arguments", text)]},
+        "document": {**empty, "documents": [{"text": text}]},
         "tool_definition": {**empty, "tools": [{"type": "function", "function": function}]},
         "reasoning": {"messages": [_message("reasoning", text)]},
         "refusal": {"messages": [_message("refusal", text)]},

@@ -60,7 +60,7 @@ def _answer_schema(form: Mapping[str, Any]) -> Any:
 
 CONTRACT = Contract(
     carries={
-        "request": frozenset((*_BOTH, "system", "user", "tool_result", "tool_definition")),
+        "request": frozenset((*_BOTH, "system", "user", "tool_result", "document", "tool_definition")),
         "response": frozenset((*_BOTH, "tool_result", "error")),
     },
     words=SHARED,

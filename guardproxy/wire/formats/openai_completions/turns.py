@@ -7,9 +7,11 @@ from typing import Any
 
 from guardproxy.wire import prompts
 from guardproxy.wire.azure import with_model
+from guardproxy.wire.system import no_system as system_of
+from guardproxy.wire.system import unchanged as with_system
 from guardproxy.wire.turns import ModelTurn
 
-__all__ = ["first_words", "further", "with_model"]
+__all__ = ["first_words", "further", "system_of", "with_model", "with_system"]
 
 
 def further(tree: Mapping[str, Any], turn: ModelTurn, feedback: str) -> dict[str, Any]:

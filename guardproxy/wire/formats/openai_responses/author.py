@@ -90,6 +90,8 @@ def request_with(kind: Kind, text: str) -> dict[str, Any]:
             return {**empty, **_echo(kind, text)}
         case "unmapped":
             return {**empty, "x_unknown": text}
+        case "document":
+            return {**empty, "documents": [{"text": text}]}
         case "user":
             return {"input": [{"role": "user", "content": text}]}
         case "tool_result":

@@ -64,7 +64,7 @@ def _answer_schema(form: Mapping[str, Any]) -> Any:
 
 
 CONTRACT = Contract(
-    carries={"request": frozenset(_BOTH), "response": frozenset((*_BOTH, "error"))},
+    carries={"request": frozenset((*_BOTH, "document")), "response": frozenset((*_BOTH, "error"))},
     words=WORDS,
     opaque=frozenset((*MEDIA, "token_ids", "tokens", "secret")),
     repeats=TOKENS | {"logprobs", "numbers", "obfuscation"},

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from guardproxy.wire.system import SystemChange, changed_messages, text_in, text_of_messages
 from guardproxy.wire.turns import ModelTurn, first_text, with_model
 
-__all__ = ["first_words", "further", "with_model"]
+__all__ = ["first_words", "further", "system_of", "with_model", "with_system"]
 
 
 def further(tree: Mapping[str, Any], turn: ModelTurn, feedback: str) -> dict[str, Any]:
@@ -40,3 +41,19 @@ def _message(role: str, text: str) -> dict[str, Any]:
 def first_words(tree: Any) -> str:
     """Returns the texts of the user's first message that has text."""
     return first_text(_items(tree.get("input"))) if isinstance(tree, dict) else ""
+
+
+def system_of(tree: Any) -> str | None:
+    """Returns the system prompt of a request: the field `instructions`."""
+    if not isinstance(tree, dict):
+        return None
+    given = tree.get("instructions")
+    return text_of_messages(given) if isinstance(given, list) else text_in(given)
+
+
+def with_system(tree: Mapping[str, Any], change: SystemChange) -> dict[str, Any]:
+    """Returns the request with changed `instructions`, which can be a text or items."""
+    given = tree.get("instructions")
+    if isinstance(given, list):
+        return {**tree, "instructions": changed_messages(given, change, {"type": "input_text"})}
+    return {**tree, "instructions": change.text(text_in(given))}

@@ -112,6 +112,13 @@ def test_packages_are_hidden_only_while_presidio_is_imported(tmp_path: Path, mon
     assert importlib.import_module("large_hidden")
 
 
+def test_torch_is_imported_for_pipelines_that_run_on_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "torch" in known.unused_frameworks()
+    (tmp_path / "spacy_transformers.py").write_text("")
+    monkeypatch.syspath_prepend(tmp_path)
+    assert known.unused_frameworks() == ()
+
+
 @pytest.mark.export  # where torch is installed
 def test_torch_is_not_imported_for_presidio() -> None:
     names = "import sys; from guardproxy.checks._pii import recognizers; recognizers.presidio(); print('torch' in sys.modules)"

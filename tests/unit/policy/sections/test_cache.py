@@ -6,7 +6,7 @@ from itertools import permutations
 
 import pytest
 
-from guardproxy.policy import CacheSection, merge_caches
+from guardproxy.policy import CacheSection, PolicyErrors, merge_caches
 from guardproxy.policy.load import parse
 
 
@@ -21,7 +21,7 @@ def read(text: str) -> CacheSection:
     [
         ("{mode: exact}", CacheSection("exact", 300.0, tools=False)),
         ("{mode: exact, ttl_s: 1.5, tools: true}", CacheSection("exact", 1.5, tools=True)),
-        ("{mode: semantic, similarity: 0.9}", CacheSection("semantic", similarity=0.9)),
+        ("{mode: semantic}", CacheSection("semantic")),
         ("{mode: none}", CacheSection("none")),
     ],
 )
@@ -31,12 +31,17 @@ def test_a_section_is_read(text: str, section: CacheSection) -> None:
 
 def test_the_most_careful_part_of_each_counts() -> None:
     sections = (
-        CacheSection("semantic", 10.0, 0.9, tools=True),
-        CacheSection("exact", 20.0, 0.8, tools=True),
-        CacheSection("semantic", 30.0, 0.95, tools=False),
+        CacheSection("semantic", 10.0, tools=True),
+        CacheSection("exact", 20.0, tools=True),
+        CacheSection("semantic", 30.0, tools=False),
     )
     for order in permutations(sections):
-        assert merge_caches(order) == CacheSection("exact", 10.0, 0.95, tools=False)
+        assert merge_caches(order) == CacheSection("exact", 10.0, tools=False)
         assert merge_caches([*order, CacheSection("none")]) is None
-    assert merge_caches(sections[::2]) == CacheSection("semantic", 10.0, 0.95, tools=False)
+    assert merge_caches(sections[::2]) == CacheSection("semantic", 10.0, tools=False)
     assert merge_caches([]) is None
+
+
+def test_a_section_without_a_mode_is_an_error() -> None:
+    with pytest.raises(PolicyErrors, match="`mode` is missing"):
+        read("{ttl_s: 5}")

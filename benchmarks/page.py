@@ -1,0 +1,151 @@
+"""Writes the tables of `docs/benchmarks.md` and `README.md` that come from `make bench`: `python -m benchmarks.page`.
+
+In: `overhead.json`, `scan.json` and `growth.json` in `benchmarks/results`. Out: the lines between `<!-- generated: NAME -->`
+and `<!-- end -->`. A test compares the pages with the files, so no figure can be older than its file.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import statistics
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+from benchmarks.processes import ROOT
+
+RESULTS = ROOT / "benchmarks" / "results"
+PAGES = (ROOT / "docs" / "benchmarks.md", ROOT / "README.md")
+Row = Mapping[str, float]
+OVERHEAD: Mapping[str, Callable[[Row], str]] = {
+    "added at p50, p99": lambda row: f"{_ms(row['added_p50_ms_at_1'])}, {_ms(row['added_p99_ms_at_1'])} ms",
+    "added to the first text": lambda row: _some(
+        row["added_first_text_p50_ms"], f"{_ms(row['added_first_text_p50_ms'])} ms"
+    ),
+    "p99 added between tokens": lambda row: _some(
+        row["chunks_per_s_at_100"], f"{max(0.0, row['added_gap_p99_ms_at_100']):.1f} ms"
+    ),
+    "requests/s, 32 connections (of the pass-through)": lambda row: (
+        f"{row['requests_per_s_at_32']:,.0f} ({row['ratio']:.2f})"
+    ),
+    "p99 there": lambda row: f"{row['p99_ms_at_32']:.0f} ms",
+    "processor time of a request": lambda row: f"{_ms(row['processor_us_at_32'] / 1000)} ms",
+    "chunks/s, 100 streams": lambda row: _some(row["chunks_per_s_at_100"], f"{row['chunks_per_s_at_100']:,.0f}"),
+    "memory, 500 open streams": lambda row: _some(row["rss_500_streams_mib"], f"{row['rss_500_streams_mib']:.0f} MiB"),
+}
+SHORT = tuple(
+    name for name in OVERHEAD if name not in ("p99 added between tokens", "p99 there", "processor time of a request")
+)
+SHORT_ROWS = (
+    *("guardproxy, no rules", "guardproxy, pii-only policy", "guardproxy, default policy"),
+    *("aiohttp pass-through", "LiteLLM", "LiteLLM with Presidio", "Portkey gateway"),
+)
+
+
+def _ms(value: float) -> str:
+    return f"{value:.2f}" if value < 1 else f"{value:.1f}" if value < 10 else f"{value:,.0f}"
+
+
+def _some(value: float, shown: str) -> str:
+    """Nothing for what was not measured."""
+    return shown if value else ""
+
+
+def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A table of Markdown."""
+    lines = [head, ["---"] * len(head), *rows]
+    return "".join(f"| {' | '.join(cells)} |\n" for cells in lines).replace("|  |", "| |").replace("  |", " |")
+
+
+def overhead(report: Mapping[str, Any], columns: Sequence[str], names: Sequence[str] = ()) -> str:
+    """What each proxy adds: those that are named, or all. The model itself has no row."""
+    ratios = {name: row["requests_per_s_at_32"] for name, row in report["relative_to_pass_through"].items()}
+    measured = {name: {**row, "ratio": ratios[name]} for name, row in report["summary"].items() if name != "direct"}
+    rows = {name: measured[name] for name in names or measured if name in measured}
+    return table(["", *columns], [[name, *(OVERHEAD[column](row) for column in columns)] for name, row in rows.items()])
+
+
+def notes(report: Mapping[str, Any]) -> str:
+    """Versions, remarks, and what is left out."""
+    versions = ", ".join(f"{name} {version}" for name, version in report.get("versions", {}).items())
+    lines = [f"Versions: {versions}."] if versions else []
+    lines += [f"{name}: {remark}." for name, remark in report.get("remarks", {}).items()]
+    lines += [f"Left out: {name}: {reason}." for name, reason in report["left_out"].items()]
+    return "".join(f"- {line}\n" for line in lines)
+
+
+def scan(report: Mapping[str, Any]) -> str:
+    """What a scan costs and finds."""
+    rows = []
+    for task, sizes in report["median_us"].items():
+        kinds = report["objected"][task]
+        for name in next(iter(sizes.values())):
+            found = statistics.mean(row[name] for kind, row in kinds.items() if kind != "harmless")
+            costs = [f"{_ms(values[name] / 1000)} ms" for values in sizes.values()]
+            rows.append([task, name, *costs, f"{found:.0%}", f"{kinds['harmless'][name]:.1%}"])
+    words = [f"{int(size):,} words" for size in next(iter(report["median_us"].values()))]
+    return table(["task", "library", *words, "found", "false alarms"], rows)
+
+
+def libraries(report: Mapping[str, Any]) -> str:
+    """Versions of the libraries, what is switched off in them, and those that are left out."""
+    lines = [
+        f"{name} {about['version']}, without {'; '.join(about['switched_off'])}."
+        for name, about in report["peers"].items()
+    ]
+    lines += [f"Left out: {name}: {reason}." for name, reason in report["left_out"].items()]
+    return "".join(f"- {line}\n" for line in lines)
+
+
+def workers(report: Mapping[str, Any]) -> str:
+    """What several workers answer."""
+    row = report.get("workers", {"sizes": []})
+    columns = ("requests_per_s", "possible_per_s", "worker_us", "others_us", "shares")
+    lines = [
+        [
+            str(size),
+            *(f"{row[name][at]:,.0f}" for name in columns[:2]),
+            *(f"{row[name][at]:,.0f} us" for name in columns[2:4]),
+            ", ".join(f"{share:.0%}" for share in row["shares"][at]),
+        ]
+        for at, size in enumerate(row["sizes"])
+    ]
+    head = ("workers", "requests/s", "possible", "a request in a worker", "in client and model", "share of each worker")
+    return table(head, lines)
+
+
+def parts() -> dict[str, str]:
+    """The generated parts of the pages, by name; those whose file is not there are left as they are."""
+
+    def read(name: str) -> Any:
+        path = RESULTS / f"{name}.json"
+        return json.loads(path.read_text()) if path.is_file() else None
+
+    found: dict[str, str] = {}
+    if (report := read("overhead")) is not None:
+        found |= {"overhead": overhead(report, list(OVERHEAD)), "overhead-short": overhead(report, SHORT, SHORT_ROWS)}
+        found["overhead-notes"] = notes(report)
+    if (report := read("scan")) is not None:
+        found |= {"scan": scan(report), "scan-libraries": libraries(report)}
+    if (report := read("growth")) is not None:
+        found["workers"] = workers(report)
+    return found
+
+
+def filled(text: str, tables: Mapping[str, str]) -> str:
+    """A page with its generated parts."""
+
+    def fill(match: re.Match[str]) -> str:
+        return f"{match[1]}{tables.get(match[2], match[3])}{match[4]}"
+
+    return re.sub(r"(<!-- generated: ([\w-]+) -->\n)(.*?)(<!-- end -->)", fill, text, flags=re.DOTALL)
+
+
+def main() -> None:
+    """Writes the pages."""
+    for path in PAGES:
+        path.write_text(filled(path.read_text("utf-8"), parts()), "utf-8")
+
+
+if __name__ == "__main__":
+    main()

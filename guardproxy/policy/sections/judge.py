@@ -1,0 +1,116 @@
+"""The section `judge`: a model that scores a sample of answers by a rubric, after they were sent.
+
+In: the section of a file. Out: a frozen `JudgeSection`; `exchange/grading.py` applies it. Kept: nothing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import Any
+
+from guardproxy.policy.reading import FileReading
+from guardproxy.policy.rollout import WHOLE, read_share
+from guardproxy.policy.sections.section import Section
+from guardproxy.policy.tree import YamlNode
+
+NAME = "judge"
+SAMPLE = "5 %"
+SCALE = (1, 5)
+LIMIT_RUBRIC_CHARS = 20_000
+LIMIT_STEPS = 10
+MOST_SCORE = 100
+MAX_CHARS = 8000
+LEAST_CHARS = 100
+MOST_CHARS = 100_000
+_KEYS = ("upstream", "model", "rubric", "sample", "scale", "least", "max_chars")
+_SCALE_FORM = f"two whole numbers like [1, 5], from 0 to {MOST_SCORE}, with 1 to {LIMIT_STEPS} steps between them"
+
+
+@dataclass(frozen=True, slots=True)
+class JudgeSection:
+    """The section. `upstream`: the name of the upstream that is asked for `model`. `sample`: the number of exchanges in a
+    million. `low`, `high`: the scale. `least`: the lowest score of a good answer. `max_chars`: how much of an exchange the
+    judge reads at most."""
+
+    upstream: str
+    model: str
+    rubric: str
+    sample: int
+    low: int = SCALE[0]
+    high: int = SCALE[1]
+    least: int = SCALE[1] - 1
+    max_chars: int = MAX_CHARS
+
+    @property
+    def digest(self) -> str:
+        """Identifies the question: scores of two rubrics, scales or models cannot be compared."""
+        question = (self.model, self.rubric, self.low, self.high, self.max_chars)
+        return hashlib.sha256(repr(question).encode()).hexdigest()[:12]
+
+
+def read_judge(reading: FileReading, node: YamlNode) -> JudgeSection | None:
+    """Reads the section."""
+    keys = reading.entries(node, "a mapping", _KEYS, needed=("upstream", "model", "rubric"))
+    upstream = reading.word(keys.get("upstream"), "the name of an upstream")
+    model = reading.word(keys.get("model"), "the name of a model")
+    rubric = reading.word(keys.get("rubric"), "a text, written as words")
+    if rubric and len(rubric) > LIMIT_RUBRIC_CHARS:
+        reading.fail(keys["rubric"].place, f"a rubric has at most {LIMIT_RUBRIC_CHARS} characters")
+    sample = read_share(reading, keys.get("sample")) if "sample" in keys else WHOLE // 20
+    low, high = _scale(reading, keys.get("scale"))
+    least = reading.number(keys.get("least"), low, high, whole=True)
+    max_chars = reading.number(keys.get("max_chars"), LEAST_CHARS, MOST_CHARS, whole=True)
+    if upstream is None or model is None or rubric is None or sample is None:
+        return None
+    good = max(low, high - 1) if least is None else int(least)
+    return JudgeSection(upstream, model, rubric.strip(), sample, low, high, good, int(max_chars or MAX_CHARS))
+
+
+def _scale(reading: FileReading, node: YamlNode | None) -> tuple[int, int]:
+    if node is None:
+        return SCALE
+    values = [item.value for item in node.value] if isinstance(node.value, tuple) else []
+    if len(values) == 2:
+        low, high = values
+        if type(low) is int and type(high) is int and 0 <= low < high <= min(MOST_SCORE, low + LIMIT_STEPS):
+            return low, high
+    reading.fail(node.place, f"expected {_SCALE_FORM}")
+    return SCALE
+
+
+_WORD: dict[str, Any] = {"type": "string", "minLength": 1}
+_SCHEMA: dict[str, Any] = {
+    "type": "object",
+    "additionalProperties": False,
+    "required": ["upstream", "model", "rubric"],
+    "properties": {
+        "upstream": {**_WORD, "description": "The name of an upstream with a key of the proxy."},
+        "model": {**_WORD, "description": "The model that judges."},
+        "rubric": {**_WORD, "maxLength": LIMIT_RUBRIC_CHARS, "description": "What a score stands for."},
+        "sample": {"type": "string", "description": f"The share of exchanges, like `{SAMPLE}`, which is the default."},
+        "scale": {
+            "type": "array",
+            "items": {"type": "integer", "minimum": 0, "maximum": MOST_SCORE},
+            "minItems": 2,
+            "maxItems": 2,
+            "description": "The lowest and the highest score. Default: [1, 5].",
+        },
+        "least": {
+            "type": "integer",
+            "description": "The lowest score of a good answer. Default: one below the highest.",
+        },
+        "max_chars": {
+            "type": "integer",
+            "minimum": LEAST_CHARS,
+            "maximum": MOST_CHARS,
+            "description": f"How many characters of an exchange the judge reads at most. Default: {MAX_CHARS}.",
+        },
+    },
+}
+SECTION = Section(
+    NAME,
+    "A model that scores a sample of answers by a rubric, after they were sent.",
+    _SCHEMA,
+    read_judge,
+)

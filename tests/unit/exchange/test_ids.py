@@ -1,0 +1,202 @@
+"""Ids of stored answers: whose they are, in which bytes they are sealed, and that no spelling of a request gets past."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from guardproxy.errors import DownstreamError, ErrorCode
+from guardproxy.exchange import Exchange, PassThrough, play
+from guardproxy.exchange.ids import SealedIds, is_about_stored, without_id
+from guardproxy.exchange.transcript import (
+    DataReceived,
+    Finish,
+    RequestReceived,
+    ResponseEnded,
+    ResponseStarted,
+    SendData,
+    SendHead,
+    SendUpstream,
+)
+from tests.kit.play import KEYS, Play, policy_set, setting
+from tests.kit.responses import RESPONSES, growing, response_texts, stream
+
+POLICY = """
+policy: guard
+checks: {word: {use: pattern, words: [umbrella]}}
+rules: [{id: out, when: word, action: redact}]
+"""
+
+
+def seal(data: bytes) -> str:
+    return hashlib.blake2b(data, digest_size=16, key=b"k").hexdigest()
+
+
+IDS = SealedIds(seal, "acme")
+WITH_IDS = replace(KEYS, ids=IDS)
+MINE = json.loads(IDS.sealed(b'{"id": "resp_1"}'))["id"]
+CONVERSATION = json.loads(IDS.sealed(b'{"id": "conv_1"}'))["id"]
+THEIRS = json.loads(SealedIds(seal, "globex").sealed(b'{"id": "resp_1"}'))["id"]
+NAMES = st.from_regex(r"(resp|conv)_[A-Za-z0-9_.=-]{1,60}", fullmatch=True)
+
+
+def is_unknown(call: Any, *arguments: Any) -> bool:
+    with pytest.raises(DownstreamError) as refused:
+        call(*arguments)
+    return refused.value.code == ErrorCode.UNKNOWN_ID and refused.value.status == 404
+
+
+@settings(max_examples=60)
+@given(NAMES, st.text(max_size=8), st.text(max_size=8))
+def test_an_id_opens_for_its_tenant_alone(name: str, tenant: str, other: str) -> None:
+    ids = SealedIds(seal, tenant)
+    sealed = json.loads(ids.sealed(json.dumps({"id": name}).encode()))["id"]
+    assert re.fullmatch(re.escape(name) + "_[0-9a-f]{16}", sealed)
+    assert ids.opened_id(sealed, "id") == name
+    assert tenant == other or is_unknown(SealedIds(seal, other).opened_id, sealed, "id")
+
+
+@settings(max_examples=60)
+@given(st.one_of(NAMES, st.text()))
+def test_an_id_that_was_made_up_opens_for_nobody(name: str) -> None:
+    assert is_unknown(IDS.opened_id, name, "id")
+
+
+def test_in_a_time_of_transition_an_id_without_a_seal_passes() -> None:
+    ids = SealedIds(seal, "acme", accepts_unsealed=True)
+    assert (ids.opened_id("resp_1", "id"), ids.opened_id(MINE, "id")) == ("resp_1", "resp_1")
+    assert is_unknown(ids.opened_id, "../files", "id")
+
+
+@pytest.mark.parametrize(
+    ("tree", "opened"),
+    [
+        ({"previous_response_id": MINE}, {"previous_response_id": "resp_1"}),
+        ({"conversation": CONVERSATION}, {"conversation": "conv_1"}),
+        ({"conversation": {"id": CONVERSATION, "x": 1}}, {"conversation": {"id": "conv_1", "x": 1}}),
+        ({"extra_body": {"previous_response_id": MINE}}, {"extra_body": {"previous_response_id": "resp_1"}}),
+    ],
+)
+def test_every_place_of_an_id_is_opened(tree: dict[str, Any], opened: dict[str, Any]) -> None:
+    assert IDS.opened(tree) == opened
+
+
+@pytest.mark.parametrize(
+    "tree",
+    [
+        {"previous_response_id": THEIRS},
+        {"previous_response_id": "resp_1"},
+        {"previous_response_id": ""},
+        {"conversation": THEIRS},
+        {"conversation": {"id": "conv_1"}},
+        {"extra_body": {"conversation": {"id": THEIRS}}},
+    ],
+)
+def test_an_id_of_another_tenant_is_unknown_wherever_it_stands(tree: dict[str, Any]) -> None:
+    assert is_unknown(IDS.opened, tree)
+
+
+@pytest.mark.parametrize("item", [{"type": "item_reference", "id": "msg_1"}, {"id": "msg_1"}])
+def test_a_reference_to_a_stored_item_is_refused(item: dict[str, Any]) -> None:
+    with pytest.raises(DownstreamError, match="send the item itself"):
+        IDS.opened({"input": [{"role": "user", "content": "hi"}, item]})
+
+
+@pytest.mark.parametrize(
+    "tree", [{}, {"input": "resp_1"}, {"previous_response_id": None}, {"input": [{"role": "user"}]}]
+)
+def test_a_request_without_ids_stays_as_it_is(tree: dict[str, Any]) -> None:
+    assert IDS.opened(tree) is tree
+
+
+@pytest.mark.parametrize(
+    ("path", "opened"),
+    [
+        (f"/v1/responses/{MINE}", "/v1/responses/resp_1"),
+        (f"/v1/responses/{MINE}/cancel", "/v1/responses/resp_1/cancel"),
+        (f"/v1/conversations/{CONVERSATION.replace('_', '%5F')}/items", "/v1/conversations/conv_1/items"),
+        ("/v1/responses/input_tokens", "/v1/responses/input_tokens"),
+        ("/v1/conversations", "/v1/conversations"),
+    ],
+)
+def test_the_id_in_a_path_is_opened(path: str, opened: str) -> None:
+    assert (IDS.opened_path(path), is_about_stored(path)) == (opened, True)
+    assert re.sub("(resp|conv)_1", "id", opened) == without_id(path)
+
+
+def test_a_path_with_an_id_of_another_tenant_is_unknown() -> None:
+    assert is_unknown(IDS.opened_path, f"/v1/responses/{THEIRS}")
+    assert is_unknown(IDS.opened_path, "/v1/responses/%2e%2e%2ffiles")
+    assert not is_about_stored("/v1/responsesx")
+
+
+def test_a_text_that_looks_like_an_id_is_left_alone() -> None:
+    said = json.dumps({"text": '{"id": "resp_1"}', "item_id": "resp_1", "ids": ["resp_1"]}).encode()
+    assert IDS.sealed(said) == said
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(st.integers(1, 400), max_size=12))
+def test_a_stream_is_sealed_alike_however_it_is_cut(sizes: list[int]) -> None:
+    frames = b"".join(stream(growing("response.output_text", ["the umbre", "lla resp_1"])))
+    cuts, start = [], 0
+    for size in sizes:
+        cuts.append(frames[start : start + size])
+        start += size
+    exchange = Play(policy_set(POLICY), RESPONSES)
+    exchange.exchange = Exchange(setting(policy_set(POLICY), RESPONSES, keys=WITH_IDS))
+    exchange.ask({"model": "m", "input": "hi", "previous_response_id": MINE}).stream([*cuts, frames[start:]])
+    assert exchange.upstream["previous_response_id"] == "resp_1"
+    client = exchange.client.decode()
+    assert set(re.findall(r'"id": ?"(resp_[^"]*)"', client)) == {MINE}
+    assert response_texts(exchange.client)["end"] == "response.completed"
+    assert "umbrella" not in client
+    assert "resp_1" in response_texts(exchange.client)["response.output_text"]
+
+
+def test_an_answer_that_a_rule_stops_is_sealed_too() -> None:
+    policies = policy_set(POLICY.replace("redact", "block"))
+    exchange = Play(policies, RESPONSES)
+    exchange.exchange = Exchange(setting(policies, RESPONSES, keys=WITH_IDS))
+    frames = stream(growing("response.output_text", ["well, ", "then umbrella"]))
+    exchange.ask({"model": "m", "input": "hi"}).stream(frames)
+    assert MINE in exchange.client.decode()
+    assert not re.search(r'"id": ?"resp_1"', exchange.client.decode())
+
+
+def passed(*parts: bytes) -> list[Any]:
+    about = setting(policy_set(), "GET /v1/responses/{id}", keys=WITH_IDS)
+    received: list[Any] = [ResponseStarted(200, "application/json"), *map(DataReceived, parts), ResponseEnded()]
+    return play(PassThrough(about), [RequestReceived(b""), *received], lambda command: None)  # type: ignore[arg-type, return-value]
+
+
+@settings(max_examples=60)
+@given(
+    st.lists(
+        st.one_of(
+            NAMES.map(lambda name: json.dumps({"id": name, "x": name}) + "\n"),
+            st.text('ab"\\:{} ', max_size=700),
+            st.just('"id": "resp_' + "x" * 390),
+        ),
+        max_size=6,
+    ),
+    st.lists(st.integers(1, 600), max_size=10),
+)
+def test_an_answer_that_is_passed_through_is_sealed_alike_however_it_is_cut(texts: list[str], sizes: list[int]) -> None:
+    data = "".join(texts).encode()
+    parts, start = [], 0
+    for size in sizes:
+        parts.append(data[start : start + size])
+        start += size
+    done = passed(*parts, data[start:])
+    client = b"".join(command.data for command in done if isinstance(command, (SendData, Finish)))
+    assert client == IDS.sealed(data)
+    assert [type(command) for command in done[:2]] == [SendUpstream, SendHead]
+    assert done[-1].record.sizes["client"] == len(client)
