@@ -171,6 +171,11 @@ class Attempts(msgspec.Struct):
             return None
         return self.elsewhere(self.retry, reason)
 
+    def passed(self) -> None:
+        """Notes that all checks let the request pass, so that it may go to further destinations."""
+        if self.failover is not None:
+            self.failover.body = self.body
+
     def begin(self, upcoming: NextAttempt) -> None:
         """Notes that an attempt begins."""
         self.plan = upcoming.plan or self.plan

@@ -135,6 +135,7 @@ class RequestPhase:
         self.ledger.time("request_judged", happened.at_s)
         if stop:
             return [CancelUpstream(), *self.client.block(stop, happened.at_s, "blocked_request")]
+        self.attempts.passed()
         self.guard.tally.begin_answers()
         return []
 
@@ -270,8 +271,6 @@ class RequestPhase:
                 body, changed = codec.write_body(tree), True
             self.guard.editor.values |= prompts.restored()
         attempts.body = body
-        if attempts.failover is not None:
-            attempts.failover.body = body
         ledger.notes.measures.sizes["upstream"] = len(body)
         ledger.notes.measures.seals["upstream"] = (
             self.setting.keys.seal(body)
@@ -301,6 +300,8 @@ class RequestPhase:
                 SendUpstream(attempts.body, edits, target=target, path=attempts.path, parallel=True, cache=self.cache),
                 RunScans(jobs),
             ]
+        if attempts.failover is not None:
+            attempts.passed()
         self.guard.tally.begin_answers()
         return [SendUpstream(attempts.body, edits, target=target, path=attempts.path, cache=self.cache)]
 
