@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 from guardproxy.decisions import merge_plans
 from guardproxy.errors import DownstreamError, ErrorCode
@@ -180,7 +181,7 @@ class RequestPhase:
         side.read = bound.reads("request")
         self._events = request.events
         events: list[Event] = request.events() if side.read else [Opaque(request.frame)]
-        self._refuse_fields(request, bound)
+        refuse_fields(self.guard, request.frame.tree, bound)
         if bound.refuses_unmapped and (place := unmapped(events)):
             message = "the request has a field that this proxy does not know, and the policy refuses those"
             raise DownstreamError(ErrorCode.UNMAPPED_FIELD, message, place)
@@ -191,23 +192,6 @@ class RequestPhase:
         if fault := side.gate.fault:
             raise DownstreamError(fault.code, f"the request body: {fault.message}")
         return events
-
-    def _refuse_fields(self, request: Request, bound: BoundRules) -> None:
-        """Raises `DownstreamError` if the request has a field that its format or a policy refuses by its name."""
-        tree = request.frame.tree
-        denied = self.setting.codec.contract.denied
-        if found := denied_field(tree, denied, bound.fields.allowed):
-            place, name = found
-            allowing = f"a policy allows it with `allow_fields: [{name}]`"
-            message = f"`{place}` {denied[name]}, so it leads round the checks; {allowing}"
-            raise DownstreamError(ErrorCode.FIELD_DENIED, message, place)
-        if not bound.fields.rules:
-            return
-        refused = list(bound.fields.refused(tree))
-        self.guard.fields += refused
-        if enforced := next((change for change in refused if change.enforced), None):
-            message = f"a policy refuses the field `{enforced.place}`; leave it out"
-            raise DownstreamError(ErrorCode.FIELD_REFUSED, message, enforced.place)
 
     def _advance(self, bound: BoundRules, at_s: float) -> list[Command]:
         ledger, tally = self.ledger, self.guard.tally
@@ -251,7 +235,7 @@ class RequestPhase:
             attempts.tree = attempts.planned(plan)
             body, changed = codec.write_body(attempts.tree), True
         if bound.fields.changes:
-            tree, changes = bound.fields.changed(attempts.tree, self._can_have)
+            tree, changes = bound.fields.changed(attempts.tree, partial(can_have, self.setting, attempts.tree))
             self.guard.fields += changes
             if any(change.enforced for change in changes):
                 attempts.tree = tree
@@ -276,13 +260,6 @@ class RequestPhase:
                 return [RunScans(jobs)]
         return self._send_upstream(at_s)
 
-    def _can_have(self, path: FieldPath) -> bool:
-        """Whether a request can have a field: one that it has, or one of its format. Routes on which no model answers take
-        fewer fields than the others of a format."""
-        codec = self.setting.codec
-        is_answered = codec.contract.is_answered(self.setting.address.route)
-        return path.is_at_top(self.attempts.tree) or (is_answered and codec.has_field(path))
-
     def _send_upstream(self, at_s: float) -> list[Command]:
         self.ledger.answer.began_s = at_s
         edits = sum([len(lane.rewrite.edits) for lane in self.ledger.request.gate.lanes.every])
@@ -302,3 +279,27 @@ class RequestPhase:
             attempts.passed()
         self.guard.tally.begin_answers()
         return [SendUpstream(attempts.body, edits, target=target, path=attempts.path, cache=self.cache)]
+
+
+def refuse_fields(guard: Guard, tree: Any, bound: BoundRules) -> None:
+    """Raises `DownstreamError` if the request has a field that its format or a policy refuses by its name."""
+    denied = guard.setting.codec.contract.denied
+    if found := denied_field(tree, denied, bound.fields.allowed):
+        place, name = found
+        allowing = f"a policy allows it with `allow_fields: [{name}]`"
+        message = f"`{place}` {denied[name]}, so it leads round the checks; {allowing}"
+        raise DownstreamError(ErrorCode.FIELD_DENIED, message, place)
+    if not bound.fields.rules:
+        return
+    refused = list(bound.fields.refused(tree))
+    guard.fields += refused
+    if enforced := next((change for change in refused if change.enforced), None):
+        message = f"a policy refuses the field `{enforced.place}`; leave it out"
+        raise DownstreamError(ErrorCode.FIELD_REFUSED, message, enforced.place)
+
+
+def can_have(setting: Setting, tree: Any, path: FieldPath) -> bool:
+    """Whether a request can have a field: one that it has, or one of its format. Routes on which no model answers take fewer
+    fields than the others of a format."""
+    is_answered = setting.codec.contract.is_answered(setting.address.route)
+    return path.is_at_top(tree) or (is_answered and setting.codec.has_field(path))
