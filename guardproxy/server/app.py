@@ -132,11 +132,9 @@ class Server:
         """Loads the policies from their folder. Raises `PolicyError`."""
         code = self.config.allow_code
         policies = load(self.config.policies, self.config.models, self._models, self._remotes, code=code)
-        check_fallbacks(policies, self.config)
+        check_policies(policies, self.config)
         if not self.config.jwt_tenant:  # tokens may name any tenant
             refuse_strangers(policies, (*self.config.tenant_names, *self.clients.known.clients.tenants))
-        check_sealing(policies, self.config)
-        check_judges(policies, self.config)
         return policies
 
     def trouble(self) -> list[str]:
@@ -334,6 +332,13 @@ def open_sealing(config: Config) -> Sealing:
     from guardproxy.audit.sealing import Sealer, open_store  # noqa: PLC0415
 
     return Sealer(open_store(config.audit, config.seal_store, config.seal_key, create=True))
+
+
+def check_policies(policies: PolicySet, config: Config) -> None:
+    """Raises `PolicyErrors` if a policy needs a setting that is missing."""
+    check_fallbacks(policies, config)
+    check_sealing(policies, config)
+    check_judges(policies, config)
 
 
 def check_sealing(policies: PolicySet, config: Config) -> None:
