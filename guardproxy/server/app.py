@@ -122,10 +122,9 @@ class Server:
         self._look_s = min(config.timeout_first_byte_s, config.timeout_write_s)
         self.draining = False
         self.metrics.open.set_function(lambda: len(self._open))
-        is_recording = lambda: self._recorder.healthy  # noqa: E731
         self._shippers = shippers_of(config, worker)
         further = further_of(config, self.clients, self.state, self.metrics, lambda: self.policies)
-        about = config, lambda: self.policies, is_recording, self, key, self._engine, further
+        about = config, lambda: self.policies, lambda: self._recorder.healthy, self, key, self._engine, further
         self._admission = Admission(*about, self._breakers)
         show_breakers(self._breakers, self.metrics)
 
@@ -269,17 +268,8 @@ class Server:
                 bool(admitted.head.client.identity),
             )
         )
-        driver = Driver(
-            admitted.exchange,
-            request,
-            answering,
-            self._scanner,
-            self._recorder,
-            self.metrics,
-            self.config,
-            self._steps,
-            deadlines,
-        )
+        parts = self._scanner, self._recorder, self.metrics, self.config, self._steps, deadlines
+        driver = Driver(admitted.exchange, request, answering, *parts)
         driver.targets = admitted.targets
         driver.caches = self.caches
         driver.own_headers = admitted.own_headers
