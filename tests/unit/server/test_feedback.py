@@ -12,8 +12,10 @@ from typing import Any
 import aiohttp
 import pytest
 from aiohttp import web
+from typer.testing import CliRunner
 
 from guardproxy.audit import verify_folder
+from guardproxy.cli import app
 from guardproxy.config import Config
 from guardproxy.demo.scripted import start
 from guardproxy.reading import Period, feedback_rows
@@ -165,3 +167,22 @@ async def test_without_room_for_records_feedback_is_refused(rig: Rig, monkeypatc
     name = await rig.ask("hello")
     monkeypatch.setattr("guardproxy.audit.sinks.file.FileSink.healthy", False)
     assert (await rig.say(name, thumbs="up"))[0] == 503
+
+
+async def test_a_sealed_comment_is_erased_with_its_user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(globals(), "POLICY", POLICY + "audit: {keep: sealed, subject: user}\n")
+    key = f"file:{tmp_path / 'key'}"
+
+    def audit(*words: str) -> str:
+        return CliRunner().invoke(app, ["audit", *words]).output
+
+    audit("seal-key", str(tmp_path / "key"))
+    async with serving(tmp_path, seal_key=(key,)) as rig:
+        name = await rig.ask("hello")
+        assert await rig.say(name, thumbs="up", comment="a private remark", user="ann") == (200, {"recorded": True})
+        feedback = rig.records()[-1]
+    assert ("private remark" in json.dumps(feedback), feedback["feedback"]["thumbs"]) == (False, "up")
+    opening = "unseal", str(rig.folder), feedback["id"], "--key", key, "--reason", "a test"
+    assert "a private remark" in audit(*opening)
+    audit("erase", str(rig.folder), "--subject", "ann", "--reason", "she asked")
+    assert "a private remark" not in audit(*opening)
