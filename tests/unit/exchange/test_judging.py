@@ -116,7 +116,8 @@ def test_an_answer_is_not_read_before_the_verdict() -> None:
     ("more", "word", "state"),
     [
         ({}, "true", State.JUDGING),
-        ({"web_search_options": {}, "tools": []}, "true", State.JUDGING),
+        ({"web_search_options": None, "tools": []}, "true", State.JUDGING),
+        ({"web_search_options": {}}, "true", State.WAITING),
         ({"web_search_options": {"user_location": None}}, "true", State.WAITING),
         ({"web_search_options": {"user_location": None}}, "always", State.JUDGING),
         ({}, "false", State.WAITING),
