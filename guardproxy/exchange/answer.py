@@ -270,9 +270,7 @@ class AnswerPhase:
     def _fall_back(self, reason: str, at_s: float) -> list[Command]:
         """Asks the next destination of a route, or the fallback model of the rule after a failed retry; returns no commands if
         there is neither."""
-        if self.client.has_text:
-            return []
-        upcoming = self.attempts.fail_over(reason, self.answer) or self.attempts.fallback(reason)
+        upcoming = None if self.client.has_text else self.attempts.after_failure(reason, self.answer)
         return [] if upcoming is None else self._discard(upcoming, at_s)
 
     def _discard(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -19,7 +20,8 @@ from guardproxy.exchange.routing import RouteChoice
 from guardproxy.exchange.setting import Setting
 from guardproxy.exchange.transcript import Refused, RequestReceived
 from guardproxy.findings import Direction
-from guardproxy.gateway import Prices, priced
+from guardproxy.gateway import NO_PRICES, Prices, priced, prices_of
+from guardproxy.policy import PriceList
 from guardproxy.wire import FEEDBACK
 
 
@@ -146,13 +148,16 @@ class Ledger(msgspec.Struct):
         if self.setting.codec is FEEDBACK and self.entry is not None:
             return msgspec.structs.replace(record, feedback=recorded_feedback(self.entry.frame.tree))
         prices = self.setting.limits.prices
-        return record if prices is None else self._priced(record, prices)
+        of_policies: tuple[PriceList, ...] = ()
+        if guard.bound and guard.bound.sections:
+            of_policies = prices_of(guard.bound)
+        return self._priced(record, prices or NO_PRICES, of_policies) if prices is not None or of_policies else record
 
-    def _priced(self, record: Record, prices: Prices) -> Record:
+    def _priced(self, record: Record, prices: Prices, of_policies: Sequence[PriceList]) -> Record:
         """The record with the cost of the exchange. If a rule falls back to another model, the higher price counts."""
         plans = (self.notes.plan, self.attempts.plan)
         models = tuple(dict.fromkeys(plan.model or self.notes.model for plan in plans))
-        return priced(record, self.setting.codec.contract, prices, models)
+        return priced(record, self.setting.codec.contract, prices, models, of_policies)
 
     def routing(self) -> tuple[RecordedRoute, ...]:
         """What the sections `route` decided, with what that saved."""

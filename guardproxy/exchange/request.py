@@ -7,9 +7,8 @@ that (`judging.py`).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import cache, partial
 from typing import Any
 
 from guardproxy.decisions import merge_plans
@@ -19,13 +18,13 @@ from guardproxy.exchange.attempts import Attempts
 from guardproxy.exchange.caching import CacheQuery, query_of
 from guardproxy.exchange.chunks import drop_chunks, sources_of
 from guardproxy.exchange.client import Client
+from guardproxy.exchange.directing import route
 from guardproxy.exchange.forms import with_own
 from guardproxy.exchange.gate import QueuedFrame
 from guardproxy.exchange.guard import Guard
 from guardproxy.exchange.judging import Judging
 from guardproxy.exchange.ledger import Ledger
 from guardproxy.exchange.owning import owner_of
-from guardproxy.exchange.routing import Asked, choose, measured
 from guardproxy.exchange.scans import Scans
 from guardproxy.exchange.setting import Setting
 from guardproxy.exchange.transcript import (
@@ -39,7 +38,7 @@ from guardproxy.exchange.transcript import (
 )
 from guardproxy.findings import Facts
 from guardproxy.gateway import about_of, conversation_of
-from guardproxy.policy import BoundRules, BoundSection
+from guardproxy.policy import BoundRules
 from guardproxy.wire import (
     UNINSPECTED,
     FieldPath,
@@ -105,7 +104,7 @@ class RequestPhase:
                 self.guard.begin_prompts(sections, request.model)
             events = self._push(request, bound)
             if bound.sections and (sections := bound.sections.get("route")):
-                self._route(sections, request, events, happened)
+                route(sections, self.setting, self.ledger, self.attempts, request, happened, events)
         except DownstreamError as error:
             return self.client.refuse(error, happened.at_s)
         return self._advance(bound, happened.at_s)
@@ -174,30 +173,6 @@ class RequestPhase:
             *(setting.address.route, request.model, setting.tenant_name, conversation, about, matched),
             demanded=setting.client.policies,
         )
-
-    def _route(
-        self, sections: Sequence[BoundSection], request: Request, events: Sequence[Event], happened: RequestReceived
-    ) -> None:
-        """Chooses where the request goes, as the policies' sections `route` say. `events`: those that the gate got."""
-        setting, notes, attempts = self.setting, self.ledger.notes, self.attempts
-        walk: Callable[[], Sequence[Event]] = (lambda: events) if self.ledger.request.read else request.events
-        statement = cache(partial(statement_of, request.frame.tree, setting.codec.contract.statements))
-        about = setting.address.route, setting.tenant_name, request
-        asked = Asked(
-            exchange=setting.id,
-            conversation=notes.conversation,
-            client=f"{setting.tenant}\0{setting.client.name}",
-            model=request.model,
-            plan=notes.plan,
-            measures=lambda most: setting.history.measures(lambda: measured(walk(), statement(), most)),
-            about=lambda: about_of(*about, statement(), happened.headers),
-            unavailable=happened.unavailable,
-        )
-        self.ledger.choices = choose(sections, asked)
-        if deciding := next((choice for choice in self.ledger.choices if choice.enforced), None):
-            attempts.plan, *further = deciding.plans
-            notes.plan = attempts.plan
-            attempts.failover = deciding.failover(further)
 
     def _push(self, request: Request, bound: BoundRules) -> list[Event]:
         """Gives the texts to the gate, and returns their events. Raises `DownstreamError` if the request has content that the

@@ -51,7 +51,7 @@ from guardproxy.gateway.limits import UsageLimits, limits_of
 from guardproxy.gateway.order import Duties, Trail, load_duties, rerun
 from guardproxy.gateway.owned_ids import OwnedIds, is_owned
 from guardproxy.gateway.price_table import maintained_prices
-from guardproxy.gateway.prices import NO_PRICES, Prices, PriceTable, priced
+from guardproxy.gateway.prices import NO_PRICES, Prices, PriceTable, priced, prices_of
 from guardproxy.gateway.readiness import Readiness
 from guardproxy.gateway.routes import UNKNOWN, Routes
 from guardproxy.gateway.store import LEASE_S, Add, Answer, Call, Drop, Get, Put, Settle, Store, Take, lease_of
@@ -122,6 +122,7 @@ __all__ = [
     "moved_from_query",
     "new_key",
     "priced",
+    "prices_of",
     "read_client_file",
     "read_credential",
     "read_limits",

@@ -12,8 +12,20 @@ from typing import Any
 import msgspec
 
 from guardproxy.errors import ConfigError
-from guardproxy.gateway.prices import MOST_CHARS, NO_PRICES, Price, Prices, PriceTable, keep
-from guardproxy.policy import MICRO, About, LimitFault, LimitRule, Match, StoredLimit, compile_cel, limit_rule
+from guardproxy.gateway.prices import NO_PRICES, Prices, PriceTable
+from guardproxy.policy import (
+    MICRO,
+    MOST_CHARS,
+    About,
+    LimitFault,
+    LimitRule,
+    Match,
+    Price,
+    StoredLimit,
+    compile_cel,
+    keep,
+    limit_rule,
+)
 
 MOST_KINDS = 1024  # clients choose the names of models
 

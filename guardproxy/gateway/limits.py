@@ -24,12 +24,24 @@ from guardproxy.gateway.binding import about_of, conversation_of
 from guardproxy.gateway.duty import Duty, Head, Refusal, Steps
 from guardproxy.gateway.limit_file import LimitSet
 from guardproxy.gateway.limit_headers import Remaining, limit_headers
-from guardproxy.gateway.prices import BYTES_A_TOKEN, MOST_CHARS, TokenUse, keep, token_use
+from guardproxy.gateway.prices import BYTES_A_TOKEN, prices_of, token_use
 from guardproxy.gateway.store import Settle, Take
-from guardproxy.policy import LARGEST, MICRO, About, BoundRules, LimitRule, PolicySet
+from guardproxy.policy import (
+    LARGEST,
+    MICRO,
+    MOST_CHARS,
+    About,
+    BoundRules,
+    LimitRule,
+    PolicySet,
+    PriceList,
+    TokenUse,
+    keep,
+)
 from guardproxy.wire import Codec, Request, brief_statement_of, statement_of
 
 SECTION = "limits"
+SECTIONS = (SECTION, "prices")
 LIMIT_OPEN = 100_000  # exchanges whose reservations are kept, far above what may be open
 MOST_BOUND = 1000  # combinations of policies whose limits are kept
 
@@ -117,7 +129,7 @@ class UsageLimits(Duty):
         codec = policies.formats.codec_for(head.route)
         if codec is None:
             return []
-        known, has_section = self._known(), SECTION in policies.section_names
+        known, has_section = self._known(), not policies.section_names.isdisjoint(SECTIONS)
         section = self._conditions_of(policies) if has_section else _NO_CONDITIONS
         read = statement_of if known.asks_much or section.asks_much else brief_statement_of
         statement = read(request.frame.tree, codec.contract.statements)
@@ -125,17 +137,19 @@ class UsageLimits(Duty):
         headers = {name: value for name in asked if (value := head.headers.get(name)) is not None} if asked else {}
         about = about_of(head.route, head.tenant_name, request, statement, headers)
         rules = known.late_for(about)
+        prices: tuple[PriceList, ...] = ()
         if has_section:
-            rules = (*rules, *self._of_policies(policies, head, request, codec, about))
+            bound, of_policies = self._of_policies(policies, head, request, codec, about)
+            rules, prices = (*rules, *of_policies), prices_of(bound)
         prompt = -(-len(request.frame.data) // BYTES_A_TOKEN)
         answer = max(statement.limits) if statement.limits else 0
-        rates = known.prices.rates(about.named_models, head.unix_s, prompt) if known.prices else None
         units: list[tuple[LimitRule, int | None]] = []
         for rule in rules:
             use = TokenUse(prompt, answer or rule.answer_tokens)
             if rule.unit == "tokens":
                 units.append((rule, use.prompt + use.answer))
             elif rule.unit == "cost":
+                rates = known.prices.rates(about.named_models, head.unix_s, prompt, prices)
                 units.append((rule, rates.cost(use) if rates else None))
             else:
                 units.append((rule, 1))
@@ -152,8 +166,8 @@ class UsageLimits(Duty):
 
     def _of_policies(
         self, policies: PolicySet, head: Head, request: Request, codec: Codec, about: About
-    ) -> Sequence[LimitRule]:
-        """Returns the limits that count a request, of the policies that apply to it."""
+    ) -> tuple[BoundRules, Sequence[LimitRule]]:
+        """Returns the rules of the policies that apply to a request, and those of their limits that count it."""
         if (bound := policies.unconditional) is None:
             conversation = conversation_of(codec, request, head.tenant, head.conversation, self._seal)
             bound = policies.bind(
@@ -163,7 +177,7 @@ class UsageLimits(Duty):
         if kept is None or kept[0] is not bound:
             kept = bound, limits_of(bound)
             keep(self._bound, id(bound), kept, MOST_BOUND)
-        return [rule for rule in kept[1] if rule.match.holds(about)]
+        return bound, [rule for rule in kept[1] if rule.match.holds(about)]
 
     def _planned(self, head: Head, amounts: Sequence[tuple[LimitRule, int]], model: str) -> Steps[Plan | None]:
         yield from self._reserve(head, amounts, model)

@@ -1,83 +1,22 @@
-"""Prices of tokens, and the cost of an exchange.
+"""Prices of models, and the cost of an exchange.
 
-In: the table of prices in the file of limits, and a maintained table; then models, and the record of an exchange. Out: rates
-and costs in whole numbers: a rate is the price of a million tokens in millionths of the unit of money, a cost is in millionths.
-Kept: the rates of models that were asked for.
+In: the operator's prices, those of policies, and a maintained table; then models, and the record of an exchange. Out: rates,
+and the record with its cost. Kept: nothing.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from decimal import Decimal
-from fnmatch import fnmatchcase
-from typing import NamedTuple, Protocol, TypeVar
+from collections.abc import Mapping, Sequence
+from typing import Protocol
 
-import msgspec
 from msgspec.structs import replace
 
 from guardproxy.audit import Record
-from guardproxy.policy import LARGEST, MICRO, model_readings
+from guardproxy.policy import MICRO, BoundRules, Price, PriceList, Rates, TokenUse, model_readings
 from guardproxy.wire import Contract
 
-Key = TypeVar("Key")
-Value = TypeVar("Value")
-
 BYTES_A_TOKEN = 4
-MOST_MODELS = 1024  # clients choose the names of models
-MOST_CHARS = 256  # in a name that is kept
-
-
-class TokenUse(NamedTuple):
-    """The tokens of an exchange, all attempts together. `prompt`: all tokens of the requests. `cached`, `written`: those of
-    them that the provider read from its cache, and that it wrote there."""
-
-    prompt: int
-    answer: int
-    cached: int = 0
-    written: int = 0
-
-
-class Rates(NamedTuple):
-    """The prices of a million tokens, in millionths: of requests, of answers, of tokens that come from the provider's cache,
-    and of those that go there."""
-
-    prompt: int
-    answer: int
-    cached: int
-    written: int
-
-    def cost(self, use: TokenUse) -> int:
-        """Returns the cost of tokens in millionths, rounded up; at most what can be counted exactly."""
-        plain = max(0, use.prompt - use.cached - use.written)
-        total = self.prompt * plain + self.answer * use.answer + self.cached * use.cached + self.written * use.written
-        return min(LARGEST, -(-total // MICRO))
-
-
-class Price(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The prices of a million tokens of requests (`input`) and of answers (`output`). `cached`, `written`: of tokens of a
-    request that the provider reads from its cache, or writes there; without them, as other tokens of requests."""
-
-    input: float
-    output: float
-    cached: float | None = None
-    written: float | None = None
-
-    def is_right(self) -> bool:
-        """Whether each price is at least 0, and small enough to be counted exactly."""
-        given = [price for price in (self.input, self.output, self.cached, self.written) if price is not None]
-        return all(0 <= price < MICRO for price in given)  # also false for NaN
-
-    @property
-    def rates(self) -> Rates:
-        """Returns the prices as whole numbers."""
-        prompt = whole(self.input)
-        cached, written = (prompt if price is None else whole(price) for price in (self.cached, self.written))
-        return Rates(prompt, whole(self.output), cached, written)
-
-
-def whole(price: float | Decimal) -> int:
-    """Returns a price in millionths."""
-    return round(Decimal(str(price)) * MICRO)
+SECTION = "prices"
 
 
 class PriceTable(Protocol):
@@ -90,55 +29,53 @@ class PriceTable(Protocol):
 
 
 class Prices:
-    """The prices of models. `own`: those of the operator, by glob; they win. `table`: the maintained table, if it is used."""
+    """The prices of models. `own`: those of the operator, by glob. They win over `table`, the maintained table, if it is
+    used."""
 
     def __init__(self, own: Mapping[str, Price] | None = None, table: PriceTable | None = None) -> None:
-        self._own = {glob: price.rates for glob, price in (own or {}).items()}
+        self._own = PriceList(tuple((glob, price.rates) for glob, price in (own or {}).items()))
         self._table = table
-        self._known: dict[str, Rates | None] = {}
 
     def __bool__(self) -> bool:
-        return bool(self._own) or self._table is not None
+        return bool(self._own.prices) or self._table is not None
 
     def __len__(self) -> int:
         """Returns the number of the operator's prices."""
-        return len(self._own)
+        return len(self._own.prices)
 
-    def rates(self, models: tuple[str, ...], unix_s: float = 0.0, prompt_tokens: int = 0) -> Rates | None:
-        """Returns the highest rates of these models; `None` if one of them has no price."""
-        highest: Rates | None = None
+    def rates(
+        self,
+        models: tuple[str, ...],
+        unix_s: float = 0.0,
+        prompt_tokens: int = 0,
+        of_policies: Sequence[PriceList] = (),
+    ) -> Rates | None:
+        """Returns the highest rates of these models; `None` if one of them has no price. `of_policies`: prices that win over
+        the others; of several, the highest."""
+        highest: list[Rates] = []
         for model in models:
-            rates = self._rates(model, unix_s, prompt_tokens)
-            if rates is None:
+            rates = [found for prices in of_policies if (found := prices.rates(model)) is not None]
+            if not rates and (found := self._own.rates(model) or self._maintained(model, unix_s, prompt_tokens)):
+                rates = [found]
+            if not rates:
                 return None
-            highest = rates if highest is None else Rates(*map(max, highest, rates))
-        return highest
+            highest += rates
+        return Rates(*map(max, *highest)) if len(highest) > 1 else highest[0] if highest else None
 
-    def _rates(self, model: str, unix_s: float, prompt_tokens: int) -> Rates | None:
-        """Returns the rates of a model. The first glob that fits it counts, as written or in normal form."""
-        if model in self._known:
-            own = self._known[model]
-        else:
-            spellings = (model, *(model_readings(model) or ()))
-            fits = (rates for glob, rates in self._own.items() if any(fnmatchcase(name, glob) for name in spellings))
-            own = next(fits, None)
-            if len(model) <= MOST_CHARS:
-                keep(self._known, model, own, MOST_MODELS)
-        if own is not None or self._table is None:
-            return own
-        readings = model_readings(model) or ()
-        found = (self._table.rates(name, unix_s, prompt_tokens) for name in readings)
+    def _maintained(self, model: str, unix_s: float, prompt_tokens: int) -> Rates | None:
+        if self._table is None:
+            return None
+        found = (self._table.rates(name, unix_s, prompt_tokens) for name in model_readings(model) or ())
         return next((rates for rates in found if rates is not None), None)
 
 
 NO_PRICES = Prices()
 
 
-def keep(known: dict[Key, Value], key: Key, value: Value, most: int) -> None:
-    """Keeps a value that can be computed again. When there are too many, all are dropped."""
-    if len(known) >= most:
-        known.clear()
-    known[key] = value
+def prices_of(bound: BoundRules | None) -> tuple[PriceList, ...]:
+    """Returns the prices of the policies that apply and are enforced."""
+    sections = bound.sections.get(SECTION, ()) if bound else ()
+    return tuple(section.value for section in sections if section.enforced)
 
 
 def token_use(record: Record, contract: Contract | None) -> TokenUse:
@@ -161,11 +98,18 @@ def token_use(record: Record, contract: Contract | None) -> TokenUse:
     return TokenUse(*(estimate if value is None else value for value, estimate in zip(counted, estimated, strict=True)))
 
 
-def priced(record: Record, contract: Contract, prices: Prices, models: tuple[str, ...]) -> Record:
+def priced(
+    record: Record,
+    contract: Contract,
+    prices: Prices,
+    models: tuple[str, ...],
+    of_policies: Sequence[PriceList] = (),
+) -> Record:
     """Returns the record with the cost of the exchange in millionths, if each of its models has a price, and with the money
-    that was saved, if the rule that saved it states no price. `models`: those that may have answered."""
+    that was saved, if the rule that saved it states no price. `models`: those that may have answered. `of_policies`: see
+    `Prices.rates`."""
     use = token_use(record, contract)
-    rates = prices.rates(models, record.at, use.prompt)
+    rates = prices.rates(models, record.at, use.prompt, of_policies)
     cost = 0 if not use.prompt and not use.answer else None if rates is None else rates.cost(use)
     saved = record.saved
     if saved and not saved.money and rates:

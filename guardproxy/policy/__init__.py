@@ -18,6 +18,7 @@ from guardproxy.policy.lint import Note, notes
 from guardproxy.policy.load import Files, PolicyErrors, build_checks, load_file, load_folder, parse
 from guardproxy.policy.matching import MatchVerdict
 from guardproxy.policy.naming import model_readings
+from guardproxy.policy.pricing import MOST_CHARS, MOST_MODELS, Price, PriceList, Rates, TokenUse, keep, whole
 from guardproxy.policy.reading import did_you_mean, join
 from guardproxy.policy.rollout import WHOLE, reach
 from guardproxy.policy.sections import BoundSection, CacheSection, JudgeSection, merge_caches
@@ -52,6 +53,8 @@ __all__ = [
     "KINDS_OF",
     "LARGEST",
     "MICRO",
+    "MOST_CHARS",
+    "MOST_MODELS",
     "SCALES",
     "VERDICTS",
     "WHOLE",
@@ -88,7 +91,10 @@ __all__ = [
     "PolicyErrors",
     "PolicySet",
     "PolicyTest",
+    "Price",
+    "PriceList",
     "PromptSection",
+    "Rates",
     "RawExchange",
     "RequestFacts",
     "RouteSection",
@@ -96,6 +102,7 @@ __all__ = [
     "StoredLimit",
     "Tally",
     "Texts",
+    "TokenUse",
     "Verdict",
     "build_checks",
     "canonical",
@@ -116,6 +123,7 @@ __all__ = [
     "header_of",
     "items",
     "join",
+    "keep",
     "limit_rule",
     "limit_words",
     "load_file",
@@ -131,4 +139,5 @@ __all__ = [
     "strongest",
     "table",
     "verdict_of",
+    "whole",
 ]

@@ -43,7 +43,9 @@ def acts_beyond(client_tools: str, switches: tuple[str, ...]) -> Callable[[Mappi
             is_act(name, tree.get(name)) for name in EVERY_SERVER.tools
         ):
             return True
-        return any(_is_set(message.get("tools")) for name in EVERY_SERVER.messages for message in objects(tree.get(name)))
+        return any(
+            _is_set(message.get("tools")) for name in EVERY_SERVER.messages for message in objects(tree.get(name))
+        )
 
     return acts
 

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from guardproxy.policy.sections import cache, judge, limits, prompt, route
+from guardproxy.policy.sections import cache, judge, limits, prices, prompt, route
 from guardproxy.policy.sections.cache import CacheSection, merge_caches
 from guardproxy.policy.sections.judge import JudgeSection
 from guardproxy.policy.sections.section import BoundSection, Section
 
-_ALL: tuple[Section, ...] = (cache.SECTION, judge.SECTION, limits.SECTION, prompt.SECTION, route.SECTION)
+_ALL: tuple[Section, ...] = (
+    *(cache.SECTION, judge.SECTION, limits.SECTION, prices.SECTION, prompt.SECTION, route.SECTION),
+)
 SECTIONS: Mapping[str, Section] = {section.name: section for section in _ALL}
 
 __all__ = ["SECTIONS", "BoundSection", "CacheSection", "JudgeSection", "Section", "merge_caches"]

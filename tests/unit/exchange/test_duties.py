@@ -13,8 +13,8 @@ from guardproxy.errors import ErrorCode
 from guardproxy.exchange.duties import recorded_answers, recorded_refusals
 from guardproxy.exchange.setting import Limits
 from guardproxy.exchange.transcript import Refused, RequestReceived
-from guardproxy.gateway import Refusal, StoreAnswered
-from guardproxy.gateway.prices import Price, Prices
+from guardproxy.gateway import Prices, Refusal, StoreAnswered
+from guardproxy.policy import Price
 from tests.kit.gemini import GEMINI
 from tests.kit.play import CHAT, Play, chat_frames, policy_set, sse
 from tests.kit.records import through_log
@@ -82,3 +82,13 @@ def test_a_count_that_an_upstream_makes_up_is_still_recorded(count: int) -> None
     )
     assert through_log(done.finish.record).to_json().count(b'"cost":') > 0
     assert done.record["cost"] <= 2**53
+
+
+@pytest.mark.parametrize(("more", "cost"), [("", 2 * 100 + 3 * 10), ("mode: shadow\n", 1640)])
+def test_prices_of_a_policy_are_those_of_the_record(more: str, cost: int) -> None:
+    prices = f"{WATCH}{more}prices: {{small: {{input: 2, output: 3}}}}\n"
+    *frames, end = chat_frames([{"content": "hello"}])
+    done = Play(policy_set(prices), limits=replace(Limits(), prices=PRICES)).ask(ASKED)
+    assert done.stream([*frames, sse(FRAME), end]).record["cost"] == cost
+    alone = Play(policy_set(prices)).ask(ASKED).stream([*frames, sse(FRAME), end]).record
+    assert alone.get("cost") == (None if more else cost)

@@ -10,7 +10,8 @@ import pytest
 from guardproxy.audit import Record
 from guardproxy.errors import ErrorCode
 from guardproxy.gateway import MemoryStore, Settle, StoreAnswered, Take
-from guardproxy.gateway.prices import Price, TokenUse, token_use
+from guardproxy.gateway.prices import token_use
+from guardproxy.policy import Price, TokenUse
 from guardproxy.wire import codec_for
 from tests.kit.limits import NOW_S, Desk, done, limit
 from tests.kit.records import plain_answer, plain_record, plain_text

@@ -238,7 +238,17 @@ def test_long_names_that_clients_make_up_are_not_kept() -> None:
     before = _whose.cache_info().currsize
     for number in range(3):
         assert it.ask(str(number) * 10_000).answers
-    assert (it.file._late, it.file.prices._known) == ({}, {})
+    assert (it.file._late, it.file.prices._own._known) == ({}, {})
     assert _whose.cache_info().currsize == before
     (told,) = it.ask("1" * 10_000).answers
     assert told.answers != (0,), "they are counted all the same"
+
+
+def test_a_limit_of_costs_follows_the_prices_of_policies() -> None:
+    money = "limits: [{name: money, unit: cost, budget: 0.001/day}]\n"
+    it = desk(f"policy: p\n{money}prices: {{m: {{input: 2, output: 3}}}}\n")
+    it.ask(body={"max_tokens": 100})
+    (told,) = it.ask(body={"max_tokens": 100}).answers
+    assert told.answers == (2 * 100 + 3 * 100,)
+    assert "the model has no price" in it.refusal(model="n")
+    assert "the model has no price" in desk(f"policy: p\n{money}").refusal()

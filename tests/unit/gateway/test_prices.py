@@ -18,30 +18,13 @@ from guardproxy.audit import RecordedSaving
 from guardproxy.errors import ConfigError
 from guardproxy.gateway import Prices, maintained_prices, priced, read_limits
 from guardproxy.gateway.price_table import MaintainedPrices
-from guardproxy.gateway.prices import MOST_MODELS, Price, Rates, TokenUse, token_use
+from guardproxy.gateway.prices import token_use
+from guardproxy.policy import Price, PriceList, Rates, TokenUse
 from guardproxy.wire import codec_for
 from tests.kit.records import plain_attempt, plain_record
 
 NOW_S = 1_790_000_000.0
 MINI = Rates(250_000, 2_000_000, 25_000, 250_000)
-
-
-def cost(price: Price, *use: int) -> int:
-    return price.rates.cost(TokenUse(*use))
-
-
-def test_costs_are_exact_and_rounded_up() -> None:
-    assert cost(Price(0.15, 0.6), 1_000_000, 1_000_000) == 750_000
-    assert cost(Price(2.5, 10), 1, 0) == 3
-    assert cost(Price(0.1, 0.2), 3, 0) == 1
-    assert cost(Price(0, 0), 10**9, 10**9) == 0
-
-
-def test_tokens_from_the_cache_have_a_price_of_their_own() -> None:
-    price = Price(10, 0, cached=1, written=12.5)
-    assert cost(price, 100, 0, 60, 20) == 20 * 10 + 60 + 250
-    assert cost(Price(10, 0), 100, 0, 60, 20) == 1000, "without a price of their own they cost as others"
-    assert cost(price, 0, 0, 60, 0) == 60, "an upstream may count more from the cache than there is"
 
 
 def test_the_first_glob_counts_and_of_several_models_the_highest() -> None:
@@ -55,13 +38,6 @@ def test_the_first_glob_counts_and_of_several_models_the_highest() -> None:
         assert prices.rates(models) is None
     assert Prices().rates(("a",)) is None
     assert not Prices()
-
-
-def test_names_of_models_that_clients_make_up_are_not_all_kept() -> None:
-    prices = Prices({"m*": Price(1, 1)})
-    for number in range(MOST_MODELS + 5):
-        assert prices.rates((f"m{number}",)) == Price(1, 1).rates
-    assert len(prices._known) <= MOST_MODELS
 
 
 def test_the_maintained_table_fills_what_the_file_leaves_out() -> None:
@@ -170,3 +146,12 @@ def test_the_money_that_was_saved_follows_the_same_prices() -> None:
     assert priced(record, CODEC.contract, prices, ("n",)).saved == plain
     stated = plain_record(sizes={"request": 9}, saved=replace(plain, money=7.0))
     assert priced(stated, CODEC.contract, prices, ("m",)).saved == replace(plain, money=7.0)
+
+
+def test_prices_of_policies_win_and_of_several_the_highest_counts() -> None:
+    prices = Prices({"m": Price(1, 1), "n": Price(1, 1)}, maintained_prices())
+    lists = [PriceList((("m", Price(*pair).rates),)) for pair in ((5, 2), (3, 4))]
+    assert prices.rates(("m",), NOW_S, 0, lists) == Price(5, 4, 5, 5).rates
+    assert prices.rates(("n",), NOW_S, 0, lists) == Price(1, 1).rates
+    assert prices.rates(("gpt-5-mini",), NOW_S, 0, lists) == MINI
+    assert prices.rates(("m", "n"), NOW_S, 0, lists[1:]) == Price(3, 4).rates
