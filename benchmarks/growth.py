@@ -221,6 +221,7 @@ def _draw(rows: Mapping[str, Mapping[str, Any]], path: Path) -> None:
         if name == "workers":
             axis.plot(sizes, row["possible_per_s"], ":", color="#cf222e", label=f"possible on {row['cores']} cores")
             axis.legend(frameon=False)
+            axis.set_xticks(sizes)
         axis.set_title(
             f"requests/s by {name}" if name == "workers" else f"ms of one core by {name}", fontsize=10, loc="left"
         )

@@ -43,7 +43,7 @@ SHORT_ROWS = (
 
 
 def _ms(value: float) -> str:
-    return f"{value:.2f}" if value < 1 else f"{value:.1f}" if value < 10 else f"{value:,.0f}"
+    return f"{value:.2f}" if value < 0.995 else f"{value:.1f}" if value < 9.95 else f"{value:,.0f}"
 
 
 def _some(value: float, shown: str) -> str:
@@ -98,8 +98,10 @@ def libraries(report: Mapping[str, Any]) -> str:
 
 
 def workers(report: Mapping[str, Any]) -> str:
-    """What several workers answer."""
-    row = report.get("workers", {"sizes": []})
+    """What several workers answer; nothing if it was not measured."""
+    row = report.get("workers")
+    if row is None:
+        return ""
     columns = ("requests_per_s", "possible_per_s", "worker_us", "others_us", "shares")
     lines = [
         [

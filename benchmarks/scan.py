@@ -182,7 +182,7 @@ def draw(report: Mapping[str, Any], path: Path) -> None:
         bars = axes[0][column].barh(names, [costs[name] for name in names], color=colors, height=0.6)
         axes[0][column].bar_label(bars, [f"{costs[name]:,.0f} us" for name in names], padding=4, fontsize=8)
         axes[0][column].set_xscale("log")
-        axes[0][column].set_title(f"{task}: cost of 200 words", fontsize=10, loc="left")
+        axes[0][column].set_title(f"{task}: 200 words, logarithmic", fontsize=10, loc="left")
         kinds = report["objected"][task]
         shares = {
             name: statistics.mean(row[name] for kind, row in kinds.items() if kind != "harmless") for name in names
@@ -190,6 +190,7 @@ def draw(report: Mapping[str, Any], path: Path) -> None:
         bars = axes[1][column].barh(names, [shares[name] for name in names], color=colors, height=0.6)
         labels = [f"{shares[name]:.0%} ({kinds['harmless'][name]:.1%})" for name in names]
         axes[1][column].bar_label(bars, labels, padding=4, fontsize=8)
+        axes[1][column].set_xticks([])
         axes[1][column].set_title(f"{task}: found (false alarms)", fontsize=10, loc="left")
         for row in (0, 1):
             axes[row][column].margins(x=0.4)

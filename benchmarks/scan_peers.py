@@ -26,7 +26,7 @@ Scan = Callable[[str], bool]
 Scans = dict[str, Scan]
 PERSONAL, SECRETS, BANNED, ALL = "personal data", "secrets", "banned words", "all three"
 ENTITIES = ["EMAIL_ADDRESS", "PHONE_NUMBER", "CREDIT_CARD", "US_SSN", "IBAN_CODE", "IP_ADDRESS"]
-NAMES_OFF = "names (spaCy's pipelines and other models cannot be installed from a package index)"
+NAMES_OFF = "names of persons (models, which are off in all)"
 PIPELINES = ("en_core_web_sm", "en_core_web_lg", "zh_core_web_sm")
 
 

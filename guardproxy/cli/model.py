@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     from guardproxy.lab import CalibrationResult, Judge, JudgedRow, Judgement, LabelledRow, RowKeys
 
 app = typer.Typer(no_args_is_help=True, help="Measure a model, choose its thresholds, export your own.")
-app.command("route")(route)
-
 Model = Annotated[str, typer.Option(help="The name of a model, or the path of its folder.")]
 Labels = Annotated[list[str] | None, typer.Option("--label", help="A label of the model. May be repeated.")]
 KindOf = Annotated[str, typer.Option("--channel", help=f"The kind of the texts: {', '.join(get_args(Kind))}.")]
@@ -378,3 +376,6 @@ def _print(rows: Sequence[Sequence[str]]) -> None:
     cells = [["".join(c if c.isprintable() else ascii(c)[1:-1] for c in cell) for cell in row] for row in rows]
     for line in aligned(cells):
         typer.echo(line)
+
+
+app.command("route")(route)

@@ -28,8 +28,8 @@ def route(
 ) -> None:
     """Choose the longest requests that a route may send to a small model, from texts labelled simple (0) or hard (1).
 
-    Prints what each length would send there, and the line for a policy. A text with code stays with the large model. Exit code
-    1: no length keeps the share of hard texts with 95 % confidence.
+    Prints what each length would send there, and the line for a policy. A text with code stays with the large model. Exit
+    code 1: no length keeps the share of hard texts with 95 % confidence.
     """
     from guardproxy.lab import (  # noqa: PLC0415
         RowKeys,

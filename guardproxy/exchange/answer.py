@@ -92,9 +92,7 @@ class AnswerPhase:
                 return self._fall_back(code, at_s) or self._fail(Fault(code), at_s)
             message = f"the upstream answered with status {happened.status} and no readable error"
             return self._fail(Fault(ErrorCode.UPSTREAM_ERROR, message), at_s, happened.status)
-        prompts = self.guard.prompts
-        repeats = bool(prompts and prompts.hides and "system" in self.setting.codec.contract.carries["response"])
-        answer.side.read = bool(bound and bound.reads("response")) or bool(self.guard.editor.values) or repeats
+        answer.side.read = bool(bound and bound.reads("response")) or bool(self.guard.editor.values) or self.guard.hides
         answer.side.gate.quotes = self.setting.history.quotable(bool(bound and bound.retries))
         if bound and not failed:
             early = self.attempts.failover is not None and self.attempts.may_fail_over and answer.side.read
@@ -272,9 +270,7 @@ class AnswerPhase:
     def _fall_back(self, reason: str, at_s: float) -> list[Command]:
         """Asks the next destination of a route, or the fallback model of the rule after a failed retry; returns no commands if
         there is neither."""
-        if self.client.has_text:
-            return []
-        upcoming = self.attempts.fail_over(reason, self.answer) or self.attempts.fallback(reason)
+        upcoming = None if self.client.has_text else self.attempts.after_failure(reason, self.answer)
         return [] if upcoming is None else self._discard(upcoming, at_s)
 
     def _discard(

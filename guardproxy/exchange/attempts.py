@@ -171,11 +171,20 @@ class Attempts(msgspec.Struct):
             return None
         return self.elsewhere(self.retry, reason)
 
+    def passed(self) -> None:
+        """Notes that all checks let the request pass, so that it may go to further destinations."""
+        if self.failover is not None:
+            self.failover.body = self.body
+
     def begin(self, upcoming: NextAttempt) -> None:
         """Notes that an attempt begins."""
         self.plan = upcoming.plan or self.plan
         if self.failover is not None:
             self.failover.body = upcoming.body
+
+    def after_failure(self, reason: str, answer: Answer) -> NextAttempt | None:
+        """The attempt after a failure: at the next destination of a route, or with the fallback model of a rule."""
+        return self.fail_over(reason, answer) or self.fallback(reason)
 
     def fail_over(self, reason: str, answer: Answer) -> NextAttempt | None:
         """The same request to the next destination of the route; `None` if no other is to be asked. `reason`: why the answer is

@@ -44,7 +44,7 @@ _FILTERED = frozenset(
 
 class FurtherDestinations(msgspec.Struct):
     """The destinations that may still be asked. `on`: what leads to the next one, as in the section `route`; `left`: how many
-    may be asked; `body`: that of the attempt under way."""
+    may be asked; `body`: that of the attempt under way, empty until all checks let the request pass."""
 
     plans: list[Plan]
     on: frozenset[str]
@@ -66,7 +66,7 @@ class FurtherDestinations(msgspec.Struct):
     @property
     def is_open(self) -> bool:
         """Whether a further destination may be asked."""
-        return self.left > 0 and bool(self.plans)
+        return self.left > 0 and bool(self.plans) and bool(self.body)
 
 
 def causes(reason: str, status: int | None) -> tuple[str, ...]:

@@ -64,6 +64,12 @@ class Guard:
             self.editor.hide("CANARY", canary)
 
     @property
+    def hides(self) -> bool:
+        """Whether an answer may repeat a system prompt that policies changed."""
+        repeats = "system" in self.setting.codec.contract.carries["response"]
+        return self.prompts is not None and bool(self.prompts.hides) and repeats
+
+    @property
     def attempt(self) -> int:
         """The number of the answer that is under way, from 0."""
         return self.tally.attempt if self.bound else 0

@@ -7,9 +7,9 @@ that (`judging.py`).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import cache, partial
+from typing import Any
 
 from guardproxy.decisions import merge_plans
 from guardproxy.errors import DownstreamError, ErrorCode
@@ -18,13 +18,13 @@ from guardproxy.exchange.attempts import Attempts
 from guardproxy.exchange.caching import CacheQuery, query_of
 from guardproxy.exchange.chunks import drop_chunks, sources_of
 from guardproxy.exchange.client import Client
+from guardproxy.exchange.directing import route
 from guardproxy.exchange.forms import with_own
 from guardproxy.exchange.gate import QueuedFrame
 from guardproxy.exchange.guard import Guard
 from guardproxy.exchange.judging import Judging
 from guardproxy.exchange.ledger import Ledger
 from guardproxy.exchange.owning import owner_of
-from guardproxy.exchange.routing import Asked, choose, measured
 from guardproxy.exchange.scans import Scans
 from guardproxy.exchange.setting import Setting
 from guardproxy.exchange.transcript import (
@@ -38,7 +38,7 @@ from guardproxy.exchange.transcript import (
 )
 from guardproxy.findings import Facts
 from guardproxy.gateway import about_of, conversation_of
-from guardproxy.policy import BoundRules, BoundSection
+from guardproxy.policy import BoundRules
 from guardproxy.wire import (
     UNINSPECTED,
     FieldPath,
@@ -104,7 +104,7 @@ class RequestPhase:
                 self.guard.begin_prompts(sections, request.model)
             events = self._push(request, bound)
             if bound.sections and (sections := bound.sections.get("route")):
-                self._route(sections, request, events, happened)
+                route(sections, self.setting, self.ledger, self.attempts, request, happened, events)
         except DownstreamError as error:
             return self.client.refuse(error, happened.at_s)
         return self._advance(bound, happened.at_s)
@@ -134,6 +134,7 @@ class RequestPhase:
         self.ledger.time("request_judged", happened.at_s)
         if stop:
             return [CancelUpstream(), *self.client.block(stop, happened.at_s, "blocked_request")]
+        self.attempts.passed()
         self.guard.tally.begin_answers()
         return []
 
@@ -173,30 +174,6 @@ class RequestPhase:
             demanded=setting.client.policies,
         )
 
-    def _route(
-        self, sections: Sequence[BoundSection], request: Request, events: Sequence[Event], happened: RequestReceived
-    ) -> None:
-        """Chooses where the request goes, as the policies' sections `route` say. `events`: those that the gate got."""
-        setting, notes, attempts = self.setting, self.ledger.notes, self.attempts
-        walk: Callable[[], Sequence[Event]] = (lambda: events) if self.ledger.request.read else request.events
-        statement = cache(partial(statement_of, request.frame.tree, setting.codec.contract.statements))
-        about = setting.address.route, setting.tenant_name, request
-        asked = Asked(
-            exchange=setting.id,
-            conversation=notes.conversation,
-            client=f"{setting.tenant}\0{setting.client.name}",
-            model=request.model,
-            plan=notes.plan,
-            measures=lambda most: setting.history.measures(lambda: measured(walk(), statement(), most)),
-            about=lambda: about_of(*about, statement(), happened.headers),
-            unavailable=happened.unavailable,
-        )
-        self.ledger.choices = choose(sections, asked)
-        if deciding := next((choice for choice in self.ledger.choices if choice.enforced), None):
-            attempts.plan, *further = deciding.plans
-            notes.plan = attempts.plan
-            attempts.failover = deciding.failover(further)
-
     def _push(self, request: Request, bound: BoundRules) -> list[Event]:
         """Gives the texts to the gate, and returns their events. Raises `DownstreamError` if the request has content that the
         policies refuse."""
@@ -204,7 +181,7 @@ class RequestPhase:
         side.read = bound.reads("request")
         self._events = request.events
         events: list[Event] = request.events() if side.read else [Opaque(request.frame)]
-        self._refuse_fields(request, bound)
+        refuse_fields(self.guard, request.frame.tree, bound)
         if bound.refuses_unmapped and (place := unmapped(events)):
             message = "the request has a field that this proxy does not know, and the policy refuses those"
             raise DownstreamError(ErrorCode.UNMAPPED_FIELD, message, place)
@@ -215,23 +192,6 @@ class RequestPhase:
         if fault := side.gate.fault:
             raise DownstreamError(fault.code, f"the request body: {fault.message}")
         return events
-
-    def _refuse_fields(self, request: Request, bound: BoundRules) -> None:
-        """Raises `DownstreamError` if the request has a field that its format or a policy refuses by its name."""
-        tree = request.frame.tree
-        denied = self.setting.codec.contract.denied
-        if found := denied_field(tree, denied, bound.fields.allowed):
-            place, name = found
-            allowing = f"a policy allows it with `allow_fields: [{name}]`"
-            message = f"`{place}` {denied[name]}, so it leads round the checks; {allowing}"
-            raise DownstreamError(ErrorCode.FIELD_DENIED, message, place)
-        if not bound.fields.rules:
-            return
-        refused = list(bound.fields.refused(tree))
-        self.guard.fields += refused
-        if enforced := next((change for change in refused if change.enforced), None):
-            message = f"a policy refuses the field `{enforced.place}`; leave it out"
-            raise DownstreamError(ErrorCode.FIELD_REFUSED, message, enforced.place)
 
     def _advance(self, bound: BoundRules, at_s: float) -> list[Command]:
         ledger, tally = self.ledger, self.guard.tally
@@ -275,7 +235,7 @@ class RequestPhase:
             attempts.tree = attempts.planned(plan)
             body, changed = codec.write_body(attempts.tree), True
         if bound.fields.changes:
-            tree, changes = bound.fields.changed(attempts.tree, self._can_have)
+            tree, changes = bound.fields.changed(attempts.tree, partial(can_have, self.setting, attempts.tree))
             self.guard.fields += changes
             if any(change.enforced for change in changes):
                 attempts.tree = tree
@@ -286,8 +246,6 @@ class RequestPhase:
                 body, changed = codec.write_body(tree), True
             self.guard.editor.values |= prompts.restored()
         attempts.body = body
-        if attempts.failover is not None:
-            attempts.failover.body = body
         ledger.notes.measures.sizes["upstream"] = len(body)
         ledger.notes.measures.seals["upstream"] = (
             self.setting.keys.seal(body)
@@ -301,13 +259,6 @@ class RequestPhase:
                 self.is_proving = True
                 return [RunScans(jobs)]
         return self._send_upstream(at_s)
-
-    def _can_have(self, path: FieldPath) -> bool:
-        """Whether a request can have a field: one that it has, or one of its format. Routes on which no model answers take
-        fewer fields than the others of a format."""
-        codec = self.setting.codec
-        is_answered = codec.contract.is_answered(self.setting.address.route)
-        return path.is_at_top(self.attempts.tree) or (is_answered and codec.has_field(path))
 
     def _send_upstream(self, at_s: float) -> list[Command]:
         self.ledger.answer.began_s = at_s
@@ -324,5 +275,31 @@ class RequestPhase:
                 SendUpstream(attempts.body, edits, target=target, path=attempts.path, parallel=True, cache=self.cache),
                 RunScans(jobs),
             ]
+        if attempts.failover is not None:
+            attempts.passed()
         self.guard.tally.begin_answers()
         return [SendUpstream(attempts.body, edits, target=target, path=attempts.path, cache=self.cache)]
+
+
+def refuse_fields(guard: Guard, tree: Any, bound: BoundRules) -> None:
+    """Raises `DownstreamError` if the request has a field that its format or a policy refuses by its name."""
+    denied = guard.setting.codec.contract.denied
+    if found := denied_field(tree, denied, bound.fields.allowed):
+        place, name = found
+        allowing = f"a policy allows it with `allow_fields: [{name}]`"
+        message = f"`{place}` {denied[name]}, so it leads round the checks; {allowing}"
+        raise DownstreamError(ErrorCode.FIELD_DENIED, message, place)
+    if not bound.fields.rules:
+        return
+    refused = list(bound.fields.refused(tree))
+    guard.fields += refused
+    if enforced := next((change for change in refused if change.enforced), None):
+        message = f"a policy refuses the field `{enforced.place}`; leave it out"
+        raise DownstreamError(ErrorCode.FIELD_REFUSED, message, enforced.place)
+
+
+def can_have(setting: Setting, tree: Any, path: FieldPath) -> bool:
+    """Whether a request can have a field: one that it has, or one of its format. Routes on which no model answers take fewer
+    fields than the others of a format."""
+    is_answered = setting.codec.contract.is_answered(setting.address.route)
+    return path.is_at_top(tree) or (is_answered and setting.codec.has_field(path))

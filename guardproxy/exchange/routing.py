@@ -37,8 +37,7 @@ class Asked:
     """What a choice depends on. `exchange`: the id; `client`: the pseudonym and the name of the client; `model`: as the
     client names it; `plan`: of the duties. `measures`: returns the measures of difficulty, for the most characters of
     a simple request; `about`: returns the facts for conditions; both take time, so they are called only if a section needs
-    them. `unavailable`: the upstreams that cannot be
-    asked now."""
+    them. `unavailable`: the upstreams that cannot be asked now."""
 
     exchange: str
     conversation: str

@@ -47,9 +47,9 @@ class PromptTemplate:
     _compiled: Any = field(compare=False, repr=False)
 
     def render(self, values: Mapping[str, str]) -> str:
-        """Returns the text. `values`: a value for each of `NAMES`."""
+        """Returns the text, without spaces around it. `values`: a value for each of `NAMES`."""
         shown = {name: value if name == "system" else value[:LIMIT_VALUE] for name, value in values.items()}
-        return str(self._compiled.render(shown))
+        return str(self._compiled.render(shown)).strip()
 
 
 def compile_template(source: str) -> PromptTemplate:

@@ -73,7 +73,8 @@ class Numbers:
 
     def show(self, text: str) -> str:
         """Returns `text` with each placeholder numbered."""
-        return PLACEHOLDER.sub(lambda match: self._of(match[0]), text)
+        shown = PLACEHOLDER.sub(lambda match: self._of(match[0]), text)
+        return shown.replace(self.canary, "[CANARY]") if self.canary else shown
 
     def fill(self, text: str) -> str:
         """Returns `text` with the placeholders instead of their numbered forms."""

@@ -164,6 +164,7 @@ class Admission:
         self._policies = policies
         self._slots = slots
         self._key = key
+        self._seals_ids = config.seal_ids != "off"
         self._engine = engine
         self._keys_of = lru_cache(LIMIT_KEYS)(lambda tenant: Keys.of(key, tenant, self._seal))
         self._limits = Limits(config.limit_held_chars, config.limit_answer_bytes, config.quiet_s, bounds_of(config))
@@ -225,7 +226,7 @@ class Admission:
             if codec:
                 check_query(trail.head.query, codec.contract.query)
             await duties.admit(trail)
-            ids = self._ids(trail.head, codec)
+            ids = self._ids(trail.head, codec) if self._seals_ids else None
             if ids and codec is None:
                 trail.head = trail.head.changed(path=ids.opened_path(trail.head.path))
             about = request.headers.items(), ",".join(request.headers.getall("Connection", ()))
@@ -291,10 +292,9 @@ class Admission:
         return self._upstream_of(name)._replace(key="")
 
     def _ids(self, head: Head, codec: Codec | None) -> SealedIds | None:
-        """What seals the ids in a request and its answer; `None` if it has none, or the settings do not want it."""
-        if self._config.seal_ids == "off" or (codec is None and not is_about_stored(head.path)):
-            return None
-        if codec is not None and codec.name != STORING:
+        """What seals the ids in a request and its answer; `None` if it has none."""
+        is_storing = is_about_stored(head.path) if codec is None else codec.name == STORING
+        if not is_storing:
             return None
         return SealedIds(self._seal, head.tenant, self._config.seal_ids == "accept")
 
@@ -326,7 +326,7 @@ class Admission:
             address=request.remote or "",
             length_bytes=request.content_length,
             unix_s=time.time(),
-            route=self._routes.route_of(request.method, path if self._config.seal_ids == "off" else without_id(path)),
+            route=self._routes.route_of(request.method, without_id(path) if self._seals_ids else path),
         )
 
     async def _plans(self, duties: Duties, trail: Trail, codec: Codec, body: bytes) -> tuple[Plan, ...]:

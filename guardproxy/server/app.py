@@ -122,10 +122,9 @@ class Server:
         self._look_s = min(config.timeout_first_byte_s, config.timeout_write_s)
         self.draining = False
         self.metrics.open.set_function(lambda: len(self._open))
-        is_recording = lambda: self._recorder.healthy  # noqa: E731
         self._shippers = shippers_of(config, worker)
         further = further_of(config, self.clients, self.state, self.metrics, lambda: self.policies)
-        about = config, lambda: self.policies, is_recording, self, key, self._engine, further
+        about = config, lambda: self.policies, lambda: self._recorder.healthy, self, key, self._engine, further
         self._admission = Admission(*about, self._breakers)
         show_breakers(self._breakers, self.metrics)
 
@@ -133,11 +132,9 @@ class Server:
         """Loads the policies from their folder. Raises `PolicyError`."""
         code = self.config.allow_code
         policies = load(self.config.policies, self.config.models, self._models, self._remotes, code=code)
-        check_fallbacks(policies, self.config)
+        check_policies(policies, self.config)
         if not self.config.jwt_tenant:  # tokens may name any tenant
             refuse_strangers(policies, (*self.config.tenant_names, *self.clients.known.clients.tenants))
-        check_sealing(policies, self.config)
-        check_judges(policies, self.config)
         return policies
 
     def trouble(self) -> list[str]:
@@ -271,17 +268,8 @@ class Server:
                 bool(admitted.head.client.identity),
             )
         )
-        driver = Driver(
-            admitted.exchange,
-            request,
-            answering,
-            self._scanner,
-            self._recorder,
-            self.metrics,
-            self.config,
-            self._steps,
-            deadlines,
-        )
+        parts = self._scanner, self._recorder, self.metrics, self.config, self._steps, deadlines
+        driver = Driver(admitted.exchange, request, answering, *parts)
         driver.targets = admitted.targets
         driver.caches = self.caches
         driver.own_headers = admitted.own_headers
@@ -344,6 +332,13 @@ def open_sealing(config: Config) -> Sealing:
     from guardproxy.audit.sealing import Sealer, open_store  # noqa: PLC0415
 
     return Sealer(open_store(config.audit, config.seal_store, config.seal_key, create=True))
+
+
+def check_policies(policies: PolicySet, config: Config) -> None:
+    """Raises `PolicyErrors` if a policy needs a setting that is missing."""
+    check_fallbacks(policies, config)
+    check_sealing(policies, config)
+    check_judges(policies, config)
 
 
 def check_sealing(policies: PolicySet, config: Config) -> None:

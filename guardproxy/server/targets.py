@@ -17,6 +17,7 @@ from typing import NamedTuple
 
 from multidict import CIMultiDict
 
+from guardproxy.errors import ErrorCode, UpstreamError
 from guardproxy.server.onward import fallback_headers
 from guardproxy.server.upstream import OVERLOADED, Breakers
 from guardproxy.wire import KeyHeader
@@ -100,15 +101,16 @@ class Targets:
         self._key_header = key_header
         self._holder = holder
         self._asked = own.url, holder
+        self._is_own = True
         self._added: dict[str, str] = {}
 
     def ask(self, name: str) -> tuple[str, CIMultiDict[str]]:
         """Returns the URL and the headers for an upstream, which is asked next. An empty name is the request's own upstream."""
         if not name or name == self._own.name:
-            self._asked = self._own.url, self._holder
+            self._asked, self._is_own = (self._own.url, self._holder), True
             return self._own.url + self._where, self._headers
         found = self._find(name)
-        self._asked = found.url, ""
+        self._asked, self._is_own = (found.url, ""), False
         headers = fallback_headers(self._headers, self._key_header, found.key)
         headers.update(self._added)
         return found.url + self._where, headers
@@ -118,7 +120,11 @@ class Targets:
         self._headers[name] = self._added[name] = value
 
     def note(self, status: int, headers: Mapping[str, str]) -> None:
-        """Notes the head of the answer of the upstream that was asked last."""
+        """Notes the head of the answer of the upstream that was asked last. Raises `UpstreamError` if another upstream than the
+        own refuses its key: the answer is about the key of the proxy, and may quote it."""
+        if status in (401, 403) and not self._is_own:
+            message = f"the upstream refused the key of the proxy with status {status}"
+            raise UpstreamError(ErrorCode.UPSTREAM_KEY_REFUSED, message)
         if status in (429, OVERLOADED):
             self._availability.note(*self._asked, headers)
 

@@ -34,15 +34,22 @@ def acts_beyond(client_tools: str, switches: tuple[str, ...]) -> Callable[[Mappi
         return isinstance(kind, str) and ours.fullmatch(kind) is not None
 
     def is_act(name: str, tools: Any) -> bool:
-        if not tools or name in _CLIENT_LISTS:
+        if not _is_set(tools) or name in _CLIENT_LISTS:
             return False
         return name != "tools" or not isinstance(tools, list) or not all(map(is_ours, tools))
 
     def acts(tree: Mapping[str, Any]) -> bool:
-        if any(tree.get(switch) for switch in switches) or any(
+        if any(_is_set(tree.get(switch)) for switch in switches) or any(
             is_act(name, tree.get(name)) for name in EVERY_SERVER.tools
         ):
             return True
-        return any(message.get("tools") for name in EVERY_SERVER.messages for message in objects(tree.get(name)))
+        return any(
+            _is_set(message.get("tools")) for name in EVERY_SERVER.messages for message in objects(tree.get(name))
+        )
 
     return acts
+
+
+def _is_set(value: Any) -> bool:
+    """Whether a field has a value that may do something. An empty object does: `web_search_options: {}` searches."""
+    return isinstance(value, Mapping) or bool(value)

@@ -400,7 +400,7 @@ def test_where_a_route_sends_a_text(tmp_path: Path) -> None:
     for name, section in write.items():
         (tmp_path / f"{name}.yaml").write_text(f"policy: {name}\n{section}\n", "utf-8")
     lines = run("explain", "hello", "--policies", tmp_path, "--model", "m").stdout.splitlines()
-    measures = "(chars 5, messages 1, tools 0, code 0, media 0)"
+    measures = "(chars 5, messages 1, tools 0, media 0, code 0)"
     assert f"    routed  here: to cheap, then main; simple {measures}" in lines
     assert "    -       later: to - n; in shadow mode" in lines
     told = json.loads(run("explain", "hello, you there", "--policies", tmp_path, "--model", "m", "--json").stdout)

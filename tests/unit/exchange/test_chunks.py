@@ -213,7 +213,8 @@ def test_the_texts_of_a_request_that_a_check_reads_are_those_that_the_model_gets
         "rules: [{id: grounded, on: response.assistant, when: support, action: ACTION}]\n",
         "rules:\n  - {id: grounded, on: response.assistant, when: support, action: flag}\n" + more,
     )
-    done = asked(user(document("Lindholm has three castles and a museum.")), MESSAGES, policy)
+    body = {**user(document("Lindholm has three castles and a museum.")), "system": "Be brief."}
+    done = asked(body, MESSAGES, policy)
     sources = done.exchange._guard.forms.sources
     assert sources
     assert sources.texts == (NOTE,)

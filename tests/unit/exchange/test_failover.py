@@ -13,14 +13,26 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from guardproxy.checks._contract import Resources
 from guardproxy.errors import ErrorCode
-from guardproxy.exchange import Input, ResponseEnded, ResponseStarted, SendUpstream, UpstreamFailed, Waited
+from guardproxy.exchange import (
+    Input,
+    RequestReceived,
+    ResponseEnded,
+    ResponseStarted,
+    SendUpstream,
+    UpstreamFailed,
+    Waited,
+)
 from guardproxy.exchange.failover import BLOCKED, FAILED, causes
 from guardproxy.exchange.transcript import DataReceived, Finish, SendData, SendHead
+from guardproxy.policy.evaluate import PolicySet
+from guardproxy.policy.load import build_checks, parse
 from tests.kit.play import CHAT, MESSAGES, Play, chat_frames, chat_texts, cut, message_frames, policy_set, sse
 from tests.kit.records import replay
 from tests.kit.retry import POLICY as SHAPE
 from tests.kit.retry import RIGHT, RULE, Attempts, ask, whole
+from tests.kit.supervisor import FakeScorer
 
 READ = """\
 policy: p
@@ -299,3 +311,34 @@ def test_after_the_fallback_of_a_rule_no_route_is_followed() -> None:
 )
 def test_which_causes_a_failure_has(reason: str, status: int | None, expected: set[str]) -> None:
     assert set(causes(reason, status)) == expected
+
+
+PARALLEL = """\
+policy: p
+checks:
+  attack: {use: supervisor, label: injection}
+rules:
+  - {id: beside, on: request, when: attack, action: block, parallel: true}
+"""
+
+
+@pytest.mark.parametrize("policy", [READ, PARALLEL], ids=["scanning", "judging"])
+def test_a_request_that_is_not_judged_yet_goes_nowhere_else(policy: str) -> None:
+    parsed = (parse(policy + ROUTE, "p.yaml"),)
+    checks = build_checks(parsed, Resources(scorer=lambda name: FakeScorer(lambda text, output: 1.0)))
+    play = Play(PolicySet(parsed, checks, ""))
+    play.tell(RequestReceived(json.dumps(BODY).encode()))
+    assert play.pending, "its checks have not answered"
+    play.tell(UpstreamFailed(ErrorCode.UPSTREAM_FAILED, "closed"))
+    assert [command for command in play.done if isinstance(command, SendUpstream) and command.target != "a"] == []
+    assert any(isinstance(command, Finish) for command in play.done)
+
+
+def test_a_request_that_was_judged_beside_the_upstream_goes_on() -> None:
+    parsed = (parse(PARALLEL + ROUTE, "p.yaml"),)
+    checks = build_checks(parsed, Resources(scorer=lambda name: FakeScorer(lambda text, output: 0.0)))
+    play = Play(PolicySet(parsed, checks, "")).ask(BODY)
+    play.tell(UpstreamFailed(ErrorCode.UPSTREAM_FAILED, "closed"))
+    bodies = [command.body for command in play.done if isinstance(command, SendUpstream)]
+    assert len(bodies) == 2
+    assert bodies[0] == bodies[1]

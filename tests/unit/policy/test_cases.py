@@ -81,7 +81,7 @@ BROKEN = [
     case(
         "test decision",
         example("{name: t, request: a, expect: {decision: deny}}"),
-        "5:46: unknown word `deny` (expected one of pass, flag, redact, retry, block)",
+        "5:46: unknown word `deny` (expected one of pass, flag, redact, drop_chunk, retry, block)",
     ),
     case(
         "test lacks number",

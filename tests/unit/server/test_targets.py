@@ -9,6 +9,7 @@ import pytest
 from multidict import CIMultiDict
 
 from guardproxy.config import Config
+from guardproxy.errors import ErrorCode, UpstreamError
 from guardproxy.server import targets as module
 from guardproxy.server.targets import LIMIT_REST_S, LIMIT_RESTS, Availability, FoundUpstream, Targets, rest_of
 from guardproxy.server.upstream import Breakers
@@ -116,3 +117,20 @@ def test_rests_are_bounded_and_those_that_are_over_make_room(monkeypatch: pytest
     availability.note("http://a", "new", {"Retry-After": "5"})
     assert availability.is_resting("http://a", "new")
     assert not availability.is_resting("http://a", "t0")
+
+
+@pytest.mark.parametrize("status", [401, 403])
+def test_what_an_upstream_says_of_the_proxys_key_stays_here(status: int) -> None:
+    asked = targets()
+    asked.ask("main")
+    asked.note(status, {})
+    asked.ask("spare")
+    with pytest.raises(UpstreamError, match=f"refused the key of the proxy with status {status}") as raised:
+        asked.note(status, {})
+    assert raised.value.code == ErrorCode.UPSTREAM_KEY_REFUSED
+
+
+def test_a_header_for_every_upstream_reaches_every_upstream() -> None:
+    asked = targets()
+    asked.add("traceparent", "00-1")
+    assert [asked.ask(name)[1]["traceparent"] for name in ("", "spare")] == ["00-1", "00-1"]

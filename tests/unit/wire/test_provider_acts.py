@@ -35,6 +35,7 @@ def test_an_answer_alone_is_no_act(route: str, more: dict[str, Any]) -> None:
     ("route", "more"),
     [
         (CHAT, {"web_search_options": {"search_context_size": "low"}}),
+        (CHAT, {"web_search_options": {}}),
         (CHAT, {"tools": [{"type": "function"}, {"type": "browser"}]}),
         (CHAT, {"tools": {"type": "function"}}),
         (CHAT, {"tools": ["search"]}),

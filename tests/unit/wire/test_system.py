@@ -93,6 +93,12 @@ def test_the_messages_of_a_conversation_are_changed(messages: list[Any], changed
                 }
             },
         ),
+        (
+            "/v1beta/models/m:countTokens",
+            {"generate_content_request": {"contents": [], "systemInstruction": "own"}},
+            "own",
+            {"generate_content_request": {"contents": [], "systemInstruction": "A\n\nown\n\nB"}},
+        ),
         ("/v1beta/models/m:generateContent", {"contents": [], "cachedContent": "cachedContents/x"}, None, None),
         ("/v1beta/models/m:embedContent", {"content": {"parts": []}}, None, None),
         ("/api/generate", {"prompt": "p", "raw": True}, None, None),
@@ -115,6 +121,12 @@ def test_the_system_prompt_of_a_format(path: str, tree: Any, own: str | None, ch
     assert codec.turns.system_of(tree) == own
     if own is not None:
         assert codec.turns.with_system(tree, BOTH) == changed
+
+
+def test_a_format_without_a_system_prompt_changes_nothing() -> None:
+    codec = codec_for("POST /v1/embeddings")
+    assert codec
+    assert codec.turns.with_system({"input": "x"}, BOTH) == {"input": "x"}
 
 
 FORMAT = """\
