@@ -25,7 +25,7 @@ from guardproxy.policy import BoundSection, Marking, PromptSection
 from guardproxy.wire import SystemChange, Turns
 
 _LABEL = "@prompt"  # no check can have this label, so no redacted value has the same placeholder
-_OPENING = re.compile(r"[<\uff1c\ufe64\u2039\u3008](?=[\s/]*+untrusted)", re.IGNORECASE)
+_OPENING = re.compile(r"[<\uff1c\ufe64\u2039\u3008](?=[\s/]*+(?i:untrusted))")
 _SPACE = re.compile(r"\s")
 _SIGNS = range(0xE100, 0xF8FF)  # code points for private use, of which an exchange takes one as its sign for a space
 _LOST = "\ufffd"
