@@ -70,8 +70,8 @@ def test_an_option_is_no_unknown_field(name: str) -> None:
 @pytest.mark.parametrize(
     ("name", "value", "kind"),
     [
-        ("documents", [{"title": "forbidden", "text": "x"}], "tool_result"),
-        ("documents", ["forbidden"], "tool_result"),
+        ("documents", [{"title": "forbidden", "text": "x"}], "document"),
+        ("documents", ["forbidden"], "document"),
         ("structured_outputs", {"choice": ["forbidden"]}, "tool_definition"),
         ("guided_json", {"enum": ["forbidden"]}, "tool_definition"),
         ("ebnf", "forbidden", "tool_definition"),
