@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from guardproxy.decisions import Edit, Pass, Retry, Stop
+from guardproxy.decisions import DropChunk, Edit, Pass, Retry, Stop
 from guardproxy.errors import ConfigError, OptionError, PolicyError
 from guardproxy.policy import acting
 from guardproxy.policy.document import Rule
@@ -77,6 +77,7 @@ def broken(error: Exception) -> Any:
         (lambda rule: "block", "request", "one", 37, "must return a decision that names the rule"),
         (lambda rule: Stop("other"), "request", "one", 37, "must return a decision that names the rule"),
         (lambda rule: Edit(rule.id), "request", "one and two", 26, "`and` cannot be used in a redact rule"),
+        (lambda rule: DropChunk(rule.id), "request", "one", 13, "so it inspects only these: `on: request.tool_result`"),
         (lambda rule: Retry(rule.id), "request", "one", 13, "it inspects only answers: `on: response`"),
         (lambda rule: Retry(rule.id, upstream="u"), "response", "one", 38, "which only the action retry can do"),
         (ImportError("gone"), "request", "one", 37, "of acme 1.0 cannot be loaded: ImportError: gone"),

@@ -77,6 +77,12 @@ def test_a_score_is_an_evaluation(tmp_path: Path) -> None:
     assert not exported(tmp_path, "ocsf")
 
 
+def test_a_streamed_exchange_says_so(tmp_path: Path) -> None:
+    write_log(tmp_path, "a", plain_record(stream=True))
+    (line,) = exported(tmp_path, "otel")
+    assert attributes(line)["gen_ai.request.stream"] is True
+
+
 def test_ocsf_events_have_what_their_classes_require(folder: Path) -> None:
     events = exported(folder, "ocsf")
     findings = [event for event in events if event["class_uid"] == 2004]
