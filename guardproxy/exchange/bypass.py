@@ -52,6 +52,11 @@ class PassThrough:
             self._ids = IdStream(self.setting.keys.ids)
 
     @property
+    def seals_ids(self) -> bool:
+        """Whether ids in the answer are sealed."""
+        return self._ids is not None
+
+    @property
     def sensitive_values(self) -> list[str]:
         """Always empty: pass-through bodies are not scanned."""
         return []

@@ -4,15 +4,16 @@ In: ids of an upstream (`resp_abc`), and ids that clients send. Out: `resp_abc_`
 the proxy can compute for this tenant, and back. Kept: nothing, so no store is needed. For a tenant, an id has one sealed form,
 so a client may compare ids.
 
-An answer is sealed as bytes, frame by frame: a match begins at the name of a member, whose quotes a text inside a JSON string
-cannot have. A request is read as a tree, so no spelling of a member gets past.
+An answer is sealed as bytes, only at the places where it says which answer or conversation it is. An answer repeats what a
+client sent (`metadata`, schemas of tools) and what servers of its tools said. If an id in there were sealed, a tenant could
+have the ids of others sealed for itself. A request is read as a tree, so no spelling of a member gets past.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from hmac import compare_digest
 from typing import Any
 from urllib.parse import unquote
@@ -23,13 +24,25 @@ from guardproxy.errors import DownstreamError, ErrorCode
 
 _SEAL_CHARS = 16
 _ID = r"(?:resp|conv)_[A-Za-z0-9_.=-]{1,400}"
-_SENT = re.compile(
-    rb'("(?:id|response_id|previous_response_id|conversation|conversation_id)"\s{0,16}:\s{0,16}")('
-    + _ID.encode()
-    + rb')(?=")'
+_NAMES = frozenset((b"id", b"response_id", b"previous_response_id", b"conversation", b"conversation_id"))
+_WHOLE = b"$"  # stands for a whole answer, or a whole event of a stream
+_PLACES = frozenset(
+    (
+        (_WHOLE,),
+        (_WHOLE, b"response"),
+        (_WHOLE, b"conversation"),
+        (_WHOLE, b"response", b"conversation"),
+    )
 )
-_MATCH_BYTES = 512  # no match is longer
+"""The objects whose members name an answer or a conversation: the names of the members that lead to them."""
+_DEEPEST = max(map(len, _PLACES))
+_IN_STRING = rb'(?:[^"\\]++|\\.)*+'
+_STRING_END = re.compile(_IN_STRING, re.DOTALL)
+_STEP = re.compile(rb'[^"{}\[\]]*+(?:([{}\[\]])|"(' + _IN_STRING + rb')"\s*+(:)?)', re.DOTALL)
+_OTHER = re.compile(rb'(?:[^"{}\[\]]++|"' + _IN_STRING + rb'")*+', re.DOTALL)
+_MATCH_BYTES = 512  # no name and no id is longer
 _KNOWN = re.compile(_ID, re.ASCII)
+_SENT = re.compile(_ID.encode())
 _STORED = re.compile(r"/(?:responses|conversations)/([^/]+)")
 _NEW = ("input_tokens", "compact")  # segments of routes that are no ids
 
@@ -44,17 +57,10 @@ class SealedIds(msgspec.Struct, frozen=True):
 
     def sealed(self, data: bytes) -> bytes:
         """Returns whole frames, or a whole answer, with sealed ids."""
-        return _SENT.sub(self._seal_match, data)
-
-    def sealed_to(self, data: bytes, end: int) -> bytes:
-        """Returns the bytes up to `end` with sealed ids. The end is not within an id, and the sign behind it is in `data`."""
-        out, done = [], 0
-        for found in _SENT.finditer(data):
-            if found.end() > end:
-                break
-            out += [data[done : found.start()], self._seal_match(found)]
-            done = found.end()
-        return b"".join([*out, data[done:end]])
+        if b'"resp_' not in data and b'"conv_' not in data:
+            return data
+        stream = IdStream(self)
+        return stream.feed(data) + stream.end()
 
     def opened(self, tree: dict[str, Any]) -> dict[str, Any]:
         """Returns the tree of a request with the ids of the upstream; the same tree if it names none. Raises `DownstreamError`:
@@ -86,39 +92,88 @@ class SealedIds(msgspec.Struct, frozen=True):
         """Returns the id that the upstream gave. Raises `DownstreamError` (404) for an id of another tenant, and for one that
         was made up."""
         known, _, seal = name.rpartition("_")
-        if _KNOWN.fullmatch(known) and compare_digest(seal.encode(), self._seal_of(known).encode()):
+        if _KNOWN.fullmatch(known) and compare_digest(seal.encode(), self.seal_of(known).encode()):
             return known
         if self.accepts_unsealed and _KNOWN.fullmatch(name):
             return name
         raise DownstreamError(ErrorCode.UNKNOWN_ID, field=field)
 
-    def _seal_match(self, found: re.Match[bytes]) -> bytes:
-        return found[1] + found[2] + b"_" + self._seal_of(found[2].decode()).encode()
-
-    def _seal_of(self, name: str) -> str:
+    def seal_of(self, name: str) -> str:
+        """Returns the digits that seal an id."""
         return self.seal(f"id:{self.tenant}:{name}".encode())[:_SEAL_CHARS]
 
 
 @dataclass(slots=True)
 class IdStream:
-    """Seals the ids in bytes that come in any pieces. Less than `_MATCH_BYTES` are held back."""
+    """Seals the ids in the JSON of an answer that comes in any pieces. Less than a name, or an id, is held back."""
 
     ids: SealedIds
     _held: bytes = b""
+    _open: list[bytes] = field(default_factory=list)  # the names of the objects around the next byte; empty for a list
+    _name: bytes = b""  # of the member whose value comes next
+    _is_place: bool = False
+    _is_in_text: bool = False  # whether the next byte is in a string that is too long to be held
 
     def feed(self, data: bytes) -> bytes:
         """Returns the bytes in which every id is complete."""
-        data = self._held + data
-        end = max(0, len(data) - _MATCH_BYTES)
-        for found in _SENT.finditer(data, max(0, end - _MATCH_BYTES)):
-            end = max(end, found.end()) if found.start() < end else end
-        self._held = data[end:]
-        return self.ids.sealed_to(data, end)
+        return self._sealed(self._held + data, is_end=False)
 
     def end(self) -> bytes:
         """Returns the rest."""
-        data, self._held = self._held, b""
-        return self.ids.sealed(data)
+        return self._sealed(self._held, is_end=True)
+
+    def _sealed(self, data: bytes, *, is_end: bool) -> bytes:
+        out: list[bytes] = []
+        done = at = 0
+        while True:
+            at = self._passed(data, at)
+            if self._is_in_text:
+                break
+            found = _STEP.match(data, at)
+            may_go_on = found is None or (found.end() == len(data) and found[1] is None and not found[3])
+            if may_go_on:  # a quote or a colon may follow
+                start = data.find(b'"', at)
+                at = len(data) if start < 0 else start
+                if len(data) - at <= _MATCH_BYTES and not is_end:
+                    break
+            if found is None:
+                if at == len(data):
+                    break
+                at, self._is_in_text, self._name = at + 1, True, b""
+                continue
+            at = found.end()
+            if found[1] is not None:
+                self._step(found[1])
+            elif found[3]:
+                self._name = found[2]
+            else:
+                if self._is_place and self._name in _NAMES and _SENT.fullmatch(found[2]):
+                    out += [data[done : found.end(2)], b"_", self.ids.seal_of(found[2].decode()).encode()]
+                    done = found.end(2)
+                self._name = b""
+        end = len(data) if is_end else at
+        self._held = data[end:]
+        return b"".join([*out, data[done:end]])
+
+    def _passed(self, data: bytes, at: int) -> int:
+        """Returns the end of what cannot have an id: the rest of a long string, and all of an object that is no place."""
+        if self._is_in_text and (found := _STRING_END.match(data, at)):
+            at = found.end()
+            if data[at : at + 1] != b'"':
+                return at
+            at, self._is_in_text = at + 1, False
+        if self._is_place or not (found := _OTHER.match(data, at)):
+            return at
+        return found.end()
+
+    def _step(self, bracket: bytes) -> None:
+        """Notes that an object or a list begins or ends."""
+        if bracket in b"{[":
+            self._open.append(b"" if bracket == b"[" else self._name if self._open else _WHOLE)
+        elif self._open:
+            self._open.pop()
+        self._name = b""
+        self._is_place = len(self._open) <= _DEEPEST and tuple(self._open) in _PLACES
 
 
 def _is_reference(item: object) -> bool:

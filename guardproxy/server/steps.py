@@ -118,7 +118,9 @@ def _restores_few(size: Size, new_bytes: int) -> bool:
 def is_short(happened: Input, exchange: Exchange | PassThrough) -> bool:
     """Whether an input can be processed on the loop: the input and its possible effects are small."""
     if not isinstance(exchange, Exchange):
-        return True
+        return (
+            not exchange.seals_ids or not isinstance(happened, DataReceived) or len(happened.data) <= SHORT_DATA_BYTES
+        )
     if isinstance(happened, RequestReceived):
         return len(happened.body) <= SHORT_BYTES and happened.body.count(b'"') <= 8 * SHORT_TEXTS
     size = exchange.size

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from guardproxy.errors import DownstreamError, ErrorCode
 from guardproxy.exchange import Exchange, PassThrough, play
-from guardproxy.exchange.ids import SealedIds, is_about_stored, without_id
+from guardproxy.exchange.ids import IdStream, SealedIds, is_about_stored, without_id
 from guardproxy.exchange.transcript import (
     DataReceived,
     Finish,
@@ -142,6 +142,44 @@ def test_a_text_that_looks_like_an_id_is_left_alone() -> None:
     assert IDS.sealed(said) == said
 
 
+MEMBERS = ("id", "response_id", "previous_response_id", "conversation", "conversation_id")
+ECHOES = st.recursive(
+    st.one_of(NAMES, st.sampled_from(['"id": "resp_1"', "\\", "x" * 600 + '", "id": "resp_1"', 5, None])),
+    lambda inner: st.one_of(
+        st.lists(inner, max_size=3),
+        st.dictionaries(st.sampled_from([*MEMBERS, "response", '"', "y" * 600]), inner, max_size=4),
+    ),
+    max_leaves=12,
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(ECHOES, st.sampled_from(["metadata", "tools", "input_schema", "y" * 600]), st.sampled_from([None, 2]))
+def test_what_an_answer_repeats_is_not_sealed(echo: Any, member: str, indent: int | None) -> None:
+    """Otherwise a tenant could have the ids of others sealed for itself, by metadata or a schema that names them."""
+    own = {"id": "resp_1", "object": "response", member: {"inner": echo}, "output": [echo]}
+    for sent, sealed in ((own, {**own, "id": MINE}), ({"response": own}, {"response": {**own, "id": MINE}})):
+        assert json.loads(IDS.sealed(json.dumps(sent, indent=indent).encode())) == sealed
+
+
+def test_an_answer_names_itself_at_known_places() -> None:
+    named = {"id": "resp_1", "previous_response_id": "resp_1", "conversation": {"id": "conv_1"}}
+    sealed = {"id": MINE, "previous_response_id": MINE, "conversation": {"id": CONVERSATION}}
+    for sent, expected in ((named, sealed), ({"response": named}, {"response": sealed})):
+        assert json.loads(IDS.sealed(json.dumps(sent).encode())) == expected
+
+
+def test_an_id_in_metadata_comes_back_unknown() -> None:
+    """A client puts the id of another tenant into its metadata, and takes back what the answer shows."""
+    exchange = Play(policy_set(), RESPONSES)
+    exchange.exchange = Exchange(setting(policy_set(), RESPONSES, keys=WITH_IDS))
+    exchange.ask({"model": "m", "input": "hi", "metadata": {"id": "resp_theirs"}})
+    answer = {"id": "resp_1", "object": "response", "output": [], "metadata": exchange.upstream["metadata"]}
+    exchange.stream([json.dumps(answer).encode()], media="application/json")
+    shown = json.loads(exchange.client)["metadata"]["id"]
+    assert is_unknown(IDS.opened, {"previous_response_id": shown})
+
+
 @settings(max_examples=40, deadline=None)
 @given(st.lists(st.integers(1, 400), max_size=12))
 def test_a_stream_is_sealed_alike_however_it_is_cut(sizes: list[int]) -> None:
@@ -171,6 +209,18 @@ def test_an_answer_that_a_rule_stops_is_sealed_too() -> None:
     assert not re.search(r'"id": ?"resp_1"', exchange.client.decode())
 
 
+@pytest.mark.parametrize("size", [1, 7, 100, 5000])
+def test_a_long_text_hides_nothing_and_holds_nothing_back(size: int) -> None:
+    sent = json.dumps(
+        {"id": '\\"' * 400, "y" * 999: "resp_1", "response": {"z" * 999: {"id": "resp_1"}, "id": "resp_1"}}
+    )
+    stream, out = IdStream(IDS), b""
+    for start in range(0, len(sent), size):
+        out += stream.feed(sent[start : start + size].encode())
+        assert start - len(out) <= 600
+    assert out + stream.end() == sent.replace('"id": "resp_1"}}', f'"id": "{MINE}"}}}}').encode()
+
+
 def passed(*parts: bytes) -> list[Any]:
     about = setting(policy_set(), "GET /v1/responses/{id}", keys=WITH_IDS)
     received: list[Any] = [ResponseStarted(200, "application/json"), *map(DataReceived, parts), ResponseEnded()]
@@ -182,6 +232,9 @@ def passed(*parts: bytes) -> list[Any]:
     st.lists(
         st.one_of(
             NAMES.map(lambda name: json.dumps({"id": name, "x": name}) + "\n"),
+            NAMES.map(
+                lambda name: json.dumps({"response": {"id" + " " * 600: 1, "id": name}, "m": [{"id": name}]}, indent=2)
+            ),
             st.text('ab"\\:{} ', max_size=700),
             st.just('"id": "resp_' + "x" * 390),
         ),

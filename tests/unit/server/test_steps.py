@@ -6,11 +6,13 @@ import asyncio
 import json
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 from msgspec import structs
 
 from guardproxy.concurrency import ScanStopped, stop_point, stoppable
+from guardproxy.exchange import PassThrough, SealedIds
 from guardproxy.exchange.exchange import Exchange
 from guardproxy.exchange.transcript import (
     DataReceived,
@@ -22,7 +24,7 @@ from guardproxy.exchange.transcript import (
 )
 from guardproxy.server.steps import SHORT_DATA_BYTES, SHORT_RESTORED_BYTES, Interrupted, Steps, is_short
 from tests.kit.media import PNG
-from tests.kit.play import Play, chat_frames, policy_set
+from tests.kit.play import KEYS, Play, chat_frames, policy_set, seal, setting
 
 POLICY = """
 policy: p
@@ -158,3 +160,11 @@ async def test_a_step_that_has_not_begun_is_dropped_and_tenants_share() -> None:
     assert ran == ["two"]
     assert not steps._tenants
     steps.close()
+
+
+def test_large_data_whose_ids_are_sealed_is_no_work_of_the_loop() -> None:
+    route, large = "GET /v1/responses/{id}", DataReceived(b"{" * (SHORT_DATA_BYTES + 1))
+    sealing = PassThrough(setting(policy_set(), route, keys=replace(KEYS, ids=SealedIds(seal, "acme"))))
+    assert not is_short(large, sealing)
+    assert is_short(DataReceived(b"{"), sealing)
+    assert is_short(large, PassThrough(setting(policy_set(), route)))
