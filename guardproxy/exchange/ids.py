@@ -64,21 +64,29 @@ class SealedIds(msgspec.Struct, frozen=True):
 
     def opened(self, tree: dict[str, Any]) -> dict[str, Any]:
         """Returns the tree of a request with the ids of the upstream; the same tree if it names none. Raises `DownstreamError`:
-        404 for an id that is not the tenant's, 400 for a reference to a stored item, which has no sealed form."""
+        404 for an id that is not the tenant's, 400 for what is no id and for a reference to a stored item, which has no sealed
+        form."""
         if any(map(_is_reference, items if isinstance(items := tree.get("input"), list) else ())):
             message = "`input` refers to a stored item; send the item itself, as ids are sealed"
             raise DownstreamError(ErrorCode.INVALID_VALUE, message, "input")
         changed: dict[str, Any] = {}
-        if isinstance(previous := tree.get("previous_response_id"), str):
-            changed["previous_response_id"] = self.opened_id(previous, "previous_response_id")
+        if (previous := tree.get("previous_response_id")) is not None:
+            changed["previous_response_id"] = self._opened_text(previous, "previous_response_id")
         conversation = tree.get("conversation")
-        if isinstance(conversation, str):
-            changed["conversation"] = self.opened_id(conversation, "conversation")
-        elif isinstance(conversation, dict) and isinstance(name := conversation.get("id"), str):
-            changed["conversation"] = {**conversation, "id": self.opened_id(name, "conversation.id")}
+        if isinstance(conversation, dict) and [name for name in conversation if name.casefold() == "id"] == ["id"]:
+            changed["conversation"] = {**conversation, "id": self._opened_text(conversation["id"], "conversation.id")}
+        elif conversation is not None:
+            changed["conversation"] = self._opened_text(conversation, "conversation")
         if isinstance(more := tree.get("extra_body"), dict) and (inner := self.opened(more)) is not more:
             changed["extra_body"] = inner  # gateways merge it into the request
         return {**tree, **changed} if changed else tree
+
+    def _opened_text(self, name: object, field: str) -> str:
+        """Returns the id that the upstream gave. Raises `DownstreamError`, also for what is no text, in which a lenient server
+        could read an id."""
+        if not isinstance(name, str):
+            raise DownstreamError(ErrorCode.INVALID_TYPE, f"`{field}` must be an id", field)
+        return self.opened_id(name, field)
 
     def opened_path(self, path: str) -> str:
         """Returns the path of a request with the id of the upstream. Raises `DownstreamError` (404)."""

@@ -103,6 +103,24 @@ def test_an_id_of_another_tenant_is_unknown_wherever_it_stands(tree: dict[str, A
     assert is_unknown(IDS.opened, tree)
 
 
+@pytest.mark.parametrize(
+    "tree",
+    [
+        {"previous_response_id": ["resp_1"]},
+        {"previous_response_id": {"id": MINE}},
+        {"conversation": [CONVERSATION]},
+        {"conversation": {"ID": "conv_1"}},
+        {"conversation": {"id": CONVERSATION, "Id": "conv_1"}},
+        {"conversation": {"id": {"id": CONVERSATION}}},
+        {"conversation": {"conversation": "conv_1"}},
+    ],
+)
+def test_an_id_in_a_shape_that_a_lenient_server_could_read_is_refused(tree: dict[str, Any]) -> None:
+    with pytest.raises(DownstreamError) as refused:
+        IDS.opened(tree)
+    assert (refused.value.code, refused.value.status) == (ErrorCode.INVALID_TYPE, 400)
+
+
 @pytest.mark.parametrize("item", [{"type": "item_reference", "id": "msg_1"}, {"id": "msg_1"}])
 def test_a_reference_to_a_stored_item_is_refused(item: dict[str, Any]) -> None:
     with pytest.raises(DownstreamError, match="send the item itself"):
