@@ -20,7 +20,7 @@ from multidict import CIMultiDict
 from guardproxy.errors import DownstreamError, ErrorCode
 from guardproxy.policy import first_language
 from guardproxy.server.listener import HttpRequest
-from guardproxy.server.shapes import is_harmless, without_ids
+from guardproxy.shapes import is_harmless, without_ids
 from guardproxy.wire import AMOUNT, IDENTIFIER, SWITCH, HeaderFamily, QuerySyntax, known_headers, limits_family
 
 # The headers of an answer that are forwarded, with the shapes of their values. No check reads headers, so they must not hold

@@ -19,7 +19,7 @@ from multidict import CIMultiDict
 from guardproxy.config import Config
 from guardproxy.errors import ConfigError, DownstreamError, ErrorCode
 from guardproxy.server.headers import NEVER_DOWNSTREAM
-from guardproxy.server.shapes import is_harmless
+from guardproxy.shapes import is_harmless
 from guardproxy.wire import PRODUCTS, VERSION, HeaderShape, KeyHeader, header_shape, known_headers
 
 AGENT = "guardproxy"

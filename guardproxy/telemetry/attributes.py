@@ -1,7 +1,7 @@
 """Attributes of an exchange by OpenTelemetry's semantic conventions for generative AI.
 
 In: the record of an exchange. Out: attributes by name; `None` for an attribute that does not apply. Kept: nothing. No text of a
-request or an answer is in them: a model's name is left out if it has not the form of one.
+request or an answer is in them: a model's name, and a reason, is left out if it has not the form of one.
 """
 
 from __future__ import annotations
@@ -10,11 +10,13 @@ import re
 from collections.abc import Mapping, Sequence
 
 from guardproxy.audit import Record
+from guardproxy.shapes import is_harmless
 from guardproxy.wire import codec_for
 
 Attribute = str | int | float | bool | Sequence[str]
 
-_MODEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/@+-]{0,127}", re.ASCII)
+_MODEL = re.compile(r"(?=.{1,128}\Z)([A-Za-z0-9][A-Za-z0-9._:/+-]*)(?:@[a-z0-9-]{1,32})?", re.ASCII)  # no mail address
+_REASON = re.compile(r"[A-Za-z][A-Za-z_]{0,39}", re.ASCII)
 _OPERATIONS = {
     "gemini_generate": "generate_content",
     "ollama_generate": "text_completion",
@@ -25,8 +27,9 @@ _PROVIDERS = {"gemini": "gcp.gemini"}
 
 
 def model_name(name: str) -> str:
-    """Returns the name of a model, or an empty string if the text has not the form of one."""
-    return name if _MODEL.fullmatch(name) else ""
+    """Returns the name of a model, or an empty string if the text has not the form of one, or could be a number or a key."""
+    found = _MODEL.fullmatch(name)
+    return name if found and is_harmless(found[1]) else ""
 
 
 def operation_of(record: Record) -> str:
@@ -46,6 +49,6 @@ def gen_ai_attributes(record: Record) -> Mapping[str, Attribute | None]:
         "gen_ai.request.model": model_name(record.model) or None,
         "gen_ai.request.stream": True if record.stream else None,
         "gen_ai.response.model": model_name(record.response.model) or None,
-        "gen_ai.response.finish_reasons": record.response.finish or None,
+        "gen_ai.response.finish_reasons": tuple(filter(_REASON.fullmatch, record.response.finish)) or None,
         "gen_ai.conversation.id": record.conversation or None,
     }

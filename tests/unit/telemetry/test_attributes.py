@@ -50,6 +50,26 @@ def test_a_name_of_a_model_is_kept(name: str) -> None:
     assert model_name(name) == name
 
 
+@pytest.mark.parametrize(
+    "name",
+    [
+        "mara@example.com",
+        "models/mara@example.com",
+        "sk-" + "a1B2" * 5,
+        "4111-1111-1111-1111",
+        "gpt-5@a@b",
+        "212-555-0143",
+    ],
+)
+def test_a_value_that_a_client_writes_in_the_place_of_a_model_is_left_out(name: str) -> None:
+    assert model_name(name) == ""
+
+
+def test_a_text_in_the_place_of_a_reason_is_left_out() -> None:
+    record = plain_record(plain_answer(finish=("stop", "mara@example.com", "a b", "x" * 41, "MAX_TOKENS")))
+    assert gen_ai_attributes(record)["gen_ai.response.finish_reasons"] == ("stop", "MAX_TOKENS")
+
+
 @pytest.mark.parametrize("name", ["", "my card is 4111", "a" * 129, "-x", "ünï", "a\nb", "[MAIL_abcdefghijkl]"])
 def test_a_text_in_the_place_of_a_model_is_left_out(name: str) -> None:
     assert model_name(name) == ""
