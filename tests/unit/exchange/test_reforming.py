@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec import structs
 
 from guardproxy.events import Text
 from guardproxy.exchange import CacheQuery, StoredAnswer, reformed
@@ -71,6 +73,30 @@ def test_the_other_form_says_the_same(name: str, text: str, is_streamed: bool) -
         assert (new.streamed, new.source, new.at_s) == (not is_streamed, "abc", 1.0)
         assert texts(codec, new) == texts(codec, old) == text
     assert new is not None or not text.isascii()
+
+
+@pytest.mark.parametrize("is_streamed", [False, True])
+@pytest.mark.parametrize("name", ["openai_responses", "openai_chat", "openai_completions"])
+def test_the_other_form_has_the_id_by_which_a_client_goes_on(name: str, is_streamed: bool) -> None:
+    codec = CODECS[name]
+    old = stored(codec, Reply("hello"), is_streamed=is_streamed)
+    own = structs.replace(old, source="an-exchange")
+    new = reformed(query(codec, is_streamed=not is_streamed), own)
+    assert new is not None
+    assert b"an-exchange" not in new.body
+    ids = {re.search(rb'"id": ?"((?:resp|chatcmpl|cmpl)[^"]*)"', body)[1] for body in (old.body, new.body)}  # type: ignore[index]
+    assert len(ids) == 1
+
+
+@pytest.mark.parametrize("name", ["", "abc", None, 5])
+def test_an_answer_without_a_usual_id_is_named_by_its_exchange(name: Any) -> None:
+    tree = PLAIN.author.answer(Prompt("m", "a question"), Reply("hello"), "abc")
+    old = structs.replace(
+        stored(PLAIN, Reply("hello"), is_streamed=False), source="e1", body=json.dumps({**tree, "id": name}).encode()
+    )
+    new = reformed(query(PLAIN, is_streamed=True), old)
+    assert new is not None
+    assert b'"id":"chatcmpl-e1"' in new.body.replace(b" ", b"")
 
 
 def test_tokens_are_those_of_the_upstream_or_an_estimate() -> None:
