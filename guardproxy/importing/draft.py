@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass, field
+from itertools import chain, count
 from typing import Any
 
 ENVIRONMENT = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
@@ -26,7 +27,7 @@ class DraftUpstream:
 class ImportDraft:
     """The parts of an import. `settings`: of the process; `policies`: trees of policy files, by name; `limits`: rows of the
     file of limits; `prices`: of a million tokens, `(input, output)`, by model; `variables`: values of further settings that
-    only the environment has, in the words of a shell."""
+    only the environment has, in the words of a shell; `named`: the variables that the file itself names."""
 
     settings: dict[str, Any] = field(default_factory=dict)
     upstreams: dict[str, DraftUpstream] = field(default_factory=dict)
@@ -34,13 +35,13 @@ class ImportDraft:
     limits: list[Mapping[str, Any]] = field(default_factory=list)
     prices: dict[str, tuple[float, float]] = field(default_factory=dict)
     variables: dict[str, str] = field(default_factory=dict)
+    named: frozenset[str] = frozenset()
     _secrets: dict[str, str] = field(default_factory=dict)  # the variable for each secret of the file; never written
 
     def variable_for(self, secret: str, wanted: str) -> str:
-        """Returns the variable that shall hold a secret: `wanted`, or with a number if another secret has that name."""
+        """Returns the variable that shall hold a secret: `wanted`, or with a number if that is the name of another secret."""
         if secret not in self._secrets:
-            number = sum(name == wanted or name.startswith(f"{wanted}_") for name in self._secrets.values())
-            self._secrets[secret] = f"{wanted}_{number + 1}" if number else wanted
+            self._secrets[secret] = _unused(wanted, {*self.named, *self._secrets.values()}, "_")
         return self._secrets[secret]
 
     def upstream(self, wanted: str, upstream: DraftUpstream) -> str:
@@ -54,13 +55,15 @@ class ImportDraft:
 
     def policy(self, wanted: str, tree: Mapping[str, Any]) -> str:
         """Adds a policy. Returns its name."""
-        number = 1
-        name = slug = plain_name(wanted)
-        while name in self.policies:
-            number += 1
-            name = f"{slug}-{number}"
+        name = _unused(plain_name(wanted), self.policies, "-")
         self.policies[name] = {"policy": name, **tree}
         return name
+
+
+def _unused(wanted: str, used: Container[str], mark: str) -> str:
+    """Returns a name that is not used: `wanted`, or with a number after `mark`."""
+    numbered = (f"{wanted}{mark}{number}" for number in count(2))
+    return next(name for name in chain((wanted,), numbered) if name not in used)
 
 
 def plain_name(text: str) -> str:

@@ -27,7 +27,7 @@ def files_of(draft: ImportDraft) -> dict[str, str]:
     if draft.limits or draft.prices:
         files[LIMITS] = "\n".join((MADE, *_limits(draft)))
     if lines := list(_exports(draft)):
-        files[VARIABLES] = "\n".join(("# ImportSource this file before the start: . ./environment.sh", *lines, ""))
+        files[VARIABLES] = "\n".join(("# Source this file before the start: . ./environment.sh", *lines, ""))
     return files
 
 

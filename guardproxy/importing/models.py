@@ -190,7 +190,8 @@ def _price(
                 prices[side] = round(value * MILLION, 6)
                 report.taken("a price in limits.toml", *path, section, f"{side}_cost_per_token")
     if prices and "*" not in model:
-        draft.prices[model] = prices.get("input", 0.0), prices.get("output", 0.0)
+        asked, answered = draft.prices.get(model, (0.0, 0.0))  # of several deployments, the highest price counts
+        draft.prices[model] = max(asked, prices.get("input", 0.0)), max(answered, prices.get("output", 0.0))
 
 
 def _aliases(source: ImportSource, report: ImportReport, groups: Mapping[str, Any]) -> dict[str, str]:

@@ -148,3 +148,20 @@ def test_a_configuration_without_limits_needs_no_file_for_them() -> None:
     conversion = convert_litellm(b"model_list: [{model_name: m, litellm_params: {model: gpt-5}}]", "f")
     assert files_of(conversion.draft).keys() == {"guardproxy.toml", "policies/route-m.yaml"}
     assert "limits" not in conversion.draft.settings
+
+
+def test_a_key_of_the_file_never_takes_the_variable_of_another_key() -> None:
+    text = b"""
+model_list:
+  - {model_name: a, litellm_params: {model: openai/x, api_base: "https://a.example/v1", api_key: planted}}
+  - {model_name: b, litellm_params: {model: openai/x, api_key: os.environ/OPENAI_API_KEY}}
+  - {model_name: c, litellm_params: {model: groq/x, api_key: planted too}}
+environment_variables: {GROQ_API_KEY: planted as well}
+"""
+    upstreams = convert_litellm(text, "f").draft.upstreams.values()
+    assert [upstream.key_variable for upstream in upstreams] == ["OPENAI_API_KEY_2", "OPENAI_API_KEY", "GROQ_API_KEY_2"]
+
+
+def test_no_note_holds_signs_that_control_a_terminal() -> None:
+    notes = convert_litellm(b'"\\e[31m": 1\n"\\u202e": [{"\\a": 2}]\n', "f").notes
+    assert [note.path for note in notes] == [r"\x1b[31m", r"\u202e[0].\x07"]

@@ -30,6 +30,11 @@ def test_each_secret_has_a_variable() -> None:
     assert [draft.variable_for(secret, "A_KEY") for secret in ("one", "two", "one")] == ["A_KEY", "A_KEY_2", "A_KEY"]
 
 
+def test_no_secret_gets_a_variable_that_the_file_names_for_another_one() -> None:
+    draft = ImportDraft(named=frozenset(("A_KEY", "A_KEY_2")))
+    assert [draft.variable_for(secret, "A_KEY") for secret in ("one", "two")] == ["A_KEY_3", "A_KEY_4"]
+
+
 @pytest.mark.parametrize(
     ("value", "variable"),
     [("os.environ/A_B", "A_B"), ("os.environ/$(id)", ""), ("os.environ/", ""), ("A", ""), (1, ""), (None, "")],
