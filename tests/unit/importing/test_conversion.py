@@ -18,6 +18,7 @@ from guardproxy.gateway import read_limits
 from guardproxy.importing import convert_litellm, files_of
 from guardproxy.importing.source import read_source, shown
 from guardproxy.policy import load_folder
+from guardproxy.policy.load import parse
 from guardproxy.policy.sections import SECTIONS
 
 FILE = Path(__file__).parents[3] / "examples" / "import" / "litellm.yaml"
@@ -165,3 +166,24 @@ environment_variables: {GROQ_API_KEY: planted as well}
 def test_no_note_holds_signs_that_control_a_terminal() -> None:
     notes = convert_litellm(b'"\\e[31m": 1\n"\\u202e": [{"\\a": 2}]\n', "f").notes
     assert [note.path for note in notes] == [r"\x1b[31m", r"\u202e[0].\x07"]
+
+
+NAMES = st.sampled_from(("not", "check_error", "x" * 60, "x" * 60 + "y", "é", "7", "us_ssn", "a b", "${x}", "$${", " "))
+
+
+@settings(max_examples=15, deadline=None)
+@given(st.lists(NAMES, max_size=4), st.lists(st.sampled_from(("${x}", "$${x}", " ", "[", "a,b")), max_size=4))
+def test_every_policy_that_is_made_can_be_read(names: list[str], texts: list[str]) -> None:
+    patterns = [{"pattern_type": "regex", "pattern": "x{3}", "name": name, "action": "MASK"} for name in names]
+    params = {"guardrail": "litellm_content_filter", "mode": ["pre_call", "post_call"], "patterns": patterns}
+    guardrails = [
+        {"guardrail_name": name, "litellm_params": {**params, "blocked_words": [{"keyword": text} for text in texts]}}
+        for name in names
+    ]
+    models = [{"model_name": text, "litellm_params": {"model": f"openai/{text}"}} for text in texts]
+    files = files_of(
+        convert_litellm(yaml.safe_dump({"model_list": models, "guardrails": guardrails}).encode(), "f").draft
+    )
+    policies = [parse(text, name) for name, text in files.items() if name.startswith("policies/")]
+    words = {word for policy in policies for check in policy.checks.values() for word in check.options.get("words", ())}
+    assert words == ({text for text in texts if text.strip()} if names else set())

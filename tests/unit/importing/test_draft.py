@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from guardproxy.importing.draft import DraftUpstream, ImportDraft, plain_name, variable_of
+from guardproxy.importing.draft import DraftUpstream, ImportDraft, NewNames, plain_name, variable_of
 
 
 def test_equal_upstreams_are_one_and_others_get_numbers() -> None:
@@ -31,7 +31,7 @@ def test_each_secret_has_a_variable() -> None:
 
 
 def test_no_secret_gets_a_variable_that_the_file_names_for_another_one() -> None:
-    draft = ImportDraft(named=frozenset(("A_KEY", "A_KEY_2")))
+    draft = ImportDraft(names_of_variables=NewNames("_", ("A_KEY", "A_KEY_2")))
     assert [draft.variable_for(secret, "A_KEY") for secret in ("one", "two")] == ["A_KEY_3", "A_KEY_4"]
 
 
