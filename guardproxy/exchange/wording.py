@@ -22,6 +22,7 @@ _SIGNS = ".,!?;:"
 # Line breaks and other unusual spaces, quotes, code and markup: the form of such a text may matter.
 _FORMED = re.compile(r"[^\S ]|[\"“”„‟«»‹›‘‚`{}<>|\\]|(?<!\w)['’]|['’](?!\w)")
 _WORD = re.compile(r"\w+")
+_PLAIN = re.compile(r"\w(?:[\w'-]*\w)?|\d[\d.,]*\d")  # a sign behind another form, such as an address, may belong to it
 _OF_LANGUAGE = """
 character characters comma correct email formal grammar greeting letter letters lyrics mean meaning means message noun phrase
 phrases plural polite pronounce quote reply respond rhyme rhymes said say saying says sentence sentences sign space spaces spell
@@ -115,7 +116,7 @@ def _without_sign(words: Sequence[str], usual: str) -> list[str]:
         return before
     plain = last.rstrip("?") if "?" in usual else last
     plain = plain.removesuffix(".") if "." in usual and plain == last else plain
-    return [*before, plain if plain[-1:] not in ("", *_SIGNS) else last]
+    return [*before, plain if _PLAIN.fullmatch(plain) else last]
 
 
 def _direct(words: Sequence[str]) -> list[str]:

@@ -23,6 +23,7 @@ SAME = (
     ("May I go, please?", "May I go?"),
     ("I'm late", "I am late"),
     ("What are the rules?", "Do you know what the rules are?"),
+    ("Is it 1,000?", "Is it 1,000"),
     ("Who’s there ?", "Who's there??"),
 )
 DIFFERENT = (
@@ -60,6 +61,11 @@ DIFFERENT = (
     *(("Put it into German. Thank you.", "Put it into German. Thanks."), ("It is it. Why?", "It is it. Why")),
     *(("Do you know who came? Answer yes or no", "Who came? Answer yes or no"), ("When you go.", "When you go?")),
     *(('Replace "x" with x', 'Replace x with "x"'), ("What is\u00a0x", "What is x"), ("\u212a is?", "K is?")),
+    *(
+        ("Open https://a.example/x", "Open https://a.example/x."),
+        ("Is it /a?", "Is it /a"),
+        ("Give git log -p", "Give git log -p."),
+    ),
     *(("How do I order: tea, please", "How do I order: tea"), (". Thanks", ".")),
     *(("Give me [EMAIL_aaaaaaaa]", "Give me [EMAIL_bbbbbbbb]"),),
 )
