@@ -171,6 +171,10 @@ def two(random: Random, words: Sequence[str]) -> tuple[str, str]:
     return first, second
 
 
+def filled(template: str, first: str, second: str) -> tuple[str, str]:
+    return template.format(first), template.format(second)
+
+
 def frame(random: Random) -> str:
     """A question with a gap."""
     return random.choice(
@@ -216,20 +220,21 @@ def units(random: Random) -> tuple[str, str]:
     first, second = random.choice(
         (("mg", "g"), ("miles", "kilometres"), ("USD", "EUR"), ("Celsius", "Fahrenheit"), ("MB", "GB"))
     )
-    template = f"How do I convert {random.randint(2, 500)} {{}} into something readable for {random.choice(NAMES)}?"
-    return template.format(first), template.format(second)
+    return filled(
+        f"How do I convert {random.randint(2, 500)} {{}} into something readable for {random.choice(NAMES)}?",
+        first,
+        second,
+    )
 
 
 def names(random: Random) -> tuple[str, str]:
     first, second = two(random, NAMES)
-    template = f"When did {{}} last {random.choice(VERBS)} the {random.choice(THINGS)} department?"
-    return template.format(first), template.format(second)
+    return filled(f"When did {{}} last {random.choice(VERBS)} the {random.choice(THINGS)} department?", first, second)
 
 
 def places(random: Random) -> tuple[str, str]:
     first, second = two(random, PLACES)
-    template = f"What is the {random.choice(SUBJECTS)} of {{}}?"
-    return template.format(first), template.format(second)
+    return filled(f"What is the {random.choice(SUBJECTS)} of {{}}?", first, second)
 
 
 def negations(random: Random) -> tuple[str, str]:
@@ -266,8 +271,9 @@ def antonyms(random: Random) -> tuple[str, str]:
         ),
     )
     first, second = random.choice(pairs)
-    template = f"Is it possible to {{}} the {random.choice(THINGS)} in {random.choice(PLACES)} this week?"
-    return template.format(first), template.format(second)
+    return filled(
+        f"Is it possible to {{}} the {random.choice(THINGS)} in {random.choice(PLACES)} this week?", first, second
+    )
 
 
 def roles(random: Random) -> tuple[str, str]:
@@ -288,8 +294,7 @@ def languages(random: Random) -> tuple[str, str]:
 
 def quotes(random: Random) -> tuple[str, str]:
     first, second = two(random, THINGS)
-    template = f'What does the error "{{}} not found" mean in {random.choice(CITIES)} office?'
-    return template.format(first), template.format(second)
+    return filled(f'What does the error "{{}} not found" mean in {random.choice(CITIES)} office?', first, second)
 
 
 def times(random: Random) -> tuple[str, str]:
@@ -322,8 +327,7 @@ def suffix_in_long(random: Random) -> tuple[str, str]:
 def one_word_of_many(random: Random) -> tuple[str, str]:
     story = ", ".join(f"we sent the {random.choice(THINGS)} to {random.choice(CITIES)}" for _ in range(5))
     first, second = random.choice((("late", "early"), ("lost", "found"), ("approved", "rejected"), ("open", "closed")))
-    template = f"Last week {story}, and our form was {{}}; what do we do now?"
-    return template.format(first), template.format(second)
+    return filled(f"Last week {story}, and our form was {{}}; what do we do now?", first, second)
 
 
 # Contradictions that were not looked at while the rules were made.
@@ -351,8 +355,7 @@ def passives(random: Random) -> tuple[str, str]:
 
 def quantifiers(random: Random) -> tuple[str, str]:
     first, second = two(random, ("all", "some", "most", "few", "many", "any", "only", "both"))
-    template = f"Do {{}} {random.choice(THINGS)}s need a stamp in {random.choice(PLACES)}?"
-    return template.format(first), template.format(second)
+    return filled(f"Do {{}} {random.choice(THINGS)}s need a stamp in {random.choice(PLACES)}?", first, second)
 
 
 def modals(random: Random) -> tuple[str, str]:
@@ -363,8 +366,7 @@ def modals(random: Random) -> tuple[str, str]:
 
 def persons(random: Random) -> tuple[str, str]:
     first, second = two(random, ("I", "you", "he", "she", "they", "we"))
-    template = f"Should {{}} pay the {random.choice(THINGS)} in {random.choice(PLACES)}?"
-    return template.format(first), template.format(second)
+    return filled(f"Should {{}} pay the {random.choice(THINGS)} in {random.choice(PLACES)}?", first, second)
 
 
 def homographs(random: Random) -> tuple[str, str]:
@@ -379,8 +381,7 @@ def homographs(random: Random) -> tuple[str, str]:
             ("Apple", "apple"),
         )
     )
-    template = f"What does {{}} mean for the {random.choice(THINGS)} of {random.choice(NAMES)}?"
-    return template.format(first), template.format(second)
+    return filled(f"What does {{}} mean for the {random.choice(THINGS)} of {random.choice(NAMES)}?", first, second)
 
 
 def symbols(random: Random) -> tuple[str, str]:
@@ -395,8 +396,7 @@ def symbols(random: Random) -> tuple[str, str]:
             ("a<b", "a>b"),
         )
     )
-    template = f"Explain {{}} to {random.choice(NAMES)}"
-    return template.format(first), template.format(second)
+    return filled(f"Explain {{}} to {random.choice(NAMES)}", first, second)
 
 
 def dates(random: Random) -> tuple[str, str]:
@@ -410,22 +410,21 @@ def dates(random: Random) -> tuple[str, str]:
             ("Q1", "Q3"),
         )
     )
-    template = f"Is the office in {random.choice(CITIES)} open on {{}}?"
-    return template.format(first), template.format(second)
+    return filled(f"Is the office in {random.choice(CITIES)} open on {{}}?", first, second)
 
 
 def number_words(random: Random) -> tuple[str, str]:
     first, second = two(random, ("two", "three", "four", "five", "ten", "twelve", "twenty", "a hundred"))
-    template = f"Give {random.choice(NAMES)} {{}} reasons to keep the {random.choice(THINGS)}"
-    return template.format(first), template.format(second)
+    return filled(f"Give {random.choice(NAMES)} {{}} reasons to keep the {random.choice(THINGS)}", first, second)
 
 
 def directions(random: Random) -> tuple[str, str]:
     first, second = random.choice(
         (("to", "from"), ("above", "below"), ("into", "out of"), ("over", "under"), ("left", "right"))
     )
-    template = f"How do I get {{}} the station in {random.choice(CITIES)} with a {random.choice(THINGS)}?"
-    return template.format(first), template.format(second)
+    return filled(
+        f"How do I get {{}} the station in {random.choice(CITIES)} with a {random.choice(THINGS)}?", first, second
+    )
 
 
 def doubled(random: Random) -> tuple[str, str]:
@@ -445,8 +444,7 @@ def prefixes(random: Random) -> tuple[str, str]:
             ("paid", "unpaid"),
         )
     )
-    template = f"Is the {random.choice(THINGS)} of {random.choice(NAMES)} {{}}?"
-    return template.format(first), template.format(second)
+    return filled(f"Is the {random.choice(THINGS)} of {random.choice(NAMES)} {{}}?", first, second)
 
 
 def subtle_words(random: Random) -> tuple[str, str]:
@@ -461,8 +459,7 @@ def subtle_words(random: Random) -> tuple[str, str]:
             ("now", "then"),
         )
     )
-    template = f"Does {{}} {random.choice(THINGS)} count in {random.choice(CITIES)}?"
-    return template.format(first), template.format(second)
+    return filled(f"Does {{}} {random.choice(THINGS)} count in {random.choice(CITIES)}?", first, second)
 
 
 # Pairs that mean the same.
@@ -509,8 +506,7 @@ def synonyms(random: Random) -> tuple[str, str]:
     first, second = random.choice(
         (("cancel", "call off"), ("buy", "purchase"), ("need", "require"), ("begin", "start"), ("ill", "sick"))
     )
-    template = f"When do I {{}} the {random.choice(THINGS)} in {random.choice(PLACES)}?"
-    return template.format(first), template.format(second)
+    return filled(f"When do I {{}} the {random.choice(THINGS)} in {random.choice(PLACES)}?", first, second)
 
 
 def rephrased(random: Random) -> tuple[str, str]:

@@ -4,47 +4,56 @@ In: a text. Out: what it says, without what carries no meaning. Two texts that s
 
 No model and no threshold take part. An encoder finds a question and its opposite more alike than most paraphrases
 (`benchmarks/cache.py` measures it), and if fewer than all words had to be equal, a long question could differ in the one that
-counts. So every word counts, in its order, and so do capitals, numbers, symbols and quoted texts. Left out are spaces, the
-capital at the start, punctuation after words, and in English: greetings, thanks, a first `please`, openings such as `can you
-tell me`, contractions, and the place of `is` and `are`, which differs between a question and its indirect form.
+counts. So every word counts, in its order, and so do capitals, numbers and signs. Left out are spaces, the capital of a first
+word that asks or orders, and one sign at the end: the `?` of a question and the `.` of another sentence. In English also: a
+greeting, thanks, `please`, openings such as `can you tell me`, contractions at the start, and the place of `is` and `are`,
+which differs between a question and its indirect form.
+
+In a text about words, with quotes or with a form, each sign may be what is asked about. It says only itself.
 """
 
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections.abc import Sequence
 
 LIMIT_CHARS = 600
-_AFTER = ".,?;:"
-_AROUND = ".,!?;:\"'()“”‘’«»…"
-_QUOTED = re.compile(r"\"[^\"]*\"|“[^”]*”|«[^»]*»|(?<!\w)'[^']*'(?!\w)|(?<!\w)‘[^’]*’(?!\w)")
-# Line breaks, code and markup: the form of such a text may matter.
-_FORMED = re.compile(r"[\n\r\t`{}<>|\\]")
+_SIGNS = ".,!?;:"
+# Line breaks and other unusual spaces, quotes, code and markup: the form of such a text may matter.
+_FORMED = re.compile(r"[^\S ]|[\"“”„‟«»‹›‘‚`{}<>|\\]|(?<!\w)['’]|['’](?!\w)")
+_WORD = re.compile(r"\w+")
+_PLAIN = re.compile(r"\w(?:[\w'-]*\w)?|\d[\d.,]*\d")  # a sign behind another form, such as an address, may belong to it
+_OF_LANGUAGE = """
+character characters comma correct email formal grammar greeting letter letters lyrics mean meaning means message noun phrase
+phrases plural polite pronounce quote reply respond rhyme rhymes said say saying says sentence sentences sign space spaces spell
+spelled spelling symbol symbols synonym synonyms syllables tense translate translated translation verb word words write written
+wrote yes
+arabic bengali chinese czech danish dutch english finnish french german greek hebrew hindi hungarian irish italian japanese
+korean latin mandarin norwegian persian polish portuguese romanian russian spanish swahili swedish thai turkish ukrainian urdu
+vietnamese welsh
+"""
+_ABOUT_WORDS = frozenset(_OF_LANGUAGE.split())
+"""Words of texts about words, such as `How do you say this in German? Thank you.`"""
 _QUESTION_WORDS = frozenset(("what", "who", "whom", "whose", "where", "when", "why", "how", "which"))
 _ASKING = _QUESTION_WORDS | frozenset(
     ("is", "are", "can", "could", "should", "would", "will", "do", "does", "did", "may", "must")
 )
-_ENGLISH = _ASKING | frozenset(
-    ("please", "tell", "explain", "give", "list", "name", "show", "describe", "translate", "i", "if")
-)
-"""A text that begins with one of these words is taken for English."""
+_ENGLISH = _ASKING | frozenset(("please", "tell", "explain", "give", "list", "name", "show", "describe", "i", "if"))
+_OF_OTHERS = "was wer wie wo wann warum que qui où comment pourquoi quand qué quién cómo cuándo dónde"
+_FIRST = _ENGLISH | frozenset(_OF_OTHERS.split())
+_NAMES = ("May", "Will")  # with a capital they may be names
 _SPELLED: dict[str, tuple[str, ...]] = {
     **{f"{word}'s": (word, "is") for word in ("what", "where", "who", "how", "when", "that", "it", "there")},
     **{word: (word.removesuffix("s"), "is") for word in ("whats", "wheres")},
     **{f"{word}n't": (word, "not") for word in ("is", "are", "was", "were", "do", "does", "did", "has", "have", "had")},
     **{f"{word}n't": (word, "not") for word in ("could", "should", "would", "must", "need")},
-    **{"can't": ("can", "not"), "cannot": ("can", "not"), "won't": ("will", "not"), "dont": ("do", "not")},
+    **{"can't": ("cannot",), "won't": ("will", "not"), "dont": ("do", "not")},
     **{"i'm": ("i", "am"), "i've": ("i", "have"), "i'll": ("i", "will")},
 }
 _PRESENT = ("is", "are")
-_GREETINGS = frozenset(("hello", "hi", "hey"))
-_ENDINGS: tuple[tuple[tuple[str, ...], str], ...] = (
-    (("thanks",), ".!?"),
-    (("thank", "you"), ".!?"),
-    (("please",), ",.!?"),
-)
-"""Words at the end that carry no meaning, and the signs that must come before them."""
+_GREETING = re.compile(r"(?:hello|hi|hey)[,.!] ", re.IGNORECASE)
+_PLEASE = re.compile(r"please[,:]? ", re.IGNORECASE)
+_THANKS = re.compile(r"(?<=\S), please(?=[.!?]?\Z)|(?<=\w[.!?]) (?:please|thanks|thank you)[.!?]?\Z", re.IGNORECASE)
 _OPENINGS: tuple[tuple[str, ...], ...] = tuple(
     tuple(opening.split())
     for opening in (
@@ -53,38 +62,37 @@ _OPENINGS: tuple[tuple[str, ...], ...] = tuple(
     )
 )
 
-Word = tuple[str, str]
-"""A word without the punctuation around it, and as it stands in the text."""
-
 
 def said(text: str) -> tuple[str, ...]:
-    """Returns what a question says. A text that is long, or whose form may matter, says only itself."""
-    text = unicodedata.normalize("NFC", text).strip()
-    if len(text) > LIMIT_CHARS or _FORMED.search(text):
+    """Returns what a question says. A text that is long, about words, or whose form may matter, says only itself."""
+    if len(text) > LIMIT_CHARS or _FORMED.search(text) or not _ABOUT_WORDS.isdisjoint(_WORD.findall(text.lower())):
         return (text,)
-    words = [(word, part) for part in text.replace("’", "'").split() if (word := _bare(part))]
-    words = words[len(_greeting(words)) :]
-    if not words:
-        return (text,)
-    is_english = _spelled(words[0][0].lower())[0] in _ENGLISH
-    plain = _plain_english(words) if is_english else [_folded(words[0][0]), *(word for word, _ in words[1:])]
-    quoted = tuple(match[0] for match in _QUOTED.finditer(text))
-    # A sentence becomes a question by its sign; a question is one without it.
-    sign = ("?",) if words[-1][1].endswith("?") and plain[0] not in _ASKING else ()
-    return (*plain, *quoted, *sign)
+    plain = re.sub(" +", " ", text.strip(" ")).replace("’", "'")
+    for politeness in (_GREETING, _PLEASE):
+        plain = _without_start(politeness, plain)
+    words = plain.split(" ")
+    bare = _THANKS.sub("", plain).split(" ")
+    if any(word[-1] in _SIGNS for word in bare[:-1]):  # of several parts, the last one may be about the others
+        return (_folded(words[0]), *words[1:])
+    words = [_folded(bare[0]), *bare[1:]]
+    opening = _opening(words)
+    words = words[len(opening) :]
+    usual = "?" if _spelled(words[0])[0] in _ASKING else ""
+    return tuple(_direct(_without_sign(words, usual if usual and not opening else f"{usual}.")))
 
 
-def _bare(part: str) -> str:
-    """A word without the punctuation around it. Numbers and symbols keep what may belong to them, as in `5!`."""
-    word = part.strip(_AROUND)
-    if word.isalpha() or word.replace("'", "").replace("-", "").isalpha():
-        return word
-    return part.rstrip(_AFTER)
+def _without_start(start: re.Pattern[str], text: str) -> str:
+    """A text without the words at its start, if a question or an order in English follows."""
+    found = start.match(text)
+    rest = text[found.end() :] if found else ""
+    return rest if _spelled(_folded(rest.partition(" ")[0]))[0] in _ENGLISH else text
 
 
 def _folded(word: str) -> str:
-    """A first word in lower case, if only its first letter is a capital."""
-    return word[:1].lower() + word[1:] if word[1:] == word[1:].lower() else word
+    """A first word in lower case, if it asks or orders and only its first letter is a capital. Others may be names."""
+    plain = word.rstrip(_SIGNS)
+    is_first = plain not in _NAMES and _spelled(plain[:1].lower() + plain[1:])[0] in _FIRST
+    return word[:1].lower() + word[1:] if is_first else word
 
 
 def _spelled(word: str) -> tuple[str, ...]:
@@ -92,33 +100,29 @@ def _spelled(word: str) -> tuple[str, ...]:
     return _SPELLED.get(word, (word,))
 
 
-def _greeting(words: Sequence[Word]) -> Sequence[Word]:
-    """The greeting at the start, which a sign ends."""
-    is_greeting = len(words) > 1 and words[0][0].lower() in _GREETINGS and words[0][1][-1] in ",.!"
-    return words[:1] if is_greeting else ()
-
-
-def _plain_english(words: Sequence[Word]) -> list[str]:
-    """The words of an English text that carry meaning."""
-    words = _without_thanks(words)
-    plain = [part for word in (_folded(words[0][0]), *(word for word, _ in words[1:])) for part in _spelled(word)]
-    if plain[0] == "please" and len(plain) > 1:
-        plain = [_folded(plain[1]), *plain[2:]]
+def _opening(words: Sequence[str]) -> Sequence[str]:
+    """The words at the start that only introduce a question."""
     for opening in _OPENINGS:
         size = len(opening)
-        if tuple(plain[:size]) == opening and len(plain) > size and plain[size] in _QUESTION_WORDS:
-            plain = plain[size:]
-            break
-    if len(plain) > 2 and plain[0] in _QUESTION_WORDS and plain[1] in _PRESENT:  # the order of the indirect form
+        if tuple(words[:size]) == opening and len(words) > size and words[size] in _QUESTION_WORDS:
+            return opening
+    return ()
+
+
+def _without_sign(words: Sequence[str], usual: str) -> list[str]:
+    """The words of a sentence without the sign at its end. `usual`: the signs that carry no meaning there."""
+    *before, last = words
+    if last == "?" and "?" in usual and before:
+        return before
+    plain = last.rstrip("?") if "?" in usual else last
+    plain = plain.removesuffix(".") if "." in usual and plain == last else plain
+    return [*before, plain if _PLAIN.fullmatch(plain) else last]
+
+
+def _direct(words: Sequence[str]) -> list[str]:
+    """The words of a question without contractions at its start, in the order of the indirect form."""
+    spelled = 2 if words[0] in _QUESTION_WORDS else 1  # as in `why don't`
+    plain = [*(part for word in words[:spelled] for part in _spelled(word)), *words[spelled:]]
+    if len(plain) > 2 and plain[0] in _QUESTION_WORDS and plain[1] in _PRESENT:
         plain = [plain[0], *plain[2:], plain[1]]
     return plain
-
-
-def _without_thanks(words: Sequence[Word]) -> Sequence[Word]:
-    """The words without thanks or `please` at their end, which follow a sign."""
-    for ending, signs in _ENDINGS:
-        rest = words[: -len(ending)]
-        last = tuple(word.lower() for word, _ in words[len(rest) :])
-        if rest and last == ending and rest[-1][1][-1] in signs:
-            return rest
-    return words

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from guardproxy.importing.draft import ImportDraft
+from guardproxy.importing.draft import ImportDraft, NewNames, variable_of
 from guardproxy.importing.guardrails import convert_guardrails
 from guardproxy.importing.models import convert_models
 from guardproxy.importing.process import REASONS, convert_process
@@ -26,7 +26,8 @@ class Conversion:
 def convert_litellm(text: bytes, where: str) -> Conversion:
     """Converts the configuration of LiteLLM's proxy. `where`: its path, for messages. Raises `ConfigError`."""
     source = read_source(text, where)
-    draft, report = ImportDraft(), ImportReport(source, REASONS)
+    named = {variable_of(source.get(*path)) for path in source.leaves()} | {*source.keys("environment_variables")}
+    draft, report = ImportDraft(names_of_variables=NewNames("_", named)), ImportReport(source, REASONS)
     convert_models(source, draft, report)
     convert_guardrails(source, draft, report)
     convert_process(source, draft, report)

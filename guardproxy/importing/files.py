@@ -7,7 +7,7 @@ the variable that held it before.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import yaml
@@ -22,13 +22,22 @@ def files_of(draft: ImportDraft) -> dict[str, str]:
     """Returns the texts of all files, by path."""
     files = {SETTINGS: f"{MADE}\n{_settings(draft)}"}
     for name, tree in draft.policies.items():
-        shown = yaml.safe_dump(dict(tree), sort_keys=False, default_flow_style=None, allow_unicode=True, width=120)
+        shown = yaml.safe_dump(_plain(tree), sort_keys=False, default_flow_style=None, allow_unicode=True, width=120)
         files[f"policies/{name}.yaml"] = f"{MADE}\n{shown}"
     if draft.limits or draft.prices:
         files[LIMITS] = "\n".join((MADE, *_limits(draft)))
     if lines := list(_exports(draft)):
-        files[VARIABLES] = "\n".join(("# ImportSource this file before the start: . ./environment.sh", *lines, ""))
+        files[VARIABLES] = "\n".join(("# Source this file before the start: . ./environment.sh", *lines, ""))
     return files
+
+
+def _plain(value: Any) -> Any:
+    """Returns a part of a policy in which every text stands for itself: `${` would begin the name of a variable."""
+    if isinstance(value, Mapping):
+        return {key: _plain(part) for key, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(part) for part in value]
+    return value.replace("${", "$${") if isinstance(value, str) else value
 
 
 def _settings(draft: ImportDraft) -> str:

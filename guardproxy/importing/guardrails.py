@@ -11,9 +11,10 @@ from typing import Any
 
 from guardproxy.checks import Resources, build
 from guardproxy.errors import OptionError
-from guardproxy.importing.draft import ImportDraft, plain_name
+from guardproxy.importing.draft import ImportDraft, NewNames, plain_name
 from guardproxy.importing.report import ImportReport
 from guardproxy.importing.source import ImportSource
+from guardproxy.policy import RESERVED
 
 Where = tuple[str | int, ...]
 NAMED = ("PERSON", "LOCATION", "ORGANIZATION", "NRP", "DATE_TIME")
@@ -223,11 +224,10 @@ def _content_filter(
 ) -> dict[str, Any] | None:
     checks: dict[str, Any] = {}
     actions: dict[str, str] = {}
+    names, ids = NewNames("_", RESERVED), NewNames("-")
 
     def add(name: str, check: Mapping[str, Any], action: object, path: Where) -> None:
-        used = name
-        while used in checks:
-            used += "_more"
+        used = names.of(name)
         checks[used] = check
         actions[used] = "block" if action == "BLOCK" else "redact"
         report.taken(f"the check `{used}`", *path)
@@ -258,7 +258,7 @@ def _content_filter(
         else:
             report.impossible("no word that can be looked for", *path)
     rules = [
-        {"id": plain_name(f"{check}-{direction}"), "on": direction, "when": check, "action": action}
+        {"id": ids.of(plain_name(f"{check}-{direction}")), "on": direction, "when": check, "action": action}
         for check, action in actions.items()
         for direction in directions
     ]

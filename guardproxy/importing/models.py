@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from guardproxy.importing.draft import DraftUpstream, ImportDraft, plain_name, variable_of
+from guardproxy.importing.draft import DraftUpstream, ImportDraft, is_name, plain_name, variable_of
 from guardproxy.importing.providers import DEFAULT, PROVIDERS, TRANSLATED, Provider
 from guardproxy.importing.report import ImportReport
 from guardproxy.importing.source import ImportSource
@@ -40,7 +40,7 @@ def convert_models(source: ImportSource, draft: ImportDraft, report: ImportRepor
     groups: dict[str, list[Deployment]] = {}
     for index in range(source.count("model_list")):
         name = source.get("model_list", index, "model_name")
-        if not (isinstance(name, str) and name and name.isprintable()):
+        if not is_name(name):
             report.impossible("the model has no name that can be matched", "model_list", index)
             continue
         deployment = _deployment(source, draft, report, name, ("model_list", index))
@@ -91,10 +91,10 @@ def _deployment(
     """The deployment at a path; `None` if it cannot be taken."""
     params = (*path, "litellm_params")
     full = source.get(*params, "model")
-    if not (isinstance(full, str) and full and full.isprintable()):
+    provider, model = _split(str(full), source.get(*params, "custom_llm_provider"))
+    if not (is_name(full) and is_name(model)):
         report.impossible("`litellm_params.model` is missing", *path)
         return None
-    provider, model = _split(full, source.get(*params, "custom_llm_provider"))
     known = PROVIDERS.get(provider)
     if known is None:
         why = (
@@ -190,7 +190,8 @@ def _price(
                 prices[side] = round(value * MILLION, 6)
                 report.taken("a price in limits.toml", *path, section, f"{side}_cost_per_token")
     if prices and "*" not in model:
-        draft.prices[model] = prices.get("input", 0.0), prices.get("output", 0.0)
+        asked, answered = draft.prices.get(model, (0.0, 0.0))  # of several deployments, the highest price counts
+        draft.prices[model] = max(asked, prices.get("input", 0.0)), max(answered, prices.get("output", 0.0))
 
 
 def _aliases(source: ImportSource, report: ImportReport, groups: Mapping[str, Any]) -> dict[str, str]:
@@ -200,7 +201,7 @@ def _aliases(source: ImportSource, report: ImportReport, groups: Mapping[str, An
         for alias in source.keys(section, "model_group_alias"):
             value = source.get(section, "model_group_alias", alias)
             group = value.get("model") if isinstance(value, dict) else value
-            if isinstance(group, str) and group in groups and alias.isprintable() and alias:
+            if isinstance(group, str) and group in groups and is_name(alias):
                 found[alias] = group
                 report.taken("a further name in the match of the policy", section, "model_group_alias", alias)
             else:

@@ -157,9 +157,10 @@ def _state(source: ImportSource, draft: ImportDraft, report: ImportReport, path:
         parts[name] = f"${{{variable}}}" if variable else plain
         report.taken("`GUARDPROXY_STATE` in environment.sh", *path, name)
     secret = source.get(*path, "password")
-    variable = variable_of(secret) or ("REDIS_PASSWORD" if secret is not None else "")
-    if secret is not None and not variable_of(secret):
-        report.changed("a password in the file is not copied: set REDIS_PASSWORD", *path, "password")
+    variable = variable_of(secret)
+    if secret is not None and not variable:
+        variable = draft.variable_for(str(secret), "REDIS_PASSWORD")
+        report.changed(f"a password in the file is not copied: set {variable}", *path, "password")
     else:
         report.taken("`GUARDPROXY_STATE` in environment.sh", *path, "password")
     user = f":${{{variable}}}@" if variable else ""

@@ -58,8 +58,10 @@ class ImportSource:
 
 
 def shown(path: Path) -> str:
-    """Returns a path as people write it: `model_list[0].litellm_params.model`."""
-    return "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in path).lstrip(".")
+    """Returns a path as people write it: `model_list[0].litellm_params.model`. Other characters than printable ones, which
+    could control a terminal, are escaped."""
+    text = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in path).lstrip(".")
+    return text if text.isprintable() else text.encode("unicode_escape").decode()
 
 
 def read_source(text: bytes, where: str) -> ImportSource:

@@ -9,7 +9,7 @@ from guardproxy.policy.coverage_table import CoverageRow, FieldRow, coverage, de
 from guardproxy.policy.document import KINDS_OF, CheckSpec, Match, Policy, Rule, header_of
 from guardproxy.policy.document_schema import schema
 from guardproxy.policy.evaluate import BoundRule, BoundRules, Outcome, PolicySet
-from guardproxy.policy.expression import CHECK_ERROR, And, Expression, Name
+from guardproxy.policy.expression import CHECK_ERROR, RESERVED, And, Expression, Name
 from guardproxy.policy.feedback import feedback_policies
 from guardproxy.policy.fields import FieldChange, FieldRules
 from guardproxy.policy.keeping import Keeping
@@ -55,6 +55,7 @@ __all__ = [
     "MICRO",
     "MOST_CHARS",
     "MOST_MODELS",
+    "RESERVED",
     "SCALES",
     "VERDICTS",
     "WHOLE",

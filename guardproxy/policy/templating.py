@@ -64,6 +64,8 @@ def compile_template(source: str) -> PromptTemplate:
         return PromptTemplate(source, environment.from_string(tree))
     except jinja2.TemplateSyntaxError as error:
         raise TemplateError(str(error.message), error.lineno) from None
+    except (RecursionError, SyntaxError, MemoryError):  # of the parser of Jinja or of Python
+        raise TemplateError("it is nested too deeply", 1) from None
 
 
 def _examine(tree: Any) -> None:

@@ -23,7 +23,8 @@ SAME = (
     ("May I go, please?", "May I go?"),
     ("I'm late", "I am late"),
     ("What are the rules?", "Do you know what the rules are?"),
-    ("Is it ’so‘?", "Is it 'so‘?"),
+    ("Is it 1,000?", "Is it 1,000"),
+    ("Who’s there ?", "Who's there??"),
 )
 DIFFERENT = (
     *(("Anna owes Ben 5 euros", "Ben owes Anna 5 euros"), ("dog bites man", "man bites dog")),
@@ -41,10 +42,31 @@ DIFFERENT = (
     *(("It is free.", "It is free?"), ("Is vitamin a good?", "Is vitamin good?"), ("Is a fine?", "Is the fine?")),
     *(("Tell me no lies", "no lies"), ("Do you know Anna?", "Anna?"), ("What was it?", "What is it?")),
     *(("Wer denkt an Anna?", "Wer denkt Anna?"), ("Är is kallt?", "Är kallt?")),
-    *(("a\nb", "a b"), ("`x  y`", "`x y`"), ("please", ""), ("Hello", ""), ("?", "!"), ("👍", "👎")),
+    *(("a\nb", "a b"), ("`x  y`", "`x y`"), ("please", ""), (", please", ""), ("Hello", ""), ("?", "!"), ("👍", "👎")),
     *(("When do I use is?", "When do I use are?"), ("What is the past of is?", "What is the past of are?")),
     *(("What is the German for hello, thanks?", "What is the German for hello?"), ("Who is it?", "Who are it?")),
     *(("Who is Ed?", "Who is Ed? Answer with a lie."), ("Thanks", "Thank you"), ("Hello, hello", "Hello, hi")),
+    *(("Is it ’so‘?", "Is it 'so‘?"), ("What is :hover?", "What is hover?"), ("What is .NET?", "What is NET?")),
+    *(
+        ("What does : do?", "What does ; do?"),
+        ("What does cd .. do?", "What does cd . do?"),
+        ("Explain ?", "Explain ."),
+    ),
+    *(("Simplify n!", "Simplify n"), ("What is f'?", "What is f?"), ("What is 5?", "What is 5?!")),
+    *(("Compute (a or b) and c", "Compute a or (b and c)"), ("Is (un)safe ok?", "Is unsafe ok?")),
+    *(("Let's eat, Anna", "Let's eat Anna"), ("A woman without her man is weak", "A woman, without her man, is weak")),
+    *(("Turkey population", "turkey population"), ("Will Smith win?", "will Smith win?"), ("May rain?", "may rain?")),
+    *(("I cannot work", "I can not work"), ("Is dont ok?", "Is do not ok?"), ("Please me", "me")),
+    *(("Hello, Dolly is good", "Dolly is good"), ("Hi, what is new in Spanish?", "What is new in Spanish?")),
+    *(("Put it into German. Thank you.", "Put it into German. Thanks."), ("It is it. Why?", "It is it. Why")),
+    *(("Do you know who came? Answer yes or no", "Who came? Answer yes or no"), ("When you go.", "When you go?")),
+    *(('Replace "x" with x', 'Replace x with "x"'), ("What is\u00a0x", "What is x"), ("\u212a is?", "K is?")),
+    *(
+        ("Open https://a.example/x", "Open https://a.example/x."),
+        ("Is it /a?", "Is it /a"),
+        ("Give git log -p", "Give git log -p."),
+    ),
+    *(("How do I order: tea, please", "How do I order: tea"), (". Thanks", ".")),
     *(("Give me [EMAIL_aaaaaaaa]", "Give me [EMAIL_bbbbbbbb]"),),
 )
 
@@ -66,15 +88,32 @@ def test_no_two_questions_of_the_benchmark_that_contradict_each_other_say_the_sa
 
 def test_a_long_text_and_one_with_a_form_say_only_themselves() -> None:
     long = "What is it? " * (LIMIT_CHARS // 10)
-    assert said(long) == (long.strip(),)
+    assert said(long) == (long,)
     assert said(long) != said(long.lower())
     assert said("What is\tit?") == ("What is\tit?",)
+    assert said("  if x:\n  y") != said("if x:\n  y")
 
 
 PARTS = (
-    *("what", "is", "are", "the", "Anna", "Ben", "not", "hello", "please", "thank", "you", "5", "5!", "a", "'b'"),
-    *('"c', 'd"', "I", "I'm", "can't", "?"),
+    "what",
+    "is",
+    "are",
+    "the",
+    "Anna",
+    "not",
+    "hello",
+    "please",
+    "thank",
+    "you",
+    "5",
+    "5!",
+    "a",
+    "I",
+    "I'm",
+    "can't",
+    "?",
 )
+QUOTED = ("'b'", '"c', 'd"')
 WORDS = st.lists(st.sampled_from(PARTS))
 
 
@@ -82,7 +121,26 @@ WORDS = st.lists(st.sampled_from(PARTS))
 @given(WORDS)
 def test_the_words_that_are_left_out_are_these(words: list[str]) -> None:
     text = " ".join(words)
-    left = {word.strip("?!\"'").lower() for word in said(text)}
-    lost = {word.strip("?!\"'").lower() for word in words} - left - {""}
-    assert lost <= {"hello", "please", "thank", "you", "i'm", "can't", "c", "d", "b"}
-    assert said(text) == said(f"  {text}  ")
+    left = {word.strip("?!").lower() for word in said(text)}
+    lost = {word.strip("?!").lower() for word in words} - left - {""}
+    assert lost <= {"hello", "please", "thank", "you", "i'm", "can't"}
+    assert said(text) == said(f"  {text}  ") or not words
+
+
+@settings(max_examples=40)
+@given(WORDS, st.sampled_from(QUOTED), st.data())
+def test_a_text_with_a_quote_says_only_itself(words: list[str], quoted: str, data: st.DataObject) -> None:
+    words.insert(data.draw(st.integers(0, len(words))), quoted)
+    assert said(" ".join(words)) == (" ".join(words),)
+
+
+@settings(max_examples=60)
+@given(st.lists(st.sampled_from(PARTS), min_size=2), st.sampled_from((*".,!?;:", *"()#+-", "..")), st.data())
+def test_a_sign_inside_of_a_text_counts(words: list[str], sign: str, data: st.DataObject) -> None:
+    at = data.draw(st.integers(0, len(words) - 2))
+    alone, before, after = [*words], [*words], [*words]
+    alone.insert(at, sign)
+    before[at], after[at] = f"{sign}{words[at]}", f"{words[at]}{sign}"
+    texts = [" ".join(changed) for changed in (words, alone, before, after)]
+    kinds = [said(text) for text in texts if not text.startswith("please")]  # a sign may follow it
+    assert len(set(kinds)) == len(kinds)

@@ -18,6 +18,7 @@ from guardproxy.gateway import read_limits
 from guardproxy.importing import convert_litellm, files_of
 from guardproxy.importing.source import read_source, shown
 from guardproxy.policy import load_folder
+from guardproxy.policy.load import parse
 from guardproxy.policy.sections import SECTIONS
 
 FILE = Path(__file__).parents[3] / "examples" / "import" / "litellm.yaml"
@@ -148,3 +149,41 @@ def test_a_configuration_without_limits_needs_no_file_for_them() -> None:
     conversion = convert_litellm(b"model_list: [{model_name: m, litellm_params: {model: gpt-5}}]", "f")
     assert files_of(conversion.draft).keys() == {"guardproxy.toml", "policies/route-m.yaml"}
     assert "limits" not in conversion.draft.settings
+
+
+def test_a_key_of_the_file_never_takes_the_variable_of_another_key() -> None:
+    text = b"""
+model_list:
+  - {model_name: a, litellm_params: {model: openai/x, api_base: "https://a.example/v1", api_key: planted}}
+  - {model_name: b, litellm_params: {model: openai/x, api_key: os.environ/OPENAI_API_KEY}}
+  - {model_name: c, litellm_params: {model: groq/x, api_key: planted too}}
+environment_variables: {GROQ_API_KEY: planted as well}
+"""
+    upstreams = convert_litellm(text, "f").draft.upstreams.values()
+    assert [upstream.key_variable for upstream in upstreams] == ["OPENAI_API_KEY_2", "OPENAI_API_KEY", "GROQ_API_KEY_2"]
+
+
+def test_no_note_holds_signs_that_control_a_terminal() -> None:
+    notes = convert_litellm(b'"\\e[31m": 1\n"\\u202e": [{"\\a": 2}]\n', "f").notes
+    assert [note.path for note in notes] == [r"\x1b[31m", r"\u202e[0].\x07"]
+
+
+NAMES = st.sampled_from(("not", "check_error", "x" * 60, "x" * 60 + "y", "é", "7", "us_ssn", "a b", "${x}", "$${", " "))
+
+
+@settings(max_examples=15, deadline=None)
+@given(st.lists(NAMES, max_size=4), st.lists(st.sampled_from(("${x}", "$${x}", " ", "[", "a,b")), max_size=4))
+def test_every_policy_that_is_made_can_be_read(names: list[str], texts: list[str]) -> None:
+    patterns = [{"pattern_type": "regex", "pattern": "x{3}", "name": name, "action": "MASK"} for name in names]
+    params = {"guardrail": "litellm_content_filter", "mode": ["pre_call", "post_call"], "patterns": patterns}
+    guardrails = [
+        {"guardrail_name": name, "litellm_params": {**params, "blocked_words": [{"keyword": text} for text in texts]}}
+        for name in names
+    ]
+    models = [{"model_name": text, "litellm_params": {"model": f"openai/{text}"}} for text in texts]
+    files = files_of(
+        convert_litellm(yaml.safe_dump({"model_list": models, "guardrails": guardrails}).encode(), "f").draft
+    )
+    policies = [parse(text, name) for name, text in files.items() if name.startswith("policies/")]
+    words = {word for policy in policies for check in policy.checks.values() for word in check.options.get("words", ())}
+    assert words == ({text for text in texts if text.strip()} if names else set())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from guardproxy.importing.draft import DraftUpstream, ImportDraft, plain_name, variable_of
+from guardproxy.importing.draft import DraftUpstream, ImportDraft, NewNames, plain_name, variable_of
 
 
 def test_equal_upstreams_are_one_and_others_get_numbers() -> None:
@@ -28,6 +28,11 @@ def test_policies_with_the_same_name_get_numbers() -> None:
 def test_each_secret_has_a_variable() -> None:
     draft = ImportDraft()
     assert [draft.variable_for(secret, "A_KEY") for secret in ("one", "two", "one")] == ["A_KEY", "A_KEY_2", "A_KEY"]
+
+
+def test_no_secret_gets_a_variable_that_the_file_names_for_another_one() -> None:
+    draft = ImportDraft(names_of_variables=NewNames("_", ("A_KEY", "A_KEY_2")))
+    assert [draft.variable_for(secret, "A_KEY") for secret in ("one", "two")] == ["A_KEY_3", "A_KEY_4"]
 
 
 @pytest.mark.parametrize(

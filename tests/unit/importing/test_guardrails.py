@@ -110,14 +110,14 @@ def test_a_filter_of_words_and_patterns() -> None:
         "us_ssn": {"use": "pii", "entities": ["US_SSN"]},
         "aws_access_key": {"use": "secrets"},
         "employee_id": {"use": "pattern", "label": "EMPLOYEE_ID", "patterns": ["EMP-[0-9]{6}"]},
-        "employee_id_more": {"use": "pattern", "label": "EMPLOYEE_ID", "patterns": ["E[0-9]{6}"]},
+        "employee_id_2": {"use": "pattern", "label": "EMPLOYEE_ID", "patterns": ["E[0-9]{6}"]},
         "word_1": {"use": "pattern", "words": ["falcon"]},
     }
     assert [(rule["id"], rule["action"]) for rule in tree["rules"]] == [
         ("us-ssn-request", "block"),
         ("aws-access-key-request", "redact"),
         ("employee-id-request", "redact"),
-        ("employee-id-more-request", "redact"),
+        ("employee-id-2-request", "redact"),
         ("word-1-request", "block"),
     ]
     lost = [path for path, (result, _) in notes.items() if result == "not possible"]

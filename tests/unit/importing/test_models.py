@@ -130,6 +130,13 @@ def test_prices_are_for_a_million_tokens() -> None:
     assert notes["model_list[0].model_info.input_cost_per_token"][0] == "taken"
 
 
+def test_the_highest_price_of_a_model_counts() -> None:
+    first = model("a", "gpt-5", input_cost_per_token=2e-6, output_cost_per_token=1e-6)
+    second = model("b", "gpt-5", input_cost_per_token=1e-6)
+    for deployments in ([first, second], [second, first]):
+        assert converted(model_list=deployments)[0].prices == {"gpt-5": (2.0, 1.0)}
+
+
 def test_aliases_and_fallbacks() -> None:
     draft, notes = converted(
         model_list=[

@@ -54,6 +54,9 @@ def test_a_template_renders(source: str, expected: str) -> None:
         ("{{ system", 1, "unexpected"),
         ("a\n{% if %}", 2, "Expected an expression"),
         ("{{ system | nothing }}", 1, "a filter is one of"),
+        ("{{ " + "not " * 3000 + "system }}", 1, "nested too deeply"),
+        ("{{ system" + " | upper" * 2000 + " }}", 1, "nested too deeply"),
+        ("{% if tenant %}" * 150 + "{% endif %}" * 150, 1, "nested too deeply"),
     ],
 )
 def test_other_parts_of_jinja_are_refused_with_their_line(source: str, line: int, message: str) -> None:
