@@ -13,8 +13,6 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-import msgspec
-
 from guardproxy.audit import Record, RecordedJudge, RecordedText
 from guardproxy.policy import WHOLE, BoundRules, BoundSection, JudgeSection
 from guardproxy.wire import codec_for
@@ -37,17 +35,13 @@ def is_sampled(section: JudgeSection, policy: str, exchange_id: str) -> bool:
     return int.from_bytes(digest, "big") % WHOLE < section.sample
 
 
-def with_judges(record: Record, bound: BoundRules) -> Record:
-    """Returns the record with the judges that are to score the answer; the record itself without any."""
-    sections = bound.sections.get("judge", ())
-    if not sections or record.outcome != "answered":
-        return record
-    judges = tuple(
+def recorded_judges(bound: BoundRules, exchange_id: str) -> tuple[RecordedJudge, ...]:
+    """Returns the judges that are to score the answer of an exchange."""
+    return tuple(
         RecordedJudge(policy=section.policy, mode="enforce" if section.enforced else "shadow")
-        for section in sections
-        if is_sampled(section.value, section.policy, record.id)
+        for section in bound.sections.get("judge", ())
+        if is_sampled(section.value, section.policy, exchange_id)
     )
-    return msgspec.structs.replace(record, judges=judges) if judges else record
 
 
 def judges_of(record: Record, bound: BoundRules) -> Iterable[BoundSection]:
