@@ -240,8 +240,6 @@ class Server:
             return await driver.run(admitted.first)
         finally:
             held.release()
-            if driver and driver.recall:
-                driver.recall.close()
             del self._open[task]
             self._slots.discard(task)
             if driver and driver.finished:

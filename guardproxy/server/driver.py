@@ -140,6 +140,8 @@ class Driver:
         finally:
             self._deadlines.close()
             self._upstream.close()
+            if self.recall is not None:
+                self.recall.close()
             self._metrics.scan.observe(self._scan_s)
         return self._response or web.Response(status=499)
 
