@@ -229,7 +229,7 @@ class Server:
         assert task is not None  # noqa: S101 - aiohttp runs handlers in tasks
         self._open[task] = None
         began = time.perf_counter()
-        route, driver, trace = UNKNOWN, None, None
+        route, admitted, driver, trace = UNKNOWN, None, None, None
         held = self._admission.bodies.hold(request.owner)
         try:
             admitted = await self._admission.admit(request, held)
@@ -242,7 +242,7 @@ class Server:
             held.release()
             del self._open[task]
             self._slots.discard(task)
-            if driver and driver.finished:
+            if admitted and driver and driver.finished:
                 self.metrics.duration.labels(route).observe(time.perf_counter() - began)
                 self._observers.finished(driver.finished.record)
                 if driver.finished.record.judges:
@@ -251,6 +251,8 @@ class Server:
                     self._tracing.finished(driver.finished.record, trace, driver.url)
                 if admitted.duties.is_settling:
                     self._admission.settling.settle(admitted, driver.finished.record)
+            elif admitted:  # a fault of this program, so there is no record
+                self._admission.settling.abandon(admitted.duties, admitted.head)
 
     def _driver(self, request: web.BaseRequest, admitted: AdmittedRequest, task: asyncio.Task[object]) -> Driver:
         deadlines = Deadlines(task, self._look_s)
