@@ -128,7 +128,7 @@ class Attempts(msgspec.Struct):
     failover: FurtherDestinations | None = None
     """The destinations that a route names for failures; `None` without a route."""
     body: bytes = b""
-    """The body of the first attempt."""
+    """The body of the first attempt, with the model of the destination that is asked now."""
     tree: Any = None
     """The decoded body, if a rule may ask for another attempt."""
     earlier: list[Attempt] = msgspec.field(default_factory=list)
@@ -198,6 +198,9 @@ class Attempts(msgspec.Struct):
         if plan.model and plan.model != self.plan.model:
             tree = self.codec.read_body(body)
             body = self.codec.write_body(self._with_model(tree, plan.model))
+            if self.tree is not None:  # what a rule asks for later begins with the first body
+                self.tree = self._with_model(self.tree, plan.model)
+                self.body = self.codec.write_body(self.tree)
         return NextAttempt(reason, "", body, plan)
 
     @property

@@ -7,16 +7,13 @@ texts are data for the judge: they come as one JSON text, apart from the rubric.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-import msgspec
-
 from guardproxy.audit import Record, RecordedJudge, RecordedText
-from guardproxy.policy import WHOLE, BoundRules, BoundSection, JudgeSection
+from guardproxy.policy import BoundRules, BoundSection, JudgeSection, place_of
 from guardproxy.wire import codec_for
 
 JUDGE_ROUTE = "POST /v1/chat/completions"
@@ -33,21 +30,16 @@ _MESSAGE = re.compile(r"[^\[]*\[\d+\]")  # the list and the number of a message,
 
 def is_sampled(section: JudgeSection, policy: str, exchange_id: str) -> bool:
     """Whether an exchange is in the sample of a policy. It depends on the names alone, so a replay decides the same."""
-    digest = hashlib.blake2b(f"judge:{policy}:{exchange_id}".encode(), digest_size=8).digest()
-    return int.from_bytes(digest, "big") % WHOLE < section.sample
+    return place_of(f"judge:{policy}", exchange_id) < section.sample
 
 
-def with_judges(record: Record, bound: BoundRules) -> Record:
-    """Returns the record with the judges that are to score the answer; the record itself without any."""
-    sections = bound.sections.get("judge", ())
-    if not sections or record.outcome != "answered":
-        return record
-    judges = tuple(
+def recorded_judges(bound: BoundRules, exchange_id: str) -> tuple[RecordedJudge, ...]:
+    """Returns the judges that are to score the answer of an exchange."""
+    return tuple(
         RecordedJudge(policy=section.policy, mode="enforce" if section.enforced else "shadow")
-        for section in sections
-        if is_sampled(section.value, section.policy, record.id)
+        for section in bound.sections.get("judge", ())
+        if is_sampled(section.value, section.policy, exchange_id)
     )
-    return msgspec.structs.replace(record, judges=judges) if judges else record
 
 
 def judges_of(record: Record, bound: BoundRules) -> Iterable[BoundSection]:

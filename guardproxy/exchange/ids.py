@@ -21,6 +21,8 @@ from urllib.parse import unquote
 import msgspec
 
 from guardproxy.errors import DownstreamError, ErrorCode
+from guardproxy.wire import read_body
+from guardproxy.wire.json import write
 
 _SEAL_CHARS = 16
 _ID = r"(?:resp|conv)_[A-Za-z0-9_.=-]{1,400}"
@@ -44,6 +46,7 @@ _MATCH_BYTES = 512  # no name and no id is longer
 _KNOWN = re.compile(_ID, re.ASCII)
 _SENT = re.compile(_ID.encode())
 _STORED = re.compile(r"/(?:responses|conversations)/([^/]+)")
+_ITEMS = ("input", "items")  # the members that list items: of a request for an answer, and of one for a conversation
 _NEW = ("input_tokens", "compact")  # segments of routes that are no ids
 
 
@@ -66,9 +69,10 @@ class SealedIds(msgspec.Struct, frozen=True):
         """Returns the tree of a request with the ids of the upstream; the same tree if it names none. Raises `DownstreamError`:
         404 for an id that is not the tenant's, 400 for what is no id and for a reference to a stored item, which has no sealed
         form."""
-        if any(map(_is_reference, items if isinstance(items := tree.get("input"), list) else ())):
-            message = "`input` refers to a stored item; send the item itself, as ids are sealed"
-            raise DownstreamError(ErrorCode.INVALID_VALUE, message, "input")
+        for member in _ITEMS:
+            if isinstance(items := tree.get(member), list) and any(map(_is_reference, items)):
+                message = f"`{member}` refers to a stored item; send the item itself, as ids are sealed"
+                raise DownstreamError(ErrorCode.INVALID_VALUE, message, member)
         changed: dict[str, Any] = {}
         if (previous := tree.get("previous_response_id")) is not None:
             changed["previous_response_id"] = self._opened_text(previous, "previous_response_id")
@@ -87,6 +91,14 @@ class SealedIds(msgspec.Struct, frozen=True):
         if not isinstance(name, str):
             raise DownstreamError(ErrorCode.INVALID_TYPE, f"`{field}` must be an id", field)
         return self.opened_id(name, field)
+
+    def opened_body(self, body: bytes) -> bytes:
+        """Returns the body of a request with the ids of the upstream; the same bytes if it names none. Raises
+        `DownstreamError`, also 400 for a body that is not a JSON object."""
+        if not body:
+            return body
+        opened = self.opened(tree := read_body(body))
+        return body if opened is tree else write(opened)
 
     def opened_path(self, path: str) -> str:
         """Returns the path of a request with the id of the upstream. Raises `DownstreamError` (404)."""
@@ -185,8 +197,14 @@ class IdStream:
 
 
 def _is_reference(item: object) -> bool:
-    """Whether an item of `input` stands for a stored item. Its type may be missing."""
-    return isinstance(item, Mapping) and (item.get("type") == "item_reference" or not item.keys() & {"type", "role"})
+    """Whether an item stands for a stored item. The type of a reference may be missing or `null`, and a generated image
+    without its data is one, too."""
+    if not isinstance(item, Mapping):
+        return False
+    kind = item.get("type")
+    if kind == "image_generation_call":
+        return not item.get("result")
+    return kind == "item_reference" or not (kind or item.get("role"))
 
 
 def without_id(path: str) -> str:

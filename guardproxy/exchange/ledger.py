@@ -12,7 +12,7 @@ from guardproxy.audit import Intent, Owner, Record, RecordedRoute
 from guardproxy.exchange.attempts import Answer, Attempts, tokens_of
 from guardproxy.exchange.feedback import recorded_feedback
 from guardproxy.exchange.gate import QueuedFrame
-from guardproxy.exchange.grading import with_judges
+from guardproxy.exchange.grading import recorded_judges
 from guardproxy.exchange.guard import Guard
 from guardproxy.exchange.notes import DutyNotes, Notes, Side
 from guardproxy.exchange.recording import NO_OWNER, Origin, compose, intent
@@ -20,7 +20,7 @@ from guardproxy.exchange.routing import RouteChoice
 from guardproxy.exchange.setting import Setting
 from guardproxy.exchange.transcript import Refused, RequestReceived
 from guardproxy.findings import Direction
-from guardproxy.gateway import NO_PRICES, Prices, priced, prices_of
+from guardproxy.gateway import NO_PRICES, priced, prices_of
 from guardproxy.policy import PriceList
 from guardproxy.wire import FEEDBACK
 
@@ -139,24 +139,31 @@ class Ledger(msgspec.Struct):
             guard.editor.restored_places(),
             guard.fields,
             self.owner,
-            self.routing() if self.choices else (),
+            self._of_tasks(outcome),
         )
-        if guard.bound is not None and guard.bound.sections:
-            record = with_judges(record, guard.bound)
-        if guard.prompts:
-            record = msgspec.structs.replace(record, prompts=guard.prompts.recorded())
-        if self.setting.codec is FEEDBACK and self.entry is not None:
-            return msgspec.structs.replace(record, feedback=recorded_feedback(self.entry.frame.tree))
         prices = self.setting.limits.prices
-        of_policies: tuple[PriceList, ...] = ()
-        if guard.bound and guard.bound.sections:
-            of_policies = prices_of(guard.bound)
-        return self._priced(record, prices or NO_PRICES, of_policies) if prices is not None or of_policies else record
+        of_policies = prices_of(guard.bound) if guard.bound is not None and guard.bound.sections else ()
+        is_priced = (prices is not None or of_policies) and self.setting.codec is not FEEDBACK  # no model answers that
+        return self._priced(record, of_policies) if is_priced else record
 
-    def _priced(self, record: Record, prices: Prices, of_policies: Sequence[PriceList]) -> Record:
+    def _of_tasks(self, outcome: str) -> dict[str, Any]:
+        """What sections of policies and the client's feedback add to the record, as its members."""
+        bound, prompts, members = self.guard.bound, self.guard.prompts, dict[str, Any]()
+        if self.choices:
+            members["routing"] = self.routing()
+        if prompts is not None:
+            members["prompts"] = prompts.recorded()
+        if bound is not None and bound.sections and outcome == "answered":
+            members["judges"] = recorded_judges(bound, self.setting.id)
+        if self.setting.codec is FEEDBACK and self.entry is not None:
+            members["feedback"] = recorded_feedback(self.entry.frame.tree)
+        return members
+
+    def _priced(self, record: Record, of_policies: Sequence[PriceList]) -> Record:
         """The record with the cost of the exchange. If a rule falls back to another model, the higher price counts."""
         plans = (self.notes.plan, self.attempts.plan)
         models = tuple(dict.fromkeys(plan.model or self.notes.model for plan in plans))
+        prices = self.setting.limits.prices or NO_PRICES
         return priced(record, self.setting.codec.contract, prices, models, of_policies)
 
     def routing(self) -> tuple[RecordedRoute, ...]:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
+from types import MappingProxyType
 from typing import Any, Literal
 
 import msgspec
@@ -31,7 +32,6 @@ from guardproxy.audit import (
     RecordedFinding,
     RecordedPlaces,
     RecordedRequest,
-    RecordedRoute,
     RecordedSaving,
     RecordedShortage,
     RecordedText,
@@ -92,10 +92,11 @@ def compose(
     restore: Sequence[RecordedPlaces] = (),
     fields: Sequence[FieldChange] = (),
     owner: Owner = NO_OWNER,
-    routing: Sequence[RecordedRoute] = (),
+    of_tasks: Mapping[str, Any] = MappingProxyType({}),
 ) -> Record:
     """Returns the record, a `PrivateRecord` if policies seal its texts. `entry`: the frame of the request, once it was
-    released; `attempts`: all, empty if there was only one; `restore`: where values may be restored; `fields`: what was done."""
+    released; `attempts`: all, empty if there was only one; `restore`: where values may be restored; `fields`: what was done;
+    `of_tasks`: further members."""
     request, answer = sides
     every = (request, *(attempt.side for attempt in attempts[:-1]), answer)
     keeping = bound.keeping if bound else Keeping("none")
@@ -135,7 +136,6 @@ def compose(
         duties=recorded_answers(notes.duties.answers) if notes.duties.answers else (),
         refusals=recorded_refusals(notes.duties.refusals) if notes.duties.refusals else (),
         plan=recorded_plan(notes.plan) if notes.plan is not UNPLANNED else None,
-        routing=tuple(routing),
         fields=tuple(writer.fields(fields)) if fields else (),
         cache=notes.measures.cache,
         attempts=tuple(writer.attempts(attempts, began_s)) if attempts else (),
@@ -143,6 +143,7 @@ def compose(
         no_capacity=_shortage(notes) if notes.no_capacity else None,
         error=writer.error(notes) if notes.failure else None,
         restore=tuple(restore),
+        **of_tasks,
     )
 
 

@@ -46,7 +46,6 @@ from guardproxy.wire import (
     Request,
     RequestStatement,
     denied_field,
-    read_body,
     statement_of,
     uninspected,
     unmapped,
@@ -144,8 +143,8 @@ class RequestPhase:
         bounds, ids = self.setting.limits.bounds, self.setting.keys.ids
         try:
             bounds.check(body)
-            if ids is not None and (opened := ids.opened(tree := read_body(body))) is not tree:
-                body = self.setting.codec.write_body(opened)
+            if ids is not None:
+                body = ids.opened_body(body)
             self.attempts.sent_path, query = self.setting.address.sent
             request = self.setting.codec.read_request(self.attempts.sent_path, query, body)
             bounds.check_tree(request.frame.tree, self.setting.codec.contract.limits, len(body))

@@ -19,7 +19,7 @@ from guardproxy.gateway.credentials import NO_CREDENTIAL
 from guardproxy.gateway.duty import Duty, Head, Refusal
 from guardproxy.gateway.guesses import Guesses
 from guardproxy.gateway.tokens import Tokens, is_token
-from guardproxy.wire import Codec, Formats, Request, installed, statement_of
+from guardproxy.wire import FEEDBACK_ROUTE, Codec, Formats, Request, installed, statement_of
 
 LIMIT_OPEN = 10_000  # refusals that nobody asked for, as their clients left
 _READ_ONLY = ("GET", "HEAD")
@@ -104,8 +104,8 @@ class ClientKeys(Duty):
         return head.changed(client=client, tenant=tenant, tenant_name=client.tenant, credential=NO_CREDENTIAL)
 
     def plans(self, head: Head) -> bool:
-        """Whether the client may name certain models only."""
-        return head.client.models is not None
+        """Whether the client may name certain models only. Feedback names none."""
+        return head.client.models is not None and head.route != FEEDBACK_ROUTE
 
     def plan(self, head: Head, request: Request) -> Plan | None:
         """Returns no plan. Raises `DownstreamError` (403) if the request names a model that the client may not name."""

@@ -50,8 +50,7 @@ class Head(msgspec.Struct, frozen=True):
     `route`: such as `POST /v1/messages`, or `unknown`. `tenant`: a pseudonym of the credential, or of the client.
     `tenant_name`: the name of its owner in the settings. Both are empty if there is none. `credential`: the credential
     in normal form, after the duty `tenants` ran; empty after `client-keys` ran. `client`: the client that `client-keys`
-    found, with its scope. `conversation`: the name that a trusted hop gives the conversation. `would_refuse`: what a duty in
-    shadow mode would have refused by the head.
+    found, with its scope. `conversation`: the name that a trusted hop gives the conversation.
     """
 
     id: str

@@ -20,7 +20,7 @@ from guardproxy.policy.matching import MatchVerdict
 from guardproxy.policy.naming import model_readings
 from guardproxy.policy.pricing import MOST_CHARS, MOST_MODELS, Price, PriceList, Rates, TokenUse, keep, whole
 from guardproxy.policy.reading import did_you_mean, join
-from guardproxy.policy.rollout import WHOLE, reach
+from guardproxy.policy.rollout import WHOLE, place_of, reach
 from guardproxy.policy.sections import BoundSection, CacheSection, JudgeSection, merge_caches
 from guardproxy.policy.sections.prompt import Marking, PromptSection
 from guardproxy.policy.sections.route import Destination, RouteSection
@@ -133,6 +133,7 @@ __all__ = [
     "model_readings",
     "notes",
     "parse",
+    "place_of",
     "reach",
     "refuse_strangers",
     "same",

@@ -16,7 +16,7 @@ from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass, field, fields, replace
 from functools import lru_cache, partial
 from ipaddress import ip_network
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 from msgspec import structs
@@ -79,7 +79,9 @@ _log = logging.getLogger(__name__)
 STORING = "openai_responses"  # the format whose provider stores answers
 LIMIT_KEYS = 1024  # tenants whose keys are kept
 LIMIT_UPSTREAMS = 256  # providers whose base URLs are kept
-SMALL_BYTES = 64 * 1024  # a larger body is decoded for duties in a thread
+SMALL_BYTES = 64 * 1024  # a larger body is decoded in a thread
+
+Result = TypeVar("Result")
 
 
 class AdmittedRequest(msgspec.Struct, frozen=True):
@@ -235,6 +237,8 @@ class Admission:
             request.go_on()
             held.credential = trail.head.tenant
             body = await self.bodies.read(request, held)
+            if ids and codec is None:  # no exchange opens them
+                body = await _beside(len(body), partial(ids.opened_body, body))
             if feedback:
                 feedback.check(body, trail.head.tenant)
             self._capacity.take()
@@ -334,8 +338,7 @@ class Admission:
         `DownstreamError`."""
         try:
             self._limits.bounds.check(body)
-            decoding = partial(codec.read_request, trail.head.path, trail.head.query, body)
-            decoded = decoding() if len(body) <= SMALL_BYTES else await asyncio.to_thread(decoding)
+            decoded = await _beside(len(body), partial(codec.read_request, trail.head.path, trail.head.query, body))
         except (DownstreamError, JsonFault):
             return ()
         plans = await duties.plan(trail, decoded)
@@ -355,6 +358,11 @@ class Admission:
     def _seal(self, data: bytes) -> str:
         """A keyed digest of the data. It commits to the bytes and cannot be reversed by guessing."""
         return hashlib.blake2b(data, digest_size=16, key=self._key[:64]).hexdigest()
+
+
+async def _beside(size_bytes: int, decoding: Callable[[], Result]) -> Result:
+    """The result of work on a body of this size; in a thread if it takes long."""
+    return decoding() if size_bytes <= SMALL_BYTES else await asyncio.to_thread(decoding)
 
 
 def _with_key_in_header(head: Head, contract: Contract) -> Head:

@@ -18,19 +18,19 @@ from aiohttp import web
 from guardproxy import plugins
 from guardproxy.audit import NO_SEALING, Rotation, Sealing, open_sink
 from guardproxy.config import Config
-from guardproxy.errors import PolicyError
 from guardproxy.gateway import UNKNOWN
 from guardproxy.inference import Models, Registry, Remotes, Settings, cores
 from guardproxy.library import folder_of, load
-from guardproxy.policy import PolicyErrors, PolicySet, refuse_strangers
+from guardproxy.policy import PolicySet, refuse_strangers
 from guardproxy.server.admission import Admission, AdmittedRequest
 from guardproxy.server.clients import ClientSource
 from guardproxy.server.deadlines import Deadlines
 from guardproxy.server.driver import Driver
 from guardproxy.server.feedback import OwnUpstream
-from guardproxy.server.judge import Asking, Judges, check_judges
+from guardproxy.server.judge import Asking, Judges
 from guardproxy.server.leftovers import Leftovers
 from guardproxy.server.listener import HttpRequest, Listener
+from guardproxy.server.needs import check_policies
 from guardproxy.server.observers import Fan, LogObserver, MetricsObserver, Observers
 from guardproxy.server.recorder import Recorder, key_of, log_of, signing_of
 from guardproxy.server.reload import Reload
@@ -229,7 +229,7 @@ class Server:
         assert task is not None  # noqa: S101 - aiohttp runs handlers in tasks
         self._open[task] = None
         began = time.perf_counter()
-        route, driver, trace = UNKNOWN, None, None
+        route, admitted, driver, trace = UNKNOWN, None, None, None
         held = self._admission.bodies.hold(request.owner)
         try:
             admitted = await self._admission.admit(request, held)
@@ -240,11 +240,9 @@ class Server:
             return await driver.run(admitted.first)
         finally:
             held.release()
-            if driver and driver.recall:
-                driver.recall.close()
             del self._open[task]
             self._slots.discard(task)
-            if driver and driver.finished:
+            if admitted and driver and driver.finished:
                 self.metrics.duration.labels(route).observe(time.perf_counter() - began)
                 self._observers.finished(driver.finished.record)
                 if driver.finished.record.judges:
@@ -253,6 +251,8 @@ class Server:
                     self._tracing.finished(driver.finished.record, trace, driver.url)
                 if admitted.duties.is_settling:
                     self._admission.settling.settle(admitted, driver.finished.record)
+            elif admitted:  # a fault of this program, so there is no record
+                self._admission.settling.abandon(admitted.duties, admitted.head)
 
     def _driver(self, request: web.BaseRequest, admitted: AdmittedRequest, task: asyncio.Task[object]) -> Driver:
         deadlines = Deadlines(task, self._look_s)
@@ -332,53 +332,3 @@ def open_sealing(config: Config) -> Sealing:
     from guardproxy.audit.sealing import Sealer, open_store  # noqa: PLC0415
 
     return Sealer(open_store(config.audit, config.seal_store, config.seal_key, create=True))
-
-
-def check_policies(policies: PolicySet, config: Config) -> None:
-    """Raises `PolicyErrors` if a policy needs a setting that is missing."""
-    check_fallbacks(policies, config)
-    check_sealing(policies, config)
-    check_judges(policies, config)
-
-
-def check_sealing(policies: PolicySet, config: Config) -> None:
-    """Raises `PolicyErrors` if a policy seals texts and there is no key."""
-    if config.seal_key:
-        return
-    errors = [
-        PolicyError(
-            "`keep: sealed` needs the operator's key: give --seal-key",
-            place.path or policy.source,
-            place.line,
-            place.column,
-        )
-        for policy in policies.policies
-        if policy.keep == "sealed"
-        for place in [policy.places.get("audit", policy.place)]
-    ]
-    if errors:
-        raise PolicyErrors(errors)
-
-
-def check_fallbacks(policies: PolicySet, config: Config) -> None:
-    """Raises `PolicyErrors` if an upstream that a policy falls back to, or routes to, has no address."""
-    errors = [
-        PolicyError(
-            f"a policy falls back to the upstream `{name}`: give --upstream {name}=URL",
-            *(rule.place.path or policy.source, rule.place.line, rule.place.column),
-        )
-        for policy in policies.policies
-        for rule in policy.rules
-        if rule.retry and (name := rule.retry.upstream) and name not in config.named_upstreams
-    ]
-    errors += [
-        PolicyError(
-            f"a policy routes to the upstream `{place.upstream}`: give --upstream {place.upstream}=URL",
-            *(place.place.path or policy.source, place.place.line, place.place.column),
-        )
-        for policy in policies.policies
-        for place in policy.destinations
-        if place.upstream and place.upstream not in config.named_upstreams
-    ]
-    if errors:
-        raise PolicyErrors(errors)

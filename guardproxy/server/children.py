@@ -75,7 +75,8 @@ class Leash:
         if self._loop and self._orphaned:
             with suppress(RuntimeError):  # the loop is closed because this process is ending
                 self._loop.call_soon_threadsafe(self._orphaned.set)
-            time.sleep(ORPHAN_S)  # the grace in which the loop may end by itself
+            # The grace in which the loop may end by itself. Nothing is polled: if the loop ends, so does this process.
+            time.sleep(ORPHAN_S)
         os._exit(1)
 
 

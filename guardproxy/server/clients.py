@@ -69,6 +69,8 @@ class ClientSource:
         await asyncio.gather(*files, *addresses)
 
     async def _poll(self, source: str, read: Callable[[], Awaitable[bytes]], every_s: float) -> None:
+        # Not every system tells of a change: network disks do not, and Kubernetes replaces a whole folder. A missed change
+        # would leave a revoked key valid, so files are polled. An address cannot tell of a change at all.
         while True:
             await self.step(source, read)
             await asyncio.sleep(every_s)

@@ -140,6 +140,8 @@ class Driver:
         finally:
             self._deadlines.close()
             self._upstream.close()
+            if self.recall is not None:
+                self.recall.close()
             self._metrics.scan.observe(self._scan_s)
         return self._response or web.Response(status=499)
 
@@ -236,10 +238,8 @@ class Driver:
                     self.recall = await recalled(command, self.recall, self.caches, self._request, self.targets)
                     if self.recall is not None and self.recall.coming:
                         return []
-                # All attempts share an intent.
-                self._is_intended = self._is_intended or await _keep_intent(
-                    self.exchange, self._recorder, self._metrics
-                )
+                if not self._is_intended:  # all attempts share an intent
+                    self._is_intended = await _keep_intent(self.exchange, self._recorder, self._metrics)
                 if not self._is_intended:
                     return await self._receive(_aborted(ErrorCode.AUDIT_UNAVAILABLE))
                 url, headers = self.targets.ask(command.target)
@@ -305,9 +305,8 @@ class Driver:
         if self.recall is not None and self.is_recorded:
             self.recall.finish(self.exchange, command.outcome)
         if self._response is None:
-            status = self._head.status if self._head and self.is_recorded else 503
-            if not self.is_recorded:
-                self._head = None
+            self._head = self._head if self.is_recorded else None
+            status = self._head.status if self._head else 503
             headers = await self._beside(self._headers) if is_large else self._headers()
             self._response = web.Response(status=status, body=data, headers=headers)
             return

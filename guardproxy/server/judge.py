@@ -18,9 +18,9 @@ from multidict import CIMultiDict
 
 from guardproxy.audit import ENTRY_VERSION, Judged, Record
 from guardproxy.config import Config
-from guardproxy.errors import AuditError, PolicyError, UpstreamError
+from guardproxy.errors import AuditError, UpstreamError
 from guardproxy.exchange import JUDGE_ROUTE, Exchange, judge_request, judges_of, read_score, texts_of
-from guardproxy.policy import BoundRules, BoundSection, JudgeSection, PolicyErrors, PolicySet
+from guardproxy.policy import BoundRules, BoundSection, JudgeSection
 from guardproxy.server.deadlines import Deadlines
 from guardproxy.server.driver import Driver
 from guardproxy.server.leftovers import Leftovers
@@ -188,18 +188,3 @@ class Judges:
             await self._recorder.keep(entry)
         except AuditError as error:
             _log.error("score not kept", extra={"id": record.id, "error": str(error)})
-
-
-def check_judges(policies: PolicySet, config: Config) -> None:
-    """Raises `PolicyErrors` if the upstream of a judge has no address."""
-    errors = [
-        PolicyError(
-            f"the judge asks the upstream `{name}`: give --upstream {name}=URL",
-            *(place.path or policy.source, place.line, place.column),
-        )
-        for policy in policies.policies
-        if (section := policy.sections.get("judge")) and (name := section.upstream) not in config.named_upstreams
-        for place in [policy.places.get("judge", policy.place)]
-    ]
-    if errors:
-        raise PolicyErrors(errors)

@@ -71,7 +71,7 @@ def rest_of(headers: Mapping[str, str], unix_s: float) -> float:
         return min(float(value) / unit, LIMIT_REST_S)
     try:
         at: datetime = parsedate_to_datetime(value)
-    except ValueError:
+    except (ValueError, OverflowError):  # a year of twenty digits
         return 0.0
     return max(0.0, min(at.timestamp() - unix_s, LIMIT_REST_S))
 

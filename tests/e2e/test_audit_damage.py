@@ -49,6 +49,8 @@ def disk(tmp_path: Path) -> Iterator[Path]:
     folder.mkdir(parents=True)
     made = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", folder], capture_output=True, check=False)
     if made.returncode:
+        # Only root may mount, and a container only with the right to: there no test can fill a disk without filling that of
+        # the machine. It runs where `.ci/run` runs as root.
         pytest.skip("no disk can be made here")
     yield folder
     subprocess.run(["umount", "-l", folder], check=True)

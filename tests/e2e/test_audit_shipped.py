@@ -17,6 +17,7 @@ import pytest
 
 from tests.e2e.rig import PASS, Proxy, Upstream, serve
 
+# It runs wherever CI runs, which is Linux. No other system shows the children of a process without a package of its own.
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads the children of a process from /proc")
 
 

@@ -31,6 +31,7 @@ HEADINGS = (
 )
 
 
+# `.ci/run` installs Chromium where it is missing. Only a browser can print a page as a reader would.
 @pytest.mark.skipif(not BROWSER, reason="no browser is installed")
 def test_a_browser_prints_the_report(tmp_path: Path) -> None:
     records = [

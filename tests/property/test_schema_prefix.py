@@ -56,7 +56,8 @@ FORMATS = "optional/format/"  # formats are annotations
 
 def test_the_official_suite_passes_but_for_the_listed_exceptions() -> None:
     if not HAS_DATA:
-        # The suite is not part of the project, and the figures above are those of all of it.
+        # The suite is not part of the project, and the figures above are those of all of it. `.ci/run` sets GUARDPROXY_DATA
+        # where the data lies beside the project; the other tests of this file run everywhere.
         pytest.skip("GUARDPROXY_DATA names no folder with the official suite")
     refused: Counter[str] = Counter()
     different: Counter[str] = Counter()

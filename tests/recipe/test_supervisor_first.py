@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-# Both packages are large, so only `make test-export` installs them, and CI calls it.
+# The packages are large, so only `make test-export` installs them. `.ci/run` calls it last, so all of this runs in CI.
 torch: Any = pytest.importorskip("torch", reason="needs torch: make test-export")
 pytest.importorskip("transformers", reason="needs transformers: make test-export")
 pytest.importorskip("matplotlib", reason="needs matplotlib: make test-export")

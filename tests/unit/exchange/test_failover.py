@@ -286,6 +286,19 @@ def test_a_further_attempt_of_a_rule_goes_on_where_the_answer_came_from() -> Non
     assert replay(attempts.play.finish.record, attempts.play.policies).verdict == "identical"
 
 
+def test_what_a_rule_asks_for_names_the_model_of_its_destination() -> None:
+    """The destination that answered has another model than the first. Neither a retry there nor a fallback that names an
+    upstream alone goes on with the model of the one that failed."""
+    rule = RULE.replace("attempts: 2", "attempts: 1, then: fallback, fallback: {upstream: big}")
+    route = "route: {upstreams: [{upstream: a, model: m1}, {upstream: b, model: m2, priority: 1}]}\n"
+    attempts = Attempts(policy_set(SHAPE + rule + route), ask())
+    attempts.answer(ERROR, status=500).say("Sure!").say("No!").say(RIGHT)
+    assert [command.target for command in attempts.sent] == ["a", "b", "b", "big"]
+    assert [body["model"] for body in attempts.bodies] == ["m1", "m2", "m2", "m2"]
+    assert [attempt["model"] for attempt in attempts.play.record["attempts"]] == ["m1", "m2", "m2", "m2"]
+    assert replay(attempts.play.finish.record, attempts.play.policies).verdict == "identical"
+
+
 def test_after_the_fallback_of_a_rule_no_route_is_followed() -> None:
     rule = RULE.replace("attempts: 2", "attempts: 1, then: fallback, fallback: {upstream: big}")
     attempts = Attempts(policy_set(SHAPE + rule + ROUTE), ask())

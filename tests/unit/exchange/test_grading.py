@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from guardproxy.audit import Record, RecordedJudge
-from guardproxy.exchange.grading import is_sampled, judge_request, judges_of, read_score, texts_of, with_judges
+from guardproxy.exchange.grading import is_sampled, judge_request, judges_of, read_score, recorded_judges, texts_of
 from guardproxy.policy import JudgeSection
 from tests.kit.play import policy_set
 from tests.kit.records import plain_answer, plain_record, plain_text, through_log
@@ -41,14 +41,13 @@ def test_a_sample_has_its_share_and_depends_on_the_id_alone() -> None:
 @pytest.mark.parametrize(("mode", "count"), [("enforce", 1), ("shadow", 0)])
 def test_a_record_names_its_judges_and_shadow_mode_asks_none(mode: str, count: int) -> None:
     bound = graded(mode=mode)
-    record = through_log(with_judges(plain_record(), bound))
+    record = through_log(plain_record(judges=recorded_judges(bound, "x")))
     assert record.judges == (RecordedJudge(policy="graded", mode="enforce" if count else "shadow"),)
     assert len(list(judges_of(record, bound))) == count
 
 
-def test_only_answers_are_judged() -> None:
-    assert not with_judges(plain_record(outcome="blocked_response"), graded()).judges
-    assert not with_judges(plain_record(), graded(sample="0 %")).judges
+def test_an_exchange_that_is_in_no_sample_is_not_judged() -> None:
+    assert not recorded_judges(graded(sample="0 %"), "x")
     assert not list(judges_of(plain_record(), graded()))
 
 

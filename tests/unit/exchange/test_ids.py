@@ -121,10 +121,30 @@ def test_an_id_in_a_shape_that_a_lenient_server_could_read_is_refused(tree: dict
     assert (refused.value.code, refused.value.status) == (ErrorCode.INVALID_TYPE, 400)
 
 
-@pytest.mark.parametrize("item", [{"type": "item_reference", "id": "msg_1"}, {"id": "msg_1"}])
-def test_a_reference_to_a_stored_item_is_refused(item: dict[str, Any]) -> None:
-    with pytest.raises(DownstreamError, match="send the item itself"):
-        IDS.opened({"input": [{"role": "user", "content": "hi"}, item]})
+@pytest.mark.parametrize(
+    "item",
+    [
+        {"type": "item_reference", "id": "msg_1"},
+        {"id": "msg_1"},
+        {"id": "msg_1", "type": None},
+        {"id": "msg_1", "type": "", "role": None},
+        {"id": "ig_1", "type": "image_generation_call", "result": None},
+    ],
+)
+@pytest.mark.parametrize("name", ["input", "items"])
+def test_a_reference_to_a_stored_item_is_refused(name: str, item: dict[str, Any]) -> None:
+    with pytest.raises(DownstreamError, match=f"`{name}` .* send the item itself"):
+        IDS.opened_body(json.dumps({name: [{"role": "user", "content": "hi"}, item]}).encode())
+
+
+@pytest.mark.parametrize("body", [b"", b'{"items": [{"type": "image_generation_call", "result": "iVBORw0K"}]}'])
+def test_a_body_without_ids_keeps_its_bytes(body: bytes) -> None:
+    assert IDS.opened_body(body) is body
+
+
+def test_a_body_that_cannot_be_read_is_refused() -> None:
+    with pytest.raises(DownstreamError, match="not JSON"):
+        IDS.opened_body(b"previous_response_id=resp_1")
 
 
 @pytest.mark.parametrize(

@@ -55,6 +55,13 @@ def test_the_intent_names_no_text_and_is_kept_unless_the_policies_say_otherwise(
     assert parts(policy_set(POLICY + "audit: {intent: off}\n")).ledger.intent is None
 
 
+def test_only_answers_are_judged() -> None:
+    section = "judge: {upstream: grader, model: m, rubric: good, sample: 100 %}\n"
+    ledger = parts(policy_set(POLICY + section)).ledger
+    judges = {outcome: len(ledger.record(outcome).judges) for outcome in ("answered", "blocked_response")}
+    assert judges == {"answered": 1, "blocked_response": 0}
+
+
 def test_the_sides_and_answers_are_those_under_way() -> None:
     made = parts(policy_set(POLICY))
     assert made.ledger.sides == {"request": made.ledger.request, "response": made.answer.side}

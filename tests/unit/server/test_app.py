@@ -21,11 +21,9 @@ from guardproxy.decisions import Plan
 from guardproxy.demo.journal import Journal
 from guardproxy.demo.scripted import start
 from guardproxy.gateway import Duty, Head, Steps
-from guardproxy.policy import PolicyErrors
-from guardproxy.server.app import Server, check_fallbacks
+from guardproxy.server.app import Server
 from guardproxy.server.listener import Listener
 from guardproxy.server.recorder import Recorder
-from tests.kit.play import policy_set
 from tests.kit.plugins import Install
 
 POLICY = """
@@ -230,27 +228,6 @@ async def test_an_upstream_that_is_not_asked_is_a_remark(running: Start) -> None
     assert rig.server.trouble() == ["no upstream answers"]
     (name,) = rig.server._breakers.states()
     assert rig.count("upstream_breaker", upstream=name, state="open") == 1
-
-
-def test_a_fallback_needs_an_address() -> None:
-    text = (
-        POLICY
-        + "  - {id: again, on: response, when: word, action: retry, then: fallback, fallback: {upstream: spare}}\n"
-    )
-    policies = policy_set(text)
-    with pytest.raises(PolicyErrors, match="--upstream spare=URL"):
-        check_fallbacks(policies, Config(upstream=("http://one.example",)))
-    check_fallbacks(policies, Config(upstream=("http://one.example", "spare=http://two.example")))
-
-
-def test_an_upstream_of_a_route_needs_an_address() -> None:
-    policies = policy_set("policy: p\nroute:\n  upstreams:\n    - {model: m}\n    - {upstream: spare}\n")
-    with pytest.raises(PolicyErrors) as raised:
-        check_fallbacks(policies, Config(upstream=("http://one.example",)))
-    (error,) = raised.value.errors
-    assert (error.path, error.line, error.column) == ("policy0.yaml", 5, 7)
-    assert error.message == "a policy routes to the upstream `spare`: give --upstream spare=URL"
-    check_fallbacks(policies, Config(upstream=("http://one.example", "spare=http://two.example")))
 
 
 class Routed(Duty):

@@ -6,6 +6,7 @@ import json
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,8 @@ from guardproxy.audit import verify_folder
 from guardproxy.cli import app
 from guardproxy.config import Config
 from guardproxy.demo.scripted import start
+from guardproxy.gateway import FILE_NAME, StoredClient, new_key, with_new_client, write_client_file
+from guardproxy.gateway.client_file import ClientFile
 from guardproxy.reading import Period, feedback_rows
 from guardproxy.server.app import Server
 from guardproxy.server.listener import Listener
@@ -120,6 +123,17 @@ async def test_feedback_joins_its_exchange_without_personal_data(rig: Rig) -> No
     assert row["spans"] == [{"start": 0, "end": 4, "thumbs": "down", "comment": f"not {placeholder}"}]
     assert (row["id"], row["thumbs"], row["score"], not unread) == (name, "down", 0.1235, True)
     assert not any(log.report.problems for log in verify_folder(rig.folder))
+
+
+async def test_a_key_for_certain_models_gives_feedback_too(tmp_path: Path) -> None:
+    """No model answers feedback, so it names none."""
+    key = new_key("0" * 12, "0" * 43)
+    client = StoredClient("ann", "acme", models=("scripted",))
+    (tmp_path / "keys").mkdir()
+    file = with_new_client(ClientFile(), client, key, datetime.now(UTC), None)
+    (tmp_path / "keys" / FILE_NAME).write_bytes(write_client_file(file))
+    async with serving(tmp_path, client_keys=tmp_path / "keys", upstream_key=("default=sk",)) as rig:
+        assert await rig.say(await rig.ask("hello", key), key, thumbs="up") == (200, {"recorded": True})
 
 
 async def test_an_id_of_another_tenant_is_unknown_and_so_is_one_that_was_made_up(rig: Rig) -> None:

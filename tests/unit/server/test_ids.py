@@ -121,6 +121,17 @@ async def test_an_id_of_another_tenant_is_unknown_before_anything_goes_upstream(
     assert len(rig.upstream.seen) == before
 
 
+async def test_an_unread_route_takes_no_reference_to_an_item_of_another_tenant(rig: Rig) -> None:
+    """No check reads the body of `POST /v1/conversations`, and yet it could name an item that another tenant stored."""
+    for pad in ("", "x" * 100_000):
+        items = [{"role": "user", "content": pad}, {"type": "item_reference", "id": "msg_1"}]
+        status, said = await rig.call("POST", "/v1/conversations", {"items": items})
+        assert (status, said["error"]["param"]) == (400, "items")
+    assert not rig.upstream.seen
+    assert (await rig.call("POST", "/v1/conversations", {"items": items[:1]}))[0] == 200
+    assert rig.upstream.seen[-1][2] == {"items": items[:1]}
+
+
 async def test_a_value_has_the_same_placeholder_in_the_next_turn_and_comes_back(rig: Rig) -> None:
     """A value comes back in every turn that says it. Nothing is kept between turns, so a turn that does not say it gets the
     placeholder."""

@@ -16,12 +16,10 @@ from aiohttp import web
 from guardproxy.audit import ENTRY_VERSION, Intent, Judged, verify_folder
 from guardproxy.config import Config
 from guardproxy.demo.scripted import start
-from guardproxy.policy import PolicyErrors
 from guardproxy.server import judge
 from guardproxy.server.app import Server
 from guardproxy.server.listener import Listener
 from guardproxy.server.recorder import Recorder
-from tests.kit.play import policy_set
 
 POLICY = """
 policy: graded
@@ -199,13 +197,6 @@ async def test_a_log_that_cannot_be_written_loses_the_score_only(
         grader.gate.set()
         assert await rig.entries("judged") == []
         monkeypatch.undo()
-
-
-def test_an_upstream_without_an_address_is_refused() -> None:
-    config = Config(upstream=("http://127.0.0.1:1",))
-    with pytest.raises(PolicyErrors, match="give --upstream grader=URL"):
-        judge.check_judges(policy_set(POLICY), config)
-    judge.check_judges(policy_set(POLICY), Config(upstream=("http://127.0.0.1:1", "grader=http://127.0.0.1:2")))
 
 
 async def test_a_score_closes_no_intent(tmp_path: Path) -> None:

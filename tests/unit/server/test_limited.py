@@ -17,6 +17,7 @@ from aiohttp import web
 from guardproxy.config import Config
 from guardproxy.demo.scripted import ScriptedUpstream, start
 from guardproxy.errors import DownstreamError
+from guardproxy.exchange import Exchange
 from guardproxy.gateway import (
     FILE_NAME,
     Head,
@@ -129,6 +130,19 @@ async def test_the_cost_of_an_exchange_stands_in_its_record(tmp_path: Path) -> N
     known, refused = rig.records()
     assert known["cost"] == usage["prompt_tokens"] * 10 + usage["completion_tokens"] * 100
     assert refused["cost"] == 0, "what the upstream refused costs nothing"
+
+
+async def test_an_exchange_that_breaks_off_gives_back_what_it_took(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A fault of the proxy itself. What nobody gives back stays taken for as long as the longest exchange."""
+    (tmp_path / "limits.toml").write_text('[[limit]]\nname = "one"\nunit = "parallel"\nmost = 1\n')
+    async with serving(tmp_path, limits=tmp_path / "limits.toml") as rig:
+        with monkeypatch.context() as broken:
+            broken.setattr(Exchange, "receive", lambda exchange, happened: exchange.no_such_attribute)
+            async with rig.client.post(f"{rig.url}/v1/chat/completions", json={"model": "scripted"}) as answer:
+                assert answer.status == 500
+        assert (await rig.ask())[0] == 200
 
 
 async def test_in_shadow_mode_strangers_pass_with_their_own_key_and_never_with_that_of_the_proxy(

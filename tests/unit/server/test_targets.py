@@ -58,6 +58,7 @@ def test_another_upstream_gets_the_key_of_the_proxy_and_no_header_of_the_account
         ({"Retry-After": "1e9"}, 0.0),
         ({"Retry-After": "١"}, 0.0),
         ({"Retry-After": "9" * 5000}, 0.0),
+        ({"Retry-After": f"Mon, 01 Jan {'9' * 20} 00:00:00 GMT"}, 0.0),
         ({}, 0.0),
     ],
 )

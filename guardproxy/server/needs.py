@@ -1,0 +1,44 @@
+"""What policies need of the settings: addresses of upstreams, and the operator's key.
+
+In: policies and settings. Out: errors at their places in the files. Kept: nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from guardproxy.config import Config
+from guardproxy.errors import PolicyError
+from guardproxy.policy import FilePlace, JudgeSection, Policy, PolicyErrors, PolicySet
+
+
+def check_policies(policies: PolicySet, config: Config) -> None:
+    """Raises `PolicyErrors` if a policy needs a setting that is missing."""
+    errors = [
+        PolicyError(message, place.path or policy.source, place.line, place.column)
+        for policy in policies.policies
+        for message, place in _missing(policy, config)
+    ]
+    if errors:
+        raise PolicyErrors(errors)
+
+
+def _missing(policy: Policy, config: Config) -> Iterator[tuple[str, FilePlace]]:
+    """Yields what is missing, and where the policy needs it."""
+    for why, name, place in _upstreams(policy):
+        if name and name not in config.named_upstreams:
+            yield f"{why} the upstream `{name}`: give --upstream {name}=URL", place
+    if policy.keep == "sealed" and not config.seal_key:
+        yield "`keep: sealed` needs the operator's key: give --seal-key", policy.places.get("audit", policy.place)
+
+
+def _upstreams(policy: Policy) -> Iterator[tuple[str, str, FilePlace]]:
+    """Yields the upstreams that a policy names: why, the name (empty: that of the request), and the place."""
+    for rule in policy.rules:
+        if rule.retry:
+            yield "a policy falls back to", rule.retry.upstream, rule.place
+    for destination in policy.destinations:
+        yield "a policy routes to", destination.upstream, destination.place
+    judge: JudgeSection | None = policy.sections.get("judge")
+    if judge:
+        yield "the judge asks", judge.upstream, policy.places.get("judge", policy.place)
