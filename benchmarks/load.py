@@ -5,8 +5,8 @@ In: one JSON object as argument: `port`, `mode` (`plain`, `stream`, `paced`, `op
 percentiles in milliseconds, how many were refused (4xx, which count for nothing else) or failed. `share_p10`, `share_p90`:
 percentiles of the requests of a connection, 1 for the mean of all connections. `answers`: all answers, with those that came
 before the measurement began. In mode `paced` the model writes a chunk every 20 ms, and the time between chunks is measured. In
-mode `open` it opens `connections` streams that never end, prints a line once each has received text, and holds them until its
-standard input closes.
+mode `open` it opens `connections` streams that never end, a few at a time, prints a line once each has received text, and holds
+them until its standard input closes.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import asyncio
 import json
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from random import Random
 from time import perf_counter
@@ -27,6 +27,8 @@ from benchmarks.words import words
 
 PROMPT_WORDS = 50
 OPEN_S = 60.0  # for all streams of mode `open` to begin
+OPENING = 16  # streams of mode `open` that wait for their first text: a proxy with one core refuses hundreds at once
+WARM_S = 4.0  # for streams to get out of step, at most
 MADE_FIRST = 3000  # requests for each second that are made before it begins
 WAIT_S = 4.0  # for the first answer of a slow proxy, beyond the time of the measurement
 _TEXT = re.compile(rb'"content":\s*"[^"]')
@@ -75,7 +77,8 @@ class Asker(asyncio.Protocol):
         self.answers = 0
         self.errors = 0
         self.refused = 0
-        self.got_text = asyncio.get_running_loop().create_future()
+        self.got_text: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.had_answer: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)  # uvloop's is one only in kind
@@ -120,6 +123,8 @@ class Asker(asyncio.Protocol):
         whole = self._buffer.endswith(b"0\r\n\r\n") if self._left is None else len(self._buffer) >= self._left
         if whole:
             self.answers += 1
+            if not self.had_answer.done():
+                self.had_answer.set_result(None)
             if self.counting and self._status == 200:
                 self.latencies_s.append(perf_counter() - self._sent_s)
                 self._answered.set()
@@ -135,6 +140,18 @@ class Asker(asyncio.Protocol):
         self._transport.abort()
 
 
+async def _open(askers: list[Asker], connected: Callable[[], Awaitable[Asker]], count: int) -> None:
+    """Adds `count` connections to `askers`. The next one opens when fewer than `OPENING` wait for their first text."""
+    waiting: set[asyncio.Future[None]] = set()
+    for _ in range(count):
+        askers.append(await connected())
+        waiting.add(askers[-1].got_text)
+        while len(waiting) >= OPENING:
+            _, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+    if waiting:
+        await asyncio.wait(waiting)
+
+
 async def measure(
     port: int,
     mode: str,
@@ -144,7 +161,8 @@ async def measure(
     headers: Mapping[str, str] | None = None,
     prompts: int = 0,
 ) -> dict[str, Any]:
-    """Runs one measurement. The first tenth of the time is not counted."""
+    """Runs one measurement. The first tenth of the time is not counted, and of streams the time until each connection had an
+    answer: they begin all at once, so at first a proxy reads as many prompts as there are connections."""
     random = Random(seed)
     ready = [
         request(random, mode, port, headers or {}) for _ in range(prompts or min(4000, round(seconds * MADE_FIRST)))
@@ -157,17 +175,25 @@ async def measure(
         return ready.pop() if ready else request(random, mode, port, headers or {})
 
     answered = asyncio.Event()  # in the time that counts
-    askers = []
-    for _ in range(connections):
-        _, asker = await loop.create_connection(lambda: Asker(ask, answered), "127.0.0.1", port)
-        askers.append(asker)
+
+    async def connected() -> Asker:
+        return (await loop.create_connection(lambda: Asker(ask, answered), "127.0.0.1", port))[1]
+
     if mode == "open":
-        await asyncio.wait([asker.got_text for asker in askers], timeout=OPEN_S)
+        askers: list[Asker] = []
+        with suppress(TimeoutError):
+            async with asyncio.timeout(OPEN_S):
+                await _open(askers, connected, connections)
         opened = sum(asker.got_text.done() for asker in askers)
         print(json.dumps({"open": opened, "errors": sum(asker.errors for asker in askers)}), flush=True)
         await asyncio.to_thread(sys.stdin.read)
+        for asker in askers:
+            asker.close()
         return {}
+    askers = [await connected() for _ in range(connections)]
     await asyncio.sleep(seconds / 10)
+    if mode == "stream":
+        await asyncio.wait([asker.had_answer for asker in askers], timeout=min(WARM_S, 4 * seconds))
     for asker in askers:
         asker.counting = True
     started_s = perf_counter()

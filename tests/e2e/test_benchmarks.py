@@ -5,21 +5,25 @@ Nothing here looks at a time: the figures of such a run mean nothing.
 
 from __future__ import annotations
 
+import asyncio
+import io
 import json
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
 from benchmarks import __main__ as bench
-from benchmarks import growth, install_peers, overhead, page, scan
+from benchmarks import growth, install_peers, load, overhead, page, scan
 from benchmarks.processes import reason
 from benchmarks.workers import answered_by, possible_per_s
 
 Run = Callable[..., dict[str, Any]]
+STREAMED = b'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n19\r\ndata: {"content": "words"}\r\n'
 
 
 @pytest.fixture
@@ -47,6 +51,65 @@ def test_path(run: Run, tmp_path: Path) -> None:
     (measured,) = report["rounds"]["aiohttp pass-through"]
     assert all(measured[case]["requests"] for case in cases[1:])
     assert report["summary"]["aiohttp pass-through"]["rss_500_streams_mib"] > 10
+
+
+@asynccontextmanager
+async def _model(after_s: float, answer: bytes) -> AsyncIterator[tuple[int, list[int]]]:
+    """Answers all requests that wait, once none has come for `after_s`. A connection gets one answer. Gives the port, and how
+    many waited each time."""
+    waiting: list[asyncio.Transport] = []
+    answered: list[asyncio.Transport] = []
+    counts: list[int] = []
+    timers: list[asyncio.TimerHandle] = []
+
+    def give() -> None:
+        counts.append(len(waiting))
+        for transport in waiting:
+            transport.write(answer)
+        answered.extend(waiting)
+        waiting.clear()
+
+    class Connection(asyncio.Protocol):
+        def connection_made(self, transport: asyncio.BaseTransport) -> None:
+            self.transport = cast(asyncio.Transport, transport)
+
+        def data_received(self, data: bytes) -> None:
+            if self.transport not in answered:
+                waiting.append(self.transport)
+                for timer in timers:
+                    timer.cancel()
+                timers.append(asyncio.get_running_loop().call_later(after_s, give))
+
+    async with await asyncio.get_running_loop().create_server(Connection, "127.0.0.1", 0) as server:
+        yield server.sockets[0].getsockname()[1], counts
+        for transport in answered:
+            transport.abort()
+        await asyncio.sleep(0)  # they close in the next turn of the loop
+
+
+def test_streams_that_stay_open_are_opened_a_few_at_a_time(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "stdin", io.StringIO())
+
+    async def opened() -> list[int]:
+        async with _model(0.02, STREAMED) as (port, counts):
+            await load.measure(port, "open", 3 * load.OPENING, 0, 1)
+        return counts
+
+    assert max(asyncio.run(opened())) == load.OPENING
+    assert json.loads(capsys.readouterr().out) == {"open": 3 * load.OPENING, "errors": 0}
+
+
+def test_streams_count_once_each_connection_had_an_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(load, "WAIT_S", 0)
+
+    async def measured() -> dict[str, Any]:
+        async with _model(0.1, STREAMED + b"0\r\n\r\n") as (port, _):
+            return await load.measure(port, "stream", 3, 0.2, 1)
+
+    figures = asyncio.run(measured())
+    assert (figures["answers"], figures["requests"], figures["chunks_per_s"]) == (3, 0, 0), "the first were not counted"
 
 
 def test_scan(run: Run, tmp_path: Path) -> None:
