@@ -1,6 +1,6 @@
 """The server: the parts of one process, and the handling of a request.
 
-One configuration, one policy set, built checks, one client session, one recorder. `admission.py` makes an exchange of a
+One configuration, one policy set, built checks, one pool of connections, one recorder. `admission.py` makes an exchange of a
 request, `driver.py` drives it, `running.py` starts and ends the process.
 """
 
@@ -24,6 +24,7 @@ from guardproxy.library import folder_of, load
 from guardproxy.policy import PolicySet, refuse_strangers
 from guardproxy.server.admission import Admission, AdmittedRequest
 from guardproxy.server.clients import ClientSource
+from guardproxy.server.connections import Connections
 from guardproxy.server.deadlines import Deadlines
 from guardproxy.server.driver import Driver
 from guardproxy.server.feedback import OwnUpstream
@@ -40,7 +41,7 @@ from guardproxy.server.state import SharedState, caches_of, further_of
 from guardproxy.server.status import Metrics, Pulse
 from guardproxy.server.steps import Steps
 from guardproxy.server.tracing import tracing_of
-from guardproxy.server.upstream import Answering, Breakers, Upstream, session
+from guardproxy.server.upstream import Answering, Breakers, Upstream
 from guardproxy.wire import FEEDBACK
 
 _log = logging.getLogger(__name__)
@@ -110,10 +111,10 @@ class Server:
         self.metrics.audit_recoveries.set_function(lambda: self._recorder.recoveries)
         self.metrics.audit_checkpoint.set_function(lambda: self._recorder.checkpoint_at)
         self._steps = Steps()
-        self._client = session(config)
+        self._connections = Connections(config.timeout_connect_s, config.timeout_idle_s)
         self._breakers = Breakers(config)
         self._leftovers = Leftovers()
-        asking = Asking(config, self._client, self._breakers, self._leftovers)
+        asking = Asking(config, self._connections, self._breakers, self._leftovers)
         self.judges = Judges(asking, self._recorder, self.metrics, self._engine)
         self.pulse = Pulse(self.metrics)
         self._open: dict[asyncio.Task[Any], Driver | None] = {}
@@ -260,7 +261,7 @@ class Server:
             OwnUpstream()
             if admitted.exchange.setting.codec is FEEDBACK
             else Upstream(
-                self._client,
+                self._connections,
                 self._breakers,
                 deadlines,
                 self._leftovers,
@@ -301,7 +302,7 @@ class Server:
         await self.caches.close(self.config.timeout_write_s)
         await self.state.close()
         await self._leftovers.close()
-        await self._client.close()
+        await self._connections.close()
         self._steps.close()
         self._scanner.close()
         self.reloading.close()

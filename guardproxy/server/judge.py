@@ -12,7 +12,6 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-import aiohttp
 import orjson
 from multidict import CIMultiDict
 
@@ -21,12 +20,13 @@ from guardproxy.config import Config
 from guardproxy.errors import AuditError, UpstreamError
 from guardproxy.exchange import JUDGE_ROUTE, Exchange, judge_request, judges_of, read_score, texts_of
 from guardproxy.policy import BoundRules, BoundSection, JudgeSection
+from guardproxy.server.connections import Connections
 from guardproxy.server.deadlines import Deadlines
 from guardproxy.server.driver import Driver
 from guardproxy.server.leftovers import Leftovers
 from guardproxy.server.recorder import Recorder
 from guardproxy.server.status import Metrics
-from guardproxy.server.upstream import Breakers, Upstream, session
+from guardproxy.server.upstream import Breakers, Upstream
 from guardproxy.wire import codec_for
 
 LIMIT_WAITING = 200
@@ -44,9 +44,9 @@ class JudgeError(Exception):
 class Asking:
     """Asks judges through the upstreams of the settings, with the proxy's keys."""
 
-    def __init__(self, config: Config, client: aiohttp.ClientSession, breakers: Breakers, leftovers: Leftovers) -> None:
+    def __init__(self, config: Config, connections: Connections, breakers: Breakers, leftovers: Leftovers) -> None:
         self._config = config
-        self._client = client
+        self._connections = connections
         self._breakers = breakers
         self._leftovers = leftovers
 
@@ -76,7 +76,7 @@ class Asking:
             headers[key_header.name] = key_header.prefix + key
         deadlines = Deadlines()
         asked = Upstream(
-            self._client,
+            self._connections,
             self._breakers,
             deadlines,
             self._leftovers,
@@ -100,12 +100,13 @@ class Asking:
 @asynccontextmanager
 async def asking(config: Config) -> AsyncIterator[Asking]:
     """Yields what asks judges, with connections of its own."""
-    client, leftovers = session(config), Leftovers()
+    connections = Connections(config.timeout_connect_s, config.timeout_idle_s)
+    leftovers = Leftovers()
     try:
-        yield Asking(config, client, Breakers(config), leftovers)
+        yield Asking(config, connections, Breakers(config), leftovers)
     finally:
         await leftovers.close()
-        await client.close()
+        await connections.close()
 
 
 class Judges:

@@ -1,6 +1,6 @@
 """Reads the rest of answers that are complete, so that their connections can be used again.
 
-In: answers of which nothing more is needed. Out: connections in the pool of the client session, or closed connections. Kept: a
+In: answers of which nothing more is needed. Out: connections in the pool, or closed connections. Kept: a
 task for each answer whose body has not ended yet.
 
 A stream is complete with its terminal event, but its connection is free only after the end of the body, which may come in
@@ -13,6 +13,8 @@ from __future__ import annotations
 import asyncio
 
 import aiohttp
+
+from guardproxy.server.connections import UpstreamAnswer
 
 LIMIT_BYTES = 64 * 1024
 LIMIT_S = 2.0
@@ -35,7 +37,7 @@ class Leftovers:
         """The number of answers whose rest is being read."""
         return len(self._tasks)
 
-    def take(self, response: aiohttp.ClientResponse) -> None:
+    def take(self, response: UpstreamAnswer) -> None:
         """Reads the rest of an answer in the background. Closes its connection if the rest does not come or is too large."""
         if response.content.is_eof():
             response.close()  # its connection is free already
@@ -53,7 +55,7 @@ class Leftovers:
         if self._tasks:
             await asyncio.wait(self._tasks)
 
-    async def _read(self, response: aiohttp.ClientResponse) -> None:
+    async def _read(self, response: UpstreamAnswer) -> None:
         left_bytes = self._limit_bytes
         try:
             async with asyncio.timeout(self._limit_s):

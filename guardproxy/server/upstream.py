@@ -1,5 +1,5 @@
-"""The one client session: forwards a request, reads its answer. No cookies, no redirects, no proxies from the
-environment; TLS is always verified; errors of aiohttp become `UpstreamError` here.
+"""The upstream side of a request: forwards it, reads the answer. Redirects are not followed. Errors of aiohttp become
+`UpstreamError` here.
 
 Each configured upstream has a circuit breaker (`breaker.py`). These count as failures: a connection that cannot be made, no
 first byte in time, a status of 500 or more, an answer that breaks off or stalls. These do not: a status below 500 (such as
@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import asyncio
 import errno
-import io
 import math
 import time
 from collections.abc import Coroutine, Mapping
@@ -23,15 +22,15 @@ from multidict import CIMultiDict
 from guardproxy.config import Config
 from guardproxy.errors import ErrorCode, UpstreamError
 from guardproxy.server.breaker import Breaker, Result, State, Thresholds, Ticket
+from guardproxy.server.connections import Connections, UpstreamAnswer
 from guardproxy.server.deadlines import Deadlines
 from guardproxy.server.leftovers import Leftovers
 
 OVERLOADED = 529  # Anthropic answers 529 instead of 429 when it is overloaded by all customers together
-SLICED_BYTES = 512 * 1024
 _OUR_SHORTAGE = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.EADDRNOTAVAIL))
 _clock = time.monotonic
 
-Sending = Coroutine[Any, Any, aiohttp.ClientResponse]
+Sending = Coroutine[Any, Any, UpstreamAnswer]
 
 
 class AnswerHead(Protocol):
@@ -71,21 +70,7 @@ class Answering(Protocol):
     def close(self) -> None: ...
 
 
-def session(config: Config) -> aiohttp.ClientSession:
-    """A session that shares only its connections between clients."""
-    timeout = aiohttp.ClientTimeout(total=None, sock_connect=config.timeout_connect_s, sock_read=config.timeout_idle_s)
-    return aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=15, ttl_dns_cache=30),
-        cookie_jar=aiohttp.DummyCookieJar(),
-        timeout=timeout,
-        trust_env=False,
-        auto_decompress=False,
-        skip_auto_headers=("User-Agent", "Accept", "Content-Type"),
-        read_bufsize=256 * 1024,
-    )
-
-
-def _note_end(sending: asyncio.Task[aiohttp.ClientResponse]) -> None:
+def _note_end(sending: asyncio.Task[UpstreamAnswer]) -> None:
     """Takes the error of a request that nobody waits for, so that asyncio does not log it."""
     if not sending.cancelled():
         sending.exception()
@@ -128,14 +113,14 @@ class Upstream:
 
     def __init__(
         self,
-        client: aiohttp.ClientSession,
+        connections: Connections,
         breakers: Breakers,
         deadlines: Deadlines,
         leftovers: Leftovers,
         first_byte_s: float = math.inf,
         has_own_key: bool = False,
     ) -> None:
-        self._client = client
+        self._connections = connections
         self._breakers = breakers
         self._deadlines = deadlines
         self._leftovers = leftovers
@@ -144,9 +129,9 @@ class Upstream:
         self._has_own_key = has_own_key
         self._breaker: Breaker | None = None
         self._ticket: Ticket | None = None
-        self.sending: Sending | asyncio.Task[aiohttp.ClientResponse] | None = None
+        self.sending: Sending | asyncio.Task[UpstreamAnswer] | None = None
         """The request that was begun and whose head nobody has taken yet."""
-        self.response: aiohttp.ClientResponse | None = None
+        self.response: UpstreamAnswer | None = None
 
     def begin(
         self, method: str, url: str, headers: CIMultiDict[str], body: bytes | None, *, at_once: bool = False
@@ -157,7 +142,7 @@ class Upstream:
         sending = self._send(method, url, headers, body, at_once=at_once)
         self.sending = asyncio.ensure_future(sending) if at_once else sending
 
-    async def head(self) -> aiohttp.ClientResponse:
+    async def head(self) -> UpstreamAnswer:
         """Returns the head of the answer to the request that was begun. Raises `UpstreamError`, at once while the breaker of
         this upstream is open."""
         assert self.sending is not None  # noqa: S101 - `begin` came first
@@ -166,7 +151,7 @@ class Upstream:
 
     async def _send(
         self, method: str, url: str, headers: CIMultiDict[str], body: bytes | None, *, at_once: bool
-    ) -> aiohttp.ClientResponse:
+    ) -> UpstreamAnswer:
         self.response = None
         self._is_complete = False
         self._breaker = self._breakers.of(url)
@@ -176,10 +161,7 @@ class Upstream:
             raise UpstreamError(ErrorCode.UPSTREAM_UNAVAILABLE, retry_s=wait_s)
         try:
             with self._deadlines.within(self._first_byte_s, asyncio.current_task() if at_once else None):
-                data = (
-                    io.BytesIO(body) if body and len(body) >= SLICED_BYTES else body
-                )  # aiohttp then sends it in slices
-                response = await self._client.request(method, url, headers=headers, data=data, allow_redirects=False)
+                response = await self._connections.request(method, url, headers, body)
         except (aiohttp.ClientConnectorError, OSError) as error:
             raise self._failure(error) from None
         except ValueError:  # headers or a URL that cannot be sent are not a fault of the upstream

@@ -11,9 +11,11 @@ from pathlib import Path
 import aiohttp
 import pytest
 from aiohttp import web
+from multidict import CIMultiDict
 
 from guardproxy.config import Config
 from guardproxy.server.app import Server
+from guardproxy.server.connections import Connections, UpstreamAnswer
 from guardproxy.server.leftovers import Leftovers
 from guardproxy.server.listener import Listener
 from tests.kit.play import chat_frames
@@ -119,9 +121,16 @@ async def test_the_rest_of_an_answer_does_not_outlive_the_server(tmp_path: Path)
         await until(lambda: not Model.open)
 
 
-async def answered(client: aiohttp.ClientSession, url: str) -> aiohttp.ClientResponse:
+@asynccontextmanager
+async def connected() -> AsyncIterator[Connections]:
+    connections = Connections(5.0, 5.0)
+    yield connections
+    await connections.close()
+
+
+async def answered(connections: Connections, url: str) -> UpstreamAnswer:
     """An answer that is read to its terminal event."""
-    response = await client.post(url, data=b"{}")
+    response = await connections.request("POST", url, CIMultiDict(), b"{}")
     seen = b""
     while b"[DONE]" not in seen:
         seen += await response.content.readany()
@@ -140,8 +149,8 @@ async def answered(client: aiohttp.ClientSession, url: str) -> aiohttp.ClientRes
 async def test_a_connection_is_closed_when_the_rest_is_late_or_large_or_cut_off(
     leftovers: Leftovers, rest: bytes | None
 ) -> None:
-    async with model() as upstream, aiohttp.ClientSession() as client:
-        response = await answered(client, upstream)
+    async with model() as upstream, connected() as connections:
+        response = await answered(connections, upstream)
         leftovers.take(response)
         Model.end(rest)
         await until(lambda: not Model.open and not leftovers.waiting)
@@ -150,9 +159,9 @@ async def test_a_connection_is_closed_when_the_rest_is_late_or_large_or_cut_off(
 
 async def test_an_answer_that_has_ended_leaves_nothing_to_read() -> None:
     leftovers = Leftovers()
-    async with model() as upstream, aiohttp.ClientSession() as client:
+    async with model() as upstream, connected() as connections:
         for _ in range(2):
-            response = await answered(client, upstream)
+            response = await answered(connections, upstream)
             Model.end()
             await until(response.content.is_eof)
             leftovers.take(response)

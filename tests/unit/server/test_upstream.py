@@ -17,9 +17,10 @@ from multidict import CIMultiDict
 
 from guardproxy.config import Config
 from guardproxy.errors import UpstreamError
+from guardproxy.server.connections import Connections
 from guardproxy.server.deadlines import Deadlines
 from guardproxy.server.leftovers import Leftovers
-from guardproxy.server.upstream import Breakers, Upstream, session
+from guardproxy.server.upstream import Breakers, Upstream
 
 Answering = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 OK = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nConnection: close\r\nContent-Length: 2\r\n\r\n{}"
@@ -61,11 +62,11 @@ class Rig:
         self.config = Config(upstream=(url,), **{"breaker_failures": 3, "breaker_open_s": 30.0, **settings})
         self.url = url + "/v1/chat/completions"
         self.breakers = Breakers(self.config)
-        self.client = session(self.config)
+        self.connections = Connections(self.config.timeout_connect_s, self.config.timeout_idle_s)
 
     async def ask(self, body: bytes = b"{}") -> int:
         """The status of an answer that is read to its end."""
-        upstream = Upstream(self.client, self.breakers, Deadlines(), Leftovers(), self.config.timeout_first_byte_s)
+        upstream = Upstream(self.connections, self.breakers, Deadlines(), Leftovers(), self.config.timeout_first_byte_s)
         try:
             upstream.begin("POST", self.url, CIMultiDict(), body)
             response = await upstream.head()
@@ -93,7 +94,7 @@ class Rig:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        await self.client.close()
+        await self.connections.close()
 
 
 async def whole_request(reader: asyncio.StreamReader) -> None:
@@ -247,7 +248,7 @@ async def test_our_own_lack_of_descriptors_is_not_the_upstreams_fault(monkeypatc
         async def request(*_: Any, **__: Any) -> None:
             raise aiohttp.ClientConnectorError(None, OSError(errno.EMFILE, "too many open files"))  # type: ignore[arg-type]
 
-        monkeypatch.setattr(rig.client, "_request", request)
+        monkeypatch.setattr(rig.connections, "request", request)
         monkeypatch.setattr(aiohttp.ClientSession, "request", request)
         assert await rig.failures(10) == ["no_capacity"] * 10
         assert rig.state == "closed"
