@@ -1,81 +1,167 @@
-"""Remembers frames of a stream, so that a frame that differs from one of them in a single text is not parsed and walked again.
+"""Remembers frames of a stream, so that a frame that differs from one of them in few values is not parsed and walked again.
 
-Most frames of a stream differ only in the text that they add. In: the bytes of a frame. Out: the tree and the leaf that parsing
-and walking would give, or `None` for a frame that is like no other. Kept: the bytes around the text of a few frames.
+Most frames of a stream differ in the text that they add, and in what a provider counts or fills in: the number of the event,
+the tokens so far, random characters, a time. In: the bytes of a frame. Out: the tree and the leaves that parsing and walking
+would give, or `None` for a frame that is like no other. Kept: the bytes between these values, of a few frames.
 
-A frame is remembered if its only leaf is at a place of text, and if its bytes with another JSON string in that place parse to
-its tree with that string. By the grammar of JSON the same holds for every string without escapes. The map of a format must
-choose by types and by words of the protocol, never by a text at such a place (`StreamDecoder.remembers`).
+A frame is remembered if it has one place of text, and if its bytes with other values parse to its tree with those values. By
+the grammar of JSON the same holds for every value of the same form. The other leaves stay as they are: the map of a format
+must choose by types and by words of the protocol, never by such a value (`StreamDecoder.remembers`), and a value that is no
+text is no leaf in any of its forms here (`Filler`).
 """
 
 from __future__ import annotations
 
 import re
 from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from guardproxy.events import Path
 from guardproxy.wire.json import JsonFault, TreeLeaf, read, text
 from guardproxy.wire.json.numbers import part_of
 from guardproxy.wire.opaque import NOT_KEPT
+from guardproxy.wire.protocol_words import is_padding
+
+Filler = Literal["count", "padding", "moment"]
+"""A value that a provider writes into each frame. `count`: a whole number of at most eight digits at a place of structure;
+`padding`: random characters at a place of the map `PADDING`; `moment`: a time of day at a place of the map `TIME`."""
 
 FRAMES = 4  # remembered: as many choices or blocks can take turns
 TRIES = 4  # frames that are remembered in vain before no further frame is
-_STRING = re.compile(rb'[^"\\\x00-\x1f]+')
+_TEXT = re.compile(rb'[^"\\\x00-\x1f]+')
 _OTHER = "\ue000 another text \ue000"
+_FORMS: Mapping[Filler, re.Pattern[bytes]] = {
+    "count": re.compile(rb"(?:0|[1-9][0-9]{0,7})(?![0-9.eE])"),
+    "padding": re.compile(rb"[A-Za-z0-9]{0,48}"),
+    "moment": re.compile(rb"2[0-9]{3}-[01][0-9]-[0-3][0-9]T[0-2][0-9]:[0-5][0-9]:[0-6][0-9](?:\.[0-9]{1,9})?Z"),
+}
+_OTHERS: Mapping[Filler, str | int] = {"count": 90807060, "padding": "x" * 48, "moment": "2000-01-01T00:00:00Z"}
+
+
+@dataclass(frozen=True, slots=True)
+class _Hole:
+    """A value that differs: the bytes before it, its place in the tree, and its form; `None` for the text."""
+
+    before: bytes
+    path: Path
+    filler: Filler | None
 
 
 @dataclass(frozen=True, slots=True)
 class _Remembered:
-    """The bytes `before` and `after` the text of a frame, and its tree and leaf with another text."""
+    """A frame with holes, the bytes `after` the last one, and its tree and leaves with other values. `text`: the number of the
+    leaf in the hole of the text."""
 
-    before: bytes
+    holes: tuple[_Hole, ...]
     after: bytes
     tree: dict[str, Any]
-    leaf: TreeLeaf
+    leaves: tuple[TreeLeaf, ...]
+    text: int
 
 
 @dataclass(slots=True)
 class Alike:
-    """The remembered frames of a stream."""
+    """The remembered frames of a stream. `fillers`: the places of other values that may differ."""
 
+    fillers: Mapping[Path, Filler]
     _frames: deque[_Remembered] = field(default_factory=lambda: deque(maxlen=FRAMES))
     _vain: int = 0  # frames that were remembered since a frame was like one
 
-    def find(self, data: bytes) -> tuple[dict[str, Any], TreeLeaf] | None:
-        """The tree and the only leaf of a frame that is like a remembered one. The tree shares what is beside the path to the
-        leaf with other frames."""
+    def find(self, data: bytes) -> tuple[dict[str, Any], Sequence[TreeLeaf]] | None:
+        """The tree and the leaves of a frame that is like a remembered one. The tree shares what is beside the paths to its
+        values with other frames."""
         for frame in self._frames:
-            if data.startswith(frame.before) and data.endswith(frame.after):
-                if not (string := _STRING.fullmatch(data, len(frame.before), len(data) - len(frame.after))):
-                    continue
-                try:
-                    value = string[0].decode()
-                except UnicodeDecodeError:
-                    return None
-                if _is_special(value):
-                    return None
+            if (found := _found(frame, data)) is not None:
                 self._vain = 0
-                path = frame.leaf.path
-                return _with(frame.tree, path, value), TreeLeaf(path, value, frame.leaf.leaf)
+                return found
         return None
 
-    def remember(self, data: bytes, tree: Any, leaf: TreeLeaf) -> None:
-        """Remembers a frame by its bytes, its tree and its only leaf, if it can be remembered."""
-        value = leaf.text.encode("utf-8", "surrogatepass")
-        before, quote, after = data.partition(b'"%b"' % value)
-        is_plain = _is_text(leaf) and _STRING.fullmatch(value) and not _is_special(leaf.text)
-        if self._vain >= TRIES or not quote or not is_plain:
+    def remember(self, data: bytes, tree: Any, leaves: Sequence[TreeLeaf]) -> None:
+        """Remembers a frame by its bytes, its tree and its leaves, if it can be remembered."""
+        texts = [number for number, leaf in enumerate(leaves) if _is_text(leaf)]
+        if self._vain >= TRIES or len(texts) != 1 or any(leaf.parts for leaf in leaves):
             return
+        leaf = leaves[texts[0]]
+        if _is_special(leaf.text):
+            return
+        cuts = [_cut_text(data, leaf)]
+        if cuts == [None] or any(leaf.path in self.fillers for leaf in leaves):
+            return
+        cuts += [_cut(data, tree, path, filler) for path, filler in self.fillers.items()]
         self._vain += 1
-        before, after = before + b'"', b'"' + after
+        holes, pieces, end = [], [], 0
+        other = tree
+        for first, last, path, filler in sorted(filter(None, cuts)):
+            value = _OTHERS[filler] if filler else _OTHER
+            holes.append(_Hole(data[end:first], path, filler))
+            pieces += [data[end:first], str(value).encode()]
+            other, end = _with(other, path, value), last
         try:
-            other = read(before + _OTHER.encode() + after)
+            is_so = read(b"".join((*pieces, data[end:]))) == other
         except JsonFault:
             return
-        if other == _with(tree, leaf.path, _OTHER):
-            self._frames.append(_Remembered(before, after, other, leaf))
+        if is_so:
+            self._frames.append(_Remembered(tuple(holes), data[end:], other, tuple(leaves), texts[0]))
+
+
+def _found(frame: _Remembered, data: bytes) -> tuple[dict[str, Any], Sequence[TreeLeaf]] | None:
+    """The tree and the leaves of the bytes; `None` if they are not like the frame."""
+    at, tree, leaves = 0, frame.tree, list(frame.leaves)
+    for hole in frame.holes:
+        if not data.startswith(hole.before, at):
+            return None
+        at += len(hole.before)
+        form = _FORMS[hole.filler] if hole.filler else _TEXT
+        if not (found := form.match(data, at)):
+            return None
+        at = found.end()
+        try:
+            value = found[0].decode()
+        except UnicodeDecodeError:
+            return None
+        if hole.filler is None:
+            if _is_special(value):
+                return None
+            its = leaves[frame.text]
+            leaves[frame.text] = TreeLeaf(its.path, value, its.leaf)
+        elif hole.filler == "padding" and not is_padding(value):
+            return None
+        tree = _with(tree, hole.path, int(value) if hole.filler == "count" else value)
+    return (tree, leaves) if data[at:] == frame.after else None
+
+
+_Cut = tuple[int, int, Path, Filler | None]
+"""The first byte of a value, the byte behind its last, its place in the tree, and its form."""
+
+
+def _cut(data: bytes, tree: Any, path: Path, filler: Filler) -> _Cut | None:
+    """Where the value of a filler stands; `None` if it is not in the frame, or has another form."""
+    for step in path[:-1]:
+        tree = tree.get(step)
+        if not isinstance(tree, dict):
+            return None
+    quote = b"" if filler == "count" else b'"'
+    for start in _values(data, path[-1], quote) if path[-1] in tree else ():
+        found = _FORMS[filler].match(data, start)
+        return (*found.span(), path, filler) if found and data.startswith(quote, found.end()) else None
+    return None
+
+
+def _cut_text(data: bytes, leaf: TreeLeaf) -> _Cut | None:
+    """Where the text of a leaf stands; `None` if it is written with escapes."""
+    value = leaf.text.encode("utf-8", "surrogatepass")
+    for start in _values(data, leaf.path[-1], b'"') if _TEXT.fullmatch(value) else ():
+        if data.startswith(value + b'"', start):
+            return start, start + len(value), leaf.path, None
+    return None
+
+
+def _values(data: bytes, step: str | int, quote: bytes) -> Iterator[int]:
+    """Yields where values begin that may be those of a member: of any name, if it is an item of a list."""
+    key = b"" if isinstance(step, int) else rb'"%b"\s*+:\s*+' % re.escape(step.encode())
+    return (found.end() for found in re.finditer(key + quote, data))
 
 
 def _is_text(leaf: TreeLeaf) -> bool:
@@ -90,8 +176,8 @@ def _is_special(value: str) -> bool:
     return bool(part_of(value)) or value == NOT_KEPT
 
 
-def _with(tree: dict[str, Any], path: Path, value: str) -> dict[str, Any]:
-    """Returns a tree with a text at a path. Everything beside the path is shared."""
+def _with(tree: dict[str, Any], path: Path, value: str | int) -> dict[str, Any]:
+    """Returns a tree with a value at a path. Everything beside the path is shared."""
     copy = tree.copy()
     node: Any = copy
     for step in path[:-1]:

@@ -10,7 +10,7 @@ Decisions:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
@@ -18,7 +18,7 @@ from guardproxy.errors import ErrorCode
 from guardproxy.events import Count, End, Event, Fault, Frame, Opaque, Path, Text
 from guardproxy.findings import Channel, Direction, Kind
 from guardproxy.redaction import NO_SHAPES, Shape, Shapes
-from guardproxy.wire.alike import Alike
+from guardproxy.wire.alike import Alike, Filler
 from guardproxy.wire.bounds import BOUNDS, Bounds
 from guardproxy.wire.codec import AnswerFacts
 from guardproxy.wire.framing import Cutter, Framing, StreamEvent, sse
@@ -158,11 +158,12 @@ def index_of(node: dict[str, Any]) -> int:
 class StreamDecoder:
     """Decodes a stream of JSON events. A format's decoder derives from it. `words`: the vocabulary of the format. `repeats`:
     whether later events repeat texts that come in parts. `remembers`: whether the map of the format never looks at a
-    text, so that frames which differ only in a text are walked once (`alike.py`)."""
+    text, so that frames which differ in a text and in `fillers` are walked once (`alike.py`)."""
 
     framing: ClassVar[Framing] = sse
     repeats: ClassVar[bool] = False
     remembers: ClassVar[bool] = False
+    fillers: ClassVar[Mapping[Path, Filler]] = {}
     limit_bytes: int
     reads: bool = True
     shapes: Shapes = NO_SHAPES
@@ -171,7 +172,7 @@ class StreamDecoder:
     seen: AnswerFacts = field(default_factory=AnswerFacts)
     bounds: Bounds = BOUNDS
     _framer: Cutter = field(init=False)
-    _alike: Alike = field(default_factory=Alike)
+    _alike: Alike = field(init=False)
     _open: dict[Channel, str] = field(default_factory=dict)  # flowing channels -> their run
     _runs: dict[str, dict[Channel, None]] = field(default_factory=dict)  # run -> its flowing channels, in order
     _soft: dict[str, dict[Channel, None]] = field(default_factory=dict)  # run -> channels that end when it moves on
@@ -182,6 +183,7 @@ class StreamDecoder:
 
     def __post_init__(self) -> None:
         self._framer = self.framing.cutter(self.limit_bytes)
+        self._alike = Alike(self.fillers)
 
     # The members that a format overrides.
     def how(self, tree: Any) -> Map:
@@ -282,10 +284,9 @@ class StreamDecoder:
         if (special := self.special(event)) is not None:
             return special
         if self.remembers and self.reads and (found := self._alike.find(event.data)):
-            tree, leaf = found
-            if not self.withhold(tree):
-                return self._decoded(event, event.data, tree, [leaf])
-            self._alike = Alike()  # the remembered trees share what was withheld
+            if not self.withhold(found[0]):
+                return self._decoded(event, event.data, *found)
+            self._alike = Alike(self.fillers)  # the remembered trees share what was withheld
         try:
             tree = bounded(event.data, self.bounds, self.reads)
         except JsonFault as fault:
@@ -296,8 +297,8 @@ class StreamDecoder:
         self.seen.withheld |= dict.fromkeys(gone)
         data = event.data if b"\n" not in event.data and not gone else write_line(tree)
         leaves = list(walk(tree, self.how(tree), words=self.words)) if self.reads else []
-        if self.remembers and len(leaves) == 1 and not gone:
-            self._alike.remember(event.data, tree, leaves[0])
+        if self.remembers and leaves and not gone:
+            self._alike.remember(event.data, tree, leaves)
         return self._decoded(event, data, tree, leaves)
 
     def _decoded(self, event: StreamEvent, data: bytes, tree: Any, leaves: Sequence[TreeLeaf]) -> list[Event]:

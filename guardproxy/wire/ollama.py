@@ -12,6 +12,7 @@ from typing import Any, ClassVar, TypeVar
 
 from guardproxy.events import Event, Frame, Path, Text
 from guardproxy.redaction import NAME, Shape, Shapes
+from guardproxy.wire.alike import Filler
 from guardproxy.wire.codec import AnswerFacts, Decoder
 from guardproxy.wire.contract import ANY_OBJECT, CallInput
 from guardproxy.wire.decoding import LeafPlace, StreamDecoder
@@ -208,6 +209,8 @@ class LineDecoder(StreamDecoder):
 
     framing: ClassVar[Framing] = ndjson
     message: ClassVar[Path] = ()
+    remembers: ClassVar[bool] = True
+    fillers: ClassVar[Mapping[Path, Filler]] = {("created_at",): "moment"}
     head: dict[str, Any] = field(default_factory=dict)
     _calls: int = 0  # the calls in earlier lines: each line counts its own from 0
 

@@ -9,7 +9,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, TypeVar
 
-from guardproxy.events import Event, Frame, Opaque
+from guardproxy.events import Event, Frame, Opaque, Path
+from guardproxy.wire.alike import Filler
 from guardproxy.wire.azure import model_of
 from guardproxy.wire.codec import AnswerFacts, Decoder
 from guardproxy.wire.decoding import StreamDecoder, counts, index_of
@@ -84,6 +85,7 @@ class ChoicesDecoder(StreamDecoder):
     received, but not their end."""
 
     remembers: ClassVar[bool] = True
+    fillers: ClassVar[Mapping[Path, Filler]] = {("obfuscation",): "padding"}
     head: dict[str, Any] = field(default_factory=dict)
     shown: set[int] = field(default_factory=set)
     _unfinished: set[int] = field(default_factory=set)  # choices that began and are not in `_finished`

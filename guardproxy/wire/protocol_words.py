@@ -60,6 +60,7 @@ _IDENTIFIER = re.compile(
 _RANDOM = re.compile(
     rf"(?:(?:{'|'.join(re.escape(prefix) for prefix in _PREFIXES.split())})[-_])?(?:{_UUID}|[0-9a-f]{{32}}|[0-9a-f]{{24}})"
 )
+_PADDING = re.compile(r"[A-Za-z0-9]{0,48}")
 _NUMBER = re.compile("[0-9]{9}")
 _CHANCE_CHARS = 16
 _CHANCE_DIGITS = 9
@@ -79,6 +80,11 @@ def is_chance(identifier: str, value: str) -> bool:
     matters, with the hexadecimal letters beside them, look like a licence or an account in 1 % of identifiers."""
     is_random = _RANDOM.fullmatch(identifier) is not None
     return is_random and len(value) < _CHANCE_CHARS and sum(map(str.isdigit, value)) < _CHANCE_DIGITS
+
+
+def is_padding(text: str) -> bool:
+    """Whether a text is random characters of a known shape, as `is_identifier`."""
+    return _PADDING.fullmatch(text) is not None and _TELLING.search(text) is None
 
 
 def is_short(text: str) -> bool:

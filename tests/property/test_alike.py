@@ -20,8 +20,13 @@ from guardproxy.wire import NOT_KEPT, Codec, codecs
 from guardproxy.wire.alike import Alike
 from guardproxy.wire.decoding import StreamDecoder
 from tests.kit.codec_cost import is_answered
+from tests.kit.provider_frames import PROVIDERS, provider_frames
 
 _STRING = re.compile(rb'"(?:[^"\\]|\\.)*"')
+_COUNT = re.compile(rb"(?<=[:,\[ ])\d+(?=[,}\]])")
+NUMBERS = st.sampled_from(
+    [b"0", b"7", b"12", b"99999999", b"123456789", b"4111111111111111", b"1.5", b"1e3", b"-3", b"01"]
+)
 _WORDS: tuple[str, ...] = (
     "4111",
     "1111 1111",
@@ -36,6 +41,10 @@ _WORDS += (
     "stop",
     "data:image/png;base64,iVBORw0KGgo=",
     "two words",
+    "aB3dE9",
+    "AKIAIOSFODNN7EXAMPLE",
+    "4111111111111111",
+    "2025-10-01T12:00:00.5Z",
     "[DONE]",
     "\ue000 another text \ue000",
 )
@@ -62,6 +71,15 @@ def decoded(codec: Codec, data: list[bytes], *, remembers: bool) -> list[tuple[A
         kind.remembers = saved
 
 
+def counted(frame: bytes, number: int, digits: bytes) -> bytes:
+    """A frame with another number in place of one of its numbers."""
+    places = list(_COUNT.finditer(frame))
+    if not places:
+        return frame
+    at = places[number % len(places)]
+    return frame[: at.start()] + digits + frame[at.end() :]
+
+
 def put(frame: bytes, number: int, word: str, *, escaped: bool) -> bytes:
     """A frame with another string in place of one of its strings."""
     places = list(_STRING.finditer(frame))
@@ -84,9 +102,23 @@ def test_remembered_frames_give_the_same_events(name: str, data: st.DataObject) 
     assert decoded(codec, frames, remembers=True) == decoded(codec, frames, remembers=False)
 
 
-@pytest.mark.parametrize("name", ["openai_chat", "openai_completions", "anthropic_messages"])
-def test_most_frames_of_a_stream_are_alike(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    frames = ANSWERED[name].author.frames_with("assistant", [f"word{number}-a " for number in range(40)])
+@pytest.mark.parametrize("provider", PROVIDERS)
+@given(data=st.data())
+def test_frames_of_providers_give_the_same_events(provider: str, data: st.DataObject) -> None:
+    codec = ANSWERED[provider.split(maxsplit=1)[0]]
+    texts = data.draw(st.lists(TEXTS.filter(bool), min_size=2, max_size=8))
+    frames = provider_frames(provider, texts, data.draw(st.integers(0, 9)))
+    changes = st.tuples(st.integers(0, 40), st.integers(0, 20), TEXTS, NUMBERS, st.booleans())
+    for at, number, word, digits, is_number in data.draw(st.lists(changes, max_size=4)):
+        frame = frames[at % len(frames)]
+        changed = counted(frame, number, digits) if is_number else put(frame, number, word, escaped=False)
+        frames.insert(at % len(frames), changed)
+    assert decoded(codec, frames, remembers=True) == decoded(codec, frames, remembers=False)
+
+
+@pytest.mark.parametrize("provider", PROVIDERS)
+def test_most_frames_of_a_stream_are_alike(provider: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    frames = provider_frames(provider, [f"word{number}-a " for number in range(40)])
     found: list[bool] = []
     find = Alike.find
 
@@ -96,7 +128,7 @@ def test_most_frames_of_a_stream_are_alike(name: str, monkeypatch: pytest.Monkey
 
     monkeypatch.setattr(Alike, "find", counting)
     assert frames
-    events = decoded(ANSWERED[name], list(frames), remembers=True)
+    events = decoded(ANSWERED[provider.split(maxsplit=1)[0]], frames, remembers=True)
     assert len(events) >= 40
     assert sum(found) >= 38
 

@@ -19,12 +19,12 @@ from guardproxy.events import Path
 from guardproxy.findings import Kind
 from guardproxy.wire.json.numbers import NUMBER_LIMIT, digits_of, is_row, part_of
 from guardproxy.wire.opaque import NOT_KEPT, inspect, inspect_url_safe
-from guardproxy.wire.protocol_words import is_known, is_short, undated
+from guardproxy.wire.protocol_words import is_known, is_padding, is_short, undated
 from guardproxy.wire.words import SHARED, Vocabulary
 
 __all__ = ["NUMBER_LIMIT"]
 
-How = Literal["text", "json", "structure", "name", "time", "opaque", "tokens", "token_ids", "secret"]
+How = Literal["text", "json", "structure", "name", "time", "padding", "opaque", "tokens", "token_ids", "secret"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +32,8 @@ class MapLeaf:
     """How to read a place. `text`: text of `kind`, with all strings, long numbers and keys below it, except for words.
     `json`: the same, written as JSON in a string. `structure`: a word of the protocol; an unknown word is scanned. `name`:
     the same, but every word is scanned. `time`: a moment (RFC 3339) or nanoseconds that a server's clock writes; any other
-    value is read as `structure`. `opaque`: content of the kind `media` that no check can read; it is text if it does
+    value is read as `structure`. `padding`: random characters that hide the length of a text; what could hold a number or a key
+    is read as `structure`. `opaque`: content of the kind `media` that no check can read; it is text if it does
     not look like that kind; `declared` is the media type beside it. `tokens`: everything below it is token data of an answer
     and not text. `token_ids`: integers that stand for text. `secret`: a string here is a credential: no check reads it, and
     no record shows it.
@@ -57,6 +58,7 @@ UNMAPPED = MapLeaf("text", "unmapped", unmapped=True)
 STRUCTURE = MapLeaf("structure")
 NAME = MapLeaf("name")
 TIME = MapLeaf("time")
+PADDING = MapLeaf("padding")
 TOKENS = MapLeaf("tokens")
 TOKEN_IDS = MapLeaf("token_ids")
 SECRET = MapLeaf("secret", media="secret")
@@ -122,6 +124,9 @@ def is_word(text: str) -> bool:
 def is_moment(text: str) -> bool:
     """Whether a string is a moment in the form of RFC 3339."""
     return _MOMENT.fullmatch(text) is not None
+
+
+_SHAPES: dict[str, Callable[[str], bool]] = {"time": is_moment, "padding": is_padding}  # beside words, at a place
 
 
 def is_plain_key(key: str) -> bool:
@@ -292,8 +297,8 @@ def _string(value: str, leaf: MapLeaf, path: Path, out: list[TreeLeaf | None], w
         case "name":
             if not is_short(value):
                 out.append(TreeLeaf(path, undated(value), _FIXED if is_word(value) else UNMAPPED))
-        case "structure" | "time":
-            if is_known(value, words.values) or (leaf.how == "time" and is_moment(value)):
+        case "structure" | "time" | "padding":
+            if is_known(value, words.values) or (leaf.how in _SHAPES and _SHAPES[leaf.how](value)):
                 return
             # An edit of a string that cannot be a word breaks nothing.
             out.append(TreeLeaf(path, value, _FIXED if is_word(value) else UNMAPPED))

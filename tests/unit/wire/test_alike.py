@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 
+from guardproxy.events import Path
 from guardproxy.wire import NOT_KEPT
-from guardproxy.wire.alike import Alike
+from guardproxy.wire.alike import Alike, Filler
 from guardproxy.wire.json import UNMAPPED, TreeLeaf, read, text
 
 
@@ -18,15 +19,15 @@ def frame(value: str, more: str = "1") -> bytes:
 
 
 def remembering(*values: str) -> Alike:
-    alike = Alike()
+    alike = Alike({})
     for value in values:
-        alike.remember(frame(value), read(frame(value)), leaf_of(value))
+        alike.remember(frame(value), read(frame(value)), [leaf_of(value)])
     return alike
 
 
 def test_what_is_not_like_a_remembered_frame() -> None:
     alike = remembering("hello ")
-    assert alike.find(frame("there ")) == (read(frame("there ")), leaf_of("there "))
+    assert alike.find(frame("there ")) == (read(frame("there ")), [leaf_of("there ")])
     for data in (frame(""), frame("4111"), frame(NOT_KEPT), frame('a"b'), frame("a\\b"), frame("hello ", "2")):
         assert alike.find(data) is None
     assert alike.find(frame("word ").replace(b"word", b"\xff\xfe")) is None, "no UTF-8"
@@ -38,26 +39,26 @@ def test_what_is_not_remembered() -> None:
     for value in ("", "4111", NOT_KEPT, 'a"b'):
         assert remembering(value)._frames == remembering()._frames, value
     elsewhere = b'{"hello ": [{"b": "hello\\u0020"}]}'  # the bytes of the text are those of a key
-    alike = Alike()
-    alike.remember(elsewhere, read(elsewhere), TreeLeaf(("hello ", 0, "b"), "hello ", text("assistant")))
-    alike.remember(frame("hello ")[:-1], read(frame("hello ")), leaf_of("hello "))
-    alike.remember(frame("other "), read(frame("hello ")), leaf_of("hello "))
+    alike = Alike({})
+    alike.remember(elsewhere, read(elsewhere), [TreeLeaf(("hello ", 0, "b"), "hello ", text("assistant"))])
+    alike.remember(frame("hello ")[:-1], read(frame("hello ")), [leaf_of("hello ")])
+    alike.remember(frame("other "), read(frame("hello ")), [leaf_of("hello ")])
     assert not alike._frames
     for leaf in (
         TreeLeaf(("a", 0, "b"), "hello ", UNMAPPED),
         TreeLeaf(("a", 0, "b"), "hello ", text("user"), key=True),
     ):
-        alike = Alike()
-        alike.remember(frame("hello "), read(frame("hello ")), leaf)
+        alike = Alike({})
+        alike.remember(frame("hello "), read(frame("hello ")), [leaf])
         assert alike.find(frame("there ")) is None
 
 
 def test_a_stream_of_different_frames_is_not_remembered_for_ever() -> None:
-    alike = Alike()
+    alike = Alike({})
     for number in range(100):
         data = frame("hello ", str(number))
         assert alike.find(data) is None
-        alike.remember(data, read(data), leaf_of("hello "))
+        alike.remember(data, read(data), [leaf_of("hello ")])
     assert alike._vain == 4
     assert len(alike._frames) == 4
 
@@ -69,4 +70,81 @@ def test_frames_do_not_share_the_way_to_their_text() -> None:
     assert second
     first[0]["a"][0]["b"] = "changed"
     assert second[0] == read(frame("two "))
-    assert alike.find(frame("three ")) == (read(frame("three ")), leaf_of("three "))
+    assert alike.find(frame("three ")) == (read(frame("three ")), [leaf_of("three ")])
+
+
+FILLERS: dict[Path, Filler] = {("n", "count"): "count", ("pad",): "padding", ("at",): "moment"}
+MODEL = TreeLeaf(("model",), "some model", UNMAPPED)
+
+
+def filled(value: str, count: object = 12, pad: object = "aB3", at: object = "2025-10-01T12:00:00.5Z") -> bytes:
+    tree = {"model": "some model", "n": {"count": count}, "a": [{"b": value}], "pad": pad, "at": at}
+    return json.dumps(tree, ensure_ascii=False).encode()
+
+
+def test_values_that_a_provider_fills_in_may_differ() -> None:
+    alike = Alike(FILLERS)
+    alike.remember(filled("hello "), read(filled("hello ")), [MODEL, leaf_of("hello ")])
+    for data in (
+        filled("there "),
+        filled("there ", 0),
+        filled("there ", 99999999, "", "2031-12-31T23:59:59Z"),
+        filled("x", 7, "k" * 48),
+    ):
+        tree = read(data)
+        assert alike.find(data) == (tree, [MODEL, leaf_of(tree["a"][0]["b"])])
+    for data in (
+        filled("there ", 123456789),
+        filled("there ", 1.5),
+        filled("there ", -1),
+        filled("there ", "12"),
+        filled("there ", None),
+        filled("there ", pad="k" * 49),
+        filled("there ", pad="two words"),
+        filled("there ", pad="AKIAIOSFODNN7EXAMPLE"),
+        filled("there ", pad="a4111111111111111b"),
+        filled("there ", at="yesterday"),
+        filled("there ", at="2025-10-01T12:00:00+02:00"),
+        filled("there ").replace(b"some model", b"another"),
+        filled("there ").replace(b'"at"', b'"on"'),
+    ):
+        assert alike.find(data) is None, data
+
+
+def test_fillers_may_be_missing_or_of_another_form_or_place() -> None:
+    for data in (
+        b'{"a": [{"b": "hello "}]}',
+        b'{"a": [{"b": "hello "}], "n": {"count": 123456789}}',
+        b'{"a": [{"b": "hello "}], "n": {"other": 1}, "pad": "two words"}',
+        b'{"a": [{"b": "hello "}], "n": [{"count": 1}]}',
+        b'{"count": 5, "a": [{"b": "hello "}], "n": {"count": 5}}',  # the first `count` is at another place
+    ):
+        alike = Alike(FILLERS)
+        alike.remember(data, read(data), [leaf_of("hello ")])
+        other = data.replace(b"hello ", b"there ")
+        assert (found := alike.find(other)) is None or found == (read(other), [leaf_of("there ")])
+        assert (found is None) == data.startswith(b'{"count"')
+
+
+def test_a_text_that_stands_twice_is_found_at_its_place() -> None:
+    data = b'{"model": "hello ", "b": "hello there", "a": [{"b": "hello "}]}'
+    leaves = [TreeLeaf(("model",), "hello ", UNMAPPED), leaf_of("hello ")]
+    alike = Alike({})
+    alike.remember(data, read(data), leaves)
+    other = data.replace(b'[{"b": "hello "', b'[{"b": "there "')
+    assert alike.find(other) == (read(other), [leaves[0], leaf_of("there ")])
+
+
+def test_frames_with_two_texts_or_a_row_or_a_filler_that_is_text_are_not_remembered() -> None:
+    data = filled("hello ", pad="two words")
+    padded = TreeLeaf(("pad",), "two words", UNMAPPED)
+    row = TreeLeaf(("c", 0), "4111 1111", UNMAPPED, number=True, parts=(("c", 0), ("c", 1)))
+    for leaves in (
+        [leaf_of("hello "), leaf_of("hello ")],
+        [leaf_of("hello "), row],
+        [leaf_of("hello "), padded],
+        [MODEL],
+    ):
+        alike = Alike(FILLERS)
+        alike.remember(data, read(data), leaves)
+        assert alike.find(data) is None

@@ -6,12 +6,14 @@ text before it, any other part is new. So a text of a stream has the same path a
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 from guardproxy.errors import ErrorCode
-from guardproxy.events import Count, Event, Frame, Opaque
+from guardproxy.events import Count, Event, Frame, Opaque, Path
 from guardproxy.redaction import Shape
+from guardproxy.wire.alike import Filler
 from guardproxy.wire.codec import AnswerFacts
 from guardproxy.wire.decoding import LeafPlace, StreamDecoder, counts, index_of, indexed, is_delta
 from guardproxy.wire.formats.gemini_generate.calls import CollectedCall, call_key
@@ -103,6 +105,12 @@ class GenerateDecoder(StreamDecoder):
     """A stream of answers. `shown`: whether the client received a frame."""
 
     framing: ClassVar[Framing] = data_lines
+    remembers: ClassVar[bool] = True
+    fillers: ClassVar[Mapping[Path, Filler]] = {
+        ("usageMetadata", "candidatesTokenCount"): "count",
+        ("usageMetadata", "thoughtsTokenCount"): "count",
+        ("usageMetadata", "totalTokenCount"): "count",
+    }
     shown: bool = False
     _positions: dict[int, PartPosition] = field(default_factory=dict)
     _numbers: dict[tuple[Any, Any], int] = field(default_factory=dict)  # of the frame: candidate and part -> number

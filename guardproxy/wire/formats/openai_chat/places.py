@@ -12,6 +12,7 @@ from guardproxy.wire.json import (
     KEYS,
     NAME,
     OTHERS,
+    PADDING,
     STRUCTURE,
     TOKEN_IDS,
     TOKENS,
@@ -205,9 +206,10 @@ def _response(mapped: Map) -> dict[str, Map]:
         **CHOICE_FILTERS,
         **CHOICE,
     }
-    words = ("id", "object", "created", "system_fingerprint", "service_tier", "obfuscation")
+    words = ("id", "object", "created", "system_fingerprint", "service_tier")
     return {
         **dict.fromkeys(words, STRUCTURE),
+        "obfuscation": PADDING,
         "model": NAME,
         **dict.fromkeys(_TOKENS, TOKENS),
         "choices": [{**choice, **dict.fromkeys(_TOKENS, TOKENS)}],

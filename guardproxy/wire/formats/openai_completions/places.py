@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from guardproxy.wire.azure import CHOICE_FILTERS, PROMPT_FILTERS
-from guardproxy.wire.json import NAME, STRUCTURE, TOKENS, UNMAPPED, Map, MapLeaf, text
+from guardproxy.wire.json import NAME, PADDING, STRUCTURE, TOKENS, UNMAPPED, Map, MapLeaf, text
 from guardproxy.wire.prompts import texts_or_tokens
 from guardproxy.wire.self_hosted import ANSWER, CHOICE, OPTIONS
 
@@ -37,7 +37,8 @@ def _response(answer: MapLeaf) -> dict[Any, Map]:
         **CHOICE,
     }
     return {
-        **dict.fromkeys(("id", "object", "created", "system_fingerprint", "service_tier", "obfuscation"), STRUCTURE),
+        **dict.fromkeys(("id", "object", "created", "system_fingerprint", "service_tier"), STRUCTURE),
+        "obfuscation": PADDING,
         "model": NAME,
         **dict.fromkeys(_TOKENS, TOKENS),
         "choices": [{**choice, **dict.fromkeys(_TOKENS, TOKENS)}],

@@ -15,7 +15,7 @@ from guardproxy.events import Path
 from guardproxy.wire.formats.openai_responses.items import STREAMS, annotation, item, json_item, part
 from guardproxy.wire.formats.openai_responses.places import ERROR, JSON_RESPONSE, RESPONSE
 from guardproxy.wire.formats.openai_responses.words import EVENTS
-from guardproxy.wire.json import KEYS, OTHERS, STRUCTURE, TOKENS, Map, MapLeaf, opaque, text
+from guardproxy.wire.json import KEYS, OTHERS, PADDING, STRUCTURE, TOKENS, Map, MapLeaf, opaque, text
 
 TERMINAL = frozenset(("response.completed", "response.incomplete", "response.failed", "error"))
 """The types of the events that end a stream."""
@@ -84,7 +84,7 @@ NUMBERS_AND_NAMES = (
     *("command_index", "annotation_index"),
 )
 """The fields of events that are not text."""
-_WORDS: dict[Any, Map] = dict.fromkeys(NUMBERS_AND_NAMES, STRUCTURE)
+_WORDS: dict[Any, Map] = {**dict.fromkeys(NUMBERS_AND_NAMES, STRUCTURE), "obfuscation": PADDING}
 
 
 def _split(name: str) -> tuple[str, str]:

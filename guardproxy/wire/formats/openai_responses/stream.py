@@ -10,7 +10,7 @@ Decision: docs/decisions/0033-a-repeated-text-gets-the-edits-of-its-deltas.md
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
@@ -18,6 +18,7 @@ from guardproxy.errors import ErrorCode
 from guardproxy.events import Count, End, Event, Frame, Path
 from guardproxy.findings import Channel, Kind
 from guardproxy.redaction import Shape
+from guardproxy.wire.alike import Filler
 from guardproxy.wire.codec import AnswerFacts
 from guardproxy.wire.decoding import LeafPlace, StreamDecoder, counts, is_delta
 from guardproxy.wire.formats.openai_responses.citations import counts_of
@@ -63,6 +64,8 @@ class ResponsesDecoder(StreamDecoder):
     """A stream of events of a response."""
 
     repeats: ClassVar[bool] = True
+    remembers: ClassVar[bool] = True
+    fillers: ClassVar[Mapping[Path, Filler]] = {("sequence_number",): "count", ("obfuscation",): "padding"}
     shown: ShownAnswer = field(default_factory=ShownAnswer)
     _calls: dict[int, Any] = field(default_factory=dict)  # the numbers of items -> the items as they began
     _ended: set[Path] = field(default_factory=set)  # the texts, parts and items that have ended
