@@ -12,6 +12,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, Protocol, get_args
 
+from msgspec import Struct
+
 from guardproxy.errors import NoCapacityError, Shortage
 
 Direction = Literal["request", "response"]
@@ -39,8 +41,7 @@ ALL_PLACES: frozenset[tuple[Direction, Kind]] = frozenset(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Channel:
+class Channel(Struct, frozen=True, cache_hash=True):
     """The place of a text in an exchange.
 
     `direction`: to the model or back. `kind`: the role of the text. `path`: a JSON path that distinguishes this text

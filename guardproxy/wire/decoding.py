@@ -284,9 +284,7 @@ class StreamDecoder:
         if (special := self.special(event)) is not None:
             return special
         if self.remembers and self.reads and (found := self._alike.find(event.data)):
-            if not self.withhold(found[0]):
-                return self._decoded(event, event.data, *found)
-            self._alike = Alike(self.fillers)  # the remembered trees share what was withheld
+            return self._decoded(event, event.data, *found)
         try:
             tree = bounded(event.data, self.bounds, self.reads)
         except JsonFault as fault:
@@ -298,7 +296,7 @@ class StreamDecoder:
         data = event.data if b"\n" not in event.data and not gone else write_line(tree)
         leaves = list(walk(tree, self.how(tree), words=self.words)) if self.reads else []
         if self.remembers and leaves and not gone:
-            self._alike.remember(event.data, tree, leaves)
+            self._alike.remember(event.data, tree, leaves, self.withhold)
         return self._decoded(event, data, tree, leaves)
 
     def _decoded(self, event: StreamEvent, data: bytes, tree: Any, leaves: Sequence[TreeLeaf]) -> list[Event]:

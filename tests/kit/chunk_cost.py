@@ -19,7 +19,8 @@ from benchmarks.words import words
 from guardproxy.exchange.transcript import Command, DataReceived, RequestReceived, ResponseStarted, RunScans, Scanned
 from guardproxy.policy import PolicySet
 from guardproxy.server.scanner import Scanner
-from tests.kit.play import CHAT, Play, chat_frames, policy_set
+from tests.kit.play import CHAT, Play, policy_set
+from tests.kit.provider_frames import provider_frames
 
 NO_RULES = "policy: empty\nrules:\n  - {id: watch, when: check_error, action: flag}\n"
 # The rules of the default policy that read answers.
@@ -49,7 +50,7 @@ async def _play(policies: PolicySet, scanner: Scanner, chunks: int, together: in
 
     await perform(exchange.receive(RequestReceived(REQUEST)))
     await perform(exchange.receive(ResponseStarted(200, "text/event-stream")))
-    frames = chat_frames([{"content": f"{word} "} for word in words(Random(3), chunks)])
+    frames = provider_frames("openai_chat", [f"{word} " for word in words(Random(3), chunks)])
     sys.setprofile(see)
     try:
         for at in range(0, len(frames), together):

@@ -254,7 +254,7 @@ class _Chars(frozenset[str]):
     """A set of characters that also contains all from `_HIGHEST` on, which are too many to list."""
 
     def __contains__(self, char: object) -> bool:
-        return super().__contains__(char) or (isinstance(char, str) and char >= _HIGHEST)
+        return frozenset.__contains__(self, char) or (type(char) is str and char >= _HIGHEST)
 
 
 @cache

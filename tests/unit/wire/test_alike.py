@@ -7,6 +7,7 @@ import json
 from guardproxy.events import Path
 from guardproxy.wire import NOT_KEPT
 from guardproxy.wire.alike import Alike, Filler
+from guardproxy.wire.decoding import nothing
 from guardproxy.wire.json import UNMAPPED, TreeLeaf, read, text
 
 
@@ -21,7 +22,7 @@ def frame(value: str, more: str = "1") -> bytes:
 def remembering(*values: str) -> Alike:
     alike = Alike({})
     for value in values:
-        alike.remember(frame(value), read(frame(value)), [leaf_of(value)])
+        alike.remember(frame(value), read(frame(value)), [leaf_of(value)], nothing)
     return alike
 
 
@@ -40,16 +41,16 @@ def test_what_is_not_remembered() -> None:
         assert remembering(value)._frames == remembering()._frames, value
     elsewhere = b'{"hello ": [{"b": "hello\\u0020"}]}'  # the bytes of the text are those of a key
     alike = Alike({})
-    alike.remember(elsewhere, read(elsewhere), [TreeLeaf(("hello ", 0, "b"), "hello ", text("assistant"))])
-    alike.remember(frame("hello ")[:-1], read(frame("hello ")), [leaf_of("hello ")])
-    alike.remember(frame("other "), read(frame("hello ")), [leaf_of("hello ")])
+    alike.remember(elsewhere, read(elsewhere), [TreeLeaf(("hello ", 0, "b"), "hello ", text("assistant"))], nothing)
+    alike.remember(frame("hello ")[:-1], read(frame("hello ")), [leaf_of("hello ")], nothing)
+    alike.remember(frame("other "), read(frame("hello ")), [leaf_of("hello ")], nothing)
     assert not alike._frames
     for leaf in (
         TreeLeaf(("a", 0, "b"), "hello ", UNMAPPED),
         TreeLeaf(("a", 0, "b"), "hello ", text("user"), key=True),
     ):
         alike = Alike({})
-        alike.remember(frame("hello "), read(frame("hello ")), [leaf])
+        alike.remember(frame("hello "), read(frame("hello ")), [leaf], nothing)
         assert alike.find(frame("there ")) is None
 
 
@@ -58,7 +59,7 @@ def test_a_stream_of_different_frames_is_not_remembered_for_ever() -> None:
     for number in range(100):
         data = frame("hello ", str(number))
         assert alike.find(data) is None
-        alike.remember(data, read(data), [leaf_of("hello ")])
+        alike.remember(data, read(data), [leaf_of("hello ")], nothing)
     assert alike._vain == 4
     assert len(alike._frames) == 4
 
@@ -84,7 +85,7 @@ def filled(value: str, count: object = 12, pad: object = "aB3", at: object = "20
 
 def test_values_that_a_provider_fills_in_may_differ() -> None:
     alike = Alike(FILLERS)
-    alike.remember(filled("hello "), read(filled("hello ")), [MODEL, leaf_of("hello ")])
+    alike.remember(filled("hello "), read(filled("hello ")), [MODEL, leaf_of("hello ")], nothing)
     for data in (
         filled("there "),
         filled("there ", 0),
@@ -120,7 +121,7 @@ def test_fillers_may_be_missing_or_of_another_form_or_place() -> None:
         b'{"count": 5, "a": [{"b": "hello "}], "n": {"count": 5}}',  # the first `count` is at another place
     ):
         alike = Alike(FILLERS)
-        alike.remember(data, read(data), [leaf_of("hello ")])
+        alike.remember(data, read(data), [leaf_of("hello ")], nothing)
         other = data.replace(b"hello ", b"there ")
         assert (found := alike.find(other)) is None or found == (read(other), [leaf_of("there ")])
         assert (found is None) == data.startswith(b'{"count"')
@@ -130,7 +131,7 @@ def test_a_text_that_stands_twice_is_found_at_its_place() -> None:
     data = b'{"model": "hello ", "b": "hello there", "a": [{"b": "hello "}]}'
     leaves = [TreeLeaf(("model",), "hello ", UNMAPPED), leaf_of("hello ")]
     alike = Alike({})
-    alike.remember(data, read(data), leaves)
+    alike.remember(data, read(data), leaves, nothing)
     other = data.replace(b'[{"b": "hello "', b'[{"b": "there "')
     assert alike.find(other) == (read(other), [leaves[0], leaf_of("there ")])
 
@@ -146,5 +147,5 @@ def test_frames_with_two_texts_or_a_row_or_a_filler_that_is_text_are_not_remembe
         [MODEL],
     ):
         alike = Alike(FILLERS)
-        alike.remember(data, read(data), leaves)
+        alike.remember(data, read(data), leaves, nothing)
         assert alike.find(data) is None

@@ -79,6 +79,8 @@ class ChatDecoder(ChoicesDecoder):
         return self._last[1]
 
     def _place(self, tree: Any, leaf: TreeLeaf) -> LeafPlace:
+        if len(leaf.path) == 1:  # a step of the hot path
+            return LeafPlace(leaf.leaf.kind, str(leaf.path[0]), str(leaf.path[0]), flows=False)
         path = indexed(tree, leaf.path)
         run = dotted(path[:2]) if path[0] == "choices" else str(path[0])
         named = tuple("message" if step == "delta" else step for step in path)
