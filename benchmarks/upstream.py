@@ -1,5 +1,6 @@
 """The fastest upstream that still speaks the wire format: canned Chat Completions over a bare asyncio protocol.
 
+The frames have all members that OpenAI's have, also the random padding that hides the length of a chunk.
 A request whose body says `"stream":true` gets 100 SSE chunks, one write each; otherwise one answer of 50 words. With
 the model `trickle` the stream never ends: one chunk a second. With the model `paced` a chunk comes every `PACE_S`, as from a
 model that writes. No request is parsed further than its length.
@@ -10,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import string
 import sys
 from random import Random
 from typing import Any, cast
@@ -23,7 +25,13 @@ CHUNKS = 100
 TRICKLE_S = 1.0
 PACE_S = 0.02
 
-_FIELDS = {"id": "chatcmpl-benchmark", "created": 1_700_000_000, "model": "canned", "system_fingerprint": "fp_0"}
+_FIELDS = {
+    "id": "chatcmpl-CXyzAbc123dEfGhIjKlMnOpQrStUv",
+    "created": 1_760_000_000,
+    "model": "gpt-4o-mini-2024-07-18",
+    "service_tier": "default",
+    "system_fingerprint": "fp_560af6e559",
+}
 _USAGE = {"prompt_tokens": 60, "completion_tokens": 60, "total_tokens": 120}
 _MESSAGE = {"role": "assistant", "content": "WORDS", "refusal": None}
 _PLAIN = json.dumps(
@@ -35,6 +43,8 @@ _PLAIN = json.dumps(
     }
 ).encode()
 _BEFORE, _AFTER = _PLAIN.split(b"WORDS")
+_RANDOM = Random(5)
+_LETTERS = string.ascii_letters + string.digits
 _HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n"
 _STREAM_HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
 
@@ -45,7 +55,9 @@ def _chunked(data: bytes) -> bytes:
 
 def _frame(delta: dict[str, Any], finish: str | None = None) -> bytes:
     choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish}
-    tree = {**_FIELDS, "object": "chat.completion.chunk", "choices": [choice]}
+    padding = "".join(_RANDOM.choices(_LETTERS, k=_RANDOM.randint(1, 16)))
+    about = {"object": "chat.completion.chunk", "usage": None, "obfuscation": padding}
+    tree = {**_FIELDS, "choices": [choice], **about}
     return _chunked(b"data: " + json.dumps(tree, separators=(",", ":")).encode() + b"\n\n")
 
 
