@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import logging
-import os
 import time
 from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass, field, fields, replace
@@ -69,6 +68,7 @@ from guardproxy.server.feedback import FeedbackRoute
 from guardproxy.server.headers import check_head, check_query, condition_headers, is_trusted, named
 from guardproxy.server.listener import HttpRequest
 from guardproxy.server.onward import refuse_names, upstream_headers, use_own_key
+from guardproxy.server.random_ids import RandomIds
 from guardproxy.server.targets import Availability, FoundUpstream, Targets
 from guardproxy.server.upstream import Breakers
 from guardproxy.wire import FEEDBACK_ROUTE, Bounds, Codec, Contract, Formats
@@ -168,6 +168,7 @@ class Admission:
         self._key = key
         self._seals_ids = config.seal_ids != "off"
         self._engine = engine
+        self._ids_of_exchanges = RandomIds()
         self._keys_of = lru_cache(LIMIT_KEYS)(lambda tenant: Keys.of(key, tenant, self._seal))
         self._limits = Limits(config.limit_held_chars, config.limit_answer_bytes, config.quiet_s, bounds_of(config))
         self._has_own_keys = clients is not None
@@ -322,7 +323,7 @@ class Admission:
         """The head of a request, as the client sent it."""
         path, _, query = request.raw_path.partition("?")
         return Head(
-            id=os.urandom(12).hex(),
+            id=self._ids_of_exchanges.next(),
             method=request.method,
             path=path,
             query=query,

@@ -17,6 +17,8 @@ from functools import lru_cache
 from operator import attrgetter
 from typing import Any
 
+from msgspec import Struct
+
 from guardproxy.exchange import Job
 from guardproxy.findings import Scan
 
@@ -76,8 +78,8 @@ class ScanCache:
 
 @lru_cache(64)
 def _members(kind: type) -> tuple[tuple[str, ...], Callable[[Any], tuple[Any, ...]]]:
-    """The names of the members of a dataclass, and a function that returns their values in one call."""
-    names = tuple(field.name for field in fields(kind))
+    """The names of the members of a record, and a function that returns their values in one call."""
+    names = kind.__struct_fields__ if issubclass(kind, Struct) else tuple(field.name for field in fields(kind))
     return names, attrgetter(*names) if len(names) > 1 else lambda value: tuple(getattr(value, name) for name in names)
 
 
@@ -95,7 +97,7 @@ def _write(value: Any, words: list[str], written: Written) -> None:
         words.append(f"tuple {len(value)}")
         for item in value:
             _write(item, words, written)
-    elif is_dataclass(kind):
+    elif is_dataclass(kind) or issubclass(kind, Struct):
         names, values_of = _members(kind)
         words += kind.__name__, *names
         for member in values_of(value):
