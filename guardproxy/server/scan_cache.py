@@ -12,7 +12,7 @@ import hashlib
 import secrets
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import fields, is_dataclass
+from dataclasses import is_dataclass
 from functools import lru_cache
 from operator import attrgetter
 from typing import Any
@@ -77,9 +77,10 @@ class ScanCache:
 
 
 @lru_cache(64)
-def _members(kind: type) -> tuple[tuple[str, ...], Callable[[Any], tuple[Any, ...]]]:
+def _members(kind: Any) -> tuple[tuple[str, ...], Callable[[Any], tuple[Any, ...]]]:
     """The names of the members of a record, and a function that returns their values in one call."""
-    names = kind.__struct_fields__ if issubclass(kind, Struct) else tuple(field.name for field in fields(kind))
+    is_struct = issubclass(kind, Struct)
+    names: tuple[str, ...] = kind.__struct_fields__ if is_struct else tuple(kind.__dataclass_fields__)
     return names, attrgetter(*names) if len(names) > 1 else lambda value: tuple(getattr(value, name) for name in names)
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 import pytest
+from msgspec import Struct, structs
 
 from guardproxy.errors import Shortage
 from guardproxy.exchange.gate import Job
@@ -38,10 +39,12 @@ OTHERS: dict[type, Any] = {str: "another", bool: True}
 def changed(value: Any) -> list[Any]:
     """The value with each of its members changed that is not a value itself, one at a time."""
     out = []
-    for member in fields(value):
+    is_struct = isinstance(value, Struct)
+    for member in structs.fields(value) if is_struct else fields(value):
         old = getattr(value, member.name)
         if type(old) in OTHERS:
-            out.append(replace(value, **{member.name: OTHERS[type(old)] if old != OTHERS[type(old)] else not old}))
+            new = {member.name: OTHERS[type(old)] if old != OTHERS[type(old)] else not old}
+            out.append(structs.replace(value, **new) if is_struct else replace(value, **new))
     return out
 
 
