@@ -5,9 +5,9 @@ the tokens so far, random characters, a time. In: the bytes of a frame. Out: the
 would give, or `None` for a frame that is like no other. Kept: the bytes between these values, of a few frames.
 
 A frame is remembered if it has one place of text, and if its bytes with other values parse to its tree with those values. By
-the grammar of JSON the same holds for every value of the same form. The other leaves stay as they are: the map of a format
-must choose by types and by words of the protocol, never by such a value (`StreamDecoder.remembers`), and a value that is no
-text is no leaf in any of its forms here (`Filler`).
+the grammar of JSON the same holds for every value of the same form, also for a text with escapes. The other leaves stay as
+they are: the map of a format must choose by types and by words of the protocol, never by such a value
+(`StreamDecoder.remembers`), and a value that is no text is no leaf in any of its forms here (`Filler`).
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ Filler = Literal["count", "padding", "moment"]
 
 FRAMES = 4  # remembered: as many choices or blocks can take turns
 TRIES = 4  # frames that are remembered in vain before no further frame is
-_TEXT = re.compile(rb'[^"\\\x00-\x1f]+')
+_TEXT = re.compile(rb'(?:[^"\\\x00-\x1f]++|\\[^\x00-\x1f])++')
 _OTHER = "\ue000 another text \ue000"
 _FORMS: Mapping[Filler, re.Pattern[bytes]] = {
     "count": re.compile(rb"(?:0|[1-9][0-9]{0,7})(?![0-9.eE])"),
@@ -87,7 +87,7 @@ class Alike:
         if self._vain >= TRIES or len(texts) != 1 or any(leaf.parts for leaf in leaves):
             return
         leaf = leaves[texts[0]]
-        if _is_special(leaf.text):
+        if not leaf.text or _is_special(leaf.text):
             return
         cuts = [_cut_text(data, leaf)]
         if cuts == [None] or any(leaf.path in self.fillers for leaf in leaves):
@@ -121,8 +121,8 @@ def _found(frame: _Remembered, data: bytes) -> tuple[dict[str, Any], Sequence[Tr
             return None
         at = found.end()
         try:
-            value = found[0].decode()
-        except UnicodeDecodeError:
+            value = read(b'"%b"' % found[0]) if b"\\" in found[0] else found[0].decode()
+        except (UnicodeDecodeError, JsonFault):
             return None
         if hole.filler is None:
             if _is_special(value):
@@ -155,7 +155,7 @@ def _cut(data: bytes, tree: Any, path: Path, filler: Filler) -> _Cut | None:
 def _cut_text(data: bytes, leaf: TreeLeaf) -> _Cut | None:
     """Where the text of a leaf stands; `None` if it is written with escapes."""
     value = leaf.text.encode("utf-8", "surrogatepass")
-    for start in _values(data, leaf.path[-1], b'"') if _TEXT.fullmatch(value) else ():
+    for start in _values(data, leaf.path[-1], b'"'):
         if data.startswith(value + b'"', start):
             return start, start + len(value), leaf.path, None
     return None

@@ -22,6 +22,8 @@ from guardproxy.wire.json_codec import JsonCodec
 DONE = b"data: [DONE]\n\n"
 """The event that ends a stream."""
 CREATED_S = 1_700_000_000
+PADDINGS = ("obfuscation", "p")  # of OpenAI; of Mistral
+"""The members of frames that hide the lengths of texts."""
 _HEAD = ("id", "object", "created", "model")
 _ERROR_TYPES = {
     401: "authentication_error",
@@ -85,7 +87,7 @@ class ChoicesDecoder(StreamDecoder):
     received, but not their end."""
 
     remembers: ClassVar[bool] = True
-    fillers: ClassVar[Mapping[Path, Filler]] = {("obfuscation",): "padding"}
+    fillers: ClassVar[Mapping[Path, Filler]] = {(name,): "padding" for name in PADDINGS}
     head: dict[str, Any] = field(default_factory=dict)
     shown: set[int] = field(default_factory=set)
     _unfinished: set[int] = field(default_factory=set)  # choices that began and are not in `_finished`

@@ -22,6 +22,19 @@ def _openai_chat(texts: Sequence[str], random: Random) -> Iterator[dict[str, Any
         yield {**_CHAT, **about, "choices": [choice], "usage": None, "obfuscation": padding(random)}
 
 
+def _mistral_chat(texts: Sequence[str], random: Random) -> Iterator[dict[str, Any]]:
+    for text in texts:
+        choice = {"index": 0, "delta": {"content": text}, "finish_reason": None}
+        yield {**_CHAT, "model": "mistral-small-latest", "choices": [choice], "p": padding(random)}
+
+
+def _calls(texts: Sequence[str], random: Random) -> Iterator[dict[str, Any]]:
+    for text in texts:
+        call = {"index": 0, "function": {"arguments": text}}
+        choice = {"index": 0, "delta": {"tool_calls": [call]}, **_NULLS}
+        yield {**_CHAT, "model": "gpt-4o-mini-2024-07-18", "choices": [choice], "obfuscation": padding(random)}
+
+
 def _vllm_chat(texts: Sequence[str], random: Random) -> Iterator[dict[str, Any]]:
     for text in texts:
         choice = {"index": 0, "delta": {"content": text}, **_NULLS}
@@ -72,6 +85,8 @@ def _ollama_generate(texts: Sequence[str], random: Random) -> Iterator[dict[str,
 _EVENTS = {
     "openai_chat": _openai_chat,
     "openai_chat by vLLM": _vllm_chat,
+    "openai_chat by Mistral": _mistral_chat,
+    "openai_chat of a call": _calls,
     "openai_completions": _openai_completions,
     "openai_responses": _openai_responses,
     "anthropic_messages": _anthropic_messages,
@@ -80,7 +95,7 @@ _EVENTS = {
     "ollama_generate": _ollama_generate,
 }
 PROVIDERS = tuple(_EVENTS)
-"""Names of formats; for a second provider of a format, `by` its name."""
+"""Names of formats; for further streams of a format, with more words."""
 
 
 def padding(random: Random) -> str:

@@ -26,13 +26,23 @@ def remembering(*values: str) -> Alike:
     return alike
 
 
+def test_a_text_may_be_written_with_escapes() -> None:
+    alike = remembering("hello ")
+    for value in ('a"b', "a\\b", "one\ntwo", "\u00fc\U0001f600", '{\n  "city": "'):
+        data = json.dumps({"a": [{"b": value, "c": 1}]}).encode()
+        assert alike.find(data) == (read(data), [leaf_of(value)])
+
+
 def test_what_is_not_like_a_remembered_frame() -> None:
     alike = remembering("hello ")
     assert alike.find(frame("there ")) == (read(frame("there ")), [leaf_of("there ")])
-    for data in (frame(""), frame("4111"), frame(NOT_KEPT), frame('a"b'), frame("a\\b"), frame("hello ", "2")):
+    for data in (frame(""), frame("4111"), frame(NOT_KEPT), frame("hello ", "2")):
         assert alike.find(data) is None
     assert alike.find(frame("word ").replace(b"word", b"\xff\xfe")) is None, "no UTF-8"
     assert alike.find(frame("word ").replace(b"word", b"wo\nrd")) is None, "no JSON"
+    assert alike.find(frame("word ").replace(b"word", b"wo\\ud800rd")) is None, "half of a surrogate pair"
+    assert alike.find(frame("word ").replace(b"word", b"wo\\xrd")) is None, "no escape of JSON"
+    assert alike.find(frame("word ").replace(b'"word ', b'"word \\')) is None, "the text does not end"
     assert alike.find(b'{"a": [{"b": "') is None, "shorter than what is around the text"
 
 

@@ -133,7 +133,8 @@ class OpenAIChat(ChoicesCodec[ChatDecoder]):
 
 def _drop_echoes(tree: Any, texts: Sequence[tuple[Text, str]]) -> None:
     """Drops the fields of an edited answer that repeat the old text or its length: token probabilities, size padding."""
-    tree.pop("obfuscation", None)
+    for name in openai.PADDINGS:
+        tree.pop(name, None)
     for number, choice in enumerate(tree["choices"] if isinstance(tree.get("choices"), list) else []):
         mine = [(old, new) for old, new in texts if old.path[:2] == ("choices", number)] if _speaks(choice) else []
         if not any(old.altered or old.text != new for old, new in mine):

@@ -22,7 +22,7 @@ from guardproxy.wire.contract import (
     unchanged,
 )
 from guardproxy.wire.json import members, objects
-from guardproxy.wire.openai import DONE
+from guardproxy.wire.openai import DONE, PADDINGS
 from guardproxy.wire.openai_headers import OPENAI_HEADERS
 from guardproxy.wire.provider_acts import acts_beyond
 from guardproxy.wire.refused import OPENAI_REFUSED
@@ -65,7 +65,7 @@ CONTRACT = Contract(
     },
     words=SHARED,
     opaque=frozenset(("image", "audio", "video", "file", "token_ids", "tokens", "secret")),
-    repeats=TOKENS | {"logprobs", "top_logprobs", "numbers", "obfuscation"},
+    repeats=TOKENS | {"logprobs", "top_logprobs", "numbers", *PADDINGS},
     demand=_demand,
     parts={
         "answer": re.compile(r"choices\[\d+\]\.message\.content"),

@@ -23,6 +23,7 @@ from guardproxy.wire.json import (
     text,
     unknown,
 )
+from guardproxy.wire.openai import PADDINGS
 from guardproxy.wire.self_hosted import ANSWER, CHAT_OPTIONS, CHOICE
 
 _ROLES: dict[str, Kind] = {
@@ -209,7 +210,7 @@ def _response(mapped: Map) -> dict[str, Map]:
     words = ("id", "object", "created", "system_fingerprint", "service_tier")
     return {
         **dict.fromkeys(words, STRUCTURE),
-        "obfuscation": PADDING,
+        **dict.fromkeys(PADDINGS, PADDING),
         "model": NAME,
         **dict.fromkeys(_TOKENS, TOKENS),
         "choices": [{**choice, **dict.fromkeys(_TOKENS, TOKENS)}],

@@ -110,7 +110,8 @@ class OpenAICompletions(ChoicesCodec[CompletionDecoder]):
     def edited_tree(self, frame: Frame, texts: Sequence[tuple[Text, str]]) -> Any:
         tree = super().edited_tree(frame, texts)
         if texts and texts[0][0].channel.direction == "response":
-            tree.pop("obfuscation", None)
+            for name in openai.PADDINGS:
+                tree.pop(name, None)
             for old, new in texts:
                 if old.path[::2] == _TEXT and (old.altered or old.text != new):
                     _drop_echoes(tree["choices"][old.path[1]], old, new)

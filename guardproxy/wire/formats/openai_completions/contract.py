@@ -19,7 +19,7 @@ from guardproxy.wire.contract import (
     no_inputs,
     unchanged,
 )
-from guardproxy.wire.openai import DONE
+from guardproxy.wire.openai import DONE, PADDINGS
 from guardproxy.wire.openai_headers import OPENAI_HEADERS
 from guardproxy.wire.provider_acts import never_acts
 from guardproxy.wire.self_hosted import DENIED
@@ -39,7 +39,7 @@ CONTRACT = Contract(
     },
     words=SHARED,
     opaque=frozenset(("token_ids", "tokens")),
-    repeats=TOKENS | {"logprobs", "numbers", "obfuscation"},
+    repeats=TOKENS | {"logprobs", "numbers", *PADDINGS},
     demand=_demand,
     parts={"answer": re.compile(r"choices\[\d+\]\.text"), "tool": None, "input": None},
     answer_path=("choices", 0, "text"),

@@ -6,6 +6,7 @@ from typing import Any
 
 from guardproxy.wire.azure import CHOICE_FILTERS, PROMPT_FILTERS
 from guardproxy.wire.json import NAME, PADDING, STRUCTURE, TOKENS, UNMAPPED, Map, MapLeaf, text
+from guardproxy.wire.openai import PADDINGS
 from guardproxy.wire.prompts import texts_or_tokens
 from guardproxy.wire.self_hosted import ANSWER, CHOICE, OPTIONS
 
@@ -38,7 +39,7 @@ def _response(answer: MapLeaf) -> dict[Any, Map]:
     }
     return {
         **dict.fromkeys(("id", "object", "created", "system_fingerprint", "service_tier"), STRUCTURE),
-        "obfuscation": PADDING,
+        **dict.fromkeys(PADDINGS, PADDING),
         "model": NAME,
         **dict.fromkeys(_TOKENS, TOKENS),
         "choices": [{**choice, **dict.fromkeys(_TOKENS, TOKENS)}],
