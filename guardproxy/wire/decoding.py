@@ -14,6 +14,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
+from msgspec import Struct
+
 from guardproxy.errors import ErrorCode
 from guardproxy.events import Count, End, Event, Fault, Frame, Opaque, Path, Text
 from guardproxy.findings import Channel, Direction, Kind
@@ -117,8 +119,7 @@ def bounded(data: bytes, bounds: Bounds, reads: bool) -> Any:
     return tree
 
 
-@dataclass(frozen=True, slots=True)
-class LeafPlace:
+class LeafPlace(Struct, frozen=True):
     """The channel of a leaf of a frame. `run`: texts of a run follow each other; `flows`: the text goes on in later frames."""
 
     kind: Kind

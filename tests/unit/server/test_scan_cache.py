@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import pytest
@@ -49,13 +49,15 @@ def changed(value: Any) -> list[Any]:
 
 
 def test_equal_jobs_have_one_key() -> None:
-    assert key() == key(replace(WINDOW))
+    assert key() == key(structs.replace(WINDOW))
     assert key() is not None
 
 
 def test_what_jobs_share_is_written_once_and_changes_no_key() -> None:
     written: Written = {}
-    jobs = [Job(Check(name), replace(WINDOW, text=text)) for name in ("a", "b") for text in (WINDOW.text, "x" * 50)]
+    jobs = [
+        Job(Check(name), structs.replace(WINDOW, text=text)) for name in ("a", "b") for text in (WINDOW.text, "x" * 50)
+    ]
     keys = [KEPT.key(job, "t", written) for job in jobs]
     assert keys == [KEPT.key(job, "t", {}) for job in jobs]
     assert len(set(keys)) == len(jobs)
@@ -64,12 +66,12 @@ def test_what_jobs_share_is_written_once_and_changes_no_key() -> None:
 
 @pytest.mark.parametrize("channel", changed(WINDOW.channel), ids=str)
 def test_another_place_is_another_key(channel: Channel) -> None:
-    assert key(replace(WINDOW, channel=channel)) not in (None, key())
+    assert key(structs.replace(WINDOW, channel=channel)) not in (None, key())
 
 
 @pytest.mark.parametrize("facts", changed(WINDOW.facts), ids=str)
 def test_another_fact_is_another_key(facts: Facts) -> None:
-    assert key(replace(WINDOW, facts=facts)) not in (None, key())
+    assert key(structs.replace(WINDOW, facts=facts)) not in (None, key())
 
 
 def test_another_check_tenant_or_text_is_another_key() -> None:
@@ -83,8 +85,8 @@ def test_another_check_tenant_or_text_is_another_key() -> None:
         key(check=Check(digest="sha256:other")),
         key(check=Other()),
         key(tenant="u"),
-        key(replace(WINDOW, text=TEXT + ".")),
-        key(replace(WINDOW, facts=Facts("POST /v1/messagesm", ""))),
+        key(structs.replace(WINDOW, text=TEXT + ".")),
+        key(structs.replace(WINDOW, facts=Facts("POST /v1/messagesm", ""))),
     ]
     assert None not in keys
     assert len(set(keys)) == len(keys)
@@ -103,7 +105,7 @@ def test_another_check_tenant_or_text_is_another_key() -> None:
     ],
 )
 def test_what_is_not_a_whole_text_in_one_look_has_no_key(more: dict[str, Any]) -> None:
-    assert key(replace(WINDOW, **more)) is None
+    assert key(structs.replace(WINDOW, **more)) is None
 
 
 def test_a_new_member_of_the_facts_is_part_of_the_key_or_prevents_it() -> None:
@@ -114,18 +116,17 @@ def test_a_new_member_of_the_facts_is_part_of_the_key_or_prevents_it() -> None:
         handle: Any = None
 
     found = {
-        key(replace(WINDOW, facts=facts))
+        key(structs.replace(WINDOW, facts=facts))
         for facts in (More(), More(region="eu"), More(tools=("a", "b")), More(tools=("ab",)), More(handle=3))
     }
     assert None not in found
     assert len(found) == 5
-    assert key(replace(WINDOW, facts=More(handle=[3]))) is None
+    assert key(structs.replace(WINDOW, facts=More(handle=[3]))) is None
 
 
 def test_a_new_member_of_a_window_is_part_of_the_key() -> None:
-    @dataclass(frozen=True, slots=True)
-    class More(Window):
-        turn: int = field(default=0)
+    class More(Window, frozen=True):
+        turn: int = 0
 
     first, second = (More(WINDOW.channel, TEXT, turn=turn) for turn in (1, 2))
     assert key(first) != key(second)
