@@ -181,9 +181,8 @@ class Unfolding:
         if end < window.settled - window.start or not plain(text[:end], self.using):
             return None
         shift = window.start
-        if not window.last or behind:  # `replace` would cost as much as the rest of this method
-            about = window.settled, window.last, window.facts, window.state, window.leaves
-            window = Window(window.channel, text[behind:end], shift + behind, *about)
+        if not window.last or behind:
+            window = structs.replace(window, text=text[behind:end], start=shift + behind)
         (scan,) = self.inner.scan([window])
         if scan.error:
             return scan
