@@ -152,7 +152,7 @@ def indexed(tree: Any, path: Path) -> Path:
 def index_of(node: dict[str, Any]) -> int:
     """Returns the `index` of a choice or block; 0 if it has none."""
     index = node.get("index")
-    return index if isinstance(index, int) else 0
+    return index if type(index) is int else 0
 
 
 @dataclass(slots=True)
