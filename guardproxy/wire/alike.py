@@ -4,10 +4,11 @@ Most frames of a stream differ in the text that they add, and in what a provider
 the tokens so far, random characters, a time. In: the bytes of a frame. Out: the tree and the leaves that parsing and walking
 would give, or `None` for a frame that is like no other. Kept: the bytes between these values, of a few frames.
 
-A frame is remembered if it has one place of text, and if its bytes with other values parse to its tree with those values. By
-the grammar of JSON the same holds for every value of the same form, also for a text with escapes. The other leaves stay as
-they are: the map of a format must choose by types and by words of the protocol, never by such a value
-(`StreamDecoder.remembers`), and a value that is no text is no leaf in any of its forms here (`Filler`).
+A frame is remembered if it has one place of text, and if its bytes with other values parse to its tree with those values. The
+other values differ from its own, so the changed bytes are the values at these places and nothing else. By the grammar of JSON
+the same holds for every value of the same form, also for a text with escapes. The other leaves stay as they are: the map of a
+format must choose by types and by words of the protocol, never by such a value (`StreamDecoder.remembers`), and a value that
+is no text is no leaf in any of its forms here (`Filler`). The cost is linear in a frame; long frames are not remembered.
 """
 
 from __future__ import annotations
@@ -29,8 +30,10 @@ Filler = Literal["count", "padding", "moment"]
 `padding`: random characters at a place of the map `PADDING`; `moment`: a time of day at a place of the map `TIME`."""
 
 FRAMES = 4  # remembered: as many choices or blocks can take turns
-TRIES = 4  # frames that are remembered in vain before no further frame is
+TRIES = 4  # frames that are remembered in vain before few frames are
+LONGEST_BYTES = 1 << 14  # of a remembered frame: a stream must not keep much
 _TEXT = re.compile(rb'(?:[^"\\\x00-\x1f]++|\\[^\x00-\x1f])++')
+_GAP = re.compile(rb'[ \t\r\n]*+:[ \t\r\n]*+("?)')
 _OTHER = "\ue000 another text \ue000"
 _FORMS: Mapping[Filler, re.Pattern[bytes]] = {
     "count": re.compile(rb"(?:0|[1-9][0-9]{0,7})(?![0-9.eE])"),
@@ -67,13 +70,13 @@ class Alike:
 
     fillers: Mapping[Path, Filler]
     _frames: deque[_Remembered] = field(default_factory=lambda: deque(maxlen=FRAMES))
-    _vain: int = 0  # frames that were remembered since a frame was like one
+    _vain: int = 0  # frames that were remembered, or came too late for it, since a frame was like one
 
     def find(self, data: bytes) -> tuple[dict[str, Any], Sequence[TreeLeaf]] | None:
         """The tree and the leaves of a frame that is like a remembered one. The tree shares what is beside the paths to its
         values with other frames."""
         for frame in self._frames:
-            if (found := _found(frame, data)) is not None:
+            if data.endswith(frame.after) and (found := _found(frame, data)) is not None:
                 self._vain = 0
                 return found
         return None
@@ -83,17 +86,21 @@ class Alike:
     ) -> None:
         """Remembers a frame by its bytes, its tree and its leaves, if it can be remembered. `withhold`: removes token data from
         a tree. A frame with token data is not remembered, as the data must say the text of each frame."""
+        if self._vain >= TRIES:
+            self._vain += 1
+            if self._vain & (self._vain - 1):  # only frames 8, 16, 32, ...
+                return
         texts = [number for number, leaf in enumerate(leaves) if _is_text(leaf)]
-        if self._vain >= TRIES or len(texts) != 1 or any(leaf.parts for leaf in leaves):
+        if len(data) > LONGEST_BYTES or len(texts) != 1 or any(leaf.parts for leaf in leaves):
             return
         leaf = leaves[texts[0]]
-        if not leaf.text or _is_special(leaf.text):
+        if _is_special(leaf.text):
             return
         cuts = [_cut_text(data, leaf)]
         if cuts == [None] or any(leaf.path in self.fillers for leaf in leaves):
             return
         cuts += [_cut(data, tree, path, filler) for path, filler in self.fillers.items()]
-        self._vain += 1
+        self._vain += self._vain < TRIES
         holes, pieces, end = [], [], 0
         other = tree
         for first, last, path, filler in sorted(filter(None, cuts)):
@@ -132,7 +139,7 @@ def _found(frame: _Remembered, data: bytes) -> tuple[dict[str, Any], Sequence[Tr
         elif hole.filler == "padding" and not is_padding(value):
             return None
         tree = _with(tree, hole.path, int(value) if hole.filler == "count" else value)
-    return (tree, leaves) if data[at:] == frame.after else None
+    return (tree, leaves) if at + len(frame.after) == len(data) else None
 
 
 _Cut = tuple[int, int, Path, Filler | None]
@@ -140,31 +147,40 @@ _Cut = tuple[int, int, Path, Filler | None]
 
 
 def _cut(data: bytes, tree: Any, path: Path, filler: Filler) -> _Cut | None:
-    """Where the value of a filler stands; `None` if it is not in the frame, or has another form."""
+    """Where the value of a filler stands; `None` if it is not in the frame, has another form, or is that of `_OTHERS`."""
     for step in path[:-1]:
         tree = tree.get(step)
         if not isinstance(tree, dict):
             return None
+    if tree.get(path[-1], _OTHERS[filler]) == _OTHERS[filler]:
+        return None
     quote = b"" if filler == "count" else b'"'
-    for start in _values(data, path[-1], quote) if path[-1] in tree else ():
-        found = _FORMS[filler].match(data, start)
-        return (*found.span(), path, filler) if found and data.startswith(quote, found.end()) else None
+    for start in _values(data, path[-1], quote):
+        if (found := _FORMS[filler].match(data, start)) and data.startswith(quote, found.end()):
+            return *found.span(), path, filler
     return None
 
 
 def _cut_text(data: bytes, leaf: TreeLeaf) -> _Cut | None:
-    """Where the text of a leaf stands; `None` if it is written with escapes."""
-    value = leaf.text.encode("utf-8", "surrogatepass")
+    """Where the text of a leaf stands; `None` if it is written with escapes, or is `_OTHER`."""
+    if leaf.text == _OTHER or '"' in leaf.text:  # without a quote, each byte is compared once
+        return None
+    quoted = leaf.text.encode() + b'"'
     for start in _values(data, leaf.path[-1], b'"'):
-        if data.startswith(value + b'"', start):
-            return start, start + len(value), leaf.path, None
+        if data.startswith(quoted, start):
+            return start, start + len(quoted) - 1, leaf.path, None
     return None
 
 
 def _values(data: bytes, step: str | int, quote: bytes) -> Iterator[int]:
     """Yields where values begin that may be those of a member: of any name, if it is an item of a list."""
-    key = b"" if isinstance(step, int) else rb'"%b"\s*+:\s*+' % re.escape(step.encode())
-    return (found.end() for found in re.finditer(key + quote, data))
+    key, at = quote if isinstance(step, int) else b'"%b"' % step.encode(), 0
+    while (at := data.find(key, at)) >= 0:
+        at += len(key)
+        if isinstance(step, int):
+            yield at
+        elif (gap := _GAP.match(data, at)) and gap[1] == quote:
+            yield gap.end()
 
 
 def _is_text(leaf: TreeLeaf) -> bool:
