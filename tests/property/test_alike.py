@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -19,7 +19,7 @@ from msgspec import Struct, structs
 
 from guardproxy.events import Text
 from guardproxy.wire import NOT_KEPT, Codec, Prompt, codecs
-from guardproxy.wire.alike import Alike
+from guardproxy.wire.alike import _OTHER, Alike
 from guardproxy.wire.decoding import StreamDecoder
 from guardproxy.wire.formats.gemini_generate.codec import ARRAYS
 from guardproxy.wire.json import read
@@ -53,6 +53,25 @@ _WORDS += (
     "[DONE]",
     "\ue000 another text \ue000",
 )
+_BYTES = (
+    b'"',
+    b"\\",
+    b"{",
+    b"}",
+    b"[",
+    b",",
+    b":",
+    b"0",
+    b"-",
+    b".",
+    b" ",
+    b"\0",
+    b"\xff",
+    b"\xc3",
+    b"\\ud83d",
+    b"\\u0041",
+)
+PIECES = st.sampled_from((*_BYTES, b"\xef\xbb\xbf", b"\xed\xa0\x80", b"\\n", b"\t", b"4111", b'"text":"x",', b""))
 TEXTS = st.one_of(st.sampled_from(_WORDS), st.text(st.characters(codec="utf-8"), max_size=6), st.just("word "))
 SPACES = st.sampled_from((b"", b"\n", b" \n\t\n"))
 KINDS = ("assistant", "reasoning", "tool_arguments")
@@ -140,6 +159,8 @@ def test_frames_of_providers_give_the_same_events(provider: str, data: st.DataOb
         frames.insert(at % len(frames), changed)
     spaces = data.draw(SPACES)
     frames = [laid_out(frame, spaces) for frame in frames]
+    piece, at = data.draw(PIECES), data.draw(st.integers(6, len(frames[0]) - 2))
+    frames.append(frames[0][:at] + piece + frames[0][at + data.draw(st.integers(0, 2)) :])  # any bytes, perhaps no JSON
     assert decoded(codec, frames, remembers=True) == decoded(codec, frames, remembers=False)
 
 
@@ -206,14 +227,49 @@ def test_elements_of_an_array_are_alike() -> None:
     assert found == decoded(ARRAYS, data, remembers=False)
 
 
-def test_withheld_fields_are_withheld_from_every_frame() -> None:
-    """A frame whose token data no longer says its text is read as a whole."""
-    codec = ANSWERED["openai_chat"]
-    head = b'data: {"choices": [{"index": 0, "delta": {"content": "'
-    tail = b'"}, "logprobs": {"content": [{"token": "secret", "logprob": 0}, {"token": " word", "logprob": 0}]}}]}\n\n'
-    frames = [head + value + tail for value in (b"secret word", b"other", b"another")]
-    events = decoded(codec, frames, remembers=True)
-    assert events == decoded(codec, frames, remembers=False)
-    trees = [values["tree"] for name, _, values in events if name == Text.__name__]
-    assert [tree["choices"][0]["logprobs"] is None for tree in trees] == [False, True, True]
-    assert StreamDecoder.remembers is False, "a format says so itself"
+_SAID = "secret word"
+TOKENS: dict[str, Callable[[str, str], dict[str, Any]]] = {
+    "openai_chat": lambda text, token: {
+        "choices": [
+            {"index": 0, "delta": {"content": text}, "logprobs": {"content": [{"token": token, "logprob": 0}]}},
+        ]
+    },
+    "openai_completions": lambda text, token: {
+        "choices": [{"index": 0, "text": text, "logprobs": {"tokens": [token], "token_logprobs": [0]}}]
+    },
+    "openai_responses": lambda text, token: {
+        "type": "response.output_text.delta",
+        "delta": text,
+        "logprobs": [{"token": token, "logprob": 0}],
+    },
+    "gemini_generate": lambda text, token: {
+        "candidates": [
+            {
+                "content": {"parts": [{"text": text}], "role": "model"},
+                "logprobsResult": {"chosenCandidates": [{"token": token, "logProbability": -1}]},
+            }
+        ]
+    },
+    "ollama_chat": lambda text, token: {"message": {"content": text}, "logprobs": [{"token": token, "logprob": 0}]},
+    "ollama_generate": lambda text, token: {"response": text, "logprobs": [{"token": token, "logprob": 0}]},
+}
+"""Frames with a text and the token data of a text."""
+
+
+@pytest.mark.parametrize("said", [_SAID, _OTHER, ""])
+@pytest.mark.parametrize("name", TOKENS)
+def test_withheld_fields_are_withheld_from_every_frame(name: str, said: str) -> None:
+    """A frame whose token data no longer says its text is read as a whole. `_OTHER` is the text that is tried."""
+    codec: Any = ANSWERED[name]
+    for texts in ((_SAID, "other", _OTHER, _SAID), (_OTHER, "other", _SAID, _OTHER), ("other", _OTHER, _SAID)):
+        lines = [json.dumps(TOKENS[name](text, said)).encode() for text in texts]
+        frames = [codec.stream.framing.frame(line) for line in lines]
+        events = decoded(codec, frames, remembers=True)
+        assert events == decoded(codec, frames, remembers=False)
+        sent = [json.dumps(values["tree"]) for event, _, values in events if event == Text.__name__]
+        for tree, text in zip(sent, texts, strict=True):
+            assert not said or tree.count(json.dumps(said)) == (2 if text == said else 0)
+
+
+def test_a_format_says_itself_that_frames_are_remembered() -> None:
+    assert StreamDecoder.remembers is False

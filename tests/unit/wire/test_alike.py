@@ -50,7 +50,7 @@ def test_what_is_not_like_a_remembered_frame() -> None:
 
 
 def test_what_is_not_remembered() -> None:
-    for value in ("4111", NOT_KEPT, 'a"b', "long " * 4000):
+    for value in ("", "4111", NOT_KEPT, 'a"b', "long " * 4000):
         assert remembering(value)._frames == remembering()._frames, value
     elsewhere = b'{"hello ": [{"b": "hello\\u0020"}]}'  # the bytes of the text are those of a key
     alike = Alike({})
