@@ -61,6 +61,8 @@ def test_what_is_not_remembered() -> None:
     for leaf in (
         TreeLeaf(("a", 0, "b"), "hello ", UNMAPPED),
         TreeLeaf(("a", 0, "b"), "hello ", text("user"), key=True),
+        TreeLeaf(("a", 0, "b"), "hello ", text("user"), number=True),
+        TreeLeaf(("a", 0, "b"), "hello ", text("user"), encode=str),
     ):
         alike = Alike({})
         alike.remember(frame("hello "), read(frame("hello ")), [leaf], nothing)
@@ -78,6 +80,10 @@ def test_few_frames_of_a_stream_of_different_frames_are_remembered() -> None:
             remembered.append(number)
             last = alike._frames[-1]
     assert remembered == [1, 2, 3, 4, 8, 16, 32, 64]
+    assert alike.find(frame("there ", "64"))
+    data = frame("hello ", "101")
+    alike.remember(data, read(data), [leaf_of("hello ")], nothing)
+    assert alike.find(frame("there ", "101")), "a frame was like one, so the next may be remembered"
 
 
 def test_frames_do_not_share_the_way_to_their_text() -> None:
