@@ -285,7 +285,8 @@ class StreamDecoder:
         if (special := self.special(event)) is not None:
             return special
         if self.remembers and self.reads and (found := self._alike.find(event.data)):
-            return self._decoded(event, event.data, *found)
+            data = event.data if b"\n" not in event.data else write_line(found[0])
+            return self._decoded(event, data, *found)
         try:
             tree = bounded(event.data, self.bounds, self.reads)
         except JsonFault as fault:
