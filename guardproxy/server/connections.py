@@ -53,6 +53,7 @@ class _Protocol(ResponseHandler):
         """Notes that the connection is idle. Bytes that arrive from now on are not parsed."""
         self._was_kept = True
         self._parser = None
+        self._drop_timeout()  # it may have begun at the end of a large request, when the answer was complete
 
     def eof_received(self) -> None:
         """Closes the connection, because the answer has arrived in full."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 
@@ -39,8 +40,10 @@ class Model:
 
 
 @asynccontextmanager
-async def model(scripts: Sequence[Script]) -> AsyncIterator[tuple[str, list[Model]]]:
-    """A model whose connections follow the scripts in turn. Gives its address, and the connections."""
+async def model(
+    scripts: Sequence[Script], context: ssl.SSLContext | None = None
+) -> AsyncIterator[tuple[str, list[Model]]]:
+    """A model whose connections follow the scripts in turn, over TLS with a context. Gives its address, and the connections."""
     models: list[Model] = []
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -51,9 +54,10 @@ async def model(scripts: Sequence[Script]) -> AsyncIterator[tuple[str, list[Mode
 
     listening = socket.create_server(("127.0.0.1", 0))
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, SOCKET_BYTES)
-    server = await asyncio.start_server(serve, sock=listening, limit=SOCKET_BYTES)
+    server = await asyncio.start_server(serve, sock=listening, limit=SOCKET_BYTES, ssl=context)
+    port = server.sockets[0].getsockname()[1]
     try:
-        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", models
+        yield f"https://localhost:{port}" if context else f"http://127.0.0.1:{port}", models
     finally:
         server.close()
         for each in models:

@@ -206,6 +206,16 @@ async def test_requests_that_nobody_reads_do_not_pile_up() -> None:
         assert 1 < len(models) < requests
 
 
+async def test_an_idle_connection_has_no_time_limit() -> None:
+    """The limit may begin when the answer is complete, if that came before the end of a large request."""
+    async with model([answering(OK)]) as (url, _), opened() as connections:
+        await (await ask(connections, url)).content.read()
+        (protocol,) = kept(connections)
+        protocol.start_timeout()
+        protocol.keep()
+        assert protocol._read_timeout_handle is None
+
+
 async def test_an_interim_answer_does_not_end_the_time_limit() -> None:
     interim = answering(b"HTTP/1.1 103 Early Hints\r\n\r\n")
     async with model([interim]) as (url, _), opened(idle_s=0.05) as connections, asyncio.timeout(20):
