@@ -130,7 +130,6 @@ class Progress:
     _cursors: list[_Cursor] = field(init=False)
     _waiting: list[Finding] = field(default_factory=list)
     _weak: list[Finding] = field(default_factory=list)  # waiting findings that give way to others
-    _first: tuple[int, Window] | None = None  # the window of checks that have read nothing, and the length of the text
     _scanned: int = -1  # the length that was scanned, + 1 with the end; -1: no scan yet
     _is_raw_read: bool = field(init=False)  # whether a check reads the raw text
 
@@ -167,13 +166,8 @@ class Progress:
             view = text.view
             leaves = tuple(leaf.at for leaf in view.leaves) if view and check.name == RESTORE else ()
             return Window(channel, view.text if view else text.part(0, text.total), facts=facts, leaves=leaves)
-        if cursor.keep or cursor.at or cursor.state is not None:
-            part = text.part(cursor.keep, text.total)
-            return Window(channel, part, cursor.keep, cursor.at, text.ended, facts, cursor.state)
-        mark, first = text.total + text.ended, self._first
-        if first is None or first[0] != mark or first[1].facts is not facts:
-            first = self._first = mark, Window(channel, text.part(0, text.total), 0, 0, text.ended, facts)
-        return first[1]
+        part = text.part(cursor.keep, text.total)
+        return Window(channel, part, cursor.keep, cursor.at, text.ended, facts, cursor.state)
 
     def learn(self, windows: Sequence[tuple[int, Window]], scans: Sequence[Scan]) -> Finding | None:
         """Takes the scans of windows; returns the first finding of a check that reads the raw text."""

@@ -14,7 +14,6 @@ from __future__ import annotations
 import asyncio
 from collections import Counter as Counts
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import chain, repeat
@@ -27,6 +26,7 @@ from guardproxy.errors import NoCapacityError, Shortage
 from guardproxy.exchange import Job
 from guardproxy.findings import Scan, Window, failed_scan
 from guardproxy.server.calls import broken, checked, report, run, run_slices
+from guardproxy.server.questions import Question
 from guardproxy.server.scan_cache import CheckKey, KnownText, ScanCache, Written, key_of
 from guardproxy.server.threads import Load, ScanThreads
 
@@ -101,30 +101,6 @@ _Missing = tuple[int, KnownText, CheckKey]
 """The number of a job without a cached scan, its text and its check."""
 
 
-class _Question:
-    """A question to a model, which a thread may submit. After `drop`, the model no longer works on it."""
-
-    def __init__(self, scorer: Any, queries: Sequence[Query]) -> None:
-        self._scorer = scorer
-        self._queries = queries
-        self._answer: Future[Any] | None = None
-        self._dropped = False
-
-    def submit(self) -> Future[Any]:
-        """Asks the model. Returns the future answer."""
-        answer: Future[Any] = self._scorer.submit(self._queries)
-        self._answer = answer
-        if self._dropped:  # by another thread in the meantime
-            answer.cancel()
-        return answer
-
-    def drop(self) -> None:
-        """Cancels the question; a finished answer stays."""
-        self._dropped = True
-        if self._answer is not None:
-            self._answer.cancel()
-
-
 class Scanner:
     """Scans jobs. `threads`: the number of scans that may run beside the loop. `timeout_s`: for all jobs of a command with
     little text."""
@@ -162,15 +138,15 @@ class Scanner:
         known: KnownText | None = None
         look_ups = chars = hits = 0
         for at, job in enumerate(jobs):
+            if look_ups > LOOK_UPS or chars > DIGEST_CHARS:
+                await asyncio.sleep(0)  # other tasks get a turn
+                look_ups = chars = 0
             look_ups += 1
-            if job.window is not window:  # the jobs of a text follow each other
-                look_ups += NEW_TEXT
-                chars += len(job.window.text)
-                if look_ups > LOOK_UPS or chars > DIGEST_CHARS:
-                    await asyncio.sleep(0)  # other tasks get a turn
-                    look_ups = chars = 0
+            if job.window != window:  # the jobs of a text follow each other
                 window = job.window
                 known = self._cache.known(window, tenant, written)
+                look_ups += NEW_TEXT
+                chars += len(window.text)
             if known is not None:
                 if (key := checks.get(id(job.check))) is None:
                     key = checks[id(job.check)] = key_of(job.check)
@@ -293,7 +269,7 @@ class Scanner:
         if not any(batch.urgent for batch in same):
             self._admit(scorer, chars, by_tenant, tenant)
         by_tenant[tenant] += chars
-        question = _Question(scorer, queries)
+        question = Question(scorer, queries)
         try:
             return await asyncio.wrap_future(await self._beside(question.submit, same, tenant))
         finally:
