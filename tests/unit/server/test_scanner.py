@@ -488,7 +488,7 @@ async def test_texts_are_looked_up_in_slices_of_characters(monkeypatch: pytest.M
     monkeypatch.setattr(asyncio, "sleep", counting)
     it = Scanner(1, 60.0)
     try:
-        await it.scan(many(Own(fine), [f"{number} {LONG * 2000}" for number in range(10)]))
+        await it.scan(many(Own(fine), [f"{number} {LONG * 180}" for number in range(10)]))
     finally:
         it.close()
     assert turns >= 3
