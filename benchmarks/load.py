@@ -1,6 +1,6 @@
 """The load generator: bare asyncio connections that ask, read to the end of the answer, and ask again.
 
-In: one JSON object as argument: `port`, `mode` (`plain`, `stream`, `paced`, `open`), `connections`, `seconds`, `seed`,
+In: one JSON object as argument: `port`, `mode` (`plain`, `agent`, `stream`, `paced`, `open`), `connections`, `seconds`, `seed`,
 `headers` (more headers of a request), `prompts` (how many differ; 0: all). Out: one JSON object with what was measured: rates,
 percentiles in milliseconds, how many were refused (4xx, which count for nothing else) or failed. `share_p10`, `share_p90`:
 percentiles of the requests of a connection, 1 for the mean of all connections. `answers`: all answers, with those that came
@@ -23,6 +23,7 @@ from typing import Any, cast
 
 import uvloop
 
+from benchmarks.agent import turn
 from benchmarks.words import words
 
 PROMPT_WORDS = 50
@@ -30,6 +31,7 @@ OPEN_S = 60.0  # for all streams of mode `open` to begin
 OPENING = 16  # streams of mode `open` that wait for their first text: a proxy with one core refuses hundreds at once
 WARM_S = 4.0  # for streams to get out of step, at most
 MADE_FIRST = 3000  # requests for each second that are made before it begins
+MADE_FIRST_AGENT = 100  # turns of an agent, which are large
 WAIT_S = 4.0  # for the first answer of a slow proxy, beyond the time of the measurement
 _TEXT = re.compile(rb'"content":\s*"[^"]')
 
@@ -48,8 +50,11 @@ MODELS = {"open": "trickle", "paced": "paced"}
 def request(random: Random, mode: str, port: int, headers: Mapping[str, str]) -> bytes:
     """One request with a prompt of its own."""
     tree: dict[str, Any] = {"model": MODELS.get(mode, "canned")}
-    tree["messages"] = [{"role": "user", "content": " ".join(words(random, PROMPT_WORDS))}]
-    if mode != "plain":
+    if mode == "agent":
+        tree |= turn(random)
+    else:
+        tree["messages"] = [{"role": "user", "content": " ".join(words(random, PROMPT_WORDS))}]
+    if mode not in ("plain", "agent"):
         tree["stream"] = True
     body = json.dumps(tree, separators=(",", ":")).encode()
     head = (
@@ -161,12 +166,12 @@ async def measure(
     headers: Mapping[str, str] | None = None,
     prompts: int = 0,
 ) -> dict[str, Any]:
-    """Runs one measurement. The first tenth of the time is not counted, and of streams the time until each connection had an
-    answer: they begin all at once, so at first a proxy reads as many prompts as there are connections."""
+    """Runs one measurement. The first tenth of the time is not counted, and of streams and agents the time until each
+    connection had an answer: streams begin all at once, so at first a proxy reads as many prompts as there are connections, and
+    the first turn of an agent is all new."""
     random = Random(seed)
-    ready = [
-        request(random, mode, port, headers or {}) for _ in range(prompts or min(4000, round(seconds * MADE_FIRST)))
-    ]
+    most = MADE_FIRST_AGENT if mode == "agent" else min(4000, round(seconds * MADE_FIRST))
+    ready = [request(random, mode, port, headers or {}) for _ in range(prompts or most)]
     loop = asyncio.get_running_loop()
 
     def ask() -> bytes:
@@ -192,7 +197,7 @@ async def measure(
         return {}
     askers = [await connected() for _ in range(connections)]
     await asyncio.sleep(seconds / 10)
-    if mode == "stream":
+    if mode in ("stream", "agent"):
         await asyncio.wait([asker.had_answer for asker in askers], timeout=min(WARM_S, 4 * seconds))
     for asker in askers:
         asker.counting = True

@@ -18,6 +18,9 @@ from dataclasses import InitVar, dataclass, field, replace
 from operator import attrgetter
 from typing import Any
 
+import msgspec
+from msgspec import Struct
+
 from guardproxy.audit import Moves
 from guardproxy.checks import Check
 from guardproxy.decisions import Stop
@@ -41,18 +44,17 @@ def is_raw(check: Check) -> bool:
     return check.traits.is_raw
 
 
-@dataclass(slots=True, eq=False)
-class LaneText:
+class LaneText(Struct, eq=False):
     """The text of a lane so far. Offsets count from its beginning."""
 
-    parts: list[str] = field(default_factory=list)
+    parts: list[str] = msgspec.field(default_factory=list)
     """The text in parts. The first is as it came; later ones may be joined."""
     total: int = 0
     """The number of characters so far."""
     ended: bool = False
     view: View | None = None
     """The decoded text of JSON that is scanned decoded, once the text has ended; otherwise `None`."""
-    _starts: list[int] = field(default_factory=list)  # where each part begins
+    _starts: list[int] = msgspec.field(default_factory=list)  # where each part begins
     _apart: int = -1  # parts at the end that are to be joined; the first part never is
 
     def append(self, text: str) -> None:
@@ -100,8 +102,7 @@ class LaneText:
         return leaf.start - leaf.quoted if leaf else 0
 
 
-@dataclass(slots=True)
-class _Cursor:
+class _Cursor(Struct):
     """The progress of a check: text before `at` is settled, text from `keep` on is read again; `state`: the check's own
     state."""
 
@@ -220,23 +221,22 @@ class Progress:
         return done
 
 
-@dataclass(slots=True, eq=False)
-class Rewrite:
+class Rewrite(Struct, eq=False):
     """The edits of a lane's text, and the masks for its record."""
 
     text: LaneText
     progress: Progress
     number: bool = False
     """Whether the text is a number."""
-    edits: list[tuple[int, int, str]] = field(default_factory=list)
+    edits: list[tuple[int, int, str]] = msgspec.field(default_factory=list)
     """Settled edits, sorted, without overlap; offsets count in the scanned text."""
-    masks: list[tuple[int, int, str]] = field(default_factory=list)
+    masks: list[tuple[int, int, str]] = msgspec.field(default_factory=list)
     """Spans that the record must not show, sorted, without overlap."""
-    fitted: dict[int, str] = field(default_factory=dict)
+    fitted: dict[int, str] = msgspec.field(default_factory=dict)
     """Replacements of whole leaves, by index (0: the whole text)."""
-    stops: dict[Finding, Stop] = field(default_factory=dict)
+    stops: dict[Finding, Stop] = msgspec.field(default_factory=dict)
     """Findings in places that accept no replacement, with the stop that follows."""
-    moves: Moves = field(default_factory=Moves)
+    moves: Moves = msgspec.field(default_factory=Moves)
     """How the edits of the released text move offsets."""
     released: int = 0
     """The raw offset up to which the text was released."""
@@ -291,8 +291,7 @@ class Rewrite:
         return "".join((*out, self.text.part(at, self.text.total)))
 
 
-@dataclass(slots=True, eq=False)
-class Quotation:
+class Quotation(Struct, eq=False):
     """The part of a text with a fault that may be quoted to the model once `checks` have read it: all, or up to the fault."""
 
     checks: tuple[Check, ...] = ()
@@ -303,8 +302,7 @@ class Quotation:
     """The end of the first finding in the raw text, if the text is held or judged; otherwise 0."""
 
 
-@dataclass(frozen=True, slots=True)
-class TextPlace:
+class TextPlace(Struct, frozen=True):
     """The place of a text in the wire format. `number`: whether the text is a number; `key`: whether it is the key of an
     object; `fixed`: whether the place accepts no edited text; `unmapped`: whether the place is not part of the format."""
 
