@@ -16,6 +16,7 @@ from __future__ import annotations
 import re
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -97,15 +98,22 @@ class Alike:
             if self._vain & (self._vain - 1):  # no power of two
                 return
         texts = [number for number, leaf in enumerate(leaves) if _is_text(leaf)]
-        if len(texts) != 1 or len(data) > LONGEST_BYTES:
+        if len(texts) != 1 or len(data) > LONGEST_BYTES or _is_special(leaves[texts[0]].text):
             return
-        if any(leaf.parts or leaf.path in self.fillers for leaf in leaves) or _is_special(leaves[texts[0]].text):
+        if any(leaf.parts or leaf.path in self.fillers for leaf in leaves):
             return
-        written = data.decode()
-        if (cut := _cut_text(written, leaves[texts[0]])) is None:
-            return
-        cuts = [cut, *filter(None, (_cut(written, tree, path, filler) for path, filler in self.fillers.items()))]
         self._vain += self._vain < TRIES
+        with suppress(JsonFault):
+            found = self._with_holes(data.decode(), tree, leaves, texts[0], withhold)
+            self._frames.extend(filter(None, (found,)))
+
+    def _with_holes(
+        self, written: str, tree: Any, leaves: Sequence[TreeLeaf], text: int, withhold: Callable[[Any], Sequence[str]]
+    ) -> _Remembered | None:
+        """A frame with holes; `None` if it depends on more than the values in them. Raises `JsonFault`."""
+        if (cut := _cut_text(written, leaves[text])) is None:
+            return None
+        cuts = [cut, *filter(None, (_cut(written, tree, path, filler) for path, filler in self.fillers.items()))]
         holes, pieces, end = [], [], 0
         other = tree
         for first, last, path, filler in sorted(cuts):
@@ -113,12 +121,10 @@ class Alike:
             holes.append(_Hole(written[end:first], path, filler))
             pieces += [written[end:first], str(value)]
             other, end = _with(other, path, value), last
-        try:
-            read_again = read("".join((*pieces, written[end:])).encode())
-        except JsonFault:
-            return
-        if read_again == other and not withhold(read_again):
-            self._frames.append(_Remembered(tuple(holes), written[end:], other, tuple(leaves), texts[0]))
+        read_again = read("".join((*pieces, written[end:])).encode())
+        if read_again != other or withhold(read_again):
+            return None
+        return _Remembered(tuple(holes), written[end:], other, tuple(leaves), text)
 
 
 def _found(frame: _Remembered, written: str) -> tuple[dict[str, Any], Sequence[TreeLeaf]] | None:
@@ -168,24 +174,22 @@ def _cut(written: str, tree: Any, path: Path, filler: Filler) -> _Cut | None:
 
 
 def _cut_text(written: str, leaf: TreeLeaf) -> _Cut | None:
-    """Where the text of a leaf stands; `None` if it is written with escapes, or is `_OTHER`."""
-    if leaf.text == _OTHER or '"' in leaf.text:  # without a quote, each character is compared once
+    """Where the text of a leaf stands; `None` if it is not found, or is `_OTHER`."""
+    if leaf.text == _OTHER:
         return None
-    quoted = leaf.text + '"'
     for start in _values(written, leaf.path[-1], '"'):
-        if written.startswith(quoted, start):
-            return start, start + len(quoted) - 1, leaf.path, None
+        value, end = read_string(written, start - 1)
+        if value == leaf.text:
+            return start, end - 1, leaf.path, None
     return None
 
 
-def _values(written: str, step: str | int, quote: str) -> Iterator[int]:
-    """Yields where values begin that may be those of a member: of any name, if it is an item of a list."""
-    key, at = quote if isinstance(step, int) else f'"{step}"', 0
+def _values(written: str, name: str | int, quote: str) -> Iterator[int]:
+    """Yields where values of members with a name begin, behind their quote. The strings there do not overlap."""
+    key, at = f'"{name}"', 0
     while (at := written.find(key, at)) >= 0:
         at += len(key)
-        if isinstance(step, int):
-            yield at
-        elif (gap := _GAP.match(written, at)) and gap[1] == quote:
+        if (gap := _GAP.match(written, at)) and gap[1] == quote:
             yield gap.end()
 
 
