@@ -18,6 +18,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from operator import itemgetter
 from typing import Any, Literal
 
 from guardproxy.events import Path
@@ -30,7 +31,7 @@ Filler = Literal["count", "padding", "moment"]
 """A value that a provider writes into each frame. `count`: a whole number of at most eight digits at a place of structure;
 `padding`: random characters at a place of the map `PADDING`; `moment`: a time of day at a place of the map `TIME`."""
 
-FRAMES = 4  # remembered: as many choices or blocks can take turns
+FRAMES = 8  # remembered: as many choices or blocks can take turns
 TRIES = 4  # frames that are remembered in vain, before only frames 8, 16, 32 and so on are
 LONGEST_BYTES = 1 << 14  # of a remembered frame: a stream must not keep much
 _GAP = re.compile(r'[ \t\r\n]*+:[ \t\r\n]*+("?)')
@@ -70,7 +71,9 @@ class Alike:
 
     fillers: Mapping[Path, Filler]
     _frames: deque[_Remembered] = field(default_factory=lambda: deque(maxlen=FRAMES))
-    _vain: int = 0  # since a frame was like one: frames that were remembered, and after `TRIES` of them all frames
+    _vain: int = (
+        0  # frames that were remembered, less those that were like one; after `TRIES` of them, all frames count
+    )
 
     def find(self, data: bytes) -> tuple[dict[str, Any], Sequence[TreeLeaf]] | None:
         """The tree and the leaves of a frame that is like a remembered one. The tree shares what is beside the paths to its
@@ -82,8 +85,10 @@ class Alike:
         except UnicodeDecodeError:
             return None
         for frame in self._frames:
-            if written.endswith(frame.after) and (found := _found(frame, written)) is not None:
-                self._vain = 0
+            if not written.startswith(frame.holes[0].before) or not written.endswith(frame.after):
+                continue
+            if (found := _found(frame, written)) is not None:
+                self._vain = max(0, min(self._vain, TRIES) - 1)
                 return found
         return None
 
@@ -97,6 +102,8 @@ class Alike:
             self._vain += 1
             if self._vain & (self._vain - 1):  # no power of two
                 return
+            if self._vain > FRAMES:  # none of them was like a frame
+                self._frames.clear()
         texts = [number for number, leaf in enumerate(leaves) if _is_text(leaf)]
         if len(texts) != 1 or len(data) > LONGEST_BYTES or _is_special(leaves[texts[0]].text):
             return
@@ -116,7 +123,7 @@ class Alike:
         cuts = [cut, *filter(None, (_cut(written, tree, path, filler) for path, filler in self.fillers.items()))]
         holes, pieces, end = [], [], 0
         other = tree
-        for first, last, path, filler in sorted(cuts):
+        for first, last, path, filler in sorted(cuts, key=itemgetter(0)):
             value = _OTHERS[filler] if filler else _OTHER
             holes.append(_Hole(written[end:first], path, filler))
             pieces += [written[end:first], str(value)]
