@@ -13,6 +13,10 @@ Decision: docs/decisions/0053-requests-go-out-without-a-client-session.md
 from __future__ import annotations
 
 import asyncio
+import re
+import sys
+from contextlib import suppress
+from functools import partial
 
 import aiohttp
 from aiohttp.client_proto import ResponseHandler
@@ -30,6 +34,63 @@ SLICE_BYTES = 64 * 1024  # a larger body is written in slices, beside the wait f
 LIMIT_ORIGINS = 1_000
 _WITHOUT_BODY = (METH_GET, METH_HEAD, METH_OPTIONS, METH_TRACE)
 _AGAIN = (*_WITHOUT_BODY, "PUT", "DELETE")  # a request of these may be sent again (RFC 9110, 9.2.2)
+_METHOD = re.compile(r"[A-Z]+(?:-[A-Z]+)*", re.ASCII)
+
+
+class _Protocol(ResponseHandler):
+    """The protocol of a connection. It differs from aiohttp's in three ways. Bytes that arrive while the connection is idle
+    answer no request. Every end of the connection ends the wait for a body. And a connection is closed at once: aiohttp first
+    writes what is left of a request, without a time limit, though the upstream may never read it."""
+
+    _was_kept = False
+
+    @property
+    def has_strange_bytes(self) -> bool:
+        """Whether bytes arrived while the connection was idle. The connection is then of no use."""
+        return self._was_kept and bool(self._tail or self._buffer)
+
+    def keep(self) -> None:
+        """Notes that the connection is idle. Bytes that arrive from now on are not parsed."""
+        self._was_kept = True
+        self._parser = None
+        self._drop_timeout()  # it may have begun at the end of a large request, when the answer was complete
+
+    def eof_received(self) -> None:
+        """Closes the connection, because the answer has arrived in full."""
+        super().eof_received()
+        if self.transport is not None:
+            self.transport.abort()
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        """Parses the bytes that have arrived and wait for a slow reader. aiohttp drops them, and takes the body for cut off."""
+        body = self._payload
+        if self._reading_paused and body is not None:
+            body.set_read_chunk_size(sys.maxsize)  # no more pauses: at most one read of the socket is left
+            body._high_water_chunks = sys.maxsize
+            self.resume_reading()
+        super().connection_lost(exc)
+
+    def set_exception(self, exc: BaseException, exc_cause: BaseException | None = None) -> None:
+        if exc_cause is None:
+            super().set_exception(exc)
+        else:
+            super().set_exception(exc, exc_cause)
+        self._fail(exc)
+
+    def close(self) -> None:
+        """Closes the connection without writing what is left."""
+        self.abort()
+
+    def abort(self) -> None:
+        self._fail(aiohttp.ClientConnectionError("the connection was closed"))
+        super().abort()
+
+    def _fail(self, error: BaseException) -> None:
+        """Ends the wait for a body that has not ended."""
+        body = self._payload
+        if body is not None and not body.is_eof() and body.exception() is None:
+            is_known = isinstance(error, (aiohttp.ClientError, OSError))
+            body.set_exception(error if is_known else aiohttp.ClientPayloadError("the answer is not HTTP"))
 
 
 class UpstreamAnswer:
@@ -42,12 +103,14 @@ class UpstreamAnswer:
         headers: CIMultiDictProxy[str],
         content: aiohttp.StreamReader,
         connection: Connection,
+        protocol: _Protocol,
         sending: asyncio.Task[None] | None,
     ) -> None:
         self.status = status
         self.headers = headers
         self.content = content
         self._connection: Connection | None = connection
+        self._protocol = protocol
         self._sending = sending
         content.on_eof(self._ended)
 
@@ -65,14 +128,17 @@ class UpstreamAnswer:
 
     def _end(self, *, is_complete: bool) -> None:
         connection, self._connection = self._connection, None
-        if self._sending is not None:
-            # What is missing of the request would be read as the beginning of the next one.
-            is_complete = is_complete and self._sending.done()
-            self._sending.cancel()
         if connection is None:
             return
-        if is_complete:
+        # The upstream would read the rest of this request as the beginning of the next one, and unwritten bytes would grow with
+        # each request.
+        is_sent = not self._protocol.writing_paused
+        if self._sending is not None:
+            is_sent = is_sent and self._sending.done()
+            self._sending.cancel()
+        if is_complete and is_sent and self.status != 101:  # after a 101 the upstream does not speak HTTP
             connection.release()
+            self._protocol.keep()
         else:
             connection.close()
 
@@ -82,6 +148,7 @@ class Connections:
 
     def __init__(self, connect_s: float, idle_s: float) -> None:
         self._connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=KEEP_S, ttl_dns_cache=NAMES_S)
+        self._connector._factory = partial[ResponseHandler](_Protocol, loop=asyncio.get_running_loop())  # type: ignore[assignment]
         self._timeout = aiohttp.ClientTimeout(total=None, sock_connect=connect_s)
         self._idle_s = idle_s
         self._origins: dict[tuple[str, str], ClientRequest] = {}
@@ -89,6 +156,8 @@ class Connections:
     async def request(self, method: str, url: str, headers: CIMultiDict[str], body: bytes | None) -> UpstreamAnswer:
         """Returns the answer to a request, to whose headers those of the connection are added. Raises `aiohttp.ClientError`,
         `OSError` (`TimeoutError` among them), and `ValueError` for what cannot be sent."""
+        if method != "POST" and not _METHOD.fullmatch(method):
+            raise ValueError("not a method")
         parsed, body = URL(url), body or b""
         origin = self._origin(parsed)
         headers = CIMultiDict((("Host", origin.headers["Host"]), *headers.items()))
@@ -121,11 +190,15 @@ class Connections:
     async def _sent(
         self, method: str, origin: ClientRequest, line: str, headers: CIMultiDict[str], body: bytes
     ) -> UpstreamAnswer:
-        connection = await self._connector.connect(origin, [], self._timeout)
+        while True:
+            connection = await self._connector.connect(origin, [], self._timeout)
+            protocol = connection.protocol
+            assert isinstance(protocol, _Protocol)  # noqa: S101 - the connector makes no other
+            if not protocol.has_strange_bytes:
+                break
+            connection.close()
         sending: asyncio.Task[None] | None = None
         try:
-            protocol = connection.protocol
-            assert protocol is not None  # noqa: S101 - it was just taken
             protocol.set_response_params(
                 skip_payload=method == METH_HEAD,
                 read_until_eof=True,
@@ -143,7 +216,9 @@ class Connections:
             while True:
                 message, content = await protocol.read()
                 if not 100 <= message.code < 200 or message.code == 101:
-                    return UpstreamAnswer(message.code, message.headers, content, connection, sending)
+                    return UpstreamAnswer(message.code, message.headers, content, connection, protocol, sending)
+                if sending is None or sending.done():
+                    protocol.start_timeout()  # the end of an interim answer has stopped it
         except BaseException as error:
             if sending is not None:
                 sending.cancel()
@@ -153,12 +228,11 @@ class Connections:
             raise
 
 
-async def _send(writer: StreamWriter, protocol: ResponseHandler, body: memoryview) -> None:
-    """Writes a body in slices, so that encryption does not hold the loop. A failure ends the wait for the answer."""
-    try:
+async def _send(writer: StreamWriter, protocol: _Protocol, body: memoryview) -> None:
+    """Writes a body in slices, so that encryption does not hold the loop. If the connection is lost, that ends the wait for the
+    answer too."""
+    with suppress(OSError):
         for at in range(0, len(body), SLICE_BYTES):
             await writer.write(body[at : at + SLICE_BYTES])
         await writer.drain()
         protocol.start_timeout()
-    except OSError as error:
-        protocol.set_exception(error)

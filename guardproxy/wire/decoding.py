@@ -14,6 +14,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
+from msgspec import Struct
+
 from guardproxy.errors import ErrorCode
 from guardproxy.events import Count, End, Event, Fault, Frame, Opaque, Path, Text
 from guardproxy.findings import Channel, Direction, Kind
@@ -117,8 +119,7 @@ def bounded(data: bytes, bounds: Bounds, reads: bool) -> Any:
     return tree
 
 
-@dataclass(frozen=True, slots=True)
-class LeafPlace:
+class LeafPlace(Struct, frozen=True):
     """The channel of a leaf of a frame. `run`: texts of a run follow each other; `flows`: the text goes on in later frames."""
 
     kind: Kind
@@ -151,7 +152,7 @@ def indexed(tree: Any, path: Path) -> Path:
 def index_of(node: dict[str, Any]) -> int:
     """Returns the `index` of a choice or block; 0 if it has none."""
     index = node.get("index")
-    return index if isinstance(index, int) else 0
+    return index if type(index) is int else 0
 
 
 @dataclass(slots=True)
