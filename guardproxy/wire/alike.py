@@ -16,7 +16,9 @@ from __future__ import annotations
 import re
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
+from operator import itemgetter
 from typing import Any, Literal
 
 from guardproxy.events import Path
@@ -29,7 +31,7 @@ Filler = Literal["count", "padding", "moment"]
 """A value that a provider writes into each frame. `count`: a whole number of at most eight digits at a place of structure;
 `padding`: random characters at a place of the map `PADDING`; `moment`: a time of day at a place of the map `TIME`."""
 
-FRAMES = 4  # remembered: as many choices or blocks can take turns
+FRAMES = 8  # remembered: as many choices or blocks can take turns
 TRIES = 4  # frames that are remembered in vain, before only frames 8, 16, 32 and so on are
 LONGEST_BYTES = 1 << 14  # of a remembered frame: a stream must not keep much
 _GAP = re.compile(r'[ \t\r\n]*+:[ \t\r\n]*+("?)')
@@ -69,7 +71,9 @@ class Alike:
 
     fillers: Mapping[Path, Filler]
     _frames: deque[_Remembered] = field(default_factory=lambda: deque(maxlen=FRAMES))
-    _vain: int = 0  # since a frame was like one: frames that were remembered, and after `TRIES` of them all frames
+    _vain: int = (
+        0  # frames that were remembered, less those that were like one; after `TRIES` of them, all frames count
+    )
 
     def find(self, data: bytes) -> tuple[dict[str, Any], Sequence[TreeLeaf]] | None:
         """The tree and the leaves of a frame that is like a remembered one. The tree shares what is beside the paths to its
@@ -81,8 +85,10 @@ class Alike:
         except UnicodeDecodeError:
             return None
         for frame in self._frames:
-            if written.endswith(frame.after) and (found := _found(frame, written)) is not None:
-                self._vain = 0
+            if not written.startswith(frame.holes[0].before) or not written.endswith(frame.after):
+                continue
+            if (found := _found(frame, written)) is not None:
+                self._vain = max(0, min(self._vain, TRIES) - 1)
                 return found
         return None
 
@@ -96,29 +102,36 @@ class Alike:
             self._vain += 1
             if self._vain & (self._vain - 1):  # no power of two
                 return
+            if self._vain > FRAMES:  # none of them was like a frame
+                self._frames.clear()
         texts = [number for number, leaf in enumerate(leaves) if _is_text(leaf)]
-        if len(texts) != 1 or len(data) > LONGEST_BYTES:
+        if len(texts) != 1 or len(data) > LONGEST_BYTES or _is_special(leaves[texts[0]].text):
             return
-        if any(leaf.parts or leaf.path in self.fillers for leaf in leaves) or _is_special(leaves[texts[0]].text):
+        if any(leaf.parts or leaf.path in self.fillers for leaf in leaves):
             return
-        written = data.decode()
-        if (cut := _cut_text(written, leaves[texts[0]])) is None:
-            return
-        cuts = [cut, *filter(None, (_cut(written, tree, path, filler) for path, filler in self.fillers.items()))]
         self._vain += self._vain < TRIES
+        with suppress(JsonFault):
+            found = self._with_holes(data.decode(), tree, leaves, texts[0], withhold)
+            self._frames.extend(filter(None, (found,)))
+
+    def _with_holes(
+        self, written: str, tree: Any, leaves: Sequence[TreeLeaf], text: int, withhold: Callable[[Any], Sequence[str]]
+    ) -> _Remembered | None:
+        """A frame with holes; `None` if it depends on more than the values in them. Raises `JsonFault`."""
+        if (cut := _cut_text(written, leaves[text])) is None:
+            return None
+        cuts = [cut, *filter(None, (_cut(written, tree, path, filler) for path, filler in self.fillers.items()))]
         holes, pieces, end = [], [], 0
         other = tree
-        for first, last, path, filler in sorted(cuts):
+        for first, last, path, filler in sorted(cuts, key=itemgetter(0)):
             value = _OTHERS[filler] if filler else _OTHER
             holes.append(_Hole(written[end:first], path, filler))
             pieces += [written[end:first], str(value)]
             other, end = _with(other, path, value), last
-        try:
-            read_again = read("".join((*pieces, written[end:])).encode())
-        except JsonFault:
-            return
-        if read_again == other and not withhold(read_again):
-            self._frames.append(_Remembered(tuple(holes), written[end:], other, tuple(leaves), texts[0]))
+        read_again = read("".join((*pieces, written[end:])).encode())
+        if read_again != other or withhold(read_again):
+            return None
+        return _Remembered(tuple(holes), written[end:], other, tuple(leaves), text)
 
 
 def _found(frame: _Remembered, written: str) -> tuple[dict[str, Any], Sequence[TreeLeaf]] | None:
@@ -168,24 +181,22 @@ def _cut(written: str, tree: Any, path: Path, filler: Filler) -> _Cut | None:
 
 
 def _cut_text(written: str, leaf: TreeLeaf) -> _Cut | None:
-    """Where the text of a leaf stands; `None` if it is written with escapes, or is `_OTHER`."""
-    if leaf.text == _OTHER or '"' in leaf.text:  # without a quote, each character is compared once
+    """Where the text of a leaf stands; `None` if it is not found, or is `_OTHER`."""
+    if leaf.text == _OTHER:
         return None
-    quoted = leaf.text + '"'
     for start in _values(written, leaf.path[-1], '"'):
-        if written.startswith(quoted, start):
-            return start, start + len(quoted) - 1, leaf.path, None
+        value, end = read_string(written, start - 1)
+        if value == leaf.text:
+            return start, end - 1, leaf.path, None
     return None
 
 
-def _values(written: str, step: str | int, quote: str) -> Iterator[int]:
-    """Yields where values begin that may be those of a member: of any name, if it is an item of a list."""
-    key, at = quote if isinstance(step, int) else f'"{step}"', 0
+def _values(written: str, name: str | int, quote: str) -> Iterator[int]:
+    """Yields where values of members with a name begin, behind their quote. The strings there do not overlap."""
+    key, at = f'"{name}"', 0
     while (at := written.find(key, at)) >= 0:
         at += len(key)
-        if isinstance(step, int):
-            yield at
-        elif (gap := _GAP.match(written, at)) and gap[1] == quote:
+        if (gap := _GAP.match(written, at)) and gap[1] == quote:
             yield gap.end()
 
 

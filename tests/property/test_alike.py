@@ -200,9 +200,11 @@ def test_an_upstream_cannot_hide_a_value_behind_harmless_frames(provider: str, d
     assert answered(codec, frames, remembers=True) == answered(codec, frames, remembers=False)
 
 
+@pytest.mark.parametrize("before", ["", '"', "\n"])
 @pytest.mark.parametrize("provider", PROVIDERS)
-def test_most_frames_of_a_stream_are_alike(provider: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    frames = provider_frames(provider, [f"word{number}-a " for number in range(40)])
+def test_most_frames_of_a_stream_are_alike(provider: str, before: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also if each text is written with escapes, as the arguments of a call are."""
+    frames = provider_frames(provider, [f"{before}word{number}-a " for number in range(40)])
     found: list[bool] = []
     find = Alike.find
 

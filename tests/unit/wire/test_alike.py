@@ -9,7 +9,7 @@ import pytest
 
 from guardproxy.events import Path
 from guardproxy.wire import NOT_KEPT
-from guardproxy.wire.alike import _OTHER, _OTHERS, Alike, Filler
+from guardproxy.wire.alike import _OTHER, _OTHERS, FRAMES, Alike, Filler
 from guardproxy.wire.decoding import nothing
 from guardproxy.wire.json import UNMAPPED, TreeLeaf, read, text, walk
 
@@ -30,10 +30,15 @@ def remembering(*values: str) -> Alike:
 
 
 def test_a_text_may_be_written_with_escapes() -> None:
-    alike = remembering("hello ")
     for value in ('a"b', "a\\b", "one\ntwo", "\u00fc\U0001f600", '{\n  "city": "'):
         data = json.dumps({"a": [{"b": value, "c": 1}]}).encode()
-        assert alike.find(data) == (read(data), [leaf_of(value)])
+        assert remembering("hello ").find(data) == (read(data), [leaf_of(value)])
+        alike = Alike({})
+        alike.remember(data, read(data), [leaf_of(value)], nothing)
+        assert alike.find(data.replace(json.dumps(value).encode(), b'"there "')) == (
+            {"a": [{"b": "there ", "c": 1}]},
+            [leaf_of("there ")],
+        )
 
 
 def test_what_is_not_like_a_remembered_frame() -> None:
@@ -50,11 +55,16 @@ def test_what_is_not_like_a_remembered_frame() -> None:
 
 
 def test_what_is_not_remembered() -> None:
-    for value in ("", "4111", NOT_KEPT, 'a"b', "long " * 4000):
+    for value in ("", "4111", NOT_KEPT, "long " * 4000):
         assert remembering(value)._frames == remembering()._frames, value
-    elsewhere = b'{"hello ": [{"b": "hello\\u0020"}]}'  # the bytes of the text are those of a key
     alike = Alike({})
-    alike.remember(elsewhere, read(elsewhere), [TreeLeaf(("hello ", 0, "b"), "hello ", text("assistant"))], nothing)
+    for data, path in (
+        (b'{"a": ["hello "]}', ("a", 0)),
+        (b'{"\\u0061": "hello "}', ("a",)),
+        (b'{"a\\":":"hello "}', ('a":',)),
+        (b'{"a\\":":1,\n"a\\\\":"hello "}', ("a\\",)),  # a string seems to begin at the end of the first key
+    ):
+        alike.remember(data, read(data), [TreeLeaf(path, "hello ", text("assistant"))], nothing)
     alike.remember(frame("hello ")[:-1], read(frame("hello ")), [leaf_of("hello ")], nothing)
     alike.remember(frame("other "), read(frame("hello ")), [leaf_of("hello ")], nothing)
     assert not alike._frames
@@ -80,10 +90,27 @@ def test_few_frames_of_a_stream_of_different_frames_are_remembered() -> None:
             remembered.append(number)
             last = alike._frames[-1]
     assert remembered == [1, 2, 3, 4, 8, 16, 32, 64]
+    assert len(alike._frames) == 1, "the others were of no use"
     assert alike.find(frame("there ", "64"))
     data = frame("hello ", "101")
     alike.remember(data, read(data), [leaf_of("hello ")], nothing)
     assert alike.find(frame("there ", "101")), "a frame was like one, so the next may be remembered"
+
+
+@pytest.mark.parametrize("count", range(1, 20))
+def test_frames_that_take_turns_do_not_drive_each_other_out(count: int) -> None:
+    """To remember a frame costs as much as is saved by a frame that is like one."""
+    alike, found, remembered, last = Alike({}), 0, 0, None
+    for number in range(200):
+        data = frame("hello ", str(number % count))
+        if alike.find(data):
+            found += 1
+            continue
+        alike.remember(data, read(data), [leaf_of("hello ")], nothing)
+        remembered += alike._frames[-1] is not last
+        last = alike._frames[-1]
+    assert found >= 200 - 2 * count or count > FRAMES
+    assert remembered <= found + 20
 
 
 def test_frames_do_not_share_the_way_to_their_text() -> None:
