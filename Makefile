@@ -126,6 +126,7 @@ bench: $(VENV)/.test
 	$(BIN)/python -m benchmarks --peers $(PROXIES) $(BENCH)
 
 bench-all: bench $(VENV)/.bench
+	$(BIN)/python -m benchmarks.client --out benchmarks/results
 	$(BIN)/python -m benchmarks.connections --out benchmarks/results
 	$(BIN)/python -m benchmarks.parallel --out benchmarks/results
 	$(BIN)/python -m benchmarks.formats --out benchmarks/results

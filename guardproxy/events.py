@@ -32,10 +32,11 @@ class Frame(msgspec.Struct, frozen=True, eq=False):
     """A unit that is sent as a whole: the body of a request or an answer, or an event of a stream.
 
     `data`: the received bytes with framing, which are sent unchanged if nothing is edited. `tree`: the parsed JSON, or
-    `None`. `event`: the name of an SSE event, or `None`. `streamed`: whether it is an event of a stream. `terminal`:
-    whether it is the last frame of the answer. `counts`: the numbers in it that change when an edit changes the length
-    of a text. `calls`: the arguments of the calls that an event completes: the path of each, and the arguments as JSON text;
-    `None` if the arguments are read from the frame alone.
+    `None`; it is never changed in place, as frames of a stream share parts of it. `event`: the name of an SSE event, or
+    `None`. `streamed`: whether it is an event of a stream. `terminal`: whether it is the last frame of the answer.
+    `counts`: the numbers in it that change when an edit changes the length of a text. `calls`: the arguments of the calls
+    that an event completes: the path of each, and the arguments as JSON text; `None` if the arguments are read from the
+    frame alone.
     """
 
     data: bytes

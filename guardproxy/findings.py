@@ -115,8 +115,7 @@ class Facts:
 NO_FACTS = Facts()
 
 
-@dataclass(frozen=True, slots=True)
-class Window:
+class Window(Struct, frozen=True):
     """Text for a check.
 
     `text` begins at offset `start` of the channel's text. The part before `settled` (`start <= settled`) was reported
@@ -130,9 +129,9 @@ class Window:
     start: int = 0
     settled: int = 0
     last: bool = True
-    facts: Facts = field(default=NO_FACTS, compare=False)
-    state: Any = field(default=None, compare=False, repr=False)
-    leaves: tuple[int, ...] = field(default=(), compare=False, repr=False)
+    facts: Facts = NO_FACTS
+    state: Any = None
+    leaves: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,8 +165,7 @@ class Finding:
     repair: str | None = field(default=None, compare=False)
 
 
-@dataclass(frozen=True, slots=True)
-class Scan:
+class Scan(Struct, frozen=True):
     """A check's result for a window.
 
     `findings`: those that begin at or after the window's `settled` and end at or before the new `settled`. `settled`:
@@ -183,8 +181,8 @@ class Scan:
     settled: int
     keep: int
     error: str = ""
-    state: Any = field(default=None, compare=False, repr=False)
-    no_capacity: Shortage | None = field(default=None, kw_only=True)
+    state: Any = None
+    no_capacity: Shortage | None = None
 
 
 @dataclass(frozen=True, slots=True)

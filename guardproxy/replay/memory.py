@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import cast
 
+from msgspec import structs
+
 from guardproxy.audit import Record, RecordedFinding, RecordedPlaces, RecordedSide, RecordedText
 from guardproxy.checks import QUICK, Check, Traits
 from guardproxy.events import Event
@@ -71,7 +73,7 @@ class Memory:
         scan = check.scan([window])[0]
         if same:
             more = () if first else tuple(self._masked_elsewhere(window, scan, check.name))
-            return replace(scan, findings=tuple(sorted((*scan.findings, *more))))
+            return structs.replace(scan, findings=tuple(sorted((*scan.findings, *more))))
         return self._with_recorded_masks(window, scan, check)
 
     def _with_recorded_masks(self, window: Window, scan: Scan, check: Check) -> Scan:
@@ -89,7 +91,7 @@ class Memory:
             elif finding.start < done:
                 done = finding.start
         findings = [finding for finding in findings if finding.end <= done]
-        return replace(scan, findings=tuple(sorted(findings)), settled=done, keep=min(scan.keep, done))
+        return structs.replace(scan, findings=tuple(sorted(findings)), settled=done, keep=min(scan.keep, done))
 
     def _surely_finds(self, name: str, wanted: frozenset[str] | None, finding: Finding) -> bool:
         spec = self._specs.get(name)
@@ -184,7 +186,7 @@ class _RestoredValues:
         if recorded is None:
             return Restoring(self.values, self.restorations).scan([window])[0]
         if self.places is not None and self._differs():
-            again = Restoring(self.values, self.restorations).scan([replace(window, last=True, state=None)])[0]
+            again = Restoring(self.values, self.restorations).scan([structs.replace(window, last=True, state=None)])[0]
             labels = {finding.start: finding.label for finding in again.findings}
             recorded = tuple(replace(finding, label=labels.get(finding.start, finding.label)) for finding in recorded)
         own = (finding for finding in recorded if window.text[finding.start : finding.end] in self.values)

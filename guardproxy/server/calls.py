@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from guardproxy.checks import Check, stop_point
 from guardproxy.errors import NoCapacityError

@@ -13,8 +13,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter as Counts
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import chain, repeat
@@ -27,7 +26,8 @@ from guardproxy.errors import NoCapacityError, Shortage
 from guardproxy.exchange import Job
 from guardproxy.findings import Scan, Window, failed_scan
 from guardproxy.server.calls import broken, checked, report, run, run_slices
-from guardproxy.server.scan_cache import ScanCache, Written
+from guardproxy.server.questions import Question
+from guardproxy.server.scan_cache import CheckKey, KnownText, ScanCache, Written, key_of
 from guardproxy.server.threads import Load, ScanThreads
 
 _Result = TypeVar("_Result")
@@ -38,9 +38,10 @@ INLINE_WINDOWS = 8  # this many calls cost as much as `INLINE_CHARS` characters
 INLINE_SLICES = 4  # all further batches are scanned in threads
 ASK_CHARS = 20_000  # the questions to a model are cut out of this much text in under a millisecond
 ASK_WINDOWS = 64
-CACHE_ENTRIES = 20_000
-KEYS = 32  # look-ups of jobs before other tasks may run
-KEY_CHARS = 256 * 1024  # characters of their texts, which are hashed in half a millisecond
+CACHE_TEXTS = 20_000
+LOOK_UPS = 256  # of jobs, before other tasks may run
+NEW_TEXT = 8  # measured: the digest of a text costs as much as so many look-ups
+DIGEST_CHARS = 256 * 1024  # characters of texts, whose digests take half a millisecond
 MODEL_TIMES = 6.0  # above the longest delay of a text that a model's queue admits
 ANSWERS = 256  # scans that are collected before other tasks may run
 
@@ -96,28 +97,8 @@ class _Batch:
         self.urgent = self.urgent or window.channel.direction == "response"
 
 
-class _Question:
-    """A question to a model, which a thread may submit. After `drop`, the model no longer works on it."""
-
-    def __init__(self, scorer: Any, queries: Sequence[Query]) -> None:
-        self._scorer = scorer
-        self._queries = queries
-        self._answer: Future[Any] | None = None
-        self._dropped = False
-
-    def submit(self) -> Future[Any]:
-        """Asks the model. Returns the future answer."""
-        answer: Future[Any] = self._scorer.submit(self._queries)
-        self._answer = answer
-        if self._dropped:  # by another thread in the meantime
-            answer.cancel()
-        return answer
-
-    def drop(self) -> None:
-        """Cancels the question; a finished answer stays."""
-        self._dropped = True
-        if self._answer is not None:
-            self._answer.cancel()
+_Missing = tuple[int, KnownText, CheckKey]
+"""The number of a job without a cached scan, its text and its check."""
 
 
 class Scanner:
@@ -132,37 +113,57 @@ class Scanner:
         self._threads = ScanThreads(threads, self._limits.wait_s, waiting=self._meters.waiting)
         known_by = self._meters.known
         self._known_counts = (known_by.labels("miss"), known_by.labels("hit")) if known_by else ()
-        self._cache = ScanCache(CACHE_ENTRIES)
+        self._cache = ScanCache(CACHE_TEXTS)
         self._outstanding: dict[int, Counts[str]] = {}  # characters that models are judging, by scorer and tenant
 
     async def scan(self, jobs: Sequence[Job], tenant: str = "") -> tuple[Scan, ...]:
         """The scans of the jobs, in order. `tenant`: the tenant whose texts they are."""
         if _is_quick(jobs):
-            return await self._complete([run(job.check, [job.window])[0] for job in jobs], {})
+            return await self._complete([run(job.check, [job.window])[0] for job in jobs], ())
         scans: list[Scan | None] = [None] * len(jobs)
-        keys: dict[int, bytes] = {}
         waiting: dict[int, _Batch] = {}
-        written: Written = {}
-        chars = 0
-        for at, job in enumerate(jobs):
-            chars += len(job.window.text)
-            if (at and at % KEYS == 0) or chars > KEY_CHARS:
-                await asyncio.sleep(0)  # other tasks get a turn
-                chars = 0
-            key = self._cache.key(job, tenant, written)
-            if key is not None:
-                keys[at] = key
-                scans[at] = self._known(key)
-            if scans[at] is None:
-                if (batch := waiting.get(id(job.check))) is None:
-                    batch = waiting[id(job.check)] = _Batch(job.check)
-                batch.add(at, job.window)
+        missing = await self._look_up(jobs, tenant, scans, waiting)
         if waiting:
             await self._scan(list(waiting.values()), scans, tenant)
-        return await self._complete(scans, keys)
+        return await self._complete(scans, missing)
 
-    async def _complete(self, scans: list[Scan | None], keys: Mapping[int, bytes]) -> tuple[Scan, ...]:
-        """Caches the scans and returns them. `keys`: the cache keys of jobs that may be cached, by number."""
+    async def _look_up(
+        self, jobs: Sequence[Job], tenant: str, scans: list[Scan | None], waiting: dict[int, _Batch]
+    ) -> list[_Missing]:
+        """Fills in the cached scans, and adds the other jobs to `waiting`. Returns the jobs whose scans may be cached."""
+        missing: list[_Missing] = []
+        checks: dict[int, CheckKey] = {}
+        written: Written = {}
+        window: Window | None = None
+        known: KnownText | None = None
+        look_ups = chars = hits = 0
+        for at, job in enumerate(jobs):
+            if look_ups > LOOK_UPS or chars > DIGEST_CHARS:
+                await asyncio.sleep(0)  # other tasks get a turn
+                look_ups = chars = 0
+            look_ups += 1
+            if job.window != window:  # the jobs of a text follow each other
+                window = job.window
+                known = self._cache.known(window, tenant, written)
+                look_ups += NEW_TEXT
+                chars += len(window.text)
+            if known is not None:
+                if (key := checks.get(id(job.check))) is None:
+                    key = checks[id(job.check)] = key_of(job.check)
+                if (scan := known.scans.get(key)) is not None:
+                    scans[at] = scan
+                    hits += 1
+                    continue
+                missing.append((at, known, key))
+            if (batch := waiting.get(id(job.check))) is None:
+                batch = waiting[id(job.check)] = _Batch(job.check)
+            batch.add(at, job.window)
+        for count, number in zip(self._known_counts, (len(missing), hits), strict=False):
+            count.inc(number)
+        return missing
+
+    async def _complete(self, scans: list[Scan | None], missing: Iterable[_Missing]) -> tuple[Scan, ...]:
+        """Caches the scans that were missing, and returns all."""
         complete: list[Scan] = []
         shortages: set[Shortage] = set()
         for at, scan in enumerate(scans):
@@ -170,21 +171,17 @@ class Scanner:
                 await asyncio.sleep(0)  # other tasks get a turn
             if scan is None:
                 raise RuntimeError("a job was not answered; this is a bug")
-            if (key := keys.get(at)) is not None:
-                self._cache.put(key, scan)
             if scan.no_capacity is not None:
                 shortages.add(scan.no_capacity)
             complete.append(scan)
+        for number, (at, known, key) in enumerate(missing):
+            if number and number % ANSWERS == 0:
+                await asyncio.sleep(0)  # other tasks get a turn
+            self._cache.put(known, key, complete[at])
         if self._meters.refused:
             for shortage in shortages:
                 self._meters.refused.labels(shortage.value).inc()
         return tuple(complete)
-
-    def _known(self, key: bytes) -> Scan | None:
-        scan = self._cache.get(key)
-        if self._known_counts:
-            self._known_counts[scan is not None].inc()
-        return scan
 
     async def _scan(self, batches: Sequence[_Batch], scans: list[Scan | None], tenant: str) -> None:
         """Runs the checks and fills in their scans."""
@@ -272,7 +269,7 @@ class Scanner:
         if not any(batch.urgent for batch in same):
             self._admit(scorer, chars, by_tenant, tenant)
         by_tenant[tenant] += chars
-        question = _Question(scorer, queries)
+        question = Question(scorer, queries)
         try:
             return await asyncio.wrap_future(await self._beside(question.submit, same, tenant))
         finally:

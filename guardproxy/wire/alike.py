@@ -4,10 +4,11 @@ Most frames of a stream differ in the text that they add, and in what a provider
 the tokens so far, random characters, a time. In: the bytes of a frame. Out: the tree and the leaves that parsing and walking
 would give, or `None` for a frame that is like no other. Kept: the bytes between these values, of a few frames.
 
-A frame is remembered if it has one place of text, and if its bytes with other values parse to its tree with those values. By
-the grammar of JSON the same holds for every value of the same form, also for a text with escapes. The other leaves stay as
-they are: the map of a format must choose by types and by words of the protocol, never by such a value
-(`StreamDecoder.remembers`), and a value that is no text is no leaf in any of its forms here (`Filler`).
+A frame is remembered if it has one place of text, and if its bytes with other values parse to its tree with those values. The
+other values differ from its own, so the changed bytes are the values at these places and nothing else. By the grammar of JSON
+the same holds for every value of the same form, also for a text with escapes. The other leaves stay as they are: the map of a
+format must choose by types and by words of the protocol, never by such a value (`StreamDecoder.remembers`), and a value that
+is no text is no leaf in any of its forms here (`Filler`). The cost is linear in a frame; long frames are not remembered.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from guardproxy.events import Path
-from guardproxy.wire.json import JsonFault, TreeLeaf, read, text
+from guardproxy.wire.json import JsonFault, TreeLeaf, read, read_string, text
 from guardproxy.wire.json.numbers import part_of
 from guardproxy.wire.opaque import NOT_KEPT
 from guardproxy.wire.protocol_words import is_padding
@@ -29,33 +30,34 @@ Filler = Literal["count", "padding", "moment"]
 `padding`: random characters at a place of the map `PADDING`; `moment`: a time of day at a place of the map `TIME`."""
 
 FRAMES = 4  # remembered: as many choices or blocks can take turns
-TRIES = 4  # frames that are remembered in vain before no further frame is
-_TEXT = re.compile(rb'(?:[^"\\\x00-\x1f]++|\\[^\x00-\x1f])++')
+TRIES = 4  # frames that are remembered in vain, before only frames 8, 16, 32 and so on are
+LONGEST_BYTES = 1 << 14  # of a remembered frame: a stream must not keep much
+_GAP = re.compile(r'[ \t\r\n]*+:[ \t\r\n]*+("?)')
 _OTHER = "\ue000 another text \ue000"
-_FORMS: Mapping[Filler, re.Pattern[bytes]] = {
-    "count": re.compile(rb"(?:0|[1-9][0-9]{0,7})(?![0-9.eE])"),
-    "padding": re.compile(rb"[A-Za-z0-9]{0,48}"),
-    "moment": re.compile(rb"2[0-9]{3}-[01][0-9]-[0-3][0-9]T[0-2][0-9]:[0-5][0-9]:[0-6][0-9](?:\.[0-9]{1,9})?Z"),
+_FORMS: Mapping[Filler, re.Pattern[str]] = {
+    "count": re.compile(r"(?:0|[1-9][0-9]{0,7})(?![0-9.eE])"),
+    "padding": re.compile(r"[A-Za-z0-9]{0,48}"),
+    "moment": re.compile(r"2[0-9]{3}-[01][0-9]-[0-3][0-9]T[0-2][0-9]:[0-5][0-9]:[0-6][0-9](?:\.[0-9]{1,9})?Z"),
 }
 _OTHERS: Mapping[Filler, str | int] = {"count": 90807060, "padding": "x" * 48, "moment": "2000-01-01T00:00:00Z"}
 
 
 @dataclass(frozen=True, slots=True)
 class _Hole:
-    """A value that differs: the bytes before it, its place in the tree, and its form; `None` for the text."""
+    """A value that differs: what is before it, with its quote, its place in the tree, and its form; `None` for the text."""
 
-    before: bytes
+    before: str
     path: Path
     filler: Filler | None
 
 
 @dataclass(frozen=True, slots=True)
 class _Remembered:
-    """A frame with holes, the bytes `after` the last one, and its tree and leaves with other values. `text`: the number of the
+    """A frame with holes, what is `after` the last one, and its tree and leaves with other values. `text`: the number of the
     leaf in the hole of the text."""
 
     holes: tuple[_Hole, ...]
-    after: bytes
+    after: str
     tree: dict[str, Any]
     leaves: tuple[TreeLeaf, ...]
     text: int
@@ -67,13 +69,19 @@ class Alike:
 
     fillers: Mapping[Path, Filler]
     _frames: deque[_Remembered] = field(default_factory=lambda: deque(maxlen=FRAMES))
-    _vain: int = 0  # frames that were remembered since a frame was like one
+    _vain: int = 0  # since a frame was like one: frames that were remembered, and after `TRIES` of them all frames
 
     def find(self, data: bytes) -> tuple[dict[str, Any], Sequence[TreeLeaf]] | None:
         """The tree and the leaves of a frame that is like a remembered one. The tree shares what is beside the paths to its
         values with other frames."""
+        if not self._frames:
+            return None
+        try:
+            written = data.decode()
+        except UnicodeDecodeError:
+            return None
         for frame in self._frames:
-            if (found := _found(frame, data)) is not None:
+            if written.endswith(frame.after) and (found := _found(frame, written)) is not None:
                 self._vain = 0
                 return found
         return None
@@ -82,89 +90,103 @@ class Alike:
         self, data: bytes, tree: Any, leaves: Sequence[TreeLeaf], withhold: Callable[[Any], Sequence[str]]
     ) -> None:
         """Remembers a frame by its bytes, its tree and its leaves, if it can be remembered. `withhold`: removes token data from
-        a tree. A frame with token data is not remembered, as the data must say the text of each frame."""
+        a tree. It found none to remove in the frame; if it finds none with another text either, the data does not depend on
+        the text. Data that says the text is removed then, so its frame is not remembered."""
+        if self._vain >= TRIES:
+            self._vain += 1
+            if self._vain & (self._vain - 1):  # no power of two
+                return
         texts = [number for number, leaf in enumerate(leaves) if _is_text(leaf)]
-        if self._vain >= TRIES or len(texts) != 1 or any(leaf.parts for leaf in leaves):
+        if len(texts) != 1 or len(data) > LONGEST_BYTES:
             return
-        leaf = leaves[texts[0]]
-        if not leaf.text or _is_special(leaf.text):
+        if any(leaf.parts or leaf.path in self.fillers for leaf in leaves) or _is_special(leaves[texts[0]].text):
             return
-        cuts = [_cut_text(data, leaf)]
-        if cuts == [None] or any(leaf.path in self.fillers for leaf in leaves):
+        written = data.decode()
+        if (cut := _cut_text(written, leaves[texts[0]])) is None:
             return
-        cuts += [_cut(data, tree, path, filler) for path, filler in self.fillers.items()]
-        self._vain += 1
+        cuts = [cut, *filter(None, (_cut(written, tree, path, filler) for path, filler in self.fillers.items()))]
+        self._vain += self._vain < TRIES
         holes, pieces, end = [], [], 0
         other = tree
-        for first, last, path, filler in sorted(filter(None, cuts)):
+        for first, last, path, filler in sorted(cuts):
             value = _OTHERS[filler] if filler else _OTHER
-            holes.append(_Hole(data[end:first], path, filler))
-            pieces += [data[end:first], str(value).encode()]
+            holes.append(_Hole(written[end:first], path, filler))
+            pieces += [written[end:first], str(value)]
             other, end = _with(other, path, value), last
         try:
-            read_again = read(b"".join((*pieces, data[end:])))
+            read_again = read("".join((*pieces, written[end:])).encode())
         except JsonFault:
             return
         if read_again == other and not withhold(read_again):
-            self._frames.append(_Remembered(tuple(holes), data[end:], other, tuple(leaves), texts[0]))
+            self._frames.append(_Remembered(tuple(holes), written[end:], other, tuple(leaves), texts[0]))
 
 
-def _found(frame: _Remembered, data: bytes) -> tuple[dict[str, Any], Sequence[TreeLeaf]] | None:
-    """The tree and the leaves of the bytes; `None` if they are not like the frame."""
+def _found(frame: _Remembered, written: str) -> tuple[dict[str, Any], Sequence[TreeLeaf]] | None:
+    """The tree and the leaves of a frame; `None` if they are not like the frame."""
     at, tree, leaves = 0, frame.tree, list(frame.leaves)
     for hole in frame.holes:
-        if not data.startswith(hole.before, at):
+        if not written.startswith(hole.before, at):
             return None
         at += len(hole.before)
-        form = _FORMS[hole.filler] if hole.filler else _TEXT
-        if not (found := form.match(data, at)):
-            return None
-        at = found.end()
-        try:
-            value = read(b'"%b"' % found[0]) if b"\\" in found[0] else found[0].decode()
-        except (UnicodeDecodeError, JsonFault):
-            return None
         if hole.filler is None:
+            try:
+                value, end = read_string(written, at - 1)
+            except JsonFault:
+                return None
             if _is_special(value):
                 return None
             its = leaves[frame.text]
             leaves[frame.text] = TreeLeaf(its.path, value, its.leaf)
-        elif hole.filler == "padding" and not is_padding(value):
-            return None
+            at = end - 1
+        else:
+            if not (found := _FORMS[hole.filler].match(written, at)):
+                return None
+            value, at = found[0], found.end()
+            if hole.filler == "padding" and not is_padding(value):
+                return None
         tree = _with(tree, hole.path, int(value) if hole.filler == "count" else value)
-    return (tree, leaves) if data[at:] == frame.after else None
+    return (tree, leaves) if at + len(frame.after) == len(written) else None
 
 
 _Cut = tuple[int, int, Path, Filler | None]
-"""The first byte of a value, the byte behind its last, its place in the tree, and its form."""
+"""The first character of a value, the one behind its last, its place in the tree, and its form."""
 
 
-def _cut(data: bytes, tree: Any, path: Path, filler: Filler) -> _Cut | None:
-    """Where the value of a filler stands; `None` if it is not in the frame, or has another form."""
+def _cut(written: str, tree: Any, path: Path, filler: Filler) -> _Cut | None:
+    """Where the value of a filler stands; `None` if it is not in the frame, has another form, or is that of `_OTHERS`."""
     for step in path[:-1]:
         tree = tree.get(step)
         if not isinstance(tree, dict):
             return None
-    quote = b"" if filler == "count" else b'"'
-    for start in _values(data, path[-1], quote) if path[-1] in tree else ():
-        found = _FORMS[filler].match(data, start)
-        return (*found.span(), path, filler) if found and data.startswith(quote, found.end()) else None
+    if tree.get(path[-1], _OTHERS[filler]) == _OTHERS[filler]:
+        return None
+    quote = "" if filler == "count" else '"'
+    for start in _values(written, path[-1], quote):
+        if (found := _FORMS[filler].match(written, start)) and written.startswith(quote, found.end()):
+            return *found.span(), path, filler
     return None
 
 
-def _cut_text(data: bytes, leaf: TreeLeaf) -> _Cut | None:
-    """Where the text of a leaf stands; `None` if it is written with escapes."""
-    value = leaf.text.encode("utf-8", "surrogatepass")
-    for start in _values(data, leaf.path[-1], b'"'):
-        if data.startswith(value + b'"', start):
-            return start, start + len(value), leaf.path, None
+def _cut_text(written: str, leaf: TreeLeaf) -> _Cut | None:
+    """Where the text of a leaf stands; `None` if it is written with escapes, or is `_OTHER`."""
+    if leaf.text == _OTHER or '"' in leaf.text:  # without a quote, each character is compared once
+        return None
+    quoted = leaf.text + '"'
+    for start in _values(written, leaf.path[-1], '"'):
+        if written.startswith(quoted, start):
+            return start, start + len(quoted) - 1, leaf.path, None
     return None
 
 
-def _values(data: bytes, step: str | int, quote: bytes) -> Iterator[int]:
+def _values(written: str, step: str | int, quote: str) -> Iterator[int]:
     """Yields where values begin that may be those of a member: of any name, if it is an item of a list."""
-    key = b"" if isinstance(step, int) else rb'"%b"\s*+:\s*+' % re.escape(step.encode())
-    return (found.end() for found in re.finditer(key + quote, data))
+    key, at = quote if isinstance(step, int) else f'"{step}"', 0
+    while (at := written.find(key, at)) >= 0:
+        at += len(key)
+        if isinstance(step, int):
+            yield at
+        elif (gap := _GAP.match(written, at)) and gap[1] == quote:
+            yield gap.end()
 
 
 def _is_text(leaf: TreeLeaf) -> bool:
@@ -175,8 +197,9 @@ def _is_text(leaf: TreeLeaf) -> bool:
 
 
 def _is_special(value: str) -> bool:
-    """Whether the walk reads a text in a way of its own: digits may belong to a longer number, a word may stand for tokens."""
-    return bool(part_of(value)) or value == NOT_KEPT
+    """Whether the walk reads a text in a way of its own: an empty one is no leaf, digits may belong to a longer number, and a
+    word may stand for tokens."""
+    return not value or bool(part_of(value)) or value == NOT_KEPT
 
 
 def _with(tree: dict[str, Any], path: Path, value: str | int) -> dict[str, Any]:

@@ -14,6 +14,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
+from msgspec import Struct
+
 from guardproxy.errors import ErrorCode
 from guardproxy.events import Count, End, Event, Fault, Frame, Opaque, Path, Text
 from guardproxy.findings import Channel, Direction, Kind
@@ -117,8 +119,7 @@ def bounded(data: bytes, bounds: Bounds, reads: bool) -> Any:
     return tree
 
 
-@dataclass(frozen=True, slots=True)
-class LeafPlace:
+class LeafPlace(Struct, frozen=True):
     """The channel of a leaf of a frame. `run`: texts of a run follow each other; `flows`: the text goes on in later frames."""
 
     kind: Kind
@@ -151,7 +152,7 @@ def indexed(tree: Any, path: Path) -> Path:
 def index_of(node: dict[str, Any]) -> int:
     """Returns the `index` of a choice or block; 0 if it has none."""
     index = node.get("index")
-    return index if isinstance(index, int) else 0
+    return index if type(index) is int else 0
 
 
 @dataclass(slots=True)
@@ -284,7 +285,8 @@ class StreamDecoder:
         if (special := self.special(event)) is not None:
             return special
         if self.remembers and self.reads and (found := self._alike.find(event.data)):
-            return self._decoded(event, event.data, *found)
+            data = event.data if b"\n" not in event.data else write_line(found[0])
+            return self._decoded(event, data, *found)
         try:
             tree = bounded(event.data, self.bounds, self.reads)
         except JsonFault as fault:

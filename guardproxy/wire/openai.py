@@ -58,13 +58,14 @@ def models(names: Sequence[str]) -> dict[str, Any]:
 
 def notice(tree: Any, seen: AnswerFacts) -> None:
     """Reads the usage, the model and the reasons of the end from an answer or a frame."""
-    if isinstance(tree.get("usage"), dict):
-        seen.usage = counts(tree["usage"])
-    if isinstance(tree.get("model"), str):
-        seen.model = tree["model"]
+    usage, model = tree.get("usage"), tree.get("model")
+    if type(usage) is dict:
+        seen.usage = counts(usage)
+    if type(model) is str:
+        seen.model = model
     for choice in objects(tree.get("choices")):
-        if isinstance(choice.get("finish_reason"), str):
-            seen.finish.append(choice["finish_reason"])
+        if type(reason := choice.get("finish_reason")) is str:
+            seen.finish.append(reason)
 
 
 def without_end(tree: Any) -> Any:

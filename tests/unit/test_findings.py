@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import FrozenInstanceError, fields
 from typing import Any, get_args
 
 import pytest
@@ -40,8 +39,8 @@ def test_a_window_is_a_whole_text_unless_it_says_otherwise() -> None:
     "value", [Finding(0, 1, "a", "A", 1.0), Scan((), 0, 0), Channel("request", "user", "x"), Pass("r")]
 )
 def test_values_are_frozen(value: Any) -> None:
-    with pytest.raises(FrozenInstanceError):
-        setattr(value, fields(value)[0].name, 5)
+    with pytest.raises(AttributeError):
+        setattr(value, value.__match_args__[0], 5)
 
 
 def test_errors_say_where_and_what() -> None:

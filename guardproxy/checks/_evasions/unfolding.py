@@ -33,6 +33,7 @@ from itertools import pairwise
 from typing import Any, TypeVar
 
 import regex
+from msgspec import structs
 
 from guardproxy.checks._evasions.folding import ASCII, Table, spaced_open, table
 from guardproxy.checks._evasions.views import TextView, Views, hides, join, long_words, plain, read, unchanged_views
@@ -141,8 +142,8 @@ class Unfolding:
             if 2 * word < min(held, again):
                 return scan
         if scan.settled == window.settled and held > _PATIENCE:
-            return replace(scan, state=_Pause(end + held // 2))
-        return replace(scan, state=_Pause(end + again // 2)) if again > _AGAIN else scan
+            return structs.replace(scan, state=_Pause(end + held // 2))
+        return structs.replace(scan, state=_Pause(end + again // 2)) if again > _AGAIN else scan
 
     def _scan(self, window: Window) -> Scan:
         """Scans a window, in several parts if a giant holds pieces that contain text."""
@@ -158,9 +159,9 @@ class Unfolding:
             stop_point()
             if low < high <= done and cuts:
                 continue
-            part = replace(window, text=text[low:high], last=window.last or high < len(text))
+            part = structs.replace(window, text=text[low:high], last=window.last or high < len(text))
             if low:
-                part = replace(part, start=window.start + low, settled=window.start + low)
+                part = structs.replace(part, start=window.start + low, settled=window.start + low)
             inside = [giant.part(low, high) for giant in giants if giant.start < high and low < giant.end]
             spans = [(start - low, end - low) for start, end in unread if low <= start and end <= high]
             scan = self._part(part, 0 if low else behind, inside, spans)
@@ -180,9 +181,8 @@ class Unfolding:
         if end < window.settled - window.start or not plain(text[:end], self.using):
             return None
         shift = window.start
-        if not window.last or behind:  # `replace` would cost as much as the rest of this method
-            about = window.settled, window.last, window.facts, window.state, window.leaves
-            window = Window(window.channel, text[behind:end], shift + behind, *about)
+        if not window.last or behind:
+            window = structs.replace(window, text=text[behind:end], start=shift + behind)
         (scan,) = self.inner.scan([window])
         if scan.error:
             return scan
@@ -292,7 +292,7 @@ class Unfolding:
             windows = [window]
         else:
             windows = [
-                replace(
+                structs.replace(
                     window,
                     text=view.text[behind : view.offset(limit)],
                     start=window.start + behind,

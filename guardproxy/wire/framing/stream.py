@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Protocol
 
+from msgspec import Struct
 
-@dataclass(frozen=True, slots=True)
-class StreamEvent:
+
+class StreamEvent(Struct, frozen=True):
     """One event. `data` is `None` for an event without content (a keep-alive). `event`: its name, if any."""
 
     data: bytes | None

@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from guardproxy.wire.json.numbers import stand_in, stand_ins
 from guardproxy.wire.json.replacing import edited
-from guardproxy.wire.json.strict import DEPTH_LIMIT, JsonFault, bound_nesting, read, skim, write, write_line
+from guardproxy.wire.json.strict import (
+    DEPTH_LIMIT,
+    JsonFault,
+    bound_nesting,
+    read,
+    read_string,
+    skim,
+    write,
+    write_line,
+)
 from guardproxy.wire.json.text import Leaf, View, apart, edited_leaves, places, rewrite, view
 from guardproxy.wire.json.walk import (
     KEYS,
@@ -69,6 +78,7 @@ __all__ = [
     "places",
     "reach",
     "read",
+    "read_string",
     "rewrite",
     "skim",
     "stand_in",

@@ -83,6 +83,17 @@ def read(data: bytes) -> Any:
     return tree
 
 
+def read_string(text: str, at: int) -> tuple[str, int]:
+    """The string whose first quote is at `at`, and the place behind its last quote. Raises `JsonFault`."""
+    try:
+        value, end = _decoder.raw_decode(text, at)
+    except json.JSONDecodeError:
+        raise JsonFault(ErrorCode.INVALID_JSON, "not a string of JSON") from None
+    if len(value) + 2 < end - at and _SURROGATE.search(value):  # only an escape makes it shorter
+        raise JsonFault(ErrorCode.INVALID_ENCODING, "a string holds half of a surrogate pair")
+    return value, end
+
+
 def skim(data: bytes) -> Any:
     """Parses JSON that is not inspected and is sent on unchanged. Fast and not strict. Raises `JsonFault`."""
     try:

@@ -14,6 +14,8 @@ from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any, Literal
 
+from msgspec import Struct
+
 from guardproxy.concurrency import stop_point
 from guardproxy.events import Path
 from guardproxy.findings import Kind
@@ -87,8 +89,7 @@ _TOKEN_FIELDS = frozenset(
 _NO_TOKENS: frozenset[Kind] = frozenset(("tool_arguments", "tool_definition", "metadata", "error"))
 
 
-@dataclass(frozen=True, slots=True)
-class TreeLeaf:
+class TreeLeaf(Struct, frozen=True):
     """One leaf of a tree. `number`: the text is a number's digits. `parts`: the places of the short numbers of a row, whose
     digits are the text. `encode`: writes an edited text in the form that the tree needs."""
 

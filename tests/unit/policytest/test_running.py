@@ -10,6 +10,7 @@ from itertools import count
 from pathlib import Path
 
 import pytest
+from msgspec import structs
 
 from guardproxy.audit.canonical import canonical
 from guardproxy.checks._contract import Resources
@@ -247,7 +248,10 @@ class Renamed:
 
     def scan(self, windows: Sequence[Window]) -> list[Scan]:
         scans = self.check.scan(windows)  # type: ignore[attr-defined]
-        return [replace(scan, findings=tuple(replace(one, check=self.name) for one in scan.findings)) for scan in scans]
+        return [
+            structs.replace(scan, findings=tuple(replace(one, check=self.name) for one in scan.findings))
+            for scan in scans
+        ]
 
 
 def test_the_example_of_the_documentation_passes() -> None:

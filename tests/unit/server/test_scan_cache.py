@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import pytest
 from msgspec import Struct, structs
 
 from guardproxy.errors import Shortage
-from guardproxy.exchange.gate import Job
 from guardproxy.findings import QUICK, Channel, Facts, Form, Scan, Traits, Window
-from guardproxy.server.scan_cache import MOST_CHARS, ScanCache, Written
+from guardproxy.server import scan_cache
+from guardproxy.server.scan_cache import MOST_CHARS, CheckKey, KnownText, ScanCache, Written, key_of
 
 TEXT = "a text that is long enough for its scan to be remembered"
 WINDOW = Window(Channel("request", "user", "messages[0].content"), TEXT, facts=Facts("POST /v1/messages", "m"))
@@ -28,8 +28,9 @@ class Check:
         raise NotImplementedError
 
 
-def key(window: Window = WINDOW, check: Any = None, tenant: str = "t") -> bytes | None:
-    return KEPT.key(Job(check or Check(), window), tenant, {})
+def key(window: Window = WINDOW, check: Any = None, tenant: str = "t") -> tuple[bytes, CheckKey] | None:
+    known = KEPT.known(window, tenant, {})
+    return (known.digest, key_of(check or Check())) if known else None
 
 
 KEPT = ScanCache()
@@ -49,27 +50,36 @@ def changed(value: Any) -> list[Any]:
 
 
 def test_equal_jobs_have_one_key() -> None:
-    assert key() == key(replace(WINDOW))
+    assert key() == key(structs.replace(WINDOW))
     assert key() is not None
 
 
 def test_what_jobs_share_is_written_once_and_changes_no_key() -> None:
     written: Written = {}
-    jobs = [Job(Check(name), replace(WINDOW, text=text)) for name in ("a", "b") for text in (WINDOW.text, "x" * 50)]
-    keys = [KEPT.key(job, "t", written) for job in jobs]
-    assert keys == [KEPT.key(job, "t", {}) for job in jobs]
-    assert len(set(keys)) == len(jobs)
+    windows = [structs.replace(WINDOW, text=text) for text in (TEXT, "x" * 50, "short", "")]
+    found = [KEPT.known(window, "t", written) for window in windows]
+    assert found == [KEPT.known(window, "t", {}) for window in windows]
+    assert len({known.digest for known in found if known}) == len(windows)
     assert {type(member) for member, _ in written.values()} >= {Channel, Facts}
+
+
+def test_few_members_are_shared(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(scan_cache, "MOST_SHARED", 2)
+    written: Written = {}
+    windows = [structs.replace(WINDOW, facts=Facts("POST /v1/messages", str(number))) for number in range(9)]
+    found = [KEPT.known(window, "t", written) for window in windows]
+    assert found == [KEPT.known(window, "t", {}) for window in windows]
+    assert len(written) <= 2
 
 
 @pytest.mark.parametrize("channel", changed(WINDOW.channel), ids=str)
 def test_another_place_is_another_key(channel: Channel) -> None:
-    assert key(replace(WINDOW, channel=channel)) not in (None, key())
+    assert key(structs.replace(WINDOW, channel=channel)) not in (None, key())
 
 
 @pytest.mark.parametrize("facts", changed(WINDOW.facts), ids=str)
 def test_another_fact_is_another_key(facts: Facts) -> None:
-    assert key(replace(WINDOW, facts=facts)) not in (None, key())
+    assert key(structs.replace(WINDOW, facts=facts)) not in (None, key())
 
 
 def test_another_check_tenant_or_text_is_another_key() -> None:
@@ -83,8 +93,8 @@ def test_another_check_tenant_or_text_is_another_key() -> None:
         key(check=Check(digest="sha256:other")),
         key(check=Other()),
         key(tenant="u"),
-        key(replace(WINDOW, text=TEXT + ".")),
-        key(replace(WINDOW, facts=Facts("POST /v1/messagesm", ""))),
+        key(structs.replace(WINDOW, text=TEXT + ".")),
+        key(structs.replace(WINDOW, facts=Facts("POST /v1/messagesm", ""))),
     ]
     assert None not in keys
     assert len(set(keys)) == len(keys)
@@ -97,13 +107,13 @@ def test_another_check_tenant_or_text_is_another_key() -> None:
         {"settled": 3},
         {"last": False},
         {"state": object()},
-        {"text": "short"},
         {"text": "x" * (MOST_CHARS + 1)},
         {"facts": Facts(form=Form({"type": "object"}))},
+        {"text": "half of a pair: \ud800"},
     ],
 )
 def test_what_is_not_a_whole_text_in_one_look_has_no_key(more: dict[str, Any]) -> None:
-    assert key(replace(WINDOW, **more)) is None
+    assert key(structs.replace(WINDOW, **more)) is None
 
 
 def test_a_new_member_of_the_facts_is_part_of_the_key_or_prevents_it() -> None:
@@ -114,18 +124,17 @@ def test_a_new_member_of_the_facts_is_part_of_the_key_or_prevents_it() -> None:
         handle: Any = None
 
     found = {
-        key(replace(WINDOW, facts=facts))
+        key(structs.replace(WINDOW, facts=facts))
         for facts in (More(), More(region="eu"), More(tools=("a", "b")), More(tools=("ab",)), More(handle=3))
     }
     assert None not in found
     assert len(found) == 5
-    assert key(replace(WINDOW, facts=More(handle=[3]))) is None
+    assert key(structs.replace(WINDOW, facts=More(handle=[3]))) is None
 
 
 def test_a_new_member_of_a_window_is_part_of_the_key() -> None:
-    @dataclass(frozen=True, slots=True)
-    class More(Window):
-        turn: int = field(default=0)
+    class More(Window, frozen=True):
+        turn: int = 0
 
     first, second = (More(WINDOW.channel, TEXT, turn=turn) for turn in (1, 2))
     assert key(first) != key(second)
@@ -133,16 +142,35 @@ def test_a_new_member_of_a_window_is_part_of_the_key() -> None:
 
 def test_what_gave_no_verdict_is_not_remembered() -> None:
     kept = ScanCache()
-    kept.put(b"a", Scan((), 0, 0, "OSError"))
-    kept.put(b"b", Scan((), 0, 0, no_capacity=Shortage.LATE))
-    assert kept.get(b"a") is kept.get(b"b") is None
+    for scan in (Scan((), 0, 0, "OSError"), Scan((), 0, 0, no_capacity=Shortage.LATE)):
+        known = kept.known(WINDOW, "t", {})
+        assert known
+        kept.put(known, key_of(Check()), scan)
+        assert known.scans == {}
+        assert kept.known(WINDOW, "t", {}) is not known, "nothing is kept of a text without scans"
 
 
 def test_what_was_used_longest_ago_goes_first() -> None:
     kept = ScanCache(2)
-    for name in (b"a", b"b"):
-        kept.put(name, Scan((), 1, 1))
-    assert kept.get(b"a")
-    kept.put(b"c", Scan((), 1, 1))
-    assert kept.get(b"b") is None
-    assert kept.get(b"a")
+
+    def known(text: str) -> KnownText:
+        found = kept.known(structs.replace(WINDOW, text=text), "t", {})
+        assert found
+        return found
+
+    for text in ("a", "b"):
+        kept.put(known(text), key_of(Check()), Scan((), 1, 1))
+    assert known("a").scans
+    kept.put(known("c"), key_of(Check()), Scan((), 1, 1))
+    assert not known("b").scans
+    assert known("a").scans == known("c").scans == {key_of(Check()): Scan((), 1, 1)}
+
+
+def test_the_scans_of_the_checks_of_a_text_are_kept_together() -> None:
+    kept, first, second = ScanCache(), Check("a"), Check("b")
+    known = kept.known(WINDOW, "t", {})
+    assert known
+    kept.put(known, key_of(first), Scan((), 1, 1))
+    kept.put(known, key_of(second), Scan((), 2, 2))
+    assert kept.known(WINDOW, "t", {}) is known
+    assert {name: scan.settled for (_, name, _), scan in known.scans.items()} == {"a": 1, "b": 2}

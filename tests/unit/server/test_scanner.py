@@ -128,7 +128,7 @@ async def test_a_whole_text_is_scanned_once_for_each_kind_of_channel(it: Scanner
     assert check.calls == 3
 
 
-async def test_parts_of_texts_and_short_ones_are_not_remembered(it: Scanner) -> None:
+async def test_parts_of_texts_are_not_remembered(it: Scanner) -> None:
     check = Own(fine)
     for more in ({"last": False}, {"start": 3, "settled": 3}, {"facts": Facts(language="de")}):
         for _ in range(2):
@@ -136,18 +136,18 @@ async def test_parts_of_texts_and_short_ones_are_not_remembered(it: Scanner) -> 
     assert check.calls == 5
     for _ in range(2):
         await it.scan([Job(check, window("short"))])
-    assert check.calls == 7
+    assert check.calls == 6
 
 
 async def test_what_is_remembered_is_counted_and_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(scanner, "CACHE_ENTRIES", 2)
+    monkeypatch.setattr(scanner, "CACHE_TEXTS", 2)
     registry = CollectorRegistry()
     it = Scanner(1, 10.0, Counter("known", "Known.", ("result",), registry=registry))
     check = Own(fine)
     for text in ("a", "b", "a", "c", "b", "short"):
         await it.scan([Job(check, window(text * 50 if text != "short" else text))])
     assert registry.get_sample_value("known_total", {"result": "hit"}) == 1
-    assert registry.get_sample_value("known_total", {"result": "miss"}) == 4
+    assert registry.get_sample_value("known_total", {"result": "miss"}) == 5
     it.close()
 
 
@@ -488,7 +488,7 @@ async def test_texts_are_looked_up_in_slices_of_characters(monkeypatch: pytest.M
     monkeypatch.setattr(asyncio, "sleep", counting)
     it = Scanner(1, 60.0)
     try:
-        await it.scan(many(Own(fine), ["some text " * 10_000] * 10))
+        await it.scan(many(Own(fine), [f"{number} {LONG * 180}" for number in range(10)]))
     finally:
         it.close()
     assert turns >= 3

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+from typing import Any
+
+import pytest
 
 from guardproxy.events import Path
 from guardproxy.wire import NOT_KEPT
-from guardproxy.wire.alike import Alike, Filler
+from guardproxy.wire.alike import _OTHER, _OTHERS, Alike, Filler
 from guardproxy.wire.decoding import nothing
-from guardproxy.wire.json import UNMAPPED, TreeLeaf, read, text
+from guardproxy.wire.json import UNMAPPED, TreeLeaf, read, text, walk
 
 
 def leaf_of(value: str) -> TreeLeaf:
@@ -47,7 +50,7 @@ def test_what_is_not_like_a_remembered_frame() -> None:
 
 
 def test_what_is_not_remembered() -> None:
-    for value in ("", "4111", NOT_KEPT, 'a"b'):
+    for value in ("", "4111", NOT_KEPT, 'a"b', "long " * 4000):
         assert remembering(value)._frames == remembering()._frames, value
     elsewhere = b'{"hello ": [{"b": "hello\\u0020"}]}'  # the bytes of the text are those of a key
     alike = Alike({})
@@ -58,20 +61,29 @@ def test_what_is_not_remembered() -> None:
     for leaf in (
         TreeLeaf(("a", 0, "b"), "hello ", UNMAPPED),
         TreeLeaf(("a", 0, "b"), "hello ", text("user"), key=True),
+        TreeLeaf(("a", 0, "b"), "hello ", text("user"), number=True),
+        TreeLeaf(("a", 0, "b"), "hello ", text("user"), encode=str),
     ):
         alike = Alike({})
         alike.remember(frame("hello "), read(frame("hello ")), [leaf], nothing)
         assert alike.find(frame("there ")) is None
 
 
-def test_a_stream_of_different_frames_is_not_remembered_for_ever() -> None:
-    alike = Alike({})
-    for number in range(100):
+def test_few_frames_of_a_stream_of_different_frames_are_remembered() -> None:
+    """A run of frames that are alike is found again, however late it comes."""
+    alike, remembered, last = Alike({}), [], None
+    for number in range(1, 101):
         data = frame("hello ", str(number))
         assert alike.find(data) is None
         alike.remember(data, read(data), [leaf_of("hello ")], nothing)
-    assert alike._vain == 4
-    assert len(alike._frames) == 4
+        if alike._frames[-1] is not last:
+            remembered.append(number)
+            last = alike._frames[-1]
+    assert remembered == [1, 2, 3, 4, 8, 16, 32, 64]
+    assert alike.find(frame("there ", "64"))
+    data = frame("hello ", "101")
+    alike.remember(data, read(data), [leaf_of("hello ")], nothing)
+    assert alike.find(frame("there ", "101")), "a frame was like one, so the next may be remembered"
 
 
 def test_frames_do_not_share_the_way_to_their_text() -> None:
@@ -127,6 +139,7 @@ def test_fillers_may_be_missing_or_of_another_form_or_place() -> None:
         b'{"a": [{"b": "hello "}]}',
         b'{"a": [{"b": "hello "}], "n": {"count": 123456789}}',
         b'{"a": [{"b": "hello "}], "n": {"other": 1}, "pad": "two words"}',
+        b'{"a": [{"b": "hello "}], "n": {"count": "5"}, "at": 5}',
         b'{"a": [{"b": "hello "}], "n": [{"count": 1}]}',
         b'{"count": 5, "a": [{"b": "hello "}], "n": {"count": 5}}',  # the first `count` is at another place
     ):
@@ -135,6 +148,32 @@ def test_fillers_may_be_missing_or_of_another_form_or_place() -> None:
         other = data.replace(b"hello ", b"there ")
         assert (found := alike.find(other)) is None or found == (read(other), [leaf_of("there ")])
         assert (found is None) == data.startswith(b'{"count"')
+
+
+@pytest.mark.parametrize(
+    ("name", "tried", "later"),
+    [
+        ("b", _OTHER, "unread"),
+        ("pad", _OTHERS["padding"], "unread"),
+        ("at", _OTHERS["moment"], "2031-12-31T23:59:59Z"),
+        ("count", _OTHERS["count"], 12),
+    ],
+)
+def test_a_value_at_another_place_is_never_that_of_its_place(name: str, tried: Any, later: Any) -> None:
+    """Also if both are the value that is tried: the first frame would hide what the other place holds later."""
+
+    def frame(other: Any) -> bytes:
+        value = {"b": "hello ", "pad": "aB3", "at": "2025-10-01T12:00:00Z", "count": 1, name: tried}
+        its = {"n": {"count": value["count"]}, "a": [{"b": value["b"]}], "pad": value["pad"], "at": value["at"]}
+        return json.dumps({"new": {name: other}, **its}, ensure_ascii=False).encode()
+
+    def leaves(data: bytes) -> list[TreeLeaf]:
+        tree = read(data)
+        return [*walk(tree["new"], UNMAPPED, ("new",)), leaf_of(tree["a"][0]["b"])]
+
+    alike = Alike(FILLERS)
+    alike.remember(frame(tried), read(frame(tried)), leaves(frame(tried)), nothing)
+    assert (found := alike.find(frame(later))) is None or found == (read(frame(later)), leaves(frame(later)))
 
 
 def test_a_text_that_stands_twice_is_found_at_its_place() -> None:

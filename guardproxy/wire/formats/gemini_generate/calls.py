@@ -13,7 +13,7 @@ from typing import Any
 
 from guardproxy.wire.contract import CallInput
 from guardproxy.wire.formats.gemini_generate.spelling import value
-from guardproxy.wire.json import objects
+from guardproxy.wire.json import edited, objects
 
 _STEP = re.compile(r"\.([^.\[\]]+)|\[(\d{1,4})\]|\['([^']*)'\]|\[\"([^\"]*)\"\]")
 _UNREADABLE = "?"  # not JSON, so no schema accepts it
@@ -59,10 +59,10 @@ class CollectedCall:
 
     def text(self) -> str:
         """Returns the arguments as JSON text."""
-        tree: Any = dict(self._given)
+        tree = edited(self._given, ())  # a copy, as the values belong to the trees of frames
         for path, values in self._parts.items():
             is_text = all(isinstance(given, str) for given in values)
-            if not _put(tree, path, "".join(values) if is_text else values[-1]):
+            if not _put(tree, path, "".join(values) if is_text else edited(values[-1], ())):
                 return _UNREADABLE
         return json.dumps(tree, ensure_ascii=False)
 

@@ -12,6 +12,7 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
+from msgspec import structs
 
 from guardproxy.checks import Check, Resources, build
 from guardproxy.checks._evasions.folding import RUN_LIMIT, table
@@ -272,7 +273,7 @@ def test_what_is_held_of_one_text_does_not_change_when_another_is_scanned() -> N
     asked = inner.seen
     check.scan([window])
     assert inner.seen == 2 * asked, "the same text of another exchange is scanned as if it were the first"
-    check.scan([replace(window, state=stuck.state)])
+    check.scan([structs.replace(window, state=stuck.state)])
     assert inner.seen == 2 * asked, "the text itself is not scanned again before it has grown"
 
 

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from guardproxy.wire.json.strict import DEPTH_LIMIT, JsonFault, read, skim, write, write_line
+from guardproxy.wire.json.strict import DEPTH_LIMIT, JsonFault, read, read_string, skim, write, write_line
 
 LEAVES = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8)
 TREES = st.recursive(
@@ -174,6 +174,21 @@ def test_hostile_bytes_take_time_in_step_with_their_size(unit: bytes) -> None:
         return min(times)
 
     assert best(100_000) < 0.05 + 20 * best(10_000)
+
+
+@given(st.text(max_size=3), st.text(st.sampled_from('a\\"u0d8 \n\x1f/é\U0001f600'), max_size=8), st.text(max_size=3))
+@example("", "\\ud83d\\ude00", "")
+@example("", "\\ud83d", "")
+@example("[", "unended", "")
+def test_a_string_in_a_text_is_read_as_alone(before: str, inner: str, after: str) -> None:
+    written = f'{before}"{inner}"{after}'
+    try:
+        value, end = read_string(written, len(before))
+    except JsonFault:
+        with pytest.raises(JsonFault):
+            read(f'"{inner}"'.encode())
+    else:
+        assert read(written[len(before) : end].encode()) == value
 
 
 def test_integers_stay_exact_when_written() -> None:

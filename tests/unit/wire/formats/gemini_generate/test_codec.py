@@ -431,6 +431,25 @@ def test_arguments_that_come_by_their_paths() -> None:
     assert json.loads(given[0][1]) == {"to": "john", "rooms": [{"name": "a"}, {"n": 2}]}
 
 
+def test_collecting_arguments_changes_no_frame() -> None:
+    """The tree of a frame is written if a text of it is edited, and shares its parts with the trees of frames like it."""
+
+    def call(path: str) -> dict[str, Any]:
+        partial = [
+            {"jsonPath": path, "boolValue": True},
+            {"jsonPath": "$.n", "boolValue": {}},
+            {"jsonPath": "$.n.m", "boolValue": False},
+        ]
+        return chunk({"functionCall": {"args": {"a": {}}, "partialArgs": partial}})
+
+    trees = [call("$.a.b"), call("$.a.c"), chunk({"text": ""}, finish="STOP")]
+    found = stream(*trees)
+    frames = {id(event.frame): event.frame for event in found if isinstance(event, (Text, Opaque))}.values()
+    assert [frame.tree for frame in frames] == trees
+    given = [text for frame in frames for _, text in frame.calls or ()]
+    assert list(map(json.loads, given)) == [{"a": {key: True}, "n": {"m": False}} for key in "bc"]
+
+
 @pytest.mark.parametrize(("age", "outcome"), [(41, "answered"), ("old", "blocked_response")])
 def test_a_rule_judges_arguments_that_come_by_their_paths(age: Any, outcome: str) -> None:
     asked = CODEC.author.request(Prompt("m", "hi", tools={"grow": SCHEMA}))
