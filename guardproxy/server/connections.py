@@ -23,7 +23,7 @@ from aiohttp.client_proto import ResponseHandler
 from aiohttp.client_reqrep import ClientRequest
 from aiohttp.connector import Connection
 from aiohttp.hdrs import METH_GET, METH_HEAD, METH_OPTIONS, METH_TRACE
-from aiohttp.http import HttpProcessingError, StreamWriter
+from aiohttp.http import HttpProcessingError, RawResponseMessage, StreamWriter
 from multidict import CIMultiDict, CIMultiDictProxy
 from yarl import URL
 
@@ -32,6 +32,7 @@ NAMES_S = 30  # the addresses of a name
 BUFFER_BYTES = 256 * 1024  # of an answer that nobody reads yet
 SLICE_BYTES = 64 * 1024  # a larger body is written in slices, beside the wait for the answer
 LIMIT_ORIGINS = 1_000
+LIMIT_HEADS = 32  # of answers that arrived and that nobody has read yet
 _WITHOUT_BODY = (METH_GET, METH_HEAD, METH_OPTIONS, METH_TRACE)
 _AGAIN = (*_WITHOUT_BODY, "PUT", "DELETE")  # a request of these may be sent again (RFC 9110, 9.2.2)
 _METHOD = re.compile(r"[A-Z]+(?:-[A-Z]+)*", re.ASCII)
@@ -54,6 +55,14 @@ class _Protocol(ResponseHandler):
         self._was_kept = True
         self._parser = None
         self._drop_timeout()  # it may have begun at the end of a large request, when the answer was complete
+
+    def feed_data(self, data: tuple[RawResponseMessage, aiohttp.StreamReader], size: int = 0) -> None:
+        """Takes the head of an answer. An upstream that sends many interim answers at once is cut off: the loop would parse as
+        many as arrive before anything else has its turn."""
+        if len(self._buffer) < LIMIT_HEADS:
+            super().feed_data(data, size)
+        elif self.transport is not None:
+            self.transport.abort()
 
     def eof_received(self) -> None:
         """Closes the connection, because the answer has arrived in full."""

@@ -223,6 +223,14 @@ async def test_an_interim_answer_does_not_end_the_time_limit() -> None:
             await ask(connections, url)
 
 
+async def test_an_upstream_that_floods_with_interim_answers_is_cut_off() -> None:
+    flood = answering(b"HTTP/1.1 100 Continue\r\n\r\n" * 1_000 + OK)
+    async with model([flood]) as (url, _), opened() as connections:
+        with pytest.raises(aiohttp.ServerDisconnectedError):
+            await ask(connections, url)
+        assert not under_way(connections)
+
+
 @pytest.mark.parametrize("method", ["", "get", "POST /other", "GET /other HTTP/1.1\r\nA:", "PÖST", "GET\t", "A-"])
 async def test_what_is_no_method_is_not_sent(method: str) -> None:
     async with model([]) as (url, models), opened() as connections:
