@@ -24,7 +24,7 @@ ROUTE_FORM = re.compile(r"[A-Z]+ /.*", re.ASCII)
 
 def is_upstream(entry: str) -> bool:
     parts = urlsplit(entry.split("=", 1)[1] if has_name(entry) else entry)
-    return parts.scheme in ("http", "https") and bool(parts.hostname) and not parts.query and not parts.username
+    return parts.scheme in ("http", "https") and bool(parts.hostname) and not parts.query and "@" not in parts.netloc
 
 
 def is_network(entry: str) -> bool:

@@ -14,7 +14,7 @@ from guardproxy import server
 from guardproxy.cli import app
 from guardproxy.cli import serve as command
 from guardproxy.config import SETTINGS, Config, Declaration
-from guardproxy.config.settings import DEPTH_MOST
+from guardproxy.config.settings import DEPTH_MOST, is_upstream
 from guardproxy.wire.json import DEPTH_LIMIT
 from tests.kit.settings_page import PAGE, page
 
@@ -167,3 +167,12 @@ def test_the_depth_of_a_body_is_bounded_by_the_parser() -> None:
 
 def test_the_page_of_settings_is_up_to_date() -> None:
     assert PAGE.read_text("utf-8") == page(), "run `python -m tests.kit.settings_page`"
+
+
+@pytest.mark.parametrize(
+    "address", ["http://user:word@a.example", "http://user@a.example", "http://:word@a.example", "ftp://a.example"]
+)
+def test_an_upstream_has_no_credential_in_its_address(address: str) -> None:
+    assert not is_upstream(address)
+    assert not is_upstream(f"backup={address}")
+    assert is_upstream("backup=https://a.example/v1")
