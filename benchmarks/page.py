@@ -24,9 +24,7 @@ OVERHEAD: Mapping[str, Callable[[Row], str]] = {
     "added to the first text": lambda row: _some(
         row["added_first_text_p50_ms"], f"{_ms(row['added_first_text_p50_ms'])} ms"
     ),
-    "added to a turn of an agent": lambda row: _some(
-        row.get("added_agent_p50_ms", 0.0), f"{_ms(row.get('added_agent_p50_ms', 0.0))} ms"
-    ),
+    "added to a turn of an agent": lambda row: _some(row["added_agent_p50_ms"], f"{_ms(row['added_agent_p50_ms'])} ms"),
     "p99 added between tokens": lambda row: _some(
         row["chunks_per_s_at_100"], f"{max(0.0, row['added_gap_p99_ms_at_100']):.1f} ms"
     ),

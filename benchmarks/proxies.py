@@ -23,6 +23,7 @@ error_log {folder}/error.log;
 events {{ worker_connections 4096; }}
 http {{
   access_log off;
+  client_body_buffer_size 1m;
   client_body_temp_path {folder}/body;
   proxy_temp_path {folder}/proxy;
   fastcgi_temp_path {folder}/fastcgi;

@@ -168,7 +168,12 @@ def test_tables() -> None:
     row = {
         **dict.fromkeys(("added_p50_ms_at_1", "added_p99_ms_at_1", "added_first_text_p50_ms"), 0.123),
         **dict.fromkeys(("chunks_per_s_at_100", "added_gap_p99_ms_at_100", "rss_500_streams_mib"), 0.0),
-        **{"requests_per_s_at_32": 1234.5, "p99_ms_at_32": 9.6, "processor_us_at_32": 12_345.0},
+        **{
+            "requests_per_s_at_32": 1234.5,
+            "p99_ms_at_32": 9.6,
+            "processor_us_at_32": 12_345.0,
+            "added_agent_p50_ms": 8.4,
+        },
     }
     report = {
         "summary": {"direct": row, "one": row},
@@ -178,7 +183,7 @@ def test_tables() -> None:
         "left_out": {"other": "not installed"},
     }
     *_, shown = page.overhead(report, list(page.OVERHEAD)).splitlines()
-    assert shown == "| one | 0.12, 0.12 ms | 0.12 ms | | 1,234 (0.50) | 10 ms | 12 ms | | |"
+    assert shown == "| one | 0.12, 0.12 ms | 0.12 ms | 8.4 ms | | 1,234 (0.50) | 10 ms | 12 ms | | |"
     assert page.notes(report) == "- Versions: one 1.2.\n- one: no keys.\n- Left out: other: not installed.\n"
     measured = {
         **{"sizes": [1, 2], "requests_per_s": [900.4, 1600], "possible_per_s": [1000, 1800]},

@@ -109,20 +109,18 @@ def _skip_space(text: str, at: int) -> int:
 
 
 # A string without its end reaches to the end of the data. Searching again from each quote in it would take squared time.
-_BRACKETS = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+(?:"|\\?\Z)|[\[{\]}]', re.DOTALL)
+_STRINGS = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+(?:"|\\?\Z)', re.DOTALL)
+_NO_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
+_OPENING = frozenset(b"[{")
 
 
 def bound_nesting(data: bytes, limit: int = DEPTH_LIMIT) -> None:
     """Refuses deep nesting before the parser recurses into it; linear in the size of `data`. Raises `JsonFault`."""
     depth = 0
-    for match in _BRACKETS.finditer(data):
-        match match[0]:
-            case b"[" | b"{":
-                depth += 1
-                if depth > limit:
-                    raise JsonFault(ErrorCode.TOO_DEEP, f"nested deeper than {limit}")
-            case b"]" | b"}":
-                depth -= 1
+    for bracket in _STRINGS.sub(b"", data).translate(None, _NO_BRACKETS):
+        depth += 1 if bracket in _OPENING else -1
+        if depth > limit:
+            raise JsonFault(ErrorCode.TOO_DEEP, f"nested deeper than {limit}")
 
 
 def _has_surrogate(tree: Any) -> bool:
