@@ -25,6 +25,7 @@ from guardproxy.findings import Scan, Window
 
 TEXTS = 20_000
 MOST_SHARED = 64  # members whose words a command keeps: many of its windows have the same ones
+MOST_CHECKS = 64  # whose scans of a text are kept: a text that comes for ever outlives the checks of earlier policies
 MOST_CHARS = 200_000  # hashing a longer text would hold the event loop for too long
 _PLAIN = frozenset((str, int, float, bool, type(None)))
 _encode = msgspec.msgpack.Encoder().encode  # says types and lengths, so different values never give the same bytes
@@ -80,6 +81,8 @@ class ScanCache:
         """Caches a scan of a text, unless it is a failure or a missing verdict."""
         if scan.error or scan.no_capacity is not None:
             return
+        if len(known.scans) >= MOST_CHECKS:
+            known.scans.clear()
         known.scans[check] = scan
         self._texts[known.digest] = known
         while len(self._texts) > self._most:

@@ -80,6 +80,23 @@ async def ask(
     return await connections.request(method, f"{url}/v1/x?a=b%20c", CIMultiDict(headers), body)
 
 
+async def until(holds: Callable[[], object]) -> None:
+    """Lets other tasks run until something holds."""
+    async with asyncio.timeout(20):
+        while not holds():  # noqa: ASYNC110 - a connection tells nobody
+            await asyncio.sleep(0)
+
+
+async def give_up(connections: Connections, url: str, models: Sequence[Model], body: bytes) -> None:
+    """Sends a request, and cancels it once the model has its connection."""
+    asking = asyncio.create_task(ask(connections, url, body=body))
+    await until(lambda: models)
+    asking.cancel()
+    with suppress(asyncio.CancelledError):
+        await asking
+    assert asking.cancelled()
+
+
 def answering(*answers: bytes) -> Script:
     """Answers as many requests, then waits for the end of the connection."""
 

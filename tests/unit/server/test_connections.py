@@ -10,7 +10,7 @@ import pytest
 from yarl import URL
 
 from guardproxy.server.connections import SLICE_BYTES
-from tests.kit.scripted_model import LARGE, OK, Model, answering, ask, model, opened
+from tests.kit.scripted_model import LARGE, OK, Model, answering, ask, give_up, model, opened
 
 
 async def closing(model: Model) -> None:
@@ -176,13 +176,7 @@ async def test_a_caller_that_leaves_closes_the_connection(body: bytes) -> None:
         closed.set()
 
     async with model([silent]) as (url, models), opened() as connections:
-        asking = asyncio.create_task(ask(connections, url, body=body))
-        async with asyncio.timeout(20):
-            while not models:  # noqa: ASYNC110 - a new connection tells nobody
-                await asyncio.sleep(0)
-        asking.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await asking
+        await give_up(connections, url, models, body)
         async with asyncio.timeout(20):
             await closed.wait()
 

@@ -4,25 +4,17 @@ for ever, and no connection stays open."""
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from functools import partial
 
 import aiohttp
 import pytest
 
 from guardproxy.server.connections import SLICE_BYTES, Connections, _Protocol
-from tests.kit.scripted_model import LARGE, OK, Model, answering, ask, model, opened
+from tests.kit.scripted_model import LARGE, OK, Model, answering, ask, model, opened, until
 
 STRANGE = b"HTTP/1.1 200 OK\r\nContent-Length: 7\r\n\r\nstrange"
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\n"
 CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nab\r\n"
-
-
-async def until(holds: Callable[[], object]) -> None:
-    """Lets other tasks run until something holds."""
-    async with asyncio.timeout(20):
-        while not holds():  # noqa: ASYNC110 - a connection tells nobody
-            await asyncio.sleep(0)
 
 
 def under_way(connections: Connections) -> list[_Protocol]:

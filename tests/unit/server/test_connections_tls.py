@@ -10,7 +10,7 @@ import aiohttp
 import pytest
 
 from tests.kit.certificates import Authority
-from tests.kit.scripted_model import LARGE, OK, Model, answering, ask, model, opened
+from tests.kit.scripted_model import LARGE, OK, Model, answering, ask, give_up, model, opened
 
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n"
 
@@ -71,11 +71,5 @@ async def test_a_request_that_is_given_up_leaves_no_connection(authority: Author
         await asyncio.get_running_loop().create_future()
 
     async with model([silent], authority.server("localhost")) as (url, models), opened() as connections:
-        asking = asyncio.create_task(ask(connections, url, body=LARGE))
-        async with asyncio.timeout(20):
-            while not models:  # noqa: ASYNC110 - a new connection tells nobody
-                await asyncio.sleep(0)
-        asking.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await asking
+        await give_up(connections, url, models, LARGE)
         assert not connections._connector._acquired

@@ -63,6 +63,33 @@ def test_what_jobs_share_is_written_once_and_changes_no_key() -> None:
     assert {type(member) for member, _ in written.values()} >= {Channel, Facts}
 
 
+def test_the_checks_of_earlier_policies_are_forgotten() -> None:
+    kept = ScanCache()
+    for number in range(5 * scan_cache.MOST_CHECKS):
+        known = kept.known(WINDOW, "t", {})
+        assert known
+        check = key_of(Check(digest=f"sha256:{number}"))
+        kept.put(known, check, Scan((), 1, 1))
+        assert check in known.scans
+        assert len(known.scans) <= scan_cache.MOST_CHECKS
+
+
+def test_windows_that_a_check_can_tell_apart_are_not_equal() -> None:
+    """Equal windows share a digest, so their equality must look at every member, also at those that come later."""
+    windows = [
+        *(structs.replace(WINDOW, channel=channel) for channel in changed(WINDOW.channel)),
+        *(structs.replace(WINDOW, facts=facts) for facts in changed(WINDOW.facts)),
+        *changed(WINDOW),
+        structs.replace(WINDOW, leaves=(1,)),
+        structs.replace(WINDOW, start=1),
+        structs.replace(WINDOW, settled=1),
+        structs.replace(WINDOW, state=object()),
+        structs.replace(WINDOW, facts=replace(WINDOW.facts, form=Form({"type": "object"}))),
+    ]
+    assert all(window != WINDOW for window in windows)
+    assert all(member.compare for member in fields(Facts))
+
+
 def test_few_members_are_shared(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(scan_cache, "MOST_SHARED", 2)
     written: Written = {}
