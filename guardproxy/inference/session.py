@@ -29,6 +29,10 @@ from guardproxy.inference.model import GPU_FILE, Model
 
 _log = logging.getLogger(__name__)
 
+SLOW_ON_CPU = ("SkipLayerNormFusion",)
+"""Optimisations that make a network slower on a CPU: the fused addition and normalisation takes six times as long as the
+two by themselves, which is a tenth of a forward pass (onnxruntime 1.32)."""
+
 
 class Session:
     """Runs the network. `provider`: the execution provider that the session reports."""
@@ -44,8 +48,11 @@ class Session:
         # Spinning threads would take CPU time from the event loop between two forward passes.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         providers = [name for name in wanted if name in onnxruntime.get_available_providers()]
+        slow = SLOW_ON_CPU if providers == [CPU] else ()
         try:
-            self.session: Any = onnxruntime.InferenceSession(str(path), options, providers=providers)
+            self.session: Any = onnxruntime.InferenceSession(
+                str(path), options, providers=providers, disabled_optimizers=list(slow)
+            )
         except Exception as error:  # onnxruntime has no public base class for its errors here
             raise ConfigError(f"{path} cannot be run: {type(error).__name__}") from error
         # An available provider may still be refused: only the session knows which provider it uses.

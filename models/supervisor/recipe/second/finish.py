@@ -2,7 +2,8 @@
 
 In: `checkpoint.pt`, `validation.jsonl`. Out: a folder with `model.onnx`, `model.fp16.onnx`, `tokenizer.json`, `config.json`,
 SHA256SUMS, and `parity.json` beside the checkpoint. Points are chosen on ordinary traffic and the held own texts, each kind
-weighing the same and each text judged in its own channel; the report sources are not looked at.
+weighing the same and each text judged in its own channel; the report sources are not looked at. `--only-points` leaves the
+graphs of the folder as they are: for another length of the pieces.
 `python -m models.supervisor.recipe.evaluate` writes the figures.
 """
 
@@ -42,28 +43,25 @@ def is_positive(row: Row, output: str) -> bool:
     return bool(row["targets"].get("order" if output == "embedded_instruction" else output) == 1)
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, default=Path("build/supervisor-second"))
-    parser.add_argument("--checkpoint", type=Path, default=Path("build/supervisor-second/checkpoint.pt"))
-    parser.add_argument(
-        "--folder", type=Path, default=Path("build/supervisor-second/model"), help="the folder to write"
-    )
-    args = parser.parse_args()
+def write_folder(checkpoint: Path, folder: Path, rows: list[Row]) -> None:
+    """Writes the graphs, the tokenizer and a configuration that leaves logits alone."""
     torch.set_num_threads(1)
-    saved = torch.load(args.checkpoint, weights_only=True)
+    saved = torch.load(checkpoint, weights_only=True)
     network = Supervisor()
     network.load_state_dict(saved["weights"])
-    folder: Path = args.folder
     folder.mkdir(parents=True, exist_ok=True)
-    rows = read(args.data / "validation.jsonl")
     write_tokenizer(folder / "tokenizer.json")
-    parity = write_graphs(ComposedSupervisor(network).eval(), folder, args.checkpoint.parent, rows)
+    parity = write_graphs(ComposedSupervisor(network).eval(), folder, checkpoint.parent, rows)
     parity |= {"step": saved["step"], "total": saved["total"]}
-    args.checkpoint.with_name("parity.json").write_text(json.dumps(parity, indent=2))
+    checkpoint.with_name("parity.json").write_text(json.dumps(parity, indent=2))
+
+
+def write_points(folder: Path, kept: Path, rows: list[Row]) -> None:
+    """Chooses calibration and points with the graphs of the folder, and writes them to its configuration. `kept`: where
+    the logits of the rows go."""
     write_config(folder, {}, {}, OUTPUTS, LABELS, VERSION, TOKENS)
     values = logits(folder, rows, OUTPUTS)
-    np.save(args.checkpoint.with_name("validation-logits.npy"), values)
+    np.save(kept, values)
     sources = np.array(["own" if row["source"].startswith("own/") else row["source"] for row in rows])
     fine = np.array([is_fine(row) for row in rows])
     level = points(values, fine, weights(sources, fine), OUTPUTS)
@@ -75,6 +73,21 @@ def main() -> None:
         found = {point: round(float((values[bad, at] >= logit).mean()), 3) for point, logit in level[name].items()}
         print(f"{name}: {calibration[name]}, points {scored[name]}, validation positives found {found} of {bad.sum()}")
     write_config(folder, calibration, scored, OUTPUTS, LABELS, VERSION, TOKENS)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, default=Path("build/supervisor-second"))
+    parser.add_argument("--checkpoint", type=Path, default=Path("build/supervisor-second/checkpoint.pt"))
+    parser.add_argument(
+        "--folder", type=Path, default=Path("build/supervisor-second/model"), help="the folder to write"
+    )
+    parser.add_argument("--only-points", action="store_true", help="leave the graphs of the folder as they are")
+    args = parser.parse_args()
+    rows = read(args.data / "validation.jsonl")
+    if not args.only_points:
+        write_folder(args.checkpoint, args.folder, rows)
+    write_points(args.folder, args.data / "validation-logits.npy", rows)
 
 
 if __name__ == "__main__":
