@@ -18,6 +18,7 @@ from models.supervisor.recipe.sources import (
     FINE,
     NO_ATTACK,
     OUTPUTS,
+    Row,
     bipia,
     harmful_prompts,
     synthetic_documents,
@@ -118,7 +119,7 @@ def test_a_missing_data_folder_is_said(monkeypatch: pytest.MonkeyPatch, tmp_path
         data.data_folder()
 
 
-def read_test(kind: str) -> list[data.Row]:
+def read_test(kind: str) -> list[Row]:
     return [json.loads(line) for line in (data.OWN / "test" / f"{kind}.jsonl").read_text("utf-8").splitlines()]
 
 
