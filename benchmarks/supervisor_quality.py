@@ -94,11 +94,20 @@ SETS: dict[str, list[Set]] = {
         Set("models/supervisor/recipe/own/test/attacks.jsonl", own=True),
         Set("models/supervisor/recipe/own/test/documents.jsonl", kind="tool_result", own=True),
         Set("models/supervisor/recipe/own/test/triggers.jsonl", own=True),
+        # A harmful "how to" is a plain request, which is no injection.
+        Set(
+            "models/supervisor/recipe/own/test/framed.jsonl",
+            None,
+            lambda row: not (row["label"] and row["style"] == "how-to"),
+            own=True,
+        ),
     ],
     "content": [
         Set("content/surge_toxicity.jsonl"),
         Set("content/do_not_answer-nc.jsonl"),
         Set("content/safety_tuned_llamas-nc.jsonl.gz"),
+        Set("models/supervisor/recipe/own/test/framed.jsonl", own=True),
+        Set("models/supervisor/recipe/own/test/stance.jsonl", own=True),
     ],
 }
 
