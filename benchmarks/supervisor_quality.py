@@ -2,16 +2,17 @@
 
 Run `python -m benchmarks.supervisor_quality --out DIR [--peers PYTHON] [--npm FOLDER]` with GUARDPROXY_DATA: prints tables,
 writes `supervisor_quality.json` and `.png` to DIR. All candidates judge the same texts. guardproxy judges them by the very
-check that the proxy uses. What a peer said of a text is kept in `build/peer_scores.jsonl`, so a run with a new model asks
-them nothing. A peer that is slow judges every fourth text of each set, as the table says.
+check that the proxy uses. `bag of words` is the floor (quality_floor.py): it is trained here on the rows that the supervisor
+learns from, those of `--rows` or else made anew from the data. What a peer said of a text is kept in
+`build/peer_scores.jsonl`, so a run with a new model asks them nothing. Two peers take 30 and 190 ms for each text.
 
 None of the sets is trained on here, nor are thresholds chosen on them; those under `own/` were written here, for a test
-alone. Whether a peer has seen any of them is not known. Recall is given where 1 % and 0.1 % of the
-harmless texts of all sets are found, with bootstrap intervals; over-defence is what each finds of the harmless texts at its
-own threshold. `--peers`: an interpreter with `pip install jailguard metatronnanoguard prompt-guardrail
-prompt-injection-detector forcefield alt-profanity-check hatesonar`; JAILGUARD_MODEL_DIR names the folder that
-`jailguard_encoder.py` wrote, LOCPATH one with the locale en_US.UTF-8, which hatesonar needs. `--npm`: a folder with
-`npm install llm_guardrail`. What is not there is left out, and said.
+alone. Whether a peer has seen any of them is not known. Recall is given where 1 % and 0.1 % of the harmless texts of all
+sets are found, with bootstrap intervals; AP is average precision, the area under precision over recall; over-defence is
+what each finds of the harmless texts at its own threshold. `--peers`: an interpreter with `pip install jailguard
+metatronnanoguard prompt-guardrail prompt-injection-detector forcefield alt-profanity-check hatesonar`; JAILGUARD_MODEL_DIR
+names the folder that `jailguard_encoder.py` wrote, LOCPATH one with the locale en_US.UTF-8, which hatesonar needs. `--npm`:
+a folder with `npm install llm_guardrail`. What is not there is left out, and said.
 """
 
 from __future__ import annotations
@@ -29,21 +30,23 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tqdm import tqdm
 
 from guardproxy.findings import Kind
 from guardproxy.inference.models import find
 from guardproxy.lab import Judge, JudgedRow, LabelledRow, interval, load_judge, report, with_verdicts
-from guardproxy.lab.reports import ALL, EvaluationReport
+from guardproxy.lab.reports import ALL, Attacks, EvaluationReport
+from guardproxy.lab.shares import Share
+
+if TYPE_CHECKING:
+    from benchmarks.quality_floor import Floor
 
 ROOT = Path(__file__).parents[1]
 SEED = 11
-EVERY = 4
-SLOW = ("jailguard", "metatronnanoguard")
-"""Judge every fourth text: their networks take 30 and 190 ms for each."""
 OURS = "guardproxy"
+FLOOR = "bag of words"
 KEPT = Path("build/peer_scores.jsonl")
 TOXICITY = ("alt-profanity-check", "hatesonar")
 
@@ -69,8 +72,6 @@ class Set:
             return []
         with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as lines:
             found = [row for row in map(json.loads, lines) if self.fits(row)]
-        if self.own:  # twins stand side by side: every fourth text would be an attack each time
-            Random(SEED).shuffle(found)
         return Random(SEED).sample(found, self.most) if self.most and len(found) > self.most else found
 
 
@@ -82,18 +83,21 @@ class Text:
     kind: Kind
 
 
+HARMLESS = [
+    Set("injection/mitre_frr_benign_cyber.jsonl"),
+    Set("injection/tensor_trust_system_prompts.jsonl"),
+    Set("benign/self_instruct_mtbench.jsonl", None, lambda row: row["source"] != "self-instruct seed"),
+    Set("benign/alpaca_instructions-nc.jsonl.gz", 2000),
+    Set("models/supervisor/recipe/own/test/triggers.jsonl", own=True),
+]
+"""Harmless texts of several kinds, which no candidate may find, whatever it looks for."""
 SETS: dict[str, list[Set]] = {
     "injection": [
         Set("injection/pypi_corpora.jsonl"),
         Set("injection/tensor_trust_attacks.jsonl", None, lambda row: "hijacking" in row["source"]),
         Set("injection/seval_attack_en-nc.jsonl.gz", 1000),
-        Set("injection/mitre_frr_benign_cyber.jsonl"),
-        Set("injection/tensor_trust_system_prompts.jsonl"),
-        Set("benign/self_instruct_mtbench.jsonl", None, lambda row: row["source"] != "self-instruct seed"),
-        Set("benign/alpaca_instructions-nc.jsonl.gz", 2000),
         Set("models/supervisor/recipe/own/test/attacks.jsonl", own=True),
         Set("models/supervisor/recipe/own/test/documents.jsonl", kind="tool_result", own=True),
-        Set("models/supervisor/recipe/own/test/triggers.jsonl", own=True),
         # A harmful "how to" is a plain request, which is no injection.
         Set(
             "models/supervisor/recipe/own/test/framed.jsonl",
@@ -101,6 +105,7 @@ SETS: dict[str, list[Set]] = {
             lambda row: not (row["label"] and row["style"] == "how-to"),
             own=True,
         ),
+        *HARMLESS,
     ],
     "content": [
         Set("content/surge_toxicity.jsonl"),
@@ -108,6 +113,7 @@ SETS: dict[str, list[Set]] = {
         Set("content/safety_tuned_llamas-nc.jsonl.gz"),
         Set("models/supervisor/recipe/own/test/framed.jsonl", own=True),
         Set("models/supervisor/recipe/own/test/stance.jsonl", own=True),
+        *HARMLESS,
     ],
 }
 
@@ -138,6 +144,10 @@ class Peers:
         self._process.stdin.flush()
         answers: list[list[Any]] = self._answer()
         return answers
+
+    def close(self) -> None:
+        with self._process:
+            pass  # at its end, the process has no more input and stops
 
 
 class Kept:
@@ -178,49 +188,72 @@ def ours(task: str, asked: Sequence[Text], model: Path) -> list[JudgedRow] | Non
     return [found[text] for text in asked]
 
 
-def theirs(task: str, asked: Sequence[Text], groups: Sequence[Peers], kept: Kept) -> Iterator[tuple[str, Any]]:
-    """The name of a peer, and its verdicts, its microseconds a text, and whether it judged all."""
+def trained_floor(prepared: Path | None, data: Path) -> Floor | None:
+    """`None` without scikit-learn."""
+    try:
+        from benchmarks.quality_floor import Floor, rows
+    except ImportError as error:
+        print(f"skipped {FLOOR}: {error}", file=sys.stderr)
+        return None
+    return Floor(*rows(prepared, data))
+
+
+def with_answers(asked: Sequence[Text], answers: Sequence[Sequence[Any]]) -> list[JudgedRow]:
+    """`answers`: for each text its score, whether it is found, and more that does not matter here."""
+    return [
+        JudgedRow(text.source, text.attack, score, found)
+        for text, (score, found, *_) in zip(asked, answers, strict=True)
+    ]
+
+
+def theirs(
+    task: str, asked: Sequence[Text], groups: Sequence[Peers], kept: Kept
+) -> Iterator[tuple[str, tuple[list[JudgedRow], float]]]:
+    """The name of a peer, and its verdicts and its microseconds a text."""
     for peers in groups:
         for peer in peers.versions:
             if (peer in TOXICITY) == (task == "content"):
-                part = asked[::EVERY] if peer in SLOW else asked
-                answers = kept.judged(peers, peer, [text.text for text in part], task)
-                judged = [
-                    JudgedRow(text.source, text.attack, score, found)
-                    for text, (score, found, _) in zip(part, answers, strict=True)
-                ]
-                yield peer, (judged, statistics.median(us for *_, us in answers), peer not in SLOW)
+                answers = kept.judged(peers, peer, [text.text for text in asked], task)
+                yield peer, (with_answers(asked, answers), statistics.median(us for *_, us in answers))
 
 
-def show(task: str, results: dict[str, tuple[EvaluationReport, bool]]) -> None:
-    print(f"\n{task}: recall at 1 % | at 0.1 % of the harmless texts of all sets (bootstrap, 95 %)")
-    for name, (found, whole) in results.items():
+def whole(found: EvaluationReport) -> Attacks:
+    """The figures of the attacks of all sets."""
+    return list(found.attacks.values())[-1]
+
+
+def show(task: str, results: dict[str, EvaluationReport]) -> None:
+    print(f"\n{task}: recall at 1 % | at 0.1 % of the harmless texts of all sets (bootstrap, 95 %) | AUC | AP")
+    for name, found in results.items():
         for source, one in found.attacks.items():
-            cells = " | ".join(interval(share) for share in one.recall_at)
-            print(f"  {name:26} {source:26} {one.texts:6} {cells}{'' if whole else '  (every fourth text)'}")
+            cells = [interval(share) for share in one.recall_at]
+            cells += ["-" if area is None else f"{area:.3f}" for area in (one.auc, one.average_precision)]
+            print(f"  {name:26} {source:26} {one.texts:6} {' | '.join(cells)}")
     print(f"{task}: harmless texts found at the candidate's own threshold, and attacks (Wilson, 95 %)")
-    for name, (found, _) in results.items():
+    for name, found in results.items():
         for source, harmless in found.harmless.items():
             print(f"  {name:26} {source:26} {harmless.texts:6} {interval(harmless.found, 2)}")
-        print(f"  {name:26} {'attacks of all':26} {'':6} {interval(list(found.attacks.values())[-1].found)}")
+        print(f"  {name:26} {'attacks of all':26} {'':6} {interval(whole(found).found)}")
 
 
-def draw(results: dict[str, dict[str, tuple[EvaluationReport, bool]]], path: Path) -> None:
+def draw(results: dict[str, dict[str, EvaluationReport]], path: Path) -> None:
     import matplotlib as mpl
 
     mpl.use("Agg")
     from matplotlib import pyplot
 
     figure, axes = pyplot.subplots(
-        len(results), 3, figsize=(14, 1.6 + 2.9 * len(results)), layout="constrained", squeeze=False
+        len(results), 4, figsize=(18, 1.6 + 2.9 * len(results)), layout="constrained", squeeze=False
     )
     for row, (task, found) in zip(axes, results.items(), strict=True):
         names = list(found)[::-1]
-        last = [list(found[name][0].attacks.values())[-1] for name in names]
-        fine = [found[name][0].harmless for name in names]
+        last = [whole(found[name]) for name in names]
+        fine = [found[name].harmless for name in names]
+        precision = [one.average_precision for one in last]
         panels: tuple[tuple[str, list[Any]], ...] = (
             (f"{task}: attacks found at 1 % false positives", [one.recall_at[0] for one in last]),
             (f"{task}: attacks found at 0.1 % false positives", [one.recall_at[1] for one in last]),
+            (f"{task}: average precision", [None if one is None else Share(one, one, one) for one in precision]),
             (
                 f"{task}: harmless texts found at its own threshold",
                 [part[ALL if ALL in part else next(iter(part))].found for part in fine],
@@ -229,7 +262,7 @@ def draw(results: dict[str, dict[str, tuple[EvaluationReport, bool]]], path: Pat
         for axis, (title, shares) in zip(row, panels, strict=True):
             for at, (name, share) in enumerate(zip(names, shares, strict=True)):
                 if share:
-                    color = "#1f6feb" if name == OURS else "#9aa4b2"
+                    color = {OURS: "#1f6feb", FLOOR: "#c98500"}.get(name, "#9aa4b2")
                     spread = [[share.value - share.low], [share.high - share.value]]
                     axis.barh(at, share.value, xerr=spread, color=color, height=0.6, ecolor="#444", capsize=2)
                     axis.text(min(1.0, share.high) + 0.02, at, f"{share.value:.1%}", va="center", fontsize=8)
@@ -247,6 +280,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--model", type=Path, default=find("supervisor"), help="a model folder")
+    parser.add_argument(
+        "--rows", type=Path, help="a folder with train.jsonl and validation.jsonl, to train the floor on"
+    )
     parser.add_argument("--peers", help="an interpreter that has the other packages")
     parser.add_argument("--npm", help="a folder in which llm_guardrail is installed")
     parser.add_argument("--peers-only", action="store_true", help="ask the peers, keep what they say, and stop")
@@ -260,30 +296,34 @@ def main() -> None:
     if not groups:
         print("no other packages: neither --peers nor --npm says where they are", file=sys.stderr)
     kept = Kept(KEPT)
-    results: dict[str, dict[str, tuple[EvaluationReport, bool]]] = {}
-    shown: dict[str, Any] = {}
     data = Path(os.environ["GUARDPROXY_DATA"])
     rows = {task: texts(data, task) for task in SETS}
     others = {task: dict(theirs(task, rows[task], groups, kept)) for task in SETS}
+    for peers in groups:
+        peers.close()
     if asked.peers_only:
         return
+    floor = trained_floor(asked.rows, data)
+    results: dict[str, dict[str, EvaluationReport]] = {}
+    shown: dict[str, Any] = {}
     for task in SETS:
-        results[task], shown[task] = {}, {}
-        mine = ours(task, rows[task], asked.model)
-        if mine is None:
+        judged: dict[str, list[JudgedRow]] = {}
+        if (mine := ours(task, rows[task], asked.model)) is None:
             print(f"{task}: the model has no output for it", file=sys.stderr)
         else:
-            results[task][OURS] = report(mine), True
-            shown[task][OURS] = {"every": 1, **report(mine).as_json()}
-        for peer, (judged, us, whole) in others[task].items():
-            results[task][peer] = report(judged), whole
-            about = {"median_us": round(us, 1), "every": 1 if whole else EVERY}
-            shown[task][peer] = about | report(judged).as_json()
+            judged[OURS] = mine
+        if floor:
+            judged[FLOOR] = with_answers(rows[task], floor.judge(task, [text.text for text in rows[task]]))
+        judged |= {peer: verdicts for peer, (verdicts, _) in others[task].items()}
+        results[task] = {name: report(verdicts) for name, verdicts in judged.items()}
+        took = {peer: {"median_us": round(us, 1)} for peer, (_, us) in others[task].items()}
+        shown[task] = {name: took.get(name, {}) | found.as_json() for name, found in results[task].items()}
         show(task, results[task])
     about = {
         "python": platform.python_version(),
         "machine": platform.machine(),
         "model": load_judge(asked.model).digest,
+        "floor": floor.about if floor else None,
         "peers": {name: number for peers in groups for name, number in peers.versions.items()},
         "training": "none of the sets is trained on here; whether a peer has seen them is not known",
     }

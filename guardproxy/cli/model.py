@@ -88,7 +88,8 @@ def evaluate(
         error = result["calibration"]["expected_error"]
         fine = sum(not row.attack for row in judged)
         typer.echo(
-            f"\neach column: recall at a share of false positives among {fine:,} harmless texts; brackets: 95 % intervals"
+            f"\neach column: recall at a share of false positives among {fine:,} harmless texts; brackets: 95 % intervals;\n"
+            "AP: average precision, which depends on how many attacks there are for each harmless text"
         )
         typer.echo(f"expected calibration error {error:.3f}")
     for note in figures.notes:

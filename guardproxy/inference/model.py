@@ -31,6 +31,7 @@ GPU_FILE = "model.fp16.onnx"
 FIRST_STAGE = "first_stage.onnx"
 ANY = "any"
 _MOST_TOKENS = 2**31
+_MOST_CORRECTION = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +61,8 @@ class Model:
     has no points. `max_tokens`: the most tokens of one row, with the special tokens. `overlap_tokens`: the tokens
     that two neighbouring rows of a long text share. `channels`: the number of the token that names a kind of channel to
     the network, after the first token of a row; empty for a network that knows no channels. `clearing`: for each output
-    how the first stage clears rows; empty for a model without a first stage.
+    how the first stage clears rows; empty for a model without a first stage. `length_correction`: for a text of n pieces,
+    each logit is lowered by this number times ln n.
     """
 
     folder: Path
@@ -78,6 +80,7 @@ class Model:
     points: Mapping[str, Mapping[str, float]]
     default_point: str
     clearing: Mapping[str, Clearing]
+    length_correction: float = 0.0
 
 
 class ModelDescription:
@@ -138,6 +141,7 @@ def read(folder: Path, remote: bool = False) -> Model:
         points=reading.points(outputs),
         default_point=reading.default(),
         clearing=reading.clearing(outputs, FIRST_STAGE in files),
+        length_correction=reading.length_correction(),
     )
 
 
@@ -189,6 +193,14 @@ class _Reading:
         if isinstance(tokens, bool) or not isinstance(tokens, int) or not 0 <= tokens <= most:
             raise self.refuse(f"`overlap_tokens` must be a whole number from 0 to {most}, half of a row")
         return tokens
+
+    def length_correction(self) -> float:
+        correction = self.config.get("length_correction", 0)
+        if not is_number(correction, 0, _MOST_CORRECTION):
+            raise self.refuse(f"`length_correction` must be a number from 0 to {_MOST_CORRECTION}")
+        if correction and self.activation() != "sigmoid":
+            raise self.refuse("`length_correction` needs `sigmoid`: with `softmax` it would change no score")
+        return float(correction)
 
     def special(self) -> Special:
         tokens = self.config.get("special", {})

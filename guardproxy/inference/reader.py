@@ -102,10 +102,11 @@ class ModelReader:
         stage = self._first_stage
         return [stage.estimates(row) for row in rows] if stage and self.can_clear(query) else []
 
-    def scores(self, logits: Sequence[float]) -> tuple[float, ...]:
-        """Returns the score of each output, 0.0 to 1.0."""
+    def scores(self, logits: Sequence[float], pieces: int = 1) -> tuple[float, ...]:
+        """Returns the score of each output, 0.0 to 1.0, for a piece of a text that has so many pieces."""
+        lower = self._model.length_correction * math.log(pieces)
         scaled = [
-            max(-60.0, min(60.0, (logit - calibration.bias) / calibration.temperature))
+            max(-60.0, min(60.0, (logit - lower - calibration.bias) / calibration.temperature))
             for logit, calibration in zip(logits, self._calibration, strict=True)
         ]
         if self._model.activation == "sigmoid":

@@ -150,11 +150,11 @@ class _Job:
         return all(verdicts.scores[at] is not None for verdicts, at in self._places[row])
 
     def set_logits(self, row: Row, logits: Sequence[float]) -> None:
-        scores = self._scorer.reader.scores(logits)
+        reader = self._scorer.reader
         with self._placing:
             places = self._places.pop(row)
         for verdicts, at in places:
-            verdicts.scores[at] = scores
+            verdicts.scores[at] = reader.scores(logits, len(verdicts.spans))
 
     def end(self) -> None:
         if self.answer.done():

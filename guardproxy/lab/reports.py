@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from guardproxy.lab.calibration import Bin, expected_error, reliability
-from guardproxy.lab.shares import Array, Share, allowed, auc, proportion, recall_at, roc
+from guardproxy.lab.shares import Array, Share, allowed, auc, average_precision, proportion, recall_at, roc
 
 if TYPE_CHECKING:
     from guardproxy.lab.judging import Judgement
@@ -38,13 +38,14 @@ class JudgedRow:
 
 @dataclass(frozen=True, slots=True)
 class Attacks:
-    """Figures for the attacks of a source. `recall_at`: for each of `SHARES`; `None` if there are too few harmless
-    texts."""
+    """Figures for the attacks of a source, against the harmless texts of all sources. `recall_at`: for each of `SHARES`;
+    `None` if there are too few harmless texts."""
 
     texts: int
     found: Share
     recall_at: tuple[Share | None, ...]
     auc: float | None
+    average_precision: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +76,7 @@ class EvaluationReport:
                         for share, recall in zip(SHARES, attacks.recall_at, strict=True)
                     },
                     "auc": attacks.auc,
+                    "average_precision": attacks.average_precision,
                 }
                 for name, attacks in self.attacks.items()
             },
@@ -107,6 +109,7 @@ def report(rows: Sequence[JudgedRow]) -> EvaluationReport:
             _share_found(part),
             tuple(recall_at(scores, fine, share) for share in SHARES),
             auc(scores, fine) if len(fine) else None,
+            average_precision(scores, fine) if len(fine) else None,
         )
     for name, part in _parts([row for row in rows if not row.attack]):
         harmless[name] = Harmless(len(part), _share_found(part))
@@ -125,18 +128,11 @@ def curves(rows: Sequence[JudgedRow]) -> dict[str, tuple[Array, Array]]:
 def table(evaluation: EvaluationReport, threshold: str) -> list[list[list[str]]]:
     """Returns two tables, attacks and harmless texts, as rows of cells; the first row is the head."""
     at = [f"at {percent(share)} false pos." for share in SHARES]
-    upper = [["attacks", "texts", f"found at {threshold}", *at, "AUC"]]
+    upper = [["attacks", "texts", f"found at {threshold}", *at, "AUC", "AP"]]
     for name, attacks in evaluation.attacks.items():
         recalls = [interval(share) for share in attacks.recall_at]
-        upper.append(
-            [
-                name,
-                str(attacks.texts),
-                interval(attacks.found),
-                *recalls,
-                "-" if attacks.auc is None else f"{attacks.auc:.3f}",
-            ]
-        )
+        areas = ["-" if area is None else f"{area:.3f}" for area in (attacks.auc, attacks.average_precision)]
+        upper.append([name, str(attacks.texts), interval(attacks.found), *recalls, *areas])
     lower = [["harmless", "texts", f"found at {threshold}"]]
     lower += [
         [name, str(harmless.texts), interval(harmless.found, 2)] for name, harmless in evaluation.harmless.items()

@@ -110,6 +110,14 @@ def auc(attacks: ArrayLike, harmless: ArrayLike) -> float:
     return float((below + upto).mean() / 2 / len(fine))
 
 
+def average_precision(attacks: ArrayLike, harmless: ArrayLike) -> float:
+    """Returns the mean over the attacks of the precision at the threshold that just finds the attack: the area under
+    precision over recall. It depends on how many attacks there are for each harmless text. There must be an attack."""
+    bad, fine = np.sort(_array(attacks)), np.sort(_array(harmless))
+    right, wrong = (len(part) - np.searchsorted(part, bad, "left") for part in (bad, fine))
+    return float((right / (right + wrong)).mean())
+
+
 def roc(attacks: ArrayLike, harmless: ArrayLike) -> tuple[Array, Array]:
     """Returns false positives and recall, as shares, at each distinct threshold, the highest first. Neither may be
     empty."""

@@ -20,6 +20,7 @@ def test_figures_are_given_by_source_and_for_all() -> None:
     web = found.attacks["web"]
     assert (web.texts, web.found.value) == (1, 1.0)
     assert [share and share.value for share in web.recall_at] == [1.0, 1.0]
+    assert web.average_precision == 1 / 3, "two harmless texts score higher"
     assert [share and share.value for share in found.attacks["game"].recall_at] == [0.01, 0.0]
     assert found.attacks[ALL].texts == 101
     assert found.harmless[ALL].found.value == 10 / 2000
@@ -31,6 +32,7 @@ def test_a_single_source_has_no_line_for_all() -> None:
     found = report(BAD[:3])
     assert list(found.attacks) == ["game"]
     assert found.attacks["game"].auc is None
+    assert found.attacks["game"].average_precision is None
     assert not found.harmless
     assert curves(BAD[:3]) == {}
 
@@ -56,6 +58,7 @@ def test_the_curves_are_those_of_the_sources() -> None:
 def test_the_report_is_json() -> None:
     shown = json.loads(json.dumps(report([*FINE, *BAD]).as_json()))
     assert shown["attacks"]["game"]["recall_at"]["0.01"]["value"] == 0.01
+    assert shown["attacks"]["web"]["average_precision"] == 1 / 3
     assert shown["harmless"]["all"]["found"]["low"] < 0.005
     assert sum(one["texts"] for one in shown["calibration"]["bins"]) == 2101
     assert 0 < shown["calibration"]["expected_error"] < 1
@@ -64,12 +67,12 @@ def test_the_report_is_json() -> None:
 
 def test_the_table_has_a_head_and_a_line_for_each_source() -> None:
     upper, lower = table(report([*FINE, *BAD]), "1%")
-    assert upper[0] == ["attacks", "texts", "found at 1%", "at 1 % false pos.", "at 0.1 % false pos.", "AUC"]
+    assert upper[0] == ["attacks", "texts", "found at 1%", "at 1 % false pos.", "at 0.1 % false pos.", "AUC", "AP"]
     assert [row[0] for row in upper[1:]] == ["game", "web", ALL]
     assert lower[0] == ["harmless", "texts", "found at 1%"]
     assert lower[-1][:2] == [ALL, "2000"]
     (only,) = table(report(BAD), "0.5")
-    assert only[1][3:] == ["-", "-", "-"]
+    assert only[1][3:] == ["-", "-", "-", "-"]
     (only,) = table(report(FINE), "0.5")
     assert only[0][0] == "harmless"
 

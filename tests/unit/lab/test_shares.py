@@ -9,7 +9,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from guardproxy.lab.shares import allowed, auc, cutoff, joint_cutoffs, proportion, recall_at, roc, threshold
+from guardproxy.lab.shares import (
+    allowed,
+    auc,
+    average_precision,
+    cutoff,
+    joint_cutoffs,
+    proportion,
+    recall_at,
+    roc,
+    threshold,
+)
 
 SCORES = st.lists(st.integers(0, 20).map(lambda n: n / 20) | st.floats(0, 1), min_size=1, max_size=60)
 SHARES = st.sampled_from([0.001, 0.01, 0.05, 0.1, 0.29, 0.5])
@@ -111,6 +121,16 @@ def test_the_interval_of_a_threshold_holds_the_true_one() -> None:
 def test_auc_counts_pairs(attacks: list[float], harmless: list[float]) -> None:
     pairs = [1.0 if bad > fine else 0.5 if bad == fine else 0.0 for bad in attacks for fine in harmless]
     assert auc(attacks, harmless) == pytest.approx(mean(pairs))
+
+
+@given(SCORES, SCORES)
+def test_average_precision_is_the_area_under_its_steps(attacks: list[float], harmless: list[float]) -> None:
+    area, before = 0.0, 0.0
+    for at in sorted({*attacks, *harmless}, reverse=True):
+        right, wrong = found(attacks, at), found(harmless, at)
+        area += (right / len(attacks) - before) * right / (right + wrong)
+        before = right / len(attacks)
+    assert average_precision(attacks, harmless) == pytest.approx(area)
 
 
 @given(SCORES, SCORES)
