@@ -6,6 +6,8 @@ import json
 import os
 import random
 import re
+import subprocess
+import sys
 from collections import Counter, defaultdict
 from typing import Any
 
@@ -66,6 +68,30 @@ def test_own_rows_hold_the_definition(own: list[Row]) -> None:
         assert len(told[example["text"]]) >= 6
         for other in told[example["text"]]:
             assert not contradiction(example["targets"], other["targets"])
+
+
+MADE = """
+import hashlib, json, random
+from models.supervisor.recipe.second.balance import rebalance
+from models.supervisor.recipe.second.contrast import compose_rows
+rows = rebalance(compose_rows(random.Random(1)), random.Random(2))
+print(len(rows), hashlib.sha256(json.dumps(rows).encode()).hexdigest())
+"""
+
+
+def test_the_rows_do_not_depend_on_the_order_of_sets() -> None:
+    """It differs from process to process."""
+    made = {
+        subprocess.run(
+            [sys.executable, "-c", MADE],
+            env={**os.environ, "PYTHONHASHSEED": seed},
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        for seed in ("1", "2")
+    }
+    assert len(made) == 1
 
 
 def contradiction(row: dict[str, int], other: dict[str, int]) -> set[str]:

@@ -76,6 +76,12 @@ def test_what_may_be_left_out_has_its_usual_value(tmp_path: Path) -> None:
     assert model.special == Special("[CLS]", "[SEP]", "[PAD]")
     assert set(model.calibration.values()) == {Calibration()}
     assert (model.activation, model.overlap_tokens, model.channels) == ("sigmoid", 64, {})
+    assert model.length_correction == 0.0
+
+
+def test_the_length_correction_is_read(tmp_path: Path) -> None:
+    folder = write(tmp_path, GOOD | {"activation": "sigmoid", "length_correction": 0.5})
+    assert read(folder).length_correction == 0.5
 
 
 def test_an_output_that_was_never_calibrated_has_no_operating_points(tmp_path: Path) -> None:
@@ -193,6 +199,9 @@ def test_sums_that_leave_a_file_out_are_refused(tmp_path: Path) -> None:
         ({"overlap_tokens": 64}, "`overlap_tokens` must be a whole number from 0 to 63"),
         ({"overlap_tokens": 1.5}, "`overlap_tokens` must be"),
         ({"overlap_tokens": True}, "`overlap_tokens` must be"),
+        ({"activation": "sigmoid", "length_correction": -0.1}, "`length_correction` must be a number from 0 to 10"),
+        ({"activation": "sigmoid", "length_correction": "1"}, "`length_correction` must be"),
+        ({"length_correction": 0.5}, "`length_correction` needs `sigmoid`"),
         ({"special": {"begin": "x"}}, "`special` must name the tokens"),
         ({"special": {"first": 1}}, "`special` must name the tokens"),
         ({"special": ["x"]}, "`special` must name the tokens"),

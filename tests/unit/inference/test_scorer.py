@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import shutil
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -514,6 +515,39 @@ def test_scores_are_the_activation_of_scaled_logits(
     found = ModelReader(model, 6).scores(logits)
     assert found == pytest.approx(scores, abs=1e-6)
     assert all(round(score, 6) == score for score in found)
+
+
+@given(st.floats(0, 3), st.integers(1, 1000), st.floats(-5, 5))
+def test_a_piece_of_a_long_text_needs_a_higher_logit(correction: float, pieces: int, logit: float) -> None:
+    model = replace(
+        read(find()),
+        files=frozenset(),
+        outputs=("a",),
+        calibration={"a": Calibration(1.0, 2.0)},
+        length_correction=correction,
+    )
+    it = ModelReader(model, 6)
+    assert it.scores([logit], pieces) == it.scores([logit - correction * math.log(pieces)])
+    assert it.scores([logit], 1) == it.scores([logit])
+
+
+class Even(Counting):
+    """All its logits are 0."""
+
+    def run(self, rows: Sequence[Row]) -> list[list[float]]:
+        return [[0.0] * OUTPUTS for _ in super().run(rows)]
+
+
+def test_a_row_that_two_texts_share_is_scored_by_the_length_of_each() -> None:
+    """It is all of a short text, and each of the three pieces of a long one."""
+    network = Even()
+    it, _ = made(network, remembered=0)
+    long = "word " * 253 + "word " * (253 - it.model.overlap_tokens) * 2
+    (alone,), parts = it.judge([ask("word " * 253), ask(long)])
+    assert (len(parts), len(set(network.ran))) == (3, 1)
+    one, three = it.reader.scores([0.0] * OUTPUTS)[0], it.reader.scores([0.0] * OUTPUTS, 3)[0]
+    assert alone.scores["jailbreak"] == one > three
+    assert {part.scores["jailbreak"] for part in parts} == {three}
 
 
 def test_what_was_not_judged_is_never_taken_for_harmless() -> None:
