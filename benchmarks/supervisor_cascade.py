@@ -61,7 +61,7 @@ def asked(scorer: ModelScorer) -> dict[str, dict[Kind, tuple[str, ...]]]:
 def measure(folder: Path, data: Path | None, count: int) -> dict[str, Any]:
     """The figures, empty for a model without a first stage."""
     scorer = supervisor.load(folder, settings=Settings(threads=1, workers=1, remembered=0))
-    if not scorer.clears_from:
+    if not scorer.model.clearing:
         return {}
     sample = texts(data, count)
     found: dict[str, Any] = {"texts": len(sample), "source": "data sets" if data else "made up"}
@@ -92,7 +92,7 @@ def speed(scorer: ModelScorer, given: list[str]) -> dict[str, float]:
         begun = time.process_time()
         rows = [reader.row(piece.ids) for piece in reader.pieces(text)]
         read = time.process_time()
-        reader.estimates(rows, Query(text, tuple(scorer.clears_from)))
+        reader.estimates(rows, Query(text, tuple(scorer.model.clearing)))
         reading += read - begun
         estimating += time.process_time() - read
     words = sum(len(text.split()) for text in given)

@@ -60,9 +60,8 @@ class Scorer(Protocol):
     """A model that scores texts. It may run in this process or elsewhere.
 
     `outputs`: the names of its scores. `labels`: the outputs of each label, by the kind of channel (`any`: kinds
-    without an entry); each output is a label too. `points`: for each output the score at each operating point;
-    `default_point`: the operating point of a policy that names none. `clears_from`: for each output for which a cheap
-    first model can clear texts, the lowest threshold of a policy for which it may; empty without such a model.
+    without an entry); each output is a label too. `points`: for each output the score at each operating point, in
+    kinds of channel without points of their own; `default_point`: the operating point of a policy that names none.
     """
 
     @property
@@ -80,8 +79,14 @@ class Scorer(Protocol):
     @property
     def default_point(self) -> str: ...
 
-    @property
-    def clears_from(self) -> Mapping[str, float]: ...
+    def points_in(self, kind: Kind) -> Mapping[str, Mapping[str, float]]:
+        """Returns for each output the score at each operating point in a kind of channel."""
+        ...
+
+    def clears_from(self, kind: Kind) -> Mapping[str, float]:
+        """Returns for each output for which a cheap first model can clear texts of this kind of channel the lowest
+        threshold of a policy for which it may; empty without such a model."""
+        ...
 
     def judge(self, queries: Sequence[Query]) -> list[tuple[ScoredPiece, ...]]:
         """Returns the pieces of each text, in order. Pieces overlap, and every character is in a piece. They depend on

@@ -295,7 +295,7 @@ def build(name: str, options: Mapping[str, Any], resources: Resources) -> Check:
         looks_at=frozenset(place for place in ALL_PLACES if any(label.thresholds for label in wanted[place[1]])),
         advice=tuple(_advice(wanted, scorer)),
     )
-    cleared = frozenset(kind for kind in KINDS if first_stage and _can_clear(wanted[kind], scorer))
+    cleared = frozenset(kind for kind in KINDS if first_stage and _can_clear(wanted[kind], scorer.clears_from(kind)))
     return Supervisor(name, digest, wanted, scorer, cut, cleared, evasions, traits)
 
 
@@ -340,31 +340,35 @@ def _wanted(label: str, threshold: float | str | None, scorer: Scorer, kind: Kin
     outputs = behind.get(kind, behind.get("any", ()))
     if isinstance(threshold, float):
         return LabelThresholds(label, dict.fromkeys(outputs, threshold))
-    if threshold is None and not any(scorer.points[output] for output in outputs):
+    points = scorer.points_in(kind)
+    if threshold is None and not any(points[output] for output in outputs):
         return LabelThresholds(label, dict.fromkeys(outputs, UNCALIBRATED))
     point = threshold or scorer.default_point
     for output in outputs:
-        if point not in scorer.points[output]:
-            known = ", ".join(scorer.points[output]) or "none, it was never calibrated"
+        if point not in points[output]:
+            known = ", ".join(points[output]) or "none, it was never calibrated"
             raise OptionError("threshold", f"the model has no operating point `{point}` for `{output}`; known: {known}")
-    return LabelThresholds(label, {output: scorer.points[output][point] for output in outputs})
+    return LabelThresholds(label, {output: points[output][point] for output in outputs})
 
 
-def _can_clear(wanted: Sequence[LabelThresholds], scorer: Scorer) -> bool:
+def _can_clear(wanted: Sequence[LabelThresholds], clears_from: Mapping[str, float]) -> bool:
     """Whether the first stage may clear texts for these labels. What it loses was measured for attacks that the encoder
     finds at a threshold; of a lower threshold nothing is known."""
     pairs = [pair for label in wanted for pair in label.thresholds.items()]
-    return all(output in scorer.clears_from and least >= scorer.clears_from[output] for output, least in pairs)
+    return all(output in clears_from and least >= clears_from[output] for output, least in pairs)
 
 
 def _advice(wanted: Mapping[Kind, tuple[LabelThresholds, ...]], scorer: Scorer) -> Iterator[Advice]:
-    thresholds = {pair for labels in wanted.values() for label in labels for pair in label.thresholds.items()}
-    for output, least in sorted(thresholds):
-        points = scorer.points.get(output, {})
-        if points and not min(points.values()) <= least <= max(points.values()):
-            measured = ", ".join(f"{point} at {score:g}" for point, score in points.items())
-            message = f"{least:g} is outside of the model's operating points for `{output}` ({measured})"
-            yield Advice("threshold", f"{message}: its false positives were not measured", serious=True)
+    outside: dict[tuple[str, float], str] = {}
+    for kind, labels in wanted.items():
+        for output, least in sorted(pair for label in labels for pair in label.thresholds.items()):
+            points = scorer.points_in(kind).get(output, {})
+            if points and not min(points.values()) <= least <= max(points.values()):
+                measured = ", ".join(f"{point} at {score:g}" for point, score in points.items())
+                outside.setdefault((output, least), f"the model's operating points for `{output}` ({measured})")
+    for (_, least), measured in sorted(outside.items()):
+        message = f"{least:g} is outside of {measured}: its false positives were not measured"
+        yield Advice("threshold", message, serious=True)
 
 
 def _window_chars(options: Mapping[str, Any]) -> int:

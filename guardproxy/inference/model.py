@@ -11,7 +11,7 @@ Decision: docs/decisions/0043-both-outputs-count-in-every-channel.md
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -58,11 +58,12 @@ class Model:
     `digest`: of all its files. `outputs`: the network's columns, in order. `labels`: for each label the outputs that
     it stands for, by kind of channel (`any`: every kind without its own entry); each output is also a label. `points`:
     for each output the score at each operating point, `default_point` among them; an output that was never calibrated
-    has no points. `max_tokens`: the most tokens of one row, with the special tokens. `overlap_tokens`: the tokens
-    that two neighbouring rows of a long text share. `channels`: the number of the token that names a kind of channel to
-    the network, after the first token of a row; empty for a network that knows no channels. `clearing`: for each output
-    how the first stage clears rows; empty for a model without a first stage. `length_correction`: for a text of n pieces,
-    each logit is lowered by this number times ln n.
+    has no points. `channel_points`: the points that differ in a kind of channel. `max_tokens`: the most tokens of one
+    row, with the special tokens. `overlap_tokens`: the tokens that two neighbouring rows of a long text share.
+    `channels`: the number of the token that names a kind of channel to the network, after the first token of a row;
+    empty for a network that knows no channels. `clearing`: for each output how the first stage clears rows; empty for a
+    model without a first stage. `length_correction`: for a text of n pieces, each logit is lowered by this number times
+    ln n.
     """
 
     folder: Path
@@ -81,6 +82,21 @@ class Model:
     default_point: str
     clearing: Mapping[str, Clearing]
     length_correction: float = 0.0
+    channel_points: Mapping[Kind, Mapping[str, Mapping[str, float]]] = field(default_factory=dict)
+
+    def points_in(self, kind: Kind) -> dict[str, dict[str, float]]:
+        """Returns for each output the score at each operating point in a kind of channel."""
+        own = self.channel_points.get(kind, {})
+        return {output: {**points, **own.get(output, {})} for output, points in self.points.items()}
+
+    def clears_from(self, kind: Kind) -> dict[str, float]:
+        """Returns for each output that has a first stage the lowest threshold of a policy for which it may clear texts of
+        this kind of channel. Its limits are chosen for the attacks found at the default point of each kind."""
+        own = self.channel_points.get(kind, {})
+        return {
+            output: own.get(output, {}).get(self.default_point, clearing.least)
+            for output, clearing in self.clearing.items()
+        }
 
 
 class ModelDescription:
@@ -109,9 +125,11 @@ class ModelDescription:
     def default_point(self) -> str:
         return self.model.default_point
 
-    @property
-    def clears_from(self) -> Mapping[str, float]:
-        return {output: clearing.least for output, clearing in self.model.clearing.items()}
+    def points_in(self, kind: Kind) -> Mapping[str, Mapping[str, float]]:
+        return self.model.points_in(kind)
+
+    def clears_from(self, kind: Kind) -> Mapping[str, float]:
+        return self.model.clears_from(kind)
 
 
 def read(folder: Path, remote: bool = False) -> Model:
@@ -142,6 +160,7 @@ def read(folder: Path, remote: bool = False) -> Model:
         default_point=reading.default(),
         clearing=reading.clearing(outputs, FIRST_STAGE in files),
         length_correction=reading.length_correction(),
+        channel_points=reading.channel_points(outputs),
     )
 
 
@@ -243,6 +262,12 @@ class _Reading:
         if has_file and "first_stage" not in self.config:
             raise self.refuse(f"`first_stage` is missing, which says what {FIRST_STAGE} may clear")
         clearing = first_stage.read(self.path, self.config.get("first_stage", {}), outputs)
+        for kind, by_output in self.channel_points(outputs).items():
+            for output, points in by_output.items():
+                if output in clearing and points.get(self.default(), 1.0) < clearing[output].below:
+                    raise self.refuse(
+                        f"`first_stage`: the `below` of `{output}` exceeds its default point for `{kind}`"
+                    )
         return clearing if has_file else {}
 
     def default(self) -> str:
@@ -253,15 +278,26 @@ class _Reading:
 
     def points(self, outputs: tuple[str, ...]) -> dict[str, dict[str, float]]:
         """Returns the operating points of each output; empty for an output that was never calibrated."""
-        by_output = self.config.get("operating_points", {})
-        if not isinstance(by_output, dict) or not set(by_output) <= set(outputs):
-            raise self.refuse("`operating_points` must map outputs to their operating points")
+        by_output = self._points("`operating_points`", self.config.get("operating_points", {}), outputs)
         for output, points in by_output.items():
-            if not isinstance(points, dict) or not all(is_number(score, 0, 1) for score in points.values()):
-                raise self.refuse(f"`operating_points`: each of `{output}` must be a score from 0 to 1")
             if self.default() not in points:
                 raise self.refuse(f"`operating_points`: `{output}` lacks `{self.default()}`, the default point")
-        return {output: {at: float(score) for at, score in by_output.get(output, {}).items()} for output in outputs}
+        return {output: by_output.get(output, {}) for output in outputs}
+
+    def channel_points(self, outputs: tuple[str, ...]) -> dict[Kind, dict[str, dict[str, float]]]:
+        by_kind = self.config.get("channel_points", {})
+        if not isinstance(by_kind, dict) or not set(by_kind) <= set(KINDS):
+            raise self.refuse(f"`channel_points` must map kinds of channel to points; known: {', '.join(KINDS)}")
+        points = {kind: self._points(f"`channel_points` of `{kind}`", own, outputs) for kind, own in by_kind.items()}
+        return _with_documents(points)
+
+    def _points(self, where: str, by_output: Any, outputs: tuple[str, ...]) -> dict[str, dict[str, float]]:
+        if not isinstance(by_output, dict) or not set(by_output) <= set(outputs):
+            raise self.refuse(f"{where} must map outputs to their operating points")
+        for output, points in by_output.items():
+            if not isinstance(points, dict) or not all(is_number(score, 0, 1) for score in points.values()):
+                raise self.refuse(f"{where}: each of `{output}` must be a score from 0 to 1")
+        return {output: {at: float(score) for at, score in points.items()} for output, points in by_output.items()}
 
 
 def _with_documents(by_kind: dict[Any, Any]) -> dict[Any, Any]:

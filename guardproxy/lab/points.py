@@ -9,6 +9,7 @@ so that its points are scores on the new scale.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from copy import deepcopy
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -106,14 +107,18 @@ def with_choices(config: Mapping[str, Any], chosen: Iterable[Choice]) -> dict[st
     """
     result = {**config, "calibration": {**config.get("calibration", {})}}
     points = {output: dict(own) for output, own in config.get("operating_points", {}).items()}
+    by_kind = deepcopy(config.get("channel_points", {}))
     if "first_stage" in config:
         result["first_stage"] = {**config["first_stage"]}
     for choice in chosen:
         if choice.fitted:
-            _scale(result, points, choice.output, choice.fitted.scaling)
+            _scale(result, [points, *by_kind.values()], choice.output, choice.fitted.scaling)
+        for own in by_kind.values():  # what is chosen here holds in every channel
+            for at in choice.points:
+                own.get(choice.output, {}).pop(at, None)
         points.setdefault(choice.output, {}).update({at: point.threshold.value for at, point in choice.points.items()})
         result.setdefault("default_point", next(iter(choice.points), ""))
-    return result | {"operating_points": points}
+    return result | {"operating_points": points} | ({"channel_points": by_kind} if by_kind else {})
 
 
 def can_scale(config: Mapping[str, Any]) -> bool:
@@ -121,18 +126,22 @@ def can_scale(config: Mapping[str, Any]) -> bool:
     return config.get("activation", "sigmoid") == "sigmoid" or len(config["outputs"]) == 2
 
 
-def _scale(config: dict[str, Any], points: dict[str, dict[str, float]], output: str, scaling: Scaling) -> None:
+def _scale(config: dict[str, Any], scales: list[dict[str, dict[str, float]]], output: str, scaling: Scaling) -> None:
+    """Moves an output to another scale. `scales`: the operating points of all channels and of each kind."""
     pair = config.get("activation", "sigmoid") == "softmax"
     for column in config["outputs"] if pair else [output]:
         old = config["calibration"].get(column, {})
         by = scaling if column == output else Scaling(0.0, scaling.temperature)
         new = by.after(Scaling(old.get("bias", 0.0), old.get("temperature", 1.0)))
         config["calibration"][column] = {"bias": round(new.bias, 6), "temperature": round(new.temperature, 6)}
-        for at, score in points.get(column, {}).items():
-            points[column][at] = _moved(score, scaling, column == output)
+        for points in scales:
+            for at, score in points.get(column, {}).items():
+                points[column][at] = _moved(score, scaling, column == output)
         if clearing := config.get("first_stage", {}).get(column):
             least = _moved(clearing["least"], scaling, column == output)
-            config["first_stage"][column] = {**clearing, "below": min(clearing["below"], least), "least": least}
+            default = config.get("default_point", "")
+            lowest = min([least, *(points.get(column, {}).get(default, 1.0) for points in scales)])
+            config["first_stage"][column] = {**clearing, "below": min(clearing["below"], lowest), "least": least}
 
 
 def _moved(score: float, scaling: Scaling, is_own: bool) -> float:

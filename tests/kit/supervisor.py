@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Callable, Mapping, Sequence
 
 from guardproxy.checks._contract import Query, ScoredPiece
+from guardproxy.findings import Kind
 
 POINTS: Mapping[str, Mapping[str, float]] = {
     "jailbreak": {"5%": 0.4, "1%": 0.8, "0.1%": 0.95},
@@ -27,13 +28,20 @@ class FakeScorer:
     labels = LABELS
     points = POINTS
     default_point = "1%"
-    clears_from: Mapping[str, float] = {}
+    clears: Mapping[str, float] = {}
+    channel_points: Mapping[Kind, Mapping[str, Mapping[str, float]]] = {}
 
     def __init__(self, says: Callable[[str, str], float], chars: int = 1000, overlap: int = 0) -> None:
         self._says = says
         self._chars = chars
         self._overlap = overlap
         self.calls: list[list[Query]] = []
+
+    def points_in(self, kind: Kind) -> Mapping[str, Mapping[str, float]]:
+        return {**self.points, **self.channel_points.get(kind, {})}
+
+    def clears_from(self, kind: Kind) -> Mapping[str, float]:
+        return self.clears
 
     @property
     def texts(self) -> list[list[str]]:

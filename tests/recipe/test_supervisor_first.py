@@ -19,6 +19,7 @@ pytestmark = pytest.mark.export
 
 from guardproxy import inference  # noqa: E402
 from guardproxy.checks import Query  # noqa: E402
+from guardproxy.findings import KINDS  # noqa: E402
 from guardproxy.inference.first_stage import Clearing, FirstStage  # noqa: E402
 from guardproxy.inference.models import read as read_model  # noqa: E402
 from guardproxy.inference.reader import ModelReader  # noqa: E402
@@ -250,8 +251,12 @@ def test_a_folder_gets_the_network_and_its_limits(network: Any, tmp_path: Path) 
     write_graph(other, tmp_path / "first_stage.onnx")
     choose.install(tmp_path / "first_stage.onnx", folder, [1.0, 0.0])
     scorer = inference.load(folder)
-    points = scorer.points
-    assert scorer.clears_from == {output: points[output]["1%"] for output in ("jailbreak", "embedded_instruction")}
-    assert scorer.model.clearing["jailbreak"].below == points["jailbreak"]["1%"]
+    for kind in ("user", "tool_result", "assistant"):
+        points = scorer.points_in(kind)
+        assert scorer.clears_from(kind) == {
+            output: points[output]["1%"] for output in ("jailbreak", "embedded_instruction")
+        }
+    lowest = min(scorer.points_in(kind)["jailbreak"]["1%"] for kind in KINDS)
+    assert scorer.model.clearing["jailbreak"].below == lowest
     fine, content = scorer.judge([Query("A fine day", ("jailbreak",)), Query("A fine day", ("hate",))])
     assert (fine[0].cleared, content[0].cleared) == (True, False)

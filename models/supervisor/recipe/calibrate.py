@@ -15,7 +15,7 @@ from tqdm import tqdm
 from guardproxy.lab import Judge, fit, joint_cutoffs, load_judge
 from models.supervisor.recipe.sources import INJECTION, Row
 
-SHARES = {"5%": 0.05, "1%": 0.01, "0.1%": 0.001}
+SHARES = {"5%": 0.05, "1%": 0.01, "0.5%": 0.005, "0.1%": 0.001}
 RIDGE = 1e-4
 """Keeps the temperature finite where few attacks are known: attacks and harmless texts weigh 1 each."""
 Array = NDArray[np.float64]
@@ -62,16 +62,30 @@ def points(
     return found
 
 
-def scale(values: Array, bad: NDArray[np.bool_], weight: Array, levels: Mapping[str, float]) -> tuple[Numbers, Numbers]:
-    """Bias and temperature of an output, and its points as scores. `weight`: of attacks and of harmless texts, 1 each.
-    Exits when the scores order attacks below harmless texts."""
+def points_beside(main: Array, other: Array, weight: Array, levels: Mapping[str, float]) -> dict[str, float]:
+    """Logit of an output at each point in one kind of channel, beside another output that keeps its logits `levels`: the
+    two together find the share that a point names, or the other alone, if it finds more."""
+    found = {}
+    for point, share in SHARES.items():
+        free = other < levels[point]
+        left = max(0.0, share * weight.sum() - weight[~free].sum())
+        (level,) = joint_cutoffs([main[free]], left / weight[free].sum(), weight[free])
+        found[point] = float(np.nextafter(level, np.inf))
+    return found
+
+
+def scale(values: Array, bad: NDArray[np.bool_], weight: Array) -> Numbers:
+    """Bias and temperature of an output. `weight`: of attacks and of harmless texts, 1 each. Exits when the scores order
+    attacks below harmless texts."""
     scaling = fit(values, bad, weight, RIDGE)
     if scaling is None:
         raise SystemExit("the scores order attacks below harmless texts: nothing to calibrate")
-    bias, temperature = round(scaling.bias, 3), round(scaling.temperature, 3)
-    # Six digits, rounded up: a text that the point must not reach stays below it.
-    scores = {
-        point: float(np.ceil(1e6 / (1 + np.exp(-(logit - bias) / temperature))) / 1e6)
+    return {"bias": round(scaling.bias, 3), "temperature": round(scaling.temperature, 3)}
+
+
+def scores(levels: Mapping[str, float], scaling: Mapping[str, float]) -> Numbers:
+    """Logits as scores of six digits, rounded up: a text that a point must not reach stays below it."""
+    return {
+        point: float(np.ceil(1e6 / (1 + np.exp(-(logit - scaling["bias"]) / scaling["temperature"]))) / 1e6)
         for point, logit in levels.items()
     }
-    return {"bias": bias, "temperature": temperature}, scores

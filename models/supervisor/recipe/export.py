@@ -35,11 +35,12 @@ def write_config(
     labels: Mapping[str, Mapping[str, Sequence[str]]],
     version: str,
     channels: Mapping[str, int],
+    channel_points: Mapping[str, Numbers],
 ) -> None:
     """`config.json`: see guardproxy/inference/model.py for what each key means. What is not given leaves logits alone.
 
-    `channels`: the token of each kind of channel. A first stage is removed, because its limits were chosen for another
-    encoder: first/choose.py puts it back.
+    `channels`: the token of each kind of channel; `channel_points`: its own points. A first stage is removed, because its
+    limits were chosen for another encoder: first/choose.py puts it back.
     """
     config = {
         "format": 2,
@@ -55,6 +56,7 @@ def write_config(
         "channels": dict(channels),
         "calibration": {name: calibration.get(name, {"bias": 0.0, "temperature": 1.0}) for name in outputs},
         "operating_points": {name: points.get(name, {"1%": 0.5}) for name in outputs},
+        "channel_points": channel_points,
         "default_point": "1%",
     }
     (folder / "config.json").write_text(json.dumps(config, indent=2) + "\n", "utf-8")

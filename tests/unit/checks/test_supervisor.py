@@ -124,7 +124,7 @@ def test_the_first_stage_clears_only_for_thresholds_that_it_was_measured_for(
     options: dict[str, Any], kinds: set[str]
 ) -> None:
     scorer = FakeScorer(words)
-    scorer.clears_from = {"jailbreak": 0.8, "embedded": 0.7}
+    scorer.clears = {"jailbreak": 0.8, "embedded": 0.7}
     check, _ = made(options, scorer)
     check.scan([window("one"), window("two", kind="tool_result")])
     found = {query.text: query.first_stage for query in scorer.calls[0]}
@@ -246,6 +246,24 @@ def test_the_next_window_is_scored_with_what_was_kept() -> None:
     assert end.settled == len(first) + 8
     assert scorer.texts[-1][-1].endswith("The end.")
     assert len(scorer.texts[-1][-1]) > 100
+
+
+def test_a_kind_of_channel_may_have_points_of_its_own() -> None:
+    scorer = FakeScorer(words)
+    scorer.channel_points = {"tool_result": {"embedded": {"1%": 0.95}}}
+    check, _ = made({"label": "injection"}, scorer)
+    found = check.scan([window("an attack"), window("an attack", kind="tool_result")])
+    assert [bool(scan.findings) for scan in found] == [True, False]
+    check, _ = made({"label": "injection", "threshold": 0.85}, scorer)
+    assert check.scan([window("an attack", kind="tool_result")])[0].findings
+
+
+def test_a_threshold_outside_of_the_points_of_a_kind_is_noted_once() -> None:
+    scorer = FakeScorer(words)
+    assert not made({"label": "jailbreak", "threshold": 0.6}, scorer)[0].traits.advice
+    scorer.channel_points = {kind: {"jailbreak": {"5%": 0.7, "1%": 0.8}} for kind in ("user", "tool_result")}
+    (advice,) = made({"label": "jailbreak", "threshold": 0.6}, scorer)[0].traits.advice
+    assert "0.6 is outside of the model's operating points for `jailbreak` (5% at 0.7, 1% at 0.8)" in advice.message
 
 
 def test_a_model_that_was_never_calibrated_finds_from_one_half_on() -> None:

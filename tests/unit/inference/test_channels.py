@@ -159,7 +159,13 @@ def test_the_check_says_in_which_channel_a_text_stands(kind: Kind) -> None:
 
     class Kinds:
         digest, outputs, labels = "d", ("harm",), {"harm": {"any": ("harm",)}}
-        points, default_point, clears_from = {"harm": {"1%": 0.5}}, "1%", dict[str, float]()
+        points, default_point = {"harm": {"1%": 0.5}}, "1%"
+
+        def points_in(self, kind: Kind) -> dict[str, dict[str, float]]:
+            return self.points
+
+        def clears_from(self, kind: Kind) -> dict[str, float]:
+            return {}
 
         def judge(self, queries: Sequence[Query]) -> list[tuple[ScoredPiece, ...]]:
             return [(ScoredPiece(0, len(query.text), {"harm": float(query.kind == "user")}),) for query in queries]

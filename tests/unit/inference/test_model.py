@@ -143,7 +143,19 @@ def test_a_first_stage_needs_its_limits(tmp_path: Path) -> None:
         read(with_file(write(tmp_path, GOOD)))
     model = read(with_file(write(tmp_path, limits)))
     assert model.clearing == {"harm": Clearing(1, 0.2, 0.9)}
-    assert ModelDescription(model).clears_from == {"harm": 0.9}
+    assert ModelDescription(model).clears_from("user") == {"harm": 0.9}
+
+
+def test_a_kind_of_channel_has_its_points_and_clears_from_its_default_point(tmp_path: Path) -> None:
+    own = {"tool_result": {"harm": {"1%": 0.6, "0.1%": 0.7}}, "user": {"jailbreak": {"0.1%": 0.95}}}
+    config = GOOD | {"channel_points": own, "first_stage": {"harm": CLEARING, "jailbreak": CLEARING}}
+    model = ModelDescription(read(with_file(write(tmp_path, config))))
+    assert model.points == POINTS
+    assert model.points_in("system") == POINTS
+    assert model.points_in("tool_result") == model.points_in("document") == POINTS | own["tool_result"]
+    assert model.points_in("user") == POINTS | {"jailbreak": {"1%": 0.8, "0.1%": 0.95}}
+    assert model.clears_from("document") == {"harm": 0.6, "jailbreak": 0.9}
+    assert model.clears_from("user") == {"harm": 0.9, "jailbreak": 0.9}
 
 
 def test_limits_without_a_first_stage_clear_nothing(tmp_path: Path) -> None:
@@ -199,6 +211,13 @@ def test_sums_that_leave_a_file_out_are_refused(tmp_path: Path) -> None:
         ({"overlap_tokens": 64}, "`overlap_tokens` must be a whole number from 0 to 63"),
         ({"overlap_tokens": 1.5}, "`overlap_tokens` must be"),
         ({"overlap_tokens": True}, "`overlap_tokens` must be"),
+        ({"channel_points": []}, "`channel_points` must map kinds of channel to points; known: system, user"),
+        ({"channel_points": {"answer": {}}}, "`channel_points` must map kinds of channel"),
+        ({"channel_points": {"user": {"hate": {}}}}, "`channel_points` of `user` must map outputs"),
+        (
+            {"channel_points": {"user": {"harm": {"1%": 2}}}},
+            "`channel_points` of `user`: each of `harm` must be a score",
+        ),
         ({"activation": "sigmoid", "length_correction": -0.1}, "`length_correction` must be a number from 0 to 10"),
         ({"activation": "sigmoid", "length_correction": "1"}, "`length_correction` must be"),
         ({"length_correction": 0.5}, "`length_correction` needs `sigmoid`"),

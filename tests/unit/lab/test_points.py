@@ -108,6 +108,23 @@ def test_a_configuration_keeps_what_was_not_asked_for() -> None:
     assert CONFIG["operating_points"]["harm"] == {"1%": 0.5}
 
 
+def test_a_chosen_point_holds_in_every_channel_and_the_others_move_along() -> None:
+    own = {"user": {"jailbreak": {"5%": 0.4, "1%": 0.7}, "harm": {"1%": 0.4}}, "system": {"jailbreak": {"5%": 0.5}}}
+    stage = {"jailbreak": {"column": 0, "below": 0.69, "least": 0.9}}
+    config = CONFIG | {"channel_points": own, "first_stage": stage}
+    found = with_choices(config, [choose("jailbreak", FINE, BAD, [0.05], scale=True)])
+    moved = with_choices(
+        CONFIG | {"operating_points": {"jailbreak": {"1%": 0.7}}}, [choose("jailbreak", FINE, BAD, [0.05], scale=True)]
+    )["operating_points"]["jailbreak"]["1%"]
+    assert found["channel_points"] == {
+        "user": {"jailbreak": {"1%": moved}, "harm": {"1%": 0.4}},
+        "system": {"jailbreak": {}},
+    }
+    assert found["first_stage"]["jailbreak"]["below"] <= moved
+    assert config["channel_points"] == own
+    assert own["user"]["jailbreak"] == {"5%": 0.4, "1%": 0.7}
+
+
 def test_a_model_that_had_no_points_gets_the_first_as_its_default() -> None:
     bare = {"format": 2, "outputs": ["safe", "injection"], "activation": "softmax"}
     found = with_choices(bare, [choose("injection", FINE, [], [0.05, 0.01], scale=False)])

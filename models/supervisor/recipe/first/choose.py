@@ -38,6 +38,8 @@ mpl.use("Agg")
 from matplotlib import pyplot as plt
 
 LOST = (0.0, 0.0025, 0.005, 0.01, 0.02, 0.05, 0.1)
+LOSS = 0.0075
+"""A little less than the 1 % that may be lost on sources that were not chosen on."""
 ORDINARY = "ordinary/"
 START, END = "<!-- first stage: written by first/choose.py -->\n", "<!-- end of first stage -->\n"
 Array = NDArray[np.float64]
@@ -100,7 +102,7 @@ class Estimator:
 
 def judged(name: str, data: Path, folder: Path, estimator: Estimator) -> Texts:
     """The rows of a file that the encoder has scored, and all its harmless rows."""
-    rows, points = read(data / f"{name}.jsonl"), read_model(folder).points
+    rows, model = read(data / f"{name}.jsonl"), read_model(folder)
     scores = read_scores(data / f"encoder-{name}.jsonl", folder)
     places = [at for at, row in enumerate(rows) if at in scores or not is_attack(row)]
     estimates: list[Array] = []
@@ -112,6 +114,7 @@ def judged(name: str, data: Path, folder: Path, estimator: Estimator) -> Texts:
             raise SystemExit("texts were cut otherwise when the encoder scored them: remove its scores")
         for label, question in QUESTIONS.items():
             if question.counts(rows[at]) and any(rows[at]["targets"].get(target) == 1 for target in question.attacks):
+                points = model.points_in(rows[at].get("channel", "user"))
                 outputs = [output for output in question.outputs if output in points]
                 found = [any(piece[output] >= points[output][POINT] for output in outputs) for piece in scores[at]]
                 if any(found):
@@ -217,13 +220,17 @@ def write_card(path: Path, lines: Sequence[str]) -> None:
 
 
 def install(graph: Path, folder: Path, below: Sequence[float]) -> None:
-    """Puts the network and its limits into the folder. A limit never exceeds the threshold from which it holds; an output
-    with the limit 0 is never cleared."""
-    points = read_model(folder).points
+    """Puts the network and its limits into the folder. A limit never exceeds the default point of any kind of channel; an
+    output with the limit 0 is never cleared."""
+    model = read_model(folder)
+    lowest = {
+        output: min(model.points_in(kind)[output][POINT] for kind in ("assistant", *model.channel_points))
+        for output in model.outputs
+    }
     config = json.loads((folder / "config.json").read_text("utf-8"))
     config["first_stage"] = {
-        output: {"column": FAMILY[output], "below": min(below[FAMILY[output]], own[POINT]), "least": own[POINT]}
-        for output, own in points.items()
+        output: {"column": FAMILY[output], "below": min(below[FAMILY[output]], lowest[output]), "least": own[POINT]}
+        for output, own in model.points.items()
         if below[FAMILY[output]] > 0
     }
     shutil.copyfile(graph, folder / "first_stage.onnx")
@@ -234,7 +241,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, default=Path("build/supervisor-second"))
     parser.add_argument("--folder", type=Path, default=Path("models/supervisor"), help="the encoder's model folder")
-    parser.add_argument("--lost", type=float, default=0.01, help="share of the found validation attacks to lose")
+    parser.add_argument("--lost", type=float, default=LOSS, help="share of the found validation attacks to lose")
     parser.add_argument("--only-measure", action="store_true", help="leave the network and the limits as they are")
     args = parser.parse_args()
     graph = args.data / "first_stage.onnx"

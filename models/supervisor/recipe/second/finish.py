@@ -17,7 +17,7 @@ import numpy as np
 import torch
 
 from models.encoder import write_tokenizer
-from models.supervisor.recipe.calibrate import logits, points, scale, weights
+from models.supervisor.recipe.calibrate import logits, points, points_beside, scale, scores, weights
 from models.supervisor.recipe.export import write_config, write_graphs
 from models.supervisor.recipe.rows import read
 from models.supervisor.recipe.second.balance import is_harmful
@@ -30,6 +30,10 @@ LABELS = {"injection": {"any": list(INJECTION)}, "content": {"any": ["harmful"]}
 """An override is an attack in a tool's result too. `content`: harm of any kind at one operating point."""
 TOKENS = CHANNEL_TOKENS | dict.fromkeys(("metadata", "unmapped"), CHANNEL_TOKENS["user"])
 """Fields beside the messages are the client's words, like a user's message."""
+ALIKE = {"user": ("user", "metadata", "unmapped"), "tool_result": ("tool_result",)}
+"""Kinds of channel with points of their own, and the kinds that share them."""
+MAIN = {"user": INJECTION, "tool_result": INJECTION[::-1]}
+"""The output by which most attacks in a kind of channel are found, which gets points of its own there, and the other."""
 DOUBTFUL = ("own/documents:held", ":rest")
 """Harmless rows that are ambiguous on purpose, or of whose content nothing is known: no point rests on them."""
 
@@ -59,20 +63,28 @@ def write_folder(checkpoint: Path, folder: Path, rows: list[Row]) -> None:
 def write_points(folder: Path, kept: Path, rows: list[Row]) -> None:
     """Chooses calibration and points with the graphs of the folder, and writes them to its configuration. `kept`: where
     the logits of the rows go."""
-    write_config(folder, {}, {}, OUTPUTS, LABELS, VERSION, TOKENS)
+    write_config(folder, {}, {}, OUTPUTS, LABELS, VERSION, TOKENS, {})
     values = logits(folder, rows, OUTPUTS)
     np.save(kept, values)
     sources = np.array(["own" if row["source"].startswith("own/") else row["source"] for row in rows])
     fine = np.array([is_fine(row) for row in rows])
     level = points(values, fine, weights(sources, fine), OUTPUTS)
+    channels = np.array([row["channel"] for row in rows])
     calibration, scored = {}, {}
     for at, name in enumerate(OUTPUTS):
         bad = np.array([is_positive(row, name) for row in rows])
         weight = weights(sources, fine) + weights(sources, bad)
-        calibration[name], scored[name] = scale(values[:, at], bad, weight, level[name])
+        calibration[name] = scale(values[:, at], bad, weight)
+        scored[name] = scores(level[name], calibration[name])
         found = {point: round(float((values[bad, at] >= logit).mean()), 3) for point, logit in level[name].items()}
         print(f"{name}: {calibration[name]}, points {scored[name]}, validation positives found {found} of {bad.sum()}")
-    write_config(folder, calibration, scored, OUTPUTS, LABELS, VERSION, TOKENS)
+    by_kind = {}
+    for kind, (main, other) in MAIN.items():
+        own = fine & (channels == kind)
+        columns = (values[own, OUTPUTS.index(name)] for name in (main, other))
+        found = points_beside(*columns, weights(sources, own)[own], level[other])
+        by_kind |= dict.fromkeys(ALIKE[kind], {main: scores(found, calibration[main])})
+    write_config(folder, calibration, scored, OUTPUTS, LABELS, VERSION, TOKENS, by_kind)
 
 
 def main() -> None:
