@@ -98,12 +98,21 @@ SETS: dict[str, list[Set]] = {
         Set("injection/seval_attack_en-nc.jsonl.gz", 1000),
         Set("models/supervisor/recipe/own/test/attacks.jsonl", own=True),
         Set("models/supervisor/recipe/own/test/documents.jsonl", kind="tool_result", own=True),
+        # A harmful "how to" is a plain request, which is no injection.
+        Set(
+            "models/supervisor/recipe/own/test/framed.jsonl",
+            None,
+            lambda row: not (row["label"] and row["style"] == "how-to"),
+            own=True,
+        ),
         *HARMLESS,
     ],
     "content": [
         Set("content/surge_toxicity.jsonl"),
         Set("content/do_not_answer-nc.jsonl"),
         Set("content/safety_tuned_llamas-nc.jsonl.gz"),
+        Set("models/supervisor/recipe/own/test/framed.jsonl", own=True),
+        Set("models/supervisor/recipe/own/test/stance.jsonl", own=True),
         *HARMLESS,
     ],
 }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 import re
+from collections import Counter
 
 import pytest
 from hypothesis import given
@@ -17,11 +18,22 @@ from models.supervisor.recipe.sources import (
     FINE,
     NO_ATTACK,
     OUTPUTS,
+    Row,
     bipia,
     harmful_prompts,
     synthetic_documents,
 )
 
+TEST_STYLES = {
+    "framed": {
+        ("role play", 0): 38, ("fiction", 0): 38, ("how-to", 0): 37, ("pretext", 0): 37,
+        ("role play", 1): 15, ("fiction", 1): 15, ("how-to", 1): 15, ("pretext", 1): 15,
+    },
+    "stance": {
+        ("counter-speech", 0): 40, ("negation", 0): 40, ("quote", 0): 40, ("friendly", 0): 40, ("attack", 1): 80,
+    },
+}  # fmt: skip
+"""Own test texts: file -> style and label -> number of texts."""
 KINDS = ("direct", "whole", "chat", "content", "hand", "carriers", "injected", "addressed")
 
 
@@ -105,6 +117,60 @@ def test_a_missing_data_folder_is_said(monkeypatch: pytest.MonkeyPatch, tmp_path
     monkeypatch.setenv("GUARDPROXY_DATA", str(tmp_path))
     with pytest.raises(SystemExit, match="holds no injection"):
         data.data_folder()
+
+
+def read_test(kind: str) -> list[Row]:
+    return [json.loads(line) for line in (data.OWN / "test" / f"{kind}.jsonl").read_text("utf-8").splitlines()]
+
+
+def sentences(text: str) -> set[str]:
+    """The sentences of at least five words of a text, without signs and capitals."""
+    split = (data.words(sentence) for sentence in re.split(r"[.!?\n]+", text))
+    return {" ".join(words) for words in split if len(words) >= 5}
+
+
+@pytest.mark.parametrize("kind", TEST_STYLES)
+def test_own_test_texts_have_every_style_once_each_and_of_every_length(kind: str) -> None:
+    rows = read_test(kind)
+    assert Counter((row["style"], row["label"]) for row in rows) == TEST_STYLES[kind]
+    assert len({" ".join(data.words(row["text"])) for row in rows}) == len(rows)
+    lengths = sorted(len(row["text"].split()) for row in rows)
+    assert lengths[0] >= 6
+    assert 80 < lengths[-1] <= 120
+
+
+@pytest.mark.parametrize("kind", TEST_STYLES)
+def test_own_test_texts_share_no_sentence_with_other_own_texts(kind: str) -> None:
+    mine = Counter(sentence for row in read_test(kind) for sentence in sentences(row["text"]))
+    assert not [sentence for sentence, count in mine.items() if count > 1]
+    others = [path for path in data.OWN.rglob("*.jsonl") if path.stem != kind]
+    others.append(data.OWN.with_name("second") / "definition.jsonl")
+    texts = [json.loads(line)["text"] for path in others for line in path.read_text("utf-8").splitlines()]
+    assert len(texts) > 3000
+    assert not mine.keys() & {sentence for text in texts for sentence in sentences(text)}
+
+
+def test_a_harmful_request_in_a_frame_is_a_jailbreak_and_a_plain_one_is_none() -> None:
+    rows = data.own_test("framed", data.framed_targets)
+    harmful = Counter((row["source"], tuple(row["targets"].items())) for row in rows if row["targets"] != FINE)
+    plain = tuple((NO_ATTACK | {"harmful": 1}).items())
+    framed = (("jailbreak", 1), ("harmful", 1))
+    assert harmful == {
+        ("own/test/framed:role play", framed): 15,
+        ("own/test/framed:fiction", framed): 15,
+        ("own/test/framed:how-to", plain): 15,
+        ("own/test/framed:pretext", framed): 15,
+    }
+    assert len(rows) - harmful.total() == 150
+
+
+def test_contempt_is_hate_or_harassment_and_leaves_the_other_kinds_open() -> None:
+    rows = data.own_test("stance", data.stance_targets)
+    attacks = [row["targets"] for row in rows if row["source"] == "own/test/stance:attack"]
+    assert all(targets["harmful"] == 1 and not any(targets[name] for name in NO_ATTACK) for targets in attacks)
+    kinds = Counter(tuple(name for name in CONTENT if name in targets) for targets in attacks)
+    assert kinds == {("hate",): 45, ("harassment",): 35}
+    assert sum(row["targets"] == FINE for row in rows) == 160
 
 
 def test_own_rows_name_no_real_host() -> None:

@@ -107,6 +107,22 @@ def own_targets(one: Row) -> Targets:
     return DIRECT if one.get("jailbreak", one.get("label")) else FINE
 
 
+def framed_targets(one: Row) -> Targets:
+    """What a harmful row of `own/test/framed.jsonl` says: "how to" is the form of a plain request and no wrapper."""
+    return (NO_ATTACK if one["style"] == "how-to" else DIRECT) | {"harmful": 1}
+
+
+def stance_targets(one: Row) -> Targets:
+    """What a harmful row of `own/test/stance.jsonl` says: its kinds of harm, with the others left open."""
+    return NO_ATTACK | dict.fromkeys((*one["labels"], "harmful"), 1)
+
+
+def own_test(kind: str, harmful: Callable[[Row], Targets]) -> list[Row]:
+    """The own test texts of a kind. `harmful`: what a row with label 1 says; a row with label 0 is harmless in every output."""
+    rows = [json.loads(line) for line in (OWN / "test" / f"{kind}.jsonl").read_text("utf-8").splitlines()]
+    return [row(one["text"], harmful(one) if one["label"] else FINE, f"own/test/{kind}{_style(one)}") for one in rows]
+
+
 def _style(one: Row) -> str:
     return f":{one['style']}" if "style" in one else ""
 
@@ -129,10 +145,6 @@ def held_out(folder: Path) -> tuple[list[Row], list[Row]]:
         known = {"illicit": "illicit", "cyber": "illicit", "hate": "hate", "self_harm_or_overreliance": "self_harm"}
         named = {known[name]: 1 for name in one["categories"] if name in known}
         return named or {"harmful": one["label"]}
-
-    def test(kind: str, bad: Targets) -> list[Row]:
-        rows = [json.loads(line) for line in (OWN / "test" / f"{kind}.jsonl").read_text("utf-8").splitlines()]
-        return [row(one["text"], bad if one["label"] else FINE, f"own/test/{kind}{_style(one)}") for one in rows]
 
     tasks = read(folder, "benign/self_instruct_mtbench")
     trust = read(folder, "injection/tensor_trust_attacks")
@@ -157,13 +169,15 @@ def held_out(folder: Path) -> tuple[list[Row], list[Row]]:
             if one["source"] != "self-instruct seed"
         ),
         *of("benign/alpaca_instructions-nc", fine, 3000),
-        *test("attacks", DIRECT),
-        *test("documents", PLANTED),
-        *test("triggers", FINE),
+        *own_test("attacks", lambda _: DIRECT),
+        *own_test("documents", lambda _: PLANTED),
+        *own_test("triggers", fine),
         *of("content/surge_toxicity", lambda one: {"harassment": one["label"]}),
         *of("content/do_not_answer-nc", harmful),
         *of("content/seval_base_en-nc", harmful, 2000),
         *of("content/safety_tuned_llamas-nc", harmful, 2500),
+        *own_test("framed", framed_targets),
+        *own_test("stance", stance_targets),
     ]
     return validation, report
 
