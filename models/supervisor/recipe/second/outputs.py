@@ -33,7 +33,7 @@ def targets(how: Iterable[str] = (), what: Iterable[str] = ()) -> Targets:
     if unknown := (parts - set(HOW)) | (kinds - set(KINDS)):
         raise ValueError(f"unknown parts: {', '.join(sorted(unknown))}")
     found = {name: int(name in parts) for name in HOW}
-    found |= dict.fromkeys(kinds, 1) if kinds else dict.fromkeys(KINDS, 0)
+    found |= dict.fromkeys(sorted(kinds), 1) if kinds else dict.fromkeys(KINDS, 0)
     found["harmful"] = int(bool(kinds))
     hidden = bool(kinds) and bool(parts & {"wrapper", "obfuscation"})
     return found | {JAILBREAK: int(bool(parts & {"override", "extraction"}) or hidden)}
