@@ -146,8 +146,8 @@ class Peers:
         return answers
 
     def close(self) -> None:
-        with self._process:
-            pass  # at its end, the process has no more input and stops
+        with self._process:  # its input ends, so it stops
+            pass
 
 
 class Kept:
@@ -168,6 +168,7 @@ class Kept:
                 for (key, _), answer in zip(part, peers.judge(peer, [text for _, text in part]), strict=True):
                     self._known[key] = answer
                     file.write(json.dumps([key, *answer]) + "\n")
+                file.flush()  # a run that is stopped leaves whole lines
         return [self._known[key] for key in keys]
 
 
