@@ -146,8 +146,8 @@ class Peers:
         return answers
 
     def close(self) -> None:
-        with self._process:
-            pass  # at its end, the process has no more input and stops
+        with self._process:  # its input ends, so it stops
+            pass
 
 
 class Kept:
@@ -168,6 +168,7 @@ class Kept:
                 for (key, _), answer in zip(part, peers.judge(peer, [text for _, text in part]), strict=True):
                     self._known[key] = answer
                     file.write(json.dumps([key, *answer]) + "\n")
+                file.flush()  # a run that is stopped leaves whole lines
         return [self._known[key] for key in keys]
 
 
@@ -264,7 +265,15 @@ def draw(results: dict[str, dict[str, EvaluationReport]], path: Path) -> None:
                 if share:
                     color = {OURS: "#1f6feb", FLOOR: "#c98500"}.get(name, "#9aa4b2")
                     spread = [[share.value - share.low], [share.high - share.value]]
-                    axis.barh(at, share.value, xerr=spread, color=color, height=0.6, ecolor="#444", capsize=2)
+                    axis.barh(
+                        at,
+                        share.value,
+                        xerr=spread if share.low < share.high else None,
+                        color=color,
+                        height=0.6,
+                        ecolor="#444",
+                        capsize=2,
+                    )
                     axis.text(min(1.0, share.high) + 0.02, at, f"{share.value:.1%}", va="center", fontsize=8)
             axis.set_yticks(range(len(names)), names if axis is row[0] else [""] * len(names), fontsize=8)
             axis.set(xlim=(0, 1.15), ylim=(-0.6, len(names) - 0.4), xticks=[0, 0.25, 0.5, 0.75, 1])

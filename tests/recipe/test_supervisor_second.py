@@ -252,6 +252,13 @@ def test_nothing_that_forbids_shipping_is_trained_on_and_ordinary_traffic_stays_
         assert not all(places)
 
 
+def test_no_order_of_a_set_decides_what_a_training_file_holds(own: list[Row]) -> None:
+    known = counts(describe(own))
+    assert len(known) > 20
+    assert list(known) == sorted(known)
+    assert [name for name in targets(what=KINDS) if name in KINDS] == sorted(KINDS)
+
+
 # The data is not part of the project; CI names its folder.
 needs_data = pytest.mark.skipif("GUARDPROXY_DATA" not in os.environ, reason="GUARDPROXY_DATA names no data folder")
 

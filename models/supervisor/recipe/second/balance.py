@@ -99,12 +99,12 @@ def describe(rows: list[Row]) -> Descriptions:
 
 
 def counts(rows: Descriptions) -> Counts:
-    """Feature -> rows that are harmful, rows that are not; only features of at least `FREQUENT` rows."""
+    """Feature -> rows that are harmful, rows that are not; only features of at least `FREQUENT` rows, in alphabetical order."""
     found: dict[str, list[int]] = defaultdict(lambda: [0, 0])
     for harmful, names in rows:
         for name in names:
             found[name][not harmful] += 1
-    return {name: (bad, fine) for name, (bad, fine) in found.items() if bad + fine >= FREQUENT}
+    return {name: (bad, fine) for name, (bad, fine) in sorted(found.items()) if bad + fine >= FREQUENT}
 
 
 def unbalanced_features(rows: Descriptions) -> dict[str, float]:
