@@ -17,6 +17,7 @@ from guardproxy import inference
 from guardproxy.checks import Resources, ScoredPiece, Scorer, Supervisor, build_supervisor
 from guardproxy.errors import ConfigError, OptionError
 from guardproxy.findings import Channel, Kind, Window
+from guardproxy.lab.calibration import logit
 from guardproxy.lab.texts import ANSWER_KINDS
 
 if TYPE_CHECKING:
@@ -29,10 +30,11 @@ TOGETHER = 16
 @dataclass(frozen=True, slots=True)
 class Judgement:
     """The verdict on a text. `scores`: of each output, 0.0 for a blank text. `found`: whether the check reports a
-    finding."""
+    finding. `margin`: how far the output that is nearest to its threshold lies above it, as a difference of logits."""
 
     scores: Mapping[str, float]
     found: bool
+    margin: float = 0.0
 
     @property
     def score(self) -> float:
@@ -52,7 +54,10 @@ class Judge:
         self._scorer = scorer
         self._channel = Channel("response" if kind in ANSWER_KINDS else "request", kind, "text")
         wanted = self.check.wanted[kind]
-        self.outputs = tuple(dict.fromkeys(output for label in wanted for output in label.thresholds))
+        self._thresholds: dict[str, float] = {}
+        for output, least in (pair for label in wanted for pair in label.thresholds.items()):
+            self._thresholds[output] = min(least, self._thresholds.get(output, 1.0))
+        self.outputs = tuple(self._thresholds)
         if not self.outputs:
             raise ConfigError(f"the model has no output for these labels in a text of the kind `{kind}`")
 
@@ -67,9 +72,9 @@ class Judge:
             answers = iter(pieces_by_query)
             for segments, scan in zip(request.segments, scans, strict=True):
                 pairs = [(segment, piece) for segment in segments if segment.query for piece in next(answers)]
-                yield Judgement(
-                    self._highest([piece for segment, piece in pairs if segment.span(piece)]), bool(scan.findings)
-                )
+                scores = self._highest([piece for segment, piece in pairs if segment.span(piece)])
+                margin = max(logit(scores[output]) - logit(least) for output, least in self._thresholds.items())
+                yield Judgement(scores, bool(scan.findings), margin)
 
     def _highest(self, pieces: Sequence[ScoredPiece]) -> dict[str, float]:
         return {output: max((piece.scores[output] for piece in pieces), default=0.0) for output in self.outputs}

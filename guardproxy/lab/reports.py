@@ -28,12 +28,13 @@ ALL = "all"
 @dataclass(frozen=True, slots=True)
 class JudgedRow:
     """A row after the check. `score`: the highest of its segments. `found`: whether it was found at the threshold in
-    use."""
+    use. `margin`: by which texts are ranked, if not by the score: several outputs have thresholds of their own."""
 
     source: str
     attack: bool
     score: float
     found: bool
+    margin: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +93,7 @@ class EvaluationReport:
 def with_verdicts(rows: Sequence[LabelledRow], verdicts: Iterable[Judgement]) -> list[JudgedRow]:
     """The rows with the verdicts on them, which come in the same order."""
     return [
-        JudgedRow(row.source, row.attack, verdict.score, verdict.found)
+        JudgedRow(row.source, row.attack, verdict.score, verdict.found, verdict.margin)
         for row, verdict in zip(rows, verdicts, strict=True)
     ]
 
@@ -165,7 +166,7 @@ def _notes(attacks: int, fine: int) -> tuple[str, ...]:
 
 
 def _scores(rows: Any) -> Array:
-    return np.array([row.score for row in rows], dtype=np.float64)
+    return np.array([row.score if row.margin is None else row.margin for row in rows], dtype=np.float64)
 
 
 def _share_found(rows: Sequence[JudgedRow]) -> Share:

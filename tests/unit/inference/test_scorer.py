@@ -198,7 +198,7 @@ def copy_of_the_model(folder: Path, **changes: Any) -> Path:
 
 def test_a_network_with_other_outputs_than_its_config_is_refused(tmp_path: Path) -> None:
     points = {"a": {"1%": 0.5}, "b": {"1%": 0.5}}
-    two = {"outputs": ["a", "b"], "labels": {}, "operating_points": points, "calibration": {}}
+    two = {"outputs": ["a", "b"], "labels": {}, "operating_points": points, "channel_points": {}, "calibration": {}}
     with pytest.raises(ConfigError, match="number of the network's outputs differs"):
         load(copy_of_the_model(tmp_path, config=two))
 

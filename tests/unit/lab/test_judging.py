@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import pytest
@@ -30,6 +31,7 @@ def test_what_is_found_is_what_the_check_finds(texts: list[str], kind: Kind, thr
     assert len(verdicts) == len(texts)
     for text, verdict in zip(texts, verdicts, strict=True):
         assert verdict.found == bool(check.scan([Window(channel, text)])[0].findings)
+        assert verdict.found == (verdict.margin >= 0)
         (scan,) = low.scan([Window(channel, text)])
         assert verdict.score == max((finding.score for finding in scan.findings), default=0.0)
 
@@ -39,6 +41,13 @@ def test_the_outputs_are_those_of_the_kind_of_channel() -> None:
     assert Judge(scorer, {"label": "injection"}, "user").outputs == ("jailbreak", "embedded")
     assert Judge(scorer, {"label": "injection"}, "tool_result").outputs == ("embedded",)
     assert Judge(scorer, {"labels": ["injection", "harm"]}, "user").outputs == ("jailbreak", "embedded", "harm")
+
+
+def test_the_margin_is_that_of_the_output_nearest_to_its_threshold() -> None:
+    """`jailbreak` is found from 0.8 on, `embedded` from 0.7 on, and both score 0.6."""
+    (verdict,) = Judge(FakeScorer(words), {"label": "injection"}, "user").judge(["something doubtful"])
+    assert (verdict.score, verdict.found) == (0.6, False)
+    assert verdict.margin == pytest.approx(math.log(0.6 / 0.4) - math.log(0.7 / 0.3))
 
 
 def test_texts_are_judged_several_at_a_time() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -26,6 +27,12 @@ def test_figures_are_given_by_source_and_for_all() -> None:
     assert found.harmless[ALL].found.value == 10 / 2000
     assert found.harmless["chat"].texts == 1000
     assert not found.notes
+
+
+def test_rows_are_ranked_by_their_margin_where_they_have_one() -> None:
+    fine = [replace(row, margin=row.score - 2) for row in FINE]
+    found = report([*fine, *(replace(row, score=0.0, margin=1.0) for row in BAD)]).attacks[ALL]
+    assert (found.auc, found.average_precision) == (1.0, 1.0)
 
 
 def test_a_single_source_has_no_line_for_all() -> None:

@@ -129,7 +129,7 @@ def rebalance(rows: list[Row], rng: random.Random) -> list[Row]:
     while off := unbalanced_features(known):
         table = counts(known)
         gone: set[int] = set()
-        for name, share in sorted(off.items()):  # sets of names have another order in each process
+        for name, share in off.items():
             holders = [
                 at for at, (harmful, names) in enumerate(known) if name in names and harmful == (share > MOST_SHARE)
             ]

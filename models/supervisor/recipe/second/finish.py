@@ -78,12 +78,12 @@ def write_points(folder: Path, kept: Path, rows: list[Row]) -> None:
         scored[name] = scores(level[name], calibration[name])
         found = {point: round(float((values[bad, at] >= logit).mean()), 3) for point, logit in level[name].items()}
         print(f"{name}: {calibration[name]}, points {scored[name]}, validation positives found {found} of {bad.sum()}")
-    by_kind = {}
+    by_kind: dict[str, dict[str, dict[str, float]]] = {}
     for kind, (main, other) in MAIN.items():
         own = fine & (channels == kind)
-        columns = (values[own, OUTPUTS.index(name)] for name in (main, other))
-        found = points_beside(*columns, weights(sources, own)[own], level[other])
-        by_kind |= dict.fromkeys(ALIKE[kind], {main: scores(found, calibration[main])})
+        first, second = (values[own, OUTPUTS.index(name)] for name in (main, other))
+        found = points_beside(first, second, weights(sources, own)[own], level[other])
+        by_kind |= {alike: {main: scores(found, calibration[main])} for alike in ALIKE[kind]}
     write_config(folder, calibration, scored, OUTPUTS, LABELS, VERSION, TOKENS, by_kind)
 
 
