@@ -58,7 +58,7 @@ class Side:
     def __init__(self, folder: Path, code: Path) -> None:
         environment = {**os.environ, "PYTHONPATH": str(code.resolve()), "TOKENIZERS_PARALLELISM": "false"}
         self._process = subprocess.Popen(
-            [sys.executable, "-c", SIDE, str(folder.resolve())],
+            [sys.executable, "-P", "-c", SIDE, str(folder.resolve())],  # -P: the code of PYTHONPATH, not of this folder
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,

@@ -5,7 +5,9 @@ In: a folder with `model.onnx`, `tokenizer.json`, `config.json` (format 2) and `
 value raises `ConfigError`. The network takes `input_ids` and `attention_mask` (int64, rows x tokens) and gives
 `logits` (float32, rows x outputs).
 
-Decision: docs/decisions/0043-both-outputs-count-in-every-channel.md
+Decisions:
+- docs/decisions/0043-both-outputs-count-in-every-channel.md
+- docs/decisions/0055-each-channel-has-its-own-points.md
 """
 
 from __future__ import annotations

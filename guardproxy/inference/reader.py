@@ -2,6 +2,8 @@
 
 In: texts, logits. Out: pieces with their token numbers, scores. Kept: the tokenizer, and the first stage if the model
 has one. No text is truncated: a text with more tokens than the network takes becomes overlapping pieces.
+
+Decision: docs/decisions/0054-a-long-text-needs-a-higher-score.md
 """
 
 from __future__ import annotations
