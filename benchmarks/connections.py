@@ -159,6 +159,7 @@ def main() -> None:
     before = machine()
     ways = uvloop.run(run(options.rounds, options.streams))
     report = {"machine": before, "settings": {"rounds": options.rounds, "streams": options.streams}, "ways": ways}
+    options.out.mkdir(parents=True, exist_ok=True)
     (options.out / "connections.json").write_text(json.dumps(report, indent=2) + "\n")
     print(json.dumps(ways, indent=2))
 

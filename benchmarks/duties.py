@@ -187,6 +187,7 @@ def main() -> None:
     }
     if options.before:
         report["before"] = json.loads(options.before.read_text())["rows"]
+    out.mkdir(parents=True, exist_ok=True)
     (out / "duties.json").write_text(json.dumps(report, indent=2) + "\n")
 
 

@@ -91,6 +91,7 @@ def main() -> None:
     for name, row in found.items():
         print(f"{name:32} {row['median_us']:8.1f} us   slow {row['slow_us']:8.1f} us")
     report = {"machine": platform.processor() or platform.machine(), "python": platform.python_version(), "rows": found}
+    out.mkdir(parents=True, exist_ok=True)
     (out / "monitoring.json").write_text(json.dumps(report, indent=2) + "\n")
 
 

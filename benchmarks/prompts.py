@@ -103,6 +103,7 @@ def main() -> None:
     print(*(f"{name:<26} {value:>9.1f} us" for name, value in rows.items()), sep="\n")
     if out:
         about = {"python": platform.python_version(), "machine": platform.machine(), "rounds": ROUNDS, "calls": CALLS}
+        out.mkdir(parents=True, exist_ok=True)
         (out / "prompts.json").write_text(json.dumps({**about, "median_us": rows}, indent=2) + "\n", "utf-8")
 
 

@@ -80,6 +80,7 @@ def main() -> None:
     for name, row in rows.items():
         print(f"{name:50} {row['without_us']:8.1f} us   added {row['added_us']:6.1f} us")
     report = {"machine": platform.processor() or platform.machine(), "python": platform.python_version(), "rows": rows}
+    out.mkdir(parents=True, exist_ok=True)
     (out / "routes.json").write_text(json.dumps(report, indent=2) + "\n")
 
 
