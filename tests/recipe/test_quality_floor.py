@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+# It is large and only a benchmark needs it, so only `make test-export` installs it, and CI calls it.
 pytest.importorskip("sklearn", reason="needs scikit-learn: make test-export")
 pytestmark = pytest.mark.export
 from benchmarks.quality_floor import Floor, rows  # noqa: E402
