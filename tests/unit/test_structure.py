@@ -36,7 +36,8 @@ PURE = (
 )
 PURE_FILES = ("decisions", "errors", "events", "findings", "library", "webpage")
 TOP_FILES = 12
-CLASS_LINES = 250
+FILE_LINES = 600
+CLASS_LINES = 400
 CLASS_FIELDS = 12
 # Without a test file of the same name, and why.
 EXCEPTIONS = {
@@ -92,7 +93,7 @@ def is_pure(path: Path) -> bool:
 
 @pytest.mark.parametrize("path", FILES, ids=name)
 def test_no_file_is_longer_than_a_person_reads(path: Path) -> None:
-    assert len(path.read_text("utf-8").splitlines()) <= 400
+    assert len(path.read_text("utf-8").splitlines()) <= FILE_LINES
 
 
 @pytest.mark.parametrize("path", [path for path in FILES if path.stat().st_size], ids=name)
