@@ -34,7 +34,7 @@ from guardproxy.audit.masking import Moves, OffsetMap, Span, beside, mask, merge
 from guardproxy.audit.opinions import RecordedFeedback, RecordedJudge, RecordedOpinion
 from guardproxy.audit.private import NO_SEALING, Owner, OwnerKind, Private, PrivateRecord, Sealing
 from guardproxy.audit.proof.checkpointer import Checkpointer, Signing
-from guardproxy.audit.proof.copies import read_copies
+from guardproxy.audit.proof.copies import Copies, read_copies
 from guardproxy.audit.proof.found import found_states
 from guardproxy.audit.proof.keys import private_key, public_key, signer_of, write_key
 from guardproxy.audit.proof.note import COSIGNS, SIGNS, PrivateKey, PublicKey, SignedNote, cosign
@@ -55,7 +55,7 @@ from guardproxy.audit.proof.witness import witness
 from guardproxy.audit.rotation import Rotation
 from guardproxy.audit.segment import numbers, path_of
 from guardproxy.audit.shipping import Batch, Shipper, Target, ship_on
-from guardproxy.audit.sinks import Sink, open_sink, target_of
+from guardproxy.audit.sinks import Sink, open_sink, sink_opener, target_of
 from guardproxy.audit.sinks.file import Entry, FileSink, Receiver
 from guardproxy.audit.tasks import (
     RecordedCache,
@@ -85,6 +85,7 @@ __all__ = [
     "Checkpointer",
     "Closing",
     "ConsistencyProof",
+    "Copies",
     "Disk",
     "Entry",
     "Erased",
@@ -175,6 +176,7 @@ __all__ = [
     "replace_file",
     "ship_on",
     "signer_of",
+    "sink_opener",
     "target_of",
     "verify_checkpoints",
     "verify_folder",

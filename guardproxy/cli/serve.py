@@ -9,7 +9,7 @@ from typing import Any
 import typer
 from typer.core import TyperCommand
 
-from guardproxy.config import SETTINGS, Declaration, load
+from guardproxy.config import SETTINGS, Config, Declaration, load
 from guardproxy.crashes import refuse_core_files
 from guardproxy.errors import GuardproxyError
 
@@ -39,7 +39,7 @@ def option(setting: Declaration) -> Parameter:
     return Parameter(setting.name, Parameter.KEYWORD_ONLY, default=default, annotation=kind | None)
 
 
-def serve(config: Path | None = None, **flags: Any) -> None:
+def serve(config: Path | None = None, check: bool = False, **flags: Any) -> None:
     """Guard an LLM endpoint. Clients only change their base URL.
 
     Every setting is a flag, an environment variable (--limit-texts is GUARDPROXY_LIMIT_TEXTS) and a key of the TOML
@@ -47,17 +47,45 @@ def serve(config: Path | None = None, **flags: Any) -> None:
     the file, because other users of the machine can see flags.
     """
     try:
-        settings = load({name: value for name, value in flags.items() if value not in (None, [])}, file=config)
+        settings = load(
+            {name: value for name, value in flags.items() if value not in (None, [])}, file=config, warn=_warn
+        )
         if not settings.core_files:
             refuse_core_files()
+        if check:
+            raise typer.Exit(_checked(settings))
         if settings.workers > 1:
             from guardproxy import server  # noqa: PLC0415
 
             raise typer.Exit(server.several(settings))
         _serve_alone(settings)
     except GuardproxyError as error:
-        typer.echo(f"guardproxy: {error}", err=True)
+        for line in str(error).splitlines():
+            typer.echo(f"guardproxy: {line}", err=True)
         raise typer.Exit(2) from None
+
+
+def _warn(text: str) -> None:
+    typer.echo(f"guardproxy: {text}", err=True)
+
+
+def _checked(config: Config) -> int:
+    """Prints what a start with these settings would read. Returns the exit code."""
+    from guardproxy import server  # noqa: PLC0415
+
+    faults = 0
+    for part in server.check(config):
+        first, *others = part.text.splitlines() or [""]
+        typer.echo(f"{'ok   ' if part.is_right else 'wrong'}  {part.name:<10} {first}")
+        for line in others:
+            typer.echo(f"{'':<18}{line}")
+        faults += 0 if part.is_right else 1 + len(others)
+    typer.echo(
+        f"{faults} {'fault' if faults == 1 else 'faults'}: the proxy would not start"
+        if faults
+        else "the proxy can start"
+    )
+    return 2 if faults else 0
 
 
 _FILE = Parameter(
@@ -66,7 +94,18 @@ _FILE = Parameter(
     default=typer.Option(None, "--config", help="A TOML file with settings.", show_default=False),
     annotation=Path | None,
 )
-_PARAMETERS = (_FILE, *map(option, SETTINGS.values()))
+_CHECK = Parameter(
+    "check",
+    Parameter.KEYWORD_ONLY,
+    default=typer.Option(
+        False,
+        "--check",
+        help="Check settings, policies, models, keys and folders, and exit: 0, or 2 with a list. Opens and writes nothing.",
+        show_default=False,
+    ),
+    annotation=bool,
+)
+_PARAMETERS = (_FILE, _CHECK, *map(option, SETTINGS.values()))
 serve.__signature__ = Signature(_PARAMETERS)  # type: ignore[attr-defined]  # typer reads the options from it
 serve.__annotations__ = {parameter.name: parameter.annotation for parameter in _PARAMETERS}
 

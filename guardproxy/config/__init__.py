@@ -5,6 +5,7 @@
 | `settings` | `Config`: each field is one setting |
 | `declaration` | the declaration of a setting, which defines its flag, variable and key |
 | `loading` | reads flags, the environment and the TOML file |
+| `spelling` | names that are no settings: misspelled ones, and those that Kubernetes makes |
 """
 
 from guardproxy.config.declaration import Declaration

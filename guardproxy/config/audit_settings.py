@@ -15,6 +15,11 @@ KEY_CHARS = 16
 COPY_HEADER_FORM = re.compile(r"[^=/@]+=[A-Za-z0-9-]+=(env|file):.+")
 SHIP_TARGET_FORM = re.compile(r"-|(https?|s3|gs|az|file|kafka)://[^@]+")
 SEAL_KEY_FORM = re.compile(r"(file|env|command):.+")
+# Which values name files; each ends with the path.
+PRIVATE_KEY_PATH = re.compile(r"(?!PRIVATE\+KEY\+)(?P<path>.+)")
+PUBLIC_KEY_PATH = re.compile(r"(?![!-*,-~]+\+[0-9a-f]{8}\+)(?P<path>.+)")
+SOURCE_PATH = re.compile(r"(?:[^=/@]+=[A-Za-z0-9-]+=)?file:(?P<path>.+)")
+COPY_PATH = re.compile(r"(?!stdout$|[A-Za-z][A-Za-z0-9+.-]*://)(?P<path>.+)")
 
 
 def is_key(entry: str) -> bool:
@@ -56,6 +61,7 @@ class AuditConfig(ObservabilityConfig):
         "The private key that signs checkpoints of the log: a file outside the audit folder, or the key itself. "
         "`guardproxy audit keygen` makes one.",
         is_secret=True,
+        path=PRIVATE_KEY_PATH,
     )
     audit_sign_command: str = setting(
         "Audit",
@@ -64,10 +70,16 @@ class AuditConfig(ObservabilityConfig):
         "Ed25519 signature goes to its standard output as base64. Needs `audit_public_key`.",
     )
     audit_public_key: str = setting(
-        "Audit", "", "The public key that fits the signatures of `audit_sign_command`: the key or its file."
+        "Audit",
+        "",
+        "The public key that fits the signatures of `audit_sign_command`: the key or its file.",
+        path=PUBLIC_KEY_PATH,
     )
     audit_former_key: tuple[str, ...] = setting(
-        "Audit", (), "A public key that signed earlier checkpoints, after a change of the key: the key or its file."
+        "Audit",
+        (),
+        "A public key that signed earlier checkpoints, after a change of the key: the key or its file.",
+        path=PUBLIC_KEY_PATH,
     )
     audit_checkpoint_s: float = setting(
         "Audit", 10.0, "Seconds between two checkpoints. They are made also while no request comes.", POSITIVE
@@ -77,6 +89,7 @@ class AuditConfig(ObservabilityConfig):
         (),
         "Where checkpoints are copied to: `stdout`, a file, a URL that gets a POST, or an object store (`s3://BUCKET/PREFIX`, "
         "`gs://`, `az://`, `file:///FOLDER`). Choose a place where those who can write the audit folder cannot.",
+        path=COPY_PATH,
     )
     audit_copy_header: tuple[str, ...] = setting(
         "Audit",
@@ -84,6 +97,7 @@ class AuditConfig(ObservabilityConfig):
         "`HOST=HEADER=SOURCE`: a header for copies that go to a host over HTTP. The source of its value is `env:NAME` or "
         "`file:PATH`.",
         COPY_HEADER,
+        path=SOURCE_PATH,
     )
     audit_rotate_bytes: int = setting(
         "Audit",
@@ -114,6 +128,7 @@ class AuditConfig(ObservabilityConfig):
         "Where the operator's key comes from, for policies with `keep: sealed`: `file:PATH`, `env:NAME` or "
         "`command:COMMAND`. With several, the first that opens the key store is used.",
         SEAL_KEY,
+        path=SOURCE_PATH,
     )
     seal_store: Path | None = setting(
         "Audit", None, "The key store of sealed texts. Without it, `seal.keys` in the audit folder."

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from ipaddress import ip_address
 from pathlib import Path
@@ -11,6 +12,8 @@ from urllib.parse import urlsplit
 
 from guardproxy.config.audit_settings import AuditConfig
 from guardproxy.config.declaration import POSITIVE, AllowedValues, setting
+
+TOKEN_KEYS_PATH = re.compile(r"(?P<path>(?:(?!://).)+)")  # no address
 
 
 def is_key_source(entry: str) -> bool:
@@ -106,6 +109,7 @@ class ClientConfig(AuditConfig):
         "The public keys (a JWK Set) that sign bearer tokens: a file, or an https address. With it, every request needs a "
         "token (or a key). Needs `jwt_issuer`, `jwt_audience` and the extra `jwt`.",
         AllowedValues(form="a file, or an address with https", is_right=is_key_source),
+        path=TOKEN_KEYS_PATH,
     )
     jwt_issuer: str = setting("Clients", "", "The issuer that tokens must name (`iss`).")
     jwt_audience: tuple[str, ...] = setting("Clients", (), "The audience that tokens must name (`aud`), or several.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import Field, dataclass, field
 from pathlib import Path
@@ -41,6 +42,7 @@ _WORDS = {
     Path: "a path",
     tuple: "a list",
 }
+_ANY_PATH = re.compile(r"(?P<path>.+)", re.DOTALL)
 _SWITCH = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
 
 
@@ -85,7 +87,8 @@ POSITIVE = AllowedValues(least=0.01)
 @dataclass(frozen=True, slots=True)
 class Declaration:
     """The declaration of a setting. `help`: its purpose. `flag`, `off_flag`: its flag, and the flag that turns a
-    switch off. `is_secret`: whether its value must not be shown."""
+    switch off. `is_secret`: whether its value must not be shown. `path`: matches a value, or an item of a list, that names a
+    file or folder; its group `path` is the path. `None`: the values are no paths."""
 
     name: str
     kind: type
@@ -96,6 +99,7 @@ class Declaration:
     flag: str
     off_flag: str
     is_secret: bool
+    path: re.Pattern[str] | None
 
     @classmethod
     def of(cls, declared: Field[Any]) -> Declaration:
@@ -104,7 +108,8 @@ class Declaration:
         kind = _KINDS[str(declared.type)]
         off_flag = (data["off_flag"] or f"--no-{dashed}") if kind is bool else ""
         flag, rest = data["flag"] or f"--{dashed}", (data["group"], data["help"], data["allowed"])
-        return cls(declared.name, kind, declared.default, *rest, flag, off_flag, not declared.repr)
+        path = _ANY_PATH if kind is Path else data["path"]
+        return cls(declared.name, kind, declared.default, *rest, flag, off_flag, not declared.repr, path)
 
     @property
     def variable(self) -> str:
@@ -131,6 +136,18 @@ class Declaration:
         if isinstance(default, (int, float)):
             return f"{default:g}" if default < GROUPED else f"{default:,}"
         return str(default or "")
+
+    def below(self, folder: Path, value: Any) -> Any:
+        """Returns a value of this setting with its relative paths below `folder`."""
+        if self.path is None:
+            return value
+        if isinstance(value, tuple):
+            return tuple(self._below(folder, item) for item in value)
+        return Path(self._below(folder, str(value))) if self.kind is Path else self._below(folder, value)
+
+    def _below(self, folder: Path, item: str) -> str:
+        match = self.path.fullmatch(item) if self.path else None
+        return f"{item[: match.start('path')]}{folder / match['path']}" if match else item
 
     def read(self, value: Any, where: str) -> Any:
         """Converts a value to the type of the setting. `where`: the source of the value, for messages. Raises
@@ -172,7 +189,9 @@ def setting(
     flag: str = "",
     off_flag: str = "",
     is_secret: bool = False,
+    path: re.Pattern[str] | None = None,
 ) -> Value:
-    """Declares a field of `Config`. `flag`, `off_flag`: only if they differ from those derived from the name."""
-    data = {"group": group, "help": help, "allowed": allowed, "flag": flag, "off_flag": off_flag}
+    """Declares a field of `Config`. `flag`, `off_flag`: only if they differ from those derived from the name. `path`: see
+    `Declaration`; only for texts, as a `Path` always is one."""
+    data = {"group": group, "help": help, "allowed": allowed, "flag": flag, "off_flag": off_flag, "path": path}
     return field(default=default, repr=not is_secret, metadata=data)

@@ -1,33 +1,56 @@
-"""Reads the settings of a process from flags, the environment and a TOML file."""
+"""Reads the settings of a process from flags, the environment and a TOML file. Every fault is found at once."""
 
 from __future__ import annotations
 
 import os
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from guardproxy.config.declaration import Declaration
 from guardproxy.config.settings import DEFAULT, SETTINGS, Config, has_name
+from guardproxy.config.spelling import is_injected, unknown_key, unknown_variables
 from guardproxy.errors import ConfigError
 
 
-def load(flags: Mapping[str, Any], environ: Mapping[str, str] = os.environ, file: Path | None = None) -> Config:
+def load(
+    flags: Mapping[str, Any],
+    environ: Mapping[str, str] = os.environ,
+    file: Path | None = None,
+    warn: Callable[[str], None] = lambda text: None,
+) -> Config:
     """Reads the settings. A flag overrides the environment, the environment the file, the file the default. `flags`:
-    values by name; `None` means that the flag is absent. Raises `ConfigError` with the source of a wrong value and the
-    allowed values."""
+    values by name; `None` means that the flag is absent. Paths in the file count from its folder. `warn`: is called for what
+    the user should know. Raises `ConfigError` with a line for each fault: the source of a wrong value and the allowed values,
+    or a name that is no setting."""
+    faults, warnings = unknown_variables(environ, [setting.variable for setting in SETTINGS.values()])
     values: dict[str, Any] = {}
+
+    def take(setting: Declaration, value: Any, where: str) -> None:
+        try:
+            values[setting.name] = setting.read(value, where)
+        except ConfigError as error:
+            faults.append(str(error))
+
     for name, value in (_read(file) if file else {}).items():
         if name not in SETTINGS:
-            raise ConfigError(f"{file}: unknown setting `{name}` (known: {', '.join(sorted(SETTINGS))})")
-        values[name] = SETTINGS[name].read(value, str(file))
+            faults.append(f"{file}: {unknown_key(name, isinstance(value, dict), SETTINGS)}")
+            continue
+        take(SETTINGS[name], value, str(file))
+        if file and name in values:
+            values[name] = _from_file(SETTINGS[name], values[name], file, warnings)
     for name, setting in SETTINGS.items():
-        if (text := environ.get(setting.variable)) is not None:
-            values[name] = setting.read(text, setting.variable)
+        text = environ.get(setting.variable)
+        if text is not None and not is_injected(setting.variable, text, is_setting=True):
+            take(setting, text, setting.variable)
         if flags.get(name) is not None:
-            values[name] = setting.read(flags[name], setting.flag)
+            take(setting, flags[name], setting.flag)
     config = Config(**values)
-    _check(config)
+    if faults := faults or list(_contradictions(config)):
+        raise ConfigError("\n".join(faults))
+    for warning in warnings:
+        warn(warning)
     return config
 
 
@@ -38,33 +61,50 @@ def _read(file: Path) -> dict[str, Any]:
         raise ConfigError(f"cannot read {file}: {error}") from None
 
 
-def _check(config: Config) -> None:
-    """Raises `ConfigError` if settings contradict each other."""
+def _from_file(setting: Declaration, value: Any, file: Path, warnings: list[str]) -> Any:
+    """Returns a value of the file with its paths counted from the folder of the file. The name of a shipped policy stays."""
+    if setting.name == "policies" and _is_shipped(value) and not (file.parent / value).exists():
+        return value
+    moved = setting.below(file.parent, value)
+    if setting.kind is Path and moved != value and value.exists() and not moved.exists():
+        # Before release 0.2, such a path counted from the working directory.
+        warnings.append(
+            f"{file}: `{setting.name}` counts from the folder of the file: it is {moved}, not {value.absolute()}"
+        )
+    return moved
+
+
+def _is_shipped(policies: Path) -> bool:
+    """Whether a path is the name of a shipped policy."""
+    is_name = len(policies.parts) == 1
+    return is_name and (str(policies) == "default" or (package_folder("policies") / policies).is_dir())
+
+
+def _contradictions(config: Config) -> Iterator[str]:
+    """Yields where settings contradict each other."""
     if not config.upstream:
-        raise ConfigError("no upstream: give --upstream https://api.openai.com, or GUARDPROXY_UPSTREAM")
+        yield "no upstream: give --upstream https://api.openai.com, or GUARDPROXY_UPSTREAM"
     if config.limit_bodies_bytes < 2 * config.limit_body_bytes:
         least = f"{2 * config.limit_body_bytes}, which is twice `limit_body_bytes`"
-        raise ConfigError(f"{_places('limit_bodies_bytes')} must be at least {least}")
+        yield f"{_places('limit_bodies_bytes')} must be at least {least}"
     for entry in config.remote_check_key:
         if entry.partition("=")[0] not in config.remote_check_host:
-            raise ConfigError(
-                f"{_places('remote_check_key')} must be like dlp.example=KEY, for a host given as --remote-check-host"
-            )
+            yield f"{_places('remote_check_key')} must be like dlp.example=KEY, for a host given as --remote-check-host"
     for entry in config.upstream_key:
         name = entry.partition("=")[0]
         is_plain = name == DEFAULT and config.has_clients and not all(map(has_name, config.upstream))
         if name not in config.named_upstreams and not is_plain:
-            raise ConfigError(f"{_places('upstream_key')} must be like backup=KEY, for an upstream given as backup=URL")
+            yield f"{_places('upstream_key')} must be like backup=KEY, for an upstream given as backup=URL"
     for entry in config.audit_copy_header:
         if (host := entry.partition("=")[0].lower()) not in config.copy_hosts:
-            raise ConfigError(f"{_places('audit_copy_header')}: no `audit_copy` goes to {host} over HTTP")
+            yield f"{_places('audit_copy_header')}: no `audit_copy` goes to {host} over HTTP"
     if config.audit_retain_s and not (config.audit_key or config.audit_sign_command):
-        raise ConfigError(
+        yield (
             f"{_places('audit_retain_s')} needs {_places('audit_key')}: only a signed checkpoint can tell a log that the "
             "proxy removed from a log that somebody else removed"
         )
-    _check_tenants(config)
-    _check_clients(config)
+    yield from _about_tenants(config)
+    yield from _about_clients(config)
 
 
 def _places(name: str) -> str:
@@ -72,32 +112,30 @@ def _places(name: str) -> str:
     return f"`{name}` ({SETTINGS[name].flag}, {SETTINGS[name].variable})"
 
 
-def _check_tenants(config: Config) -> None:
+def _about_tenants(config: Config) -> Iterator[str]:
     if config.unknown_tenant == "refuse" and not (config.tenants or config.has_clients):
-        raise ConfigError("`unknown_tenant: refuse` without a tenant refuses everything: give --tenant NAME=sha256:HEX")
+        yield "`unknown_tenant: refuse` without a tenant refuses everything: give --tenant NAME=sha256:HEX"
     owners: dict[str, str] = {}
     by_lower_case: dict[str, str] = {}
     for entry in config.tenants:
         name, _, digest = entry.partition("=")
         if owners.setdefault(digest.lower(), name) != name:
-            raise ConfigError(f"the tenants `{owners[digest.lower()]}` and `{name}` have the same credential")
+            yield f"the tenants `{owners[digest.lower()]}` and `{name}` have the same credential"
         if by_lower_case.setdefault(name.lower(), name) != name:
-            raise ConfigError(
-                f"the tenants `{by_lower_case[name.lower()]}` and `{name}` differ only in case, which policies ignore"
-            )
+            yield f"the tenants `{by_lower_case[name.lower()]}` and `{name}` differ only in case, which policies ignore"
 
 
-def _check_clients(config: Config) -> None:
+def _about_clients(config: Config) -> Iterator[str]:
     if config.has_clients and config.tenants:
-        raise ConfigError(
+        yield (
             "`tenants` names the keys of upstreams, which clients with `client_keys` or `jwt_keys` do not send: give each "
             "client its tenant with `guardproxy keys create --tenant NAME`"
         )
     if config.has_clients and DEFAULT in config.named_upstreams:
-        raise ConfigError(f"{_places('upstream')} cannot be called `{DEFAULT}`: that is the upstream without a name")
+        yield f"{_places('upstream')} cannot be called `{DEFAULT}`: that is the upstream without a name"
     parts = (config.jwt_keys, config.jwt_issuer, config.jwt_audience)
     if any(parts) and not all(parts):
-        raise ConfigError(
+        yield (
             f"{_places('jwt_keys')}, {_places('jwt_issuer')} and {_places('jwt_audience')} belong together: "
             "a token for another service must not be accepted"
         )

@@ -7,6 +7,8 @@ from urllib.parse import urlsplit
 
 from guardproxy.config.declaration import AllowedValues, setting
 
+LEVELS = ("debug", "info", "warning", "error", "critical")
+
 
 def is_collector(entry: str) -> bool:
     parts = urlsplit(entry)
@@ -18,7 +20,12 @@ def is_collector(entry: str) -> bool:
 class ObservabilityConfig:
     """The settings of monitoring."""
 
-    log_level: str = setting("Observability", "info", "The log level. `debug` prints the transcript of every exchange.")
+    log_level: str = setting(
+        "Observability",
+        "info",
+        "The log level. `debug` prints the transcript of every exchange.",
+        AllowedValues(form=" or ".join(LEVELS), is_right=lambda entry: entry.lower() in LEVELS),
+    )
     readyz_upstreams: bool = setting(
         "Observability", False, "Whether /readyz fails while the circuit breakers of all upstreams are open."
     )

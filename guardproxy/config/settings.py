@@ -267,8 +267,8 @@ class Config(ClientConfig):
     )
     duty: tuple[str, ...] = setting("Tenants", (), "A duty of a plug-in, such as a limit. Duties run in this order.")
 
-    workers: int = setting("Workers", 1, "Processes that share the port.")
-    scan_threads: int = setting("Workers", 1, "Threads for scans.")
+    workers: int = setting("Workers", 1, "Processes that share the port.", AllowedValues(least=1))
+    scan_threads: int = setting("Workers", 1, "Threads for scans.", AllowedValues(least=1))
 
     @property
     def named_upstreams(self) -> dict[str, str]:

@@ -10,7 +10,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from guardproxy.inference.meters import Registry
-from guardproxy.inference.models import Models, Settings, cores, find, load
+from guardproxy.inference.models import DescribedModels, Models, Settings, cores, find, load
 from guardproxy.inference.pace import Ratio, work_ahead
 from guardproxy.inference.services import Remotes
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from guardproxy.inference.serving import Serving
 
 __all__ = [
+    "DescribedModels",
     "ModelScorer",
     "Models",
     "Ratio",

@@ -10,11 +10,11 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 from weakref import WeakValueDictionary
 
 from guardproxy.inference.folder import find
-from guardproxy.inference.model import Model, read
+from guardproxy.inference.model import Model, ModelDescription, read
 from guardproxy.inference.tags import TagModel
 from guardproxy.inference.tags import read as read_tags
 
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from guardproxy.inference.serving import SharedScorer
 
 __all__ = [
+    "DescribedModels",
     "Model",
     "Models",
     "Settings",
@@ -139,6 +140,26 @@ class Models:
             if (tagger := self._taggers.get(key)) is None:
                 tagger = self._taggers[key] = load_tagger(name, self._folders)
             return tagger
+
+
+class DescribedModels(Models):
+    """Models that another machine runs: their folders are read and verified, that machine is not asked, and nothing is scored.
+    A folder may lack the network itself. `url`: of that machine, for `providers`."""
+
+    def __init__(self, folders: tuple[Path, ...], url: str) -> None:
+        super().__init__(folders)
+        self._url = url
+        self._described: set[str] = set()
+
+    def scorer(self, name: str) -> Scorer:
+        """Returns a description in the place of a scorer. Raises `ConfigError`."""
+        description = ModelDescription(read(find(name, self._folders), remote=True))
+        self._described.add(name)
+        return cast("Scorer", description)
+
+    def providers(self) -> dict[str, str]:
+        """Returns where each model runs that was asked for."""
+        return dict.fromkeys(self._described, self._url)
 
 
 def cores() -> int:

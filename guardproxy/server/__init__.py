@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from guardproxy.server.checking import CheckedPart, check
 from guardproxy.server.judge import LIMIT_AT_ONCE, Asking, JudgeError, asking
 from guardproxy.server.logs import configure
 from guardproxy.server.running import serve
@@ -10,8 +11,10 @@ from guardproxy.server.workers import several
 __all__ = [
     "LIMIT_AT_ONCE",
     "Asking",
+    "CheckedPart",
     "JudgeError",
     "asking",
+    "check",
     "configure",
     "serve",
     "several",

@@ -20,8 +20,8 @@ from guardproxy.audit import NO_SEALING, Rotation, Sealing, open_sink
 from guardproxy.config import Config
 from guardproxy.gateway import UNKNOWN
 from guardproxy.inference import Models, Registry, Remotes, Settings, cores
-from guardproxy.library import folder_of, load
-from guardproxy.policy import PolicySet, refuse_strangers
+from guardproxy.library import folder_of
+from guardproxy.policy import PolicySet
 from guardproxy.server.admission import Admission, AdmittedRequest
 from guardproxy.server.clients import ClientSource
 from guardproxy.server.connections import Connections
@@ -31,7 +31,7 @@ from guardproxy.server.feedback import OwnUpstream
 from guardproxy.server.judge import Asking, Judges
 from guardproxy.server.leftovers import Leftovers
 from guardproxy.server.listener import HttpRequest, Listener
-from guardproxy.server.needs import check_policies
+from guardproxy.server.needs import usable_policies
 from guardproxy.server.observers import Fan, LogObserver, MetricsObserver, Observers
 from guardproxy.server.recorder import Recorder, key_of, log_of, signing_of
 from guardproxy.server.reload import Reload
@@ -131,12 +131,7 @@ class Server:
 
     def _load(self) -> PolicySet:
         """Loads the policies from their folder. Raises `PolicyError`."""
-        code = self.config.allow_code
-        policies = load(self.config.policies, self.config.models, self._models, self._remotes, code=code)
-        check_policies(policies, self.config)
-        if not self.config.jwt_tenant:  # tokens may name any tenant
-            refuse_strangers(policies, (*self.config.tenant_names, *self.clients.known.clients.tenants))
-        return policies
+        return usable_policies(self.config, self._models, self._remotes, self.clients.known.clients.tenants)
 
     def trouble(self) -> list[str]:
         """Reasons for `/readyz` to fail."""

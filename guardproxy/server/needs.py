@@ -1,15 +1,29 @@
-"""What policies need of the settings: addresses of upstreams, and the operator's key.
+"""Loads policies, and says what they need of the settings: addresses of upstreams, and the operator's key.
 
-In: policies and settings. Out: errors at their places in the files. Kept: nothing.
+In: settings, and what runs models. Out: policies, or errors at their places in the files. Kept: nothing.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 from guardproxy.config import Config
 from guardproxy.errors import PolicyError
-from guardproxy.policy import FilePlace, JudgeSection, Policy, PolicyErrors, PolicySet
+from guardproxy.inference import Models, Remotes
+from guardproxy.library import load
+from guardproxy.policy import FilePlace, JudgeSection, Policy, PolicyErrors, PolicySet, refuse_strangers
+
+
+def usable_policies(
+    config: Config, models: Models, remotes: Remotes, tenants: Collection[str] | None = None
+) -> PolicySet:
+    """Loads the policies of the settings. `tenants`: the names that clients with keys have; `None`: not known, so no name in a
+    policy is refused. Raises `PolicyError` if they are wrong or need a setting that is missing."""
+    policies = load(config.policies, config.models, models, remotes, code=config.allow_code)
+    check_policies(policies, config)
+    if tenants is not None and not config.jwt_tenant:  # tokens may name any tenant
+        refuse_strangers(policies, (*config.tenant_names, *tenants))
+    return policies
 
 
 def check_policies(policies: PolicySet, config: Config) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 from ipaddress import ip_network
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from aiohttp import web
 
@@ -22,10 +22,24 @@ from guardproxy.server.status import Metrics
 from guardproxy.server.targets import Targets
 from guardproxy.telemetry import TraceContext, begin_trace, measures_of, spans_of
 
+if TYPE_CHECKING:
+    from guardproxy.telemetry.exporting import CollectorExport
+
 HEADER = "traceparent"
 CLOSE_TIMEOUT_S = 5.0
 
 _log = logging.getLogger(__name__)
+
+
+def collector_export() -> type[CollectorExport]:
+    """Returns what exports to a collector. Raises `ConfigError` if the packages of the extra `otel` are missing."""
+    try:
+        from guardproxy.telemetry.exporting import CollectorExport  # noqa: PLC0415 - most servers have no collector
+    except ImportError:
+        raise ConfigError(
+            "`otel_endpoint` needs the packages of OpenTelemetry: pip install 'guardproxy[otel]'"
+        ) from None
+    return CollectorExport
 
 
 class _Traced(NamedTuple):
@@ -40,17 +54,12 @@ class Tracing:
     """Traces the exchanges of a process. Raises `ConfigError` if the packages of the extra `otel` are missing."""
 
     def __init__(self, config: Config, version: str, worker: int, metrics: Metrics) -> None:
-        try:
-            from guardproxy.telemetry.exporting import CollectorExport  # noqa: PLC0415 - most servers have no collector
-        except ImportError:
-            raise ConfigError(
-                "`otel_endpoint` needs the packages of OpenTelemetry: pip install 'guardproxy[otel]'"
-            ) from None
+        exporter_of = collector_export()
         self._hops = tuple(map(ip_network, config.trusted_hop))
         self._share = config.otel_share
         self._guardrails = config.otel_guardrails == "on"
         lost = metrics.observer_dropped.labels("collector")
-        self._exporter = CollectorExport(config.otel_endpoint, version, worker, lost.inc)
+        self._exporter = exporter_of(config.otel_endpoint, version, worker, lost.inc)
         self._outlet: Outlet[_Traced] = Outlet("otel", self._export, metrics)
 
     def begin(self, exchange_id: str, request: web.BaseRequest, targets: Targets) -> TraceContext:

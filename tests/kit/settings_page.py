@@ -19,8 +19,9 @@ variable is `GUARDPROXY_` and the name in capitals: `limit_texts` is `GUARDPROXY
 - **Several values** (marked with a star): a flag that is repeated, a variable with commas, a list in TOML.
 - **Switches**: `true` or `false`. A flag without a value turns one on; a second flag turns it off.
 - **Secrets** belong in the environment or in the file: other users of the machine can see flags.
-- A wrong value, or an unknown key of the file, ends the start with exit code 2. The message names the place and says what is
-  right.
+- **Paths** in the file count from the folder of the file.
+- A wrong value, an unknown key of the file, or a variable that is nearly a setting ends the start with exit code 2. The messages name
+  each place and say what is right. `guardproxy serve --check` starts nothing and names every fault.
 """
 COLUMNS = ("setting", "flag", "meaning", "default", "values")
 

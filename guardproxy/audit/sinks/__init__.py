@@ -34,15 +34,22 @@ Opener = Callable[[str], Sink]
 """Opens a sink for a log. In: the name of the log (`audit-0`), which differs between the workers of a server."""
 
 
-def open_sink(name: str, log: str) -> Sink:
-    """Opens the sink of this name. Raises `ConfigError` for an unknown name, and `PluginError` for a broken plug-in."""
+def sink_opener(name: str) -> Opener:
+    """Returns what opens the sink of this name. Raises `ConfigError` for an unknown name, and `PluginError` for a plug-in that
+    cannot be imported."""
     opener = plugins.load(plugins.SINKS, name, ())
     if opener is None:
         known = ", ".join(plugins.names(plugins.SINKS)) or "none is installed"
         raise ConfigError(f"there is no audit sink `{name}` (known: {known})")
+    return cast(Opener, opener)
+
+
+def open_sink(name: str, log: str) -> Sink:
+    """Opens the sink of this name. Raises `ConfigError` for an unknown name, and `PluginError` for a broken plug-in."""
+    opener = sink_opener(name)
     whose = plugins.whose(plugins.SINKS, name)
     try:
-        sink = cast(Opener, opener)(log)
+        sink = opener(log)
     except Exception as error:
         raise PluginError(f"the plug-in {whose} cannot be opened: {type(error).__name__}: {error}") from error
     missing = [method for method in ("take", "close") if not hasattr(sink, method)]

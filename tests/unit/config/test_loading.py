@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from guardproxy.config import Config, load, loading
+from guardproxy.audit import PrivateKey
+from guardproxy.config import SETTINGS, Config, load, loading
 from guardproxy.errors import ConfigError
 from guardproxy.inference.models import Settings, cores
 from guardproxy.server.app import settings
@@ -107,11 +110,105 @@ def test_settings_that_contradict_each_other_are_refused(flags: dict[str, Any], 
     assert message in str(caught.value)
 
 
-def test_a_setting_that_the_file_misspells_is_refused_with_the_known_ones(tmp_path: Path) -> None:
+def test_every_fault_is_found_at_once_with_the_nearest_name(tmp_path: Path) -> None:
     file = tmp_path / "config.toml"
-    file.write_text("upstraem = 1\n")
-    with pytest.raises(ConfigError, match=r"unknown setting `upstraem` \(known: .*\bupstream\b"):
-        load({}, {}, file)
+    file.write_text("upstraem = 1\nlimit-texts = 3\nlimit_depth = 0\nzzz = 1\n[network]\nport = 1\n")
+    port = SETTINGS["port"].variable
+    with pytest.raises(ConfigError) as refused:
+        load({"port": "x"}, {f"{port}T": "1", "GUARDPROXY_LIMIT_TEXTS": "0"}, file)
+    assert str(refused.value).splitlines() == [
+        f"{port}T is no setting; did you mean {port}?",
+        f"{file}: unknown setting `upstraem`; did you mean `upstream`?",
+        f"{file}: unknown setting `limit-texts`; did you mean `limit_texts`?",
+        f"{file}: `limit_depth` must be at least 1 and at most 100",
+        f"{file}: unknown setting `zzz`; `guardproxy serve --help` lists all",
+        f"{file}: there is no section `network`: settings stand at the top of the file, before every `[section]`",
+        "--port: `port` must be a whole number, at least 0 and at most 65535",
+        "GUARDPROXY_LIMIT_TEXTS: `limit_texts` must be at least 1",
+    ]
+    with pytest.raises(ConfigError) as refused:
+        load({"jwt_issuer": "https://i.example", "audit_retain_s": 1.0}, {})
+    assert len(str(refused.value).splitlines()) == 3
+
+
+def test_unknown_variables_are_one_warning() -> None:
+    warnings: list[str] = []
+    environ = {"GUARDPROXY_TEAM": "x", "GUARDPROXY_OWNERS": "y", "PATH": "/bin"}
+    load(UPSTREAM, environ, warn=warnings.append)
+    assert warnings == [
+        "GUARDPROXY_TEAM, GUARDPROXY_OWNERS: no such settings, so without effect; `guardproxy serve --help` lists all"
+    ]
+    load(UPSTREAM, environ)  # nobody listens
+
+
+# Values of the file that name the file `x`, `{}` stands before it; what else the settings need.
+PATHS: dict[str, Any] = {
+    "audit_copy": ["{}x", "stdout", "https://a.example/x", "s3://bucket/x"],
+    "audit_copy_header": ["a.example=X-Key=file:{}x", "a.example=X-Key=env:x"],
+    "audit_former_key": ["{}x", "name+0123abcd+Ab/c="],
+    "seal_key": ["file:{}x", "env:x", "command:x x"],
+}
+NEEDED: dict[str, dict[str, Any]] = {
+    "audit_copy_header": {"audit_copy": ["https://a.example/x"]},
+    "jwt_keys": {"jwt_issuer": "i", "jwt_audience": ["a"]},
+}
+OF_FILES = [
+    name
+    for name, setting in SETTINGS.items()
+    if setting.path or (setting.kind in (str, tuple) and re.search(r"\b(a|its) file\b|file:", setting.help))
+]
+
+
+@pytest.mark.parametrize("name", OF_FILES)
+def test_paths_count_from_the_folder_of_the_file(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each setting that speaks of a file is one whose paths are known."""
+    file = tmp_path / "conf" / "config.toml"
+    file.parent.mkdir()
+    value = json.dumps(PATHS.get(name, "{}x"))
+    needed = "".join(f"{key} = {json.dumps(part)}\n" for key, part in NEEDED.get(name, {}).items())
+    monkeypatch.chdir(tmp_path)
+    for before, after in (("", "conf/"), ("sub/", "conf/sub/"), ("/abs/", "/abs/")):
+        file.write_text(f"{needed}{name} = {value.replace('{}', before)}\n")
+        found = getattr(load(UPSTREAM, {}, Path("conf/config.toml")), name)
+        assert found == SETTINGS[name].read(json.loads(value.replace("{}", after)), "")
+        assert found == getattr(load(UPSTREAM | NEEDED.get(name, {}) | {name: found}, {}), name), (
+            "a flag stays as it is"
+        )
+
+
+@pytest.mark.parametrize("name", ["audit_key", "audit_public_key"])
+def test_a_key_in_the_file_is_no_path(name: str, tmp_path: Path) -> None:
+    key = PrivateKey.new("log.example/a")
+    text = key.text if name == "audit_key" else str(key.public)
+    (tmp_path / "config.toml").write_text(f'{name} = "{text}"\n')
+    assert getattr(load(UPSTREAM, {}, tmp_path / "config.toml"), name) == text
+
+
+def test_a_path_that_counted_from_the_working_directory_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    file = tmp_path / "conf" / "config.toml"
+    file.parent.mkdir()
+    file.write_text('audit = "log"\npolicies = "mine"\n')
+    (tmp_path / "log").mkdir()
+    warnings: list[str] = []
+    load(UPSTREAM, {}, file, warnings.append)
+    assert warnings == [
+        f"{file}: `audit` counts from the folder of the file: it is {file.parent}/log, not {tmp_path}/log"
+    ]
+    (file.parent / "log").mkdir()
+    load(UPSTREAM, {}, file, warnings.append)
+    assert len(warnings) == 1
+
+
+@pytest.mark.parametrize("name", ["strict", "default"])
+def test_the_name_of_a_shipped_policy_is_no_path_of_the_file(name: str, tmp_path: Path) -> None:
+    file = tmp_path / "config.toml"
+    file.write_text(f'policies = "{name}"\n')
+    assert load(UPSTREAM, {}, file).policies == Path(name)
+    (tmp_path / name).mkdir()
+    assert load(UPSTREAM, {}, file).policies == tmp_path / name
 
 
 @pytest.mark.parametrize("text", [None, "upstream = ["])

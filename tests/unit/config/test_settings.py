@@ -68,7 +68,7 @@ def sample(setting: Declaration) -> Any:
         return not setting.default
     if setting.kind is int:
         return setting.default + (-1 if setting.allowed.most == setting.default else 1)
-    return setting.default / 2 if setting.kind is float else "other/place"
+    return setting.default / 2 if setting.kind is float else "/other/place"
 
 
 @pytest.fixture

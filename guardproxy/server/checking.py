@@ -1,0 +1,144 @@
+"""Checks whether a process could start, for `guardproxy serve --check`: what it reads at its start, and nothing that it opens.
+
+In: settings. Out: a result for each part of the start. Kept: nothing. No port and no connection is opened, no command of the
+operator runs, and nothing is written: folders and files are asked whether they could be.
+
+A part is checked by the code that the start runs, so both say the same of a fault.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from guardproxy import plugins
+from guardproxy.audit import Copies, numbers, path_of, reason, sink_opener
+from guardproxy.config import Config
+from guardproxy.errors import ConfigError, GuardproxyError
+from guardproxy.gateway import Routes, load_duties
+from guardproxy.inference import DescribedModels, Models, Remotes
+from guardproxy.server.app import settings
+from guardproxy.server.clients import ClientSource
+from guardproxy.server.needs import usable_policies
+from guardproxy.server.onward import refuse_names
+from guardproxy.server.recorder import log_of, signing_of
+from guardproxy.server.state import SharedState
+from guardproxy.server.tracing import collector_export
+
+
+@dataclass(frozen=True, slots=True)
+class CheckedPart:
+    """The result for a part of the start. `text`: what was found; if not `is_right`, a line for each fault."""
+
+    name: str
+    is_right: bool
+    text: str
+
+
+def check(config: Config) -> Iterator[CheckedPart]:
+    """Yields the result for each part of a start with these settings."""
+    clients: list[ClientSource] = []
+
+    def read_clients() -> str:
+        clients.append(ClientSource(config))
+        return _client_words(config, clients[0])
+
+    yield _tried("network", lambda: _network(config))
+    yield _tried("clients", read_clients)
+    yield _tried("policies", lambda: _policies(config, clients[0] if clients else None))
+    yield _tried("plug-ins", lambda: _plugins(config))
+    yield _tried("audit log", lambda: _audit(config))
+    yield _tried("monitoring", lambda: _monitoring(config))
+
+
+def _tried(name: str, run: Callable[[], str]) -> CheckedPart:
+    try:
+        return CheckedPart(name, True, run())
+    except GuardproxyError as error:
+        return CheckedPart(name, False, str(error))
+    except OSError as error:
+        return CheckedPart(name, False, f"{error.filename}: {reason(error)}" if error.filename else reason(error))
+
+
+def _network(config: Config) -> str:
+    refuse_names(config)
+    Routes(config.pass_through)
+    upstreams = ", ".join(entry.partition("?")[0] for entry in config.upstream)
+    return f"{config.host} port {config.port}, upstream {upstreams}; neither is tried"
+
+
+def _client_words(config: Config, source: ClientSource) -> str:
+    """Reads nothing more: what the clients' files hold."""
+    SharedState(config)  # says whether its package is there and its address can be read
+    limits = len(source.limits.early) + len(source.limits.late)
+    shared = "counted in a server, which is not asked" if config.state else "counted by each worker"
+    tenants = _many(len(source.known.clients.tenants), "tenant")
+    who = f"keys or tokens are needed, of {tenants}" if config.has_clients else "no keys of the proxy's own"
+    return f"{who}; {_many(limits, 'limit')} for all policies, {shared}; prices: {config.prices}"
+
+
+def _policies(config: Config, clients: ClientSource | None) -> str:
+    """Loads the policies and their models. Models that another machine runs are read only."""
+    folders = (config.models,) if config.models else ()
+    runtime = (
+        DescribedModels(folders, config.supervisor_url)
+        if config.supervisor_url
+        else Models(folders, replace(settings(config), socket=None))
+    )
+    remotes = Remotes(config.remote_check_host)
+    policies = usable_policies(config, runtime, remotes, clients.known.clients.tenants if clients else None)
+    models = ", ".join(f"{name} ({where})" for name, where in sorted(runtime.providers().items())) or "none that judge"
+    names = ", ".join(policy.name for policy in policies.policies)
+    return f"{names} ({policies.digest}); models: {models}"
+
+
+def _plugins(config: Config) -> str:
+    load_duties(config.duty)
+    for name in config.audit_sink:
+        sink_opener(name)
+    installed = [str(plugin) for group in plugins.GROUPS for plugin in plugins.installed_plugins(group)]
+    return ", ".join(installed) or "none installed"
+
+
+def _audit(config: Config) -> str:
+    _require_writable(config.audit)
+    for worker in range(config.workers):
+        log = log_of(worker)
+        _require_writable(path_of(config.audit, log, max(numbers(config.audit, log), default=0)))
+    signing = signing_of(config)
+    for target in config.audit_copy:
+        if "://" not in target and target != "stdout":
+            _require_writable(Path(target))
+    Copies.open(config.audit_copy, config.audit_copy_header)
+    if config.seal_key:
+        from guardproxy.audit.sealing import read_key  # noqa: PLC0415 - few servers seal
+
+        for source in config.seal_key:
+            read_key(source, config.audit)
+        _require_writable(config.seal_store or config.audit)
+    signed = f"signed by {signing.signer.public.name}" if signing else "not signed"
+    return f"{config.audit} can be written; checkpoints are {signed}"
+
+
+def _monitoring(config: Config) -> str:
+    if not config.otel_endpoint:
+        return "no collector"
+    collector_export()
+    return f"{config.otel_endpoint}, which is not asked"
+
+
+def _require_writable(path: Path) -> None:
+    """Raises `ConfigError` if a file or folder cannot be written, or made where it is missing."""
+    there = path.absolute()
+    while not there.exists() and there != there.parent:
+        there = there.parent
+    if there != path.absolute() and not there.is_dir():
+        raise ConfigError(f"{path}: {there} is no folder")
+    if not os.access(there, os.W_OK | (os.X_OK if there.is_dir() else 0)):
+        raise ConfigError(f"{path}: cannot be written{'' if there == path.absolute() else f', as {there} cannot'}")
+
+
+def _many(count: int, noun: str) -> str:
+    return f"{count} {noun}{'' if count == 1 else 's'}"
