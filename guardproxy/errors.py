@@ -381,6 +381,10 @@ class StoreError(GuardproxyError):
     status = 503
 
 
+class StoreBusyError(StoreError):
+    """A store of the gateway answers, but not to all who ask."""
+
+
 class AuditError(GuardproxyError):
     """A record could not be kept, or a log cannot be read. Traffic is refused while this lasts."""
 

@@ -54,7 +54,21 @@ from guardproxy.gateway.price_table import maintained_prices
 from guardproxy.gateway.prices import NO_PRICES, Prices, PriceTable, priced, prices_of
 from guardproxy.gateway.readiness import Readiness
 from guardproxy.gateway.routes import UNKNOWN, Routes
-from guardproxy.gateway.store import LEASE_S, Add, Answer, Call, Drop, Get, Put, Settle, Store, Take, lease_of
+from guardproxy.gateway.store import (
+    LEASE_S,
+    Add,
+    Answer,
+    Call,
+    Drop,
+    Get,
+    Lease,
+    Put,
+    Renew,
+    Settle,
+    Store,
+    Take,
+    lease_of,
+)
 from guardproxy.gateway.store.failover import Down, Failover
 from guardproxy.gateway.store.memory import MemoryStore
 from guardproxy.gateway.store.redis import RedisStore
@@ -87,6 +101,7 @@ __all__ = [
     "KnownClient",
     "KnownClients",
     "KnownTenants",
+    "Lease",
     "LimitSet",
     "MemoryStore",
     "OwnedIds",
@@ -96,6 +111,7 @@ __all__ = [
     "Readiness",
     "RedisStore",
     "Refusal",
+    "Renew",
     "Routes",
     "Settle",
     "Slots",

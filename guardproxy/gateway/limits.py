@@ -12,7 +12,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import NamedTuple, cast
@@ -25,7 +25,7 @@ from guardproxy.gateway.duty import Duty, Head, Refusal, Steps
 from guardproxy.gateway.limit_file import LimitSet
 from guardproxy.gateway.limit_headers import Remaining, limit_headers
 from guardproxy.gateway.prices import BYTES_A_TOKEN, prices_of, token_use
-from guardproxy.gateway.store import Settle, Take
+from guardproxy.gateway.store import Lease, Settle, Take
 from guardproxy.policy import (
     LARGEST,
     MICRO,
@@ -73,8 +73,8 @@ _NO_CONDITIONS = _Conditions()
 class UsageLimits(Duty):
     """Refuses requests past a limit. `known`: returns the limits of the operator's file. `hold_s`: the time after which a
     reservation ends that nobody settled; longer than any exchange. `notice(limit, mode)`: is called for each refusal, also
-    where the limit is in shadow mode. `policies`: returns the policies in force. `seal`: returns a keyed digest. `owner`: the
-    name of this process in the store."""
+    where the limit is in shadow mode. `policies`: returns the policies in force. `seal`: returns a keyed digest. `lease`: of
+    this process in the store."""
 
     name = "limits"
 
@@ -85,14 +85,15 @@ class UsageLimits(Duty):
         notice: Callable[[str, str], None],
         policies: Callable[[], PolicySet] = lambda: _NO_POLICIES,
         seal: Callable[[bytes], str] = lambda data: "",
-        owner: str = "",
+        lease: Lease | None = None,
     ) -> None:
         self._known = known
         self._hold_s = hold_s
         self._notice = notice
         self._policies = policies
         self._seal = seal
-        self._owner = owner
+        self._lease = lease or Lease()
+        self._lease.named = self._reservations
         self._open: OrderedDict[str, _Open] = OrderedDict()
         self._section = _NO_POLICIES, _NO_CONDITIONS
         self._bound: dict[int, tuple[BoundRules, tuple[LimitRule, ...]]] = {}
@@ -244,8 +245,14 @@ class UsageLimits(Duty):
             hold_s,
             left_s + self._hold_s,
             not rule.is_shadow,
-            self._owner,
+            self._lease.owner,
+            self._lease.turn,
         )
+
+    def _reservations(self) -> Iterator[tuple[str, str]]:
+        """Yields what open exchanges reserve of sums, also while the store works on it."""
+        for entry in self._open.values():
+            yield from ((take.key, take.id) for _, take in entry.held if take.holds_s)
 
     def settle(self, head: Head, record: Record) -> Steps[None] | None:
         """Counts what the exchange used instead of what it reserved."""

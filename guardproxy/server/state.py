@@ -20,13 +20,14 @@ from guardproxy.gateway import (
     Down,
     Drop,
     Failover,
+    Lease,
     MemoryStore,
-    Put,
     RedisStore,
     Store,
     UsageLimits,
     lease_of,
 )
+from guardproxy.gateway.store.failover import PAUSE_S
 from guardproxy.policy import PolicySet
 from guardproxy.server.admission import Further
 from guardproxy.server.answer_cache import MemoryAnswers, SharedAnswers
@@ -44,15 +45,18 @@ HOLD_MORE_S = 60.0
 
 class SharedState:
     """The store of the settings. Raises `ConfigError`. `server`: the shared store itself, if there is one. `trouble`: why it
-    cannot be reached; empty if it can. `owner`: the name of this process there."""
+    cannot be reached; empty if it can. `lease`: of this process there."""
 
     def __init__(self, config: Config) -> None:
-        self.owner = os.urandom(8).hex()
+        self.lease = Lease(os.urandom(8).hex())
         self.trouble: tuple[str, ...] = ()
         self.server = RedisStore(config.state) if config.state else None
-        self.store: Store = MemoryStore()
+        self._failover: Failover | None = None
         if self.server:
-            self.store = Failover(self.server, cast(Down, config.state_down), time.monotonic, self._note)
+            self._failover = Failover(
+                self.server, cast(Down, config.state_down), time.monotonic, self._note, self.lease
+            )
+        self.store: Store = self._failover or MemoryStore()
 
     def _note(self, trouble: str) -> None:
         self.trouble = (trouble,) if trouble else ()
@@ -62,17 +66,26 @@ class SharedState:
             _log.info("state reached again")
 
     async def run(self) -> None:
-        """Renews the lease of this process for ever, so that what it reserved stays reserved."""
-        while self.server:
-            with suppress(StoreError):
-                await self.server.perform((Put(lease_of(self.owner), 1, LEASE_S),))
-            await asyncio.sleep(LEASE_S / 3)
+        """Renews the lease of this process for ever, so that what it reserved stays reserved, and soon after the store was
+        away."""
+        while self._failover:
+            await self._renew(self._failover)
+            await asyncio.sleep(PAUSE_S if self._failover.is_away else LEASE_S / 3)
+
+    @staticmethod
+    async def _renew(failover: Failover) -> None:
+        lost = failover.lost
+        if given_back := await failover.renew():
+            _log.warning("reservations of no exchange given back", extra={"count": given_back})
+        if failover.lost > lost:
+            _log.error("what exchanges used is not counted", extra={"count": failover.lost - lost})
 
     async def close(self) -> None:
-        """Ends the lease, and closes the connections."""
-        if self.server:
+        """Sends what is not settled yet, ends the lease, and closes the connections."""
+        if self.server and self._failover:
+            await self._renew(self._failover)
             with suppress(StoreError):
-                await self.server.perform((Drop(lease_of(self.owner)),))
+                await self.server.perform((Drop(lease_of(self.lease.owner)),))
             await self.server.close()
 
 
@@ -85,7 +98,7 @@ def further_of(
 
     def limits(seal: Callable[[bytes], str]) -> UsageLimits:
         notice = lambda limit, mode: metrics.limit_refusals.labels(limit, mode).inc()  # noqa: E731
-        return UsageLimits(lambda: source.limits, hold_s, notice, policies, seal, state.owner)
+        return UsageLimits(lambda: source.limits, hold_s, notice, policies, seal, state.lease)
 
     return Further(
         (lambda: source.known) if source.is_on else None,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from guardproxy.gateway import Answer, Drop, Settle, Take
+from guardproxy.gateway import Answer, Drop, Renew, Settle, Take, lease_of
 
 Perform = Callable[..., tuple[Answer, ...]]
 Wait = Callable[[float], None]
@@ -107,6 +107,26 @@ def many_at_once_take_no_more_than_there_is(perform: Perform, wait: Wait) -> Non
     assert levels == [min(number, 10) for number in range(30)]
 
 
+def a_renewal_gives_back_what_it_does_not_name(perform: Perform, wait: Wait) -> None:
+    def of(owner: str, exchange: str, amount: int, turn: int, key: str = "s") -> Take:
+        return Take(key, exchange, amount, 100, 100, 1000, owner=owner, turn=turn)
+
+    perform(of("a", "lost", 1, 1), of("a", "lost", 1, 1, "t"), rate(2 * S))
+    perform(of("a", "open", 2, 1), of("a", "open", 2, 1, "t"))
+    perform(of("a", "late", 4, 2))
+    perform(of("b", "other", 8, 0), held("nobody's", 16, 100, "t"))
+    named = frozenset({("s", "open"), ("t", "open"), ("s", "gone")})
+    assert perform(Renew(lease_of("a"), 2, named)) == (2,)
+    assert perform(Take("s", "x", 0, 100, 9, 9), Take("t", "x", 0, 100, 9, 9)) == (14, 18)
+    assert perform(settled("open", 2, 3)) == (True,)
+    assert perform(Renew(lease_of("a"), 3, frozenset({("s", "late")}))) == (1,), "of another sum"
+    assert perform(Renew(lease_of("a"), 4)) == (1,)
+    assert perform(Renew(lease_of("a"), 5)) == (0,)
+    assert perform(Take("s", "y", 0, 100, 9, 9), Take("t", "y", 0, 100, 9, 9)) == (11, 16)
+    assert perform(settled("lost", 1, 5)) == (True,), "what was used still counts"
+    assert perform(Take("s", "z", 0, 100, 9, 9)) == (16,)
+
+
 CASES: Sequence[Callable[[Perform, Wait], None]] = (
     a_rate_is_taken_up_to_its_limit,
     a_rate_is_settled_once_and_past_its_limit,
@@ -117,4 +137,5 @@ CASES: Sequence[Callable[[Perform, Wait], None]] = (
     the_end_of_a_window_forgets,
     a_sum_that_is_0_is_not_kept,
     many_at_once_take_no_more_than_there_is,
+    a_renewal_gives_back_what_it_does_not_name,
 )

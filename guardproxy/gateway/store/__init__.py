@@ -9,12 +9,28 @@ microsecond. A sum's level stays: it is what was settled, and what is reserved.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 import msgspec
 
-__all__ = ["LEASE_S", "Add", "Answer", "Call", "Drop", "Get", "Put", "Settle", "Store", "Take", "lease_of"]
+__all__ = [
+    "LEASE_S",
+    "SETTLED_S",
+    "Add",
+    "Answer",
+    "Call",
+    "Drop",
+    "Get",
+    "Lease",
+    "Put",
+    "Renew",
+    "Settle",
+    "Store",
+    "Take",
+    "lease_of",
+]
 
 Answer = int | str | bool | None
 """A store's answer to a call: a JSON value, so that it can be recorded."""
@@ -56,9 +72,9 @@ class Take(msgspec.Struct, frozen=True):
     same way. If a `binding` take of a list does not fit, none of the list is taken.
 
     `holds_s`: 0 for a rate. Of a sum, `amount` is a reservation of the exchange `id`, which ends after this time unless the
-    exchange is settled before. `ttl_s`: how long the sum is kept. `owner`: the process that reserves. In a store that several
-    processes share, its reservations end with its lease (`Put` of `lease_of(owner)`), which each `Take` begins if there is
-    none.
+    exchange is settled before. `ttl_s`: how long the sum is kept. `owner`: the process that reserves, and `turn` the turn of
+    its lease. In a store that several processes share, its reservations end with its lease, which each `Take` begins if there
+    is none.
     """
 
     key: str
@@ -69,6 +85,7 @@ class Take(msgspec.Struct, frozen=True):
     ttl_s: float = 0.0
     binding: bool = True
     owner: str = ""
+    turn: int = 0
 
     def fits(self, level: int) -> bool:
         """Whether the amount may be taken at this level."""
@@ -77,7 +94,8 @@ class Take(msgspec.Struct, frozen=True):
 
 class Settle(msgspec.Struct, frozen=True):
     """Replaces what an exchange took (`reserved`) with what it used, also past the limit. Returns whether it was settled: the
-    second call for an exchange changes nothing. `is_sum`, `ttl_s`: as the exchange took it."""
+    second call for an exchange changes nothing, so a call whose answer was lost may be repeated for `SETTLED_S`. A sum counts
+    what was used whether the exchange has a reservation or not. `is_sum`, `ttl_s`: as the exchange took it."""
 
     key: str
     id: str
@@ -87,15 +105,36 @@ class Settle(msgspec.Struct, frozen=True):
     ttl_s: float
 
 
-Call = Add | Get | Put | Drop | Take | Settle
+class Renew(msgspec.Struct, frozen=True):
+    """Renews the lease of a process (`key`) for `LEASE_S`, and gives back what the process reserved in turns before `turn` and
+    does not name. `named`: pairs of the key of a sum and an exchange. Returns how many reservations were given back."""
+
+    key: str
+    turn: int
+    named: frozenset[tuple[str, str]] = frozenset()
+
+
+Call = Add | Get | Put | Drop | Take | Settle | Renew
 
 
 LEASE_S = 30.0  # after which what a dead process reserved is given back
+SETTLED_S = 600.0  # for which a shared store knows that an exchange was settled
 
 
 def lease_of(owner: str) -> str:
     """Returns the key of the lease of a process."""
     return f"lease:{owner}"
+
+
+@dataclass(slots=True)
+class Lease:
+    """The lease of a process in a shared store. `owner`: the name of the process there. `turn`: grows with each renewal, so
+    that a renewal gives back nothing that was taken after its names were collected. `named`: returns the reservations of the
+    open exchanges, as pairs of the key of a sum and an exchange."""
+
+    owner: str = ""
+    turn: int = 0
+    named: Callable[[], Iterable[tuple[str, str]]] = tuple
 
 
 class Store(Protocol):

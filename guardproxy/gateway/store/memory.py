@@ -11,35 +11,46 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
+from typing import NamedTuple
 
-from guardproxy.gateway.store import Add, Answer, Call, Drop, Get, Put, Settle, Take
+from guardproxy.gateway.store import Add, Answer, Call, Drop, Get, Put, Renew, Settle, Take, lease_of
 
 _SWEPT = 3  # keys visited with every call: more than a call can add
 _SETTLED_S = 60.0  # how long it is known that an exchange was settled
 
 
+class _Reservation(NamedTuple):
+    """What an exchange reserved. `lease`, `turn`: of its process."""
+
+    amount: int
+    end_s: float
+    lease: str = ""
+    turn: int = 0
+
+
+_NOTHING = _Reservation(0, 0.0)
+
+
 @dataclass(slots=True)
 class _Sum:
-    """What was settled, and what is reserved. `reserved`: the amount and the end of each reservation, by exchange, the oldest
-    first."""
+    """What was settled, and what is reserved. `reserved`: by exchange, the oldest first."""
 
     settled: int = 0
     held: int = 0
-    reserved: dict[str, tuple[int, float]] = field(default_factory=dict)
+    reserved: dict[str, _Reservation] = field(default_factory=dict)
 
     def level(self, now_s: float) -> int:
         """Returns the level, without reservations that have ended."""
         while self.reserved:
-            exchange, (amount, end_s) = next(iter(self.reserved.items()))
-            if end_s > now_s:
+            exchange, reservation = next(iter(self.reserved.items()))
+            if reservation.end_s > now_s:
                 break
-            del self.reserved[exchange]
-            self.held -= amount
+            self.release(exchange)
         return self.settled + self.held
 
     def release(self, exchange: str) -> None:
         """Ends the reservation of an exchange, if it has not ended before."""
-        self.held -= self.reserved.pop(exchange, (0, 0.0))[0]
+        self.held -= self.reserved.pop(exchange, _NOTHING).amount
 
 
 _Value = int | str | _Sum
@@ -72,6 +83,8 @@ class MemoryStore:
                 return levels[call.key]
             case Settle():
                 return self._settle(call, now_s)
+            case Renew():
+                return self._renew(call)
         stored = self._stored(call.key, now_s)
         match call:
             case Add():
@@ -87,7 +100,7 @@ class MemoryStore:
                     return False
                 self._values[call.key] = (call.value, now_s + call.ttl_s)
                 return True
-            case Drop():  # pragma: no branch - a call is one of these six
+            case Drop():  # pragma: no branch - a call is one of these seven
                 self._values.pop(call.key, None)
                 return stored is not None
 
@@ -112,7 +125,8 @@ class MemoryStore:
             return
         total = self._sum(call.key, now_s)
         total.release(call.id)
-        total.reserved[call.id] = (call.amount, now_s + call.holds_s)
+        lease = lease_of(call.owner) if call.owner else ""
+        total.reserved[call.id] = _Reservation(call.amount, now_s + call.holds_s, lease, call.turn)
         total.held += call.amount
         self._values[call.key] = (total, now_s + max(call.ttl_s, call.holds_s))
 
@@ -133,6 +147,17 @@ class MemoryStore:
         if not total.settled and not total.reserved:  # a client may make up names of models, each with a sum of its own
             del self._values[call.key]
         return True
+
+    def _renew(self, call: Renew) -> int:
+        """Gives back what a process does not name. The end of a lease means nothing here: the store ends with its process."""
+        given_back = 0
+        for key, (value, _) in self._values.items():
+            for exchange, reservation in list(value.reserved.items()) if isinstance(value, _Sum) else ():
+                is_older = reservation.lease == call.key and reservation.turn < call.turn
+                if is_older and (key, exchange) not in call.named:
+                    value.release(exchange)
+                    given_back += 1
+        return given_back
 
     def _put_rate(self, key: str, level: int, now_s: float) -> None:
         """Stores the level of a rate as the time at which it is 0."""

@@ -2,33 +2,49 @@
 
 In: calls. Out: answers. A list of calls is one run of a script in the server, so it is atomic and takes one round trip. The
 server's clock counts, so the clocks of replicas do not matter. All keys begin with `guardproxy:`, and each expires. Kept: a
-connection pool.
+connection pool. A request waits for a free connection, because a burst is no sign that the server is away.
 
 The forms of values: a counter or a text is a string with its type before it (`i5`, `sname`); a rate is the time at which its
 level is 0, in microseconds; a sum is a hash of `settled` and `held`, beside a sorted set of the exchanges that reserved by the
 ends of their reservations, a hash of their amounts and processes, and a hash of the number of reservations of each process.
-A process without a lease is dead: what it reserved is given back. One server holds all keys: the script does not run in a
-cluster.
+Beside the lease of a process is a hash of its reservations with their turns. A process without a lease is dead: what it
+reserved is given back. One server holds all keys: the script does not run in a cluster.
 
 Decision: docs/decisions/0049-a-process-has-a-lease.md
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from typing import Any
 
-from guardproxy.errors import ConfigError, StoreError
-from guardproxy.gateway.store import LEASE_S, Add, Answer, Call, Drop, Get, Put, Settle, Take, lease_of
+from guardproxy.errors import ConfigError, StoreBusyError, StoreError
+from guardproxy.gateway.store import (
+    LEASE_S,
+    SETTLED_S,
+    Add,
+    Answer,
+    Call,
+    Drop,
+    Get,
+    Put,
+    Renew,
+    Settle,
+    Take,
+    lease_of,
+)
 
 PREFIX = "guardproxy:"
-TIMEOUT_S = 1.0
+TIMEOUT_S = 1.0  # for an answer of the server
+WAIT_S = 10.0  # for a free connection
 CONNECTIONS = 32
-_SETTLED_MS = 600_000
+_TICKS = 10
 
-# Each call is a key in KEYS and eight values in ARGV: kind, id, amount, most or used, hold (us), ttl (ms), flag, lease.
+# Each call is a key in KEYS and nine values in ARGV: kind, id, amount, most or used, hold (us), ttl (ms), flag, lease, turn.
 # Numbers in a double are exact up to 2^53, which is 285 years of microseconds. `%.0f` keeps Lua from writing them as 1.7e+15.
-_WIDTH = 8
+_WIDTH = 9
 _SCRIPT = (
     """
 local time = redis.call('TIME')
@@ -44,8 +60,9 @@ local function release(key, id)
     local amount, lease = string.match(redis.call('HGET', key .. ':amounts', id) or '0 ', '^(%d+) (.*)$')
     redis.call('HINCRBY', key, 'held', whole(0 - tonumber(amount)))
     redis.call('HDEL', key .. ':amounts', id)
-    if lease ~= '' and redis.call('HINCRBY', key .. ':leases', lease, -1) <= 0 then
-      redis.call('HDEL', key .. ':leases', lease)
+    if lease ~= '' then
+      redis.call('HDEL', lease .. ':held', key .. ' ' .. id)
+      if redis.call('HINCRBY', key .. ':leases', lease, -1) <= 0 then redis.call('HDEL', key .. ':leases', lease) end
     end
   end
 end
@@ -55,6 +72,28 @@ local function release_dead(key, lease)
     if string.match(amounts[i + 1], ' (.*)$') == lease then release(key, amounts[i]) end
   end
   redis.call('HDEL', key .. ':leases', lease)
+end
+local function hold(key, id, amount, lease, turn, ms)
+  redis.call('HSET', key .. ':amounts', id, amount .. ' ' .. lease)
+  if lease ~= '' then
+    redis.call('HINCRBY', key .. ':leases', lease, 1)
+    redis.call('HSET', lease .. ':held', key .. ' ' .. id, turn)
+    if redis.call('PTTL', lease .. ':held') < tonumber(ms) then redis.call('PEXPIRE', lease .. ':held', ms) end
+  end
+end
+local function renew(lease, turn, names)
+  local named, given_back = {}, 0
+  redis.call('SET', lease, '1', 'PX', LEASE)
+  for name in string.gmatch(names, '[^\\n]+') do named[name] = true end
+  local held = redis.call('HGETALL', lease .. ':held')
+  for i = 1, #held, 2 do
+    if not named[held[i]] and tonumber(held[i + 1]) < tonumber(turn) then
+      release(string.match(held[i], '^(.*) (.*)$'))
+      redis.call('HDEL', lease .. ':held', held[i])
+      given_back = given_back + 1
+    end
+  end
+  return 'i' .. given_back
 end
 local function sum(key)
   for _, id in ipairs(redis.call('ZRANGEBYSCORE', key .. ':held', '-inf', whole(now))) do release(key, id) end
@@ -82,7 +121,7 @@ end
 local answers = {}
 for at, key in ipairs(KEYS) do
   local call = calls[at]
-  local kind, id, amount, fourth, hold, ttl, flag, lease = unpack(call)
+  local kind, id, amount, fourth, hold_us, ttl, flag, lease, turn = unpack(call)
   if kind == 'add' then
     local old = redis.call('GET', key)
     if old and string.sub(old, 1, 1) ~= 'i' then return redis.error_reply('TEXT') end
@@ -98,16 +137,17 @@ for at, key in ipairs(KEYS) do
   elseif kind == 'drop' then
     answers[at] = redis.call('DEL', key) == 1 and 't' or 'f'
   elseif kind == 'take' then
-    if fit and call.fits and hold == '0' then put_rate(key, levels[at] + tonumber(amount))
+    if fit and call.fits and hold_us == '0' then put_rate(key, levels[at] + tonumber(amount))
     elseif fit and call.fits then
       release(key, id)
-      redis.call('ZADD', key .. ':held', whole(now + tonumber(hold)), id)
-      redis.call('HSET', key .. ':amounts', id, amount .. ' ' .. lease)
-      if lease ~= '' then redis.call('HINCRBY', key .. ':leases', lease, 1) end
+      redis.call('ZADD', key .. ':held', whole(now + tonumber(hold_us)), id)
+      hold(key, id, amount, lease, turn, ttl)
       redis.call('HINCRBY', key, 'held', amount)
       keep(key, ttl)
     end
     answers[at] = 'i' .. whole(levels[at])
+  elseif kind == 'renew' then
+    answers[at] = renew(key, turn, id)
   elseif not redis.call('SET', key .. ':settled:' .. id, '1', 'PX', SETTLED, 'NX') then
     answers[at] = 'f'
   else
@@ -124,16 +164,17 @@ for at, key in ipairs(KEYS) do
 end
 return answers
 """.replace("WIDTH", str(_WIDTH))
-    .replace("SETTLED", str(_SETTLED_MS))
+    .replace("SETTLED", str(round(SETTLED_S * 1000)))
     .replace("LEASE", str(round(LEASE_S * 1000)))
 )
 
 
 class RedisStore:
-    """A store in a server of Redis or Valkey. `url`: such as `redis://host:6379/0`; `timeout_s`: for an answer. Raises
-    `ConfigError` if the library is missing or the address is wrong."""
+    """A store in a server of Redis or Valkey. `url`: such as `redis://host:6379/0`; `timeout_s`: for an answer; `wait_s`: for
+    a free connection. Both count the time in which the event loop is free. Raises `ConfigError` if the library is missing or
+    the address is wrong."""
 
-    def __init__(self, url: str, timeout_s: float = TIMEOUT_S) -> None:
+    def __init__(self, url: str, timeout_s: float = TIMEOUT_S, wait_s: float = WAIT_S) -> None:
         try:
             from redis import asyncio as library  # noqa: PLC0415
             from redis.asyncio.retry import Retry  # noqa: PLC0415
@@ -141,32 +182,51 @@ class RedisStore:
         except ImportError:
             raise ConfigError("a shared state needs the package redis: pip install 'guardproxy[redis]'") from None
         try:
-            pool = library.BlockingConnectionPool.from_url(
+            pool = library.ConnectionPool.from_url(
                 url,
                 max_connections=CONNECTIONS,
-                timeout=timeout_s,
-                socket_timeout=timeout_s,
-                socket_connect_timeout=timeout_s,
+                socket_timeout=None,  # `_within` ends a call
+                socket_connect_timeout=None,
                 retry=Retry(NoBackoff(), 0),  # a script that ran, and whose answer was lost, must not run twice
             )
         except ValueError as error:
             raise ConfigError(f"`state`: {error}") from None
         self._client: Any = library.Redis(connection_pool=pool)
         self._script = self._client.register_script(_SCRIPT)
+        self._timeout_s = timeout_s
+        self._wait_s = wait_s
+        self._connections = asyncio.Semaphore(CONNECTIONS)
+        self._failures = 0
 
     async def perform(self, calls: Sequence[Call]) -> tuple[Answer, ...]:
-        """See `Store.perform`. Raises `StoreError` if the server does not answer, or not in time."""
+        """See `Store.perform`. Raises `StoreError` if the server does not answer, or not in time, and `StoreBusyError` if no
+        connection became free."""
+        failures = self._failures
+        try:
+            async with _within(self._wait_s):
+                await self._connections.acquire()
+        except TimeoutError:
+            raise StoreBusyError("the state answers too slowly for the number of requests") from None
+        try:
+            if self._failures > failures:  # who waits does not wait a second time for a server that hangs
+                raise StoreError("the state did not answer to other requests")
+            return await self._asked(calls)
+        finally:
+            self._connections.release()
+
+    async def _asked(self, calls: Sequence[Call]) -> tuple[Answer, ...]:
         from redis import RedisError, ResponseError  # noqa: PLC0415
 
+        keys = [PREFIX + call.key for call in calls]
         try:
-            answers = await self._script(
-                [PREFIX + call.key for call in calls], [value for call in calls for value in _values(call)]
-            )
+            async with _within(self._timeout_s):
+                answers = await self._script(keys, [value for call in calls for value in _values(call)])
         except ResponseError as error:
             if str(error).startswith("TEXT"):
                 raise TypeError("a key holds a text, to which nothing can be added") from None
             raise StoreError(f"the state refused a call: {error}") from None
         except (RedisError, OSError) as error:
+            self._failures += 1
             raise StoreError(f"the state cannot be reached: {type(error).__name__}") from None
         return tuple(map(_answer, answers))
 
@@ -174,6 +234,27 @@ class RedisStore:
         """Closes the connections."""
         await self._client.aclose()
         await self._client.connection_pool.disconnect()
+
+
+@asynccontextmanager
+async def _within(seconds: float) -> AsyncIterator[None]:
+    """Raises `TimeoutError` after this time. A loop that is busy runs the timer late, and before the answer that waits in the
+    socket: so the time is counted in parts, between which the loop reads what has come."""
+    loop = asyncio.get_running_loop()
+    async with asyncio.timeout(None) as limit:
+
+        def tick(left: int) -> None:
+            nonlocal timer
+            if left:
+                timer = loop.call_later(seconds / _TICKS, tick, left - 1)
+            else:
+                limit.reschedule(loop.time())
+
+        timer = loop.call_later(seconds / _TICKS, tick, _TICKS - 1)
+        try:
+            yield
+        finally:
+            timer.cancel()
 
 
 def _ms(seconds: float) -> int:
@@ -184,21 +265,24 @@ def _values(call: Call) -> tuple[str | int, ...]:
     """Returns the values of a call for the script."""
     match call:
         case Add():
-            return "add", "", call.amount, 0, 0, _ms(call.ttl_s), 0, ""
+            return "add", "", call.amount, 0, 0, _ms(call.ttl_s), 0, "", 0
         case Get():
-            return "get", "", 0, 0, 0, 0, 0, ""
+            return "get", "", 0, 0, 0, 0, 0, "", 0
         case Put():
             text = f"i{call.value}" if isinstance(call.value, int) else f"s{call.value}"
-            return "put", text, 0, 0, 0, _ms(call.ttl_s), int(call.if_absent), ""
+            return "put", text, 0, 0, 0, _ms(call.ttl_s), int(call.if_absent), "", 0
         case Drop():
-            return "drop", "", 0, 0, 0, 0, 0, ""
+            return "drop", "", 0, 0, 0, 0, 0, "", 0
         case Take():
             hold_us, ttl_ms = round(call.holds_s * 1e6), _ms(max(call.ttl_s, call.holds_s))
             # A rate is taken for good: the end of a process gives nothing back.
             lease = PREFIX + lease_of(call.owner) if call.owner and call.holds_s else ""
-            return "take", call.id, call.amount, call.most, hold_us, ttl_ms, int(call.binding), lease
-        case Settle():  # pragma: no branch - a call is one of these six
-            return "settle", call.id, call.reserved, call.used, 0, _ms(call.ttl_s), int(call.is_sum), ""
+            return "take", call.id, call.amount, call.most, hold_us, ttl_ms, int(call.binding), lease, call.turn
+        case Settle():
+            return "settle", call.id, call.reserved, call.used, 0, _ms(call.ttl_s), int(call.is_sum), "", 0
+        case Renew():  # pragma: no branch - a call is one of these seven
+            names = "\n".join(f"{PREFIX}{key} {exchange}" for key, exchange in call.named)
+            return "renew", names, 0, 0, 0, 0, 0, "", call.turn
 
 
 def _answer(value: bytes) -> Answer:
