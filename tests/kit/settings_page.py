@@ -20,8 +20,8 @@ variable is `GUARDPROXY_` and the name in capitals: `limit_texts` is `GUARDPROXY
 - **Switches**: `true` or `false`. A flag without a value turns one on; a second flag turns it off.
 - **Secrets** belong in the environment or in the file: other users of the machine can see flags.
 - **Paths** in the file count from the folder of the file.
-- A wrong value, an unknown key of the file, or a variable that is nearly a setting ends the start with exit code 2. The messages name
-  each place and say what is right. `guardproxy serve --check` starts nothing and names every fault.
+- A wrong value, an unknown key of the file, or a variable that is nearly a setting ends the start with exit code 2. The
+  messages name each place and say what is right. `guardproxy serve --check` starts nothing and names every fault.
 """
 COLUMNS = ("setting", "flag", "meaning", "default", "values")
 

@@ -52,6 +52,7 @@ SAMPLES: dict[str, Any] = {
     "audit_rotate_s": 3600.0,
     "audit_retain_s": 86400.0,
     "supervisor_url": "http://triton:8000",
+    "log_level": "debug",
     "otel_endpoint": "http://collector:4318",
     "otel_guardrails": "on",
     "otel_share": 0.5,
