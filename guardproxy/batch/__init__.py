@@ -4,13 +4,13 @@
 |---|---|
 | `policies` | policies that each worker loads again, and compares with those of the command |
 | `replaying` | replays the records of logs |
-| `scanning` | scans the texts of JSON lines |
+| `scanning` | scans the texts of JSON lines, and files of text |
 """
 
 from __future__ import annotations
 
 from guardproxy.batch.policies import SharedPolicies
 from guardproxy.batch.replaying import LogReplay, ReplayWork, SealedTexts
-from guardproxy.batch.scanning import ScannedPart, ScanWork
+from guardproxy.batch.scanning import ScannedPart, ScanWork, TextFile
 
-__all__ = ["LogReplay", "ReplayWork", "ScanWork", "ScannedPart", "SealedTexts", "SharedPolicies"]
+__all__ = ["LogReplay", "ReplayWork", "ScanWork", "ScannedPart", "SealedTexts", "SharedPolicies", "TextFile"]

@@ -1,6 +1,6 @@
-"""Scans the texts of JSON lines under policies, part by part.
+"""Scans the texts of JSON lines, and whole files of text, under policies, part by part.
 
-In: parts of files, or lines. Out: for each line its result, as a line of JSON. Kept: nothing.
+In: parts of files, files, or lines. Out: for each line its result, as a line of JSON. Kept: nothing.
 """
 
 from __future__ import annotations
@@ -10,9 +10,12 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
 from guardproxy.batch.policies import SharedPolicies
+from guardproxy.engine import AnyPath
+from guardproxy.errors import ConfigError
+from guardproxy.findings import Direction, Kind
 from guardproxy.policy import PolicySet
 from guardproxy.policytest import scan_text
 
@@ -37,11 +40,28 @@ class ScannedPart:
 
 
 @dataclass(frozen=True, slots=True)
+class TextFile:
+    """A file that is one text, in UTF-8. The id of the text is the path."""
+
+    path: AnyPath
+
+    def lines(self) -> tuple[str]:
+        """Returns the text as a line. Raises `ConfigError`."""
+        try:
+            text = self.path.read_bytes().decode("utf-8-sig")
+        except UnicodeDecodeError as error:
+            raise ConfigError(f"{self.path}: no text in UTF-8 (byte {error.start})") from None
+        return (json.dumps({"id": str(self.path), "text": text}),)
+
+
+@dataclass(frozen=True, slots=True)
 class ScanWork:
-    """Scans texts under policies. `direction`: as the message of a user, or as the answer of a model."""
+    """Scans texts under policies. `direction`: as a text to the model, or from it. `kind`: of the texts; `None`: the message
+    of a user, or the answer of a model."""
 
     policies: SharedPolicies
-    direction: Literal["request", "response"]
+    direction: Direction
+    kind: Kind | None = None
 
     @property
     def uses_models(self) -> bool:
@@ -64,7 +84,7 @@ class ScanWork:
             if row is None:
                 is_faulty = True
                 break
-            result = scan_text(policies, row["text"], self.direction)
+            result = scan_text(policies, row["text"], self.direction, self.kind)
             has_findings = has_findings or bool(result.findings)
             findings = [
                 {

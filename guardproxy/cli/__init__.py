@@ -26,7 +26,6 @@ from guardproxy.cli import (
 
 app = typer.Typer(
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
     help="A guard in front of any LLM endpoint: redacts, judges, blocks, streams, and records every decision.\n\n"

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal, NoReturn
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
@@ -17,7 +19,10 @@ from guardproxy.errors import ConfigError, GuardproxyError
 
 if TYPE_CHECKING:
     from guardproxy.batch import ScannedPart, ScanWork
+    from guardproxy.engine import AnyPath, Part
+    from guardproxy.findings import Direction, Kind
 
+START_BYTES = 1 << 16
 PART_BYTES = 1 << 18  # scanning with models is slow, so parts are small
 
 
@@ -37,71 +42,127 @@ def scan(
         list[str] | None,
         typer.Argument(
             metavar="[FILE]...",
-            help="Files of JSON lines, folders with *.jsonl files, or URLs of an object store. Default: standard input.",
+            help="Files of text or of JSON lines, folders with *.jsonl files, or URLs of an object store. Default: JSON lines "
+            "from standard input.",
             show_default=False,
         ),
     ] = None,
     policies: Annotated[
         Path | None, typer.Option(help="A folder of policies, or the name of a shipped policy such as `strict`.")
     ] = None,
-    on: Annotated[str, typer.Option(help="request: as a user's message; response: as a model's answer.")] = "request",
+    on: Annotated[str, typer.Option(help="request: as a text to the model; response: as a text from it.")] = "request",
+    kind: Annotated[
+        str,
+        typer.Option(help="user, system, tool_result, document, ... Default: a user's message, or a model's answer."),
+    ] = "",
+    is_text: Annotated[
+        bool, typer.Option("--text", help="Take each file, or standard input, as one plain text, whatever is in it.")
+    ] = False,
+    table: Annotated[
+        Path | None, typer.Option("--csv", metavar="FILE", help="Also write the findings to a file, as CSV.")
+    ] = None,
+    summary: Annotated[
+        bool | None,
+        typer.Option(help="Print a summary on standard error. Default: if files are named.", show_default=False),
+    ] = None,
     allow_code: AllowCode = False,
     engine: EngineName = "local",
     workers: Workers = 0,
 ) -> None:
-    """Read {"id", "text"} lines, write {"id", "decision", "rules", "findings", "text"} lines, in the same order.
+    """Read texts, write {"id", "decision", "rules", "findings", "text"} lines, in the same order.
 
-    Files are scanned on all cores, or on a Ray cluster. Standard input is scanned in one process, line by line.
+    A file is one plain text, with its path as the id, unless it has {"id", "text"} lines: its name ends in .jsonl, or its first
+    line is a JSON object. Files are scanned on all cores, or on a Ray cluster. Standard input is scanned in one process, line
+    by line.
 
     Exit code 0: no findings; 1: findings; 2: wrong use.
     """
     from guardproxy.batch import ScanWork, SharedPolicies  # noqa: PLC0415
+    from guardproxy.cli.scan_output import ScanSummary  # noqa: PLC0415
 
     if on not in ("request", "response"):
         _wrong_use("--on is request or response")
     if not files and (engine != "local" or workers > 1):
         _wrong_use("standard input is scanned in one process: name files to use --engine or --workers")
-    direction: Literal["request", "response"] = "request" if on == "request" else "response"
+    direction: Direction = "request" if on == "request" else "response"
     has_findings = False
     lines: Counter[str] = Counter()
     try:
         shared = SharedPolicies(policies, allow_code)
         shared.load()
-        work = ScanWork(shared, direction)
-        for name, found in _of_files(work, files, engine, workers) if files else _of_input(work):
-            lines[name] += found.lines
-            has_findings = has_findings or found.has_findings
-            sys.stdout.write(found.out)
-            if found.is_faulty:
-                _wrong_use(f'{name}line {lines[name]} is not a JSON object with a string "text"')
+        work = ScanWork(shared, direction, _kind(kind, direction))
+        found_parts = _of_files(work, files, engine, workers, is_text) if files else _of_input(work, is_text)
+        with table.open("w", encoding="utf-8", newline="") if table else nullcontext() as out:
+            counts = ScanSummary(out)
+            for name, found in found_parts:
+                lines[name] += found.lines
+                has_findings = has_findings or found.has_findings
+                sys.stdout.write(found.out)
+                counts.add(found.out)
+                if found.is_faulty:
+                    hint = "; --text takes the file as one plain text" if files else ""
+                    _wrong_use(f'{name}line {lines[name]} is not a JSON object with a string "text"{hint}')
     except GuardproxyError as error:
         _wrong_use(str(error))
     except BrokenPipeError:
         raise
     except OSError as error:
         _wrong_use(f"{error.filename}: {error.strerror}")
+    if files if summary is None else summary:
+        sys.stdout.flush()
+        for line in counts.lines():
+            typer.echo(line, err=True)
     raise typer.Exit(1 if has_findings else 0)
 
 
-def _of_files(work: ScanWork, places: Sequence[str], engine: str, workers: int) -> Iterator[tuple[str, ScannedPart]]:
+def _kind(kind: str, direction: Direction) -> Kind | None:
+    """Returns the kind that the command line names."""
+    from guardproxy.policytest import kinds_of  # noqa: PLC0415
+    from guardproxy.wire import codecs  # noqa: PLC0415
+
+    kinds = kinds_of(codecs()[0], direction)
+    if kind and kind not in kinds:
+        _wrong_use(f"--kind is one of {', '.join(kinds)} on a {direction}")
+    return next((known for known in kinds if known == kind), None)
+
+
+def _of_files(
+    work: ScanWork, places: Sequence[str], engine: str, workers: int, is_text: bool
+) -> Iterator[tuple[str, ScannedPart]]:
     """Yields the results of parts, with the name of the file for messages. Raises `GuardproxyError` and `OSError`."""
+    from guardproxy.batch import TextFile  # noqa: PLC0415
     from guardproxy.engine import files_at, parts_of, path_at  # noqa: PLC0415
 
-    paths = []
+    parts: list[Part | TextFile] = []
     for place in places:
-        found = files_at(path_at(place), "*.jsonl")
+        found = files_at(path_at(place), "*" if is_text else "*.jsonl")
         if not found:
             raise ConfigError(f"{place}: no file here")
-        paths += found
-    parts = list(parts_of(((path, path.stat().st_size) for path in paths), PART_BYTES))
+        for path in found:
+            if is_text or not _has_lines(path):
+                parts.append(TextFile(path))
+            else:
+                parts += parts_of([(path, path.stat().st_size)], PART_BYTES)
     for part, scanned in zip(parts, engine_of(engine, workers, "scanning").each(work, parts), strict=True):
         yield f"{part.path}: ", scanned
 
 
-def _of_input(work: ScanWork) -> Iterator[tuple[str, ScannedPart]]:
-    """Yields the result of each line of standard input."""
+def _has_lines(path: AnyPath) -> bool:
+    """Whether a file has JSON lines: its name says so, or its first line that is not blank is an object."""
+    if path.name.endswith((".jsonl", ".ndjson")):
+        return True
+    with path.open("rb") as file:
+        start = file.read(START_BYTES).lstrip()
+    try:
+        return isinstance(json.loads(start.partition(b"\n")[0]), dict)
+    except (ValueError, RecursionError):  # no JSON, or longer than the start of the file
+        return start.startswith((b'{"id"', b'{"text"'))
+
+
+def _of_input(work: ScanWork, is_text: bool) -> Iterator[tuple[str, ScannedPart]]:
+    """Yields the result of each line of standard input, or of all of it as one text."""
     with work.open() as do:
-        for line in sys.stdin:
+        for line in [json.dumps({"text": sys.stdin.read()})] if is_text else sys.stdin:
             yield "", do(Line(line))
 
 

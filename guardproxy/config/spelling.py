@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Mapping
-from difflib import get_close_matches
 
 PREFIX = "GUARDPROXY_"
 NEAR_EDITS = 2
@@ -49,6 +48,8 @@ def unknown_key(name: str, is_table: bool, known: Collection[str]) -> str:
     """Returns what is wrong with a key of the file that is no setting. `is_table`: whether it is a section."""
     if is_table:
         return f"there is no section `{name}`: settings stand at the top of the file, before every `[section]`"
+    from difflib import get_close_matches  # noqa: PLC0415 - only for a mistake
+
     near = get_close_matches(name.lower().replace("-", "_"), known, 1)
     hint = f"did you mean `{near[0]}`?" if near else "`guardproxy serve --help` lists all"
     return f"unknown setting `{name}`; {hint}"

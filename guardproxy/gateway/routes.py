@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 from guardproxy.errors import ConfigError, DownstreamError, ErrorCode
+from guardproxy.gateway.base_urls import base_url_advice, beginnings
 from guardproxy.gateway.duty import Duty, Head
 from guardproxy.wire import Formats, Route, installed
 
@@ -50,16 +51,31 @@ class Routes(Duty):
         if any(self._passed(route) or formats.served(route) for route in routes):
             return DownstreamError(ErrorCode.METHOD_NOT_ALLOWED)
         route = f"{head.method} {head.path}"
+        meant, change = self._advice(formats, head.method, head.path)
         spoken = formats.codec_of_client(head.path, head.headers)
         for codec in (spoken, *formats.codecs):
             for refused in codec.contract.refused:
                 if refused.pattern.fullmatch(route):
-                    return DownstreamError(ErrorCode.UNKNOWN_ROUTE, refused.advice)
+                    more = f". If `{meant}` is meant: {change}" if meant else ""
+                    return DownstreamError(ErrorCode.UNKNOWN_ROUTE, f"{refused.advice}{more}")
+        if meant:
+            return DownstreamError(ErrorCode.UNKNOWN_ROUTE, f"this route is not guarded, but `{meant}` is: {change}")
         return DownstreamError(
             ErrorCode.UNKNOWN_ROUTE,
             f"this route is not guarded: guardproxy reads {', '.join(guarded)}. To pass a route through unread, "
             f"start it with --pass-through '{head.method} {head.path}'",
         )
+
+    def _advice(self, formats: Formats, method: str, path: str) -> tuple[str, str]:
+        """Returns the route that a client with a wrong base URL means, and what to change; see `base_url_advice`."""
+        routes = (route for codec in formats.codecs for route in codec.routes)
+        known = beginnings((*routes, *sorted(self._pass_through)))
+
+        def pattern_of(route: str) -> str:
+            read_by = formats.served(route)
+            return read_by.route.text if read_by else self._passed(route)
+
+        return base_url_advice(method, path, known, pattern_of)
 
 
 def _pattern(entry: str) -> Route:

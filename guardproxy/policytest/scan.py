@@ -1,18 +1,19 @@
 """Scans texts under the policies without a server, for `guardproxy scan`.
 
-Each text goes through the same exchange as traffic: as the only message of a chat request, or as the answer to an empty
-request. So the result is what the proxy would do.
+Each text goes through the same exchange as traffic: as the only text of a chat request, or of the answer to an empty request,
+at a place of its kind. So the result is what the proxy would do.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any
 
 from guardproxy.checks import Check, with_partner
 from guardproxy.decisions import Pass, Retry
+from guardproxy.events import Path
 from guardproxy.exchange import (
     Address,
     Command,
@@ -32,9 +33,9 @@ from guardproxy.exchange import (
     play,
     unsealed,
 )
-from guardproxy.findings import Channel, Finding, Scan, failed_scan
+from guardproxy.findings import Channel, Direction, Finding, Kind, Scan, failed_scan
 from guardproxy.policy import PolicySet, Verdict, strongest
-from guardproxy.wire import codecs
+from guardproxy.wire import Author, codecs
 from guardproxy.wire.json import dotted, reach, read, write
 
 _SCAN_KEY = hashlib.sha256(b"guardproxy scan: placeholders that need not be secret").digest()
@@ -43,7 +44,8 @@ _SCAN_KEY = hashlib.sha256(b"guardproxy scan: placeholders that need not be secr
 @dataclass(frozen=True, slots=True)
 class Result:
     """The result of scanning a text. `text`: the text after edits; empty if the text is blocked or sent back to the
-    model (`retry`). The offsets of `findings` refer to the text before edits."""
+    model (`retry`). The offsets of `findings` refer to the text before edits; in arguments of a tool that are JSON, to their
+    decoded keys and values, as checks see them."""
 
     decision: Verdict
     rules: tuple[str, ...]
@@ -82,8 +84,25 @@ def _has_asked_again(done: Sequence[Command]) -> bool:
     return any(isinstance(command, SendUpstream) and command.attempt for command in done)
 
 
-def scan_text(policies: PolicySet, text: str, direction: Literal["request", "response"]) -> Result:
-    """Scans a text under the policies, in an exchange of the first wire format."""
+def place_of(author: Author, direction: Direction, kind: Kind) -> Path:
+    """Returns the path at which an author writes a text of a kind, in a request or in an answer."""
+    mark = "\N{OBJECT REPLACEMENT CHARACTER}"
+    tree = author.request_with(kind, mark) if direction == "request" else author.answer_with(kind, mark)
+    return next(path for path, value in _leaves(tree, ()) if value == mark)
+
+
+def _leaves(node: Any, path: Path) -> Iterator[tuple[Path, Any]]:
+    if isinstance(node, dict | list):
+        for step, value in node.items() if isinstance(node, dict) else enumerate(node):
+            yield from _leaves(value, (*path, step))
+    else:
+        yield path, node
+
+
+def scan_text(policies: PolicySet, text: str, direction: Direction, kind: Kind | None = None) -> Result:
+    """Scans a text under the policies, in an exchange of the first wire format. `kind`: `None` is the text of a user or of a
+    model."""
+    kind = kind or ("user" if direction == "request" else "assistant")
     codec = codecs()[0]
     author, contract = codec.author, codec.contract
     exchange = Exchange(
@@ -96,21 +115,23 @@ def scan_text(policies: PolicySet, text: str, direction: Literal["request", "res
             keys=Keys.of(_SCAN_KEY, "", unsealed),
         )
     )
-    body = codec.write_body(author.request_with("user", text if direction == "request" else ""))
+    is_request = direction == "request"
+    body = codec.write_body(author.request_with(kind if is_request else "user", text if is_request else ""))
     inputs: list[Input] = [RequestReceived(body)]
-    if direction == "response":
-        data = write(author.answer_with("assistant", text))
+    if not is_request:
+        data = write(author.answer_with(kind, text))
         inputs += [ResponseStarted(200, contract.media.whole), DataReceived(data), ResponseEnded()]
     done = play(exchange, inputs, each(scan_job))
+    place = place_of(author, direction, kind)
     shown = ""
     again = _has_asked_again(done)
     match done[-1]:
         case SendUpstream() if not again:
-            shown = reach(read(done[-1].body), author.PROMPT_PATH)
+            shown = reach(read(done[-1].body), place if is_request else author.PROMPT_PATH)
         case Finish(outcome="answered") if not again:
-            shown = reach(read(done[-1].data), contract.answer_path)
+            shown = reach(read(done[-1].data), place)
     gate = exchange.answers[0].gate if again else exchange.sides[direction].gate
-    path = dotted(author.PROMPT_PATH if direction == "request" else contract.answer_path)
+    path = dotted(place)
     lane = next((lane for lane in gate.lanes.every if lane.channel.path == path), None)
     rules = tuple(sorted({outcome.rule for outcome in exchange.outcomes if outcome.enforced}))
     return Result(outcome_of(exchange, done), rules, tuple(lane.progress.findings) if lane else (), shown)

@@ -150,6 +150,9 @@ def check_head(request: HttpRequest) -> tuple[str, str]:
         raise DownstreamError(ErrorCode.HTTP_VERSION)
     path, _, query = request.raw_path.partition("?")
     if not _PATH.fullmatch(path) or "//" in path or "/." in path or not _QUERY.fullmatch(query):
+        if "//" in path:
+            slash = "the path has two slashes in a row: leave the slash at the end of the client's base URL out"
+            raise DownstreamError(ErrorCode.INVALID_PATH, slash)
         raise DownstreamError(ErrorCode.INVALID_PATH)
     headers = request.headers
     if "Transfer-Encoding" in headers:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 from pathlib import Path
 
@@ -49,8 +51,16 @@ def test_files_and_standard_input_have_the_same_results(folder: Path, monkeypatc
     assert found[0]["decision"] == "redact"
     assert found[0]["findings"] == [{"check": "word", "label": "WORD", "start": 2, "end": 7, "score": 1.0}]
     assert found[1] == {"id": 1, "decision": "pass", "rules": [], "findings": [], "text": "nothing"}
-    assert run(folder / "texts", folder / "c.txt", "--policies", folder / "p") == (1, out, "")
-    assert run(folder / "texts", folder / "c.txt", "--policies", folder / "p", "--workers", "2") == (1, out, "")
+    words = folder / "texts", folder / "c.txt", "--policies", folder / "p"
+    assert run(*words, "--no-summary") == (1, out, "")
+    code, again, said = run(*words, "--workers", "2")
+    assert (code, again) == (1, out)
+    assert said.splitlines() == [
+        "21 texts: 14 redact, 7 pass",
+        "check  label  findings  texts",
+        "word   WORD   21        14",
+        "rules that held: word (14)",
+    ]
 
 
 def test_without_findings_the_exit_code_is_0(folder: Path) -> None:
@@ -73,8 +83,58 @@ def test_a_line_without_a_text_is_named_after_the_results_before_it(
         assert run(folder / "a.jsonl", "--policies", folder / "p") == (
             2,
             out,
-            f'guardproxy: {folder}/a.jsonl: line 9 is not a JSON object with a string "text"\n',
+            f'guardproxy: {folder}/a.jsonl: line 9 is not a JSON object with a string "text"; '
+            "--text takes the file as one plain text\n",
         )
+
+
+def test_a_file_of_text_is_one_text(folder: Path) -> None:
+    file = folder / "notes.txt"
+    for text in ("a plain text\nof two lines", "{\n plain", "plain", ""):
+        file.write_text(text)
+        code, out, err = run(file, "--policies", folder / "p")
+        (row,) = map(json.loads, out.splitlines())
+        assert (code, row["id"], len(row["findings"])) == ("plain" in text, str(file), text.count("plain"))
+        if not row["findings"]:
+            assert (row["text"], err) == (text, "1 text: 1 pass\n")
+    file.write_text('\n{"text": "plain"}\n{"text": "two"}\n')
+    assert len(run(file, "--policies", folder / "p")[1].splitlines()) == 2
+    for stdin, words in (("", (file,)), (file.read_text(), ())):
+        code, out, _ = run(*words, "--text", "--policies", folder / "p", stdin=stdin)
+        (row,) = map(json.loads, out.splitlines())
+        assert (code, row["findings"][0]["start"]) == (1, 11)
+    file.write_bytes(b"\xff")
+    assert run(file, "--policies", folder / "p") == (2, "", f"guardproxy: {file}: no text in UTF-8 (byte 0)\n")
+    long = '{"text": "' + "plain " * 20_000 + '"}'  # a line longer than the start that is looked at
+    file.write_text(long)
+    assert json.loads(run(file, "--policies", folder / "p")[1])["id"] is None
+
+
+def test_the_kind_of_a_text(folder: Path) -> None:
+    (folder / "p" / "p.yaml").write_text(POLICY.replace("when: word", "on: [tool_result], when: word"))
+    line = '{"text": "a plain text"}\n'
+    assert run("--policies", folder / "p", stdin=line)[0] == 0  # no rule reads a user's message
+    code, out, _ = run("--policies", folder / "p", "--kind", "tool_result", stdin=line)
+    assert (code, json.loads(out)["decision"]) == (1, "redact")
+    code, _, err = run("--policies", folder / "p", "--kind", "toolresult", stdin=line)
+    assert (code, err.startswith("guardproxy: --kind is one of user, system, ")) == (2, True)
+
+
+def test_findings_as_csv(folder: Path) -> None:
+    texts = [{"id": "=1+1", "text": "plain"}, {"id": {"a": [1]}, "text": "no"}, {"id": 'x, "y"', "text": "plain plain"}]
+    lines = "".join(json.dumps(text) + "\n" for text in texts)
+    code, out, err = run("--policies", folder / "p", "--csv", folder / "o.csv", "--summary", stdin=lines)
+    assert (code, len(out.splitlines()), err.splitlines()[0]) == (1, 3, "3 texts: 2 redact, 1 pass")
+    assert list(csv.reader(io.StringIO((folder / "o.csv").read_text("utf-8")))) == [
+        ["id", "decision", "rules", "check", "label", "start", "end", "score"],
+        ["'=1+1", "redact", "word", "word", "WORD", "0", "5", "1.0"],
+        ['{"a": [1]}', "pass", "", "", "", "", "", ""],
+        ['x, "y"', "redact", "word", "word", "WORD", "0", "5", "1.0"],
+        ['x, "y"', "redact", "word", "word", "WORD", "6", "11", "1.0"],
+    ]
+    assert run("--policies", folder / "p", "--summary", stdin="")[2] == "0 texts: nothing scanned\n"
+    code, _, err = run("--policies", folder / "p", "--csv", folder / "gone" / "o.csv", stdin=lines)
+    assert (code, "o.csv: No such file" in err) == (2, True)
 
 
 def test_wrong_use(folder: Path) -> None:

@@ -11,10 +11,12 @@ import pytest
 from guardproxy import library
 from guardproxy.checks._contract import Resources, build
 from guardproxy.errors import ConfigError, PolicyError
-from guardproxy.findings import QUICK, Channel, Finding
+from guardproxy.findings import QUICK, Channel, Direction, Finding
 from guardproxy.inference.models import Models
 from guardproxy.library import JUDGES, all_but, folder_of, load, loader, read_policies, shipped_names, using
+from guardproxy.policytest import kinds_of
 from guardproxy.policytest.scan import Result, findings_of, scan_text
+from guardproxy.wire import codecs
 from tests.kit.play import policy_set
 
 POLICY = r"""
@@ -179,3 +181,14 @@ def test_a_check_that_fails_does_so_as_in_the_proxy() -> None:
 def test_a_shadow_rule_alone_changes_nothing() -> None:
     policies = policy_set(OPEN.replace("  - {id: seen, when: seen, action: flag}\n", ""))
     assert scan_text(policies, "look", "request").decision == "pass"
+
+
+@pytest.mark.parametrize("direction", ["request", "response"])
+def test_a_text_of_any_kind_is_scanned_at_its_place(direction: Direction) -> None:
+    it = policy_set(OPEN)
+    codec = codecs()[0]
+    for kind in kinds_of(codec, direction):
+        redacted = scan_text(it, "to jo@ab.io!", direction, kind)
+        assert [(finding.start, finding.end) for finding in redacted.findings] == [(3, 11)], kind
+        assert "jo@ab.io" not in redacted.text
+        assert redacted.text.strip('"').startswith("to "), kind
