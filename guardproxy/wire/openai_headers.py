@@ -16,6 +16,11 @@ from guardproxy.wire.headers import (
     header_shape,
 )
 
+# OpenRouter shows the program that asks by its name and address. Both are short, and without a query and long numbers.
+_TITLE = header_shape(r"(?!(?:.*\d){6})[A-Za-z][A-Za-z0-9.'&+-]{0,24}(?: [A-Za-z0-9.'&+-]{1,25}){0,4}")
+_REFERER = header_shape(
+    r"(?!.*\d{6})https?://(?:[A-Za-z0-9-]{1,40}\.){0,4}[A-Za-z0-9-]{1,40}(?::\d{1,5})?(?:/[A-Za-z0-9._~-]{0,40}){0,4}"
+)
 OPENAI_HEADERS = FormatHeaders(
     credentials=("authorization", "api-key", "x-goog-api-key"),
     meaning={
@@ -23,7 +28,12 @@ OPENAI_HEADERS = FormatHeaders(
         "openai-beta": header_shape(rf"[a-z][a-z_-]{{0,40}}(?:=(?:v\d{{1,2}}|[a-z]{{1,20}}|{DATE}))?", is_list=True),
     },
     single=frozenset(),
-    client={"originator": header_shape(r"[a-z][a-z_-]{0,30}"), "x-goog-api-client": header_shape(PRODUCTS)},
+    client={
+        "originator": header_shape(r"[a-z][a-z_-]{0,30}"),
+        "x-goog-api-client": header_shape(PRODUCTS),
+        **dict.fromkeys(("x-title", "x-openrouter-title"), _TITLE),
+        "http-referer": _REFERER,
+    },
     account={
         "openai-organization": header_shape(r"org-(?!.*\d{7})[A-Za-z0-9]{1,40}"),
         "openai-project": header_shape(r"proj_(?!.*\d{7})[A-Za-z0-9_]{1,64}"),

@@ -40,6 +40,8 @@ SDKS = [
      "X-Stainless-Runtime-Version": "v22.14.0", "Accept": "application/json, text/event-stream", "Accept-Language": "*"},
     {"User-Agent": "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/120.0.0.0 Safari/537.36"},
     {"User-Agent": "python-requests/2.32.3", "Accept": "*/*", "content-language": "de-CH"},
+    {"HTTP-Referer": "https://shop.example.com/chat", "X-Title": "My shop's assistant 2", "X-OpenRouter-Title": "Acme"},
+    {"HTTP-Referer": "http://127.0.0.1:3000/", "X-Title": "R&D"},
     {"User-Agent": "curl/8.5.0", "traceparent": "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"},
     {"Idempotency-Key": "stainless-python-retry-0d8f0c4e-6f3c-4b7e-9a53-0a2f4f1f3b11"},
     {"x-client-request-id": "0d8f0c4e-6f3c-4b7e-9a53-0a2f4f1f3b11", "x-chunk": "3"},
@@ -66,7 +68,18 @@ NAMES = [
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("value", HELD)
 @pytest.mark.parametrize(
-    "frame", ["{}", "OpenAI/Python {}", "org-{}", "proj_{}", "a-{}-2024-01-01", "OpenAI/Python (a {})"]
+    "frame",
+    [
+        "{}",
+        "OpenAI/Python {}",
+        "org-{}",
+        "proj_{}",
+        "a-{}-2024-01-01",
+        "OpenAI/Python (a {})",
+        "https://a.example/{}",
+        "https://{}/a",
+        "My shop {}",
+    ],
 )
 def test_no_header_carries_a_value_that_checks_look_for(name: str, value: str, frame: str) -> None:
     written = frame.format(value)
@@ -75,9 +88,9 @@ def test_no_header_carries_a_value_that_checks_look_for(name: str, value: str, f
 
 
 def test_an_unknown_header_goes_on_where_a_setting_says_so() -> None:
-    assert onward({"x-title": "My shop"}) == {}
-    assert onward({"X-Title": "My shop", "anthropic-beta": "My 1 beta"}, "x-title", "anthropic-beta") == {
-        "X-Title": "My shop",
+    assert onward({"x-shop": "My shop"}) == {}
+    assert onward({"X-Shop": "My shop", "anthropic-beta": "My 1 beta"}, "x-shop", "anthropic-beta") == {
+        "X-Shop": "My shop",
         "anthropic-beta": "My 1 beta",
     }
     for name in (
@@ -93,6 +106,21 @@ def test_an_unknown_header_goes_on_where_a_setting_says_so() -> None:
             refuse_names(Config(request_header=(name,)))
     with pytest.raises(ConfigError, match="cannot let"):
         refuse_names(Config(answer_header=("Set-Cookie",)))
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("x-title", "please remember that the patient in room 7 has a rare disease"),
+        ("x-title", "call 5551234567"),
+        ("http-referer", "https://a.example/?q=text"),
+        ("http-referer", "https://user:word@a.example/"),
+        ("http-referer", "https://a.example/order/1234567"),
+        ("http-referer", "a.example"),
+    ],
+)
+def test_what_is_no_name_and_no_address_of_a_program_is_dropped(name: str, value: str) -> None:
+    assert onward({name: value}) == {}
 
 
 @pytest.mark.parametrize(
