@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections import Counter
 from dataclasses import asdict
 from pathlib import Path
@@ -30,7 +31,8 @@ def litellm(
 ) -> None:
     """Convert a configuration of LiteLLM, and say of every key whether it was taken, changed, or is not possible.
 
-    No secret is copied: environment.sh names the variables that hold them. Exit code 1: something could not be taken.
+    No secret is copied: environment.sh names the variables that hold them. Exit code 0: the result serves, guards, limits and
+    admits as the file says; 1: something of that could not be taken.
     """
     from guardproxy import importing  # noqa: PLC0415
 
@@ -44,16 +46,25 @@ def litellm(
         typer.echo(f"guardproxy: {message}", err=True)
         raise typer.Exit(2) from None
     counts = Counter(note.result for note in conversion.notes)
+    losses, guards = sum(note.is_loss for note in conversion.notes), conversion.draft.guards
     if as_json:
         notes = [asdict(note) for note in conversion.notes]
-        typer.echo(json.dumps({"notes": notes, "counts": counts, "files": sorted(files)}, indent=2))
+        told = {"notes": notes, "counts": counts, "losses": losses, "guards": guards, "files": sorted(files)}
+        typer.echo(json.dumps(told, indent=2))
     else:
         for note in conversion.notes:
             typer.echo(f"{file}:{note.line}: {note.result}: {note.path}: {note.text}")
-        typer.echo(", ".join(f"{counts[result]} {result}" for result in ("taken", "changed", "not possible")))
+        totals = ", ".join(f"{counts[result]} {result}" for result in ("taken", "changed", "not possible"))
+        typer.echo(f"{totals}{f' (the result lacks {losses} of these)' if losses else ''}")
+        if not guards:
+            typer.echo(
+                "the result guards nothing: no guardrail of the file changes or stops a text. Add one: "
+                f"guardproxy policy init default {shlex.quote(str((out or Path('DIR')) / 'policies'))}"
+            )
         if out is not None:
             typer.echo(f"written to {out}: {', '.join(sorted(files))}")
-    raise typer.Exit(1 if counts["not possible"] else 0)
+            typer.echo(f"check it: guardproxy serve --check --config {shlex.quote(str(out / 'guardproxy.toml'))}")
+    raise typer.Exit(1 if losses else 0)
 
 
 def _read(file: Path) -> bytes:

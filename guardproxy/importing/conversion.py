@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from guardproxy.importing.draft import ImportDraft, NewNames, variable_of
 from guardproxy.importing.guardrails import convert_guardrails
 from guardproxy.importing.models import convert_models
-from guardproxy.importing.process import REASONS, convert_process
+from guardproxy.importing.process import NEEDLESS, REASONS, convert_process
 from guardproxy.importing.report import ImportNote, ImportReport
 from guardproxy.importing.source import read_source
 
@@ -27,11 +27,12 @@ def convert_litellm(text: bytes, where: str) -> Conversion:
     """Converts the configuration of LiteLLM's proxy. `where`: its path, for messages. Raises `ConfigError`."""
     source = read_source(text, where)
     named = {variable_of(source.get(*path)) for path in source.leaves()} | {*source.keys("environment_variables")}
-    draft, report = ImportDraft(names_of_variables=NewNames("_", named)), ImportReport(source, REASONS)
+    draft, report = ImportDraft(names_of_variables=NewNames("_", named)), ImportReport(source, REASONS, NEEDLESS)
     convert_models(source, draft, report)
     convert_guardrails(source, draft, report)
     convert_process(source, draft, report)
-    draft.settings = {"policies": "policies", "audit": "audit", **draft.settings}
+    # Without a policy of its own, the proxy has the shipped policy `default`.
+    draft.settings = {**({"policies": "policies"} if draft.policies else {}), "audit": "audit", **draft.settings}
     if draft.limits or draft.prices:
         draft.settings["limits"] = "limits.toml"
     return Conversion(draft, tuple(report.notes()))

@@ -76,6 +76,15 @@ class ImportDraft:
             self.upstreams[self._upstreams[key]] = upstream
         return self._upstreams[key]
 
+    @property
+    def guards(self) -> bool:
+        """Whether a rule changes or stops a text: rules that only watch guard nothing."""
+        return not self.policies or any(
+            rule["action"] != "flag" and "shadow" not in (rule.get("mode"), tree.get("mode"))
+            for tree in self.policies.values()
+            for rule in tree.get("rules", ())
+        )
+
     def policy(self, wanted: str, tree: Mapping[str, Any]) -> str:
         """Adds a policy. Returns its name."""
         name = self._names_of_policies.of(plain_name(wanted))

@@ -20,6 +20,8 @@ LIMIT_DESTINATIONS = 32
 LIMIT_PRIORITY = 100
 LIMIT_ATTEMPTS = 10
 MILLION = 1_000_000
+WEIGHTS = ("weight", "rpm", "tpm")
+MOST_WEIGHT = 10**12
 _URL = re.compile(r"https?://[A-Za-z0-9.\[\]:/_~-]+", re.ASCII)
 _FALLBACKS = ("fallbacks", "context_window_fallbacks", "content_policy_fallbacks")
 _SECTIONS = ("router_settings", "litellm_settings")
@@ -38,14 +40,17 @@ class Deployment:
 def convert_models(source: ImportSource, draft: ImportDraft, report: ImportReport) -> None:
     """Converts the deployments, their prices, aliases and fallbacks."""
     groups: dict[str, list[Deployment]] = {}
+    weights = _weighing(source)
     for index in range(source.count("model_list")):
         name = source.get("model_list", index, "model_name")
         if not is_name(name):
             report.impossible("the model has no name that can be matched", "model_list", index)
             continue
-        deployment = _deployment(source, draft, report, name, ("model_list", index))
+        deployment = _deployment(source, draft, report, name, ("model_list", index), weights[name][index])
         if deployment is not None:
             groups.setdefault(name, []).append(deployment)
+    for by_index in weights.values():
+        _note_weights(source, report, list(by_index))
     aliases = _aliases(source, report, groups)
     chains = _fallbacks(source, report, groups)
     attempts = _attempts(source, report)
@@ -86,7 +91,7 @@ def _policy(
 
 
 def _deployment(
-    source: ImportSource, draft: ImportDraft, report: ImportReport, name: str, path: tuple[str | int, ...]
+    source: ImportSource, draft: ImportDraft, report: ImportReport, name: str, path: tuple[str | int, ...], weight: int
 ) -> Deployment | None:
     """The deployment at a path; `None` if it cannot be taken."""
     params = (*path, "litellm_params")
@@ -108,7 +113,6 @@ def _deployment(
         report.impossible("`api_base` is missing, or is no plain URL", *path)
         return None
     where = draft.upstream(provider.replace("_", "-"), upstream)
-    weight = _weight(source, report, params)
     order = source.get(*params, "order")
     report.taken(f"the match of the policy `{policy_of(name)}`", *path, "model_name")
     report.taken(f"a destination at the upstream `{where}`", *params, "model")
@@ -164,18 +168,61 @@ def _note_key(
         report.changed(f"a key in the file is not copied: set {upstream.key_variable}", *path)
 
 
-def _weight(source: ImportSource, report: ImportReport, params: tuple[str | int, ...]) -> int:
-    """The share of a deployment: its `weight`, or its limit of requests or tokens, as LiteLLM weighs them."""
-    chosen = 1
-    for part in ("tpm", "rpm", "weight"):  # the last one counts
-        value = source.get(*params, part)
-        if isinstance(value, int | float) and not isinstance(value, bool) and 1 <= value <= MILLION:
-            chosen = round(value)
-            report.changed("the weight of the destination; it is no limit", *params, part)
-        elif isinstance(value, int | float):
-            report.changed(f"weights are from 1 to {MILLION}, so it counts as 1", *params, part)
-    report.taken("the weight of the destination", *params, "weight")
-    return chosen
+def _weighing(source: ImportSource) -> dict[str, dict[int, int]]:
+    """Returns the weights of deployments, by model and index. LiteLLM weighs all deployments of a model by one key: `weight`,
+    or else `rpm`, or else `tpm`. The least weight becomes at least 1."""
+    groups: dict[str, list[int]] = {}
+    for index in range(source.count("model_list")):
+        name = source.get("model_list", index, "model_name")
+        if is_name(name):
+            groups.setdefault(name, []).append(index)
+    return {name: _weights(source, indexes) for name, indexes in groups.items()}
+
+
+def _weights(source: ImportSource, indexes: list[int]) -> dict[int, int]:
+    values = _by_key(source, indexes, _key_of(source, indexes))
+    least = min(values.values(), default=1.0)
+    scale = 1 / least if least < 1 else 1.0
+    return {index: min(MILLION, max(1, round(values.get(index, 1.0) * scale))) for index in indexes}
+
+
+def _key_of(source: ImportSource, indexes: list[int]) -> str:
+    """Returns the key that weighs these deployments; empty if there is none."""
+    return next((key for key in WEIGHTS if _by_key(source, indexes, key)), "") if len(indexes) > 1 else ""
+
+
+def _by_key(source: ImportSource, indexes: list[int], key: str) -> dict[int, float]:
+    """Returns the positive values of a key, by index."""
+    found = ((index, source.get("model_list", index, "litellm_params", key)) for index in indexes if key)
+    return {
+        index: float(value)
+        for index, value in found
+        if isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < MOST_WEIGHT
+    }
+
+
+def _note_weights(source: ImportSource, report: ImportReport, indexes: list[int]) -> None:
+    """Says what became of the keys that LiteLLM weighs deployments by."""
+    chosen = _key_of(source, indexes)
+    has_value = _by_key(source, indexes, chosen)
+    for index in indexes:
+        params = ("model_list", index, "litellm_params")
+        for key in WEIGHTS:
+            if key == chosen and index in has_value:
+                if key == "weight":
+                    report.taken("the weight of the destination", *params, key)
+                else:
+                    report.changed("the weight of the destination; it is no limit", *params, key)
+            elif key == chosen:
+                report.changed("no weight above 0, so it counts as 1", *params, key)
+            elif chosen:
+                report.changed(
+                    f"the deployments of this model are weighed by `{chosen}` alone; it is no limit", *params, key
+                )
+            else:
+                report.changed("no other deployment has this name, and it is no limit", *params, key)
+        if chosen and index not in has_value and source.get(*params, chosen) is None:
+            report.changed(f"a destination with the weight 1, as it has no `{chosen}`", *params, "model")
 
 
 def _price(

@@ -20,6 +20,12 @@ _SECTIONS = ("general_settings", "litellm_settings", "router_settings")
 _WINDOWS = {"1d": "day", "24h": "day", "30d": "month", "1mo": "month"}
 _CALLBACKS = ("callbacks", "success_callback", "failure_callback", "service_callback")
 _SEMANTIC = ("redis-semantic", "qdrant-semantic")
+_SHARED = ("redis", "redis-cluster", "redis-semantic")
+# Which requests ask the same is judged from texts that a rule reads.
+_READS_USERS = {
+    "checks": {"secrets": {"use": "secrets"}},
+    "rules": [{"id": "read-questions", "on": "user", "when": "secrets", "action": "flag"}],
+}
 _WATCH = {"id": "watch", "when": "check_error", "action": "flag"}  # a policy needs a rule
 _HOST = re.compile(r"[A-Za-z0-9._-]+", re.ASCII)
 REASONS: Mapping[str, str] = {
@@ -39,12 +45,24 @@ REASONS: Mapping[str, str] = {
     "include": "import each of these files itself",
     "mcp_servers": "guardproxy does not serve MCP",
     "vector_store_registry": "guardproxy does not serve vector stores",
+    "model_list.model_info": "a description, which no request depends on",
     "model_list.litellm_params.max_tokens": "a policy's `set` changes fields of a request",
     "model_list.litellm_params.temperature": "a policy's `set` changes fields of a request",
     "model_list.litellm_params.timeout": "time-outs hold for all upstreams: `timeout_first_byte_s`",
     "model_list.litellm_params.stream_timeout": "time-outs hold for all upstreams: `timeout_first_byte_s`",
 }
 """Why a key is not possible."""
+NEEDLESS = frozenset(
+    (
+        *("litellm_settings.drop_params", "litellm_settings.modify_params"),
+        *("general_settings.database_url", "general_settings.store_model_in_db"),
+        *("general_settings.alerting", "general_settings.alerting_threshold"),
+        *("router_settings.routing_strategy", "router_settings.routing_strategy_args", "environment_variables"),
+        *(f"model_list.litellm_params.{name}" for name in ("max_tokens", "temperature", "timeout", "stream_timeout")),
+        "model_list.model_info",
+    )
+)
+"""Those without which the result serves, guards, limits and admits as the file says."""
 
 
 def convert_process(source: ImportSource, draft: ImportDraft, report: ImportReport) -> None:
@@ -72,7 +90,7 @@ def _keys(source: ImportSource, draft: ImportDraft, report: ImportReport) -> Non
     if source.get("general_settings", "master_key") is not None:
         draft.settings["client_keys"] = "keys"
         report.changed(
-            "clients get keys of their own: `guardproxy keys create` writes the folder `keys`",
+            "clients get keys of their own: `guardproxy keys create` writes the folder `keys` beside guardproxy.toml",
             "general_settings",
             "master_key",
         )
@@ -132,19 +150,26 @@ def _cache(source: ImportSource, draft: ImportDraft, report: ImportReport) -> No
         return
     path = ("litellm_settings", "cache_params")
     ttl_s = source.get(*path, "ttl")
-    cache: dict[str, Any] = {"mode": "exact"}
+    kind = source.get(*path, "type")
+    is_semantic = kind in _SEMANTIC
+    cache: dict[str, Any] = {"mode": "semantic" if is_semantic else "exact"}
     if isinstance(ttl_s, int | float) and not isinstance(ttl_s, bool) and 1 <= ttl_s <= 30 * 86_400:
         cache["ttl_s"] = ttl_s
         report.taken("`ttl_s` of the policy `cache`", *path, "ttl")
-    draft.policy("cache", {"cache": cache})
+    draft.policy("cache", {"cache": cache} | (_READS_USERS if is_semantic else {}))
     report.taken("the policy `cache`", "litellm_settings", "cache")
-    kind = source.get(*path, "type")
-    if kind in _SEMANTIC:
-        report.changed("equal requests only: similar ones are not the same question", *path, "type")
-    elif kind in ("redis", "redis-cluster"):
+    if kind in _SHARED:
         _state(source, draft, report, path)
     else:
         report.changed("each process has a cache of its own", *path, "type")
+    if is_semantic:
+        report.changed("`mode: semantic`: questions that say the same in other words", *path, "type")
+        for name in (
+            "similarity_threshold",
+            "redis_semantic_cache_embedding_model",
+            "qdrant_semantic_cache_embedding_model",
+        ):
+            report.needless("rules decide whether two questions say the same, not a distance of vectors", *path, name)
 
 
 def _state(source: ImportSource, draft: ImportDraft, report: ImportReport, path: tuple[str, ...]) -> None:
@@ -185,6 +210,4 @@ def _callback(kind: str, draft: ImportDraft, report: ImportReport, path: tuple[s
     elif policy := convert_callback(kind, draft):
         report.taken(f"the policy `{policy}`", *path)
     else:
-        report.impossible(
-            "records are in the audit log; `guardproxy audit ship` and `audit export` send them on", *path
-        )
+        report.needless("records are in the audit log; `guardproxy audit ship` and `audit export` send them on", *path)

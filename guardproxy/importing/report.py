@@ -7,7 +7,7 @@ silence. No value of the file is in a note, as it could be a secret.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -19,21 +19,26 @@ UNKNOWN = "guardproxy has nothing for it"
 
 @dataclass(frozen=True, slots=True, order=True)
 class ImportNote:
-    """What became of a key. `line`: in the file; `path`: of the key; `text`: where it went, or why it could not be taken."""
+    """What became of a key. `line`: in the file; `path`: of the key; `text`: where it went, or why it could not be taken.
+    `is_loss`: whether something is not served, guarded, limited or admitted as the file says, or nobody knows."""
 
     line: int
     path: str
     result: Result
     text: str
+    is_loss: bool = False
 
 
 class ImportReport:
     """Gathers the notes about a file. `reasons`: why a key is not possible, by its shown path without indexes, for the values
-    that get no other note."""
+    that get no other note. `needless`: those of them of which nothing is missing in the result."""
 
-    def __init__(self, source: ImportSource, reasons: Mapping[str, str]) -> None:
+    def __init__(
+        self, source: ImportSource, reasons: Mapping[str, str], needless: Collection[str] = frozenset()
+    ) -> None:
         self._source = source
         self._reasons = reasons
+        self._needless = needless
         self._notes: dict[Path, ImportNote] = {}
 
     def taken(self, text: str, *path: str | int) -> None:
@@ -45,7 +50,11 @@ class ImportReport:
         self._note("changed", text, path)
 
     def impossible(self, text: str, *path: str | int) -> None:
-        """Notes that a key could not be taken, and why."""
+        """Notes that a key could not be taken, and why. The result lacks it."""
+        self._note("not possible", text, path, is_loss=True)
+
+    def needless(self, text: str, *path: str | int) -> None:
+        """Notes that a key could not be taken, and why the result is good without it."""
         self._note("not possible", text, path)
 
     def notes(self) -> list[ImportNote]:
@@ -53,17 +62,22 @@ class ImportReport:
         noted = dict(self._notes)
         for path in self._source.leaves():
             if not any(path[:length] in noted for length in range(1, len(path) + 1)):
-                noted[path] = self._made("not possible", self._reason(path), path)
+                key = self._key(path)
+                text = self._reasons.get(key, UNKNOWN)
+                # What is off or empty asks for nothing.
+                is_loss = key not in self._needless and bool(self._source.get(*path))
+                noted[path] = self._made("not possible", text, path, is_loss=is_loss)
         return sorted(noted.values())
 
-    def _reason(self, path: Path) -> str:
+    def _key(self, path: Path) -> str:
+        """Returns the longest beginning of a path that has a reason; empty if there is none."""
         names = [str(step) for step in path if isinstance(step, str)]
-        found = (self._reasons.get(".".join(names[:length])) for length in range(len(names), 0, -1))
-        return next((reason for reason in found if reason), UNKNOWN)
+        found = (".".join(names[:length]) for length in range(len(names), 0, -1))
+        return next((key for key in found if key in self._reasons), "")
 
-    def _note(self, result: Result, text: str, path: Path) -> None:
+    def _note(self, result: Result, text: str, path: Path, *, is_loss: bool = False) -> None:
         if path in self._source.lines:
-            self._notes[path] = self._made(result, text, path)
+            self._notes[path] = self._made(result, text, path, is_loss=is_loss)
 
-    def _made(self, result: Result, text: str, path: Path) -> ImportNote:
-        return ImportNote(self._source.lines[path], shown(path), result, text)
+    def _made(self, result: Result, text: str, path: Path, *, is_loss: bool) -> ImportNote:
+        return ImportNote(self._source.lines[path], shown(path), result, text, is_loss)

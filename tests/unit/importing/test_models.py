@@ -44,7 +44,7 @@ def test_deployments_of_a_model_share_its_requests_by_weight() -> None:
     assert draft.policies["route-gpt"]["match"] == {"models": ["gpt"]}
     assert route_of(draft, "route-gpt") == {
         "upstreams": [
-            {"upstream": "openai", "model": "gpt-5", "weight": 100},
+            {"upstream": "openai", "model": "gpt-5"},
             {"upstream": "openai-2", "model": "gpt-5", "weight": 3},
         ],
         "sticky": "none",
@@ -52,7 +52,36 @@ def test_deployments_of_a_model_share_its_requests_by_weight() -> None:
     }
     assert notes["model_list[0].litellm_params.rpm"][0] == "changed"
     assert notes["model_list[1].litellm_params.weight"][0] == "taken"
-    assert "from 1" in notes["model_list[2].litellm_params.tpm"][1]
+    assert notes["model_list[2].litellm_params.tpm"][1] == (
+        "the deployments of this model are weighed by `weight` alone; it is no limit"
+    )
+    assert notes["model_list[2].litellm_params.model"] == (
+        "changed",
+        "a destination with the weight 1, as it has no `weight`",
+    )
+
+
+@pytest.mark.parametrize(
+    ("params", "weights"),
+    [
+        (({"rpm": 600}, {"rpm": 100}), (600, 100)),
+        (({"rpm": 600, "weight": 1}, {"rpm": 100, "weight": 2}), (1, 2)),
+        (({"rpm": 600, "weight": 2}, {"rpm": 100}), (2, 1)),
+        (({"rpm": 600, "tpm": 5}, {"tpm": 9}), (600, 1)),
+        (({"tpm": 500}, {"tpm": 900}), (500, 900)),
+        (({"weight": 0.9}, {"weight": 0.1}), (9, 1)),
+        (({"weight": 0}, {"weight": 0}), (1, 1)),
+        (({"weight": True, "rpm": 3}, {"rpm": "7"}), (3, 1)),
+        (({"weight": 1e-9}, {"weight": 1}), (1, 1_000_000)),
+        (({"rpm": 600},), (1,)),
+    ],
+)
+def test_deployments_are_weighed_by_one_key(params: tuple[dict[str, Any], ...], weights: tuple[int, ...]) -> None:
+    draft, notes = converted(model_list=[model("gpt", f"openai/m{at}", **own) for at, own in enumerate(params)])
+    assert tuple(row.get("weight", 1) for row in route_of(draft, "route-gpt")["upstreams"]) == weights
+    for at, own in enumerate(params):
+        for key in own:
+            assert notes[f"model_list[{at}].litellm_params.{key}"][0] != "not possible"
 
 
 def test_a_key_in_the_file_is_not_copied() -> None:

@@ -86,9 +86,21 @@ def test_a_cache_in_redis_is_a_shared_state() -> None:
     assert draft.variables == {"state": "redis://localhost:6379/0"}
 
 
-@pytest.mark.parametrize("kind", ["redis-semantic", "local"])
-def test_other_caches_hold_equal_requests_of_a_process(kind: str) -> None:
-    draft, notes = converted(litellm_settings={"cache": True, "cache_params": {"type": kind, "ttl": "long"}})
+@pytest.mark.parametrize("kind", ["redis-semantic", "qdrant-semantic"])
+def test_a_semantic_cache_stays_one_and_reads_questions(kind: str) -> None:
+    params = {"type": kind, "similarity_threshold": 0.8, "host": "h"}
+    draft, notes = converted(litellm_settings={"cache": True, "cache_params": params})
+    assert draft.policies["cache"]["cache"] == {"mode": "semantic"}
+    (rule,) = draft.policies["cache"]["rules"]
+    assert (rule["on"], rule["action"]) == ("user", "flag")
+    assert not draft.guards
+    assert notes["litellm_settings.cache_params.type"][0] == "changed"
+    assert notes["litellm_settings.cache_params.similarity_threshold"][0] == "not possible"
+    assert ("state" in draft.variables) == (kind == "redis-semantic")
+
+
+def test_other_caches_hold_equal_requests_of_a_process() -> None:
+    draft, notes = converted(litellm_settings={"cache": True, "cache_params": {"type": "local", "ttl": "long"}})
     assert draft.policies["cache"]["cache"] == {"mode": "exact"}
     assert notes["litellm_settings.cache_params.type"][0] == "changed"
     assert not draft.variables
