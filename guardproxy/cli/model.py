@@ -204,6 +204,8 @@ def export(
         if kind not in (None, "scores", "tags"):
             raise ConfigError("--kind is scores or tags")
         loaded = load_checkpoint(checkpoint, kind, *naming(labels))  # type: ignore[arg-type]  # checked above
+        if loaded.remark:
+            typer.echo(f"guardproxy: {checkpoint}: {loaded.remark}", err=True)
         try:
             parity = run(
                 loaded, out, int8=int8, fp16=fp16, groups=groups(loaded, positive or [], as_label), version=version

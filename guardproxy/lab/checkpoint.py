@@ -17,6 +17,7 @@ Kind = Literal["scores", "tags"]
 MISSING = "an export needs torch and transformers: pip install 'guardproxy[train]'"
 MOST_TOKENS, LEAST_TOKENS = 512, 16
 """Limits of a model folder."""
+USUAL_SPARE = 128
 NEVER = -1e4
 """The logit of a tag that the checkpoint lacks: small, and within the range of float16."""
 PRESIDIO: Mapping[str, str] = {
@@ -37,7 +38,7 @@ class Checkpoint:
 
     `network(input_ids, attention_mask)` returns logits. `outputs`: its columns, named as in the model folder: the
     outputs of a classifier, or the labels of a tagger (two columns each, after the column for no label). `special`:
-    the first, last and padding token.
+    the first, last and padding token. `spare_embeddings`: those behind the last token of the tokenizer.
     """
 
     kind: Kind
@@ -48,6 +49,18 @@ class Checkpoint:
     special: tuple[str, str, str]
     max_tokens: int
     architecture: str
+    spare_embeddings: int = 0
+
+    @property
+    def remark(self) -> str:
+        """A doubt whether the tokenizer is that of the network; empty without one. Embeddings are often filled up to a multiple
+        of 64 or 128, which is no reason for doubt."""
+        if self.spare_embeddings < USUAL_SPARE:
+            return ""
+        return (
+            f"the tokenizer and the embeddings differ: {self.spare_embeddings:,} embeddings have no token. Is the tokenizer "
+            "that of this checkpoint?"
+        )
 
 
 def load(folder: Path, kind: Kind | None, new_names: Sequence[str], renamed: Mapping[str, str]) -> Checkpoint:
@@ -82,6 +95,7 @@ def load(folder: Path, kind: Kind | None, new_names: Sequence[str], renamed: Map
         raise ConfigError(f"{folder} lacks the weights {', '.join(sorted(info['missing_keys'])[:3])}")
     if not tokenizer.is_fast:
         raise ConfigError(f"{folder} needs a fast tokenizer (tokenizer.json)")
+    spare = _spare_embeddings(folder, model, tokenizer)
     if (renamed and kind == "scores") or (new_names and kind == "tags"):
         raise ConfigError(
             "--labels: for a classifier list its outputs in order (safe,injection), "
@@ -104,6 +118,7 @@ def load(folder: Path, kind: Kind | None, new_names: Sequence[str], renamed: Map
         special=_special(folder, tokenizer),
         max_tokens=_room(folder, model, tokenizer),
         architecture=type(model).__name__,
+        spare_embeddings=spare,
     )
 
 
@@ -185,6 +200,17 @@ def _network(model: Any, columns: list[list[int]] | None) -> Any:
         return logits[..., part[0]] if len(part) == 1 else torch.logsumexp(logits[..., part], -1)
 
     return TwoInputs().eval()
+
+
+def _spare_embeddings(folder: Path, model: Any, tokenizer: Any) -> int:
+    """Returns how many embeddings of the network have no token. Raises `ConfigError` if a token has no embedding."""
+    rows, tokens = model.get_input_embeddings().num_embeddings, 1 + max(tokenizer.get_vocab().values(), default=-1)
+    if tokens > rows:
+        raise ConfigError(
+            f"{folder}: the tokenizer and the embeddings differ: there are ids up to {tokens - 1}, and embeddings up to "
+            f"{rows - 1}. The tokenizer is that of another checkpoint, or tokens were added without embeddings for them"
+        )
+    return int(rows - tokens)
 
 
 def _special(folder: Path, tokenizer: Any) -> tuple[str, str, str]:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from guardproxy.errors import ConfigError
-from guardproxy.lab.checkpoint import load, naming
+from guardproxy.lab.checkpoint import Checkpoint, _spare_embeddings, load, naming
 from tests.kit.checkpoints import FAMILIES, checkpoint
 
 PAIR = ["SAFE", "INJECTION"]
@@ -36,6 +36,54 @@ def test_without_torch_the_extra_is_named(tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.setitem(sys.modules, "torch", None)
     with pytest.raises(ConfigError, match=r"pip install 'guardproxy\[train\]'"):
         load(tmp_path, None, [], {})
+
+
+class Sizes:
+    """What is asked of a network and of a tokenizer: the number of embeddings, and the ids of tokens."""
+
+    def __init__(self, rows: int, ids: list[int]) -> None:
+        self.num_embeddings = rows
+        self._ids = ids
+
+    def get_input_embeddings(self) -> Sizes:
+        return self
+
+    def get_vocab(self) -> dict[str, int]:
+        return {f"token{number}": number for number in self._ids}
+
+
+@pytest.mark.parametrize(
+    ("rows", "ids", "spare"), [(10, list(range(10)), 0), (64, list(range(10)), 54), (10, [0, 9], 0), (3, [], 3)]
+)
+def test_embeddings_without_a_token_are_counted(rows: int, ids: list[int], spare: int) -> None:
+    assert _spare_embeddings(Path("here"), Sizes(rows, ids), Sizes(rows, ids)) == spare
+
+
+@pytest.mark.parametrize("ids", [list(range(11)), [0, 10], [10]])
+def test_a_token_without_an_embedding_is_said(ids: list[int]) -> None:
+    """The ids count, not how many there are: some tokenizers leave ids out."""
+    with pytest.raises(
+        ConfigError, match="tokenizer and the embeddings differ: there are ids up to 10, and embeddings up to 9"
+    ):
+        _spare_embeddings(Path("here"), Sizes(10, ids), Sizes(10, ids))
+
+
+@pytest.mark.parametrize(("spare", "is_remarked"), [(0, False), (99, False), (1000, True)])
+def test_many_embeddings_without_a_token_are_a_doubt(spare: int, is_remarked: bool) -> None:
+    about = ("scores", None, None, ("a",), "softmax", ("", "", ""), 64, "Bert")
+    remark = Checkpoint(*about, spare_embeddings=spare).remark  # type: ignore[arg-type]
+    assert ("1,000 embeddings have no token" in remark) == is_remarked
+
+
+@pytest.mark.export
+def test_the_tokenizer_of_another_checkpoint_is_said(tmp_path: Path) -> None:
+    folder = checkpoint(tmp_path / "a", "bert", PAIR)
+    words = json.loads((folder / "tokenizer.json").read_text("utf-8"))
+    vocabulary = words["model"]["vocab"]
+    vocabulary["anotherword"] = max(vocabulary.values()) + 1000
+    (folder / "tokenizer.json").write_text(json.dumps(words), "utf-8")
+    with pytest.raises(ConfigError, match="the tokenizer and the embeddings differ"):
+        load(folder, None, [], {})
 
 
 @pytest.mark.export
