@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator
 
 from guardproxy.config import Config
-from guardproxy.errors import PolicyError
+from guardproxy.errors import ConfigError, PolicyError
 from guardproxy.inference import Models, Remotes
 from guardproxy.library import load
 from guardproxy.policy import FilePlace, JudgeSection, Policy, PolicyErrors, PolicySet, refuse_strangers
@@ -18,7 +18,10 @@ def usable_policies(
     config: Config, models: Models, remotes: Remotes, tenants: Collection[str] | None = None
 ) -> PolicySet:
     """Loads the policies of the settings. `tenants`: the names that clients with keys have; `None`: not known, so no name in a
-    policy is refused. Raises `PolicyError` if they are wrong or need a setting that is missing."""
+    policy is refused. Raises `PolicyError` if they are wrong or need a setting that is missing, and `ConfigError` if the
+    folder of models is missing: a shipped model would take the place of one that the operator means."""
+    if config.models and not config.models.is_dir():
+        raise ConfigError(f"`models`: {config.models} is no folder")
     policies = load(config.policies, config.models, models, remotes, code=config.allow_code)
     check_policies(policies, config)
     if tenants is not None and not config.jwt_tenant:  # tokens may name any tenant

@@ -55,6 +55,7 @@ WRONG: dict[str, tuple[str, Callable[[Path], dict[str, Any]], str]] = {
     "limits": ("clients", lambda folder: {"limits": folder / "p" / "p.yaml"}, "p.yaml"),
     "state": ("clients", lambda _: {"state": "unix://a:b@/x?db=y"}, "`state`: "),
     "no policies": ("policies", lambda _: {"policies": Path("strct")}, "did you mean `strict`?"),
+    "models": ("policies", lambda folder: {"models": folder / "gone"}, "gone is no folder"),
     "seal key": ("policies", lambda folder: {"policies": sealed(folder)}, "needs the operator's key"),
     "duty": ("plug-ins", lambda _: {"duty": ("none",)}, "no installed package provides this duty"),
     "sink": ("plug-ins", lambda _: {"audit_sink": ("none",)}, "there is no audit sink `none`"),

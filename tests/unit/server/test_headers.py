@@ -4,13 +4,15 @@ text, and none that repeats what was found."""
 from __future__ import annotations
 
 from ipaddress import ip_network
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from multidict import CIMultiDict
 
 from guardproxy.config import Config, load
-from guardproxy.errors import ConfigError, DownstreamError
-from guardproxy.server.headers import condition_headers, downstream_headers, is_trusted, named
+from guardproxy.errors import ConfigError, DownstreamError, ErrorCode
+from guardproxy.server.headers import check_head, condition_headers, downstream_headers, is_trusted, named
 from guardproxy.server.onward import fallback_headers
 from guardproxy.wire import KeyHeader
 from guardproxy.wire.formats.anthropic_messages.contract import CONTRACT as MESSAGES
@@ -30,6 +32,18 @@ USUAL = {
     "anthropic-ratelimit-input-tokens-remaining": "80000",
     "anthropic-ratelimit-requests-reset": "2026-11-25T10:00:00Z",
 }
+
+
+@pytest.mark.parametrize(
+    ("path", "says_slash"),
+    [("//v1/chat/completions", True), ("/v1//models", True), ("/v1/../x", False), ("/v1/a b", False)],
+)
+def test_a_base_url_that_ends_with_a_slash_is_said(path: str, says_slash: bool) -> None:
+    asked: Any = SimpleNamespace(is_spoken=True, raw_path=path)
+    with pytest.raises(DownstreamError) as refused:
+        check_head(asked)
+    assert refused.value.code == ErrorCode.INVALID_PATH
+    assert ("leave the slash at the end of the client's base URL out" in str(refused.value)) == says_slash
 
 
 @pytest.mark.parametrize("header", [CHAT.key_header, MESSAGES.key_header])
