@@ -71,7 +71,7 @@ def _changes(steps: Steps, known: tuple[Steps, ...]) -> Iterator[tuple[int, Step
 def _shared(left: Steps, right: Steps) -> int:
     """Returns how many steps both begin with."""
     pairs = enumerate(zip(left, right, strict=False))
-    return next((at for at, (one, other) in pairs if one != other), min(len(left), len(right)))
+    return next((at for at, (step, other) in pairs if step != other), min(len(left), len(right)))
 
 
 def _change(wrong: Steps, right: Steps) -> str:
