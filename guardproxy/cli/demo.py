@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from guardproxy.errors import GuardproxyError
+from guardproxy.errors import AuditError, GuardproxyError
 
 if TYPE_CHECKING:
     from guardproxy.config import Config
@@ -49,6 +49,9 @@ def demo(
         return
     except OSError as error:
         _say(f"cannot start: {error.strerror or error} (other ports: --port, --admin-port)", to_stderr=True)
+        raise typer.Exit(2) from None
+    except AuditError as error:  # two demos in one folder, above all
+        _say(f"cannot start: {error} (another folder: --audit)", to_stderr=True)
         raise typer.Exit(2) from None
     except GuardproxyError as error:
         _say(f"cannot start: {error}", to_stderr=True)

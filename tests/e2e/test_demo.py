@@ -69,6 +69,10 @@ def test_what_it_prints_can_be_pasted_and_control_c_ends_it(demo: Demo) -> None:
     for line in shown:  # the demo's own log
         assert processes.run(*shlex.split(line)[1:]).returncode == 0
 
+    folder = shlex.split(shown[0])[-1]
+    second = processes.run("demo", "--no-model", "--port", "0", "--admin-port", "0", "--audit", folder)
+    assert (second.returncode, "another folder: --audit" in second.stderr) == (2, True)
+
     demo.process.send_signal(signal.SIGINT)
     assert demo.process.wait(timeout=60) == 0
     assert "Traceback" not in demo.text
