@@ -85,7 +85,7 @@ def scan(
     if not files and (engine != "local" or workers > 1):
         _wrong_use("standard input is scanned in one process: name files to use --engine or --workers")
     direction: Direction = "request" if on == "request" else "response"
-    has_findings = False
+    has_findings, is_summed = False, bool(files) if summary is None else summary
     lines: Counter[str] = Counter()
     try:
         shared = SharedPolicies(policies, allow_code)
@@ -98,7 +98,8 @@ def scan(
                 lines[name] += found.lines
                 has_findings = has_findings or found.has_findings
                 sys.stdout.write(found.out)
-                counts.add(found.out)
+                if is_summed or table:
+                    counts.add(found.out)
                 if found.is_faulty:
                     hint = "; --text takes the file as one plain text" if files else ""
                     _wrong_use(f'{name}line {lines[name]} is not a JSON object with a string "text"{hint}')
@@ -108,7 +109,7 @@ def scan(
         raise
     except OSError as error:
         _wrong_use(f"{error.filename}: {error.strerror}")
-    if files if summary is None else summary:
+    if is_summed:
         sys.stdout.flush()
         for line in counts.lines():
             typer.echo(line, err=True)

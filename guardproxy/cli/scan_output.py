@@ -32,7 +32,7 @@ class ScanSummary:
 
     def add(self, out: str) -> None:
         """Counts lines of results."""
-        for line in out.splitlines():
+        for line in filter(None, out.split("\n")):  # a text may hold other ends of lines, such as U+2028
             result = json.loads(line)
             labels = [(finding["check"], finding["label"]) for finding in result["findings"]]
             self._texts += 1

@@ -90,10 +90,10 @@ def test_a_line_without_a_text_is_named_after_the_results_before_it(
 
 def test_a_file_of_text_is_one_text(folder: Path) -> None:
     file = folder / "notes.txt"
-    for text in ("a plain text\nof two lines", "{\n plain", "plain", ""):
+    for text in ("a plain text\nof two lines", "{\n plain", "plain \u2028 \x85 \x0c plain", "plain", ""):
         file.write_text(text)
         code, out, err = run(file, "--policies", folder / "p")
-        (row,) = map(json.loads, out.splitlines())
+        (row,) = map(json.loads, filter(None, out.split("\n")))
         assert (code, row["id"], len(row["findings"])) == ("plain" in text, str(file), text.count("plain"))
         if not row["findings"]:
             assert (row["text"], err) == (text, "1 text: 1 pass\n")
