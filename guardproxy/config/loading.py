@@ -10,7 +10,7 @@ from typing import Any
 
 from guardproxy.config.declaration import Declaration
 from guardproxy.config.settings import DEFAULT, SETTINGS, Config, has_name
-from guardproxy.config.spelling import is_injected, unknown_key, unknown_variables
+from guardproxy.config.spelling import is_injected, nearest, unknown_key, unknown_variables
 from guardproxy.errors import ConfigError
 
 
@@ -75,9 +75,11 @@ def _from_file(setting: Declaration, value: Any, file: Path, warnings: list[str]
 
 
 def _is_shipped(policies: Path) -> bool:
-    """Whether a path is the name of a shipped policy."""
-    is_name = len(policies.parts) == 1
-    return is_name and (str(policies) == "default" or (package_folder("policies") / policies).is_dir())
+    """Whether a path is the name of a shipped policy, or a misspelled one, of which the loader says the right one."""
+    if len(policies.parts) != 1:
+        return False
+    shipped = ["default", *(path.name for path in package_folder("policies").iterdir() if path.is_dir())]
+    return policies.name in shipped or (not policies.exists() and bool(nearest(policies.name, shipped)))
 
 
 def _contradictions(config: Config) -> Iterator[str]:

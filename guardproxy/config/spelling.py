@@ -48,11 +48,16 @@ def unknown_key(name: str, is_table: bool, known: Collection[str]) -> str:
     """Returns what is wrong with a key of the file that is no setting. `is_table`: whether it is a section."""
     if is_table:
         return f"there is no section `{name}`: settings stand at the top of the file, before every `[section]`"
+    near = nearest(name.lower().replace("-", "_"), known)
+    hint = f"did you mean `{near}`?" if near else "`guardproxy serve --help` lists all"
+    return f"unknown setting `{name}`; {hint}"
+
+
+def nearest(name: str, known: Collection[str]) -> str:
+    """Returns the known name that is most like a name; empty if none is like it."""
     from difflib import get_close_matches  # noqa: PLC0415 - only for a mistake
 
-    near = get_close_matches(name.lower().replace("-", "_"), known, 1)
-    hint = f"did you mean `{near[0]}`?" if near else "`guardproxy serve --help` lists all"
-    return f"unknown setting `{name}`; {hint}"
+    return next(iter(get_close_matches(name, known, 1)), "")
 
 
 def edits(left: str, right: str) -> int:

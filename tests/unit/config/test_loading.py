@@ -202,11 +202,17 @@ def test_a_path_that_counted_from_the_working_directory_is_said(
     assert len(warnings) == 1
 
 
-@pytest.mark.parametrize("name", ["strict", "default"])
-def test_the_name_of_a_shipped_policy_is_no_path_of_the_file(name: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["strict", "default", "strct"])
+def test_the_name_of_a_shipped_policy_is_no_path_of_the_file(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     file = tmp_path / "config.toml"
     file.write_text(f'policies = "{name}"\n')
     assert load(UPSTREAM, {}, file).policies == Path(name)
+    monkeypatch.chdir(tmp_path.parent)
+    (tmp_path.parent / "strct").mkdir(exist_ok=True)
+    assert load(UPSTREAM, {}, file).policies == (tmp_path / name if name == "strct" else Path(name))
+    (tmp_path.parent / "strct").rmdir()
     (tmp_path / name).mkdir()
     assert load(UPSTREAM, {}, file).policies == tmp_path / name
 
