@@ -221,6 +221,9 @@ class Traits:
     needs_sources: bool = False
     """Whether it compares an answer with the retrieved texts of the request (`Facts.sources`)."""
 
+    needs_canary: bool = False
+    """Whether it finds only the secret word that a policy puts into the system prompt (`Facts.canary`)."""
+
     own_form: Form | None = None
     """The form of every answer to a request that requires no form. Only for checks that need a form."""
 

@@ -34,7 +34,7 @@ _WORDS = 64  # tenants whose patterns are kept
 def build(name: str, options: Mapping[str, Any], resources: Resources) -> Check:
     """Builds the check `name`. Raises `OptionError` for an unknown option or profile."""
     with_defaults(options, OPTIONS)
-    traits = Traits(labels=frozenset((LABEL,)))
+    traits = Traits(needs_canary=True, labels=frozenset((LABEL,)))
     return unfolding(_CanaryCheck(name, options_digest("canary", VERSION, {}), traits), options)
 
 

@@ -23,7 +23,7 @@ from guardproxy.checks._contract import Resources
 from guardproxy.checks._options import SCORE, Option, Options, options_digest, with_defaults
 from guardproxy.concurrency import stop_point
 from guardproxy.errors import OptionError
-from guardproxy.findings import Check, Detail, Finding, Scan, Sources, Traits, Window
+from guardproxy.findings import ALL_PLACES, Check, Detail, Finding, Scan, Sources, Traits, Window
 
 VERSION = 1
 LABEL = "UNSUPPORTED"
@@ -61,7 +61,7 @@ def build(name: str, options: Mapping[str, Any], resources: Resources) -> Check:
         is_sensitive=False,
         needs_sources=True,
         labels=frozenset((LABEL,)),
-        looks_at=frozenset((("response", "assistant"),)),
+        looks_at=frozenset(place for place in ALL_PLACES if place[0] == "response"),
     )
     return _GroundedCheck(
         name, options_digest("grounded", VERSION, {"support": float(support)}), traits, float(support)

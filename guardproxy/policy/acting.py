@@ -10,26 +10,27 @@ Decision: docs/decisions/0011-and-is-refused-in-redact-rules.md
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from importlib import import_module
+from types import ModuleType
 from typing import cast, get_args
 
 from guardproxy import plugins
-from guardproxy.decisions import Decision, DropChunk, Edit, Retry
+from guardproxy.checks import Check
+from guardproxy.decisions import Decision, Edit, Retry
 from guardproxy.errors import GuardproxyError, OptionError, PolicyError
-from guardproxy.findings import Direction, Kind
-from guardproxy.policy.document import Policy, Rule
-from guardproxy.policy.expression import has_and
-from guardproxy.policy.strictness import ACTIONS
+from guardproxy.findings import ALL_PLACES, Direction, Kind
+from guardproxy.policy.document import Policy, Rule, words_for
+from guardproxy.policy.expression import CHECK_ERROR, has_and
+from guardproxy.policy.reading import join
+from guardproxy.policy.strictness import ACTIONS, verdict_of
 
 NO_AND = (
     "`and` cannot be used in a redact rule: in a stream the first finding has left before the second is known; "
     "write `or`, or use the action block"
 )
 
-CHUNKS: frozenset[tuple[Direction, Kind]] = frozenset((("request", "tool_result"), ("request", "document")))
-"""The texts of which an action can cut out whole chunks."""
-DROPS = "drop_chunk cuts documents and results of tools out of a request, so it inspects only these: `on: request.tool_result`"
+Places = frozenset[tuple[Direction, Kind]]
 
 
 def action_names() -> tuple[str, ...]:
@@ -37,27 +38,59 @@ def action_names() -> tuple[str, ...]:
     return (*ACTIONS, *plugins.names(plugins.ACTIONS))
 
 
+def _own(action: str) -> ModuleType:
+    """Imports the file of an action of guardproxy."""
+    return import_module(f"guardproxy.policy.actions.{action}")
+
+
+def reach(action: str) -> Places:
+    """Returns the texts in which an action can act. Those of another package's action follow from its decision."""
+    return cast(Places, _own(action).REACH) if action in ACTIONS else ALL_PLACES
+
+
+def only(action: str) -> str:
+    """Says why an action of guardproxy acts in some texts only."""
+    return cast(str, _own(action).ONLY)
+
+
 def decide(rule: Rule) -> Decision:
     """Returns the decision of a rule. Raises `PluginError`, and any error of another package's function."""
-    if rule.action in ACTIONS:
-        decider = import_module(f"guardproxy.policy.actions.{rule.action}").decide
-    else:
-        decider = plugins.load(plugins.ACTIONS, rule.action, ACTIONS)
+    is_own = rule.action in ACTIONS
+    decider = _own(rule.action).decide if is_own else plugins.load(plugins.ACTIONS, rule.action, ACTIONS)
     return cast(Callable[[Rule], Decision], decider)(rule)
 
 
-def faults(policies: Sequence[Policy]) -> Iterator[PolicyError]:
-    """Yields the errors of rules whose action comes from another package."""
+def faults(policies: Sequence[Policy], built: Mapping[tuple[str, str], Check]) -> Iterator[PolicyError]:
+    """Yields the errors of actions: of rules that would not inspect a text that they name, and of actions of other packages.
+    `built`: the checks, by policy and name."""
     for policy in policies:
         for rule in policy.rules:
-            if rule.action not in ACTIONS and (fault := _fault(rule)):
+            if fault := _lost(policy, rule, built) or (None if rule.action in ACTIONS else _fault(rule)):
                 key, message = fault
                 place = rule.places.get(key, rule.place)
                 yield PolicyError(message, place.path or policy.source, place.line, place.column)
 
 
+def _lost(policy: Policy, rule: Rule, built: Mapping[tuple[str, str], Check]) -> tuple[str, str] | None:
+    """Returns the error of a rule whose action cannot act in a text that the rule names and in which a check of the rule can
+    find something. Another action inspects that text, so a changed `action` would let it pass."""
+    used = (built.get((policy.name, name)) for name in checks_used(policy, rule))
+    able = frozenset(place for check in used if check for place in check.traits.looks_at)
+    if not (lost := rule.out_of_reach & able):
+        return None
+    named = "`on` names" if "on" in rule.places else "a rule without `on` inspects"
+    key = "on" if "on" in rule.places else "action"
+    return key, f"{only(rule.action)}; it would not inspect {join(words_for(lost))}, which {named}"
+
+
+def checks_used(policy: Policy, rule: Rule) -> frozenset[str]:
+    """Returns the checks that a rule uses; `check_error` alone uses every check of the file."""
+    names = rule.when.names() - {CHECK_ERROR}
+    return names or frozenset(policy.checks)
+
+
 def _fault(rule: Rule) -> tuple[str, str] | None:
-    """Returns the key at fault and the reason; `None` if the action is valid."""
+    """Returns the key at fault and the reason; `None` if the action of another package is valid."""
     whose = plugins.whose(plugins.ACTIONS, rule.action)
     try:
         decision = decide(rule)
@@ -71,10 +104,9 @@ def _fault(rule: Rule) -> tuple[str, str] | None:
         return "action", f"the plug-in {whose} must return a decision that names the rule"
     if isinstance(decision, Edit) and has_and(rule.when):
         return "when", NO_AND
-    if isinstance(decision, DropChunk) and not rule.on <= CHUNKS:
-        return "on", DROPS
-    if isinstance(decision, Retry) and any(direction != "response" for direction, _ in rule.on):
-        return "on", "a retry requests another answer, so it inspects only answers: `on: response`"
+    own = verdict_of(decision)
+    if own != "pass" and not rule.on <= reach(own):
+        return "on", only(own)
     if isinstance(decision, Retry) and decision.upstream:
         return "action", f"the plug-in {whose} requests another upstream, which only the action retry can do"
     return None

@@ -13,7 +13,7 @@ from pathlib import PurePath
 
 from guardproxy.errors import PolicyError
 from guardproxy.policy.document import Policy
-from guardproxy.policy.matching import Match, is_route
+from guardproxy.policy.matching import Match, is_route, may_share_a_name
 from guardproxy.policy.strictness import same
 from guardproxy.wire import FieldPath, codecs
 
@@ -67,11 +67,4 @@ def _never_together(first: Match, second: Match, routes: Sequence[str]) -> bool:
     """Whether no request matches both, whatever its model, headers and conditions are. `routes`: those of all formats."""
     if not any(is_route(first.routes, route) and is_route(second.routes, route) for route in routes):
         return True
-    return _exclude(first.tenants, second.tenants)
-
-
-def _exclude(first: tuple[str, ...] | None, second: tuple[str, ...] | None) -> bool:
-    """Whether no name of a tenant is in both lists. A list with globs may contain any name."""
-    if first is None or second is None or any(char in name for name in (*first, *second) for char in "*?["):
-        return False
-    return {name.lower() for name in first}.isdisjoint(name.lower() for name in second)
+    return not may_share_a_name(first.tenants, second.tenants)

@@ -10,9 +10,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from guardproxy.findings import Direction, Kind
-from guardproxy.policy.document import Policy, Rule
+from guardproxy.policy.acting import checks_used
 from guardproxy.policy.evaluate import PolicySet
-from guardproxy.policy.expression import CHECK_ERROR
 from guardproxy.policy.matching import is_route
 from guardproxy.wire import Codec
 
@@ -94,12 +93,6 @@ def _looking(policies: PolicySet, codec: Codec, direction: Direction, kind: Kind
             if (direction, kind) in policies.checks[policy.name, name].traits.looks_at:
                 enforced = any(rule.mode == "enforce" for rule in rules if name in checks_used(policy, rule))
                 yield CheckUse(policy.name, name, not enforced, always)
-
-
-def checks_used(policy: Policy, rule: Rule) -> frozenset[str]:
-    """Returns the checks that a rule uses; `check_error` alone uses every check of the file."""
-    names = rule.when.names() - {CHECK_ERROR}
-    return names or frozenset(policy.checks)
 
 
 def field_table(rows: list[FieldRow]) -> list[str]:

@@ -99,6 +99,15 @@ WORDS_OF_ON: Mapping[str, frozenset[tuple[Direction, Kind]]] = {
 }
 
 
+def words_for(places: frozenset[tuple[Direction, Kind]]) -> list[str]:
+    """Returns the words of `on` for texts: a direction for all its kinds, otherwise a word for each kind."""
+    words = []
+    for direction, kinds in KINDS_OF.items():
+        named = [kind for kind in KINDS if (direction, kind) in places]
+        words += [direction] if kinds.issubset(named) else [f"{direction}.{kind}" for kind in named]
+    return words
+
+
 def header_of(subject: str) -> str:
     """Returns the lower-case name of the header that names the subject (`Policy.subject`); empty if no header does."""
     return subject.removeprefix(_HEADER) if subject.startswith(_HEADER) else ""
@@ -124,6 +133,7 @@ class CheckSpec:
 class Rule:
     """A rule: takes `action` for a text of the kinds in `on` for which `when` holds.
 
+    `out_of_reach`: the texts that `on` names and in which the action cannot act; no check of the rule can find anything there.
     `restoration`: the places in which values are restored if `restore` is true. `retry`: the details of the action
     `retry`. `early`: whether the valid beginning of an answer is streamed, so that a later error can only end the
     answer with an error. `parallel`: whether a request is judged while the upstream already works on it: never, unless
@@ -148,6 +158,7 @@ class Rule:
     place: FilePlace = field(default=FilePlace(), compare=False)
     places: Mapping[str, FilePlace] = field(default_factory=dict, compare=False)
     restoration: Restoration = EVERYWHERE
+    out_of_reach: frozenset[tuple[Direction, Kind]] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)

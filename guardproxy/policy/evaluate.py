@@ -6,7 +6,7 @@ decided for each finding separately. Rules that need several findings (`and`) ar
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import reduce
 from operator import and_
@@ -131,12 +131,7 @@ class BoundRules:
     def reads(self, direction: Direction) -> bool:
         """Whether any rule inspects texts of this direction. Otherwise its texts are neither scanned nor recorded."""
         if direction not in self._reads:
-            concerned = (bound for bound in self.rules if any(place[0] == direction for place in bound.rule.on))
-            self._reads[direction] = (
-                self.refuses_unmapped
-                or bool(self.refuses_opaque)
-                or any(bound.names and bound.rule.when.names() - {CHECK_ERROR} for bound in concerned)
-            )
+            self._reads[direction] = is_read(self.policies, direction)
         return self._reads[direction]
 
     @lazy
@@ -232,6 +227,18 @@ class BoundRules:
         """Whether the log records the intent of the exchange before the request goes upstream: if any policy demands
         it, or if no policy applies."""
         return not self.policies or any(policy.intent == "on" for policy in self.policies)
+
+
+def is_read(policies: Iterable[Policy], direction: Direction) -> bool:
+    """Whether texts of this direction are read where all these policies apply."""
+    return any(
+        (policy.mode == "enforce" and (policy.unmapped == "refuse" or policy.opaque))
+        or any(
+            rule.when.names() - {CHECK_ERROR} and any(place[0] == direction for place in rule.on)
+            for rule in policy.rules
+        )
+        for policy in policies
+    )
 
 
 def is_parallel(check: Check) -> bool:

@@ -6,21 +6,27 @@ an error; a `note` is a cost or a gap that may be intended.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from guardproxy.checks import Check
 from guardproxy.decisions import Retry
+from guardproxy.findings import Direction, Kind
+from guardproxy.policy.acting import checks_used
 from guardproxy.policy.conflicts import are_apart
-from guardproxy.policy.coverage_table import checks_used, coverage
+from guardproxy.policy.coverage_table import coverage
 from guardproxy.policy.document import Policy, Rule
-from guardproxy.policy.evaluate import PolicySet, is_parallel
+from guardproxy.policy.evaluate import PolicySet, is_parallel, is_read
 from guardproxy.policy.expression import CHECK_ERROR
+from guardproxy.policy.matching import is_route, may_share_a_model
 from guardproxy.policy.probing import probe
 from guardproxy.policy.reading import did_you_mean
+from guardproxy.policy.sections import CacheSection
+from guardproxy.policy.sections.prompt import PromptSection
+from guardproxy.policy.sections.route import RouteSection
 from guardproxy.policy.tree import FilePlace
-from guardproxy.wire import FieldPath
+from guardproxy.wire import Codec, FieldPath
 
 # Facts that a client cannot choose freely: they follow from its credential and from the purpose of the request.
 _FIXED = frozenset(("tenant.name", "request.route", "request.method", "request.path"))
@@ -40,6 +46,8 @@ Code = Literal[
     "waits-anyway",
     "unknown-field",
     "routes-overlap",
+    "cache-is-exact",
+    "fallback-is-blind",
 ]
 
 
@@ -73,6 +81,7 @@ def _notes_of(policies: PolicySet, policy: Policy) -> Iterator[Note]:
     yield from _match(policies, policy)
     yield from _client_choices(policy)
     yield from _fields(policies, policy)
+    yield from _sections(policies, policy)
     used = {name for rule in policy.rules for name in checks_used(policy, rule)}
     for name in sorted(policy.checks.keys() - used):
         message = f"no rule uses the check `{name}`; name it in a `when`, or remove it"
@@ -118,10 +127,8 @@ def _client_choices(policy: Policy) -> Iterator[Note]:
 def _rule(policies: PolicySet, policy: Policy, rule: Rule) -> Iterator[Note]:
     names = checks_used(policy, rule)
     checks = {name: policies.checks[policy.name, name] for name in names}
-    able = {name for name, check in checks.items() if check.traits.looks_at & rule.on}
-    if not rule.when.holds({*able, CHECK_ERROR}):
-        blind = ", ".join(f"`{name}`" for name in sorted(rule.when.names() - able - {CHECK_ERROR}))
-        message = f"`{rule.id}` can never hold: {blind} cannot find anything in the texts of its `on`"
+    if why := _why_never(policies, policy, rule, checks):
+        message = f"`{rule.id}` can never hold: {why}"
         yield _note(policy, rule.places.get("on", rule.place), "warning", "never-fires", message)
     declared = [check.traits.labels for check in checks.values()]
     known = {label for labels in declared if labels for label in labels}
@@ -142,6 +149,98 @@ def _rule(policies: PolicySet, policy: Policy, rule: Rule) -> Iterator[Note]:
     if rule.parallel != "off" and reasons and all(reasons):
         message = f"the request waits for `{rule.id}` in spite of `parallel`: {'; '.join(reasons)}"
         yield _note(policy, rule.places.get("parallel", rule.place), "warning", "waits-anyway", message)
+
+
+def _why_never(policies: PolicySet, policy: Policy, rule: Rule, checks: Mapping[str, Check]) -> str:
+    """Returns why a rule can never hold, whatever the texts are; empty if it can. A `match` that never holds has a note of its
+    own."""
+    formats = [
+        codec for codec in policies.formats.codecs if any(is_route(policy.match.routes, to) for to in codec.routes)
+    ]
+    if not formats:
+        return ""
+    if not checks:
+        return "no check can fail, as the policy has none"
+    if not any((direction, kind) in rule.on for codec in formats for direction, kind in _carried(codec)):
+        return "no request or answer that the policy is for has a text of its `on`"
+    together = _together(policies, policy)
+    has_canary = any(map(_has_canary, together))
+    wordless = {name for name, check in checks.items() if check.traits.needs_canary and not has_canary}
+    blind = {name for name, check in checks.items() if not any(_sees(codec, rule, check) for codec in formats)}
+    able = checks.keys() - wordless - blind
+    if rule.when.holds({*able, CHECK_ERROR}):
+        return ""
+    reasons = [(blind, "cannot find anything in the texts of its `on`")]
+    reasons += [
+        (wordless - blind, "finds the word of `prompt: {canary: true}`, and no policy that can apply here has that")
+    ]
+    return " and ".join(
+        f"{', '.join(f'`{name}`' for name in sorted(names))} {reason}" for names, reason in reasons if names
+    )
+
+
+def _has_canary(policy: Policy) -> bool:
+    prompt: PromptSection | None = policy.sections.get("prompt")
+    return prompt is not None and prompt.canary
+
+
+def _sees(codec: Codec, rule: Rule, check: Check) -> bool:
+    """Whether a check can find something in the texts of a rule in this wire format."""
+    traits, places = check.traits, _carried(codec) & check.traits.looks_at & rule.on
+    if traits.needs_form:
+        places &= codec.contract.formed()
+    if traits.needs_sources and codec.contract.carries["request"].isdisjoint(("tool_result", "document")):
+        return False
+    return bool(places)
+
+
+def _carried(codec: Codec) -> frozenset[tuple[Direction, Kind]]:
+    return frozenset((direction, kind) for direction, kinds in codec.contract.carries.items() for kind in kinds)
+
+
+def _together(policies: PolicySet, policy: Policy) -> list[Policy]:
+    """Returns the policies that may apply to a request to which a policy applies, itself included."""
+    routes = [route for codec in policies.formats.codecs for route in codec.routes]
+    return [other for other in policies.policies if other is policy or not _may_not_meet(other, policy, routes)]
+
+
+def _may_not_meet(first: Policy, second: Policy, routes: Sequence[str]) -> bool:
+    """Whether no request with a readable name of its model has both policies."""
+    return are_apart(first, second, routes) or not may_share_a_model(first.match.models, second.match.models)
+
+
+def _unread(policies: PolicySet, policy: Policy, direction: Direction) -> tuple[Weight, str] | None:
+    """Returns how sure it is that no rule reads the texts of a direction where a policy applies, in words; `None` if a rule
+    always reads them."""
+    together = _together(policies, policy)
+    always = [other for other in together if other.match.digest in ("", policy.match.digest)]
+    if is_read(always, direction):
+        return None
+    others = [other.name for other in together if is_read([other], direction)]
+    return ("note", f" unless {' or '.join(f'`{name}`' for name in others)} applies too") if others else ("warning", "")
+
+
+def _sections(policies: PolicySet, policy: Policy) -> Iterator[Note]:
+    """Yields notes on sections that do less than they say, as no rule reads the texts that they need."""
+    cache: CacheSection | None = policy.sections.get("cache")
+    if cache and cache.mode == "semantic" and (unread := _unread(policies, policy, "request")):
+        message = (
+            f"the cache compares whole requests, as with `mode: exact`{unread[1]}: `semantic` needs a rule that reads the "
+            "texts of users, like `{id: watch, on: user, when: some-check, action: flag}`"
+        )
+        yield _note(policy, policy.places.get("cache", policy.place), unread[0], "cache-is-exact", message)
+    route: RouteSection | None = policy.sections.get("route")
+    if route and policy.mode == "enforce" and _falls_back(route) and (unread := _unread(policies, policy, "response")):
+        message = (
+            f"an error in the first frame of a stream goes to the client and not to the next upstream{unread[1]}: the frames "
+            "of answers are read only for a rule, like `{id: watch, on: response, when: some-check, action: flag}`"
+        )
+        yield _note(policy, policy.places.get("route", policy.place), unread[0], "fallback-is-blind", message)
+
+
+def _falls_back(route: RouteSection) -> bool:
+    """Whether an error inside of a stream could lead to another destination."""
+    return len(route.every) > 1 and route.fallback.attempts > 0 and not route.fallback.on.isdisjoint(("error", "block"))
 
 
 def _why_waits(policy: Policy, rule: Rule, name: str, check: Check) -> str:
@@ -184,7 +283,7 @@ def _routes(policies: PolicySet) -> Iterator[Note]:
     )
     routes = [route for codec in policies.formats.codecs for route in codec.routes]
     for number, policy in enumerate(routing):
-        before = next((other for other in routing[:number] if not are_apart(other, policy, routes)), None)
+        before = next((other for other in routing[:number] if not _may_not_meet(other, policy, routes)), None)
         if before is not None:
             always = not before.match.digest and before.share is None
             message = f"where `{before.name}` applies too, its route decides, as its name comes first" + (

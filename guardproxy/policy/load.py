@@ -197,7 +197,7 @@ def build_checks(policies: Sequence[Policy], resources: checks.Resources) -> Map
             continue
         built.update(dict.fromkeys(keys, check))
     errors += _nothing_to_cut(policies, built)
-    errors += acting.faults(policies)
+    errors += acting.faults(policies, built)
     if errors:
         raise PolicyErrors(errors)
     return built

@@ -15,12 +15,13 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from fnmatch import translate
 from functools import lru_cache
+from itertools import product
 from typing import Literal
 
 from guardproxy.concurrency import lazy
 from guardproxy.policy.about import About
 from guardproxy.policy.cel import Cel, CelError, compile_cel, is_credential
-from guardproxy.policy.naming import lower_case, value_readings
+from guardproxy.policy.naming import glob_readings, lower_case, model_readings, value_readings
 from guardproxy.policy.reading import FileReading
 from guardproxy.policy.tree import FilePlace, YamlNode
 from guardproxy.wire import route_spellings
@@ -133,6 +134,74 @@ def _lower_case(globs: tuple[str, ...]) -> tuple[str, ...]:
 @lru_cache(maxsize=4096)
 def _pattern(globs: tuple[str, ...]) -> re.Pattern[str]:
     return re.compile("|".join(map(translate, globs)) or r"(?!)")
+
+
+def may_share_a_name(first: tuple[str, ...] | None, second: tuple[str, ...] | None) -> bool:
+    """Whether a name can match a glob of both lists, ignoring case."""
+    return (
+        first is None
+        or second is None
+        or any(_meet(*pair) for pair in product(_lower_case(first), _lower_case(second)))
+    )
+
+
+def may_share_a_model(first: tuple[str, ...] | None, second: tuple[str, ...] | None) -> bool:
+    """Whether a model can match a glob of both lists, by the readings of its name. Names that nobody can read do not count."""
+    if first is None or second is None:
+        return True
+    for globs, others in ((_lower_case(first), second), (_lower_case(second), first)):
+        if may_share_a_name(tuple({form for glob in globs for form in glob_readings(glob)}), others):
+            return True
+        names = [model_readings(name) for glob in globs for name in _examples(glob)]
+        if any(readings is None or _fits(others, readings) for readings in names):
+            return True
+    return False
+
+
+_WILD = re.compile(r"\*|\?|\[!?\]?[^\]]*\]|(?s:.)")
+_ENDS = ("", "-latest", "-2025-01-01", "2025-01-01", "latest", ":x")
+
+
+def _examples(glob: str) -> Iterator[str]:
+    """Yields names that a glob matches: an asterisk at its end becomes a version, other signs a letter."""
+    parts = _WILD.findall(glob)
+    plain = "".join("x" if part in "*?" else part[:2].strip("[") if len(part) > 1 else part for part in parts)
+    yield from (plain[:-1] + end for end in _ENDS) if parts and parts[-1] == "*" else (plain,)
+
+
+def _meet(first: str, second: str) -> bool:
+    """Whether some text matches both globs. Two sets of characters are taken to share one."""
+    if not _is_glob(first) or not _is_glob(second):
+        return is_any((first,), second) if _is_glob(first) else is_any((second,), first)
+    left, right = _WILD.findall(first), _WILD.findall(second)
+    seen, states = set[tuple[int, int]](), [(0, 0)]
+    while states:
+        state = states.pop()
+        if state in seen:
+            continue
+        seen.add(state)
+        one, other = state
+        if state == (len(left), len(right)):
+            return True
+        sign = left[one] if one < len(left) else ""
+        mark = right[other] if other < len(right) else ""
+        if sign == "*":
+            states += [(one + 1, other), *([(one, other + 1)] if mark else [])]
+        if mark == "*":
+            states += [(one, other + 1), *([(one + 1, other)] if sign else [])]
+        if "*" not in (sign, mark) and sign and mark and _share_a_character(sign, mark):
+            states.append((one + 1, other + 1))
+    return False
+
+
+def _share_a_character(sign: str, mark: str) -> bool:
+    if _is_glob(sign) and _is_glob(mark):
+        return True
+    return is_any((sign,), mark) if _is_glob(sign) else is_any((mark,), sign)
+
+
+def _is_glob(text: str) -> bool:
+    return any(char in text for char in "*?[")
 
 
 def read_match(reading: FileReading, node: YamlNode | None) -> Match:

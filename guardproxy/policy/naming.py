@@ -62,6 +62,14 @@ def _model_readings(name: str) -> tuple[str, ...] | None:
     return tuple(dict.fromkeys(reading for part in parts for reading in _shorten(part)))
 
 
+def glob_readings(glob: str) -> Iterator[str]:
+    """Yields the globs for the readings of the models that a glob in lower case matches: without what comes before each
+    separator, without a variant and a version."""
+    for part in (glob, *(glob[match.end() :] for match in _BREAK.finditer(glob))):
+        if part:
+            yield from _shorten(part)
+
+
 def _shorten(part: str) -> Iterator[str]:
     yield part
     for whole in (part, _VARIANT.split(part, maxsplit=1)[0]):

@@ -69,23 +69,17 @@ def _rule(
     if parallel != "off" and on and not goes_out:
         reading.fail(keys["parallel"].key, "`parallel` is about requests, but this rule inspects no request")
     retry = retrying.read_retry(reading, keys, name, message or "") if action == "retry" else None
-    if retry:
-        on = frozenset(pair for pair in on if pair[0] == "response")
-        if "on" in keys and not on:
-            reading.fail(
-                keys["on"].place, "a retry requests another answer, so it inspects only answers: `on: response`"
-            )
-    if action == "drop_chunk":
-        on &= acting.CHUNKS
-        if "on" in keys and not on:
-            reading.fail(keys["on"].place, acting.DROPS)
+    reach = on & acting.reach(action) if action else on
+    if action and on and not reach:
+        reading.fail(keys["on"].place, acting.only(action))
     if when is None or action is None:
         return None
     if action == "redact" and has_and(when):
         reading.fail(keys["when"].place, acting.NO_AND)
     return Rule(
         id=name,
-        on=on,
+        on=reach,
+        out_of_reach=on - reach,
         when=when,
         action=action,
         restore=action == "redact" and goes_out and restore is not False,

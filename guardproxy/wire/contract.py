@@ -230,6 +230,10 @@ class Contract:
         """The kinds of texts by direction, in the order in which all kinds are listed."""
         return {direction: tuple(kind for kind in KINDS if kind in kinds) for direction, kinds in self.carries.items()}
 
+    def formed(self) -> frozenset[tuple[Direction, Kind]]:
+        """The texts that a schema can apply to."""
+        return frozenset(("response", _KIND_OF[part]) for part, pattern in self.parts.items() if pattern is not None)
+
     def is_answered(self, route: str) -> bool:
         """Whether a model answers on a route of the format."""
         return route not in self.unanswered

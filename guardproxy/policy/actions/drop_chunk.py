@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 from guardproxy.decisions import Decision, DropChunk
+from guardproxy.findings import Direction, Kind
 from guardproxy.policy.document import Rule
+
+REACH: frozenset[tuple[Direction, Kind]] = frozenset((("request", "tool_result"), ("request", "document")))
+ONLY = "drop_chunk cuts documents and results of tools out of a request, so it inspects only these: `on: request.tool_result`"
 
 
 def decide(rule: Rule) -> Decision:

@@ -4,7 +4,10 @@ answer."""
 from __future__ import annotations
 
 from guardproxy.decisions import Decision, Edit
+from guardproxy.findings import ALL_PLACES
 from guardproxy.policy.document import Rule
+
+REACH = ALL_PLACES
 
 
 def decide(rule: Rule) -> Decision:

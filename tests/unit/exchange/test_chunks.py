@@ -18,7 +18,7 @@ DROP = """\
 policy: p
 checks: {bad: {use: pattern, words: [poison]}, odd: {use: pattern, words: [strange]}}
 rules:
-  - {id: cut, on: [tool_result, document], when: bad, action: drop_chunk}
+  - {id: cut, on: [request.tool_result, document], when: bad, action: drop_chunk}
   - {id: hide, on: request, when: odd, action: redact}
 """
 
@@ -165,12 +165,13 @@ def test_the_chunk_of_a_text(path: Any, tree: Any, expected: Any) -> None:
 @pytest.mark.parametrize("on", ["user", "response", "[assistant, system]"])
 def test_a_rule_that_could_cut_nothing_is_an_error(on: str) -> None:
     with pytest.raises(PolicyErrors, match="drop_chunk cuts documents and results of tools"):
-        parse(DROP.replace("[tool_result, document]", on), "p.yaml")
+        parse(DROP.replace("[request.tool_result, document]", on), "p.yaml")
 
 
-def test_a_rule_without_on_looks_at_documents_and_results_alone() -> None:
-    (rule, _) = parse(DROP.replace("on: [tool_result, document], ", ""), "p.yaml").rules
-    assert rule.on == {("request", "tool_result"), ("request", "document")}
+@pytest.mark.parametrize("on", ["", "on: request, ", "on: [tool_result, document], "])
+def test_a_rule_that_would_leave_a_text_out_is_an_error(on: str) -> None:
+    with pytest.raises(PolicyErrors, match="it would not inspect "):
+        policy_set(DROP.replace("on: [request.tool_result, document], ", on))
 
 
 # Checks that compare an answer with the retrieved texts.

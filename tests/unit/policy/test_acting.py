@@ -2,18 +2,29 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
+from guardproxy.checks._contract import Resources
 from guardproxy.decisions import DropChunk, Edit, Pass, Retry, Stop
 from guardproxy.errors import ConfigError, OptionError, PolicyError
+from guardproxy.findings import Direction, Kind
 from guardproxy.policy import acting
-from guardproxy.policy.document import Rule
+from guardproxy.policy.cases import RawExchange, RequestFacts
+from guardproxy.policy.document import WORDS_OF_ON, Rule, words_for
 from guardproxy.policy.document_schema import schema
-from guardproxy.policy.load import parse
+from guardproxy.policy.evaluate import PolicySet
+from guardproxy.policy.load import build_checks, parse, parse_all
 from guardproxy.policy.reader import read_policies
+from guardproxy.policy.strictness import ACTIONS
+from guardproxy.policytest.explaining import scene_of
+from guardproxy.policytest.playing import play_scene
 from guardproxy.policytest.scan import scan_text
+from guardproxy.policytest.scenes import Cuts
+from guardproxy.wire import Codec, codecs
 from tests.kit.play import policy_set
 from tests.kit.plugins import Install
 
@@ -116,3 +127,115 @@ def test_who_extends_a_policy_leaves_it_as_it_is(rule: str, loosens: bool, insta
     assert bool(found) == loosens
     if "reason" in rule:
         assert "`action` of the rule `r` of another package may not change" in found[0].message
+
+
+WATCH = "policy: p\nchecks: {%s}\nrules: [{id: r, %swhen: c, action: %s}]\n"
+FALCON = "c: {use: pattern, words: [falcon]}"
+CHECKS = {
+    "all texts": FALCON,
+    "answers": "c: {use: json_schema, schema: from_request}",
+    "answers of any kind": "c: {use: grounded}",
+}
+Places = frozenset[tuple[Direction, Kind]]
+
+
+def is_seen(policies: PolicySet, codec: Codec, direction: Direction, kind: Kind) -> bool:
+    """Whether the rule holds for a text at a place of a format."""
+    scene = scene_of("a falcon flies", direction, kind, codec.author)
+    hits = play_scene(policies, scene, RequestFacts(codec.author.ROUTE), Cuts()).hits
+    return any(hit.direction == direction for hit in hits)
+
+
+def writable() -> Iterator[tuple[Codec, Direction, Kind]]:
+    """Every place of a text in every format."""
+    for codec in codecs():
+        for direction, kinds in codec.contract.carried().items():
+            for kind in kinds:
+                if direction == "request" or codec.author.answer_with(kind, "x") is not None:
+                    yield codec, direction, kind
+
+
+@pytest.mark.parametrize("action", ACTIONS)
+def test_a_rule_inspects_every_text_that_it_names_or_is_refused(action: str) -> None:
+    """Real scans: each place that an action reaches is inspected in each format, and a rule that names a further place, where
+    its check can find something, does not load."""
+    reached: Places = acting.reach(action) & frozenset().union(*WORDS_OF_ON.values())
+    policies = policy_set(WATCH % (FALCON, f"on: [{', '.join(words_for(reached))}], ", action))
+    assert policies.policies[0].rules[0].on == reached
+    for codec, direction, kind in writable():
+        inspected = is_seen(policies, codec, direction, kind)
+        assert inspected == ((direction, kind) in reached), (codec.name, direction, kind)
+    for check in CHECKS.values():
+        traits = policy_set(WATCH % (check, "", "flag")).checks["p", "c"].traits
+        if traits.judges_whole and action == "redact":
+            continue  # refused whatever the text is
+        sees = traits.looks_at
+        for on, places in [("", WORDS_OF_ON["request"] | WORDS_OF_ON["response"]), *WORDS_OF_ON.items()]:
+            text = WATCH % (check, f"on: [{on}], " if on else "", action)
+            if places & sees <= reached and places & reached:
+                assert policy_set(text).policies[0].rules[0].on == places & reached
+            else:
+                with pytest.raises(PolicyError, match=re.escape(acting.only(action))):
+                    policy_set(text)
+
+
+@pytest.mark.parametrize(
+    ("on", "place", "said"),
+    [
+        ("on: user, ", "3:17", "it would not inspect request.user, which `on` names"),
+        (
+            "on: [response, tool_result], ",
+            "3:17",
+            "it would not inspect request.tool_result, request.document, which `on` names",
+        ),
+        ("", "3:26", "it would not inspect request, which a rule without `on` inspects"),
+    ],
+)
+def test_a_lost_text_is_named(on: str, place: str, said: str) -> None:
+    with pytest.raises(PolicyError) as caught:
+        policy_set(WATCH % (FALCON, on, "retry"))
+    assert str(caught.value) == f"policy0.yaml:{place}: {acting.only('retry')}; {said}"
+
+
+@pytest.mark.parametrize(
+    ("on", "action", "change", "said"),
+    [
+        ("user", "flag", "action: retry", "3:17: .*`on` of the rule `r` may not lose `user` of the request"),
+        ("response", "retry", "on: [user, response]", ":.* a retry .* would not inspect request.user"),
+    ],
+)
+def test_an_heir_and_a_tenant_are_held_to_it_too(on: str, action: str, change: str, said: str) -> None:
+    base = WATCH % (FALCON, f"on: {on}, ", action)
+    with pytest.raises(PolicyError, match=said):
+        build_checks(
+            parse_all([("p.yaml", f"{base}tenants: {{acme: {{rules: [{{id: r, {change}}}]}}}}\n")]), Resources()
+        )
+    team = f"policy: team\nextends: p\nrules: [{{id: r, {change}}}]\n"
+    with pytest.raises(PolicyError, match=said):
+        build_checks(parse_all([("b.yaml", base), ("t.yaml", team)]), Resources())
+
+
+@pytest.mark.parametrize("use", ["json_schema, schema: from_request", "grounded"])
+def test_a_check_finds_nothing_where_it_says_that_it_does_not_look(use: str) -> None:
+    """The errors above rest on what a check says of its texts: here all texts of an exchange are equal."""
+    policies = policy_set(WATCH % (f"c: {{use: {use}}}", "", "flag"))
+    said, call = "The fee of Falcon Airways is 712 euros.", {"id": "a", "type": "function"}
+    call["function"] = {"name": "fly", "arguments": said}
+    answer = {"role": "assistant", "content": said, "tool_calls": [call]}
+    tool = {"type": "function", "function": {"name": "fly", "parameters": {"type": "object", "properties": {}}}}
+    request = {
+        "model": "m",
+        "messages": [
+            *({"role": role, "content": said} for role in ("system", "user")),
+            *(answer, {"role": "tool", "tool_call_id": "a", "content": "Nothing."}),
+        ],
+        "response_format": {"type": "json_schema", "json_schema": {"name": "fee", "schema": {"type": "object"}}},
+        "tools": [tool],
+    }
+    request["messages"][1]["content"] = "What is it?"
+    scene = RawExchange(request, ({"choices": [{"index": 0, "finish_reason": "stop", "message": answer}]},))
+    found = {
+        (finding.direction, finding.kind) for finding in play_scene(policies, scene, RequestFacts(), Cuts()).findings
+    }
+    assert found
+    assert found <= policies.checks["p", "c"].traits.looks_at

@@ -5,9 +5,12 @@ from __future__ import annotations
 import pytest
 
 from guardproxy.checks._contract import Resources
+from guardproxy.policy.cases import RawExchange, RequestFacts, Texts
 from guardproxy.policy.evaluate import PolicySet
 from guardproxy.policy.lint import Note, notes
 from guardproxy.policy.load import build_checks, parse_all
+from guardproxy.policytest.playing import play_scene
+from guardproxy.policytest.scenes import Cuts
 from tests.kit.supervisor import FakeScorer, words
 
 HEAD = "policy: p\nchecks: {shape: {use: json_schema, schema: from_request}}\nrules:\n"
@@ -237,3 +240,136 @@ def test_a_route_that_another_may_decide_before(first: str, second: str, weight:
     assert [(note.path, note.line, note.weight) for note in found] == ([("p.yaml", 2, weight)] if weight else [])
     assert all(note.message.startswith("where `a` applies too, its route decides") for note in found)
     assert all(("is never used" in note.message) == (weight == "warning") for note in found)
+
+
+CANARY = "c: {use: canary}"
+GROUNDED = "g: {use: grounded}"
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        (policy(CANARY, "id: r, when: c, action: flag"), "`c` finds the word of `prompt: {canary: true}`"),
+        (policy(CANARY, "id: r, when: c, action: flag", more="prompt: {append: hello}\n"), "`c` finds the word"),
+        (policy(CANARY, "id: r, when: c, action: flag", more="prompt: {canary: true}\n"), ""),
+        (policy(GROUNDED, "id: r, on: request, when: g, action: flag"), "`g` cannot find anything"),
+        (policy(GROUNDED, "id: r, on: response, when: g, action: flag"), ""),
+        (
+            policy(GROUNDED, "id: r, on: response, when: g, action: flag", more="match: {routes: [POST /v1/completions]}\n"),
+            "`g` cannot find anything",
+        ),
+        (
+            policy(SHAPE, "id: r, when: s, action: retry", more="match: {routes: [POST /v1/embeddings]}\n"),
+            "`s` cannot find anything",
+        ),
+        (
+            policy(f"{CANARY}, {SHAPE}", "id: r, on: request, when: c and s, action: flag"),
+            "`s` cannot find anything in the texts of its `on` and `c` finds the word",
+        ),
+        (policy(f"{CANARY}, {WORDS}", "id: r, when: c or w, action: flag"), ""),
+        (
+            policy(WORDS, "id: r, on: response.user, when: w, action: flag", more="match: {routes: [POST /api/chat]}\n"),
+            "no request or answer that the policy is for has a text of its `on`",
+        ),
+        ("policy: p\nrules: [{id: r, when: check_error, action: flag}]\n", "no check can fail, as the policy has none"),
+        (policy(WORDS, "id: r, when: check_error, action: flag"), ""),
+        (policy(WORDS, "id: r, on: user, when: w, action: flag, mode: shadow"), ""),
+        (policy(CANARY, "id: r, when: c, action: flag", more="match: {routes: [POST /none]}\n"), ""),
+    ],
+)  # fmt: skip
+def test_a_rule_that_can_never_hold_is_told_with_the_reason(text: str, reason: str) -> None:
+    found = [note.message for note in told(text) if note.code == "never-fires"]
+    assert [message.startswith(f"`r` can never hold: {reason}") for message in found] == ([True] if reason else [])
+
+
+def test_a_canary_of_another_policy_counts_where_both_can_apply() -> None:
+    rule = policy(CANARY, "id: r, when: c, action: flag", more="match: {models: [gpt-5]}\n")
+    other = "policy: q\nprompt: {canary: true}\nmatch: {models: [%s]}\n"
+    assert "never-fires" not in {note.code for note in told(rule, other % "'gpt-*'")}
+    assert "never-fires" in {note.code for note in told(rule, other % "claude-4")}
+
+
+CACHE = "policy: p\ncache: {mode: semantic}\nchecks: {w: {use: pattern, words: [x]}}\n"
+ROUTE = "policy: p\nroute: {upstreams: [{upstream: u}, {upstream: v}]}\nchecks: {w: {use: pattern, words: [x]}}\n"
+# What follows a section, and the directions whose texts are read then.
+READERS = {
+    "": "",
+    "rules: [{id: r, on: request, when: w, action: flag}]\n": "request",
+    "rules: [{id: r, on: user, when: w, action: flag, mode: shadow}]\n": "request response",
+    "rules: [{id: r, on: request.system, when: w, action: block}]\n": "request",
+    "rules: [{id: r, on: response, when: w or check_error, action: flag}]\n": "response",
+    "rules: [{id: r, on: response.tool_result, when: w, action: flag}]\n": "response",
+    "rules: [{id: r, when: check_error, action: block}]\n": "",
+    "unmapped: refuse\n": "request response",
+    "opaque: {image: refuse}\n": "request response",
+    "opaque: {image: pass}\n": "",
+    "prompt: {canary: true, append: Be kind.}\n": "",
+}
+
+
+@pytest.mark.parametrize("more", READERS)
+def test_a_section_that_does_less_than_it_says_is_told_as_it_is_played(more: str) -> None:
+    """The notes are given exactly where the exchange does less: it compares whole requests, and lets an error of a stream
+    through."""
+    codes = {note.code for note in told(CACHE + more)}
+    query = play_scene(loaded(CACHE + more), Texts("What is it?"), RequestFacts(model="m"), Cuts()).cache
+    assert query is not None
+    assert ("cache-is-exact" in codes) == (query.match == "exact") == ("request" not in READERS[more])
+    codes = {note.code for note in told(ROUTE + more)}
+    request = {"model": "m", "stream": True, "messages": [{"role": "user", "content": "hello"}]}
+    failing = RawExchange(request, stream=({"error": {"message": "no"}},))
+    result = play_scene(loaded(ROUTE + more), failing, RequestFacts(model="m"), Cuts(streamed=True))
+    assert ("fallback-is-blind" in codes) == (result.client is not None) == ("response" not in READERS[more])
+
+
+@pytest.mark.parametrize(
+    ("text", "weights"),
+    [
+        ("route: {upstreams: [{upstream: u}]}\n", []),
+        ("route: {upstreams: [{upstream: u}, {upstream: v}], fallback: {attempts: 0}}\n", []),
+        ("route: {upstreams: [{upstream: u}, {upstream: v}], fallback: {on: [timeout, 500]}}\n", []),
+        ("route: {upstreams: [{upstream: u}, {upstream: v}]}\nmode: shadow\n", []),
+        ("route: {models: {a: b}, simple: {model: c}}\n", ["warning"]),
+        ("cache: {mode: exact}\n", []),
+        ("cache: {mode: semantic}\nmode: shadow\n", ["warning"]),
+    ],
+)
+def test_only_what_is_missing_is_told(text: str, weights: list[str]) -> None:
+    notes = [note for note in told(f"policy: p\n{text}") if note.code in ("cache-is-exact", "fallback-is-blind")]
+    assert [note.weight for note in notes] == weights
+
+
+@pytest.mark.parametrize(
+    ("match", "weights"),
+    [
+        ("", []),
+        ("match: {tenants: [acme]}\n", ["note"]),
+        ("match: {models: [claude-4]}\n", ["warning"]),
+    ],
+)
+def test_a_rule_of_another_policy_counts_where_it_applies_too(match: str, weights: list[str]) -> None:
+    other = (
+        f"policy: q\n{match}checks: {{w: {{use: pattern, words: [x]}}}}\nrules: [{{id: r, when: w, action: flag}}]\n"
+    )
+    found = [note for note in told(CACHE + "match: {models: ['gpt-*']}\n", other) if note.code == "cache-is-exact"]
+    assert [note.weight for note in found] == weights
+    assert all(("unless `q` applies too" in note.message) == (note.weight == "note") for note in found)
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "is_told"),
+    [
+        ("models: ['gpt-*']", "models: ['claude-*']", False),
+        ("models: [azure/gpt-5]", "models: [openai/gpt-5]", False),
+        ("models: [gpt-5, gpt-4]", "models: [gpt-5-mini, o3]", False),
+        ("models: ['gpt-4*']", "models: ['*-mini']", True),
+        ("models: ['openai/*']", "models: [GPT-5]", True),
+        ("models: [gpt-5]", "models: ['gpt-5-*']", True),
+        ("models: [gpt-5]", "tenants: [acme]", True),
+        ("tenants: ['acme-*']", "tenants: ['beta-*']", False),
+        ("tenants: ['*-eu']", "tenants: ['acme-*']", True),
+    ],
+)
+def test_routes_for_names_that_cannot_meet_do_not_overlap(first: str, second: str, is_told: bool) -> None:
+    texts = route("b", f"match: {{{second}}}\n"), route("a", f"match: {{{first}}}\n")
+    assert [note.code for note in told(*texts) if note.code == "routes-overlap"] == ["routes-overlap"] * is_told

@@ -5,10 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from guardproxy.policy.about import About
 from guardproxy.policy.cel import compile_cel
-from guardproxy.policy.matching import Match, MatchVerdict
+from guardproxy.policy.matching import Match, MatchVerdict, is_any, may_share_a_model, may_share_a_name
 from guardproxy.wire.statements import RequestStatement
 from tests.kit.play import Play, policy_set
 
@@ -125,3 +127,58 @@ def test_nobody_counts_messages_where_no_condition_asks() -> None:
     assert not policy_set(policy("{tenants: [m]}")).asks_body
     assert policy_set(policy("{when: 'request.messages > 1'}")).asks_body
     assert RequestStatement().messages == 0
+
+
+GLOB = st.text("ab*?[]!-", max_size=6)
+
+
+@given(GLOB, GLOB, st.text("ab!-]", max_size=6))
+def test_two_globs_that_match_a_name_share_it(first: str, second: str, name: str) -> None:
+    if is_any((first,), name) and is_any((second,), name):
+        assert may_share_a_name((first,), (second,))
+        assert may_share_a_name((second,), ("x", first.upper()))
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "is_shared"),
+    [
+        (("a*c",), ("*bc",), True),
+        (("a*",), ("b*",), False),
+        (("a?c",), ("ab",), False),
+        (("a?c*",), ("ab*d",), True),
+        (("[ab]*",), ("[c]*",), True),  # two sets are taken to share a character
+        (("[ab]x*",), ("cx*",), False),
+        (("[ab]x*",), ("bx*",), True),
+        (("*a*",), ("*b",), True),
+        (("a*b",), ("a*",), True),
+        (("",), ("*",), True),
+        (None, ("a",), True),
+        (("a",), None, True),
+        ((), ("a",), False),
+    ],
+)
+def test_whether_a_name_can_match_two_lists(
+    first: tuple[str, ...] | None, second: tuple[str, ...] | None, is_shared: bool
+) -> None:
+    assert may_share_a_name(first, second) is is_shared
+    assert may_share_a_name(second, first) is is_shared
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "is_shared"),
+    [
+        ("gpt-*", "claude-*", False),
+        ("gpt-5", "gpt-5-mini", False),
+        ("azure/gpt-5", "openai/gpt-5", False),
+        ("gpt-5", "gpt-5-*", True),  # by `gpt-5-2025-01-01`
+        ("gpt-5?[ab]", "gpt-5*", True),
+        ("openai/*", "GPT-5", True),
+        ("*-latest", "gpt-5", True),
+        ("gpt-5", "openai/gpt-5:free", True),
+        ("a b/\u0430", "gpt-5", True),  # nobody can read it, so every policy for a model applies
+    ],
+)
+def test_whether_a_model_can_match_two_lists(first: str, second: str, is_shared: bool) -> None:
+    assert may_share_a_model((first,), (second,)) is is_shared
+    assert may_share_a_model((second,), (first,)) is is_shared
+    assert may_share_a_model(None, (second,))

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from guardproxy.policy.naming import LIMIT_CHARS, model_readings, tool_readings, value_readings
+from guardproxy.policy.naming import LIMIT_CHARS, glob_readings, model_readings, tool_readings, value_readings
 
 
 @pytest.mark.parametrize(
@@ -73,3 +73,11 @@ def test_a_value_is_read_whole_and_in_parts() -> None:
 @pytest.mark.parametrize("name", ["", "x" * (LIMIT_CHARS + 1)])
 def test_a_tool_without_a_name_or_with_a_long_one_is_not_read(name: str) -> None:
     assert tool_readings(name) is None
+
+
+def test_the_readings_of_a_glob_are_globs_for_the_readings_of_its_models() -> None:
+    assert list(glob_readings("openai/gpt-*:free")) == [
+        *("openai/gpt-*:free", "openai/gpt-*:free", "openai/gpt-*", "gpt-*:free", "gpt-*:free", "gpt-*"),
+        *("free", "free", "free"),
+    ]
+    assert list(glob_readings("x/")) == ["x/", "x/", "x/"]

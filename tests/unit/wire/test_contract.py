@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import MISSING, fields, replace
 from typing import Any
 
@@ -37,6 +38,14 @@ def test_kinds_are_listed_in_one_order() -> None:
     carries: dict[Any, Any] = {"request": {"user", "system"}, "response": {"error", "assistant"}}
     carried = replace(CONTRACT, carries=carries).carried()
     assert carried == {"request": ("system", "user"), "response": ("assistant", "error")}
+
+
+def test_a_schema_applies_to_the_parts_that_a_format_has() -> None:
+    parts: dict[Any, Any] = {"answer": re.compile("a"), "tool": None, "input": None}
+    assert replace(CONTRACT, parts=parts).formed() == {("response", "assistant")}
+    assert replace(CONTRACT, parts=parts | {"answer": None, "input": re.compile("a")}).formed() == {
+        ("response", "tool_arguments")
+    }
 
 
 def test_a_demand_of_nothing() -> None:
