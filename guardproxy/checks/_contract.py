@@ -17,7 +17,6 @@ import importlib
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 from importlib.util import find_spec
 from pathlib import Path
 from pkgutil import iter_modules
@@ -27,6 +26,7 @@ from guardproxy import plugins
 from guardproxy.checks._options import Option
 from guardproxy.errors import OptionError, PluginError
 from guardproxy.findings import Check, Kind, Traits
+from guardproxy.foreign import hint
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,9 +189,8 @@ def build(use: str, name: str, options: Mapping[str, Any], resources: Resources)
     else:
         builder = plugins.load(plugins.CHECKS, use, own_names())
         if builder is None:
-            near = get_close_matches(use, check_names(), 1)
-            hint = f"; did you mean `{near[0]}`?" if near else f"; known checks: {', '.join(check_names())}"
-            raise OptionError("use", f"unknown check `{use}`{hint}")
+            near = hint(use, check_names(), "check") or f"; known checks: {', '.join(check_names())}"
+            raise OptionError("use", f"unknown check `{use}`{near}")
         return _foreign(use, cast(Builder, builder), name, options, resources)
     return cast(Builder, builder)(name, options, resources)
 

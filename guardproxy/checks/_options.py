@@ -11,10 +11,10 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 from typing import Any, Literal
 
 from guardproxy.errors import OptionError
+from guardproxy.foreign import hint
 
 Tighter = Literal["longer", "shorter", "lower"] | tuple[Any, ...] | None
 
@@ -51,14 +51,14 @@ def with_defaults(options: Mapping[str, Any], declared: Options) -> dict[str, An
     """Returns the value of every declared option. Raises `OptionError` for an option that is not declared."""
     for key in options:
         if key not in declared:
-            raise OptionError(key, f"unknown option `{key}`; {_hint(key, declared)}")
+            raise OptionError(key, f"unknown option `{key}`; {_hint(key, options[key], declared)}")
     return {key: options.get(key, option.default) for key, option in declared.items()}
 
 
-def _hint(key: str, declared: Options) -> str:
+def _hint(key: str, value: Any, declared: Options) -> str:
     known = ", ".join(declared)
-    near = get_close_matches(key, list(declared), 1)
-    return f"did you mean `{near[0]}`? (known options: {known})" if near else f"known options: {known}"
+    near = hint(key, list(declared), "option", value).removeprefix("; ")
+    return f"{near} (known options: {known})" if near else f"known options: {known}"
 
 
 def chosen(values: Mapping[str, Any], key: str, known: Sequence[str]) -> list[str]:
@@ -68,9 +68,8 @@ def chosen(values: Mapping[str, Any], key: str, known: Sequence[str]) -> list[st
         raise OptionError(key, f"`{key}` must be a non-empty list of words: {', '.join(known)}")
     for at, word in enumerate(words):
         if word not in known:
-            near = get_close_matches(word, known, 1)
-            hint = f"did you mean `{near[0]}`?" if near else f"known: {', '.join(known)}"
-            raise OptionError(key, f"unknown word `{word}` in `{key}`; {hint}", at)
+            near = hint(word, known) or f"; known: {', '.join(known)}"
+            raise OptionError(key, f"unknown word `{word}` in `{key}`{near}", at)
     return words
 
 

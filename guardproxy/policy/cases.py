@@ -130,7 +130,7 @@ def read_tests(
 
 
 def _test(reading: FileReading, node: YamlNode, rules: Sequence[str], checks: Sequence[str]) -> PolicyTest | None:
-    keys = reading.entries(node, "a mapping with `name`", KEYS, needed=("name", "expect"))
+    keys = reading.entries(node, "a mapping with `name`", KEYS, ("name", "expect"), "test")
     name = reading.word(keys.get("name"))
     scene = _scene(reading, node, keys)
     expected = _expected(reading, keys.get("expect"), rules, checks)
@@ -272,7 +272,7 @@ def _route(reading: FileReading, node: YamlNode | None) -> str:
 def _expected(reading: FileReading, node: YamlNode | None, rules: Sequence[str], checks: Sequence[str]) -> Expectation:
     if node is None:
         return Expectation()
-    keys = reading.entries(node, "a mapping", EXPECT_KEYS)
+    keys = reading.entries(node, "a mapping", EXPECT_KEYS, place="expect")
     if node.value == {}:
         reading.fail(node.place, f"a test that expects nothing cannot fail; use one of {join(EXPECT_KEYS)}")
     if "rule" in keys and "rules" in keys:
@@ -287,7 +287,7 @@ def _expected(reading: FileReading, node: YamlNode | None, rules: Sequence[str],
         rule=None if rule == NONE else rule,
         rules=() if rule == NONE else every,
         shadow=_names(reading, keys.get("shadow"), rules, "rule"),
-        decision=reading.choice(keys.get("decision"), VERDICTS),
+        decision=reading.choice(keys.get("decision"), VERDICTS, place="decision"),
         routed=reading.word(keys.get("routed"), "the name of an upstream"),
         upstream_has=reading.word_or_words(keys.get("upstream_has")),
         upstream_lacks=reading.word_or_words(keys.get("upstream_lacks")),

@@ -134,7 +134,8 @@ def _rule(policies: PolicySet, policy: Policy, rule: Rule) -> Iterator[Note]:
     known = {label for labels in declared if labels for label in labels}
     for label in rule.operators.by_label if None not in declared else ():
         if label not in known:
-            message = f"no check of `{rule.id}` finds `{label}`{did_you_mean(label, sorted(known))}"
+            near = did_you_mean(label, sorted(known), "entity")
+            message = f"no check of `{rule.id}` finds `{label}`{near}"
             yield _note(policy, rule.places.get("operators", rule.place), "warning", "unknown-label", message)
     if rule.restore and rule.restoration.hosts:
         hosts = ", ".join(sorted(rule.restoration.hosts))

@@ -208,7 +208,7 @@ def read_match(reading: FileReading, node: YamlNode | None) -> Match:
     """Reads the `match` of a policy. Without a `match`, or with `{}`, the policy applies to every request."""
     if node is None:
         return Match()
-    keys = reading.entries(node, "a mapping", KEYS)
+    keys = reading.entries(node, "a mapping", KEYS, place="match")
     globs: dict[str, tuple[str, ...]] = {}
     for key in ("routes", "models", "tenants"):
         if key not in keys:

@@ -79,7 +79,7 @@ def _kind(reading: FileReading, node: YamlNode) -> Kind | None:
     if node.value in _OF_PRESIDIO:
         reading.fail(node.place, f"the operator `{node.value}` is not available here; use one of {join(KINDS)}")
         return None
-    return reading.choice(node, KINDS)
+    return reading.choice(node, KINDS, place="operator")
 
 
 def _build(reading: FileReading, kind: Kind, keys: Mapping[str, YamlNode], node: YamlNode) -> Operator | None:

@@ -17,6 +17,7 @@ from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from guardproxy.errors import PolicyError
+from guardproxy.foreign import foreign
 from guardproxy.policy import keys as tables
 from guardproxy.policy import rollout
 from guardproxy.policy.cases import read_tests
@@ -111,7 +112,7 @@ def _open_file(path: str, content: bytes | str, beside: SiblingFiles | None) -> 
     reading = FileReading(path)
     needs_rules = entries(root).keys().isdisjoint(("extends", *FIELD_KEYS, *SECTIONS))
     required = tuple(name for name in tables.needed(tables.POLICY) if needs_rules or name != "rules")
-    keys = reading.entries(root, _WANTED, tuple(tables.POLICY), needed=required)
+    keys = reading.entries(root, _WANTED, tuple(tables.POLICY), required, "policy")
     file = _File(path, root, reading, keys, reading.name(keys.get("policy")) or "")
     file.extends = reading.name(keys.get("extends")) or ""
     file.formats = read_formats(reading, keys.get("formats"))
@@ -129,7 +130,7 @@ def _check_tenants(reading: FileReading, node: YamlNode | None) -> None:
             reading.fail(value.place, "an empty mapping overrides nothing")
         rules = keys.get("rules")
         for item in reading.items(rules, "a list of rules") if rules else ():
-            reading.entries(item, "a mapping with `id`", tuple(tables.RULE), needed=("id",))
+            reading.entries(item, "a mapping with `id`", tuple(tables.RULE), ("id",), "rule")
 
 
 def _chain(file: _File, by_name: Mapping[str, _File]) -> list[_File]:
@@ -222,7 +223,7 @@ def _policy(chain: list[_File], tenant: str) -> Policy:
         match = replace(match, tenants=(_exactly(tenant),), places={**match.places, "tenants[0]": where})
     place = file.keys["policy"].place if "policy" in file.keys else file.root.place
     audit = _audit(reading, merged.get("audit"))
-    mode = reading.choice(merged.get("mode"), MODES) or "enforce"
+    mode = reading.choice(merged.get("mode"), MODES, place="mode") or "enforce"
     share = rollout.read_share(reading, merged.get("enforce"))
     if mode == "shadow" and "enforce" in own and "mode" in own:
         reading.fail(own["enforce"].key, "`enforce` and `mode: shadow` exclude each other")
@@ -232,13 +233,13 @@ def _policy(chain: list[_File], tenant: str) -> Policy:
         match=match,
         checks={name: spec for name, spec in checks.items() if spec},
         rules=_in_mode(mode, rollout.with_share([rule for rule in rules.values() if rule], share)),
-        on_error=reading.choice(merged.get("on_error"), ON_ERROR) or "block",
-        unmapped=reading.choice(merged.get("unmapped"), UNMAPPED) or "scan",
+        on_error=reading.choice(merged.get("on_error"), ON_ERROR, place="on_error") or "block",
+        unmapped=reading.choice(merged.get("unmapped"), UNMAPPED, place="unmapped") or "scan",
         keep=audit.keep,
         subject=audit.subject,
         intent=audit.intent,
         opaque=_opaque(reading, merged.get("opaque")),
-        token_ids=reading.choice(merged.get("token_ids"), PASSES) or "refuse",
+        token_ids=reading.choice(merged.get("token_ids"), PASSES, place="passes") or "refuse",
         fields=read_fields(reading, merged),
         mode=mode,
         sections={key: SECTIONS[key].read(reading, node) for key, node in merged.items() if key in SECTIONS},
@@ -281,7 +282,8 @@ def _check(reading: FileReading, name: str, node: YamlNode) -> CheckSpec | None:
     if entries is None:
         return None
     if "use" not in entries:
-        reading.fail(node.place, "`use` is missing")
+        instead = next((key for key in entries if foreign("option", key) == "`use`"), "")
+        reading.fail(node.place, "`use` is missing" + (f"; write `use` in place of `{instead}`" if instead else ""))
     use = reading.word(entries.get("use"))
     options = {key: value.plain() for key, value in entries.items() if key not in ("use", "on_error")}
     places: dict[str, FilePlace] = {}
@@ -289,7 +291,7 @@ def _check(reading: FileReading, name: str, node: YamlNode) -> CheckSpec | None:
         places[key] = value.key
         if isinstance(value.value, tuple):
             places |= {f"{key}[{number}]": item.place for number, item in enumerate(value.value)}
-    on_error = reading.choice(entries.get("on_error"), ON_ERROR)
+    on_error = reading.choice(entries.get("on_error"), ON_ERROR, place="on_error")
     return CheckSpec(use or "", options, node.key, places, on_error=on_error)
 
 
@@ -298,9 +300,9 @@ def _opaque(reading: FileReading, node: YamlNode | None) -> frozenset[str]:
     if node is None:
         return frozenset()
     if not isinstance(node.value, Mapping):
-        return frozenset(MEDIA if reading.choice(node, PASSES) == "refuse" else ())
+        return frozenset(MEDIA if reading.choice(node, PASSES, place="passes") == "refuse" else ())
     keys = reading.entries(node, "`pass`, `refuse`, or a mapping like `{image: pass, audio: refuse}`", MEDIA)
-    return frozenset(name for name, value in keys.items() if reading.choice(value, PASSES) == "refuse")
+    return frozenset(name for name, value in keys.items() if reading.choice(value, PASSES, place="passes") == "refuse")
 
 
 class _Audit(NamedTuple):
@@ -315,7 +317,7 @@ def _audit(reading: FileReading, node: YamlNode | None) -> _Audit:
     if node is None:
         return _Audit()
     keys = reading.entries(node, "a mapping like `{keep: redacted}`", tuple(tables.AUDIT))
-    keep = reading.choice(keys.get("keep"), KEEP, later=("full",)) or "redacted"
+    keep = reading.choice(keys.get("keep"), KEEP, later=("full",), place="keep") or "redacted"
     subject = reading.word(keys.get("subject"), tables.WANTED_SUBJECT)
     if subject is not None and not re.fullmatch(tables.SUBJECT, subject):
         reading.fail(keys["subject"].place, f"`subject` must be {tables.WANTED_SUBJECT}")

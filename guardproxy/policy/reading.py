@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from difflib import get_close_matches
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from guardproxy.errors import PolicyError
+from guardproxy.foreign import hint
 from guardproxy.policy.tree import FilePlace, YamlNode
 from guardproxy.wire import Formats, installed
 
@@ -39,17 +39,21 @@ class FileReading:
         self.fail(node.place, f"expected {wanted}, found {node.describe()}{hint}")
 
     def entries(
-        self, node: YamlNode, wanted: str, allowed: Sequence[str], needed: Sequence[str] = ()
+        self, node: YamlNode, wanted: str, allowed: Sequence[str], needed: Sequence[str] = (), place: str = ""
     ) -> Mapping[str, YamlNode]:
-        """Returns the allowed entries of a mapping. Adds errors for unknown keys and for missing `needed` keys."""
+        """Returns the allowed entries of a mapping. Adds errors for unknown keys and for missing `needed` keys. `place`: the
+        place of keys in the table of foreign words."""
         entries = self.mapping(node, wanted)
         if entries is None:
             return {}
+        hints = ""
         for key, value in entries.items():
             if key not in allowed:
-                self.fail(value.key, f"unknown key `{key}`{did_you_mean(key, allowed)} (allowed here: {join(allowed)})")
+                hint = did_you_mean(key, allowed, place, value.plain() if isinstance(value.value, bool) else None)
+                hints += hint
+                self.fail(value.key, f"unknown key `{key}`{hint} (allowed here: {join(allowed)})")
         for key in needed:
-            if key not in entries:
+            if key not in entries and f"`{key}`" not in hints:  # a second error for the same mistake helps nobody
                 self.fail(node.place, f"`{key}` is missing")
         return {key: value for key, value in entries.items() if key in allowed}
 
@@ -96,8 +100,10 @@ class FileReading:
             return () if word is None else (word,)
         return self.words(node, "a word or a list of words")
 
-    def choice(self, node: YamlNode | None, options: tuple[Choice, ...], later: Sequence[str] = ()) -> Choice | None:
-        """Returns one of `options`, or `None`."""
+    def choice(
+        self, node: YamlNode | None, options: tuple[Choice, ...], later: Sequence[str] = (), place: str = ""
+    ) -> Choice | None:
+        """Returns one of `options`, or `None`. `place`: the place of the value in the table of foreign words."""
         word = self.word(node, f"one of {join(options)}")
         if node is None or word is None:
             return None
@@ -107,7 +113,7 @@ class FileReading:
         if word in later:
             self.fail(node.place, f"`{word}` {LATER}; use one of {join(options)}")
         else:
-            hint = did_you_mean(word, options)
+            hint = did_you_mean(word, options, place)
             self.fail(node.place, f"unknown word `{word}`{hint} (expected one of {join(options)})")
         return None
 
@@ -137,9 +143,9 @@ class FileReading:
         return None
 
 
-def did_you_mean(word: str, options: Sequence[str]) -> str:
-    near = get_close_matches(word, options, 1)
-    return f"; did you mean `{near[0]}`?" if near else ""
+def did_you_mean(word: str, options: Sequence[str], place: str = "", value: Any = None) -> str:
+    """Returns what to write instead of an unknown word; see `foreign.hint`."""
+    return hint(word, options, place, value)
 
 
 def join(words: Sequence[str]) -> str:

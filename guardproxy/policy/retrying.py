@@ -63,7 +63,7 @@ def read_retry(reading: FileReading, keys: Mapping[str, YamlNode], rule: str, me
     total_s = reading.number(keys.get("total_s"), *LIMIT_S)
     tokens = reading.number(keys.get("total_tokens"), 1, LIMIT_TOKENS, whole=True)
     price = reading.number(keys.get("price"), 0, LIMIT_PRICE)
-    then = reading.choice(keys.get("then"), THEN)
+    then = reading.choice(keys.get("then"), THEN, place="then")
     model, upstream = _fallback(reading, keys.get("fallback"))
     if then == "fallback" and "fallback" not in keys:
         reading.fail(

@@ -31,7 +31,7 @@ def read_rules(reading: FileReading, node: YamlNode | None, checks: tuple[str, .
     if node.value == ():
         reading.fail(node.place, "a policy without rules does nothing; write at least one rule")
     for item in items:
-        keys = reading.entries(item, "a mapping with `id`", tuple(tables.RULE), needed=tables.needed(tables.RULE))
+        keys = reading.entries(item, "a mapping with `id`", tuple(tables.RULE), tables.needed(tables.RULE), "rule")
         name = reading.name(keys.get("id"))
         if name is not None and name in places:
             reading.fail(keys["id"].place, f"duplicate rule `{name}`, first {_at(places[name])}")
@@ -47,13 +47,13 @@ def _rule(
 ) -> Rule | None:
     on = read_on(reading, keys.get("on"))
     when = _when(reading, keys.get("when"), checks)
-    action = reading.choice(keys.get("action"), acting.action_names())
+    action = reading.choice(keys.get("action"), acting.action_names(), place="action")
     options = keys["with"].plain() if "with" in keys and reading.mapping(keys["with"], "a mapping") is not None else {}
     restore, restoration = restoring.read_restore(reading, keys.get("restore"))
     operators = read_operators(reading, keys.get("operators"))
     message = reading.word(keys.get("message"), "a text, written as words")
-    mode = reading.choice(keys.get("mode"), MODES)
-    severity = reading.choice(keys.get("severity"), SEVERITIES)
+    mode = reading.choice(keys.get("mode"), MODES, place="mode")
+    severity = reading.choice(keys.get("severity"), SEVERITIES, place="severity")
     share = rollout.read_share(reading, keys.get("enforce"))
     if share is not None and mode == "shadow":
         reading.fail(keys["enforce"].key, "a rule in shadow mode enforces nothing; leave out `mode` or `enforce`")
@@ -130,7 +130,7 @@ def read_on(reading: FileReading, node: YamlNode | None) -> frozenset[tuple[Dire
     places = node.value if isinstance(node.value, tuple) else (node,)
     for item in places:
         if isinstance(item.value, str) and item.value and item.value not in WORDS_OF_ON:
-            hint = did_you_mean(item.value, tuple(WORDS_OF_ON))
+            hint = did_you_mean(item.value, tuple(WORDS_OF_ON), "channel")
             options = (*KINDS_OF, *KINDS)
             reading.fail(
                 item.place,

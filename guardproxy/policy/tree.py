@@ -31,6 +31,8 @@ _INFINITE = re.compile(r"([-+]?)\.(inf|Inf|INF)")
 _NAN = re.compile(r"\.nan|\.NaN|\.NAN")
 # Characters that hide text: controls of the reading direction, zero-width spaces, soft hyphens, tags.
 _UNSEEN = re.compile("[\u00ad\u061c\u200b\u200e\u200f\u202a-\u202e\u2060\u2066-\u2069\ufeff\U000e0000-\U000e007f]")
+_BACKSPACE = re.compile(r"(?<!\\)(?:\\\\)*\\b")  # an escape: after an even number of backslashes
+_SINGLE = "use single quotes, in which a backslash stays as it is"
 _LINE_BREAK = re.compile("\r\n|[\r\n\x85\u2028\u2029]")
 
 
@@ -111,10 +113,29 @@ def read_tree(content: bytes | str, path: str) -> YamlNode:
         return _document(yaml.parse(text, Loader=yaml.SafeLoader), path)
     except yaml.MarkedYAMLError as error:
         place = _place(error.problem_mark or error.context_mark)
-        raise _error(f"not valid YAML: {error.problem or error.context}", path, place) from None
+        message = _advice(error, text) or f"not valid YAML: {error.problem or error.context}"
+        raise _error(message, path, place) from None
     except yaml.reader.ReaderError as error:
         place = _place_at(text, error.position)
         raise _error("a control character; write it as an escape between double quotes", path, place) from None
+
+
+def _advice(error: yaml.MarkedYAMLError, text: str) -> str:
+    """Returns what to write, for the usual mistakes; empty for others."""
+    problem, mark = str(error.problem), error.problem_mark
+    if escape := re.match(r"found unknown escape character '(.)'", problem):
+        return f"`\\{escape[1]}` means nothing between double quotes; {_SINGLE}"
+    if mark is None:
+        return ""
+    if problem.endswith("but got ':'"):
+        return "a second `: ` in a text; quote the text"
+    if problem.startswith("mapping values are not allowed"):
+        if re.search(r":\s", _LINE_BREAK.split(text)[mark.line][: mark.column]):
+            return "a second `: ` in a line; quote the text"
+        return "a key below a key that has a value; indent it like the line above, or quote the text"
+    if "cannot start any token" in problem:
+        return f"a text cannot begin with {text[mark.index]}; quote the text"
+    return ""
 
 
 def _decode(content: bytes | str, path: str) -> str:
@@ -165,7 +186,7 @@ def _document(events: Iterator[yaml.Event], path: str) -> YamlNode:
 def _node(event: yaml.Event, events: Iterator[yaml.Event], path: str, key: FilePlace | None, depth: int) -> YamlNode:
     place = _place(event.start_mark)
     if isinstance(event, yaml.AliasEvent):
-        raise _error("aliases are not available; repeat the value", path, place)
+        raise _error("aliases are not available; repeat the value, or quote a text that begins with `*`", path, place)
     if getattr(event, "anchor", None) is not None:
         raise _error("anchors are not available; repeat the value where it is needed", path, place)
     if getattr(event, "tag", None) is not None:
@@ -198,12 +219,20 @@ def _entries(events: Iterator[yaml.Event], path: str, depth: int) -> dict[str, Y
 def _scalar(event: yaml.ScalarEvent, path: str, key: FilePlace) -> YamlNode:
     place = _place(event.start_mark)
     lead = _lead(event)
+    if event.style == '"' and _BACKSPACE.search(_source(event)):
+        raise _error(f"`\\b` between double quotes is a backspace; {_SINGLE}", path, place)
     if event.style:
         return YamlNode(event.value, place, key, lead)
     try:
         return YamlNode(core_scalar(event.value), place, key, lead)
     except ValueError:
         raise _error("a number with too many digits; quote it if it is a text", path, place) from None
+
+
+def _source(event: yaml.ScalarEvent) -> str:
+    """Returns a scalar as the file has it, with its quotes."""
+    start, end = event.start_mark, event.end_mark
+    return start.buffer[start.pointer : end.pointer] if start is not None and start.buffer is not None else ""
 
 
 def _lead(event: yaml.ScalarEvent) -> int | None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from difflib import get_close_matches
 from typing import Any
 
 from guardproxy.checks._contract import Resources
@@ -33,6 +32,7 @@ from guardproxy.checks._pii.recognizers import (
 from guardproxy.checks._pii.whole import WholeTextSearch, whole
 from guardproxy.checks._pii.words import words
 from guardproxy.errors import ConfigError, OptionError
+from guardproxy.foreign import hint
 
 VERSION = 5
 THRESHOLD = 0.4
@@ -209,13 +209,13 @@ def _entities(options: Mapping[str, Any]) -> list[str]:
     value = options["entities"]
     if not isinstance(value, list) or not value or not all(isinstance(entity, str) for entity in value):
         raise OptionError("entities", "`entities` must be a list of entity names")
-    for entity in value:
+    all_known = ", ".join(sorted(known))
+    for at, entity in enumerate(value):
         if entity in NAMED:
             continue
         if entity in MODEL_ENTITIES:
             raise OptionError("entities", f"no model here finds `{entity}`; available names: {', '.join(NAMED)}")
         if entity not in known and entity not in classes():
-            near = get_close_matches(entity.upper(), known, 1) or get_close_matches(entity, classes(), 1)
-            hint = f"did you mean `{near[0]}`?" if near else f"known entities: {', '.join(sorted(known))}"
-            raise OptionError("entities", f"unknown entity `{entity}`; {hint}")
+            near = hint(entity, [*known, *NAMED], "entity") or hint(entity.upper(), [*known]) or hint(entity, classes())
+            raise OptionError("entities", f"unknown entity `{entity}`{near or f'; known entities: {all_known}'}", at)
     return sorted(set(value))

@@ -63,8 +63,8 @@ def merge_caches(sections: Sequence[CacheSection]) -> CacheSection | None:
 
 
 def _read(reading: FileReading, node: YamlNode) -> CacheSection | None:
-    keys = reading.entries(node, "a mapping like {mode: exact}", tuple(_SCHEMA["properties"]), needed=("mode",))
-    mode = reading.choice(keys.get("mode"), MODES)
+    keys = reading.entries(node, "a mapping like {mode: exact}", tuple(_SCHEMA["properties"]), ("mode",), "cache")
+    mode = reading.choice(keys.get("mode"), MODES, place="cache mode")
     ttl_s = reading.number(keys.get("ttl_s"), *LIMIT_TTL_S)
     tools = reading.boolean(keys.get("tools"))
     if mode is None:

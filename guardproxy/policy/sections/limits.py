@@ -78,19 +78,20 @@ def _read(reading: FileReading, node: YamlNode) -> tuple[LimitRule, ...]:
 
 def _limit(reading: FileReading, node: YamlNode) -> LimitRule | None:
     before = len(reading.errors)
-    keys = reading.entries(node, _WANTED, _KEYS, needed=("name", "unit"))
+    keys = reading.entries(node, _WANTED, _KEYS, needed=("name", "unit"), place="limit")
     conditions = {key: keys[key] for key in _MATCH if key in keys}
     match = read_match(reading, YamlNode(conditions, node.place, node.key) if conditions else None)
     values: dict[str, Any] = {
         "name": reading.word(keys.get("name"), "a name"),
-        "unit": reading.choice(keys.get("unit"), UNITS),
+        "unit": reading.choice(keys.get("unit"), UNITS, place="unit"),
         "rate": reading.word(keys.get("rate"), "a rate in words, like 600/1m"),
         "budget": reading.word(keys.get("budget"), "a budget in words, like 50.00/day"),
-        "mode": reading.choice(keys.get("mode"), MODES),
+        "mode": reading.choice(keys.get("mode"), MODES, place="mode"),
     }
     if "per" in keys:
         values["per"] = tuple(
-            reading.choice(item, WHOSE) for item in reading.items(keys["per"], "a list of client, tenant and model")
+            reading.choice(item, WHOSE, place="per")
+            for item in reading.items(keys["per"], "a list of client, tenant and model")
         )
     for key in ("burst", "most", "answer_tokens"):
         number = reading.number(keys.get(key), 0, LARGEST, whole=True)
