@@ -12,7 +12,6 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Callable, Mapping
-from difflib import get_close_matches
 from functools import cache, partial
 from importlib.resources import files
 from typing import Any
@@ -25,6 +24,7 @@ from guardproxy.checks._options import Option, Options, options_digest, with_def
 from guardproxy.checks._patterns.reach import Reach, ReachCheck, SearchRule, rule
 from guardproxy.errors import OptionError
 from guardproxy.findings import Check, Traits
+from guardproxy.foreign import hint
 
 VERSION = 2
 CAP = 512
@@ -74,9 +74,8 @@ def _ids(options: Mapping[str, Any], key: str) -> list[str]:
         raise OptionError(key, f"`{key}` must be a list of rule ids")
     for rule_id in value:
         if rule_id not in rule_ids():
-            near = get_close_matches(rule_id, rule_ids(), 1)
-            hint = f"did you mean `{near[0]}`?" if near else f"known rules: {', '.join(rule_ids())}"
-            raise OptionError(key, f"unknown rule `{rule_id}`; {hint}")
+            near = hint(rule_id, rule_ids()) or f"; known rules: {', '.join(rule_ids())}"
+            raise OptionError(key, f"unknown rule `{rule_id}`{near}")
     return value
 
 

@@ -13,7 +13,6 @@ import re
 import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from difflib import get_close_matches
 from typing import Any
 
 from guardproxy.checks._contract import Query, Resources, ScoredPiece, Scorer
@@ -34,6 +33,7 @@ from guardproxy.findings import (
     Traits,
     Window,
 )
+from guardproxy.foreign import hint
 
 VERSION = 5
 WINDOW_CHARS = 900
@@ -383,5 +383,4 @@ def _window_chars(options: Mapping[str, Any]) -> int:
 
 def _near(word: str, known: Sequence[str]) -> str:
     """Returns a hint: the nearest known word, or all known words."""
-    near = get_close_matches(word, known, 1)
-    return f"; did you mean `{near[0]}`?" if near else f"; known: {', '.join(known)}"
+    return hint(word, known, "label") or f"; known: {', '.join(known)}"

@@ -3,7 +3,17 @@
 from __future__ import annotations
 
 from guardproxy.policy.about import About, first_language
-from guardproxy.policy.cases import Expectation, ExpectedFinding, LogLine, PolicyTest, RawExchange, RequestFacts, Texts
+from guardproxy.policy.cases import (
+    ANY_LIMIT,
+    NO_LIMIT,
+    Expectation,
+    ExpectedFinding,
+    LogLine,
+    PolicyTest,
+    RawExchange,
+    RequestFacts,
+    Texts,
+)
 from guardproxy.policy.cel import compile_cel
 from guardproxy.policy.coverage_table import CoverageRow, FieldRow, coverage, denied_fields, field_table, table
 from guardproxy.policy.document import KINDS_OF, CheckSpec, Match, Policy, Rule, header_of
@@ -49,12 +59,14 @@ from guardproxy.policy.tree import FilePlace
 
 __all__ = [
     "ACTIONS",
+    "ANY_LIMIT",
     "CHECK_ERROR",
     "KINDS_OF",
     "LARGEST",
     "MICRO",
     "MOST_CHARS",
     "MOST_MODELS",
+    "NO_LIMIT",
     "RESERVED",
     "SCALES",
     "VERDICTS",

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from guardproxy.policy.limiting import LARGEST, MICRO, LimitRule, Unit
 from guardproxy.policy.reading import FileReading, did_you_mean, join
 from guardproxy.policy.strictness import VERDICTS, Verdict
 from guardproxy.policy.tree import FilePlace, YamlNode
@@ -22,12 +23,18 @@ LIMIT_ANSWERS = 10
 
 EXPECT_KEYS = (
     *("rule", "rules", "shadow", "decision", "upstream_has", "upstream_lacks", "client_has", "client_lacks"),
-    *("upstream", "client", "finds", "routed"),
+    *("upstream", "client", "finds", "routed", "refused"),
 )
 FIND_KEYS = ("check", "label", "text")
 _SCENES = ("request", "response", "exchange", "record")
 _FACTS = ("route", "model", "tenant", "headers")
-KEYS = ("name", *_SCENES, *_FACTS, "chunkings", "expect")
+_TAKEN = ("times", "used")
+KEYS = ("name", *_SCENES, *_FACTS, *_TAKEN, "chunkings", "expect")
+LIMIT = "limit"  # expects that some limit refuses the request
+ANY_LIMIT = "*"  # the same as a value; no limit has this name
+NO_LIMIT = ""
+ALL = "all"  # a limit that is used up
+LIMIT_TIMES = 10_000
 _TEXT = "a text, written as words"
 
 
@@ -86,7 +93,7 @@ class Expectation:
     `rule` must hold, and other rules may hold too; `rules` and `shadow` list all rules that hold. `upstream` and
     `client`: the exact text, or texts by path, in which `[EMAIL_ADDRESS_1]` stands for the first placeholder with that
     label. `finds`: the findings that must exist; `()`: no finding may exist. `routed`: the name of the upstream to which a
-    `route` sends the request.
+    `route` sends the request. `refused`: the name of the limit that refuses the request, `ANY_LIMIT`, or `NO_LIMIT`.
     """
 
     rule: str | None = None
@@ -101,27 +108,37 @@ class Expectation:
     client: str | Mapping[str, str] | None = None
     finds: tuple[ExpectedFinding, ...] | None = None
     routed: str | None = None
+    refused: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class PolicyTest:
-    """A test in a policy file. `chunkings`: the number of random ways to cut the answer into a stream."""
+    """A test in a policy file. `chunkings`: the number of random ways to cut the answer into a stream. `times`: how often the
+    request is sent at once; the last one counts. `used`: what was taken of limits before, by their names, in requests, tokens
+    or millionths of money; `None`: all of it."""
 
     name: str
     scene: Texts | RawExchange | LogLine
     expected: Expectation
     facts: RequestFacts = RequestFacts()
     chunkings: int = CHUNKINGS
+    times: int = 1
+    used: Mapping[str, int | None] = field(default_factory=dict)
     place: FilePlace = field(default=FilePlace(), compare=False)
 
 
 def read_tests(
-    reading: FileReading, node: YamlNode | None, rules: Sequence[str], checks: Sequence[str]
+    reading: FileReading,
+    node: YamlNode | None,
+    rules: Sequence[str],
+    checks: Sequence[str],
+    limits: Sequence[LimitRule] = (),
 ) -> tuple[PolicyTest, ...]:
-    """Returns the tests of a file. `rules`, `checks`: the names that the tests may use."""
+    """Returns the tests of a file. `rules`, `checks`, `limits`: what the tests may name."""
     if node is None:
         return ()
-    tests = [_test(reading, item, rules, checks) for item in reading.items(node, "a list of tests")]
+    units = {limit.name: limit.unit for limit in limits}
+    tests = [_test(reading, item, rules, checks, units) for item in reading.items(node, "a list of tests")]
     first: dict[str, PolicyTest] = {}
     for test in tests:
         if test and (other := first.setdefault(test.name, test)) is not test:
@@ -129,13 +146,17 @@ def read_tests(
     return tuple(test for test in tests if test)
 
 
-def _test(reading: FileReading, node: YamlNode, rules: Sequence[str], checks: Sequence[str]) -> PolicyTest | None:
+def _test(
+    reading: FileReading, node: YamlNode, rules: Sequence[str], checks: Sequence[str], units: Mapping[str, Unit]
+) -> PolicyTest | None:
     keys = reading.entries(node, "a mapping with `name`", KEYS, ("name", "expect"), "test")
     name = reading.word(keys.get("name"))
     scene = _scene(reading, node, keys)
-    expected = _expected(reading, keys.get("expect"), rules, checks)
+    expected = _expected(reading, keys.get("expect"), rules, checks, tuple(units))
     facts = _facts(reading, keys)
     if isinstance(scene, LogLine):
+        if expected.refused is not None:
+            reading.fail(keys["expect"].key, "`refused` is about a request that is sent, and not about a record")
         for key in (key for key in (*_FACTS, "chunkings") if key in keys):
             reading.fail(
                 keys[key].key, f"a record has its own `{key}`" if key in _FACTS else "a record is played unchanged"
@@ -144,6 +165,11 @@ def _test(reading: FileReading, node: YamlNode, rules: Sequence[str], checks: Se
         exchange = keys["exchange"].value
         facts = _facts_of_exchange(reading, exchange if isinstance(exchange, Mapping) else {}, keys, facts)
     chunkings = reading.number(keys.get("chunkings"), 0, LIMIT_CHUNKINGS, whole=True)
+    times = reading.number(keys.get("times"), 1, LIMIT_TIMES, whole=True)
+    used = _used(reading, keys.get("used"), units)
+    if expected.refused is None:
+        for key in (key for key in _TAKEN if key in keys):
+            reading.fail(keys[key].key, f"`{key}` is about limits, so the test must expect `refused`")
     if name is None or scene is None:
         return None
     return PolicyTest(
@@ -152,8 +178,32 @@ def _test(reading: FileReading, node: YamlNode, rules: Sequence[str], checks: Se
         expected=expected,
         facts=facts,
         chunkings=CHUNKINGS if chunkings is None else int(chunkings),
+        times=int(times or 1),
+        used=used,
         place=node.place,
     )
+
+
+def _used(reading: FileReading, node: YamlNode | None, units: Mapping[str, Unit]) -> dict[str, int | None]:
+    """Reads what was taken of limits before: names of limits that are used up, or amounts by name."""
+    if node is None:
+        return {}
+    if node.value == ALL:
+        return dict.fromkeys(units)
+    if not isinstance(node.value, Mapping):
+        names = reading.word_or_words(node)
+        places = node.value if isinstance(node.value, tuple) else (node,)
+        for item in (item for item in places if isinstance(item.value, str) and item.value.strip()):
+            _is_one_of(reading, item, str(item.value), tuple(units), "limit")
+        return dict.fromkeys(names)
+    used: dict[str, int | None] = {}
+    for name, value in node.value.items():
+        if name not in units:
+            reading.fail(value.key, f"unknown limit `{name}`{did_you_mean(name, tuple(units))}")
+        is_money = units.get(name) == "cost"
+        amount = None if value.value == ALL else reading.number(value, 0, LARGEST, whole=not is_money)
+        used[name] = None if amount is None else round(amount * MICRO) if is_money else int(amount)
+    return used
 
 
 # What a test sends.
@@ -269,7 +319,13 @@ def _route(reading: FileReading, node: YamlNode | None) -> str:
 # The expected result.
 
 
-def _expected(reading: FileReading, node: YamlNode | None, rules: Sequence[str], checks: Sequence[str]) -> Expectation:
+def _expected(
+    reading: FileReading,
+    node: YamlNode | None,
+    rules: Sequence[str],
+    checks: Sequence[str],
+    limits: Sequence[str],
+) -> Expectation:
     if node is None:
         return Expectation()
     keys = reading.entries(node, "a mapping", EXPECT_KEYS, place="expect")
@@ -283,7 +339,12 @@ def _expected(reading: FileReading, node: YamlNode | None, rules: Sequence[str],
     if rule not in (None, NONE):
         _is_one_of(reading, keys["rule"], str(rule), rules, "rule")
     every = _names(reading, keys.get("rules"), rules, "rule")
+    refused = _refused(reading, keys.get("refused"), limits)
+    if refused and len(keys) > 1:
+        other = next(key for key in keys if key != "refused")
+        reading.fail(keys[other].key, f"a refused request reaches no rule and no model: leave out `{other}`")
     return Expectation(
+        refused=refused,
         rule=None if rule == NONE else rule,
         rules=() if rule == NONE else every,
         shadow=_names(reading, keys.get("shadow"), rules, "rule"),
@@ -297,6 +358,26 @@ def _expected(reading: FileReading, node: YamlNode | None, rules: Sequence[str],
         client=_exact(reading, keys.get("client")),
         finds=_finds(reading, keys.get("finds"), checks),
     )
+
+
+def _refused(reading: FileReading, node: YamlNode | None, limits: Sequence[str]) -> str | None:
+    """Reads `limit`, `none`, or `{limit: NAME}`."""
+    if node is None:
+        return None
+    if not limits:
+        reading.fail(node.key, "`refused` is about the policy's `limits`, and it has none")
+        return None
+    if isinstance(node.value, Mapping):
+        named = reading.entries(node, "a mapping", (LIMIT,), (LIMIT,)).get(LIMIT)
+        name = reading.word(named, "the name of a limit")
+        if named is not None and name is not None:
+            _is_one_of(reading, named, name, limits, "limit")
+        return name
+    if node.value in limits and node.value not in (LIMIT, NONE):
+        reading.fail(node.place, f"write `refused: {{{LIMIT}: {node.value}}}` for the limit of this name")
+        return None
+    word = reading.choice(node, (LIMIT, NONE))
+    return None if word is None else ANY_LIMIT if word == LIMIT else NO_LIMIT
 
 
 def _is_one_of(reading: FileReading, node: YamlNode, name: str, known: Sequence[str], what: str) -> None:

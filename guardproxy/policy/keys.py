@@ -276,6 +276,17 @@ _EXPECTED: dict[str, Schema] = {
     "upstream": _TEXTS,
     "client": _TEXTS,
     "routed": TEXT,
+    "refused": {
+        "anyOf": [
+            choice((trial.LIMIT, trial.NONE)),
+            {
+                "type": "object",
+                "required": [trial.LIMIT],
+                "additionalProperties": False,
+                "properties": {trial.LIMIT: TEXT},
+            },
+        ]
+    },
     "finds": {"anyOf": [{"const": trial.NONE}, _FIND, {"type": "array", "minItems": 1, "items": _FIND}]},
 }
 _ANSWERS: Schema = {"type": "array", "minItems": 1, "maxItems": trial.LIMIT_ANSWERS, "items": TEXT}
@@ -284,6 +295,21 @@ _SENT: dict[str, Schema] = {
     "response": {"anyOf": [TEXT, _ANSWERS]},
     "exchange": {"type": "object", "required": ["request"]},
     "headers": {"type": "object", "additionalProperties": TEXT},
+    "times": {
+        **number(1, trial.LIMIT_TIMES, whole=True),
+        "description": "For `refused`: how often the request is sent at once.",
+    },
+    "used": {
+        "anyOf": [
+            TEXT_OR_TEXTS,
+            {
+                "type": "object",
+                "minProperties": 1,
+                "additionalProperties": {"anyOf": [{"const": trial.ALL}, {"type": "number", "minimum": 0}]},
+            },
+        ],
+        "description": "For `refused`: limits that are used up, or what was taken of each.",
+    },
     "chunkings": number(0, trial.LIMIT_CHUNKINGS, whole=True),
     "expect": {"type": "object", "minProperties": 1, "additionalProperties": False, "properties": _EXPECTED},
 }

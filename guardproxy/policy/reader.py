@@ -227,6 +227,8 @@ def _policy(chain: list[_File], tenant: str) -> Policy:
     share = rollout.read_share(reading, merged.get("enforce"))
     if mode == "shadow" and "enforce" in own and "mode" in own:
         reading.fail(own["enforce"].key, "`enforce` and `mode: shadow` exclude each other")
+    sections = {key: SECTIONS[key].read(reading, node) for key, node in merged.items() if key in SECTIONS}
+    limits = sections.get("limits") or ()
     return Policy(
         name=name,
         description=reading.word(file.keys.get("description"), "a text, written as words") or "",
@@ -242,10 +244,10 @@ def _policy(chain: list[_File], tenant: str) -> Policy:
         token_ids=reading.choice(merged.get("token_ids"), PASSES, place="passes") or "refuse",
         fields=read_fields(reading, merged),
         mode=mode,
-        sections={key: SECTIONS[key].read(reading, node) for key, node in merged.items() if key in SECTIONS},
+        sections=sections,
         share=share,
         formats=() if tenant else tuple(section.declaration for section in file.formats),
-        tests=() if tenant else read_tests(reading, file.keys.get("tests"), tuple(rules), tuple(checks)),
+        tests=() if tenant else read_tests(reading, file.keys.get("tests"), tuple(rules), tuple(checks), limits),
         source=file.path,
         tenant=tenant,
         root=chain[0].name,

@@ -15,6 +15,7 @@ from guardproxy.library import using
 from guardproxy.policy import LogLine, Match, Policy, PolicySet, PolicyTest
 from guardproxy.policytest.judging import Mismatch, disagreement, mismatches, no_match_message
 from guardproxy.policytest.playing import SceneResult, play_scene, replay_result
+from guardproxy.policytest.refusing import limit_verdict, refusal_mismatches
 from guardproxy.policytest.scenes import plays
 from guardproxy.replay import rerun
 
@@ -90,6 +91,11 @@ def _run(policies: PolicySet, policy: Policy, test: PolicyTest, read: Callable[[
             return CaseResult(policy, test, (Mismatch(f"{scene.path}#{scene.line}: {again}"),))
         result = replay_result(again)
         return CaseResult(policy, test, _mismatches(test, result), _rules([result]), 1)
+    if (wanted := test.expected.refused) is not None:
+        verdict = limit_verdict(alone, scene, facts, test.times, test.used)
+        unmet = tuple(refusal_mismatches(wanted, verdict, test.times))
+        if unmet or wanted:
+            return CaseResult(policy, test, unmet, plays=1)
     ways = plays(scene, test.chunkings)
     results = [play_scene(alone, scene, facts, cuts) for cuts in ways]
     failures = list(_mismatches(test, results[0]))

@@ -44,6 +44,7 @@ KNOWN: dict[str, Collection[str]] = {
     "operator": KINDS,
     "channel": WORDS_OF_ON,
     "check": checks.check_names(),
+    "label": ["injection", "content"],
     "entity": [*recognizers(), *NAMED],
     "policy": keys.POLICY,
     "rule": keys.RULE,
@@ -72,6 +73,7 @@ WRITTEN = {
     "operator": RULE % "redact, operators: {DEFAULT: 'WORD'}, restore: false",
     "channel": FLAG.replace("request", "'WORD'"),
     "check": FLAG.replace("use: pattern, words: [x]", "use: 'WORD'"),
+    "label": FLAG.replace("use: pattern, words: [x]", "use: supervisor, label: 'WORD'"),
     "entity": FLAG.replace("use: pattern, words: [x]", "use: pii, entities: ['WORD']"),
     "policy": FLAG + "'WORD': VALUE\n",
     "rule": RULE % "flag, 'WORD': VALUE",
@@ -106,12 +108,13 @@ def contexts(found: dict[str, Any]) -> Iterator[dict[str, Any]]:
     """Policies with the keys of a snippet at each place that has keys."""
     check, rule = {"use": "pattern", "words": ["x"]}, {"id": "r", "on": "request", "when": "c", "action": "flag"}
     limit, test = {"name": "a"}, {"name": "t", "request": "x", "expect": {"rule": "none"}}
-    whole = {"checks": {"c": check}, "rules": [rule]}
+    whole: dict[str, Any] = {"checks": {"c": check}, "rules": [rule]}
     yield whole | found
     yield whole | {"rules": [rule | found]}
     yield whole | {"checks": {"c": found}}
     yield whole | {"limits": [limit | found]}
     yield whole | {"limits": [limit | {"unit": "requests"} | found]}
+    whole["limits"] = [{"name": "a", "unit": "requests", "rate": "1/1m"}]
     yield whole | {"tests": [test | found]}
     yield whole | {"tests": [test | {"expect": found}]}
 

@@ -2,17 +2,29 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
-from guardproxy.policy.cases import Expectation, ExpectedFinding, LogLine, PolicyTest, RawExchange, RequestFacts, Texts
-from guardproxy.policy.load import PolicyErrors, parse
+from guardproxy.policy.cases import (
+    ANY_LIMIT,
+    NO_LIMIT,
+    Expectation,
+    ExpectedFinding,
+    LogLine,
+    PolicyTest,
+    RawExchange,
+    RequestFacts,
+    Texts,
+)
+from guardproxy.policy.load import PolicyErrors, parse, parse_all
 from guardproxy.wire.registry import codecs
 
 OK = "policy: p\nchecks: {pii: {use: pii}}\nrules: [{id: r, when: pii, action: flag}]\n"
-KEYS = "name, request, response, exchange, record, route, model, tenant, headers, chunkings, expect"
+KEYS = "name, request, response, exchange, record, route, model, tenant, headers, times, used, chunkings, expect"
 EXPECT = (
     "rule, rules, shadow, decision, upstream_has, upstream_lacks, client_has, client_lacks, "
-    "upstream, client, finds, routed"
+    "upstream, client, finds, routed, refused"
 )
 SENDS = "a test sends `request`, `response` or both, or an `exchange`, or a `record`"
 ROUTES = ", ".join(route for codec in codecs() for route in codec.routes)
@@ -81,7 +93,7 @@ BROKEN = [
     case(
         "test decision",
         example("{name: t, request: a, expect: {decision: deny}}"),
-        "5:46: unknown word `deny` (expected one of pass, flag, redact, drop_chunk, retry, block)",
+        "5:46: unknown word `deny`; write `block` (expected one of pass, flag, redact, drop_chunk, retry, block)",
     ),
     case(
         "test lacks number",
@@ -267,3 +279,68 @@ def test_a_whole_exchange() -> None:
 def test_a_record() -> None:
     test = read("{name: t, record: logs/a#b.jsonl#12, expect: {rule: r}}")
     assert test.scene == LogLine("logs/a#b.jsonl", 12)
+
+
+LIMITED = """\
+policy: p
+limits: [{name: calls, unit: requests, rate: 1/1m}, {name: none, unit: cost, budget: 5/day}]
+tests: [{name: t, request: a, %s}]
+"""
+
+
+@pytest.mark.parametrize(
+    ("text", "refused", "times", "used"),
+    [
+        ("expect: {refused: limit}", ANY_LIMIT, 1, {}),
+        ("expect: {refused: none}", NO_LIMIT, 1, {}),
+        ("expect: {refused: {limit: none}}", "none", 1, {}),
+        ("times: 10000, expect: {refused: {limit: calls}}", "calls", 10_000, {}),
+        ("used: calls, expect: {refused: limit}", ANY_LIMIT, 1, {"calls": None}),
+        ("used: [calls, none], expect: {refused: limit}", ANY_LIMIT, 1, {"calls": None, "none": None}),
+        ("used: all, expect: {refused: limit}", ANY_LIMIT, 1, {"calls": None, "none": None}),
+        ("used: {calls: 3, none: 4.5}, expect: {refused: limit}", ANY_LIMIT, 1, {"calls": 3, "none": 4_500_000}),
+        ("used: {calls: all}, expect: {refused: none, decision: pass}", NO_LIMIT, 1, {"calls": None}),
+    ],
+)
+def test_what_a_limit_is_expected_to_do(text: str, refused: str, times: int, used: dict[str, int | None]) -> None:
+    (test,) = parse(LIMITED % text, "p.yaml").tests
+    assert (test.expected.refused, test.times, test.used) == (refused, times, used)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("expect: {refused: calls}", "write `refused: {limit: calls}` for the limit of this name"),
+        ("expect: {refused: often}", "unknown word `often` (expected one of limit, none)"),
+        ("expect: {refused: {limit: call}}", "unknown limit `call`; did you mean `calls`?"),
+        ("expect: {refused: {limit: 3}}", "expected the name of a limit, found a number"),
+        ("expect: {refused: {}}", "`limit` is missing"),
+        ("expect: {refused: limit, rule: none}", "a refused request reaches no rule and no model: leave out `rule`"),
+        ("times: 2, expect: {rule: none}", "`times` is about limits, so the test must expect `refused`"),
+        ("used: calls, expect: {rule: none}", "`used` is about limits, so the test must expect `refused`"),
+        ("times: 0, expect: {refused: limit}", "expected a number from 1 to 10000"),
+        ("used: [call, 3], expect: {refused: limit}", "expected a word, found a number; quote it"),
+        ("used: call, expect: {refused: limit}", "unknown limit `call`; did you mean `calls`?"),
+        ("used: {call: 3}, expect: {refused: limit}", "unknown limit `call`; did you mean `calls`?"),
+        ("used: {calls: 2.5}, expect: {refused: limit}", "expected a whole number, found a number"),
+        ("used: {calls: most}, expect: {refused: limit}", "expected a whole number, found a word"),
+    ],
+)
+def test_what_cannot_be_meant_of_limits_is_an_error(text: str, said: str) -> None:
+    with pytest.raises(PolicyErrors) as caught:
+        parse(LIMITED % text, "p.yaml")
+    assert said in [error.message for error in caught.value.errors]
+
+
+def test_limits_of_records_and_of_policies_without_limits_cannot_be_tested() -> None:
+    text = (LIMITED % "expect: {refused: limit}").replace("request: a", "record: a#1")
+    with pytest.raises(PolicyErrors, match="`refused` is about a request that is sent, and not about a record"):
+        parse(text, "p.yaml")
+    with pytest.raises(PolicyErrors, match="`refused` is about the policy's `limits`, and it has none"):
+        read("{name: t, request: a, expect: {refused: limit}}")
+
+
+def test_an_heir_tests_the_limits_that_it_inherits() -> None:
+    base, heir = LIMITED % "expect: {refused: none}", LIMITED % "used: calls, expect: {refused: limit}"
+    heir = re.sub(r"policy: p\nlimits: .*\n", "policy: q\nextends: p\n", heir)
+    assert [policy.tests[0].expected.refused for policy in parse_all([("p.yaml", base), ("q.yaml", heir)])] == ["", "*"]
