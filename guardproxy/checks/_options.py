@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -35,6 +35,8 @@ class Option:
       mapping;
     - a tuple: its values from the loosest to the strictest;
     - `None`: two different values cannot be compared.
+
+    `words`: returns the words that a list may have, for editors; a function, as they may come from a library that loads slowly.
     """
 
     help: str
@@ -42,6 +44,7 @@ class Option:
     default: Any = field(default=None, kw_only=True)
     default_words: str = field(default="", kw_only=True)
     tighter: Tighter = field(default=None, kw_only=True)
+    words: Callable[[], Sequence[str]] | None = field(default=None, kw_only=True)
 
 
 Options = Mapping[str, Option]

@@ -80,12 +80,19 @@ _STREAM_SCHEMA: Schema = {
         },
         ("framing",),
     ),
-    "if": {"properties": {"framing": {"const": "none"}}},
+    "if": {"required": ["framing"], "properties": {"framing": {"const": "none"}}},
     "then": {"maxProperties": 1},
     "else": {
-        "required": ["texts", "end"],
-        "if": {"properties": {"framing": {"const": "ndjson"}}},
-        "then": {"properties": {"end": {"type": "object"}}},
+        "if": {
+            "required": ["framing"],
+            "properties": {"framing": {"enum": list(FRAMINGS)}},
+            "propertyNames": {"enum": list(_STREAM)},
+        },
+        "then": {
+            "required": ["texts", "end"],
+            "if": {"properties": {"framing": {"const": "ndjson"}}},
+            "then": {"properties": {"end": {"not": {"type": "string"}}}},
+        },
     },
 }
 SCHEMA: Schema = {

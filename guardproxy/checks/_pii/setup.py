@@ -48,6 +48,7 @@ OPTIONS: Options = {
         _NAMES,
         default_words="see below",
         tighter="longer",
+        words=lambda: [*NAMED, *sorted(recognizers()), *classes()],
     ),
     "recognizers": Option(
         "Your own recognizers: a file in Presidio's format, `package.module:Class`, or a list of both.",

@@ -109,6 +109,12 @@ def _place(keys: Mapping[str, YamlNode], key: str, node: YamlNode) -> FilePlace:
     return keys[key].place if key in keys else node.place
 
 
+def _way(key: str, without: tuple[str, ...]) -> Mapping[str, Any]:
+    """Returns the schema of limits that say how much by this key. A limit with an unknown key may have misspelt it."""
+    known = {"propertyNames": {"enum": list(_FORMS)}}
+    return {"properties": dict.fromkeys(without, False), "if": known, "then": {"required": [key]}}
+
+
 SECTION = Section(
     "limits",
     "Limits and budgets of the requests to which the policy applies.",
@@ -119,7 +125,16 @@ SECTION = Section(
             "type": "object",
             "additionalProperties": False,
             "required": ["name", "unit"],
-            "oneOf": [{"required": [way]} for way in ("rate", "budget", "most")],
+            "if": {"required": ["unit"], "properties": {"unit": {"const": "parallel"}}},
+            "then": _way("most", without=("rate", "budget")),
+            "else": {
+                "if": {"required": ["unit"], "properties": {"unit": {"enum": list(UNITS)}}},
+                "then": {
+                    "if": {"required": ["budget"]},
+                    "then": {"properties": {"rate": False, "most": False}},
+                    "else": _way("rate", without=("most",)),
+                },
+            },
             "properties": {key: {"description": doc, **form} for key, (doc, form) in _FORMS.items()},
         },
     },

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Iterator
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +13,15 @@ from jsonschema import Draft202012Validator
 
 from guardproxy import checks
 from guardproxy.checks import secrets
+from guardproxy.checks._contract import Resources
+from guardproxy.checks._pii.setup import NAMED
 from guardproxy.errors import PolicyError
 from guardproxy.policy import keys as tables
 from guardproxy.policy.document_schema import schema, with_variables
 from guardproxy.policy.load import parse
 from guardproxy.policy.tree import read_tree
-from tests.kit.broken import BROKEN
+from guardproxy.wire.json import reach
+from tests.kit.broken import BROKEN, TOLD
 from tests.kit.docs import blocks
 from tests.kit.plugins import Install
 
@@ -26,7 +31,7 @@ WRITTEN = [block.text for block in blocks("yaml") if block.is_run and not block.
 
 # Mistakes in what a value says, which a schema cannot see.
 UNSEEN = re.compile(
-    r"(when|match-when|lists|vars|prompt-template)-.*|judge-(least|scale)|test-(rule|neither)|tenants-(looser|shadow|points|new-rule|not-matched|unknown).*"
+    r"(when|match-when|lists|vars|prompt-template)-.*|judge-(least|scale)|test-(rule|neither|used|times-alone|refused-(and-more|name|without-limits))|rule-(retry|drop-chunk)-.*|tenants-(looser|shadow|points|new-rule|not-matched|unknown).*"
     r"|check-(entity-unknown|label-unknown|nothing-to-cut|pattern|point-unknown|schema-missing|threshold-nan).*"
     r"|match-headers-(credential|name|twice)|restore-response|rule-twice"
     r"|formats-(name-taken|no-user|nobody-streams|pointer-twice|pointers-contradict|role|route-taken|routes-overlap)|set-(and-strip|infinite)"
@@ -84,6 +89,128 @@ def structural() -> list[Path]:
 @pytest.mark.parametrize("path", structural(), ids=lambda path: path.stem)
 def test_what_is_broken_in_structure_does_not_fit(valid: Draft202012Validator, path: Path) -> None:
     assert not valid.is_valid(plain(path.read_bytes())) or UNSEEN.fullmatch(path.stem)
+
+
+def told(name: str) -> int:
+    """The number of mistakes that `policy lint` names in a broken policy."""
+    return sum(line.startswith(f"{name}.yaml:") for line in TOLD.read_text("utf-8").splitlines())
+
+
+@pytest.mark.parametrize("path", structural(), ids=lambda path: path.stem)
+def test_a_mistake_has_one_error(valid: Draft202012Validator, path: Path) -> None:
+    """Also beneath: no error has the errors of several alternatives."""
+    errors = list(valid.iter_errors(plain(path.read_bytes())))
+    assert len(errors) <= told(path.stem), [error.message for error in errors]
+    assert all(len(error.context or ()) <= 2 for error in errors)
+
+
+WHOLE = """\
+policy: whole
+description: every kind of value
+match: {routes: [POST /v1/messages], models: [m], tenants: [acme], headers: {x-a: [b], x-c: d}, when: request.stream}
+vars: {limit: 0.8, models: [a, 3]}
+lists: {words: lists/words.txt}
+checks:
+  pii: {use: pii, entities: [EMAIL_ADDRESS], threshold: 0.5, language: [en], evasions: strict, on_error: block}
+  words: {use: pattern, words: [a], cap: 30}
+  shape: {use: json_schema, schema: {file: a.json}}
+  orders: {use: supervisor, label: injection, threshold: {injection: 1%}}
+rules:
+  - {id: a, on: [request], when: pii, action: redact, operators: {CARD: {type: mask, chars_to_mask: 3}, DEFAULT: hash}}
+  - {id: b, on: request, when: pii, action: redact, restore: {in: [assistant], urls: [a.example]}, severity: low}
+  - {id: c, on: response, when: shape, action: retry, attempts: 2, then: fallback, fallback: {model: m}, total_s: 9}
+  - {id: d, on: user, when: orders, action: block, parallel: always, enforce: 10 %, message: no}
+  - {id: e, on: response, when: words, action: block, early: true, mode: enforce}
+tenants: {acme: {vars: {limit: 0.5}, rules: [{id: e, severity: high}], on_error: block}}
+on_error: block
+unmapped: refuse
+opaque: {image: refuse}
+token_ids: refuse
+allow_fields: [chat_template]
+refuse: [background]
+set: {store: false}
+strip: [logprobs]
+audit: {keep: sealed, subject: user, intent: on}
+cache: {mode: exact, ttl_s: 60, tools: true}
+judge: {upstream: u, model: m, rubric: r, sample: 5 %, scale: [1, 5], least: 4, max_chars: 900}
+limits:
+  - {name: a, unit: tokens, rate: 100/1m, per: [client], burst: 9, answer_tokens: 5, mode: shadow}
+  - {name: b, unit: parallel, most: 3, models: [m]}
+  - {name: c, unit: cost, budget: 5/day, when: request.stream}
+prices: {m: {input: 1, output: 2.5}}
+prompt: {append: kind, canary: true, wrap: {kinds: [document], how: delimit}}
+route:
+  upstreams: [{upstream: u, weight: 2}, {model: m, priority: 1}]
+  sticky: client
+  models: {a: b}
+  fallback: {on: [error, 429], attempts: 1}
+  simple: {model: m, chars: 9, tools: true, saves: {input: 1}}
+formats:
+  acme:
+    routes: [POST /talk]
+    request: {texts: {/q: user}, model: /m}
+    answer: {texts: {/a: assistant}, usage: {prompt: /p}}
+    stream: {framing: ndjson, texts: {/a: assistant}, end: {pointer: /e, equals: true}}
+    error: /e
+tests:
+  - {name: t, request: x, response: [a], chunkings: 3, headers: {a: b}, expect: {upstream: {a: b}, finds: {check: pii}}}
+  - {name: u, exchange: {request: {}}, times: 3, used: {a: 3}, expect: {refused: {limit: a}}}
+"""
+_FREE = ("set", "exchange")  # whatever is in them
+
+
+def places(tree: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    """Every place of a tree whose value has a form."""
+    if path:
+        yield path
+    steps = tree.keys() if isinstance(tree, dict) else range(len(tree)) if isinstance(tree, list) else ()
+    for step in steps:
+        if step not in _FREE:
+            yield from places(tree[step], (*path, step))
+
+
+def misspelt(inner: Any, step: Any) -> None:
+    if isinstance(step, str):
+        inner[f"{step}x"] = inner.pop(step)
+
+
+def other(value: Any) -> Callable[[Any, Any], None]:
+    def change(inner: Any, step: Any) -> None:
+        inner[step] = value
+
+    return change
+
+
+CHANGES = (misspelt, *map(other, ("?!", -0.5, [[]], None, [])))
+_NAMED = ("lists", "checks", "texts", "formats")  # names and values in them have errors of their own
+
+
+@pytest.mark.parametrize("key", plain(WHOLE))
+def test_one_changed_place_has_one_error_at_most(valid: Draft202012Validator, key: str) -> None:
+    kept = {name: value for name, value in plain(WHOLE).items() if name in (key, "policy", "rules")}
+    for path in places(kept):
+        changes = CHANGES if path[-1] in _NAMED else (*CHANGES, other({"?": 1}))
+        for change in changes if path[0] == key and path[-1] != "scale" else ():
+            tree = deepcopy(kept)
+            change(reach(tree, path[:-1]), path[-1])
+            errors = list(valid.iter_errors(tree))
+            assert len(errors) <= 1, (path, [(list(error.absolute_path), error.message) for error in errors])
+            assert all(len(error.context or ()) <= 2 for error in errors)
+
+
+def test_the_whole_policy_fits(valid: Draft202012Validator) -> None:
+    assert [error.message for error in valid.iter_errors(plain(WHOLE))] == []
+
+
+def test_entities_are_listed() -> None:
+    (pii,) = (
+        one["then"] for one in schema()["$defs"]["check"]["allOf"] if one["if"]["properties"]["use"]["const"] == "pii"
+    )
+    listed = pii["properties"]["entities"]["else"]["items"]["else"]["enum"]
+    assert {"PERSON", "EMAIL_ADDRESS", "UkNinoRecognizer"} <= set(listed)
+    assert listed[: len(NAMED)] == list(NAMED)
+    known = [entity for entity in listed if entity not in NAMED]
+    assert checks.build("pii", "p", {"entities": known}, Resources()).traits.labels
 
 
 FULL = """\
