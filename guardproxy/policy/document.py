@@ -101,7 +101,7 @@ WORDS_OF_ON: Mapping[str, frozenset[tuple[Direction, Kind]]] = {
 
 def words_for(places: frozenset[tuple[Direction, Kind]]) -> list[str]:
     """Returns the words of `on` for texts: a direction for all its kinds, otherwise a word for each kind."""
-    words = []
+    words: list[str] = []
     for direction, kinds in KINDS_OF.items():
         named = [kind for kind in KINDS if (direction, kind) in places]
         words += [direction] if kinds.issubset(named) else [f"{direction}.{kind}" for kind in named]

@@ -126,7 +126,7 @@ def _advice(error: yaml.MarkedYAMLError, text: str) -> str:
     if escape := re.match(r"found unknown escape character '(.)'", problem):
         return f"`\\{escape[1]}` means nothing between double quotes; {_SINGLE}"
     if mark is None:
-        return ""
+        return ""  # pragma: no cover - every problem of the scanner and the parser has a place
     if problem.endswith("but got ':'"):
         return "a second `: ` in a text; quote the text"
     if problem.startswith("mapping values are not allowed"):
@@ -232,7 +232,9 @@ def _scalar(event: yaml.ScalarEvent, path: str, key: FilePlace) -> YamlNode:
 def _source(event: yaml.ScalarEvent) -> str:
     """Returns a scalar as the file has it, with its quotes."""
     start, end = event.start_mark, event.end_mark
-    return start.buffer[start.pointer : end.pointer] if start is not None and start.buffer is not None else ""
+    if start is None or end is None or start.buffer is None:
+        return ""  # pragma: no cover - a text that was read as a whole has marks with its characters
+    return start.buffer[start.pointer : end.pointer]
 
 
 def _lead(event: yaml.ScalarEvent) -> int | None:

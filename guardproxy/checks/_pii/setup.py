@@ -217,6 +217,8 @@ def _entities(options: Mapping[str, Any]) -> list[str]:
         if entity in MODEL_ENTITIES:
             raise OptionError("entities", f"no model here finds `{entity}`; available names: {', '.join(NAMED)}")
         if entity not in known and entity not in classes():
-            near = hint(entity, [*known, *NAMED], "entity") or hint(entity.upper(), [*known]) or hint(entity, classes())
+            near = (
+                hint(entity, [*known, *NAMED], "entity") or hint(entity.upper(), [*known]) or hint(entity, [*classes()])
+            )
             raise OptionError("entities", f"unknown entity `{entity}`{near or f'; known entities: {all_known}'}", at)
     return sorted(set(value))

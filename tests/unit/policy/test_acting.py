@@ -217,22 +217,22 @@ def test_an_heir_and_a_tenant_are_held_to_it_too(on: str, action: str, change: s
 
 @pytest.mark.parametrize("use", ["json_schema, schema: from_request", "grounded"])
 def test_a_check_finds_nothing_where_it_says_that_it_does_not_look(use: str) -> None:
-    """The errors above rest on what a check says of its texts: here all texts of an exchange are equal."""
+    """The errors above rest on what a check says of its texts: here many texts of an exchange are equal."""
     policies = policy_set(WATCH % (f"c: {{use: {use}}}", "", "flag"))
-    said, call = "The fee of Falcon Airways is 712 euros.", {"id": "a", "type": "function"}
-    call["function"] = {"name": "fly", "arguments": said}
+    said = "The fee of Falcon Airways is 712 euros."
+    call = {"id": "a", "type": "function", "function": {"name": "fly", "arguments": said}}
     answer = {"role": "assistant", "content": said, "tool_calls": [call]}
-    tool = {"type": "function", "function": {"name": "fly", "parameters": {"type": "object", "properties": {}}}}
     request = {
         "model": "m",
         "messages": [
-            *({"role": role, "content": said} for role in ("system", "user")),
+            *({"role": "system", "content": said}, {"role": "user", "content": "What is it?"}),
             *(answer, {"role": "tool", "tool_call_id": "a", "content": "Nothing."}),
         ],
         "response_format": {"type": "json_schema", "json_schema": {"name": "fee", "schema": {"type": "object"}}},
-        "tools": [tool],
+        "tools": [
+            {"type": "function", "function": {"name": "fly", "parameters": {"type": "object", "properties": {}}}}
+        ],
     }
-    request["messages"][1]["content"] = "What is it?"
     scene = RawExchange(request, ({"choices": [{"index": 0, "finish_reason": "stop", "message": answer}]},))
     found = {
         (finding.direction, finding.kind) for finding in play_scene(policies, scene, RequestFacts(), Cuts()).findings

@@ -6,6 +6,7 @@ import math
 
 import pytest
 
+from guardproxy.errors import PolicyError
 from guardproxy.policy.tree import FilePlace, core_scalar, read_tree
 
 
@@ -106,3 +107,37 @@ def test_twenty_levels_are_read() -> None:
     while found:
         found, depth = found[0], depth + 1
     assert depth == 19
+
+
+SINGLE = "use single quotes, in which a backslash stays as it is"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (r'a: "\d+"', rf"1:6: `\d` means nothing between double quotes; {SINGLE}"),
+        (r'a: ["x", "\."]', rf"1:12: `\.` means nothing between double quotes; {SINGLE}"),
+        (r'a: "\bfalcon"', rf"1:4: `\b` between double quotes is a backspace; {SINGLE}"),
+        (r'a: "\\\b"', rf"1:4: `\b` between double quotes is a backspace; {SINGLE}"),
+        ("a: b: c", "1:5: a second `: ` in a line; quote the text"),
+        ("a:\n  - b: see: this", "2:11: a second `: ` in a line; quote the text"),
+        ("a: {b: c: d}", "1:9: a second `: ` in a text; quote the text"),
+        ("a: b\n  c: d", "2:4: a key below a key that has a value; indent it like the line above, or quote the text"),
+        ("a: @b", "1:4: a text cannot begin with @; quote the text"),
+        ("a: %b", "1:4: a text cannot begin with %; quote the text"),
+        ("a: [b", "1:6: not valid YAML: expected ',' or ']', but got '<stream end>'"),
+        ("a: 'b", "1:6: not valid YAML: found unexpected end of stream"),
+        ("a: *b", "1:4: aliases are not available; repeat the value, or quote a text that begins with `*`"),
+    ],
+)
+def test_the_usual_mistakes_of_texts_say_what_to_write(text: str, message: str) -> None:
+    with pytest.raises(PolicyError) as caught:
+        read_tree(text, "p.yaml")
+    assert str(caught.value) == f"p.yaml:{message}"
+
+
+@pytest.mark.parametrize(
+    ("text", "value"), [(r"'\bx\d'", r"\bx\d"), (r'"\\bx"', r"\bx"), (r"\bx\d", r"\bx\d"), (r'"\x08"', "\b")]
+)
+def test_a_backslash_stays_where_it_is_meant(text: str, value: str) -> None:
+    assert read_tree(f"a: {text}", "p.yaml").plain() == {"a": value}
