@@ -15,6 +15,7 @@ from guardproxy.checks._contract import (
     own_names,
     with_partner,
 )
+from guardproxy.checks._foreign import foreign, hint
 from guardproxy.checks._options import Option, Options, options_digest, with_defaults
 from guardproxy.checks.http import VERSION
 from guardproxy.checks.supervisor import Supervisor
@@ -41,6 +42,8 @@ __all__ = [
     "build",
     "build_supervisor",
     "check_names",
+    "foreign",
+    "hint",
     "options",
     "options_digest",
     "own_names",

@@ -23,10 +23,10 @@ from pkgutil import iter_modules
 from typing import Any, Protocol, cast
 
 from guardproxy import plugins
+from guardproxy.checks._foreign import hint
 from guardproxy.checks._options import Option
 from guardproxy.errors import OptionError, PluginError
 from guardproxy.findings import Check, Kind, Traits
-from guardproxy.foreign import hint
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,8 +13,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from guardproxy.checks._foreign import hint
 from guardproxy.errors import OptionError
-from guardproxy.foreign import hint
 
 Tighter = Literal["longer", "shorter", "lower"] | tuple[Any, ...] | None
 

@@ -20,11 +20,11 @@ import yaml
 
 from guardproxy.checks._contract import Resources
 from guardproxy.checks._evasions.unfolding import EVASIONS, unfolding
+from guardproxy.checks._foreign import hint
 from guardproxy.checks._options import Option, Options, options_digest, with_defaults
 from guardproxy.checks._patterns.reach import Reach, ReachCheck, SearchRule, rule
 from guardproxy.errors import OptionError
 from guardproxy.findings import Check, Traits
-from guardproxy.foreign import hint
 
 VERSION = 2
 CAP = 512

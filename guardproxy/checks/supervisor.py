@@ -19,6 +19,7 @@ from guardproxy.checks._contract import Query, Resources, ScoredPiece, Scorer
 from guardproxy.checks._evasions.readings import PROFILES, other_views
 from guardproxy.checks._evasions.unfolding import EVASIONS, merge_views
 from guardproxy.checks._evasions.views import TextView
+from guardproxy.checks._foreign import hint
 from guardproxy.checks._options import SCORE, TEXTS, Option, Options, options_digest, with_defaults
 from guardproxy.errors import ConfigError, OptionError
 from guardproxy.findings import (
@@ -33,7 +34,6 @@ from guardproxy.findings import (
     Traits,
     Window,
 )
-from guardproxy.foreign import hint
 
 VERSION = 5
 WINDOW_CHARS = 900

@@ -16,8 +16,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
+from guardproxy.checks import foreign
 from guardproxy.errors import PolicyError
-from guardproxy.foreign import foreign
 from guardproxy.policy import keys as tables
 from guardproxy.policy import rollout
 from guardproxy.policy.cases import read_tests

@@ -10,8 +10,8 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
 
+from guardproxy.checks import hint
 from guardproxy.errors import PolicyError
-from guardproxy.foreign import hint
 from guardproxy.policy.tree import FilePlace, YamlNode
 from guardproxy.wire import Formats, installed
 

@@ -91,7 +91,7 @@ def _answers(store: MemoryStore, calls: Sequence[Call]) -> tuple[Answer, ...]:
         store.perform(calls).send(None)
     except StopIteration as done:
         return cast("tuple[Answer, ...]", done.value)
-    raise AssertionError  # pragma: no cover - see above
+    raise AssertionError
 
 
 def refusal_mismatches(wanted: str, verdict: LimitVerdict, times: int) -> Iterator[Mismatch]:

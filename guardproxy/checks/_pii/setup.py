@@ -12,6 +12,7 @@ from typing import Any
 
 from guardproxy.checks._contract import Resources
 from guardproxy.checks._evasions.unfolding import EVASIONS
+from guardproxy.checks._foreign import hint
 from guardproxy.checks._options import SCORE, Option, Options, options_digest, with_defaults
 from guardproxy.checks._pii.cover import UncoveredError
 from guardproxy.checks._pii.custom import CustomRecognizers
@@ -32,7 +33,6 @@ from guardproxy.checks._pii.recognizers import (
 from guardproxy.checks._pii.whole import WholeTextSearch, whole
 from guardproxy.checks._pii.words import words
 from guardproxy.errors import ConfigError, OptionError
-from guardproxy.foreign import hint
 
 VERSION = 5
 THRESHOLD = 0.4

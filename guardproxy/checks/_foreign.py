@@ -1,7 +1,7 @@
 """Words of other tools, and what guardproxy calls them.
 
 In: a word that is unknown at a place of a policy, and the words that are known there. Out: a hint for the message, which is
-empty without one. `foreign.yaml` is the only table of such words. Kept: the table, from its first use.
+empty without one. `foreign.yaml` beside this file is the only table of such words. Kept: the table, from its first use.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def _plain(word: str) -> str:
 @cache
 def table() -> Mapping[str, Mapping[str, str]]:
     """Returns the table: by place, our word or a phrase, with the foreign words for it as one text."""
-    text = files("guardproxy").joinpath("foreign.yaml").read_text("utf-8")
+    text = files("guardproxy.checks").joinpath("foreign.yaml").read_text("utf-8")
     entries: Mapping[str, Mapping[str, str]] = yaml.load(text, Loader=yaml.BaseLoader)  # noqa: S506 - texts only
     return entries
 

@@ -11,10 +11,10 @@ import pytest
 
 from guardproxy import checks
 from guardproxy.checks._contract import Resources
+from guardproxy.checks._foreign import foreign, hint, table
 from guardproxy.checks._pii.recognizers import recognizers
 from guardproxy.checks._pii.setup import NAMED
 from guardproxy.errors import PolicyError
-from guardproxy.foreign import foreign, hint, table
 from guardproxy.policy import cases, keys
 from guardproxy.policy.document import KEEP, MODES, ON_ERROR, PASSES, SEVERITIES, UNMAPPED, WORDS_OF_ON
 from guardproxy.policy.limiting import UNITS, WHOSE, StoredLimit
