@@ -237,8 +237,8 @@ class Traits:
     """Every label that its findings can have; `None` if they are not known."""
 
     looks_at: frozenset[tuple[Direction, Kind]] = ALL_PLACES
-    """The texts in which it can find something, for `policy lint` and `--coverage`. Rules alone decide what is
-    scanned."""
+    """The texts in which it can find something: all of them. Rules alone decide what is scanned. A rule that names such a text
+    and whose action cannot act there does not load; `policy lint` and `--coverage` use it too."""
 
     advice: tuple[Advice, ...] = ()
     """What `policy lint` prints about its options."""

@@ -6,6 +6,7 @@ empty without one. `foreign.yaml` beside this file is the only table of such wor
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from functools import cache
@@ -20,7 +21,8 @@ def hint(word: str, known: Sequence[str], place: str = "", value: Any = None) ->
     words that are known here. `place`: a key of the table. `value`: that of a key, if it is known."""
     if same := next((other for other in known if _plain(other) == _plain(word)), ""):
         return f"; did you mean `{same}`?"
-    if target := foreign(place, word, value):
+    target = foreign(place, word, value)
+    if target and (target.strip("`") in known or not _is_word(target)):  # not every check has every option
         return f"; write {target}"
     near = get_close_matches(word, known, 1)
     return f"; did you mean `{near[0]}`?" if near else ""
@@ -33,7 +35,12 @@ def foreign(place: str, word: str, value: Any = None) -> str:
     words = _words()[place]
     plain = _plain(word)
     target = words.get(f"{plain}:{str(value).lower()}") or words.get(plain) or ""
-    return target if "`" in target or " " in target else f"`{target}`" if target else ""
+    return f"`{target}`" if _is_word(f"`{target}`") else target
+
+
+def _is_word(target: str) -> bool:
+    """Whether a target is a single word of ours, and not a phrase."""
+    return re.fullmatch(r"`\w+`", target) is not None
 
 
 def _plain(word: str) -> str:

@@ -284,7 +284,7 @@ def _check(reading: FileReading, name: str, node: YamlNode) -> CheckSpec | None:
     if entries is None:
         return None
     if "use" not in entries:
-        instead = next((key for key in entries if foreign("option", key) == "`use`"), "")
+        instead = next((key for key in entries if "`use`" in foreign("option", key)), "")
         reading.fail(node.place, "`use` is missing" + (f"; write `use` in place of `{instead}`" if instead else ""))
     use = reading.word(entries.get("use"))
     options = {key: value.plain() for key, value in entries.items() if key not in ("use", "on_error")}

@@ -78,7 +78,7 @@ WRITTEN = {
     "policy": FLAG + "'WORD': VALUE\n",
     "rule": RULE % "flag, 'WORD': VALUE",
     "match": FLAG + "match: {'WORD': VALUE}\n",
-    "option": FLAG.replace("use: pattern, words: [x]", "use: secrets, 'WORD': VALUE"),
+    "option": FLAG.replace("use: pattern, words: [x]", "use: USE, 'WORD': VALUE"),
     "test": FLAG + "tests: [{name: t, request: x, expect: {rule: r}, 'WORD': VALUE}]\n",
     "expect": FLAG + "tests: [{name: t, request: x, expect: {'WORD': VALUE}}]\n",
     "limit": "limits: [{name: a, unit: requests, rate: 1/1m, 'WORD': VALUE}]\n",
@@ -155,8 +155,9 @@ def test_the_table_has_each_place_once_and_no_word_of_ours() -> None:
 def test_each_word_is_answered_where_it_is_written(place: str) -> None:
     for _, entry, ours in (entry for entry in entries() if entry[0] == place):
         word, _, value = entry.partition(":")
+        use = next((use for use in checks.check_names() if ours in checks.options(use)), "secrets")
         with pytest.raises(PolicyErrors) as caught:
-            load(WRITTEN[place].replace("WORD", word).replace("VALUE", value or "x"))
+            load(WRITTEN[place].replace("USE", use).replace("WORD", word).replace("VALUE", value or "x"))
         (error,) = caught.value.errors
         assert f"; write {ours if '`' in ours or ' ' in ours else f'`{ours}`'}" in error.message, error
 
@@ -169,6 +170,9 @@ def test_each_word_is_answered_where_it_is_written(place: str) -> None:
         ("blck", ACTIONS, "action", "; did you mean `block`?"),
         ("Pre Call", WORDS_OF_ON, "channel", "; write `request`"),
         ("deny", ACTIONS, "", ""),
+        ("regex", ["entities", "threshold"], "option", ""),
+        ("regex", ["patterns", "threshold"], "option", "; write `patterns`"),
+        ("pre_call", ["entities"], "option", "; write `on: request` in the rule"),
         ("whatever", ACTIONS, "action", ""),
     ],
 )
