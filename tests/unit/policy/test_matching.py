@@ -151,6 +151,7 @@ def test_two_globs_that_match_a_name_share_it(first: str, second: str, name: str
         (("[ab]x*",), ("bx*",), True),
         (("*a*",), ("*b",), True),
         (("a*b",), ("a*",), True),
+        (("*x*y",), ("*z*w",), False),
         (("",), ("*",), True),
         (None, ("a",), True),
         (("a",), None, True),
