@@ -144,7 +144,7 @@ class FileReading:
 
 
 def did_you_mean(word: str, options: Sequence[str], place: str = "", value: Any = None) -> str:
-    """Returns what to write instead of an unknown word; see `foreign.hint`."""
+    """Returns what to write instead of an unknown word; see `checks.hint`."""
     return hint(word, options, place, value)
 
 
