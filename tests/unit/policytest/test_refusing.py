@@ -9,6 +9,7 @@ import pytest
 from guardproxy.policy import RawExchange, RequestFacts, Texts
 from guardproxy.policytest.refusing import LimitVerdict, limit_verdict, refusal_mismatches
 from guardproxy.policytest.running import run_tests
+from guardproxy.wire import codecs
 from tests.kit.play import policy_set
 
 CALLS = "{name: calls, unit: requests, rate: 3/1m, per: [client]}"
@@ -19,7 +20,6 @@ MONEY = "{name: money, unit: cost, budget: 5.00/day}"
 LONG = "{name: long, unit: requests, budget: 5/day, when: request.max_tokens > 4000}"
 PRICES = "prices: {gpt-5: {input: 1000, output: 1000}}\n"
 HELLO = RawExchange({"model": "gpt-5", "max_tokens": 10, "messages": [{"role": "user", "content": "hello"}]})
-ROUTES = ["POST /v1/chat/completions", "POST /v1beta/models/gpt-5:generateContent", "POST /api/chat"]
 
 
 def verdict(
@@ -77,7 +77,7 @@ def test_several_limits_refuse_and_only_those_that_count_the_request() -> None:
     )
 
 
-@pytest.mark.parametrize("route", ROUTES)
+@pytest.mark.parametrize("route", [codec.author.ROUTE for codec in codecs()])
 def test_every_format_is_counted(route: str) -> None:
     found = verdict(TOKENS, used={"tokens": None}, scene=Texts("hello"), facts=RequestFacts(route, "gpt-5", "acme"))
     assert found.refusing == ("tokens",)
