@@ -42,7 +42,7 @@ _BY_HAND = (
     *("name", "match", "checks", "rules", "tests", "id", "on", "when", "retry", "operators", "rule", "restoration"),
     *("opaque", "fields", "share", "model", "upstream", "formats", "sections"),
 )
-_NOT_SHOWN = ("source", "place", "places", "tenant", "stands_for", "root", "unused")
+_NOT_SHOWN = ("source", "place", "places", "tenant", "stands_for", "root", "unused", "out_of_reach")
 _OF_THE_ACTION = ("restore", "early", "parallel")
 """Fields that a rule loses when its action becomes stronger."""
 
