@@ -21,11 +21,11 @@ def hint(word: str, known: Sequence[str], place: str = "", value: Any = None) ->
     words that are known here. `place`: a key of the table. `value`: that of a key, if it is known."""
     if same := next((other for other in known if _plain(other) == _plain(word)), ""):
         return f"; did you mean `{same}`?"
-    target = foreign(place, word, value)
-    if target and (target.strip("`") in known or not _is_word(target)):  # not every check has every option
+    target, near = foreign(place, word, value), [f"`{other}`" for other in get_close_matches(word, known, 1)]
+    is_ours = target.strip("`") in known or not _is_word(target)  # not every check has every option
+    if target and is_ours and target not in near:
         return f"; write {target}"
-    near = get_close_matches(word, known, 1)
-    return f"; did you mean `{near[0]}`?" if near else ""
+    return f"; did you mean {near[0]}?" if near else ""
 
 
 def foreign(place: str, word: str, value: Any = None) -> str:
