@@ -164,9 +164,8 @@ def _why_never(policies: PolicySet, policy: Policy, rule: Rule, checks: Mapping[
         return "no check can fail, as the policy has none"
     if not any((direction, kind) in rule.on for codec in formats for direction, kind in _carried(codec)):
         return "no request or answer that the policy is for has a text of its `on`"
-    together = _together(policies, policy)
-    has_canary = any(map(_has_canary, together))
-    wordless = {name for name, check in checks.items() if check.traits.needs_canary and not has_canary}
+    seeking = {name for name, check in checks.items() if check.traits.needs_canary}
+    wordless = set() if seeking and any(map(_has_canary, _together(policies, policy))) else seeking
     blind = {name for name, check in checks.items() if not any(_sees(codec, rule, check) for codec in formats)}
     able = checks.keys() - wordless - blind
     if rule.when.holds({*able, CHECK_ERROR}):
