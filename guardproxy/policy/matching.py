@@ -145,34 +145,47 @@ def may_share_a_name(first: tuple[str, ...] | None, second: tuple[str, ...] | No
     )
 
 
+@lru_cache(maxsize=1 << 16)  # of pairs
 def may_share_a_model(first: tuple[str, ...] | None, second: tuple[str, ...] | None) -> bool:
     """Whether a model can match a glob of both lists, by the readings of its name. Names that nobody can read do not count."""
     if first is None or second is None:
         return True
-    for globs, others in ((_lower_case(first), second), (_lower_case(second), first)):
-        if may_share_a_name(tuple({form for glob in globs for form in glob_readings(glob)}), others):
-            return True
-        names = [model_readings(name) for glob in globs for name in _examples(glob)]
-        if any(readings is None or _fits(others, readings) for readings in names):
-            return True
-    return False
+    return any(
+        may_share_a_name(_readings_of(globs), others)
+        or any(readings is None or _fits(others, readings) for readings in _examples(globs))
+        for globs, others in ((first, second), (second, first))
+    )
+
+
+@lru_cache(maxsize=4096)
+def _readings_of(globs: tuple[str, ...]) -> tuple[str, ...]:
+    """Returns globs for the readings of the models that match one of these."""
+    return tuple(dict.fromkeys(form for glob in _lower_case(globs) for form in glob_readings(glob)))
+
+
+@lru_cache(maxsize=4096)
+def _examples(globs: tuple[str, ...]) -> tuple[tuple[str, ...] | None, ...]:
+    """Returns the readings of models that match one of the globs: an asterisk at the end becomes a version, other signs a
+    letter."""
+    names = []
+    for parts in map(_WILD.findall, _lower_case(globs)):
+        plain = "".join("x" if part in "*?" else part[:2].strip("[") if len(part) > 1 else part for part in parts)
+        names += [plain[:-1] + end for end in _ENDS] if parts and parts[-1] == "*" else [plain]
+    return tuple(map(model_readings, names))
 
 
 _WILD = re.compile(r"\*|\?|\[!?\]?[^\]]*\]|(?s:.)")
+_LITERAL = re.compile(r"[^*?\[]*")
 _ENDS = ("", "-latest", "-2025-01-01", "2025-01-01", "latest", ":x")
-
-
-def _examples(glob: str) -> Iterator[str]:
-    """Yields names that a glob matches: an asterisk at its end becomes a version, other signs a letter."""
-    parts = _WILD.findall(glob)
-    plain = "".join("x" if part in "*?" else part[:2].strip("[") if len(part) > 1 else part for part in parts)
-    yield from (plain[:-1] + end for end in _ENDS) if parts and parts[-1] == "*" else (plain,)
 
 
 def _meet(first: str, second: str) -> bool:
     """Whether some text matches both globs. Two sets of characters are taken to share one."""
     if not _is_glob(first) or not _is_glob(second):
         return is_any((first,), second) if _is_glob(first) else is_any((second,), first)
+    begin, other_begin = _LITERAL.match(first)[0], _LITERAL.match(second)[0]  # type: ignore[index]  # it matches any text
+    if not begin.startswith(other_begin) and not other_begin.startswith(begin):
+        return False
     left, right = _WILD.findall(first), _WILD.findall(second)
     seen, states = set[tuple[int, int]](), [(0, 0)]
     while states:
