@@ -8,9 +8,8 @@ it. Kept: the number of wrong keys by address (`guesses.py`).
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
-from typing import Any
 
 from guardproxy.decisions import Plan
 from guardproxy.errors import DownstreamError, ErrorCode
@@ -119,14 +118,17 @@ class ClientKeys(Duty):
 
     @staticmethod
     def _check_models(head: Head, request: Request, codec: Codec) -> None:
-        tree = request.frame.tree
-        statement = statement_of(tree, codec.contract.statements)
-        names = list(dict.fromkeys((*_named_models(request.model, tree), *statement.models)))
+        statement = statement_of(request.frame.tree, codec.contract.statements)
+        named = (request.model, *statement.models)
+        names = list(dict.fromkeys(name.removeprefix("models/") for name in named if name))
         if not names or "model" in statement.unclear:
             message = "the key allows certain models only, and the request does not say clearly which model it means"
             raise DownstreamError(ErrorCode.OUT_OF_SCOPE, message, "model")
         if (model := first_forbidden(head.client, names)) is not None:
             raise DownstreamError(ErrorCode.OUT_OF_SCOPE, f"the key does not allow the model `{model}`", "model")
+        if field := statement.foreign:
+            message = f"the key allows certain models only, and `{field}` is a field of no known meaning: leave it out"
+            raise DownstreamError(ErrorCode.OUT_OF_SCOPE, message, field)
 
     def _codec(self, head: Head) -> Codec | None:
         return self._formats().codec_for(head.route)
@@ -151,13 +153,3 @@ class ClientKeys(Duty):
             self._guesses.add(head.address, unix_s)
             raise DownstreamError(ErrorCode.UNKNOWN_CREDENTIAL)
         return client
-
-
-def _named_models(model: str, tree: Any) -> Iterator[str]:
-    """Yields the model of the request, and the one that its body names if the path names another. The form `models/NAME`
-    names the model NAME."""
-    if model:
-        yield model.removeprefix("models/")
-    named = tree.get("model") if isinstance(tree, Mapping) else None
-    if isinstance(named, str) and named:
-        yield named.removeprefix("models/")

@@ -13,7 +13,7 @@ from functools import cache
 from typing import Any
 from urllib.parse import quote
 
-from guardproxy.wire.json import KEYS, OTHERS, SECRET, STRUCTURE, UNMAPPED, Map, MapLeaf, text
+from guardproxy.wire.json import KEYS, OTHERS, SECRET, STRUCTURE, UNMAPPED, Map, MapLeaf, naming, text
 
 _DEPLOYMENT = re.compile(r"(/openai/deployments/)([^/]+)(/.*)")
 _HOSTED = re.compile(r"([A-Z]+) (?:/openai/deployments/[^/]+/|/openai/(?:v1/)?|/anthropic/v1/)(.+)")
@@ -92,11 +92,17 @@ _AUTHENTICATION: dict[Any, Map] = {
     OTHERS: _METADATA,
     KEYS: _METADATA,
 }
-_DEPENDENCY: dict[Any, Map] = {**_AUTHENTICATION, "authentication": _AUTHENTICATION}
+_DEPLOYMENTS = ("deployment_name", "deploymentName", "model_id", "modelId")
+_DEPENDENCY: dict[Any, Map] = {
+    **_AUTHENTICATION,
+    "authentication": _AUTHENTICATION,
+    **dict.fromkeys(_DEPLOYMENTS, naming("model", _METADATA)),
+}
 _PARAMETERS: dict[Any, Map] = {
     **_AUTHENTICATION,
     "authentication": _AUTHENTICATION,
     **dict.fromkeys(("embedding_dependency", "embeddingDependency"), _DEPENDENCY),
+    **dict.fromkeys(("embedding_deployment_name", "embeddingDeploymentName"), naming("model", _METADATA)),
     **dict.fromkeys(("role_information", "roleInformation"), text("system")),
     **dict.fromkeys(("in_scope", "inScope", "strictness", "top_n_documents", "topNDocuments"), STRUCTURE),
     **dict.fromkeys(("query_type", "queryType", "include_contexts", "max_search_queries"), _METADATA),

@@ -1,16 +1,20 @@
 """Statements of a request about itself: models, limits of tokens, numbers of messages, tools.
 
-In: the tree of a request, and the fields to read. Out: numbers and names for conditions of policies. If a request states the
-same fact in two fields that different servers read, both values are returned.
+In: the tree of a request, and the fields to read. Out: numbers and names for conditions of policies, scopes of keys, limits and
+routes. If a request states the same fact in two fields that different servers read, both values are returned. The names of
+models come from the map of the format: each place that the map calls a model is read.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import islice
 from typing import Any
 
 import msgspec
+
+from guardproxy.wire.json import OTHERS, UNMAPPED, Map, dotted, naming, naming_places, text
 
 LARGEST = 2**63 - 1
 LIMIT_MODELS = 16
@@ -22,21 +26,39 @@ _OBJECT = (dict, Mapping)  # asking for `dict` first is a tenth of the work
 _INSIDE = ("function", "custom", "tool", "mcp", "mcp_server")
 
 
+MODEL_FIELDS: Mapping[Any, Map] = dict.fromkeys(
+    ("model", "models", "fallback_model", "fallback_models", "fallbacks", "engine", "deployment_id", "model_id"),
+    naming("model", UNMAPPED),
+)
+"""Fields by which some server of some API chooses a model."""
+
+
 @dataclass(frozen=True, slots=True)
 class Fields:
-    """The fields of a request to read: limits of tokens, models, lists of messages (or one text), lists of tools. A name with
-    dots, such as `generationConfig.maxOutputTokens`, leads through objects."""
+    """The fields of a request to read: limits of tokens, lists of messages (or one text), lists of tools. A name with dots,
+    such as `generationConfig.maxOutputTokens`, leads through objects. `models`: the map of a request, whose leaves say what
+    names a model. A tuple lists fields at its top; then nothing is known of other fields."""
 
     tokens: tuple[str, ...]
-    models: tuple[str, ...]
+    models: Map
     messages: tuple[str, ...]
     tools: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        how = self.models
+        if isinstance(how, tuple):
+            how = {**dict.fromkeys(how, naming("model")), OTHERS: text("user")}
+        object.__setattr__(self, "models", {**MODEL_FIELDS, **how})
+
+    def of(self, request: Map) -> Fields:
+        """Returns the fields of a format. `request`: the map of its requests."""
+        return replace(self, models=request)
 
 
 # Servers read fields of each other's APIs. A condition of a policy must hold for every field that the upstream may read.
 EVERY_SERVER = Fields(
     tokens=("max_completion_tokens", "max_output_tokens", "max_tokens", "max_new_tokens", "max_tokens_to_sample"),
-    models=("model", "models", "fallback_model", "fallback_models", "fallbacks", "engine", "deployment_id", "model_id"),
+    models=(),
     messages=("messages", "input", "contents", "prompt"),
     tools=("tools", "functions", "mcp_servers", "toolsets", "additional_tools"),
 )
@@ -47,9 +69,10 @@ class RequestStatement(msgspec.Struct, frozen=True):
 
     `max_tokens`: the first limit of tokens, 0 if there is none; `limits`: all limits. `messages`: the number of messages;
     `counts`: the number in each field that can hold messages. `tools`: their names, or kinds if they have no name; `offered`:
-    every name and kind of every tool, in every field that can hold tools. `models`: every model, if there are several or if
-    the field is not `model`. `unclear`: the facts (`model`, `max_tokens`, `messages`, `tools`) that could not be read
-    completely: a part has another type, or there are too many parts.
+    every name and kind of every tool, in every field that can hold tools. `models`: every model that it names.
+    `unclear`: the facts (`model`, `max_tokens`, `messages`, `tools`) that could not be read
+    completely: a part has another type, there are too many parts, or the provider chooses the model. `foreign`: the first
+    place that the format does not know; a server could read the name of a model there.
     """
 
     max_tokens: int = 0
@@ -60,6 +83,7 @@ class RequestStatement(msgspec.Struct, frozen=True):
     offered: tuple[str, ...] = ()
     models: tuple[str, ...] = ()
     unclear: frozenset[str] = frozenset()
+    foreign: str = ""
 
 
 def statement_of(tree: Any, fields: Fields = EVERY_SERVER) -> RequestStatement:
@@ -69,7 +93,7 @@ def statement_of(tree: Any, fields: Fields = EVERY_SERVER) -> RequestStatement:
     unclear: set[str] = set()
     limits = tuple(dict.fromkeys(_limits(tree, fields.tokens, unclear)))
     counts = tuple(dict.fromkeys(_counts(tree, fields.messages, unclear)))
-    models = tuple(dict.fromkeys(_models(tree, fields.models, unclear)))
+    models, foreign = _models(tree, fields.models, unclear)
     tools = tree.get("tools")
     names = (_name(tool) for tool in tools[:LIMIT_NAMES]) if isinstance(tools, list) else ()
     return RequestStatement(
@@ -79,8 +103,9 @@ def statement_of(tree: Any, fields: Fields = EVERY_SERVER) -> RequestStatement:
         limits=limits,
         counts=counts,
         offered=tuple(dict.fromkeys(_offered(tree, fields, unclear))),
-        models=models if models != (tree.get("model"),) else (),
+        models=models,
         unclear=frozenset(unclear),
+        foreign=foreign,
     )
 
 
@@ -90,9 +115,13 @@ def brief_statement_of(tree: Any, fields: Fields) -> RequestStatement:
         return RequestStatement()
     unclear: set[str] = set()
     limits = tuple(dict.fromkeys(_limits(tree, fields.tokens, unclear)))
-    models = tuple(dict.fromkeys(_models(tree, fields.models, unclear)))
+    models, foreign = _models(tree, fields.models, unclear)
     return RequestStatement(
-        max_tokens=limits[0] if limits else 0, limits=limits, models=models, unclear=frozenset(unclear)
+        max_tokens=limits[0] if limits else 0,
+        limits=limits,
+        models=models,
+        unclear=frozenset(unclear),
+        foreign=foreign,
     )
 
 
@@ -125,18 +154,32 @@ def _counts(tree: Mapping[str, Any], keys: tuple[str, ...], unclear: set[str]) -
             unclear.add("messages")
 
 
-def _models(tree: Mapping[str, Any], keys: tuple[str, ...], unclear: set[str]) -> Iterator[str]:
-    for key in keys:
-        value = _at(tree, key)
-        items = value if isinstance(value, list) else [] if value is None else [value]
-        if len(items) > LIMIT_MODELS:
+def _models(tree: Mapping[str, Any], how: Map, unclear: set[str]) -> tuple[tuple[str, ...], str]:
+    """Returns every model that a request names, and the first place that the format does not know."""
+    names: dict[str, None] = {}
+    foreign = ""
+    for place in naming_places(tree, how):
+        if place.leaf.names == "router":
             unclear.add("model")
-        for item in items[:LIMIT_MODELS]:
-            name = item.get("model") if isinstance(item, _OBJECT) else item
-            if isinstance(name, str) and name:
-                yield name
-            else:
-                unclear.add("model")
+        elif place.leaf.names == "model":
+            _read_names(place.value, names, unclear)
+        elif not place.is_listed:
+            foreign = foreign or (dotted(place.path) if place.is_foreign else "")
+            for value in place.names_below():
+                _read_names(value, names, unclear)
+    if len(names) > LIMIT_MODELS:
+        unclear.add("model")
+    return tuple(islice(names, LIMIT_MODELS)), foreign
+
+
+def _read_names(value: Any, names: dict[str, None], unclear: set[str]) -> None:
+    """Adds the names at a place: a name, a list of names, or objects that have a `model`."""
+    for item in value if isinstance(value, list) else [value]:
+        name = item.get("model") if isinstance(item, _OBJECT) else item
+        if isinstance(name, str) and name:
+            names[name] = None
+        elif item is not None:
+            unclear.add("model")
 
 
 def _name(tool: Any) -> str:

@@ -189,7 +189,7 @@ def contract_of(declaration: DeclaredFormat) -> Contract:
         media=MediaTypes("application/json", stream.media, ("application/json",)),
         unanswered=frozenset(),
         limits={"messages": lists, "tools": ()},
-        statements=EVERY_SERVER,
+        statements=EVERY_SERVER.of(maps_of(declaration).request),
         acts=_may_act,
         query=QuerySyntax(re.compile(""), "none"),
         signs=Signs(tuple(route.partition(" ")[2].partition("{")[0] for route in declaration.routes), ()),

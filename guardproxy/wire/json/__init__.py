@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from guardproxy.wire.json.named import NamingPlace, may_name_model, naming_places
 from guardproxy.wire.json.numbers import stand_in, stand_ins
 from guardproxy.wire.json.replacing import edited
 from guardproxy.wire.json.strict import (
@@ -36,6 +37,7 @@ from guardproxy.wire.json.walk import (
     is_word,
     listed,
     members,
+    naming,
     objects,
     opaque,
     reach,
@@ -61,6 +63,7 @@ __all__ = [
     "Leaf",
     "Map",
     "MapLeaf",
+    "NamingPlace",
     "TreeLeaf",
     "View",
     "apart",
@@ -72,7 +75,10 @@ __all__ = [
     "is_plain_key",
     "is_word",
     "listed",
+    "may_name_model",
     "members",
+    "naming",
+    "naming_places",
     "objects",
     "opaque",
     "places",

@@ -27,6 +27,7 @@ from guardproxy.wire.words import SHARED, Vocabulary
 __all__ = ["NUMBER_LIMIT"]
 
 How = Literal["text", "json", "structure", "name", "time", "padding", "opaque", "tokens", "token_ids", "secret"]
+Named = Literal["", "model", "router", "answer", "item"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +43,9 @@ class MapLeaf:
 
     `unmapped`: the format does not know the place, whatever the kind. `fixed`: an edit would break the protocol. `url_safe`:
     an opaque place that takes base64 in the alphabet of URLs as well.
+
+    `names`: what a value here names, however it is read (`named.py`): a `model` that may answer; a `router`, by which the
+    provider chooses the model; a stored `answer` or conversation; a stored `item` of one.
     """
 
     how: How
@@ -51,6 +55,7 @@ class MapLeaf:
     unmapped: bool = False
     fixed: bool = False
     url_safe: bool = False
+    names: Named = ""
 
 
 Map = Any  # MapLeaf | dict[str, Map] | list[Map] | Callable[[Any], Map]; a recursive alias that mypy cannot hold
@@ -58,7 +63,7 @@ OTHERS = object()  # in a dict: the map of all other keys; those keys themselves
 KEYS = object()
 UNMAPPED = MapLeaf("text", "unmapped", unmapped=True)
 STRUCTURE = MapLeaf("structure")
-NAME = MapLeaf("name")
+NAME = MapLeaf("name", names="model")
 TIME = MapLeaf("time")
 PADDING = MapLeaf("padding")
 TOKENS = MapLeaf("tokens")
@@ -111,6 +116,12 @@ def text(kind: Kind) -> MapLeaf:
 def unknown(kind: Kind) -> MapLeaf:
     """Returns the map of a text of this kind at a place that the format does not know."""
     return MapLeaf("text", kind, unmapped=True)
+
+
+@cache
+def naming(names: Named, leaf: MapLeaf = STRUCTURE) -> MapLeaf:
+    """Returns the map of a place that is read as `leaf` says and whose value names something."""
+    return replace(leaf, names=names)
 
 
 def opaque(media: str, kind: Kind, declared: str | None = None, *, url_safe: bool = False) -> MapLeaf:

@@ -178,7 +178,7 @@ def test_a_demanded_policy_must_be_in_force() -> None:
         ("gpt-4o", {"model": "gpt-4o", "models": ["gpt-5"]}, False),
         ("gpt-4o", {"model": "gpt-5"}, False),
         ("gpt-4o", {"model": "gpt-4o", "fallback_model": {"x": 1}}, False),
-        ("gpt-4o", {"model": "gpt-4o", "models": ["gpt-4"] * 17}, False),
+        ("gpt-4o", {"model": "gpt-4o", "models": [f"gpt-4o-{at}" for at in range(17)]}, False),
         ("", {}, False),
         ("", {"model": ""}, False),
     ],
@@ -194,6 +194,27 @@ def test_a_key_allows_its_models_however_they_are_named(model: str, body: dict[s
         with pytest.raises(DownstreamError) as refused:
             desk.duty.plan(head, request)
         assert (refused.value.status, refused.value.code, refused.value.field) == (403, "out_of_scope", "model")
+
+
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [
+        ({"moderation": {"model": "gpt-5"}}, "model"),
+        ({"data_sources": [{"parameters": {"embedding_dependency": {"deployment_name": "x"}}}]}, "model"),
+        ({"context_window_fallback_dict": {"gpt-4o": "gpt-5"}}, "model"),
+        ({"plugins": [{"id": "web"}]}, "plugins"),
+        ({"extra_body": {"model": "gpt-4o"}}, "extra_body"),
+        ({"route": "fallback"}, "route"),
+    ],
+)
+def test_a_key_for_certain_models_cannot_name_others_in_fields_of_gateways(body: dict[str, Any], field: str) -> None:
+    desk = Desk()
+    request = Request("gpt-4o", False, Frame(b"", tree={"model": "gpt-4o", "seed": 1, "x_new": 1, **body}), list)
+    with pytest.raises(DownstreamError) as refused:
+        desk.duty.plan(desk.admit(key(2)), request)
+    assert (refused.value.code, refused.value.field) == ("out_of_scope", field)
+    assert field in str(refused.value)
+    assert desk.duty.plan(desk.admit(key(1)), request) is None
 
 
 def test_a_key_without_a_scope_may_name_every_model() -> None:

@@ -18,7 +18,7 @@ TWO = frozenset(("max_tokens", "tools"))
     [
         ({}, RequestStatement()),
         ([], RequestStatement()),
-        ({"model": "m"}, RequestStatement()),
+        ({"model": "m"}, RequestStatement(models=("m",))),
         ({"max_tokens": 5, "messages": [{}, {}]}, RequestStatement(5, 2, limits=(5,), counts=(2,))),
         ({"max_completion_tokens": 7, "max_tokens": 5}, RequestStatement(7, limits=(7, 5))),
         ({"max_output_tokens": 9, "input": "hello"}, RequestStatement(9, 1, limits=(9,), counts=(1,))),
@@ -31,7 +31,12 @@ TWO = frozenset(("max_tokens", "tools"))
         ({"models": "b"}, RequestStatement(models=("b",))),
         ({"model": "a", "fallbacks": [{"model": "c"}, "d"]}, RequestStatement(models=("a", "c", "d"))),
         ({"model": "a", "models": ["b", 3, ""]}, RequestStatement(models=("a", "b"), unclear=frozenset(("model",)))),
-        ({"model": "a", "models": ["a"] * 17}, RequestStatement(unclear=frozenset(("model",)))),
+        ({"model": "a", "models": ["a"] * 17}, RequestStatement(models=("a",))),
+        (
+            {"models": [f"m{at}" for at in range(17)]},
+            RequestStatement(models=tuple(f"m{at}" for at in range(16)), unclear=frozenset(("model",))),
+        ),
+        ({"model": "a", "x": {"base_model": "b"}}, RequestStatement(models=("a",))),
     ],
 )
 def test_everything_that_a_request_states_is_given(tree: Any, said: RequestStatement) -> None:

@@ -22,6 +22,7 @@ from guardproxy.wire.contract import (
     name_beside,
     unchanged,
 )
+from guardproxy.wire.formats.anthropic_messages.places import REQUEST
 from guardproxy.wire.framing.sse import frame
 from guardproxy.wire.headers import DATE, IDENTIFIER, WORD, FormatHeaders, header_shape, limits_family
 from guardproxy.wire.json import members, objects
@@ -112,7 +113,7 @@ CONTRACT = Contract(
     media=MediaTypes("application/json", "text/event-stream", ("application/json",)),
     unanswered=frozenset(COUNTS),
     limits={"messages": ("messages", "input"), "tools": ("tools", "functions")},
-    statements=EVERY_SERVER,
+    statements=EVERY_SERVER.of(REQUEST),
     acts=acts_beyond(r"|custom|(?:bash|text_editor|computer|memory)_\d{8}", ("container",)),
     query=SDK_QUERY,
     signs=Signs(paths=("/v1/messages", "/anthropic/"), headers=("anthropic-version",)),

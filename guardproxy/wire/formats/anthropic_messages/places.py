@@ -17,6 +17,7 @@ from guardproxy.wire.json import (
     UNMAPPED,
     Map,
     MapLeaf,
+    naming,
     opaque,
     text,
     unknown,
@@ -174,6 +175,7 @@ def _management(value: Any) -> Map:
         return {
             "type": STRUCTURE,
             "instructions": text("system"),
+            "model": naming("model", text("metadata")),
             OTHERS: _management,
             KEYS: text("metadata"),
         }
@@ -186,8 +188,18 @@ def _credit(value: Any) -> Map:
 
 def _fallbacks(value: Any) -> Map:
     """Maps the requests to other models that the provider makes by itself if it refuses this one."""
-    known = {"model": NAME, "output_config": _OUTPUT, OTHERS: text("metadata"), KEYS: text("metadata")}
-    return [known] if isinstance(value, list) else text("metadata")
+    return [_fallback] if isinstance(value, list) else naming("model", text("metadata"))
+
+
+def _fallback(value: Any) -> Map:
+    """Maps one of these requests. Another gateway's object names models under any key."""
+    model = naming("model", text("metadata"))
+    own = {
+        "model": NAME,
+        "output_config": _OUTPUT,
+        **dict.fromkeys(("max_tokens", "thinking", "speed"), text("metadata")),
+    }
+    return {**own, OTHERS: model, KEYS: text("metadata")} if isinstance(value, dict) else model
 
 
 _OUTPUT = {"effort": STRUCTURE, "format": text("tool_definition")}
@@ -226,6 +238,9 @@ REQUEST: dict[Any, Map] = {
         {
             "type": STRUCTURE,
             "cache_control": _CACHE,
+            "model": naming("model", text("tool_definition")),  # of a tool that asks another model
+            "input_schema": text("tool_definition"),
+            "input_examples": text("tool_definition"),
             OTHERS: text("tool_definition"),
             KEYS: text("tool_definition"),
         }

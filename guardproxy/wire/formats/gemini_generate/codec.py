@@ -167,7 +167,7 @@ def _expect(tree: Any, types: Mapping[str, type | tuple[type, ...]], where: str 
 def _check_models(tree: Any, model: str, where: str) -> None:
     """Raises `DownstreamError` (400) if a body names another model than the path: policies match the model of the path."""
     own = tree.get("model")
-    if own is not None and (not isinstance(own, str) or own.rpartition("/")[2] != model):
+    if own not in (None, model) and not f"/{own}".endswith(f"/{turns.resource_of(model)}"):
         field = f"{where}model"
         raise DownstreamError(ErrorCode.INVALID_VALUE, f"`{field}` must be the model of the path", field)
     for name in ("generateContentRequest", "generate_content_request"):

@@ -20,6 +20,7 @@ from guardproxy.wire.contract import (
 )
 from guardproxy.wire.formats.gemini_generate.calls import inputs
 from guardproxy.wire.formats.gemini_generate.echoes import REPEATS
+from guardproxy.wire.formats.gemini_generate.places import REQUEST
 from guardproxy.wire.formats.gemini_generate.schemas import demand
 from guardproxy.wire.formats.gemini_generate.words import WORDS
 from guardproxy.wire.framing import data_lines
@@ -43,7 +44,7 @@ _CALL = rf"{_PART}\.(?:functionCall|function_call)"
 _WHOLE = ("", "generateContentRequest.", "generate_content_request.")
 _CONFIGS = ("generationConfig", "generation_config")
 _STATEMENTS = replace(
-    EVERY_SERVER,
+    EVERY_SERVER.of(REQUEST),
     tokens=(
         *(f"{at}{of}.{name}" for at in _WHOLE for of in _CONFIGS for name in ("maxOutputTokens", "max_output_tokens")),
         *EVERY_SERVER.tokens,

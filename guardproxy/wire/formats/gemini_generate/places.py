@@ -22,6 +22,7 @@ from guardproxy.wire.json import (
     Map,
     MapLeaf,
     members,
+    naming,
     opaque,
     text,
 )
@@ -74,6 +75,7 @@ _TOOLS = both(
         "googleMaps": both({"authConfig": _AUTH, **_all("tool_definition")}),
         "computerUse": both(_COMPUTER),
         **dict.fromkeys(("googleSearch", "enterpriseWebSearch"), _SEARCH),
+        "functionDeclarations": _TOOL,
         "googleSearchRetrieval": both(
             {"dynamicRetrievalConfig": both({"mode": STRUCTURE, "dynamicThreshold": STRUCTURE})}
         ),
@@ -122,12 +124,16 @@ _OUTPUT = both(
     }
 )
 _THINKING = both(dict.fromkeys(("includeThoughts", "thinkingBudget", "thinkingLevel"), STRUCTURE))
-_ROUTING = both(
-    {
-        "autoMode": both({"modelRoutingPreference": STRUCTURE}),
-        "manualMode": both({"modelName": NAME}),
-    }
-)
+_ROUTER = naming("router")
+
+
+def _routed(given: Any) -> Map:
+    """Maps how Google chooses the model. It chooses even if the object says nothing more."""
+    return both({"modelRoutingPreference": _ROUTER}) if given else _ROUTER
+
+
+_ROUTING = both({"autoMode": _routed, "manualMode": both({"modelName": NAME})})
+_PREFERENCE = both({"featureSelectionPreference": _ROUTER})
 _GENERATION = both(
     {
         **dict.fromkeys(
@@ -147,8 +153,8 @@ _GENERATION = both(
         "speechConfig": _SPEECH,
         "imageConfig": _OUTPUT,
         "routingConfig": _ROUTING,
-        "modelSelectionConfig": both({"featureSelectionPreference": STRUCTURE}),
-        "modelConfig": both({"featureSelectionPreference": STRUCTURE}),
+        "modelSelectionConfig": _PREFERENCE,
+        "modelConfig": _PREFERENCE,
         "translationConfig": both({"targetLanguageCode": STRUCTURE, "echoTargetLanguage": STRUCTURE}),
         "audioTranscriptionConfig": both({"mode": STRUCTURE, **_all("metadata")}),
     }

@@ -10,7 +10,9 @@ from guardproxy.wire.formats.gemini_generate.spelling import snake, value
 from guardproxy.wire.system import SystemChange, changed_content, text_in
 from guardproxy.wire.turns import ModelTurn
 
-_MODEL = re.compile(r"(/(?:models|tunedModels)/)([^/:]+)(:[A-Za-z]+)\Z")
+_MODEL = re.compile(r"/(models/|tunedModels/)([^/:]+)(:[A-Za-z]+)\Z")
+_TUNED = "tunedModels/"
+_PLAIN = "models/"
 
 
 def further(tree: Mapping[str, Any], turn: ModelTurn, feedback: str) -> dict[str, Any]:
@@ -58,20 +60,26 @@ def first_words(tree: Any) -> str:
 
 
 def model_of(path: str) -> str:
-    """Returns the model that a path names; empty if it names none."""
+    """Returns the model that a path names; empty if it names none. The name of a tuned model begins with `tunedModels/`, as a
+    model of Google may have the same name."""
     match = _MODEL.search(path)
-    return match[2] if match else ""
+    return f"{match[1]}{match[2]}".removeprefix(_PLAIN) if match else ""
+
+
+def resource_of(model: str) -> str:
+    """Returns the name of a model as bodies and paths write it."""
+    return model if model.startswith(_TUNED) else f"{_PLAIN}{model}"
 
 
 def with_model(path: str, tree: Mapping[str, Any], model: str) -> tuple[str, dict[str, Any]]:
     """Returns the path and the body of the request for another model. Bodies may repeat the model's name."""
-    return _MODEL.sub(lambda match: f"{match[1]}{model}{match[3]}", path), _renamed(tree, model)
+    return _MODEL.sub(lambda match: f"/{resource_of(model)}{match[3]}", path), _renamed(tree, model)
 
 
 def _renamed(tree: Mapping[str, Any], model: str) -> dict[str, Any]:
     out = dict(tree)
     if "model" in out:
-        out["model"] = f"models/{model}"
+        out["model"] = resource_of(model)
     for name in ("generateContentRequest", "generate_content_request"):
         if isinstance(out.get(name), dict):
             out[name] = _renamed(out[name], model)

@@ -9,6 +9,7 @@ from typing import Any
 from guardproxy.findings import Kind
 from guardproxy.wire import ollama, ollama_contract, unchanged
 from guardproxy.wire.contract import CallInput, Contract, Demand, demand_of, name_beside
+from guardproxy.wire.formats.ollama_chat.places import REQUEST
 from guardproxy.wire.json import members, objects
 from guardproxy.wire.provider_acts import acts_beyond
 from guardproxy.wire.statements import EVERY_SERVER
@@ -56,7 +57,7 @@ CONTRACT = Contract(
     media=ollama_contract.MEDIA,
     unanswered=frozenset(),
     limits={"messages": ("messages",), "tools": ("tools",)},
-    statements=EVERY_SERVER,
+    statements=EVERY_SERVER.of(REQUEST),
     acts=acts_beyond("|function", ()),
     query=ollama_contract.NO_QUERY,
     signs=ollama_contract.SIGNS,

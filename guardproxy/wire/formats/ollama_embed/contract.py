@@ -8,6 +8,7 @@ from typing import Any
 
 from guardproxy.wire import ollama_contract, unchanged
 from guardproxy.wire.contract import NO_DEMAND, Contract, Demand, UsageFields, name_beside, no_inputs
+from guardproxy.wire.formats.ollama_embed.places import REQUEST
 from guardproxy.wire.provider_acts import never_acts
 from guardproxy.wire.statements import EVERY_SERVER
 
@@ -39,7 +40,7 @@ CONTRACT = Contract(
     media=ollama_contract.MEDIA,
     unanswered=frozenset((EMBED, EMBEDDINGS)),
     limits={"messages": (), "tools": ()},
-    statements=EVERY_SERVER,
+    statements=EVERY_SERVER.of(REQUEST),
     acts=never_acts,
     query=ollama_contract.NO_QUERY,
     signs=ollama_contract.SIGNS,

@@ -9,6 +9,7 @@ from typing import Any
 from guardproxy.findings import Kind
 from guardproxy.wire import ollama, ollama_contract, unchanged
 from guardproxy.wire.contract import CallInput, Contract, Demand, demand_of, name_beside
+from guardproxy.wire.formats.ollama_generate.places import REQUEST
 from guardproxy.wire.json import members
 from guardproxy.wire.provider_acts import never_acts
 from guardproxy.wire.statements import EVERY_SERVER
@@ -50,7 +51,7 @@ CONTRACT = Contract(
     media=ollama_contract.MEDIA,
     unanswered=frozenset(),
     limits={"messages": (), "tools": ()},
-    statements=EVERY_SERVER,
+    statements=EVERY_SERVER.of(REQUEST),
     acts=never_acts,
     query=ollama_contract.NO_QUERY,
     signs=ollama_contract.SIGNS,

@@ -21,6 +21,7 @@ from guardproxy.wire.contract import (
     no_inputs,
     unchanged,
 )
+from guardproxy.wire.formats.openai_chat.places import REQUEST
 from guardproxy.wire.json import members, objects
 from guardproxy.wire.openai import DONE, PADDINGS
 from guardproxy.wire.openai_headers import OPENAI_HEADERS
@@ -86,7 +87,7 @@ CONTRACT = Contract(
     media=MediaTypes("application/json", "text/event-stream", ("application/json",)),
     unanswered=frozenset(),
     limits={"messages": ("messages", "input"), "tools": ("tools", "functions")},
-    statements=EVERY_SERVER,
+    statements=EVERY_SERVER.of(REQUEST),
     acts=acts_beyond("function|custom", ("web_search_options", "plugins")),
     query=SDK_QUERY,
     signs=Signs(paths=(), headers=()),

@@ -19,6 +19,7 @@ from guardproxy.wire.contract import (
     no_inputs,
     unchanged,
 )
+from guardproxy.wire.formats.openai_completions.places import REQUEST
 from guardproxy.wire.openai import DONE, PADDINGS
 from guardproxy.wire.openai_headers import OPENAI_HEADERS
 from guardproxy.wire.provider_acts import never_acts
@@ -56,7 +57,7 @@ CONTRACT = Contract(
     media=MediaTypes("application/json", "text/event-stream", ("application/json",)),
     unanswered=frozenset(),
     limits={"messages": (), "tools": ()},
-    statements=EVERY_SERVER,
+    statements=EVERY_SERVER.of(REQUEST),
     acts=never_acts,
     query=SDK_QUERY,
     signs=Signs(paths=("/v1/completions",), headers=()),

@@ -20,6 +20,7 @@ from guardproxy.wire.contract import (
     no_inputs,
     unchanged,
 )
+from guardproxy.wire.formats.openai_inputs.places import REQUEST
 from guardproxy.wire.opaque import MEDIA
 from guardproxy.wire.openai import DONE
 from guardproxy.wire.openai_headers import OPENAI_HEADERS
@@ -57,7 +58,7 @@ CONTRACT = Contract(
     media=MediaTypes("application/json", "text/event-stream", ("application/json",)),
     unanswered=frozenset(ROUTES),
     limits={"messages": (), "tools": ()},
-    statements=EVERY_SERVER,
+    statements=EVERY_SERVER.of(REQUEST),
     acts=never_acts,
     query=SDK_QUERY,
     signs=Signs(paths=("/v1/embeddings", "/v1/moderations"), headers=()),

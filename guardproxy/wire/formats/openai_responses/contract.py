@@ -22,6 +22,7 @@ from guardproxy.wire.contract import (
     no_inputs,
     unchanged,
 )
+from guardproxy.wire.formats.openai_responses.places import REQUEST
 from guardproxy.wire.formats.openai_responses.words import WORDS
 from guardproxy.wire.framing.sse import frame
 from guardproxy.wire.json import members, objects
@@ -88,7 +89,7 @@ CONTRACT = Contract(
     media=MediaTypes("application/json", "text/event-stream", ("application/json",)),
     unanswered=frozenset(UNANSWERED),
     limits={"messages": ("input", "messages"), "tools": ("tools", "functions")},
-    statements=EVERY_SERVER,
+    statements=EVERY_SERVER.of(REQUEST),
     acts=acts_beyond("function|custom|local_shell|apply_patch", ("conversation", "background", "plugins")),
     query=SDK_QUERY,
     signs=Signs(paths=("/v1/responses", "/v1/conversations", "/openai/v1/responses", "/openai/responses"), headers=()),

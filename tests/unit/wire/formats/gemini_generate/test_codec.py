@@ -260,7 +260,7 @@ def test_the_path_names_the_model_and_the_stream() -> None:
         (PATH, "m", False),
         (STREAM, "m", True),
         ("/v1/models/gemini-2.5-flash-preview-09-2025:streamGenerateContent", "gemini-2.5-flash-preview-09-2025", True),
-        ("/v1alpha/tunedModels/t-1:generateContent", "t-1", False),
+        ("/v1alpha/tunedModels/t-1:generateContent", "tunedModels/t-1", False),
     ):
         assert codec_for(f"POST {path}") is CODEC
         read = CODEC.read_request(path, "", body)

@@ -1,0 +1,77 @@
+"""Places of a tree whose values name something."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from guardproxy.wire.json import KEYS, NAME, OTHERS, SECRET, STRUCTURE, UNMAPPED, may_name_model, naming, naming_places, text
+
+_METADATA = text("metadata")
+HOW: dict[Any, Any] = {
+    "model": NAME,
+    "models": [NAME],
+    "answer": naming("answer"),
+    "word": STRUCTURE,
+    "words": [STRUCTURE],
+    "note": _METADATA,
+    "said": [{"text": text("user"), OTHERS: text("user")}],
+    "chosen": lambda value: {"model": NAME} if isinstance(value, dict) else STRUCTURE,
+    "loose": {"known": _METADATA, OTHERS: _METADATA, KEYS: _METADATA},
+    "keys": {OTHERS: SECRET},
+    "new": UNMAPPED,
+}
+
+
+@pytest.mark.parametrize(
+    ("tree", "found"),
+    [
+        ({"model": "a", "models": ["b", "c"]}, [("model", "a"), ("models.0", "b"), ("models.1", "c")]),
+        ({"models": "b", "model": None}, [("models", "b")]),
+        ({"answer": "resp_1", "chosen": {"model": "d"}}, [("answer", "resp_1"), ("chosen.model", "d")]),
+        ({"word": "x", "words": ["y"], "note": {"model": "n"}, "chosen": "x", "keys": {"model": "k"}}, []),
+        ({"said": [{"text": "hi", "model": "m"}, None, "x"]}, []),
+        ({"word": {"model": "w"}, "words": {"model": "v"}}, [("word", {"model": "w"}), ("words", {"model": "v"})]),
+        ({"loose": {"known": "x", "more": "y"}, "new": "z"}, [("loose.more", "y"), ("new", "z")]),
+        ({"loose": "whole", "other": 1, "chosen": None}, [("loose", "whole"), ("other", 1)]),
+    ],
+)
+def test_places_that_name_something_are_found(tree: Any, found: list[tuple[str, Any]]) -> None:
+    places = naming_places(tree, HOW)
+    assert [(".".join(map(str, place.path)), place.value) for place in places] == found
+
+
+def test_a_place_that_the_map_lists_is_told_from_others() -> None:
+    places = {place.path: place for place in naming_places({"model": "a", "loose": {"x": "b"}, "y": "c"}, HOW)}
+    assert {path: (place.is_listed, place.is_foreign) for path, place in places.items()} == {
+        ("model",): (True, False),
+        ("loose", "x"): (False, False),
+        ("y",): (False, True),
+    }
+
+
+@pytest.mark.parametrize(
+    ("value", "names"),
+    [
+        ({"judge_model": "a", "n": 1, "deep": [{"engine": {"x": "b"}}]}, ["a", {"x": "b"}]),
+        ({"model": 5, "models": None, "supports_model": True}, []),
+        ("x", []),
+    ],
+)
+def test_keys_that_could_name_a_model_are_found_below(value: Any, names: list[Any]) -> None:
+    (place,) = naming_places({"y": value}, HOW)
+    assert list(place.names_below()) == names
+    (whole,) = naming_places([value], {})
+    assert list(whole.names_below()) == names
+
+
+@pytest.mark.parametrize("key", ["model", "Model", "base_model", "modelId", "model-name", "models", "model_list", "fallbacks"])
+def test_a_key_that_could_name_a_model(key: str) -> None:
+    assert may_name_model(key)
+    assert may_name_model(f"default_{key}")
+
+
+@pytest.mark.parametrize("key", ["", "modelled", "modality", "engineer", "mode", "text"])
+def test_a_key_that_names_no_model(key: str) -> None:
+    assert not may_name_model(key)
