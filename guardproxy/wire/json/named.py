@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from guardproxy.events import Path
-from guardproxy.wire.json.walk import OTHERS, UNMAPPED, Map, MapLeaf
+from guardproxy.wire.json.walk import OTHERS, UNMAPPED, Conversation, Map, MapLeaf
 
 _CONVERSATION = frozenset(
     ("system", "user", "assistant", "tool_result", "tool_arguments", "document", "reasoning", "refusal", "error")
@@ -73,7 +73,7 @@ def _says_something(value: Any) -> bool:
 
 def naming_places(tree: Any, how: Map) -> list[NamingPlace]:
     """Returns the places whose values name something, and those that the map does not list by name, in document order.
-    Places without a value (`null`) and the texts of a conversation are left out."""
+    Places without a value (`null`) and those of a conversation are left out."""
     places: list[NamingPlace] = []
     _look(tree, how, (), places, is_listed=True)
     return places
@@ -81,6 +81,8 @@ def naming_places(tree: Any, how: Map) -> list[NamingPlace]:
 
 def _look(value: Any, how: Map, path: Path, places: list[NamingPlace], *, is_listed: bool) -> None:
     while type(how) is not dict and callable(how):
+        if type(how) is Conversation:
+            return
         how = how(value)
     if type(how) is dict:
         if type(value) is dict:
@@ -92,13 +94,15 @@ def _look(value: Any, how: Map, path: Path, places: list[NamingPlace], *, is_lis
                         _look(child, others, (*path, key), places, is_listed=False)
                     elif type(its) is not MapLeaf:
                         _look(child, its, (*path, key), places, is_listed=True)
-                    elif its.names or its.kind == "unmapped":  # most leaves are texts of a kind
+                    elif its.names or (its.kind == "unmapped" and (its.how == "text" or type(child) in _HOLDERS)):
                         _see(child, its, (*path, key), places, is_listed=True)
             return
         others = how.get(OTHERS, UNMAPPED)
         how, is_listed = others if type(others) is MapLeaf else UNMAPPED, False
     elif type(how) is list:
         item = how[0]
+        if type(item) is Conversation:
+            return
         if type(value) is list:
             for at, child in enumerate(value):
                 _look(child, item, (*path, at), places, is_listed=is_listed)

@@ -58,6 +58,18 @@ class MapLeaf:
     names: Named = ""
 
 
+class Conversation:
+    """The map of a message or of its content: `choose` gives the map of a value. No place in it names anything."""
+
+    __slots__ = ("choose",)
+
+    def __init__(self, choose: Callable[[Any], Map]) -> None:
+        self.choose = choose
+
+    def __call__(self, value: Any) -> Map:
+        return self.choose(value)
+
+
 Map = Any  # MapLeaf | dict[str, Map] | list[Map] | Callable[[Any], Map]; a recursive alias that mypy cannot hold
 OTHERS = object()  # in a dict: the map of all other keys; those keys themselves are text of `KEYS`
 KEYS = object()

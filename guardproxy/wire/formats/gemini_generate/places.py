@@ -19,6 +19,7 @@ from guardproxy.wire.json import (
     STRUCTURE,
     TOKENS,
     UNMAPPED,
+    Conversation,
     Map,
     MapLeaf,
     members,
@@ -162,7 +163,8 @@ _GENERATION = both(
 _EMBEDDING = both(
     {"taskType": STRUCTURE, "outputDimensionality": STRUCTURE, "autoTruncate": STRUCTURE, "title": text("user")}
 )
-_CONTENT = both({"contents": several(turn), "content": turn, "systemInstruction": content_of("system")})
+_TURN = Conversation(turn)
+_CONTENT = both({"contents": several(_TURN), "content": _TURN, "systemInstruction": content_of("system")})
 _BATCHED = {**_CONTENT, **_EMBEDDING, "model": NAME, **both({"embedContentConfig": _EMBEDDING})}
 
 

@@ -18,6 +18,7 @@ from guardproxy.wire.json import (
     TOKEN_IDS,
     TOKENS,
     UNMAPPED,
+    Conversation,
     Map,
     MapLeaf,
     opaque,
@@ -97,7 +98,7 @@ def content(kind: Kind, others: MapLeaf = UNMAPPED, *, json: bool = False) -> Ma
 @cache
 def _message(role: str, json: bool) -> dict[Any, Map]:
     kind = ROLES.get(role, "user")  # an unknown role may be any role
-    content_map: Map = content(kind, unknown(kind), json=json) if role in ROLES else unknown(kind)
+    content_map: Map = Conversation(content(kind, unknown(kind), json=json)) if role in ROLES else unknown(kind)
     return {"role": STRUCTURE, "phase": STRUCTURE, "content": content_map, OTHERS: unknown(kind)}
 
 

@@ -6,7 +6,19 @@ from typing import Any
 
 import pytest
 
-from guardproxy.wire.json import KEYS, NAME, OTHERS, SECRET, STRUCTURE, UNMAPPED, may_name_model, naming, naming_places, text
+from guardproxy.wire.json import (
+    KEYS,
+    NAME,
+    OTHERS,
+    SECRET,
+    STRUCTURE,
+    UNMAPPED,
+    Conversation,
+    may_name_model,
+    naming,
+    naming_places,
+    text,
+)
 
 _METADATA = text("metadata")
 HOW: dict[Any, Any] = {
@@ -21,6 +33,8 @@ HOW: dict[Any, Any] = {
     "loose": {"known": _METADATA, OTHERS: _METADATA, KEYS: _METADATA},
     "keys": {OTHERS: SECRET},
     "new": UNMAPPED,
+    "talk": [Conversation(lambda value: {"model": NAME})],
+    "turn": Conversation(lambda value: {"model": NAME}),
 }
 
 
@@ -34,6 +48,7 @@ HOW: dict[Any, Any] = {
         ({"said": [{"text": "hi", "model": "m"}, None, "x"]}, []),
         ({"word": {"model": "w"}, "words": {"model": "v"}}, [("word", {"model": "w"}), ("words", {"model": "v"})]),
         ({"loose": {"known": "x", "more": "y"}, "new": "z"}, [("loose.more", "y"), ("new", "z")]),
+        ({"talk": [{"model": "m"}], "turn": {"model": "m"}}, []),
         ({"loose": "whole", "other": 1, "chosen": None}, [("loose", "whole"), ("other", 1)]),
     ],
 )
@@ -66,7 +81,9 @@ def test_keys_that_could_name_a_model_are_found_below(value: Any, names: list[An
     assert list(whole.names_below()) == names
 
 
-@pytest.mark.parametrize("key", ["model", "Model", "base_model", "modelId", "model-name", "models", "model_list", "fallbacks"])
+@pytest.mark.parametrize(
+    "key", ["model", "Model", "base_model", "modelId", "model-name", "models", "model_list", "fallbacks"]
+)
 def test_a_key_that_could_name_a_model(key: str) -> None:
     assert may_name_model(key)
     assert may_name_model(f"default_{key}")
