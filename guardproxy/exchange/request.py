@@ -70,6 +70,7 @@ class RequestPhase:
     """The checks that judge the request after it was sent."""
     _scans: Scans = field(init=False)
     _events: Callable[[], list[Event]] = list  # decodes the request again
+    _is_as_sent: bool = True  # whether the decoded body is the client's, byte for byte
 
     def __post_init__(self) -> None:
         self._scans = Scans(self.ledger.request.gate, self.guard.editor, self.ledger.notes)
@@ -89,6 +90,7 @@ class RequestPhase:
         notes.measures.seals["request"] = self.setting.keys.seal(happened.body)
         try:
             request = self._read(happened.body)
+            self._is_as_sent = request.frame.data == happened.body
             notes.model, notes.stream, notes.language = request.model, request.stream, happened.language
             self.guard.forms.facts = Facts(self.setting.address.route, request.model, language=happened.language)
             notes.conversation = self._conversation(request, happened)
@@ -248,9 +250,7 @@ class RequestPhase:
         attempts.body = body
         ledger.notes.measures.sizes["upstream"] = len(body)
         ledger.notes.measures.seals["upstream"] = (
-            self.setting.keys.seal(body)
-            if changed or self.setting.keys.ids is not None
-            else ledger.notes.measures.seals["request"]
+            self.setting.keys.seal(body) if changed or not self._is_as_sent else ledger.notes.measures.seals["request"]
         )
         if is_again:
             if codec.contract.is_answered(self.setting.address.route):

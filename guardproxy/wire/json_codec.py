@@ -21,7 +21,7 @@ from guardproxy.wire.contract import Contract
 from guardproxy.wire.decoding import StreamDecoder, edited_frame, events_of, leaf_of, nothing
 from guardproxy.wire.fields import FieldPath, has_field
 from guardproxy.wire.json import Map, TreeLeaf, edited, walk, write
-from guardproxy.wire.requests import read_body, refuse_other_case
+from guardproxy.wire.requests import drop_echoes, read_body, refuse_other_case
 from guardproxy.wire.turns import Turns
 from guardproxy.wire.whole import WholeDecoder
 
@@ -108,8 +108,11 @@ class JsonCodec(ABC, Generic[D]):
 
     def read_request(self, path: str, query: str, body: bytes) -> Request:
         tree = self.read_body(body)
-        refuse_other_case(tree, self.grammar.request)
+        echoes = refuse_other_case(tree, self.grammar.request)
         self.check(tree)
+        if echoes:
+            drop_echoes(tree, echoes)
+            body = self.write_body(tree)
         grammar, words = self.grammar, self.contract.words
         whole, shapes = Frame(body, tree), grammar.shapes_of(tree)
         shape_of = partial(grammar.shape_of, shapes)

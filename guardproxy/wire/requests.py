@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from guardproxy.errors import DownstreamError, ErrorCode
 from guardproxy.events import Path
-from guardproxy.wire.json import JsonFault, Map, dotted, read
+from guardproxy.wire.json import JsonFault, Map, MapLeaf, dotted, reach, read
 
 _NAMES = {str: "a string", bool: "true or false", int: "a whole number", list: "a list", dict: "an object"}
 
@@ -26,14 +27,19 @@ def read_body(body: bytes) -> dict[str, Any]:
     return tree
 
 
-def refuse_other_case(tree: Any, how: Map) -> None:
+def refuse_other_case(tree: Any, how: Map) -> list[Path]:
     """Raises `DownstreamError` (400) for a field that has the name of a known field in other letters (`Prompt` for `prompt`).
-    Some servers read both as one field, and the last one counts. `how`: the map of the tree."""
+    Some servers read both as one field, and the last one counts. `how`: the map of the tree. Returns the places with token
+    data of an answer (`echo`), for `drop_echoes`."""
+    echoes: list[Path] = []
     waiting: list[tuple[Map, Any, Path]] = [(how, tree, ())]
     for inner, node, path in waiting:
         while type(inner) is not dict and callable(inner):
             inner = inner(node)  # noqa: PLW2901
-        if type(node) is list:
+        if type(inner) is MapLeaf:
+            if inner.names == "echo" and node:
+                echoes.append(path)
+        elif type(node) is list:
             if type(inner) is list:
                 item_how = inner[0]
                 for at, item in enumerate(node):
@@ -48,6 +54,13 @@ def refuse_other_case(tree: Any, how: Map) -> None:
                     place = dotted((*path, key))
                     message = f"`{place}` must be written as `{folded}`, as a server may read both as one field"
                     raise DownstreamError(ErrorCode.INVALID_VALUE, message, place)
+    return echoes
+
+
+def drop_echoes(tree: Any, echoes: Sequence[Path]) -> None:
+    """Empties the places with token data of an answer. Changes the tree."""
+    for path in echoes:
+        reach(tree, path[:-1])[path[-1]] = []
 
 
 def expect_type(

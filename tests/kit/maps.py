@@ -2,7 +2,7 @@
 
 In: a map (`guardproxy/wire/json/walk.py`) and the words of its format, which functions of the map choose by. Out: the leaves. A
 function is asked about an object of every type and role, an object without them, a list, a text and a number. A map that
-contains itself is entered once.
+contains itself is entered once, and a function twice.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from functools import cached_property
 from typing import Any
 
 from guardproxy.wire.json import KEYS, OTHERS, Conversation, Map, MapLeaf
+from guardproxy.wire.opaque import NOT_KEPT
 
 Build = Callable[[Any], Any]
 OTHER = "x_other"
@@ -50,6 +51,7 @@ def places(how: Map, words: Any) -> list[MapPlace]:
         [1],
         "x",
         1,
+        NOT_KEPT,
     ]
     found: dict[tuple[Any, ...], MapPlace] = {}
     for place in _places(how, (), lambda value: value, probes, ()):
@@ -70,8 +72,8 @@ def _places(
         yield from _places(how.choose, path, build, probes, entered)
     else:
         cells = (cell.cell_contents for cell in getattr(how, "__closure__", None) or ())
-        mark = (how.__qualname__, *(cell for cell in cells if isinstance(cell, (str, MapLeaf))))
-        if mark in entered:
+        mark = (how.__qualname__, *(cell if isinstance(cell, (str, MapLeaf)) else id(cell) for cell in cells))
+        if mark in entered or [name for name, *_ in entered].count(mark[0]) == 2:
             return
         seen: set[Any] = set()
         for probe in probes:

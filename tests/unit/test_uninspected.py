@@ -10,6 +10,7 @@ import pytest
 from tests.kit.media import IMAGE_URL, SIGNATURE, WAV
 from tests.kit.play import CHAT, MESSAGES, Play, policy_set
 from tests.kit.records import members
+from tests.kit.responses import RESPONSES
 
 RULES = "checks: {bad: {use: pattern, words: [forbidden]}}\nrules: [{id: bads, when: bad, action: block}]\n"
 
@@ -99,3 +100,16 @@ def test_an_identifier_that_holds_a_value_is_refused_and_said_so() -> None:
     assert b"`id`, which cannot be edited" in done.client
     assert "4111111111111111" not in str(done.finish.record)
     assert b"4111111111111111" not in done.client
+
+
+@pytest.mark.parametrize("more", ["", "opaque: refuse", "unmapped: refuse"])
+def test_log_probabilities_that_a_client_sends_back_do_not_go_upstream(more: str) -> None:
+    entry = {"token": "so", "logprob": -1e-05, "bytes": [115, 111], "top_logprobs": [{"token": "no", "logprob": -9.0}]}
+    part = {"type": "output_text", "text": "so", "annotations": [], "logprobs": [entry]}
+    said = {"type": "message", "role": "assistant", "content": [part]}
+    done = Play(policy_set(f"policy: p\n{more}\n{RULES}"), RESPONSES).ask(
+        {"model": "m", "input": [said, {"role": "user", "content": "hi"}], "instructions": [said]}
+    )
+    assert refused(done) == ""
+    gone = {**said, "content": [{**part, "logprobs": []}]}
+    assert done.upstream["input"][0] == done.upstream["instructions"][0] == gone

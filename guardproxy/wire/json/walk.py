@@ -27,7 +27,7 @@ from guardproxy.wire.words import SHARED, Vocabulary
 __all__ = ["NUMBER_LIMIT"]
 
 How = Literal["text", "json", "structure", "name", "time", "padding", "opaque", "tokens", "token_ids", "secret"]
-Named = Literal["", "model", "router", "answer", "item"]
+Named = Literal["", "model", "router", "answer", "item", "echo"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,14 +38,15 @@ class MapLeaf:
     value is read as `structure`. `padding`: random characters that hide the length of a text; what could hold a number or a key
     is read as `structure`. `opaque`: content of the kind `media` that no check can read; it is text if it does
     not look like that kind; `declared` is the media type beside it. `tokens`: everything below it is token data of an answer
-    and not text. `token_ids`: integers that stand for text. `secret`: a string here is a credential: no check reads it, and
-    no record shows it.
+    and not text. `token_ids`: integers that stand for text. `secret`: a string here is a credential, or the
+    name of content of the kind `media` that the upstream holds: no check reads it, and no record shows it.
 
     `unmapped`: the format does not know the place, whatever the kind. `fixed`: an edit would break the protocol. `url_safe`:
     an opaque place that takes base64 in the alphabet of URLs as well.
 
     `names`: what a value here names, however it is read (`named.py`): a `model` that may answer; a `router`, by which the
-    provider chooses the model; a stored `answer` or conversation; a stored `item` of one.
+    provider chooses the model; a stored `answer` or conversation; a stored `item` of one. `echo`: it names nothing, but holds
+    token data of an answer that a client sends back; it is removed from the request (`requests.py`).
     """
 
     how: How

@@ -1,4 +1,4 @@
-"""What holds for the map of requests of every format: which places name a model."""
+"""What holds for the map of requests of every format: which places name a model, and that nothing goes on unread."""
 
 from __future__ import annotations
 
@@ -7,18 +7,27 @@ from typing import Any
 
 import pytest
 
+from guardproxy.events import Frame
+from guardproxy.policy.document import MEDIA
 from guardproxy.wire.declared import DeclaredCodec
-from guardproxy.wire.json import may_name_model
+from guardproxy.wire.decoding import events_of
+from guardproxy.wire.inspection import uninspected
+from guardproxy.wire.json import may_name_model, walk
 from guardproxy.wire.json_codec import JsonCodec
+from guardproxy.wire.opaque import NOT_KEPT
 from guardproxy.wire.registry import codecs
+from guardproxy.wire.requests import drop_echoes, refuse_other_case
 from guardproxy.wire.statements import brief_statement_of, statement_of
+from guardproxy.wire.token_data import TOKENS
 from tests.kit.maps import OTHER, MapPlace, places
+from tests.kit.places_page import PAGE, page
 from tests.unit.wire.declared.test_codec import LINES
 
 FORMATS: dict[str, JsonCodec[Any]] = {
     codec.name: codec for codec in (*codecs(), DeclaredCodec(LINES)) if isinstance(codec, JsonCodec)
 }
 # Objects about models that name none.
+ALL_OPAQUE = frozenset(MEDIA)
 _ABOUT_MODELS = frozenset(("modelArmorConfig", "model_armor_config"))
 
 
@@ -91,3 +100,55 @@ def test_a_field_that_no_format_knows_is_foreign(name: str, value: Any) -> None:
 def test_numbers_and_empty_values_are_not_foreign(name: str, value: Any) -> None:
     codec = FORMATS[name]
     assert statement_of({"x_new": value}, codec.contract.statements).foreign == ""
+
+
+_UNREAD: dict[str, Any] = {"opaque": NOT_KEPT, "secret": NOT_KEPT, "token_ids": list(range(9)), "tokens": [1]}
+"""A value for each way of reading a place that no check reads."""
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_no_map_of_a_request_holds_what_only_an_answer_may_hold(name: str) -> None:
+    for place in asked(name):
+        assert place.leaf.how != "tokens", place.name
+        assert place.leaf.media not in ("vectors", "scores"), place.name
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_what_no_check_reads_can_be_refused(name: str) -> None:
+    codec = FORMATS[name]
+    for place in asked(name):
+        if place.leaf.how not in _UNREAD:
+            continue
+        tree = place.build(_UNREAD[place.leaf.how])
+        events = events_of(walk(tree, codec.grammar.request, words=codec.contract.words), Frame(b"", tree), "request")
+        assert uninspected(events, ALL_OPAQUE, token_ids=True) is not None, place.name
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_token_data_in_a_request_is_read_or_removed(name: str) -> None:
+    codec = FORMATS[name]
+    secret = [{"token": "4111 1111 1111 1111", "logprob": -1, "bytes": [1], "top_logprobs": [{"token": "x"}]}]
+    holders = {place.path[:-1]: place for place in asked(name) if place.key and place.path[-1] != "[]"}
+    for field in sorted(TOKENS | {"logprobs", "logprobsResult", "avgLogprobs"}):
+        for path, place in holders.items():
+            tree = _beside(place.build("\0"), field, secret)
+            drop_echoes(tree, refuse_other_case(tree, codec.grammar.request))
+            if "4111" not in str(tree):
+                continue
+            leaves = list(walk(tree, codec.grammar.request, words=codec.contract.words))
+            unread = [leaf.leaf.media or leaf.leaf.how for leaf in leaves if not leaf.text]
+            is_read = any("4111" in leaf.text for leaf in leaves)
+            assert is_read or set(unread) & (ALL_OPAQUE | {"token_ids"}), (path, field)
+
+
+def _beside(node: Any, field: str, value: Any) -> Any:
+    """The tree with a field beside the value that marks a place."""
+    if isinstance(node, dict):
+        inner = {name: _beside(child, field, value) for name, child in node.items()}
+        return {**inner, field: value} if "\0" in [*node.values()] else inner
+    return [_beside(child, field, value) for child in node] if isinstance(node, list) else node
+
+
+def test_the_page_names_every_place_that_no_check_reads() -> None:
+    text = PAGE.read_text("utf-8")
+    assert page(text) == text, "run `python -m tests.kit.places_page`"

@@ -9,8 +9,8 @@ import pytest
 from guardproxy.errors import DownstreamError
 from guardproxy.testing.material import path_of
 from guardproxy.wire import Codec, Prompt, codecs
-from guardproxy.wire.json import text
-from guardproxy.wire.requests import expect_list, expect_type, read_body, refuse_other_case
+from guardproxy.wire.json import naming, text
+from guardproxy.wire.requests import drop_echoes, expect_list, expect_type, read_body, refuse_other_case
 
 
 def test_a_body_is_an_object() -> None:
@@ -98,3 +98,18 @@ def test_every_format_refuses_a_field_in_other_letters(codec: Codec) -> None:
     name = next(key for key in tree if key != "model" and key.islower())
     with pytest.raises(DownstreamError, match=f"must be written as `{name}`"):
         codec.read_request(path_of(codec), "", codec.write_body({**tree, name.title(): tree[name]}))
+
+
+def test_token_data_of_an_answer_is_emptied() -> None:
+    how = {"parts": [{"text": text("user"), "logprobs": naming("echo", text("user"))}], "free": text("metadata")}
+    tree: dict[str, Any] = {
+        "parts": [{"text": "a", "logprobs": [{"token": "a"}]}, {"logprobs": []}, {"logprobs": {"x": 1}}],
+        "free": {"logprobs": [1]},
+    }
+    echoes = refuse_other_case(tree, how)
+    assert echoes == [("parts", 0, "logprobs"), ("parts", 2, "logprobs")]
+    drop_echoes(tree, echoes)
+    assert tree == {
+        "parts": [{"text": "a", "logprobs": []}, {"logprobs": []}, {"logprobs": []}],
+        "free": {"logprobs": [1]},
+    }

@@ -170,7 +170,7 @@ _BATCHED = {**_CONTENT, **_EMBEDDING, "model": NAME, **both({"embedContentConfig
 
 # The name of content that the upstream holds. No check can read the content, so the record lists the place.
 _CACHED = re.compile(r"cachedContents/(?!.*\d{7})[a-z0-9]{1,32}", re.ASCII)
-_CACHED_CONTENT = MapLeaf("tokens", media="file")
+_CACHED_CONTENT = MapLeaf("secret", media="file")
 
 
 def _cached(given: Any) -> Map:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from guardproxy.events import Path
-from guardproxy.wire.formats.openai_responses.items import STREAMS, annotation, item, json_item, part
+from guardproxy.wire.formats.openai_responses.items import STREAMS, Holder, annotation, answer_item, json_item, part
 from guardproxy.wire.formats.openai_responses.places import ERROR, JSON_RESPONSE, RESPONSE
 from guardproxy.wire.formats.openai_responses.words import EVENTS
 from guardproxy.wire.json import KEYS, OTHERS, PADDING, STRUCTURE, TOKENS, Map, MapLeaf, opaque, text
@@ -133,6 +133,7 @@ def is_beginning(name: str, path: str) -> bool:
 def _maps(response: Map, item_map: Map, answer_text: MapLeaf) -> dict[str, dict[Any, Map]]:
     """The maps of events by type. `answer_text`: the map of the text of the answer."""
     maps: dict[str, dict[Any, Map]] = {name: dict(_WORDS) for name in EVENTS}
+    holder: Holder = "json" if answer_text.how == "json" else "answer"
     for name in WHOLE:
         maps[name]["response"] = response
     for base, flow in FLOWS.items():
@@ -143,7 +144,7 @@ def _maps(response: Map, item_map: Map, answer_text: MapLeaf) -> dict[str, dict[
     for last in ("added", "done"):
         maps[f"response.output_item.{last}"]["item"] = item_map
         for base in PARTS:
-            maps[f"{base}.{last}"] |= {"part": part("assistant", json=answer_text.how == "json"), "status": STRUCTURE}
+            maps[f"{base}.{last}"] |= {"part": part("assistant", holder=holder), "status": STRUCTURE}
     for last in ("delta", "done"):
         maps[f"response.output_text.{last}"]["logprobs"] = TOKENS
     maps["response.output_text.annotation.added"]["annotation"] = annotation("assistant")
@@ -159,5 +160,5 @@ def _maps(response: Map, item_map: Map, answer_text: MapLeaf) -> dict[str, dict[
     return maps
 
 
-TEXT_EVENTS = _maps(RESPONSE, item, text("assistant"))
+TEXT_EVENTS = _maps(RESPONSE, answer_item, text("assistant"))
 JSON_EVENTS = _maps(JSON_RESPONSE, json_item, MapLeaf("json", "assistant"))

@@ -1,12 +1,13 @@
 """The maps of items in OpenAI Responses: messages, calls of tools and their results, reasoning.
 
-Items of a request and of an answer have the same map. `JSON` maps an answer whose text is JSON.
+Items of a request and of an answer differ in token data: only an answer may hold it, as it is withheld there. A request that
+repeats an answer's log probabilities goes on without them. An answer has `json` if its text is JSON.
 """
 
 from __future__ import annotations
 
 from functools import cache
-from typing import Any
+from typing import Any, Literal
 
 from guardproxy.findings import Kind
 from guardproxy.wire.formats.openai_responses.tools import CALLER, ENVIRONMENT, tool
@@ -21,10 +22,14 @@ from guardproxy.wire.json import (
     Conversation,
     Map,
     MapLeaf,
+    naming,
     opaque,
     text,
     unknown,
 )
+
+Holder = Literal["request", "answer", "json"]
+"""Of a request, which is read most strictly; of an answer; of an answer whose text is JSON."""
 
 ROLES: dict[str, Kind] = {
     "system": "system",
@@ -48,13 +53,20 @@ def annotation(kind: Kind) -> Map:
 
 
 @cache
-def _fields_of_part(kind: Kind, others: MapLeaf, json: bool) -> dict[Any, Map]:
+def _echo(kind: Kind) -> Map:
+    """Returns the map of log probabilities in a request."""
+    echo, other = naming("echo", unknown(kind)), unknown(kind)
+    return lambda value: echo if isinstance(value, (list, dict)) else other
+
+
+@cache
+def _fields_of_part(kind: Kind, others: MapLeaf, holder: Holder) -> dict[Any, Map]:
     return {
         "type": STRUCTURE,
-        "text": MapLeaf("json", kind) if json else text(kind),
+        "text": MapLeaf("json", kind) if holder == "json" else text(kind),
         "refusal": text("refusal"),
         "annotations": [annotation(kind)],
-        "logprobs": TOKENS,
+        "logprobs": _echo(kind) if holder == "request" else TOKENS,
         "detail": STRUCTURE,
         "file_id": STRUCTURE,
         "image_url": opaque("url", kind),
@@ -69,26 +81,26 @@ def _fields_of_part(kind: Kind, others: MapLeaf, json: bool) -> dict[Any, Map]:
 _REASONING_PART: dict[Any, Map] = {"type": STRUCTURE, "text": text("reasoning")}
 
 
-def part(kind: Kind, others: MapLeaf = UNMAPPED, *, json: bool = False) -> Map:
-    """Returns the map of a part of a content. `json`: whether its text is JSON; `others`: the map of unknown fields."""
+def part(kind: Kind, others: MapLeaf = UNMAPPED, holder: Holder = "request") -> Map:
+    """Returns the map of a part of a content. `others`: the map of unknown fields."""
 
     def choose(value: Any) -> Map:
         if not isinstance(value, (dict, str)):
             return TOKEN_IDS if isinstance(value, (int, float, list)) and not isinstance(value, bool) else others
         is_reasoning = isinstance(value, dict) and value.get("type") in ("reasoning_text", "summary_text")
-        return _REASONING_PART if is_reasoning else _fields_of_part(kind, others, json)
+        return _REASONING_PART if is_reasoning else _fields_of_part(kind, others, holder)
 
     return choose
 
 
-def content(kind: Kind, others: MapLeaf = UNMAPPED, *, json: bool = False) -> Map:
+def content(kind: Kind, others: MapLeaf = UNMAPPED, holder: Holder = "request") -> Map:
     """Returns the map of a content: a text or a list of parts."""
 
     def choose(value: Any) -> Map:
         if not isinstance(value, list):
             return text(kind)
         if any(isinstance(item, dict) for item in value):
-            return [part(kind, others, json=json)]
+            return [part(kind, others, holder)]
         has_numbers = any(not isinstance(item, str) and item is not None for item in value)
         return TOKEN_IDS if has_numbers else unknown(kind)
 
@@ -96,9 +108,9 @@ def content(kind: Kind, others: MapLeaf = UNMAPPED, *, json: bool = False) -> Ma
 
 
 @cache
-def _message(role: str, json: bool) -> dict[Any, Map]:
+def _message(role: str, holder: Holder) -> dict[Any, Map]:
     kind = ROLES.get(role, "user")  # an unknown role may be any role
-    content_map: Map = Conversation(content(kind, unknown(kind), json=json)) if role in ROLES else unknown(kind)
+    content_map: Map = Conversation(content(kind, unknown(kind), holder)) if role in ROLES else unknown(kind)
     return {"role": STRUCTURE, "phase": STRUCTURE, "content": content_map, OTHERS: unknown(kind)}
 
 
@@ -195,25 +207,30 @@ _BY_TYPE: dict[str, dict[Any, Map]] = {
 
 
 @cache
-def _map_of(name: str, role: str, json: bool) -> dict[Any, Map]:
-    return {**_SHARED_FIELDS, **(_BY_TYPE[name] if name in _BY_TYPE else _message(role, json) if role else {})}
+def _map_of(name: str, role: str, holder: Holder) -> dict[Any, Map]:
+    return {**_SHARED_FIELDS, **(_BY_TYPE[name] if name in _BY_TYPE else _message(role, holder) if role else {})}
 
 
-def _item(value: Any, *, json: bool) -> Map:
+def _item(value: Any, holder: Holder) -> Map:
     if not isinstance(value, (dict, str)):
         return TOKEN_IDS if isinstance(value, (int, float, list)) and not isinstance(value, bool) else UNMAPPED
     name, role = (value.get("type"), value.get("role")) if isinstance(value, dict) else (None, None)
     if name not in (None, "message") and not (isinstance(name, str) and name in _BY_TYPE):
         return _SHARED_FIELDS  # the fields of an unknown kind of item are unknown
     known = role if isinstance(role, str) and role in ROLES else "?"
-    return _map_of(name if isinstance(name, str) else "", known if isinstance(value, dict) else "", json)
+    return _map_of(name if isinstance(name, str) else "", known if isinstance(value, dict) else "", holder)
 
 
 def item(value: Any) -> Map:
-    """Returns the map of an item."""
-    return _item(value, json=False)
+    """Returns the map of an item of a request."""
+    return _item(value, "request")
+
+
+def answer_item(value: Any) -> Map:
+    """Returns the map of an item of an answer."""
+    return _item(value, "answer")
 
 
 def json_item(value: Any) -> Map:
     """Returns the map of an item of an answer whose text is JSON."""
-    return _item(value, json=True)
+    return _item(value, "json")

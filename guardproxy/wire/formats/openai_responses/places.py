@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from guardproxy.findings import Kind
-from guardproxy.wire.formats.openai_responses.items import REASONING, TEXT, content, item, json_item, part
+from guardproxy.wire.formats.openai_responses.items import REASONING, TEXT, answer_item, content, item, json_item, part
 from guardproxy.wire.formats.openai_responses.tools import choice, tool
 from guardproxy.wire.json import KEYS, NAME, OTHERS, STRUCTURE, TOKEN_IDS, Map, text, unknown
 from guardproxy.wire.self_hosted import CHAT_OPTIONS
@@ -21,8 +21,8 @@ def _conversation(value: Any) -> Map:
     return {"id": STRUCTURE} if isinstance(value, dict) else STRUCTURE
 
 
-def _items(kind: Kind) -> Map:
-    """Returns the map of `input` and `instructions`: a text of the kind, or items."""
+def _items(kind: Kind, item: Map = item) -> Map:
+    """Returns the map of `input` and `instructions`: a text of the kind, or items. `item`: the map of an item."""
 
     def choose(value: Any) -> Map:
         if not isinstance(value, list):
@@ -101,6 +101,7 @@ ERROR = {"type": STRUCTURE, OTHERS: text("error"), KEYS: text("error")}
 def _response(item_map: Map) -> dict[Any, Map]:
     return {
         **_SHARED_FIELDS,
+        "instructions": _items("system", answer_item),
         **dict.fromkeys(("id", "object", "created_at", "completed_at", "status", "store"), STRUCTURE),
         "output": [item_map],
         "error": ERROR,
@@ -115,4 +116,4 @@ def _response(item_map: Map) -> dict[Any, Map]:
     }
 
 
-RESPONSE, JSON_RESPONSE = _response(item), _response(json_item)
+RESPONSE, JSON_RESPONSE = _response(answer_item), _response(json_item)
