@@ -152,7 +152,7 @@ class AnswerPhase:
             return self._fall_back(why, at_s)
         if bound and bound.refuses_unmapped and unmapped(events):
             events = [Fault(ErrorCode.UNMAPPED_FIELD, "the answer has a field that this proxy does not know")]
-        elif bound and bound.refuses_opaque and (refused := uninspected(events, bound.refuses_opaque, False)):
+        elif bound and bound.refuses_opaque and (refused := uninspected(events, bound.refuses_opaque, None)):
             events = [Fault(refused[0], "the answer has content that no check can read, and the policy refuses it")]
         if self.guard.prompts:
             events = self.guard.prompts.hidden(events)

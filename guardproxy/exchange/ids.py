@@ -4,15 +4,16 @@ In: ids of an upstream (`resp_abc`), and ids that clients send. Out: `resp_abc_`
 the proxy can compute for this tenant, and back. Kept: nothing, so no store is needed. For a tenant, an id has one sealed form,
 so a client may compare ids.
 
-An answer is sealed as bytes, only at the places where it says which answer or conversation it is. An answer repeats what a
+The map of the format says which places hold ids. An answer is sealed as bytes, only at those places. An answer repeats what a
 client sent (`metadata`, schemas of tools) and what servers of its tools said. If an id in there were sealed, a tenant could
-have the ids of others sealed for itself. A request is read as a tree, so no spelling of a member gets past.
+have the ids of others sealed for itself. A request is read as a tree, so no spelling of a member gets past. At a place that the
+map does not list, a server could read an id, so everything with the form of an id must be one of the tenant there.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from hmac import compare_digest
 from typing import Any
@@ -21,41 +22,33 @@ from urllib.parse import unquote
 import msgspec
 
 from guardproxy.errors import DownstreamError, ErrorCode
-from guardproxy.wire import read_body
-from guardproxy.wire.json import write
+from guardproxy.events import Path
+from guardproxy.wire import StoredIds, read_body
+from guardproxy.wire.json import UNMAPPED, TreeLeaf, dotted, edited, naming_places, write
 
 _SEAL_CHARS = 16
 _ID = r"(?:resp|conv)_[A-Za-z0-9_.=-]{1,400}"
-_NAMES = frozenset((b"id", b"response_id", b"previous_response_id", b"conversation", b"conversation_id"))
-_WHOLE = b"$"  # stands for a whole answer, or a whole event of a stream
-_PLACES = frozenset(
-    (
-        (_WHOLE,),
-        (_WHOLE, b"response"),
-        (_WHOLE, b"conversation"),
-        (_WHOLE, b"response", b"conversation"),
-    )
-)
-"""The objects whose members name an answer or a conversation: the names of the members that lead to them."""
-_DEEPEST = max(map(len, _PLACES))
+_DEEPEST = 8  # no object with ids is deeper in an answer
+_NO_NAMES: frozenset[bytes] = frozenset()
 _IN_STRING = rb'(?:[^"\\]++|\\.)*+'
 _STRING_END = re.compile(_IN_STRING, re.DOTALL)
 _STEP = re.compile(rb'[^"{}\[\]]*+(?:([{}\[\]])|"(' + _IN_STRING + rb')"\s*+(:)?)', re.DOTALL)
 _OTHER = re.compile(rb'(?:[^"{}\[\]]++|"' + _IN_STRING + rb'")*+', re.DOTALL)
+_LIKE_ID = re.compile(r"\s*" + _ID + r"\s*", re.ASCII)
 _MATCH_BYTES = 512  # no name and no id is longer
 _KNOWN = re.compile(_ID, re.ASCII)
 _SENT = re.compile(_ID.encode())
 _STORED = re.compile(r"/(?:responses|conversations)/([^/]+)")
-_ITEMS = ("input", "items")  # the members that list items: of a request for an answer, and of one for a conversation
 _NEW = ("input_tokens", "compact")  # segments of routes that are no ids
 
 
 class SealedIds(msgspec.Struct, frozen=True):
-    """The ids of a tenant. `seal`: a keyed digest; `tenant`: the pseudonym of the tenant; `accepts_unsealed`: whether an id
-    without a seal is sent on, for the time after the setting was changed."""
+    """The ids of a tenant. `seal`: a keyed digest; `tenant`: the pseudonym of the tenant; `stored`: where ids are;
+    `accepts_unsealed`: whether an id without a seal is sent on, for the time after the setting was changed."""
 
     seal: Callable[[bytes], str]
     tenant: str
+    stored: StoredIds
     accepts_unsealed: bool = False
 
     def sealed(self, data: bytes) -> bytes:
@@ -69,21 +62,32 @@ class SealedIds(msgspec.Struct, frozen=True):
         """Returns the tree of a request with the ids of the upstream; the same tree if it names none. Raises `DownstreamError`:
         404 for an id that is not the tenant's, 400 for what is no id and for a reference to a stored item, which has no sealed
         form."""
-        for member in _ITEMS:
-            if isinstance(items := tree.get(member), list) and any(map(_is_reference, items)):
+        opened: list[tuple[TreeLeaf, str]] = []
+        for place in naming_places(tree, self.stored.request):
+            field = dotted(place.path)
+            if place.leaf.names == "item":
+                member = str(place.path[0])
                 message = f"`{member}` refers to a stored item; send the item itself, as ids are sealed"
                 raise DownstreamError(ErrorCode.INVALID_VALUE, message, member)
-        changed: dict[str, Any] = {}
-        if (previous := tree.get("previous_response_id")) is not None:
-            changed["previous_response_id"] = self._opened_text(previous, "previous_response_id")
-        conversation = tree.get("conversation")
-        if isinstance(conversation, dict) and [name for name in conversation if name.casefold() == "id"] == ["id"]:
-            changed["conversation"] = {**conversation, "id": self._opened_text(conversation["id"], "conversation.id")}
-        elif conversation is not None:
-            changed["conversation"] = self._opened_text(conversation, "conversation")
-        if isinstance(more := tree.get("extra_body"), dict) and (inner := self.opened(more)) is not more:
-            changed["extra_body"] = inner  # gateways merge it into the request
-        return {**tree, **changed} if changed else tree
+            if place.leaf.names == "answer":
+                opened.append((TreeLeaf(place.path, "", UNMAPPED), self._opened_text(place.value, field)))
+            elif not place.is_listed:
+                opened += self._opened_below(place.path, place.value, field)
+        return edited(tree, opened) if opened else tree
+
+    def _opened_below(self, path: Path, value: Any, field: str) -> Iterator[tuple[TreeLeaf, str]]:
+        """Yields the ids at and below a place that the map does not list, each with the upstream's."""
+        waiting: list[tuple[Path, Any]] = [(path, value)]
+        for at, node in waiting:
+            if isinstance(node, dict):
+                for key, child in node.items():
+                    if _LIKE_ID.fullmatch(key):
+                        raise DownstreamError(ErrorCode.UNKNOWN_ID, field=field)
+                    waiting.append(((*at, key), child))
+            elif isinstance(node, list):
+                waiting += [((*at, number), child) for number, child in enumerate(node)]
+            elif isinstance(node, str) and _LIKE_ID.fullmatch(node):
+                yield TreeLeaf(at, "", UNMAPPED), self.opened_id(node, field)
 
     def _opened_text(self, name: object, field: str) -> str:
         """Returns the id that the upstream gave. Raises `DownstreamError`, also for what is no text, in which a lenient server
@@ -131,7 +135,7 @@ class IdStream:
     _held: bytes = b""
     _open: list[bytes] = field(default_factory=list)  # the names of the objects around the next byte; empty for a list
     _name: bytes = b""  # of the member whose value comes next
-    _is_place: bool = False
+    _names: frozenset[bytes] = _NO_NAMES  # of the members of the object around the next byte that hold ids
     _is_in_text: bool = False  # whether the next byte is in a string that is too long to be held
 
     def feed(self, data: bytes) -> bytes:
@@ -167,7 +171,7 @@ class IdStream:
             elif found[3]:
                 self._name = found[2]
             else:
-                if self._is_place and self._name in _NAMES and _SENT.fullmatch(found[2]):
+                if self._name in self._names and _SENT.fullmatch(found[2]):
                     out += [data[done : found.end(2)], b"_", self.ids.seal_of(found[2].decode()).encode()]
                     done = found.end(2)
                 self._name = b""
@@ -182,29 +186,19 @@ class IdStream:
             if data[at : at + 1] != b'"':
                 return at
             at, self._is_in_text = at + 1, False
-        if self._is_place or not (found := _OTHER.match(data, at)):
+        if self._names or not (found := _OTHER.match(data, at)):
             return at
         return found.end()
 
     def _step(self, bracket: bytes) -> None:
         """Notes that an object or a list begins or ends."""
         if bracket in b"{[":
-            self._open.append(b"" if bracket == b"[" else self._name if self._open else _WHOLE)
+            self._open.append(b"" if bracket == b"[" else self._name)
         elif self._open:
             self._open.pop()
         self._name = b""
-        self._is_place = len(self._open) <= _DEEPEST and tuple(self._open) in _PLACES
-
-
-def _is_reference(item: object) -> bool:
-    """Whether an item stands for a stored item. The type of a reference may be missing or `null`, and a generated image
-    without its data is one, too."""
-    if not isinstance(item, Mapping):
-        return False
-    kind = item.get("type")
-    if kind == "image_generation_call":
-        return not item.get("result")
-    return kind == "item_reference" or not (kind or item.get("role"))
+        is_deep = not 0 < len(self._open) <= _DEEPEST
+        self._names = _NO_NAMES if is_deep else self.ids.stored.places.get(tuple(self._open[1:]), _NO_NAMES)
 
 
 def without_id(path: str) -> str:

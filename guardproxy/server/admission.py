@@ -76,7 +76,6 @@ from guardproxy.wire.json import JsonFault
 
 _log = logging.getLogger(__name__)
 
-STORING = "openai_responses"  # the format whose provider stores answers
 LIMIT_KEYS = 1024  # tenants whose keys are kept
 LIMIT_UPSTREAMS = 256  # providers whose base URLs are kept
 SMALL_BYTES = 64 * 1024  # a larger body is decoded in a thread
@@ -298,10 +297,12 @@ class Admission:
 
     def _ids(self, head: Head, codec: Codec | None) -> SealedIds | None:
         """What seals the ids in a request and its answer; `None` if it has none."""
-        is_storing = is_about_stored(head.path) if codec is None else codec.name == STORING
-        if not is_storing:
-            return None
-        return SealedIds(self._seal, head.tenant, self._config.seal_ids == "accept")
+        if codec is None:
+            every = (known.contract.stored for known in self._formats().codecs) if is_about_stored(head.path) else ()
+            stored = next(filter(None, every), None)
+        else:
+            stored = codec.contract.stored
+        return SealedIds(self._seal, head.tenant, stored, self._config.seal_ids == "accept") if stored else None
 
     def _formats(self) -> Formats:
         """The formats in force, with that of feedback if clients may send it."""

@@ -92,6 +92,7 @@ from guardproxy.wire.statements import (
     brief_statement_of,
     statement_of,
 )
+from guardproxy.wire.stored import StoredIds
 from guardproxy.wire.system import SystemChange
 from guardproxy.wire.turns import Call, ModelTurn, Turns, first_text
 from guardproxy.wire.whole import WholeDecoder
@@ -160,6 +161,7 @@ __all__ = [
     "RequestStatement",
     "Route",
     "Signs",
+    "StoredIds",
     "StreamDecoder",
     "StreamEvent",
     "StreamPlaces",

@@ -1,7 +1,7 @@
 """The contract of a wire format: everything that decides whether and how a text of the format is guarded.
 
-Every field is required and has no default: a format that leaves one out does not load. `guardproxy.testing.codec` holds a
-format to what it declares here.
+Every field but `stored` is required and has no default: a format that leaves one out does not load. `guardproxy.testing.codec`
+holds a format to what it declares here.
 
 Decision: docs/decisions/0031-a-format-declares-what-is-guarded.md
 """
@@ -18,6 +18,7 @@ from guardproxy.findings import KINDS, Channel, Direction, Form, Kind
 from guardproxy.wire.bounds import Counted
 from guardproxy.wire.headers import FormatHeaders
 from guardproxy.wire.statements import Fields
+from guardproxy.wire.stored import StoredIds
 from guardproxy.wire.words import Vocabulary
 
 Part = Literal["answer", "tool", "input"]
@@ -179,7 +180,8 @@ class Contract:
     `denied`: fields of a request that lead round the checks, and what each does; they are refused unless a policy allows them.
     `query`: the queries that pass. `signs`: shows that a client speaks the format. `refused`: routes of the API that need a
     message of their own when they are refused. `key_header`: how the API takes a key.
-    `headers`: the headers of the format, and the shapes of their values.
+    `headers`: the headers of the format, and the shapes of their values. `stored`: where requests and answers name what the
+    provider stores; `None` if it stores nothing that a request can name.
     """
 
     carries: Mapping[Direction, frozenset[Kind]]
@@ -207,6 +209,7 @@ class Contract:
     key_header: KeyHeader
     headers: FormatHeaders
     with_wait: Callable[[bytes, int], bytes]
+    stored: StoredIds | None = None
 
     def __post_init__(self) -> None:
         """Raises `ValueError` if a declaration is incomplete."""

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from guardproxy.wire.formats.openai_completions import author as completions
 from tests.kit.media import IMAGE_URL, SIGNATURE, WAV
 from tests.kit.play import CHAT, MESSAGES, Play, policy_set
 from tests.kit.records import members
@@ -62,7 +63,7 @@ def test_a_policy_refuses_kinds(more: str, codes: tuple[str, str]) -> None:
         {"prompt": [[1, 2]]},
         {"new": {"deep": list(range(9))}},
         {"messages": [{"role": "user", "content": [1, 2, 3]}]},
-        {"messages": [{"role": "user", "content": "hi", "prompt_token_ids": [1.0]}]},
+        {"messages": [{"role": "user", "content": "hi", "prompt_token_ids": [1]}]},
         {"messages": [{"role": "user", "content": [{"type": "text", "input_ids": [1]}]}]},
     ],
 )
@@ -73,6 +74,31 @@ def test_integers_that_stand_for_a_text_are_refused(body: dict[str, Any]) -> Non
     passed = play("token_ids: pass", **body)
     assert refused(passed) == ""
     assert members(passed.exchange.record(""))["request"]["uninspected_kinds"] == ["token_ids"]
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        [1, "forbidden"],
+        [[1, 2], ["x"]],
+        [[[1], [[2, "x"]]]],
+        [1.0],
+        [True, 1],
+        [1, None],
+        [-1],
+        [10**8],
+        [1, 10**40],
+        [{"a": 1}, 2],
+        {"text": [1]},
+        "AAAA",
+        [104.0] * 9,
+    ],
+)
+@pytest.mark.parametrize("more", ["", "token_ids: pass"])
+def test_only_whole_numbers_pass_as_token_ids(more: str, value: Any) -> None:
+    assert refused(play(more, completions.ROUTE, prompt="hi", prompt_token_ids=value)) == "token_ids"
+    if isinstance(value, list) and any(isinstance(item, (int, float)) for item in value):
+        assert refused(play(more, prompt_ids_of_a_new_server=[*range(9), *value])) == "token_ids"
 
 
 def test_integers_of_tools_are_no_text() -> None:

@@ -38,8 +38,9 @@ class MapLeaf:
     value is read as `structure`. `padding`: random characters that hide the length of a text; what could hold a number or a key
     is read as `structure`. `opaque`: content of the kind `media` that no check can read; it is text if it does
     not look like that kind; `declared` is the media type beside it. `tokens`: everything below it is token data of an answer
-    and not text. `token_ids`: integers that stand for text. `secret`: a string here is a credential, or the
-    name of content of the kind `media` that the upstream holds: no check reads it, and no record shows it.
+    and not text. `token_ids`: integers that stand for text; anything else there has the kind `not_token_ids`. `secret`: a
+    string here is a credential, or the name of content of the kind `media` that the upstream holds: no check reads it, and no
+    record shows it.
 
     `unmapped`: the format does not know the place, whatever the kind. `fixed`: an edit would break the protocol. `url_safe`:
     an opaque place that takes base64 in the alphabet of URLs as well.
@@ -81,6 +82,7 @@ TIME = MapLeaf("time")
 PADDING = MapLeaf("padding")
 TOKENS = MapLeaf("tokens")
 TOKEN_IDS = MapLeaf("token_ids")
+NOT_TOKEN_IDS = MapLeaf("token_ids", media="not_token_ids")
 SECRET = MapLeaf("secret", media="secret")
 _FIXED = MapLeaf("text", "metadata", fixed=True)
 
@@ -197,7 +199,7 @@ def _object(value: dict[str, Any], how: dict[Any, Map], path: Path, out: list[Tr
             if key not in row.words.keys:
                 out.append(TreeLeaf((*path, key), key, its, key=True))
             if key in _TOKEN_FIELDS and _holds_tokens(child):
-                out.append(TreeLeaf((*path, key), "", TOKEN_IDS))
+                out.append(TreeLeaf((*path, key), "", _ids_at(child, TOKEN_IDS)))
                 continue
         its_how = how.get(key, others)
         if type(its_how) is not MapLeaf:
@@ -265,7 +267,7 @@ class _Row:
 def _below(value: Any, leaf: MapLeaf, path: Path, out: list[TreeLeaf | None], row: _Row) -> None:
     if leaf.how in ("tokens", "token_ids"):
         if value:
-            out.append(TreeLeaf(path, "", leaf))
+            out.append(TreeLeaf(path, "", leaf if leaf.how == "tokens" else _ids_at(value, leaf)))
     elif value is None or value is True or value is False:
         pass
     elif isinstance(value, str):
@@ -283,13 +285,13 @@ def _below(value: Any, leaf: MapLeaf, path: Path, out: list[TreeLeaf | None], ro
             if key and key not in row.words.keys:
                 out.append(TreeLeaf((*path, key), key, leaf, key=True))
             if takes_tokens and key in _TOKEN_FIELDS and _holds_tokens(child):
-                out.append(TreeLeaf((*path, key), "", TOKEN_IDS))
+                out.append(TreeLeaf((*path, key), "", _ids_at(child, TOKEN_IDS)))
             else:
                 _below(child, leaf, (*path, key), out, row)
     elif isinstance(value, list):
         leaf = _inside(leaf)
         if leaf.kind not in _NO_TOKENS and _are_tokens(value):
-            out.append(TreeLeaf(path, "", TOKEN_IDS))
+            out.append(TreeLeaf(path, "", _ids_at(value, TOKEN_IDS)))
             return
         for index, child in enumerate(value):
             _below(child, leaf, (*path, index), out, row)
@@ -350,6 +352,20 @@ def _holds_tokens(value: Any) -> bool:
         inner = (item[: _FEW_NUMBERS + 1] if isinstance(item, list) else (item,) for item in value)
         return any(_is_number(number) for items in inner for number in items)
     return False
+
+
+def _ids_at(value: Any, leaf: MapLeaf) -> MapLeaf:
+    """Returns how to list a place for token ids. What is no token id, such as a text between them, has a kind of its own."""
+    return leaf if _are_ids(value) else NOT_TOKEN_IDS
+
+
+def _are_ids(value: Any) -> bool:
+    """Whether a value is a token id, or lists of token ids: integers that are too small to hold anything else."""
+    if type(value) is list:
+        if not {int}.issuperset(map(type, value)):
+            return all(map(_are_ids, value))
+        return not value or (min(value) >= 0 and max(value) < NUMBER_LIMIT)
+    return (type(value) is int and 0 <= value < NUMBER_LIMIT) or value == NOT_KEPT
 
 
 def _are_tokens(value: list[Any]) -> bool:

@@ -25,6 +25,9 @@ from guardproxy.exchange.transcript import (
     SendHead,
     SendUpstream,
 )
+from guardproxy.wire import codec_for
+from guardproxy.wire.formats.openai_responses.places import STORED
+from tests.kit.maps import places
 from tests.kit.play import KEYS, Play, policy_set, setting
 from tests.kit.responses import RESPONSES, growing, response_texts, stream
 
@@ -39,11 +42,11 @@ def seal(data: bytes) -> str:
     return hashlib.blake2b(data, digest_size=16, key=b"k").hexdigest()
 
 
-IDS = SealedIds(seal, "acme")
+IDS = SealedIds(seal, "acme", STORED)
 WITH_IDS = replace(KEYS, ids=IDS)
 MINE = json.loads(IDS.sealed(b'{"id": "resp_1"}'))["id"]
 CONVERSATION = json.loads(IDS.sealed(b'{"id": "conv_1"}'))["id"]
-THEIRS = json.loads(SealedIds(seal, "globex").sealed(b'{"id": "resp_1"}'))["id"]
+THEIRS = json.loads(SealedIds(seal, "globex", STORED).sealed(b'{"id": "resp_1"}'))["id"]
 NAMES = st.from_regex(r"(resp|conv)_[A-Za-z0-9_.=-]{1,60}", fullmatch=True)
 
 
@@ -56,11 +59,11 @@ def is_unknown(call: Any, *arguments: Any) -> bool:
 @settings(max_examples=60)
 @given(NAMES, st.text(max_size=8), st.text(max_size=8))
 def test_an_id_opens_for_its_tenant_alone(name: str, tenant: str, other: str) -> None:
-    ids = SealedIds(seal, tenant)
+    ids = SealedIds(seal, tenant, STORED)
     sealed = json.loads(ids.sealed(json.dumps({"id": name}).encode()))["id"]
     assert re.fullmatch(re.escape(name) + "_[0-9a-f]{16}", sealed)
     assert ids.opened_id(sealed, "id") == name
-    assert tenant == other or is_unknown(SealedIds(seal, other).opened_id, sealed, "id")
+    assert tenant == other or is_unknown(SealedIds(seal, other, STORED).opened_id, sealed, "id")
 
 
 @settings(max_examples=60)
@@ -70,7 +73,7 @@ def test_an_id_that_was_made_up_opens_for_nobody(name: str) -> None:
 
 
 def test_in_a_time_of_transition_an_id_without_a_seal_passes() -> None:
-    ids = SealedIds(seal, "acme", accepts_unsealed=True)
+    ids = SealedIds(seal, "acme", STORED, accepts_unsealed=True)
     assert (ids.opened_id("resp_1", "id"), ids.opened_id(MINE, "id")) == ("resp_1", "resp_1")
     assert is_unknown(ids.opened_id, "../files", "id")
 
@@ -82,6 +85,8 @@ def test_in_a_time_of_transition_an_id_without_a_seal_passes() -> None:
         ({"conversation": CONVERSATION}, {"conversation": "conv_1"}),
         ({"conversation": {"id": CONVERSATION, "x": 1}}, {"conversation": {"id": "conv_1", "x": 1}}),
         ({"extra_body": {"previous_response_id": MINE}}, {"extra_body": {"previous_response_id": "resp_1"}}),
+        ({"x_new": [1, {"deep": MINE}], "user": MINE}, {"x_new": [1, {"deep": "resp_1"}], "user": MINE}),
+        ({"metadata": {"of": "resp_1"}}, {"metadata": {"of": "resp_1"}}),
     ],
 )
 def test_every_place_of_an_id_is_opened(tree: dict[str, Any], opened: dict[str, Any]) -> None:
@@ -97,6 +102,13 @@ def test_every_place_of_an_id_is_opened(tree: dict[str, Any], opened: dict[str, 
         {"conversation": THEIRS},
         {"conversation": {"id": "conv_1"}},
         {"extra_body": {"conversation": {"id": THEIRS}}},
+        {"background_options": {"continuation_id": "resp_1"}},
+        {"prompt_cache_options": {"comparison_response_id": THEIRS}},
+        {"conversation_id": "conv_1"},
+        {"x_new": [{"deep": "resp_1"}]},
+        {"x_new": " resp_1"},
+        {"x_new": {"resp_1": 1}},
+        {"conversation": {"id": CONVERSATION, "also": "conv_1"}},
     ],
 )
 def test_an_id_of_another_tenant_is_unknown_wherever_it_stands(tree: dict[str, Any]) -> None:
@@ -118,7 +130,7 @@ def test_an_id_of_another_tenant_is_unknown_wherever_it_stands(tree: dict[str, A
 def test_an_id_in_a_shape_that_a_lenient_server_could_read_is_refused(tree: dict[str, Any]) -> None:
     with pytest.raises(DownstreamError) as refused:
         IDS.opened(tree)
-    assert (refused.value.code, refused.value.status) == (ErrorCode.INVALID_TYPE, 400)
+    assert refused.value.code in (ErrorCode.INVALID_TYPE, ErrorCode.UNKNOWN_ID)
 
 
 @pytest.mark.parametrize(
@@ -131,7 +143,7 @@ def test_an_id_in_a_shape_that_a_lenient_server_could_read_is_refused(tree: dict
         {"id": "ig_1", "type": "image_generation_call", "result": None},
     ],
 )
-@pytest.mark.parametrize("name", ["input", "items"])
+@pytest.mark.parametrize("name", ["input", "items", "instructions"])
 def test_a_reference_to_a_stored_item_is_refused(name: str, item: dict[str, Any]) -> None:
     with pytest.raises(DownstreamError, match=f"`{name}` .* send the item itself"):
         IDS.opened_body(json.dumps({name: [{"role": "user", "content": "hi"}, item]}).encode())
@@ -291,3 +303,27 @@ def test_an_answer_that_is_passed_through_is_sealed_alike_however_it_is_cut(text
     assert client == IDS.sealed(data)
     assert [type(command) for command in done[:2]] == [SendUpstream, SendHead]
     assert done[-1].record.sizes["client"] == len(client)
+
+
+def test_every_place_of_the_map_that_holds_an_id_is_checked() -> None:
+    words = codec_for(RESPONSES).contract.words.values  # type: ignore[union-attr]
+    found = [place for place in places(STORED.request, words) if place.leaf.names in ("answer", "item")]
+    assert {"continuation_id", "comparison_response_id", "conversation_id", "id"} <= {place.key for place in found}
+    for place in found:
+        for value in ("resp_1", THEIRS, ["resp_1"]):
+            with pytest.raises(DownstreamError) as refused:
+                IDS.opened(place.build(value))
+            assert refused.value.code in (ErrorCode.UNKNOWN_ID, ErrorCode.INVALID_TYPE, ErrorCode.INVALID_VALUE)
+
+
+def test_every_place_of_an_answer_that_holds_an_id_is_sealed() -> None:
+    words = codec_for(RESPONSES).contract.words.values  # type: ignore[union-attr]
+    found = [place for place in places(STORED.answer, words) if place.leaf.names == "answer"]
+    assert {"id", "previous_response_id", "conversation", "comparison_response_id"} <= {place.key for place in found}
+    for place in found:
+        assert IDS.sealed(json.dumps(place.build("resp_1")).encode()) == json.dumps(place.build(MINE)).encode()
+
+
+def test_an_id_like_name_is_unlisted_and_unlisted_texts_pass() -> None:
+    tree = {"x_new": ["see resp_1", {"a": None, "b": "text"}], "input": "resp_1"}
+    assert IDS.opened(tree) is tree

@@ -23,6 +23,7 @@ from guardproxy.exchange.transcript import (
     Scanned,
 )
 from guardproxy.server.steps import SHORT_DATA_BYTES, SHORT_RESTORED_BYTES, Interrupted, Steps, is_short
+from guardproxy.wire.formats.openai_responses.places import STORED
 from tests.kit.media import PNG
 from tests.kit.play import KEYS, Play, chat_frames, policy_set, seal, setting
 
@@ -164,7 +165,7 @@ async def test_a_step_that_has_not_begun_is_dropped_and_tenants_share() -> None:
 
 def test_large_data_whose_ids_are_sealed_is_no_work_of_the_loop() -> None:
     route, large = "GET /v1/responses/{id}", DataReceived(b"{" * (SHORT_DATA_BYTES + 1))
-    sealing = PassThrough(setting(policy_set(), route, keys=replace(KEYS, ids=SealedIds(seal, "acme"))))
+    sealing = PassThrough(setting(policy_set(), route, keys=replace(KEYS, ids=SealedIds(seal, "acme", STORED))))
     assert not is_short(large, sealing)
     assert is_short(DataReceived(b"{"), sealing)
     assert is_short(large, PassThrough(setting(policy_set(), route)))

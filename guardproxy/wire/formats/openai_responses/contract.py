@@ -22,7 +22,7 @@ from guardproxy.wire.contract import (
     no_inputs,
     unchanged,
 )
-from guardproxy.wire.formats.openai_responses.places import REQUEST
+from guardproxy.wire.formats.openai_responses.places import REQUEST, STORED
 from guardproxy.wire.formats.openai_responses.words import WORDS
 from guardproxy.wire.framing.sse import frame
 from guardproxy.wire.json import members, objects
@@ -98,6 +98,7 @@ CONTRACT = Contract(
         RefusedRoutes(re.compile(r"[A-Z]+ /(?:openai/)?(?:v1/)?(?:responses|conversations)(?:/.*)?"), _STORED_ADVICE),
     ),
     with_wait=unchanged,
+    stored=STORED,
     key_header=KeyHeader("Authorization", "Bearer "),
     headers=OPENAI_HEADERS,
 )

@@ -211,7 +211,26 @@ def _map_of(name: str, role: str, holder: Holder) -> dict[Any, Map]:
     return {**_SHARED_FIELDS, **(_BY_TYPE[name] if name in _BY_TYPE else _message(role, holder) if role else {})}
 
 
+_REFERENCE = naming("item")
+
+
+def _is_reference(item: dict[str, Any]) -> bool:
+    """Whether an item of a request stands for a stored item. The type of a reference may be missing or `null`, and a generated
+    image without its data is one, too."""
+    kind = item.get("type")
+    if kind == "image_generation_call":
+        return not item.get("result")
+    return kind == "item_reference" or not (kind or item.get("role"))
+
+
 def _item(value: Any, holder: Holder) -> Map:
+    how = _item_of_type(value, holder)
+    if holder == "request" and isinstance(value, dict) and isinstance(how, dict) and _is_reference(value):
+        return {**how, "id": _REFERENCE}
+    return how
+
+
+def _item_of_type(value: Any, holder: Holder) -> Map:
     if not isinstance(value, (dict, str)):
         return TOKEN_IDS if isinstance(value, (int, float, list)) and not isinstance(value, bool) else UNMAPPED
     name, role = (value.get("type"), value.get("role")) if isinstance(value, dict) else (None, None)

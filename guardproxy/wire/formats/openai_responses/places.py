@@ -11,14 +11,18 @@ from typing import Any
 from guardproxy.findings import Kind
 from guardproxy.wire.formats.openai_responses.items import REASONING, TEXT, answer_item, content, item, json_item, part
 from guardproxy.wire.formats.openai_responses.tools import choice, tool
-from guardproxy.wire.json import KEYS, NAME, OTHERS, STRUCTURE, TOKEN_IDS, Map, text, unknown
+from guardproxy.wire.json import KEYS, NAME, OTHERS, STRUCTURE, TOKEN_IDS, UNMAPPED, Map, naming, text, unknown
 from guardproxy.wire.self_hosted import CHAT_OPTIONS
+from guardproxy.wire.stored import StoredIds
 
 _METADATA = text("metadata")
 
 
+_STORED = naming("answer")  # the id of a stored answer or conversation
+
+
 def _conversation(value: Any) -> Map:
-    return {"id": STRUCTURE} if isinstance(value, dict) else STRUCTURE
+    return {"id": _STORED} if isinstance(value, dict) else _STORED
 
 
 def _items(kind: Kind, item: Map = item) -> Map:
@@ -43,19 +47,20 @@ def _variable(value: Any) -> Map:
 _SHARED_FIELDS: dict[Any, Map] = {
     **dict.fromkeys(
         (
-            *("background", "max_output_tokens", "max_tool_calls", "parallel_tool_calls", "previous_response_id"),
-            *("prompt_cache_retention", "service_tier", "temperature", "top_logprobs", "top_p", "truncation"),
+            *("background", "max_output_tokens", "max_tool_calls", "parallel_tool_calls", "prompt_cache_retention"),
+            *("service_tier", "temperature", "top_logprobs", "top_p", "truncation"),
         ),
         STRUCTURE,
     ),
     **dict.fromkeys(("metadata", "user", "safety_identifier", "prompt_cache_key"), _METADATA),
     "model": NAME,
+    "previous_response_id": _STORED,
     "access_programs": {"cyber": STRUCTURE},
     "conversation": _conversation,
     "image": {"context_compression": STRUCTURE},
     "instructions": _items("system"),
     "prompt": {"id": STRUCTURE, "version": STRUCTURE, "variables": {KEYS: _METADATA, OTHERS: _variable}},
-    "prompt_cache_options": dict.fromkeys(("mode", "ttl", "comparison_response_id"), STRUCTURE),
+    "prompt_cache_options": {"mode": STRUCTURE, "ttl": STRUCTURE, "comparison_response_id": _STORED},
     "reasoning": REASONING,
     "text": TEXT,
     "tool_choice": choice,
@@ -68,7 +73,7 @@ REQUEST: dict[Any, Map] = {
     **CHAT_OPTIONS,
     **_SHARED_FIELDS,
     "input": _items("user"),
-    "background_options": dict.fromkeys(("completion_window", "continuation_id"), STRUCTURE),
+    "background_options": {"completion_window": STRUCTURE, "continuation_id": _STORED},
     "context_management": [{"type": STRUCTURE, "compact_threshold": STRUCTURE}],
     "include": [STRUCTURE],
     "moderation": {"model": NAME, "policy": {"input": _MODE, "output": _MODE}},
@@ -102,7 +107,8 @@ def _response(item_map: Map) -> dict[Any, Map]:
     return {
         **_SHARED_FIELDS,
         "instructions": _items("system", answer_item),
-        **dict.fromkeys(("id", "object", "created_at", "completed_at", "status", "store"), STRUCTURE),
+        "id": _STORED,
+        **dict.fromkeys(("object", "created_at", "completed_at", "status", "store"), STRUCTURE),
         "output": [item_map],
         "error": ERROR,
         "incomplete_details": {"reason": STRUCTURE},
@@ -117,3 +123,18 @@ def _response(item_map: Map) -> dict[Any, Map]:
 
 
 RESPONSE, JSON_RESPONSE = _response(answer_item), _response(json_item)
+
+
+def _again(value: Any) -> Map:
+    return _STORED_REQUEST
+
+
+_MORE = dict.fromkeys(("response_id", "conversation_id"), naming("answer", UNMAPPED))  # of other servers and routes
+_STORED_REQUEST: dict[Any, Map] = {
+    **_MORE,
+    **REQUEST,
+    "items": [item],
+    "extra_body": _again,
+}  # gateways merge `extra_body`
+_STORED_ANSWER: dict[Any, Map] = {**_MORE, **RESPONSE}
+STORED = StoredIds(_STORED_REQUEST, {**_STORED_ANSWER, "response": _STORED_ANSWER})
