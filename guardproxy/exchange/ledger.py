@@ -23,6 +23,7 @@ from guardproxy.findings import Direction
 from guardproxy.gateway import NO_PRICES, priced, prices_of
 from guardproxy.policy import PriceList
 from guardproxy.wire import FEEDBACK
+from guardproxy.wire.json import plain
 
 
 class Size(msgspec.Struct, frozen=True):
@@ -156,7 +157,7 @@ class Ledger(msgspec.Struct):
         if bound is not None and bound.sections and outcome == "answered":
             members["judges"] = recorded_judges(bound, self.setting.id)
         if self.setting.codec is FEEDBACK and self.entry is not None:
-            members["feedback"] = recorded_feedback(self.entry.frame.tree)
+            members["feedback"] = recorded_feedback(plain(self.entry.frame.tree))
         return members
 
     def _priced(self, record: Record, of_policies: Sequence[PriceList]) -> Record:

@@ -214,7 +214,7 @@ class Masks(msgspec.Struct):
             changes += self._words(
                 entry.frame.tree, (), {leaf.path for leaf, _ in changes if not leaf.key and not leaf.parts}
             )
-        return edited(entry.frame.tree, changes)
+        return edited(entry.frame.tree, changes, keeps_spelling=False)
 
     def _words(self, node: Any, path: Path, done: set[Path]) -> Iterator[tuple[TreeLeaf, str]]:
         """The masks of protocol words and short numbers, which no check reads, if they repeat a sensitive value."""

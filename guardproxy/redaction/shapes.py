@@ -192,12 +192,16 @@ def _may_be(way: Way, kind: str) -> bool:
     )
 
 
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
 def _constraint(way: Way) -> Constraint:
     def words(key: str) -> tuple[str, ...]:
         return tuple(schema[key] for schema in way if isinstance(schema.get(key), str))
 
     def sizes(*keys: str) -> list[Any]:
-        return [schema[key] for key in keys for schema in way if type(schema.get(key)) in (int, float)]
+        return [schema[key] for key in keys for schema in way if _is_number(schema.get(key))]
 
     return Constraint(
         fixed=any("enum" in schema or "const" in schema for schema in way),

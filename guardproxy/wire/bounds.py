@@ -12,10 +12,9 @@ from dataclasses import dataclass, fields
 from typing import Any, Literal
 
 from guardproxy.errors import ErrorCode
-from guardproxy.wire.json import DEPTH_LIMIT, NUMBER_LIMIT, JsonFault, bound_nesting
+from guardproxy.wire.json import DEPTH_LIMIT, NUMBER_LIMIT, NUMBER_TYPES, JsonFault, bound_nesting
 
 _HOLDERS = (dict, list)
-_NUMBERS = (int, float)
 _STEP_BYTES = 1 << 18
 _CODES = {
     "texts": ErrorCode.TOO_MANY_TEXTS,
@@ -96,14 +95,14 @@ class Bounds:
                     kind = type(child)
                     if kind in _HOLDERS:
                         waiting.append((child, above + len(key)))
-                    elif kind in _NUMBERS and abs(child) >= NUMBER_LIMIT:
+                    elif kind in NUMBER_TYPES and abs(child) >= NUMBER_LIMIT:
                         numbers += 1
             elif type(node) is list:
                 for child in node:
                     kind = type(child)
                     if kind in _HOLDERS:
                         waiting.append((child, above))
-                    elif kind in _NUMBERS and abs(child) >= NUMBER_LIMIT:
+                    elif kind in NUMBER_TYPES and abs(child) >= NUMBER_LIMIT:
                         numbers += 1
             if numbers > self.texts:
                 raise self._fault("texts", "strings and long numbers")

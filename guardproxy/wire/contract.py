@@ -1,6 +1,6 @@
 """The contract of a wire format: everything that decides whether and how a text of the format is guarded.
 
-Every field but `stored` is required and has no default: a format that leaves one out does not load. `guardproxy.testing.codec`
+Every field is required and has no default: a format that leaves one out does not load. `guardproxy.testing.codec`
 holds a format to what it declares here.
 
 Decision: docs/decisions/0031-a-format-declares-what-is-guarded.md
@@ -209,7 +209,7 @@ class Contract:
     key_header: KeyHeader
     headers: FormatHeaders
     with_wait: Callable[[bytes, int], bytes]
-    stored: StoredIds | None = None
+    stored: StoredIds | None
 
     def __post_init__(self) -> None:
         """Raises `ValueError` if a declaration is incomplete."""

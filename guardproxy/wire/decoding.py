@@ -24,7 +24,19 @@ from guardproxy.wire.alike import Alike, Filler
 from guardproxy.wire.bounds import BOUNDS, Bounds
 from guardproxy.wire.codec import AnswerFacts
 from guardproxy.wire.framing import Cutter, Framing, StreamEvent, sse
-from guardproxy.wire.json import NUMBER_LIMIT, UNMAPPED, JsonFault, Map, TreeLeaf, dotted, read, skim, walk, write_line
+from guardproxy.wire.json import (
+    NUMBER_LIMIT,
+    UNMAPPED,
+    JsonFault,
+    Map,
+    TreeLeaf,
+    dotted,
+    plain,
+    read,
+    skim,
+    walk,
+    write_line,
+)
 from guardproxy.wire.words import SHARED, Vocabulary
 
 _OPAQUE = frozenset(("opaque", "tokens", "token_ids", "secret"))
@@ -105,16 +117,16 @@ def counts(usage: Any, words: Vocabulary = SHARED) -> dict[str, Any]:
             if isinstance(value, dict):
                 out[key] = counts(value, words)
             elif isinstance(value, (int, float)) and abs(value) < NUMBER_LIMIT:
-                out[key] = value
+                out[key] = plain(value)  # it goes into the record
     return out
 
 
-def bounded(data: bytes, bounds: Bounds, reads: bool) -> Any:
-    """Parses an answer's JSON. Raises `JsonFault`, also for a body above a bound."""
+def bounded(data: bytes, bounds: Bounds, reads: bool, *, keeps_spelling: bool = True) -> Any:
+    """Parses an answer's JSON. `keeps_spelling`: see `read`. Raises `JsonFault`, also for a body above a bound."""
     bounds.check(data)
     if not reads:
         return skim(data)
-    tree = read(data)
+    tree = read(data, keeps_spelling=keeps_spelling)
     bounds.check_places(tree, len(data))
     return tree
 

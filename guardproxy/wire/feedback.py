@@ -17,6 +17,7 @@ from typing import Any
 
 from guardproxy.errors import DownstreamError, ErrorCode
 from guardproxy.wire.declared import AnswerPlaces, DeclaredCodec, DeclaredFormat, RequestPlaces, StreamPlaces
+from guardproxy.wire.json import NUMBER_TYPES
 
 FEEDBACK_ROUTE = "POST /guard/feedback"
 FEEDBACK_ANSWER = b'{"recorded":true}'
@@ -58,7 +59,7 @@ class FeedbackCodec(DeclaredCodec):
             raise _fault("id", "stands alone; say something with `thumbs`, `score`, `comment` or `spans`")
         _opinion(tree, "")
         score = tree.get("score", 0)
-        if type(score) not in (int, float) or not 0 <= score <= 1:
+        if type(score) not in NUMBER_TYPES or not 0 <= score <= 1:
             raise _fault("score", "must be a number from 0 to 1")
         if not isinstance(user := tree.get("user", ""), str) or len(user) > LIMIT_USER_CHARS:
             raise _fault("user", f"must be a text of at most {LIMIT_USER_CHARS} characters")

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Generic, TypeVar
 
+from msgspec import structs
+
 from guardproxy.events import Count, Frame, Text
 from guardproxy.redaction import NO_SHAPES, Shape, Shapes
 from guardproxy.wire.authoring import Author
@@ -20,7 +22,7 @@ from guardproxy.wire.codec import AnswerFacts, Codec, Decoder, Request
 from guardproxy.wire.contract import Contract
 from guardproxy.wire.decoding import StreamDecoder, edited_frame, events_of, leaf_of, nothing
 from guardproxy.wire.fields import FieldPath, has_field
-from guardproxy.wire.json import Map, TreeLeaf, edited, walk, write
+from guardproxy.wire.json import Map, TreeLeaf, edited, read, walk, write
 from guardproxy.wire.requests import drop_echoes, read_body, refuse_other_case
 from guardproxy.wire.turns import Turns
 from guardproxy.wire.whole import WholeDecoder
@@ -144,6 +146,12 @@ class JsonCodec(ABC, Generic[D]):
         shape_of, counts_of = partial(grammar.shape_of, shapes), partial(grammar.counts_of, shapes)
         return WholeDecoder(how, grammar.notice, limit_bytes, shape_of, read, withhold, counts_of, words)
 
+    @staticmethod
+    def _spelled(frame: Frame) -> Frame:
+        """Returns the frame with its numbers as they were spelled. Whole answers are read without that."""
+        is_answer = isinstance(frame.tree, dict) and not frame.streamed and frame.terminal
+        return structs.replace(frame, tree=read(frame.data)) if is_answer else frame
+
     def edited_tree(self, frame: Frame, texts: Sequence[tuple[Text, str]]) -> Any:
         """Returns the tree of a frame with these texts. A format with fields that repeat texts drops them here."""
         return edited(frame.tree, [(leaf_of(old), new) for old, new in texts])
@@ -153,12 +161,13 @@ class JsonCodec(ABC, Generic[D]):
         """Returns an edited tree without its fields that end an answer; `None` if nothing of the frame is left."""
 
     def edited(self, frame: Frame, texts: Sequence[tuple[Text, str]]) -> bytes:
-        tree = self.edited_tree(frame, texts)
+        tree = self.edited_tree(self._spelled(frame), texts)
         if texts and texts[0][0].channel.direction == "request":
             return self.write_body(tree)
         return edited_frame(frame, tree, self.stream.framing)
 
     def cut(self, frame: Frame, texts: Sequence[tuple[Text, str]]) -> bytes:
+        frame = self._spelled(frame)
         tree = self.without_end(frame, self.edited_tree(frame, texts))
         return b"" if tree is None else edited_frame(frame, tree, self.stream.framing)
 

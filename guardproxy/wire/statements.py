@@ -138,7 +138,7 @@ def _limits(tree: Mapping[str, Any], keys: tuple[str, ...], unclear: set[str]) -
     for key in keys:
         value = _at(tree, key)
         if isinstance(value, int) and not isinstance(value, bool):
-            yield max(0, min(value, LARGEST))
+            yield max(0, min(+value, LARGEST))
         elif value is not None:
             unclear.add("max_tokens")
 

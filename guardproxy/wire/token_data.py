@@ -14,7 +14,7 @@ from collections.abc import Callable, Collection
 from itertools import accumulate
 from typing import Any
 
-from guardproxy.wire.json import NUMBER_LIMIT
+from guardproxy.wire.json import NUMBER_LIMIT, NUMBER_TYPES
 from guardproxy.wire.self_hosted import TOKEN_DATA
 
 TOKENS = TOKEN_DATA | frozenset(
@@ -50,7 +50,7 @@ def drop(node: Any, gone: Gone, names: Collection[str] = TOKENS, kept: Collectio
 
 
 def _is_numbers(value: Any) -> bool:
-    return isinstance(value, list) and len(value) >= _FEW and all(type(item) in (int, float) for item in value)
+    return isinstance(value, list) and len(value) >= _FEW and NUMBER_TYPES.issuperset(map(type, value))
 
 
 def strip(entries: Any, gone: Gone) -> None:

@@ -1,4 +1,4 @@
-"""The decoder of a whole JSON body."""
+"""The decoder of a whole JSON body. How its numbers are spelled is read only when something of it is withheld or edited."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from guardproxy.events import Count, Event, Fault, Frame, Opaque
 from guardproxy.wire.bounds import BOUNDS, Bounds
 from guardproxy.wire.codec import AnswerFacts
 from guardproxy.wire.decoding import ShapeOf, bounded, events_of, nothing, shapeless, uncounted
-from guardproxy.wire.json import JsonFault, Map, walk, write_line
+from guardproxy.wire.json import JsonFault, Map, read, walk, write_line
 from guardproxy.wire.words import SHARED, Vocabulary
 
 
@@ -48,7 +48,7 @@ class WholeDecoder(msgspec.Struct):
             return []
         body = b"".join(self._parts)
         try:
-            tree = bounded(body, self.bounds, self.reads)
+            tree = bounded(body, self.bounds, self.reads, keeps_spelling=False)
         except JsonFault as fault:
             return [Fault(ErrorCode.UPSTREAM_INVALID_JSON, f"the answer's body: {fault}")]
         if not isinstance(tree, dict):
@@ -56,13 +56,15 @@ class WholeDecoder(msgspec.Struct):
         self.notice(tree, self.seen)
         if gone := self.withhold(tree) if self.reads else []:
             self.seen.withheld |= dict.fromkeys(gone)
-            body = write_line(tree)
+            spelled = read(body)
+            self.withhold(spelled)
+            body = write_line(spelled)
         whole = Frame(body, tree, terminal=True, counts=self.counts_of(tree) if self.reads else ())
         if not self.reads:
             return [Opaque(whole)]
         leaves = walk(tree, self.how, words=self.words)
-        read = (leaf for leaf in leaves if leaf.leaf.how != "tokens" or self.withhold is nothing)
-        return events_of(read, whole, "response", self.shape_of)
+        shown = (leaf for leaf in leaves if leaf.leaf.how != "tokens" or self.withhold is nothing)
+        return events_of(shown, whole, "response", self.shape_of)
 
     def sent(self, frame: Frame) -> None:
         """Does nothing: after a whole body there is nothing to close."""

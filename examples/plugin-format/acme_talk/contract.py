@@ -51,6 +51,7 @@ CONTRACT = Contract(
     denied={},
     refused=(),
     with_wait=unchanged,
+    stored=None,
     key_header=KeyHeader("x-acme-key", ""),
     headers=FormatHeaders(
         credentials=("x-acme-key",),

@@ -196,6 +196,7 @@ def contract_of(declaration: DeclaredFormat) -> Contract:
         refused=(),
         denied=_denied(declaration),
         with_wait=unchanged,
+        stored=None,
         key_header=KeyHeader("Authorization", "Bearer "),
         headers=_HEADERS,
     )

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from guardproxy.wire.json.named import NamingPlace, may_name_model, naming_places
-from guardproxy.wire.json.numbers import stand_in, stand_ins
-from guardproxy.wire.json.replacing import edited
+from guardproxy.wire.json.numbers import NUMBER_TYPES, stand_in, stand_ins
+from guardproxy.wire.json.replacing import edited, plain
 from guardproxy.wire.json.strict import (
     DEPTH_LIMIT,
     JsonFault,
@@ -52,6 +52,7 @@ __all__ = [
     "KEYS",
     "NAME",
     "NUMBER_LIMIT",
+    "NUMBER_TYPES",
     "OTHERS",
     "PADDING",
     "SECRET",
@@ -84,6 +85,7 @@ __all__ = [
     "objects",
     "opaque",
     "places",
+    "plain",
     "reach",
     "read",
     "read_string",

@@ -1,4 +1,8 @@
-"""The digits of numbers as text, for checks to scan: of one JSON number, and of short numbers that follow each other.
+"""Numbers of JSON: how they were spelled, and their digits as text for checks to scan.
+
+A number that would be written in another way than it was read (`1e5`, `-0`, `0.1000000000000000055511`) is read as a
+`SpelledInt` or a `SpelledFloat`, and written as it was spelled. The digits are those of one JSON number, or of short numbers
+that follow each other.
 
 A card number can be written `4.111111111111111e15`, `4111111.111111111` or `[4111, 1111, 1111, 1111]`. In: numbers, as values
 or as JSON tokens. Out: their digits in plain decimal form, or an empty text if they are too few to matter.
@@ -10,6 +14,22 @@ from __future__ import annotations
 
 import re
 
+
+class SpelledInt(int):
+    """An integer with its token in JSON."""
+
+    token: str
+
+
+class SpelledFloat(float):
+    """A float with its token in JSON."""
+
+    __slots__ = ("token",)
+    token: str
+
+
+NUMBER_TYPES = frozenset((int, float, SpelledInt, SpelledFloat))
+"""The types of the numbers of a tree."""
 NUMBER_LIMIT = 10**8  # nine digits: shorter numbers cannot hold a card, an account or a social security number
 LEAST_DIGITS = 9
 _FRACTION_DIGITS = (

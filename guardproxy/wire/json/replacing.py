@@ -9,13 +9,15 @@ from collections.abc import Sequence
 from typing import Any
 
 from guardproxy.events import Path
+from guardproxy.wire.json.numbers import SpelledFloat, SpelledInt
 from guardproxy.wire.json.walk import TreeLeaf, reach
 
 
-def edited(tree: Any, texts: Sequence[tuple[TreeLeaf, str]]) -> Any:
+def edited(tree: Any, texts: Sequence[tuple[TreeLeaf, str]], *, keeps_spelling: bool = True) -> Any:
     """Returns a copy of `tree` in which changed texts replace the leaves' texts: rows of numbers first, then values, then
-    keys, the deepest first."""
-    copy = _copy(tree)
+    keys, the deepest first. `keeps_spelling`: whether numbers stay as they were spelled; otherwise their values are the same,
+    without digits that no check reads."""
+    copy = _copy(tree) if keeps_spelling else plain(tree)
     changed = [(leaf, replacement) for leaf, replacement in texts if leaf.text != replacement]
     for leaf, replacement in changed:
         if leaf.parts:
@@ -71,6 +73,15 @@ def _rename(node: dict[str, Any], renames: Sequence[tuple[str, str]]) -> None:
 def _number(digits: str) -> int:
     """Returns the rest of a number. A stop may have cut it off before or after its sign."""
     return int(digits) if digits.strip("-") else 0
+
+
+def plain(node: Any) -> Any:
+    """Returns a copy of a tree whose numbers are not spelled in a certain way."""
+    if isinstance(node, dict):
+        return {key: plain(child) for key, child in node.items()}
+    if isinstance(node, list):
+        return [plain(child) for child in node]
+    return +node if isinstance(node, (SpelledInt, SpelledFloat)) else node
 
 
 def _copy(node: Any) -> Any:

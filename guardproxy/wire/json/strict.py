@@ -14,8 +14,10 @@ from typing import Any, NoReturn
 import orjson
 
 from guardproxy.errors import ErrorCode
+from guardproxy.wire.json.numbers import SpelledFloat, SpelledInt
 
 DEPTH_LIMIT = 100  # far above any SDK's request; below the interpreter's own limit
+_PLAIN_DIGITS = 18  # an integer of more digits may have more than the 64 bits that `orjson` writes
 _DIGITS_LIMIT = 4000  # CPython refuses to convert more than 4,300
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
@@ -43,25 +45,47 @@ def _constant(_: str) -> NoReturn:
 
 
 def _float(digits: str) -> float:
+    value = _plain_float(digits)
+    if orjson.dumps(value) == digits.encode():
+        return value
+    spelled = SpelledFloat(value)
+    spelled.token = digits
+    return spelled
+
+
+def _plain_float(digits: str) -> float:
     value = float(digits)
     if math.isinf(value):
         raise JsonFault(ErrorCode.INVALID_NUMBER, "a number is too large")
     return value
 
 
-def _int(digits: str) -> int:
+def _plain_int(digits: str) -> int:
     if len(digits) > _DIGITS_LIMIT:
         raise JsonFault(ErrorCode.INVALID_NUMBER, "a number has too many digits")
     return int(digits)
 
 
+def _int(digits: str) -> int:
+    value = _plain_int(digits)
+    if len(digits) <= _PLAIN_DIGITS and digits != "-0":
+        return value
+    spelled = SpelledInt(digits)
+    spelled.token = digits
+    return spelled
+
+
 _decoder = json.JSONDecoder(
     object_pairs_hook=_object, parse_constant=_constant, parse_float=_float, parse_int=_int, strict=True
 )
+_plain_decoder = json.JSONDecoder(
+    object_pairs_hook=_object, parse_constant=_constant, parse_float=_plain_float, parse_int=_plain_int, strict=True
+)
 
 
-def read(data: bytes) -> Any:
-    """The tree of `data`. Raises `JsonFault`."""
+def read(data: bytes, *, keeps_spelling: bool = True) -> Any:
+    """The tree of `data`. `keeps_spelling`: whether `write` writes each number as it was spelled; without it, long lists of
+    numbers are read twice as fast. Raises `JsonFault`."""
     if data.count(b"[") + data.count(b"{") > DEPTH_LIMIT:
         bound_nesting(data)
     try:
@@ -71,7 +95,8 @@ def read(data: bytes) -> Any:
     if text.startswith("\ufeff"):
         raise JsonFault(ErrorCode.INVALID_ENCODING, "the body begins with a byte order mark")
     try:
-        tree, end = _decoder.raw_decode(text, _skip_space(text, 0))
+        decoder = _decoder if keeps_spelling else _plain_decoder
+        tree, end = decoder.raw_decode(text, _skip_space(text, 0))
     except json.JSONDecodeError as error:
         raise JsonFault(ErrorCode.INVALID_JSON, f"not JSON at line {error.lineno} column {error.colno}") from None
     except RecursionError:
@@ -139,11 +164,34 @@ def _has_surrogate(tree: Any) -> bool:
 
 
 def write(tree: Any) -> bytes:
-    """Returns compact UTF-8 JSON. Integers of any size stay exact."""
+    """Returns compact UTF-8 JSON. Numbers stay as they were spelled, and integers of any size stay exact."""
     try:
-        return orjson.dumps(tree)
+        return orjson.dumps(tree, _written, orjson.OPT_PASSTHROUGH_SUBCLASS)
     except TypeError:
+        tree = _with_big_integers(tree)
+    try:
+        return orjson.dumps(tree, _written, orjson.OPT_PASSTHROUGH_SUBCLASS)
+    except TypeError:  # nested more deeply than `orjson` writes
         return json.dumps(tree, ensure_ascii=False, separators=(",", ":")).encode()
+
+
+def _written(value: Any) -> Any:
+    """Returns what `orjson` writes for a value of a derived type."""
+    if isinstance(value, (SpelledInt, SpelledFloat)):
+        return orjson.Fragment(value.token)
+    for kind in (str, dict, list, int):
+        if isinstance(value, kind):
+            return kind(value)
+    raise TypeError
+
+
+def _with_big_integers(node: Any) -> Any:
+    """Returns a tree whose integers `orjson` can write, however large they are."""
+    if isinstance(node, dict):
+        return {key: _with_big_integers(child) for key, child in node.items()}
+    if isinstance(node, list):
+        return [_with_big_integers(child) for child in node]
+    return _int(str(node)) if type(node) is int else node
 
 
 _LINE_ENDS = {char.encode(): f"\\u{ord(char):04x}".encode() for char in "\u0085\u2028\u2029"}

@@ -120,6 +120,7 @@ CONTRACT = Contract(
     denied=DENIED,
     refused=ANTHROPIC_REFUSED,
     with_wait=unchanged,
+    stored=None,
     key_header=KeyHeader("x-api-key", ""),
     headers=_HEADERS,
 )

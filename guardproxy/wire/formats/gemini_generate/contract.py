@@ -138,4 +138,5 @@ CONTRACT = Contract(
     key_header=KeyHeader("x-goog-api-key", ""),
     headers=_HEADERS,
     with_wait=with_wait,
+    stored=None,
 )

@@ -18,7 +18,7 @@ from typing import Any
 from guardproxy.events import Count, Path
 from guardproxy.wire.formats.gemini_generate.spelling import snake, value
 from guardproxy.wire.formats.gemini_generate.turns import texts_of
-from guardproxy.wire.json import NUMBER_LIMIT, objects
+from guardproxy.wire.json import NUMBER_LIMIT, NUMBER_TYPES, objects
 
 CONTINUATION = "CONTINUATION"
 _OTHER = "OTHER"
@@ -87,7 +87,7 @@ def _proven(result: Any, said: str) -> dict[str, Any] | None:
 def _entry(entry: Any) -> dict[str, Any] | None:
     """Returns the token and the number of an entry; `None` if it has another form."""
     number = value(entry, "logProbability")
-    is_short = number is None or (type(number) in (int, float) and abs(number) < NUMBER_LIMIT)
+    is_short = number is None or (type(number) in NUMBER_TYPES and abs(number) < NUMBER_LIMIT)
     if not is_short or not isinstance(value(entry, "token"), str):
         return None
     return {name: given for name, given in entry.items() if name in _PROVEN}

@@ -14,6 +14,7 @@ from guardproxy.wire.formats.gemini_generate.spelling import both
 from guardproxy.wire.json import (
     KEYS,
     NAME,
+    NUMBER_TYPES,
     OTHERS,
     SECRET,
     STRUCTURE,
@@ -267,7 +268,7 @@ _USAGE = both({**dict.fromkeys((*_COUNTS, "trafficType", "serviceTier"), STRUCTU
 
 def is_vector(given: Any) -> bool:
     """Whether a value is a list of numbers."""
-    return isinstance(given, list) and {int, float}.issuperset(map(type, given))
+    return isinstance(given, list) and NUMBER_TYPES.issuperset(map(type, given))
 
 
 def _vector(given: Any) -> Map:

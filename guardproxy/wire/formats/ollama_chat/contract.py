@@ -64,6 +64,7 @@ CONTRACT = Contract(
     refused=ollama_contract.REFUSED,
     denied={"_debug_render_only": ollama_contract.RENDERED},
     with_wait=unchanged,
+    stored=None,
     key_header=ollama_contract.KEY_HEADER,
     headers=ollama_contract.HEADERS,
 )

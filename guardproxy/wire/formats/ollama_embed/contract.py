@@ -47,6 +47,7 @@ CONTRACT = Contract(
     refused=(),
     denied={},
     with_wait=unchanged,
+    stored=None,
     key_header=ollama_contract.KEY_HEADER,
     headers=ollama_contract.HEADERS,
 )

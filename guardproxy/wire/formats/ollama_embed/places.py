@@ -12,12 +12,11 @@ from typing import Any
 
 from guardproxy.concurrency import stop_point
 from guardproxy.wire import ollama
-from guardproxy.wire.json import STRUCTURE, UNMAPPED, Map, MapLeaf
+from guardproxy.wire.json import NUMBER_TYPES, STRUCTURE, UNMAPPED, Map, MapLeaf
 from guardproxy.wire.opaque import NOT_KEPT
 from guardproxy.wire.prompts import texts_or_tokens
 
 _VECTORS = MapLeaf("tokens", media="vectors")
-_NUMBERS = frozenset((int, float))
 
 REQUEST: dict[Any, Map] = {
     **ollama.REQUEST,
@@ -39,7 +38,7 @@ def _vectors(value: Any) -> MapLeaf:
 
 def _is_vector(value: Any) -> bool:
     stop_point()
-    return isinstance(value, list) and _NUMBERS.issuperset(map(type, value))
+    return isinstance(value, list) and NUMBER_TYPES.issuperset(map(type, value))
 
 
 RESPONSE: dict[Any, Map] = {**ollama.RESPONSE, "embeddings": _vectors, "embedding": _vector}

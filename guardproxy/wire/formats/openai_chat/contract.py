@@ -94,6 +94,7 @@ CONTRACT = Contract(
     denied=DENIED,
     refused=OPENAI_REFUSED,
     with_wait=unchanged,
+    stored=None,
     key_header=KeyHeader("Authorization", "Bearer "),
     headers=OPENAI_HEADERS,
 )

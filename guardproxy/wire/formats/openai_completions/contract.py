@@ -64,6 +64,7 @@ CONTRACT = Contract(
     denied=DENIED,
     refused=(),
     with_wait=unchanged,
+    stored=None,
     key_header=KeyHeader("Authorization", "Bearer "),
     headers=OPENAI_HEADERS,
 )

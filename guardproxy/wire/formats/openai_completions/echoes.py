@@ -12,7 +12,7 @@ from __future__ import annotations
 from itertools import accumulate
 from typing import Any
 
-from guardproxy.wire.json import NUMBER_LIMIT, objects
+from guardproxy.wire.json import NUMBER_LIMIT, NUMBER_TYPES, objects
 from guardproxy.wire.token_data import Gone, drop, outside
 
 _LISTS = ("tokens", "token_logprobs", "top_logprobs", "text_offset")
@@ -58,7 +58,7 @@ def _says(lists: dict[str, Any], text: Any) -> bool:
 
 
 def _is_short(number: Any) -> bool:
-    return type(number) in (int, float) and abs(number) < NUMBER_LIMIT
+    return type(number) in NUMBER_TYPES and abs(number) < NUMBER_LIMIT
 
 
 def _chosen(lists: dict[str, Any]) -> list[dict[str, Any] | None]:

@@ -65,6 +65,7 @@ CONTRACT = Contract(
     denied=DENIED,
     refused=(),
     with_wait=unchanged,
+    stored=None,
     key_header=KeyHeader("Authorization", "Bearer "),
     headers=OPENAI_HEADERS,
 )

@@ -13,7 +13,18 @@ import struct
 from typing import Any
 
 from guardproxy.concurrency import stop_point
-from guardproxy.wire.json import NAME, NUMBER_LIMIT, OTHERS, STRUCTURE, UNMAPPED, Map, MapLeaf, opaque, text
+from guardproxy.wire.json import (
+    NAME,
+    NUMBER_LIMIT,
+    NUMBER_TYPES,
+    OTHERS,
+    STRUCTURE,
+    UNMAPPED,
+    Map,
+    MapLeaf,
+    opaque,
+    text,
+)
 from guardproxy.wire.opaque import NOT_KEPT, decoded, is_binary, printable
 from guardproxy.wire.prompts import texts_or_tokens
 from guardproxy.wire.self_hosted import OPTIONS
@@ -27,7 +38,6 @@ CATEGORIES = (
 """The categories of moderations. The name of any other category is scanned."""
 _FLOAT_BYTES = 4
 _LARGEST = 1e6  # text that is read as numbers gives larger ones
-_NUMBERS = frozenset((int, float))
 _FIELDS = frozenset(("object", "index", "embedding"))
 
 _URL = opaque("url", "user")
@@ -62,7 +72,7 @@ def _vector(value: Any) -> MapLeaf:
 def _is_vector(value: Any) -> bool:
     """Whether a value is a list of numbers, or base64 of numbers."""
     if isinstance(value, list):
-        return _NUMBERS.issuperset(map(type, value))
+        return NUMBER_TYPES.issuperset(map(type, value))
     return isinstance(value, str) and (value == NOT_KEPT or _holds_floats(value) or is_binary(value))
 
 
@@ -103,7 +113,7 @@ def _is_score(category: str, value: Any) -> bool:
 
 
 def _score(value: Any) -> MapLeaf:
-    return SCORES if type(value) in _NUMBERS and 0 <= value <= 1 else UNMAPPED
+    return SCORES if type(value) in NUMBER_TYPES and 0 <= value <= 1 else UNMAPPED
 
 
 _RESULT = {
