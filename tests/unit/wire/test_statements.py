@@ -8,6 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from guardproxy.wire import codec_for
+from guardproxy.wire.json import NAME, naming
 from guardproxy.wire.statements import EVERY_SERVER, LIMIT_NAMES, RequestStatement, brief_statement_of, statement_of
 
 TWO = frozenset(("max_tokens", "tools"))
@@ -115,3 +117,27 @@ def test_a_brief_statement_has_the_models_and_limits_of_the_whole(tree: Any) -> 
     assert (brief.max_tokens, brief.limits, brief.models) == (whole.max_tokens, whole.limits, whole.models)
     assert brief.unclear == whole.unclear & {"model", "max_tokens"}
     assert (brief.messages, brief.tools) == (0, ())
+
+
+def test_a_router_makes_the_model_unclear() -> None:
+    fields = EVERY_SERVER.of({"model": NAME, "routing": naming("router"), "answer": naming("answer")})
+    assert statement_of({"model": "a", "routing": {}, "answer": "resp_1"}, fields) == RequestStatement(
+        models=("a",), unclear=frozenset(("model",))
+    )
+    assert statement_of({"models": ["a", None], "answer": "x"}, fields).models == ("a",)
+
+
+@pytest.mark.parametrize(
+    ("config", "models"),
+    [
+        ({"routingConfig": {"autoMode": {}}}, ()),
+        ({"routing_config": {"auto_mode": {"model_routing_preference": "PRIORITIZE_COST"}}}, ()),
+        ({"modelSelectionConfig": {"featureSelectionPreference": "PRIORITIZE_COST"}}, ()),
+        ({"routingConfig": {"manualMode": {"modelName": "other"}}}, ("other",)),
+    ],
+)
+def test_the_routing_of_gemini_is_stated(config: dict[str, Any], models: tuple[str, ...]) -> None:
+    codec = codec_for("POST /v1beta/models/m:generateContent")
+    assert codec is not None
+    said = statement_of({"contents": [], "generationConfig": config}, codec.contract.statements)
+    assert (said.models, "model" in said.unclear) == (models, not models)

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from guardproxy.wire.json.replacing import edited
+from guardproxy.wire.json.strict import read, write
 from guardproxy.wire.json.walk import OTHERS, STRUCTURE, UNMAPPED, TreeLeaf, text, walk
 
 MAP: dict[str, Any] = {"id": STRUCTURE, "text": text("user"), "free": {OTHERS: text("tool_result")}}
@@ -62,3 +63,10 @@ def test_a_key_that_takes_the_name_of_another_takes_over_its_value() -> None:
     tree = {"a b": 1, "x": 2, "c": 3}
     assert edited(tree, [(TreeLeaf(("a b",), "a b", UNMAPPED, key=True), "c")]) == {"c": 3, "x": 2}
     assert edited(tree, [(TreeLeaf(("c",), "c", UNMAPPED, key=True), "a b")]) == {"a b": 3, "x": 2}
+
+
+def test_an_edit_keeps_how_other_numbers_are_spelled() -> None:
+    tree = read(b'{"a":"x","n":[1e5,-0,0.10]}')
+    leaf = TreeLeaf(("a",), "x", UNMAPPED)
+    assert write(edited(tree, [(leaf, "y")])) == b'{"a":"y","n":[1e5,-0,0.10]}'
+    assert write(edited(tree, [(leaf, "y")], keeps_spelling=False)) == b'{"a":"y","n":[100000.0,0,0.1]}'

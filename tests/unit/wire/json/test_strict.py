@@ -12,6 +12,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from guardproxy.wire.json.replacing import plain
 from guardproxy.wire.json.strict import DEPTH_LIMIT, JsonFault, read, read_string, skim, write, write_line
 
 LEAVES = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8)
@@ -212,3 +213,48 @@ def test_a_line_has_no_other_end_of_a_line() -> None:
     assert len(line.decode().splitlines()) == 1
     assert json.loads(line) == {"a": text}
     assert write_line({"a": "é"}) == write({"a": "é"})
+
+
+@pytest.mark.parametrize(
+    "token", ["-0", "-0.0", "0.0", "1.10", "1e5", "1E+2", "1e16", "0.1000000000000000055511", "9" * 30]
+)
+def test_numbers_stay_as_they_were_spelled(token: str) -> None:
+    data = b'{"a":[%b,{"b":%b}]}' % (token.encode(), token.encode())
+    tree = read(data)
+    assert write(tree) == data
+    assert tree == json.loads(data)
+    assert write({**tree, "c": 10**30}) == data[:-1] + b',"c":%d}' % 10**30
+    assert read(data, keeps_spelling=False) == tree
+    assert {*map(type, read(data, keeps_spelling=False)["a"])} <= {int, float, dict}
+    assert plain(tree) == tree
+    assert type(plain(tree)["a"][0]) in (int, float)
+
+
+def test_numbers_that_are_written_as_they_were_read_are_plain() -> None:
+    assert [type(number) for number in read(b"[0, -1, 0.5, 1.0, 123456789012345678]")] == [int, int, float, float, int]
+
+
+class Word(str):
+    """A derived type."""
+
+    __slots__ = ()
+
+
+class Members(dict[str, Any]):
+    """A derived type."""
+
+
+class Items(list[Any]):
+    """A derived type."""
+
+
+class Size(int):
+    """A derived type."""
+
+
+def test_derived_types_are_written_like_their_bases() -> None:
+    tree = {"a": Word("b"), "c": Members(d=Items([Size(1), True, None]))}
+    assert write(tree) == b'{"a":"b","c":{"d":[1,true,null]}}'
+    assert write({1: 10**30}) == b'{"1":%d}' % 10**30
+    with pytest.raises(TypeError):
+        write({"a": object()})
