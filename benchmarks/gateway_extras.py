@@ -24,6 +24,7 @@ from guardproxy.exchange import SealedIds, judge_request, texts_of
 from guardproxy.exchange.grading import recorded_judges
 from guardproxy.gateway import Head, OwnedIds
 from guardproxy.policy import BoundRules, BoundSection, JudgeSection
+from guardproxy.wire.formats.openai_responses.places import STORED
 
 ROUNDS = 7
 CALLS = 2000
@@ -84,7 +85,7 @@ def rows() -> dict[str, float]:
     exchange, section = record(), JudgeSection("grader", "m", "be fair", 50_000)
     sampled = replace(section, sample=1_000_000), replace(section, sample=0)
     always, never = (BoundRules((), (), {}, sections={"judge": (BoundSection("p", of, True),)}) for of in sampled)
-    ids, duty, head = SealedIds(seal, "t"), OwnedIds(seal), Head(id="0" * 24, tenant="t")
+    ids, duty, head = SealedIds(seal, "t", STORED), OwnedIds(seal), Head(id="0" * 24, tenant="t")
     texts = texts_of(exchange)
     assert texts is not None
     return {

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 from guardproxy.wire.json import KEYS, OTHERS, Conversation, Map, MapLeaf
@@ -102,9 +102,11 @@ def _members(
             continue  # the two spellings of a name have one map
         spelled.add((plain, id(child)))
         name = OTHER if key is OTHERS else key
-        yield from _places(
-            child, (*path, name), lambda value, name=name: build({**frame, name: value}), probes, entered
-        )
+        yield from _places(child, (*path, name), partial(_member, build, frame, name), probes, entered)
+
+
+def _member(build: Build, frame: dict[str, Any], name: str, value: Any) -> Any:
+    return build({**frame, name: value})
 
 
 def _sign(how: Map) -> Any:

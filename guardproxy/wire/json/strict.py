@@ -45,10 +45,10 @@ def _constant(_: str) -> NoReturn:
 
 
 def _float(digits: str) -> float:
-    value = _plain_float(digits)
+    value = float(digits)
     if orjson.dumps(value) == digits.encode():
         return value
-    spelled = SpelledFloat(value)
+    spelled = SpelledFloat(_plain_float(digits))
     spelled.token = digits
     return spelled
 
@@ -67,10 +67,9 @@ def _plain_int(digits: str) -> int:
 
 
 def _int(digits: str) -> int:
-    value = _plain_int(digits)
     if len(digits) <= _PLAIN_DIGITS and digits != "-0":
-        return value
-    spelled = SpelledInt(digits)
+        return int(digits)
+    spelled = SpelledInt(_plain_int(digits))
     spelled.token = digits
     return spelled
 
@@ -179,9 +178,15 @@ def _written(value: Any) -> Any:
     """Returns what `orjson` writes for a value of a derived type."""
     if isinstance(value, (SpelledInt, SpelledFloat)):
         return orjson.Fragment(value.token)
-    for kind in (str, dict, list, int):
-        if isinstance(value, kind):
-            return kind(value)
+    match value:
+        case str():
+            return str(value)
+        case dict():
+            return dict(value)
+        case list():
+            return list(value)
+        case int():
+            return int(value)
     raise TypeError
 
 
