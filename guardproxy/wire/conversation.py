@@ -7,7 +7,7 @@ from functools import cache
 from typing import Any
 
 from guardproxy.findings import Kind
-from guardproxy.wire.json import OTHERS, TOKEN_IDS, UNMAPPED, Conversation, Map, MapLeaf, text, unknown
+from guardproxy.wire.json import OTHERS, TOKEN_IDS, UNMAPPED, Map, MapLeaf, conversation, text, unknown
 
 Part = Callable[[Kind, MapLeaf], Map]
 """Returns the map of a part of a content. In: the kind of its text, and the map of fields and parts of unknown types."""
@@ -42,4 +42,4 @@ def message(roles: Mapping[str, Kind], part: Part, fields: Callable[[Kind, Map],
         role = value.get("role") if isinstance(value, dict) else None
         return of(roles.get(role) if isinstance(role, str) else None)
 
-    return Conversation(choose)
+    return conversation(choose)

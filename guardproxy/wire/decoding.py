@@ -117,7 +117,7 @@ def counts(usage: Any, words: Vocabulary = SHARED) -> dict[str, Any]:
             if isinstance(value, dict):
                 out[key] = counts(value, words)
             elif isinstance(value, (int, float)) and abs(value) < NUMBER_LIMIT:
-                out[key] = plain(value)  # it goes into the record
+                out[key] = value if type(value) is int else plain(value)  # it goes into the record
     return out
 
 

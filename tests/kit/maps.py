@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import Any
 
-from guardproxy.wire.json import KEYS, OTHERS, Conversation, Map, MapLeaf
+from guardproxy.wire.json import KEYS, OTHERS, Map, MapLeaf
 from guardproxy.wire.opaque import NOT_KEPT
 
 Build = Callable[[Any], Any]
@@ -68,8 +68,6 @@ def _places(
         yield from _places(how[0], (*path, "[]"), lambda value: build([value]), probes, entered)
     elif isinstance(how, dict):
         yield from _members(how, path, build, {}, probes, entered)
-    elif isinstance(how, Conversation):
-        yield from _places(how.choose, path, build, probes, entered)
     else:
         cells = (cell.cell_contents for cell in getattr(how, "__closure__", None) or ())
         mark = (how.__qualname__, *(cell if isinstance(cell, (str, MapLeaf)) else id(cell) for cell in cells))

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from guardproxy.events import Path
-from guardproxy.wire.json.walk import OTHERS, UNMAPPED, Conversation, Map, MapLeaf
+from guardproxy.wire.json.walk import OTHERS, UNMAPPED, Map, MapLeaf, is_conversation
 
 _CONVERSATION = frozenset(
     ("system", "user", "assistant", "tool_result", "tool_arguments", "document", "reasoning", "refusal", "error")
@@ -81,7 +81,7 @@ def naming_places(tree: Any, how: Map) -> list[NamingPlace]:
 
 def _look(value: Any, how: Map, path: Path, places: list[NamingPlace], *, is_listed: bool) -> None:
     while type(how) is not dict and callable(how):
-        if type(how) is Conversation:
+        if is_conversation(how):
             return
         how = how(value)
     if type(how) is dict:
@@ -101,7 +101,7 @@ def _look(value: Any, how: Map, path: Path, places: list[NamingPlace], *, is_lis
         how, is_listed = others if type(others) is MapLeaf else UNMAPPED, False
     elif type(how) is list:
         item = how[0]
-        if type(item) is Conversation:
+        if is_conversation(item):
             return
         if type(value) is list:
             for at, child in enumerate(value):

@@ -60,16 +60,15 @@ class MapLeaf:
     names: Named = ""
 
 
-class Conversation:
-    """The map of a message or of its content: `choose` gives the map of a value. No place in it names anything."""
+def conversation(choose: Callable[[Any], Map]) -> Map:
+    """Marks the map of a message or of its content, in which no place names anything. `choose`: gives the map of a value."""
+    vars(choose)["is_conversation"] = True
+    return choose
 
-    __slots__ = ("choose",)
 
-    def __init__(self, choose: Callable[[Any], Map]) -> None:
-        self.choose = choose
-
-    def __call__(self, value: Any) -> Map:
-        return self.choose(value)
+def is_conversation(how: Map) -> bool:
+    """Whether a map is marked as that of a conversation."""
+    return getattr(how, "is_conversation", False) is True
 
 
 Map = Any  # MapLeaf | dict[str, Map] | list[Map] | Callable[[Any], Map]; a recursive alias that mypy cannot hold

@@ -20,9 +20,9 @@ from guardproxy.wire.json import (
     STRUCTURE,
     TOKENS,
     UNMAPPED,
-    Conversation,
     Map,
     MapLeaf,
+    conversation,
     members,
     naming,
     opaque,
@@ -164,7 +164,7 @@ _GENERATION = both(
 _EMBEDDING = both(
     {"taskType": STRUCTURE, "outputDimensionality": STRUCTURE, "autoTruncate": STRUCTURE, "title": text("user")}
 )
-_TURN = Conversation(turn)
+_TURN = conversation(turn)
 _CONTENT = both({"contents": several(_TURN), "content": _TURN, "systemInstruction": content_of("system")})
 _BATCHED = {**_CONTENT, **_EMBEDDING, "model": NAME, **both({"embedContentConfig": _EMBEDDING})}
 

@@ -19,9 +19,9 @@ from guardproxy.wire.json import (
     TOKEN_IDS,
     TOKENS,
     UNMAPPED,
-    Conversation,
     Map,
     MapLeaf,
+    conversation,
     naming,
     opaque,
     text,
@@ -110,7 +110,7 @@ def content(kind: Kind, others: MapLeaf = UNMAPPED, holder: Holder = "request") 
 @cache
 def _message(role: str, holder: Holder) -> dict[Any, Map]:
     kind = ROLES.get(role, "user")  # an unknown role may be any role
-    content_map: Map = Conversation(content(kind, unknown(kind), holder)) if role in ROLES else unknown(kind)
+    content_map: Map = conversation(content(kind, unknown(kind), holder)) if role in ROLES else unknown(kind)
     return {"role": STRUCTURE, "phase": STRUCTURE, "content": content_map, OTHERS: unknown(kind)}
 
 

@@ -13,7 +13,7 @@ from guardproxy.wire.json import (
     SECRET,
     STRUCTURE,
     UNMAPPED,
-    Conversation,
+    conversation,
     may_name_model,
     naming,
     naming_places,
@@ -33,8 +33,8 @@ HOW: dict[Any, Any] = {
     "loose": {"known": _METADATA, OTHERS: _METADATA, KEYS: _METADATA},
     "keys": {OTHERS: SECRET},
     "new": UNMAPPED,
-    "talk": [Conversation(lambda value: {"model": NAME})],
-    "turn": Conversation(lambda value: {"model": NAME}),
+    "talk": [conversation(lambda value: {"model": NAME})],
+    "turn": conversation(lambda value: {"model": NAME}),
 }
 
 
