@@ -63,7 +63,7 @@ class SealedIds(msgspec.Struct, frozen=True):
         404 for an id that is not the tenant's, 400 for what is no id and for a reference to a stored item, which has no sealed
         form."""
         opened: list[tuple[TreeLeaf, str]] = []
-        for place in naming_places(tree, self.stored.request):
+        for place in naming_places(tree, self.stored.request, in_conversations=True):
             field = dotted(place.path)
             if place.leaf.names == "item":
                 member = str(place.path[0])

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from guardproxy.wire.json import STRUCTURE, TOKEN_IDS, Map, text
+from guardproxy.wire.json import STRUCTURE, TOKEN_IDS, Map, naming, text
 
 _LORA = "loads other weights"
 _HOST = "names another host or the state of another request"
 _CACHE = "takes cached content of another host in place of the prompt"
 
+_OTHER_WEIGHTS = ("lora_path", "lora_request", "lora_id", "lora", "adapter_id", "adapter_source")
 DENIED: Mapping[str, str] = {
     "chat_template": "replaces the template that turns the messages into the prompt",
     "chat_template_kwargs": "changes what the template makes of the messages",
@@ -25,7 +26,7 @@ DENIED: Mapping[str, str] = {
     **dict.fromkeys(("routed_dp_rank", "disagg_prefill_dp_rank", "session_params"), _HOST),
     **dict.fromkeys(("api_base", "base_url", "custom_llm_provider", "webhook_config"), _HOST),
     "additional_drop_params": "removes fields of the request, also those that a policy sets",
-    **dict.fromkeys(("lora_path", "lora_request", "lora_id", "lora", "adapter_id", "adapter_source"), _LORA),
+    **dict.fromkeys(_OTHER_WEIGHTS, _LORA),
 }
 
 _SAMPLING = """
@@ -54,6 +55,7 @@ _SCHEMAS = (
 OPTIONS: Mapping[str, Map] = {
     **dict.fromkeys(_SAMPLING.split(), STRUCTURE),
     **dict.fromkeys(DENIED, text("metadata")),
+    **dict.fromkeys(_OTHER_WEIGHTS, naming("model", text("metadata"))),
     **dict.fromkeys(_SCHEMAS, text("metadata")),
     **dict.fromkeys(("bad_words", "stop_regex", "vllm_xargs", "mm_processor_kwargs", "task"), text("metadata")),
     **dict.fromkeys(("dry_sequence_breakers", "samplers", "request_id", "rid"), text("metadata")),

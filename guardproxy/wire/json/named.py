@@ -18,6 +18,7 @@ _CONVERSATION = frozenset(
     ("system", "user", "assistant", "tool_result", "tool_arguments", "document", "reasoning", "refusal", "error")
 )
 """The kinds of texts of a conversation. No server reads the name of a model in them."""
+_NO_KINDS: frozenset[str] = frozenset()
 _WORDS = frozenset(("structure", "name", "time", "padding"))
 _NAMING = re.compile(r".*(?:model|deployment|fallback)(?:s|id|ids|name|names|list|dict|group)?|engine(?:id|name)?")
 _HOLDERS = (dict, list)
@@ -71,17 +72,20 @@ def _says_something(value: Any) -> bool:
     return False
 
 
-def naming_places(tree: Any, how: Map) -> list[NamingPlace]:
+def naming_places(tree: Any, how: Map, *, in_conversations: bool = False) -> list[NamingPlace]:
     """Returns the places whose values name something, and those that the map does not list by name, in document order.
-    Places without a value (`null`) and those of a conversation are left out."""
+    Places without a value (`null`) are left out. `in_conversations`: whether to look at the messages too."""
     places: list[NamingPlace] = []
-    _look(tree, how, (), places, is_listed=True)
+    _look(tree, how, (), places, _NO_KINDS if in_conversations else _CONVERSATION, is_listed=True)
     return places
 
 
-def _look(value: Any, how: Map, path: Path, places: list[NamingPlace], *, is_listed: bool) -> None:
+def _look(
+    value: Any, how: Map, path: Path, places: list[NamingPlace], skipped: frozenset[str], *, is_listed: bool
+) -> None:
+    """`skipped`: the kinds of texts at which nothing is looked for."""
     while type(how) is not dict and callable(how):
-        if is_conversation(how):
+        if skipped and is_conversation(how):
             return
         how = how(value)
     if type(how) is dict:
@@ -91,27 +95,29 @@ def _look(value: Any, how: Map, path: Path, places: list[NamingPlace], *, is_lis
                 if child is not None:
                     its = how.get(key)
                     if its is None:
-                        _look(child, others, (*path, key), places, is_listed=False)
+                        _look(child, others, (*path, key), places, skipped, is_listed=False)
                     elif type(its) is not MapLeaf:
-                        _look(child, its, (*path, key), places, is_listed=True)
+                        _look(child, its, (*path, key), places, skipped, is_listed=True)
                     elif its.names or (its.kind == "unmapped" and (its.how == "text" or type(child) in _HOLDERS)):
-                        _see(child, its, (*path, key), places, is_listed=True)
+                        _see(child, its, (*path, key), places, skipped, is_listed=True)
             return
         others = how.get(OTHERS, UNMAPPED)
         how, is_listed = others if type(others) is MapLeaf else UNMAPPED, False
     elif type(how) is list:
         item = how[0]
-        if is_conversation(item):
+        if skipped and is_conversation(item):
             return
         if type(value) is list:
             for at, child in enumerate(value):
-                _look(child, item, (*path, at), places, is_listed=is_listed)
+                _look(child, item, (*path, at), places, skipped, is_listed=is_listed)
             return
         how, is_listed = (item, is_listed) if type(item) is MapLeaf and item.names else (UNMAPPED, False)
-    _see(value, how, path, places, is_listed=is_listed)
+    _see(value, how, path, places, skipped, is_listed=is_listed)
 
 
-def _see(value: Any, leaf: MapLeaf, path: Path, places: list[NamingPlace], *, is_listed: bool) -> None:
+def _see(
+    value: Any, leaf: MapLeaf, path: Path, places: list[NamingPlace], skipped: frozenset[str], *, is_listed: bool
+) -> None:
     """Notes a value at a leaf of the map, unless it can name nothing."""
     if value is None:
         return
@@ -119,5 +125,5 @@ def _see(value: Any, leaf: MapLeaf, path: Path, places: list[NamingPlace], *, is
         places.append(NamingPlace(path, value, leaf, is_listed=True))
     elif leaf.how in _WORDS and type(value) in _HOLDERS:  # the map expects a word
         places.append(NamingPlace(path, value, UNMAPPED, is_listed=False))
-    elif leaf.how == "text" and leaf.kind not in _CONVERSATION and not (is_listed and leaf.kind != "unmapped"):
+    elif leaf.how == "text" and leaf.kind not in skipped and not (is_listed and leaf.kind != "unmapped"):
         places.append(NamingPlace(path, value, leaf, is_listed=False))

@@ -109,6 +109,8 @@ def test_every_place_of_an_id_is_opened(tree: dict[str, Any], opened: dict[str, 
         {"x_new": " resp_1"},
         {"x_new": {"resp_1": 1}},
         {"conversation": {"id": CONVERSATION, "also": "conv_1"}},
+        {"input": [{"role": "user", "content": "x", "conversation_id": "conv_1"}]},
+        {"input": [{"role": "user", "content": [{"type": "input_text", "text": "x", "response": "resp_1"}]}]},
     ],
 )
 def test_an_id_of_another_tenant_is_unknown_wherever_it_stands(tree: dict[str, Any]) -> None:
@@ -325,5 +327,6 @@ def test_every_place_of_an_answer_that_holds_an_id_is_sealed() -> None:
 
 
 def test_an_id_like_name_is_unlisted_and_unlisted_texts_pass() -> None:
-    tree = {"x_new": ["see resp_1", {"a": None, "b": "text"}], "input": "resp_1"}
+    said = {"role": "user", "content": [{"type": "input_text", "text": "resp_1"}]}
+    tree = {"x_new": ["see resp_1", {"a": None, "b": "text"}], "input": "resp_1", "instructions": [said]}
     assert IDS.opened(tree) is tree

@@ -57,6 +57,12 @@ def test_places_that_name_something_are_found(tree: Any, found: list[tuple[str, 
     assert [(".".join(map(str, place.path)), place.value) for place in places] == found
 
 
+def test_conversations_are_looked_at_if_asked() -> None:
+    tree = {"talk": [{"model": "m"}], "turn": {"model": "n"}, "said": [{"text": "hi", "more": "x"}]}
+    places = naming_places(tree, HOW, in_conversations=True)
+    assert [place.value for place in places] == ["m", "n", "x"]
+
+
 def test_a_place_that_the_map_lists_is_told_from_others() -> None:
     places = {place.path: place for place in naming_places({"model": "a", "loose": {"x": "b"}, "y": "c"}, HOW)}
     assert {path: (place.is_listed, place.is_foreign) for path, place in places.items()} == {
