@@ -17,7 +17,7 @@ from guardproxy.policy import PolicySet
 from guardproxy.wire import Bounds
 from tests.kit.form_chat import CODEC as FORM_CHAT
 from tests.kit.parts import Parts, parts
-from tests.kit.play import CHAT, hashed, mint, policy_set
+from tests.kit.play import CHAT, MESSAGES, Play, hashed, mint, policy_set
 
 POLICY = """\
 policy: p
@@ -157,3 +157,23 @@ def test_a_plan_changes_target_body_and_path() -> None:
     assert (tree["temperature"], "falcon" in str(tree)) == (0, False)
     assert made.attempts.tree == tree
     assert made.attempts.sent_path == "/models/m/chat"
+
+
+@pytest.mark.parametrize(
+    ("route", "body"),
+    [
+        (MESSAGES, {"tools": [{"type": "advisor_20260301", "name": "advisor", "model": "opus-9"}]}),
+        (MESSAGES, {"fallbacks": [{"model": "opus-9"}]}),
+        (CHAT, {"moderation": {"model": "opus-9"}}),
+        (CHAT, {"plugins": [{"id": "fusion", "models": ["x", "vendor/opus-9"]}]}),
+        (CHAT, {"context_window_fallbacks": [{"m": ["opus-9"]}]}),
+    ],
+)
+def test_a_policy_for_a_model_applies_wherever_the_model_is_named(route: str, body: dict[str, Any]) -> None:
+    policies = policy_set(
+        "policy: p\nmatch: {models: [opus-9]}\nchecks: {bad: {use: pattern, words: [forbidden]}}\n"
+        "rules: [{id: bads, when: bad, action: block}]\n"
+    )
+    asked = {"model": "m", "max_tokens": 5, "messages": [{"role": "user", "content": "forbidden"}]}
+    assert Play(policies, route).ask(asked).upstream is not None
+    assert Play(policies, route).ask({**asked, **body}).finish.outcome == "blocked_request"
