@@ -62,6 +62,7 @@ def test_a_policy_refuses_kinds(more: str, codes: tuple[str, str]) -> None:
         {"context": [1, 2, 3]},
         {"prompt": [[1, 2]]},
         {"new": {"deep": list(range(9))}},
+        {"new": {"deep": {"input_ids": [1, 2]}}},
         {"messages": [{"role": "user", "content": [1, 2, 3]}]},
         {"messages": [{"role": "user", "content": "hi", "prompt_token_ids": [1]}]},
         {"messages": [{"role": "user", "content": [{"type": "text", "input_ids": [1]}]}]},
