@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -37,7 +38,10 @@ def folder_of(name_or_path: Path | None) -> Path:
     """
     if name_or_path is None:
         return package_folder("policies")
-    return name_or_path if name_or_path.exists() or len(name_or_path.parts) != 1 else shipped_folder(str(name_or_path))
+    is_path = len(name_or_path.parts) != 1 or os.path.exists(
+        name_or_path
+    )  # a path that is too long does not exist either
+    return name_or_path if is_path else shipped_folder(str(name_or_path))
 
 
 def shipped_folder(name: str) -> Path:
@@ -61,8 +65,9 @@ def read_policies(name_or_path: Path | None) -> tuple[tuple[Policy, ...], str, F
     Returns the policies, their digest, and the files that they name. Raises `PolicyError`.
     """
     place = folder_of(name_or_path)
-    files = Files(place.parent if place.is_file() else place)
-    policies, digest = load_file(place, files) if place.is_file() else load_folder(place, files)
+    is_file = os.path.isfile(place)
+    files = Files(place.parent if is_file else place)
+    policies, digest = load_file(place, files) if is_file else load_folder(place, files)
     return policies, digest, files
 
 

@@ -97,6 +97,11 @@ def replace_file(disk: Disk, path: Path, data: bytes) -> None:
     disk.replace(new, path)
 
 
+def is_inside(path: Path, folder: Path) -> bool:
+    """Whether a path, its links followed, is in a folder. A loop of links is not followed, and is in no folder."""
+    return Path(os.path.realpath(path)).is_relative_to(os.path.realpath(folder))
+
+
 def reason(error: BaseException) -> str:
     """Returns the system's message for a failure, without a path and without text of a record."""
     if isinstance(error, AuditError):

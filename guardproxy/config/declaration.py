@@ -117,6 +117,11 @@ class Declaration:
         return f"GUARDPROXY_{self.name.upper()}"
 
     @property
+    def names(self) -> str:
+        """Returns all names of the setting, for messages: "`port` (--port, GUARDPROXY_PORT)"."""
+        return f"`{self.name}` ({self.flag}, {self.variable})"
+
+    @property
     def form(self) -> str:
         """Returns a description of the allowed values, for messages."""
         if self.allowed.form or self.allowed.choices:
@@ -166,6 +171,8 @@ def _typed(setting: Declaration, value: Any) -> Any:
     if setting.name == "tenants" and isinstance(value, dict):
         pairs = ((key, [digest] if isinstance(digest, str) else digest) for key, digest in value.items())
         return tuple(f"{key}={digest}" for key, digests in pairs for digest in digests)
+    if "\0" in str(value):  # no file, host or header can have it
+        raise ValueError
     if kind is tuple:
         if not isinstance(value, (str, list, tuple)):
             raise TypeError

@@ -33,6 +33,7 @@ from guardproxy.server.leftovers import Leftovers
 from guardproxy.server.listener import HttpRequest, Listener
 from guardproxy.server.needs import usable_policies
 from guardproxy.server.observers import Fan, LogObserver, MetricsObserver, Observers
+from guardproxy.server.opening import naming
 from guardproxy.server.recorder import Recorder, key_of, log_of, signing_of
 from guardproxy.server.reload import Reload
 from guardproxy.server.scanner import Scanner, TimeLimits
@@ -87,9 +88,12 @@ class Server:
         self.clients = ClientSource(config)
         self.state = SharedState(config)
         self.caches = caches_of(config, self.state, self.metrics)
+        # What is read quickly comes before the policies, which load models.
+        with naming("audit"):
+            config.audit.mkdir(parents=True, exist_ok=True)
+            key = key_of(config.audit, config.key)
+        signing, sealing = signing_of(config), open_sealing(config)
         self.reloading = Reload(folder_of(config.policies), self._load, self.metrics)
-        config.audit.mkdir(parents=True, exist_ok=True)
-        key = key_of(config.audit, config.key)
         self._engine = engine()
         self._observers = Observers((MetricsObserver(self.metrics), LogObserver()), self.metrics)
         self._tracing = tracing_of(config, self._engine.partition(" ")[2], worker, self.metrics)
@@ -100,9 +104,9 @@ class Server:
             worker,
             self._engine,
             self._fan.durable,
-            signing=signing_of(config),
+            signing=signing,
             rotation=rotation,
-            sealing=open_sealing(config),
+            sealing=sealing,
         )
         time_limits = TimeLimits(config.timeout_scan_s, config.timeout_scan_s_per_million, config.limit_scan_wait_s)
         self._scanner = Scanner(config.scan_threads, time_limits, meters=self.metrics.scanner)
@@ -322,9 +326,10 @@ def _breaker_is(breakers: Breakers, name: str, state: str) -> float:
 
 
 def open_sealing(config: Config) -> Sealing:
-    """Returns what seals the texts of records. Without a key it refuses. Raises `SealError`."""
+    """Returns what seals the texts of records. Without a key it refuses. Raises `ConfigError`."""
     if not config.seal_key:
         return NO_SEALING
     from guardproxy.audit.sealing import Sealer, open_store  # noqa: PLC0415
 
-    return Sealer(open_store(config.audit, config.seal_store, config.seal_key, create=True))
+    with naming("seal_key", *(("seal_store",) if config.seal_store else ())):
+        return Sealer(open_store(config.audit, config.seal_store, config.seal_key, create=True))

@@ -29,6 +29,7 @@ from guardproxy.gateway import (
     read_client_file,
     read_limits,
 )
+from guardproxy.server.opening import naming
 
 _log = logging.getLogger(__name__)
 POLL_S = 2.0  # a revoked key is refused after this time, also where policies are reloaded on request only
@@ -47,9 +48,10 @@ class ClientSource:
         self._table = maintained_prices() if config.prices == "genai-prices" else None
         self.limits = LimitSet(prices=Prices(table=self._table))
         self.known = KnownClients(Clients(), has_tokens=bool(config.jwt_keys))
-        for source, read in self._files().items():
-            content = read()
-            self._use(source, content, self._build(source, content))
+        for source, (name, read) in self._files().items():
+            with naming(name):
+                content = read()
+                self._use(source, content, self._build(source, content))
 
     @property
     def is_on(self) -> bool:
@@ -63,7 +65,8 @@ class ClientSource:
 
     async def run(self) -> None:
         """Polls for ever: files every `POLL_S` seconds, an address every `jwt_refresh_s` seconds."""
-        files = [self._poll(source, partial(asyncio.to_thread, read), POLL_S) for source, read in self._files().items()]
+        found = self._files().items()
+        files = [self._poll(source, partial(asyncio.to_thread, read), POLL_S) for source, (_, read) in found]
         url = self._config.jwt_keys if _is_url(self._config.jwt_keys) else ""
         addresses = [self._poll(url, partial(fetch, url), self._config.jwt_refresh_s)] if url else []
         await asyncio.gather(*files, *addresses)
@@ -89,13 +92,15 @@ class ClientSource:
         else:
             self._troubles.pop(source, None)
 
-    def _files(self) -> dict[str, Callable[[], bytes]]:
-        """Returns how each file is read, by its path."""
+    def _files(self) -> dict[str, tuple[str, Callable[[], bytes]]]:
+        """Returns the setting that names each file and how the file is read, by its path."""
         keys, signing = self._config.client_keys, self._config.jwt_keys
-        paths = [keys / FILE_NAME] if keys else []
-        paths += [Path(signing)] if signing and not _is_url(signing) else []
-        paths += [self._config.limits] if self._config.limits else []
-        return {str(path): partial(_read, path) for path in paths}
+        paths = {
+            "client_keys": keys and keys / FILE_NAME,
+            "jwt_keys": Path(signing) if signing and not _is_url(signing) else None,
+            "limits": self._config.limits,
+        }
+        return {str(path): (name, partial(_read, path)) for name, path in paths.items() if path}
 
     def _build(self, source: str, content: bytes) -> Clients | Tokens | LimitSet:
         """Returns what a source holds. Raises `ConfigError`."""

@@ -10,12 +10,14 @@ import asyncio
 import logging
 import shutil
 import signal
+from contextlib import ExitStack
 from pathlib import Path
 from typing import cast
 
 from guardproxy.config import Config
 from guardproxy.inference import Models, ModelScorer, Registry, Serving
 from guardproxy.server.app import engine, settings
+from guardproxy.server.opening import admin_address, bound, listen
 from guardproxy.server.probes import AdminPort
 from guardproxy.server.siblings import Siblings
 from guardproxy.server.status import Metrics, Pulse, admin_app
@@ -61,8 +63,12 @@ async def serve(config: Config, path: Path, ready: int, alive: int, siblings: Si
         signal.signal(number, signal.SIG_IGN)
     state = _ModelsState(config)
     server = await Serving(lambda name: cast(ModelScorer, state.models.scorer(name))).start(path)
-    port = config.admin_port + config.workers if config.admin_port else 0
-    admin = AdminPort(admin_app(state, siblings=siblings), config.admin_host, port, siblings.socket)
+    admins = admin_address(config, config.workers)
+    with ExitStack() as unused:
+        sockets = bound(admins, unused)
+        listen(sockets, admins)
+        unused.pop_all()
+    admin = AdminPort(admin_app(state, siblings=siblings), sockets, siblings.socket)
     _log.info("models are served", extra={"admin_port": admin.port})
     loop = asyncio.get_running_loop()
     state.pulse.start(loop)

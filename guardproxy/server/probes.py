@@ -1,6 +1,6 @@
 """The admin port, in a thread of its own: it answers while the event loop of the proxy is blocked.
 
-In: an application, an address, the path of a socket for the other processes of the server. Out: a listening port. The
+In: an application, listening sockets, the path of a socket for the other processes of the server. Out: a port that answers. The
 application reads plain attributes of the proxy. Work for the loop of the proxy (a reload) is passed to that loop.
 """
 
@@ -9,22 +9,19 @@ from __future__ import annotations
 import asyncio
 import socket
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 
 from aiohttp import web
 
 
 class AdminPort:
-    """Listens from the start to `close`. Raises `OSError` if the address is not available."""
+    """Answers on `sockets`, which listen, from the start to `close`."""
 
-    def __init__(self, app: web.Application, host: str, port: int, path: Path | None = None) -> None:
-        family, _, _, _, address = socket.getaddrinfo(
-            host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-        )[0]
-        listening = socket.create_server(address[:2], family=family)
-        self.port = int(listening.getsockname()[1])
+    def __init__(self, app: web.Application, sockets: Sequence[socket.socket], path: Path | None = None) -> None:
+        self.port = int(sockets[0].getsockname()[1])
         self._path = path
-        self._sockets = [listening, *([_bound(path)] if path else [])]
+        self._sockets = [*sockets, *([_bound(path)] if path else [])]
         self._loop = asyncio.new_event_loop()
         self._over = asyncio.Event()
         self._thread = threading.Thread(target=self._run, args=(app,), name="admin", daemon=True)

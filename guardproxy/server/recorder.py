@@ -41,7 +41,8 @@ from guardproxy.audit import (
     signer_of,
 )
 from guardproxy.config import Config
-from guardproxy.errors import AuditError, ConfigError
+from guardproxy.errors import AuditError
+from guardproxy.server.opening import naming
 
 CLOSE_TIMEOUT_S = 60.0
 _log = logging.getLogger(__name__)
@@ -254,11 +255,11 @@ class Recorder:
 
 def signing_of(config: Config) -> Signing | None:
     """How the settings want checkpoints signed; `None` without a key. Raises `ConfigError`."""
-    try:
+    given = [name for name in ("audit_key", "audit_sign_command", "audit_public_key") if getattr(config, name)]
+    with naming(*given):
         signer = signer_of(config.audit_key, config.audit_sign_command, config.audit_public_key, config.audit)
+    with naming("audit_former_key"):
         former = tuple(map(public_key, config.audit_former_key))
-    except AuditError as error:
-        raise ConfigError(f"audit key: {error}") from None
     if signer is None:
         return None
     return Signing(

@@ -7,6 +7,7 @@ import gc
 import logging
 import sys
 from collections.abc import Callable
+from contextlib import ExitStack
 
 from aiohttp import web
 
@@ -15,6 +16,16 @@ from guardproxy.config import Config
 from guardproxy.server.app import Server
 from guardproxy.server.descriptors import connections
 from guardproxy.server.listener import Listener
+from guardproxy.server.opening import (
+    BACKLOG,
+    admin_address,
+    bound,
+    check_folders,
+    check_ports,
+    client_address,
+    listen,
+    starting,
+)
 from guardproxy.server.probes import AdminPort
 from guardproxy.server.siblings import ALONE, Siblings
 from guardproxy.server.status import admin_app, on_loop
@@ -26,7 +37,6 @@ LINGER_S = 2.0  # the time for which the rest of a refused body is read, so that
 # alone cause collections that find nothing. A full collection visits every object of all open exchanges and holds the loop.
 GC_THRESHOLDS = 20_000, 10, 50
 SWITCH_S = 0.001  # the longest time that a scanning thread keeps the loop waiting
-BACKLOG = 1024
 
 
 async def serve(
@@ -42,7 +52,15 @@ async def serve(
     sys.setswitchinterval(SWITCH_S)
     loop = asyncio.get_running_loop()
     stop = asyncio.Event()
-    server = Server(config, worker)
+    clients, admins = client_address(config, is_shared=config.workers > 1), admin_address(config, worker)
+    # Models take a while to load, so what the system refuses is said before.
+    with starting(config), ExitStack() as unused:
+        if not clients.is_shared:  # the parent of several workers has done it
+            check_folders(config)
+            check_ports(config)
+        sockets, admin_sockets = bound(clients, unused), bound(admins, unused)
+        server = Server(config, worker)
+        unused.pop_all()
 
     def from_signal(call: Callable[[], None]) -> Callable[[], None]:
         def ask() -> None:
@@ -63,12 +81,14 @@ async def serve(
         server.watch(low)
         runner = web.ServerRunner(low)
         await runner.setup()
-        site = web.TCPSite(runner, config.host, config.port, reuse_port=config.workers > 1 or None, backlog=BACKLOG)
-        await site.start()
+        listen(sockets, clients)
+        listen(admin_sockets, admins)
+        sites = [web.SockSite(runner, opened, backlog=BACKLOG) for opened in sockets]
+        for site in sites:
+            await site.start()
         port = runner.addresses[0][1]
-        admin_port = config.admin_port + worker if config.admin_port else 0
         app = admin_app(server, server, on_loop(loop, server.reload), siblings, on_loop(loop, server.purge))
-        admin = AdminPort(app, config.admin_host, admin_port, siblings.socket)
+        admin = AdminPort(app, admin_sockets, siblings.socket)
         watching = asyncio.create_task(server.reloading.run(config.reload_s), name="reload")
         watching_clients = asyncio.create_task(server.clients.run(), name="clients")
         leasing = asyncio.create_task(server.state.run(), name="lease")
@@ -84,7 +104,8 @@ async def serve(
         server.stop_coming()
         watching.cancel()
         watching_clients.cancel()
-        await site.stop()
+        for site in sites:
+            await site.stop()
         low.close_idle()
         await server.drain(orphaned)
         leasing.cancel()

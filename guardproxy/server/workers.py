@@ -19,7 +19,6 @@ import logging
 import os
 import selectors
 import signal
-import socket
 import sys
 import tempfile
 import time
@@ -31,9 +30,9 @@ from typing import NoReturn
 
 from guardproxy import signals
 from guardproxy.config import Config
-from guardproxy.errors import ConfigError
 from guardproxy.server import logs
 from guardproxy.server.children import WRONG_USE, die_with_parent, live, run_models, run_worker
+from guardproxy.server.opening import bound, check_folders, check_ports, client_address
 from guardproxy.server.siblings import MODELS, Siblings
 
 _log = logging.getLogger(__name__)
@@ -289,6 +288,8 @@ def signals_blocked() -> Iterator[None]:
 def several(config: Config) -> int:
     """Serves with `config.workers` workers. Returns the exit code."""
     logs.configure(config.log_level)
+    check_folders(config)
+    check_ports(config)
     with ExitStack() as stack:
         with signals_blocked():
             port = stack.enter_context(held_port(config))
@@ -306,14 +307,8 @@ def _socket(config: Config, folder: Path) -> Path | None:
 
 @contextmanager
 def held_port(config: Config) -> Iterator[int]:
-    """The port that the workers share, held by a socket that does not listen. Port 0 becomes a free port."""
-    family, _, _, _, address = socket.getaddrinfo(
-        config.host or None, config.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-    )[0]
-    with socket.socket(family, socket.SOCK_STREAM) as held:
-        held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-        try:
-            held.bind(address)
-        except OSError as error:
-            raise ConfigError(f"cannot listen on {config.host}:{config.port}: {error.strerror}") from None
-        yield int(held.getsockname()[1])
+    """The port that the workers share, held by sockets that do not listen. Port 0 becomes a free port. Raises
+    `ConfigError`."""
+    with ExitStack() as stack:
+        held = bound(client_address(config, is_shared=True), stack)
+        yield int(held[0].getsockname()[1])

@@ -12,7 +12,7 @@ import threading
 import urllib.error
 import urllib.request
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from functools import partial
@@ -234,23 +234,35 @@ def test_children_end_with_their_parent(how: signal.Signals, proxy_with: Callabl
     assert again.stop() == 0
 
 
-def given_up(folder: Path, policy: str, *options: str) -> subprocess.CompletedProcess[str]:
+def given_up(
+    folder: Path, policy: str, *options: str, env: Mapping[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
     """Two workers that end because they cannot start."""
     (folder / "policy.yaml").write_text(policy)
     words = ["serve", "--upstream", "http://127.0.0.1:9", "--workers", "2", "--port", "0"]
-    return processes.run(*words, "--policies", str(folder), "--audit", str(folder / "audit"), *options)
+    return processes.run(*words, "--policies", str(folder), "--audit", str(folder / "audit"), *options, env=env)
 
 
 def test_workers_that_cannot_start_are_given_up(tmp_path: Path) -> None:
-    """The admin port of each is taken, though no setting is wrong."""
+    """Each ends while it loads the policies, though no setting is wrong."""
+    (tmp_path / "dying.py").write_text("import os\nos._exit(3)\n")
+    policy = (
+        "policy: p\nchecks: {c: {use: pii, recognizers: ['dying:Thing']}}\nrules: [{id: r, when: c, action: flag}]\n"
+    )
+    found = {**os.environ, "PYTHONPATH": f"{processes.ROOT}:{tmp_path}"}
+    done = given_up(tmp_path, policy, "--supervisor-each", "--admin-port", "0", "--allow-code", env=found)
+    assert done.returncode == 3
+    assert "no worker stays alive" in done.stderr
+
+
+@pytest.mark.parametrize("number", [0, 1, 2])
+def test_an_admin_port_in_use_is_said_before_any_process_starts(number: int, tmp_path: Path) -> None:
+    """The third is that of the process that runs the models."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        with socket.socket() as next_taken:
-            next_taken.bind(("127.0.0.1", port + 1))
-            next_taken.listen()
-            done = given_up(tmp_path, PASS, "--supervisor-each", "--admin-port", str(port))
-    assert done.returncode == 1
-    assert "no worker stays alive" in done.stderr
+        done = given_up(tmp_path, POLICY, "--admin-port", str(port - number))
+    assert done.returncode == 2
+    assert re.fullmatch(rf"guardproxy: `admin_port` \(.*\): port {port} .* is in use: .*\n", done.stderr)
 
 
 def test_a_policy_that_cannot_be_used_ends_the_start(tmp_path: Path) -> None:
@@ -258,14 +270,6 @@ def test_a_policy_that_cannot_be_used_ends_the_start(tmp_path: Path) -> None:
     assert done.returncode == 2
     assert "policy.yaml:" in done.stderr
     assert "Traceback" not in done.stderr
-
-
-def test_a_start_without_it_is_refused(tmp_path: Path) -> None:
-    """Its admin port is taken."""
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        done = given_up(tmp_path, POLICY, "--admin-port", str(taken.getsockname()[1] - 2))
-    assert done.returncode == 2
-    assert "guardproxy: the process that runs the models did not start" in done.stderr
 
 
 def test_each_worker_may_have_its_own(

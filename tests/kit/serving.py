@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -20,6 +21,11 @@ from guardproxy.server.listener import Listener
 
 CHAT = "/v1/chat/completions"
 HEADERS = {"content-type": "application/json"}
+
+
+def listening() -> socket.socket:
+    """A socket that listens on a free port of this machine."""
+    return socket.create_server(("127.0.0.1", 0))
 
 
 def chat(text: str, **more: Any) -> dict[str, Any]:

@@ -13,7 +13,7 @@ import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
-from guardproxy.audit.disk import reason
+from guardproxy.audit.disk import is_inside, reason
 from guardproxy.audit.proof.note import PRIVATE, PrivateKey, PublicKey, Signer
 from guardproxy.errors import AuditError
 
@@ -58,7 +58,7 @@ def private_key(setting: str, audit: Path | None = None) -> PrivateKey:
     if setting.startswith(PRIVATE):
         return PrivateKey.read(setting)
     path = Path(setting)
-    if audit is not None and path.resolve().is_relative_to(audit.resolve()):
+    if audit is not None and is_inside(path, audit):
         raise AuditError(
             f"{path}: the key that signs the log lies in the folder of the log. Move it to a place where those who can "
             "write the log cannot read it"

@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
+from guardproxy.audit.disk import is_inside
 from guardproxy.audit.sealing.cipher import KEY_BYTES, aead
 from guardproxy.errors import SealError
 
@@ -138,7 +139,7 @@ def _text_of(kind: str, rest: str, folder: Path, environ: Mapping[str, str]) -> 
             raise SealError(f"the variable `{rest}` with the key is not set")
         return environ[rest]
     path = Path(rest)
-    if path.resolve().is_relative_to(folder.resolve()):
+    if is_inside(path, folder):
         raise SealError(f"{path}: the key must not lie in the folder of the log, which it protects")
     try:
         return path.read_text("ascii")

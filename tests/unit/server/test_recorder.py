@@ -148,5 +148,5 @@ def test_settings_say_how_the_log_is_signed(tmp_path: Path) -> None:
     assert (signing.signer, signing.every_s, signing.copies) == (KEY, 10.0, ("stdout",))
     assert [str(key) for key in signing.former] == [former]
     for wrong in ({"audit_key": str(tmp_path / "none")}, {"audit_former_key": ("junk",)}):
-        with pytest.raises(ConfigError, match="audit key: "):
+        with pytest.raises(ConfigError, match=f"`{next(iter(wrong))}` "):
             signing_of(Config(audit=audit, **wrong))

@@ -18,6 +18,7 @@ from guardproxy.server import siblings
 from guardproxy.server.probes import AdminPort
 from guardproxy.server.siblings import ProcessAnswer, Siblings
 from guardproxy.server.status import Metrics, admin_app
+from tests.kit.serving import listening
 from tests.unit.server.test_probes import get
 
 NAMES = ("0", "1", "models")
@@ -56,7 +57,7 @@ def serving(folder: Path, name: str) -> Iterator[tuple[int, State]]:
     """A process, by its admin port and state."""
     state, own = State(), Siblings(name, NAMES, folder)
     app = admin_app(state, None if name == siblings.MODELS else state, siblings=own)
-    port = AdminPort(app, "127.0.0.1", 0, own.socket)
+    port = AdminPort(app, [listening()], own.socket)
     try:
         yield port.port, state
     finally:
@@ -142,7 +143,7 @@ def test_any_label_and_value_survive(label: str, value: float) -> None:
 
 
 def test_a_process_without_siblings_answers_alone() -> None:
-    port = AdminPort(admin_app(State()), "127.0.0.1", 0)
+    port = AdminPort(admin_app(State()), [listening()])
     try:
         assert get(port.port, "/all/livez") == (200, "worker 0: ok\n")
     finally:
