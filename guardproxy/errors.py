@@ -9,6 +9,7 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Any, NamedTuple, Self
 
+_NAMES = " (the setting"
 _RETRYABLE = frozenset((429, 500, 502, 503, 504))
 
 
@@ -216,7 +217,7 @@ class ErrorCode(StrEnum):
         "upstream_timeout",
         504,
         "the upstream did not answer in time",
-        settings=("timeout_first_byte_s", "timeout_idle_s"),
+        settings=("timeout_connect_s", "timeout_first_byte_s", "timeout_idle_s"),
         names_switch=True,
     )
     UPSTREAM_KEY_REFUSED = _Spec(
@@ -269,11 +270,47 @@ class ErrorCode(StrEnum):
 
     def message(self, detail: str = "") -> str:
         """Returns the message for the client: `detail` or the sentence, with the settings if `names_switch`. It adds
-        them only once, however often it is applied."""
+        them only once, however often it is applied, and not to a detail that names one of them (`naming_switch`)."""
         text = detail or self.sentence
-        if not self.names_switch or self.settings[0] in text:
+        if not self.names_switch or _NAMES in text:
             return text
-        return f"{text} (the setting{'s' * (len(self.settings) > 1)} {' and '.join(self.settings)})"
+        return f"{text}{_NAMES}{'s' * (len(self.settings) > 1)} {' and '.join(self.settings)})"
+
+
+def naming_switch(text: str, setting: str) -> str:
+    """Returns a message that names the one setting of several that a time-out or a limit comes from."""
+    return f"{text}{_NAMES} {setting})"
+
+
+class UpstreamCause(StrEnum):
+    """Why an upstream failed, for operators: in the log, the record, metrics and `/readyz`. Clients do not get it. `meaning`:
+    an explanation."""
+
+    meaning: str
+
+    DNS = "dns", "the host's name cannot be resolved"
+    REFUSED = "refused", "the host refuses connections to the port"
+    NO_ROUTE = "no_route", "no network leads to the host"
+    CONNECT_TIMEOUT = "connect_timeout", "the host does not answer within `timeout_connect_s`"
+    CERTIFICATE = "certificate", "the certificate is not trusted, has expired or has another name"
+    TLS = "tls", "the TLS handshake fails: no common version, no TLS at that port, or the connection is closed in it"
+    TLS_TIMEOUT = (
+        "tls_timeout",
+        "the host takes the connection, and does not end the TLS handshake within `timeout_connect_s`",
+    )
+    FIRST_BYTE_TIMEOUT = "first_byte_timeout", "the head of the answer does not come in time"
+    IDLE_TIMEOUT = "idle_timeout", "the answer pauses for longer than `timeout_idle_s`"
+    RESET = "reset", "the connection is reset"
+    CLOSED = "closed", "the connection is closed before the answer is complete"
+    NOT_HTTP = "not_http", "the answer is not HTTP"
+    STATUS = "status", "an answer with status 500 or more, but not 529"
+    OTHER = "other", "another error of the system"
+
+    def __new__(cls, word: str, meaning: str) -> Self:
+        member = str.__new__(cls, word)
+        member._value_ = word
+        member.meaning = meaning
+        return member
 
 
 class GuardproxyError(Exception):
@@ -303,12 +340,15 @@ class UpstreamError(GuardproxyError):
     """An error of the upstream, which the client gets in its wire format.
 
     `status`: the HTTP status if nothing was sent yet. `retry_s`: the seconds after which the client may try again, if
-    known (503). Without a message, it is the code's sentence.
+    known (503). Without a message, it is the code's sentence. `cause`: why, for the operator; `None` if the code says it.
     """
 
-    def __init__(self, code: ErrorCode, message: str = "", retry_s: int | None = None) -> None:
+    def __init__(
+        self, code: ErrorCode, message: str = "", retry_s: int | None = None, cause: UpstreamCause | None = None
+    ) -> None:
         super().__init__(code.message(message))
         self.status = code.status
+        self.cause = cause
         self.code = code
         self.retry_s = retry_s
 

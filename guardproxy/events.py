@@ -97,10 +97,12 @@ class End(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """Invalid wire content. `message` names the place and never quotes text; if empty, it is the code's sentence."""
+    """Invalid wire content. `message` names the place and never quotes text; if empty, it is the code's sentence. `cause`: why
+    the upstream failed (`UpstreamCause`), for the operator only."""
 
     code: ErrorCode
     message: str = ""
+    cause: str = ""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "message", self.code.message(self.message))

@@ -157,6 +157,7 @@ class RecordedAttempt(RecordPart, frozen=True, kw_only=True):
     ended: Annotated[float, Meta(description="Milliseconds since the request was received.")]
     upstream: Annotated[str, Meta(description="The upstream that was asked. Empty: that of the request.")] = ""
     model: Annotated[str, Meta(description="The model that it was asked for, if a plan or a route set it.")] = ""
+    cause: Annotated[str, Meta(description="Why the upstream failed. Missing for the last answer: see `error`.")] = ""
     usage: Annotated[Mapping[str, Any] | None, Meta(description="Missing for the last answer: see the record.")] = None
     response: Annotated[RecordedAnswer | None, Meta(description="Missing for the last answer: see the record.")] = None
 
@@ -182,6 +183,7 @@ class RecordedError(RecordLeaf, frozen=True, kw_only=True):
     code: str
     message: str = ""
     field: Annotated[str | None, Meta(description="The field of the request at fault.")] = None
+    cause: Annotated[str, Meta(description="Why the upstream failed: `dns`, `refused`, `certificate`, ...")] = ""
 
 
 class RecordedPlaces(RecordLeaf, frozen=True, kw_only=True):

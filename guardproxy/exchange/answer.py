@@ -20,7 +20,7 @@ from guardproxy.checks import Check
 from guardproxy.decisions import Retry, Stop
 from guardproxy.errors import ErrorCode
 from guardproxy.events import Event, Fault, Frame, Opaque, Text
-from guardproxy.exchange.attempts import Answer, Attempts, Extent, NextAttempt
+from guardproxy.exchange.attempts import LATE, Answer, Attempts, Extent, NextAttempt
 from guardproxy.exchange.client import Client
 from guardproxy.exchange.forms import Forms
 from guardproxy.exchange.gate import Lane, Piece, QueuedFrame
@@ -113,10 +113,11 @@ class AnswerPhase:
 
     def upstream_failed(self, happened: UpstreamFailed) -> list[Command]:
         """Takes a failure of the upstream. The frames before it are sent first."""
+        self.answer.given_up = happened.cause
         if commands := self._fall_back(happened.code, happened.at_s):
             return commands
         self._fault_status = happened.status
-        fault = Fault(happened.code, happened.message)
+        fault = Fault(happened.code, happened.message, happened.cause)
         if self.answer.status is None:
             return self._fail(fault, happened.at_s, happened.status)
         return self._take([fault], happened.at_s)
@@ -135,8 +136,8 @@ class AnswerPhase:
         """Sends a keep-alive if one is due, or ends an attempt that takes too long."""
         retry = self.attempts.retry
         if retry is not None and self.patience.is_over(at_s):
-            self.answer.late = True
-            return self._fall_back("late", at_s) or self.client.block(retry, at_s, "blocked_response")
+            self.answer.given_up = LATE
+            return self._fall_back(LATE, at_s) or self.client.block(retry, at_s, "blocked_response")
         return self.patience.keep_alive(self.answer, at_s)
 
     @property

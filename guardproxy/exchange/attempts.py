@@ -12,7 +12,7 @@ Decisions:
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import msgspec
@@ -31,6 +31,7 @@ from guardproxy.wire.json import rewrite
 
 CHARS_A_TOKEN = 4
 NOT_REPEATED = "(not repeated)"  # in place of text that could not be checked
+LATE = "late"  # the time for an answer was over
 TEMPLATE = """\
 Your last answer cannot be used:
 {errors}
@@ -83,14 +84,14 @@ class Answer(msgspec.Struct):
     """All events of the answer, if it may be repaired; otherwise empty."""
     mended: bool = False
     """Whether a text of it was repaired."""
-    late: bool = False
-    """Whether the time for it was over."""
+    given_up: str = ""
+    """Why it was given up before its end: `LATE`, or the cause of a failure of the upstream; otherwise empty."""
 
     def again(self, side: Side) -> Answer:
         """The same answer with a new gate, after a text of it was repaired."""
         side.read, side.gate.quotes = self.side.read, self.side.gate.quotes
         return structs.replace(
-            self, side=side, held=HeldFrames(self.held.extent), size_bytes=0, events=[], mended=True, late=False
+            self, side=side, held=HeldFrames(self.held.extent), size_bytes=0, events=[], mended=True, given_up=""
         )
 
     def chars(self, finding: Finding | None = None, faulty: Lane | None = None) -> int:
@@ -231,9 +232,10 @@ class Attempts(msgspec.Struct):
         # In the middle of a stream the upstream's token count depends on the chunks.
         estimated = decision != "answered" and answer.streamed
         tokens = self._count(answer, answer.chars(finding, lane), estimated)
+        seen = answer.decoder.seen
         return Attempt(
             answer.side,
-            answer.decoder.seen,
+            replace(seen, cause=answer.given_up) if answer.given_up not in ("", LATE) else seen,
             answer.status,
             answer.streamed,
             decision=decision,
@@ -269,7 +271,7 @@ class Attempts(msgspec.Struct):
         """All attempts, the current included; empty if the first answer was the only attempt."""
         if not self.earlier:
             return []
-        return [*self.earlier, self.note(answer, "late" if answer.late else outcome, at_s)]
+        return [*self.earlier, self.note(answer, LATE if answer.given_up == LATE else outcome, at_s)]
 
     def again(self, retry: Retry, answer: Answer, lane: Lane, finding: Finding) -> bytes:
         """The body of the next attempt, which tells the model what was wrong."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from guardproxy.audit import Intent
+from guardproxy.audit import Intent, RecordedError
 from guardproxy.errors import ErrorCode
 from guardproxy.exchange import receipt
 from guardproxy.exchange.ids import IdStream
@@ -44,6 +44,7 @@ class PassThrough:
     _ids: IdStream | None = None
     _answers: tuple[StoreAnswered, ...] = ()
     _refusals: tuple[Refusal, ...] = ()
+    _error: RecordedError | None = None
     _seals: dict[str, str] = field(default_factory=dict)
     _sizes: dict[str, int] = field(default_factory=lambda: {"upstream": 0, "client": 0})
 
@@ -83,6 +84,8 @@ class PassThrough:
                 self._sizes["client"] += len(data)
                 return [self._finish("passed", data, happened.at_s)]
             case UpstreamFailed() | Aborted():
+                cause = happened.cause if isinstance(happened, UpstreamFailed) else ""
+                self._error = RecordedError(code=happened.code, message=happened.message, cause=cause)
                 if self._started:
                     return [CancelUpstream(), self._finish(happened.code, b"", happened.at_s)]
                 self._status = happened.status
@@ -119,6 +122,7 @@ class PassThrough:
             at_s - self._began,
             self._answers,
             self._refusals,
+            self._error,
         )
         code = ErrorCode.AUDIT_UNAVAILABLE
         failed = self.setting.codec.error(code.status, code, "the record of this exchange could not be kept")

@@ -162,9 +162,11 @@ def passed(
     finished_s: float,
     answers: Sequence[StoreAnswered] = (),
     refusals: Sequence[Refusal] = (),
+    error: RecordedError | None = None,
 ) -> Record:
     """Returns the record of an exchange that no check read. `finished_s`: seconds from the request to the end; `answers`: the
-    answers of the gateway's store to duties; `refusals`: what duties would have refused in shadow mode."""
+    answers of the gateway's store to duties; `refusals`: what duties would have refused in shadow mode; `error`: why the
+    upstream failed, if it did."""
     return Record(
         v=ENTRY_VERSION,
         at=unix_s,
@@ -200,6 +202,7 @@ def passed(
         timings={"finished": _since(0.0, finished_s)},
         duties=recorded_answers(answers),
         refusals=recorded_refusals(refusals),
+        error=error,
     )
 
 
@@ -289,6 +292,7 @@ class Writer(msgspec.Struct, frozen=True):
                 ended=_since(began_s, attempt.ended_s),
                 upstream=attempt.plan.upstream,
                 model=attempt.plan.model,
+                cause="" if is_last else attempt.seen.cause,
                 usage=None if is_last else attempt.seen.usage,
                 response=None if is_last else self.answer(attempt.status, attempt.streamed, attempt.seen, attempt.side),
             )
@@ -331,7 +335,7 @@ class Writer(msgspec.Struct, frozen=True):
         failure = notes.failure
         if isinstance(failure, DownstreamError):
             return RecordedError(code=failure.code, field=self.masks.scrub(failure.field or "") or None)
-        return RecordedError(code=failure.code, message=failure.message) if failure else None
+        return RecordedError(code=failure.code, message=failure.message, cause=failure.cause) if failure else None
 
     def _texts(self, side: Side) -> tuple[RecordedText, ...]:
         return tuple([self._text(lane) for lane in side.gate.lanes.every])

@@ -74,12 +74,14 @@ class ResponseEnded(msgspec.Struct, frozen=True):
 
 
 class UpstreamFailed(msgspec.Struct, frozen=True):
-    """The upstream gave no answer, or broke it off. `status`: the HTTP status for the client, if no head was sent yet."""
+    """The upstream gave no answer, or broke it off. `status`: the HTTP status for the client, if no head was sent yet. `cause`:
+    why (`UpstreamCause`), for the record; empty if it is not known."""
 
     code: ErrorCode
     message: str
     status: int = 502
     at_s: float = 0.0
+    cause: str = ""
 
 
 class Aborted(msgspec.Struct, frozen=True):
@@ -240,7 +242,9 @@ def line(value: Input | Command, *, shows_paths: bool = False) -> str:
             return f"{name} {value.status} {value.media_type}"
         case SendHead():
             return f"{name} {value.status}{' streamed' if value.streamed else ''}{' own' if value.own else ''}"
-        case UpstreamFailed() | Refused() | Aborted():
+        case UpstreamFailed():
+            return f"{name} {value.status} {value.code}{value.cause and ', ' + value.cause}"
+        case Refused() | Aborted():
             return f"{name} {value.status} {value.code}"
         case Finish():
             return f"{name} {value.outcome} {len(value.data)} bytes"

@@ -219,7 +219,11 @@ def _next(attempt: RecordedAttempt) -> Input:
     decision, at_s = attempt.decision, attempt.ended / 1000
     if decision == "late":
         return Waited(at_s)
-    return ResponseEnded(at_s) if decision in _KNOWN else UpstreamFailed(_code(decision), "", at_s=at_s)
+    return (
+        ResponseEnded(at_s)
+        if decision in _KNOWN
+        else UpstreamFailed(_code(decision), "", at_s=at_s, cause=attempt.cause)
+    )
 
 
 def _why_not(record: Record, policies: PolicySet) -> str:
@@ -249,6 +253,7 @@ def _ending(record: Record, attempt: RecordedAttempt) -> Input:
         return Aborted(ErrorCode.AUDIT_UNAVAILABLE, message, record.status)
     if outcome not in UNTOUCHED:
         # Policies do not decide about an aborted exchange.
-        kind = Aborted if outcome == ErrorCode.NO_CAPACITY else UpstreamFailed
-        return kind(_code(outcome), message, record.status)
+        if outcome == ErrorCode.NO_CAPACITY:
+            return Aborted(ErrorCode.NO_CAPACITY, message, record.status)
+        return UpstreamFailed(_code(outcome), message, record.status, cause=record.error.cause if record.error else "")
     return ResponseEnded()

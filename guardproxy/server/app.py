@@ -116,7 +116,7 @@ class Server:
         self.metrics.audit_checkpoint.set_function(lambda: self._recorder.checkpoint_at)
         self._steps = Steps()
         self._connections = Connections(config.timeout_connect_s, config.timeout_idle_s)
-        self._breakers = Breakers(config)
+        self._breakers = Breakers(config, lambda name, cause: self.metrics.upstream_failures.labels(name, cause).inc())
         self._leftovers = Leftovers()
         asking = Asking(config, self._connections, self._breakers, self._leftovers)
         self.judges = Judges(asking, self._recorder, self.metrics, self._engine)
@@ -142,7 +142,8 @@ class Server:
         reasons = self._audit_trouble()
         states = self._breakers.states() if self.config.readyz_upstreams else {}
         if states and all(state == "open" for state in states.values()):
-            reasons.append("no upstream answers")
+            causes = dict.fromkeys(cause or "unknown" for _, cause in self._breakers.open().values())
+            reasons.append(f"no upstream answers ({', '.join(causes)})")
         return [*reasons, *(["draining"] if self.draining else [])]
 
     def stuck(self) -> list[str]:
@@ -173,11 +174,9 @@ class Server:
 
     def remarks(self) -> list[str]:
         """Warnings that do not fail `/readyz`."""
-        states = self._breakers.states()
         down = [
-            f"the upstream `{name}` is not asked: its circuit breaker is {state.replace('_', '-')}"
-            for name, state in states.items()
-            if state != "closed"
+            f"the upstream `{name}` is not asked: its circuit breaker is {state.replace('_', '-')} ({cause or 'unknown'})"
+            for name, (state, cause) in self._breakers.open().items()
         ]
         unshipped = [shipper.trouble for shipper in self._shippers if shipper.trouble]
         remarks = [*self._recorder.remarks, *unshipped, *down, *self.clients.trouble, *self.state.trouble]

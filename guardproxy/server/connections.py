@@ -13,11 +13,15 @@ Decision: docs/decisions/0053-requests-go-out-without-a-client-session.md
 from __future__ import annotations
 
 import asyncio
+import errno
 import re
+import socket
+import ssl
 import sys
 from contextlib import suppress
-from functools import partial
+from contextvars import ContextVar
 
+import aiohappyeyeballs
 import aiohttp
 from aiohttp.client_proto import ResponseHandler
 from aiohttp.client_reqrep import ClientRequest
@@ -27,6 +31,8 @@ from aiohttp.http import HttpProcessingError, RawResponseMessage, StreamWriter
 from multidict import CIMultiDict, CIMultiDictProxy
 from yarl import URL
 
+from guardproxy.errors import UpstreamCause
+
 KEEP_S = 15.0  # an idle connection
 NAMES_S = 30  # the addresses of a name
 BUFFER_BYTES = 256 * 1024  # of an answer that nobody reads yet
@@ -35,7 +41,59 @@ LIMIT_ORIGINS = 1_000
 LIMIT_HEADS = 32  # of answers that arrived and that nobody has read yet
 _WITHOUT_BODY = (METH_GET, METH_HEAD, METH_OPTIONS, METH_TRACE)
 _AGAIN = (*_WITHOUT_BODY, "PUT", "DELETE")  # a request of these may be sent again (RFC 9110, 9.2.2)
+_KINDS: dict[type[BaseException], UpstreamCause] = {
+    aiohttp.ClientConnectorDNSError: UpstreamCause.DNS,
+    aiohttp.ClientConnectorCertificateError: UpstreamCause.CERTIFICATE,
+    ssl.SSLError: UpstreamCause.TLS,
+    aiohttp.ServerDisconnectedError: UpstreamCause.CLOSED,
+}
+NOT_HTTP = "the answer is not HTTP"
+_CAUSES = {
+    errno.ECONNREFUSED: UpstreamCause.REFUSED,
+    errno.ECONNRESET: UpstreamCause.RESET,
+    errno.EPIPE: UpstreamCause.RESET,
+    errno.ECONNABORTED: UpstreamCause.RESET,
+    errno.ETIMEDOUT: UpstreamCause.CONNECT_TIMEOUT,
+    errno.ENETUNREACH: UpstreamCause.NO_ROUTE,
+    errno.EHOSTUNREACH: UpstreamCause.NO_ROUTE,
+    errno.ENETDOWN: UpstreamCause.NO_ROUTE,
+    errno.EHOSTDOWN: UpstreamCause.NO_ROUTE,
+}
 _METHOD = re.compile(r"[A-Z]+(?:-[A-Z]+)*", re.ASCII)
+
+
+class ConnectTimeoutError(TimeoutError):
+    """There is no connection within the time limit for one."""
+
+
+class RequestProgress:
+    """How far a request has come. `late`: what a time-out now is called."""
+
+    __slots__ = ("late",)
+
+    def __init__(self) -> None:
+        self.late = UpstreamCause.DNS
+
+
+_progress: ContextVar[RequestProgress] = ContextVar("progress")  # of the request that a task is connecting for
+
+
+def cause_of(error: BaseException, progress: RequestProgress) -> UpstreamCause:
+    """Returns why a request failed, from the error that `Connections.request` or the body of its answer raised."""
+    if isinstance(error, TimeoutError) and error.errno is None:  # the system has time-outs of its own
+        return progress.late
+    if isinstance(error, aiohttp.ClientPayloadError):
+        if str(error) == NOT_HTTP:
+            return UpstreamCause.NOT_HTTP
+        return UpstreamCause.RESET if isinstance(error.__cause__, ConnectionError) else UpstreamCause.CLOSED
+    for kind, cause in _KINDS.items():
+        if isinstance(error, kind):
+            return cause
+    if not isinstance(error, OSError):
+        return UpstreamCause.OTHER
+    if progress.late is UpstreamCause.TLS_TIMEOUT:  # the upstream took the connection
+        return UpstreamCause.TLS
+    return _CAUSES.get(error.errno or 0, UpstreamCause.OTHER)
 
 
 class _Protocol(ResponseHandler):
@@ -78,6 +136,9 @@ class _Protocol(ResponseHandler):
             body._high_water_chunks = sys.maxsize
             self.resume_reading()
         super().connection_lost(exc)
+        failure = body.exception() if body is not None else None
+        if failure is not None and exc is not None:  # aiohttp names what the parser makes of it instead
+            failure.__cause__ = exc
 
     def set_exception(self, exc: BaseException, exc_cause: BaseException | None = None) -> None:
         if exc_cause is None:
@@ -99,7 +160,7 @@ class _Protocol(ResponseHandler):
         body = self._payload
         if body is not None and not body.is_eof() and body.exception() is None:
             is_known = isinstance(error, (aiohttp.ClientError, OSError))
-            body.set_exception(error if is_known else aiohttp.ClientPayloadError("the answer is not HTTP"))
+            body.set_exception(error if is_known else aiohttp.ClientPayloadError(NOT_HTTP))
 
 
 class UpstreamAnswer:
@@ -156,15 +217,27 @@ class Connections:
     """Connections to all upstreams. `connect_s`: the time limit for a new one; `idle_s`: for how long an answer may pause."""
 
     def __init__(self, connect_s: float, idle_s: float) -> None:
-        self._connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=KEEP_S, ttl_dns_cache=NAMES_S)
-        self._connector._factory = partial[ResponseHandler](_Protocol, loop=asyncio.get_running_loop())  # type: ignore[assignment]
-        self._timeout = aiohttp.ClientTimeout(total=None, sock_connect=connect_s)
+        self._loop = asyncio.get_running_loop()
+        self._connector = aiohttp.TCPConnector(
+            limit=0, keepalive_timeout=KEEP_S, ttl_dns_cache=NAMES_S, socket_factory=_new_socket
+        )
+        self._connector._factory = self._new_protocol  # type: ignore[assignment]
+        self._timeout = aiohttp.ClientTimeout(total=None, connect=connect_s)  # resolving the name is a part of it
         self._idle_s = idle_s
         self._origins: dict[tuple[str, str], ClientRequest] = {}
 
-    async def request(self, method: str, url: str, headers: CIMultiDict[str], body: bytes | None) -> UpstreamAnswer:
-        """Returns the answer to a request, to whose headers those of the connection are added. Raises `aiohttp.ClientError`,
-        `OSError` (`TimeoutError` among them), and `ValueError` for what cannot be sent."""
+    async def request(
+        self,
+        method: str,
+        url: str,
+        headers: CIMultiDict[str],
+        body: bytes | None,
+        progress: RequestProgress | None = None,
+    ) -> UpstreamAnswer:
+        """Returns the answer to a request, to whose headers those of the connection are added. `progress`: is told how far the
+        request comes. Raises `aiohttp.ClientError`, `OSError` (`TimeoutError` among them), and `ValueError` for what cannot be
+        sent."""
+        progress = progress or RequestProgress()
         if method != "POST" and not _METHOD.fullmatch(method):
             raise ValueError("not a method")
         parsed, body = URL(url), body or b""
@@ -175,12 +248,12 @@ class Connections:
         line = f"{method} {parsed.raw_path_qs} HTTP/1.1"
         if method in _AGAIN:
             try:
-                return await self._sent(method, origin, line, headers, body)
+                return await self._sent(method, origin, line, headers, body, progress)
             except aiohttp.ClientConnectorError:
                 raise
             except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError):
                 pass  # the upstream may have closed the connection while it was idle
-        return await self._sent(method, origin, line, headers, body)
+        return await self._sent(method, origin, line, headers, body, progress)
 
     async def close(self) -> None:
         """Closes all connections."""
@@ -196,16 +269,38 @@ class Connections:
             found = self._origins[key] = ClientRequest(METH_GET, url.origin(), loop=asyncio.get_running_loop())
         return found
 
+    def _new_protocol(self) -> _Protocol:
+        """The protocol of a new connection, made when the upstream has taken it. What may follow is the TLS handshake."""
+        _progress.get().late = UpstreamCause.TLS_TIMEOUT
+        return _Protocol(loop=self._loop)
+
+    async def _connected(self, origin: ClientRequest, progress: RequestProgress) -> Connection:
+        progress.late = UpstreamCause.DNS
+        token = _progress.set(progress)
+        try:
+            return await self._connector.connect(origin, [], self._timeout)
+        except TimeoutError:
+            raise ConnectTimeoutError from None
+        finally:
+            _progress.reset(token)
+
     async def _sent(
-        self, method: str, origin: ClientRequest, line: str, headers: CIMultiDict[str], body: bytes
+        self,
+        method: str,
+        origin: ClientRequest,
+        line: str,
+        headers: CIMultiDict[str],
+        body: bytes,
+        progress: RequestProgress,
     ) -> UpstreamAnswer:
         while True:
-            connection = await self._connector.connect(origin, [], self._timeout)
+            connection = await self._connected(origin, progress)
             protocol = connection.protocol
             assert isinstance(protocol, _Protocol)  # noqa: S101 - the connector makes no other
             if not protocol.has_strange_bytes:
                 break
             connection.close()
+        progress.late = UpstreamCause.FIRST_BYTE_TIMEOUT
         sending: asyncio.Task[None] | None = None
         try:
             protocol.set_response_params(
@@ -233,8 +328,15 @@ class Connections:
                 sending.cancel()
             connection.close()
             if isinstance(error, HttpProcessingError):
-                raise aiohttp.ClientPayloadError("the answer is not HTTP") from None
+                raise aiohttp.ClientPayloadError(NOT_HTTP) from None
             raise
+
+
+def _new_socket(place: aiohappyeyeballs.AddrInfoType) -> socket.socket:
+    """The socket of a new connection, made when the upstream's address is known."""
+    _progress.get().late = UpstreamCause.CONNECT_TIMEOUT
+    family, kind, protocol, _, _ = place
+    return socket.socket(family, kind, protocol)
 
 
 async def _send(writer: StreamWriter, protocol: _Protocol, body: memoryview) -> None:

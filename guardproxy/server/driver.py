@@ -217,7 +217,7 @@ class Driver:
             data = await self._upstream.read()
         except UpstreamError as error:
             self._retry_s = error.retry_s or self._retry_s
-            return UpstreamFailed(error.code, str(error), error.status, _clock())
+            return UpstreamFailed(error.code, str(error), error.status, _clock(), error.cause or "")
         if self.recall is not None:
             self.recall.note(data)
         return DataReceived(data, _clock()) if data else ResponseEnded(_clock())

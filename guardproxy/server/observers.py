@@ -248,6 +248,8 @@ class LogObserver:
             "rules": list(record.rules),
             "ms": record.total_ms,
         }
+        if record.error is not None and record.error.cause:
+            extra["cause"] = record.error.cause
         _log.log(_level(record), "exchange", extra=extra)
 
 

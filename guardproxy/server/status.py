@@ -150,6 +150,12 @@ class Metrics:
             ("upstream", "state"),
             registry=registry,
         )
+        self.upstream_failures = Counter(
+            name("upstream_failures"),
+            "Failed requests to an upstream, by why.",
+            ("upstream", "cause"),
+            registry=registry,
+        )
         self.lag = seconds("event_loop_lag", "How late the loop's clock ticks.")
         self.policies = Gauge(name("policy_info"), "The policies in force.", ("digest",), registry=registry)
         self.reloads = Counter(name("policy_reloads"), "Policies that took the place of others.", registry=registry)

@@ -13,16 +13,16 @@ import asyncio
 import errno
 import math
 import time
-from collections.abc import Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from typing import Any, Protocol
 
 import aiohttp
 from multidict import CIMultiDict
 
 from guardproxy.config import Config
-from guardproxy.errors import ErrorCode, UpstreamError
+from guardproxy.errors import ErrorCode, UpstreamCause, UpstreamError, naming_switch
 from guardproxy.server.breaker import Breaker, Result, State, Thresholds, Ticket
-from guardproxy.server.connections import Connections, UpstreamAnswer
+from guardproxy.server.connections import Connections, ConnectTimeoutError, RequestProgress, UpstreamAnswer, cause_of
 from guardproxy.server.deadlines import Deadlines
 from guardproxy.server.leftovers import Leftovers
 
@@ -70,6 +70,22 @@ class Answering(Protocol):
     def close(self) -> None: ...
 
 
+_WAITS = {
+    UpstreamCause.DNS: "the name of the upstream was not resolved in time",
+    UpstreamCause.CONNECT_TIMEOUT: "the upstream did not take a connection in time",
+    UpstreamCause.TLS_TIMEOUT: "the upstream did not end the TLS handshake in time",
+}
+
+
+def _late(error: TimeoutError, cause: UpstreamCause) -> str:
+    """The message for a request without an answer in time, with the setting of the time limit that was over."""
+    text = _WAITS.get(cause, ErrorCode.UPSTREAM_TIMEOUT.sentence)
+    if isinstance(error, ConnectTimeoutError):
+        return naming_switch(text, "timeout_connect_s")
+    is_idle = isinstance(error, aiohttp.ServerTimeoutError)  # the limit of a connection that is read
+    return naming_switch(text, "timeout_idle_s" if is_idle else "timeout_first_byte_s")
+
+
 def _note_end(sending: asyncio.Task[UpstreamAnswer]) -> None:
     """Takes the error of a request that nobody waits for, so that asyncio does not log it."""
     if not sending.cancelled():
@@ -77,9 +93,12 @@ def _note_end(sending: asyncio.Task[UpstreamAnswer]) -> None:
 
 
 class Breakers:
-    """The breakers of all configured upstreams, by base URL."""
+    """The breakers of all configured upstreams, by base URL. `notice`: is called for each failure, with the name of the
+    upstream and the cause."""
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: Config, notice: Callable[[str, UpstreamCause], None] = lambda name, cause: None) -> None:
+        self._notice = notice
+        self._causes: dict[str, UpstreamCause] = {}  # of the last failure, by base URL
         thresholds = Thresholds(
             failures=config.breaker_failures,
             share=config.breaker_share,
@@ -96,10 +115,29 @@ class Breakers:
 
     def of(self, url: str) -> Breaker:
         """The breaker of the upstream that a URL belongs to."""
-        for base, breaker in self._breakers.items():
-            if url.startswith(base):
-                return breaker
-        return self._spare
+        return self._breakers.get(self._base_of(url), self._spare)
+
+    def _base_of(self, url: str) -> str:
+        """The base URL of the upstream that a URL belongs to; empty if it belongs to none."""
+        return next((base for base in self._breakers if url.startswith(base)), "")
+
+    def note(self, url: str, cause: UpstreamCause) -> None:
+        """Notes why a request to a URL failed."""
+        base = self._base_of(url)
+        self._causes[base] = cause
+        self._notice(self._names.get(base, ""), cause)
+
+    def last_cause(self, url: str) -> UpstreamCause | None:
+        """Why the last failed request to the upstream of a URL failed; `None` if none failed."""
+        return self._causes.get(self._base_of(url))
+
+    def open(self) -> Mapping[str, tuple[State, UpstreamCause | None]]:
+        """The state of each upstream whose breaker is not closed, and why its last failed request failed, by its name."""
+        now_s = _clock()
+        states = {base: breaker.state(now_s) for base, breaker in self._breakers.items()}
+        return {
+            self._names[base]: (state, self._causes.get(base)) for base, state in states.items() if state != "closed"
+        }
 
     def states(self) -> Mapping[str, State]:
         """The state of each upstream now, by its name."""
@@ -127,6 +165,8 @@ class Upstream:
         self._is_complete = False
         self._first_byte_s = first_byte_s
         self._has_own_key = has_own_key
+        self._progress = RequestProgress()
+        self._url = ""
         self._breaker: Breaker | None = None
         self._ticket: Ticket | None = None
         self.sending: Sending | asyncio.Task[UpstreamAnswer] | None = None
@@ -154,22 +194,22 @@ class Upstream:
     ) -> UpstreamAnswer:
         self.response = None
         self._is_complete = False
+        self._url = url
         self._breaker = self._breakers.of(url)
         self._ticket = self._breaker.enter(_clock())
         if self._ticket is None:
             wait_s = max(1, math.ceil(self._breaker.wait_s(_clock())))
-            raise UpstreamError(ErrorCode.UPSTREAM_UNAVAILABLE, retry_s=wait_s)
+            raise UpstreamError(ErrorCode.UPSTREAM_UNAVAILABLE, retry_s=wait_s, cause=self._breakers.last_cause(url))
         try:
             with self._deadlines.within(self._first_byte_s, asyncio.current_task() if at_once else None):
-                response = await self._connections.request(method, url, headers, body)
+                response = await self._connections.request(method, url, headers, body, self._progress)
         except (aiohttp.ClientConnectorError, OSError) as error:
             raise self._failure(error) from None
         except ValueError:  # headers or a URL that cannot be sent are not a fault of the upstream
             self._settle("unknown")
             raise UpstreamError(ErrorCode.UPSTREAM_FAILED, "the request cannot be sent to the upstream") from None
-        except aiohttp.ClientError:
-            self._settle("failed")
-            raise UpstreamError(ErrorCode.UPSTREAM_FAILED) from None
+        except aiohttp.ClientError as error:
+            raise UpstreamError(ErrorCode.UPSTREAM_FAILED, cause=self._failed(error)) from None
         self.response = response
         self._note_head(response.status)
         if (coding := response.headers.get("Content-Encoding")) and coding.lower() != "identity":
@@ -189,25 +229,33 @@ class Upstream:
         if error.errno in _OUR_SHORTAGE:
             self._settle("unknown")
             return UpstreamError(ErrorCode.NO_CAPACITY, "this proxy can open no further connection", retry_s=1)
-        self._settle("failed")
+        cause = self._failed(error)
         if isinstance(error, TimeoutError):
-            return UpstreamError(ErrorCode.UPSTREAM_TIMEOUT)
+            return UpstreamError(ErrorCode.UPSTREAM_TIMEOUT, _late(error, cause), cause=cause)
         if isinstance(error, aiohttp.ClientConnectorError):
-            return UpstreamError(ErrorCode.UPSTREAM_UNREACHABLE)
-        return UpstreamError(ErrorCode.UPSTREAM_FAILED)
+            return UpstreamError(ErrorCode.UPSTREAM_UNREACHABLE, cause=cause)
+        return UpstreamError(ErrorCode.UPSTREAM_FAILED, cause=cause)
+
+    def _failed(self, error: BaseException) -> UpstreamCause:
+        """Notes a failure of the upstream. Returns its cause."""
+        cause = cause_of(error, self._progress)
+        self._settle("failed", cause)
+        return cause
 
     def _note_head(self, status: int) -> None:
         failed = status >= 500 and status != OVERLOADED
         if failed:
-            self._settle("failed")
+            self._settle("failed", UpstreamCause.STATUS)
         elif self._ticket and self._ticket.probe:
             self._settle("answered")  # other requests need not wait for the end of a long answer
         elif status >= 400:
             self._settle("unknown")
 
-    def _settle(self, result: Result) -> None:
-        """Reports the result of the request to the breaker, once."""
+    def _settle(self, result: Result, cause: UpstreamCause | None = None) -> None:
+        """Reports the result of the request to the breaker, once. `cause`: why it failed."""
         ticket, self._ticket = self._ticket, None
+        if cause is not None:
+            self._breakers.note(self._url, cause)
         if ticket and self._breaker:
             self._breaker.leave(ticket, result, _clock())
 
@@ -218,11 +266,11 @@ class Upstream:
         try:
             return content.read_nowait() if content.is_eof() else await content.readany()
         except TimeoutError:
-            self._settle("failed")
-            raise UpstreamError(ErrorCode.UPSTREAM_TIMEOUT, "the upstream stopped sending") from None
-        except (aiohttp.ClientError, OSError, asyncio.IncompleteReadError):
-            self._settle("failed")
-            raise UpstreamError(ErrorCode.UPSTREAM_TRUNCATED) from None
+            self._settle("failed", UpstreamCause.IDLE_TIMEOUT)
+            message = naming_switch("the upstream stopped sending", "timeout_idle_s")
+            raise UpstreamError(ErrorCode.UPSTREAM_TIMEOUT, message, cause=UpstreamCause.IDLE_TIMEOUT) from None
+        except (aiohttp.ClientError, OSError, asyncio.IncompleteReadError) as error:
+            raise UpstreamError(ErrorCode.UPSTREAM_TRUNCATED, cause=self._failed(error)) from None
 
     def release(self) -> None:
         """Notes that nothing more of the answer is needed. `close` then keeps the connection for other requests."""

@@ -36,12 +36,14 @@ class Request(msgspec.Struct, frozen=True):
 @dataclass(slots=True)
 class AnswerFacts:
     """Facts of an answer beside its texts: usage as the upstream counts it, the model that answered, why the answer ended,
-    and `withheld`: the fields that were removed because they could repeat text that a rule removes."""
+    and `withheld`: the fields that were removed because they could repeat text that a rule removes. `cause`: why the upstream
+    failed, for the operator (`UpstreamCause`); empty if it did not."""
 
     usage: dict[str, Any] = field(default_factory=dict)
     model: str = ""
     finish: list[str] = field(default_factory=list)
     withheld: dict[str, None] = field(default_factory=dict)
+    cause: str = ""
 
 
 class Decoder(Protocol):

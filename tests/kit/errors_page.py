@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from guardproxy.errors import ErrorCode
+from guardproxy.errors import ErrorCode, UpstreamCause
 
 PAGE = Path(__file__).parents[2] / "docs" / "reference" / "errors.md"
 HEAD = """# What fails, and how
@@ -34,6 +34,17 @@ SECTIONS = {
 }
 
 
+CAUSES = """## Why an upstream failed
+
+Beside the code, the operator gets a word for the cause: `error.cause` in the record (`cause` of an attempt that another
+followed), `cause` in the log line of the exchange, the metric `guardproxy_upstream_failures_total`, and `/readyz` for an
+upstream whose circuit breaker is not closed. Clients do not get it.
+
+| cause | meaning |
+|---|---|
+"""
+
+
 def row(code: ErrorCode) -> str:
     """The row of one code."""
     star = "*" if code.names_switch else ""
@@ -54,7 +65,8 @@ def page() -> str:
                 (f"## {title}\n", f"{about}\n", "| code | status | meaning | switch |", "|---|---|---|---|", *rows, "")
             )
         )
-    return "\n".join(parts)
+    causes = [f"| `{cause}` | {cause.meaning[0].upper() + cause.meaning[1:]}. |\n" for cause in UpstreamCause]
+    return "\n".join(parts) + "\n" + CAUSES + "".join(causes)
 
 
 if __name__ == "__main__":

@@ -90,6 +90,12 @@ def test_an_upstream_that_fails() -> None:
     assert lines[1:] == ["SendHead 502 own", f"Finish upstream_unreachable {len(finish(done).data)} bytes"]
     assert json.loads(finish(done).data)["error"]["code"] == "upstream_unreachable"
     assert b"audit_unavailable" in finish(done).failed
+    _, done = play(RequestReceived(b""), UpstreamFailed(ErrorCode.UPSTREAM_UNREACHABLE, "no connection", cause="dns"))
+    assert members(finish(done).record)["error"] == {
+        "code": "upstream_unreachable",
+        "message": "no connection",
+        "cause": "dns",
+    }
     lines, _ = play(RequestReceived(b""), ResponseStarted(200, "text/plain"), Aborted(ErrorCode.TIMEOUT, "too long"))
     assert lines[2:] == ["CancelUpstream", "Finish timeout 0 bytes"]
 

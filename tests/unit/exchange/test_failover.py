@@ -28,6 +28,7 @@ from guardproxy.exchange.failover import BLOCKED, FAILED, causes
 from guardproxy.exchange.transcript import DataReceived, Finish, SendData, SendHead
 from guardproxy.policy.evaluate import PolicySet
 from guardproxy.policy.load import build_checks, parse
+from guardproxy.replay import rerun
 from tests.kit.play import CHAT, MESSAGES, Play, chat_frames, chat_texts, cut, message_frames, policy_set, sse
 from tests.kit.records import replay
 from tests.kit.retry import POLICY as SHAPE
@@ -355,3 +356,20 @@ def test_a_request_that_was_judged_beside_the_upstream_goes_on() -> None:
     bodies = [command.body for command in play.done if isinstance(command, SendUpstream)]
     assert len(bodies) == 2
     assert bodies[0] == bodies[1]
+
+
+def test_the_record_says_why_each_upstream_failed_and_replays() -> None:
+    trip, given = Trip(), iter(("certificate", "tls_timeout", "refused", "dns"))
+    causes = []
+    while not trip.exchange.is_over:
+        causes.append(next(given))
+        trip.tell(UpstreamFailed(ErrorCode.UPSTREAM_UNREACHABLE, "no", cause=causes[-1]))
+    assert len(causes) > 1
+    recorded = [attempt.get("cause") for attempt in trip.record["attempts"]]
+    assert recorded == [*causes[:-1], None], "that of the last is in the error"
+    assert trip.record["error"]["cause"] == causes[-1]
+    assert trip.replays()
+    again = rerun(trip.finish.record, trip.policies)
+    assert not isinstance(again, str)
+    assert again.record.error == trip.finish.record.error
+    assert [attempt.cause for attempt in again.record.attempts] == [*causes[:-1], ""]

@@ -52,6 +52,7 @@ FOUND = Scan((Finding(1, 3, "bad", "BAD", 0.5), Finding(3, 4, "bad", "BAD", 1.0)
         (DataReceived(b"secret"), "DataReceived 6 bytes"),
         (ResponseEnded(), "ResponseEnded"),
         (UpstreamFailed(ErrorCode.UPSTREAM_FAILED, "secret"), "UpstreamFailed 502 upstream_failed"),
+        (UpstreamFailed(ErrorCode.UPSTREAM_FAILED, "secret", cause="dns"), "UpstreamFailed 502 upstream_failed, dns"),
         (Aborted(ErrorCode.TIMEOUT, "secret"), "Aborted 504 timeout"),
         (Refused(ErrorCode.REQUEST_TOO_LARGE, "secret", "secret"), "Refused 413 request_too_large"),
         (DownstreamGone(), "DownstreamGone"),

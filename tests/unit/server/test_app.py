@@ -225,7 +225,7 @@ async def test_an_upstream_that_is_not_asked_is_a_remark(running: Start) -> None
     await rig.status("/v1/messages", asked("error 500"))
     await until(rig.server.remarks)
     assert "circuit breaker is open" in rig.server.remarks()[0]
-    assert rig.server.trouble() == ["no upstream answers"]
+    assert rig.server.trouble() == ["no upstream answers (status)"]
     (name,) = rig.server._breakers.states()
     assert rig.count("upstream_breaker", upstream=name, state="open") == 1
 

@@ -9,7 +9,7 @@ from threading import Event
 import pytest
 
 from guardproxy.audit.chain import verify
-from guardproxy.audit.document import Record
+from guardproxy.audit.document import Record, RecordedError
 from guardproxy.audit.tasks import RecordedRoute
 from guardproxy.server.observers import LIMIT_MODELS, Fan, LogObserver, MetricsObserver, Observers, Outlet
 from guardproxy.server.recorder import Recorder
@@ -155,12 +155,16 @@ def test_the_log_line_is_news_only_where_a_rule_held_or_something_failed(caplog:
     for record in (
         plain_record(id="plain"),
         plain_record(id="failed", outcome="upstream_timeout", status=504),
+        plain_record(
+            id="why", outcome="upstream_timeout", error=RecordedError(code="upstream_timeout", cause="tls_timeout")
+        ),
         exchanged(),
     ):
         assert metrics.wants(record)
         if observer.wants(record):
             observer.finished(record)
-    assert [vars(line)["id"] for line in caplog.records] == ["failed", "id"]
+    assert [vars(line)["id"] for line in caplog.records] == ["failed", "why", "id"]
+    assert [vars(line).get("cause") for line in caplog.records] == [None, "tls_timeout", None]
     last = vars(caplog.records[-1])
     assert (last["rules"], last["outcome"], last["status"], last["ms"]) == (["mail"], "answered", 200, 0.0)
 
