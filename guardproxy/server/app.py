@@ -265,6 +265,7 @@ class Server:
                 self._leftovers,
                 self.config.timeout_first_byte_s,
                 bool(admitted.head.client.identity),
+                admitted.head.client.identity or admitted.head.tenant or admitted.head.address,
             )
         )
         parts = self._scanner, self._recorder, self.metrics, self.config, self._steps, deadlines

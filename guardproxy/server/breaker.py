@@ -9,7 +9,10 @@ caller passes the time, in seconds of any monotonic clock.
       +--------------------------------- the one probe was answered
 
 - Closed: every request is sent. The breaker opens after `failures` failures in a row, or when at least `share` of the
-  requests that ended in the last `window_s` failed and these were at least `least`.
+  requests that ended in the last `window_s` failed and these were at least `least`. A failure that a request can cause (a
+  status of 500, an answer that does not come) counts with its client: it opens the breaker only if at least `share` of the
+  clients of the last `window_s` fail, and two of them at least unless there is only one. So one client whose requests make
+  the upstream fail does not take it from the others. A failure that no request can cause (no connection) counts at once.
 - Open: no request is sent. Each opening without an answer in between doubles the time, up to `open_limit_s`.
 - Half-open: exactly one request is sent, the probe. An answer closes the breaker, a failure opens it again. A probe that
   tells nothing (the client left) makes room for the next one.
@@ -19,7 +22,8 @@ A result of a request that was sent before the breaker last changed its state is
 
 from __future__ import annotations
 
-from collections import deque
+import math
+from collections import OrderedDict, deque
 from dataclasses import dataclass
 from typing import Literal
 
@@ -30,6 +34,7 @@ Result = Literal["answered", "failed", "unknown"]
 """What a request shows about the upstream: it works (`answered`), it fails (`failed`), or neither (`unknown`: a refusal that a
 client caused, a client that left)."""
 
+LIMIT_CLIENTS = 1000  # clients of an upstream whose results are known
 SLICES = 10  # slices of the window: the failure share is exact to a tenth of `window_s`
 
 
@@ -54,7 +59,7 @@ class Ticket(msgspec.Struct, frozen=True):
 
 
 class Breaker:
-    """The breaker of one upstream."""
+    """The breaker of one upstream. Kept: the last result of each client of the window."""
 
     def __init__(self, thresholds: Thresholds) -> None:
         self._thresholds = thresholds
@@ -65,6 +70,8 @@ class Breaker:
         self._probing = False
         self._in_a_row = 0
         self._window: deque[list[int]] = deque()  # [number of the slice, requests, failures]
+        # The time of the last result of each client, and whether it is a failure; the oldest comes first.
+        self._clients: OrderedDict[str, tuple[float, bool]] = OrderedDict()
 
     def state(self, now_s: float) -> State:
         """The state at this time."""
@@ -90,8 +97,9 @@ class Breaker:
             return max(0.0, self._opened_s + self._open_s - now_s)
         return 1.0
 
-    def leave(self, ticket: Ticket, result: Result, now_s: float) -> None:
-        """Takes the result of a request. A ticket may be used twice: an answer that began well can break off later."""
+    def leave(self, ticket: Ticket, result: Result, now_s: float, client: str | None = None) -> None:
+        """Takes the result of a request. A ticket may be used twice: an answer that began well can break off later.
+        `client`: whose request it was, if the request can be the cause of a failure; otherwise `None`."""
         if ticket.generation != self._generation:
             return
         if ticket.probe:
@@ -107,8 +115,10 @@ class Breaker:
         failed = result == "failed"
         self._in_a_row = self._in_a_row + 1 if failed else 0
         self._count(now_s, failed=failed)
+        if client is not None:
+            self._note(client, now_s, failed=failed)
         limits = self._thresholds
-        if not limits.failures or not failed:
+        if not limits.failures or not failed or (client is not None and not self._is_shared_failure(now_s)):
             return
         requests, failures = sum(part[1] for part in self._window), sum(part[2] for part in self._window)
         if self._in_a_row >= limits.failures or (requests >= limits.least and failures >= limits.share * requests):
@@ -124,6 +134,21 @@ class Breaker:
             window.append([number, 0, 0])
         window[-1][1] += 1
         window[-1][2] += failed
+
+    def _note(self, client: str, now_s: float, *, failed: bool) -> None:
+        """Notes the last result of a client."""
+        self._clients[client] = now_s, failed
+        self._clients.move_to_end(client)
+        if len(self._clients) > LIMIT_CLIENTS:
+            self._clients.popitem(last=False)
+
+    def _is_shared_failure(self, now_s: float) -> bool:
+        """Whether so many of the clients of the window fail that the upstream must be the cause."""
+        clients, oldest_s = self._clients, now_s - self._thresholds.window_s
+        while next(iter(clients.values()))[0] < oldest_s:
+            clients.popitem(last=False)
+        failing = sum(failed for _, failed in clients.values())
+        return failing >= max(min(2, len(clients)), math.ceil(self._thresholds.share * len(clients)))
 
     def _open(self, now_s: float) -> None:
         self._openings += 1
@@ -141,3 +166,4 @@ class Breaker:
         self._probing = False
         self._in_a_row = 0
         self._window.clear()
+        self._clients.clear()

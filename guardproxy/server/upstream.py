@@ -26,6 +26,13 @@ from guardproxy.server.connections import Connections, ConnectTimeoutError, Requ
 from guardproxy.server.deadlines import Deadlines
 from guardproxy.server.leftovers import Leftovers
 
+UNCONNECTED = frozenset(
+    (
+        *(UpstreamCause.DNS, UpstreamCause.REFUSED, UpstreamCause.NO_ROUTE, UpstreamCause.CONNECT_TIMEOUT),
+        *(UpstreamCause.CERTIFICATE, UpstreamCause.TLS, UpstreamCause.TLS_TIMEOUT),
+    )
+)
+"""The causes that no request can have: there was no connection."""
 OVERLOADED = 529  # Anthropic answers 529 instead of 429 when it is overloaded by all customers together
 _OUR_SHORTAGE = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.EADDRNOTAVAIL))
 _clock = time.monotonic
@@ -147,7 +154,8 @@ class Breakers:
 
 class Upstream:
     """The upstream side of a request. `first_byte_s`: the time limit for the head of an answer, connecting included.
-    `has_own_key`: whether the key that goes upstream is the proxy's, not the client's."""
+    `has_own_key`: whether the key that goes upstream is the proxy's, not the client's. `client`: whose request it is, for the
+    circuit breaker."""
 
     def __init__(
         self,
@@ -157,6 +165,7 @@ class Upstream:
         leftovers: Leftovers,
         first_byte_s: float = math.inf,
         has_own_key: bool = False,
+        client: str = "",
     ) -> None:
         self._connections = connections
         self._breakers = breakers
@@ -165,6 +174,7 @@ class Upstream:
         self._is_complete = False
         self._first_byte_s = first_byte_s
         self._has_own_key = has_own_key
+        self._client = client
         self._progress = RequestProgress()
         self._url = ""
         self._breaker: Breaker | None = None
@@ -257,7 +267,8 @@ class Upstream:
         if cause is not None:
             self._breakers.note(self._url, cause)
         if ticket and self._breaker:
-            self._breaker.leave(ticket, result, _clock())
+            client = None if cause in UNCONNECTED else self._client
+            self._breaker.leave(ticket, result, _clock(), client)
 
     async def read(self) -> bytes:
         """The next bytes: all that have arrived; empty at the end. Raises `UpstreamError`."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from guardproxy.server.breaker import Breaker, Thresholds
+from guardproxy.server.breaker import LIMIT_CLIENTS, Breaker, Thresholds
 
 THRESHOLDS = Thresholds(failures=3, share=0.5, least=10, window_s=10.0, open_s=5.0, open_limit_s=20.0)
 
@@ -112,3 +112,64 @@ def test_it_can_be_switched_off() -> None:
     for _ in range(100):
         used(breaker, "failed", 0.0)
     assert breaker.state(0.0) == "closed"
+
+
+def ended(breaker: Breaker, client: str | None, result: str, now_s: float = 0.0) -> None:
+    ticket = breaker.enter(now_s)
+    assert ticket is not None
+    breaker.leave(ticket, result, now_s, client)  # type: ignore[arg-type]
+
+
+def test_one_client_does_not_open_it_for_the_others() -> None:
+    """However many of its requests fail, in a row or as a share."""
+    breaker = Breaker(THRESHOLDS)
+    ended(breaker, "honest", "answered")
+    for _ in range(1000):
+        ended(breaker, "hostile", "failed")
+    assert breaker.state(0.0) == "closed"
+    ended(breaker, "honest", "failed")
+    assert breaker.state(0.0) == "open", "the upstream fails for everybody"
+
+
+def test_a_client_alone_opens_it() -> None:
+    breaker = Breaker(THRESHOLDS)
+    for _ in range(3):
+        ended(breaker, "alone", "failed")
+    assert breaker.state(0.0) == "open"
+
+
+def test_two_hostile_clients_among_many_do_not_open_it() -> None:
+    breaker = Breaker(THRESHOLDS)
+    for number in range(6):
+        ended(breaker, f"honest {number}", "answered")
+    for _ in range(100):
+        ended(breaker, "hostile", "failed")
+        ended(breaker, "hostile too", "failed")
+    assert breaker.state(0.0) == "closed"
+    for number in range(2):
+        assert breaker.state(0.0) == "closed"
+        ended(breaker, f"honest {number}", "failed")
+    assert breaker.state(0.0) == "open", "half of eight fail"
+
+
+def test_clients_that_were_not_there_for_long_do_not_count() -> None:
+    breaker = Breaker(THRESHOLDS)
+    ended(breaker, "honest", "answered", 0.0)
+    for _ in range(3):
+        ended(breaker, "other", "failed", THRESHOLDS.window_s + 0.1)
+    assert breaker.state(THRESHOLDS.window_s + 0.1) == "open"
+
+
+def test_a_failure_that_no_request_can_cause_opens_it_whoever_asks() -> None:
+    breaker = Breaker(THRESHOLDS)
+    ended(breaker, "honest", "answered")
+    for _ in range(3):
+        ended(breaker, None, "failed")
+    assert breaker.state(0.0) == "open"
+
+
+def test_the_clients_that_are_remembered_are_bounded() -> None:
+    breaker = Breaker(THRESHOLDS)
+    for number in range(LIMIT_CLIENTS + 10):
+        ended(breaker, str(number), "answered")
+    assert len(breaker._clients) == LIMIT_CLIENTS
