@@ -48,7 +48,10 @@ class ErrorCode(StrEnum):
     MALFORMED_HTTP = _Spec("malformed_http", 400, "the request is not well-formed HTTP")
     HTTP_VERSION = _Spec("http_version", 505, "only HTTP/1.0 and HTTP/1.1 are supported")
     INVALID_PATH = _Spec("invalid_path", 400, "the path or query has characters that are not accepted")
-    INVALID_QUERY = _Spec("invalid_query", 400, "a guarded route does not accept this query")
+    INVALID_QUERY = _Spec(
+        "invalid_query", 400, "the route does not accept this query", settings=("pass_through_query",)
+    )
+    UNEXPECTED_BODY = _Spec("unexpected_body", 400, "a request with the method GET or HEAD has no body")
     INVALID_HOST = _Spec("invalid_host", 400, "the header `host` must be a name or an address, and a port")
     INVALID_HEADER = _Spec(
         "invalid_header", 400, "a header has characters that are not accepted", settings=("request_header",)

@@ -121,3 +121,10 @@ class ClientConfig(AuditConfig):
     jwt_refresh_s: float = setting(
         "Clients", 300.0, "Seconds between two requests for the keys at an address.", POSITIVE
     )
+    jwt_keep_s: float = setting(
+        "Clients",
+        86_400.0,
+        "How long the keys of tokens stay in force while they cannot be read. Then tokens get 503. A set without keys is in "
+        "force at once.",
+        POSITIVE,
+    )

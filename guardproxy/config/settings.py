@@ -19,6 +19,8 @@ DEPTH_MOST = 100  # the limit of the JSON parser
 RELOAD_LEAST_S = 0.1
 TENANT_FORM = re.compile(r"([A-Za-z0-9][A-Za-z0-9._-]{0,63})=sha256:([0-9A-Fa-f]{64})", re.ASCII)
 HEADER_FORM = re.compile(r"[A-Za-z0-9!#$%&'*+.^`|~-]+", re.ASCII)
+PARAMETER_FORM = re.compile(r"[A-Za-z0-9._~\[\]-]+", re.ASCII)
+ALLOWED_HOST_FORM = re.compile(r"(\*\.)?[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*\.?|\*", re.ASCII)
 ROUTE_FORM = re.compile(r"[A-Z]+ /.*", re.ASCII)
 
 
@@ -60,6 +62,13 @@ NETWORK = AllowedValues(form="an address or a network, like 10.0.0.0/8", is_righ
 HEADER = AllowedValues(
     form="the name of a header, like x-team", is_right=lambda entry: HEADER_FORM.fullmatch(entry) is not None
 )
+PARAMETER = AllowedValues(
+    form="the name of a parameter, like limit", is_right=lambda entry: PARAMETER_FORM.fullmatch(entry) is not None
+)
+ALLOWED_HOST = AllowedValues(
+    form="a name like guardproxy.monitoring.svc, *.svc.cluster.local or *, without a port",
+    is_right=lambda entry: ALLOWED_HOST_FORM.fullmatch(entry) is not None,
+)
 UPSTREAM = AllowedValues(
     form="like https://api.openai.com or anthropic=https://api.anthropic.com", is_right=is_upstream
 )
@@ -89,6 +98,23 @@ class Config(ClientConfig):
         ),
         "A route that is passed through without being read. `{name}` stands for letters, digits, `.`, `_` and `-`.",
         ROUTE,
+    )
+    pass_through_query: tuple[str, ...] = setting(
+        "Network",
+        (
+            *("after", "after_id", "api-version", "before", "before_id", "beta", "limit", "order"),
+            *("pageSize", "pageToken", "page_size", "page_token"),
+        ),
+        "A parameter that the query of such a route may have. Its value has letters, digits and `._~:=,-`, at most 256.",
+        PARAMETER,
+    )
+    admin_allowed_host: tuple[str, ...] = setting(
+        "Network",
+        (),
+        "A further name in `Host` for which the admin port answers, without a port; `*.NAME` is every name below it, `*` every "
+        "name. It always answers for this machine's loopback names and for `admin_host`, and for every address if that is a "
+        "wildcard.",
+        ALLOWED_HOST,
     )
     trusted_hop: tuple[str, ...] = setting(
         "Network", (), "A network whose requests may name their conversation and their language in headers.", NETWORK

@@ -73,9 +73,10 @@ from guardproxy.gateway.store.failover import Down, Failover
 from guardproxy.gateway.store.memory import MemoryStore
 from guardproxy.gateway.store.redis import RedisStore
 from guardproxy.gateway.tenants import KnownTenants, Tenancy, TenantNames
-from guardproxy.gateway.tokens import Tokens
+from guardproxy.gateway.tokens import ALGORITHMS, Tokens
 
 __all__ = [
+    "ALGORITHMS",
     "FILE_NAME",
     "LEASE_S",
     "NO_CLIENT",

@@ -37,13 +37,19 @@ def is_token(secret: str) -> bool:
 
 class Tokens:
     """Reads the tokens of one issuer. `key_set`: the text of its JWK Set; `where`: its file or URL, for messages. `issuer`,
-    `audience`: what tokens must name. `tenant`: the claim with the name of the tenant; empty: tokens name no tenant. Raises
-    `ConfigError` if the set has no key that can be used, or PyJWT is not installed."""
+    `audience`: what tokens must name. `tenant`: the claim with the name of the tenant; empty: tokens name no tenant. A set
+    without a key that can be used accepts no token (`has_keys`). Raises `ConfigError` if the text is no set, or PyJWT is not
+    installed."""
 
     def __init__(self, key_set: bytes, where: str, issuer: str, audience: Sequence[str], tenant: str = "") -> None:
         self._keys = _read_keys(key_set, where)
         self._issuer, self._audience, self._tenant = issuer, list(audience), tenant
         self._accepted: OrderedDict[bytes, tuple[KnownClient, float]] = OrderedDict()
+
+    @property
+    def has_keys(self) -> bool:
+        """Whether there is a key. A provider that withdraws all of its keys wants no token to be accepted."""
+        return bool(self._keys)
 
     def remembered(self, token: str, unix_s: float) -> KnownClient | None:
         """Returns the client of a token that was accepted before and has not expired; `None` for any other token."""
@@ -125,6 +131,4 @@ def _read_keys(text: bytes, where: str) -> dict[str, Any]:
             continue  # a provider may have keys of kinds that this library does not know
         if key.algorithm_name in ALGORITHMS and "d" not in described and key.key_id not in keys:
             keys[key.key_id or ""] = key
-    if not keys:
-        raise ConfigError(f"{where}: the JWK Set has no public key for signatures ({', '.join(sorted(ALGORITHMS))})")
     return keys

@@ -6,7 +6,8 @@ the C++ implementation by the authors of the language) is imported only if a pol
 types of all names, so an expression that cannot be evaluated is refused when policies are loaded.
 
 An expression is refused if it could be slow or could differ for equal requests: patterns that are not literals, nested
-quantifiers, headers without a literal name, `dyn`. The language has no clock, no randomness and no loops.
+quantifiers, headers without a literal name, `dyn`. Its values must not grow either: few texts and lists are joined, few lists
+are made of others, and `map` makes no text of the facts of the request. The language has no clock, no randomness and no loops.
 
 Decision: docs/decisions/0023-cel-is-evaluated-by-its-c-library.md
 """
@@ -27,6 +28,9 @@ from guardproxy.policy.naming import lower_case
 from guardproxy.wire import known_headers
 
 LIMIT_CHARS = 2000
+LIMIT_JOINS = 8  # `+` in an expression: each may double a text or a list
+LIMIT_LISTS = 3  # macros that make a list, with one `+` beside them
+LIMIT_ITEMS = 512  # of the lists that these read: the library copies the list that it makes for each item
 
 # The names that an expression can use, and the words for their types in messages.
 NAMES: Mapping[str, str] = {
@@ -48,6 +52,7 @@ FUNCTIONS = (
 
 _SECRET_HEADERS = ("proxy-authorization", "cookie")  # beside those that the formats declare
 _MACROS = ("all", "exists", "exists_one", "map", "filter")
+_LIST_MACROS = ("map", "filter")
 _TOKEN = re.compile(
     r"""(?P<text>[bB]?[rR]?(?:'''(?:\\.|[^\\])*?'''|\"{3}(?:\\.|[^\\])*?\"{3}|'(?:\\.|[^'\\\n])*'|"(?:\\.|[^"\\\n])*"))"""
     r"|(?P<word>[A-Za-z_][A-Za-z0-9_]*)|(?P<number>[0-9][0-9A-Za-z.]*)|(?P<mark>&&|\|\||[=!<>]=|\S)|\s+",
@@ -88,11 +93,13 @@ def is_credential(header: str) -> bool:
 @dataclass(frozen=True, slots=True)
 class Cel:
     """A compiled expression. `headers`: the names of the headers that it reads. `names`: the members of `NAMES` that
-    it uses. `_normal`: the same expression with lower-case string literals, for values in normal form."""
+    it uses. `makes_lists`: whether it makes a list of another list; then it is not evaluated for a long list. `_normal`:
+    the same expression with lower-case string literals, for values in normal form."""
 
     text: str
     headers: tuple[str, ...] = ()
     names: frozenset[str] = field(default=frozenset(), compare=False, repr=False)
+    makes_lists: bool = field(default=False, compare=False, repr=False)
     _compiled: Any = field(default=None, compare=False, repr=False)
     _normal: Any = field(default=None, compare=False, repr=False)
 
@@ -101,6 +108,9 @@ class Cel:
         evaluated for some reading (a header is missing)."""
         unsure = False
         for normal, values in about.readings(self.names, self.headers):
+            if self.makes_lists and len(values.get("request.tools", ())) > LIMIT_ITEMS:
+                unsure = True
+                continue
             try:
                 activation = _environment().Activation(values)
                 value = (self._normal if normal else self._compiled).eval(activation).plain_value()
@@ -132,7 +142,7 @@ def compile_cel(text: str) -> Cel:
     except RuntimeError as error:
         raise _group(list(_mistakes(str(error), text, tokens))) from None
     headers: dict[str, None] = {}
-    if wrong := [*_unbounded(tokens), *_headers(tokens, headers)]:
+    if wrong := [*_unbounded(tokens), *_growing(tokens), *_headers(tokens, headers)]:
         raise _group([CelError(message, *_place(text, at)) for message, at in wrong])
     if (kind := compiled.return_type().name()) != "BOOL":
         type_name = _TYPES.get(kind.lower(), f"a {kind.partition('<')[0].lower()}")
@@ -141,9 +151,13 @@ def compile_cel(text: str) -> Cel:
         )
     names = frozenset(_names(tokens))
     lower = _in_lower_case(text, tokens)
-    return Cel(
-        text, tuple(sorted(headers)), names, compiled, _environment().compile(lower) if lower != text else compiled
-    )
+    normal = _environment().compile(lower) if lower != text else compiled
+    return Cel(text, tuple(sorted(headers)), names, bool(_list_macros(tokens)), compiled, normal)
+
+
+def _list_macros(tokens: list[Token]) -> list[Token]:
+    """Returns the macros of an expression that make a list."""
+    return [token for number, token in enumerate(tokens) if token.text in _LIST_MACROS and _is_macro(tokens, number)]
 
 
 def _names(tokens: list[Token]) -> Iterator[str]:
@@ -305,6 +319,34 @@ def _unbounded(tokens: list[Token]) -> Iterator[tuple[str, int]]:
             if quantifiers:
                 yield f"`{token.text}` inside another quantifier takes too long on a long list", token.at
             quantifiers.append(depth + 1)
+
+
+def _growing(tokens: list[Token]) -> Iterator[tuple[str, int]]:
+    """Yields errors in expressions whose values could grow large: the library has no limit of its own for them."""
+    lists, joins = _list_macros(tokens), [token for token in tokens if token.kind == "mark" and token.text == "+"]
+    limit = 1 if lists else LIMIT_JOINS
+    if len(joins) > limit:
+        beside = " beside `map` or `filter`" if lists else ""
+        yield f"more than {limit} `+`{beside}: a long text or list would grow with each", joins[limit].at
+    if len(lists) > LIMIT_LISTS:
+        yield f"more than {LIMIT_LISTS} of `map` and `filter`: each makes another list", lists[LIMIT_LISTS].at
+    depth, maps = 0, list[int]()  # the depth of parentheses at which each `map` began
+    for number, token in enumerate(tokens):
+        if token.text == "(":
+            depth += 1
+        elif token.text == ")":
+            depth -= 1
+            maps = [start for start in maps if start <= depth]
+        elif maps and (token.text in ("[", "{", "request", "tenant")):
+            yield "`map` makes a text, a number or a condition of its item and of constants only", token.at
+            return
+        elif token.text == "map" and _is_macro(tokens, number):
+            maps.append(depth + 1)
+
+
+def _is_macro(tokens: list[Token], number: int) -> bool:
+    """Whether the word at an index is called as a macro of a list."""
+    return 0 < number < len(tokens) - 1 and tokens[number - 1].text == "." and tokens[number + 1].text == "("
 
 
 def _pattern(token: Token) -> str:

@@ -39,6 +39,7 @@ from guardproxy.exchange import (
     without_id,
 )
 from guardproxy.gateway import (
+    UNKNOWN,
     BodyHeaders,
     Capacity,
     ClientKeys,
@@ -65,7 +66,7 @@ from guardproxy.gateway import (
 from guardproxy.policy import PolicySet
 from guardproxy.server.body import Bodies, BodyAccount
 from guardproxy.server.feedback import FeedbackRoute
-from guardproxy.server.headers import check_head, check_query, condition_headers, is_trusted, named
+from guardproxy.server.headers import check_head, check_passed_query, check_query, condition_headers, is_trusted, named
 from guardproxy.server.listener import HttpRequest
 from guardproxy.server.onward import refuse_names, upstream_headers, use_own_key
 from guardproxy.server.random_ids import RandomIds
@@ -180,6 +181,7 @@ class Admission:
         self._availability = Availability(breakers)
         self._hops = tuple(map(ip_network, config.trusted_hop))
         self._more = frozenset(map(str.lower, config.request_header))
+        self._passed_query = frozenset(config.pass_through_query)
         refuse_names(config)
         self.bodies = Bodies(config)
         self._feedback = FeedbackRoute(policies, self._seal) if config.feedback == "on" else None
@@ -227,6 +229,8 @@ class Admission:
             refuse_in_query(trail.head.query)
             if codec:
                 check_query(trail.head.query, codec.contract.query)
+            elif head.route != UNKNOWN:
+                check_passed_query(trail.head.query, self._passed_query)
             await duties.admit(trail)
             ids = self._ids(trail.head, codec) if self._seals_ids else None
             if ids and codec is None:
@@ -237,6 +241,8 @@ class Admission:
             request.go_on()
             held.credential = trail.head.tenant
             body = await self.bodies.read(request, held)
+            if body and codec is None and request.method in ("GET", "HEAD"):  # no check reads it, and no API wants it
+                raise DownstreamError(ErrorCode.UNEXPECTED_BODY)
             if ids and codec is None:  # no exchange opens them
                 body = await _beside(len(body), partial(ids.opened_body, body))
             if feedback:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from functools import partial
@@ -19,6 +20,7 @@ import aiohttp
 from guardproxy.config import Config
 from guardproxy.errors import ConfigError
 from guardproxy.gateway import (
+    ALGORITHMS,
     FILE_NAME,
     Clients,
     KnownClients,
@@ -33,6 +35,7 @@ from guardproxy.server.opening import naming
 
 _log = logging.getLogger(__name__)
 POLL_S = 2.0  # a revoked key is refused after this time, also where policies are reloaded on request only
+NO_KEYS = f"the JWK Set has no public key for signatures ({', '.join(sorted(ALGORITHMS))})"
 FETCH_TIMEOUT_S = 10.0
 LIMIT_FETCH_BYTES = 1024 * 1024
 
@@ -41,8 +44,10 @@ class ClientSource:
     """Reads the clients of the settings. Raises `ConfigError` if a file cannot be used at the start. An address of keys is
     asked by `run`; until it has answered, tokens are refused with 503."""
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: Config, clock: Callable[[], float] = time.monotonic) -> None:
         self._config = config
+        self._clock = clock
+        self._read_s = clock()  # when the keys of tokens were read last
         self._contents: dict[str, bytes] = {}
         self._troubles: dict[str, str] = {}
         self._table = maintained_prices() if config.prices == "genai-prices" else None
@@ -51,7 +56,10 @@ class ClientSource:
         for source, (name, read) in self._files().items():
             with naming(name):
                 content = read()
-                self._use(source, content, self._build(source, content))
+                built = self._build(source, content)
+                if isinstance(built, Tokens) and not built.has_keys:
+                    raise ConfigError(f"{source}: {NO_KEYS}")
+                self._use(source, content, built)
 
     @property
     def is_on(self) -> bool:
@@ -61,7 +69,7 @@ class ClientSource:
     @property
     def trouble(self) -> list[str]:
         """Why content that was read last is not in force."""
-        return [f"what was read before stays in force: {trouble}" for trouble in self._troubles.values()]
+        return list(self._troubles.values())
 
     async def run(self) -> None:
         """Polls for ever: files every `POLL_S` seconds, an address every `jwt_refresh_s` seconds."""
@@ -80,17 +88,29 @@ class ClientSource:
 
     async def step(self, source: str, read: Callable[[], Awaitable[bytes]]) -> None:
         """Reads a source once, and uses its content if it is new. What goes wrong is logged once."""
+        is_of_tokens = source == self._config.jwt_keys
         try:
             content = await read()
             if self._contents.get(source) != content:
                 # Many clients take a while to read, and the loop serves requests meanwhile.
                 self._use(source, content, await asyncio.to_thread(self._build, source, content))
         except ConfigError as error:
-            if self._troubles.get(source) != str(error):
+            if str(error) not in self._troubles.get(source, ""):
                 _log.error("clients not reloaded", extra={"error": str(error)})
-            self._troubles[source] = str(error)
+            self._troubles[source] = f"what was read before stays in force: {error}"
+            if is_of_tokens and self.known.tokens and self._clock() > self._read_s + self._config.jwt_keep_s:
+                # A key that was withdrawn meanwhile would be accepted for ever.
+                self.known = replace(self.known, tokens=None)
+                self._contents.pop(source, None)
+                _log.error("tokens are no longer accepted", extra={"error": str(error)})
+            if is_of_tokens and self.known.tokens is None:
+                self._troubles[source] = f"tokens are not accepted: {error}"
         else:
             self._troubles.pop(source, None)
+            if is_of_tokens:
+                self._read_s = self._clock()
+                if self.known.tokens and not self.known.tokens.has_keys:
+                    self._troubles[source] = f"tokens are not accepted: {source}: {NO_KEYS}"
 
     def _files(self) -> dict[str, tuple[str, Callable[[], bytes]]]:
         """Returns the setting that names each file and how the file is read, by its path."""

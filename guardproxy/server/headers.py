@@ -55,6 +55,7 @@ NEVER_DOWNSTREAM = frozenset(
 )
 """Headers that no setting can allow, because they belong to a connection or to guardproxy."""
 _LIMIT_VALUE = 256
+_PASSED_VALUE = re.compile(r"[A-Za-z0-9._~:=,-]{0,256}", re.ASCII)
 _NO_NAMES: frozenset[str] = frozenset()
 _ONCE = ("Host", "Content-Type", "Content-Length", "x-guardproxy-conversation", "Content-Language")
 _HOST = re.compile(
@@ -209,6 +210,22 @@ def check_query(query: str, allowed: QuerySyntax) -> None:
     if not allowed.pattern.fullmatch(query):
         message = f"a guarded route takes no query but {allowed.words}: what stands there is not checked"
         raise DownstreamError(ErrorCode.INVALID_QUERY, message, "query")
+
+
+def check_passed_query(query: str, allowed: Collection[str]) -> None:
+    """Checks the query of a route that is passed through. No check reads it, so only parameters with the names `allowed` pass,
+    each once and with a value of a form that leaves little room for a text. Raises `DownstreamError` (400)."""
+    names = set()
+    for part in query.split("&") if query else ():
+        name, _, value = part.partition("=")
+        name = unquote(name)
+        if name not in allowed or name in names or not _PASSED_VALUE.fullmatch(value):
+            message = (
+                "a route that is passed through takes only the parameters that `pass_through_query` names, each once and with "
+                "a plain value"
+            )
+            raise DownstreamError(ErrorCode.INVALID_QUERY, message, "query")
+        names.add(name)
 
 
 def condition_headers(headers: Mapping[str, str], names: Collection[str]) -> dict[str, str]:

@@ -20,7 +20,7 @@ from guardproxy.server.app import engine, settings
 from guardproxy.server.opening import admin_address, bound, listen
 from guardproxy.server.probes import AdminPort
 from guardproxy.server.siblings import Siblings
-from guardproxy.server.status import Metrics, Pulse, admin_app
+from guardproxy.server.status import AdminHosts, Metrics, Pulse, admin_app
 
 _log = logging.getLogger(__name__)
 
@@ -63,12 +63,12 @@ async def serve(config: Config, path: Path, ready: int, alive: int, siblings: Si
         signal.signal(number, signal.SIG_IGN)
     state = _ModelsState(config)
     server = await Serving(lambda name: cast(ModelScorer, state.models.scorer(name))).start(path)
-    admins = admin_address(config, config.workers)
+    admins, hosts = admin_address(config, config.workers), AdminHosts(config.admin_host, config.admin_allowed_host)
     with ExitStack() as unused:
         sockets = bound(admins, unused)
         listen(sockets, admins)
         unused.pop_all()
-    admin = AdminPort(admin_app(state, siblings=siblings), sockets, siblings.socket)
+    admin = AdminPort(admin_app(state, siblings=siblings, hosts=hosts), sockets, siblings.socket)
     _log.info("models are served", extra={"admin_port": admin.port})
     loop = asyncio.get_running_loop()
     state.pulse.start(loop)

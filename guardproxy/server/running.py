@@ -28,7 +28,7 @@ from guardproxy.server.opening import (
 )
 from guardproxy.server.probes import AdminPort
 from guardproxy.server.siblings import ALONE, Siblings
-from guardproxy.server.status import admin_app, on_loop
+from guardproxy.server.status import AdminHosts, admin_app, on_loop
 
 _log = logging.getLogger(__name__)
 KEEP_ALIVE_S = 75.0
@@ -87,7 +87,8 @@ async def serve(
         for site in sites:
             await site.start()
         port = runner.addresses[0][1]
-        app = admin_app(server, server, on_loop(loop, server.reload), siblings, on_loop(loop, server.purge))
+        hosts = AdminHosts(config.admin_host, config.admin_allowed_host)
+        app = admin_app(server, server, on_loop(loop, server.reload), siblings, on_loop(loop, server.purge), hosts)
         admin = AdminPort(app, admin_sockets, siblings.socket)
         watching = asyncio.create_task(server.reloading.run(config.reload_s), name="reload")
         watching_clients = asyncio.create_task(server.clients.run(), name="clients")

@@ -9,13 +9,16 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterable
+from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Any, Protocol
 
 from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Gauge, generate_latest
 
+from guardproxy.config import SETTINGS
 from guardproxy.server.durations import Durations
+from guardproxy.server.opening import EVERYWHERE
 from guardproxy.server.scanner import Meters
 from guardproxy.server.siblings import ALONE, Handler, Siblings, add_all
 
@@ -232,6 +235,40 @@ class Reloading(Protocol):
         ...
 
 
+class AdminHosts:
+    """The values of `Host` for which the admin port answers. A web page of a strange name that is made to resolve to this
+    machine (DNS rebinding) sends that name, so no page can read the port. `own`: the address that it listens on; `further`:
+    names, and `*.NAME` for those below a name, or `*` for every name."""
+
+    def __init__(self, own: str = "127.0.0.1", further: Iterable[str] = ()) -> None:
+        self._is_everywhere = own in EVERYWHERE
+        self._names = {"localhost", own.lower(), *(name.lower().rstrip(".") for name in further)}
+        self._address = _address(own)
+
+    def accept(self, host: str | None) -> bool:
+        """Whether a request with this header is answered. Clients that send none are no browsers."""
+        if host is None:
+            return True
+        name = host.strip().lower()
+        if not name.startswith("[") and name.count(":") == 1:
+            name = name.partition(":")[0]
+        elif name.startswith("["):
+            name = name[1:].partition("]")[0]
+        if (address := _address(name)) is not None:  # an address is not resolved
+            return self._is_everywhere or address.is_loopback or address == self._address
+        name = name.rstrip(".")
+        ends = (f"*.{name.split('.', count)[-1]}" for count in range(1, name.count(".") + 1))
+        return "*" in self._names or name in self._names or not self._names.isdisjoint(ends)
+
+
+def _address(text: str) -> IPv4Address | IPv6Address | None:
+    try:
+        address = ip_address(text)
+    except ValueError:
+        return None
+    return (address.ipv4_mapped if isinstance(address, IPv6Address) else None) or address
+
+
 def on_loop(
     loop: asyncio.AbstractEventLoop, work: Callable[[], Coroutine[Any, Any, dict[str, object]]]
 ) -> Callable[[], Coroutine[Any, Any, dict[str, object]]]:
@@ -249,9 +286,23 @@ def admin_app(
     reload_now: Callable[[], Coroutine[Any, Any, dict[str, object]]] | None = None,
     siblings: Siblings = ALONE,
     purge: Callable[[], Coroutine[Any, Any, dict[str, object]]] | None = None,
+    hosts: AdminHosts | None = None,
 ) -> web.Application:
     """The application of the admin port. `reload_now`: replaces `reloading.reload`, which belongs to another loop. `siblings`:
-    all processes of the server. `purge`: drops all answers of the cache."""
+    all processes of the server. `purge`: drops all answers of the cache. `hosts`: those it answers for; by default those of an
+    address of this machine alone."""
+    allowed = hosts or AdminHosts()
+
+    @web.middleware
+    async def only_for_hosts(request: web.Request, handler: Handler) -> web.StreamResponse:
+        peer = request.transport.get_extra_info("peername") if request.transport else None
+        if isinstance(peer, tuple) and not allowed.accept(
+            request.headers.get("Host")
+        ):  # not another process of the server
+            return web.Response(
+                status=403, text=f"not for this host: name it with {SETTINGS['admin_allowed_host'].names}\n"
+            )
+        return await handler(request)
 
     async def livez(_: web.Request) -> web.Response:
         stuck = state.stuck()
@@ -278,7 +329,7 @@ def admin_app(
 
         return handle
 
-    app = web.Application()
+    app = web.Application(middlewares=[only_for_hosts])
     handlers: dict[str, Handler] = {"/livez": livez, "/readyz": readyz, "/metrics": metrics, "/version": version}
     for path, handler in handlers.items():
         app.router.add_get(path, handler)

@@ -35,6 +35,8 @@ jwt_audience = ["guardproxy"]
 SAMPLES: dict[str, Any] = {
     "seal_key": ["env:SEAL"],
     "pass_through": ["GET /v1/models", "GET /v1/files"],
+    "pass_through_query": ["limit", "include[]"],
+    "admin_allowed_host": ["guardproxy.monitoring.svc", "*.svc.cluster.local"],
     "trusted_hop": ["10.0.0.0/8", "fd00::/8"],
     "request_header": ["x-team", "x-user"],
     "answer_header": ["x-team"],

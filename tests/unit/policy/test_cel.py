@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from guardproxy.policy.about import About
-from guardproxy.policy.cel import LIMIT_CHARS, Cel, CelError, compile_cel
+from guardproxy.policy.cel import LIMIT_CHARS, LIMIT_ITEMS, LIMIT_JOINS, LIMIT_LISTS, Cel, CelError, compile_cel
 
 ABOUT = About(
     route="POST /v1/messages",
@@ -228,3 +228,54 @@ def test_any_order_of_words_compiles_or_is_refused(text: str) -> None:
         errors = group.exceptions
     assert holds in (True, False, None)
     assert all(isinstance(error, CelError) for error in errors)
+
+
+# Values that could grow.
+
+MAP = ".map(t, t)"
+EXISTS = '.exists(t, t == "a")'
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("request.tools" + ".map(t, t + t)" * 2 + EXISTS, "more than 1 `+` beside `map` or `filter`"),
+        ("(request.tools + request.tools + request.tools)" + MAP + EXISTS, "more than 1 `+` beside `map` or `filter`"),
+        ("request.tools" + MAP * (LIMIT_LISTS + 1) + EXISTS, f"more than {LIMIT_LISTS} of `map` and `filter`"),
+        (
+            "request.tools" + ".filter(t, true)" * (LIMIT_LISTS + 1) + EXISTS,
+            f"more than {LIMIT_LISTS} of `map` and `filter`",
+        ),
+        ("(" + " + ".join(["request.tools"] * (LIMIT_JOINS + 2)) + ")" + EXISTS, f"more than {LIMIT_JOINS} `+`:"),
+        ("request.tools.map(t, [t, t]).exists(t, true)", "`map` makes a text, a number or a condition"),
+        ("request.tools.map(t, {t: t}).exists(t, true)", "`map` makes a text, a number or a condition"),
+        ("request.tools.map(t, request.model)" + EXISTS, "`map` makes a text, a number or a condition"),
+        ("request.tools.map(t, (tenant.name))" + EXISTS, "`map` makes a text, a number or a condition"),
+    ],
+)
+def test_an_expression_whose_values_could_grow_is_refused(text: str, message: str) -> None:
+    assert any(told.startswith(message) for _, _, told in mistakes(text))
+
+
+@pytest.mark.parametrize(
+    ("text", "holds"),
+    [
+        ('request.tools.filter(t, t in ["shell", "bash"]).size() == 1', True),
+        ('request.tools.map(t, t + "!").exists(t, t == "web!")', True),
+        ('size(request.tools.map(t, size(t))) == 2 && request.model != ""', True),
+        ('request.tools.filter(t, t == request.model).size() == 0 || "map" == "filter"', True),
+        (" || ".join(['request.tools.exists(t, t == "map" + "x")'] * LIMIT_JOINS), False),
+    ],
+)
+def test_an_expression_with_bounded_values_is_not(text: str, holds: bool) -> None:
+    assert compile_cel(text).holds(ABOUT) is holds
+
+
+def test_a_list_of_a_long_list_is_not_made() -> None:
+    """The library copies the list that it makes for each item. The condition counts as failed, so its policy applies."""
+    compiled = compile_cel('request.tools.filter(t, t == "a").size() == 0')
+    names = tuple(f"t{number}" for number in range(LIMIT_ITEMS + 1))
+    assert compiled.holds(About(route="POST /x", tools=names[:-1])) is True
+    longer = About(route="POST /x", tools=names)
+    assert compiled.holds(longer) is None
+    assert compile_cel('request.tools.exists(t, t == "t9")').holds(longer) is True, "no list is made"

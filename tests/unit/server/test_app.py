@@ -189,6 +189,36 @@ async def test_an_unknown_route_and_a_wrong_type_are_refused(running: Start) -> 
         assert answer.status == 415
 
 
+@pytest.mark.parametrize(
+    ("method", "query", "body", "code"),
+    [
+        ("GET", "", b"", None),
+        ("GET", "?limit=20&after=gpt-5", b"", None),
+        ("GET", "?text=hello", b"", "invalid_query"),
+        ("GET", "", b"hello", "unexpected_body"),
+        ("GET", "?limit=20", b"{}", "unexpected_body"),
+    ],
+)
+async def test_a_route_that_is_passed_through_carries_no_text(
+    running: Start, method: str, query: str, body: bytes, code: str | None
+) -> None:
+    rig = await running()
+    url = f"http://127.0.0.1:{rig.port}/v1/models{query}"
+    async with rig.client.request(method, url, data=body or None) as answer:
+        told = await answer.json()
+    assert (told["error"]["code"] if code else None) == code
+    assert len(rig.journal.all()) == (0 if code else 1), "what is refused is not sent"
+    await until(rig.records)
+    assert rig.records()[0]["outcome"] == ("refused" if code else "passed")
+
+
+async def test_settings_name_the_parameters_of_such_a_route(running: Start) -> None:
+    rig = await running(pass_through=("GET /v1/models",), pass_through_query=("text",))
+    for query, status in (("text=hello", 200), ("limit=20", 400)):
+        async with rig.client.get(f"http://127.0.0.1:{rig.port}/v1/models?{query}") as answer:
+            assert answer.status == status
+
+
 async def test_what_is_open_is_waited_for_and_then_ended(running: Start) -> None:
     rig = await running(drain_s=30.0)
     task = asyncio.create_task(rig.status("/v1/messages", asked("hang early")))

@@ -69,6 +69,51 @@ def test_a_start_needs_keys_of_tokens(tmp_path: Path) -> None:
     assert found.known.tokens is not None
 
 
+def test_a_start_with_a_set_without_keys_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "jwks.json").write_bytes(b'{"keys": []}')
+    with pytest.raises(ConfigError, match=r"`jwt_keys` .*: the JWK Set has no public key for signatures"):
+        source(jwt_keys=str(tmp_path / "jwks.json"), **TOKENS)
+
+
+def test_keys_that_are_withdrawn_are_dropped_at_once(tmp_path: Path) -> None:
+    """However the provider says it: no keys, or no key that can be used."""
+    path = tmp_path / "jwks.json"
+    path.write_bytes(KEY_SET)
+    found = source(jwt_keys=str(path), **TOKENS)
+    for content in (b'{"keys": []}', b'{"keys": [{"kty": "none"}]}'):
+        asyncio.run(found.step(str(path), partial(given, content)))
+        assert found.known.tokens is not None
+        assert not found.known.tokens.has_keys
+        assert found.trouble == [f"tokens are not accepted: {path}: {module.NO_KEYS}"]
+    asyncio.run(found.step(str(path), partial(given, KEY_SET)))
+    assert found.known.tokens.has_keys
+    assert found.trouble == []
+
+
+@pytest.mark.parametrize("is_broken", [False, True])
+def test_keys_that_cannot_be_read_stay_for_a_bounded_time(is_broken: bool, tmp_path: Path) -> None:
+    now_s = [0.0]
+    path = tmp_path / "jwks.json"
+    path.write_bytes(KEY_SET)
+    settings: dict[str, Any] = {"jwt_keys": str(path), "jwt_keep_s": 100.0, **TOKENS}
+    found = ClientSource(load({"upstream": ("https://a.example",), **settings}, {}), lambda: now_s[0])
+
+    async def away() -> bytes:
+        if is_broken:
+            return b"<html>"
+        raise ConfigError("away")
+
+    for at_s, content in ((90.0, None), (95.0, KEY_SET), (194.0, None), (196.0, None), (197.0, None)):
+        now_s[0] = at_s
+        asyncio.run(found.step(str(path), away if content is None else partial(given, content)))
+        assert (found.known.tokens is None) == (at_s > 195.0), at_s
+        stays = "what was read before stays in force: " if at_s < 195.0 else "tokens are not accepted: "
+        assert [trouble.startswith(stays) for trouble in found.trouble] == [True] * (content is None)
+    asyncio.run(found.step(str(path), partial(given, KEY_SET)))
+    assert found.known.tokens is not None, "the same content as before"
+    assert found.trouble == []
+
+
 def test_new_content_is_used_and_broken_content_is_not(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     path = tmp_path / "keys.json"
     path.write_bytes(FILE)
@@ -151,7 +196,7 @@ async def test_an_address_that_does_not_answer_is_asked_again(server: TestServer
         raise ConfigError("away")
 
     await found.step(url, away)
-    assert (found.known.tokens, found.trouble) == (None, ["what was read before stays in force: away"])
+    assert (found.known.tokens, found.trouble) == (None, ["tokens are not accepted: away"])
     polling = asyncio.create_task(found.run())
     await until(lambda: found.known.tokens is not None)
     polling.cancel()

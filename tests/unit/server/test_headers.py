@@ -12,7 +12,14 @@ from multidict import CIMultiDict
 
 from guardproxy.config import Config, load
 from guardproxy.errors import ConfigError, DownstreamError, ErrorCode
-from guardproxy.server.headers import check_head, condition_headers, downstream_headers, is_trusted, named
+from guardproxy.server.headers import (
+    check_head,
+    check_passed_query,
+    condition_headers,
+    downstream_headers,
+    is_trusted,
+    named,
+)
 from guardproxy.server.onward import fallback_headers
 from guardproxy.wire import KeyHeader
 from guardproxy.wire.formats.anthropic_messages.contract import CONTRACT as MESSAGES
@@ -198,3 +205,24 @@ def test_a_setting_lets_more_names_of_answers_through() -> None:
 def test_only_a_named_network_is_trusted(peer: object, trusted: bool) -> None:
     assert is_trusted(peer, [ip_network("10.0.0.0/8"), ip_network("fe80::/10")]) is trusted
     assert not is_trusted(peer, [])
+
+
+NAMES = frozenset(("limit", "after", "include[]"))
+
+
+@pytest.mark.parametrize("query", ["", "limit=20", "limit=20&after=model-4.1_b~x", "include%5B%5D=a,b", "limit="])
+def test_a_route_that_is_passed_through_takes_the_parameters_that_settings_name(query: str) -> None:
+    check_passed_query(query, NAMES)
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        *("text=hello", "limit=20&text=hello", "limit=1&limit=2", "limit=a%20b", "limit=a+b", "hello", "&", "limit=1&"),
+        *("Limit=1", "limit=" + "9" * 257, "limit=%41", "=1", "after=%E2%80%8B", "lim%69t=1&limit=1", "limit=1;text=x"),
+    ],
+)
+def test_any_other_query_of_such_a_route_is_refused(query: str) -> None:
+    with pytest.raises(DownstreamError, match="`pass_through_query`") as caught:
+        check_passed_query(query, NAMES)
+    assert caught.value.code == "invalid_query"

@@ -136,8 +136,9 @@ def test_an_admin_port_in_use_is_found_for_every_process(
         first = other.getsockname()[1] - taken
         said = start(tmp_path, f"--admin-port {first} --workers {workers}", monkeypatch)
     assert SETTINGS["admin_port"].names in said
-    assert f"port {first + taken} " in said
-    assert "in use" in said
+    found = re.search(r": port (\d+) .* in use", said)
+    assert found is not None
+    assert first <= int(found[1]) <= first + taken, "another process may have a port before it"
 
 
 @pytest.mark.parametrize("workers", [1, 2])

@@ -10,7 +10,7 @@ import urllib.request
 import pytest
 
 from guardproxy.server.probes import AdminPort
-from guardproxy.server.status import Metrics, Pulse, admin_app, on_loop
+from guardproxy.server.status import AdminHosts, Metrics, Pulse, admin_app, on_loop
 from tests.kit.serving import listening
 
 
@@ -92,3 +92,62 @@ async def test_the_cache_is_purged_on_the_loop_of_the_proxy(is_ok: bool, status:
     finally:
         port.close()
     assert (told, json.loads(said)["loop"]) == (status, id(loop))
+
+
+@pytest.mark.parametrize(
+    ("own", "host", "is_answered"),
+    [
+        *(
+            ("127.0.0.1", host, True)
+            for host in ("127.0.0.1:9090", "127.0.0.1", "LOCALHOST:9090", "localhost.", "[::1]:9090")
+        ),
+        *(("127.0.0.1", host, True) for host in ("127.9.9.9", "[::ffff:127.0.0.1]:9090", "::1", None)),
+        *(
+            ("127.0.0.1", host, False)
+            for host in ("evil.example", "evil.example:9090", "10.0.0.7:9090", "", "localhost.evil.example")
+        ),
+        *(
+            ("127.0.0.1", host, False)
+            for host in ("127.0.0.1.evil.example", "127.0.0.1@evil.example", "[", "a:b:c", "*", "*.svc")
+        ),
+        *((own, "10.0.0.7:9090", True) for own in ("0.0.0.0", "::", "", "10.0.0.7")),
+        *((own, "[2001:db8::7]:9090", own != "10.0.0.7") for own in ("0.0.0.0", "::", "", "10.0.0.7")),
+        *((own, "evil.example:9090", False) for own in ("0.0.0.0", "::", "", "10.0.0.7", "admin.example")),
+        ("admin.example", "Admin.Example:9090", True),
+        ("10.0.0.7", "10.0.0.8", False),
+    ],
+)
+def test_the_port_answers_only_for_hosts_that_nobody_else_can_name(
+    own: str, host: str | None, is_answered: bool
+) -> None:
+    assert AdminHosts(own).accept(host) == is_answered
+
+
+@pytest.mark.parametrize(
+    ("named", "host", "is_answered"),
+    [
+        ("guardproxy", "guardproxy:9090", True),
+        ("guardproxy", "a.guardproxy", False),
+        ("Guard.Example.", "guard.example", True),
+        ("*.svc.cluster.local", "guard.prod.svc.cluster.local:9090", True),
+        ("*.svc.cluster.local", "svc.cluster.local", False),
+        ("*.svc.cluster.local", "evilsvc.cluster.local", False),
+        ("*", "evil.example", True),
+    ],
+)
+def test_a_setting_names_further_hosts(named: str, host: str, is_answered: bool) -> None:
+    assert AdminHosts("127.0.0.1", (named,)).accept(host) == is_answered
+
+
+@pytest.mark.parametrize("path", ["/livez", "/readyz", "/metrics", "/version", "/all/livez", "/nothing"])
+def test_no_path_answers_for_a_strange_host(path: str) -> None:
+    port = AdminPort(admin_app(State()), [listening()])
+    request = urllib.request.Request(f"http://127.0.0.1:{port.port}{path}", headers={"Host": "evil.example"})
+    try:
+        with pytest.raises(urllib.error.HTTPError) as caught:
+            urllib.request.urlopen(request, timeout=10)
+        with caught.value as error:
+            assert error.code == 403
+            assert b"--admin-allowed-host" in error.read()
+    finally:
+        port.close()

@@ -154,6 +154,8 @@ def test_a_process_without_siblings_answers_alone() -> None:
 def test_a_web_page_reloads_no_process(header: str, tmp_path: Path) -> None:
     with all_three(tmp_path) as (port, states), socket.create_connection(("127.0.0.1", port), 10) as client:
         states["0"].reloads = False
-        client.sendall(f"POST /all/reload HTTP/1.1\r\nHost: x\r\n{header}\r\nContent-Length: 0\r\n\r\n".encode())
+        client.sendall(
+            f"POST /all/reload HTTP/1.1\r\nHost: localhost\r\n{header}\r\nContent-Length: 0\r\n\r\n".encode()
+        )
         assert client.recv(4096).startswith(b"HTTP/1.1 403 ")
         assert get(port, "/all/reload", b"")[0] == 422, "the reload of a worker fails"
