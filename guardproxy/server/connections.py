@@ -28,6 +28,7 @@ from aiohttp.client_reqrep import ClientRequest
 from aiohttp.connector import Connection
 from aiohttp.hdrs import METH_GET, METH_HEAD, METH_OPTIONS, METH_TRACE
 from aiohttp.http import HttpProcessingError, RawResponseMessage, StreamWriter
+from aiohttp.http_parser import HttpResponseParser
 from multidict import CIMultiDict, CIMultiDictProxy
 from yarl import URL
 
@@ -97,22 +98,49 @@ def cause_of(error: BaseException, progress: RequestProgress) -> UpstreamCause:
 
 
 class _Protocol(ResponseHandler):
-    """The protocol of a connection. It differs from aiohttp's in three ways. Bytes that arrive while the connection is idle
-    answer no request. Every end of the connection ends the wait for a body. And a connection is closed at once: aiohttp first
-    writes what is left of a request, without a time limit, though the upstream may never read it."""
+    """The protocol of a connection. It differs from aiohttp's in three ways. Bytes behind an answer, or that arrive while the
+    connection is idle, answer no request: they close it. Every end of the connection ends the wait for a body. And a
+    connection is closed at once: aiohttp first writes what is left of a request, without a time limit, though the upstream
+    may never read it."""
 
     _was_kept = False
+    _is_parsing = False
+    _has_begun_another = False
 
     @property
     def has_strange_bytes(self) -> bool:
-        """Whether bytes arrived while the connection was idle. The connection is then of no use."""
-        return self._was_kept and bool(self._tail or self._buffer)
+        """Whether bytes arrived that answer no request. The connection is then of no use: every answer on it would be that of
+        the request before."""
+        return self._was_kept and (self._has_begun_another or bool(self._tail or self._buffer))
 
     def keep(self) -> None:
         """Notes that the connection is idle. Bytes that arrive from now on are not parsed."""
         self._was_kept = True
-        self._parser = None
+        parser, self._parser = self._parser, None
         self._drop_timeout()  # it may have begun at the end of a large request, when the answer was complete
+        if not self._is_parsing:
+            self._close_if_begun(parser)
+
+    def data_received(self, data: bytes) -> None:
+        """Parses bytes. If the answer ends in them, and the connection is kept for it, looks at what is behind the answer."""
+        parser = self._parser
+        self._is_parsing = True
+        try:
+            super().data_received(data)
+        finally:
+            self._is_parsing = False
+        if self._was_kept and self._parser is None:
+            self._close_if_begun(parser)
+
+    def _close_if_begun(self, parser: HttpResponseParser | None) -> None:
+        """Closes the connection if another answer has come, or has begun in the parser of the one before."""
+        try:  # a parser between two messages has none at the end of the bytes
+            begun = parser is not None and parser.feed_eof() is not None
+        except Exception:  # it is in the middle of one
+            begun = True
+        if begun or self._tail or self._buffer:
+            self._has_begun_another = True
+            self.abort()
 
     def feed_data(self, data: tuple[RawResponseMessage, aiohttp.StreamReader], size: int = 0) -> None:
         """Takes the head of an answer. An upstream that sends many interim answers at once is cut off: the loop would parse as

@@ -4,6 +4,7 @@ for ever, and no connection stays open."""
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from functools import partial
 
 import aiohttp
@@ -229,3 +230,68 @@ async def test_what_is_no_method_is_not_sent(method: str) -> None:
         with pytest.raises(ValueError, match="method"):
             await ask(connections, url, method)
         assert not models
+
+
+IN_CHUNKS = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n"
+BEHIND = [(answer, size) for answer in (OK, IN_CHUNKS) for size in range(1, len(STRANGE) + 1)]
+
+
+@pytest.mark.parametrize("is_whole", [True, False], ids=["one segment", "head before"])
+async def test_bytes_behind_an_answer_in_its_segment_answer_no_request(is_whole: bool) -> None:
+    """However many there are: a byte of another answer, all of it, or more."""
+    for answer, size in BEHIND:
+        ended = asyncio.Event()
+
+        async def behind(model: Model, answer: bytes = answer, size: int = size, ended: asyncio.Event = ended) -> None:
+            await model.request()
+            head, gap, body = answer.partition(b"\r\n\r\n")
+            if not is_whole:
+                await model.say(head + gap)
+                await model.reader.read(1)  # the client has read the head
+            await model.say((body if not is_whole else answer) + STRANGE[:size])
+            with suppress(ConnectionError):
+                await model.reader.read()
+            ended.set()
+
+        async with model([behind, answering(OK)]) as (url, models), opened() as connections, asyncio.timeout(20):
+            first = await ask(connections, url)
+            if not is_whole:
+                first._protocol.transport.write(b"!")  # type: ignore[union-attr]
+            assert await first.content.read() == b"{}"
+            await ended.wait()  # the connection is closed at once, not at the next request
+            assert await (await ask(connections, url)).content.read() == b"{}"
+            assert len(models) == 2, (answer, size)
+
+
+async def test_an_answer_with_its_last_line_end_twice_keeps_its_connection() -> None:
+    """Some servers send it. It begins no message."""
+    async with model([answering(OK + b"\r\n", OK)]) as (url, models), opened() as connections:
+        for _ in range(2):
+            assert await (await ask(connections, url)).content.read() == b"{}"
+        assert len(models) == 1
+
+
+@pytest.mark.parametrize("cut", range(1, len(OK) + len(STRANGE)))
+async def test_two_answers_at_once_cut_anywhere_never_stay_one_behind(cut: int) -> None:
+    """The second part comes when the client has read the first answer, or waits for it."""
+    both = OK + STRANGE
+    more, ended = asyncio.Event(), asyncio.Event()
+
+    async def cutting(model: Model) -> None:
+        await model.request()
+        await model.say(both[:cut])
+        await more.wait()
+        with suppress(ConnectionError):
+            await model.say(both[cut:])
+            await model.reader.read()
+        ended.set()
+
+    async with model([cutting, answering(OK)]) as (url, models), opened() as connections, asyncio.timeout(20):
+        asking = asyncio.create_task(ask(connections, url))
+        if cut < len(OK):
+            more.set()
+        assert await (await asking).content.read() == b"{}"
+        more.set()
+        await ended.wait()
+        assert await (await ask(connections, url)).content.read() == b"{}"
+        assert len(models) == 2
