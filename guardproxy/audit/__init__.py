@@ -28,7 +28,7 @@ from guardproxy.audit.document import (
 )
 from guardproxy.audit.document_schema import log_schema
 from guardproxy.audit.entries import AnyEntry, Erased, Judged, Rotated, Unsealed
-from guardproxy.audit.folder import NO_KEY, LogReport, logs_of, verify_folder
+from guardproxy.audit.folder import NO_KEY, LogReport, logs_of, verify_folder, verify_signed_folder
 from guardproxy.audit.intents import abandoned_intents, closing, open_intents_of
 from guardproxy.audit.masking import Moves, OffsetMap, Span, beside, mask, merge
 from guardproxy.audit.opinions import RecordedFeedback, RecordedJudge, RecordedOpinion
@@ -54,7 +54,7 @@ from guardproxy.audit.proof.verification import CheckpointReport, verify_checkpo
 from guardproxy.audit.proof.witness import witness
 from guardproxy.audit.rotation import Rotation
 from guardproxy.audit.segment import numbers, path_of
-from guardproxy.audit.shipping import Batch, Shipper, Target, ship_on
+from guardproxy.audit.shipping import Arrears, Batch, Sent, Shipper, Target, position_of, sent_of, ship_on
 from guardproxy.audit.sinks import Sink, open_sink, sink_opener, target_of
 from guardproxy.audit.sinks.file import Entry, FileSink, Receiver
 from guardproxy.audit.tasks import (
@@ -78,6 +78,7 @@ __all__ = [
     "SIGNS",
     "AnyEntry",
     "AnyProof",
+    "Arrears",
     "Batch",
     "ChainHead",
     "CheckpointReport",
@@ -134,6 +135,7 @@ __all__ = [
     "Rotated",
     "Rotation",
     "Sealing",
+    "Sent",
     "Shipper",
     "SignedNote",
     "Signing",
@@ -163,6 +165,7 @@ __all__ = [
     "open_line",
     "open_sink",
     "path_of",
+    "position_of",
     "private_key",
     "prove_consistency",
     "prove_record",
@@ -174,12 +177,14 @@ __all__ = [
     "read_record",
     "reason",
     "replace_file",
+    "sent_of",
     "ship_on",
     "signer_of",
     "sink_opener",
     "target_of",
     "verify_checkpoints",
     "verify_folder",
+    "verify_signed_folder",
     "witness",
     "write_key",
     "write_note",

@@ -21,10 +21,11 @@ from typing import Any
 from guardproxy.audit.chain import ChainHead, Code, Problem, Report, head_of, open_line, read_named_head
 from guardproxy.audit.commands import OPERATOR_FILES, OPERATOR_LOG, holds_commands_only
 from guardproxy.audit.proof.lines import RootWatch
-from guardproxy.audit.proof.verification import CheckpointReport
+from guardproxy.audit.proof.note import PublicKey
+from guardproxy.audit.proof.verification import CheckpointReport, Copy, verify_checkpoints
 from guardproxy.audit.verifying import VERIFIED_BYTES, ExpectedLog, LogVerification, VerifiedPart, VerifyWork
 from guardproxy.engine import HERE, AnyPath, Part, WorkEngine, matching, parts_of
-from guardproxy.errors import AuditError
+from guardproxy.errors import AuditError, EngineError
 
 LIMIT_HEADER_BYTES = 1 << 24
 _OF_COMMANDS = f"{OPERATOR_LOG}.jsonl"
@@ -33,6 +34,8 @@ NO_KEY = (
     "*.head files that are stored elsewhere (--heads) reveal that. `guardproxy audit keygen` and `serve --audit-key` sign "
     "the log."
 )
+
+LIMIT_LOOKS = 10  # of a folder from which logs are removed again and again
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +135,43 @@ def verify_folder(
     reports = [_verify(log, claims[str(log.path)], found, signed) for log in verified]
     next(found, None)  # the end of the results ends the workers
     return reports
+
+
+def verify_signed_folder(
+    folder: AnyPath,
+    keys: Sequence[PublicKey] = (),
+    copies_of_checkpoints: Sequence[Copy] = (),
+    copies: AnyPath | None = None,
+    engine: WorkEngine = HERE,
+) -> tuple[CheckpointReport | None, list[LogReport]]:
+    """Verifies the checkpoints of a folder, and every log (`verify_checkpoints`, `verify_folder`).
+
+    The proxy may remove old logs meanwhile (`audit_retain_s`): first a checkpoint names them, then their files go. So if a file
+    is missing, and the checkpoints name more removed logs than before, all is read again. Raises `OSError` and
+    `EngineError`."""
+    looks = 0
+    while True:
+        looks += 1
+        signed = verify_checkpoints(folder, keys, copies_of_checkpoints)
+        logs: list[LogReport] = []
+        missing: Exception | None = None
+        try:
+            logs = verify_folder(folder, copies, signed, engine)
+        except (FileNotFoundError, EngineError) as error:  # an engine reads in other processes
+            missing = error
+        is_gone = any(problem.code == "gone" for log in logs for problem in log.report.problems)
+        if (missing is None and not is_gone) or looks == LIMIT_LOOKS or not _has_removed_more(folder, signed):
+            break
+    if missing is not None:
+        raise missing
+    return signed, logs
+
+
+def _has_removed_more(folder: AnyPath, signed: CheckpointReport | None) -> bool:
+    """Whether the checkpoints of a folder name removed logs that they did not name before."""
+    newest = verify_checkpoints(folder)
+    before = signed.states.removed if signed is not None else {}
+    return newest is not None and not newest.states.removed.keys() <= before.keys()
 
 
 def _expected(log: _LogFile, signed: CheckpointReport) -> ExpectedLog:

@@ -10,6 +10,7 @@ copies apart. Headers are sent before the lines of their file, so a copy verifie
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -61,6 +62,64 @@ class _Place(msgspec.Struct, frozen=True):
     seq: int = -2
 
 
+def position_of(folder: Path, target: str) -> Path:
+    """Returns the file in which the position of the lines that a target accepted is kept."""
+    return folder / f"ship-{hashlib.sha256(target.encode()).hexdigest()[:12]}.position"
+
+
+class Sent(NamedTuple):
+    """How much of a folder of logs a target has. `written`: the bytes of whole lines in the logs; `accepted`: those that it
+    accepted."""
+
+    written: int
+    accepted: int
+
+
+def sent_of(folder: Path, position: Path) -> Sent:
+    """Returns how much was sent. Logs and positions that cannot be read count as sent, because they tell nothing."""
+    places: dict[str, _Place] = {}
+    with suppress(FileNotFoundError, msgspec.DecodeError):
+        places = msgspec.json.decode(position.read_bytes(), type=dict[str, _Place])
+    written = accepted = 0
+    for path in logs_of(folder):
+        with suppress(OSError), path.open("rb") as file:
+            end = whole_lines_end(partial(os.pread, file.fileno()), os.fstat(file.fileno()).st_size)
+            place = places.get(path.name)
+            written += end
+            accepted += min(end, place.offset) if place is not None else 0
+    return Sent(written, accepted)
+
+
+class Arrears:
+    """How long a target has been behind. In: how much was sent, again and again. A target is behind if it has not accepted
+    what the logs held `limit_s` ago; that it accepts something does not matter."""
+
+    def __init__(self, limit_s: float) -> None:
+        self._limit_s = limit_s
+        self._goal = 0  # what the logs held at `_since_s`
+        self._since_s: float | None = None
+        self._sent = Sent(0, 0)
+
+    def note(self, sent: Sent, now_s: float) -> None:
+        """Takes what was sent by now, in seconds of any monotonic clock."""
+        is_shorter = sent.written < self._sent.written  # a log was removed, and what was accepted of it
+        self._sent = sent
+        if sent.accepted >= sent.written:
+            self._since_s = None
+        elif self._since_s is None or sent.accepted >= self._goal or is_shorter:
+            self._since_s, self._goal = now_s, sent.written
+
+    def behind_s(self, now_s: float) -> float:
+        """For how long the target has been behind; 0 if it is not."""
+        waited_s = 0.0 if self._since_s is None else now_s - self._since_s
+        return waited_s if waited_s > self._limit_s else 0.0
+
+    @property
+    def missing_bytes(self) -> int:
+        """How many bytes the target does not have."""
+        return max(0, self._sent.written - self._sent.accepted)
+
+
 class Shipper:
     """Sends what the logs of `folder` hold beyond the position in the file `position`; without a file, the position is kept in
     memory. Raises `AuditError` if the position cannot be read."""
@@ -101,15 +160,16 @@ class Shipper:
         count = 0
         for path in paths:
             for batch, place in self._batches(path, ends.get(path.name)):
-                self._target.send(batch)
+                if batch is not None:
+                    self._target.send(batch)
+                    count += 1
                 self._places[path.name] = place
                 self._save()
-                count += 1
         return count
 
-    def _batches(self, path: Path, end: int | None) -> Iterator[tuple[Batch, _Place]]:
-        """Yields the next batches of a file, each with the position after it. `end`: the last confirmed `seq` of a file
-        that another file follows."""
+    def _batches(self, path: Path, end: int | None) -> Iterator[tuple[Batch | None, _Place]]:
+        """Yields the next batches of a file, each with the position after it; `None` for lines of which none is sent. `end`:
+        the last confirmed `seq` of a file that another file follows."""
         log = str(header_of(path).get("log", ""))
         if not log:
             return
@@ -126,8 +186,7 @@ class Shipper:
                     first, last = (seq if not taken else first), seq
                     taken.append(line)
                 place = _Place(log, place.offset + sum(map(len, lines)), last)
-                if taken:
-                    yield Batch(log, first, last, b"".join(taken)), place
+                yield (Batch(log, first, last, b"".join(taken)) if taken else None), place
 
     def _start(self, path: Path, log: str) -> _Place:
         """Returns the position in a file, or its start if the file is not the one that was read before."""

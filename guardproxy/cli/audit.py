@@ -69,8 +69,7 @@ def verify_command(
         open_intents_of,
         public_key,
         read_copies,
-        verify_checkpoints,
-        verify_folder,
+        verify_signed_folder,
     )
     from guardproxy.engine import matching, path_at  # noqa: PLC0415
 
@@ -90,8 +89,7 @@ def verify_command(
     try:
         keys = list(map(public_key, key))
         copies = [found for path in copy for found in read_copies(path)]
-        checkpoints = verify_checkpoints(folder, keys, copies)
-        findings = verify_folder(folder, heads, checkpoints, runs_on)
+        checkpoints, findings = verify_signed_folder(folder, keys, copies, heads, runs_on)
         logs = matching(folder, "*.jsonl")
         open_intents = len(open_intents_of(logs, logs, runs_on)) if findings else 0
     except (AuditError, EngineError) as error:

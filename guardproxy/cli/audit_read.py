@@ -121,8 +121,7 @@ def report(
         open_intents_of,
         public_key,
         read_copies,
-        verify_checkpoints,
-        verify_folder,
+        verify_signed_folder,
     )
     from guardproxy.reading import TrafficSummary, Verification, read_period, report_page  # noqa: PLC0415
 
@@ -133,8 +132,7 @@ def report(
         if heads is not None and not any(heads.glob("*.head")):
             raise QueryError(f"{heads}: no *.head files here")
         copies = [found for path in copy for found in read_copies(path)]
-        signed = verify_checkpoints(folder, list(map(public_key, key)), copies)
-        logs = verify_folder(folder, heads, signed)
+        signed, logs = verify_signed_folder(folder, list(map(public_key, key)), copies, heads)
         for logged in confirmed_entries(folder, unread):
             summary.see(logged.entry)
         open_intents = len(open_intents_of(logs_of(folder), logs_of(folder)))

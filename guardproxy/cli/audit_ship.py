@@ -6,7 +6,6 @@ refused, 2: wrong use. It runs beside the proxy and reads its files, so it delay
 
 from __future__ import annotations
 
-import hashlib
 import os
 import signal
 import sys
@@ -49,11 +48,11 @@ def ship(
     The position is kept in a file, and the next run goes on there. A failed batch is sent again until the target accepts
     it. A bearer token for HTTP comes from the environment variable GUARDPROXY_SHIP_TOKEN.
     """
-    from guardproxy.audit import Shipper, ship_on, target_of  # noqa: PLC0415
+    from guardproxy.audit import Shipper, position_of, ship_on, target_of  # noqa: PLC0415
 
     if not folder.is_dir():
         _wrong_use(f"{folder}: no such folder")
-    place = position or folder / f"ship-{hashlib.sha256(to.encode()).hexdigest()[:12]}.position"
+    place = position or position_of(folder, to)
     try:
         target: Target = target_of(to, os.environ.get(TOKEN, ""))
         shipper = Shipper(folder, target, place)

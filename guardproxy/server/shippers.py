@@ -13,14 +13,20 @@ import logging
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from threading import Event, Lock, Thread
 
+from guardproxy.audit import Arrears, Sent, position_of, sent_of
 from guardproxy.config import Config
 
 RESTART_S, RESTART_MOST_S = 0.5, 30.0
 END_S = 5.0
+LOOK_S = 5.0  # between two looks at how much was sent
+BEHIND_S = 30.0  # a target that takes longer for a line is behind
 WRONG_USE, CANNOT_START = 2, 127
 TOKEN = "GUARDPROXY_SHIP_TOKEN"  # noqa: S105 - the name of a variable
 _log = logging.getLogger(__name__)
@@ -37,7 +43,8 @@ def environment(environ: Mapping[str, str] = os.environ) -> dict[str, str]:
 
 
 class ShipperProcess:
-    """Keeps a process running. `shown`: the target in messages. Any thread may read `trouble`: why it does not run."""
+    """Keeps a process running. `shown`: the target in messages. `look`: how much it has sent. Any thread may read `trouble`:
+    why it does not run, or that its target is behind."""
 
     def __init__(
         self,
@@ -45,6 +52,9 @@ class ShipperProcess:
         shown: str,
         restart_s: float = RESTART_S,
         start: Callable[..., subprocess.Popen[bytes]] = subprocess.Popen,
+        look: Callable[[], Sent] = lambda: Sent(0, 0),
+        look_s: float = LOOK_S,
+        behind_s: float = BEHIND_S,
     ) -> None:
         self._words = words
         self._shown = shown
@@ -53,9 +63,22 @@ class ShipperProcess:
         self._over = Event()
         self._lock = Lock()
         self._process: subprocess.Popen[bytes] | None = None
-        self.trouble = ""
+        self._look = look
+        self._look_s = look_s
+        self._arrears = Arrears(behind_s)
+        self._ended = ""
         self._thread = Thread(target=self._run, name=f"ship {shown}", daemon=True)
         self._thread.start()
+
+    @property
+    def trouble(self) -> str:
+        """Why the process does not run, and that its target is behind; empty if all is well."""
+        behind_s = self._arrears.behind_s(time.monotonic())
+        behind = ""
+        if behind_s:
+            missing = f"{self._arrears.missing_bytes:,} bytes of the log"
+            behind = f"`audit ship` to {self._shown} is behind: {missing} wait, the oldest for {behind_s:.0f} s"
+        return "; ".join(filter(None, (self._ended, behind)))
 
     def stop(self) -> None:
         """Asks the process to send what the logs hold now, and to end."""
@@ -76,11 +99,17 @@ class ShipperProcess:
         while (code := self._watched()) is not None:
             is_wrong = code == WRONG_USE
             again = "it is not started again" if is_wrong else f"it starts again in {wait_s:g} s"
-            self.trouble = f"`audit ship` to {self._shown} ended with exit code {code}: {again}"
-            _log.error(self.trouble)
+            self._ended = f"`audit ship` to {self._shown} ended with exit code {code}: {again}"
+            _log.error(self._ended)
+            self._note()
             if is_wrong or self._over.wait(wait_s):
                 return
             wait_s = min(2 * wait_s, RESTART_MOST_S)
+
+    def _note(self) -> None:
+        """Looks how much was sent."""
+        with suppress(OSError):
+            self._arrears.note(self._look(), time.monotonic())
 
     def _watched(self) -> int | None:
         """Runs the process to its end. Returns its exit code; `None` if it was asked to end."""
@@ -93,7 +122,11 @@ class ShipperProcess:
                 )
             except OSError:
                 return CANNOT_START
-        code = self._process.wait()
+        code = None
+        while code is None:
+            self._note()
+            with suppress(subprocess.TimeoutExpired):
+                code = self._process.wait(self._look_s)
         with self._lock:
             if self._process.stdin is not None:
                 self._process.stdin.close()
@@ -102,7 +135,15 @@ class ShipperProcess:
 
 def shippers_of(config: Config, worker: int) -> list[ShipperProcess]:
     """Returns the running processes for the targets of the settings. One worker starts them for all."""
-    return [ShipperProcess(command(config.audit, target), target) for target in config.audit_ship if worker == 0]
+    return [
+        ShipperProcess(
+            command(config.audit, target),
+            target,
+            look=partial(sent_of, config.audit, position_of(config.audit, target)),
+        )
+        for target in config.audit_ship
+        if worker == 0
+    ]
 
 
 def close_all(shippers: Sequence[ShipperProcess]) -> None:

@@ -11,7 +11,17 @@ from hypothesis import strategies as st
 
 from guardproxy.audit.chain import begin, seal, verify
 from guardproxy.audit.document import Intent
-from guardproxy.audit.shipping import RETRY_MOST_S, RETRY_S, Batch, Shipper, ship_on
+from guardproxy.audit.shipping import (
+    RETRY_MOST_S,
+    RETRY_S,
+    Arrears,
+    Batch,
+    Sent,
+    Shipper,
+    position_of,
+    sent_of,
+    ship_on,
+)
 from guardproxy.errors import AuditError
 from tests.kit.logs import write_log
 from tests.kit.records import plain_record
@@ -201,3 +211,54 @@ def test_without_a_position_each_shipper_begins_at_the_start(tmp_path: Path) -> 
     assert (shipper.ship(), shipper.ship()) == (1, 0)
     assert Shipper(tmp_path, target).ship() == 1
     assert sorted(path.name for path in tmp_path.iterdir() if "osition" in path.name) == []
+
+
+# How far a target is behind.
+
+
+def test_what_was_sent_is_counted_in_whole_lines(tmp_path: Path) -> None:
+    folder, target = tmp_path, Memory()
+    position = position_of(folder, "s3://bucket")
+    write_log(folder, "a", plain_record(id="x0"), plain_record(id="x1"))
+    size = (folder / "a.jsonl").stat().st_size
+    assert sent_of(folder, position) == Sent(size, 0), "there is no position yet"
+    Shipper(folder, target, position).ship()
+    assert sent_of(folder, position) == Sent(size, size)
+    with (folder / "a.jsonl").open("ab") as log:
+        log.write(b'{"torn')
+    (folder / "unreadable.jsonl").mkdir()
+    assert sent_of(folder, position) == Sent(size, size), "a line that is being written does not count"
+    position.write_bytes(b"{")
+    assert sent_of(folder, position) == Sent(size, 0)
+    assert position_of(folder, "s3://other") != position
+
+
+def test_lines_that_are_not_sent_count_as_sent(tmp_path: Path) -> None:
+    """A log that another one follows may end in lines that were never confirmed."""
+    position = position_of(tmp_path, "-")
+    write_log(tmp_path, "a", plain_record(id="x0"))
+    shipper = Shipper(tmp_path, Memory(), position)
+    shipper.ship()
+    with (tmp_path / "a.jsonl").open("ab") as log:
+        log.write(b'{"no": "record"}\n')
+    assert shipper.ship() == 0
+    sent = sent_of(tmp_path, position)
+    assert sent.accepted == sent.written
+
+
+def test_a_target_is_behind_if_it_lacks_what_was_there_long_ago() -> None:
+    arrears = Arrears(30.0)
+    arrears.note(Sent(100, 100), 0.0)
+    assert (arrears.behind_s(1000.0), arrears.missing_bytes) == (0.0, 0)
+    arrears.note(Sent(200, 100), 1000.0)
+    assert arrears.behind_s(1029.0) == 0.0
+    arrears.note(Sent(900, 150), 1029.0)
+    assert arrears.behind_s(1031.0) == 31.0, "that it accepts something does not matter"
+    assert arrears.missing_bytes == 750
+    arrears.note(Sent(900, 250), 1032.0)
+    assert arrears.behind_s(1033.0) == 0.0, "it has what was there at first"
+    assert arrears.behind_s(1063.0) == 31.0
+    arrears.note(Sent(300, 100), 1064.0)
+    assert arrears.behind_s(1065.0) == 0.0, "a log was removed: it is measured anew"
+    arrears.note(Sent(300, 300), 1066.0)
+    assert arrears.behind_s(2000.0) == 0.0

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from guardproxy.audit import Sent
 from guardproxy.config import Config
 from guardproxy.server import shippers
 from guardproxy.server.shippers import ShipperProcess, close_all, command, environment, shippers_of
@@ -91,9 +92,39 @@ def test_the_process_gets_no_secret_of_the_proxy() -> None:
 
 def test_one_worker_starts_them(monkeypatch: pytest.MonkeyPatch) -> None:
     started: list[str] = []
-    monkeypatch.setattr(shippers, "ShipperProcess", lambda words, target: started.append(target))
+    monkeypatch.setattr(shippers, "ShipperProcess", lambda words, target, look: started.append(target))
     config = Config(audit=Path("a"), audit_ship=("-", "s3://kept"))
     shippers_of(config, 1)
     assert started == []
     shippers_of(config, 0)
     assert started == ["-", "s3://kept"]
+
+
+def test_a_target_that_takes_nothing_is_behind() -> None:
+    """The process runs, and says nothing of it."""
+    sent = [Sent(100, 40)]
+    starts = Starts(UNTIL_EOF)
+    shipper = ShipperProcess(
+        ["shipping"], "s3://kept", 0.001, starts, look=lambda: sent[0], look_s=0.001, behind_s=0.01
+    )
+    while not shipper.trouble:
+        shipper._thread.join(0.001)
+    assert shipper.trouble.startswith("`audit ship` to s3://kept is behind: 60 bytes of the log wait, the oldest for ")
+    sent[0] = Sent(100, 100)
+    while shipper.trouble:
+        shipper._thread.join(0.001)
+    close_all([shipper])
+
+
+def test_a_folder_that_cannot_be_read_tells_nothing() -> None:
+    looks = [0]
+
+    def look() -> Sent:
+        looks[0] += 1
+        raise PermissionError(13, "Permission denied")
+
+    shipper = ShipperProcess(["shipping"], "s3://kept", 0.001, Starts(UNTIL_EOF), look=look, look_s=0.001)
+    while looks[0] < 3:
+        shipper._thread.join(0.001)
+    assert shipper.trouble == ""
+    close_all([shipper])

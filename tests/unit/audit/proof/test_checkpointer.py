@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from guardproxy.audit.chain import ChainHead, begin, read_named_head, seal, write_head
-from guardproxy.audit.folder import verify_folder
+from guardproxy.audit.folder import verify_folder, verify_signed_folder
 from guardproxy.audit.proof import checkpointer
 from guardproxy.audit.proof.checkpoint import CoveredLog
 from guardproxy.audit.proof.checkpointer import Checkpointer, Signing
@@ -346,3 +348,80 @@ def test_commands_that_cannot_be_read_are_the_reason_why_no_checkpoint_is_made(
     process.checkpointer.check()
     assert process.checkpointer.trouble == ""
     process.close()
+
+
+READS = ("open", "stat", "read_bytes", "exists", "iterdir")  # of a path, between which logs may be removed
+
+
+def removing_at(step: int, process: Process, monkeypatch: pytest.MonkeyPatch, checks: int = 2) -> Callable[[], int]:
+    """Lets the process remove its old logs before a read with this number. Returns how many reads there were so far."""
+    reads = [0]
+
+    def counted(name: str) -> Any:
+        real = getattr(Path, name)
+
+        def read(path: Path, *rest: Any, **options: Any) -> Any:
+            reads[0] += 1
+            if reads[0] == step:
+                for _ in range(checks):  # the first names the logs, the second removes them
+                    process.checkpointer.check()
+            return real(path, *rest, **options)
+
+        return read
+
+    for name in READS:
+        monkeypatch.setattr(Path, name, counted(name))
+    return lambda: reads[0]
+
+
+def test_a_log_that_is_removed_while_it_is_verified_is_not_missing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whenever that happens, between any two reads."""
+    real_s, step, count = time.time(), 0, 1
+    while step < count:
+        step += 1
+        folder = tmp_path / str(step)
+        process = two_files(folder)
+        with monkeypatch.context() as patch:
+            patch.setattr(time, "time", lambda: real_s + 200)
+            reads = removing_at(step, process, patch)
+            signed, logs = verify_signed_folder(folder, [KEY.public])
+            count = reads()
+        assert signed is not None
+        assert signed.problems == []
+        assert {log.file: log.report.problems for log in logs if log.report.problems} == {}, step
+        assert (folder / "audit-0.jsonl").exists() == (step > count), "it was removed, unless there was no such read"
+        process.close()
+    assert step > 10
+
+
+def test_a_log_that_somebody_else_removed_is_missing(tmp_path: Path) -> None:
+    process = two_files(tmp_path)
+    process.checkpointer.check()
+    (tmp_path / "audit-0.jsonl").unlink()
+    _, logs = verify_signed_folder(tmp_path, [KEY.public])
+    missing = {log.file for log in logs if any(problem.code == "gone" for problem in log.report.problems)}
+    assert "audit-0.jsonl" in missing
+    process.close()
+
+
+def test_a_file_that_is_missing_for_another_reason_is_an_error(tmp_path: Path) -> None:
+    class Losing:
+        def each(self, work: object, tasks: object) -> Iterator[Any]:
+            raise FileNotFoundError(2, "No such file or directory", "audit-0.jsonl")
+
+    process = two_files(tmp_path)
+    with pytest.raises(FileNotFoundError, match="audit-0"):
+        verify_signed_folder(tmp_path, [KEY.public], engine=Losing())
+    process.close()
+
+
+def test_a_folder_without_checkpoints_is_looked_at_once(tmp_path: Path) -> None:
+    written(tmp_path, "a", 2)
+    signed, logs = verify_signed_folder(tmp_path)
+    assert signed is None
+    assert [log.report.problems for log in logs] == [()]
+    (tmp_path / "a.jsonl").unlink()
+    _, logs = verify_signed_folder(tmp_path)
+    assert [problem.code for log in logs for problem in log.report.problems] == ["gone"]
