@@ -209,6 +209,13 @@ class Config(ClientConfig):
         "The lowest rate of a body in bytes per second, after `body_grace_s`. 0: no limit.",
         AllowedValues(least=0),
     )
+    limit_answer_rate: int = setting(
+        "Limits",
+        1024,
+        "The lowest rate in bytes per second at which a client takes what waits for it, after `timeout_write_s`. A stream that "
+        "waits for the model does not count. 0: only `timeout_write_s` counts, for every 64 KiB.",
+        AllowedValues(least=0),
+    )
     limit_texts: int = setting(
         "Limits", 100_000, "Strings in a request or an event of an answer, keys included.", AllowedValues(least=1)
     )

@@ -63,6 +63,7 @@ from guardproxy.server.upstream import AnswerHead, Answering
 
 _log = logging.getLogger(__name__)
 _clock = time.perf_counter
+SLICE_BYTES = 64 * 1024  # of an answer, which a client must take in time
 LIMIT_HEADERS = ("x-ratelimit-", "anthropic-ratelimit-")
 
 
@@ -260,12 +261,22 @@ class Driver:
         return []
 
     async def _send(self, data: bytes) -> None:
-        await self._written((self._response or await self._begin()).write(data))
+        response = self._response or await self._begin()
+        if len(data) <= SLICE_BYTES:
+            await self._written(response.write(data), len(data))
+            return
+        for at in range(0, len(data), SLICE_BYTES):  # the time limit is for a slice
+            await self._written(response.write(data[at : at + SLICE_BYTES]), SLICE_BYTES)
 
-    async def _written(self, writing: Awaitable[None]) -> None:
-        """Waits for a write. A client that reads nothing for `timeout_write_s` counts as gone."""
+    async def _written(self, writing: Awaitable[None], size_bytes: int = 0) -> None:
+        """Waits for a write of `size_bytes`. A client that takes it, and what waits before it, more slowly than
+        `limit_answer_rate` counts as gone. It has `timeout_write_s` in any case."""
+        limit_s, transport = self._config.timeout_write_s, self._request.transport
+        if self._config.limit_answer_rate and transport is not None:
+            waiting_bytes = transport.get_write_buffer_size() + size_bytes
+            limit_s = max(limit_s, waiting_bytes / self._config.limit_answer_rate)
         try:
-            with self._deadlines.within(self._config.timeout_write_s):
+            with self._deadlines.within(limit_s):
                 await writing
         except TimeoutError:
             if self._request.transport is not None:
@@ -308,8 +319,12 @@ class Driver:
             self._head = self._head if self.is_recorded else None
             status = self._head.status if self._head else 503
             headers = await self._beside(self._headers) if is_large else self._headers()
-            self._response = web.Response(status=status, body=data, headers=headers)
-            return
+            if len(data) <= SLICE_BYTES or self._request.method == "HEAD":
+                self._response = web.Response(status=status, body=data, headers=headers)
+                return
+            self._response = web.StreamResponse(status=status, headers=headers)
+            self._response.content_length = len(data)
+            await self._response.prepare(self._request)
         if data:
             await self._send(data)
         await self._written(self._response.write_eof())

@@ -20,6 +20,7 @@ from guardproxy.config import SETTINGS, Config
 from guardproxy.errors import ConfigError, GuardproxyError, PolicyError
 
 BACKLOG = 1024
+UNSENT_BYTES = 128 * 1024  # that the kernel holds for a client beyond what is on its way
 PORT_MOST = 65535
 EVERYWHERE = ("", "0.0.0.0", "::")  # noqa: S104 - compared with, not listened on
 _ABSENT = (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT)
@@ -119,6 +120,8 @@ def _bound(family: socket.AddressFamily, place: tuple[object, ...], address: Lis
         if family == socket.AF_INET6:
             is_every = address.host in ("", "::")
             opened.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, not is_every)
+        if hasattr(socket, "TCP_NOTSENT_LOWAT"):  # each connection inherits it; otherwise a slow reader takes megabytes
+            opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, UNSENT_BYTES)
         if address.is_shared:
             opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         opened.bind(place)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import socket
 from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,9 @@ from guardproxy.demo.journal import Journal
 from guardproxy.demo.scripted import start
 from guardproxy.gateway import Duty, Head, Steps
 from guardproxy.server.app import Server
+from guardproxy.server.driver import SLICE_BYTES
 from guardproxy.server.listener import Listener
+from guardproxy.server.opening import bound, client_address
 from guardproxy.server.recorder import Recorder
 from tests.kit.plugins import Install
 
@@ -90,7 +93,10 @@ async def _serving(folder: Path, settings: dict[str, Any]) -> AsyncIterator[Rig]
     upstream = await start()
     more = settings.pop("more_upstreams", ())
     config = Config(
-        upstream=(upstream.url, *more), policies=policies, audit=folder / "audit", **{"drain_s": 5.0, **settings}
+        upstream=(upstream.url, *more),
+        policies=policies,
+        audit=folder / "audit",
+        **{"port": 0, "drain_s": 5.0, **settings},
     )
     server = Server(config)
     listener = Listener(
@@ -99,8 +105,10 @@ async def _serving(folder: Path, settings: dict[str, Any]) -> AsyncIterator[Rig]
     server.watch(listener)
     runner = web.ServerRunner(listener)
     await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
-    await site.start()
+    with ExitStack() as unused:
+        (opened,) = bound(client_address(config), unused)
+        await web.SockSite(runner, opened).start()
+        unused.pop_all()
     try:
         async with aiohttp.ClientSession() as client:
             yield Rig(server, runner.addresses[0][1], upstream.journal, config.audit, client)
@@ -217,6 +225,38 @@ async def test_settings_name_the_parameters_of_such_a_route(running: Start) -> N
     for query, status in (("text=hello", 200), ("limit=20", 400)):
         async with rig.client.get(f"http://127.0.0.1:{rig.port}/v1/models?{query}") as answer:
             assert answer.status == status
+
+
+@pytest.mark.parametrize("is_streamed", [False, True])
+async def test_a_client_that_reads_slowly_is_cut_off(running: Start, is_streamed: bool) -> None:
+    """Also while a whole answer is sent. What it did not take costs nothing afterwards."""
+    rig = await running(timeout_write_s=0.2, limit_answer_rate=10**9)
+    text = json.dumps({**asked("words: 100000"), "max_tokens": 1_000_000, "stream": is_streamed}).encode()
+    with socket.socket() as client:
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        client.setblocking(False)
+        loop = asyncio.get_running_loop()
+        await loop.sock_connect(client, ("127.0.0.1", rig.port))
+        head = "POST /v1/messages HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Type: application/json\r\n"
+        await loop.sock_sendall(client, f"{head}Content-Length: {len(text)}\r\n\r\n".encode() + text)
+        await until(lambda: not rig.server._open and rig.journal.all())
+        received = 0
+        async with asyncio.timeout(20):
+            with suppress(ConnectionResetError):
+                while data := await loop.sock_recv(client, 1 << 20):
+                    received += len(data)
+    assert 0 < received < 600_000, "an end that it did not wait for"
+    await until(rig.records)  # that of a client that left is written while nobody waits
+    assert len(rig.records()) == 1
+
+
+async def test_a_large_answer_arrives_whole_and_with_its_length(running: Start) -> None:
+    rig = await running()
+    async with rig.post("/v1/messages", {**asked("words: 100000"), "max_tokens": 1_000_000}) as answer:
+        data = await answer.read()
+    assert answer.headers["Content-Length"] == str(len(data))
+    assert len(data) > 10 * SLICE_BYTES
+    assert json.loads(data)["content"][0]["text"].endswith("word100000")
 
 
 async def test_what_is_open_is_waited_for_and_then_ended(running: Start) -> None:

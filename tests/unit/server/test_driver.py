@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from guardproxy.config import Config
+from guardproxy.server.deadlines import Deadlines
 from guardproxy.server.driver import Driver, _with_path
 from guardproxy.server.status import Metrics
 from tests.kit.play import policy_set, setting
@@ -24,15 +25,19 @@ rules:
 
 class Transport:
     aborted = False
+    waiting_bytes = 0
+
+    def get_write_buffer_size(self) -> int:
+        return self.waiting_bytes
 
     def abort(self) -> None:
         self.aborted = True
 
 
-def driver(transport: Transport) -> Driver:
+def driver(transport: Transport | None, **settings: int) -> Driver:
     nothing: Any = None
     request: Any = SimpleNamespace(transport=transport)
-    return Driver(nothing, request, nothing, nothing, nothing, Metrics(), Config(timeout_write_s=0.01))
+    return Driver(nothing, request, nothing, nothing, nothing, Metrics(), Config(timeout_write_s=0.01, **settings))
 
 
 async def test_a_client_that_stops_reading_is_cut_off() -> None:
@@ -40,6 +45,30 @@ async def test_a_client_that_stops_reading_is_cut_off() -> None:
     with pytest.raises(ConnectionResetError):
         await driver(transport)._written(asyncio.get_running_loop().create_future())
     assert transport.aborted
+
+
+@pytest.mark.parametrize(
+    ("rate", "waiting_bytes", "limit_s"),
+    [(0, 65536, 0.01), (1024, 0, 1.0), (1024, 64512, 64.0), (1 << 20, 0, 0.01)],
+)
+async def test_a_client_must_take_what_waits_for_it_at_a_rate(
+    rate: int, waiting_bytes: int, limit_s: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    transport, limits = Transport(), list[float]()
+    transport.waiting_bytes = waiting_bytes
+    driving = driver(transport, limit_answer_rate=rate)
+    within = driving._deadlines.within
+    monkeypatch.setattr(Deadlines, "within", lambda self, limit_s: limits.append(limit_s) or within(limit_s))
+    written = asyncio.get_running_loop().create_future()
+    written.set_result(None)
+    await driving._written(written, 1024)
+    assert limits == [limit_s]
+
+
+async def test_without_a_connection_there_is_nothing_to_measure() -> None:
+    written = asyncio.get_running_loop().create_future()
+    written.set_result(None)
+    await driver(None)._written(written)
 
 
 async def test_a_write_that_goes_through_changes_nothing() -> None:
