@@ -111,7 +111,7 @@ def _contradictions(config: Config) -> Iterator[str]:
 
 def _places(name: str) -> str:
     """Returns the names of a setting, for a message."""
-    return f"`{name}` ({SETTINGS[name].flag}, {SETTINGS[name].variable})"
+    return SETTINGS[name].names
 
 
 def _about_tenants(config: Config) -> Iterator[str]:

@@ -23,6 +23,7 @@ from guardproxy.server.app import settings
 from guardproxy.server.clients import ClientSource
 from guardproxy.server.needs import usable_policies
 from guardproxy.server.onward import refuse_names
+from guardproxy.server.opening import addresses_of
 from guardproxy.server.recorder import log_of, signing_of
 from guardproxy.server.state import SharedState
 from guardproxy.server.tracing import collector_export
@@ -64,6 +65,7 @@ def _tried(name: str, run: Callable[[], str]) -> CheckedPart:
 
 def _network(config: Config) -> str:
     refuse_names(config)
+    addresses_of(config)
     Routes(config.pass_through)
     upstreams = ", ".join(entry.partition("?")[0] for entry in config.upstream)
     return f"{config.host} port {config.port}, upstream {upstreams}; neither is tried"

@@ -151,9 +151,9 @@ def _fault(error: OSError, address: ListenAddress) -> ConfigError:
     return ConfigError(f"{address.port_names}: cannot listen on {host}:{port}: {reason(error)}")
 
 
-def check_ports(config: Config) -> None:
-    """Raises `ConfigError` if a port of any process of the server is not free: those for clients, of each worker, and of the
-    process that runs the models."""
+def addresses_of(config: Config) -> list[ListenAddress]:
+    """Returns the addresses of all processes of the server: that for clients, that of each worker's admin port, and that of the
+    process that runs the models. Raises `ConfigError` if two of them are the same."""
     count = config.workers + (config.workers > 1 and config.shares_models)
     admins = [admin_address(config, number) for number in range(count)]
     clients = client_address(config)
@@ -162,9 +162,15 @@ def check_ports(config: Config) -> None:
             raise ConfigError(
                 f"{admin.port_names}: port {admin.own_port} is that for clients too ({clients.port_names}): choose another"
             )
+    return [clients, *admins]
+
+
+def check_ports(config: Config) -> None:
+    """Raises `ConfigError` if a port of any process of the server is not free."""
+    addresses = addresses_of(config)
     # Not shared: another server, whose workers share the port, is found too.
     with ExitStack() as stack:
-        for address in (clients, *admins):
+        for address in addresses:
             bound(address, stack)
 
 
@@ -215,11 +221,11 @@ def _setting_of(config: Config, error: OSError) -> str:
     """Returns the names of the setting whose path an error is about; empty if there is none."""
     if not isinstance(error.filename, str):
         return ""
-    path = Path(error.filename)
+    about = Path(error.filename)
     for name, declared in SETTINGS.items():
         value = getattr(config, name)
         for entry in value if isinstance(value, tuple) else (value,):
-            place = Path(str(entry).rpartition("://")[2].removeprefix("file:")) if entry else None
-            if place is not None and place.name and (path == place or place in path.parents):
+            match = declared.path.fullmatch(str(entry)) if declared.path and entry else None
+            if match and (about == Path(match["path"]) or Path(match["path"]) in about.parents):
                 return declared.names
     return ""

@@ -35,17 +35,7 @@ FILES = {
     "seal_store": "{} --seal-key env:SEAL",
 }
 # These name files too, and a start goes on without them: what fails is retried, and `/readyz` names it.
-LATER = {"audit_copy", "audit_copy_header", "audit_ship", "supervisor_socket"}
-# What their help says of files or folders is about something else.
-NO_FILES = {
-    "key",
-    "reload_s",
-    "core_files",
-    "limit_connections",
-    "limits_file",
-    "audit_rotate_bytes",
-    "audit_rotate_s",
-} | {"audit_sink"}
+LATER = {"audit_copy", "audit_copy_header", "supervisor_socket"}
 KINDS = ("missing", "below a file", "a loop", "too long", "a folder", "no text", "not there at all", "no folder")
 # These can be used, or are made.
 FITTING = {
@@ -98,9 +88,8 @@ def broken(tmp_path: Path, kind: str) -> Path:
 
 
 def test_every_setting_that_may_name_a_file_is_broken_here() -> None:
-    named = {name for name, setting in SETTINGS.items() if setting.kind is Path}
-    named |= {name for name, setting in SETTINGS.items() if re.search(r"\bfiles?\b|\bfolder\b", setting.help.lower())}
-    assert named <= FILES.keys() | LATER | NO_FILES, "say what a start does if it cannot be used"
+    named = {name for name, setting in SETTINGS.items() if setting.path}
+    assert named == FILES.keys() | LATER, "say what a start does if it cannot be used"
 
 
 @pytest.mark.parametrize(
