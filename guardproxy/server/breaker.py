@@ -72,6 +72,8 @@ class Breaker:
         self._window: deque[list[int]] = deque()  # [number of the slice, requests, failures]
         # The time of the last result of each client, and whether it is a failure; the oldest comes first.
         self._clients: OrderedDict[str, tuple[float, bool]] = OrderedDict()
+        self._was_shared = False  # whether several clients used it when it opened
+        self._failed_prober: str | None = None  # whose probe failed last
 
     def state(self, now_s: float) -> State:
         """The state at this time."""
@@ -79,13 +81,15 @@ class Breaker:
             return "half_open"
         return self._state
 
-    def enter(self, now_s: float) -> Ticket | None:
-        """The permission to send a request; `None` if no request may be sent."""
+    def enter(self, now_s: float, client: str = "") -> Ticket | None:
+        """The permission to send a request of a client; `None` if no request may be sent."""
         state = self.state(now_s)
         if state == "closed":
             return Ticket(self._generation)
         if state == "open" or self._probing:
             return None
+        if self._was_shared and client == self._failed_prober and now_s < self._opened_s + 2 * self._open_s:
+            return None  # another client goes first: the requests of this one may be the cause
         if self._state == "open":
             self._change("half_open")
         self._probing = True
@@ -108,6 +112,7 @@ class Breaker:
                 self._openings = 0
                 self._change("closed")
             elif result == "failed":
+                self._failed_prober = client
                 self._open(now_s)
             return
         if result == "unknown":
@@ -122,6 +127,7 @@ class Breaker:
             return
         requests, failures = sum(part[1] for part in self._window), sum(part[2] for part in self._window)
         if self._in_a_row >= limits.failures or (requests >= limits.least and failures >= limits.share * requests):
+            self._was_shared, self._failed_prober = len(self._clients) > 1, None
             self._open(now_s)
 
     def _count(self, now_s: float, *, failed: bool) -> None:

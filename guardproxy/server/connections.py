@@ -20,6 +20,7 @@ import ssl
 import sys
 from contextlib import suppress
 from contextvars import ContextVar
+from typing import Any
 
 import aiohappyeyeballs
 import aiohttp
@@ -28,7 +29,6 @@ from aiohttp.client_reqrep import ClientRequest
 from aiohttp.connector import Connection
 from aiohttp.hdrs import METH_GET, METH_HEAD, METH_OPTIONS, METH_TRACE
 from aiohttp.http import HttpProcessingError, RawResponseMessage, StreamWriter
-from aiohttp.http_parser import HttpResponseParser
 from multidict import CIMultiDict, CIMultiDictProxy
 from yarl import URL
 
@@ -132,7 +132,7 @@ class _Protocol(ResponseHandler):
         if self._was_kept and self._parser is None:
             self._close_if_begun(parser)
 
-    def _close_if_begun(self, parser: HttpResponseParser | None) -> None:
+    def _close_if_begun(self, parser: Any) -> None:
         """Closes the connection if another answer has come, or has begun in the parser of the one before."""
         try:  # a parser between two messages has none at the end of the bytes
             begun = parser is not None and parser.feed_eof() is not None

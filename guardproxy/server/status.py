@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Any, Protocol
 
@@ -294,7 +294,9 @@ def admin_app(
     allowed = hosts or AdminHosts()
 
     @web.middleware
-    async def only_for_hosts(request: web.Request, handler: Handler) -> web.StreamResponse:
+    async def only_for_hosts(
+        request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
+    ) -> web.StreamResponse:
         peer = request.transport.get_extra_info("peername") if request.transport else None
         if isinstance(peer, tuple) and not allowed.accept(
             request.headers.get("Host")

@@ -206,7 +206,7 @@ class Upstream:
         self._is_complete = False
         self._url = url
         self._breaker = self._breakers.of(url)
-        self._ticket = self._breaker.enter(_clock())
+        self._ticket = self._breaker.enter(_clock(), self._client)
         if self._ticket is None:
             wait_s = max(1, math.ceil(self._breaker.wait_s(_clock())))
             raise UpstreamError(ErrorCode.UPSTREAM_UNAVAILABLE, retry_s=wait_s, cause=self._breakers.last_cause(url))

@@ -173,3 +173,25 @@ def test_the_clients_that_are_remembered_are_bounded() -> None:
     for number in range(LIMIT_CLIENTS + 10):
         ended(breaker, str(number), "answered")
     assert len(breaker._clients) == LIMIT_CLIENTS
+
+
+@pytest.mark.parametrize("is_shared", [False, True])
+def test_after_a_failed_probe_of_a_client_another_one_goes_first(is_shared: bool) -> None:
+    """Otherwise one busy client whose requests fail would keep it open for the others."""
+    breaker = Breaker(THRESHOLDS)
+    for client in ("hostile", "honest" if is_shared else "hostile", "hostile"):
+        ended(breaker, client, "failed")
+    assert breaker.state(0.0) == "open"
+    ended(breaker, "hostile", "failed", 5.0)  # the probe
+    assert (breaker.enter(15.5, "hostile") is None) == is_shared, "it stays open for 10 s now"
+    assert (breaker.enter(15.5, "honest") is None) != is_shared, "a client alone has the probe already"
+
+
+def test_without_another_client_the_same_one_may_probe_later() -> None:
+    breaker = Breaker(THRESHOLDS)
+    for client in ("hostile", "honest", "hostile"):
+        ended(breaker, client, "failed")
+    ended(breaker, "hostile", "failed", 5.0)
+    assert breaker.enter(24.9, "hostile") is None
+    ended(breaker, "hostile", "answered", 25.1)
+    assert breaker.state(25.1) == "closed"

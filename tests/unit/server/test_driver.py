@@ -34,7 +34,7 @@ class Transport:
         self.aborted = True
 
 
-def driver(transport: Transport | None, **settings: int) -> Driver:
+def driver(transport: Transport | None, **settings: Any) -> Driver:
     nothing: Any = None
     request: Any = SimpleNamespace(transport=transport)
     return Driver(nothing, request, nothing, nothing, nothing, Metrics(), Config(timeout_write_s=0.01, **settings))
@@ -58,7 +58,12 @@ async def test_a_client_must_take_what_waits_for_it_at_a_rate(
     transport.waiting_bytes = waiting_bytes
     driving = driver(transport, limit_answer_rate=rate)
     within = driving._deadlines.within
-    monkeypatch.setattr(Deadlines, "within", lambda self, limit_s: limits.append(limit_s) or within(limit_s))
+
+    def noted(self: Deadlines, limit_s: float) -> Any:
+        limits.append(limit_s)
+        return within(limit_s)
+
+    monkeypatch.setattr(Deadlines, "within", noted)
     written = asyncio.get_running_loop().create_future()
     written.set_result(None)
     await driving._written(written, 1024)

@@ -181,7 +181,7 @@ async def waiting(stack: AsyncExitStack, kind: str) -> str:
 async def test_a_time_out_names_what_it_waited_for_and_its_setting(kind: str, limit: str, cause: str) -> None:
     async with AsyncExitStack() as stack:
         url = await waiting(stack, kind)
-        error = await failure(url, **{limit: SHORT_S})
+        error = await failure(url, None, **{limit: SHORT_S})
     assert (error.code, error.cause) == ("upstream_timeout", cause)
     assert str(error).endswith(f" (the setting {limit})")
     assert error.code.message(str(error)) == str(error), "nothing is added to it later"
