@@ -23,7 +23,7 @@ A result of a request that was sent before the breaker last changed its state is
 from __future__ import annotations
 
 import math
-from collections import OrderedDict, deque
+from collections import deque
 from dataclasses import dataclass
 from typing import Literal
 
@@ -70,8 +70,8 @@ class Breaker:
         self._probing = False
         self._in_a_row = 0
         self._window: deque[list[int]] = deque()  # [number of the slice, requests, failures]
-        # The time of the last result of each client, and whether it is a failure; the oldest comes first.
-        self._clients: OrderedDict[str, tuple[float, bool]] = OrderedDict()
+        # The time of the last result of each client, and whether it is a failure.
+        self._clients: dict[str, tuple[float, bool]] = {}
         self._was_shared = False  # whether several clients used it when it opened
         self._failed_prober: str | None = None  # whose probe failed last
 
@@ -121,7 +121,9 @@ class Breaker:
         self._in_a_row = self._in_a_row + 1 if failed else 0
         self._count(now_s, failed=failed)
         if client is not None:
-            self._note(client, now_s, failed=failed)
+            if client not in self._clients and len(self._clients) >= LIMIT_CLIENTS:
+                del self._clients[next(iter(self._clients))]
+            self._clients[client] = now_s, failed
         limits = self._thresholds
         if not limits.failures or not failed or (client is not None and not self._is_shared_failure(now_s)):
             return
@@ -141,18 +143,10 @@ class Breaker:
         window[-1][1] += 1
         window[-1][2] += failed
 
-    def _note(self, client: str, now_s: float, *, failed: bool) -> None:
-        """Notes the last result of a client."""
-        self._clients[client] = now_s, failed
-        self._clients.move_to_end(client)
-        if len(self._clients) > LIMIT_CLIENTS:
-            self._clients.popitem(last=False)
-
     def _is_shared_failure(self, now_s: float) -> bool:
         """Whether so many of the clients of the window fail that the upstream must be the cause."""
-        clients, oldest_s = self._clients, now_s - self._thresholds.window_s
-        while next(iter(clients.values()))[0] < oldest_s:
-            clients.popitem(last=False)
+        oldest_s = now_s - self._thresholds.window_s
+        clients = self._clients = {name: last for name, last in self._clients.items() if last[0] >= oldest_s}
         failing = sum(failed for _, failed in clients.values())
         return failing >= max(min(2, len(clients)), math.ceil(self._thresholds.share * len(clients)))
 

@@ -70,10 +70,7 @@ class ConnectTimeoutError(TimeoutError):
 class RequestProgress:
     """How far a request has come. `late`: what a time-out now is called."""
 
-    __slots__ = ("late",)
-
-    def __init__(self) -> None:
-        self.late = UpstreamCause.DNS
+    late = UpstreamCause.DNS
 
 
 _progress: ContextVar[RequestProgress] = ContextVar("progress")  # of the request that a task is connecting for
@@ -99,47 +96,38 @@ def cause_of(error: BaseException, progress: RequestProgress) -> UpstreamCause:
 
 class _Protocol(ResponseHandler):
     """The protocol of a connection. It differs from aiohttp's in three ways. Bytes behind an answer, or that arrive while the
-    connection is idle, answer no request: they close it. Every end of the connection ends the wait for a body. And a
+    connection is idle, answer no request: it is not used again. Every end of the connection ends the wait for a body. And a
     connection is closed at once: aiohttp first writes what is left of a request, without a time limit, though the upstream
     may never read it."""
 
-    _was_kept = False
-    _is_parsing = False
+    is_idle = False
+    _last_parser: Any = None
     _has_begun_another = False
 
     @property
     def has_strange_bytes(self) -> bool:
-        """Whether bytes arrived that answer no request. The connection is then of no use: every answer on it would be that of
-        the request before."""
-        return self._was_kept and (self._has_begun_another or bool(self._tail or self._buffer))
+        """Whether bytes arrived that answer no request, though no request is under way. The connection is then of no use: every
+        answer on it would be that of the request before."""
+        if not self.is_idle:
+            return False
+        parser, self._last_parser = self._last_parser, None
+        if parser is not None:
+            try:  # between two messages, the end of the bytes ends none
+                self._has_begun_another = parser.feed_eof() is not None
+            except Exception:  # it is in the middle of one
+                self._has_begun_another = True
+        return self._has_begun_another or bool(self._tail or self._buffer)
 
     def keep(self) -> None:
-        """Notes that the connection is idle. Bytes that arrive from now on are not parsed."""
-        self._was_kept = True
-        parser, self._parser = self._parser, None
+        """Notes that the connection is idle. Bytes that arrive from now on are not parsed. What came behind the answer is
+        looked at when all bytes of its segment are parsed."""
+        self.is_idle = True
+        self._last_parser, self._parser = self._parser, None
         self._drop_timeout()  # it may have begun at the end of a large request, when the answer was complete
-        if not self._is_parsing:
-            self._close_if_begun(parser)
+        self._loop.call_soon(self._close_if_strange)
 
-    def data_received(self, data: bytes) -> None:
-        """Parses bytes. If the answer ends in them, and the connection is kept for it, looks at what is behind the answer."""
-        parser = self._parser
-        self._is_parsing = True
-        try:
-            super().data_received(data)
-        finally:
-            self._is_parsing = False
-        if self._was_kept and self._parser is None:
-            self._close_if_begun(parser)
-
-    def _close_if_begun(self, parser: Any) -> None:
-        """Closes the connection if another answer has come, or has begun in the parser of the one before."""
-        try:  # a parser between two messages has none at the end of the bytes
-            begun = parser is not None and parser.feed_eof() is not None
-        except Exception:  # it is in the middle of one
-            begun = True
-        if begun or self._tail or self._buffer:
-            self._has_begun_another = True
+    def _close_if_strange(self) -> None:
+        if self.has_strange_bytes:
             self.abort()
 
     def feed_data(self, data: tuple[RawResponseMessage, aiohttp.StreamReader], size: int = 0) -> None:
@@ -302,16 +290,6 @@ class Connections:
         _progress.get().late = UpstreamCause.TLS_TIMEOUT
         return _Protocol(loop=self._loop)
 
-    async def _connected(self, origin: ClientRequest, progress: RequestProgress) -> Connection:
-        progress.late = UpstreamCause.DNS
-        token = _progress.set(progress)
-        try:
-            return await self._connector.connect(origin, [], self._timeout)
-        except TimeoutError:
-            raise ConnectTimeoutError from None
-        finally:
-            _progress.reset(token)
-
     async def _sent(
         self,
         method: str,
@@ -322,13 +300,20 @@ class Connections:
         progress: RequestProgress,
     ) -> UpstreamAnswer:
         while True:
-            connection = await self._connected(origin, progress)
+            progress.late = UpstreamCause.DNS
+            token = _progress.set(progress)
+            try:
+                connection = await self._connector.connect(origin, [], self._timeout)
+            except TimeoutError:
+                raise ConnectTimeoutError from None
+            finally:
+                _progress.reset(token)
             protocol = connection.protocol
             assert isinstance(protocol, _Protocol)  # noqa: S101 - the connector makes no other
             if not protocol.has_strange_bytes:
                 break
             connection.close()
-        progress.late = UpstreamCause.FIRST_BYTE_TIMEOUT
+        protocol.is_idle, progress.late = False, UpstreamCause.FIRST_BYTE_TIMEOUT
         sending: asyncio.Task[None] | None = None
         try:
             protocol.set_response_params(

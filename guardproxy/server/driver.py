@@ -102,6 +102,9 @@ class Driver:
         self._config = config
         self._steps = steps
         self._deadlines = deadlines or Deadlines()
+        # For a slice, and as many bytes that wait before it.
+        rate, least_s = config.limit_answer_rate, config.timeout_write_s
+        self._write_s = 2 * SLICE_BYTES / rate if rate and rate * least_s < 2 * SLICE_BYTES else least_s
         self._is_traced = _log.isEnabledFor(logging.DEBUG)
         self._unseen: list[Command] = []  # the result of a step that ended after its waiter was cancelled
         self.own_headers: Mapping[str, str] = {}
@@ -263,20 +266,16 @@ class Driver:
     async def _send(self, data: bytes) -> None:
         response = self._response or await self._begin()
         if len(data) <= SLICE_BYTES:
-            await self._written(response.write(data), len(data))
+            await self._written(response.write(data))
             return
         for at in range(0, len(data), SLICE_BYTES):  # the time limit is for a slice
-            await self._written(response.write(data[at : at + SLICE_BYTES]), SLICE_BYTES)
+            await self._written(response.write(data[at : at + SLICE_BYTES]))
 
-    async def _written(self, writing: Awaitable[None], size_bytes: int = 0) -> None:
-        """Waits for a write of `size_bytes`. A client that takes it, and what waits before it, more slowly than
-        `limit_answer_rate` counts as gone. It has `timeout_write_s` in any case."""
-        limit_s, transport = self._config.timeout_write_s, self._request.transport
-        if self._config.limit_answer_rate and transport is not None:
-            waiting_bytes = transport.get_write_buffer_size() + size_bytes
-            limit_s = max(limit_s, waiting_bytes / self._config.limit_answer_rate)
+    async def _written(self, writing: Awaitable[None]) -> None:
+        """Waits for a write of a slice at most. A client that takes too long for it, and for what waits before it, counts as
+        gone."""
         try:
-            with self._deadlines.within(limit_s):
+            with self._deadlines.within(self._write_s):
                 await writing
         except TimeoutError:
             if self._request.transport is not None:

@@ -86,6 +86,7 @@ def test_keys_that_are_withdrawn_are_dropped_at_once(tmp_path: Path) -> None:
         assert not found.known.tokens.has_keys
         assert found.trouble == [f"tokens are not accepted: {path}: {module.NO_KEYS}"]
     asyncio.run(found.step(str(path), partial(given, KEY_SET)))
+    assert found.known.tokens is not None
     assert found.known.tokens.has_keys
     assert found.trouble == []
 

@@ -240,23 +240,27 @@ BEHIND = [(answer, size) for answer in (OK, IN_CHUNKS) for size in range(1, len(
 async def test_bytes_behind_an_answer_in_its_segment_answer_no_request(is_whole: bool) -> None:
     """However many there are: a byte of another answer, all of it, or more."""
     for answer, size in BEHIND:
-        ended = asyncio.Event()
+        ended, go_on = asyncio.Event(), asyncio.Event()
 
-        async def behind(model: Model, answer: bytes = answer, size: int = size, ended: asyncio.Event = ended) -> None:
+        async def behind(
+            model: Model,
+            data: bytes = answer + STRANGE[:size],
+            head: int = 0 if is_whole else answer.index(b"\r\n\r\n") + 4,
+            go_on: asyncio.Event = go_on,
+            ended: asyncio.Event = ended,
+        ) -> None:
             await model.request()
-            head, gap, body = answer.partition(b"\r\n\r\n")
-            if not is_whole:
-                await model.say(head + gap)
-                await model.reader.read(1)  # the client has read the head
-            await model.say((body if not is_whole else answer) + STRANGE[:size])
+            await model.say(data[:head])
+            if head:
+                await go_on.wait()
+            await model.say(data[head:])
             with suppress(ConnectionError):
                 await model.reader.read()
             ended.set()
 
         async with model([behind, answering(OK)]) as (url, models), opened() as connections, asyncio.timeout(20):
             first = await ask(connections, url)
-            if not is_whole:
-                first._protocol.transport.write(b"!")  # type: ignore[union-attr]
+            go_on.set()
             assert await first.content.read() == b"{}"
             await ended.wait()  # the connection is closed at once, not at the next request
             assert await (await ask(connections, url)).content.read() == b"{}"
@@ -275,7 +279,7 @@ async def test_an_answer_with_its_last_line_end_twice_keeps_its_connection() -> 
 async def test_two_answers_at_once_cut_anywhere_never_stay_one_behind(cut: int) -> None:
     """The second part comes when the client has read the first answer, or waits for it."""
     both = OK + STRANGE
-    more, ended = asyncio.Event(), asyncio.Event()
+    more = asyncio.Event()
 
     async def cutting(model: Model) -> None:
         await model.request()
@@ -284,14 +288,14 @@ async def test_two_answers_at_once_cut_anywhere_never_stay_one_behind(cut: int) 
         with suppress(ConnectionError):
             await model.say(both[cut:])
             await model.reader.read()
-        ended.set()
 
     async with model([cutting, answering(OK)]) as (url, models), opened() as connections, asyncio.timeout(20):
         asking = asyncio.create_task(ask(connections, url))
         if cut < len(OK):
             more.set()
-        assert await (await asking).content.read() == b"{}"
+        first = await asking
+        assert await first.content.read() == b"{}"
         more.set()
-        await ended.wait()
+        await until(lambda: first._protocol.has_strange_bytes or not first._protocol.is_connected())
         assert await (await ask(connections, url)).content.read() == b"{}"
         assert len(models) == 2
