@@ -17,7 +17,13 @@ def main() -> None:
     from guardproxy.cli import app  # noqa: PLC0415 - `import guardproxy` alone stays free of the command line
 
     if not has_texts:
-        app()
+        try:
+            app()
+        except Exception as error:
+            from guardproxy.cli.printing import show_trace  # noqa: PLC0415
+
+            show_trace(error)
+            sys.exit(1)
         return
     from guardproxy import crashes  # noqa: PLC0415
 

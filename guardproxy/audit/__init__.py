@@ -7,6 +7,8 @@ from guardproxy.audit.confirmed import LoggedEntry, confirmed_entries, last_conf
 from guardproxy.audit.disk import Disk, folder_lock, reason, replace_file
 from guardproxy.audit.document import (
     ENTRY_VERSION,
+    SERVER_ERROR,
+    UPSTREAM_5XX,
     Closing,
     Gap,
     Intent,
@@ -75,7 +77,9 @@ __all__ = [
     "LIMIT_PROOF_BYTES",
     "NO_KEY",
     "NO_SEALING",
+    "SERVER_ERROR",
     "SIGNS",
+    "UPSTREAM_5XX",
     "AnyEntry",
     "AnyProof",
     "Arrears",

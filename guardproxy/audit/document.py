@@ -31,6 +31,10 @@ from guardproxy.findings import Direction
 
 ENTRY_VERSION = 3
 
+SERVER_ERROR = 500  # the least HTTP status for an error of the server
+UPSTREAM_5XX = "upstream_5xx"
+"""The outcome of an exchange that ended with the complete answer of an upstream whose status was 500 or more."""
+
 # A text with more findings than this is converted in steps: a call of msgspec holds the interpreter lock while it runs.
 _STEP_FINDINGS = 256
 _STEP_BYTES = 1 << 14  # the corresponding limit for a record, in bytes of its bodies
@@ -243,8 +247,9 @@ class Record(LogEntry, frozen=True, kw_only=True, tag="exchange"):
     outcome: Annotated[
         str,
         Meta(
-            description="The end of the exchange: `answered`, `passed`, `refused`, `blocked_request`, "
-            "`blocked_response`, `client_closed`, or the code of an error."
+            description="The end of the exchange: `answered`, `passed`, `upstream_5xx` (the upstream's answer was an "
+            "error of its own), `refused`, `blocked_request`, `blocked_response`, `client_closed`, or the code of an error. "
+            "Releases up to 0.1 wrote `answered` for `upstream_5xx`."
         ),
     ]
     status: Annotated[int, Meta(description="The HTTP status for the client. 0: no status.")]

@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 
 from guardproxy.audit.chain import open_line
-from guardproxy.audit.document import ENTRY_VERSION, Record
+from guardproxy.audit.document import ENTRY_VERSION, SERVER_ERROR, UPSTREAM_5XX, Record
 from guardproxy.audit.entries import AnyEntry
 from guardproxy.errors import RecordError
 
@@ -82,6 +82,8 @@ def entry_of(members: Mapping[str, Any]) -> AnyEntry:
     read: Members = {name: value for name, value in members.items() if name not in _CHAIN}
     for older in range(version, ENTRY_VERSION):
         read = _READERS[older](read)
+    if _is_upstream_error(read):
+        read["outcome"] = UPSTREAM_5XX
     try:
         entry: AnyEntry = msgspec.convert(read, AnyEntry)
     except msgspec.ValidationError as error:
@@ -103,6 +105,15 @@ def _from_version_1(members: Members) -> Members:
 def _from_version_2(members: Members) -> Members:
     """Converts to version 3, which may seal members of a record, and has entries about sealed texts."""
     return {**members, "v": 3}
+
+
+def _is_upstream_error(members: Members) -> bool:
+    """Whether an older release wrote `answered` for an answer that was an error of the upstream."""
+    if members.get("outcome") != "answered":
+        return False
+    response = members.get("response")
+    status = response.get("status") if isinstance(response, dict) else None
+    return isinstance(status, int) and status >= SERVER_ERROR
 
 
 def _object(members: Members, name: str) -> Members:

@@ -23,8 +23,10 @@ from guardproxy.cli import (
     serve,
     tenant,
 )
+from guardproxy.cli.printing import CommandLine, say
 
 app = typer.Typer(
+    cls=CommandLine,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
@@ -39,10 +41,10 @@ def _version(wanted: bool) -> None:
 
         from guardproxy import plugins  # noqa: PLC0415
 
-        typer.echo(version("guardproxy"))
+        say(version("guardproxy"))
         for group in plugins.GROUPS:
             for plugin in plugins.installed_plugins(group):
-                typer.echo(f"plug-in {plugin}")
+                say(f"plug-in {plugin}")
         raise typer.Exit
 
 

@@ -7,8 +7,6 @@ only, so it works while the proxy writes. `audit_proof.py` has the commands abou
 
 from __future__ import annotations
 
-import json
-import sys
 from collections import Counter, deque
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -21,7 +19,7 @@ import typer
 from guardproxy.cli import audit_proof, audit_seal
 from guardproxy.cli.audit_arguments import AsJson, Copies, Folder, FolderOrUrl, Heads, Keys
 from guardproxy.cli.engine_arguments import EngineName, Workers, engine_of
-from guardproxy.cli.printing import aligned, plain
+from guardproxy.cli.printing import aligned, say, say_json
 from guardproxy.errors import AuditError, ConfigError, EngineError, RecordError
 
 if TYPE_CHECKING:
@@ -114,19 +112,15 @@ def verify_command(
         signed: dict[str, object] = {"signed": bool(checkpoints and checkpoints.signed_by)}
         if checkpoints:
             signed |= {"checkpoints": _summary(checkpoints)}
-        typer.echo(json.dumps({"ok": ok, **signed, "open_intents": open_intents, "logs": reports}, indent=2))
+        say_json({"ok": ok, **signed, "open_intents": open_intents, "logs": reports}, 2)
     else:
-        for line in _lines_of_checkpoints(checkpoints) if checkpoints else ():
-            typer.echo(line)
+        say(*(_lines_of_checkpoints(checkpoints) if checkpoints else ()))
         for finding in findings:
-            for line in _lines_of(finding):
-                typer.echo(line)
+            say(*_lines_of(finding))
         if open_intents:
-            typer.echo(
-                f"{open_intents} exchanges have no end yet: in progress, or cut off until the next start closes them"
-            )
+            say(f"{open_intents} exchanges have no end yet: in progress, or cut off until the next start closes them")
         if not checkpoints:
-            typer.echo(NO_KEY, err=True)
+            say(NO_KEY, err=True)
     raise typer.Exit(0 if ok else 1)
 
 
@@ -153,7 +147,7 @@ def show_command(
     entries, unread = _newest(folder, last, exchange_id)
     if as_json:
         for line, _ in entries:
-            typer.echo(json.dumps(open_line(line), ensure_ascii=True))
+            say_json(open_line(line))
     elif exchange_id is not None:
         from guardproxy.cli.audit_view import print_entry  # noqa: PLC0415
 
@@ -162,12 +156,11 @@ def show_command(
             if not (has_end and isinstance(entry, Intent)):
                 print_entry(entry)
     elif entries:
-        for row in aligned([COLUMNS, *(row_of(entry) for _, entry in entries)]):
-            typer.echo(row)
+        say(*aligned([COLUMNS, *(row_of(entry) for _, entry in entries)]))
     for problem, count in unread.items():
-        typer.echo(f"{count} lines could not be read: {problem}", err=True)
+        say(f"{count} lines could not be read: {problem}", err=True)
     if exchange_id is not None and not entries:
-        typer.echo(f"no exchange `{plain(exchange_id)}` in {folder}", err=True)
+        say(f"no exchange `{exchange_id}` in {folder}", err=True)
         raise typer.Exit(1)
 
 
@@ -176,7 +169,7 @@ def schema_command() -> None:
     """Print the JSON Schema of the lines of the audit log."""
     from guardproxy.audit import log_schema  # noqa: PLC0415
 
-    typer.echo(json.dumps(log_schema(), indent=2))
+    say_json(log_schema(), 2)
 
 
 for command in (audit_seal.seal_key, audit_seal.unseal, audit_seal.erase, audit_seal.rotate):
@@ -235,7 +228,7 @@ def _lines(path: Path, unread: Counter[str]) -> Iterator[tuple[bytes, AnyEntry]]
 
 
 def _wrong_use(message: str) -> NoReturn:
-    print(message, file=sys.stderr)
+    say(message, err=True)
     raise typer.Exit(2)
 
 
@@ -262,25 +255,25 @@ def _lines_of_checkpoints(report: CheckpointReport) -> Iterator[str]:
     state = "changed" if report.problems else "intact"
     signed = f"signed by {report.signed_by}" if report.signed_by else "the signature was not checked (give --key)"
     end = f", newest {report.number} of {_clock(report.at)}, {signed}" if report.number and not report.problems else ""
-    yield plain(f"checkpoints: {state}, {report.copies} copies{end}")
+    yield f"checkpoints: {state}, {report.copies} copies{end}"
     if report.witnessed:
         yield f"  cosigned by a witness up to checkpoint {report.witnessed}"
     for problem in report.problems:
-        yield f"  {plain(problem.message)} ({problem.code})"
+        yield f"  {problem.message} ({problem.code})"
     for note in report.notes:
-        yield f"  note: {plain(note)}"
+        yield f"  note: {note}"
 
 
 def _lines_of(finding: LogReport) -> Iterator[str]:
     report = finding.report
     state = "changed" if report.tampered else "torn" if report.torn else "intact"
     end = f", head {report.head.seq} {report.head.hash}" if report.head else ""
-    yield f"{plain(finding.file)}: {state}, {report.records} records{end}"
+    yield f"{finding.file}: {state}, {report.records} records{end}"
     for problem in report.problems:
         where = f"line {problem.line}: " if problem.line else ""
-        yield f"  {where}{plain(problem.message)} ({problem.code})"
+        yield f"  {where}{problem.message} ({problem.code})"
     for note in finding.notes:
-        yield f"  note: {plain(note)}"
+        yield f"  note: {note}"
 
 
 def row_of(entry: AnyEntry) -> tuple[str, ...]:
@@ -291,34 +284,34 @@ def row_of(entry: AnyEntry) -> tuple[str, ...]:
     match entry:
         case Record():
             return (
-                *(time, plain(entry.id), plain(entry.route), plain(entry.model), _tenant(entry)),
-                *(plain(entry.outcome), ",".join(map(plain, entry.rules)), str(entry.finding_count)),
+                *(time, entry.id, entry.route, entry.model, _tenant(entry)),
+                *(entry.outcome, ",".join(entry.rules), str(entry.finding_count)),
                 "" if entry.total_ms is None else f"{entry.total_ms:.1f}",
             )
         case Closing() | Intent():
             outcome = "(no end yet)" if isinstance(entry, Intent) else entry.outcome
         case Gap():
-            return time, "", "", "", "", f"(gap: {plain(entry.why)})", "", "", ""
+            return time, "", "", "", "", f"(gap: {entry.why})", "", "", ""
         case Judged():
             return (
                 time,
-                plain(entry.id),
+                entry.id,
                 "",
-                plain(entry.model),
+                entry.model,
                 "",
-                f"({plain(judged(entry))})",
+                f"({judged(entry)})",
                 "",
                 "",
                 f"{entry.ms:.1f}",
             )
         case Erased() | Rotated() | Unsealed():
-            return time, plain(getattr(entry, "id", "")), "", "", "", f"({done_of(entry)})", "", "", ""
-    return time, plain(entry.id), plain(entry.route), "", plain(entry.tenant), outcome, "", "", ""
+            return time, getattr(entry, "id", ""), "", "", "", f"({done_of(entry)})", "", "", ""
+    return time, entry.id, entry.route, "", entry.tenant, outcome, "", "", ""
 
 
 def _tenant(record: Record) -> str:
     """Returns the name of the tenant, or its digest if it has no name."""
-    return plain(record.tenant_name or record.tenant)
+    return record.tenant_name or record.tenant
 
 
 def _clock(at: float) -> str:
@@ -345,4 +338,4 @@ def done_of(entry: Erased | Rotated | Unsealed) -> str:
             done = f"rotated {entry.count} data keys"
         case Unsealed():
             done = "unsealed"
-    return plain(f"{done}, by {entry.by}: {entry.why}")
+    return f"{done}, by {entry.by}: {entry.why}"

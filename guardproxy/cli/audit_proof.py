@@ -18,7 +18,7 @@ import msgspec
 import typer
 
 from guardproxy.cli.audit_arguments import AsJson, Folder
-from guardproxy.cli.printing import plain
+from guardproxy.cli.printing import say, say_json
 from guardproxy.errors import AuditError
 
 if TYPE_CHECKING:
@@ -37,10 +37,10 @@ def wrong_use(code: int = 2) -> Iterator[None]:
     try:
         yield
     except AuditError as error:
-        print(plain(str(error)), file=sys.stderr)
+        say(str(error), err=True)
         raise typer.Exit(code) from None
     except OSError as error:
-        print(plain(f"{error.filename}: {reason(error)}"), file=sys.stderr)
+        say(f"{error.filename}: {reason(error)}", err=True)
         raise typer.Exit(2) from None
 
 
@@ -63,7 +63,7 @@ def keygen_command(
     with wrong_use():
         key = PrivateKey.new(name, COSIGNS if is_witness else SIGNS)
         write_key(file, key)
-    typer.echo(str(key.public))
+    say(str(key.public))
 
 
 def checkpoint_command(
@@ -86,7 +86,7 @@ def checkpoint_command(
             note = read_note(folder)
         if note is None:
             raise AuditError(f"{folder}: no checkpoint: the log is not signed (see `serve --audit-key`)")
-    sys.stdout.write(note.data.decode())
+    _say_note(note)
 
 
 def prove_command(
@@ -110,7 +110,7 @@ def prove_command(
             proof = msgspec.to_builtins(prove_consistency(folder, SignedNote.read(since.read_bytes())))
         else:
             proof = msgspec.to_builtins(prove_record(folder, exchange_id))
-    typer.echo(json.dumps(proof, indent=1))
+    say_json(proof, 1)
 
 
 def check_command(
@@ -136,14 +136,12 @@ def check_command(
     differences = compare_receipt(receipt, proven.members) if receipt else []
     if as_json:
         shown = {**msgspec.to_builtins(proven), "receipt_differences": differences}
-        typer.echo(json.dumps({"ok": not differences, **shown}, indent=2))
+        say_json({"ok": not differences, **shown}, 2)
     else:
-        for line in _lines_of(proven, is_record=not isinstance(proof, ConsistencyProof)):
-            typer.echo(plain(line))
+        say(*_lines_of(proven, is_record=not isinstance(proof, ConsistencyProof)))
         if receipt and not differences:
-            typer.echo("the receipt fits the record")
-    for difference in differences:
-        print(plain(difference), file=sys.stderr)
+            say("the receipt fits the record")
+    say(*differences, err=True)
     raise typer.Exit(1 if differences else 0)
 
 
@@ -189,4 +187,9 @@ def cosign_command(
         cosigned = witness(note, public, own, int(time.time()), last, link)
     with wrong_use():
         write_note(state, cosigned)  # before anybody sees it: a witness must not forget what it cosigned
-    sys.stdout.write(cosigned.data.decode())
+    _say_note(cosigned)
+
+
+def _say_note(note: SignedNote) -> None:
+    """Prints a note, with its newlines. The lines of a note are printable, so it is printed as it is stored."""
+    say(*note.data.decode().removesuffix("\n").split("\n"))

@@ -7,11 +7,10 @@ use. Reads only, so it works while the proxy writes.
 from __future__ import annotations
 
 import json
-import sys
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from datetime import datetime
 from itertools import islice
 from pathlib import Path
@@ -20,13 +19,12 @@ from typing import Annotated, Any, Literal
 import typer
 
 from guardproxy.cli.audit_arguments import Copies, Folder, Heads, Keys
-from guardproxy.cli.printing import aligned, plain
+from guardproxy.cli.printing import aligned, fail, say, say_encoded
 from guardproxy.errors import AuditError, QueryError
 
 First = Annotated[str | None, typer.Option("--from", help="The first day (2026-01-31), or a time in UTC.")]
 Last = Annotated[str | None, typer.Option("--to", help="The last day, which counts as a whole, or a time in UTC.")]
 LIMIT_ROWS = 10_000
-_LIMIT_CELL = 200
 
 
 def query(
@@ -45,11 +43,11 @@ def query(
         names, rows = database.query(sql)
         if as_json:
             for row in rows:
-                typer.echo(json.dumps(dict(zip(names, row, strict=True)), default=_shown, ensure_ascii=True))
+                say_encoded(json.dumps(dict(zip(names, row, strict=True)), default=_shown) + "\n")
         else:
             _print_table(names, rows)
         if unread := database.unreadable():
-            typer.echo(f"{unread} lines could not be read; see `guardproxy audit verify`", err=True)
+            say(f"{unread} lines could not be read; see `guardproxy audit verify`", err=True)
 
 
 def export(
@@ -84,18 +82,24 @@ def export(
                 out.mkdir(parents=True)
                 counts = database.write_parquet(out.absolute(), period)
                 unread["see `guardproxy audit verify`"] = database.unreadable()
-            typer.echo(", ".join(f"{count} {name}" for name, count in counts.items()))
+            say(", ".join(f"{count} {name}" for name, count in counts.items()))
         else:
-            with nullcontext(sys.stdout) if str(out) == "-" else out.open("x", encoding="utf-8") as target:
-                if feedback:
-                    target.writelines(feedback_rows(folder, period, unread, without))
-                else:
-                    target.writelines(exported_lines(folder, form, period, unread))
+            lines = (
+                feedback_rows(folder, period, unread, without)
+                if feedback
+                else exported_lines(folder, form, period, unread)
+            )
+            if str(out) == "-":
+                for line in lines:
+                    say_encoded(line)
+            else:
+                with out.open("x", encoding="utf-8") as target:
+                    target.writelines(lines)
     for problem, count in without.items():
-        typer.echo(f"{count} feedback without a row: {plain(problem)}", err=True)
+        say(f"{count} feedback without a row: {problem}", err=True)
     for problem, count in unread.items():
         if count:
-            typer.echo(f"{count} lines could not be read: {plain(problem)}", err=True)
+            say(f"{count} lines could not be read: {problem}", err=True)
 
 
 def report(
@@ -139,7 +143,7 @@ def report(
         verification = Verification(logs, heads is not None or bool(copies), open_intents, unread, signed)
         program = f"guardproxy {version('guardproxy')}"
         out.write_text(report_page(title, summary, verification, time.time(), program), "utf-8")
-    typer.echo(f"{out}: {summary.total} exchanges, log {'verified' if verification.is_intact else 'NOT verified'}")
+    say(f"{out}: {summary.total} exchanges, log {'verified' if verification.is_intact else 'NOT verified'}")
     raise typer.Exit(0 if verification.is_intact else 1)
 
 
@@ -156,8 +160,7 @@ def _wrong_use_for(folder: Path) -> Iterator[None]:
         message = f"{error.filename or folder}: {error.strerror}"
     else:
         return
-    typer.echo(f"guardproxy: {message}", err=True)
-    raise typer.Exit(2)
+    fail(message)
 
 
 def _refuse_missing(folder: Path) -> None:
@@ -167,18 +170,14 @@ def _refuse_missing(folder: Path) -> None:
 
 def _print_table(names: Sequence[str], rows: Iterator[tuple[Any, ...]]) -> None:
     cells = [tuple(names), *(tuple(map(_cell, row)) for row in islice(rows, LIMIT_ROWS))]
-    for line in aligned(cells):
-        typer.echo(line)
+    say(*aligned(cells))
     if next(rows, None) is not None:
-        typer.echo(f"only the first {LIMIT_ROWS} rows are shown; use LIMIT, or --json for all rows", err=True)
+        say(f"only the first {LIMIT_ROWS} rows are shown; use LIMIT, or --json for all rows", err=True)
 
 
 def _cell(value: Any) -> str:
-    text = "" if value is None else plain(value if isinstance(value, str) else _text(value))
-    return text if len(text) <= _LIMIT_CELL else text[: _LIMIT_CELL - 1] + "…"
-
-
-def _text(value: Any) -> str:
+    if value is None or isinstance(value, str):
+        return value or ""
     if isinstance(value, bool | list | dict):
         return json.dumps(value, default=_shown, ensure_ascii=False)
     return _shown(value)

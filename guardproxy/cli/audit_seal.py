@@ -7,18 +7,17 @@ exit code 0: done, 1: nothing to do, 2: wrong use, or it could not be done.
 from __future__ import annotations
 
 import getpass
-import json
 import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from guardproxy.cli.audit_arguments import AsJson, Folder
-from guardproxy.cli.printing import console, plain
+from guardproxy.cli.printing import fail, say, say_json
 from guardproxy.errors import GuardproxyError
 
 if TYPE_CHECKING:
@@ -48,8 +47,8 @@ def seal_key(file: Annotated[Path, typer.Argument(metavar="FILE", help="The new 
         with open(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="ascii") as out:
             out.write(new_key() + "\n")
     except OSError as error:
-        _fail(f"{file}: {error.strerror}")
-    typer.echo(f"the key is in {file}: give it as --seal-key file:{file}")
+        fail(f"{file}: {error.strerror}")
+    say(f"the key is in {file}: give it as --seal-key file:{file}")
 
 
 def unseal(
@@ -66,13 +65,13 @@ def unseal(
     with _custody(folder, store, key, reason, by) as custody:
         opened = custody.unseal(record)
     if as_json:
-        typer.echo(json.dumps({"record": opened.record.document(), "values": opened.values}))
+        say_json({"record": opened.record.document(), "values": opened.values})
         return
     from guardproxy.cli.audit_view import print_entry  # noqa: PLC0415
 
     print_entry(opened.record)
     for placeholder, value in sorted(opened.values.items()):
-        console().print(f"{plain(placeholder)} = {plain(value)}")
+        say(f"{placeholder} = {value}")
 
 
 def erase(
@@ -102,12 +101,12 @@ def erase(
     operator's key rotated and its old key destroyed: `guardproxy audit rotate`.
     """
     if subject is not None and conversation is not None:
-        _fail("give --subject or --conversation, not both")
+        fail("give --subject or --conversation, not both")
     if subject is None and conversation is None and tenant is None:
-        _fail("give --subject, --conversation or --tenant")
+        fail("give --subject, --conversation or --tenant")
     with _custody(folder, store, (), reason, by) as custody:
         count = custody.erase(subject=subject, conversation=conversation, tenant=tenant)
-    typer.echo(json.dumps({"keys": count}) if as_json else f"{count} data keys destroyed")
+    _say_count(count, "destroyed", as_json)
     raise typer.Exit(0 if count else 1)
 
 
@@ -128,7 +127,14 @@ def rotate(
 
     with _custody(folder, store, key, reason, by) as custody:
         count = custody.rotate(read_key(new_key, folder))
-    typer.echo(json.dumps({"keys": count}) if as_json else f"{count} data keys wrapped under the new key")
+    _say_count(count, "wrapped under the new key", as_json)
+
+
+def _say_count(count: int, what: str, as_json: bool) -> None:
+    if as_json:
+        say_json({"keys": count})
+    else:
+        say(f"{count} data keys {what}")
 
 
 @contextmanager
@@ -139,9 +145,9 @@ def _custody(folder: Path, store: Path | None, key: Sequence[str], reason: str, 
     from guardproxy.audit.sealing import Custody, open_store  # noqa: PLC0415
 
     if not folder.is_dir():
-        _fail(f"{folder}: no such folder")
+        fail(f"{folder}: no such folder")
     if not reason.strip():
-        _fail("give a reason, for the log")
+        fail("give a reason, for the log")
     try:
         keys = open_store(folder, store, key)
         try:
@@ -151,7 +157,7 @@ def _custody(folder: Path, store: Path | None, key: Sequence[str], reason: str, 
         finally:
             keys.close()
     except GuardproxyError as error:
-        _fail(str(error))
+        fail(str(error))
 
 
 def _record(folder: Path, exchange_id: str) -> Record:
@@ -163,10 +169,10 @@ def _record(folder: Path, exchange_id: str) -> Record:
             if isinstance(logged.entry, Record) and logged.entry.id == exchange_id:
                 return logged.entry
     except OSError as error:
-        _fail(f"{error.filename or folder}: {error.strerror}")
+        fail(f"{error.filename or folder}: {error.strerror}")
     for problem, count in unread.items():
-        typer.echo(f"{count} lines could not be read: {plain(problem)}", err=True)
-    typer.echo(f"no exchange `{plain(exchange_id)}` in {folder}", err=True)
+        say(f"{count} lines could not be read: {problem}", err=True)
+    say(f"no exchange `{exchange_id}` in {folder}", err=True)
     raise typer.Exit(2 if unread else 1)  # a line that could not be read may be the one
 
 
@@ -175,8 +181,3 @@ def _user() -> str:
         return getpass.getuser()
     except (OSError, KeyError):  # a user without a name
         return str(os.getuid())
-
-
-def _fail(message: str) -> NoReturn:
-    typer.echo(f"guardproxy: {message}", err=True)
-    raise typer.Exit(2)

@@ -11,11 +11,12 @@ import signal
 import sys
 from pathlib import Path
 from threading import Event, Thread
-from typing import TYPE_CHECKING, Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from guardproxy.cli.audit_arguments import Folder
+from guardproxy.cli.printing import complain, fail
 from guardproxy.errors import AuditError, ConfigError
 
 if TYPE_CHECKING:
@@ -51,13 +52,13 @@ def ship(
     from guardproxy.audit import Shipper, position_of, ship_on, target_of  # noqa: PLC0415
 
     if not folder.is_dir():
-        _wrong_use(f"{folder}: no such folder")
+        fail(f"{folder}: no such folder")
     place = position or position_of(folder, to)
     try:
         target: Target = target_of(to, os.environ.get(TOKEN, ""))
         shipper = Shipper(folder, target, place)
     except (ConfigError, AuditError) as error:
-        _wrong_use(str(error))
+        fail(str(error))
     try:
         if once:
             shipper.ship()
@@ -67,12 +68,11 @@ def ship(
                 signal.signal(number, lambda number, frame: over.set())
             if until_eof:
                 Thread(target=_wait_for_end, args=(over,), daemon=True).start()
-            ship_on(shipper, over.wait, poll_s, lambda message: typer.echo(f"guardproxy: {message}", err=True))
+            ship_on(shipper, over.wait, poll_s, complain)
             if until_eof:
                 shipper.ship()
     except (AuditError, OSError) as error:
-        typer.echo(f"guardproxy: {error}", err=True)
-        raise typer.Exit(1) from None
+        fail(error, 1)
     finally:
         target.close()
 
@@ -80,8 +80,3 @@ def ship(
 def _wait_for_end(over: Event) -> None:
     sys.stdin.buffer.read()
     over.set()
-
-
-def _wrong_use(message: str) -> NoReturn:
-    typer.echo(f"guardproxy: {message}", err=True)
-    raise typer.Exit(2)

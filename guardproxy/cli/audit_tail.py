@@ -8,7 +8,6 @@ start. A line that is not whole yet is read later, and lines that are known not 
 from __future__ import annotations
 
 import heapq
-import json
 import signal
 from collections.abc import Callable
 from itertools import count
@@ -20,7 +19,7 @@ import typer
 
 from guardproxy.cli.audit import COLUMNS, row_of
 from guardproxy.cli.audit_arguments import Folder
-from guardproxy.cli.printing import plain
+from guardproxy.cli.printing import complain, fail, in_cell, say, say_json
 from guardproxy.errors import RecordError
 
 if TYPE_CHECKING:
@@ -40,13 +39,13 @@ class _Arrived(NamedTuple):
 
 class Rows:
     """Prints entries, sorted by time within each look at the logs. An exchange is printed when it has ended. A target of
-    `Shipper`. `last`: how many of the entries of the first look are printed; `None` after it. `say`: gets what cannot be
+    `Shipper`. `last`: how many of the entries of the first look are printed; `None` after it. `warn`: gets what cannot be
     read."""
 
-    def __init__(self, last: int, *, as_json: bool, say: Callable[[str], None]) -> None:
+    def __init__(self, last: int, *, as_json: bool, warn: Callable[[str], None]) -> None:
         self.last: int | None = last
         self._as_json = as_json
-        self._say = say
+        self._warn = warn
         self._waiting: list[_Arrived] = []
         self._number = count()
         self._widths = [0] * len(COLUMNS)
@@ -64,7 +63,7 @@ class Rows:
             try:
                 entry = entry_of(members)
             except RecordError as error:
-                self._say(f"record {members['seq']} of log {batch.log}: {error}")
+                self._warn(f"record {members['seq']} of log {batch.log}: {error}")
                 continue
             if not isinstance(entry, Intent):
                 self._take(_Arrived(entry.at, next(self._number), line, entry))
@@ -87,7 +86,7 @@ class Rows:
         self.last = None
         for _, _, line, entry in arrived:
             if self._as_json:
-                typer.echo(json.dumps(open_line(line), ensure_ascii=True))
+                say_json(open_line(line))
             else:
                 if not any(self._widths):
                     self._print(COLUMNS)
@@ -97,13 +96,14 @@ class Rows:
         """Does nothing: there is no connection."""
 
     def _print(self, row: tuple[str, ...]) -> None:
-        self._widths = [max(width, len(cell)) for width, cell in zip(self._widths, row, strict=True)]
-        typer.echo("  ".join(cell.ljust(width) for cell, width in zip(row, self._widths, strict=True)).rstrip())
+        cells = list(map(in_cell, row))
+        self._widths = [max(width, len(cell)) for width, cell in zip(self._widths, cells, strict=True)]
+        say("  ".join(cell.ljust(width) for cell, width in zip(cells, self._widths, strict=True)).rstrip())
 
 
-def follow(folder: Path, rows: Rows, wait: Callable[[float], bool], poll_s: float, say: Callable[[str], None]) -> None:
+def follow(folder: Path, rows: Rows, wait: Callable[[float], bool], poll_s: float, warn: Callable[[str], None]) -> None:
     """Prints what the logs of a folder hold and get, until `wait` returns true. `wait`: waits for that many seconds, and
-    returns whether to end. `say`: gets each failure to read, once until the next success."""
+    returns whether to end. `warn`: gets each failure to read, once until the next success."""
     from guardproxy.audit import Shipper  # noqa: PLC0415
 
     shipper = Shipper(folder, rows)
@@ -119,7 +119,7 @@ def follow(folder: Path, rows: Rows, wait: Callable[[float], bool], poll_s: floa
         except OSError as error:
             if str(error) != trouble:
                 trouble = str(error)
-                say(trouble)
+                warn(trouble)
         rows.flush()
         is_over = wait(poll_s)
 
@@ -135,13 +135,8 @@ def tail(
     The columns are those of `show`. An exchange comes when it has ended. New files and files of new workers are followed.
     """
     if not folder.is_dir():
-        typer.echo(f"guardproxy: {plain(str(folder))}: no such folder", err=True)
-        raise typer.Exit(2)
+        fail(f"{folder}: no such folder")
     over = Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda number, frame: over.set())
-
-    def say(message: str) -> None:
-        typer.echo(f"guardproxy: {plain(message)}", err=True)
-
-    follow(folder, Rows(last, as_json=as_json, say=say), over.wait, poll_s, say)
+    follow(folder, Rows(last, as_json=as_json, warn=complain), over.wait, poll_s, complain)

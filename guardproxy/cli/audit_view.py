@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from guardproxy.cli.printing import console, plain, styled
+from guardproxy.cli.printing import say, styled
 from guardproxy.wire.json import view
 
 if TYPE_CHECKING:
@@ -38,9 +38,7 @@ _EDITED = "bold green"
 
 def print_entry(entry: AnyEntry) -> None:
     """Prints an entry on standard output."""
-    out = console()
-    for line in lines_of(entry):
-        out.print(line)
+    say(*lines_of(entry))
 
 
 def lines_of(entry: AnyEntry) -> Iterator[Text]:
@@ -144,7 +142,7 @@ def _command(entry: Erased | Rotated | Unsealed) -> Iterator[Text]:
 
 
 def _title(entry: AnyEntry, name: str, what: str) -> Text:
-    return styled((f"{plain(name)}  ".lstrip(), "bold"), f"{_clock(entry.at)}  {plain(what)}")
+    return styled((f"{name}  ".lstrip(), "bold"), f"{_clock(entry.at)}  {what}")
 
 
 def _origin(entry: Record | Closing | Intent) -> Iterator[Text]:
@@ -179,7 +177,7 @@ def _answer(name: str, answer: RecordedAnswer) -> Iterator[Text]:
         how = "streamed" if answer.streamed else "whole"
         finish = f", finish {', '.join(answer.finish)}" if answer.finish else ""
         name = f"{name}: status {answer.status}, {how}, model {answer.model or '?'}{finish}"
-    yield from _side(plain(name), answer)
+    yield from _side(name, answer)
     if answer.withheld:
         yield _row("withheld", ", ".join(answer.withheld))
 
@@ -187,7 +185,7 @@ def _answer(name: str, answer: RecordedAnswer) -> Iterator[Text]:
 def _attempt(number: int, attempt: RecordedAttempt) -> Iterator[Text]:
     rule = f" by rule {attempt.rule}" if attempt.rule else ""
     tokens = f"{attempt.tokens} tokens{'' if attempt.counted else ' (estimate)'}"
-    yield styled((f"attempt {number}", "bold"), plain(f": {attempt.decision}{rule}, {tokens}"))
+    yield styled((f"attempt {number}", "bold"), f": {attempt.decision}{rule}, {tokens}")
     yield _row("ms", f"{attempt.began:g} to {attempt.ended:g}{', ended early' if attempt.cut else ''}")
     for fault in attempt.errors:
         yield _row("fault", f"{fault.place or 'the answer'}: expected {fault.expected}, found {fault.found}")
@@ -198,21 +196,21 @@ def _attempt(number: int, attempt: RecordedAttempt) -> Iterator[Text]:
 def _text(text: RecordedText) -> Iterator[Text]:
     flags = [name for name in ("open", "encoded", "number", "unmapped", "judged") if getattr(text, name)]
     about = ", ".join([text.kind, f"{text.chars} characters", *flags])
-    yield styled("  ", (plain(text.path), "cyan"), plain(f" ({about})"))
+    yield styled("  ", (text.path, "cyan"), f" ({about})")
     if text.text is None:
         yield styled("    ", ("(not kept)", "dim"))
     else:
         yield styled("    ", *_with_marks(view(text.text).text if text.encoded else text.text, text))
     for finding in text.findings:
         where = f"{finding.start}-{finding.end}"
-        yield styled(plain(f"    {finding.check}: {finding.label} at {where}, score {finding.score:g}"))
+        yield styled(f"    {finding.check}: {finding.label} at {where}, score {finding.score:g}")
 
 
 def _with_marks(shown: str, text: RecordedText) -> Iterator[tuple[str, str] | str]:
     """Yields a text with its findings in brackets; text far from findings is omitted. `shown`: the text that checks
     read."""
     if not text.findings:
-        yield plain(shown[:LIMIT_CHARS]) + (" ..." if len(shown) > LIMIT_CHARS else "")
+        yield shown[:LIMIT_CHARS] + (" ..." if len(shown) > LIMIT_CHARS else "")
         return
     edits = set(text.edits)
     end_before = 0
@@ -221,17 +219,17 @@ def _with_marks(shown: str, text: RecordedText) -> Iterator[tuple[str, str] | st
             continue
         yield _between(shown[end_before : finding.start], is_first=end_before == 0)
         style = _EDITED if (finding.start, finding.end) in edits else _FOUND
-        yield f"\u27e6{plain(shown[finding.start : finding.end])}\u27e7", style
+        yield f"\u27e6{shown[finding.start : finding.end]}\u27e7", style
         end_before = finding.end
     rest = shown[end_before:]
-    yield plain(rest[:AROUND_CHARS]) + (" ..." if len(rest) > AROUND_CHARS else "")
+    yield rest[:AROUND_CHARS] + (" ..." if len(rest) > AROUND_CHARS else "")
 
 
 def _between(text: str, *, is_first: bool) -> str:
     head = 0 if is_first else AROUND_CHARS
     if len(text) <= head + AROUND_CHARS:
-        return plain(text)
-    return f"{plain(text[:head])} ... {plain(text[-AROUND_CHARS:])}"
+        return text
+    return f"{text[:head]} ... {text[-AROUND_CHARS:]}"
 
 
 def _decisions(decisions: Sequence[RecordedDecision]) -> Iterator[Text]:
@@ -241,9 +239,9 @@ def _decisions(decisions: Sequence[RecordedDecision]) -> Iterator[Text]:
         shadow = " (shadow)" if decision.mode == "shadow" else ""
         attempt = f", attempt {decision.attempt}" if decision.attempt else ""
         yield styled(
-            plain(f"  {decision.policy}/{decision.rule}: {decision.action}{shadow}"),
-            plain(f" for {decision.check} {decision.label} at {decision.start}-{decision.end}"),
-            plain(f" of {decision.direction} {decision.path}{attempt}"),
+            f"  {decision.policy}/{decision.rule}: {decision.action}{shadow}",
+            f" for {decision.check} {decision.label} at {decision.start}-{decision.end}",
+            f" of {decision.direction} {decision.path}{attempt}",
         )
 
 
@@ -255,7 +253,7 @@ def _members(name: str, members: Mapping[str, object]) -> Iterator[Text]:
 
 
 def _row(name: str, value: str) -> Text:
-    return styled("  ", (plain(name), "dim"), f": {plain(value)}")
+    return styled("  ", (name, "dim"), f": {value}")
 
 
 def _clock(at: float) -> str:

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from guardproxy.cli.printing import say
 from guardproxy.errors import AuditError, GuardproxyError
 
 if TYPE_CHECKING:
@@ -42,19 +43,19 @@ def demo(
     from guardproxy.config import Config  # noqa: PLC0415
 
     folder = audit or Path(tempfile.mkdtemp(prefix="guardproxy-demo-"))
-    _say("loading policies and models ...")
+    say("loading policies and models ...")
     try:
         asyncio.run(_run(Config(policies=policies, port=port, admin_port=admin_port, audit=folder), model=model))
     except KeyboardInterrupt:  # Ctrl-C during the start; later, the server handles it
         return
     except OSError as error:
-        _say(f"cannot start: {error.strerror or error} (other ports: --port, --admin-port)", to_stderr=True)
+        say(f"cannot start: {error.strerror or error} (other ports: --port, --admin-port)", err=True)
         raise typer.Exit(2) from None
     except AuditError as error:  # two demos in one folder, above all
-        _say(f"cannot start: {error} (another folder: --audit)", to_stderr=True)
+        say(f"cannot start: {error} (another folder: --audit)", err=True)
         raise typer.Exit(2) from None
     except GuardproxyError as error:
-        _say(f"cannot start: {error}", to_stderr=True)
+        say(f"cannot start: {error}", err=True)
         raise typer.Exit(2) from None
 
 
@@ -65,7 +66,7 @@ async def _run(config: Config, *, model: bool) -> None:
     async with AsyncExitStack() as stack:
         tiny_url, note = "", ""
         if model and (reason := llama.available()) is None:
-            _say(f"starting {llama.MODEL} ...")
+            say(f"starting {llama.MODEL} ...")
             tiny = await asyncio.to_thread(llama.start)
             stack.callback(tiny.close)
             tiny_url = tiny.url
@@ -76,14 +77,16 @@ async def _run(config: Config, *, model: bool) -> None:
 
         def ready(port: int, admin_port: int) -> None:
             models = ["scripted", llama.MODEL] if tiny_url else ["scripted"]
-            _say(
-                welcome(f"http://127.0.0.1:{port}", f"http://127.0.0.1:{admin_port}", config.audit, models, _program())
+            say(
+                *welcome(
+                    f"http://127.0.0.1:{port}", f"http://127.0.0.1:{admin_port}", config.audit, models, _program()
+                ).split("\n")
             )
             if note:
-                _say(f"Note: {note}\n")
+                say(f"Note: {note}", "")
 
         await serve(replace(config, upstream=(upstream.url,)), ready=ready)
-    _say("\nstopped")
+    say("", "stopped")
 
 
 def _show(request: ReceivedRequest) -> None:
@@ -98,7 +101,7 @@ def _show(request: ReceivedRequest) -> None:
     if not text:
         return
     excerpt = text if len(text) <= SHOWN_CHARS else f"{text[:SHOWN_CHARS]}..."
-    _say(f"  the model received: {dumps(excerpt, ensure_ascii=False)}")
+    say(f"  the model received: {dumps(excerpt, ensure_ascii=False)}")
 
 
 def welcome(url: str, admin_url: str, audit: Path, models: list[str], program: str = "guardproxy") -> str:
@@ -152,7 +155,3 @@ def _program() -> str:
 def _curl(url: str, body: dict[str, Any], flags: str) -> str:
     data = shlex.quote(dumps(body, ensure_ascii=False))
     return f"curl {flags} {url}/v1/chat/completions -H 'content-type: application/json' -d {data}"
-
-
-def _say(text: str, *, to_stderr: bool = False) -> None:
-    print(text, file=sys.stderr if to_stderr else sys.stdout, flush=True)

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from guardproxy.cli.audit_arguments import Folder
-from guardproxy.cli.printing import aligned, plain
+from guardproxy.cli.printing import aligned, fail, say, say_json
 from guardproxy.errors import AuditError
 
 if TYPE_CHECKING:
@@ -57,7 +56,7 @@ def drift(
     )
 
     if baseline is not None and (baseline_from or baseline_to):
-        _wrong_use("give either --baseline or the days of a baseline")
+        fail("give either --baseline or the days of a baseline")
 
     try:
         samples, unread = DailySamples(), Counter[str]()
@@ -68,7 +67,7 @@ def drift(
         current = samples.within(now)
         if save is not None:
             save.write_bytes(write_sample(current))
-            typer.echo(plain(f"{save}: {current.exchanges} exchanges of {now}"))
+            say(f"{save}: {current.exchanges} exchanges of {now}")
             raise typer.Exit
         if baseline is not None:
             before, than = read_sample(baseline.read_bytes()), f"the baseline in {baseline.name}"
@@ -83,17 +82,17 @@ def drift(
         if page is not None:
             page.write_text(drift_page(str(folder), about, before, found, samples.days), "utf-8")
     except AuditError as error:
-        _wrong_use(str(error))
+        fail(str(error))
     except OSError as error:
-        _wrong_use(f"{error.filename or folder}: {error.strerror}")
+        fail(f"{error.filename or folder}: {error.strerror}")
     if as_json:
         for shift in found:
-            typer.echo(json.dumps(_row(shift)))
+            say_json(_row(shift))
     else:
-        typer.echo(plain(f"{about}: {verdict_of(found)}"))
+        say(f"{about}: {verdict_of(found)}")
         _print([shift for shift in found if shift.is_shifted])
     for problem, count in unread.items():
-        typer.echo(f"{count} lines could not be read: {plain(problem)}", err=True)
+        say(f"{count} lines could not be read: {problem}", err=True)
     raise typer.Exit(int(any(shift.is_shifted for shift in found)))
 
 
@@ -111,14 +110,7 @@ def _print(shifted: Sequence[Shift]) -> None:
     rows: list[tuple[str, ...]] = [("measure", "shift", "PSI", "KS", "before", "now")]
     for shift in shifted[:_SHOWN]:
         ks = "" if shift.ks is None else f"{shift.ks:.2f}"
-        cells = shift.measure, shift.verdict, f"{shift.psi:.2f}", ks, shift.before, shift.after
-        rows.append(tuple(map(plain, cells)))
-    for line in aligned(rows):
-        typer.echo(line)
+        rows.append((shift.measure, shift.verdict, f"{shift.psi:.2f}", ks, shift.before, shift.after))
+    say(*aligned(rows))
     if len(shifted) > _SHOWN:
-        typer.echo(f"and {len(shifted) - _SHOWN} more; --report and --json have all of them")
-
-
-def _wrong_use(message: str) -> NoReturn:
-    typer.echo(f"guardproxy: {message}", err=True)
-    raise typer.Exit(2)
+        say(f"and {len(shifted) - _SHOWN} more; --report and --json have all of them")

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterable, Iterator, Sized
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Literal, Protocol, TypeVar, cast
 
 import typer
+
+from guardproxy.cli.printing import is_terminal, progress_console
 
 if TYPE_CHECKING:
     from guardproxy.engine import Work, WorkEngine
@@ -63,10 +64,9 @@ class ShownEngine:
 
     def each(self, work: Work[Task, Result], tasks: Iterable[Task]) -> Iterator[Result]:
         """See `WorkEngine.each`. The results have `lines`."""
-        if not sys.stderr.isatty():
+        if not is_terminal(err=True):
             yield from self.engine.each(work, tasks)
             return
-        from rich.console import Console  # noqa: PLC0415
         from rich.progress import (  # noqa: PLC0415
             BarColumn,
             MofNCompleteColumn,
@@ -76,10 +76,9 @@ class ShownEngine:
         )
 
         counts = (MofNCompleteColumn(), "parts", TextColumn("{task.fields[rate]}"), TimeRemainingColumn())
-        is_shared = sys.stdout.isatty()  # else what is printed would go to the terminal, and not to its file
-        console = Console(stderr=True)
+        is_shared = is_terminal()  # else what is printed would go to the terminal, and not to its file
         with Progress(
-            self.verb, BarColumn(), *counts, console=console, transient=True, redirect_stdout=is_shared
+            self.verb, BarColumn(), *counts, console=progress_console(), transient=True, redirect_stdout=is_shared
         ) as bar:
             every = tasks if isinstance(tasks, Sized) else None
             shown = bar.add_task("", total=None if every is None else len(every), rate="")

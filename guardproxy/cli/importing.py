@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 from collections import Counter
 from dataclasses import asdict
@@ -11,6 +10,7 @@ from typing import Annotated
 
 import typer
 
+from guardproxy.cli.printing import fail, say, say_json
 from guardproxy.errors import GuardproxyError
 
 app = typer.Typer(no_args_is_help=True, help="Turn the configuration of another gateway into settings and policies.")
@@ -43,27 +43,26 @@ def litellm(
             _write(out, files)
     except (GuardproxyError, OSError) as error:
         message = str(error) if isinstance(error, GuardproxyError) else f"{error.filename}: {error.strerror}"
-        typer.echo(f"guardproxy: {message}", err=True)
-        raise typer.Exit(2) from None
+        fail(message)
     counts = Counter(note.result for note in conversion.notes)
     losses, guards = sum(note.is_loss for note in conversion.notes), conversion.draft.guards
     if as_json:
         notes = [asdict(note) for note in conversion.notes]
         told = {"notes": notes, "counts": counts, "losses": losses, "guards": guards, "files": sorted(files)}
-        typer.echo(json.dumps(told, indent=2))
+        say_json(told, 2)
     else:
         for note in conversion.notes:
-            typer.echo(f"{file}:{note.line}: {note.result}: {note.path}: {note.text}")
+            say(f"{file}:{note.line}: {note.result}: {note.path}: {note.text}")
         totals = ", ".join(f"{counts[result]} {result}" for result in ("taken", "changed", "not possible"))
-        typer.echo(f"{totals}{f' (the result lacks {losses} of these)' if losses else ''}")
+        say(f"{totals}{f' (the result lacks {losses} of these)' if losses else ''}")
         if not guards:
-            typer.echo(
+            say(
                 "the result guards nothing: no guardrail of the file changes or stops a text. Add one: "
                 f"guardproxy policy init default {shlex.quote(str((out or Path('DIR')) / 'policies'))}"
             )
         if out is not None:
-            typer.echo(f"written to {out}: {', '.join(sorted(files))}")
-            typer.echo(f"check it: guardproxy serve --check --config {shlex.quote(str(out / 'guardproxy.toml'))}")
+            say(f"written to {out}: {', '.join(sorted(files))}")
+            say(f"check it: guardproxy serve --check --config {shlex.quote(str(out / 'guardproxy.toml'))}")
     raise typer.Exit(1 if losses else 0)
 
 

@@ -7,15 +7,14 @@ nothing. A running proxy reads the file again by itself. A key is printed once a
 from __future__ import annotations
 
 import re
-import sys
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from guardproxy.cli.printing import aligned
+from guardproxy.cli.printing import aligned, fail, is_terminal, say, say_encoded, say_json
 from guardproxy.errors import ConfigError, GuardproxyError
 
 if TYPE_CHECKING:
@@ -72,15 +71,14 @@ def list_(folder: Folder, as_json: Json = False) -> None:
     try:
         file = read_keys(folder)
     except GuardproxyError as error:
-        _fail(error)
+        fail(error)
     if as_json:
-        typer.echo(gateway.write_client_file(file), nl=False)
+        say_encoded(gateway.write_client_file(file).decode())
         return
     now = datetime.now(UTC)
     rows: list[tuple[str, ...]] = [("client", "tenant", "key", "state", "created", "expires", "models", "policies")]
     rows += [row for client in file.clients for row in _rows(client, now)]
-    for line in aligned(rows):
-        typer.echo(line)
+    say(*aligned(rows))
 
 
 @app.command("rotate")
@@ -143,13 +141,11 @@ def _new_key() -> str:
 def _show(key: str, name: str, as_json: bool) -> None:
     """Prints a new key on standard output, and what to do with it on standard error."""
     if as_json:
-        import json  # noqa: PLC0415
-
-        typer.echo(json.dumps({"client": name, "key": key}))
+        say_json({"client": name, "key": key})
         return
-    typer.echo(key)
-    if sys.stderr.isatty():
-        typer.echo(f"This is the key of `{name}`. It is not kept and cannot be shown again.", err=True)
+    say(key)
+    if is_terminal(err=True):
+        say(f"This is the key of `{name}`. It is not kept and cannot be shown again.", err=True)
 
 
 def _end(when: str, now: datetime) -> datetime | None:
@@ -203,11 +199,6 @@ def _change(folder: Path, change: Callable[[ClientFile], ClientFile]) -> None:
             audit.replace_file(disk, path, text)
             disk.sync_folder(folder)
     except GuardproxyError as error:
-        _fail(error)
+        fail(error)
     except OSError as error:
-        _fail(ConfigError(f"cannot write {path}: {audit.reason(error)}"))
-
-
-def _fail(error: GuardproxyError) -> NoReturn:
-    typer.echo(f"guardproxy: {error}", err=True)
-    raise typer.Exit(2)
+        fail(ConfigError(f"cannot write {path}: {audit.reason(error)}"))

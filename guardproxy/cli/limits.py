@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from guardproxy.cli.printing import fail, say, say_json
 from guardproxy.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -30,15 +30,17 @@ def lint(file: File, prices: Table = "none", as_json: Json = False) -> None:
     try:
         limits = _read(file, prices)
     except ConfigError as error:
-        typer.echo(json.dumps({"ok": False, "error": str(error)}) if as_json else str(error))
+        if as_json:
+            say_json({"ok": False, "error": str(error)})
+        else:
+            say(str(error))
         raise typer.Exit(1) from None
     lines = [limit_words(rule) for rule in (*limits.early, *limits.late)]
     if as_json:
-        typer.echo(json.dumps({"ok": True, "limits": lines, "prices": len(limits.prices)}, indent=2))
+        say_json({"ok": True, "limits": lines, "prices": len(limits.prices)}, 2)
         return
-    for line in lines:
-        typer.echo(line)
-    typer.echo(f"{len(lines)} {'limit' if len(lines) == 1 else 'limits'}, no errors")
+    say(*lines)
+    say(f"{len(lines)} {'limit' if len(lines) == 1 else 'limits'}, no errors")
 
 
 @app.command("explain")
@@ -57,11 +59,13 @@ def explain(
     try:
         limits = _read(file, prices)
     except ConfigError as error:
-        typer.echo(f"guardproxy: {error}", err=True)
-        raise typer.Exit(2) from None
+        fail(error)
     about = About(route or default_route(), model, tenant)
     lines = [limit_words(rule) for rule in (*limits.early, *limits.late) if rule.match.holds(about)]
-    typer.echo(json.dumps(lines, indent=2) if as_json else "\n".join(lines) or "no limit counts this request")
+    if as_json:
+        say_json(lines, 2)
+    else:
+        say(*(lines or ["no limit counts this request"]))
 
 
 @app.command("schema")
@@ -69,7 +73,7 @@ def schema() -> None:
     """Print the JSON Schema of the file, for editors."""
     from guardproxy import gateway  # noqa: PLC0415
 
-    typer.echo(json.dumps(gateway.limit_schema(), indent=2))
+    say_json(gateway.limit_schema(), 2)
 
 
 def _read(file: Path, prices: str) -> LimitSet:

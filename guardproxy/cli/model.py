@@ -7,7 +7,6 @@ not be chosen, or an export differs from its checkpoint; 2: wrong use.
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any, get_args
 import typer
 
 from guardproxy.cli.model_route import route
-from guardproxy.cli.printing import aligned
+from guardproxy.cli.printing import aligned, complain, fail, is_terminal, progress_console, say, say_json
 from guardproxy.errors import ConfigError
 from guardproxy.findings import KINDS, Kind
 
@@ -79,22 +78,23 @@ def evaluate(
     result = {**about, "labels": labels, "kind": kind, "threshold": threshold_name, **figures.as_json()}
     paths = _save(out, result, judged, threshold_name)
     if as_json:
-        typer.echo(json.dumps(result, indent=2))
+        say_json(result, 2)
     else:
-        typer.echo(f"{folder.name} {scorer.model.version}, {', '.join(labels)} in texts of the kind {kind}")
+        say(f"{folder.name} {scorer.model.version}, {', '.join(labels)} in texts of the kind {kind}")
         for part in table(figures, threshold_name):
-            typer.echo("")
+            say("")
             _print(part)
         error = result["calibration"]["expected_error"]
         fine = sum(not row.attack for row in judged)
-        typer.echo(
-            f"\neach column: recall at a share of false positives among {fine:,} harmless texts; brackets: 95 % intervals;\n"
-            "AP: average precision, which depends on how many attacks there are for each harmless text"
+        say(
+            "",
+            f"each column: recall at a share of false positives among {fine:,} harmless texts; brackets: 95 % intervals;",
+            "AP: average precision, which depends on how many attacks there are for each harmless text",
         )
-        typer.echo(f"expected calibration error {error:.3f}")
+        say(f"expected calibration error {error:.3f}")
     for note in figures.notes:
-        typer.echo(f"note: {note}", err=True)
-    typer.echo(f"saved {', '.join(map(str, paths))}", err=True)
+        say(f"note: {note}", err=True)
+    say(f"saved {', '.join(map(str, paths))}", err=True)
 
 
 @app.command("calibrate")
@@ -149,22 +149,22 @@ def calibrate(
     if as_json:
         about = {"model": folder.name, "digest": scorer.digest, "kind": kind}
         counts = {"harmless": len(fine), "attacks": len(attacks)}
-        typer.echo(json.dumps(about | counts | calibrated.as_json(), indent=2))
+        say_json(about | counts | calibrated.as_json(), 2)
     else:
         _print_choices(
             calibrated, len(fine), len(attacks), (out or folder).name, bool(out or in_place) and calibrated.complete
         )
     for note in calibrated.notes:
-        typer.echo(f"note: {note}", err=True)
+        say(f"note: {note}", err=True)
     if out or in_place:
         with _wrong_use(1 if not calibrated.complete else 2):
             if out:
                 copy(folder, out, calibrated.checked_config())
             else:
                 configure(folder, calibrated.checked_config(), listed_files(folder))
-        typer.echo(f"wrote {out or folder}", err=True)
+        say(f"wrote {out or folder}", err=True)
         if calibrated.kept:
-            typer.echo(
+            say(
                 f"note: {', '.join(calibrated.kept)} were not chosen again: they refer to the model's original traffic",
                 err=True,
             )
@@ -205,23 +205,22 @@ def export(
             raise ConfigError("--kind is scores or tags")
         loaded = load_checkpoint(checkpoint, kind, *naming(labels))  # type: ignore[arg-type]  # checked above
         if loaded.remark:
-            typer.echo(f"guardproxy: {checkpoint}: {loaded.remark}", err=True)
+            complain(f"{checkpoint}: {loaded.remark}")
         try:
             parity = run(
                 loaded, out, int8=int8, fp16=fp16, groups=groups(loaded, positive or [], as_label), version=version
             )
         except ParityError as error:
-            typer.echo(f"guardproxy: {error}", err=True)
-            raise typer.Exit(1) from None
+            fail(error, 1)
     if as_json:
         results = {name: asdict(result) for name, result in parity.items()}
-        typer.echo(
+        say(
             json.dumps(
                 {"folder": str(out), "kind": loaded.kind, "outputs": loaded.outputs, "parity": results}, indent=2
             )
         )
     else:
-        typer.echo(f"{loaded.architecture}, up to {loaded.max_tokens} tokens: {', '.join(loaded.outputs)}\n")
+        say(f"{loaded.architecture}, up to {loaded.max_tokens} tokens: {', '.join(loaded.outputs)}", "")
         rows = [["against torch", "rows", "logit, most", "score, most", "score, mean", "other side"]]
         for name, result in parity.items():
             cells = (
@@ -233,8 +232,8 @@ def export(
             rows.append([name, str(result.rows), *cells])
         _print(rows)
         if loaded.kind == "scores":
-            typer.echo("\nthe threshold is 0.5 until `guardproxy model calibrate` has seen your traffic")
-    typer.echo(f"wrote {out}", err=True)
+            say("", "the threshold is 0.5 until `guardproxy model calibrate` has seen your traffic")
+    say(f"wrote {out}", err=True)
 
 
 def _own_texts(
@@ -261,7 +260,7 @@ def _print_choices(calibrated: CalibrationResult, fine: int, attacks: int, model
 
     lines = []
     for choice in calibrated.chosen:
-        typer.echo(f"{choice.output}: {fine:,} harmless texts, {attacks:,} attacks")
+        say(f"{choice.output}: {fine:,} harmless texts, {attacks:,} attacks")
         rows = [["false positives", "threshold", "95 % of such traffic", "harmless found", "attacks found"]]
         for at, point in choice.points.items():
             low, value, high = (
@@ -276,16 +275,14 @@ def _print_choices(calibrated: CalibrationResult, fine: int, attacks: int, model
         if choice.fitted:
             scaling, (before, after) = choice.fitted.scaling, choice.fitted.error
             does = "scaled" if is_written else "--out would scale it"
-            typer.echo(
-                f"{does} by bias {scaling.bias:.4g} and temperature {scaling.temperature:.4g} on top of its own:"
-            )
-            typer.echo(f"expected calibration error {before:.3f} before, {after:.3f} after, on the half not fitted to")
-        typer.echo("")
+            say(f"{does} by bias {scaling.bias:.4g} and temperature {scaling.temperature:.4g} on top of its own:")
+            say(f"expected calibration error {before:.3f} before, {after:.3f} after, on the half not fitted to")
+        say("")
     for at, share in calibrated.together.items():
-        typer.echo(f"harmless texts that any of these finds at {at}: {interval(share, 2)}")
-    typer.echo(f"harmless texts that score highest (are they harmless?): {', '.join(calibrated.highest)}")
+        say(f"harmless texts that any of these finds at {at}: {interval(share, 2)}")
+    say(f"harmless texts that score highest (are they harmless?): {', '.join(calibrated.highest)}")
     if lines:
-        typer.echo("\n".join(["for a policy:", *lines]))
+        say("for a policy:", *lines)
 
 
 @contextmanager
@@ -293,8 +290,7 @@ def _wrong_use(code: int = 2) -> Iterator[None]:
     try:
         yield
     except ConfigError as error:
-        typer.echo(f"guardproxy: {error}", err=True)
-        raise typer.Exit(code) from None
+        fail(error, code)
 
 
 def _keys(text: str, label: str, source: str, positive: list[str] | None) -> RowKeys:
@@ -336,12 +332,11 @@ def _shares(texts: Sequence[str]) -> list[float]:
 
 def _verdicts(judge: Judge, rows: Sequence[LabelledRow], doing: str) -> Iterator[Judgement]:
     """Yields the verdicts. Shows a progress bar on a terminal."""
-    from rich.console import Console  # noqa: PLC0415
     from rich.progress import track  # noqa: PLC0415
 
     verdicts = judge.judge(row.text for row in rows)
-    quiet = not sys.stderr.isatty()
-    yield from track(verdicts, doing, len(rows), console=Console(stderr=True), transient=True, disable=quiet)
+    quiet = not is_terminal(err=True)
+    yield from track(verdicts, doing, len(rows), console=progress_console(), transient=True, disable=quiet)
 
 
 def _save(out: Path, result: dict[str, Any], judged: Sequence[JudgedRow], threshold_name: str) -> list[Path]:
@@ -370,15 +365,12 @@ def _save(out: Path, result: dict[str, Any], judged: Sequence[JudgedRow], thresh
         draw_reliability({"all texts": bins}, calibration)
         saved.append(calibration)
     except ConfigError as error:
-        typer.echo(f"guardproxy: {error}", err=True)
+        complain(error)
     return saved
 
 
 def _print(rows: Sequence[Sequence[str]]) -> None:
-    """Prints a table, with unprintable characters escaped."""
-    cells = [["".join(c if c.isprintable() else ascii(c)[1:-1] for c in cell) for cell in row] for row in rows]
-    for line in aligned(cells):
-        typer.echo(line)
+    say(*aligned(rows))
 
 
 app.command("route")(route)

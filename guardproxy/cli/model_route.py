@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from guardproxy.cli.printing import aligned
+from guardproxy.cli.printing import aligned, fail, say, say_json
 from guardproxy.errors import ConfigError
 
 SHOWN = 12
@@ -42,8 +41,7 @@ def route(
     try:
         rows = labelled_rows(data, RowKeys(text_key, label_key, "source", frozenset(hard or ())))
     except ConfigError as error:
-        typer.echo(f"guardproxy: {error}", err=True)
-        raise typer.Exit(2) from None
+        fail(error)
     points = route_points((row.text, row.attack) for row in rows)
     chosen = longest_simple(points, most_hard)
     if as_json:
@@ -52,7 +50,7 @@ def route(
             | {"hard_high": round(point.hard.high, 4)}
             for point in points
         ]
-        typer.echo(json.dumps({"texts": len(rows), "chars": chosen and chosen.chars, "curve": curve}, indent=2))
+        say_json({"texts": len(rows), "chars": chosen and chosen.chars, "curve": curve}, 2)
     else:
         table = [["chars", "sent", "hard", "95 % interval"]]
         for point in shown_points(points, SHOWN):
@@ -60,11 +58,9 @@ def route(
             table.append(
                 [f"{point.chars:,}", f"{point.sent:.1%}", f"{share.value:.1%}", f"{share.low:.1%}-{share.high:.1%}"]
             )
-        for line in aligned(table):
-            typer.echo(line)
+        say(*aligned(table))
         if chosen is not None:
-            typer.echo(f"\n{chosen.sent:.1%} of {len(rows):,} texts go to the small model; in a policy:\n")
-            typer.echo(f"route: {{simple: {{model: NAME, chars: {chosen.chars}}}}}")
+            say("", f"{chosen.sent:.1%} of {len(rows):,} texts go to the small model; in a policy:", "")
+            say(f"route: {{simple: {{model: NAME, chars: {chosen.chars}}}}}")
     if chosen is None:
-        typer.echo(f"guardproxy: no length keeps hard texts below {most_hard:.1%} with 95 % confidence", err=True)
-        raise typer.Exit(1)
+        fail(f"no length keeps hard texts below {most_hard:.1%} with 95 % confidence", 1)

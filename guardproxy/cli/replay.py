@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from guardproxy.cli.engine_arguments import EngineName, Workers, engine_of
 from guardproxy.cli.policy.arguments import AllowCode
-from guardproxy.cli.printing import aligned, plain
+from guardproxy.cli.policy.diff import group_rows
+from guardproxy.cli.printing import aligned, fail, say, say_json
 from guardproxy.errors import ConfigError, GuardproxyError
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ def replay(
         place = path_at(log)
         files = files_at(place, "*.jsonl")
         if not files:
-            _wrong_use(f"{log}: no log here")
+            fail(f"{log}: no log here")
         parts = list(parts_of((file, file.stat().st_size) for file in files))
         shared = SharedPolicies(policies, allow_code)
         work = ReplayWork(shared, _sealed(place, store, key or ()), all_rows=as_json)
@@ -69,7 +69,7 @@ def replay(
         run = LogReplay(work, parts, engine_of(engine, workers, "replaying"))
         remarks = run.remarks()
         for remark in remarks:
-            typer.echo(remark, err=as_json)
+            say(remark, err=as_json)
         for name, result in run.rows():
             _print_result(name, result, as_json)
         if report is not None:
@@ -78,13 +78,13 @@ def replay(
             title = f"Replay of {log} under {policies or 'the default policies'}"
             report.write_text(replay_page(title, remarks, run.traffic), "utf-8")
     except GuardproxyError as error:
-        _wrong_use(str(error))
+        fail(str(error))
     except OSError as error:
-        _wrong_use(f"{error.filename}: {error.strerror}")
+        fail(f"{error.filename}: {error.strerror}")
     counts = run.counts
     if not as_json:
         _print_groups(run.traffic)
-        typer.echo(", ".join(f"{count} {verdict}" for verdict, count in counts.items()))
+        say(", ".join(f"{count} {verdict}" for verdict, count in counts.items()))
     raise typer.Exit(1 if counts["different"] or counts["cannot be told"] else 0)
 
 
@@ -105,27 +105,16 @@ def _print_result(name: str, result: ReplayResult, as_json: bool) -> None:
     if as_json:
         row = {"id": name, "verdict": result.verdict, "differences": list(result.differences)}
         row |= {"rescanned": list(result.rescanned), "assumed": list(result.assumed)}
-        typer.echo(json.dumps({**row, "on_findings": result.on_findings}))
+        say_json({**row, "on_findings": result.on_findings})
     else:
-        typer.echo(
-            f"{name} {result.verdict}{', on findings alone: ' if result.on_findings else ''}{result.on_findings}"
-        )
+        say(f"{name} {result.verdict}{', on findings alone: ' if result.on_findings else ''}{result.on_findings}")
         for difference in result.differences:
-            typer.echo(f"    {difference}")
+            say(f"    {difference}")
         for policy in result.assumed:
-            typer.echo(f"    (`{policy}` is assumed to apply: it reads what records do not hold)")
+            say(f"    (`{policy}` is assumed to apply: it reads what records do not hold)")
 
 
 def _print_groups(traffic: Traffic) -> None:
     """Prints the changes by rule, as a table."""
-    rows = [("rule", "action", "it", "exchanges")]
-    for group in traffic.groups:
-        name = f"{group.policy}: {group.rule}" if group.policy else group.rule
-        rows.append((plain(name), plain(group.action), group.way, str(group.count)))
-    for line in aligned(rows) if traffic.groups else ():
-        typer.echo(line)
-
-
-def _wrong_use(message: str) -> NoReturn:
-    typer.echo(f"guardproxy: {message}", err=True)
-    raise typer.Exit(2)
+    if traffic.groups:
+        say(*aligned(group_rows(traffic)))

@@ -9,12 +9,13 @@ from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from guardproxy.cli.engine_arguments import EngineName, Workers, engine_of
 from guardproxy.cli.policy.arguments import AllowCode
+from guardproxy.cli.printing import fail, say, say_encoded
 from guardproxy.errors import ConfigError, GuardproxyError
 
 if TYPE_CHECKING:
@@ -81,9 +82,9 @@ def scan(
     from guardproxy.cli.scan_output import ScanSummary  # noqa: PLC0415
 
     if on not in ("request", "response"):
-        _wrong_use("--on is request or response")
+        fail("--on is request or response")
     if not files and (engine != "local" or workers > 1):
-        _wrong_use("standard input is scanned in one process: name files to use --engine or --workers")
+        fail("standard input is scanned in one process: name files to use --engine or --workers")
     direction: Direction = "request" if on == "request" else "response"
     has_findings, is_summed = False, bool(files) if summary is None else summary
     lines: Counter[str] = Counter()
@@ -97,22 +98,20 @@ def scan(
             for name, found in found_parts:
                 lines[name] += found.lines
                 has_findings = has_findings or found.has_findings
-                sys.stdout.write(found.out)
+                say_encoded(found.out)
                 if is_summed or table:
                     counts.add(found.out)
                 if found.is_faulty:
                     hint = "; --text takes the file as one plain text" if files else ""
-                    _wrong_use(f'{name}line {lines[name]} is not a JSON object with a string "text"{hint}')
+                    fail(f'{name}line {lines[name]} is not a JSON object with a string "text"{hint}')
     except GuardproxyError as error:
-        _wrong_use(str(error))
+        fail(str(error))
     except BrokenPipeError:
         raise
     except OSError as error:
-        _wrong_use(f"{error.filename}: {error.strerror}")
+        fail(f"{error.filename}: {error.strerror}")
     if is_summed:
-        sys.stdout.flush()
-        for line in counts.lines():
-            typer.echo(line, err=True)
+        say(*counts.lines(), err=True)
     raise typer.Exit(1 if has_findings else 0)
 
 
@@ -123,7 +122,7 @@ def _kind(kind: str, direction: Direction) -> Kind | None:
 
     kinds = kinds_of(codecs()[0], direction)
     if kind and kind not in kinds:
-        _wrong_use(f"--kind is one of {', '.join(kinds)} on a {direction}")
+        fail(f"--kind is one of {', '.join(kinds)} on a {direction}")
     return next((known for known in kinds if known == kind), None)
 
 
@@ -165,8 +164,3 @@ def _of_input(work: ScanWork, is_text: bool) -> Iterator[tuple[str, ScannedPart]
     with work.open() as do:
         for line in [json.dumps({"text": sys.stdin.read()})] if is_text else sys.stdin:
             yield "", do(Line(line))
-
-
-def _wrong_use(message: str) -> NoReturn:
-    typer.echo(f"guardproxy: {message}", err=True)
-    raise typer.Exit(2)

@@ -9,6 +9,7 @@ from typing import Any
 import typer
 from typer.core import TyperCommand
 
+from guardproxy.cli.printing import complain, say
 from guardproxy.config import SETTINGS, Config, Declaration, load
 from guardproxy.crashes import refuse_core_files
 from guardproxy.errors import GuardproxyError
@@ -48,7 +49,7 @@ def serve(config: Path | None = None, check: bool = False, **flags: Any) -> None
     """
     try:
         settings = load(
-            {name: value for name, value in flags.items() if value not in (None, [])}, file=config, warn=_warn
+            {name: value for name, value in flags.items() if value not in (None, [])}, file=config, warn=complain
         )
         if not settings.core_files:
             refuse_core_files()
@@ -61,12 +62,8 @@ def serve(config: Path | None = None, check: bool = False, **flags: Any) -> None
         _serve_alone(settings)
     except GuardproxyError as error:
         for line in str(error).splitlines():
-            typer.echo(f"guardproxy: {line}", err=True)
+            complain(line)
         raise typer.Exit(2) from None
-
-
-def _warn(text: str) -> None:
-    typer.echo(f"guardproxy: {text}", err=True)
 
 
 def _checked(config: Config) -> int:
@@ -76,11 +73,11 @@ def _checked(config: Config) -> int:
     faults = 0
     for part in server.check(config):
         first, *others = part.text.splitlines() or [""]
-        typer.echo(f"{'ok   ' if part.is_right else 'wrong'}  {part.name:<10} {first}")
+        say(f"{'ok   ' if part.is_right else 'wrong'}  {part.name:<10} {first}")
         for line in others:
-            typer.echo(f"{'':<18}{line}")
+            say(f"{'':<18}{line}")
         faults += 0 if part.is_right else 1 + len(others)
-    typer.echo(
+    say(
         f"{faults} {'fault' if faults == 1 else 'faults'}: the proxy would not start"
         if faults
         else "the proxy can start"
@@ -115,5 +112,5 @@ def _serve_alone(config: Any) -> None:
 
     from guardproxy import server  # noqa: PLC0415
 
-    server.configure(config.log_level)
+    server.configure(config.log_level, config.log_format)
     uvloop.run(server.serve(config))

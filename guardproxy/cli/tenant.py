@@ -6,6 +6,7 @@ import sys
 
 import typer
 
+from guardproxy.cli.printing import fail, say
 from guardproxy.errors import GuardproxyError
 
 app = typer.Typer(no_args_is_help=True, help="Give the clients of the proxy names that policies can use.")
@@ -31,6 +32,5 @@ def digest() -> None:
     except GuardproxyError:
         secret = ""
     if not secret:
-        typer.echo("guardproxy: standard input must hold one credential: a key, or `Bearer KEY`", err=True)
-        raise typer.Exit(2)
-    typer.echo(gateway.digest(secret))
+        fail("standard input must hold one credential: a key, or `Bearer KEY`")
+    say(gateway.digest(secret))

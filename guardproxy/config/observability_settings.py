@@ -26,6 +26,12 @@ class ObservabilityConfig:
         "The log level. `debug` prints the transcript of every exchange.",
         AllowedValues(form=" or ".join(LEVELS), is_right=lambda entry: entry.lower() in LEVELS),
     )
+    log_format: str = setting(
+        "Observability",
+        "auto",
+        "The form of the log on standard error: a JSON object on each line, or text with colours. `auto`: text on a terminal.",
+        AllowedValues(choices=("auto", "json", "text")),
+    )
     readyz_upstreams: bool = setting(
         "Observability", False, "Whether /readyz fails while the circuit breakers of all upstreams are open."
     )

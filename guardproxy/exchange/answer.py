@@ -181,7 +181,7 @@ class AnswerPhase:
         if gate.held > limit_chars:
             return commands + self._fail(Fault(ErrorCode.HOLD_LIMIT), at_s)
         if answer.ended and gate.empty:
-            rest = b"".join([*answer.held.data, self.client.trailer("answered")])
+            rest = b"".join([*answer.held.data, self.client.trailer(self.client.completed)])
             return commands + self.client.answered(rest, at_s)
         return commands
 
@@ -202,7 +202,7 @@ class AnswerPhase:
             if held.extent == "start" and begins(entry, texts, has_retries=self.guard.has_retries):
                 self._let_go(out)
             if entry.frame.terminal:
-                rest = b"".join([*held.data, *out, self.client.trailer("answered"), data])
+                rest = b"".join([*held.data, *out, self.client.trailer(self.client.completed), data])
                 release: list[Command] = [ReleaseUpstream()] if self.is_receiving else []
                 return [*release, *self.client.answered(rest, at_s)]
             if held.extent == "none":

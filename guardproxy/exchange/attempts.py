@@ -18,7 +18,7 @@ from typing import Any, Literal
 import msgspec
 from msgspec import structs
 
-from guardproxy.audit import mask
+from guardproxy.audit import UPSTREAM_5XX, mask
 from guardproxy.decisions import UNPLANNED, Plan, Retry, merge_plans
 from guardproxy.events import Event, Frame
 from guardproxy.exchange.failover import FurtherDestinations, trouble_in
@@ -230,7 +230,7 @@ class Attempts(msgspec.Struct):
     ) -> Attempt:
         """The notes of an attempt, for the record."""
         # In the middle of a stream the upstream's token count depends on the chunks.
-        estimated = decision != "answered" and answer.streamed
+        estimated = decision not in ("answered", UPSTREAM_5XX) and answer.streamed
         tokens = self._count(answer, answer.chars(finding, lane), estimated)
         seen = answer.decoder.seen
         return Attempt(

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from guardproxy.audit import Intent, RecordedError
 from guardproxy.errors import ErrorCode
 from guardproxy.exchange import receipt
+from guardproxy.exchange.client import completed
 from guardproxy.exchange.ids import IdStream
 from guardproxy.exchange.recording import intent, passed
 from guardproxy.exchange.setting import Setting
@@ -82,7 +83,7 @@ class PassThrough:
             case ResponseEnded():
                 data = self._ids.end() if self._ids else b""
                 self._sizes["client"] += len(data)
-                return [self._finish("passed", data, happened.at_s)]
+                return [self._finish(completed(self._status, "passed"), data, happened.at_s)]
             case UpstreamFailed() | Aborted():
                 cause = happened.cause if isinstance(happened, UpstreamFailed) else ""
                 self._error = RecordedError(code=happened.code, message=happened.message, cause=cause)

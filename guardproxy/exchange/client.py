@@ -17,6 +17,7 @@ from typing import Literal
 
 import msgspec
 
+from guardproxy.audit import SERVER_ERROR, UPSTREAM_5XX
 from guardproxy.decisions import Retry, Stop
 from guardproxy.errors import DownstreamError, ErrorCode, Shortage
 from guardproxy.events import Fault
@@ -50,7 +51,7 @@ class Client(msgspec.Struct):
         if self.has_head:
             return []
         notes = self.ledger.notes
-        receipt = self._receipt("" if notes.streamed else "answered")
+        receipt = self._receipt("" if notes.streamed else self.completed)
         return [self._head(SendHead(notes.status, notes.streamed, receipt=receipt), at_s)]
 
     def send(self, data: bytes, at_s: float) -> list[Command]:
@@ -66,7 +67,12 @@ class Client(msgspec.Struct):
         if self.setting.keys.ids is not None:
             data = self.setting.keys.ids.sealed(data)
         self.ledger.sent(data)
-        return [*self.begin(at_s), self._finish("answered", data, at_s)]
+        return [*self.begin(at_s), self._finish(self.completed, data, at_s)]
+
+    @property
+    def completed(self) -> str:
+        """The outcome of an exchange that ends with a complete answer of the model."""
+        return completed(self.ledger.notes.upstream_status, "answered")
 
     # Endings.
 
@@ -182,6 +188,11 @@ class Client(msgspec.Struct):
             self._request_members = receipt.members_of("request", ledger.request)
         known: Mapping[Direction, list[str]] = {"request": self._request_members}
         return receipt.receipt(*about, outcome, sides, guard.outcomes, guard.attempt + 1, known)
+
+
+def completed(status: int | None, outcome: str) -> str:
+    """The outcome of a complete answer: `outcome`, or that of an upstream's own error."""
+    return UPSTREAM_5XX if status is not None and status >= SERVER_ERROR else outcome
 
 
 def because(stop: Stop | Retry) -> str:

@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Literal, TypeGuard
 
-from guardproxy.audit import Closing, Record, RecordedDecision, RecordedRoute, RecordedSide, RecordedText
+from guardproxy.audit import UPSTREAM_5XX, Closing, Record, RecordedDecision, RecordedRoute, RecordedSide, RecordedText
 from guardproxy.redaction import PLACEHOLDER
 from guardproxy.wire.json import view
 
@@ -20,7 +20,7 @@ MaskedValue = tuple[str, str, str]
 ShownPath = Callable[[str], str]
 """Returns the form in which a path is shown. A path holds keys of objects, and those may be sealed texts."""
 
-UNTOUCHED = frozenset(("answered", "blocked_request", "blocked_response"))
+UNTOUCHED = frozenset(("answered", UPSTREAM_5XX, "blocked_request", "blocked_response"))
 """Outcomes without an external cause, such as a failure or a closed connection."""
 
 

@@ -209,6 +209,20 @@ class Server:
             "plugins": brought,
         }
 
+    def about(self, port: int) -> dict[str, object]:
+        """What an operator needs first: the addresses for clients, the policies, the log, and what is encrypted."""
+        host = "127.0.0.1" if self.config.host in ("0.0.0.0", "::", "") else self.config.host  # noqa: S104 - compared
+        url = f"http://{f'[{host}]' if ':' in host else host}:{port}"
+        plain = [entry for entry in self.config.upstream if not entry.rpartition("=")[2].startswith("https:")]
+        upstreams = f"not encrypted to {', '.join(plain)}" if plain else "encrypted"
+        return {
+            "url": url,
+            "base_url": f"{url}/v1 for OpenAI's SDKs, {url} for Anthropic's and Google's",
+            "policy_names": sorted(policy.name for policy in self.policies.policies),
+            "audit": str(self.config.audit.absolute()),
+            "traffic": f"from clients: not encrypted (HTTP; put TLS in front of it), to upstreams: {upstreams}",
+        }
+
     def is_full(self) -> bool:
         """Whether the limit of open exchanges is reached."""
         return len(self._slots) >= self._limit_exchanges

@@ -21,6 +21,7 @@ from guardproxy import signals
 from guardproxy.config import Config
 from guardproxy.crashes import show
 from guardproxy.errors import GuardproxyError
+from guardproxy.printable import plain_lines
 from guardproxy.server.siblings import Siblings
 
 ORPHAN_S = 5.0  # the time in which a worker without a parent must end
@@ -88,7 +89,7 @@ def live(work: Callable[[], None]) -> NoReturn:
         work()
         code = 0
     except GuardproxyError as error:
-        sys.stderr.write(f"guardproxy: {error}\n")
+        sys.stderr.write(plain_lines(f"guardproxy: {error}\n"))
         code = WRONG_USE
     except BaseException as error:
         show(error)

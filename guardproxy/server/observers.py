@@ -16,9 +16,9 @@ from typing import Any, Generic, Protocol, TypeVar
 
 from prometheus_client import Counter as PrometheusCounter
 
-from guardproxy.audit import Record, Sink
+from guardproxy.audit import UPSTREAM_5XX, Record, Sink
 from guardproxy.server.status import Metrics
-from guardproxy.telemetry import BoundedLabels, measures_of
+from guardproxy.telemetry import BoundedLabels, measures_of, model_name
 
 LIMIT_WAITING = 10_000
 LIMIT_WAITING_BYTES = 64 * 1024 * 1024
@@ -248,9 +248,27 @@ class LogObserver:
             "rules": list(record.rules),
             "ms": record.total_ms,
         }
-        if record.error is not None and record.error.cause:
-            extra["cause"] = record.error.cause
-        _log.log(_level(record), "exchange", extra=extra)
+        _log.log(_level(record), "exchange", extra=extra | _about(record))
+
+
+def _about(record: Record) -> dict[str, Any]:
+    """Who asked for what, and why the exchange failed or was refused: no text, and only what is known."""
+    error, shortage = record.error, record.no_capacity
+    limits = [f"{each.duty} {each.name}".rstrip() for each in record.refusals if each.mode == "enforce"]
+    stops = {decision.policy: None for decision in record.decisions if decision.rule in record.rules}
+    known = {
+        "tenant": record.tenant_name or record.tenant,
+        "client": record.client,
+        "model": model_name(record.model),
+        "upstream_status": record.response.status if record.outcome == UPSTREAM_5XX else None,
+        "error": error.code if error else "",
+        "cause": error.cause if error else "",
+        "field": error.field if error else None,
+        "limits": limits,
+        "no_capacity": f"{shortage.check}: {shortage.reason}" if shortage else "",
+        "policies": list(stops),
+    }
+    return {name: value for name, value in known.items() if value}
 
 
 def _level(record: Record) -> int:

@@ -95,7 +95,7 @@ async def serve(
         leasing = asyncio.create_task(server.state.run(), name="lease")
         server.pulse.start(loop)
         details = {"worker": worker, "port": port, "admin_port": admin.port, "policies": server.policies.digest}
-        _log.info("listening", extra=details)
+        _log.info("listening", extra=details | server.about(port))
         gc.collect()
         gc.freeze()  # loaded objects stay; visiting them in each full collection would hold the loop
         gc.set_threshold(*GC_THRESHOLDS)

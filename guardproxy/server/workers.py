@@ -30,6 +30,7 @@ from typing import NoReturn
 
 from guardproxy import signals
 from guardproxy.config import Config
+from guardproxy.printable import plain_lines
 from guardproxy.server import logs
 from guardproxy.server.children import WRONG_USE, die_with_parent, live, run_models, run_worker
 from guardproxy.server.opening import bound, check_folders, check_ports, client_address
@@ -239,7 +240,7 @@ class Parent:
         again_s = round(child.due_s - now_s, 1)
         _log.error("ended", extra={"child": child.name, "pid": pid, "code": code, "starts_again_in_s": again_s})
         if reason := self._hopeless(child, code, served=served):
-            sys.stderr.write(f"guardproxy: {reason}\n")
+            sys.stderr.write(plain_lines(f"guardproxy: {reason}\n"))
             self.worst = WRONG_USE if child.worker < 0 else abs(code) or 1
             self.stopping = True
             self._tell(signal.SIGTERM)
@@ -287,7 +288,7 @@ def signals_blocked() -> Iterator[None]:
 
 def several(config: Config) -> int:
     """Serves with `config.workers` workers. Returns the exit code."""
-    logs.configure(config.log_level)
+    logs.configure(config.log_level, config.log_format)
     check_folders(config)
     check_ports(config)
     with ExitStack() as stack:

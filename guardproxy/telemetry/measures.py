@@ -8,11 +8,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from guardproxy.audit import Record
+from guardproxy.audit import UPSTREAM_5XX, Record
 from guardproxy.telemetry.attributes import model_name
 from guardproxy.wire import codec_for
 
-_DECIDED = ("answered", "blocked_request", "blocked_response")
+_COMPLETE = ("answered", UPSTREAM_5XX)
+_DECIDED = (*_COMPLETE, "blocked_request", "blocked_response")
 MICRO = 1_000_000  # records count costs in millionths
 _ERRORS = 400  # the lowest HTTP status of an error
 
@@ -87,7 +88,7 @@ def _first_token_ms(record: Record) -> float | None:
 
 
 def _decision(record: Record) -> Literal["pass", "edit", "retry", "stop"]:
-    if record.outcome != "answered":
+    if record.outcome not in _COMPLETE:
         return "stop"
     if len(record.attempts) > 1:
         return "retry"

@@ -33,6 +33,7 @@ FLOORS: dict[str, float] = {
     "policy": 100,
     "policydiff": 100,
     "policytest": 100,
+    "printable": 100,
     "reading": 100,
     "redaction": 100,
     "replay": 100,

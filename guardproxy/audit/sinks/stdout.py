@@ -1,4 +1,4 @@
-"""Writes copies of lines to a stream, such as standard output."""
+"""Writes copies of lines to a stream, such as standard output. A terminal gets the same JSON in printable ASCII."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import BinaryIO
 
 from guardproxy.audit.shipping import Batch
 from guardproxy.errors import AuditError
+from guardproxy.printable import ascii_json
 
 
 class StreamTarget:
@@ -17,7 +18,8 @@ class StreamTarget:
 
     def send(self, batch: Batch) -> None:
         try:
-            self._stream.write(batch.data)
+            is_shown = self._stream.isatty()
+            self._stream.write(ascii_json(batch.data.decode("utf-8", "replace")).encode() if is_shown else batch.data)
             self._stream.flush()
         except OSError as error:
             raise AuditError(f"standard output: {error.strerror}") from None

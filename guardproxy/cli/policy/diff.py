@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import json
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from guardproxy.cli.policy.arguments import AllowCode, AsJson
-from guardproxy.cli.printing import console, plain, styled
+from guardproxy.cli.printing import aligned, fail, is_terminal, progress_console, say, say_json, styled
 from guardproxy.errors import GuardproxyError
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
     from guardproxy.audit import Closing, Record
     from guardproxy.policydiff import Change, ExcerptPart, Traffic
 
@@ -45,31 +41,25 @@ def diff(
     from guardproxy.library import read_policies  # noqa: PLC0415
     from guardproxy.policydiff import changes  # noqa: PLC0415
 
-    out = console()
     try:
         change_list = changes(read_policies(old)[0], read_policies(new)[0])
         traffic = _traffic(old, new, log, examples, allow_code) if log else None
     except GuardproxyError as error:
-        _wrong_use(str(error))
+        fail(str(error))
     if report is not None:
         from guardproxy.policydiff import page  # noqa: PLC0415
 
         try:
             report.write_text(page(str(old), str(new), change_list, traffic), "utf-8")
         except OSError as error:
-            _wrong_use(f"{report}: {(error.strerror or '').lower()}")
+            fail(f"{report}: {(error.strerror or '').lower()}")
     if as_json:
-        typer.echo(json.dumps(_json(change_list, traffic), indent=2))
+        say_json(_json(change_list, traffic), 2)
     else:
-        _print_changes(out, change_list)
+        _print_changes(change_list)
         if traffic:
-            _print_traffic(out, traffic)
+            _print_traffic(traffic)
     raise typer.Exit(1 if change_list or (traffic and traffic.counts["different"]) else 0)
-
-
-def _wrong_use(message: str) -> NoReturn:
-    typer.echo(f"guardproxy: {message}", err=True)
-    raise typer.Exit(2)
 
 
 def _traffic(old: Path, new: Path, log: Path, examples: int, code: bool) -> Traffic:
@@ -78,7 +68,7 @@ def _traffic(old: Path, new: Path, log: Path, examples: int, code: bool) -> Traf
 
     files = sorted(log.glob("*.jsonl")) if log.is_dir() else [log]
     if not files or not all(file.is_file() for file in files):
-        _wrong_use(f"{log}: no log here")
+        fail(f"{log}: no log here")
     load = loader(code=code)
     traffic = Traffic(load(old), load(new), examples)
     with progress(sum(file.stat().st_size for file in files)) as advance:
@@ -103,58 +93,58 @@ def _records(file: Path) -> Iterator[tuple[int, Record | Closing | None]]:
 @contextmanager
 def progress(total: int) -> Iterator[Any]:
     """Shows a progress bar on standard error if it is a terminal. Yields the function that advances it."""
-    if not sys.stderr.isatty():
+    if not is_terminal(err=True):
         yield lambda size: None
         return
-    from rich.console import Console  # noqa: PLC0415
     from rich.progress import BarColumn, Progress, TaskProgressColumn, TimeRemainingColumn  # noqa: PLC0415
 
     columns = ("replaying", BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+    with Progress(*columns, console=progress_console(), transient=True) as bar:
         task = bar.add_task("", total=total)
         yield lambda size: bar.advance(task, size)
 
 
-def _print_changes(out: Console, change_list: list[Change]) -> None:
+def _print_changes(change_list: list[Change]) -> None:
     for change in change_list:
-        out.print(styled((_SIGNS[change.effect], _STYLES[change.effect]), f"  {plain(str(change))}"))
+        say(styled((_SIGNS[change.effect], _STYLES[change.effect]), f"  {change!s}"))
     loose = sum(change.effect == "loosens" for change in change_list)
     count = f"{len(change_list)} {'change' if len(change_list) == 1 else 'changes'}"
-    out.print(f"{count}, {loose} of them loosening" if change_list else "the policies are equivalent")
+    say(f"{count}, {loose} of them loosening" if change_list else "the policies are equivalent")
 
 
-def _print_traffic(out: Console, traffic: Traffic) -> None:
-    from rich.table import Table  # noqa: PLC0415
-
+def _print_traffic(traffic: Traffic) -> None:
     from guardproxy.policydiff import COUNTS  # noqa: PLC0415
 
     summary = ", ".join(f"{traffic.counts[name]} {name}" for name in COUNTS)
-    out.print(f"{sum(traffic.counts.values())} exchanges: {summary}")
+    say(f"{sum(traffic.counts.values())} exchanges: {summary}")
     for reason, count in traffic.reasons.most_common():
-        out.print(styled((f"  {count} not replayable: {plain(reason)}", "dim")))
+        say(styled((f"  {count} not replayable: {reason}", "dim")))
     if not traffic.groups:
         return
-    table = Table("rule", "action", "it", "exchanges", box=None, pad_edge=False, header_style="bold")
-    for group in traffic.groups:
-        name = f"{group.policy}: {group.rule}" if group.policy else group.rule
-        table.add_row(name, group.action, group.way, str(group.count))
-    out.print(table)
+    say(*aligned(group_rows(traffic)))
     for group in traffic.groups:
         for example in group.examples:
             ended = example.before if example.before == example.after else f"{example.before} -> {example.after}"
             head = f"{group.rule} {group.way}: {example.id}, {ended}"
-            out.print(styled((plain(head), "bold"), f" {plain(example.where)}" if example.where else ""))
+            say(styled((head, "bold"), f" {example.where}" if example.where else ""))
             if example.pieces:
-                out.print(styled("    ", *map(_piece, example.pieces)))
+                say(styled("    ", *map(_piece, example.pieces)))
     if traffic.rescanned:
         names = ", ".join(sorted(traffic.rescanned))
-        out.print(
-            styled((f"new or changed checks scanned recorded texts with placeholders for values: {names}", "dim"))
-        )
+        say(styled((f"new or changed checks scanned recorded texts with placeholders for values: {names}", "dim")))
+
+
+def group_rows(traffic: Traffic) -> list[tuple[str, ...]]:
+    """Returns the changes by rule, as the rows of a table."""
+    rows: list[tuple[str, ...]] = [("rule", "action", "it", "exchanges")]
+    for group in traffic.groups:
+        name = f"{group.policy}: {group.rule}" if group.policy else group.rule
+        rows.append((name, group.action, group.way, str(group.count)))
+    return rows
 
 
 def _piece(piece: ExcerptPart) -> tuple[str, str] | str:
-    text = plain(piece.text)
+    text = piece.text
     return (f"«{text}»", "bold yellow") if piece.mark else text
 
 

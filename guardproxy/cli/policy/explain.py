@@ -8,12 +8,12 @@ import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn, cast
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
 from guardproxy.cli.policy.arguments import AllowCode, AsJson
-from guardproxy.cli.printing import console, plain, styled
+from guardproxy.cli.printing import fail, say, say_json, styled
 from guardproxy.errors import PolicyError
 
 if TYPE_CHECKING:
@@ -67,22 +67,15 @@ def explain(
         scene, facts = _scene(text, on, kind, asked)
         explanation = run(rules, scene, facts, time.perf_counter, lowest=lowest)
     except PolicyError as error:
-        _wrong_use(str(error))
+        fail(str(error))
     far = sorted({name for policy in rules.policies for name in using(policy, DISTANT)})
     if as_json:
-        typer.echo(json.dumps({**_json(explanation), "not_asked": far}, indent=2))
+        say_json({**_json(explanation), "not_asked": far}, 2)
     else:
-        out = console()
-        for line in _lines(explanation):
-            out.print(line)
+        say(*_lines(explanation))
         if far:
-            out.print(styled(("not run, because they use services: ", "dim"), ", ".join(far)))
+            say(styled(("not run, because they use services: ", "dim"), ", ".join(far)))
     raise typer.Exit(1 if explanation.result.findings else 0)
-
-
-def _wrong_use(message: str) -> NoReturn:
-    typer.echo(f"guardproxy: {message}", err=True)
-    raise typer.Exit(2)
 
 
 def _scene(text: str, on: str, kind: str, asked: RequestFacts) -> tuple[RawExchange, RequestFacts]:
@@ -91,12 +84,12 @@ def _scene(text: str, on: str, kind: str, asked: RequestFacts) -> tuple[RawExcha
     from guardproxy.policytest import kinds_of, scene_of  # noqa: PLC0415
 
     if on not in ("request", "response"):
-        _wrong_use("--on is request or response")
+        fail("--on is request or response")
     route, model = asked.route, asked.model
     codec = asked.formats.codec_for(route)
     if codec is None:
         known = ", ".join(known for codec in asked.formats.codecs for known in codec.routes)
-        _wrong_use(f"no wire format for `{route}` (known: {known})")
+        fail(f"no wire format for `{route}` (known: {known})")
     body = _body(text, codec.author) if on == "request" and not kind else None
     if body is not None:
         request = body
@@ -105,7 +98,7 @@ def _scene(text: str, on: str, kind: str, asked: RequestFacts) -> tuple[RawExcha
         return RawExchange(request), replace(asked, route=route, model="", applies=True)
     kinds = kinds_of(codec, cast("Direction", on))
     if kind and kind not in kinds:
-        _wrong_use(f"--kind is one of {', '.join(kinds)} on a {on}")
+        fail(f"--kind is one of {', '.join(kinds)} on a {on}")
     chosen_kind = next(known_kind for known_kind in kinds if known_kind == (kind or kinds[0]))
     scene = scene_of(text, cast("Direction", on), chosen_kind, codec.author)
     route, request = _with_model(codec, route, scene.request, model)
@@ -135,7 +128,7 @@ def _lines(explanation: Explanation) -> Iterator[Text]:
     for text in result.texts:
         if not text.text:
             continue
-        yield styled((f"{text.direction} {plain(text.path)}", "bold"), f" ({text.kind})")
+        yield styled((f"{text.direction} {text.path}", "bold"), f" ({text.kind})")
         yield styled(
             "    ",
             *_with_marks(explanation, text.direction, text.path, text.attempt, text.text),
@@ -148,7 +141,7 @@ def _lines(explanation: Explanation) -> Iterator[Text]:
             ):
                 where = f"at {finding.start} to {finding.end}, score {finding.score:.2f}"
                 yield styled(f"    {finding.check}: ", (finding.label, "yellow"), f" {where}")
-    why = f" ({plain(result.trouble)})" if result.trouble else ""
+    why = f" ({result.trouble})" if result.trouble else ""
     yield styled(("decision", "bold"), f" {result.decision}{why}")
     width = max((len(f"{rule.policy}: {rule.rule}") for rule in explanation.rules), default=0)
     for rule in explanation.rules:
@@ -156,7 +149,7 @@ def _lines(explanation: Explanation) -> Iterator[Text]:
     for change in result.fields:
         state = "-" if not change.enforced else change.action
         quiet = "" if change.enforced else f"  {change.action}; in shadow mode"
-        yield styled((f"    {state:<8}", "dim"), f"{change.policy}: the field {plain(change.place)}{quiet}")
+        yield styled((f"    {state:<8}", "dim"), f"{change.policy}: the field {change.place}{quiet}")
     for prompt in result.prompts:
         quiet = "" if prompt.enforced else "; in shadow mode"
         shown = f"{'prompt' if prompt.enforced else '-':<8}"
@@ -168,11 +161,11 @@ def _lines(explanation: Explanation) -> Iterator[Text]:
         yield styled((f"    {match:<8}", "dim"), f"{', '.join(cache.policies)}: {what}{quiet}")
     for limit in explanation.limits:
         takes = "its cost" if limit.takes is None else f"{limit.takes:,}"
-        yield styled(("    limit   ", "dim"), f"{plain(limit.words)}; this request takes {takes}")
+        yield styled(("    limit   ", "dim"), f"{limit.words}; this request takes {takes}")
     for judge in result.judges:
         section, quiet = judge.value, "" if judge.enforced else "; in shadow mode"
         what = f"{section.model} scores {section.sample / 10_000:g} % of the answers"
-        yield styled((f"    {'judge' if judge.enforced else '-':<8}", "dim"), f"{judge.policy}: {plain(what)}{quiet}")
+        yield styled((f"    {'judge' if judge.enforced else '-':<8}", "dim"), f"{judge.policy}: {what}{quiet}")
     for route in result.routes:
         yield _route(route)
     if explanation.elsewhere:
@@ -195,13 +188,13 @@ def _with_marks(
         if (finding.direction, finding.path, finding.attempt) == (direction, path, attempt)
     ]
     pieces = excerpt(text, spans, around=200)
-    return [(f"«{plain(piece.text)}»", "bold yellow") if piece.mark else plain(piece.text) for piece in pieces]
+    return [(f"«{piece.text}»", "bold yellow") if piece.mark else piece.text for piece in pieces]
 
 
 def _rule(rule: RuleOutcome, width: int) -> Text:
     name = f"{rule.policy}: {rule.rule}".ljust(width)
     state = "-" if rule.state == "no" else rule.state
-    return styled((f"    {state:<8}", _STYLES[rule.state]), f"{name}  {rule.action:<7} {plain(rule.why)}")
+    return styled((f"    {state:<8}", _STYLES[rule.state]), f"{name}  {rule.action:<7} {rule.why}")
 
 
 def _route(route: RecordedRoute) -> Text:
@@ -210,7 +203,7 @@ def _route(route: RecordedRoute) -> Text:
     simple = f"; {'simple' if route.simple else 'not simple'} ({why})" if route.measures else ""
     state = "routed" if route.mode == "enforce" else "-"
     quiet = "" if route.mode == "enforce" else "; in shadow mode"
-    return styled((f"    {state:<8}", "green"), plain(f"{route.policy}: to {', then '.join(places)}{simple}{quiet}"))
+    return styled((f"    {state:<8}", "green"), f"{route.policy}: to {', then '.join(places)}{simple}{quiet}")
 
 
 def _sent(who: str, shown: Delivery | None) -> Iterator[Text]:
@@ -220,7 +213,7 @@ def _sent(who: str, shown: Delivery | None) -> Iterator[Text]:
     yield styled((who, "bold"))
     for path, text in shown.texts:
         if text:
-            yield styled((f"    {plain(path)}: ", "dim"), plain(text))
+            yield styled((f"    {path}: ", "dim"), text)
 
 
 def _json(explanation: Explanation) -> dict[str, Any]:

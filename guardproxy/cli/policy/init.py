@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import Annotated
 
 import typer
 
 from guardproxy.cli.policy.arguments import AsJson
+from guardproxy.cli.printing import fail, say, say_json
 from guardproxy.errors import PolicyError
 
 SCHEMA = "policy.schema.json"
@@ -30,17 +30,19 @@ def init(
     if not name:
         names = shipped_names()
         descriptions = {policy: load_folder(shipped_folder(policy))[0][0].description for policy in names}
-        lines = (f"{policy:<18} {description}" for policy, description in descriptions.items())
-        typer.echo(json.dumps(descriptions, indent=2) if as_json else "\n".join(lines))
+        if as_json:
+            say_json(descriptions, 2)
+        else:
+            say(*(f"{policy:<18} {description}" for policy, description in descriptions.items()))
         return
     try:
         source = shipped_folder(name)
     except PolicyError as error:
-        _wrong_use(error.message)
+        fail(error.message)
     sources = [source / "default.yaml"] if name == "default" else sorted(filter(Path.is_file, source.rglob("*")))
     targets = {path: folder / path.relative_to(source) for path in sources}
     if existing := [str(target) for target in targets.values() if target.exists()]:
-        _wrong_use(f"{', '.join(existing)} exists already")
+        fail(f"{', '.join(existing)} exists already")
     schema = folder / SCHEMA
     if not schema.exists():
         targets[package_folder("policies") / SCHEMA] = schema
@@ -50,15 +52,9 @@ def init(
             # In the copy, the schema is in the folder of the policy.
             target.write_text(path.read_text("utf-8").replace(f"$schema=../{SCHEMA}", f"$schema={SCHEMA}", 1), "utf-8")
     except OSError as error:
-        _wrong_use(f"{error.filename}: {(error.strerror or '').lower()}")
+        fail(f"{error.filename}: {(error.strerror or '').lower()}")
     if as_json:
-        typer.echo(json.dumps({"written": list(map(str, targets.values()))}, indent=2))
+        say_json({"written": list(map(str, targets.values()))}, 2)
         return
-    for target in targets.values():
-        typer.echo(f"{target} written")
-    typer.echo(f"next: guardproxy policy test {folder}")
-
-
-def _wrong_use(message: str) -> NoReturn:
-    typer.echo(f"guardproxy: {message}", err=True)
-    raise typer.Exit(2)
+    say(*(f"{target} written" for target in targets.values()))
+    say(f"next: guardproxy policy test {folder}")

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import typer
-
-from guardproxy.cli.printing import console, plain, styled
+from guardproxy.cli.printing import complain, progress_console, say, say_json, styled
 from guardproxy.errors import ConfigError, GuardproxyError, PolicyError
 
 if TYPE_CHECKING:
@@ -35,7 +32,7 @@ def run_judges(folders: Sequence[Path], cases: Path, upstreams: Sequence[str], l
         judges, labelled = _judges(folders), _cases(cases)
         scores = asyncio.run(_ask(judges, labelled, upstreams))
     except GuardproxyError as error:
-        typer.echo(f"guardproxy: {error}", err=True)
+        complain(error)
         return 2
     documents: list[dict[str, Any]] = []
     is_fine = True
@@ -50,10 +47,9 @@ def run_judges(folders: Sequence[Path], cases: Path, upstreams: Sequence[str], l
         ]
         documents.append({"policy": policy, "model": section.model, **asdict(found), "differing": differing})
         if not as_json:
-            for line in _lines(policy, section, found, differing):
-                console().print(line)
+            say(*_lines(policy, section, found, differing))
     if as_json:
-        typer.echo(json.dumps({"ok": is_fine, "least": least, "judges": documents}, indent=2))
+        say_json({"ok": is_fine, "least": least, "judges": documents}, 2)
     return 0 if is_fine else 1
 
 
@@ -86,7 +82,6 @@ def _cases(path: Path) -> list[LabelledCase]:
 
 async def _ask(judges: Sequence[Judge], cases: Sequence[LabelledCase], upstreams: Sequence[str]) -> list[list[Score]]:
     """Returns the score of each case by each judge."""
-    from rich.console import Console  # noqa: PLC0415
     from rich.progress import Progress  # noqa: PLC0415
 
     from guardproxy.config import load  # noqa: PLC0415
@@ -109,7 +104,7 @@ async def _ask(judges: Sequence[Judge], cases: Sequence[LabelledCase], upstreams
         progress.advance(task)
         return given
 
-    with Progress(console=Console(stderr=True), transient=True) as progress:
+    with Progress(console=progress_console(), transient=True) as progress:
         task = progress.add_task("judging", total=len(judges) * len(cases))
         async with asking(config) as asked:
             return [
@@ -118,7 +113,7 @@ async def _ask(judges: Sequence[Judge], cases: Sequence[LabelledCase], upstreams
 
 
 def _lines(policy: str, section: JudgeSection, found: Agreement, differing: Sequence[dict[str, Any]]) -> Iterator[Text]:
-    yield styled((plain(policy), "bold"), f": {plain(section.model)}, a score of {section.least} or more is good")
+    yield styled((policy, "bold"), f": {section.model}, a score of {section.least} or more is good")
     rates = (
         ("kappa", found.kappa),
         ("agreement_of", found.agreed),
@@ -131,7 +126,7 @@ def _lines(policy: str, section: JudgeSection, found: Agreement, differing: Sequ
         yield styled((f"    no score for {found.failed} cases", "yellow"))
     for case in differing:
         label = "good" if case["good"] else "bad"
-        yield styled(("    differs", "yellow"), f"  {plain(case['case'])}: labelled {label}, score {case['score']}")
+        yield styled(("    differs", "yellow"), f"  {case['case']}: labelled {label}, score {case['score']}")
 
 
 def _rate(rate: Rate) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
@@ -11,6 +10,7 @@ import typer
 
 from guardproxy.cli.keys import read_keys
 from guardproxy.cli.policy.arguments import AllowCode, AsJson, Folder
+from guardproxy.cli.printing import fail, say, say_json
 from guardproxy.errors import ConfigError, PolicyError
 
 
@@ -73,14 +73,13 @@ def lint(
         if covered:
             document["coverage"] = [asdict(row) for row in rows]
             document["fields"] = [asdict(row) for row in fields]
-        typer.echo(json.dumps(document, indent=2))
+        say_json(document, 2)
     else:
-        for message in (*errors, *remarks):
-            typer.echo(str(message))
+        say(*map(str, (*errors, *remarks)))
         if covered and not errors:
-            typer.echo("\n".join([*table(rows), "", *field_table(fields)]))
+            say(*table(rows), "", *field_table(fields))
         if not errors:
-            typer.echo(f"{count} {'policy' if count == 1 else 'policies'}, no errors{_counts(remarks)}")
+            say(f"{count} {'policy' if count == 1 else 'policies'}, no errors{_counts(remarks)}")
     raise typer.Exit(1 if errors or (strict and remarks) else 0)
 
 
@@ -95,8 +94,7 @@ def _tenants(file: Path | None, entries: list[str]) -> tuple[str, ...]:
         if config and config.client_keys:
             names = (*names, *(client.tenant for client in read_keys(config.client_keys).clients))
     except ConfigError as error:
-        typer.echo(f"guardproxy: {error}", err=True)
-        raise typer.Exit(2) from None
+        fail(error)
     return (*names, *(entry.partition("=")[0] for entry in entries))
 
 

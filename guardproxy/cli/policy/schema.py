@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 
+from guardproxy.cli.printing import fail, say_encoded
+
 
 def schema(
     out: Annotated[Path | None, typer.Option("--out", metavar="FILE", help="Write the schema to this file.")] = None,
@@ -21,6 +23,9 @@ def schema(
 
     text = json.dumps(policy_schema(), indent=2, ensure_ascii=False)
     if out:
-        out.write_text(text + "\n", "utf-8")
+        try:
+            out.write_text(text + "\n", "utf-8")
+        except OSError as error:
+            fail(f"{out}: {(error.strerror or '').lower()}")
     else:
-        typer.echo(text)
+        say_encoded(text + "\n")

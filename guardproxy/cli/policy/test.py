@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from guardproxy.cli.policy.arguments import AllowCode, AsJson, Folders
-from guardproxy.cli.printing import console, contrast_lines, plain, styled
+from guardproxy.cli.printing import contrast_lines, fail, say, say_json, styled
 from guardproxy.errors import PolicyError
 
 if TYPE_CHECKING:
@@ -61,17 +60,15 @@ def run(
 
         raise typer.Exit(run_judges(folders, judge, upstream, kappa, as_json=as_json))
     if show_untested and (only != "*" or no_model):
-        _wrong_use("--untested covers all tests; leave --only and --no-model out")
-    out = console()
+        fail("--untested covers all tests; leave --only and --no-model out")
     results: list[CaseResult] = []
     policies: list[Policy] = []
     for result in _results(folders, only, policies, with_model=not no_model, code=allow_code):
         results.append(result)
         if not as_json:
-            for line in _lines(result):
-                out.print(line)
+            say(*_lines(result))
     if not results and only != "*":
-        _wrong_use(f"no test has a name that matches `{only}`")
+        fail(f"no test has a name that matches `{only}`")
     missed = untested(policies, results) if show_untested else []
     failed, skipped = (
         sum(bool(result.mismatches) for result in results),
@@ -81,16 +78,16 @@ def run(
         try:
             junit.write_bytes(as_junit(results))
         except OSError as error:
-            _wrong_use(f"{junit}: {(error.strerror or '').lower()}")
+            fail(f"{junit}: {(error.strerror or '').lower()}")
     if as_json:
-        typer.echo(json.dumps(_json(results, missed, show_untested), indent=2))
+        say_json(_json(results, missed, show_untested), 2)
     else:
         for policy, rule in missed:
-            out.print(styled(("none", "yellow"), f" {policy.name}: `{rule}` holds in no test"))
+            say(styled(("none", "yellow"), f" {policy.name}: `{rule}` holds in no test"))
         summary = f"{len(results) - failed - skipped} passed, {failed} failed" + (
             f", {skipped} skipped" if skipped else ""
         )
-        out.print(styled((summary, "red" if failed else "green")))
+        say(styled((summary, "red" if failed else "green")))
     raise typer.Exit(1 if failed or missed else 0)
 
 
@@ -106,29 +103,24 @@ def _results(
     try:
         sets = [(load(folder), Files(folder_of(folder)).read) for folder in folders]
     except PolicyError as error:
-        typer.echo(str(error), err=True)
+        say(*str(error).split("\n"), err=True)
         raise typer.Exit(2) from None
     for loaded, read in sets:
         policies += loaded.policies
         yield from run_tests(loaded, read, time.perf_counter, only, left_out=left_out)
 
 
-def _wrong_use(message: str) -> NoReturn:
-    typer.echo(f"guardproxy: {message}", err=True)
-    raise typer.Exit(2)
-
-
 def _lines(result: CaseResult) -> Iterator[Text]:
     if result.skipped:
-        yield styled(("skip", "yellow"), f" {plain(result.name)}: {result.skipped}")
+        yield styled(("skip", "yellow"), f" {result.name}: {result.skipped}")
         return
     yield styled(
         ("FAIL" if result.mismatches else "ok  ", "bold red" if result.mismatches else "green"),
-        f" {plain(result.name)}",
+        f" {result.name}",
     )
     if result.mismatches:
         place = result.test.place
-        yield styled((f"       {plain(result.policy.source)}:{place.line}:{place.column}", "dim"))
+        yield styled((f"       {result.policy.source}:{place.line}:{place.column}", "dim"))
     for mismatch in result.mismatches:
         yield from (styled("       ", line) for line in _mismatch(mismatch))
 
@@ -136,13 +128,13 @@ def _lines(result: CaseResult) -> Iterator[Text]:
 def _mismatch(mismatch: Mismatch) -> Iterator[Text]:
     from guardproxy.policytest import contrast  # noqa: PLC0415
 
-    yield styled(plain(mismatch.message))
+    yield styled(mismatch.message)
     if mismatch.wanted is not None and mismatch.got is not None:
         wanted, got = contrast(mismatch.wanted, mismatch.got)
         yield from contrast_lines("-", wanted, "green")
         yield from contrast_lines("+", got, "red")
     elif mismatch.got is not None:
-        yield from (styled(("| ", "dim"), plain(line)) for line in mismatch.got.splitlines())
+        yield from (styled(("| ", "dim"), line) for line in mismatch.got.splitlines())
 
 
 def _json(results: list[CaseResult], missed: list[tuple[Policy, str]], with_missed: bool) -> dict[str, Any]:

@@ -37,7 +37,7 @@ def followed(folder: Path, *steps: Step, last: int = 10, as_json: bool = False, 
         step()
         return False
 
-    follow(folder, Rows(last, as_json=as_json, say=messages.append), wait, 0.5, messages.append)
+    follow(folder, Rows(last, as_json=as_json, warn=messages.append), wait, 0.5, messages.append)
 
 
 def ids(printed: str) -> list[str]:
@@ -184,11 +184,11 @@ def test_the_command_ends_at_a_signal(tmp_path: Path, monkeypatch: pytest.Monkey
 
 
 def test_it_ends_when_nobody_reads_what_it_prints(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def closed(message: str) -> None:
+    def closed(*lines: str) -> None:
         raise BrokenPipeError
 
     monkeypatch.setattr(audit_tail, "LIMIT_WAITING", 2)
-    monkeypatch.setattr("guardproxy.cli.audit_tail.typer.echo", closed)
+    monkeypatch.setattr(audit_tail, "say", closed)
     with pytest.raises(BrokenPipeError):
         followed(tmp_path, lambda: add(tmp_path, "a", 1, 2))
 
