@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import Counter, deque
 from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
@@ -17,7 +18,7 @@ import msgspec
 import typer
 
 from guardproxy.cli import audit_proof, audit_seal
-from guardproxy.cli.audit_arguments import AsJson, Copies, Folder, FolderOrUrl, Heads, Keys
+from guardproxy.cli.audit_arguments import AsJson, Copies, Folder, FolderOrUrl, Heads, Keys, time_of
 from guardproxy.cli.engine_arguments import EngineName, Workers, engine_of
 from guardproxy.cli.printing import aligned, say, say_json
 from guardproxy.errors import AuditError, ConfigError, EngineError, RecordError
@@ -130,12 +131,27 @@ def show_command(
     wanted: Annotated[str | None, typer.Argument(metavar="[ID]", help="Print this exchange with its texts.")] = None,
     last: Annotated[int, typer.Option(min=1, help="The number of entries, newest first.")] = 20,
     exchange_id: Annotated[str | None, typer.Option("--id", help="The same as ID.")] = None,
+    rule: Annotated[
+        str | None, typer.Option(help="Only exchanges in which this rule held, also in shadow mode.")
+    ] = None,
+    tenant: Annotated[str | None, typer.Option(help="Only exchanges of this tenant or client.")] = None,
+    outcome: Annotated[
+        str | None,
+        typer.Option(help="Only exchanges with this outcome, such as `refused`, or with this code of an error."),
+    ] = None,
+    since: Annotated[
+        str | None,
+        typer.Option(
+            metavar="WHEN", help="Only entries from this time on: a period such as `2h`, a day, or a time in UTC."
+        ),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """List exchanges, oldest first, or print an exchange.
 
     The list has a line for each exchange, and for each intent without a record. Columns: time (UTC), id, route, model,
-    tenant, outcome, enforced rules that held, number of findings, total time in milliseconds. With ID: the texts
+    tenant (with its client), outcome (with the code of an error, and the limit), enforced rules that held, number of findings,
+    total time in milliseconds. The options choose among all entries, and --last counts those that are left. With ID: the texts
     with their findings, decisions, attempts, timings, sizes and digests, and feedback about the exchange. With --json:
     the entries as in the log.
     """
@@ -144,7 +160,11 @@ def show_command(
     if wanted is not None and exchange_id is not None:
         _wrong_use("give the id of the exchange once")
     exchange_id = wanted if exchange_id is None else exchange_id
-    entries, unread = _newest(folder, last, exchange_id)
+    try:
+        wanted_entries = Wanted(exchange_id, rule, tenant, outcome, 0.0 if since is None else time_of(since))
+    except AuditError as error:
+        _wrong_use(str(error))
+    entries, unread = _newest(folder, last, wanted_entries)
     if as_json:
         for line, _ in entries:
             say_json(open_line(line))
@@ -176,31 +196,64 @@ for command in (audit_seal.seal_key, audit_seal.unseal, audit_seal.erase, audit_
     app.command(command.__name__.replace("_", "-"))(command)
 
 
-def _newest(folder: Path, last: int, exchange_id: str | None) -> tuple[list[tuple[bytes, AnyEntry]], Counter[str]]:
+def _newest(folder: Path, last: int, wanted: Wanted) -> tuple[list[tuple[bytes, AnyEntry]], Counter[str]]:
     """Returns the newest entries of a folder with their lines, sorted by time, and the number of unreadable lines, by
     reason.
 
-    `exchange_id`: only the entries of this exchange. Without it, intents that a record closes are omitted.
+    `wanted`: only these entries. Without the id of an exchange, intents that a record closes are omitted.
     """
     from guardproxy.audit import Intent, logs_of, open_intents_of  # noqa: PLC0415
 
     unread: Counter[str] = Counter()
     entries: list[tuple[bytes, AnyEntry]] = []
-    logs = logs_of(folder) if exchange_id is None else []
+    logs = logs_of(folder) if wanted.exchange_id is None else []
     still_open = {intent.id for intent in open_intents_of(logs, logs)}
     for path in _logs(folder):
         newest: deque[tuple[bytes, AnyEntry]] = deque(maxlen=last)
         try:
             for line, entry in _lines(path, unread):
                 name = getattr(entry, "id", None)
-                if exchange_id is None and isinstance(entry, Intent) and name not in still_open:
+                if wanted.exchange_id is None and isinstance(entry, Intent) and name not in still_open:
                     continue
-                if exchange_id is None or exchange_id in (name, _subject(entry)):
+                if wanted.fits(entry):
                     newest.append((line, entry))
         except OSError as error:
             _wrong_use(f"{path}: {error.strerror}")
         entries += newest
     return sorted(entries, key=lambda pair: pair[1].at)[-last:], unread
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """The entries to show. `None`: any. `since_s`: Unix time."""
+
+    exchange_id: str | None = None
+    rule: str | None = None
+    tenant: str | None = None
+    outcome: str | None = None
+    since_s: float = 0.0
+
+    def fits(self, entry: AnyEntry) -> bool:
+        """Whether an entry is to be shown."""
+        if self.exchange_id is not None and self.exchange_id not in (getattr(entry, "id", None), _subject(entry)):
+            return False
+        return (
+            entry.at >= self.since_s
+            and _is_among(self.rule, entry, "rules", "shadow")
+            and _is_among(self.tenant, entry, "tenant", "tenant_name", "client")
+            and _is_among(self.outcome, entry, "outcome", "error")
+        )
+
+
+def _is_among(value: str | None, entry: AnyEntry, *names: str) -> bool:
+    """Whether a member of an entry is, has or holds a value. Without a value: yes."""
+    if value is None:
+        return True
+    for name in names:
+        member = getattr(entry, name, None)
+        if value == getattr(member, "code", member) or (isinstance(member, tuple) and value in member):
+            return True
+    return False
 
 
 def _subject(entry: AnyEntry) -> str | None:
@@ -285,7 +338,7 @@ def row_of(entry: AnyEntry) -> tuple[str, ...]:
         case Record():
             return (
                 *(time, entry.id, entry.route, entry.model, _tenant(entry)),
-                *(entry.outcome, ",".join(entry.rules), str(entry.finding_count)),
+                *(_outcome(entry), ",".join(entry.rules), str(entry.finding_count)),
                 "" if entry.total_ms is None else f"{entry.total_ms:.1f}",
             )
         case Closing() | Intent():
@@ -310,8 +363,17 @@ def row_of(entry: AnyEntry) -> tuple[str, ...]:
 
 
 def _tenant(record: Record) -> str:
-    """Returns the name of the tenant, or its digest if it has no name."""
-    return record.tenant_name or record.tenant
+    """Returns the name of the tenant, or its digest if it has no name; and its client, if it has another name."""
+    name = record.tenant_name or record.tenant
+    return name if record.client in ("", name) else f"{name}/{record.client}"
+
+
+def _outcome(record: Record) -> str:
+    """Returns the outcome, and for a refusal the code of the error and the limit."""
+    if record.error is None or record.error.code == record.outcome:
+        return record.outcome
+    limits = (refusal.name for refusal in record.refusals if refusal.mode == "enforce" and refusal.name)
+    return f"{record.outcome}: {' '.join([record.error.code, *limits])}"
 
 
 def _clock(at: float) -> str:

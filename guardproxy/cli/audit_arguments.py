@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import time
 from pathlib import Path
 from typing import Annotated
 
@@ -27,3 +29,14 @@ Copies = Annotated[
     list[Path],
     typer.Option("--copy", metavar="PATH", help="Copies of checkpoints from another place: a file or a folder."),
 ]
+_PERIOD = re.compile(r"(\d{1,6})([smhd])", re.ASCII)
+_UNIT_S = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
+
+
+def time_of(text: str) -> float:
+    """Returns the Unix time of an option: a period before now, such as `2h`, a day, or a time in UTC. Raises `QueryError`."""
+    if match := _PERIOD.fullmatch(text):
+        return time.time() - int(match[1]) * _UNIT_S[match[2]]
+    from guardproxy.reading import read_period  # noqa: PLC0415
+
+    return read_period(text, None).start_s

@@ -99,6 +99,10 @@ def _record(record: Record) -> Iterator[Text]:
     if record.error:
         where = f" at {record.error.field}" if record.error.field else ""
         yield _row("error", f"{record.error.code}{where} {record.error.message}".rstrip())
+    for refusal in record.refusals:
+        quiet = "" if refusal.mode == "enforce" else " (shadow)"
+        where = f" of policy {refusal.policy}" if refusal.policy else ""
+        yield _row("refused by", f"{refusal.duty} {refusal.name}".rstrip() + f"{where}: {refusal.code}{quiet}")
     if record.no_capacity:
         yield _row("no capacity", f"{record.no_capacity.check}: {record.no_capacity.reason}")
     yield _row("rules", ", ".join(record.rules) or "none held")
@@ -151,6 +155,8 @@ def _origin(entry: Record | Closing | Intent) -> Iterator[Text]:
     yield _row("route", entry.route)
     name = f"{entry.tenant_name} " if isinstance(entry, Record) and entry.tenant_name else ""
     yield _row("tenant", f"{name}({entry.tenant or 'no credential'})")
+    if isinstance(entry, Record) and entry.client:
+        yield _row("client", entry.client)
     yield _row("engine", entry.engine)
     yield _row("policies", entry.policies)
 

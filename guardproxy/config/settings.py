@@ -309,6 +309,11 @@ class Config(ClientConfig):
         return dict(entry.split("=", 1) for entry in self.upstream if has_name(entry))
 
     @property
+    def upstream_urls(self) -> tuple[str, ...]:
+        """Returns the URLs of all upstreams."""
+        return tuple(entry.split("=", 1)[1] if has_name(entry) else entry for entry in self.upstream)
+
+    @property
     def shares_models(self) -> bool:
         """Whether several workers leave their models to a process of its own."""
         return self.supervisor_shared and not self.supervisor_url

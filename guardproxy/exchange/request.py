@@ -79,6 +79,7 @@ class RequestPhase:
     def refused(self, happened: Refused) -> list[Command]:
         """Takes the driver's refusal."""
         self.ledger.begin(happened)
+        self.ledger.notes.model = happened.model
         error = DownstreamError(happened.code, happened.message, happened.field, retry_s=happened.retry_s)
         return self.client.refuse(error, happened.at_s)
 

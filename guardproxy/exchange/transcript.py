@@ -108,7 +108,8 @@ class DownstreamGone(msgspec.Struct, frozen=True):
 class Refused(msgspec.Struct, frozen=True):
     """The driver could not take the request (too large, wrong media type, draining, refused by a duty). `retry_s`: the
     seconds after which the client may ask again, `None` if unknown; `answers`: the answers of the gateway's store to
-    duties; `refusals`: what duties refused, and would have refused in shadow mode."""
+    duties; `refusals`: what duties refused, and would have refused in shadow mode; `model`: what the request asks for, if it
+    was decoded."""
 
     code: ErrorCode
     message: str
@@ -118,6 +119,7 @@ class Refused(msgspec.Struct, frozen=True):
     retry_s: int | None = None
     answers: tuple[StoreAnswered, ...] = ()
     refusals: tuple[Refusal, ...] = ()
+    model: str = ""
 
     @property
     def status(self) -> int:

@@ -21,10 +21,12 @@ from guardproxy.wire import Request
 
 
 class Trail(msgspec.Struct):
-    """The progress of a request. `head`: the head after the duties so far. `answers`: the store's answers to them."""
+    """The progress of a request. `head`: the head after the duties so far. `answers`: the store's answers to them. `model`:
+    the model that it asks for, once it was decoded."""
 
     head: Head
     answers: list[StoreAnswered] = msgspec.field(default_factory=list)
+    model: str = ""
 
 
 class Duties:

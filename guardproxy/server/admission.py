@@ -266,6 +266,7 @@ class Admission:
                 error.retry_s,
                 tuple(trail.answers),
                 duties.refusals(trail.head),
+                trail.model,
             )
         except BaseException:
             self.settling.abandon(duties, trail.head)
@@ -349,6 +350,7 @@ class Admission:
             decoded = await _beside(len(body), partial(codec.read_request, trail.head.path, trail.head.query, body))
         except (DownstreamError, JsonFault):
             return ()
+        trail.model = decoded.model
         plans = await duties.plan(trail, decoded)
         for plan in plans:
             if plan.upstream and plan.upstream not in self._config.named_upstreams:

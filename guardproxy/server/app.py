@@ -12,6 +12,7 @@ import time
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
+from urllib.parse import urlsplit
 
 from aiohttp import web
 
@@ -213,14 +214,15 @@ class Server:
         """What an operator needs first: the addresses for clients, the policies, the log, and what is encrypted."""
         host = "127.0.0.1" if self.config.host in ("0.0.0.0", "::", "") else self.config.host  # noqa: S104 - compared
         url = f"http://{f'[{host}]' if ':' in host else host}:{port}"
-        plain = [entry for entry in self.config.upstream if not entry.rpartition("=")[2].startswith("https:")]
+        urls = map(urlsplit, self.config.upstream_urls)
+        plain = [url.hostname or "" for url in urls if url.scheme != "https"]
         upstreams = f"not encrypted to {', '.join(plain)}" if plain else "encrypted"
         return {
             "url": url,
             "base_url": f"{url}/v1 for OpenAI's SDKs, {url} for Anthropic's and Google's",
             "policy_names": sorted(policy.name for policy in self.policies.policies),
             "audit": str(self.config.audit.absolute()),
-            "traffic": f"from clients: not encrypted (HTTP; put TLS in front of it), to upstreams: {upstreams}",
+            "traffic": f"from clients: not encrypted (put TLS in front of it); to upstreams: {upstreams}",
         }
 
     def is_full(self) -> bool:
