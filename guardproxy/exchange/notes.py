@@ -88,10 +88,11 @@ class Measures(msgspec.Struct):
 
 class DutyNotes(NamedTuple):
     """What the duties of the gateway did: the answers of the store to them, and what they refused or would have refused in
-    shadow mode."""
+    shadow mode. `model`: what a request asks for that they refused."""
 
     answers: tuple[StoreAnswered, ...] = ()
     refusals: tuple[Refusal, ...] = ()
+    model: str = ""
 
 
 NO_DUTIES = DutyNotes()

@@ -9,6 +9,7 @@ Decision: docs/decisions/0008-a-direction-that-no-rule-looks-at-is-not-kept.md
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from types import MappingProxyType
@@ -47,10 +48,13 @@ from guardproxy.exchange.routing import recorded_plan
 from guardproxy.findings import Finding
 from guardproxy.gateway import Refusal, StoreAnswered
 from guardproxy.policy import BoundRules, FieldChange, Keeping, Outcome
+from guardproxy.shapes import is_harmless
 from guardproxy.wire import AnswerFacts
-from guardproxy.wire.json import is_word
+from guardproxy.wire.json import is_plain_key, is_word
 
 _EVERYTHING = ("*",)
+_QUOTED = re.compile(r'"(?:[^"\\]|\\.)*"')  # a word of a schema in an expectation
+_STEP = re.compile(r"[^.\[\]]+")  # of a place
 NO_OWNER = Owner("conversation", "", "")
 
 
@@ -116,7 +120,7 @@ def compose(
         path=origin.path,
         outcome=str(outcome),
         status=notes.status,
-        model=writer.masks.word(notes.model, request),
+        model=notes.duties.model or writer.masks.word(notes.model, request),
         stream=notes.stream,
         checks=bound.digests if bound else {},
         rules=tuple(sorted({outcome.rule for outcome in outcomes if outcome.enforced})) if outcomes else (),
@@ -225,18 +229,29 @@ def _since(began_s: float, at_s: float) -> float:
     return round((at_s - began_s) * 1000.0, 3)
 
 
-def _saving(attempts: Sequence[Attempt]) -> RecordedSaving:
+def _saving(attempts: Sequence[Attempt]) -> RecordedSaving | None:
     """The output tokens, seconds and money that were saved by ending wrong answers early, on the assumption that each would
-    have been as long as the last answer. The money is 0 without a price."""
-    last = attempts[-1]
-    cut = [attempt for attempt in attempts[:-1] if attempt.cut]
-    tokens = sum(max(0, last.tokens.answer - attempt.tokens.answer) for attempt in cut)
-    seconds = math.fsum(
-        max(0.0, (last.ended_s - last.began_s) - (attempt.ended_s - attempt.began_s)) for attempt in cut
+    have been as long as the longest complete wrong answer of the exchange. A right answer is no measure: it has another
+    length. `None` without a complete wrong answer. The money is 0 without a price."""
+    wrong = attempts[:-1]
+    cut = [attempt for attempt in wrong if attempt.cut]
+    whole = max(
+        (attempt for attempt in wrong if not attempt.cut), key=lambda attempt: attempt.tokens.answer, default=None
     )
+    if whole is None:
+        return None
+    tokens = sum(max(0, whole.tokens.answer - attempt.tokens.answer) for attempt in cut)
+    whole_s = whole.ended_s - whole.began_s
+    seconds = math.fsum(max(0.0, whole_s - (attempt.ended_s - attempt.began_s)) for attempt in cut)
     return RecordedSaving(
-        tokens=tokens, seconds=round(seconds, 3), money=round(tokens * float(last.tokens.price) / 1e6, 9)
+        tokens=tokens, seconds=round(seconds, 3), money=round(tokens * float(attempts[-1].tokens.price) / 1e6, 9)
     )
+
+
+def _plain_word(found: re.Match[str]) -> str:
+    """Returns a word of a schema, or `*` if it has not the shape of a field name."""
+    bare = found[0].strip('"')
+    return found[0] if bare.isdigit() or (is_plain_key(bare) and is_harmless(bare)) else "*"
 
 
 def _shortage(notes: Notes) -> RecordedShortage | None:
@@ -384,13 +399,14 @@ class Writer(msgspec.Struct, frozen=True):
         )
 
     def _faults(self, attempt: Attempt) -> Iterator[RecordedFault]:
-        """The faults of an answer. If the request was not read, they are not kept, as they quote its schema."""
-        if not self.masks.sides[0].read:
-            return
+        """The faults of an answer. They quote the schema of the request: if no check read the request, only words with the
+        shape of a field name are kept of it."""
+        is_read = self.masks.sides[0].read
         for detail in attempt.details:
-            yield RecordedFault(
-                place=self.masks.scrub(detail.shown), expected=self.masks.scrub(detail.expected), found=detail.found
-            )
+            place, expected = self.masks.scrub(detail.shown), self.masks.scrub(detail.expected)
+            if not is_read:
+                place, expected = _STEP.sub(_plain_word, place), _QUOTED.sub(_plain_word, expected)
+            yield RecordedFault(place=place, expected=expected, found=detail.found)
 
     def _runs(self, side: Side) -> Iterator[tuple[int, int]]:
         """The order in which the texts of an answer came, as `(text, masked length)`; text -1 is a frame without text."""

@@ -40,6 +40,7 @@ from guardproxy.exchange.transcript import (
 from guardproxy.findings import Facts
 from guardproxy.gateway import about_of, conversation_of
 from guardproxy.policy import BoundRules
+from guardproxy.shapes import is_harmless
 from guardproxy.wire import (
     UNINSPECTED,
     FieldPath,
@@ -50,7 +51,7 @@ from guardproxy.wire import (
     uninspected,
     unmapped,
 )
-from guardproxy.wire.json import JsonFault
+from guardproxy.wire.json import JsonFault, is_word
 
 
 @dataclass(slots=True)
@@ -79,7 +80,8 @@ class RequestPhase:
     def refused(self, happened: Refused) -> list[Command]:
         """Takes the driver's refusal."""
         self.ledger.begin(happened)
-        self.ledger.notes.model = happened.model
+        if is_word(happened.model) and is_harmless(happened.model):  # no check has read it
+            self.ledger.notes.duties = self.ledger.notes.duties._replace(model=happened.model)
         error = DownstreamError(happened.code, happened.message, happened.field, retry_s=happened.retry_s)
         return self.client.refuse(error, happened.at_s)
 

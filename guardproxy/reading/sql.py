@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Self
 from guardproxy.audit import last_confirmed, logs_of
 from guardproxy.errors import QueryError
 from guardproxy.reading.period import Period
+from guardproxy.wire import codecs
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -46,6 +47,8 @@ _COLUMNS: Mapping[str, str] = {
     "engine": "VARCHAR",
     "tenant": "VARCHAR",
     "tenant_name": "VARCHAR",
+    "client": "VARCHAR",
+    "cost": "BIGINT",
     "conversation": "VARCHAR",
     "route": "VARCHAR",
     "codec": "VARCHAR",
@@ -58,13 +61,13 @@ _COLUMNS: Mapping[str, str] = {
     "status": "INTEGER",
     "error": "STRUCT(code VARCHAR, message VARCHAR, field VARCHAR)",
     "no_capacity": 'STRUCT("check" VARCHAR, reason VARCHAR)',
-    "cache": "STRUCT(result VARCHAR, source VARCHAR)",
+    "cache": "STRUCT(result VARCHAR, source VARCHAR, mode VARCHAR)",
     "rules": "VARCHAR[]",
     "shadow": "VARCHAR[]",
     "decisions": f"STRUCT({_DECISION})[]",
     "request": f"STRUCT({_SIDE})",
     "response": f"STRUCT({_ANSWER})",
-    "attempts": f'STRUCT(decision VARCHAR, "rule" VARCHAR, tokens BIGINT, response STRUCT({_ANSWER}))[]',
+    "attempts": f'STRUCT(decision VARCHAR, "rule" VARCHAR, tokens BIGINT, usage JSON, response STRUCT({_ANSWER}))[]',
     "feedback": "STRUCT(exchange VARCHAR, thumbs VARCHAR, score DOUBLE)",
     "policy": "VARCHAR",
     "upstream": "VARCHAR",
@@ -94,8 +97,10 @@ _SIDES = """
 """
 VIEWS: Mapping[str, str] = {
     "exchanges": """
-  SELECT id, _time("at") AS time, tenant, tenant_name, conversation, route, codec, model, stream, language, outcome,
-    status, error.code AS error, no_capacity."check" AS no_capacity, cache.result AS cache, rules, shadow, policies, checks,
+  SELECT id, _time("at") AS time, tenant, tenant_name, client, conversation, route, codec, model, stream, language, outcome,
+    status, cost / 1000000 AS cost, _tokens(codec, usage, attempts, cache, 'prompt') AS input_tokens,
+    _tokens(codec, usage, attempts, cache, 'answer') AS output_tokens,
+    error.code AS error, no_capacity."check" AS no_capacity, cache.result AS cache, rules, shadow, policies, checks,
     list_distinct(list_concat(request.uninspected, response.uninspected)) AS uninspected,
     len(coalesce(attempts, [])) AS attempts, usage, bytes, timings, timings['finished'] AS total_ms, scans, engine,
     parse_filename(file) AS log, seq, hash FROM _exchanges""",
@@ -212,6 +217,14 @@ class LogDatabase:
             f"(parse_filename(file) = {_quoted(name)} AND seq > {seq})" for name, seq in ends.items()
         )
         run = self._database.execute
+        run(f"CREATE MACRO _counted(codec, counts, side) AS CASE {' '.join(_counts())} END")
+        # A model counts the tokens of each attempt, and none for an answer from the cache.
+        run(
+            "CREATE MACRO _tokens(codec, counts, tries, stored, side) AS list_sum(list_concat("
+            "[CASE WHEN stored.result = 'hit' AND stored.mode = 'enforce' AND len(coalesce(tries, [])) = 0 THEN NULL "
+            "ELSE _counted(codec, counts, side) END], "
+            "[_counted(codec, try.usage, side) FOR try IN coalesce(tries, [])]))"
+        )
         run("CREATE MACRO _time(seconds) AS make_timestamp(round(seconds * 1000000)::BIGINT)")
         run(
             f"CREATE VIEW _all AS SELECT * FROM read_json([{files}], format = 'newline_delimited', filename = 'file', "
@@ -229,6 +242,26 @@ class LogDatabase:
         run(f"SET allowed_directories = [{_quoted(str(writes_to)) if writes_to else ''}]")
         run("SET enable_external_access = false")
         run("SET lock_configuration = true")
+
+
+def _counts() -> Iterator[str]:
+    """Yields the cases of an expression for the tokens of a `usage` object, for each format and side, as the formats count."""
+    for codec in codecs():
+        fields = codec.contract.usage
+        for side, first, more in (
+            ("prompt", fields.prompt, fields.more_prompt),
+            ("answer", fields.answer, fields.more_answer),
+        ):
+            if first:
+                total = f"coalesce({', '.join(map(_count, first))})"
+                total += "".join(f" + coalesce({_count(name)}, 0)" for name in more)
+                yield f"WHEN codec = {_quoted(codec.name)} AND side = {_quoted(side)} THEN {total}"
+
+
+def _count(name: str) -> str:
+    """Returns the expression for a field of a `usage` object; a name with a dot leads through an object."""
+    path = "$." + ".".join(f'"{word}"' for word in name.split("."))
+    return f"TRY_CAST(json_extract_string(counts, {_quoted(path)}) AS BIGINT)"
 
 
 def _connect() -> DuckDBPyConnection:

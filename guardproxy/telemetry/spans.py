@@ -25,6 +25,7 @@ from guardproxy.findings import Direction
 from guardproxy.telemetry.attributes import Attribute, gen_ai_attributes, operation_of
 from guardproxy.telemetry.measures import MICRO
 from guardproxy.telemetry.trace import TraceContext, part_id
+from guardproxy.wire import FEEDBACK
 
 Kind = Literal["server", "client", "internal"]
 LIMIT_EVENTS = 128  # of a span; collectors drop more
@@ -64,7 +65,8 @@ def spans_of(record: Record, trace: TraceContext, url: str, *, guardrails: bool)
     """Returns the spans of an exchange, the outermost first. `url`: of the upstream; empty if none was asked. `guardrails`:
     whether the rules have spans."""
     rules = (_rules(record, trace, "request"), _rules(record, trace, "response")) if guardrails else ()
-    call = (_call(record, trace, url),) if url and record.is_read else ()
+    is_asked = url and record.is_read and record.codec != FEEDBACK.name  # no model answers feedback
+    call = (_call(record, trace, url),) if is_asked else ()
     return (_exchange(record, trace), *call, *(span for span in rules if span is not None))
 
 

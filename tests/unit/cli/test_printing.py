@@ -98,8 +98,9 @@ def places(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     """Folders and files with hostile texts, one of each kind that commands read."""
     root = tmp_path_factory.mktemp("hostile")
     log, policies, broken, named = root / "log", root / "policies", root / "broken", root / f"n{HOSTILE[:9]}"
-    long = f"{HOSTILE}{'x' * LONG}"
-    write_log(log, "a", *entries(HOSTILE), exchanged(HOSTILE), *entries(long), exchanged(f"{HOSTILE}{'x' * 5000}"))
+    long, longish = f"{HOSTILE}{'x' * LONG}", f"{HOSTILE}{'x' * 5000}"
+    huge = ({name: long if value == HOSTILE else value for name, value in entry.items()} for entry in list(entries(HOSTILE))[-1:])
+    write_log(log, "a", *entries(HOSTILE), exchanged(HOSTILE), *entries(longish), exchanged(longish), *huge)
     with (log / "a.jsonl").open("ab") as file:
         file.write(json.dumps({"seq": 99, "kind": HOSTILE, "v": HOSTILE}).encode() + b"\n\x1b[31m not JSON\n")
     for folder in (policies, broken, named):
@@ -122,7 +123,7 @@ def places(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     }
     fine["tests"] = [{"name": HOSTILE, "request": f"{HOSTILE}{'x' * LONG}", "expect": {"upstream": HOSTILE}}]
     (policies / "p.yaml").write_text(json.dumps(fine, ensure_ascii=True))
-    for number, changed in enumerate(chain(leaves(simple, HOSTILE), leaves(simple, long))):
+    for number, changed in enumerate(chain(leaves(simple, HOSTILE), leaves(simple, longish))):
         (broken / f"p{number}.yaml").write_text(json.dumps(changed | {"policy": changed.get("policy", f"p{number}")}))
     (named / f"l{HOSTILE[:9]}.jsonl").write_text(
         json.dumps({"id": long, "text": HOSTILE, "label": 1, "source": HOSTILE}) + "\n"
