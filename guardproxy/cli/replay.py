@@ -11,7 +11,7 @@ import typer
 from guardproxy.cli.engine_arguments import EngineName, Workers, engine_of
 from guardproxy.cli.policy.arguments import AllowCode
 from guardproxy.cli.policy.diff import group_rows
-from guardproxy.cli.printing import aligned, fail, say, say_json
+from guardproxy.cli.printing import aligned, fail, say, say_json, styled
 from guardproxy.errors import ConfigError, GuardproxyError
 
 if TYPE_CHECKING:
@@ -70,7 +70,11 @@ def replay(
         remarks = run.remarks()
         for remark in remarks:
             say(remark, err=as_json)
-        for name, result in run.rows():
+        rows = run.rows()
+        if not as_json:  # all results are needed to say first what matters
+            rows = iter(list(rows))
+            say(styled((run.traffic.headline, "bold")))
+        for name, result in rows:
             _print_result(name, result, as_json)
         if report is not None:
             from guardproxy.policydiff import replay_page  # noqa: PLC0415

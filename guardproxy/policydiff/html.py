@@ -51,6 +51,7 @@ def _changes(changes: Sequence[Change]) -> Iterator[str]:
 def _traffic(traffic: Traffic) -> Iterator[str]:
     counts = traffic.counts
     yield "<h2>Effects on recorded traffic</h2>"
+    yield f"<p><strong>{html_text(traffic.headline)}.</strong></p>"
     summary = ", ".join(f"{counts[name]} {name}" for name in COUNTS)
     yield f"<p>{sum(counts.values())} exchanges: {summary}.</p>"
     if traffic.reasons:

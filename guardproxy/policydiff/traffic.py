@@ -10,7 +10,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from guardproxy.audit import Closing, Record, RecordedDecision
+from guardproxy.audit import Closing, Record, RecordedDecision, RecordedSide
 from guardproxy.policy import PolicySet
 from guardproxy.policydiff.excerpts import ExcerptPart, excerpt
 from guardproxy.replay import (
@@ -27,6 +27,15 @@ from guardproxy.replay import (
 
 EXAMPLES = 5
 COUNTS = ("the same", "different", "cannot be told", "not replayable")
+_BLOCKED = ("blocked_request", "blocked_response")
+_EFFECTS = {
+    "lost": ("redaction would be lost", "redactions would be lost"),
+    "passes": ("blocked exchange would pass", "blocked exchanges would pass"),
+    "blocked": ("answered request would be blocked", "answered requests would be blocked"),
+    "redacted": ("redaction would be new", "redactions would be new"),
+    "untold": ("exchange cannot be told", "exchanges cannot be told"),
+}
+"""What changes for clients and models, the most important first: one, several."""
 OTHERWISE = "(without a rule)"
 """The name of a rule for changes that no decision explains: a different placeholder, a different part of a text."""
 
@@ -80,12 +89,20 @@ class Traffic:
     outcomes: Counter[tuple[str, str]] = field(default_factory=Counter)
     reasons: Counter[str] = field(default_factory=Counter)
     rescanned: Counter[str] = field(default_factory=Counter)
+    effects: Counter[str] = field(default_factory=Counter)
     _groups: dict[tuple[str, str, Way, str], ExchangeGroup] = field(default_factory=dict)
 
     @property
     def groups(self) -> list[ExchangeGroup]:
         """Returns the groups, largest first."""
         return sorted(self._groups.values(), key=lambda group: (-group.count, group.policy, group.rule, group.way))
+
+    @property
+    def headline(self) -> str:
+        """Returns what changes for clients and models, in words."""
+        counts = ((self.effects[name], words) for name, words in _EFFECTS.items())
+        said = [f"{count} {words[count > 1]}" for count, words in counts if count]
+        return ", ".join(said) or "nothing that clients or models get would change"
 
     def see(self, record: Record | Closing) -> None:
         """Adds a record, replayed under both sets."""
@@ -118,7 +135,7 @@ class Traffic:
             known.examples += group.examples[: max(0, self.examples - len(known.examples))]
 
     def _counters(self) -> tuple[Counter[Any], ...]:
-        return self.counts, self.outcomes, self.reasons, self.rescanned
+        return self.counts, self.outcomes, self.reasons, self.rescanned, self.effects
 
     def _compare(self, old: _Run, new: _Run) -> None:
         before, after = old.record, new.record
@@ -130,8 +147,11 @@ class Traffic:
             return
         untold = bool(moved) and all(way == "cannot be told" for _, way in moved)
         self.counts["cannot be told" if untold else "different"] += 1
-        if not untold:
-            self.outcomes[before.outcome, after.outcome] += 1
+        if untold:
+            self.effects["untold"] += 1
+        else:
+            self.effects.update(_effects(before, after))
+            self.outcomes[before.outcome, _ending(before, after)] += 1
         added: set[tuple[str, str, Way, str]] = set()
         for decision, way in moved:
             action = decision.action + (" in shadow mode" if decision.mode == "shadow" else "")
@@ -166,8 +186,41 @@ class Traffic:
         group.ids.append(after.id)
         if len(group.examples) < self.examples:
             where, pieces = _excerpt(run, decisions)
-            about = (after.id, after.at, after.route, after.model, before.outcome, after.outcome)
+            about = (after.id, after.at, after.route, after.model, before.outcome, _ending(before, after))
             group.examples.append(Example(*about, where, changed, pieces))
+
+
+def _effects(before: Record, after: Record) -> Counter[str]:
+    """Returns what the change means for the client and the model: the number of each of `_EFFECTS`."""
+    was_blocked, is_blocked = before.outcome in _BLOCKED, after.outcome in _BLOCKED
+    effects: Counter[str] = Counter()
+    if is_blocked != was_blocked:
+        effects["blocked" if is_blocked else "passes"] = 1
+    if not is_blocked:  # nothing that a block stops is redacted or lost
+        for old, new in ((before.request, after.request), (before.response, after.response)):
+            was, now = _redactions(old), _redactions(new)
+            shown = {(text.path, text.kind) for text in new.texts if text.released}
+            effects["lost"] += sum(max(0, count - now[place]) for place, count in was.items() if place in shown)
+            effects["redacted"] += sum(max(0, count - was[place]) for place, count in now.items())
+    return +effects
+
+
+def _redactions(side: RecordedSide) -> Counter[tuple[str, str]]:
+    """Returns the number of redacted spans of each text, by its path and kind."""
+    counts: Counter[tuple[str, str]] = Counter()
+    for text in side.texts:
+        counts[text.path, text.kind] += len(text.edits)
+    return counts
+
+
+def _ending(before: Record, after: Record) -> str:
+    """Returns the outcome of an exchange that differs; if the outcome stays, what else becomes of its texts."""
+    if before.outcome != after.outcome:
+        return after.outcome
+    effects = _effects(before, after)
+    words = {"lost": "without a redaction", "redacted": "with more redactions"}
+    said = [word for name, word in words.items() if effects[name]]
+    return f"{after.outcome} {' and '.join(said) or 'by other rules'}"
 
 
 def _key(decision: RecordedDecision) -> tuple[str, ...]:

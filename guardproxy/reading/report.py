@@ -42,6 +42,7 @@ _PAPER_STYLE = """
 @page { margin: 16mm 14mm 20mm; @bottom-right { content: "Page " counter(page) " of " counter(pages); font-size: 9pt; } }
 """
 _LIMIT_ROWS = 50
+_LIMIT_HELD = 12
 _LIMIT_PROBLEMS = 20
 _DAY_S = 86_400
 
@@ -102,6 +103,7 @@ def report_page(title: str, summary: TrafficSummary, verification: Verification,
 
 def _overview(summary: TrafficSummary, facts: AuditFacts) -> Iterator[str]:
     yield "<h2>Exchanges</h2>"
+    yield f"<p><strong>{html_text(_headline(summary))}</strong></p>"
     yield f"<p>{html_text(facts.exchanges)} in the period. {html_text(_sentence(facts.verified))}</p>"
     yield from plot(summary.hours)
     rows = [
@@ -111,6 +113,9 @@ def _overview(summary: TrafficSummary, facts: AuditFacts) -> Iterator[str]:
     yield from html_table(("class", "exchanges", "share", "meaning"), rows, numbers=(1, 2))
     yield "<h3>Outcomes</h3>"
     yield from _ranked(("outcome",), _single(summary.outcomes))
+    if summary.refusals:
+        yield "<h3>Refusals by reason</h3>"
+        yield from _ranked(("reason",), _single(summary.refusals))
     if summary.gaps:
         yield "<h3>Gaps</h3><p>The log could not be written, and all traffic was refused:</p>"
         gaps = [tuple(map(html_text, (_moment(since), _moment(until), why))) for since, until, why in summary.gaps]
@@ -215,12 +220,31 @@ def _in_force(summary: TrafficSummary) -> Iterator[str]:
         if versions:
             ordered = sorted(versions.items(), key=lambda item: (item[1].first_s, item[0]))
             yield f"<h3>{group.capitalize()}</h3>"
-            yield from html_table(
-                (head, "first exchange", "last exchange", "exchanges"),
-                [_version(name, found) for name, found in ordered[:_LIMIT_ROWS]],
-                numbers=(3,),
-            )
+            rows = [_version(name, found) for name, found in ordered[:_LIMIT_ROWS]]
+            heads = (head, "first exchange", "last exchange", "exchanges")
+            if group == "policies":
+                heads = (*heads, "policies and their rules that held")
+                shown = [html_text(_held(summary, name)) for name, _ in ordered]
+                rows = [(*row, held) for row, held in zip(rows, shown, strict=False)]
+            yield from html_table(heads, rows, numbers=(3,))
             yield from _more(len(ordered))
+
+
+def _headline(summary: TrafficSummary) -> str:
+    """Returns what matters most, in a sentence."""
+    counts = summary.classes
+    said = [f"{counts[name]:,} {name}" for name in (BLOCKED, REDACTED, REFUSED, UNREAD, UNKNOWN) if counts[name]]
+    return (
+        f"Of {summary.total:,} exchanges: {', '.join(said)}."
+        if said
+        else "No exchange was blocked, redacted or refused."
+    )
+
+
+def _held(summary: TrafficSummary, digest: str) -> str:
+    """Returns the rules of a set of policies that held, the most frequent first."""
+    held = summary.held.get(digest, Counter())
+    return ", ".join(f"{name} ({count:,})" for name, count in held.most_common(_LIMIT_HELD)) or "none"
 
 
 def _version(name: str, found: InForce) -> tuple[str, ...]:

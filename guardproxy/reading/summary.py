@@ -51,7 +51,8 @@ class InForce:
 class TrafficSummary:
     """The sums of a period.
 
-    `classes`: see `CLASSES`. `hours`: the classes by the hour, in hours of Unix time. `rules`: the exchanges in which a
+    `classes`: see `CLASSES`. `hours`: the classes by the hour, in hours of Unix time. `refusals`: refused exchanges by
+    reason. `held`: the rules that held, by the digest of the policies. `rules`: the exchanges in which a
     rule held, by policy, rule, action and mode. `findings`: findings by check, label and direction. `partly_unread`:
     the inspected exchanges with parts that no check can read, which `parts_unread` counts by kind. `names`: exchanges
     by group and name. `in_force`: versions by group and name. `gaps`: start, end and reason. `custody`: what operators did
@@ -63,6 +64,8 @@ class TrafficSummary:
     classes: Counter[str] = field(default_factory=Counter)
     hours: defaultdict[int, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
     outcomes: Counter[str] = field(default_factory=Counter)
+    refusals: Counter[str] = field(default_factory=Counter)
+    held: dict[str, Counter[str]] = field(default_factory=dict)
     rules: Counter[tuple[str, str, str, str]] = field(default_factory=Counter)
     findings: Counter[tuple[str, str, str]] = field(default_factory=Counter)
     partly_unread: int = 0
@@ -121,6 +124,14 @@ class TrafficSummary:
         if record.model:
             self._name("models asked for", record.model)
             self._force("models", record.response.model or record.model, record.at)
+        if class_of(record) == REFUSED:
+            _count(self.refusals, _reason(record), OTHERS)
+        if record.decisions:
+            held = self.held.setdefault(
+                record.policies if record.policies in self.held or len(self.held) < LIMIT_NAMES else OTHERS, Counter()
+            )
+            for name in {f"{decision.policy}: {decision.rule}" for decision in record.decisions}:
+                _count(held, name, OTHERS)
         self.sealed += record.sealed is not None
         for check, digest in record.checks.items():
             self._force("checks", f"{check} {digest}", record.at)
@@ -153,6 +164,13 @@ def _done(entry: Erased | Rotated | Unsealed) -> str:
     if isinstance(entry, Rotated):
         return f"changed the operator's key, which wraps {entry.count:,} data keys"
     return f"opened the texts of the exchange {entry.id}"
+
+
+def _reason(record: Record) -> str:
+    """Returns why an exchange was refused: the code of the error, and the limit."""
+    limits = [refusal.name for refusal in record.refusals if refusal.mode == "enforce" and refusal.name]
+    code = record.error.code if record.error else record.outcome
+    return f"{code}, limit {', '.join(limits)}" if limits else code
 
 
 def class_of(entry: Record | Closing) -> str:

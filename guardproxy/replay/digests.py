@@ -12,19 +12,26 @@ from dataclasses import dataclass, field
 from guardproxy.audit import AnyEntry, Record
 from guardproxy.policy import PolicySet
 
+LIMIT_RULES = 12  # that a sentence names
+
 
 @dataclass(slots=True)
 class VersionCounts:
-    """The number of exchanges that other versions made: by program, and by check. `checks`: whether the set of policies is the
-    same tells why a check differs."""
+    """The number of exchanges that other versions made: by program, by check, and by set of policies. `checks`: whether the set
+    of policies is the same tells why a check differs. `held`: the rules that held, by set of policies."""
 
     engines: Counter[str] = field(default_factory=Counter)
     checks: Counter[tuple[str, bool]] = field(default_factory=Counter)
+    policies: Counter[str] = field(default_factory=Counter)
+    held: dict[str, set[str]] = field(default_factory=dict)
 
     def add(self, other: VersionCounts) -> None:
         """Adds the counts of further exchanges."""
         self.engines.update(other.engines)
         self.checks.update(other.checks)
+        self.policies.update(other.policies)
+        for digest, rules in other.held.items():
+            self.held.setdefault(digest, set()).update(rules)
 
     def sentences(self, program: str) -> Iterator[str]:
         """Yields what differs, the program first. `program`: the name and version of the program that replays the records."""
@@ -33,6 +40,11 @@ class VersionCounts:
         for (name, is_same_set), count in sorted(self.checks.items()):
             what = "its library or its model" if is_same_set else "its options, its library or its model"
             yield f"the check `{name}` differs from the check of {count} exchanges: {what} changed"
+        for digest, count in sorted(self.policies.items()):
+            rules = sorted(self.held.get(digest, ()))
+            held = f"of which these rules held: {', '.join(rules[:LIMIT_RULES])}" if rules else "of which no rule held"
+            more = f" and {len(rules) - LIMIT_RULES} more" if len(rules) > LIMIT_RULES else ""
+            yield f"{count} exchanges were recorded under other policies ({digest}), {held}{more}"
 
 
 @dataclass(slots=True)
@@ -55,6 +67,10 @@ class Digests:
         if entry.engine != self.program:
             self.counts.engines[entry.engine] += 1
         is_same_set = entry.policies == self.policies.digest
+        if not is_same_set:
+            self.counts.policies[entry.policies] += 1
+            held = self.counts.held.setdefault(entry.policies, set())
+            held.update(f"{decision.policy}: {decision.rule}" for decision in entry.decisions)
         for name, digest in entry.checks.items():
             if name in self._now and digest not in self._now[name]:
                 self.counts.checks[name, is_same_set] += 1

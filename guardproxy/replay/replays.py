@@ -228,7 +228,8 @@ def _next(attempt: RecordedAttempt) -> Input:
 
 def _why_not(record: Record, policies: PolicySet) -> str:
     if not is_seen(record):
-        return f"the exchange was {'refused' if record.outcome == 'refused' else 'passed'}: no check inspected it"
+        why = f" ({record.error.code})" if record.error else ""
+        return f"the exchange was {'refused' if record.outcome == 'refused' else 'passed'}{why}: no check inspected it"
     if record.sealed is not None:
         return "the texts are sealed: give the operator's key"
     if record.request.body is None:

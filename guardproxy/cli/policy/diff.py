@@ -115,6 +115,7 @@ def _print_changes(change_list: list[Change]) -> None:
 def _print_traffic(traffic: Traffic) -> None:
     from guardproxy.policydiff import COUNTS  # noqa: PLC0415
 
+    say(styled((traffic.headline, "bold")))
     summary = ", ".join(f"{traffic.counts[name]} {name}" for name in COUNTS)
     say(f"{sum(traffic.counts.values())} exchanges: {summary}")
     for reason, count in traffic.reasons.most_common():
@@ -180,5 +181,6 @@ def _json(change_list: list[Change], traffic: Traffic | None) -> dict[str, Any]:
         for group in traffic.groups
     ]
     outcomes = [{"before": old, "after": new, "count": count} for (old, new), count in traffic.outcomes.most_common()]
+    document |= {"headline": traffic.headline, "effects": dict(traffic.effects)}
     about = {"exchanges": dict(traffic.counts), "not_replayable": dict(traffic.reasons), "outcomes": outcomes}
     return {**document, **about, "rescanned": sorted(traffic.rescanned), "groups": groups}
