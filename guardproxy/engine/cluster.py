@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import logging
 import os
+import socket
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -21,6 +22,10 @@ from guardproxy.engine.schedule import Result, Schedule, Task, WorkerLost
 from guardproxy.engine.station import Station, TaskOutcome, Work
 from guardproxy.errors import ConfigError, EngineError
 
+REACH_S = 5.0  # for each of the connection and the first answer
+# Ray speaks gRPC: each side of HTTP/2 begins with its settings (RFC 9113, section 3.4).
+_PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\x00\x00\x00\x04\x00\x00\x00\x00\x00"
+_FRAME_HEAD_BYTES, _TYPE, _SETTINGS = 9, 3, b"\x04"
 _GPU_DIGITS = 4  # the finest share of a GPU that Ray knows
 
 
@@ -47,6 +52,9 @@ def _ray() -> Any:
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     # Actors without a GPU must not use one. Ray takes the devices away, as today, and asks no question about it.
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "1")
+    if os.environ.get("RAY_ADDRESS"):  # a cluster that runs already: `_reach` has waited for it
+        os.environ.setdefault("RAY_NUM_REDIS_GET_RETRIES", "5")
+        os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "error")
     try:
         import ray  # noqa: PLC0415
     except ImportError:
@@ -61,14 +69,37 @@ def _connected() -> Iterator[None]:
     if ray.is_initialized():
         yield
         return
+    _reach(os.environ.get("RAY_ADDRESS", ""))
     try:
         ray.init(include_dashboard=False, log_to_driver=False, logging_level=logging.WARNING)
-    except (ConnectionError, ValueError, RuntimeError) as error:
-        raise EngineError(f"no Ray cluster: {error}") from None
+    except (ConnectionError, ValueError, RuntimeError, ray.exceptions.AuthenticationError) as error:
+        raise EngineError(f"no Ray cluster: {str(error).strip().partition(chr(10))[0]}") from None
     try:
         yield
     finally:
         ray.shutdown()
+
+
+def _reach(address: str) -> None:
+    """Returns when the server of a cluster speaks at an address such as `10.0.0.1:6379` or `ray://head:10001`. An address
+    without a port is a word of Ray. Ray itself would try for minutes. Raises `EngineError`."""
+    host, separator, port = address.removeprefix("ray://").rpartition(":")
+    if not (separator and port.isdecimal()):
+        return
+    where = f"no Ray cluster at {address} (RAY_ADDRESS)"
+    try:
+        with socket.create_connection((host.strip("[]"), int(port)), REACH_S) as connection:
+            connection.settimeout(REACH_S)
+            if os.environ.get("RAY_USE_TLS", "0").lower() in ("1", "true"):
+                return
+            connection.sendall(_PREFACE)
+            answer = connection.recv(_FRAME_HEAD_BYTES, socket.MSG_WAITALL)
+    except TimeoutError:
+        raise EngineError(f"{where}: no answer in {REACH_S:g} s") from None
+    except (OSError, UnicodeError, OverflowError) as error:
+        raise EngineError(f"{where}: {getattr(error, 'strerror', None) or error}") from None
+    if answer[_TYPE : _TYPE + 1] != _SETTINGS:
+        raise EngineError(f"{where}: what answers there is no cluster")
 
 
 def _sizes(workers: int, uses_models: bool, resources: dict[str, float]) -> tuple[int, float]:

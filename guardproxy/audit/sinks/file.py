@@ -240,6 +240,8 @@ class FileSink:
                 if self.trouble and not closing:
                     self._recover()
                 if not self.trouble:
+                    if not batch:  # idle: a rotated key is noticed before a record needs it
+                        self._sealing.check()
                     self._commit(batch)
             except BaseException as error:  # no caller may wait for ever or believe that its record is kept
                 self._fail(error)
