@@ -54,7 +54,6 @@ def _ray() -> Any:
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "1")
     if os.environ.get("RAY_ADDRESS"):  # a cluster that runs already: `_reach` has waited for it
         os.environ.setdefault("RAY_NUM_REDIS_GET_RETRIES", "5")
-        os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "error")
     try:
         import ray  # noqa: PLC0415
     except ImportError:

@@ -144,6 +144,7 @@ class FileSink:
         self._sealing = sealing
         self._head_every = head_every
         self._watch_s = watch_s
+        self._keys_seen_s = 0.0
         self._retry_s = retry_s
         self._wait_s = retry_s
         self._pause_s = 0.0
@@ -240,8 +241,7 @@ class FileSink:
                 if self.trouble and not closing:
                     self._recover()
                 if not self.trouble:
-                    if not batch:  # idle: a rotated key is noticed before a record needs it
-                        self._sealing.check()
+                    self._look_at_keys()
                     self._commit(batch)
             except BaseException as error:  # no caller may wait for ever or believe that its record is kept
                 self._fail(error)
@@ -252,6 +252,14 @@ class FileSink:
                 self._segment.keep_head()
         self._segment.close()
         self._sealing.close()
+
+    def _look_at_keys(self) -> None:
+        """Raises `AuditError` if no record could be sealed, about every `watch_s`: whoever changes a key must not wait for a
+        record that needs it."""
+        now_s = time.monotonic()
+        if now_s - self._keys_seen_s >= self._watch_s:
+            self._sealing.check()
+            self._keys_seen_s = now_s
 
     def _commit(self, batch: list[Entry]) -> None:
         """Returns when the batch is durable in a file to which the path leads."""
