@@ -22,10 +22,17 @@ _SHOWN = 20
 
 def drift(
     folder: Folder,
-    first: Annotated[str | None, typer.Option("--from", metavar="DAY", help="The first day to judge.")] = None,
-    last: Annotated[str | None, typer.Option("--to", metavar="DAY", help="The last day to judge.")] = None,
-    baseline_from: Annotated[str | None, typer.Option(metavar="DAY", help="The first day of the baseline.")] = None,
-    baseline_to: Annotated[str | None, typer.Option(metavar="DAY", help="The last day of the baseline.")] = None,
+    first: Annotated[str | None, typer.Option("--from", metavar="WHEN", help="The first day or hour to judge.")] = None,
+    last: Annotated[
+        str | None,
+        typer.Option("--to", metavar="WHEN", help="The last day to judge, or the hour before which it ends."),
+    ] = None,
+    baseline_from: Annotated[
+        str | None, typer.Option(metavar="WHEN", help="The first day or hour of the baseline.")
+    ] = None,
+    baseline_to: Annotated[
+        str | None, typer.Option(metavar="WHEN", help="The last day of the baseline, or its end.")
+    ] = None,
     baseline: Annotated[Path | None, typer.Option(metavar="FILE", help="Compare with a baseline from --save.")] = None,
     save: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Save the chosen days as a baseline; compare nothing.")
@@ -40,15 +47,16 @@ def drift(
 
     Measures: the shares of blocked, redacted and unread exchanges, of each rule and of each kind of finding; the scores
     of findings; lengths; the time to the first byte; routes, models and languages. Without options, the last day of the
-    log is judged against all days before it. Days are in UTC. Exit code 0: stable; 1: something shifted; 2: wrong use.
+    log is judged against all days before it. Days, and hours such as 2026-01-31T12:00, are in UTC. Exit code 0: stable; 1:
+    something shifted; 2: wrong use.
     """
     from guardproxy.audit import confirmed_entries  # noqa: PLC0415
     from guardproxy.reading import (  # noqa: PLC0415
-        DailySamples,
-        baseline_days,
+        HourlySamples,
+        baseline_hours,
         drift_metrics,
         drift_page,
-        judged_days,
+        judged_hours,
         read_sample,
         shifts,
         verdict_of,
@@ -59,11 +67,11 @@ def drift(
         fail("give either --baseline or the days of a baseline")
 
     try:
-        samples, unread = DailySamples(), Counter[str]()
+        samples, unread = HourlySamples(), Counter[str]()
         for logged in confirmed_entries(folder, unread):
             samples.see(logged.entry)
-        days = sorted(samples.days)
-        now = judged_days(days, first, last)
+        hours = sorted(samples.hours)
+        now = judged_hours(hours, first, last)
         current = samples.within(now)
         if save is not None:
             save.write_bytes(write_sample(current))
@@ -72,7 +80,7 @@ def drift(
         if baseline is not None:
             before, than = read_sample(baseline.read_bytes()), f"the baseline in {baseline.name}"
         else:
-            earlier = baseline_days(days, now, baseline_from, baseline_to)
+            earlier = baseline_hours(hours, now, baseline_from, baseline_to)
             before, than = samples.within(earlier), str(earlier)
         found = shifts(before, current)
         about = f"{now} against {than}"

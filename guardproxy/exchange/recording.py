@@ -229,20 +229,16 @@ def _since(began_s: float, at_s: float) -> float:
     return round((at_s - began_s) * 1000.0, 3)
 
 
-def _saving(attempts: Sequence[Attempt]) -> RecordedSaving | None:
-    """The output tokens, seconds and money that were saved by ending wrong answers early, on the assumption that each would
-    have been as long as the longest complete wrong answer of the exchange. A right answer is no measure: it has another
-    length. `None` without a complete wrong answer. The money is 0 without a price."""
+def _saving(attempts: Sequence[Attempt]) -> RecordedSaving:
+    """The output tokens, seconds and money that were saved by ending wrong answers early, at least: each would have been as
+    long as the longest wrong answer of the exchange. A right answer is no measure, because its length says nothing about
+    wrong ones. The money is 0 without a price."""
     wrong = attempts[:-1]
+    longest = max(attempt.tokens.answer for attempt in wrong)
+    longest_s = max(attempt.ended_s - attempt.began_s for attempt in wrong)
     cut = [attempt for attempt in wrong if attempt.cut]
-    whole = max(
-        (attempt for attempt in wrong if not attempt.cut), key=lambda attempt: attempt.tokens.answer, default=None
-    )
-    if whole is None:
-        return None
-    tokens = sum(max(0, whole.tokens.answer - attempt.tokens.answer) for attempt in cut)
-    whole_s = whole.ended_s - whole.began_s
-    seconds = math.fsum(max(0.0, whole_s - (attempt.ended_s - attempt.began_s)) for attempt in cut)
+    tokens = sum(longest - attempt.tokens.answer for attempt in cut)
+    seconds = math.fsum(longest_s - (attempt.ended_s - attempt.began_s) for attempt in cut)
     return RecordedSaving(
         tokens=tokens, seconds=round(seconds, 3), money=round(tokens * float(attempts[-1].tokens.price) / 1e6, 9)
     )

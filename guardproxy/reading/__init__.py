@@ -6,27 +6,27 @@ from guardproxy.reading.drift import Shift, shifts
 from guardproxy.reading.drift_page import drift_metrics, drift_page, verdict_of
 from guardproxy.reading.exports import exported_lines
 from guardproxy.reading.feedback import feedback_rows
-from guardproxy.reading.period import Days, Period, baseline_days, judged_days, read_period
+from guardproxy.reading.period import Hours, Period, baseline_hours, judged_hours, read_period
 from guardproxy.reading.report import Verification, report_page
-from guardproxy.reading.samples import DailySamples, Sample, read_sample, write_sample
+from guardproxy.reading.samples import HourlySamples, Sample, read_sample, write_sample
 from guardproxy.reading.sql import LogDatabase
 from guardproxy.reading.summary import TrafficSummary
 
 __all__ = [
-    "DailySamples",
-    "Days",
+    "HourlySamples",
+    "Hours",
     "LogDatabase",
     "Period",
     "Sample",
     "Shift",
     "TrafficSummary",
     "Verification",
-    "baseline_days",
+    "baseline_hours",
     "drift_metrics",
     "drift_page",
     "exported_lines",
     "feedback_rows",
-    "judged_days",
+    "judged_hours",
     "read_period",
     "read_sample",
     "report_page",

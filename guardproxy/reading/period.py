@@ -11,6 +11,7 @@ from datetime import UTC, date, datetime, timedelta
 
 from guardproxy.errors import QueryError
 
+_DAY = timedelta(days=1)
 FOREVER_S = 253_370_764_800.0  # the year 9999
 
 
@@ -38,49 +39,63 @@ def read_period(first: str | None, last: str | None) -> Period:
 
 
 @dataclass(frozen=True, slots=True)
-class Days:
-    """Whole days in UTC, from `first` to `last`, both included."""
+class Hours:
+    """Whole hours in UTC, from `start` up to but without `end`."""
 
-    first: date
-    last: date
+    start: datetime
+    end: datetime
 
-    def __contains__(self, day: date) -> bool:
-        return self.first <= day <= self.last
+    def __contains__(self, hour: datetime) -> bool:
+        return self.start <= hour < self.end
 
     def __str__(self) -> str:
-        return str(self.first) if self.first == self.last else f"{self.first} to {self.last}"
+        if self.start.hour or self.end.hour:
+            return f"{self.start:%Y-%m-%dT%H:%M} to {self.end:%Y-%m-%dT%H:%M}"
+        first, last = self.start.date(), (self.end - _DAY).date()
+        return str(first) if first == last else f"{first} to {last}"
 
 
-def judged_days(days: Sequence[date], first: str | None, last: str | None) -> Days:
-    """Returns the days to judge: without arguments the last day. `days`: the days of the log, in order. Raises
+def judged_hours(hours: Sequence[datetime], first: str | None, last: str | None) -> Hours:
+    """Returns the hours to judge: without arguments the last day. `hours`: the hours of the log, in order. Raises
     `QueryError`."""
-    if not days:
+    if not hours:
         raise QueryError("the log has no exchanges")
-    end = days[-1] if last is None else _day(last, "--to")
-    return _days(end if first is None else _day(first, "--from"), end)
+    end = _day_of(hours[-1]) + _DAY if last is None else _hour(last, "--to", _DAY)
+    return _hours(end - _DAY if first is None else _hour(first, "--from"), end)
 
 
-def baseline_days(days: Sequence[date], judged: Days, first: str | None, last: str | None) -> Days:
-    """Returns the days of the baseline: without arguments all days before `judged`. Raises `QueryError`."""
-    end = judged.first - timedelta(days=1) if last is None else _day(last, "--baseline-to")
-    start = min(days[0], end) if first is None else _day(first, "--baseline-from")
-    baseline = _days(start, end)
-    if not any(day in baseline for day in days):
+def baseline_hours(hours: Sequence[datetime], judged: Hours, first: str | None, last: str | None) -> Hours:
+    """Returns the hours of the baseline: without arguments all hours before `judged`. Raises `QueryError`."""
+    end = judged.start if last is None else _hour(last, "--baseline-to", _DAY)
+    start = min(_day_of(hours[0]), end - _DAY) if first is None else _hour(first, "--baseline-from")
+    baseline = _hours(start, end)
+    if not any(hour in baseline for hour in hours):
         raise QueryError(f"the log has no exchanges of {baseline} to compare with; choose other days or use --baseline")
     return baseline
 
 
-def _days(first: date, last: date) -> Days:
-    if last < first:
+def _hours(start: datetime, end: datetime) -> Hours:
+    if end <= start:
         raise QueryError("the period ends before it begins")
-    return Days(first, last)
+    return Hours(start, end)
 
 
-def _day(text: str, name: str) -> date:
+def _day_of(hour: datetime) -> datetime:
+    return hour.replace(hour=0)
+
+
+def _hour(text: str, name: str, day: timedelta = timedelta(0)) -> datetime:
+    """Returns the hour that an option names. `day`: what is added to a day."""
     try:
-        return date.fromisoformat(text)
-    except ValueError:
-        raise QueryError(f"{name}: expected a day like 2026-01-31") from None
+        moment = datetime.fromisoformat(text)
+        moment = moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+        if len(text) == len("2026-01-31"):
+            moment += day
+    except (ValueError, OverflowError):
+        moment = datetime.max
+    if moment.minute or moment.second:
+        raise QueryError(f"{name}: expected a day like 2026-01-31 or an hour like 2026-01-31T12:00")
+    return moment
 
 
 def _read(text: str, name: str, day: timedelta) -> float:

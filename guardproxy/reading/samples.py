@@ -16,7 +16,7 @@ import msgspec
 
 from guardproxy.audit import AnyEntry, Closing, Record
 from guardproxy.errors import QueryError
-from guardproxy.reading.period import Days
+from guardproxy.reading.period import Hours
 from guardproxy.reading.summary import OTHERS, class_of
 
 LIMIT_NAMES = 500
@@ -87,23 +87,32 @@ class Sample:
             self.sizes.setdefault(measure, Counter())[bin_of(measure, value)] += 1
 
 
-class DailySamples:
-    """The samples of all days of a log, in UTC."""
+class HourlySamples:
+    """The samples of all hours of a log, in UTC."""
 
     def __init__(self) -> None:
-        self.days: dict[date, Sample] = {}
+        self.hours: dict[datetime, Sample] = {}
+
+    @property
+    def days(self) -> dict[date, Sample]:
+        """Returns the samples of whole days."""
+        days: dict[date, Sample] = {}
+        for hour, sample in self.hours.items():
+            days.setdefault(hour.date(), Sample()).add(sample)
+        return days
 
     def see(self, entry: AnyEntry) -> None:
         """Adds an entry. Entries that are no exchanges are skipped."""
         if isinstance(entry, Record | Closing) and not (isinstance(entry, Record) and entry.feedback):
             at = entry.began if isinstance(entry, Closing) and entry.began is not None else entry.at
-            self.days.setdefault(datetime.fromtimestamp(at, UTC).date(), Sample()).see(entry)
+            hour = datetime.fromtimestamp(at, UTC).replace(minute=0, second=0, microsecond=0)
+            self.hours.setdefault(hour, Sample()).see(entry)
 
-    def within(self, days: Days) -> Sample:
-        """Returns the sample of these days."""
+    def within(self, hours: Hours) -> Sample:
+        """Returns the sample of these hours."""
         total = Sample()
-        for day, sample in self.days.items():
-            if day in days:
+        for hour, sample in self.hours.items():
+            if hour in hours:
                 total.add(sample)
         return total
 

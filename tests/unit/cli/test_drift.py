@@ -71,7 +71,11 @@ def test_a_saved_baseline_outlives_the_log(folder: Path, tmp_path: Path) -> None
 
 
 def test_wrong_use(folder: Path, tmp_path: Path) -> None:
-    assert run(folder, "--from", "x") == (2, "", "guardproxy: --from: expected a day like 2026-01-31\n")
+    assert run(folder, "--from", "x") == (
+        2,
+        "",
+        "guardproxy: --from: expected a day like 2026-01-31 or an hour like 2026-01-31T12:00\n",
+    )
     assert run(folder, "--to", "2026-01-30")[2].startswith("guardproxy: the log has no exchanges of 2026-01-29")
     assert run(folder, "--baseline", tmp_path / "no")[2].endswith("no: No such file or directory\n")
     assert run(tmp_path)[2] == "guardproxy: the log has no exchanges\n"

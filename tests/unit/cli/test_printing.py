@@ -99,8 +99,11 @@ def places(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     root = tmp_path_factory.mktemp("hostile")
     log, policies, broken, named = root / "log", root / "policies", root / "broken", root / f"n{HOSTILE[:9]}"
     long, longish = f"{HOSTILE}{'x' * LONG}", f"{HOSTILE}{'x' * 5000}"
-    huge = ({name: long if value == HOSTILE else value for name, value in entry.items()} for entry in list(entries(HOSTILE))[-1:])
-    write_log(log, "a", *entries(HOSTILE), exchanged(HOSTILE), *entries(longish), exchanged(longish), *huge)
+    huge = (
+        {name: long if value == HOSTILE else value for name, value in entry.items()}
+        for entry in list(entries(HOSTILE))[-1:]
+    )
+    write_log(log, "a", *entries(HOSTILE), exchanged(HOSTILE), *entries(longish), exchanged(longish), huge)
     with (log / "a.jsonl").open("ab") as file:
         file.write(json.dumps({"seq": 99, "kind": HOSTILE, "v": HOSTILE}).encode() + b"\n\x1b[31m not JSON\n")
     for folder in (policies, broken, named):

@@ -289,12 +289,25 @@ def test_what_the_store_answered_to_duties_is_kept() -> None:
     assert kept == [{"duty": "limits", "answers": [3, None]}, {"duty": "keys", "answers": ["a"]}]
 
 
-def test_faults_that_quote_a_schema_that_nobody_read_are_not_kept() -> None:
+def test_faults_keep_only_plain_words_of_a_schema_that_nobody_read() -> None:
     """A rule for answers alone leaves the request unread."""
-    shaped = "policy: p\nchecks: {shape: {use: json_schema, schema: {inline: {type: object}}}}\nrules:\n"
-    retried = "  - {id: r, on: response, when: shape, action: retry, attempts: 1}\n"
+    shaped = """policy: p
+checks:
+  word: {use: pattern, words: [no-such-word]}
+  shape:
+    use: json_schema
+    schema: {inline: {type: object, properties: {sort: {enum: [old, "Jane Doe"]}, "Jane Doe": {type: integer}}}}
+rules:
+"""
+    retried = "  - {id: r, on: response, when: shape, action: retry, attempts: 2}\n"
     watched = "  - {id: w, on: request, when: word, action: flag}\n"
-    for more, count in (("", 0), (watched, 1)):
-        text = shaped.replace("}}}}\n", "}}}, word: {use: pattern, words: [no-such-word]}}\n") + retried + more
-        attempts = Attempts(policy_set(text), ask()).say("[]").say("{}")
-        assert len(attempts.play.record["attempts"][0]["errors"]) == count
+    wrong = json.dumps({"sort": 5}), json.dumps({"Jane Doe": "x"})
+    for more, place, enum in (("", "*", '"old", *'), (watched, "Jane Doe", '"old", "Jane Doe"')):
+        attempts = Attempts(policy_set(shaped + retried + more), ask())
+        for text in (*wrong, "{}"):
+            attempts.say(text)
+        errors = [error for attempt in attempts.play.record["attempts"] for error in attempt["errors"]]
+        assert errors == [
+            {"place": "sort", "expected": f"one of {enum}", "found": "another value"},
+            {"place": place, "expected": "a whole number", "found": "a string"},
+        ]

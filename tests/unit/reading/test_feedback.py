@@ -13,7 +13,7 @@ from guardproxy.audit import AnyEntry, Judged, Record, RecordedFeedback, Recorde
 from guardproxy.reading.feedback import NO_EXCHANGE, NO_TEXTS, feedback_rows
 from guardproxy.reading.period import Period
 from guardproxy.reading.report import Verification, report_page
-from guardproxy.reading.samples import DailySamples
+from guardproxy.reading.samples import HourlySamples
 from guardproxy.reading.sql import LogDatabase
 from guardproxy.reading.summary import TrafficSummary
 from tests.kit.logs import write_log
@@ -110,7 +110,7 @@ def test_scores_have_a_table_and_a_mean(tmp_path: Path) -> None:
 
 def test_feedback_counts_apart_from_exchanges(folder: Path) -> None:
     entries = [exchange("x1"), feedback("x1", thumbs="up"), feedback("x1"), feedback("x1", outcome="blocked_request")]
-    summary, samples = TrafficSummary(Period()), DailySamples()
+    summary, samples = TrafficSummary(Period()), HourlySamples()
     for entry in entries:
         summary.see(entry)
         samples.see(entry)

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from guardproxy.errors import QueryError
-from guardproxy.reading.period import FOREVER_S, Days, Period, baseline_days, judged_days, read_period
+from guardproxy.reading.period import FOREVER_S, Hours, Period, baseline_hours, judged_hours, read_period
 
-DAY = date(2026, 1, 31)
-LOG_DAYS = [DAY - timedelta(days=9), DAY - timedelta(days=2), DAY]
+DAY = datetime(2026, 1, 31, tzinfo=UTC)
+JUDGED = Hours(DAY, DAY + timedelta(days=1))
+LOG_HOURS = [DAY - timedelta(days=9, hours=-5), DAY - timedelta(days=2), DAY + timedelta(hours=7)]
 
 
 def unix(text: str) -> float:
@@ -48,12 +49,12 @@ def test_other_words_are_refused(first: str | None, last: str | None, message: s
 
 
 def test_the_last_day_is_judged_against_the_days_before() -> None:
-    judged = judged_days(LOG_DAYS, None, None)
+    judged = judged_hours(LOG_HOURS, None, None)
     assert str(judged) == "2026-01-31"
-    assert str(baseline_days(LOG_DAYS, judged, None, None)) == "2026-01-22 to 2026-01-30"
-    week = judged_days(LOG_DAYS, "2026-01-25", "2026-01-30")
-    assert str(baseline_days(LOG_DAYS, week, None, None)) == "2026-01-22 to 2026-01-24"
-    assert str(baseline_days(LOG_DAYS, week, "2026-01-29", "2026-01-31")) == "2026-01-29 to 2026-01-31"
+    assert str(baseline_hours(LOG_HOURS, judged, None, None)) == "2026-01-22 to 2026-01-30"
+    week = judged_hours(LOG_HOURS, "2026-01-25", "2026-01-30")
+    assert str(baseline_hours(LOG_HOURS, week, None, None)) == "2026-01-22 to 2026-01-24"
+    assert str(baseline_hours(LOG_HOURS, week, "2026-01-29", "2026-01-31")) == "2026-01-29 to 2026-01-31"
 
 
 @pytest.mark.parametrize(
@@ -62,17 +63,27 @@ def test_the_last_day_is_judged_against_the_days_before() -> None:
         ("2026-1-31", None, "--from: expected a day"),
         (None, "tomorrow", "--to: expected a day"),
         ("2026-02-01", None, "ends before it begins"),
+        ("2026-01-31T10:30", None, "--from: expected a day like 2026-01-31 or an hour like"),
+        (None, "0001-01-01T00:00+02:00", "--to: expected a day"),
     ],
 )
 def test_wrong_days_are_refused(first: str | None, last: str | None, message: str) -> None:
     with pytest.raises(QueryError, match=message):
-        judged_days(LOG_DAYS, first, last)
+        judged_hours(LOG_HOURS, first, last)
+
+
+def test_hours_are_judged_against_the_hours_before() -> None:
+    judged = judged_hours(LOG_HOURS, "2026-01-31T07:00", "2026-01-31T10:00+02:00")
+    assert str(judged) == "2026-01-31T07:00 to 2026-01-31T08:00"
+    assert [hour in judged for hour in (*LOG_HOURS, DAY + timedelta(hours=8))] == [False, False, True, False]
+    assert str(baseline_hours(LOG_HOURS, judged, None, None)) == "2026-01-22T00:00 to 2026-01-31T07:00"
+    assert str(judged_hours(LOG_HOURS, None, "2026-01-31T12")) == "2026-01-30T12:00 to 2026-01-31T12:00"
 
 
 def test_a_baseline_needs_exchanges() -> None:
     with pytest.raises(QueryError, match="the log has no exchanges"):
-        judged_days([], None, None)
+        judged_hours([], None, None)
     with pytest.raises(QueryError, match="no exchanges of 2026-01-30 to compare with"):
-        baseline_days([DAY], Days(DAY, DAY), None, None)
+        baseline_hours([DAY], JUDGED, None, None)
     with pytest.raises(QueryError, match="no exchanges of 2026-01-23"):
-        baseline_days(LOG_DAYS, Days(DAY, DAY), "2026-01-23", "2026-01-23")
+        baseline_hours(LOG_HOURS, JUDGED, "2026-01-23", "2026-01-23")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from hypothesis import given
@@ -13,11 +13,13 @@ from guardproxy.audit.document import Gap
 from guardproxy.audit.intents import closing
 from guardproxy.errors import QueryError
 from guardproxy.reading.drift import shifts
-from guardproxy.reading.period import Days
-from guardproxy.reading.samples import LIMIT_NAMES, DailySamples, Sample, bin_of, read_sample, start_of, write_sample
+from guardproxy.reading.period import Hours
+from guardproxy.reading.samples import LIMIT_NAMES, HourlySamples, Sample, bin_of, read_sample, start_of, write_sample
 from guardproxy.reading.summary import OTHERS
 from tests.kit.drift import DAY, NOON_S, exchange, found, random_sample, sample
 from tests.kit.records import plain_decision, plain_intent, plain_record
+
+MIDNIGHT = datetime.combine(DAY, datetime.min.time(), UTC)
 
 
 def test_every_measure_of_an_exchange() -> None:
@@ -56,14 +58,16 @@ def test_an_answer_without_text_has_no_length_and_a_closing_only_a_class() -> No
 
 
 def test_days_are_those_of_utc_and_add_up() -> None:
-    days = DailySamples()
+    days, noon = HourlySamples(), MIDNIGHT + timedelta(hours=12)
     for offset_s in (0.0, 43_199.0, 43_200.0):
         days.see(plain_record(at=NOON_S + offset_s))
     days.see(closing(plain_intent("x"), NOON_S - 86_400, "e", "why"))
     days.see(Gap(v=3, at=NOON_S, since=NOON_S, why="disk full"))
-    assert days.within(Days(DAY, DAY)).exchanges == 2
-    assert days.within(Days(DAY, DAY + timedelta(days=1))).exchanges == 3
-    assert days.within(Days(DAY + timedelta(days=9), DAY + timedelta(days=9))) == Sample()
+    assert days.within(Hours(MIDNIGHT, MIDNIGHT + timedelta(days=1))).exchanges == 2
+    assert days.within(Hours(noon, noon + timedelta(hours=1))).exchanges == 1
+    assert [sample.exchanges for _, sample in sorted(days.days.items())] == [1, 2, 1]
+    assert days.within(Hours(MIDNIGHT, MIDNIGHT + timedelta(days=2))).exchanges == 3
+    assert days.within(Hours(MIDNIGHT + timedelta(days=9), MIDNIGHT + timedelta(days=10))) == Sample()
 
 
 def test_names_of_clients_are_bounded() -> None:
