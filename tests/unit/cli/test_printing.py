@@ -6,8 +6,10 @@ a new command, option or field is tested without a change here.
 
 from __future__ import annotations
 
+import ast
 import json
 from collections.abc import Iterator
+from io import BytesIO, TextIOWrapper
 from itertools import chain
 from pathlib import Path
 from threading import Event
@@ -15,6 +17,7 @@ from typing import Any
 
 import pytest
 import typer
+from rich.text import Text
 from typer.testing import CliRunner
 
 from guardproxy.audit.document_schema import log_schema
@@ -227,3 +230,83 @@ def test_no_command_prints_what_a_terminal_obeys(
         ]
         assert not too_long, arguments
     assert not failed
+
+
+def prints(tree: ast.AST) -> Iterator[str]:
+    """What a module uses to print by itself."""
+    for node in ast.walk(tree):
+        name = ast.unparse(node) if isinstance(node, ast.Attribute | ast.Name) else ""
+        if name in ("print", "typer.echo", "typer.secho", "click.echo", "sys.stdout", "sys.stderr", "Console"):
+            yield name
+        if isinstance(node, ast.ImportFrom):
+            yield from (
+                alias.name for alias in node.names if alias.name in ("Console", "echo", "secho", "stdout", "stderr")
+            )
+
+
+@pytest.mark.parametrize(
+    "path",
+    [path for path in sorted((ROOT / "guardproxy" / "cli").rglob("*.py")) if path.name != "printing.py"],
+    ids=str,
+)
+def test_only_one_file_of_the_command_line_prints(path: Path) -> None:
+    assert list(prints(ast.parse(path.read_text("utf-8")))) == []
+
+
+def test_the_test_of_printing_finds_what_prints() -> None:
+    tree = ast.parse("from rich.console import Console\nprint(1)\nsys.stdout.write('x')\ntyper.echo('y')")
+    assert set(prints(tree)) == {"Console", "print", "sys.stdout", "typer.echo"}
+
+
+def test_lines_are_cut_and_escaped(capsys: pytest.CaptureFixture[str]) -> None:
+    printing.say("a\nb\x1b", printing.styled(("c\x9b", "bold"), "d" * 3000), err=True)
+    printing.say("x" * 30_000, printing.styled(*["y" * 2000] * 20))
+    printing.say(Text("raw\x1b"))
+    out, err = capsys.readouterr()
+    assert err == f"a\\nb\\x1b\nc\\x9b{'d' * 2000}… (3,000 characters)\n"
+    assert [len(line) < 20_100 for line in out.splitlines()] == [True] * 3
+    assert out.endswith("raw\\x1b\n")
+
+
+def test_tables_are_aligned_after_they_are_escaped() -> None:
+    assert list(printing.aligned([("a", "b"), ("\x1b", "c"), ("z" * 500, "")])) == [
+        f"a{' ' * 199}  b",
+        f"\\x1b{' ' * 196}  c",
+        "z" * 199 + "…",
+    ]
+
+
+def test_errors_have_a_line_each(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(typer.Exit) as ended:
+        printing.fail("one\ntwo\x1b", 1)
+    assert ended.value.exit_code == 1
+    assert capsys.readouterr().err == "guardproxy: one\ntwo\\x1b\n"
+
+
+def test_an_output_for_ascii_gets_escapes(monkeypatch: pytest.MonkeyPatch) -> None:
+    stream = TextIOWrapper(BytesIO(), encoding="ascii")
+    monkeypatch.setattr("sys.stdout", stream)
+    printing.say("näme …")
+    assert stream.buffer.getvalue() == b"n\\xe4me \\u2026\n"  # type: ignore[attr-defined]  # a BytesIO
+
+
+def test_unexpected_errors_of_commands_without_texts_are_shown_escaped(capsys: pytest.CaptureFixture[str]) -> None:
+    try:
+        raise ValueError("a\x1b[31m")
+    except ValueError as error:
+        printing.show_trace(error)
+    assert capsys.readouterr().err.endswith("ValueError: a\\x1b[31m\n")
+
+
+@pytest.mark.parametrize(("arguments", "code"), [(["--version"], 0), (["nothing"], 2), ([], 2)])
+def test_the_program_ends_with_the_code_of_the_command(arguments: list[str], code: int) -> None:
+    assert CliRunner().invoke(app, arguments).exit_code == code
+
+
+def test_an_aborted_command_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    def aborts(*_: Any) -> None:
+        raise typer.Abort
+
+    monkeypatch.setattr("guardproxy.cli.policy.init.say_json", aborts)
+    result = CliRunner().invoke(app, ["policy", "init", "--json"])
+    assert (result.exit_code, result.stderr) == (1, "Aborted!\n")

@@ -309,5 +309,5 @@ rules:
         errors = [error for attempt in attempts.play.record["attempts"] for error in attempt["errors"]]
         assert errors == [
             {"place": "sort", "expected": f"one of {enum}", "found": "another value"},
-            {"place": place, "expected": "a whole number", "found": "a string"},
+            {"place": place, "expected": "a whole number", "found": "a string of 1 characters"},
         ]
