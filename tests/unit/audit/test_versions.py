@@ -15,12 +15,12 @@ import pytest
 
 from guardproxy.audit.canonical import canonical
 from guardproxy.audit.chain import verify
-from guardproxy.audit.document import ENTRY_VERSION, Closing, Record
+from guardproxy.audit.document import ENTRY_VERSION, UPSTREAM_5XX, Closing, Record
 from guardproxy.audit.versions import entries_of, entry_of, read_entry, read_record
 from guardproxy.errors import RecordError
 from guardproxy.replay.replays import replay
 from tests.kit.play import policy_set
-from tests.kit.records import plain_record, validator
+from tests.kit.records import plain_answer, plain_record, validator
 
 DATA = Path(__file__).parent / "data"
 OLD = DATA / "v1.jsonl"
@@ -124,3 +124,26 @@ def test_lines_that_are_no_entries(tmp_path: Path) -> None:
     assert next(entries) == plain_record()
     with pytest.raises(RecordError, match=r"a.jsonl:3: the entry has version 9"):
         next(entries)
+
+
+@pytest.mark.parametrize(
+    ("outcome", "status", "wanted"),
+    [
+        ("answered", 503, UPSTREAM_5XX),
+        ("answered", 404, "answered"),
+        ("answered", None, "answered"),
+        ("blocked_response", 500, "blocked_response"),
+        (UPSTREAM_5XX, 500, UPSTREAM_5XX),
+    ],
+)
+def test_an_upstreams_own_error_has_an_outcome_of_its_own_also_in_older_records(
+    outcome: str, status: int | None, wanted: str
+) -> None:
+    entry = entry_of(plain_record(plain_answer(status=status), outcome=outcome).document())
+    assert isinstance(entry, Record)
+    assert entry.outcome == wanted
+
+
+def test_a_response_that_is_no_object_is_refused() -> None:
+    with pytest.raises(RecordError, match="not an entry of version"):
+        entry_of({**plain_record().document(), "response": 5})

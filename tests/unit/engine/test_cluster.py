@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import sys
+import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,8 +19,9 @@ from typer.testing import CliRunner
 from guardproxy.batch import LogReplay, ReplayWork, SharedPolicies
 from guardproxy.cli import app
 from guardproxy.engine import HERE, Work, WorkEngine, parts_of
+from guardproxy.engine import cluster as of_ray
 from guardproxy.engine.cluster import RayEngine, _sizes
-from guardproxy.errors import ConfigError
+from guardproxy.errors import ConfigError, EngineError
 from tests.kit.logs import write_log
 from tests.kit.records import plain_record, plain_text
 
@@ -157,3 +160,52 @@ def test_without_the_package_its_extra_is_named(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(ConfigError, match=r"guardproxy\[ray\]"):
         RayEngine()
+
+
+def answering(data: bytes | None) -> Iterator[str]:
+    """The address of a server that answers each connection with `data`, or with nothing."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def serve() -> None:
+            with suppress(OSError):
+                connection, _ = server.accept()
+                with connection:
+                    connection.sendall(data or b"")
+                    if data is not None:
+                        connection.recv(100)
+                    else:
+                        connection.recv(1000), connection.recv(1000)
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        yield f"127.0.0.1:{server.getsockname()[1]}"
+        thread.join()
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [(b"HTTP/1.1 400 Bad Request\r\n\r\n", "what answers there is no cluster"), (None, "no answer in 0.2 s")],
+)
+def test_what_is_no_cluster_is_said_at_once(data: bytes | None, message: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(of_ray, "REACH_S", 0.2)
+    for address in answering(data):
+        with pytest.raises(EngineError, match=rf"no Ray cluster at {address} \(RAY_ADDRESS\): {message}"):
+            of_ray._reach(address)
+
+
+def test_a_port_that_nobody_listens_at_is_said() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+    for address in (f"127.0.0.1:{port}", f"ray://127.0.0.1:{port}"):
+        with pytest.raises(EngineError, match=f"no Ray cluster at {address} .*refused"):
+            of_ray._reach(address)
+
+
+def test_a_server_of_a_cluster_is_reached(monkeypatch: pytest.MonkeyPatch) -> None:
+    for address in answering(b"\x00\x00\x00\x04\x00\x00\x00\x00\x00"):
+        of_ray._reach(address)
+    monkeypatch.setenv("RAY_USE_TLS", "1")
+    for address in answering(b"anything"):
+        of_ray._reach(address)
+    for word in ("", "auto", "local"):
+        of_ray._reach(word)

@@ -68,7 +68,11 @@ def test_a_rule_that_holds_now_is_shown_where() -> None:
     (group,) = traffic.groups
     assert group.ids == ["id1", "id2"]
     example = group.examples[0]
-    assert (example.where, example.before, example.after) == ("request messages[0].content", "answered", "answered")
+    assert (example.where, example.before, example.after) == (
+        "request messages[0].content",
+        "answered",
+        "answered by other rules",
+    )
     assert example.pieces[-1].text.startswith("[WORD_")
     assert example.pieces[-1].mark == "WORD"
     assert "jo@ab.io" not in "".join(piece.text for piece in example.pieces)
@@ -185,3 +189,50 @@ def test_the_results_of_parts_add_up_to_those_of_the_whole(cut: int) -> None:
         (group.rule, group.count, group.ids) for group in whole.groups
     ]
     assert [group.examples for group in first.groups] == [group.examples[:3] for group in whole.groups]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "headline", "ending"),
+    [
+        (
+            "when: mail, action: redact",
+            "when: mail, action: flag",
+            "1 redaction would be lost",
+            "answered without a redaction",
+        ),
+        (
+            "when: mail, action: redact",
+            "when: mail, action: block",
+            "1 answered request would be blocked",
+            "blocked_request",
+        ),
+        (
+            "on: response, when: word, action: flag",
+            "on: response, when: word, action: redact",
+            "2 redactions would be new",
+            "answered with more redactions",
+        ),
+        (
+            "id: word, on: response",
+            "id: other, on: response",
+            "nothing that clients or models get would change",
+            "answered by other rules",
+        ),
+    ],
+)
+def test_what_matters_is_said_in_words(old: str, new: str, headline: str, ending: str) -> None:
+    assert old in POLICY
+    changed = POLICY.replace(old, new).replace(
+        ", restore: true", "" if "mail" in new and "redact" not in new else ", restore: true"
+    )
+    traffic = compared(POLICY, changed)
+    assert traffic.headline == headline
+    assert list(traffic.outcomes) == [("answered", ending)]
+
+
+def test_a_blocked_exchange_that_would_pass_comes_before_what_is_new() -> None:
+    blocking = POLICY.replace("on: response, when: word, action: flag", "on: request, when: word, action: block")
+    play = Play(policy_set(blocking)).ask({"model": "m", "messages": [{"role": "user", "content": "plain"}]})
+    traffic = compared(blocking, POLICY, through_log(play.finish.record))
+    traffic.effects["redacted"] += 2
+    assert traffic.headline == "1 blocked exchange would pass, 2 redactions would be new"

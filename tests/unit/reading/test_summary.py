@@ -9,9 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from guardproxy.audit.document import Gap, RecordedFinding, RecordedRequest
+from guardproxy.audit.document import Gap, RecordedError, RecordedFinding, RecordedRequest
 from guardproxy.audit.entries import AnyEntry
 from guardproxy.audit.intents import closing
+from guardproxy.audit.tasks import RecordedRefusal
 from guardproxy.reading.period import Period
 from guardproxy.reading.summary import (
     BLOCKED,
@@ -134,3 +135,21 @@ def test_parts_of_a_period_add_up(records: list[AnyEntry], cut: int) -> None:
             total.update(getattr(part, name))
         assert total == getattr(whole, name)
     assert sum((counts for counts in whole.hours.values()), Counter()) == whole.classes
+
+
+def test_refusals_are_counted_by_reason_and_rules_by_the_policies_in_force() -> None:
+    limit = RecordedRefusal(duty="limits", name="few", code="budget_exceeded", mode="enforce")
+    shadow = RecordedRefusal(duty="limits", name="many", code="budget_exceeded", mode="shadow")
+    held = plain_record(decisions=(plain_decision(), plain_decision()))
+    summary = summed(
+        plain_record(outcome="refused", error=RecordedError(code="budget_exceeded"), refusals=(limit, shadow)),
+        plain_record(outcome="refused", error=RecordedError(code="too_deep")),
+        plain_record(outcome="no_capacity"),
+        held,
+        held,
+    )
+    assert summary.refusals == {"budget_exceeded, limit few": 1, "too_deep": 1, "no_capacity": 1}
+    assert summary.held == {"sha256:p": {"p: r": 2}}
+    for number in range(LIMIT_NAMES + 2):
+        summary.see(plain_record(decisions=(plain_decision(),), policies=f"sha256:{number}"))
+    assert len(summary.held) <= LIMIT_NAMES + 1

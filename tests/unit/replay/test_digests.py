@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from guardproxy.audit.entries import AnyEntry
-from guardproxy.replay.digests import Digests
+from guardproxy.replay.digests import LIMIT_RULES, Digests
 from tests.kit.play import policy_set
-from tests.kit.records import plain_intent, plain_record
+from tests.kit.records import plain_decision, plain_intent, plain_record
 
 POLICIES = policy_set(
     """
@@ -26,7 +26,8 @@ def said(*entries: AnyEntry) -> list[str]:
 
 def test_nothing_is_said_where_nothing_differs() -> None:
     same = plain_record(checks={CHECK.name: CHECK.digest}, policies=POLICIES.digest)
-    assert said(same, plain_record(engine="older"), plain_intent(), plain_record(checks={"gone": "sha256:1"})) == []
+    gone = plain_record(checks={"gone": "sha256:1"}, policies=POLICIES.digest)
+    assert said(same, plain_record(engine="older"), plain_intent(), gone) == []
 
 
 def test_programs_and_checks_that_differ_are_named() -> None:
@@ -34,12 +35,22 @@ def test_programs_and_checks_that_differ_are_named() -> None:
     assert said(
         plain_record(checks=changed, policies=POLICIES.digest, engine="older"),
         plain_record(checks=changed),
-        plain_record(checks=changed),
+        plain_record(checks=changed, decisions=(plain_decision(),)),
     ) == [
         "1 exchanges were recorded by older; this is test",
         "the check `word` differs from the check of 2 exchanges: its options, its library or its model changed",
         "the check `word` differs from the check of 1 exchanges: its library or its model changed",
+        "2 exchanges were recorded under other policies (sha256:p), of which these rules held: p: r",
     ]
+
+
+def test_policies_without_a_name_are_named_by_their_rules_but_not_by_all() -> None:
+    many = tuple(plain_decision(rule=f"r{number:02}") for number in range(LIMIT_RULES + 2))
+    other = {"checks": {"gone": "sha256:1"}}
+    (silent,) = said(plain_record(**other))
+    assert silent.endswith("of which no rule held")
+    (cut,) = said(plain_record(decisions=many, **other))
+    assert cut.endswith("p: r10, p: r11 and 2 more")
 
 
 def test_counts_of_parts_add_up_to_those_of_the_whole() -> None:

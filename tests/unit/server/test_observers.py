@@ -5,17 +5,18 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 from threading import Event
+from typing import Any
 
 import pytest
 
 from guardproxy.audit.chain import verify
-from guardproxy.audit.document import Record, RecordedError
-from guardproxy.audit.tasks import RecordedRoute
+from guardproxy.audit.document import UPSTREAM_5XX, Record, RecordedError, RecordedShortage
+from guardproxy.audit.tasks import RecordedRefusal, RecordedRoute
 from guardproxy.server.observers import LIMIT_MODELS, Fan, LogObserver, MetricsObserver, Observers, Outlet
 from guardproxy.server.recorder import Recorder
 from guardproxy.server.status import Metrics
 from tests.kit.play import Play, chat_frames, policy_set
-from tests.kit.records import plain_answer, plain_intent, plain_record
+from tests.kit.records import plain_answer, plain_decision, plain_intent, plain_record
 
 WAIT_S = 30.0
 
@@ -219,3 +220,42 @@ def test_routes_and_what_they_save_are_counted() -> None:
     assert of("guardproxy_routes_total", {"policy": "q", "upstream": "default", "mode": "shadow"}) == 2
     assert of("guardproxy_saved_money_total", {"policy": "p", "mode": "enforce"}) == 0.5
     assert of("guardproxy_saved_money_total", {"policy": "q", "mode": "shadow"}) is None
+
+
+def test_the_log_line_says_who_asked_for_what_and_why_it_was_refused(caplog: pytest.LogCaptureFixture) -> None:
+    limit = RecordedRefusal(duty="limits", name="few", code="budget_exceeded", mode="enforce")
+    shadow = RecordedRefusal(duty="limits", name="many", code="budget_exceeded", mode="shadow")
+    refused = plain_record(
+        outcome="refused",
+        error=RecordedError(code="budget_exceeded", field="model"),
+        refusals=(limit, shadow),
+        tenant_name="team",
+        client="web",
+    )
+    failed = plain_record(plain_answer(status=503), outcome=UPSTREAM_5XX, model="4111 1111 1111 1111")
+    blocked = plain_record(outcome="blocked_request", rules=("r",), decisions=(plain_decision(),))
+    late = plain_record(outcome="no_capacity", no_capacity=RecordedShortage(check="pii", reason="late"))
+    with caplog.at_level("INFO"):
+        for record in (refused, failed, blocked, late):
+            assert LogObserver().wants(record)
+            LogObserver().finished(record)
+        assert not LogObserver().wants(plain_record())
+    common = {"tenant": "t1", "model": "small"}
+    assert [_further(line) for line in caplog.records] == [
+        {
+            **common,
+            "tenant": "team",
+            "client": "web",
+            "error": "budget_exceeded",
+            "field": "model",
+            "limits": ["limits few"],
+        },
+        {"tenant": "t1", "upstream_status": 503},
+        {**common, "policies": ["p"]},
+        {**common, "no_capacity": "pii: late"},
+    ]
+
+
+def _further(line: Any) -> dict[str, Any]:
+    names = ("tenant", "client", "model", "upstream_status", "error", "field", "limits", "no_capacity", "policies")
+    return {name: getattr(line, name) for name in names if hasattr(line, name)}

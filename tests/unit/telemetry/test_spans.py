@@ -9,6 +9,7 @@ import pytest
 from guardproxy.audit import RecordedCache, RecordedError
 from guardproxy.telemetry.spans import spans_of
 from guardproxy.telemetry.trace import begin_trace
+from guardproxy.wire import FEEDBACK, FEEDBACK_ROUTE
 from tests.kit.records import plain_answer, plain_attempt, plain_decision, plain_record, plain_text
 
 URL = "https://api.example:8443/v1/messages"
@@ -107,3 +108,8 @@ def test_rules_that_found_nothing_allow() -> None:
     *_, asked = spans_of(record, TRACE, URL, guardrails=True)
     assert asked.attributes["gen_ai.security.verdict.type"] == "allow"
     assert not asked.events
+
+
+def test_feedback_is_no_call_of_a_model() -> None:
+    record = plain_record(codec=FEEDBACK.name, route=FEEDBACK_ROUTE)
+    assert [span.kind for span in spans_of(record, TRACE, URL, guardrails=False)] == ["server"]

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from confluent_kafka import Consumer, Producer
 
-from guardproxy.audit.shipping import Shipper, Target
+from guardproxy.audit.shipping import Batch, Shipper, Target
 from guardproxy.audit.sinks import target_of
 from guardproxy.audit.sinks.http import HttpTarget
 from guardproxy.audit.sinks.kafka import KafkaTarget
@@ -213,3 +213,14 @@ def test_a_missing_package_is_named(url: str, module: str, extra: str, monkeypat
 
 def test_a_dash_is_standard_output() -> None:
     assert isinstance(target_of("-"), StreamTarget)
+
+
+class Terminal(io.BytesIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_a_terminal_gets_the_same_json_without_what_it_obeys() -> None:
+    stream = Terminal()
+    StreamTarget(stream).send(Batch("log", 0, 0, '{"a":"\x9b\u202e\x7f"}\n'.encode()))
+    assert stream.getvalue() == b'{"a":"\\u009b\\u202e\\u007f"}\n'
