@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -10,11 +11,12 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from guardproxy.audit import RecordedCache
+from guardproxy.audit import RecordedCache, RecordedError
 from guardproxy.audit.document import Gap, Record
 from guardproxy.audit.entries import Judged
 from guardproxy.audit.intents import closing
 from guardproxy.audit.opinions import RecordedFeedback, RecordedJudge, RecordedOpinion
+from guardproxy.audit.tasks import RecordedRefusal
 from guardproxy.audit.versions import entry_of
 from guardproxy.cli.audit import app
 from guardproxy.exchange.transcript import DataReceived, RequestReceived, ResponseEnded, ResponseStarted
@@ -380,3 +382,57 @@ def test_show_says_what_it_could_not_read(tmp_path: Path) -> None:
     assert code == 0
     assert len(out.splitlines()) == 2
     assert err == "2 lines could not be read: not a line of a log; see `guardproxy audit verify`\n"
+
+
+REFUSED = plain_record(
+    id="refused",
+    outcome="refused",
+    tenant_name="acme",
+    client="web",
+    error=RecordedError(code="budget_exceeded", field="model"),
+    refusals=(
+        RecordedRefusal(duty="limits", name="daily", code="budget_exceeded", mode="enforce"),
+        RecordedRefusal(duty="limits", name="other", policy="p", code="budget_exceeded", mode="shadow"),
+    ),
+)
+
+
+def test_a_refusal_says_who_and_why(tmp_path: Path) -> None:
+    write(tmp_path, "a", REFUSED, plain_record(outcome="late", error=RecordedError(code="late")))
+    _, out, _ = run("show", tmp_path)
+    assert re.split("  +", out.splitlines()[1])[4:6] == ["acme/web", "refused: budget_exceeded daily"]
+    assert re.split("  +", out.splitlines()[2])[5] == "late"
+    _, out, _ = run("show", tmp_path, "refused")
+    lines = [line.strip() for line in out.splitlines()]
+    assert {"client: web", "error: budget_exceeded at model", "refused by: limits daily: budget_exceeded"} <= {*lines}
+    assert "refused by: limits other of policy p: budget_exceeded (shadow)" in lines
+
+
+@pytest.mark.parametrize(
+    ("options", "ids"),
+    [
+        (("--rule", "r"), ["ruled"]),
+        (("--rule", "s"), ["ruled"]),
+        (("--tenant", "acme"), ["refused"]),
+        (("--tenant", "web"), ["refused"]),
+        (("--tenant", "t1", "--outcome", "answered"), ["old", "ruled"]),
+        (("--outcome", "budget_exceeded"), ["refused"]),
+        (("--outcome", "unknown"), ["lost"]),
+        (("--since", "2025-06-15"), ["ruled", "refused"]),
+        (("--since", "1s"), []),
+        (("--since", "1970-01-01T00:00", "--last", "1"), ["refused"]),
+    ],
+)
+def test_the_list_can_be_narrowed(options: tuple[str, ...], ids: list[str], tmp_path: Path) -> None:
+    lost = closing(plain_intent("lost"), 3.0, "e", "the process ended before")
+    ruled = plain_record(id="ruled", rules=("r",), shadow=("s",))
+    write(tmp_path, "a", plain_intent("lost"), lost, plain_record(id="old", at=5.0), ruled, REFUSED)
+    code, out, _ = run("show", tmp_path, "--json", *options)
+    assert (code, [json.loads(line)["id"] for line in out.splitlines()]) == (0, ids)
+
+
+def test_a_time_that_cannot_be_read_is_wrong_use(tmp_path: Path) -> None:
+    write(tmp_path, "a", REFUSED)
+    code, _, err = run("show", tmp_path, "--since", "yesterday")
+    assert code == 2
+    assert "expected a day like 2026-01-31" in err

@@ -14,6 +14,7 @@ from guardproxy.exchange.setting import Limits
 from guardproxy.exchange.transcript import (
     CancelUpstream,
     DataReceived,
+    ResponseEnded,
     ResponseStarted,
     RunScans,
     SendData,
@@ -26,6 +27,7 @@ from tests.kit.checks import promise
 from tests.kit.play import (
     CHAT,
     MESSAGES,
+    Play,
     chat_frames,
     chat_texts,
     events,
@@ -671,3 +673,19 @@ def test_nor_do_calls(said: list[tuple[str, str]], cuts: list[int], waits: list[
         assert other.play.record["decisions"] == one.play.record["decisions"]
         assert replay(other.play.record, CALLS).verdict == "identical"
         assert MAIL not in other.play.finish.record.to_json().decode()
+
+
+@pytest.mark.parametrize("receipts", [False, True])
+@pytest.mark.parametrize(("status", "outcome"), [(503, "upstream_5xx"), (429, "answered"), (200, "answered")])
+def test_an_upstreams_own_error_has_an_outcome_of_its_own(status: int, outcome: str, receipts: bool) -> None:
+    error = json.dumps({"error": {"message": "overloaded", "type": "server_error"}}).encode()
+    play = Play(RETRY, receipts=receipts).ask({"model": "m", "messages": [{"role": "user", "content": "hi"}]})
+    play.tell(ResponseStarted(status, "application/json"))
+    play.tell(DataReceived(whole("hello") if status == 200 else error))
+    play.scan()
+    play.tell(ResponseEnded())
+    play.scan()
+    assert (play.finish.outcome, play.record["outcome"], play.record["status"]) == (outcome, outcome, status)
+    assert (f"outcome={outcome}" in (play.head.receipt or "")) == receipts
+    assert replay(play.record, RETRY).verdict == "identical"
+    assert replay({**play.record, "outcome": "answered"}, RETRY).verdict == "identical", "as earlier releases said"

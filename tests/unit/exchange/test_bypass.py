@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import json
 
+import pytest
+
 from guardproxy.errors import ErrorCode
 from guardproxy.exchange.bypass import PassThrough
+from guardproxy.exchange.client import completed
 from guardproxy.exchange.setting import Keys, unsealed
 from guardproxy.exchange.transcript import (
     Aborted,
@@ -115,3 +118,9 @@ def test_the_client_is_told_that_nothing_was_read() -> None:
         _, done = play(RequestReceived(b""), happened)
         (head,) = [command for command in done if isinstance(command, SendHead)]
         assert head.receipt.endswith("request-unread=(*), response-unread=(*)")
+
+
+@pytest.mark.parametrize(("status", "outcome"), [(500, "upstream_5xx"), (404, "passed")])
+def test_an_error_of_the_upstream_has_an_outcome_of_its_own(status: int, outcome: str) -> None:
+    assert completed(status, "passed") == outcome
+    assert completed(None, "passed") == "passed"

@@ -13,7 +13,9 @@ import duckdb
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
+from guardproxy.audit import RecordedCache
 from guardproxy.audit.chain import begin, seal
 from guardproxy.audit.document import (
     Gap,
@@ -27,6 +29,8 @@ from guardproxy.errors import QueryError
 from guardproxy.reading import sql
 from guardproxy.reading.period import Period, read_period
 from guardproxy.reading.sql import LEAST_LINE_BYTES, VIEWS, LogDatabase
+from guardproxy.telemetry import measures_of
+from guardproxy.wire import codecs
 from tests.kit.docs import Block, blocks
 from tests.kit.logs import write_log
 from tests.kit.records import plain_answer, plain_attempt, plain_decision, plain_intent, plain_record, plain_text
@@ -284,3 +288,44 @@ def test_the_queries_of_the_documentation_run(folder: Path, block: Block) -> Non
         for sql in filter(str.strip, block.text.split(";")):
             _, found = database.query(sql)
             list(found)
+
+
+def test_every_format_counts_tokens_in_sql_as_everywhere_else(tmp_path: Path) -> None:
+    """The expressions come from the formats, so a further format needs no line here."""
+    records = []
+    for number, codec in enumerate(codecs()):
+        usage: dict[str, Any] = {}
+        fields = codec.contract.usage
+        for count, name in enumerate(
+            (*fields.prompt[:1], *fields.answer[:1], *fields.more_prompt, *fields.more_answer), 3
+        ):
+            within, _, last = name.rpartition(".")
+            (usage.setdefault(within, {}) if within else usage)[last] = count
+        records.append(
+            plain_record(
+                id=f"x{number}", codec=codec.name, route=codec.routes[0], usage=usage, cost=2_500_000, client="web"
+            )
+        )
+    write_log(tmp_path, "a", *records)
+    found = rows(tmp_path, "SELECT id, client, cost, input_tokens, output_tokens FROM exchanges ORDER BY seq")
+    measured = [measures_of(record) for record in records]
+    assert found == [
+        (record.id, "web", 2.5, seen.input_tokens, seen.output_tokens)
+        for record, seen in zip(records, measured, strict=True)
+    ]
+    assert any(seen.input_tokens for seen in measured)
+
+
+def test_tokens_of_all_attempts_count_and_none_for_an_answer_from_the_cache(tmp_path: Path) -> None:
+    usage = {"input_tokens": 5, "output_tokens": 2}
+    tries = (replace(plain_attempt(plain_answer()), usage=usage), plain_attempt())
+    hit = RecordedCache(result="hit", match="exact", mode="enforce", policies=("p",))
+    records = (
+        plain_record(usage=usage, attempts=tries),
+        plain_record(id="x1", usage=usage, cache=hit),
+        plain_record(id="x2"),
+    )
+    write_log(tmp_path, "a", *records)
+    found = rows(tmp_path, "SELECT input_tokens, output_tokens FROM exchanges ORDER BY seq")
+    assert found == [(10, 4), (None, None), (None, None)]
+    assert found == [(seen.input_tokens, seen.output_tokens) for seen in map(measures_of, records)]
