@@ -17,6 +17,7 @@ from guardproxy.errors import ConfigError, GuardproxyError
 if TYPE_CHECKING:
     from guardproxy.batch import SealedTexts
     from guardproxy.engine import AnyPath
+    from guardproxy.policy import PolicySet
     from guardproxy.policydiff import Traffic
     from guardproxy.replay import ReplayResult
 
@@ -65,7 +66,7 @@ def replay(
         parts = list(parts_of((file, file.stat().st_size) for file in files))
         shared = SharedPolicies(policies, allow_code)
         work = ReplayWork(shared, _sealed(place, store, key or ()), all_rows=as_json)
-        shared.load()
+        loaded = shared.load()
         run = LogReplay(work, parts, engine_of(engine, workers, "replaying"))
         remarks = run.remarks()
         for remark in remarks:
@@ -73,7 +74,7 @@ def replay(
         rows = run.rows()
         if not as_json:  # all results are needed to say first what matters
             rows = iter(list(rows))
-            say(styled((run.traffic.headline, "bold")))
+            say(_under(loaded), styled((run.traffic.headline, "bold")))
         for name, result in rows:
             _print_result(name, result, as_json)
         if report is not None:
@@ -87,9 +88,17 @@ def replay(
         fail(f"{error.filename}: {error.strerror}")
     counts = run.counts
     if not as_json:
+        for reason, count in run.traffic.reasons.most_common():
+            say(f"{count} not replayable: {reason}")
         _print_groups(run.traffic)
         say(", ".join(f"{count} {verdict}" for verdict, count in counts.items()))
     raise typer.Exit(1 if counts["different"] or counts["cannot be told"] else 0)
+
+
+def _under(policies: PolicySet) -> str:
+    """Returns the policies of the replay in words, with their rules and their digest."""
+    named = (f"{policy.name} ({', '.join(rule.id for rule in policy.rules)})" for policy in policies.policies)
+    return f"replayed under {', '.join(named)}: {policies.digest}"
 
 
 def _sealed(log: AnyPath, store: Path | None, keys: Sequence[str]) -> SealedTexts | None:
