@@ -64,6 +64,9 @@ def test_changes_are_listed_by_exchange_and_by_rule_and_written_as_a_page(folder
     assert read.open == []
     assert "simple: word holds no longer" in read.text
     assert "b" not in {tag for tag, _ in read.tags}
+    told = [line for line in lines if line.startswith("replayed under")]
+    assert told[0].startswith("replayed under simple (word): sha256:")
+    assert lines[lines.index(told[0]) + 1] == "nothing that clients or models get would change"
 
 
 def test_differing_checks_are_said_first(folder: Path) -> None:

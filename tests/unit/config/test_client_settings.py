@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from guardproxy.config import load
+from guardproxy.config import Config, load
 from guardproxy.errors import ConfigError
 
 PLAIN: dict[str, Any] = {"upstream": ("https://a.example",), "client_keys": "keys"}
@@ -65,3 +65,10 @@ def test_each_upstream_has_its_key() -> None:
     named = load(PLAIN | {"upstream": upstreams[1:]}, {})
     assert (named.upstream_name("openai"), named.upstream_for("openai")) == ("anthropic", "https://b.example")
     assert not load({"upstream": upstreams}, {}).has_clients
+
+
+def test_the_urls_of_all_upstreams_are_without_their_names() -> None:
+    assert Config(upstream=("https://a.example", "b=http://b.example/v1?x=y")).upstream_urls == (
+        "https://a.example",
+        "http://b.example/v1?x=y",
+    )

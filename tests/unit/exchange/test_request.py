@@ -177,3 +177,13 @@ def test_a_policy_for_a_model_applies_wherever_the_model_is_named(route: str, bo
     asked = {"model": "m", "max_tokens": 5, "messages": [{"role": "user", "content": "forbidden"}]}
     assert Play(policies, route).ask(asked).upstream is not None
     assert Play(policies, route).ask({**asked, **body}).finish.outcome == "blocked_request"
+
+
+@pytest.mark.parametrize(
+    ("model", "kept"),
+    [("gpt-5", "gpt-5"), ("", ""), ("4111 1111 1111 1111", ""), ("sk-0123456789abcdef", ""), ("a\nb", "")],
+)
+def test_a_refusal_names_the_model_if_that_is_a_word(model: str, kept: str) -> None:
+    play = Play(policy_set())
+    play.tell(Refused(ErrorCode.OUT_OF_SCOPE, "no", "model", model=model))
+    assert play.record["model"] == kept

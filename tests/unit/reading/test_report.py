@@ -11,7 +11,7 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from guardproxy.audit.document import Gap, RecordedFinding, RecordedSealing
+from guardproxy.audit.document import Gap, RecordedError, RecordedFinding, RecordedSealing
 from guardproxy.audit.entries import AnyEntry, Erased, Rotated, Unsealed
 from guardproxy.audit.folder import verify_folder
 from guardproxy.audit.proof.checkpoint import RemovedLog
@@ -210,3 +210,13 @@ def test_bars_show_every_exchange_inside_the_plot(hours: dict[int, str]) -> None
         assert 13.9 <= float(y) <= float(y) + float(height) <= 196.2
         heights[CLASSES[int(at)]] += float(height)
     assert set(heights) == set(hours.values())
+
+
+def test_it_begins_with_what_matters_and_names_rules_and_reasons() -> None:
+    refused = plain_record(outcome="refused", error=RecordedError(code="too_deep"))
+    held = plain_record(outcome="blocked_request", checks=CHECKED, decisions=(plain_decision(),))
+    text = text_of(page(refused, held, held))
+    assert text.index("Of 3 exchanges: 2 blocked, 1 refused") < text.index("3 exchanges in the period")
+    assert "Refusals by reason reason exchanges too_deep 1" in text
+    assert "p: r (2)" in text
+    assert "No exchange was blocked, redacted or refused." in text_of(page(plain_record(checks=CHECKED)))

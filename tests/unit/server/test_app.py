@@ -331,3 +331,25 @@ async def test_a_duty_plans_where_a_request_goes(running: Start, install: Instal
     await rig.server.drain()
     records = [record for record in rig.records() if record["outcome"] == "answered"]
     assert {(record["plan"]["upstream"], record["plan"]["reason"]) for record in records} == {("second", "by the test")}
+
+
+async def test_an_operator_is_told_what_is_needed_first(running: Start) -> None:
+    rig = await running(more_upstreams=("away=https://api.example",), host="::")
+    about = rig.server.about(8080)
+    assert (about["url"], about["policy_names"]) == ("http://127.0.0.1:8080", ["guard"])
+    assert about["audit"] == str(rig.audit)
+    assert (
+        about["base_url"]
+        == "http://127.0.0.1:8080/v1 for OpenAI's SDKs, http://127.0.0.1:8080 for Anthropic's and Google's"
+    )
+    assert str(about["traffic"]).endswith("to upstreams: not encrypted to 127.0.0.1")
+    rig.server.config = Config(upstream=("https://api.example",), host="fe80::1", audit=rig.audit)
+    assert rig.server.about(1)["url"] == "http://[fe80::1]:1"
+    assert str(rig.server.about(1)["traffic"]).endswith("to upstreams: encrypted")
+
+
+@ROUTES
+async def test_an_error_of_the_upstream_is_counted_apart(running: Start, path: str) -> None:
+    rig = await running()
+    assert (await rig.status(path, asked("error 503")))[0] == 503
+    await until(lambda: rig.count("exchanges_total", route=f"POST {path}", outcome="upstream_5xx") == 1)

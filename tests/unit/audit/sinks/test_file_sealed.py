@@ -15,7 +15,7 @@ from guardproxy.audit.versions import entries_of
 from guardproxy.errors import AuditError, SealError
 from tests.kit.disk import problems, wait_healthy
 from tests.kit.records import plain_record
-from tests.kit.sealing import MAIL, private, store_at
+from tests.kit.sealing import MAIL, OTHER, private, store_at
 
 
 class Failing:
@@ -33,7 +33,7 @@ class Failing:
         return [AuditError("not JSON") if record.id == "bad" else written for record, written in pairs]
 
     def check(self) -> None:
-        self.checks += 1
+        self.checks += self.is_broken
         if self.checks > 1:
             self.is_broken = False
         if self.is_broken:
@@ -91,3 +91,15 @@ def test_while_keys_cannot_be_used_no_record_is_kept(tmp_path: Path) -> None:
     assert isinstance(record, Record)
     assert record.sealed is not None
     assert problems(tmp_path) == []
+
+
+def test_a_changed_key_is_noticed_before_a_record_needs_it(tmp_path: Path) -> None:
+    sealer = Sealer(store_at(tmp_path))
+    sink = FileSink(tmp_path, "a", {"log": "x"}, sealing=sealer, watch_s=0.001)
+    custody = store_at(tmp_path)
+    custody.rotate(OTHER, lambda count: b"")
+    custody.close()
+    while sink.healthy:
+        sink._thread.join(0.0005)
+    assert "is not the key of this key store" in sink.trouble
+    sink.close()
