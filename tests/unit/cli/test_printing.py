@@ -102,10 +102,8 @@ def places(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     root = tmp_path_factory.mktemp("hostile")
     log, policies, broken, named = root / "log", root / "policies", root / "broken", root / f"n{HOSTILE[:9]}"
     long, longish = f"{HOSTILE}{'x' * LONG}", f"{HOSTILE}{'x' * 5000}"
-    huge = (
-        {name: long if value == HOSTILE else value for name, value in entry.items()}
-        for entry in list(entries(HOSTILE))[-1:]
-    )
+    record = next(entry for entry in entries(HOSTILE) if "sealed" not in entry and "response" in entry)
+    huge = {name: long if value == HOSTILE else value for name, value in record.items()}
     write_log(log, "a", *entries(HOSTILE), exchanged(HOSTILE), *entries(longish), exchanged(longish), huge)
     with (log / "a.jsonl").open("ab") as file:
         file.write(json.dumps({"seq": 99, "kind": HOSTILE, "v": HOSTILE}).encode() + b"\n\x1b[31m not JSON\n")
@@ -183,7 +181,8 @@ def calls(command: Any, places: list[Path]) -> Iterator[list[str]]:
     for form in [[], ["--json"]] if "--json" in names else [[]]:
         for place in map(str, places):
             yield call(*form, first=place, others=place)
-            yield call(*form, first=place, others=text)
+            if len(kinds["argument"]) > 1 or needed:
+                yield call(*form, first=place, others=text)
     for name in further:
         yield call(name, text, first=str(places[0]), others=str(places[0]))
         yield call(name, str(places[2]), first=str(places[1]), others=str(places[1]))
