@@ -11,6 +11,7 @@ import json
 import sys
 import traceback
 from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
 from io import StringIO
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -80,12 +81,21 @@ def progress_console() -> Console:
 class CommandLine(TyperGroup):
     """The commands of the program. What Click says of wrong arguments is printed like everything else."""
 
-    def main(self, *args: Any, standalone_mode: bool = True, **extra: Any) -> Any:
+    def main(
+        self,
+        args: Sequence[str] | None = None,
+        prog_name: str | None = None,
+        complete_var: str | None = None,
+        standalone_mode: bool = True,
+        windows_expand_args: bool = True,
+        **extra: Any,
+    ) -> Any:
         """Runs a command and ends the program, as Click does it. Not `standalone_mode`: returns the exit code."""
+        run = partial(super().main, args, prog_name, complete_var, False, windows_expand_args, **extra)
         if not standalone_mode:
-            return super().main(*args, standalone_mode=False, **extra)
+            return run()
         try:
-            code = super().main(*args, standalone_mode=False, **extra)
+            code = run()
         except typer.Abort:
             say("Aborted!", err=True)
             code = 1

@@ -220,8 +220,8 @@ def _in_force(summary: TrafficSummary) -> Iterator[str]:
         if versions:
             ordered = sorted(versions.items(), key=lambda item: (item[1].first_s, item[0]))
             yield f"<h3>{group.capitalize()}</h3>"
-            rows = [_version(name, found) for name, found in ordered[:_LIMIT_ROWS]]
-            heads = (head, "first exchange", "last exchange", "exchanges")
+            rows: list[tuple[str, ...]] = [_version(name, found) for name, found in ordered[:_LIMIT_ROWS]]
+            heads: tuple[str, ...] = (head, "first exchange", "last exchange", "exchanges")
             if group == "policies":
                 heads = (*heads, "policies and their rules that held")
                 shown = [html_text(_held(summary, name)) for name, _ in ordered]

@@ -127,11 +127,11 @@ class TrafficSummary:
         if class_of(record) == REFUSED:
             _count(self.refusals, _reason(record), OTHERS)
         if record.decisions:
-            held = self.held.setdefault(
+            under = self.held.setdefault(
                 record.policies if record.policies in self.held or len(self.held) < LIMIT_NAMES else OTHERS, Counter()
             )
             for name in {f"{decision.policy}: {decision.rule}" for decision in record.decisions}:
-                _count(held, name, OTHERS)
+                _count(under, name, OTHERS)
         self.sealed += record.sealed is not None
         for check, digest in record.checks.items():
             self._force("checks", f"{check} {digest}", record.at)

@@ -76,7 +76,10 @@ def entries(text: str) -> Iterator[dict[str, Any]]:
 
 def exchanged(text: str) -> Any:
     """The record of an exchange with hostile keys and texts, which can be replayed."""
-    body = {"model": text, "messages": [{"role": "user", "content": f"plain {text}", f"k{text}": f"plain {text}"}]}
+    body: dict[str, Any] = {
+        "model": text,
+        "messages": [{"role": "user", "content": f"plain {text}", f"k{text}": f"plain {text}"}],
+    }
     body |= {f"x{text}": {text: "plain"}, "user": text}
     play = Play(policy_set(POLICY % "flag")).ask(body)
     return play.stream(chat_frames([{"content": f"a plain {text}"}])).finish.record
@@ -286,7 +289,7 @@ def test_an_output_for_ascii_gets_escapes(monkeypatch: pytest.MonkeyPatch) -> No
     stream = TextIOWrapper(BytesIO(), encoding="ascii")
     monkeypatch.setattr("sys.stdout", stream)
     printing.say("näme …")
-    assert stream.buffer.getvalue() == b"n\\xe4me \\u2026\n"  # type: ignore[attr-defined]  # a BytesIO
+    assert stream.buffer.getvalue() == b"n\\xe4me \\u2026\n"
 
 
 def test_unexpected_errors_of_commands_without_texts_are_shown_escaped(capsys: pytest.CaptureFixture[str]) -> None:

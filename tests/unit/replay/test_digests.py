@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from guardproxy.audit.entries import AnyEntry
 from guardproxy.replay.digests import LIMIT_RULES, Digests
 from tests.kit.play import policy_set
@@ -46,7 +48,7 @@ def test_programs_and_checks_that_differ_are_named() -> None:
 
 def test_policies_without_a_name_are_named_by_their_rules_but_not_by_all() -> None:
     many = tuple(plain_decision(rule=f"r{number:02}") for number in range(LIMIT_RULES + 2))
-    other = {"checks": {"gone": "sha256:1"}}
+    other: dict[str, Any] = {"checks": {"gone": "sha256:1"}}
     (silent,) = said(plain_record(**other))
     assert silent.endswith("of which no rule held")
     (cut,) = said(plain_record(decisions=many, **other))
