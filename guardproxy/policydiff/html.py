@@ -92,7 +92,7 @@ def _example(example: Example) -> Iterator[str]:
     at = datetime.fromtimestamp(example.at, UTC).strftime("%Y-%m-%d %H:%M:%SZ")
     about = " · ".join(filter(None, (at, example.id, example.route, example.model)))
     yield f"<article><h3><code>{html_text(about)}</code></h3>"
-    ended = example.before if example.before == example.after else f"{example.before} → {example.after}"
+    ended = f"{example.before} → {example.after}"
     yield f"<p>{html_text(ended)}{html_text(f', {example.where}') if example.where else ''}</p>"
     if example.pieces:
         yield f"<blockquote><bdi>{''.join(map(_piece, example.pieces))}</bdi></blockquote>"

@@ -42,7 +42,8 @@ OTHERWISE = "(without a rule)"
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """An exchange that changes. `before`, `after`: its outcomes; `pieces`: the text with its findings marked."""
+    """An exchange that changes. `before`, `after`: its outcomes, and of one that stays what
+    else would be different; `pieces`: the text with its findings marked."""
 
     id: str
     at: float
@@ -214,13 +215,13 @@ def _redactions(side: RecordedSide) -> Counter[tuple[str, str]]:
 
 
 def _ending(before: Record, after: Record) -> str:
-    """Returns the outcome of an exchange that differs; if the outcome stays, what else becomes of its texts."""
+    """Returns the outcome of an exchange that differs; if the outcome stays, what else would be different, in words."""
     if before.outcome != after.outcome:
         return after.outcome
     effects = _effects(before, after)
     words = {"lost": "without a redaction", "redacted": "with more redactions"}
     said = [word for name, word in words.items() if effects[name]]
-    return f"{after.outcome} {' and '.join(said) or 'by other rules'}"
+    return " and ".join(said) or "by other rules"
 
 
 def _key(decision: RecordedDecision) -> tuple[str, ...]:

@@ -125,8 +125,7 @@ def _print_traffic(traffic: Traffic) -> None:
     say(*aligned(group_rows(traffic)))
     for group in traffic.groups:
         for example in group.examples:
-            ended = example.before if example.before == example.after else f"{example.before} -> {example.after}"
-            head = f"{group.rule} {group.way}: {example.id}, {ended}"
+            head = f"{group.rule} {group.way}: {example.id}, {example.before} -> {example.after}"
             say(styled((head, "bold"), f" {example.where}" if example.where else ""))
             if example.pieces:
                 say(styled("    ", *map(_piece, example.pieces)))

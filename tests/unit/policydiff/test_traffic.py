@@ -71,7 +71,7 @@ def test_a_rule_that_holds_now_is_shown_where() -> None:
     assert (example.where, example.before, example.after) == (
         "request messages[0].content",
         "answered",
-        "answered by other rules",
+        "by other rules",
     )
     assert example.pieces[-1].text.startswith("[WORD_")
     assert example.pieces[-1].mark == "WORD"
@@ -198,7 +198,7 @@ def test_the_results_of_parts_add_up_to_those_of_the_whole(cut: int) -> None:
             "when: mail, action: redact",
             "when: mail, action: flag",
             "1 redaction would be lost",
-            "answered without a redaction",
+            "without a redaction",
         ),
         (
             "when: mail, action: redact",
@@ -210,13 +210,13 @@ def test_the_results_of_parts_add_up_to_those_of_the_whole(cut: int) -> None:
             "on: response, when: word, action: flag",
             "on: response, when: word, action: redact",
             "2 redactions would be new",
-            "answered with more redactions",
+            "with more redactions",
         ),
         (
             "id: word, on: response",
             "id: other, on: response",
             "nothing that clients or models get would change",
-            "answered by other rules",
+            "by other rules",
         ),
     ],
 )
