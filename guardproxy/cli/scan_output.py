@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Any, TextIO
 
-from guardproxy.cli.printing import aligned, plain
+from guardproxy.cli.printing import aligned
 
 COLUMNS = ("id", "decision", "rules", "check", "label", "start", "end", "score")
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
@@ -50,10 +50,10 @@ class ScanSummary:
         if self._findings:
             rows = [("check", "label", "findings", "texts")]
             for key, count in self._findings.most_common():
-                rows.append((plain(key[0]), plain(key[1]), str(count), str(self._found_in[key])))
+                rows.append((key[0], key[1], str(count), str(self._found_in[key])))
             yield from aligned(rows)
         if self._rules:
-            yield f"rules that held: {', '.join(f'{plain(rule)} ({count})' for rule, count in self._rules.most_common())}"
+            yield f"rules that held: {', '.join(f'{rule} ({count})' for rule, count in self._rules.most_common())}"
 
 
 def _rows(result: dict[str, Any]) -> Iterator[list[str]]:
