@@ -6,7 +6,7 @@ import socket
 import subprocess
 import time
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,7 @@ from guardproxy.errors import DownstreamError
 from guardproxy.gateway import Head, StoreAnswered, UsageLimits, read_limits, rerun
 from tests.e2e.rig import PASS, Proxy, Upstream, wait_logged
 from tests.kit import processes
-from tests.kit.valkey import valkey
+from tests.kit.valkey import relayed, valkey
 
 MESSAGES: Any = [{"role": "user", "content": "echo: hello"}]
 RATE = '[[limit]]\nname = "{name}"\nunit = "requests"\nrate = "{rate}"\nper = ["client"]\n'
@@ -181,6 +181,38 @@ def test_workers_share_their_counts_in_a_server_and_need_it(proxy_with: Serve, t
     refused = ask(proxy, key="another")
     assert (refused.status_code, refused.json()["error"]["code"]) == (503, "store_unavailable")
     assert "retry-after" in refused.headers
+
+
+def test_exchanges_that_end_while_the_server_is_cut_off_leave_nothing_reserved(
+    proxy_with: Serve, tmp_path: Path
+) -> None:
+    file = tmp_path / "limits.toml"
+    file.write_text(
+        '[[limit]]\nname = "two"\nunit = "parallel"\nmost = 2\n'
+        '[[limit]]\nname = "tokens"\nunit = "tokens"\nbudget = "9000/day"\n'
+    )
+    (tmp_path / "valkey").mkdir()
+    with valkey(tmp_path / "valkey") as server, relayed(tmp_path / "relay.sock", server) as relay:
+        proxy = proxy_with(PASS, "--limits", str(file), "--state", f"unix://{tmp_path}/relay.sock")
+        body = {"model": "scripted", "messages": [{"role": "user", "content": "words: 9 hang"}], "stream": True}
+        with httpx.Client(timeout=60) as client, ExitStack() as streams:
+            for _ in range(2):
+                asked = client.stream("POST", f"{proxy.url}/v1/chat/completions", json={**body, "max_tokens": 4000})
+                assert streams.enter_context(asked).status_code == 200
+            assert ask(proxy).status_code == 429
+            relay("cut")
+        proxy.wait_records(lambda records: len(records) == 3)
+        wait_logged(proxy.process, proxy.log, "state not reached")
+        relay("none")
+        for _ in range(600):
+            answer = ask(proxy)
+            if answer.status_code == 200:
+                break
+            assert answer.status_code == 503, "what was reserved is given back before the first request"
+            with suppress(subprocess.TimeoutExpired):
+                proxy.process.wait(0.05)
+        assert int(answer.headers["x-ratelimit-remaining-tokens"]) > 7000
+        wait_logged(proxy.process, proxy.log, "state reached again")
 
 
 def test_what_a_killed_process_held_is_given_back_when_its_lease_ends(proxy_with: Serve, tmp_path: Path) -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import subprocess
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from importlib.resources import files
 from pathlib import Path
@@ -98,6 +99,23 @@ class Relay:
                     writer.write(data)
                     await writer.drain()
         writer.close()
+
+
+@contextmanager
+def relayed(path: Path, server: str) -> Iterator[Callable[[str], None]]:
+    """Runs a relay in a thread, and gives what sets its fault."""
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever, name="relay", daemon=True)
+    thread.start()
+    relay = Relay(path, server)
+    asyncio.run_coroutine_threadsafe(relay.begin(), loop).result(timeout=60)
+    try:
+        yield lambda fault: loop.call_soon_threadsafe(relay.set, fault) and None
+    finally:
+        asyncio.run_coroutine_threadsafe(relay.end(), loop).result(timeout=60)
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join(timeout=60)
+        loop.close()
 
 
 def wait(url: str, seconds: float) -> None:

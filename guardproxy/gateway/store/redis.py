@@ -38,7 +38,7 @@ from guardproxy.gateway.store import (
 
 PREFIX = "guardproxy:"
 TIMEOUT_S = 1.0  # for an answer of the server
-WAIT_S = 10.0  # for a free connection
+WAIT_S = 60.0  # for a free connection; who waits goes on without the server at once if another call finds it away
 CONNECTIONS = 32
 _TICKS = 10
 
@@ -55,13 +55,14 @@ local function put_rate(key, level)
   if level <= 0 then redis.call('DEL', key)
   else redis.call('SET', key, whole(now + level), 'PX', math.ceil(level / 1000) + 1) end
 end
+local function held_by(lease) return (string.gsub(lease, 'lease:', 'held:', 1)) end
 local function release(key, id)
   if redis.call('ZREM', key .. ':held', id) == 1 then
     local amount, lease = string.match(redis.call('HGET', key .. ':amounts', id) or '0 ', '^(%d+) (.*)$')
     redis.call('HINCRBY', key, 'held', whole(0 - tonumber(amount)))
     redis.call('HDEL', key .. ':amounts', id)
     if lease ~= '' then
-      redis.call('HDEL', lease .. ':held', key .. ' ' .. id)
+      redis.call('HDEL', held_by(lease), key .. ' ' .. id)
       if redis.call('HINCRBY', key .. ':leases', lease, -1) <= 0 then redis.call('HDEL', key .. ':leases', lease) end
     end
   end
@@ -77,19 +78,19 @@ local function hold(key, id, amount, lease, turn, ms)
   redis.call('HSET', key .. ':amounts', id, amount .. ' ' .. lease)
   if lease ~= '' then
     redis.call('HINCRBY', key .. ':leases', lease, 1)
-    redis.call('HSET', lease .. ':held', key .. ' ' .. id, turn)
-    if redis.call('PTTL', lease .. ':held') < tonumber(ms) then redis.call('PEXPIRE', lease .. ':held', ms) end
+    redis.call('HSET', held_by(lease), key .. ' ' .. id, turn)
+    if redis.call('PTTL', held_by(lease)) < tonumber(ms) then redis.call('PEXPIRE', held_by(lease), ms) end
   end
 end
 local function renew(lease, turn, names)
   local named, given_back = {}, 0
   redis.call('SET', lease, '1', 'PX', LEASE)
   for name in string.gmatch(names, '[^\\n]+') do named[name] = true end
-  local held = redis.call('HGETALL', lease .. ':held')
+  local held = redis.call('HGETALL', held_by(lease))
   for i = 1, #held, 2 do
     if not named[held[i]] and tonumber(held[i + 1]) < tonumber(turn) then
       release(string.match(held[i], '^(.*) (.*)$'))
-      redis.call('HDEL', lease .. ':held', held[i])
+      redis.call('HDEL', held_by(lease), held[i])
       given_back = given_back + 1
     end
   end
