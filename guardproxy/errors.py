@@ -107,6 +107,13 @@ class ErrorCode(StrEnum):
         "rate_limit_exceeded", 429, "too many requests in a short time", "A limit or a duty.", ("limits",)
     )
     BUDGET_EXCEEDED = _Spec("budget_exceeded", 429, "a budget is used up", "", ("limits",))
+    LARGER_THAN_LIMIT = _Spec(
+        "larger_than_limit",
+        413,
+        "the request may use more than a limit allows in all",
+        "A limit with `over: refuse`. It cannot pass later either.",
+        ("limits",),
+    )
     STORE_UNAVAILABLE = _Spec(
         "store_unavailable", 503, "the store of the gateway cannot be reached", "A duty needs its answer."
     )

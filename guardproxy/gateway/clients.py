@@ -15,6 +15,7 @@ import msgspec
 
 from guardproxy.errors import DownstreamError, ErrorCode
 from guardproxy.gateway.client_file import ClientFile, prefix_of
+from guardproxy.policy import model_readings
 
 
 class KnownClient(msgspec.Struct, frozen=True):
@@ -29,8 +30,11 @@ class KnownClient(msgspec.Struct, frozen=True):
     policies: tuple[str, ...] = ()
 
     def may_name(self, model: str) -> bool:
-        """Whether the client may name a model. Case counts: a name that a server may read differently is refused."""
-        return self.models is None or any(fnmatchcase(model, glob) for glob in self.models)
+        """Whether the client may name a model. Case counts: a name that a server may read differently is refused, and so is
+        a name that the proxy cannot read, such as one with percent signs, unless the scope has it word for word."""
+        if self.models is None or model in self.models:
+            return True
+        return model_readings(model) is not None and any(fnmatchcase(model, glob) for glob in self.models)
 
 
 NO_CLIENT = KnownClient()

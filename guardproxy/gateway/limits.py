@@ -36,7 +36,9 @@ from guardproxy.policy import (
     PolicySet,
     PriceList,
     TokenUse,
+    amount_words,
     keep,
+    model_key,
 )
 from guardproxy.wire import Codec, Request, brief_statement_of, statement_of
 
@@ -105,7 +107,7 @@ class UsageLimits(Duty):
         return self._admitted(head, [(rule, 1) for rule in rules]) if rules else head
 
     def _admitted(self, head: Head, amounts: Sequence[tuple[LimitRule, int]]) -> Steps[Head]:
-        yield from self._reserve(head, amounts, "")
+        yield from self._reserve(head, amounts)
         return head
 
     def plans(self, head: Head) -> bool:
@@ -115,21 +117,26 @@ class UsageLimits(Duty):
     def plan(self, head: Head, request: Request) -> Steps[Plan | None] | None:
         """Reserves what the body decides. Returns no plan. Raises `DownstreamError` (403 for a model without a price, 429)."""
         amounts: list[tuple[LimitRule, int]] = []
-        for rule, units in self.counted(head, request):
+        counted, models = self._counted(head, request)
+        for rule, units in counted:
             if units is not None:
                 amounts.append((rule, units))
             elif not rule.is_shadow:
                 message = f"the limit `{rule.label}` counts costs, and the model has no price"
                 raise DownstreamError(ErrorCode.OUT_OF_SCOPE, message, "model")
-        return self._planned(head, amounts, request.model) if amounts else None
+        return self._planned(head, amounts, models) if amounts else None
 
     def counted(self, head: Head, request: Request) -> list[tuple[LimitRule, int | None]]:
         """Returns the limits that count a request by its body, each with the units that it reserves; `None` for the cost of a
         model without a price."""
+        return self._counted(head, request)[0]
+
+    def _counted(self, head: Head, request: Request) -> tuple[list[tuple[LimitRule, int | None]], Sequence[str]]:
+        """Returns what `counted` does, and every model that the request names."""
         policies = self._policies()
         codec = policies.formats.codec_for(head.route)
         if codec is None:
-            return []
+            return [], ()
         known, has_section = self._known(), not policies.section_names.isdisjoint(SECTIONS)
         section = self._conditions_of(policies) if has_section else _NO_CONDITIONS
         read = statement_of if known.asks_much or section.asks_much else brief_statement_of
@@ -143,10 +150,10 @@ class UsageLimits(Duty):
             bound, of_policies = self._of_policies(policies, head, request, codec, about)
             rules, prices = (*rules, *of_policies), prices_of(bound)
         prompt = -(-len(request.frame.data) // BYTES_A_TOKEN)
-        answer = max(statement.limits) if statement.limits else 0
+        answer = LARGEST if "max_tokens" in statement.unclear else max(statement.limits, default=0)
         units: list[tuple[LimitRule, int | None]] = []
         for rule in rules:
-            use = TokenUse(prompt, answer or rule.answer_tokens)
+            use = TokenUse(prompt, (answer or rule.answer_tokens) * statement.answers)
             if rule.unit == "tokens":
                 units.append((rule, use.prompt + use.answer))
             elif rule.unit == "cost":
@@ -154,7 +161,7 @@ class UsageLimits(Duty):
                 units.append((rule, rates.cost(use) if rates else None))
             else:
                 units.append((rule, 1))
-        return units
+        return units, about.named_models
 
     def _conditions_of(self, policies: PolicySet) -> _Conditions:
         """Returns what conditions of policies and of their limits read."""
@@ -180,13 +187,24 @@ class UsageLimits(Duty):
             keep(self._bound, id(bound), kept, MOST_BOUND)
         return bound, [rule for rule in kept[1] if rule.match.holds(about)]
 
-    def _planned(self, head: Head, amounts: Sequence[tuple[LimitRule, int]], model: str) -> Steps[Plan | None]:
-        yield from self._reserve(head, amounts, model)
+    def _planned(
+        self, head: Head, amounts: Sequence[tuple[LimitRule, int]], models: Sequence[str]
+    ) -> Steps[Plan | None]:
+        yield from self._reserve(head, amounts, models)
         return None
 
-    def _reserve(self, head: Head, amounts: Sequence[tuple[LimitRule, int]], model: str) -> Steps[None]:
-        taken = [(rule, self._take(rule, units, head, model)) for rule, units in amounts]
+    def _reserve(self, head: Head, amounts: Sequence[tuple[LimitRule, int]], models: Sequence[str] = ()) -> Steps[None]:
         entry = self._entry(head.id)
+        for rule, units in amounts:
+            if rule.refuses_larger and rule.used(units) > rule.most:
+                self._refuse_larger(rule, units, entry)
+        # Each of the models may answer, so the limit of each has to have room.
+        names = tuple(dict.fromkeys(map(model_key, models))) or ("",)
+        taken = [
+            (rule, self._take(rule, units, head, name))
+            for rule, units in amounts
+            for name in (names if "model" in rule.per else names[:1])
+        ]
         before, held = entry.held, entry.held.copy()
         # The client may leave while the store works. A reservation in a sum can be ended whether it was taken or not.
         entry.held = [*before, *[pair for pair in taken if pair[1].holds_s]]
@@ -204,7 +222,7 @@ class UsageLimits(Duty):
         for (rule, take), level in zip(taken, levels, strict=True):
             after = level
             if level + take.amount > take.most:
-                self._exceeded(rule, entry)
+                self._exceeded(rule, entry, _code(rule))
                 wait_s = _wait_s(rule, take, level, head.unix_s)
                 if take.binding and (worst is None or wait_s > worst[0]):
                     worst = wait_s, rule
@@ -225,9 +243,18 @@ class UsageLimits(Duty):
                 self._open.popitem(last=False)
         return entry
 
-    def _exceeded(self, rule: LimitRule, entry: _Open) -> None:
+    def _refuse_larger(self, rule: LimitRule, units: int, entry: _Open) -> None:
+        """Raises `DownstreamError` (413) for a request that can never fit into a limit that is enforced."""
+        self._exceeded(rule, entry, ErrorCode.LARGER_THAN_LIMIT)
+        if not rule.is_shadow:
+            wanted = amount_words(units, rule.unit) if units < LARGEST else "any number"
+            message = f"the limit `{rule.label}` of {rule.unit}: the request may use {wanted}"
+            raise DownstreamError(
+                ErrorCode.LARGER_THAN_LIMIT, f"{message}, and the limit is {amount_words(rule.limit, rule.unit)}"
+            )
+
+    def _exceeded(self, rule: LimitRule, entry: _Open, code: ErrorCode) -> None:
         self._notice(rule.label, "shadow" if rule.is_shadow else "enforce")
-        code = ErrorCode.BUDGET_EXCEEDED if rule.window else ErrorCode.RATE_LIMIT_EXCEEDED
         entry.refusals.append(Refusal(self.name, code, rule.name, rule.policy, enforced=not rule.is_shadow))
 
     def _take(self, rule: LimitRule, units: int, head: Head, model: str) -> Take:
@@ -311,7 +338,7 @@ def limits_of(bound: BoundRules) -> tuple[LimitRule, ...]:
 def _whose(per: tuple[str, ...], client: str, tenant: str, model: str) -> str:
     """Returns a name in the store for a client, tenant or model. A digest has one length, and keeps names out of a store that
     others may read."""
-    scope = {"client": client, "tenant": tenant, "model": model.lower()}
+    scope = {"client": client, "tenant": tenant, "model": model}
     parts = "\0".join([scope[name] for name in per])
     return hashlib.blake2b(parts.encode("utf-8", "surrogatepass"), digest_size=12).hexdigest()
 
@@ -323,12 +350,17 @@ def _wait_s(rule: LimitRule, take: Take, level: int, unix_s: float) -> float:
     return rule.window_at(unix_s)[1] if rule.window else 1.0
 
 
+def _code(rule: LimitRule) -> ErrorCode:
+    return ErrorCode.BUDGET_EXCEEDED if rule.window else ErrorCode.RATE_LIMIT_EXCEEDED
+
+
 def _refusal(wait_s: float, rule: LimitRule) -> DownstreamError:
-    code = ErrorCode.BUDGET_EXCEEDED if rule.window else ErrorCode.RATE_LIMIT_EXCEEDED
     what = "its budget is used up" if rule.window else "too much in a short time"
     if rule.unit == "parallel":
         what = "too many requests at the same time"
-    return DownstreamError(code, f"the limit `{rule.label}` of {rule.unit}: {what}", retry_s=max(1, math.ceil(wait_s)))
+    return DownstreamError(
+        _code(rule), f"the limit `{rule.label}` of {rule.unit}: {what}", retry_s=max(1, math.ceil(wait_s))
+    )
 
 
 def _remaining(rule: LimitRule, level: int, unix_s: float) -> Remaining:

@@ -12,7 +12,7 @@ from typing import Protocol
 from msgspec.structs import replace
 
 from guardproxy.audit import Record
-from guardproxy.policy import MICRO, BoundRules, Price, PriceList, Rates, TokenUse, model_readings
+from guardproxy.policy import MICRO, BoundRules, Price, PriceList, Rates, TokenUse, model_key, model_readings
 from guardproxy.wire import Contract
 
 BYTES_A_TOKEN = 4
@@ -65,7 +65,8 @@ class Prices:
     def _maintained(self, model: str, unix_s: float, prompt_tokens: int) -> Rates | None:
         if self._table is None:
             return None
-        found = (self._table.rates(name, unix_s, prompt_tokens) for name in model_readings(model) or ())
+        names = model_readings(model) or (model_key(model),)
+        found = (self._table.rates(name, unix_s, prompt_tokens) for name in names)
         return next((rates for rates in found if rates is not None), None)
 
 

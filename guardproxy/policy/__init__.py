@@ -23,11 +23,22 @@ from guardproxy.policy.expression import CHECK_ERROR, RESERVED, And, Expression,
 from guardproxy.policy.feedback import feedback_policies
 from guardproxy.policy.fields import FieldChange, FieldRules
 from guardproxy.policy.keeping import Keeping
-from guardproxy.policy.limiting import LARGEST, MICRO, LimitFault, LimitRule, StoredLimit, limit_rule, limit_words
+from guardproxy.policy.limiting import (
+    LARGEST,
+    MICRO,
+    LimitFault,
+    LimitRule,
+    StoredLimit,
+    Unit,
+    amount_words,
+    limit_rule,
+    limit_words,
+    number_words,
+)
 from guardproxy.policy.lint import Note, notes
 from guardproxy.policy.load import Files, PolicyErrors, build_checks, load_file, load_folder, parse
 from guardproxy.policy.matching import MatchVerdict
-from guardproxy.policy.naming import model_readings
+from guardproxy.policy.naming import model_key, model_readings
 from guardproxy.policy.pricing import MOST_CHARS, MOST_MODELS, Price, PriceList, Rates, TokenUse, keep, whole
 from guardproxy.policy.reading import did_you_mean, join
 from guardproxy.policy.rollout import WHOLE, place_of, reach
@@ -116,7 +127,9 @@ __all__ = [
     "Tally",
     "Texts",
     "TokenUse",
+    "Unit",
     "Verdict",
+    "amount_words",
     "build_checks",
     "canonical",
     "compare",
@@ -142,8 +155,10 @@ __all__ = [
     "load_file",
     "load_folder",
     "merge_caches",
+    "model_key",
     "model_readings",
     "notes",
+    "number_words",
     "parse",
     "place_of",
     "reach",

@@ -21,9 +21,11 @@ Unit = Literal["requests", "tokens", "cost", "parallel"]
 Per = Literal["client", "tenant", "model"]
 Window = Literal["", "day", "month"]
 _Mode = Literal["enforce", "shadow"]
+_Over = Literal["wait", "refuse"]
 UNITS: tuple[Unit, ...] = get_args(Unit)
 WHOSE: tuple[Per, ...] = get_args(Per)
 MODES: tuple[_Mode, ...] = get_args(_Mode)
+OVER: tuple[_Over, ...] = get_args(_Over)
 
 MICRO = 1_000_000
 ANSWER_TOKENS = 1024
@@ -48,7 +50,7 @@ class StoredLimit(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     `per`: each client, tenant or model has a limit of its own; without it all share one. `routes`, `models`, `tenants`, `when`:
     the requests that count, as in the `match` of a policy. `answer_tokens`: what an answer is assumed to take if the request
-    sets no limit.
+    sets no limit. `over`: whether a request that wants more than the whole limit waits until nothing is taken, or is refused.
     """
 
     name: str
@@ -64,11 +66,13 @@ class StoredLimit(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     when: str = ""
     mode: _Mode = "enforce"
     answer_tokens: int = ANSWER_TOKENS
+    over: _Over = "wait"
 
 
 @dataclass(frozen=True, slots=True)
 class LimitRule:
-    """A limit. `most`: the highest level; for a rate in microseconds. `period_us`, `amount`: of a rate; 0 for a sum.
+    """A limit. `most`: the highest level; for a rate in microseconds. `refuses_larger`: whether a request that wants more than
+    the whole limit is refused, also if nothing is taken. `period_us`, `amount`: of a rate; 0 for a sum.
     `window`: of a budget. `policy`: the name of the policy that has the limit; empty for a limit of the operator's file.
     `label`: its name in messages, metrics and the store; a name has no `/`, so that labels differ. `limit`: in its unit."""
 
@@ -82,6 +86,7 @@ class LimitRule:
     window: Window = ""
     is_shadow: bool = False
     answer_tokens: int = ANSWER_TOKENS
+    refuses_larger: bool = False
     policy: str = ""
     label: str = field(init=False)
     limit: int = field(init=False)
@@ -98,7 +103,7 @@ class LimitRule:
 
     def taken(self, units: int) -> int:
         """Returns what units add to the level. More than the limit counts as the limit: such a request waits until the level is
-        0, and what it used is counted at its end."""
+        0, unless it is refused, and what it used is counted at its end."""
         return min(self.most, self.used(units)) if self.most else 1  # what a limit of 0 refuses
 
     def used(self, units: int) -> int:
@@ -146,6 +151,7 @@ def _counted(limit: StoredLimit, match: Match) -> LimitRule:
         "per": limit.per,
         "is_shadow": limit.mode == "shadow",
         "answer_tokens": limit.answer_tokens,
+        "refuses_larger": limit.over == "refuse",
     }
     if limit.most is not None:
         return LimitRule(limit.name, limit.unit, limit.most, match, **common)
@@ -189,7 +195,6 @@ def _amount(text: str, unit: Unit, key: str) -> int:
 def limit_words(rule: LimitRule) -> str:
     """Returns a line about a limit: what it counts, for whom, and how much."""
     whose = " and ".join(rule.per) if rule.per else "all together"
-    money = f"{rule.limit / MICRO:g}" if rule.unit == "cost" else f"{rule.limit:,}"
     period = (
         f" a {rule.window}"
         if rule.window
@@ -197,10 +202,22 @@ def limit_words(rule: LimitRule) -> str:
         if rule.period_us
         else " at the same time"
     )
+    larger = ", refuses larger requests" if rule.refuses_larger else ""
     mode = ", in shadow mode" if rule.is_shadow else ""
-    return f"{rule.label}: {money} {rule.unit}{period}, {'per ' if rule.per else ''}{whose}{mode}"
+    amount = amount_words(rule.limit, rule.unit)
+    return f"{rule.label}: {amount} {rule.unit}{period}, {'per ' if rule.per else ''}{whose}{larger}{mode}"
+
+
+def amount_words(units: int, unit: Unit) -> str:
+    """Returns an amount for people. `units`: as limits count them, of money in millionths."""
+    return number_words(Decimal(units) / MICRO if unit == "cost" else units)
+
+
+def number_words(number: int | float | Decimal) -> str:
+    """Returns a number for people, with at most six digits after the point and none that say nothing."""
+    whole, _, part = f"{number:,.6f}".partition(".")
+    return f"{whole}.{part.rstrip('0')}".rstrip(".")
 
 
 def _rate(rule: LimitRule) -> str:
-    amount = f"{rule.amount / MICRO:g}" if rule.unit == "cost" else f"{rule.amount:,}"
-    return f"{amount} in {rule.period_us // MICRO:,} s"
+    return f"{amount_words(rule.amount, rule.unit)} in {rule.period_us // MICRO:,} s"

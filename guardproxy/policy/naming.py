@@ -2,7 +2,8 @@
 
 In: a name in a request. Out: its readings, the spellings that a condition is compared with; a condition holds if it
 holds for some reading. `None` is a name that cannot be read: every condition on it holds, because the proxy cannot
-know how the upstream reads it. Kept: a cache of pure results.
+know how the upstream reads it. Also the one name under which a model is counted (`model_key`). Kept: a cache of pure
+results.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import re
 import unicodedata
 from collections.abc import Iterator
 from functools import lru_cache
+from urllib.parse import unquote
 
 LIMIT_CHARS = 200
 LIMIT_PARTS = 12
@@ -23,6 +25,8 @@ _TOOL = re.compile(r"[a-z0-9._:/-]+", re.ASCII)
 _BREAK = re.compile(r"--|__|[/:@~#+]|(?<=[a-z])\.(?=[a-z])", re.ASCII)
 _VARIANT = re.compile(r"[:@#~+]", re.ASCII)
 _VERSION = re.compile(r"(?:[-@]20\d\d-?\d\d-?\d\d|-\d{4}|-latest|-v\d{1,2})\Z", re.ASCII)
+_PROVIDER = re.compile(r".*(?:/|--|(?<=[a-z])\.(?=[a-z]))", re.ASCII | re.DOTALL)
+_DECODINGS = 4  # of a name that was percent-encoded again and again
 _SPACES = re.compile(r"\s+")
 
 
@@ -80,6 +84,23 @@ def _shorten(part: str) -> Iterator[str]:
             if shorter == short:
                 break
             short = shorter
+
+
+def model_key(name: str) -> str:
+    """Returns the one name under which a model is counted, however a client spells it: without percent spelling, in lower
+    case and compatibility form (NFKC), without spaces, and without what names its provider, such as `models/`, `openai/`
+    and `us.anthropic.`, or `:latest`. Versions and other variants are other models."""
+    return _model_key.__wrapped__(name) if len(name) > LIMIT_CHARS else _model_key(name)
+
+
+@lru_cache(maxsize=4096)
+def _model_key(name: str) -> str:
+    for _ in range(_DECODINGS):
+        if "%" not in name:
+            break
+        name = unquote(name, errors="surrogateescape")
+    plain = fold(name).strip("/").removesuffix(":latest")
+    return _PROVIDER.sub("", plain, count=1) or plain
 
 
 def tool_readings(name: str) -> tuple[str, ...] | None:

@@ -14,7 +14,7 @@ from typing import NamedTuple, TypeVar
 import msgspec
 
 from guardproxy.policy.limiting import LARGEST, MICRO
-from guardproxy.policy.naming import model_readings
+from guardproxy.policy.naming import model_key, model_readings
 
 Key = TypeVar("Key")
 Value = TypeVar("Value")
@@ -88,7 +88,7 @@ class PriceList:
         form."""
         if model in self._known:
             return self._known[model]
-        spellings = (model, *(model_readings(model) or ()))
+        spellings = (model, *(model_readings(model) or ()), model_key(model))
         fits = (rates for glob, rates in self.prices if any(fnmatchcase(name, glob) for name in spellings))
         found = next(fits, None)
         if len(model) <= MOST_CHARS:

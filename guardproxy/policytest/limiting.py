@@ -10,19 +10,19 @@ from typing import Literal
 
 from guardproxy.errors import DownstreamError
 from guardproxy.gateway import Head, LimitSet, UsageLimits
-from guardproxy.policy import PolicySet, RawExchange, RequestFacts, Texts, limit_words
+from guardproxy.policy import MICRO, PolicySet, RawExchange, RequestFacts, Texts, Unit, limit_words
 from guardproxy.policytest.scenes import codec_of, request_of
 
 
 @dataclass(frozen=True, slots=True)
 class CountedLimit:
-    """A limit that counts a request. `takes`: what the request reserves, in `unit`; `None` for a cost, as prices are settings
-    of the proxy. `words`: what the limit allows."""
+    """A limit that counts a request. `takes`: what the request reserves, in `unit`; `None` for the cost of a model for which
+    the policies have no price. `words`: what the limit allows."""
 
     policy: str
     limit: str
-    unit: str
-    takes: int | None
+    unit: Unit
+    takes: int | float | None
     mode: Literal["enforce", "shadow"]
     words: str
 
@@ -40,7 +40,17 @@ def counted_limits(policies: PolicySet, scene: Texts | RawExchange, facts: Reque
     head = Head("explain", route=route, tenant=facts.tenant, tenant_name=facts.tenant, headers=facts.headers)
     return tuple(
         CountedLimit(
-            rule.policy, rule.name, rule.unit, units, "shadow" if rule.is_shadow else "enforce", limit_words(rule)
+            rule.policy,
+            rule.name,
+            rule.unit,
+            _in_unit(units, rule.unit),
+            "shadow" if rule.is_shadow else "enforce",
+            limit_words(rule),
         )
         for rule, units in duty.counted(head, request)
     )
+
+
+def _in_unit(units: int | None, unit: Unit) -> int | float | None:
+    """Returns an amount in its unit. Limits count money in millionths."""
+    return units / MICRO if units is not None and unit == "cost" else units

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 from guardproxy.wire.contract import KeyHeader, MediaTypes, QuerySyntax, RefusedRoutes, Signs, UsageFields
 from guardproxy.wire.framing import ndjson
 from guardproxy.wire.headers import FormatHeaders
+from guardproxy.wire.statements import EVERY_SERVER
 from guardproxy.wire.words import SHARED, Vocabulary
 
 RENDERED = "returns the rendered prompt, which holds the operator's text"
@@ -16,6 +18,7 @@ WORDS = Vocabulary(SHARED.keys, SHARED.values | {"json", "load", "unload", "cont
 MEDIA = MediaTypes("application/json", "application/x-ndjson", ("application/json",))
 TERMINAL = (ndjson.frame(b'{"done":true}'),)
 USAGE = UsageFields(prompt=("prompt_eval_count",), answer=("eval_count",))
+STATEMENTS = replace(EVERY_SERVER, tokens=("options.num_predict", *EVERY_SERVER.tokens))
 NO_QUERY = QuerySyntax(re.compile(""), "none")
 KEY_HEADER = KeyHeader("Authorization", "Bearer ")
 HEADERS = FormatHeaders(

@@ -7,6 +7,7 @@ models come from the map of the format: each place that the map calls a model is
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from itertools import islice
@@ -19,6 +20,7 @@ from guardproxy.wire.json import OTHERS, UNMAPPED, Map, dotted, naming, naming_p
 LARGEST = 2**63 - 1
 LIMIT_MODELS = 16
 LIMIT_NAMES = 512
+_NUMBER_CHARS = 32
 _CARRIERS = frozenset(("function", "custom", "tool", "namespace"))  # types that do not tell what a tool does
 _NAMES = ("name", "server_label", "mcp_server_name", "connector_id")
 _NESTED = ("tools", "functionDeclarations", "function_declarations")
@@ -35,14 +37,17 @@ MODEL_FIELDS: Mapping[Any, Map] = dict.fromkeys(
 
 @dataclass(frozen=True, slots=True)
 class Fields:
-    """The fields of a request to read: limits of tokens, lists of messages (or one text), lists of tools. A name with dots,
-    such as `generationConfig.maxOutputTokens`, leads through objects. `models`: the map of a request, whose leaves say what
-    names a model. A tuple lists fields at its top; then nothing is known of other fields."""
+    """The fields of a request to read: limits of tokens, lists of messages (or one text), lists of tools, the number of answers
+    that the client asks for (`answers`), and lists of prompts each of which is answered (`prompts`). A name with dots, such as
+    `generationConfig.maxOutputTokens`, leads through objects. `models`: the map of a request, whose leaves say what names a
+    model. A tuple lists fields at its top; then nothing is known of other fields."""
 
     tokens: tuple[str, ...]
     models: Map
     messages: tuple[str, ...]
     tools: tuple[str, ...]
+    answers: tuple[str, ...]
+    prompts: tuple[str, ...]
 
     def __post_init__(self) -> None:
         how = self.models
@@ -61,6 +66,8 @@ EVERY_SERVER = Fields(
     models=(),
     messages=("messages", "input", "contents", "prompt"),
     tools=("tools", "functions", "mcp_servers", "toolsets", "additional_tools"),
+    answers=("n", "best_of", "num_return_sequences", "candidateCount", "candidate_count"),
+    prompts=(),
 )
 
 
@@ -69,10 +76,10 @@ class RequestStatement(msgspec.Struct, frozen=True):
 
     `max_tokens`: the first limit of tokens, 0 if there is none; `limits`: all limits. `messages`: the number of messages;
     `counts`: the number in each field that can hold messages. `tools`: their names, or kinds if they have no name; `offered`:
-    every name and kind of every tool, in every field that can hold tools. `models`: every model that it names.
-    `unclear`: the facts (`model`, `max_tokens`, `messages`, `tools`) that could not be read
-    completely: a part has another type, there are too many parts, or the provider chooses the model. `foreign`: the first
-    place that the format does not know; a server could read the name of a model there.
+    every name and kind of every tool, in every field that can hold tools. `models`: every model that it names. `answers`: the
+    number of answers that the client asks for; `LARGEST` if it cannot be read. `unclear`: the facts (`model`, `max_tokens`,
+    `messages`, `tools`) that could not be read completely: a part has another type, there are too many parts, or the provider
+    chooses the model. `foreign`: the first place that the format does not know; a server could read the name of a model there.
     """
 
     max_tokens: int = 0
@@ -84,6 +91,7 @@ class RequestStatement(msgspec.Struct, frozen=True):
     models: tuple[str, ...] = ()
     unclear: frozenset[str] = frozenset()
     foreign: str = ""
+    answers: int = 1
 
 
 def statement_of(tree: Any, fields: Fields = EVERY_SERVER) -> RequestStatement:
@@ -106,6 +114,7 @@ def statement_of(tree: Any, fields: Fields = EVERY_SERVER) -> RequestStatement:
         models=models,
         unclear=frozenset(unclear),
         foreign=foreign,
+        answers=_answers(tree, fields),
     )
 
 
@@ -122,6 +131,7 @@ def brief_statement_of(tree: Any, fields: Fields) -> RequestStatement:
         models=models,
         unclear=frozenset(unclear),
         foreign=foreign,
+        answers=_answers(tree, fields),
     )
 
 
@@ -138,9 +148,33 @@ def _limits(tree: Mapping[str, Any], keys: tuple[str, ...], unclear: set[str]) -
     for key in keys:
         value = _at(tree, key)
         if isinstance(value, int) and not isinstance(value, bool):
-            yield max(0, min(+value, LARGEST))
+            if value >= 0:  # a negative number asks servers for no limit
+                yield min(+value, LARGEST)
         elif value is not None:
             unclear.add("max_tokens")
+
+
+def _answers(tree: Mapping[str, Any], fields: Fields) -> int:
+    """Returns the number of answers: the largest that a field names, for each prompt. Servers differ in the types of numbers
+    that they take."""
+    most = 1
+    for key in fields.answers:
+        value = _at(tree, key)
+        if value is None or value == "":
+            continue
+        try:
+            most = max(most, math.ceil(float(value)) if _is_number(value) else LARGEST)
+        except (ValueError, OverflowError):
+            most = LARGEST
+    for key in fields.prompts:
+        prompts = _at(tree, key)
+        if isinstance(prompts, list) and not all(isinstance(token, int) for token in prompts):
+            most *= max(1, len(prompts))
+    return min(most, LARGEST)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) or (isinstance(value, str) and len(value) <= _NUMBER_CHARS)
 
 
 def _counts(tree: Mapping[str, Any], keys: tuple[str, ...], unclear: set[str]) -> Iterator[int]:

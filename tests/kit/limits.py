@@ -42,19 +42,24 @@ class Desk:
         self.duty = UsageLimits(lambda: self.limits, 1000, notice, lease=self.lease)
         self.duties = Duties([self.duty], self.store or MemoryStore(lambda: self.now_s))
 
-    def ask(self, model: str = "m", size: int = 400, fallbacks: Sequence[str] | None = None, **members: Any) -> Trail:
-        """A request of `size` bytes that wants `MAX_TOKENS`, once it was admitted. Raises its refusal."""
-        return asyncio.run(self.asked(model, size, fallbacks, **members))
+    def ask(self, model: str = "m", **asked: Any) -> Trail:
+        """A request of `size` bytes that wants `max_tokens`, once it was admitted. Raises its refusal."""
+        return asyncio.run(self.asked(model, **asked))
 
     async def asked(
-        self, model: str = "m", size: int = 400, fallbacks: Sequence[str] | None = None, **members: Any
+        self,
+        model: str = "m",
+        size: int = 400,
+        fallbacks: Sequence[str] | None = None,
+        max_tokens: object = MAX_TOKENS,
+        **members: Any,
     ) -> Trail:
         self.number += 1
         sent = {"route": ROUTE, "tenant": "t1", "tenant_name": "acme", "unix_s": NOW_S, **members}
         self.trail = Trail(Head(f"x{self.number}", **sent))
         more = {} if fallbacks is None else {"fallbacks": fallbacks}
         request = Request(
-            model, False, Frame(b" " * size, tree={**more, "model": model, "max_tokens": MAX_TOKENS}), list
+            model, False, Frame(b" " * size, tree={**more, "model": model, "max_tokens": max_tokens}), list
         )
         trail = self.trail
         await self.duties.admit(trail)

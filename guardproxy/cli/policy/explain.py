@@ -124,6 +124,8 @@ def _body(text: str, author: Author) -> dict[str, Any] | None:
 
 
 def _lines(explanation: Explanation) -> Iterator[Text]:
+    from guardproxy.policy import number_words  # noqa: PLC0415
+
     result = explanation.result
     for text in result.texts:
         if not text.text:
@@ -160,7 +162,7 @@ def _lines(explanation: Explanation) -> Iterator[Text]:
         what = f"the cache may answer, for {cache.section.ttl_s:g} s"
         yield styled((f"    {match:<8}", "dim"), f"{', '.join(cache.policies)}: {what}{quiet}")
     for limit in explanation.limits:
-        takes = "its cost" if limit.takes is None else f"{limit.takes:,}"
+        takes = "its cost" if limit.takes is None else number_words(limit.takes)
         yield styled(("    limit   ", "dim"), f"{limit.words}; this request takes {takes}")
     for judge in result.judges:
         section, quiet = judge.value, "" if judge.enforced else "; in shadow mode"

@@ -14,6 +14,7 @@ from guardproxy.policy.limiting import (
     LARGEST,
     MODES,
     NAME_FORM,
+    OVER,
     RATE_FORM,
     UNITS,
     WHOSE,
@@ -58,6 +59,10 @@ _FORMS: Mapping[str, tuple[str, Mapping[str, Any]]] = {
         "The tokens that an answer is assumed to take if the request sets no limit.",
         {"type": "integer", "minimum": 0},
     ),
+    "over": (
+        "What happens to a request that wants more than the whole limit: it waits until nothing is taken, or is refused.",
+        {"enum": list(OVER)},
+    ),
 }
 
 
@@ -87,6 +92,7 @@ def _limit(reading: FileReading, node: YamlNode) -> LimitRule | None:
         "rate": reading.word(keys.get("rate"), "a rate in words, like 600/1m"),
         "budget": reading.word(keys.get("budget"), "a budget in words, like 50.00/day"),
         "mode": reading.choice(keys.get("mode"), MODES, place="mode"),
+        "over": reading.choice(keys.get("over"), OVER, place="over"),
     }
     if "per" in keys:
         values["per"] = tuple(

@@ -12,6 +12,7 @@ from typing import Any, Literal, get_args
 
 from guardproxy.policy.cel import Cel
 from guardproxy.policy.matching import read_condition
+from guardproxy.policy.naming import model_key
 from guardproxy.policy.reading import FileReading, did_you_mean, join
 from guardproxy.policy.sections.section import Section
 from guardproxy.policy.tree import FilePlace, YamlNode
@@ -85,9 +86,14 @@ class RouteSection:
 
     def alias(self, model: str) -> str:
         """Returns the model that stands for a model that a client names; empty if no alias fits. An exact name comes before
-        globs, and globs are tried in the order of the file."""
-        exact = dict(self.models).get(model)
-        return exact or next((name for glob, name in self.models if fnmatchcase(model, glob)), "")
+        globs, and globs are tried in the order of the file. The name as written comes before its normal form."""
+        exact = dict(self.models)
+        for spelling in dict.fromkeys((model, model_key(model))):
+            if found := exact.get(spelling) or next(
+                (name for glob, name in self.models if fnmatchcase(spelling, glob)), ""
+            ):
+                return found
+        return ""
 
     @property
     def every(self) -> tuple[Destination, ...]:

@@ -107,7 +107,11 @@ def test_an_upstream_that_cannot_be_asked_comes_last() -> None:
 
 
 @pytest.mark.parametrize(
-    ("asks", "gets"), [("fast", "small"), ("gpt-4o", "gpt-5"), ("gpt-4", "four"), ("other", ""), ("", "")]
+    ("asks", "gets"),
+    [
+        *(("fast", "small"), ("gpt-4o", "gpt-5"), ("gpt-4", "four"), ("other", ""), ("", "")),
+        *(("FAST", "small"), ("openai/GPT-4o", "gpt-5"), ("models/gpt-4", "four"), ("gpt%2D4", "four")),
+    ],
 )
 def test_an_alias_stands_for_a_model(asks: str, gets: str) -> None:
     route = route_of('  models: {"gpt-*": gpt-5, fast: small, gpt-4: four}\n')

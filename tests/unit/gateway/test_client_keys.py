@@ -28,6 +28,7 @@ from guardproxy.gateway import (
     Credential,
     Guesses,
     Head,
+    KnownClient,
     KnownClients,
     Refusal,
     StoredClient,
@@ -224,6 +225,15 @@ def test_a_key_without_a_scope_may_name_every_model() -> None:
     assert not desk.duty.plans(head)
     assert desk.duty.plan(head, request) is None
     assert NO_CLIENT.may_name("any")
+
+
+def test_a_name_that_the_proxy_cannot_read_fits_no_glob() -> None:
+    client = KnownClient(models=("gpt-5*", "my model"))
+    assert client.may_name("gpt-5-mini")
+    assert client.may_name("my model")
+    assert not client.may_name("gpt-5%2F..%2Fgpt-9")
+    assert not client.may_name("gpt-5\u0430")
+    assert not client.may_name("GPT-5")
 
 
 def test_a_key_for_certain_models_cannot_use_routes_whose_model_is_not_read() -> None:

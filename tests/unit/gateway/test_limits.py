@@ -29,6 +29,8 @@ from guardproxy.wire import Request, codec_for
 from tests.kit.limits import MAX_TOKENS, NOW_S, ROUTE, Desk, done, limit
 from tests.kit.records import plain_answer, plain_attempt, plain_record, plain_text
 
+PRICE = '[price."m"]\ninput = 2.5\noutput = 10\n'
+
 
 def test_a_rate_refuses_with_the_time_to_wait() -> None:
     desk = Desk(limit("a", "requests", 'rate = "2/1m"'))
@@ -52,6 +54,10 @@ def test_a_rate_refuses_with_the_time_to_wait() -> None:
         ('["tenant"]', {"tenant_name": "beta"}, False),
         ('["model"]', {"model": "M"}, True),
         ('["model"]', {"model": "n"}, False),
+        ('["model"]', {"model": " models/M"}, True),
+        ('["model"]', {"model": "openai/%4d"}, True),
+        ('["model"]', {"model": "n", "fallbacks": ["x/m"]}, True),
+        ('["tenant"]', {"model": "n", "fallbacks": ["o"]}, True),
         ('["client", "model"]', {"tenant": "t2"}, False),
     ],
 )
@@ -161,6 +167,72 @@ def test_a_request_larger_than_the_limit_waits_until_nothing_is_taken() -> None:
     assert desk.refusal() == ("rate_limit_exceeded", 60)
     desk.settle(Trail(Head("x1")), prompt=1000, answer=1000)
     assert desk.refusal() == ("rate_limit_exceeded", 20 * 60)
+
+
+@pytest.mark.parametrize(
+    ("lines", "unit"),
+    [(['rate = "300/1m"'], "tokens"), (['budget = "300/day"'], "tokens"), (['budget = "0.002/day"'], "cost")],
+)
+def test_a_request_larger_than_a_limit_is_refused_for_good_where_the_limit_says_so(lines: list[str], unit: str) -> None:
+    desk = Desk(limit("a", unit, *lines, 'over = "refuse"') + limit("s", "tokens", 'budget = "9000/day"') + PRICE)
+    desk.ask()
+    with pytest.raises(
+        DownstreamError, match=r"the limit `a` of \w+: the request may use [\d.,]+, and the limit is"
+    ) as refused:
+        desk.ask(size=4000)
+    assert (refused.value.status, refused.value.code, refused.value.retry_s) == (413, "larger_than_limit", None)
+    (told,) = desk.duty.refusals(desk.trail.head)
+    assert (told.name, told.code, told.enforced) == ("a", "larger_than_limit", True)
+    assert desk.noticed == [("a", "enforce")]
+    assert desk.duty.settle(desk.trail.head, done()) is None, "nothing was taken, of no limit"
+
+
+def test_in_shadow_mode_a_request_larger_than_a_limit_is_noticed() -> None:
+    desk = Desk(limit("a", "tokens", 'budget = "150/day"', 'over = "refuse"', 'mode = "shadow"'))
+    (told,) = desk.duty.refusals(desk.ask().head)
+    assert (told.code, told.enforced) == ("larger_than_limit", False)
+
+
+@pytest.mark.parametrize("unread", ["100", 100.5, {"a": 1}])
+def test_a_length_that_cannot_be_read_is_larger_than_any_limit(unread: object) -> None:
+    desk = Desk(limit("a", "tokens", 'budget = "1000000000/month"', 'over = "refuse"'))
+    with pytest.raises(DownstreamError, match="the request may use any number"):
+        desk.ask(max_tokens=unread)
+
+
+@pytest.mark.parametrize(
+    ("route", "tree", "answers"),
+    [
+        ("POST /v1/chat/completions", {"max_tokens": 100, "n": 8}, 800),
+        ("POST /v1/completions", {"max_tokens": 100, "n": 2, "best_of": 5}, 500),
+        ("POST /v1/completions", {"max_tokens": 100, "best_of": 5, "prompt": ["a", "b"]}, 1000),
+        ("POST /v1/completions", {"prompt": [[1, 2], [3]]}, 14),
+        (
+            "POST /{version}/models/{model}:generateContent",
+            {"generationConfig": {"candidateCount": 4, "maxOutputTokens": 100}},
+            400,
+        ),
+        (
+            "POST /{version}/models/{model}:streamGenerateContent",
+            {"generation_config": {"candidate_count": 4, "max_output_tokens": 100}},
+            400,
+        ),
+        ("POST /v1/messages", {"max_tokens": 100}, 100),
+        ("POST /v1/responses", {}, 7),
+        ("POST /api/chat", {"options": {"num_predict": 100}}, 100),
+        ("POST /api/generate", {"options": {"num_predict": -1}}, 7),
+    ],
+)
+def test_all_answers_of_a_request_are_reserved(route: str, tree: dict[str, Any], answers: int) -> None:
+    desk = Desk(limit("a", "tokens", 'budget = "9000/day"', "answer_tokens = 7"))
+
+    async def plan(name: str) -> list[StoreAnswered]:
+        trail = Trail(Head(name, route=route, unix_s=NOW_S))
+        await desk.duties.plan(trail, Request("m", False, Frame(b"1234", tree={"model": "m", **tree}), list))
+        return trail.answers
+
+    asyncio.run(plan("y"))
+    assert asyncio.run(plan("z")) == [StoreAnswered("limits", (1 + answers,))]
 
 
 def test_headers_tell_what_is_left_on_every_answer() -> None:

@@ -33,6 +33,7 @@ def test_the_first_glob_counts_and_of_several_models_the_highest() -> None:
     assert len(prices) == 2
     assert prices.rates(("gpt-5-mini",)) == Price(1, 9).rates
     assert prices.rates(("openai/GPT-5-Mini-2025-08-07",)) == Price(1, 9).rates
+    assert prices.rates(("gpt%2D5%2Dmini ",)) == Price(1, 9).rates
     assert prices.rates(("gpt-5-mini", "gpt-5")) == Price(3, 9).rates
     for models in (("gpt-5", "claude"), ("\u0000",), ()):
         assert prices.rates(models) is None
@@ -46,6 +47,7 @@ def test_the_maintained_table_fills_what_the_file_leaves_out() -> None:
     assert prices.rates(("claude-opus-4-1",), NOW_S) == Price(1, 1).rates
     assert prices.rates(("gpt-5-mini",), NOW_S) == MINI
     assert prices.rates(("openai/GPT-5-Mini-2025-08-07",), NOW_S) == MINI
+    assert prices.rates(("openai%2FGPT%2D5-Mini",), NOW_S) == MINI
     assert prices.rates(("nobody-knows-it",), NOW_S) is None
     assert prices.rates(("whisper-1",), NOW_S) is None, "it is paid by the minute"
     assert read_limits(b'[[limit]]\nname = "a"\nunit = "cost"\nbudget = "1/day"\n', "l", table).late

@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from guardproxy.policy.naming import LIMIT_CHARS, glob_readings, model_readings, tool_readings, value_readings
+from guardproxy.policy.naming import (
+    LIMIT_CHARS,
+    glob_readings,
+    model_key,
+    model_readings,
+    tool_readings,
+    value_readings,
+)
 
 
 @pytest.mark.parametrize(
@@ -81,3 +90,62 @@ def test_the_readings_of_a_glob_are_globs_for_the_readings_of_its_models() -> No
         *("free", "free", "free"),
     ]
     assert list(glob_readings("x/")) == ["x/", "x/", "x/"]
+
+
+PREFIXES = st.sampled_from(
+    ["", "models/", "openai/", "publishers/google/models/", "us.anthropic.", "vendor--", "a/b.c/"]
+)
+NAMES = st.sampled_from(["gpt-5", "gpt-3.5-turbo", "claude-3-5-sonnet-20241022-v2:0", "llama3:8b", "o3"])
+
+
+def percent(text: str) -> str:
+    return "".join(f"%{byte:02x}" for byte in text.encode())
+
+
+SPELLINGS = st.sampled_from(
+    [
+        str,
+        str.upper,
+        str.title,
+        lambda name: f" {name}\t",
+        lambda name: name + "\u200b",
+        lambda name: "\uff47" + name[1:] if name[0] == "g" else name,
+        lambda name: name + "/",
+        percent,
+        lambda name: percent(percent(name)),
+        lambda name: name.replace("-", "%2D"),
+    ]
+)
+
+
+@given(NAMES, PREFIXES, st.lists(SPELLINGS, max_size=2))
+def test_a_model_has_one_key_however_it_is_spelled(
+    name: str, prefix: str, spellings: list[Callable[[str], str]]
+) -> None:
+    spelled = prefix + name
+    for spelling in spellings:
+        spelled = spelling(spelled)
+    assert model_key(spelled) == name
+
+
+@pytest.mark.parametrize(
+    ("name", "key"),
+    [
+        ("llama3:latest", "llama3"),
+        ("gpt-5-2025-01-01", "gpt-5-2025-01-01"),
+        ("gpt-5-latest", "gpt-5-latest"),
+        ("arn:aws:bedrock:us-east-1:1:inference-profile/us.anthropic.claude-3", "claude-3"),
+        ("", ""),
+        ("/", ""),
+        ("a%", "a%"),
+        ("%ff", "\udcff"),
+        ("x" * 999, "x" * 999),
+    ],
+)
+def test_what_is_another_model_has_another_key(name: str, key: str) -> None:
+    assert model_key(name) == key
+
+
+@given(st.text(max_size=2 * LIMIT_CHARS))
+def test_any_name_has_a_key(name: str) -> None:
+    assert isinstance(model_key(name), str)

@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from guardproxy.wire import codec_for
+from guardproxy.wire import codec_for, codecs
 from guardproxy.wire.json import NAME, naming
-from guardproxy.wire.statements import EVERY_SERVER, LIMIT_NAMES, RequestStatement, brief_statement_of, statement_of
+from guardproxy.wire.statements import (
+    EVERY_SERVER,
+    LARGEST,
+    LIMIT_NAMES,
+    RequestStatement,
+    brief_statement_of,
+    statement_of,
+)
 
 TWO = frozenset(("max_tokens", "tools"))
 
@@ -26,7 +34,7 @@ TWO = frozenset(("max_tokens", "tools"))
         ({"max_output_tokens": 9, "input": "hello"}, RequestStatement(9, 1, limits=(9,), counts=(1,))),
         ({"messages": [{}], "input": "hello"}, RequestStatement(0, 1, counts=(1,))),
         ({"max_tokens": True, "messages": "x", "tools": {}}, RequestStatement(0, 1, counts=(1,), unclear=TWO)),
-        ({"max_tokens": -1}, RequestStatement(limits=(0,))),
+        ({"max_tokens": -1}, RequestStatement()),
         ({"max_tokens": 10**30}, RequestStatement(2**63 - 1, limits=(2**63 - 1,))),
         ({"messages": 3, "max_tokens": 1.5}, RequestStatement(unclear=frozenset(("messages", "max_tokens")))),
         ({"model": "a", "models": ["b", "a"]}, RequestStatement(models=("a", "b"))),
@@ -141,3 +149,52 @@ def test_the_routing_of_gemini_is_stated(config: dict[str, Any], models: tuple[s
     assert codec is not None
     said = statement_of({"contents": [], "generationConfig": config}, codec.contract.statements)
     assert (said.models, "model" in said.unclear) == (models, not models)
+
+
+@pytest.mark.parametrize(
+    ("tree", "answers"),
+    [
+        ({"n": 3}, 3),
+        ({"n": 1, "best_of": 8}, 8),
+        ({"n": None, "best_of": ""}, 1),
+        ({"n": 0}, 1),
+        ({"n": -4}, 1),
+        ({"n": 2.0}, 2),
+        ({"n": 2.5}, 3),
+        ({"n": "7"}, 7),
+        ({"candidate_count": 4, "candidateCount": 5}, 5),
+        ({"n": "many"}, LARGEST),
+        ({"n": float("inf")}, LARGEST),
+        ({"n": float("nan")}, LARGEST),
+        ({"n": [8]}, LARGEST),
+        ({"n": 10**400}, LARGEST),
+        ({"prompt": ["a", "b"], "n": 3}, 3),
+    ],
+)
+def test_the_number_of_answers_is_the_largest_that_a_server_may_read(tree: Any, answers: int) -> None:
+    assert statement_of(tree).answers == brief_statement_of(tree, EVERY_SERVER).answers == answers
+
+
+@pytest.mark.parametrize(
+    ("prompt", "answers"),
+    [("a", 3), ([], 3), ([1, 2, 3], 3), (["a", "b"], 6), ([[1], [2]], 6), ([1, "b"], 6), ({"a": 1}, 3)],
+)
+def test_each_prompt_of_a_list_is_answered(prompt: Any, answers: int) -> None:
+    fields = replace(EVERY_SERVER, prompts=("prompt",))
+    assert statement_of({"prompt": prompt, "n": 3}, fields).answers == answers
+
+
+def test_every_format_whose_route_gives_several_answers_declares_how_they_are_asked_for() -> None:
+    """Each field of a shipped map that could number answers is one that its contract declares."""
+    for codec in codecs():
+        declared = codec.contract.statements.answers
+        assert {"n", "best_of", "candidateCount"} <= {name.rpartition(".")[2] for name in declared}, codec.name
+    gemini = codec_for("POST /{version}/models/{model}:generateContent")
+    assert gemini
+    tree = {"contents": [], "generationConfig": {"candidateCount": 4, "maxOutputTokens": 9}}
+    said = statement_of(tree, gemini.contract.statements)
+    assert (said.answers, said.limits) == (4, (9,))
+    ollama = codec_for("POST /api/chat")
+    assert ollama
+    assert statement_of({"options": {"num_predict": 50}}, ollama.contract.statements).limits == (50,)
+    assert statement_of({"options": {"num_predict": -1}}, ollama.contract.statements).limits == ()

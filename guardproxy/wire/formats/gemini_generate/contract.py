@@ -51,6 +51,10 @@ _STATEMENTS = replace(
     ),
     messages=(*(f"{at}contents" for at in _WHOLE), "requests", *EVERY_SERVER.messages),
     tools=(*(f"{at}tools" for at in _WHOLE), *EVERY_SERVER.tools),
+    answers=(
+        *(f"{at}{of}.{name}" for at in _WHOLE for of in _CONFIGS for name in ("candidateCount", "candidate_count")),
+        *EVERY_SERVER.answers,
+    ),
 )
 _HEADERS = FormatHeaders(
     credentials=("x-goog-api-key", "authorization"),

@@ -12,7 +12,6 @@ from guardproxy.wire.contract import CallInput, Contract, Demand, demand_of, nam
 from guardproxy.wire.formats.ollama_chat.places import REQUEST
 from guardproxy.wire.json import members, objects
 from guardproxy.wire.provider_acts import acts_beyond
-from guardproxy.wire.statements import EVERY_SERVER
 from guardproxy.wire.token_data import TOKENS
 
 _BOTH: tuple[Kind, ...] = ("assistant", "tool_arguments", "reasoning", "metadata", "unmapped")
@@ -57,7 +56,7 @@ CONTRACT = Contract(
     media=ollama_contract.MEDIA,
     unanswered=frozenset(),
     limits={"messages": ("messages",), "tools": ("tools",)},
-    statements=EVERY_SERVER.of(REQUEST),
+    statements=ollama_contract.STATEMENTS.of(REQUEST),
     acts=acts_beyond("|function", ()),
     query=ollama_contract.NO_QUERY,
     signs=ollama_contract.SIGNS,

@@ -12,7 +12,6 @@ from guardproxy.wire.contract import CallInput, Contract, Demand, demand_of, nam
 from guardproxy.wire.formats.ollama_generate.places import REQUEST
 from guardproxy.wire.json import members
 from guardproxy.wire.provider_acts import never_acts
-from guardproxy.wire.statements import EVERY_SERVER
 from guardproxy.wire.token_data import TOKENS
 
 _ANSWER: tuple[Kind, ...] = ("assistant", "reasoning", "tool_arguments", "metadata", "unmapped", "error")
@@ -51,7 +50,7 @@ CONTRACT = Contract(
     media=ollama_contract.MEDIA,
     unanswered=frozenset(),
     limits={"messages": (), "tools": ()},
-    statements=EVERY_SERVER.of(REQUEST),
+    statements=ollama_contract.STATEMENTS.of(REQUEST),
     acts=never_acts,
     query=ollama_contract.NO_QUERY,
     signs=ollama_contract.SIGNS,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from guardproxy.wire.contract import (
@@ -57,7 +58,7 @@ CONTRACT = Contract(
     media=MediaTypes("application/json", "text/event-stream", ("application/json",)),
     unanswered=frozenset(),
     limits={"messages": (), "tools": ()},
-    statements=EVERY_SERVER.of(REQUEST),
+    statements=replace(EVERY_SERVER.of(REQUEST), prompts=("prompt",)),
     acts=never_acts,
     query=SDK_QUERY,
     signs=Signs(paths=("/v1/completions",), headers=()),
