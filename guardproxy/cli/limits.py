@@ -28,7 +28,7 @@ def lint(file: File, prices: Table = "none", as_json: Json = False) -> None:
     from guardproxy.policy import limit_words  # noqa: PLC0415
 
     try:
-        limits = _read(file, prices)
+        limits = read_limit_file(file, prices)
     except ConfigError as error:
         if as_json:
             say_json({"ok": False, "error": str(error)})
@@ -57,7 +57,7 @@ def explain(
     from guardproxy.wire import default_route  # noqa: PLC0415
 
     try:
-        limits = _read(file, prices)
+        limits = read_limit_file(file, prices)
     except ConfigError as error:
         fail(error)
     about = About(route or default_route(), model, tenant)
@@ -76,14 +76,15 @@ def schema() -> None:
     say_json(gateway.limit_schema(), 2)
 
 
-def _read(file: Path, prices: str) -> LimitSet:
-    """Reads the limits of a file. Raises `ConfigError`."""
+def read_limit_file(file: Path | None, prices: str) -> LimitSet:
+    """Reads the limits and prices of a file, or the prices of the table alone. `prices`: the table of further prices. Raises
+    `ConfigError`."""
     from guardproxy import gateway  # noqa: PLC0415
 
     if prices not in ("none", "genai-prices"):
         raise ConfigError(f"--prices {prices}: it is none or genai-prices")
     table = gateway.maintained_prices() if prices == "genai-prices" else None
     try:
-        return gateway.read_limits(file.read_bytes(), str(file), table)
+        return gateway.read_limits(file.read_bytes() if file else b"", str(file), table)
     except OSError as error:
         raise ConfigError(f"cannot read {file}: {(error.strerror or 'no reason given').lower()}") from None

@@ -121,7 +121,9 @@ class UsageLimits(Duty):
         for rule, units in counted:
             if units is not None:
                 amounts.append((rule, units))
-            elif not rule.is_shadow:
+                continue
+            self._exceeded(rule, self._entry(head.id), ErrorCode.OUT_OF_SCOPE)
+            if not rule.is_shadow:
                 message = f"the limit `{rule.label}` counts costs, and the model has no price"
                 raise DownstreamError(ErrorCode.OUT_OF_SCOPE, message, "model")
         return self._planned(head, amounts, models) if amounts else None

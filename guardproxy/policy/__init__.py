@@ -15,6 +15,7 @@ from guardproxy.policy.cases import (
     Texts,
 )
 from guardproxy.policy.cel import compile_cel
+from guardproxy.policy.costs import refuse_unpriced
 from guardproxy.policy.coverage_table import CoverageRow, FieldRow, coverage, denied_fields, field_table, table
 from guardproxy.policy.document import KINDS_OF, CheckSpec, Match, Policy, Rule, header_of
 from guardproxy.policy.document_schema import schema
@@ -163,6 +164,7 @@ __all__ = [
     "place_of",
     "reach",
     "refuse_strangers",
+    "refuse_unpriced",
     "same",
     "schema",
     "strongest",

@@ -136,7 +136,7 @@ class Server:
 
     def _load(self) -> PolicySet:
         """Loads the policies from their folder. Raises `PolicyError`."""
-        return usable_policies(self.config, self._models, self._remotes, self.clients.known.clients.tenants)
+        return usable_policies(self.config, self._models, self._remotes, self.clients)
 
     def trouble(self) -> list[str]:
         """Reasons for `/readyz` to fail."""

@@ -90,7 +90,7 @@ def _policies(config: Config, clients: ClientSource | None) -> str:
         else Models(folders, replace(settings(config), socket=None))
     )
     remotes = Remotes(config.remote_check_host)
-    policies = usable_policies(config, runtime, remotes, clients.known.clients.tenants if clients else None)
+    policies = usable_policies(config, runtime, remotes, clients)
     models = ", ".join(f"{name} ({where})" for name, where in sorted(runtime.providers().items())) or "none that judge"
     names = ", ".join(policy.name for policy in policies.policies)
     return f"{names} ({policies.digest}); models: {models}"

@@ -1,31 +1,34 @@
-"""Loads policies, and says what they need of the settings: addresses of upstreams, and the operator's key.
+"""Loads policies, and says what they need of the settings: addresses of upstreams, the operator's key, and prices.
 
 In: settings, and what runs models. Out: policies, or errors at their places in the files. Kept: nothing.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 
 from guardproxy.config import Config
 from guardproxy.errors import ConfigError, PolicyError
 from guardproxy.inference import Models, Remotes
 from guardproxy.library import load
-from guardproxy.policy import FilePlace, JudgeSection, Policy, PolicyErrors, PolicySet, refuse_strangers
+from guardproxy.policy import FilePlace, JudgeSection, Policy, PolicyErrors, PolicySet, refuse_strangers, refuse_unpriced
+from guardproxy.server.clients import ClientSource
 
 
 def usable_policies(
-    config: Config, models: Models, remotes: Remotes, tenants: Collection[str] | None = None
+    config: Config, models: Models, remotes: Remotes, clients: ClientSource | None = None
 ) -> PolicySet:
-    """Loads the policies of the settings. `tenants`: the names that clients with keys have; `None`: not known, so no name in a
-    policy is refused. Raises `PolicyError` if they are wrong or need a setting that is missing, and `ConfigError` if the
-    folder of models is missing: a shipped model would take the place of one that the operator means."""
+    """Loads the policies of the settings. `clients`: the clients and limits of the settings; `None`: not known, so no name of a
+    tenant and no limit in a policy is refused. Raises `PolicyError` if they are wrong or need a setting that is missing, and
+    `ConfigError` if the folder of models is missing: a shipped model would take the place of one that the operator means."""
     if config.models and not config.models.is_dir():
         raise ConfigError(f"`models`: {config.models} is no folder")
     policies = load(config.policies, config.models, models, remotes, code=config.allow_code)
     check_policies(policies, config)
-    if tenants is not None and not config.jwt_tenant:  # tokens may name any tenant
-        refuse_strangers(policies, (*config.tenant_names, *tenants))
+    if clients is not None and not clients.limits.prices:
+        refuse_unpriced(policies)
+    if clients is not None and not config.jwt_tenant:  # tokens may name any tenant
+        refuse_strangers(policies, (*config.tenant_names, *clients.known.clients.tenants))
     return policies
 
 

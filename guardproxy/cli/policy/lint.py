@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from guardproxy.cli.keys import read_keys
-from guardproxy.cli.policy.arguments import AllowCode, AsJson, Folder
+from guardproxy.cli.policy.arguments import AllowCode, AsJson, Folder, Limits, Prices, refuse_costs_without_prices
 from guardproxy.cli.printing import fail, say, say_json
 from guardproxy.errors import ConfigError, PolicyError
+
+if TYPE_CHECKING:
+    from guardproxy.config import Config
 
 
 def lint(
@@ -28,6 +31,8 @@ def lint(
     tenant: Annotated[
         list[str] | None, typer.Option(help="A tenant, as for `serve --tenant`; the digest may be omitted.")
     ] = None,
+    prices: Prices = "none",
+    limits: Limits = None,
     allow_code: AllowCode = False,
 ) -> None:
     """Load a folder as the proxy would, and report errors with file, line and column.
@@ -55,8 +60,12 @@ def lint(
     count = 0
     try:
         policies = load(folder, code=allow_code)
+        settings = _settings(config)
+        if settings:
+            prices, limits = settings.prices if prices == "none" else prices, limits or settings.limits
+        refuse_costs_without_prices(policies, prices, limits)
         if config or tenant:
-            refuse_strangers(policies, _tenants(config, tenant or []))
+            refuse_strangers(policies, _tenants(settings, tenant or []))
         count, remarks = sum(not policy.tenant for policy in policies.policies), notes(policies)
         rows, fields = (coverage(policies), denied_fields(policies)) if covered else ([], [])
     except PolicyError as wrong:
@@ -83,14 +92,21 @@ def lint(
     raise typer.Exit(1 if errors or (strict and remarks) else 0)
 
 
-def _tenants(file: Path | None, entries: list[str]) -> tuple[str, ...]:
-    """Returns the names of the tenants in the settings."""
+def _settings(file: Path | None) -> Config | None:
+    """Returns the settings of a file, if one is given."""
     from guardproxy import config as settings  # noqa: PLC0415
 
     try:
         # The settings need an upstream, which this command does not use.
-        config = settings.load({"upstream": ("http://127.0.0.1",)}, file=file) if file else None
-        names = config.tenant_names if config else ()
+        return settings.load({"upstream": ("http://127.0.0.1",)}, file=file) if file else None
+    except ConfigError as error:
+        fail(error)
+
+
+def _tenants(config: Config | None, entries: list[str]) -> tuple[str, ...]:
+    """Returns the names of the tenants in the settings."""
+    names = config.tenant_names if config else ()
+    try:
         if config and config.client_keys:
             names = (*names, *(client.tenant for client in read_keys(config.client_keys).clients))
     except ConfigError as error:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from guardproxy.cli.policy.arguments import AllowCode, AsJson, Folders
+from guardproxy.cli.policy.arguments import AllowCode, AsJson, Folders, Limits, Prices, refuse_costs_without_prices
 from guardproxy.cli.printing import contrast_lines, fail, say, say_json, styled
 from guardproxy.errors import PolicyError
 
@@ -40,6 +40,8 @@ def run(
         list[str], typer.Option(metavar="NAME=URL", help="With --judge: the upstream of a judge.")
     ] = [],  # noqa: B006 - typer copies it
     kappa: Annotated[float, typer.Option(help="With --judge: exit 1 if a judge agrees less with the labels.")] = 0.6,
+    prices: Prices = "none",
+    limits: Limits = None,
     as_json: AsJson = False,
     allow_code: AllowCode = False,
 ) -> None:
@@ -63,7 +65,7 @@ def run(
         fail("--untested covers all tests; leave --only and --no-model out")
     results: list[CaseResult] = []
     policies: list[Policy] = []
-    for result in _results(folders, only, policies, with_model=not no_model, code=allow_code):
+    for result in _results(folders, only, policies, prices, limits, with_model=not no_model, code=allow_code):
         results.append(result)
         if not as_json:
             say(*_lines(result))
@@ -92,7 +94,14 @@ def run(
 
 
 def _results(
-    folders: list[Path], only: str, policies: list[Policy], *, with_model: bool, code: bool
+    folders: list[Path],
+    only: str,
+    policies: list[Policy],
+    prices: str,
+    limits: Path | None,
+    *,
+    with_model: bool,
+    code: bool,
 ) -> Iterator[CaseResult]:
     from guardproxy.library import DISTANT, JUDGES, all_but, folder_of, loader  # noqa: PLC0415
     from guardproxy.policy import Files  # noqa: PLC0415
@@ -102,6 +111,8 @@ def _results(
     load = loader(selection=all_but(left_out), code=code)
     try:
         sets = [(load(folder), Files(folder_of(folder)).read) for folder in folders]
+        for loaded, _ in sets:
+            refuse_costs_without_prices(loaded, prices, limits)
     except PolicyError as error:
         say(*str(error).split("\n"), err=True)
         raise typer.Exit(2) from None

@@ -93,3 +93,32 @@ def test_tenants_of_client_keys_are_known(folder: Path, tmp_path_factory: pytest
     (keys / "keys.json").write_text("{")
     done = run("lint", folder, "--config", config)
     assert (done.exit_code, "keys.json: Input data was truncated" in done.stderr) == (2, True)
+
+
+COSTLY = (
+    RIGHT + "limits: [{name: money, unit: cost, budget: 5/day}]\ntests: [{name: t, request: x, expect: {rule: r}}]\n"
+)
+
+
+def test_a_limit_of_costs_without_prices_is_an_error_of_lint_and_test(folder: Path, tmp_path: Path) -> None:
+    (folder / "p.yaml").write_text(COSTLY)
+    (tmp_path / "priced.toml").write_text('[price."*"]\ninput = 1\noutput = 2\n')
+    (tmp_path / "unpriced.toml").write_text("")
+    (tmp_path / "proxy.toml").write_text(f'limits = "{tmp_path}/priced.toml"\n')
+    (tmp_path / "table.toml").write_text('prices = "genai-prices"\n')
+    said = (
+        f"{folder}/p.yaml:4:1: the limit `money` counts costs, and no model has a price: add `prices` to the policy, or"
+    )
+    for command, code in (("lint", 1), ("test", 2)):
+        for given in ((), ("--limits", tmp_path / "unpriced.toml")):
+            done = run(command, folder, *given)
+            assert (done.exit_code, said in done.output) == (code, True), done.output
+        for given in (("--prices", "genai-prices"), ("--limits", tmp_path / "priced.toml")):
+            assert run(command, folder, *given).exit_code == 0
+        assert run(command, folder, "--limits", tmp_path / "none.toml").exit_code == 2
+        assert run(command, folder, "--prices", "mine").exit_code == 2
+    for settings in ("proxy.toml", "table.toml"):
+        assert run("lint", folder, "--config", tmp_path / settings).exit_code == 0
+    assert run("lint", folder, "--config", tmp_path / "none.toml").exit_code == 2
+    told = json.loads(run("lint", folder, "--json").output)
+    assert told["errors"][0]["line"] == 4

@@ -65,3 +65,15 @@ def test_the_command_lists_them(tmp_path: Path) -> None:
         "mode": "enforce",
         "words": TOKENS,
     }
+
+
+def test_money_is_printed_as_money(tmp_path: Path) -> None:
+    (tmp_path / "p.yaml").write_text(LIMITS + 'prices: {"gpt-*": {input: 1, output: 10}}\n')
+    asked = ["policy", "explain", "hello", "--policies", str(tmp_path), "--model", "gpt-5"]
+    told = json.loads(CliRunner().invoke(app, [*asked, "--json"]).stdout)["limits"][1]
+    assert told["unit"] == "cost"
+    assert 0.0102 < told["takes"] < 0.0104, "1,024 tokens of an answer, and a short request"
+    plain = CliRunner().invoke(app, asked)
+    assert f"5 cost a day, all together, in shadow mode; this request takes {told['takes']}" in " ".join(
+        plain.stdout.split()
+    )

@@ -353,3 +353,15 @@ async def test_an_error_of_the_upstream_is_counted_apart(running: Start, path: s
     rig = await running()
     assert (await rig.status(path, asked("error 503")))[0] == 503
     await until(lambda: rig.count("exchanges_total", route=f"POST {path}", outcome="upstream_5xx") == 1)
+
+
+@pytest.mark.parametrize("prices", ["none", "genai-prices"])
+async def test_policies_with_a_limit_of_costs_need_prices(running: Start, tmp_path: Path, prices: str) -> None:
+    rig = await running(prices=prices)
+    file = tmp_path / "policies" / "policy.yaml"
+    file.write_text(POLICY + "limits: [{name: money, unit: cost, budget: 5/day}]\n")
+    assert await rig.server.reloading.now() is (prices != "none")
+    if prices == "none":
+        assert "no model has a price: add `prices`" in str(rig.server.reloading.errors[0])
+        file.write_text(file.read_text() + 'prices: {"*": {input: 1, output: 2}}\n')
+        assert await rig.server.reloading.now()
