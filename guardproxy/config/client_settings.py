@@ -92,15 +92,22 @@ class ClientConfig(AuditConfig):
     seal_ids: str = setting(
         "Clients",
         "off",
-        "Whether ids of stored answers and conversations (OpenAI Responses) are sealed with their tenant, so that the id of "
-        "another tenant is unknown. `accept`: ids without a seal are accepted too, for a time of transition.",
+        "Whether ids of stored answers and conversations (OpenAI Responses) are sealed, so that the id of another client or "
+        "tenant is unknown. `accept`: ids without a seal are accepted too, for a time of transition.",
         AllowedValues(choices=("off", "on", "accept")),
+    )
+    seal_ids_scope: str = setting(
+        "Clients",
+        "client",
+        "To whom a sealed id belongs: the `client` that got it, or all clients of its `tenant`. Ids that a client got before "
+        "the change to `tenant` stay valid for this client.",
+        AllowedValues(choices=("client", "tenant")),
     )
     feedback: str = setting(
         "Clients",
         "off",
         "Whether clients may send feedback about their exchanges to `POST /guard/feedback`. The ids of exchanges are then "
-        "sealed with their tenant.",
+        "sealed with their client.",
         AllowedValues(choices=("off", "on")),
     )
     jwt_keys: str = setting(

@@ -19,8 +19,10 @@ import msgspec
 from guardproxy.events import Text
 from guardproxy.exchange.attempts import Answer, Attempts
 from guardproxy.exchange.gate import QueuedFrame
+from guardproxy.exchange.ids import is_about_stored
 from guardproxy.exchange.setting import Setting
 from guardproxy.exchange.wording import said
+from guardproxy.gateway import holder_of
 from guardproxy.policy import BoundRules, CacheSection, Outcome, merge_caches
 from guardproxy.wire import Codec, statement_of
 
@@ -96,8 +98,12 @@ def query_of(
         question, rest = _question_of(entry, rest) or (None, rest)
     path, query = setting.address.sent
     match: Literal["exact", "semantic"] = "exact" if question is None else "semantic"
+    # What the provider stores stays with its client: another one could change or delete it by the id in the answer.
+    store = tree.get("store")
+    is_stored = is_about_stored(path) if store is None else store is not False
+    holder = holder_of("client" if is_stored else section.scope, setting.tenant, setting.tenant_name)
     about = (
-        *("cache", match, setting.tenant, setting.policies.digest),
+        *("cache", match, holder, setting.policies.digest),
         *(codec.name, attempts.plan.upstream),
         *(_FORM_OF_PATH.sub(":generateContent", attempts.path or path), _FORM_OF_QUERY.sub("", query)),
         *(() if question is None else said(question)),

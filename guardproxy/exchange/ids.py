@@ -1,13 +1,14 @@
-"""Seals the ids of stored answers and conversations with their tenant, so that no other tenant can name them.
+"""Seals the ids of stored answers and conversations with their holder, a client or its tenant, so that nobody else can name
+them.
 
 In: ids of an upstream (`resp_abc`), and ids that clients send. Out: `resp_abc_` with 16 hexadecimal digits that only the key of
-the proxy can compute for this tenant, and back. Kept: nothing, so no store is needed. For a tenant, an id has one sealed form,
+the proxy can compute for this holder, and back. Kept: nothing, so no store is needed. For a holder, an id has one sealed form,
 so a client may compare ids.
 
 The map of the format says which places hold ids. An answer is sealed as bytes, only at those places. An answer repeats what a
-client sent (`metadata`, schemas of tools) and what servers of its tools said. If an id in there were sealed, a tenant could
+client sent (`metadata`, schemas of tools) and what servers of its tools said. If an id in there were sealed, a client could
 have the ids of others sealed for itself. A request is read as a tree, so no spelling of a member gets past. At a place that the
-map does not list, a server could read an id, so everything with the form of an id must be one of the tenant there.
+map does not list, a server could read an id, so everything with the form of an id must be one of the holder there.
 """
 
 from __future__ import annotations
@@ -43,13 +44,15 @@ _NEW = ("input_tokens", "compact")  # segments of routes that are no ids
 
 
 class SealedIds(msgspec.Struct, frozen=True):
-    """The ids of a tenant. `seal`: a keyed digest; `tenant`: the pseudonym of the tenant; `stored`: where ids are;
-    `accepts_unsealed`: whether an id without a seal is sent on, for the time after the setting was changed."""
+    """The ids of a holder. `seal`: a keyed digest; `holder`: the pseudonym of a client, or what stands for its tenant; `stored`:
+    where ids are; `accepts_unsealed`: whether an id without a seal is sent on, for the time after the setting was changed.
+    `former`: the pseudonym of the client, whose ids are accepted too where the holder is its tenant."""
 
     seal: Callable[[bytes], str]
-    tenant: str
+    holder: str
     stored: StoredIds
     accepts_unsealed: bool = False
+    former: str = ""
 
     def sealed(self, data: bytes) -> bytes:
         """Returns whole frames, or a whole answer, with sealed ids."""
@@ -60,7 +63,7 @@ class SealedIds(msgspec.Struct, frozen=True):
 
     def opened(self, tree: dict[str, Any]) -> dict[str, Any]:
         """Returns the tree of a request with the ids of the upstream; the same tree if it names none. Raises `DownstreamError`:
-        404 for an id that is not the tenant's, 400 for what is no id and for a reference to a stored item, which has no sealed
+        404 for an id that is not the holder's, 400 for what is no id and for a reference to a stored item, which has no sealed
         form."""
         opened: list[tuple[TreeLeaf, str]] = []
         for place in naming_places(tree, self.stored.request, in_conversations=True):
@@ -113,18 +116,23 @@ class SealedIds(msgspec.Struct, frozen=True):
         return f"{path[: found.start(1)]}{name}{path[found.end(1) :]}"
 
     def opened_id(self, name: str, field: str) -> str:
-        """Returns the id that the upstream gave. Raises `DownstreamError` (404) for an id of another tenant, and for one that
+        """Returns the id that the upstream gave. Raises `DownstreamError` (404) for an id of another holder, and for one that
         was made up."""
         known, _, seal = name.rpartition("_")
-        if _KNOWN.fullmatch(known) and compare_digest(seal.encode(), self.seal_of(known).encode()):
-            return known
+        if _KNOWN.fullmatch(known):
+            holders = (self.holder, self.former) if self.former else (self.holder,)
+            if any(compare_digest(seal.encode(), self._seal_for(holder, known).encode()) for holder in holders):
+                return known
         if self.accepts_unsealed and _KNOWN.fullmatch(name):
             return name
         raise DownstreamError(ErrorCode.UNKNOWN_ID, field=field)
 
     def seal_of(self, name: str) -> str:
         """Returns the digits that seal an id."""
-        return self.seal(f"id:{self.tenant}:{name}".encode())[:_SEAL_CHARS]
+        return self._seal_for(self.holder, name)
+
+    def _seal_for(self, holder: str, name: str) -> str:
+        return self.seal(f"id:{holder}:{name}".encode())[:_SEAL_CHARS]
 
 
 @dataclass(slots=True)

@@ -72,7 +72,7 @@ from guardproxy.gateway.store import (
 from guardproxy.gateway.store.failover import Down, Failover
 from guardproxy.gateway.store.memory import MemoryStore
 from guardproxy.gateway.store.redis import RedisStore
-from guardproxy.gateway.tenants import KnownTenants, Tenancy, TenantNames
+from guardproxy.gateway.tenants import KnownTenants, Tenancy, TenantNames, holder_of
 from guardproxy.gateway.tokens import ALGORITHMS, Tokens
 
 __all__ = [
@@ -130,6 +130,7 @@ __all__ = [
     "about_of",
     "conversation_of",
     "digest",
+    "holder_of",
     "is_owned",
     "lease_of",
     "limit_schema",

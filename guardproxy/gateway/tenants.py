@@ -3,15 +3,29 @@
 In: the setting `tenants` (`acme=sha256:HEX`), then credentials. Out: a pseudonym of the credential, which keys
 placeholders, and the tenant's name, for `match.tenants`, `tenants:` and `tenant.name`. Kept: digests, never a
 credential.
+
+A client is a credential, or a client of the file of keys; a tenant is a name that several clients can have. What clients may
+share has a scope (`holder_of`). Placeholders belong to a client, always.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from typing import Literal
 
 from guardproxy.errors import DownstreamError, ErrorCode
 from guardproxy.gateway.credentials import digest, read_credential
 from guardproxy.gateway.duty import Duty, Head
+
+Scope = Literal["client", "tenant", "all"]
+
+
+def holder_of(scope: Scope, client: str, tenant: str) -> str:
+    """Returns a text that those requests have in common that share something. `client`: the pseudonym of the client; `tenant`:
+    the name of its tenant. A client without a tenant shares with nobody but itself, unless all share."""
+    if scope == "all":
+        return "all"
+    return f"tenant={tenant}" if scope == "tenant" and tenant else client  # no pseudonym has such a form
 
 
 class TenantNames:

@@ -59,6 +59,7 @@ from guardproxy.gateway import (
     Tenancy,
     TenantNames,
     Trail,
+    holder_of,
     load_duties,
     moved_from_query,
     refuse_in_query,
@@ -167,6 +168,7 @@ class Admission:
         self._slots = slots
         self._key = key
         self._seals_ids = config.seal_ids != "off"
+        self._shares_ids = config.seal_ids_scope == "tenant"
         self._engine = engine
         self._ids_of_exchanges = RandomIds()
         self._keys_of = lru_cache(LIMIT_KEYS)(lambda tenant: Keys.of(key, tenant, self._seal))
@@ -309,7 +311,10 @@ class Admission:
             stored = next(filter(None, every), None)
         else:
             stored = codec.contract.stored
-        return SealedIds(self._seal, head.tenant, stored, self._config.seal_ids == "accept") if stored else None
+        if stored is None:
+            return None
+        holder = holder_of("tenant" if self._shares_ids else "client", head.tenant, head.tenant_name)
+        return SealedIds(self._seal, holder, stored, self._config.seal_ids == "accept", head.tenant)
 
     def _formats(self) -> Formats:
         """The formats in force, with that of feedback if clients may send it."""

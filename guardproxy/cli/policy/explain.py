@@ -159,7 +159,8 @@ def _lines(explanation: Explanation) -> Iterator[Text]:
     if (cache := result.cache) is not None:
         match = cache.match if cache.is_enforced else "-"
         quiet = "" if cache.is_enforced else f"  {cache.match}; in shadow mode"
-        what = f"the cache may answer, for {cache.section.ttl_s:g} s"
+        shared = {"client": "", "tenant": ", to all clients of the tenant", "all": ", to all clients"}
+        what = f"the cache may answer, for {cache.section.ttl_s:g} s{shared[cache.section.scope]}"
         yield styled((f"    {match:<8}", "dim"), f"{', '.join(cache.policies)}: {what}{quiet}")
     for limit in explanation.limits:
         takes = "its cost" if limit.takes is None else number_words(limit.takes)
@@ -276,6 +277,7 @@ def _cache(cache: CacheQuery) -> dict[str, Any]:
     return {
         "match": cache.match,
         "ttl_s": cache.section.ttl_s,
+        "scope": cache.section.scope,
         "policies": list(cache.policies),
         "enforced": cache.is_enforced,
     }

@@ -17,6 +17,9 @@ from guardproxy.policy.tree import YamlNode
 CacheMode = Literal["none", "exact", "semantic"]
 MODES: tuple[CacheMode, ...] = get_args(CacheMode)
 """Most careful first."""
+CacheScope = Literal["client", "tenant", "all"]
+SCOPES: tuple[CacheScope, ...] = get_args(CacheScope)
+"""Most careful first."""
 DEFAULT_TTL_S = 300.0
 LIMIT_TTL_S = (1, 30 * 86_400)
 
@@ -37,18 +40,25 @@ _SCHEMA: Mapping[str, Any] = {
             "description": "Seconds for which an answer is given again.",
         },
         "tools": {"type": "boolean", "description": "Whether answers that call tools are given again."},
+        "scope": {
+            "enum": list(SCOPES),
+            "description": "Who gets an answer again: the `client` that asked, each client of its `tenant`, or `all` clients, "
+            "which is for `mode: exact` only.",
+        },
     },
+    "not": {"properties": {"mode": {"const": "semantic"}, "scope": {"const": "all"}}, "required": ["mode", "scope"]},
 }
 
 
 @dataclass(frozen=True, slots=True)
 class CacheSection:
     """What a policy lets the cache do. `ttl_s`: seconds for which an answer is given again. `tools`: whether
-    answers that call tools are given again."""
+    answers that call tools are given again. `scope`: who gets an answer again."""
 
     mode: CacheMode
     ttl_s: float = DEFAULT_TTL_S
     tools: bool = False
+    scope: CacheScope = "client"
 
 
 def merge_caches(sections: Sequence[CacheSection]) -> CacheSection | None:
@@ -59,6 +69,7 @@ def merge_caches(sections: Sequence[CacheSection]) -> CacheSection | None:
         min((section.mode for section in sections), key=MODES.index),
         min(section.ttl_s for section in sections),
         all(section.tools for section in sections),
+        min((section.scope for section in sections), key=SCOPES.index),
     )
 
 
@@ -67,9 +78,15 @@ def _read(reading: FileReading, node: YamlNode) -> CacheSection | None:
     mode = reading.choice(keys.get("mode"), MODES, place="cache mode")
     ttl_s = reading.number(keys.get("ttl_s"), *LIMIT_TTL_S)
     tools = reading.boolean(keys.get("tools"))
+    scope = reading.choice(keys.get("scope"), SCOPES) or "client"
+    if mode == "semantic" and scope == "all":
+        message = (
+            "`all` is for `mode: exact` only: other clients would get the answer to a question that they did not ask"
+        )
+        reading.fail(keys["scope"].place, message)
     if mode is None:
         return None
-    return CacheSection(mode, DEFAULT_TTL_S if ttl_s is None else ttl_s, bool(tools))
+    return CacheSection(mode, DEFAULT_TTL_S if ttl_s is None else ttl_s, bool(tools), scope)
 
 
 SECTION = Section("cache", "Answers that are given again for equal or similar requests.", _SCHEMA, _read)

@@ -83,6 +83,65 @@ def test_the_key_is_of_the_request_as_it_goes_upstream() -> None:
     assert len(set(keys)) == len(keys)
 
 
+A, B, C = (
+    {"tenant": "a", "tenant_name": "acme"},
+    {"tenant": "b", "tenant_name": "acme"},
+    {"tenant": "c", "tenant_name": "globex"},
+)
+LONE, OTHER = {"tenant": "d"}, {"tenant": "e"}
+
+
+@pytest.mark.parametrize(
+    ("scope", "sharing"),
+    [
+        ("", [A, B, C, LONE, OTHER]),
+        (", scope: client", [A, B, C, LONE, OTHER]),
+        (", scope: tenant", [A, C, LONE, OTHER]),
+        (", scope: all", [A]),
+    ],
+)
+def test_clients_share_answers_as_far_as_the_scope_says(scope: str, sharing: list[dict[str, str]]) -> None:
+    """Each of the first clients has a place of its own. Two tenants share only with `all`."""
+    cache = f"policy: saving\ncache: {{mode: exact{scope}}}\n"
+    keys = [key(body(), cache, **client) for client in (A, B, C, LONE, OTHER)]
+    assert len(set(keys)) == len(sharing)
+    assert len({key(body(), cache, **client) for client in sharing}) == len(sharing)
+    assert (keys[0] == keys[1]) == (scope in (", scope: tenant", ", scope: all"))
+
+
+def test_the_place_of_an_answer_for_a_client_is_that_of_earlier_releases() -> None:
+    assert key(body(), CACHE, **A).startswith('["cache", "exact", "a", ')
+    assert key(body(), CACHE, tenant="").startswith('["cache", "exact", "", ')
+
+
+def test_similar_questions_of_a_tenant_share_an_answer() -> None:
+    cache = "policy: saving\ncache: {mode: semantic, scope: tenant}\n"
+    asked = [
+        key(body(text), cache, GUARD, **client) for text, client in (("Hello, what is it?", A), ("what is it?", B))
+    ]
+    assert asked[0] == asked[1] != key(body("what is it?"), cache, GUARD, **C)
+
+
+@pytest.mark.parametrize(
+    ("route", "members", "is_shared"),
+    [
+        (CHAT, {}, True),
+        (CHAT, {"store": False}, True),
+        (CHAT, {"store": True}, False),
+        ("POST /v1/responses", {}, False),
+        ("POST /v1/responses", {"store": None}, False),
+        ("POST /openai/v1/responses", {}, False),
+        ("POST /v1/responses", {"store": False}, True),
+    ],
+)
+def test_an_answer_that_the_provider_stores_stays_with_its_client(
+    route: str, members: dict[str, Any], is_shared: bool
+) -> None:
+    cache = "policy: saving\ncache: {mode: exact, scope: all}\n"
+    tree = body(**members) if route == CHAT else {"model": "m", "input": "hi", **members}
+    assert (key(tree, cache, route=route, **A) == key(tree, cache, route=route, **C)) is is_shared
+
+
 def test_policies_in_shadow_mode_only_look() -> None:
     shadow = CACHE + "mode: shadow\n"
     found = query(body(), shadow)

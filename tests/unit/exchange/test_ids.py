@@ -330,3 +330,21 @@ def test_an_id_like_name_is_unlisted_and_unlisted_texts_pass() -> None:
     said = {"role": "user", "content": [{"type": "input_text", "text": "resp_1"}]}
     tree = {"x_new": ["see resp_1", {"a": None, "b": "text"}], "input": "resp_1", "instructions": [said]}
     assert IDS.opened(tree) is tree
+
+
+def test_the_clients_of_a_tenant_share_ids_where_the_tenant_holds_them() -> None:
+    one, two, other = (
+        SealedIds(seal, holder, STORED, former=client)
+        for holder, client in (("tenant=a", "1"), ("tenant=a", "2"), ("tenant=b", "3"))
+    )
+    name = json.loads(one.sealed(b'{"id": "resp_1"}'))["id"]
+    assert one.opened_id(name, "id") == two.opened_id(name, "id") == "resp_1"
+    assert is_unknown(other.opened_id, name, "id")
+    assert is_unknown(SealedIds(seal, "1", STORED).opened_id, name, "id"), "a narrower scope does not open it"
+
+
+def test_ids_from_before_stay_valid_for_their_client() -> None:
+    name = json.loads(SealedIds(seal, "1", STORED).sealed(b'{"id": "resp_1"}'))["id"]
+    assert SealedIds(seal, "tenant=a", STORED, former="1").opened_id(name, "id") == "resp_1"
+    assert is_unknown(SealedIds(seal, "tenant=a", STORED, former="2").opened_id, name, "id")
+    assert is_unknown(SealedIds(seal, "tenant=a", STORED).opened_id, name, "id")

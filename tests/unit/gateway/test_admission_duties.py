@@ -22,6 +22,7 @@ from guardproxy.gateway import (
     Tenancy,
     TenantNames,
     digest,
+    holder_of,
     rerun,
 )
 from guardproxy.wire import MediaTypes
@@ -107,6 +108,14 @@ def test_the_credential_becomes_a_tenant() -> None:
     assert refusal(tenancy, contradictory) == (400, "two_credentials")
     assert rerun([KnownTenants()], named, []) == named
     assert refusal(KnownTenants(), other) == (401, "unknown_credential")
+
+
+def test_those_who_share_something_have_one_holder() -> None:
+    clients = [("1", "acme"), ("2", "acme"), ("3", "globex"), ("4", ""), ("", "")]
+    acme, globex = "tenant=acme", "tenant=globex"
+    assert [holder_of("client", *client) for client in clients] == ["1", "2", "3", "4", ""]
+    assert [holder_of("tenant", *client) for client in clients] == [acme, acme, globex, "4", ""]
+    assert {holder_of("all", *client) for client in clients} == {"all"}
 
 
 def test_capacity() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -157,3 +158,26 @@ async def test_ids_from_before_are_accepted_for_a_time(tmp_path: Path, seal_ids:
     async with serving(tmp_path, seal_ids=seal_ids) as rig:
         assert (await rig.ask(previous_response_id="resp_68af21377c04819"))[0] == status
         assert ((await rig.ask())[1]["id"] == "resp_68af21377c04819") == (seal_ids == "off")
+
+
+def tenants(*pairs: str) -> tuple[str, ...]:
+    entries = (pair.split("=") for pair in pairs)
+    return tuple(f"{name}=sha256:{hashlib.sha256(key.encode()).hexdigest()}" for name, key in entries)
+
+
+@pytest.mark.parametrize(("scope", "status"), [("client", 404), ("tenant", 200)])
+async def test_the_keys_of_a_tenant_share_conversations_where_the_scope_says_so(
+    tmp_path: Path, scope: str, status: int
+) -> None:
+    names = tenants("acme=one", "acme=two", "globex=three")
+    async with serving(tmp_path) as rig:
+        _, before = await rig.ask("one")
+    async with serving(tmp_path, seal_ids_scope=scope, tenants=names) as rig:
+        _, answer = await rig.ask("one")
+        assert (answer["id"] == before["id"]) == (scope == "client")
+        assert (await rig.ask("one", previous_response_id=before["id"]))[0] == 200, "ids from before stay valid"
+        assert (await rig.ask("two", previous_response_id=before["id"]))[0] == 404
+        assert (await rig.ask("two", previous_response_id=answer["id"]))[0] == status
+        assert (await rig.call("GET", f"/v1/responses/{answer['id']}", key="two"))[0] == status
+        for stranger in ("three", "four"):
+            assert (await rig.ask(stranger, previous_response_id=answer["id"]))[0] == 404

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from itertools import permutations
 
+import jsonschema_rs
 import pytest
 
-from guardproxy.policy import CacheSection, PolicyErrors, merge_caches
+from guardproxy.policy import CacheSection, PolicyErrors, merge_caches, schema
 from guardproxy.policy.load import parse
+from guardproxy.policy.sections.cache import SCOPES
 
 
 def read(text: str) -> CacheSection:
@@ -23,6 +25,9 @@ def read(text: str) -> CacheSection:
         ("{mode: exact, ttl_s: 1.5, tools: true}", CacheSection("exact", 1.5, tools=True)),
         ("{mode: semantic}", CacheSection("semantic")),
         ("{mode: none}", CacheSection("none")),
+        ("{mode: exact, scope: client}", CacheSection("exact")),
+        ("{mode: semantic, scope: tenant}", CacheSection("semantic", scope="tenant")),
+        ("{mode: exact, scope: all}", CacheSection("exact", scope="all")),
     ],
 )
 def test_a_section_is_read(text: str, section: CacheSection) -> None:
@@ -40,6 +45,25 @@ def test_the_most_careful_part_of_each_counts() -> None:
         assert merge_caches([*order, CacheSection("none")]) is None
     assert merge_caches(sections[::2]) == CacheSection("semantic", 10.0, tools=False)
     assert merge_caches([]) is None
+
+
+def test_answers_are_shared_as_far_as_all_sections_say() -> None:
+    sections = [CacheSection("exact", scope=scope) for scope in SCOPES]
+    for order in permutations(sections):
+        assert merge_caches(order) == CacheSection("exact")
+    assert merge_caches(sections[1:]) == CacheSection("exact", scope="tenant")
+
+
+@pytest.mark.parametrize(
+    ("mode", "scope", "message"),
+    [("semantic", "all", "2:32: `all` is for `mode: exact` only"), ("exact", "team", "unknown word `team`")],
+)
+def test_another_scope_is_an_error(mode: str, scope: str, message: str) -> None:
+    with pytest.raises(PolicyErrors, match=message):
+        read(f"{{mode: {mode}, scope: {scope}}}")
+    check = jsonschema_rs.Draft202012Validator(schema())
+    assert not check.is_valid({"policy": "p", "cache": {"mode": mode, "scope": scope}})
+    assert check.is_valid({"policy": "p", "cache": {"mode": mode, "scope": "tenant"}})
 
 
 def test_a_section_without_a_mode_is_an_error() -> None:
