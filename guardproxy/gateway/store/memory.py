@@ -150,14 +150,16 @@ class MemoryStore:
 
     def _renew(self, call: Renew) -> int:
         """Gives back what a process does not name. The end of a lease means nothing here: the store ends with its process."""
-        given_back = 0
-        for key, (value, _) in self._values.items():
-            for exchange, reservation in list(value.reserved.items()) if isinstance(value, _Sum) else ():
-                is_older = reservation.lease == call.key and reservation.turn < call.turn
-                if is_older and (key, exchange) not in call.named:
-                    value.release(exchange)
-                    given_back += 1
-        return given_back
+        unnamed = [
+            (value, exchange)
+            for key, (value, _) in self._values.items()
+            if isinstance(value, _Sum)
+            for exchange, reservation in value.reserved.items()
+            if reservation.lease == call.key and reservation.turn < call.turn and (key, exchange) not in call.named
+        ]
+        for total, exchange in unnamed:
+            total.release(exchange)
+        return len(unnamed)
 
     def _put_rate(self, key: str, level: int, now_s: float) -> None:
         """Stores the level of a rate as the time at which it is 0."""

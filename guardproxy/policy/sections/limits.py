@@ -92,7 +92,7 @@ def _limit(reading: FileReading, node: YamlNode) -> LimitRule | None:
         "rate": reading.word(keys.get("rate"), "a rate in words, like 600/1m"),
         "budget": reading.word(keys.get("budget"), "a budget in words, like 50.00/day"),
         "mode": reading.choice(keys.get("mode"), MODES, place="mode"),
-        "over": reading.choice(keys.get("over"), OVER, place="over"),
+        "over": reading.choice(keys.get("over"), OVER),
     }
     if "per" in keys:
         values["per"] = tuple(
