@@ -11,13 +11,19 @@ from guardproxy.config import Config
 from guardproxy.errors import ConfigError, PolicyError
 from guardproxy.inference import Models, Remotes
 from guardproxy.library import load
-from guardproxy.policy import FilePlace, JudgeSection, Policy, PolicyErrors, PolicySet, refuse_strangers, refuse_unpriced
+from guardproxy.policy import (
+    FilePlace,
+    JudgeSection,
+    Policy,
+    PolicyErrors,
+    PolicySet,
+    refuse_strangers,
+    refuse_unpriced,
+)
 from guardproxy.server.clients import ClientSource
 
 
-def usable_policies(
-    config: Config, models: Models, remotes: Remotes, clients: ClientSource | None = None
-) -> PolicySet:
+def usable_policies(config: Config, models: Models, remotes: Remotes, clients: ClientSource | None = None) -> PolicySet:
     """Loads the policies of the settings. `clients`: the clients and limits of the settings; `None`: not known, so no name of a
     tenant and no limit in a policy is refused. Raises `PolicyError` if they are wrong or need a setting that is missing, and
     `ConfigError` if the folder of models is missing: a shipped model would take the place of one that the operator means."""
