@@ -101,7 +101,7 @@ def query_of(
     # What the provider stores stays with its client: another one could change or delete it by the id in the answer.
     store = tree.get("store")
     is_stored = is_about_stored(path) if store is None else store is not False
-    holder = holder_of("client" if is_stored else section.scope, setting.tenant, setting.tenant_name)
+    holder = holder_of("client" if is_stored else section.scope, setting.tenant, setting.tenant_name or "")
     about = (
         *("cache", match, holder, setting.policies.digest),
         *(codec.name, attempts.plan.upstream),

@@ -16,7 +16,6 @@ from typing import cast
 from guardproxy.config import Config
 from guardproxy.errors import StoreError
 from guardproxy.gateway import (
-    LEASE_S,
     Down,
     Drop,
     Failover,
@@ -27,7 +26,6 @@ from guardproxy.gateway import (
     UsageLimits,
     lease_of,
 )
-from guardproxy.gateway.store.failover import PAUSE_S
 from guardproxy.policy import PolicySet
 from guardproxy.server.admission import Further
 from guardproxy.server.answer_cache import MemoryAnswers, SharedAnswers
@@ -70,7 +68,7 @@ class SharedState:
         away."""
         while self._failover:
             await self._renew(self._failover)
-            await asyncio.sleep(PAUSE_S if self._failover.is_away else LEASE_S / 3)
+            await asyncio.sleep(self._failover.renew_in_s)
 
     @staticmethod
     async def _renew(failover: Failover) -> None:

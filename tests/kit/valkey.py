@@ -109,8 +109,12 @@ def relayed(path: Path, server: str) -> Iterator[Callable[[str], None]]:
     thread.start()
     relay = Relay(path, server)
     asyncio.run_coroutine_threadsafe(relay.begin(), loop).result(timeout=60)
+
+    def set_fault(fault: str) -> None:
+        loop.call_soon_threadsafe(relay.set, fault)
+
     try:
-        yield lambda fault: loop.call_soon_threadsafe(relay.set, fault) and None
+        yield set_fault
     finally:
         asyncio.run_coroutine_threadsafe(relay.end(), loop).result(timeout=60)
         loop.call_soon_threadsafe(loop.stop)

@@ -17,7 +17,7 @@ from collections.abc import Callable, Sequence
 from typing import Literal
 
 from guardproxy.errors import StoreBusyError, StoreError
-from guardproxy.gateway.store import SETTLED_S, Answer, Call, Lease, Renew, Settle, Store, Take, lease_of
+from guardproxy.gateway.store import LEASE_S, SETTLED_S, Answer, Call, Lease, Renew, Settle, Store, Take, lease_of
 from guardproxy.gateway.store.memory import MemoryStore
 
 Down = Literal["closed", "open", "local"]
@@ -57,9 +57,9 @@ class Failover:
         self.lost = 0
 
     @property
-    def is_away(self) -> bool:
-        """Whether the store did not answer to the last call that asked it."""
-        return self._is_away
+    def renew_in_s(self) -> float:
+        """Returns the seconds after which the lease is to be renewed; soon while the store is away."""
+        return PAUSE_S if self._is_away else LEASE_S / 3
 
     async def perform(self, calls: Sequence[Call]) -> tuple[Answer, ...]:
         """See `Store.perform`. A settlement is kept and sent later if the store does not answer; its answer is then `True`."""

@@ -242,6 +242,7 @@ async def _within(seconds: float) -> AsyncIterator[None]:
     """Raises `TimeoutError` after this time. A loop that is busy runs the timer late, and before the answer that waits in the
     socket: so the time is counted in parts, between which the loop reads what has come."""
     loop = asyncio.get_running_loop()
+    timer: asyncio.TimerHandle
     async with asyncio.timeout(None) as limit:
 
         def tick(left: int) -> None:

@@ -329,7 +329,15 @@ def test_explain_says_whether_the_cache_may_answer(folder: Path, mode: str, line
     other = change(folder, "policy: mine", section)
     assert line in run("explain", "plain", "--policies", other).stdout.splitlines()
     shown = json.loads(run("explain", "plain", "--policies", other, "--json").stdout)
-    assert shown["cache"] == {"match": "exact", "ttl_s": 60.0, "policies": ["mine"], "enforced": mode == "enforce"}
+    about = {"match": "exact", "ttl_s": 60.0, "scope": "client", "policies": ["mine"]}
+    assert shown["cache"] == {**about, "enforced": mode == "enforce"}
+
+
+@pytest.mark.parametrize(("scope", "words"), [("tenant", "to all clients of the tenant"), ("all", "to all clients")])
+def test_explain_says_who_shares_answers(folder: Path, scope: str, words: str) -> None:
+    other = change(folder, "policy: mine", f"cache: {{mode: exact, scope: {scope}}}\npolicy: mine")
+    lines = run("explain", "plain", "--policies", other).stdout.splitlines()
+    assert f"    exact   mine: the cache may answer, for 300 s, {words}" in lines
     assert json.loads(run("explain", "plain", "--policies", folder, "--json").stdout)["cache"] is None
 
 

@@ -110,8 +110,8 @@ def test_a_limit_of_costs_without_prices_is_an_error_of_lint_and_test(folder: Pa
         f"{folder}/p.yaml:4:1: the limit `money` counts costs, and no model has a price: add `prices` to the policy, or"
     )
     for command, code in (("lint", 1), ("test", 2)):
-        for given in ((), ("--limits", tmp_path / "unpriced.toml")):
-            done = run(command, folder, *given)
+        for unpriced in ((), ("--limits", tmp_path / "unpriced.toml")):
+            done = run(command, folder, *unpriced)
             assert (done.exit_code, said in done.output) == (code, True), done.output
         for given in (("--prices", "genai-prices"), ("--limits", tmp_path / "priced.toml")):
             assert run(command, folder, *given).exit_code == 0

@@ -83,12 +83,10 @@ def test_the_key_is_of_the_request_as_it_goes_upstream() -> None:
     assert len(set(keys)) == len(keys)
 
 
-A, B, C = (
-    {"tenant": "a", "tenant_name": "acme"},
-    {"tenant": "b", "tenant_name": "acme"},
-    {"tenant": "c", "tenant_name": "globex"},
+A, B, C, LONE, OTHER = (
+    dict[str, Any](tenant=client, tenant_name=name)
+    for client, name in (("a", "acme"), ("b", "acme"), ("c", "globex"), ("d", ""), ("e", ""))
 )
-LONE, OTHER = {"tenant": "d"}, {"tenant": "e"}
 
 
 @pytest.mark.parametrize(
@@ -100,7 +98,7 @@ LONE, OTHER = {"tenant": "d"}, {"tenant": "e"}
         (", scope: all", [A]),
     ],
 )
-def test_clients_share_answers_as_far_as_the_scope_says(scope: str, sharing: list[dict[str, str]]) -> None:
+def test_clients_share_answers_as_far_as_the_scope_says(scope: str, sharing: list[dict[str, Any]]) -> None:
     """Each of the first clients has a place of its own. Two tenants share only with `all`."""
     cache = f"policy: saving\ncache: {{mode: exact{scope}}}\n"
     keys = [key(body(), cache, **client) for client in (A, B, C, LONE, OTHER)]

@@ -87,7 +87,7 @@ class Process:
         """The pause is over, and the lease is renewed."""
         self.now_s += PAUSE_S
         await self.store.renew()
-        assert not self.store.is_away
+        assert self.store.renew_in_s > PAUSE_S
         assert not self.store._unsettled
         assert not self.store._sent_s
         assert not self.store.lost
@@ -193,7 +193,7 @@ def test_a_server_that_fails_at_any_step_counts_what_was_used(
             else:
                 relay.set(fault)
             await step(process)
-            assert process.store.is_away
+            assert process.store.renew_in_s == PAUSE_S
             await process.ask()
             await process.end(30)
             if fault == "killed":
