@@ -50,6 +50,7 @@ class SharedState:
         self.trouble: tuple[str, ...] = ()
         self.server = RedisStore(config.state) if config.state else None
         self._failover: Failover | None = None
+        self._lost = 0  # what the log has told
         if self.server:
             self._failover = Failover(
                 self.server, cast(Down, config.state_down), time.monotonic, self._note, self.lease
@@ -68,20 +69,24 @@ class SharedState:
         away."""
         while self._failover:
             await self._renew(self._failover)
+            self._tell_lost(self._failover.lost)
             await asyncio.sleep(self._failover.renew_in_s)
 
     @staticmethod
     async def _renew(failover: Failover) -> None:
-        lost = failover.lost
         if given_back := await failover.renew():
             _log.warning("reservations of no exchange given back", extra={"count": given_back})
-        if failover.lost > lost:
-            _log.error("what exchanges used is not counted", extra={"count": failover.lost - lost})
+
+    def _tell_lost(self, lost: int) -> None:
+        if lost > self._lost:
+            _log.error("what exchanges used is not counted", extra={"count": lost - self._lost})
+        self._lost = lost
 
     async def close(self) -> None:
         """Sends what is not settled yet, ends the lease, and closes the connections."""
         if self.server and self._failover:
             await self._renew(self._failover)
+            self._tell_lost(self._failover.lost + self._failover.unsettled)
             with suppress(StoreError):
                 await self.server.perform((Drop(lease_of(self.lease.owner)),))
             await self.server.close()

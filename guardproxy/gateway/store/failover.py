@@ -61,6 +61,11 @@ class Failover:
         """Returns the seconds after which the lease is to be renewed; soon while the store is away."""
         return PAUSE_S if self._is_away else LEASE_S / 3
 
+    @property
+    def unsettled(self) -> int:
+        """Returns the number of settlements without an answer."""
+        return len(self._unsettled)
+
     async def perform(self, calls: Sequence[Call]) -> tuple[Answer, ...]:
         """See `Store.perform`. A settlement is kept and sent later if the store does not answer; its answer is then `True`."""
         shared = [call for call in calls if not isinstance(call, Settle) or await self._is_kept(call)]

@@ -6,10 +6,11 @@ import asyncio
 from pathlib import Path
 
 import pytest
+import redis
 
 from guardproxy.config import load
 from guardproxy.errors import ConfigError, StoreError
-from guardproxy.gateway import Add, Answer, MemoryStore
+from guardproxy.gateway import Add, Answer, MemoryStore, Settle, Take, lease_of
 from guardproxy.server.state import SharedState
 from tests.kit.valkey import valkey
 
@@ -56,3 +57,35 @@ def test_a_server_that_is_away_is_told(tmp_path: Path, caplog: pytest.LogCapture
 def test_another_address_is_refused() -> None:
     with pytest.raises(ConfigError, match="`state` must be like redis://host:6379/0"):
         load(UPSTREAM | {"state": "http://host"}, {})
+
+
+async def test_the_lease_is_renewed_and_ended_and_what_nobody_holds_is_given_back(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with valkey(tmp_path) as url:
+        state = SharedState(load(UPSTREAM | {"state": url}, {}))
+        state.lease.named = lambda: [("s", "open")]
+        owner = state.lease.owner
+        for name in ("open", "lost"):
+            await state.store.perform([Take("s", name, 1, 9, 100, 100, owner=owner)])
+        running = asyncio.create_task(state.run())
+        async with asyncio.timeout(60):
+            while "given back" not in caplog.text:  # noqa: ASYNC110 - the log tells nobody
+                await asyncio.sleep(0)
+        assert await state.store.perform([Take("s", "probe", 0, 9, 9, 9)]) == (1,)
+        running.cancel()
+        await state.close()
+        with redis.Redis.from_url(url) as client:
+            assert not client.exists(f"guardproxy:{lease_of(owner)}")
+
+
+async def test_what_is_never_counted_is_told(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("guardproxy.gateway.store.failover.MOST_KEPT", 1)
+    state = SharedState(load(UPSTREAM | {"state": "unix:///nobody.sock"}, {}))
+    for name in ("a", "b"):
+        await state.store.perform([Settle("s", name, 1, 1, True, 9)])
+    await state.close()
+    assert [(record.message, record.__dict__["count"]) for record in caplog.records if "count" in record.__dict__] == [
+        ("what exchanges used is not counted", 2)
+    ]
+    assert state.trouble
