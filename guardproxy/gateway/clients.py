@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import re
 from collections.abc import Iterable
 from fnmatch import fnmatchcase
 
@@ -15,7 +16,8 @@ import msgspec
 
 from guardproxy.errors import DownstreamError, ErrorCode
 from guardproxy.gateway.client_file import ClientFile, prefix_of
-from guardproxy.policy import model_readings
+
+_ESCAPE = re.compile(r"[%\\?\s\x00-\x1f\x7f]|\.\.")  # in the name of a model; with it, a server may read another one
 
 
 class KnownClient(msgspec.Struct, frozen=True):
@@ -30,11 +32,11 @@ class KnownClient(msgspec.Struct, frozen=True):
     policies: tuple[str, ...] = ()
 
     def may_name(self, model: str) -> bool:
-        """Whether the client may name a model. Case counts: a name that a server may read differently is refused, and so is
-        a name that the proxy cannot read, such as one with percent signs, unless the scope has it word for word."""
-        if self.models is None or model in self.models:
+        """Whether the client may name a model. Case counts, and a glob takes no name with an escape or a path in it: what a
+        server may read differently is refused."""
+        if self.models is None or model in self.models or "*" in self.models:
             return True
-        return model_readings(model) is not None and any(fnmatchcase(model, glob) for glob in self.models)
+        return not _ESCAPE.search(model) and any(fnmatchcase(model, glob) for glob in self.models)
 
 
 NO_CLIENT = KnownClient()

@@ -40,7 +40,7 @@ from guardproxy.policy import (
     keep,
     model_key,
 )
-from guardproxy.wire import Codec, Request, brief_statement_of, statement_of
+from guardproxy.wire import Codec, Request, answers_of, brief_statement_of, statement_of
 
 SECTION = "limits"
 SECTIONS = (SECTION, "prices")
@@ -152,10 +152,10 @@ class UsageLimits(Duty):
             bound, of_policies = self._of_policies(policies, head, request, codec, about)
             rules, prices = (*rules, *of_policies), prices_of(bound)
         prompt = -(-len(request.frame.data) // BYTES_A_TOKEN)
-        answer = LARGEST if "max_tokens" in statement.unclear else max(statement.limits, default=0)
+        asked_answers = answers_of(request.frame.tree, codec.contract.statements)
         units: list[tuple[LimitRule, int | None]] = []
         for rule in rules:
-            use = TokenUse(prompt, (answer or rule.answer_tokens) * statement.answers)
+            use = TokenUse(prompt, (asked_answers.longest or rule.answer_tokens) * asked_answers.number)
             if rule.unit == "tokens":
                 units.append((rule, use.prompt + use.answer))
             elif rule.unit == "cost":

@@ -89,6 +89,7 @@ from guardproxy.wire.statements import (
     LARGEST,
     Fields,
     RequestStatement,
+    answers_of,
     brief_statement_of,
     statement_of,
 )
@@ -171,6 +172,7 @@ __all__ = [
     "Vocabulary",
     "WholeDecoder",
     "acts_beyond",
+    "answers_of",
     "brief_statement_of",
     "codec_for",
     "codec_of_client",

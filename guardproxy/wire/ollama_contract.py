@@ -18,7 +18,7 @@ WORDS = Vocabulary(SHARED.keys, SHARED.values | {"json", "load", "unload", "cont
 MEDIA = MediaTypes("application/json", "application/x-ndjson", ("application/json",))
 TERMINAL = (ndjson.frame(b'{"done":true}'),)
 USAGE = UsageFields(prompt=("prompt_eval_count",), answer=("eval_count",))
-STATEMENTS = replace(EVERY_SERVER, tokens=("options.num_predict", *EVERY_SERVER.tokens))
+STATEMENTS = replace(EVERY_SERVER, lengths=("options.num_predict",))
 NO_QUERY = QuerySyntax(re.compile(""), "none")
 KEY_HEADER = KeyHeader("Authorization", "Bearer ")
 HEADERS = FormatHeaders(

@@ -11,7 +11,7 @@ import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from itertools import islice
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -37,10 +37,13 @@ MODEL_FIELDS: Mapping[Any, Map] = dict.fromkeys(
 
 @dataclass(frozen=True, slots=True)
 class Fields:
-    """The fields of a request to read: limits of tokens, lists of messages (or one text), lists of tools, the number of answers
-    that the client asks for (`answers`), and lists of prompts each of which is answered (`prompts`). A name with dots, such as
-    `generationConfig.maxOutputTokens`, leads through objects. `models`: the map of a request, whose leaves say what names a
-    model. A tuple lists fields at its top; then nothing is known of other fields."""
+    """The fields of a request to read: limits of tokens, lists of messages (or one text), lists of tools. A name with dots,
+    such as `generationConfig.maxOutputTokens`, leads through objects. `models`: the map of a request, whose leaves say what
+    names a model. A tuple lists fields at its top; then nothing is known of other fields.
+
+    For what limits reserve: `answers`, the number of answers that the client asks for; `prompts`, lists of prompts each of
+    which is answered; `lengths`, further limits of tokens, which conditions do not read.
+    """
 
     tokens: tuple[str, ...]
     models: Map
@@ -48,6 +51,7 @@ class Fields:
     tools: tuple[str, ...]
     answers: tuple[str, ...]
     prompts: tuple[str, ...]
+    lengths: tuple[str, ...]
 
     def __post_init__(self) -> None:
         how = self.models
@@ -68,6 +72,7 @@ EVERY_SERVER = Fields(
     tools=("tools", "functions", "mcp_servers", "toolsets", "additional_tools"),
     answers=("n", "best_of", "num_return_sequences", "candidateCount", "candidate_count"),
     prompts=(),
+    lengths=(),
 )
 
 
@@ -76,10 +81,10 @@ class RequestStatement(msgspec.Struct, frozen=True):
 
     `max_tokens`: the first limit of tokens, 0 if there is none; `limits`: all limits. `messages`: the number of messages;
     `counts`: the number in each field that can hold messages. `tools`: their names, or kinds if they have no name; `offered`:
-    every name and kind of every tool, in every field that can hold tools. `models`: every model that it names. `answers`: the
-    number of answers that the client asks for; `LARGEST` if it cannot be read. `unclear`: the facts (`model`, `max_tokens`,
-    `messages`, `tools`) that could not be read completely: a part has another type, there are too many parts, or the provider
-    chooses the model. `foreign`: the first place that the format does not know; a server could read the name of a model there.
+    every name and kind of every tool, in every field that can hold tools. `models`: every model that it names. `unclear`: the
+    facts (`model`, `max_tokens`, `messages`, `tools`) that could not be read completely: a part has another type, there are too
+    many parts, or the provider chooses the model. `foreign`: the first place that the format does not know; a server could read
+    the name of a model there.
     """
 
     max_tokens: int = 0
@@ -91,7 +96,14 @@ class RequestStatement(msgspec.Struct, frozen=True):
     models: tuple[str, ...] = ()
     unclear: frozenset[str] = frozenset()
     foreign: str = ""
-    answers: int = 1
+
+
+class AskedAnswers(NamedTuple):
+    """The answers that a request asks for: their number, and the tokens that each may take, 0 if it sets no limit. A number
+    that cannot be read is `LARGEST`."""
+
+    number: int
+    longest: int
 
 
 def statement_of(tree: Any, fields: Fields = EVERY_SERVER) -> RequestStatement:
@@ -114,7 +126,6 @@ def statement_of(tree: Any, fields: Fields = EVERY_SERVER) -> RequestStatement:
         models=models,
         unclear=frozenset(unclear),
         foreign=foreign,
-        answers=_answers(tree, fields),
     )
 
 
@@ -131,7 +142,6 @@ def brief_statement_of(tree: Any, fields: Fields) -> RequestStatement:
         models=models,
         unclear=frozenset(unclear),
         foreign=foreign,
-        answers=_answers(tree, fields),
     )
 
 
@@ -148,33 +158,33 @@ def _limits(tree: Mapping[str, Any], keys: tuple[str, ...], unclear: set[str]) -
     for key in keys:
         value = _at(tree, key)
         if isinstance(value, int) and not isinstance(value, bool):
-            if value >= 0:  # a negative number asks servers for no limit
-                yield min(+value, LARGEST)
+            yield max(0, min(+value, LARGEST))
         elif value is not None:
             unclear.add("max_tokens")
 
 
-def _answers(tree: Mapping[str, Any], fields: Fields) -> int:
-    """Returns the number of answers: the largest that a field names, for each prompt. Servers differ in the types of numbers
-    that they take."""
-    most = 1
-    for key in fields.answers:
-        value = _at(tree, key)
-        if value is None or value == "":
-            continue
-        try:
-            most = max(most, math.ceil(float(value)) if _is_number(value) else LARGEST)
-        except (ValueError, OverflowError):
-            most = LARGEST
+def answers_of(tree: Any, fields: Fields) -> AskedAnswers:
+    """Reads how many answers a request asks for, and how long they may be: the largest numbers that a server may read."""
+    number = max((1, *(_number(_at(tree, key)) for key in fields.answers)))
     for key in fields.prompts:
         prompts = _at(tree, key)
         if isinstance(prompts, list) and not all(isinstance(token, int) for token in prompts):
-            most *= max(1, len(prompts))
-    return min(most, LARGEST)
+            number *= max(1, len(prompts))
+    longest = max((0, *(_number(_at(tree, key)) for key in (*fields.tokens, *fields.lengths))))
+    return AskedAnswers(min(number, LARGEST), longest)
 
 
-def _is_number(value: Any) -> bool:
-    return isinstance(value, (int, float)) or (isinstance(value, str) and len(value) <= _NUMBER_CHARS)
+def _number(value: Any) -> int:
+    """Returns what a server may read as a number, rounded up: servers differ in the types that they take. It is 0 for a value
+    that is missing, and `LARGEST` for one that cannot be read."""
+    if value is None or value == "":
+        return 0
+    if not isinstance(value, (int, float, str)) or (isinstance(value, str) and len(value) > _NUMBER_CHARS):
+        return LARGEST
+    try:
+        return min(math.ceil(float(value)), LARGEST)
+    except (ValueError, OverflowError):
+        return LARGEST
 
 
 def _counts(tree: Mapping[str, Any], keys: tuple[str, ...], unclear: set[str]) -> Iterator[int]:

@@ -227,13 +227,21 @@ def test_a_key_without_a_scope_may_name_every_model() -> None:
     assert NO_CLIENT.may_name("any")
 
 
-def test_a_name_that_the_proxy_cannot_read_fits_no_glob() -> None:
-    client = KnownClient(models=("gpt-5*", "my model"))
-    assert client.may_name("gpt-5-mini")
-    assert client.may_name("my model")
-    assert not client.may_name("gpt-5%2F..%2Fgpt-9")
-    assert not client.may_name("gpt-5\u0430")
-    assert not client.may_name("GPT-5")
+def test_a_name_with_an_escape_fits_no_glob() -> None:
+    client = KnownClient(models=("gpt-5*", "my model", "openrouter/*"))
+    for model in ("gpt-5-mini", "my model", "openrouter/auto", "gpt-5#deployment", "gpt-5@2025-01-01"):
+        assert client.may_name(model)
+    for model in (
+        "gpt-5%2F..%2Fgpt-9",
+        "gpt-5/../gpt-9",
+        "gpt-5\\..\\gpt-9",
+        "gpt-5?model=gpt-9",
+        "gpt-5 ",
+        "gpt-5\n",
+        "GPT-5",
+    ):
+        assert not client.may_name(model)
+    assert KnownClient(models=("*",)).may_name("any%20thing")
 
 
 def test_a_key_for_certain_models_cannot_use_routes_whose_model_is_not_read() -> None:

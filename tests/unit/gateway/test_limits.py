@@ -193,7 +193,7 @@ def test_in_shadow_mode_a_request_larger_than_a_limit_is_noticed() -> None:
     assert (told.code, told.enforced) == ("larger_than_limit", False)
 
 
-@pytest.mark.parametrize("unread", ["100", 100.5, {"a": 1}])
+@pytest.mark.parametrize("unread", ["many", [100], {"a": 1}])
 def test_a_length_that_cannot_be_read_is_larger_than_any_limit(unread: object) -> None:
     desk = Desk(limit("a", "tokens", 'budget = "1000000000/month"', 'over = "refuse"'))
     with pytest.raises(DownstreamError, match="the request may use any number"):

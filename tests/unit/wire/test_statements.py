@@ -16,6 +16,7 @@ from guardproxy.wire.statements import (
     LARGEST,
     LIMIT_NAMES,
     RequestStatement,
+    answers_of,
     brief_statement_of,
     statement_of,
 )
@@ -34,7 +35,7 @@ TWO = frozenset(("max_tokens", "tools"))
         ({"max_output_tokens": 9, "input": "hello"}, RequestStatement(9, 1, limits=(9,), counts=(1,))),
         ({"messages": [{}], "input": "hello"}, RequestStatement(0, 1, counts=(1,))),
         ({"max_tokens": True, "messages": "x", "tools": {}}, RequestStatement(0, 1, counts=(1,), unclear=TWO)),
-        ({"max_tokens": -1}, RequestStatement()),
+        ({"max_tokens": -1}, RequestStatement(limits=(0,))),
         ({"max_tokens": 10**30}, RequestStatement(2**63 - 1, limits=(2**63 - 1,))),
         ({"messages": 3, "max_tokens": 1.5}, RequestStatement(unclear=frozenset(("messages", "max_tokens")))),
         ({"model": "a", "models": ["b", "a"]}, RequestStatement(models=("a", "b"))),
@@ -172,7 +173,24 @@ def test_the_routing_of_gemini_is_stated(config: dict[str, Any], models: tuple[s
     ],
 )
 def test_the_number_of_answers_is_the_largest_that_a_server_may_read(tree: Any, answers: int) -> None:
-    assert statement_of(tree).answers == brief_statement_of(tree, EVERY_SERVER).answers == answers
+    assert answers_of(tree, EVERY_SERVER).number == answers
+
+
+@pytest.mark.parametrize(
+    ("tree", "longest"),
+    [
+        ({}, 0),
+        ([], 0),
+        ({"max_tokens": 5, "max_completion_tokens": 7}, 7),
+        ({"max_tokens": -1}, 0),
+        ({"max_tokens": "50"}, 50),
+        ({"max_tokens": 50.5}, 51),
+        ({"max_tokens": "1" * 40}, LARGEST),
+        ({"max_tokens": {"a": 1}}, LARGEST),
+    ],
+)
+def test_the_length_of_an_answer_is_the_largest_that_a_server_may_read(tree: Any, longest: int) -> None:
+    assert answers_of(tree, EVERY_SERVER).longest == longest
 
 
 @pytest.mark.parametrize(
@@ -181,7 +199,7 @@ def test_the_number_of_answers_is_the_largest_that_a_server_may_read(tree: Any, 
 )
 def test_each_prompt_of_a_list_is_answered(prompt: Any, answers: int) -> None:
     fields = replace(EVERY_SERVER, prompts=("prompt",))
-    assert statement_of({"prompt": prompt, "n": 3}, fields).answers == answers
+    assert answers_of({"prompt": prompt, "n": 3}, fields).number == answers
 
 
 def test_every_format_whose_route_gives_several_answers_declares_how_they_are_asked_for() -> None:
@@ -192,9 +210,8 @@ def test_every_format_whose_route_gives_several_answers_declares_how_they_are_as
     gemini = codec_for("POST /{version}/models/{model}:generateContent")
     assert gemini
     tree = {"contents": [], "generationConfig": {"candidateCount": 4, "maxOutputTokens": 9}}
-    said = statement_of(tree, gemini.contract.statements)
-    assert (said.answers, said.limits) == (4, (9,))
+    assert answers_of(tree, gemini.contract.statements) == (4, 9)
     ollama = codec_for("POST /api/chat")
     assert ollama
-    assert statement_of({"options": {"num_predict": 50}}, ollama.contract.statements).limits == (50,)
-    assert statement_of({"options": {"num_predict": -1}}, ollama.contract.statements).limits == ()
+    assert answers_of({"options": {"num_predict": 50}}, ollama.contract.statements) == (1, 50)
+    assert answers_of({"options": {"num_predict": -1}}, ollama.contract.statements) == (1, 0)
