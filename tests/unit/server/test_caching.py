@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
@@ -261,6 +262,28 @@ async def test_an_answer_that_no_rule_reads_may_call_tools_if_the_request_offers
     assert [(await rig.ask(chat(tools=tools)))[0] for _ in range(2)] == ["miss", "miss"]
     assert [(await rig.ask(chat()))[0] for _ in range(2)] == ["miss", "hit"]
     assert [(await rig.ask(chat(stream=True)))[0] for _ in range(2)] == ["hit", "hit"]
+
+
+@pytest.mark.parametrize(
+    ("scope", "had"),
+    [
+        ("client", {"one": "hit", "two": "miss", "three": "miss", "alone": "miss"}),
+        ("tenant", {"one": "hit", "two": "hit", "three": "miss", "alone": "miss"}),
+        ("all", {"one": "hit", "two": "hit", "three": "hit", "alone": "hit"}),
+    ],
+)
+async def test_clients_share_answers_as_far_as_the_scope_says(running: Start, scope: str, had: dict[str, str]) -> None:
+    """Two keys of a tenant, one of another tenant, and one without a tenant."""
+    names = {"one": "acme", "two": "acme", "three": "globex"}
+    tenants = tuple(f"{name}=sha256:{hashlib.sha256(key.encode()).hexdigest()}" for key, name in names.items())
+    rig = await running(CACHE.replace("exact", f"exact, scope: {scope}"), GUARD, tenants=tenants)
+    assert (await rig.ask(chat()))[0] == "miss"
+    await rig.ask(chat("to all"), key="one")
+    told = {key: (await rig.ask(chat("to all"), key=key))[0] for key in had}
+    assert told == had
+    for key in ("one", "two"):
+        told_of_mail, answer = await rig.ask(chat("echo: a@ab.io"), key=key)
+        assert (told_of_mail, "a@ab.io" in answer) == ("miss", True), "placeholders belong to a client in every scope"
 
 
 async def test_a_client_can_ask_for_a_new_answer(running: Start) -> None:
