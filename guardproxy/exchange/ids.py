@@ -44,9 +44,9 @@ _NEW = ("input_tokens", "compact")  # segments of routes that are no ids
 
 
 class SealedIds(msgspec.Struct, frozen=True):
-    """The ids of a holder. `seal`: a keyed digest; `holder`: the pseudonym of a client, or what stands for its tenant; `stored`:
-    where ids are; `accepts_unsealed`: whether an id without a seal is sent on, for the time after the setting was changed.
-    `former`: the pseudonym of the client, whose ids are accepted too where the holder is its tenant."""
+    """The ids of a holder. `seal`: a keyed digest; `holder`: the pseudonym of a client, or what stands for its tenant;
+    `stored`: where ids are; `accepts_unsealed`: whether an id without a seal is sent on, for the time after the setting was
+    changed. `former`: the pseudonym of the client, whose ids are accepted too where the holder is its tenant."""
 
     seal: Callable[[bytes], str]
     holder: str
