@@ -94,6 +94,8 @@ class Server:
             config.audit.mkdir(parents=True, exist_ok=True)
             key = key_of(config.audit, config.key)
         signing, sealing = signing_of(config), open_sealing(config)
+        time_limits = TimeLimits(config.timeout_scan_s, config.timeout_scan_s_per_million, config.limit_scan_wait_s)
+        self._scanner = Scanner(config.scan_threads, time_limits, meters=self.metrics.scanner)
         self.reloading = Reload(folder_of(config.policies), self._load, self.metrics)
         self._engine = engine()
         self._observers = Observers((MetricsObserver(self.metrics), LogObserver()), self.metrics)
@@ -109,8 +111,6 @@ class Server:
             rotation=rotation,
             sealing=sealing,
         )
-        time_limits = TimeLimits(config.timeout_scan_s, config.timeout_scan_s_per_million, config.limit_scan_wait_s)
-        self._scanner = Scanner(config.scan_threads, time_limits, meters=self.metrics.scanner)
         self.metrics.unknown.inc(self._recorder.unknown)
         self.metrics.audit_writable.set_function(lambda: self._recorder.healthy)
         self.metrics.audit_recoveries.set_function(lambda: self._recorder.recoveries)
@@ -136,7 +136,9 @@ class Server:
 
     def _load(self) -> PolicySet:
         """Loads the policies from their folder. Raises `PolicyError`."""
-        return usable_policies(self.config, self._models, self._remotes, self.clients)
+        policies = usable_policies(self.config, self._models, self._remotes, self.clients)
+        self._scanner.warm_up(policies.checks.values())
+        return policies
 
     def trouble(self) -> list[str]:
         """Reasons for `/readyz` to fail."""

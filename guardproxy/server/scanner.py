@@ -7,11 +7,14 @@
 - A check that raises an error or breaks its contract gives a `Scan` with an error, for which `on_error` of the policy decides.
   A check that could not run, or not in time, gives a `Scan` with `no_capacity`: the exchange ends with 503 under any policy.
 - The time limit of a command grows with its text. Work without a waiter is dropped or stopped.
+- The scans of one command never wait for each other in the estimate of the queue. How long a check takes for a character is
+  measured before the first request (`warm_up`).
 """
 
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import Counter as Counts
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -21,10 +24,10 @@ from typing import Any, TypeVar
 
 from prometheus_client import Counter, Gauge
 
-from guardproxy.checks import Check, Query
+from guardproxy.checks import Check, Query, with_partner
 from guardproxy.errors import NoCapacityError, Shortage
 from guardproxy.exchange import Job
-from guardproxy.findings import Scan, Window, failed_scan
+from guardproxy.findings import Channel, Scan, Window, failed_scan
 from guardproxy.server.calls import broken, checked, report, run, run_slices
 from guardproxy.server.questions import Question
 from guardproxy.server.scan_cache import CheckKey, KnownText, ScanCache, Written, key_of
@@ -44,6 +47,14 @@ NEW_TEXT = 8  # measured: the digest of a text costs as much as so many look-ups
 DIGEST_CHARS = 256 * 1024  # characters of texts, whose digests take half a millisecond
 MODEL_TIMES = 6.0  # above the longest delay of a text that a model's queue admits
 ANSWERS = 256  # scans that are collected before other tasks may run
+WARM_UP = "".join(
+    f"Order {number} of {number % 28 + 1} May 2024 goes to the office at {number} High Street; ask jo{number}@example.org, "
+    "who knows about the invoice. "
+    + "Everything else was agreed on the phone last week, and nobody expects a change.\n"
+    * 5
+    for number in range(1000, 1020)
+)
+"""An ordinary text, for which each check is measured before the first request."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +126,20 @@ class Scanner:
         self._known_counts = (known_by.labels("miss"), known_by.labels("hit")) if known_by else ()
         self._cache = ScanCache(CACHE_TEXTS)
         self._outstanding: dict[int, Counts[str]] = {}  # characters that models are judging, by scorer and tenant
+
+    def warm_up(self, checks: Iterable[Check]) -> None:
+        """Measures how long each check takes for a character, which also builds its parts. Blocks; any thread may call it.
+        Skips checks that ask a model or a service, and those that read only texts of a form."""
+        for check in chain.from_iterable(map(with_partner, checks)):
+            traits, what = check.traits, check.digest
+            if traits.is_slow or traits.needs_form or traits.needs_sources or _asks(check) is not None:
+                continue
+            if self._threads.measured(what):
+                continue
+            run(check, [_warm_window(WARM_UP[:200])])
+            began_s = time.thread_time()  # other threads may be busy
+            run(check, [_warm_window(WARM_UP)])
+            self._threads.measure(Load(what, len(WARM_UP)), time.thread_time() - began_s)
 
     async def scan(self, jobs: Sequence[Job], tenant: str = "") -> tuple[Scan, ...]:
         """The scans of the jobs, in order. `tenant`: the tenant whose texts they are."""
@@ -189,6 +214,7 @@ class Scanner:
         small: list[_Batch] = []
         refused: list[tuple[_Batch, NoCapacityError]] = []
         asking: dict[int, list[_Batch]] = {}
+        request = object()
         for batch in batches:
             if (scorer := _asks(batch.check)) is not None:
                 asking.setdefault(id(scorer), []).append(batch)
@@ -196,11 +222,11 @@ class Scanner:
                 small.append(batch)
             else:
                 try:
-                    far[self._in_thread(batch, tenant)] = [batch]
+                    far[self._in_thread(batch, tenant, request)] = [batch]
                 except NoCapacityError as error:
                     refused.append((batch, error))
         for same in asking.values():
-            far[asyncio.ensure_future(self._ask(same, tenant))] = same
+            far[asyncio.ensure_future(self._ask(same, tenant, request))] = same
         try:
             await self._inline(small, scans)
             chars = sum(batch.chars for same in far.values() for batch in same)
@@ -225,23 +251,26 @@ class Scanner:
             chars += batch.new_chars
             await _fill(scans, batch.numbers, run(batch.check, batch.windows))
 
-    def _in_thread(self, batch: _Batch, tenant: str) -> asyncio.Future[list[Scan]]:
+    def _in_thread(self, batch: _Batch, tenant: str, request: object) -> asyncio.Future[list[Scan]]:
         """The batch's scans, from a thread. Raises `NoCapacityError`."""
         run = partial(run_slices, batch.check, batch.windows)
-        return asyncio.wrap_future(self._threads.submit(run, tenant, batch.load, urgent=batch.urgent))
+        submit = partial(self._threads.submit, urgent=batch.urgent, request=request)
+        return asyncio.wrap_future(submit(run, tenant, batch.load))
 
-    async def _beside(self, run: Callable[[], _Result], batches: Sequence[_Batch], tenant: str) -> _Result:
+    async def _beside(
+        self, run: Callable[[], _Result], batches: Sequence[_Batch], tenant: str, request: object
+    ) -> _Result:
         """The result of `run`, a step of asking a model. Runs here if the batches are small, otherwise in a thread."""
         chars, windows = sum(batch.chars for batch in batches), sum(len(batch.windows) for batch in batches)
         if chars <= ASK_CHARS and windows <= ASK_WINDOWS:
             return run()
         urgent = any(batch.urgent for batch in batches)
-        result: _Result = await asyncio.wrap_future(
-            self._threads.submit(run, tenant, Load("a question to a model", chars), urgent=urgent)
-        )
+        load = Load("a question to a model", chars)
+        submitted = self._threads.submit(run, tenant, load, urgent=urgent, request=request)
+        result: _Result = await asyncio.wrap_future(submitted)
         return result
 
-    async def _ask(self, same: Sequence[_Batch], tenant: str) -> list[Scan]:
+    async def _ask(self, same: Sequence[_Batch], tenant: str, request: object) -> list[Scan]:
         """The scans of checks that ask the same model. The model is asked once, so checks of the same texts share its answer.
         Works as `calls.run`, but awaits the answer."""
         queries: list[Query] = []
@@ -249,7 +278,7 @@ class Scanner:
         checks: list[Any] = [batch.check for batch in same]
         for check, batch in zip(checks, same, strict=True):
             try:
-                own = await self._beside(partial(check.ask, batch.windows), [batch], tenant)
+                own = await self._beside(partial(check.ask, batch.windows), [batch], tenant, request)
                 queries += own.queries
                 questions.append(own)
             except Exception as error:
@@ -257,12 +286,14 @@ class Scanner:
         judged: Any = []
         try:
             if queries:
-                judged = await self._judgement(checks[0].scorer, queries, same, tenant)
+                judged = await self._judgement(checks[0].scorer, queries, same, tenant, request)
         except Exception as error:
             judged = error
-        return await self._beside(partial(_answers, same, questions, judged), same, tenant)
+        return await self._beside(partial(_answers, same, questions, judged), same, tenant, request)
 
-    async def _judgement(self, scorer: Any, queries: Sequence[Query], same: Sequence[_Batch], tenant: str) -> Any:
+    async def _judgement(
+        self, scorer: Any, queries: Sequence[Query], same: Sequence[_Batch], tenant: str, request: object
+    ) -> Any:
         """The answer of a model. Raises the errors of the model, and `NoCapacityError`."""
         chars = sum(batch.chars for batch in same)
         by_tenant = self._outstanding.setdefault(id(scorer), Counts())
@@ -271,7 +302,7 @@ class Scanner:
         by_tenant[tenant] += chars
         question = Question(scorer, queries)
         try:
-            return await asyncio.wrap_future(await self._beside(question.submit, same, tenant))
+            return await asyncio.wrap_future(await self._beside(question.submit, same, tenant, request))
         finally:
             question.drop()
             by_tenant[tenant] -= chars
@@ -293,6 +324,10 @@ class Scanner:
 
     def close(self) -> None:
         self._threads.close()
+
+
+def _warm_window(text: str) -> Window:
+    return Window(Channel("request", "user", "warm-up"), text, last=True)
 
 
 def _is_quick(jobs: Sequence[Job]) -> bool:

@@ -1,7 +1,7 @@
 """The threads in which checks scan: fair between tenants and scans, stopped when no task waits, bounded in work.
 
 In: functions that scan, each with its tenant and its amount of work. Out: futures of their results. Kept: the scans that wait
-or run, and the time that each check takes for a character.
+or run, and the time that each check takes for a character: measured by a warm-up before the first scan, and by each scan.
 
 At most `threads` scans run at a time. At a stop point (`guardproxy.concurrency.stopping`) a scan that has run for `SLICE_S`
 lets the next scan run and waits for its turn. Tenants take turns. Within a tenant, scans that have not begun and scans that
@@ -36,8 +36,12 @@ MOST_BEGUN = 64
 MOST_STRAY = 4
 SMALL_SHARE = 0.125
 """The share of the allowed wait that a tenant may use even if other tenants have filled the queue."""
+SLOWDOWN = 4.0
+"""How many times its own time a scan of an answer that has begun may be delayed by others: its upstream was paid."""
 GUESS_S = 0.000005
-"""The estimate of the time that a check takes for a character, until it is measured."""
+"""The estimate of the time that a check takes for a character, until it is measured. Only for checks that a warm-up may not
+call, such as those that ask a remote service."""
+_GUESS_CHARS = 10_000
 _MOST_MEASURED = 256
 
 
@@ -53,13 +57,27 @@ class _Work:
     """A scan. `estimate_s`: its estimated time. `busy_s`: the time that it has run so far, in all its slices."""
 
     __slots__ = (
-        *("began_s", "begun", "busy_s", "estimate_s", "future", "given_up", "holds", "load", "run", "tenant", "turn"),
+        *(
+            "began_s",
+            "begun",
+            "busy_s",
+            "estimate_s",
+            "future",
+            "given_up",
+            "holds",
+            "load",
+            "request",
+            "run",
+            "tenant",
+        ),
+        "turn",
     )
 
-    def __init__(self, run: Callable[[], Any], tenant: str, load: Load, estimate_s: float) -> None:
+    def __init__(self, run: Callable[[], Any], tenant: str, load: Load, request: object, estimate_s: float) -> None:
         self.run = run
         self.tenant = tenant
         self.load = load
+        self.request = request
         self.estimate_s = estimate_s
         self.future: Future[Any] = Future()
         self.busy_s = 0.0
@@ -128,12 +146,19 @@ class ScanThreads:
         self._closed = False
 
     def submit(
-        self, run: Callable[[], Any], tenant: str = "", load: Load = Load(), *, urgent: bool = False
+        self,
+        run: Callable[[], Any],
+        tenant: str = "",
+        load: Load = Load(),
+        *,
+        urgent: bool = False,
+        request: object = None,
     ) -> Future[Any]:
         """Runs a scan when its turn comes. `urgent`: whether it belongs to an answer that has begun; such a scan may wait
-        twice as long before it is refused. Raises `NoCapacityError`."""
+        twice as long, and up to `SLOWDOWN` times its own time, before it is refused. `request`: an object that all scans of
+        one request share; they do not count as a queue for each other. Raises `NoCapacityError`."""
         with self._lock:
-            work = _Work(run, tenant, load, self._ratio(load.what).of(load.chars))
+            work = _Work(run, tenant, load, request or object(), self._ratio(load.what).of(load.chars))
             if self._closed:
                 raise NoCapacityError(Shortage.GONE, "the proxy is shutting down")
             self._admit(work, urgent)
@@ -144,29 +169,43 @@ class ScanThreads:
         work.future.add_done_callback(partial(self._done, work))
         return work.future
 
+    def measured(self, what: str) -> bool:
+        """Whether the speed of a code is known (see `Load`)."""
+        with self._lock:
+            return what in self._seconds
+
+    def measure(self, load: Load, seconds: float) -> None:
+        """Takes the time of a warm-up as the first estimate for its code."""
+        with self._lock:
+            if load.what not in self._seconds and load.chars:
+                self._seconds[load.what] = Ratio(seconds / load.chars, _GUESS_CHARS)
+
     def _ratio(self, what: str) -> Ratio:
         if what not in self._seconds:
-            self._seconds[what] = Ratio(GUESS_S, 10_000)
+            self._seconds[what] = Ratio(GUESS_S, _GUESS_CHARS)
         self._seconds.move_to_end(what)
         while len(self._seconds) > _MOST_MEASURED:
             self._seconds.popitem(last=False)
         return self._seconds[what]
 
-    def _wait(self, tenant: str, estimate_s: float) -> float:
-        own = work_ahead(estimate_s, (work.left_s for work in self._works.get(tenant, ())), SLICE_S)
-        others = (sum(work.left_s for work in works) for name, works in self._works.items() if name != tenant)
-        return (own + work_ahead(own + estimate_s, others, SLICE_S)) / self._threads
-
     def _admit(self, work: _Work, urgent: bool) -> None:
         """Raises `NoCapacityError` if the work would wait for too long."""
-        limit = self._wait_s * (2 if urgent else 1)
-        if self._wait(work.tenant, work.estimate_s) <= limit:
+        own: list[float] = []  # what the tenant's other requests have left
+        others: list[float] = []  # the sum of each other tenant
+        for tenant, works in self._works.items():
+            left = [other.left_s for other in works if other.request is not work.request]
+            if tenant == work.tenant:
+                own = left
+            else:
+                others.append(sum(left))
+        ahead = work_ahead(work.estimate_s, own, SLICE_S)
+        wait_s = (ahead + work_ahead(ahead + work.estimate_s, others, SLICE_S)) / self._threads
+        if wait_s <= (max(2 * self._wait_s, SLOWDOWN * work.estimate_s) if urgent else self._wait_s):
             return
-        own = sum(own_work.left_s for own_work in self._works.get(work.tenant, ()))
-        others = sum(any_work.left_s for works in self._works.values() for any_work in works) - own
-        if others > 0 and own <= SMALL_SHARE * self._wait_s * self._threads:
+        own_s, others_s = sum(own), sum(others)
+        if others_s > 0 and own_s <= SMALL_SHARE * self._wait_s * self._threads:
             return  # other tenants have filled the queue
-        shortage = Shortage.SHARE if 0 < others < own else Shortage.FULL
+        shortage = Shortage.SHARE if 0 < others_s < own_s else Shortage.FULL
         raise NoCapacityError(shortage, "too much text waits to be scanned")
 
     def _dispatch(self) -> None:

@@ -7,7 +7,7 @@ import sys
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Sequence
 from concurrent.futures import Future
 from contextlib import aclosing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from threading import Event, get_ident
 from typing import Any
@@ -321,6 +321,62 @@ async def test_a_scorer_that_cannot_be_waited_for_has_a_thread(it: Scanner) -> N
 async def test_the_time_allowed_grows_with_the_text() -> None:
     allowed = scanner.TimeLimits(10.0, 60.0)
     assert (allowed.for_chars(0), allowed.for_chars(500_000)) == (10.0, 40.0)
+
+
+@pytest.mark.parametrize("direction", ["request", "response"])
+async def test_a_long_text_does_not_wait_for_itself(direction: Any) -> None:
+    """Twenty checks of a text for which each takes longer than a scan may wait."""
+    it = Scanner(1, TimeLimits(60.0, wait_s=0.001))
+    checks = [Own(fine, digest=f"sha256:{number}") for number in range(20)]
+    text = Window(Channel(direction, "user", "messages[0].content"), LONG * 1000)
+    scans = await it.scan([Job(check, text) for check in checks])
+    assert [scan.no_capacity for scan in scans] == [None] * 20
+    assert all(check.calls == 1 for check in checks)
+    it.close()
+
+
+async def test_questions_to_models_do_not_wait_for_the_other_checks_of_their_request() -> None:
+    it = Scanner(1, TimeLimits(60.0, wait_s=0.001))
+    scorers = [FakeScorer(words) for _ in range(4)]
+    jobs = [Job(supervisor(scorer), window(LONG * 100)) for scorer in scorers]
+    scans = await it.scan([*jobs, Job(Own(fine), window(LONG * 100))])
+    assert [scan.no_capacity for scan in scans] == [None] * 5
+    it.close()
+
+
+async def test_what_another_request_has_left_still_counts(it: Scanner) -> None:
+    begun, go = Event(), Event()
+
+    def waits(windows: Sequence[Window]) -> list[Scan]:
+        begun.set()
+        assert go.wait(10)
+        return fine(windows)
+
+    it = Scanner(1, TimeLimits(60.0, wait_s=0.001))
+    first = asyncio.create_task(it.scan([Job(Own(waits), window(LONG * 1000))], "tenant"))
+    await asyncio.to_thread(begun.wait, 10)
+    (refused,) = await it.scan([Job(Own(fine), window(LONG * 900))], "tenant")
+    assert refused.no_capacity is Shortage.FULL
+    go.set()
+    assert (await first)[0].no_capacity is None
+    it.close()
+
+
+def test_the_speed_of_each_check_is_measured_before_the_first_request() -> None:
+    it = Scanner(1, TimeLimits(60.0))
+    slow, forms = replace(QUICK, is_slow=True), replace(QUICK, needs_form=True)
+    quick, never, partner = Own(fine), Own(fine, digest="never", traits=slow), Own(fine, digest="partner")
+    pair = Own(fine, digest="pair", traits=replace(QUICK, partner=partner))
+    unread = Own(fine, digest="unread", traits=forms)
+    asking = supervisor(FakeScorer(words))
+    checks = [quick, never, pair, unread, asking]
+    it.warm_up(checks)
+    assert [check.calls for check in (quick, pair, partner)] == [2, 2, 2], "its parts are built before it is measured"
+    assert never.calls == unread.calls == 0
+    assert not it._threads.measured(asking.digest)
+    it.warm_up(checks)
+    assert quick.calls == 2, "it is known"
+    it.close()
 
 
 async def test_a_late_check_and_a_full_queue_are_no_verdict_and_a_broken_check_is_a_failure(it: Scanner) -> None:

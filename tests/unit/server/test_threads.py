@@ -231,6 +231,42 @@ def test_a_text_that_takes_long_is_not_refused_for_that_and_refuses_no_short_one
     assert short.result(10) == "short"
 
 
+def test_scans_of_one_request_are_no_queue_for_each_other(it: ScanThreads, clock: Clock) -> None:
+    load, go = measured(it, clock), Event()
+    mine, other = object(), object()
+    all_of_one = [it.submit(lambda: go.wait(10), "one", load, request=mine) for _ in range(10)]
+    with pytest.raises(NoCapacityError):
+        it.submit(lambda: go.wait(10), "one", load, request=other)
+    with pytest.raises(NoCapacityError):
+        it.submit(lambda: go.wait(10), "one", load)
+    go.set()
+    assert all(future.result(10) for future in all_of_one)
+
+
+def test_an_answer_that_was_paid_may_be_delayed_by_several_times_its_own_time(it: ScanThreads, clock: Clock) -> None:
+    measured(it, clock)
+    load, go = Load("slow", 5000), Event()
+    accepted = [it.submit(lambda: go.wait(10), "one", load, urgent=True) for _ in range(5)]
+    with pytest.raises(NoCapacityError):
+        it.submit(lambda: go.wait(10), "one", load, urgent=True)
+    go.set()
+    assert all(future.result(10) for future in accepted)
+
+
+def test_a_measured_speed_replaces_the_guess_once(it: ScanThreads) -> None:
+    go = Event()
+    it.measure(Load("quick", 1000), 0.000001)
+    it.measure(Load("quick", 1000), 100.0)
+    assert it.measured("quick")
+    assert not it.measured("other")
+    accepted = [it.submit(lambda: go.wait(10), "one", Load("quick", 1_000_000)) for _ in range(20)]
+    guessed = it.submit(lambda: go.wait(10), "two", Load("other", 1_000_000))
+    with pytest.raises(NoCapacityError):
+        it.submit(lambda: go.wait(10), "two", Load("other", 1_000_000))
+    go.set()
+    assert all(future.result(10) for future in [*accepted, guessed])
+
+
 def test_what_is_given_up_does_not_count_as_waiting(it: ScanThreads, clock: Clock) -> None:
     load, go = measured(it, clock), Event()
     first = it.submit(lambda: go.wait(10), "one", load)
