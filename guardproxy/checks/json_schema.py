@@ -9,7 +9,8 @@ are findings), `{file: order.json}` in the policies' folder, or `{inline: {...}}
 for tool calls). `draft`: the draft of a schema that names none. `invented`: whether a call may have arguments that a
 plain schema of its tool does not list: `refuse` (the default) or `allow` (as JSON Schema does without
 `additionalProperties: false`). `repair`: broken JSON is repaired if `json-repair` can, and the repaired text is
-checked like a new answer. Whether it can is known only at the end, so broken JSON is then not cut off early.
+checked like a new answer. Whether it can is known only at the end, so broken JSON is then not cut off early. A text of
+more than `REPAIR_CHARS`, or one that takes the library too much work (it is squared for some texts), is not repaired.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from typing import Any
 
 from guardproxy.checks._contract import Resources
 from guardproxy.checks._options import Option, Options, options_digest, with_defaults
+from guardproxy.concurrency import WorkLimitError, metered
 from guardproxy.errors import OptionError
 from guardproxy.findings import Detail, Finding, Form, Kind, Scan, Traits, Window
 from guardproxy.schemas import (
@@ -76,6 +78,10 @@ _OPEN = (
     *("allOf", "anyOf", "oneOf", "if", "dependentSchemas", "dependencies"),
 )
 _CACHE = 256
+REPAIR_CHARS = 64 * 1024
+# Measured: broken answers of models take 6 to 9 calls for a character.
+_REPAIR_CALLS = 50_000
+_REPAIR_CALLS_A_CHAR = 20
 _NOTHING = object()
 
 
@@ -148,12 +154,15 @@ class JsonSchema:
         return details(compiled.judge(value, len(text)), ("", ""), compiled.names)
 
     def _repair(self, text: str, form: Form) -> str | None:
-        """Returns the text that `json-repair` makes of it, if that fits the schema."""
+        """Returns the text that `json-repair` makes of it, if that fits the schema and its work is bounded."""
         from json_repair import repair_json  # noqa: PLC0415 - loaded only where a policy asks for it
 
+        if len(text) > REPAIR_CHARS:
+            return None
         try:
-            mended = str(repair_json(text, ensure_ascii=False))
-        except (ValueError, RecursionError):
+            with metered(_REPAIR_CALLS + _REPAIR_CALLS_A_CHAR * len(text)):
+                mended = str(repair_json(text, ensure_ascii=False))
+        except (ValueError, RecursionError, WorkLimitError):
             return None
         again = Prefix(self.compiled(form))
         again.feed(mended)

@@ -1,8 +1,18 @@
-"""Small parts for code in threads: attributes that are computed once without a lock, and stop points of long scans."""
+"""Small parts for code in threads: attributes computed once without a lock, stop points of scans, and bounds for libraries."""
 
 from __future__ import annotations
 
 from guardproxy.concurrency.lazy import lazy
+from guardproxy.concurrency.metering import LIBRARIES, LibraryCall, WorkLimitError, metered
 from guardproxy.concurrency.stopping import ScanStopped, stop_point, stoppable
 
-__all__ = ["ScanStopped", "lazy", "stop_point", "stoppable"]
+__all__ = [
+    "LIBRARIES",
+    "LibraryCall",
+    "ScanStopped",
+    "WorkLimitError",
+    "lazy",
+    "metered",
+    "stop_point",
+    "stoppable",
+]

@@ -16,6 +16,7 @@ from urllib.parse import unquote
 
 LIMIT_CHARS = 200
 LIMIT_PARTS = 12
+LIMIT_MARKS = 64  # combining marks in a row that are put in order together
 # Names with which the upstream chooses the model.
 _CHOSEN_UPSTREAM = frozenset(("auto", "default", "router"))
 _MODEL = re.compile(r"[a-z0-9._:/@+~#-]+", re.ASCII)
@@ -32,7 +33,19 @@ _SPACES = re.compile(r"\s+")
 
 def lower_case(text: str) -> str:
     """Returns the text in lower case and compatibility form (NFKC)."""
-    return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
+    return text.lower() if text.isascii() else _compatible(_compatible(text).casefold())
+
+
+def _compatible(text: str) -> str:
+    """Returns the compatibility form. Runs of combining marks are cut, because the library sorts them in squared time."""
+    parts: list[str] = []
+    begin = marks = 0
+    for at, char in enumerate(text):
+        marks = marks + 1 if unicodedata.combining(char) else 0
+        if marks > LIMIT_MARKS:
+            parts.append(text[begin:at])
+            begin, marks = at, 1
+    return "".join(unicodedata.normalize("NFKC", part) for part in (*parts, text[begin:]))
 
 
 def fold(text: str) -> str:

@@ -2,8 +2,9 @@
 
 The keywords are those of the library, with four exceptions: `pattern`, `patternProperties` and `additionalProperties`
 search with RE2, and `uniqueItems` hashes each item instead of comparing all pairs. Each evaluation of a keyword is a
-step. A validation that exceeds the steps of its `Budget` raises `CostError`, so that no schema and no value keeps a
-thread busy for long.
+step, and a search takes steps for each character and for the size of its pattern. A validation that exceeds the steps of
+its `Budget` raises `CostError`, so that no schema and no value keeps a thread busy for long. Steps visit the stop point of
+the scan.
 """
 
 from __future__ import annotations
@@ -16,11 +17,13 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-from guardproxy.schemas.patterns import searcher
+from guardproxy.concurrency import stop_point
+from guardproxy.schemas.patterns import search_steps, searcher
 
 STEPS = 100_000
 STEPS_A_CHAR = 40
 MOST_STEPS = 2_000_000
+_STOP_BITS = 7  # so many steps, as a power of two, take about half a millisecond
 # A step takes about five microseconds; these keywords cost several steps.
 _WEIGHTS = {"$ref": 25, "$dynamicRef": 25, "$recursiveRef": 25, "not": 5, "if": 5}
 _BRANCHES = frozenset(("anyOf", "oneOf", "allOf"))
@@ -74,9 +77,18 @@ def limit_steps(steps: int) -> AbstractContextManager[None]:
 def spend(steps: int) -> None:
     """Takes steps from the budget of the current context. Raises `CostError` when it is used up."""
     budget = _budget.get()
-    budget.steps -= steps
-    if budget.steps < 0:
+    before = budget.steps
+    budget.steps = left = before - steps
+    if left < 0:
         raise CostError("judging the value by this schema takes too many steps")
+    if left >> _STOP_BITS != before >> _STOP_BITS:
+        stop_point()
+
+
+def matches(pattern: str, text: str) -> bool:
+    """Whether a pattern of a schema matches anywhere in a text. Raises `CostError`."""
+    spend(search_steps(pattern, len(text)))
+    return searcher(pattern)(text)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -137,16 +149,15 @@ def _count_steps(word: str, keyword: Keyword) -> Keyword:
 def _pattern(validator: Any, pattern: str, instance: Any, schema: Mapping[str, Any]) -> Iterator[Any]:
     from jsonschema import ValidationError  # noqa: PLC0415
 
-    if validator.is_type(instance, "string") and not searcher(pattern)(instance):
+    if validator.is_type(instance, "string") and not matches(pattern, instance):
         yield ValidationError("does not match the pattern")
 
 
 def _pattern_properties(validator: Any, patterns: Any, instance: Any, schema: Mapping[str, Any]) -> Iterator[Any]:
     if validator.is_type(instance, "object"):
         for pattern, inner in patterns.items():
-            search = searcher(pattern)
             for key, value in instance.items():
-                if search(key):
+                if matches(pattern, key):
                     yield from validator.descend(value, inner, path=key, schema_path=pattern)
 
 
@@ -156,8 +167,10 @@ def _additional(validator: Any, inner: Any, instance: Any, schema: Mapping[str, 
     if not validator.is_type(instance, "object"):
         return
     properties = schema.get("properties", {})
-    searches = [searcher(pattern) for pattern in schema.get("patternProperties", {})]
-    extras = [key for key in instance if key not in properties and not any(search(key) for search in searches)]
+    patterns = schema.get("patternProperties", ())
+    extras = [
+        key for key in instance if key not in properties and not any(matches(pattern, key) for pattern in patterns)
+    ]
     if validator.is_type(inner, "object"):
         for key in extras:
             yield from validator.descend(instance[key], inner, path=key)

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from guardproxy.schemas.compiled import Compiled
-from guardproxy.schemas.patterns import searcher
+from guardproxy.schemas.drafts import matches
 from guardproxy.schemas.reader import Kind
 
 _ANNOTATIONS = (
@@ -130,7 +130,7 @@ class Node:
         inner = [subschema] if (subschema := schema.get("properties", {}).get(key)) is not None else []
         is_named = key in schema.get("properties", {})
         for pattern, subschema in schema.get("patternProperties", {}).items():
-            if searcher(pattern)(key):
+            if matches(pattern, key):
                 is_named = True
                 inner.append(subschema)
         if not is_named and "additionalProperties" in schema:

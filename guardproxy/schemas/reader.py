@@ -16,10 +16,12 @@ from __future__ import annotations
 import re
 from typing import Any, Literal
 
+from guardproxy.concurrency import stop_point
 from guardproxy.findings import Detail
 from guardproxy.schemas.tokens import Malformed, NumberToken, StringToken
 
 DEPTH_LIMIT = 100
+_STOP_CHARS = 1000  # between two stop points
 MALFORMED = "malformed"
 INCOMPLETE = "incomplete"
 DUPLICATE_KEY = "duplicate_key"
@@ -88,8 +90,11 @@ class Reader:
         """The next characters. After `wrong` was set they are passed over."""
         if self.wrong is None:
             try:
-                index = 0
+                index = stop = 0
                 while index < len(text):
+                    if index > stop:
+                        stop_point()
+                        stop = index + _STOP_CHARS
                     index = self._state(text, index)
             except Malformed as fault:
                 self.wrong = self._malformed(fault.at, fault.expected, fault.char)

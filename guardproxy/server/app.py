@@ -47,6 +47,8 @@ from guardproxy.server.upstream import Answering, Breakers, Upstream
 from guardproxy.wire import FEEDBACK
 
 _log = logging.getLogger(__name__)
+END_S = 5.0  # after `drain_s`, in which the process must end
+MOST_HASTE_S = 0.1
 
 
 def engine() -> str:
@@ -127,6 +129,7 @@ class Server:
         self._limit_exchanges = config.limit_exchanges
         self._look_s = min(config.timeout_first_byte_s, config.timeout_write_s)
         self.draining = False
+        self._end_s = 0.0  # the time of the loop at which the process ends; known once it ends
         self.metrics.open.set_function(lambda: len(self._open))
         self._shippers = shippers_of(config, worker)
         further = further_of(config, self.clients, self.state, self.metrics, lambda: self.policies)
@@ -300,6 +303,7 @@ class Server:
 
     async def drain(self, hurry: asyncio.Event | None = None) -> None:
         """Waits for open exchanges. Those that are still open after `drain_s`, or when `hurry` is set, are cancelled."""
+        self._end_s = asyncio.get_running_loop().time() + self.config.drain_s + END_S
         if self._open:
             ended = asyncio.create_task(asyncio.wait(list(self._open)))
             hurried = asyncio.create_task((hurry or asyncio.Event()).wait())
@@ -311,20 +315,26 @@ class Server:
                 driver.abort()
             task.cancel()
         if self._open:
-            await asyncio.wait(self._open, timeout=self.config.timeout_write_s)
+            await asyncio.wait(self._open, timeout=self._grace_s())
+
+    def _grace_s(self) -> float:
+        """The time for the next task of the end: half of what is left, so that the later ones get some too."""
+        left_s = self._end_s - asyncio.get_running_loop().time()
+        return min(self.config.timeout_write_s, max(MOST_HASTE_S, left_s / 2))
 
     async def close(self) -> None:
-        await self._admission.settling.close(self.config.timeout_write_s)
-        await self.judges.close(self.config.timeout_write_s)
-        await self.caches.close(self.config.timeout_write_s)
+        """Ends everything. The audit log comes before what may hang: threads in a library, and other machines."""
+        self._scanner.close()
+        await self._admission.settling.close(self._grace_s())
+        await self.judges.close(self._grace_s())
+        await self.caches.close(self._grace_s())
         await self.state.close()
         await self._leftovers.close()
         await self._connections.close()
+        self._recorder.close()
         self._steps.close()
-        self._scanner.close()
         self.reloading.close()
         self._remotes.close()
-        self._recorder.close()
         await asyncio.to_thread(close_all, self._shippers)
         self._fan.close()
         self._observers.close()

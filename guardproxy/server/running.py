@@ -1,11 +1,17 @@
-"""Runs one process of the proxy: its listeners, its signals, the order of its start and its end."""
+"""Runs one process of the proxy: its listeners, its signals, the order of its start and its end.
+
+The end has a limit: `END_S` after the time for open exchanges (`drain_s`), a thread ends the process, whatever still runs. A
+scan thread inside of a library, or a plug-in that waits for ever, cannot be ended in any other way.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import gc
 import logging
+import os
 import sys
+import threading
 from collections.abc import Callable
 from contextlib import ExitStack
 
@@ -13,7 +19,7 @@ from aiohttp import web
 
 from guardproxy import signals
 from guardproxy.config import Config
-from guardproxy.server.app import Server
+from guardproxy.server.app import END_S, Server
 from guardproxy.server.descriptors import connections
 from guardproxy.server.listener import Listener
 from guardproxy.server.opening import (
@@ -62,13 +68,15 @@ async def serve(
         server = Server(config, worker)
         unused.pop_all()
 
+    hard_end = HardEnd(config.drain_s + END_S)
+
     def from_signal(call: Callable[[], None]) -> Callable[[], None]:
         def ask() -> None:
             loop.call_soon_threadsafe(call)
 
         return ask
 
-    with signals.serving(from_signal(stop.set), from_signal(server.reloading.ask)):
+    with signals.serving(hard_end.before(from_signal(stop.set)), from_signal(server.reloading.ask)):
         low = Listener(
             server.handle,
             limit=connections(config.limit_connections),
@@ -102,6 +110,7 @@ async def serve(
         if ready:
             ready(port, admin.port)
         await _first(stop, *([orphaned] if orphaned else []))
+        hard_end.begin()
         server.stop_coming()
         watching.cancel()
         watching_clients.cancel()
@@ -115,6 +124,35 @@ async def serve(
         await server.close()
         admin.close()
         _log.info("stopped")
+
+
+class HardEnd:
+    """Ends the process `after_s` seconds after `begin`, if it still runs then."""
+
+    def __init__(self, after_s: float) -> None:
+        self._timer = threading.Timer(after_s, self._end)
+        self._timer.name = "end"
+        self._timer.daemon = True
+        self._after_s = after_s
+
+    def begin(self) -> None:
+        """Starts the time, once. May be called by the handler of a signal."""
+        if self._timer.ident is None:
+            self._timer.start()
+
+    def before(self, call: Callable[[], None]) -> Callable[[], None]:
+        """Returns `call` with the start of the time before it: the loop may be the part that hangs."""
+
+        def begin_and_call() -> None:
+            self.begin()
+            call()
+
+        return begin_and_call
+
+    def _end(self) -> None:
+        threads = sorted(thread.name for thread in threading.enumerate() if thread is not threading.current_thread())
+        _log.error("ended by force", extra={"after_s": self._after_s, "threads": threads})
+        os._exit(1)
 
 
 async def _first(*events: asyncio.Event) -> None:

@@ -7,6 +7,7 @@ In: settings. Out: an exit code, when all processes have ended. Kept: the childr
 - A start that never succeeds is given up: at once where the settings or policies cannot be used (exit code 2), after
   `QUICK_DEATHS` deaths otherwise. Later the parent gives up only when no worker serves and each new one dies quickly.
 - SIGTERM and SIGINT end all processes; SIGHUP reloads all workers. The models end last, because a draining worker needs them.
+  A worker that still runs `WORKER_END_S` after the time for open exchanges (`drain_s`) is killed, even if it is frozen.
 - Children die with their parent, however it dies: a thread in each child reads a pipe whose other end only the parent holds.
   On Linux the kernel signals the child too.
 
@@ -41,7 +42,9 @@ QUICK_S = 10.0  # a child that dies within this time of its start died quickly
 QUICK_DEATHS = 5
 DELAY_S = 0.1
 DELAY_LIMIT_S = 10.0
+WORKER_END_S = 4.5  # below the five seconds after which all must have ended; a worker's own limit is the same
 MODELS_END_S = 5.0
+LAST_S = 0.5  # for the models, after a worker was killed
 
 
 @dataclass(slots=True)
@@ -95,6 +98,8 @@ class Parent:
     wake: Pipe = field(default_factory=Pipe.new)
     received: list[int] = field(default_factory=list)
     stopping: bool = False
+    killing_s: float | None = None  # the time at which workers that still run are killed
+    has_killed: bool = False
     worst: int = 0  # the exit code
     ever_served: bool = False
 
@@ -114,6 +119,7 @@ class Parent:
             self._start_due()
             self._wait()
             self._pass_on()
+            self._kill_late()
             self._collect()
         self._end_models()
         return self.worst
@@ -189,6 +195,8 @@ class Parent:
             now_s = time.monotonic()
             due = [] if self.stopping else [child.due_s - now_s for child in self.children if not child.pid]
             blocked = not self.ever_served and not self._models_serve()
+            if self.killing_s is not None and not self.has_killed:
+                due = [max(0.05, self.killing_s - now_s)]
             timeout_s = max(0.05 if blocked else 0.0, min(due)) if due else None
             for key, _ in selector.select(timeout_s):
                 if key.data is None:
@@ -209,9 +217,23 @@ class Parent:
         received, self.received[:] = list(self.received), []
         for number in received:
             if number in signals.ENDING:
-                self.stopping = True
+                self._stop()
             if number != signal.SIGCHLD:
                 self._tell(signal.Signals(number))
+
+    def _stop(self) -> None:
+        self.stopping = True
+        if self.killing_s is None:
+            self.killing_s = time.monotonic() + self.config.drain_s + WORKER_END_S
+
+    def _kill_late(self) -> None:
+        """Kills the workers that should have ended."""
+        if self.killing_s is not None and time.monotonic() >= self.killing_s and not self.has_killed:
+            self.has_killed = True
+            for child in self._workers():
+                if child.pid:
+                    _log.error("ended by force", extra={"child": child.name, "pid": child.pid})
+            self._tell(signal.SIGKILL)
 
     def _tell(self, number: signal.Signals) -> None:
         for child in self._workers():
@@ -242,7 +264,7 @@ class Parent:
         if reason := self._hopeless(child, code, served=served):
             sys.stderr.write(plain_lines(f"guardproxy: {reason}\n"))
             self.worst = WRONG_USE if child.worker < 0 else abs(code) or 1
-            self.stopping = True
+            self._stop()
             self._tell(signal.SIGTERM)
 
     def _hopeless(self, child: Child, code: int, *, served: bool) -> str:
@@ -264,7 +286,8 @@ class Parent:
         for child in self.children:
             if not child.pid:
                 continue
-            until_s = time.monotonic() + MODELS_END_S
+            now_s = time.monotonic()
+            until_s = min(now_s + MODELS_END_S, max(now_s, self.killing_s or now_s) + LAST_S)
             while time.monotonic() < until_s:
                 if os.waitpid(child.pid, os.WNOHANG)[0]:
                     return

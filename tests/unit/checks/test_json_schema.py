@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from guardproxy.checks._contract import Resources, build
-from guardproxy.checks.json_schema import REFUSED, UNKNOWN_TOOL, JsonSchema
+from guardproxy.checks.json_schema import REFUSED, REPAIR_CHARS, UNKNOWN_TOOL, JsonSchema
+from guardproxy.concurrency import ScanStopped, stoppable
 from guardproxy.errors import OptionError
 from guardproxy.findings import Channel, Facts, Finding, Form, Scan, Window
 from tests.kit.checks import CHANNEL, promise, scan_in_chunks
@@ -22,6 +23,7 @@ SCHEMA = {
     "additionalProperties": False,
 }
 ASKED = Facts(form=Form(SCHEMA))
+ANYTHING = Facts(form=Form({}))
 STREAMED = Facts(form=Form(SCHEMA), streamed=True)
 
 
@@ -127,6 +129,45 @@ def test_broken_json_is_mended_where_it_then_fits(text: str) -> None:
     off = whole(check(), text)
     assert off is not None
     assert off.repair is None
+
+
+@pytest.mark.parametrize("begin", ["", "[", '["', '{"a": "'])
+@pytest.mark.parametrize("unit", ['{"k":"v, ', '["a, "b", ', 'hello "quoted" text ', '```json\n{"a":1}\n```\n'])
+def test_texts_for_which_the_library_is_squared_are_not_repaired(begin: str, unit: str) -> None:
+    """Its calls are counted, so the work of four times the text is at most four times as much, and it visits stop points."""
+    stops: list[int] = []
+    for size in (1500, 6000):
+        count = 0
+
+        def pause() -> None:
+            nonlocal count
+            count += 1
+
+        with stoppable(pause):
+            whole(check(repair=True), begin + unit * (size // len(unit)), ANYTHING)
+        stops.append(count)
+    assert stops[0]
+    assert stops[1] <= 4 * stops[0] + 60
+
+
+def test_a_repair_stops_when_nobody_waits_for_it() -> None:
+    left = 3
+
+    def pause() -> None:
+        nonlocal left
+        left -= 1
+        if left < 0:
+            raise ScanStopped
+
+    with pytest.raises(ScanStopped), stoppable(pause):
+        whole(check(repair=True), "[" + 'hello "quoted" text ' * 1000, ANYTHING)
+
+
+def test_a_text_that_is_too_long_to_be_repaired_stays_broken() -> None:
+    for size, is_repaired in ((REPAIR_CHARS - 100, True), (REPAIR_CHARS, False)):
+        found = whole(check(repair=True), '{"a": 1,' + " " * size + "}")
+        assert found is not None
+        assert (found.repair is not None) == is_repaired
 
 
 @pytest.mark.parametrize("text", ["no json at all", '{"b": "x",}', '{"a": "1"}'])

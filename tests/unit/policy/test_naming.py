@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -10,7 +12,9 @@ from hypothesis import strategies as st
 
 from guardproxy.policy.naming import (
     LIMIT_CHARS,
+    LIMIT_MARKS,
     glob_readings,
+    lower_case,
     model_key,
     model_readings,
     tool_readings,
@@ -61,6 +65,26 @@ def test_a_model_is_read_in_every_way(name: str, reading: str) -> None:
 )
 def test_a_model_that_nobody_can_read_has_no_reading(name: str) -> None:
     assert model_readings(name) is None
+
+
+@given(st.text(st.sampled_from("aÅé\u0301\u0327ﬁ한\u1112\u1161\u11abß² \u0344"), max_size=LIMIT_MARKS))
+def test_lower_case_is_the_compatibility_form(text: str) -> None:
+    plain = unicodedata.normalize("NFKC", text)
+    assert lower_case(text) == unicodedata.normalize("NFKC", plain.casefold())
+
+
+def test_a_long_run_of_combining_marks_is_put_in_order_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The library takes squared time for such a run."""
+    real, longest = unicodedata.normalize, 0
+
+    def normalize(form: Any, text: str) -> str:
+        nonlocal longest
+        longest = max(longest, len(text))
+        return real(form, text)
+
+    monkeypatch.setattr(unicodedata, "normalize", normalize)
+    assert lower_case("A" + "\u0315\u0300" * 1000).startswith("\u00e0\u0300")
+    assert longest <= LIMIT_MARKS + 1
 
 
 @given(st.text(max_size=2 * LIMIT_CHARS), st.sampled_from([model_readings, tool_readings, value_readings]))

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import json
+from typing import Any
+
 import pytest
 from referencing import Registry
 
-from guardproxy.schemas import drafts
+from guardproxy.concurrency import stoppable
+from guardproxy.schemas import Prefix, compile_schema, drafts
 from guardproxy.schemas.drafts import (
     DRAFTS,
     Budget,
     CostError,
+    allowed_steps,
     draft,
     draft_name,
     is_tame,
@@ -95,3 +100,52 @@ def test_keywords_mean_what_they_mean(schema: object, value: object, valid: bool
 )
 def test_tame_patterns(pattern: str, tame: bool) -> None:
     assert is_tame(pattern) == tame
+
+
+def test_steps_visit_the_stop_point_of_the_scan() -> None:
+    visits = 0
+
+    def pause() -> None:
+        nonlocal visits
+        visits += 1
+
+    with stoppable(pause), limit_steps(100_000):
+        for _ in range(10_000):
+            spend(1)
+        few = visits
+        spend(1000)
+    assert 50 < few < 100
+    assert visits == few + 1
+
+
+KEYS = 200
+
+
+@pytest.mark.parametrize("word", ["patternProperties", "additionalProperties", "propertyNames"])
+def test_patterns_of_keys_cost_in_proportion_to_their_number(word: str) -> None:
+    """Both in the validator and while a text grows."""
+    spent: list[int] = []
+    for number in (5, 10, 20):
+        patterns: Any = {f"^(x|y)[a-z]*{at}$": {} for at in range(number)}
+        schema: Any = {"patternProperties": patterns}
+        if word == "additionalProperties":
+            schema["additionalProperties"] = {}
+        if word == "propertyNames":
+            schema = {"propertyNames": {"anyOf": [{"pattern": pattern} for pattern in (*patterns, "")]}}
+        compiled = compile_schema(schema)
+        text = json.dumps({f"xkey{at}": at for at in range(KEYS)})
+        prefix = Prefix(compiled)
+        granted = allowed_steps(len(text))
+        prefix.feed(text)
+        prefix.close()
+        assert prefix.wrong is None
+        spent.append(granted - prefix._budget.steps)
+    assert spent[0] > 5 * KEYS * len("xkey100")
+    assert 1.7 * spent[1] < spent[2] < 2.2 * spent[1]
+
+
+def test_a_client_with_200_patterns_gets_no_more_than_the_budget() -> None:
+    schema = {"patternProperties": {f"^(x|y)[a-z]*{at}$": {} for at in range(200)}}
+    prefix = Prefix(compile_schema(schema))
+    with pytest.raises(CostError):
+        prefix.feed(json.dumps({f"xkey{'a' * 12}{at}": 1 for at in range(2000)}))

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from guardproxy.schemas.patterns import LIMIT_CHARS, PatternError, searcher
+from guardproxy.schemas.patterns import LIMIT_CHARS, PatternError, search_steps, searcher
 
 
 @pytest.mark.parametrize(
@@ -69,3 +69,11 @@ def test_plain_patterns_find_what_the_standard_library_finds(pattern: str, text:
     except re.error:
         return
     assert searcher(pattern)(text) == expected
+
+
+def test_a_search_costs_a_step_for_each_character_of_a_key_and_more_for_a_large_pattern() -> None:
+    assert [search_steps("^x-", chars) for chars in (0, 10, 60)] == [1, 11, 61]
+    assert search_steps("^x-", 100_000) < 10_000, "no states that could not be kept"
+    small, large = search_steps("a{10}b", 10_000), search_steps("(a{0,100}){0,9}b", 10_000)
+    assert large > 20 * small
+    assert search_steps("^(?!a{100}b)c", 10_000) > search_steps("^c", 10_000), "what must not follow is searched too"
