@@ -173,7 +173,8 @@ class JsonSchema:
         """Checks a name that must be in a list of words."""
         end = window.start + len(window.text)
         text = (window.state or "")[: window.start] + window.text
-        held = max((alike(text, word) for word in allowed), default=0)
+        fits = any(word.startswith(text) for word in allowed)
+        held = len(text) if fits else max((alike(text, word) for word in allowed), default=0)
         at = held if held < len(text) else end - 1 if window.last and text not in allowed else None
         if at is None or at < window.settled:
             done = window.last or at is not None or text in allowed

@@ -13,7 +13,7 @@ from typing import Any
 
 from guardproxy.findings import Detail
 from guardproxy.schemas.compiled import Compiled
-from guardproxy.schemas.drafts import Budget, allowed_steps, spending_from
+from guardproxy.schemas.drafts import Budget, allowed_steps, spend, spending_from
 from guardproxy.schemas.node import Node, roots
 from guardproxy.schemas.reader import Kind, Reader, Wrong, alike
 from guardproxy.schemas.wording import details, keys, kinds, words
@@ -23,6 +23,7 @@ WRONG_VALUE = "wrong_value"
 UNKNOWN_KEY = "unknown_key"
 TOO_MUCH = "too_much"
 INVALID = "invalid"
+_WORDS_A_STEP = 16
 
 
 class Prefix(Reader):
@@ -37,6 +38,7 @@ class Prefix(Reader):
         self._current: tuple[Node, ...] = ()  # of the current value
         self._coming: tuple[Node, ...] = self._roots  # of the next value
         self._words: list[tuple[str, ...]] = []  # for each node the values that the current string may have
+        self._fitting: list[tuple[str, ...]] = []  # those of them that begin as the string has begun
         self._limit: float | None = None
         self._length = 0
         self._begun = ""
@@ -95,7 +97,9 @@ class Prefix(Reader):
             )
 
     def _watch(self, allowed: Sequence[tuple[str, ...]], limit: float | None = None) -> None:
-        self._words = list(allowed)
+        self._words = self._fitting = list(allowed)
+        if allowed:
+            spend(1 + sum(map(len, allowed)) // _WORDS_A_STEP)
         self._limit = limit
         self._length = 0
         self._begun = ""
@@ -112,8 +116,11 @@ class Prefix(Reader):
         self._length += len(run)
         if self._words:
             self._begun += run
-            held = [max(alike(self._begun, word) for word in (*allowed, "")) for allowed in self._words]
-            if (least := min(held)) < len(self._begun):
+            begun = self._begun
+            self._fitting = [tuple(word for word in fitting if word.startswith(begun)) for fitting in self._fitting]
+            if not all(self._fitting):
+                held = [max(alike(begun, word) for word in (*allowed, "")) for allowed in self._words]
+                least = min(held)
                 place = at + least - (len(self._begun) - len(run))
                 allowed = self._words[held.index(least)]
                 begun = self._begun[: least + 1]

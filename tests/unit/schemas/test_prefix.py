@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from guardproxy.schemas.compiled import compile_schema
+from guardproxy.schemas.drafts import allowed_steps
 from guardproxy.schemas.prefix import Prefix
 from tests.kit.play import pieces
 
@@ -261,3 +262,21 @@ def test_schemas_that_lead_to_each_other_are_walked_as_deep_as_the_text() -> Non
     assert wrong(tree, text) is None
     assert wrong(tree, text.replace("1", '"')) == (28, "wrong_type", "left.left.value: a number, a string")
     assert wrong(tree, text.replace('"value": 1', "")) == (19, "invalid", 'left.left: the key "value", it is missing')
+
+
+@pytest.mark.parametrize("word", ["enum", "properties"])
+def test_words_that_begin_alike_are_compared_once_for_each_piece(word: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Character by character in Python they were compared with each piece: seconds for a kilobyte of an answer."""
+    words = ["p" * 90 + f"{at:04}" for at in range(50)]
+    schema: Any = {"enum": words}
+    if word == "properties":
+        schema = {"properties": dict.fromkeys(words, True), "additionalProperties": False}
+    monkeypatch.setattr("guardproxy.schemas.prefix.alike", lambda *_: pytest.fail("compared in Python"))
+    prefix = Prefix(compile_schema(schema))
+    before = prefix._budget.steps
+    text = json.dumps(words[7] if word == "enum" else {words[7]: 1})
+    for char in text:
+        prefix.feed(char)
+    prefix.close()
+    assert prefix.wrong is None
+    assert before + allowed_steps(len(text)) - allowed_steps(0) - prefix._budget.steps >= len(words) // 16
