@@ -164,6 +164,10 @@ class Batcher:
         with self._ready:
             return self._wait(chars)
 
+    def fill(self) -> float:
+        """Returns which share of the places for waiting jobs is taken."""
+        return len(self._queue) / self._limit
+
     def own_s(self, chars: int) -> float:
         """Returns the seconds that a job of `chars` characters takes when no other job waits."""
         with self._ready:

@@ -88,6 +88,10 @@ class ModelScorer(ModelDescription):
         """Returns the seconds that a new text of `chars` characters would wait; see `Batcher.wait_s`."""
         return self._batcher.wait_s(chars)
 
+    def fill(self) -> float:
+        """Returns which share of its queue is taken; see `Batcher.fill`."""
+        return self._batcher.fill()
+
     def own_s(self, chars: int) -> float:
         """Returns the seconds that the model takes for a text of `chars` characters, by its measured speed."""
         return self._batcher.own_s(chars)

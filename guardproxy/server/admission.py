@@ -80,6 +80,7 @@ _log = logging.getLogger(__name__)
 
 LIMIT_KEYS = 1024  # tenants whose keys are kept
 LIMIT_UPSTREAMS = 256  # providers whose base URLs are kept
+LIMIT_PATHS = 256  # whose refusals are kept
 SMALL_BYTES = 64 * 1024  # a larger body is decoded in a thread
 
 Result = TypeVar("Result")
@@ -186,6 +187,7 @@ class Admission:
         self._passed_query = frozenset(config.pass_through_query)
         refuse_names(config)
         self.bodies = Bodies(config)
+        self._refusals: tuple[Formats | None, dict[str, bytes]] = (None, {})  # by path, for these formats
         self._feedback = FeedbackRoute(policies, self._seal) if config.feedback == "on" else None
         formats = self._formats
         self._routes = Routes(config.pass_through, formats)
@@ -211,6 +213,17 @@ class Admission:
         # A request for which nothing is limited costs no step of the duty.
         self.duties = self._limited if further.is_limiting else Duties((*first, *last), further.store)
         self.settling = Settling()
+
+    def refusal(self, path: str) -> bytes:
+        """The body of a refusal for want of capacity, in the format of a path. Nothing of the request is read."""
+        formats = self._formats()
+        if formats is not self._refusals[0] or len(self._refusals[1]) >= LIMIT_PATHS:
+            self._refusals = formats, {}
+        if (body := self._refusals[1].get(path)) is None:
+            codec = formats.codec_for(f"POST {path}") or formats.codec_of_client(path, {})
+            code = ErrorCode.NO_CAPACITY
+            body = self._refusals[1][path] = codec.error(code.status, code, code.message())
+        return body
 
     async def admit(self, request: HttpRequest, held: BodyAccount) -> AdmittedRequest:
         """Admits a request. `held`: the account for the memory of its body."""

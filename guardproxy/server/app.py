@@ -35,6 +35,7 @@ from guardproxy.server.listener import HttpRequest, Listener
 from guardproxy.server.needs import usable_policies
 from guardproxy.server.observers import Fan, LogObserver, MetricsObserver, Observers
 from guardproxy.server.opening import naming
+from guardproxy.server.pressure import Pressure
 from guardproxy.server.recorder import Recorder, key_of, log_of, signing_of
 from guardproxy.server.reload import Reload
 from guardproxy.server.scanner import Scanner, TimeLimits
@@ -113,6 +114,7 @@ class Server:
             rotation=rotation,
             sealing=sealing,
         )
+        self.pressure = Pressure(self._scanner.load)
         self.metrics.unknown.inc(self._recorder.unknown)
         self.metrics.audit_writable.set_function(lambda: self._recorder.healthy)
         self.metrics.audit_recoveries.set_function(lambda: self._recorder.recoveries)
@@ -157,10 +159,15 @@ class Server:
         still_s = self.pulse.still_s()
         return [f"the event loop has not run for {still_s:.0f} s"] if still_s > self.config.livez_stall_s else []
 
+    def refusal(self, path: str) -> bytes:
+        """The body of a refusal of a request of which only the head is known."""
+        return self._admission.refusal(path)
+
     def watch(self, listener: Listener) -> None:
         """Shows the connections of `listener` in the metrics."""
         self.metrics.connections.set_function(lambda: listener.shares.used)
         self.metrics.refused_connections.set_function(lambda: listener.refused)
+        self.metrics.refused_requests.set_function(lambda: self.pressure.refused)
         self.metrics.body_bytes.set_function(lambda: self._admission.bodies.by_address.used)
 
     def ailments(self) -> list[str]:
@@ -248,6 +255,8 @@ class Server:
         task = asyncio.current_task()
         assert task is not None  # noqa: S101 - aiohttp runs handlers in tasks
         self._open[task] = None
+        sender = request.sender
+        self.pressure.begin(sender)
         began = time.perf_counter()
         route, admitted, driver, trace = UNKNOWN, None, None, None
         held = self._admission.bodies.hold(request.owner)
@@ -260,6 +269,7 @@ class Server:
             return await driver.run(admitted.first)
         finally:
             held.release()
+            self.pressure.end(sender)
             del self._open[task]
             self._slots.discard(task)
             if admitted and driver and driver.finished:
@@ -324,6 +334,7 @@ class Server:
 
     async def close(self) -> None:
         """Ends everything. The audit log comes before what may hang: threads in a library, and other machines."""
+        self.pressure.close()
         self._scanner.close()
         await self._admission.settling.close(self._grace_s())
         await self.judges.close(self._grace_s())

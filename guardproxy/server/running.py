@@ -21,7 +21,7 @@ from guardproxy import signals
 from guardproxy.config import Config
 from guardproxy.server.app import END_S, Server
 from guardproxy.server.descriptors import connections
-from guardproxy.server.listener import Listener
+from guardproxy.server.listener import LINGER_S, Listener
 from guardproxy.server.opening import (
     BACKLOG,
     admin_address,
@@ -38,7 +38,6 @@ from guardproxy.server.status import AdminHosts, admin_app, on_loop
 
 _log = logging.getLogger(__name__)
 KEEP_ALIVE_S = 75.0
-LINGER_S = 2.0  # the time for which the rest of a refused body is read, so that the refusal arrives
 # A collection of young objects takes about 1 ms at this threshold. With a lower threshold, the objects of 32 open exchanges
 # alone cause collections that find nothing. A full collection visits every object of all open exchanges and holds the loop.
 GC_THRESHOLDS = 20_000, 10, 50
@@ -81,6 +80,8 @@ async def serve(
             server.handle,
             limit=connections(config.limit_connections),
             timeout_head_s=config.timeout_head_s,
+            pressure=server.pressure,
+            refusal=server.refusal,
             keepalive_timeout=KEEP_ALIVE_S,
             lingering_time=LINGER_S,
             auto_decompress=False,

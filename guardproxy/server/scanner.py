@@ -28,6 +28,7 @@ from guardproxy.checks import Check, Query, with_partner
 from guardproxy.errors import NoCapacityError, Shortage
 from guardproxy.exchange import Job
 from guardproxy.findings import Channel, Scan, Window, failed_scan
+from guardproxy.inference import Ratio
 from guardproxy.server.calls import broken, checked, report, run, run_slices
 from guardproxy.server.questions import Question
 from guardproxy.server.scan_cache import CheckKey, KnownText, ScanCache, Written, key_of
@@ -46,6 +47,8 @@ LOOK_UPS = 256  # of jobs, before other tasks may run
 NEW_TEXT = 8  # measured: the digest of a text costs as much as so many look-ups
 DIGEST_CHARS = 256 * 1024  # characters of texts, whose digests take half a millisecond
 MODEL_TIMES = 6.0  # above the longest delay of a text that a model's queue admits
+FULL_S = 0.05  # the time for which a queue that was full counts as full
+LEAST_WAIT_S = 0.001
 ANSWERS = 256  # scans that are collected before other tasks may run
 WARM_UP = "".join(
     f"Order {number} of {number % 28 + 1} May 2024 goes to the office at {number} High Street; ask jo{number}@example.org, "
@@ -125,6 +128,9 @@ class Scanner:
         known_by = self._meters.known
         self._known_counts = (known_by.labels("miss"), known_by.labels("hit")) if known_by else ()
         self._cache = ScanCache(CACHE_TEXTS)
+        self._clock = time.monotonic
+        self._full_until_s = 0.0
+        self._asked: dict[int, tuple[Any, Ratio]] = {}  # scorers that are asked now, with the characters of a question
         self._outstanding: dict[int, Counts[str]] = {}  # characters that models are judging, by scorer and tenant
 
     def warm_up(self, checks: Iterable[Check]) -> None:
@@ -203,6 +209,8 @@ class Scanner:
             if number and number % ANSWERS == 0:
                 await asyncio.sleep(0)  # other tasks get a turn
             self._cache.put(known, key, complete[at])
+        if Shortage.FULL in shortages:
+            self._full_until_s = self._clock() + FULL_S
         if self._meters.refused:
             for shortage in shortages:
                 self._meters.refused.labels(shortage.value).inc()
@@ -300,6 +308,8 @@ class Scanner:
         if not any(batch.urgent for batch in same):
             self._admit(scorer, chars, by_tenant, tenant)
         by_tenant[tenant] += chars
+        if hasattr(scorer, "fill"):
+            self._asked.setdefault(id(scorer), (scorer, Ratio(chars, 1)))[1].add(1, chars)
         question = Question(scorer, queries)
         try:
             return await asyncio.wrap_future(await self._beside(question.submit, same, tenant, request))
@@ -310,6 +320,7 @@ class Scanner:
                 del by_tenant[tenant]
             if not by_tenant:
                 self._outstanding.pop(id(scorer), None)
+                self._asked.pop(id(scorer), None)
 
     def _admit(self, scorer: Any, chars: int, by_tenant: Counts[str], tenant: str) -> None:
         """Raises `NoCapacityError` if the model would answer too late. A tenant without waiting texts is admitted, because
@@ -321,6 +332,15 @@ class Scanner:
         if own or not others:
             shortage = Shortage.SHARE if 0 < others < own else Shortage.FULL
             raise NoCapacityError(shortage, "too many texts wait for the model")
+
+    def load(self) -> float:
+        """Returns which share is taken of what may wait, in time and in places: at 1 a new scan is refused."""
+        if self._clock() < self._full_until_s:
+            return 1.0
+        wait_s, fill = self._threads.wait_s(), 0.0
+        for scorer, chars in self._asked.values():
+            wait_s, fill = max(wait_s, scorer.wait_s(round(chars.of(1)))), max(fill, scorer.fill())
+        return max(fill, wait_s / max(self._limits.wait_s, LEAST_WAIT_S))
 
     def close(self) -> None:
         self._threads.close()

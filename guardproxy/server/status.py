@@ -146,6 +146,9 @@ class Metrics:
         self.refused_connections = Gauge(
             name("refused_connections"), "Client connections that there was no room for.", registry=registry
         )
+        self.refused_requests = Gauge(
+            name("refused_requests"), "Requests that were refused unread, as too much waited.", registry=registry
+        )
         self.body_bytes = Gauge(name("held_body_bytes"), "Memory that request bodies take.", registry=registry)
         self.breakers = Gauge(
             name("upstream_breaker"),

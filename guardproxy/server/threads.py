@@ -169,6 +169,12 @@ class ScanThreads:
         work.future.add_done_callback(partial(self._done, work))
         return work.future
 
+    def wait_s(self) -> float:
+        """Returns how long a short new scan would wait, by estimate."""
+        with self._lock:
+            left = (work.left_s for works in self._works.values() for work in works)
+            return work_ahead(SLICE_S, left, SLICE_S) / self._threads
+
     def measured(self, what: str) -> bool:
         """Whether the speed of a code is known (see `Load`)."""
         with self._lock:

@@ -1,0 +1,97 @@
+"""Decides whether new requests are refused unread, because what waits is too old.
+
+In: requests that begin and end, how late the loop's clock ticks, and how full the queues for scans are. Out: whether a
+request is refused. Kept: the open requests of each sender.
+
+Beyond the loop's own speed the queue stands in the sockets, where no limit counts it: every request begins, and all of them
+share the loop, each slower than the one before. How late the loop ticks is the age of the oldest bytes that it has not read,
+and so of the oldest request that has not begun. While it is above `LAG_S`, or the queues for scans are nearly full, a new
+request is refused before anything of it is read but its head. The work under way goes on, so as much is answered as at the
+peak: a request that a full queue refuses would have cost half as much as one that is answered. A sender without an open
+request is let in, a few in each second, so that one sender does not shut out the others.
+
+A few open requests never count as pressure: what is late then is another process of the machine.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+
+_log = logging.getLogger(__name__)
+LEAST_OPEN = 32
+BEAT_S = 0.01
+LAG_S = 0.05
+MOST_LOAD = 0.75  # above it, requests that have begun would fill the queues
+CALM_S = 0.02  # of lag, below which requests are taken again
+SPARE_PER_S = 20.0  # requests of senders without an open request
+SPARE_MOST = 10.0
+
+
+class Pressure:
+    """The pressure on a process. `load`: returns how full the queues for scans are, of 1."""
+
+    def __init__(self, load: Callable[[], float] = lambda: 0.0) -> None:
+        self._load = load
+        self._open: dict[str, int] = {}
+        self._total = 0
+        self._timer: asyncio.TimerHandle | None = None
+        self._due_s = 0.0
+        self._late_beats = 0
+        self._spare = SPARE_MOST
+        self.is_high = False
+        self.refused = 0
+
+    def begin(self, sender: str) -> None:
+        """Counts a request of a sender."""
+        self._open[sender] = self._open.get(sender, 0) + 1
+        self._total += 1
+        if self._timer is None and self._total >= LEAST_OPEN:
+            self._next_beat(asyncio.get_running_loop())
+
+    def end(self, sender: str) -> None:
+        """Uncounts a request."""
+        self._total -= 1
+        if (left := self._open[sender] - 1) > 0:
+            self._open[sender] = left
+        else:
+            del self._open[sender]
+        if self.is_high and self._total < LEAST_OPEN:
+            self._set(is_high=False)
+
+    def refuses(self, sender: str) -> bool:
+        """Whether a new request of a sender is refused. Counts it then."""
+        if not self.is_high:
+            return False
+        if sender not in self._open and self._spare >= 1:
+            self._spare -= 1
+            return False
+        self.refused += 1
+        return True
+
+    def _next_beat(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._due_s = loop.time() + BEAT_S
+        self._timer = loop.call_at(self._due_s, self._beat, loop)
+
+    def _beat(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._timer = None
+        if self._total < LEAST_OPEN:
+            self._late_beats = 0
+            return
+        lag_s = loop.time() - self._due_s
+        self._late_beats = self._late_beats + 1 if lag_s > (CALM_S if self.is_high else LAG_S) else 0
+        self._spare = min(SPARE_MOST, self._spare + SPARE_PER_S * (BEAT_S + lag_s))
+        self._set(is_high=self._late_beats > (0 if self.is_high else 1) or self._load() > MOST_LOAD)
+        self._next_beat(loop)
+
+    def _set(self, *, is_high: bool) -> None:
+        if is_high != self.is_high:
+            self.is_high = is_high
+            _log.debug("pressure", extra={"is_high": is_high, "open": self._total, "refused": self.refused})
+
+    def close(self) -> None:
+        """Ends the beats."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
