@@ -79,6 +79,14 @@ class KeyPaths(msgspec.Struct):
         return begin
 
 
+def _outside(spans: Iterable[tuple[int, int]], standing: Sequence[tuple[int, int]]) -> Iterator[tuple[int, int]]:
+    """The spans that do not lie within one of `standing`, which are sorted and do not overlap."""
+    for start, end in spans:
+        number = bisect_right(standing, start, key=itemgetter(0)) - 1
+        if number < 0 or end > standing[number][1]:
+            yield start, end
+
+
 class Masks(msgspec.Struct):
     """Masks texts, paths and words. `tokens`: sensitive value -> placeholder. `keep`: whether texts are kept."""
 
@@ -148,16 +156,18 @@ class Masks(msgspec.Struct):
         # A placeholder is not sensitive, though its letters may equal another short value. A masked placeholder could not be
         # restored.
         standing = [match.span() for match in PLACEHOLDER.finditer(text) if match[0] in self._own]
-        return merge(self._outside(self._matcher.find(text), standing, text))
-
-    def _outside(
-        self, spans: Iterable[tuple[int, int]], standing: Sequence[tuple[int, int]], text: str
-    ) -> Iterator[Span]:
-        """The spans of values outside the spans of `standing`, which are sorted and do not overlap."""
-        for start, end in spans:
-            number = bisect_right(standing, start, key=itemgetter(0)) - 1
-            if number < 0 or end > standing[number][1]:
-                yield start, end, self.tokens[text[start:end]]
+        found = sorted(_outside(self._matcher.find(text), standing), key=lambda span: (span[0], -span[1]))
+        known: list[Span] = []
+        at = 0
+        while at < len(found):
+            # As `merge`, but only the first of overlapping values is looked up: a long value that repeats itself, such as a run
+            # of one letter, is found again at every character.
+            start, first_end = found[at]
+            end = first_end
+            while (at := at + 1) < len(found) and found[at][0] < end:
+                end = max(end, found[at][1])
+            known.append((start, end, self.tokens[text[start:first_end]]))
+        return known
 
     def masked(self, lane: Lane) -> MaskedText:
         if id(lane) not in self._masked:

@@ -256,7 +256,7 @@ class Server:
         assert task is not None  # noqa: S101 - aiohttp runs handlers in tasks
         self._open[task] = None
         sender = request.sender
-        self.pressure.begin(sender)
+        self.pressure.begin(sender, task)
         began = time.perf_counter()
         route, admitted, driver, trace = UNKNOWN, None, None, None
         held = self._admission.bodies.hold(request.owner)
@@ -269,7 +269,7 @@ class Server:
             return await driver.run(admitted.first)
         finally:
             held.release()
-            self.pressure.end(sender)
+            self.pressure.end(sender, task)
             del self._open[task]
             self._slots.discard(task)
             if admitted and driver and driver.finished:
@@ -302,6 +302,7 @@ class Server:
         parts = self._scanner, self._recorder, self.metrics, self.config, self._steps, deadlines
         driver = Driver(admitted.exchange, request, answering, *parts)
         driver.targets = admitted.targets
+        driver.note_sent = partial(self.pressure.sent, task)
         driver.caches = self.caches
         driver.own_headers = admitted.own_headers
         return driver

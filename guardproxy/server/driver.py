@@ -107,6 +107,7 @@ class Driver:
         self._write_s = 2 * SLICE_BYTES / rate if rate and rate * least_s < 2 * SLICE_BYTES else least_s
         self._is_traced = _log.isEnabledFor(logging.DEBUG)
         self._unseen: list[Command] = []  # the result of a step that ended after its waiter was cancelled
+        self.note_sent: Callable[[], object] = lambda: None  # is called when the request is sent, each time
         self.own_headers: Mapping[str, str] = {}
         self.caches: Caches | None = None
         self.recall: Recall | None = None
@@ -238,6 +239,7 @@ class Driver:
                 self._scan_s += now - began
                 return await self._receive(Scanned(scans, now))
             case SendUpstream():
+                self.note_sent()
                 if command.cache is not None or self.recall is not None:
                     self.recall = await recalled(command, self.recall, self.caches, self._request, self.targets)
                     if self.recall is not None and self.recall.coming:
