@@ -148,7 +148,9 @@ class ErrorCode(StrEnum):
     INVALID_TYPE = _Spec("invalid_type", 400, "a field has a type that the format does not allow")
     INVALID_VALUE = _Spec("invalid_value", 400, "a field has a value that the format does not allow")
     TOO_DEEP = _Spec("too_deep", 400, "the body is nested too deeply", settings=("limit_depth",))
-    TOO_MANY_TEXTS = _Spec("too_many_texts", 413, "too many strings", "", ("limit_texts",), names_switch=True)
+    TOO_MANY_TEXTS = _Spec(
+        "too_many_texts", 413, "too many strings", "", ("limit_request_texts", "limit_texts"), names_switch=True
+    )
     TOO_MANY_VALUES = _Spec("too_many_values", 413, "too many values", "", ("limit_values",), names_switch=True)
     TOO_MANY_MESSAGES = _Spec("too_many_messages", 413, "too many messages", "", ("limit_messages",), names_switch=True)
     TOO_MANY_TOOLS = _Spec("too_many_tools", 413, "too many tools", "", ("limit_tools",), names_switch=True)
@@ -198,7 +200,7 @@ class ErrorCode(StrEnum):
         "share is used up.",
         (
             *("limit_scan_wait_s", "timeout_scan_s", "timeout_scan_s_per_million", "scan_threads"),
-            *("limit_exchanges", "limit_connections", "limit_bodies_bytes"),
+            *("limit_exchanges", "limit_connections", "limit_bodies_bytes", "limit_open_texts"),
         ),
     )
     AUDIT_UNAVAILABLE = _Spec(

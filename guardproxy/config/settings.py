@@ -216,6 +216,18 @@ class Config(ClientConfig):
         "waits for the model does not count. 0: only `timeout_write_s` counts, for every 64 KiB.",
         AllowedValues(least=0),
     )
+    limit_request_texts: int = setting(
+        "Limits",
+        30_000,
+        "Strings in a request, keys included. A string costs about 40 microseconds, however short it is.",
+        AllowedValues(least=1),
+    )
+    limit_open_texts: int = setting(
+        "Limits",
+        120_000,
+        "Strings of all requests that are read and not sent yet. A credential gets a share; requests without one share it.",
+        AllowedValues(least=1),
+    )
     limit_texts: int = setting(
         "Limits", 100_000, "Strings in a request or an event of an answer, keys included.", AllowedValues(least=1)
     )

@@ -8,7 +8,7 @@ that (`judging.py`).
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
@@ -145,7 +145,10 @@ class RequestPhase:
 
     def _read(self, body: bytes) -> Request:
         """Decodes a body. Raises `DownstreamError` if the body is not a request or exceeds the limits."""
-        bounds, ids = self.setting.limits.bounds, self.setting.keys.ids
+        limits, ids = self.setting.limits, self.setting.keys.ids
+        bounds = limits.bounds
+        if limits.request_texts < bounds.texts:
+            bounds = replace(bounds, texts=limits.request_texts)
         try:
             bounds.check(body)
             if ids is not None:

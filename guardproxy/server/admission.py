@@ -65,7 +65,7 @@ from guardproxy.gateway import (
     refuse_in_query,
 )
 from guardproxy.policy import PolicySet
-from guardproxy.server.body import Bodies, BodyAccount
+from guardproxy.server.body import FREE_TEXTS, Bodies, BodyAccount, texts_of
 from guardproxy.server.feedback import FeedbackRoute
 from guardproxy.server.headers import check_head, check_passed_query, check_query, condition_headers, is_trusted, named
 from guardproxy.server.listener import HttpRequest
@@ -173,7 +173,13 @@ class Admission:
         self._engine = engine
         self._ids_of_exchanges = RandomIds()
         self._keys_of = lru_cache(LIMIT_KEYS)(lambda tenant: Keys.of(key, tenant, self._seal))
-        self._limits = Limits(config.limit_held_chars, config.limit_answer_bytes, config.quiet_s, bounds_of(config))
+        self._limits = Limits(
+            config.limit_held_chars,
+            config.limit_answer_bytes,
+            config.quiet_s,
+            bounds_of(config),
+            config.limit_request_texts,
+        )
         self._has_own_keys = clients is not None
         # By the name of a provider or of an upstream.
         self._upstream_of = lru_cache(LIMIT_UPSTREAMS)(
@@ -258,6 +264,8 @@ class Admission:
             body = await self.bodies.read(request, held)
             if body and codec is None and request.method in ("GET", "HEAD"):  # no check reads it, and no API wants it
                 raise DownstreamError(ErrorCode.UNEXPECTED_BODY)
+            if codec and len(body) > 2 * FREE_TEXTS:
+                held.add_texts(await _beside(len(body), partial(texts_of, body)))
             if ids and codec is None:  # no exchange opens them
                 body = await _beside(len(body), partial(ids.opened_body, body))
             if feedback:

@@ -24,6 +24,7 @@ from guardproxy.inference import Models, Registry, Remotes, Settings, cores
 from guardproxy.library import folder_of
 from guardproxy.policy import PolicySet
 from guardproxy.server.admission import Admission, AdmittedRequest
+from guardproxy.server.body import BodyAccount
 from guardproxy.server.clients import ClientSource
 from guardproxy.server.connections import Connections
 from guardproxy.server.deadlines import Deadlines
@@ -264,6 +265,7 @@ class Server:
             admitted = await self._admission.admit(request, held)
             route = admitted.exchange.setting.address.route
             driver = self._driver(request, admitted, task)
+            driver.note_sent = partial(self._note_sent, task, held)
             trace = self._tracing and self._tracing.begin(admitted.head.id, request, admitted.targets)
             self._open[task] = driver
             return await driver.run(admitted.first)
@@ -284,6 +286,10 @@ class Server:
             elif admitted:  # a fault of this program, so there is no record
                 self._admission.settling.abandon(admitted.duties, admitted.head)
 
+    def _note_sent(self, task: asyncio.Task[object], held: BodyAccount) -> None:
+        self.pressure.sent(task)
+        held.release_texts()
+
     def _driver(self, request: web.BaseRequest, admitted: AdmittedRequest, task: asyncio.Task[object]) -> Driver:
         deadlines = Deadlines(task, self._look_s)
         answering: Answering = (
@@ -302,7 +308,6 @@ class Server:
         parts = self._scanner, self._recorder, self.metrics, self.config, self._steps, deadlines
         driver = Driver(admitted.exchange, request, answering, *parts)
         driver.targets = admitted.targets
-        driver.note_sent = partial(self.pressure.sent, task)
         driver.caches = self.caches
         driver.own_headers = admitted.own_headers
         return driver

@@ -1,7 +1,7 @@
 """Reads and decompresses request bodies within limits of time and memory.
 
 In: the stream of bytes of a request. Out: the whole body, decompressed. Kept: the number of bytes that bodies hold, for each
-peer address and each credential.
+peer address and each credential, and of strings that wait to be scanned, for each credential.
 
 The limits, with the status that a client gets:
 
@@ -9,6 +9,8 @@ The limits, with the status that a client gets:
 - The size after decompression, and the ratio of decompression (413).
 - The memory of all bodies together, with a share for each address and each credential (503, before any body is read if its
   announced length does not fit).
+- The strings of all requests that are not sent yet, with a share for each credential (503). An address has none: many clients
+  share an ingress. Requests without a credential share one.
 
 Decompression goes in slices, with other tasks running between them.
 """
@@ -22,12 +24,14 @@ from collections.abc import Callable
 
 from aiohttp import StreamReader, web
 
+from guardproxy.concurrency import stop_point
 from guardproxy.config import Config
 from guardproxy.errors import DownstreamError, ErrorCode
 from guardproxy.server.shares import Shares
 
 SLICE_BYTES = 64 * 1024  # the most that one step of decompression produces
 YIELD_BYTES = 512 * 1024  # the output after which other tasks run: about a millisecond
+FREE_TEXTS = 1000  # so many strings are not counted
 FREE_BYTES = 64 * 1024  # below this size, any ratio of decompression is allowed
 _clock = time.monotonic
 
@@ -89,6 +93,7 @@ class Bodies:
         self._config = config
         self.by_address = Shares(config.limit_bodies_bytes)
         self.by_credential = Shares(config.limit_bodies_bytes)
+        self.texts = Shares(config.limit_open_texts)
 
     def hold(self, address: str) -> BodyAccount:
         """Opens the account of a request. The caller must call its `release` at the end."""
@@ -146,7 +151,7 @@ class BodyAccount:
         self.credential = ""
         self._bodies = bodies
         self._address = address
-        self._bytes = 0
+        self._bytes = self._texts = 0
 
     def fits(self, amount: int) -> bool:
         """Whether `amount` bytes may be added now."""
@@ -163,8 +168,23 @@ class BodyAccount:
             raise no_memory()
         self._bytes += amount
 
+    def add_texts(self, amount: int) -> None:
+        """Counts strings that will be scanned. Raises `DownstreamError` (503) if too many wait already."""
+        if amount <= FREE_TEXTS:
+            return
+        if not self._bodies.texts.take(self.credential, amount):
+            raise DownstreamError(ErrorCode.NO_CAPACITY, "too many strings of requests wait to be read")
+        self._texts += amount
+
+    def release_texts(self) -> None:
+        """Releases the counted strings: the request was sent. May be called again."""
+        if self._texts:
+            self._bodies.texts.give(self.credential, self._texts)
+            self._texts = 0
+
     def release(self) -> None:
-        """Releases all counted bytes."""
+        """Releases everything that was counted."""
+        self.release_texts()
         if not self._bytes:
             return
         self._bodies.by_address.give(self._address, self._bytes)
@@ -210,6 +230,15 @@ class _Pace:
             if (data := content.read_nowait()) or content.at_eof():
                 return data
         raise DownstreamError(ErrorCode.BODY_TIMEOUT)
+
+
+def texts_of(body: bytes) -> int:
+    """About how many strings a JSON body holds, at most: quotes may be inside of them. Holds no thread for long."""
+    quotes = 0
+    for at in range(0, len(body), YIELD_BYTES):
+        stop_point()
+        quotes += body.count(b'"', at, at + YIELD_BYTES)
+    return quotes // 2
 
 
 def too_large(limit_bytes: int) -> DownstreamError:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
+from guardproxy.audit.masking import merge
 from guardproxy.exchange.masked import VALUES_LIMIT_CHARS, MaskedText, Masks
 from guardproxy.redaction import placeholders
 from tests.kit.play import Play, policy_set
@@ -48,3 +49,35 @@ def test_a_word_is_shown_if_it_was_scanned_however_often_it_is_asked_for() -> No
     for _ in range(2):
         assert masks.word("a model with a long name", side) == "a model with a long name"
         assert masks.word("another model with a long name", side) == ""
+
+
+class Counting(dict[str, str]):
+    """Tokens that count the characters of the values that are looked up."""
+
+    chars = 0
+
+    def __getitem__(self, value: str) -> str:
+        self.chars += len(value)
+        return super().__getitem__(value)
+
+
+def test_a_long_value_that_repeats_itself_is_looked_up_once() -> None:
+    """It ends at every character of a run that is longer than it is."""
+    for size in (5000, 20_000):
+        tokens = Counting({"A" * 2000: "[T_x]", "B" * 500: "[T_y]"})
+        masks = Masks(True, (), tokens)
+        assert masks.scrub("A" * size + "-" + "B" * 500) == "[T_x]-[T_y]"
+        assert tokens.chars == 2500
+
+
+@given(st.text("ab", min_size=1, max_size=30), st.lists(st.text("ab", min_size=1, max_size=5), min_size=1, max_size=20))
+def test_known_values_are_merged_as_other_spans_are(text: str, values: list[str]) -> None:
+    tokens = {value: f"<{value}>" for value in values}
+    masks = Masks(True, (), tokens)
+    everywhere = [
+        (at, at + len(value), token)
+        for value, token in tokens.items()
+        for at in range(len(text))
+        if text.startswith(value, at)
+    ]
+    assert masks._known(text) == merge(everywhere)

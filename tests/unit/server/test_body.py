@@ -11,7 +11,7 @@ import pytest
 
 from guardproxy.config import Config
 from guardproxy.errors import DownstreamError
-from guardproxy.server.body import SLICE_BYTES, Bodies, Decompressor, _Pace
+from guardproxy.server.body import SLICE_BYTES, Bodies, Decompressor, _Pace, texts_of
 
 
 @pytest.mark.parametrize("piece", [1, 7, 1000, 10**6])
@@ -80,3 +80,28 @@ async def test_bytes_that_nobody_has_looked_at_are_not_late() -> None:
     with pytest.raises(DownstreamError) as caught:
         await pace.next(content)
     assert caught.value.status == 408
+
+
+def test_strings_that_wait_have_a_share_for_each_credential_until_they_are_sent() -> None:
+    bodies = Bodies(Config(limit_open_texts=10_000))
+    accounts = []
+    for credential in ("", "", "tenant"):
+        accounts.append(bodies.hold("192.0.2.1"))
+        accounts[-1].credential = credential
+    first, second, tenant = accounts
+    first.add_texts(7000)
+    with pytest.raises(DownstreamError, match="strings"):
+        second.add_texts(1500)
+    second.add_texts(900)  # few are not counted
+    tenant.add_texts(2000)
+    first.release_texts()
+    first.release_texts()
+    second.add_texts(5000)
+    for account in accounts:
+        account.release()
+    assert bodies.texts.used == 0
+
+
+def test_strings_are_counted_by_their_quotes() -> None:
+    assert texts_of(b'{"a": ["b", "c"]}') == 3
+    assert texts_of(b'"a"' * 400_000) == 400_000
