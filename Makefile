@@ -14,7 +14,7 @@ PIP = $(BIN)/python -m pip install --quiet --disable-pip-version-check
 UV = $(BIN)/uv pip install --quiet --python $(BIN)/python
 INSTALL = $(if $(filter uv,$(INSTALLER)),$(UV),$(PIP))
 
-.PHONY: run quick test coverage test-export timing lint docs test-long kills test-clients test-newest fuzz test-differential bench bench-all bench-peers train-supervisor lock wheel clean
+.PHONY: run quick test coverage test-export timing lint docs test-long kills test-clients test-newest fuzz growth-large test-differential bench bench-all bench-peers train-supervisor lock wheel clean
 
 # The first run installs for a minute or two: each step says what it does. The program is $(BIN)/guardproxy, and the log is in
 # the folder that the pages name.
@@ -77,6 +77,10 @@ MINUTES ?= 10
 fuzz: $(VENV)/.test
 	$(BIN)/python -m tests.kit.fuzzing --minutes $(MINUTES)
 
+# How the time of an exchange grows with texts of 64 to 256 KB, for every text that could make a check slow; fails if it is squared.
+growth-large: $(VENV)/.test
+	$(BIN)/python -m tests.kit.large
+
 # A process that writes and signs the log is killed at KILLS random steps; `make test` kills a few.
 KILLS ?= 2000
 kills: $(VENV)/.test
@@ -137,6 +141,7 @@ bench-all: bench $(VENV)/.bench
 	$(BIN)/python -m benchmarks.parallel --out benchmarks/results
 	$(BIN)/python -m benchmarks.formats --out benchmarks/results
 	$(BIN)/python -m benchmarks.cost_growth --out benchmarks/results
+	$(BIN)/python -m benchmarks.overload --out benchmarks/results
 	$(BIN)/python -m benchmarks.checks --out benchmarks/results
 	$(BIN)/python -m benchmarks.evasions --out benchmarks/results
 	$(BIN)/python -m benchmarks.reader_attacks --out benchmarks/results
