@@ -32,7 +32,7 @@ from guardproxy.server.driver import Driver
 from guardproxy.server.feedback import OwnUpstream
 from guardproxy.server.judge import Asking, Judges
 from guardproxy.server.leftovers import Leftovers
-from guardproxy.server.listener import HttpRequest, Listener
+from guardproxy.server.listener import HttpRequest, Listener, sender_of
 from guardproxy.server.needs import usable_policies
 from guardproxy.server.observers import Fan, LogObserver, MetricsObserver, Observers
 from guardproxy.server.opening import naming
@@ -256,9 +256,9 @@ class Server:
         task = asyncio.current_task()
         assert task is not None  # noqa: S101 - aiohttp runs handlers in tasks
         self._open[task] = None
-        sender = request.sender
-        self.pressure.begin(sender, task)
         began = time.perf_counter()
+        sender = sender_of(request.headers, request.owner)
+        self.pressure.begin(sender, task, began)
         route, admitted, driver, trace = UNKNOWN, None, None, None
         held = self._admission.bodies.hold(request.owner)
         try:
@@ -288,7 +288,8 @@ class Server:
 
     def _note_sent(self, task: asyncio.Task[object], held: BodyAccount) -> None:
         self.pressure.sent(task)
-        held.release_texts()
+        if held.texts:
+            held.release_texts()
 
     def _driver(self, request: web.BaseRequest, admitted: AdmittedRequest, task: asyncio.Task[object]) -> Driver:
         deadlines = Deadlines(task, self._look_s)

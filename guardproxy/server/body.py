@@ -151,7 +151,8 @@ class BodyAccount:
         self.credential = ""
         self._bodies = bodies
         self._address = address
-        self._bytes = self._texts = 0
+        self._bytes = 0
+        self.texts = 0  # strings that are counted
 
     def fits(self, amount: int) -> bool:
         """Whether `amount` bytes may be added now."""
@@ -174,17 +175,18 @@ class BodyAccount:
             return
         if not self._bodies.texts.take(self.credential, amount):
             raise DownstreamError(ErrorCode.NO_CAPACITY, "too many strings of requests wait to be read")
-        self._texts += amount
+        self.texts += amount
 
     def release_texts(self) -> None:
         """Releases the counted strings: the request was sent. May be called again."""
-        if self._texts:
-            self._bodies.texts.give(self.credential, self._texts)
-            self._texts = 0
+        if self.texts:
+            self._bodies.texts.give(self.credential, self.texts)
+            self.texts = 0
 
     def release(self) -> None:
         """Releases everything that was counted."""
-        self.release_texts()
+        if self.texts:
+            self.release_texts()
         if not self._bytes:
             return
         self._bodies.by_address.give(self._address, self._bytes)

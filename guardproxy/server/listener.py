@@ -29,6 +29,7 @@ from http import HTTPStatus
 from typing import Any, cast
 
 from aiohttp import HttpVersion, HttpVersion10, HttpVersion11, StreamReader, web
+from aiohttp.hdrs import AUTHORIZATION
 from aiohttp.http import RawRequestMessage
 from aiohttp.web_protocol import RequestHandler
 
@@ -72,6 +73,8 @@ _LATE = _canned(ErrorCode.HEAD_TIMEOUT, error_body(ErrorCode.HEAD_TIMEOUT), _CLO
 
 def sender_of(headers: Mapping[str, str], owner: str) -> str:
     """Who sends a request: its credential as it is written, otherwise the owner of its connection."""
+    if value := headers.get(AUTHORIZATION):  # nearly always
+        return value
     return next((value for name in known_headers().credentials if (value := headers.get(name))), owner)
 
 
@@ -103,11 +106,6 @@ class HttpRequest(web.BaseRequest):
     def owner(self) -> str:
         """The owner of the connection (`owner_of`)."""
         return cast(Connection, self.protocol).owner
-
-    @property
-    def sender(self) -> str:
-        """Who sends it (`sender_of`)."""
-        return sender_of(self.headers, self.owner)
 
     @property
     def keep_alive(self) -> bool:

@@ -21,6 +21,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable
 from itertools import islice
 
@@ -29,16 +30,17 @@ LEAST_OPEN = 32
 BEAT_S = 0.01
 LAG_S = 0.05
 AGE_S = 0.5
-MOST_LOAD = 0.75  # above it, requests that have begun would fill the queues
+MOST_LOAD = 0.6  # above it, requests that have begun would fill the queues
 CALM_S = 0.02  # of lag, below which requests are taken again
 SPARE_PER_S = 20.0  # requests of senders without an open request
 SPARE_MOST = 10.0
 
 
 class Pressure:
-    """The pressure on a process. `load`: returns how full the queues for scans are, of 1."""
+    """The pressure on a process. `load`: returns how full the queues for scans are, of 1; `clock`: of the times of requests."""
 
-    def __init__(self, load: Callable[[], float] = lambda: 0.0) -> None:
+    def __init__(self, load: Callable[[], float] = lambda: 0.0, clock: Callable[[], float] = time.perf_counter) -> None:
+        self._clock = clock
         self._load = load
         self._open: dict[str, int] = {}
         self._unsent: dict[object, float] = {}  # the oldest first
@@ -50,9 +52,9 @@ class Pressure:
         self.is_high = False
         self.refused = 0
 
-    def begin(self, sender: str, request: object) -> None:
-        """Counts a request of a sender. `request`: stands for it in the further calls."""
-        self._unsent[request] = asyncio.get_running_loop().time()
+    def begin(self, sender: str, request: object, at_s: float) -> None:
+        """Counts a request of a sender, which began at `at_s` of the clock. `request`: stands for it in the further calls."""
+        self._unsent[request] = at_s
         self._open[sender] = self._open.get(sender, 0) + 1
         self._total += 1
         if self._timer is None and self._total >= LEAST_OPEN:
@@ -64,7 +66,7 @@ class Pressure:
 
     def end(self, sender: str, request: object) -> None:
         """Uncounts a request."""
-        self.sent(request)
+        self._unsent.pop(request, None)
         self._total -= 1
         if (left := self._open[sender] - 1) > 0:
             self._open[sender] = left
@@ -96,14 +98,14 @@ class Pressure:
         self._late_beats = self._late_beats + 1 if lag_s > (CALM_S if self.is_high else LAG_S) else 0
         self._spare = min(SPARE_MOST, self._spare + SPARE_PER_S * (BEAT_S + lag_s))
         is_late = self._late_beats > (0 if self.is_high else 1)
-        self._set(is_high=is_late or self._is_old(loop.time()) or self._load() > MOST_LOAD)
+        self._set(is_high=is_late or self._is_old() or self._load() > MOST_LOAD)
         self._next_beat(loop)
 
-    def _is_old(self, now_s: float) -> bool:
+    def _is_old(self) -> bool:
         """Whether half of the requests that were not sent are old."""
         if len(self._unsent) < LEAST_OPEN:
             return False
-        return now_s - next(islice(self._unsent.values(), len(self._unsent) // 2, None)) > AGE_S
+        return self._clock() - next(islice(self._unsent.values(), len(self._unsent) // 2, None)) > AGE_S
 
     def _set(self, *, is_high: bool) -> None:
         if is_high != self.is_high:

@@ -14,8 +14,8 @@ from tests.kit.hot_path import DEFAULT, NO_RULES, measure
 @pytest.mark.parametrize(
     ("policy", "streamed", "loop", "writer"),
     [
-        pytest.param(NO_RULES, False, 950, 126, id="no rules"),
-        pytest.param(NO_RULES, True, 1575, 126, id="no rules, streamed"),
+        pytest.param(NO_RULES, False, 970, 126, id="no rules"),
+        pytest.param(NO_RULES, True, 1590, 126, id="no rules, streamed"),
         pytest.param(DEFAULT, False, 1925, 126, id="default policy"),
         pytest.param(DEFAULT, True, 3320, 126, id="default policy, streamed"),
     ],

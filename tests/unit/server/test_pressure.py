@@ -47,7 +47,7 @@ def loop(monkeypatch: pytest.MonkeyPatch) -> Loop:
 def opened(it: Pressure, count: int = LEAST_OPEN, sender: str = "one", *, is_sent: bool = True) -> list[object]:
     requests = [object() for _ in range(count)]
     for request in requests:
-        it.begin(sender, request)
+        it.begin(sender, request, it._clock())
         if is_sent:
             it.sent(request)
             it.sent(request)
@@ -55,14 +55,14 @@ def opened(it: Pressure, count: int = LEAST_OPEN, sender: str = "one", *, is_sen
 
 
 def test_few_requests_are_no_pressure_however_late_the_loop_is(loop: Loop) -> None:
-    it = Pressure(lambda: 1.0)
+    it = Pressure(lambda: 1.0, loop.time)
     opened(it, LEAST_OPEN - 1)
     assert loop.due is None, "no beats while nothing can be under pressure"
     assert not it.refuses("one")
 
 
 def test_a_loop_that_is_late_again_and_again_is_pressure_and_one_long_step_is_not(loop: Loop) -> None:
-    it = Pressure()
+    it = Pressure(clock=loop.time)
     opened(it)
     for late_s, is_high in ((2 * LAG_S, False), (0.0, False), (2 * LAG_S, False), (2 * LAG_S, True), (LAG_S, True)):
         loop.beat(late_s)
@@ -75,18 +75,18 @@ def test_a_loop_that_is_late_again_and_again_is_pressure_and_one_long_step_is_no
 
 
 def test_queues_that_are_nearly_full_are_pressure(loop: Loop) -> None:
-    load = 0.7
-    it = Pressure(lambda: load)
+    load = 0.5
+    it = Pressure(lambda: load, loop.time)
     opened(it)
     loop.beat()
     assert not it.is_high
-    load = 0.8
+    load = 0.7
     loop.beat()
     assert it.is_high
 
 
 def test_requests_that_were_not_sent_for_long_are_pressure_unless_most_are_young(loop: Loop) -> None:
-    it = Pressure()
+    it = Pressure(clock=loop.time)
     old = opened(it, LEAST_OPEN // 2, is_sent=False)
     loop.now_s = 2 * AGE_S
     opened(it, LEAST_OPEN, is_sent=False)
@@ -105,7 +105,7 @@ def test_requests_that_were_not_sent_for_long_are_pressure_unless_most_are_young
 
 
 def test_a_sender_without_an_open_request_is_let_in_a_few_times(loop: Loop) -> None:
-    it = Pressure(lambda: 1.0)
+    it = Pressure(lambda: 1.0, loop.time)
     requests = opened(it)
     loop.beat()
     assert it.refuses("one")
