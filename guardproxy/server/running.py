@@ -135,10 +135,12 @@ class HardEnd:
         self._timer.name = "end"
         self._timer.daemon = True
         self._after_s = after_s
+        self._has_begun = False
 
     def begin(self) -> None:
-        """Starts the time, once. May be called by the handler of a signal."""
-        if self._timer.ident is None:
+        """Starts the time, once. May be called by the handler of a signal, also while it is called."""
+        if not self._has_begun:
+            self._has_begun = True
             self._timer.start()
 
     def before(self, call: Callable[[], None]) -> Callable[[], None]:
