@@ -10,7 +10,7 @@ depends on its input alone. Only a single call into C cannot be stopped: the bou
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from types import FrameType
 from typing import Any, Literal, NamedTuple
@@ -20,6 +20,7 @@ from guardproxy.concurrency.stopping import stop_point
 _STOP_CALLS = 2000
 """Calls between two stop points: a few hundred microseconds."""
 
+Profile = Callable[[FrameType, str, Any], object]
 Bound = Literal["linear", "steps", "metered", "short", "operator", "pieces"]
 """How the work of a library in a scan is bounded.
 
@@ -92,6 +93,17 @@ def metered(most_calls: int) -> Iterator[None]:
     """Opens a context in which this thread may make about `most_calls` calls. Raises `WorkLimitError`, and `ScanStopped` when
     the scan was cancelled. A call costs about half a microsecond more in it."""
     before = sys.getprofile()
+    sys.setprofile(counter(most_calls, before))
+    try:
+        yield
+    except _Exceeded:
+        raise WorkLimitError(f"more than {most_calls} calls") from None
+    finally:
+        sys.setprofile(before)
+
+
+def counter(most_calls: int, before: Profile | None = None) -> Profile:
+    """Returns the function that is called for each event of the interpreter. `before`: one that is called as well."""
     left, slices = 2 * _STOP_CALLS, most_calls // _STOP_CALLS
 
     def count(frame: FrameType, event: str, argument: Any) -> None:
@@ -108,14 +120,8 @@ def metered(most_calls: int) -> Iterator[None]:
         stop_point()
 
     def both(frame: FrameType, event: str, argument: Any) -> None:
-        assert before is not None  # noqa: S101 - chosen below
-        before(frame, event, argument)
+        other(frame, event, argument)
         count(frame, event, argument)
 
-    sys.setprofile(both if before else count)
-    try:
-        yield
-    except _Exceeded:
-        raise WorkLimitError(f"more than {most_calls} calls") from None
-    finally:
-        sys.setprofile(before)
+    other = before or count
+    return both if before else count

@@ -165,9 +165,9 @@ class Connection(RequestHandler):
 
     def has_unread_bytes(self) -> bool:
         """Whether bytes of the client wait in the socket."""
-        stream = self.transport.get_extra_info("socket") if self.transport is not None else None
         count = array.array("i", [0])
-        with suppress(ImportError, OSError, AttributeError):
+        stream: Any = self.transport and self.transport.get_extra_info("socket")
+        with suppress(ImportError, OSError, AttributeError):  # it is closed, or cannot be asked
             from fcntl import ioctl  # noqa: PLC0415 - Unix only
             from termios import FIONREAD  # noqa: PLC0415
 

@@ -14,6 +14,7 @@ import pytest
 
 import guardproxy
 from guardproxy.concurrency import LIBRARIES, ScanStopped, WorkLimitError, metered, stoppable
+from guardproxy.concurrency.metering import counter
 from tests.unit.test_structure import PURE, PURE_FILES
 
 ROOT = Path(guardproxy.__file__).parent
@@ -110,3 +111,27 @@ def test_who_looked_at_calls_before_still_does() -> None:
     finally:
         sys.setprofile(before)
     assert "many" in seen
+
+
+def test_the_function_itself_counts_both_ends_of_a_call() -> None:
+    """The interpreter calls it where nothing can see which lines run."""
+    frame, seen, stops = sys._getframe(), [], 0
+
+    def pause() -> None:
+        nonlocal stops
+        stops += 1
+
+    count = counter(4000, lambda *event: seen.append(event))
+    with stoppable(pause):
+        for _ in range(11_999):
+            count(frame, "call", None)
+        assert stops == 2
+        with pytest.raises(BaseException, match=r"^$") as raised:
+            count(frame, "return", None)
+    assert not isinstance(raised.value, Exception)
+    assert len(seen) == 12_000
+    alone = counter(0)
+    for _ in range(3999):
+        alone(frame, "call", None)
+    with pytest.raises(type(raised.value)):
+        alone(frame, "call", None)

@@ -145,7 +145,7 @@ def test_patterns_of_keys_cost_in_proportion_to_their_number(word: str) -> None:
 
 
 def test_a_client_with_200_patterns_gets_no_more_than_the_budget() -> None:
-    schema = {"patternProperties": {f"^(x|y)[a-z]*{at}$": {} for at in range(200)}}
+    schema: Any = {"patternProperties": {f"^(x|y)[a-z]*{at}$": {} for at in range(200)}}
     prefix = Prefix(compile_schema(schema))
     with pytest.raises(CostError):
         prefix.feed(json.dumps({f"xkey{'a' * 12}{at}": 1 for at in range(2000)}))
