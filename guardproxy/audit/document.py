@@ -120,6 +120,9 @@ class RecordedAnswer(RecordedSide, frozen=True, kw_only=True):
         tuple[tuple[int, int], ...],
         Meta(description="The order of the texts: index in `texts` and length of each run. Index -1: no text."),
     ]
+    opening: Annotated[
+        int, Meta(description="The number of `runs` that came in the first frame. 0: no frame, or an old record.")
+    ] = 0
     withheld: Annotated[tuple[str, ...], Meta(description="Fields that were removed from the answer.")]
 
 

@@ -21,11 +21,13 @@ from guardproxy.wire.json import dotted, is_plain_key
 
 class Side(msgspec.Struct):
     """The notes of a direction. `runs`: the order in which the texts of its lanes left, as `[lane, end offset]` for each
-    frame; lane -1 is a frame without text."""
+    frame; lane -1 is a frame without text. Later frames of a lane become one run; the first frame stays apart, because an
+    answer that is stopped in it was not begun. `opening`: the number of runs of the first frame."""
 
     gate: Gate
     read: bool = True
     runs: list[tuple[int, int]] = msgspec.field(default_factory=list)
+    opening: int = 0
     uninspected: dict[str, str] = msgspec.field(default_factory=dict)  # place -> the kind of its content
     _ends: dict[int, int] = msgspec.field(default_factory=dict)
 
@@ -39,9 +41,10 @@ class Side(msgspec.Struct):
                 continue
             if lane >= 0:
                 self._ends[lane] = end
-            if self.runs and self.runs[-1][0] == lane:
+            if len(self.runs) > self.opening and self.runs[-1][0] == lane:
                 self.runs.pop()
             self.runs.append((lane, end))
+        self.opening = self.opening or len(self.runs)
 
 
 class TokenCount(NamedTuple):

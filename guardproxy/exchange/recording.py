@@ -280,6 +280,7 @@ class Writer(msgspec.Struct, frozen=True):
             model=self.masks.word(seen.model, side),
             finish=tuple([self.masks.scrub(reason) if is_word(reason) else "?" for reason in seen.finish]),
             runs=tuple(self._runs(side)),
+            opening=side.opening,
             withheld=tuple(seen.withheld),
             texts=self._texts(side),
             uninspected=self._uninspected(side),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, cast
 
@@ -24,6 +24,7 @@ class RecordedUpstream:
     usage: Mapping[str, Any] = field(default_factory=dict)
     seen: AnswerFacts = field(default_factory=AnswerFacts)
     shapes: Shapes = NO_SHAPES
+    begun: bool = False  # whether the client had a part of the answer when a rule stopped it
     names_kinds: bool = True  # whether the record names the kinds of uninspected places; older records do not
 
     @property
@@ -107,37 +108,48 @@ class RecordedUpstream:
         """Returns the recorded texts, in the order in which their frames were sent. The rest of a stopped answer comes
         last, because another policy may not stop it. The rest of an answer that was cut off is omitted."""
         self.seen = AnswerFacts(dict(self.usage), self.answer.model, list(self.answer.finish))
-        texts = self.answer.texts
-        runs = list(self.answer.runs)
-        if self.stopped:
-            runs += [(number, len(text.text or "")) for number, text in enumerate(texts)]
-        at = [0] * len(texts)
+        at = [0] * len(self.answer.texts)
         events: list[Event] = []
         whole = Frame(b"", terminal=True)
-        for number, size in runs:
+        for runs in self._frames():
             frame = Frame(b"", streamed=True) if self.answer.streamed else whole
-            if number < 0:
-                events.append(Opaque(frame))
-                continue
-            text = texts[number]
-            channel = Channel("response", cast(Kind, text.kind), text.path)
-            if text.judged:  # the record has only its findings
-                if not at[number]:
-                    at[number] = text.chars
-                    events += [Text(channel, " " * text.chars, frame, (), judged=True), End(channel)]
-                continue
-            shown = text.text or ""
-            part = shown[at[number] : at[number] + size]
-            if part:
-                at[number] += len(part)
-                key, shape = text.path.endswith("#key"), self.shapes.shape_at(*(text.shape or ("", ())))
-                flags = (text.encoded, key, text.number)
-                events.append(
-                    Text(channel, part, frame, (), *flags, shape=shape, fixed=text.fixed, unmapped=text.unmapped)
-                )
-                if at[number] == len(shown) and not text.open:
-                    events.append(End(channel))
+            texts = [event for number, size in runs for event in self._texts(frame, number, size, at)]
+            events += texts or [Opaque(frame)]
         return events
+
+    def _frames(self) -> Iterator[Sequence[tuple[int, int]]]:
+        """Yields the runs of each frame. Only the first frame has several: after it, the answer has begun for the client,
+        and the borders of the other frames change nothing."""
+        runs, opening = self.answer.runs, self.answer.opening
+        if opening:
+            yield runs[:opening]
+        elif self.begun:  # an old record does not say where the first frame ended, but the stop came after it
+            yield ((-1, 0),)
+        yield from ((run,) for run in runs[opening:])
+        if self.stopped:
+            yield from (((number, len(text.text or "")),) for number, text in enumerate(self.answer.texts))
+
+    def _texts(self, frame: Frame, number: int, size: int, at: list[int]) -> Iterator[Event]:
+        """Yields the events of a run in a frame. `at`: how much of each text came before; it is moved on."""
+        if number < 0:
+            return
+        text = self.answer.texts[number]
+        channel = Channel("response", cast(Kind, text.kind), text.path)
+        if text.judged:  # the record has only its findings
+            if not at[number]:
+                at[number] = text.chars
+                yield Text(channel, " " * text.chars, frame, (), judged=True)
+                yield End(channel)
+            return
+        shown = text.text or ""
+        part = shown[at[number] : at[number] + size]
+        if part:
+            at[number] += len(part)
+            key, shape = text.path.endswith("#key"), self.shapes.shape_at(*(text.shape or ("", ())))
+            flags = (text.encoded, key, text.number)
+            yield Text(channel, part, frame, (), *flags, shape=shape, fixed=text.fixed, unmapped=text.unmapped)
+            if at[number] == len(shown) and not text.open:
+                yield End(channel)
 
     def end(self) -> list[Event]:
         return []

@@ -110,8 +110,9 @@ def rerun(record: Record | Closing, policies: PolicySet) -> Rerun | str:
         return "its wire format is declared in another way now"
     memory, attempts = Memory(record, policies), _attempts(record)
     stopped = record.outcome == "blocked_response" and attempts[-1].decision != "late"
+    begun = stopped and record.status == record.response.status
     recorded = RecordedUpstream(
-        codec, record.response, stopped, names_kinds=record.request.uninspected_kinds is not None
+        codec, record.response, stopped, begun=begun, names_kinds=record.request.uninspected_kinds is not None
     )
     exchange = Exchange(
         Setting(
