@@ -272,6 +272,11 @@ class Rewrite(Struct, eq=False):
         self.released = end
         return "".join(out)
 
+    @property
+    def sent(self) -> int:
+        """The raw offset up to which the client knows the text: `released`, or the end of the edit that it lies in."""
+        return max(self.released, self._skip)
+
     def raw_edits(self) -> list[tuple[int, int, str]]:
         """The edits of the raw text."""
         view = self.text.view

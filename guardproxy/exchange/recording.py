@@ -375,7 +375,7 @@ class Writer(msgspec.Struct, frozen=True):
                 self._finding(finding, shown.span(finding.start, finding.end)) for finding in lane.progress.findings
             ),
             edits=tuple(dict.fromkeys(shown.span(start, end) for start, end, _ in lane.rewrite.edits)),
-            released=shown.wire_end(lane.rewrite.released),
+            released=shown.wire_end(lane.rewrite.sent),
             open=not lane.text.ended,
             encoded=lane.json,
             number=lane.place.number,
@@ -412,6 +412,7 @@ class Writer(msgspec.Struct, frozen=True):
             if index < 0:
                 yield -1, 0
                 continue
-            shown_end = self.masks.masked(side.gate.lanes.every[index]).wire_end(end)
+            lane = side.gate.lanes.every[index]
+            shown_end = self.masks.masked(lane).wire_end(lane.rewrite.sent if end == lane.rewrite.released else end)
             yield index, shown_end - done.get(index, 0)
             done[index] = shown_end

@@ -102,8 +102,9 @@ def _routed(route: RecordedRoute) -> str:
 
 
 def _edits(text: RecordedText, cut_off: bool) -> list[list[int]]:
-    """Returns the edits of a text; for an answer that was cut off, only those in its released part."""
-    return [list(edit) for edit in text.edits if not cut_off or edit[0] < text.released]
+    """Returns the edits of a text; for an answer that was cut off, only those in its released part. An old record may end
+    in the middle of an edit."""
+    return [list(edit) for edit in text.edits if not cut_off or edit[1] <= text.released]
 
 
 def _without_checks(decisions: Sequence[RecordedDecision]) -> list[tuple[str, ...]]:

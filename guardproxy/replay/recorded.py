@@ -121,10 +121,14 @@ class RecordedUpstream:
         """Yields the runs of each frame. Only the first frame has several: after it, the answer has begun for the client,
         and the borders of the other frames change nothing."""
         runs, opening = self.answer.runs, self.answer.opening
+        if runs and not opening and self.stopped:
+            # An old record does not say where the first frame ended. Its status says whether the stop came after it.
+            if self.begun:
+                yield ((-1, 0),)
+            else:
+                opening = len(runs)
         if opening:
             yield runs[:opening]
-        elif self.begun:  # an old record does not say where the first frame ended, but the stop came after it
-            yield ((-1, 0),)
         yield from ((run,) for run in runs[opening:])
         if self.stopped:
             yield from (((number, len(text.text or "")),) for number, text in enumerate(self.answer.texts))

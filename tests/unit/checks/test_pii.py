@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import re
 import statistics
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 from unittest.mock import patch
@@ -13,7 +11,7 @@ from unittest.mock import patch
 import pytest
 
 from guardproxy.checks import pii
-from guardproxy.checks._contract import Resources, Tag, build, with_partner
+from guardproxy.checks._contract import Resources, build, with_partner
 from guardproxy.checks._pii.engine import BEHIND, Span
 from guardproxy.checks._pii.recognizers import DEFAULTS, recognizers
 from guardproxy.checks.pii import MOST, resolve
@@ -22,7 +20,7 @@ from guardproxy.exchange.gate import Lane
 from guardproxy.findings import Finding, Window
 from tests.kit.check_cost import steps, text_of
 from tests.kit.checks import CHANNEL, PROSE, assert_every_split, held_words, scan_in_chunks, whole
-from tests.kit.pii import CONTEXT, IDENTIFIERS
+from tests.kit.pii import CONTEXT, IDENTIFIERS, People
 
 CHECK: Any = build("pii", "pii", {"evasions": "off"}, Resources())
 ALL: Any = build("pii", "pii", {"entities": sorted(recognizers()), "evasions": "off"}, Resources())
@@ -146,30 +144,6 @@ def test_of_spans_that_overlap_the_strongest_stays() -> None:
 def test_what_is_proven_wins_over_any_guess() -> None:
     guess, proof = _span(0, 20, "B", 1.0), _span(4, 8, "A", 1.0, True)
     assert resolve([guess, proof]) == [proof]
-
-
-@dataclass
-class People:
-    """Tags what it is told to, wherever it stands; `Ada 555-0147 Bo` is a person to it."""
-
-    known: Mapping[str, str]
-    digest: str = "sha256:people"
-    plain: frozenset[str] = frozenset({"call", "and", "at", "now", "the", "to"})
-    timeless: frozenset[str] = frozenset({"call", "and", "now", "the", "to"})
-
-    @property
-    def thresholds(self) -> Mapping[str, float]:
-        return {"PERSON": 0.5, "LOCATION": 0.5, "DATE_TIME": 0.5}
-
-    def tag(self, texts: Sequence[str]) -> list[list[Tag]]:
-        return [
-            [
-                Tag(match.start(), match.end(), label, 0.8)
-                for value, label in self.known.items()
-                for match in re.finditer(re.escape(value), text)
-            ]
-            for text in texts
-        ]
 
 
 def _paired(known: Mapping[str, str], **options: Any) -> Any:
