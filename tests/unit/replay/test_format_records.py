@@ -6,7 +6,10 @@ import json
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
+from guardproxy.audit.document import Record
+from guardproxy.exchange.transcript import DataReceived, DownstreamGone, ResponseStarted
 from guardproxy.policy.evaluate import PolicySet
 from guardproxy.replay.recorded import RecordedUpstream
 from guardproxy.wire.authoring import Prompt, Reply
@@ -17,7 +20,7 @@ from guardproxy.wire.formats.openai_inputs.contract import EMBEDDINGS, MODERATIO
 from guardproxy.wire.registry import codecs
 from tests.kit.gemini import GEMINI, gemini_frames
 from tests.kit.media import PNG
-from tests.kit.play import Play, policy_set
+from tests.kit.play import Play, mint, policy_set
 from tests.kit.records import replay, through_log
 
 MAIL = "jo@ab.io"
@@ -129,3 +132,80 @@ def test_token_ids_that_a_policy_lets_pass(ids: Any) -> None:
     play.stream([json.dumps(answer).encode()], media="application/json")
     assert play.record["request"]["uninspected"] == ["prompt"]
     replayed(play, policies)
+
+
+STOPPING = """
+policy: test
+checks:
+  mail: {use: pattern, label: MAIL, patterns: ["[a-z]+@[a-z]+\\\\.io"]}
+  bad: {use: pattern, label: BAD, words: [forbidden]}
+rules:
+  - {id: mail, on: request, when: mail, action: redact, restore: true}
+  - {id: bad, on: response, when: bad, action: block}
+"""
+
+
+def without_border(record: Record) -> Record:
+    """The record as earlier releases wrote it, which do not say where the first frame ended."""
+    runs: dict[int, int] = {}
+    for index, chars in record.response.runs:
+        runs[index] = runs.get(index, 0) + chars
+    return replace(record, response=replace(record.response, runs=tuple(runs.items()), opening=0))
+
+
+@pytest.mark.parametrize("parts", [["fine so ", "far forbidden", " more"], ["fine so far forbidden more"]])
+@pytest.mark.parametrize("codec", policy_set(STOPPING).formats.codecs, ids=lambda codec: codec.name)
+def test_a_stream_that_a_rule_stops(codec: Codec, parts: list[str]) -> None:
+    """A stream that is stopped in its first frame was not begun, so the client gets an error instead."""
+    policies, author = policy_set(STOPPING), codec.author
+    prompt = Prompt("m", f"I am {MAIL}", stream=True)
+    frames = list(author.frames(prompt, Reply("".join(parts)), "1", lambda text: parts))
+    play = Play(policies, author.ROUTE).ask(author.request(prompt)).stream(frames)
+    replayed(play, policies)
+    record = through_log(play.finish.record)
+    assert record.response.opening == (1 if frames else 0)
+    assert replay(without_border(record), policies).differences == ()
+
+
+def test_a_first_frame_with_several_texts() -> None:
+    """The stop is in the second text of the first frame, so nothing of the answer has left."""
+    policies = policy_set(STOPPING)
+    (ollama,) = [codec for codec in codecs() if codec.name == "ollama_chat"]
+    message = {"role": "assistant", "thinking": "fine", "content": "forbidden"}
+    lines = [{"message": message, "done": False}, {"message": {"content": ""}, "done": True}]
+    frames = [json.dumps({"model": "m", **line}).encode() + b"\n" for line in lines]
+    prompt = Prompt("m", "hi", stream=True)
+    play = Play(policies, ollama.author.ROUTE).ask(ollama.author.request(prompt)).stream(frames)
+    record = through_log(play.finish.record)
+    assert (record.outcome, record.status, record.response.opening) == ("blocked_response", 400, 2)
+    assert replay(record, policies).differences == ()
+    assert replay(without_border(record), policies).differences == ()
+
+
+def test_a_first_frame_with_an_empty_text() -> None:
+    policies, author = policy_set(STOPPING), COMPLETIONS.author
+    prompt = Prompt("m", "hi", stream=True)
+    frames = list(author.frames(prompt, Reply("a forbidden"), "1", lambda text: ["", "a forbidden"]))
+    play = Play(policies, author.ROUTE).ask(author.request(prompt)).stream(frames)
+    assert play.head.status == 200
+    replayed(play, policies)
+
+
+def test_an_answer_that_is_cut_off_in_a_restored_value() -> None:
+    """The client got the whole value with the first part of its placeholder."""
+    policies, author = policy_set(STOPPING), COMPLETIONS.author
+    prompt, token = Prompt("m", f"I am {MAIL}", stream=True), mint("MAIL", MAIL)
+    parts = ["to ", token[:9], f"{token[9:]} now forb"]  # the last frame is held, as `forb` may become a stop
+    frames = list(author.frames(prompt, Reply("".join(parts)), "1", lambda text: parts))[: len(parts)]
+    play = Play(policies, author.ROUTE).ask(author.request(prompt))
+    play.tell(ResponseStarted(200, COMPLETIONS.contract.media.streamed))
+    for frame in frames:
+        play.tell(DataReceived(frame))
+        play.scan()
+    play.tell(DownstreamGone())
+    record = through_log(play.finish.record)
+    assert record.outcome == "client_closed"
+    (text,) = record.response.texts
+    assert text.edits == ((3, 3 + len(token)),)
+    assert text.released == 3 + len(token)
+    assert replay(record, policies).differences == ()
