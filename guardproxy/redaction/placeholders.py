@@ -21,6 +21,7 @@ from guardproxy.redaction.restoration import EVERYWHERE, Restoration
 from guardproxy.urls import Reading, host_follows
 
 __all__ = [
+    "IN_FORM",
     "IN_OTHER_TEXT",
     "IN_URL",
     "LABEL_LIMIT",
@@ -43,9 +44,11 @@ _FEW = 6  # up to this number, alternatives are tried in turn
 PLACEHOLDER = re.compile(rf"\[[A-Z][A-Z0-9_]{{0,{LABEL_LIMIT}}}_[{LETTERS}]{{{_COUNT}}}\]")
 _BEGUN = re.compile(rf"\[(?:[A-Z][A-Z0-9_]{{0,{LABEL_LIMIT}}}(?:_[{LETTERS}]{{0,{_COUNT}}})?)?\Z")
 IN_URL = "PLACEHOLDER_IN_URL"
+IN_FORM = "PLACEHOLDER_IN_FORM"
 IN_OTHER_TEXT = "PLACEHOLDER_IN_OTHER_TEXT"
-WITHHELD = frozenset((IN_URL, IN_OTHER_TEXT))
-"""Labels of placeholders that are not restored: inside a URL, or in a kind of text that the policy leaves out."""
+WITHHELD = frozenset((IN_URL, IN_FORM, IN_OTHER_TEXT))
+"""Labels of placeholders that are not restored: inside a URL, inside a form, or in a kind of text that the policy leaves
+out."""
 
 
 def mint(key: bytes, tenant: str, label: str, value: str) -> str:
@@ -169,8 +172,13 @@ class Restoring:
         where = self.restorations.get(match[0], EVERYWHERE)
         if where.kinds is not None and window.channel.kind not in where.kinds:
             return IN_OTHER_TEXT
-        if state.reading.is_inside():
-            return "PLACEHOLDER" if where.hosts and not state.reading.is_inside(where.hosts) else IN_URL
+        is_in_url = state.reading.is_inside()
+        if is_in_url and (not where.hosts or state.reading.is_inside(where.hosts)):
+            return IN_URL
+        if state.reading.is_in_form:
+            return IN_FORM
+        if is_in_url:
+            return "PLACEHOLDER"
         is_last = window.last or end < len(window.text)
         follows = host_follows(window.text, match.end(), end, self.values, last=is_last)
         return None if follows is None else IN_URL if follows else "PLACEHOLDER"

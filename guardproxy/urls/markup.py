@@ -1,6 +1,7 @@
-"""Reads the HTML tags of a growing text: whether a place is in the value of an attribute that may hold a URL.
+"""Reads the HTML tags of a growing text: whether a place is in the value of an attribute that may hold a URL, or in a form.
 
-In: the text in pieces, in order. Out: `TagReading.url`, the value so far, or `None`. Kept: the open tag.
+In: the text in pieces, in order. Out: `TagReading.url`, the value so far, or `None`; `TagReading.is_in_form`. Kept: the open
+tag, and the open elements of forms.
 """
 
 from __future__ import annotations
@@ -20,8 +21,22 @@ _HARMLESS = frozenset(
     )
 )
 _RAW = ("script", "style")  # elements whose content is code
+# Elements whose attributes or content a browser sends to where the form leads. An input may belong to a form elsewhere.
+_FORMS = frozenset(
+    (
+        *("form", "textarea", "select", "option", "optgroup", "datalist", "button", "output", "fieldset"),
+        *("input", "keygen", "isindex"),
+    )
+)
+_EMPTY = frozenset(("input", "keygen", "isindex"))  # those without content
+_WITHIN = {"select": ("option", "optgroup"), "datalist": ("option",)}  # end with the element around them
+# Elements in which an end tag is text.
+_SWALLOWING = frozenset(
+    ("title", "xmp", "iframe", "noembed", "noframes", "noscript", "plaintext", "template", "svg", "math")
+)
 _WHITE = " \t\n\f\r"  # white space in HTML; other white space is part of names and values
 _IN_NAME = {False: re.compile(rf"[{_WHITE}/>]"), True: re.compile(rf"[{_WHITE}/><]")}  # by `restarts`
+_AFTER_NAME = _IN_NAME[True]
 _IN_ATTRIBUTE = {False: re.compile(rf"[{_WHITE}/>=]"), True: re.compile(rf"[{_WHITE}/>=<]")}
 _IN_VALUE = {'"': re.compile(r"[\"<]"), "'": re.compile(r"['<]"), "": re.compile(rf"[{_WHITE}><]")}
 
@@ -35,7 +50,7 @@ class TagReading:
     """
 
     restarts: bool = False
-    mode: str = "text"  # text, open, name, between, attribute, equals, value, raw
+    mode: str = "text"  # text, open, ending, name, between, attribute, equals, value, raw
     back: str = ""  # the mode before `open`
     tag: str = ""
     attribute: str = ""
@@ -43,6 +58,14 @@ class TagReading:
     value: str = ""
     is_doubtful: bool = False  # whether `<` is in the value
     tail: str = ""  # the end of the content of a script or style
+    elements: frozenset[str] = frozenset()  # the elements of forms that are open
+    is_endless: bool = False  # whether the end of these elements is doubtful, so that nothing ends them
+
+    @property
+    def is_in_form(self) -> bool:
+        """Whether the place is in a form, in an element of forms, or in a tag of such an element."""
+        mode = self.back if self.mode == "open" else self.mode
+        return bool(self.elements) or (mode not in ("text", "raw", "ending") and self.tag in _FORMS)
 
     @property
     def url(self) -> str | None:
@@ -74,11 +97,29 @@ class TagReading:
         if char.isascii() and char.isalpha():
             self.mode, self.tag, self.attribute, self.value, self.is_doubtful = "name", char.lower(), "", "", False
             return at + 1
+        if self.back == "text" and self.elements:
+            if char == "/":
+                self.mode, self.tag = "ending", ""
+                return at + 1
+            self.is_endless = self.is_endless or char in "!?"  # the end tags in a comment are text
         self.mode = self.back
         if self.back == "value":
             self._add("<")
             self.is_doubtful = True
         return at
+
+    def _ending(self, text: str, at: int) -> int:
+        """Reads the name of an end tag."""
+        end = self._until(_AFTER_NAME, text, at)
+        self.tag = (self.tag + text[at:end].lower())[:_LIMIT_NAME]
+        if end == len(text):
+            return end
+        if not self.tag[:1].isalpha():
+            self.is_endless = True  # a comment
+        elif not self.is_endless:
+            self.elements -= {self.tag, *_WITHIN.get(self.tag, ())}
+        self.mode, self.tag = "text", ""
+        return end
 
     def _name(self, text: str, at: int) -> int:
         end = self._until(_IN_NAME[self.restarts], text, at)
@@ -160,6 +201,10 @@ class TagReading:
     def _close(self, at: int) -> int:
         self.mode = "raw" if self.tag in _RAW else "text"
         self.tail = ""
+        if self.tag in _FORMS and self.tag not in _EMPTY:
+            self.elements |= {self.tag}
+        elif self.elements and self.tag in _SWALLOWING:
+            self.is_endless = True
         return at + 1
 
     def _until(self, pattern: re.Pattern[str], text: str, at: int) -> int:

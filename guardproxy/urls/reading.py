@@ -14,11 +14,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection
+from copy import copy
 from dataclasses import dataclass
 
 from guardproxy.urls.bare import COLON, DOT, LABEL, LIMIT_RUN, SCHEMES, SLASH, WHITE, BareUrl
 from guardproxy.urls.hosts import LIMIT_URL, is_allowed
 from guardproxy.urls.markup import TagReading
+from guardproxy.urls.unfolding import Unfolding
 
 _LIMIT_PIECE = 256
 _OPENS = re.compile(r"\]\(|(?<![\w\-])(?:url|src)\(", re.IGNORECASE)
@@ -175,6 +177,8 @@ class Reading:
     def __init__(self, *, leaf: bool = False) -> None:
         self._bare, self._target, self._definition = BareUrl(), _Target(), _Definition()
         self._tags = (TagReading(), TagReading(restarts=True))
+        self._unfolding = Unfolding()
+        self._unfolded: tuple[TagReading, ...] = ()  # the tags of the decoded text, once it differs
         self._leaf = _Leaf() if leaf else None
 
     def feed(self, text: str) -> None:
@@ -186,10 +190,30 @@ class Reading:
         self._bare.feed(text)
         self._target.feed(text)
         self._definition.feed(text)
+        decoded: list[str] = []
+        self._unfolding.feed(text, lambda part, start, end: decoded.append(part))
+        if not self._unfolded and "".join(decoded) != text:
+            self._unfolded = tuple(map(copy, self._tags))
+        for tags in self._unfolded:
+            tags.feed("".join(decoded))
         for tags in self._tags:
             tags.feed(text)
         if self._leaf:
             self._leaf.feed(text)
+
+    @property
+    def is_in_form(self) -> bool:
+        """Whether the next character lies in a form or in an element of forms, also where the markup is spelled with
+        escapes. What stands there can be sent to any host."""
+        readings = (*self._tags, *self._unfolded)
+        if self._unfolding.start < self._unfolding.at:  # what follows may end an escape
+            rest: list[str] = []
+            self._unfolding.copy().finish(lambda part, start, end: rest.append(part))
+            last = [copy(reading) for reading in self._unfolded]
+            for reading in last:
+                reading.feed("".join(rest))
+            readings = (*readings, *last)
+        return any(reading.is_in_form for reading in readings)
 
     def is_inside(self, hosts: Collection[str] = ()) -> bool:
         """Whether the next character lies inside a URL whose host is not in `hosts`."""

@@ -10,13 +10,39 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from guardproxy.findings import Channel, Window
-from guardproxy.redaction.placeholders import IN_OTHER_TEXT, IN_URL, Restoring, mint
+from guardproxy.redaction.placeholders import IN_FORM, IN_OTHER_TEXT, IN_URL, WITHHELD, Restoring, mint
 from guardproxy.redaction.restoration import Restoration
 from guardproxy.urls.reading import Reading, _Target
 from tests.kit.checks import promise
 from tests.kit.urls import INSIDE, MARK, PIECES, RENDERERS, TOKEN, Loads, scans
 
 KEY = b"sixteen secret bytes"
+
+IN_FORMS = (
+    '<form action="https://evil.example/"><input name="a" value="✱"></form>',
+    "<form action=/x>✱</form>",
+    "<form action=/x><p>✱",
+    "<form\n action=/x\n>\n✱",
+    "<form/>✱",
+    "<input form=f value=✱>",
+    '<input value="✱">',
+    "<input type=hidden name=a value='a > ✱'>",
+    "<textarea name=a form=f>✱</textarea>",
+    "<textarea a='</textarea>'>✱",
+    "<textarea></form>✱",
+    "<select name=a><option>✱",
+    "<select><option value='✱'>",
+    "<option><!--</option>-->✱",
+    "<option></3</option>>✱",
+    "<option><xmp></option></xmp>✱",
+    "<form><!-- </form> -->✱",
+    "<button formaction='/x' name=a value='✱'>",
+    "<form action=/x><b title='</form>'>✱",
+    "<p title='<form>'>✱",
+    "<svg><a></svg><input value='✱'>",
+    "<style></style><input value='✱'>",
+    "&lt;input value='✱",
+)
 
 OUTSIDE = (
     "✱",
@@ -54,7 +80,12 @@ OUTSIDE = (
     "<https://ok.example/a> ✱",
     '<a href="https://ok.example/a">✱</a>',
     '<img src="a.png" alt="✱">',
-    '<input value="✱">',
+    "<formula>✱</formula> < form ✱",
+    '<form action="/search">a</form> ✱',
+    "<form><input></form ><i>✱</i> </form>✱",
+    "<select><option>a<option>b</select> <textarea>a</textarea> ✱",
+    "<textarea>a <!-- b --></textarea>".replace("<!-- b -->", "< b") + "✱",
+    "&lt;✱&gt; &lt;b&gt;✱",
     "<p>✱</p>",
     "<style>p {}</style> ✱",
     "a < b and ✱",
@@ -332,3 +363,60 @@ def test_the_end_of_a_longer_word_opens_no_target_when_the_text_goes_on() -> Non
     assert target.url is None
     target.feed(" url(")
     assert target.url == ""
+
+
+@pytest.mark.parametrize("text", IN_FORMS)
+def test_nothing_comes_back_inside_a_form(text: str) -> None:
+    shown = text.replace(MARK, TOKEN)
+    for cuts in ([], *([at] for at in range(1, len(shown))), list(range(1, len(shown)))):
+        found = scans(shown, cuts, Restoring({TOKEN: "jo@ab.io"}))
+        assert [label for _, _, label in found] == [IN_FORM]
+
+
+def test_an_allowed_host_of_urls_allows_no_form() -> None:
+    """Where a form leads is one thing, where a URL in it leads is another."""
+    for text, label in (
+        ("<form action=/x><a href='https://ok.example/✱'>", IN_FORM),
+        ("https://ok.example/✱", "PLACEHOLDER"),
+    ):
+        check = Restoring({TOKEN: "a"}, {TOKEN: Restoration(hosts=frozenset({"ok.example"}))})
+        assert [found for _, _, found in scans(text.replace(MARK, TOKEN), [], check)] == [label]
+
+
+def test_an_escape_that_is_not_complete_may_open_a_form() -> None:
+    reading = Reading()
+    for part, is_in_form in (("a &amp;lt", False), (";input value=&am", True), ("p;lt;b", True)):
+        reading.feed(part)
+        assert reading.is_in_form is is_in_form
+    reading = Reading()
+    reading.feed("&lt;form&gt")
+    assert reading.is_in_form
+
+
+LAYERS = (
+    lambda char: f"&#{ord(char)};",
+    lambda char: f"&#x{ord(char):X};",
+    lambda char: {"<": "&lt;", ">": "&gt;", "&": "&amp;"}.get(char, char),
+    lambda char: f"%{ord(char):02x}",
+    lambda char: f"\\u{ord(char):04x}",
+    lambda char: f"\\x{ord(char):02x}",
+)
+
+
+@promise
+@given(st.data())
+def test_a_form_in_any_nesting_of_escapes_is_a_form(data: st.DataObject) -> None:
+    """Escapes some characters of the markup, then some characters of the result, up to four times."""
+    text = data.draw(st.sampled_from(IN_FORMS[:16]))
+    text = "".join(char.upper() if data.draw(st.booleans()) else char for char in text)
+    for layer in data.draw(st.lists(st.sampled_from(LAYERS), max_size=4)):
+        whole = data.draw(st.booleans())
+        text = "".join(
+            layer(char) if char != MARK and (whole or char in "<>&" or data.draw(st.booleans())) else char
+            for char in text
+        )
+    shown = text.replace(MARK, TOKEN)
+    cuts = data.draw(st.lists(st.integers(1, len(shown)), max_size=6))
+    found = scans(shown, cuts, Restoring({TOKEN: "jo@ab.io"}))
+    assert [label in WITHHELD for _, _, label in found] == [True]
+    assert scans(shown, [], Restoring({TOKEN: "jo@ab.io"})) == found
