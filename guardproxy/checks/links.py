@@ -5,7 +5,8 @@ away and leaves the text. Kept: nothing between texts. `_links/search.py` descri
 
 The main danger is an image: a client loads it without a click, and its address can carry text away. Markdown images,
 links, definitions and autolinks, HTML attributes and styles, bare addresses, `javascript:` and `data:` are found, also in
-disguise: entities, escapes, mixed case, tabs and line ends in the scheme, backslashes, addresses without a scheme. An
+disguise: entities, escapes, escapes in escapes, mixed case, tabs and line ends in the scheme, backslashes, addresses without a
+scheme. An
 address without a host (`/path`, `#part`) leads to the page that shows it and is no finding.
 
 Not found: addresses that a script builds, and addresses in encodings that no client decodes by itself (base64).
@@ -19,6 +20,7 @@ from typing import Any
 
 from guardproxy.checks._contract import Resources
 from guardproxy.checks._links.allowed import Allowed
+from guardproxy.checks._links.nested import NestedSearch
 from guardproxy.checks._links.places import KINDS, SCRIPTS
 from guardproxy.checks._links.search import LinkSearch
 from guardproxy.checks._links.signs import AddressSigns
@@ -27,7 +29,7 @@ from guardproxy.errors import OptionError
 from guardproxy.findings import Check, Finding, Scan, Traits, Window
 from guardproxy.urls import HOST
 
-VERSION = 1
+VERSION = 2
 LABELS: Mapping[str, str] = {
     "image": "IMAGE",
     "link": "LINK",
@@ -77,7 +79,7 @@ def build(name: str, options: Mapping[str, Any], resources: Resources) -> Check:
     return LinkCheck(
         name,
         options_digest("links", VERSION, plain),
-        LinkSearch(Allowed(frozenset(hosts), frozenset(schemes)), AddressSigns("domain" in kinds)),
+        NestedSearch(LinkSearch(Allowed(frozenset(hosts), frozenset(schemes)), AddressSigns("domain" in kinds))),
         frozenset(kinds),
         Traits(is_slow=False, labels=frozenset(LABELS[kind] for kind in kinds)),
     )
@@ -96,7 +98,7 @@ class LinkCheck:
 
     name: str
     digest: str
-    search: LinkSearch
+    search: NestedSearch
     kinds: frozenset[str]
     traits: Traits
 
@@ -105,11 +107,11 @@ class LinkCheck:
         return [self._scan(window) for window in windows]
 
     def _scan(self, window: Window) -> Scan:
-        addresses, settled, keep, tags = self.search.scan(window)
+        addresses, settled, keep, state = self.search.scan(window)
         shift = window.start
         findings = tuple(
             Finding(shift + address.start, shift + address.end, self.name, LABELS[address.kind], 1.0)
             for address in addresses
             if address.kind in self.kinds
         )
-        return Scan(findings, shift + settled, shift + keep, state=tags)
+        return Scan(findings, shift + settled, shift + keep, state=state)

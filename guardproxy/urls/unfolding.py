@@ -154,7 +154,9 @@ def _completed(escape: str, char: str) -> tuple[str | None, bool]:
         return (_char(body[1:] + char, 16), True) if done else (None, False)
     if not body or (len(body) < 6 and char != "" and char in _HEX):
         return None, False
-    return _char(body, 16), char != "" and char in " \t\n"
+    # A backslash before the host of an address may be a slash, and its first letters are no escape.
+    decoded = _char(body, 16)
+    return (decoded, char != "" and char in " \t\n") if decoded.isascii() and decoded.isprintable() else (None, False)
 
 
 def _goes_on(escape: str) -> bool:

@@ -6,6 +6,7 @@ The oracle is markdown-it in three configurations, HTML as Python reads it, and 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from unittest.mock import patch
 
 import pytest
@@ -271,3 +272,40 @@ def build_again(use: str) -> Check:
     """A check that has scanned nothing."""
     options = {"links": {"allow": [OK], "kinds": list(KINDS)}, "control_chars": {"kinds": list(CLASSES)}}
     return build(use, CHECKS[use][0].name, options.get(use, {"families": list(FAMILIES)}), Resources())
+
+
+ESCAPES: dict[str, Callable[[str], str]] = {
+    "decimal": lambda char: f"&#{ord(char)};",
+    "hexadecimal": lambda char: f"&#x{ord(char):04X};",
+    "name": lambda char: {"<": "&lt;", "&": "&amp;", ":": "&colon;", "/": "&sol;", "\\": "&bsol;"}.get(char, char),
+    "percent": lambda char: f"%{ord(char):02x}",
+    "json": lambda char: f"\\u{ord(char):04x}",
+    "css": lambda char: f"\\{ord(char):x} ",
+}
+NESTED = (
+    ('<iframe srcdoc="✱">', "<img src=//evil.example/x>"),
+    ('<iframe srcdoc="✱">', "<a href='https://evil.example/x'>"),
+    ('<div style="background:url(✱)">', "//evil.example/x"),
+    ('<div style="✱">', "background:url(https://evil.example/x)"),
+    ('<a href="✱">x</a>', "javascript:alert(1)"),
+    ("<img src='✱'>", "https://evil.example/x"),
+)
+
+
+@promise
+@given(st.data())
+def test_an_address_in_any_nesting_of_escapes_is_found(data: st.DataObject) -> None:
+    """Escapes some characters of the address, then some characters of the result, up to three times."""
+    around, address = data.draw(st.sampled_from(NESTED), label="place")
+    for name in data.draw(st.lists(st.sampled_from(sorted(ESCAPES)), max_size=3), label="escapes"):
+        some = data.draw(st.sampled_from(["all", "signs", "some"]), label="of")
+        chosen = data.draw(st.randoms(use_true_random=False)) if some == "some" else None
+        address = "".join(
+            ESCAPES[name](char)
+            if some == "all" or char in "<>&%\\\"'" or (char in ":/" if chosen is None else chosen.random() < 0.5)
+            else char
+            for char in address
+        )
+    check, text = LINKS, f"see {around.replace('✱', address)} and more"
+    assert whole(check, text)
+    assert_invariant(check, text, data.draw(st.lists(st.integers(0, len(text)), max_size=6), label="cuts"))

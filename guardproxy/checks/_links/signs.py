@@ -58,6 +58,7 @@ _LEADING = (
     + "".join(map(chr, range(0x2000, 0x200B)))
 )
 _IGNORED = str.maketrans(dict.fromkeys("\t\n\r\u00ad\u200b\u200c\u200d\u200e\u200f\u2060\ufeff", ""))
+_NESTED = 8  # escapes in escapes that are decoded
 _CSS_ESCAPE = re.compile(r"\\([0-9a-f]{1,6})[ \t\n]?", re.IGNORECASE)
 
 
@@ -102,8 +103,12 @@ def _begun(names: bool) -> re.Pattern[str]:
 def decoded(value: str) -> str:
     """Returns the beginning of an address as a URL parser reads it, in lower case: decoded, without the characters that
     are dropped."""
-    if "&" in value:
-        value = html.unescape(value)
-    if "\\" in value:
-        value = _CSS_ESCAPE.sub(lambda escape: chr(min(int(escape[1], 16), 0x10FFFF)), value).replace("\\", "")
+    for _ in range(_NESTED):
+        before = value
+        if "&" in value:
+            value = html.unescape(value)
+        if "\\" in value:
+            value = _CSS_ESCAPE.sub(lambda escape: chr(min(int(escape[1], 16), 0x10FFFF)), value).replace("\\", "")
+        if value == before:
+            break
     return value.translate(_IGNORED).lstrip(_LEADING).lower()

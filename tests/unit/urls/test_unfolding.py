@@ -23,7 +23,7 @@ from guardproxy.urls.unfolding import Unfolding, unfolded
         ("%2&#102;", "/"),
         ("\\u003cform\\x3c", "<form<"),
         ("\\2f\\2f a\\00002f\nb", "//a/b"),
-        ("\\2fa0000", "\ufffd0"),
+        ("\\2fa0000 /\\evil", "\\2fa0000 /\\evil"),
         ("&#92;2f a", "/a"),
         ("&#92;&#50;&#102; a", "/a"),
         ("&colon;&sol;&period;&copy;", ":/.&copy;"),
