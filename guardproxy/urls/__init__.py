@@ -7,15 +7,15 @@ from guardproxy.urls.bare import SCHEME_NAMES
 from guardproxy.urls.hosts import HOST, covers, host_follows
 from guardproxy.urls.markup import TagReading
 from guardproxy.urls.reading import Reading
-from guardproxy.urls.unfolding import Unfolding, unfolded
+from guardproxy.urls.unescaping import Unescaping, unescaped
 
 __all__ = [
     "HOST",
     "SCHEME_NAMES",
     "Reading",
     "TagReading",
-    "Unfolding",
+    "Unescaping",
     "covers",
     "host_follows",
-    "unfolded",
+    "unescaped",
 ]

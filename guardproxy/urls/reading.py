@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from guardproxy.urls.bare import COLON, DOT, LABEL, LIMIT_RUN, SCHEMES, SLASH, WHITE, BareUrl
 from guardproxy.urls.hosts import LIMIT_URL, is_allowed
 from guardproxy.urls.markup import TagReading
-from guardproxy.urls.unfolding import Unfolding
+from guardproxy.urls.unescaping import Unescaping
 
 _LIMIT_PIECE = 256
 _OPENS = re.compile(r"\]\(|(?<![\w\-])(?:url|src)\(", re.IGNORECASE)
@@ -177,8 +177,8 @@ class Reading:
     def __init__(self, *, leaf: bool = False) -> None:
         self._bare, self._target, self._definition = BareUrl(), _Target(), _Definition()
         self._tags = (TagReading(), TagReading(restarts=True))
-        self._unfolding = Unfolding()
-        self._unfolded: tuple[TagReading, ...] = ()  # the tags of the decoded text, once it differs
+        self._unescaping = Unescaping()
+        self._unescaped: tuple[TagReading, ...] = ()  # the tags of the decoded text, once it differs
         self._leaf = _Leaf() if leaf else None
 
     def feed(self, text: str) -> None:
@@ -191,10 +191,10 @@ class Reading:
         self._target.feed(text)
         self._definition.feed(text)
         decoded: list[str] = []
-        self._unfolding.feed(text, lambda part, start, end: decoded.append(part))
-        if not self._unfolded and "".join(decoded) != text:
-            self._unfolded = tuple(map(copy, self._tags))
-        for tags in self._unfolded:
+        self._unescaping.feed(text, lambda part, start, end: decoded.append(part))
+        if not self._unescaped and "".join(decoded) != text:
+            self._unescaped = tuple(map(copy, self._tags))
+        for tags in self._unescaped:
             tags.feed("".join(decoded))
         for tags in self._tags:
             tags.feed(text)
@@ -205,11 +205,11 @@ class Reading:
     def is_in_form(self) -> bool:
         """Whether the next character lies in a form or in an element of forms, also where the markup is spelled with
         escapes. What stands there can be sent to any host."""
-        readings = (*self._tags, *self._unfolded)
-        if self._unfolding.start < self._unfolding.at:  # what follows may end an escape
+        readings = (*self._tags, *self._unescaped)
+        if self._unescaping.start < self._unescaping.at:  # what follows may end an escape
             rest: list[str] = []
-            self._unfolding.copy().finish(lambda part, start, end: rest.append(part))
-            last = [copy(reading) for reading in self._unfolded]
+            self._unescaping.copy().finish(lambda part, start, end: rest.append(part))
+            last = [copy(reading) for reading in self._unescaped]
             for reading in last:
                 reading.feed("".join(rest))
             readings = (*readings, *last)

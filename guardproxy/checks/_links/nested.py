@@ -3,7 +3,7 @@
 In: windows of a text. Out: the addresses with their kinds, and how far the answer is final. Kept: for each text, both searches.
 
 A client decodes the value of an attribute once, and a document in it (`srcdoc`) or a style again. So the same search reads the
-text as it is, and the text decoded to a fixed point (`urls/unfolding.py`). What only the second finds counts where a client
+text as it is, and the text decoded to a fixed point (`urls/unescaping.py`). What only the second finds counts where a client
 decodes more than once: in the value of an attribute, in a style, and in the target of a Markdown link. Elsewhere an escape is
 text for the reader.
 
@@ -21,7 +21,7 @@ from operator import itemgetter
 
 from guardproxy.checks._links.search import LinkAddress, LinkSearch, TagsSoFar
 from guardproxy.findings import Window
-from guardproxy.urls import Unfolding
+from guardproxy.urls import Unescaping
 
 _LOOK = 256
 _IN_TARGET = re.compile(r"\](?:\(|:)\s{0,16}<?[^\s()<>]{0,200}\Z")
@@ -75,7 +75,7 @@ class SearchState:
     last address of the plain search."""
 
     plain: Place = Place()
-    unfolding: Unfolding = field(default_factory=Unfolding)
+    unescaping: Unescaping = field(default_factory=Unescaping)
     decoded: DecodedText | None = None
     found: tuple[LinkAddress, ...] = ()
     hidden: tuple[LinkAddress, ...] = ()
@@ -96,15 +96,15 @@ class NestedSearch:
         text, begun = window.text, window.start
         state = window.state if isinstance(window.state, SearchState) else self._first(window)
         found, plain = self._search(window, text, begun, state.plain)
-        unfolding = state.unfolding.copy()
-        decoded = self._decoded(window, state, unfolding)
+        unescaping = state.unescaping.copy()
+        decoded = self._decoded(window, state, unescaping)
         hidden: list[LinkAddress] = []
         settled, keep = plain.settled, plain.keep
         if decoded is not None:
             hidden, decoded = self._search_decoded(window, decoded)
             at = decoded.place.settled
             is_all = at == decoded.start + len(decoded.text)
-            end = begun + len(text) if window.last else unfolding.start
+            end = begun + len(text) if window.last else unescaping.start
             settled = min(settled, end if is_all else decoded.span(at)[0])
         every, every_hidden = [*state.found, *found], [*state.hidden, *hidden]
         for address in sorted([*every, *every_hidden], key=lambda address: address.start, reverse=True):
@@ -126,8 +126,8 @@ class NestedSearch:
         waiting = tuple(address for address in every_hidden if address.end > settled)
         reported = max([state.reported, *(address.end for address in every if address.end <= settled)])
         rest = decoded.trimmed() if decoded else None
-        after = SearchState(plain, unfolding, rest, waits, waiting, around, at, reported)
-        keep = max(begun, min(keep, settled - _LOOK, unfolding.at))
+        after = SearchState(plain, unescaping, rest, waits, waiting, around, at, reported)
+        keep = max(begun, min(keep, settled - _LOOK, unescaping.at))
         out = [
             LinkAddress(address.start - begun, address.end - begun, address.kind) for address in sorted(out, key=_start)
         ]
@@ -138,7 +138,7 @@ class NestedSearch:
         done = window.settled - window.start
         tags = TagsSoFar().after(window.text[:done])
         return SearchState(
-            Place(window.settled, window.start, tags), Unfolding(window.start), around=tags, at=window.settled
+            Place(window.settled, window.start, tags), Unescaping(window.start), around=tags, at=window.settled
         )
 
     def _search(self, window: Window, text: str, begun: int, place: Place) -> tuple[list[LinkAddress], Place]:
@@ -150,9 +150,9 @@ class NestedSearch:
         found = [LinkAddress(place.keep + found.start, place.keep + found.end, found.kind) for found in addresses]
         return found, Place(place.keep + settled, place.keep + keep, tags)
 
-    def _decoded(self, window: Window, state: SearchState, unfolding: Unfolding) -> DecodedText | None:
-        """Decodes what is new in a window; returns `None` while nothing was decoded. `unfolding`: is moved on."""
-        begun, first = window.start, unfolding.start
+    def _decoded(self, window: Window, state: SearchState, unescaping: Unescaping) -> DecodedText | None:
+        """Decodes what is new in a window; returns `None` while nothing was decoded. `unescaping`: is moved on."""
+        begun, first = window.start, unescaping.start
         before = state.decoded
         place = state.plain
         if before is None:  # up to here, the decoded text was the text
@@ -167,10 +167,10 @@ class NestedSearch:
             parts.append((size, start, end))
             size += len(part)
 
-        unfolding.feed(window.text[unfolding.at - begun :], emit)
+        unescaping.feed(window.text[unescaping.at - begun :], emit)
         if window.last:
-            unfolding.finish(emit)
-        if state.decoded is None and unfolding.start == unfolding.at and size == unfolding.at:
+            unescaping.finish(emit)
+        if state.decoded is None and unescaping.start == unescaping.at and size == unescaping.at:
             return None
         return DecodedText("".join(texts), parts, before.start, before.place)
 

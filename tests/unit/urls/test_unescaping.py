@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from guardproxy.urls.unfolding import Unfolding, unfolded
+from guardproxy.urls.unescaping import Unescaping, unescaped
 
 
 @pytest.mark.parametrize(
@@ -41,19 +41,19 @@ from guardproxy.urls.unfolding import Unfolding, unfolded
     ],
 )
 def test_escapes_are_decoded(text: str, decoded: str) -> None:
-    assert unfolded(text) == decoded
+    assert unescaped(text) == decoded
     for size in (1, 2, 3):
-        unfolding, out = Unfolding(), list[tuple[str, int, int]]()
+        unescaping, out = Unescaping(), list[tuple[str, int, int]]()
 
         def emit(part: str, start: int, end: int, out: list[tuple[str, int, int]] = out) -> None:
             out.append((part, start, end))
 
         for at in range(0, len(text), size):
-            unfolding.feed(text[at : at + size], emit)
-            assert unfolding.start <= unfolding.at == min(len(text), at + size)
+            unescaping.feed(text[at : at + size], emit)
+            assert unescaping.start <= unescaping.at == min(len(text), at + size)
         rest = list(out)
-        unfolding.copy().finish(lambda part, start, end, rest=rest: rest.append((part, start, end)))  # type: ignore[misc]
-        unfolding.finish(emit)
+        unescaping.copy().finish(lambda part, start, end, rest=rest: rest.append((part, start, end)))  # type: ignore[misc]
+        unescaping.finish(emit)
         assert out == rest
         assert "".join(part for part, _, _ in out) == decoded
         assert [start for _, start, _ in out] == [0, *(end for _, _, end in out)][: len(out)]

@@ -55,7 +55,7 @@ class _Escape(msgspec.Struct):
         return special == "%" or is_nested or (special == "&" and self.text[0] == "\\")
 
 
-class Unfolding(msgspec.Struct):
+class Unescaping(msgspec.Struct):
     """A text decoded so far. `at`: the number of characters that were read."""
 
     at: int = 0
@@ -92,10 +92,10 @@ class Unfolding(msgspec.Struct):
             else:
                 self._put(char, escape.start, escape.end, emit)
 
-    def copy(self) -> Unfolding:
+    def copy(self) -> Unescaping:
         """A copy that goes on by itself."""
         escapes = [msgspec.structs.replace(escape, parts=list(escape.parts)) for escape in self._open]
-        return Unfolding(self.at, escapes)
+        return Unescaping(self.at, escapes)
 
     def _put(self, char: str, start: int, end: int, emit: Emit) -> None:
         """Takes a character of the text, or one that an escape stood for."""
@@ -178,14 +178,14 @@ def _char(digits: str, base: int) -> str:
     return chr(number) if 0 < number <= 0x10FFFF else "\ufffd"
 
 
-def unfolded(text: str) -> str:
+def unescaped(text: str) -> str:
     """Returns a text decoded to a fixed point."""
     out: list[str] = []
 
     def emit(part: str, start: int, end: int) -> None:
         out.append(part)
 
-    unfolding = Unfolding()
-    unfolding.feed(text, emit)
-    unfolding.finish(emit)
+    unescaping = Unescaping()
+    unescaping.feed(text, emit)
+    unescaping.finish(emit)
     return "".join(out)
