@@ -7,6 +7,8 @@ In: decisions of the other parts. Out: commands. Every exchange ends in one of t
     blocked    a rule stops the exchange and the client has seen nothing of the answer
     stopped    a rule stops the exchange and the client has seen some of the answer
     failed     a fault of the upstream, of a check or of the proxy
+
+Decision: docs/decisions/0028-a-receipt-names-no-rule.md
 """
 
 from __future__ import annotations
@@ -32,6 +34,14 @@ from guardproxy.wire import Decoder
 
 NO_RETRY = ("x-should-retry", "false")  # without it, SDKs send a refused request twice more
 RETRY_SOON = ("Retry-After", "1")
+# The messages of rules that have none. They say what was done, and not by which rule or check: a client that learns the rule
+# learns how to avoid it. The record and the log name the rule.
+REFUSED: Mapping[str, str] = {
+    "blocked_request": "a policy refused this request",
+    "blocked_response": "a policy refused the answer of the model",
+}
+ENDED = "a policy ended the answer of the model"
+REST_INVALID = "the rest of the answer is not what a policy asks for"
 
 
 class Client(msgspec.Struct):
@@ -89,7 +99,7 @@ class Client(msgspec.Struct):
         self, stop: Stop | Retry, at_s: float, outcome: Literal["blocked_request", "blocked_response"]
     ) -> list[Command]:
         """Ends an exchange because of a rule, before any content was sent (keep-alives may have been)."""
-        codec, message = self.setting.codec, stop.message or because(stop)
+        codec, message = self.setting.codec, stop.message or REFUSED[outcome]
         if self.has_head:
             decoder = codec.decoder(streamed=True, failed=False, limit_bytes=0)
             opening = codec.opening(self.ledger.notes.model)
@@ -102,10 +112,10 @@ class Client(msgspec.Struct):
         """Ends an exchange because of a rule, after some of the answer was sent. `out`: the parts that may still be sent."""
         codec = self.setting.codec
         if isinstance(stop, Retry):
-            message = stop.message or f"the rest of the answer is not what the policy rule `{stop.rule}` asks for"
+            message = stop.message or REST_INVALID
             ending = codec.error_event(ErrorCode.INVALID_ANSWER, message, decoder)
         else:
-            ending = codec.filtered(decoder, stop.message or because(stop))
+            ending = codec.filtered(decoder, stop.message or ENDED)
         data = b"".join([*out, self.trailer("blocked_response"), ending])
         return [*self.begin(at_s), *self._last("blocked_response", data, at_s)]
 
@@ -193,8 +203,3 @@ class Client(msgspec.Struct):
 def completed(status: int | None, outcome: str) -> str:
     """The outcome of a complete answer: `outcome`, or that of an upstream's own error."""
     return UPSTREAM_5XX if status is not None and status >= SERVER_ERROR else outcome
-
-
-def because(stop: Stop | Retry) -> str:
-    """The message of a stop whose policy gives none."""
-    return f"stopped by the policy rule `{stop.rule}`"

@@ -253,15 +253,13 @@ class Editor:
 
     @staticmethod
     def _stop(lane: Lane, cut: _Cut) -> None:
-        message = f"the policy rule `{cut.rule}` redacts a value where the schema takes nothing in its place"
+        message = "a policy redacts a value where the schema takes nothing in its place"
         lane.rewrite.stops[cut.finding] = Stop(cut.rule, message)
 
     @staticmethod
     def _stop_at(lane: Lane, finding: Finding, rule: str) -> None:
         field = lane.channel.path.rpartition(".")[2]
-        message = (
-            f"the policy rule `{rule}` redacts a value in `{field}`, which cannot be edited; leave the value out there"
-        )
+        message = f"a policy redacts a value in `{field}`, which cannot be edited; leave the value out there"
         lane.rewrite.stops[finding] = Stop(rule, message)
 
     def _token(self, label: str, text: str) -> str:

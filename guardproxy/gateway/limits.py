@@ -124,7 +124,7 @@ class UsageLimits(Duty):
                 continue
             self._exceeded(rule, self._entry(head.id), ErrorCode.OUT_OF_SCOPE)
             if not rule.is_shadow:
-                message = f"the limit `{rule.label}` counts costs, and the model has no price"
+                message = f"{_named(rule)} counts costs, and the model has no price"
                 raise DownstreamError(ErrorCode.OUT_OF_SCOPE, message, "model")
         return self._planned(head, amounts, models) if amounts else None
 
@@ -360,9 +360,13 @@ def _refusal(wait_s: float, rule: LimitRule) -> DownstreamError:
     what = "its budget is used up" if rule.window else "too much in a short time"
     if rule.unit == "parallel":
         what = "too many requests at the same time"
-    return DownstreamError(
-        _code(rule), f"the limit `{rule.label}` of {rule.unit}: {what}", retry_s=max(1, math.ceil(wait_s))
-    )
+    message = f"{_named(rule)} of {rule.unit}: {what}"
+    return DownstreamError(_code(rule), message, retry_s=max(1, math.ceil(wait_s)))
+
+
+def _named(rule: LimitRule) -> str:
+    """Returns the words for a limit in a message to a client, which learns nothing about policies."""
+    return "a limit" if rule.policy else f"the limit `{rule.label}`"
 
 
 def _remaining(rule: LimitRule, level: int, unix_s: float) -> Remaining:

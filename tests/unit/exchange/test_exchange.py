@@ -174,10 +174,10 @@ def test_a_request_is_blocked() -> None:
         "<< RunScans bad messages[0].content 0..17",
         ">> Scanned bad BAD 2..11 1.00",
         "<< SendHead 400 own",
-        "<< Finish blocked_request 124 bytes",
+        "<< Finish blocked_request 121 bytes",
     ]
     assert error(play) == {
-        "message": "stopped by the policy rule `bad`",
+        "message": "a policy refused this request",
         "type": "invalid_request_error",
         "param": None,
         "code": "content_filter",
@@ -192,7 +192,7 @@ def test_a_rule_says_its_own_words() -> None:
     play = Play(rules(ONE_CHECK), MESSAGES).ask(ask("forbidden", max_tokens=1))
     assert json.loads(play.client) == {
         "type": "error",
-        "error": {"type": "invalid_request_error", "message": "stopped by the policy rule `bad` (content_filter)"},
+        "error": {"type": "invalid_request_error", "message": "a policy refused this request (content_filter)"},
     }
 
 
@@ -390,7 +390,7 @@ def test_the_stop_of_a_first_frame_is_an_error_of_its_own() -> None:
         ">> Scanned bad BAD 0..9 1.00",
         "<< CancelUpstream",
         "<< SendHead 400 own",
-        "<< Finish blocked_response 124 bytes",
+        "<< Finish blocked_response 132 bytes",
     ]
 
 

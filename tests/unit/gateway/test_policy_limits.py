@@ -84,7 +84,7 @@ def test_a_limit_of_a_policy_counts_the_requests_to_which_the_policy_applies() -
         it.ask("small")
     it.ask("big")
     it.ask("big")
-    assert it.refusal(model="big") == "the limit `p/few` of requests: too much in a short time"
+    assert it.refusal(model="big") == "a limit of requests: too much in a short time"
     assert it.duties.refusals(it.trail.head) == (Refusal("limits", "rate_limit_exceeded", "few", "p"),)
     assert it.noticed == [("p/few", "enforce")]
 
@@ -101,7 +101,8 @@ def test_a_limit_of_the_file_and_one_of_a_policy_with_its_name_count_apart() -> 
     it.ask()
     (told,) = it.ask().answers
     assert told.answers == (20_000_000, 30_000_000, 60_000_000 // 9 + 1)
-    assert "`p/few`" in it.refusal()
+    it.refusal()
+    assert it.noticed[-1] == ("p/few", "enforce")
 
 
 @pytest.mark.parametrize("more", ["mode: shadow\n", "enforce: 0 %\n"])
@@ -138,9 +139,11 @@ def test_a_limit_of_a_policy_may_read_the_body_and_headers() -> None:
     for _ in range(3):
         it.ask(body={"max_tokens": 5}, **blue)
     it.ask(body={"max_tokens": 500}, **blue)
-    assert "`p/long`" in it.refusal(body={"max_tokens": 500}, **blue)
+    it.refusal(body={"max_tokens": 500}, **blue)
+    assert it.noticed[-1] == ("p/long", "enforce")
     it.ask(body={"max_tokens": 5}, headers={"x-team": "red"})
-    assert "`p/red`" in it.refusal(body={"max_tokens": 5}, headers={"x-team": "red"})
+    it.refusal(body={"max_tokens": 5}, headers={"x-team": "red"})
+    assert it.noticed[-1] == ("p/red", "enforce")
 
 
 def test_a_policy_that_a_key_demands_limits_its_client() -> None:
@@ -148,7 +151,8 @@ def test_a_policy_that_a_key_demands_limits_its_client() -> None:
     demanding = KnownClient("c", policies=("p",))
     for _ in range(2):
         it.ask("small", client=demanding)
-    assert "`p/few`" in it.refusal(model="small", client=demanding)
+    it.refusal(model="small", client=demanding)
+    assert it.noticed[-1] == ("p/few", "enforce")
 
 
 def test_tokens_of_a_policys_limit_are_settled_after_its_policy_is_gone() -> None:
@@ -169,7 +173,7 @@ def test_recorded_answers_of_the_store_decide_by_the_body_again() -> None:
     again = Head("x9", route=ROUTE, tenant="t1")
     assert rerun([it.duty], again, it.trail.answers, it.request()) == again
     it.refusal()
-    with pytest.raises(DownstreamError, match="the limit `p/few` of requests"):
+    with pytest.raises(DownstreamError, match="a limit of requests"):
         rerun([it.duty], again, it.trail.answers, it.request())
     assert rerun([it.duty], again, it.trail.answers) == again, "without the body, the head decides"
     with pytest.raises(ValueError, match="no further answer"):

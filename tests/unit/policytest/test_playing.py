@@ -84,7 +84,7 @@ def test_a_shadow_rule_alone_changes_nothing() -> None:
 def test_a_blocked_request_reaches_nobody() -> None:
     played = run(Texts("forbidden", ("never said",)))
     assert (played.decision, played.rules, played.upstream, played.trouble) == ("block", ("bad",), None, "")
-    assert "stopped by the policy rule `bad`" in texts(played.client)["error.message"]
+    assert "a policy refused this request" in texts(played.client)["error.message"]
 
 
 @pytest.mark.parametrize("cuts", [Cuts(True, 0), STREAMED, Cuts(True, 9)])
