@@ -16,6 +16,12 @@ def is_collector(entry: str) -> bool:
     return not entry or (parts.scheme in ("http", "https") and bool(parts.hostname) and is_plain)
 
 
+def is_hook(entry: str) -> bool:
+    parts = urlsplit(entry)
+    is_plain = not (parts.fragment or parts.username or parts.password)
+    return not entry or (parts.scheme in ("http", "https") and bool(parts.hostname) and is_plain)
+
+
 @dataclass(frozen=True, slots=True)
 class ObservabilityConfig:
     """The settings of monitoring."""
@@ -61,4 +67,29 @@ class ObservabilityConfig:
         1.0,
         "The share of exchanges whose spans are exported. The trace of a trusted client decides for itself.",
         AllowedValues(least=0, most=1),
+    )
+
+    alert_webhook: str = setting(
+        "Observability",
+        "",
+        "The URL that gets a message when a rule of at least `alert_min_severity` holds. It never contains a text.",
+        AllowedValues(form="like https://hooks.example/services/x", is_right=is_hook),
+        is_secret=True,
+    )
+    alert_min_severity: str = setting(
+        "Observability",
+        "high",
+        "The least `severity` of a rule for which `alert_webhook` gets a message.",
+        AllowedValues(choices=("low", "medium", "high", "critical")),
+    )
+    alert_format: str = setting(
+        "Observability",
+        "json",
+        "The form of messages to `alert_webhook`. `slack`: for a webhook of Slack.",
+        AllowedValues(choices=("json", "slack")),
+    )
+    alert_host: tuple[str, ...] = setting(
+        "Observability",
+        (),
+        "A host to which rules of policies may send alerts (`alert`), like hooks.example:8443. Plain HTTP: http://hooks.example.",
     )

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from guardproxy.inference.meters import Registry
 from guardproxy.inference.models import DescribedModels, Models, Settings, cores, find, load
 from guardproxy.inference.pace import Ratio, work_ahead
-from guardproxy.inference.services import Remotes
+from guardproxy.inference.services import Remotes, origin, origin_of
 
 if TYPE_CHECKING:
     from guardproxy.inference.scorer import ModelScorer
@@ -30,6 +30,8 @@ __all__ = [
     "cores",
     "find",
     "load",
+    "origin",
+    "origin_of",
     "work_ahead",
 ]
 _HEAVY = {"ModelScorer": "guardproxy.inference.scorer", "Serving": "guardproxy.inference.serving"}

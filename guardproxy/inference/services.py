@@ -42,10 +42,14 @@ def origin(allowed: str) -> Origin:
     except ValueError:
         port = None
     if port is None or not parts.hostname or "@" in parts.netloc or parts.path.strip("/") or parts.query:
-        raise ConfigError(
-            f"a host for remote checks must be like `dlp.example` or `http://127.0.0.1:9000`, not `{allowed}`"
-        )
+        raise ConfigError(f"a host must be like `dlp.example` or `http://127.0.0.1:9000`, not `{allowed}`")
     return parts.scheme, parts.hostname, port
+
+
+def origin_of(url: str) -> Origin:
+    """Returns the origin of a URL. Raises `ConfigError`."""
+    parts = urlsplit(url)
+    return origin(f"{parts.scheme}://{parts.netloc}")
 
 
 class Remotes:
@@ -62,7 +66,7 @@ class Remotes:
     def __call__(self, url: str, timeout_s: float) -> Remote:
         """Returns the service at a URL. Raises `OptionError` for a host that is not allowed."""
         parts = urlsplit(url)
-        where = origin(f"{parts.scheme}://{parts.netloc}")
+        where = origin_of(url)
         if where not in self._allowed:
             shown = parts.netloc if parts.scheme == "https" else f"http://{parts.netloc}"
             raise OptionError(

@@ -17,7 +17,7 @@ from guardproxy.policy.cases import (
 from guardproxy.policy.cel import compile_cel
 from guardproxy.policy.costs import refuse_unpriced
 from guardproxy.policy.coverage_table import CoverageRow, FieldRow, coverage, denied_fields, field_table, table
-from guardproxy.policy.document import KINDS_OF, CheckSpec, Match, Policy, Rule, header_of
+from guardproxy.policy.document import KINDS_OF, SEVERITIES, AlertFormat, CheckSpec, Match, Policy, Rule, header_of
 from guardproxy.policy.document_schema import schema
 from guardproxy.policy.evaluate import BoundRule, BoundRules, Outcome, PolicySet
 from guardproxy.policy.expression import CHECK_ERROR, RESERVED, And, Expression, Name
@@ -81,9 +81,11 @@ __all__ = [
     "NO_LIMIT",
     "RESERVED",
     "SCALES",
+    "SEVERITIES",
     "VERDICTS",
     "WHOLE",
     "About",
+    "AlertFormat",
     "And",
     "BoundRule",
     "BoundRules",

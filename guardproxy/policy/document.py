@@ -62,6 +62,8 @@ KEEP: tuple[Keep, ...] = get_args(Keep)
 INTENT: tuple[Intent, ...] = get_args(Intent)
 MODES: tuple[Mode, ...] = get_args(Mode)
 SEVERITIES: tuple[Severity, ...] = get_args(Severity)
+AlertFormat = Literal["json", "slack"]
+ALERT_FORMATS: tuple[AlertFormat, ...] = get_args(AlertFormat)
 PARALLEL: tuple[Parallel, ...] = get_args(Parallel)
 
 _HEADER = "header:"
@@ -130,6 +132,14 @@ class CheckSpec:
 
 
 @dataclass(frozen=True, slots=True)
+class Alert:
+    """Where a message goes when a rule holds. `webhook`: a URL; `format`: the form of the message."""
+
+    webhook: str
+    format: AlertFormat = "json"
+
+
+@dataclass(frozen=True, slots=True)
 class Rule:
     """A rule: takes `action` for a text of the kinds in `on` for which `when` holds.
 
@@ -138,7 +148,8 @@ class Rule:
     `retry`. `early`: whether the valid beginning of an answer is streamed, so that a later error can only end the
     answer with an error. `parallel`: whether a request is judged while the upstream already works on it: never, unless
     the provider may act for it, or always. `share`: the number of conversations in a million for which the rule is
-    enforced; `None`: all. `options`: options of another package's action. `places`: the places of its keys.
+    enforced; `None`: all. `options`: options of another package's action. `places`: the places of its keys. `alert`:
+    who is told when the rule holds, beside those whom the settings name.
     """
 
     id: str
@@ -159,6 +170,7 @@ class Rule:
     places: Mapping[str, FilePlace] = field(default_factory=dict, compare=False)
     restoration: Restoration = EVERYWHERE
     out_of_reach: frozenset[tuple[Direction, Kind]] = frozenset()
+    alert: Alert | None = None
 
 
 @dataclass(frozen=True, slots=True)

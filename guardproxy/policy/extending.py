@@ -235,6 +235,7 @@ def _rule_weaknesses(before: Policy, old: Rule, new: Rule) -> Iterator[Weakness]
         "action": _why_action_weaker(old, new),
         "mode": _why_weaker("mode", old.mode, new.mode),
         "severity": _why_weaker("severity", old.severity, new.severity),
+        "alert": "may not change" if old.alert is not None and new.alert != old.alert else "",
     }
     if new.mode == "enforce" and _is_weaker(compare_shares(reach(old), reach(new))):
         weak["enforce"] = "may not be reduced"

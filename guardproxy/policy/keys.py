@@ -16,7 +16,9 @@ from typing import Any
 from guardproxy.findings import KINDS
 from guardproxy.policy import cases as trial
 from guardproxy.policy import formats, retrying
+from guardproxy.policy.alerting import KEYS as ALERT
 from guardproxy.policy.document import (
+    ALERT_FORMATS,
     INTENT,
     KEEP,
     MEDIA,
@@ -137,6 +139,17 @@ _RESTORE: Schema = {
     },
 }
 
+_ALERT: Schema = {
+    "type": "object",
+    "required": ["webhook"],
+    "additionalProperties": False,
+    "properties": {
+        "webhook": {"type": "string", "pattern": "^https?://[^/]+", "description": ALERT["webhook"]},
+        "min_severity": {**choice(SEVERITIES), "description": ALERT["min_severity"]},
+        "format": {**choice(ALERT_FORMATS), "description": ALERT["format"]},
+    },
+}
+
 RULE: Table = {
     "id": Key("The rule's name in records, headers and metrics.", NAME, needed=True),
     "on": Key(
@@ -175,6 +188,7 @@ RULE: Table = {
     ),
     "message": Key("The message for the client.", TEXT, actions=("block", "retry")),
     "severity": Key("The severity for records and alerts.", choice(SEVERITIES)),
+    "alert": Key("Where a message goes when the rule holds; it never contains a text.", _ALERT),
     "early": Key(
         "Stream the valid beginning of an answer; a later error then ends the answer.",
         BOOL,

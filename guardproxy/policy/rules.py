@@ -13,6 +13,7 @@ from guardproxy.errors import PolicyError
 from guardproxy.findings import KINDS, Direction, Kind
 from guardproxy.policy import acting, restoring, retrying, rollout
 from guardproxy.policy import keys as tables
+from guardproxy.policy.alerting import read_alert
 from guardproxy.policy.document import KINDS_OF, MODES, SEVERITIES, WORDS_OF_ON, Parallel, Rule
 from guardproxy.policy.expression import Expression, has_and, parse_expression
 from guardproxy.policy.operators import read_operators, unrestorable
@@ -88,6 +89,7 @@ def _rule(
         mode=mode or "enforce",
         message=message or "",
         severity=severity,
+        alert=read_alert(reading, keys.get("alert"), severity),
         retry=retry,
         early=bool(early),
         parallel=parallel,

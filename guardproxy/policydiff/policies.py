@@ -37,7 +37,7 @@ from guardproxy.policydiff.options import EFFECTS, Difference, Effect, options, 
 
 # Fields of a policy, a rule or a retry. The first group changes only records, messages and costs: `attempts` and the
 # budgets limit the number of answers of the model, never the text that reaches the client.
-_NEUTRAL = ("keep", "message", "severity", "template", "price", "attempts", "total_s", "total_tokens")
+_NEUTRAL = ("keep", "message", "severity", "alert", "template", "price", "attempts", "total_s", "total_tokens")
 _BY_HAND = (
     *("name", "match", "checks", "rules", "tests", "id", "on", "when", "retry", "operators", "rule", "restoration"),
     *("opaque", "fields", "share", "model", "upstream", "formats", "sections"),

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
 from typing import Literal
+from urllib.parse import urlsplit
 
 from guardproxy.exchange import Job
 from guardproxy.findings import Direction, Kind, Scan
@@ -22,6 +23,7 @@ from guardproxy.policy import (
     PolicySet,
     RawExchange,
     RequestFacts,
+    Rule,
     Verdict,
     verdict_of,
 )
@@ -152,8 +154,13 @@ def _rule_outcome(bound: BoundRule, result: SceneResult, scores: Scores) -> Rule
     if verdict_of(bound.decision) == stronger.verdict:
         back = f"; restores values in {bound.rule.restoration}" if bound.rule.restore else ""
         sent = "; the upstream may have the request by then (`parallel`)" if bound.rule.parallel != "off" else ""
-        return RuleOutcome(*about, "decided", why + back + sent)
-    return RuleOutcome(*about, "held", f"{why}; `{stronger.rule}` ({stronger.action}) is stronger")
+        return RuleOutcome(*about, "decided", why + back + sent + _told(bound.rule))
+    return RuleOutcome(*about, "held", f"{why}; `{stronger.rule}` ({stronger.action}) is stronger{_told(bound.rule)}")
+
+
+def _told(rule: Rule) -> str:
+    """Returns where the alert of a rule goes, without the path of the URL, which may be secret."""
+    return f"; tells `{urlsplit(rule.alert.webhook).netloc}` (`alert`)" if rule.alert else ""
 
 
 def _why_not(bound: BoundRule, result: SceneResult, scores: Scores) -> str:

@@ -24,6 +24,7 @@ from guardproxy.inference import Models, Registry, Remotes, Settings, cores
 from guardproxy.library import folder_of
 from guardproxy.policy import PolicySet
 from guardproxy.server.admission import Admission, AdmittedRequest
+from guardproxy.server.alerts import AlertObserver
 from guardproxy.server.body import BodyAccount
 from guardproxy.server.clients import ClientSource
 from guardproxy.server.connections import Connections
@@ -102,7 +103,8 @@ class Server:
         self._scanner = Scanner(config.scan_threads, time_limits, meters=self.metrics.scanner)
         self.reloading = Reload(folder_of(config.policies), self._load, self.metrics)
         self._engine = engine()
-        self._observers = Observers((MetricsObserver(self.metrics), LogObserver()), self.metrics)
+        alerts = AlertObserver(config, lambda: self.policies, self.metrics)
+        self._observers = Observers((MetricsObserver(self.metrics), LogObserver(), alerts), self.metrics)
         self._tracing = tracing_of(config, self._engine.partition(" ")[2], worker, self.metrics)
         self._fan = Fan({name: open_sink(name, log_of(worker)) for name in config.audit_sink}, self.metrics)
         rotation = Rotation(config.audit_rotate_bytes, config.audit_rotate_s)

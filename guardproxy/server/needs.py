@@ -6,10 +6,11 @@ In: settings, and what runs models. Out: policies, or errors at their places in 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from urllib.parse import urlsplit
 
 from guardproxy.config import Config
 from guardproxy.errors import ConfigError, PolicyError
-from guardproxy.inference import Models, Remotes
+from guardproxy.inference import Models, Remotes, origin, origin_of
 from guardproxy.library import load
 from guardproxy.policy import (
     FilePlace,
@@ -54,6 +55,15 @@ def _missing(policy: Policy, config: Config) -> Iterator[tuple[str, FilePlace]]:
     for why, name, place in _upstreams(policy):
         if name and name not in config.named_upstreams:
             yield f"{why} the upstream `{name}`: give --upstream {name}=URL", place
+    allowed = set(map(origin, config.alert_host))
+    for rule in policy.rules:
+        if rule.alert and origin_of(rule.alert.webhook) not in allowed:
+            parts = urlsplit(rule.alert.webhook)
+            host = parts.netloc if parts.scheme == "https" else f"http://{parts.netloc}"
+            yield (
+                f"the rule `{rule.id}` sends alerts to `{host}`, which the operator does not allow: give --alert-host {host}",
+                rule.places.get("alert", rule.place),
+            )
     if policy.keep == "sealed" and not config.seal_key:
         yield "`keep: sealed` needs the operator's key: give --seal-key", policy.places.get("audit", policy.place)
 

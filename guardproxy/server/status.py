@@ -141,6 +141,9 @@ class Metrics:
         self.observer_failed = Counter(
             name("observer_failed"), "What an observer got and failed on.", ("observer",), registry=registry
         )
+        self.alerts = Counter(
+            name("alerts"), "Alerts by result: sent, failed, repeated, limited.", ("result",), registry=registry
+        )
         self.open = Gauge(name("open_exchanges"), "Exchanges under way.", registry=registry)
         self.connections = Gauge(name("open_connections"), "Client connections.", registry=registry)
         self.refused_connections = Gauge(

@@ -190,7 +190,7 @@ def test_a_host_that_is_not_allowed_is_refused_with_what_to_do() -> None:
 
 @pytest.mark.parametrize("allowed", ["", "http://", "ftp://a", "a/b", "a:port", "user@a", "https://a?b"])
 def test_what_is_no_host(allowed: str) -> None:
-    with pytest.raises(ConfigError, match="a host for remote checks must be like"):
+    with pytest.raises(ConfigError, match="a host must be like"):
         origin(allowed)
 
 
