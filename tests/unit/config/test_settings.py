@@ -33,6 +33,7 @@ jwt_issuer = "https://login.example"
 jwt_audience = ["guardproxy"]
 """
 SAMPLES: dict[str, Any] = {
+    "alert_webhook": "https://hooks.example/x",
     "seal_key": ["env:SEAL"],
     "pass_through": ["GET /v1/models", "GET /v1/files"],
     "pass_through_query": ["limit", "include[]"],
@@ -145,7 +146,7 @@ def test_secrets_are_not_shown() -> None:
     shown = repr(Config(key="very-secret-words", upstream_key=("a=very-secret",), remote_check_key=("b=very-secret",)))
     assert "very-secret" not in shown
     assert {setting.name for setting in SETTINGS.values() if setting.is_secret} == {
-        *("key", "audit_key", "upstream_key", "remote_check_key", "state")
+        *("key", "audit_key", "upstream_key", "remote_check_key", "state", "alert_webhook")
     }
 
 

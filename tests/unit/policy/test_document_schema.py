@@ -31,7 +31,7 @@ WRITTEN = [block.text for block in blocks("yaml") if block.is_run and not block.
 
 # Mistakes in what a value says, which a schema cannot see.
 UNSEEN = re.compile(
-    r"(when|match-when|lists|vars|prompt-template)-.*|judge-(least|scale)|test-(rule|neither|used|times-alone|refused-(and-more|name|without-limits))|rule-(retry|drop-chunk)-.*|tenants-(looser|shadow|points|new-rule|not-matched|unknown).*"
+    r"(when|match-when|lists|vars|prompt-template)-.*|alert-never|judge-(least|scale)|test-(rule|neither|used|times-alone|refused-(and-more|name|without-limits))|rule-(retry|drop-chunk)-.*|tenants-(looser|shadow|points|new-rule|not-matched|unknown).*"
     r"|check-(entity-unknown|label-unknown|nothing-to-cut|pattern|point-unknown|schema-missing|threshold-nan).*"
     r"|match-headers-(credential|name|twice)|restore-response|rule-twice"
     r"|formats-(name-taken|no-user|nobody-streams|pointer-twice|pointers-contradict|role|route-taken|routes-overlap)|set-(and-strip|infinite)"

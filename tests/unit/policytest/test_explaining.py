@@ -46,6 +46,20 @@ def states(explained: Explanation) -> dict[str, tuple[str, str]]:
     return {one.rule: (one.state, one.why) for one in explained.rules}
 
 
+def test_whom_a_rule_tells() -> None:
+    """Only the host is shown, as the path of a webhook may be secret."""
+    alert = "alert: {webhook: 'https://hooks.example/secret'}"
+    told = POLICY.replace("action: redact", f"action: redact, {alert}").replace("action: block}", f"action: block, {alert}}}", 1)
+    scene = scene_of("a forbidden jo@ab.io", "request", "user", codecs()[0].author)
+    scene = type(scene)({**scene.request, "model": "m"}, scene.answers)
+    it = explain(policy_set(told), scene, RequestFacts(applies=True), lambda: 0.0, 1)
+    assert states(it)["bad"] == ("decided", "`bad` found BAD; tells `hooks.example` (`alert`)")
+    assert states(it)["mail"] == (
+        "held",
+        "`mail` found MAIL; `bad` (block) is stronger; tells `hooks.example` (`alert`)",
+    )
+
+
 def test_what_decided_and_what_did_not() -> None:
     it = run("look, a forbidden jo@ab.io")
     assert (it.decision, it.policies, it.elsewhere) == ("block", ("test",), ("other",))
