@@ -35,7 +35,10 @@ unmapped: UNMAPPED
 checks: {zcheck: {use: pattern, words: [quokka]}}
 rules: [{id: zrule, WHERE, when: zcheck, ACTION}]
 """
-DONE = {"retry": "action: retry, attempts: 1", **{name: f"action: {name}" for name in ACTIONS if name != "retry"}}
+DONE: dict[str, str] = {
+    "retry": "action: retry, attempts: 1",
+    **{name: f"action: {name}" for name in ACTIONS if name != "retry"},
+}
 WHERE = {"retry": ("on: response",), "drop_chunk": ("on: tool_result",)}
 ANSWERED = [codec for codec in codecs() if codec.contract.is_answered(codec.author.ROUTE)]
 

@@ -49,7 +49,8 @@ def states(explained: Explanation) -> dict[str, tuple[str, str]]:
 def test_whom_a_rule_tells() -> None:
     """Only the host is shown, as the path of a webhook may be secret."""
     alert = "alert: {webhook: 'https://hooks.example/secret'}"
-    told = POLICY.replace("action: redact", f"action: redact, {alert}").replace("action: block}", f"action: block, {alert}}}", 1)
+    told = POLICY.replace("action: redact", f"action: redact, {alert}")
+    told = told.replace("action: block}", f"action: block, {alert}}}", 1)
     scene = scene_of("a forbidden jo@ab.io", "request", "user", codecs()[0].author)
     scene = type(scene)({**scene.request, "model": "m"}, scene.answers)
     it = explain(policy_set(told), scene, RequestFacts(applies=True), lambda: 0.0, 1)
