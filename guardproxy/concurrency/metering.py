@@ -20,7 +20,7 @@ from guardproxy.concurrency.stopping import stop_point
 _STOP_CALLS = 2000
 """Calls between two stop points: a few hundred microseconds."""
 
-Profile = Callable[[FrameType, str, Any], object]
+Profile = Callable[[FrameType, Any, Any], object]
 Bound = Literal["linear", "steps", "metered", "short", "operator", "pieces"]
 """How the work of a library in a scan is bounded.
 
@@ -92,7 +92,7 @@ class _Exceeded(BaseException):
 def metered(most_calls: int) -> Iterator[None]:
     """Opens a context in which this thread may make about `most_calls` calls. Raises `WorkLimitError`, and `ScanStopped` when
     the scan was cancelled. A call costs about half a microsecond more in it."""
-    before = sys.getprofile()
+    before: Profile | None = sys.getprofile()
     sys.setprofile(counter(most_calls, before))
     try:
         yield
