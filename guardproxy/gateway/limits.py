@@ -256,8 +256,11 @@ class UsageLimits(Duty):
             )
 
     def _exceeded(self, rule: LimitRule, entry: _Open, code: ErrorCode) -> None:
-        self._notice(rule.label, "shadow" if rule.is_shadow else "enforce")
-        entry.refusals.append(Refusal(self.name, code, rule.name, rule.policy, enforced=not rule.is_shadow))
+        """Notes once that a request exceeds a limit, of whichever of its models."""
+        refusal = Refusal(self.name, code, rule.name, rule.policy, enforced=not rule.is_shadow)
+        if refusal not in entry.refusals:
+            self._notice(rule.label, "shadow" if rule.is_shadow else "enforce")
+            entry.refusals.append(refusal)
 
     def _take(self, rule: LimitRule, units: int, head: Head, model: str) -> Take:
         window, left_s = rule.window_at(head.unix_s)

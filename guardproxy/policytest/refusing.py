@@ -12,7 +12,7 @@ from typing import cast
 
 from msgspec import structs
 
-from guardproxy.errors import DownstreamError
+from guardproxy.errors import DownstreamError, ErrorCode
 from guardproxy.gateway import Answer, Call, Head, LimitSet, MemoryStore, Steps, Take, UsageLimits
 from guardproxy.policy import ANY_LIMIT, NO_LIMIT, LimitRule, PolicySet, RawExchange, RequestFacts, Texts, limit_words
 from guardproxy.policytest.judging import Mismatch
@@ -46,10 +46,10 @@ def limit_verdict(
     try:
         request = codec_of(facts).read_request(path, "", request_of(scene, facts, streamed=False))
         rules = [rule for rule, units in duty.counted(head, request) if units is not None]
-        before = [_level(rule, used.get(rule.name, 0)) for rule in rules]
+        before = {f"limits:{rule.label}:": _level(rule, used.get(rule.name, 0)) for rule in rules}
         for number in range(times):
             head = head.changed(id=str(number))
-            _send(duty, head, request, store, () if number else before)
+            _send(duty, head, request, store, {} if number else before)
     except DownstreamError as error:
         return LimitVerdict(trouble=str(error))
     refusals = duty.refusals(head)
@@ -65,23 +65,26 @@ def _level(rule: LimitRule, units: int | None) -> int:
     return rule.most if units is None else min(rule.most, rule.used(units))
 
 
-def _send(duty: UsageLimits, head: Head, request: Request, store: MemoryStore, before: Sequence[int]) -> None:
-    """Sends a request. `before`: the levels of the limits, in their order. Raises `DownstreamError` for a refusal that is not
-    one of a limit."""
+def _send(duty: UsageLimits, head: Head, request: Request, store: MemoryStore, before: Mapping[str, int]) -> None:
+    """Sends a request. `before`: the levels of the limits, by the beginnings of their keys. Raises `DownstreamError` for a
+    refusal that is not one of a limit."""
     try:
         steps = cast("Steps[None] | None", duty.plan(head, request))
         if steps is None:
             return
         calls = cast("tuple[Take, ...]", next(steps))
-        pairs = zip(calls, before, strict=False)
-        _answers(
-            store, [structs.replace(take, id=_BEFORE, amount=level, binding=False) for take, level in pairs if level]
-        )
+        taken = [
+            structs.replace(take, id=_BEFORE, amount=level, binding=False)
+            for take in calls
+            for key, level in before.items()
+            if level and take.key.startswith(key)
+        ]
+        _answers(store, taken)
         steps.send(_answers(store, calls))
     except StopIteration:
         pass
-    except DownstreamError:
-        if not any(refusal.enforced for refusal in duty.refusals(head)):
+    except DownstreamError as error:
+        if error.code == ErrorCode.OUT_OF_SCOPE or not any(refusal.enforced for refusal in duty.refusals(head)):
             raise
 
 

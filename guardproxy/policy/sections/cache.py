@@ -46,7 +46,8 @@ _SCHEMA: Mapping[str, Any] = {
             "which is for `mode: exact` only.",
         },
     },
-    "not": {"properties": {"mode": {"const": "semantic"}, "scope": {"const": "all"}}, "required": ["mode", "scope"]},
+    "if": {"required": ["mode"], "properties": {"mode": {"const": "semantic"}}},
+    "then": {"properties": {"scope": {"not": {"const": "all"}}}},
 }
 
 

@@ -129,3 +129,15 @@ def test_tests_of_a_policy_run_its_limits() -> None:
     assert {name for name, result in results.items() if result.mismatches} == {"both", "another tenant"}
     assert results["both"].mismatches[0].message == "expected the decision block, got pass"
     assert results["another tenant"].mismatches[0].got == "no limit counts the request"
+
+
+def test_what_was_taken_of_a_limit_is_taken_of_each_model_that_a_request_names() -> None:
+    per_model = "{name: each, unit: requests, budget: 3/day, per: [model]}"
+    scene = RawExchange({"model": "a", "fallbacks": ["b"], "messages": [{"role": "user", "content": "hello"}]})
+    calls = "{name: calls, unit: requests, budget: 9/day}"
+    cases: tuple[tuple[dict[str, int | None], tuple[str, ...]], ...] = (
+        *(({"each": 3}, ("each",)), ({"each": 2}, ()), ({"calls": None}, ("calls",))),
+    )
+    for used, refusing in cases:
+        found = verdict(f"{per_model}, {calls}", used=used, scene=scene)
+        assert found.refusing == refusing
