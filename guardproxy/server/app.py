@@ -117,7 +117,7 @@ class Server:
             rotation=rotation,
             sealing=sealing,
         )
-        self.pressure = Pressure(self._scanner.load)
+        self.pressure = Pressure(self._scanner.load, config.limit_scan_wait_s / 2)
         self.metrics.unknown.inc(self._recorder.unknown)
         self.metrics.audit_writable.set_function(lambda: self._recorder.healthy)
         self.metrics.audit_recoveries.set_function(lambda: self._recorder.recoveries)

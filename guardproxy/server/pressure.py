@@ -6,7 +6,7 @@ a request is refused. Kept: the open requests of each sender, and those that wer
 Beyond the loop's own speed the queue stands in the sockets, where no limit counts it: every request begins, and all of them
 share the loop, each slower than the one before. How late the loop ticks is the age of the oldest bytes that it has not read,
 and so of the oldest request that has not begun. The age of those that have begun and were not sent shows what waits in
-threads: it counts if half of them are older than `AGE_S`, as a long text takes long without any pressure. While one of the two
+threads: it counts if half of them are older than `age_s`, as a long text takes long without any pressure. While one of the two
 is above its limit, or the queues for scans are nearly full, a new request is refused before anything of it is read but its
 head.
 
@@ -29,7 +29,6 @@ _log = logging.getLogger(__name__)
 LEAST_OPEN = 32
 BEAT_S = 0.01
 LAG_S = 0.05
-AGE_S = 0.5
 MOST_LOAD = 0.6  # above it, requests that have begun would fill the queues
 CALM_S = 0.02  # of lag, below which requests are taken again
 SPARE_PER_S = 20.0  # requests of senders without an open request
@@ -37,9 +36,16 @@ SPARE_MOST = 10.0
 
 
 class Pressure:
-    """The pressure on a process. `load`: returns how full the queues for scans are, of 1; `clock`: of the times of requests."""
+    """The pressure on a process. `load`: returns how full the queues for scans are, of 1; `age_s`: see above; `clock`: of the
+    times of requests."""
 
-    def __init__(self, load: Callable[[], float] = lambda: 0.0, clock: Callable[[], float] = time.perf_counter) -> None:
+    def __init__(
+        self,
+        load: Callable[[], float] = lambda: 0.0,
+        age_s: float = 1.0,
+        clock: Callable[[], float] = time.perf_counter,
+    ) -> None:
+        self._age_s = age_s
         self._clock = clock
         self._load = load
         self._open: dict[str, int] = {}
@@ -105,7 +111,7 @@ class Pressure:
         """Whether half of the requests that were not sent are old."""
         if len(self._unsent) < LEAST_OPEN:
             return False
-        return self._clock() - next(islice(self._unsent.values(), len(self._unsent) // 2, None)) > AGE_S
+        return self._clock() - next(islice(self._unsent.values(), len(self._unsent) // 2, None)) > self._age_s
 
     def _set(self, *, is_high: bool) -> None:
         if is_high != self.is_high:

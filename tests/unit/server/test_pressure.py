@@ -9,7 +9,9 @@ from typing import Any
 import pytest
 
 from guardproxy.server import pressure
-from guardproxy.server.pressure import AGE_S, BEAT_S, CALM_S, LAG_S, LEAST_OPEN, SPARE_MOST, Pressure
+from guardproxy.server.pressure import BEAT_S, CALM_S, LAG_S, LEAST_OPEN, SPARE_MOST, Pressure
+
+AGE_S = 0.5
 
 
 class Loop:
@@ -55,14 +57,14 @@ def opened(it: Pressure, count: int = LEAST_OPEN, sender: str = "one", *, is_sen
 
 
 def test_few_requests_are_no_pressure_however_late_the_loop_is(loop: Loop) -> None:
-    it = Pressure(lambda: 1.0, loop.time)
+    it = Pressure(lambda: 1.0, clock=loop.time)
     opened(it, LEAST_OPEN - 1)
     assert loop.due is None, "no beats while nothing can be under pressure"
     assert not it.refuses("one")
 
 
 def test_a_loop_that_is_late_again_and_again_is_pressure_and_one_long_step_is_not(loop: Loop) -> None:
-    it = Pressure(clock=loop.time)
+    it = Pressure(age_s=AGE_S, clock=loop.time)
     opened(it)
     for late_s, is_high in ((2 * LAG_S, False), (0.0, False), (2 * LAG_S, False), (2 * LAG_S, True), (LAG_S, True)):
         loop.beat(late_s)
@@ -76,7 +78,7 @@ def test_a_loop_that_is_late_again_and_again_is_pressure_and_one_long_step_is_no
 
 def test_queues_that_are_nearly_full_are_pressure(loop: Loop) -> None:
     load = 0.5
-    it = Pressure(lambda: load, loop.time)
+    it = Pressure(lambda: load, clock=loop.time)
     opened(it)
     loop.beat()
     assert not it.is_high
@@ -86,7 +88,7 @@ def test_queues_that_are_nearly_full_are_pressure(loop: Loop) -> None:
 
 
 def test_requests_that_were_not_sent_for_long_are_pressure_unless_most_are_young(loop: Loop) -> None:
-    it = Pressure(clock=loop.time)
+    it = Pressure(age_s=AGE_S, clock=loop.time)
     old = opened(it, LEAST_OPEN // 2, is_sent=False)
     loop.now_s = 2 * AGE_S
     opened(it, LEAST_OPEN, is_sent=False)
@@ -105,7 +107,7 @@ def test_requests_that_were_not_sent_for_long_are_pressure_unless_most_are_young
 
 
 def test_a_sender_without_an_open_request_is_let_in_a_few_times(loop: Loop) -> None:
-    it = Pressure(lambda: 1.0, loop.time)
+    it = Pressure(lambda: 1.0, clock=loop.time)
     requests = opened(it)
     loop.beat()
     assert it.refuses("one")
