@@ -47,7 +47,11 @@ class ObservabilityConfig:
         "Whether a crash may write a core file, and other processes of the user may read the memory. Both hold texts.",
     )
     livez_stall_s: float = setting(
-        "Observability", 30.0, "/livez fails if the event loop has not run for this time.", AllowedValues(least=1)
+        "Observability",
+        30.0,
+        "/livez fails if the event loop has not run for this time. With several workers, a process whose loop has not run for it "
+        "is killed and started again.",
+        AllowedValues(least=1),
     )
 
     otel_endpoint: str = setting(

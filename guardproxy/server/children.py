@@ -24,6 +24,7 @@ from guardproxy.errors import GuardproxyError
 from guardproxy.printable import plain_lines
 from guardproxy.server.siblings import Siblings
 
+BEAT_S = 0.5  # between two signs of life
 ORPHAN_S = 5.0  # the time in which a worker without a parent must end
 PR_SET_PDEATHSIG = 1
 WRONG_USE = 2
@@ -36,12 +37,8 @@ def run_worker(config: Config, worker: int, ready: int, leash: int, siblings: Si
 
     from guardproxy.server import running  # noqa: PLC0415
 
-    def serves(*_: int) -> None:
-        os.write(ready, b"1")
-        os.close(ready)
-
     async def serve() -> None:
-        await running.serve(config, worker, serves, watch.on_loop(), siblings)
+        await running.serve(config, worker, lambda *_: beat(ready), watch.on_loop(), siblings)
 
     uvloop.run(serve())
 
@@ -54,7 +51,21 @@ def run_models(config: Config, ready: int, alive: int, siblings: Siblings) -> No
 
     path = config.supervisor_socket
     assert path is not None  # noqa: S101 - `several` sets it
-    uvloop.run(inference.serve(replace(config, supervisor_socket=None), path, ready, alive, siblings))
+    uvloop.run(inference.serve(replace(config, supervisor_socket=None), path, lambda: beat(ready), alive, siblings))
+
+
+def beat(pipe: int) -> None:
+    """Writes a byte to a pipe now and every `BEAT_S`, as long as the running loop runs. The first byte means that this process
+    serves. The parent starts a process anew whose bytes stop coming."""
+    os.set_blocking(pipe, False)
+    loop = asyncio.get_running_loop()
+
+    def tell() -> None:
+        with suppress(OSError):  # the pipe is full while the parent is stopped, and broken when it is gone
+            os.write(pipe, b"1")
+        loop.call_later(BEAT_S, tell)
+
+    tell()
 
 
 class Leash:

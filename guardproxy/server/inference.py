@@ -10,6 +10,7 @@ import asyncio
 import logging
 import shutil
 import signal
+from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 from typing import cast
@@ -56,9 +57,9 @@ class _ModelsState:
         return {"engine": engine(), "models": self.models.providers()}
 
 
-async def serve(config: Config, path: Path, ready: int, alive: int, siblings: Siblings) -> None:
-    """Serves on the socket `path` until the pipe `alive` closes. Writes a byte to the pipe `ready` when it listens. `siblings`:
-    all processes of the server."""
+async def serve(config: Config, path: Path, ready: Callable[[], None], alive: int, siblings: Siblings) -> None:
+    """Serves on the socket `path` until the pipe `alive` closes. `ready()` is called when it listens. `siblings`: all
+    processes of the server."""
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     state = _ModelsState(config)
@@ -74,8 +75,7 @@ async def serve(config: Config, path: Path, ready: int, alive: int, siblings: Si
     state.pulse.start(loop)
     over = asyncio.Event()
     loop.add_reader(alive, over.set)  # no data is ever written to it
-    with open(ready, "wb") as pipe:  # noqa: ASYNC230 - one byte into an empty pipe
-        pipe.write(b"1")
+    ready()
     await over.wait()
     loop.remove_reader(alive)
     state.pulse.stop()

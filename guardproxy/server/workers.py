@@ -8,6 +8,8 @@ In: settings. Out: an exit code, when all processes have ended. Kept: the childr
   `QUICK_DEATHS` deaths otherwise. Later the parent gives up only when no worker serves and each new one dies quickly.
 - SIGTERM and SIGINT end all processes; SIGHUP reloads all workers. The models end last, because a draining worker needs them.
   A worker that still runs `WORKER_END_S` after the time for open exchanges (`drain_s`) is killed, even if it is frozen.
+- A child whose loop has not run for `livez_stall_s` is killed, and started again like one that died: a process that is
+  frozen serves nobody, and its open exchanges wait for ever. No child is to blame while the parent itself was stopped.
 - Children die with their parent, however it dies: a thread in each child reads a pipe whose other end only the parent holds.
   On Linux the kernel signals the child too.
 
@@ -33,7 +35,7 @@ from guardproxy import signals
 from guardproxy.config import Config
 from guardproxy.printable import plain_lines
 from guardproxy.server import logs
-from guardproxy.server.children import WRONG_USE, die_with_parent, live, run_models, run_worker
+from guardproxy.server.children import BEAT_S, WRONG_USE, die_with_parent, live, run_models, run_worker
 from guardproxy.server.opening import bound, check_folders, check_ports, client_address
 from guardproxy.server.siblings import MODELS, Siblings
 
@@ -49,13 +51,14 @@ LAST_S = 0.5  # for the models, after a worker was killed
 
 @dataclass(slots=True)
 class Child:
-    """A process that should run. `worker`: its number, or -1 for the models. `ready`: the pipe on which it reports that it
-    serves."""
+    """A process that should run. `worker`: its number, or -1 for the models. `signs`: the pipe that brings its signs of
+    life, of which the first says that it serves. `heard_s`: the time of the last one."""
 
     worker: int
     pid: int = 0
-    ready: int = -1
+    signs: int = -1
     serves: bool = False
+    heard_s: float = 0.0
     started_s: float = 0.0
     due_s: float = 0.0  # the time of its next start
     quick_deaths: int = 0
@@ -74,7 +77,7 @@ class Child:
 
 @dataclass(slots=True)
 class Pipe:
-    """Both ends of a pipe. No data is ever written; closing the pipe is the message."""
+    """Both ends of a pipe."""
 
     read: int
     write: int
@@ -86,7 +89,8 @@ class Pipe:
 
 @dataclass(slots=True)
 class Parent:
-    """Watches over the children of one `guardproxy serve --workers N`. `folder`: where the children have their sockets."""
+    """Watches over the children of one `guardproxy serve --workers N`. `folder`: where the children have their sockets. No data
+    is ever written to `leash` and `alive`; closing them is the message."""
 
     config: Config
     folder: Path
@@ -102,6 +106,7 @@ class Parent:
     has_killed: bool = False
     worst: int = 0  # the exit code
     ever_served: bool = False
+    looked_s: float = field(default_factory=time.monotonic)  # at the signs of life
 
     def listen(self) -> None:
         """Installs the handlers of signals."""
@@ -120,6 +125,7 @@ class Parent:
             self._wait()
             self._pass_on()
             self._kill_late()
+            self._kill_frozen()
             self._collect()
         self._end_models()
         return self.worst
@@ -154,7 +160,7 @@ class Parent:
             if pid == 0:
                 self._become(child, ready)
         os.close(ready.write)
-        child.pid, child.ready, child.started_s = pid, ready.read, time.monotonic()
+        child.pid, child.signs, child.started_s = pid, ready.read, time.monotonic()
         _log.info("started", extra={"child": child.name, "pid": pid})
 
     def _become(self, child: Child, ready: Pipe) -> NoReturn:
@@ -165,8 +171,8 @@ class Parent:
         for number in (self.leash.write, self.wake.read, self.wake.write, ready.read):
             os.close(number)
         for other in self.children:
-            if other.ready >= 0:
-                os.close(other.ready)
+            if other.signs >= 0:
+                os.close(other.signs)
         if child.worker >= 0:
             os.close(self.alive.read)
             signals.install()
@@ -186,17 +192,19 @@ class Parent:
     # Waiting.
 
     def _wait(self) -> None:
-        """Returns when a signal arrives, a child reports that it serves, a child ends, or a start is due."""
+        """Returns when a signal or a sign of life arrives, a child ends, or a start is due."""
         with selectors.DefaultSelector() as selector:
             selector.register(self.wake.read, selectors.EVENT_READ)
             for child in self.children:
-                if child.ready >= 0:
-                    selector.register(child.ready, selectors.EVENT_READ, child)
+                if child.signs >= 0:
+                    selector.register(child.signs, selectors.EVENT_READ, child)
             now_s = time.monotonic()
             due = [] if self.stopping else [child.due_s - now_s for child in self.children if not child.pid]
             blocked = not self.ever_served and not self._models_serve()
             if self.killing_s is not None and not self.has_killed:
                 due = [max(0.05, self.killing_s - now_s)]
+            if any(child.serves for child in self.children):
+                due.append(BEAT_S)
             timeout_s = max(0.05 if blocked else 0.0, min(due)) if due else None
             for key, _ in selector.select(timeout_s):
                 if key.data is None:
@@ -206,12 +214,17 @@ class Parent:
                     self._hear(key.data)
 
     def _hear(self, child: Child) -> None:
-        """Reads the pipe of a child: a byte means that it serves; the end of the pipe means that it ended."""
-        if os.read(child.ready, 1):
-            child.serves = True
+        """Reads the pipe of a child: bytes are signs of life; the end of the pipe means that it ended."""
+        if os.read(child.signs, 4096):
+            child.serves, child.heard_s = True, time.monotonic()
             self.ever_served |= child.worker >= 0
-        os.close(child.ready)
-        child.ready = -1
+        else:
+            self._close(child)
+
+    @staticmethod
+    def _close(child: Child) -> None:
+        os.close(child.signs)
+        child.signs = -1
 
     def _pass_on(self) -> None:
         received, self.received[:] = list(self.received), []
@@ -235,6 +248,21 @@ class Parent:
                     _log.error("ended by force", extra={"child": child.name, "pid": child.pid})
             self._tell(signal.SIGKILL)
 
+    def _kill_frozen(self) -> None:
+        """Kills the children that show no sign of life."""
+        now_s = time.monotonic()
+        limit_s = max(self.config.livez_stall_s, 4 * BEAT_S)
+        was_stopped = now_s - self.looked_s > 4 * BEAT_S  # this process, with or without its children
+        self.looked_s = now_s
+        for child in self.children:
+            if was_stopped:
+                child.heard_s = now_s
+            if child.pid and child.serves and now_s - child.heard_s > limit_s:
+                _log.error("frozen", extra={"child": child.name, "pid": child.pid, "silent_s": round(limit_s, 1)})
+                child.heard_s = now_s  # one kill is enough
+                with suppress(ProcessLookupError):
+                    os.kill(child.pid, signal.SIGKILL)
+
     def _tell(self, number: signal.Signals) -> None:
         for child in self._workers():
             if child.pid:
@@ -249,8 +277,10 @@ class Parent:
                 continue
             pid, status = os.waitpid(child.pid, os.WNOHANG)
             if pid:
-                if child.ready >= 0:
-                    self._hear(child)
+                if child.signs >= 0:
+                    self._hear(child)  # it may have served for a moment
+                if child.signs >= 0:
+                    self._close(child)
                 self._ended(child, os.waitstatus_to_exitcode(status))
 
     def _ended(self, child: Child, code: int) -> None:

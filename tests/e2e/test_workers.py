@@ -125,6 +125,23 @@ def test_a_worker_that_dies_is_started_again_while_others_serve(
     assert proxy.stop() == 0
 
 
+@pytest.mark.parametrize("name", ["models", "worker 1"])
+def test_a_process_that_is_frozen_is_killed_and_started_again(
+    name: str, proxy_with: Callable[..., Proxy], openai_at: Callable[[str], openai.OpenAI]
+) -> None:
+    proxy = proxy_with(POLICY, "--workers", "2", "--livez-stall-s", "2")
+    os.kill(frozen := process_of(proxy, name), signal.SIGSTOP)
+    assert proxy.wait_for("frozen")["child"] == name
+    until(lambda: process_of(proxy, name) != frozen, "a new process")
+    if name == "models":
+        wait_logged(proxy.process, proxy.log, "models are served", 2)
+    else:
+        wait_logged(proxy.process, proxy.log, "listening", 3)
+    blocked(openai_at(proxy.url).with_options(max_retries=1))
+    assert len(proxy.events("frozen")) == 1, "the others were left alone"
+    assert proxy.stop() == 0
+
+
 def open_streams(proxy: Proxy, stack: ExitStack, count: int) -> list[socket.socket]:
     """Streams that have begun and do not end."""
     clients = []
