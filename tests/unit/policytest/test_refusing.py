@@ -135,9 +135,7 @@ def test_what_was_taken_of_a_limit_is_taken_of_each_model_that_a_request_names()
     per_model = "{name: each, unit: requests, budget: 3/day, per: [model]}"
     scene = RawExchange({"model": "a", "fallbacks": ["b"], "messages": [{"role": "user", "content": "hello"}]})
     calls = "{name: calls, unit: requests, budget: 9/day}"
-    cases: tuple[tuple[dict[str, int | None], tuple[str, ...]], ...] = (
-        *(({"each": 3}, ("each",)), ({"each": 2}, ()), ({"calls": None}, ("calls",))),
-    )
-    for used, refusing in cases:
-        found = verdict(f"{per_model}, {calls}", used=used, scene=scene)
+    cases: list[tuple[str, int | None, tuple[str, ...]]] = [("each", 3, ("each",)), ("each", 2, ())]
+    for name, taken, refusing in (*cases, ("calls", None, ("calls",))):
+        found = verdict(f"{per_model}, {calls}", used={name: taken}, scene=scene)
         assert found.refusing == refusing
