@@ -250,7 +250,7 @@ class UsageLimits(Duty):
         self._exceeded(rule, entry, ErrorCode.LARGER_THAN_LIMIT)
         if not rule.is_shadow:
             wanted = amount_words(units, rule.unit) if units < LARGEST else "any number"
-            message = f"the limit `{rule.label}` of {rule.unit}: the request may use {wanted}"
+            message = f"{_named(rule)} of {rule.unit}: the request may use {wanted}"
             raise DownstreamError(
                 ErrorCode.LARGER_THAN_LIMIT, f"{message}, and the limit is {amount_words(rule.limit, rule.unit)}"
             )
