@@ -49,8 +49,8 @@ class ObservabilityConfig:
     livez_stall_s: float = setting(
         "Observability",
         30.0,
-        "/livez fails if the event loop has not run for this time. With several workers, a process whose loop has not run for it "
-        "is killed and started again.",
+        "/livez fails if the event loop has not run for this time. With several workers, a process whose loop has not run for "
+        "it is killed and started again.",
         AllowedValues(least=1),
     )
 

@@ -18,7 +18,6 @@ from collections import OrderedDict, deque
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import cached_property
 from http.client import HTTPConnection, HTTPException, HTTPSConnection
 from typing import Any
 from urllib.parse import urlsplit
@@ -26,6 +25,7 @@ from urllib.parse import urlsplit
 import orjson
 
 from guardproxy.audit import Record, RecordedDecision
+from guardproxy.concurrency import lazy
 from guardproxy.config import Config
 from guardproxy.policy import SEVERITIES, AlertFormat, PolicySet, Rule
 from guardproxy.server.status import Metrics
@@ -62,7 +62,7 @@ class LastAlert:
 class AlertSender:
     """Posts bodies to webhooks, without following redirects."""
 
-    @cached_property
+    @lazy
     def _tls(self) -> ssl.SSLContext:
         return ssl.create_default_context()
 

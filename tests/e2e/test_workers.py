@@ -41,7 +41,7 @@ def metrics(port: int) -> str:
 
 
 def blocked(client: openai.OpenAI) -> None:
-    with pytest.raises(openai.BadRequestError, match="no-attacks"):
+    with pytest.raises(openai.BadRequestError, match="a policy refused this request"):
         client.chat.completions.create(model="scripted", messages=[{"role": "user", "content": ATTACK}])
 
 
