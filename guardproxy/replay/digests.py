@@ -36,7 +36,7 @@ class VersionCounts:
     def sentences(self, program: str) -> Iterator[str]:
         """Yields what differs, the program first. `program`: the name and version of the program that replays the records."""
         for engine, count in sorted(self.engines.items()):
-            yield f"{count} exchanges were recorded by {engine}; this is {program}"
+            yield f"{_exchanges(count)} recorded by {engine}; this is {program}"
         for (name, is_same_set), count in sorted(self.checks.items()):
             what = "its library or its model" if is_same_set else "its options, its library or its model"
             yield f"the check `{name}` differs from the check of {count} exchanges: {what} changed"
@@ -44,7 +44,7 @@ class VersionCounts:
             rules = sorted(self.held.get(digest, ()))
             held = f"of which these rules held: {', '.join(rules[:LIMIT_RULES])}" if rules else "of which no rule held"
             more = f" and {len(rules) - LIMIT_RULES} more" if len(rules) > LIMIT_RULES else ""
-            yield f"{count} exchanges were recorded under other policies ({digest}), {held}{more}"
+            yield f"{_exchanges(count)} recorded under other policies ({digest}), {held}{more}"
 
 
 @dataclass(slots=True)
@@ -74,3 +74,7 @@ class Digests:
         for name, digest in entry.checks.items():
             if name in self._now and digest not in self._now[name]:
                 self.counts.checks[name, is_same_set] += 1
+
+
+def _exchanges(count: int) -> str:
+    return "1 exchange was" if count == 1 else f"{count} exchanges were"

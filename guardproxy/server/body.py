@@ -93,7 +93,9 @@ class Bodies:
         self._config = config
         self.by_address = Shares(config.limit_bodies_bytes)
         self.by_credential = Shares(config.limit_bodies_bytes)
-        self.texts = Shares(config.limit_open_texts)
+        # One request fits in any case, so that 503 never answers what no later try can change.
+        self.most_texts = config.limit_request_texts
+        self.texts = Shares(max(config.limit_open_texts, 2 * config.limit_request_texts))
 
     def hold(self, address: str) -> BodyAccount:
         """Opens the account of a request. The caller must call its `release` at the end."""
@@ -170,7 +172,9 @@ class BodyAccount:
         self._bytes += amount
 
     def add_texts(self, amount: int) -> None:
-        """Counts strings that will be scanned. Raises `DownstreamError` (503) if too many wait already."""
+        """Counts strings that will be scanned. Raises `DownstreamError` (503) if too many wait already. Reading a request ends
+        at `limit_request_texts`, with another error, so no more are counted."""
+        amount = min(amount, self._bodies.most_texts)
         if amount <= FREE_TEXTS:
             return
         if not self._bodies.texts.take(self.credential, amount):

@@ -107,7 +107,7 @@ MODELS = [
     *body({"model": "x", "models": ["gpt-4"]}, {"model": "x", "models": ["y", "OpenAI/GPT-4"]}, {"models": ["gpt-4"]}),
     *body({"model": "x", "models": [4]}, {"model": "x", "models": {"a": 1}}, {"model": "x", "fallbacks": ["gpt-4"]}),
     *body({"model": "x", "fallbacks": [{"model": "gpt-4"}]}, {"model": "x", "fallbacks": [{"x": ["gpt-4"]}]}),
-    *body({"model": "x", "models": ["y"] * 65}),
+    *body({"model": "x", "models": [f"y{number}" for number in range(65)]}),
 ]
 SPACES = ["", " ", "  ", "\t", " \t "]
 VALUES = [

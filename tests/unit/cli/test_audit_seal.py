@@ -99,9 +99,10 @@ def test_replay_opens_sealed_texts_with_a_key_and_says_which_it_cannot(log: Path
     rules.mkdir()
     (rules / "kept.yaml").write_text(KEPT + "audit: {keep: sealed}\n")
     code, out, _ = run("replay", log, "--policies", rules)
-    assert (code, out.splitlines()[1:3]) == (
+    lines = out.splitlines()
+    assert (code, lines[lines.index("id not replayable") + 1]) == (
         0,
-        ["id not replayable", "    the texts are sealed: give the operator's key"],
+        "    the texts are sealed: give the operator's key",
     )
     code, out, _ = run("replay", log, "--policies", rules, "--key", key)
     assert (code, out.splitlines()[-1]) == (0, "2 identical, 0 different, 0 cannot be told, 0 not replayable")
@@ -111,8 +112,8 @@ def test_replay_opens_sealed_texts_with_a_key_and_says_which_it_cannot(log: Path
         assert run(*arguments, "--workers", "2") == run(*arguments)
     run("audit", "erase", log, "--subject", "ann", *REASON)
     code, out, _ = run("replay", log, "--policies", rules, "--key", key)
-    assert out.splitlines()[1] == "id not replayable"
-    assert out.splitlines()[2].startswith("    the texts were erased (data key ")
+    lines = out.splitlines()
+    assert lines[lines.index("id not replayable") + 1].startswith("    the texts were erased (data key ")
     assert run("replay", log, "--policies", rules, "--key", "env:NONE")[0] == 2
 
 

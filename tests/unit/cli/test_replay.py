@@ -73,7 +73,7 @@ def test_differing_checks_are_said_first(folder: Path) -> None:
     code, out, _ = run(folder / "audit-old", "--policies", folder / "check")
     assert code == 1
     first, second = out.splitlines()[:2]
-    assert "exchanges were recorded by" in first
+    assert "1 exchange was recorded by" in first
     assert second.startswith("the check `word` differs from the check of 1 exchanges: its options, its library")
     _, out, err = run(folder / "audit-old", "--policies", folder / "check", "--json")
     assert err.startswith(first)

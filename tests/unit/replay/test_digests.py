@@ -39,7 +39,7 @@ def test_programs_and_checks_that_differ_are_named() -> None:
         plain_record(checks=changed),
         plain_record(checks=changed, decisions=(plain_decision(),)),
     ) == [
-        "1 exchanges were recorded by older; this is test",
+        "1 exchange was recorded by older; this is test",
         "the check `word` differs from the check of 2 exchanges: its options, its library or its model changed",
         "the check `word` differs from the check of 1 exchanges: its library or its model changed",
         "2 exchanges were recorded under other policies (sha256:p), of which these rules held: p: r",

@@ -83,20 +83,23 @@ async def test_bytes_that_nobody_has_looked_at_are_not_late() -> None:
 
 
 def test_strings_that_wait_have_a_share_for_each_credential_until_they_are_sent() -> None:
-    bodies = Bodies(Config(limit_open_texts=10_000))
+    bodies = Bodies(Config(limit_open_texts=16_000, limit_request_texts=8000))
     accounts = []
     for credential in ("", "", "tenant"):
         accounts.append(bodies.hold("192.0.2.1"))
         accounts[-1].credential = credential
     first, second, tenant = accounts
-    first.add_texts(7000)
+    first.add_texts(8000)
     with pytest.raises(DownstreamError, match="strings"):
-        second.add_texts(1500)
+        second.add_texts(5000)
     second.add_texts(900)  # few are not counted
     tenant.add_texts(2000)
     first.release_texts()
     first.release_texts()
     second.add_texts(5000)
+    second.release_texts()
+    first.add_texts(10**9)  # reading refuses it after as many as a request may have
+    assert bodies.texts.used == 8000 + 2000
     for account in accounts:
         account.release()
     assert bodies.texts.used == 0

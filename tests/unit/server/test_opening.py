@@ -49,7 +49,7 @@ HOSTS = ("no.such.host.invalid", "a..b", "x" * 70, "203.0.113.7", "2001:db8::1",
 @pytest.fixture(autouse=True)
 def _quiet(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Keeps what a process sets for itself out of this one."""
-    monkeypatch.setattr(server, "configure", lambda level: None)
+    monkeypatch.setattr(server, "configure", lambda level, log_format: None)
     monkeypatch.setenv("SEAL", "guardproxy-seal-key:AAAA")
     interval_s = sys.getswitchinterval()
     yield
