@@ -286,7 +286,8 @@ class ErrorCode(StrEnum):
         text = detail or self.sentence
         if not self.names_switch or _NAMES in text:
             return text
-        return f"{text}{_NAMES}{'s' * (len(self.settings) > 1)} {' and '.join(self.settings)})"
+        *others, last = self.settings
+        return f"{text}{_NAMES}{'s' * bool(others)} {', '.join(others)}{' and ' * bool(others)}{last})"
 
 
 def naming_switch(text: str, setting: str) -> str:

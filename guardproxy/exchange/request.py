@@ -8,7 +8,7 @@ that (`judging.py`).
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
@@ -146,9 +146,7 @@ class RequestPhase:
     def _read(self, body: bytes) -> Request:
         """Decodes a body. Raises `DownstreamError` if the body is not a request or exceeds the limits."""
         limits, ids = self.setting.limits, self.setting.keys.ids
-        bounds = limits.bounds
-        if limits.request_texts < bounds.texts:
-            bounds = replace(bounds, texts=limits.request_texts)
+        bounds = limits.request_bounds or limits.bounds
         try:
             bounds.check(body)
             if ids is not None:

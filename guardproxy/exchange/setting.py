@@ -28,8 +28,8 @@ class Limits:
     """How long a stream may be silent while its answer is held back."""
     bounds: Bounds = BOUNDS
     """What one body may hold."""
-    request_texts: int = 1 << 62
-    """Strings of a request, keys included, where that is less than `bounds` allow."""
+    request_bounds: Bounds | None = None
+    """What the body of a request may hold, if that is less than `bounds` allow."""
     prices: Prices | None = None
     """The prices of models; `None`: the record holds no cost."""
 

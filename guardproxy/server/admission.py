@@ -173,12 +173,13 @@ class Admission:
         self._engine = engine
         self._ids_of_exchanges = RandomIds()
         self._keys_of = lru_cache(LIMIT_KEYS)(lambda tenant: Keys.of(key, tenant, self._seal))
+        bounds = bounds_of(config)
         self._limits = Limits(
             config.limit_held_chars,
             config.limit_answer_bytes,
             config.quiet_s,
-            bounds_of(config),
-            config.limit_request_texts,
+            bounds,
+            replace(bounds, texts=min(bounds.texts, config.limit_request_texts)),
         )
         self._has_own_keys = clients is not None
         # By the name of a provider or of an upstream.

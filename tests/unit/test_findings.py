@@ -55,7 +55,7 @@ def test_errors_say_where_and_what() -> None:
     assert (failure.status, failure.code, str(failure)) == (
         504,
         "upstream_timeout",
-        "no connection (the settings timeout_first_byte_s and timeout_idle_s)",
+        "no connection (the settings timeout_connect_s, timeout_first_byte_s and timeout_idle_s)",
     )
     assert str(PolicyError("bad", "p.yaml", 3, 5)) == "p.yaml:3:5: bad"
     assert str(PolicyError("bad")) == "bad"

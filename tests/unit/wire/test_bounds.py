@@ -80,11 +80,11 @@ def test_a_request_that_holds_too_much_is_refused_unread() -> None:
 
 
 def test_a_request_may_hold_fewer_texts_than_an_answer() -> None:
-    play = Play(POLICY, limits=Limits(request_texts=20))
+    play = Play(POLICY, limits=Limits(request_bounds=Bounds(texts=20)))
     play.ask({"messages": [{"role": "user", "content": "x"}], "metadata": ["a"] * 20})
     assert play.head.status == 413
     assert b"limit_request_texts" in play.client
-    play = Play(POLICY, limits=Limits(request_texts=20))
+    play = Play(POLICY, limits=Limits(request_bounds=Bounds(texts=20)))
     play.ask({"messages": [{"role": "user", "content": "x"}], "metadata": ["a"] * 2})
     assert play.upstream is not None
 
