@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from guardproxy.config import Config
-from guardproxy.errors import DownstreamError, ErrorCode, UpstreamError
+from guardproxy.errors import DownstreamError, ErrorCode, UpstreamError, naming_switch
 from guardproxy.events import Fault
 from guardproxy.policy.keys import POLICY
 from guardproxy.policy.retrying import TABLE
@@ -92,6 +92,13 @@ def test_a_message_names_its_switch_once() -> None:
     assert str(DownstreamError(code, "the request body is larger than 8 bytes")) == message
     assert str(DownstreamError(code, message)) == message
     assert Fault(code, message).message == message
+
+
+def test_a_message_may_name_one_of_several_switches() -> None:
+    code = ErrorCode.UPSTREAM_TIMEOUT
+    assert len(code.settings) == 3
+    detail = naming_switch("no connection", code.settings[0])
+    assert code.message(detail) == detail == f"no connection (the setting {code.settings[0]})"
 
 
 def test_a_message_about_capacity_names_no_switch() -> None:

@@ -53,6 +53,7 @@ def test_a_value_gets_the_type_of_its_setting(name: str, value: Any, read: Any) 
         ("upstream", 7, "here: `upstream` must be like https://api.openai.com or anthropic=https://api.anthropic.com"),
         ("duty", 7, "here: `duty` must be a list"),
         ("host", ["a"], "here: `host` must be a text"),
+        ("host", "a\0b", "here: `host` must be a text"),
         ("pass_through", "models", "here: `pass_through` must be a method and a path, like `GET /v1/models`"),
         ("trusted_hop", "10.0.0.0/99", "here: `trusted_hop` must be an address or a network, like 10.0.0.0/8"),
         ("request_header", "x team", "here: `request_header` must be the name of a header, like x-team"),
