@@ -9,7 +9,7 @@ from typing import Any
 import typer
 from typer.core import TyperCommand
 
-from guardproxy.cli.printing import complain, say
+from guardproxy.cli.printing import complain, fail, say, say_json
 from guardproxy.config import SETTINGS, Config, Declaration, load
 from guardproxy.crashes import refuse_core_files
 from guardproxy.errors import GuardproxyError
@@ -40,13 +40,15 @@ def option(setting: Declaration) -> Parameter:
     return Parameter(setting.name, Parameter.KEYWORD_ONLY, default=default, annotation=kind | None)
 
 
-def serve(config: Path | None = None, check: bool = False, **flags: Any) -> None:
+def serve(config: Path | None = None, check: bool = False, as_json: bool = False, **flags: Any) -> None:
     """Guard an LLM endpoint. Clients only change their base URL.
 
     Every setting is a flag, an environment variable (--limit-texts is GUARDPROXY_LIMIT_TEXTS) and a key of the TOML
     file (limit_texts). A flag overrides the environment, the environment the file. Pass secrets by the environment or
     the file, because other users of the machine can see flags.
     """
+    if as_json and not check:
+        fail("--json is the form of what --check prints")
     try:
         settings = load(
             {name: value for name, value in flags.items() if value not in (None, [])}, file=config, warn=complain
@@ -54,24 +56,34 @@ def serve(config: Path | None = None, check: bool = False, **flags: Any) -> None
         if not settings.core_files:
             refuse_core_files()
         if check:
-            raise typer.Exit(_checked(settings))
+            raise typer.Exit(_checked(settings, as_json=as_json))
         if settings.workers > 1:
             from guardproxy import server  # noqa: PLC0415
 
             raise typer.Exit(server.several(settings))
         _serve_alone(settings)
     except GuardproxyError as error:
-        for line in str(error).splitlines():
-            complain(line)
+        faults = str(error).splitlines()
+        if as_json:
+            say_json({"ok": False, "parts": [{"part": "settings", "ok": False, "says": faults}]}, 2)
+        else:
+            for fault in faults:
+                complain(fault)
         raise typer.Exit(2) from None
 
 
-def _checked(config: Config) -> int:
+def _checked(config: Config, *, as_json: bool) -> int:
     """Prints what a start with these settings would read. Returns the exit code."""
     from guardproxy import server  # noqa: PLC0415
 
+    parts = list(server.check(config))
+    if as_json:
+        are_right = all(part.is_right for part in parts)
+        shown = [{"part": part.name, "ok": part.is_right, "says": part.text.splitlines()} for part in parts]
+        say_json({"ok": are_right, "parts": shown}, 2)
+        return 0 if are_right else 2
     faults = 0
-    for part in server.check(config):
+    for part in parts:
         first, *others = part.text.splitlines() or [""]
         say(f"{'ok   ' if part.is_right else 'wrong'}  {part.name:<10} {first}")
         for line in others:
@@ -102,7 +114,13 @@ _CHECK = Parameter(
     ),
     annotation=bool,
 )
-_PARAMETERS = (_FILE, _CHECK, *map(option, SETTINGS.values()))
+_AS_JSON = Parameter(
+    "as_json",
+    Parameter.KEYWORD_ONLY,
+    default=typer.Option(False, "--json", help="Print what --check finds as JSON.", show_default=False),
+    annotation=bool,
+)
+_PARAMETERS = (_FILE, _CHECK, _AS_JSON, *map(option, SETTINGS.values()))
 serve.__signature__ = Signature(_PARAMETERS)  # type: ignore[attr-defined]  # typer reads the options from it
 serve.__annotations__ = {parameter.name: parameter.annotation for parameter in _PARAMETERS}
 

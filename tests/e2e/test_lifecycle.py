@@ -144,6 +144,24 @@ def test_a_check_opens_and_writes_nothing(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize(
+    ("words", "code", "wrong"),
+    [
+        (["--check", "--upstream", "https://api.example"], 0, []),
+        (["--check", "--upstream", "https://api.example", "--policies", "strct"], 2, ["policies"]),
+        (["--check", "--upstream", "ftp://x", "--workers", "0"], 2, ["settings"]),
+    ],
+)
+def test_a_check_as_json_has_every_part(words: list[str], code: int, wrong: list[str], tmp_path: Path) -> None:
+    done = processes.run("serve", *words, "--json", cwd=tmp_path)
+    said = json.loads(done.stdout)
+    assert (done.returncode, said["ok"]) == (code, not code)
+    assert [part["part"] for part in said["parts"] if not part["ok"]] == wrong
+    assert all(part["says"] for part in said["parts"])
+    alone = processes.run("serve", *words[1:], "--json", cwd=tmp_path)
+    assert (alone.returncode, alone.stdout) == (2, "")
+
+
 def test_a_check_says_what_a_start_says(tmp_path: Path) -> None:
     """Faults of each part of the start: the start names the first of them, the check names all."""
     faults = [["--client-keys", "keys"], ["--policies", "strct"], ["--audit-sink", "none"], ["--audit-key", "gone"]]
