@@ -120,6 +120,7 @@ class Driver:
         self._more = frozenset(map(str.lower, config.answer_header))
         self._scan_s = 0.0
         self._is_intended = self.is_recorded = False  # whether the log holds the intent, and the record
+        self._is_taken = False  # whether the recorder has the record
         self._retry_s = 1  # the value of `Retry-After` in a 503
         self.finished: Finish | None = None
 
@@ -309,7 +310,9 @@ class Driver:
         data, self.is_recorded = command.data, True
         is_large = self._steps is not None and not is_small(self.exchange)
         try:
-            await self._recorder.keep(await self._beside(lambda: command.record) if is_large else command.record)
+            record = await self._beside(lambda: command.record) if is_large else command.record
+            self._is_taken = True
+            await self._recorder.keep(record)
         except AuditError as error:
             _log.error("record not kept", extra={"id": self.exchange.setting.id, "error": str(error)})
             data, self.is_recorded = command.failed, False
@@ -331,18 +334,28 @@ class Driver:
         await self._written(self._response.write_eof())
 
     async def _gone(self) -> None:
-        """Ends the exchange of a client that left. Its record is kept; no task waits for it."""
-        if self.finished is not None:
-            return
-        commands: list[Command] = []
-        with suppress(Interrupted):
-            commands = await self._receive(DownstreamGone(_clock()))
-        for command in commands or self._unseen:
-            if isinstance(command, Finish):
-                self.finished = command
-                with suppress(Interrupted):
-                    await self._beside(lambda finish=command: finish.record)  # type: ignore[misc]
-                self._recorder.take(command.record)
+        """Ends the exchange of a client that left. Its record is kept, however often the task is cancelled meanwhile: aiohttp
+        cancels it when the connection ends, also if the driver has cut it, and so does the end of the proxy."""
+        ending = asyncio.ensure_future(self._end_without_client())
+        is_cancelled = False
+        while not ending.done():
+            try:
+                await asyncio.shield(ending)
+            except asyncio.CancelledError:
+                is_cancelled = True
+        ending.result()
+        if is_cancelled:
+            raise asyncio.CancelledError
+
+    async def _end_without_client(self) -> None:
+        if self.finished is None:
+            commands = await self._receive(DownstreamGone(_clock())) or self._unseen
+            self.finished = next((command for command in commands if isinstance(command, Finish)), None)
+        if self.finished is not None and not self._is_taken:
+            finish = self.finished
+            record = await self._beside(lambda: finish.record)
+            self._is_taken = True
+            self._recorder.take(record)
 
 
 def _show(happened: Input, commands: Sequence[Command]) -> None:

@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from guardproxy.audit import Record
 from guardproxy.config import Config
+from guardproxy.exchange import Command, DownstreamGone, Finish, Input
 from guardproxy.server.driver import Driver, _with_path
 from guardproxy.server.status import Metrics
+from guardproxy.server.steps import Steps
 from tests.kit.play import policy_set, setting
+from tests.kit.records import plain_record
 
 POLICY = """
 policy: p
@@ -57,6 +64,70 @@ async def test_a_write_that_goes_through_changes_nothing() -> None:
     written.set_result(None)
     await driver(transport)._written(written)
     assert not transport.aborted
+
+
+class Ending:
+    """An exchange that ends when its client is gone."""
+
+    setting = SimpleNamespace(tenant="acme", id="0123")
+
+    def __init__(self, finish: Finish) -> None:
+        self.finish = finish
+
+    def receive(self, happened: Input) -> list[Command]:
+        return [self.finish] if isinstance(happened, DownstreamGone) else []
+
+
+@dataclass
+class Desk:
+    """A driver whose steps wait for `go_on`. `taken`: the records that the recorder has."""
+
+    finish: Finish = field(default_factory=lambda: Finish("client_closed", composing=lambda: plain_record(id="0123")))
+    steps: Steps = field(default_factory=lambda: Steps(1))
+    go_on: threading.Event = field(default_factory=threading.Event)
+    taken: list[Record] = field(default_factory=list)
+
+    def driver(self) -> Driver:
+        nothing: Any = None
+        recorder: Any = SimpleNamespace(take=self.taken.append)
+        exchange: Any = Ending(self.finish)
+        self.steps._pool.submit(self.go_on.wait)
+        return Driver(exchange, nothing, nothing, nothing, recorder, Metrics(), Config(), self.steps)
+
+
+@pytest.fixture
+def desk(monkeypatch: pytest.MonkeyPatch) -> Iterator[Desk]:
+    """Every step of its exchange is a long one."""
+    monkeypatch.setattr("guardproxy.server.driver.is_short", lambda happened, exchange: False)
+    monkeypatch.setattr("guardproxy.server.driver.is_small", lambda exchange: False)
+    made = Desk()
+    yield made
+    made.go_on.set()
+    made.steps.close()
+
+
+async def test_a_record_is_kept_however_often_its_task_is_cancelled(desk: Desk) -> None:
+    task = asyncio.create_task(desk.driver()._gone())
+    for _ in range(3):
+        await asyncio.sleep(0)
+        task.cancel()
+    desk.go_on.set()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert desk.taken == [desk.finish.record]
+
+
+async def test_a_record_is_kept_if_the_client_leaves_while_it_is_made(desk: Desk) -> None:
+    driver = desk.driver()
+    task = asyncio.create_task(driver._finish(desk.finish))
+    await asyncio.sleep(0)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    desk.go_on.set()
+    for _ in range(2):
+        await driver._gone()
+    assert desk.taken == [desk.finish.record]
 
 
 @pytest.mark.parametrize(
