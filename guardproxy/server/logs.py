@@ -62,7 +62,9 @@ class _TextFormatter(logging.Formatter):
         self._is_coloured = is_coloured
 
     def format(self, record: logging.LogRecord) -> str:
-        members = {name: value for name, value in vars(record).items() if name not in _OWN_MEMBERS}
+        # Libraries mark every entry of a process: Ray adds `_ray_timestamp_ns`.
+        given = {name: value for name, value in vars(record).items() if not name.startswith("_")}
+        members = {name: value for name, value in given.items() if name not in _OWN_MEMBERS}
         clock = time.strftime("%H:%M:%S", time.localtime(record.created))
         level = self._in_style(record.levelname.lower().ljust(7), _LEVEL_STYLES.get(record.levelno, "0"))
         shown = [f"{self._in_style(name, '2')}={_value(value)}" for name, value in members.items() if value is not None]

@@ -136,6 +136,7 @@ def test_too_many_exchanges_are_refused_at_once_and_may_be_sent_again(
     hang = json.dumps(
         {"model": "scripted", "max_tokens": 9, "messages": [{"role": "user", "content": "hang early"}]}
     ).encode()
+    wait_value(quick, "guardproxy_open_exchanges", lambda count: count == 0)  # those of earlier tests may still end
     with ExitStack() as stack:
         for _ in range(3):
             client = stack.enter_context(connect(quick))
