@@ -62,7 +62,15 @@ def written(form: str, terminal: bool, monkeypatch: pytest.MonkeyPatch) -> str:
     monkeypatch.setattr(stream, "isatty", lambda: terminal)
     monkeypatch.setattr("sys.stderr", stream)
     logs.configure("info", form)
-    members = {"route": HOSTILE, "rules": [], "limits": ["limits few", "b"], "ms": 1.5, "none": None, "empty": "", "_mark": 1}
+    members = {
+        "route": HOSTILE,
+        "rules": [],
+        "limits": ["limits few", "b"],
+        "ms": 1.5,
+        "none": None,
+        "empty": "",
+        "_mark": 1,
+    }
     logging.getLogger("guardproxy.x").info("exchange", extra=members)
     logging.getLogger("guardproxy.x").warning("late %s", HOSTILE)
     return stream.getvalue()
