@@ -169,6 +169,7 @@ def test_a_settlement_that_is_answered_while_others_are_sent_again_is_not_sent_a
     desk.shared.is_away = True
     for name in ("a", "b"):
         desk.perform(settle(name))
+    assert desk.store.unsettled == 2
 
     class Answering(Shared):
         async def perform(self, calls: Sequence[Call]) -> tuple[Answer, ...]:
@@ -178,7 +179,7 @@ def test_a_settlement_that_is_answered_while_others_are_sent_again_is_not_sent_a
 
     desk.store._store = answering = Answering()
     asyncio.run(desk.store.renew())
-    assert answering.asked == 2
+    assert (answering.asked, desk.store.unsettled) == (2, 0)
 
 
 def test_a_settlement_among_other_calls_is_answered_in_its_place() -> None:
