@@ -214,11 +214,7 @@ def export(
             fail(error, 1)
     if as_json:
         results = {name: asdict(result) for name, result in parity.items()}
-        say(
-            json.dumps(
-                {"folder": str(out), "kind": loaded.kind, "outputs": loaded.outputs, "parity": results}, indent=2
-            )
-        )
+        say_json({"folder": str(out), "kind": loaded.kind, "outputs": loaded.outputs, "parity": results}, 2)
     else:
         say(f"{loaded.architecture}, up to {loaded.max_tokens} tokens: {', '.join(loaded.outputs)}", "")
         rows = [["against torch", "rows", "logit, most", "score, most", "score, mean", "other side"]]

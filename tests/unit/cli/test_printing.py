@@ -240,6 +240,8 @@ def prints(tree: ast.AST) -> Iterator[str]:
         name = ast.unparse(node) if isinstance(node, ast.Attribute | ast.Name) else ""
         if name in ("print", "typer.echo", "typer.secho", "click.echo", "sys.stdout", "sys.stderr", "Console"):
             yield name
+        if isinstance(node, ast.Call) and ast.unparse(node.func) == "say" and "json.dumps" in ast.unparse(node):
+            yield "say(json.dumps)"  # it escapes the line feeds of JSON; `say_json` does not
         if isinstance(node, ast.ImportFrom):
             yield from (
                 alias.name for alias in node.names if alias.name in ("Console", "echo", "secho", "stdout", "stderr")
@@ -256,8 +258,10 @@ def test_only_one_file_of_the_command_line_prints(path: Path) -> None:
 
 
 def test_the_test_of_printing_finds_what_prints() -> None:
-    tree = ast.parse("from rich.console import Console\nprint(1)\nsys.stdout.write('x')\ntyper.echo('y')")
-    assert set(prints(tree)) == {"Console", "print", "sys.stdout", "typer.echo"}
+    tree = ast.parse(
+        "from rich.console import Console\nprint(1)\nsys.stdout.write('x')\ntyper.echo('y')\nsay(json.dumps(1))"
+    )
+    assert set(prints(tree)) == {"Console", "print", "sys.stdout", "typer.echo", "say(json.dumps)"}
 
 
 def test_lines_are_cut_and_escaped(capsys: pytest.CaptureFixture[str]) -> None:
