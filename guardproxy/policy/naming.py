@@ -16,6 +16,7 @@ from urllib.parse import unquote
 
 LIMIT_CHARS = 200
 LIMIT_PARTS = 12
+LIMIT_KEY_CHARS = 2048  # in a name that is counted: no server has a longer one, and the work holds the event loop
 LIMIT_MARKS = 64  # combining marks in a row that are put in order together
 # Names with which the upstream chooses the model.
 _CHOSEN_UPSTREAM = frozenset(("auto", "default", "router"))
@@ -26,7 +27,8 @@ _TOOL = re.compile(r"[a-z0-9._:/-]+", re.ASCII)
 _BREAK = re.compile(r"--|__|[/:@~#+]|(?<=[a-z])\.(?=[a-z])", re.ASCII)
 _VARIANT = re.compile(r"[:@#~+]", re.ASCII)
 _VERSION = re.compile(r"(?:[-@]20\d\d-?\d\d-?\d\d|-\d{4}|-latest|-v\d{1,2})\Z", re.ASCII)
-_PROVIDER = re.compile(r".*(?:/|--|(?<=[a-z])\.(?=[a-z]))", re.ASCII | re.DOTALL)
+# The anchor keeps a long name without a separator from being searched again from each of its characters.
+_PROVIDER = re.compile(r"\A.*(?:/|--|(?<=[a-z])\.(?=[a-z]))", re.ASCII | re.DOTALL)
 _DECODINGS = 4  # of a name that was percent-encoded again and again
 _SPACES = re.compile(r"\s+")
 
@@ -102,7 +104,10 @@ def _shorten(part: str) -> Iterator[str]:
 def model_key(name: str) -> str:
     """Returns the one name under which a model is counted, however a client spells it: without percent spelling, in lower
     case and compatibility form (NFKC), without spaces, and without what names its provider, such as `models/`, `openai/`
-    and `us.anthropic.`, or `:latest`. Versions and other variants are other models."""
+    and `us.anthropic.`, or `:latest`. Versions and other variants are other models. It is empty for every name that is too
+    long, so that such names are counted together."""
+    if len(name) > LIMIT_KEY_CHARS:
+        return ""
     return _model_key.__wrapped__(name) if len(name) > LIMIT_CHARS else _model_key(name)
 
 
@@ -113,7 +118,7 @@ def _model_key(name: str) -> str:
             break
         name = unquote(name, errors="surrogateescape")
     plain = fold(name).strip("/").removesuffix(":latest")
-    return _PROVIDER.sub("", plain, count=1) or plain
+    return _PROVIDER.sub("", plain) or plain
 
 
 def tool_readings(name: str) -> tuple[str, ...] | None:

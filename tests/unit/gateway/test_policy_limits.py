@@ -234,17 +234,19 @@ def test_a_duty_that_plans_without_the_store_is_run_again_too() -> None:
     assert Planning().refusals(head) == ()
 
 
-def test_long_names_that_clients_make_up_are_not_kept() -> None:
+@pytest.mark.parametrize(("chars", "kept"), [(2_000, 0), (10_000, 1)])
+def test_long_names_that_clients_make_up_are_not_kept(chars: int, kept: int) -> None:
+    """Those that are too long for any model count as one, so that one is kept for all of them."""
     file = (
         '[[limit]]\nname = "a"\nunit = "cost"\nbudget = "9/day"\nper = ["model"]\n[price."*"]\ninput = 1\noutput = 1\n'
     )
     it = desk(file=file)
-    before = _whose.cache_info().currsize
+    _whose.cache_clear()
     for number in range(3):
-        assert it.ask(str(number) * 10_000).answers
+        assert it.ask(str(number) * chars).answers
     assert (it.file._late, it.file.prices._own._known) == ({}, {})
-    assert _whose.cache_info().currsize == before
-    (told,) = it.ask("1" * 10_000).answers
+    assert _whose.cache_info().currsize == kept
+    (told,) = it.ask("1" * chars).answers
     assert told.answers != (0,), "they are counted all the same"
 
 

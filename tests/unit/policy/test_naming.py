@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from guardproxy.policy.naming import (
     LIMIT_CHARS,
+    LIMIT_KEY_CHARS,
     LIMIT_MARKS,
     glob_readings,
     lower_case,
@@ -164,10 +165,19 @@ def test_a_model_has_one_key_however_it_is_spelled(
         ("a%", "a%"),
         ("%ff", "\udcff"),
         ("x" * 999, "x" * 999),
+        ("x" * (LIMIT_KEY_CHARS + 1), ""),
     ],
 )
 def test_what_is_another_model_has_another_key(name: str, key: str) -> None:
     assert model_key(name) == key
+
+
+@pytest.mark.parametrize("unit", ["a", "a/", "a.", "-", "%25", "a ", "\u0315"])
+def test_the_work_for_a_long_name_is_linear(unit: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A squared search takes minutes for these names."""
+    chars = 200_000
+    monkeypatch.setattr("guardproxy.policy.naming.LIMIT_KEY_CHARS", chars)
+    assert len(model_key(unit * (chars // len(unit)))) <= chars
 
 
 @given(st.text(max_size=2 * LIMIT_CHARS))
