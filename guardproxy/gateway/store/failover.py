@@ -68,10 +68,13 @@ class Failover:
 
     async def perform(self, calls: Sequence[Call]) -> tuple[Answer, ...]:
         """See `Store.perform`. A settlement is kept and sent later if the store does not answer; its answer is then `True`."""
-        shared = [call for call in calls if not isinstance(call, Settle) or await self._is_kept(call)]
-        if len(shared) < len(calls):
-            answers = iter(await self.perform(shared) if shared else ())
-            return tuple([next(answers) if call in shared else True for call in calls])
+        is_shared = [not isinstance(call, Settle) or await self._is_kept(call) for call in calls]
+        shared = [call for call, is_sent in zip(calls, is_shared, strict=True) if is_sent]
+        answers = iter(await self._perform(shared) if shared else ())
+        return tuple([next(answers) if is_sent else True for is_sent in is_shared])
+
+    async def _perform(self, calls: Sequence[Call]) -> tuple[Answer, ...]:
+        """Returns the answers of the store or, while it is away, of the substitute."""
         if self._is_away and (self._is_asking or self._clock() < self._until_s):
             return await self._substitute(calls)
         is_asking = self._is_away
@@ -137,7 +140,8 @@ class Failover:
         return True
 
     async def _ask(self, calls: Sequence[Call]) -> tuple[Answer, ...]:
-        names = [(call.key, call.id) for call in calls if isinstance(call, Settle)]
+        settled = [(call.key, call.id) for call in calls if isinstance(call, Settle)]
+        names = [name for name in settled if name in self._unsettled]  # another call may have sent one meanwhile
         for name in names:
             self._sent_s.setdefault(name, self._clock())
         answers = await self._store.perform(calls)

@@ -195,6 +195,36 @@ def test_a_settlement_among_other_calls_is_answered_in_its_place() -> None:
     assert desk.perform(settle("c", is_sum=False)) == (True,), "the substitute has what it took"
 
 
+def test_calls_that_are_equal_are_answered_in_their_places() -> None:
+    desk = Desk("local")
+    desk.shared.is_away = True
+    desk.perform(Take("r", "a", 5, 9))
+    rate = settle("a", is_sum=False)
+    assert desk.perform(rate, CALL, rate, CALL) == (True, 1, True, 2)
+
+
+def test_a_settlement_that_the_first_call_made_up_for_is_not_lost_later() -> None:
+    """The call that finds the store back sends what is unsettled, its own settlements too, and fails after that."""
+    desk = Desk("closed")
+    desk.shared.is_away = True
+    desk.perform(settle("a"))
+    desk.shared.now_s += PAUSE_S
+    desk.shared.is_away = False
+
+    class Failing(Shared):
+        async def perform(self, calls: Sequence[Call]) -> tuple[Answer, ...]:
+            self.is_away = self.asked > 1  # after the renewal and the settlements
+            return await super().perform(calls)
+
+    desk.store._store = Failing()
+    assert desk.perform(settle("b")) == (True,)
+    desk.store._store = desk.shared
+    assert (desk.store.unsettled, desk.store._sent_s) == (0, {})
+    desk.shared.now_s += REPEAT_S + 1
+    asyncio.run(desk.store.renew())
+    assert desk.store.lost == 0
+
+
 def test_without_a_lease_nothing_is_renewed() -> None:
     desk = Desk("closed")
     store = Failover(desk.shared, "closed", lambda: 0.0, desk.told.append)
