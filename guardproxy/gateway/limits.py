@@ -117,15 +117,17 @@ class UsageLimits(Duty):
     def plan(self, head: Head, request: Request) -> Steps[Plan | None] | None:
         """Reserves what the body decides. Returns no plan. Raises `DownstreamError` (403 for a model without a price, 429)."""
         amounts: list[tuple[LimitRule, int]] = []
-        counted, models = self._counted(head, request)
+        counted, models, unpriced = self._counted(head, request)
         for rule, units in counted:
             if units is not None:
                 amounts.append((rule, units))
                 continue
             self._exceeded(rule, self._entry(head.id), ErrorCode.OUT_OF_SCOPE)
             if not rule.is_shadow:
-                message = f"{_named(rule)} counts costs, and the model has no price"
-                raise DownstreamError(ErrorCode.OUT_OF_SCOPE, message, "model")
+                name = f": `{unpriced}`" if 0 < len(unpriced) <= MOST_CHARS else ""
+                message = f"{_named(rule)} counts costs, and the model has no price{name}"
+                field = "model" if unpriced in ("", request.model) else None  # it may be the model of a tool
+                raise DownstreamError(ErrorCode.OUT_OF_SCOPE, message, field)
         return self._planned(head, amounts, models) if amounts else None
 
     def counted(self, head: Head, request: Request) -> list[tuple[LimitRule, int | None]]:
@@ -133,12 +135,13 @@ class UsageLimits(Duty):
         model without a price."""
         return self._counted(head, request)[0]
 
-    def _counted(self, head: Head, request: Request) -> tuple[list[tuple[LimitRule, int | None]], Sequence[str]]:
-        """Returns what `counted` does, and every model that the request names."""
+    def _counted(self, head: Head, request: Request) -> tuple[list[tuple[LimitRule, int | None]], Sequence[str], str]:
+        """Returns what `counted` does, every model that the request names, and the first of them without a price, if a limit
+        counts costs."""
         policies = self._policies()
         codec = policies.formats.codec_for(head.route)
         if codec is None:
-            return [], ()
+            return [], (), ""
         known, has_section = self._known(), not policies.section_names.isdisjoint(SECTIONS)
         section = self._conditions_of(policies) if has_section else _NO_CONDITIONS
         read = statement_of if known.asks_much or section.asks_much else brief_statement_of
@@ -163,7 +166,11 @@ class UsageLimits(Duty):
                 units.append((rule, rates.cost(use) if rates else None))
             else:
                 units.append((rule, 1))
-        return units, about.named_models
+        unpriced = ""
+        if any(counted is None for _, counted in units):
+            every = ((name, known.prices.rates((name,), head.unix_s, prompt, prices)) for name in about.named_models)
+            unpriced = next((name for name, rates in every if rates is None), "")
+        return units, about.named_models, unpriced
 
     def _conditions_of(self, policies: PolicySet) -> _Conditions:
         """Returns what conditions of policies and of their limits read."""

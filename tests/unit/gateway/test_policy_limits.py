@@ -250,6 +250,30 @@ def test_long_names_that_clients_make_up_are_not_kept(chars: int, kept: int) -> 
     assert told.answers != (0,), "they are counted all the same"
 
 
+@pytest.mark.parametrize(
+    ("model", "body", "name", "place"),
+    [
+        ("n", {}, ": `n`", "model"),
+        ("m", {"tools": [{"type": "image_generation", "model": "images"}]}, ": `images`", None),
+        ("m", {"moderation": {"model": "judge"}}, ": `judge`", None),
+        ("n" * 300, {}, "", "model"),
+        ("", {}, "", "model"),
+    ],
+)
+def test_a_refusal_for_want_of_a_price_names_the_model(
+    model: str, body: Mapping[str, Any], name: str, place: str | None
+) -> None:
+    """A request may name several, such as that of a tool, whose cost nobody knows."""
+    it = desk("policy: p\nlimits: [{name: money, unit: cost, budget: 9/day}]\nprices: {m: {input: 2, output: 3}}\n")
+    with pytest.raises(DownstreamError) as refused:
+        it.ask(model, body, route="POST /v1/responses")
+    assert (refused.value.code, refused.value.field) == ("out_of_scope", place)
+    assert str(refused.value).endswith(f"the model has no price{name}")
+    free = "prices: {m: {input: 2, output: 3}, '*': {input: 0, output: 0}}\n"
+    it = desk(f"policy: p\nlimits: [{{name: money, unit: cost, budget: 9/day}}]\n{free}")
+    assert it.ask(model or "m", body, route="POST /v1/responses").answers
+
+
 def test_a_limit_of_costs_follows_the_prices_of_policies() -> None:
     money = "limits: [{name: money, unit: cost, budget: 0.001/day}]\n"
     it = desk(f"policy: p\n{money}prices: {{m: {{input: 2, output: 3}}}}\n")
