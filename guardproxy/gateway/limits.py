@@ -300,7 +300,9 @@ class UsageLimits(Duty):
             return None
         codec = self._policies().formats.codec_for(record.route)
         use = token_use(record, codec.contract if codec else None)
-        used = {"requests": 1, "parallel": 0, "tokens": use.prompt + use.answer, "cost": record.cost or 0}
+        # What a model without a price cost is not known, such as one that a policy chose: then the reservation counts.
+        cost = record.cost if record.cost is not None or use.prompt or use.answer else 0
+        used = {"requests": 1, "parallel": 0, "tokens": use.prompt + use.answer, "cost": cost}
         return self._replaced(entry.held, used)
 
     def abandon(self, head: Head) -> Steps[None] | None:
@@ -308,11 +310,12 @@ class UsageLimits(Duty):
         entry = self._open.pop(head.id, None)
         return self._replaced(entry.held, {"requests": 1}) if entry else None
 
-    def _replaced(self, held: Sequence[_Reservation], used_by_unit: Mapping[str, int]) -> Steps[None] | None:
-        """Replaces what an exchange reserved with what it used, by unit."""
+    def _replaced(self, held: Sequence[_Reservation], used_by_unit: Mapping[str, int | None]) -> Steps[None] | None:
+        """Replaces what an exchange reserved with what it used, by unit; `None`: as much as it reserved."""
         calls: list[Settle] = []
         for rule, take in held:
-            used = rule.used(used_by_unit.get(rule.unit, 0))
+            units = used_by_unit.get(rule.unit, 0)
+            used = take.amount if units is None else rule.used(units)
             used = used if used < LARGEST else LARGEST
             if used != take.amount or take.holds_s:
                 calls.append(Settle(take.key, take.id, take.amount, used, not rule.period_us, take.ttl_s))

@@ -117,7 +117,15 @@ def test_costs_follow_prices_in_millionths() -> None:
     assert shadow.ask(model="unknown").answers == []
     priced = shadow.ask()
     shadow.settle(priced)
-    assert shadow.ask().answers == [StoreAnswered("limits", (0,))], "an exchange without a known cost takes nothing"
+    assert shadow.ask().answers == [StoreAnswered("limits", (1250,))], "a cost that nobody knows is what was reserved"
+
+
+@pytest.mark.parametrize(("record", "level"), [({}, 1250), ({"prompt": 0, "answer": 0}, 0), ({"cost": 7}, 7)])
+def test_an_answer_of_a_model_without_a_price_is_not_free(record: dict[str, Any], level: int) -> None:
+    """A policy or a duty may choose another model than the client, after the cost was reserved."""
+    desk = Desk(limit("a", "cost", 'budget = "9/day"') + PRICE)
+    desk.settle(desk.ask(), **record)
+    assert desk.ask().answers == [StoreAnswered("limits", (level,))]
 
 
 def test_simultaneous_requests_are_given_back_at_the_end_or_when_a_process_died() -> None:
