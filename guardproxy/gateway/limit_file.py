@@ -74,7 +74,7 @@ def read_limits(text: bytes, where: str, table: PriceTable | None = None) -> Lim
     `ConfigError`."""
     try:
         stored = msgspec.convert(tomllib.loads(text.decode()), _StoredLimits)
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError, msgspec.ValidationError) as error:
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError, msgspec.ValidationError, RecursionError) as error:
         raise ConfigError(f"{where}: {error}") from None
     for glob, price in stored.price.items():
         if not price.is_right():

@@ -125,6 +125,8 @@ def _read_keys(text: bytes, where: str) -> dict[str, Any]:
     for described in found:
         if not isinstance(described, dict) or described.get("use", "sig") != "sig":
             continue
+        if not isinstance(described.get("kid"), str | None):
+            continue  # no token can name it
         try:
             key = jwt.PyJWK(described)
         except (jwt.PyJWTError, ValueError, TypeError, AttributeError):

@@ -450,6 +450,7 @@ def test_keys_that_cannot_be_used_do_not_stop_the_others() -> None:
     read = tokens(
         {"kty": "new-kind"},
         {**public("RS256"), "alg": "RSA-OAEP"},
+        {**public("RS256"), "kid": ["RS256"]},
         public("RS256"),
         {**public("ES256"), "kid": "RS256"},
     )

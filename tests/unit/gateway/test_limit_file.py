@@ -45,6 +45,7 @@ def test_a_limit_says_what_it_counts(unit: str, lines: list[str], words: str) ->
     ("text", "message"),
     [
         (b"\xff", "l: 'utf-8' codec"),
+        (b"a = " + b"[" * 5000, "l: "),
         (b"[[limit]", "l: "),
         (b"x = 1", r"l: Object contains unknown field `x`"),
         (b'[[limit]]\nname = "a"', r"missing required field `unit` - at `\$.limit\[0\]`"),
