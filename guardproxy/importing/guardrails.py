@@ -91,7 +91,7 @@ def _guardrail(source: ImportSource, draft: ImportDraft, report: ImportReport, p
     converter = converters.get(kind)
     tree = converter(source, report, params, directions) if converter else _simple(kind, directions)
     if tree is None:
-        report.impossible(_why(kind), *path)
+        report.impossible(why_not(kind), *path)
         return
     in_parallel = "during_call" in modes
     rules = [rule | {"parallel": True} if in_parallel and _may_wait(rule) else rule for rule in tree["rules"]]
@@ -123,7 +123,8 @@ def _may_wait(rule: Mapping[str, Any]) -> bool:
     return bool(rule["action"] == "block" and rule["on"] != "response")
 
 
-def _why(kind: str) -> str:
+def why_not(kind: str) -> str:
+    """Returns why a guardrail or callback of this kind is not taken."""
     if "." in kind:
         return "code of your own: write a check as a plug-in"
     return f"the service `{plain_name(kind)}` is not asked; a check `http` can ask a service, or a plug-in"
@@ -137,7 +138,7 @@ def _older(source: ImportSource, draft: ImportDraft, report: ImportReport, name:
         if policy:
             report.taken(f"the policy `{policy}`", *where)
         else:
-            report.impossible(_why(str(kind)), *where)
+            report.impossible(why_not(str(kind)), *where)
     report.changed("policies hold for every request", *path, "default_on")
 
 

@@ -181,9 +181,8 @@ def _weighing(source: ImportSource) -> dict[str, dict[int, int]]:
 
 def _weights(source: ImportSource, indexes: list[int]) -> dict[int, int]:
     values = _by_key(source, indexes, _key_of(source, indexes))
-    least = min(values.values(), default=1.0)
-    scale = 1 / least if least < 1 else 1.0
-    return {index: min(MILLION, max(1, round(values.get(index, 1.0) * scale))) for index in indexes}
+    unit = min((1.0, *values.values()))
+    return {index: round(min(MILLION, max(1.0, values.get(index, 1.0) / unit))) for index in indexes}
 
 
 def _key_of(source: ImportSource, indexes: list[int]) -> str:

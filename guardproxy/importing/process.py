@@ -12,7 +12,7 @@ from typing import Any
 from guardproxy.config import SETTINGS
 from guardproxy.errors import ConfigError
 from guardproxy.importing.draft import ImportDraft, variable_of
-from guardproxy.importing.guardrails import convert_callback
+from guardproxy.importing.guardrails import convert_callback, why_not
 from guardproxy.importing.report import ImportReport
 from guardproxy.importing.source import ImportSource
 
@@ -160,16 +160,17 @@ def _cache(source: ImportSource, draft: ImportDraft, report: ImportReport) -> No
     report.taken("the policy `cache`", "litellm_settings", "cache")
     if kind in _SHARED:
         _state(source, draft, report, path)
-    else:
-        report.changed("each process has a cache of its own", *path, "type")
+    where = "`GUARDPROXY_STATE` in environment.sh" if kind in _SHARED else "each process has a cache of its own"
     if is_semantic:
-        report.changed("`mode: semantic`: questions that say the same in other words", *path, "type")
+        report.changed(f"`mode: semantic`: questions that say the same in other words; {where}", *path, "type")
         for name in (
             "similarity_threshold",
             "redis_semantic_cache_embedding_model",
             "qdrant_semantic_cache_embedding_model",
         ):
             report.needless("rules decide whether two questions say the same, not a distance of vectors", *path, name)
+    elif kind not in _SHARED:
+        report.changed(where, *path, "type")
 
 
 def _state(source: ImportSource, draft: ImportDraft, report: ImportReport, path: tuple[str, ...]) -> None:
@@ -196,12 +197,13 @@ def _state(source: ImportSource, draft: ImportDraft, report: ImportReport, path:
 def _callbacks(source: ImportSource, draft: ImportDraft, report: ImportReport) -> None:
     for name in _CALLBACKS:
         value = source.get("litellm_settings", name)
-        for index, kind in enumerate(value if isinstance(value, list) else [value]):
+        for index, kind in enumerate(value if isinstance(value, list) else [value] if value else []):
             path = ("litellm_settings", name, index) if isinstance(value, list) else ("litellm_settings", name)
-            _callback(str(kind), draft, report, path)
+            _callback(name, str(kind), draft, report, path)
 
 
-def _callback(kind: str, draft: ImportDraft, report: ImportReport, path: tuple[str | int, ...]) -> None:
+def _callback(place: str, kind: str, draft: ImportDraft, report: ImportReport, path: tuple[str | int, ...]) -> None:
+    """Converts a callback. `place`: the key that lists it."""
     if kind == "prometheus":
         report.taken("/metrics on the admin port; examples/monitoring has a dashboard", *path)
     elif kind in ("otel", "arize_phoenix"):
@@ -209,5 +211,7 @@ def _callback(kind: str, draft: ImportDraft, report: ImportReport, path: tuple[s
         report.changed("`otel_endpoint`, from OTEL_EXPORTER_OTLP_ENDPOINT; spans hold no text", *path)
     elif policy := convert_callback(kind, draft):
         report.taken(f"the policy `{policy}`", *path)
+    elif place == "callbacks":  # those may change or refuse requests; the others are told what happened
+        report.impossible(f"if it only logs, the audit log has the records; else, {why_not(kind)}", *path)
     else:
         report.needless("records are in the audit log; `guardproxy audit ship` and `audit export` send them on", *path)

@@ -73,6 +73,7 @@ def test_deployments_of_a_model_share_its_requests_by_weight() -> None:
         (({"weight": 0}, {"weight": 0}), (1, 1)),
         (({"weight": True, "rpm": 3}, {"rpm": "7"}), (3, 1)),
         (({"weight": 1e-9}, {"weight": 1}), (1, 1_000_000)),
+        (({"weight": 5e-324}, {"weight": 1}), (1, 1_000_000)),
         (({"rpm": 600},), (1,)),
     ],
 )

@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from guardproxy.importing.draft import DraftUpstream, ImportDraft
-from guardproxy.importing.process import REASONS, convert_process
+from guardproxy.importing.process import NEEDLESS, REASONS, convert_process
 from guardproxy.importing.report import ImportReport
 from guardproxy.importing.source import read_source
 
@@ -94,7 +94,9 @@ def test_a_semantic_cache_stays_one_and_reads_questions(kind: str) -> None:
     (rule,) = draft.policies["cache"]["rules"]
     assert (rule["on"], rule["action"]) == ("user", "flag")
     assert not draft.guards
-    assert notes["litellm_settings.cache_params.type"][0] == "changed"
+    result, text = notes["litellm_settings.cache_params.type"]
+    assert (result, "GUARDPROXY_STATE" in text) == ("changed", kind == "redis-semantic")
+    assert ("each process has a cache of its own" in text) == (kind == "qdrant-semantic")
     assert notes["litellm_settings.cache_params.similarity_threshold"][0] == "not possible"
     assert ("state" in draft.variables) == (kind == "redis-semantic")
 
@@ -130,3 +132,25 @@ def test_callbacks() -> None:
         "set_verbose": "changed",
         "json_logs": "taken",
     }
+
+
+@pytest.mark.parametrize(
+    ("place", "kind", "is_loss"),
+    [
+        ("callbacks", "guards.handler_instance", True),
+        ("callbacks", ["banned_keywords"], True),
+        ("callbacks", "hide_secrets", False),
+        ("callbacks", None, False),
+        ("success_callback", ["langfuse"], False),
+        ("failure_callback", "sentry", False),
+    ],
+)
+def test_a_callback_that_may_change_requests_is_a_loss(place: str, kind: object, is_loss: bool) -> None:
+    source = read_source(yaml.safe_dump({"litellm_settings": {place: kind}}).encode(), "f")
+    report = ImportReport(source, REASONS, NEEDLESS)
+    convert_process(source, ImportDraft(), report)
+    assert [note.is_loss for note in report.notes()] == [is_loss]
+
+
+def test_what_is_needless_has_a_reason() -> None:
+    assert set(REASONS) >= NEEDLESS
