@@ -17,7 +17,8 @@ import msgspec
 from guardproxy.errors import DownstreamError, ErrorCode
 from guardproxy.gateway.client_file import ClientFile, prefix_of
 
-_ESCAPE = re.compile(r"[%\\?\s\x00-\x1f\x7f]|\.\.")  # in the name of a model; with it, a server may read another one
+# In the name of a model; with it, a server may read another one, or a list of names.
+_ESCAPE = re.compile(r"[%\\?,\s\x00-\x1f\x7f]|\.\.")
 
 
 class KnownClient(msgspec.Struct, frozen=True):
@@ -32,8 +33,8 @@ class KnownClient(msgspec.Struct, frozen=True):
     policies: tuple[str, ...] = ()
 
     def may_name(self, model: str) -> bool:
-        """Whether the client may name a model. Case counts, and a glob takes no name with an escape or a path in it: what a
-        server may read differently is refused."""
+        """Whether the client may name a model. Case counts, and a glob takes no name with an escape, a path or a comma in it:
+        what a server may read differently is refused."""
         if self.models is None or model in self.models or "*" in self.models:
             return True
         return not _ESCAPE.search(model) and any(fnmatchcase(model, glob) for glob in self.models)

@@ -105,7 +105,7 @@ def model_key(name: str) -> str:
     """Returns the one name under which a model is counted, however a client spells it: without percent spelling, in lower
     case and compatibility form (NFKC), without spaces, and without what names its provider, such as `models/`, `openai/`
     and `us.anthropic.`, or `:latest`. Versions and other variants are other models. It is empty for every name that is too
-    long, so that such names are counted together."""
+    long or has a comma, which some gateways read as a list, so that such names are counted together."""
     if len(name) > LIMIT_KEY_CHARS:
         return ""
     return _model_key.__wrapped__(name) if len(name) > LIMIT_CHARS else _model_key(name)
@@ -118,6 +118,8 @@ def _model_key(name: str) -> str:
             break
         name = unquote(name, errors="surrogateescape")
     plain = fold(name).strip("/").removesuffix(":latest")
+    if "," in plain:
+        return ""
     return _PROVIDER.sub("", plain) or plain
 
 

@@ -236,6 +236,7 @@ def test_a_name_with_an_escape_fits_no_glob() -> None:
         "gpt-5/../gpt-9",
         "gpt-5\\..\\gpt-9",
         "gpt-5?model=gpt-9",
+        "gpt-5,gpt-9",
         "gpt-5 ",
         "gpt-5\n",
         "GPT-5",

@@ -166,6 +166,7 @@ def test_a_model_has_one_key_however_it_is_spelled(
         ("%ff", "\udcff"),
         ("x" * 999, "x" * 999),
         ("x" * (LIMIT_KEY_CHARS + 1), ""),
+        *((name, "") for name in ("gpt-5,gpt-5", "gpt-5%2Co/gpt-5", "gpt-5\uff0cm")),
     ],
 )
 def test_what_is_another_model_has_another_key(name: str, key: str) -> None:
