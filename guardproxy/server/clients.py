@@ -103,7 +103,7 @@ class ClientSource:
                 self.known = replace(self.known, tokens=None)
                 self._contents.pop(source, None)
                 _log.error("tokens are no longer accepted", extra={"error": str(error)})
-            if is_of_tokens and self.known.tokens is None:
+            if is_of_tokens and not (self.known.tokens and self.known.tokens.has_keys):
                 self._troubles[source] = f"tokens are not accepted: {error}"
         else:
             self._troubles.pop(source, None)

@@ -85,6 +85,8 @@ def test_keys_that_are_withdrawn_are_dropped_at_once(tmp_path: Path) -> None:
         assert found.known.tokens is not None
         assert not found.known.tokens.has_keys
         assert found.trouble == [f"tokens are not accepted: {path}: {module.NO_KEYS}"]
+        asyncio.run(found.step(str(path), partial(given, b"<html>")))
+        assert [trouble.startswith("tokens are not accepted: ") for trouble in found.trouble] == [True], "still not"
     asyncio.run(found.step(str(path), partial(given, KEY_SET)))
     assert found.known.tokens is not None
     assert found.known.tokens.has_keys
