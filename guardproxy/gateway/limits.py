@@ -35,10 +35,12 @@ from guardproxy.policy import (
     LimitRule,
     PolicySet,
     PriceList,
+    Rates,
     TokenUse,
     amount_words,
     keep,
     model_key,
+    model_readings,
 )
 from guardproxy.wire import Codec, Request, answers_of, brief_statement_of, statement_of
 
@@ -54,11 +56,23 @@ _NO_POLICIES = PolicySet((), {}, "")
 @dataclass(slots=True)
 class _Open:
     """An exchange under way. `held`: what it took from limits. `left`: what its limits leave. `refusals`: the limits that it
-    exceeded."""
+    exceeded. `highest`: the highest rates of the models that it names, if it names several."""
 
     held: list[_Reservation] = field(default_factory=list)
     left: list[Remaining] = field(default_factory=list)
     refusals: list[Refusal] = field(default_factory=list)
+    highest: Rates | None = None
+
+
+class _Counted(NamedTuple):
+    """What limits count of a request by its body. `units`: the limits with the units that each reserves; `None` for the cost of
+    a model without a price. `models`: every model that it names. `rates`: the highest of them, and `unpriced`: the first of
+    them without a price, if a limit counts costs."""
+
+    units: Sequence[tuple[LimitRule, int | None]] = ()
+    models: tuple[str, ...] = ()
+    rates: Rates | None = None
+    unpriced: str = ""
 
 
 class _Conditions(NamedTuple):
@@ -117,31 +131,31 @@ class UsageLimits(Duty):
     def plan(self, head: Head, request: Request) -> Steps[Plan | None] | None:
         """Reserves what the body decides. Returns no plan. Raises `DownstreamError` (403 for a model without a price, 429)."""
         amounts: list[tuple[LimitRule, int]] = []
-        counted, models, unpriced = self._counted(head, request)
-        for rule, units in counted:
+        counted = self._counted(head, request)
+        for rule, units in counted.units:
             if units is not None:
                 amounts.append((rule, units))
                 continue
             self._exceeded(rule, self._entry(head.id), ErrorCode.OUT_OF_SCOPE)
             if not rule.is_shadow:
-                name = f": `{unpriced}`" if 0 < len(unpriced) <= MOST_CHARS else ""
+                name = f": `{counted.unpriced}`" if 0 < len(counted.unpriced) <= MOST_CHARS else ""
                 message = f"{_named(rule)} counts costs, and the model has no price{name}"
-                field = "model" if unpriced in ("", request.model) else None  # it may be the model of a tool
+                field = "model" if counted.unpriced in ("", request.model) else None  # it may be the model of a tool
                 raise DownstreamError(ErrorCode.OUT_OF_SCOPE, message, field)
-        return self._planned(head, amounts, models) if amounts else None
+        if counted.rates and len(counted.models) > 1:
+            self._entry(head.id).highest = counted.rates
+        return self._planned(head, amounts, counted.models) if amounts else None
 
-    def counted(self, head: Head, request: Request) -> list[tuple[LimitRule, int | None]]:
+    def counted(self, head: Head, request: Request) -> Sequence[tuple[LimitRule, int | None]]:
         """Returns the limits that count a request by its body, each with the units that it reserves; `None` for the cost of a
         model without a price."""
-        return self._counted(head, request)[0]
+        return self._counted(head, request).units
 
-    def _counted(self, head: Head, request: Request) -> tuple[list[tuple[LimitRule, int | None]], Sequence[str], str]:
-        """Returns what `counted` does, every model that the request names, and the first of them without a price, if a limit
-        counts costs."""
+    def _counted(self, head: Head, request: Request) -> _Counted:
         policies = self._policies()
         codec = policies.formats.codec_for(head.route)
         if codec is None:
-            return [], (), ""
+            return _Counted()
         known, has_section = self._known(), not policies.section_names.isdisjoint(SECTIONS)
         section = self._conditions_of(policies) if has_section else _NO_CONDITIONS
         read = statement_of if known.asks_much or section.asks_much else brief_statement_of
@@ -157,6 +171,7 @@ class UsageLimits(Duty):
         prompt = -(-len(request.frame.data) // BYTES_A_TOKEN)
         asked_answers = answers_of(request.frame.tree, codec.contract.statements)
         units: list[tuple[LimitRule, int | None]] = []
+        rates: Rates | None = None
         for rule in rules:
             use = TokenUse(prompt, (asked_answers.longest or rule.answer_tokens) * asked_answers.number)
             if rule.unit == "tokens":
@@ -169,8 +184,8 @@ class UsageLimits(Duty):
         unpriced = ""
         if any(counted is None for _, counted in units):
             every = ((name, known.prices.rates((name,), head.unix_s, prompt, prices)) for name in about.named_models)
-            unpriced = next((name for name, rates in every if rates is None), "")
-        return units, about.named_models, unpriced
+            unpriced = next((name for name, found in every if found is None), "")
+        return _Counted(units, about.named_models, rates, unpriced)
 
     def _conditions_of(self, policies: PolicySet) -> _Conditions:
         """Returns what conditions of policies and of their limits read."""
@@ -302,6 +317,8 @@ class UsageLimits(Duty):
         use = token_use(record, codec.contract if codec else None)
         # What a model without a price cost is not known, such as one that a policy chose: then the reservation counts.
         cost = record.cost if record.cost is not None or use.prompt or use.answer else 0
+        if cost is not None and entry.highest and not _is_answered_by_first(record):
+            cost = max(cost, entry.highest.cost(use))
         used = {"requests": 1, "parallel": 0, "tokens": use.prompt + use.answer, "cost": cost}
         return self._replaced(entry.held, used)
 
@@ -356,6 +373,13 @@ def _whose(per: tuple[str, ...], client: str, tenant: str, model: str) -> str:
     scope = {"client": client, "tenant": tenant, "model": model}
     parts = "\0".join([scope[name] for name in per])
     return hashlib.blake2b(parts.encode("utf-8", "surrogatepass"), digest_size=12).hexdigest()
+
+
+def _is_answered_by_first(record: Record) -> bool:
+    """Whether the answer says that it comes from the model that the request names first. Others may be named for the case that
+    it fails, and cost more."""
+    first, answered = (model_readings(name) or () for name in (record.model, record.response.model))
+    return not set(first).isdisjoint(answered)
 
 
 def _wait_s(rule: LimitRule, take: Take, level: int, unix_s: float) -> float:

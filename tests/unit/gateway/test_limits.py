@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import structs
 
 from guardproxy.audit import Record, RecordedCache
 from guardproxy.errors import DownstreamError
@@ -126,6 +127,31 @@ def test_an_answer_of_a_model_without_a_price_is_not_free(record: dict[str, Any]
     desk = Desk(limit("a", "cost", 'budget = "9/day"') + PRICE)
     desk.settle(desk.ask(), **record)
     assert desk.ask().answers == [StoreAnswered("limits", (level,))]
+
+
+@pytest.mark.parametrize(
+    ("fallbacks", "answered", "level"),
+    [
+        (["large"], "large-2025-01-01", 7500),
+        (["large"], "", 7500),
+        (["large"], "m-2025-01-01", 7),
+        (["large"], "openai/m", 7),
+        (["m"], "other", 7),
+        (None, "other", 7),
+    ],
+)
+def test_an_answer_of_a_fallback_that_the_client_names_costs_the_highest_price(
+    fallbacks: list[str] | None, answered: str, level: int
+) -> None:
+    """The record has the cost at the price of the first model."""
+    desk = Desk(limit("a", "cost", 'budget = "9/day"') + PRICE + '[price."large"]\ninput = 90\noutput = 100\n')
+    trail = desk.ask(fallbacks=fallbacks)
+    response = structs.replace(plain_answer(), model=answered)
+    desk.settle(trail, model="m", cost=7, response=response)
+    assert desk.ask().answers == [StoreAnswered("limits", (level,))]
+    trail = desk.ask(fallbacks=fallbacks)
+    desk.settle(trail, model="m", cost=0, response=response, sizes={}, usage={})
+    assert desk.ask().answers[0].answers[0] == level + 1250, "an answer that was not asked for costs nothing"
 
 
 def test_simultaneous_requests_are_given_back_at_the_end_or_when_a_process_died() -> None:
