@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from guardproxy.events import Path
-from guardproxy.wire.json.walk import OTHERS, UNMAPPED, Map, MapLeaf, is_conversation
+from guardproxy.wire.json.walk import OTHERS, STRUCTURE, UNMAPPED, Map, MapLeaf, is_conversation
 
 _CONVERSATION = frozenset(
     ("system", "user", "assistant", "tool_result", "tool_arguments", "document", "reasoning", "refusal", "error")
@@ -23,6 +23,8 @@ _WORDS = frozenset(("structure", "name", "time", "padding"))
 _NAMING = re.compile(r".*(?:model|deployment|fallback)(?:s|id|ids|name|names|list|dict|group)?|engine(?:id|name)?")
 _HOLDERS = (dict, list)
 _CAN_NAME = (str, dict, list)
+_WITH_MODEL: Map = {"model": STRUCTURE}
+"""The map of an object in place of the name of a model."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,8 +53,7 @@ class NamingPlace:
                         continue
                     if isinstance(key, str) and may_name_model(key):
                         yield child
-                    else:
-                        waiting.append(child)
+                    waiting.append(child)
             elif isinstance(node, list):
                 waiting += node
 
@@ -123,7 +124,17 @@ def _see(
         return
     if leaf.names:
         places.append(NamingPlace(path, value, leaf, is_listed=True))
+        if leaf.names == "model" and type(value) in _HOLDERS:
+            _look_beside_model(value, path, places, skipped)
     elif leaf.how in _WORDS and type(value) in _HOLDERS:  # the map expects a word
         places.append(NamingPlace(path, value, UNMAPPED, is_listed=False))
     elif leaf.how == "text" and leaf.kind not in skipped and not (is_listed and leaf.kind != "unmapped"):
         places.append(NamingPlace(path, value, leaf, is_listed=False))
+
+
+def _look_beside_model(value: Any, path: Path, places: list[NamingPlace], skipped: frozenset[str]) -> None:
+    """Notes what objects at the place of a model say beside the `model`: a server could read further names there."""
+    items = [((*path, at), item) for at, item in enumerate(value)] if type(value) is list else [(path, value)]
+    for item_path, item in items:
+        if type(item) is dict:
+            _look(item, _WITH_MODEL, item_path, places, skipped, is_listed=True)

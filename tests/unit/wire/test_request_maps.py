@@ -56,6 +56,19 @@ def test_every_place_of_a_model_is_in_the_statement(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", FORMATS)
+def test_a_model_beside_the_name_of_a_model_is_named(name: str) -> None:
+    codec = FORMATS[name]
+    beside = ({"model": "a", "base_model": "b"}, {"model": "a", "fallbacks": [{"model": "a", "engine": "b"}]})
+    for place in asked(name):
+        if place.leaf.names == "model":
+            for value in (*beside, [beside[0]], {"model": ["a", "b"]}):
+                said = named(codec, place, value)
+                assert "b" in said.models or "model" in said.unclear, (place.name, value)
+            unknown = named(codec, place, {"model": "a", "x_new": ["b"]})
+            assert unknown.foreign or "b" in unknown.models or "model" in unknown.unclear, place.name
+
+
+@pytest.mark.parametrize("name", FORMATS)
 def test_every_place_with_the_name_of_a_model_is_one(name: str) -> None:
     wrong = [
         place.name

@@ -49,6 +49,12 @@ HOW: dict[Any, Any] = {
         ({"word": {"model": "w"}, "words": {"model": "v"}}, [("word", {"model": "w"}), ("words", {"model": "v"})]),
         ({"loose": {"known": "x", "more": "y"}, "new": "z"}, [("loose.more", "y"), ("new", "z")]),
         ({"talk": [{"model": "m"}], "turn": {"model": "m"}}, []),
+        ({"models": {"model": "a"}}, [("models", {"model": "a"})]),
+        ({"model": {"model": ["a"]}}, [("model", {"model": ["a"]}), ("model.model", ["a"])]),
+        (
+            {"models": ["b", {"model": "a", "x": "y"}]},
+            [("models.0", "b"), ("models.1", {"model": "a", "x": "y"}), ("models.1.x", "y")],
+        ),
         ({"loose": "whole", "other": 1, "chosen": None}, [("loose", "whole"), ("other", 1)]),
     ],
 )
@@ -76,6 +82,7 @@ def test_a_place_that_the_map_lists_is_told_from_others() -> None:
     ("value", "names"),
     [
         ({"judge_model": "a", "n": 1, "deep": [{"engine": {"x": "b"}}]}, ["a", {"x": "b"}]),
+        ({"models": [{"model": "a", "engine": "b"}]}, [[{"model": "a", "engine": "b"}], "a", "b"]),
         ({"model": 5, "models": None, "supports_model": True}, []),
         ("x", []),
     ],
