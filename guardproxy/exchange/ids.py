@@ -24,7 +24,7 @@ import msgspec
 
 from guardproxy.errors import DownstreamError, ErrorCode
 from guardproxy.events import Path
-from guardproxy.wire import StoredIds, read_body
+from guardproxy.wire import StoredIds, read_body, refuse_other_case
 from guardproxy.wire.json import UNMAPPED, TreeLeaf, dotted, edited, naming_places, write
 
 _SEAL_CHARS = 16
@@ -35,7 +35,7 @@ _IN_STRING = rb'(?:[^"\\]++|\\.)*+'
 _STRING_END = re.compile(_IN_STRING, re.DOTALL)
 _STEP = re.compile(rb'[^"{}\[\]]*+(?:([{}\[\]])|"(' + _IN_STRING + rb')"\s*+(:)?)', re.DOTALL)
 _OTHER = re.compile(rb'(?:[^"{}\[\]]++|"' + _IN_STRING + rb'")*+', re.DOTALL)
-_LIKE_ID = re.compile(r"\s*" + _ID + r"\s*", re.ASCII)
+_LIKE_ID = re.compile(r"[\s\ufeff]*" + _ID + r"[\s\ufeff]*")  # readers strip spaces of Unicode, and some a mark
 _MATCH_BYTES = 512  # no name and no id is longer
 _KNOWN = re.compile(_ID, re.ASCII)
 _SENT = re.compile(_ID.encode())
@@ -101,10 +101,13 @@ class SealedIds(msgspec.Struct, frozen=True):
 
     def opened_body(self, body: bytes) -> bytes:
         """Returns the body of a request with the ids of the upstream; the same bytes if it names none. Raises
-        `DownstreamError`, also 400 for a body that is not a JSON object."""
+        `DownstreamError`, also 400 for a body that is not a JSON object, and for a known field in other letters: routes without
+        a format have no other reader that refuses it."""
         if not body:
             return body
-        opened = self.opened(tree := read_body(body))
+        tree = read_body(body)
+        refuse_other_case(tree, self.stored.request)
+        opened = self.opened(tree)
         return body if opened is tree else write(opened)
 
     def opened_path(self, path: str) -> str:

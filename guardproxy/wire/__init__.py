@@ -82,7 +82,7 @@ from guardproxy.wire.registry import (
     missing_members,
     served,
 )
-from guardproxy.wire.requests import expect_list, expect_type, read_body
+from guardproxy.wire.requests import expect_list, expect_type, read_body, refuse_other_case
 from guardproxy.wire.routes import Route
 from guardproxy.wire.statements import (
     EVERY_SERVER,
@@ -204,6 +204,7 @@ __all__ = [
     "no_inputs",
     "pointer",
     "read_body",
+    "refuse_other_case",
     "route_spellings",
     "served",
     "sse",

@@ -107,6 +107,8 @@ def test_every_place_of_an_id_is_opened(tree: dict[str, Any], opened: dict[str, 
         {"conversation_id": "conv_1"},
         {"x_new": [{"deep": "resp_1"}]},
         {"x_new": " resp_1"},
+        {"x_new": ["\u00a0resp_1\u2028"]},
+        {"x_new": {"\ufeffresp_1": 1}},
         {"x_new": {"resp_1": 1}},
         {"conversation": {"id": CONVERSATION, "also": "conv_1"}},
         {"input": [{"role": "user", "content": "x", "conversation_id": "conv_1"}]},
@@ -149,6 +151,20 @@ def test_an_id_in_a_shape_that_a_lenient_server_could_read_is_refused(tree: dict
 def test_a_reference_to_a_stored_item_is_refused(name: str, item: dict[str, Any]) -> None:
     with pytest.raises(DownstreamError, match=f"`{name}` .* send the item itself"):
         IDS.opened_body(json.dumps({name: [{"role": "user", "content": "hi"}, item]}).encode())
+
+
+@pytest.mark.parametrize(
+    "tree",
+    [
+        {"items": [{"type": "item_reference", "ID": "msg_1"}]},
+        {"Items": [{"type": "item_reference", "id": "msg_1"}]},
+        {"items": [{"Type": "item_reference", "role": "user", "id": "msg_1"}]},
+        {"extra_body": {"INPUT": [{"id": "msg_1"}]}},
+    ],
+)
+def test_a_reference_in_other_letters_is_refused(tree: dict[str, Any]) -> None:
+    with pytest.raises(DownstreamError, match="must be written as"):
+        IDS.opened_body(json.dumps(tree).encode())
 
 
 @pytest.mark.parametrize("body", [b"", b'{"items": [{"type": "image_generation_call", "result": "iVBORw0K"}]}'])
