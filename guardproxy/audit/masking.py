@@ -11,7 +11,9 @@ from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
+from typing import TypeVar
 
+T = TypeVar("T")
 Span = tuple[int, int, str]
 
 
@@ -130,10 +132,10 @@ def mask(text: str, spans: Sequence[Span]) -> tuple[str, OffsetMap]:
     return "".join(parts), OffsetMap(starts, ends, tuple(masked_starts), tuple(masked_ends))
 
 
-def merge(spans: Iterable[Span]) -> list[Span]:
+def merge(spans: Iterable[tuple[int, int, T]]) -> list[tuple[int, int, T]]:
     """Merges overlapping spans and returns them sorted. The first span, or among equal starts the longest, gives the
-    replacement."""
-    out: list[Span] = []
+    replacement, or whatever is its third part."""
+    out: list[tuple[int, int, T]] = []
     for start, end, token in sorted(spans, key=lambda span: (span[0], -span[1])):
         if out and start < out[-1][1]:
             out[-1] = (out[-1][0], max(end, out[-1][1]), out[-1][2])

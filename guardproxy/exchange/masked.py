@@ -156,18 +156,11 @@ class Masks(msgspec.Struct):
         # A placeholder is not sensitive, though its letters may equal another short value. A masked placeholder could not be
         # restored.
         standing = [match.span() for match in PLACEHOLDER.finditer(text) if match[0] in self._own]
-        found = sorted(_outside(self._matcher.find(text), standing), key=lambda span: (span[0], -span[1]))
-        known: list[Span] = []
-        at = 0
-        while at < len(found):
-            # As `merge`, but only the first of overlapping values is looked up: a long value that repeats itself, such as a run
-            # of one letter, is found again at every character.
-            start, first_end = found[at]
-            end = first_end
-            while (at := at + 1) < len(found) and found[at][0] < end:
-                end = max(end, found[at][1])
-            known.append((start, end, self.tokens[text[start:first_end]]))
-        return known
+        found = _outside(self._matcher.find(text), standing)
+        # Only the first of overlapping values is looked up, after the merge: a long value that repeats itself, such as a run of
+        # one letter, is found again at every character.
+        merged = merge((start, end, end) for start, end in found)
+        return [(start, end, self.tokens[text[start:first_end]]) for start, end, first_end in merged]
 
     def masked(self, lane: Lane) -> MaskedText:
         if id(lane) not in self._masked:
