@@ -50,11 +50,12 @@ from guardproxy.gateway import Refusal, StoreAnswered
 from guardproxy.policy import BoundRules, FieldChange, Keeping, Outcome
 from guardproxy.shapes import is_harmless
 from guardproxy.wire import AnswerFacts
-from guardproxy.wire.json import is_plain_key, is_word
+from guardproxy.wire.json import LEAST_DIGITS, is_plain_key, is_word
 
 _EVERYTHING = ("*",)
 _QUOTED = re.compile(r'"(?:[^"\\]|\\.)*"')  # a word of a schema in an expectation
 _STEP = re.compile(r"[^.\[\]]+")  # of a place
+_DIGITS = re.compile(r"\d+")
 NO_OWNER = Owner("conversation", "", "")
 
 
@@ -244,10 +245,16 @@ def _saving(attempts: Sequence[Attempt]) -> RecordedSaving:
     )
 
 
+def _plain_words(words: re.Pattern[str], text: str) -> str:
+    """Returns a text with `*` in place of its `words` that have not the shape of a field name, and of its numbers, if they have
+    the digits of a number that a check would read."""
+    shown = words.sub(_plain_word, text)
+    return shown if sum(map(len, _DIGITS.findall(shown))) < LEAST_DIGITS else _DIGITS.sub("*", shown)
+
+
 def _plain_word(found: re.Match[str]) -> str:
-    """Returns a word of a schema, or `*` if it has not the shape of a field name."""
     bare = found[0].strip('"')
-    return found[0] if bare.isdigit() or (is_plain_key(bare) and is_harmless(bare)) else "*"
+    return found[0] if bare.isdecimal() or (is_plain_key(bare) and is_harmless(bare)) else "*"
 
 
 def _shortage(notes: Notes) -> RecordedShortage | None:
@@ -397,12 +404,12 @@ class Writer(msgspec.Struct, frozen=True):
 
     def _faults(self, attempt: Attempt) -> Iterator[RecordedFault]:
         """The faults of an answer. They quote the schema of the request: if no check read the request, only words with the
-        shape of a field name are kept of it."""
+        shape of a field name and short numbers are kept of it."""
         is_read = self.masks.sides[0].read
         for detail in attempt.details:
             place, expected = self.masks.scrub(detail.shown), self.masks.scrub(detail.expected)
             if not is_read:
-                place, expected = _STEP.sub(_plain_word, place), _QUOTED.sub(_plain_word, expected)
+                place, expected = _plain_words(_STEP, place), _plain_words(_QUOTED, expected)
             yield RecordedFault(place=place, expected=expected, found=detail.found)
 
     def _runs(self, side: Side) -> Iterator[tuple[int, int]]:

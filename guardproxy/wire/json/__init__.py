@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from guardproxy.wire.json.named import NamingPlace, may_name_model, naming_places
-from guardproxy.wire.json.numbers import NUMBER_TYPES, stand_in, stand_ins
+from guardproxy.wire.json.numbers import LEAST_DIGITS, NUMBER_TYPES, stand_in, stand_ins
 from guardproxy.wire.json.replacing import edited, plain
 from guardproxy.wire.json.strict import (
     DEPTH_LIMIT,
@@ -51,6 +51,7 @@ from guardproxy.wire.json.walk import (
 __all__ = [
     "DEPTH_LIMIT",
     "KEYS",
+    "LEAST_DIGITS",
     "NAME",
     "NUMBER_LIMIT",
     "NUMBER_TYPES",

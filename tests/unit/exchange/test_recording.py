@@ -311,3 +311,32 @@ rules:
             {"place": "sort", "expected": f"one of {enum}", "found": "another value"},
             {"place": place, "expected": "a whole number", "found": "a string of 1 characters"},
         ]
+
+
+@pytest.mark.parametrize(
+    ("schema", "said", "place", "expected"),
+    [
+        ({"enum": [4111111111111111, "4111111111111111", 7]}, 5, "a", 'one of *, "*", *'),
+        ({"minimum": 4111111111111111}, 5, "a", "a number of at least *"),
+        ({"multipleOf": 4.111111111111111e15}, 5, "a", "a multiple of *.*"),
+        ({"const": [4111, 1111, 1111, 1111]}, 5, "a", "[*, *, *, *]"),
+        ({"properties": {"4111111111111111": {"type": "null"}}}, {"4111111111111111": 5}, "a.*", "null"),
+        ({"properties": {"\u0661" * 16: {"type": "null"}}}, {"\u0661" * 16: 5}, "a.*", "null"),
+        ({"enum": [1, 2.5, "b"]}, 5, "a", 'one of 1, 2.5, "b"'),
+        ({"items": {"maximum": 3}}, [1, 5], "a[1]", "a number of at most 3"),
+    ],
+)
+def test_faults_keep_no_long_number_of_a_schema_that_nobody_read(
+    schema: Any, said: Any, place: str, expected: str
+) -> None:
+    form = {"name": "x", "schema": {"type": "object", "properties": {"a": schema}}}
+    body = {**ask(), "response_format": {"type": "json_schema", "json_schema": form}}
+    policy = """policy: p
+checks: {shape: {use: json_schema, schema: from_request}}
+rules: [{id: r, on: response, when: shape, action: retry, attempts: 2}]
+"""
+    attempts = Attempts(policy_set(policy), body)
+    for _ in range(3):
+        attempts.say(json.dumps({"a": said}))
+    (error,) = attempts.play.record["attempts"][0]["errors"]
+    assert (error["place"], error["expected"]) == (place, expected)
