@@ -173,7 +173,7 @@ class UsageLimits(Duty):
         units: list[tuple[LimitRule, int | None]] = []
         rates: Rates | None = None
         for rule in rules:
-            use = TokenUse(prompt, (asked_answers.longest or rule.answer_tokens) * asked_answers.number)
+            use = TokenUse(prompt, asked_answers.tokens(rule.answer_tokens))
             if rule.unit == "tokens":
                 units.append((rule, use.prompt + use.answer))
             elif rule.unit == "cost":

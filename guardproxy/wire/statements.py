@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import Any, NamedTuple
 
@@ -42,7 +42,8 @@ class Fields:
     names a model. A tuple lists fields at its top; then nothing is known of other fields.
 
     For what limits reserve: `answers`, the number of answers that the client asks for; `prompts`, lists of prompts each of
-    which is answered; `lengths`, further limits of tokens, which conditions do not read.
+    which is answered; `lengths`, further limits of tokens, which conditions do not read; `binding`, the limits of tokens that
+    the format has, or all of them if it says nothing about them. A server of the format ignores the others.
     """
 
     tokens: tuple[str, ...]
@@ -52,12 +53,16 @@ class Fields:
     answers: tuple[str, ...]
     prompts: tuple[str, ...]
     lengths: tuple[str, ...]
+    binding: tuple[str, ...] = field(init=False)
 
     def __post_init__(self) -> None:
         how = self.models
         if isinstance(how, tuple):
             how = {**dict.fromkeys(how, naming("model")), OTHERS: text("user")}
         object.__setattr__(self, "models", {**MODEL_FIELDS, **how})
+        every = (*self.tokens, *self.lengths)
+        known = tuple(name for name in every if name.partition(".")[0] in how)
+        object.__setattr__(self, "binding", known or every)
 
     def of(self, request: Map) -> Fields:
         """Returns the fields of a format. `request`: the map of its requests."""
@@ -100,10 +105,15 @@ class RequestStatement(msgspec.Struct, frozen=True):
 
 class AskedAnswers(NamedTuple):
     """The answers that a request asks for: their number, and the tokens that each may take, 0 if it sets no limit. A number
-    that cannot be read is `LARGEST`."""
+    that cannot be read is `LARGEST`. `is_bound`: whether the limit is one that a server of the format reads."""
 
     number: int
     longest: int
+    is_bound: bool
+
+    def tokens(self, assumed: int) -> int:
+        """Returns the tokens that all answers may take. `assumed`: the length of an answer that nothing limits."""
+        return self.number * (self.longest if self.is_bound else max(self.longest, assumed))
 
 
 def statement_of(tree: Any, fields: Fields = EVERY_SERVER) -> RequestStatement:
@@ -171,7 +181,8 @@ def answers_of(tree: Any, fields: Fields) -> AskedAnswers:
         if isinstance(prompts, list) and not all(isinstance(token, int) for token in prompts):
             number *= max(1, len(prompts))
     longest = max((0, *(_number(_at(tree, key)) for key in (*fields.tokens, *fields.lengths))))
-    return AskedAnswers(min(number, LARGEST), longest)
+    is_bound = longest > 0 and any(_number(_at(tree, key)) > 0 for key in fields.binding)
+    return AskedAnswers(min(number, LARGEST), longest, is_bound)
 
 
 def _number(value: Any) -> int:

@@ -255,6 +255,9 @@ def test_a_length_that_cannot_be_read_is_larger_than_any_limit(unread: object) -
         ("POST /v1/responses", {}, 7),
         ("POST /api/chat", {"options": {"num_predict": 100}}, 100),
         ("POST /api/generate", {"options": {"num_predict": -1}}, 7),
+        ("POST /api/generate", {"options": {"num_predict": -1}, "max_tokens": 1}, 7),
+        ("POST /v1/chat/completions", {"max_new_tokens": 1, "n": 2}, 14),
+        ("POST /v1/chat/completions", {"max_new_tokens": 30}, 30),
     ],
 )
 def test_all_answers_of_a_request_are_reserved(route: str, tree: dict[str, Any], answers: int) -> None:

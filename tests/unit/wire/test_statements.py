@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from guardproxy.wire import codec_for, codecs
+from guardproxy.wire import Codec, codec_for, codecs
 from guardproxy.wire.json import NAME, naming
 from guardproxy.wire.statements import (
     EVERY_SERVER,
@@ -210,8 +210,23 @@ def test_every_format_whose_route_gives_several_answers_declares_how_they_are_as
     gemini = codec_for("POST /{version}/models/{model}:generateContent")
     assert gemini
     tree = {"contents": [], "generationConfig": {"candidateCount": 4, "maxOutputTokens": 9}}
-    assert answers_of(tree, gemini.contract.statements) == (4, 9)
+    assert answers_of(tree, gemini.contract.statements) == (4, 9, True)
     ollama = codec_for("POST /api/chat")
     assert ollama
-    assert answers_of({"options": {"num_predict": 50}}, ollama.contract.statements) == (1, 50)
-    assert answers_of({"options": {"num_predict": -1}}, ollama.contract.statements) == (1, 0)
+    assert answers_of({"options": {"num_predict": 50}}, ollama.contract.statements) == (1, 50, True)
+    assert answers_of({"options": {"num_predict": -1}}, ollama.contract.statements) == (1, 0, False)
+
+
+@pytest.mark.parametrize("codec", codecs(), ids=lambda codec: codec.name)
+def test_a_limit_that_the_format_does_not_have_shortens_no_answer(codec: Codec) -> None:
+    fields = codec.contract.statements
+    others = {name: 1 for name in fields.tokens if name not in fields.binding}
+    assert answers_of(others, fields).tokens(100) == 100
+    assert (
+        answers_of({**others, "max_new_tokens": 300}, fields).tokens(100) == 300 or "max_new_tokens" in fields.binding
+    )
+    for name in fields.binding:
+        tree: Any = 5
+        for step in reversed(name.split(".")):
+            tree = {step: tree}
+        assert answers_of({**others, **tree}, fields).tokens(100) == 5
