@@ -1,6 +1,7 @@
 """Passes a configured route without checks (`GET /v1/models`), with the inputs, commands and record of an exchange.
 
-The outcome in the record is `passed`, so the log shows that the exchange was not inspected.
+The outcome in the record is `passed`, or that of an upstream's own error. The record names no wire format, so the log shows
+that the exchange was not inspected.
 """
 
 from __future__ import annotations
