@@ -9,6 +9,7 @@ import pytest
 
 from guardproxy.events import Frame
 from guardproxy.policy.document import MEDIA
+from guardproxy.wire.authoring import Prompt
 from guardproxy.wire.declared import DeclaredCodec
 from guardproxy.wire.decoding import events_of
 from guardproxy.wire.inspection import uninspected
@@ -66,6 +67,19 @@ def test_a_model_beside_the_name_of_a_model_is_named(name: str) -> None:
                 assert "b" in said.models or "model" in said.unclear, (place.name, value)
             unknown = named(codec, place, {"model": "a", "x_new": ["b"]})
             assert unknown.foreign or "b" in unknown.models or "model" in unknown.unclear, place.name
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_a_schema_with_fields_of_these_names_names_no_model(name: str) -> None:
+    """A client may ask for an answer, or offer a tool, that tells of a model."""
+    codec = FORMATS[name]
+    fields = {field: {"type": "string"} for field in ("model", "car_model", "fallbacks", "engine")}
+    schema = {"type": "object", "properties": fields, "required": [*fields]}
+    for prompt in (Prompt("m", "hi", schema=schema), Prompt("m", "hi", tools={"go": schema})):
+        said = statement_of(codec.author.request(prompt), codec.contract.statements)
+        assert set(said.models) <= {"m"}
+        assert "model" not in said.unclear
+        assert not said.foreign
 
 
 @pytest.mark.parametrize("name", FORMATS)

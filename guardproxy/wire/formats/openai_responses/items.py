@@ -144,7 +144,10 @@ _IMAGE_CALL: dict[Any, Map] = {
     "error": {"type": STRUCTURE, OTHERS: _RESULT, KEYS: _RESULT},
     "svg_usage": {"model": NAME},
 }
-_FORMAT = {"type": STRUCTURE, "strict": STRUCTURE, OTHERS: text("tool_definition"), KEYS: text("tool_definition")}
+_FORMAT: dict[Any, Map] = {
+    **dict.fromkeys(("type", "strict"), STRUCTURE),
+    **dict.fromkeys(("name", "description", "schema", OTHERS, KEYS), text("tool_definition")),
+}
 TEXT = {"format": _FORMAT, "verbosity": STRUCTURE}
 """The map of `text`: the form of the answer."""
 REASONING = dict.fromkeys(("context", "effort", "generate_summary", "mode", "summary"), STRUCTURE)
