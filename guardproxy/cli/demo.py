@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from guardproxy.cli.printing import say
+from guardproxy.cli.printing import fail, say
 from guardproxy.errors import AuditError, GuardproxyError
 
 if TYPE_CHECKING:
@@ -49,14 +49,11 @@ def demo(
     except KeyboardInterrupt:  # Ctrl-C during the start; later, the server handles it
         return
     except OSError as error:
-        say(f"cannot start: {error.strerror or error} (other ports: --port, --admin-port)", err=True)
-        raise typer.Exit(2) from None
+        fail(f"cannot start: {error.strerror or error} (other ports: --port, --admin-port)")
     except AuditError as error:  # two demos in one folder, above all
-        say(f"cannot start: {error} (another folder: --audit)", err=True)
-        raise typer.Exit(2) from None
+        fail(f"cannot start: {error} (another folder: --audit)")
     except GuardproxyError as error:
-        say(f"cannot start: {error}", err=True)
-        raise typer.Exit(2) from None
+        fail(f"cannot start: {error}")
 
 
 async def _run(config: Config, *, model: bool) -> None:
