@@ -19,7 +19,7 @@ from typing import Annotated, Any, Literal
 import typer
 
 from guardproxy.cli.audit_arguments import Copies, Folder, Heads, Keys
-from guardproxy.cli.printing import aligned, fail, say, say_encoded
+from guardproxy.cli.printing import aligned, fail, say, say_encoded, say_json
 from guardproxy.errors import AuditError, QueryError
 
 First = Annotated[str | None, typer.Option("--from", help="The first day (2026-01-31), or a time in UTC.")]
@@ -43,7 +43,7 @@ def query(
         names, rows = database.query(sql)
         if as_json:
             for row in rows:
-                say_encoded(json.dumps(dict(zip(names, row, strict=True)), default=_shown) + "\n")
+                say_json(dict(zip(names, row, strict=True)), shown=_shown)
         else:
             _print_table(names, rows)
         if unread := database.unreadable():

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import sys
 import traceback
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from io import StringIO
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -44,14 +44,20 @@ def say(*lines: str | Text, err: bool = False) -> None:
             _write(plain(line.plain, LIMIT_LINE_CHARS) + "\n", err)
 
 
-def say_json(value: Any, indent: int | None = None, *, err: bool = False) -> None:
-    """Prints a value as JSON: on a line, or indented."""
-    say_encoded(json.dumps(value, indent=indent) + "\n", err=err)
+def say_json(value: Any, indent: int | None = None, shown: Callable[[Any], str] | None = None) -> None:
+    """Prints a value as JSON: on a line, or indented. A number that JSON does not have, such as infinity, is null. `shown`:
+    returns the text of a value of a type that JSON does not have."""
+    try:
+        text = json.dumps(value, indent=indent, default=shown, allow_nan=False)
+    except ValueError:
+        finite = json.loads(json.dumps(value, default=shown), parse_constant=lambda name: None)
+        text = json.dumps(finite, indent=indent)
+    say_encoded(text + "\n")
 
 
-def say_encoded(text: str, *, err: bool = False) -> None:
+def say_encoded(text: str) -> None:
     """Prints whole lines of JSON. Nothing is cut; every character that is not printable ASCII is escaped, as JSON does it."""
-    _write(ascii_json(text), err)
+    _write(ascii_json(text), False)
 
 
 def complain(message: object) -> None:

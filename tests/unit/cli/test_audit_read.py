@@ -38,6 +38,8 @@ def test_query(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     ]
     code, out, _ = run("query", folder, "SELECT id, time, bytes FROM exchanges", "--json")
     assert json.loads(out.splitlines()[0]) == {"id": "x0", "time": "2025-06-15 15:06:40.250000Z", "bytes": {}}
+    _, out, _ = run("query", folder, "SELECT 'nan'::DOUBLE AS least, ['inf'::DOUBLE, 1] AS list", "--json")
+    assert json.loads(out, parse_constant=pytest.fail) == {"least": None, "list": [None, 1]}
     _, out, _ = run("query", folder, "SELECT text FROM texts")
     assert "\x1b" not in out
     assert out.splitlines()[1].endswith("…")

@@ -289,6 +289,23 @@ def test_errors_have_a_line_each(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().err == "guardproxy: one\ntwo\\x1b\n"
 
 
+def test_the_errors_of_a_demo_have_a_line_each(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    async def ends(*_: Any, **__: Any) -> None:
+        raise ConfigError("one\ntwo")
+
+    monkeypatch.setattr(demo, "_run", ends)
+    result = CliRunner().invoke(app, ["demo", "--audit", str(tmp_path)])
+    assert (result.exit_code, result.stderr) == (2, "guardproxy: cannot start: one\ntwo\n")
+
+
+def test_json_is_valid_for_every_number(capsys: pytest.CaptureFixture[str]) -> None:
+    value = {"most": [float("inf"), -float("inf"), float("nan"), 1.5, Path("a")], "Infinity": "NaN"}
+    for indent in (None, 2):
+        printing.say_json(value, indent, str)
+        read = json.loads(capsys.readouterr().out, parse_constant=pytest.fail)
+        assert read == {"most": [None, None, None, 1.5, "a"], "Infinity": "NaN"}
+
+
 def test_an_output_for_ascii_gets_escapes(monkeypatch: pytest.MonkeyPatch) -> None:
     stream = TextIOWrapper(BytesIO(), encoding="ascii")
     monkeypatch.setattr("sys.stdout", stream)
