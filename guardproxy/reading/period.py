@@ -6,6 +6,7 @@ In: days or times as text. Out: a period in Unix time. Kept: nothing.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 
@@ -86,30 +87,33 @@ def _day_of(hour: datetime) -> datetime:
 
 def _hour(text: str, name: str, day: timedelta = timedelta(0)) -> datetime:
     """Returns the hour that an option names. `day`: what is added to a day."""
-    try:
-        moment = datetime.fromisoformat(text)
-        moment = moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
-        if len(text) == len("2026-01-31"):
-            moment += day
-    except (ValueError, OverflowError):
-        moment = datetime.max
-    if moment.minute or moment.second:
-        raise QueryError(f"{name}: expected a day like 2026-01-31 or an hour like 2026-01-31T12:00")
-    return moment
+    with suppress(QueryError):
+        moment = datetime.fromtimestamp(_read(text, name, day), UTC)
+        if not (moment.minute or moment.second or moment.microsecond):
+            return moment
+    raise QueryError(f"{name}: expected a day like 2026-01-31 or an hour like 2026-01-31T12:00")
 
 
 def _read(text: str, name: str, day: timedelta) -> float:
     """Returns Unix time. `day`: what is added to a day."""
     try:
-        if len(text) == len("2026-01-31"):
-            at = date.fromisoformat(text)
-            moment = datetime(at.year, at.month, at.day, tzinfo=UTC) + day
-        else:
-            moment = datetime.fromisoformat(text)
-            moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-        seconds = moment.timestamp()
+        seconds = (_start_of_day(text, day) or _moment(text)).timestamp()
     except (ValueError, OverflowError):
         raise QueryError(f"{name}: expected a day like 2026-01-31 or a time like 2026-01-31T12:00") from None
     if not 0 <= seconds <= FOREVER_S:
         raise QueryError(f"{name}: expected a time between the years 1970 and 9999")
     return seconds
+
+
+def _start_of_day(text: str, day: timedelta) -> datetime | None:
+    """Returns the start of a day, in each form of ISO 8601, with `day` added to it. `None`: the text is no day."""
+    try:
+        at = date.fromisoformat(text)
+    except ValueError:
+        return None
+    return datetime(at.year, at.month, at.day, tzinfo=UTC) + day
+
+
+def _moment(text: str) -> datetime:
+    moment = datetime.fromisoformat(text)
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)

@@ -65,11 +65,20 @@ def test_the_last_day_is_judged_against_the_days_before() -> None:
         ("2026-02-01", None, "ends before it begins"),
         ("2026-01-31T10:30", None, "--from: expected a day like 2026-01-31 or an hour like"),
         (None, "0001-01-01T00:00+02:00", "--to: expected a day"),
+        (None, "0001-01-01T00:00", "--to: expected a day"),
+        ("0001-01-01", None, "--from: expected a day"),
+        ("2026-01-31T12:00:00.5", None, "--from: expected a day like 2026-01-31 or an hour like"),
     ],
 )
 def test_wrong_days_are_refused(first: str | None, last: str | None, message: str) -> None:
     with pytest.raises(QueryError, match=message):
         judged_hours(LOG_HOURS, first, last)
+
+
+@pytest.mark.parametrize("day", ["2026-01-30", "20260130", "2026-W05-5", "2026W055"])
+def test_a_day_in_every_form_counts_as_a_whole(day: str) -> None:
+    assert str(judged_hours(LOG_HOURS, day, day)) == str(judged_hours(LOG_HOURS, None, day)) == "2026-01-30"
+    assert read_period(day, day) == Period(unix("2026-01-30"), unix("2026-01-31"))
 
 
 def test_hours_are_judged_against_the_hours_before() -> None:
