@@ -63,10 +63,10 @@ def _read(file: Path) -> dict[str, Any]:
 
 def _from_file(setting: Declaration, value: Any, file: Path, warnings: list[str]) -> Any:
     """Returns a value of the file with its paths counted from the folder of the file. The name of a shipped policy stays."""
-    if setting.name == "policies" and _is_shipped(value) and not (file.parent / value).exists():
+    if setting.name == "policies" and _is_shipped(value) and not os.path.exists(file.parent / value):
         return value
     moved = setting.below(file.parent, value)
-    if setting.kind is Path and moved != value and value.exists() and not moved.exists():
+    if setting.kind is Path and moved != value and os.path.exists(value) and not os.path.exists(moved):
         # Before release 0.2, such a path counted from the working directory.
         warnings.append(
             f"{file}: `{setting.name}` counts from the folder of the file: it is {moved}, not {value.absolute()}"
@@ -79,7 +79,7 @@ def _is_shipped(policies: Path) -> bool:
     if len(policies.parts) != 1:
         return False
     shipped = ["default", *(path.name for path in package_folder("policies").iterdir() if path.is_dir())]
-    return policies.name in shipped or (not policies.exists() and bool(nearest(policies.name, shipped)))
+    return policies.name in shipped or (not os.path.exists(policies) and bool(nearest(policies.name, shipped)))
 
 
 def _contradictions(config: Config) -> Iterator[str]:

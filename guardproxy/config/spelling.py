@@ -34,9 +34,13 @@ def unknown_variables(environ: Mapping[str, str], known: Collection[str]) -> tup
     for name, value in environ.items():
         if not name.upper().startswith(PREFIX) or name in known or name in FURTHER or is_injected(name, value, False):
             continue
-        distance, near = min((edits(name.upper(), variable), variable) for variable in known)
+        # A difference of lengths takes as many edits; the start of a proxy must not wait for the names of others.
+        like = (variable for variable in known if abs(len(variable) - len(name)) <= NEAR_EDITS)
+        word = name.upper().removeprefix(PREFIX)
+        near = [(edits(word, variable.removeprefix(PREFIX)), variable) for variable in like]
+        distance, variable = min(near, default=(NEAR_EDITS + 1, ""))
         if distance <= NEAR_EDITS:
-            errors.append(f"{name} is no setting; did you mean {near}?")
+            errors.append(f"{name} is no setting; did you mean {variable}?")
         else:
             others.append(name)
     if not others:

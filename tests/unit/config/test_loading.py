@@ -202,6 +202,13 @@ def test_a_path_that_counted_from_the_working_directory_is_said(
     assert len(warnings) == 1
 
 
+@pytest.mark.parametrize("name", ["audit", "policies"])
+def test_a_path_that_no_disk_can_hold_is_for_the_part_that_reads_it(name: str, tmp_path: Path) -> None:
+    file, path = tmp_path / "config.toml", "x" * 300
+    file.write_text(f'{name} = "{path}"\n')
+    assert getattr(load(UPSTREAM, {}, file), name) == tmp_path / path
+
+
 @pytest.mark.parametrize("name", ["strict", "default", "strct"])
 def test_the_name_of_a_shipped_policy_is_no_path_of_the_file(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

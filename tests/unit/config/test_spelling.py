@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from guardproxy.config import SETTINGS
+from guardproxy.config import SETTINGS, spelling
 from guardproxy.config.spelling import FURTHER, edits, is_injected, unknown_key, unknown_variables
 from tests.kit.checks import promise
 
@@ -72,6 +72,16 @@ def test_one_or_two_slips_of_the_pen_are_an_error(variable: str, data: st.DataOb
         near = re.search(r"did you mean (\w+)\?", errors[0])
         assert near is not None
         assert edits(name, near[1]) <= edits(name, variable) <= 2
+
+
+def test_a_name_is_compared_only_with_settings_of_its_length(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The start of a proxy does not wait for variables of others, however many and long they are."""
+    compared: list[str] = []
+    monkeypatch.setattr(spelling, "edits", lambda left, right: compared.append(right) or 9)
+    _, (warning,) = unknown_variables({"GUARDPROXY_" + "A" * 10_000: "x", "GUARDPROXY_ABCD": "y"}, VARIABLES)
+    assert warning.startswith("GUARDPROXY_AAA")
+    assert 0 < len(compared) < len(VARIABLES) / 2
+    assert {len(word) for word in compared} <= {2, 3, 4, 5, 6}
 
 
 @pytest.mark.parametrize("name", ["guardproxy_unknown_tenant", "GuardProxy_Port", "GUARDPROXY_UNKNOWN_TENNANT"])
