@@ -8,10 +8,9 @@ import re
 from dataclasses import dataclass
 from ipaddress import ip_address
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from guardproxy.config.audit_settings import AuditConfig
-from guardproxy.config.declaration import POSITIVE, AllowedValues, setting
+from guardproxy.config.declaration import POSITIVE, AllowedValues, setting, split_address
 
 TOKEN_KEYS_PATH = re.compile(r"(?P<path>(?:(?!://).)+)")  # no address
 
@@ -20,12 +19,12 @@ def is_key_source(entry: str) -> bool:
     """Whether an entry is a file, an https address, or an http address of this machine."""
     if "://" not in entry:
         return True
-    parts = urlsplit(entry)
+    parts = split_address(entry)
     return parts.scheme == "https" or (parts.scheme == "http" and _is_local(parts.hostname or ""))
 
 
 def is_state(entry: str) -> bool:
-    return not entry or urlsplit(entry).scheme in ("redis", "rediss", "unix")
+    return not entry or split_address(entry).scheme in ("redis", "rediss", "unix")
 
 
 def _is_local(host: str) -> bool:

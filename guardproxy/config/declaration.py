@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import Field, dataclass, field
 from pathlib import Path
 from typing import Any, Literal, TypeVar
+from urllib.parse import SplitResult, urlsplit
 
 from guardproxy.errors import ConfigError
 
@@ -49,7 +51,8 @@ _SWITCH = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no
 @dataclass(frozen=True, slots=True)
 class AllowedValues:
     """The allowed values of a setting. `least`, `above`, `most`: bounds of a number. `choices`: the only values.
-    `is_right`: returns whether a value, or an item of a list, has the form that `form` describes."""
+    `is_right`: returns whether a value, or an item of a list, has the form that `form` describes; it may raise `ValueError`
+    for one that has not."""
 
     least: float | None = None
     above: float | None = None
@@ -69,7 +72,11 @@ class AllowedValues:
             and (self.above is None or item > self.above)
             and (self.most is None or item <= self.most)
         )
-        return within and (not self.choices or item in self.choices) and (self.is_right is None or self.is_right(item))
+        if not within or (self.choices and item not in self.choices):
+            return False
+        with suppress(ValueError):  # such as an address that cannot be read
+            return self.is_right is None or self.is_right(item)
+        return False
 
     def __str__(self) -> str:
         bounds = (("at least", self.least), ("above", self.above), ("at most", self.most))
@@ -78,6 +85,14 @@ class AllowedValues:
             or " or ".join(self.choices)
             or " and ".join(f"{word} {n:g}" for word, n in bounds if n is not None)
         )
+
+
+def split_address(entry: str) -> SplitResult:
+    """Returns the parts of an address. Raises `ValueError` for an address that no request can use."""
+    parts = urlsplit(entry)
+    if parts.port == 0 or " " in parts.netloc or not entry.isprintable():
+        raise ValueError
+    return parts
 
 
 ANY = AllowedValues()

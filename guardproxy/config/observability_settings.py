@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from urllib.parse import urlsplit
 
-from guardproxy.config.declaration import AllowedValues, setting
+from guardproxy.config.declaration import AllowedValues, setting, split_address
 
 LEVELS = ("debug", "info", "warning", "error", "critical")
 
 
 def is_collector(entry: str) -> bool:
-    parts = urlsplit(entry)
-    is_plain = not (parts.query or parts.fragment or parts.username or parts.password)
-    return not entry or (parts.scheme in ("http", "https") and bool(parts.hostname) and is_plain)
+    return is_hook(entry) and not split_address(entry).query
 
 
 def is_hook(entry: str) -> bool:
-    parts = urlsplit(entry)
-    is_plain = not (parts.fragment or parts.username or parts.password)
+    parts = split_address(entry)
+    is_plain = not (parts.fragment or parts.username or parts.password) and entry.isascii() and " " not in entry
     return not entry or (parts.scheme in ("http", "https") and bool(parts.hostname) and is_plain)
 
 

@@ -9,10 +9,9 @@ from dataclasses import dataclass, fields
 from ipaddress import ip_network
 from pathlib import Path
 from typing import get_args
-from urllib.parse import urlsplit
 
 from guardproxy.config.client_settings import ClientConfig
-from guardproxy.config.declaration import POSITIVE, AllowedValues, Declaration, Section, setting
+from guardproxy.config.declaration import POSITIVE, AllowedValues, Declaration, Section, setting, split_address
 
 DEFAULT = "default"  # the name, in `upstream_key`, of the upstream without a name
 DEPTH_MOST = 100  # the limit of the JSON parser
@@ -25,7 +24,7 @@ ROUTE_FORM = re.compile(r"[A-Z]+ /.*", re.ASCII)
 
 
 def is_upstream(entry: str) -> bool:
-    parts = urlsplit(entry.split("=", 1)[1] if has_name(entry) else entry)
+    parts = split_address(entry.split("=", 1)[1] if has_name(entry) else entry)
     return parts.scheme in ("http", "https") and bool(parts.hostname) and not parts.query and "@" not in parts.netloc
 
 
@@ -38,7 +37,7 @@ def is_network(entry: str) -> bool:
 
 
 def is_url(entry: str) -> bool:
-    return not entry or urlsplit(entry).scheme in ("http", "https")
+    return not entry or split_address(entry).scheme in ("http", "https")
 
 
 def is_reload(seconds: float) -> bool:

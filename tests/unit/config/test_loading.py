@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -200,6 +201,27 @@ def test_a_path_that_counted_from_the_working_directory_is_said(
     (file.parent / "log").mkdir()
     load(UPSTREAM, {}, file, warnings.append)
     assert len(warnings) == 1
+
+
+HOSTILE = [
+    *("http://[", "https://[::1", "redis://[", "x=http://[", "http://a\u2100b/", "h=X=http://[", "[", "=", "@", "//"),
+    *("a\nb", "\ud800", "https://h:x", "https://h:99999/"),
+]
+
+
+@pytest.mark.parametrize("name", [name for name, setting in SETTINGS.items() if setting.kind in (str, tuple)])
+def test_no_text_of_a_setting_ends_in_an_unexpected_error(name: str) -> None:
+    for text in HOSTILE:
+        with suppress(ConfigError):
+            load(UPSTREAM | {name: (text,) if SETTINGS[name].kind is tuple else text}, {})
+
+
+@pytest.mark.parametrize("name", ["upstream", "state", "jwt_keys", "otel_endpoint", "alert_webhook", "supervisor_url"])
+@pytest.mark.parametrize("rest", ["h:x", "h:99999", "h:0", "[", "h /x", "h\n/x"])
+def test_an_address_that_no_request_can_use_is_refused(name: str, rest: str) -> None:
+    address = f"{'redis' if name == 'state' else 'https'}://{rest}"
+    with pytest.raises(ConfigError, match=f"`{name}` must be"):
+        load(UPSTREAM | {name: (address,) if name == "upstream" else address}, {})
 
 
 @pytest.mark.parametrize("name", ["audit", "policies"])
