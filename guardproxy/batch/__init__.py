@@ -11,6 +11,15 @@ from __future__ import annotations
 
 from guardproxy.batch.policies import SharedPolicies
 from guardproxy.batch.replaying import LogReplay, ReplayWork, SealedTexts
-from guardproxy.batch.scanning import ScannedPart, ScanWork, TextFile
+from guardproxy.batch.scanning import ScannedPart, ScanWork, TextFile, text_line
 
-__all__ = ["LogReplay", "ReplayWork", "ScanWork", "ScannedPart", "SealedTexts", "SharedPolicies", "TextFile"]
+__all__ = [
+    "LogReplay",
+    "ReplayWork",
+    "ScanWork",
+    "ScannedPart",
+    "SealedTexts",
+    "SharedPolicies",
+    "TextFile",
+    "text_line",
+]

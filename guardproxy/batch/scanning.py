@@ -47,11 +47,17 @@ class TextFile:
 
     def lines(self) -> tuple[str]:
         """Returns the text as a line. Raises `ConfigError`."""
-        try:
-            text = self.path.read_bytes().decode("utf-8-sig")
-        except UnicodeDecodeError as error:
-            raise ConfigError(f"{self.path}: no text in UTF-8 (byte {error.start})") from None
-        return (json.dumps({"id": str(self.path), "text": text}),)
+        return (text_line(self.path.read_bytes(), str(self.path), str(self.path)),)
+
+
+def text_line(data: bytes, where: str, name: str | None = None) -> str:
+    """Returns a whole text, in UTF-8, as a line of JSON. `where`: its place, for messages. `name`: its id. Raises
+    `ConfigError`."""
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{where}: no text in UTF-8 (byte {error.start})") from None
+    return json.dumps({"id": name, "text": text})
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,9 +113,15 @@ class ScanWork:
 
 
 def _row(line: bytes | str) -> dict[str, Any] | None:
-    """Returns the object of a line; `None` if it is not a JSON object with a text."""
+    """Returns the object of a line; `None` if it is not a JSON object with a text of whole characters."""
     try:
-        row = json.loads(line)
-    except (ValueError, RecursionError):
+        row: dict[str, Any] = json.loads(line, parse_constant=_refuse_constant)
+        row["text"].encode()
+    except (ValueError, RecursionError, TypeError, KeyError, AttributeError):
         return None
-    return row if isinstance(row, dict) and isinstance(row.get("text"), str) else None
+    return row
+
+
+def _refuse_constant(name: str) -> None:
+    """Raises `ValueError` for NaN and Infinity, which Python reads and JSON does not have."""
+    raise ValueError(name)

@@ -31,9 +31,9 @@ PART_BYTES = 1 << 18  # scanning with models is slow, so parts are small
 class Line:
     """A line of standard input."""
 
-    text: str
+    text: bytes | str
 
-    def lines(self) -> tuple[str]:
+    def lines(self) -> tuple[bytes | str]:
         """Returns the line."""
         return (self.text,)
 
@@ -93,7 +93,9 @@ def scan(
         shared.load()
         work = ScanWork(shared, direction, _kind(kind, direction))
         found_parts = _of_files(work, files, engine, workers, is_text) if files else _of_input(work, is_text)
-        with table.open("w", encoding="utf-8", newline="") if table else nullcontext() as out:
+        with (
+            table.open("w", encoding="utf-8", errors="backslashreplace", newline="") if table else nullcontext() as out
+        ):
             counts = ScanSummary(out)
             for name, found in found_parts:
                 lines[name] += found.lines
@@ -161,6 +163,9 @@ def _has_lines(path: AnyPath) -> bool:
 
 def _of_input(work: ScanWork, is_text: bool) -> Iterator[tuple[str, ScannedPart]]:
     """Yields the result of each line of standard input, or of all of it as one text."""
+    from guardproxy.batch import text_line  # noqa: PLC0415
+
+    source = sys.stdin.buffer
     with work.open() as do:
-        for line in [json.dumps({"text": sys.stdin.read()})] if is_text else sys.stdin:
+        for line in [text_line(source.read(), "standard input")] if is_text else source:
             yield "", do(Line(line))

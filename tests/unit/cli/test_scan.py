@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -19,7 +20,7 @@ rules: [{id: word, when: word, action: redact}]
 """
 
 
-def run(*arguments: str | Path, stdin: str = "") -> tuple[int, str, str]:
+def run(*arguments: str | Path, stdin: str | bytes = "") -> tuple[int, str, str]:
     result = CliRunner().invoke(app, ["scan", *map(str, arguments)], input=stdin)
     return result.exit_code, result.stdout, result.stderr
 
@@ -74,7 +75,8 @@ def test_a_line_without_a_text_is_named_after_the_results_before_it(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(scan, "PART_BYTES", 100)
-    for wrong in ("junk", '{"text": 1}', "[]", '"text"', "{}", "[" * 100_000):
+    halves = ('{"text": "\\ud800"}', '{"id": NaN, "text": "x"}')
+    for wrong in ("junk", '{"text": 1}', "[]", '"text"', "{}", "[" * 100_000, *halves):
         text = f"{rows(4)}{wrong}\n{rows(20, 4)}"
         (folder / "a.jsonl").write_text(text)
         code, out, err = run("--policies", folder / "p", stdin=text)
@@ -118,6 +120,26 @@ def test_the_kind_of_a_text(folder: Path) -> None:
     assert (code, json.loads(out)["decision"]) == (1, "redact")
     code, _, err = run("--policies", folder / "p", "--kind", "toolresult", stdin=line)
     assert (code, err.startswith("guardproxy: --kind is one of user, system, ")) == (2, True)
+
+
+def test_bytes_that_are_no_text_are_named(folder: Path) -> None:
+    policies = ("--policies", folder / "p")
+    assert run(*policies, "--text", stdin=b"ab\xff") == (
+        2,
+        "",
+        "guardproxy: standard input: no text in UTF-8 (byte 2)\n",
+    )
+    code, _, err = run(*policies, stdin=b'{"text": "x"}\n{"text": "\xff"}\n')
+    assert (code, err) == (2, 'guardproxy: line 2 is not a JSON object with a string "text"\n')
+    assert run(*policies, "--text", stdin="\ufeffplain é".encode())[0] == 1
+
+
+def test_a_name_that_is_no_text_is_escaped_in_csv(folder: Path) -> None:
+    file = folder / os.fsdecode(b"\xff.txt")
+    file.write_text("plain")
+    code, out, _ = run(file, "--policies", folder / "p", "--csv", folder / "o.csv")
+    assert (code, json.loads(out)["id"]) == (1, str(file))
+    assert "\\udcff.txt,redact" in (folder / "o.csv").read_text("utf-8")
 
 
 def test_findings_as_csv(folder: Path) -> None:
