@@ -76,7 +76,8 @@ class Sent(NamedTuple):
 
 
 def sent_of(folder: Path, position: Path) -> Sent:
-    """Returns how much was sent. Logs and positions that cannot be read count as sent, because they tell nothing."""
+    """Returns how much was sent. A log that cannot be read counts as sent, because it tells nothing. Without a position, and
+    with one that cannot be understood, nothing is sent. Raises `OSError`."""
     places: dict[str, _Place] = {}
     with suppress(FileNotFoundError, msgspec.DecodeError):
         places = msgspec.json.decode(position.read_bytes(), type=dict[str, _Place])

@@ -77,7 +77,12 @@ def test_one_or_two_slips_of_the_pen_are_an_error(variable: str, data: st.DataOb
 def test_a_name_is_compared_only_with_settings_of_its_length(monkeypatch: pytest.MonkeyPatch) -> None:
     """The start of a proxy does not wait for variables of others, however many and long they are."""
     compared: list[str] = []
-    monkeypatch.setattr(spelling, "edits", lambda left, right: compared.append(right) or 9)
+
+    def counted(left: str, right: str) -> int:
+        compared.append(right)
+        return edits(left, right)
+
+    monkeypatch.setattr(spelling, "edits", counted)
     _, (warning,) = unknown_variables({"GUARDPROXY_" + "A" * 10_000: "x", "GUARDPROXY_ABCD": "y"}, VARIABLES)
     assert warning.startswith("GUARDPROXY_AAA")
     assert 0 < len(compared) < len(VARIABLES) / 2
