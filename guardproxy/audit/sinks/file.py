@@ -156,7 +156,8 @@ class FileSink:
         self._rotation = rotation
         self._ended: tuple[CoveredLog, ...] = ()
         self._since = 0.0
-        self.trouble = ""
+        self._trouble = ""
+        self._unsealable = ""
         self.recoveries = 0
         self.remarks: tuple[str, ...] = ()
         try:
@@ -180,12 +181,17 @@ class FileSink:
 
     @property
     def healthy(self) -> bool:
-        """Whether a record can be kept now. If not, `trouble` gives the reason. Both are thread-safe."""
+        """Whether every record can be kept now. If not, `trouble` gives the reason. Both are thread-safe."""
         return not self.trouble and not self._closed
 
     @property
+    def trouble(self) -> str:
+        """Why a record cannot be kept now; empty if every record can be."""
+        return self._trouble or self._unsealable
+
+    @property
     def failing_s(self) -> float:
-        """Returns for how many seconds the log cannot be written; 0 if it can."""
+        """Returns for how many seconds a record could not be kept; 0 if every record can be."""
         return max(0.0, time.time() - self._since) if self.trouble else 0.0
 
     @property
@@ -206,7 +212,7 @@ class FileSink:
         nothing.
         """
         with self._lock:
-            if self.healthy:
+            if not self._trouble and not self._closed:
                 self._queue.put(entries)
                 return
         for entry in entries:
@@ -236,11 +242,11 @@ class FileSink:
     def _run(self) -> None:
         closing = False
         while not closing:
-            batch, closing = _drained(self._queue, self._pause_s if self.trouble else self._watch_s)
+            batch, closing = _drained(self._queue, self._pause_s if self._trouble else self._watch_s)
             try:
-                if self.trouble and not closing:
+                if self._trouble and not closing:
                     self._recover()
-                if not self.trouble:
+                if not self._trouble:
                     self._look_at_keys()
                     self._commit(batch)
             except BaseException as error:  # no caller may wait for ever or believe that its record is kept
@@ -254,12 +260,21 @@ class FileSink:
         self._sealing.close()
 
     def _look_at_keys(self) -> None:
-        """Raises `AuditError` if no record could be sealed, about every `watch_s`: whoever changes a key must not wait for a
-        record that needs it."""
+        """Notes whether records can be sealed, about every `watch_s`: whoever changes a key must not wait for a record that
+        needs it. Records that need no key are still kept, as their exchanges have begun."""
         now_s = time.monotonic()
-        if now_s - self._keys_seen_s >= self._watch_s:
+        if now_s - self._keys_seen_s < self._watch_s:
+            return
+        self._keys_seen_s = now_s
+        why = ""
+        try:
             self._sealing.check()
-            self._keys_seen_s = now_s
+        except AuditError as error:
+            why = f"no record can be sealed: {reason(error)}"
+        if why and not self._unsealable:
+            self._since = time.time()
+            _log.error(why)
+        self._unsealable = why
 
     def _commit(self, batch: list[Entry]) -> None:
         """Returns when the batch is durable in a file to which the path leads."""
@@ -305,16 +320,17 @@ class FileSink:
         record was kept since an earlier recovery: on an almost full disk each recovery could take the last bytes."""
         self._why = reason(error)
         with self._lock:
-            if not self.trouble:
+            if not self._trouble:
                 self._since = time.time()
                 _log.error("the audit log cannot be written: %s", self._why)
-            self.trouble = f"the log cannot be written: {self._why}"
+            self._trouble = f"the log cannot be written: {self._why}"
         self._pause_s = 0.0 if self._wait_s == self._retry_s else self._wait_s
         self._wait_s = min(2 * self._wait_s, RETRY_MOST_S)
 
     def _recover(self) -> None:
         """Makes the log writable again and appends an entry about the gap. Raises an error if that fails."""
         self._sealing.check()
+        self._unsealable = ""
         segment, why = self._segment, self._why
         try:
             if not segment.is_in_place():
@@ -334,7 +350,7 @@ class FileSink:
             self._roll(why)
         self.recoveries += 1
         with self._lock:
-            self.trouble = ""
+            self._trouble = ""
         _log.warning("the audit log can be written again: %s", self._segment.path)
 
     def _rotate(self) -> None:
