@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import re
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from guardproxy.errors import QueryError
 
 Folder = Annotated[Path, typer.Argument(metavar="DIR", help="The folder that `serve --audit` wrote to.")]
 FolderOrUrl = Annotated[
@@ -34,9 +37,11 @@ _UNIT_S = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 
 
 def time_of(text: str) -> float:
-    """Returns the Unix time of an option: a period before now, such as `2h`, a day, or a time in UTC. Raises `QueryError`."""
+    """Returns the Unix time of `--since`: a period before now, such as `2h`, a day, or a time in UTC. Raises `QueryError`."""
     if match := _PERIOD.fullmatch(text):
         return time.time() - int(match[1]) * _UNIT_S[match[2]]
     from guardproxy.reading import read_period  # noqa: PLC0415
 
-    return read_period(text, None).start_s
+    with suppress(QueryError):  # it names another option
+        return read_period(text, None).start_s
+    raise QueryError("--since: expected a day like 2026-01-31, a time like 2026-01-31T12:00 or a period like 2h")

@@ -435,4 +435,4 @@ def test_a_time_that_cannot_be_read_is_wrong_use(tmp_path: Path) -> None:
     write(tmp_path, "a", REFUSED)
     code, _, err = run("show", tmp_path, "--since", "yesterday")
     assert code == 2
-    assert "expected a day like 2026-01-31" in err
+    assert err == "--since: expected a day like 2026-01-31, a time like 2026-01-31T12:00 or a period like 2h\n"
