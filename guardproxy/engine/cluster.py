@@ -92,7 +92,8 @@ def _reach(address: str) -> None:
             if os.environ.get("RAY_USE_TLS", "0").lower() in ("1", "true"):
                 return
             connection.sendall(_PREFACE)
-            answer = connection.recv(_FRAME_HEAD_BYTES, socket.MSG_WAITALL)
+            with connection.makefile("rb") as answers:
+                answer = answers.read(_FRAME_HEAD_BYTES)  # in however many pieces
     except TimeoutError:
         raise EngineError(f"{where}: no answer in {REACH_S:g} s") from None
     except (OSError, UnicodeError, OverflowError) as error:

@@ -201,6 +201,24 @@ def test_a_port_that_nobody_listens_at_is_said() -> None:
             of_ray._reach(address)
 
 
+class SlowSocket(socket.socket):
+    """A connection that hands out a byte at a time."""
+
+    def recv(self, size: int, flags: int = 0) -> bytes:
+        return super().recv(min(size, 1), flags)
+
+    def recv_into(self, buffer: Any, size: int = 0, flags: int = 0) -> int:
+        return super().recv_into(memoryview(buffer)[:1], size and 1, flags)
+
+
+def test_a_server_of_a_cluster_may_answer_in_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
+    near, far = socket.socketpair()
+    monkeypatch.setattr(socket, "create_connection", lambda *_: SlowSocket(fileno=near.detach()))
+    with far:
+        far.sendall(b"\x00\x00\x00\x04\x00\x00\x00\x00\x00")
+        of_ray._reach("127.0.0.1:6379")
+
+
 def test_a_server_of_a_cluster_is_reached(monkeypatch: pytest.MonkeyPatch) -> None:
     for address in answering(b"\x00\x00\x00\x04\x00\x00\x00\x00\x00"):
         of_ray._reach(address)
