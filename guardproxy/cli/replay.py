@@ -84,6 +84,8 @@ def replay(
             report.write_text(replay_page(title, remarks, run.traffic), "utf-8")
     except GuardproxyError as error:
         fail(str(error))
+    except BrokenPipeError:  # whoever read the rows has gone
+        raise
     except OSError as error:
         fail(f"{error.filename}: {error.strerror}")
     counts = run.counts

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from typer.testing import CliRunner
 
 from guardproxy.audit.document import ENTRY_VERSION
 from guardproxy.audit.intents import closing
-from guardproxy.cli import app
+from guardproxy.cli import app, replay
 from guardproxy.library import load
 from tests.kit.logs import write_log
 from tests.kit.pages import PageReader
@@ -48,6 +49,15 @@ def folder(tmp_path: Path) -> Path:
 def test_under_the_recorded_policies_nothing_differs(folder: Path) -> None:
     code, out, _ = run(folder / "audit-old", "--policies", folder / "old")
     assert (code, out.splitlines()[-1]) == (0, "1 identical, 0 different, 0 cannot be told, 0 not replayable")
+
+
+def test_a_reader_of_the_rows_may_go(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def gone(value: object) -> None:
+        raise BrokenPipeError(errno.EPIPE, "Broken pipe")
+
+    monkeypatch.setattr(replay, "say_json", gone)
+    code, _, err = run(folder / "audit-old", "--policies", folder / "old", "--json")
+    assert (code, "Broken pipe" in err) == (1, False)
 
 
 def test_changes_are_listed_by_exchange_and_by_rule_and_written_as_a_page(folder: Path) -> None:
