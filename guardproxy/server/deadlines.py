@@ -93,7 +93,7 @@ class _Limit:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._deadlines._limits.remove(self)
-        if self.is_over and self._task.uncancel() <= self._cancelling and kind is asyncio.CancelledError:
+        if self.is_over and self._task.uncancel() <= self._cancelling and isinstance(error, asyncio.CancelledError):
             raise TimeoutError from error
 
 

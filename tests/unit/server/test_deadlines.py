@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from guardproxy.server.deadlines import Deadlines
+from guardproxy.server.steps import Interrupted
 
 LONG_S = 600.0
 
@@ -22,6 +23,19 @@ async def test_a_wait_over_its_limit_ends_with_a_timeout() -> None:
     with pytest.raises(TimeoutError), deadlines.within(0.0):
         await forever()
     await asyncio.sleep(0)  # the task can wait again
+
+
+async def test_a_step_over_its_limit_ends_with_a_timeout() -> None:
+    deadlines = Deadlines()
+
+    async def step() -> None:
+        try:
+            await forever()
+        except asyncio.CancelledError:
+            raise Interrupted([]) from None
+
+    with pytest.raises(TimeoutError), deadlines.within(0.0):
+        await step()
 
 
 async def test_the_inner_limit_ends_first_and_the_outer_goes_on() -> None:
