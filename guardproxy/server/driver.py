@@ -107,6 +107,7 @@ class Driver:
         self._write_s = 2 * SLICE_BYTES / rate if rate and rate * least_s < 2 * SLICE_BYTES else least_s
         self._is_traced = _log.isEnabledFor(logging.DEBUG)
         self._unseen: list[Command] = []  # the result of a step that ended after its waiter was cancelled
+        self._todo: deque[Command] = deque()  # what follows the command that is carried out now
         self.note_sent: Callable[[], object] = lambda: None  # is called when the request is sent, each time
         self.own_headers: Mapping[str, str] = {}
         self.caches: Caches | None = None
@@ -156,7 +157,7 @@ class Driver:
         self._aborted = True
 
     async def _loop(self, commands: list[Command]) -> None:
-        todo = deque(commands)
+        todo = self._todo = deque(commands)
         while self.finished is None:
             try:
                 while todo:
@@ -171,8 +172,12 @@ class Driver:
                 todo.extend(overtaken.commands)
 
     async def _abort(self, code: ErrorCode) -> None:
-        commands = await self._receive(_aborted(code))
-        await self._loop(commands or self._unseen)  # it may have ended in the meantime
+        commands = await self._receive(_aborted(code)) or self._unseen  # it may have ended in the meantime
+        if not commands:
+            if self._response is not None:
+                self._cut()  # a part is missing, and an orderly end would hide that
+            raise ConnectionResetError("the end of the answer was interrupted")
+        await self._loop(commands)
 
     async def _receive(self, happened: Input) -> list[Command]:
         """The commands that follow from an input. A long step runs in a thread; nothing else touches the exchange
@@ -281,9 +286,13 @@ class Driver:
             with self._deadlines.within(self._write_s):
                 await writing
         except TimeoutError:
-            if self._request.transport is not None:
-                self._request.transport.abort()
+            self._cut()
             raise ConnectionResetError("the client stopped reading") from None
+
+    def _cut(self) -> None:
+        """Closes the connection of the client at once."""
+        if self._request.transport is not None:
+            self._request.transport.abort()
 
     async def _beside(self, step: Callable[[], Result]) -> Result:
         """The result of `step`, which only reads the exchange. Runs in a thread if the exchange is large."""
@@ -349,7 +358,7 @@ class Driver:
 
     async def _end_without_client(self) -> None:
         if self.finished is None:
-            commands = await self._receive(DownstreamGone(_clock())) or self._unseen
+            commands = await self._receive(DownstreamGone(_clock())) or [*self._unseen, *self._todo]
             self.finished = next((command for command in commands if isinstance(command, Finish)), None)
         if self.finished is not None and not self._is_taken:
             finish = self.finished

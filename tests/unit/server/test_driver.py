@@ -13,7 +13,7 @@ import pytest
 
 from guardproxy.audit import Record
 from guardproxy.config import Config
-from guardproxy.exchange import Command, DownstreamGone, Finish, Input
+from guardproxy.exchange import Command, DownstreamGone, Finish, Input, SendData, SendHead
 from guardproxy.server.driver import Driver, _with_path
 from guardproxy.server.status import Metrics
 from guardproxy.server.steps import Steps
@@ -128,6 +128,85 @@ async def test_a_record_is_kept_if_the_client_leaves_while_it_is_made(desk: Desk
     for _ in range(2):
         await driver._gone()
     assert desk.taken == [desk.finish.record]
+
+
+class Over:
+    """An exchange that is over with its first input, which gives text and the end behind it."""
+
+    setting = SimpleNamespace(tenant="acme", id="0123")
+    seals_ids = False
+
+    def __init__(self, finish: Finish) -> None:
+        self.commands: list[Command] = [SendData(b"text"), finish]
+
+    def receive(self, happened: Input) -> list[Command]:
+        commands, self.commands = self.commands, []
+        return commands
+
+    def patience_s(self, at_s: float) -> float | None:
+        return None
+
+
+class ClientSide:
+    """An answer on its way to a client. `is_read`: whether the client takes it."""
+
+    def __init__(self, *, is_read: bool) -> None:
+        self.is_read = is_read
+        self.begun = asyncio.Event()
+
+    async def write(self, data: bytes) -> None:
+        self.begun.set()
+        if not self.is_read:
+            await asyncio.get_running_loop().create_future()
+
+
+class EndedUpstream:
+    """An upstream that nobody may ask for more."""
+
+    sending = response = None
+
+    def close(self) -> None:
+        pass
+
+    async def read(self) -> bytes:
+        raise AssertionError("the exchange is over")
+
+
+@pytest.mark.parametrize("is_read", [False, True], ids=["text waits", "record is made"])
+@pytest.mark.parametrize("end", ["client leaves", "shutdown", "time-out"])
+async def test_a_record_is_kept_if_the_end_of_an_answer_is_interrupted(
+    monkeypatch: pytest.MonkeyPatch, end: str, is_read: bool
+) -> None:
+    monkeypatch.setattr("guardproxy.server.driver.is_small", lambda exchange: False)
+    composing, go_on = threading.Event(), threading.Event()
+
+    def compose() -> Record:
+        composing.set()
+        go_on.wait()
+        return plain_record(id="0123")
+
+    finish, steps, transport, taken = Finish("answered", b"end", compose), Steps(1), Transport(), list[Record]()
+    recorder: Any = SimpleNamespace(take=taken.append)
+    client: Any = ClientSide(is_read=is_read)
+    parts: list[Any] = [Over(finish), SimpleNamespace(transport=transport), EndedUpstream(), None, recorder, Metrics()]
+    driver = Driver(*parts, Config(), steps)
+    driver._response, driver._head = client, SendHead(200, streamed=True)
+    first: Any = None
+    task = asyncio.create_task(driver.run(first))
+    await client.begun.wait()
+    if is_read:
+        await asyncio.to_thread(composing.wait)
+    if end == "time-out":
+        driver._deadlines._limits[0].give_up()
+    else:
+        if end == "shutdown":
+            driver.abort()
+        task.cancel()
+    go_on.set()
+    await asyncio.wait({task})
+    steps.close()
+    assert taken == [finish.record]
+    assert transport.aborted == (end != "client leaves")
 
 
 @pytest.mark.parametrize(
