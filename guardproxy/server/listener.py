@@ -29,7 +29,7 @@ from http import HTTPStatus
 from typing import Any, cast
 
 from aiohttp import HttpVersion, HttpVersion10, HttpVersion11, StreamReader, web
-from aiohttp.hdrs import AUTHORIZATION
+from aiohttp.hdrs import AUTHORIZATION, METH_HEAD
 from aiohttp.http import RawRequestMessage
 from aiohttp.web_protocol import RequestHandler
 
@@ -217,8 +217,10 @@ class Connection(RequestHandler):
         self._messages.clear()
         self._parser.message_consumed()
         refusal = self._listener.refusal(message.path.partition("?")[0])
-        stream.write(_canned(ErrorCode.NO_CAPACITY, refusal, _RETRY, *([_CLOSE] if message.should_close else [])))
-        if message.should_close:
+        closes = message.should_close or self._upgraded  # bytes behind a declined upgrade are not parsed here
+        answer = _canned(ErrorCode.NO_CAPACITY, refusal, _RETRY, *([_CLOSE] if closes else []))
+        stream.write(answer.removesuffix(refusal) if message.method == METH_HEAD else answer)
+        if closes:
             stream.close()
         self._next_keepalive_close_time = self._loop.time() + self._keepalive_timeout
         return True

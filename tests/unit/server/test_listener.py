@@ -104,6 +104,32 @@ async def test_a_connection_that_ends_with_its_request_is_closed() -> None:
         assert await client.reader.read() == b""
 
 
+async def test_a_refusal_of_head_has_no_body() -> None:
+    async with serving(High("Bearer one")) as (_, connect):
+        client = await connect()
+        client.writer.write(HEAD.replace(b"POST", b"HEAD").replace(b"Content-Length: 2\r\n", b"\r\n"))
+        head = await client.reader.readuntil(b"\r\n\r\n")
+        assert head.startswith(b"HTTP/1.1 503 ")
+        assert b"Content-Length: 20\r\n" in head
+        assert (await client.ask(REQUEST))[::2] == (503, b"/v1/chat/completions")
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        HEAD.replace(b"Content-Length: 2\r\n", b"Connection: Upgrade\r\nUpgrade: websocket\r\n\r\n"),
+        b"CONNECT x:1 HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer one\r\n\r\n",
+    ],
+    ids=["upgrade", "connect"],
+)
+async def test_a_refused_upgrade_ends_its_connection(head: bytes) -> None:
+    async with serving(High("Bearer one")) as (_, connect):
+        client = await connect()
+        status, headers, _ = await client.ask(head)
+        assert (status, headers["connection"]) == (503, "close")
+        assert await client.reader.read() == b""
+
+
 @pytest.mark.parametrize(
     "parts",
     [[HEAD + b"\r\n{", b"}"], [HEAD[:20], HEAD[20:] + b"\r\n{}"], [HEAD + b"\r\n", b"{}"]],
