@@ -107,8 +107,8 @@ class AlertObserver:
         self._pause = pause
         self._told: OrderedDict[tuple[str, str, str, str], LastAlert] = OrderedDict()
         self._times: dict[str, deque[float]] = {}  # when each webhook got its last messages
-        self._of: PolicySet | None = None  # the policies that `_rules` belongs to
-        self._rules: Mapping[tuple[str, str], Rule] = {}  # the rules that have alerts
+        # The rules that have alerts, and their policies: one value, since the loop and the observer's thread set it.
+        self._rules: tuple[PolicySet | None, Mapping[tuple[str, str], Rule]] = (None, {})
 
     def wants(self, record: Record) -> bool:
         """Whether a rule held that has an alert."""
@@ -131,12 +131,12 @@ class AlertObserver:
 
     def _known(self) -> Mapping[tuple[str, str], Rule]:
         """The rules of the active policies that have alerts."""
-        policies = self._policies()
-        if policies is not self._of:
+        policies, (of, known) = self._policies(), self._rules
+        if policies is not of:
             rules = {(policy.name, rule.id): rule for policy in policies.policies for rule in policy.rules}
-            self._rules = {key: rule for key, rule in rules.items() if self._hooks(rule)}
-            self._of = policies
-        return self._rules
+            known = {key: rule for key, rule in rules.items() if self._hooks(rule)}
+            self._rules = policies, known
+        return known
 
     def _hooks(self, rule: Rule) -> list[Hook]:
         """The webhooks for a rule."""
