@@ -9,7 +9,8 @@ In: settings. Out: an exit code, when all processes have ended. Kept: the childr
 - SIGTERM and SIGINT end all processes; SIGHUP reloads all workers. The models end last, because a draining worker needs them.
   A worker that still runs `WORKER_END_S` after the time for open exchanges (`drain_s`) is killed, even if it is frozen.
 - A child whose loop has not run for `livez_stall_s` is killed, and started again like one that died: a process that is
-  frozen serves nobody, and its open exchanges wait for ever. No child is to blame while the parent itself was stopped.
+  frozen serves nobody, and its open exchanges wait for ever. No child is to blame while the parent itself was stopped, or
+  at the end, when the loop of a child waits for its threads.
 - Children die with their parent, however it dies: a thread in each child reads a pipe whose other end only the parent holds.
   On Linux the kernel signals the child too.
 
@@ -160,6 +161,7 @@ class Parent:
             if pid == 0:
                 self._become(child, ready)
         os.close(ready.write)
+        os.set_blocking(ready.read, False)  # a process that a child forked may hold the other end
         child.pid, child.signs, child.started_s = pid, ready.read, time.monotonic()
         _log.info("started", extra={"child": child.name, "pid": pid})
 
@@ -215,7 +217,11 @@ class Parent:
 
     def _hear(self, child: Child) -> None:
         """Reads the pipe of a child: bytes are signs of life; the end of the pipe means that it ended."""
-        if os.read(child.signs, 4096):
+        try:
+            is_alive = bool(os.read(child.signs, 4096))
+        except BlockingIOError:
+            return
+        if is_alive:
             child.serves, child.heard_s = True, time.monotonic()
             self.ever_served |= child.worker >= 0
         else:
@@ -249,10 +255,12 @@ class Parent:
             self._tell(signal.SIGKILL)
 
     def _kill_frozen(self) -> None:
-        """Kills the children that show no sign of life."""
+        """Kills the children that show no sign of life. At the end their loops wait for threads, and another limit holds."""
+        if self.stopping:
+            return
         now_s = time.monotonic()
         limit_s = max(self.config.livez_stall_s, 4 * BEAT_S)
-        was_stopped = now_s - self.looked_s > 4 * BEAT_S  # this process, with or without its children
+        was_stopped = now_s - self.looked_s > 2 * BEAT_S  # this process, with or without its children
         self.looked_s = now_s
         for child in self.children:
             if was_stopped:

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from guardproxy.config import Config
-from guardproxy.server.workers import Child, Parent
+from guardproxy.server.children import BEAT_S
+from guardproxy.server.workers import Child, Parent, Pipe
 
 SILENT_S = 100.0
 
@@ -50,3 +51,45 @@ def test_no_child_is_killed_for_the_time_in_which_the_parent_was_stopped(killed:
     watch._kill_frozen()
     watch._kill_frozen()
     assert killed == []
+
+
+def test_a_short_pause_of_the_whole_machine_kills_nobody(killed: list[tuple[int, int]]) -> None:
+    watch = parent(child(0, 4.5 * BEAT_S))
+    watch.config = Config(upstream=("http://127.0.0.1",), livez_stall_s=1)
+    watch.looked_s -= 3.5 * BEAT_S
+    watch._kill_frozen()
+    assert killed == []
+
+
+def test_a_child_whose_loop_waits_at_its_end_is_not_killed_early(killed: list[tuple[int, int]]) -> None:
+    watch = parent(child(0, SILENT_S))
+    watch._stop()
+    watch._kill_frozen()
+    assert killed == []
+    watch.killing_s = 0.0
+    watch._kill_late()
+    assert killed == [(1000, signal.SIGKILL)]
+
+
+def test_the_parent_never_waits_for_a_sign_of_life(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A process that a worker forked may hold the other end of the pipe when the worker has ended."""
+    held: list[int] = []
+    started = Child(0)
+    watch = parent(started)
+    pipe = Pipe.new()
+
+    def fork() -> int:
+        held.append(os.dup(pipe.write))
+        return 1000
+
+    monkeypatch.setattr(Pipe, "new", lambda: pipe)
+    monkeypatch.setattr(os, "fork", fork)
+    watch._start(started)
+    watch._hear(started)
+    assert (started.serves, started.signs) == (False, pipe.read)
+    os.write(held[0], b"1")
+    watch._hear(started)
+    assert started.serves
+    os.close(held[0])
+    watch._hear(started)
+    assert started.signs == -1
