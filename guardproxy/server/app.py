@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections.abc import Callable
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
@@ -258,16 +259,17 @@ class Server:
         task = asyncio.current_task()
         assert task is not None  # noqa: S101 - aiohttp runs handlers in tasks
         self._open[task] = None
-        began = time.perf_counter()
-        sender = sender_of(request.headers, request.owner)
+        began, owner = time.perf_counter(), request.owner
+        sender = sender_of(request.headers, owner)
         self.pressure.begin(sender, task, began)
         route, admitted, driver, trace = UNKNOWN, None, None, None
-        held = self._admission.bodies.hold(request.owner)
+        held = self._admission.bodies.hold(owner)
         try:
             admitted = await self._admission.admit(request, held)
             route = admitted.exchange.setting.address.route
             driver = self._driver(request, admitted, task)
-            driver.note_sent = partial(self._note_sent, task, held)
+            sent = partial(self.pressure.sent, task)
+            driver.note_sent = partial(_note_sent, sent, held) if held.texts else sent
             trace = self._tracing and self._tracing.begin(admitted.head.id, request, admitted.targets)
             self._open[task] = driver
             return await driver.run(admitted.first)
@@ -287,11 +289,6 @@ class Server:
                     self._admission.settling.settle(admitted, driver.finished.record)
             elif admitted:  # a fault of this program, so there is no record
                 self._admission.settling.abandon(admitted.duties, admitted.head)
-
-    def _note_sent(self, task: asyncio.Task[object], held: BodyAccount) -> None:
-        self.pressure.sent(task)
-        if held.texts:
-            held.release_texts()
 
     def _driver(self, request: web.BaseRequest, admitted: AdmittedRequest, task: asyncio.Task[object]) -> Driver:
         deadlines = Deadlines(task, self._look_s)
@@ -360,6 +357,11 @@ class Server:
         self._observers.close()
         if self._tracing:
             await asyncio.to_thread(self._tracing.close)
+
+
+def _note_sent(sent: Callable[[], None], held: BodyAccount) -> None:
+    sent()
+    held.release_texts()
 
 
 def show_breakers(breakers: Breakers, metrics: Metrics) -> None:

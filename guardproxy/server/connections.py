@@ -301,13 +301,11 @@ class Connections:
     ) -> UpstreamAnswer:
         while True:
             progress.late = UpstreamCause.DNS
-            token = _progress.set(progress)
+            _progress.set(progress)
             try:
                 connection = await self._connector.connect(origin, [], self._timeout)
             except TimeoutError:
                 raise ConnectTimeoutError from None
-            finally:
-                _progress.reset(token)
             protocol = connection.protocol
             assert isinstance(protocol, _Protocol)  # noqa: S101 - the connector makes no other
             if not protocol.has_strange_bytes:
