@@ -125,8 +125,10 @@ class ShipperProcess:
         code = None
         while code is None:
             self._note()
-            with suppress(subprocess.TimeoutExpired):
+            try:
                 code = self._process.wait(self._look_s)
+            except subprocess.TimeoutExpired:
+                self._ended = ""  # the process runs
         with self._lock:
             if self._process.stdin is not None:
                 self._process.stdin.close()

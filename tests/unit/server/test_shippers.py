@@ -54,6 +54,16 @@ def test_a_process_that_ends_is_started_again() -> None:
     assert [process.returncode for process in starts.processes] == [1, 0, 0]
 
 
+def test_a_process_that_runs_again_is_no_trouble() -> None:
+    starts = Starts(ending(1), UNTIL_EOF)
+    shipper = ShipperProcess(["shipping"], "s3://kept", 0.001, starts, look_s=0.001)
+    wait_until(shipper, starts, 2)
+    while shipper.trouble:
+        shipper._thread.join(0.001)
+    close_all([shipper])
+    assert [process.returncode for process in starts.processes] == [1, 0]
+
+
 def test_wrong_use_is_not_tried_again() -> None:
     starts = Starts(ending(2), UNTIL_EOF)
     shipper = ShipperProcess(["shipping"], "kafka://host/", 0.001, starts)
