@@ -15,7 +15,6 @@ import logging
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Collection, Coroutine, Mapping, Sequence
-from contextlib import suppress
 from functools import partial
 from typing import Any, TypeVar
 
@@ -71,11 +70,7 @@ Result = TypeVar("Result")
 
 
 class _OvertakenError(Exception):
-    """The awaited result is no longer needed. `commands`: the commands to carry out instead."""
-
-    def __init__(self, commands: Sequence[Command]) -> None:
-        super().__init__()
-        self.commands = commands
+    """The awaited result is no longer needed. The commands to carry out instead wait already."""
 
 
 class Driver:
@@ -168,8 +163,8 @@ class Driver:
                     coming = self._next() if wait_s is None else self._patiently(self._next(), wait_s)
                     # No name for the input: it would keep its bytes until the next one comes.
                     todo.extend(await self._receive(await coming))
-            except _OvertakenError as overtaken:
-                todo.extend(overtaken.commands)
+            except _OvertakenError:
+                pass
 
     async def _abort(self, code: ErrorCode) -> None:
         commands = await self._receive(_aborted(code)) or self._unseen  # it may have ended in the meantime
@@ -203,7 +198,8 @@ class Driver:
             while not (await asyncio.wait({task}, timeout=wait_s))[0]:
                 commands = await self._receive(Waited(_clock()))
                 if not all(isinstance(command, (SendHead, SendData)) for command in commands):
-                    raise _OvertakenError(commands)
+                    self._todo.extend(commands)
+                    raise _OvertakenError
                 for command in commands:
                     await self._perform(command)
                 self._pieces.pause()
@@ -212,8 +208,7 @@ class Driver:
         finally:
             if not task.done():
                 task.cancel()
-                with suppress(asyncio.CancelledError, UpstreamError):
-                    await task
+                await asyncio.gather(task, return_exceptions=True)  # a cancellation of the exchange is no result
 
     async def _next(self) -> Input:
         """The next event of the upstream, or of an answer from the cache."""

@@ -13,7 +13,7 @@ import pytest
 
 from guardproxy.audit import Record
 from guardproxy.config import Config
-from guardproxy.exchange import Command, DownstreamGone, Finish, Input, SendData, SendHead
+from guardproxy.exchange import Command, DownstreamGone, Finish, Input, SendData, SendHead, SendUpstream, Waited
 from guardproxy.server.driver import Driver, _with_path
 from guardproxy.server.status import Metrics
 from guardproxy.server.steps import Steps
@@ -207,6 +207,54 @@ async def test_a_record_is_kept_if_the_end_of_an_answer_is_interrupted(
     steps.close()
     assert taken == [finish.record]
     assert transport.aborted == (end != "client leaves")
+
+
+class Impatient:
+    """An exchange that ends when it has waited, or asks again."""
+
+    setting = SimpleNamespace(tenant="acme", id="0123")
+    seals_ids = False
+
+    def __init__(self, last: Command) -> None:
+        self.last = last
+        self.inputs: list[Input] = []
+
+    def receive(self, happened: Input) -> list[Command]:
+        self.inputs.append(happened)
+        return [self.last] if isinstance(happened, Waited) else []
+
+    def patience_s(self, at_s: float) -> float | None:
+        return 0.0
+
+
+class LeavingClient(EndedUpstream):
+    """An upstream whose client leaves while its answer is given up."""
+
+    def __init__(self, task: asyncio.Task[Any]) -> None:
+        self._task = task
+
+    async def read(self) -> bytes:
+        try:
+            return await asyncio.get_running_loop().create_future()  # type: ignore[no-any-return]
+        finally:
+            self._task.cancel()
+
+
+@pytest.mark.parametrize("last", [Finish("late", b"", plain_record(id="0123")), SendUpstream(b"{}")])
+async def test_a_client_that_leaves_while_an_answer_is_given_up_is_gone(last: Command) -> None:
+    exchange, taken = Impatient(last), list[Record]()
+    recorder: Any = SimpleNamespace(take=taken.append)
+    first: Any = None
+
+    async def run() -> None:
+        task: Any = asyncio.current_task()
+        parts: list[Any] = [exchange, SimpleNamespace(), LeavingClient(task), None, recorder, Metrics()]
+        await Driver(*parts, Config()).run(first)
+
+    with pytest.raises(asyncio.CancelledError):
+        await asyncio.create_task(run())
+    assert isinstance(exchange.inputs[-1], DownstreamGone)
+    assert len(taken) == isinstance(last, Finish)
 
 
 @pytest.mark.parametrize(
