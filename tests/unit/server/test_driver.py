@@ -188,11 +188,13 @@ async def test_a_record_is_kept_if_the_end_of_an_answer_is_interrupted(
     finish, steps, transport, taken = Finish("answered", b"end", compose), Steps(1), Transport(), list[Record]()
     recorder: Any = SimpleNamespace(take=taken.append)
     client: Any = ClientSide(is_read=is_read)
-    parts: list[Any] = [Over(finish), SimpleNamespace(transport=transport), EndedUpstream(), None, recorder, Metrics()]
-    driver = Driver(*parts, Config(), steps)
+    nothing: Any = None
+    exchange: Any = Over(finish)
+    request: Any = SimpleNamespace(transport=transport)
+    upstream: Any = EndedUpstream()
+    driver = Driver(exchange, request, upstream, nothing, recorder, Metrics(), Config(), steps)
     driver._response, driver._head = client, SendHead(200, streamed=True)
-    first: Any = None
-    task = asyncio.create_task(driver.run(first))
+    task = asyncio.create_task(driver.run(nothing))
     await client.begun.wait()
     if is_read:
         await asyncio.to_thread(composing.wait)
@@ -242,14 +244,15 @@ class LeavingClient(EndedUpstream):
 
 @pytest.mark.parametrize("last", [Finish("late", b"", plain_record(id="0123")), SendUpstream(b"{}")])
 async def test_a_client_that_leaves_while_an_answer_is_given_up_is_gone(last: Command) -> None:
-    exchange, taken = Impatient(last), list[Record]()
+    taken = list[Record]()
     recorder: Any = SimpleNamespace(take=taken.append)
-    first: Any = None
+    exchange: Any = Impatient(last)
+    nothing: Any = None
 
     async def run() -> None:
         task: Any = asyncio.current_task()
-        parts: list[Any] = [exchange, SimpleNamespace(), LeavingClient(task), None, recorder, Metrics()]
-        await Driver(*parts, Config()).run(first)
+        upstream: Any = LeavingClient(task)
+        await Driver(exchange, nothing, upstream, nothing, recorder, Metrics(), Config()).run(nothing)
 
     with pytest.raises(asyncio.CancelledError):
         await asyncio.create_task(run())
