@@ -24,7 +24,6 @@ from collections.abc import Callable
 
 from aiohttp import StreamReader, web
 
-from guardproxy.concurrency import stop_point
 from guardproxy.config import Config
 from guardproxy.errors import DownstreamError, ErrorCode
 from guardproxy.server.shares import Shares
@@ -239,12 +238,8 @@ class _Pace:
 
 
 def texts_of(body: bytes) -> int:
-    """About how many strings a JSON body holds, at most: quotes may be inside of them. Holds no thread for long."""
-    quotes = 0
-    for at in range(0, len(body), YIELD_BYTES):
-        stop_point()
-        quotes += body.count(b'"', at, at + YIELD_BYTES)
-    return quotes // 2
+    """About how many strings a JSON body holds, at most: quotes may be inside of them. Other threads may run in between."""
+    return sum(body.count(b'"', at, at + YIELD_BYTES) for at in range(0, len(body), YIELD_BYTES)) // 2
 
 
 def too_large(limit_bytes: int) -> DownstreamError:
