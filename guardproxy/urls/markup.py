@@ -30,7 +30,7 @@ _FORMS = frozenset(
 )
 _EMPTY = frozenset(("input", "keygen", "isindex"))  # those without content
 _WITHIN = {"select": ("option", "optgroup"), "datalist": ("option",)}  # end with the element around them
-# Elements in which an end tag is text.
+# Elements in which an end tag may be text.
 _SWALLOWING = frozenset(
     ("title", "xmp", "iframe", "noembed", "noframes", "noscript", "plaintext", "template", "svg", "math")
 )
@@ -50,7 +50,7 @@ class TagReading:
     """
 
     restarts: bool = False
-    mode: str = "text"  # text, open, ending, name, between, attribute, equals, value, raw
+    mode: str = "text"  # text, open, ending, ended, name, between, attribute, equals, value, raw
     back: str = ""  # the mode before `open`
     tag: str = ""
     attribute: str = ""
@@ -65,7 +65,7 @@ class TagReading:
     def is_in_form(self) -> bool:
         """Whether the place is in a form, in an element of forms, or in a tag of such an element."""
         mode = self.back if self.mode == "open" else self.mode
-        return bool(self.elements) or (mode not in ("text", "raw", "ending") and self.tag in _FORMS)
+        return bool(self.elements) or (mode not in ("text", "raw", "ending", "ended") and self.tag in _FORMS)
 
     @property
     def url(self) -> str | None:
@@ -95,6 +95,8 @@ class TagReading:
         """Reads the character after `<`."""
         char = text[at]
         if char.isascii() and char.isalpha():
+            if self.back != "text":
+                self._lose()
             self.mode, self.tag, self.attribute, self.value, self.is_doubtful = "name", char.lower(), "", "", False
             return at + 1
         if self.back == "text" and self.elements:
@@ -108,18 +110,29 @@ class TagReading:
             self.is_doubtful = True
         return at
 
+    def _lose(self) -> None:
+        """Begins a tag inside another one, whose quotes may then close at another place. Nothing ends a form that may still
+        be open there."""
+        self.elements |= _FORMS & {self.tag}
+        self.is_endless = self.is_endless or bool(self.elements)
+
     def _ending(self, text: str, at: int) -> int:
         """Reads the name of an end tag."""
         end = self._until(_AFTER_NAME, text, at)
         self.tag = (self.tag + text[at:end].lower())[:_LIMIT_NAME]
-        if end == len(text):
-            return end
-        if not self.tag[:1].isalpha():
-            self.is_endless = True  # a comment
+        return end if end == len(text) else self._to("ended", end)
+
+    def _ended(self, text: str, at: int) -> int:
+        """Reads the end of an end tag after its name."""
+        char = text[at]
+        if char in _WHITE:
+            return at + 1
+        if char != ">" or not self.tag[:1].isalpha():
+            self.is_endless = True  # a comment, or attributes, in which end tags are text
         elif not self.is_endless:
             self.elements -= {self.tag, *_WITHIN.get(self.tag, ())}
         self.mode, self.tag = "text", ""
-        return end
+        return at
 
     def _name(self, text: str, at: int) -> int:
         end = self._until(_IN_NAME[self.restarts], text, at)
@@ -201,10 +214,10 @@ class TagReading:
     def _close(self, at: int) -> int:
         self.mode = "raw" if self.tag in _RAW else "text"
         self.tail = ""
+        if self.elements and (self.tag in _SWALLOWING or self.tag in self.elements & _WITHIN.keys()):
+            self.is_endless = True
         if self.tag in _FORMS and self.tag not in _EMPTY:
             self.elements |= {self.tag}
-        elif self.elements and self.tag in _SWALLOWING:
-            self.is_endless = True
         return at + 1
 
     def _until(self, pattern: re.Pattern[str], text: str, at: int) -> int:

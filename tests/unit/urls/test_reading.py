@@ -42,6 +42,14 @@ IN_FORMS = (
     "<svg><a></svg><input value='✱'>",
     "<style></style><input value='✱'>",
     "&lt;input value='✱",
+    """<select form=f><option></p x="</select>">✱""",
+    """<select form=f><option></p/"</select>">✱""",
+    """<!-- <a title=' --><textarea form=f title="<p>'>">✱""",
+    """<!-- <a title=' --><textarea form=f title="<p>'></textarea>">✱""",
+    """<!-- <a title=' --><input form=f title="<p>'>" value="✱">""",
+    """<!-- <a title=' --><select form=f><option><p title="<b>" x="</select>' >">✱""",
+    """<svg><![CDATA[<a title=']]></svg><textarea form=f title="<p>'>">✱""",
+    "<select form=f><option><object><select></select>✱",
 )
 
 OUTSIDE = (
@@ -83,6 +91,9 @@ OUTSIDE = (
     "<formula>✱</formula> < form ✱",
     '<form action="/search">a</form> ✱',
     "<form><input></form ><i>✱</i> </form>✱",
+    "<form><p></p\n></form\n>✱",
+    "<select><option>a<option>b</select>✱",
+    "<p title='a <b'>✱",
     "<select><option>a<option>b</select> <textarea>a</textarea> ✱",
     "<textarea>a <!-- b --></textarea>".replace("<!-- b -->", "< b") + "✱",
     "&lt;✱&gt; &lt;b&gt;✱",
