@@ -116,11 +116,12 @@ class NestedSearch:
             if address.end > settled:
                 break
             around, at = around.after(text[at - begun : address.start - begun]), address.start
-            before = bisect_left(starts, address.end) - 1
-            reach = max(state.reported, every[before].end if before >= 0 else 0)
+            number = bisect_left(starts, address.start)
+            reach = max(state.reported, every[number - 1].end if number else 0)
+            end = min([address.end, *starts[number : number + 1]])  # the next address is found by itself
             look = text[max(0, at - begun - _LOOK) : at - begun]
-            if address.start >= reach and self._is_decoded_again(look, around):
-                out.append(address)
+            if reach <= address.start < end and self._is_decoded_again(look, around):
+                out.append(replace(address, end=end))
         around, at = around.after(text[at - begun : settled - begun]) if settled > at else around, max(at, settled)
         waits = tuple(address for address in every if address.end > settled)
         waiting = tuple(address for address in every_hidden if address.end > settled)

@@ -30,6 +30,10 @@ def entities(text: str) -> str:
         ("[1]: &amp;sol;&amp;sol;evil.example/x\n", ["&amp;sol;&amp;sol;evil.example/x"]),
         ('<a href="&#37;2f&#37;2fevil.example/">', ["&#37;2f&#37;2fevil.example/"]),
         ('<a href="//evil.example/&amp;amp;a=//x">', ["//evil.example/&amp;amp;a=//x"]),
+        (
+            '<a href="&#37;2f&#37;2fevil.example/?q=https://elsewhere.example/">',
+            ["&#37;2f&#37;2fevil.example/?q=", "https://elsewhere.example/"],
+        ),
         (f"for the reader: {TWICE} and &amp;colon;", []),
         ('<a href="https://ok.example/?a=1&amp;amp;b=2">', []),
         ('<img src="/a&amp;b=1"> A &amp; B 100% &', []),
