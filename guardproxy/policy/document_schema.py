@@ -204,7 +204,7 @@ def _decision(options: Sequence[Schema]) -> Schema:
     if all(option.keys() == {"required"} for option in options):
         return _chain([(option, {}) for option in options[1:]], options[0])
     by_type: dict[tuple[str, ...], list[Schema]] = {}
-    for option in options:
+    for option in (inner for outer in options for inner in outer.get("anyOf", (outer,))):
         for types, part in _by_type(option):
             by_type.setdefault(types, []).append(part)
     last = next((types for types in by_type if "string" in types), [*by_type][-1])

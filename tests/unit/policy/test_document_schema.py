@@ -27,6 +27,8 @@ from tests.kit.plugins import Install
 
 ROOT = Path(__file__).parents[3]
 SHIPPED = sorted((ROOT / "policies").rglob("*.yaml"))
+# The others use checks and actions of their own packages.
+EXAMPLES = sorted(path for path in (ROOT / "examples").rglob("policy.yaml") if not list(path.parent.glob("*.py")))
 WRITTEN = [block.text for block in blocks("yaml") if block.is_run and not block.is_shown_file]
 
 # Mistakes in what a value says, which a schema cannot see.
@@ -50,7 +52,7 @@ def plain(content: bytes | str) -> Any:
     return read_tree(content, "p.yaml").plain()
 
 
-@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", [*SHIPPED, *EXAMPLES], ids=lambda path: f"{path.parent.name}-{path.stem}")
 def test_every_shipped_policy_fits(valid: Draft202012Validator, path: Path) -> None:
     assert [error.message for error in valid.iter_errors(plain(path.read_bytes()))] == []
 
