@@ -20,6 +20,7 @@ _HARMLESS = frozenset(
         *("valign", "value", "width"),
     )
 )
+_FRAMES = ("iframe", "frame", "object", "embed")  # elements whose `name` the page in them can read
 _RAW = ("script", "style")  # elements whose content is code
 # Elements whose attributes or content a browser sends to where the form leads. An input may belong to a form elsewhere.
 _FORMS = frozenset(
@@ -75,9 +76,9 @@ class TagReading:
             return ""
         if mode not in ("equals", "value"):
             return None
-        if not self.is_doubtful and (self.attribute in _HARMLESS or self.attribute.startswith("aria-")):
-            return None
-        return self.value
+        is_harmless = self.attribute in _HARMLESS or self.attribute.startswith("aria-")
+        is_told = self.attribute == "name" and self.tag in _FRAMES
+        return None if is_harmless and not is_told and not self.is_doubtful else self.value
 
     def feed(self, text: str) -> None:
         at = 0

