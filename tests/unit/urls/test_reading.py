@@ -50,6 +50,7 @@ IN_FORMS = (
     """<!-- <a title=' --><select form=f><option><p title="<b>" x="</select>' >">✱""",
     """<svg><![CDATA[<a title=']]></svg><textarea form=f title="<p>'>">✱""",
     "<select form=f><option><object><select></select>✱",
+    "<textarea form=f></textarea<b>✱",
 )
 
 OUTSIDE = (
