@@ -33,7 +33,6 @@ _NAMES: Mapping[str, str] = MappingProxyType(
         if len(char) == 1 and (char.isascii() or not char.isprintable()) and name.endswith(";")
     }
 )
-_LONGEST_NAME = max(map(len, _NAMES))
 _BEGINNINGS = frozenset(name[:size] for name in _NAMES for size in range(len(name) + 1))
 
 Emit = Callable[[str, int, int], None]
@@ -87,8 +86,7 @@ class Unescaping(msgspec.Struct):
             escape = self._open.pop()
             char, _ = _completed(escape.text, "")
             if char is None:
-                self._open.append(escape)
-                self._flush(emit)
+                self._give_back(escape, emit)
             else:
                 self._put(char, escape.start, escape.end, emit)
 
@@ -97,11 +95,11 @@ class Unescaping(msgspec.Struct):
         escapes = [msgspec.structs.replace(escape, parts=list(escape.parts)) for escape in self._open]
         return Unescaping(self.at, escapes)
 
-    def _put(self, char: str, start: int, end: int, emit: Emit) -> None:
-        """Takes a character of the text, or one that an escape stood for."""
+    def _put(self, char: str, start: int, end: int, emit: Emit, *, is_plain: bool = False) -> None:
+        """Takes a character of the text, or one that an escape stood for. `is_plain`: it begins no escape."""
         while self._open:
             escape = self._open[-1]
-            begins = char in "&%\\" and len(self._open) < _DEPTH
+            begins = not is_plain and char in "&%\\" and len(self._open) < _DEPTH
             decoded, is_swallowed = _completed(escape.text, char)
             if decoded is not None and not (begins and escape.may_hold(char)):
                 self._open.pop()
@@ -116,18 +114,16 @@ class Unescaping(msgspec.Struct):
                 escape.text, escape.end = escape.text + char, end
                 escape.parts.append((char, start, end))
                 return
-            self._flush(emit)
-        if char in "&%\\":
+            self._give_back(self._open.pop(), emit)
+        if not is_plain and char in "&%\\":
             self._open.append(_Escape(start, end, char, [(char, start, end)]))
         else:
             emit(char, start, end)
 
-    def _flush(self, emit: Emit) -> None:
-        """Gives back the characters of escapes that are none."""
-        escapes, self._open = self._open, []
-        for escape in escapes:
-            for part in escape.parts:
-                emit(*part)
+    def _give_back(self, escape: _Escape, emit: Emit) -> None:
+        """Gives the characters of an escape that is none to the one around it, which the first of them completes or ends."""
+        for part in escape.parts:
+            self._put(*part, emit, is_plain=True)
 
 
 def _completed(escape: str, char: str) -> tuple[str | None, bool]:
@@ -139,7 +135,7 @@ def _completed(escape: str, char: str) -> tuple[str | None, bool]:
             digits = body[1:].lower()
             is_hex = digits.startswith("x")
             digits = digits.removeprefix("x")
-            if not digits or (char in _HEX if is_hex else char.isdigit()):
+            if not digits or (char in _HEX if is_hex else char.isascii() and char.isdigit()):
                 return None, False
             return _char(digits, 16 if is_hex else 10), char == ";"
         if char == ";":

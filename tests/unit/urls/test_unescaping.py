@@ -38,6 +38,10 @@ from guardproxy.urls.unescaping import Unescaping, unescaped
         ("&#" + "0" * 60 + "58;", "&#" + "0" * 60 + "58;"),
         ("%" * 40 + "41", "%" * 39 + "A"),
         ("&am\\&#112;x", "&am\\px"),
+        ("&#60\u00b2", "<\u00b2"),
+        ("&lt;input&#32%x value=", "<input %x value="),
+        ("&amp;lt& &amp;lt&", "<& <&"),
+        ("&amp;#47&amp;#47&x", "//&x"),
     ],
 )
 def test_escapes_are_decoded(text: str, decoded: str) -> None:
