@@ -40,7 +40,7 @@ quick: $(VENV)/.test
 
 # The slow files lie in tests/e2e and tests/property: in the order of their names they come first, and the small ones fill up.
 test: $(VENV)/.test
-	@echo "Running every test on $(shell nproc) cores, then the coverage of the pure packages. Up to 20 minutes on two cores."
+	@echo "Running every test on $(shell nproc) cores, then the coverage of the pure packages. About ten minutes on two quiet cores."
 	$(PYTEST) --durations=5 $(PARALLEL) --dist loadfile --no-loadscope-reorder -m '(not pure or hypothesis) and not export and not timing and not clients'
 	$(MAKE) --no-print-directory coverage
 

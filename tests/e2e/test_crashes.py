@@ -160,6 +160,7 @@ def test_a_fatal_signal_leaves_no_text(proxy: Proxy, tmp_path: Path) -> None:
     if limits.exists():
         (line,) = [line for line in limits.read_text().splitlines() if line.startswith("Max core file size")]
         assert line.split()[4] == "0"
-    assert proxy.stop(signal.SIGABRT) == -signal.SIGABRT
+    # While the interpreter prints the frames of threads that go on running it may fault itself, and ends by that signal.
+    assert proxy.stop(signal.SIGABRT) in (-signal.SIGABRT, -signal.SIGSEGV)
     assert "Fatal Python error: Aborted" in proxy.log.read_text()
     assert_files_clean(tmp_path / "proxy")
