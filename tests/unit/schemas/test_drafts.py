@@ -144,6 +144,24 @@ def test_patterns_of_keys_cost_in_proportion_to_their_number(word: str) -> None:
     assert 1.7 * spent[1] < spent[2] < 2.2 * spent[1]
 
 
+def test_ordinary_patterns_of_names_fit_into_the_budget() -> None:
+    """Letters of every script make a program of 120,000 instructions, of which a search uses few."""
+    name: Any = {"type": "string", "pattern": r"^[\p{L} .'-]{1,100}$"}
+    schema: Any = {"properties": {"people": {"type": "array", "items": {"properties": {"first": name, "last": name}}}}}
+    people = [{"first": "Ana Mar\u00eda del Carmen", "last": "Fern\u00e1ndez de la Vega Sanz"}] * 10
+    with limit_steps(100_000):
+        assert not list(compile_schema(schema).errors({"people": people}))
+    prefix = Prefix(compile_schema(schema))
+    prefix.feed(json.dumps({"people": people}))
+    assert prefix.wrong is None
+
+
+def test_a_client_with_large_patterns_gets_no_more_than_the_budget() -> None:
+    schema: Any = {"items": {"pattern": r"(?:.{0,99}\p{L}){0,9}1$"}}
+    with pytest.raises(CostError), limit_steps(100_000):
+        list(compile_schema(schema).errors(["\u0416" * 400] * 100))
+
+
 def test_a_client_with_200_patterns_gets_no_more_than_the_budget() -> None:
     schema: Any = {"patternProperties": {f"^(x|y)[a-z]*{at}$": {} for at in range(200)}}
     prefix = Prefix(compile_schema(schema))
