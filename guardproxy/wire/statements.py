@@ -3,6 +3,9 @@
 In: the tree of a request, and the fields to read. Out: numbers and names for conditions of policies, scopes of keys, limits and
 routes. If a request states the same fact in two fields that different servers read, both values are returned. The names of
 models come from the map of the format: each place that the map calls a model is read.
+
+Duties of the gateway ask for them on the event loop, so the work is bounded for every tree. What is beyond a limit makes the
+fact unclear, and an unclear fact counts as any value.
 """
 
 from __future__ import annotations
@@ -15,12 +18,16 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from guardproxy.wire.json import OTHERS, UNMAPPED, Map, dotted, naming, naming_places, text
+from guardproxy.wire.json import OTHERS, UNMAPPED, Map, dotted, first_naming_places, names_below, naming, text
 
 LARGEST = 2**63 - 1
 LIMIT_MODELS = 16
 LIMIT_NAMES = 512
+LIMIT_MESSAGES = 10_000  # messages that are looked at for tools
+LIMIT_KEYS = 10_000  # keys and items of fields that the format does not know
+LIMIT_STEPS = 2048  # values that are looked at for names of models, far above what honest requests have
 _NUMBER_CHARS = 32
+_UNREAD = False  # no list of tools
 _CARRIERS = frozenset(("function", "custom", "tool", "namespace"))  # types that do not tell what a tool does
 _NAMES = ("name", "server_label", "mcp_server_name", "connector_id")
 _NESTED = ("tools", "functionDeclarations", "function_declarations")
@@ -213,15 +220,20 @@ def _models(tree: Mapping[str, Any], how: Map, unclear: set[str]) -> tuple[tuple
     """Returns every model that a request names, and the first place that the format does not know."""
     names: dict[str, None] = {}
     foreign = ""
-    for place in naming_places(tree, how):
+    places, is_whole = first_naming_places(tree, how, LIMIT_STEPS)
+    if not is_whole:
+        unclear.add("model")
+    unlisted = []
+    for place in places:
         if place.leaf.names == "router":
             unclear.add("model")
         elif place.leaf.names == "model":
             _read_names(place.value, names, unclear)
         elif not place.is_listed:
             foreign = foreign or (dotted(place.path) if place.is_foreign else "")
-            for value in place.names_below():
-                _read_names(value, names, unclear)
+            unlisted.append(place)
+    for value in names_below(unlisted, LIMIT_KEYS):
+        _read_names(value, names, unclear)
     if len(names) > LIMIT_MODELS:
         unclear.add("model")
     return tuple(islice(names, LIMIT_MODELS)), foreign
@@ -229,7 +241,10 @@ def _models(tree: Mapping[str, Any], how: Map, unclear: set[str]) -> tuple[tuple
 
 def _read_names(value: Any, names: dict[str, None], unclear: set[str]) -> None:
     """Adds the names at a place: a name, a list of names, or objects that have a `model`."""
-    for item in value if isinstance(value, list) else [value]:
+    items = value if isinstance(value, list) else [value]
+    if len(items) > LIMIT_NAMES:
+        unclear.add("model")
+    for item in items[:LIMIT_NAMES]:
         name = item.get("model") if isinstance(item, _OBJECT) else item
         if isinstance(name, str) and name:
             names[name] = None
@@ -246,13 +261,17 @@ def _name(tool: Any) -> str:
 
 
 def _lists_of_tools(tree: Mapping[str, Any], fields: Fields) -> Iterator[Any]:
-    """Yields the lists of tools of a request, and those that its messages bring."""
+    """Yields the lists of tools of a request, and those that its messages bring; `_UNREAD` for messages that are too many."""
     yield from (_at(tree, key) for key in fields.tools)
     for key in fields.messages:
         messages = _at(tree, key)
-        for message in messages if isinstance(messages, list) else ():
+        if not isinstance(messages, list):
+            continue
+        for message in messages[:LIMIT_MESSAGES]:
             if isinstance(message, _OBJECT):
                 yield message.get("tools")
+        if len(messages) > LIMIT_MESSAGES:
+            yield _UNREAD
 
 
 def _offered(tree: Mapping[str, Any], fields: Fields, unclear: set[str]) -> Iterator[str]:
@@ -262,15 +281,19 @@ def _offered(tree: Mapping[str, Any], fields: Fields, unclear: set[str]) -> Iter
             unclear.add("tools")
             continue
         for tool in tools or ():
-            before = count
+            is_named = False
             for name in _names_of(tool):
+                is_named = True
                 count += 1
                 if count > LIMIT_NAMES:
                     unclear.add("tools")
                     return
                 yield name
-            if before == count:
+            if not is_named:
                 unclear.add("tools")
+                count += 1  # entries without a name take as long
+                if count > LIMIT_NAMES:
+                    return
 
 
 def _names_of(tool: Any) -> Iterator[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from guardproxy.wire.json.named import NamingPlace, may_name_model, naming_places
+from guardproxy.wire.json.named import NamingPlace, first_naming_places, may_name_model, names_below, naming_places
 from guardproxy.wire.json.numbers import LEAST_DIGITS, NUMBER_TYPES, stand_in, stand_ins
 from guardproxy.wire.json.replacing import edited, plain
 from guardproxy.wire.json.strict import (
@@ -76,6 +76,7 @@ __all__ = [
     "dotted",
     "edited",
     "edited_leaves",
+    "first_naming_places",
     "is_conversation",
     "is_moment",
     "is_plain_key",
@@ -83,6 +84,7 @@ __all__ = [
     "listed",
     "may_name_model",
     "members",
+    "names_below",
     "naming",
     "naming_places",
     "objects",

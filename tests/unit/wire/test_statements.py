@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
+import sys
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -107,6 +110,39 @@ JSON = st.recursive(
     ),
     max_leaves=20,
 )
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        lambda n: {"fallbacks": [{"model": "m"}] * n},
+        lambda n: {"fallbacks": [{"m": {"model": "m"}}] * n},
+        lambda n: {"models": [[]] * n},
+        lambda n: {"unknown": [{"model": "m"}] * n},
+        lambda n: {"unknown": {f"model{at}": {} for at in range(n)}},
+        lambda n: {f"unknown{at}": {} for at in range(n)},
+        lambda n: {"unknown": [{}] * n},
+        lambda n: {"tools": [{"model": "m"}] * n},
+        lambda n: {"tools": [{}] * n},
+        lambda n: {"messages": [{"tools": [{}]}] * n},
+        lambda n: {"messages": [{}] * n},
+    ],
+)
+def test_the_work_on_a_request_is_bounded(part: Callable[[int], dict[str, Any]]) -> None:
+    codec = codec_for("POST /v1/chat/completions")
+    assert codec is not None
+    calls: list[int] = []
+    for number in (20_000, 80_000):
+        tree, count = {"model": "a", **part(number)}, itertools.count()
+        sys.setprofile(lambda frame, event, argument, count=count: next(count) and None)
+        try:
+            said = statement_of(tree, codec.contract.statements)
+        finally:
+            sys.setprofile(None)
+        calls.append(next(count))
+        assert said.unclear & {"model", "tools"}, "what is not read is not clear"
+        assert "a" in said.models
+    assert calls[1] < 1.1 * calls[0]
 
 
 @given(JSON)

@@ -14,11 +14,14 @@ from guardproxy.wire.json import (
     STRUCTURE,
     UNMAPPED,
     conversation,
+    first_naming_places,
     may_name_model,
+    names_below,
     naming,
     naming_places,
     text,
 )
+from guardproxy.wire.json.named import UNREAD
 
 _METADATA = text("metadata")
 HOW: dict[Any, Any] = {
@@ -69,6 +72,11 @@ def test_conversations_are_looked_at_if_asked() -> None:
     assert [place.value for place in places] == ["m", "n", "x"]
 
 
+def test_a_field_of_numbers_is_foreign_only_if_it_is_too_long_to_be_looked_through() -> None:
+    few, many = naming_places({"y": [[0, 1], 2], "z": [0] * 20_000}, HOW)
+    assert (few.is_foreign, many.is_foreign) == (False, True)
+
+
 def test_a_place_that_the_map_lists_is_told_from_others() -> None:
     places = {place.path: place for place in naming_places({"model": "a", "loose": {"x": "b"}, "y": "c"}, HOW)}
     assert {path: (place.is_listed, place.is_foreign) for path, place in places.items()} == {
@@ -89,9 +97,32 @@ def test_a_place_that_the_map_lists_is_told_from_others() -> None:
 )
 def test_keys_that_could_name_a_model_are_found_below(value: Any, names: list[Any]) -> None:
     (place,) = naming_places({"y": value}, HOW)
-    assert list(place.names_below()) == names
+    assert list(names_below([place], 100)) == names
     (whole,) = naming_places([value], {})
-    assert list(whole.names_below()) == names
+    assert list(names_below([whole], 100)) == names
+
+
+@pytest.mark.parametrize("value", [{f"key{at}": "x" for at in range(40)}, ["x"] * 40, [{"a": "x", "b": "y"}] * 18])
+def test_the_search_below_places_ends_with_a_mark(value: Any) -> None:
+    places = naming_places({"y": value, "z": {"model": "late"}}, HOW)
+    assert list(names_below(places, 20)) == [UNREAD]
+    assert list(names_below(places, 100)) == ["late"]
+
+
+@pytest.mark.parametrize(
+    "tree",
+    [
+        {"models": ["a"] * 9},
+        {"models": [{}] * 9},
+        {f"key{at}": 1 for at in range(9)},
+        {"models": {"a": 1} | {str(at): 1 for at in range(8)}},
+    ],
+)
+def test_a_search_of_few_steps_says_that_it_is_not_whole(tree: Any) -> None:
+    places, is_whole = first_naming_places(tree, HOW, 5)
+    assert not is_whole
+    assert places == naming_places(tree, HOW)[: len(places)]
+    assert first_naming_places(tree, HOW, 20) == (naming_places(tree, HOW), True)
 
 
 @pytest.mark.parametrize(
