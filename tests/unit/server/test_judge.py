@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ import pytest
 from aiohttp import web
 
 from guardproxy.audit import ENTRY_VERSION, Intent, Judged, verify_folder
+from guardproxy.audit.sinks.file import FileSink
 from guardproxy.config import Config
 from guardproxy.demo.scripted import start
 from guardproxy.server import judge
@@ -189,11 +191,15 @@ async def test_shadow_mode_and_blocked_exchanges_ask_no_judge(tmp_path: Path) ->
 async def test_a_log_that_cannot_be_written_loses_the_score_only(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    def commit(sink: FileSink, batch: Sequence[object]) -> None:
+        if batch:
+            raise OSError(errno.ENOSPC, "no space left")
+
     grader = Judge()
     grader.gate.clear()
     async with serving(tmp_path, grader) as rig:
         await rig.ask("hello")
-        monkeypatch.setattr("guardproxy.audit.sinks.file.FileSink.healthy", False)
+        monkeypatch.setattr(FileSink, "_commit", commit)
         grader.gate.set()
         assert await rig.entries("judged") == []
         monkeypatch.undo()
