@@ -1,11 +1,13 @@
-"""The check `pattern`: the policy author's own patterns and words.
+"""The check `pattern`: the policy author's own patterns and words, and sets of patterns that come with guardproxy.
 
 In: windows of text. Out: findings with a single label. Kept: nothing between scans.
 
 Options: `patterns` (RE2 syntax; `\\b`, `\\d`, `\\w` mean ASCII, `\\p{L}` any script), `words` (found in any case, if
-no letter, digit or underscore touches them), `label`, `score`, and `cap`: the longest match, in characters, of a
-pattern that sets no bound itself. Such a match cannot see text beyond `cap` characters, so `a.*` finds at most `cap`
-characters at a time. Overlapping matches are one finding (see `_patterns/reach.py`).
+no letter, digit or underscore touches them), `sets` (names of `SETS`), `label`, `score`, and `cap`: the longest match, in
+characters, of a pattern that sets no bound itself. Such a match cannot see text beyond `cap` characters, so `a.*` finds at
+most `cap` characters at a time. Overlapping matches are one finding (see `_patterns/reach.py`).
+
+Decision: docs/decisions/0056-plain-overrides-are-found-by-a-pattern-too.md
 """
 
 from __future__ import annotations
@@ -17,7 +19,8 @@ import re2
 
 from guardproxy.checks._contract import Resources
 from guardproxy.checks._evasions.unfolding import EVASIONS, unfolding
-from guardproxy.checks._options import SCORE, TEXTS, Option, Options, options_digest, with_defaults
+from guardproxy.checks._options import SCORE, TEXTS, Option, Options, chosen, options_digest, with_defaults
+from guardproxy.checks._patterns import overrides
 from guardproxy.checks._patterns.reach import Reach, ReachCheck, SearchRule, rule
 from guardproxy.checks._patterns.shape import UnreadableError
 from guardproxy.errors import OptionError
@@ -29,9 +32,18 @@ CAP_LIMIT = 65536
 SLOW = 100_000
 """Steps of a compiled pattern above which RE2 cannot use its fast automaton: a text then takes about 20 times as
 long."""
+SETS = {"overrides": (overrides.overrides, overrides.VERSION)}
+"""Name of a set -> its rules, by label and score, and its version."""
 OPTIONS: Options = {
     "patterns": Option("Patterns in RE2 syntax.", TEXTS, default=[], tighter="longer"),
     "words": Option("Words in any case, not inside longer words.", TEXTS, default=[], tighter="longer"),
+    "sets": Option(
+        "Sets of patterns that come with guardproxy: `overrides`.",
+        TEXTS,
+        default=[],
+        tighter="longer",
+        words=lambda: tuple(SETS),
+    ),
     "label": Option("The label of the findings.", {"type": "string", "minLength": 1}, default="MATCH"),
     "score": Option("The score of the findings.", SCORE, default=1.0),
     "cap": Option(
@@ -49,8 +61,9 @@ def build(name: str, options: Mapping[str, Any], resources: Resources) -> Check:
     values = with_defaults(options, OPTIONS)
     patterns, words = _strings(values, "patterns"), _strings(values, "words")
     label, score, cap = values["label"], values["score"], values["cap"]
-    if not patterns and not words:
-        raise OptionError("patterns", "give at least one of `patterns` and `words`")
+    sets = chosen(values, "sets", tuple(SETS)) if values["sets"] != [] else []
+    if not patterns and not words and not sets:
+        raise OptionError("patterns", "give at least one of `patterns`, `words` and `sets`")
     if not isinstance(label, str) or not label:
         raise OptionError("label", "`label` must be a non-empty string")
     if isinstance(score, bool) or not isinstance(score, (int, float)) or not 0 <= score <= 1:
@@ -60,7 +73,13 @@ def build(name: str, options: Mapping[str, Any], resources: Resources) -> Check:
     rules = [_pattern_rule(at, pattern, label, float(score), cap) for at, pattern in enumerate(patterns)]
     if words:
         rules.append(_words_rule(words, label, float(score)))
-    plain = {"patterns": patterns, "words": words, "label": label, "score": score, "cap": cap}
+    for name_of_set in dict.fromkeys(sets):
+        rules += SETS[name_of_set][0](label, float(score))
+    plain: dict[str, Any] = {"patterns": patterns, "words": words, "label": label, "score": score, "cap": cap}
+    if (
+        sets
+    ):  # without a set the digest stays what it was before there were any, so that old records are replayed as they are
+        plain["sets"] = {name_of_set: SETS[name_of_set][1] for name_of_set in sets}
     advice = tuple(advice for at, rule in enumerate(rules[: len(patterns)]) for advice in _advice(at, rule))
     traits = Traits(is_slow=False, labels=frozenset((label,)), advice=advice)
     return unfolding(ReachCheck(name, options_digest("pattern", VERSION, plain), Reach(rules), traits), options)
