@@ -5,6 +5,8 @@ Kept: nothing. A channel's text is cut into segments at places that depend on th
 judged together with the words before it, so that an attack across a border is seen. A request's text is available as a
 whole: except for the longest texts it is a single segment, and the model cuts it into pieces of the size that it was
 trained on. An answer is cut at early sentence ends, so that little of a stream is held back.
+
+Decision: docs/decisions/0057-one-output-decides-about-harm.md
 """
 
 from __future__ import annotations
@@ -58,6 +60,12 @@ OPTIONS: Options = {
     "label": Option("The label to look for.", {"type": "string", "minLength": 1}, default="injection"),
     "labels": Option("Several labels, instead of `label`.", TEXTS, default_words="none", tighter="longer"),
     "model": Option("The name of a model folder.", {"type": "string", "minLength": 1}, default="supervisor"),
+    "names": Option(
+        "Labels that say what was found: they are findings too, but only where a label of the check is found.",
+        TEXTS,
+        default=[],
+        tighter="longer",
+    ),
     "threshold": Option(
         "A score (`0.8`), an operating point (`1%`), or one of them for each label.",
         {"anyOf": [*_POINT["anyOf"], {"type": "object", "additionalProperties": _POINT}]},
@@ -185,12 +193,14 @@ class SegmentedWindows:
 
 @dataclass(frozen=True, slots=True)
 class Supervisor:
-    """The check `supervisor`. `wanted`: the labels and thresholds in each kind of channel. `first_stage`: the kinds of
-    channels whose texts the model's first stage may clear."""
+    """The check `supervisor`. `wanted`: the labels and thresholds in each kind of channel; `names`: those of labels that are
+    found only where a label of `wanted` is. `first_stage`: the kinds of channels whose texts the model's first stage may
+    clear."""
 
     name: str
     digest: str
     wanted: Mapping[Kind, tuple[LabelThresholds, ...]]
+    names: Mapping[Kind, tuple[LabelThresholds, ...]]
     scorer: Scorer
     cut: Mapping[Direction, Segments]
     first_stage: frozenset[Kind]
@@ -219,7 +229,8 @@ class Supervisor:
     def _cut(self, window: Window) -> Iterator[TextSegment]:
         text, offset, kind = window.text, window.start, window.channel.kind
         start = window.settled - offset
-        outputs = tuple(dict.fromkeys(output for wanted in self.wanted[kind] for output in wanted.thresholds))
+        labels = (*self.wanted[kind], *self.names[kind]) if any(label.thresholds for label in self.wanted[kind]) else ()
+        outputs = tuple(dict.fromkeys(output for label in labels for output in label.thresholds))
         segments = self.cut[window.channel.direction]
         while start < len(text):
             end = segments.end(text, start, offset, window.last)
@@ -242,28 +253,33 @@ class Supervisor:
             by_view = []
             for view in (None, *segment.views):
                 spans = [(span, piece) for piece in next(answers) if (span := segment.span(piece, view))]
-                by_view.append(self._findings(spans, self.wanted[window.channel.kind]))
+                by_view.append(self._findings(spans, window.channel.kind))
             findings += merge_views(by_view)
         settled = segments[-1].end if segments else window.settled
         keep = max(window.start, settled - self.cut[window.channel.direction].context_chars)
         return Scan(tuple(findings), settled, keep)
 
-    def _findings(
+    def _findings(self, spans: Sequence[tuple[tuple[int, int], ScoredPiece]], kind: Kind) -> list[Finding]:
+        """Returns the findings of the labels, then those of the names in the pieces in which a label is found."""
+        found = list(self._found(spans, self.wanted[kind]))
+        places = {(finding.start, finding.end) for finding in found}
+        return [*found, *self._found([(span, piece) for span, piece in spans if span in places], self.names[kind])]
+
+    def _found(
         self, spans: Sequence[tuple[tuple[int, int], ScoredPiece]], labels: Sequence[LabelThresholds]
-    ) -> list[Finding]:
-        return [
-            Finding(*span, self.name, label.label, score)
-            for label in labels
-            for span, piece in spans
-            if (score := label.highest(piece.scores)) is not None
-        ]
+    ) -> Iterator[Finding]:
+        for label in labels:
+            for span, piece in spans:
+                if (score := label.highest(piece.scores)) is not None:
+                    yield Finding(*span, self.name, label.label, score)
 
 
 def build(name: str, options: Mapping[str, Any], resources: Resources) -> Check:
     """Builds the check for a policy entry.
 
-    Options: `label` or `labels` (default `injection`); `threshold`, a score from 0 to 1 or the name of an operating
-    point (`1%`), for all labels or for each label (default: the model's own point); `first_stage` (`false`: the
+    Options: `label` or `labels` (default `injection`); `names` (labels that are found only where one of these is);
+    `threshold`, a score from 0 to 1 or the name of an operating point (`1%`), for all labels or for each label and name
+    (default: the model's own point, which is that of a name in any case); `first_stage` (`false`: the
     encoder judges all texts); `model` (default `supervisor`); `evasions` (the disguises to undo: each reading of a
     text is judged, and the highest score counts); `window_chars` of an answer judged together. Raises `OptionError`
     for any other option.
@@ -285,18 +301,22 @@ def build(name: str, options: Mapping[str, Any], resources: Resources) -> Check:
     if evasions not in PROFILES:
         raise OptionError("evasions", f"must be one of {', '.join(PROFILES)}")
     labels = _labels(options, scorer)
-    thresholds = _thresholds(options, labels)
-    wanted = {kind: tuple(_wanted(label, thresholds[label], scorer, kind) for label in labels) for kind in KINDS}
+    names = _names(values["names"], labels, scorer)
+    thresholds = _thresholds(options, labels, names)
+    wanted, named = (
+        {kind: tuple(_wanted(label, thresholds[label], scorer, kind) for label in given) for kind in KINDS}
+        for given in (labels, names)
+    )
     cut: Mapping[Direction, Segments] = {"request": REQUESTS, "response": answers(_window_chars(values))}
     digest = options_digest("supervisor", VERSION, dict(options), scorer.digest, unicodedata.unidata_version)
     traits = Traits(
         is_sensitive=False,  # its findings judge a text; they are not values
-        labels=frozenset(labels),
+        labels=frozenset((*labels, *names)),
         looks_at=frozenset(place for place in ALL_PLACES if any(label.thresholds for label in wanted[place[1]])),
         advice=tuple(_advice(wanted, scorer)),
     )
     cleared = frozenset(kind for kind in KINDS if first_stage and _can_clear(wanted[kind], scorer.clears_from(kind)))
-    return Supervisor(name, digest, wanted, scorer, cut, cleared, evasions, traits)
+    return Supervisor(name, digest, wanted, named, scorer, cut, cleared, evasions, traits)
 
 
 def _labels(options: Mapping[str, Any], scorer: Scorer) -> list[str]:
@@ -307,6 +327,19 @@ def _labels(options: Mapping[str, Any], scorer: Scorer) -> list[str]:
     labels = [value] if key == "label" else value
     if not isinstance(labels, list) or not labels or not all(isinstance(label, str) for label in labels):
         raise OptionError(key, "must be a label" if key == "label" else "must be a list of at least one label")
+    return _known(key, labels, scorer)
+
+
+def _names(names: Any, labels: Sequence[str], scorer: Scorer) -> list[str]:
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise OptionError("names", "must be a list of labels")
+    for name in names:
+        if name in labels:
+            raise OptionError("names", f"`{name}` is a label of this check already")
+    return _known("names", names, scorer)
+
+
+def _known(key: str, labels: Sequence[str], scorer: Scorer) -> list[str]:
     known = sorted(scorer.labels)
     for label in labels:
         if label not in known:
@@ -314,15 +347,19 @@ def _labels(options: Mapping[str, Any], scorer: Scorer) -> list[str]:
     return list(dict.fromkeys(labels))
 
 
-def _thresholds(options: Mapping[str, Any], labels: Sequence[str]) -> dict[str, float | str | None]:
-    """Returns the policy's threshold for each label: a score, an operating point, or `None`."""
+def _thresholds(
+    options: Mapping[str, Any], labels: Sequence[str], names: Sequence[str]
+) -> dict[str, float | str | None]:
+    """Returns the policy's threshold for each label and name: a score, an operating point, or `None`."""
     value = options.get("threshold")
     if not isinstance(value, Mapping):
-        return dict.fromkeys(labels, _threshold(value) if "threshold" in options else None)
+        own = dict.fromkeys(labels, _threshold(value) if "threshold" in options else None)
+        return own | dict.fromkeys(names)
+    every = [*labels, *names]
     for label in value:
-        if label not in labels:
-            raise OptionError("threshold", f"`{label}` is not a label of this check{_near(str(label), labels)}")
-    return {label: _threshold(value[label]) if label in value else None for label in labels}
+        if label not in every:
+            raise OptionError("threshold", f"`{label}` is not a label of this check{_near(str(label), every)}")
+    return {label: _threshold(value[label]) if label in value else None for label in every}
 
 
 def _threshold(value: Any) -> float | str:

@@ -22,7 +22,7 @@ FILE = Path(__file__).parents[1] / "policy" / "ordinary.txt"
 LINES = FILE.read_text("utf-8").splitlines()
 TEXTS = tuple(line.replace("\\n", "\n") for line in LINES if line and not line.startswith("#"))
 LOAD = loader()
-HARM = ("hate", "harassment", "sexual", "violence", "self_harm", "illicit")
+HARM = ("content", "harmful", "hate", "harassment", "sexual", "violence", "self_harm", "illicit")
 
 
 @cache

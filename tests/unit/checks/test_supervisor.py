@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Mapping
 from itertools import pairwise
 from typing import Any
@@ -10,6 +11,7 @@ import pytest
 
 from guardproxy.checks import Check, Resources
 from guardproxy.checks._contract import build as build_by_name
+from guardproxy.checks._options import options_digest
 from guardproxy.checks.supervisor import OPTIONS, build
 from guardproxy.errors import ConfigError, OptionError
 from guardproxy.findings import Channel, Direction, Finding, Kind, Scan, Window
@@ -54,6 +56,43 @@ def test_each_label_has_its_own_threshold() -> None:
     assert [finding.label for finding in check.scan([window("a doubtful text")])[0].findings] == ["harm"]
 
 
+def test_a_name_is_a_finding_where_a_label_is_found() -> None:
+    says = {"harm": 0.9, "jailbreak": 0.85, "embedded": 0.2}
+    options = {"label": "harm", "names": ["jailbreak", "embedded"]}
+    check, scorer = made(options, FakeScorer(lambda text, output: says[output]))
+    assert [(one.label, one.score) for one in check.scan([window("a text")])[0].findings] == [
+        ("harm", 0.9), ("jailbreak", 0.85),
+    ]  # fmt: skip
+    assert scorer.calls[0][0].outputs == ("harm", "jailbreak", "embedded")
+    assert check.traits.labels == {"harm", "jailbreak", "embedded"}
+    says["harm"] = 0.4
+    assert check.scan([window("a text")])[0].findings == ()
+
+
+def test_a_name_stands_at_the_piece_in_which_the_label_is_found() -> None:
+    def says(text: str, output: str) -> float:
+        return 0.9 if output == "jailbreak" or "harm" in text else 0.0
+
+    check, _ = made({"label": "harm", "names": ["jailbreak"]}, FakeScorer(says, chars=20))
+    text = "a calm first sentence that goes on, then harm, and a calm last sentence"
+    found = check.scan([window(text)])[0].findings
+    assert {(one.start, one.end) for one in found if one.label == "jailbreak"} == {
+        (one.start, one.end) for one in found if one.label == "harm"
+    }
+    assert {one.label for one in found} == {"harm", "jailbreak"}
+
+
+def test_names_alone_ask_the_model_nothing() -> None:
+    check, scorer = made({"label": "orders", "names": ["harm"]})
+    assert check.scan([window("an attack")])[0].findings == ()
+    assert scorer.calls == []
+
+
+def test_a_check_without_names_has_the_digest_that_old_records_name() -> None:
+    assert made({})[0].digest == options_digest("supervisor", 5, {}, "sha256:fake", unicodedata.unidata_version)
+    assert made({"names": ["harm"]})[0].digest != made({})[0].digest
+
+
 def scores(options: Mapping[str, Any], says: Mapping[str, float], kind: Kind = "user") -> dict[str, float]:
     """What is found, label to score, in a text of which a model says this of each output."""
     check, _ = made(options, FakeScorer(lambda text, output: says.get(output, 0.0)))
@@ -77,6 +116,16 @@ def scores(options: Mapping[str, Any], says: Mapping[str, float], kind: Kind = "
             {"injection": 0.41},
         ),
         ({"labels": ["injection", "harm"], "threshold": {"injection": "5%"}}, {"harm": 0.5}, {"harm": 0.5}),
+        (
+            {"label": "harm", "names": ["jailbreak"], "threshold": 0.9},
+            {"harm": 0.9, "jailbreak": 0.8},
+            {"harm": 0.9, "jailbreak": 0.8},
+        ),
+        (
+            {"label": "harm", "names": ["jailbreak"], "threshold": {"jailbreak": "5%"}},
+            {"harm": 0.5, "jailbreak": 0.4},
+            {"harm": 0.5, "jailbreak": 0.4},
+        ),
     ],
 )
 def test_a_label_is_found_where_one_of_its_outputs_reaches_its_threshold(
@@ -308,6 +357,13 @@ NUMBER = "must be a number from 0 to 1, or the name of an operating point, like 
         ({"label": "harm", "labels": ["harm"]}, "label", "give `label` or `labels`, not both"),
         ({"label": 3}, "label", "must be a label"),
         ({"labels": []}, "labels", "must be a list of at least one label"),
+        (
+            {"label": "harm", "names": ["x"]},
+            "names",
+            "the model has no label `x`; known: embedded, harm, injection, jailbreak, orders",
+        ),
+        ({"label": "harm", "names": ["harm"]}, "names", "`harm` is a label of this check already"),
+        ({"label": "harm", "names": "hate"}, "names", "must be a list of labels"),
         ({"labels": "harm"}, "labels", "must be a list of at least one label"),
         ({"threshold": 1.5}, "threshold", NUMBER),
         ({"threshold": True}, "threshold", NUMBER),
