@@ -21,15 +21,28 @@ VERSION = 1
 CAP = 256
 """The longest match, in characters."""
 
-VERBS = ("ignore", "disregard", "forget", "override", "bypass"), ("overrule", "discard", "neglect")
+VERBS = (
+    ("ignore", "disregard", "forget", "override", "bypass"),
+    ("overrule", "discard", "neglect", "abandon", "disobey"),
+)
 """Words that may be misspelled, and words that may not, as below."""
 EARLIER = (
     ("previous", "prior", "above", "earlier", "preceding", "original"),
-    ("foregoing", "former", "existing", "initial", "aforementioned", "past"),
+    ("foregoing", "former", "existing", "initial", "aforementioned", "past", "old"),
 )
 RULES = (
     ("instruction", "guideline", "directive", "command", "prompt"),
-    ("rule", "direction", "restriction", "constraint", "safeguard", "limitation", "programming"),
+    (
+        "rule",
+        "direction",
+        "restriction",
+        "constraint",
+        "safeguard",
+        "limitation",
+        "programming",
+        "guardrail",
+        "system message",
+    ),
 )
 """In the singular. The plural has an `s`."""
 ORDERS = ("instruction", "guideline", "directive"), ("programming", "safeguard")
@@ -42,6 +55,7 @@ OWN = frozenset(("i", "we", "me", "my", "our"))
 # Quotation marks and emphasis are a gap. The end of a sentence or of a paragraph is none.
 _SIGN = r"[ \t_*~\"'`\x{2018}-\x{201F}\-\x{2010}-\x{2015}\x{A0},:;()\[\]]"
 _GAP = rf"(?:{_SIGN}{{1,4}}|{_SIGN}{{0,2}}\r?\n{_SIGN}{{0,2}})"
+_SPACE = r"[ \t\x{A0}]{1,2}"
 _WORD = r"[\w'\x{2019}]+"
 _SUBJECT = (
     r"he|she|it|they|we|i|who|which|people|users?|students|children|kids|drivers|models?|llms?"
@@ -63,12 +77,13 @@ _MENTION = (
 
 def _said_of(words: str) -> str:
     """Returns a pattern for what stands before a verb that is no order."""
-    return rf"(?:(?:{words}){_GAP}(?:(?:{_AUXILIARY}){_GAP}){{0,2}}|{_MENTION})"
+    return rf"(?:(?:{words}){_SPACE}(?:(?:{_AUXILIARY}){_SPACE}){{0,2}}|{_MENTION})"
 
 
 def _some(most: int) -> str:
-    """Returns a pattern for up to `most` words, with the gap after each."""
-    return rf"(?:{_WORD}{_GAP}){{0,{most}}}"
+    """Returns a pattern for up to `most` words, with the gap after each. The fewest are taken, so that a finding ends where the
+    order ends."""
+    return rf"(?:{_WORD}{_GAP}){{0,{most}}}?"
 
 
 def _plural(words: tuple[Sequence[str], Sequence[str]]) -> str:
@@ -77,12 +92,13 @@ def _plural(words: tuple[Sequence[str], Sequence[str]]) -> str:
 
 def _order() -> str:
     """Returns the order in English. What is no order is matched together with the words before it, and refused."""
-    verb, rules = any_of(*VERBS), _plural(RULES)
+    rules = _plural(RULES)
+    later = rf"{_BEFORE}(?:{_GAP}(?:above|before|earlier|this|that)){{0,2}}{_CLAUSE_END}"
     return (
-        rf"{_said_of(f'{_SUBJECT}|{_NEGATION}')}?{verb}{_GAP}(?:"
+        rf"{_said_of(f'{_SUBJECT}|{_NEGATION}')}?{any_of(*VERBS)}{_GAP}(?:"
         rf"{_some(4)}(?:(?:{any_of(*EARLIER)}|your|ur){_GAP}{_some(2)}{rules}\b|{rules}{_GAP}{_some(3)}{_BEFORE}\b)"
         rf"|all{_GAP}(?:of{_GAP})?(?:(?:the|these|those){_GAP})?{_some(1)}{_plural(ORDERS)}\b"
-        rf"|(?:everything|anything|all|what|whatever){_GAP}{_some(2)}{_BEFORE}(?:{_GAP}(?:above|before|earlier|this|that)){{0,2}}{_CLAUSE_END})"
+        rf"|(?:everything|anything|all|what|whatever){_GAP}{_some(2)}{later})"
     )
 
 
@@ -125,7 +141,10 @@ def overrides(label: str, score: float) -> tuple[SearchRule, ...]:
     """Returns the rules of the search. `label`, `score`: of their findings."""
     english = (
         rule(label, rf"(?i)\b{pattern}", cap=CAP, score=score, accept=accept)
-        for pattern, accept in ((_order(), _is_order), (_prohibition(), _is_prohibition))
+        for pattern, accept in (
+            (_order(), _is_order),
+            (_prohibition(), _is_prohibition),
+        )
     )
     abroad = (rule(label, f"(?i){pattern}", cap=CAP, score=score, accept=_is_order_abroad) for pattern in ABROAD)
     return (*english, *abroad)

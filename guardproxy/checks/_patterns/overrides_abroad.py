@@ -15,7 +15,12 @@ _LETTER = r"[^\s\x00-@\[-`{-\x{7F}\x{3001}\x{3002}\x{FF01}\x{FF0C}\x{FF1F}]"
 
 
 def _some(most: int) -> str:
-    return rf"(?:{_LETTER}+{_GAP}){{0,{most}}}"
+    return rf"(?:{_LETTER}+{_GAP}){{0,{most}}}?"
+
+
+def _latin(words: str) -> str:
+    """Returns words that begin where an ASCII word begins."""
+    return rf"\b(?:{words})"
 
 
 def _before(no: str, verb: str, earlier: str, rules: str, all_before: str) -> str:
@@ -37,7 +42,7 @@ def _after(earlier: str, rules: str, verb: str) -> str:
 
 
 _GERMAN = _before(
-    "nicht|niemals|nie",
+    _latin("nicht|niemals|nie"),
     r"\bignorier(?:e|en sie|t)|\bvergi(?:ss|ß)|\bvergesst|\bvergessen sie|\bmissachte(?:n sie|t)?|\bverwirf",
     "(?:vorherig|bisherig|vorangehend|vorig|obig|fr[üu]her|urspr[üu]nglich|anf[äa]nglich|vorausgegangen)e[nrs]?"
     "|(?:dein|eur)e[nrs]?",
@@ -46,21 +51,21 @@ _GERMAN = _before(
     "alles (?:bisherige|obige|vorherige|fr[üu]here)|alles,? was (?:bisher|vorher|zuvor|oben|davor|dir|man dir)",
 )
 _DUTCH = _before(
-    "niet|nooit",
+    _latin("niet|nooit"),
     r"\bnegeer|\bvergeet",
     "vorige|eerdere|voorgaande|bovenstaande|oorspronkelijke|voorafgaande|je|jouw|uw",
     "instructies?|aanwijzingen|regels|richtlijnen|opdrachten|bevelen|beperkingen",
     "alles (?:hierboven|hiervoor)|alles wat (?:hiervoor|hierboven|eerder|je (?:is|werd))",
 )
 _SWEDISH = _before(
-    "inte|aldrig",
+    _latin("inte|aldrig"),
     r"\bignorera|\bgl[öo]m(?: bort)?|\bbortse fr[åa]n|\bstrunta i",
     "tidigare|f[öo]reg[åa]ende|ovanst[åa]ende|ursprungliga|dina|era",
     "instruktioner(?:na)?|regler(?:na)?|anvisningar(?:na)?|riktlinjer(?:na)?|order|begr[äa]nsningar(?:na)?",
     "allt (?:ovanf[öo]r|ovan|tidigare|som (?:sagts|stod|st[åa]r))",
 )
 _SPANISH = _around(
-    "no|nunca|jam[áa]s",
+    _latin("no|nunca|jam[áa]s"),
     r"\bignor(?:a|e|ad|en)|\bolv[íi]d(?:a|e|ad|en)(?:te|se)?|\bdescart(?:a|e|ad|en)|\bomit(?:e|a|an)|\bdesobede(?:ce|zca)",
     "anteriores|previas|precedentes|originales|iniciales|de arriba|del sistema",
     "instrucci[oó]n(?:es)?|[oó]rdenes|reglas|directrices|indicaciones|normas|restricciones",
@@ -68,7 +73,7 @@ _SPANISH = _around(
     "todo lo anterior|todo lo que (?:te|se te|os)",
 )
 _PORTUGUESE = _around(
-    "n[ãa]o|nunca|jamais",
+    _latin("n[ãa]o|nunca|jamais"),
     r"\bignor(?:e|a|em)|\besque[çc](?:a|e|am)(?:-se)?|\bdesconsider[ea]|\bdescart[ea]|\bdesobede[çc]a",
     "anteriores|pr[ée]vias|precedentes|originais|iniciais|acima|do sistema",
     "instru[çc](?:[õo]es|[ãa]o)|regras|ordens|diretrizes|orienta[çc](?:[õo]es|[ãa]o)|restri[çc][õo]es",
@@ -76,7 +81,7 @@ _PORTUGUESE = _around(
     "tudo (?:acima|o que (?:foi dito|te|lhe|veio antes|est[áa] acima))",
 )
 _FRENCH = _around(
-    "ne|pas|jamais",
+    _latin("ne|pas|jamais"),
     r"\bignor(?:e|es|ez)|\boubli(?:e|es|ez)|\bn[ée]glige[sz]?|\bfai(?:s|tes) abstraction(?: de)?",
     r"pr[ée]c[ée]dente?s?|ant[ée]rieure?s?|initiale?s?|ci-dessus|pr[ée]alables|d['\x{2019}]origine|du syst[èe]me",
     "instructions?|consignes?|r[èe]gles?|directives?|ordres?|restrictions?",
@@ -84,7 +89,7 @@ _FRENCH = _around(
     r"tout ce qui pr[ée]c[èe]de|tout ce qu['\x{2019}]on (?:t|vous)|tout ce qui (?:est|[ée]tait|a [ée]t[ée]) (?:[ée]crit|dit)",
 )
 _ITALIAN = _around(
-    "non|mai",
+    _latin("non|mai"),
     r"\bignora(?:te)?|\bdimentica(?:te|ti)?|\btralascia(?:te)?|\bscorda(?:te|ti)?|\bscarta(?:te)?",
     "precedenti|originali|iniziali|anteriori|del sistema|qui sopra",
     "istruzion[ei]|regole|direttive|ordini|indicazioni|linee guida|restrizioni",
@@ -92,7 +97,7 @@ _ITALIAN = _around(
     "tutto (?:quanto sopra|(?:quello|ci[òo]) che (?:precede|ti|vi|[èe] stato detto))",
 )
 _POLISH = _before(
-    "nie|nigdy",
+    _latin("nie|nigdy"),
     r"\bz?ignoruj(?:cie)?|\bzapomnij(?:cie)?(?: o)?|\bpomi[ńn](?:cie)?|\bodrzu[ćc](?:cie)?",
     "poprzedni(?:e|ch|mi)|wcze[śs]niejsz(?:e|ych|ymi)|powy[żz]sz(?:e|ych)|dotychczasow(?:e|ych)|pierwotn(?:e|ych)"
     "|swo(?:je|ich)|two(?:je|ich)",
