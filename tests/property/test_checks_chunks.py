@@ -36,6 +36,11 @@ def _grown(inner: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
     )
 
 
+OVERRIDE_WORDS = (
+    "they ", "never ", "if you ", "do not follow ", "ignore ", "ingore ", "forgot ", "all ", "of ", "my ", "your ", "prevoius ",
+    "above", "everything ", "rules", "instructions", "you were told ", ". ", ", ", "\n", "vergiss alle bisherigen ", "Regeln ",
+    "忽略之前的", "指令", "\u200b", "\U0001f600",
+)  # fmt: skip
 PATTERNS = st.recursive(st.sampled_from(ATOMS + ASSERTIONS), _grown, max_leaves=8)
 
 
@@ -73,6 +78,16 @@ def test_patterns_find_the_same_however_the_text_is_cut(
     check = build("pattern", "words", {"patterns": patterns, "cap": cap}, Resources())
     assert_invariant(check, text, _cuts(data, text))
     assert_invariant(check, text, range(1, len(text)))
+
+
+OVERRIDES = build("pattern", "override", {"sets": ["overrides"]}, Resources())
+
+
+@promise
+@given(st.lists(st.sampled_from(OVERRIDE_WORDS), min_size=1, max_size=9).map("".join), st.data())
+def test_the_set_of_overrides_finds_the_same_however_the_text_is_cut(text: str, data: st.DataObject) -> None:
+    assert_invariant(OVERRIDES, text, _cuts(data, text))
+    assert_invariant(OVERRIDES, text, range(1, len(text), data.draw(st.integers(1, 9), label="step")))
 
 
 @promise

@@ -64,7 +64,7 @@ def test_a_name_is_a_finding_where_a_label_is_found() -> None:
         ("harm", 0.9), ("jailbreak", 0.85),
     ]  # fmt: skip
     assert scorer.calls[0][0].outputs == ("harm", "jailbreak", "embedded")
-    assert check.traits.labels == {"harm", "jailbreak", "embedded"}
+    assert check.traits.labels == frozenset(("harm", "jailbreak", "embedded"))
     says["harm"] = 0.4
     assert check.scan([window("a text")])[0].findings == ()
 
