@@ -174,7 +174,8 @@ class Scan(Struct, frozen=True):
     <= settled`), so that the words before it count as context. `error`: the class name of an error of the check; then
     `settled` is the window's and `findings` is empty. `no_capacity`: the check did not run, or not in time, so there
     is no verdict; `error` is then set too, so that code that ignores this member sees a failure and never a verdict.
-    `state`: a value that the check receives with the next window of this text.
+    `state`: a value that the check receives with the next window of this text. `allowed`: places like those in
+    `findings` that the policy allows. They are no findings, but a partner finds nothing in them.
     """
 
     findings: tuple[Finding, ...]
@@ -183,6 +184,7 @@ class Scan(Struct, frozen=True):
     error: str = ""
     state: Any = None
     no_capacity: Shortage | None = None
+    allowed: tuple[Finding, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from guardproxy.checks._allowing import ALLOW
 from guardproxy.checks._contract import (
     Query,
     Resources,
@@ -24,6 +25,7 @@ from guardproxy.concurrency import ScanStopped, stop_point, stoppable
 from guardproxy.findings import QUICK, Advice, Check, Traits
 
 __all__ = [
+    "ALLOW",
     "QUICK",
     "VERSION",
     "Advice",

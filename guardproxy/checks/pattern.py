@@ -5,7 +5,8 @@ In: windows of text. Out: findings with a single label. Kept: nothing between sc
 Options: `patterns` (RE2 syntax; `\\b`, `\\d`, `\\w` mean ASCII, `\\p{L}` any script), `words` (found in any case, if
 no letter, digit or underscore touches them), `sets` (names of `SETS`), `label`, `score`, and `cap`: the longest match, in
 characters, of a pattern that sets no bound itself. Such a match cannot see text beyond `cap` characters, so `a.*` finds at
-most `cap` characters at a time. Overlapping matches are one finding (see `_patterns/reach.py`).
+most `cap` characters at a time. Overlapping matches are one finding (see `_patterns/reach.py`). `_allowing.py` has
+`allow` and `allow_patterns`.
 
 Decision: docs/decisions/0056-plain-overrides-are-found-by-a-pattern-too.md
 """
@@ -17,11 +18,12 @@ from typing import Any
 
 import re2
 
+from guardproxy.checks._allowing import ALLOW, allow_list, allowing
 from guardproxy.checks._contract import Resources
 from guardproxy.checks._evasions.unfolding import EVASIONS, unfolding
 from guardproxy.checks._options import SCORE, TEXTS, Option, Options, chosen, options_digest, with_defaults
 from guardproxy.checks._patterns import overrides
-from guardproxy.checks._patterns.reach import Reach, ReachCheck, SearchRule, rule
+from guardproxy.checks._patterns.reach import Reach, ReachCheck, SearchRule, rule, why_refused
 from guardproxy.checks._patterns.shape import UnreadableError
 from guardproxy.errors import OptionError
 from guardproxy.findings import Advice, Check, Traits
@@ -52,6 +54,7 @@ OPTIONS: Options = {
         default=CAP,
     ),
     "evasions": EVASIONS,
+    **ALLOW,
 }
 _LETTER = r"\pL\pM\pN_"
 
@@ -82,7 +85,8 @@ def build(name: str, options: Mapping[str, Any], resources: Resources) -> Check:
         plain["sets"] = {name_of_set: SETS[name_of_set][1] for name_of_set in sets}
     advice = tuple(advice for at, rule in enumerate(rules[: len(patterns)]) for advice in _advice(at, rule))
     traits = Traits(is_slow=False, labels=frozenset((label,)), advice=advice)
-    return unfolding(ReachCheck(name, options_digest("pattern", VERSION, plain), Reach(rules), traits), options)
+    check = unfolding(ReachCheck(name, options_digest("pattern", VERSION, plain), Reach(rules), traits), options)
+    return allowing(check, allow_list(options), options)
 
 
 def _advice(at: int, search_rule: SearchRule) -> Iterator[Advice]:
@@ -115,25 +119,9 @@ def _pattern_rule(at: int, pattern: str, label: str, score: float, cap: int) -> 
     except UnicodeEncodeError:
         raise OptionError("patterns", f"{where} holds a lone surrogate", at) from None
     except re2.error as error:
-        raise OptionError("patterns", f"{where}: {_reason(error)}", at) from None
+        raise OptionError("patterns", f"{where}: {why_refused(error)}", at) from None
     except UnreadableError as error:
         raise OptionError("patterns", f"{where}: {error}", at) from None
-
-
-def _reason(error: Exception) -> str:
-    """Returns RE2's reason to refuse a pattern, with a replacement if it is known."""
-    detail = error.args[0] if error.args else ""
-    text = detail.decode("utf-8", "replace") if isinstance(detail, bytes) else str(detail)
-    hints = {
-        "(?=": "look-ahead is not possible in RE2; match what follows as well, or use a word",
-        "(?!": "look-ahead is not possible in RE2; list what may follow instead",
-        "(?<": "look-behind is not possible in RE2; use `\\b`, or match what comes before as well",
-        "escape sequence: \\Z": "write `\\z` for the end of the text",
-    }
-    hint = next((hint for sign, hint in hints.items() if sign in text), "")
-    if not hint and "escape sequence: \\" in text and text[-1:].isdigit():
-        hint = "back-references are not possible in RE2; write the repeated part out"
-    return f"{text}; {hint}" if hint else text
 
 
 def _words_rule(words: Sequence[str], label: str, score: float) -> SearchRule:

@@ -15,6 +15,8 @@ Options
   default), or `spacy:` and a pipeline. It also finds DATE_TIME if that is among `entities` beside them.
 - `parity`: `extended` (the default) adds the recognizers of `_pii/extended.py` to Presidio's; `strict` does not.
 - `evasions`: see `_evasions/unfolding.py`.
+- `allow`, `allow_patterns`: see `_allowing.py`. Phone numbers, and the entities whose recognizers leave separators out of
+  a value, are compared as numbers; names and addresses of e-mail in any case.
 
 With `parity: strict`, the findings are Presidio's findings (see `_pii/engine.py`) without those under the threshold,
 after overlaps are resolved (`resolve`). A partner of the check finds names and reads the text at its own pace. If a
@@ -24,10 +26,12 @@ there, and the search continues from there as in a new text.
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, cast
 
+from guardproxy.checks._allowing import Allowing, AllowList, allowing
 from guardproxy.checks._contract import Resources
 from guardproxy.checks._evasions.unfolding import unfolding
 from guardproxy.checks._patterns.spans import SpanSet
@@ -45,7 +49,8 @@ MOST = 4096
 
 @dataclass(frozen=True, slots=True)
 class PiiCheck:
-    """A `Check` with Presidio's recognizers. `whole`: the recognizers that must see all of the text."""
+    """A `Check` with Presidio's recognizers. `whole`: the recognizers that must see all of the text. `allowed`: values
+    that will not be findings (see `beyond`)."""
 
     name: str
     digest: str
@@ -53,6 +58,7 @@ class PiiCheck:
     whole: WholeTextSearch | None
     by_header: tuple[str, ...]
     traits: Traits
+    allowed: AllowList | None = None
 
     def scan(self, windows: Sequence[Window]) -> list[Scan]:
         """See `Check.scan`."""
@@ -67,7 +73,7 @@ class PiiCheck:
             spans += self.whole.search(window.text, language)
         findings = tuple(
             Finding(window.start + span.start, window.start + span.end, self.name, span.entity, span.score)
-            for span in resolve(spans)
+            for span in (resolve(spans) if self.allowed is None else beyond(spans, window.text, self.allowed))
         )
         settled = window.start + at
         return Scan(findings, settled, max(window.start, settled - BEHIND))
@@ -117,11 +123,14 @@ def build(name: str, options: Mapping[str, Any], resources: Resources) -> Check:
     """Builds the check `name`. Raises `OptionError` for an option that is unknown or invalid."""
     parts = setup(options, resources)
     traits = Traits(is_slow=False, labels=parts.labels)
-    check = unfolding(PiiCheck(name, parts.digest, parts.engine, parts.whole, parts.by_header, traits), options)
+    found = PiiCheck(name, parts.digest, parts.engine, parts.whole, parts.by_header, traits, parts.allowed)
+    check: Any = allowing(unfolding(found, options), parts.allowed, options)
     if parts.names is None:
-        return check
-    partner = NamesCheck(name, f"{check.digest} names", parts.names, Traits(partner_of=check.digest))
-    return replace(check, traits=replace(check.traits, partner=partner))
+        return cast(Check, check)
+    partner: Check = NamesCheck(name, f"{check.digest} names", parts.names, Traits(partner_of=check.digest))
+    if parts.allowed is not None:
+        partner = Allowing(partner, parts.allowed, partner.digest, partner.traits)
+    return cast(Check, replace(check, traits=replace(check.traits, partner=partner)))
 
 
 _SPANS = 512  # spans compared between two stop points
@@ -142,6 +151,20 @@ def resolve(spans: Sequence[Span]) -> list[Span]:
         if taken.add(span.start, span.end):
             kept.append(span)
     return sorted(kept)
+
+
+def beyond(spans: Sequence[Span], text: str, allowed: AllowList) -> list[Span]:
+    """Resolves overlaps, and once more without the spans inside of those that are allowed, as these will be no findings:
+    a weaker span that goes beyond an allowed value stays. Returns the spans of both."""
+    kept = resolve(spans)
+    gone = [span for span in kept if allowed.has(span.entity, text[span.start : span.end])]
+    starts = [span.start for span in gone]
+    others = []
+    for span in spans if gone else ():
+        number = bisect_right(starts, span.start) - 1
+        if number < 0 or gone[number].end < span.end:
+            others.append(span)
+    return sorted({*kept, *resolve(others)})
 
 
 def _strength(span: Span) -> tuple[bool, float, int, int, str]:

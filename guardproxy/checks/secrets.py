@@ -4,7 +4,8 @@ In: windows of text. Out: findings, with a label for each kind of secret. Kept: 
 data (`secrets_rules.yaml`). `_patterns/reach.py` describes the search in growing text, and matches that overlap or
 have no end.
 
-Options: `rules` (only these ids) and `skip` (all except these).
+Options: `rules` (only these ids), `skip` (all except these), and those of `_allowing.py`. `_evasions/unfolding.py` has
+`evasions`.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from typing import Any
 
 import yaml
 
+from guardproxy.checks._allowing import ALLOW, allow_list, allowing
 from guardproxy.checks._contract import Resources
 from guardproxy.checks._evasions.unfolding import EVASIONS, unfolding
 from guardproxy.checks._foreign import hint
@@ -37,6 +39,7 @@ OPTIONS: Options = {
     "rules": Option("Only these rules, by id.", _IDS, default_words="all", tighter="longer"),
     "skip": Option("All rules but these.", _IDS, default=[], tighter="shorter"),
     "evasions": EVASIONS,
+    **ALLOW,
 }
 
 
@@ -47,15 +50,10 @@ def build(name: str, options: Mapping[str, Any], resources: Resources) -> Check:
     if not chosen:
         raise OptionError("skip", "no rule is left")
     rows = [row for row in _rows() if row["id"] in chosen]
-    return unfolding(
-        ReachCheck(
-            name,
-            options_digest("secrets", VERSION, {}, *map(str, rows)),
-            _reach(frozenset(chosen)),
-            Traits(is_slow=False, labels=frozenset(row["label"] for row in rows)),
-        ),
-        options,
-    )
+    digest = options_digest("secrets", VERSION, {}, *map(str, rows))
+    traits = Traits(is_slow=False, labels=frozenset(row["label"] for row in rows))
+    check = unfolding(ReachCheck(name, digest, _reach(frozenset(chosen)), traits), options)
+    return allowing(check, allow_list(options), options)
 
 
 def rule_ids() -> list[str]:

@@ -111,6 +111,23 @@ class _Cursor(Struct):
     state: Any = None
 
 
+class _Unsettled(Struct):
+    """Findings that are not settled. `weak`: those that give way to others. `allowed`: places that policies allow."""
+
+    strong: list[Finding] = msgspec.field(default_factory=list)
+    weak: list[Finding] = msgspec.field(default_factory=list)
+    allowed: list[Finding] = msgspec.field(default_factory=list)
+
+    def every(self) -> list[Finding]:
+        return self.strong + self.weak + self.allowed
+
+    def take(self, place: int) -> _Unsettled:
+        """Removes and returns those that end up to `place`."""
+        groups = self.strong, self.weak, self.allowed
+        self.strong, self.weak, self.allowed = ([each for each in group if each.end > place] for group in groups)
+        return _Unsettled(*([each for each in group if each.end <= place] for group in groups))
+
+
 @dataclass(slots=True, eq=False)
 class Progress:
     """The progress of the checks of a lane, and their findings."""
@@ -128,9 +145,10 @@ class Progress:
     """The number of findings that `Piece.findings` has yielded."""
     is_patient: bool = False
     """Whether the next scan waits for more text."""
+    allowed: list[Finding] = field(default_factory=list)
+    """The settled places that policies allow, which are no findings."""
     _cursors: list[_Cursor] = field(init=False)
-    _waiting: list[Finding] = field(default_factory=list)
-    _weak: list[Finding] = field(default_factory=list)  # waiting findings that give way to others
+    _waiting: _Unsettled = field(default_factory=_Unsettled)
     _scanned: int = -1  # the length that was scanned, + 1 with the end; -1: no scan yet
     _is_raw_read: bool = field(init=False)  # whether a check reads the raw text
 
@@ -176,6 +194,7 @@ class Progress:
         for (number, window), scan in zip(windows, scans, strict=True):
             check, cursor, findings = self.checks[number], self._cursors[number], scan.findings
             cursor.at, cursor.keep, cursor.state = scan.settled, scan.keep, scan.state
+            self._waiting.allowed += scan.allowed
             if scan.error:
                 end = window.start + len(window.text)
                 findings = (Finding(window.settled, end, check.name, CHECK_ERROR, 1.0),)
@@ -186,7 +205,7 @@ class Progress:
             if raw and self.held:
                 self.findings += [replace(finding, start=0, end=0) for finding in findings]
             elif findings:
-                (self._weak if check.traits.partner_of else self._waiting).extend(findings)
+                (self._waiting.weak if check.traits.partner_of else self._waiting.strong).extend(findings)
         return first
 
     def add(self, findings: Sequence[Finding], text: LaneText) -> None:
@@ -198,7 +217,7 @@ class Progress:
     def settle(self, text: LaneText) -> list[Finding]:
         """The findings that no continuation can change any more, in order."""
         settled = min([cursor.at for cursor in self._cursors])
-        waiting = (*self._waiting, *self._weak)
+        waiting = self._waiting.every()
         if self.held:
             settled = max([finding.end for finding in waiting], default=0)
             self.settled = text.total
@@ -208,13 +227,12 @@ class Progress:
                 if finding.start < settled < finding.end:
                     settled = finding.start
             self.settled = max(settled, self.settled)
-        done = sorted([finding for finding in self._waiting if finding.end <= settled])
-        self._waiting = [finding for finding in self._waiting if finding.end > settled]
-        if self._weak:
-            weak = [finding for finding in self._weak if finding.end <= settled]
-            self._weak = [finding for finding in self._weak if finding.end > settled]
-            strong = [finding for finding in done if finding.label != CHECK_ERROR]
-            done = sorted([*done, *give_way(weak, strong, text.scanned)])
+        taken = self._waiting.take(settled)
+        done = sorted(taken.strong)
+        if taken.weak:
+            strong = [*(finding for finding in done if finding.label != CHECK_ERROR), *taken.allowed]
+            done = sorted([*done, *give_way(taken.weak, strong, text.scanned)])
+        self.allowed += taken.allowed
         self.findings += done
         if text.view is not None:  # the view ends with the rows, but their numbers come earlier in the text
             self.findings.sort(key=text.raw_start)

@@ -44,6 +44,8 @@ def options(name: str, old: CheckSpec, new: CheckSpec) -> Iterator[Difference]:
 
 def _option(subject: str, option: checks.Option | None, old: Any, new: Any) -> Iterator[Difference]:
     effect = EFFECTS[compare_options(option, old, new)]
+    if option and isinstance(option.default, list):
+        old, new = (option.default if value is None else value for value in (old, new))
     if isinstance(old, (list, tuple)) and isinstance(new, (list, tuple)):
         yield from _items(subject, option, old, new)
     elif option and option.tighter == "lower" and isinstance(old, Mapping) and isinstance(new, Mapping):

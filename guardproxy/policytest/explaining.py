@@ -176,7 +176,9 @@ def _why_not(bound: BoundRule, result: SceneResult, scores: Scores) -> str:
     if isinstance(rule.when, Name) or not names_found & rule.when.names():
         names = ", ".join(f"`{name}`" for name in missing)
         near = [f"{scores[bound.policy.name, name]:.2f}" for name in missing if (bound.policy.name, name) in scores]
-        return f"{names} found nothing" + (f" (highest score {', '.join(near)})" if near else "")
+        are_allowed = {bound.names.get(finding.check) for finding in result.allowed}.intersection(missing)
+        only = " but allowed values" if are_allowed else ""
+        return f"{names} found nothing{only}" + (f" (highest score {', '.join(near)})" if near else "")
     present, absent = (", ".join(f"`{name}`" for name in names) for names in (sorted(names_found), missing))
     return f"found {present}, but not {absent}"
 

@@ -156,7 +156,8 @@ class SceneResult:
     """The result of a scene. `policies`: those that apply; `rules_of`: their rules. `trouble`: why the exchange ended, if
     no rule ended it. `upstream`, `client`: the content that was sent to them, or `None`. `texts`: every text of the
     exchange. `fields`: what policies did with fields of the request. `prompts`: with its system prompt and its marks. `cache`:
-    what it looks for in the cache. `judges`: the sections `judge` that may score it. `routes`: what their routes decided."""
+    what it looks for in the cache. `judges`: the sections `judge` that may score it. `routes`: what their routes decided.
+    `allowed`: the places that are no findings, as the policies of the checks allow the values."""
 
     decision: Verdict
     rules_of: tuple[BoundRule, ...]
@@ -172,6 +173,7 @@ class SceneResult:
     judges: tuple[BoundSection, ...] = ()
     trouble: str = ""
     routes: tuple[RecordedRoute, ...] = ()
+    allowed: tuple[TextFinding, ...] = ()
 
     @property
     def applies(self) -> bool:
@@ -313,6 +315,7 @@ def _result(
         rules_of=exchange.bound.rules if exchange.bound else (),
         hits=hits,
         findings=tuple(_findings(exchange, numbers)),
+        allowed=tuple(_findings(exchange, numbers, allowed=True)),
         upstream=upstream,
         client=client,
         policies=tuple(policy.name for policy in exchange.bound.policies) if exchange.bound else (),
@@ -355,10 +358,11 @@ def _texts(exchange: Exchange) -> Iterator[ScannedText]:
         yield ScannedText(channel.direction, channel.path, channel.kind, _whole(lane), checks, attempt)
 
 
-def _findings(exchange: Exchange, numbers: Numbers) -> Iterator[TextFinding]:
+def _findings(exchange: Exchange, numbers: Numbers, *, allowed: bool = False) -> Iterator[TextFinding]:
+    """Yields the findings in all texts, or the places that policies allow."""
     for attempt, lane in _sides(exchange):
         whole, channel = _whole(lane), lane.channel
-        for finding in lane.progress.findings:
+        for finding in lane.progress.allowed if allowed else lane.progress.findings:
             if finding.check != RESTORE:
                 place = (channel.direction, channel.path, finding.start, finding.end)
                 text = numbers.show(whole[finding.start : finding.end])

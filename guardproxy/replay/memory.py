@@ -9,7 +9,7 @@ from typing import cast
 from msgspec import structs
 
 from guardproxy.audit import Record, RecordedFinding, RecordedPlaces, RecordedSide, RecordedText
-from guardproxy.checks import QUICK, Check, Traits
+from guardproxy.checks import ALLOW, QUICK, Check, Traits
 from guardproxy.events import Event
 from guardproxy.exchange import TROUBLES, Job, RunScans, Scanned
 from guardproxy.findings import Finding, Kind, Scan, Window
@@ -96,6 +96,8 @@ class Memory:
     def _surely_finds(self, name: str, wanted: frozenset[str] | None, finding: Finding) -> bool:
         spec = self._specs.get(name)
         if spec is None or spec.use not in _CATALOGUES or wanted is None:
+            return False
+        if any(spec.options.get(key) for key in ALLOW):  # the masked value may be one of them
             return False
         least = spec.options.get("threshold", 0.0)
         return not isinstance(least, int | float) or finding.score >= least

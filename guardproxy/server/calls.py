@@ -75,7 +75,9 @@ def _sound(window: Window, scan: Scan) -> Scan:
     end = window.start + len(window.text)
     settled = end if window.last else scan.settled
     fine = scan.keep <= scan.settled and window.settled <= scan.settled <= end and scan.keep >= window.start
-    fine = fine and all(window.settled <= finding.start <= finding.end <= end for finding in scan.findings)
+    fine = fine and all(
+        window.settled <= finding.start <= finding.end <= end for finding in (*scan.findings, *scan.allowed)
+    )
     if not fine:
         return Scan((), window.settled, window.start, "broken_contract")
     return scan if settled == scan.settled else replace(scan, settled=settled)

@@ -78,6 +78,22 @@ def compile_pattern(pattern: str) -> Any:
     return re2.compile(pattern, options)
 
 
+def why_refused(error: Exception) -> str:
+    """Returns RE2's reason to refuse a pattern, with a replacement if it is known."""
+    detail = error.args[0] if error.args else ""
+    text = detail.decode("utf-8", "replace") if isinstance(detail, bytes) else str(detail)
+    hints = {
+        "(?=": "look-ahead is not possible in RE2; match what follows as well, or use a word",
+        "(?!": "look-ahead is not possible in RE2; list what may follow instead",
+        "(?<": "look-behind is not possible in RE2; use `\\b`, or match what comes before as well",
+        "escape sequence: \\Z": "write `\\z` for the end of the text",
+    }
+    hint = next((hint for sign, hint in hints.items() if sign in text), "")
+    if not hint and "escape sequence: \\" in text and text[-1:].isdigit():
+        hint = "back-references are not possible in RE2; write the repeated part out"
+    return f"{text}; {hint}" if hint else text
+
+
 def rule(
     label: str,
     pattern: str,

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from guardproxy.checks._allowing import ALLOW, AllowList, allow_list
 from guardproxy.checks._contract import Resources
 from guardproxy.checks._evasions.unfolding import EVASIONS
 from guardproxy.checks._foreign import hint
@@ -72,6 +73,7 @@ OPTIONS: Options = {
         tighter=PARITY,
     ),
     "evasions": EVASIONS,
+    **ALLOW,
 }
 
 
@@ -79,7 +81,7 @@ OPTIONS: Options = {
 class Setup:
     """The parts of a check `pii`. `digest`: identifies everything that the findings depend on. `names`: `None` if the
     policy names no entity that is a name. `by_header`: the languages that a request's header may choose. `labels`: all
-    labels of findings."""
+    labels of findings. `allowed`: the values that are no finding."""
 
     digest: str
     engine: Engine
@@ -87,6 +89,7 @@ class Setup:
     names: Names | None
     by_header: tuple[str, ...]
     labels: frozenset[str]
+    allowed: AllowList | None
 
 
 def setup(options: Mapping[str, Any], resources: Resources) -> Setup:
@@ -106,6 +109,7 @@ def setup(options: Mapping[str, Any], resources: Resources) -> Setup:
     seeing_all: list[tuple[str, list[Any]]] = []
     entities: dict[str, list[str]] = {}
     known_entities: set[str] = set()
+    numbers = {"PHONE_NUMBER"}
     labels = set(names.labels if names else ())
     for language in languages:
         cut = _words(language)
@@ -118,7 +122,10 @@ def setup(options: Mapping[str, Any], resources: Resources) -> Setup:
             for recognizer in recognizers_for(name, language)
             if type(recognizer) not in replaced
         }
-        labels.update(entity for recognizer in (*brought, *by_id.values()) for entity in recognizer.supported_entities)
+        for recognizer in (*brought, *by_id.values()):
+            labels.update(recognizer.supported_entities)
+            if getattr(recognizer, "replacement_pairs", None):  # it reads its values without separators
+                numbers.update(recognizer.supported_entities)
         try:
             known, all_of_it = sources([*brought, *by_id.values()], cut, threshold, THRESHOLD)
         except UncoveredError as error:
@@ -138,7 +145,8 @@ def setup(options: Mapping[str, Any], resources: Resources) -> Setup:
     more = (names.tagger.digest, str(sorted(names.labels.items()))) if names else ()
     digest = options_digest("pii", VERSION, plain, versions(how == "auto"), custom.digest, *more)
     by_header = tuple(languages) if how == "header" else ()
-    return Setup(digest, engine, whole(seeing_all, threshold, THRESHOLD), names, by_header, frozenset(labels))
+    allowed = allow_list(options, numbers=numbers, any_case=("EMAIL_ADDRESS", *NAMED))
+    return Setup(digest, engine, whole(seeing_all, threshold, THRESHOLD), names, by_header, frozenset(labels), allowed)
 
 
 def _names(

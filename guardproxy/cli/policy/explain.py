@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from guardproxy.exchange import CacheQuery
     from guardproxy.findings import Direction
     from guardproxy.policy import RawExchange, RequestFacts
-    from guardproxy.policytest import Delivery, Explanation, RuleOutcome
+    from guardproxy.policytest import Delivery, Explanation, RuleOutcome, TextFinding
     from guardproxy.wire import Author, Codec
 
 _STYLES = {"decided": "bold green", "held": "green", "shadow": "yellow", "no": "dim"}
@@ -135,14 +135,13 @@ def _lines(explanation: Explanation) -> Iterator[Text]:
             "    ",
             *_with_marks(explanation, text.direction, text.path, text.attempt, text.text),
         )
-        for finding in result.findings:
-            if (finding.direction, finding.path, finding.attempt) == (
-                text.direction,
-                text.path,
-                text.attempt,
-            ):
+        for finding in sorted((*result.findings, *result.allowed)):
+            if (finding.direction, finding.path, finding.attempt) == (text.direction, text.path, text.attempt):
                 where = f"at {finding.start} to {finding.end}, score {finding.score:.2f}"
-                yield styled(f"    {finding.check}: ", (finding.label, "yellow"), f" {where}")
+                quiet = ", allowed" if finding in result.allowed else ""
+                yield styled(
+                    f"    {finding.check}: ", (finding.label, "dim" if quiet else "yellow"), f" {where}{quiet}"
+                )
     why = f" ({result.trouble})" if result.trouble else ""
     yield styled(("decision", "bold"), f" {result.decision}{why}")
     width = max((len(f"{rule.policy}: {rule.rule}") for rule in explanation.rules), default=0)
@@ -226,17 +225,8 @@ def _json(explanation: Explanation) -> dict[str, Any]:
         "trouble": result.trouble,
         "policies": list(explanation.policies),
         "elsewhere": list(explanation.elsewhere),
-        "findings": [
-            {
-                **{
-                    key: getattr(finding, key)
-                    for key in ("direction", "path", "kind", "check", "label", "start", "end")
-                },
-                "score": round(finding.score, 4),
-                "text": finding.text,
-            }
-            for finding in result.findings
-        ],
+        "findings": list(map(_finding, result.findings)),
+        "allowed": list(map(_finding, result.allowed)),
         "rules": [
             {key: getattr(rule, key) for key in ("policy", "rule", "action", "state", "why")}
             for rule in explanation.rules
@@ -270,6 +260,15 @@ def _json(explanation: Explanation) -> dict[str, Any]:
         "checks": [
             {"check": timing.check, "ms": round(timing.ms, 3), "texts": timing.texts} for timing in explanation.timings
         ],
+    }
+
+
+def _finding(finding: TextFinding) -> dict[str, Any]:
+    keys = ("direction", "path", "kind", "check", "label", "start", "end")
+    return {
+        **{key: getattr(finding, key) for key in keys},
+        "score": round(finding.score, 4),
+        "text": finding.text,
     }
 
 
