@@ -15,6 +15,7 @@ from guardproxy.checks._pii.engine import Span
 from guardproxy.checks.pii import beyond, resolve
 from guardproxy.errors import OptionError
 from guardproxy.findings import Window
+from guardproxy.testing import assert_promise
 from tests.kit.checks import CHANNEL, assert_every_split, scan_in_chunks, whole
 from tests.kit.evasions import WAYS
 from tests.kit.pii import IDENTIFIERS, People
@@ -78,6 +79,31 @@ def test_only_the_whole_of_a_finding_is_allowed(use: str, text: str, value: str,
 @pytest.mark.parametrize(("use", "text"), [(use, text) for use, text, _, _ in CASES])
 def test_the_cuts_of_a_stream_make_no_difference(use: str, text: str) -> None:
     assert_every_split(CHECKS[use], text)
+
+
+PARTS = [
+    PHONE,
+    MAIL,
+    f"x.{MAIL}",
+    f"{MAIL}.org",
+    MAIL.upper(),
+    "+1 212",
+    " 555 0100",
+    "support@",
+    "clinic.example",
+    " ",
+    ", ",
+    "\u200b",
+    "5",
+]
+
+
+@pytest.mark.parametrize("use", ["pii"])
+def test_no_cut_lets_more_or_less_pass(use: str) -> None:
+    assert_promise(CHECKS[use], PARTS, examples=150)
+    for at in range(1, len(MAIL)):
+        (scan,) = CHECKS[use].scan([Window(CHANNEL, f"to {MAIL[:at]}", last=False)])
+        assert (scan.findings, scan.allowed) == ((), ())
 
 
 @pytest.mark.parametrize("way", WAYS)

@@ -93,6 +93,62 @@ def leaving(gate: Gate) -> str:
     return "".join(new for entry in gate.release() for _, new in entry.texts()[0])
 
 
+@dataclass(frozen=True)
+class Words:
+    """Finds words, which are one text until it ends; a word of `known` is allowed."""
+
+    words: tuple[str, ...]
+    known: tuple[str, ...] = ()
+    partner_of: str = ""
+    name: str = "words"
+    digest: str = ""
+
+    @property
+    def traits(self) -> Traits:
+        return Traits(partner_of=self.partner_of)
+
+    def scan(self, windows: Sequence[Window]) -> list[Scan]:
+        return [self._scan(window) for window in windows]
+
+    def _scan(self, window: Window) -> Scan:
+        if not window.last:
+            return Scan((), window.settled, window.start)
+        places = {word: window.start + window.text.index(word) for word in self.words}
+        every = [Finding(at, at + len(word), self.name, word.upper(), 1.0) for word, at in places.items()]
+        parts = [
+            [finding for finding in every if (finding.label.lower() in self.known) is known] for known in (False, True)
+        ]
+        end = window.start + len(window.text)
+        return Scan(tuple(parts[0]), end, end, allowed=tuple(parts[1]))
+
+
+def test_a_name_gives_way_to_an_allowed_value_as_to_a_finding() -> None:
+    text = "ann jo@ab bob, jo@ab"
+    names = Words(("ann jo@ab bob",), partner_of="x")
+    for known in ((), ("jo@ab",)):
+        gate = Gate(lambda channel, known=known: (Words(("jo@ab",), known), names))
+        for part in (text[:5], text[5:]):
+            gate.push([Text(ANSWER, part, Frame(b"", streamed=True), ("x",))])
+            turn(gate)
+        gate.push([End(ANSWER)])
+        turn(gate)
+        (lane,) = gate.lanes.every
+        spans = [(finding.start, finding.end) for finding in lane.progress.findings]
+        assert spans == [(0, 3), (4, 9), (10, 13)] if not known else [(0, 3), (10, 13)]
+        assert [(finding.start, finding.end) for finding in lane.progress.allowed] == ([(4, 9)] if known else [])
+
+
+def test_an_allowed_value_is_settled_as_a_whole() -> None:
+    """A check that is done with a text waits for the end of a value that another check allows."""
+    allowed = Finding(2, 8, "a", "MAIL", 1.0)
+    gate = Gate(lambda channel: (Digits(),))
+    gate.push([Text(ANSWER, "a long text", Frame(b"", streamed=True), ("x",))])
+    (job,) = gate.jobs()
+    list(gate.learn([Scan((), 5, 5, allowed=(allowed,))]))
+    (lane,) = gate.lanes.every
+    assert (job.check.name, lane.progress.settled, lane.progress.allowed) == ("digits", 2, [])
+
+
 def test_json_that_only_raw_checks_read_flows() -> None:
     gate = flow(['{"a": ', '"b"'], Strict(), end=False)
     (lane,) = gate.lanes.every

@@ -41,6 +41,26 @@ def ask(text: str = "hi", **more: Any) -> dict[str, Any]:
     return {"model": "m", "messages": [{"role": "user", "content": text}], **more}
 
 
+def test_an_allowed_value_is_an_ordinary_word() -> None:
+    """It goes upstream and comes back as it is, no record has it as a finding, and values beside it are masked as ever."""
+    policy = POLICY.replace("label: MAIL,", "label: MAIL, allow: [al@ab.io],").replace(
+        "when: mail, action: redact", ("when: mail, action: redact, restore: true")
+    )
+    play = Play(policy_set(policy)).ask(ask(f"al@ab.io or {MAIL}"))
+    assert play.upstream["messages"][0]["content"] == f"al@ab.io or {TOKEN}"
+    play.stream(chat_frames([{"content": f"al@ab.io, {TOKEN[:5]}"}, {"content": f"{TOKEN[5:]}."}]))
+    assert b"al@ab.io, jo@ab.io." in b"".join(
+        json.loads(line[6:])["choices"][0]["delta"].get("content", "").encode()
+        for line in play.client.split(b"\n\n")
+        if line.startswith(b"data: {")
+    )
+    record = play.record
+    (text,) = record["request"]["texts"]
+    assert [finding["label"] for finding in text["findings"]] == ["MAIL"]
+    assert text["text"].startswith("al@ab.io or [")
+    assert MAIL not in json.dumps(record)
+
+
 def asked(body: dict[str, Any], policy: str = POLICY, route: str = CHAT) -> dict[str, Any]:
     """The record of a request that went upstream, as it is read from a log."""
     play = Play(policy_set(policy), route).ask(body)

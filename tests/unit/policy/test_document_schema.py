@@ -33,7 +33,7 @@ WRITTEN = [block.text for block in blocks("yaml") if block.is_run and not block.
 
 # Mistakes in what a value says, which a schema cannot see.
 UNSEEN = re.compile(
-    r"(when|match-when|lists|vars|prompt-template)-.*|alert-never|judge-(least|scale)|test-(rule|neither|used|times-alone|refused-(and-more|name|without-limits))|rule-(retry|drop-chunk)-.*|tenants-(looser|shadow|points|new-rule|not-matched|unknown).*"
+    r"(when|match-when|lists|vars|prompt-template)-.*|al(ert-never|low-pattern)|judge-(least|scale)|test-(rule|neither|used|times-alone|refused-(and-more|name|without-limits))|rule-(retry|drop-chunk)-.*|tenants-(looser|shadow|points|new-rule|not-matched|unknown).*"
     r"|check-(entity-unknown|label-unknown|nothing-to-cut|pattern|point-unknown|schema-missing|threshold-nan).*"
     r"|match-headers-(credential|name|twice)|restore-response|rule-twice"
     r"|formats-(name-taken|no-user|nobody-streams|pointer-twice|pointers-contradict|role|route-taken|routes-overlap)|set-(and-strip|infinite)"
@@ -273,7 +273,7 @@ def test_a_check_of_another_package_may_declare_its_options_or_not(
     monkeypatch.setattr(checks, "check_names", lambda: ["plain", "telling"])
     plain, telling = (one["then"] for one in schema()["$defs"]["check"]["allOf"])
     assert plain == {"properties": {}}
-    assert set(telling["properties"]) == {"use", "on_error", "rules", "skip", "evasions"}
+    assert set(telling["properties"]) == {"use", "on_error", "rules", "skip", "evasions", "allow", "allow_patterns"}
 
 
 def test_a_key_that_belongs_to_an_action_is_refused_with_another(valid: Draft202012Validator) -> None:

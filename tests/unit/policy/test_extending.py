@@ -13,7 +13,7 @@ policy: base
 checks:
   a: {use: pattern, words: [x]}
   s: {use: supervisor, labels: [one], threshold: {one: 0.5}}
-  p: {use: pii, threshold: 0.5, evasions: standard}
+  p: {use: pii, threshold: 0.5, evasions: standard, allow: [jo@ab.io]}
   k: {use: secrets, skip: [b, c]}
 rules:
   - {id: cut, on: request, when: a, action: redact, operators: {LONG: {type: mask, chars_to_mask: 4}, CARD: hash}}
@@ -45,6 +45,8 @@ def rule(text: str) -> str:
         "checks: {s: {threshold: 0.5}}",
         "checks: {p: {threshold: 0.1}}",
         "checks: {k: {skip: [b]}}",
+        "checks: {p: {allow: []}}",
+        "checks: {p: {allow: [jo@ab.io], allow_patterns: []}}",
         "checks: {p: {language: [en, de]}}",
         "checks: {p: {parity: extended}}",
         rule("id: cut, operators: {LONG: {type: mask, chars_to_mask: 9}, CARD: redact, DEFAULT: hash}, restore: false"),
@@ -91,6 +93,10 @@ def test_a_policy_may_become_stricter(text: str) -> None:
         ),
         ("checks: {p: {evasions: most}}", "`evasions` of `p` may not be weakened from standard to most"),
         ("checks: {k: {skip: [b, c, d]}}", "`skip` of `k` may not gain `d`"),
+        ("checks: {k: {allow: [known]}}", "`allow` of `k` may not gain `known`"),
+        ("checks: {p: {allow: [jo@ab.io, al@ab.io]}}", "`allow` of `p` may not gain `al@ab.io`"),
+        ("checks: {p: {allow: [JO@ab.io]}}", "`allow` of `p` may not gain `JO@ab.io`"),
+        ("checks: {p: {allow_patterns: ['.*']}}", "`allow_patterns` of `p` may not gain `.*`"),
         ("checks: {p: {parity: strict}}", "`parity` of `p` may not be weakened from extended to strict"),
         ("checks: {p: {language: de}}", "`language` of `p` may not lose `en`"),
         ("checks: {a: {unknown: 3}}", "`unknown` of `a` may only be set where the check is first declared"),

@@ -68,6 +68,8 @@ def test_items_of_a_list_come_and_go() -> None:
     ]
     assert said(["a"], ["a", "b"], "skip", "secrets") == [Difference("`c` skip gained b", "loosens")]
     assert said(["a", "b"], ["a"], "skip", "secrets") == [Difference("`c` skip lost b", "tightens")]
+    assert said(None, ["a", "b"], "allow", "pii") == [Difference("`c` allow gained a, b", "loosens")]
+    assert said(["a"], None, "allow_patterns", "pii") == [Difference("`c` allow_patterns lost a", "tightens")]
     assert said(["a"], ["b"], "unknown", "secrets") == [
         Difference("`c` unknown gained b", "either"),
         Difference("`c` unknown lost a", "either"),

@@ -95,6 +95,18 @@ def test_why_a_rule_did_not_hold() -> None:
     assert states(run(""))["mail"] == ("no", "it does not inspect these texts (none)")
 
 
+def test_what_a_policy_allows() -> None:
+    known = POLICY.replace("label: MAIL,", "label: MAIL, allow: [jo@ab.io],")
+    scene = scene_of("look, jo@ab.io", "request", "user", codecs()[0].author)
+    it = explain(policy_set(known), scene, RequestFacts(model="m"), lambda: 0.0, 1)
+    assert states(it)["mail"] == ("no", "`mail` found nothing but allowed values")
+    assert states(it)["both"] == ("no", "found `seen`, but not `bad`")
+    assert [(each.check, each.label, each.text, each.start) for each in it.result.allowed] == [
+        ("mail", "MAIL", "jo@ab.io", 6)
+    ]
+    assert [each.check for each in it.result.findings] == ["seen"]
+
+
 def test_how_long_the_checks_took() -> None:
     it = run("hello")
     assert it.timings[0] == CheckTiming("bad", 1000.0, 1)

@@ -35,6 +35,21 @@ rules:
 OPEN = POLICY.replace("match: {models: [never]}\n", "")
 
 
+MAILS = "policy: {0}\nchecks: {{mail: {{use: pii, entities: [EMAIL_ADDRESS], allow: [{1}]}}}}\n" + (
+    "rules: [{{id: {0}, when: mail, action: redact}}]\n"
+)
+
+
+@pytest.mark.parametrize("direction", ["request", "response"])
+def test_a_value_passes_where_all_policies_allow_it(direction: Any) -> None:
+    """Each policy finds what it does not allow, whatever another one allows."""
+    it = policy_set(MAILS.format("one", "a@x.example, b@x.example"), MAILS.format("two", "b@x.example, c@x.example"))
+    rules = {
+        text: scan_text(it, f"to {text}", direction).rules for text in ("a@x.example", "b@x.example", "c@x.example")
+    }
+    assert rules == {"a@x.example": ("two",), "b@x.example": (), "c@x.example": ("one",)}
+
+
 def placeholder(result: Result) -> str:
     return result.text[result.text.index("[") : result.text.index("]") + 1]
 

@@ -99,3 +99,26 @@ def test_what_stands_for_a_recorded_value_is_never_cut() -> None:
         assert not start < scan.settled < end
         found |= {(finding.start, finding.end) for finding in scan.findings}
     assert found == {(start, end)}
+
+
+def test_a_masked_value_may_be_one_that_a_changed_policy_allows() -> None:
+    """The record does not have the value, so nobody can tell whether the changed check would find it."""
+    people = (
+        "policy: p\nchecks: {pii: {use: pii, entities: [EMAIL_ADDRESS]%s}}\n"
+        "rules: [{id: r, when: pii, action: redact}]\n"
+    )
+    body = {"model": "m", "messages": [{"role": "user", "content": "to ada@example.org, who waits for it"}]}
+    past = Play(policy_set(people % "")).ask(body).stream(chat_frames([{"content": "hi"}])).finish.record
+    shown = past.request.texts[0].text
+    assert shown is not None
+    for more, is_blind in (
+        ("", False),
+        (", threshold: 0.5", False),
+        (", allow: [a@b.io]", True),
+        (", allow: []", False),
+    ):
+        changed = policy_set(people % more)
+        (check,) = changed.checks.values()
+        memory = Memory(past, changed)
+        scan = memory.scan(Job(check, Window(Channel("request", "user", "messages[0].content"), shown, last=True)))
+        assert (bool(memory.blind), not scan.findings) == (is_blind, is_blind)
