@@ -8,6 +8,7 @@ In: words of a language and thresholds. Out: the engine's sources. Kept: nothing
   and commas), and numbers with a decimal point or an exponent. The checksum and the issuer's first digits must be
   right.
 - US_SSN, US_ITIN: three groups with the same signs between them.
+- PHONE_NUMBER: numbers that no numbering plan has, and local numbers after a word for a telephone (`dialled.py`).
 - IBAN_CODE: groups of four with any characters between them, the country's length and the right check digits.
 
 Presidio's patterns begin and end at `\\b`, so an identifier that touches `_` or a letter of a script without spaces
@@ -29,10 +30,12 @@ from typing import Any
 
 import regex
 
+from guardproxy.checks._pii import dialled
 from guardproxy.checks._pii.cover import Cover, cover
 from guardproxy.checks._pii.engine import Source, Span, Spans, compile_pattern, exact
 from guardproxy.checks._pii.words import Words
 
+VERSION = 2
 SEPARATOR = r"[\W_]{1,16}"
 _HOST = r"(?:[^\W_](?:[^\W_]|-){0,62}(?:\.[^\W_](?:[^\W_]|-){0,62}){0,8}|\[(?:IPv6:)?[0-9A-Fa-f:.]{2,45}\])"
 # The replacement for an address where a schema demands one: a client that sends it back means an address unknown here.
@@ -58,6 +61,7 @@ _IBAN = (
 )
 _COMMIT = regex.compile("(?=.*[0-9])[0-9a-f]{7,40}")
 _GROUP = regex.compile("[0-9]+")
+_DIGITS_OR_ONE = regex.compile("[0-9]+|.", regex.DOTALL)
 _LIKELY, _CERTAIN, _GUESS = 0.6, 1.0, 0.5
 # Tags that may follow the name of a package in place of a version.
 _TAGS = frozenset(
@@ -75,7 +79,10 @@ _SIZES = {country: size for size, countries in _IBAN_SIZES.items() for country i
 
 @dataclass(frozen=True, slots=True)
 class OwnSource:
-    """A `Source` that calls `judge` for every match of a pattern, overlapping matches included."""
+    """A `Source` that calls `judge` for every match of a pattern, overlapping matches included.
+
+    `step`: without those that begin inside of another one. Every other pattern refuses a digit before it.
+    """
 
     entity: str
     pattern: Any
@@ -107,7 +114,8 @@ class OwnSource:
             match = self.pattern.match(text, at)
             if match:
                 yield match
-            at = match.end() if match and self.step else at + 1
+            behind = match.end() if match else at + 1
+            at = behind if self.step else _DIGITS_OR_ONE.match(text, at).end()
 
 
 def own(entities: frozenset[str], words: Words, threshold: float | None, otherwise: float) -> list[Source]:
@@ -259,4 +267,7 @@ _RECOGNIZERS: tuple[tuple[str, str, Callable[[Any], Span | None]], ...] = (
     ("IP_ADDRESS", _IP, _ip),
     ("MAC_ADDRESS", _MAC, _mac),
     ("IBAN_CODE", _IBAN, _iban),
+    ("PHONE_NUMBER", dialled.INTERNATIONAL, dialled.international),
+    ("PHONE_NUMBER", dialled.AREA, dialled.area),
+    ("PHONE_NUMBER", dialled.LOCAL, dialled.local),
 )

@@ -18,6 +18,7 @@ from guardproxy.checks._options import SCORE, Option, Options, options_digest, w
 from guardproxy.checks._pii.cover import UncoveredError
 from guardproxy.checks._pii.custom import CustomRecognizers
 from guardproxy.checks._pii.engine import Engine, Source
+from guardproxy.checks._pii.extended import VERSION as EXTENDED
 from guardproxy.checks._pii.extended import own
 from guardproxy.checks._pii.language import LANGUAGES, detector
 from guardproxy.checks._pii.names import Names
@@ -142,6 +143,8 @@ def setup(options: Mapping[str, Any], resources: Resources) -> Setup:
         raise OptionError("recognizers", f"there is no recognizer for the language {', '.join(languages)}")
     engine = Engine(own_sources, boost(), _detector(languages) if how == "auto" else None)
     plain = {"entities": entities, "threshold": threshold, "languages": languages, "how": how, "parity": parity}
+    if parity == "extended":
+        plain["extended"] = EXTENDED
     more = (names.tagger.digest, str(sorted(names.labels.items()))) if names else ()
     digest = options_digest("pii", VERSION, plain, versions(how == "auto"), custom.digest, *more)
     by_header = tuple(languages) if how == "header" else ()
