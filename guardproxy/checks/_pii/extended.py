@@ -9,7 +9,9 @@ In: words of a language and thresholds. Out: the engine's sources. Kept: nothing
   right.
 - US_SSN, US_ITIN: three groups with the same signs between them.
 - PHONE_NUMBER: numbers that no numbering plan has, and local numbers after a word for a telephone (`dialled.py`).
-- IBAN_CODE: groups of four with any characters between them, the country's length and the right check digits.
+- IBAN_CODE: groups of four with any characters between them, the country's length and the right check digits; after the
+  word `IBAN` any code of such a form.
+- CRYPTO: addresses of more currencies (`coins.py`).
 
 Presidio's patterns begin and end at `\\b`, so an identifier that touches `_` or a letter of a script without spaces
 between words (`_203.0.113.7_`) is missed. Here only ASCII letters and digits continue an identifier, and only digits
@@ -30,7 +32,7 @@ from typing import Any
 
 import regex
 
-from guardproxy.checks._pii import dialled
+from guardproxy.checks._pii import coins, dialled
 from guardproxy.checks._pii.cover import Cover, cover
 from guardproxy.checks._pii.engine import Source, Span, Spans, compile_pattern, exact
 from guardproxy.checks._pii.words import Words
@@ -59,9 +61,16 @@ _IBAN = (
     rf"(?<![0-9A-Za-z])[A-Z]{{2}}[0-9]{{2}}(?:{SEPARATOR}[A-Z0-9]{{4}}){{2,7}}"
     rf"(?:{SEPARATOR}[A-Z0-9]{{1,4}})?(?![0-9A-Za-z])"
 )
+_NAMED_IBAN = r"(?<![0-9A-Za-z])[A-Z]{2}[0-9]{2}(?:[ -]?[A-Z0-9]){11,30}(?![0-9A-Za-z])"
+_IBAN_NAME, _IBAN_BEFORE = (
+    regex.compile(
+        r"(?<![^\W_])iban[^\w\n]{0,4}(?:(?:is|ist|lautet|est|es|è|é|no|nr|code|number)[^\w\n]{1,4}){0,2}\Z", regex.I
+    ),
+    32,
+)
 _COMMIT = regex.compile("(?=.*[0-9])[0-9a-f]{7,40}")
 _GROUP = regex.compile("[0-9]+")
-_DIGITS_OR_ONE = regex.compile("[0-9]+|.", regex.DOTALL)
+_DIGITS, _LETTERS_AND_DIGITS = (regex.compile(f"[{some}]+|.", regex.DOTALL) for some in ("0-9", "0-9A-Za-z"))
 _LIKELY, _CERTAIN, _GUESS = 0.6, 1.0, 0.5
 # Tags that may follow the name of a package in place of a version.
 _TAGS = frozenset(
@@ -81,7 +90,8 @@ _SIZES = {country: size for size, countries in _IBAN_SIZES.items() for country i
 class OwnSource:
     """A `Source` that calls `judge` for every match of a pattern, overlapping matches included.
 
-    `step`: without those that begin inside of another one. Every other pattern refuses a digit before it.
+    `step`: without those that begin inside of another one. `run`: matches the characters from a place on inside of which no
+    match begins.
     """
 
     entity: str
@@ -90,6 +100,7 @@ class OwnSource:
     judge: Callable[[Any], Span | None]
     words: Words
     least: float
+    run: Any
     step: bool = False
     context: Sequence[str] = ()
     single: bool = True
@@ -115,7 +126,7 @@ class OwnSource:
             if match:
                 yield match
             behind = match.end() if match else at + 1
-            at = behind if self.step else _DIGITS_OR_ONE.match(text, at).end()
+            at = behind if self.step else self.run.match(text, at).end()
 
 
 def own(entities: frozenset[str], words: Words, threshold: float | None, otherwise: float) -> list[Source]:
@@ -123,10 +134,17 @@ def own(entities: frozenset[str], words: Words, threshold: float | None, otherwi
     used."""
     least = otherwise if threshold is None else threshold
     return [
-        OwnSource(entity, exact(pattern, 0), _cover(pattern), judge, words, least, entity == "EMAIL_ADDRESS")
+        OwnSource(
+            entity, exact(pattern, 0), _cover(pattern), judge, words, least, _run(pattern), entity == "EMAIL_ADDRESS"
+        )
         for entity, pattern, judge in _RECOGNIZERS
         if entity in entities
     ]
+
+
+def _run(pattern: str) -> Any:
+    """Returns what `OwnSource.run` matches: every pattern refuses a digit before it, and many a letter too."""
+    return _LETTERS_AND_DIGITS if pattern.startswith("(?<![0-9A-Za-z") else _DIGITS
 
 
 @cache
@@ -257,6 +275,12 @@ def _iban(match: Any) -> Span | None:
     return Span(match.start(), match.start() + end, "IBAN_CODE", _CERTAIN, True) if int(number) % 97 == 1 else None
 
 
+def _named_iban(match: Any) -> Span | None:
+    """Judges a code whose check digits or length may be wrong. The word before it says what it is."""
+    before = match.string[max(0, match.start() - _IBAN_BEFORE) : match.start()]
+    return Span(match.start(), match.end(), "IBAN_CODE", _LIKELY, False) if _IBAN_NAME.search(before) else None
+
+
 _RECOGNIZERS: tuple[tuple[str, str, Callable[[Any], Span | None]], ...] = (
     ("EMAIL_ADDRESS", _EMAIL, _email),
     ("CREDIT_CARD", _CARD, _card),
@@ -267,6 +291,10 @@ _RECOGNIZERS: tuple[tuple[str, str, Callable[[Any], Span | None]], ...] = (
     ("IP_ADDRESS", _IP, _ip),
     ("MAC_ADDRESS", _MAC, _mac),
     ("IBAN_CODE", _IBAN, _iban),
+    ("IBAN_CODE", _NAMED_IBAN, _named_iban),
+    ("CRYPTO", coins.BASE58, coins.base58),
+    ("CRYPTO", coins.BECH32, coins.bech32),
+    ("CRYPTO", coins.ETHEREUM, coins.ethereum),
     ("PHONE_NUMBER", dialled.INTERNATIONAL, dialled.international),
     ("PHONE_NUMBER", dialled.AREA, dialled.area),
     ("PHONE_NUMBER", dialled.LOCAL, dialled.local),

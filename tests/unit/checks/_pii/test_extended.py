@@ -76,6 +76,23 @@ def _found(text: str, parity: str = "extended") -> list[tuple[str, str]]:
     return [(finding.label, text[finding.start : finding.end]) for finding in whole(_check(parity), text)]
 
 
+@pytest.mark.parametrize(
+    ("text", "code"),
+    [
+        ("IBAN: GB93 URBX 3523 1835 5893 7\nDue", "GB93 URBX 3523 1835 5893 7"),
+        ("Meine IBAN lautet GB24YARJ11070311393 97.", "GB24YARJ11070311393 97"),
+        ('"iban": "GB10WGAF6927466950592"', "GB10WGAF6927466950592"),
+        ("transfer to GB94 TPID 1852 7365 3763 6", ""),
+        ("IBAN\nGB94 TPID 1852 7365 3763 6", ""),
+        ("IBAN of the receiver: GB94 TPID 1852 7365 3763 6", ""),
+    ],
+)
+def test_a_code_that_is_named_needs_no_right_check_digits(text: str, code: str) -> None:
+    check = build("pii", "pii", {"entities": ["IBAN_CODE"], "evasions": "off"}, Resources())
+    assert [text[finding.start : finding.end] for finding in whole(check, text)] == ([code] if code else [])
+    assert_every_split(check, text)
+
+
 @pytest.mark.parametrize("text", MAILS)
 def test_the_part_behind_the_last_separator_is_an_address_at_any_host(text: str) -> None:
     assert _found(f"see {text} there") == [("EMAIL_ADDRESS", MAILS[text])]
