@@ -33,8 +33,8 @@ AREA = (
     rf"{_EXTENSION}(?![\w-]|\.[0-9])"
 )
 LOCAL = rf"(?<![\w+.,:/-])\(?[0-9](?:{_SIGN}{{0,3}}[0-9]){{5,14}}{_EXTENSION}(?![\w-]|[.,:/][0-9])"
-_GROUPED, _LIKELY = 0.6, 0.5
-_LEAST_INTERNATIONAL, _LEAST_SOLID = 8, 10
+_BARE, _NAMED = 0.4, 0.75  # Presidio's scores of a number, without and with such a word
+_LEAST_INTERNATIONAL, _LEAST_SOLID, _MOST_OF_AREA = 8, 10, 6
 _DECIMAL = regex.compile(r"\+[0-9]+\.[0-9]+")
 _DAY, _MONTH = "(?:0?[1-9]|[12][0-9]|3[01])", "(?:0?[1-9]|1[0-2])"
 _DATE_OR_ADDRESS = regex.compile(
@@ -73,25 +73,32 @@ def international(match: Any) -> Span | None:
     number, least = match[0], _LEAST_SOLID if match[0][1:].isdigit() else _LEAST_INTERNATIONAL
     if len(digits) < least or _DECIMAL.fullmatch(number) or not _has_country(digits):
         return None
-    return Span(match.start(), match.end(), "PHONE_NUMBER", _GROUPED, False)
+    return _span(match, _is_named(match))
 
 
 def area(match: Any) -> Span:
     """Judges a match of `AREA`."""
-    return Span(match.start(), match.end(), "PHONE_NUMBER", _LIKELY, False)
+    return _span(match, _is_named(match))
 
 
 def local(match: Any) -> Span | None:
     """Judges a match of `LOCAL`."""
-    text, start, number = match.string, match.start(), match[0]
-    if _DATE_OR_ADDRESS.fullmatch(number):
-        return None
-    before = text[max(0, start - BEFORE) : start].encode("utf-8", "replace").decode()  # without lone surrogates
-    digits = _digits(number)
+    number, digits = match[0], _digits(match[0])
     is_likely = not number.isdigit() if digits[:2] != "00" else _has_country(digits[2:])
-    if _AFTER_TELEPHONE.search(before) or (is_likely and len(digits) > 6 and _AFTER_CALLING.search(before)):
-        return Span(start, match.end(), "PHONE_NUMBER", _LIKELY, False)
-    return None
+    if _DATE_OR_ADDRESS.fullmatch(number) or not _is_named(match, calling=is_likely and len(digits) > _MOST_OF_AREA):
+        return None
+    return _span(match, is_named=True)
+
+
+def _is_named(match: Any, *, calling: bool = True) -> bool:
+    """Whether a word for a telephone is before a number; with `calling`, also a word for a call."""
+    before = match.string[max(0, match.start() - BEFORE) : match.start()]
+    before = before.encode("utf-8", "replace").decode()  # without lone surrogates
+    return bool(_AFTER_TELEPHONE.search(before) or (calling and _AFTER_CALLING.search(before)))
+
+
+def _span(match: Any, is_named: bool) -> Span:
+    return Span(*match.span(), "PHONE_NUMBER", _NAMED if is_named else _BARE, False)
 
 
 def _digits(number: str) -> str:

@@ -86,5 +86,12 @@ def test_the_words_before_a_number_are_read_to_a_fixed_distance() -> None:
     )
 
 
+@pytest.mark.parametrize(("text", "score"), [("+1 280 407 7888", 0.4), ("(560) 228-0113", 0.4), ("555-1234", None)])
+def test_a_word_before_a_number_raises_its_score_as_in_presidio(text: str, score: float | None) -> None:
+    assert [finding.score for finding in whole(EXTENDED, f"so {text}")] == ([] if score is None else [score])
+    assert [finding.score for finding in whole(EXTENDED, f"Tel. {text}")] == [0.75]
+    assert [finding.score for finding in whole(EXTENDED, f"please call me at {text}")] == [0.75]
+
+
 def test_the_parity_changes_the_digest() -> None:
     assert STRICT.digest != EXTENDED.digest
