@@ -7,7 +7,7 @@ from guardproxy.policytest.contrasts import Fragment, contrast
 from guardproxy.policytest.explaining import Explanation, RuleOutcome, explain, kinds_of, scene_of
 from guardproxy.policytest.judging import Mismatch
 from guardproxy.policytest.junit_xml import junit
-from guardproxy.policytest.playing import Delivery
+from guardproxy.policytest.playing import Delivery, TextFinding
 from guardproxy.policytest.running import CaseResult, run_tests, untested
 from guardproxy.policytest.scan import scan_text
 
@@ -21,6 +21,7 @@ __all__ = [
     "Mismatch",
     "Rate",
     "RuleOutcome",
+    "TextFinding",
     "agreement_of",
     "contrast",
     "explain",

@@ -98,7 +98,8 @@ def _is_named(match: Any, *, calling: bool = True) -> bool:
 
 
 def _span(match: Any, is_named: bool) -> Span:
-    return Span(*match.span(), "PHONE_NUMBER", _NAMED if is_named else _BARE, False)
+    start, end = match.span()
+    return Span(start, end, "PHONE_NUMBER", _NAMED if is_named else _BARE, False)
 
 
 def _digits(number: str) -> str:

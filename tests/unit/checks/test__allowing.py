@@ -176,9 +176,10 @@ def test_what_goes_beyond_an_allowed_value_is_found() -> None:
     assert beyond(every, text, known) == sorted(spans(mail, around, other))
     assert beyond(spans(mail, inside), text, known) == spans(mail)
     assert beyond(every, text, AllowList(["now"])) == resolve(every)
-    card, link = "4111 1111 1111 1111".replace(" ", ""), "https://x.com/4111111111111111/key"
-    chosen = {"entities": ["URL", "CREDIT_CARD"], "allow": ["4111 1111 1111 1111"]}
-    check, plain = (build("pii", "pii", {**chosen, **more}, Resources()) for more in ({}, {"allow": []}))
+    card, link = "4111111111111111", "https://x.com/4111111111111111/key"
+    chosen = {"entities": ["URL", "CREDIT_CARD"]}
+    plain = build("pii", "pii", chosen, Resources())
+    check = build("pii", "pii", {**chosen, "allow": ["4111 1111 1111 1111"]}, Resources())
     assert (found(plain, link), found(check, link)) == ([card], [link])
     assert_every_split(check, link)
 
