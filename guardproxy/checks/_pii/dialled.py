@@ -35,6 +35,7 @@ AREA = (
 LOCAL = rf"(?<![\w+.,:/-])\(?[0-9](?:{_SIGN}{{0,3}}[0-9]){{5,14}}{_EXTENSION}(?![\w-]|[.,:/][0-9])"
 _BARE, _NAMED = 0.4, 0.75  # Presidio's scores of a number, without and with such a word
 _LEAST_INTERNATIONAL, _LEAST_SOLID, _MOST_OF_AREA = 8, 10, 6
+_TAIL = regex.compile(r"(?: +[0-9]{1,2}/[0-9]+|[ /]+[0-9])?\Z")  # `call 555-1234 24/7`, `phone 555-1234 2 times`
 _DECIMAL = regex.compile(r"\+[0-9]+\.[0-9]+")
 _DAY, _MONTH = "(?:0?[1-9]|[12][0-9]|3[01])", "(?:0?[1-9]|1[0-2])"
 _DATE_OR_ADDRESS = regex.compile(
@@ -83,11 +84,14 @@ def area(match: Any) -> Span:
 
 def local(match: Any) -> Span | None:
     """Judges a match of `LOCAL`."""
-    number, digits = match[0], _digits(match[0])
+    number = match[0][: _TAIL.search(match[0]).start()]
+    digits = _digits(number)
     is_likely = not number.isdigit() if digits[:2] != "00" else _has_country(digits[2:])
-    if _DATE_OR_ADDRESS.fullmatch(number) or not _is_named(match, calling=is_likely and len(digits) > _MOST_OF_AREA):
+    if len(digits) < _MOST_OF_AREA or _DATE_OR_ADDRESS.fullmatch(number):
         return None
-    return _span(match, is_named=True)
+    if not _is_named(match, calling=is_likely and len(digits) > _MOST_OF_AREA):
+        return None
+    return _span(match, is_named=True, size=len(number))
 
 
 def _is_named(match: Any, *, calling: bool = True) -> bool:
@@ -97,9 +101,10 @@ def _is_named(match: Any, *, calling: bool = True) -> bool:
     return bool(_AFTER_TELEPHONE.search(before) or (calling and _AFTER_CALLING.search(before)))
 
 
-def _span(match: Any, is_named: bool) -> Span:
+def _span(match: Any, is_named: bool, size: int | None = None) -> Span:
+    """Returns the span of a match, or of its first `size` characters."""
     start, end = match.span()
-    return Span(start, end, "PHONE_NUMBER", _NAMED if is_named else _BARE, False)
+    return Span(start, end if size is None else start + size, "PHONE_NUMBER", _NAMED if is_named else _BARE, False)
 
 
 def _digits(number: str) -> str:
