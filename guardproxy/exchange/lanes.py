@@ -218,6 +218,9 @@ class Progress:
         """The findings that no continuation can change any more, in order."""
         settled = min([cursor.at for cursor in self._cursors])
         waiting = self._waiting.every()
+        if not waiting and text.view is None:  # most chunks of a stream
+            self.settled = text.total if self.held else max(settled, self.settled)
+            return []
         if self.held:
             settled = max([finding.end for finding in waiting], default=0)
             self.settled = text.total
