@@ -16,6 +16,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from models.supervisor.recipe import data as first
+from models.supervisor.recipe import groups
 from models.supervisor.recipe.second.balance import describe, is_harmful, rebalance, unbalanced_features
 from models.supervisor.recipe.second.contrast import compose_rows
 from models.supervisor.recipe.second.noise import disturb
@@ -92,15 +93,24 @@ def with_noise(rows: list[Row], rng: random.Random) -> list[Row]:
     return found
 
 
-def prepare(folder: Path) -> tuple[list[Row], list[Row], list[Row]]:
-    """Rows to train on, to validate with and to report on."""
+def public_without_choice(folder: Path, rng: random.Random) -> list[Row]:
+    """Rows of the public sets and of the frames around their questions, without the choice sources and their twins."""
+    strangers = {source.name for source in groups.STRANGERS}
+    given = [*public_rows(folder, rng, groups.training_sources()), *reframe(folder, rng, strangers)]
+    return groups.without_twins(given, folder)
+
+
+def prepare(folder: Path, without_choice: bool = False) -> tuple[list[Row], list[Row], list[Row]]:
+    """Rows to train on, to validate with and to report on. `without_choice`: the choice sources are not trained on."""
     rng = random.Random(SEED)
     validation, report = held_out(folder, rng)
     mine, held = own_rows(rng)
     validation += held
     overlaps = first.overlap_filter(validation + report)
-    given = [*public_rows(folder, rng), *reframe(folder, rng), *mine]
-    rows = [row for row in given if row["source"] == "own/definition" or not overlaps(row["text"])]
+    public = (
+        public_without_choice(folder, rng) if without_choice else [*public_rows(folder, rng), *reframe(folder, rng)]
+    )
+    rows = [row for row in [*public, *mine] if row["source"] == "own/definition" or not overlaps(row["text"])]
     train = rebalance(with_noise(rows, rng), rng)
     rng.shuffle(train)
     return train, validation, report
@@ -109,9 +119,12 @@ def prepare(folder: Path) -> tuple[list[Row], list[Row], list[Row]]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, default=Path("build/supervisor-second"), help="folder for the three files")
+    parser.add_argument("--without-choice", action="store_true", help="leave out the choice sources and their twins")
     args = parser.parse_args()
     args.out.mkdir(parents=True, exist_ok=True)
-    for name, rows in zip(("train", "validation", "report"), prepare(first.data_folder()), strict=True):
+    for name, rows in zip(
+        ("train", "validation", "report"), prepare(first.data_folder(), args.without_choice), strict=True
+    ):
         first.write(args.out / f"{name}.jsonl", rows)
         if name == "train":
             print(json.dumps(unbalanced_features(describe(rows))))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import random
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from models.supervisor.recipe.data import read
@@ -45,10 +45,10 @@ def task(text: str) -> str | None:
     return found["task"] if found and "?" not in found["task"] else None
 
 
-def tasks(folder: Path, label: int) -> list[str]:
-    """The tasks of a label in all sets, each once."""
-    texts = [given["text"] for name in (HARMFUL if label else HARMLESS) for given in read(folder, name)
-             if given["label"] == label and given["source"] != MILD]  # fmt: skip
+def tasks(folder: Path, label: int, without: Collection[str] = ()) -> list[str]:
+    """The tasks of a label in all sets but `without`, each once."""
+    texts = [given["text"] for name in (HARMFUL if label else HARMLESS) if name not in without
+             for given in read(folder, name) if given["label"] == label and given["source"] != MILD]  # fmt: skip
     found = [wanted for text in texts if (wanted := task(text))]
     if not label:
         orders = [given["text"] for given in read(folder, ORDERS) if given["kind"] == "instruction"]
@@ -60,10 +60,13 @@ def fill(frame: str, wanted: str) -> str:
     return frame.replace("{t}", wanted).replace("{T}", wanted[0].upper() + wanted[1:])
 
 
-def reframe(folder: Path, rng: random.Random) -> Iterator[Row]:
-    """Rows of both labels in equal numbers for each kind of frame, and more harmless questions."""
+def reframe(folder: Path, rng: random.Random, without: Collection[str] = ()) -> Iterator[Row]:
+    """Rows of both labels in equal numbers for each kind of frame, and more harmless questions.
+
+    `without`: sets to leave out.
+    """
     frames = sections("frames.txt")
-    harmful, harmless = tasks(folder, 1), tasks(folder, 0)
+    harmful, harmless = tasks(folder, 1, without), tasks(folder, 0, without)
     for kind, count in MADE.items():
         how = ["wrapper"] if kind in ("wrapper", "pretext") else []
         plain = targets(how)

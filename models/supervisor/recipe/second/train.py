@@ -152,6 +152,7 @@ def main() -> None:
     parser.add_argument(
         "--shipped", type=Path, default=Path("build/supervisor-start"), help="model folder to start from"
     )
+    parser.add_argument("--plain", action="store_true", help="start from the encoder as it was published")
     parser.add_argument("--rows", default="train")
     parser.add_argument("--limit", type=int, default=0, help="rows to train on, of a file in random order; 0 for all")
     parser.add_argument("--start", type=Path, help="a checkpoint to start from, instead of the shipped encoder")
@@ -170,7 +171,7 @@ def main() -> None:
     network = Supervisor(args.frozen)
     if args.start:
         network.load_state_dict(torch.load(args.start, weights_only=True)["weights"])
-    else:
+    elif not args.plain:
         network.encoder.load_state_dict(encoder_weights(args.shipped))
     network.train()
     learned = [weights for weights in network.encoder.parameters() if weights.requires_grad]
