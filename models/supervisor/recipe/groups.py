@@ -5,8 +5,9 @@ text that shares its words. Weights, points and constants are chosen on these so
 release (`data.held_out`). Every other source of `second/sources.py` is trained on.
 
 In: the data folder, own texts of `own/choice`. Out: choice rows `{"text", "label", "labels", "source", "channel", "kind",
-"span"}`. `label` says whether each of `labels` ("injection", "content") is to find the text; a label that is not named is
-unknown. `kind`: what a harmless text is, or the manner of an attack. `span`: where the attack stands in a longer text.
+"span", "group"}`. `label` says whether each of `labels` ("injection", "content") is to find the text; a label that is not
+named is unknown. `kind`: what a harmless text is, or the manner of an attack. `span`: where the attack stands in a longer text.
+`group`: texts of a source that share their attack, or are twins, have the same; they do not count as independent.
 """
 
 from __future__ import annotations
@@ -29,7 +30,14 @@ Row = dict[str, Any]
 INJECTION, CONTENT = "injection", "content"
 BOTH = (INJECTION, CONTENT)
 OWN = Path(__file__).parent / "own" / "choice"
-OWN_LABELS = {"override": (INJECTION,), "secret": (INJECTION,), "order": (INJECTION,), "stance": (CONTENT,)}
+OWN_LABELS = {
+    "override": (INJECTION,),
+    "secret": (INJECTION,),
+    "order": (INJECTION,),
+    "language": (INJECTION,),
+    "long": (INJECTION,),
+    "stance": (CONTENT,),
+}
 """How the name of a file of `own/choice` begins -> the labels of its attacks, for rows that name no `labels`."""
 
 
@@ -144,11 +152,19 @@ def training_sources() -> tuple[Source, ...]:
 
 
 def make_row(
-    text: str, label: int, labels: Sequence[str], source: str, channel: str, kind: str, span: list[int] | None = None
+    text: str,
+    label: int,
+    labels: Sequence[str],
+    source: str,
+    channel: str,
+    kind: str,
+    span: list[int] | None = None,
+    group: str = "",
 ) -> Row:
+    """Returns a choice row. A text without a `group` is one of its own."""
     return {
         "text": text, "label": label, "labels": list(labels), "source": source, "channel": channel, "kind": kind,
-        "span": span,
+        "span": span, "group": group or text,
     }  # fmt: skip
 
 
@@ -165,7 +181,9 @@ def whole_rows(folder: Path, source: ChoiceSource) -> list[Row]:
         if source.is_taken(given, place) and (source.bad if label else source.fine):
             kind = given.get("category", "attack") if label else source.fine
             labels = source.bad if label else BOTH
-            found[given["text"]] = make_row(given["text"], label, labels, source.name, _channel(source, given), kind)
+            group = str(given.get("attack") or given.get("pair") or "")
+            row = make_row(given["text"], label, labels, source.name, _channel(source, given), kind, group=group)
+            found[row["text"]] = row
     return list(found.values())
 
 

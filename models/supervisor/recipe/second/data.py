@@ -46,11 +46,11 @@ def held_out(folder: Path, rng: random.Random) -> tuple[list[Row], list[Row]]:
         for name, (found, most) in FAMILIES.items()
         for row in first.take(first.read(folder, name), most, rng)
     ]
-    kept = [_convert(row) for row in first_generation if row["source"] != "benign/alpaca_eval_answers-nc"]
+    kept = [convert(row) for row in first_generation if row["source"] != "benign/alpaca_eval_answers-nc"]
     return kept + families + ordinary(folder, rng), report
 
 
-def _convert(row: Row) -> Row:
+def convert(row: Row) -> Row:
     channel = "tool_result" if "documents" in row["source"] else "user"
     return make_row(row["text"], to_parts(row["targets"]), row["source"], channel, row["span"])
 
@@ -75,7 +75,7 @@ def own_rows(rng: random.Random) -> tuple[list[Row], list[Row]]:
     train, held = first.own_rows(rng)
     templated = ("own/documents", "own/phrases")
     kept = [row for row in train if row["source"] not in templated or rng.random() < OWN_DOCUMENTS]
-    return [_convert(row) for row in kept] + compose_rows(rng), [_convert(row) for row in held]
+    return [convert(row) for row in kept] + compose_rows(rng), [convert(row) for row in held]
 
 
 def with_noise(rows: list[Row], rng: random.Random) -> list[Row]:

@@ -43,12 +43,13 @@ def jailbreak(parts: Tensor) -> Tensor:
 
 
 class Head(nn.Module):
-    """Dropout, a hidden layer, one column a part."""
+    """Dropout, a hidden layer, one column a part and `more` beside them."""
 
-    def __init__(self, width: int) -> None:
+    def __init__(self, width: int, more: int = 0) -> None:
         super().__init__()
+        columns = len(PARTS) + more
         self.layers = nn.Sequential(
-            nn.Dropout(0.1), nn.Linear(width, HIDDEN), nn.GELU(), nn.Dropout(0.1), nn.Linear(HIDDEN, len(PARTS))
+            nn.Dropout(0.1), nn.Linear(width, HIDDEN), nn.GELU(), nn.Dropout(0.1), nn.Linear(HIDDEN, columns)
         )
 
     def forward(self, features: Tensor) -> Tensor:

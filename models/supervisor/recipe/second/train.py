@@ -11,6 +11,7 @@ import argparse
 import random
 import time
 from collections import defaultdict
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -62,11 +63,15 @@ class Sampler:
         ]
         self.ids = [part.ids for part in encoded]
         self.spans = [self.token_span(row, part.offsets) for row, part in zip(rows, encoded, strict=True)]
-        self.known = [[float(row["targets"].get(name, UNKNOWN)) for name in COLUMNS] for row in rows]
+        self.known = [self.columns(row) for row in rows]
         self.groups = defaultdict(list)
         for at, row in enumerate(rows):
             self.groups[group(row)].append(at)
         self.fine = [at for at, known in enumerate(self.known) if not any(known[:-1]) and len(self.ids[at]) >= 8]
+
+    def columns(self, row: Row) -> list[float]:
+        """What is known of each column."""
+        return [float(row["targets"].get(name, UNKNOWN)) for name in COLUMNS]
 
     @staticmethod
     def token_span(row: Row, offsets: list[tuple[int, int]]) -> tuple[int, int] | None:
@@ -145,17 +150,17 @@ def save(path: Path, found: dict[str, Any]) -> None:
     part.replace(path)
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, default=Path("build/supervisor-second"))
-    parser.add_argument("--out", type=Path, default=Path("build/supervisor-second/checkpoint.pt"))
-    parser.add_argument(
-        "--shipped", type=Path, default=Path("build/supervisor-start"), help="model folder to start from"
-    )
-    parser.add_argument("--plain", action="store_true", help="start from the encoder as it was published")
+Loss = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+
+
+def options(description: str | None, folder: str) -> argparse.ArgumentParser:
+    """The options of a training; `folder`: where the rows are."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, default=Path(folder))
+    parser.add_argument("--out", type=Path, default=Path(folder) / "checkpoint.pt")
     parser.add_argument("--rows", default="train")
     parser.add_argument("--limit", type=int, default=0, help="rows to train on, of a file in random order; 0 for all")
-    parser.add_argument("--start", type=Path, help="a checkpoint to start from, instead of the shipped encoder")
+    parser.add_argument("--start", type=Path, help="a checkpoint to start from, instead of the encoder")
     parser.add_argument("--steps", type=int, default=2400)
     parser.add_argument("--stop", type=int, default=0, help="end here, before the rate has fallen; 0 for all steps")
     parser.add_argument("--batch", type=int, default=32)
@@ -164,15 +169,11 @@ def main() -> None:
     parser.add_argument("--frozen", type=int, default=2, help="lowest layers that stay as they are")
     parser.add_argument("--every", type=int, default=100)
     parser.add_argument("--threads", type=int, default=1)
-    args = parser.parse_args()
-    torch.manual_seed(SEED)
-    torch.set_num_threads(args.threads)
-    sampler = Sampler(read(args.data / f"{args.rows}.jsonl")[: args.limit or None])
-    network = Supervisor(args.frozen)
-    if args.start:
-        network.load_state_dict(torch.load(args.start, weights_only=True)["weights"])
-    elif not args.plain:
-        network.encoder.load_state_dict(encoder_weights(args.shipped))
+    return parser
+
+
+def fit(network: Supervisor, sampler: Sampler, loss_of: Loss, args: argparse.Namespace) -> None:
+    """Trains the network for `args.steps` steps, or goes on where `args.out` was left."""
     network.train()
     learned = [weights for weights in network.encoder.parameters() if weights.requires_grad]
     optimizer = torch.optim.AdamW(
@@ -218,6 +219,24 @@ def main() -> None:
             save(args.out, {"weights": network.state_dict(), "optimizer": optimizer.state_dict(), "losses": losses,
                             "schedule": schedule.state_dict(), "step": step, "total": args.steps})  # fmt: skip
     bar.close()
+
+
+def main() -> None:
+    parser = options(__doc__, "build/supervisor-second")
+    parser.add_argument(
+        "--shipped", type=Path, default=Path("build/supervisor-start"), help="model folder to start from"
+    )
+    parser.add_argument("--plain", action="store_true", help="start from the encoder as it was published")
+    args = parser.parse_args()
+    torch.manual_seed(SEED)
+    torch.set_num_threads(args.threads)
+    sampler = Sampler(read(args.data / f"{args.rows}.jsonl")[: args.limit or None])
+    network = Supervisor(args.frozen)
+    if args.start:
+        network.load_state_dict(torch.load(args.start, weights_only=True)["weights"])
+    elif not args.plain:
+        network.encoder.load_state_dict(encoder_weights(args.shipped))
+    fit(network, sampler, loss_of, args)
 
 
 if __name__ == "__main__":
