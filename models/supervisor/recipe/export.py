@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +22,21 @@ from models.supervisor.recipe.rows import Row
 
 HERE = Path(__file__).parents[1]
 Numbers = Mapping[str, Mapping[str, float]]
-MAX_TOKENS, OVERLAP_TOKENS = 256, 64
-LENGTH_CORRECTION = 0.5
-"""A third of what makes false alarms as frequent in long texts as in short ones, since attacks in long texts are lost by it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """How a text is cut: tokens of a row with the special ones, tokens that neighbours share, and what the logits of a text of
+    n rows are lowered by, as a multiple of ln n."""
+
+    max_tokens: int
+    overlap_tokens: int
+    length_correction: float
+
+
+SECOND = Reading(256, 64, 0.5)
+"""The correction is a third of what makes false alarms as frequent in long texts as in short ones, since attacks in long texts
+are lost by it."""
 
 
 def write_config(
@@ -36,6 +48,7 @@ def write_config(
     version: str,
     channels: Mapping[str, int],
     channel_points: Mapping[str, Numbers],
+    reading: Reading = SECOND,
 ) -> None:
     """`config.json`: see guardproxy/inference/model.py for what each key means. What is not given leaves logits alone.
 
@@ -49,9 +62,9 @@ def write_config(
         "outputs": list(outputs),
         "activation": "sigmoid",
         "labels": labels,
-        "max_tokens": MAX_TOKENS,
-        "overlap_tokens": OVERLAP_TOKENS,
-        "length_correction": LENGTH_CORRECTION,
+        "max_tokens": reading.max_tokens,
+        "overlap_tokens": reading.overlap_tokens,
+        "length_correction": reading.length_correction,
         "special": {"first": "[CLS]", "last": "[SEP]", "pad": "[PAD]"},
         "channels": dict(channels),
         "calibration": {name: calibration.get(name, {"bias": 0.0, "temperature": 1.0}) for name in outputs},
@@ -68,7 +81,7 @@ def write_config(
 def singly(texts: list[str]) -> Batches:
     """The texts one by one, as in production."""
     tokenizer = Tokenizer.from_file(str(HERE / "tokenizer.json"))
-    return [batch([tokenizer.encode(text).ids[:MAX_TOKENS]], 0) for text in texts]
+    return [batch([tokenizer.encode(text).ids[: SECOND.max_tokens]], 0) for text in texts]
 
 
 def write_graphs(network: Any, folder: Path, scratch: Path, rows: list[Row]) -> dict[str, Any]:

@@ -11,18 +11,21 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 
 from models.encoder import write_tokenizer
 from models.supervisor.recipe.calibrate import logits, points, points_beside, scale, scores, weights
-from models.supervisor.recipe.export import write_config, write_graphs
+from models.supervisor.recipe.export import SECOND, Reading, write_config, write_graphs
 from models.supervisor.recipe.rows import read
 from models.supervisor.recipe.second.balance import is_harmful
 from models.supervisor.recipe.second.network import CHANNEL_TOKENS, ComposedSupervisor, Supervisor
-from models.supervisor.recipe.second.outputs import OUTPUTS, Row
+from models.supervisor.recipe.second.outputs import JAILBREAK, OUTPUTS, Row
 from models.supervisor.recipe.sources import INJECTION
 
 VERSION = "3"
@@ -38,40 +41,63 @@ DOUBTFUL = ("own/documents:held", ":rest")
 """Harmless rows that are ambiguous on purpose, or of whose content nothing is known: no point rests on them."""
 
 
+@dataclass(frozen=True, slots=True)
+class Generation:
+    """What differs between generations: the network in training and in the graph, and what its configuration says.
+
+    `direct`: an output that is an attack of any kind by itself, with points of its own in each kind of channel.
+    """
+
+    network: Callable[[], Supervisor]
+    composed: Callable[[Any], torch.nn.Module]
+    outputs: tuple[str, ...]
+    labels: Mapping[str, Mapping[str, Sequence[str]]]
+    version: str
+    reading: Reading
+    direct: str | None = None
+
+
+SECOND_GENERATION = Generation(Supervisor, ComposedSupervisor, OUTPUTS, LABELS, VERSION, SECOND)
+
+
 def is_fine(row: Row) -> bool:
     """Whether a row counts as a harmless text for the points."""
     return not is_harmful(row) and row["targets"].get("harmful") == 0 and not row["source"].endswith(DOUBTFUL)
 
 
 def is_positive(row: Row, output: str) -> bool:
+    """Whether a row is to be found by an output; `injection` finds attacks of any kind."""
+    if output == "injection":
+        return is_positive(row, JAILBREAK) or is_positive(row, "order")
     return bool(row["targets"].get("order" if output == "embedded_instruction" else output) == 1)
 
 
-def write_folder(checkpoint: Path, folder: Path, rows: list[Row]) -> None:
+def write_folder(checkpoint: Path, folder: Path, rows: list[Row], generation: Generation = SECOND_GENERATION) -> None:
     """Writes the graphs, the tokenizer and a configuration that leaves logits alone."""
     torch.set_num_threads(1)
     saved = torch.load(checkpoint, weights_only=True)
-    network = Supervisor()
+    network = generation.network()
     network.load_state_dict(saved["weights"])
     folder.mkdir(parents=True, exist_ok=True)
     write_tokenizer(folder / "tokenizer.json")
-    parity = write_graphs(ComposedSupervisor(network).eval(), folder, checkpoint.parent, rows)
+    parity = write_graphs(generation.composed(network).eval(), folder, checkpoint.parent, rows)
     parity |= {"step": saved["step"], "total": saved["total"]}
     checkpoint.with_name("parity.json").write_text(json.dumps(parity, indent=2))
 
 
-def write_points(folder: Path, kept: Path, rows: list[Row]) -> None:
+def write_points(folder: Path, kept: Path, rows: list[Row], generation: Generation = SECOND_GENERATION) -> None:
     """Chooses calibration and points with the graphs of the folder, and writes them to its configuration. `kept`: where
     the logits of the rows go."""
-    write_config(folder, {}, {}, OUTPUTS, LABELS, VERSION, TOKENS, {})
-    values = logits(folder, rows, OUTPUTS)
+    outputs, labels, version, reading = generation.outputs, generation.labels, generation.version, generation.reading
+    write_config(folder, {}, {}, outputs, labels, version, TOKENS, {}, reading)
+    values = logits(folder, rows, outputs)
     np.save(kept, values)
     sources = np.array(["own" if row["source"].startswith("own/") else row["source"] for row in rows])
     fine = np.array([is_fine(row) for row in rows])
-    level = points(values, fine, weights(sources, fine), OUTPUTS)
+    level = points(values, fine, weights(sources, fine), outputs)
     channels = np.array([row["channel"] for row in rows])
     calibration, scored = {}, {}
-    for at, name in enumerate(OUTPUTS):
+    for at, name in enumerate(outputs):
         bad = np.array([is_positive(row, name) for row in rows])
         weight = weights(sources, fine) + weights(sources, bad)
         calibration[name] = scale(values[:, at], bad, weight)
@@ -81,25 +107,34 @@ def write_points(folder: Path, kept: Path, rows: list[Row]) -> None:
     by_kind: dict[str, dict[str, dict[str, float]]] = {}
     for kind, (main, other) in MAIN.items():
         own = fine & (channels == kind)
-        first, second = (values[own, OUTPUTS.index(name)] for name in (main, other))
-        found = points_beside(first, second, weights(sources, own)[own], level[other])
-        by_kind |= {alike: {main: scores(found, calibration[main])} for alike in ALIKE[kind]}
-    write_config(folder, calibration, scored, OUTPUTS, LABELS, VERSION, TOKENS, by_kind)
+        weight = weights(sources, own)[own]
+        first, second = (values[own, outputs.index(name)] for name in (main, other))
+        found = {main: scores(points_beside(first, second, weight, level[other]), calibration[main])}
+        if generation.direct:
+            alone = values[own, outputs.index(generation.direct)]
+            nothing = np.full_like(alone, -np.inf)
+            direct = points_beside(alone, nothing, weight, dict.fromkeys(level[other], 0.0))
+            found[generation.direct] = scores(direct, calibration[generation.direct])
+        by_kind |= dict.fromkeys(ALIKE[kind], found)
+    write_config(folder, calibration, scored, outputs, labels, version, TOKENS, by_kind, reading)
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, default=Path("build/supervisor-second"))
-    parser.add_argument("--checkpoint", type=Path, default=Path("build/supervisor-second/checkpoint.pt"))
-    parser.add_argument(
-        "--folder", type=Path, default=Path("build/supervisor-second/model"), help="the folder to write"
-    )
+def run(description: str | None, built: str, generation: Generation) -> None:
+    """The command of a generation, whose files lie in the folder `built`."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, default=Path(built))
+    parser.add_argument("--checkpoint", type=Path, default=Path(built) / "checkpoint.pt")
+    parser.add_argument("--folder", type=Path, default=Path(built) / "model", help="the folder to write")
     parser.add_argument("--only-points", action="store_true", help="leave the graphs of the folder as they are")
     args = parser.parse_args()
     rows = read(args.data / "validation.jsonl")
     if not args.only_points:
-        write_folder(args.checkpoint, args.folder, rows)
-    write_points(args.folder, args.data / "validation-logits.npy", rows)
+        write_folder(args.checkpoint, args.folder, rows, generation)
+    write_points(args.folder, args.checkpoint.with_name("validation-logits.npy"), rows, generation)
+
+
+def main() -> None:
+    run(__doc__, "build/supervisor-second", SECOND_GENERATION)
 
 
 if __name__ == "__main__":
