@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import random
 from pathlib import Path
 
 import pytest
@@ -64,6 +65,21 @@ def test_own_choice_texts_name_their_labels(tmp_path: Path, monkeypatch: pytest.
     (tmp_path / "other.jsonl").write_text(json.dumps(rows[0]) + "\n")
     with pytest.raises(ValueError, match="labels"):
         list(groups.own_rows())
+
+
+def test_an_attack_is_put_between_the_paragraphs_of_a_long_text() -> None:
+    text = "first\n\nsecond\n\nthird"
+    found = {groups.planted(text, "ATTACK", random.Random(seed))[0] for seed in range(40)}
+    assert found == {
+        "ATTACK\n\nfirst\n\nsecond\n\nthird", "first\n\nATTACK\n\nsecond\n\nthird",
+        "first\n\nsecond\n\nATTACK\n\nthird", "first\n\nsecond\n\nthird\n\nATTACK",
+    }  # fmt: skip
+    rows = [groups.make_row(name, label, (INJECTION,), "own/choice/long", channel, "x")
+            for name, label, channel in ((text, 0, "user"), ("other", 0, "tool_result"), ("ATTACK", 1, "user"))]  # fmt: skip
+    *same, changed = groups.with_long_texts(rows, random.Random(1))
+    assert same == rows[:2]
+    assert changed["text"] in found
+    assert changed["text"][slice(*changed["span"])] == "ATTACK"
 
 
 @pytest.mark.skipif("GUARDPROXY_DATA" not in os.environ, reason="needs the data folder")

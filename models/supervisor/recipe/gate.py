@@ -68,7 +68,7 @@ def scores(folder: Path, rows: Sequence[Row], kept: Path | None) -> dict[str, Ar
     `kept`: a folder where scores lie that were computed before, by the digests of model and texts.
     """
     scorer = load_judge(folder, remembered=10**6)
-    path = kept / f"{scorer.digest[:16]}-{digest(rows)}.npz" if kept else None
+    path = kept / f"{scorer.digest.partition(':')[2][:16]}-{digest(rows)}.npz" if kept else None
     if path and path.exists():
         return dict(np.load(path))
     found = {label: np.full(len(rows), np.nan) for label in BOTH}
@@ -85,7 +85,7 @@ def scores(folder: Path, rows: Sequence[Row], kept: Path | None) -> dict[str, Ar
             found[label][places] = [verdict.margin for verdict in shown]
     if path:
         path.parent.mkdir(parents=True, exist_ok=True)
-        np.savez(path, **found)
+        np.savez(path, allow_pickle=False, **found)
     return found
 
 

@@ -188,7 +188,10 @@ def whole_rows(folder: Path, source: ChoiceSource) -> list[Row]:
 
 
 def own_rows() -> Iterator[Row]:
-    """Own texts that were written for choosing alone. Raises `ValueError` where no labels are known."""
+    """Own texts that were written for choosing alone. Raises `ValueError` where no labels are known.
+
+    The attacks of `own/choice/long.jsonl` are single paragraphs, to be put into its harmless texts (`long_rows`).
+    """
     for path in sorted(OWN.glob("*.jsonl")):
         for line in path.read_text("utf-8").splitlines():
             given = json.loads(line)
@@ -196,10 +199,8 @@ def own_rows() -> Iterator[Row]:
             labels = given.get("labels", BOTH if not given["label"] else known)
             if labels is None:
                 raise ValueError(f"{path.name}: name the `labels` of {given['text'][:40]!r}")
-            channel = given.get("channel", "user")
-            yield make_row(
-                given["text"], given["label"], labels, f"own/choice/{path.stem}", channel, given["kind"], given.get("span")
-            )  # fmt: skip
+            channel, source = given.get("channel", "user"), f"own/choice/{path.stem}"
+            yield make_row(given["text"], given["label"], labels, source, channel, given["kind"], given.get("span"))
 
 
 def _joined(texts: list[str], rng: random.Random) -> str:
@@ -214,8 +215,16 @@ def _joined(texts: list[str], rng: random.Random) -> str:
     return "\n\n".join(found)
 
 
+def planted(text: str, attack: str, rng: random.Random) -> tuple[str, list[int]]:
+    """A text with an attack as a paragraph of its own, at its begin, its end or a blank line, and where the attack stands."""
+    breaks = [0, *(at + 2 for at in range(len(text)) if text.startswith("\n\n", at))]
+    at = rng.choice([*breaks, len(text) + 2])
+    head = text[:at] if at <= len(text) else f"{text}\n\n"
+    return f"{head}{attack}\n\n{text[at:]}".rstrip("\n"), [len(head), len(head) + len(attack)]
+
+
 def long_rows(folder: Path, rng: random.Random) -> Iterator[Row]:
-    """Harmless texts of `LONG_WORDS` words or more, and the same with an attack at a break between lines."""
+    """Harmless texts of `LONG_WORDS` words or more, and the same with an attack in them."""
     by_name = {source.name: source for source in CHOICE}
     for kind, (name, channel, attacked) in LONG.items():
         texts = [row["text"] for row in whole_rows(folder, by_name[name])]
@@ -223,10 +232,23 @@ def long_rows(folder: Path, rng: random.Random) -> Iterator[Row]:
         for attack in rng.sample(attacks, LONG_TEXTS):
             text = _joined(texts, rng)
             yield make_row(text, 0, BOTH, f"choice/{kind}", channel, kind)
-            breaks = [0, *(at + 2 for at in range(len(text)) if text.startswith("\n\n", at)), len(text)]
-            at = rng.choice(breaks)
-            whole = f"{text[:at]}{attack}\n\n{text[at:]}"
-            yield make_row(whole, 1, (INJECTION,), f"choice/{kind}", channel, "attack in it", [at, at + len(attack)])
+            whole, span = planted(text, attack, rng)
+            yield make_row(whole, 1, (INJECTION,), f"choice/{kind}", channel, "attack in it", span)
+
+
+def with_long_texts(rows: Iterable[Row], rng: random.Random) -> Iterator[Row]:
+    """Own rows, where each attack of `long.jsonl` stands in a harmless text of its file and channel."""
+    given = list(rows)
+    for row in given:
+        if row["label"] and row["source"] == "own/choice/long":
+            place = (row["source"], row["channel"])
+            around = [
+                other["text"] for other in given if not other["label"] and (other["source"], other["channel"]) == place
+            ]
+            text, span = planted(rng.choice(around), row["text"], rng)
+            yield row | {"text": text, "span": span}
+        else:
+            yield row
 
 
 def choice_rows(folder: Path) -> list[Row]:
@@ -237,7 +259,7 @@ def choice_rows(folder: Path) -> list[Row]:
         rows = whole_rows(folder, source)
         for label in (0, 1):
             found += data.take([row for row in rows if row["label"] == label], source.most, rng)
-    return [*found, *long_rows(folder, rng), *own_rows()]
+    return [*found, *long_rows(folder, rng), *with_long_texts(own_rows(), rng)]
 
 
 def _hashes(text: str, size: int = 8) -> set[int]:

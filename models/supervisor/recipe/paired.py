@@ -105,7 +105,7 @@ class _Found:
         self._attacks = [self._falling(scores, side.bad) for scores in self._scores]
 
     @staticmethod
-    def _falling(scores: Array, chosen: Flags) -> NDArray[np.int64]:
+    def _falling(scores: Array, chosen: Flags) -> NDArray[np.intp]:
         places = np.flatnonzero(chosen)
         return places[np.argsort(-scores[places], kind="stable")]
 
@@ -122,12 +122,12 @@ class _Found:
         )
         return old, new
 
-    def _found(self, orders: Sequence[NDArray[np.int64]], counts: Array, weights: Array, share: float) -> list[Array]:
+    def _found(self, orders: Sequence[NDArray[np.intp]], counts: Array, weights: Array, share: float) -> list[Array]:
         """For each model how many texts of each key it finds at the level that the share of the ordered texts exceeds."""
         found = []
         for scores, order in zip(self._scores, orders, strict=True):
             least = _level(scores[order], weights[order], share)
-            found.append(np.bincount(self.place, counts * (scores > least)))
+            found.append(np.bincount(self.place, counts * (scores > least)).astype(np.float64))
         return found
 
 

@@ -109,13 +109,13 @@ def write_points(folder: Path, kept: Path, rows: list[Row], generation: Generati
         own = fine & (channels == kind)
         weight = weights(sources, own)[own]
         first, second = (values[own, outputs.index(name)] for name in (main, other))
-        found = {main: scores(points_beside(first, second, weight, level[other]), calibration[main])}
+        of_kind = {main: scores(points_beside(first, second, weight, level[other]), calibration[main])}
         if generation.direct:
             alone = values[own, outputs.index(generation.direct)]
             nothing = np.full_like(alone, -np.inf)
             direct = points_beside(alone, nothing, weight, dict.fromkeys(level[other], 0.0))
-            found[generation.direct] = scores(direct, calibration[generation.direct])
-        by_kind |= dict.fromkeys(ALIKE[kind], found)
+            of_kind[generation.direct] = scores(direct, calibration[generation.direct])
+        by_kind |= dict.fromkeys(ALIKE[kind], of_kind)
     write_config(folder, calibration, scored, outputs, labels, version, TOKENS, by_kind, reading)
 
 

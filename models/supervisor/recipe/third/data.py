@@ -13,6 +13,7 @@ import json
 import random
 from collections import defaultdict
 from pathlib import Path
+from zlib import crc32
 
 from models.supervisor.recipe import data as first
 from models.supervisor.recipe import groups
@@ -28,7 +29,7 @@ OWN = Path(__file__).parents[1] / "own" / "third"
 OWN_REPEATS = 3
 """How often an own row of this generation is taken: they are few and better than the rest."""
 HELD_OF = 10
-"""Of each ten pairs of an own file one is kept for validation."""
+"""One pair of so many of an own file is kept for validation."""
 MOST_OF_TEMPLATES = 1000
 TEMPLATES = (
     "own/places", "own/secrets", "own/override", "own/plain", "own/hateful", "own/friendly", "own/dislike", "own/order",
@@ -48,7 +49,8 @@ def own_third(held: bool) -> list[Row]:
             given = json.loads(line)
             channel = given.get("channel", "user")
             told = given["targets"] if "targets" in given else of_label(given["label"], channel)
-            if (given.get("pair", place // 2) % HELD_OF == HELD_OF - 1) == held:
+            pair = f"{path.stem} {given.get('pair', place // 2)}"
+            if (crc32(pair.encode()) % HELD_OF == 0) == held:
                 source = f"own/third/{path.stem}:{given['kind']}"
                 rows.append(make_row(given["text"], conclude(told, channel), source, channel, given.get("span")))
     return rows
