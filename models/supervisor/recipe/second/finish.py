@@ -41,6 +41,11 @@ DOUBTFUL = ("own/documents:held", ":rest")
 """Harmless rows that are ambiguous on purpose, or of whose content nothing is known: no point rests on them."""
 
 
+LEAST_POSITIVES = 20
+"""Texts to be found by an output, below which its logits are left as they are."""
+UNTOUCHED = {"bias": 0.0, "temperature": 1.0}
+
+
 @dataclass(frozen=True, slots=True)
 class Generation:
     """What differs between generations: the network in training and in the graph, and what its configuration says.
@@ -99,10 +104,11 @@ def write_points(folder: Path, kept: Path, rows: list[Row], generation: Generati
     calibration, scored = {}, {}
     for at, name in enumerate(outputs):
         bad = np.array([is_positive(row, name) for row in rows])
-        weight = weights(sources, fine) + weights(sources, bad)
-        calibration[name] = scale(values[:, at], bad, weight)
+        calibration[name] = dict(UNTOUCHED)
+        if bad.sum() >= LEAST_POSITIVES:
+            calibration[name] = scale(values[:, at], bad, weights(sources, fine) + weights(sources, bad))
         scored[name] = scores(level[name], calibration[name])
-        found = {point: round(float((values[bad, at] >= logit).mean()), 3) for point, logit in level[name].items()}
+        found = {point: int((values[bad, at] >= logit).sum()) for point, logit in level[name].items()}
         print(f"{name}: {calibration[name]}, points {scored[name]}, validation positives found {found} of {bad.sum()}")
     by_kind: dict[str, dict[str, dict[str, float]]] = {}
     for kind, (main, other) in MAIN.items():

@@ -89,9 +89,14 @@ def choice_row(row: Row) -> Row:
 
 
 def validation(folder: Path) -> list[Row]:
-    """The choice rows and the own rows kept apart, to choose points with."""
-    held = [row | {"source": "own/third:held"} for row in own_third(held=True)]
-    return [choice_row(row) for row in groups.choice_rows(folder)] + held
+    """The choice rows, and own rows of all generations that were kept apart, to choose points with.
+
+    The own rows name kinds of harm, which no choice source does.
+    """
+    _, old = first.own_rows(random.Random(SEED))
+    held = [convert(row) for row in old] + [row | {"source": "own/third:held"} for row in own_third(held=True)]
+    concluded = [row | {"targets": conclude(row["targets"], row["channel"])} for row in held]
+    return [choice_row(row) for row in groups.choice_rows(folder)] + concluded
 
 
 def prepare(folder: Path) -> list[Row]:
