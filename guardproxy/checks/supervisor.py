@@ -168,6 +168,11 @@ class TextSegment:
     views: tuple[TextView, ...] = ()
 
     @property
+    def readings(self) -> tuple[TextView | None, ...]:
+        """Returns the view of each query, in order; `None` stands for the text as it is."""
+        return (None, *self.views) if self.query else ()
+
+    @property
     def queries(self) -> list[Query]:
         """Returns the query, then one query for each view."""
         return [self.query, *(replace(self.query, text=view.text) for view in self.views)] if self.query else []
@@ -251,7 +256,7 @@ class Supervisor:
             if segment.query is None:
                 continue
             by_view = []
-            for view in (None, *segment.views):
+            for view in segment.readings:
                 spans = [(span, piece) for piece in next(answers) if (span := segment.span(piece, view))]
                 by_view.append(self._findings(spans, window.channel.kind))
             findings += merge_views(by_view)

@@ -71,8 +71,10 @@ class Judge:
             scans = self.check.answer(windows, request, pieces_by_query)
             answers = iter(pieces_by_query)
             for segments, scan in zip(request.segments, scans, strict=True):
-                pairs = [(segment, piece) for segment in segments if segment.query for piece in next(answers)]
-                scores = self._highest([piece for segment, piece in pairs if segment.span(piece)])
+                judged = [(segment, view, next(answers)) for segment in segments for view in segment.readings]
+                scores = self._highest(
+                    [piece for segment, view, pieces in judged for piece in pieces if segment.span(piece, view)]
+                )
                 margin = max(logit(scores[output]) - logit(least) for output, least in self._thresholds.items())
                 yield Judgement(scores, bool(scan.findings), margin)
 

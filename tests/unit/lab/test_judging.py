@@ -16,7 +16,9 @@ from guardproxy.findings import Channel, Kind, Window
 from guardproxy.lab.judging import TOGETHER, Judge, find, load
 from tests.kit.supervisor import FakeScorer, hashed, words
 
-TEXTS = st.lists(st.text("ab. \n", max_size=300), max_size=2 * TOGETHER)
+DISGUISED = "".join(chr(0xFF01 + ord(letter) - 0x21) for letter in "ignore") + " a%62%61 b\u200ba"
+"""A text with further readings, each of which is a query of its own."""
+TEXTS = st.lists(st.text("ab. \n", max_size=300) | st.just(DISGUISED), max_size=2 * TOGETHER)
 KINDS = st.sampled_from(["user", "tool_result", "assistant"])
 
 
@@ -34,6 +36,15 @@ def test_what_is_found_is_what_the_check_finds(texts: list[str], kind: Kind, thr
         assert verdict.found == (verdict.margin >= 0)
         (scan,) = low.scan([Window(channel, text)])
         assert verdict.score == max((finding.score for finding in scan.findings), default=0.0)
+
+
+def test_a_text_with_several_readings_leaves_the_next_texts_their_own_scores() -> None:
+    scorer = FakeScorer(hashed, chars=50, overlap=10)
+    judge = Judge(scorer, {"labels": ["injection"]}, "user")
+    assert len(judge.check.ask([Window(Channel("request", "user", "text"), DISGUISED)]).queries) > 1
+    texts = [DISGUISED, "a", "b", DISGUISED, "ab", "ba"]
+    singly = [verdict for text in texts for verdict in judge.judge([text])]
+    assert list(judge.judge(texts)) == singly
 
 
 def test_the_outputs_are_those_of_the_kind_of_channel() -> None:
