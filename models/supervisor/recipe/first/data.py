@@ -10,11 +10,11 @@ from __future__ import annotations
 import argparse
 import random
 import sysconfig
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from itertools import chain
 from pathlib import Path
 
-from models.supervisor.recipe import data
+from models.supervisor.recipe import data, groups
 from models.supervisor.recipe.first.encoder import is_attack
 from models.supervisor.recipe.rows import read
 from models.supervisor.recipe.second.ordinary import APART, is_apart
@@ -76,11 +76,13 @@ def known(row: Row, rng: random.Random) -> Row:
     return row | {"text": text[:ATTACK_CHARS] if is_attack(row) else part(text, rng)}
 
 
-def more(folder: Path, held: list[Row], rng: random.Random) -> Iterator[Row]:
-    """Harmless texts of the training sources, without those that are held out."""
+def more(folder: Path, held: list[Row], rng: random.Random, without: Collection[str] = ()) -> Iterator[Row]:
+    """Harmless texts of the training sources but `without`, without those that are held out."""
     overlaps = data.overlap_filter(held)
     apart = {name for name, *_ in APART.values()}
     for name, (channel, most) in MORE.items():
+        if name in without:
+            continue
         for place, given in enumerate(data.read(folder, name)):
             if given.get("label", 0) or (name in apart and is_apart(name, given, place)) or overlaps(given["text"]):
                 continue
@@ -105,19 +107,24 @@ def environment(rng: random.Random) -> Iterator[Row]:
 
 def planted(train: list[Row], harmless: list[Row], count: int, rng: random.Random) -> Iterator[Row]:
     """Harmless parts with an order of the training rows somewhere in them."""
-    orders = [row["text"][slice(*row["span"])] for row in train if row["span"] and is_attack(row)]
-    for order in data.take(orders, count, rng):
+    orders = [(row["text"][slice(*row["span"])], row["source"]) for row in train if row["span"] and is_attack(row)]
+    for order, name in data.take(orders, count, rng):
         text = rng.choice(harmless)["text"]
         at = rng.choice((0, len(text), *[rng.randint(0, len(text))] * 3))
         whole = around(f"{text[:at]} {order} {text[at:]}", at + 1, at + 1 + len(order), rng)
-        yield make_row(whole, ORDER, "planted", rng.choice(("tool_result",) * 3 + ("user",)))
+        yield make_row(whole, ORDER, f"planted/{name}", rng.choice(("tool_result",) * 3 + ("user",)))
 
 
-def prepare(folder: Path, train: list[Row], held: list[Row]) -> list[Row]:
-    """All rows, each text once, in random order. `held`: rows that nothing may resemble."""
+def prepare(folder: Path, train: list[Row], held: list[Row], without_choice: bool = False) -> list[Row]:
+    """All rows, each text once, in random order. `held`: rows that nothing may resemble. `without_choice`: nothing is taken of
+    the choice sources, and no text that resembles theirs."""
     rng = random.Random(SEED)
     own = [known(row, rng) for row in train]
-    harmless = [*more(folder, held, rng), *environment(rng)]
+    if without_choice:
+        strangers = {source.name for source in groups.STRANGERS}
+        harmless = groups.without_twins([*more(folder, held, rng, strangers), *environment(rng)], folder)
+    else:
+        harmless = [*more(folder, held, rng), *environment(rng)]
     orders = planted(train, harmless, PLANTED, rng)
     rows = list({row["text"]: row for row in chain(own, harmless, orders) if row["text"].strip()}.values())
     rng.shuffle(rows)
@@ -127,9 +134,11 @@ def prepare(folder: Path, train: list[Row], held: list[Row]) -> list[Row]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, default=Path("build/supervisor-second"))
+    parser.add_argument("--without-choice", action="store_true", help="leave out the choice sources and their twins")
     args = parser.parse_args()
-    held = [row for name in ("validation", "report") for row in read(args.data / f"{name}.jsonl")]
-    rows = prepare(data.data_folder(), read(args.data / "train.jsonl"), held)
+    folder = data.data_folder()
+    held = read(args.data / "validation.jsonl") + data.held_out(folder)[1]
+    rows = prepare(folder, read(args.data / "train.jsonl"), held, args.without_choice)
     data.write(args.data / "first.jsonl", rows)
     print(f"{len(rows):,} rows, {sum(map(is_attack, rows)):,} of them attacks or harmful")
 
