@@ -60,25 +60,11 @@ def read(path: Path, entries: Any, outputs: Sequence[str]) -> dict[str, Clearing
     return clearing
 
 
-class FirstStage:
-    """The network of `first_stage.onnx`. Any thread may use it."""
+class Limits:
+    """Decides whether estimates are low enough to clear a row. `outputs`: the model's, in order."""
 
-    def __init__(self, path: Path, clearing: Mapping[str, Clearing], outputs: Sequence[str]) -> None:
-        """`outputs`: the model's, in order. Raises `ConfigError` when the file cannot be run or lacks a column."""
-        from guardproxy.inference.device import CPU  # noqa: PLC0415 - imports onnxruntime, only now
-        from guardproxy.inference.session import Session  # noqa: PLC0415
-
-        self._session = Session(path, 1, (CPU,))
+    def __init__(self, clearing: Mapping[str, Clearing], outputs: Sequence[str]) -> None:
         self._clearing = [clearing.get(output) for output in outputs]
-        try:
-            self.estimates((0,))
-        except Exception as error:  # onnxruntime has no public base class for its errors here
-            raise ConfigError(f"{path} does not fit `first_stage` in config.json: {type(error).__name__}") from error
-
-    def estimates(self, row: Sequence[int]) -> tuple[float, ...]:
-        """Returns the estimate for each output of the model, 1.0 for one that is never cleared."""
-        scores = self._session.rows("scores", input_ids=row).tolist()
-        return tuple(round(scores[entry.column], DIGITS) if entry else 1.0 for entry in self._clearing)
 
     def can_clear(self, outputs: Sequence[int]) -> bool:
         """Whether a row may be cleared for a query for `outputs`, given by their numbers: each of them has an entry."""
@@ -88,3 +74,24 @@ class FirstStage:
         """Whether a row with these estimates is cleared for a query for `outputs`, given by their numbers."""
         entries = [(estimates[output], self._clearing[output]) for output in outputs]
         return all(entry is not None and estimate < entry.below for estimate, entry in entries)
+
+
+class FirstStage(Limits):
+    """The network of `first_stage.onnx`. Any thread may use it."""
+
+    def __init__(self, path: Path, clearing: Mapping[str, Clearing], outputs: Sequence[str]) -> None:
+        """`outputs`: the model's, in order. Raises `ConfigError` when the file cannot be run or lacks a column."""
+        from guardproxy.inference.device import CPU  # noqa: PLC0415 - imports onnxruntime, only now
+        from guardproxy.inference.session import Session  # noqa: PLC0415
+
+        super().__init__(clearing, outputs)
+        self._session = Session(path, 1, (CPU,))
+        try:
+            self.estimates((0,))
+        except Exception as error:  # onnxruntime has no public base class for its errors here
+            raise ConfigError(f"{path} does not fit `first_stage` in config.json: {type(error).__name__}") from error
+
+    def estimates(self, row: Sequence[int]) -> tuple[float, ...]:
+        """Returns the estimate for each output of the model, 1.0 for one that is never cleared."""
+        scores = self._session.rows("scores", input_ids=row).tolist()
+        return tuple(round(scores[entry.column], DIGITS) if entry else 1.0 for entry in self._clearing)

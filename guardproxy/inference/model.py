@@ -19,10 +19,11 @@ from typing import Any, Literal, get_args
 
 from guardproxy.errors import ConfigError
 from guardproxy.findings import KINDS, Kind
-from guardproxy.inference import first_stage
+from guardproxy.inference import first_stage, spans
 from guardproxy.inference import folder as folders
 from guardproxy.inference.first_stage import Clearing
 from guardproxy.inference.folder import is_number
+from guardproxy.inference.spans import SpanReading
 
 Activation = Literal["sigmoid", "softmax"]
 ACTIVATIONS: tuple[Activation, ...] = get_args(Activation)
@@ -31,6 +32,7 @@ FORMAT = 2
 FILES = ("model.onnx", "tokenizer.json", "config.json")
 GPU_FILE = "model.fp16.onnx"
 FIRST_STAGE = "first_stage.onnx"
+NGRAMS = "ngrams.bin"
 ANY = "any"
 _MOST_TOKENS = 2**31
 _MOST_CORRECTION = 10
@@ -65,7 +67,8 @@ class Model:
     `channels`: the number of the token that names a kind of channel to the network, after the first token of a row;
     empty for a network that knows no channels. `clearing`: for each output how the first stage clears rows; empty for a
     model without a first stage. `length_correction`: for a text of n pieces, each logit is lowered by this number times
-    ln n.
+    ln n. `spans`: how depth 0 reads every span of a text, for a model whose encoder reads only rows that end with a span;
+    `None` for a model that reads pieces.
     """
 
     folder: Path
@@ -85,6 +88,7 @@ class Model:
     clearing: Mapping[str, Clearing]
     length_correction: float = 0.0
     channel_points: Mapping[Kind, Mapping[str, Mapping[str, float]]] = field(default_factory=dict)
+    spans: SpanReading | None = None
 
     def points_in(self, kind: Kind) -> dict[str, dict[str, float]]:
         """Returns for each output the score at each operating point in a kind of channel."""
@@ -140,11 +144,12 @@ def read(folder: Path, remote: bool = False) -> Model:
     `remote`: whether another machine runs the network; the folder may then lack it.
     """
     needed = FILES[1:] if remote else FILES
-    digest, files = folders.verify(folder, needed, (*(FILES[:1] if remote else ()), GPU_FILE, FIRST_STAGE))
+    digest, files = folders.verify(folder, needed, (*(FILES[:1] if remote else ()), GPU_FILE, FIRST_STAGE, NGRAMS))
     config = folders.configuration(folder, "scores", FORMAT)
     reading = _Reading(folder / "config.json", config)
     outputs = reading.outputs()
     max_tokens = folders.tokens_at_most(reading.path, config)
+    in_spans = reading.spans(outputs, files)
     return Model(
         folder=folder,
         digest=digest,
@@ -160,9 +165,10 @@ def read(folder: Path, remote: bool = False) -> Model:
         calibration=reading.calibration(outputs),
         points=reading.points(outputs),
         default_point=reading.default(),
-        clearing=reading.clearing(outputs, FIRST_STAGE in files),
+        clearing=reading.clearing(outputs, FIRST_STAGE in files or in_spans is not None, in_spans),
         length_correction=reading.length_correction(),
         channel_points=reading.channel_points(outputs),
+        spans=in_spans,
     )
 
 
@@ -258,12 +264,29 @@ class _Reading:
             for entry in [entries.get(output, {})]
         }
 
-    def clearing(self, outputs: tuple[str, ...], has_file: bool) -> dict[str, Clearing]:
-        """Returns how the first stage clears rows. `has_file`: whether the folder holds its network; without it nothing
-        is cleared."""
+    def spans(self, outputs: tuple[str, ...], files: frozenset[str]) -> SpanReading | None:
+        """Returns how the model reads in spans, `None` if it reads pieces. `files`: of the folder, beside those that every
+        folder has."""
+        if "spans" not in self.config:
+            return None
+        found = spans.read(self.path, self.config["spans"], outputs)
+        if self.activation() != "sigmoid" or self.length_correction():
+            raise self.refuse("`spans` needs `sigmoid` and no `length_correction`")
+        if NGRAMS not in files or (found.has_network and FIRST_STAGE not in files):
+            raise self.refuse(f"`spans` needs {NGRAMS}, and {FIRST_STAGE} where a `network` is not 0")
+        return found
+
+    def clearing(
+        self, outputs: tuple[str, ...], has_file: bool, in_spans: SpanReading | None = None
+    ) -> dict[str, Clearing]:
+        """Returns how the first stage clears rows. `has_file`: whether the folder holds its files; without them nothing
+        is cleared. `in_spans`: how depth 0 reads, if it takes the place of the first stage."""
         if has_file and "first_stage" not in self.config:
             raise self.refuse(f"`first_stage` is missing, which says what {FIRST_STAGE} may clear")
         clearing = first_stage.read(self.path, self.config.get("first_stage", {}), outputs)
+        for output, entry in clearing.items() if in_spans else ():
+            if output not in in_spans.parts or in_spans.parts[output].column != entry.column:
+                raise self.refuse(f"`first_stage`: `{output}` must have the `column` that it has in `spans`")
         for kind, by_output in self.channel_points(outputs).items():
             for output, points in by_output.items():
                 if output in clearing and points.get(self.default(), 1.0) < clearing[output].below:

@@ -18,13 +18,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from guardproxy.errors import ConfigError
+from guardproxy.inference.spans import SPAN
 
-SPAN = 48
-"""Tokens of a span."""
 BITS = 18
 BUCKETS = 1 << BITS
 """Rows of the table."""
-MOST_COLUMNS = 8
 WORDS, CHARS = (1, 2, 3), (3, 4, 5)
 """Sizes of the n-grams of tokens and of bytes."""
 KINDS = len(WORDS) + len(CHARS)
@@ -140,7 +138,7 @@ class NgramTable:
 
     def sums(self, places: Places, borders: Numbers) -> NDArray[np.float64]:
         """Returns for each span and column the sum of the weights over `root` of their number, (spans, columns)."""
-        weights = self._rows.take(places).view(np.int8).reshape(len(places), -1)[:, : self._columns]
+        weights = self._rows.take(places).view(np.int8).reshape(len(places), self._rows.itemsize)[:, : self._columns]
         totals = np.zeros((len(places) + 1, self._columns), np.int64)
         np.cumsum(weights, axis=0, out=totals[1:])
         sums = (totals[borders[:, 1:]] - totals[borders[:, :-1]]).sum(0)

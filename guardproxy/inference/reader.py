@@ -1,9 +1,12 @@
 """The steps before and after the network: cuts a text into pieces and rows, and turns the logits of a row into scores.
 
 In: texts, logits. Out: pieces with their token numbers, scores. Kept: the tokenizer, and the first stage if the model
-has one. No text is truncated: a text with more tokens than the network takes becomes overlapping pieces.
+has one. No text is truncated: a text with more tokens than the network takes becomes overlapping pieces. A model that reads
+in spans has a piece for each span: the tokens that the network takes and that end with the span.
 
-Decision: docs/decisions/0054-a-long-text-needs-a-higher-score.md
+Decisions:
+- docs/decisions/0054-a-long-text-needs-a-higher-score.md
+- docs/decisions/0058-every-span-is-read-cheaply.md
 """
 
 from __future__ import annotations
@@ -12,13 +15,18 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from tokenizers import Encoding
+
 from guardproxy.checks import Query, ScoredPiece
 from guardproxy.errors import ConfigError
+from guardproxy.findings import KINDS, Kind
 from guardproxy.inference import tokens
 from guardproxy.inference.batching import Row
 from guardproxy.inference.cache import Verdicts
-from guardproxy.inference.first_stage import FirstStage
-from guardproxy.inference.model import FIRST_STAGE, Model
+from guardproxy.inference.depth import DepthZero, Logits
+from guardproxy.inference.first_stage import FirstStage, Limits
+from guardproxy.inference.model import FIRST_STAGE, NGRAMS, Model
+from guardproxy.inference.spans import ANY, SPAN, Part, SpanReading
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +36,16 @@ class TokenPiece:
     start: int
     end: int
     ids: Row
+
+
+@dataclass(frozen=True, slots=True)
+class TextReading:
+    """A text before the network: its pieces, and for each of them the estimates of the first stage (empty if it did not read
+    them) and what depth 0 adds to the logits (empty for a model that does not read in spans)."""
+
+    pieces: list[TokenPiece]
+    first: list[tuple[float, ...]]
+    added: list[tuple[float, ...]]
 
 
 class ModelReader:
@@ -46,8 +64,15 @@ class ModelReader:
         self._numbers = {output: number for number, output in enumerate(model.outputs)}
         self._calibration = [model.calibration[output] for output in model.outputs]
         self._first_stage = None
-        if FIRST_STAGE in model.files:
-            self._first_stage = FirstStage(model.folder / FIRST_STAGE, model.clearing, model.outputs)
+        self._depth = None
+        self._limits: Limits | None = None
+        if model.spans:
+            self._check_bias(model.spans)
+            self._depth = DepthZero(model.spans, model.folder / NGRAMS, model.folder / FIRST_STAGE)
+            self._parts = [model.spans.parts.get(output) for output in model.outputs]
+            self._limits = Limits(model.clearing, model.outputs)
+        elif FIRST_STAGE in model.files:
+            self._limits = self._first_stage = FirstStage(model.folder / FIRST_STAGE, model.clearing, model.outputs)
 
     def _unwritable(self, number: int) -> int:
         """Returns the number of a channel's token. Raises `ConfigError` if it does not exist, if it stands in every row,
@@ -62,11 +87,50 @@ class ModelReader:
             raise ConfigError(f"{self._model.folder}: `channels`: a text can contain the token {number}, `{token}`")
         return number
 
+    def _check_bias(self, spans: SpanReading) -> None:
+        """Raises `ConfigError` if kinds of channel that are one for the network have different biases: they share verdicts."""
+        known: dict[Row, Kind | None] = {(): None}
+        for kind in KINDS:
+            other = known.setdefault(self._channels.get(kind, ()), kind)
+            if any(column.bias_in(kind) != column.bias_in(other) for column in spans.columns):
+                raise ConfigError(
+                    f"{self._model.folder}: `spans`: `bias` must be the same for `{kind}` and `{other or ANY}`, "
+                    "which have the same token in `channels`"
+                )
+
+    def read(self, query: Query, verdicts: Verdicts) -> TextReading:
+        """Reads a text for a query up to the network. What `verdicts` holds is not read again."""
+        encoding = self._encode(query.text)
+        pieces = list(self._pieces(len(query.text), encoding.ids, encoding.offsets))
+        if self.is_read(verdicts, query):
+            return TextReading(pieces, [], [])
+        if self._depth:
+            logits = self._depth.logits(query.text, encoding.ids, encoding.offsets, query.kind)
+            return TextReading(pieces, *self._read_spans(logits, self._parts))
+        channel = self.channel(query)
+        return TextReading(pieces, self.estimates([self.row(piece.ids, channel) for piece in pieces], query), [])
+
+    def _read_spans(
+        self, logits: Logits, parts: Sequence[Part | None]
+    ) -> tuple[list[tuple[float, ...]], list[tuple[float, ...]]]:
+        """Returns for each span, with these logits of depth 0, the estimates and what is added to the encoder's logits.
+        `parts`: of each output."""
+        first, added = [], []
+        for span in logits.tolist():
+            more = tuple(part.weight * span[part.column] if part else 0.0 for part in parts)
+            alone = self.scores([part.alone if part else 0.0 for part in parts], added=more)
+            first.append(tuple(score if part else 1.0 for score, part in zip(alone, parts, strict=True)))
+            added.append(more)
+        return first, added
+
     def pieces(self, text: str) -> list[TokenPiece]:
         """Returns the pieces of a text, at least one. Neighbours overlap, and every token is in a piece."""
-        # The tokenizer refuses a lone surrogate, which JSON allows. Its replacement is one character too.
-        encoding = self._tokenizer.encode(text.encode("utf-8", "replace").decode("utf-8"), add_special_tokens=False)
+        encoding = self._encode(text)
         return list(self._pieces(len(text), encoding.ids, encoding.offsets))
+
+    def _encode(self, text: str) -> Encoding:
+        # The tokenizer refuses a lone surrogate, which JSON allows. Its replacement is one character too.
+        return self._tokenizer.encode(text.encode("utf-8", "replace").decode("utf-8"), add_special_tokens=False)
 
     def _pieces(self, chars: int, ids: Sequence[int], offsets: Sequence[tuple[int, int]]) -> Iterator[TokenPiece]:
         for first, after in self.borders(len(ids)):
@@ -77,11 +141,15 @@ class ModelReader:
     def borders(self, count: int) -> list[tuple[int, int]]:
         """Cuts `count` tokens to what the network takes; returns start and end of each piece.
 
-        There are as few pieces as possible, all of the same length: a few stray tokens at the end have no meaning by
+        A model that reads in spans has a piece for each span, which ends with it and begins as early as the network allows.
+        Otherwise there are as few pieces as possible, all of the same length: a few stray tokens at the end have no meaning by
         themselves, and a full last piece would read most of the piece before it again. Neighbours share at least the
         model's overlap.
         """
         room = self._model.max_tokens - 2 - bool(self._channels)  # equal in all channels, so that pieces are too
+        if self._depth:
+            ends = [*range(SPAN, count, SPAN), count]
+            return [(max(0, end - room), end) for end in ends]
         if count <= room:
             return [(0, count)]
         overlap = self._model.overlap_tokens
@@ -104,9 +172,12 @@ class ModelReader:
         stage = self._first_stage
         return [stage.estimates(row) for row in rows] if stage and self.can_clear(query) else []
 
-    def scores(self, logits: Sequence[float], pieces: int = 1) -> tuple[float, ...]:
-        """Returns the score of each output, 0.0 to 1.0, for a piece of a text that has so many pieces."""
+    def scores(self, logits: Sequence[float], pieces: int = 1, added: Sequence[float] = ()) -> tuple[float, ...]:
+        """Returns the score of each output, 0.0 to 1.0, for a piece of a text that has so many pieces. `added`: what depth 0
+        adds to the logits, if anything."""
         lower = self._model.length_correction * math.log(pieces)
+        if added:
+            logits = [logit + more for logit, more in zip(logits, added, strict=True)]
         scaled = [
             max(-60.0, min(60.0, (logit - lower - calibration.bias) / calibration.temperature))
             for logit, calibration in zip(logits, self._calibration, strict=True)
@@ -120,8 +191,8 @@ class ModelReader:
 
     def can_clear(self, query: Query) -> bool:
         """Whether the first stage may clear pieces for this query. If not, it need not read them."""
-        stage = self._first_stage
-        return stage is not None and query.first_stage and stage.can_clear(self._asked(query))
+        limits = self._limits
+        return limits is not None and query.first_stage and limits.can_clear(self._asked(query))
 
     def is_read(self, verdicts: Verdicts, query: Query) -> bool:
         """Whether the text is cut into pieces and, where it may clear them for this query, the first stage read
@@ -130,10 +201,11 @@ class ModelReader:
 
     def cleared(self, verdicts: Verdicts, query: Query) -> list[bool]:
         """Returns for each piece of a text that was read whether the first stage clears it for this query."""
-        if not self._first_stage or not self.can_clear(query):
+        limits = self._limits
+        if not limits or not self.can_clear(query):
             return [False] * len(verdicts.spans)
         outputs = self._asked(query)
-        return [self._first_stage.clears(estimates, outputs) for estimates in verdicts.first]
+        return [limits.clears(estimates, outputs) for estimates in verdicts.first]
 
     def _asked(self, query: Query) -> list[int]:
         return [self._numbers[output] for output in query.outputs]

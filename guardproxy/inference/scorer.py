@@ -131,19 +131,18 @@ class _Job:
         scorer, reader = self._scorer, self._scorer.reader
         if reader.is_read(verdicts, query) and not reader.open_pieces(verdicts, query):
             return deque()  # another check or request had the text judged meanwhile
-        pieces, channel = reader.pieces(query.text), reader.channel(query)
-        piece_rows = [reader.row(piece.ids, channel) for piece in pieces]
-        estimates = [] if reader.is_read(verdicts, query) else reader.estimates(piece_rows, query)
+        reading, channel = reader.read(query, verdicts), reader.channel(query)
         with scorer.filling:  # another job may read the same text at the same time
             if not verdicts.spans:
-                verdicts.scores = [None] * len(pieces)
-                verdicts.spans = [(piece.start, piece.end) for piece in pieces]
+                verdicts.scores = [None] * len(reading.pieces)
+                verdicts.added = reading.added
+                verdicts.spans = [(piece.start, piece.end) for piece in reading.pieces]
                 scorer.cache.count_pieces(query.text, verdicts, channel)
-            verdicts.first = estimates or verdicts.first
+            verdicts.first = reading.first or verdicts.first
         rows: deque[Row] = deque()
         with self._placing:
             for at in reader.open_pieces(verdicts, query):
-                row = piece_rows[at]
+                row = reader.row(reading.pieces[at].ids, channel)
                 if row not in self._places:
                     rows.append(row)
                 self._places.setdefault(row, []).append((verdicts, at))
@@ -158,7 +157,8 @@ class _Job:
         with self._placing:
             places = self._places.pop(row)
         for verdicts, at in places:
-            verdicts.scores[at] = reader.scores(logits, len(verdicts.spans))
+            added = verdicts.added[at] if verdicts.added else ()
+            verdicts.scores[at] = reader.scores(logits, len(verdicts.spans), added)
 
     def end(self) -> None:
         if self.answer.done():

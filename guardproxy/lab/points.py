@@ -141,7 +141,9 @@ def _scale(config: dict[str, Any], scales: list[dict[str, dict[str, float]]], ou
             least = _moved(clearing["least"], scaling, column == output)
             default = config.get("default_point", "")
             lowest = min([least, *(points.get(column, {}).get(default, 1.0) for points in scales)])
-            config["first_stage"][column] = {**clearing, "below": min(clearing["below"], lowest), "least": least}
+            # The estimate of a model that reads in spans is a score of the output; that of a network of its own is not.
+            below = _moved(clearing["below"], scaling, column == output) if "spans" in config else clearing["below"]
+            config["first_stage"][column] = {**clearing, "below": min(below, lowest), "least": least}
 
 
 def _moved(score: float, scaling: Scaling, is_own: bool) -> float:

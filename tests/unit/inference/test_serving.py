@@ -20,6 +20,7 @@ from guardproxy.inference.model import Model
 from guardproxy.inference.models import Models, Settings, find, read
 from guardproxy.inference.scorer import ModelScorer
 from guardproxy.inference.serving import Serving, SharedCapacityError, SharedScorer
+from tests.kit.span_models import span_model, span_scorer
 
 pytestmark = pytest.mark.heavy
 
@@ -132,6 +133,27 @@ async def test_the_channel_of_a_text_is_passed_on(served: Served) -> None:
     assert judged == await asyncio.wrap_future(served.scorer("supervisor").submit(texts))
     assert [row[1] == 1 for row in served.network.ran] == [True, False, False]
     assert judged[0] != judged[1] == judged[2]
+
+
+class ServedSpans(Served):
+    """Serves a model that reads in spans."""
+
+    def scorer(self, name: str) -> ModelScorer:
+        return span_scorer(self.model)[0]
+
+
+async def test_a_model_that_reads_in_spans_is_served_too(tmp_path: Path) -> None:
+    served = ServedSpans(tmp_path / "models")
+    served.model = span_model(tmp_path / "spans")
+    served.server = await Serving(served.scorer).start(served.path)
+    scorer = await served.client(served.model)
+    text = " ".join(f"word {number}" for number in range(900))
+    queries = [Query(text, ("attack",), first_stage, "user") for first_stage in (True, False)]
+    expected = span_scorer(served.model)[0].judge(queries)
+    answered = await asyncio.wrap_future(scorer.submit(queries))
+    await served.close()
+    assert answered == expected
+    assert {piece.cleared for piece in expected[0]} == {True, False}
 
 
 async def test_answers_come_in_any_order(served: Served) -> None:

@@ -174,6 +174,15 @@ def test_the_limits_of_a_first_stage_follow_the_scale(
     assert config["first_stage"]["jailbreak"] == clearing
 
 
+def test_the_limits_of_depth_0_move_with_its_scores() -> None:
+    """What was cleared before is cleared afterwards: the score of the same logit, on the new scale."""
+    clearing = {"column": 0, "below": 0.4, "least": 0.6}
+    choice = Choice("jailbreak", {}, ScalingFit(Scaling(-1.0, 2.0), (0.0, 0.0), (0.0, 0.0)), ())
+    found = with_choices(CONFIG | {"first_stage": {"jailbreak": clearing}, "spans": {}}, [choice])["first_stage"]
+    assert found["jailbreak"]["below"] == pytest.approx(Scaling(-1.0, 2.0).score(0.4), abs=1e-6)
+    assert found["jailbreak"]["below"] > 0.4
+
+
 def test_a_softmax_of_many_has_no_scale_of_one() -> None:
     assert can_scale(CONFIG)
     assert can_scale({"outputs": ["a", "b"], "activation": "softmax"})

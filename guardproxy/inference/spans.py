@@ -1,0 +1,113 @@
+"""What a model that reads in spans declares: `spans` in `config.json`.
+
+Depth 0 (`depth.py`) reads every span of a text, and the encoder reads only the rows of the spans that depth 0 leaves open.
+Depth 0 has some columns; a column's logit is a weighted sum of n-grams, of the network in `first_stage.onnx`, and of a bias for
+each kind of channel. The score of a span that the encoder reads is that of the sum of both logits. A span that it does not read
+has the constant `alone` in place of the encoder's logit, so that all scores are on one scale.
+
+Decision: docs/decisions/0058-every-span-is-read-cheaply.md
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from guardproxy.errors import ConfigError
+from guardproxy.findings import KINDS, Kind
+from guardproxy.inference.folder import is_number
+
+ANY = "any"
+SPAN = 48
+"""Tokens of a span."""
+MOST_COLUMNS = 8
+"""Columns of depth 0."""
+_MOST = 1000.0
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column of depth 0. `scale`: what a step of the table's 8 bits is worth. `network`: the weight of the network's column
+    of the same number. `bias`: by kind of channel; `any` for every kind without its own."""
+
+    scale: float
+    network: float
+    bias: Mapping[str, float]
+
+    def bias_in(self, kind: Kind | None) -> float:
+        return self.bias.get(kind or ANY, self.bias[ANY])
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """The part of depth 0 in an output's logit: `weight` times a column. `alone`: what stands in for the encoder's logit."""
+
+    column: int
+    weight: float
+    alone: float
+
+
+@dataclass(frozen=True, slots=True)
+class SpanReading:
+    """How a model reads in spans. An output that is not in `parts` is scored by the encoder alone, so no span is cleared for
+    it."""
+
+    columns: tuple[Column, ...]
+    parts: Mapping[str, Part]
+
+    @property
+    def has_network(self) -> bool:
+        """Whether any column needs `first_stage.onnx`."""
+        return any(column.network for column in self.columns)
+
+
+def read(path: Path, entry: Any, outputs: Sequence[str]) -> SpanReading:
+    """Reads `spans` of a configuration, for a model with these outputs. Raises `ConfigError`.
+
+    `path`: of the configuration, for messages.
+    """
+    if not isinstance(entry, dict) or set(entry) != {"tokens", "columns", "outputs"}:
+        raise ConfigError(f"{path}: `spans` must have `tokens`, `columns` and `outputs`")
+    if entry["tokens"] != SPAN:
+        raise ConfigError(f"{path}: `spans`: `tokens` must be {SPAN}, the only length that is known")
+    columns, by_output = entry["columns"], entry["outputs"]
+    if not isinstance(columns, list) or not 0 < len(columns) <= MOST_COLUMNS:
+        raise ConfigError(f"{path}: `spans`: `columns` must be a list of 1 to {MOST_COLUMNS} columns")
+    if not isinstance(by_output, dict) or not set(by_output) <= set(outputs):
+        raise ConfigError(f"{path}: `spans`: `outputs` must map outputs to `column`, `weight` and `alone`")
+    return SpanReading(
+        tuple(_column(path, column) for column in columns),
+        {output: _part(path, output, part, len(columns)) for output, part in by_output.items()},
+    )
+
+
+def _column(path: Path, entry: Any) -> Column:
+    if not isinstance(entry, dict) or set(entry) != {"scale", "network", "bias"} or not isinstance(entry["bias"], dict):
+        raise ConfigError(
+            f"{path}: `spans`: each of `columns` must have `scale`, `network` and `bias` by kind of channel"
+        )
+    bias = entry["bias"]
+    if ANY not in bias or not set(bias) <= {ANY, *KINDS}:
+        raise ConfigError(f"{path}: `spans`: `bias` must have `any`, and no more than kinds of channel beside it")
+    for number in (entry["scale"], entry["network"], *bias.values()):
+        if not is_number(number, -_MOST, _MOST):
+            raise ConfigError(f"{path}: `spans`: the numbers of `columns` must be from {-_MOST:.0f} to {_MOST:.0f}")
+    own = {kind: float(number) for kind, number in bias.items()}
+    with_documents = {"document": own["tool_result"], **own} if "tool_result" in own else own
+    return Column(float(entry["scale"]), float(entry["network"]), with_documents)
+
+
+def _part(path: Path, output: str, entry: Any, columns: int) -> Part:
+    if not isinstance(entry, dict) or set(entry) != {"column", "weight", "alone"}:
+        raise ConfigError(f"{path}: `spans`: `{output}` must have `column`, `weight` and `alone`")
+    column = entry["column"]
+    if isinstance(column, bool) or not isinstance(column, int) or not 0 <= column < columns:
+        raise ConfigError(f"{path}: `spans`: the `column` of `{output}` must be the number of one of `columns`")
+    # A weight below 0 would clear what depth 0 finds suspicious.
+    if not is_number(entry["weight"], 0, _MOST) or not is_number(entry["alone"], -_MOST, _MOST):
+        raise ConfigError(
+            f"{path}: `spans`: `{output}` must have a `weight` from 0 and an `alone`, at most {_MOST:.0f}"
+        )
+    return Part(column, float(entry["weight"]), float(entry["alone"]))

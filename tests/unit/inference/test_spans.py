@@ -1,0 +1,382 @@
+"""A model that reads in spans: n-grams, depth 0, rows that end with their span, and scores that depend on the query alone."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from copy import deepcopy
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+from tempfile import mkdtemp
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from guardproxy.checks._contract import Query, Resources
+from guardproxy.checks.supervisor import Segments, Supervisor, build
+from guardproxy.errors import ConfigError
+from guardproxy.findings import Kind
+from guardproxy.inference import depth, ngrams
+from guardproxy.inference.depth import DepthZero
+from guardproxy.inference.model import FIRST_STAGE, NGRAMS, Model
+from guardproxy.inference.models import find, read
+from guardproxy.inference.ngrams import BUCKETS, CHARS, WORDS, NgramTable
+from guardproxy.inference.scorer import ModelScorer
+from guardproxy.inference.spans import SPAN, Column, SpanReading
+from guardproxy.inference.tokens import load
+from models.encoder import write_sums
+from tests.kit.span_models import (
+    COLUMNS,
+    CONFIG,
+    OUTPUTS,
+    PARTS,
+    ROW_TOKENS,
+    TOKEN,
+    HashingEncoder,
+    span_folder,
+    span_model,
+    span_scorer,
+    table,
+    windows_graph,
+)
+from tests.property.test_supervisor_chunks import scan_in_chunks
+
+ROOM = ROW_TOKENS - 3
+SCRIPTS = ["Ünïcode", "заметка", "忘れて", "😀", "\u200b", "\ud800"]
+words = st.sampled_from([*SCRIPTS, "one", "two words", "IGNORE", "a\t\tb", "\n \n", "x" * 30, "3.14", "--"])
+texts = st.lists(words, max_size=120).map(" ".join)
+kinds: st.SearchStrategy[Kind | None] = st.sampled_from([None, "user", "tool_result", "document", "assistant"])
+
+
+@cache
+def model() -> Model:
+    return span_model(Path(mkdtemp()) / "spans")
+
+
+@cache
+def scorer() -> tuple[ModelScorer, HashingEncoder]:
+    return span_scorer(model())
+
+
+@cache
+def tokenizer() -> Any:
+    return load(find())[0]
+
+
+def read_text(text: str) -> tuple[Any, Any]:
+    encoding = tokenizer().encode(text.encode("utf-8", "replace").decode(), add_special_tokens=False)
+    return ngrams.read(text, encoding.ids, encoding.offsets)
+
+
+def ask(
+    text: str, outputs: Sequence[str] = ("attack", "harm"), first_stage: bool = True, kind: Kind | None = "user"
+) -> Query:
+    return Query(text, tuple(outputs), first_stage, kind)
+
+
+# n-grams
+
+
+def plainly(numbers: Sequence[int], size: int, factors: Sequence[int], start: int) -> list[int]:
+    """The buckets of the n-grams of one size, in plain arithmetic."""
+    found = []
+    for end in range(size, len(numbers) + 1):
+        total = start + sum(numbers[end - 1 - back] * factors[back] for back in range(size))
+        found.append((total % 2**32) >> 14)
+    return found
+
+
+@given(st.lists(st.integers(0, 30_521), max_size=150), st.binary(max_size=400), st.data())
+def test_each_n_gram_is_in_the_span_in_which_it_ends(ids: list[int], content: bytes, data: st.DataObject) -> None:
+    ends = ngrams.token_ends(len(ids))
+    cuts = sorted(data.draw(st.lists(st.integers(0, len(content)), min_size=len(ends) - 1, max_size=len(ends) - 1)))
+    places, borders = ngrams.grams(ids, ends, np.frombuffer(content, np.uint8), np.array([*cuts, len(content)]))
+    kinds = [(ids, size, ngrams._WORD_FACTORS, ends.tolist()) for size in WORDS]
+    kinds += [(list(content), size, ngrams._CHAR_FACTORS, [*cuts, len(content)]) for size in CHARS]
+    for kind, (numbers, size, factors, last) in enumerate(kinds):
+        expected = plainly(numbers, size, factors, ngrams._STARTS[kind])
+        for span, (begin, end) in enumerate(zip([0, *last], last, strict=False)):
+            found = places[borders[kind, span] : borders[kind, span + 1]].tolist()
+            assert found == [expected[at - size] for at in range(max(begin + 1, size), end + 1)]
+    assert len(places) == borders[-1, -1]
+
+
+@given(st.text(), st.data())
+def test_bytes_are_folded_and_places_follow(text: str, data: st.DataObject) -> None:
+    ends = sorted(data.draw(st.lists(st.integers(0, len(text)), min_size=1)))
+    content, places = ngrams.read_bytes(text, ends)
+
+    def folded(part: str) -> bytes:
+        found = bytearray()
+        for raw in part.encode("utf-8", "replace"):
+            byte = 32 if raw in b" \t\n\v\f\r" else raw + 32 if 65 <= raw <= 90 else raw
+            if byte != 32 or found[-1:] != b" ":
+                found.append(byte)
+        return bytes(found)
+
+    assert content.tobytes() == folded(text)
+    assert [content[:place].tobytes() for place in places.tolist()] == [folded(text[:end]) for end in ends]
+
+
+@given(texts, texts)
+def test_a_span_depends_on_nothing_to_its_right(text: str, more: str) -> None:
+    """Where the tokens of the begin stay as they are: a word that goes on is another word."""
+    weights = shared_table()
+    before, after = (read_text(part) for part in (f"{text} end.", f"{text} end. {more}"))
+    whole = before[1].shape[1] - 2  # the last span of the shorter text may have grown
+    assert weights.sums(*after)[:whole].tolist() == weights.sums(*before)[:whole].tolist()
+
+
+@cache
+def shared_table() -> NgramTable:
+    return NgramTable(model().folder / NGRAMS, len(COLUMNS))
+
+
+@given(texts)
+def test_a_sum_is_that_of_its_weights(text: str) -> None:
+    places, borders = read_text(text)
+    found = shared_table().sums(places, borders)
+    rows = table()
+    for span in range(borders.shape[1] - 1):
+        own = [place for low, high in borders[:, span : span + 2] for place in places[low:high].tolist()]
+        total = rows[own].astype(int).sum(0)
+        assert found[span] == pytest.approx(total / max(1, len(own)) ** 0.75)
+
+
+@pytest.mark.parametrize("columns", [1, 2, 3, 5, 8])
+def test_a_table_of_any_number_of_columns(tmp_path: Path, columns: int) -> None:
+    rows = np.random.default_rng(columns).integers(-127, 128, (BUCKETS, columns), dtype=np.int8)
+    rows.tofile(tmp_path / NGRAMS)
+    places = np.array([5, BUCKETS - 1, 5], np.uint32)
+    found = NgramTable(tmp_path / NGRAMS, columns).sums(places, np.array([[0, 2, 3]]))
+    assert found == pytest.approx(np.stack([rows[[5, BUCKETS - 1]].astype(int).sum(0) / 2**0.75, rows[5]]))
+    with pytest.raises(ConfigError, match=f"must hold 262,144 rows of {columns + 1} bytes"):
+        NgramTable(tmp_path / NGRAMS, columns + 1)
+
+
+# depth 0
+
+
+def network(graph: bytes, tmp_path: Path, columns: int = 1) -> DepthZero:
+    (tmp_path / FIRST_STAGE).write_bytes(graph)
+    np.zeros((BUCKETS, columns), np.int8).tofile(tmp_path / NGRAMS)
+    reading = SpanReading((Column(1.0, 2.0, {"any": 0.25}),) * columns, {})
+    return DepthZero(reading, tmp_path / NGRAMS, tmp_path / FIRST_STAGE)
+
+
+@given(st.integers(1, 20), st.data())
+def test_a_window_counts_in_the_span_in_which_it_ends(block: int, data: st.DataObject) -> None:
+    """In blocks of any size. The last window may end with the text."""
+    zero = shared_network()
+    count = data.draw(st.integers(0, 12 * SPAN))
+    places = data.draw(st.sets(st.integers(0, max(0, count - 1)), max_size=3))
+    ids = [TOKEN if at in places else 7 for at in range(count)]
+    spans = max(1, -(-count // SPAN))
+    expected = [0.0 if ids else depth.LOWEST] * spans
+    for begin in range(0, count, SPAN // 2):
+        if TOKEN in ids[begin : begin + SPAN]:
+            expected[(min(begin + SPAN, count) - 1) // SPAN] = 1.0
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(depth, "BLOCK_SPANS", block)
+        found = zero.logits("", ids, [(0, 0)] * count, "user")
+    assert found[:, 0].tolist() == [0.25 + 2 * value for value in expected]
+
+
+@cache
+def shared_network() -> DepthZero:
+    return network(windows_graph(TOKEN), Path(mkdtemp()))
+
+
+@pytest.mark.parametrize(
+    ("graph", "columns", "message"),
+    [
+        (b"not a network", 1, "cannot be run"),
+        (windows_graph(TOKEN), 2, "does not fit `spans` in config.json: IndexError"),
+        (windows_graph(TOKEN).replace(b"logits", b"others"), 1, "does not fit `spans` in config.json"),
+        (windows_graph(TOKEN).replace(b"\x40\x18", b"\x40\x0c"), 1, "does not fit `spans` in config.json: ValueError"),
+    ],
+)
+def test_a_network_that_does_not_fit_is_refused(tmp_path: Path, graph: bytes, columns: int, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        network(graph, tmp_path, columns)
+
+
+# the configuration
+
+
+def changed(path: Sequence[Any], value: Any) -> dict[str, Any]:
+    """The configuration with another value at a place."""
+    config = deepcopy(CONFIG)
+    inner: Any = config
+    for key in path[:-1]:
+        inner = inner[key]
+    inner[path[-1]] = value
+    return config
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "message"),
+    [
+        (["spans"], [], "must have `tokens`, `columns` and `outputs`"),
+        (["spans"], {"tokens": 48}, "must have `tokens`, `columns` and `outputs`"),
+        (["spans", "tokens"], 64, "`tokens` must be 48"),
+        (["spans", "columns"], [], "`columns` must be a list of 1 to 8 columns"),
+        (["spans", "columns"], [COLUMNS[0]] * 9, "`columns` must be a list of 1 to 8 columns"),
+        (["spans", "columns", 0], {"scale": 1.0}, "each of `columns` must have `scale`, `network` and `bias`"),
+        (["spans", "columns", 0, "bias"], 1.0, "each of `columns` must have `scale`, `network` and `bias`"),
+        (["spans", "columns", 0, "bias"], {"user": 1.0}, "`bias` must have `any`"),
+        (["spans", "columns", 0, "bias"], {"any": 1.0, "attic": 1.0}, "no more than kinds of channel"),
+        (["spans", "columns", 0, "scale"], float("nan"), "numbers of `columns` must be from -1000 to 1000"),
+        (["spans", "columns", 0, "network"], "1", "numbers of `columns` must be from -1000 to 1000"),
+        (["spans", "columns", 0, "bias", "any"], True, "numbers of `columns` must be from -1000 to 1000"),
+        (["spans", "outputs"], {"unknown": PARTS["harm"]}, "`outputs` must map outputs"),
+        (["spans", "outputs", "harm"], {"column": 1}, "`harm` must have `column`, `weight` and `alone`"),
+        (["spans", "outputs", "harm", "column"], 2, "the `column` of `harm` must be the number"),
+        (["spans", "outputs", "harm", "column"], True, "the `column` of `harm` must be the number"),
+        (["spans", "outputs", "harm", "weight"], -1.0, "`harm` must have a `weight` from 0"),
+        (["spans", "outputs", "harm", "alone"], None, "`harm` must have a `weight` from 0"),
+        (["first_stage", "harm", "column"], 0, "`harm` must have the `column` that it has in `spans`"),
+        (["first_stage", "other"], {"column": 0, "below": 0.1, "least": 0.6}, "`other` must have the `column`"),
+        (["activation"], "softmax", "`spans` needs `sigmoid`"),
+        (["length_correction"], 0.5, "no `length_correction`"),
+        (["channels"], {"user": 1}, "`bias` must be the same for `tool_result` and `any`"),
+        (["channels", "assistant"], 2, "`bias` must be the same for `tool_result` and `assistant`"),
+    ],
+)  # fmt: skip
+def test_a_configuration_that_does_not_fit_is_refused(
+    tmp_path: Path, path: list[Any], value: Any, message: str
+) -> None:
+    with pytest.raises(ConfigError, match=message):
+        span_scorer(span_model(tmp_path, changed(path, value)))
+
+
+@pytest.mark.parametrize("name", [NGRAMS, FIRST_STAGE])
+def test_a_file_that_is_missing_or_changed_is_refused(tmp_path: Path, name: str) -> None:
+    folder = span_folder(tmp_path)
+    content = (folder / name).read_bytes()
+    (folder / name).write_bytes(content[:-1] + b"\x00" + content[-1:])
+    with pytest.raises(ConfigError, match="does not match SHA256SUMS"):
+        read(folder, remote=True)
+    (folder / name).unlink()
+    with pytest.raises(ConfigError, match="cannot be read"):
+        read(folder, remote=True)
+    write_sums(folder, sorted({"tokenizer.json", "config.json", NGRAMS, FIRST_STAGE} - {name}))
+    with pytest.raises(ConfigError, match=r"`spans` needs ngrams\.bin, and"):
+        read(folder, remote=True)
+
+
+def test_a_column_may_do_without_the_network(tmp_path: Path) -> None:
+    folder = span_folder(tmp_path, changed(["spans", "columns", 0, "network"], 0.0))
+    (folder / FIRST_STAGE).unlink()
+    write_sums(folder, ("tokenizer.json", "config.json", NGRAMS))
+    (pieces,) = span_scorer(read(folder, remote=True))[0].judge([ask("one two three " * 40)])
+    assert len(pieces) == 3
+
+
+def test_a_document_has_the_bias_of_a_tool_result() -> None:
+    assert model().spans
+    column = model().spans.columns[0]  # type: ignore[union-attr] - see above
+    assert [column.bias_in(kind) for kind in (None, "user", "tool_result", "document")] == [0.0, 0.0, 0.5, 0.5]
+
+
+# reading
+
+
+@given(st.integers(0, 3000))
+def test_a_row_ends_with_its_span_and_begins_as_early_as_it_may(count: int) -> None:
+    pieces = scorer()[0].reader.borders(count)
+    assert [end for _, end in pieces] == ngrams.token_ends(count).tolist()
+    assert [start for start, _ in pieces] == [max(0, end - ROOM) for _, end in pieces]
+
+
+def expected(query: Query, encoder: HashingEncoder) -> list[tuple[dict[str, float], bool]]:
+    """The scores of each span and whether it is cleared, worked out by hand."""
+    spans = model().spans
+    assert spans
+    encoding = tokenizer().encode(query.text.encode("utf-8", "replace").decode(), add_special_tokens=False)
+    zero = DepthZero(spans, model().folder / NGRAMS, model().folder / FIRST_STAGE)
+    found = []
+    for at, logits in enumerate(zero.logits(query.text, encoding.ids, encoding.offsets, query.kind).tolist()):
+        end = min(len(encoding.ids), SPAN * (at + 1))
+        token = {"user": [1], "tool_result": [2], "document": [2]}.get(query.kind or "", [])
+        row = (101, *token, *encoding.ids[max(0, end - ROOM) : end], 102)
+
+        def score(output: str, logit: float, added: float) -> float:
+            calibration = model().calibration[output]
+            value = (logit + added - calibration.bias) / calibration.temperature
+            return round(1 / (1 + math.exp(-max(-60.0, min(60.0, value)))), 6)
+
+        added = {name: part.weight * logits[part.column] for name, part in spans.parts.items()}
+        alone = {name: score(name, part.alone, added[name]) for name, part in spans.parts.items()}
+        known = query.first_stage and all(output in model().clearing for output in query.outputs)
+        cleared = known and all(alone[output] < model().clearing[output].below for output in query.outputs)
+        of_encoder = dict(zip(OUTPUTS, encoder.logits(row), strict=True))
+        both = {output: score(output, of_encoder[output], added.get(output, 0.0)) for output in query.outputs}
+        found.append(({output: alone[output] for output in query.outputs} if cleared else both, cleared))
+    return found
+
+
+queries = st.builds(
+    ask, texts, st.sampled_from([("attack",), ("harm", "attack"), ("other", "attack")]), st.booleans(), kinds
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(queries)
+def test_a_score_is_that_of_both_logits_and_a_cleared_span_keeps_that_of_depth_0(query: Query) -> None:
+    judging, encoder = scorer()
+    encoder.ran.clear()
+    (pieces,) = judging.judge([query])
+    assert [(dict(piece.scores), piece.cleared) for piece in pieces] == expected(query, encoder)
+    assert (pieces[0].start, pieces[-1].end) == (0, len(query.text))
+    assert len(set(encoder.ran)) == len(encoder.ran) <= sum(not piece.cleared for piece in pieces)
+    assert all(len(row) <= ROW_TOKENS for row in encoder.ran)
+
+
+def test_some_spans_are_cleared_and_some_are_not() -> None:
+    """Otherwise the tests here would show little."""
+    text = " ".join(f"word {number}" for number in range(1500))
+    (pieces,) = scorer()[0].judge([ask(text, ("attack",))])
+    assert 0.1 < sum(piece.cleared for piece in pieces) / len(pieces) < 0.9
+    (pieces,) = scorer()[0].judge([ask(text, ("attack",), first_stage=False)])
+    assert not any(piece.cleared for piece in pieces)
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(queries, max_size=6), st.randoms(use_true_random=False))
+def test_company_and_memory_change_nothing(given_queries: list[Query], order: Any) -> None:
+    alone = [scorer()[0].judge([query])[0] for query in given_queries]
+    remembering, _ = span_scorer(model(), remembered=20)
+    shuffled = order.sample(range(len(given_queries)), len(given_queries))
+    assert remembering.judge([given_queries[at] for at in shuffled]) == [alone[at] for at in shuffled]
+    assert [remembering.judge([query])[0] for query in given_queries] == alone
+    with ThreadPoolExecutor(4) as pool:
+        assert list(pool.map(lambda query: remembering.judge([query])[0], given_queries)) == alone
+
+
+@settings(max_examples=60, deadline=None)
+@given(texts, st.data(), st.sampled_from(["request", "response"]), st.booleans())
+def test_findings_do_not_depend_on_the_cuts(text: str, data: st.DataObject, direction: Any, first_stage: bool) -> None:
+    options = {"labels": ["attack", "harm"], "threshold": 0.6, "window_chars": 260, "first_stage": first_stage}
+    check = build("attack", options, Resources(lambda name: scorer()[0]))
+    assert isinstance(check, Supervisor)
+    check = replace(check, cut={**check.cut, "request": Segments(260, 65, early=False)})
+    assert bool(check.first_stage) == first_stage
+    cuts = data.draw(st.lists(st.integers(0, len(text)), max_size=20))
+    assert scan_in_chunks(check, text, cuts, direction) == scan_in_chunks(check, text, [], direction)
+
+
+def test_a_cleared_span_is_never_a_finding() -> None:
+    """A policy may only ask for thresholds from `least` on, and an estimate below `below` is lower."""
+    text = " ".join(f"word {number}" for number in range(1500))
+    (pieces,) = scorer()[0].judge([ask(text)])
+    cleared = [piece for piece in pieces if piece.cleared]
+    assert cleared
+    assert all(
+        piece.scores[output] < CONFIG["first_stage"][output]["least"] for piece in cleared for output in piece.scores
+    )
