@@ -173,12 +173,13 @@ def test_a_cut_row_keeps_its_attack(start: int) -> None:
 
 
 def test_an_order_is_planted_somewhere_in_a_harmless_text() -> None:
-    train_rows = [{"text": "abc ORDER def", "targets": {"order": 1}, "span": [4, 9]}] * 40
+    train_rows = [{"text": "abc ORDER def", "targets": {"order": 1}, "span": [4, 9], "source": "own/x"}] * 40
     rows = list(data.planted(train_rows, [{"text": "fine " * size} for size in (1, 200, 400)], 30, random.Random(1)))
     assert len(rows) == 30
     assert all("ORDER" in row["text"] and row["targets"] == {"order": 1} for row in rows)
     assert max(len(row["text"]) for row in rows) <= data.ATTACK_CHARS
     assert {row["channel"] for row in rows} == {"user", "tool_result"}
+    assert {row["source"] for row in rows} == {"planted/own/x"}
 
 
 def test_a_larger_choice_begins_with_the_smaller_one() -> None:

@@ -132,7 +132,7 @@ def test_each_family_is_measured_without_its_rows(
     found = leave_out.leave_out(rows, spans, fine, least=20)
     assert sorted(found) == [f"{name} (injection)" for name in sorted(FAMILIES)]
     assert sum(one["attacks"] for one in found.values()) == 150
-    monkeypatch.setattr(leave_out, "train", lambda spans, wanted, kept, name: recipe.train(spans, wanted))
+    monkeypatch.setattr(leave_out, "train", lambda spans, wanted, kept, passes, name: recipe.train(spans, wanted))
     known = leave_out.leave_out(rows, spans, fine, least=20)
     assert all(known[name]["found"] > one["found"] for name, one in found.items())
     means = leave_out.summary(found)

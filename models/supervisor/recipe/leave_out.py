@@ -23,11 +23,11 @@ from tqdm import tqdm
 
 from models.supervisor.recipe import groups
 from models.supervisor.recipe.data import data_folder
-from models.supervisor.recipe.first.spans import COLUMNS, Spans, read_spans, targets, train
+from models.supervisor.recipe.first.spans import COLUMNS, PASSES, Spans, read_spans, targets, train
 from models.supervisor.recipe.rows import read
 from models.supervisor.recipe.second.outputs import Row
 
-LEAST = 200
+LEAST = 500
 """Attacks of a family that is left out."""
 FALSE_ALARMS = 0.01
 """Share of the harmless choice texts above the point at which attacks are found."""
@@ -64,7 +64,9 @@ def figures(bad: Values, fine: Values) -> Figures:
     return {"attacks": len(bad), "auc": area(bad, fine), "found": float((bad > point).mean())}
 
 
-def leave_out(rows: Sequence[Row], spans: Spans, fine: Spans, least: int = LEAST) -> dict[str, Figures]:
+def leave_out(
+    rows: Sequence[Row], spans: Spans, fine: Spans, least: int = LEAST, passes: int = PASSES
+) -> dict[str, Figures]:
     """For `FAMILY (COLUMN)` the figures of its attacks when nothing of it is trained on. `fine`: the harmless choice texts."""
     wanted = targets(rows)
     names = np.array([family(row["source"]) for row in rows])
@@ -72,7 +74,7 @@ def leave_out(rows: Sequence[Row], spans: Spans, fine: Spans, least: int = LEAST
     left_out = ""
     for name, column in tqdm(families(rows, wanted, least), desc="families", unit="family"):
         if name != left_out:  # a family that attacks in both ways is left out once
-            learned, left_out = train(spans, wanted, kept=names != name, name=name), name
+            learned, left_out = train(spans, wanted, names != name, passes, name=name), name
             of_fine = fine.highest(learned.logits(fine)).astype(np.float64)
         bad = spans.take(np.flatnonzero((names == name) & (wanted[:, column] == 1)))
         of_bad = bad.highest(learned.logits(bad)).astype(np.float64)
@@ -112,13 +114,14 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=Path("build/supervisor-third"))
     parser.add_argument("--folder", type=Path, default=Path("models/supervisor"), help="for its tokenizer")
     parser.add_argument("--least", type=int, default=LEAST, help="attacks of a family that is left out")
+    parser.add_argument("--passes", type=int, default=PASSES, help="passes of each training")
     args = parser.parse_args()
     rows = read(args.data / "first.jsonl")
     harmless = [row for row in groups.choice_rows(data_folder()) if not row["label"]]
     spans, fine = (read_spans(part, args.folder) for part in (rows, harmless))
-    found = leave_out(rows, spans, fine, args.least)
+    found = leave_out(rows, spans, fine, args.least, args.passes)
     means = summary(found)
-    report = {"harmless": len(harmless), "families": found, "summary": means}
+    report = {"harmless": len(harmless), "passes": args.passes, "families": found, "summary": means}
     (args.data / "leave-out.json").write_text(json.dumps(report, indent=1) + "\n")
     print("\n".join(table(found, means)))
 
