@@ -24,10 +24,13 @@ from tqdm import tqdm
 from guardproxy.inference import ngrams, tokens
 from guardproxy.inference.ngrams import BUCKETS, root
 from models.supervisor.recipe.rows import read
-from models.supervisor.recipe.second.outputs import CHANNELS, JAILBREAK, Row
+from models.supervisor.recipe.second.outputs import JAILBREAK, Row
 
 COLUMNS = ("injection", "content")
 """As of the first network."""
+TOOL = "tool_result"
+SPAN_ROOM = 128
+"""Tokens of a row of an encoder that reads spans, with the special ones."""
 SEED = 20_31
 MOST_CHARS = 12_000
 BLOCK_GRAMS = 1_000_000
@@ -65,8 +68,9 @@ class Spans:
 
 
 def channel_number(row: Row) -> int:
-    """The place of a row's kind of channel in `CHANNELS`; a text without one is a user's message."""
-    return CHANNELS.index(row.get("channel", "user"))
+    """Whether a text is a tool's result: attacks there are orders, and only these two kinds have many of them. A bias
+    of its own would clear system prompts and answers only because few attacks in them are trained on."""
+    return int(row.get("channel") == TOOL)
 
 
 def read_spans(rows: Sequence[Row], folder: Path, batch: int = 500) -> Spans:
@@ -93,7 +97,7 @@ def _ends(counts: Numbers) -> Numbers:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """`weights`: (BUCKETS, columns). `bias`: of each kind of channel, (CHANNELS, columns)."""
+    """`weights`: (BUCKETS, columns). `bias`: of messages and of tools' results, (2, columns)."""
 
     weights: Floats
     bias: Floats
@@ -177,7 +181,7 @@ class _Learner:
 
     def __init__(self, columns: int) -> None:
         self.weights = np.zeros((BUCKETS, columns), np.float32)
-        self.bias = np.zeros((len(CHANNELS), columns), np.float32)
+        self.bias = np.zeros((2, columns), np.float32)
         self._seen = np.full_like(self.weights, SEEN)
         self._seen_bias = np.full_like(self.bias, SEEN)
 
