@@ -59,7 +59,8 @@ class DepthZero:
         found = self._table.sums(*ngrams.read(text, ids, offsets)) * self._scales
         if self._session:
             found[:, self._used] += self._network(ids) * self._weights[self._used]
-        return found + np.array([column.bias_in(kind) for column in self._columns])
+        whole: Logits = found + np.array([column.bias_in(kind) for column in self._columns])
+        return whole
 
     def _network(self, ids: Sequence[int]) -> Logits:
         """Returns the logits of the network for each span, (spans, columns whose `network` is not 0)."""

@@ -284,8 +284,9 @@ class _Reading:
         if has_file and "first_stage" not in self.config:
             raise self.refuse(f"`first_stage` is missing, which says what {FIRST_STAGE} may clear")
         clearing = first_stage.read(self.path, self.config.get("first_stage", {}), outputs)
-        for output, entry in clearing.items() if in_spans else ():
-            if output not in in_spans.parts or in_spans.parts[output].column != entry.column:
+        columns = {output: part.column for output, part in in_spans.parts.items()} if in_spans else {}
+        for output, entry in clearing.items():
+            if in_spans and columns.get(output) != entry.column:
                 raise self.refuse(f"`first_stage`: `{output}` must have the `column` that it has in `spans`")
         for kind, by_output in self.channel_points(outputs).items():
             for output, points in by_output.items():

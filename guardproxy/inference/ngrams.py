@@ -143,4 +143,5 @@ class NgramTable:
         np.cumsum(weights, axis=0, out=totals[1:])
         sums = (totals[borders[:, 1:]] - totals[borders[:, :-1]]).sum(0)
         counts = (borders[:, 1:] - borders[:, :-1]).sum(0)
-        return sums / root(counts)[:, None]
+        found: NDArray[np.float64] = sums / root(counts)[:, None]
+        return found

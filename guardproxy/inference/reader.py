@@ -117,10 +117,9 @@ class ModelReader:
         `parts`: of each output."""
         first, added = [], []
         for span in logits.tolist():
-            more = tuple(part.weight * span[part.column] if part else 0.0 for part in parts)
-            alone = self.scores([part.alone if part else 0.0 for part in parts], added=more)
+            alone = self.scores([part.alone + part.slope * span[part.column] if part else 0.0 for part in parts])
             first.append(tuple(score if part else 1.0 for score, part in zip(alone, parts, strict=True)))
-            added.append(more)
+            added.append(tuple(part.weight * span[part.column] if part else 0.0 for part in parts))
         return first, added
 
     def pieces(self, text: str) -> list[TokenPiece]:

@@ -2,8 +2,8 @@
 
 Depth 0 (`depth.py`) reads every span of a text, and the encoder reads only the rows of the spans that depth 0 leaves open.
 Depth 0 has some columns; a column's logit is a weighted sum of n-grams, of the network in `first_stage.onnx`, and of a bias for
-each kind of channel. The score of a span that the encoder reads is that of the sum of both logits. A span that it does not read
-has the constant `alone` in place of the encoder's logit, so that all scores are on one scale.
+each kind of channel. The logit of a span that the encoder reads is the encoder's plus `weight` times the column. That of a span
+that it does not read is `alone` plus `slope` times the column, on the same scale.
 
 Decision: docs/decisions/0058-every-span-is-read-cheaply.md
 """
@@ -42,10 +42,12 @@ class Column:
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """The part of depth 0 in an output's logit: `weight` times a column. `alone`: what stands in for the encoder's logit."""
+    """The part of depth 0 in an output: its column, the `weight` of the column beside the encoder's logit, and `slope` and
+    `alone`, which make a logit of the column where the encoder does not read."""
 
     column: int
     weight: float
+    slope: float
     alone: float
 
 
@@ -76,7 +78,7 @@ def read(path: Path, entry: Any, outputs: Sequence[str]) -> SpanReading:
     if not isinstance(columns, list) or not 0 < len(columns) <= MOST_COLUMNS:
         raise ConfigError(f"{path}: `spans`: `columns` must be a list of 1 to {MOST_COLUMNS} columns")
     if not isinstance(by_output, dict) or not set(by_output) <= set(outputs):
-        raise ConfigError(f"{path}: `spans`: `outputs` must map outputs to `column`, `weight` and `alone`")
+        raise ConfigError(f"{path}: `spans`: `outputs` must map outputs to their part of depth 0")
     return SpanReading(
         tuple(_column(path, column) for column in columns),
         {output: _part(path, output, part, len(columns)) for output, part in by_output.items()},
@@ -100,14 +102,15 @@ def _column(path: Path, entry: Any) -> Column:
 
 
 def _part(path: Path, output: str, entry: Any, columns: int) -> Part:
-    if not isinstance(entry, dict) or set(entry) != {"column", "weight", "alone"}:
-        raise ConfigError(f"{path}: `spans`: `{output}` must have `column`, `weight` and `alone`")
+    if not isinstance(entry, dict) or set(entry) != {"column", "weight", "slope", "alone"}:
+        raise ConfigError(f"{path}: `spans`: `{output}` must have `column`, `weight`, `slope` and `alone`")
     column = entry["column"]
     if isinstance(column, bool) or not isinstance(column, int) or not 0 <= column < columns:
         raise ConfigError(f"{path}: `spans`: the `column` of `{output}` must be the number of one of `columns`")
-    # A weight below 0 would clear what depth 0 finds suspicious.
-    if not is_number(entry["weight"], 0, _MOST) or not is_number(entry["alone"], -_MOST, _MOST):
+    # A slope below 0 would clear what depth 0 finds suspicious.
+    numbers = ((entry["weight"], 0.0), (entry["slope"], 0.0), (entry["alone"], -_MOST))
+    if not all(is_number(number, least, _MOST) for number, least in numbers):
         raise ConfigError(
-            f"{path}: `spans`: `{output}` must have a `weight` from 0 and an `alone`, at most {_MOST:.0f}"
+            f"{path}: `spans`: `{output}` must have a `weight` and a `slope` from 0, and an `alone`, at most {_MOST:.0f}"
         )
-    return Part(column, float(entry["weight"]), float(entry["alone"]))
+    return Part(column, float(entry["weight"]), float(entry["slope"]), float(entry["alone"]))

@@ -30,8 +30,8 @@ COLUMNS: list[dict[str, Any]] = [
     {"scale": 0.02, "network": 0.0, "bias": {"any": -0.25}},
 ]
 PARTS = {
-    "attack": {"column": 0, "weight": 1.0, "alone": -1.0},
-    "harm": {"column": 1, "weight": 2.0, "alone": -0.5},
+    "attack": {"column": 0, "weight": 0.5, "slope": 1.0, "alone": -1.0},
+    "harm": {"column": 1, "weight": 0.0, "slope": 2.0, "alone": -0.5},
 }
 CONFIG: dict[str, Any] = {
     "format": 2,

@@ -44,9 +44,22 @@ def test_limits_of_both_kinds_of_channel(monkeypatch: pytest.MonkeyPatch) -> Non
     tools = np.arange(100) >= 80
     found = np.ones((100, 2), bool)
     found[:, 1] = tools
-    assert assemble.limits(values, found, tools, 0.1).tolist() == [[7.0, -np.inf], [81.0, -np.inf]]
+    assert assemble.limits(values, found, tools, 0.1).tolist() == [[7.0, -np.inf], [81.0, 81.0]]
     found[85:, 0] = False
-    assert assemble.limits(values, found, tools, 0.1).tolist() == [[7.0, -np.inf], [7.0, -np.inf]]
+    assert assemble.limits(values, found, tools, 0.1).tolist() == [[7.0, -np.inf], [-np.inf, 81.0]]
+
+
+def test_tools_results_are_not_cleared_for_want_of_attacks() -> None:
+    table = Table(np.zeros((1, 2), np.float32), np.array([[-3, -3], [-1, -8]], np.float32))
+    below = np.array([[-7.0, -7.0], [-4.5, -np.inf]])
+    assert assemble.shift(table, below).tolist() == [-2.5, 5.0]
+    assert assemble.shift(table, np.full((2, 2), -np.inf)).tolist() == [0.0, 5.0]
+
+
+def test_strangers_are_the_sources_that_left_training() -> None:
+    sources = {"injection/injecagent": True, "choice/long document": True, "injection/jailjudge_complex": False}
+    found = {name: assemble.is_stranger(groups.make_row("x", 1, (), name, "user", "")) for name in sources}
+    assert found == sources
 
 
 def choice(count: int) -> list[dict[str, Any]]:
@@ -73,7 +86,7 @@ def test_a_folder_loses_what_it_says(tmp_path: Path, encoder: Path, monkeypatch:
     monkeypatch.setattr(assemble, "LEAST", 10)
     rows = choice(200)
     found = np.array([[row["label"] == 1, False] for row in rows])
-    table = Table(random_table().astype(np.float32) / 50, np.zeros((2, 2), np.float32))
+    table = Table(np.asarray(random_table() / 50, np.float32), np.zeros((2, 2), np.float32))
     report = assemble.assemble(table, find() / "first_stage.onnx", encoder, tmp_path / "out", rows, found, 0.1)
     assert report["injection"]["attacks"] == 100
     assert 0.05 < report["injection"]["lost"] <= 0.1

@@ -96,6 +96,7 @@ def test_each_n_gram_is_in_the_span_in_which_it_ends(ids: list[int], content: by
     ends = ngrams.token_ends(len(ids))
     cuts = sorted(data.draw(st.lists(st.integers(0, len(content)), min_size=len(ends) - 1, max_size=len(ends) - 1)))
     places, borders = ngrams.grams(ids, ends, np.frombuffer(content, np.uint8), np.array([*cuts, len(content)]))
+    kinds: list[tuple[list[int], int, tuple[int, ...], list[int]]]
     kinds = [(ids, size, ngrams._WORD_FACTORS, ends.tolist()) for size in WORDS]
     kinds += [(list(content), size, ngrams._CHAR_FACTORS, [*cuts, len(content)]) for size in CHARS]
     for kind, (numbers, size, factors, last) in enumerate(kinds):
@@ -235,11 +236,12 @@ def changed(path: Sequence[Any], value: Any) -> dict[str, Any]:
         (["spans", "columns", 0, "network"], "1", "numbers of `columns` must be from -1000 to 1000"),
         (["spans", "columns", 0, "bias", "any"], True, "numbers of `columns` must be from -1000 to 1000"),
         (["spans", "outputs"], {"unknown": PARTS["harm"]}, "`outputs` must map outputs"),
-        (["spans", "outputs", "harm"], {"column": 1}, "`harm` must have `column`, `weight` and `alone`"),
+        (["spans", "outputs", "harm"], {"column": 1}, "`harm` must have `column`, `weight`, `slope` and `alone`"),
         (["spans", "outputs", "harm", "column"], 2, "the `column` of `harm` must be the number"),
         (["spans", "outputs", "harm", "column"], True, "the `column` of `harm` must be the number"),
-        (["spans", "outputs", "harm", "weight"], -1.0, "`harm` must have a `weight` from 0"),
-        (["spans", "outputs", "harm", "alone"], None, "`harm` must have a `weight` from 0"),
+        (["spans", "outputs", "harm", "weight"], -1.0, "`harm` must have a `weight` and a `slope` from 0"),
+        (["spans", "outputs", "harm", "slope"], -0.1, "`harm` must have a `weight` and a `slope` from 0"),
+        (["spans", "outputs", "harm", "alone"], None, "`harm` must have a `weight` and a `slope` from 0"),
         (["first_stage", "harm", "column"], 0, "`harm` must have the `column` that it has in `spans`"),
         (["first_stage", "other"], {"column": 0, "below": 0.1, "least": 0.6}, "`other` must have the `column`"),
         (["activation"], "softmax", "`spans` needs `sigmoid`"),
@@ -279,9 +281,11 @@ def test_a_column_may_do_without_the_network(tmp_path: Path) -> None:
 
 
 def test_a_document_has_the_bias_of_a_tool_result() -> None:
-    assert model().spans
-    column = model().spans.columns[0]  # type: ignore[union-attr] - see above
-    assert [column.bias_in(kind) for kind in (None, "user", "tool_result", "document")] == [0.0, 0.0, 0.5, 0.5]
+    spans = model().spans
+    assert spans
+    found = [spans.columns[0].bias_in(kind) for kind in ("user", "tool_result", "document")]
+    assert found == [0.0, 0.5, 0.5]
+    assert spans.columns[0].bias_in(None) == 0.0
 
 
 # reading
@@ -312,7 +316,7 @@ def expected(query: Query, encoder: HashingEncoder) -> list[tuple[dict[str, floa
             return round(1 / (1 + math.exp(-max(-60.0, min(60.0, value)))), 6)
 
         added = {name: part.weight * logits[part.column] for name, part in spans.parts.items()}
-        alone = {name: score(name, part.alone, added[name]) for name, part in spans.parts.items()}
+        alone = {name: score(name, part.alone, part.slope * logits[part.column]) for name, part in spans.parts.items()}
         known = query.first_stage and all(output in model().clearing for output in query.outputs)
         cleared = known and all(alone[output] < model().clearing[output].below for output in query.outputs)
         of_encoder = dict(zip(OUTPUTS, encoder.logits(row), strict=True))

@@ -4,7 +4,8 @@ In: `ngrams.npz` of spans.py, the network of train.py, the folder of an encoder,
 in spans, and in it `depth.json`: what is cleared and lost. The limits are chosen on the choice rows, for messages and for
 tools' results apart: of the attacks that the encoder finds at its default point, at most `--lost` may be cleared. Where fewer
 than `LEAST` are found in tools' results, the limit of messages holds; where fewer are found in messages, nothing is cleared.
-The points of the folder are still those of the encoder alone: `guardproxy model calibrate` chooses them for the sum.
+The logit of a span that the encoder reads stays the encoder's, unless `--weight` adds depth 0: then `guardproxy model
+calibrate` must choose the points again.
 """
 
 from __future__ import annotations
@@ -29,14 +30,14 @@ from guardproxy.inference.models import read as read_model
 from guardproxy.lab import configure, listed_files
 from models.supervisor.recipe import groups
 from models.supervisor.recipe.data import data_folder
-from models.supervisor.recipe.first.spans import COLUMNS, MOST_CHARS, SPAN_ROOM, TOOL, Table, channel_number
+from models.supervisor.recipe.first.spans import COLUMNS, MOST_CHARS, SPAN_ROOM, TOOL, Table
 from models.supervisor.recipe.second.outputs import KINDS, Row
 
 NETWORK = 1.5
 """The weight of the network beside the n-grams. Chosen on the choice group: with 0.75 and 3 less is cleared."""
-WEIGHT = 0.25
-"""What depth 0 counts in the logit of an output."""
-LOST, LEAST = 0.02, 100
+SLOPE = 0.25
+"""What depth 0 counts in the logit of a span that is cleared."""
+LOST, LEAST = 0.02, 300
 ESTIMATE = 0.3
 """The estimate at the limit, if the default point is not lower: where the scores of cleared spans end."""
 COLUMN_OF = dict.fromkeys(("injection", "jailbreak", "embedded_instruction"), 0) | dict.fromkeys((*KINDS, "harmful"), 1)
@@ -58,9 +59,8 @@ def write_windows(source: Path, target: Path) -> None:
     onnx.save(model, str(target))
 
 
-def columns(table: Table, shift: Values | None = None) -> list[dict[str, Any]]:
-    """The `columns` of a configuration. `shift`: what is added to the bias of tools' results."""
-    more = np.zeros(len(COLUMNS)) if shift is None else shift
+def columns(table: Table, more: Values) -> list[dict[str, Any]]:
+    """The `columns` of a configuration. `more`: what is added to the bias of tools' results."""
     return [
         {
             "scale": round(float(scale), 6),
@@ -109,25 +109,40 @@ def found_by_encoder(folder: Path, rows: Sequence[Row], kept: Path) -> NDArray[n
     return np.array(found, bool)
 
 
+def is_stranger(row: Row) -> bool:
+    """Whether a choice row is of a source that left training with the third generation, or made of such rows. An encoder that
+    was trained on it finds more of it than it will of other attacks."""
+    return row["source"].startswith("choice/") or row["source"] in {source.name for source in groups.STRANGERS}
+
+
 def limits(values: Values, found: NDArray[np.bool_], tools: NDArray[np.bool_], lost: float) -> Values:
-    """The logit below which a span is cleared, for messages and tools' results, (2, columns); -inf where nothing is."""
+    """The logit below which a span is cleared, for messages and tools' results, (2, columns); -inf where too few attacks
+    say."""
     below = np.full((2, values.shape[1]), -np.inf)
-    for column in range(values.shape[1]):
-        for kind, own in enumerate((~tools, tools)):
+    for kind, own in enumerate((~tools, tools)):
+        for column in range(values.shape[1]):
             bad = values[own & found[:, column], column]
             if len(bad) >= LEAST:
                 below[kind, column] = np.quantile(bad, lost, method="lower")
-        if not np.isfinite(below[:, column]).all():
-            below[1, column] = below[0, column]
     return below
 
 
-def configuration(base: Mapping[str, Any], table: Table, below: Values, model: Model) -> dict[str, Any]:
-    """The configuration of a folder that reads in spans. `model`: the encoder's.
+def shift(table: Table, below: Values) -> Values:
+    """What is added to the logits of tools' results, (columns,), so that they have the limit of messages.
 
-    The bias of tools' results is moved so that both kinds of channel have one limit.
+    Where too few attacks set a limit of their own, their bias is made at least that of messages: nothing may be cleared because
+    attacks of its kind were lacking in training.
     """
-    shift = np.subtract(below[0], below[1], out=np.zeros(len(COLUMNS)), where=np.isfinite(below[0]))
+    found = np.maximum(table.bias[0].astype(np.float64) - table.bias[1], 0.0)
+    np.subtract(below[0], below[1], out=found, where=np.isfinite(below).all(0))
+    return found
+
+
+def configuration(
+    base: Mapping[str, Any], table: Table, below: Values, model: Model, weight: float = 0.0
+) -> dict[str, Any]:
+    """The configuration of a folder that reads in spans. `model`: the encoder's. `weight`: of depth 0 beside its logits.
+    `below`: see `limits`."""
     parts, clearing = {}, {}
     for output in model.outputs:
         column = COLUMN_OF[output]
@@ -137,24 +152,24 @@ def configuration(base: Mapping[str, Any], table: Table, below: Values, model: M
         alone = -5.0
         if math.isfinite(limit):
             logit = math.log(estimate / (1 - estimate))
-            alone = calibration.bias + calibration.temperature * logit - WEIGHT * limit
+            alone = calibration.bias + calibration.temperature * logit - SLOPE * limit
             least = max(estimate, model.points[output][model.default_point])
             clearing[output] = {"column": column, "below": round(estimate, 6), "least": least}
-        parts[output] = {"column": column, "weight": WEIGHT, "alone": round(alone, 6)}
+        parts[output] = {"column": column, "weight": weight, "slope": SLOPE, "alone": round(alone, 6)}
     return {
         **base,
         "max_tokens": SPAN_ROOM,
         "overlap_tokens": 48,
         "length_correction": 0,
         "first_stage": clearing,
-        "spans": {"tokens": 48, "columns": columns(table, shift), "outputs": parts},
+        "spans": {"tokens": 48, "columns": columns(table, shift(table, below)), "outputs": parts},
     }
 
 
-def shares(values: Values, found: NDArray[np.bool_], rows: Sequence[Row], below: Values) -> dict[str, Any]:
-    """For each column the share of found attacks lost, and of the harmless texts of each kind that are cleared."""
-    kinds = np.array([channel_number(row) for row in rows])
-    cleared = values < below[kinds]
+def shares(values: Values, found: NDArray[np.bool_], rows: Sequence[Row], limit: Values) -> dict[str, Any]:
+    """For each column the share of found attacks lost, and of the harmless texts of each kind that are cleared. `limit`: of
+    both kinds of channel, (columns,)."""
+    cleared = values < limit
     result: dict[str, Any] = {}
     for column, label in enumerate(COLUMNS):
         by_kind: dict[str, list[bool]] = defaultdict(list)
@@ -178,7 +193,7 @@ def write(folder: Path, config: Mapping[str, Any]) -> Model:
 
 
 def assemble(table: Table, network: Path, encoder: Path, out: Path, rows: Sequence[Row], found: NDArray[np.bool_],
-             lost: float = LOST) -> dict[str, Any]:  # fmt: skip
+             lost: float = LOST, weight: float = 0.0) -> dict[str, Any]:  # fmt: skip
     """Writes the folder; returns what `depth.json` says. `found`: see `found_by_encoder`."""
     out.mkdir(parents=True)
     for name in listed_files(encoder):
@@ -191,9 +206,11 @@ def assemble(table: Table, network: Path, encoder: Path, out: Path, rows: Sequen
     whole = configuration(base, table, nothing, model)
     values = highest(write(out, whole), rows)
     tools = np.array([row["channel"] == TOOL for row in rows])
+    values -= tools[:, None] * shift(table, nothing)  # of the folder that clears nothing yet
     below = limits(values, found, tools, lost)
-    write(out, configuration(base, table, below, model))
-    report = {"lost": lost, "below": below.tolist(), **shares(values, found, rows, below)}
+    write(out, configuration(base, table, below, model, weight))
+    moved = values + tools[:, None] * shift(table, below)
+    report = {"lost": lost, "below": below.tolist(), **shares(moved, found, rows, below[0])}
     (out / "depth.json").write_text(json.dumps(report, indent=1).replace("-Infinity", "null") + "\n")
     return report
 
@@ -205,11 +222,16 @@ def main() -> None:
     parser.add_argument("--encoder", type=Path, default=Path("models/supervisor"), help="the encoder's model folder")
     parser.add_argument("--out", type=Path, default=Path("build/supervisor-third/spans"), help="the new folder")
     parser.add_argument("--lost", type=float, default=LOST, help="share of the found attacks that may be cleared")
+    parser.add_argument("--knows-strangers", action="store_true", help="the encoder was trained on the choice sources")
+    parser.add_argument("--weight", type=float, default=0.0, help="of depth 0 in the logits of spans that are read")
     args = parser.parse_args()
     rows = groups.choice_rows(data_folder())
     found = found_by_encoder(args.encoder, rows, args.data / "choice-found.json")
+    if args.knows_strangers:
+        found[[is_stranger(row) for row in rows]] = False
     table = Table.load(args.data / "ngrams.npz")
-    print(json.dumps(assemble(table, args.network, args.encoder, args.out, rows, found, args.lost), indent=1))
+    report = assemble(table, args.network, args.encoder, args.out, rows, found, args.lost, args.weight)
+    print(json.dumps(report, indent=1))
 
 
 if __name__ == "__main__":

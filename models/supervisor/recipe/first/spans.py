@@ -108,7 +108,8 @@ class Table:
         for first, last in blocks(spans.starts):
             low, high = spans.starts[first], spans.starts[last]
             found[first:last] = sums(self.weights, spans.places[low:high], spans.starts[first : last + 1] - low)
-        return found + self.bias[np.repeat(spans.channels, np.diff(spans.rows))]
+        found += self.bias[np.repeat(spans.channels, np.diff(spans.rows))]
+        return found
 
     def scales(self) -> Floats:
         """What a step of 8 bits is worth in each column, (columns,)."""
@@ -116,7 +117,8 @@ class Table:
 
     def quantized(self) -> NDArray[np.int8]:
         """The weights in units of `scales`, (BUCKETS, columns)."""
-        return np.clip(np.rint(self.weights / self.scales()), -127, 127).astype(np.int8)
+        steps: NDArray[np.int8] = np.clip(np.rint(self.weights / self.scales()), -127, 127).astype(np.int8)
+        return steps
 
     def save(self, path: Path) -> None:
         np.savez_compressed(path, weights=self.weights, bias=self.bias)
