@@ -12,6 +12,7 @@ alphabets and misspellings, of which the tokenizer makes fragments.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import accumulate
 from pathlib import Path
 
 import numpy as np
@@ -107,7 +108,9 @@ def read(text: str, ids: Sequence[int], offsets: Sequence[tuple[int, int]]) -> t
     """
     ends = token_ends(len(ids))
     chars = [offsets[end - 1][1] for end in ends[:-1].tolist()]
-    content, byte_ends = read_bytes(text, [*chars, len(text)])
+    content, byte_ends = read_bytes(
+        text, [*accumulate(chars, max), len(text)]
+    )  # a tokenizer may give places out of order
     return grams(ids, ends, content, byte_ends)
 
 

@@ -124,6 +124,13 @@ def test_bytes_are_folded_and_places_follow(text: str, data: st.DataObject) -> N
     assert [content[:place].tobytes() for place in places.tolist()] == [folded(text[:end]) for end in ends]
 
 
+def test_places_that_a_tokenizer_gives_out_of_order_lose_no_n_gram() -> None:
+    offsets = [(0, 0)] * SPAN + [(0, 3)] * (SPAN - 1) + [(0, 9)] + [(0, 4)] * SPAN + [(0, 12)]
+    _, borders = ngrams.read("twelve chars", [7] * len(offsets), offsets)
+    assert (np.diff(borders) >= 0).all()
+    assert borders[-1, -1] - borders[3, 0] == 10 + 9 + 8
+
+
 @given(texts, texts)
 def test_a_span_depends_on_nothing_to_its_right(text: str, more: str) -> None:
     """Where the tokens of the begin stay as they are: a word that goes on is another word."""
