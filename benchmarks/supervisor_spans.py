@@ -123,10 +123,12 @@ def main() -> None:
     folders = {PIECES: args.baseline or supervisor.find(), SPANS: args.model}
     scorers = {name: supervisor.load(folder, settings=settings) for name, folder in folders.items()}
     print("| words | way | median, ms | mean, ms | cleared |\n|---|---|---|---|---|")
-    found = {"load_average": os.getloadavg()[0], "source": "data sets" if args.data else "made up"}
-    report = found | {"words": by_length(scorers, args.data, args.scale), "alone_us": alone(scorers, args.turns)}
-    for name, microseconds in report["alone_us"].items():
+    load_average = os.getloadavg()[0]
+    words, alone_us = by_length(scorers, args.data, args.scale), alone(scorers, args.turns)
+    for name, microseconds in alone_us.items():
         print(f"{name}, {TOKENS} tokens: {microseconds:.0f} us")
+    report = {"load_average": load_average, "source": "data sets" if args.data else "made up", "words": words,
+              "alone_us": alone_us}  # fmt: skip
     args.out.mkdir(parents=True, exist_ok=True)
     (args.out / "supervisor_spans.json").write_text(json.dumps(report, indent=1) + "\n")
 

@@ -133,7 +133,7 @@ def shift(table: Table, below: Values) -> Values:
     Where too few attacks set a limit of their own, their bias is made at least that of messages: nothing may be cleared because
     attacks of its kind were lacking in training.
     """
-    found = np.maximum(table.bias[0].astype(np.float64) - table.bias[1], 0.0)
+    found: Values = np.maximum(table.bias[0].astype(np.float64) - table.bias[1], 0.0)
     np.subtract(below[0], below[1], out=found, where=np.isfinite(below).all(0))
     return found
 

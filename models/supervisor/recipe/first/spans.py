@@ -108,7 +108,7 @@ class Table:
         for first, last in blocks(spans.starts):
             low, high = spans.starts[first], spans.starts[last]
             found[first:last] = sums(self.weights, spans.places[low:high], spans.starts[first : last + 1] - low)
-        found += self.bias[np.repeat(spans.channels, np.diff(spans.rows))]
+        np.add(found, self.bias[np.repeat(spans.channels, np.diff(spans.rows))], out=found)
         return found
 
     def scales(self) -> Floats:
