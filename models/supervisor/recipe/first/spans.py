@@ -113,7 +113,8 @@ class Table:
 
     def scales(self) -> Floats:
         """What a step of 8 bits is worth in each column, (columns,)."""
-        return np.quantile(np.abs(self.weights), 1 - CLIPPED, axis=0).astype(np.float32) / 127
+        largest = np.quantile(np.abs(self.weights), 1 - CLIPPED, axis=0)
+        return np.asarray(largest / 127, np.float32)
 
     def quantized(self) -> NDArray[np.int8]:
         """The weights in units of `scales`, (BUCKETS, columns)."""
