@@ -60,7 +60,7 @@ def read(path: Path, entries: Any, outputs: Sequence[str]) -> dict[str, Clearing
     return clearing
 
 
-class Limits:
+class ClearingLimits:
     """Decides whether estimates are low enough to clear a row. `outputs`: the model's, in order."""
 
     def __init__(self, clearing: Mapping[str, Clearing], outputs: Sequence[str]) -> None:
@@ -76,7 +76,7 @@ class Limits:
         return all(entry is not None and estimate < entry.below for estimate, entry in entries)
 
 
-class FirstStage(Limits):
+class FirstStage(ClearingLimits):
     """The network of `first_stage.onnx`. Any thread may use it."""
 
     def __init__(self, path: Path, clearing: Mapping[str, Clearing], outputs: Sequence[str]) -> None:

@@ -24,9 +24,9 @@ from guardproxy.inference import tokens
 from guardproxy.inference.batching import Row
 from guardproxy.inference.cache import Verdicts
 from guardproxy.inference.depth import DepthZero, Logits
-from guardproxy.inference.first_stage import FirstStage, Limits
+from guardproxy.inference.first_stage import FirstStage, ClearingLimits
 from guardproxy.inference.model import FIRST_STAGE, NGRAMS, Model
-from guardproxy.inference.spans import ANY, SPAN, Part, SpanReading
+from guardproxy.inference.spans import ANY, SPAN, DepthPart, SpanReading
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,12 +65,12 @@ class ModelReader:
         self._calibration = [model.calibration[output] for output in model.outputs]
         self._first_stage = None
         self._depth = None
-        self._limits: Limits | None = None
+        self._limits: ClearingLimits | None = None
         if model.spans:
             self._check_bias(model.spans)
             self._depth = DepthZero(model.spans, model.folder / NGRAMS, model.folder / FIRST_STAGE)
             self._parts = [model.spans.parts.get(output) for output in model.outputs]
-            self._limits = Limits(model.clearing, model.outputs)
+            self._limits = ClearingLimits(model.clearing, model.outputs)
         elif FIRST_STAGE in model.files:
             self._limits = self._first_stage = FirstStage(model.folder / FIRST_STAGE, model.clearing, model.outputs)
 
@@ -111,7 +111,7 @@ class ModelReader:
         return TextReading(pieces, self.estimates([self.row(piece.ids, channel) for piece in pieces], query), [])
 
     def _read_spans(
-        self, logits: Logits, parts: Sequence[Part | None]
+        self, logits: Logits, parts: Sequence[DepthPart | None]
     ) -> tuple[list[tuple[float, ...]], list[tuple[float, ...]]]:
         """Returns for each span, with these logits of depth 0, the estimates and what is added to the encoder's logits.
         `parts`: of each output."""

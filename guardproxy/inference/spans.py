@@ -41,7 +41,7 @@ class Column:
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class DepthPart:
     """The part of depth 0 in an output: its column, the `weight` of the column beside the encoder's logit, and `slope` and
     `alone`, which make a logit of the column where the encoder does not read."""
 
@@ -57,7 +57,7 @@ class SpanReading:
     it."""
 
     columns: tuple[Column, ...]
-    parts: Mapping[str, Part]
+    parts: Mapping[str, DepthPart]
 
     @property
     def has_network(self) -> bool:
@@ -101,7 +101,7 @@ def _column(path: Path, entry: Any) -> Column:
     return Column(float(entry["scale"]), float(entry["network"]), with_documents)
 
 
-def _part(path: Path, output: str, entry: Any, columns: int) -> Part:
+def _part(path: Path, output: str, entry: Any, columns: int) -> DepthPart:
     if not isinstance(entry, dict) or set(entry) != {"column", "weight", "slope", "alone"}:
         raise ConfigError(f"{path}: `spans`: `{output}` must have `column`, `weight`, `slope` and `alone`")
     column = entry["column"]
@@ -113,4 +113,4 @@ def _part(path: Path, output: str, entry: Any, columns: int) -> Part:
         raise ConfigError(
             f"{path}: `spans`: `{output}` must have a `weight` and a `slope` from 0, and an `alone`, at most {_MOST:.0f}"
         )
-    return Part(column, float(entry["weight"]), float(entry["slope"]), float(entry["alone"]))
+    return DepthPart(column, float(entry["weight"]), float(entry["slope"]), float(entry["alone"]))
