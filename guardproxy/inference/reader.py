@@ -24,7 +24,7 @@ from guardproxy.inference import tokens
 from guardproxy.inference.batching import Row
 from guardproxy.inference.cache import Verdicts
 from guardproxy.inference.depth import DepthZero, Logits
-from guardproxy.inference.first_stage import FirstStage, ClearingLimits
+from guardproxy.inference.first_stage import ClearingLimits, FirstStage
 from guardproxy.inference.model import FIRST_STAGE, NGRAMS, Model
 from guardproxy.inference.spans import ANY, SPAN, DepthPart, SpanReading
 
