@@ -131,7 +131,7 @@ train-supervisor: $(VENV)/.train
 
 # The third generation, and the model that the gate compares it with: the second generation's recipe without the choice sources. Both
 # start from the published encoder, go on from their checkpoints after an interruption, and see the same number of rows, 32 a step.
-# `make train-third STEPS=13000` trains four passes; `gate` exits 1 for a candidate that loses anywhere.
+# `make train-third STEPS=13000` trains four passes, which takes hours; `gate` exits 1 for a candidate that loses anywhere.
 THIRD = $(BIN)/python -m models.supervisor.recipe.third
 BUILT_THIRD = build/supervisor-third
 BUILT_BEFORE = build/supervisor-before
