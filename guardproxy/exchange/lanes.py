@@ -118,9 +118,6 @@ class _Unsettled(Struct):
     weak: list[Finding] = msgspec.field(default_factory=list)
     allowed: list[Finding] = msgspec.field(default_factory=list)
 
-    def every(self) -> list[Finding]:
-        return self.strong + self.weak + self.allowed
-
     def take(self, place: int) -> _Unsettled:
         """Removes and returns those that end up to `place`."""
         groups = self.strong, self.weak, self.allowed
@@ -217,10 +214,11 @@ class Progress:
     def settle(self, text: LaneText) -> list[Finding]:
         """The findings that no continuation can change any more, in order."""
         settled = min([cursor.at for cursor in self._cursors])
-        waiting = self._waiting.every()
-        if not waiting and text.view is None:  # most chunks of a stream
+        waits = self._waiting
+        if text.view is None and not waits.strong and not waits.weak and not waits.allowed:  # most chunks of a stream
             self.settled = text.total if self.held else max(settled, self.settled)
             return []
+        waiting = waits.strong + waits.weak + waits.allowed
         if self.held:
             settled = max([finding.end for finding in waiting], default=0)
             self.settled = text.total
@@ -230,7 +228,7 @@ class Progress:
                 if finding.start < settled < finding.end:
                     settled = finding.start
             self.settled = max(settled, self.settled)
-        taken = self._waiting.take(settled)
+        taken = waits.take(settled)
         done = sorted(taken.strong)
         if taken.weak:
             strong = [*(finding for finding in done if finding.label != CHECK_ERROR), *taken.allowed]
