@@ -41,8 +41,6 @@ DOUBTFUL = ("own/documents:held", ":rest")
 """Harmless rows that are ambiguous on purpose, or of whose content nothing is known: no point rests on them."""
 
 
-LEAST_POSITIVES = 20
-"""Texts to be found by an output, below which its logits are left as they are."""
 UNTOUCHED = {"bias": 0.0, "temperature": 1.0}
 
 
@@ -51,6 +49,7 @@ class Generation:
     """What differs between generations: the network in training and in the graph, and what its configuration says.
 
     `direct`: an output that is an attack of any kind by itself, with points of its own in each kind of channel.
+    `least_positives`: texts to be found by an output, below which its logits are left as they are.
     """
 
     network: Callable[[], Supervisor]
@@ -60,6 +59,7 @@ class Generation:
     version: str
     reading: Reading
     direct: str | None = None
+    least_positives: int = 1
 
 
 SECOND_GENERATION = Generation(Supervisor, ComposedSupervisor, OUTPUTS, LABELS, VERSION, SECOND)
@@ -105,7 +105,7 @@ def write_points(folder: Path, kept: Path, rows: list[Row], generation: Generati
     for at, name in enumerate(outputs):
         bad = np.array([is_positive(row, name) for row in rows])
         calibration[name] = dict(UNTOUCHED)
-        if bad.sum() >= LEAST_POSITIVES:
+        if bad.sum() >= generation.least_positives:
             calibration[name] = scale(values[:, at], bad, weights(sources, fine) + weights(sources, bad))
         scored[name] = scores(level[name], calibration[name])
         found = {point: int((values[bad, at] >= logit).sum()) for point, logit in level[name].items()}

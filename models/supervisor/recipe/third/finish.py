@@ -12,7 +12,7 @@ from models.supervisor.recipe.third.network import INJECTION, OUTPUTS, ROOM, SPA
 
 READING = Reading(ROOM, SPAN, 0.5)
 THIRD_GENERATION = Generation(
-    ThirdSupervisor, ComposedThird, OUTPUTS, {"content": LABELS["content"]}, "4", READING, INJECTION
+    ThirdSupervisor, ComposedThird, OUTPUTS, {"content": LABELS["content"]}, "4", READING, INJECTION, least_positives=20
 )
 
 
