@@ -106,7 +106,7 @@ def test_the_graph_composes_as_the_network_does(tmp_path: Path) -> None:
 
 def test_passes_share_out_the_rows_of_a_large_source(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("models.supervisor.recipe.second.train.encoder_folder", lambda: SHIPPED)
-    monkeypatch.setattr("models.supervisor.recipe.second.train.PLENTY", 10)
+    monkeypatch.setattr(Sampler, "plenty", 10)
     fine = [make_row(f"post {at}", targets(), "posts") for at in range(25)]
     bad = [make_row(f"bad post {at}", targets([], ["hate"]), "posts") for at in range(4)]
     sampler = Sampler([*fine, *bad])

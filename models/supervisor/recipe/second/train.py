@@ -46,7 +46,12 @@ Sample = tuple[list[int], list[float]]
 
 
 class Sampler:
-    """Turns rows into samples; what it draws for a row depends on the seed, the pass and the row's place alone."""
+    """Turns rows into samples; what it draws for a row depends on the seed, the pass and the row's place alone.
+
+    `plenty`: rows of a label and source that a pass takes; the next pass takes the next ones.
+    """
+
+    plenty = PLENTY
 
     def __init__(self, rows: list[Row]) -> None:
         self.tokenizer: Any = Tokenizer.from_file(str(encoder_folder() / "tokenizer.json"))
@@ -103,11 +108,11 @@ class Sampler:
         return [self.start, *named, *ids[: MAX_TOKENS - 2 - len(named)], self.end], self.known[at]
 
     def places(self, turn: int) -> list[int]:
-        """Places of the rows of a pass, which takes the next `PLENTY` rows of each label of a large source."""
+        """Places of the rows of a pass, which takes the next `plenty` rows of each label of a large source."""
         found = []
         for places in self.groups.values():
-            first = turn * PLENTY % len(places)
-            found += (places[first:] + places[:first])[:PLENTY]
+            first = turn * self.plenty % len(places)
+            found += (places[first:] + places[:first])[: self.plenty]
         return found
 
     def batches(self, size: int, turn: int) -> list[list[int]]:
@@ -137,11 +142,15 @@ def tensors(batch: list[Sample]) -> tuple[torch.Tensor, torch.Tensor, torch.Tens
 def loss_of(parts: torch.Tensor, targets: torch.Tensor, smoothing: float = 0.01) -> torch.Tensor:
     """Weighted mean over what is known of each part and of the composed `jailbreak`."""
     logits = torch.cat([parts, jailbreak(parts).unsqueeze(1)], 1)
+    return mean_loss(logits, targets, [WEIGHTS.get(name, 1.0) for name in COLUMNS], smoothing)
+
+
+def mean_loss(logits: torch.Tensor, targets: torch.Tensor, weights: list[float], smoothing: float) -> torch.Tensor:
+    """Weighted mean over what is known of each column. `logits`, `targets`: (rows, columns)."""
     known = (targets != UNKNOWN).float()
     wanted = targets.clamp(min=0) * (1 - 2 * smoothing) + smoothing
     losses = binary_cross_entropy_with_logits(logits, wanted, reduction="none") * known
-    weight = torch.tensor([WEIGHTS.get(name, 1.0) for name in COLUMNS])
-    return ((losses * weight).sum(0) / known.sum(0).clamp(min=len(known) / 8)).sum()
+    return ((losses * torch.tensor(weights)).sum(0) / known.sum(0).clamp(min=len(known) / 8)).sum()
 
 
 def save(path: Path, found: dict[str, Any]) -> None:

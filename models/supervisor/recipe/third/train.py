@@ -10,13 +10,12 @@ from __future__ import annotations
 import random
 
 import torch
-from torch.nn.functional import binary_cross_entropy_with_logits
 
 from models.supervisor.recipe.rows import read
 from models.supervisor.recipe.second.balance import is_harmful
 from models.supervisor.recipe.second.network import CHANNEL_TOKENS, jailbreak
 from models.supervisor.recipe.second.outputs import JAILBREAK, PARTS, Row
-from models.supervisor.recipe.second.train import UNKNOWN, WEIGHTS, Sample, Sampler, fit, options
+from models.supervisor.recipe.second.train import UNKNOWN, WEIGHTS, Sample, Sampler, fit, mean_loss, options
 from models.supervisor.recipe.third.network import INJECTION, ROOM, SPAN, ThirdSupervisor
 from models.supervisor.recipe.third.targets import injection
 
@@ -34,14 +33,14 @@ BESIDE = (16, 100)
 """Tokens of that other text."""
 SHIFTED_SHARE = 0.5
 """Share of the long texts whose spans begin elsewhere, as if more text stood before them."""
-PLENTY = 1000
-"""Rows of a label and source that a pass takes: the next pass takes the next ones."""
 COLUMNS = (*PARTS, JAILBREAK, INJECTION)
 COLUMN_WEIGHTS = WEIGHTS | {INJECTION: 3.0}
 
 
 class SpanSampler(Sampler):
     """Turns rows into samples that end with a span."""
+
+    plenty = 1000
 
     def __init__(self, rows: list[Row]) -> None:
         super().__init__(rows)
@@ -84,23 +83,12 @@ class SpanSampler(Sampler):
         named = [CHANNEL_TOKENS[channel]] if rng.random() < CHANNEL_SHARE else []
         return [self.start, *named, *ids, self.end], self.known[at]
 
-    def places(self, turn: int) -> list[int]:
-        found = []
-        for places in self.groups.values():
-            first = turn * PLENTY % len(places)
-            found += (places[first:] + places[:first])[:PLENTY]
-        return found
-
 
 def loss_of(found: torch.Tensor, targets: torch.Tensor, smoothing: float = 0.01) -> torch.Tensor:
     """Weighted mean over what is known of each part, of the composed `jailbreak` and of `injection`."""
     parts, own = found[:, : len(PARTS)], found[:, len(PARTS) :]
     logits = torch.cat([parts, jailbreak(parts).unsqueeze(1), own], 1)
-    known = (targets != UNKNOWN).float()
-    wanted = targets.clamp(min=0) * (1 - 2 * smoothing) + smoothing
-    losses = binary_cross_entropy_with_logits(logits, wanted, reduction="none") * known
-    weight = torch.tensor([COLUMN_WEIGHTS.get(name, 1.0) for name in COLUMNS])
-    return ((losses * weight).sum(0) / known.sum(0).clamp(min=len(known) / 8)).sum()
+    return mean_loss(logits, targets, [COLUMN_WEIGHTS.get(name, 1.0) for name in COLUMNS], smoothing)
 
 
 def main() -> None:
