@@ -52,6 +52,7 @@ class Sampler:
     """
 
     plenty = PLENTY
+    seed = SEED
 
     def __init__(self, rows: list[Row]) -> None:
         self.tokenizer: Any = Tokenizer.from_file(str(encoder_folder() / "tokenizer.json"))
@@ -98,7 +99,7 @@ class Sampler:
         return ids[first : first + most]
 
     def draw(self, at: int, turn: int) -> Sample:
-        rng = random.Random(f"{SEED} {turn} {at}")
+        rng = random.Random(f"{self.seed} {turn} {at}")
         ids, channel = self.crop_row(at, rng), self.rows[at]["channel"]
         if channel == "user" and len(ids) < 40 and rng.random() < JOINED_SHARE:
             other = self.crop_row(rng.choice(self.fine), rng)[: rng.randint(8, 60)]
@@ -117,7 +118,7 @@ class Sampler:
 
     def batches(self, size: int, turn: int) -> list[list[int]]:
         """Places of the rows of a pass once, in batches of similar length, in random order."""
-        rng = random.Random(f"{SEED} {turn}")
+        rng = random.Random(f"{self.seed} {turn}")
         places = self.places(turn)
         rng.shuffle(places)
         block = size * BLOCK
@@ -210,7 +211,7 @@ def fit(network: Supervisor, sampler: Sampler, loss_of: Loss, args: argparse.Nam
             turn = step // per_turn
             batches = sampler.batches(args.batch, turn)
         ids, mask, targets = tensors([sampler.draw(at, turn) for at in batches[step % per_turn]])
-        torch.manual_seed(SEED + step)  # dropout, the same after an interruption
+        torch.manual_seed(sampler.seed + step)  # dropout, the same after an interruption
         with torch.autocast("cpu", dtype=torch.bfloat16):
             parts = network(ids, mask)
         loss = loss_of(parts, targets)

@@ -15,6 +15,9 @@ from collections import defaultdict
 from pathlib import Path
 from zlib import crc32
 
+from tokenizers import Tokenizer
+
+from models.encoder import encoder_folder
 from models.supervisor.recipe import data as first
 from models.supervisor.recipe import groups
 from models.supervisor.recipe.second.balance import describe, is_harmful, rebalance, unbalanced_features
@@ -22,6 +25,7 @@ from models.supervisor.recipe.second.contrast import compose_rows
 from models.supervisor.recipe.second.data import convert, public_without_choice, with_noise
 from models.supervisor.recipe.second.outputs import Row, make_row
 from models.supervisor.recipe.second.sources import FINE
+from models.supervisor.recipe.third.suffixes import suffixed
 from models.supervisor.recipe.third.targets import conclude, of_label
 
 SEED = 20_31
@@ -76,6 +80,13 @@ def capped(rows: list[Row], rng: random.Random) -> list[Row]:
     return found
 
 
+def pieces_of_words() -> list[str]:
+    """The words of the encoder's vocabulary, and parts of words."""
+    tokenizer = Tokenizer.from_file(str(encoder_folder() / "tokenizer.json"))
+    found = {token.removeprefix("##") for token in tokenizer.get_vocab()}
+    return sorted(piece for piece in found if len(piece) > 1 and piece.isalpha())
+
+
 def choice_row(row: Row) -> Row:
     """A choice row as a validation row: what it says of the outputs."""
     if not row["label"]:
@@ -113,7 +124,7 @@ def prepare(folder: Path) -> list[Row]:
         if row["source"] == "own/definition" or not (overlaps(row["text"]) or twins.is_twin(row))
     ]
     rows = [row | {"targets": conclude(row["targets"], row["channel"])} for row in capped(kept, rng)]
-    train = rebalance(with_noise(rows, rng), rng)
+    train = rebalance(with_noise([*rows, *suffixed(rows, pieces_of_words(), rng)], rng), rng)
     rng.shuffle(train)
     return train
 

@@ -40,7 +40,8 @@ COLUMN_WEIGHTS = WEIGHTS | {INJECTION: 3.0}
 class SpanSampler(Sampler):
     """Turns rows into samples that end with a span."""
 
-    plenty = 1000
+    plenty = 2000
+    seed = SEED
 
     def __init__(self, rows: list[Row]) -> None:
         super().__init__(rows)
@@ -70,7 +71,7 @@ class SpanSampler(Sampler):
         return max(0, end - INSIDE), end
 
     def draw(self, at: int, turn: int) -> Sample:
-        rng = random.Random(f"{SEED} {turn} {at}")
+        rng = random.Random(f"{self.seed} {turn} {at}")
         first, end = self.ending(at, rng)
         ids, channel = self.ids[at][first:end], self.rows[at]["channel"]
         others = self.fine_of.get(channel, ())
@@ -92,10 +93,13 @@ def loss_of(found: torch.Tensor, targets: torch.Tensor, smoothing: float = 0.01)
 
 
 def main() -> None:
-    args = options(__doc__, "build/supervisor-third").parse_args()
-    torch.manual_seed(SEED)
+    parser = options(__doc__, "build/supervisor-third")
+    parser.add_argument("--seed", type=int, default=SEED, help="of what is drawn: two trainings may be averaged")
+    args = parser.parse_args()
+    torch.manual_seed(args.seed)
     torch.set_num_threads(args.threads)
     sampler = SpanSampler(read(args.data / f"{args.rows}.jsonl")[: args.limit or None])
+    sampler.seed = args.seed
     network = ThirdSupervisor(args.frozen)
     if args.start:
         network.load_state_dict(torch.load(args.start, weights_only=True)["weights"])
