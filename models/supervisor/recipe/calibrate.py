@@ -1,6 +1,7 @@
 """What scores mean: temperature and bias of each output, and its operating points.
 
-In: an exported folder, rows. Out: logits of the int8 file as it runs, points, and bias and temperature; finish.py writes them.
+In: an exported folder, rows. Out: logits of the int8 file as it runs, points, bias and temperature, for
+points.py.
 """
 
 from __future__ import annotations

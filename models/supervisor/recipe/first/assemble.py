@@ -1,11 +1,11 @@
 """Put depth 0 into a model folder: the table of n-grams, the first network by windows, and what they may clear.
 
-In: `ngrams.npz` of spans.py, the network of train.py, the folder of an encoder, the choice rows. Out: a new folder that reads
-in spans, and in it `depth.json`: what is cleared and lost. The limits are chosen on the choice rows, for messages and for
-tools' results apart: of the attacks that the encoder finds at its default point, at most `--lost` may be cleared. Where fewer
-than `LEAST` are found in tools' results, the limit of messages holds; where fewer are found in messages, nothing is cleared.
-The logit of a span that the encoder reads stays the encoder's, unless `--weight` adds depth 0: then `guardproxy model
-calibrate` must choose the points again.
+In: `ngrams.npz` of spans.py, the network of train.py, the folder of an encoder, the validation rows, which begin with the
+choice rows. Out: a new folder that reads in spans, and in it `depth.json`: what is cleared and lost. First the encoder reads
+all spans, and calibration and points are chosen. Then the limits are chosen on the choice rows, for messages and for tools'
+results apart: of the attacks that the encoder finds at its default point, at most `--lost` may be cleared. Where fewer than
+`LEAST` are found in tools' results, the limit of messages holds; where fewer are found in messages, nothing is cleared. The
+logit of a span that the encoder reads stays the encoder's, unless `--weight` adds depth 0.
 """
 
 from __future__ import annotations
@@ -23,14 +23,17 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from guardproxy.inference import Settings, load, tokens
+from guardproxy.inference import tokens
 from guardproxy.inference.depth import DepthZero
-from guardproxy.inference.model import ANY, FIRST_STAGE, GPU_FILE, NGRAMS, Model
+from guardproxy.inference.model import ANY, FIRST_STAGE, GPU_FILE, NGRAMS, Calibration, Model
 from guardproxy.inference.models import read as read_model
 from guardproxy.lab import configure, listed_files
 from models.supervisor.recipe import groups
+from models.supervisor.recipe.calibrate import logits
 from models.supervisor.recipe.data import data_folder
 from models.supervisor.recipe.first.spans import COLUMNS, MOST_CHARS, SPAN_ROOM, TOOL, Table
+from models.supervisor.recipe.points import Chosen, choose
+from models.supervisor.recipe.rows import read
 from models.supervisor.recipe.second.outputs import KINDS, Row
 
 NETWORK = 1.5
@@ -38,6 +41,8 @@ NETWORK = 1.5
 SLOPE = 0.25
 """What depth 0 counts in the logit of a span that is cleared."""
 LOST, LEAST = 0.02, 300
+LEAST_POSITIVES = 20
+"""Texts to be found by an output, below which its logits are left as they are."""
 ESTIMATE = 0.3
 """The estimate at the limit, if the default point is not lower: where the scores of cleared spans end."""
 COLUMN_OF = dict.fromkeys(("injection", "jailbreak", "embedded_instruction"), 0) | dict.fromkeys((*KINDS, "harmful"), 1)
@@ -85,34 +90,33 @@ def highest(model: Model, rows: Sequence[Row]) -> Values:
     return np.array(found)
 
 
-def found_by_encoder(folder: Path, rows: Sequence[Row], kept: Path) -> NDArray[np.bool_]:
-    """For each row and each of `COLUMNS` whether it is an attack of that kind that the encoder finds, (rows, columns).
+def found_by_encoder(values: Values, rows: Sequence[Row], model: Model) -> NDArray[np.bool_]:
+    """For each row and each of `COLUMNS` whether it is an attack of that kind that is found at the default point.
 
-    `kept`: where the answers go, since the encoder takes minutes.
+    `values`: logits of the outputs, (rows, outputs), before calibration. Returns (rows, columns).
     """
-    scorer = load(folder, settings=Settings(threads=1, workers=1, remembered=0))
-    known = json.loads(kept.read_text()) if kept.exists() else {}
-    if known.get("digest") == scorer.digest and len(known["found"]) == len(rows):
-        return np.array(known["found"], bool)
-    found = []
-    for row in tqdm(rows, desc="encoder", unit="text", mininterval=30):
-        wanted = [row["label"] == 1 and label in row["labels"] for label in COLUMNS]
-        if any(wanted):
-            (scores,) = scorer.score([row["text"][:MOST_CHARS]], row["channel"])
-            points = scorer.points_in(row["channel"])
-            for at, label in enumerate(COLUMNS):
-                outputs = scorer.labels[label].get(row["channel"], scorer.labels[label][ANY])
-                reached = any(scores[output] >= points[output][scorer.default_point] for output in outputs)
-                wanted[at] = wanted[at] and reached
-        found.append(wanted)
-    kept.write_text(json.dumps({"digest": scorer.digest, "found": found}))
-    return np.array(found, bool)
+    found = np.zeros((len(rows), len(COLUMNS)), np.bool_)
+    places = {name: at for at, name in enumerate(model.outputs)}
+    for at, row in enumerate(rows):
+        points = model.points_in(row["channel"])
+        for column, label in enumerate(COLUMNS):
+            if row["label"] == 1 and label in row["labels"]:
+                outputs = asked(model, label, row["channel"])
+                found[at, column] = any(
+                    score(values[at, places[name]], model.calibration[name]) >= points[name][model.default_point]
+                    for name in outputs
+                )
+    return found
 
 
-def is_stranger(row: Row) -> bool:
-    """Whether a choice row is of a source that left training with the third generation, or made of such rows. An encoder that
-    was trained on it finds more of it than it will of other attacks."""
-    return row["source"].startswith("choice/") or row["source"] in {source.name for source in groups.STRANGERS}
+def asked(model: Model, label: str, kind: str) -> Sequence[str]:
+    """The outputs behind a label, or the output of that name."""
+    of_kind = model.labels.get(label)
+    return of_kind.get(kind, of_kind[ANY]) if of_kind else (label,)
+
+
+def score(logit: float, calibration: Calibration) -> float:
+    return float(1 / (1 + np.exp(-(logit - calibration.bias) / calibration.temperature)))
 
 
 def limits(values: Values, found: NDArray[np.bool_], tools: NDArray[np.bool_], lost: float) -> Values:
@@ -192,46 +196,67 @@ def write(folder: Path, config: Mapping[str, Any]) -> Model:
     return read_model(folder)
 
 
-def assemble(table: Table, network: Path, encoder: Path, out: Path, rows: Sequence[Row], found: NDArray[np.bool_],
-             lost: float = LOST, weight: float = 0.0) -> dict[str, Any]:  # fmt: skip
-    """Writes the folder; returns what `depth.json` says. `found`: see `found_by_encoder`."""
+def whole(table: Table, network: Path, encoder: Path, out: Path) -> Model:
+    """Writes a folder that reads in spans and clears nothing."""
     out.mkdir(parents=True)
     for name in listed_files(encoder):
         if name not in (FIRST_STAGE, NGRAMS):
             shutil.copyfile(encoder / name, out / name)
     write_windows(network, out / FIRST_STAGE)
     table.quantized().tofile(out / NGRAMS)
-    model, base = read_model(encoder), json.loads((encoder / "config.json").read_text("utf-8"))
-    nothing = np.full((2, len(COLUMNS)), -np.inf)
-    whole = configuration(base, table, nothing, model)
-    values = highest(write(out, whole), rows)
+    return write(out, configuration(config_of(out), table, nothing(), read_model(encoder)))
+
+
+def nothing() -> Values:
+    """Limits that clear nothing."""
+    return np.full((2, len(COLUMNS)), -np.inf)
+
+
+def config_of(folder: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((folder / "config.json").read_text("utf-8"))
+    return found
+
+
+def rescale(table: Table, model: Model, chosen: Chosen) -> Model:
+    """Gives a folder that clears nothing a calibration and points."""
+    config = config_of(model.folder) | chosen.as_config()
+    # What a cleared span scores follows from the calibration, which must be read first.
+    return write(model.folder, configuration(config, table, nothing(), write(model.folder, config)))
+
+
+def clear(table: Table, model: Model, rows: Sequence[Row], found: NDArray[np.bool_], lost: float = LOST,
+          weight: float = 0.0) -> dict[str, Any]:  # fmt: skip
+    """Gives the folder of `whole` its limits; returns what `depth.json` says. `found`: see `found_by_encoder`."""
+    values = highest(model, rows)
     tools = np.array([row["channel"] == TOOL for row in rows])
-    values -= tools[:, None] * shift(table, nothing)  # of the folder that clears nothing yet
+    values -= tools[:, None] * shift(table, nothing())  # of the folder that clears nothing yet
     below = limits(values, found, tools, lost)
-    write(out, configuration(base, table, below, model, weight))
+    write(model.folder, configuration(config_of(model.folder), table, below, model, weight))
     moved = values + tools[:, None] * shift(table, below)
     report = {"lost": lost, "below": below.tolist(), **shares(moved, found, rows, below[0])}
-    (out / "depth.json").write_text(json.dumps(report, indent=1).replace("-Infinity", "null") + "\n")
+    (model.folder / "depth.json").write_text(json.dumps(report, indent=1).replace("-Infinity", "null") + "\n")
     return report
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, default=Path("build/supervisor-third"), help="holds ngrams.npz")
-    parser.add_argument("--network", type=Path, default=Path("models/supervisor/first_stage.onnx"))
-    parser.add_argument("--encoder", type=Path, default=Path("models/supervisor"), help="the encoder's model folder")
+    parser.add_argument("--network", type=Path, default=Path("build/supervisor-third/first_stage.onnx"))
+    parser.add_argument("--encoder", type=Path, default=Path("build/supervisor-third/model"), help="its model folder")
     parser.add_argument("--out", type=Path, default=Path("build/supervisor-third/spans"), help="the new folder")
     parser.add_argument("--lost", type=float, default=LOST, help="share of the found attacks that may be cleared")
-    parser.add_argument("--knows-strangers", action="store_true", help="the encoder was trained on the choice sources")
     parser.add_argument("--weight", type=float, default=0.0, help="of depth 0 in the logits of spans that are read")
     args = parser.parse_args()
+    validation, table = read(args.data / "validation.jsonl"), Table.load(args.data / "ngrams.npz")
     rows = groups.choice_rows(data_folder())
-    found = found_by_encoder(args.encoder, rows, args.data / "choice-found.json")
-    if args.knows_strangers:
-        found[[is_stranger(row) for row in rows]] = False
-    table = Table.load(args.data / "ngrams.npz")
-    report = assemble(table, args.network, args.encoder, args.out, rows, found, args.lost, args.weight)
-    print(json.dumps(report, indent=1))
+    if any(row["text"] != other["text"] for row, other in zip(rows, validation, strict=False)):
+        raise SystemExit(f"{args.data}/validation.jsonl does not begin with the choice rows: write it again")
+    model = whole(table, args.network, args.encoder, args.out)
+    values = logits(args.out, validation, model.outputs)
+    np.save(args.data / "span-logits.npy", values)
+    model = rescale(table, model, choose(values, validation, model.outputs, LEAST_POSITIVES))
+    found = found_by_encoder(values[: len(rows)], rows, model)
+    print(json.dumps(clear(table, model, rows, found, args.lost, args.weight), indent=1))
 
 
 if __name__ == "__main__":

@@ -20,12 +20,12 @@ import numpy as np
 import torch
 
 from models.encoder import write_tokenizer
-from models.supervisor.recipe.calibrate import logits, points, points_beside, scale, scores, weights
+from models.supervisor.recipe.calibrate import logits
 from models.supervisor.recipe.export import SECOND, Reading, write_config, write_graphs
+from models.supervisor.recipe.points import choose
 from models.supervisor.recipe.rows import read
-from models.supervisor.recipe.second.balance import is_harmful
 from models.supervisor.recipe.second.network import CHANNEL_TOKENS, ComposedSupervisor, Supervisor
-from models.supervisor.recipe.second.outputs import JAILBREAK, OUTPUTS, Row
+from models.supervisor.recipe.second.outputs import OUTPUTS, Row
 from models.supervisor.recipe.sources import INJECTION
 
 VERSION = "3"
@@ -33,22 +33,12 @@ LABELS = {"injection": {"any": list(INJECTION)}, "content": {"any": ["harmful"]}
 """An override is an attack in a tool's result too. `content`: harm of any kind at one operating point."""
 TOKENS = CHANNEL_TOKENS | dict.fromkeys(("metadata", "unmapped"), CHANNEL_TOKENS["user"])
 """Fields beside the messages are the client's words, like a user's message."""
-ALIKE = {"user": ("user", "metadata", "unmapped"), "tool_result": ("tool_result",)}
-"""Kinds of channel with points of their own, and the kinds that share them."""
-MAIN = {"user": INJECTION, "tool_result": INJECTION[::-1]}
-"""The output by which most attacks in a kind of channel are found, which gets points of its own there, and the other."""
-DOUBTFUL = ("own/documents:held", ":rest")
-"""Harmless rows that are ambiguous on purpose, or of whose content nothing is known: no point rests on them."""
-
-
-UNTOUCHED = {"bias": 0.0, "temperature": 1.0}
 
 
 @dataclass(frozen=True, slots=True)
 class Generation:
     """What differs between generations: the network in training and in the graph, and what its configuration says.
 
-    `direct`: an output that is an attack of any kind by itself, with points of its own in each kind of channel.
     `least_positives`: texts to be found by an output, below which its logits are left as they are.
     """
 
@@ -58,23 +48,10 @@ class Generation:
     labels: Mapping[str, Mapping[str, Sequence[str]]]
     version: str
     reading: Reading
-    direct: str | None = None
     least_positives: int = 1
 
 
 SECOND_GENERATION = Generation(Supervisor, ComposedSupervisor, OUTPUTS, LABELS, VERSION, SECOND)
-
-
-def is_fine(row: Row) -> bool:
-    """Whether a row counts as a harmless text for the points."""
-    return not is_harmful(row) and row["targets"].get("harmful") == 0 and not row["source"].endswith(DOUBTFUL)
-
-
-def is_positive(row: Row, output: str) -> bool:
-    """Whether a row is to be found by an output; `injection` finds attacks of any kind."""
-    if output == "injection":
-        return is_positive(row, JAILBREAK) or is_positive(row, "order")
-    return bool(row["targets"].get("order" if output == "embedded_instruction" else output) == 1)
 
 
 def write_folder(checkpoint: Path, folder: Path, rows: list[Row], generation: Generation = SECOND_GENERATION) -> None:
@@ -97,32 +74,18 @@ def write_points(folder: Path, kept: Path, rows: list[Row], generation: Generati
     write_config(folder, {}, {}, outputs, labels, version, TOKENS, {}, reading)
     values = logits(folder, rows, outputs)
     np.save(kept, values)
-    sources = np.array(["own" if row["source"].startswith("own/") else row["source"] for row in rows])
-    fine = np.array([is_fine(row) for row in rows])
-    level = points(values, fine, weights(sources, fine), outputs)
-    channels = np.array([row["channel"] for row in rows])
-    calibration, scored = {}, {}
-    for at, name in enumerate(outputs):
-        bad = np.array([is_positive(row, name) for row in rows])
-        calibration[name] = dict(UNTOUCHED)
-        if bad.sum() >= generation.least_positives:
-            calibration[name] = scale(values[:, at], bad, weights(sources, fine) + weights(sources, bad))
-        scored[name] = scores(level[name], calibration[name])
-        found = {point: int((values[bad, at] >= logit).sum()) for point, logit in level[name].items()}
-        print(f"{name}: {calibration[name]}, points {scored[name]}, validation positives found {found} of {bad.sum()}")
-    by_kind: dict[str, dict[str, dict[str, float]]] = {}
-    for kind, (main, other) in MAIN.items():
-        own = fine & (channels == kind)
-        weight = weights(sources, own)[own]
-        first, second = (values[own, outputs.index(name)] for name in (main, other))
-        of_kind = {main: scores(points_beside(first, second, weight, level[other]), calibration[main])}
-        if generation.direct:
-            alone = values[own, outputs.index(generation.direct)]
-            nothing = np.full_like(alone, -np.inf)
-            direct = points_beside(alone, nothing, weight, dict.fromkeys(level[other], 0.0))
-            of_kind[generation.direct] = scores(direct, calibration[generation.direct])
-        by_kind |= dict.fromkeys(ALIKE[kind], of_kind)
-    write_config(folder, calibration, scored, outputs, labels, version, TOKENS, by_kind, reading)
+    chosen = choose(values, rows, outputs, generation.least_positives)
+    write_config(
+        folder,
+        chosen.calibration,
+        chosen.operating_points,
+        outputs,
+        labels,
+        version,
+        TOKENS,
+        chosen.channel_points,
+        reading,
+    )
 
 
 def run(description: str | None, built: str, generation: Generation) -> None:

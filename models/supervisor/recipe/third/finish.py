@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from models.supervisor.recipe.export import Reading
 from models.supervisor.recipe.second.finish import LABELS, Generation, run
-from models.supervisor.recipe.third.network import INJECTION, OUTPUTS, ROOM, SPAN, ComposedThird, ThirdSupervisor
+from models.supervisor.recipe.third.network import OUTPUTS, ROOM, SPAN, ComposedThird, ThirdSupervisor
 
 READING = Reading(ROOM, SPAN, 0.5)
 THIRD_GENERATION = Generation(
-    ThirdSupervisor, ComposedThird, OUTPUTS, {"content": LABELS["content"]}, "4", READING, INJECTION, least_positives=20
+    ThirdSupervisor, ComposedThird, OUTPUTS, {"content": LABELS["content"]}, "4", READING, least_positives=20
 )
 
 
