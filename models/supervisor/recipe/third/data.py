@@ -26,6 +26,7 @@ from models.supervisor.recipe.second.data import convert, public_without_choice,
 from models.supervisor.recipe.second.outputs import Row, make_row
 from models.supervisor.recipe.second.sources import FINE
 from models.supervisor.recipe.third.suffixes import suffixed
+from models.supervisor.recipe.third.surroundings import surroundings
 from models.supervisor.recipe.third.targets import conclude, of_label
 
 SEED = 20_31
@@ -115,7 +116,8 @@ def prepare(folder: Path) -> list[Row]:
     rng = random.Random(SEED)
     twins = groups.twins(folder)
     old, _ = first.own_rows(rng)
-    mine = [convert(row) for row in old] + compose_rows(rng) + own_third(held=False) * OWN_REPEATS
+    own = own_third(held=False)
+    mine = [convert(row) for row in old] + compose_rows(rng) + own * OWN_REPEATS + surroundings(own, rng)
     _, report = first.held_out(folder)
     overlaps = first.overlap_filter(report)
     kept = [
