@@ -17,6 +17,7 @@ pytestmark = pytest.mark.export
 from models.supervisor.recipe.second.network import jailbreak  # noqa: E402
 from models.supervisor.recipe.second.outputs import JAILBREAK, PARTS, Row, make_row, targets  # noqa: E402
 from models.supervisor.recipe.second.train import UNKNOWN  # noqa: E402
+from models.supervisor.recipe.third.average import average  # noqa: E402
 from models.supervisor.recipe.third.network import OUTPUTS, ROOM, SPAN, ComposedThird  # noqa: E402
 from models.supervisor.recipe.third.train import COLUMN_WEIGHTS, COLUMNS, INSIDE, SpanSampler, loss_of  # noqa: E402
 
@@ -136,3 +137,14 @@ def test_the_outputs_of_the_graph_are_composed_of_the_columns() -> None:
     assert torch.equal(of[JAILBREAK], jailbreak(columns[:, :-1]))
     assert torch.equal(of["embedded_instruction"], columns[:, PARTS.index("order")])
     assert torch.equal(of["harmful"], columns[:, PARTS.index("harmful")])
+
+
+def test_the_mean_of_checkpoints_is_the_middle_of_each_weight(tmp_path: Path) -> None:
+    for name, value in (("a", 1.0), ("b", 4.0)):
+        weights = {"head": torch.full((2, 3), value), "half": torch.full((2,), value, dtype=torch.bfloat16)}
+        torch.save({"weights": weights, "step": 7, "total": 9, "losses": [value]}, tmp_path / name)
+    found: Any = average([tmp_path / "a", tmp_path / "b"])
+    assert found["weights"]["head"].tolist() == [[2.5] * 3] * 2
+    assert found["weights"]["half"].dtype == torch.bfloat16
+    assert found["weights"]["half"].tolist() == [2.5, 2.5]
+    assert (found["step"], found["total"]) == (7, 9)
