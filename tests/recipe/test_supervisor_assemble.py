@@ -16,27 +16,13 @@ pytestmark = pytest.mark.export
 
 from guardproxy.checks import Query  # noqa: E402
 from guardproxy.inference import Settings, load  # noqa: E402
-from guardproxy.inference.first_stage import Clearing, FirstStage  # noqa: E402
 from guardproxy.inference.models import find, read  # noqa: E402
-from guardproxy.inference.session import Session  # noqa: E402
 from models.encoder import write_sums  # noqa: E402
 from models.supervisor.recipe import groups  # noqa: E402
 from models.supervisor.recipe.first import assemble  # noqa: E402
 from models.supervisor.recipe.first.spans import COLUMNS, Table  # noqa: E402
 from models.supervisor.recipe.points import Chosen  # noqa: E402
 from tests.kit.span_models import table as random_table  # noqa: E402
-
-
-def test_the_windows_are_those_of_the_highest_score(tmp_path: Path) -> None:
-    source = find() / "first_stage.onnx"
-    assemble.write_windows(source, tmp_path / "windows.onnx")
-    stage = FirstStage(source, {name: Clearing(at, 0.0, 0.0) for at, name in enumerate(COLUMNS)}, COLUMNS)
-    windows = Session(tmp_path / "windows.onnx", 1)
-    for length in (1, 24, 25, 48, 49, 253):
-        ids = list(range(2000, 2000 + length))
-        logits = windows.rows("logits", input_ids=ids)
-        assert logits.shape == (-(-length // 24), 2)
-        assert stage.estimates(ids) == pytest.approx(1 / (1 + np.exp(-logits.max(0))), abs=1e-5)
 
 
 def test_limits_of_both_kinds_of_channel(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -82,7 +68,7 @@ def test_a_folder_loses_what_it_says(tmp_path: Path, encoder: Path, monkeypatch:
     rows = choice(200)
     found = np.array([[row["label"] == 1, False] for row in rows])
     table = Table(np.asarray(random_table() / 50, np.float32), np.zeros((2, 2), np.float32))
-    model = assemble.whole(table, find() / "first_stage.onnx", encoder, tmp_path / "out")
+    model = assemble.whole(table, encoder, tmp_path / "out")
     assert not model.clearing
     report = assemble.clear(table, model, rows, found, 0.1)
     assert report["injection"]["attacks"] == 100
@@ -94,7 +80,8 @@ def test_a_folder_loses_what_it_says(tmp_path: Path, encoder: Path, monkeypatch:
     outputs = tuple(scorer.model.clearing)
     judged = scorer.judge([Query(row["text"], outputs, kind=row["channel"]) for row in rows])
     lost = [all(piece.cleared for piece in pieces) for pieces, row in zip(judged, rows, strict=True) if row["label"]]
-    assert np.mean(lost) == pytest.approx(report["injection"]["lost"])
+    # The numbers of a configuration are rounded, so one text at a limit may stay.
+    assert report["injection"]["lost"] - 0.011 < np.mean(lost) <= report["injection"]["lost"] + 1e-9
     for pieces in judged:
         for piece in pieces:
             assert piece.cleared <= (max(piece.scores.values()) < assemble.ESTIMATE)
@@ -102,7 +89,7 @@ def test_a_folder_loses_what_it_says(tmp_path: Path, encoder: Path, monkeypatch:
 
 def test_new_points_move_the_scores_of_cleared_spans(tmp_path: Path, encoder: Path) -> None:
     table = Table(np.asarray(random_table() / 50, np.float32), np.zeros((2, 2), np.float32))
-    model = assemble.whole(table, find() / "first_stage.onnx", encoder, tmp_path / "out")
+    model = assemble.whole(table, encoder, tmp_path / "out")
     config = assemble.config_of(model.folder)
     keys = ("calibration", "operating_points", "channel_points")
     told = {name: config[name] for name in keys}

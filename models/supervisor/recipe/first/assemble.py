@@ -1,11 +1,11 @@
-"""Put depth 0 into a model folder: the table of n-grams, the first network by windows, and what they may clear.
+"""Put depth 0 into a model folder: the table of n-grams, and what it may clear.
 
-In: `ngrams.npz` of spans.py, the network of train.py, the folder of an encoder, the validation rows, which begin with the
-choice rows. Out: a new folder that reads in spans, and in it `depth.json`: what is cleared and lost. First the encoder reads
-all spans, and calibration and points are chosen. Then the limits are chosen on the choice rows, for messages and for tools'
-results apart: of the attacks that the encoder finds at its default point, at most `--lost` may be cleared. Where fewer than
-`LEAST` are found in tools' results, the limit of messages holds; where fewer are found in messages, nothing is cleared. The
-logit of a span that the encoder reads stays the encoder's, unless `--weight` adds depth 0.
+In: `ngrams.npz` of spans.py, the folder of an encoder, the validation rows, which begin with the choice rows. Out: a new
+folder that reads in spans, and in it `depth.json`: what is cleared and lost. First the encoder reads all spans, and calibration
+and points are chosen. Then the limits are chosen on the choice rows, for messages and for tools' results apart: of the attacks
+that the encoder finds at its default point, at most `--lost` may be cleared. Where fewer than `LEAST` are found in tools'
+results, the limit of messages holds; where fewer are found in messages, nothing is cleared. The logit of a span that the
+encoder reads stays the encoder's, unless `--weight` adds depth 0.
 """
 
 from __future__ import annotations
@@ -36,8 +36,6 @@ from models.supervisor.recipe.points import Chosen, choose
 from models.supervisor.recipe.rows import read
 from models.supervisor.recipe.second.outputs import KINDS, Row
 
-NETWORK = 1.5
-"""The weight of the network beside the n-grams. Chosen on the choice group: with 0.75 and 3 less is cleared."""
 SLOPE = 0.25
 """What depth 0 counts in the logit of a span that is cleared."""
 LOST, LEAST = 0.02, 300
@@ -49,27 +47,12 @@ COLUMN_OF = dict.fromkeys(("injection", "jailbreak", "embedded_instruction"), 0)
 Values = NDArray[np.float64]
 
 
-def write_windows(source: Path, target: Path) -> None:
-    """Writes the network of train.py without its last two steps: the logits of each window instead of the highest score."""
-    import onnx
-
-    model = onnx.load(str(source))
-    graph = model.graph
-    kept = [node for node in graph.node if node.op_type not in ("ReduceMax", "Sigmoid")]
-    kept[-1].output[0] = "logits"
-    del graph.node[:], graph.output[:]
-    graph.node.extend(kept)
-    shape = [1, "windows", len(COLUMNS)]
-    graph.output.append(onnx.helper.make_tensor_value_info("logits", onnx.TensorProto.FLOAT, shape))
-    onnx.save(model, str(target))
-
-
 def columns(table: Table, more: Values) -> list[dict[str, Any]]:
     """The `columns` of a configuration. `more`: what is added to the bias of tools' results."""
     return [
         {
             "scale": round(float(scale), 6),
-            "network": NETWORK,
+            "network": 0,
             "bias": {ANY: round(float(bias[0]), 4), TOOL: round(float(bias[1] + moved), 4)},
         }
         for scale, bias, moved in zip(table.scales(), table.bias.T, more, strict=True)
@@ -192,17 +175,16 @@ def shares(values: Values, found: NDArray[np.bool_], rows: Sequence[Row], limit:
 def write(folder: Path, config: Mapping[str, Any]) -> Model:
     """Writes the configuration and the sums, and reads the folder."""
     names = {name for name in (GPU_FILE, "model.onnx") if (folder / name).exists()}
-    configure(folder, config, {*names, "tokenizer.json", "config.json", NGRAMS, FIRST_STAGE})
+    configure(folder, config, {*names, "tokenizer.json", "config.json", NGRAMS})
     return read_model(folder)
 
 
-def whole(table: Table, network: Path, encoder: Path, out: Path) -> Model:
+def whole(table: Table, encoder: Path, out: Path) -> Model:
     """Writes a folder that reads in spans and clears nothing."""
     out.mkdir(parents=True)
     for name in listed_files(encoder):
         if name not in (FIRST_STAGE, NGRAMS):
             shutil.copyfile(encoder / name, out / name)
-    write_windows(network, out / FIRST_STAGE)
     table.quantized().tofile(out / NGRAMS)
     return write(out, configuration(config_of(out), table, nothing(), read_model(encoder)))
 
@@ -241,7 +223,6 @@ def clear(table: Table, model: Model, rows: Sequence[Row], found: NDArray[np.boo
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, default=Path("build/supervisor-third"), help="holds ngrams.npz")
-    parser.add_argument("--network", type=Path, default=Path("build/supervisor-third/first_stage.onnx"))
     parser.add_argument("--encoder", type=Path, default=Path("build/supervisor-third/model"), help="its model folder")
     parser.add_argument("--out", type=Path, default=Path("build/supervisor-third/spans"), help="the new folder")
     parser.add_argument("--lost", type=float, default=LOST, help="share of the found attacks that may be cleared")
@@ -251,7 +232,7 @@ def main() -> None:
     rows = groups.choice_rows(data_folder())
     if any(row["text"] != other["text"] for row, other in zip(rows, validation, strict=False)):
         raise SystemExit(f"{args.data}/validation.jsonl does not begin with the choice rows: write it again")
-    model = whole(table, args.network, args.encoder, args.out)
+    model = whole(table, args.encoder, args.out)
     values = logits(args.out, validation, model.outputs)
     np.save(args.data / "span-logits.npy", values)
     model = rescale(table, model, choose(values, validation, model.outputs, LEAST_POSITIVES))

@@ -102,7 +102,8 @@ def environment(rng: random.Random) -> Iterator[Row]:
             except UnicodeDecodeError:
                 continue
             left[path.suffix] -= 1
-            yield from parts(text, rng.choice(("tool_result",) * 3 + ("user",)), "environment", 3, rng, 3000)
+            source = f"environment:{path.suffix.lstrip('.') or 'other'}"
+            yield from parts(text, rng.choice(("tool_result",) * 3 + ("user",)), source, 3, rng, 3000)
 
 
 def planted(train: list[Row], harmless: list[Row], count: int, rng: random.Random) -> Iterator[Row]:

@@ -26,7 +26,7 @@ from models.supervisor.recipe.second.data import convert, public_without_choice,
 from models.supervisor.recipe.second.outputs import Row, make_row
 from models.supervisor.recipe.second.sources import FINE
 from models.supervisor.recipe.third.suffixes import suffixed
-from models.supervisor.recipe.third.surroundings import surroundings
+from models.supervisor.recipe.third.surroundings import results, surroundings
 from models.supervisor.recipe.third.targets import conclude, of_label
 
 SEED = 20_31
@@ -112,21 +112,28 @@ def validation(folder: Path) -> list[Row]:
 
 
 def prepare(folder: Path) -> list[Row]:
-    """Rows to train on, in random order."""
+    """Rows to train on, in random order. Real code and documents are not balanced: nearly all are harmless in use, too."""
     rng = random.Random(SEED)
     twins = groups.twins(folder)
     old, _ = first.own_rows(rng)
     own = own_third(held=False)
-    mine = [convert(row) for row in old] + compose_rows(rng) + own * OWN_REPEATS + surroundings(own, rng)
+    mine = [convert(row) for row in old] + compose_rows(rng) + own * OWN_REPEATS
     _, report = first.held_out(folder)
     overlaps = first.overlap_filter(report)
-    kept = [
-        row
-        for row in [*public_without_choice(folder, rng), *mine]
-        if row["source"] == "own/definition" or not (overlaps(row["text"]) or twins.is_twin(row))
-    ]
-    rows = [row | {"targets": conclude(row["targets"], row["channel"])} for row in capped(kept, rng)]
+
+    def kept(rows: list[Row]) -> list[Row]:
+        return [
+            row
+            for row in rows
+            if row["source"] == "own/definition" or not (overlaps(row["text"]) or twins.is_twin(row))
+        ]
+
+    def concluded(rows: list[Row]) -> list[Row]:
+        return [row | {"targets": conclude(row["targets"], row["channel"])} for row in rows]
+
+    rows = concluded(capped(kept([*public_without_choice(folder, rng), *mine]), rng))
     train = rebalance(with_noise([*rows, *suffixed(rows, pieces_of_words(), rng)], rng), rng)
+    train += concluded(kept([*surroundings(own, rng), *results(folder, report, rng)]))
     rng.shuffle(train)
     return train
 

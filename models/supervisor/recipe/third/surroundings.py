@@ -1,8 +1,8 @@
-"""Code and documents of this Python environment as tools' results: as they are, and with an order planted between two lines.
+"""Real code, documents and tools' results, read as tools' results: as they are, and with an order planted between two lines.
 
-In: training rows, whose orders are taken, and a seeded generator. Out: rows. Code, tables and documents are full of imperatives
-to people and machines, and they set how many orders are found without false alarms. The same seed and environment give
-the same rows.
+In: the data folder, this Python environment, training rows, whose orders are taken, and a seeded generator. Out: rows. Code,
+tables and documents are full of imperatives to people and machines. A network that saw few of them takes their form for an
+order, and then they set how many orders are found without false alarms. The same seed, data and environment give the same rows.
 """
 
 from __future__ import annotations
@@ -11,12 +11,16 @@ import random
 import re
 from collections.abc import Sequence
 from itertools import islice
+from pathlib import Path
 
-from models.supervisor.recipe.first.data import environment
+from models.supervisor.recipe import groups
+from models.supervisor.recipe.first.data import MORE, environment, more
 from models.supervisor.recipe.second.outputs import Row, make_row
-from models.supervisor.recipe.second.sources import FINE, ORDER
+from models.supervisor.recipe.second.sources import ORDER
 
-HARMLESS, PLANTED = 3000, 2000
+HARMLESS, PLANTED = 16_000, 3000
+OF_RESULTS = 2000
+"""Harmless parts of each public file of tools' results."""
 CHANNEL = "tool_result"
 OF_OWN = "own/third/"
 """Whose orders are planted: written one by one, not made of templates."""
@@ -39,12 +43,23 @@ def plant(text: str, order: str, rng: random.Random) -> tuple[str, list[int]]:
     return joined, [start, start + len(order)]
 
 
+def results(folder: Path, held: list[Row], rng: random.Random) -> list[Row]:
+    """Harmless parts of the public files of tools' results, but of those to choose with."""
+    strangers = {source.name for source in groups.STRANGERS}
+    others = {name for name, (channel, _) in MORE.items() if channel != CHANNEL}
+    by_source: dict[str, list[Row]] = {}
+    for row in more(folder, held, rng, strangers | others):
+        by_source.setdefault(row["source"], []).append(row)
+    return [row for rows in by_source.values() for row in rng.sample(rows, min(OF_RESULTS, len(rows)))]
+
+
 def surroundings(rows: Sequence[Row], rng: random.Random) -> list[Row]:
-    """`HARMLESS` harmless parts, and at most `PLANTED` others with an order; fewer in a small environment."""
+    """At most `PLANTED` parts of the environment with an order, and at most `HARMLESS` others; a small one has fewer."""
     planned = orders(rows)
-    parts = [row["text"] for row in islice(environment(rng), HARMLESS + min(PLANTED, len(planned)))]
-    found = [make_row(text, FINE, "environment", CHANNEL) for text in parts[:HARMLESS]]
-    for text, order in zip(parts[HARMLESS:], rng.sample(planned, len(planned)), strict=False):
-        whole, span = plant(text, order, rng)
+    planned = rng.sample(planned, min(PLANTED, len(planned)))
+    parts = list(islice(environment(rng), len(planned) + HARMLESS))
+    found = []
+    for row, order in zip(parts, planned, strict=False):
+        whole, span = plant(row["text"], order, rng)
         found.append(make_row(whole, ORDER, "own/planted", CHANNEL, span))
-    return found
+    return found + [row | {"channel": CHANNEL} for row in parts[len(planned) :]]
