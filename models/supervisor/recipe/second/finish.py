@@ -37,10 +37,7 @@ TOKENS = CHANNEL_TOKENS | dict.fromkeys(("metadata", "unmapped"), CHANNEL_TOKENS
 
 @dataclass(frozen=True, slots=True)
 class Generation:
-    """What differs between generations: the network in training and in the graph, and what its configuration says.
-
-    `least_positives`: texts to be found by an output, below which its logits are left as they are.
-    """
+    """What differs between generations: the network in training and in the graph, and what its configuration says."""
 
     network: Callable[[], Supervisor]
     composed: Callable[[Any], torch.nn.Module]
@@ -48,7 +45,6 @@ class Generation:
     labels: Mapping[str, Mapping[str, Sequence[str]]]
     version: str
     reading: Reading
-    least_positives: int = 1
 
 
 SECOND_GENERATION = Generation(Supervisor, ComposedSupervisor, OUTPUTS, LABELS, VERSION, SECOND)
@@ -74,7 +70,7 @@ def write_points(folder: Path, kept: Path, rows: list[Row], generation: Generati
     write_config(folder, {}, {}, outputs, labels, version, TOKENS, {}, reading)
     values = logits(folder, rows, outputs)
     np.save(kept, values)
-    chosen = choose(values, rows, outputs, generation.least_positives)
+    chosen = choose(values, rows, outputs)
     write_config(
         folder,
         chosen.calibration,

@@ -1,8 +1,8 @@
 """Write the graphs of a checkpoint of the third generation into a model folder, of which first/assemble.py makes what ships.
 
 In: `checkpoint.pt`, `validation.jsonl`. Out: `model.onnx`, `model.fp16.onnx`, `tokenizer.json`, a `config.json` that leaves
-logits alone, SHA256SUMS, and `parity.json` beside the checkpoint. The output `injection` is the label of that name. The composed
-outputs stay for policies that name them.
+logits alone, SHA256SUMS, and `parity.json` beside the checkpoint. The output `injection` is the label of that name. The
+composed outputs stay for policies that name them.
 """
 
 from __future__ import annotations
