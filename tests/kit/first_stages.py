@@ -47,8 +47,8 @@ def _node(operator: str, inputs: Iterable[str], output: str, attribute: bytes = 
     return _fields(*((1, name) for name in inputs), (2, output), (4, operator), *more)
 
 
-def _value(name: str, kind: int, width: int | str) -> bytes:
-    dimensions = (_fields((1, 1)), _fields((2, width) if isinstance(width, str) else (1, width)))
+def _value(name: str, kind: int, width: int | str, rows: int | str = 1) -> bytes:
+    dimensions = (_fields((2, size) if isinstance(size, str) else (1, size)) for size in (rows, width))
     shape = _fields(*((1, dimension) for dimension in dimensions))
     return _fields((1, name), (2, _fields((1, _fields((1, kind), (2, shape))))))
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import replace
 from functools import cache
 from typing import Any
 
@@ -20,6 +19,7 @@ from guardproxy.inference.batching import Row
 from guardproxy.inference.device import CPU
 from guardproxy.inference.kserve import KServe, KServeError
 from guardproxy.inference.meters import Registry
+from guardproxy.inference.model import FILES, GPU_FILE
 from guardproxy.inference.models import Models, Settings, find, load, read
 from guardproxy.inference.scorer import ModelScorer
 from guardproxy.inference.session import Session, local_network
@@ -163,7 +163,7 @@ def test_rows_of_about_one_length_share_a_call(stub: Stub) -> None:
 
 
 def test_the_server_gets_the_token_of_the_channel(stub: Stub) -> None:
-    model = replace(read(find()), channels={"user": 1, "tool_result": 2})
+    model = read(find())
     scorers = [
         ModelScorer(model, network, Registry().meters(name), 10, 0, 3)
         for name, network in (
@@ -172,10 +172,11 @@ def test_the_server_gets_the_token_of_the_channel(stub: Stub) -> None:
         )
     ]
     stub.opened += scorers
-    kinds: list[Kind] = ["user", "tool_result", "system"]
+    tokens: dict[int, Kind] = {number: kind for kind, number in model.channels.items()}
+    kinds: list[Kind | None] = [None, *tokens.values()]
     far, near = ([scorer.score(TEXTS, kind) for kind in kinds] for scorer in scorers)
     assert far == near
-    assert len({str(scores) for scores in near}) == 3
+    assert len({str(scores) for scores in near}) == len(kinds) > 1
 
 
 def test_a_server_whose_rows_touch_each_other_is_asked_for_one_at_a_time(stub: Stub) -> None:
@@ -222,11 +223,14 @@ def logits(data: Any) -> dict[str, Any]:
     return {"outputs": [{"name": "logits", "data": data}]}
 
 
+COUNT = len(read(find()).outputs)
+
+
 @pytest.mark.parametrize(
     ("answer", "message"),
     [
-        (logits([1.0] * 10), "gave 10 logits for 1 rows of 9"),
-        (logits([1.0] * 7), "gave 7 logits for 1 rows of 9"),
+        (logits([1.0] * (COUNT + 1)), f"gave {COUNT + 1} logits for 1 rows of {COUNT}"),
+        (logits([1.0] * (COUNT - 2)), f"gave {COUNT - 2} logits for 1 rows of {COUNT}"),
         (logits([]), "gave 0 logits"),
         (logits("no"), "not a list of numbers"),
         (logits([True]), "not a list of numbers"),
@@ -263,16 +267,17 @@ def test_a_server_that_is_late_is_an_error_of_the_check(stub: Stub) -> None:
 
 
 def test_the_folder_need_not_hold_the_network(stub: Stub, tmp_path: Any) -> None:
-    """Who serves a model elsewhere keeps its tokenizer and its configuration here."""
+    """Who serves a model elsewhere keeps its tokenizer, its configuration and what reads before the network here."""
     import shutil
 
     from models.encoder import write_sums
 
     folder = tmp_path / "supervisor"
     folder.mkdir()
-    for name in ("config.json", "tokenizer.json"):
+    names = sorted({*FILES, *read(find()).files} - {"model.onnx", GPU_FILE})
+    for name in names:
         shutil.copy(find() / name, folder / name)
-    write_sums(folder, ("config.json", "tokenizer.json"))
+    write_sums(folder, names)
     models = Models((tmp_path,), Settings(url=stub.url))
     scorer = models.scorer("supervisor")
     stub.opened.append(scorer)

@@ -17,22 +17,25 @@ from guardproxy.errors import ConfigError, Shortage
 from guardproxy.inference.batching import Row
 from guardproxy.inference.meters import Registry
 from guardproxy.inference.model import Model
-from guardproxy.inference.models import Models, Settings, find, read
+from guardproxy.inference.models import Models, Settings, find, load, read
 from guardproxy.inference.scorer import ModelScorer
 from guardproxy.inference.serving import Serving, SharedCapacityError, SharedScorer
+from tests.kit.piece_models import OUTPUTS, piece_model
+from tests.kit.plain_texts import ATTACKS, ORDINARY, PASSAGE
 from tests.kit.span_models import span_model, span_scorer
 
 pytestmark = pytest.mark.heavy
 
 
 @cache
-def shipped() -> Model:
-    return read(find())
+def made() -> Model:
+    """A model that reads pieces and has a first stage."""
+    return piece_model(first_stage=True)
 
 
 def across(first: float) -> list[float]:
     """Logits of a row: this one for the first output, which is `jailbreak`, and another for each of the others."""
-    return [first - column for column in range(len(shipped().outputs))]
+    return [first - column for column in range(len(OUTPUTS))]
 
 
 class Lengths:
@@ -66,7 +69,7 @@ class Served:
         self.network = Lengths()
         self.registry = CollectorRegistry()
         self.queue = 3
-        self.model = shipped()
+        self.model = made()
         self.asked: list[str] = []
         self.server: asyncio.AbstractServer | None = None
         self.clients: list[SharedScorer] = []
@@ -76,13 +79,13 @@ class Served:
         if name == "unknown":
             raise ConfigError("no model `unknown` is installed")
         meters = Registry(CollectorRegistry()).meters(name)
-        made = ModelScorer(self.model, lambda pad, rows: self.network, meters, self.queue, 0)
+        scorer = ModelScorer(self.model, lambda pad, rows: self.network, meters, self.queue, 0)
         self.network.ran.clear()
         self.network.begun.clear()
-        return made
+        return scorer
 
     async def client(self, model: Model | None = None) -> SharedScorer:
-        self.clients.append(await asyncio.to_thread(SharedScorer, model or shipped(), self.path))
+        self.clients.append(await asyncio.to_thread(SharedScorer, model or made(), self.path))
         return self.clients[-1]
 
     async def close(self) -> None:
@@ -115,18 +118,19 @@ async def judge(scorer: SharedScorer, text: str) -> float:
 async def test_the_answers_are_those_of_the_scorer_behind_it(served: Served) -> None:
     scorer = await served.client()
     own = served.scorer("supervisor")
-    texts = ("one two \ud800", "word " * 700, "")
+    texts = ("one two \ud800", "word " * 300 + "attack " + "word " * 399, "")
     queries = [query for text in texts for first_stage in (False, True) for query in ask(text, first_stage)]
     expected = await asyncio.wrap_future(own.submit(queries))
     assert await asyncio.wrap_future(scorer.submit(queries)) == expected
     assert await asyncio.to_thread(scorer.judge, queries) == expected
     assert [len(pieces) for pieces in expected] == [1, 1, 4, 4, 1, 1]
+    assert {piece.cleared for piece in expected[3]} == {True, False}
     assert (scorer.digest, scorer.outputs, scorer.default_point) == (own.digest, own.outputs, "1%")
     assert (scorer.labels, scorer.points) == (own.labels, own.points)
 
 
 async def test_the_channel_of_a_text_is_passed_on(served: Served) -> None:
-    served.model = replace(shipped(), channels={"user": 1})
+    served.model = replace(made(), channels={"user": 1})
     scorer = await served.client(served.model)
     texts = [Query("one", ("jailbreak",), False, kind) for kind in ("user", "system", None)]
     judged = await asyncio.wrap_future(scorer.submit(texts))
@@ -154,6 +158,27 @@ async def test_a_model_that_reads_in_spans_is_served_too(tmp_path: Path) -> None
     await served.close()
     assert answered == expected
     assert {piece.cleared for piece in expected[0]} == {True, False}
+
+
+class ServedModels(Served):
+    """Serves the models of this machine, each with its own network."""
+
+    def scorer(self, name: str) -> ModelScorer:
+        return load(find(name), settings=Settings(workers=1, remembered=0))
+
+
+async def test_the_shipped_model_is_served_too(tmp_path: Path) -> None:
+    served = ServedModels(tmp_path / "models")
+    served.model = read(find())
+    served.server = await Serving(served.scorer).start(served.path)
+    scorer = await served.client(served.model)
+    texts = (ATTACKS[0], ORDINARY[0], PASSAGE * 10 + ATTACKS[0])
+    asked = [(text, first_stage, kind) for text in texts for first_stage in (True, False) for kind in ("user", None)]
+    queries = [Query(text, served.model.outputs, first_stage, kind) for text, first_stage, kind in asked]
+    answered = await asyncio.wrap_future(scorer.submit(queries))
+    await served.close()
+    assert answered == served.scorer("supervisor").judge(queries)
+    assert scorer.clears_from("user") == served.model.clears_from("user")
 
 
 async def test_answers_come_in_any_order(served: Served) -> None:
@@ -215,14 +240,14 @@ async def test_a_process_that_goes_fails_those_who_wait_and_is_asked_again_when_
 
 async def test_another_model_under_the_name_is_refused(served: Served) -> None:
     with pytest.raises(ConfigError, match=r"does not serve `supervisor`: the model `supervisor` changed while"):
-        await served.client(replace(shipped(), digest="sha256:other"))
+        await served.client(replace(made(), digest="sha256:other"))
     with pytest.raises(ConfigError, match=r"does not serve `unknown`: no model `unknown` is installed"):
-        await served.client(replace(shipped(), folder=Path("unknown")))
+        await served.client(replace(made(), folder=Path("unknown")))
 
 
 async def test_a_process_that_is_not_there_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="does not serve `supervisor`: FileNotFoundError"):
-        await asyncio.to_thread(SharedScorer, shipped(), tmp_path / "nothing")
+        await asyncio.to_thread(SharedScorer, made(), tmp_path / "nothing")
 
 
 async def test_who_says_nonsense_is_hung_up_on(served: Served) -> None:
@@ -233,7 +258,7 @@ async def test_who_says_nonsense_is_hung_up_on(served: Served) -> None:
 
 
 async def test_models_of_a_process_are_asked_for_over_its_socket(served: Served) -> None:
-    models = Models(settings=Settings(socket=served.path))
+    models = Models((made().folder.parent,), Settings(socket=served.path))
     scorer = await asyncio.to_thread(models.scorer, "supervisor")
     assert isinstance(scorer, SharedScorer)
     served.clients.append(scorer)
