@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +15,13 @@ pytestmark = pytest.mark.export
 
 from guardproxy.checks import Query  # noqa: E402
 from guardproxy.inference import Settings, load  # noqa: E402
+from guardproxy.inference.model import FIRST_STAGE, Model  # noqa: E402
 from guardproxy.inference.models import find, read  # noqa: E402
-from models.encoder import write_sums  # noqa: E402
 from models.supervisor.recipe import groups  # noqa: E402
 from models.supervisor.recipe.first import assemble  # noqa: E402
 from models.supervisor.recipe.first.spans import COLUMNS, Table  # noqa: E402
 from models.supervisor.recipe.points import Chosen  # noqa: E402
+from tests.kit.piece_models import piece_model, with_first_stage  # noqa: E402
 from tests.kit.span_models import table as random_table  # noqa: E402
 
 
@@ -54,13 +54,8 @@ def choice(count: int) -> list[dict[str, Any]]:
 
 @pytest.fixture(scope="module")
 def encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The shipped encoder's folder without the files for a GPU."""
-    folder = tmp_path_factory.mktemp("encoder")
-    names = ("model.onnx", "tokenizer.json", "config.json", "first_stage.onnx")
-    for name in names:
-        shutil.copyfile(find() / name, folder / name)
-    write_sums(folder, names)
-    return folder
+    """An encoder's folder, which reads pieces, with a first stage that the new folder must not take over."""
+    return with_first_stage(tmp_path_factory.mktemp("encoder"))
 
 
 def test_a_folder_loses_what_it_says(tmp_path: Path, encoder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -70,6 +65,7 @@ def test_a_folder_loses_what_it_says(tmp_path: Path, encoder: Path, monkeypatch:
     table = Table(np.asarray(random_table() / 50, np.float32), np.zeros((2, 2), np.float32))
     model = assemble.whole(table, encoder, tmp_path / "out")
     assert not model.clearing
+    assert FIRST_STAGE not in model.files
     report = assemble.clear(table, model, rows, found, 0.1)
     assert report["injection"]["attacks"] == 100
     assert 0.05 < report["injection"]["lost"] <= 0.1
@@ -105,15 +101,16 @@ def test_new_points_move_the_scores_of_cleared_spans(tmp_path: Path, encoder: Pa
     assert {name: assemble.config_of(again.folder)[name] for name in keys} == told
 
 
-def test_an_attack_is_found_from_the_default_point_of_its_channel() -> None:
-    model = read(find())
+@pytest.mark.parametrize("model", [piece_model(), read(find())], ids=["pieces", "shipped"])
+def test_an_attack_is_found_from_the_default_point_of_its_channel(model: Model) -> None:
     rows = [
         groups.make_row("x", label, labels, "made", channel, "note")
         for label, labels, channel in (
             (1, groups.BOTH, "user"), (0, groups.BOTH, "user"), (1, ("content",), "user"), (1, groups.BOTH, "tool_result")
         )
     ]  # fmt: skip
-    for name, column in (("jailbreak", 0), ("embedded_instruction", 0), ("harmful", 1)):
+    behind = {label: model.labels[label]["any"] for label in COLUMNS}
+    for name in model.outputs:
         for row in rows:
             point = model.points_in(row["channel"])[name][model.default_point]
             scaling = model.calibration[name]
@@ -121,6 +118,6 @@ def test_an_attack_is_found_from_the_default_point_of_its_channel() -> None:
             for moved, is_found in ((1e-4, True), (-1e-4, False)):
                 values = np.full((1, len(model.outputs)), -50.0)
                 values[0, model.outputs.index(name)] = level + moved
-                wanted = [False, False]
-                wanted[column] = is_found and row["label"] == 1 and COLUMNS[column] in row["labels"]
+                asked = [name in behind[label] and label in row["labels"] for label in COLUMNS]
+                wanted = [is_found and row["label"] == 1 and is_asked for is_asked in asked]
                 assert assemble.found_by_encoder(values, [row], model).tolist() == [wanted]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import random
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -21,12 +20,12 @@ from guardproxy import inference  # noqa: E402
 from guardproxy.checks import Query  # noqa: E402
 from guardproxy.findings import KINDS  # noqa: E402
 from guardproxy.inference.first_stage import Clearing, FirstStage  # noqa: E402
-from guardproxy.inference.models import read as read_model  # noqa: E402
 from guardproxy.inference.reader import ModelReader  # noqa: E402
 from models.supervisor.recipe.first import choose, data, encoder, train  # noqa: E402
 from models.supervisor.recipe.first.network import COLUMNS, SPAN, WORD, FirstNetwork, write_graph  # noqa: E402
 from models.supervisor.recipe.second.outputs import Row  # noqa: E402
 from models.supervisor.recipe.second.start import encoder_weights  # noqa: E402
+from tests.kit.piece_models import piece_folder, piece_model  # noqa: E402
 
 SHIPPED = Path(__file__).parents[2] / "models" / "supervisor"
 TOKENS = 900
@@ -114,7 +113,7 @@ def test_the_network_learns_what_the_encoder_finds() -> None:
 
 
 def test_a_text_is_cut_as_the_proxy_cuts_it() -> None:
-    model = read_model(SHIPPED)
+    model = piece_model()
     reader = ModelReader(model, encoder.DIGITS)
     rows: list[Row] = [{"text": "one two three " * 200, "targets": FINE, "channel": "tool_result"}]
     rows.append({"text": "short", "targets": {"jailbreak": 1}, "channel": "user"})
@@ -246,7 +245,7 @@ def test_too_few_attacks_set_no_limit() -> None:
 
 def test_a_folder_gets_the_network_and_its_limits(network: Any, tmp_path: Path) -> None:
     folder = tmp_path / "model"
-    shutil.copytree(SHIPPED, folder, ignore=shutil.ignore_patterns("recipe", "*.png"))
+    piece_folder(folder)
     torch.manual_seed(3)
     other = FirstNetwork(torch.randn(30_522, WORD + 6)).eval()
     write_graph(other, tmp_path / "first_stage.onnx")
@@ -259,5 +258,5 @@ def test_a_folder_gets_the_network_and_its_limits(network: Any, tmp_path: Path) 
         }
     lowest = min(scorer.points_in(kind)["jailbreak"]["1%"] for kind in KINDS)
     assert scorer.model.clearing["jailbreak"].below == lowest
-    fine, content = scorer.judge([Query("A fine day", ("jailbreak",)), Query("A fine day", ("hate",))])
+    fine, content = scorer.judge([Query("A fine day", ("jailbreak",)), Query("A fine day", ("harmful",))])
     assert (fine[0].cleared, content[0].cleared) == (True, False)
