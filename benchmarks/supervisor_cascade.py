@@ -1,8 +1,9 @@
 """What the supervisor's first stage saves on ordinary traffic, for `benchmarks/supervisor.py`.
 
-In: a model folder with a first stage, the folder of data sets if there is one. Out: for what policies ask the time of a text
-with and without the first stage, and the share of pieces that it clears; and how fast the first stage reads by itself. Ways
-take turns on each text, so that other load meets both alike; times are the processor's own, tokenizing included.
+In: a model folder with a first stage or one that reads in spans, the folder of data sets if there is one. Out: for what
+policies ask the time of a text with and without the first stage, and the share of pieces that it clears; and how fast a text
+is read up to the encoder. Ways take turns on each text, so that other load meets both alike; times are the processor's own,
+tokenizing included.
 
 Run `python -m benchmarks.supervisor_cascade --data DIR [--model DIR] [--against DIR]` for the time by the length of a text:
 prints a table for `injection` in messages and tools' results. `--against`: another model folder, whose first stage is
@@ -23,9 +24,10 @@ from typing import Any
 import numpy as np
 
 from benchmarks import supervisor_traffic
-from guardproxy.checks._contract import Query
+from guardproxy.checks._contract import Query, Scorer
 from guardproxy.findings import Kind
 from guardproxy.inference import models as supervisor
+from guardproxy.inference.cache import Verdicts
 from guardproxy.inference.models import Settings
 from guardproxy.inference.scorer import ModelScorer
 from models.supervisor.recipe.second.ordinary import ordinary
@@ -33,6 +35,8 @@ from models.supervisor.recipe.second.ordinary import ordinary
 SEED = 20_28
 LENGTHS = {50: 100, 200: 40, 1000: 10, 20_000: 1}
 """Words of a text -> how many such texts are measured."""
+PARTS = frozenset(("jailbreak", "embedded_instruction"))
+"""Outputs that a model may have beside an output `injection`, of which they are parts."""
 Text = tuple[str, Kind]
 
 
@@ -46,15 +50,20 @@ def texts(data: Path | None, count: int) -> list[Text]:
     return [(row["text"], row["channel"]) for row in random.sample(rows, min(count, len(rows)))]
 
 
+def content(scorer: Scorer) -> tuple[str, ...]:
+    """The outputs that are about what a text says: neither behind the label `injection` nor a part of it."""
+    behind = scorer.labels.get("injection", {}).values()
+    injection = PARTS.union(*behind)
+    return tuple(output for output in scorer.outputs if output not in injection)
+
+
 def asked(scorer: ModelScorer) -> dict[str, dict[Kind, tuple[str, ...]]]:
     """Outputs of what policies ask, by kind of channel: injection, and any content."""
     behind = scorer.labels.get("injection", {})
-    injection = {output for outputs in behind.values() for output in outputs}
-    content = tuple(output for output in scorer.outputs if output not in injection)
     kinds: tuple[Kind, ...] = ("user", "tool_result", "system", "assistant")
     return {
         "injection": {kind: behind.get(kind, behind.get("any", ())) for kind in kinds},
-        "any content": dict.fromkeys(kinds, content),
+        "any content": dict.fromkeys(kinds, content(scorer)),
     }
 
 
@@ -85,18 +94,18 @@ def measure(folder: Path, data: Path | None, count: int) -> dict[str, Any]:
 
 
 def speed(scorer: ModelScorer, given: list[str]) -> dict[str, float]:
-    """Words a second on one core, with the tokenizer that the encoder needs as well and without it."""
+    """Words a second on one core up to the encoder, with the tokenizer that the encoder needs as well and without it."""
     reader = scorer.reader
-    reading = estimating = 0.0
+    cutting = reading = 0.0
     for text in given:
         begun = time.process_time()
-        rows = [reader.row(piece.ids) for piece in reader.pieces(text)]
-        read = time.process_time()
-        reader.estimates(rows, Query(text, tuple(scorer.model.clearing)))
-        reading += read - begun
-        estimating += time.process_time() - read
+        reader.pieces(text)
+        cut = time.process_time()
+        reader.read(Query(text, tuple(scorer.model.clearing)), Verdicts())
+        cutting += cut - begun
+        reading += time.process_time() - cut
     words = sum(len(text.split()) for text in given)
-    return {"with_tokenizer": words / (reading + estimating), "alone": words / estimating}
+    return {"with_tokenizer": words / reading, "alone": words / max(reading - cutting, 1e-9)}
 
 
 def long_texts(data: Path, words: int, count: int, random: Random) -> Iterator[Text]:

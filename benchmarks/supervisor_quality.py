@@ -34,6 +34,7 @@ from typing import TYPE_CHECKING, Any
 
 from tqdm import tqdm
 
+from benchmarks.supervisor_cascade import content
 from guardproxy.findings import Kind
 from guardproxy.inference.models import find
 from guardproxy.lab import Judge, JudgedRow, LabelledRow, interval, load_judge, report, with_verdicts
@@ -175,8 +176,7 @@ class Kept:
 def ours(task: str, asked: Sequence[Text], model: Path) -> list[JudgedRow] | None:
     """`None` when the model has no output for the task. A text is found at the model's own threshold."""
     scorer = load_judge(model)
-    injection = {output for outputs in scorer.labels["injection"].values() for output in outputs}
-    labels = ["injection"] if task == "injection" else [one for one in scorer.outputs if one not in injection]
+    labels = ["injection"] if task == "injection" else [*content(scorer)]
     if not labels:
         return None
     judges = {kind: Judge(scorer, {"labels": labels}, kind) for kind in {text.kind for text in asked}}

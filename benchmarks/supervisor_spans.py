@@ -1,11 +1,12 @@
 """What depth 0 costs and saves: a model that reads in spans against a model with a first stage that reads pieces.
 
-Run `python -m benchmarks.supervisor_spans --model DIR --out DIR [--baseline DIR] [--data DIR] [--turns N]`: prints two tables,
-writes `supervisor_spans.json` to the second folder. `--model`: a folder that reads in spans; `--baseline`: one that does not
-(default: the shipped one). `--data`: the folder of the data sets, for ordinary texts of all kinds; without it the texts are
-made up. All ways take turns on each text, so that other load meets them alike; times are the processor's own on one thread,
-tokenizing included, nothing remembered. The first table has the time of a text by its length and the share of its pieces or
-spans that are cleared, the second the time of the first stages by themselves for `TOKENS` tokens.
+Run `python -m benchmarks.supervisor_spans --baseline DIR --out DIR [--model DIR] [--data DIR] [--turns N]`: prints two
+tables, writes `supervisor_spans.json` to the folder `--out`. `--model`: a folder that reads in spans (default: the shipped
+one); `--baseline`: one that does not, such as that of an earlier release. `--data`: the folder of the data sets, for ordinary
+texts of all kinds; without it the texts are made up. All ways take turns on each text, so that other load meets them alike;
+times are the processor's own on one thread, tokenizing included, nothing remembered. The first table has the time of a text
+by its length and the share of its pieces or spans that are cleared, the second the time of the first stages by themselves for
+`TOKENS` tokens.
 """
 
 from __future__ import annotations
@@ -112,15 +113,18 @@ def alone(scorers: Mapping[str, ModelScorer], turns: int) -> dict[str, float]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", type=Path, required=True, help="model folder that reads in spans")
+    parser.add_argument("--model", type=Path, help="model folder that reads in spans (default: the shipped one)")
     parser.add_argument("--out", type=Path, required=True, help="folder for supervisor_spans.json")
-    parser.add_argument("--baseline", type=Path, help="model folder with a first stage (default: the shipped one)")
+    parser.add_argument("--baseline", type=Path, required=True, help="model folder that reads pieces")
     parser.add_argument("--data", type=Path, help="folder of the data sets")
     parser.add_argument("--turns", type=int, default=300, help="calls of each first stage by itself")
     parser.add_argument("--scale", type=float, default=1.0, help="what the numbers of texts are multiplied by")
     args = parser.parse_args()
     settings = Settings(threads=1, workers=1, remembered=0)
-    folders = {PIECES: args.baseline or supervisor.find(), SPANS: args.model}
+    folders = {PIECES: args.baseline, SPANS: args.model or supervisor.find()}
+    for name, folder in folders.items():
+        if (supervisor.read(folder).spans is not None) != (name == SPANS):
+            parser.error(f"{folder} does not read in {name}: name another folder, see --help")
     scorers = {name: supervisor.load(folder, settings=settings) for name, folder in folders.items()}
     print("| words | way | median, ms | mean, ms | cleared |\n|---|---|---|---|---|")
     load_average = os.getloadavg()[0]
