@@ -14,6 +14,7 @@ from prometheus_client import CollectorRegistry
 
 from guardproxy.checks._contract import Query
 from guardproxy.errors import ConfigError, Shortage
+from guardproxy.findings import Kind
 from guardproxy.inference.batching import Row
 from guardproxy.inference.meters import Registry
 from guardproxy.inference.model import Model
@@ -173,8 +174,13 @@ async def test_the_shipped_model_is_served_too(tmp_path: Path) -> None:
     served.server = await Serving(served.scorer).start(served.path)
     scorer = await served.client(served.model)
     texts = (ATTACKS[0], ORDINARY[0], PASSAGE * 10 + ATTACKS[0])
-    asked = [(text, first_stage, kind) for text in texts for first_stage in (True, False) for kind in ("user", None)]
-    queries = [Query(text, served.model.outputs, first_stage, kind) for text, first_stage, kind in asked]
+    kinds: tuple[Kind | None, ...] = ("user", None)
+    queries = [
+        Query(text, served.model.outputs, first_stage, kind)
+        for text in texts
+        for first_stage in (True, False)
+        for kind in kinds
+    ]
     answered = await asyncio.wrap_future(scorer.submit(queries))
     await served.close()
     assert answered == served.scorer("supervisor").judge(queries)
