@@ -67,8 +67,8 @@ class Model:
     `channels`: the number of the token that names a kind of channel to the network, after the first token of a row;
     empty for a network that knows no channels. `clearing`: for each output how the first stage clears rows; empty for a
     model without a first stage. `length_correction`: for a text of n pieces, each logit is lowered by this number times
-    ln n. `spans`: how depth 0 reads every span of a text, for a model whose encoder reads only rows that end with a span;
-    `None` for a model that reads pieces.
+    ln n; where `length_pieces` is not 0, n counts as at most so many. `spans`: how depth 0 reads every span of a text, for a
+    model whose encoder reads only rows that end with a span; `None` for a model that reads pieces.
     """
 
     folder: Path
@@ -87,6 +87,7 @@ class Model:
     default_point: str
     clearing: Mapping[str, Clearing]
     length_correction: float = 0.0
+    length_pieces: int = 0
     channel_points: Mapping[Kind, Mapping[str, Mapping[str, float]]] = field(default_factory=dict)
     spans: SpanReading | None = None
 
@@ -167,6 +168,7 @@ def read(folder: Path, remote: bool = False) -> Model:
         default_point=reading.default(),
         clearing=reading.clearing(outputs, FIRST_STAGE in files or in_spans is not None, in_spans),
         length_correction=reading.length_correction(),
+        length_pieces=reading.length_pieces(),
         channel_points=reading.channel_points(outputs),
         spans=in_spans,
     )
@@ -229,6 +231,12 @@ class _Reading:
             raise self.refuse("`length_correction` needs `sigmoid`: with `softmax` it would change no score")
         return float(correction)
 
+    def length_pieces(self) -> int:
+        most = self.config.get("length_pieces", 0)
+        if isinstance(most, bool) or not isinstance(most, int) or not 0 <= most <= _MOST_TOKENS:
+            raise self.refuse("`length_pieces` must be a whole number: from how many pieces on a text is lowered no further")
+        return most
+
     def special(self) -> Special:
         tokens = self.config.get("special", {})
         known = {"first", "last", "pad"}
@@ -270,8 +278,8 @@ class _Reading:
         if "spans" not in self.config:
             return None
         found = spans.read(self.path, self.config["spans"], outputs)
-        if self.activation() != "sigmoid" or self.length_correction():
-            raise self.refuse("`spans` needs `sigmoid` and no `length_correction`")
+        if self.activation() != "sigmoid":
+            raise self.refuse("`spans` needs `sigmoid`")
         if NGRAMS not in files or (found.has_network and FIRST_STAGE not in files):
             raise self.refuse(f"`spans` needs {NGRAMS}, and {FIRST_STAGE} where a `network` is not 0")
         return found

@@ -174,7 +174,7 @@ class ModelReader:
     def scores(self, logits: Sequence[float], pieces: int = 1, added: Sequence[float] = ()) -> tuple[float, ...]:
         """Returns the score of each output, 0.0 to 1.0, for a piece of a text that has so many pieces. `added`: what depth 0
         adds to the logits, if anything."""
-        lower = self._model.length_correction * math.log(pieces)
+        lower = self._model.length_correction * math.log(min(pieces, self._model.length_pieces or pieces))
         if added:
             logits = [logit + more for logit, more in zip(logits, added, strict=True)]
         scaled = [

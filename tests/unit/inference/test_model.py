@@ -82,6 +82,9 @@ def test_what_may_be_left_out_has_its_usual_value(tmp_path: Path) -> None:
 def test_the_length_correction_is_read(tmp_path: Path) -> None:
     folder = write(tmp_path, GOOD | {"activation": "sigmoid", "length_correction": 0.5})
     assert read(folder).length_correction == 0.5
+    assert read(folder).length_pieces == 0
+    folder = write(tmp_path, GOOD | {"activation": "sigmoid", "length_correction": 0.5, "length_pieces": 6})
+    assert read(folder).length_pieces == 6
 
 
 def test_an_output_that_was_never_calibrated_has_no_operating_points(tmp_path: Path) -> None:
@@ -221,6 +224,8 @@ def test_sums_that_leave_a_file_out_are_refused(tmp_path: Path) -> None:
         ({"activation": "sigmoid", "length_correction": -0.1}, "`length_correction` must be a number from 0 to 10"),
         ({"activation": "sigmoid", "length_correction": "1"}, "`length_correction` must be"),
         ({"length_correction": 0.5}, "`length_correction` needs `sigmoid`"),
+        ({"length_pieces": 2.5}, "`length_pieces` must be a whole number"),
+        ({"length_pieces": True}, "`length_pieces` must be a whole number"),
         ({"special": {"begin": "x"}}, "`special` must name the tokens"),
         ({"special": {"first": 1}}, "`special` must name the tokens"),
         ({"special": ["x"]}, "`special` must name the tokens"),

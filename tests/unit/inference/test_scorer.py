@@ -365,16 +365,17 @@ def test_scores_are_the_activation_of_scaled_logits(
     assert all(round(score, 6) == score for score in found)
 
 
-@given(st.floats(0, 3), st.integers(1, 1000), st.floats(-5, 5))
-def test_a_piece_of_a_long_text_needs_a_higher_logit(correction: float, pieces: int, logit: float) -> None:
+@given(st.floats(0, 3), st.integers(1, 1000), st.floats(-5, 5), st.integers(0, 40))
+def test_a_piece_of_a_long_text_needs_a_higher_logit(correction: float, pieces: int, logit: float, most: int) -> None:
     model = replace(
         piece_model(),
         outputs=("a",),
         calibration={"a": Calibration(1.0, 2.0)},
         length_correction=correction,
+        length_pieces=most,
     )
     it = ModelReader(model, 6)
-    assert it.scores([logit], pieces) == it.scores([logit - correction * math.log(pieces)])
+    assert it.scores([logit], pieces) == it.scores([logit - correction * math.log(min(pieces, most) if most else pieces)])
     assert it.scores([logit], 1) == it.scores([logit])
 
 

@@ -252,7 +252,7 @@ def changed(path: Sequence[Any], value: Any) -> dict[str, Any]:
         (["first_stage", "harm", "column"], 0, "`harm` must have the `column` that it has in `spans`"),
         (["first_stage", "other"], {"column": 0, "below": 0.1, "least": 0.6}, "`other` must have the `column`"),
         (["activation"], "softmax", "`spans` needs `sigmoid`"),
-        (["length_correction"], 0.5, "no `length_correction`"),
+        (["length_pieces"], -1, "`length_pieces` must be a whole number"),
         (["channels"], {"user": 1}, "`bias` must be the same for `tool_result` and `any`"),
         (["channels", "assistant"], 2, "`bias` must be the same for `tool_result` and `assistant`"),
     ],

@@ -38,6 +38,9 @@ from models.supervisor.recipe.second.outputs import KINDS, Row
 
 SLOPE = 0.25
 """What depth 0 counts in the logit of a span that is cleared."""
+CORRECTION, CORRECTED_PIECES = 1, 6
+"""The logit of a text of n spans is lowered by `CORRECTION` times ln n, as each span is another chance of a false alarm. Beyond
+so many spans it is lowered no further, or attacks in long texts would be lost. Chosen on the choice group."""
 LOST, LEAST = 0.02, 300
 LEAST_POSITIVES = 20
 """Texts to be found by an output, below which its logits are left as they are."""
@@ -147,7 +150,8 @@ def configuration(
         **base,
         "max_tokens": SPAN_ROOM,
         "overlap_tokens": 48,
-        "length_correction": 0,
+        "length_correction": CORRECTION,
+        "length_pieces": CORRECTED_PIECES,
         "first_stage": clearing,
         "spans": {"tokens": 48, "columns": columns(table, shift(table, below)), "outputs": parts},
     }
