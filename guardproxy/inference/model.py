@@ -234,7 +234,9 @@ class _Reading:
     def length_pieces(self) -> int:
         most = self.config.get("length_pieces", 0)
         if isinstance(most, bool) or not isinstance(most, int) or not 0 <= most <= _MOST_TOKENS:
-            raise self.refuse("`length_pieces` must be a whole number: from how many pieces on a text is lowered no further")
+            raise self.refuse(
+                "`length_pieces` must be a whole number: from how many pieces on a text is lowered no further"
+            )
         return most
 
     def special(self) -> Special:
@@ -280,6 +282,9 @@ class _Reading:
         found = spans.read(self.path, self.config["spans"], outputs)
         if self.activation() != "sigmoid":
             raise self.refuse("`spans` needs `sigmoid`")
+        least = 2 * spans.SPAN + 3  # with the first token, the last and that of the channel
+        if found.merges and folders.tokens_at_most(self.path, self.config) < least:
+            raise self.refuse(f"`spans`: `merge` needs `max_tokens` of at least {least}, so that a row holds two spans")
         if NGRAMS not in files or (found.has_network and FIRST_STAGE not in files):
             raise self.refuse(f"`spans` needs {NGRAMS}, and {FIRST_STAGE} where a `network` is not 0")
         return found

@@ -65,10 +65,12 @@ class ModelReader:
         self._calibration = [model.calibration[output] for output in model.outputs]
         self._first_stage = None
         self._depth = None
+        self._merges = False
         self._limits: ClearingLimits | None = None
         if model.spans:
             self._check_bias(model.spans)
             self._depth = DepthZero(model.spans, model.folder / NGRAMS, model.folder / FIRST_STAGE)
+            self._merges = model.spans.merges
             self._parts = [model.spans.parts.get(output) for output in model.outputs]
             self._limits = ClearingLimits(model.clearing, model.outputs)
         elif FIRST_STAGE in model.files:
@@ -209,11 +211,32 @@ class ModelReader:
     def _asked(self, query: Query) -> list[int]:
         return [self._numbers[output] for output in query.outputs]
 
+    def judges(self, verdicts: Verdicts, query: Query) -> list[int | None]:
+        """Returns for each piece of a text that was read the piece whose row judges it for this query; `None`: it is cleared.
+
+        A model that merges spans has every second of neighbouring open spans, from the last, judged by the row of the
+        next, which holds all of it. So a suspicious text has half as many rows.
+        """
+        found: list[int | None] = []
+        following: int | None = None  # the next piece, if its own row judges it
+        cleared = self.cleared(verdicts, query)
+        for at in reversed(range(len(cleared))):
+            if cleared[at]:
+                found.append(None)
+                following = None
+            elif self._merges and following is not None:
+                found.append(following)
+                following = None
+            else:
+                found.append(at)
+                following = at
+        return found[::-1]
+
     def open_pieces(self, verdicts: Verdicts, query: Query) -> list[int]:
-        """Returns the indexes of the pieces that the encoder must still judge for this query, of a text that was
+        """Returns the indexes of the pieces whose rows the encoder must still judge for this query, of a text that was
         read."""
-        pieces = zip(verdicts.scores, self.cleared(verdicts, query), strict=True)
-        return [at for at, (scores, is_cleared) in enumerate(pieces) if scores is None and not is_cleared]
+        wanted = dict.fromkeys(self.judges(verdicts, query))
+        return [at for at in wanted if at is not None and verdicts.scores[at] is None]
 
     def answer(self, verdicts: Verdicts, query: Query) -> tuple[ScoredPiece, ...]:
         """Returns the answer to a query of which no piece is open.
@@ -224,11 +247,11 @@ class ModelReader:
         scored = []
         if not self.is_read(verdicts, query):
             raise ValueError("a text was not judged; this is a bug")
-        cleared = self.cleared(verdicts, query)
-        for at, ((start, end), is_cleared) in enumerate(zip(verdicts.spans, cleared, strict=True)):
-            by_number = verdicts.first[at] if is_cleared else verdicts.scores[at]
+        judges = self.judges(verdicts, query)
+        for at, ((start, end), judge) in enumerate(zip(verdicts.spans, judges, strict=True)):
+            by_number = verdicts.first[at] if judge is None else verdicts.scores[judge]
             if by_number is None:
                 raise ValueError("a piece of the text was not judged; this is a bug")
             by_output = {output: by_number[self._numbers[output]] for output in query.outputs}
-            scored.append(ScoredPiece(start, end, by_output, is_cleared))
+            scored.append(ScoredPiece(start, end, by_output, judge is None))
         return tuple(scored)

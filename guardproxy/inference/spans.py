@@ -54,10 +54,11 @@ class DepthPart:
 @dataclass(frozen=True, slots=True)
 class SpanReading:
     """How a model reads in spans. An output that is not in `parts` is scored by the encoder alone, so no span is cleared for
-    it."""
+    it. `merges`: whether a row may judge the span before its own, too."""
 
     columns: tuple[Column, ...]
     parts: Mapping[str, DepthPart]
+    merges: bool = False
 
     @property
     def has_network(self) -> bool:
@@ -70,8 +71,10 @@ def read(path: Path, entry: Any, outputs: Sequence[str]) -> SpanReading:
 
     `path`: of the configuration, for messages.
     """
-    if not isinstance(entry, dict) or set(entry) != {"tokens", "columns", "outputs"}:
-        raise ConfigError(f"{path}: `spans` must have `tokens`, `columns` and `outputs`")
+    if not isinstance(entry, dict) or set(entry) - {"merge"} != {"tokens", "columns", "outputs"}:
+        raise ConfigError(f"{path}: `spans` must have `tokens`, `columns` and `outputs`, and may have `merge`")
+    if not isinstance(entry.get("merge", False), bool):
+        raise ConfigError(f"{path}: `spans`: `merge` must be true or false")
     if entry["tokens"] != SPAN:
         raise ConfigError(f"{path}: `spans`: `tokens` must be {SPAN}, the only length that is known")
     columns, by_output = entry["columns"], entry["outputs"]
@@ -82,6 +85,7 @@ def read(path: Path, entry: Any, outputs: Sequence[str]) -> SpanReading:
     return SpanReading(
         tuple(_column(path, column) for column in columns),
         {output: _part(path, output, part, len(columns)) for output, part in by_output.items()},
+        entry.get("merge", False),
     )
 
 

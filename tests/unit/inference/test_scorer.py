@@ -375,7 +375,9 @@ def test_a_piece_of_a_long_text_needs_a_higher_logit(correction: float, pieces: 
         length_pieces=most,
     )
     it = ModelReader(model, 6)
-    assert it.scores([logit], pieces) == it.scores([logit - correction * math.log(min(pieces, most) if most else pieces)])
+    assert it.scores([logit], pieces) == it.scores(
+        [logit - correction * math.log(min(pieces, most) if most else pieces)]
+    )
     assert it.scores([logit], 1) == it.scores([logit])
 
 

@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from copy import deepcopy
 from dataclasses import replace
 from functools import cache
+from itertools import groupby
 from pathlib import Path
 from tempfile import mkdtemp
 from typing import Any
@@ -59,8 +60,15 @@ def model() -> Model:
 
 
 @cache
-def scorer() -> tuple[ModelScorer, HashingEncoder]:
-    return span_scorer(model())
+def merging() -> Model:
+    """The same, but a row may judge two spans."""
+    spans = {**CONFIG["spans"], "merge": True}
+    return span_model(Path(mkdtemp()) / "merging", {**CONFIG, "max_tokens": 128, "spans": spans})
+
+
+@cache
+def scorer(merges: bool = False) -> tuple[ModelScorer, HashingEncoder]:
+    return span_scorer(merging() if merges else model())
 
 
 @cache
@@ -252,6 +260,8 @@ def changed(path: Sequence[Any], value: Any) -> dict[str, Any]:
         (["first_stage", "harm", "column"], 0, "`harm` must have the `column` that it has in `spans`"),
         (["first_stage", "other"], {"column": 0, "below": 0.1, "least": 0.6}, "`other` must have the `column`"),
         (["activation"], "softmax", "`spans` needs `sigmoid`"),
+        (["spans", "merge"], 1, "`merge` must be true or false"),
+        (["spans", "merge"], True, "`merge` needs `max_tokens` of at least 99"),
         (["length_pieces"], -1, "`length_pieces` must be a whole number"),
         (["channels"], {"user": 1}, "`bias` must be the same for `tool_result` and `any`"),
         (["channels", "assistant"], 2, "`bias` must be the same for `tool_result` and `assistant`"),
@@ -305,17 +315,18 @@ def test_a_row_ends_with_its_span_and_begins_as_early_as_it_may(count: int) -> N
     assert [start for start, _ in pieces] == [max(0, end - ROOM) for _, end in pieces]
 
 
-def expected(query: Query, encoder: HashingEncoder) -> list[tuple[dict[str, float], bool]]:
+def expected(query: Query, encoder: HashingEncoder, merges: bool) -> list[tuple[dict[str, float], bool]]:
     """The scores of each span and whether it is cleared, worked out by hand."""
     spans = model().spans
     assert spans
+    room = (merging() if merges else model()).max_tokens - 3
     encoding = tokenizer().encode(query.text.encode("utf-8", "replace").decode(), add_special_tokens=False)
     zero = DepthZero(spans, model().folder / NGRAMS, model().folder / FIRST_STAGE)
     found = []
     for at, logits in enumerate(zero.logits(query.text, encoding.ids, encoding.offsets, query.kind).tolist()):
         end = min(len(encoding.ids), SPAN * (at + 1))
         token = {"user": [1], "tool_result": [2], "document": [2]}.get(query.kind or "", [])
-        row = (101, *token, *encoding.ids[max(0, end - ROOM) : end], 102)
+        row = (101, *token, *encoding.ids[max(0, end - room) : end], 102)
 
         def score(output: str, logit: float, added: float) -> float:
             calibration = model().calibration[output]
@@ -329,6 +340,11 @@ def expected(query: Query, encoder: HashingEncoder) -> list[tuple[dict[str, floa
         of_encoder = dict(zip(OUTPUTS, encoder.logits(row), strict=True))
         both = {output: score(output, of_encoder[output], added.get(output, 0.0)) for output in query.outputs}
         found.append(({output: alone[output] for output in query.outputs} if cleared else both, cleared))
+    if merges:
+        for _, run in groupby(range(len(found)), lambda at: found[at][1]):
+            places = list(run)
+            for at in places[-2::-2]:
+                found[at] = found[at] if found[at][1] else found[at + 1]
     return found
 
 
@@ -338,15 +354,29 @@ queries = st.builds(
 
 
 @settings(max_examples=60, deadline=None)
-@given(queries)
-def test_a_score_is_that_of_both_logits_and_a_cleared_span_keeps_that_of_depth_0(query: Query) -> None:
-    judging, encoder = scorer()
+@given(queries, st.booleans())
+def test_a_score_is_that_of_both_logits_and_a_cleared_span_keeps_that_of_depth_0(query: Query, merges: bool) -> None:
+    judging, encoder = scorer(merges)
     encoder.ran.clear()
     (pieces,) = judging.judge([query])
-    assert [(dict(piece.scores), piece.cleared) for piece in pieces] == expected(query, encoder)
+    assert [(dict(piece.scores), piece.cleared) for piece in pieces] == expected(query, encoder, merges)
     assert (pieces[0].start, pieces[-1].end) == (0, len(query.text))
-    assert len(set(encoder.ran)) == len(encoder.ran) <= sum(not piece.cleared for piece in pieces)
-    assert all(len(row) <= ROW_TOKENS for row in encoder.ran)
+    open_spans = sum(not piece.cleared for piece in pieces)
+    assert len(set(encoder.ran)) == len(encoder.ran) <= open_spans
+    assert all(len(row) <= judging.model.max_tokens for row in encoder.ran)
+
+
+@settings(max_examples=30, deadline=None)
+@given(texts, kinds)
+def test_a_merging_model_reads_half_of_the_rows_where_nothing_is_cleared(text: str, kind: Kind | None) -> None:
+    judging, encoder = scorer(merges=True)
+    encoder.ran.clear()
+    (pieces,) = judging.judge([ask(text, first_stage=False, kind=kind)])
+    assert len(encoder.ran) <= -(-len(pieces) // 2)
+    ends = {row[-4:-1] for row in encoder.ran}
+    ids = tokenizer().encode(text.encode("utf-8", "replace").decode(), add_special_tokens=False).ids
+    if len(ids) > 3:
+        assert tuple(ids[-3:]) in ends, "the end of a text is read"
 
 
 def test_some_spans_are_cleared_and_some_are_not() -> None:
@@ -359,10 +389,10 @@ def test_some_spans_are_cleared_and_some_are_not() -> None:
 
 
 @settings(max_examples=40, deadline=None)
-@given(st.lists(queries, max_size=6), st.randoms(use_true_random=False))
-def test_company_and_memory_change_nothing(given_queries: list[Query], order: Any) -> None:
-    alone = [scorer()[0].judge([query])[0] for query in given_queries]
-    remembering, _ = span_scorer(model(), remembered=20)
+@given(st.lists(queries, max_size=6), st.randoms(use_true_random=False), st.booleans())
+def test_company_and_memory_change_nothing(given_queries: list[Query], order: Any, merges: bool) -> None:
+    alone = [scorer(merges)[0].judge([query])[0] for query in given_queries]
+    remembering, _ = span_scorer(merging() if merges else model(), remembered=20)
     shuffled = order.sample(range(len(given_queries)), len(given_queries))
     assert remembering.judge([given_queries[at] for at in shuffled]) == [alone[at] for at in shuffled]
     assert [remembering.judge([query])[0] for query in given_queries] == alone
@@ -371,10 +401,12 @@ def test_company_and_memory_change_nothing(given_queries: list[Query], order: An
 
 
 @settings(max_examples=60, deadline=None)
-@given(texts, st.data(), st.sampled_from(["request", "response"]), st.booleans())
-def test_findings_do_not_depend_on_the_cuts(text: str, data: st.DataObject, direction: Any, first_stage: bool) -> None:
+@given(texts, st.data(), st.sampled_from(["request", "response"]), st.booleans(), st.booleans())
+def test_findings_do_not_depend_on_the_cuts(
+    text: str, data: st.DataObject, direction: Any, first_stage: bool, merges: bool
+) -> None:
     options = {"labels": ["attack", "harm"], "threshold": 0.6, "window_chars": 260, "first_stage": first_stage}
-    check = build("attack", options, Resources(lambda name: scorer()[0]))
+    check = build("attack", options, Resources(lambda name: scorer(merges)[0]))
     assert isinstance(check, Supervisor)
     check = replace(check, cut={**check.cut, "request": Segments(260, 65, early=False)})
     assert bool(check.first_stage) == first_stage

@@ -153,7 +153,7 @@ def configuration(
         "length_correction": CORRECTION,
         "length_pieces": CORRECTED_PIECES,
         "first_stage": clearing,
-        "spans": {"tokens": 48, "columns": columns(table, shift(table, below)), "outputs": parts},
+        "spans": {"tokens": 48, "merge": True, "columns": columns(table, shift(table, below)), "outputs": parts},
     }
 
 

@@ -37,7 +37,7 @@ HELD_OF = 10
 """One pair of so many of an own file is kept for validation."""
 MOST_OF_TEMPLATES = 1000
 TEMPLATES = (
-    "own/places", "own/secrets", "own/override", "own/plain", "own/hateful", "own/friendly", "own/dislike", "own/order",
+    "own/places", "own/plain", "own/hateful", "own/friendly", "own/dislike", "own/order",
     "own/question", "own/wrapper", "own/pretext", "own/phrases", "reframed/",
     "injection/synth_direct", "injection/synth_indirect",
     "injection/counterfactual_", "content/counterfactual_", "injection/jailbreak_templates_filled",
