@@ -10,7 +10,7 @@ from pathlib import Path
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from guardproxy.checks import Check, Resources, Scorer
+from guardproxy.checks import Check, Query, Resources, Scorer
 from guardproxy.checks.supervisor import _SENTENCE_END, FIRST_CHARS, LabelThresholds, Segments, Supervisor, build
 from guardproxy.findings import KINDS, Channel, Direction, Finding, Window
 from guardproxy.inference.models import Settings, find, load
@@ -126,15 +126,24 @@ def shipped() -> Scorer:
     return unremembered(find())
 
 
+@cache
+def between(text: str) -> float:
+    """A threshold that some piece of the text reaches in an answer, and none does without its attack."""
+    outputs = tuple(output for outputs in shipped().labels["injection"].values() for output in outputs)
+    queries = [Query(part, outputs, False, "assistant") for part in (text, text.replace(ATTACKS[0], ""))]
+    bad, fine = (max(max(piece.scores.values()) for piece in pieces) for pieces in shipped().judge(queries))
+    assert fine < bad
+    return (bad + fine) / 2
+
+
 @settings(max_examples=8, deadline=None)
 @given(st.lists(st.integers(0, len(ANSWER)), max_size=12), directions)
 def test_findings_of_the_shipped_model_do_not_depend_on_the_cuts(cuts: list[int], direction: Direction) -> None:
-    labels = [*shipped().labels]
-    options = {"labels": labels, "threshold": 0.5, "first_stage": bool(len(cuts) % 2)}
+    options = {"label": "injection", "threshold": between(ANSWER), "first_stage": bool(len(cuts) % 2)}
     check = build("attack", options, Resources(lambda name: shipped()))
     found = scan_in_chunks(check, ANSWER, cuts, direction)
     assert found == scan_in_chunks(check, ANSWER, [], direction)
-    assert any(ATTACKS[0][:10] in ANSWER[finding.start : finding.end] for finding in found)
+    assert found
 
 
 @cache
