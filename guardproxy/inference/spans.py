@@ -5,7 +5,8 @@ Depth 0 has some columns; a column's logit is a weighted sum of n-grams, of the 
 each kind of channel. The logit of a span that the encoder reads is the encoder's plus `weight` times the column. That of a span
 that it does not read is `alone` plus `slope` times the column, on the same scale.
 
-Decision: docs/decisions/0058-every-span-is-read-cheaply.md
+Decisions: docs/decisions/0058-every-span-is-read-cheaply.md
+docs/decisions/0059-what-ships-is-chosen-on-strangers.md
 """
 
 from __future__ import annotations

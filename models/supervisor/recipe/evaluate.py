@@ -144,8 +144,8 @@ def main() -> None:
     print("\n".join(lines))
     if (folder / "card.md").exists():
         above, below = (folder / "card.md").read_text("utf-8").split(START)
-        told = f"{above}{START}{chr(10).join(lines)}\n{END}{below.split(END)[1]}"
-        (folder / "card.md").write_text(told, "utf-8")
+        card = f"{above}{START}{chr(10).join(lines)}\n{END}{below.split(END)[1]}"
+        (folder / "card.md").write_text(card, "utf-8")
 
 
 if __name__ == "__main__":

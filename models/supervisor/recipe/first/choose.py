@@ -29,7 +29,8 @@ from guardproxy.inference.models import read as read_model
 from guardproxy.inference.reader import ModelReader
 from guardproxy.lab import configure, listed_files
 from guardproxy.lab.shares import proportion
-from models.supervisor.recipe.first.encoder import POINT, is_attack, query, read_scores
+from models.supervisor.recipe.first.data import is_attack
+from models.supervisor.recipe.first.encoder import POINT, query, read_scores
 from models.supervisor.recipe.first.network import COLUMNS, FAMILY
 from models.supervisor.recipe.rows import read
 from models.supervisor.recipe.second.outputs import JAILBREAK, KINDS, Row

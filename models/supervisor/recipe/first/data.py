@@ -15,13 +15,13 @@ from itertools import chain
 from pathlib import Path
 
 from models.supervisor.recipe import data, groups
-from models.supervisor.recipe.first.encoder import is_attack
 from models.supervisor.recipe.rows import read
 from models.supervisor.recipe.second.ordinary import APART, is_apart
-from models.supervisor.recipe.second.outputs import Row, make_row
+from models.supervisor.recipe.second.outputs import JAILBREAK, KINDS, Row, make_row
 from models.supervisor.recipe.second.sources import FINE, ORDER
 
 SEED = 20_29
+ATTACKS = (JAILBREAK, "embedded_instruction", "order", *KINDS, "harmful")
 LEAST_CHARS, MOST_CHARS = 120, 1200
 ATTACK_CHARS = 1100
 """Characters of a part of a harmless text, and of an attack: hardly more than the tokens of a piece."""
@@ -42,6 +42,11 @@ SUFFIXES = {
     ".toml": 900, ".js": 900, ".css": 900, ".html": 900, ".cfg": 900, ".sh": 900, ".csv": 900, ".xml": 900, "": 900,
 }  # fmt: skip
 """Suffix of a file of the environment -> most files. Licences and the like have none."""
+
+
+def is_attack(row: Row) -> bool:
+    """Whether a row is an attack, or harmful, in the words of either generation of the recipe."""
+    return any(row["targets"].get(name) == 1 for name in ATTACKS)
 
 
 def part(text: str, rng: random.Random) -> str:

@@ -18,6 +18,7 @@ from tqdm import tqdm
 
 from guardproxy.checks import Query
 from guardproxy.inference import Settings, load
+from models.supervisor.recipe.first.data import is_attack
 from models.supervisor.recipe.first.network import COLUMNS, FAMILY
 from models.supervisor.recipe.rows import read
 from models.supervisor.recipe.second.outputs import Row
@@ -64,11 +65,6 @@ def margins(scores: Mapping[str, float], points: Mapping[str, Mapping[str, float
 def highest(pieces: Sequence[Mapping[str, float]], points: Mapping[str, Mapping[str, float]]) -> list[float]:
     """The highest margin of each family over the pieces of a text."""
     return [max(family) for family in zip(*(margins(scores, points) for scores in pieces), strict=True)]
-
-
-def is_attack(row: Row) -> bool:
-    """Whether a row is an attack, or harmful, in the words of either generation of the recipe."""
-    return any(row["targets"].get(name) == 1 for name in (*FAMILY, "order"))
 
 
 def query(row: Row, outputs: tuple[str, ...] = ()) -> Query:

@@ -22,10 +22,10 @@ from tqdm import tqdm
 
 from guardproxy.inference.models import read as read_model
 from guardproxy.inference.reader import ModelReader
+from models.supervisor.recipe.first.data import is_attack
 from models.supervisor.recipe.first.encoder import (
     DIGITS,
     Scores,
-    is_attack,
     margins,
     query,
     read_scores,
