@@ -567,7 +567,7 @@ def test_an_upstream_without_an_address_is_noticed_at_the_start(
 
 
 def test_what_was_discarded_and_saved_is_counted(model: Answers, proxy: Proxy, chat: openai.OpenAI) -> None:
-    model.will_say(WRONG[0], RIGHT)
+    model.will_say(WRONG[0], WRONG[2], RIGHT)  # the second is longer than what was read of the first
     parsed(chat, stream=True)
     with urllib.request.urlopen(f"{proxy.admin_url}/metrics", timeout=60) as response:
         told = response.read().decode()
