@@ -87,18 +87,13 @@ def found_by_encoder(values: Values, rows: Sequence[Row], model: Model) -> NDArr
         points = model.points_in(row["channel"])
         for column, label in enumerate(COLUMNS):
             if row["label"] == 1 and label in row["labels"]:
-                outputs = asked(model, label, row["channel"])
+                of_kind = model.labels[label]
+                outputs = of_kind.get(row["channel"], of_kind[ANY])
                 found[at, column] = any(
                     score(values[at, places[name]], model.calibration[name]) >= points[name][model.default_point]
                     for name in outputs
                 )
     return found
-
-
-def asked(model: Model, label: str, kind: str) -> Sequence[str]:
-    """The outputs behind a label, or the output of that name."""
-    of_kind = model.labels.get(label)
-    return of_kind.get(kind, of_kind[ANY]) if of_kind else (label,)
 
 
 def score(logit: float, calibration: Calibration) -> float:
