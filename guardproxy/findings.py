@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -251,6 +252,9 @@ class Traits:
     partner_of: str = ""
     """For a partner: the digest of its check. Spans that the check finds are cut out of the partner's findings."""
 
+    joins: frozenset[str] = frozenset()
+    """For a partner: labels. A finding of one that only separators part from another finding of the check is joined with it."""
+
 
 QUICK = Traits(is_slow=False)
 """The traits of a check that may be scanned on the event loop; all others are defaults."""
@@ -304,6 +308,47 @@ def give_way(weak: Sequence[Finding], strong: Sequence[Finding], text_of: Callab
                 remaining.append(replace(finding, start=low, end=high))
             at = max(at, end)
     return remaining
+
+
+JOINED_CHARS = 256
+"""A finding made of several does not become longer than this number of characters."""
+_SEPARATORS = re.compile(r"[ \t]{0,2}[,;]?[ \t]{0,2}(?:\r?\n[ \t]{0,4}|[-–][ ])?")
+SEPARATOR_CHARS = 12
+"""No separator has more characters."""
+
+
+def is_separator(text: str) -> bool:
+    """Whether a text only separates two parts of an address."""
+    return _SEPARATORS.fullmatch(text) is not None
+
+
+def join_touching(
+    strong: Sequence[Finding], weak: Sequence[Finding], labels: frozenset[str], touch: Callable[[int, int], bool]
+) -> list[Finding]:
+    """Returns all findings, sorted. A weak finding with one of `labels` is joined with the finding of its check and label
+    before or after it if they touch. Strong findings are not joined with each other.
+
+    `touch(end, start)`: whether only a separator is between these places of the scanned text.
+    """
+    joined: list[Finding] = []
+    last: dict[tuple[str, str], tuple[int, bool]] = {}  # the place in `joined` of the last finding, and whether it is weak
+    for finding, is_weak in sorted([*((each, False) for each in strong), *((each, True) for each in weak)]):
+        key = finding.check, finding.label
+        at, was_weak = last.get(key, (-1, False))
+        if (
+            at >= 0
+            and (is_weak or was_weak)
+            and finding.label in labels
+            and finding.end - joined[at].start <= JOINED_CHARS
+            and touch(joined[at].end, finding.start)
+        ):
+            score = max(joined[at].score, finding.score)
+            joined[at] = replace(joined[at], end=finding.end, score=score)
+        else:
+            at = len(joined)
+            joined.append(finding)
+        last[key] = at, is_weak
+    return joined
 
 
 def _merged_spans(findings: Sequence[Finding], check: str) -> tuple[list[int], list[int]]:

@@ -37,6 +37,8 @@ from guardproxy.checks._evasions.unfolding import unfolding
 from guardproxy.checks._patterns.spans import SpanSet
 from guardproxy.checks._pii.engine import BEHIND, Engine, Span
 from guardproxy.checks._pii.names import Names
+from guardproxy.checks._pii.places import ENTITY as PLACE
+from guardproxy.checks._pii.places import with_codes
 from guardproxy.checks._pii.setup import OPTIONS, setup
 from guardproxy.checks._pii.whole import WholeTextSearch
 from guardproxy.concurrency import stop_point
@@ -113,9 +115,8 @@ class NamesCheck:
     def _scan(self, window: Window) -> Scan:
         start = window.start
         names = self.names.find(window.text, window.settled - start, window.channel.direction, window.last)
-        findings = tuple(
-            Finding(start + low, start + high, self.name, label, score) for low, high, label, score in names.spans
-        )
+        spans = with_codes(window.text, names.spans, names.parts) if self.traits.joins else names.spans
+        findings = tuple(Finding(start + low, start + high, self.name, label, score) for low, high, label, score in spans)
         return Scan(findings, start + names.settled, start + names.keep(names.settled))
 
 
@@ -127,7 +128,9 @@ def build(name: str, options: Mapping[str, Any], resources: Resources) -> Check:
     check: Any = allowing(unfolding(found, options), parts.allowed, options)
     if parts.names is None:
         return cast(Check, check)
-    partner: Check = NamesCheck(name, f"{check.digest} names", parts.names, Traits(partner_of=check.digest))
+    joins = frozenset([PLACE]) if parts.is_extended else frozenset()
+    partner_traits = Traits(partner_of=check.digest, joins=joins)
+    partner: Check = NamesCheck(name, f"{check.digest} names", parts.names, partner_traits)
     if parts.allowed is not None:
         partner = Allowing(partner, parts.allowed, partner.digest, partner.traits)
     return cast(Check, replace(check, traits=replace(check.traits, partner=partner)))

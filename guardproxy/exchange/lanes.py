@@ -24,7 +24,19 @@ from msgspec import Struct
 from guardproxy.audit import Moves
 from guardproxy.checks import Check
 from guardproxy.decisions import Stop
-from guardproxy.findings import NO_FACTS, Channel, Facts, Finding, Scan, Window, give_way
+from guardproxy.findings import (
+    JOINED_CHARS,
+    NO_FACTS,
+    SEPARATOR_CHARS,
+    Channel,
+    Facts,
+    Finding,
+    Scan,
+    Window,
+    give_way,
+    is_separator,
+    join_touching,
+)
 from guardproxy.redaction import RESTORE, Shape
 from guardproxy.wire.json import Leaf, View, rewrite, stand_in, stand_ins, view
 
@@ -88,6 +100,10 @@ class LaneText(Struct, eq=False):
             return self.view.text[start:end]
         return self.part(start, end)
 
+    def touch(self, end: int, start: int) -> bool:
+        """Whether only a separator is between two places, both in the same leaf of a decoded view."""
+        return start - end <= SEPARATOR_CHARS and self.leaf(end - 1) is self.leaf(start) and is_separator(self.scanned(end, start))
+
     def leaf(self, offset: int) -> Leaf | None:
         """The leaf of the decoded view that an offset lies in."""
         leaves = self.view.leaves if self.view else ()
@@ -120,8 +136,14 @@ class _Unsettled(Struct):
 
     def take(self, place: int) -> _Unsettled:
         """Removes and returns those that end up to `place`."""
+        taken = self.before(place)
         groups = self.strong, self.weak, self.allowed
         self.strong, self.weak, self.allowed = ([each for each in group if each.end > place] for group in groups)
+        return taken
+
+    def before(self, place: int) -> _Unsettled:
+        """Returns those that end up to `place`."""
+        groups = self.strong, self.weak, self.allowed
         return _Unsettled(*([each for each in group if each.end <= place] for group in groups))
 
 
@@ -148,10 +170,12 @@ class Progress:
     _waiting: _Unsettled = field(default_factory=_Unsettled)
     _scanned: int = -1  # the length that was scanned, + 1 with the end; -1: no scan yet
     _is_raw_read: bool = field(init=False)  # whether a check reads the raw text
+    _joins: frozenset[str] = field(init=False)  # the labels of findings that are joined
 
     def __post_init__(self) -> None:
         self._cursors = [_Cursor() for _ in self.checks]
         self._is_raw_read = [check for check in self.checks if check.traits.is_raw] != []
+        self._joins = frozenset(label for check in self.checks for label in check.traits.joins)
 
     def is_due(self, text: LaneText, *, all_text: bool) -> bool:
         """Whether the text is to be scanned now.
@@ -223,21 +247,37 @@ class Progress:
             settled = max([finding.end for finding in waiting], default=0)
             self.settled = text.total
         else:
+            if self._joins and not text.ended:
+                joined = self._decided(waits.before(settled), text)
+                waiting += joined
+                settled = min([settled, *(finding.start for finding in joined if self._may_grow(finding, settled, text))])
             # Latest start first: after `settled` moves back to a finding, only findings that start earlier can move it further.
             for finding in sorted(waiting, key=attrgetter("start"), reverse=True):
                 if finding.start < settled < finding.end:
                     settled = finding.start
             self.settled = max(settled, self.settled)
         taken = waits.take(settled)
-        done = sorted(taken.strong)
-        if taken.weak:
-            strong = [*(finding for finding in done if finding.label != CHECK_ERROR), *taken.allowed]
-            done = sorted([*done, *give_way(taken.weak, strong, text.scanned)])
+        done = self._decided(taken, text)
         self.allowed += taken.allowed
         self.findings += done
         if text.view is not None:  # the view ends with the rows, but their numbers come earlier in the text
             self.findings.sort(key=text.raw_start)
         return done
+
+    def _may_grow(self, finding: Finding, settled: int, text: LaneText) -> bool:
+        """Whether a finding may be joined with one that comes after `settled`."""
+        if finding.label not in self._joins or settled - finding.end > SEPARATOR_CHARS:
+            return False
+        return finding.end - finding.start < JOINED_CHARS and not text.part(finding.end, settled).strip(" \t\r\n,;-–")
+
+    def _decided(self, taken: _Unsettled, text: LaneText) -> list[Finding]:
+        """Returns the findings, sorted: what is left of weak findings, and those that touch joined."""
+        strong = sorted(taken.strong)
+        if not taken.weak:
+            return strong
+        winners = [*(finding for finding in strong if finding.label != CHECK_ERROR), *taken.allowed]
+        weak = give_way(taken.weak, winners, text.scanned)
+        return join_touching(strong, weak, self._joins, text.touch)
 
 
 class Rewrite(Struct, eq=False):

@@ -37,7 +37,7 @@ from guardproxy.checks._pii.cover import Cover, cover
 from guardproxy.checks._pii.engine import Source, Span, Spans, compile_pattern, exact
 from guardproxy.checks._pii.words import Words
 
-VERSION = 2
+VERSION = 3
 SEPARATOR = r"[\W_]{1,16}"
 _HOST = r"(?:[^\W_](?:[^\W_]|-){0,62}(?:\.[^\W_](?:[^\W_]|-){0,62}){0,8}|\[(?:IPv6:)?[0-9A-Fa-f:.]{2,45}\])"
 # The replacement for an address where a schema demands one: a client that sends it back means an address unknown here.

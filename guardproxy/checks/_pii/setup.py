@@ -22,6 +22,8 @@ from guardproxy.checks._pii.extended import VERSION as EXTENDED
 from guardproxy.checks._pii.extended import own
 from guardproxy.checks._pii.language import LANGUAGES, detector
 from guardproxy.checks._pii.names import Names
+from guardproxy.checks._pii.places import ENTITY as PLACE
+from guardproxy.checks._pii.places import sources as place_sources
 from guardproxy.checks._pii.recognizers import (
     MODEL_ENTITIES,
     boost,
@@ -36,7 +38,7 @@ from guardproxy.checks._pii.whole import WholeTextSearch, whole
 from guardproxy.checks._pii.words import words
 from guardproxy.errors import ConfigError, OptionError
 
-VERSION = 5
+VERSION = 6
 THRESHOLD = 0.4
 NAMED = ("PERSON", "LOCATION", "ORGANIZATION", "NRP")
 """The entities that only a model finds."""
@@ -91,6 +93,7 @@ class Setup:
     by_header: tuple[str, ...]
     labels: frozenset[str]
     allowed: AllowList | None
+    is_extended: bool
 
 
 def setup(options: Mapping[str, Any], resources: Resources) -> Setup:
@@ -138,7 +141,10 @@ def setup(options: Mapping[str, Any], resources: Resources) -> Setup:
     if parity not in PARITY:
         raise OptionError("parity", f"`parity` must be one of {', '.join(PARITY)}")
     if parity == "extended":
-        own_sources += own(frozenset(known_entities), replace(_words(languages[0]), language=""), threshold, THRESHOLD)
+        any_words = replace(_words(languages[0]), language="")
+        own_sources += own(frozenset(known_entities), any_words, threshold, THRESHOLD)
+        if PLACE in labels:
+            own_sources += place_sources(any_words, threshold, THRESHOLD)
     if not own_sources and not names and not any(by_id for _, by_id in seeing_all):
         raise OptionError("recognizers", f"there is no recognizer for the language {', '.join(languages)}")
     engine = Engine(own_sources, boost(), _detector(languages) if how == "auto" else None)
@@ -149,7 +155,7 @@ def setup(options: Mapping[str, Any], resources: Resources) -> Setup:
     digest = options_digest("pii", VERSION, plain, versions(how == "auto"), custom.digest, *more)
     by_header = tuple(languages) if how == "header" else ()
     allowed = allow_list(options, numbers=numbers, any_case=("EMAIL_ADDRESS", *NAMED))
-    return Setup(digest, engine, whole(seeing_all, threshold, THRESHOLD), names, by_header, frozenset(labels), allowed)
+    return Setup(digest, engine, whole(seeing_all, threshold, THRESHOLD), names, by_header, frozenset(labels), allowed, parity == "extended")
 
 
 def _names(
