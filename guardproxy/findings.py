@@ -312,7 +312,7 @@ def give_way(weak: Sequence[Finding], strong: Sequence[Finding], text_of: Callab
 
 JOINED_CHARS = 256
 """A finding made of several does not become longer than this number of characters."""
-_SEPARATORS = re.compile(r"[ \t]{0,2}[,;]?[ \t]{0,2}(?:\r?\n[ \t]{0,4}|[-–][ ])?")
+_SEPARATORS = re.compile(r"[ \t]{0,2},?[ \t]{0,2}(?:\r?\n[ \t]{0,4}|[-–][ ])?")
 SEPARATOR_CHARS = 12
 """No separator has more characters."""
 

@@ -42,7 +42,7 @@ from guardproxy.checks._pii.places import with_codes
 from guardproxy.checks._pii.setup import OPTIONS, setup
 from guardproxy.checks._pii.whole import WholeTextSearch
 from guardproxy.concurrency import stop_point
-from guardproxy.findings import Check, Finding, Scan, Traits, Window
+from guardproxy.findings import Check, Finding, Scan, Traits, Window, give_way
 
 __all__ = ["OPTIONS", "build"]
 
@@ -52,7 +52,7 @@ MOST = 4096
 @dataclass(frozen=True, slots=True)
 class PiiCheck:
     """A `Check` with Presidio's recognizers. `whole`: the recognizers that must see all of the text. `allowed`: values
-    that will not be findings (see `beyond`)."""
+    that will not be findings (see `beyond`). `has_places`: whether it finds addresses."""
 
     name: str
     digest: str
@@ -61,6 +61,7 @@ class PiiCheck:
     by_header: tuple[str, ...]
     traits: Traits
     allowed: AllowList | None = None
+    has_places: bool = False
 
     def scan(self, windows: Sequence[Window]) -> list[Scan]:
         """See `Check.scan`."""
@@ -73,9 +74,15 @@ class PiiCheck:
         spans, at = self.search(window, language)
         if self.whole is not None:
             spans += self.whole.search(window.text, language)
+        if self.has_places:
+            spans = united(spans)
+        kept = resolve(spans) if self.allowed is None else beyond(spans, window.text, self.allowed)
+        if self.has_places:
+            lost = {span for span in spans if span.entity == PLACE}.difference(kept)
+            kept = sorted([*kept, *remaining(sorted(lost), kept, window.text)]) if lost else kept
         findings = tuple(
             Finding(window.start + span.start, window.start + span.end, self.name, span.entity, span.score)
-            for span in (resolve(spans) if self.allowed is None else beyond(spans, window.text, self.allowed))
+            for span in kept
         )
         settled = window.start + at
         return Scan(findings, settled, max(window.start, settled - BEHIND))
@@ -124,11 +131,11 @@ def build(name: str, options: Mapping[str, Any], resources: Resources) -> Check:
     """Builds the check `name`. Raises `OptionError` for an option that is unknown or invalid."""
     parts = setup(options, resources)
     traits = Traits(is_slow=False, labels=parts.labels)
-    found = PiiCheck(name, parts.digest, parts.engine, parts.whole, parts.by_header, traits, parts.allowed)
+    found = PiiCheck(name, parts.digest, parts.engine, parts.whole, parts.by_header, traits, parts.allowed, parts.has_places)
     check: Any = allowing(unfolding(found, options), parts.allowed, options)
     if parts.names is None:
         return cast(Check, check)
-    joins = frozenset([PLACE]) if parts.is_extended else frozenset()
+    joins = frozenset([PLACE]) if parts.has_places else frozenset()
     partner_traits = Traits(partner_of=check.digest, joins=joins)
     partner: Check = NamesCheck(name, f"{check.digest} names", parts.names, partner_traits)
     if parts.allowed is not None:
@@ -154,6 +161,26 @@ def resolve(spans: Sequence[Span]) -> list[Span]:
         if taken.add(span.start, span.end):
             kept.append(span)
     return sorted(kept)
+
+
+def united(spans: Sequence[Span]) -> list[Span]:
+    """Returns all spans; those of addresses that overlap are one, with the highest score."""
+    found = [span for span in spans if span.entity != PLACE]
+    last: Span | None = None
+    for span in sorted(span for span in spans if span.entity == PLACE):
+        if last and span.start < last.end:
+            last = found[-1] = last._replace(end=max(last.end, span.end), score=max(last.score, span.score))
+        else:
+            last = span
+            found.append(span)
+    return found
+
+
+def remaining(lost: Sequence[Span], kept: Sequence[Span], text: str) -> list[Span]:
+    """Returns the parts of `lost` that no span of `kept` covers: an identifier in an address leaves the rest of it."""
+    as_findings = ([Finding(span.start, span.end, "", span.entity, span.score) for span in spans] for spans in (lost, kept))
+    parts = give_way(*as_findings, lambda start, end: text[start:end])
+    return [Span(part.start, part.end, part.label, part.score, False) for part in parts]
 
 
 def beyond(spans: Sequence[Span], text: str, allowed: AllowList) -> list[Span]:

@@ -247,14 +247,11 @@ class Progress:
             settled = max([finding.end for finding in waiting], default=0)
             self.settled = text.total
         else:
+            settled = _in_front(waiting, settled)
             if self._joins and not text.ended:
                 joined = self._decided(waits.before(settled), text)
-                waiting += joined
-                settled = min([settled, *(finding.start for finding in joined if self._may_grow(finding, settled, text))])
-            # Latest start first: after `settled` moves back to a finding, only findings that start earlier can move it further.
-            for finding in sorted(waiting, key=attrgetter("start"), reverse=True):
-                if finding.start < settled < finding.end:
-                    settled = finding.start
+                open_at = [finding.start for finding in joined if self._may_grow(finding, settled, text)]
+                settled = _in_front([*waiting, *joined], min([settled, *open_at]))
             self.settled = max(settled, self.settled)
         taken = waits.take(settled)
         done = self._decided(taken, text)
@@ -268,7 +265,7 @@ class Progress:
         """Whether a finding may be joined with one that comes after `settled`."""
         if finding.label not in self._joins or settled - finding.end > SEPARATOR_CHARS:
             return False
-        return finding.end - finding.start < JOINED_CHARS and not text.part(finding.end, settled).strip(" \t\r\n,;-–")
+        return finding.end - finding.start < JOINED_CHARS and not text.part(finding.end, settled).strip(" \t\r\n,-–")
 
     def _decided(self, taken: _Unsettled, text: LaneText) -> list[Finding]:
         """Returns the findings, sorted: what is left of weak findings, and those that touch joined."""
@@ -278,6 +275,15 @@ class Progress:
         winners = [*(finding for finding in strong if finding.label != CHECK_ERROR), *taken.allowed]
         weak = give_way(taken.weak, winners, text.scanned)
         return join_touching(strong, weak, self._joins, text.touch)
+
+
+def _in_front(findings: Sequence[Finding], settled: int) -> int:
+    """Returns `settled`, moved to the front of every finding across it."""
+    # Latest start first: after `settled` moves back to a finding, only findings that start earlier can move it further.
+    for finding in sorted(findings, key=attrgetter("start"), reverse=True):
+        if finding.start < settled < finding.end:
+            settled = finding.start
+    return settled
 
 
 class Rewrite(Struct, eq=False):

@@ -112,24 +112,23 @@ _SURE_COMPOUND = regex.compile(
     regex.I,
 )
 _KIND = (
-    "(?:Calle|CALLE|C/|Avenida|AVENIDA|Avda\\.?|Av\\.|Paseo|Plaza|Pza\\.?|Carrer|Camino|Carretera|Ctra\\.?|Ronda|Travesía|Rambla|Glorieta"
+    "Calle|CALLE|C/|Avenida|AVENIDA|Avda\\.?|Av\\.|Paseo|Plaza|Pza\\.?|Carrer|Camino|Carretera|Ctra\\.?|Ronda|Travesía|Rambla|Glorieta"
     "|Via|VIA|Viale|Piazza|Piazzale|P\\.za|Corso|Largo|Vicolo|Strada|Contrada|Borgo|Rua|RUA|R\\.|Travessa|Praça|Alameda|Estrada|Rodovia"
     "|Beco|Rue|rue|Boulevard|Quai|Chemin|Impasse|[Uu]l\\.|ulic[ay]|[Aa]l\\.|[Aa]leja|Aleje|alei|pl\\.|plac|os\\.|osiedle|ул\\.|улица|улице"
-    "|пр\\.|просп\\.|проспект|пер\\.|переулок|Laan|A[mn]|Auf|I[mn]|Unter|Zu[mr])"
+    "|пр\\.|просп\\.|проспект|пер\\.|переулок|Laan"
 )
+_GERMAN_KIND = "A[mn]|Auf|I[mn]|Unter|Zu[mr]"  # `Am Markt 3`
 _SURE_KIND = regex.compile(
     "(?i:calle|c/|avenida|avda\\.?|paseo|carrer|carretera|ctra\\.?|travesía|rambla|viale|piazza|piazzale|vicolo|rua|travessa|praça|alameda"
     "|rodovia|rue|ul\\.|ulic[ay]|ул\\.|улица|улице|просп\\.|проспект|переулок)"
 )
 _AT_NUMBER = r"(?:,?[ ](?:[Nn][.º°]{1,2}[ ]?|[Nn]ú?[mr]\.?[ ]?|д\.[ ]?)?)"
-_FRENCH = (
-    "(?:[Rr]ue|RUE|[Aa]venue|AVENUE|av\\.|[Bb]oulevard|BOULEVARD|bd\\.?|place|[Aa]llée|allee|[Cc]hemin|[Ii]mpasse|quai|route|cours|passage"
-    "|square|faubourg|villa|voie|esplanade)"
-)
+_FRENCH = "[Rr]ue|RUE|[Aa]venue|AVENUE|av\\.|[Bb]oulevard|BOULEVARD|bd\\.?|[Aa]llée|allee|[Cc]hemin|[Ii]mpasse|quai|faubourg"
+_FRENCH_OR_ENGLISH = "place|route|cours|passage|square|villa|voie|esplanade"
 _WORDS = rf"(?:[ ]{_LINK}){{0,3}}[ ]?{_CAPITAL}(?:(?:[ ]{_LINK}){{0,3}}[ ]?{_CAPITAL}){{0,3}}"
-_FRENCH_STREET = rf"{_NUMBER}(?:[ ](?:bis|ter|quater))?,?[ ]{_FRENCH}{_WORDS}"
+_FRENCH_STREET = rf"{_NUMBER}(?:[ ](?:bis|ter|quater))?,?[ ](?:{_FRENCH}|{_FRENCH_OR_ENGLISH}){_WORDS}"
 _EUROPEAN_STREET = (
-    rf"(?:(?:{_CAPITAL}[ ]|[{_UP}][\w]*-){{0,2}}(?P<compound>(?:[{_UP}][\w-]*?)?{_COMPOUND})[ ]|(?P<kind>{_KIND}){_WORDS}{_AT_NUMBER}){_LATER}"
+    rf"(?:(?:{_CAPITAL}[ ]|[{_UP}][\w]*-){{0,2}}(?P<compound>(?:[{_UP}][\w-]*?)?{_COMPOUND})[ ]|(?P<kind>{_KIND}|{_GERMAN_KIND}){_WORDS}{_AT_NUMBER}){_LATER}"
 )
 _NAMED = rf"(?:(?<![\w@/.-]){_EUROPEAN_STREET}|{_NOT_BEHIND}(?P<french>{_FRENCH_STREET})){_EUROPEAN_TAIL}"
 _BOX = (
@@ -140,9 +139,9 @@ _BOX = (
 # The wide pattern: the first part of an address, or what looks like it, and up to 16 words with a capital letter or a digit.
 _TOKEN = rf"(?:(?:[dl]['’])?[{_UP}0-9#(][\w'’.ºª°/)-]*|(?:{_LINK}|(?i:{_UNIT_WORD}))(?![^\W_]))"
 _ADDRESS = (
-    rf"(?:{_NOT_BEHIND}(?:{_UNIT_FIRST}[ ]?[ ,/][ ]?)?[0-9][\w/-]*(?:[ ](?:bis|ter|quater))?,?[ ](?:[{_UP}0-9]|{_FRENCH}(?![^\W_]))"
+    rf"(?:{_NOT_BEHIND}(?:{_UNIT_FIRST}[ ]?[ ,/][ ]?)?[0-9][\w/-]*(?:[ ](?:bis|ter|quater))?,?[ ](?:[{_UP}0-9]|(?:{_FRENCH}|{_FRENCH_OR_ENGLISH})(?![^\W_]))"
     rf"|(?<![\w-]){_UNIT_FIRST}[ ]?[,/]?[ ]?[{_UP}]"
-    rf"|(?<![\w@/.-])(?:(?:{_CAPITAL}[ ]|[{_UP}][\w]*-){{0,2}}(?:[{_UP}][\w-]*)?{_COMPOUND}[ ]|{_KIND}{_WORDS}{_AT_NUMBER})[0-9]"
+    rf"|(?<![\w@/.-])(?:(?:{_CAPITAL}[ ]|[{_UP}][\w]*-){{0,2}}(?:[{_UP}][\w-]*)?{_COMPOUND}[ ]|(?:{_KIND}|{_GERMAN_KIND}){_WORDS}{_AT_NUMBER})[0-9]"
     r"|(?<![\w-])(?:P\.?[ ]?O\.?[ ]?B(?:ox|OX)|Post[ ]Office[ ]Box|GPO[ ]Box|Po[ ]Box|Postfach|POSTFACH|Postbus|Apartado(?:[ ]de[ ]Correos)?"
     r"|Caixa[ ]Postal|Casella[ ]Postale|Box|BP|B\.P\.)[ ]?#?[0-9])"
     rf"[\w'’.ºª°/-]*(?:[ ,;–·|'’.\\\r\n-]{{1,5}}n?{_TOKEN}){{0,14}}"
@@ -384,7 +383,7 @@ def with_codes(text: str, spans: list[tuple[int, int, str, float]], parts: Seque
 
 
 _CODE_BEFORE = regex.compile(rf"(?<![\w-])(?!(?:19|20)[0-9]{{2}}[ ](?![A-Z]{{2}}[ ])){_BEFORE_CITY}[ ]\Z")
-_CODE_AFTER = regex.compile(rf"(?:[ ]?,[ ]|[ ]-?[ ]?)(?:{_OWN_FORM}|{_ZIP}|[0-9]{{6}}|[0-9]{{3}}[ ][0-9]{{3}})(?![\w-])")
+_CODE_AFTER = regex.compile(rf"(?:[ ]?,[ ]|[ ]-?[ ]?)(?:{_OWN_FORM}|{_ZIP}|[0-9]{{6}}|[0-9]{{3}}[ ][0-9]{{3}})(?![\w-])|-[0-9]{{4}}(?![\w-])")
 
 
 def sources(words: Words, threshold: float | None, otherwise: float) -> list[Source]:

@@ -93,7 +93,7 @@ class Setup:
     by_header: tuple[str, ...]
     labels: frozenset[str]
     allowed: AllowList | None
-    is_extended: bool
+    has_places: bool
 
 
 def setup(options: Mapping[str, Any], resources: Resources) -> Setup:
@@ -138,12 +138,13 @@ def setup(options: Mapping[str, Any], resources: Resources) -> Setup:
         seeing_all.append((language, all_of_it))
         known_entities.update(entity for recognizer in by_id.values() for entity in recognizer.supported_entities)
     parity = values["parity"]
+    has_places = parity == "extended" and names is not None and PLACE in names.labels
     if parity not in PARITY:
         raise OptionError("parity", f"`parity` must be one of {', '.join(PARITY)}")
     if parity == "extended":
         any_words = replace(_words(languages[0]), language="")
         own_sources += own(frozenset(known_entities), any_words, threshold, THRESHOLD)
-        if PLACE in labels:
+        if has_places:
             own_sources += place_sources(any_words, threshold, THRESHOLD)
     if not own_sources and not names and not any(by_id for _, by_id in seeing_all):
         raise OptionError("recognizers", f"there is no recognizer for the language {', '.join(languages)}")
@@ -155,7 +156,7 @@ def setup(options: Mapping[str, Any], resources: Resources) -> Setup:
     digest = options_digest("pii", VERSION, plain, versions(how == "auto"), custom.digest, *more)
     by_header = tuple(languages) if how == "header" else ()
     allowed = allow_list(options, numbers=numbers, any_case=("EMAIL_ADDRESS", *NAMED))
-    return Setup(digest, engine, whole(seeing_all, threshold, THRESHOLD), names, by_header, frozenset(labels), allowed, parity == "extended")
+    return Setup(digest, engine, whole(seeing_all, threshold, THRESHOLD), names, by_header, frozenset(labels), allowed, has_places)
 
 
 def _names(
