@@ -331,7 +331,9 @@ def join_touching(
     `touch(end, start)`: whether only a separator is between these places of the scanned text.
     """
     joined: list[Finding] = []
-    last: dict[tuple[str, str], tuple[int, bool]] = {}  # the place in `joined` of the last finding, and whether it is weak
+    last: dict[
+        tuple[str, str], tuple[int, bool]
+    ] = {}  # the place in `joined` of the last finding, and whether it is weak
     for finding, is_weak in sorted([*((each, False) for each in strong), *((each, True) for each in weak)]):
         key = finding.check, finding.label
         at, was_weak = last.get(key, (-1, False))

@@ -123,7 +123,9 @@ class NamesCheck:
         start = window.start
         names = self.names.find(window.text, window.settled - start, window.channel.direction, window.last)
         spans = with_codes(window.text, names.spans, names.parts) if self.traits.joins else names.spans
-        findings = tuple(Finding(start + low, start + high, self.name, label, score) for low, high, label, score in spans)
+        findings = tuple(
+            Finding(start + low, start + high, self.name, label, score) for low, high, label, score in spans
+        )
         return Scan(findings, start + names.settled, start + names.keep(names.settled))
 
 
@@ -131,7 +133,9 @@ def build(name: str, options: Mapping[str, Any], resources: Resources) -> Check:
     """Builds the check `name`. Raises `OptionError` for an option that is unknown or invalid."""
     parts = setup(options, resources)
     traits = Traits(is_slow=False, labels=parts.labels)
-    found = PiiCheck(name, parts.digest, parts.engine, parts.whole, parts.by_header, traits, parts.allowed, parts.has_places)
+    found = PiiCheck(
+        name, parts.digest, parts.engine, parts.whole, parts.by_header, traits, parts.allowed, parts.has_places
+    )
     check: Any = allowing(unfolding(found, options), parts.allowed, options)
     if parts.names is None:
         return cast(Check, check)
@@ -178,7 +182,9 @@ def united(spans: Sequence[Span]) -> list[Span]:
 
 def remaining(lost: Sequence[Span], kept: Sequence[Span], text: str) -> list[Span]:
     """Returns the parts of `lost` that no span of `kept` covers: an identifier in an address leaves the rest of it."""
-    as_findings = ([Finding(span.start, span.end, "", span.entity, span.score) for span in spans] for spans in (lost, kept))
+    as_findings = (
+        [Finding(span.start, span.end, "", span.entity, span.score) for span in spans] for spans in (lost, kept)
+    )
     parts = give_way(*as_findings, lambda start, end: text[start:end])
     return [Span(part.start, part.end, part.label, part.score, False) for part in parts]
 

@@ -102,7 +102,11 @@ class LaneText(Struct, eq=False):
 
     def touch(self, end: int, start: int) -> bool:
         """Whether only a separator is between two places, both in the same leaf of a decoded view."""
-        return start - end <= SEPARATOR_CHARS and self.leaf(end - 1) is self.leaf(start) and is_separator(self.scanned(end, start))
+        return (
+            start - end <= SEPARATOR_CHARS
+            and self.leaf(end - 1) is self.leaf(start)
+            and is_separator(self.scanned(end, start))
+        )
 
     def leaf(self, offset: int) -> Leaf | None:
         """The leaf of the decoded view that an offset lies in."""

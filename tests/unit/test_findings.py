@@ -16,7 +16,18 @@ from guardproxy.errors import (
     Shortage,
     UpstreamError,
 )
-from guardproxy.findings import KINDS, Channel, Finding, Kind, Scan, Window, failed_scan, give_way
+from guardproxy.findings import (
+    KINDS,
+    Channel,
+    Finding,
+    Kind,
+    Scan,
+    Window,
+    failed_scan,
+    give_way,
+    is_separator,
+    join_touching,
+)
 
 
 def test_every_kind_is_listed_once() -> None:
@@ -84,6 +95,42 @@ def test_a_weak_finding_gives_way(strong: list[tuple[int, int]], left: list[str]
 def test_a_finding_gives_way_to_those_of_its_own_check_alone() -> None:
     weak = Finding(0, 2, "names", "PERSON", 0.5)
     assert give_way([weak], [Finding(0, 2, "pii", "US_SSN", 0.9)], lambda start, end: "ab"[start:end]) == [weak]
+
+
+@pytest.mark.parametrize(
+    ("strong", "weak", "joined"),
+    [
+        (["Oak St"], ["Leeds", "UK"], ["Oak St, Leeds,\nUK"]),
+        (["Oak St", "Leeds"], ["UK"], ["Oak St", "Leeds,\nUK"]),
+        (["Oak St", "Leeds", "UK"], [], ["Oak St", "Leeds", "UK"]),
+        ([], ["Oak St", "UK"], ["Oak St", "UK"]),
+        ([], ["Leeds", "UK", "Bo"], ["Leeds,\nUK", "Bo"]),
+    ],
+)
+def test_what_touches_is_joined(strong: list[str], weak: list[str], joined: list[str]) -> None:
+    text = "Oak St, Leeds,\nUK (Bo)"
+
+    def found(values: list[str], score: float) -> list[Finding]:
+        return [Finding(text.index(value), text.index(value) + len(value), "pii", "X", score) for value in values]
+
+    kept = join_touching(
+        found(strong, 0.9), found(weak, 0.5), frozenset("X"), lambda end, start: is_separator(text[end:start])
+    )
+    assert [text[finding.start : finding.end] for finding in kept] == joined
+    assert kept[0].score == (0.9 if strong else 0.5)
+
+
+def test_only_findings_of_one_check_and_label_are_joined() -> None:
+    parts = [Finding(0, 2, "a", "X", 0.5), Finding(2, 4, "a", "Y", 0.5), Finding(4, 6, "b", "X", 0.5)]
+    assert join_touching([], parts, frozenset("X"), lambda end, start: end == start) == parts
+    pair = [Finding(0, 2, "a", "Y", 0.5), Finding(2, 4, "a", "Y", 0.5)]
+    assert join_touching([], pair, frozenset("X"), lambda end, start: True) == pair
+
+
+def test_a_joined_finding_has_a_limit() -> None:
+    parts = [Finding(at, at + 10, "a", "X", 0.5) for at in range(0, 1000, 10)]
+    joined = join_touching([], parts, frozenset("X"), lambda end, start: True)
+    assert [finding.end - finding.start for finding in joined] == [250, 250, 250, 250]
 
 
 def test_a_failed_scan_tells_a_fault_from_a_lack_of_capacity() -> None:

@@ -156,7 +156,16 @@ def setup(options: Mapping[str, Any], resources: Resources) -> Setup:
     digest = options_digest("pii", VERSION, plain, versions(how == "auto"), custom.digest, *more)
     by_header = tuple(languages) if how == "header" else ()
     allowed = allow_list(options, numbers=numbers, any_case=("EMAIL_ADDRESS", *NAMED))
-    return Setup(digest, engine, whole(seeing_all, threshold, THRESHOLD), names, by_header, frozenset(labels), allowed, has_places)
+    return Setup(
+        digest,
+        engine,
+        whole(seeing_all, threshold, THRESHOLD),
+        names,
+        by_header,
+        frozenset(labels),
+        allowed,
+        has_places,
+    )
 
 
 def _names(

@@ -14,10 +14,11 @@ from guardproxy.checks import pii
 from guardproxy.checks._contract import Resources, build, with_partner
 from guardproxy.checks._pii.engine import BEHIND, Span
 from guardproxy.checks._pii.recognizers import DEFAULTS, recognizers
-from guardproxy.checks.pii import MOST, resolve
+from guardproxy.checks.pii import MOST, resolve, united
 from guardproxy.errors import ConfigError, OptionError
 from guardproxy.exchange.gate import Lane
 from guardproxy.findings import Finding, Window
+from guardproxy.policytest.scan import findings_of
 from tests.kit.check_cost import steps, text_of
 from tests.kit.checks import CHANNEL, PROSE, assert_every_split, held_words, scan_in_chunks, whole
 from tests.kit.pii import CONTEXT, IDENTIFIERS, People
@@ -296,3 +297,55 @@ def test_threshold_and_digest() -> None:
     assert _found("12345678", _check(threshold=0.01)) != []
     assert _found(IDENTIFIERS["PHONE_NUMBER"], _check(threshold=0.9)) == []
     assert _check().digest == CHECK.digest != _check(threshold=0.5).digest
+
+
+TOWNS = People({"Springfield": "LOCATION", "IL": "LOCATION", "Leeds": "LOCATION", "Main St, Springfield": "LOCATION"})
+PLACES: Any = build(
+    "pii", "pii", {"entities": ["LOCATION", "US_SSN", "CREDIT_CARD"]}, Resources(tagger=lambda name: TOWNS)
+)
+
+
+def _places(text: str, check: Any = PLACES) -> list[tuple[str, str]]:
+    return [(finding.label, text[finding.start : finding.end]) for finding in findings_of(check, text, CHANNEL)]
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "742 Oak Lane, Springfield", "742 Oak Lane, Apt 3B, Springfield, IL 62704", "742 Oak Lane\nSpringfield - IL",
+        "Springfield, IL", "12 Main St, Springfield", "Springfield 62704", "12345 Springfield", "Leeds LS1 4AB",
+    ],
+)  # fmt: skip
+def test_an_address_and_its_place_are_one_finding(address: str) -> None:
+    assert _places(f"Now at {address}.") == [("LOCATION", address)]
+
+
+def test_an_identifier_in_an_address_leaves_the_rest_of_it() -> None:
+    assert _places("PO Box 4111 1111 1111 1111, Leeds") == [
+        ("LOCATION", "PO Box"),
+        ("CREDIT_CARD", "4111 1111 1111 1111"),
+        ("LOCATION", "Leeds"),
+    ]
+
+
+def test_spans_of_addresses_that_overlap_are_one() -> None:
+    spans = [
+        Span(0, 9, "LOCATION", 0.6, proven=False),
+        Span(4, 12, "LOCATION", 0.8, proven=False),
+        Span(12, 15, "LOCATION", 0.6, proven=False),
+        Span(3, 5, "US_SSN", 0.5, proven=False),
+    ]
+    assert sorted(united(spans)) == [Span(0, 12, "LOCATION", 0.8, proven=False), spans[3], spans[2]]
+
+
+def test_strict_parity_finds_no_addresses_and_joins_nothing() -> None:
+    options = {"entities": ["LOCATION"], "parity": "strict"}
+    strict = build("pii", "pii", options, Resources(tagger=lambda name: TOWNS))
+    assert _places("742 Oak Lane, Springfield, IL 62704", strict) == [("LOCATION", "Springfield"), ("LOCATION", "IL")]
+
+
+def test_only_who_asks_for_places_gets_addresses() -> None:
+    text = "742 Oak Lane, Springfield"
+    assert _places(text, build("pii", "pii", {}, Resources())) == []
+    people = build("pii", "pii", {"entities": ["PERSON"]}, Resources(tagger=lambda name: TOWNS))
+    assert _places(text, people) == []

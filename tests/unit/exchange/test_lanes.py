@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,7 +15,7 @@ from hypothesis import strategies as st
 from guardproxy.events import End, Frame, Text
 from guardproxy.exchange.gate import Gate
 from guardproxy.exchange.lanes import CHECK_ERROR, JOINED, Lane, LaneText
-from guardproxy.findings import Channel, Finding, Scan, Traits, Window
+from guardproxy.findings import JOINED_CHARS, Channel, Finding, Scan, Traits, Window
 from guardproxy.redaction.placeholders import RESTORE
 from guardproxy.redaction.shapes import Shape
 from tests.kit.checks import promise
@@ -271,3 +272,88 @@ def test_a_text_of_many_parts_reads_as_one(data: st.DataObject) -> None:
     start, end = sorted(data.draw(st.tuples(st.integers(0, len(whole)), st.integers(0, len(whole)))))
     assert text.part(start, end) == whole[start:end]
     assert len(text.parts) <= 1 + JOINED + len(sizes) // JOINED
+
+
+@dataclass(frozen=True)
+class Letters:
+    """Finds runs of `letters`, and settles up to the last run. A partner joins them."""
+
+    letters: str
+    partner_of: str = ""
+    name: str = "letters"
+    digest: str = ""
+
+    @property
+    def traits(self) -> Traits:
+        return Traits(partner_of=self.partner_of, joins=frozenset(["X"] if self.partner_of else []))
+
+    def scan(self, windows: Sequence[Window]) -> list[Scan]:
+        return [self._scan(window) for window in windows]
+
+    def _scan(self, window: Window) -> Scan:
+        text, shift = window.text, window.start
+        ends = len(text) if window.last else len(text.rstrip(self.letters))
+        runs = [match.span() for match in re.finditer(f"[{self.letters}]+", text[:ends])]
+        found = tuple(
+            Finding(shift + low, shift + high, self.name, "X", 1.0)
+            for low, high in runs
+            if shift + low >= window.settled
+        )
+        return Scan(found, shift + ends, shift + ends)
+
+
+PAIR = Letters("ab"), Letters("bc", partner_of="x")
+
+
+def _flowing(parts: Sequence[str], *, end: bool = True) -> Gate:
+    """A gate through which a stream of plain text went."""
+    gate = Gate(lambda channel: PAIR)
+    for part in parts:
+        gate.push([Text(ANSWER, part, Frame(b"", streamed=True), ("x",))])
+        turn(gate)
+    gate.push([End(ANSWER)] if end else [])
+    turn(gate)
+    return gate
+
+
+def _joined(parts: Sequence[str]) -> list[tuple[int, int]]:
+    (lane,) = _flowing(parts).lanes.every
+    return [(finding.start, finding.end) for finding in lane.progress.findings]
+
+
+def test_parts_that_touch_are_one_finding() -> None:
+    assert _joined(["aa, cc\nbb. cc"]) == [(0, 9), (11, 13)]
+    assert _joined(["aa, aa - aa"]) == [(0, 2), (4, 6), (9, 11)]  # a check joins its own findings itself
+    assert _joined(["aaccc"]) == [(0, 5)]
+
+
+def test_a_finding_waits_for_what_may_touch_it() -> None:
+    assert leaving(_flowing(["cc, "], end=False)) == ""
+    assert leaving(_flowing(["cc, ", "z"], end=False)) == "cc, z"
+    assert leaving(_flowing(["cc" + " " * 20], end=False)) == "cc" + " " * 20
+
+
+def test_what_waits_has_a_limit() -> None:
+    (lane,) = _flowing(["cccc, "] * 200, end=False).lanes.every
+    assert lane.text.total - lane.progress.settled <= JOINED_CHARS + 6
+
+
+_WORDS = st.sampled_from(["a", "b", "c", "aa", "bc", "ab", ", ", "\n", "- ", " ", "z", "b" * 90])
+
+
+@promise
+@given(st.lists(_WORDS, min_size=1, max_size=14), st.data())
+def test_what_is_joined_does_not_depend_on_the_cuts(words: list[str], data: st.DataObject) -> None:
+    text = "".join(words)
+    cuts = data.draw(st.lists(st.integers(0, len(text)), max_size=6))
+    places = [0, *sorted(cuts), len(text)]
+    assert _joined([text[low:high] for low, high in itertools.pairwise(places)]) == _joined([text])
+
+
+def test_values_of_two_keys_are_not_joined() -> None:
+    gate = Gate(lambda channel: PAIR)
+    call = Channel("request", "tool_arguments", "call")
+    gate.push([Text(call, '{"z": "cc", "y": ["bb", "cc c"]}', Frame(b""), ("x",), encoded=True), End(call)])
+    turn(gate)
+    (lane,) = gate.lanes.every
+    assert [lane.text.scanned(finding.start, finding.end) for finding in lane.progress.findings] == ["cc", "bb", "cc c"]
