@@ -13,15 +13,17 @@ Options
   the language in the request's `Content-Language` header; if it names none of the supported languages, all of them.
 - `model`: the finder of PERSON, LOCATION, ORGANIZATION and NRP, if one of them is among `entities`: `names` (the
   default), or `spacy:` and a pipeline. It also finds DATE_TIME if that is among `entities` beside them.
-- `parity`: `extended` (the default) adds the recognizers of `_pii/extended.py` to Presidio's; `strict` does not.
+- `parity`: `extended` (the default) adds the recognizers of `_pii/extended.py` to Presidio's, and those of `_pii/places.py`
+  to a model that finds LOCATION; `strict` does not.
 - `evasions`: see `_evasions/unfolding.py`.
 - `allow`, `allow_patterns`: see `_allowing.py`. Phone numbers, and the entities whose recognizers leave separators out of
   a value, are compared as numbers; names and addresses of e-mail in any case.
 
 With `parity: strict`, the findings are Presidio's findings (see `_pii/engine.py`) without those under the threshold,
 after overlaps are resolved (`resolve`). A partner of the check finds names and reads the text at its own pace. If a
-name overlaps an identifier, the identifier stays. A match that may still grow when it has `MOST` characters ends
-there, and the search continues from there as in a new text.
+name overlaps an identifier, the identifier stays, and the rest of the name. Both find parts of addresses: parts of LOCATION
+that touch become one finding (`join_touching` in `findings.py`). A match that may still grow when it has `MOST` characters
+ends there, and the search continues from there as in a new text.
 """
 
 from __future__ import annotations
@@ -182,10 +184,10 @@ def united(spans: Sequence[Span]) -> list[Span]:
 
 def remaining(lost: Sequence[Span], kept: Sequence[Span], text: str) -> list[Span]:
     """Returns the parts of `lost` that no span of `kept` covers: an identifier in an address leaves the rest of it."""
-    as_findings = (
+    weak, strong = (
         [Finding(span.start, span.end, "", span.entity, span.score) for span in spans] for spans in (lost, kept)
     )
-    parts = give_way(*as_findings, lambda start, end: text[start:end])
+    parts = give_way(weak, strong, lambda start, end: text[start:end])
     return [Span(part.start, part.end, part.label, part.score, False) for part in parts]
 
 

@@ -132,11 +132,13 @@ class _Cursor(Struct):
 
 
 class _Unsettled(Struct):
-    """Findings that are not settled. `weak`: those that give way to others. `allowed`: places that policies allow."""
+    """Findings that are not settled. `weak`: those that give way to others. `allowed`: places that policies allow. `joins`: the
+    labels of findings that are joined."""
 
     strong: list[Finding] = msgspec.field(default_factory=list)
     weak: list[Finding] = msgspec.field(default_factory=list)
     allowed: list[Finding] = msgspec.field(default_factory=list)
+    joins: frozenset[str] = frozenset()
 
     def take(self, place: int) -> _Unsettled:
         """Removes and returns those that end up to `place`."""
@@ -147,8 +149,25 @@ class _Unsettled(Struct):
 
     def before(self, place: int) -> _Unsettled:
         """Returns those that end up to `place`."""
-        groups = self.strong, self.weak, self.allowed
-        return _Unsettled(*([each for each in group if each.end <= place] for group in groups))
+        strong, weak, allowed = (
+            [each for each in group if each.end <= place] for group in (self.strong, self.weak, self.allowed)
+        )
+        return _Unsettled(strong, weak, allowed, self.joins)
+
+    def decided(self, text: LaneText) -> list[Finding]:
+        """Returns the findings, sorted: what is left of weak findings, and those that touch joined."""
+        strong = sorted(self.strong)
+        if not self.weak:
+            return strong
+        winners = [*(finding for finding in strong if finding.label != CHECK_ERROR), *self.allowed]
+        weak = give_way(self.weak, winners, text.scanned)
+        return join_touching(strong, weak, self.joins, text.touch)
+
+    def may_grow(self, finding: Finding, settled: int, text: LaneText) -> bool:
+        """Whether a finding may be joined with one that comes after `settled`."""
+        if finding.label not in self.joins or settled - finding.end > SEPARATOR_CHARS:
+            return False
+        return finding.end - finding.start < JOINED_CHARS and not text.part(finding.end, settled).strip(" \t\r\n,-–")
 
 
 @dataclass(slots=True, eq=False)
@@ -174,12 +193,11 @@ class Progress:
     _waiting: _Unsettled = field(default_factory=_Unsettled)
     _scanned: int = -1  # the length that was scanned, + 1 with the end; -1: no scan yet
     _is_raw_read: bool = field(init=False)  # whether a check reads the raw text
-    _joins: frozenset[str] = field(init=False)  # the labels of findings that are joined
 
     def __post_init__(self) -> None:
         self._cursors = [_Cursor() for _ in self.checks]
         self._is_raw_read = [check for check in self.checks if check.traits.is_raw] != []
-        self._joins = frozenset(label for check in self.checks for label in check.traits.joins)
+        self._waiting.joins = frozenset(label for check in self.checks for label in check.traits.joins)
 
     def is_due(self, text: LaneText, *, all_text: bool) -> bool:
         """Whether the text is to be scanned now.
@@ -252,33 +270,18 @@ class Progress:
             self.settled = text.total
         else:
             settled = _in_front(waiting, settled)
-            if self._joins and not text.ended:
-                joined = self._decided(waits.before(settled), text)
-                open_at = [finding.start for finding in joined if self._may_grow(finding, settled, text)]
+            if waits.joins and not text.ended:
+                joined = waits.before(settled).decided(text)
+                open_at = [finding.start for finding in joined if waits.may_grow(finding, settled, text)]
                 settled = _in_front([*waiting, *joined], min([settled, *open_at]))
             self.settled = max(settled, self.settled)
         taken = waits.take(settled)
-        done = self._decided(taken, text)
+        done = taken.decided(text)
         self.allowed += taken.allowed
         self.findings += done
         if text.view is not None:  # the view ends with the rows, but their numbers come earlier in the text
             self.findings.sort(key=text.raw_start)
         return done
-
-    def _may_grow(self, finding: Finding, settled: int, text: LaneText) -> bool:
-        """Whether a finding may be joined with one that comes after `settled`."""
-        if finding.label not in self._joins or settled - finding.end > SEPARATOR_CHARS:
-            return False
-        return finding.end - finding.start < JOINED_CHARS and not text.part(finding.end, settled).strip(" \t\r\n,-–")
-
-    def _decided(self, taken: _Unsettled, text: LaneText) -> list[Finding]:
-        """Returns the findings, sorted: what is left of weak findings, and those that touch joined."""
-        strong = sorted(taken.strong)
-        if not taken.weak:
-            return strong
-        winners = [*(finding for finding in strong if finding.label != CHECK_ERROR), *taken.allowed]
-        weak = give_way(taken.weak, winners, text.scanned)
-        return join_touching(strong, weak, self._joins, text.touch)
 
 
 def _in_front(findings: Sequence[Finding], settled: int) -> int:
