@@ -283,7 +283,7 @@ def with_codes(
     """Returns a tagger's spans, with the postal codes beside places: `10115 Berlin`, `Chennai 600002`. `parts`: the pieces of
     the text (`names.py`); a span stays within its piece, and after the span before it."""
     extended: list[tuple[int, int, str, float]] = []
-    limits = [*(span[0] for span in spans[1:]), len(text)]
+    limits = [*(span[0] for span in spans), len(text)][1:]
     number = least = 0
     for (start, end, label, score), limit in zip(spans, limits, strict=True):
         while parts[number].end < end:

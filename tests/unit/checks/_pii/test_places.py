@@ -445,6 +445,7 @@ def test_a_code_beside_a_place_is_part_of_it() -> None:
 
 
 def test_other_numbers_beside_a_place_are_not() -> None:
+    assert _spans("in 10115") == []
     assert _spans("In 2020 Berlin had 12 lines", "Berlin") == ["Berlin"]
     assert _spans("10115 Jane", "Jane") == ["Jane"]
     assert _spans("Leeds LS1 4AB", "Leeds", "LS1") == ["Leeds", "LS1"]
