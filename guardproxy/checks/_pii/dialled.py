@@ -7,12 +7,19 @@ numbers with a wrong digit, made-up numbers, and local numbers without the code 
 have one of these forms:
 
 - `INTERNATIONAL`: a plus and the code of a country, with 8 to 15 digits (`+1 280 407 7888`);
-- `AREA`: three groups as in North America (`(560) 228-0113`, `001-426-835-6993 x12`);
-- `LOCAL`: six to fifteen digits after a word for a telephone, which only few other words may stand between
-  (`Tel.: 555-1234`, `my new number is 0151 23456`).
+- `DIALLED`: 6 to 15 digits in groups. What is needed depends on the form:
 
-A date and an address of the internet protocol are no number. The words before a number are read up to `BEFORE`
-characters back, which is less than every search has before its place.
+  - a form that hardly anything else has (`_CLEAR`: `(560) 228-0113`, `06 39 98 11 22`, `0151/23456789`): no word at all,
+    and no word for another number before it (`order no.`);
+  - a form that much else has (`_USUAL`: `612 345 678`, `555-0147`, `5558675309`): a word for a telephone, a call or an
+    address somewhere before it (`hmu`, `Sure, my number? It's`);
+  - any other: a word for a telephone directly before it, which only few other words may stand between (`Tel.: 123456`,
+    `my new number is 0151 23456`), as a key, or above it in the table (`column`);
+
+- `NAMED`: digits with such a word directly behind them (`555 0147 (cell)`, `5550147 is my number`);
+- `LETTERED`: numbers of North America with letters (`1-800-FLOWERS`).
+
+A date and an address of the internet protocol are no number.
 """
 
 from __future__ import annotations
@@ -21,19 +28,50 @@ from typing import Any
 
 import regex
 
-from guardproxy.checks._patterns.reach import compile_pattern
+from guardproxy.checks._pii.before import Word, column, words_before
 from guardproxy.checks._pii.engine import Span
-
-BEFORE = 48
-_SIGN = r"[ .\-/()\u00a0\u2010\u2011\u2013]"
-_EXTENSION = r"(?:[ ,]{0,2}(?:[xX#]|[eE][xX][tT]\.?)[ ]?[0-9]{1,6})?"
-INTERNATIONAL = rf"(?<![\w+.])\+[1-9](?:{_SIGN}{{0,3}}[0-9]){{7,14}}{_EXTENSION}(?!\w)"
-AREA = (
-    r"(?<![\w.+-])(?:(?:00|\+)?1[ .-])?(?:\([0-9]{3}\)[ .-]?[0-9]{3}[ .-][0-9]{4}|[0-9]{3}-[0-9]{3}-[0-9]{4})"
-    rf"{_EXTENSION}(?![\w-]|\.[0-9])"
+from guardproxy.checks._pii.telephone_words import (
+    CALLING,
+    FILLING,
+    NUMBER,
+    OTHER,
+    OWN,
+    REACHING,
+    SIGNS,
+    THEM,
+    TELEPHONE,
 )
-LOCAL = rf"(?<![\w+.,:/-])\(?[0-9](?:{_SIGN}{{0,3}}[0-9]){{5,14}}{_EXTENSION}(?![\w-]|[.,:/][0-9])"
-_BARE, _NAMED = 0.4, 0.75  # Presidio's scores of a number, without and with such a word
+
+_SIGN = r"[ .\-/()\u00a0\u2010\u2011\u2013]"
+_EXTENSION = (
+    r"(?:(?:[ ]?[xX#]|[ ,;]{0,3}\(?(?:[eE][xX][tT](?:\.|[eE][nN][a-z]{1,6})?|[pP]oste|Durchwahl|DW|Apparat|App\.|wew\.|int\.|interno"
+    r"|anexo|ramal|toestel|ankn\.))[ =:.]{0,2}#?[0-9]{1,6}\)?)?"
+)
+_NOT_BEFORE = r"(?<![\w+.-])(?<![0-9][,:/;])"
+_DIGITS = rf"\(?[0-9](?:{_SIGN}{{0,3}}[0-9]){{5,14}}"
+_NOT_BEHIND = r"(?![\w-]|[.,:/][0-9])"
+INTERNATIONAL = rf"(?<![\w+.])\+[ ]?[1-9](?:{_SIGN}{{0,3}}[0-9]){{7,14}}{_EXTENSION}(?!\w)"
+DIALLED = rf"{_NOT_BEFORE}{_DIGITS}{_EXTENSION}{_NOT_BEHIND}(?=(?P<more>[ .,/-]{{1,2}}[0-9])?)"
+_OWNER = r"(?:my|his|her|our|their|mein\pL{0,2}|mon|ma|mi|il mio|o meu|moj|m[oó]j|mitt|min|mijn)"
+_PLACE = (
+    r"(?:cell|mobile|mob|home|work|office|phone|tel|fax|whatsapp|handy|mobil|privat|festnetz|b[uü]ro|portable|bureau|domicile|fixe"
+    r"|m[oó]vil|casa|trabajo|celular|cellulare|ufficio|fisso|telem[oó]vel|kom[oó]rka|telefon|landline|day|evening|direct)"
+)
+_THING = (
+    r"(?:(?:new|old|home|work|office|cell|mobile|phone|neue|private|nouveau|nuevo|nuovo|novo|nya|nieuwe)[ -])?"
+    r"(?:number|cell|mobile|phone|landline|digits|nummer|handynummer|telefonnummer|mobilnummer|num[eé]ro|n[uú]mero|numer"
+    r"|telefoonnummer|celular|portable|m[oó]vil)"
+)
+NAMED = (
+    rf"{_NOT_BEFORE}{_DIGITS}{_EXTENSION}(?=(?i:[ ]{{0,2}}[(\[][ ]?{_PLACE}(?:[ ]phone)?[ ]?[)\]]"
+    rf"|[ ]{{0,2}}[,\u2013-]?[ ]{{0,2}}(?:(?:that[\u2019']?s|this is|is|was|ist|c'est|est|es|[eèé]|[aä]r|to)[ ])?(?:still[ ])?"
+    rf"{_OWNER}[ ]{_THING}(?!\w)|[ ](?:mobile|cell|landline)(?!\w)|[ ](?:call|text|txt|ring)[ ]me(?!\w)))"
+)
+LETTERED = (
+    r"(?<![\w.+-])(?:\+?1[ .-])?\(?8(?:00|33|44|55|66|77|88)\)?[ .-](?:[0-9]{3}[ .-])?[A-Za-z0-9]{1,10}(?:-[A-Za-z0-9]{1,10}){0,3}"
+    r"(?![\w-])"
+)
+_BARE, _WITH_WORD = 0.4, 0.75  # Presidio's scores of a number, without and with such a word
 _LEAST_INTERNATIONAL, _LEAST_SOLID, _MOST_OF_AREA = 8, 10, 6
 _TAIL = regex.compile(r"(?: +[0-9]{1,2}/[0-9]+|[ /]+[0-9])?\Z")  # `call 555-1234 24/7`, `phone 555-1234 2 times`
 _DECIMAL = regex.compile(r"\+[0-9]+\.[0-9]+")
@@ -44,76 +82,186 @@ _DATE_OR_ADDRESS = regex.compile(
     r"|(?:19|20)[0-9]{2} ?[-/\u2013] ?(?:19|20)[0-9]{2}|(?:19|20)[0-9]{12}"
     r"|[0-9]{1,3}(?:\.[0-9]{1,3}){3}|[0-9]+\.[0-9]{1,2}"
 )
-# Words for a telephone, in the languages of the check. Each stands alone or begins a compound (`Telefonnummer`).
-_NUMBER = "number|no|nr|nummer|num[eé]ro|n[uú]mero|numero"
-_TELEPHONE = (
-    r"t[eé]l(?:[eéè](?:ph|f|m)\pL*)?|(?:smart|i|cell|mobile)?phones?|(?:ph|mob|fon|kom)\.|cell(?:ular[eé]?|ulari)?|mobil\pL*"
-    r"|m[oó]vil(?:es)?|handy\pL*|rufnummer|durchwahl|fax\pL*|whatsapp|sms|portable|celular|gsm|hotline|dial-?in|kom[oó]rk\pL*"
+_S = r"[ .\u00a0\u2011-]"
+# Each is one number; a group of digits may not follow or precede it.
+_CLEAR = regex.compile(
+    r"(?:(?:00)?1[ .-]\(?|\(?)[0-9]{3}\)[ .-]?[0-9]{3}[ .-]?[0-9]{4}"  # North America
+    r"|(?:(?:00)?1[ .-])?[0-9]{3}(?:-[0-9]{3}-|[ ](?<=[2-9]..[ ])[2-9][0-9]{2}[ -]|\.(?<=[2-9]..\.)[2-9][0-9]{2}\.)[0-9]{4}"
+    rf"|(?:00[ ]?|011{_S})[1-9](?:{_S}?\(?[0-9]\)?){{8,13}}"  # from abroad
+    rf"|0[1-9](?:(?<b>{_S})[0-9]{{2}})(?:\g<b>[0-9]{{2}}){{3}}"  # France, Belgium, Switzerland
+    r"|\(?0[1-9][0-9]{1,4}\)?(?:[ ]?[/-][ ]?|[ ./-])(?:[0-9]{5,8}|[0-9]{2,4}(?:(?<t>[ .-])[0-9]{2,4}){1,3})"  # 0 before an area
+    r"|0[1-9][ -][0-9]{8}|0[1-9]\([0-9]{4}\)[0-9]{4}|0[1-9]-[0-9]{4}-[0-9]{4}|\(0[1-9]\)[ ]?[0-9]{4}[ -]?[0-9]{4}"
+    r"|0(?:[67][0-9]{8}|7[0-9]{9}|1[567][0-9]{8,9}|4[0-9]{8})"  # mobile phones of Europe and Australia
+    r"|\(?[1-9][1-9]\)?[ ]?9[0-9]{4}-[0-9]{4}|\([1-9][1-9]\)[ ]?[2-9][0-9]{3}-[0-9]{4}"  # Brazil
+    r"|[6-9][0-9]{4}[ -][0-9]{5}"  # India
+    r"|(?:[679][0-9]{2}|3[0-9]{2})(?<m>[ .-])[0-9]{2}\g<m>[0-9]{2}\g<m>[0-9]{2}"  # Spain
+    r"|[1-9][0-9](?<p>[ -])[0-9]{3}\g<p>[0-9]{2}\g<p>[0-9]{2}"  # Poland
 )
-_CALLING = (
-    r"call(?:s|ed|ing)?|contact|dial|(?:ring|text|reach)[^\pL](?:me|us|him|her|them)|ruf\pL*|anrufen|appel\pL*|joindre|llam\pL*"
-    r"|chiam\pL*|ligu?[ea]r?|bel|bellen|ring(?:a|er)"
-    r"|(?:my|our|his|her|their|new|mon|notre|son|mein\pL*|unser\pL*|mi|meu|mio|nuestro|nosso|mijn|mitt)[^\pL]"
-    rf"(?:(?:new|own|current|contact|private|nouveau|neue|nuovo|nuevo|novo|nya|nieuwe)[^\pL])?(?:{_NUMBER})"
+_USUAL = regex.compile(
+    r"[0-9]{3}[-.\u2011][0-9]{4}|[0-9]{3}(?<s>[ .-])[0-9]{3}\g<s>[0-9]{3,4}|[2-9][0-9]{2}[ .-]?[2-9][0-9]{6}|[2-9][0-9]{2}[ ][0-9]{4}"
+    r"|00[1-9][0-9]{9,12}|00[0-9]{3}[ -][0-9]{5,6}|[0-9]{2}(?:[ .-][0-9]{2}){3,4}|[0-9]{4}[ .-][0-9]{4}"
+    r"|0[1-9](?:[ /.-]?[0-9]){7,10}|[1-9][0-9]{1,2}(?:[ .-][0-9]{2,4}){2,3}|[5-9][0-9]{8}"
 )
-_FILLING = (
-    rf"{_NUMBER}|numbers|is|it|its|s|ist|lautet|est|es|è|é|[aä]r|at|on|in|to|or|and|me|us|him|her|them|you|my|our|your|his|new"
-    r"|home|work|office|private|direct|contact|line|the|now|back|still|only|of|under|unter|mich|auf|au|le|el|al|um|uns|op|p[aå]"
-    r"|a|o|il|sur|tel|m|w|h|cell|mobile|phone|fax|main|day|evening"
-)
-_GAP, _GAP_IN_LINE = r"[^\pL\pM\pN_+]", r"[^\pL\pM\pN_+\n]"
-_FILLED = rf"(?:{_GAP}{{1,5}}(?:{_FILLING})){{0,4}}{_GAP_IN_LINE}{{0,6}}\n?{_GAP_IN_LINE}{{0,6}}"
-_AFTER_TELEPHONE, _AFTER_CALLING = (
-    compile_pattern(rf"(?i)(?:\A|[^\pL\pM\pN])(?:{words}){_FILLED}\z") for words in (_TELEPHONE, _CALLING)
-)
+_DASHED = regex.compile(r"[0-9]{3}[-\u2011][0-9]{4}")
+_WEAK = regex.compile(r"(?:0[67]|07|01|04)[0-9]{8,9}")
+_VANITY_LEAST, _VANITY_MOST = 7, 10
+_NEAR_SIGNS, _FILLERS, _FAR_WORDS, _NEAR_WORDS = 5, 5, 30, 9
 
 
 def international(match: Any) -> Span | None:
     """Judges a match of `INTERNATIONAL`."""
-    digits = _digits(match[0])
-    number, least = match[0], _LEAST_SOLID if match[0][1:].isdigit() else _LEAST_INTERNATIONAL
+    number = match[0].replace("+ ", "+")
+    digits, least = _digits(number), _LEAST_SOLID if number[1:].isdigit() else _LEAST_INTERNATIONAL
     if len(digits) < least or _DECIMAL.fullmatch(number) or not _has_country(digits):
         return None
-    return _span(match, _is_named(match))
+    if number != match[0] and number[1:].isdigit():
+        return None  # a sum: `+ 1234567890`
+    return _span(match, bool(_Before(match.string, match.start()).direct()))
 
 
-def area(match: Any) -> Span:
-    """Judges a match of `AREA`."""
-    return _span(match, _is_named(match))
+def dialled(match: Any) -> Span | None:
+    """Judges a match of `DIALLED`."""
+    return _judge(match, match["more"] is not None)
 
 
-def local(match: Any) -> Span | None:
-    """Judges a match of `LOCAL`."""
-    number = match[0][: _TAIL.search(match[0]).start()]
-    digits = _digits(number)
-    is_likely = not number.isdigit() if digits[:2] != "00" else _has_country(digits[2:])
-    if len(digits) < _MOST_OF_AREA or _DATE_OR_ADDRESS.fullmatch(number):
+def named(match: Any) -> Span | None:
+    """Judges a match of `NAMED`."""
+    number = _untailed(match[0])
+    if len(_digits(number)) <= _MOST_OF_AREA or _DATE_OR_ADDRESS.fullmatch(number):
         return None
-    if not _is_named(match, calling=is_likely and len(digits) > _MOST_OF_AREA):
+    return _span(match, is_named=True)
+
+
+def lettered(match: Any) -> Span | None:
+    """Judges a match of `LETTERED`."""
+    number = match[0]
+    prefix, _, tail = regex.split(r"(8[0-9]{2}\)?[ .-])", number, maxsplit=1)
+    size, letters = sum(map(str.isalnum, tail)), [letter for letter in tail if letter.isalpha()]
+    if not _VANITY_LEAST <= size <= _VANITY_MOST or len(letters) < 2:
         return None
-    return _span(match, is_named=True, size=len(number))
+    is_upper = all(map(str.isupper, letters))
+    is_named = bool(_Before(match.string, match.start()).direct())
+    is_whole = bool(prefix) and not regex.search(" (?=[A-Za-z])", number)
+    if is_whole or (is_upper and (prefix or is_named)) :
+        return _span(match, is_named)
+    return None
 
 
-def _is_named(match: Any, *, calling: bool = True) -> bool:
-    """Whether a word for a telephone is before a number; with `calling`, also a word for a call."""
-    before = match.string[max(0, match.start() - BEFORE) : match.start()]
-    before = before.encode("utf-8", "replace").decode()  # without lone surrogates
-    return bool(_AFTER_TELEPHONE.search(before) or (calling and _AFTER_CALLING.search(before)))
+def _judge(match: Any, has_more: bool) -> Span | None:
+    number = _untailed(match[0])
+    main = _main(number)
+    digits = _digits(main)
+    if len(digits) < _MOST_OF_AREA or _DATE_OR_ADDRESS.fullmatch(main):
+        return None
+    start, text = match.start(), match.string
+    is_alone = not (has_more or regex.search(r"[0-9][ ./-]{1,2}\Z", text[max(0, start - 3) : start]))
+    is_clear = is_alone and bool(_CLEAR.fullmatch(main))
+    if is_clear and text[max(0, start - 1) : start] == "/" and not text[max(0, start - 2) : start - 1].isspace():
+        is_clear = False  # a path
+    before = _Before(text, start)
+    if before.is_other():
+        return None
+    is_likely = not main.isdigit() if digits[:2] != "00" else _has_country(digits[2:])
+    direct = before.direct()
+    if direct == 2 or (direct and is_likely and len(digits) > _MOST_OF_AREA):
+        return _span(match, is_named=True, size=len(number))
+    if is_clear and len(set(digits)) > 2:
+        return _span(match, is_named=False, size=len(number))
+    if is_alone and _USUAL.fullmatch(main) and before.is_near(is_dashed=bool(_DASHED.fullmatch(main))):
+        return _span(match, is_named=True, size=len(number))
+    return None
+
+
+class _Before:
+    """The words before a number."""
+
+    def __init__(self, text: str, start: int) -> None:
+        self._text, self._start = text, start
+        self._words = words_before(text, start)
+
+    def direct(self) -> int:
+        """Returns 2 after a word for a telephone, 1 after a word for a call, 0 after neither."""
+        sign = self._text[max(0, self._start - 4) : self._start].rstrip("\ufe0f :-")[-1:]
+        if sign and sign in SIGNS:
+            return 2
+        words = self._words
+        for at, word in enumerate(words[: _FILLERS + 2]):
+            if not word.is_near(_NEAR_SIGNS) or "+" in word.behind:
+                break
+            if TELEPHONE(word.word):
+                return 2
+            if self._is_call(at):
+                return 1
+            if word.word not in FILLING:
+                break
+        return 2 if self._is_in_column() else 0
+
+    def is_other(self) -> bool:
+        """Whether a word for another number is directly before the number."""
+        for word in self._words[: _FILLERS - 1]:
+            if not word.is_near(_NEAR_SIGNS) or TELEPHONE(word.word):
+                return False
+            if word.word in OTHER:
+                return True
+            if word.word not in FILLING:
+                return False
+        return False
+
+    def is_near(self, is_dashed: bool) -> bool:
+        """Whether a word for a telephone, a call or an address is nearer than a word for another number.
+
+        `is_dashed`: the word may be further away, in another sentence.
+        """
+        for at, word in enumerate(self._words[: _FAR_WORDS if is_dashed else _NEAR_WORDS]):
+            if not is_dashed and regex.search(r"[.!?][ \n]+\Z|\n\n", word.behind) and len(word.word) > 3:
+                return False
+            if "@" in word.behind or TELEPHONE(word.word) or word.word in REACHING or self._is_call(at):
+                return True
+            if word.word in OTHER:
+                return False
+            if word.word in NUMBER and is_dashed:
+                return at + 1 < len(self._words) and self._words[at + 1].word not in OTHER
+        return False
+
+    def _is_call(self, at: int) -> bool:
+        word, words = self._words[at].word, self._words
+        if word in THEM:
+            return bool(at) and words[at - 1].word in ("me", "us", "him", "her", "them")
+        if word in NUMBER:
+            owners = [owner.word for owner in words[at + 1 : at + 4]]
+            return any(owner in OWN and all(between in FILLING for between in owners[:place]) for place, owner in enumerate(owners))
+        return CALLING(word)
+
+    def _is_in_column(self) -> bool:
+        if not self._words or self._text[max(0, self._start - 1) : self._start] not in tuple(",;\t|\n\"' `"):
+            return False
+        cells = column(self._text, self._start)
+        if not cells:
+            return False
+        return any(TELEPHONE(word.word) for word in words_before(cells, len(cells), len(cells)))
+
+
+def _untailed(number: str) -> str:
+    return number[: _TAIL.search(number).start()]
 
 
 def _span(match: Any, is_named: bool, size: int | None = None) -> Span:
     """Returns the span of a match, or of its first `size` characters."""
     start, end = match.span()
-    return Span(start, end if size is None else start + size, "PHONE_NUMBER", _NAMED if is_named else _BARE, False)
+    return Span(start, end if size is None else start + size, "PHONE_NUMBER", _WITH_WORD if is_named else _BARE, False)
+
+
+def _main(number: str) -> str:
+    """Returns a number without its extension."""
+    return regex.split(r"[ ]?[xX#,;]|[ ]?\(?[A-Za-z]", number, maxsplit=1)[0]
 
 
 def _digits(number: str) -> str:
     """Returns the digits of a number without its extension."""
-    main = regex.split("[xX#eE,]", number, maxsplit=1)[0]
-    return "".join(filter(str.isdigit, main))
+    return "".join(filter(str.isdigit, _main(number)))
 
 
 def _has_country(digits: str) -> bool:
     from phonenumbers.phonenumberutil import COUNTRY_CODE_TO_REGION_CODE as CODES  # noqa: PLC0415
 
-    return digits[0] != "0" and any(int(digits[:size]) in CODES for size in (1, 2, 3))
+    return digits[:1] != "0" and any(int(digits[:size]) in CODES for size in (1, 2, 3))

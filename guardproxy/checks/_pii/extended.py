@@ -296,6 +296,7 @@ _RECOGNIZERS: tuple[tuple[str, str, Callable[[Any], Span | None]], ...] = (
     ("CRYPTO", coins.BECH32, coins.bech32),
     ("CRYPTO", coins.ETHEREUM, coins.ethereum),
     ("PHONE_NUMBER", dialled.INTERNATIONAL, dialled.international),
-    ("PHONE_NUMBER", dialled.AREA, dialled.area),
-    ("PHONE_NUMBER", dialled.LOCAL, dialled.local),
+    ("PHONE_NUMBER", dialled.DIALLED, dialled.dialled),
+    ("PHONE_NUMBER", dialled.NAMED, dialled.named),
+    ("PHONE_NUMBER", dialled.LETTERED, dialled.lettered),
 )

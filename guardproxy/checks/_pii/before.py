@@ -1,0 +1,82 @@
+"""The words before a place of a text, nearest first.
+
+In: a text and a place in it. Out: words, each with the characters behind it. Kept: nothing. At most `FAR` characters before
+the place are read, which is less than every search has there. So the words do not depend on how a text was cut.
+
+Words are in lower case and without accents. `phoneNumber`, `phone_number` and `PHONE-NUMBER` are two words each. Tags of
+HTML are left out.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import NamedTuple
+
+FAR = 160
+_TABLE = 1000  # characters in which a header of a table is looked for
+_TAG = re.compile(r"</?[A-Za-z][^<>\n]{0,60}>")
+_HUMP = re.compile(r"(?<=[a-z])(?=[A-Z])")
+_WORD = re.compile(r"[^\W\d_]+|[0-9]+")
+_PLAIN = str.maketrans(
+    "áàâäãåąæéèêëęíìîïóòôöõøőúùûüůűýçćčñńłśšźżžğış", "aaaaaaaaeeeeeiiiiooooooouuuuuuycccnnlsszzzgis"
+)
+_QUOTED = re.compile(r'"[^"\n]*"')
+_NEWLINE = "\n"
+
+
+class Word(NamedTuple):
+    """A word and the characters between it and the next word, or the place."""
+
+    word: str
+    behind: str
+
+    def is_near(self, signs: int) -> bool:
+        """Whether at most `signs` characters, spaces aside, and one line end are behind it."""
+        behind = self.behind
+        return len(behind) <= 1 or (len("".join(behind.split())) <= signs and behind.count(_NEWLINE) < 2)
+
+
+def words_before(text: str, start: int, size: int = FAR) -> list[Word]:
+    """Returns the words in the `size` characters before `start`, nearest first."""
+    low = max(0, start - size)
+    before = text[low:start]
+    if "<" in before:
+        before = _TAG.sub(" ", before)
+    before = _HUMP.sub(" ", before).lower()
+    if not before.isascii():
+        before = before.translate(_PLAIN)
+    words: list[Word] = []
+    end = len(before)
+    for match in reversed(list(_WORD.finditer(before))):
+        if low and not match.start():
+            break  # it may begin before the characters that were read
+        words.append(Word(match[0], before[match.end() : end]))
+        end = match.start()
+    return words
+
+
+def column(text: str, start: int) -> str:
+    """Returns the texts above a cell of a table that begins at `start`, joined; an empty string outside of a table.
+
+    A table has a line for each row and `,`, `;`, `|` or a tabulator between the cells.
+    """
+    low = max(0, start - _TABLE)
+    *above, row = text[low:start].split(_NEWLINE)
+    if low:
+        above = above[1:]  # the first line may begin before the characters that were read
+    if not above:
+        return ""
+    row = row.rstrip(" \"'`")
+    row = _QUOTED.sub("", row)
+    by = row[-1:] if row else next((sign for sign in ",;\t|" if sign in above[-1]), "")
+    if not by or by not in ",;\t|":
+        return ""
+    at = row.count(by)
+    cells: list[str] = []
+    for line in reversed(above):
+        parts: Sequence[str] = _QUOTED.sub(lambda match: match[0].replace(by, " "), line).split(by)
+        if len(parts) < 2 or len(parts) <= at:
+            break
+        cells.append(parts[at])
+    return _NEWLINE.join(cells)
