@@ -3,8 +3,8 @@
 In: a text and a place in it. Out: words, each with the characters behind it. Kept: nothing. At most `FAR` characters before
 the place are read, which is less than every search has there. So the words do not depend on how a text was cut.
 
-Words are in lower case and without accents. `phoneNumber`, `phone_number` and `PHONE-NUMBER` are two words each. Tags of
-HTML are left out.
+Words are in lower case and without accents. `phoneNumber`, `phone_number` and `PHONE-NUMBER` are two words each. Attributes
+of tags are left out.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
-FAR = 160
+NEAR, FAR = 64, 160
 _TABLE = 1000  # characters in which a header of a table is looked for
-_TAG = re.compile(r"</?[A-Za-z][^<>\n]{0,60}>")
+_TAG = re.compile(r"<(/?[A-Za-z]+)[^<>\n]{0,60}>")
 _HUMP = re.compile(r"(?<=[a-z])(?=[A-Z])")
 _WORD = re.compile(r"[^\W\d_]+|[0-9]+")
 _PLAIN = str.maketrans(
@@ -42,7 +42,7 @@ def words_before(text: str, start: int, size: int = FAR) -> list[Word]:
     low = max(0, start - size)
     before = text[low:start]
     if "<" in before:
-        before = _TAG.sub(" ", before)
+        before = _TAG.sub(r"<\1>", before)
     before = _HUMP.sub(" ", before).lower()
     if not before.isascii():
         before = before.translate(_PLAIN)

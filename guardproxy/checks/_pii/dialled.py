@@ -24,11 +24,12 @@ A date and an address of the internet protocol are no number.
 
 from __future__ import annotations
 
+from enum import Enum
 from typing import Any
 
 import regex
 
-from guardproxy.checks._pii.before import Word, column, words_before
+from guardproxy.checks._pii.before import NEAR, column, words_before
 from guardproxy.checks._pii.engine import Span
 from guardproxy.checks._pii.telephone_words import (
     CALLING,
@@ -47,8 +48,8 @@ _EXTENSION = (
     r"(?:(?:[ ]?[xX#]|[ ,;]{0,3}\(?(?:[eE][xX][tT](?:\.|[eE][nN][a-z]{1,6})?|[pP]oste|Durchwahl|DW|Apparat|App\.|wew\.|int\.|interno"
     r"|anexo|ramal|toestel|ankn\.))[ =:.]{0,2}#?[0-9]{1,6}\)?)?"
 )
-_NOT_BEFORE = r"(?<![\w+.-])(?<![0-9][,:/;])"
-_DIGITS = rf"\(?[0-9](?:{_SIGN}{{0,3}}[0-9]){{5,14}}"
+_NOT_BEFORE = r"(?<![\w+.$\u20ac\u00a3-])(?<![0-9][,:/;])"
+_DIGITS = rf"(?:0(?:0|11)[ -]?)?\(?[0-9](?:{_SIGN}{{0,3}}[0-9]){{5,14}}"
 _NOT_BEHIND = r"(?![\w-]|[.,:/][0-9])"
 INTERNATIONAL = rf"(?<![\w+.])\+[ ]?[1-9](?:{_SIGN}{{0,3}}[0-9]){{7,14}}{_EXTENSION}(?!\w)"
 DIALLED = rf"{_NOT_BEFORE}{_DIGITS}{_EXTENSION}{_NOT_BEHIND}(?=(?P<more>[ .,/-]{{1,2}}[0-9])?)"
@@ -72,7 +73,7 @@ LETTERED = (
     r"(?![\w-])"
 )
 _BARE, _WITH_WORD = 0.4, 0.75  # Presidio's scores of a number, without and with such a word
-_LEAST_INTERNATIONAL, _LEAST_SOLID, _MOST_OF_AREA = 8, 10, 6
+_LEAST_SOLID, _MOST_OF_AREA = 10, 6
 _TAIL = regex.compile(r"(?: +[0-9]{1,2}/[0-9]+|[ /]+[0-9])?\Z")  # `call 555-1234 24/7`, `phone 555-1234 2 times`
 _DECIMAL = regex.compile(r"\+[0-9]+\.[0-9]+")
 _DAY, _MONTH = "(?:0?[1-9]|[12][0-9]|3[01])", "(?:0?[1-9]|1[0-2])"
@@ -80,16 +81,16 @@ _DATE_OR_ADDRESS = regex.compile(
     rf"(?:19|20)[0-9]{{2}}(?<y>[ ./-]){_MONTH}\g<y>{_DAY}(?:[ ][0-9]{{1,2}})?"
     rf"|(?:{_DAY}(?<d>[ ./-]){_MONTH}|{_MONTH}(?<d>[ ./-]){_DAY})\g<d>(?:19|20)?[0-9]{{2}}"
     r"|(?:19|20)[0-9]{2} ?[-/\u2013] ?(?:19|20)[0-9]{2}|(?:19|20)[0-9]{12}"
-    r"|[0-9]{1,3}(?:\.[0-9]{1,3}){3}|[0-9]+\.[0-9]{1,2}"
+    r"|(?![0-9]{2}\.[0-9]{2}\.[0-9]{2}\.)(?:(?:0|[1-9]|[1-9][0-9]|1[0-9]{2}|2[0-5][0-9])(?:\.|\Z)){4}|[0-9]+\.[0-9]{1,2}"
 )
 _S = r"[ .\u00a0\u2011-]"
 # Each is one number; a group of digits may not follow or precede it.
 _CLEAR = regex.compile(
     r"(?:(?:00)?1[ .-]\(?|\(?)[0-9]{3}\)[ .-]?[0-9]{3}[ .-]?[0-9]{4}"  # North America
     r"|(?:(?:00)?1[ .-])?[0-9]{3}(?:-[0-9]{3}-|[ ](?<=[2-9]..[ ])[2-9][0-9]{2}[ -]|\.(?<=[2-9]..\.)[2-9][0-9]{2}\.)[0-9]{4}"
-    rf"|(?:00[ ]?|011{_S})[1-9](?:{_S}?\(?[0-9]\)?){{8,13}}"  # from abroad
+    r"|(?:00[ ]?|011[ -])[1-9](?:[ -]?\(?[0-9]\)?){8,13}"  # from abroad
     rf"|0[1-9](?:(?<b>{_S})[0-9]{{2}})(?:\g<b>[0-9]{{2}}){{3}}"  # France, Belgium, Switzerland
-    r"|\(?0[1-9][0-9]{1,4}\)?(?:[ ]?[/-][ ]?|[ ./-])(?:[0-9]{5,8}|[0-9]{2,4}(?:(?<t>[ .-])[0-9]{2,4}){1,3})"  # 0 before an area
+    r"|(?=(?:[^0-9]{0,3}[0-9]){10})\(?0[1-9][0-9]{1,4}\)?(?:[ ]?[/-][ ]?|[ ./-])(?:[0-9]{5,8}|[0-9]{2,4}(?:(?<t>[ .-])[0-9]{2,4}){1,3})"  # 0 before an area
     r"|0[1-9][ -][0-9]{8}|0[1-9]\([0-9]{4}\)[0-9]{4}|0[1-9]-[0-9]{4}-[0-9]{4}|\(0[1-9]\)[ ]?[0-9]{4}[ -]?[0-9]{4}"
     r"|0(?:[67][0-9]{8}|7[0-9]{9}|1[567][0-9]{8,9}|4[0-9]{8})"  # mobile phones of Europe and Australia
     r"|\(?[1-9][1-9]\)?[ ]?9[0-9]{4}-[0-9]{4}|\([1-9][1-9]\)[ ]?[2-9][0-9]{3}-[0-9]{4}"  # Brazil
@@ -111,12 +112,13 @@ _NEAR_SIGNS, _FILLERS, _FAR_WORDS, _NEAR_WORDS = 5, 5, 30, 9
 def international(match: Any) -> Span | None:
     """Judges a match of `INTERNATIONAL`."""
     number = match[0].replace("+ ", "+")
-    digits, least = _digits(number), _LEAST_SOLID if number[1:].isdigit() else _LEAST_INTERNATIONAL
-    if len(digits) < least or _DECIMAL.fullmatch(number) or not _has_country(digits):
+    digits, is_solid = _digits(number), number[1:].isdigit()
+    if _DECIMAL.fullmatch(number) or not _has_country(digits) or (is_solid and number != match[0]):
+        return None  # also a sum: `+ 1234567890`
+    is_named = bool(_Before(match.string, match.start()).direct())
+    if not is_named and is_solid and len(digits) < _LEAST_SOLID:
         return None
-    if number != match[0] and number[1:].isdigit():
-        return None  # a sum: `+ 1234567890`
-    return _span(match, bool(_Before(match.string, match.start()).direct()))
+    return _span(match, is_named)
 
 
 def dialled(match: Any) -> Span | None:
@@ -163,7 +165,11 @@ def _judge(match: Any, has_more: bool) -> Span | None:
         return None
     is_likely = not main.isdigit() if digits[:2] != "00" else _has_country(digits[2:])
     direct = before.direct()
-    if direct == 2 or (direct and is_likely and len(digits) > _MOST_OF_AREA):
+    if (
+        direct is _By.TELEPHONE
+        or (direct is _By.NUMBER and len(digits) > _MOST_OF_AREA + (not is_likely))
+        or (direct is _By.CALL and is_likely and len(digits) > _MOST_OF_AREA)
+    ):
         return _span(match, is_named=True, size=len(number))
     if is_clear and len(set(digits)) > 2:
         return _span(match, is_named=False, size=len(number))
@@ -172,29 +178,39 @@ def _judge(match: Any, has_more: bool) -> Span | None:
     return None
 
 
+class _By(Enum):
+    """The kinds of words that a number may follow."""
+
+    TELEPHONE = "phone"
+    NUMBER = "my number"
+    CALL = "call me on"
+
+
 class _Before:
     """The words before a number."""
 
     def __init__(self, text: str, start: int) -> None:
         self._text, self._start = text, start
-        self._words = words_before(text, start)
+        self._words = words_before(text, start, NEAR)
 
-    def direct(self) -> int:
-        """Returns 2 after a word for a telephone, 1 after a word for a call, 0 after neither."""
+    def direct(self) -> _By | None:
+        """Returns the kind of the word that the number directly follows, if any."""
         sign = self._text[max(0, self._start - 4) : self._start].rstrip("\ufe0f :-")[-1:]
         if sign and sign in SIGNS:
-            return 2
+            return _By.TELEPHONE
         words = self._words
         for at, word in enumerate(words[: _FILLERS + 2]):
             if not word.is_near(_NEAR_SIGNS) or "+" in word.behind:
                 break
             if TELEPHONE(word.word):
-                return 2
+                return _By.TELEPHONE
+            if self._is_own_number(at):
+                return _By.NUMBER
             if self._is_call(at):
-                return 1
+                return _By.CALL
             if word.word not in FILLING:
                 break
-        return 2 if self._is_in_column() else 0
+        return _By.TELEPHONE if self._is_in_column() else None
 
     def is_other(self) -> bool:
         """Whether a word for another number is directly before the number."""
@@ -212,10 +228,11 @@ class _Before:
 
         `is_dashed`: the word may be further away, in another sentence.
         """
+        self._words = words_before(self._text, self._start)
         for at, word in enumerate(self._words[: _FAR_WORDS if is_dashed else _NEAR_WORDS]):
             if not is_dashed and regex.search(r"[.!?][ \n]+\Z|\n\n", word.behind) and len(word.word) > 3:
                 return False
-            if "@" in word.behind or TELEPHONE(word.word) or word.word in REACHING or self._is_call(at):
+            if "@" in word.behind or TELEPHONE(word.word) or word.word in REACHING or self._is_call(at) or self._is_own_number(at):
                 return True
             if word.word in OTHER:
                 return False
@@ -227,10 +244,17 @@ class _Before:
         word, words = self._words[at].word, self._words
         if word in THEM:
             return bool(at) and words[at - 1].word in ("me", "us", "him", "her", "them")
-        if word in NUMBER:
-            owners = [owner.word for owner in words[at + 1 : at + 4]]
-            return any(owner in OWN and all(between in FILLING for between in owners[:place]) for place, owner in enumerate(owners))
         return CALLING(word)
+
+    def _is_own_number(self, at: int) -> bool:
+        if self._words[at].word not in NUMBER:
+            return False
+        for owner in self._words[at + 1 : at + 4]:
+            if owner.word in OWN:
+                return True
+            if owner.word not in FILLING:
+                break
+        return False
 
     def _is_in_column(self) -> bool:
         if not self._words or self._text[max(0, self._start - 1) : self._start] not in tuple(",;\t|\n\"' `"):

@@ -120,8 +120,10 @@ class OwnSource:
 
     def _matches(self, text: str, traced: bytes, at: int, undecided: int) -> Iterator[Any]:
         body = compile_pattern(self.cover.body)
-        while at < undecided and (place := body.search(traced, at)) and place.start() < undecided:
+        while at < undecided and (place := body.search(traced, at)):
             at = place.start()
+            if at >= undecided:
+                return
             match = self.pattern.match(text, at)
             if match:
                 yield match

@@ -32,8 +32,8 @@ CALLING = _either(
 )
 THEM = frozenset(("text", "ring", "reach", "message", "msg", "ping", "bereiken", "joins"))
 REACHING = frozenset(
-    "email mail emails reach reached message sms erreichen erreichbar erreichst joignable contactar contatto contato kontakt"
-    " kontaktu bereiken bereikbaar contacter recapito ring text messaging emergency notfall urgence emergencia".split()
+    "email mail emails reach reached sms erreichen erreichbar erreichst joignable contactar contatto contato kontakt"
+    " kontaktu bereiken bereikbaar contacter recapito emergency notfall urgence emergencia".split()
 )
 NUMBER = frozenset("number numbers no nr num nummer numero numer digits".split())
 OWN = frozenset(
@@ -54,7 +54,7 @@ OTHER = frozenset(
     " ticket case ref reference referenz tracking parcel shipment sendung sendungsnummer isbn issn ean upc gtin doi sku serial"
     " seriennummer sn model modell part partno article artikel artikelnummer batch lot charge sample policy contract vertrag"
     " vertragsnummer aktenzeichen az license licence lizenz key code codes pin otp zip plz cep postal postcode postleitzahl routing blz"
-    " iban bic swift sort bsb aba nhs ssn social nip pesel regon nino tax vat ust steuer steuernummer ein tin passport pass passnummer"
+    " iban bic swift sort bsb aba nhs ssn social security nip pesel regon nino tax vat ust steuer steuernummer ein tin passport pass passnummer"
     " ausweis ausweisnummer barcode member membership mitglied mitgliedsnummer confirmation booking reservation buchung buchungsnummer"
     " flight patient mrn medicare medicaid version build commit pid error port size bytes page pages room suite gate grant row chapter"
     " npi dea siren siret student employee claim transaction receipt certificate docket imei mac vin card kreditkarte timestamp date"
