@@ -3,7 +3,7 @@
 In: a text and a place in it. Out: words, each with the characters behind it. Kept: nothing. At most `FAR` characters before
 the place are read, which is less than every search has there. So the words do not depend on how a text was cut.
 
-Words are in lower case and without accents. `phoneNumber`, `phone_number` and `PHONE-NUMBER` are two words each. Attributes
+Words are in lower case and without accents; `#` is one, too. `phoneNumber`, `phone_number` and `PHONE-NUMBER` are two words each. Attributes
 of tags are left out.
 """
 
@@ -17,7 +17,7 @@ NEAR, FAR = 64, 160
 _TABLE = 1000  # characters in which a header of a table is looked for
 _TAG = re.compile(r"<(/?[A-Za-z]+)[^<>\n]{0,60}>")
 _HUMP = re.compile(r"(?<=[a-z])(?=[A-Z])")
-_WORD = re.compile(r"[^\W\d_]+|[0-9]+")
+_WORD = re.compile(r"[^\W\d_]+|[0-9]+|#")
 _PLAIN = str.maketrans(
     "áàâäãåąæéèêëęíìîïóòôöõøőúùûüůűýçćčñńłśšźżžğış", "aaaaaaaaeeeeeiiiiooooooouuuuuuycccnnlsszzzgis"
 )

@@ -88,6 +88,7 @@ _S = r"[ .\u00a0\u2011-]"
 _CLEAR = regex.compile(
     r"(?:(?:00)?1[ .-]\(?|\(?)[0-9]{3}\)[ .-]?[0-9]{3}[ .-]?[0-9]{4}"  # North America
     r"|(?:(?:00)?1[ .-])?[0-9]{3}(?:-[0-9]{3}-|[ ](?<=[2-9]..[ ])[2-9][0-9]{2}[ -]|\.(?<=[2-9]..\.)[2-9][0-9]{2}\.)[0-9]{4}"
+    r"|555-[0-9]{4}"  # kept for stories and examples
     r"|(?:00[ ]?|011[ -])[1-9](?:[ -]?\(?[0-9]\)?){8,13}"  # from abroad
     rf"|0[1-9](?:(?<b>{_S})[0-9]{{2}})(?:\g<b>[0-9]{{2}}){{3}}"  # France, Belgium, Switzerland
     r"|(?=(?:[^0-9]{0,3}[0-9]){10})\(?0[1-9][0-9]{1,4}\)?(?:[ ]?[/-][ ]?|[ ./-])(?:[0-9]{5,8}|[0-9]{2,4}(?:(?<t>[ .-])[0-9]{2,4}){1,3})"  # 0 before an area
@@ -103,8 +104,9 @@ _USUAL = regex.compile(
     r"|00[1-9][0-9]{9,12}|00[0-9]{3}[ -][0-9]{5,6}|[0-9]{2}(?:[ .-][0-9]{2}){3,4}|[0-9]{4}[ .-][0-9]{4}"
     r"|0[1-9](?:[ /.-]?[0-9]){7,10}|[1-9][0-9]{1,2}(?:[ .-][0-9]{2,4}){2,3}|[5-9][0-9]{8}"
 )
+_LETTER = regex.compile(r"[\n|,;/\u2022\u00b7][ \t]*[TPMFHCtpmfhc]:[ ]*\Z")  # `T: 555 0147`
+_END_OF_SENTENCE, _ABBREVIATED = regex.compile(r"[.!?]\s"), 3
 _DASHED = regex.compile(r"[0-9]{3}[-\u2011][0-9]{4}")
-_WEAK = regex.compile(r"(?:0[67]|07|01|04)[0-9]{8,9}")
 _VANITY_LEAST, _VANITY_MOST = 7, 10
 _NEAR_SIGNS, _FILLERS, _FAR_WORDS, _NEAR_WORDS = 5, 5, 30, 9
 
@@ -167,13 +169,13 @@ def _judge(match: Any, has_more: bool) -> Span | None:
     direct = before.direct()
     if (
         direct is _By.TELEPHONE
-        or (direct is _By.NUMBER and len(digits) > _MOST_OF_AREA + (not is_likely))
+        or (direct is _By.NUMBER and len(digits) > _MOST_OF_AREA)
         or (direct is _By.CALL and is_likely and len(digits) > _MOST_OF_AREA)
     ):
         return _span(match, is_named=True, size=len(number))
     if is_clear and len(set(digits)) > 2:
         return _span(match, is_named=False, size=len(number))
-    if is_alone and _USUAL.fullmatch(main) and before.is_near(is_dashed=bool(_DASHED.fullmatch(main))):
+    if is_alone and len(digits) > _MOST_OF_AREA and _USUAL.fullmatch(main) and before.is_near(is_dashed=bool(_DASHED.fullmatch(main))):
         return _span(match, is_named=True, size=len(number))
     return None
 
@@ -198,6 +200,8 @@ class _Before:
         sign = self._text[max(0, self._start - 4) : self._start].rstrip("\ufe0f :-")[-1:]
         if sign and sign in SIGNS:
             return _By.TELEPHONE
+        if _LETTER.search(self._text, max(0, self._start - 8), self._start):
+            return _By.CALL
         words = self._words
         for at, word in enumerate(words[: _FILLERS + 2]):
             if not word.is_near(_NEAR_SIGNS) or "+" in word.behind:
@@ -230,7 +234,9 @@ class _Before:
         """
         self._words = words_before(self._text, self._start)
         for at, word in enumerate(self._words[: _FAR_WORDS if is_dashed else _NEAR_WORDS]):
-            if not is_dashed and regex.search(r"[.!?][ \n]+\Z|\n\n", word.behind) and len(word.word) > 3:
+            if word.behind.count("\n") > (2 if is_dashed else 1):
+                return False
+            if not is_dashed and len(word.word) > _ABBREVIATED and _END_OF_SENTENCE.search(word.behind):
                 return False
             if "@" in word.behind or TELEPHONE(word.word) or word.word in REACHING or self._is_call(at) or self._is_own_number(at):
                 return True

@@ -27,7 +27,7 @@ TELEPHONE = _either(
 )
 CALLING = _either(
     "call calls called calling contact contacts dial dialed hmu txt ruf rufe rufen joindre bel bellen ringa ringer liga ligar ligue"
-    " ligo digits toll free contactno contactnumber",
+    " ligo digits buzz holla voicemail voicemails toll free contactno contactnumber",
     "anruf appel rappel llam chiam zadzwo dzwon kontaktnum",
 )
 THEM = frozenset(("text", "ring", "reach", "message", "msg", "ping", "bereiken", "joins"))
@@ -35,9 +35,9 @@ REACHING = frozenset(
     "email mail emails reach reached sms erreichen erreichbar erreichst joignable contactar contatto contato kontakt"
     " kontaktu bereiken bereikbaar contacter recapito emergency notfall urgence emergencia".split()
 )
-NUMBER = frozenset("number numbers no nr num nummer numero numer digits".split())
+NUMBER = frozenset("# number numbers no nr num nummer numero numer digits".split())
 OWN = frozenset(
-    "my our his her their mon ma notre son mein meine meinem meiner unsere mi mio meu nuestro nosso mijn mitt min moj moja tu your"
+    "my our his her their mon ma notre son mein meine meinem meiner unsere mi mio meu nuestro nosso mijn mitt min moj moja tu your emergency contact daytime"
     " ihre deine new".split()
 )
 FILLING = NUMBER | frozenset(
