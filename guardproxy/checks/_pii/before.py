@@ -10,7 +10,6 @@ of tags are left out.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from typing import NamedTuple
 
 NEAR, FAR = 64, 160
@@ -18,11 +17,11 @@ _TABLE = 1000  # characters in which a header of a table is looked for
 _TAG = re.compile(r"<(/?[A-Za-z]+)[^<>\n]{0,60}>")
 _HUMP = re.compile(r"(?<=[a-z])(?=[A-Z])")
 _WORD = re.compile(r"[^\W\d_]+|[0-9]+|#")
-_PLAIN = str.maketrans(
-    "áàâäãåąæéèêëęíìîïóòôöõøőúùûüůűýçćčñńłśšźżžğış", "aaaaaaaaeeeeeiiiiooooooouuuuuuycccnnlsszzzgis"
-)
+_PLAIN = str.maketrans("áàâäãåąæéèêëęíìîïóòôöõøőúùûüůűýçćčñńłśšźżžğış", "aaaaaaaaeeeeeiiiiooooooouuuuuuycccnnlsszzzgis")
 _QUOTED = re.compile(r'"[^"\n]*"')
-_NEWLINE = "\n"
+_NEWLINE, _BETWEEN, _AROUND = "\n", ",;\t|", " \"'`"
+_EDGE, _HEADER = 8, 40
+_DIGIT = re.compile(r"\d")
 
 
 class Word(NamedTuple):
@@ -57,26 +56,28 @@ def words_before(text: str, start: int, size: int = FAR) -> list[Word]:
 
 
 def column(text: str, start: int) -> str:
-    """Returns the texts above a cell of a table that begins at `start`, joined; an empty string outside of a table.
+    """Returns the header above a cell of a table that begins at `start`, or an empty string.
 
-    A table has a line for each row and `,`, `;`, `|` or a tabulator between the cells.
+    A table has a line for each row, and `,`, `;`, `|` or a tabulator between the cells. Its header is its first line, if that
+    is near enough.
     """
+    if text[max(0, start - _EDGE) : start].rstrip(_AROUND)[-1:] not in tuple(f"{_BETWEEN}{_NEWLINE}"):
+        return ""
     low = max(0, start - _TABLE)
     *above, row = text[low:start].split(_NEWLINE)
     if low:
         above = above[1:]  # the first line may begin before the characters that were read
     if not above:
         return ""
-    row = row.rstrip(" \"'`")
-    row = _QUOTED.sub("", row)
-    by = row[-1:] if row else next((sign for sign in ",;\t|" if sign in above[-1]), "")
-    if not by or by not in ",;\t|":
+    row = _QUOTED.sub("", row.rstrip(_AROUND))
+    by = row[-1:] if row else next((sign for sign in _BETWEEN if sign in above[-1]), "")
+    if not by or by not in _BETWEEN:
         return ""
     at = row.count(by)
-    cells: list[str] = []
+    header: list[str] = []
     for line in reversed(above):
-        parts: Sequence[str] = _QUOTED.sub(lambda match: match[0].replace(by, " "), line).split(by)
-        if len(parts) < 2 or len(parts) <= at:
+        cells = _QUOTED.sub(lambda match: match[0].replace(by, " "), line).split(by)
+        if len(cells) < 2 or len(cells) <= at or (header and len(cells) != len(header)):
             break
-        cells.append(parts[at])
-    return _NEWLINE.join(cells)
+        header = cells
+    return header[at].strip() if header and len(header[at]) <= _HEADER and not _DIGIT.search(header[at]) else ""

@@ -48,7 +48,7 @@ _EXTENSION = (
     r"(?:(?:[ ]?[xX#]|[ ,;]{0,3}\(?(?:[eE][xX][tT](?:\.|[eE][nN][a-z]{1,6})?|[pP]oste|Durchwahl|DW|Apparat|App\.|wew\.|int\.|interno"
     r"|anexo|ramal|toestel|ankn\.))[ =:.]{0,2}#?[0-9]{1,6}\)?)?"
 )
-_NOT_BEFORE = r"(?<![\w+.$\u20ac\u00a3-])(?<![0-9][,:/;])"
+_NOT_BEFORE = r"(?<![\w+.$\u20ac\u00a3-])(?<![0-9][:/])"
 _DIGITS = rf"(?:0(?:0|11)[ -]?)?\(?[0-9](?:{_SIGN}{{0,3}}[0-9]){{5,14}}"
 _NOT_BEHIND = r"(?![\w-]|[.,:/][0-9])"
 INTERNATIONAL = rf"(?<![\w+.])\+[ ]?[1-9](?:{_SIGN}{{0,3}}[0-9]){{7,14}}{_EXTENSION}(?!\w)"
@@ -105,6 +105,7 @@ _USUAL = regex.compile(
     r"|0[1-9](?:[ /.-]?[0-9]){7,10}|[1-9][0-9]{1,2}(?:[ .-][0-9]{2,4}){2,3}|[5-9][0-9]{8}"
 )
 _LETTER = regex.compile(r"[\n|,;/\u2022\u00b7][ \t]*[TPMFHCtpmfhc]:[ ]*\Z")  # `T: 555 0147`
+_IN_NUMBER = regex.compile(r"[0-9][ ./-]{1,2}\Z")
 _END_OF_SENTENCE, _ABBREVIATED = regex.compile(r"[.!?]\s"), 3
 _DASHED = regex.compile(r"[0-9]{3}[-\u2011][0-9]{4}")
 _VANITY_LEAST, _VANITY_MOST = 7, 10
@@ -146,7 +147,7 @@ def lettered(match: Any) -> Span | None:
     is_upper = all(map(str.isupper, letters))
     is_named = bool(_Before(match.string, match.start()).direct())
     is_whole = bool(prefix) and not regex.search(" (?=[A-Za-z])", number)
-    if is_whole or (is_upper and (prefix or is_named)) :
+    if is_whole or (is_upper and (prefix or is_named)):
         return _span(match, is_named)
     return None
 
@@ -158,11 +159,14 @@ def _judge(match: Any, has_more: bool) -> Span | None:
     if len(digits) < _MOST_OF_AREA or _DATE_OR_ADDRESS.fullmatch(main):
         return None
     start, text = match.start(), match.string
-    is_alone = not (has_more or regex.search(r"[0-9][ ./-]{1,2}\Z", text[max(0, start - 3) : start]))
+    before_number = text[max(0, start - 3) : start]
+    is_alone = not (has_more or _IN_NUMBER.search(before_number))
     is_clear = is_alone and bool(_CLEAR.fullmatch(main))
     if is_clear and text[max(0, start - 1) : start] == "/" and not text[max(0, start - 2) : start - 1].isspace():
         is_clear = False  # a path
     before = _Before(text, start)
+    if before_number[-1:] == "," and before_number[-2:-1].isdigit():
+        return _span(match, is_named=True, size=len(number)) if before.is_in_column() else None
     if before.is_other():
         return None
     is_likely = not main.isdigit() if digits[:2] != "00" else _has_country(digits[2:])
@@ -175,7 +179,12 @@ def _judge(match: Any, has_more: bool) -> Span | None:
         return _span(match, is_named=True, size=len(number))
     if is_clear and len(set(digits)) > 2:
         return _span(match, is_named=False, size=len(number))
-    if is_alone and len(digits) > _MOST_OF_AREA and _USUAL.fullmatch(main) and before.is_near(is_dashed=bool(_DASHED.fullmatch(main))):
+    if (
+        is_alone
+        and len(digits) > _MOST_OF_AREA
+        and _USUAL.fullmatch(main)
+        and before.is_near(is_dashed=bool(_DASHED.fullmatch(main)))
+    ):
         return _span(match, is_named=True, size=len(number))
     return None
 
@@ -214,7 +223,7 @@ class _Before:
                 return _By.CALL
             if word.word not in FILLING:
                 break
-        return _By.TELEPHONE if self._is_in_column() else None
+        return _By.TELEPHONE if self.is_in_column() else None
 
     def is_other(self) -> bool:
         """Whether a word for another number is directly before the number."""
@@ -238,7 +247,13 @@ class _Before:
                 return False
             if not is_dashed and len(word.word) > _ABBREVIATED and _END_OF_SENTENCE.search(word.behind):
                 return False
-            if "@" in word.behind or TELEPHONE(word.word) or word.word in REACHING or self._is_call(at) or self._is_own_number(at):
+            if (
+                "@" in word.behind
+                or TELEPHONE(word.word)
+                or word.word in REACHING
+                or self._is_call(at)
+                or self._is_own_number(at)
+            ):
                 return True
             if word.word in OTHER:
                 return False
@@ -262,13 +277,12 @@ class _Before:
                 break
         return False
 
-    def _is_in_column(self) -> bool:
+    def is_in_column(self) -> bool:
+        """Whether the number is in a column of telephone numbers."""
         if not self._words or self._text[max(0, self._start - 1) : self._start] not in tuple(",;\t|\n\"' `"):
             return False
-        cells = column(self._text, self._start)
-        if not cells:
-            return False
-        return any(TELEPHONE(word.word) for word in words_before(cells, len(cells), len(cells)))
+        header = column(self._text, self._start)
+        return any(TELEPHONE(word.word) for word in words_before(header, len(header)))
 
 
 def _untailed(number: str) -> str:

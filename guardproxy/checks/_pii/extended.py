@@ -32,12 +32,12 @@ from typing import Any
 
 import regex
 
-from guardproxy.checks._pii import coins, dialled
+from guardproxy.checks._pii import accounts, coins, dialled
 from guardproxy.checks._pii.cover import Cover, cover
 from guardproxy.checks._pii.engine import Source, Span, Spans, compile_pattern, exact
 from guardproxy.checks._pii.words import Words
 
-VERSION = 2
+VERSION = 3
 SEPARATOR = r"[\W_]{1,16}"
 _HOST = r"(?:[^\W_](?:[^\W_]|-){0,62}(?:\.[^\W_](?:[^\W_]|-){0,62}){0,8}|\[(?:IPv6:)?[0-9A-Fa-f:.]{2,45}\])"
 # The replacement for an address where a schema demands one: a client that sends it back means an address unknown here.
@@ -61,13 +61,15 @@ _IBAN = (
     rf"(?<![0-9A-Za-z])[A-Z]{{2}}[0-9]{{2}}(?:{SEPARATOR}[A-Z0-9]{{4}}){{2,7}}"
     rf"(?:{SEPARATOR}[A-Z0-9]{{1,4}})?(?![0-9A-Za-z])"
 )
-_NAMED_IBAN = r"(?<![0-9A-Za-z])[A-Z]{2}[0-9]{2}(?:[ -]?[A-Z0-9]){11,30}(?![0-9A-Za-z])"
+_NAMED_IBAN = r"(?<![0-9A-Za-z])(?:[A-Z]{2}[0-9]{2}(?:[ -]?[A-Z0-9]){11,30}|[a-z]{2}[0-9]{2}(?:[ -]?[a-z0-9]){11,30})(?![0-9A-Za-z])"
 _IBAN_NAME, _IBAN_BEFORE = (
     regex.compile(
         r"(?<![^\W_])iban[^\w\n]{0,4}(?:(?:is|ist|lautet|est|es|è|é|no|nr|code|number)[^\w\n]{1,4}){0,2}\Z", regex.I
     ),
     32,
 )
+_WORDS_BEHIND = regex.compile(r"(?:[ -][a-z]+)*\Z")
+_LEAST_IBAN = 15
 _COMMIT = regex.compile("(?=.*[0-9])[0-9a-f]{7,40}")
 _GROUP = regex.compile("[0-9]+")
 _DIGITS, _LETTERS_AND_DIGITS = (regex.compile(f"[{some}]+|.", regex.DOTALL) for some in ("0-9", "0-9A-Za-z"))
@@ -84,6 +86,9 @@ _IBAN_SIZES = {
     30: "JO KW MU YE", 31: "MT SC", 32: "LC", 33: "RU",
 }  # fmt: skip
 _SIZES = {country: size for size, countries in _IBAN_SIZES.items() for country in countries.split()}
+
+ENTITIES = frozenset(("BANK_ACCOUNT",))
+"""The entities that only a recognizer here finds. They are part of the defaults."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -279,8 +284,16 @@ def _iban(match: Any) -> Span | None:
 
 def _named_iban(match: Any) -> Span | None:
     """Judges a code whose check digits or length may be wrong. The word before it says what it is."""
-    before = match.string[max(0, match.start() - _IBAN_BEFORE) : match.start()]
-    return Span(match.start(), match.end(), "IBAN_CODE", _LIKELY, False) if _IBAN_NAME.search(before) else None
+    start, end = match.span()
+    if not _IBAN_NAME.search(match.string[max(0, start - _IBAN_BEFORE) : start]):
+        return None
+    ends = [start + at for at, letter in enumerate(match[0], 1) if letter.isalnum()]
+    size = _SIZES.get(match[0][:2].upper(), 0)
+    if 0 < size < len(ends) and not match.string[ends[size - 1]].isalnum():
+        end = ends[size - 1]
+    elif match[0].islower():
+        end -= len(_WORDS_BEHIND.search(match[0])[0])
+    return Span(start, end, "IBAN_CODE", _LIKELY, False) if end - start >= _LEAST_IBAN else None
 
 
 _RECOGNIZERS: tuple[tuple[str, str, Callable[[Any], Span | None]], ...] = (
@@ -301,4 +314,8 @@ _RECOGNIZERS: tuple[tuple[str, str, Callable[[Any], Span | None]], ...] = (
     ("PHONE_NUMBER", dialled.DIALLED, dialled.dialled),
     ("PHONE_NUMBER", dialled.NAMED, dialled.named),
     ("PHONE_NUMBER", dialled.LETTERED, dialled.lettered),
+    ("US_BANK_NUMBER", accounts.ACCOUNT, accounts.us_account),
+    ("BANK_ACCOUNT", accounts.ACCOUNT, accounts.account),
+    ("BANK_ACCOUNT", accounts.NAMED, accounts.named),
+    ("BANK_ACCOUNT", accounts.CODE, accounts.code),
 )

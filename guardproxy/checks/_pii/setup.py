@@ -18,6 +18,7 @@ from guardproxy.checks._options import SCORE, Option, Options, options_digest, w
 from guardproxy.checks._pii.cover import UncoveredError
 from guardproxy.checks._pii.custom import CustomRecognizers
 from guardproxy.checks._pii.engine import Engine, Source
+from guardproxy.checks._pii.extended import ENTITIES as OWN_ENTITIES
 from guardproxy.checks._pii.extended import VERSION as EXTENDED
 from guardproxy.checks._pii.extended import own
 from guardproxy.checks._pii.language import LANGUAGES, detector
@@ -50,7 +51,7 @@ OPTIONS: Options = {
         _NAMES,
         default_words="see below",
         tighter="longer",
-        words=lambda: [*NAMED, *sorted(recognizers()), *classes()],
+        words=lambda: [*NAMED, *sorted({*recognizers(), *OWN_ENTITIES}), *classes()],
     ),
     "recognizers": Option(
         "Your own recognizers: a file in Presidio's format, `package.module:Class`, or a list of both.",
@@ -105,17 +106,18 @@ def setup(options: Mapping[str, Any], resources: Resources) -> Setup:
     custom = CustomRecognizers(_entries(options), resources.read, resources.code)
     chosen = _entities(options)
     names = _names(options, chosen, threshold, resources)
-    structured = [entity for entity in chosen if entity not in NAMED]
+    structured = [entity for entity in chosen if entity not in NAMED and entity not in OWN_ENTITIES]
     own_sources: list[Source] = []
     seeing_all: list[tuple[str, list[Any]]] = []
     entities: dict[str, list[str]] = {}
-    known_entities: set[str] = set()
-    numbers = {"PHONE_NUMBER"}
-    labels = set(names.labels if names else ())
+    by_default = not chosen and "recognizers" not in options
+    known_entities = set(OWN_ENTITIES if by_default else OWN_ENTITIES.intersection(chosen))
+    numbers = {"PHONE_NUMBER", *OWN_ENTITIES}
+    labels = {*(names.labels if names else ()), *known_entities}
     for language in languages:
         cut = _words(language)
         brought = custom.build(language)
-        entities[language] = structured if chosen or "recognizers" in options else defaults(language)
+        entities[language] = defaults(language) if by_default else structured
         replaced = {type(recognizer) for recognizer in brought}
         by_id = {
             id(recognizer): recognizer
@@ -223,13 +225,15 @@ def _entities(options: Mapping[str, Any]) -> list[str]:
         raise OptionError("entities", "`entities` must be a list of entity names")
     all_known = ", ".join(sorted(known))
     for at, entity in enumerate(value):
-        if entity in NAMED:
+        if entity in NAMED or entity in OWN_ENTITIES:
             continue
         if entity in MODEL_ENTITIES:
             raise OptionError("entities", f"no model here finds `{entity}`; available names: {', '.join(NAMED)}")
         if entity not in known and entity not in classes():
             near = (
-                hint(entity, [*known, *NAMED], "entity") or hint(entity.upper(), [*known]) or hint(entity, [*classes()])
+                hint(entity, [*known, *NAMED, *OWN_ENTITIES], "entity")
+                or hint(entity.upper(), [*known])
+                or hint(entity, [*classes()])
             )
             raise OptionError("entities", f"unknown entity `{entity}`{near or f'; known entities: {all_known}'}", at)
     return sorted(set(value))
