@@ -292,7 +292,7 @@ def _named_iban(match: Any) -> Span | None:
     if 0 < size < len(ends) and not match.string[ends[size - 1]].isalnum():
         end = ends[size - 1]
     elif match[0].islower():
-        end -= len(_WORDS_BEHIND.search(match[0])[0])
+        end -= len(_WORDS_BEHIND.search(match[0])[0]) if size else end - start  # a word like `ab12`
     return Span(start, end, "IBAN_CODE", _LIKELY, False) if end - start >= _LEAST_IBAN else None
 
 
@@ -310,6 +310,7 @@ _RECOGNIZERS: tuple[tuple[str, str, Callable[[Any], Span | None]], ...] = (
     ("CRYPTO", coins.BASE58, coins.base58),
     ("CRYPTO", coins.BECH32, coins.bech32),
     ("CRYPTO", coins.ETHEREUM, coins.ethereum),
+    ("CRYPTO", coins.LONG, coins.long),
     ("PHONE_NUMBER", dialled.INTERNATIONAL, dialled.international),
     ("PHONE_NUMBER", dialled.DIALLED, dialled.dialled),
     ("PHONE_NUMBER", dialled.NAMED, dialled.named),
