@@ -1,10 +1,11 @@
 """The words before a place of a text, nearest first.
 
-In: a text and a place in it. Out: words, each with the characters behind it. Kept: nothing. At most `FAR` characters before
-the place are read, which is less than every search has there. So the words do not depend on how a text was cut.
+In: a text and a place in it. Out: words, each with the characters behind it, and the header above a cell of a table.
+Kept: nothing. Fewer characters before the place are read than every search has there. So the result does not depend on
+how a text was cut.
 
-Words are in lower case and without accents; `#` is one, too. `phoneNumber`, `phone_number` and `PHONE-NUMBER` are two words each. Attributes
-of tags are left out.
+Words are in lower case and without accents; `#` is one, too. `phoneNumber`, `phone_number` and `PHONE-NUMBER` are two words
+each. Attributes of tags are left out.
 """
 
 from __future__ import annotations
@@ -55,6 +56,11 @@ def words_before(text: str, start: int, size: int = FAR) -> list[Word]:
     return words
 
 
+def in_number(text: str, start: int) -> bool:
+    """Whether a digit and a comma are directly before `start`, as in `1,234` and in rows of a table."""
+    return start > 1 and text[start - 1] == "," and text[start - 2].isdigit()
+
+
 def column(text: str, start: int) -> str:
     """Returns the header above a cell of a table that begins at `start`, or an empty string.
 
@@ -67,11 +73,9 @@ def column(text: str, start: int) -> str:
     *above, row = text[low:start].split(_NEWLINE)
     if low:
         above = above[1:]  # the first line may begin before the characters that were read
-    if not above:
-        return ""
     row = _QUOTED.sub("", row.rstrip(_AROUND))
-    by = row[-1:] if row else next((sign for sign in _BETWEEN if sign in above[-1]), "")
-    if not by or by not in _BETWEEN:
+    by = row[-1:] if row else next((sign for sign in _BETWEEN if above and sign in above[-1]), "")
+    if not by:
         return ""
     at = row.count(by)
     header: list[str] = []

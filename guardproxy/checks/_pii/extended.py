@@ -8,9 +8,11 @@ In: words of a language and thresholds. Out: the engine's sources. Kept: nothing
   and commas), and numbers with a decimal point or an exponent. The checksum and the issuer's first digits must be
   right.
 - US_SSN, US_ITIN: three groups with the same signs between them.
-- PHONE_NUMBER: numbers that no numbering plan has, and local numbers after a word for a telephone (`dialled.py`).
+- PHONE_NUMBER: numbers that no numbering plan has, local numbers beside a word for a telephone, and numbers with letters
+  (`dialled.py`).
+- US_BANK_NUMBER, BANK_ACCOUNT: numbers of accounts and of banks beside their words (`accounts.py`).
 - IBAN_CODE: groups of four with any characters between them, the country's length and the right check digits; after the
-  word `IBAN` any code of such a form.
+  word `IBAN` any code of such a form, in lower case too.
 - CRYPTO: addresses of more currencies (`coins.py`).
 
 Presidio's patterns begin and end at `\\b`, so an identifier that touches `_` or a letter of a script without spaces
@@ -313,10 +315,8 @@ _RECOGNIZERS: tuple[tuple[str, str, Callable[[Any], Span | None]], ...] = (
     ("CRYPTO", coins.LONG, coins.long),
     ("PHONE_NUMBER", dialled.INTERNATIONAL, dialled.international),
     ("PHONE_NUMBER", dialled.DIALLED, dialled.dialled),
-    ("PHONE_NUMBER", dialled.NAMED, dialled.named),
     ("PHONE_NUMBER", dialled.LETTERED, dialled.lettered),
     ("US_BANK_NUMBER", accounts.ACCOUNT, accounts.us_account),
     ("BANK_ACCOUNT", accounts.ACCOUNT, accounts.account),
-    ("BANK_ACCOUNT", accounts.NAMED, accounts.named),
     ("BANK_ACCOUNT", accounts.CODE, accounts.code),
 )
