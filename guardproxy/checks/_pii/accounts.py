@@ -52,13 +52,11 @@ _FILLING = _NUMBER | _words(
     " corriente giro checking savings current interbancaria usd eur gbp value text td th dd li span b routing account here"
     " my jest p ach wire"
 )
-_BANKING = _words(
-    "number numero numer nr no # nummer bank bancaria bancaire checking savings current beneficiary recipient"
-)
+_BANKING = _NUMBER | _BANKS | _words("bank bancaria bancaire checking savings current beneficiary recipient")
 _STEMS = (
-    "acc", "konto", "konta", "kto", "compte", "cuenta", "cont", "reken", "rachun", "nrb", "clabe", "bsb", "blz", "bankl",
-    "rout", "aba", "transit", "rib", "nib", "giro", "clearing", "sort", "a/c", "s/c", "c/c", "abi", "cab", "ag\u00eancia", "agencia",
-    "micr", "pay", "transfer",
+    "acc", "konto", "konta", "kto", "compte", "cuenta", "cont", "reken", "rachun", "nrb", "clabe", "bsb", "blz",
+    "bankl", "rout", "aba", "transit", "rib", "nib", "giro", "clearing", "sort", "a/c", "s/c", "c/c", "abi", "cab",
+    "ag\u00eancia", "agencia", "micr", "pay", "transfer",
 )  # fmt: skip
 _DATE_OR_AMOUNT = regex.compile(
     r"(?:19|20)[0-9]{2}(?<y>[ ./-]?)(?:0?[1-9]|1[0-2])\g<y>(?:0?[1-9]|[12][0-9]|3[01])"

@@ -63,7 +63,10 @@ _IBAN = (
     rf"(?<![0-9A-Za-z])[A-Z]{{2}}[0-9]{{2}}(?:{SEPARATOR}[A-Z0-9]{{4}}){{2,7}}"
     rf"(?:{SEPARATOR}[A-Z0-9]{{1,4}})?(?![0-9A-Za-z])"
 )
-_NAMED_IBAN = r"(?<![0-9A-Za-z])(?:[A-Z]{2}[0-9]{2}(?:[ -]?[A-Z0-9]){11,30}|[a-z]{2}[0-9]{2}(?:[ -]?[a-z0-9]){11,30})(?![0-9A-Za-z])"
+_NAMED_IBAN = (
+    r"(?<![0-9A-Za-z])(?:[A-Z]{2}[0-9]{2}(?:[ -]?[A-Z0-9]){11,30}|[a-z]{2}[0-9]{2}(?:[ -]?[a-z0-9]){11,30})"
+    r"(?![0-9A-Za-z])"
+)
 _IBAN_NAME, _IBAN_BEFORE = (
     regex.compile(
         r"(?<![^\W_])iban[^\w\n]{0,4}(?:(?:is|ist|lautet|est|es|è|é|no|nr|code|number)[^\w\n]{1,4}){0,2}\Z", regex.I

@@ -111,7 +111,12 @@ def setup(options: Mapping[str, Any], resources: Resources) -> Setup:
     seeing_all: list[tuple[str, list[Any]]] = []
     entities: dict[str, list[str]] = {}
     by_default = not chosen and "recognizers" not in options
-    known_entities = set(OWN_ENTITIES if by_default else OWN_ENTITIES.intersection(chosen))
+    parity = values["parity"]
+    if parity not in PARITY:
+        raise OptionError("parity", f"`parity` must be one of {', '.join(PARITY)}")
+    known_entities = set(OWN_ENTITIES if by_default and parity == "extended" else OWN_ENTITIES.intersection(chosen))
+    if known_entities and parity != "extended":
+        raise OptionError("entities", f"only `parity: extended` finds {', '.join(sorted(known_entities))}")
     numbers = {"PHONE_NUMBER", *OWN_ENTITIES}
     labels = {*(names.labels if names else ()), *known_entities}
     for language in languages:
@@ -136,9 +141,6 @@ def setup(options: Mapping[str, Any], resources: Resources) -> Setup:
         own_sources += known
         seeing_all.append((language, all_of_it))
         known_entities.update(entity for recognizer in by_id.values() for entity in recognizer.supported_entities)
-    parity = values["parity"]
-    if parity not in PARITY:
-        raise OptionError("parity", f"`parity` must be one of {', '.join(PARITY)}")
     if parity == "extended":
         own_sources += own(frozenset(known_entities), replace(_words(languages[0]), language=""), threshold, THRESHOLD)
     if not own_sources and not names and not any(by_id for _, by_id in seeing_all):

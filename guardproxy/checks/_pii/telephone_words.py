@@ -50,7 +50,7 @@ _FILLING = _NUMBER | _words(  # words that may stand between one of the others a
     " est pa me them that at is et her fr de now own cell mobile il kom fax dd op contact its text emergency my our his"
     " their uns you your day new ist lautet au him home work office private direct back still only under unter mich mir"
     " auf sur main evening type value td span this current nouveau neue neuen nuovo nuevo novo nya nieuwe pod pode je vous"
-    " pour para het via primary secondary india uk abends"
+    " pour para het via moi nous primary secondary india uk abends"
 )
 _OTHERS = _words(  # numbers of other kinds
     "case part port nota page conta pin ein vat nie id order orders invoice invoices invoicenumber rechnung"
