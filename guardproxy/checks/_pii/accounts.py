@@ -7,11 +7,13 @@ In: a match of a pattern, in its text. Out: a span of BANK_ACCOUNT or US_BANK_NU
   digits of a Polish account anywhere;
 - `CODE`: the code of a bank after its word (`BIC: COBADEFFXXX`, `IFSC HDFC0001234`).
 
-After an English word the digits are a US_BANK_NUMBER as well: Presidio's pattern for it knows no country either.
+After an English word the digits are a US_BANK_NUMBER if that is searched for: Presidio's pattern for it knows no country
+either.
 """
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import regex
@@ -53,11 +55,10 @@ _FILLING = _NUMBER | _words(
     " my jest p ach wire"
 )
 _BANKING = _NUMBER | _BANKS | _words("bank bancaria bancaire checking savings current beneficiary recipient")
-_STEMS = (
-    "acc", "konto", "konta", "kto", "compte", "cuenta", "cont", "reken", "rachun", "nrb", "clabe", "bsb", "blz",
-    "bankl", "rout", "aba", "transit", "rib", "nib", "giro", "clearing", "sort", "a/c", "s/c", "c/c", "abi", "cab",
-    "ag\u00eancia", "agencia", "micr", "pay", "transfer",
-)  # fmt: skip
+_STEM = re.compile(
+    "a(?:cc|ba|bi|/c|gencia|g\u00eancia)|b(?:sb|lz|ankl)|c(?:ompte|uenta|ont|learing|ab|/c|labe)|giro|k(?:ont[oa]|to)|micr|n(?:rb|ib)|pay"
+    "|r(?:eken|achun|out|ib)|s(?:ort|/c)|trans(?:it|fer)"
+)
 _DATE_OR_AMOUNT = regex.compile(
     r"(?:19|20)[0-9]{2}(?<y>[ ./-]?)(?:0?[1-9]|1[0-2])\g<y>(?:0?[1-9]|[12][0-9]|3[01])"
     r"|[0-9]{1,2}(?<d>[./-])[0-9]{1,2}\g<d>(?:19|20)[0-9]{2}|(?:19|20)[0-9]{2}[ /-]{1,2}(?:19|20)[0-9]{2}"
@@ -69,26 +70,33 @@ _BRANCH = regex.compile(r"[A-Z]{4}0(?=(?:[A-Z]*[0-9]){4})[A-Z0-9]{6}")
 _BRANCH_WORDS = ("ifsc", "bank", "neft", "rtgs", "a/c", "account")
 _CODES = ("swift", "bic", "ifsc")
 _POLISH, _LEAST_ALONE, _MOST_US = 26, 7, 17
-_LIKELY, _US, _CERTAIN = 0.8, 0.85, 1.0  # above the score of a telephone number with a word
+_LIKELY, _CERTAIN = 0.8, 1.0  # above the score of a telephone number with a word
 _SIGNS_BETWEEN, _WORDS_BETWEEN = 5, 6
 
 
-def account(match: Any) -> Span | None:
-    """Judges a match of `ACCOUNT`."""
+def labelled_account(match: Any) -> Span | None:
+    """Judges a match of `ACCOUNT`: a US_BANK_NUMBER or a BANK_ACCOUNT."""
     start, end = match.span()
-    digits = _digits(match[0])
+    digits = "".join(filter(str.isdigit, match[0]))
     if len(digits) == _POLISH and _is_polish(digits):
         return Span(start, end, "BANK_ACCOUNT", _CERTAIN, True)
-    return Span(start, end, "BANK_ACCOUNT", _LIKELY, False) if _word(match, digits) else None
+    word = _word(match, digits)
+    if not word:
+        return None
+    is_us = word in _ENGLISH and len(digits) <= _MOST_US
+    return Span(start, end, "US_BANK_NUMBER" if is_us else "BANK_ACCOUNT", _LIKELY, False)
+
+
+def account(match: Any) -> Span | None:
+    """Judges a match of `ACCOUNT` where all numbers of accounts are a BANK_ACCOUNT."""
+    span = labelled_account(match)
+    return span._replace(entity="BANK_ACCOUNT") if span else None
 
 
 def us_account(match: Any) -> Span | None:
-    """Judges a match of `ACCOUNT` as the number of an account in the United States."""
-    start, end = match.span()
-    digits = _digits(match[0])
-    if len(digits) > _MOST_US or _word(match, digits) not in _ENGLISH:
-        return None
-    return Span(start, end, "US_BANK_NUMBER", _US, False)
+    """Judges a match of `ACCOUNT` where only the numbers of the United States count."""
+    span = labelled_account(match)
+    return span if span and span.entity == "US_BANK_NUMBER" else None
 
 
 def code(match: Any) -> Span | None:
@@ -127,7 +135,7 @@ def _word(match: Any, digits: str) -> str:
     if match["named"] is not None:
         return "konto"
     near = text[max(0, start - NEAR) : start].lower()
-    if not in_number(text, start) and any(stem in near for stem in _STEMS):
+    if _STEM.search(near) and not in_number(text, start):
         if _SORT_CODE_AND_ACCOUNT.fullmatch(match[0]) and _PAYING.search(near):
             return "code"
         is_short = match[0].isdigit() and len(digits) < _LEAST_ALONE
@@ -169,10 +177,6 @@ def _bank(words: list[Word], at: int) -> str:
 
 def _is_near(word: Word) -> bool:
     return word.is_near(_SIGNS_BETWEEN) and "@" not in word.behind
-
-
-def _digits(number: str) -> str:
-    return "".join(filter(str.isdigit, number))
 
 
 def _is_polish(digits: str) -> bool:

@@ -22,6 +22,7 @@ _PLAIN = str.maketrans("áàâäãåąæéèêëęíìîïóòôöõøőúùûü
 _QUOTED = re.compile(r'"[^"\n]*"')
 _NEWLINE, _BETWEEN, _AROUND = "\n", ",;\t|", " \"'`"
 _EDGE, _HEADER = 8, 40
+_EDGES = frozenset(f"{_BETWEEN}{_NEWLINE}")
 _DIGIT = re.compile(r"\d")
 
 
@@ -67,7 +68,7 @@ def column(text: str, start: int) -> str:
     A table has a line for each row, and `,`, `;`, `|` or a tabulator between the cells. Its header is its first line, if that
     is near enough.
     """
-    if text[max(0, start - _EDGE) : start].rstrip(_AROUND)[-1:] not in tuple(f"{_BETWEEN}{_NEWLINE}"):
+    if text[max(0, start - _EDGE) : start].rstrip(_AROUND)[-1:] not in _EDGES:
         return ""
     low = max(0, start - _TABLE)
     *above, row = text[low:start].split(_NEWLINE)
@@ -78,10 +79,11 @@ def column(text: str, start: int) -> str:
     if not by:
         return ""
     at = row.count(by)
-    header: list[str] = []
+    header, size = "", 0
     for line in reversed(above):
-        cells = _QUOTED.sub(lambda match: match[0].replace(by, " "), line).split(by)
-        if len(cells) < 2 or len(cells) <= at or (header and len(cells) != len(header)):
+        count = (_QUOTED.sub("", line) if '"' in line else line).count(by)
+        if count < max(at, 1) or (header and count != size):
             break
-        header = cells
-    return header[at].strip() if header and len(header[at]) <= _HEADER and not _DIGIT.search(header[at]) else ""
+        header, size = line, count
+    cell = _QUOTED.sub(lambda match: match[0].replace(by, " "), header).split(by)[at].strip() if header else ""
+    return cell if len(cell) <= _HEADER and not _DIGIT.search(cell) else ""

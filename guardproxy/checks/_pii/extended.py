@@ -26,7 +26,7 @@ search may begin anywhere.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from itertools import pairwise
@@ -73,7 +73,7 @@ _IBAN_NAME, _IBAN_BEFORE = (
     ),
     32,
 )
-_WORDS_BEHIND = regex.compile(r"(?:[ -][a-z]+)*\Z")
+_WORDS_BEHIND = regex.compile(r"(?:[ -][A-Za-z]+)*\Z")
 _LEAST_IBAN = 15
 _COMMIT = regex.compile("(?=.*[0-9])[0-9a-f]{7,40}")
 _GROUP = regex.compile("[0-9]+")
@@ -100,8 +100,8 @@ ENTITIES = frozenset(("BANK_ACCOUNT",))
 class OwnSource:
     """A `Source` that calls `judge` for every match of a pattern, overlapping matches included.
 
-    `step`: without those that begin inside of another one. `run`: matches the characters from a place on inside of which no
-    match begins.
+    `step`: without those that begin inside of another one; `once`: inside of a finding. `run`: matches the characters from a
+    place on inside of which no match begins.
     """
 
     entity: str
@@ -112,6 +112,7 @@ class OwnSource:
     least: float
     run: Any
     step: bool = False
+    once: bool = False
     context: Sequence[str] = ()
     single: bool = True
 
@@ -125,32 +126,46 @@ class OwnSource:
 
     def look(self, text: str, traced: bytes, at: int, first: int, undecided: int) -> tuple[list[Span], Spans]:
         """See `Source.look`."""
-        found = [span for match in self._matches(text, traced, first, undecided) if (span := self.judge(match))]
-        return found, [span[:2] for span in found]
-
-    def _matches(self, text: str, traced: bytes, at: int, undecided: int) -> Iterator[Any]:
+        found: list[Span] = []
         body = compile_pattern(self.cover.body)
+        at = first
         while at < undecided and (place := body.search(traced, at)):
             at = place.start()
             if at >= undecided:
-                return
+                break
             match = self.pattern.match(text, at)
-            if match:
-                yield match
-            behind = match.end() if match else at + 1
-            at = behind if self.step else self.run.match(text, at).end()
+            span = self.judge(match) if match else None
+            if span is not None:
+                found.append(span)
+            if self.step:
+                at = match.end() if match else at + 1
+            elif self.once and span is not None:
+                at = span.end
+            else:
+                at = self.run.match(text, at).end()
+        return found, [span[:2] for span in found]
 
 
 def own(entities: frozenset[str], words: Words, threshold: float | None, otherwise: float) -> list[Source]:
     """Returns the sources for those of `entities` that have recognizers here. `words`: of any language, as they are not
     used."""
     least = otherwise if threshold is None else threshold
+    rows = [row for row in _RECOGNIZERS if row[0] in entities]
+    if judge := _ACCOUNTS.get(entities & _BANKS):
+        rows.append(("BANK_ACCOUNT", accounts.ACCOUNT, judge))
     return [
         OwnSource(
-            entity, exact(pattern, 0), _cover(pattern), judge, words, least, _run(pattern), entity == "EMAIL_ADDRESS"
+            entity,
+            exact(pattern, 0),
+            _cover(pattern),
+            judge,
+            words,
+            least,
+            _run(pattern),
+            step=entity == "EMAIL_ADDRESS",
+            once=entity in ("PHONE_NUMBER", "BANK_ACCOUNT"),
         )
-        for entity, pattern, judge in _RECOGNIZERS
-        if entity in entities
+        for entity, pattern, judge in rows
     ]
 
 
@@ -296,8 +311,10 @@ def _named_iban(match: Any) -> Span | None:
     size = _SIZES.get(match[0][:2].upper(), 0)
     if 0 < size < len(ends) and not match.string[ends[size - 1]].isalnum():
         end = ends[size - 1]
-    elif match[0].islower():
-        end -= len(_WORDS_BEHIND.search(match[0])[0]) if size else end - start  # a word like `ab12`
+    elif size or match[0].isupper():
+        end -= len(_WORDS_BEHIND.search(match[0])[0])
+    else:
+        return None  # a word like `ab12`
     return Span(start, end, "IBAN_CODE", _LIKELY, False) if end - start >= _LEAST_IBAN else None
 
 
@@ -319,7 +336,12 @@ _RECOGNIZERS: tuple[tuple[str, str, Callable[[Any], Span | None]], ...] = (
     ("PHONE_NUMBER", dialled.INTERNATIONAL, dialled.international),
     ("PHONE_NUMBER", dialled.DIALLED, dialled.dialled),
     ("PHONE_NUMBER", dialled.LETTERED, dialled.lettered),
-    ("US_BANK_NUMBER", accounts.ACCOUNT, accounts.us_account),
-    ("BANK_ACCOUNT", accounts.ACCOUNT, accounts.account),
     ("BANK_ACCOUNT", accounts.CODE, accounts.code),
 )
+_BANKS = frozenset(("BANK_ACCOUNT", "US_BANK_NUMBER"))
+# The judge of `accounts.ACCOUNT` for the entities that are searched for. So a text is searched only once.
+_ACCOUNTS = {
+    frozenset(("BANK_ACCOUNT",)): accounts.account,
+    frozenset(("US_BANK_NUMBER",)): accounts.us_account,
+    _BANKS: accounts.labelled_account,
+}
