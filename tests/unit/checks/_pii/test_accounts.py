@@ -79,6 +79,12 @@ def test_a_long_number_is_none_of_the_united_states() -> None:
     assert {finding.label for finding in whole(EXTENDED, text)} == {"BANK_ACCOUNT"}
 
 
+def test_only_numbers_of_the_united_states_are_found_if_only_they_are_searched_for() -> None:
+    check = build("pii", "pii", {"entities": ["US_BANK_NUMBER"], "evasions": "off"}, Resources())
+    text = "account number 112233, sort code 12-34-56, 61 1090 1014 0000 0712 1981 2874"
+    assert found(check, text) == ["112233"]
+
+
 def test_a_telephone_and_an_account_are_told_apart() -> None:
     check = build("pii", "pii", {"evasions": "off"}, Resources())
     text = "Account Number: 1234567890, phone number: 2125550147"
