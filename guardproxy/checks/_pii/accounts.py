@@ -18,7 +18,7 @@ from typing import Any
 
 import regex
 
-from guardproxy.checks._pii.before import NEAR, Word, column, in_number, words_before
+from guardproxy.checks._pii.before import NEAR, Word, column, follows_digits, in_number, words_before
 from guardproxy.checks._pii.engine import Span
 
 _BEHIND = (
@@ -77,6 +77,8 @@ _SIGNS_BETWEEN, _WORDS_BETWEEN = 5, 6
 def labelled_account(match: Any) -> Span | None:
     """Judges a match of `ACCOUNT`: a US_BANK_NUMBER or a BANK_ACCOUNT."""
     start, end = match.span()
+    if follows_digits(match.string, start):
+        return None
     digits = "".join(filter(str.isdigit, match[0]))
     if len(digits) == _POLISH and _is_polish(digits):
         return Span(start, end, "BANK_ACCOUNT", _CERTAIN, True)

@@ -22,6 +22,7 @@ _PLAIN = str.maketrans("áàâäãåąæéèêëęíìîïóòôöõøőúùûü
 _QUOTED = re.compile(r'"[^"\n]*"')
 _NEWLINE, _BETWEEN, _AROUND = "\n", ",;\t|", " \"'`"
 _EDGE, _HEADER = 8, 40
+_GROUPING = " ./-"
 _EDGES = frozenset(f"{_BETWEEN}{_NEWLINE}")
 _DIGIT = re.compile(r"\d")
 
@@ -55,6 +56,12 @@ def words_before(text: str, start: int, size: int = FAR) -> list[Word]:
         words.append(Word(match[0], before[match.end() : end]))
         end = match.start()
     return words
+
+
+def follows_digits(text: str, start: int) -> bool:
+    """Whether a group of digits is before `start`, so that the digits there may belong to it."""
+    before = text[max(0, start - 3) : start]
+    return before[-1:] in _GROUPING and before.rstrip(_GROUPING)[-1:].isdigit()
 
 
 def in_number(text: str, start: int) -> bool:

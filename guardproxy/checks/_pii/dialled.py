@@ -28,7 +28,7 @@ from typing import Any
 
 import regex
 
-from guardproxy.checks._pii.before import in_number
+from guardproxy.checks._pii.before import follows_digits, in_number
 from guardproxy.checks._pii.engine import Span
 from guardproxy.checks._pii.telephone_words import BEHIND, EXTENSIONS, BeforeNumber, Relation
 
@@ -81,7 +81,7 @@ _USUAL_FORMS = (
     r"[0-9]{2}(?:[ .-][0-9]{2}){3,4}|[1-9][0-9]{1,2}(?:[ .-][0-9]{2,4}){2,3}|[5-9][0-9]{8}",
 )
 _CLEAR, _USUAL = (regex.compile("|".join(forms)) for forms in (_CLEAR_FORMS, _USUAL_FORMS))
-_GROUP_BEFORE = regex.compile(r"[0-9][ ./-]{1,2}\Z")
+_AREA = regex.compile(r"\([0-9]{3}\)|[0-9]{3}-[0-9]{3}-[0-9]{4}")  # `Apt 5 (560) 228-0113`
 _IN_PATH = regex.compile(r"[^\s/]/\Z")
 _DASHED = regex.compile(r"[0-9]{3}[-\u2011][0-9]{4}")
 _NUMBER_WITH_LETTERS = range(7, 11)
@@ -101,26 +101,26 @@ def international(match: Any) -> Span | None:
 
 def dialled(match: Any) -> Span | None:
     """Judges a match of `DIALLED`."""
+    text, start = match.string, match.start()
+    is_named = match["named"] is not None
+    if not is_named and follows_digits(text, start) and not _AREA.match(match[0]):
+        return None
     number = match[0][: _TAIL.search(match[0]).start()]
     main = _main(number)
     digits = _digits(main)
     if len(digits) < _LEAST or _DATE_OR_ADDRESS.fullmatch(main):
         return None
-    text, start = match.string, match.start()
     end = start + len(number)
     before = BeforeNumber(text, start)
     if in_number(text, start):
         return _span(match, True, end) if before.is_in_column() else None
     if before.is_other():
         return None
-    if match["named"] is not None and len(digits) >= _LEAST_LOCAL:
+    if (is_named and len(digits) >= _LEAST_LOCAL) or _is_direct(main, digits, before.relation()):
         return _span(match, True, end)
-    if _is_direct(main, digits, before.relation()):
-        return _span(match, True, end)
-    edge = text[max(0, start - 3) : start]
-    if match["more"] is not None or len(digits) < _LEAST_LOCAL or _GROUP_BEFORE.search(edge):
+    if match["more"] is not None or len(digits) < _LEAST_LOCAL:
         return None
-    if _CLEAR.fullmatch(main) and len(set(digits)) > 2 and not _IN_PATH.search(edge):
+    if _CLEAR.fullmatch(main) and len(set(digits)) > 2 and not _IN_PATH.search(text[max(0, start - 2) : start]):
         return _span(match, False, end)
     if _USUAL.fullmatch(main) and before.is_near(is_dashed=bool(_DASHED.fullmatch(main))):
         return _span(match, True, end)

@@ -38,6 +38,7 @@ from guardproxy.checks._pii import accounts, coins, dialled
 from guardproxy.checks._pii.cover import Cover, cover
 from guardproxy.checks._pii.engine import Source, Span, Spans, compile_pattern, exact
 from guardproxy.checks._pii.words import Words
+from guardproxy.concurrency import stop_point
 
 VERSION = 3
 SEPARATOR = r"[\W_]{1,16}"
@@ -130,6 +131,7 @@ class OwnSource:
         body = compile_pattern(self.cover.body)
         at = first
         while at < undecided and (place := body.search(traced, at)):
+            stop_point()
             at = place.start()
             if at >= undecided:
                 break

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from guardproxy.checks._pii.before import FAR, NEAR, column, in_number, words_before
+from guardproxy.checks._pii.before import FAR, NEAR, column, follows_digits, in_number, words_before
 
 
 def words(text: str, size: int = FAR) -> list[str]:
@@ -69,3 +69,11 @@ def test_a_comma_may_be_inside_of_a_number() -> None:
     assert in_number("1,234", 2)
     assert not in_number("a,234", 2)
     assert not in_number(",234", 1)
+
+
+def test_digits_may_continue_a_group_before_them() -> None:
+    assert follows_digits("12 34", 3)
+    assert follows_digits("1. 34", 3)
+    assert not follows_digits("a 34", 2)
+    assert not follows_digits("1   34", 4)
+    assert not follows_digits("34", 0)
