@@ -8,9 +8,11 @@ In: words of a language and thresholds. Out: the engine's sources. Kept: nothing
   and commas), and numbers with a decimal point or an exponent. The checksum and the issuer's first digits must be
   right.
 - US_SSN, US_ITIN: three groups with the same signs between them.
-- PHONE_NUMBER: numbers that no numbering plan has, and local numbers after a word for a telephone (`dialled.py`).
+- PHONE_NUMBER: numbers that no numbering plan has, local numbers beside a word for a telephone, and numbers with letters
+  (`dialled.py`).
+- US_BANK_NUMBER, BANK_ACCOUNT: numbers of accounts and of banks beside their words (`accounts.py`).
 - IBAN_CODE: groups of four with any characters between them, the country's length and the right check digits; after the
-  word `IBAN` any code of such a form.
+  word `IBAN` any code of such a form, in lower case too.
 - CRYPTO: addresses of more currencies (`coins.py`).
 
 Presidio's patterns begin and end at `\\b`, so an identifier that touches `_` or a letter of a script without spaces
@@ -24,7 +26,7 @@ search may begin anywhere.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from itertools import pairwise
@@ -32,10 +34,11 @@ from typing import Any
 
 import regex
 
-from guardproxy.checks._pii import coins, dialled
+from guardproxy.checks._pii import accounts, coins, dialled
 from guardproxy.checks._pii.cover import Cover, cover
 from guardproxy.checks._pii.engine import Source, Span, Spans, compile_pattern, exact
 from guardproxy.checks._pii.words import Words
+from guardproxy.concurrency import stop_point
 
 VERSION = 3
 SEPARATOR = r"[\W_]{1,16}"
@@ -61,13 +64,18 @@ _IBAN = (
     rf"(?<![0-9A-Za-z])[A-Z]{{2}}[0-9]{{2}}(?:{SEPARATOR}[A-Z0-9]{{4}}){{2,7}}"
     rf"(?:{SEPARATOR}[A-Z0-9]{{1,4}})?(?![0-9A-Za-z])"
 )
-_NAMED_IBAN = r"(?<![0-9A-Za-z])[A-Z]{2}[0-9]{2}(?:[ -]?[A-Z0-9]){11,30}(?![0-9A-Za-z])"
+_NAMED_IBAN = (
+    r"(?<![0-9A-Za-z])(?:[A-Z]{2}[0-9]{2}(?:[ -]?[A-Z0-9]){11,30}|[a-z]{2}[0-9]{2}(?:[ -]?[a-z0-9]){11,30})"
+    r"(?![0-9A-Za-z])"
+)
 _IBAN_NAME, _IBAN_BEFORE = (
     regex.compile(
         r"(?<![^\W_])iban[^\w\n]{0,4}(?:(?:is|ist|lautet|est|es|è|é|no|nr|code|number)[^\w\n]{1,4}){0,2}\Z", regex.I
     ),
     32,
 )
+_WORDS_BEHIND = regex.compile(r"(?:[ -][A-Za-z]+)*\Z")
+_LEAST_IBAN = 15
 _COMMIT = regex.compile("(?=.*[0-9])[0-9a-f]{7,40}")
 _GROUP = regex.compile("[0-9]+")
 _DIGITS, _LETTERS_AND_DIGITS = (regex.compile(f"[{some}]+|.", regex.DOTALL) for some in ("0-9", "0-9A-Za-z"))
@@ -85,13 +93,16 @@ _IBAN_SIZES = {
 }  # fmt: skip
 _SIZES = {country: size for size, countries in _IBAN_SIZES.items() for country in countries.split()}
 
+ENTITIES = frozenset(("BANK_ACCOUNT",))
+"""The entities that only a recognizer here finds. They are part of the defaults."""
+
 
 @dataclass(frozen=True, slots=True)
 class OwnSource:
     """A `Source` that calls `judge` for every match of a pattern, overlapping matches included.
 
-    `step`: without those that begin inside of another one. `run`: matches the characters from a place on inside of which no
-    match begins.
+    `step`: without those that begin inside of another one; `once`: inside of a finding. `run`: matches the characters from a
+    place on inside of which no match begins.
     """
 
     entity: str
@@ -102,6 +113,7 @@ class OwnSource:
     least: float
     run: Any
     step: bool = False
+    once: bool = False
     context: Sequence[str] = ()
     single: bool = True
 
@@ -115,30 +127,47 @@ class OwnSource:
 
     def look(self, text: str, traced: bytes, at: int, first: int, undecided: int) -> tuple[list[Span], Spans]:
         """See `Source.look`."""
-        found = [span for match in self._matches(text, traced, first, undecided) if (span := self.judge(match))]
-        return found, [span[:2] for span in found]
-
-    def _matches(self, text: str, traced: bytes, at: int, undecided: int) -> Iterator[Any]:
+        found: list[Span] = []
         body = compile_pattern(self.cover.body)
-        while at < undecided and (place := body.search(traced, at)) and place.start() < undecided:
+        at = first
+        while at < undecided and (place := body.search(traced, at)):
+            stop_point()
             at = place.start()
+            if at >= undecided:
+                break
             match = self.pattern.match(text, at)
-            if match:
-                yield match
-            behind = match.end() if match else at + 1
-            at = behind if self.step else self.run.match(text, at).end()
+            span = self.judge(match) if match else None
+            if span is not None:
+                found.append(span)
+            if self.step:
+                at = match.end() if match else at + 1
+            elif self.once and span is not None:
+                at = span.end
+            else:
+                at = self.run.match(text, at).end()
+        return found, [span[:2] for span in found]
 
 
 def own(entities: frozenset[str], words: Words, threshold: float | None, otherwise: float) -> list[Source]:
     """Returns the sources for those of `entities` that have recognizers here. `words`: of any language, as they are not
     used."""
     least = otherwise if threshold is None else threshold
+    rows = [row for row in _RECOGNIZERS if row[0] in entities]
+    if judge := _ACCOUNTS.get(entities & _BANKS):
+        rows.append(("BANK_ACCOUNT", accounts.ACCOUNT, judge))
     return [
         OwnSource(
-            entity, exact(pattern, 0), _cover(pattern), judge, words, least, _run(pattern), entity == "EMAIL_ADDRESS"
+            entity,
+            exact(pattern, 0),
+            _cover(pattern),
+            judge,
+            words,
+            least,
+            _run(pattern),
+            step=entity == "EMAIL_ADDRESS",
+            once=entity in ("PHONE_NUMBER", "BANK_ACCOUNT"),
         )
-        for entity, pattern, judge in _RECOGNIZERS
-        if entity in entities
+        for entity, pattern, judge in rows
     ]
 
 
@@ -277,8 +306,18 @@ def _iban(match: Any) -> Span | None:
 
 def _named_iban(match: Any) -> Span | None:
     """Judges a code whose check digits or length may be wrong. The word before it says what it is."""
-    before = match.string[max(0, match.start() - _IBAN_BEFORE) : match.start()]
-    return Span(match.start(), match.end(), "IBAN_CODE", _LIKELY, False) if _IBAN_NAME.search(before) else None
+    start, end = match.span()
+    if not _IBAN_NAME.search(match.string[max(0, start - _IBAN_BEFORE) : start]):
+        return None
+    ends = [start + at for at, letter in enumerate(match[0], 1) if letter.isalnum()]
+    size = _SIZES.get(match[0][:2].upper(), 0)
+    if 0 < size < len(ends) and not match.string[ends[size - 1]].isalnum():
+        end = ends[size - 1]
+    elif size or match[0].isupper():
+        end -= len(_WORDS_BEHIND.search(match[0])[0])
+    else:
+        return None  # a word like `ab12`
+    return Span(start, end, "IBAN_CODE", _LIKELY, False) if end - start >= _LEAST_IBAN else None
 
 
 _RECOGNIZERS: tuple[tuple[str, str, Callable[[Any], Span | None]], ...] = (
@@ -295,7 +334,16 @@ _RECOGNIZERS: tuple[tuple[str, str, Callable[[Any], Span | None]], ...] = (
     ("CRYPTO", coins.BASE58, coins.base58),
     ("CRYPTO", coins.BECH32, coins.bech32),
     ("CRYPTO", coins.ETHEREUM, coins.ethereum),
+    ("CRYPTO", coins.LONG, coins.long),
     ("PHONE_NUMBER", dialled.INTERNATIONAL, dialled.international),
-    ("PHONE_NUMBER", dialled.AREA, dialled.area),
-    ("PHONE_NUMBER", dialled.LOCAL, dialled.local),
+    ("PHONE_NUMBER", dialled.DIALLED, dialled.dialled),
+    ("PHONE_NUMBER", dialled.LETTERED, dialled.lettered),
+    ("BANK_ACCOUNT", accounts.CODE, accounts.code),
 )
+_BANKS = frozenset(("BANK_ACCOUNT", "US_BANK_NUMBER"))
+# The judge of `accounts.ACCOUNT` for the entities that are searched for. So a text is searched only once.
+_ACCOUNTS = {
+    frozenset(("BANK_ACCOUNT",)): accounts.account,
+    frozenset(("US_BANK_NUMBER",)): accounts.us_account,
+    _BANKS: accounts.labelled_account,
+}

@@ -18,6 +18,7 @@ from guardproxy.checks._options import SCORE, Option, Options, options_digest, w
 from guardproxy.checks._pii.cover import UncoveredError
 from guardproxy.checks._pii.custom import CustomRecognizers
 from guardproxy.checks._pii.engine import Engine, Source
+from guardproxy.checks._pii.extended import ENTITIES as OWN_ENTITIES
 from guardproxy.checks._pii.extended import VERSION as EXTENDED
 from guardproxy.checks._pii.extended import own
 from guardproxy.checks._pii.language import LANGUAGES, detector
@@ -52,7 +53,7 @@ OPTIONS: Options = {
         _NAMES,
         default_words="see below",
         tighter="longer",
-        words=lambda: [*NAMED, *sorted(recognizers()), *classes()],
+        words=lambda: [*NAMED, *sorted({*recognizers(), *OWN_ENTITIES}), *classes()],
     ),
     "recognizers": Option(
         "Your own recognizers: a file in Presidio's format, `package.module:Class`, or a list of both.",
@@ -108,17 +109,24 @@ def setup(options: Mapping[str, Any], resources: Resources) -> Setup:
     custom = CustomRecognizers(_entries(options), resources.read, resources.code)
     chosen = _entities(options)
     names = _names(options, chosen, threshold, resources)
-    structured = [entity for entity in chosen if entity not in NAMED]
+    structured = [entity for entity in chosen if entity not in NAMED and entity not in OWN_ENTITIES]
     own_sources: list[Source] = []
     seeing_all: list[tuple[str, list[Any]]] = []
     entities: dict[str, list[str]] = {}
-    known_entities: set[str] = set()
-    numbers = {"PHONE_NUMBER"}
-    labels = set(names.labels if names else ())
+    by_default = not chosen and "recognizers" not in options
+    parity = values["parity"]
+    if parity not in PARITY:
+        raise OptionError("parity", f"`parity` must be one of {', '.join(PARITY)}")
+    known_entities = set(OWN_ENTITIES if by_default and parity == "extended" else OWN_ENTITIES.intersection(chosen))
+    if known_entities and parity != "extended":
+        raise OptionError("entities", f"only `parity: extended` finds {', '.join(sorted(known_entities))}")
+    has_places = parity == "extended" and names is not None and PLACE in names.labels
+    numbers = {"PHONE_NUMBER", *OWN_ENTITIES}
+    labels = {*(names.labels if names else ()), *known_entities}
     for language in languages:
         cut = _words(language)
         brought = custom.build(language)
-        entities[language] = structured if chosen or "recognizers" in options else defaults(language)
+        entities[language] = defaults(language) if by_default else structured
         replaced = {type(recognizer) for recognizer in brought}
         by_id = {
             id(recognizer): recognizer
@@ -137,10 +145,6 @@ def setup(options: Mapping[str, Any], resources: Resources) -> Setup:
         own_sources += known
         seeing_all.append((language, all_of_it))
         known_entities.update(entity for recognizer in by_id.values() for entity in recognizer.supported_entities)
-    parity = values["parity"]
-    has_places = parity == "extended" and names is not None and PLACE in names.labels
-    if parity not in PARITY:
-        raise OptionError("parity", f"`parity` must be one of {', '.join(PARITY)}")
     if parity == "extended":
         any_words = replace(_words(languages[0]), language="")
         own_sources += own(frozenset(known_entities), any_words, threshold, THRESHOLD)
@@ -151,7 +155,7 @@ def setup(options: Mapping[str, Any], resources: Resources) -> Setup:
     engine = Engine(own_sources, boost(), _detector(languages) if how == "auto" else None)
     plain = {"entities": entities, "threshold": threshold, "languages": languages, "how": how, "parity": parity}
     if parity == "extended":
-        plain["extended"] = EXTENDED
+        plain |= {"extended": EXTENDED, "own": sorted(OWN_ENTITIES.intersection(known_entities))}
     more = (names.tagger.digest, str(sorted(names.labels.items()))) if names else ()
     digest = options_digest("pii", VERSION, plain, versions(how == "auto"), custom.digest, *more)
     by_header = tuple(languages) if how == "header" else ()
@@ -239,13 +243,15 @@ def _entities(options: Mapping[str, Any]) -> list[str]:
         raise OptionError("entities", "`entities` must be a list of entity names")
     all_known = ", ".join(sorted(known))
     for at, entity in enumerate(value):
-        if entity in NAMED:
+        if entity in NAMED or entity in OWN_ENTITIES:
             continue
         if entity in MODEL_ENTITIES:
             raise OptionError("entities", f"no model here finds `{entity}`; available names: {', '.join(NAMED)}")
         if entity not in known and entity not in classes():
             near = (
-                hint(entity, [*known, *NAMED], "entity") or hint(entity.upper(), [*known]) or hint(entity, [*classes()])
+                hint(entity, [*known, *NAMED, *OWN_ENTITIES], "entity")
+                or hint(entity.upper(), [*known])
+                or hint(entity, [*classes()])
             )
             raise OptionError("entities", f"unknown entity `{entity}`{near or f'; known entities: {all_known}'}", at)
     return sorted(set(value))

@@ -12,6 +12,7 @@ import pytest
 from guardproxy import checks
 from guardproxy.checks._contract import Resources
 from guardproxy.checks._foreign import foreign, hint, table
+from guardproxy.checks._pii.extended import ENTITIES
 from guardproxy.checks._pii.recognizers import recognizers
 from guardproxy.checks._pii.setup import NAMED
 from guardproxy.errors import PolicyError
@@ -45,7 +46,7 @@ KNOWN: dict[str, Collection[str]] = {
     "channel": WORDS_OF_ON,
     "check": checks.check_names(),
     "label": ["injection", "content"],
-    "entity": [*recognizers(), *NAMED],
+    "entity": [*recognizers(), *ENTITIES, *NAMED],
     "policy": keys.POLICY,
     "rule": keys.RULE,
     "match": keys.MATCH,
