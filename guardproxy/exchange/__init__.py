@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from guardproxy.exchange.bypass import PassThrough
 from guardproxy.exchange.caching import CacheQuery, StoredAnswer
+from guardproxy.exchange.earlier import GivenValues, StoredTurn
 from guardproxy.exchange.exchange import Exchange, State
 from guardproxy.exchange.failover import TROUBLES
 from guardproxy.exchange.gate import Job
@@ -38,6 +39,7 @@ from guardproxy.exchange.transcript import (
     SendHead,
     SendUpstream,
     UpstreamFailed,
+    ValuesFound,
     Waited,
     line,
 )
@@ -55,6 +57,7 @@ __all__ = [
     "DownstreamGone",
     "Exchange",
     "Finish",
+    "GivenValues",
     "History",
     "Input",
     "Job",
@@ -80,7 +83,9 @@ __all__ = [
     "Size",
     "State",
     "StoredAnswer",
+    "StoredTurn",
     "UpstreamFailed",
+    "ValuesFound",
     "Waited",
     "each",
     "has_code",

@@ -12,7 +12,7 @@ from guardproxy.audit import Intent, RecordedError
 from guardproxy.errors import ErrorCode
 from guardproxy.exchange import receipt
 from guardproxy.exchange.client import completed
-from guardproxy.exchange.ids import IdStream
+from guardproxy.exchange.ids import IdStream, deleted_id
 from guardproxy.exchange.recording import intent, passed
 from guardproxy.exchange.setting import Setting
 from guardproxy.exchange.transcript import (
@@ -53,6 +53,12 @@ class PassThrough:
     def __post_init__(self) -> None:
         if self.setting.keys.ids is not None:
             self._ids = IdStream(self.setting.keys.ids)
+
+    @property
+    def deleted_id(self) -> str:
+        """The id of the stored answer or conversation that the request deletes; empty if it deletes none."""
+        method, _, _ = self.setting.address.route.partition(" ")
+        return deleted_id(self.setting.address.path) if method == "DELETE" else ""
 
     @property
     def seals_ids(self) -> bool:

@@ -1,8 +1,8 @@
 """Edits the text that goes on, and masks the text that the record shows.
 
-In: a lane's settled findings. Out: its edits (redacted values, restored placeholders), its masks (values that the record must
-not show), and a stop if a schema accepts no replacement for a value. Kept: the values of the exchange, so that the client
-gets them back in the answer.
+In: a lane's settled findings, and values of earlier turns. Out: its edits (redacted values, restored placeholders), its masks
+(values that the record must not show), and a stop if a schema accepts no replacement for a value. Kept: the values of the
+exchange, so that the client gets them back in the answer.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from guardproxy.checks import Check
 from guardproxy.concurrency import lazy
 from guardproxy.decisions import Stop
 from guardproxy.events import Path
+from guardproxy.exchange.earlier import Cause, GivenValue, GivenValues, allowed, grouped
 from guardproxy.exchange.lanes import CHECK_ERROR, Lane
 from guardproxy.findings import Finding
 from guardproxy.policy import BoundRules
@@ -97,7 +98,8 @@ class Editor:
     """Edits and masks the lanes of an exchange. `mint(label, value)` makes a placeholder, `hashed(hash_type, value)` a keyed
     hash. `values`: replacement -> value to restore; `restorations`: replacement -> places where the value may be restored.
     `tokens`: value -> placeholder, for the record. `from_system`: values of system messages are restored too, as older
-    versions did."""
+    versions did. `earlier`: the values of earlier turns that may be restored; `met`: placeholder -> value, for those of them that
+    the answer holds."""
 
     mint: Callable[[str, str], str]
     hashed: Callable[[str, str], str]
@@ -107,7 +109,10 @@ class Editor:
     values: dict[str, str] = field(default_factory=dict)
     restorations: dict[str, Restoration] = field(default_factory=dict)
     tokens: dict[str, str] = field(default_factory=dict)
+    earlier: list[GivenValues] = field(default_factory=list)
+    met: dict[str, str] = field(default_factory=dict)
     restoring: Check = field(init=False)
+    _causes: dict[str, dict[Cause, None]] = field(default_factory=dict)  # of the placeholders of this request
     _sensitive: dict[str, bool] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -120,6 +125,7 @@ class Editor:
         for finding in findings:
             start, end = finding.start, finding.end
             if finding.check == RESTORE:
+                self._meet(lane.text.scanned(start, end))
                 if finding.label in WITHHELD or lane.place.fixed:
                     continue
                 cuts.append(_Cut(start, end, RESTORE, finding))
@@ -157,6 +163,8 @@ class Editor:
         lane.rewrite.edit(start, end, self._put(lane, group, text, token))
         if group.back and not lane.rewrite.replacement_for(start, end):
             self._keep(token, text, [group])
+            causes = {(lane.channel.kind, cut.finding.check, cut.finding.label): None for cut in group.cuts}
+            self._causes.setdefault(token, {}).update(causes)
         return False
 
     def _knows(self, lane: Lane) -> bool:
@@ -170,19 +178,67 @@ class Editor:
         self.restorations[token] = self.restorations[token] & where if token in self.restorations else where
         self.values[token] = value
 
+    # Values of earlier turns.
+
+    def recall(self, groups: Sequence[GivenValues]) -> None:
+        """Takes the values of the turns to which the request refers. A value that the request gives too stays as it is."""
+        for group in groups:
+            where = allowed(group, self.bound) if self.bound else None
+            if where is None:
+                continue
+            self.earlier.append(group)
+            for token, value in group.values.items():
+                if token not in self.values:
+                    self.values[token], self.restorations[token] = value, where
+
+    @property
+    def restores(self) -> bool:
+        """Whether an answer may hold a value to restore."""
+        return bool(self.values or self.earlier)
+
+    def given(self) -> tuple[GivenValues, ...]:
+        """The values to keep for later turns: those of the request, and those of the turns before it."""
+        return grouped(self._given())
+
+    def _given(self) -> Iterator[GivenValue]:
+        """Yields the values of `given`, the newest first."""
+        for token in reversed(self._causes):
+            yield GivenValue(token, self.values[token], self.restorations[token], tuple(sorted(self._causes[token])))
+        done = set(self._causes)
+        for group in self.earlier:
+            for token, value in group.values.items():
+                if token not in done:
+                    done.add(token)
+                    yield GivenValue(token, value, group.restoration, group.causes)
+
+    def met_values(self) -> Iterator[tuple[GivenValues, tuple[str, ...]]]:
+        """Yields the groups of values of earlier turns, each with those of its placeholders that the answer holds."""
+        for group in self.earlier:
+            yield group, tuple(token for token in self.met if token in group.values)
+
+    def _meet(self, token: str) -> None:
+        """Notes a placeholder in an answer, if its value is of an earlier turn."""
+        if self.earlier and token not in self._causes and token in self.values:
+            self.met[token] = self.values[token]
+
     def hide(self, label: str, value: str) -> None:
         """Notes a value that the record must not show, wherever it is."""
         self.tokens[value] = self.mint(label, value)
 
     def restored_places(self) -> tuple[RecordedPlaces, ...]:
-        """The places where values may be restored, without duplicates, for the record."""
-        if not self.restorations:
+        """The places where values may be restored, without duplicates, for the record. Of earlier turns, only the values that
+        the answer holds count."""
+        known = self.restorations
+        if self.earlier:
+            old = {token for group in self.earlier for token in group.values} - self._causes.keys() - self.met.keys()
+            known = {token: where for token, where in known.items() if token not in old}
+        if not known:
             return ()
         return tuple(
             RecordedPlaces(
                 kinds=None if where.kinds is None else tuple(sorted(where.kinds)), urls=tuple(sorted(where.hosts))
             )
-            for where in sorted(set(self.restorations.values()), key=str)
+            for where in sorted(set(known.values()), key=str)
         )
 
     def _put(self, lane: Lane, group: _Group, text: str, token: str) -> str:

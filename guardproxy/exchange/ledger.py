@@ -10,6 +10,7 @@ import msgspec
 
 from guardproxy.audit import Intent, Owner, Record, RecordedRoute
 from guardproxy.exchange.attempts import Answer, Attempts, tokens_of
+from guardproxy.exchange.earlier import StoredTurn
 from guardproxy.exchange.feedback import recorded_feedback
 from guardproxy.exchange.gate import QueuedFrame
 from guardproxy.exchange.grading import recorded_judges
@@ -121,6 +122,21 @@ class Ledger(msgspec.Struct):
         if self._origin is None:
             self._origin = self.setting.origin
         return self._origin
+
+    def stored_turn(self) -> StoredTurn | None:
+        """The values to keep for the turns that may follow the answer. An answer that the cache found by similarity is the turn
+        of another text: nothing may come back after it."""
+        editor, answer, entry = self.guard.editor, self.answer, self.entry
+        stored = self.setting.codec.contract.stored
+        if stored is None or entry is None or answer.status != 200 or not self.setting.tenant or not editor.restores:
+            return None
+        tree, cache = entry.frame.tree, self.notes.measures.cache
+        if cache is not None and cache.result == "hit" and cache.mode == "enforce" and cache.match == "semantic":
+            return StoredTurn(ids=(answer.stored_id,), groups=()) if answer.stored_id else None
+        names = (answer.stored_id, *stored.referred(tree, lasting=True))
+        groups = () if tree.get("store") is False else editor.given()
+        ids = tuple(filter(None, names))
+        return StoredTurn(ids=ids, groups=groups) if ids and groups else None
 
     def record(self, outcome: str) -> Record:
         """The record so far."""
