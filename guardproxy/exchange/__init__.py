@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from guardproxy.exchange.bypass import PassThrough
 from guardproxy.exchange.caching import CacheQuery, StoredAnswer
-from guardproxy.exchange.earlier import GivenValues, StoredTurn
+from guardproxy.exchange.earlier import GivenValues, StoredTurn, values_of
 from guardproxy.exchange.exchange import Exchange, State
 from guardproxy.exchange.failover import TROUBLES
 from guardproxy.exchange.gate import Job
@@ -98,5 +98,6 @@ __all__ = [
     "reformed",
     "texts_of",
     "unsealed",
+    "values_of",
     "without_id",
 ]

@@ -16,6 +16,7 @@ from typing import NamedTuple, cast
 
 import msgspec
 
+from guardproxy.audit import RecordedValues
 from guardproxy.findings import Channel, Finding, Kind
 from guardproxy.policy import BoundRules
 from guardproxy.redaction import PLACEHOLDER_OPERATOR, Restoration
@@ -60,6 +61,17 @@ def allowed(group: GivenValues, bound: BoundRules) -> Restoration | None:
             return None
         where &= edit.restoration
     return where
+
+
+def recorded_values(group: GivenValues, tokens: Iterable[str]) -> RecordedValues:
+    """Returns what a record says about a group. `tokens`: those of its placeholders that the answer holds."""
+    return RecordedValues(kinds=group.kinds, urls=group.hosts, causes=group.causes, placeholders=tuple(tokens))
+
+
+def values_of(recorded: RecordedValues) -> GivenValues:
+    """Returns the group that a record describes. In a record, a placeholder is its own value."""
+    values = {token: token for token in recorded.placeholders}
+    return GivenValues(kinds=recorded.kinds, hosts=recorded.urls, causes=recorded.causes, values=values)
 
 
 class GivenValue(NamedTuple):

@@ -221,6 +221,10 @@ class Editor:
         if self.earlier and token not in self._causes and token in self.values:
             self.met[token] = self.values[token]
 
+    def known(self) -> Mapping[str, str]:
+        """What the record must not show: value -> placeholder."""
+        return {**{value: token for token, value in self.met.items()}, **self.tokens} if self.met else self.tokens
+
     def hide(self, label: str, value: str) -> None:
         """Notes a value that the record must not show, wherever it is."""
         self.tokens[value] = self.mint(label, value)

@@ -10,7 +10,7 @@ import msgspec
 
 from guardproxy.audit import Intent, Owner, Record, RecordedRoute
 from guardproxy.exchange.attempts import Answer, Attempts, tokens_of
-from guardproxy.exchange.earlier import StoredTurn
+from guardproxy.exchange.earlier import StoredTurn, recorded_values
 from guardproxy.exchange.feedback import recorded_feedback
 from guardproxy.exchange.gate import QueuedFrame
 from guardproxy.exchange.grading import recorded_judges
@@ -23,6 +23,7 @@ from guardproxy.exchange.transcript import Refused, RequestReceived
 from guardproxy.findings import Direction
 from guardproxy.gateway import NO_PRICES, priced, prices_of
 from guardproxy.policy import PriceList
+from guardproxy.redaction import altered
 from guardproxy.wire import FEEDBACK
 from guardproxy.wire.json import plain
 
@@ -124,19 +125,16 @@ class Ledger(msgspec.Struct):
         return self._origin
 
     def stored_turn(self) -> StoredTurn | None:
-        """The values to keep for the turns that may follow the answer. An answer that the cache found by similarity is the turn
-        of another text: nothing may come back after it."""
+        """The values to keep for the turns that may follow the answer; `None` if there are none, or if no turn can follow. An
+        answer of the cache is no exception: the cache finds only answers to requests with the same placeholders."""
         editor, answer, entry = self.guard.editor, self.answer, self.entry
         stored = self.setting.codec.contract.stored
-        if stored is None or entry is None or answer.status != 200 or not self.setting.tenant or not editor.restores:
+        if stored is None or entry is None or answer.status != 200 or not self.setting.tenant:
             return None
-        tree, cache = entry.frame.tree, self.notes.measures.cache
-        if cache is not None and cache.result == "hit" and cache.mode == "enforce" and cache.match == "semantic":
-            return StoredTurn(ids=(answer.stored_id,), groups=()) if answer.stored_id else None
-        names = (answer.stored_id, *stored.referred(tree, lasting=True))
-        groups = () if tree.get("store") is False else editor.given()
-        ids = tuple(filter(None, names))
-        return StoredTurn(ids=ids, groups=groups) if ids and groups else None
+        tree = entry.frame.tree
+        ids = tuple(filter(None, (answer.stored_id, *stored.referred(tree, lasting=True))))
+        groups = editor.given() if ids and tree.get("store") is not False else ()
+        return StoredTurn(ids=ids, groups=groups) if groups else None
 
     def record(self, outcome: str) -> Record:
         """The record so far."""
@@ -150,13 +148,13 @@ class Ledger(msgspec.Struct):
             guard.outcomes,
             (self.request, answer.side),
             self.entry,
-            guard.editor.tokens,
+            guard.editor.known(),
             answer.decoder.seen,
             self.attempts.every(answer, outcome, notes.measures.times.get("finished", 0.0)),
             guard.editor.restored_places(),
             guard.fields,
             self.owner,
-            self._of_tasks(outcome),
+            self._of_tasks(outcome) | self._of_values(),
         )
         prices = self.setting.limits.prices
         of_policies = prices_of(guard.bound) if guard.bound is not None and guard.bound.sections else ()
@@ -174,6 +172,18 @@ class Ledger(msgspec.Struct):
             members["judges"] = recorded_judges(bound, self.setting.id)
         if self.setting.codec is FEEDBACK and self.entry is not None:
             members["feedback"] = recorded_feedback(plain(self.entry.frame.tree))
+        return members
+
+    def _of_values(self) -> dict[str, Any]:
+        """What the record says about values of earlier turns, and about placeholders that the model changed."""
+        editor, members = self.guard.editor, dict[str, Any]()
+        if editor.earlier:
+            members["earlier"] = tuple(recorded_values(group, tokens) for group, tokens in editor.met_values())
+        if editor.values:
+            lanes = [lane for lane in self.answer.side.gate.lanes.every if not lane.judged]
+            texts = (lane.text.scanned(0, lane.text.total) for lane in lanes)
+            if changed := altered(texts, editor.values):
+                members["altered"] = changed
         return members
 
     def _priced(self, record: Record, of_policies: Sequence[PriceList]) -> Record:

@@ -1,0 +1,57 @@
+"""Finds placeholders that a model changed, so that their values cannot be restored.
+
+In: the texts of an answer, and the placeholders of its request. Out: how many were changed, by label. Kept: nothing.
+
+A changed placeholder still has a half of its letters (in another case, with other signs between them, with another label, cut or
+with wrong letters in the other half), or its label in brackets without the letters. Six letters of sixteen are no word and do
+not occur by chance. The cost is linear in the texts.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Mapping
+
+from guardproxy.redaction.placeholders import LETTERS, PLACEHOLDER, alternation
+
+_HALF = 6
+_LETTER = f"[{LETTERS}]"
+_RUN = re.compile(rf"{_LETTER}(?:[\s_*`.\\\-]{{0,2}}{_LETTER}){{{_HALF - 1},40}}", re.IGNORECASE)
+_OTHER = re.compile(rf"[^{LETTERS}]+", re.IGNORECASE)
+_REST = r"(?:_\w{0,16})?(?:\.{3}|…)?"
+_DONE = "\0"
+
+
+def altered(texts: Iterable[str], placeholders: Collection[str]) -> dict[str, int]:
+    """Returns how many of the `placeholders` the texts hold in a changed form, by label. Other texts in `placeholders`, such as
+    stand-ins, are not looked for."""
+    labels = {token: token[1:].rpartition("_")[0] for token in placeholders if PLACEHOLDER.fullmatch(token)}
+    if not labels:
+        return {}
+    halves = {half: label for token, label in labels.items() for half in _halves(token.rpartition("_")[2])}
+    bare = re.compile(rf"[\[<【]({alternation(sorted(set(labels.values())))}){_REST}[\]>】]")
+    counts = Counter(label for text in texts for label in _altered(text, labels, halves, bare))
+    return dict(sorted(counts.items()))
+
+
+def _halves(code: str) -> tuple[str, str]:
+    letters = _OTHER.sub("", code).lower()
+    return letters[:_HALF], letters[-_HALF:]
+
+
+def _altered(text: str, known: Collection[str], halves: Mapping[str, str], bare: re.Pattern[str]) -> Iterator[str]:
+    """Yields the label of each changed placeholder of a text. What was looked at is taken out, so that nothing counts twice."""
+    found: list[str] = []
+
+    def take(run: re.Match[str]) -> str:
+        label = next((halves[half] for half in _halves(run[0]) if half in halves), None)
+        if label is None:
+            return run[0]
+        found.append(label)
+        return _DONE
+
+    rest = PLACEHOLDER.sub(lambda match: _DONE if match[0] in known else match[0], text)
+    rest = PLACEHOLDER.sub(_DONE, _RUN.sub(take, rest))  # others are those of other exchanges
+    yield from found
+    yield from (match[1] for match in bare.finditer(rest))
