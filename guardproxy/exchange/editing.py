@@ -98,8 +98,8 @@ class Editor:
     """Edits and masks the lanes of an exchange. `mint(label, value)` makes a placeholder, `hashed(hash_type, value)` a keyed
     hash. `values`: replacement -> value to restore; `restorations`: replacement -> places where the value may be restored.
     `tokens`: value -> placeholder, for the record. `from_system`: values of system messages are restored too, as older
-    versions did. `earlier`: the values of earlier turns that may be restored; `met`: placeholder -> value, for those of them that
-    the answer holds."""
+    versions did. `earlier`: the values of earlier turns that may be restored; `met`: placeholder -> value, for those of them
+    that the answer holds."""
 
     mint: Callable[[str, str], str]
     hashed: Callable[[str, str], str]

@@ -286,8 +286,8 @@ class RequestPhase:
         return [sending]
 
     def _earlier(self) -> tuple[str, ...]:
-        """The ids of the stored turns to which the request refers, if values of them may come back. Without a credential, nobody
-        can prove whose they are."""
+        """The ids of the stored turns to which the request refers, if values of them may come back. Without a credential,
+        nobody can prove whose they are."""
         stored, bound, entry = self.setting.codec.contract.stored, self.guard.bound, self.ledger.entry
         if stored is None or entry is None or bound is None or not self.setting.tenant or not bound.restores:
             return ()

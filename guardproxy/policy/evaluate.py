@@ -198,7 +198,9 @@ class BoundRules:
     @lazy
     def restores(self) -> bool:
         """Whether a rule replaces values that may come back in the answer."""
-        return any(isinstance(bound.decision, Edit) and bound.decision.restore and bound.enforced for bound in self.rules)
+        return any(
+            isinstance(bound.decision, Edit) and bound.decision.restore and bound.enforced for bound in self.rules
+        )
 
     def _checks_of(self, bound: BoundRule) -> list[Check]:
         checks = (self.checks.get((bound.policy.name, name)) for name in bound.names.values())

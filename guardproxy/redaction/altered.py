@@ -2,9 +2,9 @@
 
 In: the texts of an answer, and the placeholders of its request. Out: how many were changed, by label. Kept: nothing.
 
-A changed placeholder still has a half of its letters (in another case, with other signs between them, with another label, cut or
-with wrong letters in the other half), or its label in brackets without the letters. Six letters of sixteen are no word and do
-not occur by chance. The cost is linear in the texts.
+A changed placeholder still has a half of its letters (in another case, with other signs between them, with another label, cut
+or with wrong letters in the other half), or its label in brackets without the letters. Six letters of sixteen are no word and
+do not occur by chance. The cost is linear in the texts.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Stored answers and conversations: where requests and answers of a format name them.
 
-In: the maps of a format, whose leaves say what holds an id. Out: the objects of an answer that have ids, the places of a request
-that refer to what is stored, and the ids in a request or an answer.
+In: the maps of a format, whose leaves say what holds an id. Out: the objects of an answer that have ids, the places of a
+request that refer to what is stored, and the ids in a request or an answer.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ _LONGEST_ID = 512
 class StoredIds:
     """The ids of answers and conversations that a provider stores. `request`: the map of every request that can name them, of
     routes without a format too; `answer`: the map of every answer and event that names them. `own`: the places where an answer
-    or an event says its own id; `lasting`: the members of a request whose id stays the same over turns. `places`: the objects of
-    an answer that have ids: the names of the members that lead to each, with the names of those that hold ids, as bytes.
+    or an event says its own id; `lasting`: the members of a request whose id stays the same over turns. `places`: the objects
+    of an answer that have ids: the names of the members that lead to each, with the names of those that hold ids, as bytes.
     `references`: the places of a request that refer to what is stored."""
 
     request: Map
@@ -38,7 +38,7 @@ class StoredIds:
         object.__setattr__(self, "references", tuple(dict.fromkeys(_references(self.request, ()))))
 
     def referred(self, tree: Any, *, lasting: bool = False) -> tuple[str, ...]:
-        """Returns the ids to which a request refers, without duplicates. `lasting`: only those that stay the same over turns."""
+        """Returns the ids to which a request refers, without duplicates. `lasting`: only ids that stay the same over turns."""
         paths = (path for path in self.references if not lasting or not self.lasting.isdisjoint(path))
         return tuple(dict.fromkeys(name for path in paths if (name := _id_at(tree, path))))
 
