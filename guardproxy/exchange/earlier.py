@@ -19,7 +19,7 @@ import msgspec
 from guardproxy.audit import RecordedValues
 from guardproxy.findings import Channel, Finding, Kind
 from guardproxy.policy import BoundRules
-from guardproxy.redaction import PLACEHOLDER_OPERATOR, Restoration
+from guardproxy.redaction import Restoration
 
 KEPT_CHARS = 64 * 1024
 """The values of a turn, with their placeholders, that are kept. Older values are left out first."""
@@ -57,7 +57,7 @@ def allowed(group: GivenValues, bound: BoundRules) -> Restoration | None:
     where = group.restoration
     for kind, check, label in group.causes:
         edit = bound.edit(Channel("request", cast(Kind, kind), ""), Finding(0, 1, check, label, 1.0))
-        if edit is None or not edit.restore or edit.operators.of(label) != PLACEHOLDER_OPERATOR:
+        if edit is None or not edit.restore:
             return None
         where &= edit.restoration
     return where
