@@ -189,11 +189,12 @@ class AnswerPhase:
         """Sends the frames that may leave, in order, up to the first finding that ends the answer."""
         out: list[bytes] = []
         answer, held = self.answer, self.answer.held
+        turn = self.guard.editor.turn
         stored = self.setting.codec.contract.stored if self.guard.editor.restores else None
         for entry in answer.side.gate.release():
             answer.side.note(entry)
-            if stored is not None and not answer.stored_id:
-                answer.stored_id = stored.own_id(entry.frame.tree)
+            if stored is not None and not turn.stored_id:
+                turn.stored_id = stored.own_id(entry.frame.tree)
             findings = ((entry, piece, at, finding) for piece in entry.pieces for at, finding in piece.findings())
             if (ending := self._ending(findings, out, at_s)) is not None:
                 return ending
@@ -284,6 +285,7 @@ class AnswerPhase:
         commands: list[Command] = [CancelUpstream()] if self.is_receiving else []
         self.attempts.end(self.answer, upcoming.decision, at_s, upcoming.rule, finding, lane, is_cut=bool(commands))
         self.guard.tally.next_attempt()
+        self.guard.editor.turn.stored_id = ""
         self._succeed(new_answer(self.guard, at_s))
         number, attempts = self.guard.tally.attempt, self.attempts
         attempts.begin(upcoming)

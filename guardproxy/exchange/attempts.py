@@ -84,8 +84,6 @@ class Answer(msgspec.Struct):
     """All events of the answer, if it may be repaired; otherwise empty."""
     mended: bool = False
     """Whether a text of it was repaired."""
-    stored_id: str = ""
-    """The id under which the provider stores it, if values are to be kept for later turns; otherwise empty."""
     given_up: str = ""
     """Why it was given up before its end: `LATE`, or the cause of a failure of the upstream; otherwise empty."""
 

@@ -11,7 +11,7 @@ Decision: docs/decisions/0062-values-of-stored-turns-are-kept-for-their-client.m
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple, cast
 
 import msgspec
@@ -101,3 +101,67 @@ def grouped(values: Iterable[GivenValue]) -> tuple[GivenValues, ...]:
         )
         for (where, causes), of_group in groups.items()
     )
+
+
+class TurnValues(msgspec.Struct):
+    """The values of an exchange that later turns may need, and those of the turns before it. `values`, `restorations`: of all
+    that may be restored, by placeholder; shared with the editor."""
+
+    values: dict[str, str]
+    restorations: dict[str, Restoration]
+    earlier: list[GivenValues] = msgspec.field(default_factory=list)
+    """The values of earlier turns that may come back."""
+    met: dict[str, str] = msgspec.field(default_factory=dict)
+    """Those of them whose placeholders the answer holds."""
+    stored_id: str = ""
+    """The id under which the provider stores the answer; empty until it is known."""
+    _causes: dict[str, dict[Cause, None]] = msgspec.field(default_factory=dict)  # of the values of this request
+
+    def give(self, token: str, causes: Iterable[Cause]) -> None:
+        """Notes a value of the request, and why it was replaced."""
+        self._causes.setdefault(token, {}).update(dict.fromkeys(causes))
+
+    def recall(self, groups: Iterable[GivenValues], bound: BoundRules) -> None:
+        """Takes the values of earlier turns, as far as the rules allow. Of a value that the request gives too, the request
+        says where it may be restored."""
+        for group in groups:
+            where = allowed(group, bound)
+            if where is None:
+                continue
+            self.earlier.append(group)
+            for token, value in group.values.items():
+                if token not in self._causes:
+                    self.values[token] = value
+                    self.restorations[token] = where & self.restorations.get(token, where)
+
+    def meet(self, token: str) -> None:
+        """Notes a placeholder in an answer."""
+        if self.earlier and token not in self._causes and token in self.values:
+            self.met[token] = self.values[token]
+
+    def groups_met(self) -> Iterator[tuple[GivenValues, tuple[str, ...]]]:
+        """Yields the groups of earlier turns, each with those of its placeholders that the answer holds."""
+        for group in self.earlier:
+            yield group, tuple(token for token in self.met if token in group.values)
+
+    def known_restorations(self) -> Mapping[str, Restoration]:
+        """Returns where values may be restored, without values of earlier turns that the answer does not hold."""
+        if not self.earlier:
+            return self.restorations
+        unmet = {token for group in self.earlier for token in group.values} - self._causes.keys() - self.met.keys()
+        return {token: where for token, where in self.restorations.items() if token not in unmet}
+
+    def given(self) -> tuple[GivenValues, ...]:
+        """Returns the values to keep for later turns: those of the request, and those of the turns before it."""
+        return grouped(self._given())
+
+    def _given(self) -> Iterator[GivenValue]:
+        """Yields the values to keep, the newest first."""
+        for token in reversed(self._causes):
+            yield GivenValue(token, self.values[token], self.restorations[token], tuple(sorted(self._causes[token])))
+        done = set(self._causes)
+        for group in self.earlier:
+            for token, value in group.values.items():
+                if token not in done:
+                    done.add(token)
+                    yield GivenValue(token, value, group.restoration, group.causes)

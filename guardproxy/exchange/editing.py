@@ -19,7 +19,7 @@ from guardproxy.checks import Check
 from guardproxy.concurrency import lazy
 from guardproxy.decisions import Stop
 from guardproxy.events import Path
-from guardproxy.exchange.earlier import Cause, GivenValue, GivenValues, allowed, grouped
+from guardproxy.exchange.earlier import GivenValues, TurnValues
 from guardproxy.exchange.lanes import CHECK_ERROR, Lane
 from guardproxy.findings import Finding
 from guardproxy.policy import BoundRules
@@ -98,8 +98,7 @@ class Editor:
     """Edits and masks the lanes of an exchange. `mint(label, value)` makes a placeholder, `hashed(hash_type, value)` a keyed
     hash. `values`: replacement -> value to restore; `restorations`: replacement -> places where the value may be restored.
     `tokens`: value -> placeholder, for the record. `from_system`: values of system messages are restored too, as older
-    versions did. `earlier`: the values of earlier turns that may be restored; `met`: placeholder -> value, for those of them
-    that the answer holds."""
+    versions did. `turn`: the values that later turns may need, and those of earlier turns."""
 
     mint: Callable[[str, str], str]
     hashed: Callable[[str, str], str]
@@ -109,14 +108,13 @@ class Editor:
     values: dict[str, str] = field(default_factory=dict)
     restorations: dict[str, Restoration] = field(default_factory=dict)
     tokens: dict[str, str] = field(default_factory=dict)
-    earlier: list[GivenValues] = field(default_factory=list)
-    met: dict[str, str] = field(default_factory=dict)
     restoring: Check = field(init=False)
-    _causes: dict[str, dict[Cause, None]] = field(default_factory=dict)  # of the placeholders of this request
+    turn: TurnValues = field(init=False)
     _sensitive: dict[str, bool] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.restoring = self.restoring_of(self.values, self.restorations)
+        self.turn = TurnValues(self.values, self.restorations)
 
     def edit(self, lane: Lane, findings: Sequence[Finding]) -> None:
         """Decides the edits and masks of newly settled findings, which lie after all earlier ones."""
@@ -125,7 +123,7 @@ class Editor:
         for finding in findings:
             start, end = finding.start, finding.end
             if finding.check == RESTORE:
-                self._meet(lane.text.scanned(start, end))
+                self.turn.meet(lane.text.scanned(start, end))
                 if finding.label in WITHHELD or lane.place.fixed:
                     continue
                 cuts.append(_Cut(start, end, RESTORE, finding))
@@ -163,8 +161,7 @@ class Editor:
         lane.rewrite.edit(start, end, self._put(lane, group, text, token))
         if group.back and not lane.rewrite.replacement_for(start, end):
             self._keep(token, text, [group])
-            causes = {(lane.channel.kind, cut.finding.check, cut.finding.label): None for cut in group.cuts}
-            self._causes.setdefault(token, {}).update(causes)
+            self.turn.give(token, [(lane.channel.kind, cut.finding.check, cut.finding.label) for cut in group.cuts])
         return False
 
     def _knows(self, lane: Lane) -> bool:
@@ -178,52 +175,20 @@ class Editor:
         self.restorations[token] = self.restorations[token] & where if token in self.restorations else where
         self.values[token] = value
 
-    # Values of earlier turns.
-
     def recall(self, groups: Sequence[GivenValues]) -> None:
-        """Takes the values of the turns to which the request refers. A value that the request gives too stays as it is."""
-        for group in groups:
-            where = allowed(group, self.bound) if self.bound else None
-            if where is None:
-                continue
-            self.earlier.append(group)
-            for token, value in group.values.items():
-                if token not in self.values:
-                    self.values[token], self.restorations[token] = value, where
+        """Takes the values of the turns to which the request refers."""
+        if self.bound is not None:
+            self.turn.recall(groups, self.bound)
 
     @property
     def restores(self) -> bool:
         """Whether an answer may hold a value to restore."""
-        return bool(self.values or self.earlier)
-
-    def given(self) -> tuple[GivenValues, ...]:
-        """The values to keep for later turns: those of the request, and those of the turns before it."""
-        return grouped(self._given())
-
-    def _given(self) -> Iterator[GivenValue]:
-        """Yields the values of `given`, the newest first."""
-        for token in reversed(self._causes):
-            yield GivenValue(token, self.values[token], self.restorations[token], tuple(sorted(self._causes[token])))
-        done = set(self._causes)
-        for group in self.earlier:
-            for token, value in group.values.items():
-                if token not in done:
-                    done.add(token)
-                    yield GivenValue(token, value, group.restoration, group.causes)
-
-    def met_values(self) -> Iterator[tuple[GivenValues, tuple[str, ...]]]:
-        """Yields the groups of values of earlier turns, each with those of its placeholders that the answer holds."""
-        for group in self.earlier:
-            yield group, tuple(token for token in self.met if token in group.values)
-
-    def _meet(self, token: str) -> None:
-        """Notes a placeholder in an answer, if its value is of an earlier turn."""
-        if self.earlier and token not in self._causes and token in self.values:
-            self.met[token] = self.values[token]
+        return bool(self.values or self.turn.earlier)
 
     def known(self) -> Mapping[str, str]:
         """What the record must not show: value -> placeholder."""
-        return {**{value: token for token, value in self.met.items()}, **self.tokens} if self.met else self.tokens
+        met = self.turn.met
+        return {**{value: token for token, value in met.items()}, **self.tokens} if met else self.tokens
 
     def hide(self, label: str, value: str) -> None:
         """Notes a value that the record must not show, wherever it is."""
@@ -232,10 +197,7 @@ class Editor:
     def restored_places(self) -> tuple[RecordedPlaces, ...]:
         """The places where values may be restored, without duplicates, for the record. Of earlier turns, only the values that
         the answer holds count."""
-        known = self.restorations
-        if self.earlier:
-            old = {token for group in self.earlier for token in group.values} - self._causes.keys() - self.met.keys()
-            known = {token: where for token, where in known.items() if token not in old}
+        known = self.turn.known_restorations()
         if not known:
             return ()
         return tuple(

@@ -127,13 +127,13 @@ class Ledger(msgspec.Struct):
     def stored_turn(self) -> StoredTurn | None:
         """The values to keep for the turns that may follow the answer; `None` if there are none, or if no turn can follow. An
         answer of the cache is no exception: the cache finds only answers to requests with the same placeholders."""
-        editor, answer, entry = self.guard.editor, self.answer, self.entry
+        turn, answer, entry = self.guard.editor.turn, self.answer, self.entry
         stored = self.setting.codec.contract.stored
         if stored is None or entry is None or answer.status != 200 or not self.setting.tenant:
             return None
         tree = entry.frame.tree
-        ids = tuple(filter(None, (answer.stored_id, *stored.referred(tree, lasting=True))))
-        groups = editor.given() if ids and tree.get("store") is not False else ()
+        ids = tuple(filter(None, (turn.stored_id, *stored.referred(tree, lasting=True))))
+        groups = turn.given() if ids and tree.get("store") is not False else ()
         return StoredTurn(ids=ids, groups=groups) if groups else None
 
     def record(self, outcome: str) -> Record:
@@ -177,8 +177,8 @@ class Ledger(msgspec.Struct):
     def _of_values(self) -> dict[str, Any]:
         """What the record says about values of earlier turns, and about placeholders that the model changed."""
         editor, members = self.guard.editor, dict[str, Any]()
-        if editor.earlier:
-            members["earlier"] = tuple(recorded_values(group, tokens) for group, tokens in editor.met_values())
+        if editor.turn.earlier:
+            members["earlier"] = tuple(recorded_values(group, tokens) for group, tokens in editor.turn.groups_met())
         if editor.values:
             lanes = [lane for lane in self.answer.side.gate.lanes.every if not lane.judged]
             texts = (lane.text.scanned(0, lane.text.total) for lane in lanes)

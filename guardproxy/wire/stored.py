@@ -59,8 +59,8 @@ def _references(how: Map, path: Path) -> Iterator[Path]:
         if how.names == "answer":
             yield path
     elif callable(how):
-        for value in ("x", {}):
-            yield from _references(how(value), path)
+        yield from _references(how("x"), path)
+        yield from _references(how({}), path)
     elif isinstance(how, dict) and len(path) < _DEEPEST:
         for name, child in how.items():
             if isinstance(name, str):
