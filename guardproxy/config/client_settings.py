@@ -111,7 +111,7 @@ class ClientConfig(AuditConfig):
     )
     limit_turns_bytes: int = setting(
         "Limits",
-        32 * 1024 * 1024,
+        64 * 1024 * 1024,
         "Memory for the values of stored turns, in one process. A credential may take a quarter of it.",
         AllowedValues(least=0),
     )

@@ -33,6 +33,7 @@ from guardproxy.exchange.earlier import (
     values_of,
 )
 from guardproxy.redaction import EVERYWHERE, Restoration
+from guardproxy.replay import replay
 from tests.kit.play import mint, policy_set, setting
 from tests.kit.responses import RESPONSES
 
@@ -202,6 +203,7 @@ def test_values_of_earlier_turns_come_back_in_the_answer() -> None:
     record = exchange.record("answered")
     assert [values.placeholders for values in record.earlier] == [(mint("MAIL", "a@x.io"),)]
     assert "x.io" not in str(record)
+    assert replay(record, exchange.setting.policies).verdict == "identical"
     turn = exchange.stored_turn
     assert turn is not None
     assert (turn.ids, [set(group.values.values()) for group in turn.groups]) == (("resp_9",), [{"a@x.io", "b@x.io"}])
@@ -212,6 +214,7 @@ def test_an_answer_without_a_placeholder_is_read_all_the_same() -> None:
     exchange.receive(ValuesFound((GIVEN,)))
     _answer(exchange, "nothing")
     record = exchange.record("answered")
+    assert replay(record, exchange.setting.policies).verdict == "identical"
     assert ([values.placeholders for values in record.earlier], record.restore, record.altered) == ([()], (), {})
 
 
