@@ -131,8 +131,8 @@ class TurnValues(msgspec.Struct):
             self.earlier.append(group)
             for token, value in group.values.items():
                 if token not in self._causes:
-                    self.values[token] = value
-                    self.restorations[token] = where & self.restorations.get(token, where)
+                    other = self.restorations.get(token)
+                    self.values[token], self.restorations[token] = value, where if other is None else other & where
 
     def meet(self, token: str) -> None:
         """Notes a placeholder in an answer."""

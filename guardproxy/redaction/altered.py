@@ -29,7 +29,7 @@ def altered(texts: Iterable[str], placeholders: Collection[str]) -> dict[str, in
     labels = {token: token[1:].rpartition("_")[0] for token in placeholders if PLACEHOLDER.fullmatch(token)}
     if not labels:
         return {}
-    halves = {half: label for token, label in labels.items() for half in _halves(token.rpartition("_")[2])}
+    halves = {half: label for token, label in labels.items() for half in (token[-13:-7], token[-7:-1])}
     bare = re.compile(rf"[\[<【]({alternation(sorted(set(labels.values())))}){_REST}[\]>】]")
     counts = Counter(label for text in texts for label in _altered(text, labels, halves, bare))
     return dict(sorted(counts.items()))
