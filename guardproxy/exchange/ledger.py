@@ -181,7 +181,8 @@ class Ledger(msgspec.Struct):
             members["earlier"] = tuple(recorded_values(group, tokens) for group, tokens in editor.turn.groups_met())
         if editor.values:
             lanes = [lane for lane in self.answer.side.gate.lanes.every if not lane.judged]
-            texts = (lane.text.scanned(0, lane.text.total) for lane in lanes)
+            # The end of a text that broke off may be the beginning of a placeholder, and is not settled.
+            texts = (lane.text.scanned(0, lane.progress.settled) for lane in lanes)
             if changed := altered(texts, editor.values):
                 members["altered"] = changed
         return members

@@ -56,7 +56,8 @@ class StoringUpstream:
             return web.json_response({"id": name, "object": "conversation", "created_at": 1, "metadata": {}})
         conversation = tree.get("conversation")
         conversation = conversation.get("id") if isinstance(conversation, dict) else conversation
-        told = (*self.told.get(tree.get("previous_response_id") or conversation, ()), tree["input"])
+        before = tree.get("previous_response_id") or conversation or ""
+        told = (*self.told.get(before, ()), tree["input"])
         name = f"a{len(self.told):06x}"
         self.told[f"resp_{name}"] = told
         if conversation:

@@ -9,8 +9,10 @@ import pytest
 
 from guardproxy.exchange import (
     DataReceived,
+    DownstreamGone,
     Exchange,
     Finish,
+    Input,
     RequestReceived,
     ResponseEnded,
     ResponseStarted,
@@ -35,7 +37,7 @@ from guardproxy.exchange.earlier import (
 from guardproxy.redaction import EVERYWHERE, Restoration
 from guardproxy.replay import replay
 from tests.kit.play import mint, policy_set, setting
-from tests.kit.responses import RESPONSES
+from tests.kit.responses import RESPONSES, response_frames
 
 RULE = "policy: test\nchecks: {{mail: {{use: pattern, patterns: [x]}}}}\nrules: [{}]\n"
 CAUSE = ("user", "mail", "MAIL")
@@ -174,7 +176,11 @@ def _answer(exchange: Exchange, text: str, status: int = 200) -> str:
     part = {"type": "output_text", "text": text, "annotations": []}
     item = {"type": "message", "id": "msg_1", "role": "assistant", "status": "completed", "content": [part]}
     tree = {"id": "resp_9", "object": "response", "status": "completed", "model": "m", "output": [item]}
-    inputs = [ResponseStarted(status, "application/json"), DataReceived(json.dumps(tree).encode()), ResponseEnded()]
+    inputs: list[Input] = [
+        ResponseStarted(status, "application/json"),
+        DataReceived(json.dumps(tree).encode()),
+        ResponseEnded(),
+    ]
     done = play(exchange, inputs, _scanned)
     return b"".join(command.data for command in done if isinstance(command, (SendData, Finish))).decode()
 
@@ -243,6 +249,17 @@ def test_the_values_of_a_turn_are_kept_where_the_answer_is_stored(
     turn = exchange.stored_turn
     assert (turn and turn.ids) == ids
     assert exchange.record("answered").altered == ({} if "input" in body else {"MAIL": 1})
+
+
+@pytest.mark.parametrize("size", range(1, len(mint("MAIL", "b@x.io"))))
+def test_a_placeholder_at_which_an_answer_broke_off_was_not_changed(size: int) -> None:
+    exchange, _ = _turn({"input": "b@x.io", "stream": True})
+    (*frames, _, _, _, _) = response_frames("response.output_text", ["so: ", mint("MAIL", "b@x.io")[:size]])
+    inputs: list[Input] = [ResponseStarted(200, "text/event-stream"), *map(DataReceived, frames), DownstreamGone()]
+    play(exchange, inputs, _scanned)
+    record = exchange.record("client_closed")
+    assert [text.text for text in record.response.texts][-1].startswith("so: ")
+    assert record.altered == {}
 
 
 def test_nothing_is_kept_for_an_error_or_without_an_id() -> None:
