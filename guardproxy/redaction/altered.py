@@ -16,9 +16,9 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from guardproxy.redaction.placeholders import LETTERS, PLACEHOLDER, alternation
 
 _HALF = 6
-_LETTER = f"[{LETTERS}]"
-_RUN = re.compile(rf"{_LETTER}(?:[\s_*`.\\\-]{{0,2}}{_LETTER}){{{_HALF - 1},40}}", re.IGNORECASE)
-_OTHER = re.compile(rf"[^{LETTERS}]+", re.IGNORECASE)
+_LETTER = f"[{LETTERS}{LETTERS.upper()}]"  # several times as fast as `re.IGNORECASE`
+_RUN = re.compile(rf"{_LETTER}(?:[\s_*`.\\\-]{{0,2}}{_LETTER}){{{_HALF - 1},40}}")
+_OTHER = re.compile(rf"[^{LETTERS}]+")
 _REST = r"(?:_\w{0,16})?(?:\.{3}|…)?"
 _DONE = "\0"
 
@@ -36,7 +36,7 @@ def altered(texts: Iterable[str], placeholders: Collection[str]) -> dict[str, in
 
 
 def _halves(code: str) -> tuple[str, str]:
-    letters = _OTHER.sub("", code).lower()
+    letters = _OTHER.sub("", code.lower())
     return letters[:_HALF], letters[-_HALF:]
 
 
