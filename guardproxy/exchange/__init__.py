@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from guardproxy.exchange.bypass import PassThrough
 from guardproxy.exchange.caching import CacheQuery, StoredAnswer
-from guardproxy.exchange.earlier import GivenValues, StoredTurn, values_of
+from guardproxy.exchange.earlier import GivenValues, StoredTurn, merged, values_of
 from guardproxy.exchange.exchange import Exchange, State
 from guardproxy.exchange.failover import TROUBLES
 from guardproxy.exchange.gate import Job
@@ -93,6 +93,7 @@ __all__ = [
     "judge_request",
     "judges_of",
     "line",
+    "merged",
     "play",
     "read_score",
     "reformed",

@@ -1,7 +1,7 @@
 """The values of earlier turns: what a client gave in a turn that the provider stores, so that a later answer restores it.
 
 In: the values that an exchange put placeholders for, and the ids in its request and its answer. Out: a `StoredTurn`, which the
-driver keeps under these ids, and the values of the turns to which a request refers. Kept: nothing.
+driver keeps under its ids, and the values of the turns to which a request refers. Kept: nothing.
 
 A kept value says which findings it had and where it may be restored. The rules of the later request decide again: a value comes
 back only where the earlier and the later rules allow it.
@@ -11,6 +11,7 @@ Decision: docs/decisions/0062-values-of-stored-turns-are-kept-for-their-client.m
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple, cast
 
@@ -45,10 +46,11 @@ class GivenValues(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class StoredTurn(msgspec.Struct, frozen=True, kw_only=True):
-    """The values that a client may get back in the turns after a turn. `ids`: those by which these turns refer to it; `groups`:
-    the values; empty if those that were kept under the ids must be forgotten."""
+    """The values that a client may get back in the turns after a turn. `id`: that of its answer, empty if it has none;
+    `conversations`: the ids of the conversations that it belongs to, which keep the values of other turns too."""
 
-    ids: tuple[str, ...]
+    id: str
+    conversations: tuple[str, ...]
     groups: tuple[GivenValues, ...]
 
 
@@ -61,6 +63,20 @@ def allowed(group: GivenValues, bound: BoundRules) -> Restoration | None:
             return None
         where &= edit.restoration
     return where
+
+
+def merged(newer: Iterable[GivenValues], older: Iterable[GivenValues]) -> tuple[GivenValues, ...]:
+    """Returns the values of both, as far as they are not too many."""
+    return grouped(_each(itertools.chain(newer, older), set()))
+
+
+def _each(groups: Iterable[GivenValues], done: set[str]) -> Iterator[GivenValue]:
+    """Yields each value of the groups once. `done`: the placeholders to leave out."""
+    for group in groups:
+        for token, value in group.values.items():
+            if token not in done:
+                done.add(token)
+                yield GivenValue(token, value, group.restoration, group.causes)
 
 
 def recorded_values(group: GivenValues, tokens: Iterable[str]) -> RecordedValues:
@@ -159,9 +175,4 @@ class TurnValues(msgspec.Struct):
         """Yields the values to keep, the newest first."""
         for token in reversed(self._causes):
             yield GivenValue(token, self.values[token], self.restorations[token], tuple(sorted(self._causes[token])))
-        done = set(self._causes)
-        for group in self.earlier:
-            for token, value in group.values.items():
-                if token not in done:
-                    done.add(token)
-                    yield GivenValue(token, value, group.restoration, group.causes)
+        yield from _each(self.earlier, set(self._causes))

@@ -132,9 +132,10 @@ class Ledger(msgspec.Struct):
         if stored is None or entry is None or answer.status != 200 or not self.setting.tenant:
             return None
         tree = entry.frame.tree
-        ids = tuple(filter(None, (turn.stored_id, *stored.referred(tree, lasting=True))))
-        groups = turn.given() if ids and tree.get("store") is not False else ()
-        return StoredTurn(ids=ids, groups=groups) if groups else None
+        conversations = stored.referred(tree, lasting=True)
+        is_named = bool(turn.stored_id or conversations)
+        groups = turn.given() if is_named and tree.get("store") is not False else ()
+        return StoredTurn(id=turn.stored_id, conversations=conversations, groups=groups) if groups else None
 
     def record(self, outcome: str) -> Record:
         """The record so far."""

@@ -26,7 +26,7 @@ from typing import Literal, Protocol
 import msgspec
 
 from guardproxy.errors import StoreError
-from guardproxy.exchange import GivenValues, StoredTurn
+from guardproxy.exchange import GivenValues, StoredTurn, merged
 from guardproxy.gateway import Answer, Drop, Get, Put
 from guardproxy.server.status import Metrics
 
@@ -73,11 +73,17 @@ class EarlierValues:
         return tuple(groups)
 
     async def keep(self, tenant: str, turn: StoredTurn) -> None:
-        """Keeps the values of a turn under its ids. Returns when the next turn can find them."""
-        if self._keep_s:
-            names = [self._name(tenant, name) for name in turn.ids]
-            data = msgspec.json.encode(turn.groups)
-            await self._perform([Put(name, self._sealed(name, data), self._keep_s) for name in names])
+        """Keeps the values of a turn under its ids, beside those of other turns of its conversations. Returns when the next
+        turn can find them."""
+        if not self._keep_s:
+            return
+        names = [self._name(tenant, name) for name in turn.conversations]
+        answers = await self._perform([Get(name) for name in names]) if names else ()
+        puts = [self._put(self._name(tenant, turn.id), turn.groups)] if turn.id else []
+        for name, answer in zip(names, answers or (), strict=bool(answers)):
+            older = self._opened(name, answer) if isinstance(answer, str) else ()
+            puts.append(self._put(name, merged(turn.groups, older)))
+        await self._perform(puts)
 
     async def forget(self, tenant: str, stored_id: str) -> None:
         """Forgets the values of the turn, or of the conversation, with this id."""
@@ -105,6 +111,9 @@ class EarlierValues:
 
     def _cipher_key(self, name: str) -> bytes:
         return hmac.digest(self._key, b"guardproxy key of a turn\0" + name.encode(), hashlib.sha256)
+
+    def _put(self, name: str, groups: Sequence[GivenValues]) -> Put:
+        return Put(name, self._sealed(name, msgspec.json.encode(groups)), self._keep_s)
 
     def _sealed(self, name: str, data: bytes) -> str:
         from cryptography.hazmat.primitives.ciphers.aead import AESGCM  # noqa: PLC0415 - most exchanges need none

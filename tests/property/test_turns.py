@@ -93,7 +93,7 @@ class Provider:
                     out += command.data
         assert finish is not None
         if (turn := exchange.stored_turn) is not None:
-            assert turn.ids == (name,)
+            assert (turn.id, turn.conversations) == (name, ())
             self.kept[client, name] = turn.groups
         assert replay(finish.record, rules()).verdict == "identical"
         assert not any(value in str(finish.record) for value in VALUES)

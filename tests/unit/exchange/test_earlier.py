@@ -31,6 +31,7 @@ from guardproxy.exchange.earlier import (
     TurnValues,
     allowed,
     grouped,
+    merged,
     recorded_values,
     values_of,
 )
@@ -94,6 +95,12 @@ def test_values_are_grouped_by_what_is_true_of_them_and_the_newest_are_kept() ->
     long = GivenValue("[A_4]", "x" * KEPT_CHARS, EVERYWHERE, (CAUSE,))
     assert [kept.values for kept in grouped([given[0], long, given[1]])] == [{"[A_1]": "1"}]
     assert grouped([]) == ()
+
+
+def test_two_turns_are_merged_and_the_newer_one_counts() -> None:
+    older, newer = group(values={"a": "1", "b": "2"}), group(hosts=("a.example",), values={"b": "2", "c": "3"})
+    assert merged([newer], [older, newer]) == (newer, group(values={"a": "1"}))
+    assert merged([], []) == ()
 
 
 def test_a_record_names_placeholders_and_no_value() -> None:
@@ -212,7 +219,7 @@ def test_values_of_earlier_turns_come_back_in_the_answer() -> None:
     assert replay(record, exchange.setting.policies).verdict == "identical"
     turn = exchange.stored_turn
     assert turn is not None
-    assert (turn.ids, [set(group.values.values()) for group in turn.groups]) == (("resp_9",), [{"a@x.io", "b@x.io"}])
+    assert (turn.id, [set(group.values.values()) for group in turn.groups]) == ("resp_9", [{"a@x.io", "b@x.io"}])
 
 
 def test_an_answer_without_a_placeholder_is_read_all_the_same() -> None:
@@ -247,7 +254,7 @@ def test_the_values_of_a_turn_are_kept_where_the_answer_is_stored(
     assert exchange.stored_turn is None
     _answer(exchange, f"{mint('MAIL', 'b@x.io')} or {mint('MAIL', 'b@x.io').lower()}")
     turn = exchange.stored_turn
-    assert (turn and turn.ids) == ids
+    assert (turn and (turn.id, *turn.conversations)) == ids
     assert exchange.record("answered").altered == ({} if "input" in body else {"MAIL": 1})
 
 

@@ -31,12 +31,12 @@ class Away:
         raise StoreError("away")
 
 
-def group(value: str = MAIL) -> GivenValues:
-    return GivenValues(kinds=None, hosts=(), causes=(("user", "pii", "EMAIL_ADDRESS"),), values={"[E_b]": value})
+def group(value: str = MAIL, token: str = "[E_b]") -> GivenValues:
+    return GivenValues(kinds=None, hosts=(), causes=(("user", "pii", "EMAIL_ADDRESS"),), values={token: value})
 
 
-def turn(*ids: str, value: str = MAIL) -> StoredTurn:
-    return StoredTurn(ids=ids, groups=(group(value),))
+def turn(name: str, *conversations: str, value: str = MAIL, token: str = "[E_b]") -> StoredTurn:
+    return StoredTurn(id=name, conversations=conversations, groups=(group(value, token),))
 
 
 def lookups(metrics: Metrics) -> dict[str, float]:
@@ -64,6 +64,17 @@ async def test_values_come_back_by_each_id_of_their_turn_to_their_credential(mem
         assert await kept.find(tenant, [name]) == ()
     assert await kept.find("ann", []) == ()
     assert lookups(metrics) == {"found": 2, "none": 5}
+
+
+async def test_a_conversation_has_the_values_of_turns_that_ran_at_the_same_time(memory: MemoryTurns) -> None:
+    kept = values(memory)
+    await kept.keep("ann", turn("resp_1", "conv_1"))
+    await kept.keep("ann", turn("", "conv_1", value="eve@clinic.example", token="[E_c]"))
+    (found,) = await kept.find("ann", ["conv_1"])
+    assert found.values == {"[E_c]": "eve@clinic.example", "[E_b]": MAIL}
+    assert await kept.find("ann", ["resp_1"]) == (group(),)
+    await kept.keep("bob", turn("resp_1", "conv_1", value="bob@clinic.example"))
+    assert await kept.find("bob", ["conv_1"]) == (group("bob@clinic.example"),)
 
 
 async def test_ids_and_credentials_are_not_run_together(memory: MemoryTurns) -> None:
@@ -131,7 +142,7 @@ async def test_nothing_is_kept_where_the_setting_says_so(memory: MemoryTurns) ->
 async def test_a_store_that_is_away_gives_nothing_and_fails_nothing() -> None:
     metrics = Metrics()
     kept = values(Away(), metrics)
-    await kept.keep("ann", turn("resp_1"))
+    await kept.keep("ann", turn("resp_1", "conv_1"))
     await kept.forget("ann", "resp_1")
     assert await kept.find("ann", ["resp_1"]) == ()
     assert lookups(metrics) == {"failed": 1}
