@@ -23,7 +23,7 @@ from guardproxy.exchange.transcript import Refused, RequestReceived
 from guardproxy.findings import Direction
 from guardproxy.gateway import NO_PRICES, priced, prices_of
 from guardproxy.policy import PriceList
-from guardproxy.redaction import altered
+from guardproxy.redaction import altered_placeholders
 from guardproxy.wire import FEEDBACK
 from guardproxy.wire.json import plain
 
@@ -184,7 +184,7 @@ class Ledger(msgspec.Struct):
             lanes = [lane for lane in self.answer.side.gate.lanes.every if not lane.judged]
             # The end of a text that broke off may be the beginning of a placeholder, and is not settled.
             texts = (lane.text.scanned(0, lane.progress.settled) for lane in lanes)
-            if changed := altered(texts, editor.values):
+            if changed := altered_placeholders(texts, editor.values):
                 members["altered"] = changed
         return members
 

@@ -23,7 +23,7 @@ _REST = r"(?:_\w{0,16})?(?:\.{3}|…)?"
 _DONE = "\0"
 
 
-def altered(texts: Iterable[str], placeholders: Collection[str]) -> dict[str, int]:
+def altered_placeholders(texts: Iterable[str], placeholders: Collection[str]) -> dict[str, int]:
     """Returns how many of the `placeholders` the texts hold in a changed form, by label. Other texts in `placeholders`, such as
     stand-ins, are not looked for."""
     labels = {token: token[1:].rpartition("_")[0] for token in placeholders if PLACEHOLDER.fullmatch(token)}

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from guardproxy.redaction import altered
+from guardproxy.redaction import altered_placeholders
 from guardproxy.redaction.placeholders import LETTERS, PLACEHOLDER
 from tests.kit.play import mint
 
@@ -50,7 +50,7 @@ CODE = MAIL[-13:-1]
     ],
 )
 def test_a_changed_placeholder_counts_once(text: str) -> None:
-    assert altered([f"Write to {text} now."], KNOWN) == {"EMAIL_ADDRESS": 1}
+    assert altered_placeholders([f"Write to {text} now."], KNOWN) == {"EMAIL_ADDRESS": 1}
 
 
 @pytest.mark.parametrize(
@@ -68,30 +68,30 @@ def test_a_changed_placeholder_counts_once(text: str) -> None:
     ],
 )
 def test_nothing_else_counts(text: str) -> None:
-    assert altered([text], KNOWN) == {}
+    assert altered_placeholders([text], KNOWN) == {}
 
 
 def test_texts_and_labels_are_added_up() -> None:
     texts = [f"{MAIL} {MAIL.lower()}", f"[PERSON] and {NAME[1:-1]} at {PHONE.lower()}"]
-    assert altered(texts, (*KNOWN, "stand-in@redacted.example")) == {
+    assert altered_placeholders(texts, (*KNOWN, "stand-in@redacted.example")) == {
         "EMAIL_ADDRESS": 1,
         "PERSON": 2,
         "PHONE_NUMBER": 1,
     }
-    assert altered(texts, ()) == altered(texts, ("stand-in@redacted.example",)) == {}
+    assert altered_placeholders(texts, ()) == altered_placeholders(texts, ("stand-in@redacted.example",)) == {}
 
 
 @given(st.lists(st.sampled_from([MAIL, NAME, MAIL.lower(), NAME[1:-1], "[PERSON]", " and ", "x, "]), max_size=30))
 def test_the_count_is_that_of_the_changed_ones(parts: list[str]) -> None:
     changed = [part for part in parts if part in (MAIL.lower(), NAME[1:-1], "[PERSON]")]
     text = " . ".join(parts)
-    assert sum(altered([text], KNOWN).values()) == len(changed)
+    assert sum(altered_placeholders([text], KNOWN).values()) == len(changed)
 
 
 @given(st.text(alphabet=[*LETTERS, " ", "_", "[", "]", "A", "e"], max_size=200))
 def test_no_text_without_letters_of_a_placeholder_counts(text: str) -> None:
     halves = {half for token in KNOWN for half in (token[-13:-7], token[-7:-1])}
     squeezed = "".join(char for char in text.lower() if char in LETTERS)
-    found = altered([text], KNOWN)
+    found = altered_placeholders([text], KNOWN)
     assert not found or any(half in squeezed for half in halves)
     assert PLACEHOLDER.fullmatch(MAIL)
