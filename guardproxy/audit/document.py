@@ -208,7 +208,7 @@ class RecordedValues(RecordLeaf, frozen=True, kw_only=True):
 
     kinds: Annotated[
         tuple[str, ...] | None, Meta(description="The kinds of texts in which they may be restored. `null`: all.")
-    ]
+    ] = msgspec.field(name="in")
     urls: Annotated[tuple[str, ...], Meta(description="The hosts in whose URLs they may be restored.")]
     causes: Annotated[
         tuple[tuple[str, str, str], ...],

@@ -1,7 +1,7 @@
 """The values of earlier turns: what a client gave in a turn that the provider stores, so that a later answer restores it.
 
 In: the values that an exchange put placeholders for, and the ids in its request and its answer. Out: a `StoredTurn`, which the
-driver keeps under its ids, and the values of the turns to which a request refers. Kept: nothing.
+driver keeps under its ids, and the values of the turns to which a request refers. Kept: those of one exchange.
 
 A kept value says which findings it had and where it may be restored. The rules of the later request decide again: a value comes
 back only where the earlier and the later rules allow it.
@@ -24,6 +24,8 @@ from guardproxy.redaction import Restoration
 
 KEPT_CHARS = 64 * 1024
 """The values of a turn, with their placeholders, that are kept. Older values are left out first."""
+LONGEST_CHARS = KEPT_CHARS // 4
+"""A longer value is not kept, as it would take the place of many."""
 
 Cause = tuple[str, str, str]
 """The kind of the text in which a value was found, the check that found it, and the label."""
@@ -104,7 +106,10 @@ def grouped(values: Iterable[GivenValue]) -> tuple[GivenValues, ...]:
     groups: dict[tuple[Restoration, tuple[Cause, ...]], dict[str, str]] = {}
     left = KEPT_CHARS
     for given in values:
-        left -= len(given.token) + len(given.value)
+        size = len(given.token) + len(given.value)
+        if size > LONGEST_CHARS:
+            continue
+        left -= size
         if left < 0:
             break
         groups.setdefault((given.where, given.causes), {})[given.token] = given.value
@@ -132,6 +137,7 @@ class TurnValues(msgspec.Struct):
     stored_id: str = ""
     """The id under which the provider stores the answer; empty until it is known."""
     _causes: dict[str, dict[Cause, None]] = msgspec.field(default_factory=dict)  # of the values of this request
+    _old: set[str] = msgspec.field(default_factory=set)  # the placeholders of earlier turns alone
 
     def give(self, token: str, causes: Iterable[Cause]) -> None:
         """Notes a value of the request, and why it was replaced."""
@@ -147,12 +153,13 @@ class TurnValues(msgspec.Struct):
             self.earlier.append(group)
             for token, value in group.values.items():
                 if token not in self._causes:
+                    self._old.add(token)
                     other = self.restorations.get(token)
                     self.values[token], self.restorations[token] = value, where if other is None else other & where
 
     def meet(self, token: str) -> None:
         """Notes a placeholder in an answer."""
-        if self.earlier and token not in self._causes and token in self.values:
+        if token in self._old:
             self.met[token] = self.values[token]
 
     def groups_met(self) -> Iterator[tuple[GivenValues, tuple[str, ...]]]:
@@ -162,9 +169,9 @@ class TurnValues(msgspec.Struct):
 
     def known_restorations(self) -> Mapping[str, Restoration]:
         """Returns where values may be restored, without values of earlier turns that the answer does not hold."""
-        if not self.earlier:
+        if not self._old:
             return self.restorations
-        unmet = {token for group in self.earlier for token in group.values} - self._causes.keys() - self.met.keys()
+        unmet = self._old - self.met.keys()
         return {token: where for token, where in self.restorations.items() if token not in unmet}
 
     def given(self) -> tuple[GivenValues, ...]:

@@ -26,6 +26,7 @@ from guardproxy.exchange import (
 )
 from guardproxy.exchange.earlier import (
     KEPT_CHARS,
+    LONGEST_CHARS,
     GivenValue,
     GivenValues,
     TurnValues,
@@ -92,8 +93,11 @@ def test_values_are_grouped_by_what_is_true_of_them_and_the_newest_are_kept() ->
         ("a.example", "b.example"),
         here,
     )
-    long = GivenValue("[A_4]", "x" * KEPT_CHARS, EVERYWHERE, (CAUSE,))
-    assert [kept.values for kept in grouped([given[0], long, given[1]])] == [{"[A_1]": "1"}]
+    long = GivenValue("[A_4]", "x" * LONGEST_CHARS, EVERYWHERE, (CAUSE,))
+    assert [list(kept.values) for kept in grouped([given[0], long, given[2]])] == [["[A_1]", "[A_3]"]]
+    many = [GivenValue(f"[B_{number}]", "x" * 995, EVERYWHERE, (CAUSE,)) for number in range(100, 200)]
+    (kept,) = grouped([given[0], *many, given[2]])
+    assert list(kept.values) == ["[A_1]", *(each.token for each in many[: KEPT_CHARS // 1001])]
     assert grouped([]) == ()
 
 
@@ -149,8 +153,9 @@ def test_what_the_answer_holds_of_earlier_turns_is_noted() -> None:
     later = turn(a="1")
     later.meet("b")
     assert (later.met, later.known_restorations()) == ({}, {"a": HERE})
-    later.recall([group(values={"b": "2", "c": "3"})], BOUND)
-    for token in ("a", "b", "x"):
+    later.values["^"] = " "  # the mark of a policy in a text
+    later.recall([group(values={"a": "1", "b": "2", "c": "3"})], BOUND)
+    for token in ("a", "b", "^", "x"):
         later.meet(token)
     assert later.met == {"b": "2"}
     assert [tokens for _, tokens in later.groups_met()] == [("b",)]
@@ -211,8 +216,8 @@ def test_values_of_earlier_turns_come_back_in_the_answer() -> None:
     exchange, _ = _turn({"previous_response_id": "resp_1", "input": "b@x.io"})
     found = ValuesFound((GIVEN,))
     assert (exchange.receive(found), line(found)) == ([], "ValuesFound 1 values")
-    said = _answer(exchange, f"{mint('MAIL', 'a@x.io')} {mint('MAIL', 'b@x.io')} {mint('MAIL', 'c@x.io')}")
-    assert f"a@x.io b@x.io {mint('MAIL', 'c@x.io')}" in said
+    said = _answer(exchange, f"{mint('MAIL', 'a@x.io')} {mint('MAIL', 'b@x.io')} {mint('MAIL', 'c@x.io')} a@x.io")
+    assert f"a@x.io b@x.io {mint('MAIL', 'c@x.io')} a@x.io" in said
     record = exchange.record("answered")
     assert [values.placeholders for values in record.earlier] == [(mint("MAIL", "a@x.io"),)]
     assert "x.io" not in str(record)
