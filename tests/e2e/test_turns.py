@@ -106,6 +106,22 @@ async def test_nothing_comes_back_where_nothing_is_kept(tmp_path: Path, policy: 
         assert (MAIL in said, TOKEN in said) == (False, True)
 
 
+async def test_the_values_of_a_client_that_left_are_kept(tmp_path: Path) -> None:
+    async with turns(tmp_path) as rig:
+        rig.upstream.cut_bytes, rig.upstream.goes_on = 3000, asyncio.Event()
+        async with await rig.client().responses.create(model="m", input=f"my mail is {MAIL}", stream=True) as stream:
+            async for event in stream:
+                assert event.type == "response.created"
+                first = event.response.id
+                break
+        rig.upstream.goes_on.set()
+        said = ""
+        async with asyncio.timeout(60):
+            while MAIL not in said:  # the proxy learns of the end of a connection later than the client
+                _, said = await rig.ask("what is it?", previous_response_id=first)
+    assert "client_closed" in [record.get("outcome") for record in records(tmp_path)]
+
+
 async def test_a_turn_that_is_not_stored_keeps_nothing(tmp_path: Path) -> None:
     async with turns(tmp_path) as rig:
         first, _ = await rig.ask(f"my mail is {MAIL}", store=False)

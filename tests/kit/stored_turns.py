@@ -5,6 +5,7 @@ The model says all that it was ever told in the conversation, so every placehold
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -34,13 +35,15 @@ STORED = (
 
 class StoringUpstream:
     """Keeps what it was told by the ids of its answers and conversations. `seen`: the texts of the requests; `cut_chars`: the
-    size of the deltas of a stream; `cut_bytes`: that of the pieces in which its bytes are sent; `say`: makes the answer of what
-    was told."""
+    size of the deltas of a stream; `cut_bytes`: that of the pieces in which its bytes are sent; `goes_on`: what a stream waits
+    for before its last piece; `say`: makes the answer of what was told."""
 
     def __init__(self) -> None:
         self.told: dict[str, tuple[str, ...]] = {}
         self.seen: list[str] = []
         self.cut_chars, self.cut_bytes = 5, 1 << 16
+        self.goes_on = asyncio.Event()
+        self.goes_on.set()
         self.say: Callable[[Sequence[str]], str] = " | ".join
 
     async def answer(self, request: web.Request) -> web.StreamResponse:
@@ -70,6 +73,8 @@ class StoringUpstream:
         await response.prepare(request)
         data = b"".join(author.frames(prompt, reply, name, self._cut))
         for start in range(0, len(data), self.cut_bytes):
+            if start + self.cut_bytes >= len(data):
+                await self.goes_on.wait()
             await response.write(data[start : start + self.cut_bytes])
         return response
 
