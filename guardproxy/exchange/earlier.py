@@ -75,10 +75,11 @@ def merged(newer: Iterable[GivenValues], older: Iterable[GivenValues]) -> tuple[
 def _each(groups: Iterable[GivenValues], done: set[str]) -> Iterator[GivenValue]:
     """Yields each value of the groups once. `done`: the placeholders to leave out."""
     for group in groups:
+        where = group.restoration
         for token, value in group.values.items():
             if token not in done:
                 done.add(token)
-                yield GivenValue(token, value, group.restoration, group.causes)
+                yield GivenValue(token, value, where, group.causes)
 
 
 def recorded_values(group: GivenValues, tokens: Iterable[str]) -> RecordedValues:

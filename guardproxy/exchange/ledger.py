@@ -31,8 +31,9 @@ from guardproxy.wire.json import plain
 class Size(msgspec.Struct, frozen=True):
     """The size of an exchange, by which the driver decides where the next step runs.
 
-    `values`: the number of sensitive values. `held_chars`: the number of characters of the answer that are held back. `begun`:
-    whether the head of the answer was sent. `restorable`: the number of values that may be restored in the answer.
+    `values`: the number of sensitive values, with those of earlier turns. `held_chars`: the number of characters of the answer
+    that are held back. `begun`: whether the head of the answer was sent. `restorable`: the number of values that may be
+    restored in the answer.
     """
 
     request_texts: int = 0
@@ -102,7 +103,7 @@ class Ledger(msgspec.Struct):
         return Size(
             len(self.request.gate.lanes.every),
             len(answer.side.gate.lanes.every),
-            len(editor.tokens),
+            max(len(editor.tokens), len(editor.values)),
             sizes["request"] if "request" in sizes else 0,  # noqa: SIM401 - a step of the hot path
             answer.size_bytes,
             answer.side.gate.held + answer.held.chars,
