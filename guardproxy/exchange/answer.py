@@ -92,7 +92,8 @@ class AnswerPhase:
                 return self._fall_back(code, at_s) or self._fail(Fault(code), at_s)
             message = f"the upstream answered with status {happened.status} and no readable error"
             return self._fail(Fault(ErrorCode.UPSTREAM_ERROR, message), at_s, happened.status)
-        answer.side.read = bool(bound and bound.reads("response")) or self.guard.editor.restores or self.guard.hides
+        restores = bool(self.guard.editor.values or self.guard.editor.turn.earlier)
+        answer.side.read = bool(bound and bound.reads("response")) or restores or self.guard.hides
         answer.side.gate.quotes = self.setting.history.quotable(bool(bound and bound.retries))
         if bound and not failed:
             early = self.attempts.failover is not None and self.attempts.may_fail_over and answer.side.read
@@ -189,8 +190,8 @@ class AnswerPhase:
         """Sends the frames that may leave, in order, up to the first finding that ends the answer."""
         out: list[bytes] = []
         answer, held = self.answer, self.answer.held
-        turn = self.guard.editor.turn
-        stored = self.setting.codec.contract.stored if self.guard.editor.restores else None
+        editor, turn = self.guard.editor, self.guard.editor.turn
+        stored = self.setting.codec.contract.stored if editor.values or turn.earlier else None
         for entry in answer.side.gate.release():
             answer.side.note(entry)
             if stored is not None and not turn.stored_id:

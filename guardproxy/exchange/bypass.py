@@ -78,7 +78,7 @@ class PassThrough:
                 self._answers, self._refusals = happened.answers, happened.refusals
                 self._sizes["upstream"] = len(happened.body)
                 self._seals["request"] = self.setting.keys.seal(happened.body)
-                return [SendUpstream(happened.body)]
+                return [SendUpstream(happened.body, deleted=self.deleted_id)]
             case ResponseStarted():
                 self._status, self._started = happened.status, True
                 streamed = happened.media_type == self.setting.codec.contract.media.streamed

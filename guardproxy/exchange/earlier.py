@@ -170,8 +170,6 @@ class TurnValues(msgspec.Struct):
 
     def known_restorations(self) -> Mapping[str, Restoration]:
         """Returns where values may be restored, without values of earlier turns that the answer does not hold."""
-        if not self._old:
-            return self.restorations
         unmet = self._old - self.met.keys()
         return {token: where for token, where in self.restorations.items() if token not in unmet}
 

@@ -180,15 +180,9 @@ class Editor:
         if self.bound is not None:
             self.turn.recall(groups, self.bound)
 
-    @property
-    def restores(self) -> bool:
-        """Whether an answer may hold a value to restore."""
-        return bool(self.values or self.turn.earlier)
-
     def known(self) -> Mapping[str, str]:
         """What the record must not show: value -> placeholder."""
-        met = self.turn.met
-        return {**{value: token for token, value in met.items()}, **self.tokens} if met else self.tokens
+        return {**{value: token for token, value in self.turn.met.items()}, **self.tokens}
 
     def hide(self, label: str, value: str) -> None:
         """Notes a value that the record must not show, wherever it is."""
@@ -197,7 +191,7 @@ class Editor:
     def restored_places(self) -> tuple[RecordedPlaces, ...]:
         """The places where values may be restored, without duplicates, for the record. Of earlier turns, only the values that
         the answer holds count."""
-        known = self.turn.known_restorations()
+        known = self.turn.known_restorations() if self.turn.earlier else self.restorations
         if not known:
             return ()
         return tuple(

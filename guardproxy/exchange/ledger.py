@@ -103,7 +103,7 @@ class Ledger(msgspec.Struct):
         return Size(
             len(self.request.gate.lanes.every),
             len(answer.side.gate.lanes.every),
-            max(len(editor.tokens), len(editor.values)),
+            len(editor.tokens) if not editor.turn.earlier else len(editor.values) + len(editor.tokens),
             sizes["request"] if "request" in sizes else 0,  # noqa: SIM401 - a step of the hot path
             answer.size_bytes,
             answer.side.gate.held + answer.held.chars,
@@ -150,13 +150,13 @@ class Ledger(msgspec.Struct):
             guard.outcomes,
             (self.request, answer.side),
             self.entry,
-            guard.editor.known(),
+            guard.editor.known() if guard.editor.turn.met else guard.editor.tokens,
             answer.decoder.seen,
             self.attempts.every(answer, outcome, notes.measures.times.get("finished", 0.0)),
             guard.editor.restored_places(),
             guard.fields,
             self.owner,
-            self._of_tasks(outcome) | self._of_values(),
+            self._of_tasks(outcome),
         )
         prices = self.setting.limits.prices
         of_policies = prices_of(guard.bound) if guard.bound is not None and guard.bound.sections else ()
@@ -164,8 +164,10 @@ class Ledger(msgspec.Struct):
         return self._priced(record, of_policies) if is_priced else record
 
     def _of_tasks(self, outcome: str) -> dict[str, Any]:
-        """What sections of policies and the client's feedback add to the record, as its members."""
+        """What sections of policies, values of earlier turns and the client's feedback add to the record, as its members."""
         bound, prompts, members = self.guard.bound, self.guard.prompts, dict[str, Any]()
+        if self.guard.editor.values or self.guard.editor.turn.earlier:
+            members |= self._of_values()
         if self.choices:
             members["routing"] = self.routing()
         if prompts is not None:

@@ -273,9 +273,16 @@ class RequestPhase:
         if entry is not None and self.guard.bound and "cache" in self.guard.bound.sections:
             is_streamed = self.ledger.notes.stream
             self.cache = query_of(self.setting, self.guard.bound, attempts, entry, is_streamed=is_streamed)
-        about: dict[str, Any] = {"target": target, "path": attempts.path, "cache": self.cache}
-        sending = SendUpstream(attempts.body, edits, **about, earlier=self._earlier())
-        if self.guard.bound and self.guard.bound.has_parallel:
+        bound = self.guard.bound
+        sending = SendUpstream(
+            attempts.body,
+            edits,
+            target=target,
+            path=attempts.path,
+            cache=self.cache,
+            earlier=self._earlier() if bound and bound.restores else None,
+        )
+        if bound and bound.has_parallel:
             self.judging.begin(self.ledger.request.gate)
         if jobs := self.judging.jobs:
             self.ledger.notes.measures.scans += len(jobs)
@@ -285,12 +292,12 @@ class RequestPhase:
         self.guard.tally.begin_answers()
         return [sending]
 
-    def _earlier(self) -> tuple[str, ...]:
-        """The ids of the stored turns to which the request refers, if values of them may come back. Without a credential,
+    def _earlier(self) -> tuple[str, ...] | None:
+        """The ids of the stored turns to which the request refers; `None` if no values may come back. Without a credential,
         nobody can prove whose they are."""
-        stored, bound, entry = self.setting.codec.contract.stored, self.guard.bound, self.ledger.entry
-        if stored is None or entry is None or bound is None or not self.setting.tenant or not bound.restores:
-            return ()
+        stored, entry = self.setting.codec.contract.stored, self.ledger.entry
+        if stored is None or entry is None or not self.setting.tenant:
+            return None
         return stored.referred(entry.frame.tree)
 
 

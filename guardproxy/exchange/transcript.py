@@ -161,7 +161,8 @@ class SendUpstream(msgspec.Struct, frozen=True):
     name of another upstream than the default, otherwise empty; `path`: another path than that of the request, otherwise
     empty. `parallel`: whether the scans of the following `RunScans` run while the upstream works; their result comes before
     the answer. `cache`: what to look for in the cache first, if policies let it answer. `earlier`: the ids of the turns whose
-    values the answer may need; they come as `ValuesFound`."""
+    values the answer may need, which come as `ValuesFound`; `None` if values of this turn cannot come back later. `deleted`:
+    the id of what the request deletes."""
 
     body: bytes
     edits: int = 0
@@ -170,7 +171,8 @@ class SendUpstream(msgspec.Struct, frozen=True):
     path: str = ""
     parallel: bool = False
     cache: CacheQuery | None = None
-    earlier: tuple[str, ...] = ()
+    earlier: tuple[str, ...] | None = None
+    deleted: str = ""
 
 
 class SendHead(msgspec.Struct, frozen=True):

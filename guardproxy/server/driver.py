@@ -119,6 +119,7 @@ class Driver:
         self._more = frozenset(map(str.lower, config.answer_header))
         self._scan_s = 0.0
         self._is_intended = self.is_recorded = False  # whether the log holds the intent, and the record
+        self._is_turn = False  # whether values of the request may come back in later turns
         self._is_taken = False  # whether the recorder has the record
         self._retry_s = 1  # the value of `Retry-After` in a 503
         self.finished: Finish | None = None
@@ -244,7 +245,8 @@ class Driver:
                 return await self._receive(Scanned(scans, now))
             case SendUpstream():
                 self.note_sent()
-                await self._note_earlier(command)
+                if command.earlier is not None or command.deleted:
+                    await self._note_earlier(command)
                 if command.cache is not None or self.recall is not None:
                     self.recall = await recalled(command, self.recall, self.caches, self._request, self.targets)
                     if self.recall is not None and self.recall.coming:
@@ -275,10 +277,10 @@ class Driver:
         if self.earlier is None:
             return
         tenant = self.exchange.setting.tenant
-        if isinstance(self.exchange, PassThrough):
-            if deleted := self.exchange.deleted_id:
-                await self.earlier.forget(tenant, deleted)
-        elif command.earlier and (groups := await self.earlier.find(tenant, command.earlier)):
+        if command.deleted:
+            await self.earlier.forget(tenant, command.deleted)
+        self._is_turn = command.earlier is not None
+        if command.earlier and (groups := await self.earlier.find(tenant, command.earlier)):
             await self._receive(ValuesFound(groups, _clock()))
 
     async def _keep_values(self) -> None:
@@ -345,7 +347,7 @@ class Driver:
         self._metrics.commit.observe(_clock() - began)
         if self.recall is not None and self.is_recorded:
             self.recall.finish(self.exchange, command.outcome)
-        if self.is_recorded:
+        if self.is_recorded and self._is_turn:
             await self._keep_values()
         if self._response is None:
             self._head = self._head if self.is_recorded else None
@@ -384,7 +386,8 @@ class Driver:
             record = await self._beside(lambda: finish.record)
             self._is_taken = True
             self._recorder.take(record)
-            await self._keep_values()
+            if self._is_turn:
+                await self._keep_values()
 
 
 def _show(happened: Input, commands: Sequence[Command]) -> None:

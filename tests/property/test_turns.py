@@ -80,7 +80,7 @@ class Provider:
                     )
                 case SendUpstream():
                     assert command.earlier == ((parent,) if parent else ())
-                    found = [group for old in command.earlier for group in self.kept.get((client, old), ())]
+                    found = [group for old in command.earlier or () for group in self.kept.get((client, old), ())]
                     if found:
                         commands += exchange.receive(ValuesFound(tuple(found)))
                     self.told[name] = (*self.told.get(parent, ()), json.loads(command.body)["input"])

@@ -203,13 +203,14 @@ def _answer(exchange: Exchange, text: str, status: int = 200) -> str:
         ({"previous_response_id": "resp_1"}, ("resp_1",)),
         ({"conversation": {"id": "conv_1"}}, ("conv_1",)),
         ({"previous_response_id": None}, ()),
+        ({}, ()),
     ],
 )
 def test_an_exchange_asks_for_the_values_of_the_turns_to_which_its_request_refers(
     body: dict[str, Any], earlier: tuple[str, ...]
 ) -> None:
     assert _turn(body)[1].earlier == earlier
-    assert _turn(body, "false")[1].earlier == _turn(body, tenant="")[1].earlier == ()
+    assert (_turn(body, "false")[1].earlier, _turn(body, tenant="")[1].earlier) == (None, None)
 
 
 def test_values_of_earlier_turns_come_back_in_the_answer() -> None:
