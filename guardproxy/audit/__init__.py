@@ -27,6 +27,7 @@ from guardproxy.audit.document import (
     RecordedShortage,
     RecordedSide,
     RecordedText,
+    RecordedValues,
 )
 from guardproxy.audit.document_schema import log_schema
 from guardproxy.audit.entries import AnyEntry, Erased, Judged, Rotated, Unsealed
@@ -136,6 +137,7 @@ __all__ = [
     "RecordedShortage",
     "RecordedSide",
     "RecordedText",
+    "RecordedValues",
     "Rotated",
     "Rotation",
     "Sealing",

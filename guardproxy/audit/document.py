@@ -203,6 +203,20 @@ class RecordedPlaces(RecordLeaf, frozen=True, kw_only=True):
     urls: Annotated[tuple[str, ...], Meta(description="Hosts whose URLs may hold the values.")]
 
 
+class RecordedValues(RecordLeaf, frozen=True, kw_only=True):
+    """Values of earlier turns that were kept for the client, and could come back in the answer."""
+
+    kinds: Annotated[
+        tuple[str, ...] | None, Meta(description="The kinds of texts in which they may be restored. `null`: all.")
+    ] = msgspec.field(name="in")
+    urls: Annotated[tuple[str, ...], Meta(description="The hosts in whose URLs they may be restored.")]
+    causes: Annotated[
+        tuple[tuple[str, str, str], ...],
+        Meta(description="Why they were replaced: the kind of the text, the check and the label."),
+    ]
+    placeholders: Annotated[tuple[str, ...], Meta(description="Those that the answer holds.")]
+
+
 class RecordedSealing(RecordLeaf, frozen=True, kw_only=True):
     """The encrypted part of a record: members as `keep: redacted` would write them (`sealing/cipher.py`)."""
 
@@ -315,6 +329,13 @@ class Record(LogEntry, frozen=True, kw_only=True, tag="exchange"):
     restore: Annotated[
         tuple[RecordedPlaces, ...] | None, Meta(description="Where values may be restored. Missing in old records.")
     ] = None
+    earlier: Annotated[
+        tuple[RecordedValues, ...], Meta(description="The values of earlier turns that could come back in the answer.")
+    ] = ()
+    altered: Annotated[
+        Mapping[str, int],
+        Meta(description="How many placeholders the model changed so that no value could be restored, by label."),
+    ] = {}
     feedback: Annotated[
         RecordedFeedback | None, Meta(description="What a client thinks of another exchange. No model answered it.")
     ] = None

@@ -102,6 +102,19 @@ class ClientConfig(AuditConfig):
         "the change to `tenant` stay valid for this client.",
         AllowedValues(choices=("client", "tenant")),
     )
+    keep_turns_s: float = setting(
+        "Clients",
+        86_400.0,
+        "Seconds for which values that a client gave in a stored turn (OpenAI Responses) are kept, encrypted, so that later "
+        "turns restore them; 0: none is kept. In the memory of each worker, or in `state`.",
+        AllowedValues(least=0),
+    )
+    limit_turns_bytes: int = setting(
+        "Limits",
+        64 * 1024 * 1024,
+        "Memory for the values of stored turns, in one process. A credential may take a quarter of it.",
+        AllowedValues(least=0),
+    )
     feedback: str = setting(
         "Clients",
         "off",

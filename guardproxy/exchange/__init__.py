@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from guardproxy.exchange.bypass import PassThrough
 from guardproxy.exchange.caching import CacheQuery, StoredAnswer
+from guardproxy.exchange.earlier import GivenValues, StoredTurn, merged, values_of
 from guardproxy.exchange.exchange import Exchange, State
 from guardproxy.exchange.failover import TROUBLES
 from guardproxy.exchange.gate import Job
@@ -38,6 +39,7 @@ from guardproxy.exchange.transcript import (
     SendHead,
     SendUpstream,
     UpstreamFailed,
+    ValuesFound,
     Waited,
     line,
 )
@@ -55,6 +57,7 @@ __all__ = [
     "DownstreamGone",
     "Exchange",
     "Finish",
+    "GivenValues",
     "History",
     "Input",
     "Job",
@@ -80,7 +83,9 @@ __all__ = [
     "Size",
     "State",
     "StoredAnswer",
+    "StoredTurn",
     "UpstreamFailed",
+    "ValuesFound",
     "Waited",
     "each",
     "has_code",
@@ -88,10 +93,12 @@ __all__ = [
     "judge_request",
     "judges_of",
     "line",
+    "merged",
     "play",
     "read_score",
     "reformed",
     "texts_of",
     "unsealed",
+    "values_of",
     "without_id",
 ]

@@ -92,7 +92,8 @@ class AnswerPhase:
                 return self._fall_back(code, at_s) or self._fail(Fault(code), at_s)
             message = f"the upstream answered with status {happened.status} and no readable error"
             return self._fail(Fault(ErrorCode.UPSTREAM_ERROR, message), at_s, happened.status)
-        answer.side.read = bool(bound and bound.reads("response")) or bool(self.guard.editor.values) or self.guard.hides
+        restores = bool(self.guard.editor.values or self.guard.editor.turn.earlier)
+        answer.side.read = bool(bound and bound.reads("response")) or restores or self.guard.hides
         answer.side.gate.quotes = self.setting.history.quotable(bool(bound and bound.retries))
         if bound and not failed:
             early = self.attempts.failover is not None and self.attempts.may_fail_over and answer.side.read
@@ -189,8 +190,12 @@ class AnswerPhase:
         """Sends the frames that may leave, in order, up to the first finding that ends the answer."""
         out: list[bytes] = []
         answer, held = self.answer, self.answer.held
+        editor, turn = self.guard.editor, self.guard.editor.turn
+        stored = self.setting.codec.contract.stored if editor.values or turn.earlier else None
         for entry in answer.side.gate.release():
             answer.side.note(entry)
+            if stored is not None and not turn.stored_id:
+                turn.stored_id = stored.own_id(entry.frame.tree)
             findings = ((entry, piece, at, finding) for piece in entry.pieces for at, finding in piece.findings())
             if (ending := self._ending(findings, out, at_s)) is not None:
                 return ending
@@ -281,6 +286,7 @@ class AnswerPhase:
         commands: list[Command] = [CancelUpstream()] if self.is_receiving else []
         self.attempts.end(self.answer, upcoming.decision, at_s, upcoming.rule, finding, lane, is_cut=bool(commands))
         self.guard.tally.next_attempt()
+        self.guard.editor.turn.stored_id = ""
         self._succeed(new_answer(self.guard, at_s))
         number, attempts = self.guard.tally.attempt, self.attempts
         attempts.begin(upcoming)

@@ -12,7 +12,7 @@ from guardproxy.audit import Intent, RecordedError
 from guardproxy.errors import ErrorCode
 from guardproxy.exchange import receipt
 from guardproxy.exchange.client import completed
-from guardproxy.exchange.ids import IdStream
+from guardproxy.exchange.ids import IdStream, deleted_id
 from guardproxy.exchange.recording import intent, passed
 from guardproxy.exchange.setting import Setting
 from guardproxy.exchange.transcript import (
@@ -55,6 +55,12 @@ class PassThrough:
             self._ids = IdStream(self.setting.keys.ids)
 
     @property
+    def deleted_id(self) -> str:
+        """The id of the stored answer or conversation that the request deletes; empty if it deletes none."""
+        method, _, _ = self.setting.address.route.partition(" ")
+        return deleted_id(self.setting.address.path) if method == "DELETE" else ""
+
+    @property
     def seals_ids(self) -> bool:
         """Whether ids in the answer are sealed."""
         return self._ids is not None
@@ -72,7 +78,7 @@ class PassThrough:
                 self._answers, self._refusals = happened.answers, happened.refusals
                 self._sizes["upstream"] = len(happened.body)
                 self._seals["request"] = self.setting.keys.seal(happened.body)
-                return [SendUpstream(happened.body)]
+                return [SendUpstream(happened.body, deleted=self.deleted_id)]
             case ResponseStarted():
                 self._status, self._started = happened.status, True
                 streamed = happened.media_type == self.setting.codec.contract.media.streamed

@@ -1,8 +1,8 @@
 """Edits the text that goes on, and masks the text that the record shows.
 
-In: a lane's settled findings. Out: its edits (redacted values, restored placeholders), its masks (values that the record must
-not show), and a stop if a schema accepts no replacement for a value. Kept: the values of the exchange, so that the client
-gets them back in the answer.
+In: a lane's settled findings, and values of earlier turns. Out: its edits (redacted values, restored placeholders), its masks
+(values that the record must not show), and a stop if a schema accepts no replacement for a value. Kept: the values of the
+exchange, so that the client gets them back in the answer.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from guardproxy.checks import Check
 from guardproxy.concurrency import lazy
 from guardproxy.decisions import Stop
 from guardproxy.events import Path
+from guardproxy.exchange.earlier import GivenValues, TurnValues
 from guardproxy.exchange.lanes import CHECK_ERROR, Lane
 from guardproxy.findings import Finding
 from guardproxy.policy import BoundRules
@@ -97,7 +98,7 @@ class Editor:
     """Edits and masks the lanes of an exchange. `mint(label, value)` makes a placeholder, `hashed(hash_type, value)` a keyed
     hash. `values`: replacement -> value to restore; `restorations`: replacement -> places where the value may be restored.
     `tokens`: value -> placeholder, for the record. `from_system`: values of system messages are restored too, as older
-    versions did."""
+    versions did. `turn`: the values that later turns may need, and those of earlier turns."""
 
     mint: Callable[[str, str], str]
     hashed: Callable[[str, str], str]
@@ -108,10 +109,12 @@ class Editor:
     restorations: dict[str, Restoration] = field(default_factory=dict)
     tokens: dict[str, str] = field(default_factory=dict)
     restoring: Check = field(init=False)
+    turn: TurnValues = field(init=False)
     _sensitive: dict[str, bool] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.restoring = self.restoring_of(self.values, self.restorations)
+        self.turn = TurnValues(self.values, self.restorations)
 
     def edit(self, lane: Lane, findings: Sequence[Finding]) -> None:
         """Decides the edits and masks of newly settled findings, which lie after all earlier ones."""
@@ -120,6 +123,7 @@ class Editor:
         for finding in findings:
             start, end = finding.start, finding.end
             if finding.check == RESTORE:
+                self.turn.meet(lane.text.scanned(start, end))
                 if finding.label in WITHHELD or lane.place.fixed:
                     continue
                 cuts.append(_Cut(start, end, RESTORE, finding))
@@ -157,6 +161,7 @@ class Editor:
         lane.rewrite.edit(start, end, self._put(lane, group, text, token))
         if group.back and not lane.rewrite.replacement_for(start, end):
             self._keep(token, text, [group])
+            self.turn.give(token, [(lane.channel.kind, cut.finding.check, cut.finding.label) for cut in group.cuts])
         return False
 
     def _knows(self, lane: Lane) -> bool:
@@ -170,19 +175,30 @@ class Editor:
         self.restorations[token] = self.restorations[token] & where if token in self.restorations else where
         self.values[token] = value
 
+    def recall(self, groups: Sequence[GivenValues]) -> None:
+        """Takes the values of the turns to which the request refers."""
+        if self.bound is not None:
+            self.turn.recall(groups, self.bound)
+
+    def known(self) -> Mapping[str, str]:
+        """What the record must not show: value -> placeholder."""
+        return {**{value: token for token, value in self.turn.met.items()}, **self.tokens}
+
     def hide(self, label: str, value: str) -> None:
         """Notes a value that the record must not show, wherever it is."""
         self.tokens[value] = self.mint(label, value)
 
     def restored_places(self) -> tuple[RecordedPlaces, ...]:
-        """The places where values may be restored, without duplicates, for the record."""
-        if not self.restorations:
+        """The places where values may be restored, without duplicates, for the record. Of earlier turns, only the values that
+        the answer holds count."""
+        known = self.turn.known_restorations() if self.turn.earlier else self.restorations
+        if not known:
             return ()
         return tuple(
             RecordedPlaces(
                 kinds=None if where.kinds is None else tuple(sorted(where.kinds)), urls=tuple(sorted(where.hosts))
             )
-            for where in sorted(set(self.restorations.values()), key=str)
+            for where in sorted(set(known.values()), key=str)
         )
 
     def _put(self, lane: Lane, group: _Group, text: str, token: str) -> str:

@@ -67,6 +67,7 @@ from guardproxy.exchange.answer import AnswerPhase, new_answer
 from guardproxy.exchange.attempts import Attempts
 from guardproxy.exchange.caching import CacheQuery, StoredAnswer, is_storable, stored_answer
 from guardproxy.exchange.client import Client
+from guardproxy.exchange.earlier import StoredTurn
 from guardproxy.exchange.guard import Guard
 from guardproxy.exchange.ledger import Ledger, Size
 from guardproxy.exchange.notes import Side
@@ -89,6 +90,7 @@ from guardproxy.exchange.transcript import (
     Scanned,
     SendUpstream,
     UpstreamFailed,
+    ValuesFound,
     Waited,
 )
 from guardproxy.findings import Direction
@@ -216,6 +218,8 @@ class Exchange:
     def _anytime(self, happened: Input) -> list[Command]:
         """Takes an input that may come in any state."""
         match happened:
+            case ValuesFound():
+                self._guard.editor.recall(happened.groups)
             case UpstreamFailed():
                 return self._answer.upstream_failed(happened)
             case Waited():
@@ -335,6 +339,11 @@ class Exchange:
         if query is None or not is_storable(self.setting, query, self._ledger.attempts, answer, self.outcomes):
             return None
         return stored_answer(self.setting, body, at_s, is_streamed=answer.streamed)
+
+    @property
+    def stored_turn(self) -> StoredTurn | None:
+        """The values to keep for the turns that may follow the answer; `None` if there are none, or if no turn can follow."""
+        return self._ledger.stored_turn()
 
     def record(self, outcome: str) -> Record:
         """The record so far. The complete record is part of `Finish`."""

@@ -115,6 +115,6 @@ class Guard:
         checks = self.bound.checks_for(channel) if self.bound else ()
         if self.bound and self.bound.judging:
             checks = tuple(check for check in checks if self.forms.wants(check, channel))
-        if channel.direction == "response" and self.editor.values:
+        if channel.direction == "response" and (self.editor.values or self.editor.turn.earlier):
             return (*checks, self.editor.restoring)
         return checks

@@ -219,6 +219,12 @@ def without_id(path: str) -> str:
     return path if found is None or found[1] in _NEW else f"{path[: found.start(1)]}id{path[found.end(1) :]}"
 
 
+def deleted_id(path: str) -> str:
+    """Returns the id that the path of a `DELETE` names; empty if it is not about a whole answer or conversation."""
+    found = _STORED.search(path)
+    return unquote(found[1]) if found is not None and not path[found.end() :].strip("/") else ""
+
+
 def is_about_stored(path: str) -> bool:
     """Whether a route is about stored answers or conversations."""
     return re.search(r"/(?:responses|conversations)(?:/|$)", path) is not None

@@ -10,6 +10,7 @@ import msgspec
 
 from guardproxy.audit import Intent, Owner, Record, RecordedRoute
 from guardproxy.exchange.attempts import Answer, Attempts, tokens_of
+from guardproxy.exchange.earlier import StoredTurn, recorded_values
 from guardproxy.exchange.feedback import recorded_feedback
 from guardproxy.exchange.gate import QueuedFrame
 from guardproxy.exchange.grading import recorded_judges
@@ -22,6 +23,7 @@ from guardproxy.exchange.transcript import Refused, RequestReceived
 from guardproxy.findings import Direction
 from guardproxy.gateway import NO_PRICES, priced, prices_of
 from guardproxy.policy import PriceList
+from guardproxy.redaction import altered_placeholders
 from guardproxy.wire import FEEDBACK
 from guardproxy.wire.json import plain
 
@@ -29,8 +31,9 @@ from guardproxy.wire.json import plain
 class Size(msgspec.Struct, frozen=True):
     """The size of an exchange, by which the driver decides where the next step runs.
 
-    `values`: the number of sensitive values. `held_chars`: the number of characters of the answer that are held back. `begun`:
-    whether the head of the answer was sent. `restorable`: the number of values that may be restored in the answer.
+    `values`: the number of sensitive values, with those of earlier turns. `held_chars`: the number of characters of the answer
+    that are held back. `begun`: whether the head of the answer was sent. `restorable`: the number of values that may be
+    restored in the answer.
     """
 
     request_texts: int = 0
@@ -100,7 +103,7 @@ class Ledger(msgspec.Struct):
         return Size(
             len(self.request.gate.lanes.every),
             len(answer.side.gate.lanes.every),
-            len(editor.tokens),
+            len(editor.tokens) if not editor.turn.earlier else len(editor.values) + len(editor.tokens),
             sizes["request"] if "request" in sizes else 0,  # noqa: SIM401 - a step of the hot path
             answer.size_bytes,
             answer.side.gate.held + answer.held.chars,
@@ -122,6 +125,19 @@ class Ledger(msgspec.Struct):
             self._origin = self.setting.origin
         return self._origin
 
+    def stored_turn(self) -> StoredTurn | None:
+        """The values to keep for the turns that may follow the answer; `None` if there are none, or if no turn can follow. An
+        answer of the cache is no exception: the cache finds only answers to requests with the same placeholders."""
+        turn, answer, entry = self.guard.editor.turn, self.answer, self.entry
+        stored = self.setting.codec.contract.stored
+        if stored is None or entry is None or answer.status != 200 or not self.setting.tenant:
+            return None
+        tree = entry.frame.tree
+        conversations = stored.referred(tree, lasting=True)
+        is_named = bool(turn.stored_id or conversations)
+        groups = turn.given() if is_named and tree.get("store") is not False else ()
+        return StoredTurn(id=turn.stored_id, conversations=conversations, groups=groups) if groups else None
+
     def record(self, outcome: str) -> Record:
         """The record so far."""
         notes, guard, answer = self.notes, self.guard, self.answer
@@ -134,7 +150,7 @@ class Ledger(msgspec.Struct):
             guard.outcomes,
             (self.request, answer.side),
             self.entry,
-            guard.editor.tokens,
+            guard.editor.known() if guard.editor.turn.met else guard.editor.tokens,
             answer.decoder.seen,
             self.attempts.every(answer, outcome, notes.measures.times.get("finished", 0.0)),
             guard.editor.restored_places(),
@@ -148,8 +164,10 @@ class Ledger(msgspec.Struct):
         return self._priced(record, of_policies) if is_priced else record
 
     def _of_tasks(self, outcome: str) -> dict[str, Any]:
-        """What sections of policies and the client's feedback add to the record, as its members."""
+        """What sections of policies, values of earlier turns and the client's feedback add to the record, as its members."""
         bound, prompts, members = self.guard.bound, self.guard.prompts, dict[str, Any]()
+        if self.guard.editor.values or self.guard.editor.turn.earlier:
+            members |= self._of_values()
         if self.choices:
             members["routing"] = self.routing()
         if prompts is not None:
@@ -158,6 +176,19 @@ class Ledger(msgspec.Struct):
             members["judges"] = recorded_judges(bound, self.setting.id)
         if self.setting.codec is FEEDBACK and self.entry is not None:
             members["feedback"] = recorded_feedback(plain(self.entry.frame.tree))
+        return members
+
+    def _of_values(self) -> dict[str, Any]:
+        """What the record says about values of earlier turns, and about placeholders that the model changed."""
+        editor, members = self.guard.editor, dict[str, Any]()
+        if editor.turn.earlier:
+            members["earlier"] = tuple(recorded_values(group, tokens) for group, tokens in editor.turn.groups_met())
+        if editor.values:
+            lanes = [lane for lane in self.answer.side.gate.lanes.every if not lane.judged]
+            # The end of a text that broke off may be the beginning of a placeholder, and is not settled.
+            texts = (lane.text.scanned(0, lane.progress.settled) for lane in lanes)
+            if changed := altered_placeholders(texts, editor.values):
+                members["altered"] = changed
         return members
 
     def _priced(self, record: Record, of_policies: Sequence[PriceList]) -> Record:

@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
+from msgspec import structs
+
 from guardproxy.decisions import merge_plans
 from guardproxy.errors import DownstreamError, ErrorCode
 from guardproxy.events import Event, Opaque, Text
@@ -271,18 +273,32 @@ class RequestPhase:
         if entry is not None and self.guard.bound and "cache" in self.guard.bound.sections:
             is_streamed = self.ledger.notes.stream
             self.cache = query_of(self.setting, self.guard.bound, attempts, entry, is_streamed=is_streamed)
-        if self.guard.bound and self.guard.bound.has_parallel:
+        bound = self.guard.bound
+        sending = SendUpstream(
+            attempts.body,
+            edits,
+            target=target,
+            path=attempts.path,
+            cache=self.cache,
+            earlier=self._earlier() if bound and bound.restores else None,
+        )
+        if bound and bound.has_parallel:
             self.judging.begin(self.ledger.request.gate)
         if jobs := self.judging.jobs:
             self.ledger.notes.measures.scans += len(jobs)
-            return [
-                SendUpstream(attempts.body, edits, target=target, path=attempts.path, parallel=True, cache=self.cache),
-                RunScans(jobs),
-            ]
+            return [structs.replace(sending, parallel=True), RunScans(jobs)]
         if attempts.failover is not None:
             attempts.passed()
         self.guard.tally.begin_answers()
-        return [SendUpstream(attempts.body, edits, target=target, path=attempts.path, cache=self.cache)]
+        return [sending]
+
+    def _earlier(self) -> tuple[str, ...] | None:
+        """The ids of the stored turns to which the request refers; `None` if no values may come back. Without a credential,
+        nobody can prove whose they are."""
+        stored, entry = self.setting.codec.contract.stored, self.ledger.entry
+        if stored is None or entry is None or not self.setting.tenant:
+            return None
+        return stored.referred(entry.frame.tree)
 
 
 def refuse_fields(guard: Guard, tree: Any, bound: BoundRules) -> None:

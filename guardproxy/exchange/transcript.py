@@ -16,6 +16,7 @@ from guardproxy.concurrency import lazy
 from guardproxy.decisions import Plan
 from guardproxy.errors import ErrorCode
 from guardproxy.exchange.caching import CacheQuery
+from guardproxy.exchange.earlier import GivenValues
 from guardproxy.exchange.gate import Job
 from guardproxy.findings import Scan
 from guardproxy.gateway import Refusal, StoreAnswered
@@ -47,6 +48,13 @@ class Scanned(msgspec.Struct, frozen=True):
     """The answers to a `RunScans`, in its order."""
 
     scans: tuple[Scan, ...]
+    at_s: float = 0.0
+
+
+class ValuesFound(msgspec.Struct, frozen=True):
+    """The values of the turns to which the request refers. Comes before the answer, if at all."""
+
+    groups: tuple[GivenValues, ...]
     at_s: float = 0.0
 
 
@@ -130,6 +138,7 @@ class Refused(msgspec.Struct, frozen=True):
 Input = (
     RequestReceived
     | Scanned
+    | ValuesFound
     | ResponseStarted
     | DataReceived
     | ResponseEnded
@@ -151,7 +160,9 @@ class SendUpstream(msgspec.Struct, frozen=True):
     """Forward this body. `edits`: the number of replaced spans. `attempt`: the number of the attempt, from 0; `target`: the
     name of another upstream than the default, otherwise empty; `path`: another path than that of the request, otherwise
     empty. `parallel`: whether the scans of the following `RunScans` run while the upstream works; their result comes before
-    the answer. `cache`: what to look for in the cache first, if policies let it answer."""
+    the answer. `cache`: what to look for in the cache first, if policies let it answer. `earlier`: the ids of the turns whose
+    values the answer may need, which come as `ValuesFound`; `None` if values of this turn cannot come back later. `deleted`:
+    the id of what the request deletes."""
 
     body: bytes
     edits: int = 0
@@ -160,6 +171,8 @@ class SendUpstream(msgspec.Struct, frozen=True):
     path: str = ""
     parallel: bool = False
     cache: CacheQuery | None = None
+    earlier: tuple[str, ...] | None = None
+    deleted: str = ""
 
 
 class SendHead(msgspec.Struct, frozen=True):
@@ -240,6 +253,8 @@ def line(value: Input | Command, *, shows_paths: bool = False) -> str:
             return f"{name} {len(value.body)} bytes, {value.edits} edits{again}{before}"
         case DataReceived() | SendData():
             return f"{name} {len(value.data)} bytes"
+        case ValuesFound():
+            return f"{name} {sum(len(group.values) for group in value.groups)} values"
         case ResponseStarted():
             return f"{name} {value.status} {value.media_type}"
         case SendHead():

@@ -195,6 +195,13 @@ class BoundRules:
         """Whether a check may offer a repaired text of the model."""
         return any(check.traits.offers_repairs for check in self.judging)
 
+    @lazy
+    def restores(self) -> bool:
+        """Whether a rule replaces values that may come back in the answer."""
+        return any(
+            isinstance(bound.decision, Edit) and bound.decision.restore and bound.enforced for bound in self.rules
+        )
+
     def _checks_of(self, bound: BoundRule) -> list[Check]:
         checks = (self.checks.get((bound.policy.name, name)) for name in bound.names.values())
         return [check for check in checks if check]

@@ -3,6 +3,7 @@ restored."""
 
 from __future__ import annotations
 
+from guardproxy.redaction.altered import altered_placeholders
 from guardproxy.redaction.operators import (
     DEFAULT,
     HASH_TYPES,
@@ -40,6 +41,7 @@ __all__ = [
     "Restoring",
     "Shape",
     "Shapes",
+    "altered_placeholders",
     "keyed_hash",
     "mint",
     "stand_in",

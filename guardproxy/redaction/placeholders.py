@@ -1,10 +1,10 @@
 """Placeholders: texts that replace redacted values, and the check that restores the values.
 
-`[EMAIL_ADDRESS_kqvmzrtbnxwp]`: a label and twelve letters of an HMAC over tenant, label and value. Nothing is stored:
-the same value gives the same placeholder on every replica, after every restart and in every turn. A client sends its
-conversation again with each request, so the values to restore are always at hand. A placeholder has letters only, so
-that no check takes it for a number, and no quote or backslash, so that JSON stays valid. A placeholder that this
-exchange did not make is not restored.
+`[EMAIL_ADDRESS_kqvmzrtbnxwp]`: a label and twelve letters of an HMAC over tenant, label and value. No table is needed: the
+same value gives the same placeholder on every replica, after every restart and in every turn. A client sends its
+conversation again with each request, or refers to turns whose values are kept, so the values to restore are at hand. A
+placeholder has letters only, so that no check takes it for a number, and no quote or backslash, so that JSON stays valid. A
+placeholder whose value this exchange does not have is not restored.
 """
 
 from __future__ import annotations

@@ -35,9 +35,11 @@ from guardproxy.exchange import (
     Setting,
     State,
     UpstreamFailed,
+    ValuesFound,
     Waited,
     play,
     unsealed,
+    values_of,
 )
 from guardproxy.gateway import KnownClient
 from guardproxy.policy import PolicySet
@@ -141,6 +143,8 @@ def rerun(record: Record | Closing, policies: PolicySet) -> Rerun | str:
         body, unix_s=record.at, language=language, headers=None, plans=plans, unavailable=unavailable
     )
     done = play(exchange, [received], memory.perform)
+    if record.earlier:
+        exchange.receive(ValuesFound(tuple(map(values_of, record.earlier))))
     for number, attempt in enumerate(attempts):
         if exchange.is_over or exchange.attempt < number:
             break

@@ -43,7 +43,7 @@ from guardproxy.server.recorder import Recorder, key_of, log_of, signing_of
 from guardproxy.server.reload import Reload
 from guardproxy.server.scanner import Scanner, TimeLimits
 from guardproxy.server.shippers import close_all, shippers_of
-from guardproxy.server.state import SharedState, caches_of, further_of
+from guardproxy.server.state import SharedState, caches_of, earlier_of, further_of
 from guardproxy.server.status import Metrics, Pulse
 from guardproxy.server.steps import Steps
 from guardproxy.server.tracing import tracing_of
@@ -99,6 +99,7 @@ class Server:
         with naming("audit"):
             config.audit.mkdir(parents=True, exist_ok=True)
             key = key_of(config.audit, config.key)
+        self.earlier = earlier_of(config, key, self.state, self.metrics)
         signing, sealing = signing_of(config), open_sealing(config)
         time_limits = TimeLimits(config.timeout_scan_s, config.timeout_scan_s_per_million, config.limit_scan_wait_s)
         self._scanner = Scanner(config.scan_threads, time_limits, meters=self.metrics.scanner)
@@ -308,7 +309,7 @@ class Server:
         parts = self._scanner, self._recorder, self.metrics, self.config, self._steps, deadlines
         driver = Driver(admitted.exchange, request, answering, *parts)
         driver.targets = admitted.targets
-        driver.caches = self.caches
+        driver.caches, driver.earlier = self.caches, self.earlier
         driver.own_headers = admitted.own_headers
         return driver
 

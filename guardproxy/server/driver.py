@@ -46,11 +46,13 @@ from guardproxy.exchange import (
     SendUpstream,
     Setting,
     UpstreamFailed,
+    ValuesFound,
     Waited,
     line,
 )
 from guardproxy.server.caching import Caches, Recall, recalled
 from guardproxy.server.deadlines import Deadlines
+from guardproxy.server.earlier import EarlierValues
 from guardproxy.server.headers import downstream_headers
 from guardproxy.server.pieces import Pieces
 from guardproxy.server.recorder import Recorder
@@ -107,6 +109,7 @@ class Driver:
         self.own_headers: Mapping[str, str] = {}
         self.caches: Caches | None = None
         self.recall: Recall | None = None
+        self.earlier: EarlierValues | None = None
         self.targets: Targets
         self.url = ""  # of the upstream that was asked last
         self._pieces = Pieces(metrics.between_pieces.observe)
@@ -116,6 +119,7 @@ class Driver:
         self._more = frozenset(map(str.lower, config.answer_header))
         self._scan_s = 0.0
         self._is_intended = self.is_recorded = False  # whether the log holds the intent, and the record
+        self._is_turn = False  # whether values of the request may come back in later turns
         self._is_taken = False  # whether the recorder has the record
         self._retry_s = 1  # the value of `Retry-After` in a 503
         self.finished: Finish | None = None
@@ -241,6 +245,8 @@ class Driver:
                 return await self._receive(Scanned(scans, now))
             case SendUpstream():
                 self.note_sent()
+                if command.earlier is not None or command.deleted:
+                    await self._note_earlier(command)
                 if command.cache is not None or self.recall is not None:
                     self.recall = await recalled(command, self.recall, self.caches, self._request, self.targets)
                     if self.recall is not None and self.recall.coming:
@@ -265,6 +271,24 @@ class Driver:
             case Finish():
                 await self._finish(command)
         return []
+
+    async def _note_earlier(self, command: SendUpstream) -> None:
+        """Gives the exchange the values of the turns to which the request refers. Forgets those of a turn that it deletes."""
+        if self.earlier is None:
+            return
+        tenant = self.exchange.setting.tenant
+        if command.deleted:
+            await self.earlier.forget(tenant, command.deleted)
+        self._is_turn = command.earlier is not None
+        if command.earlier and (groups := await self.earlier.find(tenant, command.earlier)):
+            await self._receive(ValuesFound(groups, _clock()))
+
+    async def _keep_values(self) -> None:
+        """Keeps the values of the request for the turns that may follow. Only then the client gets the end of the answer."""
+        if self.earlier is None or not isinstance(self.exchange, Exchange):
+            return
+        if (turn := self.exchange.stored_turn) is not None:
+            await self.earlier.keep(self.exchange.setting.tenant, turn)
 
     async def _send(self, data: bytes) -> None:
         response = self._response or await self._begin()
@@ -323,6 +347,8 @@ class Driver:
         self._metrics.commit.observe(_clock() - began)
         if self.recall is not None and self.is_recorded:
             self.recall.finish(self.exchange, command.outcome)
+        if self.is_recorded and self._is_turn:
+            await self._keep_values()
         if self._response is None:
             self._head = self._head if self.is_recorded else None
             status = self._head.status if self._head else 503
@@ -360,6 +386,8 @@ class Driver:
             record = await self._beside(lambda: finish.record)
             self._is_taken = True
             self._recorder.take(record)
+            if self._is_turn:
+                await self._keep_values()
 
 
 def _show(happened: Input, commands: Sequence[Command]) -> None:

@@ -26,6 +26,7 @@ CLOSE_TIMEOUT_S = 5.0
 PAUSE_S = 0.02
 LIMIT_MODELS = 100  # labels of metrics in one process
 LIMIT_TENANTS = 200
+LIMIT_LABELS = 200
 PLAIN = ("answered", "passed")  # outcomes that are logged at DEBUG if no rule held
 
 _log = logging.getLogger(__name__)
@@ -178,6 +179,7 @@ class MetricsObserver:
         self._exchanges: dict[tuple[str, str], PrometheusCounter] = {}  # by route and outcome
         self._models = BoundedLabels(LIMIT_MODELS)
         self._tenants = BoundedLabels(LIMIT_TENANTS)
+        self._labels = BoundedLabels(LIMIT_LABELS)
 
     def wants(self, record: Record) -> bool:
         return True
@@ -207,6 +209,8 @@ class MetricsObserver:
         for direction, side in (("request", record.request), ("response", record.response)):
             if edits := sum(len(text.edits) for text in side.texts):
                 metrics.spans.labels(direction).inc(edits)
+        for label, count in record.altered.items():
+            metrics.altered.labels(self._labels.of(label)).inc(count)
         self._measure(record)
 
     def _measure(self, record: Record) -> None:

@@ -31,6 +31,7 @@ from guardproxy.server.admission import Further
 from guardproxy.server.answer_cache import MemoryAnswers, SharedAnswers
 from guardproxy.server.caching import Caches
 from guardproxy.server.clients import ClientSource
+from guardproxy.server.earlier import EarlierValues, MemoryTurns, TurnStore
 from guardproxy.server.status import Metrics
 
 _log = logging.getLogger(__name__)
@@ -122,3 +123,14 @@ def caches_of(config: Config, state: SharedState, metrics: Metrics) -> Caches:
         store = Failover(state.server, "closed", time.monotonic, lambda trouble: None)
         shared = SharedAnswers(store, min(memory.largest_bytes, LARGEST_SHARED_BYTES))
     return Caches(memory, shared, metrics)
+
+
+def earlier_of(config: Config, key: bytes, state: SharedState, metrics: Metrics) -> EarlierValues:
+    """Returns what keeps the values of stored turns: in memory, or in the shared state. `key`: of the proxy."""
+    memory = MemoryTurns(config.limit_turns_bytes, time.monotonic)
+    metrics.turn_bytes.set_function(lambda: memory.used_bytes)
+    metrics.turns_evicted.set_function(lambda: memory.evicted)
+    store: TurnStore = memory
+    if state.server is not None:
+        store = Failover(state.server, "closed", time.monotonic, lambda trouble: None)
+    return EarlierValues(key, config.keep_turns_s, store, metrics)

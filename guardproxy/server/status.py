@@ -83,6 +83,22 @@ class Metrics:
         self.cache_evicted = Gauge(
             name("cache_evicted"), "How many answers were dropped for want of memory.", registry=registry
         )
+        self.turn_lookups = Counter(
+            name("turn_lookups"),
+            "Requests that refer to a stored turn, by whether values of it were kept.",
+            ("result",),
+            registry=registry,
+        )
+        self.turn_bytes = Gauge(name("turn_bytes"), "Memory that values of stored turns take.", registry=registry)
+        self.turns_evicted = Gauge(
+            name("turns_evicted"), "How many turns were dropped for want of memory.", registry=registry
+        )
+        self.altered = Counter(
+            name("altered_placeholders"),
+            "Placeholders that a model changed, so that no value came back.",
+            ("label",),
+            registry=registry,
+        )
         self.judged = Counter(
             name("judged_answers"), "Answers that a judge was to score.", ("policy", "result"), registry=registry
         )

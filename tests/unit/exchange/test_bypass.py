@@ -124,3 +124,12 @@ def test_the_client_is_told_that_nothing_was_read() -> None:
 def test_an_error_of_the_upstream_has_an_outcome_of_its_own(status: int, outcome: str) -> None:
     assert completed(status, "passed") == outcome
     assert completed(None, "passed") == "passed"
+
+
+def test_only_a_delete_of_something_stored_deletes_an_id() -> None:
+    def deleted(route: str, path: str) -> str:
+        return PassThrough(setting(policy_set(POLICY), route, path)).deleted_id
+
+    assert deleted("DELETE /v1/responses/{id}", "/v1/responses/resp_1") == "resp_1"
+    assert deleted("GET /v1/responses/{id}", "/v1/responses/resp_1") == ""
+    assert deleted("DELETE /v1/files/{id}", "/v1/files/file_1") == ""

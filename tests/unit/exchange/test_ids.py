@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from guardproxy.errors import DownstreamError, ErrorCode
 from guardproxy.exchange import Exchange, PassThrough, play
-from guardproxy.exchange.ids import IdStream, SealedIds, is_about_stored, without_id
+from guardproxy.exchange.ids import IdStream, SealedIds, deleted_id, is_about_stored, without_id
 from guardproxy.exchange.transcript import (
     DataReceived,
     Finish,
@@ -364,3 +364,18 @@ def test_ids_from_before_stay_valid_for_their_client() -> None:
     assert SealedIds(seal, "tenant=a", STORED, former="1").opened_id(name, "id") == "resp_1"
     assert is_unknown(SealedIds(seal, "tenant=a", STORED, former="2").opened_id, name, "id")
     assert is_unknown(SealedIds(seal, "tenant=a", STORED).opened_id, name, "id")
+
+
+@pytest.mark.parametrize(
+    ("path", "name"),
+    [
+        ("/v1/responses/resp_1", "resp_1"),
+        ("/v1/responses/resp%5F1/", "resp_1"),
+        ("/v1/conversations/conv_1", "conv_1"),
+        ("/v1/conversations/conv_1/items/msg_1", ""),
+        ("/v1/responses", ""),
+        ("/v1/files/file_1", ""),
+    ],
+)
+def test_a_path_names_what_is_deleted(path: str, name: str) -> None:
+    assert deleted_id(path) == name

@@ -134,8 +134,7 @@ async def test_an_unread_route_takes_no_reference_to_an_item_of_another_tenant(r
 
 
 async def test_a_value_has_the_same_placeholder_in_the_next_turn_and_comes_back(rig: Rig) -> None:
-    """A value comes back in every turn that says it. Nothing is kept between turns, so a turn that does not say it gets the
-    placeholder."""
+    """A value comes back in every turn that says it, and in the turns after it."""
     _, first = await rig.ask(input="I am mara@example.com")
     assert "mara@example.com" in first["output"][0]["content"][0]["text"]
     _, second = await rig.ask(input="again: mara@example.com", previous_response_id=first["id"])
@@ -143,7 +142,9 @@ async def test_a_value_has_the_same_placeholder_in_the_next_turn_and_comes_back(
     sent = [json.dumps(body) for _, _, body in rig.upstream.seen]
     (placeholder,) = {text[text.index("[MATCH_") : text.index("]") + 1] for text in sent}
     _, third = await rig.ask(input=f"who is {placeholder}?", previous_response_id=second["id"])
-    assert placeholder in third["output"][0]["content"][0]["text"]
+    assert "mara@example.com" in third["output"][0]["content"][0]["text"]
+    _, fourth = await rig.ask(input=f"who is {placeholder}?")
+    assert placeholder in fourth["output"][0]["content"][0]["text"]
 
 
 async def test_an_id_outlives_the_process(tmp_path: Path) -> None:

@@ -137,4 +137,9 @@ _STORED_REQUEST: dict[Any, Map] = {
     "extra_body": _again,
 }  # gateways merge `extra_body`
 _STORED_ANSWER: dict[Any, Map] = {**_MORE, **RESPONSE}
-STORED = StoredIds(_STORED_REQUEST, {**_STORED_ANSWER, "response": _STORED_ANSWER})
+STORED = StoredIds(
+    _STORED_REQUEST,
+    {**_STORED_ANSWER, "response": _STORED_ANSWER},
+    own=(("response", "id"), ("id",)),
+    lasting=frozenset(("conversation", "conversation_id")),
+)
