@@ -32,12 +32,12 @@ from typing import Any
 
 import regex
 
-from guardproxy.checks._pii import coins, dialled
+from guardproxy.checks._pii import coins, dialled, lives, logins, registers
 from guardproxy.checks._pii.cover import Cover, cover
 from guardproxy.checks._pii.engine import Source, Span, Spans, compile_pattern, exact
 from guardproxy.checks._pii.words import Words
 
-VERSION = 2
+VERSION = 3
 SEPARATOR = r"[\W_]{1,16}"
 _HOST = r"(?:[^\W_](?:[^\W_]|-){0,62}(?:\.[^\W_](?:[^\W_]|-){0,62}){0,8}|\[(?:IPv6:)?[0-9A-Fa-f:.]{2,45}\])"
 # The replacement for an address where a schema demands one: a client that sends it back means an address unknown here.
@@ -115,8 +115,13 @@ class OwnSource:
 
     def look(self, text: str, traced: bytes, at: int, first: int, undecided: int) -> tuple[list[Span], Spans]:
         """See `Source.look`."""
-        found = [span for match in self._matches(text, traced, first, undecided) if (span := self.judge(match))]
-        return found, [span[:2] for span in found]
+        found: list[Span] = []
+        torn: Spans = []
+        for match in self._matches(text, traced, first, undecided):
+            if span := self.judge(match):
+                found.append(span)
+                torn.append((match.start(), span.end))  # with the words before the value, by which it is found
+        return found, torn
 
     def _matches(self, text: str, traced: bytes, at: int, undecided: int) -> Iterator[Any]:
         body = compile_pattern(self.cover.body)
@@ -298,4 +303,11 @@ _RECOGNIZERS: tuple[tuple[str, str, Callable[[Any], Span | None]], ...] = (
     ("PHONE_NUMBER", dialled.INTERNATIONAL, dialled.international),
     ("PHONE_NUMBER", dialled.AREA, dialled.area),
     ("PHONE_NUMBER", dialled.LOCAL, dialled.local),
+    *lives.RECOGNIZERS,
+    *registers.RECOGNIZERS,
+    *logins.RECOGNIZERS,
 )
+ENTITIES = frozenset(entity for entity, _, _ in _RECOGNIZERS)
+"""The entities that have recognizers here, those that Presidio does not know included."""
+DEFAULTS = ("DATE_OF_BIRTH", "LICENSE_PLATE", "MEDICAL_RECORD", "PASSWORD")
+"""The entities unknown to Presidio that a policy without `entities` searches for as well."""

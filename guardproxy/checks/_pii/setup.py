@@ -18,8 +18,7 @@ from guardproxy.checks._options import SCORE, Option, Options, options_digest, w
 from guardproxy.checks._pii.cover import UncoveredError
 from guardproxy.checks._pii.custom import CustomRecognizers
 from guardproxy.checks._pii.engine import Engine, Source
-from guardproxy.checks._pii.extended import VERSION as EXTENDED
-from guardproxy.checks._pii.extended import own
+from guardproxy.checks._pii import extended
 from guardproxy.checks._pii.language import LANGUAGES, detector
 from guardproxy.checks._pii.names import Names
 from guardproxy.checks._pii.recognizers import (
@@ -50,7 +49,7 @@ OPTIONS: Options = {
         _NAMES,
         default_words="see below",
         tighter="longer",
-        words=lambda: [*NAMED, *sorted(recognizers()), *classes()],
+        words=lambda: [*NAMED, *sorted({*recognizers(), *extended.ENTITIES}), *classes()],
     ),
     "recognizers": Option(
         "Your own recognizers: a file in Presidio's format, `package.module:Class`, or a list of both.",
@@ -103,7 +102,10 @@ def setup(options: Mapping[str, Any], resources: Resources) -> Setup:
         raise OptionError("threshold", "`threshold` must be a number from 0 to 1")
     languages, how = _languages(values["language"])
     custom = CustomRecognizers(_entries(options), resources.read, resources.code)
-    chosen = _entities(options)
+    parity = values["parity"]
+    if parity not in PARITY:
+        raise OptionError("parity", f"`parity` must be one of {', '.join(PARITY)}")
+    chosen = _entities(options, parity)
     names = _names(options, chosen, threshold, resources)
     structured = [entity for entity in chosen if entity not in NAMED]
     own_sources: list[Source] = []
@@ -120,6 +122,7 @@ def setup(options: Mapping[str, Any], resources: Resources) -> Setup:
         by_id = {
             id(recognizer): recognizer
             for name in entities[language]
+            if name in recognizers() or name in classes()
             for recognizer in recognizers_for(name, language)
             if type(recognizer) not in replaced
         }
@@ -134,17 +137,19 @@ def setup(options: Mapping[str, Any], resources: Resources) -> Setup:
         own_sources += known
         seeing_all.append((language, all_of_it))
         known_entities.update(entity for recognizer in by_id.values() for entity in recognizer.supported_entities)
-    parity = values["parity"]
-    if parity not in PARITY:
-        raise OptionError("parity", f"`parity` must be one of {', '.join(PARITY)}")
     if parity == "extended":
-        own_sources += own(frozenset(known_entities), replace(_words(languages[0]), language=""), threshold, THRESHOLD)
+        added = {*(structured if chosen or "recognizers" in options else extended.DEFAULTS)} & extended.ENTITIES
+        labels |= added
+        known_entities |= added
+        own_sources += extended.own(
+            frozenset(known_entities), replace(_words(languages[0]), language=""), threshold, THRESHOLD
+        )
     if not own_sources and not names and not any(by_id for _, by_id in seeing_all):
         raise OptionError("recognizers", f"there is no recognizer for the language {', '.join(languages)}")
     engine = Engine(own_sources, boost(), _detector(languages) if how == "auto" else None)
     plain = {"entities": entities, "threshold": threshold, "languages": languages, "how": how, "parity": parity}
     if parity == "extended":
-        plain["extended"] = EXTENDED
+        plain["extended"] = extended.VERSION
     more = (names.tagger.digest, str(sorted(names.labels.items()))) if names else ()
     digest = options_digest("pii", VERSION, plain, versions(how == "auto"), custom.digest, *more)
     by_header = tuple(languages) if how == "header" else ()
@@ -214,8 +219,8 @@ def _entries(options: Mapping[str, Any]) -> list[str]:
     return entries
 
 
-def _entities(options: Mapping[str, Any]) -> list[str]:
-    known = recognizers()
+def _entities(options: Mapping[str, Any], parity: str) -> list[str]:
+    known = {*recognizers(), *(extended.ENTITIES if parity == "extended" else ())}
     if "entities" not in options:
         return []
     value = options["entities"]
@@ -225,7 +230,9 @@ def _entities(options: Mapping[str, Any]) -> list[str]:
     for at, entity in enumerate(value):
         if entity in NAMED:
             continue
-        if entity in MODEL_ENTITIES:
+        if entity not in known and entity in extended.ENTITIES:
+            raise OptionError("entities", f"only `parity: extended` finds `{entity}`", at)
+        if entity not in known and entity in MODEL_ENTITIES:
             raise OptionError("entities", f"no model here finds `{entity}`; available names: {', '.join(NAMED)}")
         if entity not in known and entity not in classes():
             near = (
