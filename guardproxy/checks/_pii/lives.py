@@ -48,8 +48,8 @@ _AGE_SELF = (
 )
 _AGE_SEX = (
     r"(?<![\w.$/#-])(?:(?P<value>[1-9][0-9])[ ]?/[ ]?[MFmf](?![\w/-]|\.\w)"
-    r"|[(\[][MFmf]?(?P<value2>[1-9][0-9])[ ]?[MFmf]?[)\]]"
-    r"|[mMfF](?P<value3>[1-9][0-9])(?=[ ]?(?:,|[ ](?i:from|here|looking|and|seeking|with)(?!\w)))"
+    r"|[(\[](?:[MFmf](?P<value2>[1-9][0-9])|(?P<value6>[1-9][0-9])[ ]?[MFmf])[)\]]"
+    r"|[mMfF](?P<value3>[1-9][0-9])(?=[ ](?i:from|here|looking|seeking)(?!\w))"
     r"|(?i:patient|pt|i['’]?m|i[ ]am|hi|hey)[ ,:]{1,2}(?i:is[ ]|was[ ]|a[ ])?(?:(?P<value4>[1-9][0-9])[ ]?[MFmf]"
     r"|[MFmf](?P<value5>[1-9][0-9]))(?!\w|\.\w))"
 )
@@ -60,7 +60,7 @@ _TITLES = (
     r"|MR|MRS|MS|DR|PROF|[Dd]r|[Pp]rof|Herrn?|Frau|Fräulein|Dipl\.-Ing|Mag|Doktor|Mme|Mlle|MM|Monsieur|Madame|Mademoiselle|Docteur|Maître"
     r"|[Dd]hr|[Mm]evr|[Mm]w|[Mm]eneer|[Mm]evrouw|[Dd]rs|Sr|Sra|Srta|Señor|Señora|Señorita|Don|Doña|Dra|Profa?"
     r"|Sig|Sig\.ra|Sig\.na|Signora?|Signorina|Dott|Dott\.ssa|Avv|Prof\.ssa|Senhora?|Dona|Dom|Exm[oa]"
-    r"|Pan[ia]?|Panem|Panią|[Mm]gr|inż|Fru|Fröken|M\."
+    r"|Pan[ia]?|Panem|Panią|[Mm]gr|inż|Fru|Fröken|(?<!\p{Lu}\w{0,15}[ ])M\.(?=[ ])"
 )
 _TITLE = (
     rf"(?<![\w.])(?:(?:{_TITLES})\.?[ ]{{1,2}}){{0,2}}(?P<value>(?:{_TITLES})\.?)"

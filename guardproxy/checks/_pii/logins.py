@@ -37,7 +37,7 @@ _STAND_IN = regex.compile(
 )
 _CODE = regex.compile(
     r"\(.*|[&*@:#][A-Za-z_]+\W*|!\w+"
-    r"|[A-Za-z_]+(?:\.[A-Za-z_]+)+[()\[\].]*|[A-Za-z_][\w.]*[(\[].*|[A-Za-z_]+[\w.]*(?:\?\.|::|->).*|[+=!|&~-]{1,3}|f[\"'].*",
+    r"|[A-Za-z_]\w*(?:\.[A-Za-z_]+)+[()\[\].]*|[A-Za-z_][\w.]*[(\[].*|[A-Za-z_]+[\w.]*(?:\?\.|::|->).*|[+=!|&~-]{1,3}|f[\"'].*",
     regex.DOTALL,
 )
 _NAMES_ITSELF = regex.compile(
@@ -68,7 +68,7 @@ _NAMED_PASSWORD = (
 )
 _GIVEN_PASSWORD = (
     r"(?P<prose>(?<![\w-])--pass(?:word|wd|phrase)?[= ]|(?<!\w)(?i:(?:with|use|using|mit|avec|con|com|med|met)[ ](?:the[ ])?"
-    rf"(?:password|passwort|kennwort|contraseña|senha|lösenord|wachtwoord)|identified[ ]by|sshpass[ ]-p)[ ]){_VALUE}"
+    rf"(?:password|passwort|kennwort|contraseña|senha|lösenord|wachtwoord)|sshpass[ ]-p)[ ]|(?i:identified[ ]by)[ ](?=[\"'`\\])){_VALUE}"
 )
 _PIN = (
     r"(?<![0-9A-Za-z])(?i:pin(?:[ _-]?(?:code|number|nummer|kod))?)"
@@ -76,8 +76,8 @@ _PIN = (
     r"(?P<value>[0-9]{4,6})(?![\w-]|[.,:][0-9])"
 )
 _SECRET_OF_ADDRESS = (
-    r"""(?:(?<![0-9A-Za-z])[a-z][a-z0-9+.-]{1,15}://[^\s:@/"'<>]{0,64}:(?P<value>[^\s@"'<>]{1,64})@"""
-    r"""|(?<![\w-])(?:-u|--user)[ =]["']?[\w.@+-]{1,64}:(?P<value2>[^\s"'<>]{1,64})(?=[\s"']|\Z))"""
+    r"""(?:(?<![0-9A-Za-z])[A-Za-z][A-Za-z0-9+.-]{1,15}://[^\s:@/"'<>]{0,64}:(?P<value>[^\s@"'<>]{1,64})@"""
+    r"""|(?<![\w-])(?i:-u|--user)[ =]["']?[\w.@+-]{1,64}:(?P<value2>[^\s"'<>]{1,64})(?=[\s"']|\Z))"""
 )
 _ACCOUNT = (
     r"user[ _-]?name|screen[ _-]?name|gamer[ _-]?tag|nick[ _-]?name|login[ _-]?name|account[ _-]?name|user[ _-]?id"
@@ -89,18 +89,18 @@ _USER_VALUE = r"\w(?:[\w.@+-]{0,38}\w)?_{0,2}"
 _NAMED_USER = (
     rf"(?:(?P<long>(?i:{_ACCOUNT}))|(?<![0-9A-Za-z-])(?P<short>(?i:{_LOOSE})))(?:{_SIGN}|(?P<prose>[ ](?i:{_IS}):?[ ]))"
     rf"""(?:\\"(?P<escaped>{_USER_VALUE})\\"|"(?P<double>{_USER_VALUE})"|'(?P<single>{_USER_VALUE})'|`(?P<ticked>{_USER_VALUE})`"""
-    rf"""|(?P<bare>{_USER_VALUE})(?![\w@+/\\(\["'-]|[.:]\w))(?P<after>[ \t]{{0,2}}(?:[\r\n.,;|!<&]|\Z)?)"""
+    rf"""|(?P<bare>{_USER_VALUE})(?![\w@+/\\(\["'-]|[.:]\w))(?P<after>[ \t]{{0,2}}(?:[\r\n.,;|!<&]|(?:and|but|und|et|och)(?!\w)|\Z)?)"""
 )
 _GIVEN_USER = (
-    r"""(?:(?<!\w)(?i:(?:logged|log|sign|signed)[ ]in[ ]as|login[ ]as|gamertag[ ]is)[ ]|(?<![\w-])--user(?:name)?[ =])"""
+    r"""(?:(?<!\w)(?i:(?:logged|log|sign|signed)[ ]in[ ]as|login[ ]as|by[ ]user)[ ]|(?<![\w-])--user(?:name)?[ =])"""
     r"(?P<value>\w(?:[\w.-]{0,38}\w)?)(?![\w@:(/]|\.\w)"
 )
 _USER_OF_ADDRESS = (
-    r"""(?:(?<![0-9A-Za-z])[a-z][a-z0-9+.-]{1,15}://(?P<value>[^\s:@/"'<>]{1,64}):[^\s@"'<>]{1,64}@"""
-    r"""|(?<![\w-])(?:-u|--user)[ =]["']?(?P<value2>[\w.@+-]{1,64}):[^\s"'<>]{1,64}"""
-    r"|(?<![\w-])(?:ssh|scp|sftp)[ ](?:-\w[ ](?:\w{1,8}[ ])?){0,2}(?P<value3>[\w.-]{1,40})@[\w\[])"
+    r"""(?:(?<![0-9A-Za-z])[A-Za-z][A-Za-z0-9+.-]{1,15}://(?P<value>[^\s:@/"'<>]{1,64}):[^\s@"'<>]{1,64}@"""
+    r"""|(?<![\w-])(?i:-u|--user)[ =]["']?(?P<value2>[\w.@+-]{1,64}):[^\s"'<>]{1,64}"""
+    r"|(?<![\w-])(?i:ssh|scp|sftp)[ ](?:-\w[ ](?:\w{1,8}[ ])?){0,2}(?P<value3>[\w.-]{1,40})@[\w\[])"
 )
-_HANDLE = r"(?<![^\s(\[,;:>.\"'])@(?P<value>[A-Za-z_]\w{1,29}(?:\.\w{1,20})?)(?![\w@(/=-]|\.\w)(?P<after>[ \t]{0,2}(?:\r?\n|\{)?)"
+_HANDLE = r"(?<![^\s(\[,;:>.\"'“‘„«|])@(?P<value>[A-Za-z_]\w{1,29}(?:\.\w{1,20})?)(?![\w@(/=-]|\.\w)(?P<after>[ \t]{0,2}(?:\r?\n|\{)?)"
 _NO_HANDLE = frozenset(
     "abstractmethod after apply author autowired bean before brief cached_property charset classmethod code computed const constructor "
     "dataclass default deprecated description details entity example export extends final fixture font func function grok id import include "
@@ -151,7 +151,7 @@ def _user(match: Any) -> Span | None:
     given = match.groupdict()
     group = next((name for name in _QUOTES if given.get(name)), "bare")
     value = match[group]
-    if _STAND_IN.fullmatch(value):
+    if _STAND_IN.fullmatch(value) or value.isdigit():
         return None
     found = True
     if group == "bare":
@@ -188,9 +188,7 @@ def _value_of(entity: str) -> Callable[[Any], Span | None]:
     def judge(match: Any) -> Span | None:
         group = next(name for name, value in match.groupdict().items() if value)
         value = match[group]
-        if _STAND_IN.fullmatch(value) or _CODE.fullmatch(value):
-            return None
-        return Span(*match.span(group), entity, _LIKELY, False)
+        return None if _STAND_IN.fullmatch(value) else Span(*match.span(group), entity, _LIKELY, False)
 
     return judge
 
