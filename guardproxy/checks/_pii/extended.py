@@ -34,7 +34,7 @@ import regex
 
 from guardproxy.checks._pii import coins, dialled, lives, logins, registers
 from guardproxy.checks._pii.cover import Cover, cover
-from guardproxy.checks._pii.engine import Source, Span, Spans, compile_pattern, exact
+from guardproxy.checks._pii.engine import LateBegin, Source, Span, Spans, compile_pattern, exact
 from guardproxy.checks._pii.words import Words
 
 VERSION = 3
@@ -102,6 +102,7 @@ class OwnSource:
     least: float
     run: Any
     step: bool = False
+    word: Cover | None = None
     context: Sequence[str] = ()
     single: bool = True
 
@@ -111,7 +112,11 @@ class OwnSource:
 
     @property
     def begins(self) -> Sequence[str]:
-        return (self.cover.begin,)
+        return ((self.word or self.cover).begin,)
+
+    @property
+    def late(self) -> Sequence[LateBegin]:
+        return (LateBegin(self.word.body, self.cover.begin, self.cover.reach),) if self.word else ()
 
     def look(self, text: str, traced: bytes, at: int, first: int, undecided: int) -> tuple[list[Span], Spans]:
         """See `Source.look`."""
@@ -144,6 +149,19 @@ def own(entities: frozenset[str], words: Words, threshold: float | None, otherwi
         )
         for entity, pattern, judge in _RECOGNIZERS
         if entity in entities
+    ] + [
+        OwnSource(
+            recognizer.entity,
+            exact(pattern := recognizer.word + recognizer.rest, 0),
+            _cover(pattern),
+            recognizer.judge,
+            words,
+            least,
+            _run(pattern),
+            word=_cover(recognizer.word) if recognizer.word else None,
+        )
+        for recognizer in WORDED
+        if recognizer.entity in entities
     ]
 
 
@@ -303,11 +321,9 @@ _RECOGNIZERS: tuple[tuple[str, str, Callable[[Any], Span | None]], ...] = (
     ("PHONE_NUMBER", dialled.INTERNATIONAL, dialled.international),
     ("PHONE_NUMBER", dialled.AREA, dialled.area),
     ("PHONE_NUMBER", dialled.LOCAL, dialled.local),
-    *lives.RECOGNIZERS,
-    *registers.RECOGNIZERS,
-    *logins.RECOGNIZERS,
 )
-ENTITIES = frozenset(entity for entity, _, _ in _RECOGNIZERS)
+WORDED = (*lives.RECOGNIZERS, *registers.RECOGNIZERS, *logins.RECOGNIZERS)
+ENTITIES = frozenset(recognizer[0] for recognizer in (*_RECOGNIZERS, *WORDED))
 """The entities that have recognizers here, those that Presidio does not know included."""
 DEFAULTS = ("DATE_OF_BIRTH", "LICENSE_PLATE", "MEDICAL_RECORD", "PASSWORD")
 """The entities unknown to Presidio that a policy without `entities` searches for as well."""

@@ -12,10 +12,9 @@ A pattern begins with its word, so a match has everything that the judgement nee
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
-from guardproxy.checks._pii.engine import Span
+from guardproxy.checks._pii.engine import Span, Worded
 
 _LIKELY = 0.6
 _OLDEST = 120
@@ -33,25 +32,33 @@ _PEOPLE = (
     "homme|femme|fille|garçon|patiente?|mujer|hombre|niñ[oa]|chic[oa]|paciente|joven|varón|persona|hij[oa]"
     "|uomo|donna|ragazz[oa]|bambin[oa]|paziente|signora?|mulher|homem|menin[oa]|rapaz|criança|filh[oa]"
 )
+_AGE_WORDS = (
+    r"(?<![\w-])(?i:age[ds]?|alter|âge|leeftijd|edad|età|idade|wiek|ålder|im[ ]alter[ ]von|âgée?s?[ ]de|w[ ]wieku"
+    rf"|(?:{_PEOPLE})[ ](?:de|di)|tengo|tienes?|tenía|cumpl[íe]\w{{0,3}}|ho|ha|hai|avev[oa]|compie|compiuto|tenho|tem|tinha|fez"
+    r"|completou|mam|ma|masz|miała?m?|j'ai|(?<!y[ ])a|as|avait|avais)"
+)
 _AGE_BEFORE = (
-    r"(?<![\w-])(?i:(?:age[ds]?|alter|âge|leeftijd|edad|età|idade|wiek|ålder)(?:[ ](?:is|of|ist|est|es|è|é|to|är))?"
-    r"""(?:[ ]?["'*]{0,2}[ ]?[:=|>]{0,2}[ ]?["'*]{0,2}|[ ])[ ]?"""
-    r"|im[ ]alter[ ]von[ ]|âgée?s?[ ]de[ ]|w[ ]wieku[ ]"
-    rf"|(?:{_PEOPLE})[ ](?:de|di)[ ]|(?:tengo|tienes?|tenía|cumpl[íe]\w{{0,3}}|ho|ha|hai|avev[oa]|compie|compiuto|tenho|tem|tinha|fez"
-    rf"|completou|mam|ma|masz|miała?m?|j'ai|(?<!y[ ])a|as|avait|avais)[ ](?=[0-9]{{1,3}}[ ](?:ans|años|anni|anos|lata?)(?!\w)))"
+    r"""(?:(?<=(?i:age[ds]?|alter|âge|leeftijd|edad|età|idade|wiek|ålder))(?:[ ](?i:is|of|ist|est|es|è|é|to|är))?"""
+    r"""(?:[ ]?["'*]{0,2}[ ]?[:=|>]{0,2}[ ]?["'*]{0,2}|[ ])[ ]?|(?<=(?i:von|[ ]d[ei]|wieku))[ ]"""
+    r"|[ ](?=[0-9]{1,3}[ ](?i:ans|años|anni|anos|lata?)(?!\w)))"
     rf"{_NUMBER}(?![\w%]|[.,:/-][0-9]|[ ]?(?i:months|days|hours|min|sec|h|ms|[km]b)(?!\w))"
 )
-_GOES_ON = "and|but|btw|now|years?|yrs?|from|so|lol|male|female|today|yesterday|tomorrow|this|last|next|in|on|with|living|who|m|f"
+_GOES_ON = (
+    "and|but|btw|now|years?|yrs?|from|so|lol|male|female|today|yesterday|tomorrow|this|last|next|in|on|with|living|who|m|f"
+)
+_SELF = r"(?<![\w-])(?i:i[ ]?['’]?m|i[ ]am|(?:s?he|who)['’]s|turn(?:s|ed|ing)?)"
 _AGE_SELF = (
-    r"(?<![\w-])(?i:i[ ]?['’]?m|i[ ]am|(?:s?he|who)['’]s|turn(?:s|ed|ing)?)[ ](?i:(?:just|only|now|already|almost|about)[ ])?"
+    r"[ ](?i:(?:just|only|now|already|almost|about)[ ])?"
     rf"(?P<value>[1-9][0-9])(?=[ ]?(?:[.,;!?)\n]|\Z)|[ ](?i:{_GOES_ON})(?!\w))(?![.,][0-9])"
 )
 _AGE_SEX = (
     r"(?<![\w.$/#-])(?:(?P<value>[1-9][0-9])[ ]?/[ ]?[MFmf](?![\w/-]|\.\w)"
     r"|[(\[](?:[MFmf](?P<value2>[1-9][0-9])|(?P<value6>[1-9][0-9])[ ]?[MFmf])[)\]]"
-    r"|[mMfF](?P<value3>[1-9][0-9])(?=[ ](?i:from|here|looking|seeking)(?!\w))"
-    r"|(?i:patient|pt|i['’]?m|i[ ]am|hi|hey)[ ,:]{1,2}(?i:is[ ]|was[ ]|a[ ])?(?:(?P<value4>[1-9][0-9])[ ]?[MFmf]"
-    r"|[MFmf](?P<value5>[1-9][0-9]))(?!\w|\.\w))"
+    r"|[mMfF](?P<value3>[1-9][0-9])(?=[ ](?i:from|here|looking|seeking)(?!\w)))"
+)
+_GREETED = r"(?<![\w-])(?i:patient|pt|i['’]?m|i[ ]am|hi|hey)"
+_AGE_GREETED = (
+    r"[ ,:]{1,2}(?i:is[ ]|was[ ]|a[ ])?(?:(?P<value>[1-9][0-9])[ ]?[MFmf]|[MFmf](?P<value2>[1-9][0-9]))(?!\w|\.\w)"
 )
 
 
@@ -63,7 +70,7 @@ _TITLES = (
     r"|Pan[ia]?|Panem|Panią|[Mm]gr|inż|Fru|Fröken|(?<!\p{Lu}\w{0,15}[ ])M\.(?=[ ])"
 )
 _TITLE = (
-    rf"(?<![\w.])(?:(?:{_TITLES})\.?[ ]{{1,2}}){{0,2}}(?P<value>(?:{_TITLES})\.?)"
+    rf"(?:[ ]{{1,2}}(?:{_TITLES})\.?){{0,2}}"
     r"(?=[ ]{1,2}(?:(?:[Dd]e|[Vv]an|von|der|di|da)[ ]){0,3}(?P<next>\p{Lu}(?:\.|['’]?\p{L}{1,12}))|(?<=\.)\p{Lu}\p{Ll})"
 )
 _NO_TITLE = frozenset(
@@ -98,7 +105,7 @@ _BORN = (
 _ON = r"on|am|le|op|el|il|em|dnia|den|the|is|ist|war|est|es|è|é|was|to|är"
 _PLACE = r"(?:[ ](?:in|at|à|a|en|te|w|i|em|zu|near)[ ][^\W\d_]{2,20}(?:[ -][^\W\d_]{2,20}){0,2},?[ ](?:on|am|le|op|el|il|em|dnia|den))?"
 _DATE_AFTER = (
-    rf"(?<![0-9A-Za-z])(?i:{_BORN})(?![0-9A-Za-z])(?i:{_PLACE})[ ]?(?:\([^()\n]{{1,20}}\))?"
+    rf"(?![0-9A-Za-z])(?i:{_PLACE})[ ]?(?:\([^()\n]{{1,20}}\))?"
     rf"""["'*_\\ ]{{0,4}}[:=|>,.]{{0,2}}["'*_\\ ]{{0,4}}\n?[ \t]{{0,4}}["'*_]{{0,2}}(?i:(?:{_ON})[ :]{{1,2}}){{0,2}}{_DATE}"""
 )
 _DATE_BEFORE = rf"(?<![0-9A-Za-z./-]){_DATE}[ ](?i:geboren|geb\.|födde?s?|nacid[oa]|nascid[oa]|nat[oa])(?![0-9A-Za-z])"
@@ -113,7 +120,7 @@ def _age(match: Any) -> Span | None:
 
 
 def _title(match: Any) -> Span | None:
-    if f"{match['value'].rstrip('.')} {match['next']}" in _NO_TITLE:
+    if f"{match[0].split()[-1].rstrip('.')} {match['next']}" in _NO_TITLE:
         return None
     return Span(*match.span(), "TITLE", _LIKELY, False)
 
@@ -129,12 +136,13 @@ def _numbers(value: str) -> list[str]:
     return "".join(letter if letter.isdigit() else " " for letter in value).split()
 
 
-RECOGNIZERS: tuple[tuple[str, str, Callable[[Any], Span | None]], ...] = (
-    ("AGE", _AGE_AFTER, _age),
-    ("AGE", _AGE_BEFORE, _age),
-    ("AGE", _AGE_SELF, _age),
-    ("AGE", _AGE_SEX, _age),
-    ("TITLE", _TITLE, _title),
-    ("DATE_OF_BIRTH", _DATE_AFTER, _birth),
-    ("DATE_OF_BIRTH", _DATE_BEFORE, _birth),
+RECOGNIZERS = (
+    Worded("AGE", "", _AGE_AFTER, _age),
+    Worded("AGE", _AGE_WORDS, _AGE_BEFORE, _age),
+    Worded("AGE", _SELF, _AGE_SELF, _age),
+    Worded("AGE", "", _AGE_SEX, _age),
+    Worded("AGE", _GREETED, _AGE_GREETED, _age),
+    Worded("TITLE", rf"(?<![\w.])(?:{_TITLES})\.?", _TITLE, _title),
+    Worded("DATE_OF_BIRTH", rf"(?<![0-9A-Za-z])(?i:{_BORN})", _DATE_AFTER, _birth),
+    Worded("DATE_OF_BIRTH", "", _DATE_BEFORE, _birth),
 )

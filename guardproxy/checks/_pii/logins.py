@@ -18,7 +18,7 @@ from typing import Any
 
 import regex
 
-from guardproxy.checks._pii.engine import Span
+from guardproxy.checks._pii.engine import Span, Worded
 
 BEFORE = 64
 _LIKELY = 0.6
@@ -62,23 +62,24 @@ _AFTER = r"(?P<after>[ \t]{0,2}(?:\r?\n|[#+%]|\Z)?)"
 _VALUE = rf"(?:{_QUOTED}|{_BARE}){_AFTER}"
 _LONG = r"password|passwd|passphrase|passcode|passworte?|kennwort|mot[ _]de[ _]passe|wachtwoord|contraseña|contrasena|palavra-passe|lösenord"
 _SHORT = r"pwd|pw|pass|mdp|senha|hasł[oa]|haslo"
+_PASSWORD_WORDS = rf"(?:(?P<long>(?i:{_LONG}))|(?<![0-9A-Za-z])(?P<short>(?i:{_SHORT})))"
 _NAMED_PASSWORD = (
-    rf"(?:(?P<long>(?i:{_LONG}))|(?<![0-9A-Za-z])(?P<short>(?i:{_SHORT})))(?:[ _-]?[12])?"
-    rf"(?:{_SIGN}|(?P<prose>{_FOR}[ ](?i:{_IS}):?[ ]{{1,2}})){_VALUE}"
+    rf"(?:[ _-]?[12])?(?:{_SIGN}|(?P<prose>{_FOR}[ ](?i:{_IS}):?[ ]{{1,2}})){_VALUE}"
 )
-_GIVEN_PASSWORD = (
-    r"(?P<prose>(?<![\w-])--pass(?:word|wd|phrase)?[= ]|(?<!\w)(?i:(?:with|use|using|mit|avec|con|com|med|met)[ ](?:the[ ])?"
-    rf"(?:password|passwort|kennwort|contraseña|senha|lösenord|wachtwoord)|sshpass[ ]-p)[ ]|(?i:identified[ ]by)[ ](?=[\"'`\\])){_VALUE}"
+_GIVEN_WORDS = (
+    r"(?P<prose>(?<![\w-])--pass(?:word|wd|phrase)?|(?<!\w)(?i:(?:with|use|using|mit|avec|con|com|med|met)[ ](?:the[ ])?"
+    r"(?:password|passwort|kennwort|contraseña|senha|lösenord|wachtwoord)|sshpass[ ]-p|identified[ ]by(?=[ ][\"'`\\])))"
 )
+_GIVEN_PASSWORD = rf"[ =]{_VALUE}"
+_PIN_WORDS = r"(?<![0-9A-Za-z])(?i:pin(?:[ _-]?(?:code|number|nummer|kod))?)"
 _PIN = (
-    r"(?<![0-9A-Za-z])(?i:pin(?:[ _-]?(?:code|number|nummer|kod))?)"
     r"""(?:\\?["']?[*_]{0,2}[ ]{0,2}[:=][ ]{0,2}[*_]{0,2}\\?["']?|[ ](?i:is|ist|lautet|est|es|è|é|to|är)[ ]|(?<=e|r|d)[ ])"""
     r"(?P<value>[0-9]{4,6})(?![\w-]|[.,:][0-9])"
 )
-_SECRET_OF_ADDRESS = (
-    r"""(?:(?<![0-9A-Za-z])[A-Za-z][A-Za-z0-9+.-]{1,15}://[^\s:@/"'<>]{0,64}:(?P<value>[^\s@"'<>]{1,64})@"""
-    r"""|(?<![\w-])(?i:-u|--user)[ =]["']?[\w.@+-]{1,64}:(?P<value2>[^\s"'<>]{1,64})(?=[\s"']|\Z))"""
-)
+_ADDRESS = r"(?<=[0-9A-Za-z])://"
+_OPTION = r"(?<![\w-])(?i:-u|--user)[ =]"
+_SECRET_OF_ADDRESS = r"""[^\s:@/"'<>]{0,64}:(?P<value>[^\s@"'<>]{1,64})@"""
+_SECRET_OF_OPTION = r"""["']?[\w.@+-]{1,64}:(?P<value>[^\s"'<>]{1,64})(?=[\s"']|\Z)"""
 _ACCOUNT = (
     r"user[ _-]?name|screen[ _-]?name|gamer[ _-]?tag|nick[ _-]?name|login[ _-]?name|account[ _-]?name|user[ _-]?id"
     r"|benutzer(?:name|kennung)|nutzername|nom[ _]d['’]utilisateur|identifiant|gebruikersnaam|nombre[ _]de[ _]usuario|nome[ _]utente"
@@ -86,21 +87,22 @@ _ACCOUNT = (
 )
 _LOOSE = r"user|login|handle|nick|benutzer|utilisateur|gebruiker|usuario|usuário|utilizador|utente|użytkownik|användare"
 _USER_VALUE = r"\w(?:[\w.@+-]{0,38}\w)?_{0,2}"
+_USER_WORDS = rf"(?:(?P<long>(?i:{_ACCOUNT}))|(?<![0-9A-Za-z-])(?P<short>(?i:{_LOOSE})))"
 _NAMED_USER = (
-    rf"(?:(?P<long>(?i:{_ACCOUNT}))|(?<![0-9A-Za-z-])(?P<short>(?i:{_LOOSE})))(?:{_SIGN}|(?P<prose>[ ](?i:{_IS}):?[ ]))"
+    rf"(?:{_SIGN}|(?P<prose>[ ](?i:{_IS}):?[ ]))"
     rf"""(?:\\"(?P<escaped>{_USER_VALUE})\\"|"(?P<double>{_USER_VALUE})"|'(?P<single>{_USER_VALUE})'|`(?P<ticked>{_USER_VALUE})`"""
     rf"""|(?P<bare>{_USER_VALUE})(?![\w@+/\\(\["'-]|[.:]\w))(?P<after>[ \t]{{0,2}}(?:[\r\n.,;|!<&]|(?:and|but|und|et|och)(?!\w)|\Z)?)"""
 )
-_GIVEN_USER = (
-    r"""(?:(?<!\w)(?i:(?:logged|log|sign|signed)[ ]in[ ]as|login[ ]as|by[ ]user)[ ]|(?<![\w-])--user(?:name)?[ =])"""
-    r"(?P<value>\w(?:[\w.-]{0,38}\w)?)(?![\w@:(/]|\.\w)"
+_GIVEN_USER_WORDS = (
+    r"(?:(?<!\w)(?i:(?:logged|log|sign|signed)[ ]in[ ]as|login[ ]as|by[ ]user)[ ]|(?<![\w-])--user(?:name)?[ =])"
 )
-_USER_OF_ADDRESS = (
-    r"""(?:(?<![0-9A-Za-z])[A-Za-z][A-Za-z0-9+.-]{1,15}://(?P<value>[^\s:@/"'<>]{1,64}):[^\s@"'<>]{1,64}@"""
-    r"""|(?<![\w-])(?i:-u|--user)[ =]["']?(?P<value2>[\w.@+-]{1,64}):[^\s"'<>]{1,64}"""
-    r"|(?<![\w-])(?i:ssh|scp|sftp)[ ](?:-\w[ ](?:\w{1,8}[ ])?){0,2}(?P<value3>[\w.-]{1,40})@[\w\[])"
-)
-_HANDLE = r"(?<![^\s(\[,;:>.\"'“‘„«|])@(?P<value>[A-Za-z_]\w{1,29}(?:\.\w{1,20})?)(?![\w@(/=-]|\.\w)(?P<after>[ \t]{0,2}(?:\r?\n|\{)?)"
+_GIVEN_USER = r"(?P<value>\w(?:[\w.-]{0,38}\w)?)(?![\w@:(/]|\.\w)"
+_USER_OF_ADDRESS = r"""(?P<value>[^\s:@/"'<>]{1,64}):[^\s@"'<>]{1,64}@"""
+_USER_OF_OPTION = r"""["']?(?P<value>[\w.@+-]{1,64}):[^\s"'<>]{1,64}"""
+_SHELL = r"(?<![\w-])(?i:ssh|scp|sftp)[ ]"
+_USER_OF_SHELL = r"(?:-\w[ ](?:\w{1,8}[ ])?){0,2}(?P<value>[\w.-]{1,40})@[\w\[]"
+_AT = r"(?<![^\s(\[,;:>.\"'“‘„«|])@"
+_HANDLE = r"(?P<value>[A-Za-z_]\w{1,29}(?:\.\w{1,20})?)(?![\w@(/=-]|\.\w)(?P<after>[ \t]{0,2}(?:\r?\n|\{)?)"
 _NO_HANDLE = frozenset(
     "abstractmethod after apply author autowired bean before brief cached_property charset classmethod code computed const constructor "
     "dataclass default deprecated description details entity example export extends final fixture font func function grok id import include "
@@ -193,13 +195,16 @@ def _value_of(entity: str) -> Callable[[Any], Span | None]:
     return judge
 
 
-RECOGNIZERS: tuple[tuple[str, str, Callable[[Any], Span | None]], ...] = (
-    ("PASSWORD", _NAMED_PASSWORD, _password),
-    ("PASSWORD", _GIVEN_PASSWORD, _password),
-    ("PASSWORD", _PIN, _value_of("PASSWORD")),
-    ("PASSWORD", _SECRET_OF_ADDRESS, _value_of("PASSWORD")),
-    ("USERNAME", _NAMED_USER, _user),
-    ("USERNAME", _GIVEN_USER, _value_of("USERNAME")),
-    ("USERNAME", _USER_OF_ADDRESS, _value_of("USERNAME")),
-    ("USERNAME", _HANDLE, _handle),
+RECOGNIZERS = (
+    Worded("PASSWORD", _PASSWORD_WORDS, _NAMED_PASSWORD, _password),
+    Worded("PASSWORD", _GIVEN_WORDS, _GIVEN_PASSWORD, _password),
+    Worded("PASSWORD", _PIN_WORDS, _PIN, _value_of("PASSWORD")),
+    Worded("PASSWORD", _ADDRESS, _SECRET_OF_ADDRESS, _value_of("PASSWORD")),
+    Worded("PASSWORD", _OPTION, _SECRET_OF_OPTION, _value_of("PASSWORD")),
+    Worded("USERNAME", _USER_WORDS, _NAMED_USER, _user),
+    Worded("USERNAME", _GIVEN_USER_WORDS, _GIVEN_USER, _value_of("USERNAME")),
+    Worded("USERNAME", _ADDRESS, _USER_OF_ADDRESS, _value_of("USERNAME")),
+    Worded("USERNAME", _OPTION, _USER_OF_OPTION, _value_of("USERNAME")),
+    Worded("USERNAME", _SHELL, _USER_OF_SHELL, _value_of("USERNAME")),
+    Worded("USERNAME", _AT, _HANDLE, _handle),
 )

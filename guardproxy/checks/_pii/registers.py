@@ -12,10 +12,9 @@ A pattern begins with its word, so a match has everything that the judgement nee
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
-from guardproxy.checks._pii.engine import Span
+from guardproxy.checks._pii.engine import Span, Worded
 
 _LIKELY = 0.6
 _LEAST_DIGITS = 4
@@ -36,7 +35,7 @@ _PATIENT = (
     r"|journal(?:nummer|nr\.?)"
 )
 _RECORD = (
-    rf"(?<![0-9A-Za-z])(?i:{_PATIENT}){_JOIN}"
+    rf"{_JOIN}"
     r"(?P<value>(?:[A-Za-z]{1,4}-?)?[0-9][0-9A-Za-z]{0,15}(?:[-/.][0-9A-Za-z]{1,12}){0,4})(?![0-9A-Za-z%])"
 )
 
@@ -71,13 +70,13 @@ _SURE = (
     r"|targat[oa]|targa|tablic[aey][ ]rejestracyjn\w{1,2}|n(?:umer|r\.?)[ ]rej(?:estracyjny|\.)|registreringsnummer|reg\.?-?nr|nummerskylt"
 )
 _OTHER = r"registration(?:[ _](?:number|no\.?|mark))?|reg\.?|immatriculé?e?s?|immatriculation|matrículas?|matriculad[oa]|placas?|patente"
-_NAMES = r"(?:[ _-]?(?:number|no\.?|nr\.?|num|n[º°]))?"
+_NAMES = r"(?i:[ _-]?(?:number|no\.?|nr\.?|num|n[º°]))?"
 _PLATE_JOIN = (
     r"""(?![0-9A-Za-zÀ-ɏ])["'*_\\ \t]{0,4}(?P<sign>[:=#|>.]{0,2})["'*_\\ \t]{0,4}(?:(?i:is|was|ist|lautet|est|es|è|é|to|är)[.: ]{1,2})?"""
     r"""\n?[ \t]{0,4}["'*_\\]{0,3}"""
 )
 _PLATE = (
-    rf"(?<![0-9A-Za-z])(?:(?i:{_SURE})(?i:{_NAMES})|(?P<other>(?i:{_OTHER}))){_PLATE_JOIN}"
+    rf"{_NAMES}{_PLATE_JOIN}"
     rf"(?P<value>{_FORM}|[A-Z0-9]{{5,8}}|[a-z]{{1,3}}[0-9]{{2,4}}[a-z]{{0,3}})(?![0-9A-Za-z])(?P<more>[ -][0-9A-Z])?"
 )
 
@@ -104,7 +103,7 @@ def _plate(match: Any) -> Span | None:
 
 _WORDS = ("registration", "immatricul", "matr")
 
-RECOGNIZERS: tuple[tuple[str, str, Callable[[Any], Span | None]], ...] = (
-    ("MEDICAL_RECORD", _RECORD, _record),
-    ("LICENSE_PLATE", _PLATE, _plate),
+RECOGNIZERS = (
+    Worded("MEDICAL_RECORD", rf"(?<![0-9A-Za-z])(?i:{_PATIENT})", _RECORD, _record),
+    Worded("LICENSE_PLATE", rf"(?<![0-9A-Za-z])(?:(?i:{_SURE})|(?P<other>(?i:{_OTHER})))", _PLATE, _plate),
 )
