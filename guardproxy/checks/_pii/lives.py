@@ -22,9 +22,9 @@ _YEARS = r"(?:years?|yrs?|months?|mos?|weeks?|wks?|days?)"
 _TENS = "twenty|thirty|forty|fifty|sixty|seventy|eighty|ninety"
 _ONES = "one|two|three|four|five|six|seven|eight|nine"
 _NUMBER = r"(?P<value>[0-9]{1,3})"
+_AGE_NUMBER = rf"(?<![\w.,$€£%/#-])(?P<value>[0-9]{{1,3}}|(?i:{_TENS}))"
 _AGE_AFTER = (
-    rf"(?<![\w.,$€£%/#-])(?P<value>[0-9]{{1,3}}|(?i:(?:{_TENS})(?:[ -](?:{_ONES}))?))(?i:"
-    rf"[ -]{{0,2}}{_YEARS}[ -]{{1,2}}(?:old|of[ ]age)|[ -]?(?:yo|y/o|y\.o\.?)"
+    rf"(?i:(?<![0-9])[ -](?P<ones>{_ONES}))?(?i:[ -]{{0,2}}{_YEARS}[ -]{{1,2}}(?:old|of[ ]age)|[ -]?(?:yo|y/o|y\.o\.?)"
     r"|[ ](?:jahre[ ]alt|ans[ ]révolus|jaar[ ]oud|años[ ]de[ ]edad|anni[ ]di[ ]età|anos[ ]de[ ]idade|lat[ ]życia|år[ ]gam(?:mal|la))"
     r"|[- ]?(?:jährige?[nmrs]?|jarige|letni\w{0,3}|årig\w?|åring\w?))(?!\w)"
 )
@@ -108,15 +108,17 @@ _DATE_AFTER = (
     rf"(?![0-9A-Za-z])(?i:{_PLACE})[ ]?(?:\([^()\n]{{1,20}}\))?"
     rf"""["'*_\\ ]{{0,4}}[:=|>,.]{{0,2}}["'*_\\ ]{{0,4}}\n?[ \t]{{0,4}}["'*_]{{0,2}}(?i:(?:{_ON})[ :]{{1,2}}){{0,2}}{_DATE}"""
 )
-_DATE_BEFORE = rf"(?<![0-9A-Za-z./-]){_DATE}[ ](?i:geboren|geb\.|födde?s?|nacid[oa]|nascid[oa]|nat[oa])(?![0-9A-Za-z])"
+_DATE_BEFORE = rf"(?<![0-9A-Za-z./-])(?P<value>{_DAY}[-./]{_DAY}[-./]{_YEAR})"
+_BORN_AFTER = r"[ ](?i:geboren|geb\.|födde?s?|nacid[oa]|nascid[oa]|nat[oa])(?![0-9A-Za-z])"
 
 
 def _age(match: Any) -> Span | None:
-    group = next(name for name, value in match.groupdict().items() if value)
+    group = next(name for name, value in match.groupdict().items() if value and name.startswith("value"))
     value = match[group]
     if value.isdigit() and not 0 < int(value) <= _OLDEST:
         return None
-    return Span(*match.span(group), "AGE", _LIKELY, False)
+    end = match.end("ones" if match.groupdict().get("ones") else group)
+    return Span(match.start(group), end, "AGE", _LIKELY, False)
 
 
 def _title(match: Any) -> Span | None:
@@ -137,12 +139,12 @@ def _numbers(value: str) -> list[str]:
 
 
 RECOGNIZERS = (
-    Worded("AGE", "", _AGE_AFTER, _age),
+    Worded("AGE", _AGE_NUMBER, _AGE_AFTER, _age),
     Worded("AGE", _AGE_WORDS, _AGE_BEFORE, _age),
     Worded("AGE", _SELF, _AGE_SELF, _age),
     Worded("AGE", "", _AGE_SEX, _age),
     Worded("AGE", _GREETED, _AGE_GREETED, _age),
     Worded("TITLE", rf"(?<![\w.])(?:{_TITLES})\.?", _TITLE, _title),
     Worded("DATE_OF_BIRTH", rf"(?<![0-9A-Za-z])(?i:{_BORN})", _DATE_AFTER, _birth),
-    Worded("DATE_OF_BIRTH", "", _DATE_BEFORE, _birth),
+    Worded("DATE_OF_BIRTH", _DATE_BEFORE, _BORN_AFTER, _birth),
 )
