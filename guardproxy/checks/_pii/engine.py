@@ -45,16 +45,6 @@ class Span(NamedTuple):
     proven: bool
 
 
-class Worded(NamedTuple):
-    """A recognizer whose matches begin with a word: a pattern for the word, for what is after it, and the judgement of a
-    match of both. `word`: empty, if a match begins with something else."""
-
-    entity: str
-    word: str
-    rest: str
-    judge: Callable[[Any], Span | None]
-
-
 class LateBegin(NamedTuple):
     """The beginnings of matches that are longer than their `word`. All are RE2 patterns over traces. `reach`: the longest
     match in characters. They are searched only where the word is near the end of a text, as there are many of them."""

@@ -34,7 +34,8 @@ import regex
 
 from guardproxy.checks._pii import coins, dialled, lives, logins, registers
 from guardproxy.checks._pii.cover import Cover, cover
-from guardproxy.checks._pii.engine import LateBegin, Source, Span, Spans, Worded, compile_pattern, exact
+from guardproxy.checks._pii.engine import LateBegin, Source, Span, Spans, compile_pattern, exact
+from guardproxy.checks._pii.worded import Worded, worded_sources
 from guardproxy.checks._pii.words import Words
 
 VERSION = 3
@@ -112,7 +113,6 @@ class OwnSource:
     least: float
     run: Any
     step: bool = False
-    word: Cover | None = None
     context: Sequence[str] = ()
     single: bool = True
 
@@ -122,21 +122,16 @@ class OwnSource:
 
     @property
     def begins(self) -> Sequence[str]:
-        return ((self.word or self.cover).begin,)
+        return (self.cover.begin,)
 
     @property
     def late(self) -> Sequence[LateBegin]:
-        return (LateBegin(self.word.body, self.cover.begin, self.cover.reach),) if self.word else ()
+        return ()
 
     def look(self, text: str, traced: bytes, at: int, first: int, undecided: int) -> tuple[list[Span], Spans]:
         """See `Source.look`."""
-        found: list[Span] = []
-        torn: Spans = []
-        for match in self._matches(text, traced, first, undecided):
-            if span := self.judge(match):
-                found.append(span)
-                torn.append((match.start(), span.end))  # with the words before the value, by which it is found
-        return found, torn
+        found = [span for match in self._matches(text, traced, first, undecided) if (span := self.judge(match))]
+        return found, [span[:2] for span in found]
 
     def _matches(self, text: str, traced: bytes, at: int, undecided: int) -> Iterator[Any]:
         body = compile_pattern(self.cover.body)
@@ -159,20 +154,7 @@ def own(entities: frozenset[str], words: Words, threshold: float | None, otherwi
         )
         for entity, pattern, judge in _RECOGNIZERS
         if entity in entities
-    ] + [
-        OwnSource(
-            recognizer.entity,
-            exact(pattern := recognizer.word + recognizer.rest, 0),
-            _cover(pattern),
-            recognizer.judge,
-            words,
-            least,
-            _run(pattern),
-            word=_cover(recognizer.word) if recognizer.word else None,
-        )
-        for recognizer in WORDED
-        if recognizer.entity in entities
-    ]
+    ] + worded_sources([recognizer for recognizer in WORDED if recognizer.entity in entities], words, least)
 
 
 def _run(pattern: str) -> Any:

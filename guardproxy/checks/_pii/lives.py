@@ -14,7 +14,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from guardproxy.checks._pii.engine import Span, Worded
+from guardproxy.checks._pii.engine import Span
+from guardproxy.checks._pii.worded import Worded
 
 _LIKELY = 0.6
 _OLDEST = 120
@@ -51,10 +52,9 @@ _AGE_SELF = (
     r"[ ](?i:(?:just|only|now|already|almost|about)[ ])?"
     rf"(?P<value>[1-9][0-9])(?=[ ]?(?:[.,;!?)\n]|\Z)|[ ](?i:{_GOES_ON})(?!\w))(?![.,][0-9])"
 )
+_AGE_PLACE = r"(?<![\w.$/#-])(?:(?P<value>[1-9][0-9])|[(\[](?:[MFmf](?P<value2>[1-9][0-9])|(?P<value3>[1-9][0-9])[ ]?[MFmf])|[mMfF](?P<value4>[1-9][0-9]))"
 _AGE_SEX = (
-    r"(?<![\w.$/#-])(?:(?P<value>[1-9][0-9])[ ]?/[ ]?[MFmf](?![\w/-]|\.\w)"
-    r"|[(\[](?:[MFmf](?P<value2>[1-9][0-9])|(?P<value6>[1-9][0-9])[ ]?[MFmf])[)\]]"
-    r"|[mMfF](?P<value3>[1-9][0-9])(?=[ ](?i:from|here|looking|seeking)(?!\w)))"
+    r"(?:(?<=[0-9])(?<![mMfF(\[][0-9]{2})[ ]?/[ ]?[MFmf](?![\w/-]|\.\w)|[)\]]|(?<=(?<!\w)[mMfF][0-9]{2})(?=[ ](?i:from|here|looking|seeking)(?!\w)))"
 )
 _GREETED = r"(?<![\w-])(?i:patient|pt|i['’]?m|i[ ]am|hi|hey)"
 _AGE_GREETED = (
@@ -142,7 +142,7 @@ RECOGNIZERS = (
     Worded("AGE", _AGE_NUMBER, _AGE_AFTER, _age),
     Worded("AGE", _AGE_WORDS, _AGE_BEFORE, _age),
     Worded("AGE", _SELF, _AGE_SELF, _age),
-    Worded("AGE", "", _AGE_SEX, _age),
+    Worded("AGE", _AGE_PLACE, _AGE_SEX, _age),
     Worded("AGE", _GREETED, _AGE_GREETED, _age),
     Worded("TITLE", rf"(?<![\w.])(?:{_TITLES})\.?", _TITLE, _title),
     Worded("DATE_OF_BIRTH", rf"(?<![0-9A-Za-z])(?i:{_BORN})", _DATE_AFTER, _birth),

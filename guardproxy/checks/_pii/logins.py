@@ -18,7 +18,8 @@ from typing import Any
 
 import regex
 
-from guardproxy.checks._pii.engine import Span, Worded
+from guardproxy.checks._pii.engine import Span
+from guardproxy.checks._pii.worded import Worded
 
 BEFORE = 64
 _LIKELY = 0.6

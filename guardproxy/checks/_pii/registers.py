@@ -14,7 +14,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from guardproxy.checks._pii.engine import Span, Worded
+from guardproxy.checks._pii.engine import Span
+from guardproxy.checks._pii.worded import Worded
 
 _LIKELY = 0.6
 _LEAST_DIGITS = 4
