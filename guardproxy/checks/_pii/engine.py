@@ -118,7 +118,12 @@ class Engine:
         self._late_word = "|".join(dict.fromkeys(late.word for late in self._late))
         self._late_reach = max((late.reach for late in self._late), default=0)
         late_patterns = [pattern for late in self._late for pattern in late[:2]]
-        for pattern in (self._any, self._begin, self._late_word, *late_patterns):  # here, so that the first text need not wait
+        for pattern in (
+            self._any,
+            self._begin,
+            self._late_word,
+            *late_patterns,
+        ):  # here, so that the first text need not wait
             compile_pattern(pattern)
 
     def step(self, text: str, at: int, last: bool, text_language: str = "") -> tuple[list[Span], int]:

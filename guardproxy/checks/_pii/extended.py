@@ -165,7 +165,11 @@ def _run(pattern: str) -> Any:
 @cache
 def _cover(pattern: str) -> Cover:
     return cover(
-        pattern.replace("(?<local>", "(?P<local>").replace("(?<host>", "(?P<host>").replace("(?<by>", "(?P<by>").replace("(?<after>", "(?P<after>"), 0
+        pattern.replace("(?<local>", "(?P<local>")
+        .replace("(?<host>", "(?P<host>")
+        .replace("(?<by>", "(?P<by>")
+        .replace("(?<after>", "(?P<after>"),
+        0,
     )
 
 
@@ -342,7 +346,12 @@ _RECOGNIZERS: tuple[tuple[str, str, Callable[[Any], Span | None]], ...] = (
     ("PHONE_NUMBER", dialled.AREA, dialled.area),
     ("PHONE_NUMBER", dialled.LOCAL, dialled.local),
 )
-WORDED = (Worded("US_SSN", _SSN_WORDS, _NAMED_SSN, _named_ssn), *lives.RECOGNIZERS, *registers.RECOGNIZERS, *logins.RECOGNIZERS)
+WORDED = (
+    Worded("US_SSN", _SSN_WORDS, _NAMED_SSN, _named_ssn),
+    *lives.RECOGNIZERS,
+    *registers.RECOGNIZERS,
+    *logins.RECOGNIZERS,
+)
 ENTITIES = frozenset(recognizer[0] for recognizer in (*_RECOGNIZERS, *WORDED))
 """The entities that have recognizers here, those that Presidio does not know included."""
 DEFAULTS = ("DATE_OF_BIRTH", "LICENSE_PLATE", "MEDICAL_RECORD", "PASSWORD")

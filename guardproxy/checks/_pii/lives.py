@@ -44,18 +44,14 @@ _AGE_BEFORE = (
     r"|[ ](?=[0-9]{1,3}[ ](?i:ans|años|anni|anos|lata?)(?!\w)))"
     rf"{_NUMBER}(?![\w%]|[.,:/-][0-9]|[ ]?(?i:months|days|hours|min|sec|h|ms|[km]b)(?!\w))"
 )
-_GOES_ON = (
-    "and|but|btw|now|years?|yrs?|from|so|lol|male|female|today|yesterday|tomorrow|this|last|next|in|on|with|living|who|m|f"
-)
+_GOES_ON = "and|but|btw|now|years?|yrs?|from|so|lol|male|female|today|yesterday|tomorrow|this|last|next|in|on|with|living|who|m|f"
 _SELF = r"(?<![\w-])(?i:i[ ]?['’]?m|i[ ]am|(?:s?he|who)['’]s|turn(?:s|ed|ing)?)"
 _AGE_SELF = (
     r"[ ](?i:(?:just|only|now|already|almost|about)[ ])?"
     rf"(?P<value>[1-9][0-9])(?=[ ]?(?:[.,;!?)\n]|\Z)|[ ](?i:{_GOES_ON})(?!\w))(?![.,][0-9])"
 )
 _AGE_PLACE = r"(?<![\w.$/#-])(?:(?P<value>[1-9][0-9])|[(\[](?:[MFmf](?P<value2>[1-9][0-9])|(?P<value3>[1-9][0-9])[ ]?[MFmf])|[mMfF](?P<value4>[1-9][0-9]))"
-_AGE_SEX = (
-    r"(?:(?<=[0-9])(?<![mMfF(\[][0-9]{2})[ ]?/[ ]?[MFmf](?![\w/-]|\.\w)|[)\]]|(?<=(?<!\w)[mMfF][0-9]{2})(?=[ ](?i:from|here|looking|seeking)(?!\w)))"
-)
+_AGE_SEX = r"(?:(?<=[0-9])(?<![mMfF(\[][0-9]{2})[ ]?/[ ]?[MFmf](?![\w/-]|\.\w)|[)\]]|(?<=(?<!\w)[mMfF][0-9]{2})(?=[ ](?i:from|here|looking|seeking)(?!\w)))"
 _GREETED = r"(?<![\w-])(?i:patient|pt|i['’]?m|i[ ]am|hi|hey)"
 _AGE_GREETED = (
     r"[ ,:]{1,2}(?i:is[ ]|was[ ]|a[ ])?(?:(?P<value>[1-9][0-9])[ ]?[MFmf]|[MFmf](?P<value2>[1-9][0-9]))(?!\w|\.\w)"

@@ -64,9 +64,7 @@ _VALUE = rf"(?:{_QUOTED}|{_BARE}){_AFTER}"
 _LONG = r"password|passwd|passphrase|passcode|passworte?|kennwort|mot[ _]de[ _]passe|wachtwoord|contraseña|contrasena|palavra-passe|lösenord"
 _SHORT = r"pwd|pw|pass|mdp|senha|hasł[oa]|haslo"
 _PASSWORD_WORDS = rf"(?:(?P<long>(?i:{_LONG}))|(?<![0-9A-Za-z])(?P<short>(?i:{_SHORT})))"
-_NAMED_PASSWORD = (
-    rf"(?:[ _-]?[12])?(?:{_SIGN}|(?P<prose>{_FOR}[ ](?i:{_IS}):?[ ]{{1,2}})){_VALUE}"
-)
+_NAMED_PASSWORD = rf"(?:[ _-]?[12])?(?:{_SIGN}|(?P<prose>{_FOR}[ ](?i:{_IS}):?[ ]{{1,2}})){_VALUE}"
 _GIVEN_WORDS = (
     r"(?P<prose>(?<![\w-])--pass(?:word|wd|phrase)?|(?<!\w)(?i:(?:with|use|using|mit|avec|con|com|med|met)[ ](?:the[ ])?"
     r"(?:password|passwort|kennwort|contraseña|senha|lösenord|wachtwoord)|sshpass[ ]-p|identified[ ]by(?=[ ][\"'`\\])))"
