@@ -26,7 +26,8 @@ _NUMBER = r"(?P<value>[0-9]{1,3})"
 _AGE_NUMBER = rf"(?<![\w.,$€£%/#-])(?P<value>[0-9]{{1,3}}|(?i:{_TENS}))"
 _AGE_AFTER = (
     rf"(?i:(?<![0-9])[ -](?P<ones>{_ONES}))?(?i:[ -]{{0,2}}{_YEARS}[ -]{{1,2}}(?:old|of[ ]age)|[ -]?(?:yo|y/o|y\.o\.?)"
-    r"|[ ](?:jahre[ ]alt|ans[ ]révolus|jaar[ ]oud|años[ ]de[ ]edad|anni[ ]di[ ]età|anos[ ]de[ ]idade|lat[ ]życia|år[ ]gam(?:mal|la))"
+    r"|[ ](?:jahre[ ]alt|ans[ ]révolus|jaar[ ]oud|años[ ]de[ ]edad|anni[ ]di[ ]età|anos[ ]de[ ]idade|lat[ ]życia"
+    r"|år[ ]gam(?:mal|la))"
     r"|[- ]?(?:jährige?[nmrs]?|jarige|letni\w{0,3}|årig\w?|åring\w?))(?!\w)"
 )
 _PEOPLE = (
@@ -44,14 +45,23 @@ _AGE_BEFORE = (
     r"|[ ](?=[0-9]{1,3}[ ](?i:ans|años|anni|anos|lata?)(?!\w)))"
     rf"{_NUMBER}(?![\w%]|[.,:/-][0-9]|[ ]?(?i:months|days|hours|min|sec|h|ms|[km]b)(?!\w))"
 )
-_GOES_ON = "and|but|btw|now|years?|yrs?|from|so|lol|male|female|today|yesterday|tomorrow|this|last|next|in|on|with|living|who|m|f"
+_GOES_ON = (
+    "and|but|btw|now|years?|yrs?|from|so|lol|male|female|today|yesterday|tomorrow|this|last|next|in|on|with|living"
+    "|who|m|f"
+)
 _SELF = r"(?<![\w-])(?i:i[ ]?['’]?m|i[ ]am|(?:s?he|who)['’]s|turn(?:s|ed|ing)?)"
 _AGE_SELF = (
     r"[ ](?i:(?:just|only|now|already|almost|about)[ ])?"
     rf"(?P<value>[1-9][0-9])(?=[ ]?(?:[.,;!?)\n]|\Z)|[ ](?i:{_GOES_ON})(?!\w))(?![.,][0-9])"
 )
-_AGE_PLACE = r"(?<![\w.$/#-])(?:(?P<value>[1-9][0-9])|[(\[](?:[MFmf](?P<value2>[1-9][0-9])|(?P<value3>[1-9][0-9])[ ]?[MFmf])|[mMfF](?P<value4>[1-9][0-9]))"
-_AGE_SEX = r"(?:(?<=[0-9])(?<![mMfF(\[][0-9]{2})[ ]?/[ ]?[MFmf](?![\w/-]|\.\w)|[)\]]|(?<=(?<!\w)[mMfF][0-9]{2})(?=[ ](?i:from|here|looking|seeking)(?!\w)))"
+_AGE_PLACE = (
+    r"(?<![\w.$/#-])(?:(?P<value>[1-9][0-9])|[(\[](?:[MFmf](?P<value2>[1-9][0-9])|(?P<value3>[1-9][0-9])[ ]?[MFmf])"
+    r"|[mMfF](?P<value4>[1-9][0-9]))"
+)
+_AGE_SEX = (
+    r"(?:(?<=[0-9])(?<![mMfF(\[][0-9]{2})[ ]?/[ ]?[MFmf](?![\w/-]|\.\w)|[)\]]"
+    r"|(?<=(?<!\w)[mMfF][0-9]{2})(?=[ ](?i:from|here|looking|seeking)(?!\w)))"
+)
 _GREETED = r"(?<![\w-])(?i:patient|pt|i['’]?m|i[ ]am|hi|hey)"
 _AGE_GREETED = (
     r"[ ,:]{1,2}(?i:is[ ]|was[ ]|a[ ])?(?:(?P<value>[1-9][0-9])[ ]?[MFmf]|[MFmf](?P<value2>[1-9][0-9]))(?!\w|\.\w)"
@@ -59,8 +69,10 @@ _AGE_GREETED = (
 
 
 _TITLES = (
-    r"M[rsx]|Mrs|Miss|Mister|Dr|Prof|Professor|Doctor|Sir|Madam|Lord|Lady|Rev|Reverend|Capt|Captain|Sgt|Lt|Col|Hon|Fr|Judge|Senator"
-    r"|MR|MRS|MS|DR|PROF|[Dd]r|[Pp]rof|Herrn?|Frau|Fräulein|Dipl\.-Ing|Mag|Doktor|Mme|Mlle|MM|Monsieur|Madame|Mademoiselle|Docteur|Maître"
+    r"M[rsx]|Mrs|Miss|Mister|Dr|Prof|Professor|Doctor|Sir|Madam|Lord|Lady|Rev|Reverend|Capt|Captain|Sgt|Lt|Col"
+    r"|Hon|Fr|Judge|Senator"
+    r"|MR|MRS|MS|DR|PROF|[Dd]r|[Pp]rof|Herrn?|Frau|Fräulein|Dipl\.-Ing|Mag|Doktor|Mme|Mlle|MM|Monsieur|Madame"
+    r"|Mademoiselle|Docteur|Maître"
     r"|[Dd]hr|[Mm]evr|[Mm]w|[Mm]eneer|[Mm]evrouw|[Dd]rs|Sr|Sra|Srta|Señor|Señora|Señorita|Don|Doña|Dra|Profa?"
     r"|Sig|Sig\.ra|Sig\.na|Signora?|Signorina|Dott|Dott\.ssa|Avv|Prof\.ssa|Senhora?|Dona|Dom|Exm[oa]"
     r"|Pan[ia]?|Panem|Panią|[Mm]gr|inż|Fru|Fröken|(?<!\p{Lu}\w{0,15}[ ])M\.(?=[ ])"
@@ -77,10 +89,13 @@ _NO_TITLE = frozenset(
 )  # fmt: skip
 
 _MONTHS = (
-    r"jan(?:uary|uar|vier|uari|eiro)?|enero|gennaio|gen|styczni?[aeń]?|feb(?:ruary|ruar|rero|braio|ruari)?|févr?(?:ier)?|fevereiro|fev|luty|lutego"
-    r"|mar(?:ch|s|zo|ço|ca|zec|et)?|märz|maart|mrt|apr(?:il|ile)?|avr(?:il)?|abr(?:il)?|kwie(?:tnia|cień)|ma[iyj]a?|maggio|mayo|maio"
+    r"jan(?:uary|uar|vier|uari|eiro)?|enero|gennaio|gen|styczni?[aeń]?|feb(?:ruary|ruar|rero|braio|ruari)?"
+    r"|févr?(?:ier)?|fevereiro|fev|luty|lutego"
+    r"|mar(?:ch|s|zo|ço|ca|zec|et)?|märz|maart|mrt|apr(?:il|ile)?|avr(?:il)?|abr(?:il)?|kwie(?:tnia|cień)"
+    r"|ma[iyj]a?|maggio|mayo|maio"
     r"|june?|juni|juin|giugno|junio|junho|jun|czerw(?:ca|iec)|july?|juli|juillet|luglio|julio|julho|jul|lip(?:ca|iec)"
-    r"|aug(?:ust|usti|ustus)?|août|agosto|ago|sierp(?:nia|ień)|sep(?:t|tember|tembre|tiembre)?|set(?:tembre|embro)?|wrze(?:śnia|sień)"
+    r"|aug(?:ust|usti|ustus)?|août|agosto|ago|sierp(?:nia|ień)|sep(?:t|tember|tembre|tiembre)?|set(?:tembre"
+    r"|embro)?|wrze(?:śnia|sień)"
     r"|o[ck]t(?:ober|obre|ubre|ober)?|ottobre|outubro|październik[a]?|nov(?:ember|embre|iembre|embro)?|listopada?"
     r"|de[cz](?:ember|embre|embro)?|dic(?:iembre|embre)?|déc(?:embre)?|grud(?:nia|zień)"
 )
@@ -89,17 +104,23 @@ _YEAR = r"(?:1[89]|20)[0-9]{2}"
 _DATE = (
     rf"(?P<value>{_YEAR}[-./]{_DAY}[-./]{_DAY}|{_YEAR}(?:0[1-9]|1[0-2])(?:0[1-9]|[12][0-9]|3[01])"
     rf"|{_DAY}[ ]?[-./][ ]?{_DAY}[ ]?[-./][ ]?(?:{_YEAR}|[0-9]{{2}})"
-    rf"|(?i:{_DAY}(?:st|nd|rd|th|er|º|°|\.)?[ -]{{1,2}}(?:(?:of|de|di)[ ])?(?:{_MONTHS})\.?,?(?:[ -]{{1,2}}(?:(?:of|de|di|del)[ ])?{_YEAR})?"
+    rf"|(?i:{_DAY}(?:st|nd|rd|th|er|º|°|\.)?[ -]{{1,2}}(?:(?:of|de"
+    rf"|di)[ ])?(?:{_MONTHS})\.?,?(?:[ -]{{1,2}}(?:(?:of|de|di|del)[ ])?{_YEAR})?"
     rf"|(?:{_MONTHS})\.?[ ]{_DAY}(?:st|nd|rd|th)?(?:,?[ ]{{1,2}}{_YEAR})?))(?![0-9A-Za-z]{{1,1}}(?<!T)|[-/][0-9])"
 )
 _BORN = (
-    r"born|birth[ _-]?(?:day|date)|b-?day|d\.?[ ]?o\.?[ ]?b\.?|date[ _-]?of[ _-]?birth|geb(?:oren|urts(?:datum|tag)|\.(?:[ -]?dat(?:um|\.))?)"
+    r"born|birth[ _-]?(?:day|date)|b-?day|d\.?[ ]?o\.?[ ]?b\.?|date[ _-]?of[ _-]?birth|geb(?:oren|urts(?:datum"
+    r"|tag)|\.(?:[ -]?dat(?:um|\.))?)"
     r"|née?|date[ _]de[ _]naissance|ddn|geboorte(?:datum|dag)|nacid[oa]s?|nació|fecha[ _]de[ _]nac(?:imiento|\.)|f\.?[ ]?nac\."
-    r"|nat[oa]|data[ _]di[ _]nascita|nascid[oa]|nasceu|data[ _]de[ _]nasc(?:imento|\.)|urodzon[ya]|urodził[a]?[ ]się|ur\.|data[ _]urodzenia"
+    r"|nat[oa]|data[ _]di[ _]nascita|nascid[oa]|nasceu|data[ _]de[ _]nasc(?:imento|\.)|urodzon[ya]"
+    r"|urodził[a]?[ ]się|ur\.|data[ _]urodzenia"
     r"|född|födelse(?:datum|dag)"
 )
 _ON = r"on|am|le|op|el|il|em|dnia|den|the|is|ist|war|est|es|è|é|was|to|är"
-_PLACE = r"(?:[ ](?:in|at|à|a|en|te|w|i|em|zu|near)[ ][^\W\d_]{2,20}(?:[ -][^\W\d_]{2,20}){0,2},?[ ](?:on|am|le|op|el|il|em|dnia|den))?"
+_PLACE = (
+    r"(?:[ ](?:in|at|à|a|en|te|w|i|em|zu|near)[ ][^\W\d_]{2,20}(?:[ -][^\W\d_]{2,20}){0,2},?[ ](?:on|am|le|op|el|il"
+    r"|em|dnia|den))?"
+)
 _DATE_AFTER = (
     rf"(?![0-9A-Za-z])(?i:{_PLACE})[ ]?(?:\([^()\n]{{1,20}}\))?"
     rf"""["'*_\\ ]{{0,4}}[:=|>,.]{{0,2}}["'*_\\ ]{{0,4}}\n?[ \t]{{0,4}}["'*_]{{0,2}}(?i:(?:{_ON})[ :]{{1,2}}){{0,2}}{_DATE}"""

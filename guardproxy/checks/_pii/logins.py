@@ -77,8 +77,8 @@ _PIN = (
 )
 _ADDRESS = r"(?<=[0-9A-Za-z])://"
 _OPTION = r"(?<![\w-])(?i:-u|--user)[ =]"
-_SECRET_OF_ADDRESS = r"""[^\s:@/"'<>]{0,64}:(?P<value>[^\s@"'<>]{1,64})@"""
-_SECRET_OF_OPTION = r"""["']?[\w.@+-]{1,64}:(?P<value>[^\s"'<>]{1,64})(?=[\s"']|\Z)"""
+_AFTER_ADDRESS = r"""[^\s:@/"'<>]{0,64}:(?P<value>[^\s@"'<>]{1,64})@"""
+_AFTER_OPTION = r"""["']?[\w.@+-]{1,64}:(?P<value>[^\s"'<>]{1,64})(?=[\s"']|\Z)"""
 _ACCOUNT = (
     r"user[ _-]?name|screen[ _-]?name|gamer[ _-]?tag|nick[ _-]?name|login[ _-]?name|account[ _-]?name|user[ _-]?id"
     r"|benutzer(?:name|kennung)|nutzername|nom[ _]d['’]utilisateur|identifiant|gebruikersnaam|nombre[ _]de[ _]usuario|nome[ _]utente"
@@ -103,11 +103,92 @@ _USER_OF_SHELL = r"(?:-\w[ ](?:\w{1,8}[ ])?){0,2}(?P<value>[\w.-]{1,40})@[\w\[]"
 _AT = r"(?<![^\s(\[,;:>.\"'“‘„«|])@"
 _HANDLE = r"(?P<value>[A-Za-z_]\w{1,29}(?:\.\w{1,20})?)(?![\w@(/=-]|\.\w)(?P<after>[ \t]{0,2}(?:\r?\n|\{)?)"
 _NO_HANDLE = frozenset(
-    "abstractmethod after apply author autowired bean before brief cached_property charset classmethod code computed const constructor "
-    "dataclass default deprecated description details entity example export extends final fixture font func function grok id import include "
-    "inheritdoc input internal interface keyframes layer link media method module namespace nonnull note nullable observable optional "
-    "output override overload page param params plugin private prop property protected public readonly ref remarks return returns see since "
-    "staticmethod static summary supports tailwind template test throws title todo type typedef use version viewport what".split()
+    [
+        "abstractmethod",
+        "after",
+        "apply",
+        "author",
+        "autowired",
+        "bean",
+        "before",
+        "brief",
+        "cached_property",
+        "charset",
+        "classmethod",
+        "code",
+        "computed",
+        "const",
+        "constructor",
+        "dataclass",
+        "default",
+        "deprecated",
+        "description",
+        "details",
+        "entity",
+        "example",
+        "export",
+        "extends",
+        "final",
+        "fixture",
+        "font",
+        "func",
+        "function",
+        "grok",
+        "id",
+        "import",
+        "include",
+        "inheritdoc",
+        "input",
+        "internal",
+        "interface",
+        "keyframes",
+        "layer",
+        "link",
+        "media",
+        "method",
+        "module",
+        "namespace",
+        "nonnull",
+        "note",
+        "nullable",
+        "observable",
+        "optional",
+        "output",
+        "override",
+        "overload",
+        "page",
+        "param",
+        "params",
+        "plugin",
+        "private",
+        "prop",
+        "property",
+        "protected",
+        "public",
+        "readonly",
+        "ref",
+        "remarks",
+        "return",
+        "returns",
+        "see",
+        "since",
+        "staticmethod",
+        "static",
+        "summary",
+        "supports",
+        "tailwind",
+        "template",
+        "test",
+        "throws",
+        "title",
+        "todo",
+        "type",
+        "typedef",
+        "use",
+        "version",
+        "viewport",
+        "what",
+    ]
 )
 _COMMENT = regex.compile(r"(?:\A|[\n\r])[ \t]*(?:[*/#%{;]|--)[^\n\r]{0,64}\Z|\{\Z")
 _QUOTES = ("escaped", "double", "single", "ticked", "curled")
@@ -163,7 +244,7 @@ def _user(match: Any) -> Span | None:
         if given["long"]:
             found = not is_plain or ends
         elif given["sign"]:
-            found = not is_plain or ("=" == given["sign"] and not _CODE.fullmatch(value))
+            found = not is_plain or (given["sign"] == "=" and not _CODE.fullmatch(value))
         else:
             found = any(map(str.isdigit, value))
         if found and "=" in (given["sign"] or "") and _CODE.fullmatch(value):
@@ -198,8 +279,8 @@ RECOGNIZERS = (
     Worded("PASSWORD", _PASSWORD_WORDS, _NAMED_PASSWORD, _password),
     Worded("PASSWORD", _GIVEN_WORDS, _GIVEN_PASSWORD, _password),
     Worded("PASSWORD", _PIN_WORDS, _PIN, _value_of("PASSWORD")),
-    Worded("PASSWORD", _ADDRESS, _SECRET_OF_ADDRESS, _value_of("PASSWORD")),
-    Worded("PASSWORD", _OPTION, _SECRET_OF_OPTION, _value_of("PASSWORD")),
+    Worded("PASSWORD", _ADDRESS, _AFTER_ADDRESS, _value_of("PASSWORD")),
+    Worded("PASSWORD", _OPTION, _AFTER_OPTION, _value_of("PASSWORD")),
     Worded("USERNAME", _USER_WORDS, _NAMED_USER, _user),
     Worded("USERNAME", _GIVEN_USER_WORDS, _GIVEN_USER, _value_of("USERNAME")),
     Worded("USERNAME", _ADDRESS, _USER_OF_ADDRESS, _value_of("USERNAME")),
