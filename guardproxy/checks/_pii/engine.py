@@ -58,7 +58,8 @@ class Source(Protocol):
     """A recognizer: the places of its findings, its findings, and the words that raise its scores.
 
     `bodies`, `begins`: RE2 patterns over traces, one of each for a pattern. `late`: further beginnings. `least`: the
-    score from which its findings count. `single`: a finding inside of another finding with at least its score is dropped, before context is applied.
+    score from which its findings count. `single`: a finding inside of another finding with at least its score is dropped,
+    before context is applied.
     """
 
     @property

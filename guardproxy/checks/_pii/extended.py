@@ -53,7 +53,8 @@ _CARD = (
 )
 # Digits in ones, twos or threes, always with the same signs between them.
 _SPREAD = "|".join(
-    rf"(?<![0-9])[0-9]{{{size}}}(?P<by{size}>[\W_]{{1,6}})[0-9]{{{size}}}(?:(?P=by{size})[0-9]{{{size}}}){{{-(-13 // size) - 3},{19 // size - 2}}}"
+    rf"(?<![0-9])[0-9]{{{size}}}(?P<by{size}>[\W_]{{1,6}})[0-9]{{{size}}}(?:(?P=by{size})"
+    rf"[0-9]{{{size}}}){{{-(-13 // size) - 3},{19 // size - 2}}}"
     rf"(?:(?P=by{size})[0-9]{{1,{size}}})?(?![0-9])"
     for size in (1, 2, 3)
 )

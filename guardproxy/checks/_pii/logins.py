@@ -25,11 +25,16 @@ BEFORE = 64
 _LIKELY = 0.6
 _LEAST, _LEAST_ALONE = 4, 5
 _STAND_IN = regex.compile(
-    r"(?:string|str|text|varchar|char|bytes?|int|integer|number|bool|boolean|any|none|null|nil|undefined|unknown|true|false|yes|no|on|off|object"
-    r"|void|required|optional|invalid|incorrect|wrong|missing|empty|blank|hidden|redacted|masked|encrypted|hashed|example|sample|test|todo|tbd"
-    r"|n/?a|change_?me|placeholder|value|x+|secretstr|self|this|your|my|the|a|an|not|is|are|to|of|and|or|if|for|in|with|field|input|root"
-    r"|admin|default|const|let|var|new|reset|forgotten|vergessen|taken|already|valid|unique|case|available|correct|used|failed|system"
-    r"|password|passwd|passwort|kennwort|wachtwoord|contraseña|senha|hasło|lösenord|pwd|pass|passphrase|user|username|user_?name|login|name|id"
+    r"(?:string|str|text|varchar|char|bytes?|int|integer|number|bool|boolean|any|none|null|nil|undefined|unknown"
+    r"|true|false|yes|no|on|off|object"
+    r"|void|required|optional|invalid|incorrect|wrong|missing|empty|blank|hidden|redacted|masked|encrypted|hashed"
+    r"|example|sample|test|todo|tbd"
+    r"|n/?a|change_?me|placeholder|value|x+|secretstr|self|this|your|my|the|a|an|not|is|are|to|of|and|or|if|for"
+    r"|in|with|field|input|root"
+    r"|admin|default|const|let|var|new|reset|forgotten|vergessen|taken|already|valid|unique|case|available"
+    r"|correct|used|failed|system"
+    r"|password|passwd|passwort|kennwort|wachtwoord|contraseña|senha|hasło|lösenord|pwd|pass|passphrase|user"
+    r"|username|user_?name|login|name|id"
     r"|e?mail|assistant|human|bot|model|benutzername|usuario|utilisateur)[0-9]?\W*"
     r"|[\W_]*"
     r"|your[-_ ].*|<.*|\[.*|\{\{?.*|.*[-_ ](?:here|example|placeholder)\W*|https?://.*|[/\\].*|[0-9]{1,2}[-–][0-9]{1,3}"
@@ -55,13 +60,17 @@ _SIGN = r"""(?P<sign>\\?["'`]?[)\]]?(?:\*\*|__)?[ \t]{0,4}(?:=>|:=|[:=|]|>(?=\S)
 _IS = r"is|was|lautet|ist|war|est|es|era|è|é|to|är|var"
 _FOR = r"(?:[ ](?:for|to|of|on|für|zu|pour|de|du|para|da|do|per|voor|van|till)(?:[ ][\w'’.-]{1,20}){1,4}?)?"
 _QUOTED = (
-    r"""\\"(?P<escaped>[^"\\\n]{1,64})\\"|"(?P<double>(?:[^"\\\n]|\\[^\n]){1,64})"|'(?P<single>[^'\n]{1,64})'|`(?P<ticked>[^`\n]{1,64})`"""
+    r"""\\"(?P<escaped>[^"\\\n]{1,64})\\"|"(?P<double>(?:[^"\\\n]|\\[^\n]){1,64})"|'(?P<single>[^'\n]{1,64})'"""
+    r"""|`(?P<ticked>[^`\n]{1,64})`"""
     r"""|[“„«][ ]?(?P<curled>[^“”„«»\n]{1,64})[”“»]"""
 )
 _BARE = r"""(?P<bare>[^\s"'`<>]{1,64})(?=[\s"'`<>]|\Z)"""
 _AFTER = r"(?P<after>[ \t]{0,2}(?:\r?\n|[#+%]|\Z)?)"
 _VALUE = rf"(?:{_QUOTED}|{_BARE}){_AFTER}"
-_LONG = r"password|passwd|passphrase|passcode|passworte?|kennwort|mot[ _]de[ _]passe|wachtwoord|contraseña|contrasena|palavra-passe|lösenord"
+_LONG = (
+    r"password|passwd|passphrase|passcode|passworte?|kennwort|mot[ _]de[ _]passe|wachtwoord|contraseña|contrasena"
+    r"|palavra-passe|lösenord"
+)
 _SHORT = r"pwd|pw|pass|mdp|senha|hasł[oa]|haslo"
 _PASSWORD_WORDS = rf"(?:(?P<long>(?i:{_LONG}))|(?<![0-9A-Za-z])(?P<short>(?i:{_SHORT})))"
 _NAMED_PASSWORD = rf"(?:[ _-]?[12])?(?:{_SIGN}|(?P<prose>{_FOR}[ ](?i:{_IS}):?[ ]{{1,2}})){_VALUE}"
@@ -81,7 +90,8 @@ _AFTER_ADDRESS = r"""[^\s:@/"'<>]{0,64}:(?P<value>[^\s@"'<>]{1,64})@"""
 _AFTER_OPTION = r"""["']?[\w.@+-]{1,64}:(?P<value>[^\s"'<>]{1,64})(?=[\s"']|\Z)"""
 _ACCOUNT = (
     r"user[ _-]?name|screen[ _-]?name|gamer[ _-]?tag|nick[ _-]?name|login[ _-]?name|account[ _-]?name|user[ _-]?id"
-    r"|benutzer(?:name|kennung)|nutzername|nom[ _]d['’]utilisateur|identifiant|gebruikersnaam|nombre[ _]de[ _]usuario|nome[ _]utente"
+    r"|benutzer(?:name|kennung)|nutzername|nom[ _]d['’]utilisateur|identifiant|gebruikersnaam"
+    r"|nombre[ _]de[ _]usuario|nome[ _]utente"
     r"|nome[ _]de[ _](?:usu[aá]rio|utilizador)|nazwa[ _]u[żz]ytkownika|anv[äa]ndarnamn"
 )
 _LOOSE = r"user|login|handle|nick|benutzer|utilisateur|gebruiker|usuario|usuário|utilizador|utente|użytkownik|användare"
@@ -89,8 +99,10 @@ _USER_VALUE = r"\w(?:[\w.@+-]{0,38}\w)?_{0,2}"
 _USER_WORDS = rf"(?:(?P<long>(?i:{_ACCOUNT}))|(?<![0-9A-Za-z-])(?P<short>(?i:{_LOOSE})))"
 _NAMED_USER = (
     rf"(?:{_SIGN}|(?P<prose>[ ](?i:{_IS}):?[ ]))"
-    rf"""(?:\\"(?P<escaped>{_USER_VALUE})\\"|"(?P<double>{_USER_VALUE})"|'(?P<single>{_USER_VALUE})'|`(?P<ticked>{_USER_VALUE})`"""
-    rf"""|(?P<bare>{_USER_VALUE})(?![\w@+/\\(\["'-]|[.:]\w))(?P<after>[ \t]{{0,2}}(?:[\r\n.,;|!<&]|(?:and|but|und|et|och)(?!\w)|\Z)?)"""
+    rf"""(?:\\"(?P<escaped>{_USER_VALUE})\\"|"(?P<double>{_USER_VALUE})"|'(?P<single>{_USER_VALUE})'"""
+    rf"""|`(?P<ticked>{_USER_VALUE})`"""
+    rf"""|(?P<bare>{_USER_VALUE})(?![\w@+/\\(\["'-]|[.:]\w))(?P<after>[ \t]{{0,2}}(?:[\r\n.,;|!<&]|(?:and|but|und|et"""
+    rf"""|och)(?!\w)|\Z)?)"""
 )
 _GIVEN_USER_WORDS = (
     r"(?:(?<!\w)(?i:(?:logged|log|sign|signed)[ ]in[ ]as|login[ ]as|by[ ]user)[ ]|(?<![\w-])--user(?:name)?[ =])"

@@ -21,13 +21,17 @@ _LIKELY = 0.6
 _LEAST_DIGITS = 4
 _NUMBER = r"(?:n(?:umber|um|o|r|[º°]|ummer|umero|úmero|uméro|umer)\.?|id|identifier|#)"
 _JOIN = (
-    r"""(?:(?<=#)|(?![0-9A-Za-zÀ-ɏ]))["'*_\\ \t]{0,4}[:=#|>.]{0,2}["'*_\\ \t]{0,4}(?:(?i:is|was|ist|lautet|est|es|è|é|to|är|no|nr|n)[.:º° ]{1,2})?"""
+    r"""(?:(?<=#)|(?![0-9A-Za-zÀ-ɏ]))["'*_\\ \t]{0,4}[:=#|>.]{0,2}["'*_\\ \t]{0,4}(?:(?i:is|was|ist|lautet|est|es|è"""
+    r"""|é|to|är|no|nr|n)[.:º° ]{1,2})?"""
     r"""\n?[ \t]{0,4}#?["'*_\\]{0,3}"""
 )
 _PATIENT = (
-    rf"mrn|medical[ _-]?records?[ _-]?{_NUMBER}|(?:medical|health|hospital|clinic)[ _-]?(?:record|chart|file)?[ _-]?{_NUMBER}|chart[ _-]?{_NUMBER}"
-    rf"|patient(?:['’]?s)?[ _-]?(?:{_NUMBER}|mrn|code|identification)|patienten?[ _-]?(?:nummer|nr\.?|kennung|id)|krankenakten?-?(?:nummer|nr\.?)"
-    r"|(?:n(?:uméro|°|º|o)\.?[ ](?:de[ ])?)?dossier[ ](?:médical|(?:du[ ]|de[ ])?patient)|n(?:uméro|°|º|o)\.?[ ](?:de[ ]|du[ ])?patient"
+    rf"mrn|medical[ _-]?records?[ _-]?{_NUMBER}|(?:medical|health|hospital|clinic)[ _-]?(?:record|chart"
+    rf"|file)?[ _-]?{_NUMBER}|chart[ _-]?{_NUMBER}"
+    rf"|patient(?:['’]?s)?[ _-]?(?:{_NUMBER}|mrn|code|identification)|patienten?[ _-]?(?:nummer|nr\.?|kennung|id)"
+    rf"|krankenakten?-?(?:nummer|nr\.?)"
+    r"|(?:n(?:uméro|°|º|o)\.?[ ](?:de[ ])?)?dossier[ ](?:médical|(?:du[ ]|de[ ])?patient)|n(?:uméro|°|º"
+    r"|o)\.?[ ](?:de[ ]|du[ ])?patient"
     r"|patiënt(?:en)?-?(?:nummer|nr\.?)|(?:medisch[ ])?dossier-?(?:nummer|nr\.?)"
     r"|nhc|(?:n(?:úmero|[º°.])[ ](?:de[ ])?)?historia[ ]clínica|n(?:úmero|[º°.])[ ](?:de[ ]|do[ ])?paciente"
     r"|cartella[ ]clinica|codice[ ]paziente|numero[ ]paziente"
@@ -66,14 +70,20 @@ FORMS: dict[str, tuple[str, ...]] = {
 """The forms of plates by country, the older ones too."""
 _FORM = "|".join(sorted({form for forms in FORMS.values() for form in forms}, key=lambda form: (-len(form), form)))
 _SURE = (
-    r"licen[sc]e[ _-]?plates?|number[ -]?plates?|(?<![ ])plates?(?=[ ]?:)|plate[ _-]?(?:number|no\.?|nr\.?|num)|vehicle[ ]?reg(?:istration)?s?|tag[ ]number"
+    r"licen[sc]e[ _-]?plates?|number[ -]?plates?|(?<![ ])plates?(?=[ ]?:)|plate[ _-]?(?:number|no\.?|nr\.?|num)"
+    r"|vehicle[ ]?reg(?:istration)?s?|tag[ ]number"
     r"|(?:kfz-?)?kennzeichen|nummernschild|autonummer|plaques?[ ]d['’]immatriculation|plaque|kenteken(?:plaat)?|nummerplaat"
-    r"|targat[oa]|targa|tablic[aey][ ]rejestracyjn\w{1,2}|n(?:umer|r\.?)[ ]rej(?:estracyjny|\.)|registreringsnummer|reg\.?-?nr|nummerskylt"
+    r"|targat[oa]|targa|tablic[aey][ ]rejestracyjn\w{1,2}|n(?:umer|r\.?)[ ]rej(?:estracyjny|\.)"
+    r"|registreringsnummer|reg\.?-?nr|nummerskylt"
 )
-_OTHER = r"registration(?:[ _](?:number|no\.?|mark))?|reg\.?|immatriculé?e?s?|immatriculation|matrículas?|matriculad[oa]|placas?|patente"
+_OTHER = (
+    r"registration(?:[ _](?:number|no\.?|mark))?|reg\.?|immatriculé?e?s?|immatriculation|matrículas?|matriculad[oa]"
+    r"|placas?|patente"
+)
 _NAMES = r"(?i:[ _-]?(?:number|no\.?|nr\.?|num|n[º°]))?"
 _PLATE_JOIN = (
-    r"""(?![0-9A-Za-zÀ-ɏ])["'*_\\ \t]{0,4}(?P<sign>[:=#|>.]{0,2})["'*_\\ \t]{0,4}(?:(?i:is|was|ist|lautet|est|es|è|é|to|är)[.: ]{1,2})?"""
+    r"""(?![0-9A-Za-zÀ-ɏ])["'*_\\ \t]{0,4}(?P<sign>[:=#|>.]{0,2})["'*_\\ \t]{0,4}(?:(?i:is|was|ist|lautet|est|es|è"""
+    r"""|é|to|är)[.: ]{1,2})?"""
     r"""\n?[ \t]{0,4}["'*_\\]{0,3}"""
 )
 _PLATE = (

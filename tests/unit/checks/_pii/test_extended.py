@@ -124,10 +124,13 @@ def test_a_card_is_found_in_small_groups(text: str) -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        "4, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 7", "9 4 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1", "4 1 1 1 1 1 1 1 1 1 1 1 1 1 1 2",
-        "371,449,635,398,431", "10:11:12:13:14:15:16:17",
+        "4, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 7",
+        "9 4 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1",
+        "4 1 1 1 1 1 1 1 1 1 1 1 1 1 1 2",
+        "371,449,635,398,431",
+        "10:11:12:13:14:15:16:17",
     ],
-)  # fmt: skip
+)
 def test_lists_of_digits_are_no_cards(text: str) -> None:
     assert [found for found in _found(f"see {text} there") if found[0] == "CREDIT_CARD"] == []
 
@@ -135,12 +138,21 @@ def test_lists_of_digits_are_no_cards(text: str) -> None:
 @pytest.mark.parametrize(
     ("text", "value"),
     [
-        ("x536-22-8726", "536-22-8726"), ("536-22-8726x", "536-22-8726"), ("No536-22-8726and", "536-22-8726"), ("SSN536 22 8726", "536 22 8726"),
-        ("ssn:536228726", "536228726"), ("social security number is 536228726", "536228726"), ("536\u200d22\u200d8726", "536\u200d22\u200d8726"),
-        ("536<br>22<br>8726", "536<br>22<br>8726"), ("a912-70-1234b", "912-70-1234"),
-        ("x536 22 8726", ""), ("536 22 8726m", ""), ("1536-22-8726", ""), ("536-22-87261", ""),
+        ("x536-22-8726", "536-22-8726"),
+        ("536-22-8726x", "536-22-8726"),
+        ("No536-22-8726and", "536-22-8726"),
+        ("SSN536 22 8726", "536 22 8726"),
+        ("ssn:536228726", "536228726"),
+        ("social security number is 536228726", "536228726"),
+        ("536\u200d22\u200d8726", "536\u200d22\u200d8726"),
+        ("536<br>22<br>8726", "536<br>22<br>8726"),
+        ("a912-70-1234b", "912-70-1234"),
+        ("x536 22 8726", ""),
+        ("536 22 8726m", ""),
+        ("1536-22-8726", ""),
+        ("536-22-87261", ""),
     ],
-)  # fmt: skip
+)
 def test_letters_may_touch_a_number_with_hyphens(text: str, value: str) -> None:
     check = build("pii", "pii", {"entities": ["US_SSN", "US_ITIN"], "evasions": "off"}, Resources())
     assert [text[finding.start : finding.end] for finding in whole(check, text)] == ([value] if value else [])
@@ -152,7 +164,8 @@ def test_what_presidio_does_not_know_is_found_with_extended_parity_alone() -> No
         build("pii", "pii", {"entities": ["PASSWORD"], "parity": "strict"}, Resources())
     text = "my password is hunter2, MRN 4471902, age: 34"
     labels = [finding.label for finding in whole(build("pii", "pii", {}, Resources()), text)]
-    assert "PASSWORD" in labels and "MEDICAL_RECORD" in labels and "AGE" not in labels
+    assert {"PASSWORD", "MEDICAL_RECORD"} <= set(labels)
+    assert "AGE" not in labels
     assert whole(build("pii", "pii", {"parity": "strict"}, Resources()), text) == []
 
 
