@@ -66,6 +66,8 @@ AGES = {
     "Ålder: 34": ["34"],
 }
 NO_AGES = [
+    "200 years old",
+    "age: 0",
     "I'm 34 minutes late",
     "I am 100% sure",
     "im 5 km away",
@@ -149,6 +151,7 @@ TITLES = {
     "Mr.  Smith": ["Mr."],
 }
 NO_TITLES = [
+    "MS Office files",
     "the doctor said",
     "Mr. and Mrs.",
     "eine Frau sagt",
@@ -215,6 +218,7 @@ BIRTHS = {
     "Am 12.03.1984 geboren": ["12.03.1984"],
 }
 NO_BIRTHS = [
+    "DOB 31/30/1984",
     "born in 1984",
     "a born leader on 12 people",
     "stubborn on 12 March 1984",

@@ -72,6 +72,8 @@ PASSWORDS = {
     "password:\n  hunter2": ["hunter2"],
 }
 NO_PASSWORDS = [
+    "password: swordfish and more",
+    "see password: swordfish\n",
     "password reset",
     "password: str",
     "password: string;",
@@ -146,6 +148,7 @@ NO_PASSWORDS = [
     "password: 8-20 characters",
 ]
 USERNAMES = {
+    "my login is bob42": ["bob42"],
     "username: bob42": ["bob42"],
     "Username: mikeb\n": ["mikeb"],
     "My username is mikeb.": ["mikeb"],
@@ -184,6 +187,9 @@ USERNAMES = {
     "--user=bob42": ["bob42"],
 }
 NO_USERNAMES = [
+    "username=obj.owner",
+    " * thanks @bobby",
+    "login is bob",
     "username: string",
     "username: str,",
     "username = input()",

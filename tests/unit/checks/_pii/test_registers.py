@@ -124,6 +124,7 @@ PLATES = {
     "license plate\n7ABC123": ["7ABC123"],
 }
 NO_PLATES = [
+    "immatriculation AB-123-CD 99",
     "license plate frame",
     "plate 12 in the book",
     "a plate of PASTA",
