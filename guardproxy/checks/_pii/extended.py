@@ -9,6 +9,8 @@ In: words of a language and thresholds. Out: the engine's sources. Kept: nothing
   right.
 - US_SSN, US_ITIN: three groups with the same signs between them.
 - PHONE_NUMBER: numbers that no numbering plan has, and local numbers after a word for a telephone (`dialled.py`).
+- DATE_OF_BIRTH, AGE, TITLE (`lives.py`), MEDICAL_RECORD, LICENSE_PLATE (`registers.py`), PASSWORD, USERNAME (`logins.py`):
+  entities that Presidio has no recognizer for, near their words.
 - IBAN_CODE: groups of four with any characters between them, the country's length and the right check digits; after the
   word `IBAN` any code of such a form.
 - CRYPTO: addresses of more currencies (`coins.py`).
@@ -290,7 +292,7 @@ def _card_run(match: Any) -> Span | None:
 
 
 def _named_ssn(match: Any) -> Span:
-    return Span(*match.span("value"), "US_SSN", _LIKELY, False)
+    return Span(match.start("value"), match.end("value"), "US_SSN", _LIKELY, False)
 
 
 def _itin(match: Any) -> Span | None:
@@ -353,7 +355,7 @@ WORDED = (
     *registers.RECOGNIZERS,
     *logins.RECOGNIZERS,
 )
-ENTITIES = frozenset(recognizer[0] for recognizer in (*_RECOGNIZERS, *WORDED))
+ENTITIES = frozenset((*(entity for entity, _, _ in _RECOGNIZERS), *(recognizer.entity for recognizer in WORDED)))
 """The entities that have recognizers here, those that Presidio does not know included."""
 DEFAULTS = ("DATE_OF_BIRTH", "LICENSE_PLATE", "MEDICAL_RECORD", "PASSWORD")
 """The entities unknown to Presidio that a policy without `entities` searches for as well."""

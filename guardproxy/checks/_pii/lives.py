@@ -141,14 +141,14 @@ def _age(match: Any) -> Span | None:
 def _title(match: Any) -> Span | None:
     if f"{match[0].split()[-1].rstrip('.')} {match['next']}" in _NO_TITLE:
         return None
-    return Span(*match.span(), "TITLE", _LIKELY, False)
+    return Span(match.start(), match.end(), "TITLE", _LIKELY, False)
 
 
 def _birth(match: Any) -> Span | None:
     numbers = [int(part) for part in _numbers(match["value"])]
     if len(numbers) == 3 and sorted(numbers)[0] > 12:
         return None  # without a month
-    return Span(*match.span("value"), "DATE_OF_BIRTH", _LIKELY, False)
+    return Span(match.start("value"), match.end("value"), "DATE_OF_BIRTH", _LIKELY, False)
 
 
 def _numbers(value: str) -> list[str]:

@@ -261,7 +261,7 @@ def _user(match: Any) -> Span | None:
             found = any(map(str.isdigit, value))
         if found and "=" in (given["sign"] or "") and _CODE.fullmatch(value):
             return None
-    return Span(*match.span(group), "USERNAME", _LIKELY, False) if found else None
+    return Span(match.start(group), match.end(group), "USERNAME", _LIKELY, False) if found else None
 
 
 def _handle(match: Any) -> Span | None:
@@ -273,7 +273,7 @@ def _handle(match: Any) -> Span | None:
         return None  # a decorator
     if _COMMENT.search(before):
         return None
-    return Span(*match.span("value"), "USERNAME", _LIKELY, False)
+    return Span(match.start("value"), match.end("value"), "USERNAME", _LIKELY, False)
 
 
 def _value_of(entity: str) -> Callable[[Any], Span | None]:
@@ -282,7 +282,9 @@ def _value_of(entity: str) -> Callable[[Any], Span | None]:
     def judge(match: Any) -> Span | None:
         group = next(name for name, value in match.groupdict().items() if value)
         value = match[group]
-        return None if _STAND_IN.fullmatch(value) else Span(*match.span(group), entity, _LIKELY, False)
+        return (
+            None if _STAND_IN.fullmatch(value) else Span(match.start(group), match.end(group), entity, _LIKELY, False)
+        )
 
     return judge
 

@@ -96,7 +96,7 @@ def _record(match: Any) -> Span | None:
     value = match["value"]
     if sum(map(str.isdigit, value)) < _LEAST_DIGITS:
         return None
-    return Span(*match.span("value"), "MEDICAL_RECORD", _LIKELY, False)
+    return Span(match.start("value"), match.end("value"), "MEDICAL_RECORD", _LIKELY, False)
 
 
 def _plate(match: Any) -> Span | None:
@@ -109,7 +109,7 @@ def _plate(match: Any) -> Span | None:
             return None
         if match["more"]:
             return None  # a longer number of some other kind
-    return Span(*match.span("value"), "LICENSE_PLATE", _LIKELY, False)
+    return Span(match.start("value"), match.end("value"), "LICENSE_PLATE", _LIKELY, False)
 
 
 _WORDS = ("registration", "immatricul", "matr")

@@ -12,7 +12,7 @@ from guardproxy.checks._pii.words import words
 
 
 def judge(match: Any) -> Span | None:
-    return None if match["value"] == "0" else Span(*match.span("value"), "NUMBER", 0.6, False)
+    return None if match["value"] == "0" else Span(match.start("value"), match.end("value"), "NUMBER", 0.6, False)
 
 
 ENGINE = Engine(
