@@ -11,8 +11,9 @@ Options: `rules` (only these ids), `skip` (all except these), and those of `_all
 from __future__ import annotations
 
 import math
+import re
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import cache, partial
 from importlib.resources import files
 from typing import Any
@@ -28,12 +29,18 @@ from guardproxy.checks._patterns.reach import Reach, ReachCheck, SearchRule, rul
 from guardproxy.errors import OptionError
 from guardproxy.findings import Check, Traits
 
-VERSION = 2
+VERSION = 3
 CAP = 512
 # `password=x`, `"api_key": "x"`, `secret => 'x'`, `\"token\":\"x\"` inside a JSON string, `the password is x`.
 _ASSIGN = r"""(?:\\?["']?\s{0,4}(?:=|:|=>|:=)\s{0,4}|\s{1,4}(?i:is)\s{1,4})(?:\\?["'`])?"""
 _END = r"(?:[^A-Za-z0-9]|\z)"
 _BEGIN = r"(?:\b|_)"  # to RE2 an underscore belongs to the word behind it, so `\b` alone misses `_AKIA...`
+_BREAK = r"(?:\r?\n|(?:\\r)?\\n)[ \t>|]{0,4}"
+_JOINS = re.compile(r"(?:\\r)?\\n[ \t>|]*|[\s>|]+")
+_CLASS_AT_END = re.compile(r"(\[[^\]]+\])\{(\d+)(,?)\}\)?(?:\(\?:\[\^[^\]]+\]\|\\z\))?\Z")
+_STRETCH = re.compile("[A-Za-z0-9]{12,}")
+_ONE_CASE = re.compile("[0-9a-f]{24,}|[A-Z0-9]{16,}")
+_HEXADECIMAL = re.compile("[0-9a-f]{12,}")
 _IDS = {"type": "array", "items": {"type": "string"}}
 OPTIONS: Options = {
     "rules": Option("Only these rules, by id.", _IDS, default_words="all", tighter="longer"),
@@ -86,23 +93,72 @@ def _rows() -> list[dict[str, Any]]:
 
 @cache
 def _reach(chosen: frozenset[str]) -> Reach:
-    return Reach([_rule(row) for row in _rows() if row["id"] in chosen])
+    rows = [row for row in _rows() if row["id"] in chosen]
+    return Reach([*map(_rule, rows), *(found for row in rows for found in _touched(row))])
 
 
 def _rule(row: Mapping[str, Any]) -> SearchRule:
-    pattern = row["pattern"].replace("{assign}", _ASSIGN).replace("{end}", _END)
+    pattern = _pattern(row)
     accept: Callable[[str], bool] | None = partial(_random, row["entropy"]) if "entropy" in row else None
     if pattern.startswith(r"\b"):
-        rest = pattern[2:]
-        pattern = _BEGIN + (rest if _has_group(pattern) else f"({rest})")
+        pattern = _BEGIN + _grouped(pattern)
     group = 1 if _has_group(pattern) else 0
     return rule(row["label"], pattern, cap=row.get("cap", CAP), group=group, accept=accept)
+
+
+def _pattern(row: Mapping[str, Any]) -> str:
+    return str(row["pattern"]).replace("{assign}", _ASSIGN).replace("{end}", _END)
+
+
+def _grouped(pattern: str) -> str:
+    """Returns a pattern without its `\\b`, with a group around the secret."""
+    return pattern[2:] if _has_group(pattern) else f"({pattern[2:]})"
+
+
+def _touched(row: Mapping[str, Any]) -> Iterator[SearchRule]:
+    """Returns the rules for a key that a letter or digit touches, and for one that goes on in the next line.
+
+    What is found that way must look random: `task-` also ends with `sk-`, and the next line is often another text.
+    """
+    pattern, cap = _pattern(row), row.get("cap", CAP)
+    if not pattern.startswith(r"\b") or "://" in pattern:
+        return
+    yield rule(row["label"], f"[A-Za-z0-9]{_grouped(pattern)}", cap=cap, group=1, accept=_is_mixed)
+    end = _CLASS_AT_END.search(pattern)
+    head = pattern[2 : end.start()] if end else ""
+    head = head[1:] if head.startswith("(") and not head.startswith("(?") else head
+    if end and head.count("(") == head.count(")"):
+        letters = end[1]
+        whole = re.compile(f"{head}{letters}{{{end[2]},}}")
+        joined = f"{_BEGIN}({head}{letters}+(?:{_BREAK}{letters.replace('=', '')}{{4,}}){{1,4}})(?:[\\s\"'`,;)]|\\z)"
+        yield rule(row["label"], joined, cap=cap, group=1, accept=partial(_is_wrapped, whole))
 
 
 def _has_group(pattern: str) -> bool:
     return any(
         pattern[at] == "(" and pattern[at + 1] != "?" and pattern[at - 1] != "\\" for at in range(1, len(pattern) - 1)
     )
+
+
+def _is_mixed(value: str) -> bool:
+    """Whether a value has a stretch of small letters, capital letters and digits, or a longer one of capital letters and
+    digits or of hexadecimal digits."""
+    runs = _ONE_CASE.findall(value)
+    return any(any(map(str.isdigit, run)) for run in runs) or any(map(_has_all_kinds, _STRETCH.findall(value)))
+
+
+def _has_all_kinds(text: str) -> bool:
+    return any(map(str.isdigit, text)) and text.lower() != text != text.upper()
+
+
+def _is_wrapped(whole: re.Pattern[str], value: str) -> bool:
+    """Whether the lines of a value are one key. The first line may be a whole key by itself."""
+    first, *others = _JOINS.split(value)
+    if not whole.fullmatch("".join((first, *others))):
+        return False
+    is_whole = whole.fullmatch(first) is not None
+    is_random = all(_has_all_kinds(line) or _HEXADECIMAL.fullmatch(line) for line in others)
+    return is_random or (not is_whole and any(map(str.isdigit, "".join(others))))
 
 
 def _random(bits: float, value: str) -> bool:

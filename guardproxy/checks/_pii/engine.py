@@ -45,17 +45,29 @@ class Span(NamedTuple):
     proven: bool
 
 
+class LateBegin(NamedTuple):
+    """The beginnings of matches that are longer than their `word`. All are RE2 patterns over traces. `reach`: the longest
+    match in characters. They are searched only where the word is near the end of a text, as there are many of them."""
+
+    word: str
+    begin: str
+    reach: int
+
+
 class Source(Protocol):
     """A recognizer: the places of its findings, its findings, and the words that raise its scores.
 
-    `bodies`, `begins`: RE2 patterns over traces, one of each for a pattern. `least`: the score from which its findings
-    count. `single`: a finding inside of another finding with at least its score is dropped, before context is applied.
+    `bodies`, `begins`: RE2 patterns over traces, one of each for a pattern. `late`: further beginnings. `least`: the
+    score from which its findings count. `single`: a finding inside of another finding with at least its score is dropped,
+    before context is applied.
     """
 
     @property
     def bodies(self) -> Sequence[str]: ...
     @property
     def begins(self) -> Sequence[str]: ...
+    @property
+    def late(self) -> Sequence[LateBegin]: ...
     @property
     def context(self) -> Sequence[str]: ...
     @property
@@ -100,7 +112,19 @@ class Engine:
         begins = [begin for source in sources for begin in source.begins if begin]
         self._any = "|".join(dict.fromkeys(bodies))
         self._begin = f"(?:{'|'.join(dict.fromkeys(begins))})\\z"
-        for pattern in (self._any, self._begin):  # here, so that the first text need not wait
+        self._late = tuple(
+            late._replace(begin=f"(?:{late.begin})\\z")
+            for late in dict.fromkeys(late for source in sources for late in source.late)
+        )
+        self._late_word = "|".join(dict.fromkeys(late.word for late in self._late))
+        self._late_reach = max((late.reach for late in self._late), default=0)
+        late_patterns = [pattern for late in self._late for pattern in late[:2]]
+        for pattern in (
+            self._any,
+            self._begin,
+            self._late_word,
+            *late_patterns,
+        ):  # here, so that the first text need not wait
             compile_pattern(pattern)
 
     def step(self, text: str, at: int, last: bool, text_language: str = "") -> tuple[list[Span], int]:
@@ -110,6 +134,8 @@ class Engine:
         undecided = len(text)
         if not last and (open_at := compile_pattern(self._begin).search(traced, at)):
             undecided = open_at.start()
+        if self._late and not last:
+            undecided = self._late_open(traced, at, undecided)
         first = compile_pattern(self._any).search(traced, at)
         if first is None:
             return [], undecided
@@ -132,6 +158,18 @@ class Engine:
                     final.append(span._replace(score=score))
         settled = untorn(whole_spans, settled)
         return sorted(without_contained([span for span in final if span.end <= settled])), settled
+
+    def _late_open(self, traced: bytes, at: int, undecided: int) -> int:
+        """Returns the first place where a match with its word before the end is open, or `undecided`."""
+        if not compile_pattern(self._late_word).search(traced, max(at, len(traced) - self._late_reach)):
+            return undecided
+        for late in self._late:
+            low = max(at, len(traced) - late.reach)
+            if not (word := compile_pattern(late.word).search(traced, low)) or word.start() >= undecided:
+                continue
+            if open_at := compile_pattern(late.begin).search(traced, word.start()):
+                undecided = min(undecided, open_at.start())
+        return undecided
 
     def _score(
         self, text: str, source: Source, span: Span, last: bool, around: dict[str, Surroundings]
@@ -250,6 +288,10 @@ class PatternSource:
     def begins(self) -> list[str]:
         return [pattern.cover.begin for pattern in self.patterns]
 
+    @property
+    def late(self) -> Sequence[LateBegin]:
+        return ()
+
     def look(self, text: str, traced: bytes, at: int, first: int, undecided: int) -> tuple[list[Span], Spans]:
         found: list[Span] = []
         taken: Spans = []
@@ -284,6 +326,10 @@ class PhoneSource:
     @property
     def begins(self) -> list[str]:
         return [self.phones.begin]
+
+    @property
+    def late(self) -> Sequence[LateBegin]:
+        return ()
 
     def look(self, text: str, traced: bytes, at: int, first: int, undecided: int) -> tuple[list[Span], Spans]:
         body = compile_pattern(self.phones.body)

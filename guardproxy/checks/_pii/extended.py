@@ -11,6 +11,8 @@ In: words of a language and thresholds. Out: the engine's sources. Kept: nothing
 - PHONE_NUMBER: numbers that no numbering plan has, local numbers beside a word for a telephone, and numbers with letters
   (`dialled.py`).
 - US_BANK_NUMBER, BANK_ACCOUNT: numbers of accounts and of banks beside their words (`accounts.py`).
+- DATE_OF_BIRTH, AGE, TITLE (`lives.py`), MEDICAL_RECORD, LICENSE_PLATE (`registers.py`), PASSWORD, USERNAME (`logins.py`):
+  entities that Presidio has no recognizer for, near their words.
 - IBAN_CODE: groups of four with any characters between them, the country's length and the right check digits; after the
   word `IBAN` any code of such a form, in lower case too.
 - CRYPTO: addresses of more currencies (`coins.py`).
@@ -34,22 +36,32 @@ from typing import Any
 
 import regex
 
-from guardproxy.checks._pii import accounts, coins, dialled
+from guardproxy.checks._pii import accounts, coins, dialled, lives, logins, registers
 from guardproxy.checks._pii.cover import Cover, cover
-from guardproxy.checks._pii.engine import Source, Span, Spans, compile_pattern, exact
+from guardproxy.checks._pii.engine import LateBegin, Source, Span, Spans, compile_pattern, exact
+from guardproxy.checks._pii.worded import Worded, worded_sources
 from guardproxy.checks._pii.words import Words
 from guardproxy.concurrency import stop_point
 
 VERSION = 3
 SEPARATOR = r"[\W_]{1,16}"
+# The same for cards and social security numbers: joiners of no width belong to words, and markup has letters.
+_APART = r"(?:[\W_\u200c\u200d]|(?<=<|</)(?i:b|i|u|p|em|br|td|tr|th|li|div|span|code|mark|strong)(?=[ ]?/?>)){1,24}"
 _HOST = r"(?:[^\W_](?:[^\W_]|-){0,62}(?:\.[^\W_](?:[^\W_]|-){0,62}){0,8}|\[(?:IPv6:)?[0-9A-Fa-f:.]{2,45}\])"
 # The replacement for an address where a schema demands one: a client that sends it back means an address unknown here.
 _STAND_IN_HOST = "redacted.example"
 _STAND_IN = regex.compile("[bcdfghjkmnpqrtvz]{12}")
 _EMAIL = rf"""(?<local>[\w.+%'-]{{1,64}})"?@(?<host>{_HOST})"""
 _CARD = (
-    rf"(?<![0-9])(?:[0-9]{{4,15}}{SEPARATOR}[0-9]{{4,15}}(?:{SEPARATOR}[0-9]{{1,15}}){{0,3}}"
-    rf"|[0-9]{{12,18}}{SEPARATOR}[0-9]{{1,3}})(?![0-9])"
+    rf"(?<![0-9])(?:[0-9]{{4,15}}{_APART}[0-9]{{4,15}}(?:{_APART}[0-9]{{1,15}}){{0,3}}"
+    rf"|[0-9]{{12,18}}{_APART}[0-9]{{1,3}})(?![0-9])"
+)
+# Digits in ones, twos or threes, always with the same signs between them.
+_SPREAD = "|".join(
+    rf"(?<![0-9])[0-9]{{{size}}}(?P<by{size}>[\W_]{{1,6}})[0-9]{{{size}}}(?:(?P=by{size})"
+    rf"[0-9]{{{size}}}){{{-(-13 // size) - 3},{19 // size - 2}}}"
+    rf"(?:(?P=by{size})[0-9]{{1,{size}}})?(?![0-9])"
+    for size in (1, 2, 3)
 )
 _FLOAT = r"(?<![\w.])[0-9]{1,15}\.[0-9]{1,18}(?:[eE]\+?[0-9]{1,2})?(?![\w])"
 _CARD_RUN = r"(?<![0-9])[0-9]{13,19}(?![0-9])"  # the checksum proves it, so letters may touch it
@@ -58,8 +70,10 @@ _IP = rf"(?<![0-9A-Za-z.]){_OCTET}(?:\.{_OCTET}){{3}}(?![0-9A-Za-z]|\.[0-9])"
 _MAC = (
     r"(?<![0-9A-Za-z:-])[0-9A-Fa-f]{2}(?:(?::[0-9A-Fa-f]{2}){5}|(?:-[0-9A-Fa-f]{2}){5})(?![0-9A-Za-z]|[:-][0-9A-Fa-f])"
 )
-_ITIN = r"(?<![0-9A-Za-z])9[0-9]{2}(?<by>[\W_]{1,6})[5-9][0-9](?:[\W_]{1,6})[0-9]{4}(?![0-9A-Za-z])"
-_SSN = r"(?<![0-9A-Za-z])[0-9]{3}(?<by>[\W_]{1,6})[0-9]{2}(?:[\W_]{1,6})[0-9]{4}(?![0-9A-Za-z])"
+_ITIN = r"(?<![0-9])9[0-9]{2}(?<by>[\W_]{1,6})[5-9][0-9](?:[\W_]{1,6})[0-9]{4}(?![0-9])(?<after>[A-Za-z])?"
+_SSN = rf"(?<![0-9])[0-9]{{3}}(?<by>{_APART})[0-9]{{2}}(?:{_APART})[0-9]{{4}}(?![0-9])(?<after>[A-Za-z])?"
+_SSN_WORDS = r"(?<![A-Za-z])(?i:ssn|social[ -]security(?:[ ](?:number|no\.?|nr\.?))?)"
+_NAMED_SSN = r"""[\s:=#"']{0,6}(?i:is[ ])?(?P<value>[0-9]{3}[ .-]?[0-9]{2}[ .-]?[0-9]{4})(?![0-9])"""
 _IBAN = (
     rf"(?<![0-9A-Za-z])[A-Z]{{2}}[0-9]{{2}}(?:{SEPARATOR}[A-Z0-9]{{4}}){{2,7}}"
     rf"(?:{SEPARATOR}[A-Z0-9]{{1,4}})?(?![0-9A-Za-z])"
@@ -93,9 +107,6 @@ _IBAN_SIZES = {
 }  # fmt: skip
 _SIZES = {country: size for size, countries in _IBAN_SIZES.items() for country in countries.split()}
 
-ENTITIES = frozenset(("BANK_ACCOUNT",))
-"""The entities that only a recognizer here finds. They are part of the defaults."""
-
 
 @dataclass(frozen=True, slots=True)
 class OwnSource:
@@ -124,6 +135,10 @@ class OwnSource:
     @property
     def begins(self) -> Sequence[str]:
         return (self.cover.begin,)
+
+    @property
+    def late(self) -> Sequence[LateBegin]:
+        return ()
 
     def look(self, text: str, traced: bytes, at: int, first: int, undecided: int) -> tuple[list[Span], Spans]:
         """See `Source.look`."""
@@ -168,7 +183,7 @@ def own(entities: frozenset[str], words: Words, threshold: float | None, otherwi
             once=entity in ("PHONE_NUMBER", "BANK_ACCOUNT"),
         )
         for entity, pattern, judge in rows
-    ]
+    ] + worded_sources([recognizer for recognizer in WORDED if recognizer.entity in entities], words, least)
 
 
 def _run(pattern: str) -> Any:
@@ -179,7 +194,11 @@ def _run(pattern: str) -> Any:
 @cache
 def _cover(pattern: str) -> Cover:
     return cover(
-        pattern.replace("(?<local>", "(?P<local>").replace("(?<host>", "(?P<host>").replace("(?<by>", "(?P<by>"), 0
+        pattern.replace("(?<local>", "(?P<local>")
+        .replace("(?<host>", "(?P<host>")
+        .replace("(?<by>", "(?P<by>")
+        .replace("(?<after>", "(?P<after>"),
+        0,
     )
 
 
@@ -226,6 +245,19 @@ def _card(match: Any) -> Span | None:
     return None
 
 
+def _spread(match: Any) -> Span | None:
+    """Judges digits in small groups. They are all digits of their list: a part of a longer list is no card."""
+    low, high = match.span()
+    by = next(sign for sign in match.groups() if sign is not None)
+    text = match.string
+    if text.endswith(by, 0, low) and text[low - len(by) - 1 : low - len(by)].isdigit():
+        return None
+    digits = "".join(filter(str.isdigit, match[0]))
+    if by in (",", ".") and len(_GROUP.match(match[0])[0]) == 3:
+        return None  # a large number
+    return Span(low, high, "CREDIT_CARD", _LIKELY, False) if is_card(digits) else None
+
+
 def _float(match: Any) -> Span | None:
     mantissa, _, exponent = match[0].lower().partition("e")
     whole, _, part = mantissa.partition(".")
@@ -264,9 +296,17 @@ def luhn(digits: str) -> bool:
     return (odd + sum(sum(divmod(2 * int(digit), 10)) for digit in digits[-2::-2])) % 10 == 0
 
 
+def _touches(match: Any) -> bool:
+    """Whether a letter is beside a number whose groups are not joined by hyphens: it may be anything then."""
+    before = match.string[max(0, match.start() - 1) : match.start()]
+    return match["by"] != "-" and bool(match["after"] or (before.isascii() and before.isalpha()))
+
+
 def _ssn(match: Any) -> Span | None:
-    low, high = match.span()
-    text, by = match[0], match["by"]
+    low, high = match.start(), match.end() - len(match["after"] or "")
+    text, by = match.string[low:high], match["by"]
+    if _touches(match):
+        return None
     area, group, serial = text[:3], text[3 + len(by) : 5 + len(by)], text[-4:]
     if text[5 + len(by) : -4] != by or area in ("000", "666") or area[0] == "9" or group == "00" or serial == "0000":
         return None
@@ -277,9 +317,15 @@ def _card_run(match: Any) -> Span | None:
     return Span(match.start(), match.end(), "CREDIT_CARD", _CERTAIN, True) if is_card(match[0]) else None
 
 
+def _named_ssn(match: Any) -> Span:
+    return Span(match.start("value"), match.end("value"), "US_SSN", _LIKELY, False)
+
+
 def _itin(match: Any) -> Span | None:
-    text, by = match[0], match["by"]
-    return Span(match.start(), match.end(), "US_ITIN", _GUESS, False) if text[5 + len(by) : -4] == by else None
+    low, high = match.start(), match.end() - len(match["after"] or "")
+    if _touches(match) or match.string[low + 5 + len(match["by"]) : high - 4] != match["by"]:
+        return None
+    return Span(low, high, "US_ITIN", _GUESS, False)
 
 
 def _ip(match: Any) -> Span:
@@ -323,6 +369,7 @@ def _named_iban(match: Any) -> Span | None:
 _RECOGNIZERS: tuple[tuple[str, str, Callable[[Any], Span | None]], ...] = (
     ("EMAIL_ADDRESS", _EMAIL, _email),
     ("CREDIT_CARD", _CARD, _card),
+    ("CREDIT_CARD", _SPREAD, _spread),
     ("CREDIT_CARD", _FLOAT, _float),
     ("CREDIT_CARD", _CARD_RUN, _card_run),
     ("US_SSN", _SSN, _ssn),
@@ -347,3 +394,13 @@ _ACCOUNTS = {
     frozenset(("US_BANK_NUMBER",)): accounts.us_account,
     _BANKS: accounts.labelled_account,
 }
+WORDED = (
+    Worded("US_SSN", _SSN_WORDS, _NAMED_SSN, _named_ssn),
+    *lives.RECOGNIZERS,
+    *registers.RECOGNIZERS,
+    *logins.RECOGNIZERS,
+)
+ENTITIES = frozenset((*(entity for entity, _, _ in _RECOGNIZERS), *(recognizer.entity for recognizer in WORDED)))
+"""The entities that have recognizers here, those that Presidio does not know included."""
+DEFAULTS = ("BANK_ACCOUNT", "DATE_OF_BIRTH", "LICENSE_PLATE", "MEDICAL_RECORD", "PASSWORD")
+"""The entities unknown to Presidio that a policy without `entities` searches for as well."""

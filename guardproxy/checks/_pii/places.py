@@ -46,7 +46,7 @@ from guardproxy.checks._pii.address_forms import (
     ZIP,
 )
 from guardproxy.checks._pii.cover import Cover, cover
-from guardproxy.checks._pii.engine import Source, Span, Spans, compile_pattern, exact
+from guardproxy.checks._pii.engine import LateBegin, Source, Span, Spans, compile_pattern, exact
 from guardproxy.checks._pii.words import Words
 from guardproxy.concurrency import stop_point
 
@@ -249,6 +249,10 @@ class PlaceSource:
     @property
     def begins(self) -> Sequence[str]:
         return (self.cover.begin,)
+
+    @property
+    def late(self) -> Sequence[LateBegin]:
+        return ()
 
     def look(self, text: str, traced: bytes, at: int, first: int, undecided: int) -> tuple[list[Span], Spans]:
         """See `Source.look`."""

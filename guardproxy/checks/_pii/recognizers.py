@@ -28,7 +28,7 @@ DEFAULTS = (
     "EMAIL_ADDRESS", "PHONE_NUMBER", "CREDIT_CARD", "US_SSN", "IBAN_CODE", "IP_ADDRESS", "CRYPTO", "US_PASSPORT",
     "US_ITIN", "US_BANK_NUMBER", "UK_NHS", "MEDICAL_LICENSE", "MAC_ADDRESS",
 )  # fmt: skip
-MODEL_ENTITIES = ("PERSON", "LOCATION", "NRP", "ORGANIZATION", "AGE", "ID", "FACILITY", "PROFESSION", "USERNAME")
+MODEL_ENTITIES = ("PERSON", "LOCATION", "NRP", "ORGANIZATION", "ID", "FACILITY", "PROFESSION")
 _TIMEOUT_S = 1.0  # for one search with a user's pattern; after that the check fails
 # Presidio and spaCy import these if they are installed, torch alone for 290 MB of memory and five seconds. They use them only
 # if one of `_USERS` is installed: pipelines and recognizers that run on torch.

@@ -15,12 +15,10 @@ from guardproxy.checks._contract import Resources
 from guardproxy.checks._evasions.unfolding import EVASIONS
 from guardproxy.checks._foreign import hint
 from guardproxy.checks._options import SCORE, Option, Options, options_digest, with_defaults
+from guardproxy.checks._pii import extended
 from guardproxy.checks._pii.cover import UncoveredError
 from guardproxy.checks._pii.custom import CustomRecognizers
 from guardproxy.checks._pii.engine import Engine, Source
-from guardproxy.checks._pii.extended import ENTITIES as OWN_ENTITIES
-from guardproxy.checks._pii.extended import VERSION as EXTENDED
-from guardproxy.checks._pii.extended import own
 from guardproxy.checks._pii.language import LANGUAGES, detector
 from guardproxy.checks._pii.names import Names
 from guardproxy.checks._pii.places import ENTITY as PLACE
@@ -53,7 +51,7 @@ OPTIONS: Options = {
         _NAMES,
         default_words="see below",
         tighter="longer",
-        words=lambda: [*NAMED, *sorted({*recognizers(), *OWN_ENTITIES}), *classes()],
+        words=lambda: [*NAMED, *sorted({*recognizers(), *extended.ENTITIES}), *classes()],
     ),
     "recognizers": Option(
         "Your own recognizers: a file in Presidio's format, `package.module:Class`, or a list of both.",
@@ -107,30 +105,28 @@ def setup(options: Mapping[str, Any], resources: Resources) -> Setup:
         raise OptionError("threshold", "`threshold` must be a number from 0 to 1")
     languages, how = _languages(values["language"])
     custom = CustomRecognizers(_entries(options), resources.read, resources.code)
-    chosen = _entities(options)
-    names = _names(options, chosen, threshold, resources)
-    structured = [entity for entity in chosen if entity not in NAMED and entity not in OWN_ENTITIES]
-    own_sources: list[Source] = []
-    seeing_all: list[tuple[str, list[Any]]] = []
-    entities: dict[str, list[str]] = {}
-    by_default = not chosen and "recognizers" not in options
     parity = values["parity"]
     if parity not in PARITY:
         raise OptionError("parity", f"`parity` must be one of {', '.join(PARITY)}")
-    known_entities = set(OWN_ENTITIES if by_default and parity == "extended" else OWN_ENTITIES.intersection(chosen))
-    if known_entities and parity != "extended":
-        raise OptionError("entities", f"only `parity: extended` finds {', '.join(sorted(known_entities))}")
+    chosen = _entities(options, parity)
+    names = _names(options, chosen, threshold, resources)
+    structured = [entity for entity in chosen if entity not in NAMED]
+    own_sources: list[Source] = []
+    seeing_all: list[tuple[str, list[Any]]] = []
+    entities: dict[str, list[str]] = {}
+    known_entities: set[str] = set()
     has_places = parity == "extended" and names is not None and PLACE in names.labels
-    numbers = {"PHONE_NUMBER", *OWN_ENTITIES}
-    labels = {*(names.labels if names else ()), *known_entities}
+    numbers = {"PHONE_NUMBER", "BANK_ACCOUNT"}
+    labels = set(names.labels if names else ())
     for language in languages:
         cut = _words(language)
         brought = custom.build(language)
-        entities[language] = defaults(language) if by_default else structured
+        entities[language] = structured if chosen or "recognizers" in options else defaults(language)
         replaced = {type(recognizer) for recognizer in brought}
         by_id = {
             id(recognizer): recognizer
             for name in entities[language]
+            if name in recognizers() or name in classes()
             for recognizer in recognizers_for(name, language)
             if type(recognizer) not in replaced
         }
@@ -146,8 +142,11 @@ def setup(options: Mapping[str, Any], resources: Resources) -> Setup:
         seeing_all.append((language, all_of_it))
         known_entities.update(entity for recognizer in by_id.values() for entity in recognizer.supported_entities)
     if parity == "extended":
+        added = {*(structured if chosen or "recognizers" in options else extended.DEFAULTS)} & extended.ENTITIES
+        labels |= added
+        known_entities |= added
         any_words = replace(_words(languages[0]), language="")
-        own_sources += own(frozenset(known_entities), any_words, threshold, THRESHOLD)
+        own_sources += extended.own(frozenset(known_entities), any_words, threshold, THRESHOLD)
         if has_places:
             own_sources += place_sources(any_words, threshold, THRESHOLD)
     if not own_sources and not names and not any(by_id for _, by_id in seeing_all):
@@ -155,7 +154,7 @@ def setup(options: Mapping[str, Any], resources: Resources) -> Setup:
     engine = Engine(own_sources, boost(), _detector(languages) if how == "auto" else None)
     plain = {"entities": entities, "threshold": threshold, "languages": languages, "how": how, "parity": parity}
     if parity == "extended":
-        plain |= {"extended": EXTENDED, "own": sorted(OWN_ENTITIES.intersection(known_entities))}
+        plain["extended"] = extended.VERSION
     more = (names.tagger.digest, str(sorted(names.labels.items()))) if names else ()
     digest = options_digest("pii", VERSION, plain, versions(how == "auto"), custom.digest, *more)
     by_header = tuple(languages) if how == "header" else ()
@@ -234,8 +233,8 @@ def _entries(options: Mapping[str, Any]) -> list[str]:
     return entries
 
 
-def _entities(options: Mapping[str, Any]) -> list[str]:
-    known = recognizers()
+def _entities(options: Mapping[str, Any], parity: str) -> list[str]:
+    known = {*recognizers(), *(extended.ENTITIES if parity == "extended" else ())}
     if "entities" not in options:
         return []
     value = options["entities"]
@@ -243,15 +242,15 @@ def _entities(options: Mapping[str, Any]) -> list[str]:
         raise OptionError("entities", "`entities` must be a list of entity names")
     all_known = ", ".join(sorted(known))
     for at, entity in enumerate(value):
-        if entity in NAMED or entity in OWN_ENTITIES:
+        if entity in NAMED:
             continue
-        if entity in MODEL_ENTITIES:
+        if entity not in known and entity in extended.ENTITIES:
+            raise OptionError("entities", f"only `parity: extended` finds `{entity}`", at)
+        if entity not in known and entity in MODEL_ENTITIES:
             raise OptionError("entities", f"no model here finds `{entity}`; available names: {', '.join(NAMED)}")
         if entity not in known and entity not in classes():
             near = (
-                hint(entity, [*known, *NAMED, *OWN_ENTITIES], "entity")
-                or hint(entity.upper(), [*known])
-                or hint(entity, [*classes()])
+                hint(entity, [*known, *NAMED], "entity") or hint(entity.upper(), [*known]) or hint(entity, [*classes()])
             )
             raise OptionError("entities", f"unknown entity `{entity}`{near or f'; known entities: {all_known}'}", at)
     return sorted(set(value))

@@ -26,6 +26,54 @@ def test_every_rule_has_a_sample_and_a_name_of_its_own() -> None:
     assert len(set(rule_ids())) == len(rule_ids()) >= 25
 
 
+# Keys that their first characters tell apart, so that a letter may touch them.
+TOLD = [row_id for row_id, row in ROWS.items() if row["pattern"].startswith(r"\b") and "://" not in row["pattern"]]
+
+
+def _covered(text: str) -> str:
+    return "".join(found for _, found in _found(text))
+
+
+@pytest.mark.parametrize("rule", TOLD)
+@pytest.mark.parametrize("before", ["x", "key", "7", "my_", "API_KEY"])
+def test_a_letter_may_touch_a_key(rule: str, before: str) -> None:
+    secret = made_up(2)[rule][1]
+    assert secret in _covered(f"see {before}{secret} now"), before
+    if before == "x":
+        assert_every_split(CHECK, f"see {before}{secret} now")
+
+
+@pytest.mark.parametrize("rule", ["aws-access-key-id", "twilio", "databricks", "mailchimp"])
+def test_a_letter_may_follow_a_key_of_fixed_length(rule: str) -> None:
+    secret = made_up(2)[rule][1]
+    assert secret in _covered(f"see {secret}x now")
+
+
+@pytest.mark.parametrize("width", [64, 76])
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\n> ", "\\n"])
+@pytest.mark.parametrize(
+    "rule", ["anthropic", "openai", "openrouter", "xai", "pypi", "atlassian", "github-fine-grained"]
+)
+def test_a_key_goes_on_in_the_next_line(rule: str, width: int, end: str) -> None:
+    for before in ("key=", "token: "):
+        line = before + made_up(3)[rule][1]
+        parts = [line[at : at + width] for at in range(0, len(line), width)]
+        text = end.join(parts) + "\nMODE=fast"
+        assert text[len(before) :].startswith(_covered(text)), "in one piece"
+        assert len(_covered(text)) >= len(end.join(parts)) - len(before) - 4 or len(parts[-1]) < 5
+    if (rule, width, end) == ("pypi", 64, "\n"):
+        assert_every_split(CHECK, text)
+
+
+def test_the_next_line_is_another_text() -> None:
+    key = made_up(3)["anthropic"][1]
+    for after in ("hunter2", "and more", "version2", "PORT=8080", "deadbeef"):
+        assert _covered(f"{key}\n{after}\n") == key
+    half = key[:20]
+    assert _covered(f"{half}\nplain words\n") == ""
+    assert _covered(f"{half}\nABCDEFGHIJKL\n") == ""
+
+
 @pytest.mark.parametrize("rule", rule_ids())
 @pytest.mark.parametrize("seed", [1, 2, 3])
 def test_a_rule_finds_its_secret(rule: str, seed: int) -> None:
@@ -73,6 +121,7 @@ def test_nothing_of_a_secret_leaves_before_it_is_known() -> None:
         "http://example.com:8080/a@b and mailto:someone@example.com, ratio 3:4@5",
         "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----",
         "bearer of bad news, Bearer token-based-authentication-scheme",
+        "task-2024-q3-planning-meeting-notes-v12 and risk-assessment-of-project-12-in-berlin-2025",
         "uuid 123e4567-e89b-12d3-a456-426614174000",
     ],
 )

@@ -113,6 +113,69 @@ def test_a_card_is_found_whatever_parts_its_groups(text: str) -> None:
     assert_every_split(_check("extended"), f"no. 5512 {text} 12/27")
 
 
+SPREAD = [sign.join("4111111111111111") for sign in (" ", "-", ",", ", ", "\n", "** **", "*", "_", " | ", '","')]
+SPREAD += [
+    "41 11 11 11 11 11 11 11",
+    "411-111-111-111-111-1",
+    "4111<br>1111<br>1111<br>1111",
+    "<b>4111</b> <b>1111</b> <b>1111</b> <b>1111",
+]
+
+
+@pytest.mark.parametrize("text", SPREAD)
+def test_a_card_is_found_in_small_groups(text: str) -> None:
+    assert _found(f"pay with {text} now") == [("CREDIT_CARD", text.removeprefix("<b>"))]
+    assert_every_split(_check("extended"), f"pay with {text} now")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "4, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 7",
+        "9 4 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1",
+        "4 1 1 1 1 1 1 1 1 1 1 1 1 1 1 2",
+        "371,449,635,398,431",
+        "10:11:12:13:14:15:16:17",
+    ],
+)
+def test_lists_of_digits_are_no_cards(text: str) -> None:
+    assert [found for found in _found(f"see {text} there") if found[0] == "CREDIT_CARD"] == []
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("x536-22-8726", "536-22-8726"),
+        ("536-22-8726x", "536-22-8726"),
+        ("No536-22-8726and", "536-22-8726"),
+        ("SSN536 22 8726", "536 22 8726"),
+        ("ssn:536228726", "536228726"),
+        ("social security number is 536228726", "536228726"),
+        ("536\u200d22\u200d8726", "536\u200d22\u200d8726"),
+        ("536<br>22<br>8726", "536<br>22<br>8726"),
+        ("a912-70-1234b", "912-70-1234"),
+        ("x536 22 8726", ""),
+        ("536 22 8726m", ""),
+        ("1536-22-8726", ""),
+        ("536-22-87261", ""),
+    ],
+)
+def test_letters_may_touch_a_number_with_hyphens(text: str, value: str) -> None:
+    check = build("pii", "pii", {"entities": ["US_SSN", "US_ITIN"], "evasions": "off"}, Resources())
+    assert [text[finding.start : finding.end] for finding in whole(check, text)] == ([value] if value else [])
+    assert_every_split(check, text)
+
+
+def test_what_presidio_does_not_know_is_found_with_extended_parity_alone() -> None:
+    with pytest.raises(OptionError, match="only `parity: extended` finds `PASSWORD`"):
+        build("pii", "pii", {"entities": ["PASSWORD"], "parity": "strict"}, Resources())
+    text = "my password is hunter2, MRN 4471902, age: 34"
+    labels = [finding.label for finding in whole(build("pii", "pii", {}, Resources()), text)]
+    assert {"PASSWORD", "MEDICAL_RECORD"} <= set(labels)
+    assert "AGE" not in labels
+    assert whole(build("pii", "pii", {"parity": "strict"}, Resources()), text) == []
+
+
 @pytest.mark.parametrize("text", OTHERS)
 def test_other_numbers_with_odd_signs(text: str) -> None:
     assert _found(f"it is {text}, he says") == [(OTHERS[text], text)]

@@ -1,0 +1,40 @@
+"""The page of personal data by country: it is what the code gives, its examples are found, and its misses are not."""
+
+from __future__ import annotations
+
+import pytest
+
+from guardproxy.checks._pii import extended
+from guardproxy.testing import whole
+from tests.kit import entities_page
+from tests.kit.entities_page import EXAMPLES, MISSES, PAGE, check, entities, example, page
+
+
+def test_the_page_is_what_the_code_gives() -> None:
+    assert PAGE.read_text("utf-8") == page(), "run `python -m tests.kit.entities_page`"
+
+
+def test_every_example_belongs_to_an_entity_and_is_found() -> None:
+    assert set(EXAMPLES) == set(entities())
+    assert all(example(entity).text for entity in entities())
+
+
+@pytest.mark.parametrize("entity", MISSES)
+def test_a_known_miss_is_not_found(entity: str) -> None:
+    """A miss that is mended leaves the page."""
+    for text, why in MISSES[entity]:
+        assert whole(check(entity), text.replace("{", "").replace("}", "")) == [], why
+
+
+def test_an_entity_without_an_example_fails_with_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(extended, "ENTITIES", frozenset({*extended.ENTITIES, "SHOE_SIZE"}))
+    with pytest.raises(LookupError, match=r"`SHOE_SIZE` has no example: add one"):
+        page()
+
+
+def test_an_example_that_is_not_found_fails_with_its_text(monkeypatch: pytest.MonkeyPatch) -> None:
+    example.cache_clear()
+    for given in ("12", "my {12}"):
+        monkeypatch.setitem(entities_page.EXAMPLES, "MAC_ADDRESS", given)
+        with pytest.raises(LookupError, match="the example of `MAC_ADDRESS` is not found"):
+            example("MAC_ADDRESS")
