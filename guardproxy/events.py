@@ -57,7 +57,8 @@ class Text(msgspec.Struct, frozen=True):
     is never sent: the frame holds it in parts or not at all. `altered`: the frame holds another text and must be
     rewritten with this text. `shape`: the demands of a schema of the request. `fixed`: the place allows no edited
     text, so an edit becomes a stop. `unmapped`: the format does not know the place. `parts`: the text is a row of
-    short numbers at these places. `encode`: encodes an edited text for the frame.
+    short numbers at these places. `encode`: encodes an edited text for the frame. `run`: names the parts of the frame that are
+    read as one text; empty if the text stands alone. All texts of a run are complete and of the same kind.
     """
 
     channel: Channel
@@ -75,6 +76,7 @@ class Text(msgspec.Struct, frozen=True):
     unmapped: bool = False
     parts: tuple[Path, ...] = ()
     encode: Callable[[str], str] | None = None
+    run: str = ""
 
 
 class Opaque(msgspec.Struct, frozen=True):

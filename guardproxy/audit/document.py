@@ -85,6 +85,10 @@ class RecordedText(RecordLeaf, frozen=True, kw_only=True):
     shape: Annotated[
         tuple[str, tuple[Any, ...]] | None, Meta(description="The part of the request's schema for this text.")
     ] = None
+    run: Annotated[
+        str,
+        Meta(description="The `path` of the first part, if the parts were read as one text. Findings may span parts."),
+    ] = ""
 
     def document(self) -> dict[str, Any]:
         """Returns the JSON object of the text."""

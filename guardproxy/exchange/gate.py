@@ -24,6 +24,7 @@ import msgspec
 from guardproxy.checks import Check
 from guardproxy.errors import ErrorCode
 from guardproxy.events import End, Event, Fault, Frame, Opaque, Path, Text
+from guardproxy.exchange.joining import Joint
 from guardproxy.exchange.lanes import CHECK_ERROR, Lane, TextPlace, is_raw, no_facts
 from guardproxy.findings import Channel, Facts, Finding, Scan, Window
 from guardproxy.redaction import RESTORE
@@ -32,10 +33,11 @@ __all__ = ["CHECK_ERROR", "Gate", "Job", "Lane", "Piece", "QueuedFrame"]
 
 
 class Job(msgspec.Struct, frozen=True):
-    """A window for a check."""
+    """A window for a check. `joins`: the text is that of several parts, each of which has a window of its own."""
 
     check: Check
     window: Window
+    joins: bool = False
 
 
 class Piece(msgspec.Struct, frozen=True):
@@ -63,11 +65,14 @@ class QueuedFrame(msgspec.Struct, eq=False):
 
     frame: Frame
     pieces: list[Piece] = msgspec.field(default_factory=list)
+    joints: list[Joint] = msgspec.field(default_factory=list)
     opaque: tuple[Path, ...] = ()
     media: tuple[str, ...] = ()  # the kind of each opaque place
 
     def ready(self) -> bool:
-        return all(piece.end <= piece.lane.progress.settled and piece.lane.is_quotable for piece in self.pieces)
+        return all([joint.is_merged for joint in self.joints]) and all(
+            piece.end <= piece.lane.progress.settled and piece.lane.is_quotable for piece in self.pieces
+        )
 
     def texts(self, until: tuple[Piece, int] | None = None) -> tuple[list[tuple[Text, str]], bool]:
         """The texts to send in place of the frame's own, and whether a text differs. `until`: the offset of a piece at which
@@ -92,11 +97,13 @@ class QueuedFrame(msgspec.Struct, eq=False):
 
 class LaneTable(msgspec.Struct):
     """The lanes of a gate by their channels. `every`: all lanes, in the order in which they began; `open`: those whose text
-    goes on; `last`: the last lane of each channel."""
+    goes on; `last`: the last lane of each channel; `joints`: parts that are read as one text, by their lanes and by the lane of
+    the joined text."""
 
     every: list[Lane] = msgspec.field(default_factory=list)
     open: dict[Channel, Lane] = msgspec.field(default_factory=dict)
     last: dict[Channel, Lane] = msgspec.field(default_factory=dict)
+    joints: dict[Lane, Joint] = msgspec.field(default_factory=dict)
     _by_path: dict[str, Lane] = msgspec.field(default_factory=dict)
 
     def add(self, lane: Lane) -> None:
@@ -138,12 +145,16 @@ class Gate(msgspec.Struct):
     _in_flight: list[tuple[Lane, list[tuple[int, Window]]]] = msgspec.field(default_factory=list)
 
     def push(self, events: Sequence[Event]) -> None:
+        runs: dict[tuple[int, str], tuple[QueuedFrame, list[Lane]]] = {}
         for event in events:
             if self.fault:
                 return
             match event:
                 case Text():
                     self._push_text(event)
+                    if event.run and not self.fault:
+                        run = runs.setdefault((id(event.frame), event.run), (self._entry(event.frame), []))
+                        run[1].append(self.lanes.last[event.channel])
                 case Opaque():
                     entry = self._entry(event.frame)
                     entry.opaque += event.uninspected
@@ -154,6 +165,25 @@ class Gate(msgspec.Struct):
                         self._active[lane] = None
                 case _:
                     self.fault = event
+        for entry, lanes in runs.values():
+            self._join(entry, [lane for lane in lanes if not lane.progress.held])
+
+    def _join(self, entry: QueuedFrame, parts: Sequence[Lane]) -> None:
+        """Reads the complete texts of parts as one text, too. A check that looks for a form reads each part alone."""
+        if len(parts) < 2:
+            return
+        first = parts[0]
+        checks = tuple([check for check in first.progress.checks if not check.traits.needs_form])
+        lane = Lane(first.channel, checks, encoded=False)
+        lane.progress.parallel = first.progress.parallel
+        joint = Joint(lane, is_merged=not checks)
+        for part in parts:
+            joint.add(part)
+            self.lanes.joints[part] = joint
+        lane.text.ended = True
+        self.lanes.joints[lane] = joint
+        self._active[lane] = None
+        entry.joints.append(joint)
 
     def _entry(self, frame: Frame) -> QueuedFrame:
         if not self._queue or self._queue[-1].frame is not frame:
@@ -215,7 +245,9 @@ class Gate(msgspec.Struct):
         for lane in self._active:
             if windows := lane.windows(facts_for, all_text=all_text):
                 self._in_flight.append((lane, windows))
-                jobs += [Job(lane.progress.checks[number], window) for number, window in windows]
+                joint = self.lanes.joints.get(lane)
+                joins = joint is not None and joint.lane is lane
+                jobs += [Job(lane.progress.checks[number], window, joins) for number, window in windows]
             if lane.progress.is_patient:
                 self._patient[lane] = None
             else:
@@ -224,16 +256,25 @@ class Gate(msgspec.Struct):
         return jobs
 
     def learn(self, scans: Sequence[Scan]) -> Iterator[tuple[Lane, list[Finding]]]:
-        """Takes the scans of the last `jobs`, in order; yields the newly settled findings of each lane."""
+        """Takes the scans of the last `jobs`, in order; yields the newly settled findings of each lane. Those of parts that are
+        read as one text come with the lane of that text, once all are settled; the parts get its edits when the caller asks for
+        the next lane."""
         at = 0
+        joints: dict[Joint, None] = {}
         flight, self._in_flight = self._in_flight, []
         for lane, windows in flight:
             findings = lane.learn(windows, scans[at : at + len(windows)])
             at += len(windows)
             if quote := lane.to_quote():
                 self._active[quote] = None
-            if findings:
+            if joint := self.lanes.joints.get(lane):
+                joints[joint] = None
+            elif findings:
                 yield lane, findings
+        for joint in joints:
+            if joint.is_settled:
+                yield joint.lane, joint.merge()
+                joint.hand_out()
 
     def release(self) -> Iterator[QueuedFrame]:
         """Yields the frames that may leave, in order. The caller must render a frame before it asks for the next."""

@@ -16,6 +16,7 @@ from guardproxy.checks import Check
 from guardproxy.decisions import Retry, Stop
 from guardproxy.exchange.gate import Gate, Job
 from guardproxy.exchange.guard import Guard
+from guardproxy.exchange.joining import Joint
 from guardproxy.exchange.lanes import CHECK_ERROR, Lane
 from guardproxy.findings import Finding, Scan, Window
 from guardproxy.wire.json import view
@@ -26,7 +27,7 @@ class Judging(msgspec.Struct):
 
     guard: Guard
     jobs: tuple[Job, ...] = ()
-    _lanes: list[Lane] = msgspec.field(default_factory=list)
+    _lanes: list[Lane | Joint] = msgspec.field(default_factory=list)
 
     def begin(self, gate: Gate) -> None:
         """Takes the texts of the request."""
@@ -37,6 +38,10 @@ class Judging(msgspec.Struct):
             for check in lane.progress.parallel:
                 jobs.append(Job(check, self._window(gate, lane, check)))
                 self._lanes.append(lane)
+        for joint in dict.fromkeys(gate.lanes.joints.values()):
+            for check in joint.lane.progress.parallel:
+                jobs.append(Job(check, self._window(gate, joint.lane, check), joins=True))
+                self._lanes.append(joint)
         self.jobs = tuple(jobs)
 
     def _window(self, gate: Gate, lane: Lane, check: Check) -> Window:
@@ -48,11 +53,15 @@ class Judging(msgspec.Struct):
     def learn(self, scans: Sequence[Scan]) -> Stop | Retry | None:
         """Takes the scans; returns the decision of the most severe rule that stops the exchange, if any."""
         tally, seen = self.guard.tally, []
-        for lane, job, scan in zip(self._lanes, self.jobs, scans, strict=True):
+        for read, job, scan in zip(self._lanes, self.jobs, scans, strict=True):
             findings = scan.findings
             if scan.error:
                 findings = (Finding(0, len(job.window.text), job.check.name, CHECK_ERROR, 1.0),)
-            lane.progress.add(findings, lane.text)
-            seen += [tally.see(lane.channel, finding) for finding in findings]
+            shares = read.shares(findings) if isinstance(read, Joint) else {read: findings}
+            for lane, its in shares.items():
+                known = set(lane.progress.findings)  # a part has findings of its own text
+                new = [finding for finding in its if finding not in known]
+                lane.progress.add(new, lane.text)
+                seen += [tally.see(lane.channel, finding) for finding in new]
         self.jobs = ()
         return tally.most_severe(decision for decision in seen if decision)

@@ -41,6 +41,7 @@ from guardproxy.decisions import UNPLANNED
 from guardproxy.errors import DownstreamError
 from guardproxy.exchange.duties import recorded_answers, recorded_refusals
 from guardproxy.exchange.gate import QueuedFrame
+from guardproxy.exchange.joining import Joint
 from guardproxy.exchange.lanes import Lane
 from guardproxy.exchange.masked import Masks
 from guardproxy.exchange.notes import Attempt, Notes, Side, is_unmapped
@@ -357,7 +358,8 @@ class Writer(msgspec.Struct, frozen=True):
         return RecordedError(code=failure.code, message=failure.message, cause=failure.cause) if failure else None
 
     def _texts(self, side: Side) -> tuple[RecordedText, ...]:
-        return tuple([self._text(lane) for lane in side.gate.lanes.every])
+        joints = side.gate.lanes.joints
+        return tuple([self._text(lane, joints.get(lane)) for lane in side.gate.lanes.every])
 
     def _uninspected(self, side: Side) -> tuple[str, ...]:
         return tuple(self.masks.path(path) for path in side.uninspected) if side.read else _EVERYTHING
@@ -366,7 +368,7 @@ class Writer(msgspec.Struct, frozen=True):
         lanes = [lane for lane in side.gate.lanes.every if is_unmapped(lane)]
         return tuple(sorted({self.masks.path(lane.channel.path) for lane in lanes})) if lanes else ()
 
-    def _text(self, lane: Lane) -> RecordedText:
+    def _text(self, lane: Lane, joint: Joint | None) -> RecordedText:
         shown = self.masks.masked(lane)
         shape = None
         if lane.shape and shown.text is not None:
@@ -390,6 +392,7 @@ class Writer(msgspec.Struct, frozen=True):
             fixed=lane.place.fixed,
             judged=lane.judged or bool(lane.quotation.fault_end and not lane.text.ended),
             shape=shape,
+            run=self.masks.path(joint.lane.channel.path) if joint else "",
         )
 
     def _finding(self, finding: Finding, span: tuple[int, int]) -> RecordedFinding:

@@ -62,6 +62,8 @@ class Memory:
         window, check = job.window, job.check
         first = check.traits.partner_of  # the record has a partner's findings under its check
         same = self._digests.get(check.name) == (first or check.digest)
+        if same and job.joins:
+            return settle_all(window, ())  # the record has these findings in the parts
         if same and window.facts.form and window.channel.direction == "request":
             return settle_all(window, ())  # the schema of a request that was sent
         if same and (recorded := self.findings(window, check.name)) is not None:

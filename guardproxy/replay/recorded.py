@@ -151,7 +151,8 @@ class RecordedUpstream:
             at[number] += len(part)
             key, shape = text.path.endswith("#key"), self.shapes.shape_at(*(text.shape or ("", ())))
             flags = (text.encoded, key, text.number)
-            yield Text(channel, part, frame, (), *flags, shape=shape, fixed=text.fixed, unmapped=text.unmapped)
+            more = {"fixed": text.fixed, "unmapped": text.unmapped, "run": text.run}
+            yield Text(channel, part, frame, (), *flags, shape=shape, **more)
             if at[number] == len(shown) and not text.open:
                 yield End(channel)
 

@@ -22,7 +22,7 @@ from operator import itemgetter
 from typing import Any, Literal
 
 from guardproxy.events import Path
-from guardproxy.wire.json import JsonFault, TreeLeaf, read, read_string, text
+from guardproxy.wire.json import JsonFault, TreeLeaf, part_text, read, read_string, text
 from guardproxy.wire.json.numbers import part_of
 from guardproxy.wire.opaque import NOT_KEPT
 from guardproxy.wire.protocol_words import is_padding
@@ -202,7 +202,8 @@ def _values(written: str, name: str | int, quote: str) -> Iterator[int]:
 
 def _is_text(leaf: TreeLeaf) -> bool:
     """Whether the map of a format says that a place is text, or JSON in a string, whatever its value is."""
-    return (leaf.leaf.how == "json" or leaf.leaf is text(leaf.leaf.kind)) and not (
+    how, kind = leaf.leaf, leaf.leaf.kind
+    return (how.how == "json" or how is text(kind) or how is part_text(kind)) and not (
         leaf.key or leaf.number or leaf.encode
     )
 

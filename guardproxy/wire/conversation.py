@@ -7,7 +7,7 @@ from functools import cache
 from typing import Any
 
 from guardproxy.findings import Kind
-from guardproxy.wire.json import OTHERS, TOKEN_IDS, UNMAPPED, Map, MapLeaf, conversation, text, unknown
+from guardproxy.wire.json import OTHERS, TOKEN_IDS, UNMAPPED, Map, MapLeaf, conversation, part_text, text, unknown
 
 Part = Callable[[Kind, MapLeaf], Map]
 """Returns the map of a part of a content. In: the kind of its text, and the map of fields and parts of unknown types."""
@@ -22,7 +22,7 @@ def content(part: Part, kind: Kind, others: MapLeaf = UNMAPPED) -> Map:
         if any(isinstance(item, dict) for item in value):
             return [part(kind, others)]
         numbers = any(not isinstance(item, str) and item is not None for item in value)
-        return TOKEN_IDS if numbers else unknown(kind)
+        return TOKEN_IDS if numbers else part_text(kind, unmapped=True)
 
     return choose
 

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from guardproxy.errors import ErrorCode
 from guardproxy.events import Count, End, Event, Fault, Frame, Opaque, Path, Text
@@ -51,11 +51,12 @@ def shapeless(tree: Any, leaf: TreeLeaf) -> Shape | None:
 def events_of(
     leaves: Iterable[TreeLeaf], whole: Frame, direction: Direction, shape_of: ShapeOf = shapeless
 ) -> list[Event]:
-    """Returns the events of a complete JSON tree. Each leaf is a channel of its own. `shape_of(tree, leaf)`: the demand of
-    the request's schema on the leaf."""
+    """Returns the events of a complete JSON tree. Each leaf is a channel of its own; the texts of parts that belong together
+    have a run. `shape_of(tree, leaf)`: the demand of the request's schema on the leaf."""
     events: list[Event] = []
     opaque: list[Path] = []
     media: list[str] = []
+    parts: list[tuple[int, TreeLeaf]] = []  # with the places of their texts in `events`
     for leaf in leaves:
         if leaf.leaf.how in _OPAQUE:
             opaque.append(leaf.path)
@@ -63,11 +64,38 @@ def events_of(
             continue
         channel = Channel(direction, leaf.leaf.kind, dotted(leaf.path) + _suffix(leaf))
         shape = None if leaf.parts else shape_of(whole.tree, leaf)
+        if leaf.leaf.joins:
+            parts.append((len(events), leaf))
         events.append(text_of(channel, leaf, whole, shape))
         events.append(End(channel))  # at once, as two places may have the same name (`a.b` can be a key, or two keys)
+    if len(parts) > 1:
+        _join(events, parts)
     if not events or opaque:
         events.append(Opaque(whole, tuple(opaque), tuple(media)))
     return events
+
+
+def _join(events: list[Event], parts: Iterable[tuple[int, TreeLeaf]]) -> None:
+    """Names the runs of parts in their events."""
+    runs: dict[str, list[int]] = {}
+    for place, leaf in parts:
+        runs.setdefault(_run_of(leaf), []).append(place)
+    runs.pop("", None)
+    for run, places in runs.items():
+        for place in places if len(places) > 1 else ():
+            event = events[place]
+            if isinstance(event, Text):
+                events[place] = structs.replace(event, run=run)
+
+
+def _run_of(leaf: TreeLeaf) -> str:
+    """The name of the run that the text of a part belongs to: the list with its parts, and the field and kind of its text. An
+    item of the list that is a string is a text, too. Empty if the text stands alone."""
+    at = max((number for number, step in enumerate(leaf.path) if isinstance(step, int)), default=0)
+    if not at or leaf.key or leaf.number or leaf.encode or leaf.leaf.how != "text":
+        return ""
+    field = leaf.path[at + 1 :] or ("text",)
+    return f"{dotted(leaf.path[:at])}[*].{dotted(field)} {leaf.leaf.kind}"
 
 
 def _suffix(leaf: TreeLeaf) -> str:

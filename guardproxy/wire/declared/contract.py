@@ -22,10 +22,21 @@ from guardproxy.wire.contract import (
     unchanged,
 )
 from guardproxy.wire.declared.declaration import BY_ROLE, DeclaredFormat, Texts
-from guardproxy.wire.declared.pointers import EACH, ROLES, LeafOf, Pointer, PointerError, by_role, map_of, put
+from guardproxy.wire.declared.pointers import (
+    EACH,
+    ROLES,
+    LeafOf,
+    Pointer,
+    PointerError,
+    by_role,
+    by_role_in_parts,
+    is_of_part,
+    map_of,
+    put,
+)
 from guardproxy.wire.framing import Framing, ndjson, sse
 from guardproxy.wire.headers import FormatHeaders
-from guardproxy.wire.json import NAME, STRUCTURE, Map, MapLeaf, text, write
+from guardproxy.wire.json import NAME, STRUCTURE, Map, MapLeaf, part_text, text, write
 from guardproxy.wire.openai import DONE
 from guardproxy.wire.self_hosted import DENIED
 from guardproxy.wire.statements import EVERY_SERVER
@@ -59,7 +70,7 @@ def maps_of(declaration: DeclaredFormat) -> Maps:
     """Returns the maps. Raises `PointerError` if two pointers contradict each other."""
     request, answer, stream = declaration.request, declaration.answer, declaration.stream
     switches = [request.stream] if request.stream else []
-    asked = [*_texts(request.texts, json=False), *_words([*request.structure, *switches])]
+    asked = [*_texts(request.texts), *_words([*request.structure, *switches])]
     if request.model:
         asked.append((request.model, NAME))
     asked += [((name,), text("unmapped")) for name in _denied(declaration)]  # known, so that a policy can name them
@@ -68,13 +79,15 @@ def maps_of(declaration: DeclaredFormat) -> Maps:
     ends = [stream.end] if stream.end else []
 
     def reply(json: bool) -> Map:
-        return map_of(_once([*_texts(answer.texts, json=json), *_words([*answer.structure, *counts]), *error]))
+        return map_of(
+            _once([*_texts(answer.texts, json=json, answers=True), *_words([*answer.structure, *counts]), *error])
+        )
 
     def frame(json: bool) -> Map:
         if not declaration.has_streams:
             return reply(json)
         words = [*stream.structure, *ends, *(place for place in counts if place not in stream.structure)]
-        return map_of(_once([*_texts(stream.texts, json=json), *_words(words), *error]))
+        return map_of(_once([*_texts(stream.texts, json=json, answers=True), *_words(words), *error]))
 
     return Maps(map_of(_once(asked), request.role), reply(False), reply(True), frame(False), frame(True))
 
@@ -92,14 +105,20 @@ def _once(leaves: Iterable[tuple[Pointer, MapLeaf | LeafOf]]) -> Mapping[Pointer
     return out
 
 
-def _texts(texts: Texts, *, json: bool) -> Leaves:
-    def leaf(kind: str) -> MapLeaf | LeafOf:
-        if kind == BY_ROLE:
-            return by_role
-        known: Any = kind
-        return MapLeaf("json", known) if json and kind == "assistant" else text(known)
+def _texts(texts: Texts, *, json: bool = False, answers: bool = False) -> Leaves:
+    """The leaves of texts. `answers`: whether they are texts of answers, and not of a request; `json`: whether an answer is
+    JSON."""
 
-    return [(pointer, leaf(kind)) for pointer, kind in texts]
+    def leaf(pointer: Pointer, kind: str) -> MapLeaf | LeafOf:
+        joins = is_of_part(pointer, stands_alone=answers or kind == BY_ROLE)
+        if kind == BY_ROLE:
+            return by_role_in_parts if joins else by_role
+        known: Any = kind
+        if json and kind == "assistant":
+            return MapLeaf("json", known)
+        return part_text(known) if joins else text(known)
+
+    return [(pointer, leaf(pointer, kind)) for pointer, kind in texts]
 
 
 def _words(pointers: Iterable[Pointer]) -> Leaves:

@@ -6,12 +6,13 @@ In: `/messages/*/content`. Out: a tuple of steps, maps for the walk over a tree,
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from functools import cache
+from dataclasses import replace
+from functools import cache, partial
 from typing import Any, Literal
 
 from guardproxy.events import Path
 from guardproxy.findings import Kind
-from guardproxy.wire.json import OTHERS, STRUCTURE, Map, MapLeaf, text, unknown
+from guardproxy.wire.json import OTHERS, STRUCTURE, Map, MapLeaf, part_text, text, unknown
 
 EACH: Literal["*"] = "*"
 """The step to every item of a list."""
@@ -83,6 +84,8 @@ def _inner(leaves: Mapping[Pointer, MapLeaf | LeafOf], depth: int, role: str, ki
     items = below[EACH]
     if kind is None and any(callable(leaf) for leaf in items.values()):
         return [_message(items, depth + 1, role)]
+    if kind is None and any(isinstance(leaf, MapLeaf) and leaf.joins for leaf in items.values()):
+        return [_item(items, depth + 1, role)]
     return [_child(items, depth + 1, role, kind)]
 
 
@@ -121,14 +124,37 @@ def _message(items: Mapping[Pointer, MapLeaf | LeafOf], depth: int, role: str) -
     return choose
 
 
+def _item(items: Mapping[Pointer, MapLeaf | LeafOf], depth: int, role: str) -> Map:
+    """Returns the map of an item of the first list: a message if it has a role, otherwise a part."""
+    alone = {
+        pointer: replace(leaf, joins=False) if isinstance(leaf, MapLeaf) and pointer.count(EACH) == 1 else leaf
+        for pointer, leaf in items.items()
+    }
+    message, part = _child(alone, depth, role, None), _child(items, depth, role, None)
+    return lambda value: message if isinstance(value, dict) and role in value else part
+
+
 def _strange(leaf: MapLeaf | LeafOf) -> MapLeaf | LeafOf:
     """The leaf of a message of an unknown role: its texts count as the user's, and as unmapped."""
-    return leaf if isinstance(leaf, MapLeaf) else unknown
+    if isinstance(leaf, MapLeaf):
+        return leaf
+    return partial(part_text, unmapped=True) if leaf is by_role_in_parts else unknown
 
 
 def by_role(kind: Kind) -> MapLeaf:
     """The leaf of a text whose kind the role of its message decides."""
     return text(kind)
+
+
+def by_role_in_parts(kind: Kind) -> MapLeaf:
+    """The same for the texts of the parts of a message."""
+    return part_text(kind)
+
+
+def is_of_part(pointer: Pointer, *, stands_alone: bool) -> bool:
+    """Whether the texts at a pointer are those of the parts of a message: the last list on the way is that of the parts.
+    `stands_alone`: whether the items of the first list are messages or answers. A single list of texts has no parts."""
+    return pointer.count(EACH) > (stands_alone or pointer[-1] == EACH)
 
 
 def moved(path: Path, old: Pointer, new: Pointer) -> Path | None:

@@ -45,6 +45,8 @@ class MapLeaf:
     `unmapped`: the format does not know the place, whatever the kind. `fixed`: an edit would break the protocol. `url_safe`:
     an opaque place that takes base64 in the alphabet of URLs as well.
 
+    `joins`: the text is a part: the texts at this place of all items of a list are one text to a model or client.
+
     `names`: what a value here names, however it is read (`named.py`): a `model` that may answer; a `router`, by which the
     provider chooses the model; a stored `answer` or conversation; a stored `item` of one. `echo`: it names nothing, but holds
     token data of an answer that a client sends back; it is removed from the request (`requests.py`).
@@ -57,6 +59,7 @@ class MapLeaf:
     unmapped: bool = False
     fixed: bool = False
     url_safe: bool = False
+    joins: bool = False
     names: Named = ""
 
 
@@ -105,6 +108,7 @@ _TOKEN_FIELDS = frozenset(
         "content",
     )
 )
+# Kinds of texts that are data and not said to a model.
 _NO_TOKENS: frozenset[Kind] = frozenset(("tool_arguments", "tool_definition", "metadata", "error"))
 
 
@@ -124,6 +128,12 @@ class TreeLeaf(Struct, frozen=True):
 @cache
 def text(kind: Kind) -> MapLeaf:
     return MapLeaf("text", kind)
+
+
+@cache
+def part_text(kind: Kind, *, unmapped: bool = False) -> MapLeaf:
+    """Returns the map of the text of a part. `unmapped`: whether the format does not know such parts."""
+    return MapLeaf("text", kind, unmapped=unmapped, joins=True)
 
 
 @cache
@@ -272,19 +282,22 @@ def _below(value: Any, leaf: MapLeaf, path: Path, out: list[TreeLeaf | None], ro
     elif isinstance(value, str):
         if leaf.how == "text":
             if value:
-                row.see(value, leaf, path)
+                row.end() if leaf.joins else row.see(value, leaf, path)
                 out.append(TreeLeaf(path, value, leaf))
         else:
             row.end()
             _string(value, leaf, path, out, row.words)
     elif isinstance(value, dict):
         leaf = _inside(leaf)
-        takes_tokens = leaf.kind not in _NO_TOKENS
+        is_said = leaf.kind not in _NO_TOKENS
+        is_part = is_said and bool(path) and type(path[-1]) is int
         for key, child in value.items():
             if key and key not in row.words.keys:
                 out.append(TreeLeaf((*path, key), key, leaf, key=True))
-            if takes_tokens and key in _TOKEN_FIELDS and _holds_tokens(child):
+            if is_said and key in _TOKEN_FIELDS and _holds_tokens(child):
                 out.append(TreeLeaf((*path, key), "", _ids_at(child, TOKEN_IDS)))
+            elif is_part and key == "text" and isinstance(child, str):  # a list of parts, as contents have it
+                _below(child, part_text(leaf.kind, unmapped=leaf.unmapped), (*path, key), out, row)
             else:
                 _below(child, leaf, (*path, key), out, row)
     elif isinstance(value, list):

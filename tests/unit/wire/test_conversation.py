@@ -8,7 +8,7 @@ import pytest
 
 from guardproxy.findings import Kind
 from guardproxy.wire.conversation import content, message
-from guardproxy.wire.json import STRUCTURE, TOKEN_IDS, UNMAPPED, Map, MapLeaf, text, unknown, walk
+from guardproxy.wire.json import STRUCTURE, TOKEN_IDS, UNMAPPED, Map, MapLeaf, part_text, text, unknown, walk
 
 
 def part(kind: Kind, others: MapLeaf) -> Map:
@@ -21,9 +21,9 @@ def part(kind: Kind, others: MapLeaf) -> Map:
         ("a text", text("user")),
         (None, text("user")),
         ([{"text": "a"}, "b"], [{"text": text("user"), "new": UNMAPPED}]),
-        (["a", "b"], unknown("user")),
-        (["a", None], unknown("user")),
-        ([], unknown("user")),
+        (["a", "b"], part_text("user", unmapped=True)),
+        (["a", None], part_text("user", unmapped=True)),
+        ([], part_text("user", unmapped=True)),
         ([1, 2], TOKEN_IDS),
         ([[1], [2]], TOKEN_IDS),
     ],

@@ -19,6 +19,7 @@ from guardproxy.wire.json import (
     MapLeaf,
     naming,
     opaque,
+    part_text,
     text,
     unknown,
 )
@@ -104,7 +105,7 @@ def _block(kind: Kind, others: MapLeaf = UNMAPPED, text_map: MapLeaf | None = No
             case "text" | "mid_conv_system":
                 return {
                     **shared,
-                    "text": text_map or text(kind),
+                    "text": text_map or part_text(kind),
                     "citations": _citations(kind),
                     "content": _content(kind, others),
                 }
@@ -117,7 +118,7 @@ def _block(kind: Kind, others: MapLeaf = UNMAPPED, text_map: MapLeaf | None = No
                 found = text(_GIVEN.get(kind, "tool_result"))
                 return {**shared, **dict.fromkeys(("title", "source", "content"), found)}
             case "thinking":
-                return {**shared, "thinking": text("reasoning"), "signature": opaque("signature", "reasoning")}
+                return {**shared, "thinking": part_text("reasoning"), "signature": opaque("signature", "reasoning")}
             case "redacted_thinking":
                 return {**shared, "data": opaque("encrypted", "reasoning")}
             case "tool_use" | "server_tool_use":

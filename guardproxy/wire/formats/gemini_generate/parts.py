@@ -7,7 +7,19 @@ from typing import Any
 
 from guardproxy.findings import Kind
 from guardproxy.wire.formats.gemini_generate.spelling import both, value
-from guardproxy.wire.json import KEYS, OTHERS, STRUCTURE, TOKEN_IDS, UNMAPPED, Map, MapLeaf, opaque, text, unknown
+from guardproxy.wire.json import (
+    KEYS,
+    OTHERS,
+    STRUCTURE,
+    TOKEN_IDS,
+    UNMAPPED,
+    Map,
+    MapLeaf,
+    opaque,
+    part_text,
+    text,
+    unknown,
+)
 
 _ROLES: dict[str, Kind] = {
     "user": "user",
@@ -120,7 +132,7 @@ def part(kind: Kind, others: MapLeaf = UNMAPPED, said: MapLeaf | None = None) ->
     def choose(given: Any) -> Map:
         if isinstance(given, dict):
             is_thought = given.get("thought") is True
-            return _fields(kind, others, text("reasoning") if is_thought else said or text(kind))
+            return _fields(kind, others, part_text("reasoning") if is_thought else said or part_text(kind))
         is_number = isinstance(given, (int, float, list)) and not isinstance(given, bool)
         return TOKEN_IDS if is_number else others
 

@@ -20,6 +20,7 @@ from guardproxy.wire.json import (
     Map,
     MapLeaf,
     opaque,
+    part_text,
     text,
     unknown,
 )
@@ -48,8 +49,8 @@ def _part(kind: Kind, others: MapLeaf) -> Map:
             return TOKEN_IDS if isinstance(value, (int, float, list)) and not isinstance(value, bool) else others
         return {
             "type": STRUCTURE,
-            "text": text(kind),
-            "refusal": text("refusal"),
+            "text": part_text(kind),
+            "refusal": part_text("refusal"),
             "image_url": _url(kind),
             "video_url": _url(kind),
             "audio_url": _url(kind),

@@ -23,6 +23,7 @@ from guardproxy.wire.json import (
     Map,
     MapLeaf,
     opaque,
+    part_text,
     text,
 )
 from guardproxy.wire.opaque import NOT_KEPT, decoded, is_binary, printable
@@ -47,7 +48,7 @@ def _image(value: Any) -> Map:
     return {"url": _URL, OTHERS: UNMAPPED} if isinstance(value, dict) else _URL
 
 
-_PART = {"type": STRUCTURE, "text": text("user"), "image_url": _image}
+_PART = {"type": STRUCTURE, "text": part_text("user"), "image_url": _image}
 
 
 def _input(value: Any) -> Map:

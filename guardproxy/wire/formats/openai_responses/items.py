@@ -24,6 +24,7 @@ from guardproxy.wire.json import (
     conversation,
     naming,
     opaque,
+    part_text,
     text,
     unknown,
 )
@@ -63,8 +64,8 @@ def _echo(kind: Kind) -> Map:
 def _fields_of_part(kind: Kind, others: MapLeaf, holder: Holder) -> dict[Any, Map]:
     return {
         "type": STRUCTURE,
-        "text": MapLeaf("json", kind) if holder == "json" else text(kind),
-        "refusal": text("refusal"),
+        "text": MapLeaf("json", kind) if holder == "json" else part_text(kind),
+        "refusal": part_text("refusal"),
         "annotations": [annotation(kind)],
         "logprobs": _echo(kind) if holder == "request" else TOKENS,
         "detail": STRUCTURE,
@@ -78,7 +79,7 @@ def _fields_of_part(kind: Kind, others: MapLeaf, holder: Holder) -> dict[Any, Ma
     }
 
 
-_REASONING_PART: dict[Any, Map] = {"type": STRUCTURE, "text": text("reasoning")}
+_REASONING_PART: dict[Any, Map] = {"type": STRUCTURE, "text": part_text("reasoning")}
 
 
 def part(kind: Kind, others: MapLeaf = UNMAPPED, holder: Holder = "request") -> Map:
@@ -102,7 +103,7 @@ def content(kind: Kind, others: MapLeaf = UNMAPPED, holder: Holder = "request") 
         if any(isinstance(item, dict) for item in value):
             return [part(kind, others, holder)]
         has_numbers = any(not isinstance(item, str) and item is not None for item in value)
-        return TOKEN_IDS if has_numbers else unknown(kind)
+        return TOKEN_IDS if has_numbers else part_text(kind, unmapped=True)
 
     return choose
 
@@ -125,7 +126,8 @@ _ACTION = {
 _SAFETY = {"id": STRUCTURE, OTHERS: text("tool_arguments")}
 _SCREENSHOT = {"type": STRUCTURE, "file_id": STRUCTURE, "image_url": opaque("url", "tool_result")}
 _OUTCOME = {"type": STRUCTURE, "exit_code": STRUCTURE}
-STREAMS = {"stdout": _RESULT, "stderr": _RESULT, "outcome": _OUTCOME, "created_by": STRUCTURE}
+_PIECE = part_text("tool_result")
+STREAMS = {"stdout": _PIECE, "stderr": _PIECE, "outcome": _OUTCOME, "created_by": STRUCTURE}
 _SEARCH_RESULT = {
     "file_id": STRUCTURE,
     "score": STRUCTURE,
@@ -186,7 +188,7 @@ _BY_TYPE: dict[str, dict[Any, Map]] = {
     "code_interpreter_call": {
         "code": _ARGUMENT,
         "container_id": STRUCTURE,
-        "outputs": [{"type": STRUCTURE, "logs": _RESULT, "url": opaque("url", "tool_result")}],
+        "outputs": [{"type": STRUCTURE, "logs": _PIECE, "url": opaque("url", "tool_result")}],
     },
     "local_shell_call": {"action": _ACTION},
     "local_shell_call_output": {"output": _RESULT},

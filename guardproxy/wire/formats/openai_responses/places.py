@@ -11,7 +11,19 @@ from typing import Any
 from guardproxy.findings import Kind
 from guardproxy.wire.formats.openai_responses.items import REASONING, TEXT, answer_item, content, item, json_item, part
 from guardproxy.wire.formats.openai_responses.tools import choice, tool
-from guardproxy.wire.json import KEYS, NAME, OTHERS, STRUCTURE, TOKEN_IDS, UNMAPPED, Map, naming, text, unknown
+from guardproxy.wire.json import (
+    KEYS,
+    NAME,
+    OTHERS,
+    STRUCTURE,
+    TOKEN_IDS,
+    UNMAPPED,
+    Map,
+    naming,
+    part_text,
+    text,
+    unknown,
+)
 from guardproxy.wire.self_hosted import CHAT_OPTIONS
 from guardproxy.wire.stored import StoredIds
 
@@ -34,7 +46,7 @@ def _items(kind: Kind, item: Map = item) -> Map:
         if any(isinstance(entry, dict) for entry in value):
             return [item]
         has_numbers = any(not isinstance(entry, str) and entry is not None for entry in value)
-        return TOKEN_IDS if has_numbers else unknown(kind)
+        return TOKEN_IDS if has_numbers else part_text(kind, unmapped=True)
 
     return choose
 

@@ -1,0 +1,131 @@
+"""Reads the parts of a message as one text, so that a value which is split over two parts is found and redacted.
+
+In: the lanes of the parts of a run (`Text.run`), with their findings. Out: a lane with the joined text for the same checks;
+then the findings, edits and masks of each part. A model or a client reads the parts one after another, with nothing between
+them or apart. So each part is read alone, too: a word behind the border hides no value before it.
+
+Rules that must hold
+- A finding of either reading counts. Findings that overlap become one edit, which is made in the joined text.
+- A value that is split becomes a placeholder in the part in which it begins, and is removed from the parts behind it. Each of
+  these parts has a finding.
+- The cost is linear in the length of the text and in the number of parts.
+
+Decision: docs/decisions/0060-the-parts-of-a-message-are-one-text.md
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+
+from guardproxy.exchange.lanes import Lane
+from guardproxy.findings import Finding
+from guardproxy.redaction import RESTORE, WITHHELD
+
+FILLER = "."
+"""Stands in a part of a request from which an edit removes every letter: some APIs refuse a part without text."""
+_Key = tuple[str, str]  # the check and the label of a finding
+
+
+@dataclass(slots=True, eq=False)
+class Joint:
+    """The parts of a run. `lane`: the joined text, which is never sent. `is_merged`: whether the findings of both readings are
+    merged, so that the parts may leave."""
+
+    lane: Lane
+    parts: list[Lane] = field(default_factory=list)
+    is_merged: bool = False
+    _starts: list[int] = field(default_factory=list)  # where each part begins in the joined text
+
+    def add(self, part: Lane) -> None:
+        """Adds the next part, with its whole text."""
+        self._starts.append(self.lane.text.total)
+        self.parts.append(part)
+        self.lane.text.append(part.text.part(0, part.text.total))
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether all checks have read the joined text and each part."""
+        return all(lane.progress.settled == lane.text.total for lane in (self.lane, *self.parts))
+
+    def shares(self, findings: Iterable[Finding]) -> dict[Lane, Sequence[Finding]]:
+        """The findings in the joined text as findings in each part."""
+        shares: dict[Lane, list[Finding]] = {part: [] for part in self.parts}
+        for finding in findings:
+            for part, start, end in self._slices(finding.start, finding.end):
+                shares[part].append(replace(finding, start=start, end=end, repair=None))
+        return {part: tuple(its) for part, its in shares.items()}
+
+    def merge(self) -> list[Finding]:
+        """Merges the findings of both readings, and gives them to the parts. Returns them as findings in the joined text."""
+        joined = self.lane.progress
+        crossing = list(filter(self._crosses, (*joined.findings, *joined.allowed)))
+        alone = [
+            replace(finding, start=finding.start + begin, end=finding.end + begin)
+            for part, begin in zip(self.parts, self._starts, strict=True)
+            for finding in part.progress.findings
+        ]
+        merged = _strictest([*joined.findings, *_not_within(alone, crossing)])
+        for part, findings in self.shares(merged).items():
+            part.progress.findings = list(findings)
+        self.is_merged = True
+        return merged
+
+    def hand_out(self) -> None:
+        """Gives the edits and masks of the joined text to the parts."""
+        for start, end, replacement in self.lane.rewrite.edits:
+            for number, (part, low, high) in enumerate(self._slices(start, end)):
+                its = replacement if number == 0 else FILLER if self._is_emptied(part, high) else ""
+                part.rewrite.edits.append((low, high, its))
+        for start, end, token in self.lane.rewrite.masks:
+            for part, low, high in self._slices(start, end):
+                part.rewrite.masks.append((low, high, token))
+
+    def _slices(self, start: int, end: int) -> Iterator[tuple[Lane, int, int]]:
+        """The parts that a span of the joined text touches, each with the span in it."""
+        number = bisect_right(self._starts, start) - 1
+        while True:
+            part, begin = self.parts[number], self._starts[number]
+            yield part, max(0, start - begin), min(part.text.total, end - begin)
+            number += 1
+            if number == len(self.parts) or self._starts[number] >= end:
+                return
+
+    def _crosses(self, finding: Finding) -> bool:
+        """Whether a finding lies in more than one part."""
+        return bisect_right(self._starts, finding.start) < bisect_right(self._starts, finding.end - 1)
+
+    def _is_emptied(self, part: Lane, end: int) -> bool:
+        """Whether an edit of the beginning of a part, up to `end`, leaves nothing in a request but spaces."""
+        rest = part.text.part(end, part.text.total)
+        return self.lane.channel.direction == "request" and (not rest or rest.isspace())
+
+
+def _not_within(findings: Iterable[Finding], others: Iterable[Finding]) -> Iterator[Finding]:
+    """The findings that do not lie within those `others` of the same check and label that overlap or touch."""
+    spans: dict[_Key, tuple[list[int], list[int]]] = {}
+    for other in sorted(others):
+        starts, ends = spans.setdefault((other.check, other.label), ([], []))
+        if ends and other.start <= ends[-1]:
+            ends[-1] = max(ends[-1], other.end)
+        else:
+            starts.append(other.start)
+            ends.append(other.end)
+    for finding in findings:
+        starts, ends = spans.get((finding.check, finding.label), ([], []))
+        at = bisect_right(starts, finding.start) - 1
+        if at < 0 or finding.end > ends[at]:
+            yield finding
+
+
+def _strictest(findings: Sequence[Finding]) -> list[Finding]:
+    """Sorts findings and leaves out repetitions. Of those that differ in their scores, the highest score counts; of a
+    placeholder that one reading restores and another does not, the one that does not."""
+    withheld = {(finding.start, finding.end) for finding in findings if finding.label in WITHHELD}
+    unique: dict[tuple[int, int, str, str], Finding] = {}
+    for finding in sorted(findings):  # by score at last
+        if finding.check == RESTORE and finding.label not in WITHHELD and (finding.start, finding.end) in withheld:
+            continue
+        unique[finding.start, finding.end, finding.check, finding.label] = finding
+    return list(unique.values())
