@@ -70,7 +70,7 @@ class QueuedFrame(msgspec.Struct, eq=False):
     media: tuple[str, ...] = ()  # the kind of each opaque place
 
     def ready(self) -> bool:
-        return all([joint.is_merged for joint in self.joints]) and all(
+        return all(joint.is_merged for joint in self.joints) and all(
             piece.end <= piece.lane.progress.settled and piece.lane.is_quotable for piece in self.pieces
         )
 
