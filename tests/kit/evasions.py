@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import gzip
+import re
 from collections.abc import Callable
 from urllib.parse import quote
 
@@ -63,6 +64,18 @@ def base(value: str) -> str:
 def lines(value: str, width: int) -> str:
     run = base(value)
     return "\n".join(run[at : at + width] for at in range(0, len(run), width))
+
+
+def pieces(run: str, size: int) -> list[str]:
+    return [run[at : at + size] for at in range(0, len(run), size)]
+
+
+def groups(value: str, size: int, between: str = " ") -> str:
+    return between.join(pieces(base(value), size))
+
+
+def base32(value: str) -> str:
+    return base64.b32encode(value.encode()).decode()
 
 
 def digits(value: str, zero: str) -> str:
@@ -136,6 +149,20 @@ WAYS: dict[str, tuple[Callable[[str], str], str]] = {
     "base64 of percent": (lambda value: base(percent(value)), "standard"),
     "percent of base64": (lambda value: percent(base(value)), "standard"),
     "zero-width in base64": (lambda value: "\u200b".join(base(value)), "standard"),
+    "base64, in groups of 4": (lambda value: groups(value, 4), "standard"),
+    "base64, in groups of 5": (lambda value: groups(value, 5), "standard"),
+    "base64, in groups of 12": (lambda value: groups(value, 12), "standard"),
+    "base64, in lines of 8": (lambda value: groups(value, 8, "\n"), "standard"),
+    "base64, in quoted lines": (lambda value: groups(f"the value is {value}", 20, "\n> "), "standard"),
+    "base64, in quotes of quotes": (lambda value: groups(f"the value is {value}", 16, "\r\n> > "), "standard"),
+    "base64, far indented": (lambda value: groups(f"the value is {value}", 16, "\n" + " " * 16), "standard"),
+    "base32": (base32, "standard"),
+    "base32, no padding": (lambda value: base32(value).rstrip("="), "standard"),
+    "base32, in groups": (lambda value: " ".join(pieces(base32(value), 8)), "standard"),
+    "quoted-printable": (lambda value: "".join(f"={ord(each):02X}" for each in value), "standard"),
+    "quoted-printable signs": (lambda value: re.sub(r"[^A-Za-z0-9]", lambda each: f"={ord(each[0]):02X}", value), "standard"),
+    "soft line breaks": (lambda value: "=\n".join(pieces(value, 6)), "standard"),
+    "soft line breaks, CRLF": (lambda value: "=\r\n".join(pieces(value, 5)), "standard"),
     "hexadecimal": (lambda value: value.encode().hex(), "standard"),
     "hexadecimal with 0x": (lambda value: "0x" + value.encode().hex(), "standard"),
     "hexadecimal of base64": (lambda value: base(value).encode().hex(), "standard"),

@@ -14,16 +14,21 @@ A run in lines may have `LINES` lines; the lines after these are a run of their 
 
 from __future__ import annotations
 
+import base64
 import binascii
 import html
 import re
 import zlib
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from guardproxy.checks._evasions.folding import RUN, Edit
+from guardproxy.checks._evasions.grouping import Groups, groups, has_groups
 
 LEAST = 12  # characters of a run: 9 bytes, the digits of a social security number
 LINES = 32
+LEAST_BASE32 = 16
+_STRAY = 3  # words before or behind groups that are left out
 UNPACKED_LIMIT = 65536  # bytes that are unpacked from one run
 _LEAST_PART = 64  # shorter parts of an image look like text by chance
 _STRETCH = 9
@@ -31,12 +36,14 @@ _LEAST_HEX = 18
 
 _ESCAPE = re.compile(
     r"%[0-7][0-9A-Fa-f]|%[C-Fc-f][0-9A-Fa-f](?:%[89ABab][0-9A-Fa-f]){1,3}|%u[0-9A-Fa-f]{4}"
+    rf"|=[0-7][0-9A-F]|=[C-F][0-9A-F](?:=[89AB][0-9A-F]){{1,3}}|(?<!=)(?<![{RUN}]{{12}})=\r?\n"
     r"|&(?:#[0-9]{1,7}(?![0-9]);?|#[xX][0-9A-Fa-f]{1,6}(?![0-9A-Fa-f]);?|[A-Za-z][A-Za-z0-9]{1,24};)"
     r"|\x1b(?:\[[0-9;?]{0,16}[A-Za-z])?"
     r"|\\u[dD][89ABab][0-9A-Fa-f]{2}\\u[dD][C-Fc-f][0-9A-Fa-f]{2}"
     r"|\\(?:x[0-9A-Fa-f]{2}|u[0-9A-Fa-f]{4}|U[0-9A-Fa-f]{8}|u\{[0-9A-Fa-f]{1,6}\}|[0-3][0-7]{2}|[nrt\"'/\\])"
 )
-_ESCAPE_OPEN = re.compile(r"\\u\{[0-9A-Fa-f]{0,6}\Z|\x1b(?:\[[0-9;?]{0,16})?\Z")
+_QUOTED = re.compile(r"=(?:[0-7C-F][0-9A-F]|[\r\n]|\Z)")
+_ESCAPE_OPEN = re.compile(r"(?:=[0-9A-F]{2}){0,3}=\r?\n?\Z|\\u\{[0-9A-Fa-f]{0,6}\Z|\x1b(?:\[[0-9;?]{0,16})?\Z")
 _SHORT = {"n": "\n", "r": "\r", "t": "\t"}
 _LINE = rf"\r?\n[ \t]{{0,8}}[{RUN}]"
 _LINES = (
@@ -53,11 +60,12 @@ _PART = re.compile(r"[^+/_-]+")
 _PRINTABLE = re.compile(rb"[\t\n\r -~]+")
 _STRETCHES = re.compile(rb"[\t -~]{%d,}" % _STRETCH)
 _HEX = re.compile(rf"(?:[0-9A-Fa-f]{{2}}){{{_LEAST_HEX // 2},}}")
+_BASE32 = re.compile(rf"[A-Z2-7]{{{LEAST_BASE32},}}|[a-z2-7]{{{LEAST_BASE32},}}")
 _URL_SAFE = str.maketrans("-_", "+/")
 _BREAK = re.compile(r"\s+")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Runs:
     """The runs of a text. `edits`: replace the runs that hold text. `spans`: all runs, in order. `open`: the offset
     from which more text may change `edits` or `spans`. `cut`: runs that were not decoded completely."""
@@ -66,6 +74,17 @@ class Runs:
     spans: list[tuple[int, int]]
     open: int
     cut: list[tuple[int, int]]
+
+
+def has_escapes(text: str) -> bool:
+    """Whether a text may have escapes."""
+    return (
+        "%" in text
+        or "&" in text
+        or "\\" in text
+        or "\x1b" in text
+        or ("=" in text and _QUOTED.search(text) is not None)
+    )
 
 
 def unescape(text: str) -> list[Edit]:
@@ -89,6 +108,7 @@ def runs(text: str, thorough: bool, more: bool) -> Runs:
     edits: list[Edit] = []
     spans: list[tuple[int, int]] = []
     cut: list[tuple[int, int]] = []
+    grouped = _grouped(text, thorough, more) if has_groups(text) else None
     for match in (_RUNS_AND_PAIRS if thorough else _RUNS).finditer(text):
         spans.append(match.span())
         for start, end, plain, whole in _read(match, thorough):
@@ -98,7 +118,67 @@ def runs(text: str, thorough: bool, more: bool) -> Runs:
     end = len(text)
     if more and spans and _MORE_LINES.fullmatch(text, spans[-1][1]):
         end = spans[-1][0]
+    if grouped:
+        edits, spans, end = _beside(edits, grouped.edits), sorted(spans + grouped.spans), min(end, grouped.open)
     return Runs(edits, spans, end, cut)
+
+
+def _grouped(text: str, thorough: bool, more: bool) -> Runs:
+    """Finds the runs in groups."""
+    found = Runs([], [], len(text), [])
+    for its in groups(text, more):
+        if its.open:
+            found.open = its.spans[0][0]
+        last = its.tail or its.spans[-1]
+        found.spans.append((its.spans[0][0], last[1]))
+        if edit := _read_groups(text, its, thorough):
+            found.edits.append(edit)
+    return found
+
+
+def _read_groups(text: str, its: Groups, thorough: bool) -> Edit | None:
+    """Decodes groups: all, otherwise without words before or behind them that have the length of a group."""
+    for kept in _choices(text, its):
+        whole = "".join(text[low:high] for low, high in kept)
+        if len(whole) >= LEAST and (found := _decode(whole, thorough, False)):
+            alone = [_decode(text[low:high], False, False) for low, high in kept if high - low >= LEAST]
+            if kept[-1] == its.tail:  # it may be a word
+                alone.append(_decode("".join(text[low:high] for low, high in kept[:-1]), thorough, False))
+            plain = "\n".join([found[0], *(each[0] for each in alone if each)])
+            return kept[0][0], kept[-1][1], plain
+    return None
+
+
+def _choices(text: str, its: Groups) -> Iterator[Sequence[tuple[int, int]]]:
+    spans = its.spans
+    if its.tail:
+        yield (*spans, its.tail)
+    yield spans
+    if (spans[0][1] - spans[0][0]) % 4 == 0:  # each group is whole bytes
+        spoken = [_is_spoken(text[low:high]) for low, high in spans]
+        stretches = re.finditer("1+", "".join("01"[each] for each in spoken))
+        if longest := max(stretches, key=lambda match: match.end() - match.start(), default=None):
+            low, high = longest.span()
+            if its.tail and high == len(spans):
+                yield (*spans[low:], its.tail)
+            yield spans[low:high]
+    for low in range(min(_STRAY, len(spans) - 1) + 1):
+        for high in range(len(spans), max(len(spans) - _STRAY, low + 1) - 1, -1):
+            yield spans[low:high]
+
+
+def _is_spoken(group: str) -> bool:
+    """Whether a group of whole bytes decodes to printable ASCII."""
+    return _PRINTABLE.fullmatch(binascii.a2b_base64(group.translate(_URL_SAFE))) is not None
+
+
+def _beside(edits: list[Edit], more: list[Edit]) -> list[Edit]:
+    """Merges edits. One of `more` replaces the edits that it overlaps, unless it lies within one of them."""
+    for start, end, plain in more:
+        overlapping = [edit for edit in edits if edit[0] < end and start < edit[1]]
+        if not any(low <= start and end <= high for low, high, _ in overlapping):
+            edits = sorted([*(edit for edit in edits if edit not in overlapping), (start, end, plain)])
+    return edits
 
 
 def holds_text(text: str, joined: bool) -> bool:
@@ -117,11 +197,11 @@ def _plain(escape: str) -> str:
         return ""  # colours and the like
     if escape[0] == "&":
         return html.unescape(escape)
-    if escape[0] == "%":
+    if escape[0] in "%=":
         if escape[1] == "u":
             return _char(int(escape[2:], 16))
         try:
-            return bytes.fromhex(escape.replace("%", "")).decode()
+            return bytes.fromhex(escape.replace(escape[0], "")).decode()  # nothing for a soft line break
         except UnicodeDecodeError:
             return escape
     if len(escape) == 12:  # a surrogate pair
@@ -173,6 +253,8 @@ def _decode(run: str, thorough: bool, inside: bool) -> tuple[str, bool] | None:
         return found
     if digits.islower() and digits.isalpha() and not thorough:
         return None  # a word
+    if _BASE32.fullmatch(digits) and (found := _text(_from_base32(digits), False)):
+        return found
     for skip in range(4 if thorough or inside else 1):
         size = len(digits) - skip
         kept = digits[skip : skip + size - (size % 4 == 1)].translate(_URL_SAFE)
@@ -182,6 +264,12 @@ def _decode(run: str, thorough: bool, inside: bool) -> tuple[str, bool] | None:
         if found := _text(data, thorough):
             return found
     return None
+
+
+def _from_base32(digits: str) -> bytes:
+    """Decodes base32 without padding. Digits at the end that make no byte are left out."""
+    kept = digits[: len(digits) - (len(digits) % 8 in (1, 3, 6))].upper()
+    return base64.b32decode(kept + "=" * (-len(kept) % 8))
 
 
 def _text(data: bytes, thorough: bool) -> tuple[str, bool] | None:

@@ -42,7 +42,7 @@ from guardproxy.concurrency import stop_point
 from guardproxy.errors import NoCapacityError, OptionError
 from guardproxy.findings import Check, Finding, Scan, Traits, Window
 
-VERSION = 2
+VERSION = 3
 PROFILES = ("off", "standard", "strict")
 UNDECODED = "UNDECODED"
 EVASIONS = Option(

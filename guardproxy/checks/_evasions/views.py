@@ -17,7 +17,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
-from guardproxy.checks._evasions.decoding import LEAST, escape_open, holds_text, runs, unescape
+from guardproxy.checks._evasions.decoding import LEAST, escape_open, has_escapes, holds_text, runs, unescape
 from guardproxy.checks._evasions.folding import (
     ASCII,
     RUN,
@@ -30,6 +30,7 @@ from guardproxy.checks._evasions.folding import (
     spaced_open,
     squeeze,
 )
+from guardproxy.checks._evasions.grouping import has_groups
 
 DEPTH = 2  # layers of runs that are decoded
 _VIEWS = 2 * DEPTH + 3  # the text, its layers, and these layers once more for the second way to read it
@@ -177,7 +178,7 @@ class Views:
 
 def plain(text: str, using: Table) -> bool:
     """Whether nothing in a text can be hidden."""
-    return not (_has_escapes(text) or has_hidden(text, using) or _has_runs(text) or _has_units(text, using))
+    return not (has_escapes(text) or has_hidden(text, using) or _has_runs(text) or _has_units(text, using))
 
 
 def unchanged_views(text: str) -> Views:
@@ -261,23 +262,19 @@ def _mark(reading: Views, view: TextView, spans: list[tuple[int, int]]) -> TextV
     return view.edit(view.text, apart)
 
 
-def _has_escapes(text: str) -> bool:
-    return "%" in text or "&" in text or "\\" in text or "\x1b" in text
-
-
 def _has_units(text: str, using: Table) -> bool:
     """Whether a text may hold letters, digits or pairs of them one by one, and the profile joins them."""
     return using.strict and bool(using.units.search(text.encode("utf-8", "surrogatepass")))
 
 
 def _has_runs(text: str) -> bool:
-    return _ENOUGH in text.encode("utf-8", "surrogatepass").translate(_RUN_BYTES)
+    return _ENOUGH in text.encode("utf-8", "surrogatepass").translate(_RUN_BYTES) or has_groups(text)
 
 
 def _tidy(reading: Views, view: TextView, using: Table, more: bool, other: bool) -> TextView:
     """Returns `view` with its characters folded and its escapes decoded."""
     view = view.edit(*fold(view.text, using, other))
-    if _has_escapes(view.text):
+    if has_escapes(view.text):
         escapes = unescape(view.text)
         _note(reading, view, [edit[:2] for edit in escapes], escape_open(view.text) if more else len(view.text))
         view = view.edit(view.text, escapes)
