@@ -160,7 +160,10 @@ WAYS: dict[str, tuple[Callable[[str], str], str]] = {
     "base32, no padding": (lambda value: base32(value).rstrip("="), "standard"),
     "base32, in groups": (lambda value: " ".join(pieces(base32(value), 8)), "standard"),
     "quoted-printable": (lambda value: "".join(f"={ord(each):02X}" for each in value), "standard"),
-    "quoted-printable signs": (lambda value: re.sub(r"[^A-Za-z0-9]", lambda each: f"={ord(each[0]):02X}", value), "standard"),
+    "quoted-printable signs": (
+        lambda value: re.sub(r"[^A-Za-z0-9]", lambda each: f"={ord(each[0]):02X}", value),
+        "standard",
+    ),
     "soft line breaks": (lambda value: "=\n".join(pieces(value, 6)), "standard"),
     "soft line breaks, CRLF": (lambda value: "=\r\n".join(pieces(value, 5)), "standard"),
     "hexadecimal": (lambda value: value.encode().hex(), "standard"),

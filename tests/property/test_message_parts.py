@@ -14,7 +14,6 @@ from hypothesis import strategies as st
 
 from guardproxy.checks._contract import Resources
 from guardproxy.exchange.joining import FILLER
-from guardproxy.findings import Scan
 from guardproxy.policy.evaluate import PolicySet
 from guardproxy.policy.load import build_checks, parse
 from guardproxy.redaction.placeholders import PLACEHOLDER
@@ -153,9 +152,9 @@ ANSWERS: Mapping[str, tuple[str, Callable[[Texts], dict[str, Any]]]] = {
     "gemini": (GEMINI, answer_of_gemini),
     "declared": (ACME, lambda texts: {"outputs": [{"pieces": gemini(texts)}]}),
 }
-QUESTIONS: Mapping[str, Callable[[Texts], dict[str, Any]]] = {
-    route: build for route, build in (REQUESTS[name] for name in ("chat user", "messages user", "responses user"))
-} | {route: build for route, build in (REQUESTS[name] for name in ("gemini user", "declared"))}
+QUESTIONS: Mapping[str, Callable[[Texts], dict[str, Any]]] = dict(
+    REQUESTS[name] for name in ("chat user", "messages user", "responses user", "gemini user", "declared")
+)
 
 
 @cache

@@ -23,7 +23,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from guardproxy.checks._evasions.folding import RUN, Edit
-from guardproxy.checks._evasions.grouping import Groups, groups, has_groups
+from guardproxy.checks._evasions.grouping import Groups, groups
 
 LEAST = 12  # characters of a run: 9 bytes, the digits of a social security number
 LINES = 32
@@ -42,8 +42,8 @@ _ESCAPE = re.compile(
     r"|\\u[dD][89ABab][0-9A-Fa-f]{2}\\u[dD][C-Fc-f][0-9A-Fa-f]{2}"
     r"|\\(?:x[0-9A-Fa-f]{2}|u[0-9A-Fa-f]{4}|U[0-9A-Fa-f]{8}|u\{[0-9A-Fa-f]{1,6}\}|[0-3][0-7]{2}|[nrt\"'/\\])"
 )
-_QUOTED = re.compile(r"=(?:[0-7C-F][0-9A-F]|[\r\n]|\Z)")
-_ESCAPE_OPEN = re.compile(r"(?:=[0-9A-F]{2}){0,3}=\r?\n?\Z|\\u\{[0-9A-Fa-f]{0,6}\Z|\x1b(?:\[[0-9;?]{0,16})?\Z")
+_QUOTED = re.compile(r"=(?:[0-7C-F][0-9A-F]|[\r\n])")
+_ESCAPE_OPEN = re.compile(r"=\r?\n?\Z|\\u\{[0-9A-Fa-f]{0,6}\Z|\x1b(?:\[[0-9;?]{0,16})?\Z")
 _SHORT = {"n": "\n", "r": "\r", "t": "\t"}
 _LINE = rf"\r?\n[ \t]{{0,8}}[{RUN}]"
 _LINES = (
@@ -108,7 +108,7 @@ def runs(text: str, thorough: bool, more: bool) -> Runs:
     edits: list[Edit] = []
     spans: list[tuple[int, int]] = []
     cut: list[tuple[int, int]] = []
-    grouped = _grouped(text, thorough, more) if has_groups(text) else None
+    grouped = _grouped(text, thorough, more)
     for match in (_RUNS_AND_PAIRS if thorough else _RUNS).finditer(text):
         spans.append(match.span())
         for start, end, plain, whole in _read(match, thorough):
@@ -118,7 +118,7 @@ def runs(text: str, thorough: bool, more: bool) -> Runs:
     end = len(text)
     if more and spans and _MORE_LINES.fullmatch(text, spans[-1][1]):
         end = spans[-1][0]
-    if grouped:
+    if grouped.spans:
         edits, spans, end = _beside(edits, grouped.edits), sorted(spans + grouped.spans), min(end, grouped.open)
     return Runs(edits, spans, end, cut)
 

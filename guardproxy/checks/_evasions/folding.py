@@ -50,7 +50,7 @@ INVISIBLE_LIMIT = (
     64  # a run of this many invisible characters is removed; a longer run is a finding of its own, except for tags
 )
 
-_ESCAPES = "%&#;\\"  # the characters of escapes
+_ESCAPES = "%&#;=\\"  # the characters of escapes
 _KEPT_CONTROLS = "\t\n\r"
 CONTROLS = "".join(chr(code) for code in (*range(32), 127) if chr(code) not in _KEPT_CONTROLS)
 _ESCAPE = "\x1b"  # begins an escape sequence, which is read as a whole

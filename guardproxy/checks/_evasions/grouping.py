@@ -14,29 +14,30 @@ from functools import cache
 
 from guardproxy.checks._evasions.folding import RUN
 
-LEAST = 4  # characters of a group
+LEAST = 12  # characters of a run
 MOST = 4096
-_LONGEST = 128
-_MARGIN = r"[ \t>]{0,32}"  # before a line: indentation, signs of a quotation
-_BREAK = rf"(?:[ \t]{{1,2}}|[ \t]{{0,2}}\r?\n{_MARGIN})"
-_MORE = re.compile(rf"[ \t]{{0,2}}(?:\r?(?:\n{_MARGIN})?)?")
-_MIXED = "[a-z0-9][A-Z]|[A-Z]{2}[a-z]|[A-Za-z][0-9]|[0-9][A-Za-z]|[A-Z]{4}"
-_FIRST = re.compile(
-    rf"(?<![{RUN}=])(?=[{RUN}]{{0,{_LONGEST}}}?(?:{_MIXED}))[{RUN}]{{{LEAST},{_LONGEST}}}+(?![{RUN}=])", re.ASCII
-)
-_SIGNS = tuple(map(str.encode, ("aA", "0A", "AAa", "a0", "A0", "0a", "AAAA")))  # `_MIXED` in classes of characters
+_SHORTEST, _LONGEST = 4, 128  # characters of a group
+_RUN = b"aA0s"
 _CLASSES = bytes(
-    ord("a" if chr(code).islower() else "A" if chr(code).isupper() else "0" if chr(code).isdigit() else " ")
-    if code < 128
-    else 32
-    for code in range(256)
-)
+    ord("a" if chr(code).islower() else "A" if chr(code).isupper() else "0" if chr(code).isdigit() else "s")
+    if re.match(f"[{RUN}]", chr(code))
+    else code
+    for code in range(128)
+) + bytes(128)
+_SIGNS = (b"aA", b"0A", b"AAa", b"a0", b"A0", b"0a", b"AAAA")
+"""What no word, name or number has, in classes of characters."""
+_SIGN = re.compile(rb"aA|0[aA]|A(?:0|Aa|AAA)|a0")
+_AFTER = (b"", b" ", b"\t", b"\r", b"\n")
+_REST = re.compile(rb"[aA0s]*")
+_MARGIN = rb"[ \t>]{0,32}"  # before a line: indentation, signs of a quotation
+_BREAK = rb"(?:[ \t]{1,2}|[ \t]{0,2}\r?\n" + _MARGIN + rb")"
+_MORE = re.compile(rb"[ \t]{0,2}(?:\r?(?:\n" + _MARGIN + rb")?)?")
 
 
 @dataclass(frozen=True, slots=True)
 class Groups:
-    """Groups that follow each other: `spans` of one length, and then perhaps `tail`, which is shorter. `open`: more text may
-    add groups."""
+    """Groups that follow each other: `spans` of one length, and perhaps `tail`, which is shorter. `open`: more text may add
+    groups."""
 
     spans: tuple[tuple[int, int], ...]
     tail: tuple[int, int] | None
@@ -44,39 +45,51 @@ class Groups:
 
 
 def has_groups(text: str) -> bool:
-    """Whether a text may have groups. A text without letters and digits side by side in unusual order has none."""
-    data = text.encode("utf-8", "surrogatepass").translate(_CLASSES)
-    return any(sign in data for sign in _SIGNS)
+    """Whether a text has groups, or may have them with more text."""
+    return next(groups(text, more=True), None) is not None
 
 
 def groups(text: str, more: bool) -> Iterator[Groups]:
-    """Yields the groups in a text: two or more, and fewer at its end if `more` text may follow."""
+    """Yields the groups in a text, and a first group at its end if `more` text may follow."""
+    data = text.encode("ascii", "replace").translate(_CLASSES)
+    if not any(sign in data for sign in _SIGNS):
+        return
     at = 0
-    while first := _FIRST.search(text, at):
-        start, at = first.span()
+    while sign := _SIGN.search(data, at):
+        before, at = at, _end_of_run(data, sign.end())
+        if data[at : at + 1] not in _AFTER:
+            continue
+        low = max(before, sign.start() - _LONGEST)
+        start = low + len(data[low : sign.start()].rstrip(_RUN))
         size = at - start
+        if not _SHORTEST <= size <= _LONGEST or data[start - 1 : start] == b"=":
+            continue
         rest, tail = _following(size)
         spans = [(start, at)]
-        for match in rest.finditer(text, at):
-            if match.start() != at or len(spans) * size >= MOST:
-                break
+        while len(spans) * size < MOST and (match := rest.match(data, at)):
             at = match.end()
             spans.append((at - size, at))
-        is_open = more and len(spans) * size < MOST and _MORE.fullmatch(text, at) is not None
-        short = tail.match(text, at)
-        if short and not _ends(len(spans) * size + len(short[1]), len(spans), short[0]):
+        total = len(spans) * size
+        is_open = more and total < MOST and _MORE.fullmatch(data, at) is not None
+        short = tail.match(data, at)
+        if short and not _ends(total + len(short[1]), len(spans), short[0]):
             short = None
-        if len(spans) > 1 or short or is_open:
+        if is_open or (total + len(short[1] if short else b"") >= LEAST and (short or len(spans) > 1)):
             yield Groups(tuple(spans), short.span(1) if short else None, is_open)
 
 
-def _ends(total: int, count: int, last: str) -> bool:
+def _end_of_run(data: bytes, at: int) -> int:
+    """Returns the end of the characters of a run from an offset on."""
+    return match.end() if (match := _REST.match(data, at)) else at
+
+
+def _ends(total: int, count: int, last: bytes) -> bool:
     """Whether a shorter group can be the end of groups with `total` characters. After a single group it may well be a word."""
-    return total % 4 == 0 or (total % 4 != 1 and (count > 1 or "\n" in last))
+    return total % 4 == 0 or (total % 4 != 1 and (count > 1 or b"\n" in last))
 
 
 @cache
-def _following(size: int) -> tuple[re.Pattern[str], re.Pattern[str]]:
+def _following(size: int) -> tuple[re.Pattern[bytes], re.Pattern[bytes]]:
     """Returns the patterns of a further group of this size, and of the last group, which is shorter."""
-    rest = re.compile(rf"{_BREAK}[{RUN}]{{{size}}}(?![{RUN}=])")
-    return rest, re.compile(rf"{_BREAK}([{RUN}]{{1,{size - 1}}}={{0,6}})(?![{RUN}=])")
+    rest = re.compile(_BREAK + rb"[aA0s]{%d}(?![aA0s=])" % size)
+    return rest, re.compile(_BREAK + rb"([aA0s]{1,%d}={0,6})(?![aA0s=])" % (size - 1))

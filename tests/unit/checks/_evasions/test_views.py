@@ -96,7 +96,7 @@ def test_what_is_plain() -> None:
 def test_long_words() -> None:
     small = table(False, 10)
     assert long_words("x " + "a" * 10, small) == [(2, 12)]
-    assert long_words("a" * 12 + ". " + "%" * 11 + "=", small) == [(0, 12), (14, 25)]
+    assert long_words("a" * 12 + ". " + "%" * 11 + "=", small) == [(0, 12), (14, 26)]
     assert long_words("é " + "４" * 10 + " 4", small) == [(2, 12)]
     for text in ("a" * 9 + " a", "a" * 9, "é" * 20):
         assert long_words(text, small) == []
