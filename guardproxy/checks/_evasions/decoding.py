@@ -19,6 +19,7 @@ import binascii
 import html
 import re
 import zlib
+from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -174,11 +175,19 @@ def _is_spoken(group: str) -> bool:
 
 def _beside(edits: list[Edit], more: list[Edit]) -> list[Edit]:
     """Merges edits. One of `more` replaces the edits that it overlaps, unless it lies within one of them."""
-    for start, end, plain in more:
-        overlapping = [edit for edit in edits if edit[0] < end and start < edit[1]]
-        if not any(low <= start and end <= high for low, high, _ in overlapping):
-            edits = sorted([*(edit for edit in edits if edit not in overlapping), (start, end, plain)])
-    return edits
+    starts = [start for start, _, _ in edits]
+    added = []
+    for edit in more:
+        number = bisect_right(starts, edit[0]) - 1
+        if number < 0 or edits[number][1] < edit[1]:
+            added.append(edit)
+    ends = [end for _, end, _ in added]
+    kept = []
+    for start, end, plain in edits:
+        number = bisect_right(ends, start)
+        if number == len(added) or end <= added[number][0]:
+            kept.append((start, end, plain))
+    return sorted(kept + added)
 
 
 def holds_text(text: str, joined: bool) -> bool:
@@ -251,10 +260,10 @@ def _decode(run: str, thorough: bool, inside: bool) -> tuple[str, bool] | None:
     digits = run.rstrip("=").removeprefix("0x")
     if _HEX.fullmatch(digits) and (found := _text(bytes.fromhex(digits), False)):
         return found
-    if digits.islower() and digits.isalpha() and not thorough:
-        return None  # a word
     if _BASE32.fullmatch(digits) and (found := _text(_from_base32(digits), False)):
         return found
+    if digits.islower() and digits.isalpha() and not thorough:
+        return None  # a word
     for skip in range(4 if thorough or inside else 1):
         size = len(digits) - skip
         kept = digits[skip : skip + size - (size % 4 == 1)].translate(_URL_SAFE)

@@ -86,7 +86,7 @@ def test_a_value_that_is_allowed_as_a_whole_is_allowed_in_its_parts() -> None:
     it.lane.progress.allowed.append(found(0, 14))
     assert it.merge() == [found(14, 21)]
     beside = joint("a", "bc d", alone=[[], [found(0, 1), found(3, 4)]])
-    beside.lane.progress.allowed += [found(0, 2), found(1, 3)]
+    beside.lane.progress.allowed += [found(0, 2), found(0, 3)]
     assert beside.merge() == [found(4, 5)], "allowed places that overlap are one place"
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from guardproxy.checks._evasions.decoding import UNPACKED_LIMIT, escape_open, holds_text, runs, unescape
 from tests.kit.checks import PROSE
-from tests.kit.evasions import base, lines
+from tests.kit.evasions import base, base32, groups, lines, pieces
 
 VALUE = "the card is 4111 1111 1111 1111"
 
@@ -36,6 +36,9 @@ def _unescaped(text: str) -> str:
         ("&#64;&#x40;&commat;&#64x&#0000065;", "@@@@xA"),
         ("a & b &unknown; &; AT&T &amp; &#1114112;", "a & b &unknown; &; AT&T & \ufffd"),
         (r"\x41\u0041\u{41}\U00000041\101", "AAAAA"),
+        ("jane=40example.com =C3=A9 =41=3D =zz =4 =80", "jane@example.com é A= =zz =4 =80"),
+        ("a soft=\nbreak and=\r\none more", "a softbreak andone more"),
+        ("token=\nYWxpY2VAZXhh=\nbXBsZQ==\n", "tokenYWxpY2VAZXhh=\nbXBsZQ==\n"),
         (r"\n\r\t\"\'\/\\ \q \u12 \x4", "\n\r\t\"'/\\ \\q \\u12 \\x4"),
         (r"\ud83d\ude00 \ud83d \UFFFFFFFF", "😀 \ufffd \ufffd"),
     ],
@@ -97,6 +100,56 @@ def test_a_word_after_a_run_is_no_part_of_it() -> None:
     assert (start, text[end:], plain.split("\n")[0]) == (0, "\nHello there", VALUE + "  ")
 
 
+@pytest.mark.parametrize("size", [4, 5, 7, 8, 10, 12, 20, 64])
+@pytest.mark.parametrize("between", [" ", "\n", "\n> ", "\r\n\t\t"])
+def test_a_run_in_groups_is_read_as_one(size: int, between: str) -> None:
+    run = groups(f"{VALUE} and so on", size, between)
+    ((start, end, plain),) = runs(f"see the {run}, please", False, False).edits
+    assert (start, plain.split("\n")[0]) == (8, f"{VALUE} and so on")
+    assert run[end - start :].strip("\r\n\t> ") in ("", "="), "a group may be padding alone"
+
+
+def test_words_of_the_length_of_a_group_are_left_out() -> None:
+    run = groups(f"{VALUE}!!", 4)
+    text = f"mYra said that {run} were used here then some more"
+    ((start, end, plain),) = runs(text, False, False).edits
+    assert (text[start:end], plain.split("\n")[0]) == (run, f"{VALUE}!!")
+    padded = groups(f"{VALUE}!", 4)
+    ((start, end, plain),) = runs(f"mYra said that {padded}", False, False).edits
+    assert (start, plain.split("\n")[0]) == (15, f"{VALUE}!")
+    odd = groups(f"{VALUE} or others", 7)
+    text = f"cOntent {odd} secrets"
+    assert VALUE in " ".join(_said(text))
+
+
+def test_a_word_behind_groups_hides_no_value() -> None:
+    text = f"{base('jane.roe@example.com!')} word"
+    assert "jane.roe@example.com!" in "\n".join(_said(text)).split("\n")
+
+
+def test_groups_that_are_runs_of_their_own() -> None:
+    first, second = base("jane.roe@example.com "), base("john.doe@example.org ")
+    ((_, _, plain),) = runs(f"{first} {second}", False, False).edits
+    assert plain.split("\n")[1:] == ["jane.roe@example.com ", "john.doe@example.org "]
+
+
+def test_groups_give_way_to_the_run_around_them() -> None:
+    run = lines(f"{VALUE}, and this is a longer text", 20)
+    ((start, end, _),) = runs(run, False, False).edits
+    assert (start, end) == (0, len(run))
+    token = base("a value of its own")
+    text = f"x-{token}-{'aB' * 9}= {token} {token}"
+    assert [text[start:end] for start, end, _ in runs(text, False, False).edits] == [token, f"{token} {token}"]
+
+
+@pytest.mark.parametrize("text", [VALUE, f"{VALUE}, ok", "lower case text here"])
+def test_base32(text: str) -> None:
+    run = base32(text)
+    for hidden in (run, run.rstrip("="), run.lower(), run.lower().rstrip("=")):
+        assert _said(f"see {hidden}, please") == [text]
+    assert text in "\n".join(_said(" ".join(pieces(run, 8)))).split("\n")
+
+
 def test_a_run_behind_a_word_and_a_sign() -> None:
     run = base(VALUE)
     assert runs(f"token-{run}", False, False).edits == [(6, 6 + len(run), VALUE)]
@@ -108,6 +161,8 @@ def test_a_run_behind_a_word_and_a_sign() -> None:
     [
         PROSE,
         "internationalization understanding Understandable counterrevolutionaries /usr/local/lib/python3/site-packages",
+        "INTERNATIONALIZATION COUNTERREVOLUTIONARIES UNCHARACTERISTICALLY THEREFORE WHENEVER EVERYONE SOMETIME",
+        "getItem setItem addItem hasItem newItem oldItem topItem x86_64 sha256 base64 UTF-16 i18n k8s s3cr et12 ab34 cd56",
         "3f786850e387550fdab836ed7e6dc881de23001b 123e4567-e89b-12d3-a456-426614174000 4111111111111111 1700000000000",
         " ".join(hashlib.sha256(str(at).encode()).hexdigest() for at in range(50)),
         " ".join(base64.b64encode(random.Random(at).randbytes(48)).decode() for at in range(200)),
