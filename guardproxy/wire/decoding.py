@@ -76,26 +76,35 @@ def events_of(
 
 
 def _join(events: list[Event], parts: Iterable[tuple[int, TreeLeaf]]) -> None:
-    """Names the runs of parts in their events."""
+    """Names the runs of parts in their events. Parts of JSON are no JSON: they are one channel, as in a stream."""
     runs: dict[str, list[int]] = {}
     for place, leaf in parts:
         runs.setdefault(_run_of(leaf), []).append(place)
     runs.pop("", None)
+    needless: set[int] = set()  # ends of channels that go on
     for run, places in runs.items():
+        first = events[places[0]]
         for place in places if len(places) > 1 else ():
             event = events[place]
-            if isinstance(event, Text):
+            assert isinstance(event, Text)  # noqa: S101 - the end of its channel follows it
+            assert isinstance(first, Text)  # noqa: S101
+            if event.encoded:
+                events[place], events[place + 1] = structs.replace(event, channel=first.channel), End(first.channel)
+                needless |= {place + 1} if place != places[-1] else set()
+            else:
                 events[place] = structs.replace(event, run=run)
+    if needless:
+        events[:] = [event for place, event in enumerate(events) if place not in needless]
 
 
 def _run_of(leaf: TreeLeaf) -> str:
     """The name of the run that the text of a part belongs to: the list with its parts, and the field and kind of its text. An
     item of the list that is a string is a text, too. Empty if the text stands alone."""
     at = max((number for number, step in enumerate(leaf.path) if isinstance(step, int)), default=0)
-    if not at or leaf.key or leaf.number or leaf.encode or leaf.leaf.how != "text":
+    if not at or leaf.key or leaf.number or leaf.encode:
         return ""
     field = leaf.path[at + 1 :] or ("text",)
-    return f"{dotted(leaf.path[:at])}[*].{dotted(field)} {leaf.leaf.kind}"
+    return f"{dotted(leaf.path[:at])}[*].{dotted(field)} {leaf.leaf.kind} {leaf.leaf.how}"
 
 
 def _suffix(leaf: TreeLeaf) -> str:

@@ -1,13 +1,13 @@
-"""Encoded text: escapes of single characters, and runs of base64 or hexadecimal digits.
+"""Encoded text: escapes of single characters, and runs of base64, base32 or hexadecimal digits.
 
 In: text. Out: `Edit`s that replace an escape or a run by the decoded text. Kept: nothing.
 
-Escapes: percent (`%41`, UTF-8, `%u0041`), HTML entities by name or number, `\\x41`, `\\u0041`, `\\u{41}`,
-`\\U00000041`, octal, and `\\n`, `\\t`, `\\r`, `\\"`, `\\'`, `\\/`, `\\\\`. Runs: base64 of both alphabets with or
-without padding, also in lines, and hexadecimal. The decoded bytes count only if they are text: UTF-8 (or UTF-16 of
-ASCII) without control characters. Words, paths and hashes do not decode to text. `thorough` (the profile `strict`)
-also decodes a run from its second, third and fourth character on, takes printable stretches out of binary data,
-unpacks gzip, and decodes hexadecimal digits in pairs.
+Escapes: percent (`%41`, UTF-8, `%u0041`), quoted-printable (`=40`, UTF-8, soft line breaks), HTML entities by name or
+number, `\\x41`, `\\u0041`, `\\u{41}`, `\\U00000041`, octal, and `\\n`, `\\t`, `\\r`, `\\"`, `\\'`, `\\/`, `\\\\`. Runs:
+base64 of both alphabets with or without padding, base32, and hexadecimal, also in lines or groups (`grouping.py`). The
+decoded bytes count only if they are text: UTF-8 (or UTF-16 of ASCII) without control characters. Words, paths and hashes
+do not decode to text. `thorough` (the profile `strict`) also decodes a run from its second, third and fourth character
+on, takes printable stretches out of binary data, unpacks gzip, and decodes hexadecimal digits in pairs.
 
 A run in lines may have `LINES` lines; the lines after these are a run of their own.
 """

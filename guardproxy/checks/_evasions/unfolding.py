@@ -9,7 +9,8 @@ content than is unpacked, is a finding `UNDECODED`.
 Option `evasions` of a check:
 - `off`: the check as it is.
 - `standard`: full-width and other compatibility forms, digits of other scripts, invisible characters, tag characters, spaces
-  and dashes of all kinds; percent, HTML and backslash escapes; base64 and hexadecimal runs of text.
+  and dashes of all kinds; percent, HTML and backslash escapes, quoted-printable; runs of text in base64, base32 and
+  hexadecimal, also in groups or lines.
 - `strict`: also look-alike letters, combining marks, letters and digits one by one, base64 that begins inside of a run, and
   text in binary data, gzip, or hexadecimal pairs.
 Both read two nested layers of runs. Neither reads text backwards, rot13, leetspeak, Morse, or words for signs.

@@ -323,6 +323,7 @@ def _response(said: MapLeaf | None = None, *, streamed: bool = False) -> dict[An
     )
 
 
-RESPONSE, JSON_RESPONSE = _response(), _response(MapLeaf("json", "assistant"))
-EVENT, JSON_EVENT = _response(streamed=True), _response(MapLeaf("json", "assistant"), streamed=True)
+_JSON = MapLeaf("json", "assistant", joins=True)
+RESPONSE, JSON_RESPONSE = _response(), _response(_JSON)
+EVENT, JSON_EVENT = _response(streamed=True), _response(_JSON, streamed=True)
 """The maps of a frame of a stream, which holds no vectors."""
