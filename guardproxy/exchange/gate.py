@@ -257,8 +257,8 @@ class Gate(msgspec.Struct):
 
     def learn(self, scans: Sequence[Scan]) -> Iterator[tuple[Lane, list[Finding]]]:
         """Takes the scans of the last `jobs`, in order; yields the newly settled findings of each lane. Those of parts that are
-        read as one text come with the lane of that text, once all are settled; the parts get its edits when the caller asks for
-        the next lane."""
+        read as one text come with the lane of that text: these lanes are scanned together. The parts get its edits when the
+        caller asks for the next lane."""
         at = 0
         joints: dict[Joint, None] = {}
         flight, self._in_flight = self._in_flight, []
@@ -272,9 +272,8 @@ class Gate(msgspec.Struct):
             elif findings:
                 yield lane, findings
         for joint in joints:
-            if joint.is_settled:
-                yield joint.lane, joint.merge()
-                joint.hand_out()
+            yield joint.lane, joint.merge()
+            joint.hand_out()
 
     def release(self) -> Iterator[QueuedFrame]:
         """Yields the frames that may leave, in order. The caller must render a frame before it asks for the next."""

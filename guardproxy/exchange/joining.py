@@ -44,11 +44,6 @@ class Joint:
         self.parts.append(part)
         self.lane.text.append(part.text.part(0, part.text.total))
 
-    @property
-    def is_settled(self) -> bool:
-        """Whether all checks have read the joined text and each part."""
-        return all(lane.progress.settled == lane.text.total for lane in (self.lane, *self.parts))
-
     def shares(self, findings: Iterable[Finding]) -> dict[Lane, Sequence[Finding]]:
         """The findings in the joined text as findings in each part."""
         shares: dict[Lane, list[Finding]] = {part: [] for part in self.parts}
@@ -58,7 +53,8 @@ class Joint:
         return {part: tuple(its) for part, its in shares.items()}
 
     def merge(self) -> list[Finding]:
-        """Merges the findings of both readings, and gives them to the parts. Returns them as findings in the joined text."""
+        """Merges the findings of both readings, once all are scanned, and gives them to the parts. Returns them as findings
+        in the joined text."""
         joined = self.lane.progress
         crossing = list(filter(self._crosses, (*joined.findings, *joined.allowed)))
         alone = [

@@ -448,3 +448,63 @@ def test_a_check_that_settles_nothing_of_a_long_text_is_asked_less_often() -> No
     assert it.jobs() == []
     (job,) = it.jobs(all_text=True)
     assert len(job.window.text) == 4001
+
+
+def _parts(frames: Frames, *texts: str, **more: Any) -> list[Event]:
+    """The events of a frame with parts that are one text."""
+    frame, events = frames.new("parts"), list[Event]()
+    for number, text in enumerate(texts):
+        channel = Channel("response", "assistant", f"parts[{number}]")
+        events += [Text(channel, text, frame, ("x",), run="parts", **more), End(channel)]
+    return events
+
+
+def test_parts_are_scanned_apart_and_together_and_leave_when_all_is_known() -> None:
+    check, frames = Fake(), Frames()
+    it = gate(check)
+    it.push(_parts(frames, "ab", "cd"))
+    jobs = it.jobs()
+    assert [(job.window.text, job.window.last, job.joins) for job in jobs] == [
+        ("ab", True, False),
+        ("cd", True, False),
+        ("abcd", True, True),
+    ]
+    scans = [Scan((), 2, 2), Scan((finding(1, 2),), 2, 2), Scan((finding(1, 3),), 4, 4)]
+    assert learn(it, *scans) == [("parts[0]", [finding(1, 3), finding(3, 4)])]
+    assert leaving(it) == ["abcd"]
+    assert [lane.progress.findings for lane in it.lanes.every] == [[finding(1, 2)], [finding(0, 1), finding(1, 2)]]
+
+
+def test_parts_wait_for_the_joined_text() -> None:
+    check, frames = Fake(), Frames()
+    it = gate(check)
+    it.push(_parts(frames, "ab", "cd"))
+    it.jobs()
+    (entry,) = it._queue
+    (joint,) = entry.joints
+    for lane in joint.parts:
+        lane.progress.settled = 2
+    assert not entry.ready()
+    joint.is_merged = True
+    assert entry.ready()
+
+
+def test_a_single_part_and_parts_that_no_check_reads_are_not_joined() -> None:
+    frames = Frames()
+    it = gate(Fake())
+    it.push(_parts(frames, "ab"))
+    assert [job.joins for job in it.jobs()] == [False]
+    it = gate()
+    it.push(_parts(frames, "ab", "cd"))
+    assert it.jobs() == []
+    assert leaving(it) == ["abcd"]
+    it = gate(Fake(traits=Traits(needs_form=True)))
+    it.push(_parts(frames, "ab", "cd"))
+    assert [job.joins for job in it.jobs()] == [False, False]
+
+
+def test_a_fault_in_parts_ends_the_gate() -> None:
+    it = Gate(lambda channel: (Fake(),), most=1)
+    it.push(_parts(Frames(), "ab", "cd"))
+    assert it.fault is not None
+    assert it.fault.code is ErrorCode.TOO_MANY_TEXTS

@@ -202,3 +202,17 @@ def test_nothing_but_the_order_changes(texts: list[str], one: bool, other: bool)
 def about(texts: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """The texts of a record without the order of their checks, and without how much of them was sent."""
     return [{**text, "checks": sorted(text["checks"]), "released": 0} for text in texts]
+
+
+def test_an_attack_over_two_parts_is_judged_too() -> None:
+    parts = [{"type": "text", "text": text} for text in ("an att", "ack, an attack")]
+    content = json.dumps({"model": "m", "messages": [{"role": "user", "content": parts}]}).encode()
+    play = begun(content, BLOCK % PARALLEL, FLAG % PARALLEL)
+    assert play.pending is not None
+    assert [job.joins for job in play.pending.jobs] == [False, False, False, False, True, True]
+    assert play.pending.jobs[-1].window.text == "an attack, an attack"
+    play.scan()
+    assert play.finish.outcome == "blocked_request"
+    found = [text["findings"] for text in play.record["request"]["texts"]]
+    assert all(found), "each part has its share"
+    assert len({str(finding) for finding in found[1]}) == len(found[1]), "a finding of both readings is one"

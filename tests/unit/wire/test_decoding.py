@@ -19,7 +19,7 @@ from guardproxy.wire.decoding import (
     is_delta,
 )
 from guardproxy.wire.formats.openai_chat.codec import ChatDecoder
-from guardproxy.wire.json.walk import TOKENS, UNMAPPED, MapLeaf, TreeLeaf, opaque, walk
+from guardproxy.wire.json.walk import TOKENS, UNMAPPED, MapLeaf, TreeLeaf, opaque, part_text, text, walk
 from guardproxy.wire.registry import codec_for, codecs
 from tests.kit.media import PNG
 from tests.kit.play import CHAT, MESSAGES, sse
@@ -75,6 +75,43 @@ def test_whole_bodies_give_each_text_and_its_end() -> None:
         "opaque o",
     ]
     assert shape(events_of([], Frame(b""), "request")) == ["opaque "]
+
+
+def test_parts_of_one_list_have_a_run() -> None:
+    tree = {"a": [{"t": "x"}, "y", {"t": "z"}, {"u": "v"}], "b": [{"t": "x"}], "t": "x"}
+    part = {"t": part_text("user"), "u": part_text("user")}
+    how = {
+        "a": [lambda item: part if isinstance(item, dict) else part_text("user")],
+        "b": [part],
+        "t": part_text("user"),
+    }
+    events = events_of(walk(tree, how), Frame(b"", tree), "request")
+    runs = {event.channel.path: event.run for event in events if isinstance(event, Text) and not event.key}
+    run = runs.pop("a[0].t")
+    assert run
+    assert runs == {"a[1]": "", "a[2].t": run, "a[3].u": "", "b[0].t": "", "t": ""}
+
+
+def test_json_in_parts_is_one_channel() -> None:
+    tree = {"a": [{"t": '{"b'}, {"t": '": '}, {"t": "1}"}]}
+    how = {"a": [{"t": MapLeaf("json", "assistant", joins=True)}]}
+    assert shape(events_of(walk(tree, how), Frame(b"", tree), "response")) == [
+        '{assistant a[0].t: {"b',
+        '{assistant a[0].t: ": ',
+        "{assistant a[0].t: 1}",
+        "end a[0].t",
+    ]
+
+
+def test_texts_in_a_list_at_a_place_without_a_map_of_its_own_are_parts() -> None:
+    tree = {
+        "r": {"c": [{"type": "text", "text": "x"}, {"text": "y"}], "text": "z"},
+        "j": [{"text": "x"}, {"text": "y"}],
+    }
+    how = {"r": text("tool_result"), "j": text("tool_arguments")}
+    events = events_of(walk(tree, how), Frame(b"", tree), "request")
+    runs = [bool(event.run) for event in events if isinstance(event, Text) and not event.key]
+    assert runs == [False, True, True, False, False, False]
 
 
 def test_texts_of_one_place_are_one_channel_however_many_frames() -> None:

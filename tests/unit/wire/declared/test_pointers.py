@@ -12,6 +12,8 @@ from hypothesis import strategies as st
 from guardproxy.wire.declared.pointers import (
     PointerError,
     by_role,
+    by_role_in_parts,
+    is_of_part,
     map_of,
     moved,
     pointer,
@@ -21,7 +23,7 @@ from guardproxy.wire.declared.pointers import (
     without,
     written,
 )
-from guardproxy.wire.json import STRUCTURE, text, walk
+from guardproxy.wire.json import STRUCTURE, part_text, text, walk
 
 
 @pytest.mark.parametrize(
@@ -144,3 +146,36 @@ def test_no_string_is_skipped_whatever_the_pointers_say(
         return
     read = [leaf.text for leaf in walk(json.loads(json.dumps(tree)), how) if not (leaf.key or leaf.number)]
     assert sorted(read) == sorted(strings(tree))
+
+
+@pytest.mark.parametrize(
+    ("place", "stands_alone", "is_part"),
+    [
+        ("/a", False, False),
+        ("/texts/*", False, False),
+        ("/parts/*/text", False, True),
+        ("/parts/*/text", True, False),
+        ("/turns/*/parts/*", True, True),
+        ("/turns/*/parts/*/text", True, True),
+    ],
+)
+def test_the_last_list_of_a_pointer_is_that_of_the_parts(place: str, stands_alone: bool, is_part: bool) -> None:
+    assert is_of_part(pointer(place), stands_alone=stands_alone) is is_part
+
+
+def test_an_item_with_a_role_is_a_message_and_no_part() -> None:
+    how = map_of(
+        {("items", "*", "text"): part_text("user"), ("items", "*", "more", "*", "text"): part_text("user")}, "role"
+    )
+    tree = {
+        "items": [{"text": "a", "more": [{"text": "b"}]}, {"role": "user", "text": "c", "more": [{"text": "d"}]}, "e"]
+    }
+    leaves = {leaf.text: leaf.leaf.joins for leaf in walk(tree, how) if not leaf.key}
+    assert leaves == {"a": True, "b": True, "c": False, "d": True, "user": False, "e": False}
+
+
+def test_parts_of_a_message_of_an_unknown_role_are_parts() -> None:
+    how = map_of({("turns", "*", "parts", "*", "text"): by_role_in_parts}, "role")
+    tree = {"turns": [{"role": role, "parts": [{"text": "a"}]} for role in ("user", "else")]}
+    found = [(leaf.leaf.kind, leaf.leaf.joins, leaf.leaf.unmapped) for leaf in walk(tree, how) if leaf.text == "a"]
+    assert found == [("user", True, False), ("user", True, True)]
