@@ -6,6 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, cast
 
+from msgspec import structs
+
 from guardproxy.audit import RecordedAnswer
 from guardproxy.events import End, Event, Frame, Opaque, Text
 from guardproxy.findings import Channel, Kind
@@ -151,8 +153,8 @@ class RecordedUpstream:
             at[number] += len(part)
             key, shape = text.path.endswith("#key"), self.shapes.shape_at(*(text.shape or ("", ())))
             flags = (text.encoded, key, text.number)
-            more = {"fixed": text.fixed, "unmapped": text.unmapped, "run": text.run}
-            yield Text(channel, part, frame, (), *flags, shape=shape, **more)
+            about = Text(channel, part, frame, (), *flags, shape=shape, fixed=text.fixed, unmapped=text.unmapped)
+            yield structs.replace(about, run=text.run) if text.run else about
             if at[number] == len(shown) and not text.open:
                 yield End(channel)
 

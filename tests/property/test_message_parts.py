@@ -111,6 +111,7 @@ REQUESTS: Mapping[str, tuple[str, Callable[[Texts], dict[str, Any]]]] = {
         lambda texts: messages([{"type": "search_result", "source": "s", "title": "t", "content": content(texts)}]),
     ),
     "responses user": (RESPONSES, lambda texts: responses(content(texts, "input_text"))),
+    "responses strange items": (RESPONSES, lambda texts: {"model": "m", "input": content(texts, "input_text")}),
     "responses tool": (
         RESPONSES,
         lambda texts: {

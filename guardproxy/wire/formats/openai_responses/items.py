@@ -216,6 +216,7 @@ def _map_of(name: str, role: str, holder: Holder) -> dict[Any, Map]:
     return {**_SHARED_FIELDS, **(_BY_TYPE[name] if name in _BY_TYPE else _message(role, holder) if role else {})}
 
 
+_STRANGE = {**_SHARED_FIELDS, "text": part_text("unmapped", unmapped=True)}
 _REFERENCE = naming("item")
 
 
@@ -240,7 +241,7 @@ def _item_of_type(value: Any, holder: Holder) -> Map:
         return TOKEN_IDS if isinstance(value, (int, float, list)) and not isinstance(value, bool) else UNMAPPED
     name, role = (value.get("type"), value.get("role")) if isinstance(value, dict) else (None, None)
     if name not in (None, "message") and not (isinstance(name, str) and name in _BY_TYPE):
-        return _SHARED_FIELDS  # the fields of an unknown kind of item are unknown
+        return _STRANGE  # the fields of an unknown kind of item are unknown
     known = role if isinstance(role, str) and role in ROLES else "?"
     return _map_of(name if isinstance(name, str) else "", known if isinstance(value, dict) else "", holder)
 
