@@ -10,7 +10,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cache
 
 from guardproxy.checks._evasions.folding import RUN
 
@@ -24,14 +23,13 @@ _CLASSES = bytes(
     else code
     for code in range(128)
 ) + bytes(128)
-_SIGNS = (b"aA", b"0A", b"AAa", b"a0", b"A0", b"0a", b"AAAA")
-"""What no word, name or number has, in classes of characters."""
-_SIGN = re.compile(rb"aA|0[aA]|A(?:0|Aa|AAA)|a0")
+_SIGN = re.compile(rb"aA|0[aA]|A(?:0|Aa|AAA)|a0")  # what no word, name or number has
 _AFTER = (b"", b" ", b"\t", b"\r", b"\n")
 _REST = re.compile(rb"[aA0s]*")
 _MARGIN = rb"[ \t>]{0,32}"  # before a line: indentation, signs of a quotation
 _BREAK = rb"(?:[ \t]{1,2}|[ \t]{0,2}\r?\n" + _MARGIN + rb")"
-_MORE = re.compile(rb"[ \t]{0,2}(?:\r?(?:\n" + _MARGIN + rb")?)?")
+_NEXT = re.compile(_BREAK + rb"([aA0s]{1,%d}+)(={0,6})(?![aA0s=])" % _LONGEST)
+_MORE = re.compile(rb"(?=[ \t\r\n])[ \t]{0,2}(?:\r?(?:\n" + _MARGIN + rb")?)?")  # the last word is held anyway
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,8 +50,6 @@ def has_groups(text: str) -> bool:
 def groups(text: str, more: bool) -> Iterator[Groups]:
     """Yields the groups in a text, and a first group at its end if `more` text may follow."""
     data = text.encode("ascii", "replace").translate(_CLASSES)
-    if not any(sign in data for sign in _SIGNS):
-        return
     at = 0
     while sign := _SIGN.search(data, at):
         before, at = at, _end_of_run(data, sign.end())
@@ -64,18 +60,19 @@ def groups(text: str, more: bool) -> Iterator[Groups]:
         size = at - start
         if not _SHORTEST <= size <= _LONGEST or data[start - 1 : start] == b"=":
             continue
-        rest, tail = _following(size)
         spans = [(start, at)]
-        while len(spans) * size < MOST and (match := rest.match(data, at)):
-            at = match.end()
+        while (following := _NEXT.match(data, at)) and len(following[1]) == size and not following[2]:
+            if len(spans) * size >= MOST:
+                break
+            at = following.end()
             spans.append((at - size, at))
         total = len(spans) * size
         is_open = more and total < MOST and _MORE.fullmatch(data, at) is not None
-        short = tail.match(data, at)
-        if short and not _ends(total + len(short[1]), len(spans), short[0]):
-            short = None
-        if is_open or (total + len(short[1] if short else b"") >= LEAST and (short or len(spans) > 1)):
-            yield Groups(tuple(spans), short.span(1) if short else None, is_open)
+        if following and (len(following[1]) >= size or not _ends(following, total, len(spans))):
+            following = None
+        tail = (following.start(1), following.end()) if following else None
+        if is_open or tail or (len(spans) > 1 and total >= LEAST):
+            yield Groups(tuple(spans), tail, is_open)
 
 
 def _end_of_run(data: bytes, at: int) -> int:
@@ -83,13 +80,8 @@ def _end_of_run(data: bytes, at: int) -> int:
     return match.end() if (match := _REST.match(data, at)) else at
 
 
-def _ends(total: int, count: int, last: bytes) -> bool:
-    """Whether a shorter group can be the end of groups with `total` characters. After a single group it may well be a word."""
-    return total % 4 == 0 or (total % 4 != 1 and (count > 1 or b"\n" in last))
-
-
-@cache
-def _following(size: int) -> tuple[re.Pattern[bytes], re.Pattern[bytes]]:
-    """Returns the patterns of a further group of this size, and of the last group, which is shorter."""
-    rest = re.compile(_BREAK + rb"[aA0s]{%d}(?![aA0s=])" % size)
-    return rest, re.compile(_BREAK + rb"([aA0s]{1,%d}={0,6})(?![aA0s=])" % (size - 1))
+def _ends(last: re.Match[bytes], before: int, count: int) -> bool:
+    """Whether a shorter group can be the end of `count` groups with the characters `before`. After a single group it may well
+    be a word."""
+    total = before + len(last[1]) + len(last[2])
+    return total >= LEAST and (total % 4 == 0 or (total % 4 != 1 and (count > 1 or b"\n" in last[0])))

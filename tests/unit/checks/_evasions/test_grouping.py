@@ -63,18 +63,19 @@ def test_a_shorter_group_ends_groups_if_the_length_fits() -> None:
 
 
 def test_more_text_may_add_groups() -> None:
-    for end in ("", " ", "  ", "\r", "\n", " \n> "):
+    for end in (" ", "  ", "\r", "\n", " \n> "):
         assert _spans(f"a aB1c{end}", more=True) == [(["aB1c"], "", True)]
         assert _spans(f"a aB1c{end}") == []
     assert _spans("a aB1c. ", more=True) == []
+    assert _spans("a aB1c", more=True) == [], "a text ends where a word begins"
     assert [its.open for its in groups("aB1c aB1c aB1c ab ", more=True)] == [False]
 
 
 def test_the_length_of_groups_is_bounded() -> None:
-    text = " ".join(pieces("aB1c" * 3000, 8))
+    text = " ".join(pieces("aB1c" * 3000, 8)) + " "
     found = list(groups(text, more=True))
     assert [len(its.spans) * 8 for its in found] == [MOST, MOST, 12000 - 2 * MOST]
     assert [its.open for its in found] == [False, False, True]
-    assert list(groups(" ".join(pieces("aB1c" * 1024, 8)), more=True)) == [
+    assert list(groups(" ".join(pieces("aB1c" * 1024, 8)) + " ", more=True)) == [
         Groups(tuple((at, at + 8) for at in range(0, 9 * 512, 9)), None, False)
     ]
