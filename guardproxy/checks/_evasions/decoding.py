@@ -163,6 +163,7 @@ def _choices(text: str, its: Groups) -> Iterator[Sequence[tuple[int, int]]]:
             if its.tail and high == len(spans):
                 yield (*spans[low:], its.tail)
             yield spans[low:high]
+        return
     for low in range(min(_STRAY, len(spans) - 1) + 1):
         for high in range(len(spans), max(len(spans) - _STRAY, low + 1) - 1, -1):
             yield spans[low:high]

@@ -84,4 +84,6 @@ def _ends(last: re.Match[bytes], before: int, count: int) -> bool:
     """Whether a shorter group can be the end of `count` groups with the characters `before`. After a single group it may well
     be a word."""
     total = before + len(last[1]) + len(last[2])
-    return total >= LEAST and (total % 4 == 0 or (total % 4 != 1 and (count > 1 or b"\n" in last[0])))
+    if count == 1:
+        return before >= LEAST and (total % 4 == 0 or (total % 4 != 1 and b"\n" in last[0]))
+    return total >= LEAST and total % 4 != 1
