@@ -285,8 +285,10 @@ class ModelReader:
 
     def _leaves(self, verdicts: Verdicts, at: int, query: Query) -> bool:
         """Whether the row of a piece that ran is cleared by the exit for this query."""
-        estimates, limits = verdicts.exits[at], self._limits
-        return bool(estimates and limits and self.can_clear(query) and limits.clears(estimates, self._asked(query)))
+        limits = self._limits
+        if not limits or not self._exit or not verdicts.exits[at] or not self.can_clear(query):
+            return False
+        return limits.clears(verdicts.exits[at], self._asked(query))
 
     def answer(self, verdicts: Verdicts, query: Query) -> tuple[ScoredPiece, ...]:
         """Returns the answer to a query of which no piece is open.
