@@ -14,7 +14,7 @@ PIP = $(BIN)/python -m pip install --quiet --disable-pip-version-check
 UV = $(BIN)/uv pip install --quiet --python $(BIN)/python
 INSTALL = $(if $(filter uv,$(INSTALLER)),$(UV),$(PIP))
 
-.PHONY: run quick test coverage test-export timing lint docs test-long kills test-clients test-newest fuzz growth-large test-differential bench bench-all bench-peers train-supervisor train-before-gate depth leave-out gate lock wheel clean
+.PHONY: run quick test coverage test-export timing lint docs test-long kills test-clients test-newest fuzz growth-large test-differential bench bench-all bench-peers train-supervisor train-before-gate depth exit leave-out gate lock wheel clean
 
 # The first run installs for a minute or two: each step says what it does. The program is $(BIN)/guardproxy, and the log is in
 # the folder that the pages name.
@@ -124,7 +124,7 @@ train-supervisor: $(BUILT_THIRD)/train.jsonl
 	$(THIRD).train $(ONWARD) --seed 2032 --out $(BUILT_THIRD)/other.pt && wait $$!
 	$(THIRD).average $(BUILT_THIRD)/one.pt $(BUILT_THIRD)/other.pt
 	$(THIRD).finish
-	$(MAKE) depth
+	$(MAKE) depth exit
 
 # Depth 0 of a trained encoder, in some minutes: a folder that reads in spans. And how its n-grams find attacks of families that they were
 # not trained on, in half an hour.
@@ -132,6 +132,10 @@ depth: $(BUILT_THIRD)/train.jsonl
 	$(FIRST).data --data $(BUILT_THIRD) --without-choice
 	$(FIRST).spans
 	$(FIRST).assemble
+
+# The exit of the encoder of that folder, in a quarter of an hour.
+exit: $(BUILT_THIRD)/train.jsonl
+	$(THIRD).exit
 
 # The model that the gate compares with: the second generation's recipe without the choice sources. `gate` exits 1 for a candidate that
 # loses anywhere.
@@ -147,7 +151,7 @@ leave-out: $(VENV)/.train
 	$(RECIPE).leave_out
 
 gate: $(VENV)/.train
-	$(RECIPE).gate $(BUILT_BEFORE)/model $(BUILT_THIRD)/spans
+	$(RECIPE).gate $(BUILT_BEFORE)/model $(BUILT_THIRD)/exit
 
 # The way of a request, a scan, and how costs grow, with every peer that `make bench-peers` installed; BENCH=--quick runs one short
 # round. `bench-all` also measures what the other tables of docs/benchmarks.md show.

@@ -21,6 +21,26 @@ from guardproxy.inference.pace import Ratio, work_ahead
 Row = tuple[int, ...]
 
 
+class StoppableRow(Row):
+    """A row whose run may stop at the exit of a network that has one: where each column of the exit is lower than `below`."""
+
+    below: tuple[float, ...]
+
+    def __new__(cls, ids: Row, below: tuple[float, ...]) -> StoppableRow:
+        row = super().__new__(cls, ids)
+        row.below = below
+        return row
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, StoppableRow) and self.below == other.below and tuple.__eq__(self, other)
+
+    def __ne__(self, other: object) -> bool:
+        return not self == other
+
+    def __hash__(self) -> int:
+        return hash((self.below, tuple(self)))
+
+
 class QueueFull(NoCapacityError):
     """The queue of the model is full, or so long that a new job would be late."""
 
@@ -52,7 +72,8 @@ class Network(Protocol):
     workers: int
 
     def run(self, rows: Sequence[Row]) -> list[list[float]]:
-        """Returns the logits of each row (special tokens included). They depend on that row alone."""
+        """Returns the logits of each row (special tokens included), and behind them those of its exit, if the network has one.
+        They depend on that row alone. The logits are NaN where the run of a `StoppableRow` stopped at the exit."""
         ...
 
     def close(self) -> None:

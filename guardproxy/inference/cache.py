@@ -21,13 +21,15 @@ class Verdicts:
     """The results of the pieces of a text, in the order of the pieces.
 
     `spans`: start and end of each piece; empty until the text is cut into pieces. `first`: the estimates of the first
-    stage; empty until it read the pieces. `scores`: the encoder's scores; `None` until it ran. `added`: what depth 0 adds to
-    the encoder's logits; empty for a model that does not read in spans. Numbers are in the order of the model's outputs.
+    stage; empty until it read the pieces. `scores`: the encoder's scores; `None` until it ran to its end. `exits`: the
+    estimates of the encoder's exit; empty until it ran, and for a model without one. `added`: what depth 0 adds to the
+    encoder's logits; empty for a model that does not read in spans. Numbers are in the order of the model's outputs.
     """
 
     spans: list[tuple[int, int]] = field(default_factory=list)
     first: list[tuple[float, ...]] = field(default_factory=list)
     scores: list[tuple[float, ...] | None] = field(default_factory=list)
+    exits: list[tuple[float, ...]] = field(default_factory=list)
     added: list[tuple[float, ...]] = field(default_factory=list)
 
 

@@ -72,7 +72,7 @@ class KServe:
 
         Runs `rows` alone and together to find out whether rows may share a call. Raises `ConfigError`.
         """
-        network = cls(url, model.folder.name, pad, len(model.outputs), timeout_s)
+        network = cls(url, model.folder.name, pad, model.width, timeout_s)
         try:
             about = network._call("GET", "")
             takes, gives = ({tensor["name"] for tensor in about[key]} for key in ("inputs", "outputs"))

@@ -3,7 +3,8 @@
 In: a folder with `model.onnx`, `tokenizer.json`, `config.json` (format 2) and `SHA256SUMS`, and optionally
 `model.fp16.onnx` for a GPU and `first_stage.onnx`. Out: a `Model`. Kept: nothing. An incomplete folder or an unknown
 value raises `ConfigError`. The network takes `input_ids` and `attention_mask` (int64, rows x tokens) and gives
-`logits` (float32, rows x outputs).
+`logits` (float32, rows x outputs). One with an exit gives the exit's columns behind them, and `model.onnx` then also takes
+`below` (float32, columns), which has a default: see `spans.py`.
 
 Decisions:
 - docs/decisions/0043-both-outputs-count-in-every-channel.md
@@ -90,6 +91,11 @@ class Model:
     length_pieces: int = 0
     channel_points: Mapping[Kind, Mapping[str, Mapping[str, float]]] = field(default_factory=dict)
     spans: SpanReading | None = None
+
+    @property
+    def width(self) -> int:
+        """The number of columns that the network gives for a row."""
+        return len(self.outputs) + (len(self.spans.exit.columns) if self.spans and self.spans.exit else 0)
 
     def points_in(self, kind: Kind) -> dict[str, dict[str, float]]:
         """Returns for each output the score at each operating point in a kind of channel."""

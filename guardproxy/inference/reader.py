@@ -7,6 +7,7 @@ in spans has a piece for each span: the tokens that the network takes and that e
 Decisions:
 - docs/decisions/0054-a-long-text-needs-a-higher-score.md
 - docs/decisions/0058-every-span-is-read-cheaply.md
+- docs/decisions/0061-the-encoder-has-an-exit.md
 """
 
 from __future__ import annotations
@@ -21,12 +22,16 @@ from guardproxy.checks import Query, ScoredPiece
 from guardproxy.errors import ConfigError
 from guardproxy.findings import KINDS, Kind
 from guardproxy.inference import tokens
-from guardproxy.inference.batching import Row
+from guardproxy.inference.batching import Row, StoppableRow
 from guardproxy.inference.cache import Verdicts
 from guardproxy.inference.depth import DepthZero, Logits
 from guardproxy.inference.first_stage import ClearingLimits, FirstStage
 from guardproxy.inference.model import FIRST_STAGE, NGRAMS, Model
-from guardproxy.inference.spans import ANY, SPAN, DepthPart, SpanReading
+from guardproxy.inference.spans import ANY, SPAN, DepthPart, EncoderExit, SpanReading
+
+MARGIN = 0.01
+"""How far below its limit a column of the exit must lie for the run to stop there, beside a step of the score. So rounding
+cannot stop a row that is not cleared. Between the two a row runs to its end, and its score is the exit's all the same."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +72,9 @@ class ModelReader:
         self._depth = None
         self._merges = False
         self._limits: ClearingLimits | None = None
+        self._exit: EncoderExit | None = None
         if model.spans:
+            self._exit = model.spans.exit
             self._check_bias(model.spans)
             self._depth = DepthZero(model.spans, model.folder / NGRAMS, model.folder / FIRST_STAGE)
             self._merges = model.spans.merges
@@ -94,7 +101,8 @@ class ModelReader:
         known: dict[Row, Kind | None] = {(): None}
         for kind in KINDS:
             other = known.setdefault(self._channels.get(kind, ()), kind)
-            if any(column.bias_in(kind) != column.bias_in(other) for column in spans.columns):
+            columns = (*spans.columns, *(spans.exit.columns if spans.exit else ()))
+            if any(column.bias_in(kind) != column.bias_in(other) for column in columns):
                 raise ConfigError(
                     f"{self._model.folder}: `spans`: `bias` must be the same for `{kind}` and `{other or ANY}`, "
                     "which have the same token in `channels`"
@@ -119,10 +127,40 @@ class ModelReader:
         `parts`: of each output."""
         first, added = [], []
         for span in logits.tolist():
-            alone = self.scores([part.alone + part.slope * span[part.column] if part else 0.0 for part in parts])
-            first.append(tuple(score if part else 1.0 for score, part in zip(alone, parts, strict=True)))
+            first.append(self._alone(span, parts))
             added.append(tuple(part.weight * span[part.column] if part else 0.0 for part in parts))
         return first, added
+
+    def _alone(self, columns: Sequence[float], parts: Sequence[DepthPart | None]) -> tuple[float, ...]:
+        """Returns the score of each output by columns alone, 1.0 for an output without a part."""
+        scores = self.scores([part.alone + part.slope * columns[part.column] if part else 0.0 for part in parts])
+        return tuple(score if part else 1.0 for score, part in zip(scores, parts, strict=True))
+
+    def exit_estimates(self, logits: Sequence[float], query: Query) -> tuple[float, ...]:
+        """Returns the exit's estimate of each output for a row of a query; empty for a model without one. `logits`: all columns
+        of the network. Raises `ValueError` for another number of them."""
+        if len(logits) != self._model.width:
+            raise ValueError(f"the network gave {len(logits)} numbers for a row, not {self._model.width}")
+        if not self._exit:
+            return ()
+        pairs = zip(logits[len(self._numbers) :], self._exit.columns, strict=True)
+        columns = [logit + column.bias_in(query.kind) for logit, column in pairs]
+        return self._alone(columns, [self._exit.parts.get(output) for output in self._numbers])
+
+    def stops_below(self, query: Query) -> tuple[float, ...]:
+        """Returns below which logits of the exit's columns a row of a query is cleared for certain; empty if no exit may clear
+        it."""
+        if not self._exit or not self.can_clear(query) or not set(query.outputs) <= set(self._exit.parts):
+            return ()
+        below = [math.inf] * len(self._exit.columns)
+        for output in query.outputs:
+            part, calibration = self._exit.parts[output], self._model.calibration[output]
+            limit = self._model.clearing[output].below - 10.0**-self._digits
+            odds = math.log(limit / (1 - limit)) if limit > 0 else -math.inf
+            logit = calibration.bias + calibration.temperature * odds
+            lowest = (logit - part.alone) / part.slope - self._exit.columns[part.column].bias_in(query.kind) - MARGIN
+            below[part.column] = min(below[part.column], lowest)
+        return tuple(below)
 
     def pieces(self, text: str) -> list[TokenPiece]:
         """Returns the pieces of a text, at least one. Neighbours overlap, and every token is in a piece."""
@@ -163,9 +201,11 @@ class ModelReader:
         """Returns the tokens that name the channel of a query to the network, one or none."""
         return self._channels.get(query.kind, ()) if query.kind else ()
 
-    def row(self, ids: Row, channel: Row = ()) -> Row:
-        """Returns the row of token numbers that the network gets for a piece. `channel`: see the method."""
-        return (self._first, *channel, *ids, self._last)
+    def row(self, ids: Row, channel: Row = (), below: tuple[float, ...] = ()) -> Row:
+        """Returns the row of token numbers that the network gets for a piece. `channel`: see the method. `below`: where its run
+        may stop, see `stops_below`."""
+        row = (self._first, *channel, *ids, self._last)
+        return StoppableRow(row, below) if below else row
 
     def estimates(self, rows: Sequence[Row], query: Query) -> list[tuple[float, ...]]:
         """Returns for each row the first stage's estimate of each output; empty if it may clear no piece for this
@@ -177,6 +217,7 @@ class ModelReader:
         """Returns the score of each output, 0.0 to 1.0, for a piece of a text that has so many pieces. `added`: what depth 0
         adds to the logits, if anything."""
         lower = self._model.length_correction * math.log(min(pieces, self._model.length_pieces or pieces))
+        logits = logits[: len(self._calibration)]  # without the columns of an exit
         if added:
             logits = [logit + more for logit, more in zip(logits, added, strict=True)]
         scaled = [
@@ -236,22 +277,34 @@ class ModelReader:
         """Returns the indexes of the pieces whose rows the encoder must still judge for this query, of a text that was
         read."""
         wanted = dict.fromkeys(self.judges(verdicts, query))
-        return [at for at in wanted if at is not None and verdicts.scores[at] is None]
+        return [at for at in wanted if at is not None and not self.is_judged(verdicts, at, query)]
+
+    def is_judged(self, verdicts: Verdicts, at: int, query: Query) -> bool:
+        """Whether the row of a piece need not run for this query."""
+        return verdicts.scores[at] is not None or self._leaves(verdicts, at, query)
+
+    def _leaves(self, verdicts: Verdicts, at: int, query: Query) -> bool:
+        """Whether the row of a piece that ran is cleared by the exit for this query."""
+        limits = self._limits
+        if not limits or not self._exit or not verdicts.exits[at] or not self.can_clear(query):
+            return False
+        return limits.clears(verdicts.exits[at], self._asked(query))
 
     def answer(self, verdicts: Verdicts, query: Query) -> tuple[ScoredPiece, ...]:
         """Returns the answer to a query of which no piece is open.
 
-        The scores of a cleared piece are the estimates of the first stage, even if the encoder judged the piece for
-        another query: an answer depends on its query alone. Raises `ValueError` if a piece is open.
+        The scores of a cleared piece are the estimates of the first stage or of the exit, even if the encoder judged the piece
+        for another query: an answer depends on its query alone. Raises `ValueError` if a piece is open.
         """
         scored = []
         if not self.is_read(verdicts, query):
             raise ValueError("a text was not judged; this is a bug")
         judges = self.judges(verdicts, query)
         for at, ((start, end), judge) in enumerate(zip(verdicts.spans, judges, strict=True)):
-            by_number = verdicts.first[at] if judge is None else verdicts.scores[judge]
+            leaves = judge is not None and self._leaves(verdicts, judge, query)
+            by_number = verdicts.first[at] if judge is None else (verdicts.exits if leaves else verdicts.scores)[judge]
             if by_number is None:
                 raise ValueError("a piece of the text was not judged; this is a bug")
             by_output = {output: by_number[self._numbers[output]] for output in query.outputs}
-            scored.append(ScoredPiece(start, end, by_output, judge is None))
+            scored.append(ScoredPiece(start, end, by_output, judge is None or leaves))
         return tuple(scored)

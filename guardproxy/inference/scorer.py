@@ -7,6 +7,7 @@ first stage), never on other texts, on the cache or on load.
 
 from __future__ import annotations
 
+import math
 import weakref
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -51,7 +52,7 @@ class ModelScorer(ModelDescription):
         self.reader = ModelReader(model, digits)
         rows = [self.reader.row(piece.ids) for text in _WARM_UP for piece in self.reader.pieces(text)]
         network = connect(self.reader.pad, rows)
-        if len(network.run(rows[:1])[0]) != len(model.outputs):
+        if len(network.run(rows[:1])[0]) != model.width:
             raise ConfigError(
                 f"{model.folder}: the number of the network's outputs differs from `outputs` in config.json"
             )
@@ -110,7 +111,7 @@ class _Job:
             if not reader.is_read(verdicts, query) or reader.open_pieces(verdicts, query)
         )
         self.chars = sum(len(query.text) for query, _ in self._unread)  # characters to be judged
-        self._places: dict[Row, list[tuple[Verdicts, int]]] = {}  # where the scores of a pending row go
+        self._places: dict[Row, list[tuple[Query, Verdicts, int]]] = {}  # where the scores of a pending row go
         self._placing = Lock()
         self.answer: Answer = Future()
         scorer.meters.hits.inc(len(queries) - len(self._unread))
@@ -135,30 +136,35 @@ class _Job:
         with scorer.filling:  # another job may read the same text at the same time
             if not verdicts.spans:
                 verdicts.scores = [None] * len(reading.pieces)
+                verdicts.exits = [()] * len(reading.pieces)
                 verdicts.added = reading.added
                 verdicts.spans = [(piece.start, piece.end) for piece in reading.pieces]
                 scorer.cache.count_pieces(query.text, verdicts, channel)
             verdicts.first = reading.first or verdicts.first
         rows: deque[Row] = deque()
+        below = reader.stops_below(query)
         with self._placing:
             for at in reader.open_pieces(verdicts, query):
-                row = reader.row(reading.pieces[at].ids, channel)
+                row = reader.row(reading.pieces[at].ids, channel, below)
                 if row not in self._places:
                     rows.append(row)
-                self._places.setdefault(row, []).append((verdicts, at))
+                self._places.setdefault(row, []).append((query, verdicts, at))
         scorer.meters.cleared.inc(sum(reader.cleared(verdicts, query)))
         return rows
 
     def has_scores(self, row: Row) -> bool:
-        return all(verdicts.scores[at] is not None for verdicts, at in self._places[row])
+        reader = self._scorer.reader
+        return all(reader.is_judged(verdicts, at, query) for query, verdicts, at in self._places[row])
 
     def set_logits(self, row: Row, logits: Sequence[float]) -> None:
         reader = self._scorer.reader
         with self._placing:
             places = self._places.pop(row)
-        for verdicts, at in places:
-            added = verdicts.added[at] if verdicts.added else ()
-            verdicts.scores[at] = reader.scores(logits, len(verdicts.spans), added)
+        for query, verdicts, at in places:
+            verdicts.exits[at] = reader.exit_estimates(logits, query)
+            if not math.isnan(logits[0]):
+                added = verdicts.added[at] if verdicts.added else ()
+                verdicts.scores[at] = reader.scores(logits, len(verdicts.spans), added)
 
     def end(self) -> None:
         if self.answer.done():

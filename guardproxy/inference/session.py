@@ -23,7 +23,7 @@ import numpy as np
 import onnxruntime
 
 from guardproxy.errors import ConfigError
-from guardproxy.inference.batching import Network, Row
+from guardproxy.inference.batching import Network, Row, StoppableRow
 from guardproxy.inference.device import CPU, CUDA, FELL_BACK, is_gpu_expected, load_libraries, obstacle
 from guardproxy.inference.model import GPU_FILE, Model
 
@@ -60,7 +60,18 @@ class Session:
 
     def rows(self, output: str, **inputs: Sequence[int]) -> Any:
         """Returns the array `output` for one row of each input."""
-        feed = {name: np.array([row], dtype=np.int64) for name, row in inputs.items()}
+        return self._run(output, {name: np.array([row], np.int64) for name, row in inputs.items()})
+
+    def logits(self, row: Row) -> list[float]:
+        """Returns the logits of a row of an encoder; see `Network.run`."""
+        ids = np.array([row], np.int64)
+        feed = {"input_ids": ids, "attention_mask": np.ones_like(ids)}
+        if isinstance(row, StoppableRow):
+            feed["below"] = np.array(row.below, np.float32)
+        found: list[float] = self._run("logits", feed).tolist()
+        return found
+
+    def _run(self, output: str, feed: dict[str, Any]) -> Any:
         return self.session.run([output], feed)[0][0]
 
 
@@ -75,7 +86,7 @@ class SingleRows:
         self.workers = workers
 
     def run(self, rows: Sequence[Row]) -> list[list[float]]:
-        return [self._session.rows("logits", input_ids=row, attention_mask=[1] * len(row)).tolist() for row in rows]
+        return [self._session.logits(row) for row in rows]
 
     def close(self) -> None:
         """Does nothing: the session needs no close."""

@@ -5,13 +5,18 @@ Depth 0 has some columns; a column's logit is a weighted sum of n-grams, of the 
 each kind of channel. The logit of a span that the encoder reads is the encoder's plus `weight` times the column. That of a span
 that it does not read is `alone` plus `slope` times the column, on the same scale.
 
+The encoder may have an exit behind its lower layers, with some columns of its own. Where they say that a row is clearly
+harmless, the upper layers need not run, and the spans that the row judges have the exit's score, made like that of depth 0.
+What counts as clearly harmless is one for both: `below` in `first_stage`.
+
 Decisions: docs/decisions/0058-every-span-is-read-cheaply.md
 docs/decisions/0059-what-ships-is-chosen-on-strangers.md
+docs/decisions/0061-the-encoder-has-an-exit.md
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -53,13 +58,23 @@ class DepthPart:
 
 
 @dataclass(frozen=True, slots=True)
+class EncoderExit:
+    """The exit of the encoder: its columns, of which only the `bias` counts, and their parts in the outputs, without a
+    `weight`. An output that is not in `parts` needs the whole encoder."""
+
+    columns: tuple[Column, ...]
+    parts: Mapping[str, DepthPart]
+
+
+@dataclass(frozen=True, slots=True)
 class SpanReading:
     """How a model reads in spans. An output that is not in `parts` is scored by the encoder alone, so no span is cleared for
-    it. `merges`: whether a row may judge the span before its own, too."""
+    it. `merges`: whether a row may judge the span before its own, too. `exit`: that of the encoder, if it has one."""
 
     columns: tuple[Column, ...]
     parts: Mapping[str, DepthPart]
     merges: bool = False
+    exit: EncoderExit | None = None
 
     @property
     def has_network(self) -> bool:
@@ -72,8 +87,10 @@ def read(path: Path, entry: Any, outputs: Sequence[str]) -> SpanReading:
 
     `path`: of the configuration, for messages.
     """
-    if not isinstance(entry, dict) or set(entry) - {"merge"} != {"tokens", "columns", "outputs"}:
-        raise ConfigError(f"{path}: `spans` must have `tokens`, `columns` and `outputs`, and may have `merge`")
+    if not isinstance(entry, dict) or set(entry) - {"merge", "exit"} != {"tokens", "columns", "outputs"}:
+        raise ConfigError(
+            f"{path}: `spans` must have `tokens`, `columns` and `outputs`, and may have `merge` and `exit`"
+        )
     if not isinstance(entry.get("merge", False), bool):
         raise ConfigError(f"{path}: `spans`: `merge` must be true or false")
     if entry["tokens"] != SPAN:
@@ -87,7 +104,28 @@ def read(path: Path, entry: Any, outputs: Sequence[str]) -> SpanReading:
         tuple(_column(path, column) for column in columns),
         {output: _part(path, output, part, len(columns)) for output, part in by_output.items()},
         entry.get("merge", False),
+        _exit(path, entry["exit"], set(by_output)) if "exit" in entry else None,
     )
+
+
+def _exit(path: Path, entry: Any, outputs: Collection[str]) -> EncoderExit:
+    """`outputs`: those that depth 0 has a part in: what it never clears has no limit."""
+    if not isinstance(entry, dict) or set(entry) != {"columns", "outputs"}:
+        raise ConfigError(f"{path}: `spans`: `exit` must have `columns` and `outputs`")
+    biases, by_output = entry["columns"], entry["outputs"]
+    if not isinstance(biases, list) or not 0 < len(biases) <= MOST_COLUMNS:
+        raise ConfigError(f"{path}: `spans`: `columns` of `exit` must list the bias of 1 to {MOST_COLUMNS} columns")
+    if not isinstance(by_output, dict) or not set(by_output) <= set(outputs):
+        raise ConfigError(f"{path}: `spans`: `outputs` of `exit` must map outputs of `spans` to their part of the exit")
+    columns = tuple(_column(path, {"scale": 0, "network": 0, "bias": bias}) for bias in biases)
+    parts = {}
+    for output, part in by_output.items():
+        if not isinstance(part, dict) or set(part) != {"column", "slope", "alone"}:
+            raise ConfigError(f"{path}: `spans`: `{output}` of `exit` must have `column`, `slope` and `alone`")
+        parts[output] = _part(path, output, {**part, "weight": 0.0}, len(columns))
+        if not parts[output].slope:
+            raise ConfigError(f"{path}: `spans`: the `slope` of `{output}` of `exit` must be above 0")
+    return EncoderExit(columns, parts)
 
 
 def _column(path: Path, entry: Any) -> Column:

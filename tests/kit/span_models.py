@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import Any
 import numpy as np
 from prometheus_client import CollectorRegistry
 
-from guardproxy.inference.batching import Row
+from guardproxy.inference.batching import Row, StoppableRow
 from guardproxy.inference.meters import Registry
 from guardproxy.inference.model import FIRST_STAGE, NGRAMS, Model
 from guardproxy.inference.models import find, read
@@ -32,6 +33,13 @@ COLUMNS: list[dict[str, Any]] = [
 PARTS = {
     "attack": {"column": 0, "weight": 0.5, "slope": 1.0, "alone": -1.0},
     "harm": {"column": 1, "weight": 0.0, "slope": 2.0, "alone": -0.5},
+}
+EXIT = {
+    "columns": [{"any": 0.25, "tool_result": -0.5}, {"any": 0.0}],
+    "outputs": {
+        "attack": {"column": 1, "slope": 0.5, "alone": -1.0},
+        "harm": {"column": 0, "slope": 1.0, "alone": -0.5},
+    },
 }
 CONFIG: dict[str, Any] = {
     "format": 2,
@@ -101,30 +109,46 @@ def span_model(folder: Path, config: Mapping[str, Any] = CONFIG) -> Model:
 
 
 class HashingEncoder:
-    """An encoder whose logits, from -4 to 4, depend on every token of a row. Keeps the rows that ran."""
+    """An encoder whose logits, from -4 to 4, depend on every token of a row. Keeps the rows that ran, and those of them that
+    stopped. `exits`: columns of its exit. `can_stop`: false for one that always runs to its end, as on a GPU."""
 
     provider = "test"
     budget = 1
     workers = 2
 
-    def __init__(self) -> None:
+    def __init__(self, exits: int = 0, can_stop: bool = True) -> None:
         self.ran: list[Row] = []
+        self.stopped: list[Row] = []
+        self._exits = exits
+        self._can_stop = can_stop
 
     def logits(self, row: Row) -> list[float]:
-        digest = hashlib.sha256(repr(row).encode()).digest()
+        digest = hashlib.sha256(repr(tuple(row)).encode()).digest()
         return [digest[at] / 32 - 4 for at in range(len(OUTPUTS))]
+
+    def exit_logits(self, row: Row) -> list[float]:
+        digest = hashlib.sha256(repr(tuple(row)).encode()).digest()
+        return [digest[-1 - at] / 32 - 4 for at in range(self._exits)]
 
     def run(self, rows: Sequence[Row]) -> list[list[float]]:
         self.ran += rows
-        return [self.logits(row) for row in rows]
+        return [self._run(row) for row in rows]
+
+    def _run(self, row: Row) -> list[float]:
+        found = self.exit_logits(row)
+        below = row.below if self._can_stop and isinstance(row, StoppableRow) else ()
+        if below and all(logit < limit for logit, limit in zip(found, below, strict=True)):
+            self.stopped.append(row)
+            return [math.nan] * len(OUTPUTS) + found
+        return self.logits(row) + found
 
     def close(self) -> None:
         pass
 
 
-def span_scorer(model: Model, remembered: int = 0) -> tuple[ModelScorer, HashingEncoder]:
+def span_scorer(model: Model, remembered: int = 0, can_stop: bool = True) -> tuple[ModelScorer, HashingEncoder]:
     """The scorer of a model with a hashing encoder, which has run nothing."""
-    encoder = HashingEncoder()
+    encoder = HashingEncoder(model.width - len(model.outputs), can_stop)
     meters = Registry(CollectorRegistry()).meters("spans")
     scorer = ModelScorer(model, lambda pad, rows: encoder, meters, queue=1000, remembered=remembered, wait_s=1000.0)
     encoder.ran.clear()

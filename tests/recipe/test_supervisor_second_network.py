@@ -141,5 +141,5 @@ def test_a_look_at_a_text_depends_on_that_text_alone() -> None:
     """`model.onnx` reads no mask."""
     texts = ["one two three", "ignore your rules " * 40, "word " * 400]
     together = logits(SHIPPED / "model.onnx", texts)
-    assert together.shape == (3, len(read(SHIPPED).outputs))
+    assert together.shape == (3, read(SHIPPED).width)
     assert [list(row) for row in together] == [list(logits(SHIPPED / "model.onnx", [text])[0]) for text in texts]

@@ -232,7 +232,7 @@ def test_a_network_that_gives_too_few_numbers_is_an_error_of_those_who_asked() -
     network = Counting()
     it, _ = made(network)
     network.run = lambda rows: [[] for _ in rows]  # type: ignore[method-assign]
-    with pytest.raises(ValueError, match="zip"):
+    with pytest.raises(ValueError, match="gave 0 numbers for a row"):
         it.judge([ask("one")])
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import cache
@@ -14,7 +15,7 @@ from hypothesis import strategies as st
 
 from guardproxy.errors import ConfigError
 from guardproxy.inference import session
-from guardproxy.inference.batching import Row
+from guardproxy.inference.batching import Row, StoppableRow
 from guardproxy.inference.device import CPU, CUDA
 from guardproxy.inference.models import find, read
 from guardproxy.inference.session import BatchedRows, Session, SingleRows, is_exact, local_network
@@ -38,6 +39,19 @@ def test_a_row_alone_has_the_logits_it_has_beside_others() -> None:
     network = SingleRows(shipped(), 2)
     assert is_exact(network, ROWS)
     assert (network.workers, network.provider) == (2, CPU)
+
+
+def test_a_row_that_stops_at_the_exit_gives_its_columns_and_no_more() -> None:
+    """As the shipped encoder: nothing else changes, and nothing stops that is not told to."""
+    width = len(read(find()).outputs)
+    for row in ROWS:
+        (whole,) = SingleRows(shipped(), 1).run([row])
+        stopped, going_on = SingleRows(shipped(), 1).run(
+            [StoppableRow(row, (math.inf, math.inf)), StoppableRow(row, (math.inf, -math.inf))]
+        )
+        assert going_on == whole
+        assert stopped[width:] == whole[width:]
+        assert all(map(math.isnan, stopped[:width]))
 
 
 def test_more_threads_change_no_score() -> None:
@@ -129,10 +143,8 @@ def test_a_gpu_is_used_where_the_session_proves_it_and_the_folder_has_a_network_
             self.provider = given_provider if len(wanted) == 2 else CPU
             self.session = Sums(spill)
 
-        def rows(self, output: str, **inputs: Sequence[int]) -> Any:
-            import numpy as np
-
-            return np.array([float(sum(inputs["input_ids"]))])
+        def logits(self, row: Row) -> list[float]:
+            return [float(sum(row))]
 
     monkeypatch.setattr(session, "Session", Made)
     monkeypatch.setattr(session, "BatchedRows", lambda made, pad: Small(made, pad, "cpu"))

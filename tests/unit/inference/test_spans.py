@@ -11,7 +11,7 @@ from functools import cache
 from itertools import groupby
 from pathlib import Path
 from tempfile import mkdtemp
-from typing import Any
+from typing import Any, Literal, get_args
 
 import numpy as np
 import pytest
@@ -23,17 +23,21 @@ from guardproxy.checks.supervisor import Segments, Supervisor, build
 from guardproxy.errors import ConfigError
 from guardproxy.findings import Kind
 from guardproxy.inference import depth, ngrams
+from guardproxy.inference.batching import StoppableRow
 from guardproxy.inference.depth import DepthZero
+from guardproxy.inference.first_stage import Clearing
 from guardproxy.inference.model import FIRST_STAGE, NGRAMS, Model
 from guardproxy.inference.models import find, read
 from guardproxy.inference.ngrams import BUCKETS, CHARS, WORDS, NgramTable
+from guardproxy.inference.reader import ModelReader
 from guardproxy.inference.scorer import ModelScorer
-from guardproxy.inference.spans import SPAN, Column, SpanReading
+from guardproxy.inference.spans import SPAN, Column, DepthPart, SpanReading
 from guardproxy.inference.tokens import load
 from models.encoder import write_sums
 from tests.kit.span_models import (
     COLUMNS,
     CONFIG,
+    EXIT,
     OUTPUTS,
     PARTS,
     ROW_TOKENS,
@@ -67,8 +71,27 @@ def merging() -> Model:
 
 
 @cache
-def scorer(merges: bool = False) -> tuple[ModelScorer, HashingEncoder]:
-    return span_scorer(merging() if merges else model())
+def leaving() -> Model:
+    """The merging model, and its encoder has an exit."""
+    return span_model(Path(mkdtemp()) / "leaving", leaving_config())
+
+
+def leaving_config() -> dict[str, Any]:
+    return {**CONFIG, "max_tokens": 128, "spans": {**CONFIG["spans"], "merge": True, "exit": EXIT}}
+
+
+Way = Literal["each span", "merging", "leaving"]
+WAYS: tuple[Way, ...] = get_args(Way)
+ways = st.sampled_from(WAYS)
+
+
+def model_of(way: Way) -> Model:
+    return {"each span": model, "merging": merging, "leaving": leaving}[way]()
+
+
+@cache
+def scorer(way: Way = "each span") -> tuple[ModelScorer, HashingEncoder]:
+    return span_scorer(model_of(way))
 
 
 @cache
@@ -225,6 +248,11 @@ def test_a_network_that_does_not_fit_is_refused(tmp_path: Path, graph: bytes, co
 # the configuration
 
 
+def exit_with(**numbers: Any) -> dict[str, Any]:
+    """The exit with other numbers for an output."""
+    return {**EXIT, "outputs": {"harm": {"column": 0, "slope": 1.0, "alone": 0.0, **numbers}}}
+
+
 def changed(path: Sequence[Any], value: Any) -> dict[str, Any]:
     """The configuration with another value at a place."""
     config = deepcopy(CONFIG)
@@ -261,6 +289,17 @@ def changed(path: Sequence[Any], value: Any) -> dict[str, Any]:
         (["first_stage", "other"], {"column": 0, "below": 0.1, "least": 0.6}, "`other` must have the `column`"),
         (["activation"], "softmax", "`spans` needs `sigmoid`"),
         (["spans", "merge"], 1, "`merge` must be true or false"),
+        (["spans", "exit"], [], "`exit` must have `columns` and `outputs`"),
+        (["spans", "exit"], {**EXIT, "columns": []}, "`columns` of `exit` must list the bias of 1 to 8 columns"),
+        (["spans", "exit"], {**EXIT, "columns": {}}, "`columns` of `exit` must list the bias of 1 to 8 columns"),
+        (["spans", "exit"], {**EXIT, "columns": [{"any": 0.0}, 1.0]}, "and `bias` by kind of channel"),
+        (["spans", "exit"], {**EXIT, "outputs": []}, "`outputs` of `exit` must map outputs of `spans`"),
+        (["spans", "exit"], {**EXIT, "outputs": {"other": {}}}, "`outputs` of `exit` must map outputs of `spans`"),
+        (["spans", "exit"], {**EXIT, "outputs": {"harm": {}}}, "`harm` of `exit` must have `column`, `slope` and `alone`"),
+        (["spans", "exit"], exit_with(column=2), "the `column` of `harm` must be the number"),
+        (["spans", "exit"], exit_with(slope=0.0), "the `slope` of `harm` of `exit` must be above 0"),
+        (["spans", "exit"], exit_with(alone="1"), "`harm` must have a `weight` and a `slope` from 0"),
+        (["spans", "exit"], {**EXIT, "columns": [{"any": 0.0, "assistant": 1.0}, {"any": 0.0}]}, "`bias` must be the same for"),
         (["spans", "merge"], True, "`merge` needs `max_tokens` of at least 99"),
         (["length_pieces"], -1, "`length_pieces` must be a whole number"),
         (["channels"], {"user": 1}, "`bias` must be the same for `tool_result` and `any`"),
@@ -315,14 +354,15 @@ def test_a_row_ends_with_its_span_and_begins_as_early_as_it_may(count: int) -> N
     assert [start for start, _ in pieces] == [max(0, end - ROOM) for _, end in pieces]
 
 
-def expected(query: Query, encoder: HashingEncoder, merges: bool) -> list[tuple[dict[str, float], bool]]:
+def expected(query: Query, encoder: HashingEncoder, way: Way) -> list[tuple[dict[str, float], bool]]:
     """The scores of each span and whether it is cleared, worked out by hand."""
-    spans = model().spans
+    spans = model_of(way).spans
     assert spans
-    room = (merging() if merges else model()).max_tokens - 3
+    room = model_of(way).max_tokens - 3
     encoding = tokenizer().encode(query.text.encode("utf-8", "replace").decode(), add_special_tokens=False)
     zero = DepthZero(spans, model().folder / NGRAMS, model().folder / FIRST_STAGE)
-    found = []
+    found: list[tuple[dict[str, float], bool]] = []
+    by_exit: list[dict[str, float] | None] = []
     for at, logits in enumerate(zero.logits(query.text, encoding.ids, encoding.offsets, query.kind).tolist()):
         end = min(len(encoding.ids), SPAN * (at + 1))
         token = {"user": [1], "tool_result": [2], "document": [2]}.get(query.kind or "", [])
@@ -340,12 +380,26 @@ def expected(query: Query, encoder: HashingEncoder, merges: bool) -> list[tuple[
         of_encoder = dict(zip(OUTPUTS, encoder.logits(row), strict=True))
         both = {output: score(output, of_encoder[output], added.get(output, 0.0)) for output in query.outputs}
         found.append(({output: alone[output] for output in query.outputs} if cleared else both, cleared))
-    if merges:
+        if spans.exit:
+            raw = encoder.exit_logits(row)
+            columns = [
+                logit + column.bias_in(query.kind) for logit, column in zip(raw, spans.exit.columns, strict=True)
+            ]
+            parts = spans.exit.parts
+            left = {name: score(name, part.alone, part.slope * columns[part.column]) for name, part in parts.items()}
+            leaves = known and all(left[output] < model().clearing[output].below for output in query.outputs)
+            by_exit.append({output: left[output] for output in query.outputs} if leaves else None)
+        else:
+            by_exit.append(None)
+    judges = [None if cleared else at for at, (_, cleared) in enumerate(found)]
+    if way != "each span":
         for _, run in groupby(range(len(found)), lambda at: found[at][1]):
-            places = list(run)
-            for at in places[-2::-2]:
-                found[at] = found[at] if found[at][1] else found[at + 1]
-    return found
+            for at in list(run)[-2::-2]:
+                judges[at] = None if found[at][1] else at + 1
+    return [
+        own if judge is None else found[judge] if (by := by_exit[judge]) is None else (by, True)
+        for own, judge in zip(found, judges, strict=True)
+    ]
 
 
 queries = st.builds(
@@ -353,30 +407,108 @@ queries = st.builds(
 )
 
 
-@settings(max_examples=60, deadline=None)
-@given(queries, st.booleans())
-def test_a_score_is_that_of_both_logits_and_a_cleared_span_keeps_that_of_depth_0(query: Query, merges: bool) -> None:
-    judging, encoder = scorer(merges)
+@settings(max_examples=90, deadline=None)
+@given(queries, ways)
+def test_a_score_is_that_of_both_logits_and_a_cleared_span_keeps_that_of_what_cleared_it(
+    query: Query, way: Way
+) -> None:
+    judging, encoder = scorer(way)
     encoder.ran.clear()
+    encoder.stopped.clear()
     (pieces,) = judging.judge([query])
-    assert [(dict(piece.scores), piece.cleared) for piece in pieces] == expected(query, encoder, merges)
+    assert [(dict(piece.scores), piece.cleared) for piece in pieces] == expected(query, encoder, way)
     assert (pieces[0].start, pieces[-1].end) == (0, len(query.text))
     open_spans = sum(not piece.cleared for piece in pieces)
-    assert len(set(encoder.ran)) == len(encoder.ran) <= open_spans
+    assert len(set(encoder.ran)) == len(encoder.ran)
+    assert len(encoder.ran) - len(encoder.stopped) <= open_spans
     assert all(len(row) <= judging.model.max_tokens for row in encoder.ran)
 
 
 @settings(max_examples=30, deadline=None)
 @given(texts, kinds)
 def test_a_merging_model_reads_half_of_the_rows_where_nothing_is_cleared(text: str, kind: Kind | None) -> None:
-    judging, encoder = scorer(merges=True)
+    judging, encoder = scorer("leaving")
     encoder.ran.clear()
     (pieces,) = judging.judge([ask(text, first_stage=False, kind=kind)])
+    assert not any(isinstance(row, StoppableRow) for row in encoder.ran)
     assert len(encoder.ran) <= -(-len(pieces) // 2)
     ends = {row[-4:-1] for row in encoder.ran}
     ids = tokenizer().encode(text.encode("utf-8", "replace").decode(), add_special_tokens=False).ids
     if len(ids) > 3:
         assert tuple(ids[-3:]) in ends, "the end of a text is read"
+
+
+def test_some_rows_stop_at_the_exit_and_run_again_where_more_is_asked() -> None:
+    """A row that stopped for one query may be needed to its end by another."""
+    text = " ".join(f"word {number}" for number in range(1500))
+    judging, encoder = span_scorer(leaving(), remembered=1000)
+    (pieces,) = judging.judge([ask(text, ("attack",))])
+    stopped = len(encoder.stopped)
+    assert 0.1 < stopped / len(encoder.ran) < 0.9
+    (merged,) = scorer("merging")[0].judge([ask(text, ("attack",))])
+    assert sum(piece.cleared for piece in pieces) > sum(piece.cleared for piece in merged)
+    ran = len(encoder.ran)
+    judging.judge([ask(text, ("attack",))])
+    assert len(encoder.ran) == ran, "what the exit says is remembered"
+    (whole,) = judging.judge([ask(text, ("attack",), first_stage=False)])
+    assert whole == span_scorer(leaving())[0].judge([ask(text, ("attack",), first_stage=False)])[0]
+    ran = len(encoder.ran)
+    assert judging.judge([ask(text, ("attack",))]) == [pieces], "whatever else was judged meanwhile"
+    assert len(encoder.ran) == ran
+
+
+def test_a_limit_of_0_stops_no_row(tmp_path: Path) -> None:
+    config = deepcopy(leaving_config())
+    config["first_stage"]["attack"] = {"column": 0, "below": 0.0, "least": 1.0}
+    reader = span_scorer(span_model(tmp_path, config))[0].reader
+    assert reader.stops_below(ask("", ("attack",))) == (math.inf, -math.inf)
+
+
+@given(
+    st.floats(0.001, 1.0),
+    st.floats(0.001, 900.0),
+    st.floats(-900.0, 900.0),
+    st.sampled_from([3, 6, 12]),
+    st.floats(-900.0, 900.0, width=32),
+)
+def test_a_row_that_stops_is_cleared(below: float, slope: float, alone: float, digits: int, logit: float) -> None:
+    """Whatever the numbers of a configuration are, and however scores are rounded: otherwise it would have no score."""
+    given_model = leaving()
+    spans = given_model.spans
+    assert spans
+    assert spans.exit
+    parts = {"attack": DepthPart(1, 0.0, slope, alone)}
+    clearing = {"attack": Clearing(0, below, 1.0)}
+    changed_model = replace(given_model, clearing=clearing, spans=replace(spans, exit=replace(spans.exit, parts=parts)))
+    reader = ModelReader(changed_model, digits)
+    query = ask("", ("attack",))
+    limit = float(np.float32(reader.stops_below(query)[1]))
+    for found in (logit, float(np.nextafter(np.float32(limit), np.float32(-np.inf)))):
+        if found < limit:
+            (estimate, *_) = reader.exit_estimates([0.0] * 3 + [0.0, found], query)
+            assert estimate < below
+
+
+def test_an_output_without_a_part_needs_the_whole_encoder() -> None:
+    assert not scorer("leaving")[0].reader.stops_below(ask("", ("attack", "other")))
+    assert not scorer("merging")[0].reader.stops_below(ask("", ("attack",)))
+    config = deepcopy(leaving_config())
+    del config["spans"]["exit"]["outputs"]["harm"]
+    judging, _ = span_scorer(span_model(Path(mkdtemp()) / "part", config))
+    assert not judging.reader.stops_below(ask("", ("harm",)))
+    assert judging.reader.exit_estimates([0.0] * 5, ask(""))[1] == 1.0
+    assert judging.reader.stops_below(ask("", ("attack",)))
+
+
+def test_rows_that_stop_elsewhere_are_not_the_same() -> None:
+    row = StoppableRow((1, 2), (0.5,))
+    assert row == StoppableRow((1, 2), (0.5,))
+    assert {row, StoppableRow((1, 2), (0.5,)), StoppableRow((1, 2), (0.25,)), (1, 2), StoppableRow((1,), (0.5,))} == {
+        row, StoppableRow((1, 2), (0.25,)), (1, 2), StoppableRow((1,), (0.5,)),
+    }  # fmt: skip
+    assert row != (1, 2)
+    assert row != (1, 2)
+    assert [*row] == [1, 2]
 
 
 def test_some_spans_are_cleared_and_some_are_not() -> None:
@@ -389,10 +521,11 @@ def test_some_spans_are_cleared_and_some_are_not() -> None:
 
 
 @settings(max_examples=40, deadline=None)
-@given(st.lists(queries, max_size=6), st.randoms(use_true_random=False), st.booleans())
-def test_company_and_memory_change_nothing(given_queries: list[Query], order: Any, merges: bool) -> None:
-    alone = [scorer(merges)[0].judge([query])[0] for query in given_queries]
-    remembering, _ = span_scorer(merging() if merges else model(), remembered=20)
+@given(st.lists(queries, max_size=6), st.randoms(use_true_random=False), ways, st.booleans())
+def test_company_and_memory_change_nothing(given_queries: list[Query], order: Any, way: Way, can_stop: bool) -> None:
+    """Nor does a network that never stops at its exit."""
+    alone = [scorer(way)[0].judge([query])[0] for query in given_queries]
+    remembering, _ = span_scorer(model_of(way), remembered=20, can_stop=can_stop)
     shuffled = order.sample(range(len(given_queries)), len(given_queries))
     assert remembering.judge([given_queries[at] for at in shuffled]) == [alone[at] for at in shuffled]
     assert [remembering.judge([query])[0] for query in given_queries] == alone
@@ -401,12 +534,12 @@ def test_company_and_memory_change_nothing(given_queries: list[Query], order: An
 
 
 @settings(max_examples=60, deadline=None)
-@given(texts, st.data(), st.sampled_from(["request", "response"]), st.booleans(), st.booleans())
+@given(texts, st.data(), st.sampled_from(["request", "response"]), st.booleans(), ways)
 def test_findings_do_not_depend_on_the_cuts(
-    text: str, data: st.DataObject, direction: Any, first_stage: bool, merges: bool
+    text: str, data: st.DataObject, direction: Any, first_stage: bool, way: Way
 ) -> None:
     options = {"labels": ["attack", "harm"], "threshold": 0.6, "window_chars": 260, "first_stage": first_stage}
-    check = build("attack", options, Resources(lambda name: scorer(merges)[0]))
+    check = build("attack", options, Resources(lambda name: scorer(way)[0]))
     assert isinstance(check, Supervisor)
     check = replace(check, cut={**check.cut, "request": Segments(260, 65, early=False)})
     assert bool(check.first_stage) == first_stage

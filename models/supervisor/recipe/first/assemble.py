@@ -100,14 +100,16 @@ def score(logit: float, calibration: Calibration) -> float:
     return float(1 / (1 + np.exp(-(logit - calibration.bias) / calibration.temperature)))
 
 
-def limits(values: Values, found: NDArray[np.bool_], tools: NDArray[np.bool_], lost: float) -> Values:
+def limits(
+    values: Values, found: NDArray[np.bool_], tools: NDArray[np.bool_], lost: float, least: int | None = None
+) -> Values:
     """The logit below which a span is cleared, for messages and tools' results, (2, columns); -inf where too few attacks
-    say."""
+    say: fewer than `least` (default `LEAST`)."""
     below = np.full((2, values.shape[1]), -np.inf)
     for kind, own in enumerate((~tools, tools)):
         for column in range(values.shape[1]):
             bad = values[own & found[:, column], column]
-            if len(bad) >= LEAST:
+            if len(bad) >= (least or LEAST):
                 below[kind, column] = np.quantile(bad, lost, method="lower")
     return below
 
