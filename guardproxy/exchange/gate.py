@@ -70,9 +70,13 @@ class QueuedFrame(msgspec.Struct, eq=False):
     media: tuple[str, ...] = ()  # the kind of each opaque place
 
     def ready(self) -> bool:
-        return all(joint.is_merged for joint in self.joints) and all(
-            piece.end <= piece.lane.progress.settled and piece.lane.is_quotable for piece in self.pieces
-        )
+        for joint in self.joints:
+            if not joint.is_merged:
+                return False
+        for piece in self.pieces:  # noqa: SIM110 - a generator costs two calls for each frame of a stream
+            if piece.end > piece.lane.progress.settled or not piece.lane.is_quotable:
+                return False
+        return True
 
     def texts(self, until: tuple[Piece, int] | None = None) -> tuple[list[tuple[Text, str]], bool]:
         """The texts to send in place of the frame's own, and whether a text differs. `until`: the offset of a piece at which
@@ -165,8 +169,9 @@ class Gate(msgspec.Struct):
                         self._active[lane] = None
                 case _:
                     self.fault = event
-        for entry, lanes in runs.values():
-            self._join(entry, [lane for lane in lanes if not lane.progress.held])
+        if runs:
+            for entry, lanes in runs.values():
+                self._join(entry, [lane for lane in lanes if not lane.progress.held])
 
     def _join(self, entry: QueuedFrame, parts: Sequence[Lane]) -> None:
         """Reads the complete texts of parts as one text, too. A check that looks for a form reads each part alone."""
@@ -240,13 +245,13 @@ class Gate(msgspec.Struct):
         jobs: list[Job] = []
         all_text = all_text or self.fault is not None
         facts_for = partial(self.facts_for, self) if self.facts_for else no_facts
+        joints = self.lanes.joints
         if all_text:
             self._active |= self._patient
         for lane in self._active:
             if windows := lane.windows(facts_for, all_text=all_text):
                 self._in_flight.append((lane, windows))
-                joint = self.lanes.joints.get(lane)
-                joins = joint is not None and joint.lane is lane
+                joins = lane in joints and joints[lane].lane is lane
                 jobs += [Job(lane.progress.checks[number], window, joins) for number, window in windows]
             if lane.progress.is_patient:
                 self._patient[lane] = None
@@ -260,6 +265,7 @@ class Gate(msgspec.Struct):
         read as one text come with the lane of that text: these lanes are scanned together. The parts get its edits when the
         caller asks for the next lane."""
         at = 0
+        joint_of = self.lanes.joints
         joints: dict[Joint, None] = {}
         flight, self._in_flight = self._in_flight, []
         for lane, windows in flight:
@@ -267,8 +273,8 @@ class Gate(msgspec.Struct):
             at += len(windows)
             if quote := lane.to_quote():
                 self._active[quote] = None
-            if joint := self.lanes.joints.get(lane):
-                joints[joint] = None
+            if lane in joint_of:
+                joints[joint_of[lane]] = None
             elif findings:
                 yield lane, findings
         for joint in joints:

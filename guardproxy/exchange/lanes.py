@@ -197,7 +197,9 @@ class Progress:
     def __post_init__(self) -> None:
         self._cursors = [_Cursor() for _ in self.checks]
         self._is_raw_read = [check for check in self.checks if check.traits.is_raw] != []
-        self._waiting.joins = frozenset(label for check in self.checks for label in check.traits.joins)
+        for check in self.checks:
+            if check.traits.joins:
+                self._waiting.joins |= check.traits.joins
 
     def is_due(self, text: LaneText, *, all_text: bool) -> bool:
         """Whether the text is to be scanned now.
