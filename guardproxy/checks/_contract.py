@@ -110,7 +110,8 @@ class Tagger(Protocol):
 
     `thresholds`: for each of its labels, the lowest score at which a tag counts. `plain`: words, case-sensitive, that
     are never part of a name; `timeless`: those that are never part of a date either. A sentence of plain words need
-    not be tagged.
+    not be tagged. `context_words`: the most words before a piece of text that help to tag it. `is_slow`: whether it takes
+    milliseconds for a sentence, so that it never runs on the event loop.
     """
 
     @property
@@ -124,6 +125,12 @@ class Tagger(Protocol):
 
     @property
     def timeless(self) -> frozenset[str]: ...
+
+    @property
+    def context_words(self) -> int: ...
+
+    @property
+    def is_slow(self) -> bool: ...
 
     def tag(self, texts: Sequence[str]) -> list[list[Tag]]:
         """Returns the tags of each text, in order, without overlaps. The tags of a text depend on that text alone."""

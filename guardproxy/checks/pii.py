@@ -142,7 +142,7 @@ def build(name: str, options: Mapping[str, Any], resources: Resources) -> Check:
     if parts.names is None:
         return cast(Check, check)
     joins = frozenset([PLACE]) if parts.has_places else frozenset()
-    partner_traits = Traits(partner_of=check.digest, joins=joins)
+    partner_traits = Traits(is_slow=parts.names.tagger.is_slow, partner_of=check.digest, joins=joins)
     partner: Check = NamesCheck(name, f"{check.digest} names", parts.names, partner_traits)
     if parts.allowed is not None:
         partner = Allowing(partner, parts.allowed, partner.digest, partner.traits)

@@ -18,6 +18,10 @@ from guardproxy.errors import ConfigError
 AGAIN = "copy or install the model again, or export it again if it is your own"
 
 
+FAST_FILES = ("weights.npz", "words.json", "config.json")
+"""The files of a tagger that gives `forms`; see weights.py."""
+
+
 def find(name: str = "supervisor", folders: tuple[Path, ...] = ()) -> Path:
     """Returns the folder of the model `name`: searches `folders`, the installed package and the source tree, in this
     order.
@@ -80,6 +84,15 @@ def configuration(folder: Path, kind: str, form: int) -> dict[str, Any]:
     return config
 
 
+def kind_of(folder: Path) -> str:
+    """Returns what a model gives, as its `config.json` says; empty if it cannot be read."""
+    try:
+        config = json.loads((folder / "config.json").read_text("utf-8"))
+    except (OSError, ValueError):
+        return ""
+    return str(config.get("kind", "")) if isinstance(config, dict) else ""
+
+
 def is_number(value: Any, low: float, high: float) -> bool:
     """Whether a value of a configuration is a number from `low` to `high`."""
     return isinstance(value, int | float) and not isinstance(value, bool) and low <= value <= high
@@ -91,3 +104,14 @@ def tokens_at_most(path: Path, config: Mapping[str, Any]) -> int:
     if isinstance(most, bool) or not isinstance(most, int) or not 16 <= most <= 512:
         raise ConfigError(f"{path}: `max_tokens` must be a whole number from 16 to 512")
     return most
+
+
+def word_lists(folder: Path) -> tuple[frozenset[str], frozenset[str]]:
+    """Returns the words that are part of no name, and those among them that are not part of a date either. Raises
+    `ConfigError`."""
+    path = folder / "words.json"
+    try:
+        lists = json.loads(path.read_text("utf-8"))
+        return frozenset(map(str, lists["plain"])), frozenset(map(str, lists["timeless"]))
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ConfigError(f"{path} must hold the word lists `plain` and `timeless`") from error

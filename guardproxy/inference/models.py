@@ -7,14 +7,17 @@ thread may use. The heavy libraries are imported only when a model is loaded.
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, cast
 from weakref import WeakValueDictionary
 
-from guardproxy.inference.folder import find
+from guardproxy.errors import ConfigError
+from guardproxy.inference.folder import FAST_FILES, find, kind_of, verify
 from guardproxy.inference.model import Model, ModelDescription, read
+from guardproxy.inference.tags import FILES as TAG_FILES
 from guardproxy.inference.tags import TagModel
 from guardproxy.inference.tags import read as read_tags
 
@@ -135,7 +138,7 @@ class Models:
 
     def tagger(self, name: str) -> Tagger:
         """Returns the tagger `name`; see `load_tagger`. Raises `ConfigError`."""
-        key = name if name.startswith(SPACY) else f"{name} {read_tags(find(name, self._folders)).digest}"
+        key = name if name.startswith(SPACY) else _digest(_tagger_folder(name, self._folders))
         with self._loading:
             if (tagger := self._taggers.get(key)) is None:
                 tagger = self._taggers[key] = load_tagger(name, self._folders)
@@ -168,10 +171,13 @@ def cores() -> int:
 
 
 SPACY = "spacy:"
+ALIASES = {"accurate": "names"}
+"""Words for taggers that are folders of another name."""
 
 
 def load_tagger(name: str, folders: tuple[Path, ...] = (), threads: int = 1) -> Tagger:
-    """Loads the tagger `name`: a model folder (see `find`), or `spacy:` and the name or path of a spaCy pipeline.
+    """Loads the tagger `name`: `fast`, `accurate`, a model folder (see `find`), or `spacy:` and the name or path of a
+    spaCy pipeline.
 
     Raises `ConfigError` when it does not exist or cannot be used.
     """
@@ -179,6 +185,25 @@ def load_tagger(name: str, folders: tuple[Path, ...] = (), threads: int = 1) -> 
         from guardproxy.inference.pipeline import SpacyTagger  # noqa: PLC0415 - imports spaCy, only now
 
         return SpacyTagger(name.removeprefix(SPACY))
+    folder = _tagger_folder(name, folders)
+    if kind_of(folder) == "forms":
+        from guardproxy.inference.fast import FastTagger  # noqa: PLC0415 - imports numpy, only now
+        from guardproxy.inference.weights import read as read_weights  # noqa: PLC0415 - as above
+
+        return FastTagger(read_weights(folder))
     from guardproxy.inference.tagger import OnnxTagger  # noqa: PLC0415 - imports onnxruntime, only now
 
-    return OnnxTagger(read_tags(find(name, folders)), threads)
+    return OnnxTagger(read_tags(folder), threads)
+
+
+def _tagger_folder(name: str, folders: tuple[Path, ...]) -> Path:
+    """Returns the folder of a tagger. A folder of that very name comes before an alias. Raises `ConfigError`."""
+    if name in ALIASES:
+        with suppress(ConfigError):
+            return find(name, folders)
+    return find(ALIASES.get(name, name), folders)
+
+
+def _digest(folder: Path) -> str:
+    """Returns the digest of a tagger's folder. Raises `ConfigError`."""
+    return verify(folder, FAST_FILES if kind_of(folder) == "forms" else TAG_FILES)[0]

@@ -29,6 +29,9 @@ LABELS = {
 class SpacyTagger:
     """Implements `guardproxy.checks.Tagger`."""
 
+    context_words = 24
+    is_slow = True
+
     def __init__(self, name: str) -> None:
         """Raises `ConfigError` when spaCy cannot load the pipeline, or it has no entities."""
         import spacy  # noqa: PLC0415

@@ -8,7 +8,6 @@ network from another source may be cased; it gets the tokens alone.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any
@@ -19,6 +18,7 @@ from tokenizers import Encoding
 
 from guardproxy.checks import Tag, stop_point
 from guardproxy.errors import ConfigError
+from guardproxy.inference import folder as folders
 from guardproxy.inference import tokens
 from guardproxy.inference.session import Session
 from guardproxy.inference.tags import TagModel
@@ -64,11 +64,14 @@ def words_of(text: str, encoding: Any) -> list[tuple[int, int, int, int]]:
 class OnnxTagger:
     """Implements `guardproxy.checks.Tagger`. `provider`: the execution provider, shown on the status page."""
 
+    context_words = 24
+    is_slow = True
+
     def __init__(self, model: TagModel, threads: int) -> None:
         """Loads and warms up the model. Raises `ConfigError` when the tokenizer or the network cannot be used."""
         self._tokenizer, (self._first, self._last) = tokens.load(model.folder, *model.special)
         self._model = model
-        self._plain, self._timeless = _word_lists(model)
+        self._plain, self._timeless = folders.word_lists(model.folder)
         self._session = Session(model.folder / "model.onnx", threads)
         self.provider = self._session.provider
         tags = self._logits([self._first, self._last], [0, 0]).shape[-1]
@@ -169,16 +172,6 @@ class OnnxTagger:
         inputs = {name: arrays[name] for name in self._model.inputs}
         logits: NDArray[np.float32] = self._session.rows("logits", **inputs)
         return logits
-
-
-def _word_lists(model: TagModel) -> tuple[frozenset[str], frozenset[str]]:
-    """Returns the words that are part of no name, and those among them that are not part of a date either."""
-    path = model.folder / "words.json"
-    try:
-        lists = json.loads(path.read_text("utf-8"))
-        return frozenset(map(str, lists["plain"])), frozenset(map(str, lists["timeless"]))
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ConfigError(f"{path} must hold the word lists `plain` and `timeless`") from error
 
 
 def _trim(text: str, start: int, end: int) -> tuple[int, int]:

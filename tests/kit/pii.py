@@ -46,6 +46,8 @@ class People:
     digest: str = "sha256:people"
     plain: frozenset[str] = frozenset({"call", "and", "at", "now", "the", "to"})
     timeless: frozenset[str] = frozenset({"call", "and", "now", "the", "to"})
+    context_words: int = 24
+    is_slow: bool = True
 
     @property
     def thresholds(self) -> Mapping[str, float]:

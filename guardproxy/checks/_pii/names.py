@@ -4,7 +4,7 @@ In: text from a *border* on. Out: spans, the settled offset and the start of the
 
 A border is a place that depends only on the words since the border before it: the end of a clause or a sentence, of a
 line, or of `PieceLimits.most_words` words. So a search that begins at a border finds the same borders as before. The
-text between two borders is tagged together with up to `CONTEXT_WORDS` words before it. A request is available as a
+text between two borders is tagged together with up to `Tagger.context_words` words before it. A request is available as a
 whole and is cut into sentences; an answer is cut into clauses, so that little of a stream is held back.
 
 A piece that has only plain words is not tagged, and a name begins at most one word before the first word of its piece
@@ -23,11 +23,10 @@ from guardproxy.checks._contract import Tag, Tagger
 from guardproxy.concurrency import stop_point
 from guardproxy.findings import Direction
 
-CONTEXT_WORDS = 24
 MOST_CHARS = 480
 """A piece ends with the word at which it reaches this length."""
-AT_ONCE = 8
-"""Number of pieces that are tagged in one call, between two stop points."""
+AT_ONCE = 64
+"""Number of pieces that are tagged in one call. A tagger has stop points of its own."""
 WORD_CHARS = 64
 """A longer run without white space counts as several words, so that a text without white space is tagged as well."""
 
@@ -74,16 +73,18 @@ class TextPiece:
 @dataclass(frozen=True, slots=True)
 class NameSpans:
     """Names in a text. `spans`: start, end, label and score of each name, in order and without overlaps; `settled`: the
-    offset up to which they are final; `parts`: the pieces of the text."""
+    offset up to which they are final; `parts`: the pieces of the text; `context_words`: words before a piece with which
+    it is tagged."""
 
     spans: list[tuple[int, int, str, float]]
     settled: int
     parts: tuple[TextPiece, ...]
+    context_words: int
 
     def keep(self, at: int) -> int:
         """Returns the border from which a new text must begin, so that everything at or after `at` is found again."""
         number = next((number for number, part in enumerate(self.parts) if part.end > at), len(self.parts))
-        first = context_start(self.parts, number)
+        first = context_start(self.parts, number, self.context_words)
         return self.parts[first].start if first < len(self.parts) else at
 
 
@@ -98,8 +99,9 @@ class Names:
         """Returns the final names in `text`, which begins at a border. Names before `settled` are not reported
         again."""
         parts = tuple(self.parts(text, direction, last))
+        words = self.tagger.context_words
         contexts = [
-            (parts[context_start(parts, at)].start, part)
+            (parts[context_start(parts, at, words)].start, part)
             for at, part in enumerate(parts)
             if part.whole and part.end > settled and part.candidate < part.end
         ]
@@ -114,7 +116,7 @@ class Names:
             if (span := self._span(text, start, part, tag)) and span[0] >= settled
         ]
         open_at = parts[-1].candidate if parts and not parts[-1].whole else len(text)
-        return NameSpans(spans, max(settled, open_at), parts)
+        return NameSpans(spans, max(settled, open_at), parts, words)
 
     def _span(self, text: str, start: int, part: TextPiece, tag: Tag) -> tuple[int, int, str, float] | None:
         """Converts a tag of a piece to a span, without characters that lie in the context before it or cannot be part
@@ -155,10 +157,10 @@ class Names:
         return all(form in words for form in _FORM.findall(word))
 
 
-def context_start(parts: Sequence[TextPiece], at: int) -> int:
-    """Returns the number of the piece with which the context of piece number `at` begins."""
+def context_start(parts: Sequence[TextPiece], at: int, most_words: int) -> int:
+    """Returns the number of the piece with which the context of piece number `at` begins, of at most `most_words`."""
     words = 0
-    while at and (words := words + parts[at - 1].words) <= CONTEXT_WORDS:
+    while at and (words := words + parts[at - 1].words) <= most_words:
         at -= 1
     return at
 

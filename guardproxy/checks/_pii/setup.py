@@ -41,7 +41,7 @@ VERSION = 6
 THRESHOLD = 0.4
 NAMED = ("PERSON", "LOCATION", "ORGANIZATION", "NRP")
 """The entities that only a model finds."""
-MODEL = "names"
+MODEL = "fast"
 PARITY = ("strict", "extended")
 _NAMES = {"type": "array", "minItems": 1, "items": {"type": "string", "minLength": 1}}
 _NAME_OR_NAMES = {"anyOf": [{"type": "string", "minLength": 1}, _NAMES]}
@@ -66,7 +66,9 @@ OPTIONS: Options = {
         "A code like `en`, a list of codes, `auto`, or `header`.", _NAME_OR_NAMES, default="en", tighter="longer"
     ),
     "model": Option(
-        "The finder of names: `names`, or `spacy:` and a pipeline.", {"type": "string", "minLength": 1}, default=MODEL
+        "The finder of names: `fast`, `accurate` (a network; `names` is the same), a model folder, or `spacy:` and a pipeline.",
+        {"type": "string", "minLength": 1},
+        default=MODEL,
     ),
     "parity": Option(
         "`strict`: Presidio's recognizers only; `extended`: also recognizers for forms that its patterns miss.",

@@ -13,6 +13,8 @@ from typing import Any
 
 from faker import Faker
 
+from models.names.recipe.noise import stamp
+
 Row = dict[str, Any]
 
 LOCALES = (
@@ -228,6 +230,76 @@ Option A: Increase the Budget. Option B: Reduce the Scope.
 Total: 12, Mean: 4.5, Median: 4
 """.strip().split("\n")
 
+PARTS = (
+    "user order item token session config worker node cache queue batch event request response handler parser "
+    "router client server socket buffer stream record table index cursor driver engine factory builder manager "
+    "service controller repository adapter listener filter context state store widget layout button panel grid "
+    "menu label image color theme style font header footer block chain link proxy agent model layer tensor "
+    "matrix vector shape kernel epoch loss rate field schema column key value entry list map set tree graph edge "
+    "path file folder stream reader writer lexer scanner compiler linker loader plugin module package bundle "
+    "asset script grant mark will page may rose grace faith hope drew chase hunter mason cooper carter baker "
+    "dean frank jack bill ray art sandy robin"
+).split()
+TOOLS = (
+    "Jenkins Jackson Django Flask Ruby Rust Swift Maven Gradle Julia Pascal Kafka Cassandra Athena Redis Mongo "
+    "Celery Nginx Tomcat Apollo Ansible Helm Docker Bash Perl Haskell Erlang Elixir Scala Kotlin Dart Flutter "
+    "Angular Svelte Vite Webpack Babel Jest Cypress Selenium Postgres Oracle Snowflake Spark Hadoop Hive Presto "
+    "Trino Airflow Prefect Luigi Grafana Prometheus Loki Jaeger Vault Consul Nomad Terraform Pulumi Vagrant "
+    "Packer Lambda Fargate Neptune Aurora Redshift Bedrock Claude Gemini Llama Mistral Falcon Bert Whisper Orca "
+    "Ada Curie Davinci Pandas Polars Numpy Sanic Tornado Bottle Pyramid Falcon Sinatra Rails Laravel Symfony "
+    "Phoenix Rocket Axum Tokio Serde"
+).split()
+GOODS = (
+    "Slim Fit Chino Pants;Stainless Steel Water Bottle;Wireless Earbuds;Desk Lamp;Running Shoes;Cotton Hoodie;"
+    "Leather Wallet;Yoga Mat;Espresso Machine;Cast Iron Skillet;Garden Hose;Bluetooth Speaker;Gaming Mouse;"
+    "Mechanical Keyboard;Action Camera;Electric Kettle;Patio Umbrella;Sleeping Bag;Smart Thermostat;Robot Vacuum;"
+    "Air Purifier;Wall Clock;Tea Infuser;Fleece Jacket;Office Chair;Bookshelf;Hiking Boots;Pet Bed;Makeup Kit;"
+    "Jigsaw Puzzle;Digital Camera;Luggage Set;Grill;Skateboard;Sunglasses;Dumbbell Set;Perfume;Tablet"
+).split(";")
+LOOKS = (
+    "Navy Black Olive Charcoal Ivory Rose Amber Jade Ruby Sienna Sage Hazel Violet Rusty Sandy Pearl Ebony "
+    "Crimson Silver Gold Forest Ash Compact Premium Classic Deluxe Ultra Pro Max Mini Vintage Modern Foldable "
+    "Waterproof Organic Portable Heavy-Duty Lightweight"
+).split()
+
+MACHINES = (
+    """
+public class {C} extends {C} {{\\n    private final {C} {i};\\n}}
+def {i}({i}, {i}=None):\\n    return {i}.{i}({i})
+const {i} = await {i}.{i}({{ {i}: {i}, {i}: \"{i}\" }});
+import {{ {C}, {C} }} from \"@{i}/{i}\";
+from {i}.{i} import {C}, {C}
+{i}: {C} = {C}({i}={i}, {i}=True)  # {i}
+if ({i}.{i} == {C}.{C}) {{ {i}->{i}(); }}
+throw new {C}Exception(\"{i} {i} must not be null\");
+at com.{i}.{i}.{C}.{i}({C}.java:{x})
+  File \"/app/{i}/{i}.py\", line {x}, in {i}
+{t} INFO  [{i}-{x}] {C}: {i} {i} finished in {x} ms
+{t} WARN {C}.{i} - retry {x} of {x}, {i}={h}
+{t} ERROR {i}[{x}]: connection to {i}-{x}.{i}.local refused
+[{t}] {i}.{C}: Block blk_{x} is added to {i}, size {x}
+{{\"{i}\": \"{i}\", \"{i}Id\": \"{h}\", \"{i}\": {x} }}
+{{\"level\": \"warn\", \"logger\": \"{i}.{C}\", \"msg\": \"{i} {i} not found\", \"id\": \"{h}\"}}
+SELECT {i}, {i} FROM {i}_{i} JOIN {i} ON {i}.{i}_id = {i}.id;
+docker run --name {i} -e {i}={x} {i}/{i}:{x}
+$ {i} {i} --{i} {i} | grep -v {i}
+{T} and {T} are faster than {T} for this job.
+How do I connect {T} to {T}?
+We moved from {T} to {T} and use {T} for the logs.
+Upgrade {T} to version {x}.{x} before you install {T}.
+## {C}\\n\\nUse `{i}` to set the {i} of a {i}. See {C} for more.
+- **{i}**: the {i} of the {C}
+{g}, {q}, {x} Pack
+{q} {g} - {q} {q} Edition
+{{\"name\": \"{q} {g}\", \"color\": \"{q}\", \"price\": {x}, \"available\": true}}
+Does the {q} {g} come in {q}?
+| {g} | {q} | {x} |\\n| {g} | {q} | {x} |
+The {g} ({q}, size {x}) is out of stock, the {q} one ships today.
+""".strip()
+    .replace("\\n", "\\n")
+    .split("\n")
+)
+
 FRAMES = (
     "",
     "",
@@ -309,17 +381,43 @@ class Pool:
                 return "DATE_TIME", self.rng.choice(WHEN)
             case "k":
                 return "", self.rng.choice(KIN)
+            case "i" | "C" | "T" | "x" | "h" | "t" | "g" | "q":
+                return "DATE_TIME" if kind == "t" else "", self.of_machines(kind)
             case _:
                 return "", self.rng.choice(
                     ["a student", "a nurse", "a pensioner", "a designer", "a driver", "a lawyer"]
                 )
 
+    def of_machines(self, kind: str) -> str:
+        """What programs and shops write: an identifier, a class, a tool, numbers, a time, goods and how they look."""
+        rng = self.rng
+        words = rng.choices(PARTS, k=rng.choice((1, 2, 2, 3)))
+        match kind:
+            case "i":
+                return rng.choice(
+                    ("_".join(words), words[0] + "".join(map(str.capitalize, words[1:])), words[0], "-".join(words))
+                )
+            case "C":
+                return "".join(map(str.capitalize, words))
+            case "T":
+                return rng.choice(TOOLS)
+            case "x":
+                return str(rng.choice((rng.randrange(10), rng.randrange(1000), rng.randrange(100_000))))
+            case "h":
+                return f"{rng.getrandbits(rng.choice((32, 64, 128))):x}"
+            case "t":
+                return stamp(rng)
+            case "g":
+                return rng.choice(GOODS)
+            case _:
+                return rng.choice(LOOKS)
+
 
 def fill(template: str, pool: Pool) -> Row:
     """A template with values for its marks, and their spans."""
     text, spans = "", []
-    for part in re.split(r"(\{[a-z]\})", template.replace("\\n", "\n").replace("{{", "\1").replace("}}", "\2")):
-        if not re.fullmatch(r"\{[a-z]\}", part):
+    for part in re.split(r"(\{[a-zA-Z]\})", template.replace("\\n", "\n").replace("{{", "\1").replace("}}", "\2")):
+        if not re.fullmatch(r"\{[a-zA-Z]\}", part):
             text += part.replace("\1", "{").replace("\2", "}")
             continue
         label, value = pool.value(part[1])
@@ -342,11 +440,12 @@ def joined(parts: list[Row], rng: random.Random) -> Row:
 
 
 def compose(rng: random.Random, pool: Pool, count: int) -> list[Row]:
-    """`count` texts of one to three templates, about a third of them without a name."""
+    """`count` texts of one to three templates, almost half of them without a name."""
     rows = []
     for _ in range(count):
         parts = [
-            fill(rng.choice(ASKED if rng.random() < 0.62 else PLAIN), pool) for _ in range(rng.choice((1, 1, 2, 3)))
+            fill(rng.choice(rng.choices((ASKED, PLAIN, MACHINES), (0.55, 0.22, 0.23))[0]), pool)
+            for _ in range(rng.choice((1, 1, 2, 3)))
         ]
         rows.append(joined(parts, rng))
     return rows

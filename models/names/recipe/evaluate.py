@@ -1,76 +1,152 @@
-"""Choose the thresholds of the name tagger on the validation rows, and write them into `config.json`.
+"""Measure the taggers of names, and write `figures.json`.
 
-In: the exported folder, the data sets. Out: for each label the score from which a tag counts: the one with the best
-entity F-score on validation rows, the sets weighing the same, and recall weighing more than precision (`BETA`): what is
-missed leaks, what is found too much is only a placeholder too many. What is reported is measured on other rows, by
-`benchmarks/pii_quality.py`.
+In: the model folders, the data sets, own rows of other hands (`own/*-test.jsonl`), checkpoints that were trained without a
+source. Out: `figures.json` beside the card of `fast`, and tables on the screen. Nothing that is reported here was trained on;
+constants come from `constants.py`, which looks at other rows.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import os
-from collections import defaultdict
+import random
+import time
+from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from tqdm import tqdm
-
 from guardproxy.checks._pii.names import Names
-from guardproxy.inference.models import read_tags
-from guardproxy.inference.tagger import OnnxTagger
-from models.names.recipe.export import HERE, write_config
-from models.names.recipe.network import LABELS
-from models.names.recipe.splits import OF_ALL_KINDS, rows
+from guardproxy.inference.models import load_tagger
+from models.names.recipe import silver
+from models.names.recipe.measure import ALL, NAMES, Figures, Span, joined
+from models.names.recipe.splits import OF_ALL_KINDS, Row, read, rows
 
-BETA = 1.5
-BIASES = (0.0, -0.7, -1.4)  # how much the tags of names are raised against that of none
-THRESHOLDS = tuple(step / 20 for step in range(7, 18))
-Counts = dict[str, list[int]]  # set -> right, found, marked
+HERE = Path(__file__).parent
+FAST = HERE.parents[1] / "fast"
+MOST = 1500
+SEED = 3
+SOURCES = ("wnut17", "btc", "contextual")
+KEPT_OUT = tuple(name for name in silver.KEPT_OUT if not name.startswith("tau"))
+"""Repositories whose code and documents no training saw."""
+Finder = Callable[[str], list[Span]]
 
 
-def mean_f(counts: Counts) -> float:
-    """The mean over sets that have the label."""
-    weight = BETA**2
-    shown = [(1 + weight) * right / (found + weight * marked) for right, found, marked in counts.values() if marked > 3]
-    return sum(shown) / max(1, len(shown))
+def finder(name: str, folders: tuple[Path, ...] = ()) -> Finder:
+    tagger = load_tagger(name, folders)
+    names = Names(tagger, dict(tagger.thresholds))
+    return lambda text: [(low, high, label) for low, high, label, _ in names.find(text, 0, "request", True).spans]
+
+
+def measured(find: Finder, texts: list[Row], kinds: tuple[str, ...], is_joined: bool = False) -> dict[str, Any]:
+    figures = Figures()
+    seconds = 0.0
+    for row in texts:
+        begun = time.process_time()
+        found = [span for span in find(row["text"]) if span[2] in kinds]
+        seconds += time.process_time() - begun
+        marked = [(span["start"], span["end"], span["label"]) for span in row["spans"] if span["label"] in kinds]
+        if is_joined:
+            marked, found = joined(marked, row["text"]), joined(found, row["text"])
+        figures.add(row["text"], marked, found)
+    return figures.shown() | (
+        {} if is_joined else {"ms_per_1000_words": round(1e6 * seconds / max(1, figures.words), 1)}
+    )
+
+
+def tests(data: Path) -> dict[str, list[Row]]:
+    """Returns the test rows of each set, at most `MOST` of each."""
+    found: dict[str, list[Row]] = {}
+    for name, part, row in rows(data):
+        if part == "test":
+            found.setdefault(name, []).append(row)
+    rng = random.Random(SEED)
+    return {name: rng.sample(texts, min(MOST, len(texts))) for name, texts in found.items()}
+
+
+def own_tests(folder: Path = HERE / "own") -> dict[str, list[Row]]:
+    """Returns the rows of `own/*-test.jsonl` by language."""
+    found: dict[str, list[Row]] = {}
+    for path in sorted(folder.glob("*-test.jsonl")):
+        for line in path.read_text("utf-8").split("\n"):
+            if line:
+                row = json.loads(line)
+                found.setdefault(row.get("lang", path.stem.removesuffix("-test")), []).append(row)
+    return found
+
+
+def harmless(data: Path) -> dict[str, list[str]]:
+    """Returns texts by kind in which next to nothing is a name: code and documents, logs, tool results on products."""
+    code = [
+        row["text"]
+        for row in read(data / "benign/repo_docs_code.jsonl.gz")
+        if any(name in row["source"] for name in KEPT_OUT)
+    ]
+    tools = read(data / "benign/tool_outputs.jsonl.gz")
+    return {
+        "code": [text for text in code if silver.is_code(text)],
+        "documents": [text for text in code if not silver.is_code(text)],
+        "logs": [row["text"] for row in read(data / "benign/loghub_logs-nc.jsonl.gz")],
+        "products": [row["text"] for row in tools if row["source"] in ("tau-bench products", "tau2 telecom manual")],
+    }
+
+
+def false_names(find: Finder, texts: list[str]) -> dict[str, Any]:
+    """Returns how many names are found in 1,000 words of texts without names, by label."""
+    words, counts = 0, Counter[str]()
+    for text in texts:
+        words += len(text.split())
+        counts.update(label for _, _, label in find(text) if label != "DATE_TIME")
+    return {"words": words, "per_1000_words": round(1000 * counts.total() / words, 2)} | {
+        label: round(1000 * count / words, 2) for label, count in sorted(counts.items())
+    }
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, default=os.environ.get("GUARDPROXY_DATA"), help="folder of the data sets")
-    parser.add_argument("--folder", type=Path, default=HERE, help="the exported model")
+    parser.add_argument("--without", type=Path, default=Path("build/names"), help="holds the folders `without-SOURCE`")
+    parser.add_argument("--taggers", nargs="+", default=["fast", "accurate"])
+    parser.add_argument("--out", type=Path, default=FAST / "figures.json")
     args = parser.parse_args()
     if args.data is None:
         raise SystemExit("name the folder of the data sets with --data or GUARDPROXY_DATA")
-    texts = [(name, row) for name, part, row in rows(Path(args.data)) if part == "validation"]
-    best: tuple[float, float, dict[str, float]] = (-1.0, 0.0, {})
-    for bias in BIASES:
-        write_config(args.folder, dict.fromkeys(LABELS, 0.0), bias)
-        names = Names(OnnxTagger(read_tags(args.folder), 1), dict.fromkeys(LABELS, 0.0))
-        found: list[tuple[str, Any, list[tuple[int, int, str, float]]]] = [
-            (name, row, names.find(row["text"], 0, "request", True).spans)
-            for name, row in tqdm(texts, desc=f"bias {bias}", unit="text")
-        ]
-        thresholds, total = {}, 0.0
-        for label in LABELS:
-            tried = []
-            for threshold in THRESHOLDS:
-                counts: Counts = defaultdict(lambda: [0, 0, 0])
-                for name, row, spans in found:
-                    if label not in ("PERSON", "LOCATION", "ORGANIZATION") and name not in OF_ALL_KINDS:
-                        continue
-                    gold = {(one["start"], one["end"]) for one in row["spans"] if one["label"] == label}
-                    kept = {(low, high) for low, high, kind, score in spans if kind == label and score >= threshold}
-                    for at, value in enumerate((len(gold & kept), len(kept), len(gold))):
-                        counts[name][at] += value
-                tried.append((mean_f(counts), threshold))
-            score, thresholds[label] = max(tried)
-            total += score
-        print(f"bias {bias}: mean F {total / len(LABELS):.4f} at {thresholds}")
-        best = max(best, (total, bias, thresholds), key=lambda one: one[0])
-    write_config(args.folder, best[2], best[1])
-    print(f"written: bias {best[1]}, thresholds {best[2]}")
+    finders = {name: finder(name) for name in args.taggers}
+    said: dict[str, Any] = {"sets": {}, "languages": {}, "without": {}, "false_names": {}}
+
+    def show(group: str, name: str, candidate: str, find: Finder, texts: list[Row], kinds: tuple[str, ...]) -> None:
+        found = measured(find, texts, kinds)
+        found["f1_joined"] = measured(find, texts, kinds, is_joined=True)["f1"]
+        said[group].setdefault(name, {})[candidate] = found
+        print(
+            f"{name:18} {candidate:9} F1 {found['f1']:5} ({found['f1_joined']:5} joined)  precision {found['precision']:5}  "
+            f"leaked {found['leaked']:5}  {found['by_label']}",
+            flush=True,
+        )
+
+    for name, texts in tests(args.data).items():
+        for candidate, find in finders.items():
+            show("sets", name, candidate, find, texts, ALL if name in OF_ALL_KINDS else NAMES)
+    for language, texts in own_tests().items():
+        for candidate, find in finders.items():
+            show("languages", language, candidate, find, texts, ALL)
+    for source in SOURCES:
+        if (args.without / f"without-{source}" / "config.json").exists():
+            texts = [row for _, part, row in rows(args.data, (source,)) if part == "test"][:MOST]
+            show(
+                "without",
+                source,
+                "fast",
+                finder(f"without-{source}", (args.without,)),
+                texts,
+                ALL if source in OF_ALL_KINDS else NAMES,
+            )
+    for kind, plain in harmless(args.data).items():
+        for candidate, find in finders.items():
+            found = said["false_names"].setdefault(kind, {})[candidate] = false_names(find, plain)
+            print(f"{kind:18} {candidate:9} {found}", flush=True)
+    args.out.write_text(json.dumps(said, indent=1) + "\n", "utf-8")
 
 
 if __name__ == "__main__":

@@ -11,7 +11,6 @@ from __future__ import annotations
 import argparse
 import os
 import random
-import re
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +23,7 @@ from guardproxy.inference.tagger import case_of, words_of
 from models.encoder import encoder_folder
 from models.names.recipe.compose import Pool, compose
 from models.names.recipe.network import LABELS, TAGS, Names
+from models.names.recipe.noise import exchanged, mended
 from models.names.recipe.splits import OF_ALL_KINDS, Row, rows
 
 SEED = 20_26
@@ -35,47 +35,12 @@ Sample = tuple[list[int], list[int], list[int], bool]  # ids, cases, tags (-1: n
 IGNORED = -1
 
 
-def exchanged(row: Row, pool: Pool, rng: random.Random, share: float) -> Row:
-    """The row with some of its people replaced; the same name gets the same new one."""
-    text, spans, at = "", [], 0
-    known: dict[str, str] = {}
-    for span in sorted(row["spans"], key=lambda span: int(span["start"])):
-        if span["start"] < at:
-            continue
-        text += row["text"][at : span["start"]]
-        value = row["text"][span["start"] : span["end"]]
-        if span["label"] == "PERSON" and rng.random() < share and re.fullmatch(r"[\w'-]+( [\w'.-]+){0,2}", value):
-            if value not in known:
-                known[value] = pool.person() if " " in value else rng.choice((pool.first, pool.last))()
-            value = known[value]
-        spans.append({**span, "start": len(text), "end": len(text) + len(value)})
-        text += value
-        at = span["end"]
-    return {**row, "text": text + row["text"][at:], "spans": spans}
-
-
 def recased(row: Row, rng: random.Random) -> Row:
     """The row in small letters, in capitals or, mostly, as it is."""
     draw = rng.random()
     text = row["text"]
     changed = text.lower() if draw < 0.1 else text.upper() if draw < 0.14 else text
     return {**row, "text": changed} if len(changed) == len(text) else row
-
-
-_SPEAKER = re.compile(r"^(?:\[[^\]\n]{1,30}\] ?|\d{1,2}:\d\d(?: ?[AP]M)? ?[-:]? ?)([A-Z][a-z]+)(?= ?:)", re.MULTILINE)
-
-
-def mended(row: Row) -> Row:
-    """A row of mails and chats with the people marked whom the set forgot: speakers, and names marked elsewhere in it."""
-    spans = [span for span in row["spans"] if span["label"] in LABELS]
-    people = [row["text"][span["start"] : span["end"]] for span in spans if span["label"] == "PERSON"]
-    known = {word for name in people for word in re.findall(r"[A-Z][a-z]{2,}", name)}
-    known |= {match[1] for match in _SPEAKER.finditer(row["text"])}
-    found = [match.span() for name in known for match in re.finditer(rf"\b{name}\b", row["text"])]
-    for start, end in sorted(set(found)):
-        if all(end <= span["start"] or start >= span["end"] for span in row["spans"]):
-            spans.append({"start": start, "end": end, "label": "PERSON"})
-    return {**row, "spans": spans}
 
 
 class Sampler:
@@ -197,7 +162,7 @@ def main() -> None:
     rng = random.Random(SEED)
 
     train = [(name, row) for name, part, row in rows(Path(args.data)) if part == "train"]
-    train = [(name, mended(row) if name == "contextual" else row) for name, row in train]
+    train = [(name, mended(row, LABELS) if name == "contextual" else row) for name, row in train]
     sampler = Sampler(train, Pool(rng), rng)
     network = Names(args.exits)
     if args.start:

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from guardproxy.checks._contract import Tag
-from guardproxy.checks._pii.names import CONTEXT_WORDS, CUTS, MOST_CHARS, Names, TextPiece
+from guardproxy.checks._pii.names import CUTS, MOST_CHARS, Names, TextPiece
 from guardproxy.findings import Direction
 from tests.kit.checks import PROSE, promise
 
@@ -31,6 +31,8 @@ class Capitals:
     digest: str = "sha256:capitals"
     plain: frozenset[str] = PLAIN
     timeless: frozenset[str] = PLAIN - {"at"}
+    context_words: int = 24
+    is_slow: bool = True
 
     @property
     def thresholds(self) -> Mapping[str, float]:
@@ -159,7 +161,7 @@ def test_context_is_what_lies_before() -> None:
     assert isinstance(one.tagger, Capitals)
     asked = one.tagger.asked
     assert asked[0].startswith("Word0")
-    assert max(len(text.split()) for text in asked) <= CONTEXT_WORDS + CUTS["response"].most_words
+    assert max(len(text.split()) for text in asked) <= one.tagger.context_words + CUTS["response"].most_words
     assert "Word7 of" in asked[8]
     assert "Word8 of" in asked[8]
 

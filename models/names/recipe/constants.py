@@ -1,0 +1,133 @@
+"""Choose the constants of the tagger `fast` on sources that its training did not see, and write them into `config.json`.
+
+In: the exported folders `without-SOURCE`, the training rows of those sources. Out: by how much the tag for no name is
+lowered, from which score each label counts, and the temperature that makes a score the share of findings that are right.
+Recall weighs `WEIGHT` times: what is missed leaks, what is found too much is only a placeholder too many. The sources
+weigh the same.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from guardproxy.checks._pii.names import Names
+from guardproxy.inference.models import load_tagger
+from models.names.recipe.evaluate import FAST, SOURCES
+from models.names.recipe.export_fast import write_config
+from models.names.recipe.fast import LABELS
+from models.names.recipe.measure import NAMES, of
+from models.names.recipe.splits import OF_ALL_KINDS, rows
+
+WEIGHT = 1.5
+BIASES = (-1.0, -0.5, 0.0, 0.5, 1.0, 1.5)
+THRESHOLDS = tuple(step / 20 for step in range(6, 17))
+TEMPERATURES = (0.8, 1.0, 1.25, 1.5, 2.0, 2.5)
+ROWS = 1500
+UNSEEN = 0.6
+"""The threshold of a label of which no source outside has enough."""
+Judged = list[tuple[str, str, float, bool]]  # source, label, score, whether it is right
+
+
+def judged(
+    folder: Path, name: str, source: str, texts: list[Any]
+) -> tuple[Judged, Counter[tuple[str, str]], list[Any]]:
+    """Returns each finding of a tagger, the number of marked names by label, and the findings that meet each marked name."""
+    names = Names(load_tagger(name, (folder,)), dict.fromkeys(LABELS, 0.0))
+    kinds = ("PERSON", "LOCATION", "ORGANIZATION", "DATE_TIME") if source in OF_ALL_KINDS else NAMES
+    found: Judged = []
+    marked: Counter[tuple[str, str]] = Counter()
+    hits = []
+    for row in texts:
+        spans = [span for span in names.find(row["text"], 0, "request", True).spans if span[2] in kinds]
+        gold = [(span["start"], span["end"], span["label"]) for span in row["spans"] if span["label"] in kinds]
+        for low, high, label, score in spans:
+            found.append((source, label, score, any(a < high and b > low and k == label for a, b, k in gold)))
+        for a, b, k in gold:
+            marked[source, k] += 1
+            hits.append(
+                (
+                    source,
+                    k,
+                    max(
+                        (score for low, high, label, score in spans if label == k and low < b and high > a),
+                        default=-1.0,
+                    ),
+                )
+            )
+    return found, marked, hits
+
+
+def best(found: Judged, marked: Counter[tuple[str, str]], hits: list[Any]) -> tuple[float, dict[str, float]]:
+    """Returns the mean score over sources and labels, and the threshold of each label that reaches it."""
+    thresholds, total, counted = {}, 0.0, 0
+    for label in LABELS:
+        sources = [source for source in SOURCES if marked[source, label] >= 40]
+        if not sources:
+            thresholds[label] = UNSEEN
+            continue
+        tried = []
+        for threshold in THRESHOLDS:
+            scores = []
+            for source in sources:
+                mine = [
+                    right for one, kind, score, right in found if one == source and kind == label and score >= threshold
+                ]
+                hit = sum(score >= threshold for one, kind, score in hits if one == source and kind == label)
+                scores.append(
+                    of(Counter(found=len(mine), right=sum(mine), marked=marked[source, label], hit=hit), WEIGHT)
+                )
+            tried.append((sum(scores) / len(scores), -threshold))
+        score, threshold = max(tried)
+        thresholds[label] = -threshold
+        total, counted = total + score, counted + 1
+    return total / counted, thresholds
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, default=os.environ.get("GUARDPROXY_DATA"), help="folder of the data sets")
+    parser.add_argument("--without", type=Path, default=Path("build/names"), help="holds the folders `without-SOURCE`")
+    parser.add_argument("--folder", type=Path, default=FAST, help="whose `config.json` is written")
+    args = parser.parse_args()
+    texts = {
+        source: [row for _, part, row in rows(args.data, (source,)) if part == "train"][:ROWS] for source in SOURCES
+    }
+
+    def at(bias: float, temperature: float) -> tuple[Judged, Counter[tuple[str, str]], list[Any]]:
+        found, marked, hits = [], Counter[tuple[str, str]](), []
+        for source in SOURCES:
+            write_config(args.without / f"without-{source}", dict.fromkeys(LABELS, 0.0), bias, temperature)
+            one = judged(args.without, f"without-{source}", source, texts[source])
+            found += one[0]
+            marked += one[1]
+            hits += one[2]
+        return found, marked, hits
+
+    tried = []
+    for bias in tqdm(BIASES, desc="biases"):
+        score, thresholds = best(*at(bias, 1.0))
+        tried.append((score, bias))
+        print(f"bias {bias}: {score:.4f} at {thresholds}")
+    bias = max(tried)[1]
+    errors = []
+    for temperature in tqdm(TEMPERATURES, desc="temperatures"):
+        found, _, _ = at(bias, temperature)
+        error = sum((score - right) ** 2 for _, _, score, right in found) / len(found)
+        errors.append((error, temperature))
+        print(f"temperature {temperature}: Brier score {error:.4f}")
+    temperature = min(errors)[1]
+    score, thresholds = best(*at(bias, temperature))
+    write_config(args.folder, thresholds, bias, temperature)
+    for source in SOURCES:
+        write_config(args.without / f"without-{source}", thresholds, bias, temperature)
+    print(f"written: bias {bias}, temperature {temperature}, thresholds {thresholds}: {score:.4f}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,183 @@
+"""Train the tagger `fast`."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import random
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from guardproxy.inference import forms
+from models.names.recipe.compose import Pool, compose
+from models.names.recipe.fast import LABELS, ROW, Fast, Text, Vocabulary, batch, encode, loss_of
+from models.names.recipe.lists import lists
+from models.names.recipe.noise import damaged, exchanged, mended, pairs
+from models.names.recipe.silver import is_code
+from models.names.recipe.splits import rows
+from models.names.recipe.vectors import vectors
+
+Row = dict[str, Any]
+SEED = 20_26
+OWN = Path(__file__).parent / "own"
+OPEN = {"synth": 0, "composed": 0, "own": 0, "silver": 0, "contextual": 2}
+SHARE = {"synth": 0.5, "wikigold": 2, "wnut17": 3, "btc": 2, "contextual": 1.5, "own": 6, "silver": 1}
+CODE = ("benign/repo_docs_code.jsonl.gz", "benign/nl2bash.jsonl.gz")
+COMPOSED = 12_000
+LEAST, RARE = 2, 12
+
+
+def trusted(row: Row) -> Row:
+    """Returns a row that the network marked, without the names that it sees in code, and in documents and commands
+    without those of which it is not sure: it takes identifiers for people."""
+    if row["source"] not in CODE:
+        return row
+    least = 2.0 if is_code(row["text"]) else 0.9
+    return {**row, "spans": [span for span in row["spans"] if span["score"] >= least or span["label"] == "DATE_TIME"]}
+
+
+def gather(data: Path, own: Path, silver: Path | None, without: tuple[str, ...]) -> list[tuple[str, Row]]:
+    found = [(name, row) for name, part, row in rows(data) if part == "train" and name not in without]
+    found = [(name, mended(row, LABELS) if name == "contextual" else row) for name, row in found]
+    for path in sorted(own.glob("*.jsonl")):
+        if not path.stem.endswith("-test") and "own" not in without:
+            found += [("own", json.loads(line)) for line in path.read_text("utf-8").split("\n") if line]
+    if silver:
+        found += [("silver", trusted(json.loads(line))) for line in silver.read_text("utf-8").split("\n") if line]
+    return found
+
+
+def epoch(found: list[tuple[str, Row]], pool: Pool, rng: random.Random) -> list[Text]:
+    by: dict[str, list[Row]] = {}
+    for name, row in found:
+        share = SHARE.get(name, 1)
+        for _ in range(int(share) + (rng.random() < share % 1)):
+            change = 0.6 if name == "contextual" else 0.0 if name in ("synth", "silver") else 0.25
+            by.setdefault(name, []).append(exchanged(row, pool, rng, change) if change else row)
+    by["composed"] = compose(rng, pool, COMPOSED)
+    texts = []
+    for name, own in by.items():
+        rng.shuffle(own)
+        joined = pairs(own, rng, 0.1)
+        for row in joined:
+            text = encode(damaged(row, rng), OPEN.get(name, 1))
+            if len(text.words) > 96:  # as long as what is read at once later
+                low = rng.randrange(0, min(len(text.words) - 60, 40))
+                for at in range(low, len(text.words), 90):
+                    cut = slice(at, at + 90)
+                    if any(tag >= 0 for tag in text.tags[cut]):
+                        texts.append(Text(text.words[cut], text.gaps[cut], text.tags[cut], text.open))
+            elif text.words and any(tag >= 0 for tag in text.tags):
+                texts.append(text)
+    rng.shuffle(texts)
+    return texts
+
+
+def batches(texts: list[Text], size: int) -> list[list[Text]]:
+    out, now, count = [], [], 0
+    for text in texts:
+        now.append(text)
+        count += len(text.words)
+        if count >= size:
+            out.append(now)
+            now, count = [], 0
+    return out + ([now] if now else [])
+
+
+def vocabulary(texts: list[Text], bits: dict[int, int], most: int) -> tuple[Vocabulary, list[str]]:
+    counts: Counter[str] = Counter()
+    seen: Counter[str] = Counter()
+    for text in texts:
+        seen.update(text.words)
+    for word, count in seen.items():
+        counts[forms.lowered(forms.folded(word))] += count
+    chosen = [form for form, count in sorted(counts.items(), key=lambda item: (-item[1], item[0])) if count >= LEAST][
+        :most
+    ]
+    by_number = {forms.number(form): form for form in reversed(chosen)}
+    known = Vocabulary(sorted(by_number), bits)
+    for number, row in known.rows.items():
+        known.rare[row] = counts[by_number[number]] < RARE
+    return known, [by_number[number] for number in sorted(by_number)]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--data", type=Path, default=os.environ.get("GUARDPROXY_DATA"))
+    parser.add_argument("--out", type=Path, default=Path("build/names/fast.pt"))
+    parser.add_argument(
+        "--own", type=Path, default=OWN, help="folder of rows written by hand; `*-test.jsonl` is left out"
+    )
+    parser.add_argument("--silver", type=Path, help="texts that the network marked; see silver.py")
+    parser.add_argument("--without", nargs="*", default=[])
+    parser.add_argument("--epochs", type=int, default=8)
+    parser.add_argument("--tokens", type=int, default=4000)
+    parser.add_argument("--rate", type=float, default=2.5e-3)
+    parser.add_argument("--own-rate", type=float, default=0.005)
+    parser.add_argument("--words", type=int, default=40_000)
+    parser.add_argument("--model", default="conv")
+    parser.add_argument("--threads", type=int, default=1)
+    args = parser.parse_args()
+    torch.manual_seed(SEED)
+    torch.set_num_threads(args.threads)
+    rng, numbers = random.Random(SEED), np.random.default_rng(SEED)
+    found = gather(args.data, args.own, args.silver, tuple(args.without))
+    print(Counter(name for name, _ in found), flush=True)
+    pool = Pool(rng)
+    texts = epoch(found, pool, rng)
+    words, known = vocabulary(texts, lists(), args.words)
+    steps_an_epoch = len(batches(texts, args.tokens))
+    print(
+        f"{len(words.rows):,} words, {sum(len(t.words) for t in texts):,} tokens, {steps_an_epoch} steps an epoch",
+        flush=True,
+    )
+    network: Any
+    if args.model == "conv":
+        network = Fast(len(known))
+        network.own.weight.data[1:] = torch.from_numpy(vectors(known, ROW))
+    else:
+        from models.names.recipe.linear import Linear
+
+        network = Linear(len(known))
+    own = [network.own.weight]
+    others = [p for name, p in network.named_parameters() if not name.startswith("own")]
+    optimizers = [
+        torch.optim.Adam(others, lr=args.rate, betas=(0.9, 0.98)),
+        torch.optim.Adagrad(own, lr=args.own_rate, initial_accumulator_value=1e-9),
+    ]
+    total = args.epochs * steps_an_epoch
+    pace = lambda at: min((at + 1) / 100, max(0.01, (total - at) / total))  # noqa: E731
+    schedules = [torch.optim.lr_scheduler.LambdaLR(optimizer, pace) for optimizer in optimizers]
+    begun = time.time()
+    step = 0
+    for number in range(args.epochs):
+        network.train()
+        losses = []
+        for chosen in batches(texts, args.tokens):
+            b = batch(chosen, words, numbers)
+            loss = network.loss(b) if hasattr(network, "loss") else loss_of(network(b), b.tags, b.open)
+            network.zero_grad()
+            loss.backward()
+            torch.nn.utils.clip_grad_norm_(others, 2.0)
+            for optimizer, schedule in zip(optimizers, schedules, strict=True):
+                optimizer.step()
+                schedule.step()
+            losses.append(loss.item())
+            step += 1
+        print(f"epoch {number + 1}: loss {np.mean(losses):.4f}, {time.time() - begun:.0f} s", flush=True)
+        torch.save(
+            {"weights": network.state_dict(), "known": list(words.rows), "lists": words.lists, "model": args.model},
+            args.out,
+        )
+        if number + 1 < args.epochs:
+            texts = epoch(found, pool, rng)
+
+
+if __name__ == "__main__":
+    main()
