@@ -280,6 +280,13 @@ at com.{i}.{i}.{C}.{i}({C}.java:{x})
 [{t}] {i}.{C}: Block blk_{x} is added to {i}, size {x}
 {{\"{i}\": \"{i}\", \"{i}Id\": \"{h}\", \"{i}\": {x} }}
 {{\"level\": \"warn\", \"logger\": \"{i}.{C}\", \"msg\": \"{i} {i} not found\", \"id\": \"{h}\"}}
+{Z}-{Z}-{Z}:{Z}-{Z} {A} {A} INFO {i} {i} error, {i} {x}
+{x} {Z} {A} {A} FATAL {i} {i} {i} at 0x{h}
+{t} {Z} {i}({i})[{x}]: {i} {i}; {A}={x} {A}={i}
+{A} {i} over {A}: what is the difference?
+{A}, {A} and {A} are supported, {A} is not.
+The {q} {g} with {A} filter, {A} port and {A} sole
+Use {A} {x}.{x} instead of {A}/{x} ({A} {x}).
 SELECT {i}, {i} FROM {i}_{i} JOIN {i} ON {i}.{i}_id = {i}.id;
 docker run --name {i} -e {i}={x} {i}/{i}:{x}
 $ {i} {i} --{i} {i} | grep -v {i}
@@ -381,7 +388,7 @@ class Pool:
                 return "DATE_TIME", self.rng.choice(WHEN)
             case "k":
                 return "", self.rng.choice(KIN)
-            case "i" | "C" | "T" | "x" | "h" | "t" | "g" | "q":
+            case "i" | "C" | "T" | "x" | "h" | "t" | "g" | "q" | "A" | "Z":
                 return "DATE_TIME" if kind == "t" else "", self.of_machines(kind)
             case _:
                 return "", self.rng.choice(
@@ -409,6 +416,10 @@ class Pool:
                 return stamp(rng)
             case "g":
                 return rng.choice(GOODS)
+            case "A":
+                return "".join(rng.choices("ABCDEFGHIKLMNPRSTUVX", k=rng.choice((2, 3, 3, 4, 4, 5))))
+            case "Z":
+                return rng.choice("ABCJKMNRUX") + rng.choice(("", str(rng.randrange(100)), f"{rng.randrange(100):02}"))
             case _:
                 return rng.choice(LOOKS)
 

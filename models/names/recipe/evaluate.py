@@ -65,10 +65,10 @@ def tests(data: Path) -> dict[str, list[Row]]:
     return {name: rng.sample(texts, min(MOST, len(texts))) for name, texts in found.items()}
 
 
-def own_tests(folder: Path = HERE / "own") -> dict[str, list[Row]]:
-    """Returns the rows of `own/*-test.jsonl` by language."""
+def own_tests(folder: Path) -> dict[str, list[Row]]:
+    """Returns the rows of `*-test.jsonl` by language."""
     found: dict[str, list[Row]] = {}
-    for path in sorted(folder.glob("*-test.jsonl")):
+    for path in sorted(folder.glob("languages*-test.jsonl")):
         for line in path.read_text("utf-8").split("\n"):
             if line:
                 row = json.loads(line)
@@ -76,7 +76,7 @@ def own_tests(folder: Path = HERE / "own") -> dict[str, list[Row]]:
     return found
 
 
-def harmless(data: Path) -> dict[str, list[str]]:
+def harmless(data: Path, own: Path) -> dict[str, list[str]]:
     """Returns texts by kind in which next to nothing is a name: code and documents, logs, tool results on products."""
     code = [
         row["text"]
@@ -84,7 +84,9 @@ def harmless(data: Path) -> dict[str, list[str]]:
         if any(name in row["source"] for name in KEPT_OUT)
     ]
     tools = read(data / "benign/tool_outputs.jsonl.gz")
+    lines = [line for path in sorted(own.glob("harmless*-test.jsonl")) for line in path.read_text("utf-8").split("\n")]
     return {
+        "own": [json.loads(line)["text"] for line in lines if line],
         "code": [text for text in code if silver.is_code(text)],
         "documents": [text for text in code if not silver.is_code(text)],
         "logs": [row["text"] for row in read(data / "benign/loghub_logs-nc.jsonl.gz")],
@@ -107,6 +109,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, default=os.environ.get("GUARDPROXY_DATA"), help="folder of the data sets")
     parser.add_argument("--without", type=Path, default=Path("build/names"), help="holds the folders `without-SOURCE`")
+    parser.add_argument("--own", type=Path, default=HERE / "own", help="folder of rows written by hand")
     parser.add_argument("--taggers", nargs="+", default=["fast", "accurate"])
     parser.add_argument("--out", type=Path, default=FAST / "figures.json")
     args = parser.parse_args()
@@ -128,7 +131,7 @@ def main() -> None:
     for name, texts in tests(args.data).items():
         for candidate, find in finders.items():
             show("sets", name, candidate, find, texts, ALL if name in OF_ALL_KINDS else NAMES)
-    for language, texts in own_tests().items():
+    for language, texts in own_tests(args.own).items():
         for candidate, find in finders.items():
             show("languages", language, candidate, find, texts, ALL)
     for source in SOURCES:
@@ -142,7 +145,7 @@ def main() -> None:
                 texts,
                 ALL if source in OF_ALL_KINDS else NAMES,
             )
-    for kind, plain in harmless(args.data).items():
+    for kind, plain in harmless(args.data, args.own).items():
         for candidate, find in finders.items():
             found = said["false_names"].setdefault(kind, {})[candidate] = false_names(find, plain)
             print(f"{kind:18} {candidate:9} {found}", flush=True)
