@@ -25,12 +25,10 @@ from models.names.recipe.measure import NAMES, of
 from models.names.recipe.splits import OF_ALL_KINDS, rows
 
 WEIGHT = 1.5
-BIASES = (-1.0, -0.5, 0.0, 0.5, 1.0, 1.5)
-THRESHOLDS = tuple(step / 20 for step in range(6, 17))
-TEMPERATURES = (0.8, 1.0, 1.25, 1.5, 2.0, 2.5)
-ROWS = 1500
-UNSEEN = 0.6
-"""The threshold of a label of which no source outside has enough."""
+BIASES = (0.0, 0.5, 1.0, 1.5)
+THRESHOLDS = tuple(step / 20 for step in range(4, 17))
+TEMPERATURES = (1.0, 1.5, 2.0, 2.5, 3.0, 4.0)
+ROWS = 700
 Judged = list[tuple[str, str, float, bool]]  # source, label, score, whether it is right
 
 
@@ -69,7 +67,7 @@ def best(found: Judged, marked: Counter[tuple[str, str]], hits: list[Any]) -> tu
     for label in LABELS:
         sources = [source for source in SOURCES if marked[source, label] >= 40]
         if not sources:
-            thresholds[label] = UNSEEN
+            thresholds[label] = thresholds["PERSON"]  # no source outside has enough of it
             continue
         tried = []
         for threshold in THRESHOLDS:
