@@ -1,8 +1,8 @@
 """Train the tagger `fast`: from the data sets to `fast.pt`, in some minutes on one core.
 
 In: the folder of the data sets (`GUARDPROXY_DATA`), own rows, and texts that the network marked (silver.py). Out:
-weights, the numbers of the known words, and the lists. Rows change from epoch to epoch: names are exchanged, and a part is damaged
-(noise.py). Where a set does not mark dates or nationalities, a word outside of its names may be one of those.
+weights, the numbers of the known words, and the lists. Rows change from epoch to epoch: names are exchanged, and a part
+is damaged (noise.py). Where a set does not mark dates or nationalities, a word outside of its names may be one of those.
 """
 
 from __future__ import annotations

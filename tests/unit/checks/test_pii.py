@@ -217,7 +217,7 @@ def test_a_model_alone_is_asked_for_all_names_that_it_knows() -> None:
 @pytest.mark.parametrize(
     ("options", "key", "message"),
     [
-        ({"entities": ["NRP"]}, "entities", "the model `names` does not know `NRP`"),
+        ({"entities": ["NRP"]}, "entities", "the model `fast` does not know `NRP`"),
         ({"entities": ["PERSON"], "model": ""}, "model", "must be the name of a model"),
         ({"entities": ["URL"], "model": "names"}, "model", "none of the entities needs the model"),
         ({"entities": ["FACILITY"]}, "entities", "no model here finds `FACILITY`"),
@@ -233,7 +233,7 @@ def test_a_model_that_is_missing_is_refused() -> None:
     def missing(name: str) -> Any:
         raise ConfigError(f"no model `{name}` is installed")
 
-    with pytest.raises(OptionError, match="no model `names` is installed") as refused:
+    with pytest.raises(OptionError, match="no model `fast` is installed") as refused:
         build("pii", "pii", {"entities": ["PERSON"]}, Resources(tagger=missing))
     assert refused.value.key == "entities"
     with pytest.raises(OptionError, match="no model `mine` is installed") as refused:
