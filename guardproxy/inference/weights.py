@@ -187,7 +187,7 @@ def _model(
 def _check(folder: Path, model: FastModel) -> None:
     """Raises `ConfigError` when arrays do not fit together, or when a sum could be too large to be exact."""
     width, inner = model.width, len(model.first[1])
-    shapes = {
+    shapes: dict[str, tuple[NDArray[Any], tuple[int, ...]]] = {
         "table": (model.table, (forms.FIXED + forms.HASHED + len(model.known), len(model.first[0]))),
         "first": (model.first[0], (model.table.shape[-1], inner)),
         "second": (model.second[0], (inner, width)),

@@ -63,11 +63,12 @@ def judged(
 
 def best(found: Judged, marked: Counter[tuple[str, str]], hits: list[Any]) -> tuple[float, dict[str, float]]:
     """Returns the mean score over sources and labels, and the threshold of each label that reaches it."""
-    thresholds, total, counted = {}, 0.0, 0
+    thresholds: dict[str, float] = {}
+    total, counted = 0.0, 0
     for label in LABELS:
         sources = [source for source in SOURCES if marked[source, label] >= 40]
-        if not sources:
-            thresholds[label] = thresholds["PERSON"]  # no source outside has enough of it
+        if len(sources) < 2:  # dates: only the mails mark them, and not all; nationalities: no source outside
+            thresholds[label] = thresholds["PERSON"]
             continue
         tried = []
         for threshold in THRESHOLDS:
