@@ -24,8 +24,8 @@ from models.names.recipe.fast import LABELS
 from models.names.recipe.measure import NAMES, of
 from models.names.recipe.splits import OF_ALL_KINDS, rows
 
-WEIGHT = 1.5
-BIASES = (0.0, 0.5, 1.0, 1.5)
+WEIGHT = 2.0
+BIASES = (0.0, 0.5, 1.0)  # more doubles what is found where nothing is
 THRESHOLDS = tuple(step / 20 for step in range(4, 17))
 TEMPERATURES = (1.0, 1.5, 2.0, 2.5, 3.0, 4.0)
 ROWS = 700
