@@ -152,6 +152,8 @@ class Names:
     def is_plain(self, word: str) -> bool:
         """Whether a word cannot be part of a name: each of its forms is known to be plain."""
         words = self.tagger.timeless if "DATE_TIME" in self.labels else self.tagger.plain
+        if word.isalpha():  # as most are: the word is its only form
+            return word in words
         if "DATE_TIME" in self.labels and _DIGIT.search(word):
             return False
         return all(form in words for form in _FORM.findall(word))
@@ -171,6 +173,8 @@ def _ends(word: str, count: int, following: str, cuts: PieceLimits) -> bool:
         return True
     if following in ("\n", "\r") and count >= cuts.line_words:
         return True
+    if word[-1].isalnum():  # as of most words: every end has a sign
+        return False
     if count >= cuts.sentence_words and _SENTENCE_END.search(word) and not _SHORT_FORM.match(word):
         return True
     return 0 < cuts.clause_words <= count and _CLAUSE_END.search(word) is not None
