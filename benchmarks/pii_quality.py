@@ -37,6 +37,7 @@ from guardproxy.checks._contract import Resources, build
 from guardproxy.findings import Channel, Direction
 from guardproxy.inference.models import load_tagger
 from guardproxy.policytest.scan import findings_of
+from models.names.recipe.evaluate import HERE, own_tests
 from models.names.recipe.splits import OF_ALL_KINDS, read, rows
 
 NAMES = ("PERSON", "LOCATION", "ORGANIZATION")
@@ -261,7 +262,7 @@ def draw(results: dict[str, Any], path: Path) -> None:
     mpl.use("Agg")
     import matplotlib.pyplot as plt
 
-    figure, axes = plt.subplots(1, 3, figsize=(13, 7), sharey=True, layout="constrained")
+    figure, axes = plt.subplots(1, 3, figsize=(13, 12), sharey=True, layout="constrained")
     panels = {"f1": "overlap F1", "leaked": "characters leaked", "ms_per_1000_words": "ms per 1,000 words (log)"}
     sets = list(results)[::-1]
     colors = {OURS: "#1f6feb", ACCURATE: "#8250df", PRESIDIO: "#9aa4b2"}
@@ -307,6 +308,8 @@ def main() -> None:
     for name, part, row in rows(data):
         if part == "test":
             sets[name].append(row)
+    own = {f"own {language}": found for language, found in own_tests(HERE / "own").items()}
+    sets |= own
     rng = random.Random(SEED)
     chosen = {name: rng.sample(found, min(options.rows, len(found))) for name, found in sorted(sets.items())}
 
@@ -323,7 +326,7 @@ def main() -> None:
             finders[entities][PRESIDIO] = other(entities)
     results, patterns_only, clauses = {}, {}, {}
     for name, texts in chosen.items():
-        entities = ALL if name in OF_ALL_KINDS else NAMES
+        entities = ALL if name in OF_ALL_KINDS or name in own else NAMES
         results[name] = measured(finders[entities], texts, entities, name)
         streamed = {OURS: ours(entities, "response")}
         clauses[name] = measured(streamed, texts, entities, f"{name}, as an answer")[OURS]["overlap"]["f1"]
