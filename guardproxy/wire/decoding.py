@@ -345,7 +345,7 @@ class StreamDecoder:
         gone = self.withhold(tree) if self.reads else []
         self.seen.withheld |= dict.fromkeys(gone)
         data = event.data if b"\n" not in event.data and not gone else write_line(tree)
-        leaves = list(walk(tree, self.how(tree), words=self.words)) if self.reads else []
+        leaves = list(walk(tree, self.how(tree), words=self.words, in_stream=True)) if self.reads else []
         if self.remembers and leaves and not gone:
             self._alike.remember(event.data, tree, leaves, self.withhold)
         return self._decoded(event, data, tree, leaves)

@@ -42,9 +42,9 @@ class Groups:
     open: bool
 
 
-def has_groups(text: str) -> bool:
-    """Whether a text has groups, or may have them with more text."""
-    return next(groups(text, more=True), None) is not None
+def has_groups(text: str, data: bytes) -> bool:
+    """Whether a text has groups, or may have them with more text. `data`: the text in UTF-8, which has the same signs."""
+    return _SIGN.search(data.translate(_CLASSES)) is not None and next(groups(text, more=True), None) is not None
 
 
 def groups(text: str, more: bool) -> Iterator[Groups]:

@@ -268,7 +268,8 @@ def _has_units(text: str, using: Table) -> bool:
 
 
 def _has_runs(text: str) -> bool:
-    return _ENOUGH in text.encode("utf-8", "surrogatepass").translate(_RUN_BYTES) or has_groups(text)
+    data = text.encode("utf-8", "surrogatepass")
+    return _ENOUGH in data.translate(_RUN_BYTES) or has_groups(text, data)
 
 
 def _tidy(reading: Views, view: TextView, using: Table, more: bool, other: bool) -> TextView:

@@ -19,6 +19,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import Any
 
 import re2
@@ -144,6 +145,15 @@ class Reach:
         self._shortest = min(rule.reach for rule in rules)
         self._longest = max(rule.reach for rule in rules)
         self._any, self._any_begin = self._sieves()
+        self._begins = self._begins_by_reach() if self._any is not None else ()
+
+    def _begins_by_reach(self) -> tuple[tuple[int, Any], ...]:
+        """Returns each reach, the farthest first, with a pattern for the beginnings of the matches of its rules. Compiled here,
+        so that the first long word need not wait."""
+        by_reach: dict[int, list[str]] = {}
+        for rule in sorted(self.rules, key=attrgetter("reach"), reverse=True):
+            by_reach.setdefault(rule.reach, []).append(f"(?:{rule.begin_source})")
+        return tuple((reach, compile_pattern(f"(?:{'|'.join(begins)})\\z")) for reach, begins in by_reach.items())
 
     def _sieves(self) -> tuple[Any, Any]:
         """Returns a pattern that matches where any rule does, and a pattern for the beginnings of all matches; `None`
@@ -184,15 +194,32 @@ class Reach:
         settled = window.start + at
         return Scan(tuple(findings), settled, max(window.start, settled - CONTEXT))
 
+    def _first_open(self, text: str, at: int) -> int:
+        """Returns the first undecided place from `at` on, in a text in which no rule matches.
+
+        A long word of letters and digits may begin a match of many rules at its end, so they are asked together where they
+        have the same reach.
+        """
+        begin = self._any_begin.search(text, max(at, len(text) - self._longest))
+        if begin is None:
+            return len(text)
+        if len(text) - begin.start() <= self._shortest:
+            return int(begin.start())
+        undecided = len(text)
+        for reach, begins in self._begins:
+            low = max(at, len(text) - reach)
+            if low >= undecided:
+                break
+            if found := begins.search(text, low):
+                undecided = min(undecided, int(found.start()))
+        return undecided
+
     def _step(self, text: str, at: int, last: bool) -> tuple[list[tuple[int, int, int]], int]:
         """Returns the final findings (front, back, rank) in `text` from `at` on, and the settled offset."""
         if self._any is not None and self._any.search(text, at) is None:
             if last:
                 return [], len(text)
-            begin = self._any_begin.search(text, max(at, len(text) - self._longest))
-            undecided = begin.start() if begin else len(text)
-            if len(text) - undecided <= self._shortest:
-                return [], undecided
+            return [], self._first_open(text, at)
         findings: list[tuple[int, int, int]] = []
         while True:
             matches: list[SearchMatch] = []

@@ -36,13 +36,14 @@ def test_words_names_and_numbers_begin_no_groups() -> None:
         "a/b c/d e/f g/h i/j",
         "",
     ):
-        assert not has_groups(text)
+        assert not has_groups(text, text.encode())
         assert _spans(text, more=True) == []
 
 
 @pytest.mark.parametrize("first", ["aBcd", "AAbc", "ab1c", "AB1C", "1a23", "1A23", "ABCD"])
 def test_mixed_letters_begin_groups(first: str) -> None:
-    assert has_groups(f"{first} word then")
+    text = f"{first} word then"
+    assert has_groups(text, text.encode())
     assert _spans(f"word {first} word then") == [([first, "word", "then"], "", False)]
 
 
