@@ -179,7 +179,8 @@ class FastTagger:
             Tag(low, high, self._model.labels[label], round(total / count / 10_000, 4))
             for label, start, end, total, count in spans
             for low, high in [_trim(text, start, end)]
-            if low < high
+            if high - low > 1
+            or not text[low:high].isascii()  # one letter is part of a code (`C-204817`), rarely a name
         ]
 
 

@@ -8,9 +8,11 @@ from typing import Any
 
 import pytest
 import re2
+from hypothesis import given
+from hypothesis import strategies as st
 
 from guardproxy.checks._contract import Resources, build, check_names
-from guardproxy.checks._patterns.reach import CHAIN, Reach, rule
+from guardproxy.checks._patterns.reach import CHAIN, Reach, _undecided, rule
 from guardproxy.checks._patterns.shape import UnreadableError, shape
 from guardproxy.errors import OptionError
 from guardproxy.findings import Scan, Traits, Window
@@ -236,3 +238,12 @@ def test_a_match_whose_reported_part_is_missing_is_passed_over() -> None:
 def test_windows_are_answered_in_order() -> None:
     scans = _check(words=["a"]).scan([Window(CHANNEL, "a"), Window(CHANNEL, "b"), Window(CHANNEL, "b a")])
     assert [len(scan.findings) for scan in scans] == [1, 0, 1]
+
+
+_OPEN = [rule("A", "x[ab]{3}", cap=9), rule("B", "a{2}b{5}c", cap=9), rule("C", "ba+!", cap=6)]
+
+
+@given(st.text("abx", max_size=14), st.integers(0, 4))
+def test_what_is_open_is_what_the_first_rule_leaves_open(text: str, at: int) -> None:
+    settled = Reach(_OPEN)._first_open(text, min(at, len(text)))
+    assert settled == min(_undecided(one, text, min(at, len(text)), False) for one in _OPEN)
