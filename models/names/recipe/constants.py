@@ -119,8 +119,8 @@ def main() -> None:
         raise SystemExit("name the folder of the data sets with --data or GUARDPROXY_DATA")
     texts: dict[str, list[Any]] = {}
     for source in SOURCES:
-        found = [row for _, part, row in rows(args.data, (source,)) if part == "train"][:ROWS]
-        texts[source] = [mended(row, LABELS) for row in found] if source == "contextual" else found
+        drawn = [row for _, part, row in rows(args.data, (source,)) if part == "train"][:ROWS]
+        texts[source] = [mended(row, LABELS) for row in drawn] if source == "contextual" else drawn
     plain = harmless(args.data, args.silver)
 
     def at(bias: float, temperature: float) -> tuple[Judged, Counter[tuple[str, str]], list[Any]]:
