@@ -411,3 +411,14 @@ def test_a_sealed_record_asks_for_the_key() -> None:
     locked = msgspec.structs.replace(record, sealed=RecordedSealing(v=3, key="k", salt="00", members={}))
     again = replay_entry(locked, policy_set(SIMPLE))
     assert (again.verdict, again.differences) == ("not replayable", ("the texts are sealed: give the operator's key",))
+
+
+def test_parts_that_were_read_as_one_text_are_not_scanned_again() -> None:
+    checks = "policy: p\nchecks: {mail: {use: pii, entities: [EMAIL_ADDRESS]}}\n"
+    policy = f"{checks}rules: [{{id: out, on: request, when: mail, action: redact}}]"
+    parts = [{"type": "text", "text": "mail ann.l"}, {"type": "text", "text": "ee@clinic.example please"}]
+    play = Play(policy_set(policy)).ask({"model": "m", "messages": [{"role": "user", "content": parts}]})
+    play.stream(chat_frames([{"content": "sent"}]))
+    assert "clinic" not in json.dumps(play.upstream)
+    again = replay(kept(play), policy_set(policy))
+    assert (again.verdict, again.differences, again.rescanned) == ("identical", (), ())
