@@ -23,7 +23,7 @@ _CLASSES = bytes(
     else code
     for code in range(128)
 ) + bytes(128)
-_SIGN = re.compile(rb"aA|0[aA]|A(?:0|Aa|AAA)|a0")  # what no word, name or number has
+_SIGN = re.compile(rb"aA|0[aA]|A(?:Aa|AAA)")  # what no word, name or number has, nor a numbered word (`item1 item2`)
 _AFTER = (b"", b" ", b"\t", b"\r", b"\n")
 _REST = re.compile(rb"[aA0s]*")
 _MARGIN = rb"[ \t>]{0,32}"  # before a line: indentation, signs of a quotation

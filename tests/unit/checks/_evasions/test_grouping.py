@@ -80,3 +80,8 @@ def test_the_length_of_groups_is_bounded() -> None:
     assert list(groups(" ".join(pieces("aB1c" * 1024, 8)) + " ", more=True)) == [
         Groups(tuple((at, at + 8) for at in range(0, 9 * 512, 9)), None, False)
     ]
+
+
+def test_numbered_words_are_no_groups() -> None:
+    for text in ("word0 word1 word2 word3", "Item1 Item2 Item3", "step10 step11"):
+        assert not has_groups(text, text.encode())
