@@ -104,20 +104,26 @@ class FastTagger:
         keys = list(map(hash, words))
         with self._lock:
             rows = list(map(self._known.get, keys))
-            if None in rows:
-                new = {key: word for key, word, row in zip(keys, words, rows, strict=True) if row is None}
-                if len(new) + len(self._known) > REMEMBERED:
-                    self._known.clear()
-                    new = dict(zip(keys, words, strict=True))
-                numbers = self._model.alone(list(new.values()))
-                if len(new) > REMEMBERED:  # so many words in one call: nothing is kept
-                    at = dict(zip(new, range(len(new)), strict=True))
-                    return numbers[[at[key] for key in keys]]
-                first = len(self._known)
-                self._kept[first : first + len(new)] = numbers
-                self._known.update(zip(new, range(first, first + len(new)), strict=True))
-                rows = [self._known[key] for key in keys]
-            return self._kept.take(np.array(rows), 0)
+            if None not in rows:
+                return self._kept.take(np.array(rows), 0)
+            held = self._kept.take(np.array([row or 0 for row in rows]), 0)
+        # Without the lock: a scan of a few words on the event loop must not wait for the many new words of a thread.
+        new = {key: word for key, word, row in zip(keys, words, rows, strict=True) if row is None}
+        numbers = self._model.alone(list(new.values()))
+        at = dict(zip(new, range(len(new)), strict=True))
+        held[[row is None for row in rows]] = numbers.take([at[key] for key in keys if key in at], 0)
+        if len(new) <= REMEMBERED:
+            self._remember(list(new), numbers)
+        return held
+
+    def _remember(self, keys: Sequence[int], numbers: Numbers) -> None:
+        with self._lock:
+            if len(self._known) + len(keys) > REMEMBERED:
+                self._known.clear()
+            first = len(self._known)
+            new = [at for at, key in enumerate(keys) if key not in self._known]  # another thread may have been faster
+            self._kept[first : first + len(new)] = numbers.take(new, 0)
+            self._known.update((keys[at], row) for row, at in enumerate(new, first))
 
     def _logits(self, alone: Numbers, gaps: Places, starts: Places) -> Numbers:
         """Returns for each word and tag a number, in steps of 1 / (UNIT * SHIFT). `starts`: the first word of each text."""

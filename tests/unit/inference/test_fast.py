@@ -6,6 +6,7 @@ import shutil
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import numpy as np
@@ -118,6 +119,31 @@ def test_threads_may_share_it() -> None:
     with ThreadPoolExecutor(4) as threads:
         found = list(threads.map(lambda text: one.tag([text])[0], texts * 3))
     assert found == tagger().tag(texts) * 3
+
+
+def test_known_words_do_not_wait_for_the_new_words_of_a_thread() -> None:
+    one, begun, may_end = fresh(), Event(), Event()
+    known = "we met Mara Lindqvist"
+    wanted = one.tag([known])
+
+    class Waiting:
+        def __getattr__(self, name: str) -> Any:
+            return getattr(tagger()._model, name)
+
+        def alone(self, words: list[str]) -> Any:
+            begun.set()
+            assert may_end.wait(10)
+            return tagger()._model.alone(words)
+
+    one._model = Waiting()  # type: ignore[assignment]
+    with ThreadPoolExecutor(2) as threads:
+        try:
+            slow = threads.submit(one.tag, ["Tunde Bakare flew to Nairobi"])
+            assert begun.wait(10)
+            assert threads.submit(one.tag, [known]).result(5) == wanted
+        finally:
+            may_end.set()
+        assert slow.result(10) == tagger().tag(["Tunde Bakare flew to Nairobi"])
 
 
 def test_a_long_text_is_read_to_its_end() -> None:
