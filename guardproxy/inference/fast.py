@@ -31,7 +31,7 @@ REMEMBERED = 1 << 14
 """Words whose numbers are kept; then all are forgotten."""
 MOST_WORDS = 192
 """A longer text is tagged in parts of so many words."""
-AT_ONCE = 1024
+AT_ONCE = 256
 """Words between two stop points."""
 _STEPS = 64
 """Steps of a natural unit in the table of powers."""

@@ -9,7 +9,6 @@ marks count as letters, so that they do not cut a word in two; they and full-wid
 from __future__ import annotations
 
 import re
-from functools import lru_cache
 from unicodedata import normalize
 from zlib import crc32
 
@@ -58,7 +57,6 @@ def number(form: str) -> int:
     return crc32(form.encode("utf-8", "replace"))
 
 
-@lru_cache(4096)
 def _row(part: str) -> int:
     return FIXED + crc32(part.encode("utf-8", "replace")) % HASHED
 

@@ -78,14 +78,14 @@ class FastModel:
         own, is_known = _places(self.known, numbers)
         at, is_listed = _places(self.listed, numbers)
         lists = np.where(is_listed, self.lists[at], 0).tolist()
-        sums = np.empty((len(words), self.table.shape[1]), np.int64)
-        for place, (word, bits, row, known) in enumerate(
-            zip(clean, lists, own.tolist(), is_known.tolist(), strict=True)
-        ):
-            rows = forms.parts(word, bits, known)
+        rows: list[int] = []
+        starts = []
+        for word, bits, row, known in zip(clean, lists, own.tolist(), is_known.tolist(), strict=True):
+            starts.append(len(rows))
+            rows += forms.parts(word, bits, known)
             if known:
                 rows.append(forms.FIXED + forms.HASHED + row)
-            sums[place] = self.table[rows].sum(0, dtype=np.int64)
+        sums = np.add.reduceat(self.table.take(rows, 0), starts, 0, dtype=np.int64)
         one = rows_for(len(words), sums.shape[1], np.float64)
         one[: len(words)] = sums * (UNIT // TABLE_UNIT)
         for weights, bias in (self.first, self.second):

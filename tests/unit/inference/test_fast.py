@@ -111,6 +111,7 @@ def test_only_hashes_of_words_are_kept() -> None:
     one = fresh()
     one.tag(["Zebulon Quistgaard"])
     assert all(isinstance(key, int) for key in one._known)
+    assert not any(hasattr(value, "cache_info") for module in (fast, forms, weights) for value in vars(module).values())
 
 
 def test_threads_may_share_it() -> None:
