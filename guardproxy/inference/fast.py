@@ -12,17 +12,17 @@ Decision: docs/decisions/0063-names-are-found-by-a-table-of-words.md
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from itertools import accumulate
 from math import exp
 from threading import Lock
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from guardproxy.checks import Tag, stop_point
 from guardproxy.inference import forms
+from guardproxy.inference.joining import EDGES, joined
 from guardproxy.inference.weights import BOUND, SHIFT, UNIT, FastModel, rows_for, times
 
 Numbers = NDArray[np.float32]
@@ -35,7 +35,9 @@ AT_ONCE = 256
 """Words between two stop points."""
 _STEPS = 64
 """Steps of a natural unit in the table of powers."""
-_EDGES = " \t\r\n\"'`“”‘’«»<>()[]{}*_,;:!?|/\\=~#@+-–—&^%$•·"
+_SHARES = 10_000
+"""Steps of a score."""
+_EDGES = f"{EDGES}#@+-–—&^%$•·"
 
 
 class FastTagger:
@@ -47,6 +49,8 @@ class FastTagger:
 
     def __init__(self, model: FastModel) -> None:
         self._model = model
+        self.digest, self.thresholds = model.digest, model.thresholds
+        self.plain, self.timeless = model.plain, model.timeless
         self._known: dict[int, int] = {}
         self._kept = np.zeros((REMEMBERED, model.width), np.float32)
         self._lock = Lock()
@@ -55,22 +59,6 @@ class FastTagger:
         self._bias = np.zeros(len(model.tags), np.float32)
         self._bias[0] = round(model.bias * UNIT * SHIFT)
         self.tag(["Warm up, Ada."])
-
-    @property
-    def digest(self) -> str:
-        return self._model.digest
-
-    @property
-    def thresholds(self) -> Mapping[str, float]:
-        return self._model.thresholds
-
-    @property
-    def plain(self) -> frozenset[str]:
-        return self._model.plain
-
-    @property
-    def timeless(self) -> frozenset[str]:
-        return self._model.timeless
 
     def tag(self, texts: Sequence[str]) -> list[list[Tag]]:
         """Returns the names of each text, in order, without overlaps; see `guardproxy.checks.Tagger.tag`."""
@@ -95,9 +83,16 @@ class FastTagger:
         best, shares = self._shares(logits - self._bias)
         ends = list(accumulate(len(own) for own in places))
         return [
-            self._spans(text, own, best[end - len(own) : end], shares[end - len(own) : end])
+            self._joined(text, own, best[end - len(own) : end], shares[end - len(own) : end])
             for text, own, end in zip(texts, places, ends, strict=True)
         ]
+
+    def _joined(
+        self, text: str, places: Sequence[tuple[int, int]], best: Sequence[int], shares: Sequence[Sequence[int]]
+    ) -> list[Tag]:
+        tags = joined(text, places, best, shares, self._model.labels, _EDGES, _SHARES)
+        # One letter is part of a code (`C-204817`), rarely a name.
+        return [tag for tag in tags if tag.end - tag.start > 1 or not text[tag.start : tag.end].isascii()]
 
     def _words(self, words: Sequence[str]) -> Numbers:
         """Returns what the layers that see one word alone make of each word."""
@@ -161,33 +156,12 @@ class FastTagger:
         return logits
 
     def _shares(self, logits: Numbers) -> tuple[list[int], list[list[int]]]:
-        """Returns for each word the best tag, and in ten-thousandths the share of each label."""
+        """Returns for each word the best tag, and in steps of 1 / _SHARES the share of each label."""
         best = logits.argmax(1)
         steps = ((logits.max(1, keepdims=True) - logits) * np.float32(_STEPS / (UNIT * SHIFT))).astype(np.int64)
         powers = self._powers.take(np.minimum(steps, len(self._powers) - 1))
         labels = powers[:, 1::2] + powers[:, 2::2]
-        return best.tolist(), (labels * 10_000 // powers.sum(1, keepdims=True)).tolist()
-
-    def _spans(self, text: str, places: Sequence[tuple[int, int]], best: Sequence[int], shares: Any) -> list[Tag]:
-        spans: list[tuple[int, int, int, int, int]] = []  # label, start, end, sum of shares, words
-        before = -1
-        for at, tag in enumerate(best):
-            label = (tag - 1) // 2 if tag else -1
-            if label >= 0:
-                start, end = places[at]
-                if label == before and tag % 2 == 0:
-                    _, low, _, total, count = spans[-1]
-                    spans[-1] = (label, low, end, total + shares[at][label], count + 1)
-                else:
-                    spans.append((label, start, end, shares[at][label], 1))
-            before = label
-        return [
-            Tag(low, high, self._model.labels[label], round(total / count / 10_000, 4))
-            for label, start, end, total, count in spans
-            for low, high in [_trim(text, start, end)]
-            if high - low > 1
-            or not text[low:high].isascii()  # one letter is part of a code (`C-204817`), rarely a name
-        ]
+        return best.tolist(), (labels * _SHARES // powers.sum(1, keepdims=True)).tolist()
 
 
 def settled(sums: Numbers) -> Numbers:
@@ -222,12 +196,3 @@ def _starts(counts: Sequence[int]) -> Places:
         starts += range(at, at + count, MOST_WORDS)
         at += count
     return np.array(starts)
-
-
-def _trim(text: str, start: int, end: int) -> tuple[int, int]:
-    """Returns a span without quotes, brackets and similar characters at its ends."""
-    while start < end and text[start] in _EDGES:
-        start += 1
-    while start < end and text[end - 1] in _EDGES:
-        end -= 1
-    return start, end

@@ -8,7 +8,7 @@ network from another source may be cased; it gets the tokens alone.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -20,6 +20,7 @@ from guardproxy.checks import Tag, stop_point
 from guardproxy.errors import ConfigError
 from guardproxy.inference import folder as folders
 from guardproxy.inference import tokens
+from guardproxy.inference.joining import joined
 from guardproxy.inference.session import Session
 from guardproxy.inference.tags import TagModel
 
@@ -27,7 +28,6 @@ OVERLAP_TOKENS = 48
 """Tokens that two neighbouring pieces of a long text share."""
 
 _WARM_UP = ("", "Warm up, Ada.", "warm up " * 100)
-_EDGES = " \t\r\n\"'`“”‘’«»<>()[]{}*_,;:!?|/\\=~"
 
 
 @lru_cache(8192)
@@ -71,7 +71,8 @@ class OnnxTagger:
         """Loads and warms up the model. Raises `ConfigError` when the tokenizer or the network cannot be used."""
         self._tokenizer, (self._first, self._last) = tokens.load(model.folder, *model.special)
         self._model = model
-        self._plain, self._timeless = folders.word_lists(model.folder)
+        self.digest, self.thresholds = model.digest, model.thresholds
+        self.plain, self.timeless = folders.word_lists(model.folder)
         self._session = Session(model.folder / "model.onnx", threads)
         self.provider = self._session.provider
         tags = self._logits([self._first, self._last], [0, 0]).shape[-1]
@@ -82,22 +83,6 @@ class OnnxTagger:
         # The bias of a label is subtracted from the logits of its tags, which raises the tag for no name by as much.
         self._bias = np.array([0.0, *(model.biases[label] for label in model.labels for _ in range(2))], np.float32)
         self.tag(_WARM_UP)
-
-    @property
-    def digest(self) -> str:
-        return self._model.digest
-
-    @property
-    def thresholds(self) -> Mapping[str, float]:
-        return self._model.thresholds
-
-    @property
-    def plain(self) -> frozenset[str]:
-        return self._plain
-
-    @property
-    def timeless(self) -> frozenset[str]:
-        return self._timeless
 
     def tag(self, texts: Sequence[str]) -> list[list[Tag]]:
         """Returns the names of each text, in order, without overlaps; see `guardproxy.checks.Tagger.tag`."""
@@ -115,25 +100,9 @@ class OnnxTagger:
         if not words:
             return []
         shares = self._shares(text, encoding, words)
-        best = shares.argmax(1).tolist()
-        spans: list[tuple[int, int, int, list[float]]] = []  # label, start, end, the probability of each word
-        before = -1
-        for (_, _, start, end), tag, row in zip(words, best, shares, strict=True):
-            label = (tag - 1) // 2 if tag else -1
-            if label >= 0:
-                share = float(row[1 + 2 * label] + row[2 + 2 * label])
-                if label == before and tag % 2 == 0:
-                    kind, low, _, shared = spans[-1]
-                    spans[-1] = (kind, low, end, [*shared, share])
-                else:
-                    spans.append((label, start, end, [share]))
-            before = label
-        return [
-            Tag(low, high, self._model.labels[label], round(sum(shared) / len(shared), 4))
-            for label, start, end, shared in spans
-            for low, high in [_trim(text, start, end)]
-            if any(letter.isalnum() for letter in text[low:high])
-        ]
+        best, labels = shares.argmax(1).tolist(), (shares[:, 1::2] + shares[:, 2::2]).tolist()
+        tags = joined(text, [(start, end) for _, _, start, end in words], best, labels, self._model.labels)
+        return [tag for tag in tags if any(letter.isalnum() for letter in text[tag.start : tag.end])]
 
     def _shares(self, text: str, encoding: Encoding, words: list[tuple[int, int, int, int]]) -> NDArray[np.float32]:
         """Returns for each word the probability of each tag, shape (words, tags)."""
@@ -172,12 +141,3 @@ class OnnxTagger:
         inputs = {name: arrays[name] for name in self._model.inputs}
         logits: NDArray[np.float32] = self._session.rows("logits", **inputs)
         return logits
-
-
-def _trim(text: str, start: int, end: int) -> tuple[int, int]:
-    """Returns a span without quotes, brackets and similar characters at its ends."""
-    while start < end and text[start] in _EDGES:
-        start += 1
-    while start < end and text[end - 1] in _EDGES:
-        end -= 1
-    return start, end

@@ -22,20 +22,11 @@ from guardproxy.inference.fast import FastTagger
 from guardproxy.inference.models import Models, find, load_tagger
 from guardproxy.inference.weights import EXACT, read, rows_for, times
 from models.encoder import write_sums
+from tests.kit import names
 from tests.kit.checks import PROSE, promise
 
-NAMES = [
-    ("My name is Mara Lindqvist and I live in Gothenburg.", {"PERSON": "Mara Lindqvist", "LOCATION": "Gothenburg"}),
-    ("Please forward this to Tunde Bakare at Siemens.", {"PERSON": "Tunde Bakare", "ORGANIZATION": "Siemens"}),
-    ("She flew from Nairobi to Lisbon.", {"LOCATION": "Nairobi"}),
-    ("hi, this is kevin from chicago", {"PERSON": "kevin", "LOCATION": "chicago"}),
-    ("DEAR MR. JOHNSON, YOUR PARCEL IS READY.", {"PERSON": "JOHNSON"}),
-    ("The Norwegian doctor was born on May 4, 1971.", {"NRP": "Norwegian", "DATE_TIME": "May 4, 1971"}),
-]
 ORDINARY = [
-    "Write a function in Python that sorts a list of dictionaries by two keys.",
-    "What is the boiling point of water at sea level?",
-    "Could you proofread the second paragraph of my essay?",
+    *names.ORDINARY,
     "for (int i = 0; i < items.length; i++) { total += items[i].price; }",
 ]
 WORDS = st.sampled_from(
@@ -70,15 +61,12 @@ def fresh() -> FastTagger:
 
 
 def tagged(text: str) -> list[Tag]:
-    (tags,) = tagger().tag([text])
-    return [tag for tag in tags if tag.score >= tagger().thresholds[tag.label]]
+    return names.tagged(tagger(), text)
 
 
-@pytest.mark.parametrize(("text", "wanted"), NAMES, ids=[text[:30] for text, _ in NAMES])
+@pytest.mark.parametrize(("text", "wanted"), names.NAMES, ids=[text[:30] for text, _ in names.NAMES])
 def test_names_are_found(text: str, wanted: dict[str, str]) -> None:
-    found = {(tag.label, text[tag.start : tag.end]) for tag in tagged(text)}
-    for label, value in wanted.items():
-        assert any(kind == label and value in shown for kind, shown in found), found
+    assert names.missing(text, tagged(text), wanted) == {}
 
 
 @pytest.mark.parametrize("text", ORDINARY)
@@ -203,7 +191,7 @@ def test_a_folder_of_ones_own(tmp_path: Path) -> None:
     changed(folder, out_bias=np.array([1 << 20, *[0] * 10]))
     other = load_tagger("mine", (tmp_path,))
     assert other.digest != mine.digest
-    assert other.tag([NAMES[0][0]]) == [[]]
+    assert other.tag([names.NAMES[0][0]]) == [[]]
 
 
 @pytest.mark.parametrize(

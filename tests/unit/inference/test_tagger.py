@@ -21,20 +21,10 @@ from guardproxy.inference.session import Session
 from guardproxy.inference.tagger import OVERLAP_TOKENS, OnnxTagger, case_of, words_of
 from guardproxy.inference.tags import FILES
 from models.encoder import write_sums
-
-NAMES = [
-    ("My name is Mara Lindqvist and I live in Gothenburg.", {"PERSON": "Mara Lindqvist", "LOCATION": "Gothenburg"}),
-    ("Please forward this to Tunde Bakare at Siemens.", {"PERSON": "Tunde Bakare", "ORGANIZATION": "Siemens"}),
-    ("She flew from Nairobi to Lisbon.", {"LOCATION": "Nairobi"}),
-    ("hi, this is kevin from chicago", {"PERSON": "kevin", "LOCATION": "chicago"}),
-    ("DEAR MR. JOHNSON, YOUR PARCEL IS READY.", {"PERSON": "JOHNSON"}),
-    ("The Norwegian doctor was born on May 4, 1971.", {"NRP": "Norwegian", "DATE_TIME": "May 4, 1971"}),
-]
+from tests.kit import names
 
 ORDINARY = [
-    "Write a function in Python that sorts a list of dictionaries by two keys.",
-    "What is the boiling point of water at sea level?",
-    "Could you proofread the second paragraph of my essay?",
+    *names.ORDINARY,
     "How many eggs do I need for a cake?",
     "Will it rain, and may I borrow an umbrella?",
 ]
@@ -46,15 +36,12 @@ def tagger() -> OnnxTagger:
 
 
 def tagged(text: str) -> list[Tag]:
-    (tags,) = tagger().tag([text])
-    return [tag for tag in tags if tag.score >= tagger().thresholds[tag.label]]
+    return names.tagged(tagger(), text)
 
 
-@pytest.mark.parametrize(("text", "wanted"), NAMES, ids=[text[:30] for text, _ in NAMES])
+@pytest.mark.parametrize(("text", "wanted"), names.NAMES, ids=[text[:30] for text, _ in names.NAMES])
 def test_names_are_found(text: str, wanted: dict[str, str]) -> None:
-    found = {(tag.label, text[tag.start : tag.end]) for tag in tagged(text)}
-    for label, value in wanted.items():
-        assert any(kind == label and value in shown for kind, shown in found), found
+    assert names.missing(text, tagged(text), wanted) == {}
 
 
 @pytest.mark.parametrize(
@@ -132,7 +119,7 @@ def test_any_text_can_be_tagged(text: str) -> None:
 
 
 def test_a_text_is_tagged_alike_whatever_stands_beside_it() -> None:
-    texts = [text for text, _ in NAMES]
+    texts = [text for text, _ in names.NAMES]
     assert tagger().tag(texts) == [tagger().tag([text])[0] for text in texts]
     with ThreadPoolExecutor(4) as pool:
         assert list(pool.map(lambda text: tagger().tag([text])[0], texts * 4)) == tagger().tag(texts) * 4
@@ -204,7 +191,7 @@ def test_what_the_shipped_model_leaves_out_may_be_said(tmp_path: Path) -> None:
     config = json.loads((folder / "config.json").read_text())
     said = {"special": {"first": "[CLS]", "last": "[SEP]"}, "inputs": ["case_ids", "input_ids"]}
     changed(folder, "config.json", config | said)
-    texts = [text for text, _ in NAMES]
+    texts = [text for text, _ in names.NAMES]
     assert load_tagger("mine", (tmp_path,)).tag(texts) == tagger().tag(texts)
 
 
