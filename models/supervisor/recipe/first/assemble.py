@@ -182,7 +182,7 @@ def write(folder: Path, config: Mapping[str, Any]) -> Model:
 
 def whole(table: Table, encoder: Path, out: Path) -> Model:
     """Writes a folder that reads in spans and clears nothing."""
-    out.mkdir(parents=True)
+    out.mkdir(parents=True, exist_ok=True)
     for name in listed_files(encoder):
         if name not in (FIRST_STAGE, NGRAMS):
             shutil.copyfile(encoder / name, out / name)

@@ -6,7 +6,6 @@ which the names of the graph's nodes tell.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -14,25 +13,16 @@ import onnx
 import torch
 from onnx import numpy_helper
 
+from models.supervisor.recipe.third.exit_graph import without_exit
+
 PREFIX = "encoder."
 COMPOSED = "network."
 """Before `PREFIX`, where the graph is that of a `ComposedSupervisor`."""
-EXIT = "exit/"
-"""Before what belongs to an exit of the encoder, and not to the encoder."""
-
-
-def _nodes(graph: onnx.GraphProto) -> Iterator[onnx.NodeProto]:
-    """Yields the nodes of a graph and of its branches: an encoder with an exit has its upper layers in one."""
-    for node in graph.node:
-        yield node
-        for attribute in node.attribute:
-            if attribute.HasField("g"):
-                yield from _nodes(attribute.g)
 
 
 def encoder_weights(folder: Path) -> dict[str, torch.Tensor]:
     """Name in the encoder -> float32 weights. Raises `ValueError` when a matrix cannot be named."""
-    graph = onnx.load(str(folder / "model.fp16.onnx")).graph
+    graph = without_exit(onnx.load(str(folder / "model.fp16.onnx"))).graph
     arrays = {
         item.name.removeprefix(COMPOSED): numpy_helper.to_array(item).astype(np.float32) for item in graph.initializer
     }
@@ -41,8 +31,8 @@ def encoder_weights(folder: Path) -> dict[str, torch.Tensor]:
         for name, array in arrays.items()
         if name.startswith(PREFIX) and array.ndim
     }
-    for node in _nodes(graph):
-        if node.op_type == "MatMul" and node.input[1] in arrays and not node.name.startswith(EXIT):
+    for node in graph.node:
+        if node.op_type == "MatMul" and node.input[1] in arrays:
             module = node.name.removesuffix("/MatMul").strip("/").replace("/", ".").removeprefix(COMPOSED)
             if not module.startswith(PREFIX):
                 raise ValueError(f"the matrix of {node.name} has no place in the encoder")

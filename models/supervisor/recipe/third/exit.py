@@ -232,7 +232,7 @@ def draw(leaf: Leaf, outputs: Sequence[str], path: Path, states: int) -> None:
 
 def put(leaf: Leaf, model: Model, out: Path, states: int) -> None:
     """Writes the graphs with their exit; the other files are copied."""
-    out.mkdir(parents=True)
+    out.mkdir(parents=True, exist_ok=True)
     for name in listed_files(model.folder):
         shutil.copyfile(model.folder / name, out / name)
     with TemporaryDirectory() as scratch:
