@@ -59,12 +59,10 @@ def write_weights(path: Path, arrays: dict[str, Any]) -> None:
             archive.writestr(zipfile.ZipInfo(f"{name}.npy"), content.getvalue())
 
 
-def write_config(
-    folder: Path, thresholds: dict[str, float], bias: float, temperature: float, version: str = "1"
-) -> None:
+def write_config(folder: Path, thresholds: dict[str, float], bias: float, temperature: float) -> None:
     """Writes `config.json` and SHA256SUMS; guardproxy/inference/weights.py says what each key means."""
     config = {
-        "format": 1, "kind": "forms", "version": version, "labels": list(LABELS), "reach": list(REACH),
+        "format": 1, "kind": "forms", "version": "1", "labels": list(LABELS), "reach": list(REACH),
         "thresholds": thresholds, "bias": bias, "temperature": temperature,
     }  # fmt: skip
     (folder / "config.json").write_text(json.dumps(config, indent=2) + "\n", "utf-8")

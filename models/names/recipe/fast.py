@@ -27,6 +27,8 @@ REACH = (1, 1, 2)
 HIDDEN_SHARE, RARE_HIDDEN = 0.15, 0.45
 """How often a word is read without its own row: so that its parts, its lists and its neighbours must tell as well."""
 HIDDEN_MARK = -1
+DROPPED = 0.2
+"""Share of the numbers between layers that a step of the training leaves out."""
 MOST = 511 / 64
 """The largest number between two layers."""
 
@@ -161,17 +163,17 @@ def batch(texts: Sequence[Text], vocabulary: Vocabulary, rng: np.random.Generato
 
 
 class Fast(nn.Module):
-    def __init__(self, known: int, width: int = WIDTH, dropout: float = 0.2) -> None:
+    def __init__(self, known: int) -> None:
         super().__init__()
         self.own = nn.Embedding(1 + known, ROW, padding_idx=0)
         self.table = nn.EmbeddingBag(forms.FIXED + forms.HASHED, ROW, mode="sum")
         nn.init.normal_(self.table.weight, std=0.05)
-        self.first, self.second = nn.Linear(ROW, HIDDEN), nn.Linear(HIDDEN, width)
-        self.gap = nn.Embedding(3, width)
-        self.layers = nn.ModuleList(nn.Linear(3 * width, width) for _ in REACH)
-        self.pooled = nn.Linear(width, width, bias=False)
-        self.out = nn.Linear((1 + len(REACH)) * width, len(TAGS))
-        self.dropout = nn.Dropout(dropout)
+        self.first, self.second = nn.Linear(ROW, HIDDEN), nn.Linear(HIDDEN, WIDTH)
+        self.gap = nn.Embedding(3, WIDTH)
+        self.layers = nn.ModuleList(nn.Linear(3 * WIDTH, WIDTH) for _ in REACH)
+        self.pooled = nn.Linear(WIDTH, WIDTH, bias=False)
+        self.out = nn.Linear((1 + len(REACH)) * WIDTH, len(TAGS))
+        self.dropout = nn.Dropout(DROPPED)
         for layer in (self.first, self.second, *self.layers):
             nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
             nn.init.constant_(layer.bias, 0.05)

@@ -22,7 +22,6 @@ import torch
 from guardproxy.inference import forms
 from models.names.recipe.compose import Pool, compose
 from models.names.recipe.fast import LABELS, ROW, Fast, Text, Vocabulary, batch, encode, loss_of
-from models.names.recipe.linear import Linear
 from models.names.recipe.lists import lists
 from models.names.recipe.noise import damaged, exchanged, mended, pairs
 from models.names.recipe.silver import is_code
@@ -127,9 +126,6 @@ def main() -> None:
     parser.add_argument("--rate", type=float, default=2.5e-3)
     parser.add_argument("--own-rate", type=float, default=0.005)
     parser.add_argument("--words", type=int, default=40_000)
-    parser.add_argument(
-        "--model", choices=("layers", "linear"), default="layers", help="`linear`: only to compare with"
-    )
     args = parser.parse_args()
     if args.data is None:
         raise SystemExit("name the folder of the data sets with --data or GUARDPROXY_DATA")
@@ -147,12 +143,8 @@ def main() -> None:
         f"{len(words.rows):,} words, {sum(len(t.words) for t in texts):,} tokens, {steps_an_epoch} steps an epoch",
         flush=True,
     )
-    network: Any
-    if args.model == "layers":
-        network = Fast(len(known))
-        network.own.weight.data[1:] = torch.from_numpy(vectors(known, ROW))
-    else:
-        network = Linear(len(known))
+    network = Fast(len(known))
+    network.own.weight.data[1:] = torch.from_numpy(vectors(known, ROW))
     own = [network.own.weight]
     others = [p for name, p in network.named_parameters() if not name.startswith("own")]
     optimizers = [
@@ -177,10 +169,7 @@ def main() -> None:
                 schedule.step()
             losses.append(loss.item())
         print(f"epoch {number + 1}: loss {np.mean(losses):.4f}, {time.time() - begun:.0f} s", flush=True)
-        torch.save(
-            {"weights": network.state_dict(), "known": list(words.rows), "lists": words.lists, "model": args.model},
-            args.out,
-        )
+        torch.save({"weights": network.state_dict(), "known": list(words.rows), "lists": words.lists}, args.out)
         if number + 1 < args.epochs:
             texts = epoch(found, pool, rng)
 
