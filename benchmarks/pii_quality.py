@@ -38,9 +38,9 @@ from guardproxy.findings import Channel, Direction
 from guardproxy.inference.models import load_tagger
 from guardproxy.policytest.scan import findings_of
 from models.names.recipe.evaluate import HERE, own_tests
+from models.names.recipe.measure import NAMES, Span, Tally, leaked, tally
 from models.names.recipe.splits import OF_ALL_KINDS, read, rows
 
-NAMES = ("PERSON", "LOCATION", "ORGANIZATION")
 STRUCTURED = (
     "EMAIL_ADDRESS", "PHONE_NUMBER", "CREDIT_CARD", "US_SSN", "IBAN_CODE", "IP_ADDRESS", "CRYPTO", "US_PASSPORT",
     "US_ITIN", "US_BANK_NUMBER", "UK_NHS", "MEDICAL_LICENSE", "MAC_ADDRESS", "URL", "US_DRIVER_LICENSE",
@@ -62,7 +62,6 @@ MOST_CHARS = 4000
 _SEPARATORS = re.compile(r"[\s,;:()\-–/|]*")
 SEED = 11
 RESAMPLES = 400
-Span = tuple[int, int, str]
 Finder = Callable[[str], list[Span]]
 
 
@@ -112,13 +111,6 @@ def presidio(name: str) -> Callable[[Iterable[str]], Finder]:
     return finder
 
 
-def leaked(gold: list[Span], found: list[Span]) -> tuple[int, int]:
-    """Characters of marked entities that nothing covers, and all of them."""
-    covered = {at for start, end, _ in found for at in range(start, end)}
-    marked = {at for start, end, _ in gold for at in range(start, end)}
-    return len(marked - covered), len(marked)
-
-
 def joined(text: str, spans: Iterable[Span]) -> list[Span]:
     """Joins spans of one label between which only separators stand."""
     found: list[Span] = []
@@ -129,58 +121,6 @@ def joined(text: str, spans: Iterable[Span]) -> list[Span]:
         else:
             found.append((start, end, label))
     return found
-
-
-def overlapping(some: list[Span], others: list[Span]) -> list[Span]:
-    """Those of `some` that overlap one of `others` with their label."""
-    return [
-        (start, end, label)
-        for start, end, label in some
-        if any(label == other and low < end and start < high for low, high, other in others)
-    ]
-
-
-@dataclass(frozen=True, slots=True)
-class Tally:
-    """Numbers of one row or of many. `right`: findings that are right; `covered`: places of the set that were found."""
-
-    right: int = 0
-    found: int = 0
-    covered: int = 0
-    marked: int = 0
-
-    def __add__(self, other: Tally) -> Tally:
-        return Tally(
-            self.right + other.right,
-            self.found + other.found,
-            self.covered + other.covered,
-            self.marked + other.marked,
-        )
-
-    @property
-    def precision(self) -> float:
-        return self.right / max(1, self.found)
-
-    @property
-    def recall(self) -> float:
-        return self.covered / max(1, self.marked)
-
-    @property
-    def f1(self) -> float:
-        """1.0 where there is nothing to find and nothing was found."""
-        if not self.found and not self.marked:
-            return 1.0
-        return 2 * self.precision * self.recall / max(1e-9, self.precision + self.recall)
-
-    def figures(self) -> dict[str, float]:
-        return {name: round(getattr(self, name), 4) for name in ("f1", "precision", "recall")}
-
-
-def tally(gold: list[Span], found: list[Span], *, is_exact: bool) -> Tally:
-    if is_exact:
-        right = len(set(gold) & set(found))
-        return Tally(right, len(found), right, len(gold))
-    return Tally(len(overlapping(found, gold)), len(found), len(overlapping(gold, found)), len(gold))
 
 
 def interval(tallies: list[Tally]) -> tuple[float, float]:

@@ -27,7 +27,7 @@ from models.names.recipe import silver
 from models.names.recipe.evaluate import FAST, SOURCES, false_names, finder
 from models.names.recipe.export_fast import write_config
 from models.names.recipe.fast import LABELS
-from models.names.recipe.measure import NAMES, of
+from models.names.recipe.measure import NAMES, Tally
 from models.names.recipe.noise import mended
 from models.names.recipe.splits import OF_ALL_KINDS, read, rows
 
@@ -88,9 +88,7 @@ def best(found: Judged, marked: Counter[tuple[str, str]], hits: list[Any]) -> tu
                     right for one, kind, score, right in found if one == source and kind == label and score >= threshold
                 ]
                 hit = sum(score >= threshold for one, kind, score in hits if one == source and kind == label)
-                scores.append(
-                    of(Counter(found=len(mine), right=sum(mine), marked=marked[source, label], hit=hit), WEIGHT)
-                )
+                scores.append(Tally(sum(mine), len(mine), hit, marked[source, label]).f(WEIGHT))
             tried.append((sum(scores) / len(scores), -threshold))
         score, threshold = max(tried)
         thresholds[label] = -threshold
