@@ -33,6 +33,10 @@ class Edit:
     operators: Operators = PLACEHOLDERS
     restoration: Restoration = EVERYWHERE
 
+    def restores(self, label: str) -> bool:
+        """Whether a value with this label can come back: nothing but a placeholder stands for one value."""
+        return self.restore and self.operators.of(label).type == "placeholder"
+
 
 @dataclass(frozen=True, slots=True)
 class DropChunk:

@@ -61,7 +61,7 @@ def allowed(group: GivenValues, bound: BoundRules) -> Restoration | None:
     where = group.restoration
     for kind, check, label in group.causes:
         edit = bound.edit(Channel("request", cast(Kind, kind), ""), Finding(0, 1, check, label, 1.0))
-        if edit is None or not edit.restore:
+        if edit is None or not edit.restores(label):
             return None
         where &= edit.restoration
     return where

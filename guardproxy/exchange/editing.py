@@ -137,7 +137,7 @@ class Editor:
                 self._stop_at(lane, finding, edit.rule)
             elif edit:
                 operator = edit.operators.of(finding.label)
-                back = edit.restore and operator.type == "placeholder" and self._knows(lane)
+                back = edit.restores(finding.label) and self._knows(lane)
                 cuts.append(_Cut(start, end, finding.label, finding, operator, back, edit.rule, edit.restoration))
             if edit or self._is_sensitive(finding.check):
                 masks.append((start, end, finding.label))

@@ -61,6 +61,13 @@ def group(**more: object) -> GivenValues:
             "{id: a, when: mail, action: redact, restore: true}, {id: b, when: mail, action: redact, restore: false}",
             None,
         ),
+        ("{id: a, when: mail, action: redact, operators: {DEFAULT: hash}}", None),
+        ("{id: a, when: mail, action: redact, operators: {OTHER: hash}}", EVERYWHERE),
+        (
+            "{id: a, when: mail, action: redact, restore: true}, "
+            "{id: b, when: mail, action: redact, operators: {MAIL: hash}}",
+            None,
+        ),
         ("{id: a, when: mail, action: flag}", None),
         ("{id: a, on: response, when: mail, action: redact}", None),
     ],
