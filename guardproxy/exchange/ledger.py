@@ -132,7 +132,7 @@ class Ledger(msgspec.Struct):
         stored = self.setting.codec.contract.stored
         if stored is None or entry is None or answer.status != 200 or not self.setting.tenant:
             return None
-        tree = entry.frame.tree
+        tree = entry.frame.tree if self.attempts.tree is None else self.attempts.tree  # as a policy changed it
         conversations = stored.referred(tree, lasting=True)
         is_named = bool(turn.stored_id or conversations)
         groups = turn.given() if is_named and tree.get("store") is not False else ()

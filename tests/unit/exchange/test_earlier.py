@@ -282,6 +282,15 @@ def test_a_placeholder_at_which_an_answer_broke_off_was_not_changed(size: int) -
     assert record.altered == {}
 
 
+def test_nothing_is_kept_where_a_policy_has_the_provider_store_nothing() -> None:
+    policies = policy_set(TURNS.replace("RESTORE", "true") + "set: {store: false}\n")
+    exchange = Exchange(setting(policies, RESPONSES))
+    received = RequestReceived(b'{"model": "m", "input": "b@x.io", "conversation": "conv_1", "store": true}')
+    play(exchange, [received], _scanned)
+    _answer(exchange, mint("MAIL", "b@x.io"))
+    assert exchange.stored_turn is None
+
+
 def test_nothing_is_kept_for_an_error_or_without_an_id() -> None:
     exchange, _ = _turn({"input": "b@x.io"})
     _answer(exchange, "no", status=400)
