@@ -166,7 +166,7 @@ class TurnValues(msgspec.Struct):
     def groups_met(self) -> Iterator[tuple[GivenValues, tuple[str, ...]]]:
         """Yields the groups of earlier turns, each with those of its placeholders that the answer holds."""
         for group in self.earlier:
-            yield group, tuple(token for token in self.met if token in group.values)
+            yield group, tuple(token for token in group.values if token in self.met)
 
     def known_restorations(self) -> Mapping[str, Restoration]:
         """Returns where values may be restored, without values of earlier turns that the answer does not hold."""

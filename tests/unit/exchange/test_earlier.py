@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -167,6 +168,31 @@ def test_what_the_answer_holds_of_earlier_turns_is_noted() -> None:
     assert later.met == {"b": "2"}
     assert [tokens for _, tokens in later.groups_met()] == [("b",)]
     assert later.known_restorations() == {"a": HERE, "b": EVERYWHERE}
+
+
+class _CountedMet(dict[str, str]):
+    """Counts how often it is read."""
+
+    reads = 0
+
+    def __iter__(self) -> Iterator[str]:
+        for token in super().__iter__():
+            self.reads += 1
+            yield token
+
+    def __contains__(self, token: object) -> bool:
+        self.reads += 1
+        return super().__contains__(token)
+
+
+def test_what_the_answer_holds_costs_a_step_for_each_value() -> None:
+    later = turn()
+    later.recall([group(values={f"t{number}": "1"}) for number in range(50)], BOUND)
+    for number in range(50):
+        later.meet(f"t{number}")
+    later.met = met = _CountedMet(later.met)
+    assert [tokens for _, tokens in later.groups_met()] == [(f"t{number}",) for number in range(50)]
+    assert met.reads == 50
 
 
 TURNS = """
