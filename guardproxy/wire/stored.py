@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any
 
 from guardproxy.events import Path
@@ -16,6 +17,7 @@ from guardproxy.wire.json import Map, MapLeaf
 _Places = Mapping[tuple[bytes, ...], frozenset[bytes]]
 _DEEPEST = 3  # steps to a reference; gateways merge `extra_body` into the request, which may hold another one
 _LONGEST_ID = 512
+_MOST_IDS = 4  # a request refers to an answer or a conversation; each id is looked up
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,9 +40,11 @@ class StoredIds:
         object.__setattr__(self, "references", tuple(dict.fromkeys(_references(self.request, ()))))
 
     def referred(self, tree: Any, *, lasting: bool = False) -> tuple[str, ...]:
-        """Returns the ids to which a request refers, without duplicates. `lasting`: only ids that stay the same over turns."""
+        """Returns the ids to which a request refers, without duplicates, up to `_MOST_IDS`. `lasting`: only ids that stay the
+        same over turns."""
         paths = (path for path in self.references if not lasting or not self.lasting.isdisjoint(path))
-        return tuple(dict.fromkeys(name for path in paths if (name := _id_at(tree, path))))
+        names = dict.fromkeys(name for path in paths if (name := _id_at(tree, path)))
+        return tuple(islice(names, _MOST_IDS))
 
     def own_id(self, tree: Any) -> str:
         """Returns the id that an answer, or an event of it, gives to itself; empty if it has none."""

@@ -48,6 +48,8 @@ def test_the_references_of_a_request_come_from_its_map() -> None:
     assert STORED.referred(tree, lasting=True) == ("b", "c")
     assert STORED.referred({"earlier": None, "talk": [1], "extra": "x"}) == STORED.referred(["a"]) == ()
     assert STORED.referred({"earlier": "x" * 513}) == ()
+    many = {"earlier": "a", "talk": "b", "extra": {"earlier": "c", "talk": "d", "extra": {"earlier": "e", "talk": "f"}}}
+    assert STORED.referred(many) == ("a", "b", "c", "d")
 
 
 def test_an_answer_says_its_own_id_in_one_of_two_places() -> None:
