@@ -285,10 +285,11 @@ class Driver:
 
     async def _keep_values(self) -> None:
         """Keeps the values of the request for the turns that may follow. Only then the client gets the end of the answer."""
-        if self.earlier is None or not isinstance(self.exchange, Exchange):
+        exchange = self.exchange
+        if self.earlier is None or not isinstance(exchange, Exchange):
             return
-        if (turn := self.exchange.stored_turn) is not None:
-            await self.earlier.keep(self.exchange.setting.tenant, turn)
+        if (turn := await self._beside(lambda: exchange.stored_turn)) is not None:
+            await self.earlier.keep(exchange.setting.tenant, turn)
 
     async def _send(self, data: bytes) -> None:
         response = self._response or await self._begin()

@@ -31,6 +31,7 @@ from guardproxy.exchange import (
     ResponseEnded,
     Scanned,
     Size,
+    ValuesFound,
 )
 
 Result = TypeVar("Result")
@@ -137,6 +138,8 @@ def is_short(happened: Input, exchange: Exchange | PassThrough) -> bool:
             finding_count = sum(len(scan.findings) for scan in scans)
             few = len(scans) + 2 * finding_count <= 2 * SHORT_TEXTS and _restores_few(size, 0)
             return few and _is_small(size)
+        case ValuesFound(groups):  # each group asks the rules
+            return len(groups) + sum(len(group.values) for group in groups) <= 8 * SHORT_TEXTS
         case ResponseEnded():  # a plain answer is read as a whole now
             new_bytes = 0 if size.begun else size.answer_bytes
             return new_bytes <= SHORT_DATA_BYTES and _restores_few(size, new_bytes) and _is_small(size)

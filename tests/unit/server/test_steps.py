@@ -12,7 +12,7 @@ import pytest
 from msgspec import structs
 
 from guardproxy.concurrency import ScanStopped, stop_point, stoppable
-from guardproxy.exchange import PassThrough, SealedIds
+from guardproxy.exchange import GivenValues, PassThrough, SealedIds
 from guardproxy.exchange.exchange import Exchange
 from guardproxy.exchange.transcript import (
     DataReceived,
@@ -21,6 +21,7 @@ from guardproxy.exchange.transcript import (
     RequestReceived,
     ResponseStarted,
     Scanned,
+    ValuesFound,
 )
 from guardproxy.server.steps import SHORT_DATA_BYTES, SHORT_RESTORED_BYTES, Interrupted, Steps, is_short
 from guardproxy.wire.formats.openai_responses.places import STORED
@@ -71,6 +72,16 @@ def test_values_in_what_was_held_count_too(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(Exchange, "size", structs.replace(size, restorable=0))
     assert is_short(Scanned(()), exchange)
     assert is_short(DataReceived(b""), exchange)
+
+
+@pytest.mark.parametrize(("values", "groups"), [(1000, 1), (1, 300)])
+def test_many_values_of_earlier_turns_are_taken_in_a_thread(values: int, groups: int) -> None:
+    exchange = answering("hi")
+    causes = (("user", "mail", "MAIL"),)
+    tokens = {f"[A_{number}]": "1" for number in range(values)}
+    group = GivenValues(kinds=None, hosts=(), causes=causes, values=tokens)
+    assert not is_short(ValuesFound((group,) * groups), exchange)
+    assert is_short(ValuesFound((structs.replace(group, values={"[A_1]": "1"}),)), exchange)
 
 
 async def test_a_step_gives_its_result() -> None:
