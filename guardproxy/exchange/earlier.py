@@ -23,7 +23,7 @@ from guardproxy.policy import BoundRules
 from guardproxy.redaction import Restoration
 
 KEPT_CHARS = 64 * 1024
-"""The values of a turn, with their placeholders, that are kept. Older values are left out first."""
+"""The values of a turn that are kept, with their placeholders and their causes. Older values are left out first."""
 LONGEST_CHARS = KEPT_CHARS // 4
 """A longer value is not kept, as it would take the place of many."""
 
@@ -110,10 +110,11 @@ def grouped(values: Iterable[GivenValue]) -> tuple[GivenValues, ...]:
         size = len(given.token) + len(given.value)
         if size > LONGEST_CHARS:
             continue
-        left -= size
+        about = given.where, given.causes
+        left -= size if about in groups else size + sum(map(len, itertools.chain(*given.causes)))
         if left < 0:
             break
-        groups.setdefault((given.where, given.causes), {})[given.token] = given.value
+        groups.setdefault(about, {})[given.token] = given.value
     return tuple(
         GivenValues(
             kinds=None if where.kinds is None else tuple(sorted(where.kinds)),

@@ -106,6 +106,8 @@ def test_values_are_grouped_by_what_is_true_of_them_and_the_newest_are_kept() ->
     many = [GivenValue(f"[B_{number}]", "x" * 995, EVERYWHERE, (CAUSE,)) for number in range(100, 200)]
     (kept,) = grouped([given[0], *many, given[2]])
     assert list(kept.values) == ["[A_1]", *(each.token for each in many[: KEPT_CHARS // 1001])]
+    own = [each._replace(causes=(("user", "mail", f"A{number:998}"),)) for number, each in enumerate(many)]
+    assert len(grouped(own)) == KEPT_CHARS // 2008  # a group of its own says its causes again
     assert grouped([]) == ()
 
 
