@@ -16,6 +16,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from guardproxy.redaction.placeholders import LETTERS, PLACEHOLDER, alternation
 
 _HALF = 6
+_LEAD = 5  # the last letters of a label may touch the letters of its placeholder, as in `PERSON_kqvmzrtbnxwp`
 _LETTER = f"[{LETTERS}{LETTERS.upper()}]"  # several times as fast as `re.IGNORECASE`
 _RUN = re.compile(rf"{_LETTER}(?:[\s_*`.\\\-]{{0,2}}{_LETTER}){{{_HALF - 1},40}}")
 _OTHER = re.compile(rf"[^{LETTERS}]+")
@@ -50,7 +51,9 @@ def _altered(rest: str, halves: Mapping[str, str], bare: re.Pattern[str]) -> Ite
 
     def take(run: re.Match[str]) -> str:
         letters = _OTHER.sub("", run[0].lower())
-        label = halves.get(letters[:_HALF]) or halves.get(letters[-_HALF:])
+        label = halves.get(letters[-_HALF:])
+        for at in range(min(_LEAD, len(letters) - _HALF)):
+            label = label or halves.get(letters[at : at + _HALF])
         if label is None:
             return run[0]
         found.append(label)

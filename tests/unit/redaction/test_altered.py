@@ -71,6 +71,14 @@ def test_nothing_else_counts(text: str) -> None:
     assert altered_placeholders([text], KNOWN) == {}
 
 
+@pytest.mark.parametrize("label", ["PERSON", "PHONE_NUMBER", "CREDIT_CARD", "US_SSN", "EMAIL_ADDRESS", "DATE_OF_BIRTH"])
+def test_a_half_is_enough_whatever_the_letters_of_the_label(label: str) -> None:
+    token = mint(label, "v")
+    first, second = token[:-2] + ("b" if token[-2] != "b" else "c"), ("b" if token[-13] != "b" else "c") + token[-12:-1]
+    for text in (f"{first}]", f"{token[:-13]}{second}]", token[:-7], f"{token[:-4]}…", f"**{token[1:-4]}**"):
+        assert altered_placeholders([f"to {text} now"], [token]) == {label: 1}, text
+
+
 def test_texts_and_labels_are_added_up() -> None:
     texts = [f"{MAIL} {MAIL.lower()}", f"[PERSON] and {NAME[1:-1]} at {PHONE.lower()}"]
     assert altered_placeholders(texts, (*KNOWN, "stand-in@redacted.example")) == {
