@@ -30,7 +30,7 @@ from guardproxy.exchange import GivenValues, StoredTurn, merged
 from guardproxy.gateway import Answer, Drop, Get, Put
 from guardproxy.server.status import Metrics
 
-ENTRY_BYTES = 512  # what an entry takes beside its values
+ENTRY_BYTES = 1024  # what an entry takes beside its values, also if its credential has no other
 SHARE = 4  # of the memory, for one credential
 _NONCE_BYTES = 12
 _Call = Get | Put | Drop

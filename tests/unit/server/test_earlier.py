@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import tracemalloc
 from collections.abc import Sequence
 
 import pytest
@@ -159,6 +161,22 @@ async def test_memory_is_bounded_over_many_turns_and_many_values() -> None:
     assert not await kept.find("ann", ["resp_0"])
     await kept.keep("ann", turn("resp_large", value="x" * 100_000))
     assert not await kept.find("ann", ["resp_large"])
+
+
+@pytest.mark.parametrize("holders", [1, 400])
+async def test_no_more_memory_is_taken_than_counted(holders: int) -> None:
+    memory = MemoryTurns(1 << 30, Clock())
+    kept = values(memory)
+    await kept.keep("t", turn("resp_0"))
+    tracemalloc.start()
+    try:
+        for number in range(400):
+            await kept.keep(f"t{number % holders}", turn(f"resp_{number}"))
+        gc.collect()
+        taken_bytes, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert 0 < taken_bytes <= memory.used_bytes
 
 
 async def test_a_credential_drives_out_only_its_own_turns_until_all_is_full() -> None:
