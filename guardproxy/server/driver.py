@@ -119,7 +119,7 @@ class Driver:
         self._more = frozenset(map(str.lower, config.answer_header))
         self._scan_s = 0.0
         self._is_intended = self.is_recorded = False  # whether the log holds the intent, and the record
-        self._is_turn = False  # whether values of the request may come back in later turns
+        self._is_turn = False  # whether values of the request may come back in later turns, and are not kept yet
         self._is_taken = False  # whether the recorder has the record
         self._retry_s = 1  # the value of `Retry-After` in a 503
         self.finished: Finish | None = None
@@ -284,12 +284,14 @@ class Driver:
             await self._receive(ValuesFound(groups, _clock()))
 
     async def _keep_values(self) -> None:
-        """Keeps the values of the request for the turns that may follow. Only then the client gets the end of the answer."""
+        """Keeps the values of the request, once, for the turns that may follow. Only then the client gets the end of the
+        answer."""
         exchange = self.exchange
         if self.earlier is None or not isinstance(exchange, Exchange):
             return
         if (turn := await self._beside(lambda: exchange.stored_turn)) is not None:
             await self.earlier.keep(exchange.setting.tenant, turn)
+        self._is_turn = False
 
     async def _send(self, data: bytes) -> None:
         response = self._response or await self._begin()
@@ -344,11 +346,11 @@ class Driver:
             await self._recorder.keep(record)
         except AuditError as error:
             _log.error("record not kept", extra={"id": self.exchange.setting.id, "error": str(error)})
-            data, self.is_recorded = command.failed, False
+            data, self.is_recorded, self._is_turn = command.failed, False, False
         self._metrics.commit.observe(_clock() - began)
         if self.recall is not None and self.is_recorded:
             self.recall.finish(self.exchange, command.outcome)
-        if self.is_recorded and self._is_turn:
+        if self._is_turn:
             await self._keep_values()
         if self._response is None:
             self._head = self._head if self.is_recorded else None
@@ -387,8 +389,8 @@ class Driver:
             record = await self._beside(lambda: finish.record)
             self._is_taken = True
             self._recorder.take(record)
-            if self._is_turn:
-                await self._keep_values()
+        if self._is_turn:
+            await self._keep_values()
 
 
 def _show(happened: Input, commands: Sequence[Command]) -> None:

@@ -7,9 +7,10 @@ import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import pytest
+from multidict import CIMultiDict
 
 from guardproxy.audit import Record
 from guardproxy.config import Config
@@ -71,6 +72,8 @@ class Ending:
 
     setting = SimpleNamespace(tenant="acme", id="0123")
 
+    stored_turn: object = None
+
     def __init__(self, finish: Finish) -> None:
         self.finish = finish
 
@@ -128,6 +131,41 @@ async def test_a_record_is_kept_if_the_client_leaves_while_it_is_made(desk: Desk
     for _ in range(2):
         await driver._gone()
     assert desk.taken == [desk.finish.record]
+
+
+@pytest.mark.parametrize("where", ["record", "values", "nowhere"])
+async def test_values_are_kept_once_wherever_the_client_leaves(monkeypatch: pytest.MonkeyPatch, where: str) -> None:
+    turn, hangs, kept, written = object(), [where], list[object](), list[object]()
+
+    async def arrive(place: str) -> None:
+        if place in hangs:
+            hangs.remove(place)
+            await asyncio.get_running_loop().create_future()
+
+    async def keep(tenant: str, values: object) -> None:
+        await arrive("values")
+        kept.append(values)
+
+    async def write(record: Record) -> None:
+        written.append(record)
+        await arrive("record")
+
+    finish = Finish("answered", b"end", lambda: plain_record(id="0123"))
+    made, nothing = Ending(finish), cast(Any, None)
+    made.stored_turn = turn
+    monkeypatch.setattr("guardproxy.server.driver.Exchange", Ending)
+    monkeypatch.setattr(Driver, "_headers", lambda driver: CIMultiDict[str]())
+    recorder: Any = SimpleNamespace(keep=write, take=written.append)
+    request: Any = SimpleNamespace(method="POST")
+    exchange: Any = made
+    driver = Driver(exchange, request, nothing, nothing, recorder, Metrics(), Config())
+    driver.earlier, driver._is_turn = cast(Any, SimpleNamespace(keep=keep)), True
+    task = asyncio.create_task(driver._finish(finish))
+    await asyncio.sleep(0)
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    await driver._gone()
+    assert (kept, len(written)) == ([turn], 1)
 
 
 class Over:
