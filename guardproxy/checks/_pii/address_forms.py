@@ -7,7 +7,8 @@
 from __future__ import annotations
 
 UP = "A-Z\u00c0-\u00de\u0106-\u017d\u0410-\u042f"
-_CAPITAL = rf"[{UP}][\w'’.-]*"
+# Possessive, or else `A-A-A-A` could be split into the words of a place in very many ways. A code may follow a hyphen.
+_CAPITAL = rf"[{UP}](?:[\w'’.]|-(?![0-9]{{3}}))*+"
 _LINK = (
     "(?:del?|l[aeo]s?|el|d[aeio]s?|dell[aeo]|dei|degli|du|e|y|van|von|den|der|am|an|im|in|ob|bei|sur|sous|of"
     "|en|aan|vor|zu[mr]?|à|"

@@ -58,6 +58,8 @@ ADDRESSES = [
     "[[1055 West Georgia Street, Suite 2100, Vancouver, BC V6E 3P3]]",
     "[[1234 Rue Sainte-Catherine Ouest, Montréal, QC H3G 1P1]]",
     "My postal code is [[K1A 0B1]].",
+    "Write to [[14 Gandhi Street, Chennai-600002]], please",
+    "[[12 Main Street, Stoke-on-Trent ST4 7QB]]",
     "[[Unit 5/12 King St, Newtown NSW 2042]]",
     "[[17 Wattle Grove, Fitzroy VIC 3065]]",
     "[[Level 3, 200 George Street, Sydney NSW 2000]]",
@@ -380,6 +382,14 @@ def _plain(marked: str) -> str:
 @pytest.mark.parametrize("marked", ADDRESSES)
 def test_an_address_is_one_finding(marked: str) -> None:
     assert _marked(_plain(marked)) == marked
+
+
+@pytest.mark.parametrize("begin", ["12 Main Street, ", "Calle Mayor 5, ", "Postfach 12, ", "Am ", "12 rue "])
+@pytest.mark.parametrize("unit", ["A-", "A'", "AB-C. ", "A", "d'A-"])
+@pytest.mark.parametrize("end", ["", " 5%", ", ZZ"])
+def test_a_long_name_is_read_once(begin: str, unit: str, end: str) -> None:
+    """A pattern that tries all ways to split such a name into words needs years for 2,000 characters."""
+    whole(CHECK, f"{begin}{unit * 2000}"[:2000] + end)
 
 
 @pytest.mark.parametrize("text", HARMLESS)
