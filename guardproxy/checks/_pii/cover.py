@@ -20,7 +20,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from functools import cache, reduce
+from functools import cache, lru_cache, reduce
 from typing import Any
 
 import regex
@@ -297,10 +297,11 @@ def _letters(kind: str, value: Any) -> tuple[int, int]:
 
 
 def _ascii(low: int, high: int, flags: int) -> int:
+    folds = bool(flags & regex.IGNORECASE)
     bits = 0
     for code in range(low, min(high, 127) + 1):
         bits |= 1 << code
-        if flags & regex.IGNORECASE and chr(code).isalpha():
+        if folds and chr(code).isalpha():
             bits |= 1 << ord(chr(code).swapcase())
     return bits
 
@@ -359,6 +360,7 @@ _CATEGORIES = {
 }
 
 
+@lru_cache(maxsize=4096)
 def _class(bits: int) -> str:
     """Returns an RE2 class for the bytes of `bits`."""
     if bits == _ALL:
