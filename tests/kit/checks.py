@@ -15,6 +15,7 @@ __all__ = [
     "PROSE",
     "assert_every_split",
     "assert_invariant",
+    "assert_values",
     "held_words",
     "promise",
     "scan_in_chunks",
@@ -47,3 +48,9 @@ def held_words(check: Check, text: str) -> list[float]:
     held: list[int] = []
     scan_in_chunks(check, text, range(1, len(text)), held)
     return [len(text[end - count : end].split()) for end, count in enumerate(held, 1)]
+
+
+def assert_values(check: Check, text: str, values: list[str]) -> None:
+    """Asserts that the findings in a text are `values`, in order, and that no cut of the text changes them."""
+    assert [text[finding.start : finding.end] for finding in whole(check, text)] == values
+    assert_every_split(check, text)

@@ -20,9 +20,10 @@ from guardproxy.checks._pii.worded import Worded
 _LIKELY = 0.6
 _LEAST_DIGITS = 4
 _NUMBER = r"(?:n(?:umber|um|o|r|[º°]|ummer|umero|úmero|uméro|umer)\.?|id|identifier|#)"
+_MARKS = r"""["'*_\\ \t]{0,4}"""
+_IS = "is|was|ist|lautet|est|es|è|é|to|är"
 _JOIN = (
-    r"""(?:(?<=#)|(?![0-9A-Za-zÀ-ɏ]))["'*_\\ \t]{0,4}[:=#|>.]{0,2}["'*_\\ \t]{0,4}(?:(?i:is|was|ist|lautet|est|es|è"""
-    r"""|é|to|är|no|nr|n)[.:º° ]{1,2})?"""
+    rf"(?:(?<=#)|(?![0-9A-Za-zÀ-ɏ])){_MARKS}[:=#|>.]{{0,2}}{_MARKS}(?:(?i:{_IS}|no|nr|n)[.:º° ]{{1,2}})?"
     r"""\n?[ \t]{0,4}#?["'*_\\]{0,3}"""
 )
 _PATIENT = (
@@ -82,8 +83,7 @@ _OTHER = (
 )
 _NAMES = r"(?i:[ _-]?(?:number|no\.?|nr\.?|num|n[º°]))?"
 _PLATE_JOIN = (
-    r"""(?![0-9A-Za-zÀ-ɏ])["'*_\\ \t]{0,4}(?P<sign>[:=#|>.]{0,2})["'*_\\ \t]{0,4}(?:(?i:is|was|ist|lautet|est|es|è"""
-    r"""|é|to|är)[.: ]{1,2})?"""
+    rf"(?![0-9A-Za-zÀ-ɏ]){_MARKS}(?P<sign>[:=#|>.]{{0,2}}){_MARKS}(?:(?i:{_IS})[.: ]{{1,2}})?"
     r"""\n?[ \t]{0,4}["'*_\\]{0,3}"""
 )
 _PLATE = (
