@@ -6,7 +6,9 @@ from typing import Any
 
 import pytest
 
+from guardproxy.checks import pii
 from guardproxy.checks._contract import Resources, build
+from guardproxy.checks._pii.setup import NAMED
 from guardproxy.errors import OptionError
 from tests.kit.checks import whole
 
@@ -79,3 +81,10 @@ def test_the_digest_knows_every_option() -> None:
     digests = {_check(**one).digest for one in [*options, {"language": "auto"}]}
     assert len(digests) == len(options) + 1
     assert _check().digest == _check().digest
+
+
+def test_the_digest_knows_every_entity() -> None:
+    known = pii.OPTIONS["entities"].words
+    assert known
+    names = [name for name in known() if name not in NAMED]
+    assert len({_check(entities=["EMAIL_ADDRESS", name]).digest for name in names}) == len(names)
