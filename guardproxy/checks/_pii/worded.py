@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 from guardproxy.checks._pii.cover import Cover, cover
 from guardproxy.checks._pii.engine import LateBegin, Source, Span, Spans, compile_pattern, exact
 from guardproxy.checks._pii.words import Words
+from guardproxy.concurrency import stop_point
 
 
 class Worded(NamedTuple):
@@ -65,6 +66,7 @@ class WordedSource:
         place = compile_pattern(self.place)
         at = first
         while (hit := place.search(traced, at)) and hit.start() < undecided:
+            stop_point()
             at = hit.start()
             for recognizer, pattern in zip(self.recognizers, self.patterns, strict=True):
                 if (match := pattern.match(text, at)) and (span := recognizer.judge(match)):

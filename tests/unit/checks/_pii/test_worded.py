@@ -9,6 +9,7 @@ import pytest
 from guardproxy.checks._pii.engine import Boost, Engine, Span
 from guardproxy.checks._pii.worded import Worded, worded_sources
 from guardproxy.checks._pii.words import words
+from guardproxy.concurrency import stoppable
 
 
 def judge(match: Any) -> Span | None:
@@ -62,3 +63,10 @@ def test_a_word_is_held_as_long_as_its_value_may_come(text: str, settled: int) -
 
 def test_no_recognizers_need_no_source() -> None:
     assert worded_sources([], words("en"), 0.4) == []
+
+
+def test_other_scans_may_run_at_each_word() -> None:
+    stops: list[int] = []
+    with stoppable(lambda: stops.append(1)):
+        ENGINE.step("#1 " * 50, 0, last=True)
+    assert len(stops) > 50
