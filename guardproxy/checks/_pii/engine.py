@@ -86,6 +86,25 @@ class Source(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class Covered:
+    """The places of the findings of a `Source` with a single pattern, by its `cover`."""
+
+    cover: Cover
+
+    @property
+    def bodies(self) -> Sequence[str]:
+        return (self.cover.body,)
+
+    @property
+    def begins(self) -> Sequence[str]:
+        return (self.cover.begin,)
+
+    @property
+    def late(self) -> Sequence[LateBegin]:
+        return ()
+
+
+@dataclass(frozen=True, slots=True)
 class Boost:
     """The effect of a word of context: `more` is added to a score, and the result is at least `least`."""
 

@@ -38,7 +38,7 @@ import regex
 
 from guardproxy.checks._pii import accounts, coins, dialled, lives, logins, registers
 from guardproxy.checks._pii.cover import Cover, cover
-from guardproxy.checks._pii.engine import LateBegin, Source, Span, Spans, compile_pattern, exact
+from guardproxy.checks._pii.engine import Covered, Source, Span, Spans, compile_pattern, exact
 from guardproxy.checks._pii.worded import Worded, worded_sources
 from guardproxy.checks._pii.words import Words
 from guardproxy.concurrency import stop_point
@@ -109,7 +109,7 @@ _SIZES = {country: size for size, countries in _IBAN_SIZES.items() for country i
 
 
 @dataclass(frozen=True, slots=True)
-class OwnSource:
+class OwnSource(Covered):
     """A `Source` that calls `judge` for every match of a pattern, overlapping matches included.
 
     `step`: without those that begin inside of another one; `once`: inside of a finding. `run`: matches the characters from a
@@ -118,7 +118,6 @@ class OwnSource:
 
     entity: str
     pattern: Any
-    cover: Cover
     judge: Callable[[Any], Span | None]
     words: Words
     least: float
@@ -127,18 +126,6 @@ class OwnSource:
     once: bool = False
     context: Sequence[str] = ()
     single: bool = True
-
-    @property
-    def bodies(self) -> Sequence[str]:
-        return (self.cover.body,)
-
-    @property
-    def begins(self) -> Sequence[str]:
-        return (self.cover.begin,)
-
-    @property
-    def late(self) -> Sequence[LateBegin]:
-        return ()
 
     def look(self, text: str, traced: bytes, at: int, first: int, undecided: int) -> tuple[list[Span], Spans]:
         """See `Source.look`."""
@@ -172,9 +159,9 @@ def own(entities: frozenset[str], words: Words, threshold: float | None, otherwi
         rows.append(("BANK_ACCOUNT", accounts.ACCOUNT, judge))
     return [
         OwnSource(
+            _cover(pattern),
             entity,
             exact(pattern, 0),
-            _cover(pattern),
             judge,
             words,
             least,

@@ -46,7 +46,7 @@ from guardproxy.checks._pii.address_forms import (
     ZIP,
 )
 from guardproxy.checks._pii.cover import Cover, cover
-from guardproxy.checks._pii.engine import LateBegin, Source, Span, Spans, compile_pattern, exact
+from guardproxy.checks._pii.engine import Covered, Source, Span, Spans, compile_pattern, exact
 from guardproxy.checks._pii.words import Words
 from guardproxy.concurrency import stop_point
 
@@ -230,29 +230,16 @@ def _span(start: int, end: int, text: str, score: float) -> Span:
 
 
 @dataclass(frozen=True, slots=True)
-class PlaceSource:
+class PlaceSource(Covered):
     """A `Source` with a wide pattern, and exact patterns that are tried where it matches, in order. They see the text up to
     the end of its match."""
 
     wide: Any
-    cover: Cover
     exact: tuple[tuple[Any, Judge], ...]
     words: Words
     least: float
     context: Sequence[str] = ()
     single: bool = True
-
-    @property
-    def bodies(self) -> Sequence[str]:
-        return (self.cover.body,)
-
-    @property
-    def begins(self) -> Sequence[str]:
-        return (self.cover.begin,)
-
-    @property
-    def late(self) -> Sequence[LateBegin]:
-        return ()
 
     def look(self, text: str, traced: bytes, at: int, first: int, undecided: int) -> tuple[list[Span], Spans]:
         """See `Source.look`."""
@@ -313,7 +300,7 @@ def sources(words: Words, threshold: float | None, otherwise: float) -> list[Sou
     least = otherwise if threshold is None else threshold
     return [
         PlaceSource(
-            exact(wide, 0), _cover(wide), tuple((exact(pattern, 0), judge) for pattern, judge in of), words, least
+            _cover(wide), exact(wide, 0), tuple((exact(pattern, 0), judge) for pattern, judge in of), words, least
         )
         for wide, of in _RECOGNIZERS
     ]
