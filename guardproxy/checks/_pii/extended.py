@@ -130,6 +130,7 @@ class OwnSource(Covered):
     def look(self, text: str, traced: bytes, at: int, first: int, undecided: int) -> tuple[list[Span], Spans]:
         """See `Source.look`."""
         found: list[Span] = []
+        torn: Spans = []
         body = compile_pattern(self.cover.body)
         at = first
         while at < undecided and (place := body.search(traced, at)):
@@ -141,13 +142,16 @@ class OwnSource(Covered):
             span = self.judge(match) if match else None
             if span is not None:
                 found.append(span)
+                torn.append(span[:2])
             if self.step:
+                if match:  # a search that begins inside of it would go on to others
+                    torn.append(match.span())
                 at = match.end() if match else at + 1
             elif self.once and span is not None:
                 at = span.end
             else:
                 at = self.run.match(text, at).end()
-        return found, [span[:2] for span in found]
+        return found, torn
 
 
 def own(entities: frozenset[str], words: Words, threshold: float | None, otherwise: float) -> list[Source]:

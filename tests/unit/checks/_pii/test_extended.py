@@ -226,3 +226,9 @@ def test_a_card_has_an_issuer_and_a_checksum() -> None:
 def test_what_stands_for_an_address_is_none() -> None:
     found = _found("write to khkzmfpcdfbk@redacted.example or jane.roe@redacted.example")
     assert found == [("EMAIL_ADDRESS", "jane.roe@redacted.example")]
+
+
+@pytest.mark.parametrize("text", ["bb@b@bob", "b@1@bob.example", "-@1''@bob", "_@bob'@bob1", "'@bob@b@bob-.@bob "])
+def test_a_row_of_addresses_is_cut_nowhere(text: str) -> None:
+    """A part that is no address takes its characters as well."""
+    assert_every_split(_check("extended"), text)
