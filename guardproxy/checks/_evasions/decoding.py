@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import codecs
 import html
 import re
 import zlib
@@ -44,7 +45,9 @@ _ESCAPE = re.compile(
     r"|\\(?:x[0-9A-Fa-f]{2}|u[0-9A-Fa-f]{4}|U[0-9A-Fa-f]{8}|u\{[0-9A-Fa-f]{1,6}\}|[0-3][0-7]{2}|[nrt\"'/\\])"
 )
 _QUOTED = re.compile(r"=(?:[0-7C-F][0-9A-F]|[\r\n])")
-_ESCAPE_OPEN = re.compile(r"=\r?\n?\Z|\\u\{[0-9A-Fa-f]{0,6}\Z|\x1b(?:\[[0-9;?]{0,16})?\Z")
+_ESCAPE_OPEN = re.compile(
+    rf"=\Z|(?<!=)(?<![{RUN}]{{12}})=\r?\n?\Z" r"|\\u\{[0-9A-Fa-f]{0,6}\Z|\x1b(?:\[[0-9;?]{0,16})?\Z"
+)
 _SHORT = {"n": "\n", "r": "\r", "t": "\t"}
 _LINE = rf"\r?\n[ \t]{{0,8}}[{RUN}]"
 _LINES = (
@@ -62,6 +65,10 @@ _PRINTABLE = re.compile(rb"[\t\n\r -~]+")
 _STRETCHES = re.compile(rb"[\t -~]{%d,}" % _STRETCH)
 _HEX = re.compile(rf"(?:[0-9A-Fa-f]{{2}}){{{_LEAST_HEX // 2},}}")
 _BASE32 = re.compile(rf"[A-Z2-7]{{{LEAST_BASE32},}}|[a-z2-7]{{{LEAST_BASE32},}}")
+_HEX_DIGITS, _BASE32_DIGITS = re.compile("[0-9A-Fa-f]+"), re.compile("[A-Z2-7]+|[a-z2-7]+")
+_PART_OF_CHARACTER = 3  # bytes
+_CONTROL = re.compile(rb"[^\t\n\r -~\x80-\xff]")
+_UTF_8 = codecs.getincrementaldecoder("utf-8")
 _URL_SAFE = str.maketrans("-_", "+/")
 _BREAK = re.compile(r"\s+")
 
@@ -127,7 +134,7 @@ def runs(text: str, thorough: bool, more: bool) -> Runs:
 def _grouped(text: str, thorough: bool, more: bool) -> Runs:
     """Finds the runs in groups."""
     found = Runs([], [], len(text), [])
-    for its in groups(text, more):
+    for its in groups(text, more, None if thorough else _may_hold):
         if its.open:
             found.open = its.spans[0][0]
         last = its.tail or its.spans[-1]
@@ -274,6 +281,32 @@ def _decode(run: str, thorough: bool, inside: bool) -> tuple[str, bool] | None:
         if found := _text(data, thorough):
             return found
     return None
+
+
+def _may_hold(run: str, size: int) -> bool:
+    """Whether a run may hold text, in groups of `size` characters of which the first are `run`: see `_decode`."""
+    digits = run.removeprefix("0x")
+    kept = digits[: len(digits) - (len(digits) % 4 == 1)].translate(_URL_SAFE)
+    if _begins_text(binascii.a2b_base64(kept + "=" * (-len(kept) % 4)), size * 6):
+        return True
+    if _HEX_DIGITS.fullmatch(digits) and _begins_text(bytes.fromhex(digits[: len(digits) // 2 * 2]), size * 4):
+        return True
+    return _BASE32_DIGITS.fullmatch(digits) is not None and _begins_text(_from_base32(digits), size * 5)
+
+
+def _begins_text(data: bytes, group_bits: int) -> bool:
+    """Whether text may begin with these bytes, perhaps after part of a character. A group that has nothing but such a part is
+    left out, unless the next group begins within a byte."""
+    if b"\0" in data and any(data) and not (any(data[1::2]) and any(data[::2])):
+        data = data.replace(b"\0", b"")  # UTF-16 of ASCII
+    if _CONTROL.search(data):
+        return False
+    if data.isascii():
+        return True
+    plain = _UTF_8("replace").decode(data)  # without part of a character at the end
+    kept = plain.lstrip("\ufffd")
+    part = len(plain) - len(kept)
+    return part <= _PART_OF_CHARACTER and (part * 8 < group_bits or group_bits % 8 > 0) and all(map(_is_text, kept))
 
 
 def _from_base32(digits: str) -> bytes:

@@ -223,3 +223,39 @@ def test_what_is_not_unpacked_is_said() -> None:
 def test_what_may_still_change(text: str, at: int) -> None:
     assert runs(text, False, True).open == at
     assert runs(text, False, False).open == len(text)
+
+
+@pytest.mark.parametrize("words", ["THIS WORD THAT ", "CUSTOMER SECURITY ", "getUserId setUserId ", "ID4F ID5G ID6H "])
+def test_words_of_one_length_are_not_held_back(words: str) -> None:
+    text = words * 8
+    longest = max(len(text[:end]) - runs(text[:end], False, True).open for end in range(1, len(text) + 1))
+    assert longest <= 2 * len(text.split()[0]) + 2, "two words and their spaces"
+
+
+def test_ids_of_one_length_are_not_held_back() -> None:
+    for size, digest in ((32, "md5"), (56, "sha224"), (11, "sha1")):
+        ids = [hashlib.new(digest, bytes([number]), usedforsecurity=False).hexdigest()[:size] for number in range(40)]
+        text = " ".join(ids) + " "
+        waits = [len(text[:end]) - runs(text[:end], False, True).open for end in range(1, len(text) + 1)]
+        assert max(waits) <= 3 * size + 3
+
+
+@pytest.mark.parametrize("size", [4, 5, 8, 12])
+def test_groups_of_every_encoding_may_hold_text(size: int) -> None:
+    value = "jane.roe@example.com"
+    wide = base64.b64encode(value.encode("utf-16-le")).decode()
+    for encoded in (base(value), wide, base32(value), value.encode().hex(), value.encode().hex().upper()):
+        assert value in " ".join(_said(" ".join(pieces(encoded, size))))
+
+
+def test_text_in_groups_may_begin_with_part_of_a_character() -> None:
+    data = "\u20ac".encode()[1:] + VALUE.encode()
+    for size in (5, 12, 20):
+        assert VALUE in " ".join(_said(" ".join(pieces(base64.b64encode(data).decode(), size))))
+        assert VALUE in " ".join(_said(" ".join(pieces(base64.b32encode(data).decode(), size))))
+
+
+def test_a_row_of_equal_signs_is_no_soft_line_break() -> None:
+    assert escape_open("=====\n") == 6
+    assert escape_open("word=\n") == 4
+    assert escape_open("==") == 1

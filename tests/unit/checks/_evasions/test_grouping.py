@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from guardproxy.checks._evasions.grouping import MOST, Groups, groups, has_groups
+from guardproxy.checks._evasions.grouping import MOST, Groups, Holds, groups, has_groups
 from tests.kit.checks import PROSE
 from tests.kit.evasions import pieces
 
@@ -85,3 +85,43 @@ def test_the_length_of_groups_is_bounded() -> None:
 def test_numbered_words_are_no_groups() -> None:
     for text in ("word0 word1 word2 word3", "Item1 Item2 Item3", "step10 step11"):
         assert not has_groups(text, text.encode())
+
+
+@pytest.mark.parametrize("text", ["1970s 1980s 1990s", "19th 20th 21st", "120GB 12TBs", "4chan 8bits"])
+def test_measures_begin_no_groups(text: str) -> None:
+    assert not has_groups(text, text.encode())
+    assert _spans(f"{text} ", more=True) == []
+
+
+def _groups_that_hold(text: str, known: Holds) -> list[tuple[list[str], str, bool]]:
+    return [
+        ([text[low:high] for low, high in its.spans], text[slice(*its.tail)] if its.tail else "", its.open)
+        for its in groups(text, True, known)
+    ]
+
+
+def test_groups_that_hold_no_text_are_left_out() -> None:
+    def holds(run: str, size: int) -> bool:
+        assert run[:size]
+        return "x" not in run and not run.startswith("NOGO")
+
+    assert _groups_that_hold("NOGO aB1c aB1d aB1e, and", holds) == [(["aB1c", "aB1d", "aB1e"], "", False)]
+    assert _groups_that_hold("aB1x aB1c ", holds) == [(["aB1c"], "", True)], "a first group"
+    assert _groups_that_hold("aB1c aB1x aB1d ", holds) == [(["aB1d"], "", True)], "the groups before another one"
+    assert _groups_that_hold("aB1c word aB1x abcd 120G aB1d ", holds) == [(["aB1d"], "", True)], (
+        "words and measures are no first group"
+    )
+    assert _groups_that_hold("aB1c aB1x abcd ", holds) == [], "no group is left"
+    assert _groups_that_hold("aB1c aB1d aB1e xB1f aB1g ", holds) == [
+        (["aB1c", "aB1d", "aB1e"], "", False),
+        (["aB1g"], "", True),
+    ]
+    assert _groups_that_hold("aB1c aB1d aB1e AB1x aB1g ", holds) == [
+        (["aB1c", "aB1d", "aB1e", "AB1x"], "", False),
+        (["aB1g"], "", True),
+    ], "a group that may have the last character"
+    assert _groups_that_hold("aB1cd aB1cd aB1cd xB1cd cd ", holds) == [(["aB1cd"] * 3 + ["xB1cd"], "cd", False)]
+    long = "aB1c" * 16
+    assert _groups_that_hold(f"{long} {long} {'x' * 64} ", holds) == [([long, long, "x" * 64], "", True)], (
+        "enough is known"
+    )
