@@ -6,23 +6,7 @@ from typing import Annotated
 
 import typer
 
-from guardproxy.cli import (
-    audit,
-    audit_read,
-    audit_ship,
-    audit_tail,
-    demo,
-    drift,
-    importing,
-    keys,
-    limits,
-    model,
-    policy,
-    replay,
-    scan,
-    serve,
-    tenant,
-)
+from guardproxy.cli import audit, demo, drift, importing, keys, limits, model, policy, replay, scan, serve, tenant
 from guardproxy.cli.printing import CommandLine, say
 
 app = typer.Typer(
@@ -68,11 +52,6 @@ app.add_typer(tenant.app, name="tenant")
 app.add_typer(keys.app, name="keys")
 app.add_typer(limits.app, name="limits")
 app.add_typer(model.app, name="model")
-audit.app.command("query")(audit_read.query)
-audit.app.command("export")(audit_read.export)
-audit.app.command("report")(audit_read.report)
-audit.app.command("ship")(audit_ship.ship)
-audit.app.command("tail")(audit_tail.tail)
 app.add_typer(audit.app, name="audit")
 app.command("replay")(replay.replay)
 app.command("drift")(drift.drift)

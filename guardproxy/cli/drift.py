@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from guardproxy.cli.audit_arguments import Folder
+from guardproxy.cli.audit.arguments import Folder
 from guardproxy.cli.printing import aligned, fail, say, say_json
 from guardproxy.errors import AuditError
 

@@ -21,8 +21,10 @@ from rich.text import Text
 from typer.testing import CliRunner
 
 from guardproxy.audit.document_schema import log_schema
-from guardproxy.cli import app, audit_ship, audit_tail, demo, printing
+from guardproxy.cli import app, demo, printing
 from guardproxy.cli import serve as serving
+from guardproxy.cli.audit import ship as audit_ship
+from guardproxy.cli.audit import tail as audit_tail
 from guardproxy.errors import ConfigError
 from tests.kit.logs import write_log
 from tests.kit.play import Play, chat_frames, policy_set

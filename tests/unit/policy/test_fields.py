@@ -10,7 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 from guardproxy.cli import app as cli
-from guardproxy.cli.audit_view import lines_of
+from guardproxy.cli.audit.view import lines_of
 from guardproxy.exchange.transcript import SendUpstream
 from guardproxy.policy.coverage_table import denied_fields, field_table
 from guardproxy.policy.lint import notes

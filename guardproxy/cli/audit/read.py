@@ -18,7 +18,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from guardproxy.cli.audit_arguments import Copies, Folder, Heads, Keys
+from guardproxy.cli.audit.arguments import Copies, Folder, Heads, Keys
 from guardproxy.cli.printing import aligned, fail, say, say_encoded, say_json
 from guardproxy.errors import AuditError, QueryError
 

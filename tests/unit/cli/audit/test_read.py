@@ -11,7 +11,8 @@ import pytest
 from typer.testing import CliRunner
 
 from guardproxy.audit import RecordedFeedback
-from guardproxy.cli import app, audit_read
+from guardproxy.cli import app
+from guardproxy.cli.audit import read as audit_read
 from tests.kit.logs import write_log
 from tests.kit.records import plain_answer, plain_record, plain_text
 

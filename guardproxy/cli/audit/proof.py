@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Annotated
 import msgspec
 import typer
 
-from guardproxy.cli.audit_arguments import AsJson, Folder
+from guardproxy.cli.audit.arguments import AsJson, Folder
 from guardproxy.cli.printing import say, say_json
 from guardproxy.errors import AuditError
 

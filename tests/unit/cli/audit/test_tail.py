@@ -16,8 +16,9 @@ from guardproxy.audit import Shipper
 from guardproxy.audit.document import Intent
 from guardproxy.audit.rotation import Rotation
 from guardproxy.audit.sinks.file import FileSink
-from guardproxy.cli import app, audit_tail
-from guardproxy.cli.audit_tail import Rows, follow
+from guardproxy.cli import app
+from guardproxy.cli.audit import tail as audit_tail
+from guardproxy.cli.audit.tail import Rows, follow
 from tests.kit.logs import write_log
 from tests.kit.records import plain_record
 

@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
-from guardproxy.cli.audit import COLUMNS, row_of
-from guardproxy.cli.audit_arguments import Folder
+from guardproxy.cli.audit.arguments import Folder
+from guardproxy.cli.audit.show import COLUMNS, row_of
 from guardproxy.cli.printing import complain, fail, in_cell, say, say_json
 from guardproxy.errors import RecordError
 

@@ -1,8 +1,7 @@
-"""`guardproxy audit`: verifies the audit logs of a folder, shows their records, prints the schema of their lines.
+"""`guardproxy audit show` and `schema`: shows the records of a folder of logs, and the JSON Schema of their lines.
 
-In: a folder with `*.jsonl` logs, their heads and checkpoints in the same folder, copies of heads and checkpoints in
-others, public keys. Out: text or JSON on stdout; exit code 0: no problem, 1: a problem in a log, 2: wrong use. Reads
-only, so it works while the proxy writes. `audit_proof.py` has the commands about keys, checkpoints and proofs.
+In: a folder with `*.jsonl` logs. Out: text or JSON on stdout; exit code 0: done, 1: no such exchange, 2: wrong use. Reads only,
+so it works while the proxy writes.
 """
 
 from __future__ import annotations
@@ -10,123 +9,22 @@ from __future__ import annotations
 from collections import Counter, deque
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated
 
-import msgspec
 import typer
 
-from guardproxy.cli import audit_proof, audit_seal
-from guardproxy.cli.audit_arguments import AsJson, Copies, Folder, FolderOrUrl, Heads, Keys, time_of
-from guardproxy.cli.engine_arguments import EngineName, Workers, engine_of
+from guardproxy.cli.audit.arguments import AsJson, Folder, clock, time_of, wrong_use
 from guardproxy.cli.printing import aligned, say, say_json
-from guardproxy.errors import AuditError, ConfigError, EngineError, RecordError
+from guardproxy.errors import AuditError, RecordError
 
 if TYPE_CHECKING:
-    from guardproxy.audit import (
-        AnyEntry,
-        CheckpointReport,
-        Erased,
-        Judged,
-        LogReport,
-        Record,
-        Rotated,
-        Unsealed,
-    )
-
-app = typer.Typer(no_args_is_help=True, help="Verify and read the audit log.")
-
-app.command("keygen")(audit_proof.keygen_command)
-app.command("checkpoint")(audit_proof.checkpoint_command)
-app.command("prove")(audit_proof.prove_command)
-app.command("check-proof")(audit_proof.check_command)
-app.command("cosign")(audit_proof.cosign_command)
+    from guardproxy.audit import AnyEntry, Erased, Judged, Record, Rotated, Unsealed
 
 COLUMNS = ("time", "id", "route", "model", "tenant", "outcome", "rules", "findings", "ms")
 
 
-@app.command("verify")
-def verify_command(
-    place: FolderOrUrl,
-    heads: Heads = None,
-    key: Keys = [],  # noqa: B006 - typer copies it
-    copy: Copies = [],  # noqa: B006
-    as_json: AsJson = False,
-    engine: EngineName = "local",
-    workers: Workers = 0,
-) -> None:
-    """Check that nothing was edited, deleted, inserted, moved or cut off, and that no log was removed, renamed or
-    replaced.
-
-    With --key, the checkpoints of the folder must be signed with this key, and the logs must be what they state. Whoever
-    can write the folder can still put back an older state of the whole folder. Only copies of checkpoints that are
-    stored elsewhere (--copy) reveal that.
-    """
-    from guardproxy.audit import (  # noqa: PLC0415
-        NO_KEY,
-        open_intents_of,
-        public_key,
-        read_copies,
-        verify_signed_folder,
-    )
-    from guardproxy.engine import matching, path_at  # noqa: PLC0415
-
-    try:
-        folder = path_at(place)
-        if not folder.is_dir():
-            _wrong_use(f"{folder}: no such folder")
-        runs_on = engine_of(engine, workers, "verifying")
-    except ConfigError as error:
-        _wrong_use(f"guardproxy: {error}")
-    except OSError as error:
-        _wrong_use(f"{error.filename or place}: {error.strerror}")
-    if heads is not None and not heads.is_dir():
-        _wrong_use(f"{heads}: no such folder")
-    if heads is not None and not any(heads.glob("*.head")):
-        _wrong_use(f"{heads}: no *.head files here")
-    try:
-        keys = list(map(public_key, key))
-        copies = [found for path in copy for found in read_copies(path)]
-        checkpoints, findings = verify_signed_folder(folder, keys, copies, heads, runs_on)
-        logs = matching(folder, "*.jsonl")
-        open_intents = len(open_intents_of(logs, logs, runs_on)) if findings else 0
-    except (AuditError, EngineError) as error:
-        _wrong_use(str(error))
-    except OSError as error:
-        _wrong_use(f"{error.filename or folder}: {error.strerror}")
-    if not findings and not (checkpoints and checkpoints.problems):
-        _wrong_use(f"{folder}: no *.jsonl logs here")
-    ok = not any(finding.report.problems for finding in findings) and not (checkpoints and checkpoints.problems)
-    if as_json:
-        reports = [
-            {
-                "file": finding.file,
-                "ok": not finding.report.problems,
-                "torn": finding.report.torn,
-                "tampered": finding.report.tampered,
-                **msgspec.to_builtins(finding.report),
-                "notes": list(finding.notes),
-            }
-            for finding in findings
-        ]
-        signed: dict[str, object] = {"signed": bool(checkpoints and checkpoints.signed_by)}
-        if checkpoints:
-            signed |= {"checkpoints": _summary(checkpoints)}
-        say_json({"ok": ok, **signed, "open_intents": open_intents, "logs": reports}, 2)
-    else:
-        say(*(_lines_of_checkpoints(checkpoints) if checkpoints else ()))
-        for finding in findings:
-            say(*_lines_of(finding))
-        if open_intents:
-            say(f"{open_intents} exchanges have no end yet: in progress, or cut off until the next start closes them")
-        if not checkpoints:
-            say(NO_KEY, err=True)
-    raise typer.Exit(0 if ok else 1)
-
-
-@app.command("show")
-def show_command(
+def show(
     folder: Folder,
     wanted: Annotated[str | None, typer.Argument(metavar="[ID]", help="Print this exchange with its texts.")] = None,
     last: Annotated[int, typer.Option(min=1, help="The number of entries, newest first.")] = 20,
@@ -158,18 +56,18 @@ def show_command(
     from guardproxy.audit import Intent, open_line  # noqa: PLC0415
 
     if wanted is not None and exchange_id is not None:
-        _wrong_use("give the id of the exchange once")
+        wrong_use("give the id of the exchange once")
     exchange_id = wanted if exchange_id is None else exchange_id
     try:
         wanted_entries = Wanted(exchange_id, rule, tenant, outcome, 0.0 if since is None else time_of(since))
     except AuditError as error:
-        _wrong_use(str(error))
+        wrong_use(str(error))
     entries, unread = _newest(folder, last, wanted_entries)
     if as_json:
         for line, _ in entries:
             say_json(open_line(line))
     elif exchange_id is not None:
-        from guardproxy.cli.audit_view import print_entry  # noqa: PLC0415
+        from guardproxy.cli.audit.view import print_entry  # noqa: PLC0415
 
         has_end = any(not isinstance(entry, Intent) for _, entry in entries)
         for _, entry in entries:
@@ -184,16 +82,11 @@ def show_command(
         raise typer.Exit(1)
 
 
-@app.command("schema")
-def schema_command() -> None:
+def schema() -> None:
     """Print the JSON Schema of the lines of the audit log."""
     from guardproxy.audit import log_schema  # noqa: PLC0415
 
     say_json(log_schema(), 2)
-
-
-for command in (audit_seal.seal_key, audit_seal.unseal, audit_seal.erase, audit_seal.rotate):
-    app.command(command.__name__.replace("_", "-"))(command)
 
 
 def _newest(folder: Path, last: int, wanted: Wanted) -> tuple[list[tuple[bytes, AnyEntry]], Counter[str]]:
@@ -218,7 +111,7 @@ def _newest(folder: Path, last: int, wanted: Wanted) -> tuple[list[tuple[bytes, 
                 if wanted.fits(entry):
                     newest.append((line, entry))
         except OSError as error:
-            _wrong_use(f"{path}: {error.strerror}")
+            wrong_use(f"{path}: {error.strerror}")
         entries += newest
     return sorted(entries, key=lambda pair: pair[1].at)[-last:], unread
 
@@ -280,60 +173,24 @@ def _lines(path: Path, unread: Counter[str]) -> Iterator[tuple[bytes, AnyEntry]]
                     unread[str(error)] += 1
 
 
-def _wrong_use(message: str) -> NoReturn:
-    say(message, err=True)
-    raise typer.Exit(2)
-
-
 def _logs(folder: Path) -> list[Path]:
     from guardproxy.audit import logs_of  # noqa: PLC0415
 
     if not folder.is_dir():
-        _wrong_use(f"{folder}: no such folder")
+        wrong_use(f"{folder}: no such folder")
     logs = logs_of(folder)
     # a head without its log means that the log was deleted
     logs += sorted(path for head in folder.glob("*.head") if (path := head.with_suffix(".jsonl")) not in logs)
     if not logs:
-        _wrong_use(f"{folder}: no *.jsonl logs here")
+        wrong_use(f"{folder}: no *.jsonl logs here")
     return logs
-
-
-def _summary(report: CheckpointReport) -> dict[str, object]:
-    names = ("origin", "number", "signed_by", "at", "witnessed", "copies", "notes")
-    problems = msgspec.to_builtins(report.problems)
-    return {"ok": not report.problems, **{name: getattr(report, name) for name in names}, "problems": problems}
-
-
-def _lines_of_checkpoints(report: CheckpointReport) -> Iterator[str]:
-    state = "changed" if report.problems else "intact"
-    signed = f"signed by {report.signed_by}" if report.signed_by else "the signature was not checked (give --key)"
-    end = f", newest {report.number} of {_clock(report.at)}, {signed}" if report.number and not report.problems else ""
-    yield f"checkpoints: {state}, {report.copies} copies{end}"
-    if report.witnessed:
-        yield f"  cosigned by a witness up to checkpoint {report.witnessed}"
-    for problem in report.problems:
-        yield f"  {problem.message} ({problem.code})"
-    for note in report.notes:
-        yield f"  note: {note}"
-
-
-def _lines_of(finding: LogReport) -> Iterator[str]:
-    report = finding.report
-    state = "changed" if report.tampered else "torn" if report.torn else "intact"
-    end = f", head {report.head.seq} {report.head.hash}" if report.head else ""
-    yield f"{finding.file}: {state}, {report.records} records{end}"
-    for problem in report.problems:
-        where = f"line {problem.line}: " if problem.line else ""
-        yield f"  {where}{problem.message} ({problem.code})"
-    for note in finding.notes:
-        yield f"  note: {note}"
 
 
 def row_of(entry: AnyEntry) -> tuple[str, ...]:
     """Returns the cells of an entry: its values for `COLUMNS`."""
     from guardproxy.audit import Closing, Erased, Gap, Intent, Judged, Record, Rotated, Unsealed  # noqa: PLC0415
 
-    time = _clock(entry.at)
+    time = clock(entry.at)
     match entry:
         case Record():
             return (
@@ -374,13 +231,6 @@ def _outcome(record: Record) -> str:
         return record.outcome
     limits = (refusal.name for refusal in record.refusals if refusal.mode == "enforce" and refusal.name)
     return f"{record.outcome}: {' '.join([record.error.code, *limits])}"
-
-
-def _clock(at: float) -> str:
-    try:
-        return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%M:%SZ")
-    except (ValueError, OverflowError, OSError):
-        return str(at)
 
 
 def judged(entry: Judged) -> str:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from guardproxy.cli.audit_arguments import AsJson, Folder
+from guardproxy.cli.audit.arguments import AsJson, Folder
 from guardproxy.cli.printing import fail, say, say_json
 from guardproxy.errors import GuardproxyError
 
@@ -67,7 +67,7 @@ def unseal(
     if as_json:
         say_json({"record": opened.record.document(), "values": opened.values})
         return
-    from guardproxy.cli.audit_view import print_entry  # noqa: PLC0415
+    from guardproxy.cli.audit.view import print_entry  # noqa: PLC0415
 
     print_entry(opened.record)
     for placeholder, value in sorted(opened.values.items()):

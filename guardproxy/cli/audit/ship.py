@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from guardproxy.cli.audit_arguments import Folder
+from guardproxy.cli.audit.arguments import Folder
 from guardproxy.cli.printing import complain, fail
 from guardproxy.errors import AuditError, ConfigError
 

@@ -24,7 +24,7 @@ from tests.kit.logs import write_log as write
 from tests.kit.play import Play, chat_frames, mint, policy_set
 from tests.kit.records import plain_answer, plain_intent, plain_record, plain_text
 
-ROOT = Path(__file__).resolve().parents[3]
+ROOT = Path(__file__).resolve().parents[4]
 SCHEMA = ROOT / "docs" / "reference" / "record.schema.json"
 OLD = ROOT / "tests" / "unit" / "audit" / "data" / "v1.jsonl"
 

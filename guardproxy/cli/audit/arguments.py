@@ -1,15 +1,17 @@
-"""The arguments that several commands of `guardproxy audit` share."""
+"""What several commands of `guardproxy audit` share: arguments, times, and the end of a wrong use."""
 
 from __future__ import annotations
 
 import re
 import time
 from contextlib import suppress
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 
+from guardproxy.cli.printing import say
 from guardproxy.errors import QueryError
 
 Folder = Annotated[Path, typer.Argument(metavar="DIR", help="The folder that `serve --audit` wrote to.")]
@@ -45,3 +47,17 @@ def time_of(text: str) -> float:
     with suppress(QueryError):  # it names another option
         return read_period(text, None).start_s
     raise QueryError("--since: expected a day like 2026-01-31, a time like 2026-01-31T12:00 or a period like 2h")
+
+
+def clock(at: float) -> str:
+    """Returns a Unix time in UTC, for people; a number that is no time as it is."""
+    try:
+        return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%M:%SZ")
+    except (ValueError, OverflowError, OSError):
+        return str(at)
+
+
+def wrong_use(message: str) -> NoReturn:
+    """Prints what is wrong, and ends with exit code 2."""
+    say(message, err=True)
+    raise typer.Exit(2)
