@@ -8,10 +8,10 @@ COPY policies policies
 COPY models models
 
 FROM source AS build
-RUN pip wheel --no-cache-dir --wheel-dir /wheels .
+RUN pip wheel --no-cache-dir --wheel-dir /wheels '.[models]' ./models
 
 FROM source AS build-cuda
-RUN pip wheel --no-cache-dir --wheel-dir /wheels '.[gpu]'
+RUN pip wheel --no-cache-dir --wheel-dir /wheels '.[gpu]' ./models ./models/gpu
 
 FROM python:3.13-slim AS runtime
 RUN useradd --system --uid 10001 guardproxy && mkdir /audit && chown guardproxy /audit
@@ -31,5 +31,5 @@ USER 10001
 # The last target is the one that a build without `--target` makes.
 FROM runtime AS cpu
 RUN --mount=type=bind,from=build,source=/wheels,target=/wheels \
-    pip install --no-cache-dir --no-index --find-links /wheels guardproxy
+    pip install --no-cache-dir --no-index --find-links /wheels 'guardproxy[models]'
 USER 10001

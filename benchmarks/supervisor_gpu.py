@@ -21,7 +21,7 @@ import onnxruntime
 from guardproxy.inference import models as supervisor
 from guardproxy.inference.batching import Network, Row
 from guardproxy.inference.device import CPU, CUDA, FELL_BACK, load_libraries, obstacle
-from guardproxy.inference.model import GPU_FILE
+from guardproxy.inference.folder import GPU_FILE
 from guardproxy.inference.session import BatchedRows, Session, SingleRows, is_exact
 
 LENGTHS = (32, 64, 128, 256, 512)

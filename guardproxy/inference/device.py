@@ -17,6 +17,8 @@ from importlib import metadata
 
 import onnxruntime
 
+from guardproxy.inference.folder import GPU_FILE, GPU_MODELS
+
 _log = logging.getLogger(__name__)
 
 CPU = "CPUExecutionProvider"
@@ -51,7 +53,9 @@ def obstacle(has_network: bool) -> str:
         )
     if CUDA not in onnxruntime.get_available_providers():
         return f"the installed ONNX Runtime has no CUDA; run: {REMOVE} && pip install 'guardproxy[gpu]'"
-    return "" if has_network else "the model has no `model.fp16.onnx`"
+    if has_network:
+        return ""
+    return f"the model has no `{GPU_FILE}`; that of a model that ships comes with: pip install {GPU_MODELS}"
 
 
 def is_gpu_expected() -> bool:

@@ -1,7 +1,12 @@
 """Finds a model folder, checks it against its SHA256SUMS and reads its `config.json`.
 
-In: the name of a model, or its folder. Out: the folder's digest and its configuration. Kept: nothing. A folder that was
-changed or is incomplete raises `ConfigError`; the message says what was expected, what was found and what to do.
+In: the name of a model, or its folder. Out: the folder's digest and its configuration. A folder that was changed or is
+incomplete raises `ConfigError`; the message says what was expected, what was found and what to do.
+
+The models that ship are distributions of their own, which fill one folder `guardproxy_models` of the installed packages.
+A checkout has them in `models/`.
+
+Decision: docs/decisions/0064-weights-are-packages-of-their-own.md
 """
 
 from __future__ import annotations
@@ -10,61 +15,90 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from guardproxy.errors import ConfigError
 
-AGAIN = "copy or install the model again, or export it again if it is your own"
-
-
+MODELS = "guardproxy-models"
+"""The distribution of the models that ship."""
+GPU_MODELS = "guardproxy-models-gpu"
+"""The distribution of their networks for a GPU."""
+GPU_FILE = "model.fp16.onnx"
 FAST_FILES = ("weights.npz", "words.json", "config.json")
 """The files of a tagger that gives `forms`; see weights.py."""
+_PACKAGE = "guardproxy_models"
 
 
 def find(name: str = "supervisor", folders: tuple[Path, ...] = ()) -> Path:
-    """Returns the folder of the model `name`: searches `folders`, the installed package and the source tree, in this
+    """Returns the folder of the model `name`: searches `folders`, the source tree and the installed packages, in this
     order.
 
     Raises `ConfigError` when there is no such folder, or when `name` is not a plain name.
     """
     if not re.fullmatch(r"\w[\w.-]*", name):
         raise ConfigError("the name of a model must be the plain name of a folder, without a path")
-    package = Path(__file__).parents[1]
-    for folder in (*folders, package / "_data" / "models", package.parent / "models"):
+    installed = _installed()
+    for folder in (*folders, Path(__file__).parents[2] / "models", *installed):
         if (folder / name / "config.json").is_file():
             return folder / name
-    raise ConfigError(f"no model `{name}` is installed")
+    command = f"the models that ship are in the package {MODELS}; run: pip install {MODELS} (in a checkout: ./models)"
+    raise ConfigError(f"no model `{name}` is installed" + ("" if installed else f": {command}"))
 
 
 def verify(folder: Path, needed: Sequence[str], optional: Sequence[str] = ()) -> tuple[str, frozenset[str]]:
     """Checks each file against SHA256SUMS; returns the digest of the folder and the names of `optional` that exist.
 
     The digest covers the names and hashes of the files. An optional file that exists but is not listed is refused,
-    because no hash vouches for it. Raises `ConfigError`.
+    because no hash vouches for it. An optional network for a GPU counts with the hash that is listed and is not read: it may
+    be absent, and what loads it must check it as a needed file. So the digest is the same on every machine. Raises
+    `ConfigError`.
     """
     sums = folder / "SHA256SUMS"
     try:
         lines = sums.read_text("utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{sums} cannot be read; {AGAIN}") from error
+        raise ConfigError(f"{sums} cannot be read; {again(folder)}") from error
     wanted = {name.strip().lstrip("*"): digest for digest, _, name in (line.partition(" ") for line in lines)}
-    existing = [name for name in optional if name in wanted or (folder / name).exists()]
+    counted = [name for name in optional if name in wanted or (folder / name).exists()]
     checked = []
-    for name in (*needed, *existing):
+    for name in (*needed, *counted):
         if name not in wanted:
-            raise ConfigError(f"{sums} does not name `{name}`; {AGAIN}")
-        try:
-            with (folder / name).open("rb") as file:
-                digest = hashlib.file_digest(file, "sha256").hexdigest()
-        except OSError as error:
-            raise ConfigError(f"{folder / name} cannot be read (expected: sha256 {wanted[name]}); {AGAIN}") from error
-        if digest != wanted[name]:
-            raise ConfigError(
-                f"{folder / name} does not match SHA256SUMS: found sha256 {digest}, expected {wanted[name]}; {AGAIN}"
-            )
-        checked.append(f"{name} {digest}")
-    return "sha256:" + hashlib.sha256("\n".join(checked).encode()).hexdigest(), frozenset(existing)
+            raise ConfigError(f"{sums} does not name `{name}`; {again(folder, name)}")
+        if name != GPU_FILE or name in needed:
+            _check(folder, name, wanted[name])
+        checked.append(f"{name} {wanted[name]}")
+    existing = frozenset(name for name in counted if name != GPU_FILE or (folder / name).exists())
+    return "sha256:" + hashlib.sha256("\n".join(checked).encode()).hexdigest(), existing
+
+
+def again(folder: Path, name: str = "") -> str:
+    """Returns what a reader of an error can do about a folder, or about its file `name`, that is not as it was made."""
+    if folder.parent.name != _PACKAGE:
+        return "copy or install the model again, or export it again if it is your own"
+    return f"run: pip install --force-reinstall --no-deps {MODELS}{f' {GPU_MODELS}' if name == GPU_FILE else ''}"
+
+
+def _installed() -> list[Path]:
+    """Returns the folders that the distributions of models fill; more than one if they are installed in several places."""
+    spec = find_spec(_PACKAGE)
+    return [Path(place) for place in (spec.submodule_search_locations or ())] if spec else []
+
+
+def _check(folder: Path, name: str, wanted: str) -> None:
+    """Raises `ConfigError` if the SHA-256 of a file is not `wanted`."""
+    try:
+        with (folder / name).open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise ConfigError(
+            f"{folder / name} cannot be read (expected: sha256 {wanted}); {again(folder, name)}"
+        ) from error
+    if digest != wanted:
+        raise ConfigError(
+            f"{folder / name} does not match SHA256SUMS: found sha256 {digest}, expected {wanted}; {again(folder, name)}"
+        )
 
 
 def configuration(folder: Path, kind: str, form: int) -> dict[str, Any]:
@@ -74,13 +108,13 @@ def configuration(folder: Path, kind: str, form: int) -> dict[str, Any]:
     try:
         config = json.loads(path.read_text("utf-8"))
     except (OSError, ValueError) as error:
-        raise ConfigError(f"{path} is not valid JSON; {AGAIN}") from error
+        raise ConfigError(f"{path} is not valid JSON; {again(folder)}") from error
     if not isinstance(config, dict):
-        raise ConfigError(f"{path} must hold an object; {AGAIN}")
+        raise ConfigError(f"{path} must hold an object; {again(folder)}")
     if (own := config.get("kind", "scores")) != kind:
         raise ConfigError(f"{folder} holds a model that gives `{own}`, but a model that gives `{kind}` is needed")
     if config.get("format") != form:
-        raise ConfigError(f"{path}: `format` must be {form} for a model that gives `{kind}`; {AGAIN}")
+        raise ConfigError(f"{path}: `format` must be {form} for a model that gives `{kind}`; {again(folder)}")
     return config
 
 

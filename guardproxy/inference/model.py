@@ -23,7 +23,7 @@ from guardproxy.findings import KINDS, Kind
 from guardproxy.inference import first_stage, spans
 from guardproxy.inference import folder as folders
 from guardproxy.inference.first_stage import Clearing
-from guardproxy.inference.folder import is_number
+from guardproxy.inference.folder import GPU_FILE, is_number
 from guardproxy.inference.spans import SpanReading
 
 Activation = Literal["sigmoid", "softmax"]
@@ -31,7 +31,6 @@ ACTIVATIONS: tuple[Activation, ...] = get_args(Activation)
 FORMAT = 2
 """The version of `config.json` that this code reads."""
 FILES = ("model.onnx", "tokenizer.json", "config.json")
-GPU_FILE = "model.fp16.onnx"
 FIRST_STAGE = "first_stage.onnx"
 NGRAMS = "ngrams.bin"
 ANY = "any"

@@ -39,7 +39,6 @@ __all__ = [
     "load_tagger",
     "read",
     "read_tags",
-    "shared_scorer",
 ]
 
 
@@ -78,12 +77,16 @@ def load(
     `threads`: used if `settings` is `None`. `digits`: the number of digits of a score. Raises `ConfigError` when the
     folder is incomplete, does not match its SHA256SUMS, or cannot be run.
     """
+    settings = settings or Settings(threads=threads, workers=1)
+    return _loaded(read(folder, remote=bool(settings.url)), settings, registry, digits)
+
+
+def _loaded(model: Model, settings: Settings, registry: Registry | None, digits: int = 6) -> ModelScorer:
+    """Returns the warmed-up scorer of a model whose folder was read. Raises `ConfigError`."""
     from guardproxy.inference import meters  # noqa: PLC0415 - imports heavy libraries, only now
     from guardproxy.inference.scorer import ModelScorer  # noqa: PLC0415 - as above
 
-    settings = settings or Settings(threads=threads, workers=1)
-    model = read(folder, remote=bool(settings.url))
-    meters_of_model = (registry or meters.Registry()).meters(folder.name)
+    meters_of_model = (registry or meters.Registry()).meters(model.folder.name)
     if settings.url:
         from guardproxy.inference.kserve import DIGITS, KServe  # noqa: PLC0415 - as above
 
@@ -95,13 +98,6 @@ def load(
     threads, workers = settings.threads or 1, settings.workers or cores()
     own = lambda pad, rows: session.local_network(model, pad, rows, threads, workers, settings.device)  # noqa: E731
     return ModelScorer(model, own, meters_of_model, settings.queue, settings.remembered, digits, settings.wait_s)
-
-
-def shared_scorer(folder: Path, socket: Path) -> SharedScorer:
-    """Returns a scorer of the model in `folder` that another process runs, behind `socket`. Raises `ConfigError`."""
-    from guardproxy.inference.serving import SharedScorer  # noqa: PLC0415 - as above
-
-    return SharedScorer(read(folder), socket)
 
 
 class Models:
@@ -120,21 +116,24 @@ class Models:
 
     def scorer(self, name: str) -> Scorer:
         """Returns the scorer of the model `name`. Raises `ConfigError`."""
-        folder = find(name, self._folders)
-        key = f"{folder} {read(folder, remote=bool(self._settings.url)).digest}"
+        model = read(find(name, self._folders), remote=bool(self._settings.url))
+        key = f"{model.folder} {model.digest}"
         with self._loading:
             if (scorer := self._scorers.get(key)) is None:
-                scorer = self._scorers[key] = self._load_scorer(folder)
+                scorer = self._scorers[key] = self._load_scorer(model)
             return scorer
 
     def providers(self) -> dict[str, str]:
         """Returns for each loaded model that gives scores where it runs, such as an execution provider."""
         return {scorer.model.folder.name: scorer.provider for scorer in list(self._scorers.values())}
 
-    def _load_scorer(self, folder: Path) -> ModelScorer | SharedScorer:
+    def _load_scorer(self, model: Model) -> ModelScorer | SharedScorer:
+        """Returns a scorer of its own, or one that another process runs, behind a socket. Raises `ConfigError`."""
         if self._settings.socket:
-            return shared_scorer(folder, self._settings.socket)
-        return load(folder, settings=self._settings, registry=self._registry)
+            from guardproxy.inference.serving import SharedScorer  # noqa: PLC0415 - imports heavy libraries, only now
+
+            return SharedScorer(model, self._settings.socket)
+        return _loaded(model, self._settings, self._registry)
 
     def tagger(self, name: str) -> Tagger:
         """Returns the tagger `name`; see `load_tagger`. Raises `ConfigError`."""

@@ -25,7 +25,8 @@ import onnxruntime
 from guardproxy.errors import ConfigError
 from guardproxy.inference.batching import Network, Row, StoppableRow
 from guardproxy.inference.device import CPU, CUDA, FELL_BACK, is_gpu_expected, load_libraries, obstacle
-from guardproxy.inference.model import GPU_FILE, Model
+from guardproxy.inference.folder import GPU_FILE, verify
+from guardproxy.inference.model import Model
 
 _log = logging.getLogger(__name__)
 
@@ -180,7 +181,7 @@ def is_exact(network: Network, rows: Sequence[Row]) -> bool:
 def local_network(
     model: Model, pad: int, rows: Sequence[Row], threads: int, workers: int, device: str = "auto"
 ) -> Network:
-    """Returns the network of a model folder on this machine. Raises `ConfigError`.
+    """Returns the network of a model folder on this machine. Raises `ConfigError`; so does a network for a GPU that was changed.
 
     `rows`: sample rows, to warm up and to test `exact`. On a CPU `workers` forward passes of `threads` threads may run
     at the same time. `device`: `auto` takes a GPU where it can be used, `cuda` fails where it cannot.
@@ -188,6 +189,7 @@ def local_network(
     reason = "" if device == "cpu" else obstacle(GPU_FILE in model.files)
     if device != "cpu" and not reason:
         load_libraries()
+        verify(model.folder, (GPU_FILE,))
         session = Session(model.folder / GPU_FILE, threads, (CUDA, CPU))
         if session.provider == CUDA:
             batched = BatchedRows(session, pad)

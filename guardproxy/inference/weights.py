@@ -125,7 +125,7 @@ def read(folder: Path) -> FastModel:
             model = _model(digest, config, path, tuple(labels), arrays, plain, timeless)
     except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
         raise ConfigError(
-            f"{folder / 'weights.npz'} does not hold the weights of a model `fast`; {folders.AGAIN}"
+            f"{folder / 'weights.npz'} does not hold the weights of a model `fast`; {folders.again(folder)}"
         ) from error
     _check(folder, model)
     return model

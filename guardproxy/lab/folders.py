@@ -47,10 +47,10 @@ def configure(folder: Path, config: Mapping[str, Any], names: Iterable[str]) -> 
 
 
 def listed_files(folder: Path) -> list[str]:
-    """Returns the files that the SHA256SUMS of a folder lists."""
-    return [
-        line.partition(" ")[2].strip().lstrip("*") for line in (folder / "SHA256SUMS").read_text("utf-8").splitlines()
-    ]
+    """Returns the files of a folder that its SHA256SUMS lists; the network for a GPU may not be installed."""
+    lines = (folder / "SHA256SUMS").read_text("utf-8").splitlines()
+    names = [line.partition(" ")[2].strip().lstrip("*") for line in lines]
+    return [name for name in names if (folder / name).exists()]
 
 
 def copy(source: Path, target: Path, config: Mapping[str, Any]) -> None:

@@ -85,11 +85,11 @@ def runtimes(*extras: str, platform: str = "linux") -> set[str]:
     return found
 
 
-def test_the_lock_file_is_made_of_every_extra_but_that_for_a_gpu() -> None:
+def test_the_lock_file_is_made_of_every_extra_but_the_models_and_that_for_a_gpu() -> None:
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["optional-dependencies"]
     makefile = (ROOT / "Makefile").read_text("utf-8")
     (line,) = re.findall(r"^EXTRAS = \$\(foreach extra,([\w ]+),", makefile, re.MULTILINE)
-    assert line.split() == sorted(extras.keys() - {"gpu"})
+    assert line.split() == sorted(extras.keys() - {"gpu", "models"})
 
 
 def test_the_extra_for_a_gpu_takes_the_place_of_the_runtime_for_the_cpu() -> None:

@@ -14,7 +14,8 @@ from typing import Any
 
 from tokenizers import Tokenizer
 
-from guardproxy.inference.model import FIRST_STAGE, GPU_FILE
+from guardproxy.inference.folder import GPU_FILE
+from guardproxy.inference.model import FIRST_STAGE
 from guardproxy.lab import batch, parity, write_fp16, write_graph, write_int8
 from guardproxy.lab.graphs import Batches
 from models.encoder import write_sums

@@ -19,7 +19,8 @@ from guardproxy.inference.batching import Row
 from guardproxy.inference.device import CPU
 from guardproxy.inference.kserve import KServe, KServeError
 from guardproxy.inference.meters import Registry
-from guardproxy.inference.model import FILES, GPU_FILE
+from guardproxy.inference.folder import GPU_FILE
+from guardproxy.inference.model import FILES
 from guardproxy.inference.models import Models, Settings, find, load, read
 from guardproxy.inference.scorer import ModelScorer
 from guardproxy.inference.session import Session, local_network

@@ -25,7 +25,8 @@ from tqdm import tqdm
 
 from guardproxy.inference import tokens
 from guardproxy.inference.depth import DepthZero
-from guardproxy.inference.model import ANY, FIRST_STAGE, GPU_FILE, NGRAMS, Calibration, Model
+from guardproxy.inference.folder import GPU_FILE
+from guardproxy.inference.model import ANY, FIRST_STAGE, NGRAMS, Calibration, Model
 from guardproxy.inference.models import read as read_model
 from guardproxy.lab import configure, listed_files
 from models.supervisor.recipe import groups

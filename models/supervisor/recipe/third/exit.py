@@ -34,7 +34,8 @@ from guardproxy.checks import Query
 from guardproxy.findings import Kind
 from guardproxy.inference.batching import Row as Tokens
 from guardproxy.inference.cache import Verdicts
-from guardproxy.inference.model import ANY, GPU_FILE, Model
+from guardproxy.inference.folder import GPU_FILE
+from guardproxy.inference.model import ANY, Model
 from guardproxy.inference.models import read as read_model
 from guardproxy.inference.reader import ModelReader
 from guardproxy.inference.session import Session
