@@ -17,7 +17,7 @@ from importlib import metadata
 
 import onnxruntime
 
-from guardproxy.inference.folder import GPU_FILE, GPU_MODELS
+from guardproxy.inference.folder import GPU_FILE
 
 _log = logging.getLogger(__name__)
 
@@ -55,7 +55,7 @@ def obstacle(has_network: bool) -> str:
         return f"the installed ONNX Runtime has no CUDA; run: {REMOVE} && pip install 'guardproxy[gpu]'"
     if has_network:
         return ""
-    return f"the model has no `{GPU_FILE}`; that of a model that ships comes with: pip install {GPU_MODELS}"
+    return f"the model has no `{GPU_FILE}`; that of a model that ships comes with: pip install 'guardproxy[gpu]'"
 
 
 def is_gpu_expected() -> bool:

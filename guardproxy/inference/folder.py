@@ -15,20 +15,22 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping, Sequence
+from importlib import metadata
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from guardproxy.errors import ConfigError
 
-MODELS = "guardproxy-models"
-"""The distribution of the models that ship."""
-GPU_MODELS = "guardproxy-models-gpu"
-"""The distribution of their networks for a GPU."""
+MODELS, GPU_MODELS = "guardproxy-models", "guardproxy-models-gpu"
+"""The distributions of the models that ship, and of their networks for a GPU. Both have the same version."""
 GPU_FILE = "model.fp16.onnx"
 FAST_FILES = ("weights.npz", "words.json", "config.json")
 """The files of a tagger that gives `forms`; see weights.py."""
 _PACKAGE = "guardproxy_models"
+_INSTALL = (
+    "; the models that ship are a package, run: pip install 'guardproxy[models]' (in a checkout: pip install ./models)"
+)
 
 
 def find(name: str = "supervisor", folders: tuple[Path, ...] = ()) -> Path:
@@ -43,8 +45,8 @@ def find(name: str = "supervisor", folders: tuple[Path, ...] = ()) -> Path:
     for folder in (*folders, Path(__file__).parents[2] / "models", *installed):
         if (folder / name / "config.json").is_file():
             return folder / name
-    command = f"the models that ship are in the package {MODELS}; run: pip install {MODELS} (in a checkout: ./models)"
-    raise ConfigError(f"no model `{name}` is installed" + ("" if installed else f": {command}"))
+    is_shipped_here = any(any(place.glob("*/config.json")) for place in installed)
+    raise ConfigError(f"no model `{name}` is installed" + ("" if is_shipped_here else _INSTALL))
 
 
 def verify(folder: Path, needed: Sequence[str], optional: Sequence[str] = ()) -> tuple[str, frozenset[str]]:
@@ -77,7 +79,12 @@ def again(folder: Path, name: str = "") -> str:
     """Returns what a reader of an error can do about a folder, or about its file `name`, that is not as it was made."""
     if folder.parent.name != _PACKAGE:
         return "copy or install the model again, or export it again if it is your own"
-    return f"run: pip install --force-reinstall --no-deps {MODELS}{f' {GPU_MODELS}' if name == GPU_FILE else ''}"
+    try:
+        version = f"=={metadata.version(MODELS)}"  # the next major version may be one that this code cannot read
+    except metadata.PackageNotFoundError:
+        version = ""
+    wanted = (MODELS, GPU_MODELS) if name == GPU_FILE else (MODELS,)
+    return f"run: pip install --force-reinstall --no-deps {' '.join(name + version for name in wanted)}"
 
 
 def _installed() -> list[Path]:

@@ -181,7 +181,7 @@ def is_exact(network: Network, rows: Sequence[Row]) -> bool:
 def local_network(
     model: Model, pad: int, rows: Sequence[Row], threads: int, workers: int, device: str = "auto"
 ) -> Network:
-    """Returns the network of a model folder on this machine. Raises `ConfigError`; so does a network for a GPU that was changed.
+    """Returns the network of a model folder on this machine. Raises `ConfigError`, also for a changed file.
 
     `rows`: sample rows, to warm up and to test `exact`. On a CPU `workers` forward passes of `threads` threads may run
     at the same time. `device`: `auto` takes a GPU where it can be used, `cuda` fails where it cannot.

@@ -66,7 +66,9 @@ def test_the_gpu_package_alone_leaves_the_network_and_the_session_to_ask(monkeyp
     monkeypatch.setattr(device, "runtimes", lambda: {"onnxruntime-gpu": "1.31.1"})
     give_cuda(monkeypatch)
     assert obstacle(has_network=True) == ""
-    assert obstacle(has_network=False) == "the model has no `model.fp16.onnx`"
+    assert obstacle(has_network=False) == (
+        "the model has no `model.fp16.onnx`; that of a model that ships comes with: pip install 'guardproxy[gpu]'"
+    )
 
 
 def test_a_runtime_of_unknown_origin_may_try(monkeypatch: pytest.MonkeyPatch) -> None:

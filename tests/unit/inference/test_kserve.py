@@ -17,9 +17,9 @@ from guardproxy.errors import ConfigError
 from guardproxy.findings import Kind
 from guardproxy.inference.batching import Row
 from guardproxy.inference.device import CPU
+from guardproxy.inference.folder import GPU_FILE
 from guardproxy.inference.kserve import KServe, KServeError
 from guardproxy.inference.meters import Registry
-from guardproxy.inference.folder import GPU_FILE
 from guardproxy.inference.model import FILES
 from guardproxy.inference.models import Models, Settings, find, load, read
 from guardproxy.inference.scorer import ModelScorer

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import gc
+import hashlib
 import json
 import shutil
 import sys
 import threading
 import weakref
+from collections import Counter
 from pathlib import Path
 from subprocess import run
 
@@ -15,6 +17,7 @@ import pytest
 
 from guardproxy.checks._contract import Query
 from guardproxy.errors import ConfigError
+from guardproxy.inference.folder import GPU_FILE
 from guardproxy.inference.model import FILES
 from guardproxy.inference.models import Models, Settings, find, read
 from models.encoder import write_sums
@@ -46,6 +49,20 @@ def test_a_model_is_loaded_once_while_its_folder_says_the_same(folder: Path) -> 
     second = models.scorer("mine")
     assert second is not first
     assert second.digest != first.digest
+
+
+def test_what_a_cpu_runs_is_hashed_once_for_a_scorer_and_what_a_gpu_runs_is_not(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hashed = Counter[str]()
+    real = hashlib.file_digest
+    monkeypatch.setattr(
+        hashlib, "file_digest", lambda file, name: (hashed.update([Path(file.name).name]), real(file, name))[1]
+    )
+    models = Models((folder,), Settings(workers=1, device="cpu"))
+    scorer = models.scorer("mine")
+    assert hashed == dict.fromkeys((*FILES, *scorer.model.files - {GPU_FILE}), 1)
+    assert GPU_FILE in scorer.model.files
 
 
 def test_a_model_that_nobody_holds_goes_with_its_threads(folder: Path) -> None:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+import shutil
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import onnxruntime
@@ -17,6 +19,7 @@ from guardproxy.errors import ConfigError
 from guardproxy.inference import session
 from guardproxy.inference.batching import Row, StoppableRow
 from guardproxy.inference.device import CPU, CUDA
+from guardproxy.inference.folder import GPU_FILE
 from guardproxy.inference.models import find, read
 from guardproxy.inference.session import BatchedRows, Session, SingleRows, is_exact, local_network
 
@@ -166,6 +169,17 @@ def test_a_gpu_is_used_where_the_session_proves_it_and_the_folder_has_a_network_
     asked.clear()
     local_network(plain, 0, ROWS, 1, 3)
     assert asked == [("model.onnx", (CPU,))]
+
+
+def test_a_changed_network_for_a_gpu_is_refused_before_it_is_loaded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(session, "obstacle", lambda has_network: "")
+    monkeypatch.setattr(session, "Session", lambda *given: pytest.fail("it was loaded"))
+    shutil.copy(find() / "SHA256SUMS", tmp_path)
+    (tmp_path / GPU_FILE).write_bytes(b"changed")
+    with pytest.raises(ConfigError, match=f"{GPU_FILE} does not match SHA256SUMS"):
+        local_network(replace(read(find()), folder=tmp_path), 0, ROWS, 1, 1)
 
 
 def test_no_thread_is_refused() -> None:
