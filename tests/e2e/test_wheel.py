@@ -190,10 +190,12 @@ def test_the_wheels_serve_a_policy_with_models(whole: Environment, upstream: Ups
         (said,) = wait_logged(process, log, "listening")
         url = f"http://127.0.0.1:{said['port']}"
         status, body = asked(url, OVERRIDE)
-        assert (status, body["error"]["code"]) == (400, "blocked_by_policy"), body
+        assert (status, body["error"]["code"]) == (400, "content_filter"), body
         status, body = asked(url, "echo: Please write to Ingrid Lindqvist about the garden.")
         assert status == 200, body
-        assert "Lindqvist" not in body["choices"][0]["message"]["content"]
+        (seen,) = upstream.journal.wait(lambda entries: entries)
+        assert "about the garden" in str(seen.tree)
+        assert "Lindqvist" not in str(seen.tree)
     finally:
         process.terminate()
         assert process.wait(60) == 0

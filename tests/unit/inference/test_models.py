@@ -51,7 +51,7 @@ def test_a_model_is_loaded_once_while_its_folder_says_the_same(folder: Path) -> 
     assert second.digest != first.digest
 
 
-def test_what_a_cpu_runs_is_hashed_once_for_a_scorer_and_what_a_gpu_runs_is_not(
+def test_what_a_cpu_runs_is_hashed_once_and_what_a_gpu_runs_is_not(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     hashed = Counter[str]()
@@ -63,6 +63,8 @@ def test_what_a_cpu_runs_is_hashed_once_for_a_scorer_and_what_a_gpu_runs_is_not(
     scorer = models.scorer("mine")
     assert hashed == dict.fromkeys((*FILES, *scorer.model.files - {GPU_FILE}), 1)
     assert GPU_FILE in scorer.model.files
+    assert models.scorer("mine") is scorer
+    assert set(hashed.values()) == {1}, "nothing has changed since"
 
 
 def test_a_model_that_nobody_holds_goes_with_its_threads(folder: Path) -> None:
