@@ -242,7 +242,7 @@ $(BIN)/python:
 	@$(PYTHON) -m venv $(VENV) || (rm -rf $(VENV); sh -c '[ "$$(id -u)" = 0 ] && S= || S=sudo; $$S apt-get update && $$S apt-get install -y python3-venv' && $(PYTHON) -m venv $(VENV))
 
 $(VENV)/.core: pyproject.toml models/pyproject.toml | $(if $(filter uv,$(INSTALLER)),$(VENV)/.lock,$(BIN)/python)
-	@echo "Installing guardproxy and the libraries it needs: a minute or two, and 700 MB on the disk."
+	@echo "Installing guardproxy and the libraries it needs: a minute or two, and 600 MB on the disk."
 	@$(INSTALL) --editable . --editable ./models
 	@touch $@
 

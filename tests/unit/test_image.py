@@ -1,4 +1,4 @@
-"""The image and the extra for a GPU: targets of the Dockerfile, and which runtime an installation brings."""
+"""The image and the extras: targets of the Dockerfile, which runtime an installation brings, and which models."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import pytest
 from packaging.requirements import Requirement
 
 from guardproxy.config import load
+from guardproxy.inference.folder import GPU_MODELS, MODELS
 
 ROOT = Path(__file__).parents[2]
 
@@ -90,6 +91,20 @@ def test_the_lock_file_is_made_of_every_extra_but_the_models_and_that_for_a_gpu(
     makefile = (ROOT / "Makefile").read_text("utf-8")
     (line,) = re.findall(r"^EXTRAS = \$\(foreach extra,([\w ]+),", makefile, re.MULTILINE)
     assert line.split() == sorted(extras.keys() - {"gpu", "models"})
+
+
+def test_the_extras_take_the_models_of_this_checkout_which_have_one_version() -> None:
+    code, models, gpu = (
+        tomllib.loads((ROOT / folder / "pyproject.toml").read_text("utf-8"))["project"]
+        for folder in (".", "models", "models/gpu")
+    )
+    assert gpu["dependencies"] == [f"{models['name']}=={models['version']}"]
+    assert gpu["version"] == models["version"]
+    assert (models["name"], gpu["name"]) == (MODELS, GPU_MODELS)
+    for extra, project in (("models", models), ("gpu", gpu)):
+        wanted = [Requirement(line) for line in code["optional-dependencies"][extra]]
+        (requirement,) = [line for line in wanted if line.name == project["name"]]
+        assert requirement.specifier.contains(project["version"])
 
 
 def test_the_extra_for_a_gpu_takes_the_place_of_the_runtime_for_the_cpu() -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from guardproxy.errors import ConfigError
+from guardproxy.inference.folder import GPU_FILE
 from guardproxy.inference.models import find, read
 from guardproxy.lab.folders import configure, copy, listed_files, new
 
@@ -24,6 +25,17 @@ def test_a_copy_with_another_configuration_is_a_model(tmp_path: Path) -> None:
     assert (tmp_path / "deep" / "mine" / "card.md").exists()
     assert not list((tmp_path / "deep" / "mine").glob("*.py"))
     assert [path.name for path in (tmp_path / "deep").iterdir()] == ["mine"]
+
+
+def test_a_network_for_a_gpu_that_is_not_installed_is_left_out_of_a_copy(tmp_path: Path) -> None:
+    source = tmp_path / "shipped"
+    source.mkdir()
+    for name in ("model.onnx", "config.json"):
+        (source / name).write_text(name)
+    (source / "SHA256SUMS").write_text("".join(f"0  {name}\n" for name in ("config.json", GPU_FILE, "model.onnx")))
+    copy(source, tmp_path / "mine", {"version": "mine"})
+    assert sorted(path.name for path in (tmp_path / "mine").iterdir()) == ["SHA256SUMS", "config.json", "model.onnx"]
+    assert listed_files(tmp_path / "mine") == ["config.json", "model.onnx"]
 
 
 def test_a_folder_is_configured_in_place(tmp_path: Path) -> None:
