@@ -228,7 +228,7 @@ lock: $(VENV)/.lock
 	  --custom-compile-command 'make lock' --output-file tests/clients/requirements.txt tests/clients/requirements.in
 	cd tests/node && npm update --package-lock-only --omit-lockfile-registry-resolved --loglevel error
 
-# The code, the models and their networks for a GPU: three distributions, each with a version of its own.
+# Three distributions: the code, the models, and the networks of the models for a GPU.
 wheel: $(VENV)/.test
 	for project in . models models/gpu; do $(BIN)/python -m build --wheel --outdir dist $$project || exit 1; done
 
