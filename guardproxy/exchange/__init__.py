@@ -5,7 +5,7 @@ from __future__ import annotations
 from guardproxy.exchange.bypass import PassThrough
 from guardproxy.exchange.caching import CacheQuery, StoredAnswer
 from guardproxy.exchange.earlier import GivenValues, StoredTurn, merged, values_of
-from guardproxy.exchange.exchange import Exchange, State
+from guardproxy.exchange.exchange import Exchange
 from guardproxy.exchange.failover import TROUBLES
 from guardproxy.exchange.gate import Job
 from guardproxy.exchange.grading import JUDGE_ROUTE, judge_request, judges_of, read_score, texts_of
@@ -20,6 +20,7 @@ from guardproxy.exchange.receipt import HEADER
 from guardproxy.exchange.reforming import reformed
 from guardproxy.exchange.routing import has_code
 from guardproxy.exchange.setting import Address, Keys, Limits, Setting, unsealed
+from guardproxy.exchange.states import State
 from guardproxy.exchange.transcript import (
     Aborted,
     CancelUpstream,

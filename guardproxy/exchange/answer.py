@@ -5,12 +5,12 @@ form of the whole answer, all frames are held to the end, so that no part of a w
 such a rule names ends the answer: the upstream is cancelled, and the next attempt tells the model what was wrong. Decisions
 are made in the order of the frames, so the attempts are a function of the bytes, not of their chunks.
 
-In: inputs of the upstream, scans. Out: commands. If another attempt follows, `successor` is the phase of its answer.
+In: inputs of the upstream, scans. Out: transitions. If another attempt follows, the phase goes on with its answer.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -31,11 +31,11 @@ from guardproxy.exchange.offsets import moved
 from guardproxy.exchange.patience import Patience
 from guardproxy.exchange.scans import Scans
 from guardproxy.exchange.setting import Setting
+from guardproxy.exchange.states import Answering, Over, State, Transition, Waiting
 from guardproxy.exchange.transcript import (
     CancelUpstream,
     Command,
     DataReceived,
-    Finish,
     ReleaseUpstream,
     ResponseEnded,
     ResponseStarted,
@@ -48,13 +48,14 @@ from guardproxy.policy import BoundRules
 from guardproxy.wire import Decoder, WholeDecoder, uninspected, unmapped
 
 _IDLE = WholeDecoder({}, lambda tree, seen: None, limit_bytes=0)  # of every answer that has not begun; it gets no data
+_STATES: Mapping[Extent, Answering] = {"all": State.HOLDING, "start": State.HOLDING, "none": State.ANSWERING}
 Findings = Iterable[tuple[QueuedFrame, Piece, int, Finding]]
 """Findings with their frame, their piece of it, and their offset in the text."""
 
 
 @dataclass(slots=True)
 class AnswerPhase:
-    """The phase of an answer: from the request that asks for it to its end, or to the next attempt."""
+    """The phase of the answers: from the request that asks for the first of them to the end of the last."""
 
     setting: Setting
     guard: Guard
@@ -63,18 +64,27 @@ class AnswerPhase:
     attempts: Attempts
     patience: Patience
     answer: Answer
-    successor: AnswerPhase | None = None
-    """The phase of the next answer, once this answer was discarded or repaired."""
+    """The answer that is under way."""
     _scans: Scans = field(init=False)
-    _fault_status: int = 502  # the status for the client, if the answer ends in a fault
+    _fault_status: int = field(init=False)  # the status for the client, if the answer ends in a fault
 
     def __post_init__(self) -> None:
-        self._scans = Scans(self.answer.side.gate, self.guard.editor, self.ledger.notes)
-        self.ledger.answer = self.answer
+        self._begin(self.answer)
+
+    def _begin(self, answer: Answer) -> None:
+        """Goes on with an answer. Scans of the answer before it change nothing any more."""
+        self.answer = self.ledger.answer = answer
+        self._scans = Scans(answer.side.gate, self.guard.editor, self.ledger.notes)
+        self._fault_status = 502
+
+    @property
+    def state(self) -> Waiting | Answering:
+        """The state of the exchange while it is in this phase."""
+        return State.WAITING if self.answer.status is None else _STATES[self.answer.held.extent]
 
     # Inputs.
 
-    def started(self, happened: ResponseStarted) -> list[Command]:
+    def started(self, happened: ResponseStarted) -> Transition[Answering | Waiting | Over]:
         """Takes the status and the media type."""
         answer, bound, notes, at_s = self.answer, self.guard.bound, self.ledger.notes, happened.at_s
         media = self.setting.codec.contract.media
@@ -82,8 +92,8 @@ class AnswerPhase:
         self.ledger.time("upstream_answered", at_s)
         notes.upstream_status, answer.status, answer.streamed = happened.status, happened.status, streamed
         notes.measures.cache = happened.cache or notes.measures.cache
-        if failed and (commands := self._fall_back("failed", at_s)):
-            return commands
+        if failed and (following := self._fall_back("failed", at_s)):
+            return following
         if not self.client.has_head:
             notes.status, notes.streamed = happened.status, streamed
         if not streamed and (self.client.has_head or happened.media_type != media.whole):
@@ -100,46 +110,50 @@ class AnswerPhase:
             answer.held.extent = extent(bound, self.guard.forms, streamed=streamed, early=early)
         self.guard.forms.note_streamed(streamed)
         answer.decoder = new_decoder(self.guard, streamed=streamed, failed=failed, read=answer.side.read)
-        return []
+        return _STATES[answer.held.extent], []
 
-    def received(self, happened: DataReceived) -> list[Command]:
+    def received(self, happened: DataReceived) -> Transition[Answering | Waiting | Over]:
         """Takes bytes of the answer."""
         self.answer.size_bytes += len(happened.data)
         return self._take(self.answer.decoder.feed(happened.data), happened.at_s)
 
-    def ended(self, happened: ResponseEnded) -> list[Command]:
+    def ended(self, happened: ResponseEnded) -> Transition[Answering | Waiting | Over]:
         """Takes the end of the answer's body."""
         self.answer.ended = True
         return self._take(self.answer.decoder.end(), happened.at_s)
 
-    def upstream_failed(self, happened: UpstreamFailed) -> list[Command]:
-        """Takes a failure of the upstream. The frames before it are sent first."""
+    def upstream_failed(self, happened: UpstreamFailed) -> Transition[Waiting | Over]:
+        """Takes a failure of the upstream before its answer."""
         self.answer.given_up = happened.cause
-        if commands := self._fall_back(happened.code, happened.at_s):
-            return commands
-        self._fault_status = happened.status
-        fault = Fault(happened.code, happened.message, happened.cause)
-        if self.answer.status is None:
-            return self._fail(fault, happened.at_s, happened.status)
-        return self._take([fault], happened.at_s)
+        return self._fall_back(happened.code, happened.at_s) or self._fail(
+            Fault(happened.code, happened.message, happened.cause), happened.at_s, happened.status
+        )
 
-    def scanned(self, happened: Scanned) -> list[Command]:
+    def broken_off(self, happened: UpstreamFailed) -> Transition[Answering | Waiting | Over]:
+        """Takes a failure of the upstream amid its answer. The frames before it are sent first."""
+        self.answer.given_up = happened.cause
+        if following := self._fall_back(happened.code, happened.at_s):
+            return following
+        self._fault_status = happened.status
+        return self._take([Fault(happened.code, happened.message, happened.cause)], happened.at_s)
+
+    def scanned(self, happened: Scanned) -> Transition[Answering | Waiting | Over]:
         """Takes the scans under way. Scans of a discarded answer change nothing."""
         if not self._scans.pending:
-            return []
+            return _STATES[self.answer.held.extent], []
         if shortage := self.guard.shortage(self._scans.distant, happened.scans):
             self._scans.drop()
             return self.client.no_capacity(*shortage, happened.at_s, cancels=self.is_receiving)
         self._scans.learn(happened.scans)
         return self._advance(happened.at_s)
 
-    def waited(self, at_s: float) -> list[Command]:
+    def waited(self, at_s: float) -> Transition[Answering | Waiting | Over]:
         """Sends a keep-alive if one is due, or ends an attempt that takes too long."""
         retry = self.attempts.retry
         if retry is not None and self.patience.is_over(at_s):
             self.answer.given_up = LATE
             return self._fall_back(LATE, at_s) or self.client.block(retry, at_s, "blocked_response")
-        return self.patience.keep_alive(self.answer, at_s)
+        return self.state, self.patience.keep_alive(self.answer, at_s)
 
     @property
     def is_receiving(self) -> bool:
@@ -148,10 +162,15 @@ class AnswerPhase:
 
     # The flow of the answer.
 
-    def _take(self, events: Sequence[Event], at_s: float) -> list[Command]:
+    def _take(self, events: Sequence[Event], at_s: float) -> Transition[Answering | Waiting | Over]:
         answer, bound = self.answer, self.guard.bound
-        if self.attempts.failover and not self.client.has_text and (why := self.attempts.trouble_in(events, answer)):
-            return self._fall_back(why, at_s)
+        if (
+            self.attempts.failover
+            and not self.client.has_text
+            and (why := self.attempts.trouble_in(events, answer))
+            and (following := self._fall_back(why, at_s))
+        ):
+            return following
         if bound and bound.refuses_unmapped and unmapped(events):
             events = [Fault(ErrorCode.UNMAPPED_FIELD, "the answer has a field that this proxy does not know")]
         elif bound and bound.refuses_opaque and (refused := uninspected(events, bound.refuses_opaque, None)):
@@ -165,30 +184,31 @@ class AnswerPhase:
         answer.side.gate.push(events)
         return self._advance(at_s)
 
-    def _advance(self, at_s: float) -> list[Command]:
-        if self._scans.pending:
-            return []
+    def _advance(self, at_s: float) -> Transition[Answering | Waiting | Over]:
         answer, gate, limit_chars = self.answer, self.answer.side.gate, self.setting.limits.held_chars
-        scan = self._scans.ask(all_text=gate.held > limit_chars)
-        commands = self._release(at_s)
-        if self.successor is not None or (commands and isinstance(commands[-1], Finish)):
-            return commands
+        if self._scans.pending:
+            return _STATES[answer.held.extent], []
+        scan, out = self._scans.ask(all_text=gate.held > limit_chars), list[bytes]()
+        if (ending := self._release(out, at_s)) is not None:
+            return ending
+        commands = self.client.send(b"".join(out), at_s) if out else []
         if scan:
-            return [*commands, scan]
+            return _STATES[answer.held.extent], [*commands, scan]
         if gate.fault:
-            return commands + (
-                self._fall_back(gate.fault.code, at_s) or self._fail(gate.fault, at_s, self._fault_status)
-            )
+            state, ends = self._fall_back(gate.fault.code, at_s) or self._fail(gate.fault, at_s, self._fault_status)
+            return state, commands + ends
         if gate.held > limit_chars:
-            return commands + self._fail(Fault(ErrorCode.HOLD_LIMIT), at_s)
+            state, ends = self._fail(Fault(ErrorCode.HOLD_LIMIT), at_s)
+            return state, commands + ends
         if answer.ended and gate.empty:
             rest = b"".join([*answer.held.data, self.client.trailer(self.client.completed)])
-            return commands + self.client.answered(rest, at_s)
-        return commands
+            state, ends = self.client.answered(rest, at_s)
+            return state, commands + ends
+        return _STATES[answer.held.extent], commands
 
-    def _release(self, at_s: float) -> list[Command]:
-        """Sends the frames that may leave, in order, up to the first finding that ends the answer."""
-        out: list[bytes] = []
+    def _release(self, out: list[bytes], at_s: float) -> Transition[Answering | Waiting | Over] | None:
+        """Adds the frames that may leave to `out`, in order. Returns what follows from the first finding, frame or fault that
+        ends the answer; `None` if the answer goes on."""
         answer, held = self.answer, self.answer.held
         editor, turn = self.guard.editor, self.guard.editor.turn
         stored = self.setting.codec.contract.stored if editor.values or turn.earlier else None
@@ -209,7 +229,8 @@ class AnswerPhase:
             if entry.frame.terminal:
                 rest = b"".join([*held.data, *out, self.client.trailer(self.client.completed), data])
                 release: list[Command] = [ReleaseUpstream()] if self.is_receiving else []
-                return [*release, *self.client.answered(rest, at_s)]
+                state, commands = self.client.answered(rest, at_s)
+                return state, [*release, *commands]
             if held.extent == "none":
                 out.append(data)
                 answer.decoder.sent(_as_sent(entry.frame, data))
@@ -218,9 +239,7 @@ class AnswerPhase:
                 held.add(entry.frame, data, sum(len(text) for _, text in texts))
                 if held.chars > self.setting.limits.held_chars:
                     return self._fail(Fault(ErrorCode.HOLD_LIMIT), at_s)
-        if answer.side.gate.held and (ending := self._ending(ahead(answer.side), out, at_s)) is not None:
-            return ending
-        return self.client.send(b"".join(out), at_s) if out else []
+        return self._ending(ahead(answer.side), out, at_s) if answer.side.gate.held else None
 
     def _let_go(self, out: list[bytes]) -> None:
         """Adds the frames that were held at the start of the answer to `out`."""
@@ -231,8 +250,10 @@ class AnswerPhase:
 
     # Decisions.
 
-    def _ending(self, findings: Findings, out: list[bytes], at_s: float) -> list[Command] | None:
-        """The commands of the first finding that ends the answer; `None` if no finding ends it. `out`: the frames to send
+    def _ending(
+        self, findings: Findings, out: list[bytes], at_s: float
+    ) -> Transition[Answering | Waiting | Over] | None:
+        """What follows from the first finding that ends the answer; `None` if no finding ends it. `out`: the frames to send
         before."""
         for entry, piece, at, finding in findings:
             lane = piece.lane
@@ -261,54 +282,50 @@ class AnswerPhase:
             return self._retry(decision, lane, finding, at_s)
         return None
 
-    def _fail(self, fault: Fault, at_s: float, status: int = 502) -> list[Command]:
+    def _fail(self, fault: Fault, at_s: float, status: int = 502) -> Transition[Over]:
         return self.client.fail(fault, at_s, status, cancels=self.is_receiving)
 
     # Further attempts.
 
-    def _retry(self, retry: Retry, lane: Lane, finding: Finding, at_s: float) -> list[Command]:
+    def _retry(self, retry: Retry, lane: Lane, finding: Finding, at_s: float) -> Transition[Waiting | Over]:
         """Starts another attempt. Blocks the exchange if no attempt is left."""
         upcoming = self.attempts.following(retry, self.answer, lane, finding, self.ledger.spent_s(at_s))
         if upcoming is None:
             return self.client.block(retry, at_s, "blocked_response")
         return self._discard(upcoming, at_s, lane, finding)
 
-    def _fall_back(self, reason: str, at_s: float) -> list[Command]:
-        """Asks the next destination of a route, or the fallback model of the rule after a failed retry; returns no commands if
-        there is neither."""
+    def _fall_back(self, reason: str, at_s: float) -> Transition[Waiting] | None:
+        """Asks the next destination of a route, or the fallback model of the rule after a failed retry; returns `None` if there
+        is neither."""
         upcoming = None if self.client.has_text else self.attempts.after_failure(reason, self.answer)
-        return [] if upcoming is None else self._discard(upcoming, at_s)
+        return None if upcoming is None else self._discard(upcoming, at_s)
 
     def _discard(
         self, upcoming: NextAttempt, at_s: float, lane: Lane | None = None, finding: Finding | None = None
-    ) -> list[Command]:
+    ) -> Transition[Waiting]:
         """Discards the answer and sends the next attempt."""
         commands: list[Command] = [CancelUpstream()] if self.is_receiving else []
         self.attempts.end(self.answer, upcoming.decision, at_s, upcoming.rule, finding, lane, is_cut=bool(commands))
         self.guard.tally.next_attempt()
         self.guard.editor.turn.stored_id = ""
-        self._succeed(new_answer(self.guard, at_s))
+        self._begin(new_answer(self.guard, at_s))
         number, attempts = self.guard.tally.attempt, self.attempts
         attempts.begin(upcoming)
         self.ledger.notes.upstream_status = None
-        return [*commands, SendUpstream(upcoming.body, 0, number, attempts.plan.upstream, attempts.path)]
+        return State.WAITING, [
+            *commands,
+            SendUpstream(upcoming.body, 0, number, attempts.plan.upstream, attempts.path),
+        ]
 
-    def _mend(self, rule: str, lane: Lane, finding: Finding, at_s: float) -> list[Command]:
+    def _mend(self, rule: str, lane: Lane, finding: Finding, at_s: float) -> Transition[Answering | Waiting | Over]:
         """Replaces a text by its repair, and checks the whole answer again."""
         old = self.answer
         self.attempts.end(old, "repair", at_s, rule, finding, lane)
         self.guard.tally.next_attempt()
         mended = old.again(self.guard.side())
         mended.side.gate.push(with_repair(old.events, lane, finding.repair or ""))
-        return self._succeed(mended)._advance(at_s)
-
-    def _succeed(self, answer: Answer) -> AnswerPhase:
-        """Begins the phase of the next answer."""
-        self._scans.drop()
-        self.successor = AnswerPhase(
-            self.setting, self.guard, self.ledger, self.client, self.attempts, self.patience, answer
-        )
-        return self.successor
+        self._begin(mended)
+        return self._advance(at_s)
 
 
 def begins(entry: QueuedFrame, texts: Sequence[tuple[Text, str]], *, has_retries: bool) -> bool:

@@ -1,6 +1,7 @@
 """The client's side of an exchange: the head of the answer, keep-alives, receipts, and the ways an exchange ends.
 
-In: decisions of the other parts. Out: commands. Every exchange ends in one of these ways, each with a `Finish`:
+In: decisions of the other parts. Out: commands, or the transition to the end. Every exchange ends in one of these ways, each
+with a `Finish`:
 
     answered   the answer of the model, to its end
     refused    the request cannot be taken
@@ -28,6 +29,7 @@ from guardproxy.exchange.guard import Guard
 from guardproxy.exchange.ledger import Ledger
 from guardproxy.exchange.notes import Side
 from guardproxy.exchange.setting import Setting
+from guardproxy.exchange.states import Over, State, Transition
 from guardproxy.exchange.transcript import CancelUpstream, Command, Finish, SendData, SendHead
 from guardproxy.findings import Direction
 from guardproxy.wire import Decoder
@@ -72,12 +74,12 @@ class Client(msgspec.Struct):
         sending: list[Command] = [SendData(data)] if data else []
         return sending if self.has_head else [*self.begin(at_s), *sending]
 
-    def answered(self, data: bytes, at_s: float) -> list[Command]:
+    def answered(self, data: bytes, at_s: float) -> Transition[Over]:
         """Ends an exchange with a complete answer of the model. `data`: the rest of the answer."""
         if self.setting.keys.ids is not None:
             data = self.setting.keys.ids.sealed(data)
         self.ledger.sent(data)
-        return [*self.begin(at_s), self._finish(self.completed, data, at_s)]
+        return State.OVER, [*self.begin(at_s), self._finish(self.completed, data, at_s)]
 
     @property
     def completed(self) -> str:
@@ -86,29 +88,37 @@ class Client(msgspec.Struct):
 
     # Endings.
 
-    def refuse(self, error: DownstreamError, at_s: float) -> list[Command]:
+    def refuse(self, error: DownstreamError, at_s: float) -> Transition[Over]:
         """Ends an exchange whose request cannot be taken."""
         self.ledger.notes.failure = error
         body = self.setting.codec.error(error.status, error.code, str(error), error.field)
         if error.retry_s is not None:
             body = self.setting.codec.contract.with_wait(body, error.retry_s)
         soon = RETRY_SOON if error.retry_s is None else ("Retry-After", str(error.retry_s))
-        return self._own(error.status, body, "refused", at_s, soon if error.code.is_retryable else NO_RETRY)
+        return State.OVER, self._own(error.status, body, "refused", at_s, soon if error.code.is_retryable else NO_RETRY)
 
     def block(
-        self, stop: Stop | Retry, at_s: float, outcome: Literal["blocked_request", "blocked_response"]
-    ) -> list[Command]:
-        """Ends an exchange because of a rule, before any content was sent (keep-alives may have been)."""
+        self,
+        stop: Stop | Retry,
+        at_s: float,
+        outcome: Literal["blocked_request", "blocked_response"],
+        *,
+        cancels: bool = True,
+    ) -> Transition[Over]:
+        """Ends an exchange because of a rule, before any content was sent (keep-alives may have been). `cancels`: whether the
+        upstream was asked and must be cancelled."""
         codec, message = self.setting.codec, stop.message or REFUSED[outcome]
         if self.has_head:
             decoder = codec.decoder(streamed=True, failed=False, limit_bytes=0)
             opening = codec.opening(self.ledger.notes.model)
-            return self._last(outcome, opening + self.trailer(outcome) + codec.filtered(decoder, message), at_s)
+            last = opening + self.trailer(outcome) + codec.filtered(decoder, message)
+            return State.OVER, self._last(outcome, last, at_s)
         code = ErrorCode.CONTENT_FILTER
-        cancel: list[Command] = [] if outcome == "blocked_request" else [CancelUpstream()]
-        return [*cancel, *self._own(code.status, codec.error(code.status, code, message), outcome, at_s, NO_RETRY)]
+        cancel: list[Command] = [CancelUpstream()] if cancels else []
+        own = self._own(code.status, codec.error(code.status, code, message), outcome, at_s, NO_RETRY)
+        return State.OVER, [*cancel, *own]
 
-    def stop(self, out: Sequence[bytes], stop: Stop | Retry, decoder: Decoder, at_s: float) -> list[Command]:
+    def stop(self, out: Sequence[bytes], stop: Stop | Retry, decoder: Decoder, at_s: float) -> Transition[Over]:
         """Ends an exchange because of a rule, after some of the answer was sent. `out`: the parts that may still be sent."""
         codec = self.setting.codec
         if isinstance(stop, Retry):
@@ -117,22 +127,22 @@ class Client(msgspec.Struct):
         else:
             ending = codec.filtered(decoder, stop.message or ENDED)
         data = b"".join([*out, self.trailer("blocked_response"), ending])
-        return [*self.begin(at_s), *self._last("blocked_response", data, at_s)]
+        return State.OVER, [*self.begin(at_s), *self._last("blocked_response", data, at_s)]
 
-    def fail(self, fault: Fault, at_s: float, status: int = 502, *, cancels: bool = False) -> list[Command]:
+    def fail(self, fault: Fault, at_s: float, status: int = 502, *, cancels: bool = False) -> Transition[Over]:
         """Ends an exchange because of a fault. `status`: the HTTP status, if no head was sent yet; `cancels`: whether the
         upstream is still answering and must be cancelled."""
         self.ledger.notes.failure = fault
         codec = self.setting.codec
         if self.has_head:
             ending = codec.error_event(fault.code, fault.message, self.ledger.answer.decoder)
-            return self._last(fault.code, self.trailer(fault.code) + ending, at_s)
+            return State.OVER, self._last(fault.code, self.trailer(fault.code) + ending, at_s)
         body = codec.error(status, fault.code, fault.message)
         soon = (RETRY_SOON,) if fault.code == ErrorCode.NO_CAPACITY else ()
         cancel: list[Command] = [CancelUpstream()] if cancels else []
-        return [*cancel, *self._own(status, body, fault.code, at_s, *soon)]
+        return State.OVER, [*cancel, *self._own(status, body, fault.code, at_s, *soon)]
 
-    def no_capacity(self, check: str, shortage: Shortage, at_s: float, *, cancels: bool = False) -> list[Command]:
+    def no_capacity(self, check: str, shortage: Shortage, at_s: float, *, cancels: bool = False) -> Transition[Over]:
         """Ends an exchange because a check had no capacity. Nothing was decided, so the client may send the request again."""
         self.ledger.notes.no_capacity = check, shortage
         status = 429 if shortage is Shortage.SHARE else 503
@@ -141,10 +151,10 @@ class Client(msgspec.Struct):
         )
         return self.fail(Fault(ErrorCode.NO_CAPACITY, message), at_s, status, cancels=cancels)
 
-    def gone(self, at_s: float) -> list[Command]:
+    def gone(self, at_s: float) -> Transition[Over]:
         """Ends an exchange whose client closed its connection."""
         self.ledger.sent(b"", sealed=False)
-        return [CancelUpstream(), self._finish("client_closed", b"", at_s)]
+        return State.OVER, [CancelUpstream(), self._finish("client_closed", b"", at_s)]
 
     def trailer(self, outcome: str) -> bytes:
         """The receipt as a comment of a stream, to send before the terminal event; empty if the client gets no such

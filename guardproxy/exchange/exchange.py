@@ -3,43 +3,12 @@
 `Exchange.receive(input)` returns the commands to perform (`transcript.py`). Requests and answers, whole or streamed, pass
 the same kind of gate.
 
-States
-    expecting   no request came yet
-    scanning    the texts of the request are scanned
-    proving     the schemas that the request asks for are compiled
-    judging     the request was sent upstream, and checks judge it meanwhile; no answer begins before their scans are known
-    waiting     the request was sent upstream and no answer began
-    holding     the answer arrives and is held, as a rule may ask for another attempt
-    answering   the answer arrives and is sent as soon as its texts are settled
-    over        `Finish` was given
-
-Transitions, each with an example of its cause. An input may also leave the state unchanged.
-    expecting -> scanning    a request with texts that a check reads
-    expecting -> proving     a request without such texts that asks for a schema
-    expecting -> judging     a request that only checks of rules with `parallel` read
-    expecting -> waiting     a request that no check reads
-    expecting -> over        a request that cannot be read
-    scanning -> proving      the texts are settled, and the request asks for a schema
-    scanning -> judging      the texts are settled, and rules with `parallel` judge them
-    scanning -> waiting      the texts are settled
-    scanning -> over         a rule blocks the request
-    proving -> judging       the schema can be used, and rules with `parallel` judge the request
-    proving -> waiting       the schema can be used
-    proving -> over          the schema cannot be used
-    judging -> waiting       no rule blocks the request
-    judging -> over          a rule blocks the request
-    waiting -> holding       an answer begins that a rule may refuse as a whole
-    waiting -> answering     an answer begins
-    waiting -> over          the upstream fails, and no other is asked
-    holding -> waiting       a rule refuses the answer, or its upstream fails; the next attempt was sent
-    holding -> answering     text of a stream may leave, so no other answer is asked for
-    holding -> over          the answer is complete, or a rule blocks it
-    answering -> waiting     the answer failed before its first byte; the next upstream was asked
-    answering -> over        the answer is complete, or a rule stops it
+`states.py` draws the states and the transitions between them. Each method below takes the inputs of a state, and its type says
+which states follow.
 
 Parts
     RequestPhase   reads, scans and edits the request
-    AnswerPhase    decodes, gates and judges an answer; each attempt has its own phase
+    AnswerPhase    decodes, gates and judges the answers, and asks for further attempts
     Client         the head, receipts and the endings
     Patience       keep-alives, and the time limit of all attempts
     Guard          the rules for the request, the editor, the tally of findings
@@ -59,7 +28,7 @@ Decision: docs/decisions/0007-the-end-of-an-answer-waits-for-the-disk.md
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from enum import StrEnum
+from typing import Literal
 
 from guardproxy.audit import Intent, Record, RecordedRoute
 from guardproxy.events import Fault
@@ -75,52 +44,24 @@ from guardproxy.exchange.patience import Patience
 from guardproxy.exchange.prompts import PromptChange
 from guardproxy.exchange.request import RequestPhase
 from guardproxy.exchange.setting import Setting
+from guardproxy.exchange.states import TRANSITIONS, Answering, Over, Reading, Sent, State, Transition, Waiting
 from guardproxy.exchange.transcript import (
     Aborted,
     Command,
     DataReceived,
     DownstreamGone,
-    Finish,
     Input,
     Refused,
     RequestReceived,
     ResponseEnded,
     ResponseStarted,
-    RunScans,
     Scanned,
-    SendUpstream,
     UpstreamFailed,
     ValuesFound,
     Waited,
 )
 from guardproxy.findings import Direction
 from guardproxy.policy import BoundRules, FieldChange, Outcome
-
-
-class State(StrEnum):
-    """The state of an exchange, as listed in the module's docstring."""
-
-    EXPECTING = "expecting"
-    SCANNING = "scanning"
-    PROVING = "proving"
-    JUDGING = "judging"
-    WAITING = "waiting"
-    HOLDING = "holding"
-    ANSWERING = "answering"
-    OVER = "over"
-
-
-TRANSITIONS: dict[State, frozenset[State]] = {
-    State.EXPECTING: frozenset((State.SCANNING, State.PROVING, State.JUDGING, State.WAITING, State.OVER)),
-    State.SCANNING: frozenset((State.PROVING, State.JUDGING, State.WAITING, State.OVER)),
-    State.PROVING: frozenset((State.JUDGING, State.WAITING, State.OVER)),
-    State.JUDGING: frozenset((State.WAITING, State.OVER)),
-    State.WAITING: frozenset((State.HOLDING, State.ANSWERING, State.OVER)),
-    State.HOLDING: frozenset((State.WAITING, State.ANSWERING, State.OVER)),
-    State.ANSWERING: frozenset((State.WAITING, State.OVER)),
-    State.OVER: frozenset(),
-}
-"""Which state may follow which. Every state may follow itself."""
 
 
 @dataclass(slots=True)
@@ -157,55 +98,61 @@ class Exchange:
 
         Ignores an input that the state does not expect, such as data of a discarded answer.
         """
+        state: State
         match self.state:
             case State.HOLDING | State.ANSWERING:
-                commands = self._answering(happened)
+                state, commands = self._answering(happened)
             case State.WAITING:
-                commands = self._waiting(happened)
+                state, commands = self._waiting(happened)
             case State.SCANNING:
-                commands = self._scanning(happened)
+                state, commands = self._scanning(happened)
             case State.PROVING:
-                commands = self._proving(happened)
+                state, commands = self._proving(happened)
             case State.JUDGING:
-                commands = self._judging(happened)
+                state, commands = self._judging(happened)
             case State.EXPECTING:
-                commands = self._expecting(happened)
+                state, commands = self._expecting(happened)
             case State.OVER:  # pragma: no branch - these are all states
                 return []
-        self._go_on(commands)
+        if state is not self.state:
+            assert state in TRANSITIONS[self.state], f"{self.state} -> {state}"  # noqa: S101 - the drawing
+            self.state = state
         return commands
 
-    # A method for each state.
+    # A method for each state. Its type names the states that may follow.
 
-    def _expecting(self, happened: Input) -> list[Command]:
+    def _expecting(self, happened: Input) -> Transition[Literal[State.EXPECTING] | Reading | Sent | Over]:
         match happened:
             case RequestReceived():
                 return self._request.received(happened)
             case Refused():
                 return self._request.refused(happened)
-        return self._anytime(happened)
+        return self._anytime(happened) or (State.EXPECTING, [])
 
-    def _scanning(self, happened: Input) -> list[Command]:
+    def _scanning(self, happened: Input) -> Transition[Reading | Sent | Over]:
         if isinstance(happened, Scanned):
             return self._request.scanned(happened)
-        return self._anytime(happened)
+        return self._anytime(happened) or (State.SCANNING, [])
 
-    def _proving(self, happened: Input) -> list[Command]:
+    def _proving(self, happened: Input) -> Transition[Literal[State.PROVING] | Sent | Over]:
         if isinstance(happened, Scanned):
             return self._request.proved(happened)
-        return self._anytime(happened)
+        return self._anytime(happened) or (State.PROVING, [])
 
-    def _judging(self, happened: Input) -> list[Command]:
+    def _judging(self, happened: Input) -> Transition[Sent | Over]:
         if isinstance(happened, Scanned):
             return self._request.judged(happened)
-        return self._anytime(happened)
+        return self._anytime(happened) or (State.JUDGING, [])
 
-    def _waiting(self, happened: Input) -> list[Command]:
-        if isinstance(happened, ResponseStarted):
-            return self._answer.started(happened)
-        return self._anytime(happened)
+    def _waiting(self, happened: Input) -> Transition[Waiting | Answering | Over]:
+        match happened:
+            case ResponseStarted():
+                return self._answer.started(happened)
+            case Waited():
+                return self._answer.waited(happened.at_s)
+        return self._anytime(happened) or (State.WAITING, [])
 
-    def _answering(self, happened: Input) -> list[Command]:
+    def _answering(self, happened: Input) -> Transition[Answering | Waiting | Over]:
         match happened:
             case DataReceived():
                 return self._answer.received(happened)
@@ -213,46 +160,25 @@ class Exchange:
                 return self._answer.scanned(happened)
             case ResponseEnded():
                 return self._answer.ended(happened)
-        return self._anytime(happened)
+            case UpstreamFailed():
+                return self._answer.broken_off(happened)
+            case Waited():
+                return self._answer.waited(happened.at_s)
+        return self._anytime(happened) or (self._answer.state, [])
 
-    def _anytime(self, happened: Input) -> list[Command]:
-        """Takes an input that may come in any state."""
+    def _anytime(self, happened: Input) -> Transition[Waiting | Over] | None:
+        """Takes an input that may come in any state; returns `None` if the state does not change."""
         match happened:
             case ValuesFound():
                 self._guard.editor.recall(happened.groups)
             case UpstreamFailed():
                 return self._answer.upstream_failed(happened)
-            case Waited():
-                return self._answer.waited(happened.at_s)
             case Aborted():
                 fault, is_receiving = Fault(happened.code, happened.message), self._answer.is_receiving
                 return self._client.fail(fault, happened.at_s, happened.status, cancels=is_receiving)
             case DownstreamGone():
                 return self._client.gone(happened.at_s)
-        return []
-
-    def _go_on(self, commands: list[Command]) -> None:
-        """Sets the next state, which follows from the last command."""
-        while self._answer.successor is not None:
-            self._answer = self._answer.successor
-        last = commands[-1] if commands else None
-        if isinstance(last, Finish):
-            state = State.OVER
-        elif isinstance(last, SendUpstream):
-            state = State.WAITING
-        elif self._answer.answer.status is not None:
-            state = State.ANSWERING if self._answer.answer.held.extent == "none" else State.HOLDING
-        elif self._request.judging.jobs:
-            state = State.JUDGING
-        elif self.state is State.JUDGING:
-            state = State.WAITING
-        elif isinstance(last, RunScans):
-            state = State.PROVING if self._request.is_proving else State.SCANNING
-        else:
-            return
-        if state is not self.state:
-            assert state in TRANSITIONS[self.state], f"{self.state} -> {state}"  # noqa: S101 - the drawing above
-            self.state = state
+        return None
 
     # Read access for callers.
 

@@ -1,6 +1,6 @@
 """The request half of an exchange: reads the body, scans its texts, decides, edits, and sends it upstream.
 
-In: the body, then scans. Out: commands; the last is a `RunScans`, a `SendUpstream` or a `Finish`. The request is sent upstream
+In: the body, then scans. Out: transitions. The request is sent upstream
 when all its texts are settled and its schemas have proved usable. Checks that only rules with `parallel` use judge it after
 that (`judging.py`).
 """
@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
+from typing import Any, Literal
 
 from msgspec import structs
 
@@ -30,9 +30,8 @@ from guardproxy.exchange.ledger import Ledger
 from guardproxy.exchange.owning import owner_of
 from guardproxy.exchange.scans import Scans
 from guardproxy.exchange.setting import Setting
+from guardproxy.exchange.states import Over, Reading, Sent, State, Transition, Waiting
 from guardproxy.exchange.transcript import (
-    CancelUpstream,
-    Command,
     Refused,
     RequestReceived,
     RunScans,
@@ -65,8 +64,6 @@ class RequestPhase:
     ledger: Ledger
     client: Client
     attempts: Attempts
-    is_proving: bool = False
-    """Whether the schemas that the request asks for are being compiled."""
     cache: CacheQuery | None = None
     """What to look for in the cache, once the request was sent."""
     judging: Judging = field(init=False)
@@ -79,7 +76,7 @@ class RequestPhase:
         self._scans = Scans(self.ledger.request.gate, self.guard.editor, self.ledger.notes)
         self.judging = Judging(self.guard)
 
-    def refused(self, happened: Refused) -> list[Command]:
+    def refused(self, happened: Refused) -> Transition[Over]:
         """Takes the driver's refusal."""
         self.ledger.begin(happened)
         if is_word(happened.model) and is_harmless(happened.model):  # no check has read it
@@ -87,7 +84,7 @@ class RequestPhase:
         error = DownstreamError(happened.code, happened.message, happened.field, retry_s=happened.retry_s)
         return self.client.refuse(error, happened.at_s)
 
-    def received(self, happened: RequestReceived) -> list[Command]:
+    def received(self, happened: RequestReceived) -> Transition[Reading | Sent | Over]:
         """Takes the body."""
         ledger, notes = self.ledger, self.ledger.notes
         ledger.begin(happened)
@@ -116,14 +113,14 @@ class RequestPhase:
             return self.client.refuse(error, happened.at_s)
         return self._advance(bound, happened.at_s)
 
-    def scanned(self, happened: Scanned) -> list[Command]:
+    def scanned(self, happened: Scanned) -> Transition[Reading | Sent | Over]:
         """Takes the scans of the texts."""
         if shortage := self.guard.shortage(self._scans.distant, happened.scans):
             return self.client.no_capacity(*shortage, happened.at_s)
         self._scans.learn(happened.scans)
         return self._advance(self.guard.tally.bound, happened.at_s)
 
-    def proved(self, happened: Scanned) -> list[Command]:
+    def proved(self, happened: Scanned) -> Transition[Sent | Over]:
         """Takes the scans of the schemas."""
         forms = self.guard.forms
         if shortage := self.guard.shortage(forms.jobs, happened.scans):
@@ -133,17 +130,17 @@ class RequestPhase:
             return self.client.refuse(DownstreamError(ErrorCode.SCHEMA_REFUSED, forms.refused), happened.at_s)
         return self._send_upstream(happened.at_s)
 
-    def judged(self, happened: Scanned) -> list[Command]:
+    def judged(self, happened: Scanned) -> Transition[Waiting | Over]:
         """Takes the scans of the checks that judge the request after it was sent."""
         if shortage := self.guard.shortage(self.judging.jobs, happened.scans):
-            return [CancelUpstream(), *self.client.no_capacity(*shortage, happened.at_s)]
+            return self.client.no_capacity(*shortage, happened.at_s, cancels=True)
         stop = self.judging.learn(happened.scans)
         self.ledger.time("request_judged", happened.at_s)
         if stop:
-            return [CancelUpstream(), *self.client.block(stop, happened.at_s, "blocked_request")]
+            return self.client.block(stop, happened.at_s, "blocked_request", cancels=True)
         self.attempts.passed()
         self.guard.tally.begin_answers()
-        return []
+        return State.WAITING, []
 
     def _read(self, body: bytes) -> Request:
         """Decodes a body. Raises `DownstreamError` if the body is not a request or exceeds the limits."""
@@ -201,10 +198,10 @@ class RequestPhase:
             raise DownstreamError(fault.code, f"the request body: {fault.message}")
         return events
 
-    def _advance(self, bound: BoundRules, at_s: float) -> list[Command]:
+    def _advance(self, bound: BoundRules, at_s: float) -> Transition[Reading | Sent | Over]:
         ledger, tally = self.ledger, self.guard.tally
         if scan := self._scans.ask():
-            return [scan]
+            return State.SCANNING, [scan]
         ledger.time("request_scanned", at_s)
         entry = ledger.entry = next(ledger.request.gate.release())
         ledger.request.note(entry)
@@ -214,13 +211,13 @@ class RequestPhase:
             for _, finding in piece.findings()
         ]
         if seen and (stop := tally.most_severe(decision for decision in seen if decision)):
-            return self.client.block(stop, at_s, "blocked_request")
+            return self.client.block(stop, at_s, "blocked_request", cancels=False)
         try:
             return self._written(bound, entry, at_s)
         except DownstreamError as error:
             return self.client.refuse(error, at_s)
 
-    def _written(self, bound: BoundRules, entry: QueuedFrame, at_s: float) -> list[Command]:
+    def _written(self, bound: BoundRules, entry: QueuedFrame, at_s: float) -> Transition[Literal[State.PROVING] | Sent]:
         """Writes the body that goes upstream. Raises `DownstreamError` if a policy sets a field that cannot be set."""
         ledger = self.ledger
         if self.guard.tally.outcomes:
@@ -262,11 +259,10 @@ class RequestPhase:
             if codec.contract.is_answered(self.setting.address.route):
                 self.guard.forms.demand = codec.contract.demand(attempts.tree)
             if jobs := self.guard.forms.proofs(bound.judging):
-                self.is_proving = True
-                return [RunScans(jobs)]
+                return State.PROVING, [RunScans(jobs)]
         return self._send_upstream(at_s)
 
-    def _send_upstream(self, at_s: float) -> list[Command]:
+    def _send_upstream(self, at_s: float) -> Transition[Sent]:
         self.ledger.answer.began_s = at_s
         edits = sum([len(lane.rewrite.edits) for lane in self.ledger.request.gate.lanes.every])
         attempts, target, entry = self.attempts, self.attempts.plan.upstream, self.ledger.entry
@@ -286,11 +282,11 @@ class RequestPhase:
             self.judging.begin(self.ledger.request.gate)
         if jobs := self.judging.jobs:
             self.ledger.notes.measures.scans += len(jobs)
-            return [structs.replace(sending, parallel=True), RunScans(jobs)]
+            return State.JUDGING, [structs.replace(sending, parallel=True), RunScans(jobs)]
         if attempts.failover is not None:
             attempts.passed()
         self.guard.tally.begin_answers()
-        return [sending]
+        return State.WAITING, [sending]
 
     def _earlier(self) -> tuple[str, ...] | None:
         """The ids of the stored turns to which the request refers; `None` if no values may come back. Without a credential,

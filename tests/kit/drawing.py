@@ -1,6 +1,8 @@
-"""Draws the packages of guardproxy and their imports, and lists them, in `docs/architecture.md`.
+"""Draws the packages of guardproxy and their imports, lists them, and draws the states of an exchange, in
+`docs/architecture.md`.
 
-Run `python -m tests.kit.drawing` after a module has moved. A unit test compares the page with a new drawing.
+Run `python -m tests.kit.drawing` after a module has moved or a transition has changed. A unit test compares the page with new
+drawings.
 """
 
 from __future__ import annotations
@@ -10,6 +12,8 @@ import re
 from collections.abc import Mapping
 from graphlib import TopologicalSorter
 from pathlib import Path
+
+from guardproxy.exchange.states import TRANSITIONS, State
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = ROOT / "guardproxy"
@@ -95,9 +99,20 @@ def table(graph: Mapping[str, set[str]], package: Path = PACKAGE) -> str:
     return "\n".join([*rows, ""])
 
 
+def states() -> str:
+    """The states of an exchange and its transitions in Mermaid's language, and a row for each state."""
+    lines = ["```mermaid", "stateDiagram-v2", f"  [*] --> {State.EXPECTING}"]
+    lines += [
+        f"  {state} --> {after}: {cause}" for state, causes in TRANSITIONS.items() for after, cause in causes.items()
+    ]
+    lines += [f"  {State.OVER} --> [*]", "```", "", "| state | meaning |", "|---|---|"]
+    lines += [f"| `{state}` | {state.meaning[0].upper()}{state.meaning[1:]} |" for state in State]
+    return "\n".join([*lines, ""])
+
+
 def page(text: str, graph: Mapping[str, set[str]]) -> str:
-    """The page with a new drawing and a new table between their markers."""
-    for name, part in (("imports", drawing(graph)), ("packages", table(graph))):
+    """The page with new drawings and a new table between their markers."""
+    for name, part in (("states", states()), ("imports", drawing(graph)), ("packages", table(graph))):
         text = re.sub(_PART.format(name), rf"\g<1>{_plain(part)}\g<2>", text, flags=re.DOTALL)
     return text
 

@@ -11,7 +11,8 @@ from guardproxy.decisions import Retry, Stop
 from guardproxy.errors import DownstreamError, ErrorCode, Shortage
 from guardproxy.events import Fault
 from guardproxy.exchange.setting import Keys
-from guardproxy.exchange.transcript import CancelUpstream, Command, Finish, SendData, SendHead
+from guardproxy.exchange.states import Over, State, Transition
+from guardproxy.exchange.transcript import CancelUpstream, Finish, SendData, SendHead
 from tests.kit.parts import Parts, parts
 from tests.kit.play import hashed, mint, policy_set
 
@@ -27,7 +28,9 @@ def streaming() -> Parts:
     return made
 
 
-def finish(commands: list[Command]) -> Finish:
+def finish(end: Transition[Over]) -> Finish:
+    state, commands = end
+    assert state is State.OVER
     assert isinstance(commands[-1], Finish)
     return commands[-1]
 
@@ -43,9 +46,9 @@ def test_what_is_sent_is_counted_and_sealed() -> None:
     keys = Keys(mint, hashed, bytes.hex)
     made = parts(EMPTY, keys=keys)
     made.client.send(b"one ", 1.0)
-    commands = made.client.answered(b"two", 2.0)
-    assert finish(commands).data == b"two"
-    record = finish(commands).record
+    end = finish(made.client.answered(b"two", 2.0))
+    assert end.data == b"two"
+    record = end.record
     assert record.sizes["client"] == 7
     assert record.seals["client"] == hashlib.sha256(b"one two").hexdigest()
 
@@ -56,20 +59,20 @@ def test_nothing_is_sent_for_no_bytes() -> None:
 
 @pytest.mark.parametrize(("outcome", "cancels"), [("blocked_request", False), ("blocked_response", True)])
 def test_a_block_before_the_head_is_an_answer_of_the_proxy(outcome: str, cancels: bool) -> None:
-    commands = parts(EMPTY).client.block(STOP, 1.0, outcome)  # type: ignore[arg-type]
+    end = parts(EMPTY).client.block(STOP, 1.0, outcome, cancels=cancels)  # type: ignore[arg-type]
+    commands = end[1]
     assert [command for command in commands if isinstance(command, CancelUpstream)] == [CancelUpstream()] * cancels
     head = next(command for command in commands if isinstance(command, SendHead))
     assert (head.status, head.own) == (400, True)
     assert ("x-should-retry", "false") in head.headers
-    assert json.loads(finish(commands).data)["error"]["message"] == "not here"
-    assert finish(commands).outcome == outcome
+    assert json.loads(finish(end).data)["error"]["message"] == "not here"
+    assert finish(end).outcome == outcome
 
 
 def test_a_block_after_keep_alives_ends_the_stream_in_its_format() -> None:
-    commands = streaming().client.block(STOP, 1.0, "blocked_response")
-    assert commands[0] == CancelUpstream()
-    assert b"content_filter" in finish(commands).data
-    assert not [command for command in commands if isinstance(command, SendHead)]
+    end = streaming().client.block(STOP, 1.0, "blocked_response")
+    assert end[1] == [CancelUpstream(), finish(end)]
+    assert b"content_filter" in finish(end).data
 
 
 def test_a_stop_keeps_what_may_still_leave() -> None:
@@ -87,17 +90,18 @@ def test_a_refusal_says_whether_to_try_again() -> None:
         (DownstreamError(ErrorCode.NO_CAPACITY, "busy", retry_s=60), ("Retry-After", "60")),
     ):
         made = parts(EMPTY)
-        commands = made.client.refuse(error, 1.0)
-        assert isinstance(commands[0], SendHead)
-        assert commands[0].headers == (header,)
-        assert finish(commands).outcome == "refused"
+        end = made.client.refuse(error, 1.0)
+        head = end[1][0]
+        assert isinstance(head, SendHead)
+        assert head.headers == (header,)
+        assert finish(end).outcome == "refused"
         assert made.ledger.notes.failure is error
 
 
 @pytest.mark.parametrize(("shortage", "status"), [(Shortage.SHARE, 429), (Shortage.FULL, 503)])
 def test_a_check_without_capacity_is_no_verdict(shortage: Shortage, status: int) -> None:
     made = parts(EMPTY)
-    commands = made.client.no_capacity("judge", shortage, 1.0, cancels=True)
+    _, commands = made.client.no_capacity("judge", shortage, 1.0, cancels=True)
     assert commands[0] == CancelUpstream()
     assert isinstance(commands[1], SendHead)
     assert (commands[1].status, commands[1].headers) == (status, (("Retry-After", "1"),))
@@ -106,11 +110,11 @@ def test_a_check_without_capacity_is_no_verdict(shortage: Shortage, status: int)
 
 def test_a_fault_before_and_after_the_head() -> None:
     fault = Fault(ErrorCode.UPSTREAM_ERROR, "broken")
-    before = parts(EMPTY).client.fail(fault, 1.0, 502)
+    _, before = parts(EMPTY).client.fail(fault, 1.0, 502)
     assert isinstance(before[0], SendHead)
     assert before[0].status == 502
     after = streaming().client.fail(fault, 1.0, 502, cancels=True)
-    assert after[0] == CancelUpstream()
+    assert after[1] == [CancelUpstream(), finish(after)]
     assert b"broken" in finish(after).data
 
 

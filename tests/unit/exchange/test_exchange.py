@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from guardproxy.errors import ErrorCode
-from guardproxy.exchange.exchange import State
 from guardproxy.exchange.setting import Limits
+from guardproxy.exchange.states import State
 from guardproxy.exchange.transcript import (
     Aborted,
     DataReceived,

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from guardproxy.checks._contract import Resources
 from guardproxy.errors import ErrorCode, Shortage
-from guardproxy.exchange.exchange import State
+from guardproxy.exchange.states import State
 from guardproxy.exchange.transcript import (
     Aborted,
     CancelUpstream,

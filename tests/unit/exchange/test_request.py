@@ -11,6 +11,7 @@ from guardproxy.decisions import Plan
 from guardproxy.errors import DownstreamError, ErrorCode, Shortage
 from guardproxy.exchange.request import RequestPhase
 from guardproxy.exchange.setting import Keys, Limits
+from guardproxy.exchange.states import State, Transition
 from guardproxy.exchange.transcript import Command, Finish, Refused, RequestReceived, RunScans, Scanned, SendUpstream
 from guardproxy.findings import Scan
 from guardproxy.policy import PolicySet
@@ -53,14 +54,17 @@ def scans(command: Command) -> Scanned:
     return Scanned(tuple(job.check.scan([job.window])[0] for job in command.jobs), 1.0)
 
 
-def sent(commands: list[Command]) -> SendUpstream:
-    (command,) = commands
+def sent(transition: Transition[State]) -> SendUpstream:
+    state, (command,) = transition
+    assert state is State.WAITING
     assert isinstance(command, SendUpstream)
     return command
 
 
-def refusal(commands: list[Command]) -> tuple[str, Any]:
+def refusal(transition: Transition[State]) -> tuple[str, Any]:
     """The outcome and the code of an answer of the proxy."""
+    state, commands = transition
+    assert state is State.OVER
     assert isinstance(commands[-1], Finish)
     return commands[-1].outcome, json.loads(commands[-1].data)["error"]["code"]
 
@@ -68,7 +72,7 @@ def refusal(commands: list[Command]) -> tuple[str, Any]:
 def test_a_request_without_findings_goes_on_byte_for_byte() -> None:
     request, made = phase()
     body = chat(stream=True, x_odd=1)
-    (scan,) = request.received(RequestReceived(body, 0.5, 100.0, "de"))
+    _, (scan,) = request.received(RequestReceived(body, 0.5, 100.0, "de"))
     assert sent(request.scanned(scans(scan))) == SendUpstream(body)
     notes = made.ledger.notes
     assert (notes.model, notes.stream, notes.language) == ("m", True, "de")
@@ -81,7 +85,7 @@ def test_a_request_without_findings_goes_on_byte_for_byte() -> None:
 
 def test_edits_are_counted_and_sealed_anew() -> None:
     request, made = phase()
-    (scan,) = request.received(RequestReceived(chat("a falcon and a falcon")))
+    _, (scan,) = request.received(RequestReceived(chat("a falcon and a falcon")))
     command = sent(request.scanned(scans(scan)))
     assert command.edits == 2
     assert b"falcon" not in command.body
@@ -92,7 +96,7 @@ def test_edits_are_counted_and_sealed_anew() -> None:
 
 def test_the_strongest_rule_blocks_before_anything_is_sent() -> None:
     request, _ = phase()
-    (scan,) = request.received(RequestReceived(chat("a falcon, forbidden")))
+    _, (scan,) = request.received(RequestReceived(chat("a falcon, forbidden")))
     assert refusal(request.scanned(scans(scan))) == ("blocked_request", "content_filter")
 
 
@@ -114,14 +118,14 @@ def test_a_body_that_is_no_request_is_refused(body: bytes, code: str) -> None:
 
 def test_a_refusal_of_the_driver_is_noted_with_its_time() -> None:
     request, made = phase()
-    commands = request.refused(Refused(ErrorCode.RATE_LIMIT_EXCEEDED, "later", None, 2.0, 100.0, retry_s=3))
-    assert refusal(commands) == ("refused", "rate_limit_exceeded")
+    end = request.refused(Refused(ErrorCode.RATE_LIMIT_EXCEEDED, "later", None, 2.0, 100.0, retry_s=3))
+    assert refusal(end) == ("refused", "rate_limit_exceeded")
     assert made.ledger.notes.measures.times == {"received": 2.0, "first_byte": 2.0, "finished": 2.0}
 
 
 def test_without_capacity_nothing_is_decided() -> None:
     request, made = phase()
-    (scan,) = request.received(RequestReceived(chat()))
+    _, (scan,) = request.received(RequestReceived(chat()))
     assert isinstance(scan, RunScans)
     failed = tuple(Scan((), job.window.settled, 0, no_capacity=Shortage.FULL) for job in scan.jobs)
     assert refusal(request.scanned(Scanned(failed, 1.0))) == ("no_capacity", "no_capacity")
@@ -137,12 +141,12 @@ def test_a_direction_that_no_rule_reads_is_not_scanned() -> None:
 def test_schemas_are_proved_before_the_request_is_sent() -> None:
     request, _ = phase(policy_set(SCHEMA))
     form = {"type": "json_schema", "json_schema": {"name": "x", "schema": {"type": "object"}}}
-    (proof,) = request.received(RequestReceived(chat(response_format=form)))
-    assert request.is_proving
+    state, (proof,) = request.received(RequestReceived(chat(response_format=form)))
+    assert state is State.PROVING
     assert sent(request.proved(scans(proof))).attempt == 0
     hostile = {"type": "json_schema", "json_schema": {"name": "x", "schema": {"$ref": "https://example.com/x"}}}
     request, _ = phase(policy_set(SCHEMA))
-    (proof,) = request.received(RequestReceived(chat(response_format=hostile)))
+    _, (proof,) = request.received(RequestReceived(chat(response_format=hostile)))
     assert refusal(request.proved(scans(proof))) == ("refused", "schema_refused")
 
 
@@ -150,7 +154,7 @@ def test_a_plan_changes_target_body_and_path() -> None:
     request, made = phase(policy_set(POLICY), "POST /models/{model}/chat", path="/models/m/chat", codec=FORM_CHAT)
     body = FORM_CHAT.write_body({"messages": [{"role": "user", "content": "a falcon"}]})
     plan = Plan("eu", "small", {"temperature": 0})
-    (scan,) = request.received(RequestReceived(body, plans=(plan,)))
+    _, (scan,) = request.received(RequestReceived(body, plans=(plan,)))
     command = sent(request.scanned(scans(scan)))
     assert (command.target, command.path) == ("eu", "/models/small/chat")
     tree = FORM_CHAT.read_body(command.body)
