@@ -45,7 +45,7 @@ from guardproxy.exchange.transcript import (
 )
 from guardproxy.findings import Finding
 from guardproxy.policy import BoundRules
-from guardproxy.wire import Decoder, WholeDecoder, uninspected, unmapped
+from guardproxy.wire import Decoder, StoredIds, WholeDecoder, uninspected, unmapped
 
 _IDLE = WholeDecoder({}, lambda tree, seen: None, limit_bytes=0)  # of every answer that has not begun; it gets no data
 _STATES: Mapping[Extent, Answering] = {"all": State.HOLDING, "start": State.HOLDING, "none": State.ANSWERING}
@@ -66,6 +66,7 @@ class AnswerPhase:
     answer: Answer
     """The answer that is under way."""
     _scans: Scans = field(init=False)
+    _stored: StoredIds | None = None  # how the answer says under which id it is stored, if values may come back later
     _fault_status: int = field(init=False)  # the status for the client, if the answer ends in a fault
 
     def __post_init__(self) -> None:
@@ -73,7 +74,8 @@ class AnswerPhase:
 
     def _begin(self, answer: Answer) -> None:
         """Goes on with an answer. Scans of the answer before it change nothing any more."""
-        self.answer = self.ledger.answer = answer
+        self.answer = answer
+        self.ledger.begin_answer(answer)
         self._scans = Scans(answer.side.gate, self.guard.editor, self.ledger.notes)
         self._fault_status = 502
 
@@ -86,30 +88,28 @@ class AnswerPhase:
 
     def started(self, happened: ResponseStarted) -> Transition[Answering | Waiting | Over]:
         """Takes the status and the media type."""
-        answer, bound, notes, at_s = self.answer, self.guard.bound, self.ledger.notes, happened.at_s
-        media = self.setting.codec.contract.media
+        answer, bound, at_s = self.answer, self.guard.bound, happened.at_s
+        contract, editor = self.setting.codec.contract, self.guard.editor
+        media = contract.media
         failed, streamed = happened.status >= 400, happened.media_type == media.streamed
-        self.ledger.time("upstream_answered", at_s)
-        notes.upstream_status, answer.status, answer.streamed = happened.status, happened.status, streamed
-        notes.measures.cache = happened.cache or notes.measures.cache
+        self.ledger.note_head(happened, streamed=streamed)
         if failed and (following := self._fall_back("failed", at_s)):
             return following
-        if not self.client.has_head:
-            notes.status, notes.streamed = happened.status, streamed
+        self.client.expect(happened.status, streamed=streamed)
         if not streamed and (self.client.has_head or happened.media_type != media.whole):
             if not failed:
                 code = ErrorCode.UPSTREAM_CONTENT_TYPE
                 return self._fall_back(code, at_s) or self._fail(Fault(code), at_s)
             message = f"the upstream answered with status {happened.status} and no readable error"
             return self._fail(Fault(ErrorCode.UPSTREAM_ERROR, message), at_s, happened.status)
-        restores = bool(self.guard.editor.values or self.guard.editor.turn.earlier)
-        answer.side.read = bool(bound and bound.reads("response")) or restores or self.guard.hides
-        answer.side.gate.quotes = self.setting.history.quotable(bool(bound and bound.retries))
+        read = bool(bound and bound.reads("response")) or editor.restores or self.guard.hides
+        answer.side.begin(read=read, quotes=self.setting.history.quotable(bool(bound and bound.retries)))
+        self._stored = contract.stored if contract.stored is not None and editor.restores else None
         if bound and not failed:
-            early = self.attempts.failover is not None and self.attempts.may_fail_over and answer.side.read
+            early = self.attempts.failover is not None and self.attempts.may_fail_over and read
             answer.held.extent = extent(bound, self.guard.forms, streamed=streamed, early=early)
         self.guard.forms.note_streamed(streamed)
-        answer.decoder = new_decoder(self.guard, streamed=streamed, failed=failed, read=answer.side.read)
+        answer.decoder = new_decoder(self.guard, streamed=streamed, failed=failed, read=read)
         return _STATES[answer.held.extent], []
 
     def received(self, happened: DataReceived) -> Transition[Answering | Waiting | Over]:
@@ -209,10 +209,9 @@ class AnswerPhase:
     def _release(self, out: list[bytes], at_s: float) -> Transition[Answering | Waiting | Over] | None:
         """Adds the frames that may leave to `out`, in order. Returns what follows from the first finding, frame or fault that
         ends the answer; `None` if the answer goes on."""
-        answer, held = self.answer, self.answer.held
-        editor, turn = self.guard.editor, self.guard.editor.turn
-        stored = self.setting.codec.contract.stored if editor.values or turn.earlier else None
-        for entry in answer.side.gate.release():
+        answer, held, gate = self.answer, self.answer.held, self.answer.side.gate
+        stored, turn = self._stored, self.guard.editor.turn
+        for entry in gate.release():
             answer.side.note(entry)
             if stored is not None and not turn.stored_id:
                 turn.stored_id = stored.own_id(entry.frame.tree)
@@ -220,7 +219,7 @@ class AnswerPhase:
             if (ending := self._ending(findings, out, at_s)) is not None:
                 return ending
             texts, changed = entry.texts()
-            counts = moved(entry.frame, answer.side.gate, self.ledger.request.gate) if entry.frame.counts else []
+            counts = moved(entry.frame, gate, self.ledger.request.gate) if entry.frame.counts else []
             data = entry.frame.data
             if changed or counts:
                 data = self.setting.codec.edited(entry.frame, [*texts, *counts])
@@ -239,7 +238,7 @@ class AnswerPhase:
                 held.add(entry.frame, data, sum(len(text) for _, text in texts))
                 if held.chars > self.setting.limits.held_chars:
                     return self._fail(Fault(ErrorCode.HOLD_LIMIT), at_s)
-        return self._ending(ahead(answer.side), out, at_s) if answer.side.gate.held else None
+        return self._ending(ahead(answer.side), out, at_s) if gate.held else None
 
     def _let_go(self, out: list[bytes]) -> None:
         """Adds the frames that were held at the start of the answer to `out`."""
@@ -257,7 +256,7 @@ class AnswerPhase:
         before."""
         for entry, piece, at, finding in findings:
             lane = piece.lane
-            stop = lane.rewrite.stops.get(finding)
+            stop = lane.stop_of(finding)
             decision = self.guard.tally.see(lane.channel, finding) or stop
             mends = finding.repair is not None and not self.answer.mended
             if isinstance(decision, Retry) and not mends:
@@ -306,12 +305,10 @@ class AnswerPhase:
         """Discards the answer and sends the next attempt."""
         commands: list[Command] = [CancelUpstream()] if self.is_receiving else []
         self.attempts.end(self.answer, upcoming.decision, at_s, upcoming.rule, finding, lane, is_cut=bool(commands))
-        self.guard.tally.next_attempt()
-        self.guard.editor.turn.stored_id = ""
+        self.guard.discard_answer()
         self._begin(new_answer(self.guard, at_s))
         number, attempts = self.guard.tally.attempt, self.attempts
         attempts.begin(upcoming)
-        self.ledger.notes.upstream_status = None
         return State.WAITING, [
             *commands,
             SendUpstream(upcoming.body, 0, number, attempts.plan.upstream, attempts.path),

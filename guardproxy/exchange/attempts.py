@@ -89,7 +89,7 @@ class Answer(msgspec.Struct):
 
     def again(self, side: Side) -> Answer:
         """The same answer with a new gate, after a text of it was repaired."""
-        side.read, side.gate.quotes = self.side.read, self.side.gate.quotes
+        side.begin(read=self.side.read, quotes=self.side.gate.quotes)
         return structs.replace(
             self, side=side, held=HeldFrames(self.held.extent), size_bytes=0, events=[], mended=True, given_up=""
         )

@@ -58,6 +58,11 @@ class Client(msgspec.Struct):
     """Whether some of an answer was sent, not only keep-alives."""
     _request_members: list[str] = msgspec.field(default_factory=list)  # the request's part of the receipt
 
+    def expect(self, status: int, *, streamed: bool) -> None:
+        """Takes the head that the client will get, unless it got that of an earlier answer."""
+        if not self.has_head:
+            self.ledger.notes.status, self.ledger.notes.streamed = status, streamed
+
     def begin(self, at_s: float) -> list[Command]:
         """Sends the head of the upstream's answer, if it was not sent before."""
         if self.has_head:
@@ -68,16 +73,16 @@ class Client(msgspec.Struct):
 
     def send(self, data: bytes, at_s: float) -> list[Command]:
         """Sends a part of the answer."""
-        if self.setting.keys.ids is not None:
-            data = self.setting.keys.ids.sealed(data)
+        if (ids := self.setting.keys.ids) is not None:
+            data = ids.sealed(data)
         self.ledger.sent(data)
         sending: list[Command] = [SendData(data)] if data else []
         return sending if self.has_head else [*self.begin(at_s), *sending]
 
     def answered(self, data: bytes, at_s: float) -> Transition[Over]:
         """Ends an exchange with a complete answer of the model. `data`: the rest of the answer."""
-        if self.setting.keys.ids is not None:
-            data = self.setting.keys.ids.sealed(data)
+        if (ids := self.setting.keys.ids) is not None:
+            data = ids.sealed(data)
         self.ledger.sent(data)
         return State.OVER, [*self.begin(at_s), self._finish(self.completed, data, at_s)]
 
@@ -170,8 +175,8 @@ class Client(msgspec.Struct):
 
     def _last(self, outcome: str, data: bytes, at_s: float) -> list[Command]:
         """Ends an answer whose head was sent."""
-        if self.setting.keys.ids is not None:
-            data = self.setting.keys.ids.sealed(data)
+        if (ids := self.setting.keys.ids) is not None:
+            data = ids.sealed(data)
         self.ledger.sent(data)
         return [CancelUpstream(), self._finish(outcome, data, at_s)]
 

@@ -116,6 +116,11 @@ class Editor:
         self.restoring = self.restoring_of(self.values, self.restorations)
         self.turn = TurnValues(self.values, self.restorations)
 
+    @property
+    def restores(self) -> bool:
+        """Whether an answer may hold placeholders whose values the client gets back."""
+        return bool(self.values or self.turn.earlier)
+
     def edit(self, lane: Lane, findings: Sequence[Finding]) -> None:
         """Decides the edits and masks of newly settled findings, which lie after all earlier ones."""
         cuts: list[_Cut] = []

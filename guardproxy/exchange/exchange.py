@@ -89,7 +89,7 @@ class Exchange:
         answer = new_answer(guard, 0.0)
         ledger = self._ledger = Ledger(setting, guard, attempts, guard.side(), answer)
         client = self._client = Client(setting, guard, ledger)
-        self._patience = Patience(client, attempts)
+        self._patience = Patience(setting, ledger.notes, client, attempts)
         self._request = RequestPhase(setting, guard, ledger, client, attempts)
         self._answer = AnswerPhase(setting, guard, ledger, client, attempts, self._patience, answer)
 

@@ -17,7 +17,7 @@ from guardproxy.exchange.gate import Gate, Job
 from guardproxy.exchange.notes import Side
 from guardproxy.exchange.prompts import Prompts, prompts_of
 from guardproxy.exchange.setting import Setting
-from guardproxy.findings import Channel, Scan
+from guardproxy.findings import Channel, Facts, Scan
 from guardproxy.policy import BoundRules, BoundSection, FieldChange, Outcome, Tally
 from guardproxy.redaction import NO_SHAPES, Shapes
 
@@ -46,6 +46,10 @@ class Guard:
         keys, history = self.setting.keys, self.setting.history
         self.forms = Forms(self.setting.codec.contract)
         self.editor = Editor(keys.mint, keys.hashed, history.restoring, from_system=history.restores_system)
+
+    def begin(self, model: str, language: str) -> None:
+        """Takes the facts that hold for all texts: the model that the request names, and the language if a header names it."""
+        self.forms.facts = Facts(self.setting.address.route, model, language=language)
 
     def bind(self, bound: BoundRules, shapes: Shapes, *, acts: bool) -> None:
         """Takes the rules for the request. `acts`: whether the provider may act for it."""
@@ -84,6 +88,11 @@ class Guard:
         """Every rule that held so far, in order."""
         return self.tally.outcomes if self.bound else []
 
+    def discard_answer(self) -> None:
+        """Forgets what the discarded answer said; the next attempt begins."""
+        self.tally.next_attempt()
+        self.editor.turn.stored_id = ""
+
     def side(self) -> Side:
         """The notes of a direction, with a new gate."""
         most = self.setting.limits.bounds.texts
@@ -115,6 +124,6 @@ class Guard:
         checks = self.bound.checks_for(channel) if self.bound else ()
         if self.bound and self.bound.judging:
             checks = tuple(check for check in checks if self.forms.wants(check, channel))
-        if channel.direction == "response" and (self.editor.values or self.editor.turn.earlier):
+        if channel.direction == "response" and self.editor.restores:
             return (*checks, self.editor.restoring)
         return checks

@@ -18,6 +18,7 @@ from guardproxy.exchange.gate import Gate, Job
 from guardproxy.exchange.guard import Guard
 from guardproxy.exchange.joining import Joint
 from guardproxy.exchange.lanes import CHECK_ERROR, Lane
+from guardproxy.exchange.notes import Notes
 from guardproxy.findings import Finding, Scan, Window
 from guardproxy.wire.json import view
 
@@ -26,6 +27,7 @@ class Judging(msgspec.Struct):
     """The checks that judge a request after it was sent. `jobs`: their scans, empty if there are none."""
 
     guard: Guard
+    notes: Notes
     jobs: tuple[Job, ...] = ()
     _lanes: list[Lane | Joint] = msgspec.field(default_factory=list)
 
@@ -43,6 +45,7 @@ class Judging(msgspec.Struct):
                 jobs.append(Job(check, self._window(gate, joint.lane, check), joins=True))
                 self._lanes.append(joint)
         self.jobs = tuple(jobs)
+        self.notes.measures.scans += len(jobs)
 
     def _window(self, gate: Gate, lane: Lane, check: Check) -> Window:
         text = lane.text.view.text if lane.text.view else lane.text.part(0, lane.text.total)

@@ -468,6 +468,10 @@ class Lane:
         quoted = self.quotation.lane
         return quoted is None or quoted.progress.settled == quoted.text.total
 
+    def stop_of(self, finding: Finding) -> Stop | None:
+        """The decision to stop at a finding whose value nothing can replace; `None` if there is no such decision."""
+        return self.rewrite.stops.get(finding)
+
     def end_of(self, finding: Finding) -> int:
         """The end of the text that was read when this finding was made."""
         return (self.quotation.fault_end or self.text.total) if self.progress.held else finding.end

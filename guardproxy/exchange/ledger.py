@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 
 from guardproxy.audit import Intent, Owner, Record, RecordedRoute
+from guardproxy.decisions import merge_plans
 from guardproxy.exchange.attempts import Answer, Attempts, tokens_of
 from guardproxy.exchange.earlier import StoredTurn, recorded_values
 from guardproxy.exchange.feedback import recorded_feedback
@@ -19,13 +20,14 @@ from guardproxy.exchange.notes import DutyNotes, Notes, Side
 from guardproxy.exchange.recording import NO_OWNER, Origin, compose, intent
 from guardproxy.exchange.routing import RouteChoice
 from guardproxy.exchange.setting import Setting
-from guardproxy.exchange.transcript import Refused, RequestReceived
+from guardproxy.exchange.transcript import Refused, RequestReceived, ResponseStarted
 from guardproxy.findings import Direction
 from guardproxy.gateway import NO_PRICES, priced, prices_of
 from guardproxy.policy import PriceList
 from guardproxy.redaction import altered_placeholders
-from guardproxy.wire import FEEDBACK
-from guardproxy.wire.json import plain
+from guardproxy.shapes import is_harmless
+from guardproxy.wire import FEEDBACK, Request
+from guardproxy.wire.json import is_word, plain
 
 
 class Size(msgspec.Struct, frozen=True):
@@ -65,12 +67,48 @@ class Ledger(msgspec.Struct):
     _sent: Any = msgspec.field(default_factory=hashlib.sha256)
     _origin: Origin | None = None
 
-    def begin(self, happened: RequestReceived | Refused) -> None:
-        """Notes the time of the request, the answers of the gateway's store, and the refusals of its duties."""
+    def begin(self, happened: RequestReceived | Refused, body: bytes | None = None) -> None:
+        """Notes the time of the request, the answers of the gateway's store, and the refusals of its duties. `body`: that of
+        the request, `None` if the driver refused it."""
         self.time("received", happened.at_s)
         self.notes.measures.unix_s = happened.unix_s
         if happened.answers or happened.refusals:
             self.notes.duties = DutyNotes(happened.answers, happened.refusals)
+        if body is not None:
+            self.notes.measures.sizes["request"] = len(body)
+            self.notes.measures.seals["request"] = self.setting.keys.seal(body)
+
+    def refuse(self, happened: Refused) -> None:
+        """Notes a refusal of the driver. No check has read the name of the model, so it is noted only if it is harmless."""
+        self.begin(happened)
+        if is_word(happened.model) and is_harmless(happened.model):
+            self.notes.duties = self.notes.duties._replace(model=happened.model)
+
+    def describe(self, request: Request, happened: RequestReceived, conversation: str) -> None:
+        """Notes what the request asks for, and where the gateway plans to send it. `conversation`: its pseudonym."""
+        notes = self.notes
+        notes.model, notes.stream, notes.language = request.model, request.stream, happened.language
+        notes.conversation = conversation
+        self.attempts.plan = notes.plan = merge_plans(happened.plans)
+
+    def release_request(self, at_s: float) -> QueuedFrame:
+        """Takes the request's frame out of its gate, once all its texts are scanned."""
+        self.time("request_scanned", at_s)
+        entry = self.entry = next(self.request.gate.release())
+        self.request.note(entry)
+        return entry
+
+    def begin_answer(self, answer: Answer) -> None:
+        """Takes the answer that is under way from now on."""
+        self.answer = answer
+        self.notes.upstream_status = answer.status
+
+    def note_head(self, happened: ResponseStarted, *, streamed: bool) -> None:
+        """Notes the head of the upstream's answer. `streamed`: whether its body is a stream."""
+        self.time("upstream_answered", happened.at_s)
+        self.answer.status = self.notes.upstream_status = happened.status
+        self.answer.streamed = streamed
+        self.notes.measures.cache = happened.cache or self.notes.measures.cache
 
     def time(self, name: str, at_s: float) -> None:
         """Notes the first time of something that happened."""
@@ -166,7 +204,7 @@ class Ledger(msgspec.Struct):
     def _of_tasks(self, outcome: str) -> dict[str, Any]:
         """What sections of policies, values of earlier turns and the client's feedback add to the record, as its members."""
         bound, prompts, members = self.guard.bound, self.guard.prompts, dict[str, Any]()
-        if self.guard.editor.values or self.guard.editor.turn.earlier:
+        if self.guard.editor.restores:
             members |= self._of_values()
         if self.choices:
             members["routing"] = self.routing()

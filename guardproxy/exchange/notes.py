@@ -31,6 +31,11 @@ class Side(msgspec.Struct):
     uninspected: dict[str, str] = msgspec.field(default_factory=dict)  # place -> the kind of its content
     _ends: dict[int, int] = msgspec.field(default_factory=dict)
 
+    def begin(self, *, read: bool, quotes: bool) -> None:
+        """Notes whether a rule reads the texts, and whether text with a fault may be quoted to the model."""
+        self.read = read
+        self.gate.quotes = quotes
+
     def note(self, entry: QueuedFrame) -> None:
         """Notes a frame that leaves."""
         for path, media in zip(entry.opaque, entry.media, strict=True):

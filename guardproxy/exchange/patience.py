@@ -6,19 +6,23 @@ import msgspec
 
 from guardproxy.exchange.attempts import Answer, Attempts
 from guardproxy.exchange.client import Client
+from guardproxy.exchange.notes import Notes
+from guardproxy.exchange.setting import Setting
 from guardproxy.exchange.transcript import Command
 
 
 class Patience(msgspec.Struct):
     """Limits how long the driver waits for the next input, and sends keep-alives meanwhile."""
 
+    setting: Setting
+    notes: Notes
     client: Client
     attempts: Attempts
     _kept_alive_s: float = 0.0  # when the last keep-alive was sent
 
     def wait_s(self, answer: Answer, at_s: float) -> float | None:
         """Seconds that the driver may wait before it sends `Waited`; `None`: no limit."""
-        if self.attempts.retry is None and not self.client.ledger.notes.stream:
+        if self.attempts.retry is None and not self.notes.stream:
             return None
         waits = [self._next_keep_alive_s()] if self._is_quiet(answer) else []
         if (deadline_s := self._deadline_s()) is not None:
@@ -35,26 +39,25 @@ class Patience(msgspec.Struct):
         if not self._is_quiet(answer) or at_s < self._next_keep_alive_s():
             return []
         self._kept_alive_s = at_s
-        self.client.ledger.notes.measures.signs += 1
-        return self.client.send(self.client.setting.codec.keep_alive(), at_s)
+        self.notes.measures.signs += 1
+        return self.client.send(self.setting.codec.keep_alive(), at_s)
 
     def _is_quiet(self, answer: Answer) -> bool:
         """Whether the client waits for a stream that is held back."""
-        notes = self.client.ledger.notes
-        if not notes.stream:
+        if not self.notes.stream:
             return False
         if answer.status is None:
-            return bool(self.attempts.earlier) and notes.streamed
+            return bool(self.attempts.earlier) and self.notes.streamed
         return answer.streamed and answer.held.extent != "none"
 
     def _next_keep_alive_s(self) -> float:
         """The time of the next keep-alive."""
-        answered_s = self.client.ledger.notes.measures.times["upstream_answered"]
-        return max(self._kept_alive_s, answered_s) + self.client.setting.limits.quiet_s
+        answered_s = self.notes.measures.times["upstream_answered"]
+        return max(self._kept_alive_s, answered_s) + self.setting.limits.quiet_s
 
     def _deadline_s(self) -> float | None:
         """The time at which further attempts must be over; `None` if no further attempt is under way."""
         retry = self.attempts.retry
         if retry is None or self.client.has_text or self.attempts.fell_back:
             return None
-        return self.client.ledger.notes.measures.times["received"] + retry.total_s
+        return self.notes.measures.times["received"] + retry.total_s

@@ -14,7 +14,6 @@ from typing import Any, Literal
 
 from msgspec import structs
 
-from guardproxy.decisions import merge_plans
 from guardproxy.errors import DownstreamError, ErrorCode
 from guardproxy.events import Event, Opaque, Text
 from guardproxy.exchange.attempts import Attempts
@@ -38,10 +37,8 @@ from guardproxy.exchange.transcript import (
     Scanned,
     SendUpstream,
 )
-from guardproxy.findings import Facts
 from guardproxy.gateway import about_of, conversation_of
 from guardproxy.policy import BoundRules
-from guardproxy.shapes import is_harmless
 from guardproxy.wire import (
     UNINSPECTED,
     FieldPath,
@@ -52,7 +49,7 @@ from guardproxy.wire import (
     uninspected,
     unmapped,
 )
-from guardproxy.wire.json import JsonFault, is_word
+from guardproxy.wire.json import JsonFault
 
 
 @dataclass(slots=True)
@@ -74,35 +71,29 @@ class RequestPhase:
 
     def __post_init__(self) -> None:
         self._scans = Scans(self.ledger.request.gate, self.guard.editor, self.ledger.notes)
-        self.judging = Judging(self.guard)
+        self.judging = Judging(self.guard, self.ledger.notes)
 
     def refused(self, happened: Refused) -> Transition[Over]:
         """Takes the driver's refusal."""
-        self.ledger.begin(happened)
-        if is_word(happened.model) and is_harmless(happened.model):  # no check has read it
-            self.ledger.notes.duties = self.ledger.notes.duties._replace(model=happened.model)
+        self.ledger.refuse(happened)
         error = DownstreamError(happened.code, happened.message, happened.field, retry_s=happened.retry_s)
         return self.client.refuse(error, happened.at_s)
 
     def received(self, happened: RequestReceived) -> Transition[Reading | Sent | Over]:
         """Takes the body."""
-        ledger, notes = self.ledger, self.ledger.notes
-        ledger.begin(happened)
-        notes.measures.sizes["request"] = len(happened.body)
-        notes.measures.seals["request"] = self.setting.keys.seal(happened.body)
+        ledger, contract = self.ledger, self.setting.codec.contract
+        ledger.begin(happened, happened.body)
         try:
             request = self._read(happened.body)
             self._is_as_sent = request.frame.data == happened.body
-            notes.model, notes.stream, notes.language = request.model, request.stream, happened.language
-            self.guard.forms.facts = Facts(self.setting.address.route, request.model, language=happened.language)
-            notes.conversation = self._conversation(request, happened)
-            self.attempts.plan = notes.plan = merge_plans(happened.plans)
+            self.guard.begin(request.model, happened.language)
+            ledger.describe(request, happened, self._conversation(request, happened))
             bound = self._bind(request, happened)
-            answered = self.setting.codec.contract.is_answered(self.setting.address.route)
+            answered = contract.is_answered(self.setting.address.route)
             if subjects := bound.keeping.subjects:  # policies seal the texts
-                about = request.frame.tree, happened.headers, self.setting.tenant, notes.conversation
+                about = request.frame.tree, happened.headers, self.setting.tenant, ledger.notes.conversation
                 ledger.owner = owner_of(subjects, *about)
-            acts = bound.has_parallel and self.setting.codec.contract.acts(request.frame.tree)
+            acts = bound.has_parallel and contract.acts(request.frame.tree)
             self.guard.bind(bound, with_own(request.shapes, bound.judging if answered else ()), acts=acts)
             if bound.sections and (sections := bound.sections.get("prompt")):
                 self.guard.begin_prompts(sections, request.model)
@@ -202,11 +193,9 @@ class RequestPhase:
         ledger, tally = self.ledger, self.guard.tally
         if scan := self._scans.ask():
             return State.SCANNING, [scan]
-        ledger.time("request_scanned", at_s)
-        entry = ledger.entry = next(ledger.request.gate.release())
-        ledger.request.note(entry)
+        entry = ledger.release_request(at_s)
         seen = [
-            tally.see(piece.lane.channel, finding) or piece.lane.rewrite.stops.get(finding)
+            tally.see(piece.lane.channel, finding) or piece.lane.stop_of(finding)
             for piece in entry.pieces
             for _, finding in piece.findings()
         ]
@@ -281,7 +270,6 @@ class RequestPhase:
         if bound and bound.has_parallel:
             self.judging.begin(self.ledger.request.gate)
         if jobs := self.judging.jobs:
-            self.ledger.notes.measures.scans += len(jobs)
             return State.JUDGING, [structs.replace(sending, parallel=True), RunScans(jobs)]
         if attempts.failover is not None:
             attempts.passed()

@@ -36,4 +36,4 @@ def parts(policies: PolicySet, route: str = CHAT, *, is_bound: bool = True, **mo
     attempts, answer = Attempts(about.codec), new_answer(guard, 0.0)
     ledger = Ledger(about, guard, attempts, guard.side(), answer)
     client = Client(about, guard, ledger)
-    return Parts(guard, attempts, answer, ledger, client, Patience(client, attempts))
+    return Parts(guard, attempts, answer, ledger, client, Patience(about, ledger.notes, client, attempts))
