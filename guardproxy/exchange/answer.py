@@ -188,18 +188,23 @@ class AnswerPhase:
         answer, gate, limit_chars = self.answer, self.answer.side.gate, self.setting.limits.held_chars
         if self._scans.pending:
             return _STATES[answer.held.extent], []
+        # This comes before the release: placeholders are looked for at once, and what that settles may leave now. If too much
+        # is held, text that could wait for more is scanned too, since it may leave then.
         scan, out = self._scans.ask(all_text=gate.held > limit_chars), list[bytes]()
         if (ending := self._release(out, at_s)) is not None:
             return ending
         commands = self.client.send(b"".join(out), at_s) if out else []
         if scan:
             return _STATES[answer.held.extent], [*commands, scan]
+        # The fault comes last, so that the client gets every frame before it, however the bytes were cut.
         if gate.fault:
             state, ends = self._fall_back(gate.fault.code, at_s) or self._fail(gate.fault, at_s, self._fault_status)
             return state, commands + ends
+        # Everything that arrived is scanned by now, and only more text could settle what is held.
         if gate.held > limit_chars:
             state, ends = self._fail(Fault(ErrorCode.HOLD_LIMIT), at_s)
             return state, commands + ends
+        # The body had no frame that ends it, and its decoder found no fault: it is complete.
         if answer.ended and gate.empty:
             rest = b"".join([*answer.held.data, self.client.trailer(self.client.completed)])
             state, ends = self.client.answered(rest, at_s)
@@ -215,6 +220,7 @@ class AnswerPhase:
             answer.side.note(entry)
             if stored is not None and not turn.stored_id:
                 turn.stored_id = stored.own_id(entry.frame.tree)
+            # Each finding is decided before the next is looked at: those after the one that ends the answer count for nothing.
             findings = ((entry, piece, at, finding) for piece in entry.pieces for at, finding in piece.findings())
             if (ending := self._ending(findings, out, at_s)) is not None:
                 return ending
@@ -225,6 +231,7 @@ class AnswerPhase:
                 data = self.setting.codec.edited(entry.frame, [*texts, *counts])
             if held.extent == "start" and begins(entry, texts, has_retries=self.guard.has_retries):
                 self._let_go(out)
+            # The client takes the terminal frame for the end, so it is sent with `Finish`, once the record is durable.
             if entry.frame.terminal:
                 rest = b"".join([*held.data, *out, self.client.trailer(self.client.completed), data])
                 release: list[Command] = [ReleaseUpstream()] if self.is_receiving else []
@@ -238,6 +245,7 @@ class AnswerPhase:
                 held.add(entry.frame, data, sum(len(text) for _, text in texts))
                 if held.chars > self.setting.limits.held_chars:
                     return self._fail(Fault(ErrorCode.HOLD_LIMIT), at_s)
+        # A finding in a frame that still waits may be certain already. There is no need to wait for an answer that ends there.
         return self._ending(ahead(answer.side), out, at_s) if gate.held else None
 
     def _let_go(self, out: list[bytes]) -> None:
@@ -258,6 +266,7 @@ class AnswerPhase:
             lane = piece.lane
             stop = lane.stop_of(finding)
             decision = self.guard.tally.see(lane.channel, finding) or stop
+            # An answer is repaired once, so that repairs come to an end: what is wrong after that is a fault like others.
             mends = finding.repair is not None and not self.answer.mended
             if isinstance(decision, Retry) and not mends:
                 chars, spent_s = self.answer.chars(finding, lane), self.ledger.spent_s(at_s)
@@ -269,6 +278,7 @@ class AnswerPhase:
             texts, _ = entry.texts(until=(piece, at))
             if self.answer.held.extent == "start" and any(new for text, new in texts if not text.fixed):
                 self._let_go(out)
+            # Once text has left, no other answer can follow: the client would get the beginning of one and the end of another.
             if self.client.has_text:
                 if any(new for _, new in texts) and (last := self.setting.codec.cut(entry.frame, texts)):
                     out.append(last)

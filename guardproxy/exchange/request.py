@@ -3,6 +3,11 @@
 In: the body, then scans. Out: transitions. The request is sent upstream
 when all its texts are settled and its schemas have proved usable. Checks that only rules with `parallel` use judge it after
 that (`judging.py`).
+
+The body that goes upstream is made in this order. First the texts are edited, because findings count in the client's own texts.
+Then the plan sets the model and its parameters, so that the `fields` of a policy, which follow, have the last word about them.
+Additions to the system prompt come last: no check reads them and no rule edits them. If no step changes anything, the client's
+bytes go on as they came.
 """
 
 from __future__ import annotations
@@ -194,6 +199,7 @@ class RequestPhase:
         if scan := self._scans.ask():
             return State.SCANNING, [scan]
         entry = ledger.release_request(at_s)
+        # All findings count, not only the first: the decision must not depend on the order of rules or texts.
         seen = [
             tally.see(piece.lane.channel, finding) or piece.lane.stop_of(finding)
             for piece in entry.pieces
@@ -244,6 +250,8 @@ class RequestPhase:
         ledger.notes.measures.seals["upstream"] = (
             self.setting.keys.seal(body) if changed or not self._is_as_sent else ledger.notes.measures.seals["request"]
         )
+        # What the model is asked for is read from the body as it is sent: a policy may have changed the form of the answer. A
+        # schema that no check can read is refused now, and not after the model has answered.
         if is_again:
             if codec.contract.is_answered(self.setting.address.route):
                 self.guard.forms.demand = codec.contract.demand(attempts.tree)

@@ -219,6 +219,7 @@ class UsageLimits(Duty):
 
     def _reserve(self, head: Head, amounts: Sequence[tuple[LimitRule, int]], models: Sequence[str] = ()) -> Steps[None]:
         entry = self._entry(head.id)
+        # A request that can never fit is refused before it takes anything. No wait would help it, so its code is another one.
         for rule, units in amounts:
             if rule.refuses_larger and rule.used(units) > rule.most:
                 self._refuse_larger(rule, units, entry)
@@ -234,7 +235,7 @@ class UsageLimits(Duty):
         entry.held = [*before, *[pair for pair in taken if pair[1].holds_s]]
         try:
             levels = cast(tuple[int, ...], (yield tuple([take for _, take in taken])))
-        except StoreError:
+        except StoreError:  # what the store took is not known; what nobody settles ends by itself
             entry.held = before
             raise
         # A store takes nothing if a limit that is enforced does not leave enough, and this must come to the same result.
@@ -248,9 +249,10 @@ class UsageLimits(Duty):
             if level + take.amount > take.most:
                 self._exceeded(rule, entry, _code(rule))
                 wait_s = _wait_s(rule, take, level, head.unix_s)
+                # The client is told the longest wait: after a shorter one another limit would refuse it again.
                 if take.binding and (worst is None or wait_s > worst[0]):
                     worst = wait_s, rule
-            elif is_taken:
+            elif is_taken:  # otherwise the store took nothing from this limit, although it has room
                 held.append((rule, take))
                 after += take.amount
             if take.binding:

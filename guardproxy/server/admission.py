@@ -253,6 +253,8 @@ class Admission:
                 check_query(trail.head.query, codec.contract.query)
             elif head.route != UNKNOWN:
                 check_passed_query(trail.head.query, self._passed_query)
+            # No byte of the body is read for a client that may not ask. The duties also find out who it is, which decides how
+            # ids in its request are opened and whose share of memory its body takes.
             await duties.admit(trail)
             ids = self._ids(trail.head, codec) if self._seals_ids else None
             if ids and codec is None:
@@ -271,7 +273,7 @@ class Admission:
                 body = await _beside(len(body), partial(ids.opened_body, body))
             if feedback:
                 feedback.check(body, trail.head.tenant)
-            self._capacity.take()
+            self._capacity.take()  # not before: a client that sends its body slowly must not hold a slot
             named = self._named(request)
             if named[1]:
                 trail.head = trail.head.changed(conversation=named[1])
@@ -280,6 +282,7 @@ class Admission:
             received = body, time.perf_counter(), trail.head.unix_s, *named, header_values, tuple(trail.answers), plans
             first = RequestReceived(*received, duties.refusals(trail.head) if duties.is_refusing else ())
         except DownstreamError as error:
+            # The rest of a body that nobody reads would be taken for the next request.
             request.closing |= error.status in (408, 413, 505) or not request.content.is_eof() or self._slots.draining
             first = Refused(
                 error.code,
@@ -292,10 +295,11 @@ class Admission:
                 duties.refusals(trail.head),
                 trail.model,
             )
-        except BaseException:
+        except BaseException:  # the client left, for example: nobody else gives back what the duties have reserved
             self.settling.abandon(duties, trail.head)
             raise
         head = trail.head
+        # A refusal is written in the format of the client's SDK, even where the route is of no format.
         chosen = codec or policies.formats.codec_of_client(head.path, request.headers)
         setting = Setting(
             id=head.id,
