@@ -12,12 +12,11 @@ from guardproxy.audit import Intent, Owner, Record, RecordedRoute
 from guardproxy.decisions import merge_plans
 from guardproxy.exchange.attempts import Answer, Attempts, tokens_of
 from guardproxy.exchange.earlier import StoredTurn, recorded_values
-from guardproxy.exchange.feedback import recorded_feedback
 from guardproxy.exchange.gate import QueuedFrame
 from guardproxy.exchange.grading import recorded_judges
 from guardproxy.exchange.guard import Guard
 from guardproxy.exchange.notes import DutyNotes, Notes, Side
-from guardproxy.exchange.recording import NO_OWNER, Origin, compose, intent
+from guardproxy.exchange.recording import NO_OWNER, Origin, compose, intent, recorded_feedback
 from guardproxy.exchange.routing import RouteChoice
 from guardproxy.exchange.setting import Setting
 from guardproxy.exchange.transcript import Refused, RequestReceived, ResponseStarted

@@ -27,11 +27,15 @@ from guardproxy.audit import (
     RecordedAnswer,
     RecordedAttempt,
     RecordedDecision,
+    RecordedDuty,
     RecordedError,
     RecordedFault,
+    RecordedFeedback,
     RecordedField,
     RecordedFinding,
+    RecordedOpinion,
     RecordedPlaces,
+    RecordedRefusal,
     RecordedRequest,
     RecordedSaving,
     RecordedShortage,
@@ -39,7 +43,6 @@ from guardproxy.audit import (
 )
 from guardproxy.decisions import UNPLANNED
 from guardproxy.errors import DownstreamError
-from guardproxy.exchange.duties import recorded_answers, recorded_refusals
 from guardproxy.exchange.gate import QueuedFrame
 from guardproxy.exchange.joining import Joint
 from guardproxy.exchange.lanes import Lane
@@ -57,6 +60,7 @@ _EVERYTHING = ("*",)
 _QUOTED = re.compile(r'"(?:[^"\\]|\\.)*"')  # a word of a schema in an expectation
 _STEP = re.compile(r"[^.\[\]]+")  # of a place
 _DIGITS = re.compile(r"\d+")
+_SCORE_DIGITS = 4  # a score with more digits could hold a number that is none of the record's business
 NO_OWNER = Owner("conversation", "", "")
 
 
@@ -223,6 +227,36 @@ def intent(origin: Origin, unix_s: float, seals: Mapping[str, str]) -> Intent:
         route=origin.route,
         policies=origin.policies,
         seals={name: seals[name] for name in ("request", "upstream") if name in seals},
+    )
+
+
+def recorded_answers(answers: Sequence[StoreAnswered]) -> tuple[RecordedDuty, ...]:
+    """Returns the answers of the store to duties, in order."""
+    return tuple([RecordedDuty(duty=told.duty, answers=told.answers) for told in answers])
+
+
+def recorded_refusals(refusals: Sequence[Refusal]) -> tuple[RecordedRefusal, ...]:
+    """Returns what duties refused, and what they would have refused in shadow mode."""
+    return tuple([_refusal(refusal) for refusal in refusals])
+
+
+def _refusal(refusal: Refusal) -> RecordedRefusal:
+    mode: Literal["enforce", "shadow"] = "enforce" if refusal.enforced else "shadow"
+    return RecordedRefusal(duty=refusal.duty, name=refusal.name, policy=refusal.policy, code=refusal.code, mode=mode)
+
+
+def recorded_feedback(tree: Mapping[str, Any]) -> RecordedFeedback:
+    """Returns the numbers and choices of feedback. Its comments are texts of the request, masked like others. `tree`: its body,
+    which `FeedbackCodec.check` has accepted."""
+    score = tree.get("score")
+    return RecordedFeedback(
+        exchange=tree["id"],
+        thumbs=tree.get("thumbs"),
+        score=None if score is None else round(float(score), _SCORE_DIGITS),
+        spans=tuple(
+            RecordedOpinion(start=span["start"], end=span["end"], thumbs=span.get("thumbs"))
+            for span in tree.get("spans", ())
+        ),
     )
 
 

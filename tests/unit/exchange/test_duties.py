@@ -10,7 +10,7 @@ import pytest
 from guardproxy.audit import RecordedDuty, RecordedRefusal
 from guardproxy.decisions import Plan
 from guardproxy.errors import ErrorCode
-from guardproxy.exchange.duties import recorded_answers, recorded_refusals
+from guardproxy.exchange.recording import recorded_answers, recorded_refusals
 from guardproxy.exchange.setting import Limits
 from guardproxy.exchange.transcript import Refused, RequestReceived
 from guardproxy.gateway import Prices, Refusal, StoreAnswered

@@ -9,9 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from guardproxy.audit import RecordedFeedback, RecordedOpinion
 from guardproxy.audit.masking import Span, beside, merge
 from guardproxy.exchange import masked as masked_module
 from guardproxy.exchange.exchange import Exchange
+from guardproxy.exchange.recording import recorded_feedback
 from guardproxy.exchange.setting import Keys
 from guardproxy.exchange.transcript import DataReceived, DownstreamGone, RequestReceived, ResponseStarted
 from guardproxy.gateway import StoreAnswered
@@ -360,3 +362,14 @@ rules: [{id: r, on: response, when: shape, action: retry, attempts: 2}]
         attempts.say(json.dumps({"a": said}))
     (error,) = attempts.play.record["attempts"][0]["errors"]
     assert (error["place"], error["expected"]) == (place, expected)
+
+
+def test_comments_of_feedback_are_left_to_the_texts_of_the_request() -> None:
+    span = {"start": 1, "end": 2, "thumbs": "up", "comment": "mara@example.com"}
+    tree = {"id": "x", "thumbs": "down", "score": 0.41111111, "comment": "mara@example.com", "spans": [span]}
+    spans = (RecordedOpinion(start=1, end=2, thumbs="up"),)
+    assert recorded_feedback(tree) == RecordedFeedback(exchange="x", thumbs="down", score=0.4111, spans=spans)
+
+
+def test_what_feedback_does_not_say_is_not_recorded() -> None:
+    assert recorded_feedback({"id": "x", "comment": "fine"}) == RecordedFeedback(exchange="x")
