@@ -107,8 +107,8 @@ class PassThrough:
 
     @property
     def _receipt(self) -> str:
-        about = (self.setting.id, self.setting.policies.digest)
-        return receipt.unread(*about) if self.setting.receipts else ""
+        setting = self.setting
+        return receipt.unread(setting.id, setting.policies.digest) if setting.receipts else ""
 
     @property
     def intent(self) -> Intent | None:

@@ -203,16 +203,16 @@ class Client(msgspec.Struct):
         if not self.setting.receipts:
             return ""
         guard, ledger = self.guard, self.ledger
-        about = (self.setting.id, self.setting.policies.digest)
+        exchange, policies = self.setting.id, self.setting.policies.digest
         if guard.bound is None:
-            return receipt.refused(*about, outcome)
+            return receipt.refused(exchange, policies, outcome)
         sides: Mapping[Direction, Side] = {"request": ledger.request}
         if outcome and ledger.notes.upstream_status is not None:
             sides = ledger.sides
         if not self._request_members:  # the request does not change after its first receipt
             self._request_members = receipt.members_of("request", ledger.request)
         known: Mapping[Direction, list[str]] = {"request": self._request_members}
-        return receipt.receipt(*about, outcome, sides, guard.outcomes, guard.attempt + 1, known)
+        return receipt.receipt(exchange, policies, outcome, sides, guard.outcomes, guard.attempt + 1, known)
 
 
 def completed(status: int | None, outcome: str) -> str:

@@ -183,17 +183,17 @@ class Ledger(msgspec.Struct):
             self._identity(),
             outcome,
             notes,
-            guard.bound,
-            guard.outcomes,
-            (self.request, answer.side),
-            self.entry,
-            guard.editor.known() if guard.editor.turn.met else guard.editor.tokens,
-            answer.decoder.seen,
-            self.attempts.every(answer, outcome, notes.measures.times.get("finished", 0.0)),
-            guard.editor.restored_places(),
-            guard.fields,
-            self.owner,
-            self._of_tasks(outcome),
+            bound=guard.bound,
+            outcomes=guard.outcomes,
+            sides=(self.request, answer.side),
+            entry=self.entry,
+            tokens=guard.editor.known() if guard.editor.turn.met else guard.editor.tokens,
+            seen=answer.decoder.seen,
+            attempts=self.attempts.every(answer, outcome, notes.measures.times.get("finished", 0.0)),
+            restore=guard.editor.restored_places(),
+            fields=guard.fields,
+            owner=self.owner,
+            of_tasks=self._of_tasks(outcome),
         )
         prices = self.setting.limits.prices
         of_policies = prices_of(guard.bound) if guard.bound is not None and guard.bound.sections else ()
@@ -241,6 +241,6 @@ class Ledger(msgspec.Struct):
             return ()
         answer, attempts, tokens = self.answer, self.attempts, None
         if answer.status == 200:
-            about = self.setting.codec.contract, answer.decoder.seen.usage, answer.chars(), len(attempts.body)
-            tokens = tokens_of(*about, cut=False)
+            usage, contract = answer.decoder.seen.usage, self.setting.codec.contract
+            tokens = tokens_of(contract, usage, answer.chars(), len(attempts.body), cut=False)
         return tuple(choice.recorded(attempts.plan, tokens) for choice in self.choices)

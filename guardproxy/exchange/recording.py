@@ -12,7 +12,6 @@ import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
-from types import MappingProxyType
 from typing import Any, Literal
 
 import msgspec
@@ -92,17 +91,18 @@ def compose(
     origin: Origin,
     outcome: str,
     notes: Notes,
+    *,
     bound: BoundRules | None,
     outcomes: Sequence[Outcome],
     sides: tuple[Side, Side],
     entry: QueuedFrame | None,
     tokens: Mapping[str, str],
     seen: AnswerFacts,
-    attempts: Sequence[Attempt] = (),
-    restore: Sequence[RecordedPlaces] = (),
-    fields: Sequence[FieldChange] = (),
-    owner: Owner = NO_OWNER,
-    of_tasks: Mapping[str, Any] = MappingProxyType({}),
+    attempts: Sequence[Attempt],
+    restore: Sequence[RecordedPlaces],
+    fields: Sequence[FieldChange],
+    owner: Owner,
+    of_tasks: Mapping[str, Any],
 ) -> Record:
     """Returns the record, a `PrivateRecord` if policies seal its texts. `entry`: the frame of the request, once it was
     released; `attempts`: all, empty if there was only one; `restore`: where values may be restored; `fields`: what was done;

@@ -96,8 +96,8 @@ class RequestPhase:
             bound = self._bind(request, happened)
             answered = contract.is_answered(self.setting.address.route)
             if subjects := bound.keeping.subjects:  # policies seal the texts
-                about = request.frame.tree, happened.headers, self.setting.tenant, ledger.notes.conversation
-                ledger.owner = owner_of(subjects, *about)
+                conversation, tenant = ledger.notes.conversation, self.setting.tenant
+                ledger.owner = owner_of(subjects, request.frame.tree, happened.headers, tenant, conversation)
             acts = bound.has_parallel and contract.acts(request.frame.tree)
             self.guard.bind(bound, with_own(request.shapes, bound.judging if answered else ()), acts=acts)
             if bound.sections and (sections := bound.sections.get("prompt")):
@@ -169,9 +169,13 @@ class RequestPhase:
         if setting.policies.asks_body:
             statement = statement_of(request.frame.tree, setting.codec.contract.statements)
         about = about_of(setting.address.route, setting.tenant_name, request, statement, happened.headers)
-        matched, conversation = setting.history.matched, self.ledger.notes.conversation
         return setting.policies.bind(
-            *(setting.address.route, request.model, setting.tenant_name, conversation, about, matched),
+            setting.address.route,
+            request.model,
+            setting.tenant_name,
+            self.ledger.notes.conversation,
+            about,
+            known=setting.history.matched,
             demanded=setting.client.policies,
         )
 

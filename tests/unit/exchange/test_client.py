@@ -42,6 +42,15 @@ def test_the_head_is_sent_once() -> None:
     assert client.ledger.notes.measures.times["first_byte"] == 1.0
 
 
+def test_the_head_of_a_later_answer_is_not_the_clients() -> None:
+    made = parts(EMPTY)
+    made.client.expect(429, streamed=False)
+    made.client.expect(200, streamed=True)
+    made.client.begin(1.0)
+    made.client.expect(500, streamed=False)
+    assert (made.ledger.notes.status, made.ledger.notes.streamed) == (200, True)
+
+
 def test_what_is_sent_is_counted_and_sealed() -> None:
     keys = Keys(mint, hashed, bytes.hex)
     made = parts(EMPTY, keys=keys)
