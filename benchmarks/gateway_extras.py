@@ -21,9 +21,8 @@ from typing import Any
 
 from guardproxy.audit import Record, RecordedAnswer, RecordedRequest, RecordedText
 from guardproxy.exchange import SealedIds, judge_request, texts_of
-from guardproxy.exchange.grading import recorded_judges
 from guardproxy.gateway import Head, OwnedIds
-from guardproxy.policy import BoundRules, BoundSection, JudgeSection
+from guardproxy.policy import JUDGE, BoundRules, BoundSection, JudgeSection
 from guardproxy.wire.formats.openai_responses.places import STORED
 
 ROUNDS = 7
@@ -89,8 +88,10 @@ def rows() -> dict[str, float]:
     texts = texts_of(exchange)
     assert texts is not None
     return {
-        "judge: an exchange outside the sample": measured(lambda: recorded_judges(never, exchange.id)),
-        "judge: an exchange in the sample": measured(lambda: recorded_judges(always, exchange.id)),
+        "judge: an exchange outside the sample": measured(
+            lambda: JUDGE.recorded(JUDGE.bound(never.sections), exchange.id)
+        ),
+        "judge: an exchange in the sample": measured(lambda: JUDGE.recorded(JUDGE.bound(always.sections), exchange.id)),
         "judge: the question, off the path": measured(lambda: judge_request(section, *texts)),
         "feedback: the id of an exchange": measured(lambda: duty.admit(head)),
         "ids: a frame without an id": measured(lambda: ids.sealed(DELTA)),

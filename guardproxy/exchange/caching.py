@@ -23,7 +23,7 @@ from guardproxy.exchange.ids import is_about_stored
 from guardproxy.exchange.setting import Setting
 from guardproxy.exchange.wording import said
 from guardproxy.gateway import holder_of
-from guardproxy.policy import BoundRules, CacheSection, Outcome, merge_caches
+from guardproxy.policy import BoundSection, CacheSection, Outcome, merge_caches
 from guardproxy.wire import Codec, statement_of
 
 COMPLETE = frozenset(
@@ -79,11 +79,15 @@ class CacheQuery(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def query_of(
-    setting: Setting, bound: BoundRules, attempts: Attempts, entry: QueuedFrame, *, is_streamed: bool
+    setting: Setting,
+    sections: Sequence[BoundSection[CacheSection]],
+    attempts: Attempts,
+    entry: QueuedFrame,
+    *,
+    is_streamed: bool,
 ) -> CacheQuery | None:
-    """Returns what to look for; `None` if no policy lets the cache answer. `attempts`: holds the first body and its plan;
-    `entry`: the frame of the request."""
-    sections = bound.sections["cache"]
+    """Returns what to look for; `None` if no policy lets the cache answer. `sections`: those that apply;
+    `attempts`: holds the first body and its plan; `entry`: the frame of the request."""
     enforced = merge_caches([section.value for section in sections if section.enforced])
     section = enforced or merge_caches([section.value for section in sections])
     if section is None:

@@ -16,12 +16,12 @@ from guardproxy.exchange.routing import Asked, choose, measured
 from guardproxy.exchange.setting import Setting
 from guardproxy.exchange.transcript import RequestReceived
 from guardproxy.gateway import about_of
-from guardproxy.policy import BoundSection
+from guardproxy.policy import BoundSection, RouteSection
 from guardproxy.wire import Request, statement_of
 
 
 def route(
-    sections: Sequence[BoundSection],
+    sections: Sequence[BoundSection[RouteSection]],
     setting: Setting,
     ledger: Ledger,
     attempts: Attempts,

@@ -1,8 +1,8 @@
 """What a judge is asked about an exchange, and what its answer says. Pure: the server asks (`server/judge.py`).
 
-In: the section `judge` of a policy, and a record. Out: whether the exchange is in the sample, the body of a request to the
-judge, and a score. Kept: nothing. The judge reads texts as the record keeps them, so with placeholders for redacted values. The
-texts are data for the judge: they come as one JSON text, apart from the rubric.
+In: the section `judge` of a policy, and a record. Out: the body of a request to the judge, and a score. The judge
+reads texts as the record keeps them, so with placeholders for redacted values. The texts are data for the judge: they come as
+one JSON text, apart from the rubric.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from guardproxy.audit import Record, RecordedJudge, RecordedText
-from guardproxy.policy import BoundRules, BoundSection, JudgeSection, place_of
+from guardproxy.audit import Record, RecordedText
+from guardproxy.policy import JUDGE, BoundRules, BoundSection, JudgeSection
 from guardproxy.wire import codec_for
 
 JUDGE_ROUTE = "POST /v1/chat/completions"
@@ -28,24 +28,10 @@ _TASK = (
 _MESSAGE = re.compile(r"[^\[]*\[\d+\]")  # the list and the number of a message, at the beginning of a path
 
 
-def is_sampled(section: JudgeSection, policy: str, exchange_id: str) -> bool:
-    """Whether an exchange is in the sample of a policy. It depends on the names alone, so a replay decides the same."""
-    return place_of(f"judge:{policy}", exchange_id) < section.sample
-
-
-def recorded_judges(bound: BoundRules, exchange_id: str) -> tuple[RecordedJudge, ...]:
-    """Returns the judges that are to score the answer of an exchange."""
-    return tuple(
-        RecordedJudge(policy=section.policy, mode="enforce" if section.enforced else "shadow")
-        for section in bound.sections.get("judge", ())
-        if is_sampled(section.value, section.policy, exchange_id)
-    )
-
-
-def judges_of(record: Record, bound: BoundRules) -> Iterable[BoundSection]:
+def judges_of(record: Record, bound: BoundRules) -> Iterable[BoundSection[JudgeSection]]:
     """Returns the sections whose judges are to be asked about a record."""
     asked = {judge.policy for judge in record.judges if judge.mode == "enforce"}
-    return [section for section in bound.sections.get("judge", ()) if section.policy in asked]
+    return [section for section in JUDGE.bound(bound.sections) if section.policy in asked]
 
 
 def texts_of(record: Record) -> tuple[list[tuple[str, str]], str] | None:

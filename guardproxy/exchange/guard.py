@@ -18,7 +18,7 @@ from guardproxy.exchange.notes import Side
 from guardproxy.exchange.prompts import Prompts, prompts_of
 from guardproxy.exchange.setting import Setting
 from guardproxy.findings import Channel, Facts, Scan
-from guardproxy.policy import BoundRules, BoundSection, FieldChange, Outcome, Tally
+from guardproxy.policy import BoundRules, BoundSection, FieldChange, Outcome, PromptSection, Tally
 from guardproxy.redaction import NO_SHAPES, Shapes
 
 
@@ -58,7 +58,7 @@ class Guard:
         self.tally = Tally(bound)
         self.shapes = shapes
 
-    def begin_prompts(self, sections: Sequence[BoundSection], model: str) -> None:
+    def begin_prompts(self, sections: Sequence[BoundSection[PromptSection]], model: str) -> None:
         """Takes the sections `prompt` of the policies. `model`: the model that the request names."""
         setting, keys, history = self.setting, self.setting.keys, self.setting.history
         values = {"tenant": setting.tenant_name or "", "route": setting.address.route, "model": model}

@@ -13,7 +13,6 @@ from guardproxy.decisions import merge_plans
 from guardproxy.exchange.attempts import Answer, Attempts, tokens_of
 from guardproxy.exchange.earlier import StoredTurn, recorded_values
 from guardproxy.exchange.gate import QueuedFrame
-from guardproxy.exchange.grading import recorded_judges
 from guardproxy.exchange.guard import Guard
 from guardproxy.exchange.notes import DutyNotes, Notes, Side
 from guardproxy.exchange.recording import NO_OWNER, Origin, compose, intent, recorded_feedback
@@ -22,7 +21,7 @@ from guardproxy.exchange.setting import Setting
 from guardproxy.exchange.transcript import Refused, RequestReceived, ResponseStarted
 from guardproxy.findings import Direction
 from guardproxy.gateway import NO_PRICES, priced, prices_of
-from guardproxy.policy import PriceList
+from guardproxy.policy import SECTIONS, PriceList
 from guardproxy.redaction import altered_placeholders
 from guardproxy.shapes import is_harmless
 from guardproxy.wire import FEEDBACK, Request
@@ -210,7 +209,8 @@ class Ledger(msgspec.Struct):
         if prompts is not None:
             members["prompts"] = prompts.recorded()
         if bound is not None and bound.sections and outcome == "answered":
-            members["judges"] = recorded_judges(bound, self.setting.id)
+            for name, sections in bound.sections.items():
+                members |= SECTIONS[name].recorded(sections, self.setting.id)
         if self.setting.codec is FEEDBACK and self.entry is not None:
             members["feedback"] = recorded_feedback(plain(self.entry.frame.tree))
         return members

@@ -64,7 +64,7 @@ class Prompts:
     the tenant; empty if no section has one. `values`: template values of the request. `hides`:
     texts that the answer may repeat, with what the client gets in their place."""
 
-    sections: Sequence[BoundSection]
+    sections: Sequence[BoundSection[PromptSection]]
     turns: Turns
     mark: str
     canary: str
@@ -114,7 +114,7 @@ class Prompts:
         before = self.turns.system_of(tree)
         new = tree
         for bound in self.sections:
-            section: PromptSection = bound.value
+            section = bound.value
             if before is None:
                 self.changes.append(PromptChange(bound.policy, bound.enforced, ()))
                 continue
@@ -170,7 +170,7 @@ class Prompts:
 
 
 def prompts_of(
-    sections: Sequence[BoundSection],
+    sections: Sequence[BoundSection[PromptSection]],
     turns: Turns,
     mint: Callable[[str, str], str],
     exchange_id: str,

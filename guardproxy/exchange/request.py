@@ -43,7 +43,7 @@ from guardproxy.exchange.transcript import (
     SendUpstream,
 )
 from guardproxy.gateway import about_of, conversation_of
-from guardproxy.policy import BoundRules
+from guardproxy.policy import CACHE, PROMPT, ROUTE, BoundRules
 from guardproxy.wire import (
     UNINSPECTED,
     FieldPath,
@@ -100,11 +100,11 @@ class RequestPhase:
                 ledger.owner = owner_of(subjects, request.frame.tree, happened.headers, tenant, conversation)
             acts = bound.has_parallel and contract.acts(request.frame.tree)
             self.guard.bind(bound, with_own(request.shapes, bound.judging if answered else ()), acts=acts)
-            if bound.sections and (sections := bound.sections.get("prompt")):
-                self.guard.begin_prompts(sections, request.model)
+            if bound.sections and (prompts := PROMPT.bound(bound.sections)):
+                self.guard.begin_prompts(prompts, request.model)
             events = self._push(request, bound)
-            if bound.sections and (sections := bound.sections.get("route")):
-                route(sections, self.setting, self.ledger, self.attempts, request, happened, events)
+            if bound.sections and (routes := ROUTE.bound(bound.sections)):
+                route(routes, self.setting, self.ledger, self.attempts, request, happened, events)
         except DownstreamError as error:
             return self.client.refuse(error, happened.at_s)
         return self._advance(bound, happened.at_s)
@@ -267,10 +267,10 @@ class RequestPhase:
         self.ledger.answer.began_s = at_s
         edits = sum([len(lane.rewrite.edits) for lane in self.ledger.request.gate.lanes.every])
         attempts, target, entry = self.attempts, self.attempts.plan.upstream, self.ledger.entry
-        if entry is not None and self.guard.bound and "cache" in self.guard.bound.sections:
-            is_streamed = self.ledger.notes.stream
-            self.cache = query_of(self.setting, self.guard.bound, attempts, entry, is_streamed=is_streamed)
         bound = self.guard.bound
+        if entry is not None and bound and bound.sections and (caches := CACHE.bound(bound.sections)):
+            is_streamed = self.ledger.notes.stream
+            self.cache = query_of(self.setting, caches, attempts, entry, is_streamed=is_streamed)
         sending = SendUpstream(
             attempts.body,
             edits,

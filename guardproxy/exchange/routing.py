@@ -98,15 +98,15 @@ def recorded_plan(plan: Plan) -> RecordedPlan | None:
     return RecordedPlan(upstream=plan.upstream, model=plan.model, parameters=parameters, reason=plan.reason)
 
 
-def choose(sections: Sequence[BoundSection], asked: Asked) -> tuple[RouteChoice, ...]:
+def choose(sections: Sequence[BoundSection[RouteSection]], asked: Asked) -> tuple[RouteChoice, ...]:
     """Returns a choice for each section in shadow mode, and for the first enforced one. `sections`: in the order of the
     names of their policies."""
     deciding = next((section for section in sections if section.enforced), None)
     return tuple(_choice(section, asked) for section in sections if section is deciding or not section.enforced)
 
 
-def _choice(section: BoundSection, asked: Asked) -> RouteChoice:
-    route: RouteSection = section.value
+def _choice(section: BoundSection[RouteSection], asked: Asked) -> RouteChoice:
+    route = section.value
     measures = asked.measures(route.simple.chars) if route.simple else {}
     destinations = _ordered(route, asked)
     is_simple = route.simple is not None and _is_simple(route, measures, asked)

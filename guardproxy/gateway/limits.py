@@ -28,8 +28,10 @@ from guardproxy.gateway.prices import BYTES_A_TOKEN, prices_of, token_use
 from guardproxy.gateway.store import Lease, Settle, Take
 from guardproxy.policy import (
     LARGEST,
+    LIMITS,
     MICRO,
     MOST_CHARS,
+    PRICES,
     About,
     BoundRules,
     LimitRule,
@@ -44,8 +46,7 @@ from guardproxy.policy import (
 )
 from guardproxy.wire import Codec, Request, answers_of, brief_statement_of, statement_of
 
-SECTION = "limits"
-SECTIONS = (SECTION, "prices")
+_SECTIONS = (LIMITS.name, PRICES.name)
 LIMIT_OPEN = 100_000  # exchanges whose reservations are kept, far above what may be open
 MOST_BOUND = 1000  # combinations of policies whose limits are kept
 
@@ -126,7 +127,7 @@ class UsageLimits(Duty):
 
     def plans(self, head: Head) -> bool:
         """Whether a limit counts what the body decides."""
-        return bool(self._known().late) or SECTION in self._policies().section_names
+        return bool(self._known().late) or LIMITS.name in self._policies().section_names
 
     def plan(self, head: Head, request: Request) -> Steps[Plan | None] | None:
         """Reserves what the body decides. Returns no plan. Raises `DownstreamError` (403 for a model without a price, 429)."""
@@ -156,7 +157,7 @@ class UsageLimits(Duty):
         codec = policies.formats.codec_for(head.route)
         if codec is None:
             return _Counted()
-        known, has_section = self._known(), not policies.section_names.isdisjoint(SECTIONS)
+        known, has_section = self._known(), not policies.section_names.isdisjoint(_SECTIONS)
         section = self._conditions_of(policies) if has_section else _NO_CONDITIONS
         read = statement_of if known.asks_much or section.asks_much else brief_statement_of
         statement = read(request.frame.tree, codec.contract.statements)
@@ -190,7 +191,7 @@ class UsageLimits(Duty):
     def _conditions_of(self, policies: PolicySet) -> _Conditions:
         """Returns what conditions of policies and of their limits read."""
         if self._section[0] is not policies:
-            rules = [rule for policy in policies.policies for rule in policy.sections.get(SECTION, ())]
+            rules = [rule for policy in policies.policies for rule in LIMITS.of(policy.sections) or ()]
             matches = [*(policy.match for policy in policies.policies), *(rule.match for rule in rules)]
             asks = policies.headers.union(*(match.asks for match in matches))
             self._section = policies, _Conditions(asks, any(match.when for match in matches))
@@ -363,7 +364,7 @@ def limits_of(bound: BoundRules) -> tuple[LimitRule, ...]:
     enforced are in shadow mode."""
     return tuple(
         replace(rule, policy=section.policy, is_shadow=rule.is_shadow or not section.enforced)
-        for section in bound.sections.get(SECTION, ())
+        for section in LIMITS.bound(bound.sections)
         for rule in section.value
     )
 

@@ -12,11 +12,10 @@ from typing import Protocol
 from msgspec.structs import replace
 
 from guardproxy.audit import Record
-from guardproxy.policy import MICRO, BoundRules, Price, PriceList, Rates, TokenUse, model_key, model_readings
+from guardproxy.policy import MICRO, PRICES, BoundRules, Price, PriceList, Rates, TokenUse, model_key, model_readings
 from guardproxy.wire import Contract
 
 BYTES_A_TOKEN = 4
-SECTION = "prices"
 
 
 class PriceTable(Protocol):
@@ -75,7 +74,7 @@ NO_PRICES = Prices()
 
 def prices_of(bound: BoundRules | None) -> tuple[PriceList, ...]:
     """Returns the prices of the policies that apply and are enforced."""
-    sections = bound.sections.get(SECTION, ()) if bound else ()
+    sections = PRICES.bound(bound.sections) if bound else ()
     return tuple(section.value for section in sections if section.enforced)
 
 

@@ -43,9 +43,23 @@ from guardproxy.policy.naming import model_key, model_readings
 from guardproxy.policy.pricing import MOST_CHARS, MOST_MODELS, Price, PriceList, Rates, TokenUse, keep, whole
 from guardproxy.policy.reading import did_you_mean, join
 from guardproxy.policy.rollout import WHOLE, place_of, reach
-from guardproxy.policy.sections import BoundSection, CacheSection, JudgeSection, merge_caches
-from guardproxy.policy.sections.prompt import Marking, PromptSection
-from guardproxy.policy.sections.route import Destination, RouteSection
+from guardproxy.policy.sections import (
+    CACHE,
+    JUDGE,
+    LIMITS,
+    PRICES,
+    PROMPT,
+    ROUTE,
+    SECTIONS,
+    BoundSection,
+    CacheSection,
+    Destination,
+    JudgeSection,
+    Marking,
+    PromptSection,
+    RouteSection,
+    merge_caches,
+)
 from guardproxy.policy.strictness import (
     ACTIONS,
     SCALES,
@@ -72,15 +86,22 @@ from guardproxy.policy.tree import FilePlace
 __all__ = [
     "ACTIONS",
     "ANY_LIMIT",
+    "CACHE",
     "CHECK_ERROR",
+    "JUDGE",
     "KINDS_OF",
     "LARGEST",
+    "LIMITS",
     "MICRO",
     "MOST_CHARS",
     "MOST_MODELS",
     "NO_LIMIT",
+    "PRICES",
+    "PROMPT",
     "RESERVED",
+    "ROUTE",
     "SCALES",
+    "SECTIONS",
     "SEVERITIES",
     "VERDICTS",
     "WHOLE",

@@ -9,10 +9,8 @@ from guardproxy.errors import PolicyError
 from guardproxy.policy.conflicts import are_apart
 from guardproxy.policy.document import Policy
 from guardproxy.policy.evaluate import PolicySet
-from guardproxy.policy.limiting import LimitRule
 from guardproxy.policy.load import PolicyErrors
-
-_LIMITS, _PRICES = "limits", "prices"
+from guardproxy.policy.sections import LIMITS, PRICES
 
 
 def refuse_unpriced(policies: PolicySet) -> None:
@@ -21,10 +19,10 @@ def refuse_unpriced(policies: PolicySet) -> None:
     routes = [route for codec in policies.formats.codecs for route in codec.routes]
     errors: dict[tuple[str, int, int], PolicyError] = {}
     for policy in policies.policies:
-        rule = next((rule for rule in _limits(policy) if rule.unit == "cost"), None)
+        rule = next((rule for rule in LIMITS.of(policy.sections) or () if rule.unit == "cost"), None)
         if rule is None or any(_serves(other, policy, routes) for other in policies.policies):
             continue
-        place = policy.places.get(_LIMITS, policy.place)
+        place = policy.places.get(LIMITS.name, policy.place)
         path = place.path or policy.source
         message = (
             f"the limit `{rule.name}` counts costs, and no model has a price: add `prices` to the policy, or use "
@@ -35,13 +33,8 @@ def refuse_unpriced(policies: PolicySet) -> None:
         raise PolicyErrors([errors[place] for place in sorted(errors)])
 
 
-def _limits(policy: Policy) -> tuple[LimitRule, ...]:
-    limits: tuple[LimitRule, ...] = policy.sections.get(_LIMITS, ())
-    return limits
-
-
 def _serves(other: Policy, policy: Policy, routes: list[str]) -> bool:
     """Whether the prices of a policy can count for requests to which another policy applies."""
-    if _PRICES not in other.sections:
+    if PRICES.of(other.sections) is None:
         return False
     return other is policy or (other.mode == "enforce" and not are_apart(other, policy, routes))

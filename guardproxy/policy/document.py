@@ -13,7 +13,6 @@ from guardproxy.policy.expression import Expression
 from guardproxy.policy.fields import NO_FIELD_RULES, FieldRules
 from guardproxy.policy.matching import Match
 from guardproxy.policy.naming import lower_case
-from guardproxy.policy.sections.route import Destination, RouteSection
 from guardproxy.policy.tree import FilePlace
 from guardproxy.redaction import EVERYWHERE, PLACEHOLDERS, Operators, Restoration
 from guardproxy.wire import DeclaredFormat
@@ -184,9 +183,9 @@ class Policy:
     the refused kinds of content that no check can read. `token_ids`: what happens to integers that stand for a text.
     `formats`: the wire formats that the file declares.
     `subject`: whose key seals the texts: `user`, `tenant`, `conversation`, or `header:NAME` with a lower-case name.
-    `fields`: the rules about fields. `sections`: the values of the sections of gateway tasks, by key. `share`: the number
-    of conversations in a million for which fields and sections are carried out; `None`: all. `mode`: in `shadow` the policy
-    changes and refuses nothing.
+    `fields`: the rules about fields. `sections`: the values of the sections of gateway tasks, by key (`Section.of`).
+    `share`: the number of conversations in a million for which fields and sections are carried out; `None`: all. `mode`: in
+    `shadow` the policy changes and refuses nothing.
     `unused`: the variables that nothing uses.
     """
 
@@ -221,12 +220,6 @@ class Policy:
         """Returns the names of the headers that the policy reads."""
         naming = header_of(self.subject) if self.keep == "sealed" else ""
         return frozenset((*self.match.asks, *filter(None, (naming,))))
-
-    @property
-    def destinations(self) -> tuple[Destination, ...]:
-        """Returns all destinations of `route`."""
-        route: RouteSection | None = self.sections.get("route")
-        return () if route is None else route.every
 
     @property
     def origin(self) -> str:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import reduce
 from operator import and_
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from guardproxy.checks import Check, with_partner
 from guardproxy.concurrency import lazy
@@ -24,7 +24,7 @@ from guardproxy.policy.expression import CHECK_ERROR
 from guardproxy.policy.fields import NO_BOUND_FIELDS, BoundFields, bound_fields
 from guardproxy.policy.keeping import Keeping, keeping_of
 from guardproxy.policy.matching import MatchVerdict
-from guardproxy.policy.sections import BoundSection
+from guardproxy.policy.sections import ROUTE, BoundSection
 from guardproxy.policy.selecting import NOT_APPLYING, Selection, select
 from guardproxy.redaction import Operators, strictest
 from guardproxy.wire import DeclaredCodec, Formats, installed
@@ -67,14 +67,14 @@ class Outcome(NamedTuple):
 @dataclass(frozen=True)
 class BoundRules:
     """The rules for a request. `matched`: the verdict of each condition, by `Match.digest`, for the record. `sections`: the
-    sections of the policies that apply, by key and in the order of the policies' names."""
+    sections of the policies that apply, by key and in the order of the policies' names (`Section.bound`)."""
 
     policies: tuple[Policy, ...]
     rules: tuple[BoundRule, ...]
     checks: Mapping[tuple[str, str], Check]
     matched: Mapping[str, MatchVerdict] = field(default_factory=dict)
     fields: BoundFields = NO_BOUND_FIELDS
-    sections: Mapping[str, tuple[BoundSection, ...]] = field(default_factory=dict)
+    sections: Mapping[str, tuple[BoundSection[Any], ...]] = field(default_factory=dict)
     _reads: dict[Direction, bool] = field(default_factory=dict)
     _checks_for: dict[tuple[Direction, Kind], tuple[Check, ...]] = field(default_factory=dict)
     _rules_for: dict[tuple[Direction, Kind], tuple[BoundRule, ...]] = field(default_factory=dict)
@@ -298,7 +298,8 @@ class PolicySet:
     @lazy
     def routed(self) -> tuple[str, ...]:
         """Returns the names of all upstreams that a policy routes to; an empty name is the request's own upstream."""
-        return tuple(sorted({place.upstream for policy in self.policies for place in policy.destinations}))
+        routes = (route for policy in self.policies if (route := ROUTE.of(policy.sections)) is not None)
+        return tuple(sorted({place.upstream for route in routes for place in route.every}))
 
     @lazy
     def _shares(self) -> tuple[tuple[int, ...], ...]:
@@ -360,7 +361,7 @@ class PolicySet:
         }
         fields = {policy.name: (policy.fields, is_enforced[policy.name]) for policy, _ in remaining}
         policies = tuple(policy for policy, _ in remaining)
-        sections: dict[str, tuple[BoundSection, ...]] = {}
+        sections: dict[str, tuple[BoundSection[Any], ...]] = {}
         for policy in sorted(policies, key=lambda policy: policy.name):
             for section, value in policy.sections.items():
                 bound = BoundSection(policy.name, value, is_enforced[policy.name])

@@ -173,7 +173,7 @@ def _policy_weaknesses(before: Policy, after: Policy) -> Iterator[Weakness]:
         weak.append(("enforce", "`enforce` may not be reduced"))
     if why := _why_weaker("mode", before.mode, after.mode):
         weak.append(("mode", f"`mode` {why}"))
-    weak += [(key, f"`{key}` may not change") for key, value in before.sections.items() if value != after.sections[key]]
+    weak += [(key, f"`{key}` {why}") for key, why in _section_weaknesses(before, after)]
     if before.keep != after.keep:
         weak.append(("audit", f"`audit` may not change: keep: {before.keep}"))
     if before.keep == after.keep and before.subject != after.subject:
@@ -182,6 +182,14 @@ def _policy_weaknesses(before: Policy, after: Policy) -> Iterator[Weakness]:
         weak.append(("audit", f"`intent` of `audit` {why}"))
     for key, message in weak:
         yield after.places.get(key, after.place), f"{message} ({_there(before, before.places.get(key))})"
+
+
+def _section_weaknesses(before: Policy, after: Policy) -> Iterator[tuple[str, str]]:
+    """Yields the sections that are weaker, and why."""
+    for key, value in before.sections.items():
+        order = SECTIONS[key].order(value, after.sections[key])
+        if _is_weaker(order):
+            yield key, "may not be weakened" if order == "looser" else "may not change"
 
 
 def _check_weaknesses(before: Policy, after: Policy, name: str) -> Iterator[Weakness]:

@@ -263,6 +263,7 @@ TENANT: Table = {
     "refuse": _REFUSE_KEY,
     "set": _SET_KEY,
     "strip": _STRIP_KEY,
+    **{name: Key(section.doc, section.schema) for name, section in SECTIONS.items() if section.stacks},
 }
 
 SUBJECT = r"user|tenant|conversation|header:[A-Za-z0-9!#$%&'*+.^_`|~-]+"

@@ -22,33 +22,13 @@ from guardproxy.policy.expression import CHECK_ERROR
 from guardproxy.policy.matching import is_route, may_share_a_model
 from guardproxy.policy.probing import probe
 from guardproxy.policy.reading import did_you_mean
-from guardproxy.policy.sections import CacheSection
-from guardproxy.policy.sections.prompt import PromptSection
-from guardproxy.policy.sections.route import RouteSection
+from guardproxy.policy.sections import PROMPT, ROUTE, SECTIONS
 from guardproxy.policy.tree import FilePlace
 from guardproxy.wire import Codec, FieldPath
 
 # Facts that a client cannot choose freely: they follow from its credential and from the purpose of the request.
 _FIXED = frozenset(("tenant.name", "request.route", "request.method", "request.path"))
 Weight = Literal["warning", "note"]
-Code = Literal[
-    "never-matches",
-    "fails-without-header",
-    "client-chooses",
-    "never-fires",
-    "unused-check",
-    "unused-variable",
-    "unknown-label",
-    "option",
-    "retry-cost",
-    "not-scanned",
-    "restores-in-urls",
-    "waits-anyway",
-    "unknown-field",
-    "routes-overlap",
-    "cache-is-exact",
-    "fallback-is-blind",
-]
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -59,7 +39,7 @@ class Note:
     line: int
     column: int
     weight: Weight
-    code: Code
+    code: str
     message: str
 
     def __str__(self) -> str:
@@ -90,7 +70,7 @@ def _notes_of(policies: PolicySet, policy: Policy) -> Iterator[Note]:
         yield _note(policy, place, "warning", "unused-variable", f"nothing uses `${{{name}}}`")
 
 
-def _note(policy: Policy, place: FilePlace, weight: Weight, code: Code, message: str) -> Note:
+def _note(policy: Policy, place: FilePlace, weight: Weight, code: str, message: str) -> Note:
     return Note(place.path or policy.source, place.line, place.column, weight, code, message)
 
 
@@ -180,7 +160,7 @@ def _why_never(policies: PolicySet, policy: Policy, rule: Rule, checks: Mapping[
 
 
 def _has_canary(policy: Policy) -> bool:
-    prompt: PromptSection | None = policy.sections.get("prompt")
+    prompt = PROMPT.of(policy.sections)
     return prompt is not None and prompt.canary
 
 
@@ -222,25 +202,13 @@ def _unread(policies: PolicySet, policy: Policy, direction: Direction) -> tuple[
 
 def _sections(policies: PolicySet, policy: Policy) -> Iterator[Note]:
     """Yields notes on sections that do less than they say, as no rule reads the texts that they need."""
-    cache: CacheSection | None = policy.sections.get("cache")
-    if cache and cache.mode == "semantic" and (unread := _unread(policies, policy, "request")):
-        message = (
-            f"the cache compares whole requests, as with `mode: exact`{unread[1]}: `semantic` needs a rule that reads the "
-            "texts of users, like `{id: watch, on: user, when: some-check, action: flag}`"
-        )
-        yield _note(policy, policy.places.get("cache", policy.place), unread[0], "cache-is-exact", message)
-    route: RouteSection | None = policy.sections.get("route")
-    if route and policy.mode == "enforce" and _falls_back(route) and (unread := _unread(policies, policy, "response")):
-        message = (
-            f"an error in the first frame of a stream goes to the client and not to the next upstream{unread[1]}: the frames "
-            "of answers are read only for a rule, like `{id: watch, on: response, when: some-check, action: flag}`"
-        )
-        yield _note(policy, policy.places.get("route", policy.place), unread[0], "fallback-is-blind", message)
-
-
-def _falls_back(route: RouteSection) -> bool:
-    """Whether an error inside of a stream could lead to another destination."""
-    return len(route.every) > 1 and route.fallback.attempts > 0 and not route.fallback.on.isdisjoint(("error", "block"))
+    for key, value in policy.sections.items():
+        for needed in SECTIONS[key].lacks(value):
+            is_promised = policy.mode == "enforce" or needed.in_shadow
+            if is_promised and (unread := _unread(policies, policy, needed.direction)):
+                weight, unless = unread
+                place = policy.places.get(key, policy.place)
+                yield _note(policy, place, weight, needed.code, needed.message(unless))
 
 
 def _why_waits(policy: Policy, rule: Rule, name: str, check: Check) -> str:
@@ -278,7 +246,7 @@ def _options(policies: PolicySet, policy: Policy) -> Iterator[Note]:
 def _routes(policies: PolicySet) -> Iterator[Note]:
     """Yields a note for each route that another policy may decide before: the first name decides."""
     routing = sorted(
-        (policy for policy in policies.policies if "route" in policy.sections and policy.mode == "enforce"),
+        (policy for policy in policies.policies if ROUTE.of(policy.sections) and policy.mode == "enforce"),
         key=lambda policy: policy.name,
     )
     routes = [route for codec in policies.formats.codecs for route in codec.routes]
@@ -289,7 +257,7 @@ def _routes(policies: PolicySet) -> Iterator[Note]:
             message = f"where `{before.name}` applies too, its route decides, as its name comes first" + (
                 f"; it always applies, so the route of `{policy.name}` is never used" if always else ""
             )
-            place = policy.places.get("route", policy.place)
+            place = policy.places.get(ROUTE.name, policy.place)
             yield _note(policy, place, "warning" if always else "note", "routes-overlap", message)
 
 

@@ -43,7 +43,7 @@ from guardproxy.policy.formats import FormatSection, join_formats, read_formats
 from guardproxy.policy.matching import is_any, read_match
 from guardproxy.policy.reading import FileReading, did_you_mean
 from guardproxy.policy.rules import read_rules
-from guardproxy.policy.sections import SECTIONS
+from guardproxy.policy.sections import LIMITS, SECTIONS
 from guardproxy.policy.tree import FilePlace, YamlNode, entries, read_tree
 from guardproxy.policy.variables import Scope, SiblingFiles, read_scope, substitute
 
@@ -205,6 +205,7 @@ def _policy(chain: list[_File], tenant: str) -> Policy:
     used: set[str] = set()
     merged: Mapping[str, YamlNode] = {}
     own: Mapping[str, YamlNode] = {}
+    stated: dict[str, list[YamlNode]] = {}
     for layer, keys in [*((link, link.keys) for link in chain), *overrides]:
         mine = substitute(reading, keys, scope, layer.scope, used)
         if layer is not file:
@@ -212,6 +213,8 @@ def _policy(chain: list[_File], tenant: str) -> Policy:
         elif not own:
             own = mine
         merged = overlay(merged, mine)
+        for key in SECTIONS.keys() & mine.keys():
+            stated.setdefault(key, []).append(mine[key])
     checks = _checks(reading, merged.get("checks"))
     rules = read_rules(reading, merged.get("rules"), tuple(checks))
     match = read_match(reading, own.get("match"))
@@ -227,8 +230,8 @@ def _policy(chain: list[_File], tenant: str) -> Policy:
     share = rollout.read_share(reading, merged.get("enforce"))
     if mode == "shadow" and "enforce" in own and "mode" in own:
         reading.fail(own["enforce"].key, "`enforce` and `mode: shadow` exclude each other")
-    sections = {key: SECTIONS[key].read(reading, node) for key, node in merged.items() if key in SECTIONS}
-    limits = sections.get("limits") or ()
+    sections = {key: SECTIONS[key].read_layers(reading, stated[key]) for key in merged if key in SECTIONS}
+    limits = LIMITS.of(sections) or ()
     return Policy(
         name=name,
         description=reading.word(file.keys.get("description"), "a text, written as words") or "",

@@ -18,12 +18,14 @@ from guardproxy.decisions import Retry
 from guardproxy.policy import (
     KINDS_OF,
     SCALES,
+    SECTIONS,
     WHOLE,
     And,
     Expression,
     FilePlace,
     Match,
     Name,
+    Order,
     Policy,
     Rule,
     compare,
@@ -342,13 +344,22 @@ def _field_rules(old: Policy, new: Policy) -> Iterator[Difference]:
 
 
 def _sections(old: Policy, new: Policy) -> Iterator[Difference]:
-    """Yields the sections of gateway tasks that differ. What differs within a section is not compared."""
-    effect: Effect = "either" if "enforce" in (old.mode, new.mode) else "neutral"
+    """Yields the sections of gateway tasks that differ. The order of a section says whether it became stricter."""
+    is_in_force = "enforce" in (old.mode, new.mode)
     for key in sorted(old.sections.keys() | new.sections.keys()):
         before, after = old.sections.get(key), new.sections.get(key)
         if before != after:
             word = "is new" if before is None else "was removed" if after is None else "changed"
-            yield Difference(f"the section `{key}` {word}", effect)
+            effect = EFFECTS[_section_order(key, before, after)] if old.mode == new.mode else "either"
+            yield Difference(f"the section `{key}` {word}", effect if is_in_force else "neutral")
+
+
+def _section_order(key: str, before: Any, after: Any) -> Order:
+    """Compares the values of a section; `None` stands for a policy without it."""
+    section = SECTIONS[key]
+    if before is not None and after is not None:
+        return section.order(before, after)
+    return ("tighter" if before is None else "looser") if section.stacks else "unclear"
 
 
 def _effect(name: str, old: Any, new: Any) -> Effect:

@@ -17,6 +17,7 @@ from guardproxy.exchange import Job
 from guardproxy.findings import Direction, Kind, Scan
 from guardproxy.policy import (
     CHECK_ERROR,
+    LIMITS,
     VERDICTS,
     BoundRule,
     Name,
@@ -118,7 +119,7 @@ def explain(
         tuple(policy.name for policy in policies.policies if policy.name not in result.policies),
         tuple(_rule_outcome(bound, result, scores) for bound in result.rules_of),
         tuple(_timings(jobs, clock, runs)),
-        counted_limits(policies, scene, facts) if "limits" in policies.section_names else (),
+        counted_limits(policies, scene, facts) if LIMITS.name in policies.section_names else (),
     )
 
 

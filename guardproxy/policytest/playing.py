@@ -8,8 +8,9 @@ shown by label and order of appearance: `[EMAIL_ADDRESS_1]`.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from guardproxy.audit import Record, RecordedRoute
 from guardproxy.events import Event, Text
@@ -40,6 +41,7 @@ from guardproxy.exchange import (
 )
 from guardproxy.findings import Direction, Kind, Scan
 from guardproxy.policy import (
+    SECTIONS,
     BoundRule,
     BoundSection,
     FieldChange,
@@ -156,7 +158,7 @@ class SceneResult:
     """The result of a scene. `policies`: those that apply; `rules_of`: their rules. `trouble`: why the exchange ended, if
     no rule ended it. `upstream`, `client`: the content that was sent to them, or `None`. `texts`: every text of the
     exchange. `fields`: what policies did with fields of the request. `prompts`: with its system prompt and its marks. `cache`:
-    what it looks for in the cache. `judges`: the sections `judge` that may score it. `routes`: what their routes decided.
+    what it looks for in the cache. `sections`: those that apply, by key. `routes`: what their routes decided.
     `allowed`: the places that are no findings, as the policies of the checks allow the values."""
 
     decision: Verdict
@@ -170,7 +172,7 @@ class SceneResult:
     fields: tuple[FieldChange, ...] = ()
     prompts: tuple[PromptChange, ...] = ()
     cache: CacheQuery | None = None
-    judges: tuple[BoundSection, ...] = ()
+    sections: Mapping[str, tuple[BoundSection[Any], ...]] = field(default_factory=dict)
     trouble: str = ""
     routes: tuple[RecordedRoute, ...] = ()
     allowed: tuple[TextFinding, ...] = ()
@@ -183,6 +185,12 @@ class SceneResult:
     def routed(self) -> str:
         """The name of the upstream to which a route sends the request; empty for its own."""
         return next((route.upstream for route in self.routes if route.mode == "enforce"), "")
+
+    def explained(self) -> Iterator[tuple[str, BoundSection[Any], str]]:
+        """Yields the sections that say in words what they do: key, section, words."""
+        for key, sections in sorted(self.sections.items()):
+            if (explain := SECTIONS[key].explain) is not None:
+                yield from ((key, bound, explain(bound.value)) for bound in sections)
 
     @property
     def rules(self) -> tuple[str, ...]:
@@ -323,7 +331,7 @@ def _result(
         fields=exchange.field_changes,
         prompts=exchange.prompt_changes,
         cache=exchange.cache,
-        judges=exchange.bound.sections.get("judge", ()) if exchange.bound else (),
+        sections=exchange.bound.sections if exchange.bound else {},
         trouble=_trouble(ending, last.record if isinstance(last, Finish) else None),
         routes=exchange.routing,
     )

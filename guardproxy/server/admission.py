@@ -64,7 +64,7 @@ from guardproxy.gateway import (
     moved_from_query,
     refuse_in_query,
 )
-from guardproxy.policy import PolicySet
+from guardproxy.policy import LIMITS, PolicySet
 from guardproxy.server.body import FREE_TEXTS, Bodies, BodyAccount, texts_of
 from guardproxy.server.feedback import FeedbackRoute
 from guardproxy.server.headers import check_head, check_passed_query, check_query, condition_headers, is_trusted, named
@@ -235,7 +235,7 @@ class Admission:
     async def admit(self, request: HttpRequest, held: BodyAccount) -> AdmittedRequest:
         """Admits a request. `held`: the account for the memory of its body."""
         head, policies = self._head(request), self._policies()
-        duties = self._limited if "limits" in policies.section_names else self.duties
+        duties = self._limited if LIMITS.name in policies.section_names else self.duties
         feedback = self._feedback if head.route == FEEDBACK_ROUTE else None
         codec = (feedback or policies).formats.codec_for(head.route)
         policies = feedback.policies if feedback else policies

@@ -150,8 +150,8 @@ class Judges:
         if self._tasks:
             await asyncio.wait(self._tasks)
 
-    async def _judge(self, record: Record, bound: BoundSection, size_bytes: int) -> None:
-        section: JudgeSection = bound.value
+    async def _judge(self, record: Record, bound: BoundSection[JudgeSection], size_bytes: int) -> None:
+        section = bound.value
         score, failure = None, None
         async with self._turns:
             began = time.perf_counter()

@@ -13,8 +13,8 @@ from guardproxy.errors import ConfigError, PolicyError
 from guardproxy.inference import Models, Remotes, origin, origin_of
 from guardproxy.library import load
 from guardproxy.policy import (
+    SECTIONS,
     FilePlace,
-    JudgeSection,
     Policy,
     PolicyErrors,
     PolicySet,
@@ -73,8 +73,6 @@ def _upstreams(policy: Policy) -> Iterator[tuple[str, str, FilePlace]]:
     for rule in policy.rules:
         if rule.retry:
             yield "a policy falls back to", rule.retry.upstream, rule.place
-    for destination in policy.destinations:
-        yield "a policy routes to", destination.upstream, destination.place
-    judge: JudgeSection | None = policy.sections.get("judge")
-    if judge:
-        yield "the judge asks", judge.upstream, policy.places.get("judge", policy.place)
+    for key, value in policy.sections.items():
+        for needed in SECTIONS[key].needs(value):
+            yield needed.why, needed.name, needed.place or policy.places.get(key, policy.place)

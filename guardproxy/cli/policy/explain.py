@@ -164,10 +164,9 @@ def _lines(explanation: Explanation) -> Iterator[Text]:
     for limit in explanation.limits:
         takes = "its cost" if limit.takes is None else number_words(limit.takes)
         yield styled(("    limit   ", "dim"), f"{limit.words}; this request takes {takes}")
-    for judge in result.judges:
-        section, quiet = judge.value, "" if judge.enforced else "; in shadow mode"
-        what = f"{section.model} scores {section.sample / 10_000:g} % of the answers"
-        yield styled((f"    {'judge' if judge.enforced else '-':<8}", "dim"), f"{judge.policy}: {what}{quiet}")
+    for key, bound, words in result.explained():
+        quiet = "" if bound.enforced else "; in shadow mode"
+        yield styled((f"    {key if bound.enforced else '-':<8}", "dim"), f"{bound.policy}: {words}{quiet}")
     for route in result.routes:
         yield _route(route)
     if explanation.elsewhere:
@@ -219,6 +218,8 @@ def _sent(who: str, shown: Delivery | None) -> Iterator[Text]:
 
 
 def _json(explanation: Explanation) -> dict[str, Any]:
+    from guardproxy.policy import JUDGE  # noqa: PLC0415
+
     result = explanation.result
     return {
         "decision": result.decision,
@@ -252,7 +253,11 @@ def _json(explanation: Explanation) -> dict[str, Any]:
                 "percent": judge.value.sample / 10_000,
                 "enforced": judge.enforced,
             }
-            for judge in result.judges
+            for judge in JUDGE.bound(result.sections)
+        ],
+        "sections": [
+            {"section": key, "policy": bound.policy, "enforced": bound.enforced, "words": words}
+            for key, bound, words in result.explained()
         ],
         "routes": [route.document() for route in result.routes],
         "model_sees": None if result.upstream is None else dict(result.upstream.texts),

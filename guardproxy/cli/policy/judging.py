@@ -55,12 +55,13 @@ def run_judges(folders: Sequence[Path], cases: Path, upstreams: Sequence[str], l
 
 def _judges(folders: Sequence[Path]) -> list[Judge]:
     from guardproxy.library import read_policies  # noqa: PLC0415
+    from guardproxy.policy import JUDGE  # noqa: PLC0415
 
     policies = [policy for folder in folders for policy in read_policies(folder)[0]]
     found = [
-        (policy.name, policy.sections["judge"])
+        (policy.name, section)
         for policy in policies
-        if "judge" in policy.sections and not policy.tenant
+        if not policy.tenant and (section := JUDGE.of(policy.sections)) is not None
     ]
     if not found:
         raise ConfigError("no policy has a section `judge`")

@@ -1,21 +1,25 @@
 """The sections of a policy file that belong to tasks of the gateway, such as `limits`.
 
-A section is a module of this package with a `Section`. It is inherited by `extends` and may not change there. Add a section:
-write its module and add it to `_ALL`; the reader, the JSON Schema and `BoundRules.sections` then know it.
+A section is a module of this package with a `Section`. It is inherited by `extends`, and may become stricter there if it has an
+order. Add a section: write its module and add it to `_ALL`; every part of the proxy then asks its declaration.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
-from guardproxy.policy.sections import cache, judge, limits, prices, prompt, route
-from guardproxy.policy.sections.cache import CacheSection, merge_caches
-from guardproxy.policy.sections.judge import JudgeSection
-from guardproxy.policy.sections.section import BoundSection, Section
+from guardproxy.policy.sections.cache import CACHE, CacheSection, merge_caches
+from guardproxy.policy.sections.judge import JUDGE, JudgeSection
+from guardproxy.policy.sections.limits import LIMITS
+from guardproxy.policy.sections.prices import PRICES
+from guardproxy.policy.sections.prompt import PROMPT, Marking, PromptSection
+from guardproxy.policy.sections.route import ROUTE, Destination, RouteSection
+from guardproxy.policy.sections.section import BoundSection, NeededTexts, NeededUpstream, Section
 
-_ALL: tuple[Section, ...] = (
-    *(cache.SECTION, judge.SECTION, limits.SECTION, prices.SECTION, prompt.SECTION, route.SECTION),
-)
-SECTIONS: Mapping[str, Section] = {section.name: section for section in _ALL}
+_ALL: tuple[Section[Any], ...] = (CACHE, JUDGE, LIMITS, PRICES, PROMPT, ROUTE)
+SECTIONS: Mapping[str, Section[Any]] = {section.name: section for section in _ALL}
 
-__all__ = ["SECTIONS", "BoundSection", "CacheSection", "JudgeSection", "Section", "merge_caches"]
+__all__ = ["CACHE", "JUDGE", "LIMITS", "PRICES", "PROMPT", "ROUTE", "SECTIONS", "BoundSection", "CacheSection"]
+__all__ += ["Destination", "JudgeSection", "Marking", "NeededTexts", "NeededUpstream", "PromptSection", "RouteSection"]
+__all__ += ["Section", "merge_caches"]

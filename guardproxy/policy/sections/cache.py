@@ -1,17 +1,18 @@
 """The section `cache`: answers that are given again for equal or similar requests.
 
-In: the section of a policy. Out: a `CacheSection`. Kept: nothing. If several policies have the section, the most careful part
-of each counts (`merge_caches`), so their order never matters.
+If several policies have the section, the most careful part of each counts (`merge_caches`), so their order never matters.
+`exchange/caching.py` carries it out.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
 from guardproxy.policy.reading import FileReading
-from guardproxy.policy.sections.section import Section
+from guardproxy.policy.sections.section import NeededTexts, Section
+from guardproxy.policy.strictness import Order, together
 from guardproxy.policy.tree import YamlNode
 
 CacheMode = Literal["none", "exact", "semantic"]
@@ -90,4 +91,32 @@ def _read(reading: FileReading, node: YamlNode) -> CacheSection | None:
     return CacheSection(mode, DEFAULT_TTL_S if ttl_s is None else ttl_s, bool(tools), scope)
 
 
-SECTION = Section("cache", "Answers that are given again for equal or similar requests.", _SCHEMA, _read)
+def _order(old: CacheSection, new: CacheSection) -> Order:
+    """Compares what two sections let the cache do."""
+    careful = ((-MODES.index(part.mode), -part.ttl_s, -part.tools, -SCOPES.index(part.scope)) for part in (old, new))
+    return together(
+        "same" if was == now else "tighter" if now > was else "looser" for was, now in zip(*careful, strict=True)
+    )
+
+
+def _lacks(section: CacheSection) -> Iterator[NeededTexts]:
+    if section.mode == "semantic":
+        yield NeededTexts("request", "cache-is-exact", _is_exact, in_shadow=True)
+
+
+def _is_exact(unless: str) -> str:
+    return (
+        f"the cache compares whole requests, as with `mode: exact`{unless}: `semantic` needs a rule that reads the "
+        "texts of users, like `{id: watch, on: user, when: some-check, action: flag}`"
+    )
+
+
+CACHE = Section(
+    "cache",
+    "Answers that are given again for equal or similar requests.",
+    _SCHEMA,
+    _read,
+    order=_order,
+    merge=merge_caches,
+    lacks=_lacks,
+)

@@ -1,20 +1,21 @@
 """The section `judge`: a model that scores a sample of answers by a rubric, after they were sent.
 
-In: the section of a file. Out: a frozen `JudgeSection`; `exchange/grading.py` applies it. Kept: nothing.
+`exchange/grading.py` writes the questions and reads the scores.
 """
 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from guardproxy.audit import RecordedJudge
 from guardproxy.policy.reading import FileReading
-from guardproxy.policy.rollout import WHOLE, read_share
-from guardproxy.policy.sections.section import Section
+from guardproxy.policy.rollout import WHOLE, place_of, read_share
+from guardproxy.policy.sections.section import BoundSection, NeededUpstream, Section
 from guardproxy.policy.tree import YamlNode
 
-NAME = "judge"
 SAMPLE = "5 %"
 SCALE = (1, 5)
 LIMIT_RUBRIC_CHARS = 20_000
@@ -108,9 +109,37 @@ _SCHEMA: dict[str, Any] = {
         },
     },
 }
-SECTION = Section(
-    NAME,
+
+
+def is_sampled(section: JudgeSection, policy: str, exchange_id: str) -> bool:
+    """Whether an exchange is in the sample of a policy. It depends on the names alone, so a replay decides the same."""
+    return place_of(f"judge:{policy}", exchange_id) < section.sample
+
+
+def _recorded(sections: Sequence[BoundSection[JudgeSection]], exchange_id: str) -> Mapping[str, Any]:
+    """Returns the judges that are to score the answer of an exchange."""
+    judges = tuple(
+        RecordedJudge(policy=section.policy, mode="enforce" if section.enforced else "shadow")
+        for section in sections
+        if is_sampled(section.value, section.policy, exchange_id)
+    )
+    return {"judges": judges}
+
+
+def _explain(section: JudgeSection) -> str:
+    return f"{section.model} scores {section.sample / 10_000:g} % of the answers"
+
+
+def _needs(section: JudgeSection) -> Iterator[NeededUpstream]:
+    yield NeededUpstream("the judge asks", section.upstream)
+
+
+JUDGE = Section(
+    "judge",
     "A model that scores a sample of answers by a rubric, after they were sent.",
     _SCHEMA,
     read_judge,
+    explain=_explain,
+    needs=_needs,
+    recorded=_recorded,
 )

@@ -121,7 +121,7 @@ def _way(key: str, without: tuple[str, ...]) -> Mapping[str, Any]:
     return {"properties": dict.fromkeys(without, False), "if": known, "then": {"required": [key]}}
 
 
-SECTION = Section(
+LIMITS = Section(
     "limits",
     "Limits and budgets of the requests to which the policy applies.",
     {

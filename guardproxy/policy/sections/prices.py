@@ -41,7 +41,7 @@ def _read(reading: FileReading, node: YamlNode) -> PriceList:
     return PriceList(tuple(prices))
 
 
-SECTION = Section(
+PRICES = Section(
     "prices",
     "Prices of models, for limits of `cost` and the cost in records.",
     {

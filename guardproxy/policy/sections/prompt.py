@@ -1,6 +1,6 @@
 """The section `prompt`: what a policy adds to the system prompt, and how it marks texts that the user did not write.
 
-In: the node of the section. Out: a `PromptSection`. `exchange/prompts.py` carries it out.
+`exchange/prompts.py` carries it out.
 
 Decision: docs/decisions/0051-a-prompt-is-changed-after-the-checks.md
 """
@@ -122,7 +122,7 @@ _KEYS: Mapping[str, Mapping[str, Any]] = {
     "canary": {"type": "boolean", "description": "Puts a secret word into the system prompt, for the check `canary`."},
 }
 
-SECTION = Section(
+PROMPT = Section(
     "prompt",
     "What is added to the system prompt, and how texts that the user did not write are marked.",
     {"type": "object", "minProperties": 1, "additionalProperties": False, "properties": _KEYS},

@@ -1,6 +1,6 @@
 """The section `route`: which upstream and which model get a request, and which come next if the upstream fails.
 
-In: the section of a file. Out: a frozen `RouteSection`; `exchange/routing.py` applies it. Kept: nothing.
+`exchange/routing.py` carries it out.
 """
 
 from __future__ import annotations
@@ -14,10 +14,9 @@ from guardproxy.policy.cel import Cel
 from guardproxy.policy.matching import read_condition
 from guardproxy.policy.naming import model_key
 from guardproxy.policy.reading import FileReading, did_you_mean, join
-from guardproxy.policy.sections.section import Section
+from guardproxy.policy.sections.section import NeededTexts, NeededUpstream, Section
 from guardproxy.policy.tree import FilePlace, YamlNode
 
-NAME = "route"
 Sticky = Literal["conversation", "client", "none"]
 STICKY: tuple[Sticky, ...] = get_args(Sticky)
 CAUSES = ("error", "timeout", "block")
@@ -277,4 +276,30 @@ _SCHEMA = _object(
     anyOf=[{"required": [key]} for key in ("upstreams", "models", "simple")],
 )
 
-SECTION = Section(NAME, "Which upstream and model get a request, and which come next.", _SCHEMA, read_route)
+
+def _needs(route: RouteSection) -> Iterator[NeededUpstream]:
+    for destination in route.every:
+        yield NeededUpstream("a policy routes to", destination.upstream, destination.place)
+
+
+def _lacks(route: RouteSection) -> Iterator[NeededTexts]:
+    """An error inside of a stream can lead to another destination only if the frames of answers are read."""
+    if len(route.every) > 1 and route.fallback.attempts > 0 and not route.fallback.on.isdisjoint(("error", "block")):
+        yield NeededTexts("response", "fallback-is-blind", _is_blind)
+
+
+def _is_blind(unless: str) -> str:
+    return (
+        f"an error in the first frame of a stream goes to the client and not to the next upstream{unless}: the frames "
+        "of answers are read only for a rule, like `{id: watch, on: response, when: some-check, action: flag}`"
+    )
+
+
+ROUTE = Section(
+    "route",
+    "Which upstream and model get a request, and which come next.",
+    _SCHEMA,
+    read_route,
+    needs=_needs,
+    lacks=_lacks,
+)

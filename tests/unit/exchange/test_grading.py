@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from guardproxy.audit import Record, RecordedJudge
-from guardproxy.exchange.grading import is_sampled, judge_request, judges_of, read_score, recorded_judges, texts_of
-from guardproxy.policy import JudgeSection
+from guardproxy.exchange.grading import judge_request, judges_of, read_score, texts_of
+from guardproxy.policy import JUDGE, BoundRules, JudgeSection
 from tests.kit.play import policy_set
 from tests.kit.records import plain_answer, plain_record, plain_text, through_log
 
@@ -30,24 +30,20 @@ judge: {{upstream: grader, model: m, rubric: r, sample: {sample}}}
     return policies.bind("POST /v1/chat/completions", "m", "")
 
 
-def test_a_sample_has_its_share_and_depends_on_the_id_alone() -> None:
-    names = [f"{number:024x}" for number in range(4000)]
-    chosen = [name for name in names if is_sampled(SECTION, "p", name)]
-    assert len(chosen) == pytest.approx(1000, abs=100)
-    assert chosen == [name for name in names if is_sampled(SECTION, "p", name)]
-    assert chosen != [name for name in names if is_sampled(SECTION, "q", name)]
+def recorded(bound: BoundRules) -> dict[str, Any]:
+    return dict(JUDGE.recorded(JUDGE.bound(bound.sections), "x"))
 
 
 @pytest.mark.parametrize(("mode", "count"), [("enforce", 1), ("shadow", 0)])
 def test_a_record_names_its_judges_and_shadow_mode_asks_none(mode: str, count: int) -> None:
     bound = graded(mode=mode)
-    record = through_log(plain_record(judges=recorded_judges(bound, "x")))
+    record = through_log(plain_record(**recorded(bound)))
     assert record.judges == (RecordedJudge(policy="graded", mode="enforce" if count else "shadow"),)
     assert len(list(judges_of(record, bound))) == count
 
 
 def test_an_exchange_that_is_in_no_sample_is_not_judged() -> None:
-    assert not recorded_judges(graded(sample="0 %"), "x")
+    assert recorded(graded(sample="0 %")) == {"judges": ()}
     assert not list(judges_of(plain_record(), graded()))
 
 

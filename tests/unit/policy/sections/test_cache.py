@@ -8,8 +8,8 @@ import jsonschema_rs
 import pytest
 
 from guardproxy.policy import CacheSection, PolicyErrors, merge_caches, schema
-from guardproxy.policy.load import parse
-from guardproxy.policy.sections.cache import SCOPES
+from guardproxy.policy.load import parse, parse_all
+from guardproxy.policy.sections.cache import CACHE, SCOPES
 
 
 def read(text: str) -> CacheSection:
@@ -69,3 +69,27 @@ def test_another_scope_is_an_error(mode: str, scope: str, message: str) -> None:
 def test_a_section_without_a_mode_is_an_error() -> None:
     with pytest.raises(PolicyErrors, match="`mode` is missing"):
         read("{ttl_s: 5}")
+
+
+@pytest.mark.parametrize(
+    ("new", "order"),
+    [
+        (CacheSection("exact", 300.0), "same"),
+        (CacheSection("none", 300.0), "tighter"),
+        (CacheSection("exact", 200.0), "tighter"),
+        (CacheSection("semantic", 300.0), "looser"),
+        (CacheSection("exact", 300.0, tools=True), "looser"),
+        (CacheSection("exact", 300.0, scope="tenant"), "looser"),
+        (CacheSection("exact", 200.0, scope="tenant"), "unclear"),
+    ],
+)
+def test_a_section_that_lets_the_cache_do_less_is_stricter(new: CacheSection, order: str) -> None:
+    assert CACHE.order(CacheSection("exact", 300.0), new) == order
+
+
+def test_an_heir_may_let_the_cache_do_less_and_not_more() -> None:
+    base = ("a.yaml", "policy: a\ncache: {mode: exact, ttl_s: 9}\n")
+    heir = parse_all([base, ("b.yaml", "policy: b\nextends: a\ncache: {mode: exact, ttl_s: 8}\n")])[1]
+    assert CACHE.of(heir.sections) == CacheSection("exact", 8.0)
+    with pytest.raises(PolicyErrors, match=r"b\.yaml:3:1: `cache` may not be weakened \(a\.yaml:2:1\)"):
+        parse_all([base, ("b.yaml", "policy: b\nextends: a\ncache: {mode: exact, ttl_s: 10}\n")])

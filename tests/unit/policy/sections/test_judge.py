@@ -8,7 +8,8 @@ import jsonschema_rs
 import pytest
 
 from guardproxy.policy import PolicyErrors, parse
-from guardproxy.policy.sections.judge import LIMIT_RUBRIC_CHARS, SECTION, JudgeSection
+from guardproxy.policy.sections import NeededUpstream
+from guardproxy.policy.sections.judge import JUDGE, LIMIT_RUBRIC_CHARS, JudgeSection, is_sampled
 
 POLICY = """
 policy: graded
@@ -54,9 +55,25 @@ def test_another_question_has_another_digest() -> None:
 
 
 def test_editors_get_a_schema() -> None:
-    jsonschema_rs.validator_for(dict(SECTION.schema)).validate({"upstream": "u", "model": "m", "rubric": "r"})
+    jsonschema_rs.validator_for(dict(JUDGE.schema)).validate({"upstream": "u", "model": "m", "rubric": "r"})
 
 
 def test_a_section_without_its_keys_has_no_value() -> None:
     with pytest.raises(PolicyErrors, match="`rubric` is missing"):
         read("{upstream: u, model: m}")
+
+
+def test_a_sample_has_its_share_and_depends_on_the_id_alone() -> None:
+    section = JudgeSection("grader", "m", "be fair", 250_000)
+    names = [f"{number:024x}" for number in range(4000)]
+    chosen = [name for name in names if is_sampled(section, "p", name)]
+    assert len(chosen) == pytest.approx(1000, abs=100)
+    assert chosen == [name for name in names if is_sampled(section, "p", name)]
+    assert chosen != [name for name in names if is_sampled(section, "q", name)]
+
+
+def test_a_judge_says_what_it_scores_and_which_upstream_it_needs() -> None:
+    section = JudgeSection("grader", "m", "be fair", 50_000)
+    assert JUDGE.explain is not None
+    assert JUDGE.explain(section) == "m scores 5 % of the answers"
+    assert list(JUDGE.needs(section)) == [NeededUpstream("the judge asks", "grader")]

@@ -2,26 +2,38 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from guardproxy.policy import PolicySet, extending, keys, variables
+from guardproxy.policy import PolicySet, compare_sets, extending, keys, variables
 from guardproxy.policy.load import PolicyErrors, parse, parse_all
 from guardproxy.policy.reading import FileReading
 from guardproxy.policy.sections import SECTIONS, BoundSection, Section
 from guardproxy.policy.tree import YamlNode
 from guardproxy.policydiff.policies import changes
 
+Pairs = tuple[tuple[str, Any], ...]
 
-def read(reading: FileReading, node: YamlNode) -> tuple[tuple[str, Any], ...]:
+
+def read(reading: FileReading, node: YamlNode) -> Pairs:
     entries = reading.entries(node, "a mapping like `{a: 1}`", ("a", "b"))
     return tuple(sorted((name, value.plain()) for name, value in entries.items()))
 
 
+def both(values: Sequence[Pairs]) -> Pairs:
+    return tuple(sorted({pair for value in values for pair in value}))
+
+
+PROBE: Section[Pairs] = Section("probe", "A probe.", {"type": "object"}, read)
+STACKING = replace(PROBE, merge=both, stacks=True, order=compare_sets)
+
+
 @pytest.fixture(autouse=True)
 def probe(monkeypatch: pytest.MonkeyPatch) -> None:
-    section = Section("probe", "A probe.", {"type": "object"}, read)
+    section = PROBE
     monkeypatch.setitem(SECTIONS, "probe", section)
     monkeypatch.setitem(keys.POLICY, "probe", keys.Key(section.doc, section.schema))
     monkeypatch.setattr(extending, "INHERITED", (*extending.INHERITED, "probe"))
@@ -76,3 +88,26 @@ def test_a_difference_is_told(old: str, new: str, words: list[tuple[str, str]]) 
     rest = "strip: [user]\n"
     before, after = (parse_all([("p.yaml", f"policy: p\n{rest}{text}\n")]) for text in (old, new))
     assert [(change.words, change.effect) for change in changes(before, after)] == words
+
+
+def test_a_section_that_stacks_is_merged_over_the_layers_of_a_policy(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(SECTIONS, "probe", STACKING)
+    monkeypatch.setitem(keys.TENANT, "probe", keys.POLICY["probe"])
+    base = ("a.yaml", "policy: a\nprobe: {a: 1}\ntenants: {red: {probe: {b: 4}}}\n")
+    texts = [base, ("b.yaml", "policy: b\nextends: a\nprobe: {b: 2}\n")]
+    found = {policy.name: STACKING.of(policy.sections) for policy in parse_all(texts)}
+    assert found == {
+        "a": (("a", 1),),
+        "a@red": (("a", 1), ("b", 4)),
+        "b": (("a", 1), ("b", 2)),
+        "b@red": (("a", 1), ("b", 2), ("b", 4)),
+    }
+
+
+def test_more_of_a_section_that_stacks_is_stricter(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(SECTIONS, "probe", STACKING)
+    texts = ("", "probe: {a: 1}", "probe: {a: 1, b: 2}")
+    policies = [parse_all([("p.yaml", f"policy: p\nstrip: [user]\n{text}\n")]) for text in texts]
+    pairs = [(0, 1), (1, 2), (2, 1), (1, 0)]
+    effects = [[change.effect for change in changes(policies[old], policies[new])] for old, new in pairs]
+    assert effects == [["tightens"], ["tightens"], ["loosens"], ["loosens"]]
