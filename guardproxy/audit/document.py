@@ -316,7 +316,9 @@ class Record(LogEntry, frozen=True, kw_only=True, tag="exchange"):
     ] = ()
     refusals: Annotated[
         tuple[RecordedRefusal, ...],
-        Meta(description="What duties refused, and what they would have refused in shadow mode."),
+        Meta(
+            description="What duties and sections of policies refused, and what they would have refused in shadow mode."
+        ),
     ] = ()
     cost: Annotated[
         int | None, Meta(description="The cost of all attempts, in millionths of the unit of prices. `null`: no price.")

@@ -11,11 +11,12 @@ from guardproxy.audit.part import RecordLeaf, RecordPart
 
 
 class RecordedRefusal(RecordLeaf, frozen=True, kw_only=True):
-    """A refusal of a duty, such as a limit that the request exceeds, or one that it would make if it were enforced."""
+    """A refusal of a duty, such as a limit that the request exceeds, or of a section of a policy; or one that it would make if
+    it were enforced."""
 
-    duty: str
+    duty: Annotated[str, Meta(description="The name of the duty or of the section.")]
     name: Annotated[str, Meta(description="The name of the limit.")] = ""
-    policy: Annotated[str, Meta(description="The policy that has the limit. Empty: the settings.")] = ""
+    policy: Annotated[str, Meta(description="The policy that has the limit or the section. Empty: the settings.")] = ""
     code: Annotated[str, Meta(description="The code of the error.")]
     mode: Literal["enforce", "shadow"]
 

@@ -16,10 +16,9 @@ from typing import Any
 
 from msgspec import structs
 
-from guardproxy.checks import Check
 from guardproxy.decisions import Retry, Stop
 from guardproxy.errors import ErrorCode
-from guardproxy.events import Event, Fault, Frame, Opaque, Text
+from guardproxy.events import Event, Fault, Frame, Text
 from guardproxy.exchange.attempts import LATE, Answer, Attempts, Extent, NextAttempt
 from guardproxy.exchange.client import Client
 from guardproxy.exchange.forms import Forms
@@ -31,6 +30,8 @@ from guardproxy.exchange.offsets import moved
 from guardproxy.exchange.patience import Patience
 from guardproxy.exchange.scans import Scans
 from guardproxy.exchange.setting import Setting
+from guardproxy.exchange.stage import UnusableAnswer
+from guardproxy.exchange.stages import Stages
 from guardproxy.exchange.states import Answering, Over, State, Transition, Waiting
 from guardproxy.exchange.transcript import (
     CancelUpstream,
@@ -45,7 +46,7 @@ from guardproxy.exchange.transcript import (
 )
 from guardproxy.findings import Finding
 from guardproxy.policy import BoundRules
-from guardproxy.wire import Decoder, StoredIds, WholeDecoder, uninspected, unmapped
+from guardproxy.wire import Decoder, StoredIds, WholeDecoder
 
 _IDLE = WholeDecoder({}, lambda tree, seen: None, limit_bytes=0)  # of every answer that has not begun; it gets no data
 _STATES: Mapping[Extent, Answering] = {"all": State.HOLDING, "start": State.HOLDING, "none": State.ANSWERING}
@@ -163,25 +164,13 @@ class AnswerPhase:
     # The flow of the answer.
 
     def _take(self, events: Sequence[Event], at_s: float) -> Transition[Answering | Waiting | Over]:
-        answer, bound = self.answer, self.guard.bound
-        if (
-            self.attempts.failover
-            and not self.client.has_text
-            and (why := self.attempts.trouble_in(events, answer))
-            and (following := self._fall_back(why, at_s))
-        ):
-            return following
-        if bound and bound.refuses_unmapped and unmapped(events):
-            events = [Fault(ErrorCode.UNMAPPED_FIELD, "the answer has a field that this proxy does not know")]
-        elif bound and bound.refuses_opaque and (refused := uninspected(events, bound.refuses_opaque, None)):
-            events = [Fault(refused[0], "the answer has content that no check can read, and the policy refuses it")]
-        if self.guard.prompts:
-            events = self.guard.prompts.hidden(events)
-        if bound and bound.judging and answer.status == 200:
-            events = judged(self.guard.forms, answer, events, bound.judging)
-        if bound and bound.mends and not answer.mended:
-            answer.events += self.setting.history.repairable(events)
-        answer.side.gate.push(events)
+        if bound := self.guard.bound:
+            try:
+                for stage in bound.derived[Stages].answer:
+                    events = stage.read(self, events)
+            except UnusableAnswer as why:  # raised only if another destination is left
+                return self._fall_back(str(why), at_s) or self._fail(Fault(ErrorCode.UPSTREAM_ERROR), at_s)
+        self.answer.side.gate.push(events)
         return self._advance(at_s)
 
     def _advance(self, at_s: float) -> Transition[Answering | Waiting | Over]:
@@ -380,16 +369,6 @@ def extent(bound: BoundRules, forms: Forms, *, streamed: bool, early: bool = Fal
     if bound.holds_back(forms.judges) or (bound.retries and not streamed):
         return "all"
     return "start" if bound.retries or (early and streamed) else "none"
-
-
-def judged(forms: Forms, answer: Answer, events: Sequence[Event], judging: Sequence[Check]) -> list[Event]:
-    """The events, with additional texts that only checks of the form read."""
-    out = forms.judged(events)
-    last = next((event.frame for event in events if isinstance(event, (Text, Opaque)) and event.frame.terminal), None)
-    if (last or answer.ended) and not answer.over and forms.expects(judging):
-        answer.over = True
-        out += forms.missing(answer.side.gate.lanes.every, out, last or Frame(b"", streamed=True))
-    return out
 
 
 def with_repair(events: Iterable[Event], lane: Lane, repair: str) -> list[Event]:

@@ -16,8 +16,9 @@ from typing import Any
 from guardproxy.decisions import DropChunk
 from guardproxy.events import Path, Text
 from guardproxy.exchange.gate import Piece, QueuedFrame
+from guardproxy.exchange.stage import RequestDraft
 from guardproxy.findings import Sources
-from guardproxy.policy import Outcome
+from guardproxy.policy import BoundRules, Outcome
 from guardproxy.wire.json import is_word, reach
 
 NOTE = "[removed by policy]"
@@ -86,3 +87,29 @@ def _has_parts(item: Any) -> bool:
         and ("content" in item or "parts" in item)
         and item.get("role") not in ("tool", "function")
     )
+
+
+class ChunkStage:
+    """Cuts out the documents and results of tools that rules with the action `drop_chunk` name."""
+
+    @classmethod
+    def of(cls, bound: BoundRules) -> ChunkStage | None:
+        """Returns the stage of a set of rules; `None` if no rule has the action."""
+        return cls() if any(isinstance(rule.decision, DropChunk) for rule in bound.rules) else None
+
+    def amend(self, draft: RequestDraft) -> None:
+        """Edits the texts of the chunks."""
+        drop_chunks(draft.entry, draft.guard.tally.outcomes)
+
+
+class SourceStage:
+    """Keeps the retrieved texts, for checks that compare an answer with them."""
+
+    @classmethod
+    def of(cls, bound: BoundRules) -> SourceStage | None:
+        """Returns the stage of a set of rules; `None` if they have no such check."""
+        return cls() if bound.needs_sources else None
+
+    def amend(self, draft: RequestDraft) -> None:
+        """Notes the texts as the model gets them, without marks."""
+        draft.guard.forms.sources = sources_of(draft.texts)

@@ -1,51 +1,47 @@
-"""Applies the choice of a route to an exchange.
+"""The stage of the sections `route`: chooses where a request goes.
 
-In: the sections `route` that apply to a request, and what is known of the request. Out: the plan of its first attempt, and the
-further destinations, in `Attempts`; the choices, in the ledger.
+Out: the plan of its first attempt, and the further destinations, in `Attempts`; the choices, in the ledger.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import cache, partial
+from dataclasses import dataclass
 
 from guardproxy.events import Event
-from guardproxy.exchange.attempts import Attempts
-from guardproxy.exchange.ledger import Ledger
 from guardproxy.exchange.routing import Asked, choose, measured
-from guardproxy.exchange.setting import Setting
-from guardproxy.exchange.transcript import RequestReceived
-from guardproxy.gateway import about_of
-from guardproxy.policy import BoundSection, RouteSection
-from guardproxy.wire import Request, statement_of
+from guardproxy.exchange.stage import RequestDraft
+from guardproxy.policy import ROUTE, BoundRules, BoundSection, RouteSection
 
 
-def route(
-    sections: Sequence[BoundSection[RouteSection]],
-    setting: Setting,
-    ledger: Ledger,
-    attempts: Attempts,
-    request: Request,
-    happened: RequestReceived,
-    events: Sequence[Event],
-) -> None:
-    """Chooses where a request goes. `events`: those that the gate got."""
-    notes, history = ledger.notes, setting.history
-    walk: Callable[[], Sequence[Event]] = (lambda: events) if ledger.request.read else request.events
-    statement = cache(partial(statement_of, request.frame.tree, setting.codec.contract.statements))
-    about = setting.address.route, setting.tenant_name, request
-    asked = Asked(
-        exchange=setting.id,
-        conversation=notes.conversation,
-        client=f"{setting.tenant}\0{setting.client.name}",
-        model=request.model,
-        plan=notes.plan,
-        measures=lambda most: history.measures(lambda: measured(walk(), statement(), most)),
-        about=lambda: about_of(*about, statement(), happened.headers),
-        unavailable=happened.unavailable,
-    )
-    ledger.choices = choose(sections, asked)
-    if deciding := next((choice for choice in ledger.choices if choice.enforced), None):
-        attempts.plan, *further = deciding.plans
-        notes.plan = attempts.plan
-        attempts.failover = deciding.failover(further)
+@dataclass(frozen=True, slots=True)
+class RouteStage:
+    """Chooses the destination of a request. `sections`: those that apply to it."""
+
+    sections: tuple[BoundSection[RouteSection], ...]
+
+    @classmethod
+    def of(cls, bound: BoundRules) -> RouteStage | None:
+        """Returns the stage of a set of rules; `None` if no policy has the section."""
+        sections = ROUTE.bound(bound.sections)
+        return cls(sections) if sections else None
+
+    def amend(self, draft: RequestDraft) -> None:
+        """Chooses where a request goes."""
+        setting, ledger, attempts, request = draft.setting, draft.ledger, draft.attempts, draft.request
+        walk: Callable[[], Sequence[Event]] = (lambda: draft.events) if ledger.request.read else request.events
+        asked = Asked(
+            exchange=setting.id,
+            conversation=ledger.notes.conversation,
+            client=f"{setting.tenant}\0{setting.client.name}",
+            model=request.model,
+            plan=ledger.notes.plan,
+            measures=lambda most: setting.history.measures(lambda: measured(walk(), draft.statement, most)),
+            about=lambda: draft.about,
+            unavailable=draft.happened.unavailable,
+        )
+        ledger.choices = choose(self.sections, asked)
+        if deciding := next((choice for choice in ledger.choices if choice.enforced), None):
+            attempts.plan, *further = deciding.plans
+            ledger.notes.plan = attempts.plan
+            attempts.failover = deciding.failover(further)

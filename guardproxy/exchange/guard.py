@@ -15,10 +15,10 @@ from guardproxy.exchange.editing import Editor
 from guardproxy.exchange.forms import Forms
 from guardproxy.exchange.gate import Gate, Job
 from guardproxy.exchange.notes import Side
-from guardproxy.exchange.prompts import Prompts, prompts_of
+from guardproxy.exchange.prompts import Prompts
 from guardproxy.exchange.setting import Setting
 from guardproxy.findings import Channel, Facts, Scan
-from guardproxy.policy import BoundRules, BoundSection, FieldChange, Outcome, PromptSection, Tally
+from guardproxy.policy import BoundRules, FieldChange, Outcome, Tally
 from guardproxy.redaction import NO_SHAPES, Shapes
 
 
@@ -58,12 +58,10 @@ class Guard:
         self.tally = Tally(bound)
         self.shapes = shapes
 
-    def begin_prompts(self, sections: Sequence[BoundSection[PromptSection]], model: str) -> None:
-        """Takes the sections `prompt` of the policies. `model`: the model that the request names."""
-        setting, keys, history = self.setting, self.setting.keys, self.setting.history
-        values = {"tenant": setting.tenant_name or "", "route": setting.address.route, "model": model}
-        self.prompts = prompts_of(sections, setting.codec.turns, keys.mint, setting.id, values, history.prompt_mark)
-        if canary := self.prompts.canary:
+    def begin_prompts(self, prompts: Prompts) -> None:
+        """Takes what policies do with the system prompt. Checks look for its secret word from now on."""
+        self.prompts = prompts
+        if canary := prompts.canary:
             self.forms.facts = replace(self.forms.facts, canary=canary)
             self.editor.hide("CANARY", canary)
 

@@ -20,7 +20,7 @@ from guardproxy.exchange.routing import RouteChoice
 from guardproxy.exchange.setting import Setting
 from guardproxy.exchange.transcript import Refused, RequestReceived, ResponseStarted
 from guardproxy.findings import Direction
-from guardproxy.gateway import NO_PRICES, priced, prices_of
+from guardproxy.gateway import NO_PRICES, Refusal, priced, prices_of
 from guardproxy.policy import SECTIONS, PriceList
 from guardproxy.redaction import altered_placeholders
 from guardproxy.shapes import is_harmless
@@ -81,6 +81,11 @@ class Ledger(msgspec.Struct):
         self.begin(happened)
         if is_word(happened.model) and is_harmless(happened.model):
             self.notes.duties = self.notes.duties._replace(model=happened.model)
+
+    def note_refusal(self, refusal: Refusal) -> None:
+        """Notes that a policy refuses the request, or would refuse it if it were enforced."""
+        duties = self.notes.duties
+        self.notes.duties = duties._replace(refusals=(*duties.refusals, refusal))
 
     def describe(self, request: Request, happened: RequestReceived, conversation: str) -> None:
         """Notes what the request asks for, and where the gateway plans to send it. `conversation`: its pseudonym."""

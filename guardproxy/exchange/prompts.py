@@ -162,7 +162,7 @@ class Prompts:
         """Returns events of an answer in which a repeated system prompt is that of the client."""
         out: list[Event] = []
         for event in events:
-            if isinstance(event, Text) and event.channel.kind == "system" and event.text in self.hides:
+            if type(event) is Text and event.channel.kind == "system" and event.text in self.hides:
                 out.append(structs.replace(event, text=self.hides[event.text], altered=True))
             else:
                 out.append(event)

@@ -12,20 +12,16 @@ bytes go on as they came.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import partial
-from typing import Any, Literal
+from typing import Literal
 
 from msgspec import structs
 
 from guardproxy.errors import DownstreamError, ErrorCode
 from guardproxy.events import Event, Opaque, Text
 from guardproxy.exchange.attempts import Attempts
-from guardproxy.exchange.caching import CacheQuery, query_of
-from guardproxy.exchange.chunks import drop_chunks, sources_of
+from guardproxy.exchange.caching import CacheQuery
 from guardproxy.exchange.client import Client
-from guardproxy.exchange.directing import route
 from guardproxy.exchange.forms import with_own
 from guardproxy.exchange.gate import QueuedFrame
 from guardproxy.exchange.guard import Guard
@@ -34,6 +30,8 @@ from guardproxy.exchange.ledger import Ledger
 from guardproxy.exchange.owning import owner_of
 from guardproxy.exchange.scans import Scans
 from guardproxy.exchange.setting import Setting
+from guardproxy.exchange.stage import RequestDraft
+from guardproxy.exchange.stages import Stages, stages_of
 from guardproxy.exchange.states import Over, Reading, Sent, State, Transition, Waiting
 from guardproxy.exchange.transcript import (
     Refused,
@@ -43,17 +41,8 @@ from guardproxy.exchange.transcript import (
     SendUpstream,
 )
 from guardproxy.gateway import about_of, conversation_of
-from guardproxy.policy import CACHE, PROMPT, ROUTE, BoundRules
-from guardproxy.wire import (
-    UNINSPECTED,
-    FieldPath,
-    Request,
-    RequestStatement,
-    denied_field,
-    statement_of,
-    uninspected,
-    unmapped,
-)
+from guardproxy.policy import BoundRules
+from guardproxy.wire import Request, RequestStatement, statement_of
 from guardproxy.wire.json import JsonFault
 
 
@@ -71,7 +60,8 @@ class RequestPhase:
     judging: Judging = field(init=False)
     """The checks that judge the request after it was sent."""
     _scans: Scans = field(init=False)
-    _events: Callable[[], list[Event]] = list  # decodes the request again
+    _draft: RequestDraft = field(init=False)
+    _stages: Stages = field(init=False)
     _is_as_sent: bool = True  # whether the decoded body is the client's, byte for byte
 
     def __post_init__(self) -> None:
@@ -100,11 +90,18 @@ class RequestPhase:
                 ledger.owner = owner_of(subjects, request.frame.tree, happened.headers, tenant, conversation)
             acts = bound.has_parallel and contract.acts(request.frame.tree)
             self.guard.bind(bound, with_own(request.shapes, bound.judging if answered else ()), acts=acts)
-            if bound.sections and (prompts := PROMPT.bound(bound.sections)):
-                self.guard.begin_prompts(prompts, request.model)
-            events = self._push(request, bound)
-            if bound.sections and (routes := ROUTE.bound(bound.sections)):
-                route(routes, self.setting, self.ledger, self.attempts, request, happened, events)
+            side, stages = ledger.request, stages_of(bound)
+            side.read = bound.reads("request")
+            events: list[Event] = request.events() if side.read else [Opaque(request.frame)]
+            draft = self._draft = RequestDraft(self.guard, ledger, self.attempts, request, happened, events)
+            self._stages = stages
+            for stage in stages.read:
+                stage.amend(draft)
+            side.gate.push(events)
+            if fault := side.gate.fault:
+                raise DownstreamError(fault.code, f"the request body: {fault.message}")
+            for stage in stages.taken:
+                stage.amend(draft)
         except DownstreamError as error:
             return self.client.refuse(error, happened.at_s)
         return self._advance(bound, happened.at_s)
@@ -179,25 +176,6 @@ class RequestPhase:
             demanded=setting.client.policies,
         )
 
-    def _push(self, request: Request, bound: BoundRules) -> list[Event]:
-        """Gives the texts to the gate, and returns their events. Raises `DownstreamError` if the request has content that the
-        policies refuse."""
-        side = self.ledger.request
-        side.read = bound.reads("request")
-        self._events = request.events
-        events: list[Event] = request.events() if side.read else [Opaque(request.frame)]
-        refuse_fields(self.guard, request.frame.tree, bound)
-        if bound.refuses_unmapped and (place := unmapped(events)):
-            message = "the request has a field that this proxy does not know, and the policy refuses those"
-            raise DownstreamError(ErrorCode.UNMAPPED_FIELD, message, place)
-        if refused := uninspected(events, bound.refuses_opaque, bound.refuses_token_ids):
-            code, place = refused
-            raise DownstreamError(code, UNINSPECTED[code].format(field=place), place)
-        side.gate.push(events)
-        if fault := side.gate.fault:
-            raise DownstreamError(fault.code, f"the request body: {fault.message}")
-        return events
-
     def _advance(self, bound: BoundRules, at_s: float) -> Transition[Reading | Sent | Over]:
         ledger, tally = self.ledger, self.guard.tally
         if scan := self._scans.ask():
@@ -218,37 +196,20 @@ class RequestPhase:
 
     def _written(self, bound: BoundRules, entry: QueuedFrame, at_s: float) -> Transition[Literal[State.PROVING] | Sent]:
         """Writes the body that goes upstream. Raises `DownstreamError` if a policy sets a field that cannot be set."""
-        ledger = self.ledger
-        if self.guard.tally.outcomes:
-            drop_chunks(entry, self.guard.tally.outcomes)
-        texts, changed = entry.texts()
-        codec, prompts = self.setting.codec, self.guard.prompts
-        if (prompts or bound.needs_sources) and not ledger.request.read:  # no check reads the request
-            texts = [(event, event.text) for event in self._events() if isinstance(event, Text)]
-        if bound.needs_sources:
-            self.guard.forms.sources = sources_of(texts)
-        if prompts:
-            texts = prompts.marked(texts, entry.frame.tree)
-            changed = changed or any(text.text != new for text, new in texts)
-        body = codec.edited(entry.frame, texts) if changed else entry.frame.data
-        plan, attempts = self.attempts.plan, self.attempts
+        ledger, draft, stages = self.ledger, self._draft, self._stages
+        draft.entry = entry
+        for stage in stages.decided:
+            stage.amend(draft)
+        draft.texts, changed = entry.texts()
+        codec, plan, attempts = self.setting.codec, self.attempts.plan, self.attempts
+        if stages.edited:
+            changed |= self._edit(draft)
+        body = codec.edited(entry.frame, draft.texts) if changed else entry.frame.data
         is_again = bool(bound.judging or bound.retries)
-        if is_again or plan.changes_body or bound.fields.changes or prompts:
+        if is_again or plan.changes_body or stages.built:
             attempts.tree = codec.read_body(body) if changed else entry.frame.tree
-        if plan.changes_body:
-            attempts.tree = attempts.planned(plan)
-            body, changed = codec.write_body(attempts.tree), True
-        if bound.fields.changes:
-            tree, changes = bound.fields.changed(attempts.tree, partial(can_have, self.setting, attempts.tree))
-            self.guard.fields += changes
-            if any(change.enforced for change in changes):
-                attempts.tree = tree
-                body, changed = codec.write_body(tree), True
-        if prompts:
-            if (tree := prompts.instructed(attempts.tree)) is not None:
-                attempts.tree = tree
-                body, changed = codec.write_body(tree), True
-            self.guard.editor.values |= prompts.restored()
+            if self._build(draft):
+                body, changed = codec.write_body(attempts.tree), True
         attempts.body = body
         ledger.notes.measures.sizes["upstream"] = len(body)
         ledger.notes.measures.seals["upstream"] = (
@@ -263,14 +224,30 @@ class RequestPhase:
                 return State.PROVING, [RunScans(jobs)]
         return self._send_upstream(at_s)
 
+    def _edit(self, draft: RequestDraft) -> bool:
+        """Runs the stages of the edited texts. Returns whether a text changed."""
+        if not self.ledger.request.read:  # no check reads the request, so the gate has none of its texts
+            draft.texts = [(event, event.text) for event in draft.request.events() if isinstance(event, Text)]
+        for stage in self._stages.edited:
+            stage.amend(draft)
+        return any(text.text != new for text, new in draft.texts)
+
+    def _build(self, draft: RequestDraft) -> bool:
+        """Carries out the plan, and runs the stages of the tree. Returns whether it changed."""
+        attempts, before = self.attempts, self.attempts.tree
+        draft.tree = attempts.planned(attempts.plan) if attempts.plan.changes_body else before
+        for stage in self._stages.built:
+            stage.amend(draft)
+        attempts.tree = draft.tree
+        return draft.tree is not before
+
     def _send_upstream(self, at_s: float) -> Transition[Sent]:
         self.ledger.answer.began_s = at_s
-        edits = sum([len(lane.rewrite.edits) for lane in self.ledger.request.gate.lanes.every])
-        attempts, target, entry = self.attempts, self.attempts.plan.upstream, self.ledger.entry
-        bound = self.guard.bound
-        if entry is not None and bound and bound.sections and (caches := CACHE.bound(bound.sections)):
-            is_streamed = self.ledger.notes.stream
-            self.cache = query_of(self.setting, caches, attempts, entry, is_streamed=is_streamed)
+        edits = sum([len(lane.rewrite.edits) for lane in self.ledger.request.gate.lanes.every if lane.rewrite.edits])
+        attempts, target = self.attempts, self.attempts.plan.upstream
+        for stage in self._stages.written:
+            stage.amend(self._draft)
+        bound, self.cache = self.guard.bound, self._draft.cache
         sending = SendUpstream(
             attempts.body,
             edits,
@@ -295,27 +272,3 @@ class RequestPhase:
         if stored is None or entry is None or not self.setting.tenant:
             return None
         return stored.referred(entry.frame.tree)
-
-
-def refuse_fields(guard: Guard, tree: Any, bound: BoundRules) -> None:
-    """Raises `DownstreamError` if the request has a field that its format or a policy refuses by its name."""
-    denied = guard.setting.codec.contract.denied
-    if found := denied_field(tree, denied, bound.fields.allowed):
-        place, name = found
-        allowing = f"a policy allows it with `allow_fields: [{name}]`"
-        message = f"`{place}` {denied[name]}, so it leads round the checks; {allowing}"
-        raise DownstreamError(ErrorCode.FIELD_DENIED, message, place)
-    if not bound.fields.rules:
-        return
-    refused = list(bound.fields.refused(tree))
-    guard.fields += refused
-    if enforced := next((change for change in refused if change.enforced), None):
-        message = f"a policy refuses the field `{enforced.place}`; leave it out"
-        raise DownstreamError(ErrorCode.FIELD_REFUSED, message, enforced.place)
-
-
-def can_have(setting: Setting, tree: Any, path: FieldPath) -> bool:
-    """Whether a request can have a field: one that it has, or one of its format. Routes on which no model answers take fewer
-    fields than the others of a format."""
-    is_answered = setting.codec.contract.is_answered(setting.address.route)
-    return path.is_at_top(tree) or (is_answered and setting.codec.has_field(path))

@@ -22,7 +22,7 @@ from guardproxy.policy.document_schema import schema
 from guardproxy.policy.evaluate import BoundRule, BoundRules, Outcome, PolicySet
 from guardproxy.policy.expression import CHECK_ERROR, RESERVED, And, Expression, Name
 from guardproxy.policy.feedback import feedback_policies
-from guardproxy.policy.fields import FieldChange, FieldRules
+from guardproxy.policy.fields import BoundFields, FieldChange, FieldRules
 from guardproxy.policy.keeping import Keeping
 from guardproxy.policy.limiting import (
     LARGEST,
@@ -108,6 +108,7 @@ __all__ = [
     "About",
     "AlertFormat",
     "And",
+    "BoundFields",
     "BoundRule",
     "BoundRules",
     "BoundSection",

@@ -75,6 +75,8 @@ class BoundRules:
     matched: Mapping[str, MatchVerdict] = field(default_factory=dict)
     fields: BoundFields = NO_BOUND_FIELDS
     sections: Mapping[str, tuple[BoundSection[Any], ...]] = field(default_factory=dict)
+    derived: dict[Any, Any] = field(default_factory=dict, compare=False, repr=False)
+    """What other packages derive from the rules, once for all requests that have them."""
     _reads: dict[Direction, bool] = field(default_factory=dict)
     _checks_for: dict[tuple[Direction, Kind], tuple[Check, ...]] = field(default_factory=dict)
     _rules_for: dict[tuple[Direction, Kind], tuple[BoundRule, ...]] = field(default_factory=dict)

@@ -213,8 +213,8 @@ def _policy(chain: list[_File], tenant: str) -> Policy:
         elif not own:
             own = mine
         merged = overlay(merged, mine)
-        for key in SECTIONS.keys() & mine.keys():
-            stated.setdefault(key, []).append(mine[key])
+        for section in SECTIONS.keys() & mine.keys():
+            stated.setdefault(section, []).append(mine[section])
     checks = _checks(reading, merged.get("checks"))
     rules = read_rules(reading, merged.get("rules"), tuple(checks))
     match = read_match(reading, own.get("match"))

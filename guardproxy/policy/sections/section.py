@@ -10,12 +10,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
+from guardproxy.errors import DownstreamError
 from guardproxy.findings import Direction
+from guardproxy.policy.about import About
 from guardproxy.policy.reading import FileReading
 from guardproxy.policy.strictness import Order
 from guardproxy.policy.tree import FilePlace, YamlNode
+from guardproxy.wire import RequestStatement
 
 Value = TypeVar("Value")
 
@@ -28,6 +31,28 @@ class BoundSection(Generic[Value]):
     policy: str
     value: Value
     enforced: bool
+
+
+class SectionRequest(Protocol):
+    """A request as the stages of sections see it."""
+
+    @property
+    def about(self) -> About:
+        """Its facts."""
+
+    @property
+    def statement(self) -> RequestStatement:
+        """What its fields say about it."""
+
+    def refuse(self, section: str, bound: BoundSection[Any], error: DownstreamError) -> None:
+        """Notes that a section refuses the request. Raises the error if the section is enforced."""
+
+
+class SectionStage(Protocol):
+    """What a section does with each request to which it applies, before a check reads the texts."""
+
+    def amend(self, draft: SectionRequest) -> None:
+        """Looks at the request. Raises `DownstreamError` to refuse it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +116,10 @@ class Section(Generic[Value]):
     """Returns the texts that some rule must read, for `policy lint`."""
     recorded: Callable[[Sequence[BoundSection[Value]], str], Mapping[str, Any]] = _no_members
     """Returns the members of the record of an answered exchange, given the sections that apply and the id of the exchange."""
+
+    stages: Callable[[tuple[BoundSection[Value], ...]], Iterable[SectionStage]] = _nothing
+    """Returns what the sections that apply do with each request. A section that needs parts of the exchange has its stages in
+    `exchange/stages.py`."""
 
     def of(self, sections: Mapping[str, Any]) -> Value | None:
         """Returns the value in the sections of a policy; `None` if it has none."""
