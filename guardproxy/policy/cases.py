@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from guardproxy.errors import ErrorCode
 from guardproxy.policy.limiting import LARGEST, MICRO, LimitRule, Unit
 from guardproxy.policy.reading import FileReading, did_you_mean, join
 from guardproxy.policy.strictness import VERDICTS, Verdict
@@ -23,7 +24,7 @@ LIMIT_ANSWERS = 10
 
 EXPECT_KEYS = (
     *("rule", "rules", "shadow", "decision", "upstream_has", "upstream_lacks", "client_has", "client_lacks"),
-    *("upstream", "client", "finds", "routed", "refused"),
+    *("upstream", "client", "finds", "routed", "refused", "error"),
 )
 FIND_KEYS = ("check", "label", "text")
 _SCENES = ("request", "response", "exchange", "record")
@@ -93,7 +94,8 @@ class Expectation:
     `rule` must hold, and other rules may hold too; `rules` and `shadow` list all rules that hold. `upstream` and
     `client`: the exact text, or texts by path, in which `[EMAIL_ADDRESS_1]` stands for the first placeholder with that
     label. `finds`: the findings that must exist; `()`: no finding may exist. `routed`: the name of the upstream to which a
-    `route` sends the request. `refused`: the name of the limit that refuses the request, `ANY_LIMIT`, or `NO_LIMIT`.
+    `route` sends the request. `refused`: the name of the limit that refuses the request, `ANY_LIMIT`, or `NO_LIMIT`. `error`:
+    the code of the error that the client gets if no rule ends the exchange; empty if it gets none.
     """
 
     rule: str | None = None
@@ -109,6 +111,7 @@ class Expectation:
     finds: tuple[ExpectedFinding, ...] | None = None
     routed: str | None = None
     refused: str | None = None
+    error: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -350,6 +353,7 @@ def _expected(
         shadow=_names(reading, keys.get("shadow"), rules, "rule"),
         decision=reading.choice(keys.get("decision"), VERDICTS, place="decision"),
         routed=reading.word(keys.get("routed"), "the name of an upstream"),
+        error=_error(reading, keys.get("error")),
         upstream_has=reading.word_or_words(keys.get("upstream_has")),
         upstream_lacks=reading.word_or_words(keys.get("upstream_lacks")),
         client_has=reading.word_or_words(keys.get("client_has")),
@@ -358,6 +362,15 @@ def _expected(
         client=_exact(reading, keys.get("client")),
         finds=_finds(reading, keys.get("finds"), checks),
     )
+
+
+def _error(reading: FileReading, node: YamlNode | None) -> str | None:
+    """Reads the code of an error, or `none`."""
+    word = reading.word(node, "the code of an error, or none")
+    if node is None or word is None or word == NONE:
+        return "" if word == NONE else None
+    _is_one_of(reading, node, word, tuple(code.value for code in ErrorCode), "error")
+    return word
 
 
 def _refused(reading: FileReading, node: YamlNode | None, limits: Sequence[str]) -> str | None:

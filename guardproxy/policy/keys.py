@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from guardproxy.errors import ErrorCode
 from guardproxy.findings import KINDS
 from guardproxy.policy import cases as trial
 from guardproxy.policy import formats, retrying
@@ -291,6 +292,7 @@ _EXPECTED: dict[str, Schema] = {
     "upstream": _TEXTS,
     "client": _TEXTS,
     "routed": TEXT,
+    "error": {"enum": [trial.NONE, *(code.value for code in ErrorCode)]},
     "refused": {
         "anyOf": [
             choice((trial.LIMIT, trial.NONE)),

@@ -29,6 +29,8 @@ def mismatches(expected: Expectation, result: SceneResult) -> Iterator[Mismatch]
         yield Mismatch(f"expected the decision {expected.decision}, got {result.decision}{why}")
     if expected.routed is not None and expected.routed != result.routed:
         yield Mismatch(f"expected the upstream `{expected.routed}`, got `{result.routed or 'default'}`")
+    if expected.error is not None and expected.error != result.error:
+        yield Mismatch(f"expected the error {expected.error or 'none'}, got {result.trouble or result.error or 'none'}")
     yield from _words("model", result.upstream, expected.upstream_has, expected.upstream_lacks)
     yield from _words("client", result.client, expected.client_has, expected.client_lacks)
     yield from _exact("model", result.upstream, expected.upstream)

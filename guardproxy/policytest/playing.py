@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from guardproxy.audit import Record, RecordedRoute
+from guardproxy.audit import RecordedError, RecordedRoute
 from guardproxy.events import Event, Text
 from guardproxy.exchange import (
     Address,
@@ -156,9 +156,9 @@ class ScannedText:
 @dataclass(frozen=True, slots=True)
 class SceneResult:
     """The result of a scene. `policies`: those that apply; `rules_of`: their rules. `trouble`: why the exchange ended, if
-    no rule ended it. `upstream`, `client`: the content that was sent to them, or `None`. `texts`: every text of the
-    exchange. `fields`: what policies did with fields of the request. `prompts`: with its system prompt and its marks. `cache`:
-    what it looks for in the cache. `sections`: those that apply, by key. `routes`: what their routes decided.
+    no rule ended it, and `error`: its code. `upstream`, `client`: the content that was sent to them, or `None`. `texts`: every
+    text of the exchange. `fields`: what policies did with fields of the request. `prompts`: with its system prompt and its
+    marks. `cache`: what it looks for in the cache. `sections`: those that apply, by key. `routes`: what their routes decided.
     `allowed`: the places that are no findings, as the policies of the checks allow the values."""
 
     decision: Verdict
@@ -174,6 +174,7 @@ class SceneResult:
     cache: CacheQuery | None = None
     sections: Mapping[str, tuple[BoundSection[Any], ...]] = field(default_factory=dict)
     trouble: str = ""
+    error: str = ""
     routes: tuple[RecordedRoute, ...] = ()
     allowed: tuple[TextFinding, ...] = ()
 
@@ -318,6 +319,7 @@ def _result(
     )
     last = done[-1] if done else None
     ending = last.outcome if isinstance(last, Finish) else ""
+    error = last.record.error if isinstance(last, Finish) else None
     return SceneResult(
         decision=outcome_of(exchange, done),
         rules_of=exchange.bound.rules if exchange.bound else (),
@@ -332,16 +334,16 @@ def _result(
         prompts=exchange.prompt_changes,
         cache=exchange.cache,
         sections=exchange.bound.sections if exchange.bound else {},
-        trouble=_trouble(ending, last.record if isinstance(last, Finish) else None),
+        trouble=_trouble(ending, error),
+        error=error.code if error else "",
         routes=exchange.routing,
     )
 
 
-def _trouble(outcome: str, record: Record | None) -> str:
+def _trouble(outcome: str, error: RecordedError | None) -> str:
     """Returns why an exchange ended, if no rule ended it; otherwise an empty text."""
     if outcome in ("", "answered", "blocked_request", "blocked_response"):
         return ""
-    error = record.error if record else None
     if error is None:
         return f"{outcome}: "
     return f"{outcome}: {error.message or error.code}" + (f" at `{error.field}`" if error.field else "")

@@ -24,7 +24,7 @@ OK = "policy: p\nchecks: {pii: {use: pii}}\nrules: [{id: r, when: pii, action: f
 KEYS = "name, request, response, exchange, record, route, model, tenant, headers, times, used, chunkings, expect"
 EXPECT = (
     "rule, rules, shadow, decision, upstream_has, upstream_lacks, client_has, client_lacks, "
-    "upstream, client, finds, routed, refused"
+    "upstream, client, finds, routed, refused, error"
 )
 SENDS = "a test sends `request`, `response` or both, or an `exchange`, or a `record`"
 ROUTES = ", ".join(route for codec in codecs() for route in codec.routes)

@@ -45,6 +45,7 @@ def said(played: SceneResult = PLAYED, **expected: Any) -> list[Mismatch]:
         {"client_has": ("fine",), "client_lacks": ("bad",)},
         {"upstream": "to [MAIL_1]!", "client": {"c[0]": "fine"}},
         {"routed": "cheap"},
+        {"error": ""},
         {"finds": (ExpectedFinding(check="mail"), ExpectedFinding(label="MAIL", text="jo@a.b"))},
     ],
 )
@@ -61,6 +62,7 @@ def test_what_is_as_expected_is_no_fault(expected: dict[str, Any]) -> None:
         ({"shadow": ("a", "b")}, "expected these shadow rules to hold: a, b; shadow rules that hold: quiet"),
         ({"decision": "block"}, "expected the decision block, got redact"),
         ({"routed": "main"}, "expected the upstream `main`, got `cheap`"),
+        ({"error": "field_refused"}, "expected the error field_refused, got none"),
         ({"finds": ()}, "expected no findings"),
         ({"finds": (ExpectedFinding("pii", "", "x"),)}, "expected a finding with check `pii`, text `x`"),
         ({"client": {"d": "fine"}}, "the client gets no text at `d`; it gets texts at: c[0]"),

@@ -263,3 +263,14 @@ def test_the_example_of_the_documentation_passes() -> None:
     assert untested(policy_set(example).policies, found) == []
     for key in (*KEYS, *EXPECT_KEYS):
         assert f"{key}:" in text, key
+
+
+@pytest.mark.parametrize(
+    ("code", "message"), [("field_refused", ""), ("none", "got refused: field_refused at `store`")]
+)
+def test_the_code_of_an_error_is_expected(code: str, message: str) -> None:
+    exchange = "{request: {model: m, store: true, messages: [{role: user, content: hi}]}}"
+    policy = f"policy: p\nrefuse: [store]\ntests: [{{name: t, exchange: {exchange}, expect: {{error: {code}}}}}]\n"
+    (result,) = run_tests(policy_set(policy), lambda path: b"")
+    assert message in "".join(mismatch.message for mismatch in result.mismatches)
+    assert bool(result.mismatches) is bool(message)
