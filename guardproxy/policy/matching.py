@@ -71,12 +71,12 @@ class Match:
         spellings = about.model_spellings()
         if spellings is None:
             return "failed"
-        return "yes" if _fits(self.models, spellings) else "no"
+        return "yes" if fits(self.models, spellings) else "no"
 
     def _tenant(self, about: About) -> MatchVerdict:
         if self.tenants is not None and about.tenant is None:
             return "unknown"
-        return "yes" if self.tenants is None or _fits(self.tenants, (about.tenant or "",)) else "no"
+        return "yes" if self.tenants is None or fits(self.tenants, (about.tenant or "",)) else "no"
 
     def _headers_and_when(self, about: About) -> Iterator[MatchVerdict]:
         """Yields the verdicts on the headers and on `when`."""
@@ -88,7 +88,7 @@ class Match:
             if value is None:
                 yield "failed"
             else:
-                yield "yes" if _fits(globs, (value, *value_readings(value))) else "no"
+                yield "yes" if fits(globs, (value, *value_readings(value))) else "no"
         if self.when is not None:
             holds = self.when.holds(about)
             yield "failed" if holds is None else "yes" if holds else "no"
@@ -120,7 +120,7 @@ def is_route(globs: tuple[str, ...] | None, route: str) -> bool:
     return globs is None or any(is_any(globs, spelling) for spelling in route_spellings(route))
 
 
-def _fits(globs: tuple[str, ...], spellings: Iterable[str]) -> bool:
+def fits(globs: tuple[str, ...], spellings: Iterable[str]) -> bool:
     """Whether a glob matches a spelling, ignoring case."""
     patterns = (_pattern(globs), _pattern(_lower_case(globs)))
     return any(pattern.match(text) for text in spellings for pattern in patterns)
@@ -152,7 +152,7 @@ def may_share_a_model(first: tuple[str, ...] | None, second: tuple[str, ...] | N
         return True
     return any(
         may_share_a_name(_readings_of(globs), others)
-        or any(readings is None or _fits(others, readings) for readings in _examples(globs))
+        or any(readings is None or fits(others, readings) for readings in _examples(globs))
         for globs, others in ((first, second), (second, first))
     )
 
