@@ -184,6 +184,13 @@ class ErrorCode(StrEnum):
     TOKEN_IDS = _Spec("token_ids", 400, "no check can read integers that stand for a text", policy_key="token_ids")
     FIELD_DENIED = _Spec("field_denied", 400, "a field leads round the checks", policy_key="allow_fields")
     FIELD_REFUSED = _Spec("field_refused", 400, "the policy refuses a field of the request", policy_key="refuse")
+    MODEL_NOT_ALLOWED = _Spec(
+        "model_not_allowed",
+        403,
+        "the policy does not allow this model",
+        "`deny` refuses models too. The message may be the policy's.",
+        policy_key="allow",
+    )
     SCHEMA_REFUSED = _Spec(
         "schema_refused",
         400,

@@ -12,12 +12,13 @@ from typing import Any
 from guardproxy.policy.sections.cache import CACHE, CacheSection, merge_caches
 from guardproxy.policy.sections.judge import JUDGE, JudgeSection
 from guardproxy.policy.sections.limits import LIMITS
+from guardproxy.policy.sections.models import ALLOW, DENY
 from guardproxy.policy.sections.prices import PRICES
 from guardproxy.policy.sections.prompt import PROMPT, Marking, PromptSection
 from guardproxy.policy.sections.route import ROUTE, Destination, RouteSection
 from guardproxy.policy.sections.section import BoundSection, NeededTexts, NeededUpstream, Section
 
-_ALL: tuple[Section[Any], ...] = (CACHE, JUDGE, LIMITS, PRICES, PROMPT, ROUTE)
+_ALL: tuple[Section[Any], ...] = (ALLOW, DENY, CACHE, JUDGE, LIMITS, PRICES, PROMPT, ROUTE)
 SECTIONS: Mapping[str, Section[Any]] = {section.name: section for section in _ALL}
 
 __all__ = ["CACHE", "JUDGE", "LIMITS", "PRICES", "PROMPT", "ROUTE", "SECTIONS", "BoundSection", "CacheSection"]

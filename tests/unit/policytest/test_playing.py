@@ -256,3 +256,14 @@ def test_a_finding_keeps_its_score() -> None:
 
 def test_an_exchange_that_ended_without_a_record_is_in_trouble_too() -> None:
     assert playing._trouble("client_closed", None) == "client_closed: "
+
+
+def test_sections_say_in_words_what_they_do() -> None:
+    policies = policy_set(
+        "policy: p\ncache: {mode: exact}\nallow: {models: [m]}\n", "policy: q\nmode: shadow\nallow: {models: [n]}\n"
+    )
+    result = play_scene(policies, Texts("hello"), RequestFacts(), Cuts())
+    assert [(key, bound.policy, bound.enforced, words) for key, bound, words in result.explained()] == [
+        ("allow", "p", True, "only the models m"),
+        ("allow", "q", False, "only the models n"),
+    ]
