@@ -13,7 +13,7 @@ from functools import cache
 from typing import Any
 from urllib.parse import quote
 
-from guardproxy.wire.json import KEYS, OTHERS, SECRET, STRUCTURE, UNMAPPED, Map, MapLeaf, naming, text
+from guardproxy.wire.json import KEYS, OTHERS, SECRET, STRUCTURE, UNMAPPED, Map, MapFields, MapLeaf, naming, text
 
 _DEPLOYMENT = re.compile(r"(/openai/deployments/)([^/]+)(/.*)")
 _HOSTED = re.compile(r"([A-Z]+) (?:/openai/deployments/[^/]+/|/openai/(?:v1/)?|/anthropic/v1/)(.+)")
@@ -49,11 +49,11 @@ def with_model(path: str, tree: Mapping[str, Any], model: str) -> tuple[str, dic
 
 # Content filters.
 
-_OFFSETS = dict.fromkeys(
+_OFFSETS: MapFields = dict.fromkeys(
     ("check_offset", "start_offset", "end_offset", "completion_start_offset", "completion_end_offset"), STRUCTURE
 )
-_ERROR = {"code": text("error"), "message": text("error"), OTHERS: UNMAPPED}
-_VERDICT: dict[Any, Map] = {
+_ERROR: MapFields = {"code": text("error"), "message": text("error"), OTHERS: UNMAPPED}
+_VERDICT: MapFields = {
     **dict.fromkeys(("filtered", "detected", "severity", "redacted"), STRUCTURE),
     "citation": {"URL": text("metadata"), "license": text("metadata"), OTHERS: UNMAPPED},
     "details": [{"filtered": STRUCTURE, "id": text("metadata"), **_OFFSETS, OTHERS: UNMAPPED}],
@@ -71,11 +71,13 @@ def _verdict(value: Any) -> Map:
     return [{"filtered": STRUCTURE, "id": text("metadata")}] if isinstance(value, list) else _VERDICT
 
 
-_RESULTS: dict[Any, Map] = {**dict.fromkeys(_FILTERS, _verdict), "error": _ERROR}
-_PROMPTS = [{"prompt_index": STRUCTURE, "content_filter_results": _RESULTS, "content_filter_result": _RESULTS}]
-PROMPT_FILTERS: Mapping[str, Map] = {"prompt_filter_results": _PROMPTS, "prompt_annotations": _PROMPTS}
+_RESULTS: MapFields = {**dict.fromkeys(_FILTERS, _verdict), "error": _ERROR}
+_PROMPTS: list[Map] = [
+    {"prompt_index": STRUCTURE, "content_filter_results": _RESULTS, "content_filter_result": _RESULTS}
+]
+PROMPT_FILTERS: MapFields = {"prompt_filter_results": _PROMPTS, "prompt_annotations": _PROMPTS}
 """The fields of an answer with the results of filters on the prompts."""
-CHOICE_FILTERS: Mapping[str, Map] = {
+CHOICE_FILTERS: MapFields = {
     **dict.fromkeys(("content_filter_results", "content_filter_result"), _RESULTS),
     "content_filter_offsets": _OFFSETS,
 }
@@ -86,19 +88,19 @@ CHOICE_FILTERS: Mapping[str, Map] = {
 _KEYS = ("key", "api_key", "apiKey", "connection_string", "connectionString", "access_token", "accessToken")
 _MORE_KEYS = ("encoded_api_key", "encodedApiKey", "key_id", "keyId", "embeddingKey", "embedding_key", "password")
 _METADATA: MapLeaf = text("metadata")
-_AUTHENTICATION: dict[Any, Map] = {
+_AUTHENTICATION: MapFields = {
     "type": STRUCTURE,
     **dict.fromkeys((*_KEYS, *_MORE_KEYS), SECRET),
     OTHERS: _METADATA,
     KEYS: _METADATA,
 }
 _DEPLOYMENTS = ("deployment_name", "deploymentName", "model_id", "modelId")
-_DEPENDENCY: dict[Any, Map] = {
+_DEPENDENCY: MapFields = {
     **_AUTHENTICATION,
     "authentication": _AUTHENTICATION,
     **dict.fromkeys(_DEPLOYMENTS, naming("model", _METADATA)),
 }
-_PARAMETERS: dict[Any, Map] = {
+_PARAMETERS: MapFields = {
     **_AUTHENTICATION,
     "authentication": _AUTHENTICATION,
     **dict.fromkeys(("embedding_dependency", "embeddingDependency"), _DEPENDENCY),
@@ -107,8 +109,8 @@ _PARAMETERS: dict[Any, Map] = {
     **dict.fromkeys(("in_scope", "inScope", "strictness", "top_n_documents", "topNDocuments"), STRUCTURE),
     **dict.fromkeys(("query_type", "queryType", "include_contexts", "max_search_queries"), _METADATA),
 }
-_SOURCES = [{"type": _METADATA, "parameters": _PARAMETERS, OTHERS: _METADATA, KEYS: _METADATA}]
-DATA_SOURCES: Mapping[str, Map] = {"data_sources": _SOURCES, "dataSources": _SOURCES}
+_SOURCES: list[Map] = [{"type": _METADATA, "parameters": _PARAMETERS, OTHERS: _METADATA, KEYS: _METADATA}]
+DATA_SOURCES: MapFields = {"data_sources": _SOURCES, "dataSources": _SOURCES}
 """The fields of a request that name the documents of an answer, with the credentials for them."""
-CONTEXT: Mapping[str, Map] = {"context": {OTHERS: text("tool_result"), KEYS: text("tool_result")}}
+CONTEXT: MapFields = {"context": {OTHERS: text("tool_result"), KEYS: text("tool_result")}}
 """The field of an answer that holds these documents."""

@@ -7,13 +7,25 @@ from functools import cache
 from typing import Any
 
 from guardproxy.findings import Kind
-from guardproxy.wire.json import OTHERS, TOKEN_IDS, UNMAPPED, Map, MapLeaf, conversation, part_text, text, unknown
+from guardproxy.wire.json import (
+    OTHERS,
+    TOKEN_IDS,
+    UNMAPPED,
+    Map,
+    MapChoice,
+    MapFields,
+    MapLeaf,
+    conversation,
+    part_text,
+    text,
+    unknown,
+)
 
 Part = Callable[[Kind, MapLeaf], Map]
 """Returns the map of a part of a content. In: the kind of its text, and the map of fields and parts of unknown types."""
 
 
-def content(part: Part, kind: Kind, others: MapLeaf = UNMAPPED) -> Map:
+def content(part: Part, kind: Kind, others: MapLeaf = UNMAPPED) -> MapChoice:
     """Returns the map of a content of this kind. `others`: the map of parts of unknown types."""
 
     def choose(value: Any) -> Map:
@@ -27,7 +39,7 @@ def content(part: Part, kind: Kind, others: MapLeaf = UNMAPPED) -> Map:
     return choose
 
 
-def message(roles: Mapping[str, Kind], part: Part, fields: Callable[[Kind, Map], dict[Any, Map]]) -> Map:
+def message(roles: Mapping[str, Kind], part: Part, fields: Callable[[Kind, Map], MapFields]) -> MapChoice:
     """Returns the map of a message. `roles`: the kinds of the texts of each known role; `fields`: the fields of a message whose
     texts have this kind and whose content has this map. An unknown role may be any role: its texts count as the user's, and as
     unmapped."""

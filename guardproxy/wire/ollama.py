@@ -26,6 +26,7 @@ from guardproxy.wire.json import (
     TOKEN_IDS,
     TOKENS,
     Map,
+    MapFields,
     TreeLeaf,
     dotted,
     is_moment,
@@ -61,7 +62,7 @@ def form(value: Any) -> Map:
     return text("tool_definition") if isinstance(value, (dict, list)) else STRUCTURE
 
 
-REQUEST: dict[Any, Map] = {
+REQUEST: MapFields = {
     "model": MODEL,
     "stream": STRUCTURE,
     "_debug_render_only": STRUCTURE,
@@ -74,7 +75,7 @@ REQUEST: dict[Any, Map] = {
     },
 }
 """The fields that every request can have."""
-ASKING: dict[Any, Map] = {
+ASKING: MapFields = {
     **REQUEST,
     **dict.fromkeys(("think", "logprobs", "top_logprobs", "truncate", "shift"), STRUCTURE),
     "format": form,
@@ -87,7 +88,7 @@ CALLS: Map = [
         "function": {"index": STRUCTURE, "name": text("tool_arguments"), "arguments": text("tool_arguments")},
     }
 ]
-RESPONSE: dict[Any, Map] = {
+RESPONSE: MapFields = {
     **dict.fromkeys(("model", "remote_model"), MODEL),
     "remote_host": text("metadata"),
     "created_at": TIME,

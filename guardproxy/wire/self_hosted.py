@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from guardproxy.wire.json import STRUCTURE, TOKEN_IDS, Map, naming, text
+from guardproxy.wire.json import STRUCTURE, TOKEN_IDS, MapFields, naming, text
 
 _LORA = "loads other weights"
 _HOST = "names another host or the state of another request"
@@ -52,7 +52,7 @@ _SCHEMAS = (
     *("guided_decoding_backend", "guided_whitespace_pattern", "regex", "ebnf", "grammar", "structural_tag"),
 )
 
-OPTIONS: Mapping[str, Map] = {
+OPTIONS: MapFields = {
     **dict.fromkeys(_SAMPLING.split(), STRUCTURE),
     **dict.fromkeys(DENIED, text("metadata")),
     **dict.fromkeys(_OTHER_WEIGHTS, naming("model", text("metadata"))),
@@ -66,7 +66,7 @@ OPTIONS: Mapping[str, Map] = {
 }
 """The fields of a request that every format may have."""
 
-CHAT_OPTIONS: Mapping[str, Map] = {
+CHAT_OPTIONS: MapFields = {
     **OPTIONS,
     **dict.fromkeys(("chat_template", "chat_template_kwargs"), text("system")),
     **dict.fromkeys(_SCHEMAS, text("tool_definition")),
@@ -74,7 +74,7 @@ CHAT_OPTIONS: Mapping[str, Map] = {
 }
 """Those of a format whose requests hold messages."""
 
-CHOICE: Mapping[str, Map] = dict.fromkeys(("stop_reason", "matched_stop", "prompt_text"), text("metadata"))
+CHOICE: MapFields = dict.fromkeys(("stop_reason", "matched_stop", "prompt_text"), text("metadata"))
 """The fields of a choice of an answer: the text at which it stopped, or the prompt again."""
-ANSWER: Mapping[str, Map] = dict.fromkeys(("prompt_text", "metrics"), text("metadata"))
+ANSWER: MapFields = dict.fromkeys(("prompt_text", "metrics"), text("metadata"))
 """The fields of an answer."""

@@ -18,7 +18,17 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from guardproxy.wire.json import OTHERS, UNMAPPED, Map, dotted, first_naming_places, names_below, naming, text
+from guardproxy.wire.json import (
+    OTHERS,
+    UNMAPPED,
+    Map,
+    MapFields,
+    dotted,
+    first_naming_places,
+    names_below,
+    naming,
+    text,
+)
 
 LARGEST = 2**63 - 1
 LIMIT_MODELS = 16
@@ -35,7 +45,7 @@ _OBJECT = (dict, Mapping)  # asking for `dict` first is a tenth of the work
 _INSIDE = ("function", "custom", "tool", "mcp", "mcp_server")
 
 
-MODEL_FIELDS: Mapping[Any, Map] = dict.fromkeys(
+MODEL_FIELDS: MapFields = dict.fromkeys(
     ("model", "models", "fallback_model", "fallback_models", "fallbacks", "engine", "deployment_id", "model_id"),
     naming("model", UNMAPPED),
 )
@@ -46,7 +56,7 @@ MODEL_FIELDS: Mapping[Any, Map] = dict.fromkeys(
 class Fields:
     """The fields of a request to read: limits of tokens, lists of messages (or one text), lists of tools. A name with dots,
     such as `generationConfig.maxOutputTokens`, leads through objects. `models`: the map of a request, whose leaves say what
-    names a model. A tuple lists fields at its top; then nothing is known of other fields.
+    names a model.
 
     For what limits reserve: `answers`, the number of answers that the client asks for; `prompts`, lists of prompts each of
     which is answered; `lengths`, further limits of tokens, which conditions do not read; `binding`, the limits of tokens that
@@ -54,7 +64,7 @@ class Fields:
     """
 
     tokens: tuple[str, ...]
-    models: Map
+    models: MapFields
     messages: tuple[str, ...]
     tools: tuple[str, ...]
     answers: tuple[str, ...]
@@ -63,15 +73,13 @@ class Fields:
     binding: tuple[str, ...] = field(init=False)
 
     def __post_init__(self) -> None:
-        how = self.models
-        if isinstance(how, tuple):
-            how = {**dict.fromkeys(how, naming("model")), OTHERS: text("user")}
-        object.__setattr__(self, "models", {**MODEL_FIELDS, **how})
+        own = self.models
+        object.__setattr__(self, "models", {**MODEL_FIELDS, **own})
         every = (*self.tokens, *self.lengths)
-        known = tuple(name for name in every if name.partition(".")[0] in how)
+        known = tuple(name for name in every if name.partition(".")[0] in own)
         object.__setattr__(self, "binding", known or every)
 
-    def of(self, request: Map) -> Fields:
+    def of(self, request: MapFields) -> Fields:
         """Returns the fields of a format. `request`: the map of its requests."""
         return replace(self, models=request)
 
@@ -79,7 +87,7 @@ class Fields:
 # Servers read fields of each other's APIs. A condition of a policy must hold for every field that the upstream may read.
 EVERY_SERVER = Fields(
     tokens=("max_completion_tokens", "max_output_tokens", "max_tokens", "max_new_tokens", "max_tokens_to_sample"),
-    models=(),
+    models={OTHERS: text("user")},
     messages=("messages", "input", "contents", "prompt"),
     tools=("tools", "functions", "mcp_servers", "toolsets", "additional_tools"),
     answers=("n", "best_of", "num_return_sequences", "candidateCount", "candidate_count"),

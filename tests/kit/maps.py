@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import Any
 
-from guardproxy.wire.json import KEYS, OTHERS, Map, MapLeaf
+from guardproxy.wire.json import KEYS, Map, MapFields, MapLeaf
 from guardproxy.wire.opaque import NOT_KEPT
 
 Build = Callable[[Any], Any]
@@ -91,15 +91,15 @@ def _places(
 
 
 def _members(
-    how: dict[Any, Map], path: tuple[str, ...], build: Build, frame: Any, probes: list[Any], entered: tuple[Any, ...]
+    how: MapFields, path: tuple[str, ...], build: Build, frame: Any, probes: list[Any], entered: tuple[Any, ...]
 ) -> Iterator[MapPlace]:
     spelled: set[tuple[str, int]] = set()
     for key, child in how.items():
-        plain = key.replace("_", "").casefold() if isinstance(key, str) else ""
+        name = key if isinstance(key, str) else OTHER
+        plain = name.replace("_", "").casefold()
         if key is KEYS or (not isinstance(child, MapLeaf) and (plain, id(child)) in spelled):
             continue  # the two spellings of a name have one map
         spelled.add((plain, id(child)))
-        name = OTHER if key is OTHERS else key
         yield from _places(child, (*path, name), partial(_member, build, frame, name), probes, entered)
 
 

@@ -30,7 +30,7 @@ from guardproxy.wire import (
     expect_type,
     ndjson,
 )
-from guardproxy.wire.json import OTHERS, STRUCTURE, Map, MapLeaf, TreeLeaf, dotted, text, unknown, write
+from guardproxy.wire.json import OTHERS, STRUCTURE, Map, MapFields, MapLeaf, TreeLeaf, dotted, text, unknown, write
 
 ROUTE = Route("POST /acme/models/{model}:talk")
 _KINDS: dict[str, Kind] = {"user": "user", "model": "assistant", "system": "system"}
@@ -41,11 +41,11 @@ def _turn(value: Any) -> Map:
     return {"from": STRUCTURE, "text": text(kind), OTHERS: unknown(kind)}
 
 
-REQUEST: Map = {"stream": STRUCTURE, "turns": [_turn], "answer_schema": text("tool_definition")}
-_USAGE = {"in": STRUCTURE, "out": STRUCTURE}
-_ERROR = {"code": STRUCTURE, "message": text("error")}
-RESPONSE: Map = {"text": text("assistant"), "end": STRUCTURE, "usage": _USAGE, "error": _ERROR}
-JSON_RESPONSE: Map = {**RESPONSE, "text": MapLeaf("json", "assistant")}
+REQUEST: MapFields = {"stream": STRUCTURE, "turns": [_turn], "answer_schema": text("tool_definition")}
+_USAGE: MapFields = {"in": STRUCTURE, "out": STRUCTURE}
+_ERROR: MapFields = {"code": STRUCTURE, "message": text("error")}
+RESPONSE: MapFields = {"text": text("assistant"), "end": STRUCTURE, "usage": _USAGE, "error": _ERROR}
+JSON_RESPONSE: MapFields = {**RESPONSE, "text": MapLeaf("json", "assistant")}
 
 
 def _notice(tree: Any, seen: AnswerFacts) -> None:

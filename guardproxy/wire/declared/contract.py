@@ -36,7 +36,7 @@ from guardproxy.wire.declared.pointers import (
 )
 from guardproxy.wire.framing import Framing, ndjson, sse
 from guardproxy.wire.headers import FormatHeaders
-from guardproxy.wire.json import NAME, STRUCTURE, Map, MapLeaf, part_text, text, write
+from guardproxy.wire.json import NAME, STRUCTURE, MapFields, MapLeaf, part_text, text, write
 from guardproxy.wire.openai import DONE
 from guardproxy.wire.self_hosted import DENIED
 from guardproxy.wire.statements import EVERY_SERVER
@@ -54,11 +54,11 @@ _HEADERS = FormatHeaders(
 class Maps:
     """The maps of a declaration: of requests, answers, answers that are JSON, frames, and frames of a JSON answer."""
 
-    request: Map
-    answer: Map
-    json_answer: Map
-    frame: Map
-    json_frame: Map
+    request: MapFields
+    answer: MapFields
+    json_answer: MapFields
+    frame: MapFields
+    json_frame: MapFields
 
 
 def framing_of(declaration: DeclaredFormat) -> Framing:
@@ -78,12 +78,12 @@ def maps_of(declaration: DeclaredFormat) -> Maps:
     counts = [place for place in (answer.prompt_tokens, answer.answer_tokens) if place]
     ends = [stream.end] if stream.end else []
 
-    def reply(json: bool) -> Map:
+    def reply(json: bool) -> MapFields:
         return map_of(
             _once([*_texts(answer.texts, json=json, answers=True), *_words([*answer.structure, *counts]), *error])
         )
 
-    def frame(json: bool) -> Map:
+    def frame(json: bool) -> MapFields:
         if not declaration.has_streams:
             return reply(json)
         words = [*stream.structure, *ends, *(place for place in counts if place not in stream.structure)]

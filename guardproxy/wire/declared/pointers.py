@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from guardproxy.events import Path
 from guardproxy.findings import Kind
-from guardproxy.wire.json import OTHERS, STRUCTURE, Map, MapLeaf, part_text, text, unknown
+from guardproxy.wire.json import OTHERS, STRUCTURE, Map, MapFields, MapLeaf, part_text, text, unknown
 
 EACH: Literal["*"] = "*"
 """The step to every item of a list."""
@@ -31,6 +31,7 @@ ROLES: Mapping[str, Kind] = {
 """The kinds of texts that the roles of a message stand for. Any other role may be any of them."""
 LeafOf = Callable[[Kind], MapLeaf]
 """Returns the map of a text whose kind the role of its message decides."""
+_Leaves = Mapping[Pointer, MapLeaf | LeafOf]
 
 
 class PointerError(ValueError):
@@ -66,21 +67,19 @@ def written(pointer: Pointer) -> str:
     return "".join("/" + step.replace("~", "~0").replace("/", "~1") for step in pointer)
 
 
-def map_of(leaves: Mapping[Pointer, MapLeaf | LeafOf], role: str = "") -> Map:
+def map_of(leaves: _Leaves, role: str = "") -> MapFields:
     """Returns the map with these leaves. A function as a leaf takes the kind that the field `role` of its message names; the
     message is the first list item on the way. Raises `PointerError` if two pointers contradict each other."""
-    return _inner(leaves, 0, role, None)
+    return _fields(_grouped(leaves, 0), 0, role, None)
 
 
-def _inner(leaves: Mapping[Pointer, MapLeaf | LeafOf], depth: int, role: str, kind: Kind | None) -> Map:
+def _inner(leaves: _Leaves, depth: int, role: str, kind: Kind | None) -> Map:
     """`depth`: the number of steps that all these pointers share. `kind`: that of the message around, once it is known."""
-    below: dict[str, dict[Pointer, MapLeaf | LeafOf]] = {}
-    for pointer, leaf in leaves.items():
-        below.setdefault(pointer[depth], {})[pointer] = leaf
+    below = _grouped(leaves, depth)
     if EACH in below and len(below) > 1:
         raise PointerError("a place is a list for one pointer and an object for another", *reversed(list(leaves)))
     if EACH not in below:
-        return {step: _child(group, depth + 1, role, kind) for step, group in below.items()}
+        return _fields(below, depth, role, kind)
     items = below[EACH]
     if kind is None and any(callable(leaf) for leaf in items.values()):
         return [_message(items, depth + 1, role)]
@@ -89,7 +88,19 @@ def _inner(leaves: Mapping[Pointer, MapLeaf | LeafOf], depth: int, role: str, ki
     return [_child(items, depth + 1, role, kind)]
 
 
-def _child(group: Mapping[Pointer, MapLeaf | LeafOf], depth: int, role: str, kind: Kind | None) -> Map:
+def _grouped(leaves: _Leaves, depth: int) -> Mapping[str, _Leaves]:
+    """Returns the leaves by the step of their pointers at this depth."""
+    groups: dict[str, dict[Pointer, MapLeaf | LeafOf]] = {}
+    for pointer, leaf in leaves.items():
+        groups.setdefault(pointer[depth], {})[pointer] = leaf
+    return groups
+
+
+def _fields(groups: Mapping[str, _Leaves], depth: int, role: str, kind: Kind | None) -> MapFields:
+    return {step: _child(group, depth + 1, role, kind) for step, group in groups.items()}
+
+
+def _child(group: _Leaves, depth: int, role: str, kind: Kind | None) -> Map:
     ends = [pointer for pointer in group if len(pointer) == depth]
     if not ends:
         return _inner(group, depth, role, kind)
@@ -105,7 +116,7 @@ def _child(group: Mapping[Pointer, MapLeaf | LeafOf], depth: int, role: str, kin
     return leaf(kind)
 
 
-def _message(items: Mapping[Pointer, MapLeaf | LeafOf], depth: int, role: str) -> Map:
+def _message(items: _Leaves, depth: int, role: str) -> Map:
     """Returns the map of a message: a function that chooses by its role."""
 
     @cache
@@ -124,7 +135,7 @@ def _message(items: Mapping[Pointer, MapLeaf | LeafOf], depth: int, role: str) -
     return choose
 
 
-def _item(items: Mapping[Pointer, MapLeaf | LeafOf], depth: int, role: str) -> Map:
+def _item(items: _Leaves, depth: int, role: str) -> Map:
     """Returns the map of an item of the first list: a message if it has a role, otherwise a part."""
     alone = {
         pointer: replace(leaf, joins=False) if isinstance(leaf, MapLeaf) and pointer.count(EACH) == 1 else leaf

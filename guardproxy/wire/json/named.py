@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from guardproxy.events import Path
-from guardproxy.wire.json.walk import OTHERS, STRUCTURE, UNMAPPED, Map, MapLeaf, is_conversation
+from guardproxy.wire.json.walk import OTHERS, STRUCTURE, UNMAPPED, Map, MapFields, MapLeaf, is_conversation
 
 _CONVERSATION = frozenset(
     ("system", "user", "assistant", "tool_result", "tool_arguments", "document", "reasoning", "refusal", "error")
@@ -27,7 +27,7 @@ _MANY = 10_000
 _CAN_NAME = (str, dict, list)
 UNREAD = False
 """Stands for names that were not looked for. No server takes it for the name of a model."""
-_WITH_MODEL: dict[Any, Map] = {"model": STRUCTURE}
+_WITH_MODEL: MapFields = {"model": STRUCTURE}
 """The map of an object in place of the name of a model."""
 
 
@@ -116,17 +116,17 @@ class _Search:
 
     def look(self, value: Any, how: Map, path: Path, *, is_listed: bool) -> None:
         skipped = self.skipped
-        while type(how) is not dict and callable(how):
+        while callable(how):
             if skipped and is_conversation(how):
                 return
             how = how(value)
-        if type(how) is dict:
+        if isinstance(how, dict):
             if type(value) is dict:
                 self._look_at_fields(value, how, path)
                 return
             others = how.get(OTHERS, UNMAPPED)
             how, is_listed = others if type(others) is MapLeaf else UNMAPPED, False
-        elif type(how) is list:
+        elif isinstance(how, list):
             item = how[0]
             if skipped and is_conversation(item):
                 return
@@ -140,7 +140,7 @@ class _Search:
             how, is_listed = (item, is_listed) if type(item) is MapLeaf and item.names else (UNMAPPED, False)
         self._see(value, how, path, is_listed=is_listed)
 
-    def _look_at_fields(self, value: dict[Any, Any], how: dict[Any, Map], path: Path) -> None:
+    def _look_at_fields(self, value: dict[Any, Any], how: MapFields, path: Path) -> None:
         others = how.get(OTHERS, UNMAPPED)
         for key, child in value.items():
             if child is None:

@@ -11,8 +11,9 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from enum import Enum
 from functools import cache
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias, final
 
 from msgspec import Struct
 
@@ -30,6 +31,7 @@ How = Literal["text", "json", "structure", "name", "time", "padding", "opaque", 
 Named = Literal["", "model", "router", "answer", "item", "echo"]
 
 
+@final
 @dataclass(frozen=True, slots=True)
 class MapLeaf:
     """How to read a place. `text`: text of `kind`, with all strings, long numbers and keys below it, except for words.
@@ -63,7 +65,7 @@ class MapLeaf:
     names: Named = ""
 
 
-def conversation(choose: Callable[[Any], Map]) -> Map:
+def conversation(choose: MapChoice) -> MapChoice:
     """Marks the map of a message or of its content, in which no place names anything. `choose`: gives the map of a value."""
     vars(choose)["is_conversation"] = True
     return choose
@@ -74,9 +76,24 @@ def is_conversation(how: Map) -> bool:
     return getattr(how, "is_conversation", False) is True
 
 
-Map = Any  # MapLeaf | dict[str, Map] | list[Map] | Callable[[Any], Map]; a recursive alias that mypy cannot hold
-OTHERS = object()  # in a dict: the map of all other keys; those keys themselves are text of `KEYS`
-KEYS = object()
+class Rest(Enum):
+    """The keys of a map that are no names of fields. `OTHERS`: all other fields; `KEYS`: the names of those fields, which are
+    text too. Without `KEYS`, the names are read as `OTHERS` says."""
+
+    OTHERS = "others"
+    KEYS = "keys"
+
+    __hash__ = object.__hash__  # a step of the hot path; that of `Enum` is written in Python
+
+
+MapKey: TypeAlias = str | Rest
+MapFields: TypeAlias = "dict[MapKey, Map]"
+"""The map of an object."""
+MapChoice: TypeAlias = "Callable[[Any], Map]"
+"""Chooses the map of a value."""
+Map: TypeAlias = "MapLeaf | MapFields | list[Map] | MapChoice"
+OTHERS = Rest.OTHERS
+KEYS = Rest.KEYS
 UNMAPPED = MapLeaf("text", "unmapped", unmapped=True)
 STRUCTURE = MapLeaf("structure")
 NAME = MapLeaf("name", names="model")
@@ -201,10 +218,11 @@ def _walk(value: Any, how: Map, path: Path, out: list[TreeLeaf | None], row: _Ro
     _below(value, how, path, out, row)
 
 
-def _object(value: dict[str, Any], how: dict[Any, Map], path: Path, out: list[TreeLeaf | None], row: _Row) -> None:
+def _object(value: dict[str, Any], how: MapFields, path: Path, out: list[TreeLeaf | None], row: _Row) -> None:
     stop_point()
     others = how.get(OTHERS, UNMAPPED)
-    its = how.get(KEYS, others if isinstance(others, MapLeaf) else UNMAPPED)
+    named = how.get(KEYS, others)
+    its = named if isinstance(named, MapLeaf) else UNMAPPED
     for key, child in value.items():
         if key not in how:
             if key not in row.words.keys:

@@ -167,7 +167,7 @@ def test_a_stream_that_ends_after_a_note_is_cut_off() -> None:
     assert done.finish.outcome == "upstream_truncated"
 
 
-@pytest.mark.parametrize("name", sorted(DATA_SOURCES))
+@pytest.mark.parametrize("name", sorted(map(str, DATA_SOURCES)))
 @pytest.mark.parametrize(
     "place",
     [

@@ -8,7 +8,7 @@ import pytest
 
 from guardproxy.findings import Kind
 from guardproxy.wire.conversation import content, message
-from guardproxy.wire.json import STRUCTURE, TOKEN_IDS, UNMAPPED, Map, MapLeaf, part_text, text, unknown, walk
+from guardproxy.wire.json import STRUCTURE, TOKEN_IDS, UNMAPPED, Map, MapFields, MapLeaf, part_text, text, unknown, walk
 
 
 def part(kind: Kind, others: MapLeaf) -> Map:
@@ -39,7 +39,7 @@ def test_parts_of_unknown_types_have_the_map_that_the_caller_names() -> None:
 def test_a_message_is_read_by_its_role() -> None:
     seen: list[Kind] = []
 
-    def fields(kind: Kind, mapped: Map) -> dict[Any, Map]:
+    def fields(kind: Kind, mapped: Map) -> MapFields:
         seen.append(kind)
         return {"role": STRUCTURE, "content": mapped}
 

@@ -19,7 +19,7 @@ from guardproxy.wire.decoding import (
     is_delta,
 )
 from guardproxy.wire.formats.openai_chat.codec import ChatDecoder
-from guardproxy.wire.json.walk import TOKENS, UNMAPPED, MapLeaf, TreeLeaf, opaque, part_text, text, walk
+from guardproxy.wire.json.walk import TOKENS, UNMAPPED, MapFields, MapLeaf, TreeLeaf, opaque, part_text, text, walk
 from guardproxy.wire.registry import codec_for, codecs
 from tests.kit.media import PNG
 from tests.kit.play import CHAT, MESSAGES, sse
@@ -54,7 +54,7 @@ def choice(index: int | None = 0, **delta: Any) -> dict[str, Any]:
 
 def test_whole_bodies_give_each_text_and_its_end() -> None:
     tree = {"a": {"b": "x"}, "a.b": "y", "n": 4111222233334444, "j": "{}", "o": PNG}
-    how = {"j": MapLeaf("json", "tool_arguments"), "o": opaque("image", "user")}
+    how: MapFields = {"j": MapLeaf("json", "tool_arguments"), "o": opaque("image", "user")}
     assert shape(events_of(list(walk(tree, how)), Frame(b"", tree), "request")) == [
         "unmapped a#key: a",
         "end a#key",
@@ -79,8 +79,8 @@ def test_whole_bodies_give_each_text_and_its_end() -> None:
 
 def test_parts_of_one_list_have_a_run() -> None:
     tree = {"a": [{"t": "x"}, "y", {"t": "z"}, {"u": "v"}], "b": [{"t": "x"}], "t": "x"}
-    part = {"t": part_text("user"), "u": part_text("user")}
-    how = {
+    part: MapFields = {"t": part_text("user"), "u": part_text("user")}
+    how: MapFields = {
         "a": [lambda item: part if isinstance(item, dict) else part_text("user")],
         "b": [part],
         "t": part_text("user"),
@@ -94,7 +94,7 @@ def test_parts_of_one_list_have_a_run() -> None:
 
 def test_json_in_parts_is_one_channel() -> None:
     tree = {"a": [{"t": '{"b'}, {"t": '": '}, {"t": "1}"}]}
-    how = {"a": [{"t": MapLeaf("json", "assistant", joins=True)}]}
+    how: MapFields = {"a": [{"t": MapLeaf("json", "assistant", joins=True)}]}
     assert shape(events_of(walk(tree, how), Frame(b"", tree), "response")) == [
         '{assistant a[0].t: {"b',
         '{assistant a[0].t: ": ',
@@ -108,7 +108,7 @@ def test_texts_in_a_list_at_a_place_without_a_map_of_its_own_are_parts() -> None
         "r": {"c": [{"type": "text", "text": "x"}, {"text": "y"}], "text": "z"},
         "j": [{"text": "x"}, {"text": "y"}],
     }
-    how = {"r": text("tool_result"), "j": text("tool_arguments")}
+    how: MapFields = {"r": text("tool_result"), "j": text("tool_arguments")}
     events = events_of(walk(tree, how), Frame(b"", tree), "request")
     runs = [bool(event.run) for event in events if isinstance(event, Text) and not event.key]
     assert runs == [False, True, True, False, False, False]

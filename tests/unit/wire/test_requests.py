@@ -9,7 +9,7 @@ import pytest
 from guardproxy.errors import DownstreamError
 from guardproxy.testing.material import path_of
 from guardproxy.wire import Codec, Prompt, codecs
-from guardproxy.wire.json import naming, text
+from guardproxy.wire.json import MapFields, naming, text
 from guardproxy.wire.requests import drop_echoes, expect_list, expect_type, read_body, refuse_other_case
 
 
@@ -82,7 +82,7 @@ def test_a_list_of_objects_is_expected() -> None:
     ],
 )
 def test_a_known_field_in_other_letters_is_refused(tree: Any, field: str | None) -> None:
-    how = {"prompt": text("user"), "free": text("user"), "items": [lambda value: {"text": text("user")}]}
+    how: MapFields = {"prompt": text("user"), "free": text("user"), "items": [lambda value: {"text": text("user")}]}
     if field is None:
         refuse_other_case(tree, how)
         return
@@ -101,7 +101,10 @@ def test_every_format_refuses_a_field_in_other_letters(codec: Codec) -> None:
 
 
 def test_token_data_of_an_answer_is_emptied() -> None:
-    how = {"parts": [{"text": text("user"), "logprobs": naming("echo", text("user"))}], "free": text("metadata")}
+    how: MapFields = {
+        "parts": [{"text": text("user"), "logprobs": naming("echo", text("user"))}],
+        "free": text("metadata"),
+    }
     tree: dict[str, Any] = {
         "parts": [{"text": "a", "logprobs": [{"token": "a"}]}, {"logprobs": []}, {"logprobs": {"x": 1}}],
         "free": {"logprobs": [1]},

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from guardproxy.wire.json import OTHERS, STRUCTURE, UNMAPPED, naming
+from guardproxy.wire.json import OTHERS, STRUCTURE, UNMAPPED, Map, MapFields, naming
 from guardproxy.wire.stored import StoredIds
 
 _ID = naming("answer")
 
 
 def test_the_objects_of_an_answer_that_have_ids_are_listed() -> None:
-    answer = {
+    answer: MapFields = {
         "id": _ID,
         "earlier": _ID,
         "word": STRUCTURE,
@@ -24,11 +24,11 @@ def test_the_objects_of_an_answer_that_have_ids_are_listed() -> None:
     }
 
 
-def _more(value: object) -> object:
+def _more(value: object) -> Map:
     return REQUEST if isinstance(value, dict) else UNMAPPED
 
 
-REQUEST: dict[object, object] = {
+REQUEST: MapFields = {
     "earlier": _ID,
     "talk": lambda value: {"id": _ID} if isinstance(value, dict) else _ID,
     "input": [{"id": _ID}],

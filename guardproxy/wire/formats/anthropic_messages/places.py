@@ -16,6 +16,7 @@ from guardproxy.wire.json import (
     TOKEN_IDS,
     UNMAPPED,
     Map,
+    MapFields,
     MapLeaf,
     naming,
     opaque,
@@ -25,7 +26,7 @@ from guardproxy.wire.json import (
 )
 from guardproxy.wire.self_hosted import CHAT_OPTIONS
 
-_CACHE = {"type": STRUCTURE, "ttl": STRUCTURE}
+_CACHE: MapFields = {"type": STRUCTURE, "ttl": STRUCTURE}
 _ROLES: dict[str, Kind] = {"user": "user", "assistant": "assistant", "system": "system"}
 
 
@@ -51,7 +52,7 @@ def _source(kind: Kind, block: str) -> Map:
     return choose
 
 
-_CALLER = {"type": STRUCTURE, "tool_id": STRUCTURE}
+_CALLER: MapFields = {"type": STRUCTURE, "tool_id": STRUCTURE}
 
 
 def _opaque(media: str) -> MapLeaf:
@@ -100,7 +101,7 @@ def _block(kind: Kind, others: MapLeaf = UNMAPPED, text_map: MapLeaf | None = No
                 "content": _payload,
                 OTHERS: others,
             }
-        shared: dict[Any, Map] = {"type": STRUCTURE, "cache_control": _CACHE, OTHERS: others}
+        shared: MapFields = {"type": STRUCTURE, "cache_control": _CACHE, OTHERS: others}
         match name:
             case "text" | "mid_conv_system":
                 return {
@@ -122,8 +123,8 @@ def _block(kind: Kind, others: MapLeaf = UNMAPPED, text_map: MapLeaf | None = No
             case "redacted_thinking":
                 return {**shared, "data": opaque("encrypted", "reasoning")}
             case "tool_use" | "server_tool_use":
-                called = dict.fromkeys(("name", "input"), text("tool_arguments"))
-                words = dict.fromkeys(("id", "toolset_name"), STRUCTURE)
+                called: MapFields = dict.fromkeys(("name", "input"), text("tool_arguments"))
+                words: MapFields = dict.fromkeys(("id", "toolset_name"), STRUCTURE)
                 return {**shared, **words, "caller": _CALLER, **called}
             case "tool_result":
                 words = dict.fromkeys(("tool_use_id", "toolset_name", "is_error"), STRUCTURE)
@@ -135,7 +136,7 @@ def _block(kind: Kind, others: MapLeaf = UNMAPPED, text_map: MapLeaf | None = No
             case "mcp_tool_listing":
                 return {**shared, "mcp_server_name": STRUCTURE, "tools": text("tool_definition")}
             case "compaction":
-                sealed = {"encrypted_content": _opaque("encrypted"), "signature": _opaque("signature")}
+                sealed: MapFields = {"encrypted_content": _opaque("encrypted"), "signature": _opaque("signature")}
                 return {**shared, **sealed, "content": text("assistant"), "tool_changes": text("tool_definition")}
             case "tool_addition" | "tool_removal":
                 return {**shared, "tool": text("tool_definition")}
@@ -160,13 +161,13 @@ _GIVEN: dict[Kind, Kind] = {"user": "document"}
 _content = partial(content, _block)
 
 
-def _fields(kind: Kind, mapped: Map) -> dict[Any, Map]:
+def _fields(kind: Kind, mapped: Map) -> MapFields:
     return {"role": STRUCTURE, "content": mapped}
 
 
 def _container(value: Any) -> Map:
-    skill = dict.fromkeys(("type", "skill_id", "version"), STRUCTURE)
-    known = {"id": STRUCTURE, "expires_at": STRUCTURE, "skills": [skill]}
+    skill: MapFields = dict.fromkeys(("type", "skill_id", "version"), STRUCTURE)
+    known: MapFields = {"id": STRUCTURE, "expires_at": STRUCTURE, "skills": [skill]}
     return known if isinstance(value, dict) else STRUCTURE
 
 
@@ -195,7 +196,7 @@ def _fallbacks(value: Any) -> Map:
 def _fallback(value: Any) -> Map:
     """Maps one of these requests. Another gateway's object names models under any key."""
     model = naming("model", text("metadata"))
-    own = {
+    own: MapFields = {
         "model": NAME,
         "output_config": _OUTPUT,
         **dict.fromkeys(("max_tokens", "thinking", "speed"), text("metadata")),
@@ -203,8 +204,8 @@ def _fallback(value: Any) -> Map:
     return {**own, OTHERS: model, KEYS: text("metadata")} if isinstance(value, dict) else model
 
 
-_OUTPUT = {"effort": STRUCTURE, "format": text("tool_definition")}
-REQUEST: dict[Any, Map] = {
+_OUTPUT: MapFields = {"effort": STRUCTURE, "format": text("tool_definition")}
+REQUEST: MapFields = {
     **CHAT_OPTIONS,
     **dict.fromkeys(
         (
@@ -255,8 +256,8 @@ REQUEST: dict[Any, Map] = {
     "cache_control": _CACHE,
 }
 
-_STOP = {"stop_reason": STRUCTURE, "stop_sequence": text("assistant"), "stop_details": text("refusal")}
-_USAGE = {
+_STOP: MapFields = {"stop_reason": STRUCTURE, "stop_sequence": text("assistant"), "stop_details": text("refusal")}
+_USAGE: MapFields = {
     "service_tier": STRUCTURE,
     "inference_geo": STRUCTURE,
     "fallback_credit": text("metadata"),
@@ -265,8 +266,8 @@ _USAGE = {
 _JSON = MapLeaf("json", "assistant")
 
 
-def _response(text_map: MapLeaf | None = None) -> dict[Any, Map]:
-    words = dict.fromkeys(("id", "type", "role"), STRUCTURE)
+def _response(text_map: MapLeaf | None = None) -> MapFields:
+    words: MapFields = dict.fromkeys(("id", "type", "role"), STRUCTURE)
     return {
         **words,
         "model": NAME,
@@ -280,12 +281,12 @@ def _response(text_map: MapLeaf | None = None) -> dict[Any, Map]:
 
 
 RESPONSE, JSON_RESPONSE = _response(), _response(_JSON)
-ERROR: dict[Any, Map] = {
+ERROR: MapFields = {
     "type": STRUCTURE,
     "error": {"type": STRUCTURE, "message": text("error"), "details": text("error")},
     "request_id": STRUCTURE,
 }
-_DELTAS: dict[Any, Map] = {
+_DELTAS: MapFields = {
     "input_json_delta": {"type": STRUCTURE, "partial_json": MapLeaf("json", "tool_arguments")},
     "thinking_delta": {"type": STRUCTURE, "thinking": text("reasoning"), "estimated_tokens": STRUCTURE},
     "signature_delta": {"type": STRUCTURE, "signature": opaque("signature", "reasoning")},
@@ -298,8 +299,8 @@ _DELTAS: dict[Any, Map] = {
 }
 
 
-def _events(text_map: MapLeaf | None = None) -> dict[Any, Map]:
-    deltas = {**_DELTAS, "text_delta": {"type": STRUCTURE, "text": text_map or text("assistant")}}
+def _events(text_map: MapLeaf | None = None) -> MapFields:
+    deltas: MapFields = {**_DELTAS, "text_delta": {"type": STRUCTURE, "text": text_map or text("assistant")}}
     return {
         **_EVENTS,
         "message_start": {"type": STRUCTURE, "message": _response(text_map)},
@@ -318,7 +319,7 @@ def _events(text_map: MapLeaf | None = None) -> dict[Any, Map]:
     }
 
 
-_EVENTS: dict[Any, Map] = {
+_EVENTS: MapFields = {
     "content_block_stop": {"type": STRUCTURE, "index": STRUCTURE},
     "message_delta": {"type": STRUCTURE, "delta": {**_STOP, "container": text("metadata")}, "usage": _USAGE},
     "message_stop": {"type": STRUCTURE},

@@ -33,14 +33,22 @@ from guardproxy.wire.turns import Turns
 
 _STREAMED = ":streamGenerateContent"
 _CONTENTS = frozenset(("contents", "content", "requests", "generateContentRequest", "generate_content_request"))
-_TYPES: Mapping[str, type | tuple[type, ...]] = spelling.both(
+Types = type | tuple[type, ...]
+
+
+def _in_both(types: Mapping[str, Types]) -> Mapping[str, Types]:
+    """Returns the types of fields by both spellings of their names."""
+    return {spelled: known for name, known in types.items() for spelled in (name, snake(name))}
+
+
+_TYPES = _in_both(
     {
         **dict.fromkeys(("contents", "tools", "requests", "safetySettings"), (list, dict)),
         **dict.fromkeys(("generationConfig", "toolConfig", "content", "generateContentRequest", "labels"), dict),
         "systemInstruction": (dict, str),
     }
 )
-_CONFIG_TYPES: Mapping[str, type | tuple[type, ...]] = spelling.both({"candidateCount": int, "maxOutputTokens": int})
+_CONFIG_TYPES = _in_both({"candidateCount": int, "maxOutputTokens": int})
 _ENDINGS = ("finishReason", "finishMessage")
 _MOST_CANDIDATES = 128
 
@@ -157,7 +165,7 @@ class GeminiGenerateArrays(GeminiGenerate):
     stream = ArrayDecoder
 
 
-def _expect(tree: Any, types: Mapping[str, type | tuple[type, ...]], where: str = "") -> None:
+def _expect(tree: Any, types: Mapping[str, Types], where: str = "") -> None:
     """Raises `DownstreamError` (400) if a field has another type."""
     for name in tree:
         if name in types:

@@ -14,6 +14,7 @@ from guardproxy.wire.json import (
     TOKEN_IDS,
     UNMAPPED,
     Map,
+    MapFields,
     MapLeaf,
     opaque,
     part_text,
@@ -60,7 +61,7 @@ def _blob(kind: Kind) -> Map:
 
 
 @cache
-def _attached(kind: Kind) -> dict[Any, Map]:
+def _attached(kind: Kind) -> MapFields:
     """Returns the fields of a part with media."""
     return {
         "inlineData": _blob(kind),
@@ -97,7 +98,7 @@ _RESPONSE = both(
 
 
 @cache
-def _fields(kind: Kind, others: MapLeaf, said: MapLeaf) -> dict[Any, Map]:
+def _fields(kind: Kind, others: MapLeaf, said: MapLeaf) -> MapFields:
     """Returns the fields of a part. `said`: the map of its text; `others`: that of unknown fields."""
     transcribed = both({"word": text(kind), "startOffset": STRUCTURE, "endOffset": STRUCTURE})
     return both(
@@ -143,7 +144,7 @@ def part(kind: Kind, others: MapLeaf = UNMAPPED, said: MapLeaf | None = None) ->
 def content_of(kind: Kind, *, is_known: bool = True, said: MapLeaf | None = None) -> Map:
     """Returns the map of a content whose texts have this kind. `is_known`: whether its role is known."""
     others = UNMAPPED if is_known else unknown(kind)
-    fields = {"role": STRUCTURE, "parts": several(part(kind, others, said)), OTHERS: others, KEYS: others}
+    fields: MapFields = {"role": STRUCTURE, "parts": several(part(kind, others, said)), OTHERS: others, KEYS: others}
     return lambda given: fields if isinstance(given, dict) else text(kind)
 
 

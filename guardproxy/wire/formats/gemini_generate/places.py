@@ -21,6 +21,7 @@ from guardproxy.wire.json import (
     TOKENS,
     UNMAPPED,
     Map,
+    MapFields,
     MapLeaf,
     conversation,
     members,
@@ -34,7 +35,7 @@ VECTORS = MapLeaf("tokens", media="vectors")
 _METADATA, _TOOL, _RESULT = text("metadata"), text("tool_definition"), text("tool_result")
 
 
-def _all(kind: Kind) -> dict[Any, Map]:
+def _all(kind: Kind) -> MapFields:
     """Returns the rest of a map whose every other place is text of a kind."""
     return {OTHERS: text(kind), KEYS: text(kind)}
 
@@ -67,7 +68,7 @@ _API = both(
         **_all("tool_definition"),
     }
 )
-_COMPUTER = {"environment": STRUCTURE, "disabledSafetyPolicies": [STRUCTURE], **_all("tool_definition")}
+_COMPUTER: MapFields = {"environment": STRUCTURE, "disabledSafetyPolicies": [STRUCTURE], **_all("tool_definition")}
 _SEARCH = both({"blockingConfidence": STRUCTURE, **_all("tool_definition")})
 _TOOLS = both(
     {
@@ -93,7 +94,7 @@ _TOOL_CONFIG = both(
         "includeServerSideToolInvocations": STRUCTURE,
     }
 )
-_SAFETY = {"category": STRUCTURE, "threshold": STRUCTURE, "method": STRUCTURE}
+_SAFETY: MapFields = {"category": STRUCTURE, "threshold": STRUCTURE, "method": STRUCTURE}
 
 
 def _voice(given: Any) -> Map:
@@ -166,7 +167,7 @@ _EMBEDDING = both(
 )
 _TURN = conversation(turn)
 _CONTENT = both({"contents": several(_TURN), "content": _TURN, "systemInstruction": content_of("system")})
-_BATCHED = {**_CONTENT, **_EMBEDDING, "model": NAME, **both({"embedContentConfig": _EMBEDDING})}
+_BATCHED: MapFields = {**_CONTENT, **_EMBEDDING, "model": NAME, **both({"embedContentConfig": _EMBEDDING})}
 
 
 # The name of content that the upstream holds. No check can read the content, so the record lists the place.
@@ -183,7 +184,7 @@ def _whole(given: Any) -> Map:
     return REQUEST
 
 
-REQUEST: dict[Any, Map] = {
+REQUEST: MapFields = {
     **_CONTENT,
     **_EMBEDDING,
     "model": NAME,
@@ -256,14 +257,14 @@ _COUNTS = (
     "responseTokenCount",
 )
 _MODALITIES = several(both({"modality": STRUCTURE, "tokenCount": STRUCTURE}))
-_DETAILS = dict.fromkeys(
+_DETAILS: MapFields = dict.fromkeys(
     (
         *("promptTokensDetails", "candidatesTokensDetails", "cacheTokensDetails", "toolUsePromptTokensDetails"),
         *("responseTokensDetails", "tokensDetails"),
     ),
     _MODALITIES,
 )
-_USAGE = both({**dict.fromkeys((*_COUNTS, "trafficType", "serviceTier"), STRUCTURE), **_DETAILS})
+_USAGE: MapFields = both({**dict.fromkeys((*_COUNTS, "trafficType", "serviceTier"), STRUCTURE), **_DETAILS})
 
 
 def is_vector(given: Any) -> bool:
@@ -276,8 +277,8 @@ def _vector(given: Any) -> Map:
 
 
 _STATISTICS = both({"truncated": STRUCTURE, "tokenCount": STRUCTURE, "tokensDetails": _MODALITIES})
-_EMBEDDED = {"values": _vector, "statistics": _STATISTICS}
-_ERROR = {
+_EMBEDDED: MapFields = {"values": _vector, "statistics": _STATISTICS}
+_ERROR: MapFields = {
     "code": STRUCTURE,
     "status": STRUCTURE,
     "message": text("error"),
@@ -286,8 +287,11 @@ _ERROR = {
 }
 
 
-def _response(said: MapLeaf | None = None, *, streamed: bool = False) -> dict[Any, Map]:
-    candidate = both(
+_VECTORS: MapFields = {"embedding": _EMBEDDED, "embeddings": [_EMBEDDED]}
+
+
+def _response(said: MapLeaf | None = None, *, streamed: bool = False) -> MapFields:
+    candidate: MapFields = both(
         {
             **dict.fromkeys(("index", "finishReason", "tokenCount", "avgLogprobs"), STRUCTURE),
             "content": content_of("assistant", said=said),
@@ -315,7 +319,7 @@ def _response(said: MapLeaf | None = None, *, streamed: bool = False) -> dict[An
             "modelStatus": both({"modelStage": STRUCTURE, "message": _METADATA, "retirementTime": _METADATA}),
             **dict.fromkeys(("totalTokens", "cachedContentTokenCount"), STRUCTURE),
             **_DETAILS,
-            **({} if streamed else {"embedding": _EMBEDDED, "embeddings": [_EMBEDDED]}),
+            **({} if streamed else _VECTORS),
             "metadata": both({"billableCharacterCount": STRUCTURE}),
             "truncated": STRUCTURE,
             "error": _ERROR,

@@ -11,7 +11,7 @@ from functools import cache
 from typing import Any
 
 from guardproxy.errors import DownstreamError, ErrorCode
-from guardproxy.wire.json import Map, dotted
+from guardproxy.wire.json import MapFields, dotted
 
 _CAPITAL = re.compile(r"[A-Z]")
 _LOW = re.compile(r"_([a-z])")
@@ -35,9 +35,9 @@ def camel(name: str) -> str:
     return _LOW.sub(lambda match: match[1].upper(), name)
 
 
-def both(fields: Mapping[Any, Map]) -> dict[Any, Map]:
-    """Returns a map of an object that names each field in both spellings."""
-    return {**fields, **{snake(name): how for name, how in fields.items() if isinstance(name, str)}}
+def both(fields: MapFields) -> MapFields:
+    """Returns the map of an object that names each field in both spellings."""
+    return {**fields, **{snake(name): value for name, value in fields.items() if isinstance(name, str)}}
 
 
 def value(node: Any, name: str) -> Any:

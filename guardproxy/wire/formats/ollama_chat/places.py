@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from guardproxy.findings import Kind
 from guardproxy.wire import ollama
 from guardproxy.wire.conversation import message
-from guardproxy.wire.json import STRUCTURE, Map, MapLeaf, opaque, text
+from guardproxy.wire.json import STRUCTURE, Map, MapFields, MapLeaf, opaque, text
 
 _ROLES: dict[str, Kind] = {
     "system": "system",
@@ -23,7 +21,7 @@ def _part(kind: Kind, others: MapLeaf) -> Map:
     return others
 
 
-def _fields(kind: Kind, mapped: Map) -> dict[Any, Map]:
+def _fields(kind: Kind, mapped: Map) -> MapFields:
     return {
         "role": STRUCTURE,
         "content": mapped,
@@ -35,14 +33,14 @@ def _fields(kind: Kind, mapped: Map) -> dict[Any, Map]:
     }
 
 
-REQUEST: dict[Any, Map] = {
+REQUEST: MapFields = {
     **ollama.ASKING,
     "messages": [message(_ROLES, _part, _fields)],
     "tools": [{"type": STRUCTURE, "function": text("tool_definition"), "items": text("tool_definition")}],
 }
 
 
-def _response(content: MapLeaf) -> dict[Any, Map]:
+def _response(content: MapLeaf) -> MapFields:
     return {**ollama.RESPONSE, "message": _fields("assistant", content)}
 
 

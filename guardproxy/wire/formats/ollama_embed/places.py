@@ -12,13 +12,13 @@ from typing import Any
 
 from guardproxy.concurrency import stop_point
 from guardproxy.wire import ollama
-from guardproxy.wire.json import NUMBER_TYPES, STRUCTURE, UNMAPPED, Map, MapLeaf
+from guardproxy.wire.json import NUMBER_TYPES, STRUCTURE, UNMAPPED, MapFields, MapLeaf
 from guardproxy.wire.opaque import NOT_KEPT
 from guardproxy.wire.prompts import texts_or_tokens
 
 _VECTORS = MapLeaf("tokens", media="vectors")
 
-REQUEST: dict[Any, Map] = {
+REQUEST: MapFields = {
     **ollama.REQUEST,
     **dict.fromkeys(("truncate", "dimensions"), STRUCTURE),
     "input": texts_or_tokens,
@@ -41,4 +41,4 @@ def _is_vector(value: Any) -> bool:
     return isinstance(value, list) and NUMBER_TYPES.issuperset(map(type, value))
 
 
-RESPONSE: dict[Any, Map] = {**ollama.RESPONSE, "embeddings": _vectors, "embedding": _vector}
+RESPONSE: MapFields = {**ollama.RESPONSE, "embeddings": _vectors, "embedding": _vector}

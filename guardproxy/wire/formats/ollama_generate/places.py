@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from guardproxy.wire import ollama
-from guardproxy.wire.json import STRUCTURE, TOKENS, Map, MapLeaf, opaque, text
+from guardproxy.wire.json import STRUCTURE, TOKENS, MapFields, MapLeaf, opaque, text
 
-REQUEST: dict[Any, Map] = {
+REQUEST: MapFields = {
     **ollama.ASKING,
     **dict.fromkeys(("raw", "width", "height", "steps"), STRUCTURE),
     "prompt": text("user"),
@@ -19,7 +17,7 @@ REQUEST: dict[Any, Map] = {
 }
 
 
-def _response(answer: MapLeaf) -> dict[Any, Map]:
+def _response(answer: MapLeaf) -> MapFields:
     return {
         **ollama.RESPONSE,
         "response": answer,

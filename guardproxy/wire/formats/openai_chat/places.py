@@ -18,6 +18,7 @@ from guardproxy.wire.json import (
     TOKENS,
     UNMAPPED,
     Map,
+    MapFields,
     MapLeaf,
     opaque,
     part_text,
@@ -37,9 +38,9 @@ _ROLES: dict[str, Kind] = {
 }
 _JSON_ARGUMENTS = MapLeaf("json", "tool_arguments")
 
-_CACHE = {"type": STRUCTURE, "ttl": STRUCTURE}
-_BREAKPOINT = {"mode": STRUCTURE, "ttl": STRUCTURE}
-_MODE = {"mode": STRUCTURE}
+_CACHE: MapFields = {"type": STRUCTURE, "ttl": STRUCTURE}
+_BREAKPOINT: MapFields = {"mode": STRUCTURE, "ttl": STRUCTURE}
+_MODE: MapFields = {"mode": STRUCTURE}
 _METADATA = text("metadata")
 
 
@@ -87,7 +88,7 @@ def _audio(kind: Kind) -> Map:
 
 _content = partial(content, _part)
 
-_CALL = {
+_CALL: MapFields = {
     "index": STRUCTURE,
     "id": STRUCTURE,
     "type": STRUCTURE,
@@ -96,7 +97,7 @@ _CALL = {
 }
 
 
-def _texts_of(kind: Kind, mapped: Map) -> dict[Any, Map]:
+def _texts_of(kind: Kind, mapped: Map) -> MapFields:
     return {
         "role": STRUCTURE,
         "content": mapped,
@@ -108,7 +109,7 @@ def _texts_of(kind: Kind, mapped: Map) -> dict[Any, Map]:
     }
 
 
-def _fields(kind: Kind, mapped: Map) -> dict[Any, Map]:
+def _fields(kind: Kind, mapped: Map) -> MapFields:
     return {
         **_texts_of(kind, mapped),
         "name": text("metadata"),
@@ -122,8 +123,8 @@ def _choice_of_tool(value: Any) -> Map:
     if not isinstance(value, dict):
         return STRUCTURE
     name = text("tool_definition")  # a tool's own name must stay equal to that in its definition
-    allowed = {"mode": STRUCTURE, "tools": name}
-    named = {"name": name}
+    allowed: MapFields = {"mode": STRUCTURE, "tools": name}
+    named: MapFields = {"name": name}
     return {"type": STRUCTURE, "name": name, "function": named, "custom": named, "allowed_tools": allowed}
 
 
@@ -131,7 +132,7 @@ def _voice(value: Any) -> Map:
     return {"id": STRUCTURE} if isinstance(value, dict) else STRUCTURE
 
 
-REQUEST: dict[str, Map] = {
+REQUEST: MapFields = {
     **CHAT_OPTIONS,
     **DATA_SOURCES,
     **dict.fromkeys(
@@ -174,7 +175,7 @@ REQUEST: dict[str, Map] = {
 }
 
 
-_RATED = {
+_RATED: MapFields = {
     "model": NAME,
     "flagged": STRUCTURE,
     "type": STRUCTURE,
@@ -184,11 +185,11 @@ _RATED = {
     "category_scores": _METADATA,
     "category_applied_input_types": {KEYS: _METADATA, OTHERS: [STRUCTURE]},
 }
-_RATING = {**_RATED, "results": [_RATED]}
+_RATING: MapFields = {**_RATED, "results": [_RATED]}
 
 
-def _response(mapped: Map) -> dict[str, Map]:
-    answer = {
+def _response(mapped: Map) -> MapFields:
+    answer: MapFields = {
         **_texts_of("assistant", mapped),
         "audio": {
             "id": STRUCTURE,
@@ -199,7 +200,7 @@ def _response(mapped: Map) -> dict[str, Map]:
         "annotations": [{"type": STRUCTURE, OTHERS: text("assistant"), KEYS: text("assistant")}],
         **CONTEXT,
     }
-    choice = {
+    choice: MapFields = {
         "index": STRUCTURE,
         "finish_reason": STRUCTURE,
         "message": answer,

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from guardproxy.wire.azure import CHOICE_FILTERS, PROMPT_FILTERS
-from guardproxy.wire.json import NAME, PADDING, STRUCTURE, TOKENS, UNMAPPED, Map, MapLeaf, text
+from guardproxy.wire.json import NAME, PADDING, STRUCTURE, TOKENS, UNMAPPED, MapFields, MapLeaf, text
 from guardproxy.wire.openai import PADDINGS
 from guardproxy.wire.prompts import texts_or_tokens
 from guardproxy.wire.self_hosted import ANSWER, CHOICE, OPTIONS
 
-REQUEST: dict[Any, Map] = {
+REQUEST: MapFields = {
     **OPTIONS,
     **dict.fromkeys(
         (
@@ -31,8 +29,8 @@ REQUEST: dict[Any, Map] = {
 _TOKENS = ("token_ids", "prompt_token_ids", "prompt_logprobs")
 
 
-def _response(answer: MapLeaf) -> dict[Any, Map]:
-    choice = {
+def _response(answer: MapLeaf) -> MapFields:
+    choice: MapFields = {
         **{"index": STRUCTURE, "text": answer, "finish_reason": STRUCTURE, "logprobs": TOKENS},
         **CHOICE_FILTERS,
         **CHOICE,

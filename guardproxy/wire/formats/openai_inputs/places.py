@@ -21,6 +21,7 @@ from guardproxy.wire.json import (
     STRUCTURE,
     UNMAPPED,
     Map,
+    MapFields,
     MapLeaf,
     opaque,
     part_text,
@@ -48,7 +49,7 @@ def _image(value: Any) -> Map:
     return {"url": _URL, OTHERS: UNMAPPED} if isinstance(value, dict) else _URL
 
 
-_PART = {"type": STRUCTURE, "text": part_text("user"), "image_url": _image}
+_PART: MapFields = {"type": STRUCTURE, "text": part_text("user"), "image_url": _image}
 
 
 def _input(value: Any) -> Map:
@@ -56,7 +57,7 @@ def _input(value: Any) -> Map:
     return [_PART] if has_parts else texts_or_tokens(value)
 
 
-REQUEST: dict[Any, Map] = {
+REQUEST: MapFields = {
     **OPTIONS,
     "model": NAME,
     "input": _input,
@@ -117,13 +118,13 @@ def _score(value: Any) -> MapLeaf:
     return SCORES if type(value) in NUMBER_TYPES and 0 <= value <= 1 else UNMAPPED
 
 
-_RESULT = {
+_RESULT: MapFields = {
     "flagged": STRUCTURE,
     "categories": dict.fromkeys(CATEGORIES, STRUCTURE),
     "category_scores": _scores,
     "category_applied_input_types": {name: [STRUCTURE] for name in CATEGORIES},
 }
-RESPONSE: dict[Any, Map] = {
+RESPONSE: MapFields = {
     **dict.fromkeys(("id", "object", "created"), STRUCTURE),
     "model": NAME,
     "data": _data,

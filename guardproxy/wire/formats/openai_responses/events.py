@@ -15,7 +15,7 @@ from guardproxy.events import Path
 from guardproxy.wire.formats.openai_responses.items import STREAMS, Holder, annotation, answer_item, json_item, part
 from guardproxy.wire.formats.openai_responses.places import ERROR, JSON_RESPONSE, RESPONSE
 from guardproxy.wire.formats.openai_responses.words import EVENTS
-from guardproxy.wire.json import KEYS, OTHERS, PADDING, STRUCTURE, TOKENS, Map, MapLeaf, opaque, text
+from guardproxy.wire.json import KEYS, OTHERS, PADDING, STRUCTURE, TOKENS, Map, MapFields, MapLeaf, opaque, text
 
 TERMINAL = frozenset(("response.completed", "response.incomplete", "response.failed", "error"))
 """The types of the events that end a stream."""
@@ -84,7 +84,7 @@ NUMBERS_AND_NAMES = (
     *("command_index", "annotation_index"),
 )
 """The fields of events that are not text."""
-_WORDS: dict[Any, Map] = {**dict.fromkeys(NUMBERS_AND_NAMES, STRUCTURE), "obfuscation": PADDING}
+_WORDS: MapFields = {**dict.fromkeys(NUMBERS_AND_NAMES, STRUCTURE), "obfuscation": PADDING}
 
 
 def _split(name: str) -> tuple[str, str]:
@@ -130,9 +130,9 @@ def is_beginning(name: str, path: str) -> bool:
     return name.endswith(".added") and _GROWING.fullmatch(path) is not None
 
 
-def _maps(response: Map, item_map: Map, answer_text: MapLeaf) -> dict[str, dict[Any, Map]]:
+def _maps(response: Map, item_map: Map, answer_text: MapLeaf) -> dict[str, MapFields]:
     """The maps of events by type. `answer_text`: the map of the text of the answer."""
-    maps: dict[str, dict[Any, Map]] = {name: dict(_WORDS) for name in EVENTS}
+    maps: dict[str, MapFields] = {name: dict(_WORDS) for name in EVENTS}
     holder: Holder = "json" if answer_text.how == "json" else "answer"
     for name in WHOLE:
         maps[name]["response"] = response

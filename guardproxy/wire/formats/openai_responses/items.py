@@ -20,6 +20,8 @@ from guardproxy.wire.json import (
     TOKENS,
     UNMAPPED,
     Map,
+    MapChoice,
+    MapFields,
     MapLeaf,
     conversation,
     naming,
@@ -40,9 +42,9 @@ ROLES: dict[str, Kind] = {
     "tool": "tool_result",
 }
 _JSON_ARGUMENTS = MapLeaf("json", "tool_arguments")
-_BREAKPOINT = {"mode": STRUCTURE, "ttl": STRUCTURE}
+_BREAKPOINT: MapFields = {"mode": STRUCTURE, "ttl": STRUCTURE}
 _ARGUMENT, _RESULT = text("tool_arguments"), text("tool_result")
-_TOOL_NAMES = dict.fromkeys(("name", "namespace"), _ARGUMENT)
+_TOOL_NAMES: MapFields = dict.fromkeys(("name", "namespace"), _ARGUMENT)
 _SEALED_CONTENT = opaque("encrypted", "reasoning")
 
 
@@ -61,7 +63,7 @@ def _echo(kind: Kind) -> Map:
 
 
 @cache
-def _fields_of_part(kind: Kind, others: MapLeaf, holder: Holder) -> dict[Any, Map]:
+def _fields_of_part(kind: Kind, others: MapLeaf, holder: Holder) -> MapFields:
     return {
         "type": STRUCTURE,
         "text": MapLeaf("json", kind) if holder == "json" else part_text(kind),
@@ -79,7 +81,7 @@ def _fields_of_part(kind: Kind, others: MapLeaf, holder: Holder) -> dict[Any, Ma
     }
 
 
-_REASONING_PART: dict[Any, Map] = {"type": STRUCTURE, "text": part_text("reasoning")}
+_REASONING_PART: MapFields = {"type": STRUCTURE, "text": part_text("reasoning")}
 
 
 def part(kind: Kind, others: MapLeaf = UNMAPPED, holder: Holder = "request") -> Map:
@@ -94,7 +96,7 @@ def part(kind: Kind, others: MapLeaf = UNMAPPED, holder: Holder = "request") -> 
     return choose
 
 
-def content(kind: Kind, others: MapLeaf = UNMAPPED, holder: Holder = "request") -> Map:
+def content(kind: Kind, others: MapLeaf = UNMAPPED, holder: Holder = "request") -> MapChoice:
     """Returns the map of a content: a text or a list of parts."""
 
     def choose(value: Any) -> Map:
@@ -109,13 +111,13 @@ def content(kind: Kind, others: MapLeaf = UNMAPPED, holder: Holder = "request") 
 
 
 @cache
-def _message(role: str, holder: Holder) -> dict[Any, Map]:
+def _message(role: str, holder: Holder) -> MapFields:
     kind = ROLES.get(role, "user")  # an unknown role may be any role
-    content_map: Map = conversation(content(kind, unknown(kind), holder)) if role in ROLES else unknown(kind)
+    content_map = conversation(content(kind, unknown(kind), holder)) if role in ROLES else unknown(kind)
     return {"role": STRUCTURE, "phase": STRUCTURE, "content": content_map, OTHERS: unknown(kind)}
 
 
-_ACTION = {
+_ACTION: MapFields = {
     **dict.fromkeys(("type", "button", "x", "y", "scroll_x", "scroll_y", "timeout_ms", "max_output_length"), STRUCTURE),
     "path": [{"x": STRUCTURE, "y": STRUCTURE}],
     **dict.fromkeys(("text", "keys", "query", "queries", "pattern", "commands", "command", "env", "user"), _ARGUMENT),
@@ -123,36 +125,36 @@ _ACTION = {
     "url": opaque("url", "tool_arguments"),
     "sources": [{"type": STRUCTURE, "url": opaque("url", "tool_arguments")}],
 }
-_SAFETY = {"id": STRUCTURE, OTHERS: text("tool_arguments")}
-_SCREENSHOT = {"type": STRUCTURE, "file_id": STRUCTURE, "image_url": opaque("url", "tool_result")}
-_OUTCOME = {"type": STRUCTURE, "exit_code": STRUCTURE}
+_SAFETY: MapFields = {"id": STRUCTURE, OTHERS: text("tool_arguments")}
+_SCREENSHOT: MapFields = {"type": STRUCTURE, "file_id": STRUCTURE, "image_url": opaque("url", "tool_result")}
+_OUTCOME: MapFields = {"type": STRUCTURE, "exit_code": STRUCTURE}
 _PIECE = part_text("tool_result")
-STREAMS = {"stdout": _PIECE, "stderr": _PIECE, "outcome": _OUTCOME, "created_by": STRUCTURE}
-_SEARCH_RESULT = {
+STREAMS: MapFields = {"stdout": _PIECE, "stderr": _PIECE, "outcome": _OUTCOME, "created_by": STRUCTURE}
+_SEARCH_RESULT: MapFields = {
     "file_id": STRUCTURE,
     "score": STRUCTURE,
     **dict.fromkeys(("filename", "text", "attributes"), _RESULT),
 }
-_TOOL_ENTRY = dict.fromkeys(("name", "description", "input_schema", "annotations"), text("tool_definition"))
-_FAILURE = {"type": STRUCTURE, "code": _RESULT, "message": _RESULT, "content": _RESULT}
-_REMOTE: dict[Any, Map] = {
+_TOOL_ENTRY: MapFields = dict.fromkeys(("name", "description", "input_schema", "annotations"), text("tool_definition"))
+_FAILURE: MapFields = {"type": STRUCTURE, "code": _RESULT, "message": _RESULT, "content": _RESULT}
+_REMOTE: MapFields = {
     **dict.fromkeys(("name", "server_label"), text("tool_definition")),
     "approval_request_id": STRUCTURE,
 }
-_IMAGE_CALL: dict[Any, Map] = {
+_IMAGE_CALL: MapFields = {
     **dict.fromkeys(("action", "background", "output_format", "quality", "size"), STRUCTURE),
     "revised_prompt": _ARGUMENT,
     "result": opaque("image", "tool_result"),
     "error": {"type": STRUCTURE, OTHERS: _RESULT, KEYS: _RESULT},
     "svg_usage": {"model": NAME},
 }
-_FORMAT: dict[Any, Map] = {
+_FORMAT: MapFields = {
     **dict.fromkeys(("type", "strict"), STRUCTURE),
     **dict.fromkeys(("name", "description", "schema", OTHERS, KEYS), text("tool_definition")),
 }
-TEXT = {"format": _FORMAT, "verbosity": STRUCTURE}
+TEXT: MapFields = {"format": _FORMAT, "verbosity": STRUCTURE}
 """The map of `text`: the form of the answer."""
-REASONING = dict.fromkeys(("context", "effort", "generate_summary", "mode", "summary"), STRUCTURE)
+REASONING: MapFields = dict.fromkeys(("context", "effort", "generate_summary", "mode", "summary"), STRUCTURE)
 
 
 def _failure(value: Any) -> Map:
@@ -164,11 +166,11 @@ def _output(value: Any) -> Map:
     return content("tool_result", unknown("tool_result"))
 
 
-_SHARED_FIELDS: dict[Any, Map] = {
+_SHARED_FIELDS: MapFields = {
     **dict.fromkeys(("type", "id", "call_id", "status", "created_by", "async", "execution"), STRUCTURE),
     "caller": CALLER,
 }
-_BY_TYPE: dict[str, dict[Any, Map]] = {
+_BY_TYPE: dict[str, MapFields] = {
     "reasoning": {
         "summary": [_REASONING_PART],
         "content": [_REASONING_PART],
@@ -212,11 +214,11 @@ _BY_TYPE: dict[str, dict[Any, Map]] = {
 
 
 @cache
-def _map_of(name: str, role: str, holder: Holder) -> dict[Any, Map]:
+def _map_of(name: str, role: str, holder: Holder) -> MapFields:
     return {**_SHARED_FIELDS, **(_BY_TYPE[name] if name in _BY_TYPE else _message(role, holder) if role else {})}
 
 
-_STRANGE = {**_SHARED_FIELDS, "text": part_text("unmapped", unmapped=True)}
+_STRANGE: MapFields = {**_SHARED_FIELDS, "text": part_text("unmapped", unmapped=True)}
 _REFERENCE = naming("item")
 
 

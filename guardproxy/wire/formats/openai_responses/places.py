@@ -19,6 +19,7 @@ from guardproxy.wire.json import (
     TOKEN_IDS,
     UNMAPPED,
     Map,
+    MapFields,
     naming,
     part_text,
     text,
@@ -56,7 +57,7 @@ def _variable(value: Any) -> Map:
     return (part if isinstance(value, dict) else content)("user", unknown("user"))
 
 
-_SHARED_FIELDS: dict[Any, Map] = {
+_SHARED_FIELDS: MapFields = {
     **dict.fromkeys(
         (
             *("background", "max_output_tokens", "max_tool_calls", "parallel_tool_calls", "prompt_cache_retention"),
@@ -80,8 +81,8 @@ _SHARED_FIELDS: dict[Any, Map] = {
 }
 """The fields that a request and an answer share."""
 
-_MODE = {"mode": STRUCTURE}
-REQUEST: dict[Any, Map] = {
+_MODE: MapFields = {"mode": STRUCTURE}
+REQUEST: MapFields = {
     **CHAT_OPTIONS,
     **_SHARED_FIELDS,
     "input": _items("user"),
@@ -95,7 +96,7 @@ REQUEST: dict[Any, Map] = {
     "stream_options": {"include_obfuscation": STRUCTURE},
 }
 
-_RATING = {
+_RATING: MapFields = {
     "type": STRUCTURE,
     "model": NAME,
     "flagged": STRUCTURE,
@@ -104,18 +105,18 @@ _RATING = {
     **dict.fromkeys(("categories", "category_scores"), _METADATA),
     "category_applied_input_types": {OTHERS: [STRUCTURE], KEYS: _METADATA},
 }
-_COUNTS = dict.fromkeys(
+_COUNTS: MapFields = dict.fromkeys(
     ("cached_tokens", "cache_write_tokens", "reasoning_tokens", "text_tokens", "image_tokens"), STRUCTURE
 )
-_USAGE = {
+_USAGE: MapFields = {
     **dict.fromkeys(("input_tokens", "output_tokens", "total_tokens"), STRUCTURE),
     "input_tokens_details": _COUNTS,
     "output_tokens_details": _COUNTS,
 }
-ERROR = {"type": STRUCTURE, OTHERS: text("error"), KEYS: text("error")}
+ERROR: MapFields = {"type": STRUCTURE, OTHERS: text("error"), KEYS: text("error")}
 
 
-def _response(item_map: Map) -> dict[Any, Map]:
+def _response(item_map: Map) -> MapFields:
     return {
         **_SHARED_FIELDS,
         "instructions": _items("system", answer_item),
@@ -141,14 +142,16 @@ def _again(value: Any) -> Map:
     return _STORED_REQUEST
 
 
-_MORE = dict.fromkeys(("response_id", "conversation_id"), naming("answer", UNMAPPED))  # of other servers and routes
-_STORED_REQUEST: dict[Any, Map] = {
+_MORE: MapFields = dict.fromkeys(
+    ("response_id", "conversation_id"), naming("answer", UNMAPPED)
+)  # of other servers and routes
+_STORED_REQUEST: MapFields = {
     **_MORE,
     **REQUEST,
     "items": [item],
     "extra_body": _again,
 }  # gateways merge `extra_body`
-_STORED_ANSWER: dict[Any, Map] = {**_MORE, **RESPONSE}
+_STORED_ANSWER: MapFields = {**_MORE, **RESPONSE}
 STORED = StoredIds(
     _STORED_REQUEST,
     {**_STORED_ANSWER, "response": _STORED_ANSWER},

@@ -9,11 +9,11 @@ from __future__ import annotations
 from functools import cache
 from typing import Any
 
-from guardproxy.wire.json import KEYS, NAME, OTHERS, SECRET, STRUCTURE, Map, opaque, text, unknown
+from guardproxy.wire.json import KEYS, NAME, OTHERS, SECRET, STRUCTURE, Map, MapFields, opaque, text, unknown
 
 _TEXT = text("tool_definition")
 _OTHERS = unknown("tool_definition")
-CALLER = {"type": STRUCTURE, "caller_id": STRUCTURE}
+CALLER: MapFields = {"type": STRUCTURE, "caller_id": STRUCTURE}
 
 
 def _either(how: Map) -> Map:
@@ -27,13 +27,13 @@ def _source(value: Any) -> Map:
     return {"type": STRUCTURE, "media_type": STRUCTURE, "data": data, OTHERS: _OTHERS}
 
 
-_NETWORK: dict[Any, Map] = {
+_NETWORK: MapFields = {
     "type": STRUCTURE,
     "allowed_domains": [_TEXT],
     "domain_secrets": [{"domain": _TEXT, "name": _TEXT, "value": SECRET, OTHERS: _OTHERS}],
     OTHERS: _OTHERS,
 }
-_SKILL: dict[Any, Map] = {
+_SKILL: MapFields = {
     "type": STRUCTURE,
     "skill_id": STRUCTURE,
     "version": STRUCTURE,
@@ -41,27 +41,27 @@ _SKILL: dict[Any, Map] = {
     "source": _source,
     OTHERS: _OTHERS,
 }
-ENVIRONMENT: dict[Any, Map] = {
+ENVIRONMENT: MapFields = {
     **dict.fromkeys(("type", "container_id", "memory_limit"), STRUCTURE),
     "file_ids": [STRUCTURE],
     "network_policy": _NETWORK,
     "skills": [_SKILL],
     OTHERS: _OTHERS,
 }
-_LOCATION = {"type": STRUCTURE, OTHERS: text("metadata")}
-_EFFORT = {"effort": STRUCTURE}
+_LOCATION: MapFields = {"type": STRUCTURE, OTHERS: text("metadata")}
+_EFFORT: MapFields = {"effort": STRUCTURE}
 # Fields of every kind of tool that hold words of the protocol, identifiers or numbers.
-_WORDS = dict.fromkeys(
+_WORDS: MapFields = dict.fromkeys(
     ("type", "strict", "defer_loading", "execution", "max_num_results", "search_context_size"), STRUCTURE
 )
-_SEARCH: dict[Any, Map] = {
+_SEARCH: MapFields = {
     "filters": _TEXT,
     "user_location": _LOCATION,
     "search_content_types": [STRUCTURE],
     "vector_store_ids": [STRUCTURE],
     "ranking_options": {"ranker": STRUCTURE, OTHERS: _TEXT},
 }
-_MCP: dict[Any, Map] = {
+_MCP: MapFields = {
     **dict.fromkeys(("server_label", "server_url", "server_description", "allowed_tools"), _TEXT),
     "authorization": SECRET,
     "headers": {KEYS: text("metadata"), OTHERS: SECRET},
@@ -69,7 +69,7 @@ _MCP: dict[Any, Map] = {
     "tunnel_id": STRUCTURE,
     "require_approval": lambda value: _TEXT if isinstance(value, dict) else STRUCTURE,
 }
-_IMAGE: dict[Any, Map] = {
+_IMAGE: MapFields = {
     **dict.fromkeys(
         (
             *("action", "background", "complexity", "input_fidelity", "moderation", "output_format", "quality", "size"),
@@ -86,13 +86,13 @@ _IMAGE: dict[Any, Map] = {
 @cache
 def _of_type(name: str) -> Map:
     """The map of a kind of tool."""
-    shared: dict[Any, Map] = {**_WORDS, "allowed_callers": [STRUCTURE], OTHERS: _OTHERS, KEYS: _OTHERS}
-    defined = dict.fromkeys(("name", "description", "parameters", "output_schema"), _TEXT)
+    shared: MapFields = {**_WORDS, "allowed_callers": [STRUCTURE], OTHERS: _OTHERS, KEYS: _OTHERS}
+    defined: MapFields = dict.fromkeys(("name", "description", "parameters", "output_schema"), _TEXT)
     match name:
         case "function" | "tool_search":
             return {**shared, **defined}
         case "custom":
-            form = {"type": STRUCTURE, "syntax": STRUCTURE, "definition": _TEXT, OTHERS: _OTHERS}
+            form: MapFields = {"type": STRUCTURE, "syntax": STRUCTURE, "definition": _TEXT, OTHERS: _OTHERS}
             return {**shared, **defined, "format": form}
         case "namespace":
             return {**shared, **defined, "tools": [tool]}

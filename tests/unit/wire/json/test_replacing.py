@@ -10,14 +10,15 @@ from hypothesis import strategies as st
 
 from guardproxy.wire.json.replacing import edited
 from guardproxy.wire.json.strict import read, write
-from guardproxy.wire.json.walk import OTHERS, STRUCTURE, UNMAPPED, TreeLeaf, text, walk
+from guardproxy.wire.json.walk import OTHERS, STRUCTURE, UNMAPPED, MapFields, TreeLeaf, text, walk
 
-MAP: dict[str, Any] = {"id": STRUCTURE, "text": text("user"), "free": {OTHERS: text("tool_result")}}
+MAP: MapFields = {"id": STRUCTURE, "text": text("user"), "free": {OTHERS: text("tool_result")}}
 CARD = 4111222233334444
 TREES = st.recursive(
     st.text(max_size=4) | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.booleans() | st.none(),
     lambda inner: (
-        st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from([*MAP, "x", "a b", "1"]), inner, max_size=3)
+        st.lists(inner, max_size=3)
+        | st.dictionaries(st.sampled_from([*map(str, MAP), "x", "a b", "1"]), inner, max_size=3)
     ),
     max_leaves=8,
 )

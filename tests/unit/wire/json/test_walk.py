@@ -13,6 +13,9 @@ from guardproxy.wire.json.walk import (
     OTHERS,
     SECRET,
     STRUCTURE,
+    UNMAPPED,
+    Map,
+    MapFields,
     MapLeaf,
     dotted,
     is_plain_key,
@@ -24,7 +27,7 @@ from guardproxy.wire.json.walk import (
 from guardproxy.wire.protocol_words import is_known
 from tests.kit.media import PNG
 
-MAP: dict[str, Any] = {
+MAP: MapFields = {
     "id": STRUCTURE,
     "text": text("user"),
     "data": opaque("image", "user", "image/png"),
@@ -97,7 +100,8 @@ def test_what_is_found(tree: Any, expected: list[tuple[str, str, str]]) -> None:
 TREES = st.recursive(
     st.text(max_size=4) | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.booleans() | st.none(),
     lambda inner: (
-        st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from([*MAP, "x", "a b", "1"]), inner, max_size=3)
+        st.lists(inner, max_size=3)
+        | st.dictionaries(st.sampled_from([*map(str, MAP), "x", "a b", "1"]), inner, max_size=3)
     ),
     max_leaves=8,
 )
@@ -137,7 +141,7 @@ def test_shapes() -> None:
 
 
 def test_a_credential_is_opaque_and_everything_else_at_its_place_is_text() -> None:
-    how = {"key": SECRET, "headers": {KEYS: text("metadata"), OTHERS: SECRET}}
+    how: MapFields = {"key": SECRET, "headers": {KEYS: text("metadata"), OTHERS: SECRET}}
     (leaf,) = walk({"key": "Bearer of a secret"}, how)
     assert (leaf.text, leaf.leaf.how, leaf.leaf.media) == ("", "secret", "secret")
     assert list(walk({"key": None}, how)) == list(walk({"key": ""}, how)) == []
@@ -148,3 +152,27 @@ def test_a_credential_is_opaque_and_everything_else_at_its_place_is_text() -> No
         assert (hidden.text, hidden.leaf.unmapped) == ("hidden text", True)
     parts = dict(zip("abcd", (4111, 2222, 3333, 4444), strict=True))
     assert [leaf.text for leaf in walk({"headers": parts}, how) if leaf.number] == ["4111 2222 3333 4444"]
+
+
+_WRONG: list[Map] = [  # `make lint` reports an `ignore` that is not needed, so a type that lets a wrong map pass fails
+    {"a": 3},  # type: ignore[dict-item]
+    {"a": "text"},  # type: ignore[dict-item]
+    {"a": None},  # type: ignore[dict-item]
+    {"a": {"b": "c"}, OTHERS: UNMAPPED},  # type: ignore[dict-item]
+    {"a": ["text"]},  # type: ignore[list-item]
+    {"a": [{"b": 3}]},  # type: ignore[dict-item]
+    {"a": lambda value: {"b": 3}},  # type: ignore[dict-item]
+    {OTHERS: "text"},  # type: ignore[dict-item]
+]
+_WRONG_KEY: MapFields = {3: UNMAPPED}  # type: ignore[dict-item]
+
+
+@pytest.mark.parametrize("tree", [{"a": "hidden"}, {"a": ["hidden"]}, {"a": [{"b": "hidden"}]}, {"a": {"b": "hidden"}}])
+@pytest.mark.parametrize("how", [*_WRONG, _WRONG_KEY], ids=str)
+def test_a_wrong_map_lets_no_text_pass(how: Map, tree: Any) -> None:
+    """The type checker refuses these maps. If one got past it, reading would fail rather than skip the text."""
+    try:
+        leaves = list(walk(tree, how))
+    except AttributeError:
+        return
+    assert "hidden" in [leaf.text for leaf in leaves]
