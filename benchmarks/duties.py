@@ -47,6 +47,7 @@ from guardproxy.gateway import (
 )
 from guardproxy.policy import PolicySet
 from guardproxy.wire import Request
+from guardproxy.wire.formats.anthropic_messages.contract import CONTRACT as MESSAGES
 from tests.kit.play import policy_set
 from tests.kit.records import plain_record
 
@@ -155,7 +156,7 @@ def way_of(known: LimitSet, policies: PolicySet) -> Callable[[int], None]:
         await duties.admit(trail)
         if duties.is_planning(trail.head):
             await duties.plan(trail, request)
-        duties.headers(trail.head, "anthropic")
+        duties.headers(trail.head, MESSAGES)
         await duties.settle(trail.head, record)
 
     def call(number: int) -> None:

@@ -10,7 +10,7 @@ from guardproxy.exchange.failover import TROUBLES
 from guardproxy.exchange.gate import Job
 from guardproxy.exchange.grading import JUDGE_ROUTE, judge_request, judges_of, read_score, texts_of
 from guardproxy.exchange.history import History, Live
-from guardproxy.exchange.ids import SealedIds, is_about_stored, without_id
+from guardproxy.exchange.ids import SealedIds
 from guardproxy.exchange.lanes import Lane
 from guardproxy.exchange.ledger import Size
 from guardproxy.exchange.notes import Side
@@ -90,7 +90,6 @@ __all__ = [
     "Waited",
     "each",
     "has_code",
-    "is_about_stored",
     "judge_request",
     "judges_of",
     "line",
@@ -101,5 +100,4 @@ __all__ = [
     "texts_of",
     "unsealed",
     "values_of",
-    "without_id",
 ]

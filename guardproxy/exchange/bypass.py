@@ -12,7 +12,7 @@ from guardproxy.audit import Intent, RecordedError
 from guardproxy.errors import ErrorCode
 from guardproxy.exchange import receipt
 from guardproxy.exchange.client import completed
-from guardproxy.exchange.ids import IdStream, deleted_id
+from guardproxy.exchange.ids import IdStream
 from guardproxy.exchange.recording import intent, passed
 from guardproxy.exchange.setting import Setting
 from guardproxy.exchange.transcript import (
@@ -57,8 +57,11 @@ class PassThrough:
     @property
     def deleted_id(self) -> str:
         """The id of the stored answer or conversation that the request deletes; empty if it deletes none."""
-        method, _, _ = self.setting.address.route.partition(" ")
-        return deleted_id(self.setting.address.path) if method == "DELETE" else ""
+        path = self.setting.address.path
+        stored = (
+            self.setting.policies.formats.stored_at(path) if self.setting.address.route.startswith("DELETE ") else None
+        )
+        return stored.deleted_id(path) if stored else ""
 
     @property
     def seals_ids(self) -> bool:

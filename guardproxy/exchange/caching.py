@@ -19,7 +19,6 @@ import msgspec
 from guardproxy.events import Text
 from guardproxy.exchange.attempts import Answer, Attempts
 from guardproxy.exchange.gate import QueuedFrame
-from guardproxy.exchange.ids import is_about_stored
 from guardproxy.exchange.setting import Setting
 from guardproxy.exchange.wording import said
 from guardproxy.gateway import holder_of
@@ -104,7 +103,8 @@ def query_of(
     match: Literal["exact", "semantic"] = "exact" if question is None else "semantic"
     # What the provider stores stays with its client: another one could change or delete it by the id in the answer.
     store = tree.get("store")
-    is_stored = is_about_stored(path) if store is None else store is not False
+    stores = contract.stored is not None and contract.stored.is_about(path)
+    is_stored = stores if store is None else store is not False
     holder = holder_of("client" if is_stored else section.scope, setting.tenant, setting.tenant_name or "")
     about = (
         *("cache", match, holder, setting.policies.digest),

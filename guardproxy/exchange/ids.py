@@ -18,7 +18,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from hmac import compare_digest
 from typing import Any
-from urllib.parse import unquote
 
 import msgspec
 
@@ -28,19 +27,13 @@ from guardproxy.wire import StoredIds, read_body, refuse_other_case
 from guardproxy.wire.json import UNMAPPED, TreeLeaf, dotted, edited, naming_places, write
 
 _SEAL_CHARS = 16
-_ID = r"(?:resp|conv)_[A-Za-z0-9_.=-]{1,400}"
 _DEEPEST = 8  # no object with ids is deeper in an answer
 _NO_NAMES: frozenset[bytes] = frozenset()
 _IN_STRING = rb'(?:[^"\\]++|\\.)*+'
 _STRING_END = re.compile(_IN_STRING, re.DOTALL)
 _STEP = re.compile(rb'[^"{}\[\]]*+(?:([{}\[\]])|"(' + _IN_STRING + rb')"\s*+(:)?)', re.DOTALL)
 _OTHER = re.compile(rb'(?:[^"{}\[\]]++|"' + _IN_STRING + rb'")*+', re.DOTALL)
-_LIKE_ID = re.compile(r"[\s\ufeff]*" + _ID + r"[\s\ufeff]*")  # readers strip spaces of Unicode, and some a mark
 _MATCH_BYTES = 512  # no name and no id is longer
-_KNOWN = re.compile(_ID, re.ASCII)
-_SENT = re.compile(_ID.encode())
-_STORED = re.compile(r"/(?:responses|conversations)/([^/]+)")
-_NEW = ("input_tokens", "compact")  # segments of routes that are no ids
 
 
 class SealedIds(msgspec.Struct, frozen=True):
@@ -56,7 +49,7 @@ class SealedIds(msgspec.Struct, frozen=True):
 
     def sealed(self, data: bytes) -> bytes:
         """Returns whole frames, or a whole answer, with sealed ids."""
-        if b'"resp_' not in data and b'"conv_' not in data:
+        if not self.stored.may_have_ids(data):
             return data
         stream = IdStream(self)
         return stream.feed(data) + stream.end()
@@ -84,12 +77,12 @@ class SealedIds(msgspec.Struct, frozen=True):
         for at, node in waiting:
             if isinstance(node, dict):
                 for key, child in node.items():
-                    if _LIKE_ID.fullmatch(key):
+                    if self.stored.is_like_id(key):
                         raise DownstreamError(ErrorCode.UNKNOWN_ID, field=field)
                     waiting.append(((*at, key), child))
             elif isinstance(node, list):
                 waiting += [((*at, number), child) for number, child in enumerate(node)]
-            elif isinstance(node, str) and _LIKE_ID.fullmatch(node):
+            elif isinstance(node, str) and self.stored.is_like_id(node):
                 yield TreeLeaf(at, "", UNMAPPED), self.opened_id(node, field)
 
     def _opened_text(self, name: object, field: str) -> str:
@@ -112,21 +105,18 @@ class SealedIds(msgspec.Struct, frozen=True):
 
     def opened_path(self, path: str) -> str:
         """Returns the path of a request with the id of the upstream. Raises `DownstreamError` (404)."""
-        found = _STORED.search(path)
-        if found is None or found[1] in _NEW:
-            return path
-        name = self.opened_id(unquote(found[1]), "id")
-        return f"{path[: found.start(1)]}{name}{path[found.end(1) :]}"
+        parts = self.stored.split_path(path)
+        return path if parts is None else f"{parts[0]}{self.opened_id(parts[1], 'id')}{parts[2]}"
 
     def opened_id(self, name: str, field: str) -> str:
         """Returns the id that the upstream gave. Raises `DownstreamError` (404) for an id of another holder, and for one that
         was made up."""
         known, _, seal = name.rpartition("_")
-        if _KNOWN.fullmatch(known):
+        if self.stored.is_id(known):
             holders = (self.holder, self.former) if self.former else (self.holder,)
             if any(compare_digest(seal.encode(), self._seal_for(holder, known).encode()) for holder in holders):
                 return known
-        if self.accepts_unsealed and _KNOWN.fullmatch(name):
+        if self.accepts_unsealed and self.stored.is_id(name):
             return name
         raise DownstreamError(ErrorCode.UNKNOWN_ID, field=field)
 
@@ -182,7 +172,7 @@ class IdStream:
             elif found[3]:
                 self._name = found[2]
             else:
-                if self._name in self._names and _SENT.fullmatch(found[2]):
+                if self._name in self._names and self.ids.stored.is_id(found[2]):
                     out += [data[done : found.end(2)], b"_", self.ids.seal_of(found[2].decode()).encode()]
                     done = found.end(2)
                 self._name = b""
@@ -210,21 +200,3 @@ class IdStream:
         self._name = b""
         is_deep = not 0 < len(self._open) <= _DEEPEST
         self._names = _NO_NAMES if is_deep else self.ids.stored.places.get(tuple(self._open[1:]), _NO_NAMES)
-
-
-def without_id(path: str) -> str:
-    """Returns a path with the word `id` in place of an id, to look for its route: an id of a provider has more digits than the
-    parameter of a route may have, and `opened_path` proves that it is an id."""
-    found = _STORED.search(path)
-    return path if found is None or found[1] in _NEW else f"{path[: found.start(1)]}id{path[found.end(1) :]}"
-
-
-def deleted_id(path: str) -> str:
-    """Returns the id that the path of a `DELETE` names; empty if it is not about a whole answer or conversation."""
-    found = _STORED.search(path)
-    return unquote(found[1]) if found is not None and not path[found.end() :].strip("/") else ""
-
-
-def is_about_stored(path: str) -> bool:
-    """Whether a route is about stored answers or conversations."""
-    return re.search(r"/(?:responses|conversations)(?:/|$)", path) is not None

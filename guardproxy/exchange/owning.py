@@ -14,28 +14,30 @@ from typing import Any
 from guardproxy.audit import Owner
 from guardproxy.policy import header_of
 
-USER_FIELDS = (("safety_identifier",), ("user",), ("metadata", "user_id"))
-"""The fields in which the wire formats name the end user, the more specific first."""
-
 
 def owner_of(
-    subjects: Sequence[str], tree: Any, headers: Mapping[str, str] | None, tenant: str, conversation: str
+    subjects: Sequence[str],
+    user_fields: Sequence[Sequence[str]],
+    tree: Any,
+    headers: Mapping[str, str] | None,
+    tenant: str,
+    conversation: str,
 ) -> Owner:
-    """Returns the first owner that the request names, or else its conversation. `headers`: by lower-case name; `tenant`,
-    `conversation`: their pseudonyms, `tenant` empty without a credential."""
+    """Returns the first owner that the request names, or else its conversation. `user_fields`: of the format; `headers`: by
+    lower-case name; `tenant`, `conversation`: their pseudonyms, `tenant` empty without a credential."""
     for subject in subjects:
         if subject == "tenant" and tenant:
             return Owner("tenant", tenant, "")
         if subject == "conversation":
             break
-        name = next(_users(tree), "") if subject == "user" else (headers or {}).get(header_of(subject), "")
+        name = next(_users(tree, user_fields), "") if subject == "user" else (headers or {}).get(header_of(subject), "")
         if name:
             return Owner("subject", tenant, name)
     return Owner("conversation", tenant, conversation)
 
 
-def _users(tree: Any) -> Iterator[str]:
-    for path in USER_FIELDS:
+def _users(tree: Any, fields: Sequence[Sequence[str]]) -> Iterator[str]:
+    for path in fields:
         node = tree
         for key in path:
             node = node.get(key) if isinstance(node, dict) else None

@@ -87,7 +87,8 @@ class RequestPhase:
             answered = contract.is_answered(self.setting.address.route)
             if subjects := bound.keeping.subjects:  # policies seal the texts
                 conversation, tenant = ledger.notes.conversation, self.setting.tenant
-                ledger.owner = owner_of(subjects, request.frame.tree, happened.headers, tenant, conversation)
+                tree, headers = request.frame.tree, happened.headers
+                ledger.owner = owner_of(subjects, contract.user_fields, tree, headers, tenant, conversation)
             acts = bound.has_parallel and contract.acts(request.frame.tree)
             self.guard.bind(bound, with_own(request.shapes, bound.judging if answered else ()), acts=acts)
             side, stages = ledger.request, stages_of(bound)

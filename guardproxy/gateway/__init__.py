@@ -8,7 +8,7 @@ exchange: they are recorded, and a replay uses them again. There is one duty a f
     routes.py       refuses routes that are neither guarded nor passed through
     tenants.py      turns the credential into a tenant
     client_keys.py  admits clients by keys of the proxy or by tokens (`client_file.py`, `clients.py`, `tokens.py`, `guesses.py`)
-    limits.py       limits and budgets (`limit_file.py`, `limit_headers.py`, `prices.py`, `price_table.py`)
+    limits.py       limits and budgets (`limit_file.py`, `prices.py`, `price_table.py`)
     owned_ids.py    seals the ids of exchanges with their tenants
     capacity.py     refuses requests while the maximum number of exchanges is open
     bodies.py       refuses bodies that are not JSON or too large, by their headers

@@ -32,7 +32,7 @@ from guardproxy.decisions import Plan
 from guardproxy.gateway.clients import NO_CLIENT, KnownClient
 from guardproxy.gateway.credentials import NO_CREDENTIAL, Credential
 from guardproxy.gateway.store import Answer, Call
-from guardproxy.wire import Request
+from guardproxy.wire import Contract, Request
 
 Result = TypeVar("Result")
 Steps = Generator[tuple[Call, ...], tuple[Answer, ...], Result]
@@ -120,9 +120,9 @@ class Duty:
         the last duty, before `headers`."""
         return ()
 
-    def headers(self, head: Head, provider: str) -> Mapping[str, str]:
-        """Returns headers to add to the answer, whatever it is. `provider`: whose format the client speaks, such as
-        `openai`. It is called once, after the last duty."""
+    def headers(self, head: Head, contract: Contract) -> Mapping[str, str]:
+        """Returns headers to add to the answer, whatever it is. `contract`: of the format that the client speaks. It is called
+        once, after the last duty."""
         return {}
 
     def settle(self, head: Head, record: Record) -> Steps[None] | None:

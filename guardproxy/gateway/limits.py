@@ -23,7 +23,6 @@ from guardproxy.errors import DownstreamError, ErrorCode, StoreError
 from guardproxy.gateway.binding import about_of, conversation_of
 from guardproxy.gateway.duty import Duty, Head, Refusal, Steps
 from guardproxy.gateway.limit_file import LimitSet
-from guardproxy.gateway.limit_headers import Remaining, limit_headers
 from guardproxy.gateway.prices import BYTES_A_TOKEN, prices_of, token_use
 from guardproxy.gateway.store import Lease, Settle, Take
 from guardproxy.policy import (
@@ -44,9 +43,19 @@ from guardproxy.policy import (
     model_key,
     model_readings,
 )
-from guardproxy.wire import Codec, Request, answers_of, brief_statement_of, statement_of
+from guardproxy.wire import (
+    Codec,
+    Contract,
+    LimitHeaders,
+    Remaining,
+    Request,
+    answers_of,
+    brief_statement_of,
+    statement_of,
+)
 
 _SECTIONS = (LIMITS.name, PRICES.name)
+_TOLD = ("requests", "tokens")  # the units that APIs tell of
 LIMIT_OPEN = 100_000  # exchanges whose reservations are kept, far above what may be open
 MOST_BOUND = 1000  # combinations of policies whose limits are kept
 
@@ -345,13 +354,13 @@ class UsageLimits(Duty):
     def _settled(calls: tuple[Settle, ...]) -> Steps[None]:
         yield calls
 
-    def headers(self, head: Head, provider: str) -> Mapping[str, str]:
+    def headers(self, head: Head, contract: Contract) -> Mapping[str, str]:
         """Returns the headers that tell the client what is left, in the words of its API. It can be called once."""
         entry = self._open.get(head.id)
         if entry is None or not entry.left:
             return {}
         left, entry.left = entry.left, []
-        return limit_headers(left, provider, head.unix_s)
+        return _headers(left, contract.limit_headers, head.unix_s)
 
     def refusals(self, head: Head) -> tuple[Refusal, ...]:
         """Returns the limits that the request exceeded."""
@@ -407,6 +416,16 @@ def _refusal(wait_s: float, rule: LimitRule) -> DownstreamError:
 def _named(rule: LimitRule) -> str:
     """Returns the words for a limit in a message to a client, which learns nothing about policies."""
     return "a limit" if rule.policy else f"the limit `{rule.label}`"
+
+
+def _headers(left: Sequence[Remaining], write: LimitHeaders, unix_s: float) -> Mapping[str, str]:
+    """Returns the headers of an answer. Of several limits of a unit, the one with the smallest share left is told."""
+    told: dict[str, tuple[float, int, Remaining]] = {}
+    for limit in left:
+        rank = limit.remaining / limit.limit if limit.limit else 0.0, limit.remaining
+        if limit.unit in _TOLD and (limit.unit not in told or rank < told[limit.unit][:2]):
+            told[limit.unit] = (*rank, limit)
+    return {name: value for unit in _TOLD if unit in told for name, value in write(told[unit][2], unix_s).items()}
 
 
 def _remaining(rule: LimitRule, level: int, unix_s: float) -> Remaining:

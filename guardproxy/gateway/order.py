@@ -17,7 +17,7 @@ from guardproxy.decisions import Plan
 from guardproxy.errors import ConfigError, DownstreamError, ErrorCode, PluginError, StoreError
 from guardproxy.gateway.duty import Duty, Head, Refusal, Result, Steps, StoreAnswered, has_stage
 from guardproxy.gateway.store import Answer, Store
-from guardproxy.wire import Request
+from guardproxy.wire import Contract, Request
 
 
 class Trail(msgspec.Struct):
@@ -73,9 +73,9 @@ class Duties:
         """Returns what the duties refused, and what they would have refused in shadow mode."""
         return tuple([refusal for duty in self._refusing for refusal in duty.refusals(head)])
 
-    def headers(self, head: Head, provider: str) -> Mapping[str, str]:
+    def headers(self, head: Head, contract: Contract) -> Mapping[str, str]:
         """Returns the headers that the duties add to the answer."""
-        return {name: value for duty in self._telling for name, value in duty.headers(head, provider).items()}
+        return {name: value for duty in self._telling for name, value in duty.headers(head, contract).items()}
 
     async def settle(self, head: Head, record: Record) -> None:
         """Passes a finished exchange to every duty. Raises `DownstreamError` if the store cannot be reached."""

@@ -35,8 +35,6 @@ from guardproxy.exchange import (
     RequestReceived,
     SealedIds,
     Setting,
-    is_about_stored,
-    without_id,
 )
 from guardproxy.gateway import (
     UNKNOWN,
@@ -325,18 +323,14 @@ class Admission:
         targets = Targets(find, self._availability, own, where, headers, key_header, holder)
         if policies.routed and isinstance(first, RequestReceived):
             first = structs.replace(first, unavailable=targets.unavailable(policies.routed))
-        return AdmittedRequest(exchange, first, targets, head, duties.headers(head, chosen.provider), duties)
+        return AdmittedRequest(exchange, first, targets, head, duties.headers(head, chosen.contract), duties)
 
     def _keyless_upstream(self, name: str) -> FoundUpstream:
         return self._upstream_of(name)._replace(key="")
 
     def _ids(self, head: Head, codec: Codec | None) -> SealedIds | None:
         """What seals the ids in a request and its answer; `None` if it has none."""
-        if codec is None:
-            every = (known.contract.stored for known in self._formats().codecs) if is_about_stored(head.path) else ()
-            stored = next(filter(None, every), None)
-        else:
-            stored = codec.contract.stored
+        stored = codec.contract.stored if codec else self._formats().stored_at(head.path)
         if stored is None:
             return None
         holder = holder_of("tenant" if self._shares_ids else "client", head.tenant, head.tenant_name)
@@ -361,6 +355,7 @@ class Admission:
     def _head(self, request: HttpRequest) -> Head:
         """The head of a request, as the client sent it."""
         path, _, query = request.raw_path.partition("?")
+        stored = self._formats().stored_at(path) if self._seals_ids else None
         return Head(
             id=self._ids_of_exchanges.next(),
             method=request.method,
@@ -370,7 +365,7 @@ class Admission:
             address=request.remote or "",
             length_bytes=request.content_length,
             unix_s=time.time(),
-            route=self._routes.route_of(request.method, without_id(path) if self._seals_ids else path),
+            route=self._routes.route_of(request.method, stored.without_id(path) if stored else path),
         )
 
     async def _plans(self, duties: Duties, trail: Trail, codec: Codec, body: bytes) -> tuple[Plan, ...]:

@@ -11,19 +11,12 @@ from collections.abc import Mapping, Sequence
 
 from guardproxy.audit import Record
 from guardproxy.shapes import is_harmless
-from guardproxy.wire import codec_for
+from guardproxy.wire import codec_for, codec_named
 
 Attribute = str | int | float | bool | Sequence[str]
 
 _MODEL = re.compile(r"(?=.{1,128}\Z)([A-Za-z0-9][A-Za-z0-9._:/+-]*)(?:@[a-z0-9-]{1,32})?", re.ASCII)  # no mail address
 _REASON = re.compile(r"[A-Za-z][A-Za-z_]{0,39}", re.ASCII)
-_OPERATIONS = {
-    "gemini_generate": "generate_content",
-    "ollama_generate": "text_completion",
-    "openai_completions": "text_completion",
-    "openai_inputs": "embeddings",
-}
-_PROVIDERS = {"gemini": "gcp.gemini"}
 
 
 def model_name(name: str) -> str:
@@ -34,7 +27,10 @@ def model_name(name: str) -> str:
 
 def operation_of(record: Record) -> str:
     """Returns the name of the operation: `chat`, `embeddings`, ..."""
-    return "embeddings" if "embed" in record.route.lower() else _OPERATIONS.get(record.codec, "chat")
+    if "embed" in record.route.lower():
+        return "embeddings"
+    codec = codec_named(record.codec)
+    return codec.contract.telemetry.operation if codec else "chat"
 
 
 def gen_ai_attributes(record: Record) -> Mapping[str, Attribute | None]:
@@ -43,7 +39,7 @@ def gen_ai_attributes(record: Record) -> Mapping[str, Attribute | None]:
     asked, answered = codec.contract.tokens(record.usage) if codec else (None, None)
     return {
         "gen_ai.operation.name": operation_of(record) if record.is_read else None,
-        "gen_ai.provider.name": _PROVIDERS.get(codec.provider, codec.provider) if codec else None,
+        "gen_ai.provider.name": codec.contract.telemetry.provider if codec else None,
         "gen_ai.usage.input_tokens": asked,
         "gen_ai.usage.output_tokens": answered,
         "gen_ai.request.model": model_name(record.model) or None,

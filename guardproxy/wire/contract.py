@@ -16,7 +16,7 @@ from typing import Any, Literal, get_args
 from guardproxy.events import Path
 from guardproxy.findings import KINDS, Channel, Direction, Form, Kind
 from guardproxy.wire.bounds import Counted
-from guardproxy.wire.headers import FormatHeaders
+from guardproxy.wire.headers import FormatHeaders, LimitHeaders
 from guardproxy.wire.statements import Fields
 from guardproxy.wire.stored import StoredIds
 from guardproxy.wire.words import Vocabulary
@@ -151,6 +151,15 @@ class UsageFields:
     written: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class TelemetryNames:
+    """The names of the format's API in OpenTelemetry's conventions for generative AI: of its provider, and of the operation
+    that it asks a model for. A route of embeddings has the operation `embeddings` in every format."""
+
+    provider: str
+    operation: str
+
+
 def unchanged(body: bytes, wait_s: int) -> bytes:
     """Returns the body: clients of the format read `Retry-After`."""
     return body
@@ -180,8 +189,11 @@ class Contract:
     `denied`: fields of a request that lead round the checks, and what each does; they are refused unless a policy allows them.
     `query`: the queries that pass. `signs`: shows that a client speaks the format. `refused`: routes of the API that need a
     message of their own when they are refused. `key_header`: how the API takes a key.
-    `headers`: the headers of the format, and the shapes of their values. `stored`: where requests and answers name what the
-    provider stores; `None` if it stores nothing that a request can name.
+    `headers`: the headers of the format, and the shapes of their values. `limit_headers`: writes the headers that tell a client
+    what its limits leave. `user_fields`: the places where a request names the end user, the more specific first; policies can
+    seal the texts of that user with a key of their own. `telemetry`: the names of the API in traces and metrics.
+    `stored`: where requests and answers name what the provider stores, and the forms of its ids and paths; `None` if it stores
+    nothing that a request can name.
     """
 
     carries: Mapping[Direction, frozenset[Kind]]
@@ -208,6 +220,9 @@ class Contract:
     refused: tuple[RefusedRoutes, ...]
     key_header: KeyHeader
     headers: FormatHeaders
+    limit_headers: LimitHeaders
+    user_fields: tuple[tuple[str, ...], ...]
+    telemetry: TelemetryNames
     with_wait: Callable[[bytes, int], bytes]
     stored: StoredIds | None
 

@@ -7,8 +7,10 @@ a card number or a key.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+
+import msgspec
 
 DATE = r"20\d\d-?[01]\d-?[0-3]\d"
 VERSION = r"v?\d{1,4}(?:\.\d{1,5}){0,3}(?:[.+-]?(?:a|b|rc|alpha|beta|dev|post|canary|next|preview)\.?\d{0,4})?"
@@ -36,6 +38,25 @@ STATE = re.compile(
     rf"{_STATE_WORD}(?:[_-]{_STATE_WORD}){{0,5}}", re.ASCII
 )  # allowed_warning, five_hour, out_of_credits
 REGION = re.compile(r"[A-Za-z]{2,20}(?:[ -][A-Za-z0-9]{1,12}){0,4}", re.ASCII)  # East US 2, swedencentral
+
+
+class Remaining(msgspec.Struct, frozen=True):
+    """What is left of a limit. `unit`: `requests` or `tokens`; `reset_s`: the seconds until all of it is left."""
+
+    unit: str
+    limit: int
+    remaining: int
+    reset_s: float
+
+
+LimitHeaders = Callable[[Remaining, float], Mapping[str, str]]
+"""Returns the headers of an answer that tell a client what is left of a limit, in the words of its API. The second argument is
+the time of a clock in seconds."""
+
+
+def no_limit_headers(limit: Remaining, unix_s: float) -> Mapping[str, str]:
+    """Returns nothing: the API has no such headers."""
+    return {}
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 
 from guardproxy.wire.headers import (
     AMOUNT,
@@ -13,6 +14,7 @@ from guardproxy.wire.headers import (
     SWITCH,
     FormatHeaders,
     HeaderFamily,
+    Remaining,
     header_shape,
 )
 
@@ -51,3 +53,23 @@ OPENAI_HEADERS = FormatHeaders(
         ),
     ),
 )
+
+
+def limit_headers(limit: Remaining, unix_s: float) -> Mapping[str, str]:
+    """`Contract.limit_headers`: `x-ratelimit-remaining-requests: 59` and `x-ratelimit-reset-requests: 6m0s`."""
+    return {
+        f"x-ratelimit-limit-{limit.unit}": str(limit.limit),
+        f"x-ratelimit-remaining-{limit.unit}": str(limit.remaining),
+        f"x-ratelimit-reset-{limit.unit}": duration(limit.reset_s),
+    }
+
+
+def duration(seconds: float) -> str:
+    """Returns a time as OpenAI writes it: `12ms`, `1.5s`, `6m0s`, `2h0m3s`."""
+    if seconds < 1:
+        return f"{round(seconds * 1000)}ms"
+    if seconds < 60:
+        return f"{round(seconds, 3):g}s"
+    whole = round(seconds)
+    hours, minutes, rest = whole // 3600, whole % 3600 // 60, whole % 60
+    return f"{hours}h{minutes}m{rest}s" if hours else f"{minutes}m{rest}s"

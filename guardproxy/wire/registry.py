@@ -20,6 +20,7 @@ from guardproxy.wire.contract import Contract
 from guardproxy.wire.formats import NAMES
 from guardproxy.wire.headers import FormatHeaders, merged_headers
 from guardproxy.wire.routes import Route
+from guardproxy.wire.stored import StoredIds
 from guardproxy.wire.turns import Turns
 
 _OWN = "guardproxy"
@@ -67,6 +68,11 @@ class Formats:
         """Returns the format of a refusal on a route that no format reads: by the signs of the client, otherwise the first
         format."""
         return next((codec for codec in self.codecs if codec.contract.signs.match(path, headers)), self.codecs[0])
+
+    def stored_at(self, path: str) -> StoredIds | None:
+        """Returns what the format says of its stored answers that a path is about; `None` if it is about none."""
+        every = (codec.contract.stored for codec in self.codecs)
+        return next((stored for stored in every if stored is not None and stored.is_about(path)), None)
 
     def overlapping(self, route: Route) -> ServedRoute | None:
         """Returns the first route that can match the same path; `None` if there is none."""
@@ -163,6 +169,11 @@ def served(route: str) -> ServedRoute | None:
 def codec_for(route: str) -> Codec | None:
     """See `Formats.codec_for`, for the formats that are installed."""
     return installed().codec_for(route)
+
+
+def codec_named(name: str) -> Codec | None:
+    """Returns the installed format of a name; `None` if there is none."""
+    return next((codec for codec in codecs() if codec.name == name), None)
 
 
 def codec_of_client(path: str, headers: Mapping[str, str]) -> Codec:

@@ -96,6 +96,10 @@ EVERY_SERVER = Fields(
 )
 
 
+USER_FIELDS = (("safety_identifier",), ("user",), ("metadata", "user_id"))
+"""The fields in which clients of some API name the end user. Gateways pass them on in every format."""
+
+
 class RequestStatement(msgspec.Struct, frozen=True):
     """The statements of one request.
 

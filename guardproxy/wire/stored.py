@@ -1,15 +1,17 @@
 """Stored answers and conversations: where requests and answers of a format name them.
 
-In: the maps of a format, whose leaves say what holds an id. Out: the objects of an answer that have ids, the places of a
-request that refer to what is stored, and the ids in a request or an answer.
+In: the maps of a format, whose leaves say what holds an id, and the forms of its ids and paths. Out: the objects of an answer
+that have ids, the places of a request that refer to what is stored, and the ids in a request, an answer or a path.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
+from urllib.parse import unquote
 
 from guardproxy.events import Path
 from guardproxy.wire.json import Map, MapLeaf
@@ -17,6 +19,7 @@ from guardproxy.wire.json import Map, MapLeaf
 _Places = Mapping[tuple[bytes, ...], frozenset[bytes]]
 _DEEPEST = 3  # steps to a reference; gateways merge `extra_body` into the request, which may hold another one
 _LONGEST_ID = 512
+_ID_CHARS = "[A-Za-z0-9_.=-]{1,400}"
 _MOST_IDS = 4  # a request refers to an answer or a conversation; each id is looked up
 
 
@@ -26,18 +29,39 @@ class StoredIds:
     routes without a format too; `answer`: the map of every answer and event that names them. `own`: the places where an answer
     or an event says its own id; `lasting`: the members of a request whose id stays the same over turns. `places`: the objects
     of an answer that have ids: the names of the members that lead to each, with the names of those that hold ids, as bytes.
-    `references`: the places of a request that refer to what is stored."""
+    `references`: the places of a request that refer to what is stored.
+
+    `prefixes`: how ids begin, such as `resp_`. `collections`: the segments of paths that an id follows, such as `responses`;
+    `operations`: the segments there that are no ids."""
 
     request: Map
     answer: Map
     own: tuple[Path, ...]
     lasting: frozenset[str]
+    prefixes: tuple[str, ...]
+    collections: tuple[str, ...]
+    operations: frozenset[str]
     places: _Places = field(init=False)
     references: tuple[Path, ...] = field(init=False)
+    _id: re.Pattern[str] = field(init=False)
+    _id_bytes: re.Pattern[bytes] = field(init=False)
+    _like_id: re.Pattern[str] = field(init=False)
+    _begins: tuple[bytes, ...] = field(init=False)  # what stands before the rest of an id in JSON
+    _in_path: re.Pattern[str] = field(init=False)
+    _about: re.Pattern[str] = field(init=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "places", _places(self.answer, ()))
         object.__setattr__(self, "references", tuple(dict.fromkeys(_references(self.request, ()))))
+        name = f"(?:{'|'.join(map(re.escape, self.prefixes))}){_ID_CHARS}"
+        object.__setattr__(self, "_id", re.compile(name, re.ASCII))
+        object.__setattr__(self, "_id_bytes", re.compile(name.encode()))
+        # Readers strip spaces of Unicode, and some a mark.
+        object.__setattr__(self, "_like_id", re.compile(rf"[\s\ufeff]*{name}[\s\ufeff]*"))
+        object.__setattr__(self, "_begins", tuple(f'"{prefix}'.encode() for prefix in self.prefixes))
+        collection = f"/(?:{'|'.join(map(re.escape, self.collections))})"
+        object.__setattr__(self, "_in_path", re.compile(f"{collection}/([^/]+)"))
+        object.__setattr__(self, "_about", re.compile(f"{collection}(?:/|$)"))
 
     def referred(self, tree: Any, *, lasting: bool = False) -> tuple[str, ...]:
         """Returns the ids to which a request refers, without duplicates, up to `_MOST_IDS`. `lasting`: only ids that stay the
@@ -45,6 +69,40 @@ class StoredIds:
         paths = (path for path in self.references if not lasting or not self.lasting.isdisjoint(path))
         names = dict.fromkeys(name for path in paths if (name := _id_at(tree, path)))
         return tuple(islice(names, _MOST_IDS))
+
+    def is_id(self, text: str | bytes) -> bool:
+        """Whether a text has the form of an id."""
+        return bool(self._id_bytes.fullmatch(text) if isinstance(text, bytes) else self._id.fullmatch(text))
+
+    def is_like_id(self, text: str) -> bool:
+        """Whether a server could read a text as an id."""
+        return self._like_id.fullmatch(text) is not None
+
+    def may_have_ids(self, data: bytes) -> bool:
+        """Whether JSON has a string that begins as an id does."""
+        return any(begin in data for begin in self._begins)
+
+    def is_about(self, path: str) -> bool:
+        """Whether a path is about what is stored."""
+        return self._about.search(path) is not None
+
+    def split_path(self, path: str) -> tuple[str, str, str] | None:
+        """Returns what precedes the id in a path, the id, and what follows it; `None` if the path has no id."""
+        found = self._in_path.search(path)
+        if found is None or found[1] in self.operations:
+            return None
+        return path[: found.start(1)], unquote(found[1]), path[found.end(1) :]
+
+    def without_id(self, path: str) -> str:
+        """Returns a path with the word `id` in place of an id, to look for its route: an id has more digits than the parameter
+        of a route may have."""
+        parts = self.split_path(path)
+        return path if parts is None else f"{parts[0]}id{parts[2]}"
+
+    def deleted_id(self, path: str) -> str:
+        """Returns the id that the path of a `DELETE` names; empty if it is not about a whole answer or conversation."""
+        parts = self.split_path(path)
+        return parts[1] if parts is not None and not parts[2].strip("/") else ""
 
     def own_id(self, tree: Any) -> str:
         """Returns the id that an answer, or an event of it, gives to itself; empty if it has none."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import os
+import re
 import statistics
 import subprocess
 import sys
@@ -14,6 +15,8 @@ from pathlib import Path
 import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
+
+from guardproxy.wire import codecs
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = ROOT / "guardproxy"
@@ -112,6 +115,71 @@ def is_of_a_format(path: Path) -> bool:
 def test_every_file_of_a_pure_room_has_its_tests(path: Path) -> None:
     tests = ROOT / "tests" / "unit" / Path(name(path)).parent / f"test_{path.name}"
     assert tests.exists() != (name(path) in EXCEPTIONS), "an exception that has its file by now is none"
+
+
+FORMATS = PACKAGE / "wire" / "formats"
+NAMES = {codec.name for codec in codecs()} | {path.parent.name for path in FORMATS.glob("*/codec.py")}
+APIS = {codec.provider for codec in codecs()}
+OF_OTHERS = PACKAGE / "importing"  # the words in the files of another gateway
+
+
+def uses_of_formats(tree: ast.AST, own: str = "") -> list[str]:
+    """Lists what in a module knows a wire format by its name: an import of its folder, and a text that holds its name or is the
+    name of its API. `own`: the format that the module belongs to. A class that declares its `name` or `provider` is no use."""
+    declared = {
+        id(line.value)
+        for block in ast.walk(tree)
+        if isinstance(block, ast.ClassDef)
+        for line in block.body
+        if isinstance(line, ast.Assign) and ast.unparse(line.targets[0]) in ("name", "provider")
+    }
+    docs = {
+        id(line.value)
+        for block in ast.walk(tree)
+        if isinstance(block, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef)
+        for line in block.body
+        if isinstance(line, ast.Expr)
+    }
+    uses = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("guardproxy.wire.formats."):
+            if (node.module or "").split(".")[3] != own:
+                uses.append(ast.unparse(node))
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in declared | docs:
+            words = set(re.findall(r"[a-z]+(?:_[a-z]+)*", node.value))
+            if not words.isdisjoint(NAMES - {own}) or (not own and node.value.strip("_-./:*^$ ") in APIS):
+                uses.append(node.value)
+    return uses
+
+
+@pytest.mark.parametrize(
+    "path", [path for path in FILES if path != FORMATS / "__init__.py" and OF_OTHERS not in path.parents], ids=name
+)
+def test_no_file_knows_a_wire_format_by_its_name(path: Path) -> None:
+    """What depends on the format is a member of its contract. A table or a comparison by name leaves another format out."""
+    own = path.parent.name if path.parent.parent == FORMATS else ""
+    assert uses_of_formats(ast.parse(path.read_text("utf-8")), own) == []
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        'if codec.name == "openai_responses": pass',
+        'codec.name in ("openai_chat", other)',
+        'if provider != "anthropic": pass',
+        'TABLE = {"ollama": 1}',
+        'seals = TABLE.get("gemini_generate", False)',
+        'codec.name.startswith("openai_")',
+        'match codec.name:\n    case "ollama_chat":\n        pass',
+        'NAMES = "openai_chat openai_inputs".split()',
+        're.fullmatch(r"(?:openai_chat|x)", codec.name)',
+        "from guardproxy.wire.formats.openai_chat.codec import OpenAIChat",
+        'class C:\n    other = "openai_chat"',
+    ],
+)
+def test_a_use_of_a_name_of_a_format_is_found(code: str) -> None:
+    assert len(uses_of_formats(ast.parse(code))) >= 1
+    assert uses_of_formats(ast.parse('"""About openai_chat."""\nclass C:\n    name = "openai_chat"')) == []
 
 
 def test_every_exception_is_a_file() -> None:

@@ -8,12 +8,14 @@ from guardproxy.wire import (
     EVERY_SERVER,
     IDENTIFIER,
     SHARED,
+    USER_FIELDS,
     Contract,
     FormatHeaders,
     KeyHeader,
     MediaTypes,
     QuerySyntax,
     Signs,
+    TelemetryNames,
     UsageFields,
     Vocabulary,
     demand_of,
@@ -21,6 +23,7 @@ from guardproxy.wire import (
     name_beside,
     never_acts,
     no_inputs,
+    no_limit_headers,
     unchanged,
 )
 
@@ -62,4 +65,7 @@ CONTRACT = Contract(
         answer={"x-acme-request": IDENTIFIER},
         families=(),
     ),
+    limit_headers=no_limit_headers,
+    user_fields=USER_FIELDS,
+    telemetry=TelemetryNames("acme", "chat"),
 )

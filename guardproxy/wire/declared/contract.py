@@ -16,6 +16,7 @@ from guardproxy.wire.contract import (
     MediaTypes,
     QuerySyntax,
     Signs,
+    TelemetryNames,
     UsageFields,
     name_beside,
     no_inputs,
@@ -35,11 +36,11 @@ from guardproxy.wire.declared.pointers import (
     put,
 )
 from guardproxy.wire.framing import Framing, ndjson, sse
-from guardproxy.wire.headers import FormatHeaders
+from guardproxy.wire.headers import FormatHeaders, no_limit_headers
 from guardproxy.wire.json import NAME, STRUCTURE, MapFields, MapLeaf, part_text, text, write
 from guardproxy.wire.openai import DONE
 from guardproxy.wire.self_hosted import DENIED
-from guardproxy.wire.statements import EVERY_SERVER
+from guardproxy.wire.statements import EVERY_SERVER, USER_FIELDS
 from guardproxy.wire.token_data import TOKENS
 from guardproxy.wire.words import SHARED, Vocabulary
 
@@ -218,4 +219,7 @@ def contract_of(declaration: DeclaredFormat) -> Contract:
         stored=None,
         key_header=KeyHeader("Authorization", "Bearer "),
         headers=_HEADERS,
+        limit_headers=no_limit_headers,
+        user_fields=USER_FIELDS,
+        telemetry=TelemetryNames(declaration.name, "chat"),
     )

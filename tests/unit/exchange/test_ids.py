@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from guardproxy.errors import DownstreamError, ErrorCode
 from guardproxy.exchange import Exchange, PassThrough, play
-from guardproxy.exchange.ids import IdStream, SealedIds, deleted_id, is_about_stored, without_id
+from guardproxy.exchange.ids import IdStream, SealedIds
 from guardproxy.exchange.transcript import (
     DataReceived,
     Finish,
@@ -25,8 +25,9 @@ from guardproxy.exchange.transcript import (
     SendHead,
     SendUpstream,
 )
-from guardproxy.wire import codec_for
+from guardproxy.wire import StoredIds, codec_for
 from guardproxy.wire.formats.openai_responses.places import STORED
+from guardproxy.wire.json import OTHERS, UNMAPPED, MapFields, naming
 from tests.kit.maps import places
 from tests.kit.play import KEYS, Play, policy_set, setting
 from tests.kit.responses import RESPONSES, growing, response_texts, stream
@@ -195,14 +196,14 @@ def test_a_request_without_ids_stays_as_it_is(tree: dict[str, Any]) -> None:
     ],
 )
 def test_the_id_in_a_path_is_opened(path: str, opened: str) -> None:
-    assert (IDS.opened_path(path), is_about_stored(path)) == (opened, True)
-    assert re.sub("(resp|conv)_1", "id", opened) == without_id(path)
+    assert (IDS.opened_path(path), STORED.is_about(path)) == (opened, True)
+    assert re.sub("(resp|conv)_1", "id", opened) == STORED.without_id(path)
 
 
 def test_a_path_with_an_id_of_another_tenant_is_unknown() -> None:
     assert is_unknown(IDS.opened_path, f"/v1/responses/{THEIRS}")
     assert is_unknown(IDS.opened_path, "/v1/responses/%2e%2e%2ffiles")
-    assert not is_about_stored("/v1/responsesx")
+    assert not STORED.is_about("/v1/responsesx")
 
 
 def test_a_text_that_looks_like_an_id_is_left_alone() -> None:
@@ -378,4 +379,20 @@ def test_ids_from_before_stay_valid_for_their_client() -> None:
     ],
 )
 def test_a_path_names_what_is_deleted(path: str, name: str) -> None:
-    assert deleted_id(path) == name
+    assert STORED.deleted_id(path) == name
+
+
+def test_ids_of_another_form_are_sealed_as_their_format_declares_them() -> None:
+    """The exchange knows the ids of no format."""
+    maps: MapFields = {"thread": naming("answer"), OTHERS: UNMAPPED}
+    stored = StoredIds(
+        maps, maps, own=(), lasting=frozenset(), prefixes=("thread_",), collections=("threads",), operations=frozenset()
+    )
+    ids = SealedIds(seal, "acme", stored)
+    sealed = json.loads(ids.sealed(b'{"thread": "thread_1", "id": "resp_1"}'))
+    assert sealed["id"] == "resp_1"
+    assert ids.opened({"thread": sealed["thread"]}) == {"thread": "thread_1"}
+    assert ids.opened_path(f"/v1/threads/{sealed['thread']}") == "/v1/threads/thread_1"
+    assert ids.opened_path("/v1/responses/resp_1") == "/v1/responses/resp_1"
+    assert is_unknown(ids.opened, {"thread": "thread_1"})
+    assert is_unknown(ids.opened, {"unknown": ["thread_1"]})

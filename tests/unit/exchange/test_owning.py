@@ -11,6 +11,7 @@ from guardproxy.audit import Owner, PrivateRecord
 from guardproxy.exchange.owning import owner_of
 from guardproxy.exchange.player import play
 from guardproxy.exchange.transcript import RequestReceived
+from guardproxy.wire import USER_FIELDS
 from tests.kit.play import Play
 from tests.kit.sealing import asked, policies, private
 
@@ -43,11 +44,11 @@ def ann(name: str = "ann") -> Owner:
 def test_the_first_that_a_request_names(
     subjects: tuple[str, ...], tree: Any, headers: dict[str, str] | None, expected: Owner
 ) -> None:
-    assert owner_of(subjects, tree, headers, "t", "c") == expected
+    assert owner_of(subjects, USER_FIELDS, tree, headers, "t", "c") == expected
 
 
 def test_without_a_credential_there_is_no_tenant() -> None:
-    assert owner_of(("tenant",), {}, {}, "", "c") == Owner("conversation", "", "c")
+    assert owner_of(("tenant",), USER_FIELDS, {}, {}, "", "c") == Owner("conversation", "", "c")
 
 
 def test_the_request_names_the_owner() -> None:

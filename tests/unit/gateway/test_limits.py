@@ -26,7 +26,9 @@ from guardproxy.gateway import (
 )
 from guardproxy.gateway.limits import LIMIT_OPEN
 from guardproxy.gateway.prices import token_use
-from guardproxy.wire import Request, codec_for
+from guardproxy.wire import Remaining, Request, codec_for
+from guardproxy.wire.formats.anthropic_messages.contract import CONTRACT as MESSAGES
+from guardproxy.wire.formats.openai_chat.contract import CONTRACT as CHAT
 from tests.kit.limits import MAX_TOKENS, NOW_S, ROUTE, Desk, done, limit
 from tests.kit.records import plain_answer, plain_attempt, plain_record, plain_text
 
@@ -77,7 +79,7 @@ def test_a_request_that_no_limit_counts_asks_the_store_nothing() -> None:
         + limit("b", "tokens", 'rate = "1/1m"', 'models = ["z"]')
     )
     assert desk.ask().answers == []
-    assert desk.duty.headers(desk.trail.head, "openai") == {}
+    assert desk.duty.headers(desk.trail.head, CHAT) == {}
     assert desk.duty.settle(desk.trail.head, done()) is None
 
 
@@ -186,7 +188,7 @@ def test_a_limit_in_shadow_mode_refuses_nothing_and_is_noticed() -> None:
         desk.ask()
     desk.refusal()
     assert desk.noticed == [("a", "shadow"), ("a", "shadow"), ("a", "shadow"), ("b", "enforce")]
-    assert desk.duty.headers(desk.trail.head, "openai")["x-ratelimit-limit-requests"] == "3"
+    assert desk.duty.headers(desk.trail.head, CHAT)["x-ratelimit-limit-requests"] == "3"
 
 
 def test_a_limit_of_zero_stops_everything() -> None:
@@ -275,7 +277,7 @@ def test_all_answers_of_a_request_are_reserved(route: str, tree: dict[str, Any],
 def test_headers_tell_what_is_left_on_every_answer() -> None:
     desk = Desk(limit("a", "requests", 'rate = "2/1m"') + limit("b", "tokens", 'budget = "1000/day"'))
     first = desk.ask()
-    assert desk.duties.headers(first.head, "openai") == {
+    assert desk.duties.headers(first.head, CHAT) == {
         "x-ratelimit-limit-requests": "2",
         "x-ratelimit-remaining-requests": "1",
         "x-ratelimit-reset-requests": "30s",
@@ -283,14 +285,35 @@ def test_headers_tell_what_is_left_on_every_answer() -> None:
         "x-ratelimit-remaining-tokens": "800",
         "x-ratelimit-reset-tokens": "6h13m20s",
     }
-    assert desk.duties.headers(first.head, "openai") == {}
+    assert desk.duties.headers(first.head, CHAT) == {}
     desk.ask()
     desk.refusal()
-    told = desk.duties.headers(desk.trail.head, "anthropic")
+    told = desk.duties.headers(desk.trail.head, MESSAGES)
     assert told["anthropic-ratelimit-requests-remaining"] == "0"
     assert told["anthropic-ratelimit-requests-reset"] == "2030-03-17T17:47:40Z"
     together = Desk(limit("a", "requests", 'budget = "9/day"') + limit("c", "parallel", "most = 9"))
-    assert together.duty.headers(together.ask().head, "openai")["x-ratelimit-remaining-requests"] == "8"
+    assert together.duty.headers(together.ask().head, CHAT)["x-ratelimit-remaining-requests"] == "8"
+
+
+def test_the_limit_of_a_unit_with_the_smallest_share_left_is_told() -> None:
+    left = [
+        Remaining("requests", 60, 59, 1.0),
+        Remaining("requests", 10, 1, 360.0),
+        Remaining("tokens", 0, 0, 0.0),
+        Remaining("parallel", 3, 0, 0.0),
+        Remaining("cost", 3, 0, 0.0),
+    ]
+    desk = Desk(limit("a", "requests", 'rate = "2/1m"'))
+    head = desk.ask().head
+    desk.duty._open[head.id].left = left
+    assert desk.duty.headers(head, CHAT) == {
+        "x-ratelimit-limit-requests": "10",
+        "x-ratelimit-remaining-requests": "1",
+        "x-ratelimit-reset-requests": "6m0s",
+        "x-ratelimit-limit-tokens": "0",
+        "x-ratelimit-remaining-tokens": "0",
+        "x-ratelimit-reset-tokens": "0ms",
+    }
 
 
 def test_the_answers_of_the_store_decide() -> None:

@@ -13,6 +13,7 @@ from guardproxy.gateway import MemoryStore, Settle, StoreAnswered, Take
 from guardproxy.gateway.prices import token_use
 from guardproxy.policy import Price, TokenUse
 from guardproxy.wire import codec_for
+from guardproxy.wire.formats.openai_chat.contract import CONTRACT as CHAT
 from tests.kit.limits import NOW_S, Desk, done, limit
 from tests.kit.records import plain_answer, plain_record, plain_text
 
@@ -139,9 +140,9 @@ def test_a_limit_of_tokens_is_not_charged_one_for_each_request() -> None:
 def test_headers_are_on_every_limited_answer_and_not_on_refusals_alone() -> None:
     desk = Desk(limit("a", "requests", 'rate = "2/1m"'))
     for left in ("1", "0"):
-        assert desk.duties.headers(desk.ask().head, "openai")["x-ratelimit-remaining-requests"] == left
+        assert desk.duties.headers(desk.ask().head, CHAT)["x-ratelimit-remaining-requests"] == left
     desk.refusal()
-    assert desk.duties.headers(desk.trail.head, "openai")["x-ratelimit-remaining-requests"] == "0"
+    assert desk.duties.headers(desk.trail.head, CHAT)["x-ratelimit-remaining-requests"] == "0"
 
 
 # Gravitee: tokens are known one request late

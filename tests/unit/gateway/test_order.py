@@ -27,6 +27,7 @@ from guardproxy.gateway import (
     rerun,
 )
 from guardproxy.wire import Request
+from guardproxy.wire.formats.openai_chat.contract import CONTRACT as CHAT
 from tests.kit.plugins import Install
 from tests.kit.records import plain_record
 
@@ -176,8 +177,8 @@ def test_a_duty_that_overrides_nothing_changes_nothing() -> None:
     assert Idle().admit(HEAD) == HEAD
     assert Idle().plan(HEAD, Request("m", False, Frame(b""), list)) is None
     assert Idle().settle(HEAD, plain_record()) is None
-    assert Idle().headers(HEAD, "openai") == {}
-    assert duties.headers(HEAD, "openai") == {}
+    assert Idle().headers(HEAD, CHAT) == {}
+    assert duties.headers(HEAD, CHAT) == {}
     assert not duties.is_settling
 
 

@@ -30,6 +30,7 @@ from guardproxy.gateway import (
 from guardproxy.gateway.limits import _whose
 from guardproxy.policy import PolicySet
 from guardproxy.wire import Request
+from guardproxy.wire.formats.openai_chat.contract import CONTRACT as CHAT
 from tests.kit.play import policy_set
 from tests.kit.records import plain_record
 
@@ -112,7 +113,7 @@ def test_a_policy_in_shadow_mode_refuses_nothing_and_the_record_says_what_it_wou
         assert it.duties.refusals(it.ask().head) == ()
     head = it.ask().head
     assert it.duties.refusals(head) == (Refusal("limits", "rate_limit_exceeded", "few", "p", enforced=False),)
-    assert it.duties.headers(head, "openai") == {}, "a client is not told of a limit that is not enforced"
+    assert it.duties.headers(head, CHAT) == {}, "a client is not told of a limit that is not enforced"
     assert it.noticed == [("p/few", "shadow")]
 
 

@@ -16,9 +16,11 @@ from guardproxy.wire.headers import (
     PRODUCTS,
     FormatHeaders,
     HeaderFamily,
+    Remaining,
     header_shape,
     limits_family,
     merged_headers,
+    no_limit_headers,
 )
 
 
@@ -99,3 +101,7 @@ def test_a_family_of_limits_has_names_of_known_words(name: str, is_member: bool)
 )
 def test_products_leave_no_room_for_a_text(value: str, matches: bool) -> None:
     assert (header_shape(PRODUCTS).pattern.fullmatch(value) is not None) is matches
+
+
+def test_an_api_may_have_no_headers_of_limits() -> None:
+    assert no_limit_headers(Remaining("requests", 10, 1, 360.0), 0.0) == {}

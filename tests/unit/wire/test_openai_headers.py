@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from guardproxy.wire.openai_headers import OPENAI_HEADERS
+from guardproxy.wire.openai_headers import OPENAI_HEADERS, duration, limit_headers
 from guardproxy.wire.registry import codecs
 
 
@@ -25,3 +25,13 @@ def test_the_formats_of_the_api_share_them() -> None:
     formats = [codec for codec in codecs() if codec.provider == "openai"]
     assert len(formats) > 1
     assert all(codec.contract.headers is OPENAI_HEADERS for codec in formats)
+    assert all(codec.contract.limit_headers is limit_headers for codec in formats)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(0.0, "0ms"), (0.012, "12ms"), (1.0, "1s"), (1.5, "1.5s"), (59.9994, "59.999s"), (60, "1m0s"), (360, "6m0s"),
+     (3599.6, "1h0m0s"), (7203, "2h0m3s"), (90_000, "25h0m0s")],
+)  # fmt: skip
+def test_times_are_written_as_the_api_does(seconds: float, text: str) -> None:
+    assert duration(seconds) == text

@@ -13,7 +13,7 @@ from guardproxy.errors import PluginError, PolicyError
 from guardproxy.library import load
 from guardproxy.wire import formats
 from guardproxy.wire.codec import Codec
-from guardproxy.wire.registry import codec_for, codec_of_client, codecs, served
+from guardproxy.wire.registry import codec_for, codec_named, codec_of_client, codecs, installed, served
 from tests.kit.play import CHAT, MESSAGES
 from tests.kit.plugins import Install
 
@@ -117,3 +117,14 @@ def test_a_start_and_a_reload_find_what_is_broken(install: Install) -> None:
     install("guardproxy.wire", "foreign", incomplete())
     with pytest.raises(PolicyError, match="is no wire format"):
         load(None)
+
+
+def test_what_is_stored_is_found_by_its_path() -> None:
+    (codec,) = (codec for codec in codecs() if codec.contract.stored is not None)
+    assert installed().stored_at("/v1/responses/resp_1") is codec.contract.stored
+    assert installed().stored_at("/v1/chat/completions") is None
+
+
+def test_a_format_is_found_by_its_name() -> None:
+    assert [codec_named(codec.name) for codec in codecs()] == list(codecs())
+    assert codec_named("none") is None

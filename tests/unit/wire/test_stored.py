@@ -2,10 +2,24 @@
 
 from __future__ import annotations
 
+import pytest
+
 from guardproxy.wire.json import OTHERS, STRUCTURE, UNMAPPED, Map, MapFields, naming
 from guardproxy.wire.stored import StoredIds
 
 _ID = naming("answer")
+
+
+def stored(request: Map, answer: Map) -> StoredIds:
+    return StoredIds(
+        request,
+        answer,
+        own=(("answer", "id"), ("id",)),
+        lasting=frozenset(("talk",)),
+        prefixes=("thread_", "a.b-"),
+        collections=("threads", "talks"),
+        operations=frozenset(("count",)),
+    )
 
 
 def test_the_objects_of_an_answer_that_have_ids_are_listed() -> None:
@@ -17,7 +31,7 @@ def test_the_objects_of_an_answer_that_have_ids_are_listed() -> None:
         "deep": {"more": {"id": _ID}, "list": [{"id": _ID}]},
         OTHERS: UNMAPPED,
     }
-    assert StoredIds({}, answer, own=(), lasting=frozenset()).places == {
+    assert stored({}, answer).places == {
         (): {b"id", b"earlier", b"talk"},
         (b"talk",): {b"id"},
         (b"deep", b"more"): {b"id"},
@@ -35,7 +49,7 @@ REQUEST: MapFields = {
     "extra": _more,
     OTHERS: UNMAPPED,
 }
-STORED = StoredIds(REQUEST, {"id": _ID}, own=(("answer", "id"), ("id",)), lasting=frozenset(("talk",)))
+STORED = stored(REQUEST, {"id": _ID})
 
 
 def test_the_references_of_a_request_come_from_its_map() -> None:
@@ -56,3 +70,36 @@ def test_an_answer_says_its_own_id_in_one_of_two_places() -> None:
     assert STORED.own_id({"answer": {"id": "a"}, "id": "b"}) == "a"
     assert STORED.own_id({"id": "b", "earlier": "c"}) == "b"
     assert STORED.own_id({"answer": {}}) == STORED.own_id(None) == ""
+
+
+@pytest.mark.parametrize("name", ["thread_1", "a.b-x=", "thread_" + "x" * 400])
+def test_an_id_begins_with_a_prefix_of_the_format(name: str) -> None:
+    assert STORED.is_id(name)
+    assert STORED.is_id(name.encode())
+    assert STORED.is_like_id(f"\u2003{name}\ufeff ")
+    assert STORED.may_have_ids(f'{{"id": "{name}"}}'.encode())
+
+
+@pytest.mark.parametrize("name", ["resp_1", "thread_", "axb-1", "thread_1\n", "thread_\u00e9", "thread_" + "x" * 401])
+def test_any_other_text_is_no_id(name: str) -> None:
+    assert not STORED.is_id(name)
+    assert not STORED.is_id(name.encode())
+    assert not STORED.may_have_ids(b'{"id": "resp_1", "x": "a thread_1"}')
+
+
+@pytest.mark.parametrize(
+    ("path", "parts", "about"),
+    [
+        ("/v1/threads/thread%5F1", ("/v1/threads/", "thread_1", ""), True),
+        ("/v1/talks/x/items", ("/v1/talks/", "x", "/items"), True),
+        ("/v1/threads/count", None, True),
+        ("/v1/threads", None, True),
+        ("/v1/threads/", None, True),
+        ("/v1/threadsx/y", None, False),
+        ("/v1/responses/resp_1", None, False),
+    ],
+)
+def test_a_path_is_about_what_is_stored(path: str, parts: tuple[str, str, str] | None, about: bool) -> None:
+    assert (STORED.split_path(path), STORED.is_about(path)) == (parts, about)
+    assert STORED.without_id(path) == (path if parts is None else f"{parts[0]}id{parts[2]}")
+    assert STORED.deleted_id(path) == (parts[1] if parts is not None and not parts[2] else "")

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 
 from guardproxy.findings import Kind
@@ -17,6 +19,7 @@ from guardproxy.wire.contract import (
     KeyHeader,
     MediaTypes,
     Signs,
+    TelemetryNames,
     UsageFields,
     demand_of,
     name_beside,
@@ -24,13 +27,13 @@ from guardproxy.wire.contract import (
 )
 from guardproxy.wire.formats.anthropic_messages.places import REQUEST
 from guardproxy.wire.framing.sse import frame
-from guardproxy.wire.headers import DATE, IDENTIFIER, WORD, FormatHeaders, header_shape, limits_family
+from guardproxy.wire.headers import DATE, IDENTIFIER, WORD, FormatHeaders, Remaining, header_shape, limits_family
 from guardproxy.wire.json import members, objects
 from guardproxy.wire.opaque import MEDIA
 from guardproxy.wire.provider_acts import acts_beyond
 from guardproxy.wire.refused import ANTHROPIC_REFUSED
 from guardproxy.wire.self_hosted import DENIED
-from guardproxy.wire.statements import EVERY_SERVER
+from guardproxy.wire.statements import EVERY_SERVER, USER_FIELDS
 from guardproxy.wire.words import SHARED
 
 CREATES = ("POST /v1/messages", "POST /anthropic/v1/messages")
@@ -83,6 +86,18 @@ _HEADERS = FormatHeaders(
     families=(limits_family("anthropic-ratelimit", "anthropic-priority", "anthropic-fast"),),
 )
 
+
+def _limit_headers(limit: Remaining, unix_s: float) -> Mapping[str, str]:
+    base = f"anthropic-ratelimit-{limit.unit}"
+    reset = _utc(int(unix_s + limit.reset_s))
+    return {f"{base}-limit": str(limit.limit), f"{base}-remaining": str(limit.remaining), f"{base}-reset": reset}
+
+
+@lru_cache(maxsize=256)
+def _utc(unix_s: int) -> str:
+    return datetime.fromtimestamp(unix_s, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
 CONTRACT = Contract(
     carries={
         "request": frozenset((*_BOTH, "system", "user", "document")),
@@ -123,4 +138,7 @@ CONTRACT = Contract(
     stored=None,
     key_header=KeyHeader("x-api-key", ""),
     headers=_HEADERS,
+    limit_headers=_limit_headers,
+    user_fields=USER_FIELDS,
+    telemetry=TelemetryNames("anthropic", "chat"),
 )

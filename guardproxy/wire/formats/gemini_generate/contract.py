@@ -15,6 +15,7 @@ from guardproxy.wire.contract import (
     QuerySyntax,
     RefusedRoutes,
     Signs,
+    TelemetryNames,
     UsageFields,
     name_beside,
 )
@@ -24,10 +25,10 @@ from guardproxy.wire.formats.gemini_generate.places import REQUEST
 from guardproxy.wire.formats.gemini_generate.schemas import demand
 from guardproxy.wire.formats.gemini_generate.words import WORDS
 from guardproxy.wire.framing import data_lines
-from guardproxy.wire.headers import PRODUCTS, FormatHeaders, header_shape
+from guardproxy.wire.headers import PRODUCTS, FormatHeaders, header_shape, no_limit_headers
 from guardproxy.wire.json import read, write
 from guardproxy.wire.opaque import MEDIA
-from guardproxy.wire.statements import EVERY_SERVER
+from guardproxy.wire.statements import EVERY_SERVER, USER_FIELDS
 
 _BOTH: tuple[Kind, ...] = ("assistant", "tool_arguments", "tool_result", "reasoning", "metadata", "unmapped")
 _ANSWERED = ("generateContent", "streamGenerateContent")
@@ -141,6 +142,9 @@ CONTRACT = Contract(
     refused=(_REFUSED,),
     key_header=KeyHeader("x-goog-api-key", ""),
     headers=_HEADERS,
+    limit_headers=no_limit_headers,
+    user_fields=USER_FIELDS,
+    telemetry=TelemetryNames("gcp.gemini", "generate_content"),
     with_wait=with_wait,
     stored=None,
 )

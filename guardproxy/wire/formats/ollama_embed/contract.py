@@ -7,10 +7,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from guardproxy.wire import ollama_contract, unchanged
-from guardproxy.wire.contract import NO_DEMAND, Contract, Demand, UsageFields, name_beside, no_inputs
+from guardproxy.wire.contract import NO_DEMAND, Contract, Demand, TelemetryNames, UsageFields, name_beside, no_inputs
 from guardproxy.wire.formats.ollama_embed.places import REQUEST
+from guardproxy.wire.headers import no_limit_headers
 from guardproxy.wire.provider_acts import never_acts
-from guardproxy.wire.statements import EVERY_SERVER
+from guardproxy.wire.statements import EVERY_SERVER, USER_FIELDS
 
 EMBED = "POST /api/embed"
 EMBEDDINGS = "POST /api/embeddings"
@@ -50,4 +51,7 @@ CONTRACT = Contract(
     stored=None,
     key_header=ollama_contract.KEY_HEADER,
     headers=ollama_contract.HEADERS,
+    limit_headers=no_limit_headers,
+    user_fields=USER_FIELDS,
+    telemetry=TelemetryNames("ollama", "embeddings"),
 )

@@ -8,10 +8,12 @@ from typing import Any
 
 from guardproxy.findings import Kind
 from guardproxy.wire import ollama, ollama_contract, unchanged
-from guardproxy.wire.contract import CallInput, Contract, Demand, demand_of, name_beside
+from guardproxy.wire.contract import CallInput, Contract, Demand, TelemetryNames, demand_of, name_beside
 from guardproxy.wire.formats.ollama_generate.places import REQUEST
+from guardproxy.wire.headers import no_limit_headers
 from guardproxy.wire.json import members
 from guardproxy.wire.provider_acts import never_acts
+from guardproxy.wire.statements import USER_FIELDS
 from guardproxy.wire.token_data import TOKENS
 
 _ANSWER: tuple[Kind, ...] = ("assistant", "reasoning", "tool_arguments", "metadata", "unmapped", "error")
@@ -60,4 +62,7 @@ CONTRACT = Contract(
     stored=None,
     key_header=ollama_contract.KEY_HEADER,
     headers=ollama_contract.HEADERS,
+    limit_headers=no_limit_headers,
+    user_fields=USER_FIELDS,
+    telemetry=TelemetryNames("ollama", "text_completion"),
 )

@@ -15,6 +15,7 @@ from guardproxy.wire.contract import (
     KeyHeader,
     MediaTypes,
     Signs,
+    TelemetryNames,
     UsageFields,
     demand_of,
     name_beside,
@@ -24,11 +25,11 @@ from guardproxy.wire.contract import (
 from guardproxy.wire.formats.openai_chat.places import REQUEST
 from guardproxy.wire.json import members, objects
 from guardproxy.wire.openai import DONE, PADDINGS
-from guardproxy.wire.openai_headers import OPENAI_HEADERS
+from guardproxy.wire.openai_headers import OPENAI_HEADERS, limit_headers
 from guardproxy.wire.provider_acts import acts_beyond
 from guardproxy.wire.refused import OPENAI_REFUSED
 from guardproxy.wire.self_hosted import DENIED
-from guardproxy.wire.statements import EVERY_SERVER
+from guardproxy.wire.statements import EVERY_SERVER, USER_FIELDS
 from guardproxy.wire.token_data import TOKENS
 from guardproxy.wire.words import SHARED
 
@@ -97,4 +98,7 @@ CONTRACT = Contract(
     stored=None,
     key_header=KeyHeader("Authorization", "Bearer "),
     headers=OPENAI_HEADERS,
+    limit_headers=limit_headers,
+    user_fields=USER_FIELDS,
+    telemetry=TelemetryNames("openai", "chat"),
 )

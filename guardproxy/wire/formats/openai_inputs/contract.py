@@ -15,6 +15,7 @@ from guardproxy.wire.contract import (
     KeyHeader,
     MediaTypes,
     Signs,
+    TelemetryNames,
     UsageFields,
     name_beside,
     no_inputs,
@@ -23,10 +24,10 @@ from guardproxy.wire.contract import (
 from guardproxy.wire.formats.openai_inputs.places import REQUEST
 from guardproxy.wire.opaque import MEDIA
 from guardproxy.wire.openai import DONE
-from guardproxy.wire.openai_headers import OPENAI_HEADERS
+from guardproxy.wire.openai_headers import OPENAI_HEADERS, limit_headers
 from guardproxy.wire.provider_acts import never_acts
 from guardproxy.wire.self_hosted import DENIED
-from guardproxy.wire.statements import EVERY_SERVER
+from guardproxy.wire.statements import EVERY_SERVER, USER_FIELDS
 from guardproxy.wire.words import SHARED, Vocabulary
 
 EMBEDDINGS = "POST /v1/embeddings"
@@ -68,4 +69,7 @@ CONTRACT = Contract(
     stored=None,
     key_header=KeyHeader("Authorization", "Bearer "),
     headers=OPENAI_HEADERS,
+    limit_headers=limit_headers,
+    user_fields=USER_FIELDS,
+    telemetry=TelemetryNames("openai", "embeddings"),
 )

@@ -157,4 +157,7 @@ STORED = StoredIds(
     {**_STORED_ANSWER, "response": _STORED_ANSWER},
     own=(("response", "id"), ("id",)),
     lasting=frozenset(("conversation", "conversation_id")),
+    prefixes=("resp_", "conv_"),
+    collections=("responses", "conversations"),
+    operations=frozenset(("input_tokens", "compact")),
 )

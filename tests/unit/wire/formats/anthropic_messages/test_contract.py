@@ -9,6 +9,7 @@ import pytest
 from guardproxy.findings import Channel, Form
 from guardproxy.wire.contract import CallInput
 from guardproxy.wire.formats.anthropic_messages.contract import CONTRACT
+from guardproxy.wire.headers import Remaining
 
 S = {"type": "string"}
 T = {"type": "object", "properties": {"a": S}}
@@ -74,3 +75,11 @@ def test_clients_are_known_by_path_and_header() -> None:
     assert CONTRACT.signs.match("/v1/messages/batches", ())
     assert CONTRACT.signs.match("/", ("Anthropic-Version",))
     assert not CONTRACT.signs.match("/v1/models", ("authorization",))
+
+
+def test_headers_tell_the_time_of_a_reset() -> None:
+    assert CONTRACT.limit_headers(Remaining("requests", 10, 1, 360.0), 1_000_000_000.5) == {
+        "anthropic-ratelimit-requests-limit": "10",
+        "anthropic-ratelimit-requests-remaining": "1",
+        "anthropic-ratelimit-requests-reset": "2001-09-09T01:52:40Z",
+    }
