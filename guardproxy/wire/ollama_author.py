@@ -5,108 +5,129 @@ https://github.com/ollama/ollama/blob/main/docs/api.md
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from abc import abstractmethod
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+from guardproxy.findings import Kind
 from guardproxy.wire import ollama
-from guardproxy.wire.authoring import CutText, Prompt, Reply
-from guardproxy.wire.framing import ndjson
-from guardproxy.wire.json import write_line
+from guardproxy.wire.authoring import CutText, JsonAuthor, Prompt, Reply, logprobs_of, word_parts
+from guardproxy.wire.framing import Framing, ndjson
 from guardproxy.wire.turns import Call
 
-ID_HEADER = "x-request-id"
 DONE: Mapping[str, Any] = {"done": True, "done_reason": "stop"}
 
 
-def head(prompt: Prompt) -> dict[str, Any]:
-    """The first fields of each line."""
-    return {"model": prompt.model, "created_at": ollama.CREATED_AT}
+class OllamaAuthor(JsonAuthor):
+    """Writes a format of Ollama's API."""
 
+    NO_MODEL = "model is required"
+    END = DONE
+    framing: Framing = ndjson
 
-def end(prompt: Prompt, reply: Reply) -> dict[str, Any]:
-    """The last fields of an answer."""
-    return {
-        "done": True,
-        "done_reason": "length" if reply.cut else "stop",
-        "total_duration": 5_043_500_667,
-        "load_duration": 5_025_959,
-        "prompt_eval_count": prompt.prompt_words,
-        "prompt_eval_duration": 325_953_000,
-        "eval_count": reply.words,
-        "eval_duration": 4_709_213_000,
-    }
-
-
-def call(call: Call, index: int = 0) -> dict[str, Any]:
-    """A call of a tool. Arguments that are not an object become an object with them."""
-    arguments = call.input()
-    return {
-        "function": {"index": index, "name": call.name, "arguments": _wrapped(call) if arguments is None else arguments}
-    }
-
-
-def _wrapped(call: Call) -> dict[str, Any]:
-    return {"arguments": call.arguments}
-
-
-def logprobs(tokens: Sequence[str]) -> list[dict[str, Any]]:
-    """The log probabilities of these tokens."""
-    return [
-        {
-            "token": token,
-            "logprob": -0.5,
-            "bytes": list(token.encode()),
-            "top_logprobs": [{"token": token, "logprob": -0.5, "bytes": list(token.encode())}],
+    def options(self, tree: Any) -> dict[str, Any]:
+        wanted = tree.get("format")
+        return {
+            "stream": tree.get("stream") is not False,
+            "limit_words": _limit_of(tree),
+            "schema": wanted if isinstance(wanted, dict) else None,
+            "with_logprobs": bool(tree.get("logprobs")),
         }
-        for token in tokens
-        if token
-    ]
+
+    def models(self, names: Sequence[str]) -> dict[str, Any]:
+        return ollama.models(names)
+
+    def is_end(self, item: Any) -> bool:
+        return isinstance(item, dict) and ollama.is_last(item)
+
+    def error(self, status: int, message: str) -> dict[str, Any]:
+        return ollama.upstream_error(status, message)
 
 
-def pieces(reply: Reply, cut: CutText, answer: str, with_logprobs: bool) -> Iterator[dict[str, Any]]:
-    """Yields the fields of each line of a reply. `answer`: the name of the field of the text."""
-    for piece in cut(reply.reasoning):
-        yield {answer: "", "thinking": piece}
-    for piece in cut(reply.text or reply.refusal):
-        yield {answer: piece, "logprobs": logprobs([piece])} if with_logprobs else {answer: piece}
-    for index, called in enumerate(reply.calls):
-        yield {answer: "", "tool_calls": [call(called, index)]}
+class TextsAuthor(OllamaAuthor):
+    """Writes a format whose answers hold texts. `TEXT`: the field of the text."""
 
+    TEXT: str
 
-def schema_of(tree: Mapping[str, Any]) -> Mapping[str, Any] | None:
-    """The schema of the answer that a request demands."""
-    wanted = tree.get("format")
-    return wanted if isinstance(wanted, dict) else None
+    @abstractmethod
+    def line(self, fields: Mapping[str, Any]) -> dict[str, Any]:
+        """Returns the part of a line or an answer with these fields of the model."""
+
+    @abstractmethod
+    def said_with(self, kind: Kind, text: str) -> dict[str, Any]:
+        """Returns the fields of the model with one text of a kind."""
+
+    def end(self, prompt: Prompt, reply: Reply) -> dict[str, Any]:
+        """Returns the last fields of an answer."""
+        return {
+            "done": True,
+            "done_reason": "length" if reply.cut else "stop",
+            "total_duration": 5_043_500_667,
+            "load_duration": 5_025_959,
+            "prompt_eval_count": prompt.prompt_words,
+            "prompt_eval_duration": 325_953_000,
+            "eval_count": reply.words,
+            "eval_duration": 4_709_213_000,
+        }
+
+    def answer(self, prompt: Prompt, reply: Reply, ident: str) -> dict[str, Any]:
+        text = reply.text or reply.refusal
+        fields: dict[str, Any] = {self.TEXT: text}
+        if reply.reasoning:
+            fields["thinking"] = reply.reasoning
+        if reply.calls:
+            fields["tool_calls"] = [_call(call, index) for index, call in enumerate(reply.calls)]
+        tree = {**_head(prompt), **self.line(fields), **self.end(prompt, reply)}
+        return {**tree, "logprobs": _logprobs(word_parts(text))} if prompt.with_logprobs else tree
+
+    def whole_with(self, kind: Kind, text: str) -> dict[str, Any] | None:
+        if kind == "metadata":
+            return {"model": text, **self.line({self.TEXT: ""}), **DONE}
+        return {**self.line(self.said_with(kind, text)), **DONE}
+
+    def items(self, prompt: Prompt, reply: Reply, ident: str, cut: CutText) -> Iterator[Any]:
+        for piece in cut(reply.reasoning):
+            yield {**_head(prompt), **self.line({self.TEXT: "", "thinking": piece}), "done": False}
+        for piece in cut(reply.text or reply.refusal):
+            logprobs = {"logprobs": _logprobs([piece])} if prompt.with_logprobs else {}
+            yield {**_head(prompt), **self.line({self.TEXT: piece}), "done": False, **logprobs}
+        for index, call in enumerate(reply.calls):
+            yield {**_head(prompt), **self.line({self.TEXT: "", "tool_calls": [_call(call, index)]}), "done": False}
+        yield {**_head(prompt), **self.line({self.TEXT: ""}), **self.end(prompt, reply)}
+
+    def items_with(self, kind: Kind, pieces: Sequence[str]) -> Iterable[Any]:
+        """Calls of tools come whole."""
+        if kind == "metadata":
+            return [self.whole_with(kind, "".join(pieces))]
+        parts = ["".join(pieces)] if kind == "tool_arguments" else pieces
+        lines = ({**self.line(self.said_with(kind, part)), "done": False} for part in parts)
+        return [*lines, {**self.line({self.TEXT: ""}), **DONE}]
 
 
 def asked(prompt: Prompt) -> dict[str, Any]:
-    """The fields of a request beside its texts."""
+    """Returns the fields of a request beside its texts."""
     body: dict[str, Any] = {} if prompt.schema is None else {"format": prompt.schema}
     return {**body, "stream": prompt.stream}
 
 
-def limit_of(tree: Mapping[str, Any]) -> int | None:
-    """The limit of tokens of a request."""
+def _head(prompt: Prompt) -> dict[str, Any]:
+    return {"model": prompt.model, "created_at": ollama.CREATED_AT}
+
+
+def _call(call: Call, index: int) -> dict[str, Any]:
+    """A call of a tool. Arguments that are not an object become an object with them."""
+    arguments = call.input()
+    given = {"arguments": call.arguments} if arguments is None else arguments
+    return {"function": {"index": index, "name": call.name, "arguments": given}}
+
+
+def _logprobs(tokens: Sequence[str]) -> list[dict[str, Any]]:
+    """Returns log probabilities, with each token as its own most probable one."""
+    own = logprobs_of(tokens)
+    return [{**token, "top_logprobs": [{key: token[key] for key in ("token", "logprob", "bytes")}]} for token in own]
+
+
+def _limit_of(tree: Mapping[str, Any]) -> int | None:
     options = tree.get("options")
     limit = options.get("num_predict") if isinstance(options, dict) else None
     return limit if isinstance(limit, int) and limit > 0 else None
-
-
-def is_streamed(tree: Mapping[str, Any]) -> bool:
-    """Whether a request asks for a stream."""
-    return tree.get("stream") is not False
-
-
-def event(item: Any) -> bytes:
-    """One line: an object as JSON, a string as it is."""
-    return ndjson.frame(item.replace("\n", " ").encode() if isinstance(item, str) else write_line(item))
-
-
-def ending(items: Sequence[Any]) -> list[Any]:
-    """Writes the end of a stream of these items."""
-    return [] if any(isinstance(item, dict) and ollama.is_last(item) for item in items) else [dict(DONE)]
-
-
-def error_event(message: str) -> bytes:
-    """An error in the middle of a stream, which ends it."""
-    return event(ollama.upstream_error(500, message))

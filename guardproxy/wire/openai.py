@@ -1,20 +1,22 @@
-"""What the formats of OpenAI's APIs share: errors, lists of models, and codecs whose answers are choices.
+"""What the formats of OpenAI's APIs share: errors, lists of models, and codecs and authors of answers with choices.
 
 In a stream of choices each frame holds parts of some choices. A choice ends with `finish_reason`, the stream with `[DONE]`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from abc import abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, TypeVar
 
 from guardproxy.events import Event, Frame, Opaque, Path
 from guardproxy.wire.alike import Filler
+from guardproxy.wire.authoring import CutText, JsonAuthor, Prompt, Reply, in_turns
 from guardproxy.wire.azure import model_of
 from guardproxy.wire.codec import AnswerFacts, Decoder
 from guardproxy.wire.decoding import StreamDecoder, counts, index_of
-from guardproxy.wire.framing import StreamEvent
+from guardproxy.wire.framing import Framing, StreamEvent, sse
 from guardproxy.wire.framing.sse import frame
 from guardproxy.wire.json import is_word, objects, write
 from guardproxy.wire.json_codec import JsonCodec
@@ -80,6 +82,72 @@ def _is_plain(value: Any) -> bool:
     """Whether our own ending may repeat a value of a frame's head. A value that is not a word was text and may have been
     edited."""
     return is_word(value) if isinstance(value, str) else isinstance(value, int)
+
+
+class OpenAIAuthor(JsonAuthor):
+    """Writes a format of OpenAI's API."""
+
+    END: Any = "[DONE]"
+    framing: Framing = sse
+
+    def models(self, names: Sequence[str]) -> dict[str, Any]:
+        return models(names)
+
+    def error(self, status: int, message: str) -> dict[str, Any]:
+        return upstream_error(status, message)
+
+    def error_event(self, message: str) -> bytes:
+        return super().error_event(message) + self.event(self.END)
+
+
+class ChoicesAuthor(OpenAIAuthor):
+    """Writes a format whose answers are choices. `OBJECT`: the `object` of a frame."""
+
+    OBJECT: str
+
+    @abstractmethod
+    def choices(self, prompt: Prompt, reply: Reply, ident: str, number: int, cut: CutText) -> Iterator[dict[str, Any]]:
+        """Yields the parts of a choice in a stream, the last with the reason of its end."""
+
+    @abstractmethod
+    def head(self, prompt: Prompt, ident: str) -> dict[str, Any]:
+        """Returns the fields of an answer before its choices."""
+
+    def items(self, prompt: Prompt, reply: Reply, ident: str, cut: CutText) -> Iterator[Any]:
+        head = {**self.head(prompt, ident), "object": self.OBJECT}
+
+        def chunk(choices: list[dict[str, Any]], usage: dict[str, Any] | None = None) -> dict[str, Any]:
+            tree: dict[str, Any] = {**head, "choices": choices}
+            if prompt.with_usage:
+                tree["usage"] = usage
+            if prompt.with_obfuscation:
+                tree["obfuscation"] = "x" * (len(write(choices)) % 16)
+            return tree
+
+        for choice in in_turns(self.choices(prompt, reply, ident, number, cut) for number in range(prompt.count)):
+            yield chunk([choice])
+        if prompt.with_usage:
+            yield chunk([], self.usage(prompt, reply))
+        yield self.END
+
+    def usage(self, prompt: Prompt, reply: Reply) -> dict[str, Any]:
+        """Returns the counts of tokens."""
+        output = reply.words * prompt.count
+        return {
+            "prompt_tokens": prompt.prompt_words,
+            "completion_tokens": output,
+            "total_tokens": prompt.prompt_words + output,
+        }
+
+    def options(self, tree: Any) -> dict[str, Any]:
+        asked = tree.get("stream_options") or {}
+        return {
+            "stream": bool(tree.get("stream")),
+            "count": int(tree.get("n") or 1),
+            "limit_words": tree.get("max_completion_tokens") or tree.get("max_tokens"),
+            "with_usage": bool(asked.get("include_usage")),
+            "with_obfuscation": bool(asked.get("include_obfuscation")),
+        }
 
 
 @dataclass(slots=True)

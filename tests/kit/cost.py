@@ -38,14 +38,14 @@ from guardproxy.server.steps import is_short, is_small
 from guardproxy.wire import Prompt, Reply, decoding
 from guardproxy.wire.formats.anthropic_messages import places as anthropic_messages_map
 from guardproxy.wire.formats.ollama_chat import places as ollama_chat_map
-from guardproxy.wire.formats.ollama_embed import author as ollama_embed
 from guardproxy.wire.formats.ollama_embed import places as ollama_embed_map
+from guardproxy.wire.formats.ollama_embed.author import author as ollama_embed
 from guardproxy.wire.formats.ollama_generate import places as ollama_generate_map
 from guardproxy.wire.formats.openai_chat import places as openai_chat_map
-from guardproxy.wire.formats.openai_completions import author as openai_completions
 from guardproxy.wire.formats.openai_completions import places as openai_completions_map
-from guardproxy.wire.formats.openai_inputs import author as openai_inputs
+from guardproxy.wire.formats.openai_completions.author import author as openai_completions
 from guardproxy.wire.formats.openai_inputs import places as openai_inputs_map
+from guardproxy.wire.formats.openai_inputs.author import author as openai_inputs
 from guardproxy.wire.formats.openai_inputs.contract import EMBEDDINGS, MODERATIONS
 from guardproxy.wire.formats.openai_responses import places as openai_responses_map
 from guardproxy.wire.json import dotted, read, replacing

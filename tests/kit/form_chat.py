@@ -11,7 +11,8 @@ from urllib.parse import quote, unquote_to_bytes
 
 from guardproxy.errors import DownstreamError, ErrorCode
 from guardproxy.wire import Author, MediaTypes, Route, Turns
-from guardproxy.wire.formats.openai_chat import author, turns
+from guardproxy.wire.formats.openai_chat import turns
+from guardproxy.wire.formats.openai_chat.author import author
 from guardproxy.wire.formats.openai_chat.codec import OpenAIChat
 from guardproxy.wire.formats.openai_chat.contract import CONTRACT
 from guardproxy.wire.requests import read_body

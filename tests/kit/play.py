@@ -33,8 +33,8 @@ from guardproxy.findings import Scan
 from guardproxy.policy.evaluate import PolicySet
 from guardproxy.policy.load import build_checks, parse
 from guardproxy.redaction import placeholders
-from guardproxy.wire.formats.anthropic_messages import author as anthropic_messages
-from guardproxy.wire.formats.openai_chat import author as openai_chat
+from guardproxy.wire.formats.anthropic_messages.author import author as anthropic_messages
+from guardproxy.wire.formats.openai_chat.author import author as openai_chat
 from tests.kit.records import members
 
 CHAT = "POST /v1/chat/completions"

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from guardproxy.wire.formats.openai_responses import replies
+from guardproxy.wire.formats.openai_responses.author import author
 from tests.kit.play import events
 
 RESPONSES = "POST /v1/responses"
@@ -88,7 +89,7 @@ def stream(*inner: Iterable[Mapping[str, Any]]) -> list[bytes]:
     output = [event["item"] for event in middle if event["type"] == "response.output_item.done"]
     head = {"id": "resp_1", "object": "response", "created_at": 1, "model": "m", "status": "in_progress", "output": []}
     end = {**head, "status": "completed", "output": output}
-    return [replies.event(event) for event in replies.around(middle, end, head)]
+    return [author.event(event) for event in replies.around(middle, end, head)]
 
 
 def response_frames(base: str, pieces: Sequence[str]) -> list[bytes]:

@@ -18,7 +18,7 @@ from guardproxy.config import Config
 from guardproxy.server.app import Server
 from guardproxy.server.listener import Listener
 from guardproxy.wire import Prompt, Reply
-from guardproxy.wire.formats.openai_responses import author
+from guardproxy.wire.formats.openai_responses.author import author
 
 POLICY = """
 policy: guard

@@ -19,9 +19,9 @@ from guardproxy.exchange.transcript import DataReceived, ResponseEnded, Response
 from guardproxy.policy.evaluate import PolicySet
 from guardproxy.wire.authoring import Prompt, Reply
 from guardproxy.wire.formats.anthropic_messages import places as anthropic_messages_map
-from guardproxy.wire.formats.gemini_generate import author as gemini
+from guardproxy.wire.formats.gemini_generate.author import author as gemini
 from guardproxy.wire.formats.gemini_generate.spelling import camel
-from guardproxy.wire.formats.openai_completions import author as completions
+from guardproxy.wire.formats.openai_completions.author import author as completions
 from guardproxy.wire.formats.openai_responses import events as openai_responses_events
 from guardproxy.wire.framing import ndjson
 from guardproxy.wire.json.walk import MapLeaf

@@ -7,24 +7,24 @@ from typing import Any
 
 from guardproxy.events import Path
 from guardproxy.findings import Kind
-from guardproxy.wire.authoring import CutText, Prompt, Reply
-from guardproxy.wire.declared.contract import concrete, ending, framing_of
+from guardproxy.wire.authoring import CutText, JsonAuthor, Prompt, Reply
+from guardproxy.wire.declared.contract import concrete, framing_of
 from guardproxy.wire.declared.declaration import BY_ROLE, DeclaredFormat, Texts
 from guardproxy.wire.declared.pointers import EACH, ROLES, Pointer, put, value
-from guardproxy.wire.json import walk, write
+from guardproxy.wire.json import walk
 
 _ROLE_OF: dict[Kind, str] = {kind: role for role, kind in reversed(list(ROLES.items()))}
 
 
-class DeclaredAuthor:
+class DeclaredAuthor(JsonAuthor):
     """The author. `request_map`: the map of requests, by which the prompt is read."""
-
-    ID_HEADER = "x-request-id"
 
     def __init__(self, declaration: DeclaredFormat, request_map: Any) -> None:
         self._of = declaration
         self._request_map = request_map
-        self._end = ending(declaration)
+        self.framing = framing_of(declaration)
+        stream = declaration.stream
+        self.END = stream.end_text if stream.end is None else put({}, stream.end, stream.end_value)
         route = declaration.routes[0]
         self.ROUTE = _filled(route)
         self.PROMPT_PATH: Path = concrete(self._place("user"))
@@ -111,27 +111,19 @@ class DeclaredAuthor:
                 put(tree, place, count)
         return tree
 
-    def answer_with(self, kind: Kind, text: str) -> dict[str, Any] | None:
-        """A plain answer with one text of a kind."""
+    def whole_with(self, kind: Kind, text: str) -> dict[str, Any] | None:
         empty = _with(self._of.answer.texts, "assistant", "")
         return self._tree_with(kind, text, self._of.answer.texts, self._of.answer.structure, empty)
 
     def _tree_with(
         self, kind: Kind, text: str, texts: Texts, structure: Sequence[Pointer], tree: dict[str, Any]
     ) -> dict[str, Any] | None:
-        match kind:
-            case "error":
-                return self.error(500, text)
-            case "unmapped":
-                return {**tree, "x_delta": {"x_unknown": text}}
+        if kind == "unmapped":
+            return {**tree, "x_delta": {"x_unknown": text}}
         place = next((place for place, known in texts if known == kind), None)
         if place is None and kind == "metadata" and structure:
             place = structure[0]
         return None if place is None else put(tree, place, text)
-
-    def unanswered(self, route: str, tree: Any, ident: str) -> dict[str, Any]:
-        """Writes nothing: a model answers on every route."""
-        return {}
 
     def models(self, names: Sequence[str]) -> dict[str, Any]:
         """A list of models."""
@@ -139,39 +131,27 @@ class DeclaredAuthor:
 
     # Streams.
 
-    def frames(self, prompt: Prompt, reply: Reply, ident: str, cut: CutText) -> Iterator[bytes]:
-        """A stream; nothing if the format has no streams."""
-        if not self._of.has_streams:
-            return
-        for piece in cut(_said(reply)):
-            yield self.event(_with(self._of.stream.texts, "assistant", piece))
-        yield self._end
+    def items(self, prompt: Prompt, reply: Reply, ident: str, cut: CutText) -> Iterator[Any]:
+        """The items of a stream; none if the format has no streams."""
+        if self._of.has_streams:
+            yield from (_with(self._of.stream.texts, "assistant", piece) for piece in cut(_said(reply)))
+            yield self.END
 
     def frames_with(self, kind: Kind, pieces: Sequence[str]) -> list[bytes] | None:
-        """A stream with one text of a kind; `None` if streams have no place for it."""
-        if not self._of.has_streams:
-            return None
+        """A stream with one text of a kind; `None` if the format has no streams, or if they have no place for the text."""
+        return super().frames_with(kind, pieces) if self._of.has_streams else None
+
+    def items_with(self, kind: Kind, pieces: Sequence[str]) -> list[Any] | None:
         stream = self._of.stream
         flows = kind == "unmapped" or any(known == kind for _, known in stream.texts)
         parts = pieces if flows and kind != "metadata" else ["".join(pieces)]
         trees = [self._tree_with(kind, part, stream.texts, stream.structure, {}) for part in parts]
-        frames = [self.event(tree) for tree in trees if tree is not None]
-        return None if len(frames) < len(trees) else frames if kind == "error" else [*frames, self._end]
+        return None if None in trees else [*trees, self.END]
 
-    def event(self, item: Any) -> bytes:
-        """One event: an object as JSON, a string as it is."""
-        data = item.replace("\n", " ").encode() if isinstance(item, str) else write(item)
-        return framing_of(self._of).frame(data)
-
-    def ending(self, items: Sequence[Any]) -> list[Any]:
-        """Writes the end of a stream of these items."""
+    def is_end(self, item: Any) -> bool:
         stream = self._of.stream
-        if any(value(item, self._of.error) for item in items):
-            return []
-        if stream.end is None:
-            return [] if stream.end_text in items else [stream.end_text]
-        ends = any(value(item, stream.end) == stream.end_value for item in items)
-        return [] if ends else [put({}, stream.end, stream.end_value)]
+        is_last = item == self.END if stream.end is None else value(item, stream.end) == stream.end_value
+        return bool(is_last or value(item, self._of.error))
 
     def error(self, status: int, message: str) -> dict[str, Any]:
         """The body of an error."""
@@ -179,7 +159,7 @@ class DeclaredAuthor:
 
     def error_event(self, message: str) -> bytes:
         """An error in the middle of a stream, and the end of the stream."""
-        return self.event(self.error(500, message)) + (self._end if self._of.stream.end_text else b"")
+        return super().error_event(message) + (self.event(self.END) if self._of.stream.end_text else b"")
 
 
 def _filled(route: str) -> str:

@@ -15,7 +15,7 @@ from guardproxy.replay.recorded import RecordedUpstream
 from guardproxy.wire.authoring import Prompt, Reply
 from guardproxy.wire.codec import Codec
 from guardproxy.wire.formats.openai_completions.codec import CODEC as COMPLETIONS
-from guardproxy.wire.formats.openai_inputs import author as inputs
+from guardproxy.wire.formats.openai_inputs.author import author as inputs
 from guardproxy.wire.formats.openai_inputs.contract import EMBEDDINGS, MODERATIONS
 from guardproxy.wire.registry import codecs
 from tests.kit.gemini import GEMINI, gemini_frames

@@ -10,17 +10,18 @@ import pytest
 from guardproxy.errors import DownstreamError
 from guardproxy.events import Event, Fault, Frame, Text
 from guardproxy.findings import Channel
-from guardproxy.wire import ollama, ollama_author
+from guardproxy.wire import ollama
+from guardproxy.wire.authoring import logprobs_of
 from guardproxy.wire.codec import AnswerFacts
 from guardproxy.wire.contract import ANY_OBJECT
 from guardproxy.wire.formats.ollama_generate.codec import CODEC
 
-LOGPROBS = ollama_author.logprobs(["a", " b"])
+LOGPROBS = logprobs_of(["a", " b"])
 
 
 def stream(*lines: dict[str, Any], guarded: bool = False) -> list[Event]:
     decoder = CODEC.decoder(streamed=True, failed=False, limit_bytes=10_000, guarded=guarded)
-    found = [event for line in lines for event in decoder.feed(ollama_author.event(line))]
+    found = [event for line in lines for event in decoder.feed(CODEC.author.event(line))]
     return found + decoder.end()
 
 

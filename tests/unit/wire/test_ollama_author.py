@@ -6,8 +6,9 @@ import json
 
 import pytest
 
-from guardproxy.wire import ollama_author as author
 from guardproxy.wire.authoring import Prompt, Reply
+from guardproxy.wire.formats.ollama_generate.author import author
+from guardproxy.wire.ollama_author import asked
 from guardproxy.wire.turns import Call
 
 
@@ -31,40 +32,33 @@ def test_a_stream_gets_its_end(items: list[object], ending: list[object]) -> Non
 
 
 def test_a_call_holds_an_object() -> None:
-    assert author.call(Call("send", '{"to": "you"}'), 1) == {
-        "function": {"index": 1, "name": "send", "arguments": {"to": "you"}}
-    }
-    assert author.call(Call("send", "broken"))["function"]["arguments"] == {"arguments": "broken"}
+    reply = Reply(calls=(Call("send", '{"to": "you"}'), Call("send", "broken")))
+    assert [call["function"] for call in author.answer(Prompt("m", "a"), reply, "1")["tool_calls"]] == [
+        {"index": 0, "name": "send", "arguments": {"to": "you"}},
+        {"index": 1, "name": "send", "arguments": {"arguments": "broken"}},
+    ]
 
 
 def test_the_fields_of_a_request() -> None:
-    assert author.asked(Prompt("m", "a")) == {"stream": False}
+    assert asked(Prompt("m", "a")) == {"stream": False}
     schema = {"type": "object"}
-    assert author.asked(Prompt("m", "a", stream=True, schema=schema)) == {"format": schema, "stream": True}
-    assert author.schema_of({"format": schema}) == schema
-    assert author.schema_of({"format": "json"}) is None
-    assert [author.is_streamed(tree) for tree in ({}, {"stream": None}, {"stream": True}, {"stream": False})] == [
-        True,
-        True,
-        True,
-        False,
-    ]
-    assert [
-        author.limit_of(tree) for tree in ({}, {"options": {"num_predict": 7}}, {"options": {"num_predict": -1}})
-    ] == [
-        None,
-        7,
-        None,
-    ]
+    assert asked(Prompt("m", "a", stream=True, schema=schema)) == {"format": schema, "stream": True}
+    assert author.options({"format": schema})["schema"] == schema
+    assert author.options({"format": "json"})["schema"] is None
+    streams = [author.options(tree)["stream"] for tree in ({}, {"stream": None}, {"stream": True}, {"stream": False})]
+    assert streams == [True, True, True, False]
+    options = ({}, {"num_predict": 7}, {"num_predict": -1})
+    assert [author.options({"options": value})["limit_words"] for value in options] == [None, 7, None]
+    assert author.options({"options": "x"})["limit_words"] is None
 
 
 def test_the_pieces_and_the_end_of_a_reply() -> None:
     reply = Reply("ab", "why", calls=(Call("send", "{}"),), cut=True)
-    pieces = list(author.pieces(reply, list, "content", with_logprobs=True))
-    assert pieces[:3] == [{"content": "", "thinking": letter} for letter in "why"]
-    assert [piece["logprobs"][0]["token"] for piece in pieces[3:5]] == ["a", "b"]
-    assert pieces[5]["tool_calls"][0]["function"]["name"] == "send"
-    assert list(author.pieces(reply, list, "content", with_logprobs=False))[3] == {"content": "a"}
-    end = author.end(Prompt("m", "a", prompt_words=3), reply)
+    items = list(author.items(Prompt("m", "a", prompt_words=3, with_logprobs=True), reply, "1", list))
+    assert [item["thinking"] for item in items[:3]] == list("why")
+    assert [item["logprobs"][0]["token"] for item in items[3:5]] == ["a", "b"]
+    assert items[5]["tool_calls"][0]["function"]["name"] == "send"
+    assert "logprobs" not in list(author.items(Prompt("m", "a"), reply, "1", list))[3]
+    end = items[-1]
     assert (end["done"], end["done_reason"], end["prompt_eval_count"], end["eval_count"]) == (True, "length", 3, 3)
-    assert author.head(Prompt("m", "a"))["model"] == "m"
+    assert {item["model"] for item in items} == {"m"}

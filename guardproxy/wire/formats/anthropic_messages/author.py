@@ -1,24 +1,22 @@
 """Writes Anthropic Messages: requests, answers, streams and errors.
 
-The whole sequence of events (`message_start` to `message_stop`, with a `ping`), as the types of the official SDK have it;
-identifiers and signatures are functions of the arguments. https://docs.anthropic.com/en/api/messages-streaming
+A stream has the whole sequence of events, `message_start` to `message_stop`, with a `ping`.
+https://docs.anthropic.com/en/api/messages-streaming
 """
 
 from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from guardproxy.findings import Kind
-from guardproxy.wire.authoring import CutText, Prompt, Reply, text_of
-from guardproxy.wire.framing.sse import frame
-from guardproxy.wire.json import members, write
+from guardproxy.wire.authoring import CutText, JsonAuthor, Prompt, Reply, text_of
+from guardproxy.wire.framing import Framing, sse
+from guardproxy.wire.json import members
 
-ROUTE = "POST /v1/messages"
-ID_HEADER = "request-id"
-PROMPT_PATH = ("messages", 0, "content")
 ERROR_TYPES = {
     400: "invalid_request_error",
     401: "authentication_error",
@@ -35,30 +33,166 @@ _UNSTOPPED = {"stop_reason": None, "stop_sequence": None}
 _STOP = {"type": "message_stop"}
 
 
-# Requests.
+class MessagesAuthor(JsonAuthor):
+    """Writes the format. The name of an event is its `type`."""
 
+    ROUTE = "POST /v1/messages"
+    PROMPT_PATH = ("messages", 0, "content")
+    ID_HEADER = "request-id"
+    PROMPT_TYPES = (list,)
+    NO_PROMPT = "messages: a list with at least one message is required"
+    NO_MODEL = "model: a string is required"
+    END = _STOP
+    framing: Framing = sse
+    is_typed = True
 
-def read(tree: Any) -> Prompt:
-    """The prompt of a request. Raises `ValueError` when it is no Messages request."""
-    if not isinstance(tree, dict) or not isinstance(tree.get("messages"), list) or not tree["messages"]:
-        raise ValueError("messages: a list with at least one message is required")
-    if not isinstance(tree.get("model"), str):
-        raise ValueError("model: a string is required")
-    messages = [message for message in tree["messages"] if isinstance(message, dict)]
-    prompts = [message.get("content") for message in messages if message.get("role") == "user"]
-    last = prompts[-1] if prompts else ""
-    results = [block for block in last if _is(block, "tool_result")] if isinstance(last, list) else []
-    system = _text(tree.get("system"))
-    return Prompt(
-        model=tree["model"],
-        text="\n".join(_text(block.get("content")) for block in results) if results else _text(last),
-        tool_result=bool(results),
-        system=system,
-        prompt_words=len(system.split()) + sum(len(_text(message.get("content")).split()) for message in messages),
-        stream=bool(tree.get("stream")),
-        limit_words=tree.get("max_tokens"),
-        schema=members(members(tree.get("output_config")).get("format")).get("schema"),
-    )
+    # Requests.
+
+    def read(self, tree: Any) -> Prompt:
+        given = super().read(tree)
+        messages = [message for message in tree["messages"] if isinstance(message, dict)]
+        prompts = [message.get("content") for message in messages if message.get("role") == "user"]
+        last = prompts[-1] if prompts else ""
+        results = [block for block in last if _is(block, "tool_result")] if isinstance(last, list) else []
+        system = _text(tree.get("system"))
+        return replace(
+            given,
+            text="\n".join(_text(block.get("content")) for block in results) if results else _text(last),
+            tool_result=bool(results),
+            system=system,
+            prompt_words=len(system.split()) + sum(len(_text(message.get("content")).split()) for message in messages),
+            stream=bool(tree.get("stream")),
+            limit_words=tree.get("max_tokens"),
+            schema=members(members(tree.get("output_config")).get("format")).get("schema"),
+        )
+
+    def request(self, prompt: Prompt) -> dict[str, Any]:
+        body: dict[str, Any] = {
+            "model": prompt.model,
+            "messages": [{"role": "user", "content": prompt.text}],
+            "max_tokens": LIMIT_TOKENS,
+        }
+        if prompt.system:
+            body["system"] = prompt.system
+        if prompt.schema is not None:
+            body["output_config"] = {"format": {"type": "json_schema", "schema": prompt.schema}}
+        if prompt.tools:
+            body["tools"] = [{"name": name, "input_schema": schema} for name, schema in prompt.tools.items()]
+        return {**body, "stream": True} if prompt.stream else body
+
+    def request_with(self, kind: Kind, text: str) -> dict[str, Any]:
+        empty: dict[str, Any] = {"messages": [{"role": "user", "content": ""}], "max_tokens": LIMIT_TOKENS}
+        match kind:
+            case "system":
+                return {**empty, "system": text}
+            case "tool_definition":
+                return {**empty, "tools": [{"name": "tool", "description": text, "input_schema": {}}]}
+            case "metadata":
+                return {**empty, "metadata": {"user_id": text}}
+            case "unmapped":
+                return {**empty, "x_unknown": text}
+            case "document":
+                source = {"type": "text", "media_type": "text/plain", "data": text}
+                return {**empty, "messages": [{"role": "user", "content": [{"type": "document", "source": source}]}]}
+            case "tool_result":
+                results = [{"type": "tool_result", "tool_use_id": "toolu_1", "content": text}]
+                turns = [{"role": "assistant", "content": [_block("tool_arguments", "{}")]}]
+                return {**empty, "messages": [*turns, {"role": "user", "content": results}]}
+            case "tool_arguments" | "reasoning":
+                return {**empty, "messages": [{"role": "assistant", "content": [_block(kind, text)]}]}
+        return {**empty, "messages": [{"role": kind, "content": text}]}
+
+    # Answers.
+
+    def answer(self, prompt: Prompt, reply: Reply, ident: str) -> dict[str, Any]:
+        return {
+            **_message(prompt, ident),
+            "content": [block for block, _ in _blocks(reply, ident, lambda text: [text])],
+            **_stop(reply),
+            "usage": _usage(prompt, reply.words),
+        }
+
+    def whole_with(self, kind: Kind, text: str) -> dict[str, Any] | None:
+        stop: dict[str, Any] = {"stop_reason": "end_turn"}
+        match kind:
+            case "metadata":
+                return None
+            case "refusal":
+                details = {"type": "refusal", "category": None, "explanation": text}
+                return {**_HEAD, "content": [], "stop_reason": "refusal", "stop_details": details}
+            case "unmapped":
+                return {**_HEAD, "content": [], **stop, "x_unknown": text}
+        return {**_HEAD, "content": [_block(kind, text)], **stop}
+
+    def unanswered(self, route: str, tree: Any, ident: str) -> dict[str, Any]:
+        """The answer of `POST /v1/messages/count_tokens`."""
+        return {"input_tokens": self.read(tree).prompt_words}
+
+    def models(self, names: Sequence[str]) -> dict[str, Any]:
+        data = [
+            {"type": "model", "id": name, "display_name": name, "created_at": "2023-11-14T22:13:20Z"} for name in names
+        ]
+        return {"data": data, "has_more": False, "first_id": names[0], "last_id": names[-1]}
+
+    # Streams.
+
+    def items(self, prompt: Prompt, reply: Reply, ident: str, cut: CutText) -> Iterator[Any]:
+        opening = {**_message(prompt, ident), "content": [], **_UNSTOPPED}
+        yield {"type": "message_start", "message": {**opening, "usage": _usage(prompt, 1)}}
+        for index, (block, deltas) in enumerate(_blocks(reply, ident, cut)):
+            yield {"type": "content_block_start", "index": index, "content_block": _emptied(block)}
+            if not index:
+                yield {"type": "ping"}
+            for delta in deltas:
+                yield {"type": "content_block_delta", "index": index, "delta": delta}
+            yield {"type": "content_block_stop", "index": index}
+        yield {"type": "message_delta", "delta": _stop(reply), "usage": {"output_tokens": reply.words}}
+        yield _STOP
+
+    def items_with(self, kind: Kind, pieces: Sequence[str]) -> Iterable[Any]:
+        text = "".join(pieces)
+        last: dict[str, Any] = {"stop_reason": "end_turn", "stop_sequence": None}
+        match kind:
+            case "assistant":
+                return _items([(_block(kind, ""), [{"type": "text_delta", "text": piece} for piece in pieces])])
+            case "reasoning":
+                return _items([(_block(kind, ""), [{"type": "thinking_delta", "thinking": piece} for piece in pieces])])
+            case "tool_arguments":
+                deltas = [{"type": "input_json_delta", "partial_json": piece} for piece in pieces]
+                return _items([({**_block(kind, ""), "input": {}}, deltas)])
+            case "unmapped":
+                return _items(
+                    [(_block("assistant", ""), [{"type": "x_delta", "x_unknown": piece} for piece in pieces])]
+                )
+            case "tool_result" | "tool_definition":
+                return _items([(_block(kind, text), [])])
+            case "metadata":
+                return _items([], {**last, "container": {"id": text}})
+        details = {"type": "refusal", "category": None, "explanation": text}
+        return _items([], {**last, "stop_reason": "refusal", "stop_details": details})
+
+    def blocks(
+        self,
+        content: Sequence[tuple[Mapping[str, Any], Sequence[Mapping[str, Any]]]],
+        stop: Mapping[str, Any] | None = None,
+        head: Mapping[str, Any] | None = None,
+        usage: Mapping[str, Any] | None = None,
+    ) -> list[bytes]:
+        """Writes a stream of these content blocks: the beginning and the deltas of each. `head`: fields of the message;
+        `usage`: the counts at the end."""
+        return list(map(self.event, _items(content, stop, head, usage)))
+
+    def is_end(self, item: Any) -> bool:
+        return item == _STOP or _is(item, "error")
+
+    # Errors.
+
+    def error(self, status: int, message: str) -> dict[str, Any]:
+        kind = ERROR_TYPES.get(status, "invalid_request_error" if status < 500 else "api_error")
+        return {"type": "error", "error": {"type": kind, "message": message}, "request_id": None}
+
+    def error_event(self, message: str) -> bytes:
+        return self.event(self.error(529, message))
 
 
 def _is(block: Any, kind: str) -> bool:
@@ -69,80 +203,6 @@ def _text(content: Any) -> str:
     """The text of a content: a text, or its blocks of text."""
     blocks = [block for block in content if _is(block, "text")] if isinstance(content, list) else content
     return text_of(blocks)
-
-
-def is_request(tree: Any) -> bool:
-    """Whether a tree looks like a request."""
-    return isinstance(tree, dict) and isinstance(tree.get("messages"), list)
-
-
-def request(prompt: Prompt) -> dict[str, Any]:
-    """A request."""
-    body: dict[str, Any] = {
-        "model": prompt.model,
-        "messages": [{"role": "user", "content": prompt.text}],
-        "max_tokens": LIMIT_TOKENS,
-    }
-    if prompt.system:
-        body["system"] = prompt.system
-    if prompt.schema is not None:
-        body["output_config"] = {"format": {"type": "json_schema", "schema": prompt.schema}}
-    if prompt.tools:
-        body["tools"] = [{"name": name, "input_schema": schema} for name, schema in prompt.tools.items()]
-    return {**body, "stream": True} if prompt.stream else body
-
-
-def request_with(kind: Kind, text: str) -> dict[str, Any]:
-    """A request with one text of a kind."""
-    empty: dict[str, Any] = {"messages": [{"role": "user", "content": ""}], "max_tokens": LIMIT_TOKENS}
-    match kind:
-        case "system":
-            return {**empty, "system": text}
-        case "tool_definition":
-            return {**empty, "tools": [{"name": "tool", "description": text, "input_schema": {}}]}
-        case "metadata":
-            return {**empty, "metadata": {"user_id": text}}
-        case "unmapped":
-            return {**empty, "x_unknown": text}
-        case "document":
-            source = {"type": "text", "media_type": "text/plain", "data": text}
-            return {**empty, "messages": [{"role": "user", "content": [{"type": "document", "source": source}]}]}
-        case "tool_result":
-            results = [{"type": "tool_result", "tool_use_id": "toolu_1", "content": text}]
-            turns = [{"role": "assistant", "content": [_block("tool_arguments", "{}")]}]
-            return {**empty, "messages": [*turns, {"role": "user", "content": results}]}
-        case "tool_arguments" | "reasoning":
-            return {**empty, "messages": [{"role": "assistant", "content": [_block(kind, text)]}]}
-    return {**empty, "messages": [{"role": kind, "content": text}]}
-
-
-# Plain answers.
-
-
-def answer(prompt: Prompt, reply: Reply, ident: str) -> dict[str, Any]:
-    """A plain answer."""
-    return {
-        **_message(prompt, ident),
-        "content": [block for block, _ in _blocks(reply, ident, lambda text: [text])],
-        **_stop(reply),
-        "usage": _usage(prompt, reply.words),
-    }
-
-
-def answer_with(kind: Kind, text: str) -> dict[str, Any] | None:
-    """A plain answer with one text of a kind. A text of the kind `metadata` comes in streams only."""
-    stop: dict[str, Any] = {"stop_reason": "end_turn"}
-    match kind:
-        case "error":
-            return error(500, text)
-        case "metadata":
-            return None
-        case "refusal":
-            details = {"type": "refusal", "category": None, "explanation": text}
-            return {**_HEAD, "content": [], "stop_reason": "refusal", "stop_details": details}
-        case "unmapped":
-            return {**_HEAD, "content": [], **stop, "x_unknown": text}
-    return {**_HEAD, "content": [_block(kind, text)], **stop}
 
 
 def _block(kind: Kind, text: str) -> dict[str, Any]:
@@ -161,67 +221,12 @@ def _block(kind: Kind, text: str) -> dict[str, Any]:
     return {"type": "text", "text": text}
 
 
-def unanswered(route: str, tree: Any, ident: str) -> dict[str, Any]:
-    """The answer of `POST /v1/messages/count_tokens`."""
-    return {"input_tokens": read(tree).prompt_words}
-
-
-def models(names: Sequence[str]) -> dict[str, Any]:
-    """The answer of `GET /v1/models`."""
-    data = [{"type": "model", "id": name, "display_name": name, "created_at": "2023-11-14T22:13:20Z"} for name in names]
-    return {"data": data, "has_more": False, "first_id": names[0], "last_id": names[-1]}
-
-
-# Streams.
-
-
-def frames(prompt: Prompt, reply: Reply, ident: str, cut: CutText) -> Iterator[bytes]:
-    """A stream, `message_stop` last."""
-    opening = {**_message(prompt, ident), "content": [], **_UNSTOPPED}
-    yield event({"type": "message_start", "message": {**opening, "usage": _usage(prompt, 1)}})
-    for index, (block, deltas) in enumerate(_blocks(reply, ident, cut)):
-        yield event({"type": "content_block_start", "index": index, "content_block": _emptied(block)})
-        if not index:
-            yield event({"type": "ping"})
-        for delta in deltas:
-            yield event({"type": "content_block_delta", "index": index, "delta": delta})
-        yield event({"type": "content_block_stop", "index": index})
-    yield event({"type": "message_delta", "delta": _stop(reply), "usage": {"output_tokens": reply.words}})
-    yield event(_STOP)
-
-
-def frames_with(kind: Kind, pieces: Sequence[str]) -> list[bytes] | None:
-    """A stream with one text of a kind."""
-    text = "".join(pieces)
-    last: dict[str, Any] = {"stop_reason": "end_turn", "stop_sequence": None}
-    match kind:
-        case "error":
-            return [error_event(text)]
-        case "assistant":
-            return blocks([(_block(kind, ""), [{"type": "text_delta", "text": piece} for piece in pieces])])
-        case "reasoning":
-            return blocks([(_block(kind, ""), [{"type": "thinking_delta", "thinking": piece} for piece in pieces])])
-        case "tool_arguments":
-            deltas = [{"type": "input_json_delta", "partial_json": piece} for piece in pieces]
-            return blocks([({**_block(kind, ""), "input": {}}, deltas)])
-        case "unmapped":
-            return blocks([(_block("assistant", ""), [{"type": "x_delta", "x_unknown": piece} for piece in pieces])])
-        case "tool_result" | "tool_definition":
-            return blocks([(_block(kind, text), [])])
-        case "metadata":
-            return blocks([], {**last, "container": {"id": text}})
-    details = {"type": "refusal", "category": None, "explanation": text}
-    return blocks([], {**last, "stop_reason": "refusal", "stop_details": details})
-
-
-def blocks(
+def _items(
     content: Sequence[tuple[Mapping[str, Any], Sequence[Mapping[str, Any]]]],
     stop: Mapping[str, Any] | None = None,
     head: Mapping[str, Any] | None = None,
     usage: Mapping[str, Any] | None = None,
-) -> list[bytes]:
-    """Writes a stream of these content blocks: the beginning and the deltas of each. `head`: fields of the message; `usage`:
-    the counts at the end."""
+) -> list[dict[str, Any]]:
     last = {"stop_reason": "end_turn", "stop_sequence": None} if stop is None else stop
     message = {**_HEAD, "content": [], **_UNSTOPPED, **(head or {})}
     items: list[dict[str, Any]] = [{"type": "message_start", "message": message}]
@@ -229,21 +234,7 @@ def blocks(
         items.append({"type": "content_block_start", "index": index, "content_block": block})
         items += [{"type": "content_block_delta", "index": index, "delta": delta} for delta in deltas]
         items.append({"type": "content_block_stop", "index": index})
-    items += [{"type": "message_delta", "delta": last, "usage": usage or {}}, _STOP]
-    return [event(item) for item in items]
-
-
-def event(item: Any) -> bytes:
-    """One event. Its name is its `type`."""
-    if isinstance(item, str):
-        return frame(item.replace("\n", " ").encode())
-    name = item.get("type") if isinstance(item, Mapping) else None
-    return frame(write(item), name if isinstance(name, str) else None)
-
-
-def ending(items: Sequence[Any]) -> list[Any]:
-    """Writes the end of a stream of these items."""
-    return [] if _STOP in items or any(_is(item, "error") for item in items) else [_STOP]
+    return [*items, {"type": "message_delta", "delta": last, "usage": usage or {}}, _STOP]
 
 
 def _blocks(reply: Reply, ident: str, cut: CutText) -> Iterator[tuple[dict[str, Any], list[dict[str, Any]]]]:
@@ -289,15 +280,4 @@ def _usage(prompt: Prompt, output: int) -> dict[str, Any]:
     }
 
 
-# Errors.
-
-
-def error(status: int, message: str) -> dict[str, Any]:
-    """The body of an error."""
-    kind = ERROR_TYPES.get(status, "invalid_request_error" if status < 500 else "api_error")
-    return {"type": "error", "error": {"type": kind, "message": message}, "request_id": None}
-
-
-def error_event(message: str) -> bytes:
-    """An error in the middle of a stream."""
-    return event(error(529, message))
+author = MessagesAuthor()

@@ -16,8 +16,8 @@ from guardproxy.redaction import Shape
 from guardproxy.wire.authoring import Author
 from guardproxy.wire.codec import AnswerFacts, Decoder
 from guardproxy.wire.decoding import LeafPlace, StreamDecoder, counts, index_of, indexed, is_delta, nothing
-from guardproxy.wire.formats.anthropic_messages import author, turns
-from guardproxy.wire.formats.anthropic_messages.author import ERROR_TYPES
+from guardproxy.wire.formats.anthropic_messages import turns
+from guardproxy.wire.formats.anthropic_messages.author import ERROR_TYPES, author
 from guardproxy.wire.formats.anthropic_messages.citations import cited
 from guardproxy.wire.formats.anthropic_messages.contract import CONTRACT, COUNTS, CREATES
 from guardproxy.wire.formats.anthropic_messages.places import (

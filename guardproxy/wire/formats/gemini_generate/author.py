@@ -1,26 +1,22 @@
-"""Writes Gemini generateContent: requests, answers, streams and errors.
+"""Writes Gemini generateContent: requests, answers, streams and errors. A stream is events, or the elements of a JSON array.
 
-Field names and the order of frames follow the types of the official SDK; identifiers and signatures are functions of the
-arguments. https://ai.google.dev/api/generate-content
+https://ai.google.dev/api/generate-content
 """
 
 from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from guardproxy.findings import Kind
-from guardproxy.wire.authoring import CutText, Prompt, Reply, word_parts
+from guardproxy.wire.authoring import CutText, JsonAuthor, Prompt, Reply, in_turns, variant, vector, word_parts
 from guardproxy.wire.formats.gemini_generate.spelling import value
 from guardproxy.wire.formats.gemini_generate.turns import contents, texts_of
-from guardproxy.wire.framing import data_lines
-from guardproxy.wire.json import members, write
+from guardproxy.wire.framing import Framing, data_lines, json_array
+from guardproxy.wire.json import members, write_line
 
-ROUTE = "POST /v1beta/models/scripted:streamGenerateContent"
-ID_HEADER = "x-request-id"
-PROMPT_PATH = ("contents", 0, "parts", 0, "text")
 STATUSES = {
     400: "INVALID_ARGUMENT",
     401: "UNAUTHENTICATED",
@@ -32,8 +28,8 @@ STATUSES = {
     503: "UNAVAILABLE",
     504: "DEADLINE_EXCEEDED",
 }
-DIMENSIONS = 8
-_MOST_DIMENSIONS = 4096
+_OF_PARTS = ("assistant", "reasoning", "tool_arguments", "tool_result")
+_CALLED: Mapping[str, Any] = {"functionCall": {}}
 
 
 def status_of(status: int) -> str:
@@ -41,33 +37,168 @@ def status_of(status: int) -> str:
     return STATUSES.get(status, STATUSES[400] if status < 500 else STATUSES[500])
 
 
-# Requests.
+class GeminiAuthor(JsonAuthor):
+    """Writes the format, and streams of events."""
+
+    ROUTE = "POST /v1beta/models/scripted:streamGenerateContent"
+    PROMPT_PATH = ("contents", 0, "parts", 0, "text")
+    framing: Framing = data_lines
+
+    @property
+    def END(self) -> Any:  # noqa: N802 - a constant of most authors
+        return _candidates([{"text": ""}])
+
+    # Requests.
+
+    def read(self, tree: Any) -> Prompt:
+        every = contents(tree)
+        if not self.is_request(tree) or not every:
+            raise ValueError("contents: a list with at least one content is required")
+        last: Any = next((content for content in reversed(every) if members(content).get("role") != "model"), {})
+        results = [members(value(part, "functionResponse")).get("response") for part in _parts(last)]
+        given = [str(members(result).get("result", result)) for result in results if result is not None]
+        config = value(tree, "generationConfig")
+        system = "\n".join(texts_of(value(tree, "systemInstruction")))
+        words = [text for content in every for text in texts_of(content)]
+        schema = value(config, "responseJsonSchema")
+        return Prompt(
+            model="",
+            text="\n".join(given or texts_of(last)),
+            tool_result=bool(given),
+            system=system,
+            prompt_words=len(system.split()) + sum(len(text.split()) for text in words),
+            count=int(value(config, "candidateCount") or 1),
+            limit_words=value(config, "maxOutputTokens"),
+            schema=value(config, "responseSchema") if schema is None else schema,
+            with_logprobs=bool(value(config, "responseLogprobs")),
+        )
+
+    def is_request(self, tree: Any) -> bool:
+        names = ("contents", "content", "requests", "generateContentRequest")
+        return isinstance(tree, dict) and any(isinstance(value(tree, name), (list, dict)) for name in names)
+
+    def request(self, prompt: Prompt) -> dict[str, Any]:
+        body: dict[str, Any] = {"contents": [_said("user", prompt.text)]}
+        if prompt.system:
+            body["systemInstruction"] = {"parts": [{"text": prompt.system}]}
+        if prompt.schema is not None:
+            body["generationConfig"] = {"responseMimeType": "application/json", "responseJsonSchema": prompt.schema}
+        if prompt.tools:
+            declared = [{"name": name, "parametersJsonSchema": schema} for name, schema in prompt.tools.items()]
+            body["tools"] = [{"functionDeclarations": declared}]
+        return body
+
+    def request_with(self, kind: Kind, text: str) -> dict[str, Any]:
+        empty: dict[str, Any] = {"contents": [_said("user", "")]}
+        match kind:
+            case "system":
+                return {**empty, "systemInstruction": {"parts": [{"text": text}]}}
+            case "tool_definition":
+                return {**empty, "tools": [{"functionDeclarations": [{"name": "tool", "description": text}]}]}
+            case "metadata":
+                return {**empty, "labels": {"a": text}}
+            case "unmapped":
+                return {**empty, "x_unknown": text}
+            case "tool_result":
+                result = {"functionResponse": {"name": "tool", "response": {"result": text}}}
+                return {"contents": [{"role": "user", "parts": [result]}]}
+        return {"contents": [{"role": "user" if kind == "user" else "model", "parts": [_part(kind, text)]}]}
+
+    # Answers.
+
+    def answer(self, prompt: Prompt, reply: Reply, ident: str) -> dict[str, Any]:
+        candidates = []
+        for number in range(prompt.count):
+            text = _text(reply, number)
+            candidate: dict[str, Any] = {
+                "content": {"parts": _whole_parts(reply, text), "role": "model"},
+                "finishReason": _finish(reply),
+                "index": number,
+            }
+            if prompt.with_logprobs:
+                candidate |= {"avgLogprobs": -0.5, "logprobsResult": _logprobs(word_parts(text))}
+            candidates.append(candidate)
+        return {"candidates": candidates, **_about(prompt, reply, ident)}
+
+    def whole_with(self, kind: Kind, text: str) -> dict[str, Any] | None:
+        return _candidates([_part(kind, text)] if kind in _OF_PARTS else [{"text": ""}], _beside(kind, text))
+
+    def unanswered(self, route: str, tree: Any, ident: str) -> dict[str, Any]:
+        """The answer of a route that counts tokens or returns vectors."""
+        if route.endswith("countTokens"):
+            words = self.read(tree).prompt_words
+            return {"totalTokens": words, "promptTokensDetails": [{"modality": "TEXT", "tokenCount": words}]}
+        vectors = [{"values": vector(content, value(tree, "outputDimensionality"))} for content in contents(tree)]
+        return {"embeddings": vectors} if route.endswith("batchEmbedContents") else {"embedding": vectors[0]}
+
+    def models(self, names: Sequence[str]) -> dict[str, Any]:
+        actions = ["generateContent", "countTokens"]
+        return {
+            "models": [
+                {"name": f"models/{name}", "displayName": name, "supportedGenerationMethods": actions} for name in names
+            ]
+        }
+
+    # Streams.
+
+    def items(self, prompt: Prompt, reply: Reply, ident: str, cut: CutText) -> Iterator[Any]:
+        head = _head(prompt, ident)
+        for candidate, is_last in in_turns(_pieces(prompt, reply, number, cut) for number in range(prompt.count)):
+            yield {"candidates": [candidate], **(_about(prompt, reply, ident) if is_last else head)}
+
+    def items_with(self, kind: Kind, pieces: Sequence[str]) -> Iterable[Any]:
+        text = "".join(pieces)
+        last = _candidates([{"text": ""}])
+        match kind:
+            case "assistant" | "reasoning":
+                return [*(_candidates([_part(kind, piece)], finish="") for piece in pieces), last]
+            case "unmapped":
+                return [*(_candidates([{"text": "", "x_unknown": piece}], finish="") for piece in pieces), last]
+            case "tool_arguments":
+                begun = _candidates([{"functionCall": {"name": "tool", "willContinue": True}}], finish="")
+                return [begun, *(_candidates([_partial(piece)], finish="") for piece in pieces), _candidates([_CALLED])]
+            case "tool_result":
+                return [_candidates([_part(kind, text)], finish=""), last]
+        return [_candidates([{"text": ""}], finish=""), _candidates([{"text": ""}], _beside(kind, text))]
+
+    def is_end(self, item: Any) -> bool:
+        candidates = members(item).get("candidates")
+        listed = candidates if isinstance(candidates, list) else []
+        return "error" in members(item) or any(members(candidate).get("finishReason") for candidate in listed)
+
+    # Errors.
+
+    def error(self, status: int, message: str) -> dict[str, Any]:
+        return {"error": {"code": status, "message": message, "status": status_of(status)}}
 
 
-def read(tree: Any) -> Prompt:
-    """The prompt of a request, without the model and the stream, which the path names. Raises `ValueError` when it is no
-    request."""
-    every = contents(tree)
-    if not is_request(tree) or not every:
-        raise ValueError("contents: a list with at least one content is required")
-    last: Any = next((content for content in reversed(every) if members(content).get("role") != "model"), {})
-    results = [members(value(part, "functionResponse")).get("response") for part in _parts(last)]
-    given = [str(members(result).get("result", result)) for result in results if result is not None]
-    config = value(tree, "generationConfig")
-    system = "\n".join(texts_of(value(tree, "systemInstruction")))
-    words = [text for content in every for text in texts_of(content)]
-    schema = value(config, "responseJsonSchema")
-    return Prompt(
-        model="",
-        text="\n".join(given or texts_of(last)),
-        tool_result=bool(given),
-        system=system,
-        prompt_words=len(system.split()) + sum(len(text.split()) for text in words),
-        count=int(value(config, "candidateCount") or 1),
-        limit_words=value(config, "maxOutputTokens"),
-        schema=value(config, "responseSchema") if schema is None else schema,
-        with_logprobs=bool(value(config, "responseLogprobs")),
-    )
+class ArrayAuthor(GeminiAuthor):
+    """Writes the format, and streams as a JSON array."""
+
+    framing: Framing = json_array
+
+    def frames(self, prompt: Prompt, reply: Reply, ident: str, cut: CutText) -> Iterator[bytes]:
+        return _array(self.items(prompt, reply, ident, cut))
+
+    def frames_with(self, kind: Kind, pieces: Sequence[str]) -> list[bytes] | None:
+        items = [self.error(500, "".join(pieces))] if kind == "error" else self.items_with(kind, pieces)
+        return list(_array(items))
+
+    def event(self, item: Any) -> bytes:
+        """Writes an element that is not the first."""
+        return json_array.frame(item.replace("\n", " ").encode() if isinstance(item, str) else write_line(item), ",")
+
+    def error_event(self, message: str) -> bytes:
+        """Writes an error in the middle of a stream, and the end of the array."""
+        return json_array.frame(write_line(self.error(500, message)), ",]")
+
+
+def _array(items: Iterable[Any]) -> Iterator[bytes]:
+    name = "["
+    for item in items:
+        yield json_array.frame(write_line(item), name)
+        name = ","
+    yield json_array.CLOSE
 
 
 def _parts(content: Any) -> list[Any]:
@@ -75,45 +206,8 @@ def _parts(content: Any) -> list[Any]:
     return parts if isinstance(parts, list) else [parts]
 
 
-def is_request(tree: Any) -> bool:
-    """Whether a tree looks like a request."""
-    names = ("contents", "content", "requests", "generateContentRequest")
-    return isinstance(tree, dict) and any(isinstance(value(tree, name), (list, dict)) for name in names)
-
-
-def request(prompt: Prompt) -> dict[str, Any]:
-    """A request."""
-    body: dict[str, Any] = {"contents": [_said("user", prompt.text)]}
-    if prompt.system:
-        body["systemInstruction"] = {"parts": [{"text": prompt.system}]}
-    if prompt.schema is not None:
-        body["generationConfig"] = {"responseMimeType": "application/json", "responseJsonSchema": prompt.schema}
-    if prompt.tools:
-        declared = [{"name": name, "parametersJsonSchema": schema} for name, schema in prompt.tools.items()]
-        body["tools"] = [{"functionDeclarations": declared}]
-    return body
-
-
 def _said(role: str, text: str) -> dict[str, Any]:
     return {"role": role, "parts": [{"text": text}]}
-
-
-def request_with(kind: Kind, text: str) -> dict[str, Any]:
-    """A request with one text of a kind."""
-    empty: dict[str, Any] = {"contents": [_said("user", "")]}
-    match kind:
-        case "system":
-            return {**empty, "systemInstruction": {"parts": [{"text": text}]}}
-        case "tool_definition":
-            return {**empty, "tools": [{"functionDeclarations": [{"name": "tool", "description": text}]}]}
-        case "metadata":
-            return {**empty, "labels": {"a": text}}
-        case "unmapped":
-            return {**empty, "x_unknown": text}
-        case "tool_result":
-            result = {"functionResponse": {"name": "tool", "response": {"result": text}}}
-            return {"contents": [{"role": "user", "parts": [result]}]}
-    return {"contents": [{"role": "user" if kind == "user" else "model", "parts": [_part(kind, text)]}]}
 
 
 def _part(kind: Kind, text: str) -> dict[str, Any]:
@@ -126,25 +220,6 @@ def _part(kind: Kind, text: str) -> dict[str, Any]:
         case "tool_result":
             return {"codeExecutionResult": {"outcome": "OUTCOME_OK", "output": text}}
     return {"text": text}
-
-
-# Plain answers.
-
-
-def answer(prompt: Prompt, reply: Reply, ident: str) -> dict[str, Any]:
-    """A plain answer."""
-    candidates = []
-    for number in range(prompt.count):
-        text = _text(reply, number)
-        candidate: dict[str, Any] = {
-            "content": {"parts": _whole_parts(reply, text), "role": "model"},
-            "finishReason": _finish(reply),
-            "index": number,
-        }
-        if prompt.with_logprobs:
-            candidate |= {"avgLogprobs": -0.5, "logprobsResult": _logprobs(word_parts(text))}
-        candidates.append(candidate)
-    return {"candidates": candidates, **_about(prompt, reply, ident)}
 
 
 def _about(prompt: Prompt, reply: Reply, ident: str) -> dict[str, Any]:
@@ -181,9 +256,7 @@ def _calls(reply: Reply) -> list[dict[str, Any]]:
 
 
 def _text(reply: Reply, number: int) -> str:
-    """Returns the text of a candidate: the first is the reply itself, the others differ from it."""
-    text = reply.text or reply.refusal
-    return f"{text} (answer {number + 1})" if number and text else text
+    return variant(reply.text or reply.refusal, number)
 
 
 def _finish(reply: Reply) -> str:
@@ -193,16 +266,6 @@ def _finish(reply: Reply) -> str:
 def _logprobs(tokens: Sequence[str]) -> dict[str, Any]:
     chosen = [{"token": token, "tokenId": number, "logProbability": -0.5} for number, token in enumerate(tokens)]
     return {"chosenCandidates": chosen, "topCandidates": [{"candidates": [token]} for token in chosen]}
-
-
-def answer_with(kind: Kind, text: str) -> dict[str, Any] | None:
-    """A plain answer with one text of a kind."""
-    if kind == "error":
-        return error(500, text)
-    return _candidates([_part(kind, text)] if kind in _OF_PARTS else [{"text": ""}], _beside(kind, text))
-
-
-_OF_PARTS = ("assistant", "reasoning", "tool_arguments", "tool_result")
 
 
 def _beside(kind: Kind, text: str) -> dict[str, Any]:
@@ -230,81 +293,20 @@ def _candidates(
     return {"candidates": [candidate], **rest}
 
 
-def unanswered(route: str, tree: Any, ident: str) -> dict[str, Any]:
-    """The answer of a route that counts tokens or returns vectors."""
-    if route.endswith("countTokens"):
-        words = read(tree).prompt_words
-        return {"totalTokens": words, "promptTokensDetails": [{"modality": "TEXT", "tokenCount": words}]}
-    vectors = [{"values": _vector(content, value(tree, "outputDimensionality"))} for content in contents(tree)]
-    return {"embeddings": vectors} if route.endswith("batchEmbedContents") else {"embedding": vectors[0]}
-
-
-def _vector(content: Any, count: int | None) -> list[float]:
-    noise = hashlib.shake_256(write(content)).digest(min(int(count or DIMENSIONS), _MOST_DIMENSIONS))
-    return [level / 128 - 1 for level in noise]
-
-
-def models(names: Sequence[str]) -> dict[str, Any]:
-    """The answer of `GET /v1beta/models`."""
-    actions = ["generateContent", "countTokens"]
-    return {
-        "models": [
-            {"name": f"models/{name}", "displayName": name, "supportedGenerationMethods": actions} for name in names
-        ]
-    }
-
-
-# Streams.
-
-
-def trees(prompt: Prompt, reply: Reply, ident: str, cut: CutText) -> Iterator[dict[str, Any]]:
-    """The frames of a stream, as objects. The candidates take turns."""
-    head = _head(prompt, ident)
-    waiting = [(number, iter(_pieces(prompt, reply, number, cut))) for number in range(prompt.count)]
-    while waiting:
-        still = []
-        for number, pieces in waiting:
-            piece = next(pieces, None)
-            if piece is not None:
-                yield {"candidates": [{**piece, "index": number}], **head}
-                still.append((number, pieces))
-                continue
-            last = {"content": {"parts": [{"text": ""}], "role": "model"}, "finishReason": _finish(reply)}
-            yield {"candidates": [{**last, "index": number}], **_about(prompt, reply, ident)}
-        waiting = still
-
-
-def _pieces(prompt: Prompt, reply: Reply, number: int, cut: CutText) -> Iterator[dict[str, Any]]:
-    """Yields the parts of a candidate as they arrive: a candidate for each."""
+def _pieces(prompt: Prompt, reply: Reply, number: int, cut: CutText) -> Iterator[tuple[dict[str, Any], bool]]:
+    """Yields the parts of a candidate as they arrive: a candidate for each, and whether it is the last."""
     for piece in cut(reply.reasoning) if reply.reasoning else ():
-        yield {"content": {"parts": [_part("reasoning", piece)], "role": "model"}}
+        yield {**_content([_part("reasoning", piece)]), "index": number}, False
     for piece in cut(_text(reply, number)):
         found = {"logprobsResult": _logprobs([piece])} if prompt.with_logprobs else {}
-        yield {"content": {"parts": [{"text": piece}], "role": "model"}, **found}
+        yield {**_content([{"text": piece}]), **found, "index": number}, False
     if reply.calls:
-        yield {"content": {"parts": _calls(reply), "role": "model"}}
+        yield {**_content(_calls(reply)), "index": number}, False
+    yield {**_content([{"text": ""}]), "finishReason": _finish(reply), "index": number}, True
 
 
-def trees_with(kind: Kind, pieces: Sequence[str]) -> list[dict[str, Any]]:
-    """The frames of a stream with one text of a kind, as objects."""
-    text = "".join(pieces)
-    last = _candidates([{"text": ""}])
-    match kind:
-        case "error":
-            return [error(500, text)]
-        case "assistant" | "reasoning":
-            return [*(_candidates([_part(kind, piece)], finish="") for piece in pieces), last]
-        case "unmapped":
-            return [*(_candidates([{"text": "", "x_unknown": piece}], finish="") for piece in pieces), last]
-        case "tool_arguments":
-            begun = _candidates([{"functionCall": {"name": "tool", "willContinue": True}}], finish="")
-            return [begun, *(_candidates([_partial(piece)], finish="") for piece in pieces), _candidates([_CALLED])]
-        case "tool_result":
-            return [_candidates([_part(kind, text)], finish=""), last]
-    return [_candidates([{"text": ""}], finish=""), _candidates([{"text": ""}], _beside(kind, text))]
-
-
-_CALLED: Mapping[str, Any] = {"functionCall": {}}
+def _content(parts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    return {"content": {"parts": list(parts), "role": "model"}}
 
 
 def _partial(piece: str) -> dict[str, Any]:
@@ -313,37 +315,5 @@ def _partial(piece: str) -> dict[str, Any]:
     return {"functionCall": {"partialArgs": [given], "willContinue": True}}
 
 
-def frames(prompt: Prompt, reply: Reply, ident: str, cut: CutText) -> Iterator[bytes]:
-    """A stream."""
-    return map(event, trees(prompt, reply, ident, cut))
-
-
-def frames_with(kind: Kind, pieces: Sequence[str]) -> list[bytes] | None:
-    """A stream with one text of a kind."""
-    return [event(tree) for tree in trees_with(kind, pieces)]
-
-
-def event(item: Any) -> bytes:
-    """One event: an object as JSON, a string as it is."""
-    return data_lines.frame(item.replace("\n", " ").encode() if isinstance(item, str) else write(item))
-
-
-def ending(items: Sequence[Any]) -> list[Any]:
-    """Writes the end of a stream of these items."""
-    return [] if any(map(_is_end, items)) else [_candidates([{"text": ""}])]
-
-
-def _is_end(item: Any) -> bool:
-    candidates = members(item).get("candidates")
-    listed = candidates if isinstance(candidates, list) else []
-    return "error" in members(item) or any(members(candidate).get("finishReason") for candidate in listed)
-
-
-def error(status: int, message: str) -> dict[str, Any]:
-    """The body of an error."""
-    return {"error": {"code": status, "message": message, "status": status_of(status)}}
-
-
-def error_event(message: str) -> bytes:
-    """An error in the middle of a stream, and its end."""
-    return event(error(500, message))
+author = GeminiAuthor()
+array_author = ArrayAuthor()

@@ -17,8 +17,8 @@ from guardproxy.redaction import Shapes
 from guardproxy.wire.authoring import Author
 from guardproxy.wire.codec import Codec, Decoder, Request
 from guardproxy.wire.contract import Contract, MediaTypes
-from guardproxy.wire.formats.gemini_generate import array_author, author, spelling, turns
-from guardproxy.wire.formats.gemini_generate.author import status_of
+from guardproxy.wire.formats.gemini_generate import spelling, turns
+from guardproxy.wire.formats.gemini_generate.author import array_author, author, status_of
 from guardproxy.wire.formats.gemini_generate.contract import CONTRACT, ROUTES
 from guardproxy.wire.formats.gemini_generate.echoes import drop_logprobs, offsets, withhold
 from guardproxy.wire.formats.gemini_generate.places import JSON_RESPONSE, REQUEST, RESPONSE

@@ -14,7 +14,8 @@ from guardproxy.redaction import Shape
 from guardproxy.wire import ollama
 from guardproxy.wire.authoring import Author
 from guardproxy.wire.decoding import LeafPlace
-from guardproxy.wire.formats.ollama_chat import author, turns
+from guardproxy.wire.formats.ollama_chat import turns
+from guardproxy.wire.formats.ollama_chat.author import author
 from guardproxy.wire.formats.ollama_chat.contract import CONTRACT
 from guardproxy.wire.formats.ollama_chat.places import JSON_RESPONSE, REQUEST, RESPONSE
 from guardproxy.wire.formats.ollama_chat.schemas import shape_of, shapes_of

@@ -14,7 +14,8 @@ from guardproxy.redaction import Shape, Shapes
 from guardproxy.wire import ollama, prompts
 from guardproxy.wire.authoring import Author
 from guardproxy.wire.decoding import LeafPlace, nothing
-from guardproxy.wire.formats.ollama_embed import author, turns
+from guardproxy.wire.formats.ollama_embed import turns
+from guardproxy.wire.formats.ollama_embed.author import author
 from guardproxy.wire.formats.ollama_embed.contract import CONTRACT, EMBED, EMBEDDINGS
 from guardproxy.wire.formats.ollama_embed.places import REQUEST, RESPONSE
 from guardproxy.wire.json import Map, TreeLeaf, dotted, text

@@ -13,7 +13,8 @@ from guardproxy.redaction import Shape, Shapes
 from guardproxy.wire import ollama
 from guardproxy.wire.authoring import Author
 from guardproxy.wire.decoding import LeafPlace
-from guardproxy.wire.formats.ollama_generate import author, turns
+from guardproxy.wire.formats.ollama_generate import turns
+from guardproxy.wire.formats.ollama_generate.author import author
 from guardproxy.wire.formats.ollama_generate.contract import CONTRACT
 from guardproxy.wire.formats.ollama_generate.places import JSON_RESPONSE, REQUEST, RESPONSE
 from guardproxy.wire.json import Map, TreeLeaf, text

@@ -18,7 +18,8 @@ from guardproxy.wire import openai
 from guardproxy.wire.authoring import Author
 from guardproxy.wire.azure import hosted_routes
 from guardproxy.wire.decoding import LeafPlace, index_of, indexed, is_delta
-from guardproxy.wire.formats.openai_chat import author, turns
+from guardproxy.wire.formats.openai_chat import turns
+from guardproxy.wire.formats.openai_chat.author import author
 from guardproxy.wire.formats.openai_chat.contract import CONTRACT
 from guardproxy.wire.formats.openai_chat.echoes import trim, withhold
 from guardproxy.wire.formats.openai_chat.places import JSON_RESPONSE, REQUEST, RESPONSE

@@ -1,182 +1,100 @@
 """Writes OpenAI Completions: requests, answers, streams and errors.
 
-Field names and the order of events follow the types of the official SDK; identifiers are functions of the arguments.
 https://platform.openai.com/docs/api-reference/completions
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import accumulate
 from typing import Any
 
 from guardproxy.findings import Kind
-from guardproxy.wire import openai, prompts
-from guardproxy.wire.authoring import CutText, Prompt, Reply, word_parts
-from guardproxy.wire.framing.sse import frame
-from guardproxy.wire.json import write
-
-ROUTE = "POST /v1/completions"
-ID_HEADER = "x-request-id"
-PROMPT_PATH = ("prompt",)
-DONE = "[DONE]"
+from guardproxy.wire import prompts
+from guardproxy.wire.authoring import CutText, Prompt, Reply, variant, word_parts
+from guardproxy.wire.openai import CREATED_S, ChoicesAuthor
 
 
-models = openai.models
-error = openai.upstream_error
+class CompletionsAuthor(ChoicesAuthor):
+    """Writes the format."""
 
+    ROUTE = "POST /v1/completions"
+    PROMPT_PATH = ("prompt",)
+    NO_PROMPT = "prompt must be a string, a list of strings, or token ids"
+    OBJECT = "text_completion"
 
-# Requests.
+    # Requests.
 
+    def options(self, tree: Any) -> dict[str, Any]:
+        common = super().options(tree)
+        return {
+            **common,
+            "count": common["count"] * max(1, len(list(prompts.texts(tree["prompt"])))),
+            "limit_words": tree.get("max_tokens"),
+            "with_logprobs": tree.get("logprobs") is not None,
+            "with_echo": bool(tree.get("echo")),
+        }
 
-def read(tree: Any) -> Prompt:
-    """The prompt of a request. Raises `ValueError` when it is no completion request."""
-    if not is_request(tree):
-        raise ValueError("prompt must be a string, a list of strings, or token ids")
-    if not isinstance(tree.get("model"), str):
-        raise ValueError("model must be a string")
-    texts = list(prompts.texts(tree["prompt"]))
-    options = tree.get("stream_options") or {}
-    return Prompt(
-        model=tree["model"],
-        text=texts[-1] if texts else "",
-        prompt_words=sum(len(text.split()) for text in texts),
-        stream=bool(tree.get("stream")),
-        count=int(tree.get("n") or 1) * max(1, len(texts)),
-        limit_words=tree.get("max_tokens"),
-        with_usage=bool(options.get("include_usage")),
-        with_logprobs=tree.get("logprobs") is not None,
-        with_obfuscation=bool(options.get("include_obfuscation")),
-        with_echo=bool(tree.get("echo")),
-    )
+    def request(self, prompt: Prompt) -> dict[str, Any]:
+        text = f"{prompt.system}\n\n{prompt.text}" if prompt.system else prompt.text
+        body: dict[str, Any] = {"model": prompt.model, "prompt": text}
+        return {**body, "stream": True} if prompt.stream else body
 
+    def request_with(self, kind: Kind, text: str) -> dict[str, Any]:
+        name = {"metadata": "user", "unmapped": "x_unknown"}.get(kind)
+        return {"prompt": "", name: text} if name else {"prompt": text}
 
-def is_request(tree: Any) -> bool:
-    """Whether a tree looks like a request."""
-    return isinstance(tree, dict) and isinstance(tree.get("prompt"), (str, list)) and bool(tree["prompt"])
+    # Answers.
 
+    def head(self, prompt: Prompt, ident: str) -> dict[str, Any]:
+        head = {"id": f"cmpl-{ident}", "object": self.OBJECT, "created": CREATED_S, "model": prompt.model}
+        return {**head, "system_fingerprint": "fp_scripted"}
 
-def request(prompt: Prompt) -> dict[str, Any]:
-    """A request."""
-    text = f"{prompt.system}\n\n{prompt.text}" if prompt.system else prompt.text
-    body: dict[str, Any] = {"model": prompt.model, "prompt": text}
-    return {**body, "stream": True} if prompt.stream else body
+    def answer(self, prompt: Prompt, reply: Reply, ident: str) -> dict[str, Any]:
+        choices = []
+        for number in range(prompt.count):
+            text = _text(prompt, reply, number)
+            choices.append(_choice(number, text, _logprobs(prompt, word_parts(text), _begin(prompt)), _finish(reply)))
+        return {**self.head(prompt, ident), "choices": choices, "usage": self.usage(prompt, reply)}
 
+    def whole_with(self, kind: Kind, text: str) -> dict[str, Any] | None:
+        name = {"metadata": "model", "unmapped": "x_unknown"}.get(kind)
+        tree: dict[str, Any] = {"choices": [{"text": "" if name else text, "index": 0, "finish_reason": "stop"}]}
+        return {name: text, **tree} if name else tree
 
-def request_with(kind: Kind, text: str) -> dict[str, Any]:
-    """A request with one text of a kind."""
-    match kind:
-        case "metadata":
-            return {"prompt": "", "user": text}
-        case "unmapped":
-            return {"prompt": "", "x_unknown": text}
-    return {"prompt": text}
+    # Streams.
 
+    def choices(self, prompt: Prompt, reply: Reply, ident: str, number: int, cut: CutText) -> Iterator[dict[str, Any]]:
+        begin = _begin(prompt)
+        for piece in cut(_text(prompt, reply, number)):
+            yield _choice(number, piece, _logprobs(prompt, [piece], begin) if piece else None, None)
+            begin += len(piece)
+        yield _choice(number, "", None, _finish(reply))
 
-# Plain answers.
+    def items_with(self, kind: Kind, pieces: Sequence[str]) -> Iterable[Any]:
+        match kind:
+            case "metadata":
+                return self._chunks([], {"model": "".join(pieces)})
+            case "unmapped":
+                return self._chunks([{"text": "", "x_unknown": piece} for piece in pieces], {})
+        return self._chunks([{"text": piece} for piece in pieces], {})
 
+    def _chunks(
+        self, parts: Sequence[Mapping[str, Any]], head: Mapping[str, Any], index: int = 0
+    ) -> Iterator[dict[str, Any] | str]:
+        for part in parts:
+            yield {**head, "choices": [{**part, "index": index, "finish_reason": None}]}
+        yield {**head, "choices": [{"text": "", "index": index, "finish_reason": "stop"}]}
+        yield self.END
 
-def answer(prompt: Prompt, reply: Reply, ident: str) -> dict[str, Any]:
-    """A plain answer."""
-    choices = []
-    for number in range(prompt.count):
-        text = _text(prompt, reply, number)
-        logprobs = _logprobs(prompt, word_parts(text), _begin(prompt)) if prompt.with_logprobs else None
-        choices.append({"text": text, "index": number, "logprobs": logprobs, "finish_reason": _finish(reply)})
-    return {**_head(prompt, ident), "choices": choices, "usage": _usage(prompt, reply)}
-
-
-def answer_with(kind: Kind, text: str) -> dict[str, Any] | None:
-    """A plain answer with one text of a kind."""
-    match kind:
-        case "error":
-            return error(500, text)
-        case "metadata":
-            return {"model": text, **_whole("")}
-        case "unmapped":
-            return {**_whole(""), "x_unknown": text}
-    return _whole(text)
-
-
-def _whole(text: str) -> dict[str, Any]:
-    return {"choices": [{"text": text, "index": 0, "finish_reason": "stop"}]}
-
-
-def unanswered(route: str, tree: Any, ident: str) -> dict[str, Any]:
-    """Writes nothing: a model answers on every route."""
-    return {}
-
-
-# Streams.
-
-
-def frames(prompt: Prompt, reply: Reply, ident: str, cut: CutText) -> Iterator[bytes]:
-    """A stream, `[DONE]` last."""
-    head = _head(prompt, ident)
-
-    def chunk(choices: list[dict[str, Any]], usage: dict[str, Any] | None = None) -> bytes:
-        tree: dict[str, Any] = {**head, "choices": choices}
-        if prompt.with_usage:
-            tree["usage"] = usage
-        if prompt.with_obfuscation:
-            tree["obfuscation"] = "x" * (len(write(choices)) % 16)
-        return event(tree)
-
-    # The choices take turns, as they do when a server batches them.
-    waiting = [(number, iter(cut(_text(prompt, reply, number))), _begin(prompt)) for number in range(prompt.count)]
-    while waiting:
-        still = []
-        for number, pieces, begin in waiting:
-            piece = next(pieces, None)
-            logprobs = _logprobs(prompt, [piece], begin) if prompt.with_logprobs and piece else None
-            finish = _finish(reply) if piece is None else None
-            yield chunk([{"text": piece or "", "index": number, "logprobs": logprobs, "finish_reason": finish}])
-            if piece is not None:
-                still.append((number, pieces, begin + len(piece)))
-        waiting = still
-    if prompt.with_usage:
-        yield chunk([], _usage(prompt, reply))
-    yield event(DONE)
-
-
-def frames_with(kind: Kind, pieces: Sequence[str]) -> list[bytes] | None:
-    """A stream with one text of a kind."""
-    match kind:
-        case "error":
-            return [error_event("".join(pieces))]
-        case "metadata":
-            return chunks([], {"model": "".join(pieces)})
-        case "unmapped":
-            return chunks([{"text": "", "x_unknown": piece} for piece in pieces], {})
-    return chunks([{"text": piece} for piece in pieces], {})
-
-
-def chunks(parts: Sequence[Mapping[str, Any]], head: Mapping[str, Any], index: int = 0) -> list[bytes]:
-    """Writes a stream of these parts of one choice. `head`: the fields before `choices`."""
-    choices = [*({**part, "index": index, "finish_reason": None} for part in parts)]
-    choices.append({"text": "", "index": index, "finish_reason": "stop"})
-    return [*(event({**head, "choices": [choice]}) for choice in choices), event(DONE)]
-
-
-def event(item: Any) -> bytes:
-    """One event: an object as JSON, a string as it is."""
-    return frame(item.replace("\n", " ").encode() if isinstance(item, str) else write(item))
-
-
-def ending(items: Sequence[Any]) -> list[Any]:
-    """Writes the end of a stream of these items."""
-    return [] if DONE in items else [DONE]
-
-
-def error_event(message: str) -> bytes:
-    """An error in the middle of a stream, and its end."""
-    return event(error(500, message)) + openai.DONE
+    def chunks(self, parts: Sequence[Mapping[str, Any]], head: Mapping[str, Any], index: int = 0) -> list[bytes]:
+        """Writes a stream of these parts of one choice. `head`: the fields before `choices`."""
+        return list(map(self.event, self._chunks(parts, head, index)))
 
 
 def _text(prompt: Prompt, reply: Reply, number: int) -> str:
-    """Returns the text of choice `number`: the first is the reply itself, the others differ from it."""
-    text = reply.text or reply.refusal or "\n".join(call.in_words() for call in reply.calls)
-    text = f"{text} (answer {number + 1})" if number and text else text
+    """Returns the text of a choice, behind the prompt if the request asks for an echo."""
+    text = variant(reply.text or reply.refusal or "\n".join(call.in_words() for call in reply.calls), number)
     return prompt.text + text if prompt.with_echo else text
 
 
@@ -185,25 +103,17 @@ def _begin(prompt: Prompt) -> int:
     return 0 if prompt.with_echo else len(prompt.text)
 
 
-def _head(prompt: Prompt, ident: str) -> dict[str, Any]:
-    head = {"id": f"cmpl-{ident}", "object": "text_completion", "created": openai.CREATED_S, "model": prompt.model}
-    return {**head, "system_fingerprint": "fp_scripted"}
+def _choice(number: int, text: str, logprobs: Any, finish: str | None) -> dict[str, Any]:
+    return {"text": text, "index": number, "logprobs": logprobs, "finish_reason": finish}
 
 
 def _finish(reply: Reply) -> str:
     return "length" if reply.cut else "stop"
 
 
-def _usage(prompt: Prompt, reply: Reply) -> dict[str, Any]:
-    output = reply.words * prompt.count
-    return {
-        "prompt_tokens": prompt.prompt_words,
-        "completion_tokens": output,
-        "total_tokens": prompt.prompt_words + output,
-    }
-
-
-def _logprobs(prompt: Prompt, tokens: Sequence[str], begin: int) -> dict[str, Any]:
+def _logprobs(prompt: Prompt, tokens: Sequence[str], begin: int) -> dict[str, Any] | None:
+    if not prompt.with_logprobs:
+        return None
     offsets = list(accumulate(map(len, tokens[:-1]), initial=begin))[: len(tokens)]
     return {
         "text_offset": offsets,
@@ -211,3 +121,6 @@ def _logprobs(prompt: Prompt, tokens: Sequence[str], begin: int) -> dict[str, An
         "tokens": list(tokens),
         "top_logprobs": [{token: -0.5} if offset else None for token, offset in zip(tokens, offsets, strict=True)],
     }
+
+
+author = CompletionsAuthor()

@@ -17,7 +17,8 @@ from guardproxy.wire import openai, prompts
 from guardproxy.wire.authoring import Author
 from guardproxy.wire.azure import hosted_routes
 from guardproxy.wire.decoding import LeafPlace, index_of, indexed, is_delta
-from guardproxy.wire.formats.openai_completions import author, turns
+from guardproxy.wire.formats.openai_completions import turns
+from guardproxy.wire.formats.openai_completions.author import author
 from guardproxy.wire.formats.openai_completions.contract import CONTRACT
 from guardproxy.wire.formats.openai_completions.echoes import trim, withhold
 from guardproxy.wire.formats.openai_completions.places import JSON_RESPONSE, REQUEST, RESPONSE

@@ -13,7 +13,8 @@ from guardproxy.redaction import Shape, Shapes
 from guardproxy.wire import openai, prompts
 from guardproxy.wire.authoring import Author
 from guardproxy.wire.decoding import LeafPlace, nothing
-from guardproxy.wire.formats.openai_inputs import author, turns
+from guardproxy.wire.formats.openai_inputs import turns
+from guardproxy.wire.formats.openai_inputs.author import author
 from guardproxy.wire.formats.openai_inputs.contract import CONTRACT, ROUTES
 from guardproxy.wire.formats.openai_inputs.places import REQUEST, RESPONSE
 from guardproxy.wire.json import Map, TreeLeaf, dotted, text

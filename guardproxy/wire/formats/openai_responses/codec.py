@@ -14,12 +14,12 @@ from guardproxy.events import Frame, Text
 from guardproxy.wire import openai
 from guardproxy.wire.authoring import Author
 from guardproxy.wire.codec import Decoder
-from guardproxy.wire.formats.openai_responses import author, turns
+from guardproxy.wire.formats.openai_responses import turns
+from guardproxy.wire.formats.openai_responses.author import author
 from guardproxy.wire.formats.openai_responses.citations import counts_of
 from guardproxy.wire.formats.openai_responses.contract import CONTRACT, CREATES, UNANSWERED
 from guardproxy.wire.formats.openai_responses.events import TERMINAL
 from guardproxy.wire.formats.openai_responses.places import JSON_RESPONSE, REQUEST, RESPONSE
-from guardproxy.wire.formats.openai_responses.replies import event
 from guardproxy.wire.formats.openai_responses.schemas import shape_of, shapes_of
 from guardproxy.wire.formats.openai_responses.stream import ResponsesDecoder, notice
 from guardproxy.wire.formats.openai_responses.token_data import trim, withhold
@@ -93,10 +93,12 @@ class OpenAIResponses(JsonCodec[ResponsesDecoder]):
         words = {"code": code, "message": message, "param": None}
         number = decoder.shown.sequence + 1 if isinstance(decoder, ResponsesDecoder) else 0
         # SDKs raise an exception only if there is a field `error`.
-        return event({"type": "error", **words, "sequence_number": number, "error": {"type": "server_error", **words}})
+        return author.event(
+            {"type": "error", **words, "sequence_number": number, "error": {"type": "server_error", **words}}
+        )
 
     def ending(self, decoder: ResponsesDecoder, message: str) -> bytes:
-        return b"".join(map(event, decoder.shown.ending()))
+        return b"".join(map(author.event, decoder.shown.ending()))
 
     def opening(self, model: str) -> bytes:
         response: dict[str, Any] = {
@@ -107,7 +109,7 @@ class OpenAIResponses(JsonCodec[ResponsesDecoder]):
             "model": model,
             "output": [],
         }
-        return event({"type": "response.created", "response": response, "sequence_number": 0})
+        return author.event({"type": "response.created", "response": response, "sequence_number": 0})
 
 
 CODEC = OpenAIResponses()

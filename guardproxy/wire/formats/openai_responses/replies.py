@@ -11,22 +11,12 @@ import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from guardproxy.wire.authoring import CutText, Prompt, Reply, word_parts
-from guardproxy.wire.framing.sse import frame
-from guardproxy.wire.json import write
+from guardproxy.wire.authoring import CutText, Prompt, Reply, logprobs_of, word_parts
 from guardproxy.wire.openai import CREATED_S
 from guardproxy.wire.turns import Call
 
 ENDS = ("response.completed", "response.incomplete", "response.failed", "error")
 """The types of the events that end a stream."""
-
-
-def event(item: Any) -> bytes:
-    """One event. Its name is its `type`."""
-    if isinstance(item, str):
-        return frame(item.replace("\n", " ").encode())
-    name = item.get("type") if isinstance(item, Mapping) else None
-    return frame(write(item), name if isinstance(name, str) else None)
 
 
 def whole(prompt: Prompt, reply: Reply, ident: str) -> dict[str, Any]:
@@ -94,7 +84,7 @@ def _items(
         if reply.refusal:
             part = {"type": "refusal", "refusal": reply.refusal}
         elif prompt.with_logprobs:
-            part["logprobs"] = _logprobs(word_parts(reply.text))
+            part["logprobs"] = logprobs_of(word_parts(reply.text))
         yield {**item, "content": [part]}, _content(prompt, part, cut)
     for at, call in enumerate(reply.calls):
         ids = {"id": f"fc_{ident[:12]}_{at}", "call_id": f"call_{ident[:12]}_{at}"}
@@ -119,7 +109,7 @@ def _content(prompt: Prompt, part: Mapping[str, Any], cut: CutText) -> Iterator[
     for piece in cut(part[field]):
         entry = {"type": f"{name}.delta", **where, "delta": piece}
         if field == "text":
-            entry["logprobs"] = _logprobs([piece]) if prompt.with_logprobs else []
+            entry["logprobs"] = logprobs_of([piece]) if prompt.with_logprobs else []
         if prompt.with_obfuscation:
             entry["obfuscation"] = "x" * (16 - len(piece) % 16)
         yield entry
@@ -190,11 +180,3 @@ def _usage(prompt: Prompt, reply: Reply) -> dict[str, Any]:
         "output_tokens_details": {"reasoning_tokens": len(reply.reasoning.split())},
         "total_tokens": prompt.prompt_words + reply.words,
     }
-
-
-def _logprobs(tokens: Sequence[str]) -> list[dict[str, Any]]:
-    return [
-        {"token": token, "logprob": -0.5, "bytes": list(token.encode()), "top_logprobs": []}
-        for token in tokens
-        if token
-    ]

@@ -168,7 +168,7 @@ _WRONG_KEY: MapFields = {3: UNMAPPED}  # type: ignore[dict-item]
 
 
 @pytest.mark.parametrize("tree", [{"a": "hidden"}, {"a": ["hidden"]}, {"a": [{"b": "hidden"}]}, {"a": {"b": "hidden"}}])
-@pytest.mark.parametrize("how", [*_WRONG, _WRONG_KEY], ids=str)
+@pytest.mark.parametrize("how", [*_WRONG, _WRONG_KEY])
 def test_a_wrong_map_lets_no_text_pass(how: Map, tree: Any) -> None:
     """The type checker refuses these maps. If one got past it, reading would fail rather than skip the text."""
     try:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from guardproxy.wire.authoring import Prompt, Reply, word_parts
-from guardproxy.wire.formats.anthropic_messages import author
+from guardproxy.wire.formats.anthropic_messages.author import author
 from guardproxy.wire.turns import Call
 from tests.kit.play import message_texts
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from guardproxy.wire.authoring import Prompt, Reply, word_parts
-from guardproxy.wire.formats.gemini_generate import array_author, author
+from guardproxy.wire.formats.gemini_generate.author import array_author, author
 from guardproxy.wire.turns import Call
 from tests.kit.gemini import gemini_texts
 
@@ -66,7 +66,7 @@ def test_log_probabilities_add_up_to_the_text() -> None:
     prompt = Prompt("m", "", with_logprobs=True)
     (candidate,) = author.answer(prompt, Reply("so it is"), "1")["candidates"]
     assert "".join(entry["token"] for entry in candidate["logprobsResult"]["chosenCandidates"]) == "so it is"
-    trees = list(author.trees(prompt, Reply("so it is"), "1", word_parts))
+    trees = list(author.items(prompt, Reply("so it is"), "1", word_parts))
     assert trees[0]["candidates"][0]["logprobsResult"]["chosenCandidates"][0]["token"] == "so"
 
 

@@ -11,9 +11,9 @@ from guardproxy.errors import DownstreamError
 from guardproxy.events import Event, Text
 from guardproxy.findings import Channel
 from guardproxy.redaction import NAME, Shapes
-from guardproxy.wire import ollama_author
 from guardproxy.wire.authoring import Prompt, Reply
-from guardproxy.wire.formats.ollama_chat import author, turns
+from guardproxy.wire.formats.ollama_chat import turns
+from guardproxy.wire.formats.ollama_chat.author import author
 from guardproxy.wire.formats.ollama_chat.codec import CODEC
 from guardproxy.wire.formats.ollama_chat.contract import CONTRACT
 from guardproxy.wire.turns import Call, ModelTurn
@@ -37,12 +37,8 @@ def request(**tree: Any) -> list[tuple[str, str, str]]:
 
 def stream(*messages: dict[str, Any], shapes: Shapes | None = None) -> list[Event]:
     decoder = CODEC.decoder(streamed=True, failed=False, limit_bytes=10_000, shapes=shapes or Shapes())
-    found = [
-        event
-        for message in messages
-        for event in decoder.feed(ollama_author.event({"message": message, "done": False}))
-    ]
-    return found + decoder.feed(ollama_author.event({"done": True})) + decoder.end()
+    found = [event for message in messages for event in decoder.feed(author.event({"message": message, "done": False}))]
+    return found + decoder.feed(author.event({"done": True})) + decoder.end()
 
 
 def call(**arguments: Any) -> dict[str, Any]:

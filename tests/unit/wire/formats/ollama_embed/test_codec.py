@@ -9,9 +9,9 @@ import pytest
 
 from guardproxy.errors import DownstreamError
 from guardproxy.events import Event, Opaque, Text
-from guardproxy.wire import ollama_author
 from guardproxy.wire.authoring import Prompt, Reply
-from guardproxy.wire.formats.ollama_embed import author, turns
+from guardproxy.wire.formats.ollama_embed import turns
+from guardproxy.wire.formats.ollama_embed.author import author
 from guardproxy.wire.formats.ollama_embed.codec import CODEC
 from guardproxy.wire.formats.ollama_embed.contract import CONTRACT, EMBED, EMBEDDINGS
 from guardproxy.wire.opaque import NOT_KEPT
@@ -74,7 +74,7 @@ def test_a_text_in_the_place_of_a_vector_is_read(tree: dict[str, Any]) -> None:
 
 def test_a_stream_that_should_not_be_there_is_read() -> None:
     decoder = CODEC.decoder(streamed=True, failed=False, limit_bytes=1000)
-    found = decoder.feed(ollama_author.event({"new": "a b", "done": True})) + decoder.end()
+    found = decoder.feed(author.event({"new": "a b", "done": True})) + decoder.end()
     assert ("new", "unmapped") in texts(found)
     assert json.loads(CODEC.filtered(decoder, "because"))["done_reason"] == "content_filter"
     assert (list(author.frames(Prompt("m", "a"), Reply(), "1", list)), author.frames_with("unmapped", ["a"])) == (

@@ -12,7 +12,8 @@ from guardproxy.events import Event, Opaque, Text
 from guardproxy.findings import Channel
 from guardproxy.redaction import Shape, Shapes
 from guardproxy.wire.authoring import Prompt, Reply
-from guardproxy.wire.formats.ollama_generate import author, turns
+from guardproxy.wire.formats.ollama_generate import turns
+from guardproxy.wire.formats.ollama_generate.author import author
 from guardproxy.wire.formats.ollama_generate.codec import CODEC
 from guardproxy.wire.formats.ollama_generate.contract import CONTRACT
 from guardproxy.wire.turns import Call, ModelTurn

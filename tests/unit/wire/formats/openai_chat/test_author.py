@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from guardproxy.wire.authoring import Prompt, Reply, word_parts
-from guardproxy.wire.formats.openai_chat import author
+from guardproxy.wire.formats.openai_chat.author import author
 from guardproxy.wire.turns import Call
 from tests.kit.play import chat_texts
 

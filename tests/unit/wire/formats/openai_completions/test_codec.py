@@ -12,7 +12,8 @@ from guardproxy.events import Event, Fault, Frame, Text
 from guardproxy.findings import Channel
 from guardproxy.redaction import Shape, Shapes
 from guardproxy.wire.authoring import Prompt, Reply, word_parts
-from guardproxy.wire.formats.openai_completions import author, turns
+from guardproxy.wire.formats.openai_completions import turns
+from guardproxy.wire.formats.openai_completions.author import author
 from guardproxy.wire.formats.openai_completions.codec import CODEC
 from guardproxy.wire.formats.openai_completions.contract import CONTRACT
 from guardproxy.wire.turns import Call, ModelTurn

@@ -15,8 +15,9 @@ from hypothesis import strategies as st
 from guardproxy.errors import DownstreamError
 from guardproxy.events import Event, Fault, Frame, Opaque, Text
 from guardproxy.findings import Channel
-from guardproxy.wire.authoring import Prompt, Reply
-from guardproxy.wire.formats.openai_inputs import author, turns
+from guardproxy.wire.authoring import DIMENSIONS, Prompt, Reply
+from guardproxy.wire.formats.openai_inputs import turns
+from guardproxy.wire.formats.openai_inputs.author import author
 from guardproxy.wire.formats.openai_inputs.codec import CODEC
 from guardproxy.wire.formats.openai_inputs.contract import CONTRACT, EMBEDDINGS, MODERATIONS
 from guardproxy.wire.formats.openai_inputs.places import CATEGORIES
@@ -250,7 +251,7 @@ def test_the_author_writes_a_vector_for_each_input() -> None:
     assert first == third != second
     tree = author.unanswered(EMBEDDINGS, {"input": [7, 8], "encoding_format": "base64"}, "1")
     (item,) = tree["data"]
-    assert len(base64.b64decode(item["embedding"])) == 4 * author.DIMENSIONS
+    assert len(base64.b64decode(item["embedding"])) == 4 * DIMENSIONS
     assert author.answer(Prompt("m", "a"), Reply("x"), "1")["data"][0]["embedding"][:3] == first[:3]
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from guardproxy.wire.authoring import Prompt, Reply, word_parts
-from guardproxy.wire.formats.openai_responses import author
+from guardproxy.wire.formats.openai_responses.author import author
 from guardproxy.wire.turns import Call
 from tests.kit.play import events
 from tests.kit.responses import response_texts

@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from guardproxy.events import Opaque, Text
-from guardproxy.wire.formats.openai_responses import replies
+from guardproxy.wire.formats.openai_responses.author import author
 from guardproxy.wire.formats.openai_responses.codec import CODEC
 from guardproxy.wire.formats.openai_responses.shown import ShownAnswer
 from tests.kit.play import events
@@ -28,7 +28,7 @@ def test_a_stream_can_end_after_every_event(base: str) -> None:
         for tree in trees(frames[:count]):
             shown.see(tree)
         ending = list(shown.ending())
-        texts = response_texts(b"".join([*frames[:count], *map(replies.event, ending)]))
+        texts = response_texts(b"".join([*frames[:count], *map(author.event, ending)]))
         assert texts["end"] == "response.incomplete"
         last = ending[-1]["response"]
         assert (last["id"], last["status"]) == ("resp_1", "incomplete")

@@ -10,6 +10,7 @@ import pytest
 from guardproxy.errors import ErrorCode
 from guardproxy.events import End, Event, Fault, Opaque, Text
 from guardproxy.wire.formats.openai_responses import replies
+from guardproxy.wire.formats.openai_responses.author import author
 from guardproxy.wire.formats.openai_responses.codec import CODEC
 from tests.kit.responses import GROWING, growing, response_frames, stream
 
@@ -106,7 +107,7 @@ def test_an_empty_repeat_ends_the_text(base: str) -> None:
 def test_parts_of_a_summary_take_turns() -> None:
     name, where = "response.reasoning_summary_text", {"output_index": 0, "item_id": "rs_1"}
     frames = [
-        replies.event({"type": f"{name}.{last}", **where, "summary_index": at, field: text})
+        author.event({"type": f"{name}.{last}", **where, "summary_index": at, field: text})
         for last, at, field, text in (
             ("delta", 0, "delta", "4111 1111"),
             ("delta", 1, "delta", "x"),
@@ -115,7 +116,7 @@ def test_parts_of_a_summary_take_turns() -> None:
             ("done", 1, "text", "x"),
         )
     ]
-    found = decode([*frames, replies.event({"type": "response.completed", "response": {}})])
+    found = decode([*frames, author.event({"type": "response.completed", "response": {}})])
     assert shape(found, "output[0].summary[0].text") == ["4111 1111", " 1111 1111", "|", "="]
     assert shape(found, "output[0].summary[1].text") == ["x", "|", "="]
 
@@ -125,7 +126,7 @@ def test_an_unknown_field_that_goes_on_after_another_is_another_text() -> None:
         {"type": "response.output_text.delta", "output_index": 0, name: text}
         for name, text in (("new", "a"), ("other", "b"), ("new", "c"))
     ]
-    found = decode([*map(replies.event, events), replies.event({"type": "response.completed", "response": {}})])
+    found = decode([*map(author.event, events), author.event({"type": "response.completed", "response": {}})])
     assert shape(found, "output[0].content[0].new") == ["a", "|", "c", "|"]
 
 
@@ -163,7 +164,7 @@ def test_a_transcript_has_no_final_copy() -> None:
 
 def test_fields_of_the_response_are_repeated_by_every_event_that_holds_it() -> None:
     events = replies.around([], {"output": [], "instructions": "be kind", "metadata": {"a": "b"}})
-    found = decode([replies.event(event) for event in events])
+    found = decode([author.event(event) for event in events])
     assert shape(found, "instructions") == ["be kind", "|", "=", "="]
     assert shape(found, "metadata.a") == ["b", "|", "=", "="]
 
@@ -186,7 +187,7 @@ def test_the_words_of_other_servers_do_not_end_a_stream() -> None:
 @pytest.mark.parametrize("end", ["response.completed", "response.incomplete", "response.failed", "error"])
 def test_every_end_ends_the_stream(end: str) -> None:
     frames = response_frames("response.output_text", ["a"])[:5]
-    found = decode([*frames, replies.event({"type": end, "message": "m", "response": {"error": {"message": "n"}}})])
+    found = decode([*frames, author.event({"type": end, "message": "m", "response": {"error": {"message": "n"}}})])
     assert faults(found) == []
     assert shape(found, "output[0].content[0].text")[-1] == "|"
 
@@ -195,8 +196,8 @@ def test_facts_come_from_the_last_event() -> None:
     decoder = CODEC.decoder(streamed=True, failed=False, limit_bytes=99_999)
     usage = {"input_tokens": 1, "output_tokens": 2, "total_tokens": 3}
     response = {"model": "m", "usage": usage, "incomplete_details": {"reason": "max_output_tokens"}}
-    decoder.feed(replies.event({"type": "response.created", "response": {"model": "m", "status": "in_progress"}}))
-    decoder.feed(replies.event({"type": "response.incomplete", "response": {**response, "status": "incomplete"}}))
+    decoder.feed(author.event({"type": "response.created", "response": {"model": "m", "status": "in_progress"}}))
+    decoder.feed(author.event({"type": "response.incomplete", "response": {**response, "status": "incomplete"}}))
     assert (decoder.seen.model, decoder.seen.usage, decoder.seen.finish) == ("m", usage, ["max_output_tokens"])
 
 
@@ -240,9 +241,7 @@ def test_log_probabilities_stay_only_if_they_say_the_text() -> None:
 def test_the_number_of_alternatives_is_no_token_data() -> None:
     events = list(replies.around([], {"output": [], "top_logprobs": 5, "tools": [{"enum": [1, 2, 3, 4, 5]}]}))
     for frame in (
-        event.frame
-        for event in decode([*map(replies.event, events)], guarded=True)
-        if isinstance(event, (Text, Opaque))
+        event.frame for event in decode([*map(author.event, events)], guarded=True) if isinstance(event, (Text, Opaque))
     ):
         assert frame.tree["response"]["top_logprobs"] == 5
         assert frame.tree["response"]["tools"][0]["enum"] == [1, 2, 3, 4, 5]
