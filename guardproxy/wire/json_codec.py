@@ -15,6 +15,7 @@ from typing import Any, Generic, TypeVar
 
 from msgspec import structs
 
+from guardproxy.errors import ErrorCode
 from guardproxy.events import Count, Frame, Text
 from guardproxy.redaction import NO_SHAPES, Shape, Shapes
 from guardproxy.wire.authoring import Author
@@ -62,7 +63,7 @@ def no_counts(shapes: Shapes, tree: Any) -> tuple[Count, ...]:
 
 
 class JsonCodec(ABC, Generic[D]):
-    """A codec of JSON bodies. `D`: the decoder of the format's streams."""
+    """A codec of JSON bodies. `D`: the decoder of the format's streams. `stream_end`: what ends a stream after an error."""
 
     name: str
     provider: str
@@ -70,6 +71,7 @@ class JsonCodec(ABC, Generic[D]):
     contract: Contract
     turns: Turns
     author: Author
+    stream_end: bytes = b""
 
     @property
     @abstractmethod
@@ -174,12 +176,13 @@ class JsonCodec(ABC, Generic[D]):
     @abstractmethod
     def error(self, status: int, code: str, message: str, field: str | None = None) -> bytes: ...
 
-    @abstractmethod
-    def error_event(self, code: str, message: str, decoder: Decoder | None = None) -> bytes: ...
+    def error_event(self, code: str, message: str, decoder: Decoder | None = None) -> bytes:
+        return self.stream.framing.frame(self.error(500, code, message)) + self.stream_end
 
-    @abstractmethod
     def ending(self, decoder: D, message: str) -> bytes:
-        """Ends a stream that a filter stopped. `decoder`: the decoder of the stream; a new one if nothing was sent."""
+        """Ends a stream that a filter stopped, with an error if the format has no other way. `decoder`: the decoder of the
+        stream; a new one if nothing was sent."""
+        return self.error_event(ErrorCode.CONTENT_FILTER, message, decoder)
 
     def filtered(self, decoder: Decoder, message: str) -> bytes:
         stream = self.stream

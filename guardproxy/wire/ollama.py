@@ -13,7 +13,7 @@ from typing import Any, ClassVar, TypeVar
 from guardproxy.events import Event, Frame, Path, Text
 from guardproxy.redaction import NAME, Shape, Shapes
 from guardproxy.wire.alike import Filler
-from guardproxy.wire.codec import AnswerFacts, Decoder
+from guardproxy.wire.codec import AnswerFacts
 from guardproxy.wire.contract import ANY_OBJECT, CallInput
 from guardproxy.wire.decoding import LeafPlace, StreamDecoder
 from guardproxy.wire.framing import Framing, ndjson
@@ -280,9 +280,6 @@ class LinesCodec(JsonCodec[C]):
 
     def error(self, status: int, code: str, message: str, field: str | None = None) -> bytes:
         return write({"error": f"{message} ({code})"})
-
-    def error_event(self, code: str, message: str, decoder: Decoder | None = None) -> bytes:
-        return ndjson.frame(self.error(500, code, message))
 
     def ending(self, decoder: C, message: str) -> bytes:
         head = {"model": "", "created_at": CREATED_AT, **decoder.head}

@@ -14,7 +14,7 @@ from guardproxy.events import Event, Frame, Opaque, Path
 from guardproxy.wire.alike import Filler
 from guardproxy.wire.authoring import CutText, JsonAuthor, Prompt, Reply, in_turns
 from guardproxy.wire.azure import model_of
-from guardproxy.wire.codec import AnswerFacts, Decoder
+from guardproxy.wire.codec import AnswerFacts
 from guardproxy.wire.decoding import StreamDecoder, counts, index_of
 from guardproxy.wire.framing import Framing, StreamEvent, sse
 from guardproxy.wire.framing.sse import frame
@@ -35,21 +35,10 @@ _ERROR_TYPES = {
 }
 
 
-def error(status: int, code: str, message: str, field: str | None = None) -> bytes:
-    """Writes the body of an error of guardproxy."""
-    kind = "invalid_request_error" if status < 500 else "server_error"
-    return write({"error": {"message": message, "type": kind, "param": field, "code": code}})
-
-
 def upstream_error(status: int, message: str, code: str | None = None) -> dict[str, Any]:
     """Writes the body of an error as a model's API does."""
     kind = _ERROR_TYPES.get(status, "invalid_request_error" if status < 500 else "server_error")
     return {"error": {"message": message, "type": kind, "param": None, "code": code or kind}}
-
-
-def error_event(code: str, message: str) -> bytes:
-    """Writes an error in the middle of a stream, and the end of the stream."""
-    return frame(error(500, code, message)) + DONE
 
 
 def models(names: Sequence[str]) -> dict[str, Any]:
@@ -68,14 +57,6 @@ def notice(tree: Any, seen: AnswerFacts) -> None:
     for choice in objects(tree.get("choices")):
         if type(reason := choice.get("finish_reason")) is str:
             seen.finish.append(reason)
-
-
-def without_end(tree: Any) -> Any:
-    """Removes from an answer or a frame what would end it: reasons of the end, and the usage. Changes the tree."""
-    for choice in objects(tree.get("choices")):
-        choice["finish_reason"] = None
-    tree.pop("usage", None)
-    return tree
 
 
 def _is_plain(value: Any) -> bool:
@@ -199,22 +180,30 @@ class ChoicesDecoder(StreamDecoder):
         return b"".join(frame(write({**head, "choices": [end]})) for end in ends) + DONE
 
 
+D = TypeVar("D", bound=StreamDecoder)
 C = TypeVar("C", bound=ChoicesDecoder)
 
 
-class ChoicesCodec(JsonCodec[C]):
-    """A codec of answers with `choices`, and with OpenAI's errors."""
+class OpenAICodec(JsonCodec[D]):
+    """A codec with OpenAI's errors."""
 
     provider = "openai"
+
+    def error(self, status: int, code: str, message: str, field: str | None = None) -> bytes:
+        kind = "invalid_request_error" if status < 500 else "server_error"
+        return write({"error": {"message": message, "type": kind, "param": field, "code": code}})
+
+
+class ChoicesCodec(OpenAICodec[C]):
+    """A codec of answers with `choices`."""
+
+    stream_end = DONE
 
     def model_of(self, path: str, tree: dict[str, Any]) -> str:
         return model_of(path, tree)
 
     def without_end(self, frame: Frame, tree: Any) -> Any:
-        return without_end(tree)
-
-    def error(self, status: int, code: str, message: str, field: str | None = None) -> bytes:
-        return error(status, code, message, field)
-
-    def error_event(self, code: str, message: str, decoder: Decoder | None = None) -> bytes:
-        return error_event(code, message)
+        for choice in objects(tree.get("choices")):
+            choice["finish_reason"] = None
+        tree.pop("usage", None)
+        return tree

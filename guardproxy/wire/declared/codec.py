@@ -12,10 +12,9 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-from guardproxy.errors import ErrorCode
 from guardproxy.events import Event, Frame, Opaque
 from guardproxy.redaction import Shape, Shapes
-from guardproxy.wire.codec import AnswerFacts, Decoder
+from guardproxy.wire.codec import AnswerFacts
 from guardproxy.wire.declared.author import DeclaredAuthor
 from guardproxy.wire.declared.contract import REPEATS, Maps, contract_of, ending, framing_of, maps_of
 from guardproxy.wire.declared.declaration import DeclaredFormat
@@ -129,6 +128,7 @@ class DeclaredCodec(JsonCodec[DeclaredDecoder]):
             counts_of=no_counts,
         )
         self._stream = _decoder_of(declaration, maps)
+        self.stream_end = ending(declaration) if declaration.stream.end_text else b""
 
     @property
     def grammar(self) -> Grammar:
@@ -156,13 +156,6 @@ class DeclaredCodec(JsonCodec[DeclaredDecoder]):
 
     def error(self, status: int, code: str, message: str, field: str | None = None) -> bytes:
         return write(put({}, self.declaration.error, f"{message} ({code})"))
-
-    def error_event(self, code: str, message: str, decoder: Decoder | None = None) -> bytes:
-        event = self._stream.framing.frame(self.error(500, code, message))
-        return event + (ending(self.declaration) if self.declaration.stream.end_text else b"")
-
-    def ending(self, decoder: DeclaredDecoder, message: str) -> bytes:
-        return self.error_event(ErrorCode.CONTENT_FILTER, message, decoder)
 
 
 def _where(place: Pointer) -> str:

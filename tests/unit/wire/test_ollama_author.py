@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
 
@@ -47,7 +48,7 @@ def test_the_fields_of_a_request() -> None:
     assert author.options({"format": "json"})["schema"] is None
     streams = [author.options(tree)["stream"] for tree in ({}, {"stream": None}, {"stream": True}, {"stream": False})]
     assert streams == [True, True, True, False]
-    options = ({}, {"num_predict": 7}, {"num_predict": -1})
+    options: tuple[dict[str, Any], ...] = ({}, {"num_predict": 7}, {"num_predict": -1})
     assert [author.options({"options": value})["limit_words"] for value in options] == [None, 7, None]
     assert author.options({"options": "x"})["limit_words"] is None
 

@@ -11,6 +11,7 @@ from guardproxy.events import End, Fault, Frame, Opaque
 from guardproxy.wire import openai
 from guardproxy.wire.codec import AnswerFacts
 from guardproxy.wire.decoding import LeafPlace
+from guardproxy.wire.formats.openai_chat.codec import CODEC
 from guardproxy.wire.json import STRUCTURE, Map, TreeLeaf, dotted, text
 from guardproxy.wire.openai import ChoicesDecoder
 from tests.kit.play import events, sse
@@ -91,16 +92,16 @@ def test_facts_of_an_answer() -> None:
 
 def test_what_ends_an_answer_is_taken_out() -> None:
     tree = {"id": "c", "usage": {"x": 1}, **chunk(0, "a", "stop")}
-    assert openai.without_end(tree) == {"id": "c", **chunk(0, "a")}
-    assert openai.without_end({"choices": 5}) == {"choices": 5}
+    assert CODEC.without_end(Frame(b""), tree) == {"id": "c", **chunk(0, "a")}
+    assert CODEC.without_end(Frame(b""), {"choices": 5}) == {"choices": 5}
 
 
 def test_errors() -> None:
-    assert json.loads(openai.error(400, "c", "m", "f")) == {
+    assert json.loads(CODEC.error(400, "c", "m", "f")) == {
         "error": {"message": "m", "type": "invalid_request_error", "param": "f", "code": "c"}
     }
-    assert json.loads(openai.error(502, "c", "m"))["error"]["type"] == "server_error"
-    (error, done) = [tree for _, tree in events(openai.error_event("c", "m"))]
+    assert json.loads(CODEC.error(502, "c", "m"))["error"]["type"] == "server_error"
+    (error, done) = [tree for _, tree in events(CODEC.error_event("c", "m"))]
     assert (error["error"]["code"], done) == ("c", "[DONE]")
     assert openai.upstream_error(429, "slow")["error"]["type"] == "rate_limit_exceeded"
     assert openai.upstream_error(418, "no", "teapot")["error"]["code"] == "teapot"

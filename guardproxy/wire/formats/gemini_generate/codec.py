@@ -141,16 +141,13 @@ class GeminiGenerate(JsonCodec[GenerateDecoder]):
         error = {"code": status, "message": message, "status": status_of(status), "details": details}
         return write({"error": error})
 
+    # A filtered stream ends with an error too: the official SDK raises it, and drops the message of a `finishReason`.
     def error_event(self, code: str, message: str, decoder: Decoder | None = None) -> bytes:
         known = ErrorCode.__members__.get(code.upper())
         is_first = not isinstance(decoder, GenerateDecoder) or not decoder.shown
         body = self.error(known.status if known else 500, code, message)
         framing: Framing = self.stream.framing
         return framing.frame(body, "[]" if is_first else ",]")
-
-    def ending(self, decoder: GenerateDecoder, message: str) -> bytes:
-        """Ends a stream with an error, which the official SDK raises. It drops the message that a `finishReason` can have."""
-        return self.error_event(ErrorCode.CONTENT_FILTER, message, decoder)
 
 
 class GeminiGenerateArrays(GeminiGenerate):

@@ -73,8 +73,5 @@ class OpenAIInputs(ChoicesCodec[InputDecoder]):
     def is_streamed(self, path: str, tree: dict[str, Any]) -> bool:
         return False
 
-    def ending(self, decoder: InputDecoder, message: str) -> bytes:
-        return openai.error_event(ErrorCode.CONTENT_FILTER, message)
-
 
 CODEC = OpenAIInputs()

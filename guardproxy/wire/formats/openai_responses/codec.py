@@ -11,7 +11,6 @@ from typing import Any
 
 from guardproxy.errors import DownstreamError, ErrorCode
 from guardproxy.events import Frame, Text
-from guardproxy.wire import openai
 from guardproxy.wire.authoring import Author
 from guardproxy.wire.codec import Decoder
 from guardproxy.wire.formats.openai_responses import turns
@@ -24,7 +23,8 @@ from guardproxy.wire.formats.openai_responses.schemas import shape_of, shapes_of
 from guardproxy.wire.formats.openai_responses.stream import ResponsesDecoder, notice
 from guardproxy.wire.formats.openai_responses.token_data import trim, withhold
 from guardproxy.wire.json import text
-from guardproxy.wire.json_codec import Grammar, JsonCodec
+from guardproxy.wire.json_codec import Grammar
+from guardproxy.wire.openai import OpenAICodec
 from guardproxy.wire.requests import expect_list, expect_type
 from guardproxy.wire.turns import Turns
 
@@ -34,11 +34,10 @@ _BACKGROUND = (
 )
 
 
-class OpenAIResponses(JsonCodec[ResponsesDecoder]):
+class OpenAIResponses(OpenAICodec[ResponsesDecoder]):
     """The codec."""
 
     name = "openai_responses"
-    provider = "openai"
     routes: tuple[str, ...] = (*CREATES, *UNANSWERED)
     contract = CONTRACT
     turns: Turns = turns
@@ -85,9 +84,6 @@ class OpenAIResponses(JsonCodec[ResponsesDecoder]):
         if isinstance(tree.get("item"), dict) and "status" in tree["item"]:
             tree["item"]["status"] = "incomplete"
         return tree
-
-    def error(self, status: int, code: str, message: str, field: str | None = None) -> bytes:
-        return openai.error(status, code, message, field)
 
     def error_event(self, code: str, message: str, decoder: Decoder | None = None) -> bytes:
         words = {"code": code, "message": message, "param": None}
