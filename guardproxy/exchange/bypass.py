@@ -57,11 +57,10 @@ class PassThrough:
     @property
     def deleted_id(self) -> str:
         """The id of the stored answer or conversation that the request deletes; empty if it deletes none."""
-        path = self.setting.address.path
-        stored = (
-            self.setting.policies.formats.stored_at(path) if self.setting.address.route.startswith("DELETE ") else None
-        )
-        return stored.deleted_id(path) if stored else ""
+        address = self.setting.address
+        is_deletion = address.route.startswith("DELETE ")
+        stored = self.setting.policies.formats.stored_at(address.path) if is_deletion else None
+        return stored.deleted_id(address.path) if stored else ""
 
     @property
     def seals_ids(self) -> bool:

@@ -157,8 +157,7 @@ class JsonAuthor(ABC):
 
     `framing`: of streams; `is_typed`: whether an event has the `type` of its object as its name; `END`: the item that ends a
     stream whose items do not. `PROMPT_TYPES`: the types of the field that holds the prompt; `MAY_BE_EMPTY`: whether that field
-    may be empty. `NO_PROMPT`, `NO_MODEL`: why a request cannot be read; an empty `NO_MODEL` if a request
-    needs no model.
+    may be empty. `NO_PROMPT`, `NO_MODEL`: why a request cannot be read; `NO_MODEL` is empty if a request needs no model.
     """
 
     ROUTE: str

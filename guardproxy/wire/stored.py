@@ -32,7 +32,8 @@ class StoredIds:
     `references`: the places of a request that refer to what is stored.
 
     `prefixes`: how ids begin, such as `resp_`. `collections`: the segments of paths that an id follows, such as `responses`;
-    `operations`: the segments there that are no ids."""
+    `operations`: the segments there that are no ids. Raises `ValueError` if one of the first two is empty or has an empty
+    entry: then no id, or any text, would be sealed."""
 
     request: Map
     answer: Map
@@ -51,13 +52,16 @@ class StoredIds:
     _about: re.Pattern[str] = field(init=False)
 
     def __post_init__(self) -> None:
+        for name, texts in (("prefixes", self.prefixes), ("collections", self.collections)):
+            if not texts or not all(texts):
+                raise ValueError(f"`{name}` must name at least one text, and no empty one")
         object.__setattr__(self, "places", _places(self.answer, ()))
         object.__setattr__(self, "references", tuple(dict.fromkeys(_references(self.request, ()))))
-        name = f"(?:{'|'.join(map(re.escape, self.prefixes))}){_ID_CHARS}"
-        object.__setattr__(self, "_id", re.compile(name, re.ASCII))
-        object.__setattr__(self, "_id_bytes", re.compile(name.encode()))
+        form = f"(?:{'|'.join(map(re.escape, self.prefixes))}){_ID_CHARS}"
+        object.__setattr__(self, "_id", re.compile(form, re.ASCII))
+        object.__setattr__(self, "_id_bytes", re.compile(form.encode()))
         # Readers strip spaces of Unicode, and some a mark.
-        object.__setattr__(self, "_like_id", re.compile(rf"[\s\ufeff]*{name}[\s\ufeff]*"))
+        object.__setattr__(self, "_like_id", re.compile(rf"[\s\ufeff]*{form}[\s\ufeff]*"))
         object.__setattr__(self, "_begins", tuple(f'"{prefix}'.encode() for prefix in self.prefixes))
         collection = f"/(?:{'|'.join(map(re.escape, self.collections))})"
         object.__setattr__(self, "_in_path", re.compile(f"{collection}/([^/]+)"))

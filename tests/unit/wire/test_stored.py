@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from guardproxy.wire.json import OTHERS, STRUCTURE, UNMAPPED, Map, MapFields, naming
@@ -103,3 +105,12 @@ def test_a_path_is_about_what_is_stored(path: str, parts: tuple[str, str, str] |
     assert (STORED.split_path(path), STORED.is_about(path)) == (parts, about)
     assert STORED.without_id(path) == (path if parts is None else f"{parts[0]}id{parts[2]}")
     assert STORED.deleted_id(path) == (parts[1] if parts is not None and not parts[2] else "")
+
+
+@pytest.mark.parametrize(
+    "change", [{"prefixes": ()}, {"prefixes": ("a_", "")}, {"collections": ()}, {"collections": ("",)}]
+)
+def test_a_format_must_say_the_forms_of_its_ids_and_paths(change: dict[str, tuple[str, ...]]) -> None:
+    """Without prefixes no id would be found in an answer, and none would be sealed."""
+    with pytest.raises(ValueError, match="must name at least one text"):
+        replace(STORED, **change)  # type: ignore[arg-type]
