@@ -418,14 +418,14 @@ def _named(rule: LimitRule) -> str:
     return "a limit" if rule.policy else f"the limit `{rule.label}`"
 
 
-def _headers(left: Sequence[Remaining], write: LimitHeaders, unix_s: float) -> Mapping[str, str]:
+def _headers(left: Sequence[Remaining], api: LimitHeaders, unix_s: float) -> Mapping[str, str]:
     """Returns the headers of an answer. Of several limits of a unit, the one with the smallest share left is told."""
     told: dict[str, tuple[float, int, Remaining]] = {}
     for limit in left:
         rank = limit.remaining / limit.limit if limit.limit else 0.0, limit.remaining
         if limit.unit in _TOLD and (limit.unit not in told or rank < told[limit.unit][:2]):
             told[limit.unit] = (*rank, limit)
-    return {name: value for unit in _TOLD if unit in told for name, value in write(told[unit][2], unix_s).items()}
+    return {name: value for unit in _TOLD if unit in told for name, value in api.write(told[unit][2], unix_s).items()}
 
 
 def _remaining(rule: LimitRule, level: int, unix_s: float) -> Remaining:

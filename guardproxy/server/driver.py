@@ -65,7 +65,6 @@ from guardproxy.server.upstream import AnswerHead, Answering
 _log = logging.getLogger(__name__)
 _clock = time.perf_counter
 SLICE_BYTES = 64 * 1024  # of an answer, which a client must take in time
-LIMIT_HEADERS = ("x-ratelimit-", "anthropic-ratelimit-")
 
 
 Result = TypeVar("Result")
@@ -445,7 +444,8 @@ def answer_headers(
     if head and head.receipt:
         headers[RECEIPT_HEADER] = head.receipt
     if own:  # what the upstream tells of its limits is about the key of the proxy
-        for name in [name for name in headers if name.lower().startswith(LIMIT_HEADERS)]:
+        prefixes = exchange.setting.policies.formats.limit_prefixes
+        for name in [name for name in headers if name.lower().startswith(prefixes)]:
             headers.popall(name, None)
         headers.extend(own)
     if recall is not None:

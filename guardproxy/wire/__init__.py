@@ -57,6 +57,7 @@ from guardproxy.wire.headers import (
     AMOUNT,
     DATE,
     IDENTIFIER,
+    NO_LIMIT_HEADERS,
     PRODUCTS,
     SWITCH,
     VERSION,
@@ -68,7 +69,6 @@ from guardproxy.wire.headers import (
     Remaining,
     header_shape,
     limits_family,
-    no_limit_headers,
 )
 from guardproxy.wire.inspection import UNINSPECTED, uninspected, unmapped, without_kinds
 from guardproxy.wire.json_codec import Grammar, JsonCodec
@@ -120,6 +120,7 @@ __all__ = [
     "LARGEST",
     "NOT_KEPT",
     "NO_DEMAND",
+    "NO_LIMIT_HEADERS",
     "PRODUCTS",
     "REQUEST_KINDS",
     "RESPONSE_KINDS",
@@ -213,7 +214,6 @@ __all__ = [
     "ndjson",
     "never_acts",
     "no_inputs",
-    "no_limit_headers",
     "pointer",
     "read_body",
     "refuse_other_case",

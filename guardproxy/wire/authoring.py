@@ -288,11 +288,11 @@ class VectorsAuthor(JsonAuthor):
     def items(self, prompt: Prompt, reply: Reply, ident: str, cut: CutText) -> Iterator[Any]:
         return iter(())
 
-    def items_with(self, kind: Kind, pieces: Sequence[str]) -> Iterable[Any]:
-        return ()
+    def items_with(self, kind: Kind, pieces: Sequence[str]) -> Iterable[Any] | None:
+        return None
 
     def frames_with(self, kind: Kind, pieces: Sequence[str]) -> list[bytes] | None:
-        return None
+        return None if kind == "error" else super().frames_with(kind, pieces)
 
 
 def in_turns(streams: Iterable[Iterator[Item]]) -> Iterator[Item]:

@@ -49,14 +49,22 @@ class Remaining(msgspec.Struct, frozen=True):
     reset_s: float
 
 
-LimitHeaders = Callable[[Remaining, float], Mapping[str, str]]
-"""Returns the headers of an answer that tell a client what is left of a limit, in the words of its API. The second argument is
-the time of a clock in seconds."""
+@dataclass(frozen=True, slots=True)
+class LimitHeaders:
+    """The headers of an answer that tell a client what its limits leave, in the words of its API. `prefix`: how all their names
+    begin, in lower case; empty if the API has no such headers. `write`: returns those for what is left of a limit at a time
+    of a clock in seconds."""
+
+    prefix: str
+    write: Callable[[Remaining, float], Mapping[str, str]]
 
 
-def no_limit_headers(limit: Remaining, unix_s: float) -> Mapping[str, str]:
-    """Returns nothing: the API has no such headers."""
+def _no_headers(limit: Remaining, unix_s: float) -> Mapping[str, str]:
     return {}
+
+
+NO_LIMIT_HEADERS = LimitHeaders("", _no_headers)
+"""Those of an API without such headers."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -57,6 +57,11 @@ def no_shapes(tree: Any) -> Shapes:
     return NO_SHAPES
 
 
+def no_shape(shapes: Shapes, tree: Any, leaf: TreeLeaf) -> Shape | None:
+    """`Grammar.shape_of` of a format whose answers hold no text of a model."""
+    return None
+
+
 def no_counts(shapes: Shapes, tree: Any) -> tuple[Count, ...]:
     """`Grammar.counts_of` of a format whose answers count no characters."""
     return ()

@@ -14,6 +14,7 @@ from guardproxy.wire.headers import (
     SWITCH,
     FormatHeaders,
     HeaderFamily,
+    LimitHeaders,
     Remaining,
     header_shape,
 )
@@ -55,8 +56,8 @@ OPENAI_HEADERS = FormatHeaders(
 )
 
 
-def limit_headers(limit: Remaining, unix_s: float) -> Mapping[str, str]:
-    """`Contract.limit_headers`: `x-ratelimit-remaining-requests: 59` and `x-ratelimit-reset-requests: 6m0s`."""
+def _limits(limit: Remaining, unix_s: float) -> Mapping[str, str]:
+    """`x-ratelimit-remaining-requests: 59` and `x-ratelimit-reset-requests: 6m0s`."""
     return {
         f"x-ratelimit-limit-{limit.unit}": str(limit.limit),
         f"x-ratelimit-remaining-{limit.unit}": str(limit.remaining),
@@ -73,3 +74,6 @@ def duration(seconds: float) -> str:
     whole = round(seconds)
     hours, minutes, rest = whole // 3600, whole % 3600 // 60, whole % 60
     return f"{hours}h{minutes}m{rest}s" if hours else f"{minutes}m{rest}s"
+
+
+LIMIT_HEADERS = LimitHeaders("x-ratelimit-", _limits)

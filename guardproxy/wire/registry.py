@@ -46,12 +46,13 @@ class ServedRoute:
 @dataclass(frozen=True, slots=True)
 class Formats:
     """A set of formats. `table`: every route, in the order of the formats; `by_text`: the same, by the text of the pattern;
-    `headers`: those of all formats together."""
+    `headers`: those of all formats together; `limit_prefixes`: how the headers of limits begin."""
 
     table: tuple[ServedRoute, ...]
     by_text: Mapping[str, ServedRoute]
     codecs: tuple[Codec, ...]
     headers: FormatHeaders
+    limit_prefixes: tuple[str, ...]
 
     def served(self, route: str) -> ServedRoute | None:
         """Returns the pattern and the format for a method and a path such as `POST /v1/messages`; `None` if no format reads
@@ -89,7 +90,9 @@ def _formats(table: tuple[ServedRoute, ...]) -> Formats:
     for candidate in table:
         by_text.setdefault(candidate.route.text, _matched(table, candidate.route.text) or candidate)
     codecs = tuple({id(served.codec): served.codec for served in table}.values())
-    return Formats(table, by_text, codecs, merged_headers(*(codec.contract.headers for codec in codecs)))
+    prefixes = dict.fromkeys(codec.contract.limit_headers.prefix for codec in codecs)
+    headers = merged_headers(*(codec.contract.headers for codec in codecs))
+    return Formats(table, by_text, codecs, headers, tuple(filter(None, prefixes)))
 
 
 @cache

@@ -10,9 +10,9 @@ from typing import Any, cast
 from urllib.parse import quote, unquote_to_bytes
 
 from guardproxy.errors import DownstreamError, ErrorCode
-from guardproxy.wire import Author, MediaTypes, Route, Turns
+from guardproxy.wire import MediaTypes, Route, Turns
 from guardproxy.wire.formats.openai_chat import turns
-from guardproxy.wire.formats.openai_chat.author import author
+from guardproxy.wire.formats.openai_chat.author import ChatAuthor
 from guardproxy.wire.formats.openai_chat.codec import OpenAIChat
 from guardproxy.wire.formats.openai_chat.contract import CONTRACT
 from guardproxy.wire.requests import read_body
@@ -26,6 +26,12 @@ def with_model(path: str, tree: Mapping[str, Any], model: str) -> tuple[str, dic
     return f"/models/{model}/chat", dict(tree)
 
 
+class FormChatAuthor(ChatAuthor):
+    """The author."""
+
+    ROUTE = "POST /models/m/chat"
+
+
 class FormChat(OpenAIChat):
     """The codec."""
 
@@ -33,7 +39,7 @@ class FormChat(OpenAIChat):
     routes = (ROUTE.text,)
     contract = replace(CONTRACT, media=MediaTypes("application/json", "text/event-stream", (FORM,)))
     turns = cast(Turns, SimpleNamespace(**{**vars(turns), "with_model": with_model}))
-    author = cast(Author, SimpleNamespace(**{**vars(author), "ROUTE": "POST /models/m/chat"}))
+    author = FormChatAuthor()
 
     def model_of(self, path: str, tree: dict[str, Any]) -> str:
         return (ROUTE.match(f"POST {path}") or {})["model"]

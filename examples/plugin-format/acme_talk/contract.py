@@ -7,6 +7,7 @@ import re
 from guardproxy.wire import (
     EVERY_SERVER,
     IDENTIFIER,
+    NO_LIMIT_HEADERS,
     SHARED,
     USER_FIELDS,
     Contract,
@@ -23,7 +24,6 @@ from guardproxy.wire import (
     name_beside,
     never_acts,
     no_inputs,
-    no_limit_headers,
     unchanged,
 )
 
@@ -65,7 +65,7 @@ CONTRACT = Contract(
         answer={"x-acme-request": IDENTIFIER},
         families=(),
     ),
-    limit_headers=no_limit_headers,
+    limit_headers=NO_LIMIT_HEADERS,
     user_fields=USER_FIELDS,
     telemetry=TelemetryNames("acme", "chat"),
 )

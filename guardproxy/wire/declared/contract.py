@@ -36,7 +36,7 @@ from guardproxy.wire.declared.pointers import (
     put,
 )
 from guardproxy.wire.framing import Framing, ndjson, sse
-from guardproxy.wire.headers import FormatHeaders, no_limit_headers
+from guardproxy.wire.headers import NO_LIMIT_HEADERS, FormatHeaders
 from guardproxy.wire.json import NAME, STRUCTURE, MapFields, MapLeaf, part_text, text, write
 from guardproxy.wire.openai import DONE
 from guardproxy.wire.self_hosted import DENIED
@@ -219,7 +219,7 @@ def contract_of(declaration: DeclaredFormat) -> Contract:
         stored=None,
         key_header=KeyHeader("Authorization", "Bearer "),
         headers=_HEADERS,
-        limit_headers=no_limit_headers,
+        limit_headers=NO_LIMIT_HEADERS,
         user_fields=USER_FIELDS,
         telemetry=TelemetryNames(declaration.name, "chat"),
     )

@@ -13,6 +13,7 @@ from guardproxy.wire.formats.openai_chat.contract import CONTRACT as CHAT
 from guardproxy.wire.headers import (
     AMOUNT,
     IDENTIFIER,
+    NO_LIMIT_HEADERS,
     PRODUCTS,
     FormatHeaders,
     HeaderFamily,
@@ -20,7 +21,6 @@ from guardproxy.wire.headers import (
     header_shape,
     limits_family,
     merged_headers,
-    no_limit_headers,
 )
 
 
@@ -104,4 +104,4 @@ def test_products_leave_no_room_for_a_text(value: str, matches: bool) -> None:
 
 
 def test_an_api_may_have_no_headers_of_limits() -> None:
-    assert no_limit_headers(Remaining("requests", 10, 1, 360.0), 0.0) == {}
+    assert NO_LIMIT_HEADERS.write(Remaining("requests", 10, 1, 360.0), 0.0) == {}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from guardproxy.wire.openai_headers import OPENAI_HEADERS, duration, limit_headers
+from guardproxy.wire.openai_headers import LIMIT_HEADERS, OPENAI_HEADERS, duration
 from guardproxy.wire.registry import codecs
 
 
@@ -25,7 +25,7 @@ def test_the_formats_of_the_api_share_them() -> None:
     formats = [codec for codec in codecs() if codec.provider == "openai"]
     assert len(formats) > 1
     assert all(codec.contract.headers is OPENAI_HEADERS for codec in formats)
-    assert all(codec.contract.limit_headers is limit_headers for codec in formats)
+    assert all(codec.contract.limit_headers is LIMIT_HEADERS for codec in formats)
 
 
 @pytest.mark.parametrize(

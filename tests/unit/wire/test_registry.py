@@ -13,6 +13,7 @@ from guardproxy.errors import PluginError, PolicyError
 from guardproxy.library import load
 from guardproxy.wire import formats
 from guardproxy.wire.codec import Codec
+from guardproxy.wire.headers import Remaining
 from guardproxy.wire.registry import codec_for, codec_named, codec_of_client, codecs, installed, served
 from tests.kit.play import CHAT, MESSAGES
 from tests.kit.plugins import Install
@@ -128,3 +129,14 @@ def test_what_is_stored_is_found_by_its_path() -> None:
 def test_a_format_is_found_by_its_name() -> None:
     assert [codec_named(codec.name) for codec in codecs()] == list(codecs())
     assert codec_named("none") is None
+
+
+def test_headers_of_limits_begin_as_their_format_says() -> None:
+    """The server drops those of the upstream, which are about another key, where it writes its own."""
+    left = [Remaining(unit, 9, 8, 1.0) for unit in ("requests", "tokens")]
+    told = [
+        (codec, name) for codec in codecs() for limit in left for name in codec.contract.limit_headers.write(limit, 0.0)
+    ]
+    assert {codec.provider for codec, _ in told} == {"openai", "anthropic"}
+    assert all(name.startswith(codec.contract.limit_headers.prefix) for codec, name in told)
+    assert installed().limit_prefixes == ("x-ratelimit-", "anthropic-ratelimit-")

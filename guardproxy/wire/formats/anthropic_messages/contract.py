@@ -27,7 +27,16 @@ from guardproxy.wire.contract import (
 )
 from guardproxy.wire.formats.anthropic_messages.places import REQUEST
 from guardproxy.wire.framing.sse import frame
-from guardproxy.wire.headers import DATE, IDENTIFIER, WORD, FormatHeaders, Remaining, header_shape, limits_family
+from guardproxy.wire.headers import (
+    DATE,
+    IDENTIFIER,
+    WORD,
+    FormatHeaders,
+    LimitHeaders,
+    Remaining,
+    header_shape,
+    limits_family,
+)
 from guardproxy.wire.json import members, objects
 from guardproxy.wire.opaque import MEDIA
 from guardproxy.wire.provider_acts import acts_beyond
@@ -138,7 +147,7 @@ CONTRACT = Contract(
     stored=None,
     key_header=KeyHeader("x-api-key", ""),
     headers=_HEADERS,
-    limit_headers=_limit_headers,
+    limit_headers=LimitHeaders("anthropic-ratelimit-", _limit_headers),
     user_fields=USER_FIELDS,
     telemetry=TelemetryNames("anthropic", "chat"),
 )

@@ -25,7 +25,7 @@ from guardproxy.wire.formats.gemini_generate.places import REQUEST
 from guardproxy.wire.formats.gemini_generate.schemas import demand
 from guardproxy.wire.formats.gemini_generate.words import WORDS
 from guardproxy.wire.framing import data_lines
-from guardproxy.wire.headers import PRODUCTS, FormatHeaders, header_shape, no_limit_headers
+from guardproxy.wire.headers import NO_LIMIT_HEADERS, PRODUCTS, FormatHeaders, header_shape
 from guardproxy.wire.json import read, write
 from guardproxy.wire.opaque import MEDIA
 from guardproxy.wire.statements import EVERY_SERVER, USER_FIELDS
@@ -142,7 +142,7 @@ CONTRACT = Contract(
     refused=(_REFUSED,),
     key_header=KeyHeader("x-goog-api-key", ""),
     headers=_HEADERS,
-    limit_headers=no_limit_headers,
+    limit_headers=NO_LIMIT_HEADERS,
     user_fields=USER_FIELDS,
     telemetry=TelemetryNames("gcp.gemini", "generate_content"),
     with_wait=with_wait,

@@ -10,7 +10,6 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from guardproxy.errors import DownstreamError, ErrorCode
-from guardproxy.redaction import Shape, Shapes
 from guardproxy.wire import ollama, prompts
 from guardproxy.wire.authoring import Author
 from guardproxy.wire.decoding import LeafPlace, nothing
@@ -19,13 +18,9 @@ from guardproxy.wire.formats.ollama_embed.author import author
 from guardproxy.wire.formats.ollama_embed.contract import CONTRACT, EMBED, EMBEDDINGS
 from guardproxy.wire.formats.ollama_embed.places import REQUEST, RESPONSE
 from guardproxy.wire.json import Map, TreeLeaf, dotted, text
-from guardproxy.wire.json_codec import Grammar, no_counts, no_shapes
+from guardproxy.wire.json_codec import Grammar, no_counts, no_shape, no_shapes
 from guardproxy.wire.ollama import LineDecoder, LinesCodec
 from guardproxy.wire.turns import Turns
-
-
-def _shape_of(shapes: Shapes, tree: Any, leaf: TreeLeaf) -> Shape | None:
-    return None
 
 
 class EmbedDecoder(LineDecoder):
@@ -55,7 +50,7 @@ class OllamaEmbed(LinesCodec[EmbedDecoder]):
         json_answer=RESPONSE,
         error=text("error"),
         shapes_of=no_shapes,
-        shape_of=_shape_of,
+        shape_of=no_shape,
         notice=ollama.notice,
         withhold=nothing,
         counts_of=no_counts,

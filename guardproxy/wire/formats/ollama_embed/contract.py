@@ -9,7 +9,7 @@ from typing import Any
 from guardproxy.wire import ollama_contract, unchanged
 from guardproxy.wire.contract import NO_DEMAND, Contract, Demand, TelemetryNames, UsageFields, name_beside, no_inputs
 from guardproxy.wire.formats.ollama_embed.places import REQUEST
-from guardproxy.wire.headers import no_limit_headers
+from guardproxy.wire.headers import NO_LIMIT_HEADERS
 from guardproxy.wire.provider_acts import never_acts
 from guardproxy.wire.statements import EVERY_SERVER, USER_FIELDS
 
@@ -51,7 +51,7 @@ CONTRACT = Contract(
     stored=None,
     key_header=ollama_contract.KEY_HEADER,
     headers=ollama_contract.HEADERS,
-    limit_headers=no_limit_headers,
+    limit_headers=NO_LIMIT_HEADERS,
     user_fields=USER_FIELDS,
     telemetry=TelemetryNames("ollama", "embeddings"),
 )

@@ -10,7 +10,7 @@ from guardproxy.findings import Kind
 from guardproxy.wire import ollama, ollama_contract, unchanged
 from guardproxy.wire.contract import CallInput, Contract, Demand, TelemetryNames, demand_of, name_beside
 from guardproxy.wire.formats.ollama_generate.places import REQUEST
-from guardproxy.wire.headers import no_limit_headers
+from guardproxy.wire.headers import NO_LIMIT_HEADERS
 from guardproxy.wire.json import members
 from guardproxy.wire.provider_acts import never_acts
 from guardproxy.wire.statements import USER_FIELDS
@@ -62,7 +62,7 @@ CONTRACT = Contract(
     stored=None,
     key_header=ollama_contract.KEY_HEADER,
     headers=ollama_contract.HEADERS,
-    limit_headers=no_limit_headers,
+    limit_headers=NO_LIMIT_HEADERS,
     user_fields=USER_FIELDS,
     telemetry=TelemetryNames("ollama", "text_completion"),
 )

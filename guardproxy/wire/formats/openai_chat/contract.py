@@ -25,7 +25,7 @@ from guardproxy.wire.contract import (
 from guardproxy.wire.formats.openai_chat.places import REQUEST
 from guardproxy.wire.json import members, objects
 from guardproxy.wire.openai import DONE, PADDINGS
-from guardproxy.wire.openai_headers import OPENAI_HEADERS, limit_headers
+from guardproxy.wire.openai_headers import LIMIT_HEADERS, OPENAI_HEADERS
 from guardproxy.wire.provider_acts import acts_beyond
 from guardproxy.wire.refused import OPENAI_REFUSED
 from guardproxy.wire.self_hosted import DENIED
@@ -98,7 +98,7 @@ CONTRACT = Contract(
     stored=None,
     key_header=KeyHeader("Authorization", "Bearer "),
     headers=OPENAI_HEADERS,
-    limit_headers=limit_headers,
+    limit_headers=LIMIT_HEADERS,
     user_fields=USER_FIELDS,
     telemetry=TelemetryNames("openai", "chat"),
 )

@@ -23,7 +23,7 @@ from guardproxy.wire.contract import (
 )
 from guardproxy.wire.formats.openai_completions.places import REQUEST
 from guardproxy.wire.openai import DONE, PADDINGS
-from guardproxy.wire.openai_headers import OPENAI_HEADERS, limit_headers
+from guardproxy.wire.openai_headers import LIMIT_HEADERS, OPENAI_HEADERS
 from guardproxy.wire.provider_acts import never_acts
 from guardproxy.wire.self_hosted import DENIED
 from guardproxy.wire.statements import EVERY_SERVER, USER_FIELDS
@@ -69,7 +69,7 @@ CONTRACT = Contract(
     stored=None,
     key_header=KeyHeader("Authorization", "Bearer "),
     headers=OPENAI_HEADERS,
-    limit_headers=limit_headers,
+    limit_headers=LIMIT_HEADERS,
     user_fields=USER_FIELDS,
     telemetry=TelemetryNames("openai", "text_completion"),
 )

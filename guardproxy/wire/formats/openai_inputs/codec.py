@@ -9,7 +9,6 @@ from __future__ import annotations
 from typing import Any
 
 from guardproxy.errors import DownstreamError, ErrorCode
-from guardproxy.redaction import Shape, Shapes
 from guardproxy.wire import openai, prompts
 from guardproxy.wire.authoring import Author
 from guardproxy.wire.decoding import LeafPlace, nothing
@@ -18,14 +17,10 @@ from guardproxy.wire.formats.openai_inputs.author import author
 from guardproxy.wire.formats.openai_inputs.contract import CONTRACT, ROUTES
 from guardproxy.wire.formats.openai_inputs.places import REQUEST, RESPONSE
 from guardproxy.wire.json import Map, TreeLeaf, dotted, text
-from guardproxy.wire.json_codec import Grammar, no_counts, no_shapes
+from guardproxy.wire.json_codec import Grammar, no_counts, no_shape, no_shapes
 from guardproxy.wire.openai import ChoicesCodec, ChoicesDecoder
 from guardproxy.wire.requests import expect_list, expect_type
 from guardproxy.wire.turns import Turns
-
-
-def _shape_of(shapes: Shapes, tree: Any, found: TreeLeaf) -> Shape | None:
-    return None
 
 
 class InputDecoder(ChoicesDecoder):
@@ -54,7 +49,7 @@ class OpenAIInputs(ChoicesCodec[InputDecoder]):
         json_answer=RESPONSE,
         error=text("error"),
         shapes_of=no_shapes,
-        shape_of=_shape_of,
+        shape_of=no_shape,
         notice=openai.notice,
         withhold=nothing,
         counts_of=no_counts,

@@ -28,7 +28,7 @@ from guardproxy.wire.formats.openai_responses.words import WORDS
 from guardproxy.wire.framing.sse import frame
 from guardproxy.wire.json import members, objects
 from guardproxy.wire.opaque import MEDIA
-from guardproxy.wire.openai_headers import OPENAI_HEADERS, limit_headers
+from guardproxy.wire.openai_headers import LIMIT_HEADERS, OPENAI_HEADERS
 from guardproxy.wire.provider_acts import acts_beyond
 from guardproxy.wire.self_hosted import DENIED
 from guardproxy.wire.statements import EVERY_SERVER, USER_FIELDS
@@ -102,7 +102,7 @@ CONTRACT = Contract(
     stored=STORED,
     key_header=KeyHeader("Authorization", "Bearer "),
     headers=OPENAI_HEADERS,
-    limit_headers=limit_headers,
+    limit_headers=LIMIT_HEADERS,
     user_fields=USER_FIELDS,
     telemetry=TelemetryNames("openai", "chat"),
 )

@@ -78,7 +78,7 @@ def test_clients_are_known_by_path_and_header() -> None:
 
 
 def test_headers_tell_the_time_of_a_reset() -> None:
-    assert CONTRACT.limit_headers(Remaining("requests", 10, 1, 360.0), 1_000_000_000.5) == {
+    assert CONTRACT.limit_headers.write(Remaining("requests", 10, 1, 360.0), 1_000_000_000.5) == {
         "anthropic-ratelimit-requests-limit": "10",
         "anthropic-ratelimit-requests-remaining": "1",
         "anthropic-ratelimit-requests-reset": "2001-09-09T01:52:40Z",
