@@ -20,7 +20,6 @@ from pathlib import Path
 
 from guardproxy.audit import (
     NO_SEALING,
-    ChainHead,
     Checkpointer,
     CheckpointStore,
     Closing,
@@ -53,27 +52,17 @@ def log_of(worker: int) -> str:
     return f"audit-{worker}"
 
 
-class _Submission:
+class _Submission(Entry):
     """A record on its way to the log. `waiter`: who waits for it; `begun`: the intent of its exchange, if the log holds it."""
 
-    __slots__ = ("_settled", "begun", "record", "result", "waiter")
+    __slots__ = ("begun", "id", "waiter")
 
-    def __init__(
-        self,
-        record: Record | Intent | Closing | Judged,
-        waiter: asyncio.Future[None] | None,
-        settled: Callable[[_Submission], None],
-    ) -> None:
+    def __init__(self, record: Record | Intent | Closing | Judged, waiter: asyncio.Future[None] | None) -> None:
         self.record = record
+        self.result = None
+        self.id = record.id  # the log may replace the record by what it writes
         self.waiter = waiter
         self.begun: Intent | None = None
-        self.result: ChainHead | AuditError | None = None
-        self._settled = settled
-
-    def receive(self, result: ChainHead | AuditError) -> None:
-        """Takes the result of keeping the record, in any thread."""
-        self.result = result
-        self._settled(self)
 
 
 class Recorder:
@@ -113,7 +102,7 @@ class Recorder:
         self._intents: dict[str, Intent] = {}
         self._lost: dict[str, Intent] = {}
         self._gathered: list[_Submission] = []
-        self._results: deque[_Submission] = deque()
+        self._results: deque[Sequence[_Submission]] = deque()
         self._is_waking = False
         self._loop: asyncio.AbstractEventLoop | None = None
         self._checkpointer: Checkpointer | None = None
@@ -163,13 +152,14 @@ class Recorder:
     def keep(self, record: Record | Intent | Judged) -> asyncio.Future[None]:
         """Keeps a record. Returns a future that is done when the record is on disk, or that raises `AuditError`. The record
         is kept even if the caller is cancelled."""
-        waiter = self._running_loop().create_future()
+        waiter = (self._loop or self._running_loop()).create_future()
         self._gather(record, waiter)
         return waiter
 
     def take(self, record: Record) -> None:
         """Keeps a record without waiting, for a client that has left."""
-        self._running_loop()
+        if self._loop is None:
+            self._running_loop()
         self._gather(record, None)
 
     def close(self) -> None:
@@ -180,14 +170,13 @@ class Recorder:
 
     def _running_loop(self) -> asyncio.AbstractEventLoop:
         """The loop of all callers."""
-        if self._loop is None:
-            self._loop = asyncio.get_running_loop()
+        self._loop = asyncio.get_running_loop()
         return self._loop
 
     def _gather(self, record: Record | Intent | Judged, waiter: asyncio.Future[None] | None) -> None:
         if not self._gathered and self._loop is not None:
             self._loop.call_soon(self._put)
-        self._gathered.append(_Submission(record, waiter, self._settled))
+        self._gathered.append(_Submission(record, waiter))
 
     def _put(self) -> None:
         """Gives the gathered records to the log, after records that close what the log could not keep earlier."""
@@ -195,7 +184,7 @@ class Recorder:
         if self._lost and self._sink.healthy:
             for intent in self._lost.values():
                 lost = closing(intent, time.time(), self._engine, "its record could not be kept")
-                gathered.insert(0, _Submission(lost, None, self._settled))
+                gathered.insert(0, _Submission(lost, None))
                 self._intents[intent.id] = intent
             self._lost.clear()
         for waiting in gathered:
@@ -205,11 +194,11 @@ class Recorder:
             elif not isinstance(record, Judged):
                 waiting.begun = self._intents.pop(record.id, None)
         if gathered:
-            self._sink.put([Entry(waiting.record, waiting.receive) for waiting in gathered])
+            self._sink.put(gathered, self._settled)
 
-    def _settled(self, waiting: _Submission) -> None:
-        """Takes the result of a record, in any thread. All records of a batch wake the loop once."""
-        self._results.append(waiting)
+    def _settled(self, kept: Sequence[_Submission]) -> None:
+        """Takes the results of records, in any thread. All records of a batch wake the loop once."""
+        self._results.append(kept)
         if not self._is_waking and self._loop is not None:
             self._is_waking = True
             with suppress(RuntimeError):  # the loop is closed, so nobody waits
@@ -218,23 +207,25 @@ class Recorder:
     def _wake(self) -> None:
         self._is_waking = False  # first, so that a result that comes from now on wakes the loop again
         while self._results:
-            self._note(self._results.popleft())
+            for waiting in self._results.popleft():
+                result, waiter = waiting.result, waiting.waiter
+                is_refused = isinstance(result, AuditError)
+                if is_refused:
+                    self._note_refused(waiting)
+                if waiter is None or waiter.done():
+                    continue
+                if is_refused:
+                    waiter.set_exception(result)
+                else:
+                    waiter.set_result(None)
 
-    def _note(self, waiting: _Submission) -> None:
-        """Takes a result. An intent that was not kept needs no closing record. An exchange whose record was not kept is
+    def _note_refused(self, waiting: _Submission) -> None:
+        """Takes a record that was not kept. An intent needs no closing record then. An exchange whose record was not kept is
         closed when the log recovers."""
-        record, result, waiter = waiting.record, waiting.result, waiting.waiter
-        if isinstance(result, AuditError):
-            if isinstance(record, Intent):
-                self._intents.pop(record.id, None)
-            elif waiting.begun is not None:
-                self._lost[record.id] = waiting.begun
-        if waiter is None or waiter.done():
-            return
-        if isinstance(result, AuditError):
-            waiter.set_exception(result)
-        else:
-            waiter.set_result(None)
+        if isinstance(waiting.record, Intent):
+            self._intents.pop(waiting.id, None)
+        elif waiting.begun is not None:
+            self._lost[waiting.id] = waiting.begun
 
     def _close_abandoned(self, folder: Path, own: Path) -> int:
         """Closes the exchanges that an earlier process did not end. Returns their number. Raises `AuditError`."""

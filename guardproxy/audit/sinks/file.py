@@ -1,7 +1,7 @@
 """A log as files in a folder, written by one process at a time. A record counts as kept only when it is durable.
 
-In: records from any thread. Out: a call for each record, when it is on disk. Kept: an open file and its lock, the head
-of the chain, a queue, a writer thread.
+In: records from any thread. Out: a call for the records that were queued together, when they are on disk. Kept: an open file
+and its lock, the head of the chain, a queue, a writer thread.
 
 The thread takes all queued records, seals them, writes them with one call and syncs once. The next batch collects
 during the sync: records of concurrent exchanges share a sync, and a single record is not delayed for others.
@@ -27,11 +27,11 @@ import logging
 import re
 import secrets
 import time
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
 from functools import partial
-from operator import attrgetter
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from threading import Lock, Thread
@@ -58,35 +58,35 @@ _LIMIT_ROLLS = 3  # how often a file may be replaced during a batch
 _NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]*")
 _log = logging.getLogger(__name__)
 
-Receiver = Callable[[ChainHead | AuditError], None]
-"""Called once when a record is on disk, with its place in the chain, or when it cannot be kept, with the error."""
-
 
 class Entry:
-    """A record that waits to be kept. `receive`: `None` once it was called."""
+    """A record that waits to be kept. `result`: its place in the chain, or why it is not kept; `None` while it waits."""
 
-    __slots__ = ("receive", "record")
+    __slots__ = ("record", "result")
 
-    def __init__(self, record: LogEntry | Mapping[str, Any], receive: Receiver) -> None:
+    def __init__(self, record: LogEntry | Mapping[str, Any]) -> None:
         self.record: LogEntry | Mapping[str, Any] | WrittenRecord = record
-        self.receive: Receiver | None = receive
+        self.result: ChainHead | AuditError | None = None
 
     def settle(self, result: ChainHead | AuditError) -> None:
-        """Reports the result, if none was reported before."""
-        receive, self.receive = self.receive, None
-        if receive is not None:
-            receive(result)
+        """Takes the result, if there was none before."""
+        if self.result is None:
+            self.result = result
 
 
+Receiver = Callable[[Sequence[Any]], None]
+"""Called once with entries that were queued together, when each has its result."""
+Group = tuple[Sequence[Entry], Receiver]
 Kept = tuple[Entry, ChainHead, bytes]
 _NEVER = Rotation()
 
 
-def _settle(future: Future[tuple[int, str]], result: ChainHead | AuditError) -> None:
-    if isinstance(result, AuditError):
-        future.set_exception(result)
-    else:
-        future.set_result((result.seq, result.hash))
+def _settle(future: Future[tuple[int, str]], entries: Sequence[Entry]) -> None:
+    for entry in entries:
+        if isinstance(entry.result, ChainHead):
+            future.set_result((entry.result.seq, entry.result.hash))
+        else:
+            future.set_exception(entry.result)
 
 
 def _sealed(record: LogEntry | Mapping[str, Any] | WrittenRecord, head: ChainHead) -> tuple[bytes, ChainHead]:
@@ -97,17 +97,24 @@ def _sealed(record: LogEntry | Mapping[str, Any] | WrittenRecord, head: ChainHea
     return seal(record, head)
 
 
-def _drained(queue: SimpleQueue[Sequence[Entry] | None], wait_s: float) -> tuple[list[Entry], bool]:
+def _drained(queue: SimpleQueue[Group | None], wait_s: float) -> tuple[deque[Group], bool]:
     """Returns the queued records, after at most `wait_s` seconds, and whether the log is closed after them."""
-    batch: list[Entry] = []
+    groups: deque[Group] = deque()
     try:
-        entries = queue.get(timeout=wait_s)
-        while entries is not None:
-            batch += entries
-            entries = queue.get_nowait()
+        group = queue.get(timeout=wait_s)
+        while group is not None:
+            groups.append(group)
+            group = queue.get_nowait()
     except Empty:
-        return batch, False
-    return batch, True
+        return groups, False
+    return groups, True
+
+
+def _report(groups: deque[Group]) -> None:
+    """Reports the results of all records, each once."""
+    while groups:
+        entries, receive = groups.popleft()
+        receive(entries)
 
 
 class FileSink:
@@ -150,7 +157,7 @@ class FileSink:
         self._pause_s = 0.0
         self._why = ""
         self._lock = Lock()
-        self._queue: SimpleQueue[Sequence[Entry] | None] = SimpleQueue()
+        self._queue: SimpleQueue[Group | None] = SimpleQueue()
         self._is_checked = False
         self._closed = False
         self._rotation = rotation
@@ -204,26 +211,27 @@ class FileSink:
         with self._lock:
             return (*self._ended, self._segment.state())
 
-    def put(self, entries: Sequence[Entry]) -> None:
+    def put(self, entries: Sequence[Entry], receive: Receiver) -> None:
         """Queues records, which must not change any more. They are kept even if their callers no longer wait.
 
-        The `receive` of a record gets an `AuditError` if the record is not JSON, or if the log is closed or cannot be
-        written. It is called in the writer thread, or at once if the record is refused. It must return at once and raise
-        nothing.
+        `receive` gets the entries, each with its result: an `AuditError` if the record is not JSON, or if the log is closed or
+        cannot be written. It is called in the writer thread, or at once if the records are refused. It must return at once and
+        raise nothing.
         """
         with self._lock:
             if not self._trouble and not self._closed:
-                self._queue.put(entries)
+                self._queue.put((entries, receive))
                 return
         for entry in entries:
             entry.settle(self._refusal())
+        receive(entries)
 
     def append(self, record: LogEntry | Mapping[str, Any]) -> Future[tuple[int, str]]:
         """Queues a record like `put`. Returns a future of its `seq` and `hash` once it is on disk. The future cannot be
         cancelled."""
         future: Future[tuple[int, str]] = Future()
         future.set_running_or_notify_cancel()
-        self.put((Entry(record, partial(_settle, future)),))
+        self.put((Entry(record),), partial(_settle, future))
         return future
 
     def close(self) -> None:
@@ -242,17 +250,20 @@ class FileSink:
     def _run(self) -> None:
         closing = False
         while not closing:
-            batch, closing = _drained(self._queue, self._pause_s if self._trouble else self._watch_s)
+            groups, closing = _drained(self._queue, self._pause_s if self._trouble else self._watch_s)
+            batch = [entry for entries, _ in groups for entry in entries]
             try:
                 if self._trouble and not closing:
                     self._recover()
                 if not self._trouble:
                     self._look_at_keys()
-                    self._commit(batch)
+                    self._commit(batch, groups)
             except BaseException as error:  # no caller may wait for ever or believe that its record is kept
                 self._fail(error)
-            for entry in filter(attrgetter("receive"), batch):
-                entry.settle(self._refusal())
+            for entry in batch:
+                if entry.result is None:
+                    entry.result = self._refusal()
+            _report(groups)
         with suppress(Exception):
             if self._segment.is_in_place():
                 self._segment.keep_head()
@@ -276,8 +287,8 @@ class FileSink:
             _log.error(why)
         self._unsealable = why
 
-    def _commit(self, batch: list[Entry]) -> None:
-        """Returns when the batch is durable in a file to which the path leads."""
+    def _commit(self, batch: list[Entry], groups: deque[Group]) -> None:
+        """Returns when the batch is durable in a file to which the path leads, and its results are reported."""
         seal_all(batch, self._sealing)
         if batch and self._rotation != _NEVER:
             self._rotate()
@@ -295,7 +306,8 @@ class FileSink:
             raise AuditError(GONE)
         self._wait_s = self._retry_s
         for entry, head, _ in kept:
-            entry.settle(head)
+            entry.result = head
+        _report(groups)
         self._durable([line for _, _, line in kept])
         if self._segment.head.seq - self._segment.head_kept >= self._head_every:
             self._segment.keep_head()
@@ -304,11 +316,13 @@ class FileSink:
         """Appends a batch to the file. A record that is not JSON fails without failing the others."""
         head = self._segment.head
         kept: list[Kept] = []
-        for entry in filter(attrgetter("receive"), batch):  # the others were refused in the file before
+        for entry in batch:
+            if entry.result is not None:  # it was refused in the file before
+                continue
             try:
                 line, head = _sealed(entry.record, head)
             except AuditError as error:
-                entry.settle(error)
+                entry.result = error
                 continue
             kept.append((entry, head, line))
         if kept:

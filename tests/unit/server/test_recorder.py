@@ -16,7 +16,7 @@ from guardproxy.audit.proof.checkpointer import Signing
 from guardproxy.audit.proof.note import PrivateKey
 from guardproxy.audit.proof.verification import verify_checkpoints
 from guardproxy.audit.rotation import Rotation
-from guardproxy.audit.sinks.file import Entry
+from guardproxy.audit.sinks.file import Entry, Receiver
 from guardproxy.config import Config
 from guardproxy.errors import AuditError, ConfigError
 from guardproxy.server.recorder import Recorder, signing_of
@@ -70,11 +70,12 @@ class Failing:
         self.healthy = True
         self.kept: list[Any] = []
 
-    def put(self, entries: Sequence[Entry]) -> None:
+    def put(self, entries: Sequence[Entry], receive: Receiver) -> None:
         for entry in entries:
             if self.healthy:
                 self.kept.append(entry.record)
             entry.settle(ChainHead(0, "") if self.healthy else AuditError("full"))
+        receive(entries)
 
     def close(self) -> None:
         self.healthy = False

@@ -538,8 +538,7 @@ def test_a_record_that_was_refused_is_not_sealed_again_in_the_next_file(tmp_path
     class Taken(Scripted):
         def sync(self, fd: int) -> None:
             super().sync(fd)
-            if batch and batch[0].done():
-                batch.clear()
+            if batch and self.syncs == 2:
                 log_of(tmp_path).unlink()
 
     disk = Taken()
@@ -570,9 +569,21 @@ def test_a_log_that_was_taken_away_while_in_trouble_gets_no_head_at_the_end(tmp_
     assert not head.exists()
 
 
-def test_a_record_is_reported_once() -> None:
-    reported: list[ChainHead | AuditError] = []
-    entry = Entry({"id": "x"}, reported.append)
+def test_a_record_has_one_result() -> None:
+    entry = Entry({"id": "x"})
     entry.settle(ChainHead(1, "a"))
     entry.settle(AuditError("too late"))
-    assert reported == [ChainHead(1, "a")]
+    assert entry.result == ChainHead(1, "a")
+
+
+def test_records_that_are_queued_together_are_reported_with_one_call(tmp_path: Path) -> None:
+    reported: list[list[object]] = []
+    entries: list[Entry] = [Entry({"id": "x"}), Entry({"id": {1, 2}}), Entry({"id": "y"})]
+    sink = opened(tmp_path)
+    sink.put(entries, lambda kept: reported.append([type(entry.result) for entry in kept]))
+    sink.close()
+    sink.put(
+        [Entry({"id": "z"}), Entry({"id": "late"})],
+        lambda kept: reported.append([type(entry.result) for entry in kept]),
+    )
+    assert reported == [[ChainHead, AuditError, ChainHead], [AuditError, AuditError]]
