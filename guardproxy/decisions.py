@@ -7,7 +7,7 @@ model, independently of the decisions about texts.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -106,9 +106,11 @@ class Plan:
 UNPLANNED = Plan()
 
 
-def merge_plans(plans: Iterable[Plan]) -> Plan:
+def merge_plans(plans: Collection[Plan]) -> Plan:
     """Merges plans: each member comes from the plan with the highest priority that sets it, or the first of equal
     ones."""
+    if not plans:
+        return UNPLANNED
     ranked = sorted((plan for plan in plans if not plan.is_empty), key=lambda plan: -plan.priority)
     if not ranked:
         return UNPLANNED

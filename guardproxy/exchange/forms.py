@@ -34,6 +34,8 @@ def own_form(check: Check) -> Form | None:
 
 def with_own(shapes: Shapes, checks: Sequence[Check]) -> Shapes:
     """The shapes of a request. If it asks for no shape of the answer, the policy's own form is the shape."""
+    if not checks:
+        return shapes
     own = next((form for check in checks if (form := own_form(check))), None)
     return replace(shapes, answer=Shape("policy", own.schema)) if own and not shapes.answer else shapes
 

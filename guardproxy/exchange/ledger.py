@@ -141,15 +141,20 @@ class Ledger(msgspec.Struct):
     def size(self, *, begun: bool) -> Size:
         """The size of the exchange. `begun`: whether the head of the answer was sent."""
         answer, editor, sizes = self.answer, self.guard.editor, self.notes.measures.sizes
+        asked, answered = self.request.gate.lanes.every, answer.side.gate.lanes.every
+        tokens, values = editor.tokens, editor.values
+        # Most of it is empty without rules, and this is asked for each input.
+        restorable = len(values) if values else 0
+        known = len(tokens) if tokens else 0
         return Size(
-            len(self.request.gate.lanes.every),
-            len(answer.side.gate.lanes.every),
-            len(editor.tokens) if not editor.turn.earlier else len(editor.values) + len(editor.tokens),
+            len(asked) if asked else 0,
+            len(answered) if answered else 0,
+            known + restorable if editor.turn.earlier else known,
             sizes["request"] if "request" in sizes else 0,  # noqa: SIM401 - a step of the hot path
             answer.size_bytes,
             answer.side.gate.held + answer.held.chars,
             begun,
-            len(editor.values),
+            restorable,
         )
 
     @property

@@ -107,7 +107,7 @@ class Masks(msgspec.Struct):
         if self.tokens and sum(map(len, self.tokens)) > VALUES_LIMIT_CHARS:
             self.keep, self._blind = False, True
         keys = [lane for side in self.sides for lane in side.gate.lanes.every if lane.channel.path.endswith(KEY)]
-        for lane in sorted(keys, key=lambda lane: len(lane.channel.path)):
+        for lane in sorted(keys, key=lambda lane: len(lane.channel.path)) if keys else ():
             path = lane.channel.path.removesuffix(KEY)
             text = self.masked(lane).text if lane.progress.settled == lane.text.total else None
             parent = path[: len(path) - lane.text.total]

@@ -53,7 +53,7 @@ def receipt(
 ) -> str:
     """The receipt of an exchange. `sides`: the directions that it covers; `outcome`: empty while the exchange goes on;
     `known`: results of `members_of`, by direction."""
-    covered = [rule_outcome for rule_outcome in outcomes if rule_outcome.channel.direction in sides]
+    covered = [rule_outcome for rule_outcome in outcomes if rule_outcome.channel.direction in sides] if outcomes else ()
     members = _about(exchange, policies)
     if outcome:
         members.append(f"outcome={outcome}")

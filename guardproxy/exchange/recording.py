@@ -321,7 +321,7 @@ class Writer(msgspec.Struct, frozen=True):
             streamed=streamed,
             model=self.masks.word(seen.model, side),
             finish=tuple([self.masks.scrub(reason) if is_word(reason) else "?" for reason in seen.finish]),
-            runs=tuple(self._runs(side)),
+            runs=tuple(self._runs(side) if side.gate.lanes.every else side.runs),
             opening=side.opening,
             withheld=tuple(seen.withheld),
             texts=self._texts(side),
@@ -392,13 +392,15 @@ class Writer(msgspec.Struct, frozen=True):
         return RecordedError(code=failure.code, message=failure.message, cause=failure.cause) if failure else None
 
     def _texts(self, side: Side) -> tuple[RecordedText, ...]:
-        joints = side.gate.lanes.joints
-        return tuple([self._text(lane, joints.get(lane)) for lane in side.gate.lanes.every])
+        lanes = side.gate.lanes
+        return tuple([self._text(lane, lanes.joints.get(lane)) for lane in lanes.every]) if lanes.every else ()
 
     def _uninspected(self, side: Side) -> tuple[str, ...]:
         return tuple(self.masks.path(path) for path in side.uninspected) if side.read else _EVERYTHING
 
     def _unmapped(self, side: Side) -> tuple[str, ...]:
+        if not side.gate.lanes.every:
+            return ()
         lanes = [lane for lane in side.gate.lanes.every if is_unmapped(lane)]
         return tuple(sorted({self.masks.path(lane.channel.path) for lane in lanes})) if lanes else ()
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from types import MappingProxyType
 
 import msgspec
 
@@ -18,6 +19,8 @@ from guardproxy.errors import ConfigError, DownstreamError, ErrorCode, PluginErr
 from guardproxy.gateway.duty import Duty, Head, Refusal, Result, Steps, StoreAnswered, has_stage
 from guardproxy.gateway.store import Answer, Store
 from guardproxy.wire import Contract, Request
+
+NO_HEADERS: Mapping[str, str] = MappingProxyType({})
 
 
 class Trail(msgspec.Struct):
@@ -54,7 +57,8 @@ class Duties:
         store cannot be reached; `trail` then holds the progress up to there."""
         for duty in self._admitting:
             result = duty.admit(trail.head)
-            trail.head = result if isinstance(result, Head) else await self._run(duty.name, result, trail.answers)
+            is_head = type(result) is Head or isinstance(result, Head)
+            trail.head = result if is_head else await self._run(duty.name, result, trail.answers)
 
     async def plan(self, trail: Trail, request: Request) -> tuple[Plan, ...]:
         """Returns the plans of all duties. Raises `DownstreamError` like `admit`."""
@@ -75,6 +79,8 @@ class Duties:
 
     def headers(self, head: Head, contract: Contract) -> Mapping[str, str]:
         """Returns the headers that the duties add to the answer."""
+        if not self._telling:
+            return NO_HEADERS
         return {name: value for duty in self._telling for name, value in duty.headers(head, contract).items()}
 
     async def settle(self, head: Head, record: Record) -> None:

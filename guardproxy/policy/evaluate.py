@@ -163,7 +163,8 @@ class BoundRules:
         """Whether a rule needs the whole answer before any of it is released: a rule that may retry, or that blocks an
         answer which a check judges as a whole. `judges`: whether a check that needs a schema has a schema in this
         exchange."""
-        return any(not check.traits.needs_form or judges(check) for check in self._holding)
+        holding = self._holding
+        return bool(holding) and any(not check.traits.needs_form or judges(check) for check in holding)
 
     @lazy
     def _holding(self) -> tuple[Check, ...]:

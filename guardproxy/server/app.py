@@ -140,7 +140,8 @@ class Server:
         self.metrics.open.set_function(lambda: len(self._open))
         self._shippers = shippers_of(config, worker)
         further = further_of(config, self.clients, self.state, self.metrics, lambda: self.policies)
-        about = config, lambda: self.policies, lambda: self._recorder.healthy, self, key, self._engine, further
+        in_force, recorder = self.reloading, self._recorder
+        about = config, lambda: in_force.policies, lambda: recorder.healthy, self, key, self._engine, further
         self._admission = Admission(*about, self._breakers)
         show_breakers(self._breakers, self.metrics)
 

@@ -20,6 +20,7 @@ import ssl
 import sys
 from contextlib import suppress
 from contextvars import ContextVar
+from functools import lru_cache
 from typing import Any
 
 import aiohappyeyeballs
@@ -198,18 +199,20 @@ class UpstreamAnswer:
         self._connection: Connection | None = connection
         self._protocol = protocol
         self._sending = sending
+        self.has_arrived = False
         content.on_eof(self._ended)
 
     @property
     def content_type(self) -> str:
         """The media type, in lower case and without parameters."""
-        return self.headers.get("Content-Type", "application/octet-stream").partition(";")[0].strip().lower()
+        return _media_type(self.headers.get("Content-Type", "application/octet-stream"))
 
     def close(self) -> None:
         """Closes the connection, unless the body has ended."""
         self._end(is_complete=False)
 
     def _ended(self) -> None:
+        self.has_arrived = True
         self._end(is_complete=True)
 
     def _end(self, *, is_complete: bool) -> None:
@@ -227,6 +230,11 @@ class UpstreamAnswer:
             self._protocol.keep()
         else:
             connection.close()
+
+
+@lru_cache(maxsize=64)
+def _media_type(content_type: str) -> str:
+    return content_type.partition(";")[0].strip().lower()
 
 
 class Connections:

@@ -44,10 +44,10 @@ class Deadlines:
             self._timer = None
 
     def _begin(self, limit: _Limit) -> None:
-        self._limits.append(limit)
+        """Sets the timer for a limit that begins, if it fires too late or not at all."""
         if self._timer is None:
             self._set(min(limit.end_s, self._loop.time() + self._look_s))
-        elif limit.end_s < self._timer_s:
+        else:
             self.close()
             self._set(limit.end_s)
 
@@ -87,7 +87,10 @@ class _Limit:
 
     def __enter__(self) -> None:
         self._cancelling = self._task.cancelling()
-        self._deadlines._begin(self)
+        deadlines = self._deadlines
+        deadlines._limits.append(self)
+        if deadlines._timer is None or self.end_s < deadlines._timer_s:
+            deadlines._begin(self)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

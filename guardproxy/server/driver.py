@@ -54,6 +54,7 @@ from guardproxy.server.caching import Caches, Recall, recalled
 from guardproxy.server.deadlines import Deadlines
 from guardproxy.server.earlier import EarlierValues
 from guardproxy.server.headers import downstream_headers
+from guardproxy.server.listener import whole_response
 from guardproxy.server.pieces import Pieces
 from guardproxy.server.recorder import Recorder
 from guardproxy.server.scanner import Scanner
@@ -148,7 +149,7 @@ class Driver:
             if self.recall is not None:
                 self.recall.close()
             self._metrics.scan.observe(self._scan_s)
-        return self._response or web.Response(status=499)
+        return web.Response(status=499) if self._response is None else self._response
 
     def abort(self) -> None:
         """Marks the next cancellation as a shutdown, for which the client gets a typed error."""
@@ -162,6 +163,11 @@ class Driver:
                     if following := await self._perform(todo.popleft()):
                         todo.extend(following)
                 if self.finished is None:
+                    upstream = self._upstream
+                    answer = upstream.response if upstream.sending is None and self.recall is None else None
+                    if answer is not None and answer.has_arrived:
+                        todo.extend(await self._receive(self._arrived()))  # there is nothing to wait for
+                        continue
                     wait_s = self.exchange.patience_s(_clock())
                     coming = self._next() if wait_s is None else self._patiently(self._next(), wait_s)
                     # No name for the input: it would keep its bytes until the next one comes.
@@ -213,6 +219,18 @@ class Driver:
                 task.cancel()
                 await asyncio.gather(task, return_exceptions=True)  # a cancellation of the exchange is no result
 
+    def _arrived(self) -> Input:
+        """The next event of an answer that has arrived in full."""
+        try:
+            data = self._upstream.arrived()
+        except UpstreamError as error:
+            return self._failed(error)
+        return DataReceived(data, _clock()) if data else ResponseEnded(_clock())
+
+    def _failed(self, error: UpstreamError) -> UpstreamFailed:
+        self._retry_s = error.retry_s or self._retry_s
+        return UpstreamFailed(error.code, str(error), error.status, _clock(), error.cause or "")
+
     async def _next(self) -> Input:
         """The next event of the upstream, or of an answer from the cache."""
         if self.recall is not None and self.recall.coming:
@@ -225,8 +243,7 @@ class Driver:
                 return ResponseStarted(*about, self.recall.told if self.recall else None)
             data = await self._upstream.read()
         except UpstreamError as error:
-            self._retry_s = error.retry_s or self._retry_s
-            return UpstreamFailed(error.code, str(error), error.status, _clock(), error.cause or "")
+            return self._failed(error)
         if self.recall is not None:
             self.recall.note(data)
         return DataReceived(data, _clock()) if data else ResponseEnded(_clock())
@@ -293,7 +310,9 @@ class Driver:
         self._is_turn = False
 
     async def _send(self, data: bytes) -> None:
-        response = self._response or await self._begin()
+        response = self._response
+        if response is None:
+            response = await self._begin()
         if len(data) <= SLICE_BYTES:
             await self._written(response.write(data))
             return
@@ -356,7 +375,7 @@ class Driver:
             status = self._head.status if self._head else 503
             headers = await self._beside(self._headers) if is_large else self._headers()
             if len(data) <= SLICE_BYTES or self._request.method == "HEAD":
-                self._response = web.Response(status=status, body=data, headers=headers)
+                self._response = whole_response(self._request, status, data, headers)
                 return
             self._response = web.StreamResponse(status=status, headers=headers)
             self._response.content_length = len(data)

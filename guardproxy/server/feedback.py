@@ -61,6 +61,7 @@ class OwnAnswer:
     body: bytes = FEEDBACK_ANSWER
     status: int = 200
     content_type: str = "application/json"
+    has_arrived: bool = True
     headers: Mapping[str, str] = field(default_factory=lambda: {"Content-Type": "application/json"})
 
 
@@ -85,6 +86,10 @@ class OwnUpstream:
         return self._answer
 
     async def read(self) -> bytes:
+        """Returns the body, then nothing."""
+        return self.arrived()
+
+    def arrived(self) -> bytes:
         """Returns the body, then nothing."""
         data, self._left = self._left, b""
         return data

@@ -150,7 +150,7 @@ def check_head(request: HttpRequest) -> tuple[str, str]:
     if not request.is_spoken:
         raise DownstreamError(ErrorCode.HTTP_VERSION)
     path, _, query = request.raw_path.partition("?")
-    if not _PATH.fullmatch(path) or "//" in path or "/." in path or not _QUERY.fullmatch(query):
+    if not _PATH.fullmatch(path) or "//" in path or "/." in path or (query and not _QUERY.fullmatch(query)):
         if "//" in path:
             slash = "the path has two slashes in a row: leave the slash at the end of the client's base URL out"
             raise DownstreamError(ErrorCode.INVALID_PATH, slash)
@@ -160,15 +160,22 @@ def check_head(request: HttpRequest) -> tuple[str, str]:
         coding = [name.lower() for name in headers.getall("Transfer-Encoding")]
         if request.version == HttpVersion10 or coding != ["chunked"]:
             raise DownstreamError(ErrorCode.INVALID_TRANSFER_ENCODING)
-    names = "\n".join(headers).lower()
-    if len(set(names.split("\n"))) < len(headers):
+    is_repeated, has_underscore = _about_names("\n".join(headers))
+    if is_repeated:
         _check_once(request)
     _check_host(request)
     if "Upgrade" in headers:
         raise DownstreamError(ErrorCode.UPGRADE_REFUSED, field="upgrade")
-    if "_" in names or _BAD_VALUE.search("".join(headers.values())):
+    if has_underscore or _BAD_VALUE.search("".join(headers.values())):
         raise DownstreamError(ErrorCode.INVALID_HEADER)
     return path, query
+
+
+@lru_cache(maxsize=64)
+def _about_names(names: str) -> tuple[bool, bool]:
+    """Whether a name stands twice among the names of headers, each in a line, and whether one has an underscore."""
+    every = names.lower().split("\n")
+    return len(set(every)) < len(every), "_" in names
 
 
 def _check_once(request: web.BaseRequest) -> None:

@@ -32,6 +32,7 @@ from aiohttp import HttpVersion, HttpVersion10, HttpVersion11, StreamReader, web
 from aiohttp.hdrs import AUTHORIZATION, METH_HEAD
 from aiohttp.http import RawRequestMessage
 from aiohttp.web_protocol import RequestHandler
+from multidict import CIMultiDict
 
 from guardproxy.errors import DownstreamError, ErrorCode
 from guardproxy.server.pressure import Pressure
@@ -44,6 +45,7 @@ CALM = 0.625  # share of all connections down to which they are closed
 WAITING_REQUESTS = 2  # on a connection, above which it is not read further
 LINGER_S = 2.0  # the time for which a client may read its refusal, and for which the rest of a refused body is read
 MOST_LINGERING = 256  # refused connections that wait for their client to close them
+_BODILESS = (204, 205, 304)
 REAP_EVERY_S = 0.1  # a search for idle connections takes time for each connection
 
 
@@ -89,6 +91,27 @@ def owner_of(address: str) -> str:
     if parsed.ipv4_mapped:
         return str(parsed.ipv4_mapped)
     return str(ipaddress.ip_network((parsed, 64), strict=False))
+
+
+class _ShortResponse(web.StreamResponse):
+    """A response whose head and body are written at once. It has a body, and a header with its length."""
+
+    _send_headers_immediately = False
+
+    def __init__(self, status: int, body: bytes, headers: CIMultiDict[str]) -> None:
+        super().__init__(status=status, _real_headers=headers)
+        self._whole = body
+
+    async def write_eof(self, data: bytes = b"") -> None:
+        await super().write_eof(self._whole)
+
+
+def whole_response(request: web.BaseRequest, status: int, body: bytes, headers: CIMultiDict[str]) -> web.StreamResponse:
+    """Returns a response with this body, which aiohttp writes. `headers` are taken over."""
+    if request.method == METH_HEAD or status in _BODILESS or not body:
+        return web.Response(status=status, body=body, headers=headers)
+    headers["Content-Length"] = str(len(body))
+    return _ShortResponse(status, body, headers)
 
 
 class HttpRequest(web.BaseRequest):

@@ -122,7 +122,7 @@ def is_short(happened: Input, exchange: Exchange | PassThrough) -> bool:
         return (
             not exchange.seals_ids or not isinstance(happened, DataReceived) or len(happened.data) <= SHORT_DATA_BYTES
         )
-    if isinstance(happened, RequestReceived):
+    if type(happened) is RequestReceived:
         return len(happened.body) <= SHORT_BYTES and happened.body.count(b'"') <= 8 * SHORT_TEXTS
     size = exchange.size
     match happened:

@@ -35,6 +35,7 @@ UNCONNECTED = frozenset(
 """The causes that no request can have: there was no connection."""
 OVERLOADED = 529  # Anthropic answers 529 instead of 429 when it is overloaded by all customers together
 _OUR_SHORTAGE = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.EADDRNOTAVAIL))
+_BROKEN = (aiohttp.ClientError, OSError, asyncio.IncompleteReadError)
 _clock = time.monotonic
 
 Sending = Coroutine[Any, Any, UpstreamAnswer]
@@ -51,6 +52,11 @@ class AnswerHead(Protocol):
 
     @property
     def headers(self) -> Mapping[str, str]: ...
+
+    @property
+    def has_arrived(self) -> bool:
+        """Whether all of the answer has arrived, so that `Answering.arrived` returns what is left."""
+        ...
 
 
 class Answering(Protocol):
@@ -71,6 +77,8 @@ class Answering(Protocol):
     async def head(self) -> AnswerHead: ...
 
     async def read(self) -> bytes: ...
+
+    def arrived(self) -> bytes: ...
 
     def release(self) -> None: ...
 
@@ -175,6 +183,7 @@ class Upstream:
         self._deadlines = deadlines
         self._leftovers = leftovers
         self._is_complete = False
+        self._is_drained = False
         self._first_byte_s = first_byte_s
         self._has_own_key = has_own_key
         self._client = client
@@ -206,7 +215,7 @@ class Upstream:
         self, method: str, url: str, headers: CIMultiDict[str], body: bytes | None, *, at_once: bool
     ) -> UpstreamAnswer:
         self.response = None
-        self._is_complete = False
+        self._is_complete = self._is_drained = False
         self._url = url
         self._breaker = self._breakers.of(url)
         self._ticket = self._breaker.enter(_clock(), self._client)
@@ -283,8 +292,20 @@ class Upstream:
             self._settle("failed", UpstreamCause.IDLE_TIMEOUT)
             message = naming_switch("the upstream stopped sending", "timeout_idle_s")
             raise UpstreamError(ErrorCode.UPSTREAM_TIMEOUT, message, cause=UpstreamCause.IDLE_TIMEOUT) from None
-        except (aiohttp.ClientError, OSError, asyncio.IncompleteReadError) as error:
+        except _BROKEN as error:
             raise UpstreamError(ErrorCode.UPSTREAM_TRUNCATED, cause=self._failed(error)) from None
+
+    def arrived(self) -> bytes:
+        """The rest of an answer that has arrived in full; empty at its end. Raises `UpstreamError`."""
+        assert self.response is not None  # noqa: S101 - it has arrived
+        if self._is_drained:
+            return b""
+        try:
+            data = self.response.content.read_nowait()
+        except _BROKEN as error:
+            raise UpstreamError(ErrorCode.UPSTREAM_TRUNCATED, cause=self._failed(error)) from None
+        self._is_drained = True  # it was all that is left
+        return data
 
     def release(self) -> None:
         """Notes that nothing more of the answer is needed. `close` then keeps the connection for other requests."""

@@ -151,10 +151,13 @@ def counts(usage: Any, words: Vocabulary = SHARED) -> dict[str, Any]:
     out: dict[str, Any] = {}
     for key, value in usage.items():
         if key in words.keys:
-            if isinstance(value, dict):
+            if type(value) is dict:
                 out[key] = counts(value, words)
+            elif type(value) is int:  # a step of the hot path
+                if -NUMBER_LIMIT < value < NUMBER_LIMIT:
+                    out[key] = value
             elif isinstance(value, (int, float)) and abs(value) < NUMBER_LIMIT:
-                out[key] = value if type(value) is int else plain(value)  # it goes into the record
+                out[key] = plain(value)  # it goes into the record
     return out
 
 

@@ -89,7 +89,7 @@ def is_padding(text: str) -> bool:
 
 def is_short(text: str) -> bool:
     """Whether a text is too short to be a name or a key: at most three letters and digits."""
-    return len(text) <= _SHORT_CHARS and text.isascii() and (text.isalnum() or not text)
+    return not text or (len(text) <= _SHORT_CHARS and text.isascii() and text.isalnum())
 
 
 def undated(name: str) -> str:

@@ -81,6 +81,8 @@ def expect_type(
 
 def expect_list(tree: Any, key: str, *, required: bool = False) -> None:
     """Raises `DownstreamError` (400) unless `tree[key]` is a list of objects. `required`: the list may not be empty."""
+    if type(tree) is dict and key not in tree and not required:
+        return
     expect_type(tree, key, list, required=required)
     items = tree.get(key) or []
     if required and not items:

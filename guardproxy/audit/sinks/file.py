@@ -189,7 +189,7 @@ class FileSink:
     @property
     def healthy(self) -> bool:
         """Whether every record can be kept now. If not, `trouble` gives the reason. Both are thread-safe."""
-        return not self.trouble and not self._closed
+        return not (self._trouble or self._unsealable or self._closed)
 
     @property
     def trouble(self) -> str:
