@@ -108,18 +108,24 @@ class Editor:
     values: dict[str, str] = field(default_factory=dict)
     restorations: dict[str, Restoration] = field(default_factory=dict)
     tokens: dict[str, str] = field(default_factory=dict)
-    restoring: Check = field(init=False)
     turn: TurnValues = field(init=False)
     _sensitive: dict[str, bool] = field(default_factory=dict)
+    _restoring: Check | None = None
 
     def __post_init__(self) -> None:
-        self.restoring = self.restoring_of(self.values, self.restorations)
         self.turn = TurnValues(self.values, self.restorations)
 
     @property
     def restores(self) -> bool:
         """Whether an answer may hold placeholders whose values the client gets back."""
         return bool(self.values or self.turn.earlier)
+
+    @property
+    def restoring(self) -> Check:
+        """The check that finds placeholders of the exchange."""
+        if self._restoring is None:
+            self._restoring = self.restoring_of(self.values, self.restorations)
+        return self._restoring
 
     def edit(self, lane: Lane, findings: Sequence[Finding]) -> None:
         """Decides the edits and masks of newly settled findings, which lie after all earlier ones."""

@@ -40,6 +40,9 @@ class Side(msgspec.Struct):
         """Notes a frame that leaves."""
         for path, media in zip(entry.opaque, entry.media, strict=True):
             self.uninspected[dotted(path)] = media
+        if not self.runs and not entry.pieces:  # the only frame of an answer that no check reads
+            self.runs, self.opening = [(-1, 0)], 1
+            return
         texts = [(piece.lane.index, piece.end) for piece in entry.pieces if not piece.text.again]
         for lane, end in texts or [(-1, 0)]:
             if self._ends.get(lane) == end:  # noted before

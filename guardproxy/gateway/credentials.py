@@ -42,9 +42,9 @@ NO_CREDENTIAL = Credential("", {})
 def read_credential(headers: Mapping[str, str]) -> Credential:
     """Returns the client's credential. An empty header counts as absent. Raises `DownstreamError` (400) for a
     credential that is repeated, contradictory or in a form that the upstream could read differently."""
-    every = headers if isinstance(headers, (CIMultiDict, CIMultiDictProxy)) else CIMultiDict(headers)
+    every = headers if isinstance(headers, (CIMultiDictProxy, CIMultiDict)) else CIMultiDict(headers)
     sent: dict[str, str] = {}
-    secrets: set[str] = set()
+    found, has_two = "", False
     for name in known_headers().credentials:
         if name not in every:
             continue
@@ -59,11 +59,12 @@ def read_credential(headers: Mapping[str, str]) -> Credential:
         else:
             secret = _check_secret(value, name) if value else ""
         if secret:
-            secrets.add(secret)
+            has_two = has_two or found not in ("", secret)
+            found = secret
             sent[name] = value
-    if len(secrets) > 1:
+    if has_two:
         raise DownstreamError(ErrorCode.TWO_CREDENTIALS)
-    return Credential(next(iter(secrets), ""), sent)
+    return Credential(found, sent)
 
 
 def _authorization(value: str) -> tuple[str, str]:

@@ -53,12 +53,9 @@ class Tenancy(Duty):
         """Returns the head with its tenant. Raises `DownstreamError` (400) for an ambiguous credential."""
         credential = read_credential(head.headers)
         secret = credential.secret
-        tenant, name = self._pseudonym(secret), self._names.name(secret)
-        return head.changed(tenant=tenant, tenant_name=name, credential=credential)
-
-    def _pseudonym(self, secret: str) -> str:
-        """Returns the pseudonym of a credential. It keys placeholders, so those of other tenants cannot be restored."""
-        return self._seal(b"tenant:" + secret.encode())[:16] if secret else ""
+        # The pseudonym keys placeholders, so those of other tenants cannot be restored.
+        tenant = self._seal(b"tenant:" + secret.encode())[:16] if secret else ""
+        return head.changed(tenant=tenant, tenant_name=self._names.name(secret), credential=credential)
 
 
 class KnownTenants(Duty):

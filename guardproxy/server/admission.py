@@ -165,7 +165,7 @@ class Admission:
         self._config = config
         self._policies = policies
         self._slots = slots
-        self._key = key
+        self._key = key[:64]  # the longest that the digest takes
         self._seals_ids = config.seal_ids != "off"
         self._shares_ids = config.seal_ids_scope == "tenant"
         self._engine = engine
@@ -232,21 +232,24 @@ class Admission:
 
     async def admit(self, request: HttpRequest, held: BodyAccount) -> AdmittedRequest:
         """Admits a request. `held`: the account for the memory of its body."""
-        head, policies = self._head(request), self._policies()
+        head = sent = self._head(request)
+        policies = self._policies()
         duties = self._limited if LIMITS.name in policies.section_names else self.duties
         feedback = self._feedback if head.route == FEEDBACK_ROUTE else None
         codec = (feedback or policies).formats.codec_for(head.route)
         policies = feedback.policies if feedback else policies
         if codec:
-            head = _with_key_in_header(head, codec.contract)
+            if head.query:
+                head = _with_key_in_header(head, codec.contract)
             codec = codec.for_request(head.path, head.query)
         trail = Trail(head)
         headers: CIMultiDict[str] = CIMultiDict()
         first: RequestReceived | Refused
         ids: SealedIds | None = None
         try:
-            check_head(request)
-            refuse_in_query(trail.head.query)
+            check_head(request, sent.path, sent.query)
+            if trail.head.query:
+                refuse_in_query(trail.head.query)
             if codec:
                 check_query(trail.head.query, codec.contract.query)
             elif head.route != UNKNOWN:
@@ -393,7 +396,7 @@ class Admission:
 
     def _seal(self, data: bytes) -> str:
         """A keyed digest of the data. It commits to the bytes and cannot be reversed by guessing."""
-        return hashlib.blake2b(data, digest_size=16, key=self._key[:64]).hexdigest()
+        return hashlib.blake2b(data, digest_size=16, key=self._key).hexdigest()
 
 
 async def _beside(size_bytes: int, decoding: Callable[[], Result]) -> Result:

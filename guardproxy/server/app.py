@@ -257,7 +257,7 @@ class Server:
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """Handles a request to the end of its answer."""
-        assert isinstance(request, HttpRequest)  # noqa: S101 - the listener makes them
+        assert type(request) is HttpRequest  # noqa: S101 - the listener makes them
         task = asyncio.current_task()
         assert task is not None  # noqa: S101 - aiohttp runs handlers in tasks
         self._open[task] = None

@@ -26,6 +26,7 @@ from aiohttp import StreamReader, web
 
 from guardproxy.config import Config
 from guardproxy.errors import DownstreamError, ErrorCode
+from guardproxy.server.connections import unread
 from guardproxy.server.shares import Shares
 
 SLICE_BYTES = 64 * 1024  # the most that one step of decompression produces
@@ -108,7 +109,7 @@ class Bodies:
             coding = ",".join(request.headers.getall("Content-Encoding")).strip().lower() or "identity"
         if coding == "identity" and content.is_eof() and content.total_bytes <= FREE_BYTES:
             try:
-                data = content.read_nowait()
+                data = unread(content)
             except web.RequestPayloadError:
                 raise broken() from None
             if len(data) > config.limit_body_bytes:

@@ -145,11 +145,10 @@ def is_trusted(peer: object, hops: Collection[IPv4Network | IPv6Network]) -> boo
     return address is not None and any(address in hop for hop in hops)
 
 
-def check_head(request: HttpRequest) -> tuple[str, str]:
-    """The raw path and query of a request whose head is valid. Raises `DownstreamError`."""
+def check_head(request: HttpRequest, path: str, query: str) -> None:
+    """Raises `DownstreamError` for an invalid head of a request. `path`, `query`: as the client sent them."""
     if not request.is_spoken:
         raise DownstreamError(ErrorCode.HTTP_VERSION)
-    path, _, query = request.raw_path.partition("?")
     if not _PATH.fullmatch(path) or "//" in path or "/." in path or (query and not _QUERY.fullmatch(query)):
         if "//" in path:
             slash = "the path has two slashes in a row: leave the slash at the end of the client's base URL out"
@@ -168,7 +167,6 @@ def check_head(request: HttpRequest) -> tuple[str, str]:
         raise DownstreamError(ErrorCode.UPGRADE_REFUSED, field="upgrade")
     if has_underscore or _BAD_VALUE.search("".join(headers.values())):
         raise DownstreamError(ErrorCode.INVALID_HEADER)
-    return path, query
 
 
 @lru_cache(maxsize=64)

@@ -128,7 +128,8 @@ class HttpRequest(web.BaseRequest):
     @property
     def owner(self) -> str:
         """The owner of the connection (`owner_of`)."""
-        return cast(Connection, self.protocol).owner
+        connection: Connection = self._protocol  # type: ignore[assignment]
+        return connection.owner
 
     @property
     def keep_alive(self) -> bool:
@@ -136,7 +137,9 @@ class HttpRequest(web.BaseRequest):
 
     def go_on(self) -> None:
         """Tells a client that waits with its body to send it (`Expect: 100-continue`). Raises `DownstreamError` (417)."""
-        expected = self.headers.get("Expect", "")
+        if "Expect" not in self.headers:
+            return
+        expected = self.headers["Expect"]
         if not expected or self.version == HttpVersion10:
             return
         if expected.lower() != "100-continue":

@@ -103,7 +103,7 @@ SHORT_RESTORED_BYTES = 1024
 
 def is_small(exchange: Exchange | PassThrough) -> bool:
     """Whether an exchange is small enough to process all of it on the loop."""
-    return not isinstance(exchange, Exchange) or _is_small(exchange.size)
+    return type(exchange) is not Exchange or _is_small(exchange.size)
 
 
 def _is_small(size: Size) -> bool:
@@ -112,13 +112,14 @@ def _is_small(size: Size) -> bool:
 
 
 def _restores_few(size: Size, new_bytes: int) -> bool:
-    """Whether a step can restore only few values. `new_bytes`: new bytes of the answer, beside its held text."""
-    return not size.restorable or size.held_chars + new_bytes <= SHORT_RESTORED_BYTES
+    """Whether a step can restore only few of the values that may be restored. `new_bytes`: new bytes of the answer, beside its
+    held text."""
+    return size.held_chars + new_bytes <= SHORT_RESTORED_BYTES
 
 
 def is_short(happened: Input, exchange: Exchange | PassThrough) -> bool:
     """Whether an input can be processed on the loop: the input and its possible effects are small."""
-    if not isinstance(exchange, Exchange):
+    if type(exchange) is not Exchange:
         return (
             not exchange.seals_ids or not isinstance(happened, DataReceived) or len(happened.data) <= SHORT_DATA_BYTES
         )
@@ -131,19 +132,21 @@ def is_short(happened: Input, exchange: Exchange | PassThrough) -> bool:
                 return False
             # streamed texts are processed part by part, however large the request was
             few = size.answer_texts <= SHORT_TEXTS and size.held_chars <= SHORT_BYTES
-            return few and _restores_few(size, len(data)) and (size.begun or _is_small(size))
+            few = few and (not size.restorable or _restores_few(size, len(data)))
+            return few and (size.begun or _is_small(size))
         case Scanned(scans):
             if len(scans) > 2 * SHORT_TEXTS:
                 return False
             finding_count = sum(len(scan.findings) for scan in scans)
-            few = len(scans) + 2 * finding_count <= 2 * SHORT_TEXTS and _restores_few(size, 0)
-            return few and _is_small(size)
+            few = len(scans) + 2 * finding_count <= 2 * SHORT_TEXTS
+            return few and (not size.restorable or _restores_few(size, 0)) and _is_small(size)
         case ValuesFound(groups):  # each group asks the rules
             return len(groups) + sum(len(group.values) for group in groups) <= 8 * SHORT_TEXTS
         case ResponseEnded():  # a plain answer is read as a whole now
             new_bytes = 0 if size.begun else size.answer_bytes
-            return new_bytes <= SHORT_DATA_BYTES and _restores_few(size, new_bytes) and _is_small(size)
-    return _is_small(size) and _restores_few(size, 0)
+            few = new_bytes <= SHORT_DATA_BYTES and (not size.restorable or _restores_few(size, new_bytes))
+            return few and _is_small(size)
+    return _is_small(size) and (not size.restorable or _restores_few(size, 0))
 
 
 def _until_stopped(step: Callable[[], Result], given_up: Event) -> Result:

@@ -22,7 +22,14 @@ from multidict import CIMultiDict
 from guardproxy.config import Config
 from guardproxy.errors import ErrorCode, UpstreamCause, UpstreamError, naming_switch
 from guardproxy.server.breaker import Breaker, Result, State, Thresholds, Ticket
-from guardproxy.server.connections import Connections, ConnectTimeoutError, RequestProgress, UpstreamAnswer, cause_of
+from guardproxy.server.connections import (
+    Connections,
+    ConnectTimeoutError,
+    RequestProgress,
+    UpstreamAnswer,
+    cause_of,
+    unread,
+)
 from guardproxy.server.deadlines import Deadlines
 from guardproxy.server.leftovers import Leftovers
 
@@ -301,7 +308,7 @@ class Upstream:
         if self._is_drained:
             return b""
         try:
-            data = self.response.content.read_nowait()
+            data = unread(self.response.content)
         except _BROKEN as error:
             raise UpstreamError(ErrorCode.UPSTREAM_TRUNCATED, cause=self._failed(error)) from None
         self._is_drained = True  # it was all that is left

@@ -47,7 +47,8 @@ class Bounds:
         """Checks that `data` may be parsed. Raises `JsonFault`."""
         if self.depth < DEPTH_LIMIT:  # at `DEPTH_LIMIT` the parser itself refuses
             bound_nesting(data, self.depth)
-        if len(data) <= self.texts and len(data) < self.values:
+        size_bytes = len(data)
+        if size_bytes <= self.texts and size_bytes < self.values:
             return
         quotes = commas = 0
         for at in range(0, len(data), _STEP_BYTES):
@@ -75,7 +76,7 @@ class Bounds:
             return
         for limit, names in limits.items():
             for name in names:
-                if type(items := tree.get(name)) is list and len(items) > getattr(self, limit):
+                if name in tree and type(items := tree[name]) is list and len(items) > getattr(self, limit):
                     raise self._fault(limit, limit)
         self.check_places(tree, size_bytes)
 

@@ -45,7 +45,7 @@ def refuse_other_case(tree: Any, how: Map) -> list[Path]:
                 for at, item in enumerate(node):
                     if type(item) is dict or type(item) is list:
                         waiting += ((item_how, item, (*path, at)),)
-        elif type(node) is dict and isinstance(inner, dict):
+        elif type(node) is dict and (type(inner) is dict or isinstance(inner, dict)):
             for key, child in node.items():
                 if key in inner:
                     if type(child) is dict or type(child) is list:
@@ -69,7 +69,7 @@ def expect_type(
     """Raises `DownstreamError` (400) if `tree[key]` has another type. Absent and null are allowed unless `required`."""
     if type(tree) is not dict:
         raise DownstreamError(ErrorCode.INVALID_TYPE, f"`{where}` must be an object", where)
-    value = tree.get(key)
+    value = tree[key] if key in tree else None  # noqa: SIM401 - a step of the hot path
     if type(value) is types or (value is None and not required):
         return
     field = f"{where}.{key}" if where else key
@@ -81,10 +81,11 @@ def expect_type(
 
 def expect_list(tree: Any, key: str, *, required: bool = False) -> None:
     """Raises `DownstreamError` (400) unless `tree[key]` is a list of objects. `required`: the list may not be empty."""
-    if type(tree) is dict and key not in tree and not required:
+    if not required and type(tree) is dict and key not in tree:
         return
     expect_type(tree, key, list, required=required)
-    items = tree.get(key) or []
+    items = tree[key] if key in tree else None  # noqa: SIM401 - a step of the hot path
+    items = items or []
     if required and not items:
         raise DownstreamError(ErrorCode.INVALID_VALUE, f"`{key}` must not be empty", key)
     for number, item in enumerate(items):

@@ -27,7 +27,6 @@ import logging
 import re
 import secrets
 import time
-from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
@@ -97,24 +96,17 @@ def _sealed(record: LogEntry | Mapping[str, Any] | WrittenRecord, head: ChainHea
     return seal(record, head)
 
 
-def _drained(queue: SimpleQueue[Group | None], wait_s: float) -> tuple[deque[Group], bool]:
+def _drained(queue: SimpleQueue[Group | None], wait_s: float) -> tuple[list[Group], bool]:
     """Returns the queued records, after at most `wait_s` seconds, and whether the log is closed after them."""
-    groups: deque[Group] = deque()
+    groups: list[Group] = []
     try:
         group = queue.get(timeout=wait_s)
         while group is not None:
-            groups.append(group)
+            groups += (group,)
             group = queue.get_nowait()
     except Empty:
         return groups, False
     return groups, True
-
-
-def _report(groups: deque[Group]) -> None:
-    """Reports the results of all records, each once."""
-    while groups:
-        entries, receive = groups.popleft()
-        receive(entries)
 
 
 class FileSink:
@@ -251,7 +243,9 @@ class FileSink:
         closing = False
         while not closing:
             groups, closing = _drained(self._queue, self._pause_s if self._trouble else self._watch_s)
-            batch = [entry for entries, _ in groups for entry in entries]
+            batch: list[Entry] = []
+            for entries, _ in groups:
+                batch += entries
             try:
                 if self._trouble and not closing:
                     self._recover()
@@ -263,7 +257,8 @@ class FileSink:
             for entry in batch:
                 if entry.result is None:
                     entry.result = self._refusal()
-            _report(groups)
+            for entries, receive in groups:
+                receive(entries)
         with suppress(Exception):
             if self._segment.is_in_place():
                 self._segment.keep_head()
@@ -287,8 +282,8 @@ class FileSink:
             _log.error(why)
         self._unsealable = why
 
-    def _commit(self, batch: list[Entry], groups: deque[Group]) -> None:
-        """Returns when the batch is durable in a file to which the path leads, and its results are reported."""
+    def _commit(self, batch: list[Entry], groups: list[Group]) -> None:
+        """Returns when the batch is durable in a file to which the path leads. `groups`: who is told then; it is emptied."""
         seal_all(batch, self._sealing)
         if batch and self._rotation != _NEVER:
             self._rotate()
@@ -307,7 +302,9 @@ class FileSink:
         self._wait_s = self._retry_s
         for entry, head, _ in kept:
             entry.result = head
-        _report(groups)
+        told, groups[:] = groups[:], []
+        for entries, receive in told:
+            receive(entries)
         self._durable([line for _, _, line in kept])
         if self._segment.head.seq - self._segment.head_kept >= self._head_every:
             self._segment.keep_head()

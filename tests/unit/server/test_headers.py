@@ -46,9 +46,9 @@ USUAL = {
     [("//v1/chat/completions", True), ("/v1//models", True), ("/v1/../x", False), ("/v1/a b", False)],
 )
 def test_a_base_url_that_ends_with_a_slash_is_said(path: str, says_slash: bool) -> None:
-    asked: Any = SimpleNamespace(is_spoken=True, raw_path=path)
+    asked: Any = SimpleNamespace(is_spoken=True)
     with pytest.raises(DownstreamError) as refused:
-        check_head(asked)
+        check_head(asked, path, "")
     assert refused.value.code == ErrorCode.INVALID_PATH
     assert ("leave the slash at the end of the client's base URL out" in str(refused.value)) == says_slash
 
