@@ -16,6 +16,7 @@ from typing import Any, Literal
 
 import msgspec
 
+from guardproxy.decisions import Pass
 from guardproxy.events import Text
 from guardproxy.exchange.attempts import Answer, Attempts
 from guardproxy.exchange.gate import QueuedFrame
@@ -180,7 +181,7 @@ def is_storable(
     if not COMPLETE.issuperset(finish) or (not finish and contract.is_answered(setting.address.route)):
         return False
     if any(
-        outcome.enforced and outcome.channel.direction == "response" and outcome.action != "flag"
+        outcome.enforced and outcome.channel.direction == "response" and not isinstance(outcome.decision, Pass)
         for outcome in outcomes
     ):
         return False

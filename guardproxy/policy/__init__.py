@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from guardproxy.policy.about import About, first_language
+from guardproxy.policy.actions import ACTIONS, VERDICTS, Effect, Verdict, action_of, decides, verdict_of
 from guardproxy.policy.cases import (
     ANY_LIMIT,
     NO_LIMIT,
@@ -61,11 +62,8 @@ from guardproxy.policy.sections import (
     merge_caches,
 )
 from guardproxy.policy.strictness import (
-    ACTIONS,
     SCALES,
-    VERDICTS,
     Order,
-    Verdict,
     canonical,
     compare,
     compare_conditions,
@@ -77,7 +75,6 @@ from guardproxy.policy.strictness import (
     items,
     same,
     strongest,
-    verdict_of,
 )
 from guardproxy.policy.tally import Tally
 from guardproxy.policy.tenancy import refuse_strangers
@@ -116,6 +113,7 @@ __all__ = [
     "CheckSpec",
     "CoverageRow",
     "Destination",
+    "Effect",
     "Expectation",
     "ExpectedFinding",
     "Expression",
@@ -154,6 +152,7 @@ __all__ = [
     "TokenUse",
     "Unit",
     "Verdict",
+    "action_of",
     "amount_words",
     "build_checks",
     "canonical",
@@ -166,6 +165,7 @@ __all__ = [
     "compare_shares",
     "compile_cel",
     "coverage",
+    "decides",
     "denied_fields",
     "did_you_mean",
     "feedback_policies",

@@ -1,4 +1,4 @@
-"""Decides what a rule's action does, for guardproxy's own actions and for actions of other packages.
+"""Decides what a rule's action does, for guardproxy's own actions (`actions.py`) and for actions of other packages.
 
 In: a rule. Out: its decision, or errors at the rule's place if an action of another package makes an invalid decision.
 Such an action is an entry point of the group `guardproxy.actions` that names a function like `decide`; `rule.options`
@@ -11,26 +11,22 @@ Decision: docs/decisions/0011-and-is-refused-in-redact-rules.md
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from importlib import import_module
-from types import ModuleType
 from typing import cast, get_args
 
 from guardproxy import plugins
 from guardproxy.checks import Check
 from guardproxy.decisions import Decision, Edit, Retry
 from guardproxy.errors import GuardproxyError, OptionError, PolicyError
-from guardproxy.findings import ALL_PLACES, Direction, Kind
+from guardproxy.findings import ALL_PLACES
+from guardproxy.policy.actions import ACTIONS, BY_NAME, Places, verdict_of
 from guardproxy.policy.document import Policy, Rule, words_for
 from guardproxy.policy.expression import CHECK_ERROR, has_and
 from guardproxy.policy.reading import join
-from guardproxy.policy.strictness import ACTIONS, verdict_of
 
 NO_AND = (
     "`and` cannot be used in a redact rule: in a stream the first finding has left before the second is known; "
     "write `or`, or use the action block"
 )
-
-Places = frozenset[tuple[Direction, Kind]]
 
 
 def action_names() -> tuple[str, ...]:
@@ -38,26 +34,21 @@ def action_names() -> tuple[str, ...]:
     return (*ACTIONS, *plugins.names(plugins.ACTIONS))
 
 
-def _own(action: str) -> ModuleType:
-    """Imports the file of an action of guardproxy."""
-    return import_module(f"guardproxy.policy.actions.{action}")
-
-
 def reach(action: str) -> Places:
     """Returns the texts in which an action can act. Those of another package's action follow from its decision."""
-    return cast(Places, _own(action).REACH) if action in ACTIONS else ALL_PLACES
+    return BY_NAME[action].reach if action in BY_NAME else ALL_PLACES
 
 
 def only(action: str) -> str:
     """Says why an action of guardproxy acts in some texts only."""
-    return cast(str, _own(action).ONLY)
+    return BY_NAME[action].only
 
 
 def decide(rule: Rule) -> Decision:
     """Returns the decision of a rule. Raises `PluginError`, and any error of another package's function."""
-    is_own = rule.action in ACTIONS
-    decider = _own(rule.action).decide if is_own else plugins.load(plugins.ACTIONS, rule.action, ACTIONS)
-    return cast(Callable[[Rule], Decision], decider)(rule)
+    if rule.action in BY_NAME:
+        return BY_NAME[rule.action].decide(rule)
+    return cast(Callable[[Rule], Decision], plugins.load(plugins.ACTIONS, rule.action, ACTIONS))(rule)
 
 
 def faults(policies: Sequence[Policy], built: Mapping[tuple[str, str], Check]) -> Iterator[PolicyError]:

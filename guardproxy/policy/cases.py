@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from guardproxy.errors import ErrorCode
+from guardproxy.policy.actions import VERDICTS, Verdict
 from guardproxy.policy.limiting import LARGEST, MICRO, LimitRule, Unit
 from guardproxy.policy.reading import FileReading, did_you_mean, join
-from guardproxy.policy.strictness import VERDICTS, Verdict
 from guardproxy.policy.tree import FilePlace, YamlNode
 from guardproxy.wire import Formats, default_route, installed
 

@@ -17,12 +17,12 @@ from typing import Any
 
 from guardproxy import checks
 from guardproxy.policy import keys as tables
+from guardproxy.policy.actions import ACTIONS
 from guardproxy.policy.document import CheckSpec, Policy, Rule
 from guardproxy.policy.fields import FIELD_KEYS
 from guardproxy.policy.rollout import WHOLE, reach
 from guardproxy.policy.sections import SECTIONS
 from guardproxy.policy.strictness import (
-    ACTIONS,
     Order,
     canonical,
     compare,

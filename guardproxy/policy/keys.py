@@ -10,13 +10,14 @@ Decision: docs/decisions/0022-policies-name-operating-points.md
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from guardproxy.errors import ErrorCode
 from guardproxy.findings import KINDS
 from guardproxy.policy import cases as trial
 from guardproxy.policy import formats, retrying
+from guardproxy.policy.actions import ACTIONS, VERDICTS, actions_with
 from guardproxy.policy.alerting import KEYS as ALERT
 from guardproxy.policy.document import (
     ALERT_FORMATS,
@@ -32,7 +33,6 @@ from guardproxy.policy.document import (
 )
 from guardproxy.policy.fields import FIXED_FIELDS
 from guardproxy.policy.sections import SECTIONS
-from guardproxy.policy.strictness import ACTIONS, VERDICTS, Action
 from guardproxy.redaction import HASH_TYPES
 from guardproxy.redaction import KINDS as OPERATORS
 
@@ -58,12 +58,12 @@ def number(least: float, most: float, *, whole: bool = False) -> Schema:
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """A key of a policy file. `actions`: the actions that the key belongs to; empty for all."""
+    """A key of a policy file. `actions`: for a key of a rule, the actions that it belongs to; empty for all."""
 
     doc: str
     schema: Schema
     needed: bool = False
-    actions: tuple[Action, ...] = ()
+    actions: tuple[str, ...] = ()
 
 
 Table = Mapping[str, Key]
@@ -151,7 +151,7 @@ _ALERT: Schema = {
     },
 }
 
-RULE: Table = {
+_RULE: Table = {
     "id": Key("The rule's name in records, headers and metrics.", NAME, needed=True),
     "on": Key(
         "The texts that the rule inspects: a direction, kinds, or both, like `request.assistant`. All texts by default.",
@@ -175,34 +175,31 @@ RULE: Table = {
             "additionalProperties": False,
             "patternProperties": {"^[A-Z][A-Z0-9_]*$": _OPERATOR},
         },
-        actions=("redact",),
     ),
     "restore": Key(
         "Whether, and where, values are restored in the answer; never inside URLs of hosts that `urls` does not list.",
         {"anyOf": [BOOL, _RESTORE]},
-        actions=("redact",),
     ),
     "mode": Key("`shadow` records what would happen and changes nothing.", choice(MODES)),
     "enforce": Key(
         "The share of conversations for which the rule is enforced, as in `10 %`; otherwise it is in shadow mode.",
         SHARE,
     ),
-    "message": Key("The message for the client.", TEXT, actions=("block", "retry")),
+    "message": Key("The message for the client.", TEXT),
     "severity": Key("The severity for records and alerts.", choice(SEVERITIES)),
     "alert": Key("Where a message goes when the rule holds; it never contains a text.", _ALERT),
     "early": Key(
         "Stream the valid beginning of an answer; a later error then ends the answer.",
         BOOL,
-        actions=("block", "retry"),
     ),
     "parallel": Key(
         "Judge the request while the upstream already works on it; the answer waits for the verdict. `always`: also "
         "if the provider may act for the request, as by a tool that it runs.",
         {"anyOf": [BOOL, choice(("always",))]},
-        actions=("block", "flag"),
     ),
-    **{name: Key(doc, schema, actions=("retry",)) for name, (doc, schema) in retrying.TABLE.items()},
+    **{name: Key(doc, schema) for name, (doc, schema) in retrying.TABLE.items()},
 }
+RULE: Table = {name: replace(key, actions=actions_with(name)) for name, key in _RULE.items()}
 
 _VARIABLES: Schema = {
     "type": "object",

@@ -13,8 +13,10 @@ from errno import EFBIG, ENOENT
 from pathlib import Path
 
 from guardproxy import checks
+from guardproxy.decisions import Edit
 from guardproxy.errors import GuardproxyError, OptionError, PolicyError
 from guardproxy.policy import acting
+from guardproxy.policy.actions import decides
 from guardproxy.policy.conflicts import conflicts
 from guardproxy.policy.document import CheckSpec, Policy
 from guardproxy.policy.reader import read_policies
@@ -214,7 +216,7 @@ def _nothing_to_cut(policies: Sequence[Policy], built: Mapping[Key, checks.Check
         )
         for policy in policies
         for rule in policy.rules
-        if rule.action == "redact"
+        if decides(rule.action, Edit)
         for name in sorted(rule.when.names())
         if (check := built.get((policy.name, name))) and check.traits.judges_whole
     ]

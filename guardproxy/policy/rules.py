@@ -9,16 +9,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from itertools import product
 
+from guardproxy.decisions import Edit, Retry
 from guardproxy.errors import PolicyError
 from guardproxy.findings import KINDS, Direction, Kind
 from guardproxy.policy import acting, restoring, retrying, rollout
 from guardproxy.policy import keys as tables
+from guardproxy.policy.actions import ACTIONS, decides
 from guardproxy.policy.alerting import read_alert
 from guardproxy.policy.document import KINDS_OF, MODES, SEVERITIES, WORDS_OF_ON, Parallel, Rule
 from guardproxy.policy.expression import Expression, has_and, parse_expression
 from guardproxy.policy.operators import read_operators, unrestorable
 from guardproxy.policy.reading import FileReading, did_you_mean, join
-from guardproxy.policy.strictness import ACTIONS
 from guardproxy.policy.tree import FilePlace, YamlNode
 
 
@@ -61,21 +62,23 @@ def _rule(
     goes_out = any(direction == "request" for direction, _ in on)
     if action:
         _belong(reading, keys, action)
-    if action in ("redact", None) and restore and on and not goes_out:
+    edits = decides(action, Edit)
+    may_edit = edits or action is None
+    if may_edit and restore and on and not goes_out:
         reading.fail(keys["restore"].key, "`restore` restores values of a request, but this rule inspects no request")
-    if action in ("redact", None) and restore and (fixed := unrestorable(operators)):
+    if may_edit and restore and (fixed := unrestorable(operators)):
         reading.fail(keys["restore"].key, f"`restore` restores placeholders only; {fixed} cannot be restored")
     early = reading.boolean(keys.get("early"))
     parallel = _parallel(reading, keys.get("parallel"))
     if parallel != "off" and on and not goes_out:
         reading.fail(keys["parallel"].key, "`parallel` is about requests, but this rule inspects no request")
-    retry = retrying.read_retry(reading, keys, name, message or "") if action == "retry" else None
+    retry = retrying.read_retry(reading, keys, name, message or "") if decides(action, Retry) else None
     reach = on & acting.reach(action) if action else on
     if action and on and not reach:
         reading.fail(keys["on"].place, acting.only(action))
     if when is None or action is None:
         return None
-    if action == "redact" and has_and(when):
+    if edits and has_and(when):
         reading.fail(keys["when"].place, acting.NO_AND)
     return Rule(
         id=name,
@@ -83,7 +86,7 @@ def _rule(
         out_of_reach=on - reach,
         when=when,
         action=action,
-        restore=action == "redact" and goes_out and restore is not False,
+        restore=edits and goes_out and restore is not False,
         restoration=restoration,
         operators=operators,
         mode=mode or "enforce",

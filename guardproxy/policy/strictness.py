@@ -1,5 +1,5 @@
 """The only definition of what is stricter: for decisions, values of a policy, operators, conditions and options of
-checks.
+checks. The order of actions is that of their declarations (`actions.py`).
 
 In: two values, the first of an older or inherited policy, the second of the policy that replaces it. Out: an `Order`,
 which says whether the second protects more. Kept: nothing. `extends` refuses looser and unclear values
@@ -12,22 +12,17 @@ from __future__ import annotations
 import json
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from itertools import product
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 from guardproxy.checks import Option
-from guardproxy.decisions import Decision, DropChunk, Edit, Pass, Retry, Stop
+from guardproxy.decisions import Decision
+from guardproxy.policy.actions import ACTIONS, VERDICTS, Verdict, verdict_of
 from guardproxy.policy.expression import And, Expression, Name
 from guardproxy.redaction import KINDS as OPERATORS
 from guardproxy.redaction import Operator, Restoration
 
 Order = Literal["same", "tighter", "looser", "unclear"]
 """The second of two values relative to the first. `unclear`: it depends on the texts, or is not known."""
-
-Action = Literal["flag", "redact", "drop_chunk", "retry", "block"]
-Verdict = Literal["pass", "flag", "redact", "drop_chunk", "retry", "block"]
-ACTIONS: tuple[Action, ...] = get_args(Action)
-VERDICTS: tuple[Verdict, ...] = get_args(Verdict)
-"""The possible verdicts on a text, from the weakest to the strongest."""
 
 SCALES: Mapping[str, tuple[Any, ...]] = {
     "on_error": ("flag", "block"),
@@ -48,21 +43,6 @@ _LIMIT_TERMS = 256
 
 
 # Decisions.
-
-
-def verdict_of(decision: Decision) -> Verdict:
-    """Returns the verdict that a decision leads to when it is carried out."""
-    match decision:
-        case Pass():
-            return "flag"
-        case Edit():
-            return "redact"
-        case DropChunk():
-            return "drop_chunk"
-        case Retry():
-            return "retry"
-        case Stop():  # pragma: no branch - a decision is one of these five
-            return "block"
 
 
 def strongest(decisions: Iterable[Decision]) -> Verdict:

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
-from guardproxy.decisions import Retry
+from guardproxy.decisions import Pass, Retry
 from guardproxy.policy import (
     KINDS_OF,
     SCALES,
@@ -33,6 +33,7 @@ from guardproxy.policy import (
     compare_operators,
     compare_restorations,
     compare_shares,
+    decides,
     reach,
 )
 from guardproxy.policydiff.options import EFFECTS, Difference, Effect, options, show
@@ -125,7 +126,7 @@ def _least(policy: Policy, effect: Effect) -> Effect:
 
 def _bites(rule: Rule) -> bool:
     """Whether a rule changes more than the record."""
-    return rule.mode == "enforce" and rule.action != "flag"
+    return rule.mode == "enforce" and not decides(rule.action, Pass)
 
 
 def _policy(old: Policy, new: Policy) -> Iterator[Change]:

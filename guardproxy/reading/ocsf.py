@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from guardproxy.audit import Closing, LoggedEntry, Record, RecordedDecision
+from guardproxy.policy import Effect, action_of
 
 _VERSION = "1.5.0"
 # Class and category of OCSF; an activity of 99 is one that the class does not name.
@@ -35,15 +36,13 @@ _FINDING: dict[str, Any] = {
 _INFORMATIONAL, _LOW, _MEDIUM = 1, 2, 3
 _ALLOWED, _DENIED, _OBSERVED, _MODIFIED = 1, 2, 3, 4
 _BLOCKED, _CORRECTED, _DETECTED = 2, 11, 15
-# What an enforced action means: action, disposition, severity. A rule that only watches, and an action of a plug-in,
-# count as observing.
-_ACTIONS = {
-    "block": (_DENIED, _BLOCKED, _MEDIUM),
-    "redact": (_MODIFIED, _CORRECTED, _LOW),
-    "drop_chunk": (_MODIFIED, _CORRECTED, _LOW),
-    "retry": (_MODIFIED, _CORRECTED, _LOW),
-}
+# What an enforced action means: action, disposition, severity.
 _WATCHED = (_OBSERVED, _DETECTED, _INFORMATIONAL)
+_EFFECTS: dict[Effect, tuple[int, int, int]] = {
+    "none": _WATCHED,
+    "corrected": (_MODIFIED, _CORRECTED, _LOW),
+    "blocked": (_DENIED, _BLOCKED, _MEDIUM),
+}
 
 
 def ocsf_events(logged: LoggedEntry, version: str) -> Iterator[dict[str, Any]]:
@@ -103,11 +102,17 @@ def _activity(logged: LoggedEntry, entry: Record | Closing, version: str) -> dic
     return event
 
 
+def _effect(decision: RecordedDecision) -> Effect:
+    """What the action of a rule did. A rule that only watches, and an action of another package, count as observing."""
+    action = action_of(decision.action) if decision.mode == "enforce" else None
+    return action.effect if action else "none"
+
+
 def _finding(
     logged: LoggedEntry, record: Record, number: int, decisions: Sequence[RecordedDecision], version: str
 ) -> dict[str, Any]:
     first = decisions[0]
-    action, disposition, severity = _ACTIONS.get(first.action, _WATCHED) if first.mode == "enforce" else _WATCHED
+    action, disposition, severity = _EFFECTS[_effect(first)]
     labels = Counter(decision.label for decision in decisions)
     uid = f"{record.id}-{number}"
     return {

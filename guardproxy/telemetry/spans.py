@@ -22,6 +22,7 @@ from urllib.parse import urlsplit
 
 from guardproxy.audit import Record, RecordedDecision
 from guardproxy.findings import Direction
+from guardproxy.policy import action_of
 from guardproxy.telemetry.attributes import Attribute, gen_ai_attributes, operation_of
 from guardproxy.telemetry.measures import MICRO
 from guardproxy.telemetry.trace import TraceContext, part_id
@@ -33,7 +34,6 @@ _NS_PER_MS = 1_000_000
 _FAULT = 500  # the lowest HTTP status of a fault of the server
 _ERRORS = 400
 _PORTS = {"https": 443, "http": 80}
-_VERDICTS = {"block": "deny", "retry": "deny", "redact": "modify", "drop_chunk": "modify"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +140,7 @@ def _rules(record: Record, trace: TraceContext, direction: Direction) -> TraceSp
         (0.0, times.get("request_scanned", end_ms)) if direction == "request" else (answered_ms, end_ms)
     )
     decisions = [decision for decision in record.decisions if decision.direction == direction]
-    enforced = {_VERDICTS.get(decision.action, "warn") for decision in decisions if decision.mode == "enforce"}
+    enforced = {_verdict(decision) for decision in decisions if decision.mode == "enforce"}
     verdict = next((word for word in ("deny", "modify", "warn") if word in enforced), "allow")
     attributes: dict[str, Attribute | None] = {
         "gen_ai.operation.name": "run_guardrail",
@@ -157,13 +157,19 @@ def _rules(record: Record, trace: TraceContext, direction: Direction) -> TraceSp
     return TraceSpan(name, "internal", own, trace.exchange, start_ns, end_ns, _present(attributes), events)
 
 
+def _verdict(decision: RecordedDecision) -> str:
+    """The word for an action. An action of another package counts as a warning."""
+    action = action_of(decision.action)
+    return action.verdict if action else "warn"
+
+
 def _finding(record: Record, decision: RecordedDecision, at_ms: float) -> TraceEvent:
     attributes = {
         "gen_ai.security.target.type": "llm_input" if decision.direction == "request" else "llm_output",
         "gen_ai.security.policy.id": record.policies,
         "gen_ai.security.policy.name": decision.policy,
         "gen_ai.security.policy.rule.id": decision.rule,
-        "gen_ai.security.verdict.type": _VERDICTS.get(decision.action, "warn"),
+        "gen_ai.security.verdict.type": _verdict(decision),
         "gen_ai.security.action.type": decision.action if decision.mode == "enforce" else "none",
         "gen_ai.security.risk.finding": decision.label,
         "guardproxy.check": decision.check,

@@ -1,4 +1,8 @@
-"""Sinks of the audit log: the file, which is the durable log, and sinks of other packages that receive copies.
+"""Where lines of the audit log go.
+
+- `file.py`: the log itself, as files in a folder.
+- `stdout.py`, `http.py`, `kafka.py`, `objects.py`: the targets of `audit ship`, which reads the files and sends their lines.
+- Sinks: guardproxy ships none. Another package adds one, which gets copies while the proxy runs.
 
 Another package adds a sink by an entry point of the group `guardproxy.sinks` that names an `Opener`. A sink receives
 every line after it is durable in the file. Each sink has a thread and a bounded queue, so it delays no client. Lines
