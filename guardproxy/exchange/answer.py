@@ -116,7 +116,10 @@ class AnswerPhase:
     def received(self, happened: DataReceived) -> Transition[Answering | Waiting | Over]:
         """Takes bytes of the answer."""
         self.answer.size_bytes += len(happened.data)
-        return self._take(self.answer.decoder.feed(happened.data), happened.at_s)
+        events = self.answer.decoder.feed(happened.data)
+        if not events:  # a part of a frame changes nothing yet
+            return _STATES[self.answer.held.extent], []
+        return self._take(events, happened.at_s)
 
     def ended(self, happened: ResponseEnded) -> Transition[Answering | Waiting | Over]:
         """Takes the end of the answer's body."""

@@ -108,9 +108,10 @@ class Editor:
     values: dict[str, str] = field(default_factory=dict)
     restorations: dict[str, Restoration] = field(default_factory=dict)
     tokens: dict[str, str] = field(default_factory=dict)
+    restoring: Check | None = None
+    """The check that finds placeholders of the exchange, once a text needs it."""
     turn: TurnValues = field(init=False)
     _sensitive: dict[str, bool] = field(default_factory=dict)
-    _restoring: Check | None = None
 
     def __post_init__(self) -> None:
         self.turn = TurnValues(self.values, self.restorations)
@@ -120,12 +121,11 @@ class Editor:
         """Whether an answer may hold placeholders whose values the client gets back."""
         return bool(self.values or self.turn.earlier)
 
-    @property
-    def restoring(self) -> Check:
-        """The check that finds placeholders of the exchange."""
-        if self._restoring is None:
-            self._restoring = self.restoring_of(self.values, self.restorations)
-        return self._restoring
+    def begin_restoring(self) -> Check:
+        """Returns the check that finds placeholders of the exchange."""
+        if self.restoring is None:
+            self.restoring = self.restoring_of(self.values, self.restorations)
+        return self.restoring
 
     def edit(self, lane: Lane, findings: Sequence[Finding]) -> None:
         """Decides the edits and masks of newly settled findings, which lie after all earlier ones."""

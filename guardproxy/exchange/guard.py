@@ -123,5 +123,5 @@ class Guard:
         if self.bound and self.bound.judging:
             checks = tuple(check for check in checks if self.forms.wants(check, channel))
         if channel.direction == "response" and self.editor.restores:
-            return (*checks, self.editor.restoring)
+            return (*checks, self.editor.begin_restoring())
         return checks

@@ -79,6 +79,7 @@ _log = logging.getLogger(__name__)
 LIMIT_KEYS = 1024  # tenants whose keys are kept
 LIMIT_UPSTREAMS = 256  # providers whose base URLs are kept
 LIMIT_PATHS = 256  # whose refusals are kept
+_UNNAMED = ("", "")  # no trusted hop names a language and a conversation
 SMALL_BYTES = 64 * 1024  # a larger body is decoded in a thread
 
 Result = TypeVar("Result")
@@ -262,7 +263,7 @@ class Admission:
                 trail.head = trail.head.changed(path=ids.opened_path(trail.head.path))
             about = request.headers.items(), ",".join(request.headers.getall("Connection", ()))
             headers = upstream_headers(*about, trail.head.credential.headers, self._seal, self._more)
-            header_values = condition_headers(request.headers, policies.headers)
+            header_values = condition_headers(request.headers, policies.headers) if policies.headers else {}
             request.go_on()
             held.credential = trail.head.tenant
             body = await self.bodies.read(request, held)
@@ -275,7 +276,7 @@ class Admission:
             if feedback:
                 feedback.check(body, trail.head.tenant)
             self._capacity.take()  # not before: a client that sends its body slowly must not hold a slot
-            named = self._named(request)
+            named = self._named(request) if self._hops else _UNNAMED
             if named[1]:
                 trail.head = trail.head.changed(conversation=named[1])
             is_planning = codec and duties.is_planning(trail.head)
@@ -389,10 +390,8 @@ class Admission:
 
     def _named(self, request: HttpRequest) -> tuple[str, str]:
         """The language and the conversation that a trusted hop names. The headers of other clients are ignored."""
-        if not self._hops:
-            return "", ""
         peer = request.transport.get_extra_info("peername") if request.transport else None
-        return named(request.headers) if is_trusted(peer, self._hops) else ("", "")
+        return named(request.headers) if is_trusted(peer, self._hops) else _UNNAMED
 
     def _seal(self, data: bytes) -> str:
         """A keyed digest of the data. It commits to the bytes and cannot be reversed by guessing."""

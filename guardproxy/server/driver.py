@@ -160,8 +160,12 @@ class Driver:
         while self.finished is None:
             try:
                 while todo:
-                    if following := await self._perform(todo.popleft()):
+                    command = todo.popleft()
+                    if type(command) is SendHead:
+                        self._head = command
+                    elif following := await self._perform(command):
                         todo.extend(following)
+                    del command  # it would keep its bytes until the next one comes
                 if self.finished is None:
                     upstream = self._upstream
                     answer = upstream.response if upstream.sending is None and self.recall is None else None

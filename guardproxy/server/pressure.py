@@ -61,7 +61,7 @@ class Pressure:
     def begin(self, sender: str, request: object, at_s: float) -> None:
         """Counts a request of a sender, which began at `at_s` of the clock. `request`: stands for it in the further calls."""
         self._unsent[request] = at_s
-        self._open[sender] = self._open.get(sender, 0) + 1
+        self._open[sender] = self._open[sender] + 1 if sender in self._open else 1
         self._total += 1
         if self._timer is None and self._total >= LEAST_OPEN:
             self._next_beat(asyncio.get_running_loop())

@@ -82,6 +82,9 @@ _plain_decoder = json.JSONDecoder(
 )
 
 
+_SPACE = " \t\n\r"
+
+
 def read(data: bytes, *, keeps_spelling: bool = True) -> Any:
     """The tree of `data`. `keeps_spelling`: whether `write` writes each number as it was spelled; without it, long lists of
     numbers are read twice as fast. Raises `JsonFault`."""
@@ -95,12 +98,12 @@ def read(data: bytes, *, keeps_spelling: bool = True) -> Any:
         raise JsonFault(ErrorCode.INVALID_ENCODING, "the body begins with a byte order mark")
     try:
         decoder = _decoder if keeps_spelling else _plain_decoder
-        tree, end = decoder.raw_decode(text, _skip_space(text, 0))
+        tree, end = decoder.raw_decode(text, _skip_space(text, 0) if text[:1] in _SPACE else 0)
     except json.JSONDecodeError as error:
         raise JsonFault(ErrorCode.INVALID_JSON, f"not JSON at line {error.lineno} column {error.colno}") from None
     except RecursionError:
         raise JsonFault(ErrorCode.TOO_DEEP, f"nested deeper than {DEPTH_LIMIT}") from None
-    if _skip_space(text, end) != len(text):
+    if end != len(text) and _skip_space(text, end) != len(text):
         raise JsonFault(ErrorCode.INVALID_JSON, "more text follows the JSON value")
     if b"\\u" in data and _has_surrogate(tree):
         raise JsonFault(ErrorCode.INVALID_ENCODING, "a string holds half of a surrogate pair")
@@ -127,7 +130,7 @@ def skim(data: bytes) -> Any:
 
 
 def _skip_space(text: str, at: int) -> int:
-    while at < len(text) and text[at] in " \t\n\r":
+    while at < len(text) and text[at] in _SPACE:
         at += 1
     return at
 
