@@ -7,9 +7,10 @@ from contextlib import suppress
 
 import aiohttp
 import pytest
+from aiohttp.base_protocol import BaseProtocol
 from yarl import URL
 
-from guardproxy.server.connections import SLICE_BYTES
+from guardproxy.server.connections import SLICE_BYTES, unread
 from tests.kit.scripted_model import LARGE, OK, Model, answering, ask, give_up, model, opened
 
 
@@ -187,3 +188,43 @@ async def test_few_origins_are_remembered(monkeypatch: pytest.MonkeyPatch) -> No
         for number in range(5):
             connections._origin(URL(f"http://model-{number}.example"))
             assert len(connections._origins) <= 2
+
+
+async def test_a_body_that_has_arrived_is_read_in_one_piece_or_in_several() -> None:
+    """A body in one piece stays in aiohttp's buffer. If it was begun, is in several pieces or broken, aiohttp reads it."""
+    protocol = BaseProtocol(asyncio.get_running_loop())
+
+    def body(*pieces: bytes) -> aiohttp.StreamReader:
+        content = aiohttp.StreamReader(protocol, 1 << 16, loop=asyncio.get_running_loop())
+        for piece in pieces:
+            content.feed_data(piece)
+        content.feed_eof()
+        return content
+
+    assert [unread(body(*pieces)) for pieces in ((), (b"ab",), (b"ab", b"cd"))] == [b"", b"ab", b"abcd"]
+    begun = body(b"abcd")
+    assert begun.read_nowait(1) == b"a"
+    assert unread(begun) == b"bcd"
+    broken = body(b"ab")
+    broken.set_exception(aiohttp.ClientPayloadError("cut"))
+    with pytest.raises(aiohttp.ClientPayloadError):
+        unread(broken)
+    assert unread(aiohttp.streams.EMPTY_PAYLOAD) == b""
+
+
+async def test_an_answer_says_when_all_of_it_has_arrived() -> None:
+    go_on = asyncio.Event()
+
+    async def script(model: Model) -> None:
+        await model.request()
+        await model.say(OK[:-1])
+        await go_on.wait()
+        await model.say(OK[-1:])
+        await model.reader.read()
+
+    async with model([script]) as (url, _), opened() as connections:
+        answer = await ask(connections, url)
+        assert not answer.has_arrived
+        go_on.set()
+        assert await answer.content.read() == b"{}"
+        assert answer.has_arrived

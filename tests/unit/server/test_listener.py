@@ -10,9 +10,10 @@ from typing import Any
 
 import pytest
 from aiohttp import web
+from multidict import CIMultiDict
 
 from guardproxy.server import listener as module
-from guardproxy.server.listener import Listener
+from guardproxy.server.listener import Listener, whole_response
 from guardproxy.server.pressure import Pressure
 
 HEAD = b"POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer one\r\nContent-Length: 2\r\n"
@@ -212,3 +213,30 @@ async def until(holds: Callable[[], object]) -> None:
     async with asyncio.timeout(20):
         while not holds():  # noqa: ASYNC110 - what happens tells nobody
             await asyncio.sleep(0)
+
+
+@pytest.mark.parametrize("status", [200, 204, 304, 500])
+@pytest.mark.parametrize("body", [b"", b"whole"])
+@pytest.mark.parametrize("head", [b"POST / HTTP/1.1", b"HEAD / HTTP/1.1", b"POST / HTTP/1.0"])
+async def test_a_whole_response_is_that_of_aiohttp(head: bytes, body: bytes, status: int) -> None:
+    """The same bytes on the wire, written at once, but for the time."""
+
+    async def handle(request: web.BaseRequest) -> web.StreamResponse:
+        headers = CIMultiDict({"Content-Type": "text/plain", "Server": "s", "Date": "d"})
+        if "Plain" in request.headers:
+            return web.Response(status=status, body=body, headers=headers)
+        return whole_response(request, status, body, headers)
+
+    runner = web.ServerRunner(Listener(handle, limit=10, timeout_head_s=5.0, access_log=None))
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    seen = []
+    for more in (b"", b"Plain: yes\r\n"):
+        reader, writer = await asyncio.open_connection(*runner.addresses[0][:2])
+        writer.write(head + b"\r\nHost: x\r\nConnection: close\r\n" + more + b"\r\n")
+        lines, _, content = (await reader.read()).partition(b"\r\n\r\n")
+        seen.append((sorted(lines.split(b"\r\n")), content))
+        writer.close()
+    await runner.cleanup()
+    assert seen[0] == seen[1]
+    assert seen[0][1] in (body, b"")

@@ -16,7 +16,7 @@ import pytest
 from multidict import CIMultiDict
 
 from guardproxy.config import Config
-from guardproxy.errors import UpstreamError
+from guardproxy.errors import ErrorCode, UpstreamError
 from guardproxy.server.connections import Connections
 from guardproxy.server.deadlines import Deadlines
 from guardproxy.server.leftovers import Leftovers
@@ -260,3 +260,26 @@ async def test_each_upstream_has_a_breaker_of_its_own() -> None:
         "http://one.example/v1/backup/v1/chat/completions"
     )
     assert breakers.states() == {"default": "closed", "backup": "closed"}
+
+
+async def test_the_rest_of_an_answer_that_has_arrived_is_read_once() -> None:
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(asyncio.IncompleteReadError):
+            while True:
+                await whole_request(reader)
+                writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nfull")
+
+    async with listening(answer) as url, Rig(url) as rig:
+        for fails in (False, True):
+            upstream = Upstream(rig.connections, rig.breakers, Deadlines(), Leftovers(), 5.0)
+            upstream.begin("POST", rig.url, CIMultiDict(), b"{}")
+            response = await upstream.head()
+            await until(lambda response=response: response.has_arrived)
+            if fails:
+                response.content.set_exception(aiohttp.ClientPayloadError("cut"))
+                with pytest.raises(UpstreamError) as broken:
+                    upstream.arrived()
+                assert broken.value.code == ErrorCode.UPSTREAM_TRUNCATED
+            else:
+                assert [upstream.arrived() for _ in range(3)] == [b"full", b"", b""]
+            upstream.close()
