@@ -14,7 +14,7 @@ from guardproxy.errors import PolicyError
 from guardproxy.findings import KINDS, Direction, Kind
 from guardproxy.policy import acting, restoring, retrying, rollout
 from guardproxy.policy import keys as tables
-from guardproxy.policy.actions import ACTIONS, decides
+from guardproxy.policy.actions import ACTIONS, actions_with, decides
 from guardproxy.policy.alerting import read_alert
 from guardproxy.policy.document import KINDS_OF, MODES, SEVERITIES, WORDS_OF_ON, Parallel, Rule
 from guardproxy.policy.expression import Expression, has_and, parse_expression
@@ -62,11 +62,11 @@ def _rule(
     goes_out = any(direction == "request" for direction, _ in on)
     if action:
         _belong(reading, keys, action)
-    edits = decides(action, Edit)
-    may_edit = edits or action is None
-    if may_edit and restore and on and not goes_out:
+    restores = action in actions_with("restore")
+    may_restore = restores or action is None
+    if may_restore and restore and on and not goes_out:
         reading.fail(keys["restore"].key, "`restore` restores values of a request, but this rule inspects no request")
-    if may_edit and restore and (fixed := unrestorable(operators)):
+    if may_restore and restore and (fixed := unrestorable(operators)):
         reading.fail(keys["restore"].key, f"`restore` restores placeholders only; {fixed} cannot be restored")
     early = reading.boolean(keys.get("early"))
     parallel = _parallel(reading, keys.get("parallel"))
@@ -78,7 +78,7 @@ def _rule(
         reading.fail(keys["on"].place, acting.only(action))
     if when is None or action is None:
         return None
-    if edits and has_and(when):
+    if decides(action, Edit) and has_and(when):
         reading.fail(keys["when"].place, acting.NO_AND)
     return Rule(
         id=name,
@@ -86,7 +86,7 @@ def _rule(
         out_of_reach=on - reach,
         when=when,
         action=action,
-        restore=edits and goes_out and restore is not False,
+        restore=restores and goes_out and restore is not False,
         restoration=restoration,
         operators=operators,
         mode=mode or "enforce",

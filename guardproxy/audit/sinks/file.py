@@ -302,8 +302,9 @@ class FileSink:
         self._wait_s = self._retry_s
         for entry, head, _ in kept:
             entry.result = head
-        told, groups[:] = groups[:], []
-        for entries, receive in told:
+        while groups:
+            entries, receive = groups[0]
+            del groups[0]
             receive(entries)
         self._durable([line for _, _, line in kept])
         if self._segment.head.seq - self._segment.head_kept >= self._head_every:

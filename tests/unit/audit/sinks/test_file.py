@@ -8,7 +8,7 @@ import json
 import os
 import shutil
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from pathlib import Path
 from threading import Event, Thread
@@ -574,6 +574,25 @@ def test_a_record_has_one_result() -> None:
     entry.settle(ChainHead(1, "a"))
     entry.settle(AuditError("too late"))
     assert entry.result == ChainHead(1, "a")
+
+
+def test_a_caller_whose_code_fails_leaves_no_other_waiting(tmp_path: Path) -> None:
+    disk = Scripted()
+    sink = on_disk(tmp_path, disk)
+    disk.go.clear()
+    sink.append({"id": "first"})
+    assert disk.syncing.wait(WAIT_S)
+    told: list[object] = []
+
+    def fail(kept: Sequence[Entry]) -> None:
+        raise ValueError
+
+    entries = [Entry({"id": name}) for name in ("a", "b")]
+    sink.put(entries[:1], fail)
+    sink.put(entries[1:], lambda kept: told.append(kept[0].result))
+    disk.go.set()
+    sink.close()
+    assert [type(result) for result in told] == [ChainHead]
 
 
 def test_records_that_are_queued_together_are_reported_with_one_call(tmp_path: Path) -> None:
