@@ -23,9 +23,9 @@ from typing import Any
 from guardproxy.checks._contract import Resources
 from guardproxy.findings import Channel, Finding
 from guardproxy.policy.about import About
+from guardproxy.policy.actions import ACTIONS
 from guardproxy.policy.evaluate import PolicySet
 from guardproxy.policy.load import build_checks, parse_all
-from guardproxy.policy.strictness import ACTIONS
 from guardproxy.policy.tally import Tally
 
 SIZES = (1, 10, 100, 1000)

@@ -57,8 +57,10 @@ class Duties:
         store cannot be reached; `trail` then holds the progress up to there."""
         for duty in self._admitting:
             result = duty.admit(trail.head)
-            is_head = type(result) is Head or isinstance(result, Head)
-            trail.head = result if is_head else await self._run(duty.name, result, trail.answers)
+            if type(result) is Head or isinstance(result, Head):  # nearly always the first
+                trail.head = result
+            else:
+                trail.head = await self._run(duty.name, result, trail.answers)
 
     async def plan(self, trail: Trail, request: Request) -> tuple[Plan, ...]:
         """Returns the plans of all duties. Raises `DownstreamError` like `admit`."""

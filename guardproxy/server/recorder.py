@@ -190,9 +190,9 @@ class Recorder:
         for waiting in gathered:
             record = waiting.record
             if isinstance(record, Intent):
-                self._intents[record.id] = record
+                self._intents[waiting.id] = record
             elif not isinstance(record, Judged):
-                waiting.begun = self._intents.pop(record.id, None)
+                waiting.begun = self._intents.pop(waiting.id, None)
         if gathered:
             self._sink.put(gathered, self._settled)
 
@@ -209,14 +209,11 @@ class Recorder:
         while self._results:
             for waiting in self._results.popleft():
                 result, waiter = waiting.result, waiting.waiter
-                is_refused = isinstance(result, AuditError)
-                if is_refused:
+                if isinstance(result, AuditError):
                     self._note_refused(waiting)
-                if waiter is None or waiter.done():
-                    continue
-                if is_refused:
-                    waiter.set_exception(result)
-                else:
+                    if waiter is not None and not waiter.done():
+                        waiter.set_exception(result)
+                elif waiter is not None and not waiter.done():
                     waiter.set_result(None)
 
     def _note_refused(self, waiting: _Submission) -> None:

@@ -119,10 +119,10 @@ def _restores_few(size: Size, new_bytes: int) -> bool:
 
 def is_short(happened: Input, exchange: Exchange | PassThrough) -> bool:
     """Whether an input can be processed on the loop: the input and its possible effects are small."""
-    if type(exchange) is not Exchange:
-        return (
-            not exchange.seals_ids or not isinstance(happened, DataReceived) or len(happened.data) <= SHORT_DATA_BYTES
-        )
+    match exchange:
+        case PassThrough():
+            is_long = isinstance(happened, DataReceived) and len(happened.data) > SHORT_DATA_BYTES
+            return not (exchange.seals_ids and is_long)
     if type(happened) is RequestReceived:
         return len(happened.body) <= SHORT_BYTES and happened.body.count(b'"') <= 8 * SHORT_TEXTS
     size = exchange.size

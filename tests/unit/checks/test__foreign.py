@@ -17,12 +17,12 @@ from guardproxy.checks._pii.recognizers import recognizers
 from guardproxy.checks._pii.setup import NAMED
 from guardproxy.errors import PolicyError
 from guardproxy.policy import cases, keys
+from guardproxy.policy.actions import ACTIONS, VERDICTS
 from guardproxy.policy.document import KEEP, MODES, ON_ERROR, PASSES, SEVERITIES, UNMAPPED, WORDS_OF_ON
 from guardproxy.policy.limiting import UNITS, WHOSE, StoredLimit
 from guardproxy.policy.load import PolicyErrors, build_checks, parse_all
 from guardproxy.policy.retrying import THEN
 from guardproxy.policy.sections import cache
-from guardproxy.policy.strictness import ACTIONS, VERDICTS
 from guardproxy.policy.tree import read_tree
 from guardproxy.redaction import KINDS
 from tests.kit.supervisor import LABELS, FakeScorer, words

@@ -13,11 +13,10 @@ from guardproxy.checks import Option, check_names, options
 from guardproxy.decisions import Decision, DropChunk, Edit, Pass, Retry, Stop, Then
 from guardproxy.findings import KINDS
 from guardproxy.policy import document
+from guardproxy.policy.actions import ACTIONS, VERDICTS, verdict_of
 from guardproxy.policy.expression import And, Expression, Name, Or
 from guardproxy.policy.strictness import (
-    ACTIONS,
     SCALES,
-    VERDICTS,
     Order,
     compare,
     compare_conditions,
@@ -32,7 +31,6 @@ from guardproxy.policy.strictness import (
     terms,
     threshold,
     together,
-    verdict_of,
 )
 from guardproxy.redaction import EVERYWHERE, Operator, Restoration
 from guardproxy.redaction import KINDS as OPERATORS

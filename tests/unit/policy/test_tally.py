@@ -9,7 +9,7 @@ import pytest
 from guardproxy.decisions import Pass, Retry, Stop
 from guardproxy.exchange.gate import CHECK_ERROR
 from guardproxy.findings import Finding
-from guardproxy.policy.strictness import verdict_of
+from guardproxy.policy.actions import verdict_of
 from guardproxy.policy.tally import Tally
 from tests.kit.play import policy_set
 from tests.kit.rules import ROUTE, bound, channel, finding, policies

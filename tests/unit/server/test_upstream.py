@@ -274,7 +274,7 @@ async def test_the_rest_of_an_answer_that_has_arrived_is_read_once() -> None:
             upstream = Upstream(rig.connections, rig.breakers, Deadlines(), Leftovers(), 5.0)
             upstream.begin("POST", rig.url, CIMultiDict(), b"{}")
             response = await upstream.head()
-            await until(lambda response=response: response.has_arrived)
+            await until(partial(getattr, response, "has_arrived"))
             if fails:
                 response.content.set_exception(aiohttp.ClientPayloadError("cut"))
                 with pytest.raises(UpstreamError) as broken:
