@@ -103,7 +103,7 @@ SHORT_RESTORED_BYTES = 1024
 
 def is_small(exchange: Exchange | PassThrough) -> bool:
     """Whether an exchange is small enough to process all of it on the loop."""
-    return type(exchange) is not Exchange or _is_small(exchange.size)
+    return not isinstance(exchange, Exchange) or _is_small(exchange.size)
 
 
 def _is_small(size: Size) -> bool:
@@ -119,10 +119,10 @@ def _restores_few(size: Size, new_bytes: int) -> bool:
 
 def is_short(happened: Input, exchange: Exchange | PassThrough) -> bool:
     """Whether an input can be processed on the loop: the input and its possible effects are small."""
-    match exchange:
-        case PassThrough():
-            is_long = isinstance(happened, DataReceived) and len(happened.data) > SHORT_DATA_BYTES
-            return not (exchange.seals_ids and is_long)
+    if not isinstance(exchange, Exchange):
+        return (
+            not exchange.seals_ids or not isinstance(happened, DataReceived) or len(happened.data) <= SHORT_DATA_BYTES
+        )
     if type(happened) is RequestReceived:
         return len(happened.body) <= SHORT_BYTES and happened.body.count(b'"') <= 8 * SHORT_TEXTS
     size = exchange.size
