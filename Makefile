@@ -14,7 +14,7 @@ PIP = $(BIN)/python -m pip install --quiet --disable-pip-version-check
 UV = $(BIN)/uv pip install --quiet --python $(BIN)/python
 INSTALL = $(if $(filter uv,$(INSTALLER)),$(UV),$(PIP))
 
-.PHONY: run quick test coverage test-export timing lint docs test-long kills test-clients test-newest fuzz growth-large test-differential bench bench-all bench-peers train-supervisor train-names names-weights names-without train-before-gate depth exit leave-out gate lock wheel clean
+.PHONY: run quick test coverage test-export timing lint docs pages test-long kills test-clients test-newest fuzz growth-large test-differential bench bench-all bench-peers train-supervisor train-names names-weights names-without train-before-gate depth exit leave-out gate lock wheel clean
 
 # The first run installs for a minute or two: each step says what it does. The program is $(BIN)/guardproxy, and the log is in
 # the folder that the pages name.
@@ -45,11 +45,11 @@ test: $(VENV)/.test
 	$(MAKE) --no-print-directory coverage
 
 # The unit tests of the pure packages (`pure`, see tests/conftest.py), and the lines and branches that they reach. The floors
-# stand in tests/kit/branch_coverage.py. The tracer makes tests take twice as long: the other tests run without it, and so do
+# stand in tools/branch_coverage.py. The tracer makes tests take twice as long: the other tests run without it, and so do
 # the examples of Hypothesis, of which there are few here.
 coverage: $(VENV)/.test
 	HYPOTHESIS_PROFILE=quick $(PYTEST) -m pure --numprocesses $(shell nproc) --maxprocesses 8 --dist worksteal --cov --cov-report= --cov-report=json:.coverage.json tests/unit
-	$(BIN)/python -m tests.kit.branch_coverage .coverage.json
+	$(BIN)/python -m tools.branch_coverage .coverage.json
 
 test-export: $(VENV)/.train
 	$(PYTEST) -m export tests/unit tests/recipe
@@ -75,11 +75,11 @@ test-newest: $(VENV)/.lock
 # Hostile bytes for every framing and format, over new seeds each time; `make test` runs a few fixed seeds.
 MINUTES ?= 10
 fuzz: $(VENV)/.test
-	$(BIN)/python -m tests.kit.fuzzing --minutes $(MINUTES)
+	$(BIN)/python -m tools.fuzzing --minutes $(MINUTES)
 
 # How the time of an exchange grows with texts of 64 to 256 KB, for every text that could make a check slow; fails if it is squared.
 growth-large: $(VENV)/.test
-	$(BIN)/python -m tests.kit.large
+	$(BIN)/python -m tools.large
 
 # A process that writes and signs the log is killed at KILLS random steps; `make test` kills a few.
 KILLS ?= 2000
@@ -92,7 +92,7 @@ test-clients: $(VENV)/.test $(CLIENTS)/.done tests/node/node_modules/.done
 	GUARDPROXY_CLIENTS=$(abspath $(CLIENTS)) $(PYTEST) -m clients --numprocesses 0 tests/e2e/test_clients.py
 
 test-differential: $(VENV)/.test
-	$(BIN)/python -W ignore -m tests.kit.differential
+	$(BIN)/python -W ignore -m tools.differential
 	HYPOTHESIS_PROFILE=long $(BIN)/python -m pytest -q tests/property/test_presidio_same.py
 
 lint: $(VENV)/.lint
@@ -100,6 +100,10 @@ lint: $(VENV)/.lint
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+# Every generated file of the repository: pages, schemas, the dashboard. A test compares them.
+pages: $(VENV)/.test
+	PYTHONHASHSEED=0 $(BIN)/python -m tools.pages
 
 # The documentation as a site in build/site; a broken link is an error.
 docs: $(VENV)/.docs

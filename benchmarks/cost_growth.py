@@ -1,7 +1,7 @@
 """Draws how the time of one exchange grows with the size of what it is sent, for each shape of body, on one core.
 
 `python -m benchmarks.cost_growth --out benchmarks/results` writes `cost_growth.json` and `cost_growth.png`. The shapes are
-those of the cost tests (`tests/kit/cost.py`), which count work instead: times are noisy. The time is that of the
+those of the cost tests (`tools/cost.py`), which count work instead: times are noisy. The time is that of the
 exchange and its checks together, without sockets. `growth` is the exponent of the curve: 1 is linear, 2 squared.
 """
 
@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from tests.kit import cost
+from tools import cost
 
 SIZES = (250, 500, 1000, 2000)
 LONGEST_S = 20.0  # a shape that takes longer is not doubled again

@@ -25,8 +25,8 @@ from benchmarks import workers
 from benchmarks.words import words
 from guardproxy.exchange.transcript import DataReceived, RequestReceived, ResponseEnded, ResponseStarted, Scanned
 from guardproxy.policy import PolicySet
-from tests.kit.cost import POLICIES
 from tests.kit.play import CHAT, Play, chat_frames, policy_set
+from tools.cost import POLICIES
 
 STEPS = 4
 ROUNDS = 3

@@ -29,7 +29,7 @@ from guardproxy.cli import app
 from guardproxy.gateway import read_limits
 from tests.e2e.rig import ROOT, wait_demo, wait_logged
 from tests.kit import processes
-from tests.kit.docs import Block, blocks
+from tools.pages.blocks import Block, blocks
 
 # The pages that have blocks which cannot run in a test, and how many.
 NOT_RUN = {
@@ -207,13 +207,6 @@ def test_a_program_prints_what_the_page_says(desk: Desk, block: Block) -> None:
     assert ran.returncode == 0, ran.stderr
     assert block.prints, "the sentence after the block says what it prints"
     assert matches(block.prints, ran.stdout)
-
-
-@pytest.mark.parametrize("block", [block for block in blocks() if block.is_shown_file], ids=str)
-def test_a_shown_file_is_the_file(block: Block) -> None:
-    _, _, shown = block.text.partition("\n")
-    file = (ROOT / block.file).read_text("utf-8")
-    assert shown.strip("\n") == file.strip("\n"), "run `python -m tests.kit.docs`"
 
 
 def policy_folders() -> dict[str, dict[str, str]]:

@@ -22,8 +22,8 @@ from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from guardproxy.server.status import Metrics
-from tests.kit import dashboard
 from tests.kit.serving import CHAT, chat, serving
+from tools.pages import dashboard
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "examples" / "monitoring"

@@ -18,7 +18,8 @@ from guardproxy.policy.load import Files
 from guardproxy.policytest.running import CaseResult, run_tests, untested
 from tests.e2e.rig import wait_logged
 from tests.kit import processes
-from tests.kit.coverage import PAGE, page
+from tools.pages import ROOT
+from tools.pages.coverage import page
 
 NAMES = (
     "default",
@@ -94,7 +95,7 @@ def test_nothing_in_it_is_likely_to_be_a_mistake(name: str) -> None:
 
 
 def test_the_page_says_what_they_look_at() -> None:
-    assert PAGE.read_text("utf-8") == page(
+    assert (ROOT / "docs/policies/coverage.md").read_text("utf-8") == page(
         lambda folder: loaded("default" if folder.name == "policies" else folder.name)
     )
 

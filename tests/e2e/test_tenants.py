@@ -17,8 +17,8 @@ from guardproxy.library import load
 from tests.e2e import rawhttp
 from tests.e2e.rig import PASS, ROOT, Proxy, Upstream, serve
 from tests.kit import processes
-from tests.kit.docs import blocks
 from tests.kit.records import replay
+from tools.pages.blocks import blocks
 
 KEYS = {"acme": "sk-acme-1", "support": "sk-support-1", "": "sk-nobody"}
 POLICY = """\

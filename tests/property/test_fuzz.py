@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 
 from guardproxy.events import Event, Fault, Text
 from guardproxy.wire import Codec, Decoder, codecs, sse
-from tests.kit import fuzzing
-from tests.kit.fuzzing import CORPORA, FRAMINGS, MARK, TARGETS, Kept, Target, kept
+from tools import fuzzing
+from tools.fuzzing import CORPORA, FRAMINGS, MARK, TARGETS, Kept, Target, kept
 
 SEEDS = st.integers(0, (1 << 32) - 1)
 EVERY_CASE = [case for name in CORPORA for case in kept(name)]

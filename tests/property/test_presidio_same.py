@@ -14,8 +14,8 @@ from guardproxy.checks._pii import recognizers as known
 from guardproxy.checks._pii.cover import UNBOUNDED, UncoveredError, cover, parse, trace
 from guardproxy.checks._pii.engine import compile_pattern, exact
 from tests.kit.checks import promise
-from tests.kit.differential import compare, texts
 from tests.kit.pii import IDENTIFIERS, analyzer, engine, mixed_text, outcome, recognizers, sample
+from tools.differential import compare, texts
 
 FLAGS = int(regex.IGNORECASE | regex.MULTILINE | regex.DOTALL)
 ATOMS = [

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.kit.cost import LOOP_CALLS, SHAPES, Work
+from tools.cost import LOOP_CALLS, SHAPES, Work
 
 pytestmark = pytest.mark.heavy
 

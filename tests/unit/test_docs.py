@@ -16,7 +16,7 @@ from guardproxy.config import Config
 from guardproxy.inference.meters import Registry
 from guardproxy.policy import keys
 from guardproxy.server.status import Metrics
-from tests.kit.docs import ROOT, pages
+from tools.pages.blocks import ROOT, pages
 
 DOCS = ROOT / "docs"
 # Pages that GitHub shows; the site has its own check of links (`make docs`).

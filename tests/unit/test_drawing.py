@@ -1,4 +1,4 @@
-"""The drawing of the packages in `docs/architecture.md`: how it is made, and that it shows the imports as they are."""
+"""How the drawing of the packages in `docs/architecture.md` is made."""
 
 from __future__ import annotations
 
@@ -7,14 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.kit.drawing import PAGE, drawing, floors, imports, page, reduced, table
+from tools.pages.drawing import drawing, floors, imports, reduced, table
 
 GRAPH = {"cli": {"server", "errors"}, "server": {"wire", "errors"}, "wire": {"errors"}, "errors": set()}
-
-
-def test_the_page_shows_the_imports_as_they_are() -> None:
-    text = PAGE.read_text("utf-8")
-    assert page(text, imports()) == text, "run `python -m tests.kit.drawing`"
 
 
 def test_imports_are_found_between_the_parts_of_a_package(tmp_path: Path) -> None:

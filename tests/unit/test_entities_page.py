@@ -6,12 +6,8 @@ import pytest
 
 from guardproxy.checks._pii import extended
 from guardproxy.testing import whole
-from tests.kit import entities_page
-from tests.kit.entities_page import EXAMPLES, MISSES, PAGE, check, entities, example, page
-
-
-def test_the_page_is_what_the_code_gives() -> None:
-    assert PAGE.read_text("utf-8") == page(), "run `python -m tests.kit.entities_page`"
+from tools.pages import entities as entities_page
+from tools.pages.entities import EXAMPLES, MISSES, check, entities, example, page
 
 
 def test_every_example_belongs_to_an_entity_and_is_found() -> None:

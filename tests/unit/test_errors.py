@@ -15,7 +15,6 @@ from guardproxy.errors import DownstreamError, ErrorCode, UpstreamError, naming_
 from guardproxy.events import Fault
 from guardproxy.policy.keys import POLICY
 from guardproxy.policy.retrying import TABLE
-from tests.kit.errors_page import PAGE, page
 
 PACKAGE = Path(__file__).resolve().parents[2] / "guardproxy"
 RAISING = ("DownstreamError", "UpstreamError", "Fault", "JsonFault", "UpstreamFailed", "Aborted", "Refused", "fault")
@@ -122,7 +121,3 @@ def test_a_request_may_be_sent_again_where_the_fault_is_not_its_own() -> None:
 
 def test_codes_survive_pickling() -> None:
     assert pickle.loads(pickle.dumps(ErrorCode.TIMEOUT)) is ErrorCode.TIMEOUT
-
-
-def test_the_page_of_errors_is_up_to_date() -> None:
-    assert PAGE.read_text("utf-8") == page(), "run `python -m tests.kit.errors_page`"

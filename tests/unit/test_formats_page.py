@@ -8,11 +8,11 @@ import pytest
 
 from guardproxy.wire import codecs
 from guardproxy.wire.formats import NAMES
-from tests.kit.formats_page import CAPABILITIES, PAGE, SHEETS, Sheet, applicable, missing, page
+from tools.pages.formats import CAPABILITIES, SHEETS, Sheet, applicable, missing, page
 
 
 def test_every_format_has_a_row() -> None:
-    assert SHEETS.keys() == set(NAMES), "write the sheet of the format in tests/kit/formats_page.py"
+    assert SHEETS.keys() == set(NAMES), "write the sheet of the format in tools/pages/formats.py"
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -28,8 +28,7 @@ def test_every_cell_names_tests_that_exist(sheet: Sheet) -> None:
     assert [wrong for tests in sheet.tests.values() for test in tests if (wrong := missing(test))] == []
 
 
-def test_the_page_is_written() -> None:
-    assert PAGE.read_text("utf-8") == page(), "run `python -m tests.kit.formats_page`"
+def test_the_page_has_a_cell_for_each_capability() -> None:
     assert page().count("[yes](") == sum(len(sheet.tests) for sheet in SHEETS.values())
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.kit.formats_page import missing
+from tools.pages.formats import missing
 
 E2E, UNIT, PROPERTY = "tests/e2e", "tests/unit", "tests/property"
 REQUESTS, MODEL, LOAD = f"{E2E}/test_hostile.py", f"{E2E}/test_hostile_model.py", f"{E2E}/test_overload.py"

@@ -10,9 +10,9 @@ import json
 import pytest
 
 from tests.kit.check_cost import text_of
-from tests.kit.cost import Meter
-from tests.kit.large import TEXTS, plays
 from tests.kit.play import CHAT
+from tools.cost import Meter
+from tools.large import TEXTS, plays
 
 pytestmark = pytest.mark.heavy
 

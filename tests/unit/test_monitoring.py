@@ -11,7 +11,7 @@ from prometheus_client import CollectorRegistry
 
 from guardproxy.inference.meters import Registry
 from guardproxy.server.status import Metrics
-from tests.kit import dashboard
+from tools.pages import dashboard
 
 FOLDER = Path(__file__).parents[2] / "examples" / "monitoring"
 NAME = re.compile(r"\bguardproxy_\w+")
@@ -37,10 +37,6 @@ def names() -> set[str]:
 def test_an_expression_names_metrics_that_exist(expression: str, names: set[str]) -> None:
     assert set(NAME.findall(expression)) <= names
     assert NAME.search(expression) or expression.startswith("up{")
-
-
-def test_the_dashboard_is_up_to_date() -> None:
-    assert dashboard.FILE.read_text("utf-8") == dashboard.text(), "run `python -m tests.kit.dashboard`"
 
 
 def test_panels_do_not_overlap() -> None:

@@ -16,7 +16,6 @@ from guardproxy.cli import serve as command
 from guardproxy.config import SETTINGS, Config, Declaration
 from guardproxy.config.settings import DEPTH_MOST, is_upstream
 from guardproxy.wire.json import DEPTH_LIMIT
-from tests.kit.settings_page import PAGE, page
 
 DIGEST = "sha256:" + "0" * 64
 BASE = f"""
@@ -167,10 +166,6 @@ def test_the_help_shows_every_flag_in_its_group() -> None:
 
 def test_the_depth_of_a_body_is_bounded_by_the_parser() -> None:
     assert DEPTH_MOST == DEPTH_LIMIT
-
-
-def test_the_page_of_settings_is_up_to_date() -> None:
-    assert PAGE.read_text("utf-8") == page(), "run `python -m tests.kit.settings_page`"
 
 
 @pytest.mark.parametrize(

@@ -31,9 +31,9 @@ from guardproxy.reading.period import Period, read_period
 from guardproxy.reading.sql import LEAST_LINE_BYTES, VIEWS, LogDatabase
 from guardproxy.telemetry import measures_of
 from guardproxy.wire import codecs
-from tests.kit.docs import Block, blocks
 from tests.kit.logs import write_log
 from tests.kit.records import plain_answer, plain_attempt, plain_decision, plain_intent, plain_record, plain_text
+from tools.pages.blocks import Block, blocks
 
 OLD = Path(__file__).parents[1] / "audit" / "data"
 FOUND = RecordedFinding(check="pii", label="NAME", start=1, end=4, score=0.5)

@@ -1,13 +1,13 @@
 """A chunk of a stream must not cost more calls than it did: ceilings a few percent above the measured numbers.
 
-Lower a ceiling after an improvement. `python -m tests.kit.chunk_cost` shows where the calls are.
+Lower a ceiling after an improvement. `python -m tools.chunk_cost` shows where the calls are.
 """
 
 from __future__ import annotations
 
 import pytest
 
-from tests.kit.chunk_cost import ANSWERS, NO_RULES, calls
+from tools.chunk_cost import ANSWERS, NO_RULES, calls
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,6 @@
 """A request must not cost more calls than it did: a ceiling for each kind of request, a few percent above the measured number.
 
-Lower a ceiling after an improvement. `python -m tests.kit.hot_path` shows where the calls are. The writer's calls are those for
+Lower a ceiling after an improvement. `python -m tools.hot_path` shows where the calls are. The writer's calls are those for
 the intent and the record of an exchange, which here come in a batch of their own each.
 """
 
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.kit.hot_path import DEFAULT, NO_RULES, measure
+from tools.hot_path import DEFAULT, NO_RULES, measure
 
 
 @pytest.mark.parametrize(

@@ -1,14 +1,14 @@
 """An open stream must not keep more memory than it did: a ceiling for its bytes, and one for the bytes of each further chunk.
 
-`python -m tests.kit.open_streams` shows what keeps them. Ceilings are some 20 % above the measured numbers of Python 3.11.
+`python -m tools.open_streams` shows what keeps them. Ceilings are some 20 % above the measured numbers of Python 3.11.
 """
 
 from __future__ import annotations
 
 import pytest
 
-from tests.kit.hot_path import DEFAULT, NO_RULES
-from tests.kit.open_streams import measure
+from tools.hot_path import DEFAULT, NO_RULES
+from tools.open_streams import measure
 
 FEW, MANY = 10, 1000
 

@@ -22,8 +22,8 @@ from guardproxy.exchange.gate import Job
 from guardproxy.findings import QUICK, Channel, Facts, Finding, Kind, Scan, Traits, Window
 from guardproxy.server import scanner
 from guardproxy.server.scanner import Meters, Scanner, TimeLimits
-from tests.kit.cost import LOOP_CALLS
 from tests.kit.supervisor import FakeScorer, words
+from tools.cost import LOOP_CALLS
 
 LONG = "an attack that is longer than what is scanned at once; " * 10
 

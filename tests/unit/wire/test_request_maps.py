@@ -21,7 +21,6 @@ from guardproxy.wire.requests import drop_echoes, refuse_other_case
 from guardproxy.wire.statements import brief_statement_of, statement_of
 from guardproxy.wire.token_data import TOKENS
 from tests.kit.maps import OTHER, MapPlace, places
-from tests.kit.places_page import PAGE, page
 from tests.unit.wire.declared.test_codec import LINES
 
 FORMATS: dict[str, JsonCodec[Any]] = {
@@ -174,8 +173,3 @@ def _beside(node: Any, field: str, value: Any) -> Any:
         inner = {name: _beside(child, field, value) for name, child in node.items()}
         return {**inner, field: value} if "\0" in [*node.values()] else inner
     return [_beside(child, field, value) for child in node] if isinstance(node, list) else node
-
-
-def test_the_page_names_every_place_that_no_check_reads() -> None:
-    text = PAGE.read_text("utf-8")
-    assert page(text) == text, "run `python -m tests.kit.places_page`"

@@ -371,7 +371,7 @@ def test_a_newer_version_is_refused_by_name(tmp_path: Path) -> None:
 def test_the_schema_is_that_of_the_documentation() -> None:
     code, out, _ = run("schema")
     assert code == 0
-    assert json.loads(out) == json.loads(SCHEMA.read_text("utf-8")), "write it anew: guardproxy audit schema"
+    assert json.loads(out) == json.loads(SCHEMA.read_text("utf-8")), "run `make pages`"
 
 
 def test_show_says_what_it_could_not_read(tmp_path: Path) -> None:

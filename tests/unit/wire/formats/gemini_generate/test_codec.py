@@ -23,9 +23,9 @@ from guardproxy.wire.opaque import NOT_KEPT
 from guardproxy.wire.registry import codec_for, served
 from guardproxy.wire.statements import statement_of
 from guardproxy.wire.turns import Call, ModelTurn
-from tests.kit import fuzzing
 from tests.kit.media import PNG, SIGNATURE
 from tests.kit.play import sse
+from tools import fuzzing
 
 PATH = "/v1beta/models/m:generateContent"
 STREAM = "/v1beta/models/m:streamGenerateContent"

@@ -1,9 +1,5 @@
 """Draws the packages of guardproxy and their imports, lists them, and draws the states of an exchange, in
-`docs/architecture.md`.
-
-Run `python -m tests.kit.drawing` after a module has moved or a transition has changed. A unit test compares the page with new
-drawings.
-"""
+`docs/architecture.md`."""
 
 from __future__ import annotations
 
@@ -17,7 +13,6 @@ from guardproxy.exchange.states import TRANSITIONS, State
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = ROOT / "guardproxy"
-PAGE = ROOT / "docs" / "architecture.md"
 _PART = r"(<!-- generated: {} -->\n).*?(<!-- end -->)"
 
 
@@ -120,7 +115,3 @@ def page(text: str, graph: Mapping[str, set[str]]) -> str:
 def _plain(text: str) -> str:
     """The text as the replacement of a pattern."""
     return text.replace("\\", r"\\")
-
-
-if __name__ == "__main__":
-    PAGE.write_text(page(PAGE.read_text("utf-8"), imports()), "utf-8")

@@ -1,7 +1,4 @@
-"""The pages of the documentation and their code blocks, in the order in which a reader meets them.
-
-`python -m tests.kit.docs` writes each file of the repository that a page shows into the page again.
-"""
+"""The pages of the documentation and their code blocks, in the order in which a reader meets them."""
 
 from __future__ import annotations
 
@@ -81,8 +78,3 @@ def with_files(text: str) -> str:
         return f"```{match['kind']}\n{found[0]}{file.read_text('utf-8').strip()}\n```"
 
     return _BLOCK.sub(shown, text)
-
-
-if __name__ == "__main__":
-    for name in pages():
-        (ROOT / name).write_text(with_files((ROOT / name).read_text("utf-8")), "utf-8")

@@ -1,6 +1,6 @@
 """Compares the coverage that `make coverage` has measured with the floor of each pure package.
 
-    python -m tests.kit.branch_coverage .coverage.json
+    python -m tools.branch_coverage .coverage.json
 
 In: the JSON report of coverage.py, with branches. Out: a table of the packages, in percent of lines and branches together.
 Exits with 1 if a package is below its floor. A package whose floor is 100 is finished: each of its lines and branches has a

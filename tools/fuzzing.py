@@ -2,7 +2,7 @@
 
 The material comes from each format's author, so a new format is fuzzed without a change here. A target is a function of a
 codec and a source of randomness; it raises `AssertionError` if a promise is broken, and any other exception is a defect.
-`python -m tests.kit.fuzzing --minutes 10` runs all targets over new seeds and prints each seed that fails. Bytes that once
+`python -m tools.fuzzing --minutes 10` runs all targets over new seeds and prints each seed that fails. Bytes that once
 failed are kept in `tests/corpus/`, each with its reason.
 """
 
@@ -33,7 +33,7 @@ from guardproxy.wire.json import JsonFault, dotted, read, write
 from guardproxy.wire.turns import Call
 from tests.kit.play import Play, cut, policy_set
 
-CORPUS = Path(__file__).parents[1] / "corpus"
+CORPUS = Path(__file__).parents[1] / "tests" / "corpus"
 CORPORA = tuple(sorted(path.stem for path in CORPUS.glob("*.jsonl")))
 MARK = "zanzibar-quokka"  # no word of a protocol looks like it
 NEW = "lemur"

@@ -1,14 +1,12 @@
-"""The dashboard for Grafana, from a table of its panels: `python -m tests.kit.dashboard` writes it anew."""
+"""The dashboard for Grafana, from a table of its panels."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-FILE = Path(__file__).parents[2] / "examples" / "monitoring" / "dashboard.json"
 WIDTH = 24  # columns of Grafana's grid
 ACROSS, HEIGHT = 3, 8  # panels in a row, and the height of each
 SOURCE = {"type": "prometheus", "uid": "${source}"}
@@ -145,7 +143,3 @@ def queries() -> dict[str, str]:
 def text() -> str:
     """The text of the file."""
     return json.dumps(dashboard(), indent=2) + "\n"
-
-
-if __name__ == "__main__":
-    FILE.write_text(text(), "utf-8")

@@ -1,7 +1,7 @@
 """Counts the bytes that an open stream keeps in the server: what Python allocates, which is the same on every machine.
 
 The server runs as in `hot_path.py`. A model answers each request with the beginning of a stream and does not end it. Memory
-outside of Python is not counted, such as the kernel's buffers of sockets. `python -m tests.kit.open_streams` prints the bytes
+outside of Python is not counted, such as the kernel's buffers of sockets. `python -m tools.open_streams` prints the bytes
 and where most of them are.
 """
 
@@ -17,8 +17,8 @@ from pathlib import Path
 
 import uvloop
 
-from tests.kit.hot_path import DEFAULT, NO_RULES, chunked, request, served
 from tests.kit.play import chat_frames
+from tools.hot_path import DEFAULT, NO_RULES, chunked, request, served
 
 FIRST = 10  # streams before the first count: caches fill, tables grow
 MORE = 20

@@ -1,6 +1,6 @@
 """Measures how the time of an exchange grows with texts of 64 to 256 KB: what only large texts show.
 
-`python -m tests.kit.large` plays each text of `check_cost.py` as a request, as arguments of a tool and as a stream, with the
+`python -m tools.large` plays each text of `check_cost.py` as a request, as arguments of a tool and as a stream, with the
 checks of `cost.py` and those of the shipped policies that need no model, and prints those whose time grows more than
 `MOST_GROWTH` when the text is doubled. The exit code is 1 then. Garbage collection is set as in the server: with Python's own
 thresholds each full collection visits all objects so far, and everything looks squared.
@@ -18,8 +18,8 @@ from typing import Any
 from guardproxy.server.running import GC_THRESHOLDS
 from guardproxy.testing import whole
 from tests.kit.check_cost import READER_UNITS, UNITS, built, text_of
-from tests.kit.cost import Meter
 from tests.kit.play import CHAT, chat_frames
+from tools.cost import Meter
 
 SIZES = (64 * 1024, 128 * 1024, 256 * 1024)
 MOST_GROWTH = 3.0  # of the last doubling; 2 is linear, 4 squared

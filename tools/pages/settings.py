@@ -1,15 +1,12 @@
-"""The page of all settings, from their declarations: `python -m tests.kit.settings_page` writes it anew."""
+"""The page of all settings, from their declarations."""
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from guardproxy.config import SETTINGS, Declaration
 
-PAGE = Path(__file__).parents[2] / "docs" / "reference" / "settings.md"
 HEAD = """# Settings
 
-<!-- This page is generated: python -m tests.kit.settings_page -->
+<!-- This page is generated: make pages -->
 
 Every setting is a flag of `guardproxy serve`, an environment variable and a key of the TOML file that `--config` names. The
 variable is `GUARDPROXY_` and the name in capitals: `limit_texts` is `GUARDPROXY_LIMIT_TEXTS`.
@@ -41,8 +38,3 @@ def page() -> str:
         groups.setdefault(setting.group, []).append(row(setting))
     head = (f"| {' | '.join(COLUMNS)} |", "|---" * len(COLUMNS) + "|")
     return "\n".join([HEAD, *("\n".join((f"## {group}", "", *head, *rows, "")) for group, rows in groups.items())])
-
-
-if __name__ == "__main__":
-    PAGE.parent.mkdir(exist_ok=True)
-    PAGE.write_text(page(), "utf-8")

@@ -1,15 +1,12 @@
-"""The page of all errors, from their codes: `python -m tests.kit.errors_page` writes it anew."""
+"""The page of all errors, from their codes."""
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from guardproxy.errors import ErrorCode, UpstreamCause
 
-PAGE = Path(__file__).parents[2] / "docs" / "reference" / "errors.md"
 HEAD = """# What fails, and how
 
-<!-- This page is generated: python -m tests.kit.errors_page -->
+<!-- This page is generated: make pages -->
 
 The codes of all errors that guardproxy answers with. The code stands in the body of the error (OpenAI: `error.code`;
 Anthropic: in brackets at the end of `error.message`; Gemini: `error.details[0].reason`), in the audit record and in the
@@ -67,8 +64,3 @@ def page() -> str:
         )
     causes = [f"| `{cause}` | {cause.meaning[0].upper() + cause.meaning[1:]}. |\n" for cause in UpstreamCause]
     return "\n".join(parts) + "\n" + CAUSES + "".join(causes)
-
-
-if __name__ == "__main__":
-    PAGE.parent.mkdir(exist_ok=True)
-    PAGE.write_text(page(), "utf-8")

@@ -1,6 +1,6 @@
 """The capabilities of the shipped wire formats and the tests that show them, as a page: `docs/reference/formats.md`.
 
-`python -m tests.kit.formats_page` writes it again. A new format needs a sheet here: the tests of each capability that its
+A new format needs a sheet here: the tests of each capability that its
 contract declares. `applicable` reads the capabilities from the contract, so a sheet can neither leave one out nor claim one too
 many.
 """
@@ -15,7 +15,6 @@ from pathlib import Path
 from guardproxy.wire import Codec, codecs
 
 ROOT = Path(__file__).parents[2]
-PAGE = ROOT / "docs" / "reference" / "formats.md"
 CAPABILITIES = {
     "request": "every text of a request is read, changed and sent on; what is not changed is the same to the byte",
     "plain": "plain answers are the same objects",
@@ -33,7 +32,7 @@ CAPABILITIES = {
 }
 HEAD = """# Wire formats
 
-<!-- This page is generated: python -m tests.kit.formats_page -->
+<!-- This page is generated: make pages -->
 
 What each shipped format can do. Each cell links to the tests that show it. A dash says that the API has no such thing. All
 formats also keep the promises of the conformance suite; see [A wire format](../plugins/format.md).
@@ -299,7 +298,3 @@ def page() -> str:
             if tests := sheet.tests.get(name):
                 out.append(f"| {name} | {', '.join(f'`{test}`' for test in tests)} |")
     return "\n".join(out) + "\n"
-
-
-if __name__ == "__main__":
-    PAGE.write_text(page(), "utf-8")

@@ -1,19 +1,14 @@
-"""The places of requests that no check reads, as a table in `docs/security/places.md`, made of the maps of the formats.
-
-`python -m tests.kit.places_page` writes the table again. A test compares the page.
-"""
+"""The places of requests that no check reads, as a table in `docs/security/places.md`, made of the maps of the formats."""
 
 from __future__ import annotations
 
 import re
-from pathlib import Path
 from typing import Any
 
 from guardproxy.wire.json_codec import JsonCodec
 from guardproxy.wire.registry import codecs
 from tests.kit.maps import OTHER, MapPlace, places
 
-PAGE = Path(__file__).parents[2] / "docs" / "security" / "places.md"
 BLOCK = re.compile(r"(?<=<!-- generated: unread -->\n).*?(?=<!-- end -->)", re.DOTALL)
 UNREAD = ("opaque", "secret", "token_ids", "tokens")
 """The ways to treat a place at which no check reads what belongs there."""
@@ -64,7 +59,3 @@ def _is_other_spelling(place: MapPlace, found: list[MapPlace]) -> bool:
 def page(text: str) -> str:
     """Returns the page with the table."""
     return BLOCK.sub(lambda match: table(), text)
-
-
-if __name__ == "__main__":
-    PAGE.write_text(page(PAGE.read_text("utf-8")), "utf-8")

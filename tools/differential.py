@@ -1,6 +1,6 @@
 """Our findings against those of Presidio's `AnalyzerEngine.analyze`, over many texts: `make test-differential`.
 
-Run `python -m tests.kit.differential [--texts N]`. The texts: the annotated sets of the folder in GUARDPROXY_DATA (where it
+Run `python -m tools.differential [--texts N]`. The texts: the annotated sets of the folder in GUARDPROXY_DATA (where it
 is set), and made ones, of identifiers, near misses, and what surrounds them, glued together in all ways. Each text goes
 through Presidio and through our engine with the same recognizers: those that Presidio loads by default for English, then
 all of its recognizers that need no model, whatever their country, then, for a share of the texts, those of other languages.

@@ -1,7 +1,7 @@
 """Counts the calls of functions for each chunk of a stream, in Python and C: in the exchange, the scanner and the checks.
 
 Every chunk comes alone, as tokens of a model do. The sockets are left out: `hot_path.py` counts whole requests with them.
-`python -m tests.kit.chunk_cost` prints the counts and the functions that make most calls.
+`python -m tools.chunk_cost` prints the counts and the functions that make most calls.
 """
 
 from __future__ import annotations

@@ -1,19 +1,14 @@
-"""The options of all checks, as tables in `docs/policies/checks.md`, made of what the checks declare.
-
-`python -m tests.kit.check_options` writes the tables again. A test compares the page.
-"""
+"""The options of all checks, as tables in `docs/policies/checks.md`, made of what the checks declare."""
 
 from __future__ import annotations
 
 import json
 import re
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from guardproxy.checks import Option, options
 
-PAGE = Path(__file__).parents[2] / "docs" / "policies" / "checks.md"
 HEAD = "| option | type | meaning | default | tighter |\n|---|---|---|---|---|\n"
 BLOCK = re.compile(r"(?<=<!-- generated: options-)(?P<use>\w+) -->\n.*?(?=<!-- end -->)", re.DOTALL)
 TIGHTER = {"longer": "more", "shorter": "fewer", "lower": "lower"}
@@ -76,7 +71,3 @@ def type_of(schema: Mapping[str, Any]) -> str:
 def _range(schema: Mapping[str, Any]) -> str:
     least = f"above {schema['exclusiveMinimum']}" if "exclusiveMinimum" in schema else f"from {schema['minimum']}"
     return f" {least} to {schema['maximum']}"
-
-
-if __name__ == "__main__":
-    PAGE.write_text(with_tables(PAGE.read_text("utf-8")), "utf-8")

@@ -1,7 +1,7 @@
 """Counts the calls of functions that the server makes for one request, in Python and C: a cost that needs no clock.
 
 The server runs on its loop with a real policy folder and a real log. A model and a client run in threads of their own, whose
-calls do not count, and neither do those of the observers, which run in batches. `python -m tests.kit.hot_path` prints the
+calls do not count, and neither do those of the observers, which run in batches. `python -m tools.hot_path` prints the
 counts and the functions that make most calls.
 """
 
@@ -29,7 +29,7 @@ from guardproxy.server.app import Server
 from guardproxy.server.listener import Listener
 from tests.kit.play import chat_frames
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[1]
 NO_RULES = "policy: empty\nrules:\n  - {id: watch, when: check_error, action: flag}\n"
 DEFAULT = (ROOT / "policies" / "default.yaml").read_text()
 WARM_UP = 40
