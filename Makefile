@@ -192,35 +192,36 @@ bench: $(VENV)/.test
 	$(BIN)/python -m benchmarks --peers $(PROXIES) $(BENCH)
 
 bench-all: bench $(VENV)/.bench
-	$(BIN)/python -m benchmarks.client --out benchmarks/results
-	$(BIN)/python -m benchmarks.connections --out benchmarks/results
-	$(BIN)/python -m benchmarks.parallel --out benchmarks/results
-	$(BIN)/python -m benchmarks.formats --out benchmarks/results
-	$(BIN)/python -m benchmarks.cost_growth --out benchmarks/results
-	$(BIN)/python -m benchmarks.overload --out benchmarks/results
-	$(BIN)/python -m benchmarks.checks --out benchmarks/results
-	$(BIN)/python -m benchmarks.evasions --out benchmarks/results
-	$(BIN)/python -m benchmarks.reader_attacks --out benchmarks/results
-	$(BIN)/python -m benchmarks.pii --out benchmarks/results $(if $(PEERS),--peers $(PEERS))
-	$(BIN)/python -m benchmarks.holdback --out benchmarks/results
-	$(if $(GUARDPROXY_DATA),$(BIN)/python -m benchmarks.pii_quality --out benchmarks/results)
-	$(BIN)/python -m benchmarks.supervisor --out benchmarks/results $(if $(TORCH),--torch $(TORCH)) $(if $(PEERS),--peers $(PEERS))
-	$(if $(GUARDPROXY_DATA),$(BIN)/python -m benchmarks.supervisor_quality --out benchmarks/results $(if $(PEERS),--peers $(PEERS)) $(if $(NPM),--npm $(NPM)))
-	$(BIN)/python -m benchmarks.audit --out benchmarks/results
-	$(BIN)/python -m benchmarks.engine --out benchmarks/results
-	$(BIN)/python -m benchmarks.schema --out benchmarks/results
-	$(BIN)/python -m benchmarks.duties --out benchmarks/results
-	$(BIN)/python -m benchmarks.cache --out benchmarks/results
-	$(BIN)/python -m benchmarks.gateway_extras --out benchmarks/results
-	$(BIN)/python -m benchmarks.routes --out benchmarks/results
-	$(BIN)/python -m benchmarks.prompts --out benchmarks/results
-	$(BIN)/python -m benchmarks.policy --out benchmarks/results $(if $(PEERS),--peers $(PEERS))
+	$(BIN)/python -m benchmarks.path.client --out benchmarks/results
+	$(BIN)/python -m benchmarks.path.connections --out benchmarks/results
+	$(BIN)/python -m benchmarks.path.parallel --out benchmarks/results
+	$(BIN)/python -m benchmarks.path.formats --out benchmarks/results
+	$(BIN)/python -m benchmarks.path.cost_growth --out benchmarks/results
+	$(BIN)/python -m benchmarks.path.overload --out benchmarks/results
+	$(BIN)/python -m benchmarks.checks.profiles --out benchmarks/results
+	$(BIN)/python -m benchmarks.checks.evasions --out benchmarks/results
+	$(BIN)/python -m benchmarks.checks.reader_attacks --out benchmarks/results
+	$(BIN)/python -m benchmarks.checks.pii --out benchmarks/results $(if $(PEERS),--peers $(PEERS))
+	$(BIN)/python -m benchmarks.checks.holdback --out benchmarks/results
+	$(if $(GUARDPROXY_DATA),$(BIN)/python -m benchmarks.checks.pii_quality --out benchmarks/results)
+	$(BIN)/python -m benchmarks.models.supervisor --out benchmarks/results $(if $(TORCH),--torch $(TORCH)) $(if $(PEERS),--peers $(PEERS))
+	$(if $(GUARDPROXY_DATA),$(BIN)/python -m benchmarks.models.supervisor_quality --out benchmarks/results $(if $(PEERS),--peers $(PEERS)) $(if $(NPM),--npm $(NPM)))
+	$(BIN)/python -m benchmarks.audit.log --out benchmarks/results
+	$(BIN)/python -m benchmarks.audit.engine --out benchmarks/results
+	$(BIN)/python -m benchmarks.checks.schema --out benchmarks/results
+	$(BIN)/python -m benchmarks.gateway.duties --out benchmarks/results
+	$(BIN)/python -m benchmarks.gateway.cache --out benchmarks/results
+	$(BIN)/python -m benchmarks.gateway.gateway_extras --out benchmarks/results
+	$(BIN)/python -m benchmarks.gateway.monitoring --out benchmarks/results
+	$(BIN)/python -m benchmarks.gateway.routes --out benchmarks/results
+	$(BIN)/python -m benchmarks.gateway.prompts --out benchmarks/results
+	$(BIN)/python -m benchmarks.gateway.policy --out benchmarks/results $(if $(PEERS),--peers $(PEERS))
 
 # The proxies and libraries that `make bench` measures beside ours, each in an environment of its own; `PEERS` in `bench-all` names
 # another interpreter, for other libraries.
 PROXIES = build/peers
 bench-peers: $(VENV)/.test $(VENV)/.lock
-	$(BIN)/python -m benchmarks.install_peers --peers $(PROXIES)
+	$(BIN)/python -m benchmarks.peers.install --peers $(PROXIES)
 
 # The releases that CI installs, for each Python and platform. A new release upstream waits for the next `make lock`.
 # All extras but `models`, which this checkout has, and `gpu`, whose runtime takes the place of the one that tests use.

@@ -24,9 +24,9 @@ from typing import Any
 from benchmarks.processes import ROOT, machine
 
 PARTS = {
-    "path": ("benchmarks.overhead", "--rounds", "3", "--seconds", "1.0"),
-    "scan": ("benchmarks.scan",),
-    "growth": ("benchmarks.growth",),
+    "path": ("benchmarks.path.overhead", "--rounds", "3", "--seconds", "1.0"),
+    "scan": ("benchmarks.checks.scan",),
+    "growth": ("benchmarks.path.growth",),
 }
 WITH_PEERS = ("path", "scan")
 

@@ -1,4 +1,4 @@
-"""Writes the tables of `docs/benchmarks.md` and `README.md` that come from `make bench`: `python -m benchmarks.page`.
+"""The tables of `docs/benchmarks.md` and `README.md` that come from `make bench`; `make pages` writes them.
 
 In: `overhead.json`, `scan.json` and `growth.json` in `benchmarks/results`. Out: the lines between `<!-- generated: NAME -->`
 and `<!-- end -->`. A test compares the pages with the files, so no figure can be older than its file.
@@ -15,7 +15,6 @@ from typing import Any
 from benchmarks.processes import ROOT
 
 RESULTS = ROOT / "benchmarks" / "results"
-PAGES = (ROOT / "docs" / "benchmarks.md", ROOT / "README.md")
 Row = Mapping[str, float]
 OVERHEAD: Mapping[str, Callable[[Row], str]] = {
     "added at p50, p99": lambda row: _some(
@@ -144,13 +143,3 @@ def filled(text: str, tables: Mapping[str, str]) -> str:
         return f"{match[1]}{tables.get(match[2], match[3])}{match[4]}"
 
     return re.sub(r"(<!-- generated: ([\w-]+) -->\n)(.*?)(<!-- end -->)", fill, text, flags=re.DOTALL)
-
-
-def main() -> None:
-    """Writes the pages."""
-    for path in PAGES:
-        path.write_text(filled(path.read_text("utf-8"), parts()), "utf-8")
-
-
-if __name__ == "__main__":
-    main()

@@ -3,11 +3,11 @@
 In: a text. Out: what it says, without what carries no meaning. Two texts that say the same have the same result. Kept: nothing.
 
 No model and no threshold take part. An encoder finds a question and its opposite more alike than most paraphrases
-(`benchmarks/cache.py` measures it), and if fewer than all words had to be equal, a long question could differ in the one that
-counts. So every word counts, in its order, and so do capitals, numbers and signs. Left out are spaces, the capital of a first
-word that asks or orders, and one sign at the end: the `?` of a question and the `.` of another sentence. In English also: a
-greeting, thanks, `please`, openings such as `can you tell me`, contractions at the start, and the place of `is` and `are`,
-which differs between a question and its indirect form.
+(`benchmarks/gateway/cache.py` measures it), and if fewer than all words had to be equal, a long question could differ in the
+one that counts. So every word counts, in its order, and so do capitals, numbers and signs. Left out are spaces, the capital of
+a first word that asks or orders, and one sign at the end: the `?` of a question and the `.` of another sentence. In English
+also: a greeting, thanks, `please`, openings such as `can you tell me`, contractions at the start, and the place of `is` and
+`are`, which differs between a question and its indirect form.
 
 In a text about words, with quotes or with a form, each sign may be what is asked about. It says only itself.
 """

@@ -5,7 +5,8 @@ connections, by origin.
 
 aiohttp's connector resolves names, connects and keeps connections, and its parser reads answers. Its session is left out: for
 every request it prepares cookies, redirects, traces, a timer and a task, of which a proxy uses none, and more than half of a
-request's processor time goes to it (`benchmarks/client.py`). No proxies of the environment are used; TLS is always verified.
+request's processor time goes to it (`benchmarks/path/client.py`). No proxies of the environment are used; TLS is always
+verified.
 
 Decision: docs/decisions/0053-requests-go-out-without-a-client-session.md
 """

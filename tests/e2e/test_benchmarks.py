@@ -18,9 +18,13 @@ from typing import Any, cast
 import pytest
 
 from benchmarks import __main__ as bench
-from benchmarks import growth, install_peers, load, overhead, page, scan, supervisor_quality
+from benchmarks import page
+from benchmarks.checks import scan
+from benchmarks.models import supervisor_quality
+from benchmarks.path import growth, load, overhead
+from benchmarks.path.workers import answered_by, possible_per_s
+from benchmarks.peers import install as install_peers
 from benchmarks.processes import reason
-from benchmarks.workers import answered_by, possible_per_s
 from tests.kit.plain_texts import OVERRIDE
 
 Run = Callable[..., dict[str, Any]]
@@ -169,7 +173,7 @@ def test_the_supervisor_is_compared_without_what_is_not_there(
     tasks = {task: [supervisor_quality.Set("mine.jsonl")] for task in supervisor_quality.SETS}
     monkeypatch.setattr(supervisor_quality, "SETS", tasks)
     monkeypatch.setitem(sys.modules, "sklearn", None)
-    monkeypatch.delitem(sys.modules, "benchmarks.quality_floor", raising=False)
+    monkeypatch.delitem(sys.modules, "benchmarks.models.quality_floor", raising=False)
     monkeypatch.setenv("GUARDPROXY_DATA", str(tmp_path))
     monkeypatch.setenv("JAILGUARD_MODEL_DIR", "")
     monkeypatch.chdir(tmp_path)
@@ -183,12 +187,6 @@ def test_the_supervisor_is_compared_without_what_is_not_there(
     figures = saved["results"]["injection"]["guardproxy"]
     assert figures["harmless"]["mine"]["texts"] == 100
     assert figures["attacks"]["mine"]["average_precision"] > 0.9
-
-
-@pytest.mark.parametrize("path", page.PAGES, ids=lambda path: path.name)
-def test_the_tables_of_a_page_are_those_of_the_files(path: Path) -> None:
-    text = path.read_text("utf-8")
-    assert page.filled(text, page.parts()) == text, "python -m benchmarks.page"
 
 
 def test_tables() -> None:
@@ -225,15 +223,15 @@ def test_one_command_runs_the_parts_and_reports_a_failure(tmp_path: Path, monkey
 
     def run_part(command: list[str], **options: Any) -> subprocess.CompletedProcess[bytes]:
         ran.append(command[2:])
-        return subprocess.CompletedProcess(command, command[2] == "benchmarks.scan")
+        return subprocess.CompletedProcess(command, command[2] == "benchmarks.checks.scan")
 
     monkeypatch.setattr(subprocess, "run", run_part)
     assert bench.main(["--quick", "--out", str(tmp_path), "--peers", str(tmp_path)]) == 1
     out, peers = ["--out", str(tmp_path)], ["--peers", str(tmp_path)]
     assert ran == [
-        ["benchmarks.overhead", "--rounds", "3", "--seconds", "1.0", *out, *peers, "--quick"],
-        ["benchmarks.scan", *out, *peers, "--quick"],
-        ["benchmarks.growth", *out, "--quick"],
+        ["benchmarks.path.overhead", "--rounds", "3", "--seconds", "1.0", *out, *peers, "--quick"],
+        ["benchmarks.checks.scan", *out, *peers, "--quick"],
+        ["benchmarks.path.growth", *out, "--quick"],
     ]
     report = json.loads((tmp_path / "bench.json").read_text())
     assert {part: row["exit_code"] for part, row in report["parts"].items()} == {"path": 0, "scan": 1, "growth": 0}

@@ -11,7 +11,7 @@ import pytest
 # It is large and only a benchmark needs it, so only `make test-export` installs it, and CI calls it.
 pytest.importorskip("sklearn", reason="needs scikit-learn: make test-export")
 pytestmark = pytest.mark.export
-from benchmarks.quality_floor import Floor, rows  # noqa: E402
+from benchmarks.models.quality_floor import Floor, rows  # noqa: E402
 from models.supervisor.recipe.second.outputs import Row, make_row, targets  # noqa: E402
 
 FINE = [make_row(f"please bake a cake with {n} eggs", targets(), "plain") for n in range(40)]
@@ -83,5 +83,5 @@ def test_rows_are_prepared_where_no_folder_is_named(tmp_path: Path, monkeypatch:
     def prepare(folder: Path) -> tuple[Any, ...]:
         return FINE, [{"text": str(folder)}], ["report"]
 
-    monkeypatch.setattr("benchmarks.quality_floor.prepare", prepare)
+    monkeypatch.setattr("benchmarks.models.quality_floor.prepare", prepare)
     assert rows(None, tmp_path) == (FINE, [{"text": str(tmp_path)}])

@@ -1,4 +1,4 @@
-"""Every generated file of the repository: pages of the documentation, schemas, messages of broken policies, the dashboard.
+"""Every generated file of the repository: pages, tables of benchmarks, schemas, messages of broken policies, the dashboard.
 
 `make pages` (`python -m tools.pages`) writes all of them again, and `python -m tools.pages docs/reference/errors.md` the named
 ones. Read the difference before you commit it. A test compares each file with what is made here.
@@ -12,6 +12,7 @@ import json
 from collections.abc import Callable
 from typing import Any
 
+from benchmarks import page
 from guardproxy.audit import log_schema
 from guardproxy.library import loader
 from guardproxy.policy.document_schema import schema
@@ -36,8 +37,14 @@ def _json(tree: Any) -> str:
     return json.dumps(tree, indent=2) + "\n"
 
 
+def _measured(text: str) -> str:
+    return page.filled(text, page.parts())
+
+
 FILES: dict[str, Callable[[str], str]] = {
+    "README.md": _measured,
     "docs/architecture.md": lambda text: drawing.page(text, drawing.imports()),
+    "docs/benchmarks.md": _measured,
     "docs/policies/checks.md": check_options.with_tables,
     "docs/policies/coverage.md": lambda _: coverage.page(loader()),
     "docs/policies/entities.md": lambda _: entities.page(),

@@ -3,7 +3,7 @@
 In: the exported folder, the data sets. Out: for each label the score from which a tag counts: the one with the best
 entity F-score on validation rows, the sets weighing the same, and recall weighing more than precision (`BETA`): what is
 missed leaks, what is found too much is only a placeholder too many. What is reported is measured on other rows, by
-`benchmarks/pii_quality.py`.
+`benchmarks/checks/pii_quality.py`.
 """
 
 from __future__ import annotations

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from benchmarks.cache_pairs import pairs
+from benchmarks.gateway.cache_pairs import pairs
 from guardproxy.exchange.wording import LIMIT_CHARS, said
 
 SAME = (

@@ -13,7 +13,7 @@ from pathlib import Path
 import onnxruntime
 import pytest
 
-from benchmarks import supervisor_gpu
+from benchmarks.models import supervisor_gpu
 from guardproxy.errors import ConfigError
 from guardproxy.inference import device, session
 from guardproxy.inference.device import CPU, CUDA, is_gpu_expected, load_libraries, obstacle, runtimes
