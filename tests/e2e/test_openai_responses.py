@@ -1,5 +1,6 @@
-"""The Responses API of the official OpenAI SDK through the proxy: the same as without it, where the policy touches nothing; the
-typed errors of the SDK, where a rule or a fault stops an answer."""
+"""The Responses API of the official OpenAI SDK, where rules or faults meet it: placeholders, blocks, typed errors of the SDK.
+
+That it is the same where the policy touches nothing, `test_same.py` shows."""
 
 from __future__ import annotations
 
@@ -9,7 +10,6 @@ from typing import Any
 
 import openai
 import pytest
-from pydantic import BaseModel
 
 from tests.e2e.rig import (
     CUTS,
@@ -17,178 +17,15 @@ from tests.e2e.rig import (
     Failed,
     Proxy,
     Upstream,
-    async_outcome,
-    async_stream_outcome,
-    outcome,
     stream_outcome,
 )
 from tests.kit.responses import response_texts
 
 Clients = Callable[[str], openai.OpenAI]
-TOOLS = [
-    {
-        "type": "function",
-        "name": "send_mail",
-        "description": "Sends a mail",
-        "parameters": {"type": "object", "properties": {"to": {"type": "string"}}, "required": ["to"]},
-        "strict": False,
-    }
-]
-SCHEMA = {
-    "type": "object",
-    "properties": {"name": {"type": "string"}, "age": {"type": "integer"}},
-    "required": ["name", "age"],
-    "additionalProperties": False,
-}
-HISTORY = [
-    {"role": "developer", "content": "Be brief."},
-    {"role": "user", "content": [{"type": "input_text", "text": "What is the weather?"}]},
-    {"type": "reasoning", "id": "rs_1", "summary": [{"type": "summary_text", "text": "I should look it up."}]},
-    {"type": "function_call", "call_id": "call_1", "name": "weather", "arguments": "{}"},
-    {"type": "function_call_output", "call_id": "call_1", "output": "sunny, 21 degrees"},
-]
 
 
 def ask(words: str, /, **more: Any) -> dict[str, Any]:
     return {"model": "scripted", "input": words, **more}
-
-
-CASES: dict[str, dict[str, Any]] = {
-    "text": ask("hello"),
-    "history": {"model": "scripted", "instructions": "Be kind.", "input": HISTORY},
-    "unicode": ask('echo: Grüße 🙂 "quoted" \\ back\u2028slash\n\ttab \u0007 e\u0301 \U0001f469\u200d\U0001f680'),
-    "reasoning": ask("think of a number"),
-    "refusal": ask("refuse"),
-    "tool": ask('call tool: send_mail {"to": "someone", "urgent": true, "n": 1.50}', tools=TOOLS),
-    "tools in parallel": ask('call tool: send_mail {"to": "a"}\ncall tool: send_mail {"to": "b"}', tools=TOOLS),
-    "broken tool arguments": ask('call tool: send_mail {"to": "a', tools=TOOLS),
-    "logprobs": ask("hello", include=["message.output_text.logprobs"]),
-    "cut by the token limit": ask("words: 50", max_output_tokens=7),
-    "structured": ask("a person", text={"format": {"type": "json_schema", "name": "p", "schema": SCHEMA}}),
-    "broken json": ask("bad json"),
-    "empty answer": ask("echo: "),
-    "long": ask("words: 400"),
-    "unknown field": ask("hello", extra_body={"field_of_next_year": {"deep": ["text", 1, None, True]}}),
-    "parameters": ask("hello", temperature=0.1, top_p=0.5, user="u-1", metadata={"team": "a"}, store=False),
-    "earlier answer": ask("hello", previous_response_id="resp_1", truncation="auto"),
-}
-ERRORS = {
-    400: openai.BadRequestError,
-    401: openai.AuthenticationError,
-    404: openai.NotFoundError,
-    429: openai.RateLimitError,
-    500: openai.InternalServerError,
-    503: openai.InternalServerError,
-}
-
-
-@pytest.mark.parametrize("name", CASES)
-def test_plain_answer(name: str, upstream: Upstream, passing: Proxy, openai_at: Clients) -> None:
-    direct = outcome(lambda: openai_at(upstream.url).responses.create(**CASES[name]))
-    proxied = outcome(lambda: openai_at(passing.url).responses.create(**CASES[name]))
-    assert not isinstance(direct, Failed)
-    assert proxied == direct
-
-
-@pytest.mark.parametrize("name", CASES)
-def test_plain_body_and_headers_to_the_byte(name: str, upstream: Upstream, passing: Proxy, openai_at: Clients) -> None:
-    direct, proxied = (
-        openai_at(url).responses.with_raw_response.create(**CASES[name]).http_response
-        for url in (upstream.url, passing.url)
-    )
-    assert proxied.content == direct.content
-    for header in ("content-type", "x-request-id"):
-        assert proxied.headers[header] == direct.headers[header]
-    sent_direct, sent_proxied = upstream.journal.all()
-    assert sent_proxied.tree == sent_direct.tree
-
-
-@pytest.mark.parametrize("headers", [{}, {"x-chunk": "1"}, {"x-bytes": "5"}], ids=str)
-@pytest.mark.parametrize("name", CASES)
-def test_stream(name: str, headers: dict[str, str], upstream: Upstream, passing: Proxy, openai_at: Clients) -> None:
-    options: dict[str, Any] = {"stream_options": {"include_obfuscation": True}} if headers else {}
-    direct, proxied = (
-        stream_outcome(
-            lambda url=url: openai_at(url).responses.create(  # type: ignore[misc]
-                stream=True, extra_headers=headers, **options, **CASES[name]
-            )
-        )
-        for url in (upstream.url, passing.url)
-    )
-    assert isinstance(direct, list)
-    assert direct[-1]["type"] in ("response.completed", "response.incomplete")
-    assert proxied == direct
-
-
-@pytest.mark.parametrize("name", ["text", "tool", "tools in parallel", "refusal", "structured", "reasoning"])
-def test_stream_helper(name: str, upstream: Upstream, passing: Proxy, openai_at: Clients) -> None:
-    def run(url: str) -> tuple[list[Any], Any]:
-        with openai_at(url).responses.stream(**CASES[name]) as stream:
-            # The SDK warns of its own generic types.
-            events = [event.model_dump(mode="json", warnings=False) for event in stream]
-            return events, stream.get_final_response().model_dump(mode="json", warnings=False)
-
-    assert run(passing.url) == run(upstream.url)
-
-
-def test_parse_helper(upstream: Upstream, passing: Proxy, openai_at: Clients) -> None:
-    class Person(BaseModel):
-        name: str
-        age: int
-
-    def run(url: str) -> Any:
-        return openai_at(url).responses.parse(model="scripted", input="a person", text_format=Person).output_parsed
-
-    assert isinstance(run(upstream.url), Person)
-    assert run(passing.url) == run(upstream.url)
-
-
-@pytest.mark.parametrize("stream", [False, True], ids=["plain", "stream"])
-@pytest.mark.parametrize("status", ERRORS)
-def test_errors_of_the_model(status: int, stream: bool, upstream: Upstream, passing: Proxy, openai_at: Clients) -> None:
-    def run(url: str) -> Any:
-        return outcome(lambda: openai_at(url).responses.create(stream=stream, **ask(f"error {status}")))
-
-    direct, proxied = run(upstream.url), run(passing.url)
-    assert isinstance(direct, Failed)
-    assert proxied == direct
-    with pytest.raises(ERRORS[status]) as caught:
-        openai_at(passing.url).responses.create(stream=stream, **ask(f"error {status}"))
-    assert caught.value.status_code == status
-    assert len(upstream.journal.all()) == 3, "the proxy must not retry by itself"
-
-
-@pytest.mark.parametrize("name", ["text", "tool", "reasoning", "unicode"])
-async def test_asynchronous_client(name: str, upstream: Upstream, passing: Proxy) -> None:
-    got = []
-    for url in (upstream.url, passing.url):
-        async with openai.AsyncOpenAI(base_url=f"{url}/v1", api_key="test", max_retries=0, timeout=20) as client:
-            create = client.responses.create
-            got.append(
-                (
-                    await async_outcome(create(**CASES[name])),
-                    await async_stream_outcome(create(stream=True, **CASES[name])),
-                )
-            )
-    assert isinstance(got[0][1], list)
-    assert got[1] == got[0]
-
-
-def test_input_tokens(upstream: Upstream, passing: Proxy, openai_at: Clients) -> None:
-    for url in (upstream.url, passing.url):
-        assert openai_at(url).responses.input_tokens.count(model="scripted", input="one two three").input_tokens == 3
-
-
-def test_compact(upstream: Upstream, passing: Proxy, openai_at: Clients) -> None:
-    direct, proxied = (
-        outcome(lambda url=url: openai_at(url).responses.compact(model="scripted", input="one two three"))  # type: ignore[misc]
-        for url in (upstream.url, passing.url)
-    )
-    assert direct["object"] == "response.compaction"
-    assert proxied == direct
-
-
-# Rules.
 
 
 @pytest.mark.parametrize("headers", CUTS, ids=str)

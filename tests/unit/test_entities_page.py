@@ -10,9 +10,9 @@ from tools.pages import entities as entities_page
 from tools.pages.entities import EXAMPLES, MISSES, check, entities, example, page
 
 
-def test_every_example_belongs_to_an_entity_and_is_found() -> None:
+def test_every_example_belongs_to_an_entity() -> None:
+    """That each is found, the page itself asks: see `test_pages.py`."""
     assert set(EXAMPLES) == set(entities())
-    assert all(example(entity).text for entity in entities())
 
 
 @pytest.mark.parametrize("entity", MISSES)

@@ -89,7 +89,7 @@ CASES: dict[str, tuple[str, ...]] = {
         f"{GUARDED}::test_a_secret_of_the_model_is_redacted_in_every_chunking",
         f"{LEAKS}::test_nothing_gets_through_in_parts",
     ),
-    "characters cut between bytes": (f"{E2E}/test_openai_same.py::test_stream[unicode]",),
+    "characters cut between bytes": (f"{E2E}/test_same.py::test_stream[unicode]",),
     "all forms of an event": (
         f"{MODEL}::test_streams_that_the_format_allows[several data lines]",
         f"{UNIT}/wire/framing/test_sse.py::test_what_the_standard_says",

@@ -38,7 +38,7 @@ What each shipped format can do. Each cell links to the tests that show it. A da
 formats also keep the promises of the conformance suite; see [A wire format](../plugins/format.md).
 """
 
-SAME, ANTHROPIC = "tests/e2e/test_openai_same.py", "tests/e2e/test_anthropic_same.py"
+SAME = "tests/e2e/test_same.py"
 RESPONSES, COMPLETIONS = "tests/e2e/test_openai_responses.py", "tests/e2e/test_openai_completions.py"
 INPUTS, GUARDED, PARSE = "tests/e2e/test_openai_inputs.py", "tests/e2e/test_guarded.py", "tests/e2e/test_parse.py"
 OLLAMA, GENERATE = "tests/e2e/test_ollama.py", "tests/unit/wire/formats/ollama_generate/test_codec.py"
@@ -89,17 +89,17 @@ SHEETS: dict[str, Sheet] = {
         "Anthropic Messages",
         ("anthropic for Python and Node", "LangChain", "LiteLLM", "Instructor", "AI SDK of Vercel"),
         {
-            "request": (f"{ANTHROPIC}::test_plain_body_and_headers_to_the_byte", PROMISES),
-            "plain": (f"{ANTHROPIC}::test_plain_answer",),
-            "stream": (f"{ANTHROPIC}::test_stream", f"{ANTHROPIC}::test_stream_helper"),
+            "request": (f"{SAME}::test_plain_body_and_headers_to_the_byte", PROMISES),
+            "plain": (f"{SAME}::test_plain_answer",),
+            "stream": (f"{SAME}::test_stream", f"{SAME}::test_stream_helper"),
             "tools": (
                 f"{GUARDED}::test_tool_arguments_have_the_address_again",
                 f"{GUARDED}::test_streamed_tool_arguments_have_the_address_again",
             ),
-            "reasoning": (f"{ANTHROPIC}::test_stream_helper[thinking]",),
-            "refusals": (f"{ANTHROPIC}::test_stream_helper[refusal]",),
-            "errors": (f"{ANTHROPIC}::test_errors_of_the_model",),
-            "usage": (f"{ANTHROPIC}::test_stream_helper",),
+            "reasoning": (f"{SAME}::test_stream_helper[thinking]",),
+            "refusals": (f"{SAME}::test_stream_helper[refusal]",),
+            "errors": (f"{SAME}::test_errors_of_the_model",),
+            "usage": (f"{SAME}::test_stream_helper",),
             "structured": (f"{PARSE}::test_anthropic_parses_an_answer_and_tool_arguments",),
             "blocks": (
                 f"{GUARDED}::test_an_attack_is_refused_once_and_never_sent",
@@ -107,32 +107,32 @@ SHEETS: dict[str, Sheet] = {
             ),
             "cut streams": (f"{FAULTS}::test_a_broken_stream_is_an_error",),
             "hostile": HOSTILE,
-            "clients": (f"{ANTHROPIC}::test_asynchronous_client", f"{CLIENTS}::test_objects_are_equal"),
+            "clients": (f"{SAME}::test_asynchronous_client", f"{CLIENTS}::test_objects_are_equal"),
         },
     ),
     "openai_responses": Sheet(
         "OpenAI Responses",
         ("openai for Python and Node", "LangChain", "LiteLLM", "Pydantic AI", "AI SDK of Vercel"),
         {
-            "request": (f"{RESPONSES}::test_plain_body_and_headers_to_the_byte", PROMISES),
-            "plain": (f"{RESPONSES}::test_plain_answer",),
-            "stream": (f"{RESPONSES}::test_stream", f"{RESPONSES}::test_stream_helper"),
-            "tools": (f"{RESPONSES}::test_stream_helper[tools in parallel]",),
-            "reasoning": (f"{RESPONSES}::test_stream_helper[reasoning]",),
-            "refusals": (f"{RESPONSES}::test_stream_helper[refusal]",),
+            "request": (f"{SAME}::test_plain_body_and_headers_to_the_byte", PROMISES),
+            "plain": (f"{SAME}::test_plain_answer",),
+            "stream": (f"{SAME}::test_stream", f"{SAME}::test_stream_helper"),
+            "tools": (f"{SAME}::test_stream_helper[tools in parallel]",),
+            "reasoning": (f"{SAME}::test_stream_helper[reasoning]",),
+            "refusals": (f"{SAME}::test_stream_helper[refusal]",),
             "errors": (
-                f"{RESPONSES}::test_errors_of_the_model",
+                f"{SAME}::test_errors_of_the_model",
                 f"{RESPONSES}::test_an_error_of_the_model_in_a_stream",
             ),
-            "usage": (f"{RESPONSES}::test_stream_helper",),
-            "structured": (f"{RESPONSES}::test_parse_helper",),
+            "usage": (f"{SAME}::test_stream_helper",),
+            "structured": (f"{SAME}::test_parse_helper",),
             "blocks": (
                 f"{RESPONSES}::test_a_blocked_request_is_a_typed_error",
                 f"{RESPONSES}::test_a_blocked_answer_ends_as_the_api_ends_a_filtered_answer",
             ),
             "cut streams": (f"{RESPONSES}::test_a_cut_stream_is_never_a_complete_one",),
             "hostile": HOSTILE,
-            "clients": (f"{RESPONSES}::test_asynchronous_client", f"{CLIENTS}::test_objects_are_equal"),
+            "clients": (f"{SAME}::test_asynchronous_client", f"{CLIENTS}::test_objects_are_equal"),
         },
     ),
     "openai_completions": Sheet(
