@@ -14,7 +14,7 @@ PIP = $(BIN)/python -m pip install --quiet --disable-pip-version-check
 UV = $(BIN)/uv pip install --quiet --python $(BIN)/python
 INSTALL = $(if $(filter uv,$(INSTALLER)),$(UV),$(PIP))
 
-.PHONY: run quick test coverage test-export timing lint docs pages test-long kills test-clients test-newest fuzz growth-large test-differential bench bench-all bench-peers train-supervisor train-names names-weights names-without train-before-gate depth exit leave-out gate lock wheel clean
+.PHONY: run quick test coverage test-export timing lint format docs pages test-long kills test-clients test-newest fuzz growth-large test-differential bench bench-all bench-peers train-supervisor train-names names-weights names-without train-before-gate depth exit leave-out gate lock wheel clean
 
 # The first run installs for a minute or two: each step says what it does. The program is $(BIN)/guardproxy, and the log is in
 # the folder that the pages name.
@@ -98,12 +98,20 @@ test-differential: $(VENV)/.test
 lint: $(VENV)/.lint
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/rumdl check --no-cache .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+# Code and Markdown in their form: lines of one width.
+format: $(VENV)/.lint
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+	$(BIN)/rumdl fmt --no-cache --silent .
+
 # Every generated file of the repository: pages, schemas, the dashboard. A test compares them.
-pages: $(VENV)/.test
+pages: $(VENV)/.lint
 	PYTHONHASHSEED=0 $(BIN)/python -m tools.pages
+	$(BIN)/rumdl fmt --no-cache --silent .
 
 # The documentation as a site in build/site; a broken link is an error.
 docs: $(VENV)/.docs

@@ -68,7 +68,7 @@ def test_every_option_of_a_check_is_on_its_page() -> None:
 def test_every_rule_for_secrets_is_on_its_page() -> None:
     text = (DOCS / "policies" / "checks.md").read_text("utf-8")
     (part,) = re.findall(r"<!-- generated: secrets-rules -->\n(.*?)<!-- end -->", text, re.DOTALL)
-    assert re.findall(r"`([\w-]+)` \(", part) == list(secrets.rule_ids())
+    assert re.findall(r"`([\w-]+)`\s\(", part) == list(secrets.rule_ids())
     assert f"{len(secrets.rule_ids())} rules for keys" in text
 
 

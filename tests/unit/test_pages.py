@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tools.pages import FILES, ROOT, made, paths
+from tools.pages import FILES, ROOT, is_current, paths, unfilled
 
 # Made with the models of the shipped policies: compared where they are loaded (tests/e2e/test_shipped_policies.py).
 WITH_MODELS = {"docs/policies/coverage.md"}
@@ -12,7 +12,13 @@ WITH_MODELS = {"docs/policies/coverage.md"}
 
 @pytest.mark.parametrize("path", [path for path in paths() if path not in WITH_MODELS])
 def test_a_generated_file_is_what_is_made(path: str) -> None:
-    assert made(path) == (ROOT / path).read_text("utf-8"), f"run `make pages`, which writes {path}"
+    assert is_current(path), f"run `make pages`, which writes {path}"
+
+
+def test_how_lines_are_filled_makes_no_difference_and_a_space_in_code_does() -> None:
+    assert unfilled("a b\nc\n\n```\nd  e\n```\n") == unfilled("a\nb c\n\n```\nd  e\n```\n")
+    assert unfilled("```\nd  e\n```") != unfilled("```\nd e\n```")
+    assert unfilled("a b") != unfilled("ab")
 
 
 def test_every_page_that_says_so_is_generated() -> None:

@@ -65,6 +65,17 @@ def paths() -> tuple[str, ...]:
     return tuple(dict.fromkeys((*FILES, *blocks.pages())))
 
 
+def unfilled(text: str) -> list[str]:
+    """The words of a page and its blocks of code, without how its lines are filled: `make lint` looks at that."""
+    return [part for index, block in enumerate(text.split("```")) for part in ([block] if index % 2 else block.split())]
+
+
+def is_current(path: str) -> bool:
+    """Whether a file is what its generator makes."""
+    text, now = made(path), (ROOT / path).read_text("utf-8")
+    return unfilled(text) == unfilled(now) if path.endswith(".md") else text == now
+
+
 def made(path: str) -> str:
     """The text that a file must have: what is generated, and each file that it shows as the file is now."""
     text = (ROOT / path).read_text("utf-8")

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import sys
 
-from tools.pages import ROOT, made, paths
+from tools.pages import ROOT, is_current, made, paths
 
 for path in sys.argv[1:] or paths():
-    if (text := made(path)) != (ROOT / path).read_text("utf-8"):
-        (ROOT / path).write_text(text, "utf-8")
+    if not is_current(path):
+        (ROOT / path).write_text(made(path), "utf-8")
         print(path)
