@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from itertools import product
 
 import pytest
 from multidict import CIMultiDict
@@ -65,26 +66,17 @@ NAMES = [
 ]  # fmt: skip
 
 
+FRAMES = [
+    "{}", "OpenAI/Python {}", "org-{}", "proj_{}", "a-{}-2024-01-01", "OpenAI/Python (a {})", "https://a.example/{}",
+    "https://{}/a", "My shop {}",
+]  # fmt: skip
+
+
 @pytest.mark.parametrize("name", NAMES)
-@pytest.mark.parametrize("value", HELD)
-@pytest.mark.parametrize(
-    "frame",
-    [
-        "{}",
-        "OpenAI/Python {}",
-        "org-{}",
-        "proj_{}",
-        "a-{}-2024-01-01",
-        "OpenAI/Python (a {})",
-        "https://a.example/{}",
-        "https://{}/a",
-        "My shop {}",
-    ],
-)
-def test_no_header_carries_a_value_that_checks_look_for(name: str, value: str, frame: str) -> None:
-    written = frame.format(value)
-    with suppress(DownstreamError):
-        assert value not in "".join(onward({name: written}).values())
+def test_no_header_carries_a_value_that_checks_look_for(name: str) -> None:
+    for value, frame in product(HELD, FRAMES):
+        with suppress(DownstreamError):
+            assert value not in "".join(onward({name: frame.format(value)}).values()), frame
 
 
 def test_an_unknown_header_goes_on_where_a_setting_says_so() -> None:
