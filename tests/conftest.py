@@ -50,10 +50,28 @@ _NOT_PURE = frozenset(
 _UNIT = Path(__file__).parent / "unit"
 
 
+_UNTRACED = ("heavy", "timing", "export")
+
+
+def _is_of_pure_package(path: Path) -> bool:
+    return path.is_relative_to(_UNIT) and path.relative_to(_UNIT).parts[0] not in _NOT_PURE
+
+
 def _is_pure(item: pytest.Item) -> bool:
-    if not item.path.is_relative_to(_UNIT) or item.path.relative_to(_UNIT).parts[0] in _NOT_PURE:
-        return False
-    return not any(item.get_closest_marker(name) for name in ("heavy", "timing", "export"))
+    return _is_of_pure_package(item.path) and not any(item.get_closest_marker(name) for name in _UNTRACED)
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Leaves out files of which `make test` or `make coverage` runs no test: each worker would read them for some seconds."""
+    chosen = config.option.markexpr
+    if collection_path.suffix != ".py" or not collection_path.name.startswith("test_"):
+        return None
+    if chosen == "pure":
+        return None if _is_of_pure_package(collection_path) else True
+    if chosen.startswith("(not pure or hypothesis)") and _is_of_pure_package(collection_path):
+        text = collection_path.read_text("utf-8")
+        return None if any(word in text for word in ("hypothesis", *(f"mark.{name}" for name in _UNTRACED))) else True
+    return None
 
 
 @pytest.hookimpl(tryfirst=True)  # before tests are chosen by their markers
