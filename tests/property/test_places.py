@@ -36,11 +36,14 @@ from tests.kit.responses import RESPONSES
 POLICY = """
 policy: places
 checks:
-  card: {use: pattern, patterns: ['\\b[0-9](?: ?[0-9]){15}\\b']}
-  mail: {use: pattern, patterns: ['[a-z]+@[a-z]+\\.[a-z]+']}
-  key: {use: pattern, patterns: ['\\bAKIA[0-9A-Z]{16}\\b']}
-  phone: {use: pattern, patterns: ['\\+[0-9]{10,12}\\b']}
-rules: [{id: seen, when: card or mail or key or phone, action: redact}]
+  value:
+    use: pattern
+    patterns:
+      - '\\b[0-9](?: ?[0-9]){15}\\b'
+      - '[a-z]+@[a-z]+\\.[a-z]+'
+      - '\\bAKIA[0-9A-Z]{16}\\b'
+      - '\\+[0-9]{10,12}\\b'
+rules: [{id: seen, when: value, action: redact}]
 """
 CARD = 4111222233334444
 PARTS = [4111, 2222, 3333, 4444]
@@ -122,7 +125,10 @@ def shape(how: Any) -> str:
     """An identity of a map that does not call the functions in it."""
     if isinstance(how, dict):
         return "{" + ",".join(f"{key}:{shape(child)}" for key, child in how.items()) + "}"
-    return f"[{shape(how[0])}]" if isinstance(how, list) else "()" if callable(how) else repr(how)
+    return f"[{shape(how[0])}]" if isinstance(how, list) else "()" if callable(how) else _shown(how)
+
+
+_shown = cache(repr)  # of the leaves of a map, which are few and stand in it many times
 
 
 def below(how: Any, frame: dict[str, Any], build: Build, at: str, depth: int) -> Iterator[Case]:
