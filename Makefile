@@ -14,7 +14,7 @@ PIP = $(BIN)/python -m pip install --quiet --disable-pip-version-check
 UV = $(BIN)/uv pip install --quiet --python $(BIN)/python
 INSTALL = $(if $(filter uv,$(INSTALLER)),$(UV),$(PIP))
 
-.PHONY: run quick test coverage test-export timing lint format docs pages test-long kills test-clients test-newest fuzz growth-large test-differential bench bench-all bench-peers train-supervisor train-names names-weights names-without train-before-gate depth exit leave-out gate lock wheel clean
+.PHONY: run quick slow test coverage test-export timing lint format docs pages test-long kills test-clients test-newest fuzz growth-large test-differential bench bench-all bench-peers train-supervisor train-names names-weights names-without train-before-gate depth exit leave-out gate lock wheel clean
 
 # The first run installs for a minute or two: each step says what it does. The program is $(BIN)/guardproxy, and the log is in
 # the folder that the pages name.
@@ -33,10 +33,15 @@ PYTEST = PYTHONDONTWRITEBYTECODE= PYTHONHASHSEED=0 $(BIN)/python -m pytest -q
 # One worker more than there are cores: some wait for the processes that they have started.
 PARALLEL = --numprocesses $(shell echo $$(($$(nproc) + 1))) --maxprocesses 8
 
-# The unit tests, for the time between two edits: few examples, and none of those that load models or count work.
-QUICK = HYPOTHESIS_PROFILE=quick $(PYTEST) -m 'not export and not timing and not heavy' $(PARALLEL) --dist worksteal
+# The unit tests, for the time between two edits: few examples, and none of those that load models, count work or take long.
+UNIT = HYPOTHESIS_PROFILE=quick $(PYTEST) $(PARALLEL) --dist worksteal -m 'not export and not timing and not heavy
 quick: $(VENV)/.test
-	$(QUICK) tests/unit
+	$(UNIT) and not slow' tests/unit
+
+# Measures which of them take long, and writes tests/slow.txt.
+slow: $(VENV)/.test
+	$(UNIT)' --junitxml=build/unit.xml tests/unit
+	$(BIN)/python -m tools.slow build/unit.xml
 
 # The slow files lie in tests/e2e and tests/property: in the order of their names they come first, and the small ones fill up.
 test: $(VENV)/.test

@@ -76,9 +76,13 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
 
 @pytest.hookimpl(tryfirst=True)  # before tests are chosen by their markers
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Marks the unit tests of the pure packages, less those that count work or load models: `make coverage` runs them."""
-    for item in filter(_is_pure, items):
-        item.add_marker("pure")
+    """Marks the unit tests of the pure packages, less those that count work or load models, and the tests of `slow.txt`."""
+    slow = set((Path(__file__).parent / "slow.txt").read_text("utf-8").split())
+    for item in items:
+        if f"{item.path.stem}::{item.name.partition('[')[0]}" in slow:
+            item.add_marker("slow")
+        if _is_pure(item):
+            item.add_marker("pure")
 
 
 def pytest_collection() -> None:
