@@ -1,8 +1,8 @@
 """What a crash of the process shows: the type of the error and the places in the code, no text of an exchange.
 
-In: errors that nothing handles. Out: a line on standard error for each, with the type of the error and of its causes, and
-the places. Kept: nothing. The message of an error may quote what a client or a model wrote, so it is left out. A core file
-holds all memory of the process, so none is written.
+In: errors that nothing handles. Out: a line on standard error for each, with the type of the error and of its causes, and the
+places. The message of an error may quote what a client or a model wrote, so it is left out. A core file holds all memory of the
+process, so none is written.
 
 Decision: docs/decisions/0045-an-unexpected-error-is-shown-without-its-message.md
 """

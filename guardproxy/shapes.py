@@ -1,6 +1,6 @@
 """Decides whether a value that no check reads could hold a card number, a telephone number or a key.
 
-In: the value of a header, or the name of a model. Out: a boolean. Kept: nothing.
+In: the value of a header, or the name of a model. Out: a boolean.
 """
 
 from __future__ import annotations

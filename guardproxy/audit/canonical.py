@@ -1,6 +1,6 @@
 """Canonical JSON, the only form in which the audit log writes a value: sorted keys, no spaces, UTF-8.
 
-In: JSON values. Out: their bytes, whole or in pieces. Kept: nothing.
+In: JSON values. Out: their bytes, whole or in pieces.
 
 The encoder holds the interpreter lock during a call, in every thread. A large value is therefore encoded in pieces, so
 that other threads run between them.

@@ -1,6 +1,6 @@
 """The lines of the audit log: JSON objects that each hold the hash of the previous line. Pure: lines in, lines out.
 
-In: records to seal, or the lines of a log to verify. Out: sealed lines, or a report with line numbers. Kept: nothing.
+In: records to seal, or the lines of a log to verify. Out: sealed lines, or a report with line numbers.
 
 The first line of a log is its header: a random origin `log`, the `format`, and further members that the caller adds.
 Each further line is a record with `seq` (0, 1, 2 ...) and `prev`, the `hash` of the previous line. The `hash` of a

@@ -1,6 +1,6 @@
 """The log of commands about sealed texts: `operator.jsonl` in the folder of a proxy's logs.
 
-In: its file. Out: whether it is one. Kept: nothing.
+In: its file. Out: whether it is one.
 
 A running proxy holds its own logs, so a command writes to another log. No process signs this log: the next checkpoint of
 any proxy in the folder covers it, if it holds only entries that commands write.

@@ -1,6 +1,6 @@
 """Reads the confirmed entries of a folder of logs, in order.
 
-In: the folder. Out: each entry with its place in the log. Kept: nothing. Reads only, so it works while the proxy writes.
+In: the folder. Out: each entry with its place in the log. Reads only, so it works while the proxy writes.
 
 When a write or a sync fails, the log continues in a new file. Lines of the old file after the record that the header of
 the new file names were never confirmed: their exchanges were refused. They are no records.

@@ -1,6 +1,6 @@
 """The system calls of a log, in one place, so that tests can make each of them fail.
 
-In: paths, file descriptors, bytes. Out: the system's results; its errors are `OSError`. Kept: nothing.
+In: paths, file descriptors, bytes. Out: the system's results; its errors are `OSError`.
 """
 
 from __future__ import annotations

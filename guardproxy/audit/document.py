@@ -1,6 +1,6 @@
 """The typed entries of the audit log: the record of an exchange, intents, closings and gaps.
 
-In: values. Out: JSON objects. Kept: nothing. `versions.py` reads entries of this version and of older versions.
+In: values. Out: JSON objects. `versions.py` reads entries of this version and of older versions.
 
 Times are Unix times in seconds. Offsets count code points of the text as the record shows it (masked); ends are
 exclusive. An optional member with its default value is not written. A new or changed member needs a new

@@ -1,6 +1,6 @@
 """Reads the end of a file of lines, and not the rest.
 
-In: a function that reads bytes, or a path. Out: whole lines at the end. Kept: nothing.
+In: a function that reads bytes, or a path. Out: whole lines at the end.
 """
 
 from __future__ import annotations

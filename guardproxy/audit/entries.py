@@ -1,7 +1,7 @@
 """The entries about sealed texts and about scores of judges, and the type of all entries of the audit log.
 
-In: values. Out: JSON objects. Kept: nothing. These entries hold no text and no name of a subject, because a log is never
-shortened: what it says about a person would outlive the erasure.
+In: values. Out: JSON objects. These entries hold no text and no name of a subject, because a log is never shortened: what it
+says about a person would outlive the erasure.
 """
 
 from __future__ import annotations

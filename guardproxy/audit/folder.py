@@ -1,8 +1,8 @@
 """Verifies a folder of logs as a whole: every log, its name, the order of its files, copies of heads, and what
 checkpoints state.
 
-In: the folder, a folder with copies of `*.head` files, verified checkpoints. Out: a report for each existing or expected
-log. Kept: nothing. Reads only, so it works while the proxy writes.
+In: the folder, a folder with copies of `*.head` files, verified checkpoints. Out: a report for each existing or expected log.
+Reads only, so it works while the proxy writes.
 
 A log is identified by the id in its header (`log`), not by its file name. A head is compared with the log that has its
 id. If no log has the id, the log was removed. If that log has another file name, it was renamed. The `follows` of a

@@ -1,7 +1,7 @@
 """Intents: entries that the log keeps before the first byte of an exchange goes upstream, so that a crash leaves a
 trace of it.
 
-In: the logs of a folder. Out: the intents whose exchange has no record, and the entries that close them. Kept: nothing.
+In: the logs of a folder. Out: the intents whose exchange has no record, and the entries that close them.
 
 An `Intent` names the exchange and holds no text. The record with the same `id` closes it. If the process ended before,
 the next start closes the intent with a `Closing`.

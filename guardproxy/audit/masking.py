@@ -1,7 +1,7 @@
 """Masks a text for the log: replaces spans by placeholders and maps offsets to the masked text.
 
-In: a text and sorted spans. Out: the masked text and a map of offsets, so that the offsets of logged findings refer to
-the logged text. Kept: nothing. Offsets count code points; ends are exclusive. Decision:
+In: a text and sorted spans. Out: the masked text and a map of offsets, so that the offsets of logged findings refer to the
+logged text. Offsets count code points; ends are exclusive. Decision:
 docs/decisions/0009-in-a-record-the-placeholder-is-the-value.md
 """
 

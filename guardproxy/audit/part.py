@@ -1,6 +1,6 @@
 """The parts of which entries of the audit log are built, and their conversion to JSON objects.
 
-In: values. Out: JSON objects. Kept: nothing.
+In: values. Out: JSON objects.
 """
 
 from __future__ import annotations

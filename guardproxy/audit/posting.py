@@ -1,8 +1,7 @@
 """Posts bytes to an HTTP server.
 
-In: a URL, bytes, headers. Out: nothing, if the server has accepted the bytes. Kept: nothing. Blocks, at most for the time
-limit of each step. A redirection counts as a refusal: it would turn the POST into a GET, or send the bytes and the
-credentials elsewhere.
+In: a URL, bytes, headers. Out: nothing, if the server has accepted the bytes. Blocks, at most for the time limit of each step.
+A redirection counts as a refusal: it would turn the POST into a GET, or send the bytes and the credentials elsewhere.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """A record whose texts must be sealed before it is written. It lives in memory only.
 
-In: a record, and the owner of its texts. Out: what a log seals. Kept: nothing. Such a record refuses to be written as it is,
-so code that forgets to seal it fails and shows nothing.
+In: a record, and the owner of its texts. Out: what a log seals. Such a record refuses to be written as it is, so code that
+forgets to seal it fails and shows nothing.
 """
 
 from __future__ import annotations

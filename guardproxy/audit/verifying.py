@@ -1,6 +1,6 @@
 """Verifies logs in parts: each part alone, and then all parts in order.
 
-In: parts of logs, and what is expected of each log. Out: the state of verification after all lines. Kept: nothing.
+In: parts of logs, and what is expected of each log. Out: the state of verification after all lines.
 
 A part is read under the assumption that its first record follows the line before it. If nothing is wrong in it, and this
 assumption holds, its lines are joined at once. Otherwise its lines are read again, in their place. So the report is the one of

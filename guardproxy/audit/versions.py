@@ -1,7 +1,7 @@
 """Reads entries of the audit log, of this version and of older versions.
 
-In: lines of a log. Out: entries. Kept: nothing. Each older version has a reader, which returns the members of the next
-version. Entries of newer versions are refused, because they would be misread.
+In: lines of a log. Out: entries. Each older version has a reader, which returns the members of the next version. Entries of
+newer versions are refused, because they would be misread.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Scans the texts of JSON lines, and whole files of text, under policies, part by part.
 
-In: parts of files, files, or lines. Out: for each line its result, as a line of JSON. Kept: nothing.
+In: parts of files, files, or lines. Out: for each line its result, as a line of JSON.
 """
 
 from __future__ import annotations

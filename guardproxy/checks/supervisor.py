@@ -1,10 +1,10 @@
 """The supervisor: a small model that rates how much a text looks like an attack (`use: supervisor`).
 
-In: windows. Out: findings, each at a piece of the text that reaches the threshold, so that a reviewer sees the place.
-Kept: nothing. A channel's text is cut into segments at places that depend on the text alone, and each segment is
-judged together with the words before it, so that an attack across a border is seen. A request's text is available as a
-whole: except for the longest texts it is a single segment, and the model cuts it into pieces of the size that it was
-trained on. An answer is cut at early sentence ends, so that little of a stream is held back.
+In: windows. Out: findings, each at a piece of the text that reaches the threshold, so that a reviewer sees the place. A
+channel's text is cut into segments at places that depend on the text alone, and each segment is judged together with the words
+before it, so that an attack across a border is seen. A request's text is available as a whole: except for the longest texts it
+is a single segment, and the model cuts it into pieces of the size that it was trained on. An answer is cut at early sentence
+ends, so that little of a stream is held back.
 
 Decision: docs/decisions/0057-one-output-decides-about-harm.md
 """

@@ -1,6 +1,6 @@
 """Bounds the work of libraries that have no stop points of their own, and declares every such library.
 
-In: a block of code that calls a library. Out: an error if the library makes too many calls. Kept: nothing.
+In: a block of code that calls a library. Out: an error if the library makes too many calls.
 
 `metered(most_calls)` counts every call that the block makes, in Python and C, in this thread alone. Every `_STOP_CALLS`
 calls it visits the stop point of the scan. So a library that is written in Python can be stopped and has a bound that

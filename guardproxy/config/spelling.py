@@ -1,6 +1,6 @@
 """Names that somebody wrote and that are no settings: which of them are misspelled, and which are nobody's mistake.
 
-In: names of variables and keys. Out: what to say of them. Kept: nothing.
+In: names of variables and keys. Out: what to say of them.
 """
 
 from __future__ import annotations

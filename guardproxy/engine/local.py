@@ -1,6 +1,6 @@
 """Workers on this machine: in this process, or in processes of their own (`processes`).
 
-In: work and tasks. Out: results in order. Kept: nothing.
+In: work and tasks. Out: results in order.
 """
 
 from __future__ import annotations

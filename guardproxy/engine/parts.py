@@ -1,6 +1,6 @@
 """Cuts files of lines into parts that can be read alone.
 
-In: files and their sizes. Out: parts, and the lines of a part. Kept: nothing.
+In: files and their sizes. Out: parts, and the lines of a part.
 
 A part is a range of bytes. Its lines are those that begin in this range, so a cut may be in the middle of a line, and planning
 reads no file. A line that is longer than a part belongs to the part in which it begins, and the parts in its middle have no

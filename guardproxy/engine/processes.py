@@ -1,6 +1,6 @@
 """Workers in processes of their own, on this machine.
 
-In: work and tasks. Out: outcomes. Kept: nothing.
+In: work and tasks. Out: outcomes.
 
 A process has one pipe, and does one task at a time, so it is known which task it had when it ended. It ignores SIGINT, and ends
 when its pipe is closed: no process outlives the command.

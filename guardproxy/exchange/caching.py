@@ -1,8 +1,8 @@
 """Answers that are given again: what to look for in the cache, and which answers may be stored.
 
-In: the sections `cache` of the policies that apply, and the request as it goes upstream, with placeholders for values.
-Out: a `CacheQuery`. What the cache has for it is an outside fact: it comes back as an input, and the stored bytes come back as
-the answer of an upstream, so they pass all checks again. Kept: nothing.
+In: the sections `cache` of the policies that apply, and the request as it goes upstream, with placeholders for values. Out: a
+`CacheQuery`. What the cache has for it is an outside fact: it comes back as an input, and the stored bytes come back as the
+answer of an upstream, so they pass all checks again.
 
 Decision: docs/decisions/0047-a-cached-answer-is-an-answer-of-an-upstream.md
 """

@@ -1,6 +1,6 @@
 """Names the owner of an exchange's texts: whose data key seals them, and so whose erasure makes them unreadable.
 
-In: what policies say (`user`, `tenant`, `conversation`, `header:NAME`), and the request. Out: the owner. Kept: nothing.
+In: what policies say (`user`, `tenant`, `conversation`, `header:NAME`), and the request. Out: the owner.
 
 A client names its user itself, so the owner is no proof of who wrote a text. An owner belongs to one tenant: a name that
 another tenant uses is another owner, with another key.

@@ -1,8 +1,8 @@
 """Chooses where a request goes: applies the sections `route` of the policies.
 
 In: the sections that apply to a request, its facts, and the upstreams that cannot be asked now. Out: a `RouteChoice` for each
-section; the first enforced one decides. A choice is a function of these values alone: the share that a request belongs to
-is a digest of its conversation, its client or its id. Kept: nothing.
+section; the first enforced one decides. A choice is a function of these values alone: the share that a request belongs to is a
+digest of its conversation, its client or its id.
 
 Decision: docs/decisions/0050-a-route-is-chosen-inside-the-exchange.md
 """

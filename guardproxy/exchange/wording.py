@@ -1,6 +1,6 @@
 """Compares the wording of two questions: whether one answer surely serves both.
 
-In: a text. Out: what it says, without what carries no meaning. Two texts that say the same have the same result. Kept: nothing.
+In: a text. Out: what it says, without what carries no meaning. Two texts that say the same have the same result.
 
 No model and no threshold take part. An encoder finds a question and its opposite more alike than most paraphrases
 (`benchmarks/gateway/cache.py` measures it), and if fewer than all words had to be equal, a long question could differ in the

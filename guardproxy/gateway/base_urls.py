@@ -1,7 +1,6 @@
 """Says how the base URL of a client is wrong, for a path that would be known with another beginning.
 
 In: the method and the path of a request, and the known routes. Out: the route that is meant and what to change, or nothing.
-Kept: nothing.
 
 A client joins its base URL and the path of a call. SDKs differ in what belongs to which: for some, the base URL ends in `/v1`,
 for others it does not. So the beginning of a path is wrong far more often than its end.

@@ -1,6 +1,6 @@
 """The facts of a request by which policies are selected: for the exchange, and for duties that carry out parts of policies.
 
-In: a decoded request, and what is known of its client. Out: its `About`, the pseudonym of its conversation. Kept: nothing.
+In: a decoded request, and what is known of its client. Out: its `About`, the pseudonym of its conversation.
 """
 
 from __future__ import annotations

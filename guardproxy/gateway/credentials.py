@@ -1,8 +1,7 @@
 """Credentials of a request: the headers that carry them, their normal form, and the headers to send upstream.
 
-In: the headers of a request. Out: the client's secret and the headers that carry it upstream, rebuilt so that
-guardproxy and the upstream read the same credential. An ambiguous credential is refused. Kept: nothing. Settings refer
-to a credential by its `digest`.
+In: the headers of a request. Out: the client's secret and the headers that carry it upstream, rebuilt so that guardproxy and
+the upstream read the same credential. An ambiguous credential is refused. Settings refer to a credential by its `digest`.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Runs duties in order, for a live request or from a record.
 
-In: a head, then a record. Out: the head after all duties, or the first refusal, and the store's answers up to there.
-Duties after a refusal do not run. Kept: nothing.
+In: a head, then a record. Out: the head after all duties, or the first refusal, and the store's answers up to there. Duties
+after a refusal do not run.
 """
 
 from __future__ import annotations

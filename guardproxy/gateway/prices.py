@@ -1,7 +1,7 @@
 """Prices of models, and the cost of an exchange.
 
 In: the operator's prices, those of policies, and a maintained table; then models, and the record of an exchange. Out: rates,
-and the record with its cost. Kept: nothing.
+and the record with its cost.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Converts a configuration of LiteLLM.
 
-In: the text of its file. Out: a `Conversion`: the draft of our files, and a note for every key. Kept: nothing.
+In: the text of its file. Out: a `Conversion`: the draft of our files, and a note for every key.
 """
 
 from __future__ import annotations

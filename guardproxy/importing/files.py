@@ -1,7 +1,7 @@
 """The files of an import: settings in TOML, policies in YAML, limits in TOML, and a script that names variables.
 
-In: an `ImportDraft`. Out: the text of each file, by its path. Kept: nothing. No file holds a secret: the script takes each from
-the variable that held it before.
+In: an `ImportDraft`. Out: the text of each file, by its path. No file holds a secret: the script takes each from the variable
+that held it before.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The guardrails of a LiteLLM configuration become policies with checks and rules.
 
-In: the source. Out: policies of the draft, notes. Kept: nothing. In LiteLLM a client may choose the guardrails of a request;
-here every policy holds for every request.
+In: the source. Out: policies of the draft, notes. In LiteLLM a client may choose the guardrails of a request; here every policy
+holds for every request.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The models of a LiteLLM configuration: `model_list`, aliases and fallbacks become upstreams and policies with `route`.
 
-In: the source. Out: parts of the draft, notes. Kept: nothing. LiteLLM's deployments of one `model_name` are destinations of one
-policy, whose `match` names the model.
+In: the source. Out: parts of the draft, notes. LiteLLM's deployments of one `model_name` are destinations of one policy, whose
+`match` names the model.
 """
 
 from __future__ import annotations

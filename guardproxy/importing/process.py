@@ -1,6 +1,6 @@
 """The settings of LiteLLM's process: `litellm_settings`, `general_settings`, `router_settings`.
 
-In: the source. Out: settings, limits and policies of the draft, notes. Kept: nothing.
+In: the source. Out: settings, limits and policies of the draft, notes.
 """
 
 from __future__ import annotations

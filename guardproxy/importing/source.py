@@ -1,7 +1,7 @@
 """Reads a YAML file so that every value has a path and a line.
 
-In: the text of a file, read as PyYAML reads it (YAML 1.1), because LiteLLM does. Out: an `ImportSource`. Kept: nothing. Files
-that are large, nested deeply or made large by aliases are refused.
+In: the text of a file, read as PyYAML reads it (YAML 1.1), because LiteLLM does. Out: an `ImportSource`. Files that are large,
+nested deeply or made large by aliases are refused.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Splits text into words and describes each by its form, for the tagger `fast`.
 
-In: text. Out: the words' offsets and the gap before each; for one word the rows of a table that describe it. Kept: nothing.
+In: text. Out: the words' offsets and the gap before each; for one word the rows of a table that describe it.
 
 A word is a run of letters, a run of digits, or a single sign. What is not seen (zero-width signs, soft hyphens) and combining
 marks count as letters, so that they do not cut a word in two; they and full-width forms are folded when a word is described.

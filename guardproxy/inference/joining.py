@@ -1,7 +1,6 @@
 """Joins the tags of words to spans, for the taggers that are model folders.
 
-In: for each word of a text its place, its best tag and the share of each label. Out: spans with a label and a score. Kept:
-nothing.
+In: for each word of a text its place, its best tag and the share of each label. Out: spans with a label and a score.
 """
 
 from __future__ import annotations

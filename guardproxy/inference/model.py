@@ -1,10 +1,10 @@
 """Reads and checks the folder of a model that scores texts.
 
-In: a folder with `model.onnx`, `tokenizer.json`, `config.json` (format 2) and `SHA256SUMS`, and optionally
-`model.fp16.onnx` for a GPU and `first_stage.onnx`. Out: a `Model`. Kept: nothing. An incomplete folder or an unknown
-value raises `ConfigError`. The network takes `input_ids` and `attention_mask` (int64, rows x tokens) and gives
-`logits` (float32, rows x outputs). One with an exit gives the exit's columns behind them, and `model.onnx` then also takes
-`below` (float32, columns), which has a default: see `spans.py`.
+In: a folder with `model.onnx`, `tokenizer.json`, `config.json` (format 2) and `SHA256SUMS`, and optionally `model.fp16.onnx`
+for a GPU and `first_stage.onnx`. Out: a `Model`. An incomplete folder or an unknown value raises `ConfigError`. The network
+takes `input_ids` and `attention_mask` (int64, rows x tokens) and gives `logits` (float32, rows x outputs). One with an exit
+gives the exit's columns behind them, and `model.onnx` then also takes `below` (float32, columns), which has a default: see
+`spans.py`.
 
 Decisions:
 - docs/decisions/0043-both-outputs-count-in-every-channel.md

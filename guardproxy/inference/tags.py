@@ -1,7 +1,7 @@
 """Reads and checks the folder of a model that tags words.
 
-In: a folder with `model.onnx`, `tokenizer.json`, `words.json`, `config.json` (format 1) and `SHA256SUMS`. Out: a
-`TagModel`. Kept: nothing. An incomplete folder or an unknown value raises `ConfigError`.
+In: a folder with `model.onnx`, `tokenizer.json`, `words.json`, `config.json` (format 1) and `SHA256SUMS`. Out: a `TagModel`. An
+incomplete folder or an unknown value raises `ConfigError`.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Reads and checks the folder of the model `fast`.
 
-In: a folder with `weights.npz`, `words.json`, `config.json` (format 1, kind `forms`) and `SHA256SUMS`. Out: a
-`FastModel`. Kept: nothing. An incomplete folder or an unknown value raises `ConfigError`.
+In: a folder with `weights.npz`, `words.json`, `config.json` (format 1, kind `forms`) and `SHA256SUMS`. Out: a `FastModel`. An
+incomplete folder or an unknown value raises `ConfigError`.
 """
 
 from __future__ import annotations

@@ -1,7 +1,6 @@
 """Turns judgements of a user's own texts into the settings of a model folder.
 
-In: a folder's `config.json`, texts and the verdicts on them. Out: the choice for each output, and the configuration
-with it. Kept: nothing.
+In: a folder's `config.json`, texts and the verdicts on them. Out: the choice for each output, and the configuration with it.
 """
 
 from __future__ import annotations

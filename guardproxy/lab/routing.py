@@ -2,7 +2,7 @@
 
 In: texts with labels (true: the small model is not good enough). Out: for each length, the share of the texts that would go to
 the small model, and the share of hard texts among them with its 95 % interval. Texts with code stay with the large model, as a
-route sends them. Kept: nothing.
+route sends them.
 """
 
 from __future__ import annotations

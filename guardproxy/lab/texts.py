@@ -1,7 +1,7 @@
 """Reads files of texts into rows: labelled JSON Lines, unlabelled traffic, the texts of an audit log.
 
-In: paths. Out: rows, in order. Kept: nothing. A file that ends in `.gz` is decompressed while it is read. A file that
-cannot be read raises `ConfigError` with its name.
+In: paths. Out: rows, in order. A file that ends in `.gz` is decompressed while it is read. A file that cannot be read raises
+`ConfigError` with its name.
 """
 
 from __future__ import annotations

@@ -1,9 +1,8 @@
 """The facts of a request that decide which policies apply, and the ways to read them.
 
-In: the facts of one request. Out: `readings`, the values for which a condition in CEL is evaluated. A client writes
-most of these facts, and servers read them differently (`gpt-4`, `GPT-4`, `openai/gpt-4`; two limits of tokens). So a
-condition is evaluated for every reading, as written and in normal form. It holds if it holds for any reading. Kept:
-nothing.
+In: the facts of one request. Out: `readings`, the values for which a condition in CEL is evaluated. A client writes most of
+these facts, and servers read them differently (`gpt-4`, `GPT-4`, `openai/gpt-4`; two limits of tokens). So a condition is
+evaluated for every reading, as written and in normal form. It holds if it holds for any reading.
 """
 
 from __future__ import annotations

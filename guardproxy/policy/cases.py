@@ -1,7 +1,7 @@
 """Reads the `tests:` of a policy file: what each test sends, the facts of the request, and the expected result.
 
-In: the nodes of one file. Out: frozen values; errors are added to the `FileReading` like all others of the file. Kept:
-nothing. `guardproxy/policytest/` runs the tests.
+In: the nodes of one file. Out: frozen values; errors are added to the `FileReading` like all others of the file.
+`guardproxy/policytest/` runs the tests.
 """
 
 from __future__ import annotations

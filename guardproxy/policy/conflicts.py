@@ -2,7 +2,7 @@
 removed. The order of policies does not matter, so neither policy could win.
 
 In: all policies of a folder. Out: an error for each contradiction. Policies that never apply to the same request do not
-contradict each other; that must follow from their routes or their tenants alone. Kept: nothing.
+contradict each other; that must follow from their routes or their tenants alone.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Checks that what limits of `cost` count has a price. Without one, such a limit refuses every request.
 
-In: policies. Out: `PolicyErrors` with the place of the limits of each policy that no price can serve. Kept: nothing.
+In: policies. Out: `PolicyErrors` with the place of the limits of each policy that no price can serve.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Coverage: for each wire format, which checks inspect each kind of text.
 
 In: a set of policies. Out: a row for each wire format, direction and kind of text, and a row for each field that is refused by
-default because it leads round the checks. Kept: nothing.
+default because it leads round the checks.
 """
 
 from __future__ import annotations

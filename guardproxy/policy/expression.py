@@ -1,7 +1,7 @@
 """The `when` of a rule: names of checks joined by `and`, `or` and parentheses.
 
-In: the text of an expression and the names that it may use. Out: a small frozen tree that says whether it holds. Kept:
-nothing. `and` binds stronger than `or`. There is no `not`: a rule depends on findings, not on their absence.
+In: the text of an expression and the names that it may use. Out: a small frozen tree that says whether it holds. `and` binds
+stronger than `or`. There is no `not`: a rule depends on findings, not on their absence.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Merges a policy with the policy that it extends, and checks that the result is at least as strict.
 
-In: the entries of two trees; then the two policies that were read from them. Out: the merged entries; every place
-where the second policy is weaker than the first, or is not provably at least as strict. Kept: nothing.
+In: the entries of two trees; then the two policies that were read from them. Out: the merged entries; every place where the
+second policy is weaker than the first, or is not provably at least as strict.
 
 `strictness.py` defines which value of a key is weaker; the table of each check defines it for the options. `message`,
 `template` and the budget of a retry may change freely. `audit.keep`, `audit.subject` and the fallback of a retry may not

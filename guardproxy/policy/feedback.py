@@ -1,9 +1,9 @@
 """The policies for feedback about exchanges.
 
-In: the policies in force. Out: policies for the comments in feedback. Kept: nothing. A comment may repeat what any exchange of
-its tenant held, and its route and model are not known. So the rules for requests of every policy apply: whatever the routes,
-models, headers and conditions of its `match`, and for all conversations. Fields and tasks of the gateway do not apply, because
-feedback does not go to a model.
+In: the policies in force. Out: policies for the comments in feedback. A comment may repeat what any exchange of its tenant
+held, and its route and model are not known. So the rules for requests of every policy apply: whatever the routes, models,
+headers and conditions of its `match`, and for all conversations. Fields and tasks of the gateway do not apply, because feedback
+does not go to a model.
 """
 
 from __future__ import annotations

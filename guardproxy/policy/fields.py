@@ -1,8 +1,8 @@
 """Rules of policies about fields of a request, by the name of the field: `allow_fields`, `set`, `strip` and `refuse`.
 
 In: those keys of a file; then the rules of all policies that apply to a request. Out: the fields that are allowed, the fields
-that are refused, and the tree of the request after `set` and `strip`. Kept: nothing. The order of policies does not matter:
-two policies that would change a field in different ways are refused when they are loaded.
+that are refused, and the tree of the request after `set` and `strip`. The order of policies does not matter: two policies that
+would change a field in different ways are refused when they are loaded.
 
 Decision: docs/decisions/0035-policies-set-strip-and-refuse-fields.md
 """

@@ -1,6 +1,6 @@
 """How much of an exchange its record keeps, by all policies that apply to it.
 
-In: policies. Out: a `Keeping`. Kept: nothing.
+In: policies. Out: a `Keeping`.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """A limit or budget: its form in files, and the rule that follows from it.
 
 In: the keys of a limit, from a TOML file of limits or the `limits` of a policy. Out: a `LimitRule`. All amounts are whole
-numbers: requests, tokens, and money in millionths of its unit; rates are kept in microseconds. Kept: nothing.
+numbers: requests, tokens, and money in millionths of its unit; rates are kept in microseconds.
 """
 
 from __future__ import annotations

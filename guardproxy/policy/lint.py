@@ -1,7 +1,7 @@
 """Notes for reviewers on valid policies. `policy lint` prints them beside the errors.
 
-In: a set of policies with their checks. Out: notes with file, line and column. Kept: nothing. A `warning` is probably
-an error; a `note` is a cost or a gap that may be intended.
+In: a set of policies with their checks. Out: notes with file, line and column. A `warning` is probably an error; a `note` is a
+cost or a gap that may be intended.
 """
 
 from __future__ import annotations

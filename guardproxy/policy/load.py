@@ -1,7 +1,7 @@
 """Loads a folder of policy files: the policies, their digest, and the checks that they use.
 
-In: the path of a folder. Out: frozen values, or a `PolicyErrors` with every error of all files. Kept: nothing. Only
-`load_folder` and `load_file` read files; loading a folder again returns new values.
+In: the path of a folder. Out: frozen values, or a `PolicyErrors` with every error of all files. Only `load_folder` and
+`load_file` read files; loading a folder again returns new values.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Reads the `match` of a policy and decides whether the policy applies to a request.
 
-In: the `match` of a file; then the `About` of each request. Out: a frozen `Match`, and its verdict. Kept: nothing.
+In: the `match` of a file; then the `About` of each request. Out: a frozen `Match`, and its verdict.
 
 Decisions:
 - docs/decisions/0024-a-condition-that-fails-applies-its-policy.md

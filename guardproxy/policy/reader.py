@@ -1,8 +1,7 @@
 """Reads the files of a folder into policies.
 
-In: the contents of the files. Out: frozen `Policy` values, policies with a tenant's overrides after the policy of
-their file, and all errors with file, line and column. Kept: nothing. The options of checks are examined when the
-checks are built.
+In: the contents of the files. Out: frozen `Policy` values, policies with a tenant's overrides after the policy of their file,
+and all errors with file, line and column. The options of checks are examined when the checks are built.
 
 A policy that extends another is read as a single tree: its own tree merged into the tree of its baseline
 (`extending.py`). Variables are replaced before the merge (`variables.py`). A policy may set a variable of its baseline

@@ -1,9 +1,9 @@
 """Gradual rollout: rules that are enforced for a share of all conversations (`enforce: 10 %`) and are in shadow mode
 for the rest.
 
-In: a share, the name of a policy, the pseudonym of a conversation. Out: whether the rule is enforced. Kept: nothing. A
-hash selects the conversations, so every turn, every replica and every replay agree, and the conversations of 10 % are
-a part of those of 20 %. All rules of a policy are enforced for the same conversations; other policies select others.
+In: a share, the name of a policy, the pseudonym of a conversation. Out: whether the rule is enforced. A hash selects the
+conversations, so every turn, every replica and every replay agree, and the conversations of 10 % are a part of those of 20 %.
+All rules of a policy are enforced for the same conversations; other policies select others.
 
 Decision: docs/decisions/0027-a-rollout-follows-conversations.md
 """

@@ -1,7 +1,7 @@
 """Selects the policies that apply to a request.
 
 In: policies, the facts of the request, recorded verdicts, and the policies that the client's key demands. Out: for each policy
-its verdict, and the share of its rules that leaves the conversation out. Kept: nothing.
+its verdict, and the share of its rules that leaves the conversation out.
 """
 
 from __future__ import annotations

@@ -1,10 +1,9 @@
 """The only definition of what is stricter: for decisions, values of a policy, operators, conditions and options of
 checks. The order of actions is that of their declarations (`actions.py`).
 
-In: two values, the first of an older or inherited policy, the second of the policy that replaces it. Out: an `Order`,
-which says whether the second protects more. Kept: nothing. `extends` refuses looser and unclear values
-(`extending.py`). `policy diff` reports the order (`policydiff/`). All code that needs the strongest of several
-decisions calls `strongest`.
+In: two values, the first of an older or inherited policy, the second of the policy that replaces it. Out: an `Order`, which
+says whether the second protects more. `extends` refuses looser and unclear values (`extending.py`). `policy diff` reports the
+order (`policydiff/`). All code that needs the strongest of several decisions calls `strongest`.
 """
 
 from __future__ import annotations

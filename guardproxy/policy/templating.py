@@ -1,7 +1,7 @@
 """Templates of system prompts: a small part of Jinja, whose result has a bounded size and depends on declared values only.
 
 In: the source of a template, then the values of a request. Out: a compiled template, or a `TemplateError` with the line; then a
-text. Kept: nothing. The library (`jinja2`, extra `templates`) is imported only if a policy has a template.
+text. The library (`jinja2`, extra `templates`) is imported only if a policy has a template.
 
 A template has texts, values, `if`, comparisons of texts and a few filters. It has no loops, no variables of its own, no
 attributes and no calls, so rendering cannot fail, and the size of the result is linear in that of the values.

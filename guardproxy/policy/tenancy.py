@@ -1,7 +1,7 @@
 """Checks the names of tenants in policies: the settings must give each name to a credential.
 
-In: policies and the names of tenants. Out: `PolicyErrors` with the place of each name without a credential. A policy
-for such a name would pass its tests and never apply. Kept: nothing.
+In: policies and the names of tenants. Out: `PolicyErrors` with the place of each name without a credential. A policy for such a
+name would pass its tests and never apply.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """Parses the text of a policy file into a tree of values with their places.
 
-In: the bytes or the text of a file. Out: a `YamlNode`, or a `PolicyError` with line and column. Kept: nothing. The
-format is YAML 1.2 with its core scalars, without features that can make a file mean something different from what a
-reader sees: anchors and aliases, tags, directives, tabs, characters that are invisible or change the reading
-direction, duplicate keys, keys that are not words, a second document.
+In: the bytes or the text of a file. Out: a `YamlNode`, or a `PolicyError` with line and column. The format is YAML 1.2 with its
+core scalars, without features that can make a file mean something different from what a reader sees: anchors and aliases, tags,
+directives, tabs, characters that are invisible or change the reading direction, duplicate keys, keys that are not words, a
+second document.
 """
 
 from __future__ import annotations

@@ -1,7 +1,6 @@
 """Variables and lists of a policy file: `vars: {limit: 0.8}`, `lists: {projects: lists/projects.txt}`, and `${limit}`.
 
 In: the nodes of a file, and the bytes of the lists. Out: a `Scope`, and nodes in which every `${name}` is replaced.
-Kept: nothing.
 
 A text that is only `${name}` becomes the value itself: a number stays a number. Within a longer text `${name}` becomes
 the text of the value. A list inside a list is spliced into it. `$${` gives a plain `${`. Variables are replaced in

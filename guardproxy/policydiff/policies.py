@@ -1,7 +1,7 @@
 """Compares two sets of policies: the changes in words, and the effect of each change on protection.
 
-In: policies, in any order. Out: changes, sorted by the name of the policy. Policies, checks, rules and items of lists
-are matched by name, so their order is irrelevant. Kept: nothing.
+In: policies, in any order. Out: changes, sorted by the name of the policy. Policies, checks, rules and items of lists are
+matched by name, so their order is irrelevant.
 
 The effect of a change follows from the files alone: `tightens` (checks find more, or rules do more), `loosens`,
 `either` (it depends on the texts), `neutral` (only records, messages and costs change). `policy/strictness.py` defines

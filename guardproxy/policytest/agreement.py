@@ -1,6 +1,6 @@
 """Compares a judge with people: how often its scores agree with labels.
 
-In: labelled cases, and the judge's scores. Out: the agreement with 95 % intervals. Kept: nothing.
+In: labelled cases, and the judge's scores. Out: the agreement with 95 % intervals.
 
 Cohen's kappa is the agreement beyond what two raters with these rates would reach by chance: 1 is full agreement, 0 is chance.
 The true positive rate is the share of good answers that the judge calls good, the true negative rate that of bad answers that

@@ -1,8 +1,7 @@
 """Explains what policies do with a text: the findings of each check, the rules that held, the rule that decided, and
 the reasons why other rules did not hold or decide.
 
-In: policies, a text or a request's JSON, and a clock. Out: the explanation, with the time that each check took. Kept:
-nothing.
+In: policies, a text or a request's JSON, and a clock. Out: the explanation, with the time that each check took.
 """
 
 from __future__ import annotations

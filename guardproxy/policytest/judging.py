@@ -1,6 +1,6 @@
 """Compares the result of a scene with the expectations of its test, and with its result at other cuts.
 
-In: `Expectation` and `SceneResult`. Out: mismatches in words, with both texts if texts differ. Kept: nothing.
+In: `Expectation` and `SceneResult`. Out: mismatches in words, with both texts if texts differ.
 """
 
 from __future__ import annotations

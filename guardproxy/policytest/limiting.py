@@ -1,6 +1,6 @@
 """The limits of policies that count a request, for `policy explain`.
 
-In: policies, a scene. Out: each limit, and what the request reserves of it. Kept: nothing.
+In: policies, a scene. Out: each limit, and what the request reserves of it.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Finds out whether the limits of a policy refuse the request of a test.
 
-In: policies, a scene, what was taken before. Out: the limits that refuse it. Kept: nothing. The request passes through the duty
-that serves traffic, with a store of its own and at one moment, so that nothing is given back between two requests.
+In: policies, a scene, what was taken before. Out: the limits that refuse it. The request passes through the duty that serves
+traffic, with a store of its own and at one moment, so that nothing is given back between two requests.
 """
 
 from __future__ import annotations

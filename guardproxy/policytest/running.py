@@ -1,6 +1,6 @@
 """Runs the tests of all policies, each against its own policy only, and lists the rules that no test covers.
 
-In: policies, a function that reads a file from their folder, a clock. Out: a result for each test. Kept: nothing.
+In: policies, a function that reads a file from their folder, a clock. Out: a result for each test.
 """
 
 from __future__ import annotations

@@ -1,7 +1,6 @@
 """Turns a scene of a policy test into the bytes on the wire: a request, and answers that are cut at any offset.
 
-In: `Texts` or `RawExchange`, and a seed. Out: bytes. Kept: nothing. The cuts are a function of the seed, so a failure
-can be reproduced.
+In: `Texts` or `RawExchange`, and a seed. Out: bytes. The cuts are a function of the seed, so a failure can be reproduced.
 """
 
 from __future__ import annotations

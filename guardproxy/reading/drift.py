@@ -1,7 +1,7 @@
 """Compares the traffic of two periods: the population stability index (PSI) of every measure, and for sizes also the
 Kolmogorov-Smirnov distance (KS).
 
-In: two samples. Out: a shift for each measure, the largest first. Kept: nothing.
+In: two samples. Out: a shift for each measure, the largest first.
 
 PSI = sum((p - q) * ln(p / q)) over the groups of a measure, with the shares p and q of both samples. By custom, less than
 0.1 is stable and 0.25 or more is a large shift. Small samples differ by chance: without any shift, PSI divided by

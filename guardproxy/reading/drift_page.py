@@ -1,7 +1,7 @@
 """Shows the drift of traffic: a page for people and metrics for Prometheus.
 
-In: shifts, and the samples of each day. Out: HTML, and the text format of Prometheus. Kept: nothing. The page holds
-names, counts and shares, and no text of an exchange.
+In: shifts, and the samples of each day. Out: HTML, and the text format of Prometheus. The page holds names, counts and shares,
+and no text of an exchange.
 """
 
 from __future__ import annotations

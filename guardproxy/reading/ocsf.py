@@ -1,7 +1,7 @@
 """Records of exchanges as events of the Open Cybersecurity Schema Framework (OCSF), version 1.5.
 
-In: a record and its place in the log. Out: an event of class API Activity for the exchange, and an event of class
-Detection Finding for each rule that held. Kept: nothing. No text of a request or an answer is in them.
+In: a record and its place in the log. Out: an event of class API Activity for the exchange, and an event of class Detection
+Finding for each rule that held. No text of a request or an answer is in them.
 """
 
 from __future__ import annotations

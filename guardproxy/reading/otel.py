@@ -1,7 +1,7 @@
 """Entries of the log as log records of OpenTelemetry, in OTLP/JSON.
 
-In: an entry and its place in the log. Out: a JSON object of an export request, which a collector reads from a file or
-takes by HTTP. Kept: nothing. No text of a request or an answer is in it.
+In: an entry and its place in the log. Out: a JSON object of an export request, which a collector reads from a file or takes by
+HTTP. No text of a request or an answer is in it.
 
 Names of attributes follow OpenTelemetry's semantic conventions where they have a name (`gen_ai.`, `http.`), and begin
 with `guardproxy.` otherwise.

@@ -1,6 +1,6 @@
 """Periods of time for exports and reports, in UTC.
 
-In: days or times as text. Out: a period in Unix time. Kept: nothing.
+In: days or times as text. Out: a period in Unix time.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Draws the classes of exchanges over time as stacked bars, as SVG inside an HTML page.
 
-In: the classes by the hour. Out: lines of SVG. Kept: nothing. The style sheet of the page colours the classes.
+In: the classes by the hour. Out: lines of SVG. The style sheet of the page colours the classes.
 """
 
 from __future__ import annotations

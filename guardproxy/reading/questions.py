@@ -1,7 +1,7 @@
 """The questions of auditors that a report helps to answer, by law or standard.
 
-In: the facts of a report. Out: for each provision the question, what the report shows, and what it cannot show. Kept:
-nothing. The words follow the provisions; they are no legal advice.
+In: the facts of a report. Out: for each provision the question, what the report shows, and what it cannot show. The words
+follow the provisions; they are no legal advice.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Writes the report for auditors as one HTML page, for screen and paper.
 
-In: the sums of a period, and the result of verifying the log. Out: the page. Kept: nothing. It holds names, counts and
-times, and no text of an exchange. Names that clients choose are escaped.
+In: the sums of a period, and the result of verifying the log. Out: the page. It holds names, counts and times, and no text of
+an exchange. Names that clients choose are escaped.
 """
 
 from __future__ import annotations

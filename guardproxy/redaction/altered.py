@@ -1,6 +1,6 @@
 """Finds placeholders that a model changed, so that their values cannot be restored.
 
-In: the texts of an answer, and the placeholders of its request. Out: how many were changed, by label. Kept: nothing.
+In: the texts of an answer, and the placeholders of its request. Out: how many were changed, by label.
 
 A changed placeholder still has a half of its letters (in another case, with other signs between them, with another label, cut
 or with wrong letters in the other half), or its label in brackets without the letters. Six letters of sixteen are no word and

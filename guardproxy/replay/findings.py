@@ -1,8 +1,8 @@
 """Judges the recorded findings of an exchange again, where the record keeps no texts.
 
-In: a record, and policies. Out: which rules hold now and which no longer. Kept: nothing. A finding of an unchanged check
-(same digest) counts as found. A rule that uses a new or changed check, or a check that did not read a text that it would
-read now, cannot be told. Edits, fields and the end of the exchange are not compared: they depend on texts.
+In: a record, and policies. Out: which rules hold now and which no longer. A finding of an unchanged check (same digest) counts
+as found. A rule that uses a new or changed check, or a check that did not read a text that it would read now, cannot be told.
+Edits, fields and the end of the exchange are not compared: they depend on texts.
 """
 
 from __future__ import annotations

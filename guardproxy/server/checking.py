@@ -1,7 +1,7 @@
 """Checks whether a process could start, for `guardproxy serve --check`: what it reads at its start, and nothing that it opens.
 
-In: settings. Out: a result for each part of the start. Kept: nothing. No port and no connection is opened, no command of the
-operator runs, and nothing is written: folders and files are asked whether they could be.
+In: settings. Out: a result for each part of the start. No port and no connection is opened, no command of the operator runs,
+and nothing is written: folders and files are asked whether they could be.
 
 A part is checked by the code that the start runs, so both say the same of a fault.
 """

@@ -1,6 +1,6 @@
 """The work of the processes that `workers.py` starts: a worker, or the models for all workers.
 
-In: settings, the ends of pipes. Out: an exit code. Kept: nothing.
+In: settings, the ends of pipes. Out: an exit code.
 """
 
 from __future__ import annotations

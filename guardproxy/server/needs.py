@@ -1,6 +1,6 @@
 """Loads policies, and says what they need of the settings: addresses of upstreams, the operator's key, and prices.
 
-In: settings, and what runs models. Out: policies, or errors at their places in the files. Kept: nothing.
+In: settings, and what runs models. Out: policies, or errors at their places in the files.
 """
 
 from __future__ import annotations

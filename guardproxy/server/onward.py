@@ -1,10 +1,9 @@
 """Chooses the headers of a request that are forwarded to an upstream.
 
-In: the headers of a request, its credential, the names that settings add. Out: the headers to send. No check reads a header,
-so a known header is forwarded if its value has the right shape, and an unknown header only if its value is a small number or
-a switch. With a value of another shape, a header that changes the behaviour of the upstream (`anthropic-version`) refuses the
-request, and a header that only describes the client (`user-agent`) is left out. Each format declares its own headers. Kept:
-nothing.
+In: the headers of a request, its credential, the names that settings add. Out: the headers to send. No check reads a header, so
+a known header is forwarded if its value has the right shape, and an unknown header only if its value is a small number or a
+switch. With a value of another shape, a header that changes the behaviour of the upstream (`anthropic-version`) refuses the
+request, and a header that only describes the client (`user-agent`) is left out. Each format declares its own headers.
 """
 
 from __future__ import annotations

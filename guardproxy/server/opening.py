@@ -1,6 +1,6 @@
 """What a process needs of the system before it loads models: the addresses to listen on, and the folders that it uses.
 
-In: settings. Out: bound sockets, or a `ConfigError` that names the setting and says what to do. Kept: nothing.
+In: settings. Out: bound sockets, or a `ConfigError` that names the setting and says what to do.
 
 A bound socket refuses connections until `listen` is called, so clients and probes see a closed port while models are loaded.
 """

@@ -1,7 +1,7 @@
 """The processes of one server (the workers, and the process that runs the models) as one admin port shows them.
 
 In: a folder in which every process has a socket that answers like its admin port. Out: the paths below `/all`, which ask all
-processes. A process that does not answer, because it is being started again, is named. Kept: nothing.
+processes. A process that does not answer, because it is being started again, is named.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Attributes of an exchange by OpenTelemetry's semantic conventions for generative AI.
 
-In: the record of an exchange. Out: attributes by name; `None` for an attribute that does not apply. Kept: nothing. No text of a
-request or an answer is in them: a model's name, and a reason, is left out if it has not the form of one.
+In: the record of an exchange. Out: attributes by name; `None` for an attribute that does not apply. No text of a request or an
+answer is in them: a model's name, and a reason, is left out if it has not the form of one.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """What monitoring measures of a finished exchange: times, tokens, and the strongest decision about it.
 
-In: the record of an exchange. Out: `ExchangeMeasures`. Kept: nothing.
+In: the record of an exchange. Out: `ExchangeMeasures`.
 """
 
 from __future__ import annotations

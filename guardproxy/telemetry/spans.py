@@ -1,6 +1,6 @@
 """The spans of a finished exchange.
 
-In: the record of an exchange, its trace, the URL of its upstream. Out: `TraceSpan` values. Kept: nothing.
+In: the record of an exchange, its trace, the URL of its upstream. Out: `TraceSpan` values.
 
     POST /v1/chat/completions       server: the whole exchange
     ├── run_guardrail guardproxy    internal: the rules of the request, with a finding for each that held

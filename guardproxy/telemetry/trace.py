@@ -1,7 +1,7 @@
 """The place of an exchange in a distributed trace (W3C Trace Context).
 
 In: the id of an exchange, and the `traceparent` header of a trusted client. Out: the ids of its spans, and the header for the
-upstream. Kept: nothing. The ids follow from the id of the exchange, so a trace can be found from a record of the log.
+upstream. The ids follow from the id of the exchange, so a trace can be found from a record of the log.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Processes long strings in slices. A single call on a long string would hold the interpreter, in whichever thread it runs.
 Between two slices other threads run, and a step that is no longer needed can stop.
 
-In: strings and bytes of any length. Out: the result of one call on the whole. Kept: nothing. All steps are linear.
+In: strings and bytes of any length. Out: the result of one call on the whole. All steps are linear.
 """
 
 from __future__ import annotations

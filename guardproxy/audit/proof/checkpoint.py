@@ -1,6 +1,6 @@
 """Checkpoints: what is signed about all logs of a folder. Pure.
 
-In: the state of logs. Out: entries of the list of checkpoints, and the text that is signed. Kept: nothing.
+In: the state of logs. Out: entries of the list of checkpoints, and the text that is signed.
 
 The list of checkpoints has a line of canonical JSON for each checkpoint, after a header with its origin. A line names
 the logs that have grown since the checkpoint before: the file, the id, the number of lines, the Merkle root over these

@@ -1,7 +1,7 @@
 """Reads the Merkle tree of a file from its bytes. Pure.
 
-In: the bytes of a file in pieces, and what checkpoints state about its lines. Out: the tree over its complete lines.
-Kept: nothing. The cost is linear in the bytes, however long a line is.
+In: the bytes of a file in pieces, and what checkpoints state about its lines. Out: the tree over its complete lines. The cost
+is linear in the bytes, however long a line is.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Signed notes of C2SP: a text with Ed25519 signatures, and the keys that sign and verify it. Pure.
 
-In: texts, keys, bytes of notes. Out: bytes of notes, and whether a key signed them. Kept: nothing.
+In: texts, keys, bytes of notes. Out: bytes of notes, and whether a key signed them.
 
 A note is a text that ends with a newline, an empty line, and a line for each signature: `— NAME BASE64`. The decoded
 base64 is the id of the key (4 bytes) and the signature. A note is read only in the form in which it is written, so

@@ -1,6 +1,6 @@
 """Proofs as documents that can be checked alone: that a record is in the log, and that one checkpoint continues another.
 
-In: documents of JSON, public keys. Out: what a document proves. Kept: nothing. Pure.
+In: documents of JSON, public keys. Out: what a document proves. Pure.
 
 The proof of a record leads from the record to a signature in three steps: the Merkle path from its line to the root of its
 log, the line of the list of checkpoints that states this root, and the Merkle path from that line to the root that the

@@ -1,7 +1,7 @@
 """Makes proofs from the files of a folder.
 
-In: a folder with logs and checkpoints. Out: proofs. Kept: nothing. Needs no key. The cost is linear in the sizes of the
-logs up to the one that holds the record, and in the list of checkpoints.
+In: a folder with logs and checkpoints. Out: proofs. Needs no key. The cost is linear in the sizes of the logs up to the one
+that holds the record, and in the list of checkpoints.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Merkle trees of RFC 6962: the hash of a list of entries, and proofs about it. Pure.
 
-In: entries, or hashes of entries. Out: hashes, proofs, and verdicts about proofs. Kept: nothing.
+In: entries, or hashes of entries. Out: hashes, proofs, and verdicts about proofs.
 
 The hash of an entry is SHA-256(0x00 || entry), the hash of an inner node is SHA-256(0x01 || left || right). All hashes
 have 32 bytes. A list of n entries is split at the largest power of two below n.

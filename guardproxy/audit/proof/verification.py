@@ -1,7 +1,7 @@
 """Verifies the checkpoints of a folder, and collects what they state about its logs.
 
-In: a folder, public keys, copies of checkpoints from other places. Out: problems of the checkpoints, and the stated
-sizes and roots of each log. Kept: nothing. Needs no secret and no server, and reads only.
+In: a folder, public keys, copies of checkpoints from other places. Out: problems of the checkpoints, and the stated sizes and
+roots of each log. Needs no secret and no server, and reads only.
 
 - The newest checkpoint must be signed with a given key, and sign the list of checkpoints in the folder.
 - Each copy must be signed with a given key, and sign a beginning of this list. A list that is shorter than a copy was

@@ -1,6 +1,6 @@
 """Encrypts the members of a record with AES-256-GCM, and decrypts them. Pure: bytes in, text out.
 
-In: a data key, a salt, the members in JSON. Out: pieces in base64. Kept: nothing.
+In: a data key, a salt, the members in JSON. Out: pieces in base64.
 
 No nonce is used twice with a key. Every record has a key of its own, HMAC-SHA256(data key, salt), and numbers its pieces:
 the nonce of a piece is its number, a 96-bit counter that starts at 0. Two records could share a key and nonces only if

@@ -1,6 +1,6 @@
 """What an operator does with sealed texts: erase, rotate, unseal. Each leaves an entry in the log.
 
-In: a key store, the folder of the log. Out: entries in the log `operator` of that folder, and opened records. Kept: nothing.
+In: a key store, the folder of the log. Out: entries in the log `operator` of that folder, and opened records.
 
 The logs of a running proxy are locked, so these entries have a log of their own (`commands.py`), which verifies like the
 others.

@@ -1,6 +1,6 @@
 """Removes from the document of a record what is to be sealed. Pure.
 
-In: the JSON object of a record. Out: another one, which shares the members that need no change. Kept: nothing.
+In: the JSON object of a record. Out: another one, which shares the members that need no change.
 """
 
 from __future__ import annotations

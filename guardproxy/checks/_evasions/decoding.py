@@ -1,6 +1,6 @@
 """Encoded text: escapes of single characters, and runs of base64, base32 or hexadecimal digits.
 
-In: text. Out: `Edit`s that replace an escape or a run by the decoded text. Kept: nothing.
+In: text. Out: `Edit`s that replace an escape or a run by the decoded text.
 
 Escapes: percent (`%41`, UTF-8, `%u0041`), quoted-printable (`=40`, UTF-8, soft line breaks), HTML entities by name or
 number, `\\x41`, `\\u0041`, `\\u{41}`, `\\U00000041`, octal, and `\\n`, `\\t`, `\\r`, `\\"`, `\\'`, `\\/`, `\\\\`. Runs:

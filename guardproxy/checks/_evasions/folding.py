@@ -1,7 +1,7 @@
 """Folds characters that look like others, or that are invisible, to the characters that they imitate.
 
-In: text. Out: text of the same length, and `Edit`s. Kept: nothing. How a character is folded depends only on the
-character, on the previous character and on the rest of its run, so a text can be folded in pieces.
+In: text. Out: text of the same length, and `Edit`s. How a character is folded depends only on the character, on the previous
+character and on the rest of its run, so a text can be folded in pieces.
 
 A character that imitates a single character is replaced in place. Both profiles fold:
 

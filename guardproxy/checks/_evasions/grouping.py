@@ -1,9 +1,9 @@
 """Finds runs that are written in groups of one length (`YWxp Y2VA ZXhh ...`) or in short, quoted or indented lines.
 
-In: text. Out: groups that follow each other, for `decoding.py` to read as one run. Kept: nothing. The first group must not look
-like a word, a name, a number or a measure, and the groups must be able to hold text (`Holds`). So plain prose, headings in
-capitals and lists of ids are not held back. Cost and hold-back are bounded, as `MOST` characters are read as one run; the
-groups after these are a run of their own.
+In: text. Out: groups that follow each other, for `decoding.py` to read as one run. The first group must not look like a word, a
+name, a number or a measure, and the groups must be able to hold text (`Holds`). So plain prose, headings in capitals and lists
+of ids are not held back. Cost and hold-back are bounded, as `MOST` characters are read as one run; the groups after these are a
+run of their own.
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
 """Other readings of a text for a model: the text after its disguises are undone.
 
-In: a whole text. Out: its views (see `views.py`), with offsets in the text. Kept: nothing. A text in which nothing is
-hidden has no other view. Only the deepest views are returned, because they contain everything that the views before
-them do.
+In: a whole text. Out: its views (see `views.py`), with offsets in the text. A text in which nothing is hidden has no other
+view. Only the deepest views are returned, because they contain everything that the views before them do.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Views of a text: the text after hidden characters are folded and encoded runs decoded, with a map of offsets.
 
-In: a text. Out: views. Kept: nothing. The patches of a view map some of its characters, as a whole, to characters of
-the text. Outside of patches each character of the view is one character of the text.
+In: a text. Out: views. The patches of a view map some of its characters, as a whole, to characters of the text. Outside of
+patches each character of the view is one character of the text.
 
 The views of a text are: the text itself; the text with folded characters and decoded escapes; that view with its runs
 decoded, folded and unescaped again; and so on (`DEPTH`). If parts of the text can be read in two ways (see

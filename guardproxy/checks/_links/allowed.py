@@ -1,6 +1,6 @@
 """Whether a policy allows the host of an address, in every reading.
 
-In: a text and the sign of an address in it. Out: where the search goes on after an allowed address. Kept: nothing.
+In: a text and the sign of an address in it. Out: where the search goes on after an allowed address.
 
 Parsers of URLs disagree about most unusual addresses. So an address is allowed only in its plainest form: a scheme of the
 list, `://`, a host of the list in ASCII letters, and after it the end of the address or a path, a query or a fragment.

@@ -1,7 +1,7 @@
 """Decides from the text around a sign whether a client follows the address there, and of which kind the link is.
 
-In: a text, a sign in it, and the state of the tags around. Out: a kind, or `None`. Kept: nothing. Only the `LOOK`
-characters before the sign count.
+In: a text, a sign in it, and the state of the tags around. Out: a kind, or `None`. Only the `LOOK` characters before the sign
+count.
 
 A kind never says less than what a client may do: what may be an image counts as an image, because a client loads an
 image without a click.

@@ -1,6 +1,6 @@
 """The signs of an address: the colon after a scheme, two slashes at the beginning, and `www.`, in every spelling.
 
-In: text. Out: the next sign, and the offset from which more text may still make a sign. Kept: nothing.
+In: text. Out: the next sign, and the offset from which more text may still make a sign.
 
 An address is absolute, and so leads away from the page that shows it, only if it has one of these signs. Whatever hides
 an address, the sign must stay for a client to follow it. So the search looks for signs and not for links.

@@ -1,8 +1,8 @@
 """Plain orders to drop earlier rules in other languages, for `overrides.py`.
 
-In: nothing. Out: patterns in RE2 syntax, to be matched in any case. Kept: nothing. Each has an order in the imperative, and
-rules that are called earlier ones, with a few words between; accents that are often left out are optional. The words are by one
-author and are not checked by native speakers, so the patterns ask for much rather than for little.
+In: nothing. Out: patterns in RE2 syntax, to be matched in any case. Each has an order in the imperative, and rules that are
+called earlier ones, with a few words between; accents that are often left out are optional. The words are by one author and are
+not checked by native speakers, so the patterns ask for much rather than for little.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """The shape of an RE2 pattern: the length of its matches, and a pattern for the beginnings of its matches.
 
-In: a pattern that RE2 has accepted. Out: a `PatternShape`. Kept: nothing. The main result is `prefix`: a pattern for
-every non-empty beginning of every match. If a text does not end in such a beginning, later text cannot change its
-matches, so a stream can release it at once.
+In: a pattern that RE2 has accepted. Out: a `PatternShape`. The main result is `prefix`: a pattern for every non-empty beginning
+of every match. If a text does not end in such a beginning, later text cannot change its matches, so a stream can release it at
+once.
 
     beginnings(ab) = beginnings(a) | a beginnings(b)        beginnings(a|b) = beginnings(a) | beginnings(b)
     beginnings(a{m,n}) = a{0,n-1} beginnings(a)             an assertion (\\b, ^, $) has none of its own

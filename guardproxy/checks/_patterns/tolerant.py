@@ -1,6 +1,6 @@
 """Patterns of words that may be misspelled.
 
-In: words in lower case. Out: patterns in RE2 syntax, without captures, whose matches have a bounded length. Kept: nothing.
+In: words in lower case. Out: patterns in RE2 syntax, without captures, whose matches have a bounded length.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Numbers of bank accounts and of banks, near their words.
 
-In: a match of a pattern, in its text. Out: a span of BANK_ACCOUNT or US_BANK_NUMBER, or nothing. Kept: nothing.
+In: a match of a pattern, in its text. Out: a span of BANK_ACCOUNT or US_BANK_NUMBER, or nothing.
 
 - `ACCOUNT`: 5 to 30 digits in groups directly after a word for an account or a bank or before it, as a key, or in a column of
   a table (`sort code 12-34-56`, `BLZ 370 400 44`, `CLABE: ...`, `12345678 is my account number`); 26 digits with the check

@@ -1,8 +1,7 @@
 """The words before a place of a text, nearest first.
 
-In: a text and a place in it. Out: words, each with the characters behind it, and the header above a cell of a table.
-Kept: nothing. Fewer characters before the place are read than every search has there. So the result does not depend on
-how a text was cut.
+In: a text and a place in it. Out: words, each with the characters behind it, and the header above a cell of a table. Fewer
+characters before the place are read than every search has there. So the result does not depend on how a text was cut.
 
 Words are in lower case and without accents; `#` is one, too. `phoneNumber`, `phone_number` and `PHONE-NUMBER` are two words
 each. Attributes of tags are left out.

@@ -1,6 +1,6 @@
 """Addresses of crypto currencies beside those of Bitcoin, which Presidio finds.
 
-In: a match of a pattern, in its text. Out: a span of CRYPTO, or nothing. Kept: nothing.
+In: a match of a pattern, in its text. Out: a span of CRYPTO, or nothing.
 
 - `BASE58`: 25 to 48 characters whose checksum is right (Litecoin, Dogecoin, Dash, Tron, Zcash, Tezos, XRP, Polkadot and
   others), or that follow a word for a wallet and look like an address of Bitcoin, Litecoin or Solana;

@@ -1,8 +1,8 @@
 """The cover of a pattern of the `regex` module: RE2 patterns that match at least what the pattern matches.
 
-In: a pattern that Presidio runs. Out: a `Cover`. Kept: nothing. Wherever the pattern matches, `body` matches the same
-characters. While text from some place on could still be the beginning of a match, or text that an assertion has yet to
-see, `begin` matches it to its end. The reverse does not hold: both may match more.
+In: a pattern that Presidio runs. Out: a `Cover`. Wherever the pattern matches, `body` matches the same characters. While text
+from some place on could still be the beginning of a match, or text that an assertion has yet to see, `begin` matches it to its
+end. The reverse does not hold: both may match more.
 
 RE2 does not see the text but its `trace`: one byte a character. ASCII stays, and every other character is replaced by
 its kind, as far as patterns can tell kinds apart: a digit (`0`), white space, another word character (`_`), or none of

@@ -1,7 +1,7 @@
 """A user's own recognizers: files in Presidio's format, and classes.
 
-In: names from a policy. Out: recognizers for a language, and a digest. Kept: nothing. The loader of policies reads the
-files; Presidio's own code builds recognizers from them. A pattern that could take too long is refused here:
+In: names from a policy. Out: recognizers for a language, and a digest. The loader of policies reads the files; Presidio's own
+code builds recognizers from them. A pattern that could take too long is refused here:
 
 Each place where a pattern repeats a part without a bound is tested with a text: characters that lead up to the place,
 the repeated part up to `LONG` characters in a row, and a character that matches nowhere. `LONG` is more than a search

@@ -1,6 +1,6 @@
 """Telephone numbers as people write them, beside those that `phonenumbers` proves.
 
-In: a match of a pattern, in its text. Out: a span of PHONE_NUMBER, or nothing. Kept: nothing.
+In: a match of a pattern, in its text. Out: a span of PHONE_NUMBER, or nothing.
 
 Presidio finds only numbers that the numbering plan of some country assigns. People also write numbers that have changed,
 numbers with a wrong digit, made-up numbers, and local numbers without the code of their area. They are found if they

@@ -1,7 +1,7 @@
 """The findings of Presidio's recognizers in growing text.
 
-In: a text and a place in it. Out: findings that no continuation can change, and the settled offset. Kept: nothing. For
-a whole text the findings are those of Presidio's `AnalyzerEngine.analyze`, before overlaps are resolved.
+In: a text and a place in it. Out: findings that no continuation can change, and the settled offset. For a whole text the
+findings are those of Presidio's `AnalyzerEngine.analyze`, before overlaps are resolved.
 
 - A pass of RE2 over the text shows which patterns can match at all (`cover.py`), and where. At these places the
   pattern itself is searched, by the module that Presidio uses. RE2 may report too many places, never too few.

@@ -1,6 +1,6 @@
 """Recognizers in addition to Presidio's, for identifiers that its patterns miss.
 
-In: words of a language and thresholds. Out: the engine's sources. Kept: nothing.
+In: words of a language and thresholds. Out: the engine's sources.
 
 - EMAIL_ADDRESS: the text after the last separator before `@`, at any host: a name without a dot, a private domain, an
   address in brackets, an internationalized name. Not versions of packages (`react@18.2.0`).

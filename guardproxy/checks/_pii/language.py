@@ -1,8 +1,8 @@
 """The language of the text before a place.
 
-In: a text and a place. Out: a language, or `None`. Kept: nothing. Only the text before the place counts, at most
-`LOOK` characters, so the answer does not depend on how the text was cut. If it has fewer than `ENOUGH` letters, no
-language is returned, and the recognizers of all languages count.
+In: a text and a place. Out: a language, or `None`. Only the text before the place counts, at most `LOOK` characters, so the
+answer does not depend on how the text was cut. If it has fewer than `ENOUGH` letters, no language is returned, and the
+recognizers of all languages count.
 """
 
 from __future__ import annotations

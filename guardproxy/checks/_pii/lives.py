@@ -1,6 +1,6 @@
 """Ages, titles and dates of birth, in nine languages.
 
-In: a match of a pattern, in its text. Out: a span of AGE, TITLE or DATE_OF_BIRTH, or nothing. Kept: nothing.
+In: a match of a pattern, in its text. Out: a span of AGE, TITLE or DATE_OF_BIRTH, or nothing.
 
 - AGE: the number alone, by what is after it (`34 years old`, `34yo`), before it (`aged 34`, `im 34`) or beside it (`34/F`).
 - TITLE: words such as `Mr.` or `Frau` before a word with a capital letter; several in a row are one finding.

@@ -1,6 +1,6 @@
 """Passwords and names of users, near their words in nine languages.
 
-In: a match of a pattern, in its text. Out: a span of PASSWORD or USERNAME, or nothing. Kept: nothing.
+In: a match of a pattern, in its text. Out: a span of PASSWORD or USERNAME, or nothing.
 
 - PASSWORD: the value after a word for a password, in quotes, JSON, YAML, `.env`, tables, commands and addresses, or in
   prose (`my password is hunter2`).

@@ -1,6 +1,6 @@
 """Finds names in growing text: cuts it into pieces for a tagger and decides which of the tagger's answers are final.
 
-In: text from a *border* on. Out: spans, the settled offset and the start of the next text. Kept: nothing.
+In: text from a *border* on. Out: spans, the settled offset and the start of the next text.
 
 A border is a place that depends only on the words since the border before it: the end of a clause or a sentence, of a
 line, or of `PieceLimits.most_words` words. So a search that begins at a border finds the same borders as before. The

@@ -1,6 +1,6 @@
 """Street addresses, post boxes and postal codes, as findings of LOCATION.
 
-In: a text in which RE2 named a place. Out: spans. Kept: nothing.
+In: a text in which RE2 named a place. Out: spans.
 
 - `NUMBERED`: a number and words with capital letters (`742 Evergreen Terrace`). One of them must be a word for a street. If it
   means other things as well (`Close`, `Point`), or no word is known, a code, a state or a unit must follow.

@@ -1,9 +1,8 @@
 """Presidio's recognizers, and the properties of each that the engine needs.
 
-In: names of entities or of recognizer classes, and a user's recognizers (`custom.py`). Out: recognizers and the
-engine's `Source`s. Kept: nothing. All properties are read from the recognizers themselves, so that a new version of
-Presidio needs no change here. Presidio (and spaCy with it) is imported when the first check is built, and never uses
-the network.
+In: names of entities or of recognizer classes, and a user's recognizers (`custom.py`). Out: recognizers and the engine's
+`Source`s. All properties are read from the recognizers themselves, so that a new version of Presidio needs no change here.
+Presidio (and spaCy with it) is imported when the first check is built, and never uses the network.
 """
 
 from __future__ import annotations

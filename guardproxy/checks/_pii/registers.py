@@ -1,6 +1,6 @@
 """Numbers of medical records and plates of vehicles, near their words in nine languages.
 
-In: a match of a pattern, in its text. Out: a span of MEDICAL_RECORD or LICENSE_PLATE, or nothing. Kept: nothing.
+In: a match of a pattern, in its text. Out: a span of MEDICAL_RECORD or LICENSE_PLATE, or nothing.
 
 - MEDICAL_RECORD: at least four digits, with letters and signs between them, after a word for the number of a patient or of
   a record.

@@ -1,7 +1,7 @@
 """Words around telephone numbers, in the languages of the check.
 
-In: a text and a place in it. Out: what the words before the place say of a number there. Kept: nothing. All words are in
-lower case and without accents.
+In: a text and a place in it. Out: what the words before the place say of a number there. All words are in lower case and
+without accents.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Recognizers that must see the whole text, because their own code decides which text they read.
 
-In: a text. Out: the findings of Presidio's engine with these recognizers. Kept: nothing. It is unknown how far such a
-recognizer reads, so a text is held to its end. That is the cost of a class with its own `analyze`.
+In: a text. Out: the findings of Presidio's engine with these recognizers. It is unknown how far such a recognizer reads, so a
+text is held to its end. That is the cost of a class with its own `analyze`.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Recognizers whose matches begin with a word: `password`, `born`, `MRN`.
 
 In: for each recognizer a pattern for its word, a pattern for the text after it, and the judgement of a match of both. Out: a
-source for the engine. Kept: nothing.
+source for the engine.
 
 There are many such recognizers, and their words are rare. So all share one search. The places where a match
 could still grow are searched only if a word is near the end of the text.
