@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 FILE = Path(__file__).parents[1] / "tests" / "slow.txt"
-SHARE = 0.001
+SHARE = 0.0005
 
 
 def slow(cases: Iterable[tuple[str, str, float]]) -> list[str]:
