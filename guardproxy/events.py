@@ -57,8 +57,8 @@ class Text(msgspec.Struct, frozen=True):
     is never sent: the frame holds it in parts or not at all. `altered`: the frame holds another text and must be
     rewritten with this text. `shape`: the demands of a schema of the request. `fixed`: the place allows no edited
     text, so an edit becomes a stop. `unmapped`: the format does not know the place. `parts`: the text is a row of
-    short numbers at these places. `encode`: encodes an edited text for the frame. `run`: names the parts of the frame that are
-    read as one text; empty if the text stands alone. All texts of a run are complete and of the same kind.
+    short numbers at these places. `encode`: encodes an edited text for the frame. `run`: names the parts that are read as one
+    text; empty if the text stands alone. All texts of a run are of the same kind, and an `End` names the run.
     """
 
     channel: Channel
@@ -92,9 +92,10 @@ class Opaque(msgspec.Struct, frozen=True):
 
 
 class End(msgspec.Struct, frozen=True):
-    """A channel's text is complete."""
+    """A channel's text is complete. `run`: the run that is complete with it, if any."""
 
     channel: Channel
+    run: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -65,14 +65,10 @@ class QueuedFrame(msgspec.Struct, eq=False):
 
     frame: Frame
     pieces: list[Piece] = msgspec.field(default_factory=list)
-    joints: list[Joint] = msgspec.field(default_factory=list)
     opaque: tuple[Path, ...] = ()
     media: tuple[str, ...] = ()  # the kind of each opaque place
 
     def ready(self) -> bool:
-        for joint in self.joints:
-            if not joint.is_merged:
-                return False
         for piece in self.pieces:  # noqa: SIM110 - a generator costs two calls for each frame of a stream
             if piece.end > piece.lane.progress.settled or not piece.lane.is_quotable:
                 return False
@@ -101,13 +97,15 @@ class QueuedFrame(msgspec.Struct, eq=False):
 
 class LaneTable(msgspec.Struct):
     """The lanes of a gate by their channels. `every`: all lanes, in the order in which they began; `open`: those whose text
-    goes on; `last`: the last lane of each channel; `joints`: parts that are read as one text, by their lanes and by the lane of
-    the joined text."""
+    goes on; `last`: the last lane of each channel; `joints`: parts that are read as one text, by their lanes; `runs`: the last
+    part of each run to which parts may be added; `lone`: those of them that are the first."""
 
     every: list[Lane] = msgspec.field(default_factory=list)
     open: dict[Channel, Lane] = msgspec.field(default_factory=dict)
     last: dict[Channel, Lane] = msgspec.field(default_factory=dict)
     joints: dict[Lane, Joint] = msgspec.field(default_factory=dict)
+    runs: dict[str, Lane] = msgspec.field(default_factory=dict)
+    lone: dict[Lane, None] = msgspec.field(default_factory=dict)
     _by_path: dict[str, Lane] = msgspec.field(default_factory=dict)
 
     def add(self, lane: Lane) -> None:
@@ -147,48 +145,75 @@ class Gate(msgspec.Struct):
         default_factory=dict
     )  # lanes that wait for more text, see `Progress.is_due`
     _in_flight: list[tuple[Lane, list[tuple[int, Window]]]] = msgspec.field(default_factory=list)
+    _read_as: dict[Lane, Joint] = msgspec.field(
+        default_factory=dict
+    )  # the joints by their parts and joined texts, if checks read these
 
     def push(self, events: Sequence[Event]) -> None:
-        runs: dict[tuple[int, str], tuple[QueuedFrame, list[Lane]]] = {}
         for event in events:
             if self.fault:
                 return
             match event:
                 case Text():
                     self._push_text(event)
-                    if event.run and not self.fault:
-                        run = runs.setdefault((id(event.frame), event.run), (self._entry(event.frame), []))
-                        run[1].append(self.lanes.last[event.channel])
                 case Opaque():
                     entry = self._entry(event.frame)
                     entry.opaque += event.uninspected
                     entry.media += event.media or ("",) * len(event.uninspected)
                 case End():
-                    if lane := self.lanes.open.pop(event.channel, None):
-                        lane.text.ended = True
-                        self._active[lane] = None
+                    lane = self.lanes.open.pop(event.channel, None)
+                    if lane is not None and (event.run or lane not in self.lanes.lone):  # a part may follow a lone part
+                        self._end(lane)
+                    if event.run:
+                        self._end_run(event.run)
                 case _:
                     self.fault = event
-        if runs:
-            for entry, lanes in runs.values():
-                self._join(entry, [lane for lane in lanes if not lane.progress.held])
 
-    def _join(self, entry: QueuedFrame, parts: Sequence[Lane]) -> None:
-        """Reads the complete texts of parts as one text, too. A check that looks for a form reads each part alone."""
-        if len(parts) < 2:
-            return
-        first = parts[0]
-        checks = tuple([check for check in first.progress.checks if not check.traits.needs_form])
-        lane = Lane(first.channel, checks, encoded=False)
-        lane.progress.parallel = first.progress.parallel
-        joint = Joint(lane, is_merged=not checks)
-        for part in parts:
-            joint.add(part)
-            self.lanes.joints[part] = joint
+    def _end(self, lane: Lane) -> None:
+        """Notes that the text of a lane is complete."""
         lane.text.ended = True
-        self.lanes.joints[lane] = joint
         self._active[lane] = None
-        entry.joints.append(joint)
+        joint = self.lanes.joints.get(lane)
+        if joint is not None and joint.is_last(lane):
+            self._end(joint.lane)
+
+    def _end_run(self, run: str) -> None:
+        """Notes that no part follows. The text of the last part may go on."""
+        last = self.lanes.runs.pop(run, None)
+        if last is None:
+            return
+        is_open = self.lanes.open.get(last.channel) is last
+        if last in self.lanes.joints:
+            self.lanes.joints[last].is_complete = True
+        self.lanes.lone.pop(last, None)
+        if not is_open:
+            self._end(last)
+
+    def _add_part(self, run: str, part: Lane) -> None:
+        """Takes a part that begins. It is read as one text with the part before it, once that has ended. Both are read alone,
+        too; only there a check that looks for a form reads them."""
+        runs, lone, joints = self.lanes.runs, self.lanes.lone, self.lanes.joints
+        before = runs.get(run)
+        if before is not None and self.lanes.open.get(before.channel) is before:
+            self._end_run(run)  # the text of both goes on, so neither follows the other
+            before = None
+        runs[run] = part
+        if before is None:
+            lone[part] = None
+            return
+        if before in lone:
+            del lone[before]
+            self._end(before)
+            checks = tuple([check for check in before.progress.checks if not check.traits.needs_form])
+            lane = Lane(before.channel, checks, encoded=False)
+            lane.progress.parallel = before.progress.parallel
+            joints[before] = Joint(lane)
+            joints[before].add(before)
+        joints[part] = joint = joints[before]
+        joint.add(part)
+        if joint.lane.progress.checks:
+            for lane in (joint.lane, before, part):
+                self._read_as[lane] = joint
 
     def _entry(self, frame: Frame) -> QueuedFrame:
         if not self._queue or self._queue[-1].frame is not frame:
@@ -207,10 +232,16 @@ class Gate(msgspec.Struct):
                 return
             lane = self._lane(event)
             self.lanes.add(lane)
+            if event.run and not lane.progress.held:
+                self._add_part(event.run, lane)
         start = lane.text.total
         lane.text.append(event.text)
         self.held += len(event.text)
         self._active[lane] = None
+        if lane in self.lanes.joints:
+            joined = self.lanes.joints[lane].lane
+            joined.text.append(event.text)
+            self._active[joined] = None
         self._entry(event.frame).pieces.append(Piece(lane, start, lane.text.total, event))
 
     def _lane(self, event: Text) -> Lane:
@@ -245,13 +276,12 @@ class Gate(msgspec.Struct):
         jobs: list[Job] = []
         all_text = all_text or self.fault is not None
         facts_for = partial(self.facts_for, self) if self.facts_for else no_facts
-        joints = self.lanes.joints
         if all_text:
             self._active |= self._patient
         for lane in self._active:
             if windows := lane.windows(facts_for, all_text=all_text):
                 self._in_flight.append((lane, windows))
-                joins = lane in joints and joints[lane].lane is lane
+                joins = lane in self._read_as and self._read_as[lane].lane is lane
                 jobs += [Job(lane.progress.checks[number], window, joins) for number, window in windows]
             if lane.progress.is_patient:
                 self._patient[lane] = None
@@ -265,7 +295,6 @@ class Gate(msgspec.Struct):
         read as one text come with the lane of that text: these lanes are scanned together. The parts get its edits when the
         caller asks for the next lane."""
         at = 0
-        joint_of = self.lanes.joints
         joints: dict[Joint, None] = {}
         flight, self._in_flight = self._in_flight, []
         for lane, windows in flight:
@@ -273,13 +302,16 @@ class Gate(msgspec.Struct):
             at += len(windows)
             if quote := lane.to_quote():
                 self._active[quote] = None
-            if lane in joint_of:
-                joints[joint_of[lane]] = None
+            if lane in self._read_as:
+                joint = self._read_as[lane]
+                joint.learn(lane, findings)
+                joints[joint] = None
             elif findings:
                 yield lane, findings
         for joint in joints:
-            yield joint.lane, joint.merge()
-            joint.hand_out()
+            if findings := joint.merge():
+                yield joint.lane, findings
+                joint.hand_out()
 
     def release(self) -> Iterator[QueuedFrame]:
         """Yields the frames that may leave, in order. The caller must render a frame before it asks for the next."""

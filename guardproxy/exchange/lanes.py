@@ -253,6 +253,11 @@ class Progress:
                 (self._waiting.weak if check.traits.partner_of else self._waiting.strong).extend(findings)
         return first
 
+    def take_back(self, findings: Sequence[Finding]) -> None:
+        """Removes findings that `settle` has just added, as they may change before the text leaves."""
+        if findings:
+            del self.findings[-len(findings) :]
+
     def add(self, findings: Sequence[Finding], text: LaneText) -> None:
         """Adds findings of a check that read the text after it was sent."""
         if findings:
@@ -271,11 +276,11 @@ class Progress:
             settled = max([finding.end for finding in waiting], default=0)
             self.settled = text.total
         else:
-            settled = _in_front(waiting, settled)
+            settled = in_front(waiting, settled)
             if waits.joins and not text.ended:
                 joined = waits.before(settled).decided(text)
                 open_at = [finding.start for finding in joined if waits.may_grow(finding, settled, text)]
-                settled = _in_front([*waiting, *joined], min([settled, *open_at]))
+                settled = in_front([*waiting, *joined], min([settled, *open_at]))
             self.settled = max(settled, self.settled)
         taken = waits.take(settled)
         done = taken.decided(text)
@@ -286,7 +291,7 @@ class Progress:
         return done
 
 
-def _in_front(findings: Sequence[Finding], settled: int) -> int:
+def in_front(findings: Sequence[Finding], settled: int) -> int:
     """Returns `settled`, moved to the front of every finding across it."""
     # Latest start first: after `settled` moves back to a finding, only findings that start earlier can move it further.
     for finding in sorted(findings, key=attrgetter("start"), reverse=True):

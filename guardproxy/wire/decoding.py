@@ -10,6 +10,7 @@ Decisions:
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
@@ -29,9 +30,11 @@ from guardproxy.wire.json import (
     UNMAPPED,
     JsonFault,
     Map,
+    MapLeaf,
     TreeLeaf,
     dotted,
     plain,
+    reach,
     read,
     skim,
     walk,
@@ -39,6 +42,7 @@ from guardproxy.wire.json import (
 )
 from guardproxy.wire.words import SHARED, Vocabulary
 
+_IN_LIST = re.compile(r"(.+)\[[0-9]+\]\.?(.*)", re.DOTALL)
 _OPAQUE = frozenset(("opaque", "tokens", "token_ids", "secret"))
 ShapeOf = Callable[[Any, TreeLeaf], Shape | None]
 
@@ -93,6 +97,8 @@ def _join(events: list[Event], parts: Iterable[tuple[int, TreeLeaf]]) -> None:
                 needless |= {place + 1} if place != places[-1] else set()
             else:
                 events[place] = structs.replace(event, run=run)
+                if place == places[-1]:
+                    events[place + 1] = End(event.channel, run)
     if needless:
         events[:] = [event for place, event in enumerate(events) if place not in needless]
 
@@ -100,11 +106,13 @@ def _join(events: list[Event], parts: Iterable[tuple[int, TreeLeaf]]) -> None:
 def _run_of(leaf: TreeLeaf) -> str:
     """The name of the run that the text of a part belongs to: the list with its parts, and the field and kind of its text. An
     item of the list that is a string is a text, too. Empty if the text stands alone."""
-    at = max((number for number, step in enumerate(leaf.path) if isinstance(step, int)), default=0)
-    if not at or leaf.key or leaf.number or leaf.encode:
-        return ""
-    field = leaf.path[at + 1 :] or ("text",)
-    return f"{dotted(leaf.path[:at])}[*].{dotted(field)} {leaf.leaf.kind} {leaf.leaf.how}"
+    return "" if leaf.key or leaf.number or leaf.encode else _run_at(dotted(leaf.path), leaf.leaf)
+
+
+def _run_at(path: str, how: MapLeaf) -> str:
+    """The name of the run of the part at a path."""
+    found = _IN_LIST.fullmatch(path)
+    return f"{found[1]}[*].{found[2] or 'text'} {how.kind} {how.how}" if found else ""
 
 
 def _suffix(leaf: TreeLeaf) -> str:
@@ -112,7 +120,9 @@ def _suffix(leaf: TreeLeaf) -> str:
     return "#key" if leaf.key else "#row" if leaf.parts else ""
 
 
-def text_of(channel: Channel, leaf: TreeLeaf, whole: Frame, shape: Shape | None, *, again: bool = False) -> Text:
+def text_of(
+    channel: Channel, leaf: TreeLeaf, whole: Frame, shape: Shape | None, *, again: bool = False, run: str = ""
+) -> Text:
     """The event of one leaf."""
     return Text(
         channel,
@@ -128,6 +138,7 @@ def text_of(channel: Channel, leaf: TreeLeaf, whole: Frame, shape: Shape | None,
         unmapped=leaf.leaf.unmapped,
         parts=leaf.parts,
         encode=leaf.encode,
+        run=run,
     )
 
 
@@ -229,6 +240,7 @@ class StreamDecoder:
     _open: dict[Channel, str] = field(default_factory=dict)  # flowing channels -> their run
     _runs: dict[str, dict[Channel, None]] = field(default_factory=dict)  # run -> its flowing channels, in order
     _soft: dict[str, dict[Channel, None]] = field(default_factory=dict)  # run -> channels that end when it moves on
+    _parts: dict[str, Channel] = field(default_factory=dict)  # run of parts -> its last part
     _constant: dict[Channel, str] = field(default_factory=dict)  # the last text that does not flow
     _flowed: dict[Channel, list[str]] = field(default_factory=dict)  # the parts of texts that can be repeated
     _over: bool = False
@@ -307,15 +319,20 @@ class StreamDecoder:
         self._open.clear()
         self._runs.clear()
         self._soft.clear()
-        return events
+        return events + self._end_parts("")
 
     def close_run(self, run: str) -> list[Event]:
-        """Ends every channel of a run."""
+        """Ends every channel of a run, and every list of parts below it."""
         ended = self._runs.pop(run, {})
         self._soft.pop(run, None)
         for channel in ended:
             del self._open[channel]
-        return [End(channel) for channel in ended]
+        return [*(End(channel) for channel in ended), *(self._end_parts(f"{run}.") if self._parts else ())]
+
+    def _end_parts(self, place: str) -> list[Event]:
+        """Ends the lists of parts below a place."""
+        runs = [run for run in self._parts if run.startswith(place)]
+        return [End(self._parts.pop(run), run) for run in runs]
 
     def _begin(self, channel: Channel, run: str, *, soft: bool) -> None:
         """Marks a channel whose text continues after this frame."""
@@ -348,7 +365,7 @@ class StreamDecoder:
         gone = self.withhold(tree) if self.reads else []
         self.seen.withheld |= dict.fromkeys(gone)
         data = event.data if b"\n" not in event.data and not gone else write_line(tree)
-        leaves = list(walk(tree, self.how(tree), words=self.words, in_stream=True)) if self.reads else []
+        leaves = list(walk(tree, self.how(tree), words=self.words)) if self.reads else []
         if self.remembers and leaves and not gone:
             self._alike.remember(event.data, tree, leaves, self.withhold)
         return self._decoded(event, data, tree, leaves)
@@ -369,6 +386,7 @@ class StreamDecoder:
         events: list[Event] = []
         opaque: list[Path] = []
         media: list[str] = []
+        parts: list[tuple[int, TreeLeaf]] = []  # of lists that are complete, with the places of their texts in `events`
         touched: dict[str, set[Channel]] = {}
         for leaf in leaves:
             if leaf.leaf.how in _OPAQUE:
@@ -382,7 +400,10 @@ class StreamDecoder:
             if not flows and channel in self._flowed:
                 self._constant[channel] = "".join(self._flowed.pop(channel))
             again = not flows and self._constant.get(channel) == leaf.text
+            run = ""
             if flows:
+                if channel not in self._open:
+                    run = self._begin_part(tree, leaf, place, channel, events)
                 self._constant.pop(channel, None)
                 if self.repeats and channel not in self._open:  # the text before, if any, has ended
                     self._flowed[channel] = []
@@ -393,12 +414,16 @@ class StreamDecoder:
                     self._close(channel)
                     events.append(End(channel))
             shape = None if leaf.parts else self.shape_of(tree, leaf, place)
-            events.append(text_of(channel, leaf, whole, shape, again=again))
+            if leaf.leaf.joins and not flows and not again:
+                parts.append((len(events), leaf))
+            events.append(text_of(channel, leaf, whole, shape, again=again, run=run))
             if flows:
                 touched.setdefault(place.run, set()).add(channel)
                 self._begin(channel, place.run, soft=place.kind in ("reasoning", "unmapped"))
             elif not again:
                 events.append(End(channel))
+        if len(parts) > 1:
+            _join(events, parts)
         before: list[Event] = []
         for run, channels in touched.items():
             for channel in [channel for channel in self._soft.get(run, ()) if channel not in channels]:
@@ -407,6 +432,27 @@ class StreamDecoder:
         if not events or opaque:
             events.append(Opaque(whole, tuple(opaque), tuple(media)))
         return before + events
+
+    def _begin_part(self, tree: Any, leaf: TreeLeaf, place: LeafPlace, channel: Channel, events: list[Event]) -> str:
+        """Notes that a text begins which flows. Returns the run of a part. The text ends other runs that wait for a part, and a
+        part of its list that has no number of its own: such parts are numbered anew in each frame."""
+        run = _run_at(place.path, leaf.leaf) if leaf.leaf.joins else ""
+        for other, last in list(self._parts.items()):
+            if other == run and last in self._open and last != channel and not _is_numbered(tree, leaf.path):
+                self._close(last)
+                events.append(End(last))
+            elif other != run and last not in self._open:
+                events.append(End(self._parts.pop(other), other))
+        if run:
+            self._parts[run] = channel
+        return run
+
+
+def _is_numbered(tree: Any, path: Path) -> bool:
+    """Whether the number of a part does not depend on its place in the frame."""
+    at = max((number for number, step in enumerate(path) if isinstance(step, int)), default=-1)
+    item = reach(tree, path[: at + 1])
+    return at < 0 or (isinstance(item, dict) and type(item.get("index")) is int)
 
 
 def edited_frame(whole: Frame, tree: Any, framing: Framing = sse) -> bytes:

@@ -187,13 +187,11 @@ def is_plain_key(key: str) -> bool:
     return _PLAIN_KEY.fullmatch(key) is not None
 
 
-def walk(
-    value: Any, how: Map, path: Path = (), words: Vocabulary = SHARED, *, in_stream: bool = False
-) -> Iterator[TreeLeaf]:
+def walk(value: Any, how: Map, path: Path = (), words: Vocabulary = SHARED) -> Iterator[TreeLeaf]:
     """Yields every leaf below `value` that is text or opaque, in document order. A row of short numbers comes after its last
-    number. `words`: the vocabulary of the format. `in_stream`: the texts of parts are not joined, so that they may be a row."""
+    number. `words`: the vocabulary of the format."""
     out: list[TreeLeaf | None] = []
-    row = _Row(out, words, in_stream=in_stream)
+    row = _Row(out, words)
     _walk(value, how, path, out, row)
     row.end()
     return (leaf for leaf in out if leaf is not None)
@@ -253,14 +251,13 @@ def _scalar_map(item: Map) -> MapLeaf:
 
 
 class _Row:
-    """Collects short numbers that follow each other. Keys, `null`, `true` and `false` between them do not end a row. `words`,
-    `in_stream`: of the walk."""
+    """Collects short numbers that follow each other. Keys, `null`, `true` and `false` between them do not end a row. `words`:
+    of the walk."""
 
-    __slots__ = ("_digits", "_keyed", "_leaf", "_out", "_own", "_parts", "in_stream", "words")
+    __slots__ = ("_digits", "_keyed", "_leaf", "_out", "_own", "_parts", "words")
 
-    def __init__(self, out: list[TreeLeaf | None], words: Vocabulary, *, in_stream: bool) -> None:
+    def __init__(self, out: list[TreeLeaf | None], words: Vocabulary) -> None:
         self.words = words
-        self.in_stream = in_stream
         self._out = out
         self._leaf = UNMAPPED
         self._parts: list[tuple[Path, str]] = []
@@ -303,7 +300,7 @@ def _below(value: Any, leaf: MapLeaf, path: Path, out: list[TreeLeaf | None], ro
     elif isinstance(value, str):
         if leaf.how == "text":
             if value:
-                row.end() if leaf.joins and not row.in_stream else row.see(value, leaf, path)
+                row.end() if leaf.joins else row.see(value, leaf, path)
                 out.append(TreeLeaf(path, value, leaf))
         else:
             row.end()

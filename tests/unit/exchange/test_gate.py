@@ -455,7 +455,8 @@ def _parts(frames: Frames, *texts: str, **more: Any) -> list[Event]:
     frame, events = frames.new("parts"), list[Event]()
     for number, text in enumerate(texts):
         channel = Channel("response", "assistant", f"parts[{number}]")
-        events += [Text(channel, text, frame, ("x",), run="parts", **more), End(channel)]
+        is_last = number == len(texts) - 1
+        events += [Text(channel, text, frame, ("x",), run="parts", **more), End(channel, "parts" if is_last else "")]
     return events
 
 
@@ -480,13 +481,9 @@ def test_parts_wait_for_the_joined_text() -> None:
     it = gate(check)
     it.push(_parts(frames, "ab", "cd"))
     it.jobs()
-    (entry,) = it._queue
-    (joint,) = entry.joints
-    for lane in joint.parts:
-        lane.progress.settled = 2
-    assert not entry.ready()
-    joint.is_merged = True
-    assert entry.ready()
+    assert learn(it, Scan((), 2, 2), Scan((), 2, 2), Scan((), 3, 3)) == []
+    assert leaving(it) == []
+    assert [lane.progress.settled for lane in it.lanes.every] == [2, 1]
 
 
 def test_a_single_part_and_parts_that_no_check_reads_are_not_joined() -> None:

@@ -288,7 +288,7 @@ ERROR: MapFields = {
 }
 _DELTAS: MapFields = {
     "input_json_delta": {"type": STRUCTURE, "partial_json": MapLeaf("json", "tool_arguments")},
-    "thinking_delta": {"type": STRUCTURE, "thinking": text("reasoning"), "estimated_tokens": STRUCTURE},
+    "thinking_delta": {"type": STRUCTURE, "thinking": part_text("reasoning"), "estimated_tokens": STRUCTURE},
     "signature_delta": {"type": STRUCTURE, "signature": opaque("signature", "reasoning")},
     "citations_delta": {"type": STRUCTURE, "citation": _citation("assistant")},
     "compaction_delta": {
@@ -300,7 +300,7 @@ _DELTAS: MapFields = {
 
 
 def _events(text_map: MapLeaf | None = None) -> MapFields:
-    deltas: MapFields = {**_DELTAS, "text_delta": {"type": STRUCTURE, "text": text_map or text("assistant")}}
+    deltas: MapFields = {**_DELTAS, "text_delta": {"type": STRUCTURE, "text": text_map or part_text("assistant")}}
     return {
         **_EVENTS,
         "message_start": {"type": STRUCTURE, "message": _response(text_map)},

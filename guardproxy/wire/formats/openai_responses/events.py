@@ -15,7 +15,7 @@ from guardproxy.events import Path
 from guardproxy.wire.formats.openai_responses.items import STREAMS, Holder, annotation, answer_item, json_item, part
 from guardproxy.wire.formats.openai_responses.places import ERROR, JSON_RESPONSE, RESPONSE
 from guardproxy.wire.formats.openai_responses.words import EVENTS
-from guardproxy.wire.json import KEYS, OTHERS, PADDING, STRUCTURE, TOKENS, Map, MapFields, MapLeaf, opaque, text
+from guardproxy.wire.json import KEYS, OTHERS, PADDING, STRUCTURE, TOKENS, Map, MapFields, MapLeaf, opaque, part_text, text
 
 TERMINAL = frozenset(("response.completed", "response.incomplete", "response.failed", "error"))
 """The types of the events that end a stream."""
@@ -53,16 +53,16 @@ _SUMMARY: Path = (*_ITEM, "summary", "summary_index")
 _ARGUMENT = text("tool_arguments")
 _ARGUMENTS = Flow(MapLeaf("json", "tool_arguments"), "arguments", (*_ITEM, "arguments"))
 FLOWS: dict[str, Flow] = {
-    "response.output_text": Flow(text("assistant"), "text", (*_CONTENT, "text")),
-    "response.refusal": Flow(text("refusal"), "refusal", (*_CONTENT, "refusal")),
-    "response.reasoning_text": Flow(text("reasoning"), "text", (*_CONTENT, "text")),
-    "response.reasoning_summary_text": Flow(text("reasoning"), "text", (*_SUMMARY, "text")),
+    "response.output_text": Flow(part_text("assistant"), "text", (*_CONTENT, "text")),
+    "response.refusal": Flow(part_text("refusal"), "refusal", (*_CONTENT, "refusal")),
+    "response.reasoning_text": Flow(part_text("reasoning"), "text", (*_CONTENT, "text")),
+    "response.reasoning_summary_text": Flow(part_text("reasoning"), "text", (*_SUMMARY, "text")),
     "response.function_call_arguments": _ARGUMENTS,
     "response.mcp_call_arguments": _ARGUMENTS,
     "response.custom_tool_call_input": Flow(_ARGUMENT, "input", (*_ITEM, "input")),
     "response.code_interpreter_call_code": Flow(_ARGUMENT, "code", (*_ITEM, "code")),
     "response.shell_call_command": Flow(_ARGUMENT, "command", (*_ITEM, "action", "commands", "command_index")),
-    "response.shell_call_output_content": Flow(text("tool_result"), "output", (*_ITEM, "output", "command_index")),
+    "response.shell_call_output_content": Flow(part_text("tool_result"), "output", (*_ITEM, "output", "command_index")),
     "response.audio.transcript": Flow(text("assistant"), "transcript", ("audio", "transcript")),
 }
 """The texts that come in deltas, by the types of their events without the last word."""
@@ -160,5 +160,5 @@ def _maps(response: Map, item_map: Map, answer_text: MapLeaf) -> dict[str, MapFi
     return maps
 
 
-TEXT_EVENTS = _maps(RESPONSE, answer_item, text("assistant"))
+TEXT_EVENTS = _maps(RESPONSE, answer_item, part_text("assistant"))
 JSON_EVENTS = _maps(JSON_RESPONSE, json_item, MapLeaf("json", "assistant"))
