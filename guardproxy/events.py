@@ -58,7 +58,7 @@ class Text(msgspec.Struct, frozen=True):
     rewritten with this text. `shape`: the demands of a schema of the request. `fixed`: the place allows no edited
     text, so an edit becomes a stop. `unmapped`: the format does not know the place. `parts`: the text is a row of
     short numbers at these places. `encode`: encodes an edited text for the frame. `run`: names the parts that are read as one
-    text; empty if the text stands alone. All texts of a run are of the same kind, and an `End` names the run.
+    text; empty if the text stands alone. All texts of a run are of the same kind; a `RunEnd` follows the last.
     """
 
     channel: Channel
@@ -92,10 +92,15 @@ class Opaque(msgspec.Struct, frozen=True):
 
 
 class End(msgspec.Struct, frozen=True):
-    """A channel's text is complete. `run`: the run that is complete with it, if any."""
+    """A channel's text is complete."""
 
     channel: Channel
-    run: str = ""
+
+
+class RunEnd(msgspec.Struct, frozen=True):
+    """No part of a run follows. The text of its last part may go on."""
+
+    run: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,4 +116,4 @@ class Fault:
         object.__setattr__(self, "message", self.code.message(self.message))
 
 
-Event = Text | Opaque | End | Fault
+Event = Text | Opaque | End | RunEnd | Fault

@@ -23,7 +23,7 @@ import msgspec
 
 from guardproxy.checks import Check
 from guardproxy.errors import ErrorCode
-from guardproxy.events import End, Event, Fault, Frame, Opaque, Path, Text
+from guardproxy.events import End, Event, Fault, Frame, Opaque, Path, RunEnd, Text
 from guardproxy.exchange.joining import Joint
 from guardproxy.exchange.lanes import CHECK_ERROR, Lane, TextPlace, is_raw, no_facts
 from guardproxy.findings import Channel, Facts, Finding, Scan, Window
@@ -162,10 +162,10 @@ class Gate(msgspec.Struct):
                     entry.media += event.media or ("",) * len(event.uninspected)
                 case End():
                     lane = self.lanes.open.pop(event.channel, None)
-                    if lane is not None and (event.run or lane not in self.lanes.lone):  # a part may follow a lone part
+                    if lane is not None and lane not in self.lanes.lone:  # a lone part waits for the next
                         self._end(lane)
-                    if event.run:
-                        self._end_run(event.run)
+                case RunEnd():
+                    self._end_run(event.run)
                 case _:
                     self.fault = event
 

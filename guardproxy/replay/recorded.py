@@ -9,7 +9,7 @@ from typing import Any, cast
 from msgspec import structs
 
 from guardproxy.audit import RecordedAnswer
-from guardproxy.events import End, Event, Frame, Opaque, Text
+from guardproxy.events import End, Event, Frame, Opaque, RunEnd, Text
 from guardproxy.findings import Channel, Kind
 from guardproxy.redaction import NO_SHAPES, Shapes
 from guardproxy.wire import AnswerFacts, Author, Codec, Contract, Decoder, FieldPath, Request, Turns, without_kinds
@@ -117,8 +117,8 @@ class RecordedUpstream:
             frame = Frame(b"", streamed=True) if self.answer.streamed else whole
             texts = [event for number, size in runs for event in self._texts(frame, number, size, at)]
             events += texts or [Opaque(frame)]
-        runs = {event.run: event.channel for event in events if isinstance(event, Text) and event.run}
-        return [*events, *(End(channel, run) for run, channel in runs.items())]
+        runs = dict.fromkeys(event.run for event in events if isinstance(event, Text) and event.run)
+        return [*events, *map(RunEnd, runs)]
 
     def _frames(self) -> Iterator[Sequence[tuple[int, int]]]:
         """Yields the runs of each frame. Only the first frame has several: after it, the answer has begun for the client,

@@ -18,7 +18,7 @@ from typing import Any, ClassVar
 from msgspec import Struct, structs
 
 from guardproxy.errors import ErrorCode
-from guardproxy.events import Count, End, Event, Fault, Frame, Opaque, Path, Text
+from guardproxy.events import Count, End, Event, Fault, Frame, Opaque, Path, RunEnd, Text
 from guardproxy.findings import Channel, Direction, Kind
 from guardproxy.redaction import NO_SHAPES, Shape, Shapes
 from guardproxy.wire.alike import Alike, Filler
@@ -98,7 +98,7 @@ def _join(events: list[Event], parts: Iterable[tuple[int, TreeLeaf]]) -> None:
             else:
                 events[place] = structs.replace(event, run=run)
                 if place == places[-1]:
-                    events[place + 1] = End(event.channel, run)
+                    events.append(RunEnd(run))
     if needless:
         events[:] = [event for place, event in enumerate(events) if place not in needless]
 
@@ -332,7 +332,9 @@ class StreamDecoder:
     def _end_parts(self, place: str) -> list[Event]:
         """Ends the lists of parts below a place."""
         runs = [run for run in self._parts if run.startswith(place)]
-        return [End(self._parts.pop(run), run) for run in runs]
+        for run in runs:
+            del self._parts[run]
+        return list(map(RunEnd, runs))
 
     def _begin(self, channel: Channel, run: str, *, soft: bool) -> None:
         """Marks a channel whose text continues after this frame."""
@@ -442,7 +444,8 @@ class StreamDecoder:
                 self._close(last)
                 events.append(End(last))
             elif other != run and last not in self._open:
-                events.append(End(self._parts.pop(other), other))
+                del self._parts[other]
+                events.append(RunEnd(other))
         if run:
             self._parts[run] = channel
         return run

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from guardproxy.errors import ErrorCode
-from guardproxy.events import End, Event, Fault, Frame, Opaque, Text
+from guardproxy.events import End, Event, Fault, Frame, Opaque, RunEnd, Text
 from guardproxy.exchange.gate import CHECK_ERROR, Gate, Job, Lane
 from guardproxy.findings import QUICK, Channel, Facts, Finding, Scan, Traits, Window
 
@@ -455,9 +455,8 @@ def _parts(frames: Frames, *texts: str, **more: Any) -> list[Event]:
     frame, events = frames.new("parts"), list[Event]()
     for number, text in enumerate(texts):
         channel = Channel("response", "assistant", f"parts[{number}]")
-        is_last = number == len(texts) - 1
-        events += [Text(channel, text, frame, ("x",), run="parts", **more), End(channel, "parts" if is_last else "")]
-    return events
+        events += [Text(channel, text, frame, ("x",), run="parts", **more), End(channel)]
+    return [*events, RunEnd("parts")]
 
 
 def test_parts_are_scanned_apart_and_together_and_leave_when_all_is_known() -> None:

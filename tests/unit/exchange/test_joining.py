@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from guardproxy.exchange.joining import FILLER, Joint
 from guardproxy.exchange.lanes import Lane
