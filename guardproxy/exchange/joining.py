@@ -174,11 +174,18 @@ def _not_within(findings: Iterable[Finding], others: Iterable[Finding]) -> Itera
 
 def _strictest(findings: Sequence[Finding]) -> list[Finding]:
     """Sorts findings and leaves out repetitions. Of those that differ in their scores, the highest score counts; of a
-    placeholder that one reading restores and another does not, the one that does not."""
+    placeholder that one reading restores and another does not, the one that does not; of those of a check and label that lie
+    within each other, the longest, unless another has a higher score: a record shows them at the same place."""
     withheld = {(finding.start, finding.end) for finding in findings if finding.label in WITHHELD}
-    unique: dict[tuple[int, int, str, str], Finding] = {}
-    for finding in sorted(findings):  # by score at last
+    longest: dict[_Key, Finding] = {}
+    strictest: list[Finding] = []
+    for finding in sorted(findings, key=lambda finding: (finding.start, -finding.end, -finding.score)):
         if finding.check == RESTORE and finding.label not in WITHHELD and (finding.start, finding.end) in withheld:
             continue
-        unique[finding.start, finding.end, finding.check, finding.label] = finding
-    return list(unique.values())
+        before = longest.get((finding.check, finding.label))
+        if before is not None and finding.end <= before.end and finding.score <= before.score:
+            continue
+        if before is None or finding.end > before.end:
+            longest[finding.check, finding.label] = finding
+        strictest.append(finding)
+    return sorted(strictest)

@@ -82,6 +82,11 @@ def test_a_finding_of_each_reading_counts_once() -> None:
     assert in_parts(it) == [[(0, 1, "MAIL")], [(0, 1, "MAIL"), (2, 3, "MAIL")]]
 
 
+def test_of_findings_within_each_other_the_longest_counts() -> None:
+    it = joint("a bcd", "e", joined=[found(2, 4), found(2, 6, "URL")], alone=[[found(2, 5), found(3, 4, score=2.0)]])
+    assert it.merge() == [found(2, 5), found(2, 6, "URL"), found(3, 4, score=2.0)]
+
+
 def test_a_rest_of_a_value_is_no_finding_beside_the_value() -> None:
     it = joint("al", "ice@ab.io x", joined=[found(0, 11)], alone=[[], [found(0, 9), found(0, 9, "USER"), found(0, 11)]])
     assert it.merge() == [found(0, 11), found(2, 11, "USER"), found(2, 13)]
