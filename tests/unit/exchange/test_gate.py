@@ -499,6 +499,63 @@ def test_a_single_part_and_parts_that_no_check_reads_are_not_joined() -> None:
     assert [job.joins for job in it.jobs()] == [False, False]
 
 
+def _block(frames: Frames, number: int, text: str) -> list[Event]:
+    """The events of a part that comes in a frame of its own."""
+    channel = Channel("response", "assistant", f"parts[{number}]")
+    return [frames.text(text, text, channel, run="parts"), End(channel)]
+
+
+def test_what_a_lone_part_holds_waits_for_the_next_part() -> None:
+    check, frames = Fake(), Frames()
+    it = gate(check)
+    it.push(_block(frames, 0, "ab"))
+    assert [(job.window.text, job.window.last, job.joins) for job in it.jobs()] == [("ab", False, False)]
+    learn(it, Scan((), 1, 1))
+    assert (leaving(it), it.jobs()) == ([], [])
+    it.push(_block(frames, 1, "cd"))
+    jobs = it.jobs()
+    assert [(job.window.text, job.window.last, job.joins) for job in jobs] == [
+        ("b", True, False),
+        ("cd", True, False),
+        ("abcd", False, True),
+    ]
+    assert learn(it, Scan((), 2, 2), Scan((), 2, 2), Scan((), 3, 3)) == []
+    assert leaving(it) == ["ab"]
+    it.push([RunEnd("parts")])
+    assert [(job.window.text, job.window.last) for job in it.jobs()] == [("d", True)]
+    assert learn(it, Scan((finding(3, 4),), 4, 4)) == [("parts[0]", [finding(3, 4)])]
+    assert leaving(it) == ["cd"]
+
+
+def test_a_lone_part_is_complete_with_its_run() -> None:
+    check, frames = Fake(), Frames()
+    it = gate(check)
+    it.push([*_block(frames, 0, "ab"), RunEnd("parts"), RunEnd("parts"), RunEnd("other")])
+    assert [(job.window.text, job.window.last, job.joins) for job in it.jobs()] == [("ab", True, False)]
+    channel = Channel("response", "assistant", "parts[0]")
+    it.push([frames.text("c", "c", channel, run="parts"), RunEnd("parts"), frames.text("d", "d", channel)])
+    it.push([End(channel)])
+    assert it.lanes.every[1].text.ended
+    assert it.lanes.joints == {}
+
+
+def test_a_part_that_goes_on_beside_another_stands_alone() -> None:
+    """The text that is joined ends with the text of its last part."""
+    check, frames = Fake(), Frames()
+    it = gate(check)
+    second, third = (Channel("response", "assistant", f"parts[{number}]") for number in (1, 2))
+    it.push(_block(frames, 0, "ab"))
+    it.push([frames.text("c", "c", second, run="parts"), frames.text("e", "e", third, run="parts")])
+    it.push([frames.text("d", "d", second)])
+    joint = it.lanes.joints[it.lanes.every[1]]
+    assert (joint.lane.text.part(0, 99), joint.lane.text.ended) == ("abcd", False)
+    it.push([End(second), End(third)])
+    assert joint.lane.text.ended
+    assert [len(joint.parts), len(it.lanes.joints), it.lanes.every[2].text.ended] == [2, 2, False]
+    it.push([RunEnd("parts")])
+    assert it.lanes.every[2].text.ended
+
+
 def test_a_fault_in_parts_ends_the_gate() -> None:
     it = Gate(lambda channel: (Fake(),), most=1)
     it.push(_parts(Frames(), "ab", "cd"))

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from guardproxy.events import End, Event, Fault, Frame, Opaque, Text
+from guardproxy.events import End, Event, Fault, Frame, Opaque, RunEnd, Text
 from guardproxy.wire import formats
 from guardproxy.wire.decoding import (
     LeafPlace,
@@ -90,6 +90,73 @@ def test_parts_of_one_list_have_a_run() -> None:
     run = runs.pop("a[0].t")
     assert run
     assert runs == {"a[1]": "", "a[2].t": run, "a[3].u": "", "b[0].t": "", "t": ""}
+
+
+def parts_of(*frames: list[Event]) -> list[list[str]]:
+    """The parts that begin and end in frames, with their runs, and the runs that end."""
+    out = []
+    for events in frames:
+        row = [f"{event.channel.path} {event.run}".strip() for event in events if isinstance(event, Text)]
+        row += [f"end {event.channel.path}" for event in events if isinstance(event, End)]
+        out.append(row + [f"over {event.run}" for event in events if isinstance(event, RunEnd)])
+    return out
+
+
+def said(*parts: str) -> bytes:
+    return sse(choice(content=[{"type": "text", "text": part} for part in parts]))
+
+
+def test_parts_of_a_stream_have_a_run_which_ends_with_what_holds_them() -> None:
+    run, (first, second) = (
+        "choices[0].message.content[*].text assistant text",
+        ["choices[0].message.content[0].text"] * 2,
+    )
+    second = "choices[0].message.content[1].text"
+    decoder = ChatDecoder(10**6)
+    end = sse({"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]})
+    assert parts_of(decoder.feed(said("a")), decoder.feed(said("b", "c")), decoder.feed(end)) == [
+        [f"{first} {run}"],
+        [first, f"{second} {run}", f"end {first}"],
+        [f"end {second}", f"over {run}"],
+    ]
+
+
+def test_a_part_without_a_number_of_its_own_follows_the_one_before_it() -> None:
+    """Numbered parts may take turns."""
+    first, second = (f"choices[0].message.content[{number}].text" for number in range(2))
+    run = "choices[0].message.content[*].text assistant text"
+    decoder = ChatDecoder(10**6)
+    numbered = [{"type": "text", "text": "a", "index": number} for number in range(2)]
+    assert parts_of(decoder.feed(sse(choice(content=numbered)))) == [[f"{first} {run}", f"{second} {run}"]]
+    assert parts_of(decoder.end()) == [[]], "the answer is not complete"
+
+
+def test_another_text_that_flows_ends_the_wait_for_a_part() -> None:
+    run, texts = "content[*].text assistant text", codec_for(MESSAGES)
+    assert texts
+
+    def frames(*blocks: dict[str, Any]) -> list[list[str]]:
+        decoder = texts.decoder(streamed=True, failed=False, limit_bytes=10**6)
+        events = [
+            event
+            for number, block in enumerate(blocks)
+            for event in (
+                {"type": "content_block_start", "index": number, "content_block": block},
+                {"type": "content_block_stop", "index": number},
+            )
+        ]
+        return [row for row in parts_of(*(decoder.feed(sse(event, event["type"])) for event in events)) if row]
+
+    first, after = {"type": "text", "text": "a"}, {"type": "text", "text": "b"}
+    begun = [[f"content[0].text {run}"], ["end content[0].text"]]
+    assert frames(first, after) == [*begun, [f"content[1].text {run}"], ["end content[1].text"]]
+    thought = {"type": "thinking", "thinking": "t"}
+    thoughts = "content[*].thinking reasoning text"
+    assert frames(first, thought) == [
+        *begun,
+        [f"content[1].thinking {thoughts}", f"over {run}"],
+        ["end content[1].thinking"],
+    ]
 
 
 def test_json_in_parts_is_one_channel() -> None:
