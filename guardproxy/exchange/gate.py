@@ -97,8 +97,8 @@ class QueuedFrame(msgspec.Struct, eq=False):
 
 class LaneTable(msgspec.Struct):
     """The lanes of a gate by their channels. `every`: all lanes, in the order in which they began; `open`: those whose text
-    goes on; `last`: the last lane of each channel; `joints`: parts that are read as one text, by their lanes; `runs`: the last
-    part of each run to which parts may be added; `lone`: those of them that are the first."""
+    goes on; `last`: the last lane of each channel; `joints`: parts that are read as one text, by their lanes and by the lane of
+    the joined text; `runs`: the last part of each run to which parts may be added; `lone`: those of them that are the first."""
 
     every: list[Lane] = msgspec.field(default_factory=list)
     open: dict[Channel, Lane] = msgspec.field(default_factory=dict)
@@ -145,9 +145,6 @@ class Gate(msgspec.Struct):
         default_factory=dict
     )  # lanes that wait for more text, see `Progress.is_due`
     _in_flight: list[tuple[Lane, list[tuple[int, Window]]]] = msgspec.field(default_factory=list)
-    _read_as: dict[Lane, Joint] = msgspec.field(
-        default_factory=dict
-    )  # the joints by their parts and joined texts, if checks read these
 
     def push(self, events: Sequence[Event]) -> None:
         for event in events:
@@ -207,13 +204,10 @@ class Gate(msgspec.Struct):
             checks = tuple([check for check in before.progress.checks if not check.traits.needs_form])
             lane = Lane(before.channel, checks, encoded=False)
             lane.progress.parallel = before.progress.parallel
-            joints[before] = Joint(lane)
+            joints[before] = joints[lane] = Joint(lane)
             joints[before].add(before)
-        joints[part] = joint = joints[before]
-        joint.add(part)
-        if joint.lane.progress.checks:
-            for lane in (joint.lane, before, part):
-                self._read_as[lane] = joint
+        joints[part] = joints[before]
+        joints[part].add(part)
 
     def _entry(self, frame: Frame) -> QueuedFrame:
         if not self._queue or self._queue[-1].frame is not frame:
@@ -276,12 +270,13 @@ class Gate(msgspec.Struct):
         jobs: list[Job] = []
         all_text = all_text or self.fault is not None
         facts_for = partial(self.facts_for, self) if self.facts_for else no_facts
+        joints = self.lanes.joints
         if all_text:
             self._active |= self._patient
         for lane in self._active:
             if windows := lane.windows(facts_for, all_text=all_text):
                 self._in_flight.append((lane, windows))
-                joins = lane in self._read_as and self._read_as[lane].lane is lane
+                joins = lane in joints and joints[lane].lane is lane
                 jobs += [Job(lane.progress.checks[number], window, joins) for number, window in windows]
             if lane.progress.is_patient:
                 self._patient[lane] = None
@@ -295,6 +290,7 @@ class Gate(msgspec.Struct):
         read as one text come with the lane of that text: these lanes are scanned together. The parts get its edits when the
         caller asks for the next lane."""
         at = 0
+        joint_of = self.lanes.joints
         joints: dict[Joint, None] = {}
         flight, self._in_flight = self._in_flight, []
         for lane, windows in flight:
@@ -302,8 +298,8 @@ class Gate(msgspec.Struct):
             at += len(windows)
             if quote := lane.to_quote():
                 self._active[quote] = None
-            if lane in self._read_as:
-                joint = self._read_as[lane]
+            if lane in joint_of and joint_of[lane].is_read:
+                joint = joint_of[lane]
                 joint.learn(lane, findings)
                 joints[joint] = None
             elif findings:

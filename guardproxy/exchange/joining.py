@@ -36,6 +36,7 @@ class Joint:
     """The parts of a run. `lane`: the joined text, which is never sent. `is_complete`: whether no part follows."""
 
     lane: Lane
+    is_read: bool = field(init=False)  # whether checks read the joined text
     parts: list[Lane] = field(default_factory=list)
     is_complete: bool = False
     _starts: list[int] = field(default_factory=list)  # where each part begins in the joined text
@@ -46,6 +47,9 @@ class Joint:
     _waiting: tuple[list[Finding], ...] = field(
         default_factory=lambda: ([], [], [])
     )  # joined, alone, allowed; not settled
+
+    def __post_init__(self) -> None:
+        self.is_read = bool(self.lane.progress.checks)
 
     def add(self, part: Lane) -> None:
         """Adds the next part, with its text so far."""
