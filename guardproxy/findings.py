@@ -252,6 +252,10 @@ class Traits:
     partner_of: str = ""
     """For a partner: the digest of its check. Spans that the check finds are cut out of the partner's findings."""
 
+    cost: Callable[[Window], int] | None = field(default=None, compare=False, repr=False)
+    """Returns how many characters of ordinary text cost as much as a window, if that may be more than it has. A scan that costs
+    much does not run on the event loop."""
+
     joins: frozenset[str] = frozenset()
     """For a partner: labels. A finding of one that only separators part from another finding of the check is joined with it."""
 

@@ -32,6 +32,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, cast
 
 from guardproxy.checks._allowing import Allowing, AllowList, allowing
@@ -143,11 +144,17 @@ def build(name: str, options: Mapping[str, Any], resources: Resources) -> Check:
     if parts.names is None:
         return cast(Check, check)
     joins = frozenset([PLACE]) if parts.has_places else frozenset()
-    partner_traits = Traits(is_slow=parts.names.tagger.is_slow, partner_of=check.digest, joins=joins)
+    cost = partial(_cost, parts.names)
+    partner_traits = Traits(is_slow=parts.names.tagger.is_slow, partner_of=check.digest, joins=joins, cost=cost)
     partner: Check = NamesCheck(name, f"{check.digest} names", parts.names, partner_traits)
     if parts.allowed is not None:
         partner = Allowing(partner, parts.allowed, partner.digest, partner.traits)
     return cast(Check, replace(check, traits=replace(check.traits, partner=partner)))
+
+
+def _cost(names: Names, window: Window) -> int:
+    """The words that the search for names reads in a window, at most."""
+    return names.cost(window.text, window.settled - window.start, window.channel.direction)
 
 
 _SPANS = 512  # spans compared between two stop points

@@ -38,6 +38,7 @@ _Result = TypeVar("_Result")
 
 INLINE_CHARS = 300  # measured: under a millisecond for every check without a model
 KNOWN_SHARE = 4  # measured: a character that a check has read before costs at most a quarter of a new one
+FEW_CHARS = 8  # so few new characters cost little with every check
 INLINE_WINDOWS = 8  # this many calls cost as much as `INLINE_CHARS` characters
 INLINE_SLICES = 4  # all further batches are scanned in threads
 ASK_CHARS = 20_000  # the questions to a model are cut out of this much text in under a millisecond
@@ -107,7 +108,7 @@ class _Batch:
         self.numbers.append(number)
         self.windows.append(window)
         self.chars += len(window.text)
-        self.new_chars += _cost(window)
+        self.new_chars += _cost(self.check, window)
         self.urgent = self.urgent or window.channel.direction == "response"
 
 
@@ -357,16 +358,20 @@ def _is_quick(jobs: Sequence[Job]) -> bool:
     cost = 0
     for job in jobs:
         window, check = job.window, job.check
-        if (window.last and not window.start) or check.traits.is_slow or _asks(check) is not None:
+        if (window.last and not window.start) or check.traits.is_slow or hasattr(check, "scorer"):
             return False
-        cost += _cost(window)
+        cost += _cost(check, window)
     return cost <= INLINE_CHARS
 
 
-def _cost(window: Window) -> int:
-    """The characters of a window that cost as much as text that the check has not read before."""
+def _cost(check: Check, window: Window) -> int:
+    """The characters that cost as much as a window if the check has not read them before."""
     known = window.settled - window.start
-    return len(window.text) - known + known // KNOWN_SHARE
+    new = len(window.text) - known
+    cost = new + known // KNOWN_SHARE
+    if new > FEW_CHARS and check.traits.cost is not None:
+        return max(cost, check.traits.cost(window))
+    return cost
 
 
 def _is_small(batch: _Batch) -> bool:

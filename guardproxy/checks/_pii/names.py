@@ -30,7 +30,12 @@ AT_ONCE = 64
 WORD_CHARS = 64
 """A longer run without white space counts as several words, so that a text without white space is tagged as well."""
 
+CONTEXT_CHARS = 13
+"""The context before a piece has at most so many characters for each of its words: a long run has a word for each sign."""
+
 _WORD = re.compile(rf"\S{{1,{WORD_CHARS}}}")
+_TOKEN = re.compile(r"\w+|[^\w\s]")  # what a tagger takes for a word
+_MAY_END = re.compile(r"[.!?…。！？,;:—–、，；：)-]")  # a sentence or a clause
 _FORM = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)*")
 _DIGIT = re.compile(r"\d")
 _SENTENCE_END = re.compile(r"[.!?…。！？][\"'”’)\]*_]*\Z")
@@ -118,6 +123,16 @@ class Names:
         open_at = parts[-1].candidate if parts and not parts[-1].whole else len(text)
         return NameSpans(spans, max(settled, open_at), parts, words)
 
+    def cost(self, text: str, settled: int, direction: Direction) -> int:
+        """Returns about how many words a tagger reads at most for a text whose names before `settled` are known: those of the
+        text, and for each piece those of its context."""
+        cuts, new = CUTS[direction], text[settled:]
+        tokens, words = len(_TOKEN.findall(text)), len(text.split()) + len(text) // WORD_CHARS
+        ends = min(tokens // cuts.sentence_words, len(_MAY_END.findall(new)))
+        pieces = 1 + new.count("\n") // cuts.line_words + ends + tokens // cuts.most_words
+        most = self.tagger.context_words
+        return tokens + pieces * min(CONTEXT_CHARS * most, most * tokens // max(words, 1), tokens)
+
     def _span(self, text: str, start: int, part: TextPiece, tag: Tag) -> tuple[int, int, str, float] | None:
         """Converts a tag of a piece to a span, without characters that lie in the context before it or cannot be part
         of a name."""
@@ -161,8 +176,8 @@ class Names:
 
 def context_start(parts: Sequence[TextPiece], at: int, most_words: int) -> int:
     """Returns the number of the piece with which the context of piece number `at` begins, of at most `most_words`."""
-    words = 0
-    while at and (words := words + parts[at - 1].words) <= most_words:
+    words, first = 0, parts[at - 1].end - CONTEXT_CHARS * most_words if at else 0
+    while at and parts[at - 1].start >= first and (words := words + parts[at - 1].words) <= most_words:
         at -= 1
     return at
 

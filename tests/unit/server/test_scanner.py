@@ -111,6 +111,20 @@ async def test_a_small_window_is_scanned_at_once_and_a_large_one_beside_the_loop
     assert get_ident() not in slow.threads
 
 
+async def test_a_window_that_costs_more_than_its_characters_is_scanned_beside_the_loop(it: Scanner) -> None:
+    check = Own(fine, traits=replace(QUICK, cost=lambda window: 10 * window.text.count("%")))
+    growing = [window("a fine text", last=False), window("% " * 31, last=False), window("%%%", settled=1, last=False)]
+    threads = []
+    for text in growing:
+        check.threads.clear()
+        await it.scan([Job(check, text)])
+        threads.append(check.threads == {get_ident()})
+    assert threads == [True, False, True]
+    check.threads.clear()
+    await it.scan([Job(check, window("% " * 31))])
+    assert get_ident() not in check.threads, "a whole text"
+
+
 async def test_windows_of_one_check_are_scanned_in_one_call(it: Scanner) -> None:
     check = Own(fine)
     scans = await it.scan([Job(check, window("one")), Job(check, window("four"))])

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from guardproxy.checks._contract import Tag
-from guardproxy.checks._pii.names import CUTS, MOST_CHARS, Names, TextPiece
+from guardproxy.checks._pii.names import CONTEXT_CHARS, CUTS, MOST_CHARS, Names, TextPiece
 from guardproxy.findings import Direction
 from tests.kit.checks import PROSE, promise
 
@@ -164,6 +164,55 @@ def test_context_is_what_lies_before() -> None:
     assert max(len(text.split()) for text in asked) <= one.tagger.context_words + CUTS["response"].most_words
     assert "Word7 of" in asked[8]
     assert "Word8 of" in asked[8]
+
+
+@pytest.mark.parametrize("run", ["%$" * 30, "q.r.s." * 9, "Wort" * 9])
+def test_the_context_has_a_bounded_number_of_characters(run: str) -> None:
+    """A run without white space is one word here, and many for a tagger."""
+    one = names()
+    whole(one, "".join(f"{run} Ada\n" for _ in range(30)), "response")
+    assert isinstance(one.tagger, Capitals)
+    longest = max(len(text) for text in one.tagger.asked)
+    assert longest <= CONTEXT_CHARS * one.tagger.context_words + CUTS["response"].line_words * (len(run) + 5)
+
+
+LITTLE = [
+    "B\n",
+    "B, ",
+    "% $ ",
+    "%$&!",
+    "B. ",
+    "Q.R.",
+    "x\n\n",
+    "- ",
+    "word ",
+    "Anna ",
+    "日本",
+    "a,b,",
+    "()",
+    "Ortsnamen ",
+]
+
+
+@given(
+    st.lists(st.sampled_from(LITTLE), max_size=40),
+    st.lists(st.sampled_from(LITTLE), min_size=3, max_size=150),
+    st.sampled_from(sorted(CUTS)),
+)
+def test_a_search_that_costs_little_asks_for_few_words(
+    before: Sequence[str], new: Sequence[str], direction: Direction
+) -> None:
+    """Whatever the words and the signs are, and whatever lies before them."""
+    one = Names(Capitals(context_words=12), {"PERSON": 0.5})
+    known = "".join(before)
+    found = one.find(known, 0, direction, False)
+    keep = found.keep(found.settled)
+    text, settled = (known + "".join(new))[keep:], found.settled - keep
+    assert isinstance(one.tagger, Capitals)
+    one.tagger.asked.clear()
+    one.find(text, settled, direction, False)
+    asked = sum(len(re.findall(r"\w+|[^\w\s]", piece)) for piece in one.tagger.asked)
+    assert asked <= one.cost(text, settled, direction)
 
 
 class Fixed(Capitals):
