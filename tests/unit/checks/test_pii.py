@@ -194,6 +194,9 @@ def test_a_pair_is_named_and_told_from_others() -> None:
     assert partner.traits.partner_of == check.digest != partner.digest
     assert check.digest != _check(entities=["PHONE_NUMBER", "EMAIL_ADDRESS"]).digest
     assert with_partner(CHECK) == (CHECK,)
+    cost = partner.traits.cost
+    assert cost is not None
+    assert cost(Window(CHANNEL, "a b c")) < 100 < 500 < cost(Window(CHANNEL, "B. " * 100)), "each piece has its context"
 
 
 def test_a_threshold_holds_for_names_too() -> None:

@@ -478,11 +478,11 @@ def test_parts_are_scanned_apart_and_together_and_leave_when_all_is_known() -> N
 def test_parts_wait_for_the_joined_text() -> None:
     check, frames = Fake(), Frames()
     it = gate(check)
-    it.push(_parts(frames, "ab", "cd"))
-    it.jobs()
-    assert learn(it, Scan((), 2, 2), Scan((), 2, 2), Scan((), 3, 3)) == []
+    it.push(_parts(frames, "ab", "cd", "e"))
+    assert [job.window.text for job in it.jobs()] == ["ab", "cd", "abcde", "e"]
+    assert learn(it, Scan((), 2, 2), Scan((), 2, 2), Scan((), 3, 3), Scan((), 1, 1)) == []
     assert leaving(it) == []
-    assert [lane.progress.settled for lane in it.lanes.every] == [2, 1]
+    assert [lane.progress.settled for lane in it.lanes.every] == [2, 1, 0]
 
 
 def test_a_single_part_and_parts_that_no_check_reads_are_not_joined() -> None:
