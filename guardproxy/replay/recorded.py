@@ -117,8 +117,8 @@ class RecordedUpstream:
             frame = Frame(b"", streamed=True) if self.answer.streamed else whole
             texts = [event for number, size in runs for event in self._texts(frame, number, size, at)]
             events += texts or [Opaque(frame)]
-        runs = dict.fromkeys(event.run for event in events if isinstance(event, Text) and event.run)
-        return [*events, *map(RunEnd, runs)]
+        parts = dict.fromkeys([event.run for event in events if isinstance(event, Text) and event.run])
+        return [*events, *map(RunEnd, parts)]
 
     def _frames(self) -> Iterator[Sequence[tuple[int, int]]]:
         """Yields the runs of each frame. Only the first frame has several: after it, the answer has begun for the client,
