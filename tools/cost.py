@@ -643,7 +643,7 @@ ANSWERS: dict[str, tuple[str, Callable[[int], Answer]]] = {
     "vectors": (EMBEDDINGS, lambda n: (JSON, [_vectors(n)])),
     "coded vectors": (EMBEDDINGS, lambda n: (JSON, [_vectors(n, encoding_format="base64")])),
     "scores": (MODERATIONS, lambda n: (JSON, [_scores(n)])),
-    "blocks": (MESSAGES, lambda n: (STREAM, message_frames([("text", ["some words"])] * n))),
+    "blocks": (MESSAGES, lambda n: (STREAM, message_frames([("text", [LINE])] * n))),
     "parts of a block": (MESSAGES, lambda n: (STREAM, message_frames([("text", [LINE] * n)]))),
     "calls of blocks": (MESSAGES, lambda n: (STREAM, message_frames([("tool", ['{"a": "jo@ab.io"}'])] * n))),
     "events of a text": (RESPONSES, lambda n: (STREAM, response_frames("response.output_text", [LINE] * n))),
