@@ -145,7 +145,7 @@ def test_another_text_that_flows_ends_the_wait_for_a_part() -> None:
                 {"type": "content_block_stop", "index": number},
             )
         ]
-        return [row for row in parts_of(*(decoder.feed(sse(event, event["type"])) for event in events)) if row]
+        return [row for row in parts_of(*(decoder.feed(sse(event, str(event["type"]))) for event in events)) if row]
 
     first, after = {"type": "text", "text": "a"}, {"type": "text", "text": "b"}
     begun = [[f"content[0].text {run}"], ["end content[0].text"]]
