@@ -15,7 +15,19 @@ from guardproxy.events import Path
 from guardproxy.wire.formats.openai_responses.items import STREAMS, Holder, annotation, answer_item, json_item, part
 from guardproxy.wire.formats.openai_responses.places import ERROR, JSON_RESPONSE, RESPONSE
 from guardproxy.wire.formats.openai_responses.words import EVENTS
-from guardproxy.wire.json import KEYS, OTHERS, PADDING, STRUCTURE, TOKENS, Map, MapFields, MapLeaf, opaque, part_text, text
+from guardproxy.wire.json import (
+    KEYS,
+    OTHERS,
+    PADDING,
+    STRUCTURE,
+    TOKENS,
+    Map,
+    MapFields,
+    MapLeaf,
+    opaque,
+    part_text,
+    text,
+)
 
 TERMINAL = frozenset(("response.completed", "response.incomplete", "response.failed", "error"))
 """The types of the events that end a stream."""
