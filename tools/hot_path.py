@@ -168,7 +168,7 @@ async def served(policy: str, folder: Path, listening: socket.socket) -> AsyncIt
     policies.mkdir()
     (policies / "policy.yaml").write_text(policy)
     upstream = f"http://127.0.0.1:{listening.getsockname()[1]}"
-    server = Server(Config(upstream=(upstream,), policies=policies, audit=folder / "audit"))
+    server = Server(Config.of(upstream=(upstream,), policies=policies, audit=folder / "audit"))
     listener = Listener(server.handle, limit=LIMIT, timeout_head_s=5.0, auto_decompress=False, access_log=None)
     runner = web.ServerRunner(listener)
     await runner.setup()

@@ -68,7 +68,7 @@ def rows() -> dict[str, dict[str, float]]:
     found["thread: spans of an exchange"] = measured(lambda: spans_of(RECORD, trace, URL, guardrails=False))
     found["thread: spans with guardrails"] = measured(lambda: spans_of(RECORD, trace, URL, guardrails=True))
     with collecting() as collector:
-        tracing = Tracing(Config(otel_endpoint=collector.url, trusted_hop=("10.0.0.0/8",)), "bench", 0, Metrics())
+        tracing = Tracing(Config.of(otel_endpoint=collector.url, trusted_hop=("10.0.0.0/8",)), "bench", 0, Metrics())
         peer = SimpleNamespace(get_extra_info=lambda _: ("10.1.2.3", 5))
         request: Any = SimpleNamespace(transport=peer, headers={"traceparent": trace.header})
         own = FoundUpstream("", URL, "")

@@ -42,7 +42,7 @@ async def _drained(content: aiohttp.StreamReader) -> None:
 async def measure(url: str, rounds: int, requests: int) -> dict[str, float]:
     """The median processor time of a request in microseconds, by client."""
     config = Config()
-    connections = Connections(config.timeout_connect_s, config.timeout_idle_s)
+    connections = Connections(config.timeouts.connect_s, config.timeouts.idle_s)
     session = aiohttp.ClientSession(
         connector=aiohttp.TCPConnector(limit=0),
         cookie_jar=aiohttp.DummyCookieJar(),

@@ -97,7 +97,7 @@ async def proxy(stack: AsyncExitStack, folder: Path, upstream: str, trusting: ss
     policies = folder / "policies"
     policies.mkdir(parents=True)
     (policies / "empty.yaml").write_text(EMPTY_POLICY)
-    server = app.Server(Config(upstream=(upstream,), policies=policies, audit=folder / "audit"))
+    server = app.Server(Config.of(upstream=(upstream,), policies=policies, audit=folder / "audit"))
     connector: Any = server._connections._connector
     connector._ssl = trusting
     listener = Listener(server.handle, limit=10, timeout_head_s=5.0, auto_decompress=False, access_log=None)

@@ -72,7 +72,7 @@ async def proxy(stack: AsyncExitStack, folder: Path, upstream: str, policy: str)
     """The address of a proxy in this process."""
     (folder / "policies").mkdir(parents=True)
     (folder / "policies" / "policy.yaml").write_text(policy)
-    server = app.Server(Config(upstream=(upstream,), policies=folder / "policies", audit=folder / "audit"))
+    server = app.Server(Config.of(upstream=(upstream,), policies=folder / "policies", audit=folder / "audit"))
     runner = web.ServerRunner(
         Listener(server.handle, limit=10, timeout_head_s=5.0, auto_decompress=False, access_log=None)
     )

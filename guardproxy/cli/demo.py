@@ -11,7 +11,6 @@ import shlex
 import sys
 import tempfile
 from contextlib import AsyncExitStack
-from dataclasses import replace
 from json import dumps
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -45,7 +44,7 @@ def demo(
     folder = audit or Path(tempfile.mkdtemp(prefix="guardproxy-demo-"))
     say("loading policies and models ...")
     try:
-        asyncio.run(_run(Config(policies=policies, port=port, admin_port=admin_port, audit=folder), model=model))
+        asyncio.run(_run(Config.of(policies=policies, port=port, admin_port=admin_port, audit=folder), model=model))
     except KeyboardInterrupt:  # Ctrl-C during the start; later, the server handles it
         return
     except OSError as error:
@@ -76,13 +75,17 @@ async def _run(config: Config, *, model: bool) -> None:
             models = ["scripted", llama.MODEL] if tiny_url else ["scripted"]
             say(
                 *welcome(
-                    f"http://127.0.0.1:{port}", f"http://127.0.0.1:{admin_port}", config.audit, models, _program()
+                    f"http://127.0.0.1:{port}",
+                    f"http://127.0.0.1:{admin_port}",
+                    config.audit.folder,
+                    models,
+                    _program(),
                 ).split("\n")
             )
             if note:
                 say(f"Note: {note}", "")
 
-        await serve(replace(config, upstream=(upstream.url,)), ready=ready)
+        await serve(config.having(upstream=(upstream.url,)), ready=ready)
     say("", "stopped")
 
 

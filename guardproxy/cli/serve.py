@@ -53,11 +53,11 @@ def serve(config: Path | None = None, check: bool = False, as_json: bool = False
         settings = load(
             {name: value for name, value in flags.items() if value not in (None, [])}, file=config, warn=complain
         )
-        if not settings.core_files:
+        if not settings.observability.core_files:
             refuse_core_files()
         if check:
             raise typer.Exit(_checked(settings, as_json=as_json))
-        if settings.workers > 1:
+        if settings.workers.count > 1:
             from guardproxy import server  # noqa: PLC0415
 
             raise typer.Exit(server.several(settings))
@@ -130,5 +130,5 @@ def _serve_alone(config: Any) -> None:
 
     from guardproxy import server  # noqa: PLC0415
 
-    server.configure(config.log_level, config.log_format)
+    server.configure(config.observability.log_level, config.observability.log_format)
     uvloop.run(server.serve(config))

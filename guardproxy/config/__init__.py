@@ -2,7 +2,8 @@
 
 | module | content |
 |---|---|
-| `settings` | `Config`: each field is one setting |
+| `settings` | `Config`, which has a part for each group; each field of a part is one setting |
+| `audit_settings`, `client_settings`, `observability_settings` | its larger parts |
 | `declaration` | the declaration of a setting, which defines its flag, variable and key |
 | `loading` | reads flags, the environment and the TOML file |
 | `spelling` | names that are no settings: misspelled ones, and those that Kubernetes makes |

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from guardproxy.config.declaration import POSITIVE, AllowedValues, setting
-from guardproxy.config.observability_settings import ObservabilityConfig
 
 KEY_CHARS = 16
 COPY_HEADER_FORM = re.compile(r"[^=/@]+=[A-Za-z0-9-]+=(env|file):.+")
@@ -41,89 +40,92 @@ COPY_HEADER = AllowedValues(
 
 
 @dataclass(frozen=True, slots=True)
-class AuditConfig(ObservabilityConfig):
+class AuditSettings:
     """The settings of the audit log. Sizes are in bytes, times in seconds."""
 
-    audit: Path = setting("Audit", Path("audit"), "The folder of the audit log.")
-    audit_sink: tuple[str, ...] = setting(
-        "Audit", (), "A plug-in's sink that gets the lines of the log in addition to the file."
+    folder: Path = setting("audit", Path("audit"), "The folder of the audit log.")
+    sink: tuple[str, ...] = setting(
+        "audit_sink", (), "A plug-in's sink that gets the lines of the log in addition to the file."
     )
-    audit_ship: tuple[str, ...] = setting(
-        "Audit",
+    ship: tuple[str, ...] = setting(
+        "audit_ship",
         (),
         "Where the lines of the log are sent: a target of `guardproxy audit ship`, which runs in a process of its own and is "
         "started again if it ends.",
         SHIP_TARGET,
     )
-    audit_key: str = setting(
-        "Audit",
+    sign_key: str = setting(
+        "audit_key",
         "",
         "The private key that signs checkpoints of the log: a file outside the audit folder, or the key itself. "
         "`guardproxy audit keygen` makes one.",
         is_secret=True,
         path=PRIVATE_KEY_PATH,
     )
-    audit_sign_command: str = setting(
-        "Audit",
+    sign_command: str = setting(
+        "audit_sign_command",
         "",
         "A command that signs instead, such as the client of a key service: the text comes on its standard input, the "
         "Ed25519 signature goes to its standard output as base64. Needs `audit_public_key`.",
     )
-    audit_public_key: str = setting(
-        "Audit",
+    public_key: str = setting(
+        "audit_public_key",
         "",
         "The public key that fits the signatures of `audit_sign_command`: the key or its file.",
         path=PUBLIC_KEY_PATH,
     )
-    audit_former_key: tuple[str, ...] = setting(
-        "Audit",
+    former_key: tuple[str, ...] = setting(
+        "audit_former_key",
         (),
         "A public key that signed earlier checkpoints, after a change of the key: the key or its file.",
         path=PUBLIC_KEY_PATH,
     )
-    audit_checkpoint_s: float = setting(
-        "Audit", 10.0, "Seconds between two checkpoints. They are made also while no request comes.", POSITIVE
+    checkpoint_s: float = setting(
+        "audit_checkpoint_s",
+        10.0,
+        "Seconds between two checkpoints. They are made also while no request comes.",
+        POSITIVE,
     )
-    audit_copy: tuple[str, ...] = setting(
-        "Audit",
+    copy: tuple[str, ...] = setting(
+        "audit_copy",
         (),
         "Where checkpoints are copied to: `stdout`, a file, a URL that gets a POST, or an object store (`s3://BUCKET/PREFIX`, "
         "`gs://`, `az://`, `file:///FOLDER`). Choose a place where those who can write the audit folder cannot.",
         path=COPY_PATH,
     )
-    audit_copy_header: tuple[str, ...] = setting(
-        "Audit",
+    copy_header: tuple[str, ...] = setting(
+        "audit_copy_header",
         (),
         "`HOST=HEADER=SOURCE`: a header for copies that go to a host over HTTP. The source of its value is `env:NAME` or "
         "`file:PATH`.",
         COPY_HEADER,
         path=SOURCE_PATH,
     )
-    audit_rotate_bytes: int = setting(
-        "Audit",
+    rotate_bytes: int = setting(
+        "audit_rotate_bytes",
         256 * 1024 * 1024,
         "The size at which a log continues in a new file. 0: no limit.",
         AllowedValues(least=0),
     )
-    audit_rotate_s: float = setting(
-        "Audit", 0.0, "The age at which a log continues in a new file. 0: no limit.", AllowedValues(least=0)
+    rotate_s: float = setting(
+        "audit_rotate_s", 0.0, "The age at which a log continues in a new file. 0: no limit.", AllowedValues(least=0)
     )
-    audit_retain_s: float = setting(
-        "Audit",
+    retain_s: float = setting(
+        "audit_retain_s",
         0.0,
         "The time after which a log that has not grown is removed. 0: never. Needs `audit_key` or "
         "`audit_sign_command`, because a signed checkpoint names what is removed.",
         AllowedValues(least=0),
     )
-    key: str = setting(
-        "Audit",
+    placeholder_key: str = setting(
+        "key",
         "",
         "The secret for placeholders and pseudonyms. Without it, a random key is created and kept in the audit folder.",
         AllowedValues(form="at least 16 characters long", is_right=is_key),
         is_secret=True,
     )
     seal_key: tuple[str, ...] = setting(
-        "Audit",
+        "seal_key",
         (),
         "Where the operator's key comes from, for policies with `keep: sealed`: `file:PATH`, `env:NAME` or "
         "`command:COMMAND`. With several, the first that opens the key store is used.",
@@ -131,10 +133,10 @@ class AuditConfig(ObservabilityConfig):
         path=SOURCE_PATH,
     )
     seal_store: Path | None = setting(
-        "Audit", None, "The key store of sealed texts. Without it, `seal.keys` in the audit folder."
+        "seal_store", None, "The key store of sealed texts. Without it, `seal.keys` in the audit folder."
     )
     receipts: str = setting(
-        "Audit",
+        "receipts",
         "on",
         "Whether answers carry a receipt that lists what was inspected.",
         AllowedValues(choices=("on", "off")),
@@ -145,7 +147,7 @@ class AuditConfig(ObservabilityConfig):
         """Returns the hosts, with their ports, that get copies of checkpoints over HTTP."""
         return {
             rest.partition("/")[0].partition("?")[0].lower()
-            for target in self.audit_copy
+            for target in self.copy
             for scheme, mark, rest in [target.partition("://")]
             if mark and scheme.lower() in ("http", "https")
         }

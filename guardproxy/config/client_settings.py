@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from ipaddress import ip_address
 from pathlib import Path
 
-from guardproxy.config.audit_settings import AuditConfig
 from guardproxy.config.declaration import POSITIVE, AllowedValues, setting, split_address
 
 TOKEN_KEYS_PATH = re.compile(r"(?P<path>(?:(?!://).)+)")  # no address
@@ -35,40 +34,40 @@ def _is_local(host: str) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
-class ClientConfig(AuditConfig):
-    """The settings of clients, and those of the audit log."""
+class ClientSettings:
+    """The settings of clients. Times are in seconds."""
 
-    client_keys: Path | None = setting(
-        "Clients",
+    keys: Path | None = setting(
+        "client_keys",
         None,
         "The folder of the file that `guardproxy keys` writes. With it, every request needs a key of the file (or a token), "
         "and the upstream gets `upstream_key`, never the client's key.",
     )
-    client_keys_mode: str = setting(
-        "Clients",
+    keys_mode: str = setting(
+        "client_keys_mode",
         "enforce",
         "`shadow` refuses no request: one without a valid key or token, or outside its scope, goes on with the credential that "
         "its client sent, and never with `upstream_key`. Its record says what would have been refused.",
         AllowedValues(choices=("enforce", "shadow")),
     )
     limit_wrong_keys: int = setting(
-        "Clients",
+        "limit_wrong_keys",
         20,
         "Wrong keys and tokens of an address in a minute, after which it gets 429. 0: no limit. Each worker counts its own.",
         AllowedValues(least=0),
     )
     limits: Path | None = setting(
-        "Clients", None, "A TOML file of limits and budgets; `guardproxy limits lint` checks it."
+        "limits", None, "A TOML file of limits and budgets; `guardproxy limits lint` checks it."
     )
     prices: str = setting(
-        "Clients",
+        "prices",
         "none",
         "A table of prices, in US dollars, of models for which `limits` has no price: that of the package genai-prices (the "
         "extra `prices`). Nothing is fetched. Records then hold the cost of each exchange.",
         AllowedValues(choices=("none", "genai-prices")),
     )
     state: str = setting(
-        "Clients",
+        "state",
         "",
         "The address of a server of Redis or Valkey in which all workers and replicas count, like redis://host:6379/0. Without "
         "it, each worker counts its own. Needs the extra `redis`.",
@@ -76,74 +75,69 @@ class ClientConfig(AuditConfig):
         is_secret=True,
     )
     state_down: str = setting(
-        "Clients",
+        "state_down",
         "closed",
         "What happens while `state` cannot be reached: requests that would be counted get 503 (`closed`), are not counted "
         "(`open`), or are counted by each worker (`local`).",
         AllowedValues(choices=("closed", "open", "local")),
     )
-    limit_cache_bytes: int = setting(
-        "Limits",
-        64 * 1024 * 1024,
-        "Memory for the answers that policies let the cache keep, in one process. An answer may take a 16th of it.",
-        AllowedValues(least=0),
-    )
     seal_ids: str = setting(
-        "Clients",
+        "seal_ids",
         "off",
         "Whether ids of stored answers and conversations (OpenAI Responses) are sealed, so that the id of another client or "
         "tenant is unknown. `accept`: ids without a seal are accepted too, for a time of transition.",
         AllowedValues(choices=("off", "on", "accept")),
     )
     seal_ids_scope: str = setting(
-        "Clients",
+        "seal_ids_scope",
         "client",
         "To whom a sealed id belongs: the `client` that got it, or all clients of its `tenant`. Ids that a client got before "
         "the change to `tenant` stay valid for this client.",
         AllowedValues(choices=("client", "tenant")),
     )
     keep_turns_s: float = setting(
-        "Clients",
+        "keep_turns_s",
         86_400.0,
         "Seconds for which values that a client gave in a stored turn (OpenAI Responses) are kept, encrypted, so that later "
         "turns restore them; 0: none is kept. In the memory of each worker, or in `state`.",
         AllowedValues(least=0),
     )
-    limit_turns_bytes: int = setting(
-        "Limits",
-        64 * 1024 * 1024,
-        "Memory for the values of stored turns, in one process. A credential may take a quarter of it.",
-        AllowedValues(least=0),
-    )
     feedback: str = setting(
-        "Clients",
+        "feedback",
         "off",
         "Whether clients may send feedback about their exchanges to `POST /guard/feedback`. The ids of exchanges are then "
         "sealed with their client.",
         AllowedValues(choices=("off", "on")),
     )
     jwt_keys: str = setting(
-        "Clients",
+        "jwt_keys",
         "",
         "The public keys (a JWK Set) that sign bearer tokens: a file, or an https address. With it, every request needs a "
         "token (or a key). Needs `jwt_issuer`, `jwt_audience` and the extra `jwt`.",
         AllowedValues(form="a file, or an address with https", is_right=is_key_source),
         path=TOKEN_KEYS_PATH,
     )
-    jwt_issuer: str = setting("Clients", "", "The issuer that tokens must name (`iss`).")
-    jwt_audience: tuple[str, ...] = setting("Clients", (), "The audience that tokens must name (`aud`), or several.")
+    jwt_issuer: str = setting("jwt_issuer", "", "The issuer that tokens must name (`iss`).")
+    jwt_audience: tuple[str, ...] = setting(
+        "jwt_audience", (), "The audience that tokens must name (`aud`), or several."
+    )
     jwt_tenant: str = setting(
-        "Clients",
+        "jwt_tenant",
         "",
         "The claim that holds the tenant's name. A token without it is refused. Empty: tokens name no tenant.",
     )
     jwt_refresh_s: float = setting(
-        "Clients", 300.0, "Seconds between two requests for the keys at an address.", POSITIVE
+        "jwt_refresh_s", 300.0, "Seconds between two requests for the keys at an address.", POSITIVE
     )
     jwt_keep_s: float = setting(
-        "Clients",
+        "jwt_keep_s",
         86_400.0,
         "How long the keys of tokens stay in force while they cannot be read. Then tokens get 503. A set without keys is in "
         "force at once.",
         POSITIVE,
     )
+
+    @property
+    def has_credentials(self) -> bool:
+        """Whether clients need a key or a token of the proxy's own."""
+        return bool(self.keys or self.jwt_keys)

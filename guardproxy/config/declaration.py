@@ -7,26 +7,13 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import Field, dataclass, field
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, TypeVar
 from urllib.parse import SplitResult, urlsplit
 
 from guardproxy.errors import ConfigError
 
 GROUPED = 10_000  # numbers from here on are shown with grouped digits
 Value = TypeVar("Value")
-Section = Literal[
-    "Network",
-    "Upstreams",
-    "Policies",
-    "Audit",
-    "Limits",
-    "Time-outs",
-    "Models",
-    "Tenants",
-    "Clients",
-    "Workers",
-    "Observability",
-]
 _KINDS = {
     "bool": bool,
     "int": int,
@@ -101,11 +88,14 @@ POSITIVE = AllowedValues(least=0.01)
 
 @dataclass(frozen=True, slots=True)
 class Declaration:
-    """The declaration of a setting. `help`: its purpose. `flag`, `off_flag`: its flag, and the flag that turns a
-    switch off. `is_secret`: whether its value must not be shown. `path`: matches a value, or an item of a list, that names a
-    file or folder; its group `path` is the path. `None`: the values are no paths."""
+    """The declaration of a setting. `part`, `attribute`: where `Config` has its value. `group`: the title of the part. `help`:
+    its purpose. `flag`, `off_flag`: its flag, and the flag that turns a switch off. `is_secret`: whether its value must not be
+    shown. `path`: matches a value, or an item of a list, that names a file or folder; its group `path` is the path. `None`: the
+    values are no paths."""
 
     name: str
+    part: str
+    attribute: str
     kind: type
     default: Any
     group: str
@@ -117,14 +107,20 @@ class Declaration:
     path: re.Pattern[str] | None
 
     @classmethod
-    def of(cls, declared: Field[Any]) -> Declaration:
-        """Returns the declaration of a field of `Config`."""
-        dashed, data = declared.name.replace("_", "-"), declared.metadata
+    def of(cls, part: Field[Any], declared: Field[Any]) -> Declaration:
+        """Returns the declaration of a field of a part. `part`: the field of `Config` that has the part."""
+        data = declared.metadata
+        name, dashed = data["name"], data["name"].replace("_", "-")
         kind = _KINDS[str(declared.type)]
         off_flag = (data["off_flag"] or f"--no-{dashed}") if kind is bool else ""
-        flag, rest = data["flag"] or f"--{dashed}", (data["group"], data["help"], data["allowed"])
+        flag, rest = data["flag"] or f"--{dashed}", (part.metadata["title"], data["help"], data["allowed"])
         path = _ANY_PATH if kind is Path else data["path"]
-        return cls(declared.name, kind, declared.default, *rest, flag, off_flag, not declared.repr, path)
+        where = (name, part.name, declared.name)
+        return cls(*where, kind, declared.default, *rest, flag, off_flag, not declared.repr, path)
+
+    def value_in(self, config: Any) -> Any:
+        """Returns the value of the setting in a `Config`."""
+        return getattr(getattr(config, self.part), self.attribute)
 
     @property
     def variable(self) -> str:
@@ -202,8 +198,13 @@ def _typed(setting: Declaration, value: Any) -> Any:
     return Path(str(value)) if kind is Path else kind(value)
 
 
+def part(title: str, default: Value) -> Value:
+    """Declares a field of `Config` that has settings. `title`: of their group in the help and in the documentation."""
+    return field(default=default, metadata={"title": title})
+
+
 def setting(
-    group: Section,
+    name: str,
     default: Value,
     help: str,
     allowed: AllowedValues = ANY,
@@ -213,7 +214,7 @@ def setting(
     is_secret: bool = False,
     path: re.Pattern[str] | None = None,
 ) -> Value:
-    """Declares a field of `Config`. `flag`, `off_flag`: only if they differ from those derived from the name. `path`: see
-    `Declaration`; only for texts, as a `Path` always is one."""
-    data = {"group": group, "help": help, "allowed": allowed, "flag": flag, "off_flag": off_flag, "path": path}
+    """Declares a field of a part of `Config`. `name`: what users call the setting. `flag`, `off_flag`: only if they differ from
+    those derived from the name. `path`: see `Declaration`; only for texts, as a `Path` always is one."""
+    data = {"name": name, "help": help, "allowed": allowed, "flag": flag, "off_flag": off_flag, "path": path}
     return field(default=default, repr=not is_secret, metadata=data)

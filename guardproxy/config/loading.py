@@ -46,7 +46,7 @@ def load(
             take(setting, text, setting.variable)
         if flags.get(name) is not None:
             take(setting, flags[name], setting.flag)
-    config = Config(**values)
+    config = Config.of(**values)
     if faults := faults or list(_contradictions(config)):
         raise ConfigError("\n".join(faults))
     for warning in warnings:
@@ -84,23 +84,24 @@ def _is_shipped(policies: Path) -> bool:
 
 def _contradictions(config: Config) -> Iterator[str]:
     """Yields where settings contradict each other."""
-    if not config.upstream:
+    upstreams, audit = config.upstreams, config.audit
+    if not upstreams.entries:
         yield "no upstream: give --upstream https://api.openai.com, or GUARDPROXY_UPSTREAM"
-    if config.limit_bodies_bytes < 2 * config.limit_body_bytes:
-        least = f"{2 * config.limit_body_bytes}, which is twice `limit_body_bytes`"
+    if config.limits.bodies_bytes < 2 * config.limits.body_bytes:
+        least = f"{2 * config.limits.body_bytes}, which is twice `limit_body_bytes`"
         yield f"{_places('limit_bodies_bytes')} must be at least {least}"
-    for entry in config.remote_check_key:
-        if entry.partition("=")[0] not in config.remote_check_host:
+    for entry in config.policies.remote_check_key:
+        if entry.partition("=")[0] not in config.policies.remote_check_host:
             yield f"{_places('remote_check_key')} must be like dlp.example=KEY, for a host given as --remote-check-host"
-    for entry in config.upstream_key:
+    for entry in upstreams.keys:
         name = entry.partition("=")[0]
-        is_plain = name == DEFAULT and config.has_clients and not all(map(has_name, config.upstream))
-        if name not in config.named_upstreams and not is_plain:
+        is_plain = name == DEFAULT and config.clients.has_credentials and not all(map(has_name, upstreams.entries))
+        if name not in upstreams.named and not is_plain:
             yield f"{_places('upstream_key')} must be like backup=KEY, for an upstream given as backup=URL"
-    for entry in config.audit_copy_header:
-        if (host := entry.partition("=")[0].lower()) not in config.copy_hosts:
+    for entry in audit.copy_header:
+        if (host := entry.partition("=")[0].lower()) not in audit.copy_hosts:
             yield f"{_places('audit_copy_header')}: no `audit_copy` goes to {host} over HTTP"
-    if config.audit_retain_s and not (config.audit_key or config.audit_sign_command):
+    if audit.retain_s and not (audit.sign_key or audit.sign_command):
         yield (
             f"{_places('audit_retain_s')} needs {_places('audit_key')}: only a signed checkpoint can tell a log that the "
             "proxy removed from a log that somebody else removed"
@@ -115,11 +116,11 @@ def _places(name: str) -> str:
 
 
 def _about_tenants(config: Config) -> Iterator[str]:
-    if config.unknown_tenant == "refuse" and not (config.tenants or config.has_clients):
+    if config.tenants.unknown == "refuse" and not (config.tenants.entries or config.clients.has_credentials):
         yield "`unknown_tenant: refuse` without a tenant refuses everything: give --tenant NAME=sha256:HEX"
     owners: dict[str, str] = {}
     by_lower_case: dict[str, str] = {}
-    for entry in config.tenants:
+    for entry in config.tenants.entries:
         name, _, digest = entry.partition("=")
         if owners.setdefault(digest.lower(), name) != name:
             yield f"the tenants `{owners[digest.lower()]}` and `{name}` have the same credential"
@@ -128,14 +129,15 @@ def _about_tenants(config: Config) -> Iterator[str]:
 
 
 def _about_clients(config: Config) -> Iterator[str]:
-    if config.has_clients and config.tenants:
+    clients = config.clients
+    if clients.has_credentials and config.tenants.entries:
         yield (
             "`tenants` names the keys of upstreams, which clients with `client_keys` or `jwt_keys` do not send: give each "
             "client its tenant with `guardproxy keys create --tenant NAME`"
         )
-    if config.has_clients and DEFAULT in config.named_upstreams:
+    if clients.has_credentials and DEFAULT in config.upstreams.named:
         yield f"{_places('upstream')} cannot be called `{DEFAULT}`: that is the upstream without a name"
-    parts = (config.jwt_keys, config.jwt_issuer, config.jwt_audience)
+    parts = (clients.jwt_keys, clients.jwt_issuer, clients.jwt_audience)
     if any(parts) and not all(parts):
         yield (
             f"{_places('jwt_keys')}, {_places('jwt_issuer')} and {_places('jwt_audience')} belong together: "

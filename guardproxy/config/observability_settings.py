@@ -20,77 +20,75 @@ def is_hook(entry: str) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
-class ObservabilityConfig:
-    """The settings of monitoring."""
+class ObservabilitySettings:
+    """The settings of monitoring. Times are in seconds."""
 
     log_level: str = setting(
-        "Observability",
+        "log_level",
         "info",
         "The log level. `debug` prints the transcript of every exchange.",
         AllowedValues(form=" or ".join(LEVELS), is_right=lambda entry: entry.lower() in LEVELS),
     )
     log_format: str = setting(
-        "Observability",
+        "log_format",
         "auto",
         "The form of the log on standard error: a JSON object on each line, or text with colours. `auto`: text on a terminal.",
         AllowedValues(choices=("auto", "json", "text")),
     )
     readyz_upstreams: bool = setting(
-        "Observability", False, "Whether /readyz fails while the circuit breakers of all upstreams are open."
+        "readyz_upstreams", False, "Whether /readyz fails while the circuit breakers of all upstreams are open."
     )
     core_files: bool = setting(
-        "Observability",
+        "core_files",
         False,
         "Whether a crash may write a core file, and other processes of the user may read the memory. Both hold texts.",
     )
     livez_stall_s: float = setting(
-        "Observability",
+        "livez_stall_s",
         30.0,
         "/livez fails if the event loop has not run for this time. With several workers, a process whose loop has not run for "
         "it is killed and started again.",
         AllowedValues(least=1),
     )
-
     otel_endpoint: str = setting(
-        "Observability",
+        "otel_endpoint",
         "",
         "The base URL of an OpenTelemetry collector, which gets traces and metrics by OTLP over HTTP. Needs the extra `otel`.",
         AllowedValues(form="like http://collector:4318", is_right=is_collector),
     )
     otel_guardrails: str = setting(
-        "Observability",
+        "otel_guardrails",
         "off",
         "Whether traces have spans for the rules, by conventions that are only proposed.",
         AllowedValues(choices=("on", "off")),
     )
     otel_share: float = setting(
-        "Observability",
+        "otel_share",
         1.0,
         "The share of exchanges whose spans are exported. The trace of a trusted client decides for itself.",
         AllowedValues(least=0, most=1),
     )
-
     alert_webhook: str = setting(
-        "Observability",
+        "alert_webhook",
         "",
         "The URL that gets a message when a rule of at least `alert_min_severity` holds. It never contains a text.",
         AllowedValues(form="like https://hooks.example/services/x", is_right=is_hook),
         is_secret=True,
     )
     alert_min_severity: str = setting(
-        "Observability",
+        "alert_min_severity",
         "high",
         "The least `severity` of a rule for which `alert_webhook` gets a message.",
         AllowedValues(choices=("low", "medium", "high", "critical")),
     )
     alert_format: str = setting(
-        "Observability",
+        "alert_format",
         "json",
         "The form of messages to `alert_webhook`. `slack`: for a webhook of Slack.",
         AllowedValues(choices=("json", "slack")),
     )
     alert_host: tuple[str, ...] = setting(
-        "Observability",
+        "alert_host",
         (),
         "A host to which rules of policies may send alerts (`alert`), like hooks.example:8443. Plain HTTP: http://hooks.example.",
     )

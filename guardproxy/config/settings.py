@@ -1,17 +1,19 @@
-"""All settings of a server: each field of `Config` is a setting."""
+"""All settings of a server: `Config` has a part for each group, and each field of a part is a setting."""
 
 # ruff: noqa: RUF009 - `setting` returns a dataclass field
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from ipaddress import ip_network
 from pathlib import Path
-from typing import get_args
+from typing import Any
 
-from guardproxy.config.client_settings import ClientConfig
-from guardproxy.config.declaration import POSITIVE, AllowedValues, Declaration, Section, setting, split_address
+from guardproxy.config.audit_settings import AuditSettings
+from guardproxy.config.client_settings import ClientSettings
+from guardproxy.config.declaration import POSITIVE, AllowedValues, Declaration, part, setting, split_address
+from guardproxy.config.observability_settings import ObservabilitySettings
 
 DEFAULT = "default"  # the name, in `upstream_key`, of the upstream without a name
 DEPTH_MOST = 100  # the limit of the JSON parser
@@ -79,18 +81,17 @@ TENANT = AllowedValues(
 
 
 @dataclass(frozen=True, slots=True)
-class Config(ClientConfig):
-    """The settings of a server: these, those of the audit log, of clients and of monitoring. Sizes are in bytes, times in
-    seconds."""
+class NetworkSettings:
+    """The settings of the ports, and of what passes them."""
 
-    host: str = setting("Network", "127.0.0.1", "The address to listen on.")
-    port: int = setting("Network", 8080, "The port for clients. 0 picks a free port.", PORT)
-    admin_host: str = setting("Network", "127.0.0.1", "The address of the admin port.")
+    host: str = setting("host", "127.0.0.1", "The address to listen on.")
+    port: int = setting("port", 8080, "The port for clients. 0 picks a free port.", PORT)
+    admin_host: str = setting("admin_host", "127.0.0.1", "The address of the admin port.")
     admin_port: int = setting(
-        "Network", 9090, "The port of /livez, /readyz, /metrics and /reload. Worker N has this port plus N.", PORT
+        "admin_port", 9090, "The port of /livez, /readyz, /metrics and /reload. Worker N has this port plus N.", PORT
     )
     pass_through: tuple[str, ...] = setting(
-        "Network",
+        "pass_through",
         (
             *(f"GET {base}/models{name}" for base in ("/v1", "/openai/v1", "/v1beta") for name in ("", "/{model}")),
             *("GET /api/tags", "GET /api/version", "GET /api/ps"),
@@ -99,7 +100,7 @@ class Config(ClientConfig):
         ROUTE,
     )
     pass_through_query: tuple[str, ...] = setting(
-        "Network",
+        "pass_through_query",
         (
             *("after", "after_id", "api-version", "before", "before_id", "beta", "limit", "order"),
             *("pageSize", "pageToken", "page_size", "page_token"),
@@ -108,7 +109,7 @@ class Config(ClientConfig):
         PARAMETER,
     )
     admin_allowed_host: tuple[str, ...] = setting(
-        "Network",
+        "admin_allowed_host",
         (),
         "A further name in `Host` for which the admin port answers, without a port; `*.NAME` is every name below it, `*` every "
         "name. It always answers for this machine's loopback names and for `admin_host`, and for every address if that is a "
@@ -116,24 +117,32 @@ class Config(ClientConfig):
         ALLOWED_HOST,
     )
     trusted_hop: tuple[str, ...] = setting(
-        "Network", (), "A network whose requests may name their conversation and their language in headers.", NETWORK
+        "trusted_hop",
+        (),
+        "A network whose requests may name their conversation and their language in headers.",
+        NETWORK,
     )
     request_header: tuple[str, ...] = setting(
-        "Network", (), "A further request header that is sent upstream, with any value.", HEADER
+        "request_header", (), "A further request header that is sent upstream, with any value.", HEADER
     )
     answer_header: tuple[str, ...] = setting(
-        "Network", (), "A further answer header that is sent to the client.", HEADER
+        "answer_header", (), "A further answer header that is sent to the client.", HEADER
     )
 
-    upstream: tuple[str, ...] = setting(
-        "Upstreams",
+
+@dataclass(frozen=True, slots=True)
+class UpstreamSettings:
+    """The settings of upstreams. Times are in seconds."""
+
+    entries: tuple[str, ...] = setting(
+        "upstream",
         (),
         "The model's API: a URL for all formats, `anthropic=URL` for the format of one provider, or "
         "`NAME=URL` for an upstream that policies fall back to.",
         UPSTREAM,
     )
-    upstream_key: tuple[str, ...] = setting(
-        "Upstreams",
+    keys: tuple[str, ...] = setting(
+        "upstream_key",
         (),
         "`NAME=KEY`: the key for an upstream that policies fall back to, instead of the client's key. With `client_keys` or "
         "`jwt_keys`, every upstream needs its key here; `default` is the upstream without a name.",
@@ -141,222 +150,307 @@ class Config(ClientConfig):
         is_secret=True,
     )
     breaker_failures: int = setting(
-        "Upstreams",
+        "breaker_failures",
         5,
         "Consecutive failures that open an upstream's circuit breaker. 0: no breaker.",
         AllowedValues(least=0),
     )
     breaker_share: float = setting(
-        "Upstreams",
+        "breaker_share",
         0.5,
         "The share of failed requests in `breaker_window_s` that also opens the breaker.",
         AllowedValues(above=0, most=1),
     )
     breaker_window_s: float = setting(
-        "Upstreams", 30.0, "The time over which `breaker_share` is measured.", AllowedValues(least=0.1)
+        "breaker_window_s", 30.0, "The time over which `breaker_share` is measured.", AllowedValues(least=0.1)
     )
     breaker_open_s: float = setting(
-        "Upstreams",
+        "breaker_open_s",
         5.0,
         "The first time that an open breaker stays open. Each further opening doubles it.",
         POSITIVE,
     )
 
-    policies: Path | None = setting(
-        "Policies", None, "A folder of policies, or the name of a shipped policy such as `strict`."
+    @property
+    def named(self) -> dict[str, str]:
+        """Returns the URLs of named upstreams, by name."""
+        return dict(entry.split("=", 1) for entry in self.entries if has_name(entry))
+
+    @property
+    def urls(self) -> tuple[str, ...]:
+        """Returns the URLs of all upstreams."""
+        return tuple(entry.split("=", 1)[1] if has_name(entry) else entry for entry in self.entries)
+
+    def key_for(self, name: str) -> str:
+        """Returns the key for a named upstream; empty if it has no key."""
+        return dict(entry.split("=", 1) for entry in self.keys).get(name, "")
+
+    def name_for(self, provider: str) -> str:
+        """Returns the name of the upstream that a provider's requests go to; `default` for the one without a name."""
+        if provider in self.named:
+            return provider
+        return DEFAULT if any(not has_name(entry) for entry in self.entries) else next(iter(self.named))
+
+    def url_for(self, provider: str) -> str:
+        """Returns the base URL of a provider, without a final slash or `/v1`."""
+        name = self.name_for(provider)
+        url = self.named.get(name) or next(entry for entry in self.entries if not has_name(entry))
+        return url.rstrip("/").removesuffix("/v1")
+
+
+@dataclass(frozen=True, slots=True)
+class PolicySettings:
+    """The settings of policies. Times are in seconds."""
+
+    folder: Path | None = setting(
+        "policies", None, "A folder of policies, or the name of a shipped policy such as `strict`."
     )
     reload_s: float = setting(
-        "Policies",
+        "reload_s",
         2.0,
         "Seconds between two checks of the policies' folder for changes. 0: reload only on SIGHUP or POST /reload.",
         AllowedValues(form="at least 0.1, or 0 to reload only on request", is_right=is_reload),
     )
     allow_code: bool = setting(
-        "Policies", False, "Whether policies may name Python classes to import.", off_flag="--no-code"
+        "allow_code", False, "Whether policies may name Python classes to import.", off_flag="--no-code"
     )
     remote_check_host: tuple[str, ...] = setting(
-        "Policies", (), "A host that checks may send texts to (`use: http`), like dlp.example:8443."
+        "remote_check_host", (), "A host that checks may send texts to (`use: http`), like dlp.example:8443."
     )
     remote_check_key: tuple[str, ...] = setting(
-        "Policies",
+        "remote_check_key",
         (),
         "`HOST=KEY`: the key that this host expects.",
         AllowedValues(form="like dlp.example=KEY", is_right=is_pair),
         is_secret=True,
     )
 
-    limit_body_bytes: int = setting("Limits", 32 * 1024 * 1024, "The size of a request body.", AllowedValues(least=1))
-    limit_answer_bytes: int = setting(
-        "Limits", 64 * 1024 * 1024, "The size of an answer, and of one event of a stream.", AllowedValues(least=1)
+
+@dataclass(frozen=True, slots=True)
+class LimitSettings:
+    """The limits of requests and answers, and of the memory for them. Sizes are in bytes."""
+
+    cache_bytes: int = setting(
+        "limit_cache_bytes",
+        64 * 1024 * 1024,
+        "Memory for the answers that policies let the cache keep, in one process. An answer may take a 16th of it.",
+        AllowedValues(least=0),
     )
-    limit_held_chars: int = setting(
-        "Limits", 2_000_000, "Characters of an answer that may be held back.", AllowedValues(least=0)
+    turns_bytes: int = setting(
+        "limit_turns_bytes",
+        64 * 1024 * 1024,
+        "Memory for the values of stored turns, in one process. A credential may take a quarter of it.",
+        AllowedValues(least=0),
     )
-    limit_exchanges: int = setting("Limits", 2000, "Open exchanges at the same time.", AllowedValues(least=1))
-    limit_connections: int = setting(
-        "Limits", 0, "Open client connections. 0: derived from the limit of file descriptors.", AllowedValues(least=0)
+    body_bytes: int = setting(
+        "limit_body_bytes", 32 * 1024 * 1024, "The size of a request body.", AllowedValues(least=1)
     )
-    limit_bodies_bytes: int = setting(
-        "Limits", 512 * 1024 * 1024, "Memory for the request bodies of one process. At least twice `limit_body_bytes`."
+    answer_bytes: int = setting(
+        "limit_answer_bytes",
+        64 * 1024 * 1024,
+        "The size of an answer, and of one event of a stream.",
+        AllowedValues(least=1),
     )
-    limit_body_ratio: int = setting(
-        "Limits", 100, "The ratio of a body's size to its compressed size.", AllowedValues(least=1)
+    held_chars: int = setting(
+        "limit_held_chars", 2_000_000, "Characters of an answer that may be held back.", AllowedValues(least=0)
     )
-    limit_body_rate: int = setting(
-        "Limits",
+    exchanges: int = setting("limit_exchanges", 2000, "Open exchanges at the same time.", AllowedValues(least=1))
+    connections: int = setting(
+        "limit_connections",
+        0,
+        "Open client connections. 0: derived from the limit of file descriptors.",
+        AllowedValues(least=0),
+    )
+    bodies_bytes: int = setting(
+        "limit_bodies_bytes",
+        512 * 1024 * 1024,
+        "Memory for the request bodies of one process. At least twice `limit_body_bytes`.",
+    )
+    body_ratio: int = setting(
+        "limit_body_ratio", 100, "The ratio of a body's size to its compressed size.", AllowedValues(least=1)
+    )
+    body_rate: int = setting(
+        "limit_body_rate",
         1024,
         "The lowest rate of a body in bytes per second, after `body_grace_s`. 0: no limit.",
         AllowedValues(least=0),
     )
-    limit_answer_rate: int = setting(
-        "Limits",
+    answer_rate: int = setting(
+        "limit_answer_rate",
         1024,
         "The lowest rate in bytes per second at which a client takes what waits for it, after `timeout_write_s`. A stream that "
         "waits for the model does not count. 0: only `timeout_write_s` counts, for every 64 KiB.",
         AllowedValues(least=0),
     )
-    limit_request_texts: int = setting(
-        "Limits",
+    request_texts: int = setting(
+        "limit_request_texts",
         30_000,
         "Strings in a request, keys included. A string costs about 40 microseconds, however short it is.",
         AllowedValues(least=1),
     )
-    limit_open_texts: int = setting(
-        "Limits",
+    open_texts: int = setting(
+        "limit_open_texts",
         120_000,
         "Strings of all requests that are read and not sent yet. A credential gets a share; requests without one share it.",
         AllowedValues(least=1),
     )
-    limit_texts: int = setting(
-        "Limits", 100_000, "Strings in a request or an event of an answer, keys included.", AllowedValues(least=1)
+    texts: int = setting(
+        "limit_texts", 100_000, "Strings in a request or an event of an answer, keys included.", AllowedValues(least=1)
     )
-    limit_values: int = setting(
-        "Limits", 1_000_000, "Values in a request or an event of an answer.", AllowedValues(least=1)
+    values: int = setting(
+        "limit_values", 1_000_000, "Values in a request or an event of an answer.", AllowedValues(least=1)
     )
-    limit_messages: int = setting("Limits", 20_000, "Messages in a request.", AllowedValues(least=1))
-    limit_tools: int = setting("Limits", 4_000, "Tools in a request.", AllowedValues(least=1))
-    limit_path_chars: int = setting(
-        "Limits", 4_000, "Characters of the keys on the path to a value.", AllowedValues(least=1)
+    messages: int = setting("limit_messages", 20_000, "Messages in a request.", AllowedValues(least=1))
+    tools: int = setting("limit_tools", 4_000, "Tools in a request.", AllowedValues(least=1))
+    path_chars: int = setting(
+        "limit_path_chars", 4_000, "Characters of the keys on the path to a value.", AllowedValues(least=1)
     )
-    limit_depth: int = setting(
-        "Limits", 100, "The nesting depth of objects and lists.", AllowedValues(least=1, most=DEPTH_MOST)
+    depth: int = setting(
+        "limit_depth", 100, "The nesting depth of objects and lists.", AllowedValues(least=1, most=DEPTH_MOST)
     )
-    limit_scan_wait_s: float = setting(
-        "Limits",
+    scan_wait_s: float = setting(
+        "limit_scan_wait_s",
         2.0,
         "The longest expected wait for a scan thread or a model. If it is longer, a request gets 503 at once.",
         AllowedValues(above=0),
     )
 
-    timeout_head_s: float = setting("Time-outs", 10.0, "For the head of a request, from its first byte.", POSITIVE)
-    timeout_body_s: float = setting("Time-outs", 30.0, "For the body of a request.", AllowedValues(least=0))
-    body_grace_s: float = setting("Time-outs", 5.0, "Before `limit_body_rate` applies.", AllowedValues(least=0))
-    timeout_connect_s: float = setting("Time-outs", 10.0, "For a connection to the upstream.", AllowedValues(least=0))
-    timeout_first_byte_s: float = setting("Time-outs", 600.0, "For the head of the upstream's answer.", POSITIVE)
-    timeout_idle_s: float = setting(
-        "Time-outs", 600.0, "Between two parts of the upstream's answer.", AllowedValues(least=0)
-    )
-    timeout_total_s: float = setting("Time-outs", 3600.0, "For a whole exchange.", AllowedValues(least=0))
-    timeout_scan_s: float = setting(
-        "Time-outs", 10.0, "For the checks of a request, or of a piece of an answer.", AllowedValues(above=0)
-    )
-    timeout_scan_s_per_million: float = setting(
-        "Time-outs", 60.0, "Added to `timeout_scan_s` for each million characters.", AllowedValues(least=0)
-    )
-    timeout_write_s: float = setting("Time-outs", 30.0, "For a client to read what is sent.", AllowedValues(least=0))
-    quiet_s: float = setting(
-        "Time-outs", 10.0, "Between two keep-alive events while an answer is held back.", AllowedValues(least=0.1)
-    )
-    drain_s: float = setting("Time-outs", 30.0, "How long a shutdown waits for open exchanges.", AllowedValues(least=0))
 
-    models: Path | None = setting("Models", None, "A folder with further model folders.")
-    supervisor_device: str = setting(
-        "Models",
+@dataclass(frozen=True, slots=True)
+class TimeoutSettings:
+    """The time-outs, in seconds."""
+
+    head_s: float = setting("timeout_head_s", 10.0, "For the head of a request, from its first byte.", POSITIVE)
+    body_s: float = setting("timeout_body_s", 30.0, "For the body of a request.", AllowedValues(least=0))
+    body_grace_s: float = setting("body_grace_s", 5.0, "Before `limit_body_rate` applies.", AllowedValues(least=0))
+    connect_s: float = setting("timeout_connect_s", 10.0, "For a connection to the upstream.", AllowedValues(least=0))
+    first_byte_s: float = setting("timeout_first_byte_s", 600.0, "For the head of the upstream's answer.", POSITIVE)
+    idle_s: float = setting(
+        "timeout_idle_s", 600.0, "Between two parts of the upstream's answer.", AllowedValues(least=0)
+    )
+    total_s: float = setting("timeout_total_s", 3600.0, "For a whole exchange.", AllowedValues(least=0))
+    scan_s: float = setting(
+        "timeout_scan_s", 10.0, "For the checks of a request, or of a piece of an answer.", AllowedValues(above=0)
+    )
+    scan_s_per_million: float = setting(
+        "timeout_scan_s_per_million",
+        60.0,
+        "Added to `timeout_scan_s` for each million characters.",
+        AllowedValues(least=0),
+    )
+    write_s: float = setting("timeout_write_s", 30.0, "For a client to read what is sent.", AllowedValues(least=0))
+    quiet_s: float = setting(
+        "quiet_s", 10.0, "Between two keep-alive events while an answer is held back.", AllowedValues(least=0.1)
+    )
+    drain_s: float = setting("drain_s", 30.0, "How long a shutdown waits for open exchanges.", AllowedValues(least=0))
+
+
+@dataclass(frozen=True, slots=True)
+class ModelSettings:
+    """The settings of models."""
+
+    folder: Path | None = setting("models", None, "A folder with further model folders.")
+    device: str = setting(
+        "supervisor_device",
         "auto",
         "Where models that give scores run. `auto`: on a GPU if it can be used. `cuda`: fail if it cannot.",
         AllowedValues(choices=("auto", "cpu", "cuda")),
     )
-    supervisor_threads: int = setting("Models", 0, "Threads of a model run. 0: 1.", AllowedValues(least=0))
-    supervisor_workers: int = setting(
-        "Models", 0, "Simultaneous model runs. 0: one for each core.", AllowedValues(least=0)
+    threads: int = setting("supervisor_threads", 0, "Threads of a model run. 0: 1.", AllowedValues(least=0))
+    workers: int = setting(
+        "supervisor_workers", 0, "Simultaneous model runs. 0: one for each core.", AllowedValues(least=0)
     )
-    supervisor_queue: int = setting("Models", 256, "Requests that may wait for a model.", AllowedValues(least=1))
-    supervisor_remembered: int = setting("Models", 50_000, "Verdicts that are cached.", AllowedValues(least=0))
-    supervisor_url: str = setting(
-        "Models",
+    queue: int = setting("supervisor_queue", 256, "Requests that may wait for a model.", AllowedValues(least=1))
+    remembered: int = setting("supervisor_remembered", 50_000, "Verdicts that are cached.", AllowedValues(least=0))
+    url: str = setting(
+        "supervisor_url",
         "",
         "A server that speaks KServe v2 (Triton, onnxruntime-server) and runs the models.",
         AllowedValues(form="like http://triton:8000, a server that speaks KServe v2", is_right=is_url),
     )
-    supervisor_shared: bool = setting(
-        "Models",
+    shared: bool = setting(
+        "supervisor_shared",
         True,
         "With several workers: whether a single process runs the models for all workers.",
         off_flag="--supervisor-each",
     )
-    supervisor_socket: Path | None = setting(
-        "Models", None, "The socket of that process. guardproxy sets it automatically."
+    socket: Path | None = setting(
+        "supervisor_socket", None, "The socket of that process. guardproxy sets it automatically."
     )
 
-    tenants: tuple[str, ...] = setting(
-        "Tenants",
+    @property
+    def has_own_process(self) -> bool:
+        """Whether several workers leave their models to a process of its own."""
+        return self.shared and not self.url
+
+
+@dataclass(frozen=True, slots=True)
+class TenantSettings:
+    """The settings of tenants."""
+
+    entries: tuple[str, ...] = setting(
+        "tenants",
         (),
         "`NAME=sha256:HEX`: the name of the tenant whose credential has this digest; see `guardproxy "
         "tenant digest`. In TOML also a table.",
         TENANT,
         flag="--tenant",
     )
-    unknown_tenant: str = setting(
-        "Tenants", "allow", "What happens to a credential without a name.", AllowedValues(choices=("allow", "refuse"))
+    unknown: str = setting(
+        "unknown_tenant",
+        "allow",
+        "What happens to a credential without a name.",
+        AllowedValues(choices=("allow", "refuse")),
     )
-    duty: tuple[str, ...] = setting("Tenants", (), "A duty of a plug-in, such as a limit. Duties run in this order.")
-
-    workers: int = setting("Workers", 1, "Processes that share the port.", AllowedValues(least=1))
-    scan_threads: int = setting("Workers", 1, "Threads for scans.", AllowedValues(least=1))
+    duty: tuple[str, ...] = setting("duty", (), "A duty of a plug-in, such as a limit. Duties run in this order.")
 
     @property
-    def named_upstreams(self) -> dict[str, str]:
-        """Returns the URLs of named upstreams, by name."""
-        return dict(entry.split("=", 1) for entry in self.upstream if has_name(entry))
-
-    @property
-    def upstream_urls(self) -> tuple[str, ...]:
-        """Returns the URLs of all upstreams."""
-        return tuple(entry.split("=", 1)[1] if has_name(entry) else entry for entry in self.upstream)
-
-    @property
-    def shares_models(self) -> bool:
-        """Whether several workers leave their models to a process of its own."""
-        return self.supervisor_shared and not self.supervisor_url
-
-    @property
-    def tenant_names(self) -> tuple[str, ...]:
+    def names(self) -> tuple[str, ...]:
         """Returns the names of the tenants."""
-        return tuple(dict.fromkeys(entry.partition("=")[0] for entry in self.tenants))
-
-    @property
-    def has_clients(self) -> bool:
-        """Whether clients need a key or a token of the proxy's own."""
-        return bool(self.client_keys or self.jwt_keys)
-
-    def key_for(self, name: str) -> str:
-        """Returns the key for a named upstream; empty if it has no key."""
-        return dict(entry.split("=", 1) for entry in self.upstream_key).get(name, "")
-
-    def upstream_name(self, provider: str) -> str:
-        """Returns the name of the upstream that a provider's requests go to; `default` for the one without a name."""
-        by_name = self.named_upstreams
-        if provider in by_name:
-            return provider
-        return DEFAULT if any(not has_name(entry) for entry in self.upstream) else next(iter(by_name))
-
-    def upstream_for(self, provider: str) -> str:
-        """Returns the base URL of a provider, without a final slash or `/v1`."""
-        name = self.upstream_name(provider)
-        url = self.named_upstreams.get(name) or next(entry for entry in self.upstream if not has_name(entry))
-        return url.rstrip("/").removesuffix("/v1")
+        return tuple(dict.fromkeys(entry.partition("=")[0] for entry in self.entries))
 
 
-_SECTIONS = get_args(Section)
-_DECLARED = sorted(map(Declaration.of, fields(Config)), key=lambda declared: _SECTIONS.index(declared.group))
-SETTINGS = {declared.name: declared for declared in _DECLARED}
+@dataclass(frozen=True, slots=True)
+class WorkerSettings:
+    """The settings of processes and threads."""
+
+    count: int = setting("workers", 1, "Processes that share the port.", AllowedValues(least=1))
+    scan_threads: int = setting("scan_threads", 1, "Threads for scans.", AllowedValues(least=1))
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """The settings of a server. The titles are those of the groups in the help and in the documentation."""
+
+    network: NetworkSettings = part("Network", NetworkSettings())
+    upstreams: UpstreamSettings = part("Upstreams", UpstreamSettings())
+    policies: PolicySettings = part("Policies", PolicySettings())
+    audit: AuditSettings = part("Audit", AuditSettings())
+    limits: LimitSettings = part("Limits", LimitSettings())
+    timeouts: TimeoutSettings = part("Time-outs", TimeoutSettings())
+    models: ModelSettings = part("Models", ModelSettings())
+    tenants: TenantSettings = part("Tenants", TenantSettings())
+    clients: ClientSettings = part("Clients", ClientSettings())
+    workers: WorkerSettings = part("Workers", WorkerSettings())
+    observability: ObservabilitySettings = part("Observability", ObservabilitySettings())
+
+    @classmethod
+    def of(cls, **values: Any) -> Config:
+        """Returns settings with these values, by the names of the settings, and with defaults for the rest."""
+        return cls().having(**values)
+
+    def having(self, **values: Any) -> Config:
+        """Returns these settings with other values, by the names of the settings. Raises `KeyError` for a name that is no
+        setting."""
+        changes: dict[str, dict[str, Any]] = {}
+        for name, value in values.items():
+            changes.setdefault(SETTINGS[name].part, {})[SETTINGS[name].attribute] = value
+        return replace(self, **{name: replace(getattr(self, name), **changed) for name, changed in changes.items()})
+
+
+_DEFAULTS = Config()
+SETTINGS = {
+    declared.name: declared
+    for group in fields(Config)
+    for declared in (Declaration.of(group, field) for field in fields(getattr(_DEFAULTS, group.name)))
+}

@@ -167,36 +167,38 @@ class Admission:
         self._policies = policies
         self._slots = slots
         self._key = key[:64]  # the longest that the digest takes
-        self._seals_ids = config.seal_ids != "off"
-        self._shares_ids = config.seal_ids_scope == "tenant"
+        self._seals_ids = config.clients.seal_ids != "off"
+        self._shares_ids = config.clients.seal_ids_scope == "tenant"
         self._engine = engine
         self._ids_of_exchanges = RandomIds()
         self._keys_of = lru_cache(LIMIT_KEYS)(lambda tenant: Keys.of(key, tenant, self._seal))
         bounds = bounds_of(config)
         self._limits = Limits(
-            config.limit_held_chars,
-            config.limit_answer_bytes,
-            config.quiet_s,
+            config.limits.held_chars,
+            config.limits.answer_bytes,
+            config.timeouts.quiet_s,
             bounds,
-            replace(bounds, texts=min(bounds.texts, config.limit_request_texts)),
+            replace(bounds, texts=min(bounds.texts, config.limits.request_texts)),
         )
         self._has_own_keys = clients is not None
         # By the name of a provider or of an upstream.
         self._upstream_of = lru_cache(LIMIT_UPSTREAMS)(
             lambda name: FoundUpstream(
-                config.upstream_name(name), config.upstream_for(name), config.key_for(config.upstream_name(name))
+                config.upstreams.name_for(name),
+                config.upstreams.url_for(name),
+                config.upstreams.key_for(config.upstreams.name_for(name)),
             )
         )
         self._availability = Availability(breakers)
-        self._hops = tuple(map(ip_network, config.trusted_hop))
-        self._more = frozenset(map(str.lower, config.request_header))
-        self._passed_query = frozenset(config.pass_through_query)
+        self._hops = tuple(map(ip_network, config.network.trusted_hop))
+        self._more = frozenset(map(str.lower, config.network.request_header))
+        self._passed_query = frozenset(config.network.pass_through_query)
         refuse_names(config)
         self.bodies = Bodies(config)
         self._refusals: tuple[Formats | None, dict[str, bytes]] = (None, {})  # by path, for these formats
-        self._feedback = FeedbackRoute(policies, self._seal) if config.feedback == "on" else None
+        self._feedback = FeedbackRoute(policies, self._seal) if config.clients.feedback == "on" else None
         formats = self._formats
-        self._routes = Routes(config.pass_through, formats)
+        self._routes = Routes(config.network.pass_through, formats)
         self._capacity = Capacity(slots)
         self._prices = further.prices
         self._priced = self._limits
@@ -204,15 +206,15 @@ class Admission:
         first = (
             Readiness(lambda: slots.draining, is_recording),
             self._routes,
-            Tenancy(TenantNames(config.tenants), self._seal),
+            Tenancy(TenantNames(config.tenants.entries), self._seal),
             *((self._client_keys(clients, further.key_notice),) if clients else ()),
-            *((KnownTenants(),) if config.unknown_tenant == "refuse" else ()),
+            *((KnownTenants(),) if config.tenants.unknown == "refuse" else ()),
             *((OwnedIds(self._seal),) if self._feedback else ()),
         )
         last = (
-            *load_duties(config.duty),
+            *load_duties(config.tenants.duty),
             self._capacity,
-            BodyHeaders(config.limit_body_bytes, formats),
+            BodyHeaders(config.limits.body_bytes, formats),
         )
         limits = (further.limits(self._seal),) if further.limits else ()
         self._limited = Duties((*first, *limits, *last), further.store)
@@ -313,7 +315,7 @@ class Admission:
             keys=replace(self._keys_of(head.tenant), ids=ids) if ids else self._keys_of(head.tenant),
             limits=self._limits_now() if self._prices else self._limits,
             engine=self._engine,
-            receipts=self._config.receipts == "on",
+            receipts=self._config.audit.receipts == "on",
             client=head.client,
         )
         exchange = Exchange(setting) if codec or isinstance(first, Refused) else PassThrough(setting)
@@ -338,7 +340,7 @@ class Admission:
         if stored is None:
             return None
         holder = holder_of("tenant" if self._shares_ids else "client", head.tenant, head.tenant_name)
-        return SealedIds(self._seal, holder, stored, self._config.seal_ids == "accept", head.tenant)
+        return SealedIds(self._seal, holder, stored, self._config.clients.seal_ids == "accept", head.tenant)
 
     def _formats(self) -> Formats:
         """The formats in force, with that of feedback if clients may send it."""
@@ -352,9 +354,9 @@ class Admission:
         return self._priced
 
     def _client_keys(self, clients: Callable[[], KnownClients], notice: Callable[[str, str], None]) -> ClientKeys:
-        guesses, policies = Guesses(self._config.limit_wrong_keys), self._policies
+        guesses, policies = Guesses(self._config.clients.limit_wrong_keys), self._policies
         about = clients, guesses, self._seal, lambda: policies().names, self._formats
-        return ClientKeys(*about, is_shadow=self._config.client_keys_mode == "shadow", notice=notice)
+        return ClientKeys(*about, is_shadow=self._config.clients.keys_mode == "shadow", notice=notice)
 
     def _head(self, request: HttpRequest) -> Head:
         """The head of a request, as the client sent it."""
@@ -383,7 +385,7 @@ class Admission:
         trail.model = decoded.model
         plans = await duties.plan(trail, decoded)
         for plan in plans:
-            if plan.upstream and plan.upstream not in self._config.named_upstreams:
+            if plan.upstream and plan.upstream not in self._config.upstreams.named:
                 message = f"the upstream `{plan.upstream}`, which a duty chose, has no address"
                 raise DownstreamError(ErrorCode.UPSTREAM_UNAVAILABLE, message)
         return plans
@@ -415,4 +417,4 @@ def _with_key_in_header(head: Head, contract: Contract) -> Head:
 
 def bounds_of(config: Config) -> Bounds:
     """The limits on the contents of a body."""
-    return Bounds(**{limit.name: getattr(config, f"limit_{limit.name}") for limit in fields(Bounds)})
+    return Bounds(**{limit.name: getattr(config.limits, limit.name) for limit in fields(Bounds)})

@@ -98,8 +98,10 @@ class AlertObserver:
         clock: Callable[[], float] = time.monotonic,
         pause: Callable[[float], object] = time.sleep,
     ) -> None:
-        self._hook = Hook(config.alert_webhook, "slack" if config.alert_format == "slack" else "json")
-        self._least = [str(severity) for severity in SEVERITIES].index(config.alert_min_severity)
+        self._hook = Hook(
+            config.observability.alert_webhook, "slack" if config.observability.alert_format == "slack" else "json"
+        )
+        self._least = [str(severity) for severity in SEVERITIES].index(config.observability.alert_min_severity)
         self._policies = policies
         self._results = metrics.alerts
         self._post = post or AlertSender()

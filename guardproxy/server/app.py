@@ -65,18 +65,18 @@ def engine() -> str:
 
 def settings(config: Config) -> Settings:
     """The settings for running models. A worker with its own models uses its share of the cores."""
-    alone = config.workers == 1 or config.shares_models
-    workers = config.supervisor_workers or max(1, cores() // (1 if alone else config.workers))
+    alone = config.workers.count == 1 or config.models.has_own_process
+    workers = config.models.workers or max(1, cores() // (1 if alone else config.workers.count))
     return Settings(
-        threads=config.supervisor_threads,
+        threads=config.models.threads,
         workers=workers,
-        queue=config.supervisor_queue,
-        wait_s=config.limit_scan_wait_s,
-        remembered=config.supervisor_remembered,
-        url=config.supervisor_url,
-        timeout_s=config.timeout_scan_s,
-        socket=config.supervisor_socket,
-        device=config.supervisor_device,
+        queue=config.models.queue,
+        wait_s=config.limits.scan_wait_s,
+        remembered=config.models.remembered,
+        url=config.models.url,
+        timeout_s=config.timeouts.scan_s,
+        socket=config.models.socket,
+        device=config.models.device,
     )
 
 
@@ -87,31 +87,31 @@ class Server:
         self.config = config
         self.metrics = Metrics()
         self._remotes = Remotes(
-            config.remote_check_host, dict(entry.split("=", 1) for entry in config.remote_check_key)
+            config.policies.remote_check_host, dict(entry.split("=", 1) for entry in config.policies.remote_check_key)
         )
         self._models = Models(
-            (config.models,) if config.models else (), settings(config), Registry(self.metrics.registry)
+            (config.models.folder,) if config.models.folder else (), settings(config), Registry(self.metrics.registry)
         )
         self.clients = ClientSource(config)
         self.state = SharedState(config)
         self.caches = caches_of(config, self.state, self.metrics)
         # What is read quickly comes before the policies, which load models.
         with naming("audit"):
-            config.audit.mkdir(parents=True, exist_ok=True)
-            key = key_of(config.audit, config.key)
+            config.audit.folder.mkdir(parents=True, exist_ok=True)
+            key = key_of(config.audit.folder, config.audit.placeholder_key)
         self.earlier = earlier_of(config, key, self.state, self.metrics)
         signing, sealing = signing_of(config), open_sealing(config)
-        time_limits = TimeLimits(config.timeout_scan_s, config.timeout_scan_s_per_million, config.limit_scan_wait_s)
-        self._scanner = Scanner(config.scan_threads, time_limits, meters=self.metrics.scanner)
-        self.reloading = Reload(folder_of(config.policies), self._load, self.metrics)
+        time_limits = TimeLimits(config.timeouts.scan_s, config.timeouts.scan_s_per_million, config.limits.scan_wait_s)
+        self._scanner = Scanner(config.workers.scan_threads, time_limits, meters=self.metrics.scanner)
+        self.reloading = Reload(folder_of(config.policies.folder), self._load, self.metrics)
         self._engine = engine()
         alerts = AlertObserver(config, lambda: self.policies, self.metrics)
         self._observers = Observers((MetricsObserver(self.metrics), LogObserver(), alerts), self.metrics)
         self._tracing = tracing_of(config, self._engine.partition(" ")[2], worker, self.metrics)
-        self._fan = Fan({name: open_sink(name, log_of(worker)) for name in config.audit_sink}, self.metrics)
-        rotation = Rotation(config.audit_rotate_bytes, config.audit_rotate_s)
+        self._fan = Fan({name: open_sink(name, log_of(worker)) for name in config.audit.sink}, self.metrics)
+        rotation = Rotation(config.audit.rotate_bytes, config.audit.rotate_s)
         self._recorder = Recorder(
-            config.audit,
+            config.audit.folder,
             worker,
             self._engine,
             self._fan.durable,
@@ -119,13 +119,13 @@ class Server:
             rotation=rotation,
             sealing=sealing,
         )
-        self.pressure = Pressure(self._scanner.load, config.limit_scan_wait_s / 2)
+        self.pressure = Pressure(self._scanner.load, config.limits.scan_wait_s / 2)
         self.metrics.unknown.inc(self._recorder.unknown)
         self.metrics.audit_writable.set_function(lambda: self._recorder.healthy)
         self.metrics.audit_recoveries.set_function(lambda: self._recorder.recoveries)
         self.metrics.audit_checkpoint.set_function(lambda: self._recorder.checkpoint_at)
         self._steps = Steps()
-        self._connections = Connections(config.timeout_connect_s, config.timeout_idle_s)
+        self._connections = Connections(config.timeouts.connect_s, config.timeouts.idle_s)
         self._breakers = Breakers(config, lambda name, cause: self.metrics.upstream_failures.labels(name, cause).inc())
         self._leftovers = Leftovers()
         asking = Asking(config, self._connections, self._breakers, self._leftovers)
@@ -133,8 +133,8 @@ class Server:
         self.pulse = Pulse(self.metrics)
         self._open: dict[asyncio.Task[Any], Driver | None] = {}
         self._slots: set[asyncio.Task[Any]] = set()
-        self._limit_exchanges = config.limit_exchanges
-        self._look_s = min(config.timeout_first_byte_s, config.timeout_write_s)
+        self._limit_exchanges = config.limits.exchanges
+        self._look_s = min(config.timeouts.first_byte_s, config.timeouts.write_s)
         self.draining = False
         self._end_s = 0.0  # the time of the loop at which the process ends; known once it ends
         self.metrics.open.set_function(lambda: len(self._open))
@@ -154,7 +154,7 @@ class Server:
     def trouble(self) -> list[str]:
         """Reasons for `/readyz` to fail."""
         reasons = self._audit_trouble()
-        states = self._breakers.states() if self.config.readyz_upstreams else {}
+        states = self._breakers.states() if self.config.observability.readyz_upstreams else {}
         if states and all(state == "open" for state in states.values()):
             causes = dict.fromkeys(cause or "unknown" for _, cause in self._breakers.open().values())
             reasons.append(f"no upstream answers ({', '.join(causes)})")
@@ -163,7 +163,11 @@ class Server:
     def stuck(self) -> list[str]:
         """Reasons for `/livez` to fail."""
         still_s = self.pulse.still_s()
-        return [f"the event loop has not run for {still_s:.0f} s"] if still_s > self.config.livez_stall_s else []
+        return (
+            [f"the event loop has not run for {still_s:.0f} s"]
+            if still_s > self.config.observability.livez_stall_s
+            else []
+        )
 
     def refusal(self, path: str) -> bytes:
         """The body of a refusal of a request of which only the head is known."""
@@ -230,16 +234,16 @@ class Server:
 
     def about(self, port: int) -> dict[str, object]:
         """What an operator needs first: the addresses for clients, the policies, the log, and what is encrypted."""
-        host = "127.0.0.1" if self.config.host in ("0.0.0.0", "::", "") else self.config.host  # noqa: S104 - compared
+        host = "127.0.0.1" if self.config.network.host in ("0.0.0.0", "::", "") else self.config.network.host  # noqa: S104 - compared
         url = f"http://{f'[{host}]' if ':' in host else host}:{port}"
-        urls = map(urlsplit, self.config.upstream_urls)
+        urls = map(urlsplit, self.config.upstreams.urls)
         plain = [url.hostname or "" for url in urls if url.scheme != "https"]
         upstreams = f"not encrypted to {', '.join(plain)}" if plain else "encrypted"
         return {
             "url": url,
             "base_url": f"{url}/v1 for OpenAI's SDKs, {url} for Anthropic's and Google's",
             "policy_names": sorted(policy.name for policy in self.policies.policies),
-            "audit": str(self.config.audit.absolute()),
+            "audit": str(self.config.audit.folder.absolute()),
             "traffic": f"from clients: not encrypted (put TLS in front of it); to upstreams: {upstreams}",
         }
 
@@ -302,7 +306,7 @@ class Server:
                 self._breakers,
                 deadlines,
                 self._leftovers,
-                self.config.timeout_first_byte_s,
+                self.config.timeouts.first_byte_s,
                 bool(admitted.head.client.identity),
                 admitted.head.client.identity or admitted.head.tenant or admitted.head.address,
             )
@@ -321,11 +325,13 @@ class Server:
 
     async def drain(self, hurry: asyncio.Event | None = None) -> None:
         """Waits for open exchanges. Those that are still open after `drain_s`, or when `hurry` is set, are cancelled."""
-        self._end_s = asyncio.get_running_loop().time() + self.config.drain_s + END_S
+        self._end_s = asyncio.get_running_loop().time() + self.config.timeouts.drain_s + END_S
         if self._open:
             ended = asyncio.create_task(asyncio.wait(list(self._open)))
             hurried = asyncio.create_task((hurry or asyncio.Event()).wait())
-            await asyncio.wait({ended, hurried}, timeout=self.config.drain_s, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait(
+                {ended, hurried}, timeout=self.config.timeouts.drain_s, return_when=asyncio.FIRST_COMPLETED
+            )
             ended.cancel()
             hurried.cancel()
         for task, driver in list(self._open.items()):
@@ -338,7 +344,7 @@ class Server:
     def _grace_s(self) -> float:
         """The time for the next task of the end: half of what is left, so that the later ones get some too."""
         left_s = self._end_s - asyncio.get_running_loop().time()
-        return min(self.config.timeout_write_s, max(MOST_HASTE_S, left_s / 2))
+        return min(self.config.timeouts.write_s, max(MOST_HASTE_S, left_s / 2))
 
     async def close(self) -> None:
         """Ends everything. The audit log comes before what may hang: threads in a library, and other machines."""
@@ -379,9 +385,9 @@ def _breaker_is(breakers: Breakers, name: str, state: str) -> float:
 
 def open_sealing(config: Config) -> Sealing:
     """Returns what seals the texts of records. Without a key it refuses. Raises `ConfigError`."""
-    if not config.seal_key:
+    if not config.audit.seal_key:
         return NO_SEALING
     from guardproxy.audit.sealing import Sealer, open_store  # noqa: PLC0415
 
-    with naming("seal_key", *(("seal_store",) if config.seal_store else ())):
-        return Sealer(open_store(config.audit, config.seal_store, config.seal_key, create=True))
+    with naming("seal_key", *(("seal_store",) if config.audit.seal_store else ())):
+        return Sealer(open_store(config.audit.folder, config.audit.seal_store, config.audit.seal_key, create=True))

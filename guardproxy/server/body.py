@@ -91,11 +91,11 @@ class Bodies:
 
     def __init__(self, config: Config) -> None:
         self._config = config
-        self.by_address = Shares(config.limit_bodies_bytes)
-        self.by_credential = Shares(config.limit_bodies_bytes)
+        self.by_address = Shares(config.limits.bodies_bytes)
+        self.by_credential = Shares(config.limits.bodies_bytes)
         # One request fits in any case, so that 503 never answers what no later try can change.
-        self.most_texts = config.limit_request_texts
-        self.texts = Shares(max(config.limit_open_texts, 2 * config.limit_request_texts))
+        self.most_texts = config.limits.request_texts
+        self.texts = Shares(max(config.limits.open_texts, 2 * config.limits.request_texts))
 
     def hold(self, address: str) -> BodyAccount:
         """Opens the account of a request. The caller must call its `release` at the end."""
@@ -112,8 +112,8 @@ class Bodies:
                 data = unread(content)
             except web.RequestPayloadError:
                 raise broken() from None
-            if len(data) > config.limit_body_bytes:
-                raise too_large(config.limit_body_bytes)
+            if len(data) > config.limits.body_bytes:
+                raise too_large(config.limits.body_bytes)
             held.add(len(data))
             return data
         if (length := request.content_length) and not held.fits(length):
@@ -122,12 +122,12 @@ class Bodies:
             raise DownstreamError(ErrorCode.UNSUPPORTED_ENCODING, field="content-encoding")
         unpack = None
         if coding != "identity":
-            unpack = Decompressor(coding, config.limit_body_ratio, config.limit_body_bytes)
+            unpack = Decompressor(coding, config.limits.body_ratio, config.limits.body_bytes)
         body = bytearray()
 
         def keep(part: bytes) -> None:
-            if len(body) + len(part) > config.limit_body_bytes:
-                raise too_large(config.limit_body_bytes)
+            if len(body) + len(part) > config.limits.body_bytes:
+                raise too_large(config.limits.body_bytes)
             held.add(len(part))
             body.extend(part)
 
@@ -210,9 +210,9 @@ class _Pace:
     def _left_s(self) -> float:
         """The seconds that the next bytes may take."""
         config = self._config
-        allowed_s = config.timeout_body_s
-        if config.limit_body_rate:
-            allowed_s = min(allowed_s, config.body_grace_s + self._bytes / config.limit_body_rate)
+        allowed_s = config.timeouts.body_s
+        if config.limits.body_rate:
+            allowed_s = min(allowed_s, config.timeouts.body_grace_s + self._bytes / config.limits.body_rate)
         return allowed_s - self._waited_s
 
     async def next(self, content: StreamReader) -> bytes:

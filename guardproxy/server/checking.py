@@ -66,30 +66,30 @@ def _tried(name: str, run: Callable[[], str]) -> CheckedPart:
 def _network(config: Config) -> str:
     refuse_names(config)
     addresses_of(config)
-    Routes(config.pass_through)
-    upstreams = ", ".join(entry.partition("?")[0] for entry in config.upstream)
-    return f"{config.host} port {config.port}, upstream {upstreams}; neither is tried"
+    Routes(config.network.pass_through)
+    upstreams = ", ".join(entry.partition("?")[0] for entry in config.upstreams.entries)
+    return f"{config.network.host} port {config.network.port}, upstream {upstreams}; neither is tried"
 
 
 def _client_words(config: Config, source: ClientSource) -> str:
     """Reads nothing more: what the clients' files hold."""
     SharedState(config)  # says whether its package is there and its address can be read
     limits = len(source.limits.early) + len(source.limits.late)
-    shared = "counted in a server, which is not asked" if config.state else "counted by each worker"
+    shared = "counted in a server, which is not asked" if config.clients.state else "counted by each worker"
     tenants = _many(len(source.known.clients.tenants), "tenant")
-    who = f"keys or tokens are needed, of {tenants}" if config.has_clients else "no keys of the proxy's own"
-    return f"{who}; {_many(limits, 'limit')} for all policies, {shared}; prices: {config.prices}"
+    who = f"keys or tokens are needed, of {tenants}" if config.clients.has_credentials else "no keys of the proxy's own"
+    return f"{who}; {_many(limits, 'limit')} for all policies, {shared}; prices: {config.clients.prices}"
 
 
 def _policies(config: Config, clients: ClientSource | None) -> str:
     """Loads the policies and their models. Models that another machine runs are read only."""
-    folders = (config.models,) if config.models else ()
+    folders = (config.models.folder,) if config.models.folder else ()
     runtime = (
-        DescribedModels(folders, config.supervisor_url)
-        if config.supervisor_url
+        DescribedModels(folders, config.models.url)
+        if config.models.url
         else Models(folders, replace(settings(config), socket=None))
     )
-    remotes = Remotes(config.remote_check_host)
+    remotes = Remotes(config.policies.remote_check_host)
     policies = usable_policies(config, runtime, remotes, clients)
     models = ", ".join(f"{name} ({where})" for name, where in sorted(runtime.providers().items())) or "none that judge"
     names = ", ".join(policy.name for policy in policies.policies)
@@ -97,38 +97,38 @@ def _policies(config: Config, clients: ClientSource | None) -> str:
 
 
 def _plugins(config: Config) -> str:
-    load_duties(config.duty)
-    for name in config.audit_sink:
+    load_duties(config.tenants.duty)
+    for name in config.audit.sink:
         sink_opener(name)
     installed = [str(plugin) for group in plugins.GROUPS for plugin in plugins.installed_plugins(group)]
     return ", ".join(installed) or "none installed"
 
 
 def _audit(config: Config) -> str:
-    _require_writable(config.audit)
-    for worker in range(config.workers):
+    _require_writable(config.audit.folder)
+    for worker in range(config.workers.count):
         log = log_of(worker)
-        _require_writable(path_of(config.audit, log, max(numbers(config.audit, log), default=0)))
+        _require_writable(path_of(config.audit.folder, log, max(numbers(config.audit.folder, log), default=0)))
     signing = signing_of(config)
-    for target in config.audit_copy:
+    for target in config.audit.copy:
         if "://" not in target and target != "stdout":
             _require_writable(Path(target))
-    Copies.open(config.audit_copy, config.audit_copy_header)
-    if config.seal_key:
+    Copies.open(config.audit.copy, config.audit.copy_header)
+    if config.audit.seal_key:
         from guardproxy.audit.sealing import read_key  # noqa: PLC0415 - few servers seal
 
-        for source in config.seal_key:
-            read_key(source, config.audit)
-        _require_writable(config.seal_store or config.audit)
+        for source in config.audit.seal_key:
+            read_key(source, config.audit.folder)
+        _require_writable(config.audit.seal_store or config.audit.folder)
     signed = f"signed by {signing.signer.public.name}" if signing else "not signed"
-    return f"{config.audit} can be written; checkpoints are {signed}"
+    return f"{config.audit.folder} can be written; checkpoints are {signed}"
 
 
 def _monitoring(config: Config) -> str:
-    if not config.otel_endpoint:
+    if not config.observability.otel_endpoint:
         return "no collector"
     collector_export()
-    return f"{config.otel_endpoint}, which is not asked"
+    return f"{config.observability.otel_endpoint}, which is not asked"
 
 
 def _require_writable(path: Path) -> None:

@@ -14,7 +14,6 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import replace
 from typing import NoReturn
 
 from guardproxy import signals
@@ -49,9 +48,9 @@ def run_models(config: Config, ready: int, alive: int, siblings: Siblings) -> No
 
     from guardproxy.server import inference  # noqa: PLC0415
 
-    path = config.supervisor_socket
+    path = config.models.socket
     assert path is not None  # noqa: S101 - `several` sets it
-    uvloop.run(inference.serve(replace(config, supervisor_socket=None), path, lambda: beat(ready), alive, siblings))
+    uvloop.run(inference.serve(config.having(supervisor_socket=None), path, lambda: beat(ready), alive, siblings))
 
 
 def beat(pipe: int) -> None:

@@ -50,9 +50,9 @@ class ClientSource:
         self._read_s = clock()  # when the keys of tokens were read last
         self._contents: dict[str, bytes] = {}
         self._troubles: dict[str, str] = {}
-        self._table = maintained_prices() if config.prices == "genai-prices" else None
+        self._table = maintained_prices() if config.clients.prices == "genai-prices" else None
         self.limits = LimitSet(prices=Prices(table=self._table))
-        self.known = KnownClients(Clients(), has_tokens=bool(config.jwt_keys))
+        self.known = KnownClients(Clients(), has_tokens=bool(config.clients.jwt_keys))
         for source, (name, read) in self._files().items():
             with naming(name):
                 content = read()
@@ -64,7 +64,7 @@ class ClientSource:
     @property
     def is_on(self) -> bool:
         """Whether clients need a key or a token of the proxy's own."""
-        return bool(self._config.client_keys or self._config.jwt_keys)
+        return bool(self._config.clients.keys or self._config.clients.jwt_keys)
 
     @property
     def trouble(self) -> list[str]:
@@ -75,8 +75,8 @@ class ClientSource:
         """Polls for ever: files every `POLL_S` seconds, an address every `jwt_refresh_s` seconds."""
         found = self._files().items()
         files = [self._poll(source, partial(asyncio.to_thread, read), POLL_S) for source, (_, read) in found]
-        url = self._config.jwt_keys if _is_url(self._config.jwt_keys) else ""
-        addresses = [self._poll(url, partial(fetch, url), self._config.jwt_refresh_s)] if url else []
+        url = self._config.clients.jwt_keys if _is_url(self._config.clients.jwt_keys) else ""
+        addresses = [self._poll(url, partial(fetch, url), self._config.clients.jwt_refresh_s)] if url else []
         await asyncio.gather(*files, *addresses)
 
     async def _poll(self, source: str, read: Callable[[], Awaitable[bytes]], every_s: float) -> None:
@@ -88,7 +88,7 @@ class ClientSource:
 
     async def step(self, source: str, read: Callable[[], Awaitable[bytes]]) -> None:
         """Reads a source once, and uses its content if it is new. What goes wrong is logged once."""
-        is_of_tokens = source == self._config.jwt_keys
+        is_of_tokens = source == self._config.clients.jwt_keys
         try:
             content = await read()
             if self._contents.get(source) != content:
@@ -98,7 +98,7 @@ class ClientSource:
             if str(error) not in self._troubles.get(source, ""):
                 _log.error("clients not reloaded", extra={"error": str(error)})
             self._troubles[source] = f"what was read before stays in force: {error}"
-            if is_of_tokens and self.known.tokens and self._clock() > self._read_s + self._config.jwt_keep_s:
+            if is_of_tokens and self.known.tokens and self._clock() > self._read_s + self._config.clients.jwt_keep_s:
                 # A key that was withdrawn meanwhile would be accepted for ever.
                 self.known = replace(self.known, tokens=None)
                 self._contents.pop(source, None)
@@ -114,20 +114,22 @@ class ClientSource:
 
     def _files(self) -> dict[str, tuple[str, Callable[[], bytes]]]:
         """Returns the setting that names each file and how the file is read, by its path."""
-        keys, signing = self._config.client_keys, self._config.jwt_keys
+        keys, signing = self._config.clients.keys, self._config.clients.jwt_keys
         paths = {
             "client_keys": keys and keys / FILE_NAME,
             "jwt_keys": Path(signing) if signing and not _is_url(signing) else None,
-            "limits": self._config.limits,
+            "limits": self._config.clients.limits,
         }
         return {str(path): (name, partial(_read, path)) for name, path in paths.items() if path}
 
     def _build(self, source: str, content: bytes) -> Clients | Tokens | LimitSet:
         """Returns what a source holds. Raises `ConfigError`."""
         config = self._config
-        if source == config.jwt_keys:
-            return Tokens(content, source, config.jwt_issuer, config.jwt_audience, config.jwt_tenant)
-        if config.limits and source == str(config.limits):
+        if source == config.clients.jwt_keys:
+            return Tokens(
+                content, source, config.clients.jwt_issuer, config.clients.jwt_audience, config.clients.jwt_tenant
+            )
+        if config.clients.limits and source == str(config.clients.limits):
             return read_limits(content, source, self._table)
         return Clients(read_client_file(content, source))
 

@@ -100,7 +100,7 @@ class Driver:
         self._steps = steps
         self._deadlines = deadlines or Deadlines()
         # For a slice, and as many bytes that wait before it.
-        rate, least_s = config.limit_answer_rate, config.timeout_write_s
+        rate, least_s = config.limits.answer_rate, config.timeouts.write_s
         self._write_s = 2 * SLICE_BYTES / rate if rate and rate * least_s < 2 * SLICE_BYTES else least_s
         self._is_traced = _log.isEnabledFor(logging.DEBUG)
         self._unseen: list[Command] = []  # the result of a step that ended after its waiter was cancelled
@@ -116,7 +116,7 @@ class Driver:
         self._head: SendHead | None = None
         self._response: web.StreamResponse | None = None
         self._aborted = False
-        self._more = frozenset(map(str.lower, config.answer_header))
+        self._more = frozenset(map(str.lower, config.network.answer_header))
         self._scan_s = 0.0
         self._is_intended = self.is_recorded = False  # whether the log holds the intent, and the record
         self._is_turn = False  # whether values of the request may come back in later turns, and are not kept yet
@@ -128,7 +128,7 @@ class Driver:
         """Runs the exchange until its answer is sent. Returns the answer."""
         try:
             try:
-                with self._deadlines.within(self._config.timeout_total_s):
+                with self._deadlines.within(self._config.timeouts.total_s):
                     await self._loop(await self._receive(first))
             except TimeoutError:
                 await self._abort(ErrorCode.TIMEOUT)

@@ -32,9 +32,9 @@ class _ModelsState:
     def __init__(self, config: Config) -> None:
         self.metrics = Metrics()
         self.pulse = Pulse(self.metrics)
-        folders = (config.models,) if config.models else ()
+        folders = (config.models.folder,) if config.models.folder else ()
         self.models = Models(folders, settings(config), Registry(self.metrics.registry))
-        self._stall_s = config.livez_stall_s
+        self._stall_s = config.observability.livez_stall_s
 
     def stuck(self) -> list[str]:
         still_s = self.pulse.still_s()
@@ -64,7 +64,10 @@ async def serve(config: Config, path: Path, ready: Callable[[], None], alive: in
         signal.signal(number, signal.SIG_IGN)
     state = _ModelsState(config)
     server = await Serving(lambda name: cast(ModelScorer, state.models.scorer(name))).start(path)
-    admins, hosts = admin_address(config, config.workers), AdminHosts(config.admin_host, config.admin_allowed_host)
+    admins, hosts = (
+        admin_address(config, config.workers.count),
+        AdminHosts(config.network.admin_host, config.network.admin_allowed_host),
+    )
     with ExitStack() as unused:
         sockets = bound(admins, unused)
         listen(sockets, admins)

@@ -70,7 +70,7 @@ class Asking:
     async def _post(self, name: str, body: bytes) -> tuple[int, bytes]:
         codec = codec_for(JUDGE_ROUTE)
         assert codec is not None  # noqa: S101 - a shipped format
-        key_header, key = codec.contract.key_header, self._config.key_for(name)
+        key_header, key = codec.contract.key_header, self._config.upstreams.key_for(name)
         headers = CIMultiDict({"Content-Type": "application/json", "Accept-Encoding": "identity"})
         if key:
             headers[key_header.name] = key_header.prefix + key
@@ -80,12 +80,12 @@ class Asking:
             self._breakers,
             deadlines,
             self._leftovers,
-            self._config.timeout_first_byte_s,
+            self._config.timeouts.first_byte_s,
             has_own_key=True,
         )
         try:
             path = JUDGE_ROUTE.partition(" ")[2]
-            asked.begin("POST", self._config.upstream_for(name) + path, headers, body)
+            asked.begin("POST", self._config.upstreams.url_for(name) + path, headers, body)
             status, data = (await asked.head()).status, b""
             while part := await asked.read():
                 data += part
@@ -100,7 +100,7 @@ class Asking:
 @asynccontextmanager
 async def asking(config: Config) -> AsyncIterator[Asking]:
     """Yields what asks judges, with connections of its own."""
-    connections = Connections(config.timeout_connect_s, config.timeout_idle_s)
+    connections = Connections(config.timeouts.connect_s, config.timeouts.idle_s)
     leftovers = Leftovers()
     try:
         yield Asking(config, connections, Breakers(config), leftovers)

@@ -28,14 +28,14 @@ def usable_policies(config: Config, models: Models, remotes: Remotes, clients: C
     """Loads the policies of the settings. `clients`: the clients and limits of the settings; `None`: not known, so no name of a
     tenant and no limit in a policy is refused. Raises `PolicyError` if they are wrong or need a setting that is missing, and
     `ConfigError` if the folder of models is missing: a shipped model would take the place of one that the operator means."""
-    if config.models and not config.models.is_dir():
-        raise ConfigError(f"`models`: {config.models} is no folder")
-    policies = load(config.policies, config.models, models, remotes, code=config.allow_code)
+    if config.models.folder and not config.models.folder.is_dir():
+        raise ConfigError(f"`models`: {config.models.folder} is no folder")
+    policies = load(config.policies.folder, config.models.folder, models, remotes, code=config.policies.allow_code)
     check_policies(policies, config)
     if clients is not None and not clients.limits.prices:
         refuse_unpriced(policies)
-    if clients is not None and not config.jwt_tenant:  # tokens may name any tenant
-        refuse_strangers(policies, (*config.tenant_names, *clients.known.clients.tenants))
+    if clients is not None and not config.clients.jwt_tenant:  # tokens may name any tenant
+        refuse_strangers(policies, (*config.tenants.names, *clients.known.clients.tenants))
     return policies
 
 
@@ -53,9 +53,9 @@ def check_policies(policies: PolicySet, config: Config) -> None:
 def _missing(policy: Policy, config: Config) -> Iterator[tuple[str, FilePlace]]:
     """Yields what is missing, and where the policy needs it."""
     for why, name, place in _upstreams(policy):
-        if name and name not in config.named_upstreams:
+        if name and name not in config.upstreams.named:
             yield f"{why} the upstream `{name}`: give --upstream {name}=URL", place
-    allowed = set(map(origin, config.alert_host))
+    allowed = set(map(origin, config.observability.alert_host))
     for rule in policy.rules:
         if rule.alert and origin_of(rule.alert.webhook) not in allowed:
             parts = urlsplit(rule.alert.webhook)
@@ -64,7 +64,7 @@ def _missing(policy: Policy, config: Config) -> Iterator[tuple[str, FilePlace]]:
                 f"the rule `{rule.id}` sends alerts to `{host}`, which the operator does not allow: give --alert-host {host}",
                 rule.places.get("alert", rule.place),
             )
-    if policy.keep == "sealed" and not config.seal_key:
+    if policy.keep == "sealed" and not config.audit.seal_key:
         yield "`keep: sealed` needs the operator's key: give --seal-key", policy.places.get("audit", policy.place)
 
 

@@ -142,7 +142,7 @@ def upstream_headers(
 def refuse_names(config: Config) -> None:
     """Raises `ConfigError` if a setting allows a header that belongs to a connection, a credential or guardproxy."""
     for setting, never in (("request_header", _known().never), ("answer_header", NEVER_DOWNSTREAM)):
-        for name in getattr(config, setting):
+        for name in getattr(config.network, setting):
             if name.lower() in never or name.lower().startswith(NEVER_BEGINS):
                 raise ConfigError(f"`{setting}` cannot let `{name}` through")
 

@@ -52,14 +52,14 @@ class ListenAddress:
 def client_address(config: Config, *, is_shared: bool = False) -> ListenAddress:
     """Returns the address for clients."""
     names = SETTINGS["host"].names, SETTINGS["port"].names
-    return ListenAddress(config.host, config.port, *names, is_shared=is_shared)
+    return ListenAddress(config.network.host, config.network.port, *names, is_shared=is_shared)
 
 
 def admin_address(config: Config, number: int = 0) -> ListenAddress:
     """Returns the address of the admin port of a process. `number`: that of the worker; the models have the one after the
     last worker."""
     names = SETTINGS["admin_host"].names, SETTINGS["admin_port"].names
-    return ListenAddress(config.admin_host, config.admin_port, *names, number)
+    return ListenAddress(config.network.admin_host, config.network.admin_port, *names, number)
 
 
 def bound(address: ListenAddress, closing: ExitStack) -> list[socket.socket]:
@@ -154,7 +154,7 @@ def _fault(error: OSError, address: ListenAddress) -> ConfigError:
 def addresses_of(config: Config) -> list[ListenAddress]:
     """Returns the addresses of all processes of the server: that for clients, that of each worker's admin port, and that of the
     process that runs the models. Raises `ConfigError` if two of them are the same."""
-    count = config.workers + (config.workers > 1 and config.shares_models)
+    count = config.workers.count + (config.workers.count > 1 and config.models.has_own_process)
     admins = [admin_address(config, number) for number in range(count)]
     clients = client_address(config)
     for admin in admins:
@@ -178,12 +178,12 @@ def check_folders(config: Config) -> None:
     """Makes the folder of the audit log if it is missing. Raises `ConfigError` if it cannot be written, or if the folder of
     models is none."""
     with naming("audit", hint="choose a folder that this user can write"):
-        config.audit.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=config.audit):
+        config.audit.folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=config.audit.folder):
             pass
-    if config.models is not None:
+    if config.models.folder is not None:
         with naming("models", hint="give a folder with model folders"):
-            next(config.models.iterdir(), None)
+            next(config.models.folder.iterdir(), None)
 
 
 @contextmanager
@@ -222,8 +222,8 @@ def _setting_of(config: Config, error: OSError) -> str:
     if not isinstance(error.filename, str):
         return ""
     about = Path(error.filename)
-    for name, declared in SETTINGS.items():
-        value = getattr(config, name)
+    for declared in SETTINGS.values():
+        value = declared.value_in(config)
         for entry in value if isinstance(value, tuple) else (value,):
             match = declared.path.fullmatch(str(entry)) if declared.path and entry else None
             if match and (about == Path(match["path"]) or Path(match["path"]) in about.parents):

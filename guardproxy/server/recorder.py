@@ -39,7 +39,7 @@ from guardproxy.audit import (
     reason,
     signer_of,
 )
-from guardproxy.config import Config
+from guardproxy.config import SETTINGS, Config
 from guardproxy.errors import AuditError
 from guardproxy.server.opening import naming
 
@@ -243,20 +243,24 @@ class Recorder:
 
 def signing_of(config: Config) -> Signing | None:
     """How the settings want checkpoints signed; `None` without a key. Raises `ConfigError`."""
-    given = [name for name in ("audit_key", "audit_sign_command", "audit_public_key") if getattr(config, name)]
+    given = [
+        name for name in ("audit_key", "audit_sign_command", "audit_public_key") if SETTINGS[name].value_in(config)
+    ]
     with naming(*given):
-        signer = signer_of(config.audit_key, config.audit_sign_command, config.audit_public_key, config.audit)
+        signer = signer_of(
+            config.audit.sign_key, config.audit.sign_command, config.audit.public_key, config.audit.folder
+        )
     with naming("audit_former_key"):
-        former = tuple(map(public_key, config.audit_former_key))
+        former = tuple(map(public_key, config.audit.former_key))
     if signer is None:
         return None
     return Signing(
         signer,
-        every_s=config.audit_checkpoint_s,
-        copies=config.audit_copy,
-        headers=config.audit_copy_header,
+        every_s=config.audit.checkpoint_s,
+        copies=config.audit.copy,
+        headers=config.audit.copy_header,
         former=former,
-        retain_s=config.audit_retain_s,
+        retain_s=config.audit.retain_s,
     )
 
 

@@ -57,7 +57,7 @@ async def serve(
     sys.setswitchinterval(SWITCH_S)
     loop = asyncio.get_running_loop()
     stop = asyncio.Event()
-    clients, admins = client_address(config, is_shared=config.workers > 1), admin_address(config, worker)
+    clients, admins = client_address(config, is_shared=config.workers.count > 1), admin_address(config, worker)
     # Models take a while to load, so what the system refuses is said before.
     with starting(config), ExitStack() as unused:
         if not clients.is_shared:  # the parent of several workers has done it
@@ -67,7 +67,7 @@ async def serve(
         server = Server(config, worker)
         unused.pop_all()
 
-    hard_end = HardEnd(config.drain_s + END_S)
+    hard_end = HardEnd(config.timeouts.drain_s + END_S)
 
     def from_signal(call: Callable[[], None]) -> Callable[[], None]:
         def ask() -> None:
@@ -78,8 +78,8 @@ async def serve(
     with signals.serving(hard_end.before(from_signal(stop.set)), from_signal(server.reloading.ask)):
         low = Listener(
             server.handle,
-            limit=connections(config.limit_connections),
-            timeout_head_s=config.timeout_head_s,
+            limit=connections(config.limits.connections),
+            timeout_head_s=config.timeouts.head_s,
             pressure=server.pressure,
             refusal=server.refusal,
             keepalive_timeout=KEEP_ALIVE_S,
@@ -96,10 +96,10 @@ async def serve(
         for site in sites:
             await site.start()
         port = runner.addresses[0][1]
-        hosts = AdminHosts(config.admin_host, config.admin_allowed_host)
+        hosts = AdminHosts(config.network.admin_host, config.network.admin_allowed_host)
         app = admin_app(server, server, on_loop(loop, server.reload), siblings, on_loop(loop, server.purge), hosts)
         admin = AdminPort(app, admin_sockets, siblings.socket)
-        watching = asyncio.create_task(server.reloading.run(config.reload_s), name="reload")
+        watching = asyncio.create_task(server.reloading.run(config.policies.reload_s), name="reload")
         watching_clients = asyncio.create_task(server.clients.run(), name="clients")
         leasing = asyncio.create_task(server.state.run(), name="lease")
         server.pulse.start(loop)

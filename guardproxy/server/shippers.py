@@ -139,11 +139,11 @@ def shippers_of(config: Config, worker: int) -> list[ShipperProcess]:
     """Returns the running processes for the targets of the settings. One worker starts them for all."""
     return [
         ShipperProcess(
-            command(config.audit, target),
+            command(config.audit.folder, target),
             target,
-            look=partial(sent_of, config.audit, position_of(config.audit, target)),
+            look=partial(sent_of, config.audit.folder, position_of(config.audit.folder, target)),
         )
-        for target in config.audit_ship
+        for target in config.audit.ship
         if worker == 0
     ]
 

@@ -49,12 +49,12 @@ class SharedState:
     def __init__(self, config: Config) -> None:
         self.lease = Lease(os.urandom(8).hex())
         self.trouble: tuple[str, ...] = ()
-        self.server = RedisStore(config.state) if config.state else None
+        self.server = RedisStore(config.clients.state) if config.clients.state else None
         self._failover: Failover | None = None
         self._lost = 0  # what the log has told
         if self.server:
             self._failover = Failover(
-                self.server, cast(Down, config.state_down), time.monotonic, self._note, self.lease
+                self.server, cast(Down, config.clients.state_down), time.monotonic, self._note, self.lease
             )
         self.store: Store = self._failover or MemoryStore()
 
@@ -98,7 +98,7 @@ def further_of(
 ) -> Further:
     """Returns what the settings add to admission: clients with keys, limits, prices, and the store. A reservation of a limit
     outlives every exchange."""
-    hold_s = (config.timeout_total_s or LONGEST_S) + config.drain_s + HOLD_MORE_S
+    hold_s = (config.timeouts.total_s or LONGEST_S) + config.timeouts.drain_s + HOLD_MORE_S
 
     def limits(seal: Callable[[bytes], str]) -> UsageLimits:
         notice = lambda limit, mode: metrics.limit_refusals.labels(limit, mode).inc()  # noqa: E731
@@ -108,8 +108,8 @@ def further_of(
         (lambda: source.known) if source.is_on else None,
         lambda code, mode: metrics.key_refusals.labels(code, mode).inc(),
         limits,
-        config.limits is not None,
-        (lambda: source.limits.prices) if config.limits or config.prices != "none" else None,
+        config.clients.limits is not None,
+        (lambda: source.limits.prices) if config.clients.limits or config.clients.prices != "none" else None,
         state.store,
     )
 
@@ -117,7 +117,7 @@ def further_of(
 def caches_of(config: Config, state: SharedState, metrics: Metrics) -> Caches:
     """Returns the caches of answers that the settings describe: in memory, or in the shared state. While that cannot be
     reached, the upstream answers."""
-    memory = MemoryAnswers(config.limit_cache_bytes, time.monotonic)
+    memory = MemoryAnswers(config.limits.cache_bytes, time.monotonic)
     shared = None
     if state.server is not None:
         store = Failover(state.server, "closed", time.monotonic, lambda trouble: None)
@@ -127,10 +127,10 @@ def caches_of(config: Config, state: SharedState, metrics: Metrics) -> Caches:
 
 def earlier_of(config: Config, key: bytes, state: SharedState, metrics: Metrics) -> EarlierValues:
     """Returns what keeps the values of stored turns: in memory, or in the shared state. `key`: of the proxy."""
-    memory = MemoryTurns(config.limit_turns_bytes, time.monotonic)
+    memory = MemoryTurns(config.limits.turns_bytes, time.monotonic)
     metrics.turn_bytes.set_function(lambda: memory.used_bytes)
     metrics.turns_evicted.set_function(lambda: memory.evicted)
     store: TurnStore = memory
     if state.server is not None:
         store = Failover(state.server, "closed", time.monotonic, lambda trouble: None)
-    return EarlierValues(key, config.keep_turns_s, store, metrics)
+    return EarlierValues(key, config.clients.keep_turns_s, store, metrics)

@@ -55,11 +55,11 @@ class Tracing:
 
     def __init__(self, config: Config, version: str, worker: int, metrics: Metrics) -> None:
         exporter_of = collector_export()
-        self._hops = tuple(map(ip_network, config.trusted_hop))
-        self._share = config.otel_share
-        self._guardrails = config.otel_guardrails == "on"
+        self._hops = tuple(map(ip_network, config.network.trusted_hop))
+        self._share = config.observability.otel_share
+        self._guardrails = config.observability.otel_guardrails == "on"
         lost = metrics.observer_dropped.labels("collector")
-        self._exporter = exporter_of(config.otel_endpoint, version, worker, lost.inc)
+        self._exporter = exporter_of(config.observability.otel_endpoint, version, worker, lost.inc)
         self._outlet: Outlet[_Traced] = Outlet("otel", self._export, metrics)
 
     def begin(self, exchange_id: str, request: web.BaseRequest, targets: Targets) -> TraceContext:
@@ -90,4 +90,4 @@ class Tracing:
 
 def tracing_of(config: Config, version: str, worker: int, metrics: Metrics) -> Tracing | None:
     """Returns what traces exchanges; `None` without a collector. Raises `ConfigError`."""
-    return Tracing(config, version, worker, metrics) if config.otel_endpoint else None
+    return Tracing(config, version, worker, metrics) if config.observability.otel_endpoint else None

@@ -122,13 +122,13 @@ class Breakers:
         self._notice = notice
         self._causes: dict[str, UpstreamCause] = {}  # of the last failure, by base URL
         thresholds = Thresholds(
-            failures=config.breaker_failures,
-            share=config.breaker_share,
-            window_s=config.breaker_window_s,
-            open_s=config.breaker_open_s,
+            failures=config.upstreams.breaker_failures,
+            share=config.upstreams.breaker_share,
+            window_s=config.upstreams.breaker_window_s,
+            open_s=config.upstreams.breaker_open_s,
         )
         self._names: dict[str, str] = {}
-        for number, entry in enumerate(config.upstream):
+        for number, entry in enumerate(config.upstreams.entries):
             name, url = entry.split("=", 1) if "=" in entry.split("://", 1)[0] else ("", entry)
             default = "default" if number == 0 else f"default-{number}"
             self._names.setdefault(url.rstrip("/").removesuffix("/v1"), name or default)

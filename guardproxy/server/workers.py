@@ -28,7 +28,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NoReturn
 
@@ -119,8 +119,8 @@ class Parent:
 
     def run(self) -> int:
         """Runs until all processes have ended. Returns the exit code."""
-        first = [Child(-1)] if self.config.shares_models else []
-        self.children = [*first, *(Child(number) for number in range(self.config.workers))]
+        first = [Child(-1)] if self.config.models.has_own_process else []
+        self.children = [*first, *(Child(number) for number in range(self.config.workers.count))]
         while not self._over():
             self._start_due()
             self._wait()
@@ -243,7 +243,7 @@ class Parent:
     def _stop(self) -> None:
         self.stopping = True
         if self.killing_s is None:
-            self.killing_s = time.monotonic() + self.config.drain_s + WORKER_END_S
+            self.killing_s = time.monotonic() + self.config.timeouts.drain_s + WORKER_END_S
 
     def _kill_late(self) -> None:
         """Kills the workers that should have ended."""
@@ -259,7 +259,7 @@ class Parent:
         if self.stopping:
             return
         now_s = time.monotonic()
-        limit_s = max(self.config.livez_stall_s, 4 * BEAT_S)
+        limit_s = max(self.config.observability.livez_stall_s, 4 * BEAT_S)
         was_stopped = now_s - self.looked_s > 2 * BEAT_S  # this process, with or without its children
         self.looked_s = now_s
         for child in self.children:
@@ -348,8 +348,8 @@ def signals_blocked() -> Iterator[None]:
 
 
 def several(config: Config) -> int:
-    """Serves with `config.workers` workers. Returns the exit code."""
-    logs.configure(config.log_level, config.log_format)
+    """Serves with several workers. Returns the exit code."""
+    logs.configure(config.observability.log_level, config.observability.log_format)
     check_folders(config)
     check_ports(config)
     with ExitStack() as stack:
@@ -357,14 +357,14 @@ def several(config: Config) -> int:
             port = stack.enter_context(held_port(config))
             made = tempfile.TemporaryDirectory(prefix="guardproxy-", ignore_cleanup_errors=True)
             folder = Path(stack.enter_context(made))  # only this user can access it
-            parent = Parent(replace(config, port=port, supervisor_socket=_socket(config, folder)), folder)
+            parent = Parent(config.having(port=port, supervisor_socket=_socket(config, folder)), folder)
             parent.listen()
         return parent.run()
 
 
 def _socket(config: Config, folder: Path) -> Path | None:
     """The path of the socket of the models."""
-    return folder / "models" if config.shares_models else config.supervisor_socket
+    return folder / "models" if config.models.has_own_process else config.models.socket
 
 
 @contextmanager

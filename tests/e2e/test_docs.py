@@ -301,7 +301,8 @@ def test_a_serve_command_has_settings_that_can_be_used(desk: Desk, monkeypatch: 
     ran = cli(*shlex.split(line)[1:])
     assert ran.exit_code == 0, ran.output
     (settings,) = found
-    assert settings.policies is None or settings.policies.name in POLICIES or settings.policies.is_dir()
+    folder = settings.policies.folder
+    assert folder is None or folder.name in POLICIES or folder.is_dir()
 
 
 POLICIES = [path.name for path in (ROOT / "policies").iterdir() if path.is_dir()]

@@ -58,7 +58,7 @@ async def serving(folder: Path, policy: str, **settings: Any) -> AsyncIterator[R
         upstream = await start()
         stack.push_async_callback(upstream.close)
         given = {"policies": folder / "policies", "audit": folder / "audit", "drain_s": 5.0, **settings}
-        server = Server(Config(upstream=(upstream.url,), **given))
+        server = Server(Config.of(upstream=(upstream.url,), **given))
         stack.push_async_callback(server.close)
         listener = Listener(
             server.handle, limit=100, timeout_head_s=5.0, lingering_time=1.0, auto_decompress=False, access_log=None

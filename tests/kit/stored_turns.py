@@ -126,7 +126,7 @@ async def turns(
     await web.TCPSite(behind, "127.0.0.1", 0).start()
     given: dict[str, Any] = {"policies": folder / "policies", "audit": folder / "audit", "pass_through": STORED}
     given |= {"key": "k" * 32, **settings}
-    server = Server(Config(upstream=(f"http://127.0.0.1:{behind.addresses[0][1]}",), **given))
+    server = Server(Config.of(upstream=(f"http://127.0.0.1:{behind.addresses[0][1]}",), **given))
     listener = Listener(server.handle, limit=9, timeout_head_s=5.0, auto_decompress=False, access_log=None)
     runner = web.ServerRunner(listener)
     await runner.setup()

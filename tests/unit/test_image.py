@@ -62,7 +62,7 @@ def test_the_image_for_a_gpu_installs_its_runtime_and_insists_on_it() -> None:
     assert any(line.endswith("'guardproxy[gpu]'") for line in lines)
     (environment,) = [line for line in lines if line.startswith("ENV ")]
     given = dict(pair.split("=", 1) for pair in environment.split()[1:])
-    assert load({"upstream": ("https://api.example",)}, given).supervisor_device == "cuda"
+    assert load({"upstream": ("https://api.example",)}, given).models.device == "cuda"
 
 
 def test_every_target_that_is_written_somewhere_exists() -> None:

@@ -90,7 +90,7 @@ async def _ask(judges: Sequence[Judge], cases: Sequence[LabelledCase], upstreams
 
     config = load({"upstream": list(upstreams) or None})
     for _, section in judges:
-        if section.upstream not in config.named_upstreams:
+        if section.upstream not in config.upstreams.named:
             raise ConfigError(
                 f"the judge asks the upstream `{section.upstream}`: give --upstream {section.upstream}=URL"
             )

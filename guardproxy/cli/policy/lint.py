@@ -62,7 +62,7 @@ def lint(
         policies = load(folder, code=allow_code)
         settings = _settings(config)
         if settings:
-            prices, limits = settings.prices if prices == "none" else prices, limits or settings.limits
+            prices, limits = settings.clients.prices if prices == "none" else prices, limits or settings.clients.limits
         refuse_costs_without_prices(policies, prices, limits)
         if config or tenant:
             refuse_strangers(policies, _tenants(settings, tenant or []))
@@ -105,10 +105,10 @@ def _settings(file: Path | None) -> Config | None:
 
 def _tenants(config: Config | None, entries: list[str]) -> tuple[str, ...]:
     """Returns the names of the tenants in the settings."""
-    names = config.tenant_names if config else ()
+    names = config.tenants.names if config else ()
     try:
-        if config and config.client_keys:
-            names = (*names, *(client.tenant for client in read_keys(config.client_keys).clients))
+        if config and config.clients.keys:
+            names = (*names, *(client.tenant for client in read_keys(config.clients.keys).clients))
     except ConfigError as error:
         fail(error)
     return (*names, *(entry.partition("=")[0] for entry in entries))

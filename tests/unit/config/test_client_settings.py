@@ -49,26 +49,26 @@ def test_settings_that_contradict_each_other_are_refused(values: dict[str, Any],
     ],
 )
 def test_settings_that_belong_together_are_accepted(values: dict[str, Any]) -> None:
-    assert load(PLAIN | values, {}).has_clients
+    assert load(PLAIN | values, {}).clients.has_credentials
 
 
 def test_each_upstream_has_its_key() -> None:
     upstreams = ("https://a.example/v1", "anthropic=https://b.example/")
     config = load(PLAIN | {"upstream": upstreams, "upstream_key": ("default=ka", "anthropic=kb")}, {})
-    names = [config.upstream_name(provider) for provider in ("openai", "anthropic")]
+    names = [config.upstreams.name_for(provider) for provider in ("openai", "anthropic")]
     assert names == ["default", "anthropic"]
-    assert [config.key_for(name) for name in names] == ["ka", "kb"]
-    assert [config.upstream_for(provider) for provider in ("openai", "anthropic")] == [
+    assert [config.upstreams.key_for(name) for name in names] == ["ka", "kb"]
+    assert [config.upstreams.url_for(provider) for provider in ("openai", "anthropic")] == [
         "https://a.example",
         "https://b.example",
     ]
     named = load(PLAIN | {"upstream": upstreams[1:]}, {})
-    assert (named.upstream_name("openai"), named.upstream_for("openai")) == ("anthropic", "https://b.example")
-    assert not load({"upstream": upstreams}, {}).has_clients
+    assert (named.upstreams.name_for("openai"), named.upstreams.url_for("openai")) == ("anthropic", "https://b.example")
+    assert not load({"upstream": upstreams}, {}).clients.has_credentials
 
 
 def test_the_urls_of_all_upstreams_are_without_their_names() -> None:
-    assert Config(upstream=("https://a.example", "b=http://b.example/v1?x=y")).upstream_urls == (
+    assert Config.of(upstream=("https://a.example", "b=http://b.example/v1?x=y")).upstreams.urls == (
         "https://a.example",
         "http://b.example/v1?x=y",
     )

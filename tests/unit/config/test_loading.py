@@ -23,15 +23,15 @@ UPSTREAM = {"upstream": ("https://api.example.com",)}
     ("word", "value"), [("true", True), ("1", True), ("Yes", True), ("false", False), ("0", False), ("no", False)]
 )
 def test_a_switch_is_a_word(word: str, value: bool) -> None:
-    assert load(UPSTREAM, {"GUARDPROXY_SUPERVISOR_SHARED": word}).supervisor_shared is value
+    assert load(UPSTREAM, {"GUARDPROXY_SUPERVISOR_SHARED": word}).models.shared is value
 
 
 def test_a_switch_of_the_file_and_a_flag_over_it(tmp_path: Path) -> None:
     file = tmp_path / "config.toml"
     file.write_text("supervisor_shared = false\nsupervisor_queue = 7\nsupervisor_socket = '/run/models'\n")
     found = load(UPSTREAM, {}, file)
-    assert (found.supervisor_shared, found.supervisor_queue, found.supervisor_socket) == (False, 7, Path("/run/models"))
-    assert load(UPSTREAM | {"supervisor_shared": True}, {}, file).supervisor_shared
+    assert (found.models.shared, found.models.queue, found.models.socket) == (False, 7, Path("/run/models"))
+    assert load(UPSTREAM | {"supervisor_shared": True}, {}, file).models.shared
 
 
 @pytest.mark.parametrize(
@@ -62,11 +62,11 @@ def test_wrong_settings_are_refused(environment: dict[str, str], message: str) -
     ],
 )
 def test_models_that_each_worker_runs_share_the_cores(values: dict[str, Any], workers: int) -> None:
-    assert settings(Config(**values)).workers == workers
+    assert settings(Config.of(**values)).workers == workers
 
 
 def test_the_runtime_gets_what_was_set() -> None:
-    given = Config(
+    given = Config.of(
         supervisor_device="cuda", supervisor_threads=2, supervisor_workers=3, supervisor_queue=4, supervisor_remembered=5,
         timeout_scan_s=6.0,
     )  # fmt: skip
@@ -170,9 +170,9 @@ def test_paths_count_from_the_folder_of_the_file(name: str, tmp_path: Path, monk
     monkeypatch.chdir(tmp_path)
     for before, after in (("", "conf/"), ("sub/", "conf/sub/"), ("/abs/", "/abs/")):
         file.write_text(f"{needed}{name} = {value.replace('{}', before)}\n")
-        found = getattr(load(UPSTREAM, {}, Path("conf/config.toml")), name)
+        found = SETTINGS[name].value_in(load(UPSTREAM, {}, Path("conf/config.toml")))
         assert found == SETTINGS[name].read(json.loads(value.replace("{}", after)), "")
-        assert found == getattr(load(UPSTREAM | NEEDED.get(name, {}) | {name: found}, {}), name), (
+        assert found == SETTINGS[name].value_in(load(UPSTREAM | NEEDED.get(name, {}) | {name: found}, {})), (
             "a flag stays as it is"
         )
 
@@ -182,7 +182,7 @@ def test_a_key_in_the_file_is_no_path(name: str, tmp_path: Path) -> None:
     key = PrivateKey.new("log.example/a")
     text = key.text if name == "audit_key" else str(key.public)
     (tmp_path / "config.toml").write_text(f'{name} = "{text}"\n')
-    assert getattr(load(UPSTREAM, {}, tmp_path / "config.toml"), name) == text
+    assert SETTINGS[name].value_in(load(UPSTREAM, {}, tmp_path / "config.toml")) == text
 
 
 def test_a_path_that_counted_from_the_working_directory_is_said(
@@ -228,7 +228,7 @@ def test_an_address_that_no_request_can_use_is_refused(name: str, rest: str) -> 
 def test_a_path_that_no_disk_can_hold_is_for_the_part_that_reads_it(name: str, tmp_path: Path) -> None:
     file, path = tmp_path / "config.toml", "x" * 300
     file.write_text(f'{name} = "{path}"\n')
-    assert getattr(load(UPSTREAM, {}, file), name) == tmp_path / path
+    assert SETTINGS[name].value_in(load(UPSTREAM, {}, file)) == tmp_path / path
 
 
 @pytest.mark.parametrize("name", ["strict", "default", "strct"])
@@ -237,13 +237,13 @@ def test_the_name_of_a_shipped_policy_is_no_path_of_the_file(
 ) -> None:
     file = tmp_path / "config.toml"
     file.write_text(f'policies = "{name}"\n')
-    assert load(UPSTREAM, {}, file).policies == Path(name)
+    assert load(UPSTREAM, {}, file).policies.folder == Path(name)
     monkeypatch.chdir(tmp_path.parent)
     (tmp_path.parent / "strct").mkdir(exist_ok=True)
-    assert load(UPSTREAM, {}, file).policies == (tmp_path / name if name == "strct" else Path(name))
+    assert load(UPSTREAM, {}, file).policies.folder == (tmp_path / name if name == "strct" else Path(name))
     (tmp_path.parent / "strct").rmdir()
     (tmp_path / name).mkdir()
-    assert load(UPSTREAM, {}, file).policies == tmp_path / name
+    assert load(UPSTREAM, {}, file).policies.folder == tmp_path / name
 
 
 @pytest.mark.parametrize("text", [None, "upstream = ["])
@@ -258,16 +258,16 @@ def test_a_file_that_cannot_be_read_is_refused(tmp_path: Path, text: str | None)
 def test_an_upstream_and_its_key_go_by_the_name_of_the_provider() -> None:
     urls = ("https://api.example.com/v1/", "backup=https://backup.example.com")
     found = load({"upstream": urls, "upstream_key": ("backup=secret",)}, {})
-    assert found.upstream_for("backup") == "https://backup.example.com"
-    assert found.upstream_for("openai") == "https://api.example.com"
-    assert (found.key_for("backup"), found.key_for("openai")) == ("secret", "")
+    assert found.upstreams.url_for("backup") == "https://backup.example.com"
+    assert found.upstreams.url_for("openai") == "https://api.example.com"
+    assert (found.upstreams.key_for("backup"), found.upstreams.key_for("openai")) == ("secret", "")
     only_named = load({"upstream": urls[1:]}, {})
-    assert only_named.upstream_for("openai") == "https://backup.example.com"
+    assert only_named.upstreams.url_for("openai") == "https://backup.example.com"
 
 
 def test_a_tenant_with_two_credentials_has_one_name() -> None:
     tenants = (f"acme={DIGEST}", "acme=sha256:" + "1" * 64, "other=sha256:" + "2" * 64)
-    assert load(UPSTREAM | {"tenants": tenants}, {}).tenant_names == ("acme", "other")
+    assert load(UPSTREAM | {"tenants": tenants}, {}).tenants.names == ("acme", "other")
 
 
 def test_what_ships_lies_inside_an_installed_package_and_beside_a_checkout(

@@ -109,21 +109,21 @@ def test_a_setting_means_the_same_in_each_place(run: Any, setting: Declaration) 
     by_variable = run([], {setting.variable: text}, "", base)
     by_file = run([], {}, f"{setting.name} = {json.dumps(value)}\n", base)
     assert by_flag == by_variable == by_file
-    assert getattr(by_flag, setting.name) not in (setting.default, getattr(run([], {}, "", base), setting.name))
+    assert setting.value_in(by_flag) not in (setting.default, setting.value_in(run([], {}, "", base)))
 
 
 def test_a_flag_wins_over_the_environment_and_that_over_the_file(run: Any) -> None:
     variables = {"GUARDPROXY_LIMIT_TEXTS": "2"}
-    assert run(["--limit-texts", "3"], variables, "limit_texts = 1").limit_texts == 3
-    assert run([], variables, "limit_texts = 1").limit_texts == 2
-    assert run([], {}, "limit_texts = 1").limit_texts == 1
-    assert run([], {}, "").limit_texts == SETTINGS["limit_texts"].default
+    assert run(["--limit-texts", "3"], variables, "limit_texts = 1").limits.texts == 3
+    assert run([], variables, "limit_texts = 1").limits.texts == 2
+    assert run([], {}, "limit_texts = 1").limits.texts == 1
+    assert run([], {}, "").limits.texts == SETTINGS["limit_texts"].default
 
 
 def test_a_switch_of_the_file_is_turned_off_by_a_flag(run: Any) -> None:
-    assert run([], {}, "allow_code = true").allow_code
-    assert not run(["--no-code"], {}, "allow_code = true").allow_code
-    assert not run(["--supervisor-each"], {"GUARDPROXY_SUPERVISOR_SHARED": "yes"}, "").supervisor_shared
+    assert run([], {}, "allow_code = true").policies.allow_code
+    assert not run(["--no-code"], {}, "allow_code = true").policies.allow_code
+    assert not run(["--supervisor-each"], {"GUARDPROXY_SUPERVISOR_SHARED": "yes"}, "").models.shared
 
 
 def test_an_error_names_the_place_and_says_what_is_right(run: Any) -> None:
@@ -141,8 +141,19 @@ def test_a_declaration_is_a_sentence_and_fits_its_default(setting: Declaration) 
     assert not setting.is_secret or setting.default in ("", ()), "a secret has no default"
 
 
+def test_settings_are_given_by_name() -> None:
+    config = Config.of(port=1, limit_texts=2)
+    assert config == Config.of(limit_texts=2).having(port=1)
+    assert (config.network.port, config.limits.texts, config.limits.values) == (1, 2, 1_000_000)
+    assert Config.of() == Config()
+    with pytest.raises(KeyError):
+        Config.of(texts=2)
+
+
 def test_secrets_are_not_shown() -> None:
-    shown = repr(Config(key="very-secret-words", upstream_key=("a=very-secret",), remote_check_key=("b=very-secret",)))
+    shown = repr(
+        Config.of(key="very-secret-words", upstream_key=("a=very-secret",), remote_check_key=("b=very-secret",))
+    )
     assert "very-secret" not in shown
     assert {setting.name for setting in SETTINGS.values() if setting.is_secret} == {
         *("key", "audit_key", "upstream_key", "remote_check_key", "state", "alert_webhook")
@@ -150,7 +161,8 @@ def test_secrets_are_not_shown() -> None:
 
 
 def test_every_field_is_a_setting_and_groups_hold_together() -> None:
-    assert sorted(SETTINGS) == sorted(declared.name for declared in fields(Config))
+    places = [(part.name, field.name) for part in fields(Config) for field in fields(getattr(Config(), part.name))]
+    assert [(setting.part, setting.attribute) for setting in SETTINGS.values()] == places, "two settings have one name"
     groups = [setting.group for setting in SETTINGS.values()]
     assert len(dict.fromkeys(groups)) == 11
     assert groups == sorted(groups, key=list(dict.fromkeys(groups)).index), "the settings of a group stand together"

@@ -13,8 +13,8 @@ from guardproxy.gateway.base_urls import LIMIT_STEPS, base_url_advice, beginning
 from guardproxy.wire import installed
 
 ROUTES = [route for codec in installed().codecs for route in codec.routes]
-TABLE = Routes(Config().pass_through)
-KNOWN = [re.sub(r"\{\w+\}", "m", route) for route in (*ROUTES, *Config().pass_through)]
+TABLE = Routes(Config().network.pass_through)
+KNOWN = [re.sub(r"\{\w+\}", "m", route) for route in (*ROUTES, *Config().network.pass_through)]
 
 
 def said(method: str, path: str) -> str:

@@ -53,7 +53,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_the_settings_and_limits_can_be_used(folder: Path) -> None:
     read = config.load({}, {}, folder / "guardproxy.toml")
-    assert read.named_upstreams["azure"] == "https://team-eu.openai.azure.com/openai"
+    assert read.upstreams.named["azure"] == "https://team-eu.openai.azure.com/openai"
     limits = read_limits((folder / "limits.toml").read_bytes(), "limits.toml")
     assert len((*limits.early, *limits.late)) == 2
 

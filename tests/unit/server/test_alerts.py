@@ -58,7 +58,7 @@ class Receiver:
         return answer
 
     def observer(self, policies: PolicySet, **settings: Any) -> AlertObserver:
-        config = Config(upstream=("http://127.0.0.1:9",), **settings)
+        config = Config.of(upstream=("http://127.0.0.1:9",), **settings)
         return AlertObserver(config, lambda: policies, self.metrics, self, lambda: self.now_s, self.pauses.append)
 
     def count(self, result: str) -> float:
@@ -209,7 +209,7 @@ def test_a_message_reaches_a_webhook_off_the_path() -> None:
     policies, metrics = policy_set(POLICY), Metrics()
     with webhook() as server:
         url = f"http://127.0.0.1:{server.server_port}/x?k=v"
-        config = Config(upstream=("http://127.0.0.1:9",), alert_webhook=url)
+        config = Config.of(upstream=("http://127.0.0.1:9",), alert_webhook=url)
         observers = Observers([AlertObserver(config, lambda: policies, metrics)], metrics)
         observers.finished(record_of(policies))
         observers.close()
@@ -224,5 +224,5 @@ def test_a_message_reaches_a_webhook_off_the_path() -> None:
 def test_the_operator_allows_the_hosts_of_policies() -> None:
     policies = policy_set(TOLD)
     with pytest.raises(PolicyErrors, match=r"does not allow: give --alert-host http://127\.0\.0\.1:9"):
-        check_policies(policies, Config(upstream=("http://127.0.0.1:9",)))
-    check_policies(policies, Config(upstream=("http://127.0.0.1:9",), alert_host=("http://127.0.0.1:9",)))
+        check_policies(policies, Config.of(upstream=("http://127.0.0.1:9",)))
+    check_policies(policies, Config.of(upstream=("http://127.0.0.1:9",), alert_host=("http://127.0.0.1:9",)))

@@ -92,7 +92,7 @@ async def _serving(folder: Path, settings: dict[str, Any]) -> AsyncIterator[Rig]
     (policies / "policy.yaml").write_text(POLICY)
     upstream = await start()
     more = settings.pop("more_upstreams", ())
-    config = Config(
+    config = Config.of(
         upstream=(upstream.url, *more),
         policies=policies,
         audit=folder / "audit",
@@ -111,7 +111,7 @@ async def _serving(folder: Path, settings: dict[str, Any]) -> AsyncIterator[Rig]
         unused.pop_all()
     try:
         async with aiohttp.ClientSession() as client:
-            yield Rig(server, runner.addresses[0][1], upstream.journal, config.audit, client)
+            yield Rig(server, runner.addresses[0][1], upstream.journal, config.audit.folder, client)
     finally:
         await server.drain()
         await runner.cleanup()
@@ -343,7 +343,7 @@ async def test_an_operator_is_told_what_is_needed_first(running: Start) -> None:
         == "http://127.0.0.1:8080/v1 for OpenAI's SDKs, http://127.0.0.1:8080 for Anthropic's and Google's"
     )
     assert str(about["traffic"]).endswith("to upstreams: not encrypted to 127.0.0.1")
-    rig.server.config = Config(upstream=("https://api.example",), host="fe80::1", audit=rig.audit)
+    rig.server.config = Config.of(upstream=("https://api.example",), host="fe80::1", audit=rig.audit)
     assert rig.server.about(1)["url"] == "http://[fe80::1]:1"
     assert str(rig.server.about(1)["traffic"]).endswith("to upstreams: encrypted")
 

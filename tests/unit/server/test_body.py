@@ -37,7 +37,7 @@ async def test_a_bomb_ends_after_a_bounded_amount_of_work() -> None:
 
 
 def test_memory_is_given_back() -> None:
-    bodies = Bodies(Config(limit_bodies_bytes=1000))
+    bodies = Bodies(Config.of(limit_bodies_bytes=1000))
     held = bodies.hold("192.0.2.1")
     held.credential = "tenant"
     held.add(700)
@@ -74,7 +74,7 @@ class Content:
 
 async def test_bytes_that_nobody_has_looked_at_are_not_late() -> None:
     content: Any = Content(b"here")
-    pace = _Pace(Config(body_grace_s=0.0, timeout_body_s=0.01))
+    pace = _Pace(Config.of(body_grace_s=0.0, timeout_body_s=0.01))
     assert await pace.next(content) == b"here"
     content.late = b""
     with pytest.raises(DownstreamError) as caught:
@@ -83,7 +83,7 @@ async def test_bytes_that_nobody_has_looked_at_are_not_late() -> None:
 
 
 def test_strings_that_wait_have_a_share_for_each_credential_until_they_are_sent() -> None:
-    bodies = Bodies(Config(limit_open_texts=16_000, limit_request_texts=8000))
+    bodies = Bodies(Config.of(limit_open_texts=16_000, limit_request_texts=8000))
     accounts = []
     for credential in ("", "", "tenant"):
         accounts.append(bodies.hold("192.0.2.1"))

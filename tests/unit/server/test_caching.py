@@ -71,7 +71,7 @@ class Rig:
         return len(self.journal.all())
 
     def lines(self) -> list[bytes]:
-        lines = [line for log in self.config.audit.glob("*.jsonl") for line in log.read_bytes().splitlines()]
+        lines = [line for log in self.config.audit.folder.glob("*.jsonl") for line in log.read_bytes().splitlines()]
         return [line for line in lines if b'"outcome"' in line]
 
     def told(self) -> list[Any]:
@@ -103,7 +103,7 @@ async def _serving(folder: Path, policies: tuple[str, ...], settings: dict[str, 
     for number, policy in enumerate(policies):
         (folder / "policies" / f"policy{number}.yaml").write_text(policy)
     upstream = await start()
-    config = Config(upstream=(upstream.url,), policies=folder / "policies", audit=folder / "audit", **settings)
+    config = Config.of(upstream=(upstream.url,), policies=folder / "policies", audit=folder / "audit", **settings)
     server = Server(config)
     listener = Listener(
         server.handle, limit=100, timeout_head_s=5.0, lingering_time=1.0, auto_decompress=False, access_log=None
@@ -168,7 +168,7 @@ async def test_other_policies_are_no_hit(running: Start) -> None:
     rig = await running()
     await rig.ask(chat())
     assert (await rig.ask(chat()))[0] == "hit"
-    (rig.config.policies / "policy1.yaml").write_text(GUARD.replace("strange", "weird"))
+    (rig.config.policies.folder / "policy1.yaml").write_text(GUARD.replace("strange", "weird"))
     assert (await rig.server.reload())["ok"]
     assert (await rig.ask(chat()))[0] == "miss"
 
@@ -339,7 +339,7 @@ async def test_a_rule_that_refuses_a_stored_answer_asks_the_upstream(running: St
     assert (rig.asked, rig.count("cache_answers")) == (2, 0)
     first, second = json.loads(rig.lines()[-1])["attempts"]
     assert (first["decision"], second["decision"]) == ("retry", "answered")
-    assert replay(read_record(rig.lines()[-1]), load(rig.config.policies)).verdict == "identical"
+    assert replay(read_record(rig.lines()[-1]), load(rig.config.policies.folder)).verdict == "identical"
 
 
 async def test_a_large_answer_is_not_stored(running: Start) -> None:
@@ -349,9 +349,9 @@ async def test_a_large_answer_is_not_stored(running: Start) -> None:
 
 async def test_answers_under_way_take_no_more_memory_than_stored_ones(running: Start) -> None:
     rig = await running()
-    rig.server.caches.collected_bytes = rig.config.limit_cache_bytes
+    rig.server.caches.collected_bytes = rig.config.limits.cache_bytes
     assert [(await rig.ask(chat()))[0] for _ in range(2)] == ["miss", "miss"]
-    assert rig.server.caches.collected_bytes == rig.config.limit_cache_bytes
+    assert rig.server.caches.collected_bytes == rig.config.limits.cache_bytes
     rig.server.caches.collected_bytes = 0
     assert [(await rig.ask(chat()))[0] for _ in range(2)] == ["miss", "hit"]
     assert rig.server.caches.collected_bytes == 0
@@ -416,7 +416,7 @@ async def test_a_replay_takes_the_hit_from_the_record(running: Start) -> None:
     rig = await running()
     for _ in range(2):
         await rig.ask(chat("echo: write to jo@ab.io"))
-    policies = load(rig.config.policies)
+    policies = load(rig.config.policies.folder)
     for line in rig.lines():
         record = read_record(line)
         result = replay(record, policies)

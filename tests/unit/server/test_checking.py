@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +20,7 @@ POLICY = "policy: p\nchecks: {word: {use: pattern, words: [plain]}}\nrules: [{id
 def config(tmp_path: Path) -> Config:
     (tmp_path / "p").mkdir()
     (tmp_path / "p" / "p.yaml").write_text(POLICY)
-    return Config(upstream=("https://a.example",), policies=tmp_path / "p", audit=tmp_path / "new" / "audit")
+    return Config.of(upstream=("https://a.example",), policies=tmp_path / "p", audit=tmp_path / "new" / "audit")
 
 
 def test_a_start_that_can_be(config: Config, tmp_path: Path) -> None:
@@ -37,7 +36,7 @@ def test_a_start_that_can_be(config: Config, tmp_path: Path) -> None:
 
 def test_models_that_another_machine_runs_are_only_read(config: Config) -> None:
     """The machine is not asked: there is none."""
-    distant = replace(config, policies=Path("default"), supervisor_url="http://127.0.0.1:1")
+    distant = config.having(policies=Path("default"), supervisor_url="http://127.0.0.1:1")
     (found,) = (part for part in check(distant) if part.name == "policies")
     assert found.is_right
     assert found.text.endswith("models: supervisor (http://127.0.0.1:1)")
@@ -80,7 +79,7 @@ def sealed(folder: Path) -> Path:
 @pytest.mark.parametrize("case", WRONG)
 def test_what_is_wrong_is_found_and_the_rest_is_checked(config: Config, tmp_path: Path, case: str) -> None:
     part, settings, said = WRONG[case]
-    parts = list(check(replace(config, **settings(tmp_path))))
+    parts = list(check(config.having(**settings(tmp_path))))
     assert len(parts) == 6
     assert [found.name for found in parts if not found.is_right] == [part]
     (wrong,) = (found for found in parts if not found.is_right)
@@ -90,14 +89,14 @@ def test_what_is_wrong_is_found_and_the_rest_is_checked(config: Config, tmp_path
 def test_a_folder_that_cannot_be_written(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("os.access", lambda path, mode: False)  # who runs the tests may write everywhere
     (wrong,) = (part for part in check(config) if not part.is_right)
-    assert wrong.text == f"{config.audit}: cannot be written, as {config.audit.parents[1]} cannot"
-    config.audit.mkdir(parents=True)
+    assert wrong.text == f"{config.audit.folder}: cannot be written, as {config.audit.folder.parents[1]} cannot"
+    config.audit.folder.mkdir(parents=True)
     (wrong,) = (part for part in check(config) if not part.is_right)
-    assert wrong.text == f"{config.audit}: cannot be written"
+    assert wrong.text == f"{config.audit.folder}: cannot be written"
 
 
 def test_a_collector_needs_its_packages(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
-    watched = replace(config, otel_endpoint="http://collector:4318")
+    watched = config.having(otel_endpoint="http://collector:4318")
     assert list(check(watched))[-1].text == "http://collector:4318, which is not asked"
     monkeypatch.setitem(sys.modules, "guardproxy.telemetry.exporting", None)
     assert list(check(watched))[-1].text.startswith("`otel_endpoint` needs the packages")

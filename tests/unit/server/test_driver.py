@@ -41,7 +41,7 @@ def driver(transport: Transport) -> Driver:
     nothing: Any = None
     request: Any = SimpleNamespace(transport=transport)
     return Driver(
-        nothing, request, nothing, nothing, nothing, Metrics(), Config(timeout_write_s=0.01, limit_answer_rate=0)
+        nothing, request, nothing, nothing, nothing, Metrics(), Config.of(timeout_write_s=0.01, limit_answer_rate=0)
     )
 
 
@@ -55,7 +55,7 @@ async def test_a_client_that_stops_reading_is_cut_off() -> None:
 @pytest.mark.parametrize(("rate", "limit_s"), [(0, 30.0), (1024, 128.0), (4096, 32.0), (1 << 20, 30.0)])
 async def test_a_client_must_take_what_waits_for_it_at_a_rate(rate: int, limit_s: float) -> None:
     nothing: Any = None
-    config = Config(limit_answer_rate=rate)
+    config = Config.of(limit_answer_rate=rate)
     assert Driver(nothing, nothing, nothing, nothing, nothing, Metrics(), config)._write_s == limit_s
 
 

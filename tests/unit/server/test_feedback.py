@@ -73,7 +73,7 @@ async def serving(folder: Path, **settings: Any) -> AsyncIterator[Rig]:
     (folder / "policies" / "policy.yaml").write_text(POLICY)
     upstream = await start()
     given = {"policies": folder / "policies", "audit": folder / "audit", "key": "k" * 32, "feedback": "on", **settings}
-    server = Server(Config(upstream=(upstream.url,), **given))
+    server = Server(Config.of(upstream=(upstream.url,), **given))
     listener = Listener(server.handle, limit=9, timeout_head_s=5.0, auto_decompress=False, access_log=None)
     runner = web.ServerRunner(listener)
     await runner.setup()

@@ -67,9 +67,9 @@ def test_the_key_of_a_client_never_reaches_another_upstream(header: KeyHeader) -
 
 def test_a_key_belongs_to_a_named_upstream() -> None:
     config = load({"upstream": ("https://a.example", "backup=https://b.example"), "upstream_key": ("backup=k=1",)}, {})
-    assert config.key_for("backup") == "k=1"
-    assert config.key_for("other") == ""
-    assert config.upstream_for("backup") == "https://b.example"
+    assert config.upstreams.key_for("backup") == "k=1"
+    assert config.upstreams.key_for("other") == ""
+    assert config.upstreams.url_for("backup") == "https://b.example"
     assert "k=1" not in repr(config)
     for wrong in ("other=k", "backup=", "backup"):
         with pytest.raises(ConfigError, match="like backup=KEY"):
@@ -77,7 +77,7 @@ def test_a_key_belongs_to_a_named_upstream() -> None:
 
 
 def test_a_client_is_not_flooded_with_signs_of_life() -> None:
-    assert Config().quiet_s == 10.0
+    assert Config().timeouts.quiet_s == 10.0
     with pytest.raises(ConfigError, match="at least"):
         load({"upstream": ("https://a.example",), "quiet_s": 0.0}, {})
 

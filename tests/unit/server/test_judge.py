@@ -93,7 +93,7 @@ async def serving(folder: Path, grader: Judge, policy: str = POLICY) -> AsyncIte
     upstream = await start()
     urls = upstream.url, f"grader=http://127.0.0.1:{judging.addresses[0][1]}"
     given: dict[str, Any] = {"policies": folder / "policies", "audit": folder / "audit"}
-    server = Server(Config(upstream=urls, upstream_key=("grader=sk-judge",), timeout_write_s=5.0, **given))
+    server = Server(Config.of(upstream=urls, upstream_key=("grader=sk-judge",), timeout_write_s=5.0, **given))
     listener = Listener(server.handle, limit=9, timeout_head_s=5.0, auto_decompress=False, access_log=None)
     runner = web.ServerRunner(listener)
     await runner.setup()

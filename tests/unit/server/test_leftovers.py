@@ -83,7 +83,7 @@ async def proxied(folder: Path, upstream: str) -> AsyncIterator[tuple[Server, st
     policies = folder / "policies"
     policies.mkdir()
     (policies / "policy.yaml").write_text(POLICY)
-    server = Server(Config(upstream=(upstream,), policies=policies, audit=folder / "audit", drain_s=5.0))
+    server = Server(Config.of(upstream=(upstream,), policies=policies, audit=folder / "audit", drain_s=5.0))
     listener = Listener(server.handle, limit=10, timeout_head_s=5.0, auto_decompress=False, access_log=None)
     runner = web.ServerRunner(listener)
     await runner.setup()

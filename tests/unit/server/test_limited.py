@@ -76,7 +76,7 @@ async def serving(folder: Path, **settings: Any) -> AsyncIterator[Rig]:
     (folder / "policies" / "limited.yaml").write_text(LIMITED)
     upstream = await start()
     given = {"policies": folder / "policies", "audit": folder / "audit", "key": "k" * 32, **settings}
-    server = Server(Config(upstream=(upstream.url,), **given))
+    server = Server(Config.of(upstream=(upstream.url,), **given))
     runner = web.ServerRunner(
         Listener(server.handle, limit=9, timeout_head_s=5.0, auto_decompress=False, access_log=None)
     )

@@ -26,7 +26,7 @@ ADDRESSES = ("http://one.example", *(f"{name}=http://{name}.example" for name in
 
 def test_everything_that_is_missing_is_told_at_once_and_where() -> None:
     with pytest.raises(PolicyErrors) as raised:
-        check_policies(policy_set(POLICY), Config(upstream=("http://one.example",)))
+        check_policies(policy_set(POLICY), Config.of(upstream=("http://one.example",)))
     assert [(error.path, error.line, error.column, error.message) for error in raised.value.errors] == [
         ("policy0.yaml", 4, 5, "a policy falls back to the upstream `spare`: give --upstream spare=URL"),
         ("policy0.yaml", 9, 7, "a policy routes to the upstream `far`: give --upstream far=URL"),
@@ -36,5 +36,5 @@ def test_everything_that_is_missing_is_told_at_once_and_where() -> None:
 
 
 def test_policies_with_all_that_they_need_pass() -> None:
-    check_policies(policy_set(POLICY), Config(upstream=ADDRESSES, seal_key=("file:key",)))
-    check_policies(policy_set("policy: p\nroute: {models: {small: m}}\n"), Config(upstream=ADDRESSES[:1]))
+    check_policies(policy_set(POLICY), Config.of(upstream=ADDRESSES, seal_key=("file:key",)))
+    check_policies(policy_set("policy: p\nroute: {models: {small: m}}\n"), Config.of(upstream=ADDRESSES[:1]))

@@ -169,7 +169,7 @@ def test_a_port_that_only_the_administrator_may_use(monkeypatch: pytest.MonkeyPa
         ExitStack() as stack,
         pytest.raises(ConfigError, match="may not listen on port 80: choose a port from 1024 on"),
     ):
-        bound(client_address(Config(port=80)), stack)
+        bound(client_address(Config.of(port=80)), stack)
 
 
 def test_another_error_of_the_system_is_told_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -178,14 +178,14 @@ def test_another_error_of_the_system_is_told_as_it_is(monkeypatch: pytest.Monkey
 
     monkeypatch.setattr(socket.socket, "bind", refuse)
     with ExitStack() as stack, pytest.raises(ConfigError, match=r"cannot listen on 127\.0\.0\.1:80: no buffer"):
-        bound(client_address(Config(port=80)), stack)
+        bound(client_address(Config.of(port=80)), stack)
 
 
 def test_two_processes_that_start_at_once_are_told_apart_when_the_second_listens() -> None:
     with ExitStack() as stack:
-        first = bound(admin_address(Config(admin_port=0)), stack)
+        first = bound(admin_address(Config.of(admin_port=0)), stack)
         port = first[0].getsockname()[1]
-        address = admin_address(Config(admin_port=port))
+        address = admin_address(Config.of(admin_port=port))
         second = bound(address, stack)
         listen(first, address)
         with pytest.raises(ConfigError, match=f"port {port} of 127.0.0.1 is in use"):
@@ -197,7 +197,7 @@ def test_two_processes_that_start_at_once_are_told_apart_when_the_second_listens
 @pytest.mark.parametrize("of", [client_address, admin_address])
 def test_everywhere_is_both_kinds_of_addresses(of: Callable[[Config], opening.ListenAddress], host: str) -> None:
     with ExitStack() as stack:
-        address = of(Config(host=host, admin_host=host, port=0, admin_port=0))
+        address = of(Config.of(host=host, admin_host=host, port=0, admin_port=0))
         sockets = bound(address, stack)
         listen(sockets, address)
         for family, own in ((socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1")):
@@ -210,7 +210,9 @@ def test_without_ipv6_everywhere_is_every_address_of_ipv4(monkeypatch: pytest.Mo
     found = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("0.0.0.0", 0))]
     monkeypatch.setattr(socket, "getaddrinfo", lambda host, *rest, **more: found if host is None else pytest.fail(host))
     with ExitStack() as stack:
-        assert [opened.family for opened in bound(client_address(Config(host="", port=0)), stack)] == [socket.AF_INET]
+        assert [opened.family for opened in bound(client_address(Config.of(host="", port=0)), stack)] == [
+            socket.AF_INET
+        ]
 
 
 def test_a_name_with_an_address_that_the_machine_lacks_listens_on_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -220,13 +222,13 @@ def test_a_name_with_an_address_that_the_machine_lacks_listens_on_the_others(mon
     ]
     monkeypatch.setattr(socket, "getaddrinfo", lambda *rest, **more: found)
     with ExitStack() as stack:
-        places = [opened.getsockname() for opened in bound(client_address(Config(host="localhost", port=0)), stack)]
+        places = [opened.getsockname() for opened in bound(client_address(Config.of(host="localhost", port=0)), stack)]
     assert [host for host, _ in places] == ["127.0.0.1", "127.0.0.2"]
     assert len({port for _, port in places}) == 1
 
 
 def test_an_unexpected_error_of_the_system_names_the_setting_of_its_path(tmp_path: Path) -> None:
-    config = Config(audit=tmp_path / "log", seal_key=(f"file:{tmp_path}/keys/seal",), audit_copy=("stdout",))
+    config = Config.of(audit=tmp_path / "log", seal_key=(f"file:{tmp_path}/keys/seal",), audit_copy=("stdout",))
     for path, told in (
         (tmp_path / "log" / "audit-0.jsonl", "`audit` (--audit, GUARDPROXY_AUDIT): cannot start"),
         (tmp_path / "keys" / "seal", "`seal_key` (--seal-key, GUARDPROXY_SEAL_KEY): cannot start"),
@@ -246,7 +248,7 @@ def test_an_error_in_a_policy_names_its_file_only() -> None:
 def test_ports_that_are_free_are_left_free() -> None:
     with listening() as one, listening() as other:
         ports = one.getsockname()[1], other.getsockname()[1]
-    config = Config(port=ports[0], admin_port=ports[1])
+    config = Config.of(port=ports[0], admin_port=ports[1])
     with suppress(ConfigError):  # the next number may be taken
         check_ports(config)
     check_ports(config)

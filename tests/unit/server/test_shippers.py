@@ -103,7 +103,7 @@ def test_the_process_gets_no_secret_of_the_proxy() -> None:
 def test_one_worker_starts_them(monkeypatch: pytest.MonkeyPatch) -> None:
     started: list[str] = []
     monkeypatch.setattr(shippers, "ShipperProcess", lambda words, target, look: started.append(target))
-    config = Config(audit=Path("a"), audit_ship=("-", "s3://kept"))
+    config = Config.of(audit=Path("a"), audit_ship=("-", "s3://kept"))
     shippers_of(config, 1)
     assert started == []
     shippers_of(config, 0)

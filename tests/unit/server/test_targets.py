@@ -70,7 +70,7 @@ def test_an_upstream_rests_after_429_and_its_breaker_stays_closed(monkeypatch: p
     """voidllm#184: a 429 fails over, and must not count as a fault of the upstream."""
     now_s = [100.0]
     monkeypatch.setattr(module, "_clock", lambda: now_s[0])
-    breakers = Breakers(Config(upstream=tuple(f"{name}={url}" for name, url in URLS.items())))
+    breakers = Breakers(Config.of(upstream=tuple(f"{name}={url}" for name, url in URLS.items())))
     availability = Availability(breakers)
     asked = targets(availability)
     assert asked.unavailable(("main", "spare")) == ()
@@ -98,7 +98,7 @@ def test_other_answers_do_not_make_an_upstream_rest(status: int, header: str) ->
 
 
 def test_an_open_breaker_makes_an_upstream_unavailable() -> None:
-    breakers = Breakers(Config(upstream=tuple(f"{name}={url}" for name, url in URLS.items()), breaker_failures=1))
+    breakers = Breakers(Config.of(upstream=tuple(f"{name}={url}" for name, url in URLS.items()), breaker_failures=1))
     breaker = breakers.of(URLS["spare"])
     ticket = breaker.enter(module._clock())
     assert ticket

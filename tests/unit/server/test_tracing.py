@@ -45,7 +45,7 @@ async def test_a_trusted_client_and_the_upstream_share_a_trace(tmp_path: Path, c
     ) as rig:
         assert await rig.post(CHAT, chat("echo: to a@planted", stream=True), traceparent=PARENT) == 200
         (received,) = rig.journal.all()
-        port = int(rig.server.config.upstream[0].rpartition(":")[2])
+        port = int(rig.server.config.upstreams.entries[0].rpartition(":")[2])
     exchange, call, asked, answered = collector.spans
     assert received.headers["traceparent"] == f"00-{TRACE}-{call.span_id.hex()}-01"
     assert exchange.parent_span_id.hex() == SPAN
@@ -120,7 +120,7 @@ async def test_a_collector_that_is_down_or_slow_costs_requests_nothing(tmp_path:
 def test_the_packages_are_named_where_they_are_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "guardproxy.telemetry.exporting", None)
     with pytest.raises(ConfigError, match=r"guardproxy\[otel\]"):
-        tracing_of(Config(otel_endpoint="http://c"), "1", 0, Metrics())
+        tracing_of(Config.of(otel_endpoint="http://c"), "1", 0, Metrics())
     assert tracing_of(Config(), "1", 0, Metrics()) is None
 
 

@@ -59,14 +59,16 @@ class Rig:
     """Sends requests to one upstream, each on an own `Upstream`, with the breaker that they share."""
 
     def __init__(self, url: str, **settings: Any) -> None:
-        self.config = Config(upstream=(url,), **{"breaker_failures": 3, "breaker_open_s": 30.0, **settings})
+        self.config = Config.of(upstream=(url,), **{"breaker_failures": 3, "breaker_open_s": 30.0, **settings})
         self.url = url + "/v1/chat/completions"
         self.breakers = Breakers(self.config)
-        self.connections = Connections(self.config.timeout_connect_s, self.config.timeout_idle_s)
+        self.connections = Connections(self.config.timeouts.connect_s, self.config.timeouts.idle_s)
 
     async def ask(self, body: bytes = b"{}") -> int:
         """The status of an answer that is read to its end."""
-        upstream = Upstream(self.connections, self.breakers, Deadlines(), Leftovers(), self.config.timeout_first_byte_s)
+        upstream = Upstream(
+            self.connections, self.breakers, Deadlines(), Leftovers(), self.config.timeouts.first_byte_s
+        )
         try:
             upstream.begin("POST", self.url, CIMultiDict(), body)
             response = await upstream.head()
@@ -255,7 +257,7 @@ async def test_our_own_lack_of_descriptors_is_not_the_upstreams_fault(monkeypatc
 
 
 async def test_each_upstream_has_a_breaker_of_its_own() -> None:
-    breakers = Breakers(Config(upstream=("http://one.example/v1", "backup=http://one.example/v1/backup")))
+    breakers = Breakers(Config.of(upstream=("http://one.example/v1", "backup=http://one.example/v1/backup")))
     assert breakers.of("http://one.example/v1/chat/completions") is not breakers.of(
         "http://one.example/v1/backup/v1/chat/completions"
     )

@@ -85,7 +85,7 @@ async def failure(url: str, breakers: Breakers | None = None, **settings: float)
     limits = {"timeout_connect_s": LONG_S, "timeout_idle_s": LONG_S, "timeout_first_byte_s": LONG_S, **settings}
     connections = Connections(limits["timeout_connect_s"], limits["timeout_idle_s"])
     deadlines, leftovers = Deadlines(), Leftovers()
-    parts = connections, breakers or Breakers(Config(upstream=(url,))), deadlines, leftovers
+    parts = connections, breakers or Breakers(Config.of(upstream=(url,))), deadlines, leftovers
     upstream = Upstream(*parts, limits["timeout_first_byte_s"])
     try:
         upstream.begin("POST", url + "/v1/chat/completions", CIMultiDict(), b"{}")
@@ -208,7 +208,7 @@ async def test_a_kept_connection_that_answers_late_waited_for_the_answer() -> No
 
     async with listening(serve) as port:
         url = f"http://127.0.0.1:{port}"
-        connections, breakers = Connections(LONG_S, LONG_S), Breakers(Config(upstream=(url,)))
+        connections, breakers = Connections(LONG_S, LONG_S), Breakers(Config.of(upstream=(url,)))
         try:
             for timeout_s in (LONG_S, SHORT_S):
                 deadlines = Deadlines()
@@ -234,7 +234,7 @@ async def test_the_breakers_keep_the_last_cause_and_tell_each() -> None:
         held.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{held.getsockname()[1]}"
         breakers = Breakers(
-            Config(upstream=(url, "other=http://other.example"), breaker_failures=2),
+            Config.of(upstream=(url, "other=http://other.example"), breaker_failures=2),
             lambda name, cause: told.append((name, cause)),
         )
         assert breakers.open() == {}
@@ -251,7 +251,7 @@ async def test_an_answer_with_status_500_is_a_cause_too() -> None:
     told: list[tuple[str, str]] = []
     async with listening(saying(BEGUN.replace(b"200 OK", b"503 Busy"))) as port:
         url = f"http://127.0.0.1:{port}"
-        breakers = Breakers(Config(upstream=(url,)), lambda name, cause: told.append((name, cause)))
+        breakers = Breakers(Config.of(upstream=(url,)), lambda name, cause: told.append((name, cause)))
         error = await failure(url, breakers)
     assert error.cause == "closed", "the body broke off"
     assert told[0] == ("default", "status")

@@ -24,7 +24,7 @@ def killed(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int]]:
 
 
 def parent(*children: Child) -> Parent:
-    made = Parent(Config(upstream=("http://127.0.0.1",), livez_stall_s=30), Path("unused"))
+    made = Parent(Config.of(upstream=("http://127.0.0.1",), livez_stall_s=30), Path("unused"))
     made.children = list(children)
     for pipe in (made.leash, made.alive, made.wake):
         os.close(pipe.read)
@@ -55,7 +55,7 @@ def test_no_child_is_killed_for_the_time_in_which_the_parent_was_stopped(killed:
 
 def test_a_short_pause_of_the_whole_machine_kills_nobody(killed: list[tuple[int, int]]) -> None:
     watch = parent(child(0, 4.5 * BEAT_S))
-    watch.config = Config(upstream=("http://127.0.0.1",), livez_stall_s=1)
+    watch.config = Config.of(upstream=("http://127.0.0.1",), livez_stall_s=1)
     watch.looked_s -= 3.5 * BEAT_S
     watch._kill_frozen()
     assert killed == []

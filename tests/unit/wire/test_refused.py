@@ -124,7 +124,7 @@ POST /vertex: model server
 GET /metrics: guardproxy reads
 GET /v1/something/else: guardproxy reads
 """
-DUTY = Routes(Config().pass_through)
+DUTY = Routes(Config().network.pass_through)
 
 
 def refusal(route: str, **headers: str) -> DownstreamError:
