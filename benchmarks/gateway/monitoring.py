@@ -21,10 +21,9 @@ from multidict import CIMultiDict
 
 from guardproxy.config import Config
 from guardproxy.exchange import SendHead
-from guardproxy.server.durations import DurationBuckets
+from guardproxy.server.metrics import DurationBuckets, Metrics
 from guardproxy.server.observers import MetricsObserver
 from guardproxy.server.pieces import Pieces
-from guardproxy.server.status import Metrics
 from guardproxy.server.targets import Availability, FoundUpstream, Targets
 from guardproxy.server.tracing import Tracing
 from guardproxy.telemetry import begin_trace, spans_of

@@ -28,7 +28,7 @@ from guardproxy.audit import Record, RecordedDecision
 from guardproxy.concurrency import lazy
 from guardproxy.config import Config
 from guardproxy.policy import SEVERITIES, AlertFormat, PolicySet, Rule
-from guardproxy.server.status import Metrics
+from guardproxy.server.metrics import Metrics
 
 QUIET_S = 60.0
 LIMIT_A_MINUTE = 30

@@ -35,6 +35,7 @@ from guardproxy.server.feedback import OwnUpstream
 from guardproxy.server.judge import Asking, Judges
 from guardproxy.server.leftovers import Leftovers
 from guardproxy.server.listener import HttpRequest, Listener, sender_of
+from guardproxy.server.metrics import Metrics
 from guardproxy.server.needs import usable_policies
 from guardproxy.server.observers import Fan, LogObserver, MetricsObserver, Observers
 from guardproxy.server.opening import naming
@@ -44,7 +45,7 @@ from guardproxy.server.reload import Reload
 from guardproxy.server.scanner import Scanner, TimeLimits
 from guardproxy.server.shippers import close_all, shippers_of
 from guardproxy.server.state import SharedState, caches_of, earlier_of, further_of
-from guardproxy.server.status import Metrics, Pulse
+from guardproxy.server.status import Pulse
 from guardproxy.server.steps import Steps
 from guardproxy.server.tracing import tracing_of
 from guardproxy.server.upstream import Answering, Breakers, Upstream

@@ -32,7 +32,7 @@ from guardproxy.exchange import (
     reformed,
 )
 from guardproxy.server.answer_cache import AnswerCache, FoundAnswer, MemoryAnswers, SharedAnswers
-from guardproxy.server.status import Metrics
+from guardproxy.server.metrics import Metrics
 from guardproxy.server.targets import Targets
 
 HEADER = "x-guardproxy-cache"

@@ -55,10 +55,10 @@ from guardproxy.server.deadlines import Deadlines
 from guardproxy.server.earlier import EarlierValues
 from guardproxy.server.headers import downstream_headers
 from guardproxy.server.listener import whole_response
+from guardproxy.server.metrics import Metrics
 from guardproxy.server.pieces import Pieces
 from guardproxy.server.recorder import Recorder
 from guardproxy.server.scanner import Scanner
-from guardproxy.server.status import Metrics
 from guardproxy.server.steps import Interrupted, Steps, is_short, is_small
 from guardproxy.server.targets import Targets
 from guardproxy.server.upstream import AnswerHead, Answering

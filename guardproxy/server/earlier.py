@@ -28,7 +28,7 @@ import msgspec
 from guardproxy.errors import StoreError
 from guardproxy.exchange import GivenValues, StoredTurn, merged
 from guardproxy.gateway import Answer, Drop, Get, Put
-from guardproxy.server.status import Metrics
+from guardproxy.server.metrics import Metrics
 
 ENTRY_BYTES = 1024  # what an entry takes beside its values, also if its credential has no other
 SHARE = 4  # of the memory, for one credential

@@ -18,10 +18,11 @@ from typing import cast
 from guardproxy.config import Config
 from guardproxy.inference import Models, ModelScorer, Registry, Serving
 from guardproxy.server.app import engine, settings
+from guardproxy.server.metrics import Metrics
 from guardproxy.server.opening import admin_address, bound, listen
 from guardproxy.server.probes import AdminPort
 from guardproxy.server.siblings import Siblings
-from guardproxy.server.status import AdminHosts, Metrics, Pulse, admin_app
+from guardproxy.server.status import AdminHosts, Pulse, admin_app
 
 _log = logging.getLogger(__name__)
 

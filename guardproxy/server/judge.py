@@ -24,8 +24,8 @@ from guardproxy.server.connections import Connections
 from guardproxy.server.deadlines import Deadlines
 from guardproxy.server.driver import Driver
 from guardproxy.server.leftovers import Leftovers
+from guardproxy.server.metrics import Metrics
 from guardproxy.server.recorder import Recorder
-from guardproxy.server.status import Metrics
 from guardproxy.server.upstream import Breakers, Upstream
 from guardproxy.wire import codec_for
 

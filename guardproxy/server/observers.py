@@ -17,7 +17,7 @@ from typing import Any, Generic, Protocol, TypeVar
 from prometheus_client import Counter as PrometheusCounter
 
 from guardproxy.audit import UPSTREAM_5XX, Record, Sink
-from guardproxy.server.status import Metrics
+from guardproxy.server.metrics import Metrics
 from guardproxy.telemetry import BoundedLabels, measures_of, model_name
 
 LIMIT_WAITING = 10_000

@@ -32,7 +32,7 @@ from guardproxy.server.answer_cache import MemoryAnswers, SharedAnswers
 from guardproxy.server.caching import Caches
 from guardproxy.server.clients import ClientSource
 from guardproxy.server.earlier import EarlierValues, MemoryTurns, TurnStore
-from guardproxy.server.status import Metrics
+from guardproxy.server.metrics import Metrics
 
 _log = logging.getLogger(__name__)
 

@@ -17,8 +17,8 @@ from guardproxy.audit import Record
 from guardproxy.config import Config
 from guardproxy.errors import ConfigError
 from guardproxy.server.headers import is_trusted
+from guardproxy.server.metrics import Metrics
 from guardproxy.server.observers import Outlet
-from guardproxy.server.status import Metrics
 from guardproxy.server.targets import Targets
 from guardproxy.telemetry import TraceContext, begin_trace, measures_of, spans_of
 

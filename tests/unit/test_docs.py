@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import fields
 
 import msgspec
 import pytest
@@ -14,7 +15,7 @@ from guardproxy.checks import secrets
 from guardproxy.config import SETTINGS
 from guardproxy.inference.meters import Registry
 from guardproxy.policy import keys
-from guardproxy.server.status import Metrics
+from guardproxy.server.metrics import Metrics
 from tools.pages.blocks import ROOT, pages
 
 DOCS = ROOT / "docs"
@@ -44,6 +45,9 @@ def test_every_metric_is_on_its_page() -> None:
     assert {family.name for family in made} == shown.keys()
     for family in made:
         assert f"| {family.type} |" in shown[family.name]
+    for row in (declared.metadata for declared in fields(Metrics) if declared.metadata):
+        labels = ", ".join(f"`{label}`" for label in row["labels"])
+        assert f" | {labels} | ".replace("  ", " ") in shown[row["name"]]
 
 
 @pytest.mark.parametrize("table", [keys.POLICY, keys.MATCH, keys.RULE, keys.TENANT, keys.AUDIT])

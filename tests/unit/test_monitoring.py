@@ -10,7 +10,7 @@ import yaml
 from prometheus_client import CollectorRegistry
 
 from guardproxy.inference.meters import Registry
-from guardproxy.server.status import Metrics
+from guardproxy.server.metrics import Metrics
 from tools.pages import dashboard
 
 FOLDER = Path(__file__).parents[2] / "examples" / "monitoring"

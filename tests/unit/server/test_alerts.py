@@ -19,9 +19,9 @@ from guardproxy.config import Config
 from guardproxy.policy.evaluate import PolicySet
 from guardproxy.policy.load import PolicyErrors
 from guardproxy.server.alerts import LIMIT_A_MINUTE, LIMIT_KEPT, LIMIT_TRIES, AlertObserver, AlertSender
+from guardproxy.server.metrics import Metrics
 from guardproxy.server.needs import check_policies
 from guardproxy.server.observers import Observers
-from guardproxy.server.status import Metrics
 from tests.kit.play import CHAT, Play, chat_frames, policy_set
 
 SECRET = "jo@ab.io"

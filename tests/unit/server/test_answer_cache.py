@@ -12,7 +12,7 @@ from guardproxy.gateway import MemoryStore
 from guardproxy.policy import CacheSection
 from guardproxy.server.answer_cache import ENTRY_BYTES, MemoryAnswers, SharedAnswers
 from guardproxy.server.caching import Caches
-from guardproxy.server.status import Metrics
+from guardproxy.server.metrics import Metrics
 from guardproxy.wire import codec_for
 
 

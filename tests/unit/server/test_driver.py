@@ -16,7 +16,7 @@ from guardproxy.audit import Record
 from guardproxy.config import Config
 from guardproxy.exchange import Command, DownstreamGone, Finish, Input, SendData, SendHead, SendUpstream, Waited
 from guardproxy.server.driver import Driver, _with_path
-from guardproxy.server.status import Metrics
+from guardproxy.server.metrics import Metrics
 from guardproxy.server.steps import Steps
 from tests.kit.play import policy_set, setting
 from tests.kit.records import plain_record

@@ -13,7 +13,7 @@ from guardproxy.errors import StoreError
 from guardproxy.exchange import GivenValues, StoredTurn
 from guardproxy.gateway import Answer, Drop, Get, MemoryStore, Put
 from guardproxy.server.earlier import ENTRY_BYTES, SHARE, EarlierValues, MemoryTurns, TurnStore
-from guardproxy.server.status import Metrics
+from guardproxy.server.metrics import Metrics
 
 KEY = b"k" * 32
 MAIL = "ada@clinic.example"

@@ -12,9 +12,9 @@ import pytest
 from guardproxy.audit.chain import verify
 from guardproxy.audit.document import UPSTREAM_5XX, Record, RecordedError, RecordedShortage
 from guardproxy.audit.tasks import RecordedRefusal, RecordedRoute
+from guardproxy.server.metrics import Metrics
 from guardproxy.server.observers import LIMIT_MODELS, Fan, LogObserver, MetricsObserver, Observers, Outlet
 from guardproxy.server.recorder import Recorder
-from guardproxy.server.status import Metrics
 from tests.kit.play import Play, chat_frames, policy_set
 from tests.kit.records import plain_answer, plain_decision, plain_intent, plain_record
 

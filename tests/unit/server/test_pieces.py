@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from guardproxy.exchange import SendHead
-from guardproxy.server.durations import DurationBuckets
+from guardproxy.server.metrics import DurationBuckets
 from guardproxy.server.pieces import Pieces
 
 STREAM = SendHead(200, streamed=True)

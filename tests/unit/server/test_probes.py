@@ -9,8 +9,9 @@ import urllib.request
 
 import pytest
 
+from guardproxy.server.metrics import Metrics
 from guardproxy.server.probes import AdminPort
-from guardproxy.server.status import AdminHosts, Metrics, Pulse, admin_app, on_loop
+from guardproxy.server.status import AdminHosts, Pulse, admin_app, on_loop
 from tests.kit.serving import listening
 
 

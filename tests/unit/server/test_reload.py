@@ -14,8 +14,8 @@ import pytest
 from guardproxy.errors import ConfigError, PolicyError
 from guardproxy.library import load
 from guardproxy.policy.evaluate import PolicySet
+from guardproxy.server.metrics import Metrics
 from guardproxy.server.reload import TRIES, Reload, at_rest, contents
-from guardproxy.server.status import Metrics
 
 pytestmark = pytest.mark.heavy
 

@@ -15,9 +15,10 @@ from prometheus_client import CollectorRegistry, Counter, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
 from guardproxy.server import siblings
+from guardproxy.server.metrics import Metrics
 from guardproxy.server.probes import AdminPort
 from guardproxy.server.siblings import ProcessAnswer, Siblings
-from guardproxy.server.status import Metrics, admin_app
+from guardproxy.server.status import admin_app
 from tests.kit.serving import listening
 from tests.unit.server.test_probes import get
 

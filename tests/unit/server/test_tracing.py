@@ -12,7 +12,7 @@ import pytest
 import guardproxy
 from guardproxy.config import Config
 from guardproxy.errors import ConfigError
-from guardproxy.server.status import Metrics
+from guardproxy.server.metrics import Metrics
 from guardproxy.server.tracing import tracing_of
 from tests.kit.collector import Collector, attributes, collecting
 from tests.kit.serving import CHAT, chat, serving

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from prometheus_client import CollectorRegistry, Histogram, generate_latest
 
-from guardproxy.server.durations import BOUNDS_S, Durations
+from guardproxy.server.metrics import BOUNDS_S, Durations
 
 SEEN_S = (0.0, 0.0005, 0.001, 0.0011, 0.7, 300.0, 301.0)
 
