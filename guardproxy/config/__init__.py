@@ -9,8 +9,22 @@
 | `spelling` | names that are no settings: misspelled ones, and those that Kubernetes makes |
 """
 
+from guardproxy.config.audit_settings import AuditSettings
+from guardproxy.config.client_settings import ClientSettings
 from guardproxy.config.declaration import Declaration
 from guardproxy.config.loading import load, package_folder
-from guardproxy.config.settings import SETTINGS, Config
+from guardproxy.config.observability_settings import ObservabilitySettings
+from guardproxy.config.settings import SETTINGS, Config, LimitSettings, NetworkSettings
 
-__all__ = ["SETTINGS", "Config", "Declaration", "load", "package_folder"]
+__all__ = [
+    "SETTINGS",
+    "AuditSettings",
+    "ClientSettings",
+    "Config",
+    "Declaration",
+    "LimitSettings",
+    "NetworkSettings",
+    "ObservabilitySettings",
+    "load",
+    "package_folder",
+]

@@ -22,7 +22,7 @@ from msgspec import structs
 from multidict import CIMultiDict
 
 from guardproxy.audit import Record
-from guardproxy.config import Config
+from guardproxy.config import Config, LimitSettings
 from guardproxy.decisions import Plan
 from guardproxy.errors import DownstreamError, ErrorCode
 from guardproxy.exchange import (
@@ -172,7 +172,7 @@ class Admission:
         self._engine = engine
         self._ids_of_exchanges = RandomIds()
         self._keys_of = lru_cache(LIMIT_KEYS)(lambda tenant: Keys.of(key, tenant, self._seal))
-        bounds = bounds_of(config)
+        bounds = bounds_of(config.limits)
         self._limits = Limits(
             config.limits.held_chars,
             config.limits.answer_bytes,
@@ -193,7 +193,7 @@ class Admission:
         self._hops = tuple(map(ip_network, config.network.trusted_hop))
         self._more = frozenset(map(str.lower, config.network.request_header))
         self._passed_query = frozenset(config.network.pass_through_query)
-        refuse_names(config)
+        refuse_names(config.network)
         self.bodies = Bodies(config)
         self._refusals: tuple[Formats | None, dict[str, bytes]] = (None, {})  # by path, for these formats
         self._feedback = FeedbackRoute(policies, self._seal) if config.clients.feedback == "on" else None
@@ -415,6 +415,6 @@ def _with_key_in_header(head: Head, contract: Contract) -> Head:
     return head.changed(query=query, headers=headers)
 
 
-def bounds_of(config: Config) -> Bounds:
+def bounds_of(settings: LimitSettings) -> Bounds:
     """The limits on the contents of a body."""
-    return Bounds(**{limit.name: getattr(config.limits, limit.name) for limit in fields(Bounds)})
+    return Bounds(**{limit.name: getattr(settings, limit.name) for limit in fields(Bounds)})

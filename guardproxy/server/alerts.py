@@ -26,7 +26,7 @@ import orjson
 
 from guardproxy.audit import Record, RecordedDecision
 from guardproxy.concurrency import lazy
-from guardproxy.config import Config
+from guardproxy.config import ObservabilitySettings
 from guardproxy.policy import SEVERITIES, AlertFormat, PolicySet, Rule
 from guardproxy.server.metrics import Metrics
 
@@ -91,17 +91,15 @@ class AlertObserver:
 
     def __init__(
         self,
-        config: Config,
+        settings: ObservabilitySettings,
         policies: Callable[[], PolicySet],
         metrics: Metrics,
         post: Post | None = None,
         clock: Callable[[], float] = time.monotonic,
         pause: Callable[[float], object] = time.sleep,
     ) -> None:
-        self._hook = Hook(
-            config.observability.alert_webhook, "slack" if config.observability.alert_format == "slack" else "json"
-        )
-        self._least = [str(severity) for severity in SEVERITIES].index(config.observability.alert_min_severity)
+        self._hook = Hook(settings.alert_webhook, "slack" if settings.alert_format == "slack" else "json")
+        self._least = [str(severity) for severity in SEVERITIES].index(settings.alert_min_severity)
         self._policies = policies
         self._results = metrics.alerts
         self._post = post or AlertSender()

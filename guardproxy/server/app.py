@@ -93,20 +93,20 @@ class Server:
         self._models = Models(
             (config.models.folder,) if config.models.folder else (), settings(config), Registry(self.metrics.registry)
         )
-        self.clients = ClientSource(config)
-        self.state = SharedState(config)
+        self.clients = ClientSource(config.clients)
+        self.state = SharedState(config.clients)
         self.caches = caches_of(config, self.state, self.metrics)
         # What is read quickly comes before the policies, which load models.
         with naming("audit"):
             config.audit.folder.mkdir(parents=True, exist_ok=True)
             key = key_of(config.audit.folder, config.audit.placeholder_key)
         self.earlier = earlier_of(config, key, self.state, self.metrics)
-        signing, sealing = signing_of(config), open_sealing(config)
+        signing, sealing = signing_of(config.audit), open_sealing(config)
         time_limits = TimeLimits(config.timeouts.scan_s, config.timeouts.scan_s_per_million, config.limits.scan_wait_s)
         self._scanner = Scanner(config.workers.scan_threads, time_limits, meters=self.metrics.scanner)
         self.reloading = Reload(folder_of(config.policies.folder), self._load, self.metrics)
         self._engine = engine()
-        alerts = AlertObserver(config, lambda: self.policies, self.metrics)
+        alerts = AlertObserver(config.observability, lambda: self.policies, self.metrics)
         self._observers = Observers((MetricsObserver(self.metrics), LogObserver(), alerts), self.metrics)
         self._tracing = tracing_of(config, self._engine.partition(" ")[2], worker, self.metrics)
         self._fan = Fan({name: open_sink(name, log_of(worker)) for name in config.audit.sink}, self.metrics)
@@ -139,7 +139,7 @@ class Server:
         self.draining = False
         self._end_s = 0.0  # the time of the loop at which the process ends; known once it ends
         self.metrics.open.set_function(lambda: len(self._open))
-        self._shippers = shippers_of(config, worker)
+        self._shippers = shippers_of(config.audit, worker)
         further = further_of(config, self.clients, self.state, self.metrics, lambda: self.policies)
         in_force, recorder = self.reloading, self._recorder
         about = config, lambda: in_force.policies, lambda: recorder.healthy, self, key, self._engine, further
@@ -164,11 +164,8 @@ class Server:
     def stuck(self) -> list[str]:
         """Reasons for `/livez` to fail."""
         still_s = self.pulse.still_s()
-        return (
-            [f"the event loop has not run for {still_s:.0f} s"]
-            if still_s > self.config.observability.livez_stall_s
-            else []
-        )
+        is_stuck = still_s > self.config.observability.livez_stall_s
+        return [f"the event loop has not run for {still_s:.0f} s"] if is_stuck else []
 
     def refusal(self, path: str) -> bytes:
         """The body of a refusal of a request of which only the head is known."""

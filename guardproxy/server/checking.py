@@ -43,7 +43,7 @@ def check(config: Config) -> Iterator[CheckedPart]:
     clients: list[ClientSource] = []
 
     def read_clients() -> str:
-        clients.append(ClientSource(config))
+        clients.append(ClientSource(config.clients))
         return _client_words(config, clients[0])
 
     yield _tried("network", lambda: _network(config))
@@ -64,7 +64,7 @@ def _tried(name: str, run: Callable[[], str]) -> CheckedPart:
 
 
 def _network(config: Config) -> str:
-    refuse_names(config)
+    refuse_names(config.network)
     addresses_of(config)
     Routes(config.network.pass_through)
     upstreams = ", ".join(entry.partition("?")[0] for entry in config.upstreams.entries)
@@ -73,7 +73,7 @@ def _network(config: Config) -> str:
 
 def _client_words(config: Config, source: ClientSource) -> str:
     """Reads nothing more: what the clients' files hold."""
-    SharedState(config)  # says whether its package is there and its address can be read
+    SharedState(config.clients)  # says whether its package is there and its address can be read
     limits = len(source.limits.early) + len(source.limits.late)
     shared = "counted in a server, which is not asked" if config.clients.state else "counted by each worker"
     tenants = _many(len(source.known.clients.tenants), "tenant")
@@ -109,7 +109,7 @@ def _audit(config: Config) -> str:
     for worker in range(config.workers.count):
         log = log_of(worker)
         _require_writable(path_of(config.audit.folder, log, max(numbers(config.audit.folder, log), default=0)))
-    signing = signing_of(config)
+    signing = signing_of(config.audit)
     for target in config.audit.copy:
         if "://" not in target and target != "stdout":
             _require_writable(Path(target))

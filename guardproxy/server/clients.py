@@ -17,7 +17,7 @@ from pathlib import Path
 
 import aiohttp
 
-from guardproxy.config import Config
+from guardproxy.config import ClientSettings
 from guardproxy.errors import ConfigError
 from guardproxy.gateway import (
     ALGORITHMS,
@@ -44,15 +44,15 @@ class ClientSource:
     """Reads the clients of the settings. Raises `ConfigError` if a file cannot be used at the start. An address of keys is
     asked by `run`; until it has answered, tokens are refused with 503."""
 
-    def __init__(self, config: Config, clock: Callable[[], float] = time.monotonic) -> None:
-        self._config = config
+    def __init__(self, settings: ClientSettings, clock: Callable[[], float] = time.monotonic) -> None:
+        self._settings = settings
         self._clock = clock
         self._read_s = clock()  # when the keys of tokens were read last
         self._contents: dict[str, bytes] = {}
         self._troubles: dict[str, str] = {}
-        self._table = maintained_prices() if config.clients.prices == "genai-prices" else None
+        self._table = maintained_prices() if settings.prices == "genai-prices" else None
         self.limits = LimitSet(prices=Prices(table=self._table))
-        self.known = KnownClients(Clients(), has_tokens=bool(config.clients.jwt_keys))
+        self.known = KnownClients(Clients(), has_tokens=bool(settings.jwt_keys))
         for source, (name, read) in self._files().items():
             with naming(name):
                 content = read()
@@ -64,7 +64,7 @@ class ClientSource:
     @property
     def is_on(self) -> bool:
         """Whether clients need a key or a token of the proxy's own."""
-        return bool(self._config.clients.keys or self._config.clients.jwt_keys)
+        return bool(self._settings.keys or self._settings.jwt_keys)
 
     @property
     def trouble(self) -> list[str]:
@@ -75,8 +75,8 @@ class ClientSource:
         """Polls for ever: files every `POLL_S` seconds, an address every `jwt_refresh_s` seconds."""
         found = self._files().items()
         files = [self._poll(source, partial(asyncio.to_thread, read), POLL_S) for source, (_, read) in found]
-        url = self._config.clients.jwt_keys if _is_url(self._config.clients.jwt_keys) else ""
-        addresses = [self._poll(url, partial(fetch, url), self._config.clients.jwt_refresh_s)] if url else []
+        url = self._settings.jwt_keys if _is_url(self._settings.jwt_keys) else ""
+        addresses = [self._poll(url, partial(fetch, url), self._settings.jwt_refresh_s)] if url else []
         await asyncio.gather(*files, *addresses)
 
     async def _poll(self, source: str, read: Callable[[], Awaitable[bytes]], every_s: float) -> None:
@@ -88,7 +88,7 @@ class ClientSource:
 
     async def step(self, source: str, read: Callable[[], Awaitable[bytes]]) -> None:
         """Reads a source once, and uses its content if it is new. What goes wrong is logged once."""
-        is_of_tokens = source == self._config.clients.jwt_keys
+        is_of_tokens = source == self._settings.jwt_keys
         try:
             content = await read()
             if self._contents.get(source) != content:
@@ -98,7 +98,7 @@ class ClientSource:
             if str(error) not in self._troubles.get(source, ""):
                 _log.error("clients not reloaded", extra={"error": str(error)})
             self._troubles[source] = f"what was read before stays in force: {error}"
-            if is_of_tokens and self.known.tokens and self._clock() > self._read_s + self._config.clients.jwt_keep_s:
+            if is_of_tokens and self.known.tokens and self._clock() > self._read_s + self._settings.jwt_keep_s:
                 # A key that was withdrawn meanwhile would be accepted for ever.
                 self.known = replace(self.known, tokens=None)
                 self._contents.pop(source, None)
@@ -114,22 +114,20 @@ class ClientSource:
 
     def _files(self) -> dict[str, tuple[str, Callable[[], bytes]]]:
         """Returns the setting that names each file and how the file is read, by its path."""
-        keys, signing = self._config.clients.keys, self._config.clients.jwt_keys
+        keys, signing = self._settings.keys, self._settings.jwt_keys
         paths = {
             "client_keys": keys and keys / FILE_NAME,
             "jwt_keys": Path(signing) if signing and not _is_url(signing) else None,
-            "limits": self._config.clients.limits,
+            "limits": self._settings.limits,
         }
         return {str(path): (name, partial(_read, path)) for name, path in paths.items() if path}
 
     def _build(self, source: str, content: bytes) -> Clients | Tokens | LimitSet:
         """Returns what a source holds. Raises `ConfigError`."""
-        config = self._config
-        if source == config.clients.jwt_keys:
-            return Tokens(
-                content, source, config.clients.jwt_issuer, config.clients.jwt_audience, config.clients.jwt_tenant
-            )
-        if config.clients.limits and source == str(config.clients.limits):
+        settings = self._settings
+        if source == settings.jwt_keys:
+            return Tokens(content, source, settings.jwt_issuer, settings.jwt_audience, settings.jwt_tenant)
+        if settings.limits and source == str(settings.limits):
             return read_limits(content, source, self._table)
         return Clients(read_client_file(content, source))
 

@@ -65,10 +65,8 @@ async def serve(config: Config, path: Path, ready: Callable[[], None], alive: in
         signal.signal(number, signal.SIG_IGN)
     state = _ModelsState(config)
     server = await Serving(lambda name: cast(ModelScorer, state.models.scorer(name))).start(path)
-    admins, hosts = (
-        admin_address(config, config.workers.count),
-        AdminHosts(config.network.admin_host, config.network.admin_allowed_host),
-    )
+    admins = admin_address(config, config.workers.count)
+    hosts = AdminHosts(config.network.admin_host, config.network.admin_allowed_host)
     with ExitStack() as unused:
         sockets = bound(admins, unused)
         listen(sockets, admins)

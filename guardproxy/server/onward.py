@@ -15,7 +15,7 @@ from functools import cache, lru_cache
 
 from multidict import CIMultiDict
 
-from guardproxy.config import Config
+from guardproxy.config import NetworkSettings
 from guardproxy.errors import ConfigError, DownstreamError, ErrorCode
 from guardproxy.server.headers import NEVER_DOWNSTREAM
 from guardproxy.shapes import is_harmless
@@ -139,10 +139,10 @@ def upstream_headers(
     return forwarded
 
 
-def refuse_names(config: Config) -> None:
+def refuse_names(settings: NetworkSettings) -> None:
     """Raises `ConfigError` if a setting allows a header that belongs to a connection, a credential or guardproxy."""
     for setting, never in (("request_header", _known().never), ("answer_header", NEVER_DOWNSTREAM)):
-        for name in getattr(config.network, setting):
+        for name in getattr(settings, setting):
             if name.lower() in never or name.lower().startswith(NEVER_BEGINS):
                 raise ConfigError(f"`{setting}` cannot let `{name}` through")
 

@@ -39,7 +39,7 @@ from guardproxy.audit import (
     reason,
     signer_of,
 )
-from guardproxy.config import SETTINGS, Config
+from guardproxy.config import AuditSettings
 from guardproxy.errors import AuditError
 from guardproxy.server.opening import naming
 
@@ -241,26 +241,26 @@ class Recorder:
         return len(futures)
 
 
-def signing_of(config: Config) -> Signing | None:
+def signing_of(settings: AuditSettings) -> Signing | None:
     """How the settings want checkpoints signed; `None` without a key. Raises `ConfigError`."""
-    given = [
-        name for name in ("audit_key", "audit_sign_command", "audit_public_key") if SETTINGS[name].value_in(config)
-    ]
-    with naming(*given):
-        signer = signer_of(
-            config.audit.sign_key, config.audit.sign_command, config.audit.public_key, config.audit.folder
-        )
+    own = {
+        "audit_key": settings.sign_key,
+        "audit_sign_command": settings.sign_command,
+        "audit_public_key": settings.public_key,
+    }
+    with naming(*(name for name, value in own.items() if value)):
+        signer = signer_of(settings.sign_key, settings.sign_command, settings.public_key, settings.folder)
     with naming("audit_former_key"):
-        former = tuple(map(public_key, config.audit.former_key))
+        former = tuple(map(public_key, settings.former_key))
     if signer is None:
         return None
     return Signing(
         signer,
-        every_s=config.audit.checkpoint_s,
-        copies=config.audit.copy,
-        headers=config.audit.copy_header,
+        every_s=settings.checkpoint_s,
+        copies=settings.copy,
+        headers=settings.copy_header,
         former=former,
-        retain_s=config.audit.retain_s,
+        retain_s=settings.retain_s,
     )
 
 

@@ -21,7 +21,7 @@ from pathlib import Path
 from threading import Event, Lock, Thread
 
 from guardproxy.audit import Arrears, Sent, position_of, sent_of
-from guardproxy.config import Config
+from guardproxy.config import AuditSettings
 
 RESTART_S, RESTART_MOST_S = 0.5, 30.0
 END_S = 5.0
@@ -135,15 +135,15 @@ class ShipperProcess:
         return None if self._over.is_set() else code
 
 
-def shippers_of(config: Config, worker: int) -> list[ShipperProcess]:
+def shippers_of(settings: AuditSettings, worker: int) -> list[ShipperProcess]:
     """Returns the running processes for the targets of the settings. One worker starts them for all."""
     return [
         ShipperProcess(
-            command(config.audit.folder, target),
+            command(settings.folder, target),
             target,
-            look=partial(sent_of, config.audit.folder, position_of(config.audit.folder, target)),
+            look=partial(sent_of, settings.folder, position_of(settings.folder, target)),
         )
-        for target in config.audit.ship
+        for target in settings.ship
         if worker == 0
     ]
 

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import cast
 
-from guardproxy.config import Config
+from guardproxy.config import ClientSettings, Config
 from guardproxy.errors import StoreError
 from guardproxy.gateway import (
     Down,
@@ -46,15 +46,15 @@ class SharedState:
     """The store of the settings. Raises `ConfigError`. `server`: the shared store itself, if there is one. `trouble`: why it
     cannot be reached; empty if it can. `lease`: of this process there."""
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, settings: ClientSettings) -> None:
         self.lease = Lease(os.urandom(8).hex())
         self.trouble: tuple[str, ...] = ()
-        self.server = RedisStore(config.clients.state) if config.clients.state else None
+        self.server = RedisStore(settings.state) if settings.state else None
         self._failover: Failover | None = None
         self._lost = 0  # what the log has told
         if self.server:
             self._failover = Failover(
-                self.server, cast(Down, config.clients.state_down), time.monotonic, self._note, self.lease
+                self.server, cast(Down, settings.state_down), time.monotonic, self._note, self.lease
             )
         self.store: Store = self._failover or MemoryStore()
 

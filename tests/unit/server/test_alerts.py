@@ -59,7 +59,9 @@ class Receiver:
 
     def observer(self, policies: PolicySet, **settings: Any) -> AlertObserver:
         config = Config.of(upstream=("http://127.0.0.1:9",), **settings)
-        return AlertObserver(config, lambda: policies, self.metrics, self, lambda: self.now_s, self.pauses.append)
+        return AlertObserver(
+            config.observability, lambda: policies, self.metrics, self, lambda: self.now_s, self.pauses.append
+        )
 
     def count(self, result: str) -> float:
         return self.metrics.registry.get_sample_value("guardproxy_alerts_total", {"result": result}) or 0.0
@@ -210,7 +212,7 @@ def test_a_message_reaches_a_webhook_off_the_path() -> None:
     with webhook() as server:
         url = f"http://127.0.0.1:{server.server_port}/x?k=v"
         config = Config.of(upstream=("http://127.0.0.1:9",), alert_webhook=url)
-        observers = Observers([AlertObserver(config, lambda: policies, metrics)], metrics)
+        observers = Observers([AlertObserver(config.observability, lambda: policies, metrics)], metrics)
         observers.finished(record_of(policies))
         observers.close()
         ((path, media, body),) = server.got  # type: ignore[attr-defined]

@@ -32,7 +32,7 @@ TOKENS = {"jwt_issuer": "https://i.example", "jwt_audience": ("a",)}
 
 
 def source(**values: Any) -> ClientSource:
-    return ClientSource(load({"upstream": ("https://a.example",), **values}, {}))
+    return ClientSource(load({"upstream": ("https://a.example",), **values}, {}).clients)
 
 
 async def given(content: bytes) -> bytes:
@@ -99,7 +99,7 @@ def test_keys_that_cannot_be_read_stay_for_a_bounded_time(is_broken: bool, tmp_p
     path = tmp_path / "jwks.json"
     path.write_bytes(KEY_SET)
     settings: dict[str, Any] = {"jwt_keys": str(path), "jwt_keep_s": 100.0, **TOKENS}
-    found = ClientSource(load({"upstream": ("https://a.example",), **settings}, {}), lambda: now_s[0])
+    found = ClientSource(load({"upstream": ("https://a.example",), **settings}, {}).clients, lambda: now_s[0])
 
     async def away() -> bytes:
         if is_broken:

@@ -95,9 +95,9 @@ def test_an_unknown_header_goes_on_where_a_setting_says_so() -> None:
     ):
         assert onward({name: "1"}, name.lower()) == {}
         with pytest.raises(ConfigError, match="cannot let"):
-            refuse_names(Config.of(request_header=(name,)))
+            refuse_names(Config.of(request_header=(name,)).network)
     with pytest.raises(ConfigError, match="cannot let"):
-        refuse_names(Config.of(answer_header=("Set-Cookie",)))
+        refuse_names(Config.of(answer_header=("Set-Cookie",)).network)
 
 
 @pytest.mark.parametrize(

@@ -141,13 +141,13 @@ def test_a_recorder_that_cannot_sign_ends_its_log(tmp_path: Path) -> None:
 
 def test_settings_say_how_the_log_is_signed(tmp_path: Path) -> None:
     audit = tmp_path / "audit"
-    assert signing_of(Config.of(audit=audit)) is None
+    assert signing_of(Config.of(audit=audit).audit) is None
     former = str(PrivateKey.new("before").public)
     config = Config.of(audit=audit, audit_key=KEY.text, audit_copy=("stdout",), audit_former_key=(former,))
-    signing = signing_of(config)
+    signing = signing_of(config.audit)
     assert signing is not None
     assert (signing.signer, signing.every_s, signing.copies) == (KEY, 10.0, ("stdout",))
     assert [str(key) for key in signing.former] == [former]
     for wrong in ({"audit_key": str(tmp_path / "none")}, {"audit_former_key": ("junk",)}):
         with pytest.raises(ConfigError, match=f"`{next(iter(wrong))}` "):
-            signing_of(Config.of(audit=audit, **wrong))
+            signing_of(Config.of(audit=audit, **wrong).audit)

@@ -104,9 +104,9 @@ def test_one_worker_starts_them(monkeypatch: pytest.MonkeyPatch) -> None:
     started: list[str] = []
     monkeypatch.setattr(shippers, "ShipperProcess", lambda words, target, look: started.append(target))
     config = Config.of(audit=Path("a"), audit_ship=("-", "s3://kept"))
-    shippers_of(config, 1)
+    shippers_of(config.audit, 1)
     assert started == []
-    shippers_of(config, 0)
+    shippers_of(config.audit, 0)
     assert started == ["-", "s3://kept"]
 
 

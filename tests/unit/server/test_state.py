@@ -27,31 +27,31 @@ def counted(state: SharedState, times: int) -> list[Answer]:
 
 
 def test_without_an_address_each_process_counts_its_own() -> None:
-    state = SharedState(load(UPSTREAM, {}))
+    state = SharedState(load(UPSTREAM, {}).clients)
     assert isinstance(state.store, MemoryStore)
     assert counted(state, 2) == [1, 2]
 
 
 def test_processes_share_a_server(tmp_path: Path) -> None:
     with valkey(tmp_path) as url:
-        assert counted(SharedState(load(UPSTREAM | {"state": url}, {})), 2) == [1, 2]
-        assert counted(SharedState(load(UPSTREAM | {"state": url}, {})), 2) == [3, 4]
+        assert counted(SharedState(load(UPSTREAM | {"state": url}, {}).clients), 2) == [1, 2]
+        assert counted(SharedState(load(UPSTREAM | {"state": url}, {}).clients), 2) == [3, 4]
 
 
 def test_a_server_that_is_away_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("INFO")
     values = UPSTREAM | {"state": f"unix://{tmp_path}/valkey.sock", "state_down": "local"}
-    state = SharedState(load(values, {}))
+    state = SharedState(load(values, {}).clients)
     assert counted(state, 2) == [1, 2]
     assert state.trouble == ("the state cannot be reached: ConnectionError",)
     with valkey(tmp_path):
-        state = SharedState(load(values, {}))
+        state = SharedState(load(values, {}).clients)
         assert counted(state, 1) == [1]
     assert state.trouble == ()
     state._note("")
     assert [record.message for record in caplog.records] == ["state not reached", "state reached again"]
     with pytest.raises(StoreError):
-        counted(SharedState(load(values | {"state_down": "closed"}, {})), 1)
+        counted(SharedState(load(values | {"state_down": "closed"}, {}).clients), 1)
 
 
 def test_another_address_is_refused() -> None:
@@ -63,7 +63,7 @@ async def test_the_lease_is_renewed_and_ended_and_what_nobody_holds_is_given_bac
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     with valkey(tmp_path) as url:
-        state = SharedState(load(UPSTREAM | {"state": url}, {}))
+        state = SharedState(load(UPSTREAM | {"state": url}, {}).clients)
         state.lease.named = lambda: [("s", "open")]
         owner = state.lease.owner
         for name in ("open", "lost"):
@@ -81,7 +81,7 @@ async def test_the_lease_is_renewed_and_ended_and_what_nobody_holds_is_given_bac
 
 async def test_what_is_never_counted_is_told(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("guardproxy.gateway.store.failover.MOST_KEPT", 1)
-    state = SharedState(load(UPSTREAM | {"state": "unix:///nobody.sock"}, {}))
+    state = SharedState(load(UPSTREAM | {"state": "unix:///nobody.sock"}, {}).clients)
     for name in ("a", "b"):
         await state.store.perform([Settle("s", name, 1, 1, True, 9)])
     await state.close()
