@@ -1,8 +1,8 @@
 """The options of checks: each check declares its options in a table `OPTIONS` from name to `Option`.
 
-The table is the only declaration of an option: `build` takes defaults from it, `extends` and `policy diff` compare
-values by it (`policy/strictness.py`), `policy schema` derives completion for editors from it, and the tables of
-`docs/policies/checks.md` are generated from it.
+The table is the only declaration of an option: `build` takes defaults from it and refuses single values that do not fit it,
+`extends` and `policy diff` compare values by it (`policy/strictness.py`), `policy schema` derives completion for editors from
+it, and the tables of `docs/policies/checks.md` are generated from it.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from operator import ge, gt, le
 from typing import Any, Literal
 
 from guardproxy.checks._foreign import hint
@@ -19,6 +20,7 @@ from guardproxy.errors import OptionError
 Tighter = Literal["longer", "shorter", "lower"] | tuple[Any, ...] | None
 
 SCORE: Mapping[str, Any] = {"type": "number", "minimum": 0, "maximum": 1}
+_BOUNDS = (("minimum", "at least", ge), ("exclusiveMinimum", "above", gt), ("maximum", "at most", le))
 TEXTS: Mapping[str, Any] = {"type": "array", "minItems": 1, "items": {"type": "string", "pattern": r"\S"}}
 
 
@@ -51,11 +53,36 @@ Options = Mapping[str, Option]
 
 
 def with_defaults(options: Mapping[str, Any], declared: Options) -> dict[str, Any]:
-    """Returns the value of every declared option. Raises `OptionError` for an option that is not declared."""
-    for key in options:
+    """Returns the value of every declared option. Raises `OptionError` for an option that is not declared, and for a value that
+    is not what the schema says: a number, a switch, or one of some words. A text, a list or a mapping is read by the check.
+    Nothing (`null`) stands for a default that is not a single value."""
+    for key, value in options.items():
         if key not in declared:
-            raise OptionError(key, f"unknown option `{key}`; {_hint(key, options[key], declared)}")
+            raise OptionError(key, f"unknown option `{key}`; {_hint(key, value, declared)}")
+        wanted = "" if value is None is declared[key].default else _wanted(value, declared[key].schema)
+        if wanted:
+            raise OptionError(key, f"`{key}` must be {wanted}")
     return {key: options.get(key, option.default) for key, option in declared.items()}
+
+
+def _wanted(value: Any, schema: Mapping[str, Any]) -> str:
+    """Returns what a value must be, in words; empty if it is that."""
+    if words := [str(word) for word in schema.get("enum", ())]:
+        return "" if str(value) in words else f"one of {', '.join(words)}"
+    kind = schema.get("type")
+    if kind == "boolean":
+        return "" if isinstance(value, bool) else "true or false"
+    if kind not in ("integer", "number"):
+        return ""
+    bounds = [(word, schema[key], holds) for key, word, holds in _BOUNDS if key in schema]
+    is_number = isinstance(value, int if kind == "integer" else (int, float)) and not isinstance(value, bool)
+    if is_number and all(holds(value, bound) for _, bound, holds in bounds):
+        return ""
+    name = "a whole number" if kind == "integer" else "a number"
+    if {"minimum", "maximum"} <= schema.keys():
+        return f"{name} from {schema['minimum']} to {schema['maximum']}"
+    told = " and ".join(f"{word} {bound}" for word, bound, _ in bounds)
+    return f"{name}, {told}" if told else name
 
 
 def _hint(key: str, value: Any, declared: Options) -> str:

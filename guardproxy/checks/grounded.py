@@ -22,7 +22,6 @@ from typing import Any
 from guardproxy.checks._contract import Resources
 from guardproxy.checks._options import SCORE, Option, Options, options_digest, with_defaults
 from guardproxy.concurrency import stop_point
-from guardproxy.errors import OptionError
 from guardproxy.findings import ALL_PLACES, Check, Detail, Finding, Scan, Sources, Traits, Window
 
 VERSION = 1
@@ -55,8 +54,6 @@ _DETAIL = Detail("", "", "a statement that the documents support", "a sentence t
 def build(name: str, options: Mapping[str, Any], resources: Resources) -> Check:
     """Builds the check `name`. Raises `OptionError` for an unknown option, or a share that is no number from 0 to 1."""
     support = with_defaults(options, OPTIONS)["support"]
-    if isinstance(support, bool) or not isinstance(support, (int, float)) or not 0 <= support <= 1:
-        raise OptionError("support", "`support` must be a number from 0 to 1")
     traits = Traits(
         is_sensitive=False,
         needs_sources=True,

@@ -197,17 +197,11 @@ class JsonSchema:
 def build(name: str, options: Mapping[str, Any], resources: Resources) -> JsonSchema:
     """Builds the check `name`. Raises `OptionError` for an invalid option, including a schema that is refused."""
     values = with_defaults(options, OPTIONS)
-    draft, repair = str(values["draft"]), values["repair"]
-    if draft not in DRAFTS:
-        raise OptionError("draft", f"`draft` must be one of {', '.join(DRAFTS)}, in quotes")
-    if not isinstance(repair, bool):
-        raise OptionError("repair", "`repair` must be true or false")
+    draft, repair, invented = str(values["draft"]), values["repair"], values["invented"]
     own: Form | None = None
     documents: dict[str, Any] = {}
     if (chosen := values["schema"]) != "from_request":
         own, documents, ready = _own(chosen, draft, resources)
-    if (invented := values["invented"]) not in ("refuse", "allow"):
-        raise OptionError("invented", "`invented` must be refuse or allow")
 
     @lru_cache(maxsize=_CACHE)
     def compiled(form: Form) -> Compiled:

@@ -69,10 +69,6 @@ def build(name: str, options: Mapping[str, Any], resources: Resources) -> Check:
         raise OptionError("patterns", "give at least one of `patterns`, `words` and `sets`")
     if not isinstance(label, str) or not label:
         raise OptionError("label", "`label` must be a non-empty string")
-    if isinstance(score, bool) or not isinstance(score, (int, float)) or not 0 <= score <= 1:
-        raise OptionError("score", "`score` must be a number from 0 to 1")
-    if isinstance(cap, bool) or not isinstance(cap, int) or not 1 <= cap <= CAP_LIMIT:
-        raise OptionError("cap", f"`cap` must be a whole number of characters from 1 to {CAP_LIMIT}")
     rules = [_pattern_rule(at, pattern, label, float(score), cap) for at, pattern in enumerate(patterns)]
     if words:
         rules.append(_words_rule(words, label, float(score)))

@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from guardproxy.checks._contract import Query, Resources, ScoredPiece, Scorer
-from guardproxy.checks._evasions.readings import PROFILES, other_views
+from guardproxy.checks._evasions.readings import other_views
 from guardproxy.checks._evasions.unfolding import EVASIONS, merge_views
 from guardproxy.checks._evasions.views import TextView
 from guardproxy.checks._foreign import hint
@@ -299,12 +299,7 @@ def build(name: str, options: Mapping[str, Any], resources: Resources) -> Check:
         scorer = resources.scorer(model)
     except ConfigError as error:
         raise OptionError("model", str(error)) from error
-    first_stage = values["first_stage"]
-    if not isinstance(first_stage, bool):
-        raise OptionError("first_stage", "must be true or false")
-    evasions = values["evasions"]
-    if evasions not in PROFILES:
-        raise OptionError("evasions", f"must be one of {', '.join(PROFILES)}")
+    first_stage, evasions = values["first_stage"], values["evasions"]
     labels = _labels(options, scorer)
     names = _names(values["names"], labels, scorer)
     thresholds = _thresholds(options, labels, names)
@@ -312,7 +307,7 @@ def build(name: str, options: Mapping[str, Any], resources: Resources) -> Check:
         {kind: tuple(_wanted(label, thresholds[label], scorer, kind) for label in given) for kind in KINDS}
         for given in (labels, names)
     )
-    cut: Mapping[Direction, Segments] = {"request": REQUESTS, "response": answers(_window_chars(values))}
+    cut: Mapping[Direction, Segments] = {"request": REQUESTS, "response": answers(values["window_chars"])}
     digest = options_digest("supervisor", VERSION, dict(options), scorer.digest, unicodedata.unidata_version)
     traits = Traits(
         is_sensitive=False,  # its findings judge a text; they are not values
@@ -411,16 +406,6 @@ def _advice(wanted: Mapping[Kind, tuple[LabelThresholds, ...]], scorer: Scorer) 
     for (_, least), measured in sorted(outside.items()):
         message = f"{least:g} is outside of {measured}: its false positives were not measured"
         yield Advice("threshold", message, serious=True)
-
-
-def _window_chars(options: Mapping[str, Any]) -> int:
-    value = options["window_chars"]
-    whole = isinstance(value, int) and not isinstance(value, bool)
-    if not whole or not SMALLEST_WINDOW_CHARS <= value <= LARGEST_WINDOW_CHARS:
-        raise OptionError(
-            "window_chars", f"must be a whole number from {SMALLEST_WINDOW_CHARS} to {LARGEST_WINDOW_CHARS}"
-        )
-    return int(value)
 
 
 def _near(word: str, known: Sequence[str]) -> str:

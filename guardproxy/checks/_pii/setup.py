@@ -101,15 +101,9 @@ def setup(options: Mapping[str, Any], resources: Resources) -> Setup:
     """Reads the options. Raises `OptionError` for an option that is unknown or invalid."""
     values = with_defaults(options, OPTIONS)
     threshold = values["threshold"]
-    if threshold is not None and (
-        isinstance(threshold, bool) or not isinstance(threshold, (int, float)) or not 0 <= threshold <= 1
-    ):
-        raise OptionError("threshold", "`threshold` must be a number from 0 to 1")
     languages, how = _languages(values["language"])
     custom = CustomRecognizers(_entries(options), resources.read, resources.code)
     parity = values["parity"]
-    if parity not in PARITY:
-        raise OptionError("parity", f"`parity` must be one of {', '.join(PARITY)}")
     chosen = _entities(options, parity)
     names = _names(options, chosen, threshold, resources)
     structured = [entity for entity in chosen if entity not in NAMED]

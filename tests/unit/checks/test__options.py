@@ -34,6 +34,69 @@ def test_an_option_that_is_not_declared_is_refused(key: str, message: str) -> No
     assert (caught.value.key, caught.value.message) == (key, message)
 
 
+SINGLE: dict[str, dict[str, Any]] = {
+    "one of a, b": {"enum": ["a", "b"]},
+    "true or false": {"type": "boolean"},
+    "a number": {"type": "number"},
+    "a number from 0 to 1": {"type": "number", "minimum": 0, "maximum": 1},
+    "a whole number from 1 to 65536": {"type": "integer", "minimum": 1, "maximum": 65536},
+    "a number, above 0 and at most 60": {"type": "number", "exclusiveMinimum": 0, "maximum": 60},
+    "a whole number, at least 2": {"type": "integer", "minimum": 2},
+}
+VALUES: tuple[Any, ...] = (
+    True,
+    False,
+    0,
+    1,
+    2,
+    60,
+    61,
+    65536,
+    65537,
+    -1,
+    0.5,
+    float("inf"),
+    "a",
+    "c",
+    "",
+    [],
+    ["a"],
+    {},
+    None,
+)
+
+
+@pytest.mark.parametrize(("wanted", "schema"), SINGLE.items(), ids=SINGLE)
+def test_a_single_value_is_compared_with_its_schema(wanted: str, schema: dict[str, Any]) -> None:
+    is_valid = Draft202012Validator(schema).is_valid
+    declared = {"it": Option("A value.", schema, default="")}
+    for value in VALUES:
+        if is_valid(value):
+            assert with_defaults({"it": value}, declared) == {"it": value}
+        else:
+            with pytest.raises(OptionError) as caught:
+                with_defaults({"it": value}, declared)
+            assert (caught.value.key, caught.value.message) == ("it", f"`it` must be {wanted}")
+
+
+def test_nan_is_within_no_bounds() -> None:
+    for schema in (schema for schema in SINGLE.values() if len(schema) > 1):
+        with pytest.raises(OptionError):
+            with_defaults({"it": float("nan")}, {"it": Option("A value.", schema)})
+
+
+def test_other_values_are_for_the_check_to_read() -> None:
+    for schema in ({"type": "string"}, {"type": "array"}, {"anyOf": [{"type": "number"}, {"type": "string"}]}, {}):
+        assert with_defaults({"it": [1]}, {"it": Option("A value.", schema)}) == {"it": [1]}
+
+
+def test_nothing_stands_for_a_default_in_words() -> None:
+    number = {"type": "number"}
+    assert with_defaults({"it": None}, {"it": Option("A score.", number, default_words="none")}) == {"it": None}
+    with pytest.raises(OptionError):
+        with_defaults({"it": None}, {"it": Option("A score.", number, default=1.0)})
+
+
 @pytest.mark.parametrize(("use", "key", "option"), EVERY, ids=lambda value: value if isinstance(value, str) else "")
 def test_every_option_is_declared_completely(use: str, key: str, option: Option) -> None:
     assert option.help.endswith(".")

@@ -321,7 +321,7 @@ def test_a_schema_file_is_read_and_is_part_of_the_digest() -> None:
         ({"schema": {"inline": {"$ref": "https://example.com/x"}}}, "schema", "nothing is fetched"),
         ({"schema": {"file": "there.json"}}, "schema", "cannot read the schema file `there.json`: no such file"),
         ({"schema": {"file": "broken.json"}}, "schema", "it is not JSON"),
-        ({"invented": "maybe"}, "invented", "refuse or allow"),
+        ({"invented": "maybe"}, "invented", "must be one of refuse, allow"),
         ({"draft": "3"}, "draft", "must be one of"),
         ({"repair": "yes"}, "repair", "true or false"),
     ],

@@ -382,12 +382,12 @@ NUMBER = "must be a number from 0 to 1, or the name of an operating point, like 
             "threshold",
             "`injektion` is not a label of this check; did you mean `injection`?",
         ),
-        ({"first_stage": "no"}, "first_stage", "must be true or false"),
+        ({"first_stage": "no"}, "first_stage", "`first_stage` must be true or false"),
         ({"model": ""}, "model", "must be the name of a model"),
         ({"model": 1}, "model", "must be the name of a model"),
-        ({"window_chars": 10}, "window_chars", "must be a whole number from 200 to 4000"),
-        ({"window_chars": True}, "window_chars", "must be a whole number from 200 to 4000"),
-        ({"window_chars": 500.0}, "window_chars", "must be a whole number from 200 to 4000"),
+        ({"window_chars": 10}, "window_chars", "`window_chars` must be a whole number from 200 to 4000"),
+        ({"window_chars": True}, "window_chars", "`window_chars` must be a whole number from 200 to 4000"),
+        ({"window_chars": 500.0}, "window_chars", "`window_chars` must be a whole number from 200 to 4000"),
     ],
 )
 def test_wrong_options_say_what_is_wrong(options: dict[str, Any], key: str, message: str) -> None:
