@@ -26,7 +26,7 @@ from aiohttp import StreamReader, web
 
 from guardproxy.config import Config
 from guardproxy.errors import DownstreamError, ErrorCode
-from guardproxy.server.connections import unread
+from guardproxy.server.aiohttp_parts import unread
 from guardproxy.server.shares import Shares
 
 SLICE_BYTES = 64 * 1024  # the most that one step of decompression produces

@@ -18,30 +18,27 @@ import errno
 import re
 import socket
 import ssl
-import sys
 from contextlib import suppress
 from contextvars import ContextVar
 from functools import lru_cache
-from typing import Any
 
 import aiohappyeyeballs
 import aiohttp
-from aiohttp.client_proto import ResponseHandler
 from aiohttp.client_reqrep import ClientRequest
 from aiohttp.connector import Connection
 from aiohttp.hdrs import METH_GET, METH_HEAD, METH_OPTIONS, METH_TRACE
-from aiohttp.http import HttpProcessingError, RawResponseMessage, StreamWriter
+from aiohttp.http import HttpProcessingError, StreamWriter
 from multidict import CIMultiDict, CIMultiDictProxy
 from yarl import URL
 
 from guardproxy.errors import UpstreamCause
+from guardproxy.server.aiohttp_parts import NOT_HTTP, UpstreamProtocol
 
 KEEP_S = 15.0  # an idle connection
 NAMES_S = 30  # the addresses of a name
 BUFFER_BYTES = 256 * 1024  # of an answer that nobody reads yet
 SLICE_BYTES = 64 * 1024  # a larger body is written in slices, beside the wait for the answer
 LIMIT_ORIGINS = 1_000
-LIMIT_HEADS = 32  # of answers that arrived and that nobody has read yet
 _WITHOUT_BODY = (METH_GET, METH_HEAD, METH_OPTIONS, METH_TRACE)
 _AGAIN = (*_WITHOUT_BODY, "PUT", "DELETE")  # a request of these may be sent again (RFC 9110, 9.2.2)
 _KINDS: dict[type[BaseException], UpstreamCause] = {
@@ -50,7 +47,6 @@ _KINDS: dict[type[BaseException], UpstreamCause] = {
     ssl.SSLError: UpstreamCause.TLS,
     aiohttp.ServerDisconnectedError: UpstreamCause.CLOSED,
 }
-NOT_HTTP = "the answer is not HTTP"
 _CAUSES = {
     errno.ECONNREFUSED: UpstreamCause.REFUSED,
     errno.ECONNRESET: UpstreamCause.RESET,
@@ -96,100 +92,6 @@ def cause_of(error: BaseException, progress: RequestProgress) -> UpstreamCause:
     return _CAUSES.get(error.errno or 0, UpstreamCause.OTHER)
 
 
-def unread(content: aiohttp.StreamReader) -> bytes:
-    """The bytes of a body that has arrived in full and that nobody reads any more after this. In one piece they are not taken
-    out: aiohttp's accounts are for bytes that may follow, and cost a dozen calls."""
-    is_whole = content.total_bytes and len(content._buffer) == 1 and not content._buffer_offset
-    if is_whole and content._exception is None and not content._protocol._reading_paused:
-        return content._buffer[0]
-    return content.read_nowait()
-
-
-class _Protocol(ResponseHandler):
-    """The protocol of a connection. It differs from aiohttp's in three ways. Bytes behind an answer, or that arrive while the
-    connection is idle, answer no request: it is not used again. Every end of the connection ends the wait for a body. And a
-    connection is closed at once: aiohttp first writes what is left of a request, without a time limit, though the upstream
-    may never read it."""
-
-    is_idle = False
-    _last_parser: Any = None
-    _has_begun_another = False
-
-    @property
-    def has_strange_bytes(self) -> bool:
-        """Whether bytes arrived that answer no request, though no request is under way. The connection is then of no use: every
-        answer on it would be that of the request before."""
-        if not self.is_idle:
-            return False
-        parser, self._last_parser = self._last_parser, None
-        if parser is not None:
-            try:  # between two messages, the end of the bytes ends none
-                self._has_begun_another = parser.feed_eof() is not None
-            except Exception:  # it is in the middle of one
-                self._has_begun_another = True
-        return self._has_begun_another or bool(self._tail or self._buffer)
-
-    def keep(self) -> None:
-        """Notes that the connection is idle. Bytes that arrive from now on are not parsed. What came behind the answer is
-        looked at when all bytes of its segment are parsed."""
-        self.is_idle = True
-        self._last_parser, self._parser = self._parser, None
-        self._drop_timeout()  # it may have begun at the end of a large request, when the answer was complete
-        self._loop.call_soon(self._close_if_strange)
-
-    def _close_if_strange(self) -> None:
-        if self.has_strange_bytes:
-            self.abort()
-
-    def feed_data(self, data: tuple[RawResponseMessage, aiohttp.StreamReader], size: int = 0) -> None:
-        """Takes the head of an answer. An upstream that sends many interim answers at once is cut off: the loop would parse as
-        many as arrive before anything else has its turn."""
-        if len(self._buffer) < LIMIT_HEADS:
-            super().feed_data(data, size)
-        elif self.transport is not None:
-            self.transport.abort()
-
-    def eof_received(self) -> None:
-        """Closes the connection, because the answer has arrived in full."""
-        super().eof_received()
-        if self.transport is not None:
-            self.transport.abort()
-
-    def connection_lost(self, exc: BaseException | None) -> None:
-        """Parses the bytes that have arrived and wait for a slow reader. aiohttp drops them, and takes the body for cut off."""
-        body = self._payload
-        if self._reading_paused and body is not None:
-            body.set_read_chunk_size(sys.maxsize)  # no more pauses: at most one read of the socket is left
-            body._high_water_chunks = sys.maxsize
-            self.resume_reading()
-        super().connection_lost(exc)
-        failure = body.exception() if body is not None else None
-        if failure is not None and exc is not None:  # aiohttp names what the parser makes of it instead
-            failure.__cause__ = exc
-
-    def set_exception(self, exc: BaseException, exc_cause: BaseException | None = None) -> None:
-        if exc_cause is None:
-            super().set_exception(exc)
-        else:
-            super().set_exception(exc, exc_cause)
-        self._fail(exc)
-
-    def close(self) -> None:
-        """Closes the connection without writing what is left."""
-        self.abort()
-
-    def abort(self) -> None:
-        self._fail(aiohttp.ClientConnectionError("the connection was closed"))
-        super().abort()
-
-    def _fail(self, error: BaseException) -> None:
-        """Ends the wait for a body that has not ended."""
-        body = self._payload
-        if body is not None and not body.is_eof() and body.exception() is None:
-            is_known = isinstance(error, (aiohttp.ClientError, OSError))
-            body.set_exception(error if is_known else aiohttp.ClientPayloadError(NOT_HTTP))
-
-
 class UpstreamAnswer:
     """An answer: its head, and its body as it arrives. At the end of the body the connection is kept for other requests.
     `sending`: the task that still writes the body of the request."""
@@ -200,7 +102,7 @@ class UpstreamAnswer:
         headers: CIMultiDictProxy[str],
         content: aiohttp.StreamReader,
         connection: Connection,
-        protocol: _Protocol,
+        protocol: UpstreamProtocol,
         sending: asyncio.Task[None] | None,
     ) -> None:
         self.status = status
@@ -303,10 +205,10 @@ class Connections:
             found = self._origins[key] = ClientRequest(METH_GET, url.origin(), loop=asyncio.get_running_loop())
         return found
 
-    def _new_protocol(self) -> _Protocol:
+    def _new_protocol(self) -> UpstreamProtocol:
         """The protocol of a new connection, made when the upstream has taken it. What may follow is the TLS handshake."""
         _progress.get().late = UpstreamCause.TLS_TIMEOUT
-        return _Protocol(loop=self._loop)
+        return UpstreamProtocol(loop=self._loop)
 
     async def _sent(
         self,
@@ -325,7 +227,7 @@ class Connections:
             except TimeoutError:
                 raise ConnectTimeoutError from None
             protocol = connection.protocol
-            assert type(protocol) is _Protocol  # noqa: S101 - the connector makes no other
+            assert type(protocol) is UpstreamProtocol  # noqa: S101 - the connector makes no other
             if not protocol.has_strange_bytes:
                 break
             connection.close()
@@ -368,7 +270,7 @@ def _new_socket(place: aiohappyeyeballs.AddrInfoType) -> socket.socket:
     return socket.socket(family, kind, protocol)
 
 
-async def _send(writer: StreamWriter, protocol: _Protocol, body: memoryview) -> None:
+async def _send(writer: StreamWriter, protocol: UpstreamProtocol, body: memoryview) -> None:
     """Writes a body in slices, so that encryption does not hold the loop. If the connection is lost, that ends the wait for the
     answer too."""
     with suppress(OSError):

@@ -35,6 +35,7 @@ from aiohttp.web_protocol import RequestHandler
 from multidict import CIMultiDict
 
 from guardproxy.errors import DownstreamError, ErrorCode
+from guardproxy.server.aiohttp_parts import ShortResponse
 from guardproxy.server.pressure import Pressure
 from guardproxy.server.shares import Shares
 from guardproxy.wire import known_headers
@@ -93,25 +94,12 @@ def owner_of(address: str) -> str:
     return str(ipaddress.ip_network((parsed, 64), strict=False))
 
 
-class _ShortResponse(web.StreamResponse):
-    """A response whose head and body are written at once. It has a body, and a header with its length."""
-
-    _send_headers_immediately = False
-
-    def __init__(self, status: int, body: bytes, headers: CIMultiDict[str]) -> None:
-        super().__init__(status=status, _real_headers=headers)
-        self._whole = body
-
-    async def write_eof(self, data: bytes = b"") -> None:
-        await super().write_eof(self._whole)
-
-
 def whole_response(request: web.BaseRequest, status: int, body: bytes, headers: CIMultiDict[str]) -> web.StreamResponse:
     """Returns a response with this body, which aiohttp writes. `headers` are taken over."""
     if request.method == METH_HEAD or status in _BODILESS or not body:
         return web.Response(status=status, body=body, headers=headers)
     headers["Content-Length"] = str(len(body))
-    return _ShortResponse(status, body, headers)
+    return ShortResponse(status, body, headers)
 
 
 class HttpRequest(web.BaseRequest):

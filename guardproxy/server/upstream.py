@@ -21,6 +21,7 @@ from multidict import CIMultiDict
 
 from guardproxy.config import Config
 from guardproxy.errors import ErrorCode, UpstreamCause, UpstreamError, naming_switch
+from guardproxy.server.aiohttp_parts import unread
 from guardproxy.server.breaker import Breaker, Result, State, Thresholds, Ticket
 from guardproxy.server.connections import (
     Connections,
@@ -28,7 +29,6 @@ from guardproxy.server.connections import (
     RequestProgress,
     UpstreamAnswer,
     cause_of,
-    unread,
 )
 from guardproxy.server.deadlines import Deadlines
 from guardproxy.server.leftovers import Leftovers

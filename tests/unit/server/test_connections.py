@@ -10,7 +10,8 @@ import pytest
 from aiohttp.base_protocol import BaseProtocol
 from yarl import URL
 
-from guardproxy.server.connections import SLICE_BYTES, unread
+from guardproxy.server.aiohttp_parts import unread
+from guardproxy.server.connections import SLICE_BYTES
 from tests.kit.scripted_model import LARGE, OK, Model, answering, ask, give_up, model, opened
 
 

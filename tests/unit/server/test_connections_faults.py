@@ -10,7 +10,8 @@ from functools import partial
 import aiohttp
 import pytest
 
-from guardproxy.server.connections import SLICE_BYTES, Connections, _Protocol
+from guardproxy.server.aiohttp_parts import UpstreamProtocol
+from guardproxy.server.connections import SLICE_BYTES, Connections
 from tests.kit.scripted_model import LARGE, OK, Model, answering, ask, model, opened, until
 
 STRANGE = b"HTTP/1.1 200 OK\r\nContent-Length: 7\r\n\r\nstrange"
@@ -18,13 +19,13 @@ HEAD = b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\n"
 CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nab\r\n"
 
 
-def under_way(connections: Connections) -> list[_Protocol]:
-    return [each for each in connections._connector._acquired if isinstance(each, _Protocol)]
+def under_way(connections: Connections) -> list[UpstreamProtocol]:
+    return [each for each in connections._connector._acquired if isinstance(each, UpstreamProtocol)]
 
 
-def kept(connections: Connections) -> list[_Protocol]:
+def kept(connections: Connections) -> list[UpstreamProtocol]:
     pool = connections._connector._conns.values()
-    return [each for pairs in pool for each, _ in pairs if isinstance(each, _Protocol)]
+    return [each for pairs in pool for each, _ in pairs if isinstance(each, UpstreamProtocol)]
 
 
 def is_newest(models: list[Model], name: object) -> bool:
