@@ -13,6 +13,7 @@ from typing import Any
 
 from faker import Faker
 
+from models.names.recipe import harmless
 from models.names.recipe.noise import stamp
 
 Row = dict[str, Any]
@@ -307,6 +308,9 @@ The {g} ({q}, size {x}) is out of stock, the {q} one ships today.
     .split("\n")
 )
 
+GROUPS = (ASKED, PLAIN, MACHINES, *(group for group, _ in harmless.GROUPS))
+SHARES = (6600, 2600, 2000, *(300 * share for _, share in harmless.GROUPS))
+
 FRAMES = (
     "",
     "",
@@ -388,6 +392,8 @@ class Pool:
                 return "DATE_TIME", self.rng.choice(WHEN)
             case "k":
                 return "", self.rng.choice(KIN)
+            case _ if kind in harmless.MARKS:
+                return harmless.value(kind, self.rng, self.people, TOOLS)
             case "i" | "C" | "T" | "x" | "h" | "t" | "g" | "q" | "A" | "Z":
                 return "DATE_TIME" if kind == "t" else "", self.of_machines(kind)
             case _:
@@ -427,9 +433,9 @@ class Pool:
 def fill(template: str, pool: Pool) -> Row:
     """A template with values for its marks, and their spans."""
     text, spans = "", []
-    for part in re.split(r"(\{[a-zA-Z]\})", template.replace("\\n", "\n").replace("{{", "\1").replace("}}", "\2")):
+    for part in re.split(r"(\{\{|\}\}|\{[a-zA-Z]\})", template.replace("\\n", "\n").replace("\\t", "\t")):
         if not re.fullmatch(r"\{[a-zA-Z]\}", part):
-            text += part.replace("\1", "{").replace("\2", "}")
+            text += part[0] if part in ("{{", "}}") else part
             continue
         label, value = pool.value(part[1])
         if label:
@@ -454,9 +460,6 @@ def compose(rng: random.Random, pool: Pool, count: int) -> list[Row]:
     """`count` texts of one to three templates, almost half of them without a name."""
     rows = []
     for _ in range(count):
-        parts = [
-            fill(rng.choice(rng.choices((ASKED, PLAIN, MACHINES), (0.55, 0.22, 0.23))[0]), pool)
-            for _ in range(rng.choice((1, 1, 2, 3)))
-        ]
+        parts = [fill(rng.choice(rng.choices(GROUPS, SHARES)[0]), pool) for _ in range(rng.choice((1, 1, 2, 3)))]
         rows.append(joined(parts, rng))
     return rows
