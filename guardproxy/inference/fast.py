@@ -56,8 +56,7 @@ class FastTagger:
         self._lock = Lock()
         temperature = model.temperature * _STEPS
         self._powers = np.array([round(2**20 * exp(-step / temperature)) for step in range(16 * _STEPS)], np.int64)
-        self._bias = np.zeros(len(model.tags), np.float32)
-        self._bias[0] = round(model.bias * UNIT * SHIFT)
+        self._bias, self._program_bias = (round(bias * UNIT * SHIFT) for bias in (model.bias, model.program_bias))
         self.tag(["Warm up, Ada."])
 
     def tag(self, texts: Sequence[str]) -> list[list[Tag]]:
@@ -79,9 +78,15 @@ class FastTagger:
         if not words:
             return [[] for _ in texts]
         gaps = np.concatenate([_gaps(text, own) for text, own in zip(texts, places, strict=True) if own])
-        logits = self._logits(self._words(words), gaps, _starts([len(own) for own in places]))
-        best, shares = self._shares(logits - self._bias)
-        ends = list(accumulate(len(own) for own in places))
+        counts = [len(own) for own in places]
+        ends = list(accumulate(counts))
+        logits = self._logits(self._words(words), gaps, _starts(counts))
+        is_of_programs = [
+            forms.is_of_programs(words[end - count : end]) for end, count in zip(ends, counts, strict=True)
+        ]
+        lowered = np.where(is_of_programs, self._program_bias, self._bias)
+        logits[:, 0] -= lowered.repeat(counts)
+        best, shares = self._shares(logits)
         return [
             self._joined(text, own, best[end - len(own) : end], shares[end - len(own) : end])
             for text, own, end in zip(texts, places, ends, strict=True)

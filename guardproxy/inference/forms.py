@@ -9,6 +9,7 @@ marks count as letters, so that they do not cut a word in two; they and full-wid
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from unicodedata import normalize
 from zlib import crc32
 
@@ -32,12 +33,21 @@ NONE, SPACE, LINE = 0, 1, 2
 """What lies before a word: nothing, blanks, or a line end (or the start of the text)."""
 LISTS = 8
 """Number of lists of words, one bit each."""
+_PROGRAM_SIGNS, _OTHER_SIGNS = frozenset("{}[]<>=;_|*`\\"), frozenset('()"')
 _LIST_ROWS, _LENGTH_ROWS, _UNKNOWN = 16, 32, 63
 
 
 def words(text: str) -> list[tuple[int, int]]:
     """Returns start and end of each word of a text."""
     return [match.span() for match in WORD.finditer(text)]
+
+
+def is_of_programs(words: Sequence[str]) -> bool:
+    """Whether words are of code, a log, a table or the like: a seventh of them are signs of programs, where digits, quotes and
+    round brackets, which people write too, count half and do not suffice."""
+    signs = sum(word in _PROGRAM_SIGNS for word in words)
+    others = sum(word in _OTHER_SIGNS or word.isdigit() for word in words)
+    return signs > 0 and 7 * (2 * signs + others) >= 2 * len(words)
 
 
 def folded(word: str) -> str:

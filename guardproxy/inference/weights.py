@@ -43,8 +43,9 @@ class FastModel:
     """A checked model folder: what it says of itself, and its weights.
 
     `digest`: of all its files. `labels`: in the order of the tags. `thresholds`: the lowest score at which a label is reported.
-    `bias`: by how much the tag for no name is lowered. `temperature`: divides the numbers of the tags before they become
-    probabilities. `layers`: how far to both sides a layer sees, its weights and what is added to its sums.
+    `bias`: by how much the tag for no name is lowered; `program_bias`: the same in text of programs. `temperature`: divides the
+    numbers of the tags before they become probabilities. `layers`: how far to both sides a layer sees, its weights and what is
+    added to its sums.
     """
 
     digest: str
@@ -52,6 +53,7 @@ class FastModel:
     tags: tuple[str, ...]
     thresholds: Mapping[str, float]
     bias: float
+    program_bias: float
     temperature: float
     plain: frozenset[str]
     timeless: frozenset[str]
@@ -158,7 +160,8 @@ def _model(
         or not all(is_number(number, 0, 1) for number in numbers.values())
     ):
         raise ConfigError(f"{path}: `thresholds` must have a number from 0 to 1 for each label")
-    for key, low, high in (("bias", -20.0, 20.0), ("temperature", 0.05, 20.0)):
+    config = {"program_bias": config.get("bias"), **config}
+    for key, low, high in (("bias", -20.0, 20.0), ("program_bias", -20.0, 20.0), ("temperature", 0.05, 20.0)):
         if not is_number(config.get(key), low, high):
             raise ConfigError(f"{path}: `{key}` must be a number from {low:g} to {high:g}")
     return FastModel(
@@ -167,6 +170,7 @@ def _model(
         tags=("O", *(f"{place}-{label}" for label in labels for place in "BI")),
         thresholds={label: float(numbers[label]) for label in labels},
         bias=float(config["bias"]),
+        program_bias=float(config["program_bias"]),
         temperature=float(config["temperature"]),
         plain=plain,
         timeless=timeless,

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from threading import Event
@@ -158,6 +160,23 @@ def test_line_ends_and_gaps_are_seen() -> None:
     assert fast._gaps(text, [(1, 4), (4, 5), (6, 8), (10, 12), (12, 13), (13, 14)]).tolist() == [2, 0, 1, 2, 0, 0]
 
 
+def test_text_of_programs_has_a_limit_of_its_own() -> None:
+    prose, code = "we met Mara Lindqvist in Oslo", 'user = {"name": "Mara Lindqvist"}'
+    for one, wanted in ({"program_bias": -20.0}, [True, False]), ({"bias": -20.0, "program_bias": 5.0}, [False, True]):
+        found = FastTagger(replace(tagger()._model, **one)).tag([prose, code, prose])
+        assert [bool(tags) for tags in found] == [*wanted, wanted[0]]
+
+
+def test_a_folder_without_a_limit_for_programs(tmp_path: Path) -> None:
+    folder = copy(tmp_path)
+    path = folder / "config.json"
+    config = json.loads(path.read_text())
+    config.pop("program_bias", None)
+    path.write_text(json.dumps(config | {"bias": 0.5}))
+    write_sums(folder, ("config.json", "weights.npz", "words.json"))
+    assert read(folder).program_bias == 0.5
+
+
 def test_products_do_not_depend_on_the_number_of_rows() -> None:
     rng = np.random.default_rng(7)
     matrix = rng.integers(-200, 200, (96, 40)).astype(np.float32)
@@ -214,6 +233,7 @@ def test_weights_that_do_not_fit_are_refused(tmp_path: Path, arrays: dict[str, A
         ('"reach": [', '"reach": ["far", ', "`reach` must list"),
         ('"thresholds": {', '"thresholds": {"X": 1,', "`thresholds` must have"),
         ('"temperature": ', '"temperature": -', "`temperature` must be"),
+        ('"bias": ', '"program_bias": "high", "bias": ', "`program_bias` must be"),
         ('"labels": [', '"labels": [1, ', "`labels` must be"),
         ('"kind": "forms"', '"kind": "tags"', "does not name `model.onnx`"),
         ('"format": 1', '"format": 9', "`format` must be 1"),

@@ -35,6 +35,33 @@ def test_a_text_is_cut_into_words(text: str, words: list[str]) -> None:
     assert cut(text) == words
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "for (item of items) { total += item.price; }",
+        '{"name": "Marlow", "price": 12.5}',
+        "2031-02-11 04:12:55 WARN [depot] pallet=3391 skipped (scale)",
+        "| Berth | Depth |\n|---|---|\n| North 1 | 11 m |",
+    ],
+)
+def test_text_of_programs(text: str) -> None:
+    assert forms.is_of_programs(cut(text))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "Mara Lindqvist (our baker) moved to Gothenburg in 2019.",
+        "Bob: 555 1234",
+        "14 Quay Street, 90210 Galway",
+        'She said "no" and left, didn\'t she?',
+    ],
+)
+def test_what_people_write_is_no_text_of_programs(text: str) -> None:
+    assert not forms.is_of_programs(cut(text))
+
+
 @promise
 @given(st.text())
 def test_words_are_all_that_is_not_blank(text: str) -> None:
