@@ -170,8 +170,8 @@ train-before-gate: $(BUILT_BEFORE)/train.jsonl $(BUILT_THIRD)/train.jsonl
 
 # The tagger `fast` of models/fast, in build/names: texts that the network marks, the weights, two trainings that leave sources out
 # (constants are chosen on those), and the figures. `make -j2 train-names` trains two at once: half an hour on two cores.
-# Faker draws cities in an order that hangs on the hashes of words.
-NAMES = PYTHONHASHSEED=0 $(BIN)/python -m models.names.recipe
+# Faker draws cities in an order that hangs on the hashes of words, and sums of the first rows hang on the number of threads.
+NAMES = PYTHONHASHSEED=0 OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m models.names.recipe
 BUILT_NAMES = build/names
 $(BUILT_NAMES)/silver.jsonl: | $(VENV)/.train
 	$(NAMES).silver

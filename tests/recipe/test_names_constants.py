@@ -12,7 +12,7 @@ import pytest
 pytest.importorskip("torch", reason="needs torch: make test-export")
 pytestmark = pytest.mark.export
 from models.names.recipe.constants import best, harmless  # noqa: E402
-from models.names.recipe.silver import KEPT_OUT  # noqa: E402
+from models.names.recipe.silver import CHOSEN_ON, KEPT_OUT  # noqa: E402
 
 CODE = "f({}); g = h(); x = {}; "
 
@@ -39,13 +39,19 @@ def test_what_is_missed_weighs_more_than_what_is_found_too_much() -> None:
 def test_false_names_are_counted_in_code_that_no_training_saw(tmp_path: Path) -> None:
     (tmp_path / "benign").mkdir()
     texts = [
-        ("new " + CODE, "a/b"),
-        ("seen " + CODE, "a/b"),
+        ("new " + CODE, CHOSEN_ON[0]),
+        ("trained on " + CODE, "a/b"),
         ("reported " + CODE, KEPT_OUT[0]),
-        ("A page of words.", "a/b"),
+        ("A page of words.", CHOSEN_ON[0]),
     ]
-    for name, rows in (("repo_docs_code", texts), ("nl2bash", [("ls -l", "nl2bash command"), ("List it.", "nl2bash")])):
+    for name, rows in (
+        ("repo_docs_code", texts),
+        ("nl2bash", [(text, "nl2bash command") for text in ("ls -l", "pwd")]),
+    ):
         with gzip.open(tmp_path / f"benign/{name}.jsonl.gz", "wt", encoding="utf-8") as file:
             file.writelines(json.dumps({"text": text, "source": source}) + "\n" for text, source in rows)
-    (tmp_path / "silver.jsonl").write_text(json.dumps({"text": "seen " + CODE}) + "\n", "utf-8")
-    assert harmless(tmp_path, tmp_path / "silver.jsonl") == ["new " + CODE, "ls -l"]
+    (tmp_path / "silver.jsonl").write_text(json.dumps({"text": "pwd"}) + "\n", "utf-8")
+    assert harmless(tmp_path, tmp_path / "silver.jsonl") == {
+        "code": ["new " + CODE, "ls -l"],
+        "documents": ["A page of words."],
+    }

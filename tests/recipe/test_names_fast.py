@@ -39,7 +39,7 @@ def test_whole_numbers_tag_as_the_network_does(tmp_path: Path) -> None:
         tmp_path / "weights.npz", arrays_of({"weights": network.state_dict(), "known": known, "lists": LISTS})
     )
     shutil.copy(find("fast") / "words.json", tmp_path / "words.json")
-    write_config(tmp_path, dict.fromkeys(LABELS, 0.0), 0.0, 1.0)
+    write_config(tmp_path, dict.fromkeys(LABELS, 0.0), 0.0, 0.0, 1.0)
     tagger = runtime.FastTagger(read(tmp_path))
     words = [word for row in rows() for word in row.words]
     gaps = np.concatenate([runtime._gaps(text, forms.words(text)) for text in TEXTS])

@@ -59,11 +59,13 @@ def write_weights(path: Path, arrays: dict[str, Any]) -> None:
             archive.writestr(zipfile.ZipInfo(f"{name}.npy"), content.getvalue())
 
 
-def write_config(folder: Path, thresholds: dict[str, float], bias: float, temperature: float) -> None:
+def write_config(
+    folder: Path, thresholds: dict[str, float], bias: float, program_bias: float, temperature: float
+) -> None:
     """Writes `config.json` and SHA256SUMS; guardproxy/inference/weights.py says what each key means."""
     config = {
         "format": 1, "kind": "forms", "version": "1", "labels": list(LABELS), "reach": list(REACH),
-        "thresholds": thresholds, "bias": bias, "temperature": temperature,
+        "thresholds": thresholds, "bias": bias, "program_bias": program_bias, "temperature": temperature,
     }  # fmt: skip
     (folder / "config.json").write_text(json.dumps(config, indent=2) + "\n", "utf-8")
     write_sums(folder, FILES)
@@ -78,7 +80,7 @@ def main() -> None:
     write_weights(args.out / "weights.npz", arrays_of(torch.load(args.checkpoint, weights_only=True)))
     if not (args.out / "words.json").exists():
         (args.out / "words.json").write_bytes((FOLDER.parent / "names" / "words.json").read_bytes())
-    write_config(args.out, dict.fromkeys(LABELS, 0.0), 0.0, 1.0)
+    write_config(args.out, dict.fromkeys(LABELS, 0.0), 0.0, 0.0, 1.0)
 
 
 if __name__ == "__main__":

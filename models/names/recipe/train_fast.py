@@ -11,6 +11,7 @@ import argparse
 import json
 import os
 import random
+import re
 import time
 from collections import Counter
 from pathlib import Path
@@ -22,10 +23,10 @@ import torch
 from guardproxy.inference import forms
 from models.names.recipe.compose import Pool, compose
 from models.names.recipe.fast import LABELS, ROW, Fast, Text, Vocabulary, batch, encode, loss_of
-from models.names.recipe.lists import lists
-from models.names.recipe.noise import damaged, exchanged, mended, pairs
-from models.names.recipe.silver import is_code
-from models.names.recipe.splits import rows
+from models.names.recipe.lists import FIRST, LARGE_CITY, LAST, lists
+from models.names.recipe.noise import UNKNOWN, damaged, exchanged, mended, pairs
+from models.names.recipe.silver import MOST_CHARS, REPOSITORIES, is_code, is_for_training
+from models.names.recipe.splits import read, rows
 from models.names.recipe.vectors import vectors
 
 Row = dict[str, Any]
@@ -33,28 +34,62 @@ SEED = 20_26
 OWN = Path(__file__).parent / "own"
 OPEN = {"synth": 0, "composed": 0, "own": 0, "silver": 0, "contextual": 2}
 SHARE = {"synth": 0.5, "wikigold": 2, "wnut17": 3, "btc": 2, "contextual": 1.5, "own": 6, "silver": 1}
-CODE = ("benign/repo_docs_code.jsonl.gz", "benign/nl2bash.jsonl.gz")
-COMPOSED = 12_000
+CODE, TOOLS = (REPOSITORIES, "benign/nl2bash.jsonl.gz"), "benign/tool_outputs.jsonl.gz"
+COMPOSED = 20_000
 LEAST, RARE = 2, 12
+_PEOPLE = re.compile(r"[A-Z][a-z]+(?: [A-Z]\.)? [A-Z][a-z]+(?:[ -][A-Z][a-z]+)?")
+_LETTERS = re.compile(r"[^\W\d_]+")
 
 
-def trusted(row: Row) -> Row:
-    """Returns a row that the network marked, without the names that it sees in code, and in documents and commands
-    without those of which it is not sure: it takes identifiers for people."""
-    if row["source"] not in CODE:
+def trusted(row: Row, known: dict[int, int]) -> Row:
+    """Returns a row that the network marked, without what it takes for people in texts of programs: single words that stand
+    in no list of names (lists.py: `known`). In documents and commands a name also counts only when the network is sure."""
+    if row["source"] not in (*CODE, TOOLS):
         return row
-    least = 2.0 if is_code(row["text"]) else 0.9
-    return {**row, "spans": [span for span in row["spans"] if span["score"] >= least or span["label"] == "DATE_TIME"]}
+    spans = []
+    for span in row["spans"]:
+        name = row["text"][span["start"] : span["end"]]
+        is_alone = span["label"] == "PERSON" and len(forms.words(name)) == 1
+        is_program = is_alone and not known.get(forms.number(forms.lowered(name)), 0) & (FIRST | LAST)
+        if row["source"] in CODE and span["label"] != "DATE_TIME" and (is_program or span["score"] < 0.9):
+            continue
+        is_unsure = is_program or (is_alone and row["source"] in CODE)
+        spans.append({**span, "label": UNKNOWN} if is_unsure else span)
+    return {**row, "spans": spans}
 
 
-def gather(data: Path, own: Path, silver: Path | None, without: tuple[str, ...]) -> list[tuple[str, Row]]:
+def code(data: Path, known: dict[int, int]) -> list[Row]:
+    """Returns the code of repositories as rows without a name. What may be one there, an author or a city of an example,
+    is `IGNORED`."""
+
+    def lists_of(word: str) -> int:
+        return known.get(forms.number(forms.lowered(word)), 0)
+
+    found = []
+    for row in read(data / REPOSITORIES):
+        text = row["text"]
+        if not is_for_training(row) or not is_code(text[:MOST_CHARS]):
+            continue
+        people = [match for match in _PEOPLE.finditer(text) if lists_of(match[0].split()[0]) & FIRST]
+        cities = [match for match in _LETTERS.finditer(text) if match[0].istitle() and lists_of(match[0]) & LARGE_CITY]
+        spans = [{"start": match.start(), "end": match.end(), "label": UNKNOWN} for match in (*people, *cities)]
+        found.append({"text": text, "spans": spans, "source": "code"})
+    return found
+
+
+def gather(
+    data: Path, own: Path, silver: Path | None, without: tuple[str, ...], known: dict[int, int]
+) -> list[tuple[str, Row]]:
     found = [(name, row) for name, part, row in rows(data) if part == "train" and name not in without]
     found = [(name, mended(row, LABELS) if name == "contextual" else row) for name, row in found]
     for path in sorted(own.glob("*.jsonl")):
         if not path.stem.endswith("-test") and "own" not in without:
             found += [("own", json.loads(line)) for line in path.read_text("utf-8").split("\n") if line]
+    found += [("code", row) for row in code(data, known)]
     if silver:
-        found += [("silver", trusted(json.loads(line))) for line in silver.read_text("utf-8").split("\n") if line]
+        found += [
+            ("silver", trusted(json.loads(line), known)) for line in silver.read_text("utf-8").split("\n") if line
+        ]
     return found
 
 
@@ -63,7 +98,7 @@ def epoch(found: list[tuple[str, Row]], pool: Pool, rng: random.Random) -> list[
     for name, row in found:
         share = SHARE.get(name, 1)
         for _ in range(int(share) + (rng.random() < share % 1)):
-            change = 0.6 if name == "contextual" else 0.0 if name in ("synth", "silver") else 0.25
+            change = 0.6 if name == "contextual" else 0.0 if name in ("synth", "silver", "code") else 0.25
             by.setdefault(name, []).append(exchanged(row, pool, rng, change) if change else row)
     by["composed"] = compose(rng, pool, COMPOSED)
     texts = []
@@ -133,11 +168,12 @@ def main() -> None:
     torch.manual_seed(SEED)
     torch.set_num_threads(1)  # the same weights from the same rows
     rng, numbers = random.Random(SEED), np.random.default_rng(SEED)
-    found = gather(args.data, args.own, args.silver, tuple(args.without))
+    listed = lists()
+    found = gather(args.data, args.own, args.silver, tuple(args.without), listed)
     print(Counter(name for name, _ in found), flush=True)
     pool = Pool(rng)
     texts = epoch(found, pool, rng)
-    words, known = vocabulary(texts, lists(), args.words)
+    words, known = vocabulary(texts, listed, args.words)
     steps_an_epoch = len(batches(texts, args.tokens))
     print(
         f"{len(words.rows):,} words, {sum(len(t.words) for t in texts):,} tokens, {steps_an_epoch} steps an epoch",
