@@ -33,7 +33,7 @@ NONE, SPACE, LINE = 0, 1, 2
 """What lies before a word: nothing, blanks, or a line end (or the start of the text)."""
 LISTS = 8
 """Number of lists of words, one bit each."""
-_PROGRAM_SIGNS, _OTHER_SIGNS = frozenset("{}[]<>=;_|*`\\"), frozenset('()"')
+_PROGRAM_SIGNS, _OTHER_SIGNS, _IN_TIMES = frozenset("{}[]<>=;_|*`\\"), frozenset('()"'), frozenset(":/.")
 _LIST_ROWS, _LENGTH_ROWS, _UNKNOWN = 16, 32, 63
 
 
@@ -43,11 +43,13 @@ def words(text: str) -> list[tuple[int, int]]:
 
 
 def is_of_programs(words: Sequence[str]) -> bool:
-    """Whether words are of code, a log, a table or the like: a seventh of them are signs of programs, where digits, quotes and
-    round brackets, which people write too, count half and do not suffice."""
+    """Whether words are of code, a log, a table or the like: a seventh of them are signs of programs. Digits, quotes, round
+    brackets and the times of a chat (`[8:01 PM] Mia: hi`), which people write too, count half and do not suffice."""
     signs = sum(word in _PROGRAM_SIGNS for word in words)
     others = sum(word in _OTHER_SIGNS or word.isdigit() for word in words)
-    return signs > 0 and 7 * (2 * signs + others) >= 2 * len(words)
+    triples = zip(words, words[1:], words[2:], strict=False)
+    chats = 2 * sum(word == "[" and number.isdigit() and sign in _IN_TIMES for word, number, sign in triples)
+    return signs > chats and 7 * (2 * signs - chats + others) >= 2 * len(words)
 
 
 def folded(word: str) -> str:

@@ -41,6 +41,8 @@ def test_a_text_is_cut_into_words(text: str, words: list[str]) -> None:
         "for (item of items) { total += item.price; }",
         '{"name": "Marlow", "price": 12.5}',
         "2031-02-11 04:12:55 WARN [depot] pallet=3391 skipped (scale)",
+        "Mar 3 18:02:44 gw3 charon[811]: no config found",
+        "[8:01] job[3] failed {retry}",
         "| Berth | Depth |\n|---|---|\n| North 1 | 11 m |",
     ],
 )
@@ -54,6 +56,8 @@ def test_text_of_programs(text: str) -> None:
         "",
         "Mara Lindqvist (our baker) moved to Gothenburg in 2019.",
         "Bob: 555 1234",
+        "[8:01 PM] Mia: hi\n[8:02 PM] Alex: come at 9, it is 321 Pine Lane",
+        "[12/03/24, 10:15:22] Ana: hola",
         "14 Quay Street, 90210 Galway",
         'She said "no" and left, didn\'t she?',
     ],
