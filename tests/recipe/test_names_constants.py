@@ -11,7 +11,7 @@ import pytest
 
 pytest.importorskip("torch", reason="needs torch: make test-export")
 pytestmark = pytest.mark.export
-from models.names.recipe.constants import best, harmless  # noqa: E402
+from models.names.recipe.constants import best, chosen, harmless  # noqa: E402
 from models.names.recipe.silver import CHOSEN_ON, KEPT_OUT  # noqa: E402
 
 CODE = "f({}); g = h(); x = {}; "
@@ -34,6 +34,18 @@ def test_what_is_missed_weighs_more_than_what_is_found_too_much() -> None:
     hits = [(source, "PERSON", score) for source in sources for score in [0.3] * 20 + [0.9] * 20]
     _, thresholds = best(found, Counter({(source, "PERSON"): 40 for source in sources}), hits)
     assert thresholds["PERSON"] <= 0.3
+
+
+def test_the_least_margin_of_the_best_is_chosen() -> None:
+    assert chosen([(0.6147, 3.0, 0.75, {}), (0.6145, 2.0, 0.75, {}), (0.6143, 2.0, 1.0, {}), (0.61, 0.0, 0.5, {})])[
+        :3
+    ] == (
+        0.6145,
+        2.0,
+        0.75,
+    )
+    with pytest.raises(SystemExit, match="no constants"):
+        chosen([])
 
 
 def test_false_names_are_counted_in_code_that_no_training_saw(tmp_path: Path) -> None:
