@@ -233,7 +233,7 @@ def test_weights_that_do_not_fit_are_refused(tmp_path: Path, arrays: dict[str, A
         ('"reach": [', '"reach": ["far", ', "`reach` must list"),
         ('"thresholds": {', '"thresholds": {"X": 1,', "`thresholds` must have"),
         ('"temperature": ', '"temperature": -', "`temperature` must be"),
-        ('"bias": ', '"program_bias": "high", "bias": ', "`program_bias` must be"),
+        ('"program_bias": ', '"program_bias": "high", "other": ', "`program_bias` must be"),
         ('"labels": [', '"labels": [1, ', "`labels` must be"),
         ('"kind": "forms"', '"kind": "tags"', "does not name `model.onnx`"),
         ('"format": 1', '"format": 9', "`format` must be 1"),
