@@ -4,10 +4,7 @@ In: the row of token numbers that the encoder would get. Out: for each of the mo
 Kept: the session. A row is cleared for a query if each requested output has an estimate below its limit.
 
 The network is `first_stage.onnx`: it takes `input_ids` (int64, 1 x tokens) and gives `scores` (float32, 1 x columns,
-0.0 to 1.0). A row runs alone, on one thread, so its estimates depend on that row alone. `first_stage` in `config.json`
-says which column belongs to an output, below which estimate a row is cleared for it, and from which threshold of a
-policy on this may be done: the limits are chosen for the attacks that the encoder finds at that threshold, and a policy
-that asks for less certainty would lose more of them.
+0.0 to 1.0). A row runs alone, on one thread, so its estimates depend on that row alone. `clearing.py` says what it clears.
 
 Decision: docs/decisions/0040-a-tiny-network-reads-first.md
 """
@@ -15,49 +12,15 @@ Decision: docs/decisions/0040-a-tiny-network-reads-first.md
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from guardproxy.errors import ConfigError
-from guardproxy.inference.folder import is_number
+from guardproxy.inference.clearing import Clearing
+from guardproxy.inference.device import CPU
+from guardproxy.inference.session import Session
 
 DIGITS = 6
 """Digits of an estimate."""
-_COLUMNS_AT_MOST = 256
-
-
-@dataclass(frozen=True, slots=True)
-class Clearing:
-    """How rows are cleared for an output. `column`: of the first network. `below`: a row with a lower estimate is cleared.
-    `least`: the lowest threshold of a policy for which this holds; never below `below`, so that an estimate of a
-    cleared row is never a finding."""
-
-    column: int
-    below: float
-    least: float
-
-
-def read(path: Path, entries: Any, outputs: Sequence[str]) -> dict[str, Clearing]:
-    """Reads `first_stage` of a configuration, for a model with these outputs. Raises `ConfigError`.
-
-    `path`: of the configuration, for messages.
-    """
-    if not isinstance(entries, dict) or not set(entries) <= set(outputs):
-        raise ConfigError(f"{path}: `first_stage` must map outputs to `column`, `below` and `least`")
-    clearing = {}
-    for output, entry in entries.items():
-        if not isinstance(entry, dict) or set(entry) != {"column", "below", "least"}:
-            raise ConfigError(f"{path}: `first_stage`: `{output}` must have `column`, `below` and `least`")
-        column, below, least = entry["column"], entry["below"], entry["least"]
-        if isinstance(column, bool) or not isinstance(column, int) or not 0 <= column < _COLUMNS_AT_MOST:
-            raise ConfigError(f"{path}: `first_stage`: the `column` of `{output}` must be a column of the network")
-        if not is_number(below, 0, 1) or not is_number(least, below, 1):
-            raise ConfigError(
-                f"{path}: `first_stage`: `{output}` must have a `below` and a `least` of 0 to 1, in order"
-            )
-        clearing[output] = Clearing(column, float(below), float(least))
-    return clearing
 
 
 class ClearingLimits:
@@ -81,9 +44,6 @@ class FirstStage(ClearingLimits):
 
     def __init__(self, path: Path, clearing: Mapping[str, Clearing], outputs: Sequence[str]) -> None:
         """`outputs`: the model's, in order. Raises `ConfigError` when the file cannot be run or lacks a column."""
-        from guardproxy.inference.device import CPU  # noqa: PLC0415 - imports onnxruntime, only now
-        from guardproxy.inference.session import Session  # noqa: PLC0415
-
         super().__init__(clearing, outputs)
         self._session = Session(path, 1, (CPU,))
         try:

@@ -20,9 +20,10 @@ from typing import Any, Literal, get_args
 
 from guardproxy.errors import ConfigError
 from guardproxy.findings import KINDS, Kind
-from guardproxy.inference import first_stage, spans
+from guardproxy.inference import clearing as clearings
 from guardproxy.inference import folder as folders
-from guardproxy.inference.first_stage import Clearing
+from guardproxy.inference import spans
+from guardproxy.inference.clearing import Clearing
 from guardproxy.inference.folder import GPU_FILE, is_number
 from guardproxy.inference.spans import SpanReading
 
@@ -301,7 +302,7 @@ class _Reading:
         is cleared. `in_spans`: how depth 0 reads, if it takes the place of the first stage."""
         if has_file and "first_stage" not in self.config:
             raise self.refuse(f"`first_stage` is missing, which says what {FIRST_STAGE} may clear")
-        clearing = first_stage.read(self.path, self.config.get("first_stage", {}), outputs)
+        clearing = clearings.read(self.path, self.config.get("first_stage", {}), outputs)
         columns = {output: part.column for output, part in in_spans.parts.items()} if in_spans else {}
         for output, entry in clearing.items():
             if in_spans and columns.get(output) != entry.column:

@@ -162,8 +162,10 @@ def test_line_ends_and_gaps_are_seen() -> None:
 
 def test_text_of_programs_has_a_limit_of_its_own() -> None:
     prose, code = "we met Mara Lindqvist in Oslo", 'user = {"name": "Mara Lindqvist"}'
-    for one, wanted in ({"program_bias": -20.0}, [True, False]), ({"bias": -20.0, "program_bias": 5.0}, [False, True]):
-        found = FastTagger(replace(tagger()._model, **one)).tag([prose, code, prose])
+    model = tagger()._model
+    strict_in_code, strict_in_prose = replace(model, program_bias=-20.0), replace(model, bias=-20.0, program_bias=5.0)
+    for changed, wanted in (strict_in_code, [True, False]), (strict_in_prose, [False, True]):
+        found = FastTagger(changed).tag([prose, code, prose])
         assert [bool(tags) for tags in found] == [*wanted, wanted[0]]
 
 

@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from guardproxy.errors import ConfigError
-from guardproxy.inference.first_stage import Clearing, FirstStage, read
+from guardproxy.inference.clearing import Clearing, read
+from guardproxy.inference.first_stage import FirstStage
 from tests.kit.first_stages import graph
 
 TOKEN = 2886

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from guardproxy.errors import ConfigError
-from guardproxy.inference.first_stage import Clearing
+from guardproxy.inference.clearing import Clearing
 from guardproxy.inference.model import Calibration, ModelDescription, Special
 from guardproxy.inference.models import load, read
 

@@ -24,8 +24,8 @@ from guardproxy.errors import ConfigError
 from guardproxy.findings import Kind
 from guardproxy.inference import depth, ngrams
 from guardproxy.inference.batching import StoppableRow
+from guardproxy.inference.clearing import Clearing
 from guardproxy.inference.depth import DepthZero
-from guardproxy.inference.first_stage import Clearing
 from guardproxy.inference.model import FIRST_STAGE, NGRAMS, Model
 from guardproxy.inference.models import find, read
 from guardproxy.inference.ngrams import BUCKETS, CHARS, WORDS, NgramTable

@@ -24,7 +24,8 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from guardproxy.inference.first_stage import Clearing, FirstStage
+from guardproxy.inference.clearing import Clearing
+from guardproxy.inference.first_stage import FirstStage
 from guardproxy.inference.models import read as read_model
 from guardproxy.inference.reader import ModelReader
 from guardproxy.lab import configure, listed_files
