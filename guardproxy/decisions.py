@@ -1,7 +1,7 @@
 """Decisions about findings, and plans for exchanges.
 
 A decision is `Pass`, `Edit`, `DropChunk`, `Retry` or `Stop`, from the weakest to the strongest. The strongest decision of
-all rules wins; `policy/actions.py` declares the order. A `Plan` has no strength: it selects the upstream and the
+all rules wins; `policy/values/actions.py` declares the order. A `Plan` has no strength: it selects the upstream and the
 model, independently of the decisions about texts.
 """
 

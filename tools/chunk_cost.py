@@ -16,9 +16,16 @@ from random import Random
 from typing import Any
 
 from benchmarks.words import words
-from guardproxy.exchange.transcript import Command, DataReceived, RequestReceived, ResponseStarted, RunScans, Scanned
+from guardproxy.exchange.inputs.transcript import (
+    Command,
+    DataReceived,
+    RequestReceived,
+    ResponseStarted,
+    RunScans,
+    Scanned,
+)
 from guardproxy.policy import PolicySet
-from guardproxy.server.scanner import Scanner
+from guardproxy.server.scanning.scanner import Scanner
 from tests.kit.play import CHAT, Play, policy_set
 from tests.kit.provider_frames import provider_frames
 

@@ -18,11 +18,11 @@ from functools import partial
 from typing import Any, Protocol
 from unittest.mock import patch
 
-from guardproxy.audit import mask, values
-from guardproxy.exchange import masked
-from guardproxy.exchange.gate import Job
-from guardproxy.exchange.lanes import LaneText
-from guardproxy.exchange.transcript import (
+from guardproxy.audit import mask
+from guardproxy.audit.record import values
+from guardproxy.exchange.gate.gate import Job
+from guardproxy.exchange.gate.lanes import LaneText
+from guardproxy.exchange.inputs.transcript import (
     DataReceived,
     Finish,
     Input,
@@ -33,21 +33,23 @@ from guardproxy.exchange.transcript import (
     Scanned,
     SendUpstream,
 )
+from guardproxy.exchange.record import masking as masked
 from guardproxy.findings import Scan
-from guardproxy.server.steps import is_short, is_small
-from guardproxy.wire import Prompt, Reply, decoding
-from guardproxy.wire.formats.anthropic_messages import places as anthropic_messages_map
-from guardproxy.wire.formats.ollama_chat import places as ollama_chat_map
-from guardproxy.wire.formats.ollama_embed import places as ollama_embed_map
-from guardproxy.wire.formats.ollama_embed.author import author as ollama_embed
-from guardproxy.wire.formats.ollama_generate import places as ollama_generate_map
-from guardproxy.wire.formats.openai_chat import places as openai_chat_map
-from guardproxy.wire.formats.openai_completions import places as openai_completions_map
-from guardproxy.wire.formats.openai_completions.author import author as openai_completions
-from guardproxy.wire.formats.openai_inputs import places as openai_inputs_map
-from guardproxy.wire.formats.openai_inputs.author import author as openai_inputs
+from guardproxy.server.driving.offload import is_short, is_small
+from guardproxy.wire import Prompt, Reply
+from guardproxy.wire.decoding import decoding
+from guardproxy.wire.formats.anthropic_messages import field_map as anthropic_messages_map
+from guardproxy.wire.formats.ollama_chat import field_map as ollama_chat_map
+from guardproxy.wire.formats.ollama_embed import field_map as ollama_embed_map
+from guardproxy.wire.formats.ollama_embed.writer import author as ollama_embed
+from guardproxy.wire.formats.ollama_generate import field_map as ollama_generate_map
+from guardproxy.wire.formats.openai_chat import field_map as openai_chat_map
+from guardproxy.wire.formats.openai_completions import field_map as openai_completions_map
+from guardproxy.wire.formats.openai_completions.writer import author as openai_completions
+from guardproxy.wire.formats.openai_inputs import field_map as openai_inputs_map
 from guardproxy.wire.formats.openai_inputs.contract import EMBEDDINGS, MODERATIONS
-from guardproxy.wire.formats.openai_responses import places as openai_responses_map
+from guardproxy.wire.formats.openai_inputs.writer import author as openai_inputs
+from guardproxy.wire.formats.openai_responses import field_map as openai_responses_map
 from guardproxy.wire.json import dotted, read, replacing
 from guardproxy.wire.json.walk import reach
 from tests.kit.gemini import GEMINI, chunk, gemini_frames, partial_args

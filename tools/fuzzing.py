@@ -24,13 +24,13 @@ from typing import Any
 
 from guardproxy.errors import DownstreamError
 from guardproxy.events import End, Event, Fault, Frame, Opaque, Text
-from guardproxy.policy.evaluate import PolicySet
+from guardproxy.policy.deciding.evaluate import PolicySet
 from guardproxy.testing.material import path_of
 from guardproxy.wire import Codec, Prompt, Reply, codecs
 from guardproxy.wire import framing as framings
+from guardproxy.wire.contract.turns import Call
 from guardproxy.wire.framing import Cutter, Framing
 from guardproxy.wire.json import JsonFault, dotted, read, write
-from guardproxy.wire.turns import Call
 from tests.kit.play import Play, cut, policy_set
 
 CORPUS = Path(__file__).parents[1] / "tests" / "corpus"

@@ -26,7 +26,7 @@ from aiohttp import web
 
 from guardproxy.config import Config
 from guardproxy.server.app import Server
-from guardproxy.server.listener import Listener
+from guardproxy.server.intake.listener import Listener
 from tests.kit.play import chat_frames
 
 ROOT = Path(__file__).parents[1]

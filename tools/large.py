@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from guardproxy.server.running import GC_THRESHOLDS
+from guardproxy.server.processes.running import GC_THRESHOLDS
 from guardproxy.testing import whole
 from tests.kit.check_cost import READER_UNITS, UNITS, built, text_of
 from tests.kit.play import CHAT, chat_frames

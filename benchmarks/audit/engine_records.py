@@ -38,7 +38,7 @@ from guardproxy.exchange import (
 from guardproxy.library import load
 from guardproxy.policy import PolicySet
 from guardproxy.policytest.scan import scan_job
-from guardproxy.wire.formats.openai_chat.author import author
+from guardproxy.wire.formats.openai_chat.writer import author
 
 POLICY = """
 policy: recorded

@@ -32,23 +32,23 @@ import msgspec
 
 from benchmarks.audit.engine_records import POLICY, exchange_of
 from guardproxy import library
-from guardproxy.audit.chain import begin, seal, verify
-from guardproxy.audit.disk import Disk
-from guardproxy.audit.document import Intent
-from guardproxy.audit.folder import verify_folder
 from guardproxy.audit.proof.checkpointer import Checkpointer, Signing
-from guardproxy.audit.proof.found import found_states
+from guardproxy.audit.proof.folder import verify_folder
+from guardproxy.audit.proof.inventory import found_states
 from guardproxy.audit.proof.note import PrivateKey
 from guardproxy.audit.proof.proofs import check
 from guardproxy.audit.proof.prover import prove_record
 from guardproxy.audit.proof.store import CheckpointStore
 from guardproxy.audit.proof.tree import Frontier, line_hash
 from guardproxy.audit.proof.verification import verify_checkpoints
+from guardproxy.audit.record.chain import begin, seal, verify
+from guardproxy.audit.record.document import Intent
+from guardproxy.audit.record.versions import read_record
 from guardproxy.audit.sealing.operator_key import StaticKey
 from guardproxy.audit.sealing.sealer import Sealer
 from guardproxy.audit.sealing.store import KeyStore
-from guardproxy.audit.sinks.file import FileSink
-from guardproxy.audit.versions import read_record
+from guardproxy.audit.storage.disk import Disk
+from guardproxy.audit.writing.log_file import FileSink
 from guardproxy.replay import replay
 
 KEPT = ("none", "redacted", "sealed")

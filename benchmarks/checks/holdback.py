@@ -21,7 +21,7 @@ from typing import Any
 
 from guardproxy.checks._contract import Resources, build, with_partner
 from guardproxy.checks._pii.recognizers import DEFAULTS, configured_recognizers, recognizers, versions
-from guardproxy.exchange.gate import Lane
+from guardproxy.exchange.gate.gate import Lane
 from guardproxy.findings import Channel
 from guardproxy.inference.models import load_tagger
 

@@ -28,13 +28,13 @@ from pathlib import Path
 from typing import Any, cast
 
 from guardproxy.checks._contract import Resources, build
-from guardproxy.exchange.gate import Job
+from guardproxy.exchange.gate.gate import Job
 from guardproxy.findings import Channel, Facts, Form, Window
 from guardproxy.schemas.compiled import LIMIT_OBJECTS, Compiled, SchemaError, compile_schema
 from guardproxy.schemas.drafts import STEPS_A_CHAR, CostError
 from guardproxy.schemas.prefix import Prefix
-from guardproxy.server.running import SWITCH_S
-from guardproxy.server.scanner import Scanner
+from guardproxy.server.processes.running import SWITCH_S
+from guardproxy.server.scanning.scanner import Scanner
 from tests.kit.schema import HAS_DATA, MASKBENCH, ORDER, OWN, rows
 
 CHANNEL = Channel("response", "assistant", "choices[0].message.content")

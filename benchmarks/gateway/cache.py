@@ -25,9 +25,9 @@ from multidict import CIMultiDict
 
 from benchmarks.gateway.cache_pairs import Pair, pairs
 from guardproxy.exchange import Exchange, Keys, RequestReceived, each, play
-from guardproxy.exchange.wording import said
-from guardproxy.server.answer_cache import MemoryAnswers
-from guardproxy.server.caching import with_headers
+from guardproxy.exchange.inputs.paraphrase import said
+from guardproxy.server.driving.answer_cache import MemoryAnswers
+from guardproxy.server.driving.caching import with_headers
 from tests.kit.play import CHAT, policy_set, setting
 
 ROOT = Path(__file__).resolve().parents[2]

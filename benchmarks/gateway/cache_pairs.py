@@ -1,7 +1,7 @@
 """Writes pairs of questions for the benchmark of the cache: pairs that mean the same, and pairs that contradict each other.
 
 In: a number of pairs for each family, and a seed. Out: pairs. Templates and words are our own. A family belongs to one of two
-parts: the rules of `guardproxy/exchange/wording.py` were made with the results of `tune` in sight; `held out` was run
+parts: the rules of `guardproxy/exchange/inputs/paraphrase.py` were made with the results of `tune` in sight; `held out` was run
 after that, and again after the rules became stricter. The same person wrote the rules and both parts.
 """
 

@@ -23,7 +23,7 @@ from guardproxy.audit import Record, RecordedAnswer, RecordedRequest, RecordedTe
 from guardproxy.exchange import SealedIds, judge_request, texts_of
 from guardproxy.gateway import Head, OwnedIds
 from guardproxy.policy import JUDGE, BoundRules, BoundSection, JudgeSection
-from guardproxy.wire.formats.openai_responses.places import STORED
+from guardproxy.wire.formats.openai_responses.field_map import STORED
 
 ROUNDS = 7
 CALLS = 2000

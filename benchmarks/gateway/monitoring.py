@@ -21,11 +21,11 @@ from multidict import CIMultiDict
 
 from guardproxy.config import Config
 from guardproxy.exchange import SendHead
-from guardproxy.server.metrics import DurationBuckets, Metrics
-from guardproxy.server.observers import MetricsObserver
-from guardproxy.server.pieces import Pieces
-from guardproxy.server.targets import Availability, FoundUpstream, Targets
-from guardproxy.server.tracing import Tracing
+from guardproxy.server.driving.chunk_intervals import Pieces
+from guardproxy.server.observing.metrics import DurationBuckets, Metrics
+from guardproxy.server.observing.observers import MetricsObserver
+from guardproxy.server.observing.tracing import Tracing
+from guardproxy.server.upstream.targets import Availability, FoundUpstream, Targets
 from guardproxy.telemetry import begin_trace, spans_of
 from guardproxy.wire import KeyHeader
 from tests.kit.collector import collecting

@@ -22,11 +22,11 @@ from typing import Any
 
 from guardproxy.checks._contract import Resources
 from guardproxy.findings import Channel, Finding
-from guardproxy.policy.about import About
-from guardproxy.policy.actions import ACTIONS
-from guardproxy.policy.evaluate import PolicySet
-from guardproxy.policy.load import build_checks, parse_all
-from guardproxy.policy.tally import Tally
+from guardproxy.policy.conditions.request_context import About
+from guardproxy.policy.deciding.evaluate import PolicySet
+from guardproxy.policy.deciding.tally import Tally
+from guardproxy.policy.file.load import build_checks, parse_all
+from guardproxy.policy.values.actions import ACTIONS
 
 SIZES = (1, 10, 100, 1000)
 CHECKS = 20

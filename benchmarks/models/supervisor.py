@@ -32,9 +32,9 @@ from guardproxy.checks._contract import Query, Resources
 from guardproxy.checks.supervisor import build
 from guardproxy.findings import Channel, Window
 from guardproxy.inference import models as supervisor
-from guardproxy.inference.batching import Row
 from guardproxy.inference.models import Settings
-from guardproxy.inference.scorer import ModelScorer
+from guardproxy.inference.running.batching import Row
+from guardproxy.inference.scoring.scorer import ModelScorer
 
 mpl.use("Agg")
 from matplotlib import pyplot as plt
@@ -192,7 +192,7 @@ class Together:
 
 def throughput(folder: Path, texts: Texts, count: int, rounds: int) -> dict[str, dict[int, dict[str, float]]]:
     """Texts a second and how long each took, with so many requests at once; texts of 16 to 128 tokens."""
-    from guardproxy.inference.meters import Registry
+    from guardproxy.inference.running.meters import Registry
 
     model = supervisor.read(folder)
     one = Settings(threads=1, workers=1, queue=1000, remembered=0)

@@ -27,9 +27,9 @@ from benchmarks.models import supervisor_traffic
 from guardproxy.checks._contract import Query, Scorer
 from guardproxy.findings import Kind
 from guardproxy.inference import models as supervisor
-from guardproxy.inference.cache import Verdicts
 from guardproxy.inference.models import Settings
-from guardproxy.inference.scorer import ModelScorer
+from guardproxy.inference.running.cache import Verdicts
+from guardproxy.inference.scoring.scorer import ModelScorer
 from models.supervisor.recipe.second.ordinary import ordinary
 
 SEED = 20_28

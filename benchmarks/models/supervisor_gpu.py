@@ -19,10 +19,10 @@ from typing import Any
 import onnxruntime
 
 from guardproxy.inference import models as supervisor
-from guardproxy.inference.batching import Network, Row
-from guardproxy.inference.device import CPU, CUDA, FELL_BACK, load_libraries, obstacle
-from guardproxy.inference.folder import GPU_FILE
-from guardproxy.inference.session import BatchedRows, Session, SingleRows, is_exact
+from guardproxy.inference.folders.folder import GPU_FILE
+from guardproxy.inference.running.batching import Network, Row
+from guardproxy.inference.running.device import CPU, CUDA, FELL_BACK, load_libraries, obstacle
+from guardproxy.inference.running.session import BatchedRows, Session, SingleRows, is_exact
 
 LENGTHS = (32, 64, 128, 256, 512)
 BATCHES = (1, 8, 64)

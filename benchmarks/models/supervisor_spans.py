@@ -27,13 +27,13 @@ from benchmarks.models.supervisor_cascade import LENGTHS, SEED, Text, asked, lon
 from benchmarks.models.supervisor_lengths import text_of
 from guardproxy.checks import Query
 from guardproxy.inference import models as supervisor
-from guardproxy.inference import ngrams
-from guardproxy.inference.depth import DepthZero
-from guardproxy.inference.first_stage import FirstStage
-from guardproxy.inference.model import FIRST_STAGE, NGRAMS
+from guardproxy.inference.folders.model import FIRST_STAGE, NGRAMS
+from guardproxy.inference.folders.tokens import load
 from guardproxy.inference.models import Settings
-from guardproxy.inference.scorer import ModelScorer
-from guardproxy.inference.tokens import load
+from guardproxy.inference.scoring import ngrams
+from guardproxy.inference.scoring.depth import DepthZero
+from guardproxy.inference.scoring.first_stage import FirstStage
+from guardproxy.inference.scoring.scorer import ModelScorer
 
 TOKENS = 256
 SPANS, PIECES = "spans", "pieces"

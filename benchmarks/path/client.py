@@ -26,7 +26,7 @@ from multidict import CIMultiDict
 
 from benchmarks.processes import ROOT, free_port, machine, start, wait_ready
 from guardproxy.config import Config
-from guardproxy.server.connections import Connections
+from guardproxy.server.upstream.connections import Connections
 
 BODY = b'{"model":"canned","messages":[{"role":"user","content":"please tell me about the weather of tomorrow"}]}'
 HEADERS = {"Content-Type": "application/json", "Authorization": "Bearer benchmark", "User-Agent": "benchmark"}

@@ -33,8 +33,8 @@ from benchmarks.path.overhead import EMPTY_POLICY
 from benchmarks.processes import ROOT, machine
 from guardproxy.config import Config
 from guardproxy.server import app
-from guardproxy.server.listener import Listener
-from guardproxy.server.upstream import Upstream
+from guardproxy.server.intake.listener import Listener
+from guardproxy.server.upstream.upstream import Upstream
 
 CHUNKS = 10
 END_AFTER_S = 0.001

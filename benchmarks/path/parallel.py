@@ -30,7 +30,7 @@ from benchmarks.path.load import percentile
 from benchmarks.processes import ROOT, machine
 from guardproxy.config import Config
 from guardproxy.server import app
-from guardproxy.server.listener import Listener
+from guardproxy.server.intake.listener import Listener
 
 WORDS = (20, 200)
 """The lengths of prompts, in words."""

@@ -2,17 +2,32 @@
 
 from __future__ import annotations
 
-from guardproxy.audit.chain import ChainHead, open_line
-from guardproxy.audit.confirmed import LoggedEntry, confirmed_entries, last_confirmed
-from guardproxy.audit.disk import Disk, folder_lock, reason, replace_file
-from guardproxy.audit.document import (
+from guardproxy.audit.proof.checkpointer import Checkpointer, Signing
+from guardproxy.audit.proof.copies import Copies, read_copies
+from guardproxy.audit.proof.folder import NO_KEY, LogReport, logs_of, verify_folder, verify_signed_folder
+from guardproxy.audit.proof.inventory import found_states
+from guardproxy.audit.proof.keys import private_key, public_key, signer_of, write_key
+from guardproxy.audit.proof.note import COSIGNS, SIGNS, PrivateKey, SignedNote
+from guardproxy.audit.proof.proofs import (
+    LIMIT_PROOF_BYTES,
+    ConsistencyProof,
+    Proven,
+    check,
+    compare_receipt,
+    read_proof,
+)
+from guardproxy.audit.proof.prover import prove_consistency, prove_record
+from guardproxy.audit.proof.store import CheckpointStore, read_note, write_note
+from guardproxy.audit.proof.verification import CheckpointReport
+from guardproxy.audit.proof.witness import witness
+from guardproxy.audit.record.chain import open_line
+from guardproxy.audit.record.document import (
     ENTRY_VERSION,
     SERVER_ERROR,
     UPSTREAM_5XX,
     Closing,
     Gap,
     Intent,
-    LogEntry,
     Record,
     RecordedAnswer,
     RecordedAttempt,
@@ -23,44 +38,17 @@ from guardproxy.audit.document import (
     RecordedPlaces,
     RecordedRequest,
     RecordedSaving,
-    RecordedSealing,
     RecordedShortage,
     RecordedSide,
     RecordedText,
     RecordedValues,
 )
-from guardproxy.audit.document_schema import log_schema
-from guardproxy.audit.entries import AnyEntry, Erased, Judged, Rotated, Unsealed
-from guardproxy.audit.folder import NO_KEY, LogReport, logs_of, verify_folder, verify_signed_folder
-from guardproxy.audit.intents import abandoned_intents, closing, open_intents_of
-from guardproxy.audit.masking import Moves, OffsetMap, Span, beside, mask, merge
-from guardproxy.audit.opinions import RecordedFeedback, RecordedJudge, RecordedOpinion
-from guardproxy.audit.private import NO_SEALING, Owner, OwnerKind, Private, PrivateRecord, Sealing
-from guardproxy.audit.proof.checkpointer import Checkpointer, Signing
-from guardproxy.audit.proof.copies import Copies, read_copies
-from guardproxy.audit.proof.found import found_states
-from guardproxy.audit.proof.keys import private_key, public_key, signer_of, write_key
-from guardproxy.audit.proof.note import COSIGNS, SIGNS, PrivateKey, PublicKey, SignedNote, cosign
-from guardproxy.audit.proof.proofs import (
-    LIMIT_PROOF_BYTES,
-    AnyProof,
-    ConsistencyProof,
-    Proven,
-    RecordProof,
-    check,
-    compare_receipt,
-    read_proof,
-)
-from guardproxy.audit.proof.prover import prove_consistency, prove_record
-from guardproxy.audit.proof.store import CheckpointStore, read_note, write_note
-from guardproxy.audit.proof.verification import CheckpointReport, verify_checkpoints
-from guardproxy.audit.proof.witness import witness
-from guardproxy.audit.rotation import Rotation
-from guardproxy.audit.segment import numbers, path_of
-from guardproxy.audit.shipping import Arrears, Batch, Sent, Shipper, Target, position_of, sent_of, ship_on
-from guardproxy.audit.sinks import Sink, open_sink, sink_opener, target_of
-from guardproxy.audit.sinks.file import Entry, FileSink, Receiver
-from guardproxy.audit.tasks import (
+from guardproxy.audit.record.document_schema import log_schema
+from guardproxy.audit.record.entries import AnyEntry, Erased, Judged, Rotated, Unsealed
+from guardproxy.audit.record.feedback import RecordedFeedback, RecordedJudge, RecordedOpinion
+from guardproxy.audit.record.masking import Moves, OffsetMap, Span, beside, mask, merge
+from guardproxy.audit.record.private import NO_SEALING, Owner, Private, PrivateRecord, Sealing
+from guardproxy.audit.record.tasks import (
     RecordedCache,
     RecordedDuty,
     RecordedField,
@@ -69,8 +57,16 @@ from guardproxy.audit.tasks import (
     RecordedRefusal,
     RecordedRoute,
 )
-from guardproxy.audit.values import ValueMatcher
-from guardproxy.audit.versions import entries_of, entry_of, read_entry, read_record
+from guardproxy.audit.record.values import ValueMatcher
+from guardproxy.audit.record.versions import entry_of, read_entry, read_record
+from guardproxy.audit.shipping.acknowledged import LoggedEntry, confirmed_entries, last_confirmed
+from guardproxy.audit.shipping.intents import abandoned_intents, closing, open_intents_of
+from guardproxy.audit.shipping.shipping import Arrears, Batch, Sent, Shipper, Target, position_of, sent_of, ship_on
+from guardproxy.audit.shipping.targets import Sink, open_sink, sink_opener, target_of
+from guardproxy.audit.storage.disk import Disk, folder_lock, reason, replace_file
+from guardproxy.audit.writing.log_file import Entry, FileSink
+from guardproxy.audit.writing.rotation import Rotation
+from guardproxy.audit.writing.segment import numbers, path_of
 
 __all__ = [
     "COSIGNS",
@@ -82,10 +78,8 @@ __all__ = [
     "SIGNS",
     "UPSTREAM_5XX",
     "AnyEntry",
-    "AnyProof",
     "Arrears",
     "Batch",
-    "ChainHead",
     "CheckpointReport",
     "CheckpointStore",
     "Checkpointer",
@@ -99,21 +93,16 @@ __all__ = [
     "Gap",
     "Intent",
     "Judged",
-    "LogEntry",
     "LogReport",
     "LoggedEntry",
     "Moves",
     "OffsetMap",
     "Owner",
-    "OwnerKind",
     "Private",
     "PrivateKey",
     "PrivateRecord",
     "Proven",
-    "PublicKey",
-    "Receiver",
     "Record",
-    "RecordProof",
     "RecordedAnswer",
     "RecordedAttempt",
     "RecordedCache",
@@ -133,7 +122,6 @@ __all__ = [
     "RecordedRequest",
     "RecordedRoute",
     "RecordedSaving",
-    "RecordedSealing",
     "RecordedShortage",
     "RecordedSide",
     "RecordedText",
@@ -156,8 +144,6 @@ __all__ = [
     "closing",
     "compare_receipt",
     "confirmed_entries",
-    "cosign",
-    "entries_of",
     "entry_of",
     "folder_lock",
     "found_states",
@@ -188,7 +174,6 @@ __all__ = [
     "signer_of",
     "sink_opener",
     "target_of",
-    "verify_checkpoints",
     "verify_folder",
     "verify_signed_folder",
     "witness",

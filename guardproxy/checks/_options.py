@@ -1,8 +1,8 @@
 """The options of checks: each check declares its options in a table `OPTIONS` from name to `Option`.
 
 The table is the only declaration of an option: `build` takes defaults from it and refuses single values that do not fit it,
-`extends` and `policy diff` compare values by it (`policy/strictness.py`), `policy schema` derives completion for editors from
-it, and the tables of `docs/policies/checks.md` are generated from it.
+`extends` and `policy diff` compare values by it (`policy/values/strictness.py`), `policy schema` derives completion for editors
+from it, and the tables of `docs/policies/checks.md` are generated from it.
 """
 
 from __future__ import annotations

@@ -40,9 +40,9 @@ from guardproxy.checks._contract import Resources
 from guardproxy.checks._evasions.unfolding import unfolding
 from guardproxy.checks._patterns.spans import SpanSet
 from guardproxy.checks._pii.engine import BEHIND, Engine, Span
+from guardproxy.checks._pii.extended.places import ENTITY as PLACE
+from guardproxy.checks._pii.extended.places import with_codes
 from guardproxy.checks._pii.names import Names
-from guardproxy.checks._pii.places import ENTITY as PLACE
-from guardproxy.checks._pii.places import with_codes
 from guardproxy.checks._pii.setup import OPTIONS, setup
 from guardproxy.checks._pii.whole import WholeTextSearch
 from guardproxy.concurrency import stop_point

@@ -3,25 +3,16 @@
 from __future__ import annotations
 
 from guardproxy.exchange.bypass import PassThrough
-from guardproxy.exchange.caching import CacheQuery, StoredAnswer
-from guardproxy.exchange.earlier import GivenValues, StoredTurn, merged, values_of
 from guardproxy.exchange.exchange import Exchange
-from guardproxy.exchange.failover import TROUBLES
-from guardproxy.exchange.gate import Job
-from guardproxy.exchange.grading import JUDGE_ROUTE, judge_request, judges_of, read_score, texts_of
-from guardproxy.exchange.history import History, Live
-from guardproxy.exchange.ids import SealedIds
-from guardproxy.exchange.lanes import Lane
-from guardproxy.exchange.ledger import Size
-from guardproxy.exchange.notes import Side
-from guardproxy.exchange.player import each, play
-from guardproxy.exchange.prompts import PromptChange
-from guardproxy.exchange.receipt import HEADER
-from guardproxy.exchange.reforming import reformed
-from guardproxy.exchange.routing import has_code
-from guardproxy.exchange.setting import Address, Keys, Limits, Setting, unsealed
-from guardproxy.exchange.states import State
-from guardproxy.exchange.transcript import (
+from guardproxy.exchange.gate.earlier import GivenValues, StoredTurn, merged, values_of
+from guardproxy.exchange.gate.gate import Job
+from guardproxy.exchange.gate.lanes import Lane
+from guardproxy.exchange.gate.notes import Side
+from guardproxy.exchange.inputs.caching import CacheQuery, StoredAnswer
+from guardproxy.exchange.inputs.prompts import PromptChange
+from guardproxy.exchange.inputs.sealed_ids import SealedIds
+from guardproxy.exchange.inputs.setting import Address, Keys, Limits, Setting, unsealed
+from guardproxy.exchange.inputs.transcript import (
     Aborted,
     CancelUpstream,
     Command,
@@ -44,6 +35,14 @@ from guardproxy.exchange.transcript import (
     Waited,
     line,
 )
+from guardproxy.exchange.phases.ledger import Size
+from guardproxy.exchange.phases.states import State
+from guardproxy.exchange.player import each, play
+from guardproxy.exchange.record.llm_judge import JUDGE_ROUTE, judge_request, judges_of, read_score, texts_of
+from guardproxy.exchange.record.receipt import HEADER
+from guardproxy.exchange.routes.failover import TROUBLES
+from guardproxy.exchange.routes.routing import has_code
+from guardproxy.exchange.stream_conversion import reformed
 
 __all__ = [
     "HEADER",
@@ -59,13 +58,11 @@ __all__ = [
     "Exchange",
     "Finish",
     "GivenValues",
-    "History",
     "Input",
     "Job",
     "Keys",
     "Lane",
     "Limits",
-    "Live",
     "PassThrough",
     "PromptChange",
     "Refused",

@@ -10,12 +10,9 @@ from dataclasses import dataclass, field
 
 from guardproxy.audit import Intent, RecordedError
 from guardproxy.errors import ErrorCode
-from guardproxy.exchange import receipt
-from guardproxy.exchange.client import completed
-from guardproxy.exchange.ids import IdStream
-from guardproxy.exchange.recording import intent, passed
-from guardproxy.exchange.setting import Setting
-from guardproxy.exchange.transcript import (
+from guardproxy.exchange.inputs.sealed_ids import IdStream
+from guardproxy.exchange.inputs.setting import Setting
+from guardproxy.exchange.inputs.transcript import (
     Aborted,
     CancelUpstream,
     Command,
@@ -31,6 +28,9 @@ from guardproxy.exchange.transcript import (
     SendUpstream,
     UpstreamFailed,
 )
+from guardproxy.exchange.phases.client import completed
+from guardproxy.exchange.record import receipt
+from guardproxy.exchange.record.recording import intent, passed
 from guardproxy.gateway import Refusal, StoreAnswered
 
 

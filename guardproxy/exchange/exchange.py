@@ -32,20 +32,12 @@ from typing import Literal
 
 from guardproxy.audit import Intent, Record, RecordedRoute
 from guardproxy.events import Fault
-from guardproxy.exchange.answer import AnswerPhase, new_answer
-from guardproxy.exchange.attempts import Attempts
-from guardproxy.exchange.caching import CacheQuery, StoredAnswer, is_storable, stored_answer
-from guardproxy.exchange.client import Client
-from guardproxy.exchange.earlier import StoredTurn
-from guardproxy.exchange.guard import Guard
-from guardproxy.exchange.ledger import Ledger, Size
-from guardproxy.exchange.notes import Side
-from guardproxy.exchange.patience import Patience
-from guardproxy.exchange.prompts import PromptChange
-from guardproxy.exchange.request import RequestPhase
-from guardproxy.exchange.setting import Setting
-from guardproxy.exchange.states import TRANSITIONS, Answering, Over, Reading, Sent, State, Transition, Waiting
-from guardproxy.exchange.transcript import (
+from guardproxy.exchange.gate.earlier import StoredTurn
+from guardproxy.exchange.gate.notes import Side
+from guardproxy.exchange.inputs.caching import CacheQuery, StoredAnswer, is_storable, stored_answer
+from guardproxy.exchange.inputs.prompts import PromptChange
+from guardproxy.exchange.inputs.setting import Setting
+from guardproxy.exchange.inputs.transcript import (
     Aborted,
     Command,
     DataReceived,
@@ -60,6 +52,14 @@ from guardproxy.exchange.transcript import (
     ValuesFound,
     Waited,
 )
+from guardproxy.exchange.phases.answer import AnswerPhase, new_answer
+from guardproxy.exchange.phases.client import Client
+from guardproxy.exchange.phases.guard import Guard
+from guardproxy.exchange.phases.keep_alive import Patience
+from guardproxy.exchange.phases.ledger import Ledger, Size
+from guardproxy.exchange.phases.request import RequestPhase
+from guardproxy.exchange.phases.states import TRANSITIONS, Answering, Over, Reading, Sent, State, Transition, Waiting
+from guardproxy.exchange.routes.attempts import Attempts
 from guardproxy.findings import Direction
 from guardproxy.policy import BoundRules, FieldChange, Outcome
 

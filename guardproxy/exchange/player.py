@@ -1,7 +1,7 @@
 """Drives an exchange without sockets, threads or a clock.
 
 Replay, policy tests, the offline scan and the tests use `play`. The proxy itself uses the asynchronous driver
-(`server/driver.py`).
+(`server/driving/driver.py`).
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterable, Sequence
 from itertools import chain, repeat
 
 from guardproxy.exchange.exchange import Exchange
-from guardproxy.exchange.gate import Job
-from guardproxy.exchange.transcript import Command, Input, RunScans, Scanned
+from guardproxy.exchange.gate.gate import Job
+from guardproxy.exchange.inputs.transcript import Command, Input, RunScans, Scanned
 from guardproxy.findings import Scan
 
 Watch = Callable[[Input, Sequence[Command]], object]

@@ -18,42 +18,42 @@ Another package adds a duty by an entry point of the group `guardproxy.duties`; 
 
 from __future__ import annotations
 
-from guardproxy.gateway.binding import about_of, conversation_of
-from guardproxy.gateway.bodies import BodyHeaders
-from guardproxy.gateway.capacity import Capacity, Slots
-from guardproxy.gateway.client_file import (
+from guardproxy.gateway.clients.client_file import (
     FILE_NAME,
     ClientFile,
     StoredClient,
     StoredKey,
     new_key,
     read_client_file,
-    utc,
     with_new_client,
     with_revoked_keys,
     with_rotated_key,
     write_client_file,
 )
-from guardproxy.gateway.client_keys import ClientKeys, KnownClients
-from guardproxy.gateway.clients import NO_CLIENT, Clients, KnownClient
-from guardproxy.gateway.credentials import (
+from guardproxy.gateway.clients.clients import NO_CLIENT, Clients, KnownClient
+from guardproxy.gateway.clients.credentials import (
     Credential,
     digest,
     moved_from_query,
-    read_credential,
     read_secret,
     refuse_in_query,
 )
-from guardproxy.gateway.duty import Duty, Head, Refusal, Steps, StoreAnswered
-from guardproxy.gateway.guesses import Guesses
-from guardproxy.gateway.limit_file import LimitSet, limit_schema, read_limits
-from guardproxy.gateway.limits import UsageLimits, limits_of
-from guardproxy.gateway.order import Duties, Trail, load_duties, rerun
-from guardproxy.gateway.owned_ids import OwnedIds, is_owned
-from guardproxy.gateway.price_table import maintained_prices
-from guardproxy.gateway.prices import NO_PRICES, Prices, PriceTable, priced, prices_of
-from guardproxy.gateway.readiness import Readiness
-from guardproxy.gateway.routes import UNKNOWN, Routes
+from guardproxy.gateway.clients.guesses import Guesses
+from guardproxy.gateway.clients.tokens import ALGORITHMS, Tokens
+from guardproxy.gateway.duties.binding import about_of, conversation_of
+from guardproxy.gateway.duties.bodies import BodyHeaders
+from guardproxy.gateway.duties.capacity import Capacity, Slots
+from guardproxy.gateway.duties.client_keys import ClientKeys, KnownClients
+from guardproxy.gateway.duties.duty import Duty, Head, Refusal, Steps, StoreAnswered
+from guardproxy.gateway.duties.limit_file import LimitSet, limit_schema, read_limits
+from guardproxy.gateway.duties.limits import UsageLimits, limits_of
+from guardproxy.gateway.duties.order import Duties, Trail, load_duties, rerun
+from guardproxy.gateway.duties.owned_ids import OwnedIds, is_owned
+from guardproxy.gateway.duties.readiness import Readiness
+from guardproxy.gateway.duties.routes import UNKNOWN, Routes
+from guardproxy.gateway.duties.tenants import KnownTenants, Tenancy, TenantNames, holder_of
+from guardproxy.gateway.prices.price_table import maintained_prices
+from guardproxy.gateway.prices.prices import NO_PRICES, Prices, priced, prices_of
 from guardproxy.gateway.store import (
     LEASE_S,
     Add,
@@ -72,8 +72,6 @@ from guardproxy.gateway.store import (
 from guardproxy.gateway.store.failover import Down, Failover
 from guardproxy.gateway.store.memory import MemoryStore
 from guardproxy.gateway.store.redis import RedisStore
-from guardproxy.gateway.tenants import KnownTenants, Tenancy, TenantNames, holder_of
-from guardproxy.gateway.tokens import ALGORITHMS, Tokens
 
 __all__ = [
     "ALGORITHMS",
@@ -106,7 +104,6 @@ __all__ = [
     "LimitSet",
     "MemoryStore",
     "OwnedIds",
-    "PriceTable",
     "Prices",
     "Put",
     "Readiness",
@@ -142,12 +139,10 @@ __all__ = [
     "priced",
     "prices_of",
     "read_client_file",
-    "read_credential",
     "read_limits",
     "read_secret",
     "refuse_in_query",
     "rerun",
-    "utc",
     "with_new_client",
     "with_revoked_keys",
     "with_rotated_key",

@@ -9,13 +9,13 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from guardproxy.inference.meters import Registry
 from guardproxy.inference.models import DescribedModels, Models, Settings, cores, find, load
-from guardproxy.inference.pace import Ratio, work_ahead
+from guardproxy.inference.running.meters import Registry
+from guardproxy.inference.running.throughput import Ratio, work_ahead
 from guardproxy.inference.services import Remotes, origin, origin_of
 
 if TYPE_CHECKING:
-    from guardproxy.inference.scorer import ModelScorer
+    from guardproxy.inference.scoring.scorer import ModelScorer
     from guardproxy.inference.serving import Serving
 
 __all__ = [
@@ -34,7 +34,7 @@ __all__ = [
     "origin_of",
     "work_ahead",
 ]
-_HEAVY = {"ModelScorer": "guardproxy.inference.scorer", "Serving": "guardproxy.inference.serving"}
+_HEAVY = {"ModelScorer": "guardproxy.inference.scoring.scorer", "Serving": "guardproxy.inference.serving"}
 
 
 def __getattr__(name: str) -> Any:

@@ -15,16 +15,16 @@ from typing import TYPE_CHECKING, cast
 from weakref import WeakValueDictionary
 
 from guardproxy.errors import ConfigError
-from guardproxy.inference.folder import FAST_FILES, find, kind_of, verify
-from guardproxy.inference.model import Model, ModelDescription, read
-from guardproxy.inference.tags import FILES as TAG_FILES
-from guardproxy.inference.tags import TagModel
-from guardproxy.inference.tags import read as read_tags
+from guardproxy.inference.folders.folder import FAST_FILES, find, kind_of, verify
+from guardproxy.inference.folders.model import Model, ModelDescription, read
+from guardproxy.inference.names.tags import FILES as TAG_FILES
+from guardproxy.inference.names.tags import TagModel
+from guardproxy.inference.names.tags import read as read_tags
 
 if TYPE_CHECKING:
     from guardproxy.checks import Scorer, Tagger
-    from guardproxy.inference.meters import Registry
-    from guardproxy.inference.scorer import ModelScorer
+    from guardproxy.inference.running.meters import Registry
+    from guardproxy.inference.scoring.scorer import ModelScorer
     from guardproxy.inference.serving import SharedScorer
 
 __all__ = [
@@ -83,17 +83,17 @@ def load(
 
 def _loaded(model: Model, settings: Settings, registry: Registry | None, digits: int = 6) -> ModelScorer:
     """Returns the warmed-up scorer of a model whose folder was read. Raises `ConfigError`."""
-    from guardproxy.inference import meters  # noqa: PLC0415 - imports heavy libraries, only now
-    from guardproxy.inference.scorer import ModelScorer  # noqa: PLC0415 - as above
+    from guardproxy.inference.running import meters  # noqa: PLC0415 - imports heavy libraries, only now
+    from guardproxy.inference.scoring.scorer import ModelScorer  # noqa: PLC0415 - as above
 
     meters_of_model = (registry or meters.Registry()).meters(model.folder.name)
     if settings.url:
-        from guardproxy.inference.kserve import DIGITS, KServe  # noqa: PLC0415 - as above
+        from guardproxy.inference.running.kserve import DIGITS, KServe  # noqa: PLC0415 - as above
 
         served = lambda pad, rows: KServe.connect(settings.url, model, pad, rows, settings.timeout_s)  # noqa: E731
         digits = min(digits, DIGITS)
         return ModelScorer(model, served, meters_of_model, settings.queue, settings.remembered, digits, settings.wait_s)
-    from guardproxy.inference import session  # noqa: PLC0415 - as above
+    from guardproxy.inference.running import session  # noqa: PLC0415 - as above
 
     threads, workers = settings.threads or 1, settings.workers or cores()
     own = lambda pad, rows: session.local_network(model, pad, rows, threads, workers, settings.device)  # noqa: E731
@@ -191,16 +191,16 @@ def load_tagger(name: str, folders: tuple[Path, ...] = (), threads: int = 1) -> 
     Raises `ConfigError` when it does not exist or cannot be used.
     """
     if name.startswith(SPACY):
-        from guardproxy.inference.pipeline import SpacyTagger  # noqa: PLC0415 - imports spaCy, only now
+        from guardproxy.inference.scoring.pipeline import SpacyTagger  # noqa: PLC0415 - imports spaCy, only now
 
         return SpacyTagger(name.removeprefix(SPACY))
     folder = _tagger_folder(name, folders)
     if kind_of(folder) == "forms":
-        from guardproxy.inference.fast import FastTagger  # noqa: PLC0415 - imports numpy, only now
-        from guardproxy.inference.weights import read as read_weights  # noqa: PLC0415 - as above
+        from guardproxy.inference.names.fast import FastTagger  # noqa: PLC0415 - imports numpy, only now
+        from guardproxy.inference.names.weights import read as read_weights  # noqa: PLC0415 - as above
 
         return FastTagger(read_weights(folder))
-    from guardproxy.inference.tagger import OnnxTagger  # noqa: PLC0415 - imports onnxruntime, only now
+    from guardproxy.inference.names.tagger import OnnxTagger  # noqa: PLC0415 - imports onnxruntime, only now
 
     return OnnxTagger(read_tags(folder), threads)
 

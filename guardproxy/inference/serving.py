@@ -26,8 +26,8 @@ import orjson
 
 from guardproxy.checks import Query, ScoredPiece
 from guardproxy.errors import ConfigError, GuardproxyError, NoCapacityError, Shortage
-from guardproxy.inference.model import Model, ModelDescription
-from guardproxy.inference.scorer import Answer, ModelScorer
+from guardproxy.inference.folders.model import Model, ModelDescription
+from guardproxy.inference.scoring.scorer import Answer, ModelScorer
 
 _log = logging.getLogger(__name__)
 

@@ -2,48 +2,16 @@
 
 from __future__ import annotations
 
-from guardproxy.policy.about import About, first_language
-from guardproxy.policy.actions import ACTIONS, VERDICTS, Effect, Verdict, action_of, decides, verdict_of
-from guardproxy.policy.cases import (
-    ANY_LIMIT,
-    NO_LIMIT,
-    Expectation,
-    ExpectedFinding,
-    LogLine,
-    PolicyTest,
-    RawExchange,
-    RequestFacts,
-    Texts,
-)
-from guardproxy.policy.cel import compile_cel
-from guardproxy.policy.costs import refuse_unpriced
-from guardproxy.policy.coverage_table import CoverageRow, FieldRow, coverage, denied_fields, field_table, table
-from guardproxy.policy.document import KINDS_OF, SEVERITIES, AlertFormat, CheckSpec, Match, Policy, Rule, header_of
-from guardproxy.policy.document_schema import schema
-from guardproxy.policy.evaluate import BoundRule, BoundRules, Outcome, PolicySet
-from guardproxy.policy.expression import CHECK_ERROR, RESERVED, And, Expression, Name
-from guardproxy.policy.feedback import feedback_policies
-from guardproxy.policy.fields import BoundFields, FieldChange, FieldRules
-from guardproxy.policy.keeping import Keeping
-from guardproxy.policy.limiting import (
-    LARGEST,
-    MICRO,
-    LimitFault,
-    LimitRule,
-    StoredLimit,
-    Unit,
-    amount_words,
-    limit_rule,
-    limit_words,
-    number_words,
-)
-from guardproxy.policy.lint import Note, notes
-from guardproxy.policy.load import Files, PolicyErrors, build_checks, load_file, load_folder, parse
-from guardproxy.policy.matching import MatchVerdict
-from guardproxy.policy.naming import model_key, model_readings
-from guardproxy.policy.pricing import MOST_CHARS, MOST_MODELS, Price, PriceList, Rates, TokenUse, keep, whole
-from guardproxy.policy.reading import did_you_mean, join
-from guardproxy.policy.rollout import WHOLE, place_of, reach
+from guardproxy.policy.conditions.canonical_names import model_key, model_readings
+from guardproxy.policy.conditions.cel import compile_cel
+from guardproxy.policy.conditions.expression import CHECK_ERROR, RESERVED, And, Expression, Name
+from guardproxy.policy.conditions.matching import MatchVerdict
+from guardproxy.policy.conditions.request_context import About, first_language
+from guardproxy.policy.deciding.audit_level import Keeping
+from guardproxy.policy.deciding.evaluate import BoundRule, BoundRules, Outcome, PolicySet
+from guardproxy.policy.deciding.tally import Tally
+from guardproxy.policy.file.document_schema import schema
+from guardproxy.policy.file.load import Files, PolicyErrors, build_checks, load_file, load_folder, parse
 from guardproxy.policy.sections import (
     CACHE,
     JUDGE,
@@ -61,7 +29,37 @@ from guardproxy.policy.sections import (
     RouteSection,
     merge_caches,
 )
-from guardproxy.policy.strictness import (
+from guardproxy.policy.tools.costs import refuse_unpriced
+from guardproxy.policy.tools.coverage_table import CoverageRow, FieldRow, coverage, denied_fields, field_table, table
+from guardproxy.policy.tools.feedback import feedback_policies
+from guardproxy.policy.tools.lint import Note, notes
+from guardproxy.policy.tools.tenancy import refuse_strangers
+from guardproxy.policy.values.actions import ACTIONS, VERDICTS, Effect, Verdict, action_of, decides, verdict_of
+from guardproxy.policy.values.cases import (
+    ANY_LIMIT,
+    NO_LIMIT,
+    Expectation,
+    ExpectedFinding,
+    LogLine,
+    PolicyTest,
+    RawExchange,
+    RequestFacts,
+    Texts,
+)
+from guardproxy.policy.values.document import (
+    KINDS_OF,
+    SEVERITIES,
+    AlertFormat,
+    CheckSpec,
+    Match,
+    Policy,
+    Rule,
+    header_of,
+)
+from guardproxy.policy.values.fields import BoundFields, FieldChange
+from guardproxy.policy.values.pricing import MOST_CHARS, MOST_MODELS, Price, PriceList, Rates, TokenUse, keep, whole
+from guardproxy.policy.values.rollout import WHOLE, reach
+from guardproxy.policy.values.strictness import (
     SCALES,
     Order,
     canonical,
@@ -72,13 +70,23 @@ from guardproxy.policy.strictness import (
     compare_restorations,
     compare_sets,
     compare_shares,
-    items,
     same,
     strongest,
 )
-from guardproxy.policy.tally import Tally
-from guardproxy.policy.tenancy import refuse_strangers
-from guardproxy.policy.tree import FilePlace
+from guardproxy.policy.values.usage_limits import (
+    LARGEST,
+    MICRO,
+    LimitFault,
+    LimitRule,
+    StoredLimit,
+    Unit,
+    amount_words,
+    limit_rule,
+    limit_words,
+    number_words,
+)
+from guardproxy.policy.yaml.reading import did_you_mean, join
+from guardproxy.policy.yaml.tree import FilePlace
 
 __all__ = [
     "ACTIONS",
@@ -119,7 +127,6 @@ __all__ = [
     "Expression",
     "FieldChange",
     "FieldRow",
-    "FieldRules",
     "FilePlace",
     "Files",
     "JudgeSection",
@@ -172,7 +179,6 @@ __all__ = [
     "field_table",
     "first_language",
     "header_of",
-    "items",
     "join",
     "keep",
     "limit_rule",
@@ -185,7 +191,6 @@ __all__ = [
     "notes",
     "number_words",
     "parse",
-    "place_of",
     "reach",
     "refuse_strangers",
     "refuse_unpriced",

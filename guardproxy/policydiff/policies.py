@@ -4,7 +4,7 @@ In: policies, in any order. Out: changes, sorted by the name of the policy. Poli
 matched by name, so their order is irrelevant.
 
 The effect of a change follows from the files alone: `tightens` (checks find more, or rules do more), `loosens`,
-`either` (it depends on the texts), `neutral` (only records, messages and costs change). `policy/strictness.py` defines
+`either` (it depends on the texts), `neutral` (only records, messages and costs change). `policy/values/strictness.py` defines
 the order.
 """
 

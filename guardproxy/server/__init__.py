@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from guardproxy.server.checking import CheckedPart, check
-from guardproxy.server.judge import LIMIT_AT_ONCE, Asking, JudgeError, asking
-from guardproxy.server.logs import configure
-from guardproxy.server.running import serve
-from guardproxy.server.workers import several
+from guardproxy.server.driving.judge import LIMIT_AT_ONCE, Asking, JudgeError, asking
+from guardproxy.server.observing.logs import configure
+from guardproxy.server.processes.running import serve
+from guardproxy.server.processes.workers import several
 
 __all__ = [
     "LIMIT_AT_ONCE",

@@ -63,14 +63,21 @@ from guardproxy.gateway import (
     refuse_in_query,
 )
 from guardproxy.policy import LIMITS, PolicySet
-from guardproxy.server.body import FREE_TEXTS, Bodies, BodyAccount, texts_of
-from guardproxy.server.feedback import FeedbackRoute
-from guardproxy.server.headers import check_head, check_passed_query, check_query, condition_headers, is_trusted, named
-from guardproxy.server.listener import HttpRequest
-from guardproxy.server.onward import refuse_names, upstream_headers, use_own_key
-from guardproxy.server.random_ids import RandomIds
-from guardproxy.server.targets import Availability, FoundUpstream, Targets
-from guardproxy.server.upstream import Breakers
+from guardproxy.server.intake.body import FREE_TEXTS, Bodies, BodyAccount, texts_of
+from guardproxy.server.intake.feedback import FeedbackRoute
+from guardproxy.server.intake.headers import (
+    check_head,
+    check_passed_query,
+    check_query,
+    condition_headers,
+    is_trusted,
+    named,
+)
+from guardproxy.server.intake.listener import HttpRequest
+from guardproxy.server.intake.random_ids import RandomIds
+from guardproxy.server.upstream.request_headers import refuse_names, upstream_headers, use_own_key
+from guardproxy.server.upstream.targets import Availability, FoundUpstream, Targets
+from guardproxy.server.upstream.upstream import Breakers
 from guardproxy.wire import FEEDBACK_ROUTE, Bounds, Codec, Contract, Formats
 from guardproxy.wire.json import JsonFault
 

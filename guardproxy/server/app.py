@@ -25,30 +25,30 @@ from guardproxy.inference import Models, Registry, Remotes, Settings, cores
 from guardproxy.library import folder_of
 from guardproxy.policy import PolicySet
 from guardproxy.server.admission import Admission, AdmittedRequest
-from guardproxy.server.alerts import AlertObserver
-from guardproxy.server.body import BodyAccount
 from guardproxy.server.clients import ClientSource
-from guardproxy.server.connections import Connections
-from guardproxy.server.deadlines import Deadlines
-from guardproxy.server.driver import Driver
-from guardproxy.server.feedback import OwnUpstream
-from guardproxy.server.judge import Asking, Judges
-from guardproxy.server.leftovers import Leftovers
-from guardproxy.server.listener import HttpRequest, Listener, sender_of
-from guardproxy.server.metrics import Metrics
-from guardproxy.server.needs import usable_policies
-from guardproxy.server.observers import Fan, LogObserver, MetricsObserver, Observers
+from guardproxy.server.driving.driver import Driver
+from guardproxy.server.driving.judge import Asking, Judges
+from guardproxy.server.driving.offload import Steps
+from guardproxy.server.driving.recorder import Recorder, key_of, log_of, signing_of
+from guardproxy.server.intake.body import BodyAccount
+from guardproxy.server.intake.feedback import OwnUpstream
+from guardproxy.server.intake.listener import HttpRequest, Listener, sender_of
+from guardproxy.server.intake.pressure import Pressure
+from guardproxy.server.observing.alerts import AlertObserver
+from guardproxy.server.observing.metrics import Metrics
+from guardproxy.server.observing.observers import Fan, LogObserver, MetricsObserver, Observers
+from guardproxy.server.observing.shippers import close_all, shippers_of
+from guardproxy.server.observing.status import Pulse
+from guardproxy.server.observing.tracing import tracing_of
 from guardproxy.server.opening import naming
-from guardproxy.server.pressure import Pressure
-from guardproxy.server.recorder import Recorder, key_of, log_of, signing_of
+from guardproxy.server.policy_requirements import usable_policies
 from guardproxy.server.reload import Reload
-from guardproxy.server.scanner import Scanner, TimeLimits
-from guardproxy.server.shippers import close_all, shippers_of
+from guardproxy.server.scanning.scanner import Scanner, TimeLimits
 from guardproxy.server.state import SharedState, caches_of, earlier_of, further_of
-from guardproxy.server.status import Pulse
-from guardproxy.server.steps import Steps
-from guardproxy.server.tracing import tracing_of
-from guardproxy.server.upstream import Answering, Breakers, Upstream
+from guardproxy.server.upstream.connections import Connections
+from guardproxy.server.upstream.deadlines import Deadlines
+from guardproxy.server.upstream.drain import Leftovers
+from guardproxy.server.upstream.upstream import Answering, Breakers, Upstream
 from guardproxy.wire import FEEDBACK
 
 _log = logging.getLogger(__name__)

@@ -21,12 +21,12 @@ from guardproxy.gateway import Routes, load_duties
 from guardproxy.inference import DescribedModels, Models, Remotes
 from guardproxy.server.app import settings
 from guardproxy.server.clients import ClientSource
-from guardproxy.server.needs import usable_policies
-from guardproxy.server.onward import refuse_names
+from guardproxy.server.driving.recorder import log_of, signing_of
+from guardproxy.server.observing.tracing import collector_export
 from guardproxy.server.opening import addresses_of
-from guardproxy.server.recorder import log_of, signing_of
+from guardproxy.server.policy_requirements import usable_policies
 from guardproxy.server.state import SharedState
-from guardproxy.server.tracing import collector_export
+from guardproxy.server.upstream.request_headers import refuse_names
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,7 +33,7 @@ from typing import TypeVar
 
 from guardproxy.errors import GuardproxyError, PolicyError
 from guardproxy.policy import PolicyErrors, PolicySet
-from guardproxy.server.metrics import Metrics
+from guardproxy.server.observing.metrics import Metrics
 
 _log = logging.getLogger(__name__)
 TRIES = 5  # loads of a folder that keeps changing, before the next poll tries again

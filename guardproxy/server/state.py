@@ -28,11 +28,11 @@ from guardproxy.gateway import (
 )
 from guardproxy.policy import PolicySet
 from guardproxy.server.admission import Further
-from guardproxy.server.answer_cache import MemoryAnswers, SharedAnswers
-from guardproxy.server.caching import Caches
 from guardproxy.server.clients import ClientSource
-from guardproxy.server.earlier import EarlierValues, MemoryTurns, TurnStore
-from guardproxy.server.metrics import Metrics
+from guardproxy.server.driving.answer_cache import MemoryAnswers, SharedAnswers
+from guardproxy.server.driving.caching import Caches
+from guardproxy.server.driving.earlier import EarlierValues, MemoryTurns, TurnStore
+from guardproxy.server.observing.metrics import Metrics
 
 _log = logging.getLogger(__name__)
 

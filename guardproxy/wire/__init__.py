@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from guardproxy.wire.authoring import Author, CutText, Prompt, Reply, text_of, word_parts
-from guardproxy.wire.azure import route_spellings
-from guardproxy.wire.bounds import BOUNDS, UNBOUNDED, Bounds
-from guardproxy.wire.codec import AnswerFacts, Bounded, Codec, Decoder, Request
-from guardproxy.wire.contract import (
+from guardproxy.wire.contract.bounds import BOUNDS, UNBOUNDED, Bounds
+from guardproxy.wire.contract.codec import AnswerFacts, Bounded, Codec, Decoder, Request
+from guardproxy.wire.contract.contract import (
     ANY_OBJECT,
     NO_DEMAND,
     SDK_QUERY,
@@ -25,35 +23,8 @@ from guardproxy.wire.contract import (
     no_inputs,
     unchanged,
 )
-from guardproxy.wire.declared import (
-    BY_ROLE,
-    FRAMINGS,
-    REQUEST_KINDS,
-    RESPONSE_KINDS,
-    AnswerPlaces,
-    DeclaredCodec,
-    DeclaredFormat,
-    Pointer,
-    PointerError,
-    RequestPlaces,
-    StreamPlaces,
-    pointer,
-)
-from guardproxy.wire.decoding import (
-    LeafPlace,
-    StreamDecoder,
-    counts,
-    edited_frame,
-    events_of,
-    index_of,
-    indexed,
-    is_delta,
-    leaf_of,
-)
-from guardproxy.wire.feedback import FEEDBACK, FEEDBACK_ANSWER, FEEDBACK_ROUTE
-from guardproxy.wire.fields import FieldPath, denied_field, is_on
-from guardproxy.wire.framing import Framing, StreamEvent, ndjson, sse
-from guardproxy.wire.headers import (
+from guardproxy.wire.contract.fields import FieldPath, denied_field, is_on
+from guardproxy.wire.contract.headers import (
     AMOUNT,
     DATE,
     IDENTIFIER,
@@ -70,11 +41,54 @@ from guardproxy.wire.headers import (
     header_shape,
     limits_family,
 )
+from guardproxy.wire.contract.request_facts import (
+    EVERY_SERVER,
+    LARGEST,
+    USER_FIELDS,
+    Fields,
+    RequestStatement,
+    answers_of,
+    brief_statement_of,
+    statement_of,
+)
+from guardproxy.wire.contract.routes import Route
+from guardproxy.wire.contract.side_effects import acts_beyond, never_acts
+from guardproxy.wire.contract.stored import StoredIds
+from guardproxy.wire.contract.turns import Call, ModelTurn, Turns, first_text
+from guardproxy.wire.contract.writing import Author, CutText, Prompt, Reply, text_of, word_parts
+from guardproxy.wire.declared import (
+    BY_ROLE,
+    FRAMINGS,
+    REQUEST_KINDS,
+    RESPONSE_KINDS,
+    AnswerPlaces,
+    DeclaredCodec,
+    DeclaredFormat,
+    Pointer,
+    PointerError,
+    RequestPlaces,
+    StreamPlaces,
+    pointer,
+)
+from guardproxy.wire.decoding.decoding import (
+    LeafPlace,
+    StreamDecoder,
+    counts,
+    edited_frame,
+    events_of,
+    index_of,
+    indexed,
+    is_delta,
+    leaf_of,
+)
+from guardproxy.wire.decoding.json_codec import Grammar, JsonCodec
+from guardproxy.wire.decoding.whole_body import WholeDecoder
+from guardproxy.wire.feedback import FEEDBACK, FEEDBACK_ANSWER, FEEDBACK_ROUTE
+from guardproxy.wire.framing import Framing, StreamEvent, ndjson, sse
 from guardproxy.wire.inspection import UNINSPECTED, uninspected, unmapped, without_kinds
-from guardproxy.wire.json_codec import Grammar, JsonCodec
-from guardproxy.wire.opaque import NOT_KEPT
-from guardproxy.wire.protocol_words import is_chance, is_short, undated
-from guardproxy.wire.provider_acts import acts_beyond, never_acts
+from guardproxy.wire.json.identifiers import is_chance, is_short, undated
+from guardproxy.wire.json.opaque import NOT_KEPT
+from guardproxy.wire.json.vocabulary import SHARED, Vocabulary
 from guardproxy.wire.registry import (
     Formats,
     codec_for,
@@ -87,23 +101,9 @@ from guardproxy.wire.registry import (
     missing_members,
     served,
 )
-from guardproxy.wire.requests import expect_list, expect_type, read_body, refuse_other_case
-from guardproxy.wire.routes import Route
-from guardproxy.wire.statements import (
-    EVERY_SERVER,
-    LARGEST,
-    USER_FIELDS,
-    Fields,
-    RequestStatement,
-    answers_of,
-    brief_statement_of,
-    statement_of,
-)
-from guardproxy.wire.stored import StoredIds
-from guardproxy.wire.system import SystemChange
-from guardproxy.wire.turns import Call, ModelTurn, Turns, first_text
-from guardproxy.wire.whole import WholeDecoder
-from guardproxy.wire.words import SHARED, Vocabulary
+from guardproxy.wire.request.azure import route_spellings
+from guardproxy.wire.request.requests import expect_list, expect_type, read_body, refuse_other_case
+from guardproxy.wire.request.system import SystemChange
 
 __all__ = [
     "AMOUNT",

@@ -12,7 +12,7 @@ from msgspec import structs
 
 from guardproxy.errors import ErrorCode
 from guardproxy.events import Event, Opaque, Text
-from guardproxy.wire.codec import Request
+from guardproxy.wire.contract.codec import Request
 from guardproxy.wire.json import dotted, is_plain_key
 
 

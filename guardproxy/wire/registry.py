@@ -14,14 +14,14 @@ from typing import Any, cast
 
 from guardproxy import plugins
 from guardproxy.errors import PluginError
-from guardproxy.wire.authoring import Author
-from guardproxy.wire.codec import Codec
-from guardproxy.wire.contract import Contract
+from guardproxy.wire.contract.codec import Codec
+from guardproxy.wire.contract.contract import Contract
+from guardproxy.wire.contract.headers import FormatHeaders, merged_headers
+from guardproxy.wire.contract.routes import Route
+from guardproxy.wire.contract.stored import StoredIds
+from guardproxy.wire.contract.turns import Turns
+from guardproxy.wire.contract.writing import Author
 from guardproxy.wire.formats import NAMES
-from guardproxy.wire.headers import FormatHeaders, merged_headers
-from guardproxy.wire.routes import Route
-from guardproxy.wire.stored import StoredIds
-from guardproxy.wire.turns import Turns
 
 _OWN = "guardproxy"
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from guardproxy.audit.disk import folder_lock
+from guardproxy.audit.storage.disk import folder_lock
 from tests.e2e.rig import NO_BREAKER, PASS, Proxy, Upstream, serve, wait_ready
 from tests.kit import processes
 from tests.kit.proof import KEY

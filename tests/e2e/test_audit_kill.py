@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from guardproxy.audit.chain import verify
-from guardproxy.audit.sinks.file import FileSink
+from guardproxy.audit.record.chain import verify
+from guardproxy.audit.writing.log_file import FileSink
 from tests.kit.disk import kept, problems
 
 ROOT = Path(__file__).parents[2]
@@ -19,7 +19,7 @@ ROOT = Path(__file__).parents[2]
 # a second file: those steps are among the ones that it is killed at.
 STEPPER = """
 import errno, os, sys
-from guardproxy.audit.sinks.file import FileSink
+from guardproxy.audit.writing.log_file import FileSink
 from guardproxy.errors import AuditError
 from tests.kit.disk import Faulty, wait_healthy
 
@@ -56,7 +56,7 @@ STEPS = 80
 
 WRITER = """
 import sys
-from guardproxy.audit.sinks.file import FileSink
+from guardproxy.audit.writing.log_file import FileSink
 sink = FileSink(sys.argv[1], "a", {"log": "killed"}, head_every=10)
 while True:
     for future in [sink.append({"id": "x" * 500}) for _ in range(8)]:

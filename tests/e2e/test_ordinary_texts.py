@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from guardproxy.library import loader, shipped_folder, shipped_names
-from guardproxy.policy.cases import RawExchange, RequestFacts
-from guardproxy.policy.evaluate import PolicySet
+from guardproxy.policy.deciding.evaluate import PolicySet
+from guardproxy.policy.values.cases import RawExchange, RequestFacts
 from guardproxy.policytest.playing import SceneResult, play_scene
 from guardproxy.policytest.scenes import Cuts
 

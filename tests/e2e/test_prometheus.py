@@ -21,7 +21,7 @@ import yaml
 from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
-from guardproxy.server.metrics import Metrics
+from guardproxy.server.observing.metrics import Metrics
 from tests.kit.serving import CHAT, chat, serving
 from tools.pages import dashboard
 

@@ -18,7 +18,7 @@ from typing import Any
 import openai
 import pytest
 
-from guardproxy.audit.chain import verify
+from guardproxy.audit.record.chain import verify
 from guardproxy.library import load
 from tests.e2e.rig import Proxy, Upstream, serve
 from tests.kit.records import replay

@@ -11,8 +11,8 @@ from unicodedata import normalize
 import pytest
 from pypdf import PdfReader
 
-from guardproxy.audit.document import Gap
-from guardproxy.audit.entries import Unsealed
+from guardproxy.audit.record.document import Gap
+from guardproxy.audit.record.entries import Unsealed
 from tests.kit import processes
 from tests.kit.logs import write_log
 from tests.kit.records import plain_decision, plain_record

@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict
 
 from guardproxy.demo.script import ScriptedReply
 from guardproxy.library import load
-from guardproxy.wire.turns import Call
+from guardproxy.wire.contract.turns import Call
 from tests.e2e.answers import Answers, arguments
 from tests.e2e.rig import Proxy, serve
 from tests.kit.records import replay

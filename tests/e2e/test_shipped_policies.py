@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 
 from guardproxy.library import loader, shipped_folder, shipped_names
-from guardproxy.policy.coverage_table import coverage
-from guardproxy.policy.document import KINDS_OF, Policy
-from guardproxy.policy.evaluate import PolicySet
-from guardproxy.policy.lint import notes
-from guardproxy.policy.load import Files
+from guardproxy.policy.deciding.evaluate import PolicySet
+from guardproxy.policy.file.load import Files
+from guardproxy.policy.tools.coverage_table import coverage
+from guardproxy.policy.tools.lint import notes
+from guardproxy.policy.values.document import KINDS_OF, Policy
 from guardproxy.policytest.running import CaseResult, run_tests, untested
 from tests.e2e.rig import wait_logged
 from tests.kit import processes

@@ -38,7 +38,7 @@ POINTS = [
     "aiohttp",
     "guardproxy.inference.services",
 ]
-LATE = ["guardproxy.server.running", "guardproxy.policy.load"]
+LATE = ["guardproxy.server.processes.running", "guardproxy.policy.file.load"]
 
 
 def start(tmp_path: Path, number: signal.Signals, module: str, *options: str) -> tuple[subprocess.Popen[bytes], Path]:
@@ -63,7 +63,7 @@ def test_it_ends_cleanly(number: signal.Signals, module: str, tmp_path: Path) ->
     assert "Traceback" not in log.read_text()
 
 
-@pytest.mark.parametrize("module", ["guardproxy.cli", "uvloop", "guardproxy.policy.load"])
+@pytest.mark.parametrize("module", ["guardproxy.cli", "uvloop", "guardproxy.policy.file.load"])
 def test_a_reload_that_is_asked_for_too_early_is_done_later(module: str, tmp_path: Path) -> None:
     process, log = start(tmp_path, signal.SIGHUP, module, "--reload-s", "0")
     try:
@@ -73,7 +73,7 @@ def test_a_reload_that_is_asked_for_too_early_is_done_later(module: str, tmp_pat
         assert process.wait(60) == 0, log.read_text()
 
 
-@pytest.mark.parametrize("module", ["guardproxy.server.workers", "uvloop", "guardproxy.server.app"])
+@pytest.mark.parametrize("module", ["guardproxy.server.processes.workers", "uvloop", "guardproxy.server.app"])
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
 def test_a_parent_of_workers(number: signal.Signals, module: str, tmp_path: Path) -> None:
     process, log = start(tmp_path, number, module, "--workers", "2", "--supervisor-each")

@@ -12,7 +12,7 @@ from typing import Any
 import httpx
 import pytest
 
-from guardproxy.gateway.credentials import digest
+from guardproxy.gateway.clients.credentials import digest
 from guardproxy.library import load
 from tests.e2e import rawhttp
 from tests.e2e.rig import PASS, ROOT, Proxy, Upstream, serve

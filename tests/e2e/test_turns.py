@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from guardproxy.audit.versions import entries_of
+from guardproxy.audit.record.versions import entries_of
 from guardproxy.replay import replay
 from tests.kit.stored_turns import POLICY, Rig, StoringUpstream, turns
 from tests.kit.valkey import relayed, valkey

@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from guardproxy.inference.folder import GPU_FILE
+from guardproxy.inference.folders.folder import GPU_FILE
 from tests.e2e.rig import ROOT, Upstream, wait_logged
 from tests.kit.plain_texts import OVERRIDE
 

@@ -17,7 +17,7 @@ from unittest.mock import patch
 from guardproxy.events import Frame, Opaque, Text
 from guardproxy.testing.material import path_of
 from guardproxy.wire import Codec, Prompt, Reply
-from guardproxy.wire.alike import Alike
+from guardproxy.wire.decoding.frame_cache import Alike
 from guardproxy.wire.json import write
 
 LIMIT_BYTES = 1 << 26
@@ -81,7 +81,7 @@ def _stream(codec: Codec, kind: Any, size: int) -> Work | None:
     frames = _frames(codec, kind, size)
 
     def run() -> None:
-        """Reads every frame as one that is like no other (`guardproxy/wire/alike.py`): what a format may cost at most."""
+        """Reads every frame as if none were remembered (`wire/decoding/frame_cache.py`): the highest cost of a format."""
         with patch.object(Alike, "find", lambda _self, _data: None):
             decoder = codec.decoder(streamed=True, failed=False, limit_bytes=LIMIT_BYTES, guarded=True)
             for frame in frames:

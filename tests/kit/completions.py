@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from guardproxy.wire.formats.openai_completions.author import author
+from guardproxy.wire.formats.openai_completions.writer import author
 from tests.kit.play import events
 
 COMPLETIONS = author.ROUTE

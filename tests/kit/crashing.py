@@ -16,16 +16,16 @@ from typing import Any
 
 from guardproxy.audit import Record
 from guardproxy.audit.sealing.sealer import Sealer
-from guardproxy.audit.sinks.file import FileSink
+from guardproxy.audit.writing.log_file import FileSink
 from guardproxy.checks import Resources, Traits
 from guardproxy.exchange import DataReceived, Exchange, RequestReceived
 from guardproxy.findings import Scan, Window
 from guardproxy.gateway import Duty, Head, Steps
 from guardproxy.server.app import Server
-from guardproxy.server.driver import Driver
-from guardproxy.server.observers import MetricsObserver
-from guardproxy.server.scanner import Scanner
-from guardproxy.server.upstream import Upstream
+from guardproxy.server.driving.driver import Driver
+from guardproxy.server.observing.observers import MetricsObserver
+from guardproxy.server.scanning.scanner import Scanner
+from guardproxy.server.upstream.upstream import Upstream
 
 ENTRY_POINTS = """\
 [guardproxy.checks]

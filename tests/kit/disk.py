@@ -9,9 +9,9 @@ import signal
 from pathlib import Path
 from typing import Any
 
-from guardproxy.audit.disk import Disk, Stat
-from guardproxy.audit.folder import verify_folder
-from guardproxy.audit.sinks.file import FileSink
+from guardproxy.audit.proof.folder import verify_folder
+from guardproxy.audit.storage.disk import Disk, Stat
+from guardproxy.audit.writing.log_file import FileSink
 
 
 class Faulty(Disk):

@@ -6,7 +6,7 @@ import math
 import random
 from datetime import UTC, date, datetime
 
-from guardproxy.audit.document import Record, RecordedFinding
+from guardproxy.audit.record.document import Record, RecordedFinding
 from guardproxy.reading.drift import Shift, shifts
 from guardproxy.reading.samples import Sample
 from tests.kit.records import plain_answer, plain_record, plain_text

@@ -12,10 +12,10 @@ from urllib.parse import quote, unquote_to_bytes
 from guardproxy.errors import DownstreamError, ErrorCode
 from guardproxy.wire import MediaTypes, Route, Turns
 from guardproxy.wire.formats.openai_chat import turns
-from guardproxy.wire.formats.openai_chat.author import ChatAuthor
 from guardproxy.wire.formats.openai_chat.codec import OpenAIChat
 from guardproxy.wire.formats.openai_chat.contract import CONTRACT
-from guardproxy.wire.requests import read_body
+from guardproxy.wire.formats.openai_chat.writer import ChatAuthor
+from guardproxy.wire.request.requests import read_body
 
 ROUTE = Route("POST /models/{model}/chat")
 FORM = "application/x-www-form-urlencoded"

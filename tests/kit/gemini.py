@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from guardproxy.wire.formats.gemini_generate.author import author
+from guardproxy.wire.formats.gemini_generate.writer import author
 from tests.kit.play import events
 
 GEMINI = author.ROUTE

@@ -20,18 +20,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from guardproxy.audit.folder import verify_folder
-from guardproxy.audit.private import NO_SEALING, PrivateRecord, Sealing
 from guardproxy.audit.proof.checkpointer import Checkpointer, Signing
+from guardproxy.audit.proof.folder import verify_folder
 from guardproxy.audit.proof.note import PrivateKey, SignedNote
 from guardproxy.audit.proof.store import CheckpointStore
 from guardproxy.audit.proof.verification import verify_checkpoints
-from guardproxy.audit.rotation import Rotation
+from guardproxy.audit.record.private import NO_SEALING, PrivateRecord, Sealing
+from guardproxy.audit.record.versions import read_record
 from guardproxy.audit.sealing.operator_key import StaticKey
 from guardproxy.audit.sealing.sealer import Sealer
 from guardproxy.audit.sealing.store import KeyStore
-from guardproxy.audit.sinks.file import FileSink
-from guardproxy.audit.versions import read_record
+from guardproxy.audit.writing.log_file import FileSink
+from guardproxy.audit.writing.rotation import Rotation
 from guardproxy.errors import AuditError
 from tests.kit.disk import Faulty, kept, wait_healthy
 from tests.kit.sealing import private

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from guardproxy.audit.document import LogEntry
-from guardproxy.audit.sinks.file import FileSink
+from guardproxy.audit.record.document import LogEntry
+from guardproxy.audit.writing.log_file import FileSink
 
 
 def write_log(folder: Path, name: str, *records: LogEntry | dict[str, Any]) -> tuple[int, str]:

@@ -13,7 +13,7 @@ from functools import cached_property, partial
 from typing import Any
 
 from guardproxy.wire.json import KEYS, Map, MapFields, MapLeaf
-from guardproxy.wire.opaque import NOT_KEPT
+from guardproxy.wire.json.opaque import NOT_KEPT
 
 Build = Callable[[Any], Any]
 OTHER = "x_other"

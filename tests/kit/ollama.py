@@ -6,8 +6,8 @@ import json
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from guardproxy.wire.formats.ollama_chat.author import author as chat
-from guardproxy.wire.formats.ollama_generate.author import author as generate
+from guardproxy.wire.formats.ollama_chat.writer import author as chat
+from guardproxy.wire.formats.ollama_generate.writer import author as generate
 
 OLLAMA, GENERATE = chat.ROUTE, generate.ROUTE
 HEAD = {"model": "m", "created_at": "2026-02-03T04:05:06.123456789Z"}

@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from guardproxy.exchange.answer import new_answer
-from guardproxy.exchange.attempts import Answer, Attempts
-from guardproxy.exchange.client import Client
-from guardproxy.exchange.guard import Guard
-from guardproxy.exchange.ledger import Ledger
-from guardproxy.exchange.patience import Patience
-from guardproxy.policy.evaluate import PolicySet
+from guardproxy.exchange.phases.answer import new_answer
+from guardproxy.exchange.phases.client import Client
+from guardproxy.exchange.phases.guard import Guard
+from guardproxy.exchange.phases.keep_alive import Patience
+from guardproxy.exchange.phases.ledger import Ledger
+from guardproxy.exchange.routes.attempts import Answer, Attempts
+from guardproxy.policy.deciding.evaluate import PolicySet
 from tests.kit.play import CHAT, setting
 
 

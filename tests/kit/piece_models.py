@@ -18,7 +18,7 @@ import numpy as np
 from tokenizers import Tokenizer
 
 from guardproxy.findings import Kind
-from guardproxy.inference.model import FILES, Model
+from guardproxy.inference.folders.model import FILES, Model
 from guardproxy.inference.models import find, read
 from models.encoder import write_sums
 from tests.kit import first_stages

@@ -12,9 +12,8 @@ from typing import Any
 from guardproxy.checks._contract import Resources
 from guardproxy.decisions import Plan
 from guardproxy.exchange.exchange import Exchange
-from guardproxy.exchange.player import play
-from guardproxy.exchange.setting import Address, Keys, Limits, Setting
-from guardproxy.exchange.transcript import (
+from guardproxy.exchange.inputs.setting import Address, Keys, Limits, Setting
+from guardproxy.exchange.inputs.transcript import (
     Command,
     DataReceived,
     Finish,
@@ -29,12 +28,13 @@ from guardproxy.exchange.transcript import (
     SendUpstream,
     line,
 )
+from guardproxy.exchange.player import play
 from guardproxy.findings import Scan
-from guardproxy.policy.evaluate import PolicySet
-from guardproxy.policy.load import build_checks, parse
+from guardproxy.policy.deciding.evaluate import PolicySet
+from guardproxy.policy.file.load import build_checks, parse
 from guardproxy.redaction import placeholders
-from guardproxy.wire.formats.anthropic_messages.author import author as anthropic_messages
-from guardproxy.wire.formats.openai_chat.author import author as openai_chat
+from guardproxy.wire.formats.anthropic_messages.writer import author as anthropic_messages
+from guardproxy.wire.formats.openai_chat.writer import author as openai_chat
 from tests.kit.records import members
 
 CHAT = "POST /v1/chat/completions"

@@ -6,12 +6,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from guardproxy.audit.folder import verify_folder
+from guardproxy.audit.proof.folder import verify_folder
 from guardproxy.audit.proof.note import PrivateKey, PublicKey, SignedNote
 from guardproxy.audit.proof.store import CheckpointStore
 from guardproxy.audit.proof.verification import verify_checkpoints
-from guardproxy.audit.rotation import Rotation
-from guardproxy.audit.sinks.file import FileSink
+from guardproxy.audit.writing.log_file import FileSink
+from guardproxy.audit.writing.rotation import Rotation
 
 KEY = PrivateKey.new("guard.example")
 OTHER = PrivateKey.new("other.example")

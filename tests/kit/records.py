@@ -9,8 +9,8 @@ from typing import Any
 
 from jsonschema_rs import Draft202012Validator
 
-from guardproxy.audit.chain import ChainHead, seal
-from guardproxy.audit.document import (
+from guardproxy.audit.record.chain import ChainHead, seal
+from guardproxy.audit.record.document import (
     ENTRY_VERSION,
     Intent,
     LogEntry,
@@ -21,9 +21,9 @@ from guardproxy.audit.document import (
     RecordedRequest,
     RecordedText,
 )
-from guardproxy.audit.document_schema import log_schema
-from guardproxy.audit.versions import entry_of, read_entry
-from guardproxy.policy.evaluate import PolicySet
+from guardproxy.audit.record.document_schema import log_schema
+from guardproxy.audit.record.versions import entry_of, read_entry
+from guardproxy.policy.deciding.evaluate import PolicySet
 from guardproxy.replay.replays import replay as replay_entry
 from guardproxy.replay.results import ReplayResult
 

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from guardproxy.wire.formats.openai_responses import replies
-from guardproxy.wire.formats.openai_responses.author import author
+from guardproxy.wire.formats.openai_responses.writer import author
 from tests.kit.play import events
 
 RESPONSES = "POST /v1/responses"

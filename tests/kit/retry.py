@@ -8,10 +8,10 @@ from itertools import count
 from typing import Any
 
 from guardproxy.decisions import UNPLANNED, Plan
-from guardproxy.exchange.setting import Limits
-from guardproxy.exchange.transcript import DataReceived, Finish, ResponseEnded, ResponseStarted, SendUpstream
-from guardproxy.policy.evaluate import PolicySet
-from guardproxy.wire.authoring import Author, Prompt
+from guardproxy.exchange.inputs.setting import Limits
+from guardproxy.exchange.inputs.transcript import DataReceived, Finish, ResponseEnded, ResponseStarted, SendUpstream
+from guardproxy.policy.deciding.evaluate import PolicySet
+from guardproxy.wire.contract.writing import Author, Prompt
 from guardproxy.wire.registry import codec_for
 from tests.kit.play import CHAT, MESSAGES, Play, chat_frames, cut, message_frames, pieces
 

@@ -11,11 +11,11 @@ from typing import Any
 
 from guardproxy.checks._contract import Resources
 from guardproxy.exchange.exchange import Exchange
-from guardproxy.exchange.setting import Address, Keys, Setting
-from guardproxy.exchange.transcript import RequestReceived, RunScans, Scanned
-from guardproxy.policy.evaluate import PolicySet
-from guardproxy.policy.load import build_checks, parse
-from guardproxy.server.scanner import Scanner
+from guardproxy.exchange.inputs.setting import Address, Keys, Setting
+from guardproxy.exchange.inputs.transcript import RequestReceived, RunScans, Scanned
+from guardproxy.policy.deciding.evaluate import PolicySet
+from guardproxy.policy.file.load import build_checks, parse
+from guardproxy.server.scanning.scanner import Scanner
 from guardproxy.wire.registry import codec_for
 from tests.kit.play import CHAT, KEY, Play, seal
 from tests.kit.supervisor import FakeScorer, words

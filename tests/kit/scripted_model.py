@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager, suppress
 
 from multidict import CIMultiDict
 
-from guardproxy.server.connections import SLICE_BYTES, Connections, UpstreamAnswer
+from guardproxy.server.upstream.connections import SLICE_BYTES, Connections, UpstreamAnswer
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"
 LARGE = bytes(range(256)) * (SLICE_BYTES // 2)  # more than the buffers of two sockets hold

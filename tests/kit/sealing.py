@@ -7,13 +7,13 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from guardproxy.audit.document import Record
-from guardproxy.audit.private import PrivateRecord
+from guardproxy.audit.record.document import Record
+from guardproxy.audit.record.private import PrivateRecord
+from guardproxy.audit.record.versions import entry_of
 from guardproxy.audit.sealing.operator_key import StaticKey
 from guardproxy.audit.sealing.sealer import Sealer
 from guardproxy.audit.sealing.store import KeyStore
-from guardproxy.audit.versions import entry_of
-from guardproxy.policy.evaluate import PolicySet
+from guardproxy.policy.deciding.evaluate import PolicySet
 from tests.kit.play import Play, chat_frames, policy_set
 
 OPERATOR = StaticKey(b"o" * 32, "file:operator")

@@ -17,7 +17,7 @@ from guardproxy.config import Config
 from guardproxy.demo.journal import Journal
 from guardproxy.demo.scripted import start
 from guardproxy.server.app import Server
-from guardproxy.server.listener import Listener
+from guardproxy.server.intake.listener import Listener
 
 CHAT = "/v1/chat/completions"
 HEADERS = {"content-type": "application/json"}

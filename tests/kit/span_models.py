@@ -13,12 +13,12 @@ from typing import Any
 import numpy as np
 from prometheus_client import CollectorRegistry
 
-from guardproxy.inference.batching import Row, StoppableRow
-from guardproxy.inference.meters import Registry
-from guardproxy.inference.model import FIRST_STAGE, NGRAMS, Model
+from guardproxy.inference.folders.model import FIRST_STAGE, NGRAMS, Model
 from guardproxy.inference.models import find, read
-from guardproxy.inference.ngrams import BUCKETS
-from guardproxy.inference.scorer import ModelScorer
+from guardproxy.inference.running.batching import Row, StoppableRow
+from guardproxy.inference.running.meters import Registry
+from guardproxy.inference.scoring.ngrams import BUCKETS
+from guardproxy.inference.scoring.scorer import ModelScorer
 from models.encoder import write_sums
 from tests.kit.first_stages import FLOAT, INT64, _fields, _node, _value, _varint
 

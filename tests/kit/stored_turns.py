@@ -16,9 +16,9 @@ from openai import AsyncOpenAI
 
 from guardproxy.config import Config
 from guardproxy.server.app import Server
-from guardproxy.server.listener import Listener
+from guardproxy.server.intake.listener import Listener
 from guardproxy.wire import Prompt, Reply
-from guardproxy.wire.formats.openai_responses.author import author
+from guardproxy.wire.formats.openai_responses.writer import author
 
 POLICY = """
 policy: guard

@@ -19,8 +19,8 @@ from msgspec import Struct, structs
 
 from guardproxy.events import Text
 from guardproxy.wire import NOT_KEPT, Codec, Prompt, codecs
-from guardproxy.wire.alike import _OTHER, Alike
-from guardproxy.wire.decoding import StreamDecoder
+from guardproxy.wire.decoding.decoding import StreamDecoder
+from guardproxy.wire.decoding.frame_cache import _OTHER, Alike
 from guardproxy.wire.formats.gemini_generate.codec import ARRAYS
 from guardproxy.wire.json import read
 from tests.kit.codec_cost import is_answered

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from guardproxy.exchange.transcript import CancelUpstream
+from guardproxy.exchange.inputs.transcript import CancelUpstream
 from tests.kit.checks import promise
 from tests.kit.play import CHAT, MESSAGES, chat_frames, chat_texts, message_frames, message_texts, pieces, policy_set
 from tests.kit.records import replay

@@ -8,7 +8,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from guardproxy.audit.chain import ChainHead, begin, open_line, seal, verify
+from guardproxy.audit.record.chain import ChainHead, begin, open_line, seal, verify
 
 values = st.recursive(
     st.none()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from guardproxy.server.breaker import Breaker, Result, Thresholds, Ticket
+from guardproxy.server.upstream.breaker import Breaker, Result, Thresholds, Ticket
 
 FAILURES, OPEN_S = 3, 5.0
 

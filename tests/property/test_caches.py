@@ -11,8 +11,8 @@ from hypothesis import Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, precondition, rule, run_state_machine_as_test
 
-from guardproxy.exchange.transcript import DataReceived, Finish, ResponseEnded, ResponseStarted, SendUpstream
-from guardproxy.server.scanner import Scanner
+from guardproxy.exchange.inputs.transcript import DataReceived, Finish, ResponseEnded, ResponseStarted, SendUpstream
+from guardproxy.server.scanning.scanner import Scanner
 from tests.kit.play import CHAT, MESSAGES, chat_frames, cut, message_frames, pieces
 from tests.kit.scanner import Driven, driven, policies
 

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from guardproxy.policy.evaluate import PolicySet
+from guardproxy.policy.deciding.evaluate import PolicySet
 from tests.kit.completions import COMPLETIONS, completion_frames, completion_texts
 from tests.kit.gemini import GEMINI, gemini_frames, gemini_texts
 from tests.kit.ollama import GENERATE, OLLAMA, line_frames, line_texts

@@ -10,8 +10,8 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from guardproxy.audit.masking import Moves, mask, merge
-from guardproxy.exchange.lanes import Lane, Progress
+from guardproxy.audit.record.masking import Moves, mask, merge
+from guardproxy.exchange.gate.lanes import Lane, Progress
 from guardproxy.findings import Channel, Finding, Scan, Window, give_way
 from guardproxy.redaction import Restoring
 from guardproxy.redaction.placeholders import alternation

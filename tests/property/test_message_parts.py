@@ -13,9 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from guardproxy.checks._contract import Resources
-from guardproxy.exchange.joining import FILLER
-from guardproxy.policy.evaluate import PolicySet
-from guardproxy.policy.load import build_checks, parse
+from guardproxy.exchange.gate.joining import FILLER
+from guardproxy.policy.deciding.evaluate import PolicySet
+from guardproxy.policy.file.load import build_checks, parse
 from guardproxy.redaction.placeholders import PLACEHOLDER
 from guardproxy.wire import codecs
 from tests.kit.pii import People

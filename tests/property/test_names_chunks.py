@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from guardproxy.checks._contract import Resources, build, with_partner
-from guardproxy.exchange.gate import Lane
+from guardproxy.exchange.gate.gate import Lane
 from guardproxy.findings import Channel, Direction, Finding
 from guardproxy.inference.models import load_tagger
 from tests.kit.checks import EXAMPLES, PROSE

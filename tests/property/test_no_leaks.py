@@ -21,8 +21,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from guardproxy.exchange.transcript import DataReceived, ResponseEnded, ResponseStarted
-from guardproxy.policy.evaluate import PolicySet
+from guardproxy.exchange.inputs.transcript import DataReceived, ResponseEnded, ResponseStarted
+from guardproxy.policy.deciding.evaluate import PolicySet
 from guardproxy.wire.framing.sse import SseCutter
 from tests.kit.media import PDF, PNG, SIGNATURE, WAV
 from tests.kit.play import CHAT, MESSAGES, Play, cut, pieces, policy_set, sse

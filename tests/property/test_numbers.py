@@ -11,10 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from guardproxy.decisions import Plan
-from guardproxy.exchange.transcript import DataReceived, ResponseEnded, ResponseStarted, SendUpstream
-from guardproxy.wire.authoring import Prompt, Reply
+from guardproxy.exchange.inputs.transcript import DataReceived, ResponseEnded, ResponseStarted, SendUpstream
+from guardproxy.wire.contract.writing import Prompt, Reply
+from guardproxy.wire.decoding.json_codec import JsonCodec
 from guardproxy.wire.json import read, write
-from guardproxy.wire.json_codec import JsonCodec
 from guardproxy.wire.registry import codecs
 from tests.kit.play import CHAT, Play, policy_set
 

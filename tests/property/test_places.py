@@ -15,17 +15,17 @@ from typing import Any
 
 import pytest
 
-from guardproxy.exchange.transcript import DataReceived, ResponseEnded, ResponseStarted, SendUpstream
-from guardproxy.policy.evaluate import PolicySet
-from guardproxy.wire.authoring import Prompt, Reply
-from guardproxy.wire.formats.anthropic_messages import places as anthropic_messages_map
-from guardproxy.wire.formats.gemini_generate.author import author as gemini
-from guardproxy.wire.formats.gemini_generate.spelling import camel
-from guardproxy.wire.formats.openai_completions.author import author as completions
+from guardproxy.exchange.inputs.transcript import DataReceived, ResponseEnded, ResponseStarted, SendUpstream
+from guardproxy.policy.deciding.evaluate import PolicySet
+from guardproxy.wire.contract.writing import Prompt, Reply
+from guardproxy.wire.decoding.json_codec import JsonCodec
+from guardproxy.wire.formats.anthropic_messages import field_map as anthropic_messages_map
+from guardproxy.wire.formats.gemini_generate.field_case import camel
+from guardproxy.wire.formats.gemini_generate.writer import author as gemini
+from guardproxy.wire.formats.openai_completions.writer import author as completions
 from guardproxy.wire.formats.openai_responses import events as openai_responses_events
 from guardproxy.wire.framing import ndjson
 from guardproxy.wire.json.walk import MapLeaf
-from guardproxy.wire.json_codec import JsonCodec
 from guardproxy.wire.registry import codecs
 from tests.kit.media import SIGNATURE
 from tests.kit.ollama import GENERATE, OLLAMA

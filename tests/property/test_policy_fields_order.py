@@ -10,9 +10,9 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from guardproxy.checks._contract import Resources
-from guardproxy.exchange.transcript import SendUpstream
-from guardproxy.policy.evaluate import PolicySet
-from guardproxy.policy.load import PolicyErrors, build_checks, parse_all
+from guardproxy.exchange.inputs.transcript import SendUpstream
+from guardproxy.policy.deciding.evaluate import PolicySet
+from guardproxy.policy.file.load import PolicyErrors, build_checks, parse_all
 from tests.kit.play import Play
 
 PATHS = (

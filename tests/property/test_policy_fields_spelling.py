@@ -9,11 +9,11 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from guardproxy.policy.fields import FieldAction, FieldRules, bound_fields
+from guardproxy.policy.values.fields import FieldAction, FieldRules, bound_fields
 from guardproxy.wire import Codec, FieldPath, Prompt, codecs
-from guardproxy.wire.fields import ITEMS, denied_field
+from guardproxy.wire.contract.fields import ITEMS, denied_field
+from guardproxy.wire.decoding.json_codec import JsonCodec
 from guardproxy.wire.json import Map
-from guardproxy.wire.json_codec import JsonCodec
 
 CLIENT = "the value of the client"
 DEEPEST = 4

@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from guardproxy.checks._contract import Resources
-from guardproxy.policy.evaluate import PolicySet
-from guardproxy.policy.load import build_checks, parse_all
-from guardproxy.policy.reading import join
+from guardproxy.policy.deciding.evaluate import PolicySet
+from guardproxy.policy.file.load import build_checks, parse_all
+from guardproxy.policy.yaml.reading import join
 from tests.kit.play import Play, chat_frames
 
 ACTIONS = ("flag", "redact", "block", "retry")

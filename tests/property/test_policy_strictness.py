@@ -14,9 +14,9 @@ import pytest
 from hypothesis import event, given, reject, settings
 from hypothesis import strategies as st
 
-from guardproxy.policy.document import Policy
-from guardproxy.policy.extending import weaknesses
-from guardproxy.policy.load import PolicyErrors, parse
+from guardproxy.policy.file.extending import weaknesses
+from guardproxy.policy.file.load import PolicyErrors, parse
+from guardproxy.policy.values.document import Policy
 from guardproxy.policydiff.policies import changes
 from tests.kit.checks import promise
 

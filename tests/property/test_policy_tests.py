@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from guardproxy.policy.cases import RequestFacts, Texts
+from guardproxy.policy.values.cases import RequestFacts, Texts
 from guardproxy.policytest.judging import disagreement
 from guardproxy.policytest.playing import play_scene
 from guardproxy.policytest.scenes import Cuts

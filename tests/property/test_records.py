@@ -18,9 +18,9 @@ from hypothesis import strategies as st
 
 from guardproxy.errors import ErrorCode
 from guardproxy.exchange.exchange import Exchange
-from guardproxy.exchange.gate import CHECK_ERROR
-from guardproxy.exchange.setting import Limits
-from guardproxy.exchange.transcript import (
+from guardproxy.exchange.gate.gate import CHECK_ERROR
+from guardproxy.exchange.inputs.setting import Limits
+from guardproxy.exchange.inputs.transcript import (
     Aborted,
     DataReceived,
     DownstreamGone,
@@ -30,7 +30,7 @@ from guardproxy.exchange.transcript import (
     ResponseStarted,
     UpstreamFailed,
 )
-from guardproxy.policy.evaluate import PolicySet
+from guardproxy.policy.deciding.evaluate import PolicySet
 from guardproxy.redaction.placeholders import RESTORE
 from guardproxy.wire.json.text import view
 from tests.kit.play import CHAT, MESSAGES, Play, chat_frames, cut, events, message_frames, mint, policy_set, sse

@@ -18,11 +18,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from guardproxy.audit.document import Record
+from guardproxy.audit.record.document import Record
 from guardproxy.checks._contract import Resources
 from guardproxy.errors import ErrorCode
-from guardproxy.exchange.player import play as drive
-from guardproxy.exchange.transcript import (
+from guardproxy.exchange.inputs.transcript import (
     DataReceived,
     DownstreamGone,
     Finish,
@@ -31,13 +30,14 @@ from guardproxy.exchange.transcript import (
     ResponseStarted,
     UpstreamFailed,
 )
+from guardproxy.exchange.player import play as drive
 from guardproxy.library import JUDGES, SilentCheck, all_but, read_policies, shipped_names
-from guardproxy.policy.evaluate import PolicySet
-from guardproxy.policy.load import build_checks, parse
+from guardproxy.policy.deciding.evaluate import PolicySet
+from guardproxy.policy.file.load import build_checks, parse
 from guardproxy.replay.replays import Rerun, rerun
-from guardproxy.wire.authoring import Prompt, Reply
-from guardproxy.wire.codec import Codec
-from guardproxy.wire.turns import Call
+from guardproxy.wire.contract.codec import Codec
+from guardproxy.wire.contract.turns import Call
+from guardproxy.wire.contract.writing import Prompt, Reply
 from tests.kit.pii import People
 from tests.kit.play import Play, mint
 from tests.kit.records import replay, through_log

@@ -11,10 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from guardproxy.exchange.exchange import Exchange
+from guardproxy.exchange.inputs.setting import Keys
+from guardproxy.exchange.inputs.transcript import DataReceived, Finish, RequestReceived, ResponseEnded, ResponseStarted
 from guardproxy.exchange.player import each, play
-from guardproxy.exchange.setting import Keys
-from guardproxy.exchange.transcript import DataReceived, Finish, RequestReceived, ResponseEnded, ResponseStarted
-from guardproxy.policy.evaluate import PolicySet
+from guardproxy.policy.deciding.evaluate import PolicySet
 from guardproxy.policytest.scan import scan_job
 from tests.kit.checks import promise
 from tests.kit.play import CHAT, KEY, MESSAGES, policy_set, setting

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from guardproxy.policy.evaluate import PolicySet
+from guardproxy.policy.deciding.evaluate import PolicySet
 from tests.kit.play import (
     CHAT,
     MESSAGES,

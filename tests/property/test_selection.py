@@ -15,13 +15,13 @@ from multidict import CIMultiDict
 
 from guardproxy.errors import DownstreamError
 from guardproxy.exchange.exchange import Exchange
-from guardproxy.exchange.transcript import Finish, RequestReceived, SendUpstream
-from guardproxy.gateway.credentials import digest, read_credential
-from guardproxy.gateway.tenants import TenantNames
-from guardproxy.policy.cel import NAMES
-from guardproxy.policy.evaluate import PolicySet
-from guardproxy.policy.matching import KEYS
-from guardproxy.server.headers import condition_headers
+from guardproxy.exchange.inputs.transcript import Finish, RequestReceived, SendUpstream
+from guardproxy.gateway.clients.credentials import digest, read_credential
+from guardproxy.gateway.duties.tenants import TenantNames
+from guardproxy.policy.conditions.cel import NAMES
+from guardproxy.policy.conditions.matching import KEYS
+from guardproxy.policy.deciding.evaluate import PolicySet
+from guardproxy.server.intake.headers import condition_headers
 from guardproxy.wire.registry import codec_for
 from tests.kit.play import CHAT, policy_set, setting
 

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from guardproxy.exchange.joining import FILLER
+from guardproxy.exchange.gate.joining import FILLER
 from guardproxy.redaction.placeholders import PLACEHOLDER
 from tests.kit.play import Play, chat_frames, events, message_frames
 from tests.kit.records import replay

@@ -21,9 +21,9 @@ from guardproxy.exchange import (
     SendUpstream,
     ValuesFound,
 )
-from guardproxy.exchange.setting import Keys
-from guardproxy.exchange.transcript import Finish, RequestReceived, RunScans, Scanned, SendData
-from guardproxy.policy.evaluate import PolicySet
+from guardproxy.exchange.inputs.setting import Keys
+from guardproxy.exchange.inputs.transcript import Finish, RequestReceived, RunScans, Scanned, SendData
+from guardproxy.policy.deciding.evaluate import PolicySet
 from guardproxy.redaction import PLACEHOLDER
 from guardproxy.replay import replay
 from tests.kit.play import KEY, cut, policy_set, seal, setting

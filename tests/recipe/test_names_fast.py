@@ -12,10 +12,10 @@ import pytest
 torch: Any = pytest.importorskip("torch", reason="needs torch: make test-export")
 pytest.importorskip("faker", reason="needs Faker: make test-export")
 pytestmark = pytest.mark.export
-from guardproxy.inference import fast as runtime  # noqa: E402
-from guardproxy.inference import forms  # noqa: E402
 from guardproxy.inference.models import find  # noqa: E402
-from guardproxy.inference.weights import SHIFT, UNIT, read  # noqa: E402
+from guardproxy.inference.names import fast as runtime  # noqa: E402
+from guardproxy.inference.names import forms  # noqa: E402
+from guardproxy.inference.names.weights import SHIFT, UNIT, read  # noqa: E402
 from models.names.recipe.export_fast import arrays_of, write_config, write_weights  # noqa: E402
 from models.names.recipe.fast import IGNORED, LABELS, TAGS, Fast, Vocabulary, batch, encode, loss_of  # noqa: E402
 

@@ -15,7 +15,7 @@ pytestmark = pytest.mark.export
 
 from guardproxy.checks import Query  # noqa: E402
 from guardproxy.inference import Settings, load  # noqa: E402
-from guardproxy.inference.model import FIRST_STAGE, Model  # noqa: E402
+from guardproxy.inference.folders.model import FIRST_STAGE, Model  # noqa: E402
 from guardproxy.inference.models import find, read  # noqa: E402
 from models.supervisor.recipe import groups  # noqa: E402
 from models.supervisor.recipe.first import assemble  # noqa: E402

@@ -21,11 +21,11 @@ import torch  # noqa: E402
 
 from guardproxy.checks import Query  # noqa: E402
 from guardproxy.inference import Settings, load  # noqa: E402
-from guardproxy.inference.batching import StoppableRow  # noqa: E402
-from guardproxy.inference.folder import GPU_FILE  # noqa: E402
-from guardproxy.inference.model import Model  # noqa: E402
+from guardproxy.inference.folders.folder import GPU_FILE  # noqa: E402
+from guardproxy.inference.folders.model import Model  # noqa: E402
 from guardproxy.inference.models import find, read  # noqa: E402
-from guardproxy.inference.session import Session  # noqa: E402
+from guardproxy.inference.running.batching import StoppableRow  # noqa: E402
+from guardproxy.inference.running.session import Session  # noqa: E402
 from models.supervisor.recipe import groups  # noqa: E402
 from models.supervisor.recipe.first import assemble  # noqa: E402
 from models.supervisor.recipe.third import exit as leaving  # noqa: E402

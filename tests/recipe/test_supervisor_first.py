@@ -19,9 +19,9 @@ pytestmark = pytest.mark.export
 from guardproxy import inference  # noqa: E402
 from guardproxy.checks import Query  # noqa: E402
 from guardproxy.findings import KINDS  # noqa: E402
-from guardproxy.inference.clearing import Clearing  # noqa: E402
-from guardproxy.inference.first_stage import FirstStage  # noqa: E402
-from guardproxy.inference.reader import ModelReader  # noqa: E402
+from guardproxy.inference.folders.clearing import Clearing  # noqa: E402
+from guardproxy.inference.scoring.first_stage import FirstStage  # noqa: E402
+from guardproxy.inference.scoring.reader import ModelReader  # noqa: E402
 from models.supervisor.recipe.first import choose, data, encoder, train  # noqa: E402
 from models.supervisor.recipe.first.network import COLUMNS, SPAN, WORD, FirstNetwork, write_graph  # noqa: E402
 from models.supervisor.recipe.second.outputs import Row  # noqa: E402

@@ -10,9 +10,9 @@ import pytest
 
 pytest.importorskip("tqdm", reason="needs tqdm: make test-export")
 
-from guardproxy.inference import ngrams
+from guardproxy.inference.folders.tokens import load
 from guardproxy.inference.models import find
-from guardproxy.inference.tokens import load
+from guardproxy.inference.scoring import ngrams
 from models.supervisor.recipe import leave_out
 from models.supervisor.recipe.first import spans as recipe
 from models.supervisor.recipe.second.outputs import JAILBREAK, Row, make_row

@@ -13,9 +13,9 @@ from guardproxy import checks
 from guardproxy.audit import Record
 from guardproxy.checks import secrets
 from guardproxy.config import SETTINGS
-from guardproxy.inference.meters import Registry
-from guardproxy.policy import keys
-from guardproxy.server.metrics import Metrics
+from guardproxy.inference.running.meters import Registry
+from guardproxy.policy.file import keys
+from guardproxy.server.observing.metrics import Metrics
 from tools.pages.blocks import ROOT, pages
 
 DOCS = ROOT / "docs"

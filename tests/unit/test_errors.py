@@ -12,8 +12,8 @@ import pytest
 from guardproxy.config import SETTINGS
 from guardproxy.errors import DownstreamError, ErrorCode, UpstreamError, naming_switch
 from guardproxy.events import Fault
-from guardproxy.policy.keys import POLICY
-from guardproxy.policy.retrying import TABLE
+from guardproxy.policy.file.keys import POLICY
+from guardproxy.policy.values.retrying import TABLE
 
 PACKAGE = Path(__file__).resolve().parents[2] / "guardproxy"
 RAISING = ("DownstreamError", "UpstreamError", "Fault", "JsonFault", "UpstreamFailed", "Aborted", "Refused", "fault")

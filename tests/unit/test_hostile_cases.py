@@ -177,7 +177,9 @@ CASES: dict[str, tuple[str, ...]] = {
     # The process.
     "a kill at any step": (f"{E2E}/test_audit_kill.py::test_a_kill_at_every_step_loses_no_acknowledged_record",),
     "signals": (f"{E2E}/test_lifecycle.py::test_it_ends_cleanly", f"{E2E}/test_start_signals.py::test_it_ends_cleanly"),
-    "no descriptors": (f"{UNIT}/server/test_upstream.py::test_our_own_lack_of_descriptors_is_not_the_upstreams_fault",),
+    "no descriptors": (
+        f"{UNIT}/server/upstream/test_upstream.py::test_our_own_lack_of_descriptors_is_not_the_upstreams_fault",
+    ),
     "a worker that dies": (f"{E2E}/test_workers.py::test_a_worker_that_dies_is_started_again_while_others_serve",),
     "no upstream": (
         f"{FAULTS}::test_no_model_at_all",

@@ -10,7 +10,7 @@ import pytest
 from packaging.requirements import Requirement
 
 from guardproxy.config import load
-from guardproxy.inference.folder import GPU_MODELS, MODELS
+from guardproxy.inference.folders.folder import GPU_MODELS, MODELS
 
 ROOT = Path(__file__).parents[2]
 

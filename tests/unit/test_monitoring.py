@@ -9,8 +9,8 @@ import pytest
 import yaml
 from prometheus_client import CollectorRegistry
 
-from guardproxy.inference.meters import Registry
-from guardproxy.server.metrics import Metrics
+from guardproxy.inference.running.meters import Registry
+from guardproxy.server.observing.metrics import Metrics
 from tools.pages import dashboard
 
 FOLDER = Path(__file__).parents[2] / "examples" / "monitoring"

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from guardproxy.errors import Shortage
-from guardproxy.exchange.transcript import (
+from guardproxy.exchange.inputs.transcript import (
     DataReceived,
     RequestReceived,
     ResponseEnded,

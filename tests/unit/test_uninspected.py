@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from guardproxy.wire.formats.openai_completions.author import author as completions
+from guardproxy.wire.formats.openai_completions.writer import author as completions
 from tests.kit.media import IMAGE_URL, SIGNATURE, WAV
 from tests.kit.play import CHAT, MESSAGES, Play, policy_set
 from tests.kit.records import members

@@ -15,7 +15,7 @@ from typing import Any
 from benchmarks import page
 from guardproxy.audit import log_schema
 from guardproxy.library import loader
-from guardproxy.policy.document_schema import schema
+from guardproxy.policy.file.document_schema import schema
 from tools.pages import (
     blocks,
     broken_policies,

@@ -9,7 +9,7 @@ from functools import cache
 from pathlib import Path
 
 from guardproxy.checks._contract import Resources
-from guardproxy.policy.load import Files, PolicyErrors, build_checks, parse_all
+from guardproxy.policy.file.load import Files, PolicyErrors, build_checks, parse_all
 from tests.kit.supervisor import FakeScorer, words
 
 ROOT = Path(__file__).resolve().parents[2]

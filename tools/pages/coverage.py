@@ -6,8 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from guardproxy.library import shipped_folder, shipped_names
-from guardproxy.policy.coverage_table import coverage, denied_fields
-from guardproxy.policy.evaluate import PolicySet
+from guardproxy.policy.deciding.evaluate import PolicySet
+from guardproxy.policy.tools.coverage_table import coverage, denied_fields
 from guardproxy.wire import codecs
 
 HEAD = """# Coverage of the shipped policies

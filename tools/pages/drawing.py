@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from graphlib import TopologicalSorter
 from pathlib import Path
 
-from guardproxy.exchange.states import TRANSITIONS, State
+from guardproxy.exchange.phases.states import TRANSITIONS, State
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = ROOT / "guardproxy"

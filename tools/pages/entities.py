@@ -15,7 +15,8 @@ from functools import cache
 from typing import Any
 
 from guardproxy.checks import Check, Resources, build
-from guardproxy.checks._pii import extended, recognizers
+from guardproxy.checks._pii import recognizers
+from guardproxy.checks._pii.extended import recognizers as extended
 from guardproxy.checks._pii.language import LANGUAGES
 from guardproxy.checks._pii.setup import NAMED
 from guardproxy.inference.models import load_tagger

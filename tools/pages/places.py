@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from guardproxy.wire.json_codec import JsonCodec
+from guardproxy.wire.decoding.json_codec import JsonCodec
 from guardproxy.wire.registry import codecs
 from tests.kit.maps import OTHER, MapPlace, places
 

@@ -22,9 +22,9 @@ from typing import Annotated, TypeVar
 import msgspec
 from msgspec import Meta
 
-from guardproxy.audit.canonical import canonical
-from guardproxy.audit.chain import open_line
 from guardproxy.audit.proof.tree import HASH_BYTES
+from guardproxy.audit.record.canonical import canonical
+from guardproxy.audit.record.chain import open_line
 from guardproxy.errors import AuditError
 
 CHECKPOINT_VERSION = 1

@@ -23,14 +23,14 @@ from threading import Event, Thread
 
 import msgspec
 
-from guardproxy.audit.disk import folder_lock, is_held, reason
-from guardproxy.audit.ending import last_line
-from guardproxy.audit.folder import header_of
 from guardproxy.audit.proof.checkpoint import CoveredLog, RemovedLog
 from guardproxy.audit.proof.copies import Copies
-from guardproxy.audit.proof.found import CommandLogs, found_states, hash_of
+from guardproxy.audit.proof.folder import header_of
+from guardproxy.audit.proof.inventory import CommandLogs, found_states, hash_of
 from guardproxy.audit.proof.note import PublicKey, Signer
 from guardproxy.audit.proof.store import CheckpointStore
+from guardproxy.audit.storage.disk import folder_lock, is_held, reason
+from guardproxy.audit.storage.ending import last_line
 from guardproxy.errors import AuditError
 
 _FILES = (".head", ".torn", ".jsonl")  # the log last: a crash must not leave its head without it

@@ -19,11 +19,11 @@ from pathlib import Path
 from typing import NamedTuple, Protocol
 from urllib.parse import urlsplit
 
-from guardproxy.audit.disk import Disk, reason, write_file
-from guardproxy.audit.objects import SCHEMES, ObjectStore
-from guardproxy.audit.posting import post
 from guardproxy.audit.proof.checkpoint import TreeHead
 from guardproxy.audit.proof.note import SignedNote
+from guardproxy.audit.storage.disk import Disk, reason, write_file
+from guardproxy.audit.storage.http_post import post
+from guardproxy.audit.storage.object_store import SCHEMES, ObjectStore
 from guardproxy.errors import AuditError, ConfigError
 
 TIMEOUT_S = 5.0

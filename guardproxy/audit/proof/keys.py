@@ -13,8 +13,8 @@ import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
-from guardproxy.audit.disk import is_inside, reason
 from guardproxy.audit.proof.note import PRIVATE, PrivateKey, PublicKey, Signer
+from guardproxy.audit.storage.disk import is_inside, reason
 from guardproxy.errors import AuditError
 
 COMMAND_TIMEOUT_S = 30.0

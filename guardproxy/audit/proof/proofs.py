@@ -17,10 +17,10 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta
 
-from guardproxy.audit.chain import open_line
 from guardproxy.audit.proof.checkpoint import CheckpointEntry, Hash, TreeHead, read_checkpoint
 from guardproxy.audit.proof.note import PublicKey, SignedNote
 from guardproxy.audit.proof.tree import line_hash, root_by_inclusion, roots_by_consistency
+from guardproxy.audit.record.chain import open_line
 from guardproxy.errors import AuditError
 
 PROOF_VERSION = 1

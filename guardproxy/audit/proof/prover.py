@@ -8,15 +8,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from guardproxy.audit.chain import open_line
-from guardproxy.audit.document import Intent
-from guardproxy.audit.entries import Unsealed
-from guardproxy.audit.folder import header_of, logs_of
 from guardproxy.audit.proof.checkpoint import CoveredLog, TreeHead, read_checkpoint
+from guardproxy.audit.proof.folder import header_of, logs_of
 from guardproxy.audit.proof.note import SignedNote
 from guardproxy.audit.proof.proofs import PROOF_VERSION, ConsistencyProof, ListPath, LogPath, RecordProof
 from guardproxy.audit.proof.store import LIST, read_note
 from guardproxy.audit.proof.tree import consistency_proof, inclusion_proof, line_hash, root_of
+from guardproxy.audit.record.chain import open_line
+from guardproxy.audit.record.document import Intent
+from guardproxy.audit.record.entries import Unsealed
 from guardproxy.errors import AuditError
 
 _INTENT, _UNSEALED = Intent.__struct_config__.tag, Unsealed.__struct_config__.tag

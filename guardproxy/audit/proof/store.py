@@ -18,7 +18,6 @@ import secrets
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
-from guardproxy.audit.disk import Disk, folder_lock, reason, replace_file, write_file
 from guardproxy.audit.proof.checkpoint import (
     CHECKPOINT_VERSION,
     CheckpointEntry,
@@ -33,6 +32,7 @@ from guardproxy.audit.proof.checkpoint import (
 )
 from guardproxy.audit.proof.note import PublicKey, SignedNote, Signer, sign
 from guardproxy.audit.proof.tree import Frontier, line_hash
+from guardproxy.audit.storage.disk import Disk, folder_lock, reason, replace_file, write_file
 from guardproxy.engine import AnyPath
 from guardproxy.errors import AuditError
 

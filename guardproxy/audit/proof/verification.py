@@ -16,11 +16,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from io import BytesIO
 
-from guardproxy.audit.chain import ChainHead, Code, Problem
 from guardproxy.audit.proof.checkpoint import CheckpointEntry, LogStates, TreeHead, read_checkpoint, read_header
 from guardproxy.audit.proof.note import COSIGNS, PublicKey, SignedNote
 from guardproxy.audit.proof.store import LIST, NOTE, read_note
 from guardproxy.audit.proof.tree import Frontier, line_hash
+from guardproxy.audit.record.chain import ChainHead, Code, Problem
 from guardproxy.engine import AnyPath
 from guardproxy.errors import AuditError
 

@@ -21,7 +21,7 @@ from binascii import Error as Base64Error
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from guardproxy.audit.canonical import canonical
+from guardproxy.audit.record.canonical import canonical
 from guardproxy.errors import SealError
 
 if TYPE_CHECKING:

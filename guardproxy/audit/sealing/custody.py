@@ -15,16 +15,16 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from guardproxy.audit.canonical import canonical
-from guardproxy.audit.chain import open_line
-from guardproxy.audit.commands import OPERATOR_LOG
-from guardproxy.audit.document import ENTRY_VERSION, LogEntry, Record
-from guardproxy.audit.entries import Erased, Rotated, Unsealed
+from guardproxy.audit.record.canonical import canonical
+from guardproxy.audit.record.chain import open_line
+from guardproxy.audit.record.commands import OPERATOR_LOG
+from guardproxy.audit.record.document import ENTRY_VERSION, LogEntry, Record
+from guardproxy.audit.record.entries import Erased, Rotated, Unsealed
+from guardproxy.audit.record.versions import entry_of
 from guardproxy.audit.sealing.operator_key import OperatorKey
 from guardproxy.audit.sealing.sealer import OpenedRecord, Sealer
 from guardproxy.audit.sealing.store import KeyStore
-from guardproxy.audit.sinks.file import FileSink
-from guardproxy.audit.versions import entry_of
+from guardproxy.audit.writing.log_file import FileSink
 
 TIMEOUT_S = 60.0
 

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from guardproxy.audit.disk import Disk, folder_lock
+from guardproxy.audit.storage.disk import Disk, folder_lock
 from guardproxy.errors import SealError
 
 BUSY_S = 10.0

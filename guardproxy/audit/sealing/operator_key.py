@@ -19,8 +19,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-from guardproxy.audit.disk import is_inside
 from guardproxy.audit.sealing.cipher import KEY_BYTES, aead
+from guardproxy.audit.storage.disk import is_inside
 from guardproxy.errors import SealError
 
 FORMS = "`file:PATH`, `env:NAME` or `command:COMMAND`"

@@ -20,9 +20,9 @@ from typing import Any
 import msgspec
 import orjson
 
-from guardproxy.audit.canonical import canonical, pieces
-from guardproxy.audit.document import ENTRY_VERSION, Record
-from guardproxy.audit.private import PrivateRecord, WrittenRecord
+from guardproxy.audit.record.canonical import canonical, pieces
+from guardproxy.audit.record.document import ENTRY_VERSION, Record
+from guardproxy.audit.record.private import PrivateRecord, WrittenRecord
 from guardproxy.audit.sealing.cipher import SALT_BYTES, open_members, seal_members
 from guardproxy.audit.sealing.hiding import without_texts
 from guardproxy.audit.sealing.store import DataKey, KeyStore

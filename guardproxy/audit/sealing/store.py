@@ -25,8 +25,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from guardproxy.audit.canonical import canonical
-from guardproxy.audit.private import Owner
+from guardproxy.audit.record.canonical import canonical
+from guardproxy.audit.record.private import Owner
 from guardproxy.audit.sealing.cipher import KEY_BYTES, aead
 from guardproxy.audit.sealing.database import KeyDatabase
 from guardproxy.audit.sealing.operator_key import OperatorKey, read_key

@@ -15,14 +15,14 @@ from guardproxy.checks._contract import Resources
 from guardproxy.checks._evasions.unfolding import EVASIONS
 from guardproxy.checks._foreign import hint
 from guardproxy.checks._options import SCORE, Option, Options, options_digest, with_defaults
-from guardproxy.checks._pii import extended
 from guardproxy.checks._pii.cover import UncoveredError
 from guardproxy.checks._pii.custom import CustomRecognizers
 from guardproxy.checks._pii.engine import Engine, Source
+from guardproxy.checks._pii.extended import recognizers as extended
+from guardproxy.checks._pii.extended.places import ENTITY as PLACE
+from guardproxy.checks._pii.extended.places import sources as place_sources
 from guardproxy.checks._pii.language import LANGUAGES, detector
 from guardproxy.checks._pii.names import Names
-from guardproxy.checks._pii.places import ENTITY as PLACE
-from guardproxy.checks._pii.places import sources as place_sources
 from guardproxy.checks._pii.recognizers import (
     MODEL_ENTITIES,
     boost,

@@ -1,7 +1,7 @@
 """The section `cache`: answers that are given again for equal or similar requests.
 
 If several policies have the section, the most careful part of each counts (`merge_caches`), so their order never matters.
-`exchange/caching.py` carries it out.
+`exchange/inputs/caching.py` carries it out.
 """
 
 from __future__ import annotations
@@ -10,10 +10,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
-from guardproxy.policy.reading import FileReading
 from guardproxy.policy.sections.section import NeededTexts, Section
-from guardproxy.policy.strictness import Order, together
-from guardproxy.policy.tree import YamlNode
+from guardproxy.policy.values.strictness import Order, together
+from guardproxy.policy.yaml.reading import FileReading
+from guardproxy.policy.yaml.tree import YamlNode
 
 CacheMode = Literal["none", "exact", "semantic"]
 MODES: tuple[CacheMode, ...] = get_args(CacheMode)

@@ -1,6 +1,6 @@
 """The section `judge`: a model that scores a sample of answers by a rubric, after they were sent.
 
-`exchange/grading.py` writes the questions and reads the scores.
+`exchange/record/llm_judge.py` writes the questions and reads the scores.
 """
 
 from __future__ import annotations
@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from guardproxy.audit import RecordedJudge
-from guardproxy.policy.reading import FileReading
-from guardproxy.policy.rollout import WHOLE, place_of, read_share
 from guardproxy.policy.sections.section import BoundSection, NeededUpstream, Section
-from guardproxy.policy.tree import YamlNode
+from guardproxy.policy.values.rollout import WHOLE, place_of, read_share
+from guardproxy.policy.yaml.reading import FileReading
+from guardproxy.policy.yaml.tree import YamlNode
 
 SAMPLE = "5 %"
 SCALE = (1, 5)

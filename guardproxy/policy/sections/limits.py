@@ -1,7 +1,7 @@
 """The section `limits`: limits and budgets of the requests to which the policy applies.
 
-Each entry has the keys of a limit in the operator's file of limits (`limiting.py`), and the same meaning. The duty `limits`
-of the gateway carries them out.
+Each entry has the keys of a limit in the operator's file of limits (`values/usage_limits.py`), and the same meaning. The duty
+`limits` of the gateway carries them out.
 """
 
 from __future__ import annotations
@@ -9,7 +9,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from guardproxy.policy.limiting import (
+from guardproxy.policy.conditions.matching import read_match
+from guardproxy.policy.sections.section import Section
+from guardproxy.policy.values.usage_limits import (
     BUDGET_FORM,
     LARGEST,
     MODES,
@@ -23,10 +25,8 @@ from guardproxy.policy.limiting import (
     StoredLimit,
     limit_rule,
 )
-from guardproxy.policy.matching import read_match
-from guardproxy.policy.reading import FileReading
-from guardproxy.policy.sections.section import Section
-from guardproxy.policy.tree import FilePlace, YamlNode
+from guardproxy.policy.yaml.reading import FileReading
+from guardproxy.policy.yaml.tree import FilePlace, YamlNode
 
 _KEYS = StoredLimit.__struct_fields__
 _MATCH = ("routes", "models", "tenants", "when")

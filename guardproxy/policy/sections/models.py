@@ -14,12 +14,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from guardproxy.errors import DownstreamError, ErrorCode
-from guardproxy.policy.matching import fits
-from guardproxy.policy.naming import fold, model_readings
-from guardproxy.policy.reading import FileReading, join
+from guardproxy.policy.conditions.canonical_names import fold, model_readings
+from guardproxy.policy.conditions.matching import fits
 from guardproxy.policy.sections.section import BoundSection, Section, SectionRequest
-from guardproxy.policy.strictness import Order
-from guardproxy.policy.tree import YamlNode
+from guardproxy.policy.values.strictness import Order
+from guardproxy.policy.yaml.reading import FileReading, join
+from guardproxy.policy.yaml.tree import YamlNode
 from guardproxy.wire import RequestStatement
 
 _FIELD = "model"

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import msgspec
 
-from guardproxy.policy.limiting import MICRO
-from guardproxy.policy.pricing import Price, PriceList
-from guardproxy.policy.reading import FileReading
 from guardproxy.policy.sections.section import Section
-from guardproxy.policy.tree import YamlNode
+from guardproxy.policy.values.pricing import Price, PriceList
+from guardproxy.policy.values.usage_limits import MICRO
+from guardproxy.policy.yaml.reading import FileReading
+from guardproxy.policy.yaml.tree import YamlNode
 
 _KEYS = Price.__struct_fields__
 _WANTED = 'a mapping from models to prices, like `{"gpt-5*": {input: 1.25, output: 10}}`'

@@ -1,6 +1,6 @@
 """The section `prompt`: what a policy adds to the system prompt, and how it marks texts that the user did not write.
 
-`exchange/prompts.py` carries it out.
+`exchange/inputs/prompts.py` carries it out.
 
 Decision: docs/decisions/0051-a-prompt-is-changed-after-the-checks.md
 """
@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from typing import Any, Literal, cast, get_args
 
 from guardproxy.findings import Kind
-from guardproxy.policy.reading import FileReading
 from guardproxy.policy.sections.section import Section
-from guardproxy.policy.templating import FILTERS, NAMES, PromptTemplate, TemplateError, compile_template
-from guardproxy.policy.tree import YamlNode
+from guardproxy.policy.yaml.reading import FileReading
+from guardproxy.policy.yaml.templating import FILTERS, NAMES, PromptTemplate, TemplateError, compile_template
+from guardproxy.policy.yaml.tree import YamlNode
 
 Marking = Literal["delimit", "datamark", "base64"]
 MARKINGS: tuple[Marking, ...] = get_args(Marking)

@@ -1,6 +1,6 @@
 """The section `route`: which upstream and which model get a request, and which come next if the upstream fails.
 
-`exchange/routing.py` carries it out.
+`exchange/routes/routing.py` carries it out.
 """
 
 from __future__ import annotations
@@ -10,12 +10,12 @@ from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import Any, Literal, get_args
 
-from guardproxy.policy.cel import Cel
-from guardproxy.policy.matching import read_condition
-from guardproxy.policy.naming import model_key
-from guardproxy.policy.reading import FileReading, did_you_mean, join
+from guardproxy.policy.conditions.canonical_names import model_key
+from guardproxy.policy.conditions.cel import Cel
+from guardproxy.policy.conditions.matching import read_condition
 from guardproxy.policy.sections.section import NeededTexts, NeededUpstream, Section
-from guardproxy.policy.tree import FilePlace, YamlNode
+from guardproxy.policy.yaml.reading import FileReading, did_you_mean, join
+from guardproxy.policy.yaml.tree import FilePlace, YamlNode
 
 Sticky = Literal["conversation", "client", "none"]
 STICKY: tuple[Sticky, ...] = get_args(Sticky)

@@ -14,10 +14,10 @@ from typing import Any, Generic, Protocol, TypeVar
 
 from guardproxy.errors import DownstreamError
 from guardproxy.findings import Direction
-from guardproxy.policy.about import About
-from guardproxy.policy.reading import FileReading
-from guardproxy.policy.strictness import Order
-from guardproxy.policy.tree import FilePlace, YamlNode
+from guardproxy.policy.conditions.request_context import About
+from guardproxy.policy.values.strictness import Order
+from guardproxy.policy.yaml.reading import FileReading
+from guardproxy.policy.yaml.tree import FilePlace, YamlNode
 from guardproxy.wire import RequestStatement
 
 Value = TypeVar("Value")
@@ -119,7 +119,7 @@ class Section(Generic[Value]):
 
     stages: Callable[[tuple[BoundSection[Value], ...]], Iterable[SectionStage]] = _nothing
     """Returns what the sections that apply do with each request. A section that needs parts of the exchange has its stages in
-    `exchange/stages.py`."""
+    `exchange/phases/stages.py`."""
 
     def of(self, sections: Mapping[str, Any]) -> Value | None:
         """Returns the value in the sections of a policy; `None` if it has none."""

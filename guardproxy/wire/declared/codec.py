@@ -14,18 +14,18 @@ from typing import Any, ClassVar
 
 from guardproxy.events import Event, Frame, Opaque
 from guardproxy.redaction import Shape, Shapes
-from guardproxy.wire.codec import AnswerFacts
-from guardproxy.wire.declared.author import DeclaredAuthor
+from guardproxy.wire.contract.codec import AnswerFacts
 from guardproxy.wire.declared.contract import REPEATS, Maps, contract_of, ending, framing_of, maps_of
 from guardproxy.wire.declared.declaration import DeclaredFormat
 from guardproxy.wire.declared.pointers import Pointer, moved, put, value, without
 from guardproxy.wire.declared.turns import DeclaredTurns
-from guardproxy.wire.decoding import LeafPlace, StreamDecoder, indexed, is_delta
+from guardproxy.wire.declared.writer import DeclaredAuthor
+from guardproxy.wire.decoding.decoding import LeafPlace, StreamDecoder, indexed, is_delta
+from guardproxy.wire.decoding.json_codec import Grammar, JsonCodec, no_counts, no_shapes
+from guardproxy.wire.decoding.token_data import drop
 from guardproxy.wire.framing import Framing, StreamEvent
 from guardproxy.wire.json import NUMBER_LIMIT, Map, TreeLeaf, dotted, text, write
-from guardproxy.wire.json_codec import Grammar, JsonCodec, no_counts, no_shapes
-from guardproxy.wire.requests import expect_type
-from guardproxy.wire.token_data import drop
+from guardproxy.wire.request.requests import expect_type
 
 
 def _shape_of(shapes: Shapes, tree: Any, leaf: TreeLeaf) -> Shape | None:

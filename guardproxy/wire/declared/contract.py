@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from guardproxy.findings import Kind
-from guardproxy.wire.contract import (
+from guardproxy.wire.contract.contract import (
     NO_DEMAND,
     Contract,
     Demand,
@@ -22,6 +22,8 @@ from guardproxy.wire.contract import (
     no_inputs,
     unchanged,
 )
+from guardproxy.wire.contract.headers import NO_LIMIT_HEADERS, FormatHeaders
+from guardproxy.wire.contract.request_facts import EVERY_SERVER, USER_FIELDS
 from guardproxy.wire.declared.declaration import BY_ROLE, DeclaredFormat, Texts
 from guardproxy.wire.declared.pointers import (
     EACH,
@@ -35,14 +37,12 @@ from guardproxy.wire.declared.pointers import (
     map_of,
     put,
 )
+from guardproxy.wire.decoding.token_data import TOKENS
+from guardproxy.wire.families.openai import DONE
 from guardproxy.wire.framing import Framing, ndjson, sse
-from guardproxy.wire.headers import NO_LIMIT_HEADERS, FormatHeaders
 from guardproxy.wire.json import NAME, STRUCTURE, MapFields, MapLeaf, part_text, text, write
-from guardproxy.wire.openai import DONE
-from guardproxy.wire.self_hosted import DENIED
-from guardproxy.wire.statements import EVERY_SERVER, USER_FIELDS
-from guardproxy.wire.token_data import TOKENS
-from guardproxy.wire.words import SHARED, Vocabulary
+from guardproxy.wire.json.vocabulary import SHARED, Vocabulary
+from guardproxy.wire.request.vllm_fields import DENIED
 
 REPEATS = TOKENS | {"logprobs"}
 """The fields that a guarded answer does not keep: they could repeat a text that a rule removes."""

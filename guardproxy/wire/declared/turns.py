@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from guardproxy.wire.contract.turns import ModelTurn
 from guardproxy.wire.declared.declaration import BY_ROLE, DeclaredFormat
 from guardproxy.wire.declared.pointers import EACH, Pointer, put, value
 from guardproxy.wire.json import UNMAPPED, TreeLeaf, edited, read, walk, write
-from guardproxy.wire.system import SystemChange, changed_messages, text_of_messages
-from guardproxy.wire.turns import ModelTurn
+from guardproxy.wire.request.system import SystemChange, changed_messages, text_of_messages
 
 
 class DeclaredTurns:

@@ -2,7 +2,7 @@
 
 A map is made of: `MapLeaf`s; dicts (known keys of an object); one-element lists (every item of an array); functions that
 choose a map by the value (a block's type, a message's role). Places that the map does not know are walked as `unmapped` text,
-or by the dict's `OTHERS`: a new field is never skipped. A place of structure passes the words of `protocol_words.py`; an
+or by the dict's `OTHERS`: a new field is never skipped. A place of structure passes the words of `identifiers.py`; an
 opaque place passes content that looks opaque (`opaque.py`). Any other string at these places is text.
 """
 
@@ -20,10 +20,10 @@ from msgspec import Struct
 from guardproxy.concurrency import stop_point
 from guardproxy.events import Path
 from guardproxy.findings import Kind
+from guardproxy.wire.json.identifiers import is_known, is_padding, is_short, undated
 from guardproxy.wire.json.numbers import NUMBER_LIMIT, digits_of, is_row, part_of
-from guardproxy.wire.opaque import NOT_KEPT, inspect, inspect_url_safe
-from guardproxy.wire.protocol_words import is_known, is_padding, is_short, undated
-from guardproxy.wire.words import SHARED, Vocabulary
+from guardproxy.wire.json.opaque import NOT_KEPT, inspect, inspect_url_safe
+from guardproxy.wire.json.vocabulary import SHARED, Vocabulary
 
 __all__ = ["NUMBER_LIMIT"]
 

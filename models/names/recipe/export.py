@@ -63,7 +63,7 @@ def averaged(paths: list[Path], exit_: int) -> Names:
 
 
 def write_config(folder: Path, thresholds: dict[str, float], bias: float) -> None:
-    """`config.json`: see guardproxy/inference/tags.py for what each key means."""
+    """`config.json`: see guardproxy/inference/names/tags.py for what each key means."""
     config = {
         "format": 1,
         "kind": "tags",

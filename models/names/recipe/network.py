@@ -18,7 +18,7 @@ from models.encoder import encoder_folder
 
 LABELS = ("PERSON", "LOCATION", "ORGANIZATION", "DATE_TIME", "NRP")
 TAGS = ("O", *(f"{place}-{label}" for label in LABELS for place in "BI"))
-CASES = 7  # see guardproxy/inference/tagger.py, `case_of`
+CASES = 7  # see guardproxy/inference/names/tagger.py, `case_of`
 
 
 class Names(nn.Module):

@@ -18,7 +18,7 @@ from tqdm import tqdm
 
 from guardproxy.checks._pii.names import Names
 from guardproxy.inference.models import read_tags
-from guardproxy.inference.tagger import OnnxTagger
+from guardproxy.inference.names.tagger import OnnxTagger
 from models.names.recipe.export import HERE, write_config
 from models.names.recipe.network import LABELS
 from models.names.recipe.splits import OF_ALL_KINDS, rows

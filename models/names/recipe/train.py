@@ -19,7 +19,7 @@ import torch
 from tokenizers import Tokenizer
 from tqdm import tqdm
 
-from guardproxy.inference.tagger import case_of, words_of
+from guardproxy.inference.names.tagger import case_of, words_of
 from models.encoder import encoder_folder
 from models.names.recipe.compose import Pool, compose
 from models.names.recipe.network import LABELS, TAGS, Names

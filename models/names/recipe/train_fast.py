@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from guardproxy.inference import forms
+from guardproxy.inference.names import forms
 from models.names.recipe.compose import Pool, compose
 from models.names.recipe.fast import LABELS, ROW, Fast, Text, Vocabulary, batch, encode, loss_of
 from models.names.recipe.lists import FIRST, LARGE_CITY, LAST, lists

@@ -14,8 +14,8 @@ from typing import Any
 
 from tokenizers import Tokenizer
 
-from guardproxy.inference.folder import GPU_FILE
-from guardproxy.inference.model import FIRST_STAGE
+from guardproxy.inference.folders.folder import GPU_FILE
+from guardproxy.inference.folders.model import FIRST_STAGE
 from guardproxy.lab import batch, parity, write_fp16, write_graph, write_int8
 from guardproxy.lab.graphs import Batches
 from models.encoder import write_sums
@@ -51,7 +51,7 @@ def write_config(
     channel_points: Mapping[str, Numbers],
     reading: Reading = SECOND,
 ) -> None:
-    """`config.json`: see guardproxy/inference/model.py for what each key means. What is not given leaves logits alone.
+    """`config.json`: see guardproxy/inference/folders/model.py for what each key means. What is not given leaves logits alone.
 
     `channels`: the token of each kind of channel; `channel_points`: its own points. A first stage is removed, because its
     limits were chosen for another encoder: first/choose.py puts it back.

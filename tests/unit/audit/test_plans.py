@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from guardproxy.audit.tasks import RecordedPlan, RecordedRoute
+from guardproxy.audit.record.tasks import RecordedPlan, RecordedRoute
 from tests.kit.records import members, plain_record, through_log
 
 

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from guardproxy.audit.document import ENTRY_VERSION
-from guardproxy.audit.intents import closing
+from guardproxy.audit.record.document import ENTRY_VERSION
 from guardproxy.audit.sealing import new_key
+from guardproxy.audit.shipping.intents import closing
 from guardproxy.batch import LogReplay, ReplayWork, SealedTexts, SharedPolicies
 from guardproxy.batch.replaying import ReplayTask
 from guardproxy.engine import HERE, LocalEngine, Part, WorkEngine, parts_of

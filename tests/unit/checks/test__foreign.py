@@ -12,18 +12,19 @@ import pytest
 from guardproxy import checks
 from guardproxy.checks._contract import Resources
 from guardproxy.checks._foreign import foreign, hint, table
-from guardproxy.checks._pii.extended import ENTITIES
+from guardproxy.checks._pii.extended.recognizers import ENTITIES
 from guardproxy.checks._pii.recognizers import recognizers
 from guardproxy.checks._pii.setup import NAMED
 from guardproxy.errors import PolicyError
-from guardproxy.policy import cases, keys
-from guardproxy.policy.actions import ACTIONS, VERDICTS
-from guardproxy.policy.document import KEEP, MODES, ON_ERROR, PASSES, SEVERITIES, UNMAPPED, WORDS_OF_ON
-from guardproxy.policy.limiting import UNITS, WHOSE, StoredLimit
-from guardproxy.policy.load import PolicyErrors, build_checks, parse_all
-from guardproxy.policy.retrying import THEN
+from guardproxy.policy.file import keys
+from guardproxy.policy.file.load import PolicyErrors, build_checks, parse_all
 from guardproxy.policy.sections import cache
-from guardproxy.policy.tree import read_tree
+from guardproxy.policy.values import cases
+from guardproxy.policy.values.actions import ACTIONS, VERDICTS
+from guardproxy.policy.values.document import KEEP, MODES, ON_ERROR, PASSES, SEVERITIES, UNMAPPED, WORDS_OF_ON
+from guardproxy.policy.values.retrying import THEN
+from guardproxy.policy.values.usage_limits import UNITS, WHOSE, StoredLimit
+from guardproxy.policy.yaml.tree import read_tree
 from guardproxy.redaction import KINDS
 from tests.kit.supervisor import LABELS, FakeScorer, words
 

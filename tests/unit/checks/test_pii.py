@@ -16,7 +16,7 @@ from guardproxy.checks._pii.engine import BEHIND, Span
 from guardproxy.checks._pii.recognizers import DEFAULTS, recognizers
 from guardproxy.checks.pii import MOST, resolve, united
 from guardproxy.errors import ConfigError, OptionError
-from guardproxy.exchange.gate import Lane
+from guardproxy.exchange.gate.gate import Lane
 from guardproxy.findings import Finding, Window
 from guardproxy.policytest.scan import findings_of
 from tests.kit.check_cost import steps, text_of

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner, Result
 
-from guardproxy.audit.disk import Disk
+from guardproxy.audit.storage.disk import Disk
 from guardproxy.cli import app
 from guardproxy.gateway import Clients, read_client_file
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner, Result
 
-from guardproxy.audit.canonical import canonical
+from guardproxy.audit.record.canonical import canonical
 from guardproxy.cli import app
 from guardproxy.cli.policy.diff import progress
 from guardproxy.library import load

@@ -9,7 +9,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from guardproxy.cli import app
-from guardproxy.policy.document_schema import schema
+from guardproxy.policy.file.document_schema import schema
 
 RIGHT = "policy: p\nchecks: {w: {use: pattern, words: [x]}}\nrules: [{id: r, when: w, action: flag}]\n"
 NOTED = RIGHT.replace("words: [x]", "patterns: ['x.*']")

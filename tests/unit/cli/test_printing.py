@@ -20,7 +20,7 @@ import typer
 from rich.text import Text
 from typer.testing import CliRunner
 
-from guardproxy.audit.document_schema import log_schema
+from guardproxy.audit.record.document_schema import log_schema
 from guardproxy.cli import app, demo, printing
 from guardproxy.cli import serve as serving
 from guardproxy.cli.audit import ship as audit_ship

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from guardproxy.audit.document import ENTRY_VERSION
-from guardproxy.audit.intents import closing
+from guardproxy.audit.record.document import ENTRY_VERSION
+from guardproxy.audit.shipping.intents import closing
 from guardproxy.cli import app, replay
 from guardproxy.library import load
 from tests.kit.logs import write_log

@@ -7,9 +7,9 @@ from pathlib import Path
 from threading import Event, Thread
 
 import guardproxy
-from guardproxy.audit.document import Record
+from guardproxy.audit.record.document import Record
 from guardproxy.concurrency import lazy
-from guardproxy.exchange.transcript import Finish
+from guardproxy.exchange.inputs.transcript import Finish
 from tests.kit.records import plain_record
 
 WAIT_S = 20.0  # only a test that fails waits

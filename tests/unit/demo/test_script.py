@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from guardproxy.demo.script import LEAKS, PHRASES, ScriptedReply, example, pieces, reply_to
-from guardproxy.wire.authoring import Prompt
-from guardproxy.wire.turns import Call
+from guardproxy.wire.contract.turns import Call
+from guardproxy.wire.contract.writing import Prompt
 
 
 def ask(text: str, **more: object) -> ScriptedReply:

@@ -8,9 +8,8 @@ import pytest
 
 from guardproxy.errors import ErrorCode
 from guardproxy.exchange.bypass import PassThrough
-from guardproxy.exchange.client import completed
-from guardproxy.exchange.setting import Keys, unsealed
-from guardproxy.exchange.transcript import (
+from guardproxy.exchange.inputs.setting import Keys, unsealed
+from guardproxy.exchange.inputs.transcript import (
     Aborted,
     Command,
     DataReceived,
@@ -25,6 +24,7 @@ from guardproxy.exchange.transcript import (
     UpstreamFailed,
     line,
 )
+from guardproxy.exchange.phases.client import completed
 from tests.kit.play import hashed, mint, policy_set, setting
 from tests.kit.records import members
 

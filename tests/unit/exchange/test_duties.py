@@ -10,9 +10,9 @@ import pytest
 from guardproxy.audit import RecordedDuty, RecordedRefusal
 from guardproxy.decisions import Plan
 from guardproxy.errors import ErrorCode
-from guardproxy.exchange.recording import recorded_answers, recorded_refusals
-from guardproxy.exchange.setting import Limits
-from guardproxy.exchange.transcript import Refused, RequestReceived
+from guardproxy.exchange.inputs.setting import Limits
+from guardproxy.exchange.inputs.transcript import Refused, RequestReceived
+from guardproxy.exchange.record.recording import recorded_answers, recorded_refusals
 from guardproxy.gateway import Prices, Refusal, StoreAnswered
 from guardproxy.policy import Price
 from tests.kit.gemini import GEMINI

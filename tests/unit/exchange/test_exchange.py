@@ -9,9 +9,8 @@ from typing import Any
 import pytest
 
 from guardproxy.errors import ErrorCode
-from guardproxy.exchange.setting import Limits
-from guardproxy.exchange.states import State
-from guardproxy.exchange.transcript import (
+from guardproxy.exchange.inputs.setting import Limits
+from guardproxy.exchange.inputs.transcript import (
     Aborted,
     DataReceived,
     DownstreamGone,
@@ -23,8 +22,9 @@ from guardproxy.exchange.transcript import (
     SendHead,
     UpstreamFailed,
 )
+from guardproxy.exchange.phases.states import State
 from guardproxy.findings import Finding, Scan
-from guardproxy.policy.evaluate import PolicySet
+from guardproxy.policy.deciding.evaluate import PolicySet
 from tests.kit.check_cost import steps
 from tests.kit.play import (
     CHAT,

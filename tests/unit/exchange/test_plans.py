@@ -10,7 +10,13 @@ import pytest
 from guardproxy.audit import RecordedPlan
 from guardproxy.decisions import Plan
 from guardproxy.exchange import Exchange, Input, each, play
-from guardproxy.exchange.transcript import DataReceived, RequestReceived, ResponseEnded, ResponseStarted, SendUpstream
+from guardproxy.exchange.inputs.transcript import (
+    DataReceived,
+    RequestReceived,
+    ResponseEnded,
+    ResponseStarted,
+    SendUpstream,
+)
 from guardproxy.policy import PolicySet
 from tests.kit.form_chat import CODEC as FORM_CHAT
 from tests.kit.play import CHAT, MESSAGES, Play, chat_frames, policy_set, setting

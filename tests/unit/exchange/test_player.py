@@ -6,9 +6,8 @@ import json
 from collections.abc import Sequence
 
 from guardproxy.exchange.exchange import Exchange
-from guardproxy.exchange.gate import Job
-from guardproxy.exchange.player import each, play
-from guardproxy.exchange.transcript import (
+from guardproxy.exchange.gate.gate import Job
+from guardproxy.exchange.inputs.transcript import (
     Command,
     DataReceived,
     Finish,
@@ -20,6 +19,7 @@ from guardproxy.exchange.transcript import (
     SendUpstream,
     line,
 )
+from guardproxy.exchange.player import each, play
 from guardproxy.findings import Scan
 from tests.kit.play import Play, chat_frames, policy_set
 

@@ -17,14 +17,14 @@ import pytest
 
 from guardproxy.checks._contract import Resources, build
 from guardproxy.exchange.exchange import Exchange
-from guardproxy.exchange.transcript import DataReceived, Finish, SendData, SendHead
+from guardproxy.exchange.inputs.transcript import DataReceived, Finish, SendData, SendHead
 from guardproxy.library import read_policies, shipped_names
 from guardproxy.policy import ACTIONS
-from guardproxy.policy.document import Policy
-from guardproxy.policy.evaluate import PolicySet
-from guardproxy.policy.load import parse
-from guardproxy.wire.authoring import Prompt, Reply
-from guardproxy.wire.codec import Codec
+from guardproxy.policy.deciding.evaluate import PolicySet
+from guardproxy.policy.file.load import parse
+from guardproxy.policy.values.document import Policy
+from guardproxy.wire.contract.codec import Codec
+from guardproxy.wire.contract.writing import Prompt, Reply
 from guardproxy.wire.registry import codecs
 from tests.kit.play import Play, setting
 

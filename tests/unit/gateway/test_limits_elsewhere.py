@@ -10,7 +10,7 @@ import pytest
 from guardproxy.audit import Record
 from guardproxy.errors import ErrorCode
 from guardproxy.gateway import MemoryStore, Settle, StoreAnswered, Take
-from guardproxy.gateway.prices import token_use
+from guardproxy.gateway.prices.prices import token_use
 from guardproxy.policy import Price, TokenUse
 from guardproxy.wire import codec_for
 from guardproxy.wire.formats.openai_chat.contract import CONTRACT as CHAT

@@ -27,7 +27,7 @@ from guardproxy.gateway import (
     read_limits,
     rerun,
 )
-from guardproxy.gateway.limits import _whose
+from guardproxy.gateway.duties.limits import _whose
 from guardproxy.policy import PolicySet
 from guardproxy.wire import Request
 from guardproxy.wire.formats.openai_chat.contract import CONTRACT as CHAT
@@ -182,7 +182,7 @@ def test_recorded_answers_of_the_store_decide_by_the_body_again() -> None:
 
 
 def test_limits_of_combinations_of_policies_are_kept_up_to_a_number(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("guardproxy.gateway.limits.MOST_BOUND", 2)
+    monkeypatch.setattr("guardproxy.gateway.duties.limits.MOST_BOUND", 2)
     it = desk(*[f"policy: p{number}\nmatch: {{models: [m{number}]}}\nlimits: [{TWO}]\n" for number in range(5)])
     for number in range(5):
         it.ask(f"m{number}")
@@ -190,7 +190,7 @@ def test_limits_of_combinations_of_policies_are_kept_up_to_a_number(monkeypatch:
 
 
 def test_kinds_of_requests_are_kept_up_to_a_number(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("guardproxy.gateway.limit_file.MOST_KINDS", 2)
+    monkeypatch.setattr("guardproxy.gateway.duties.limit_file.MOST_KINDS", 2)
     it = desk(file='[[limit]]\nname = "a"\nunit = "requests"\nrate = "9/1m"\nmodels = ["m*"]\n')
     for number in range(5):
         assert len(it.ask(f"m{number}").answers) == 1

@@ -18,7 +18,7 @@ from guardproxy.gateway import read_limits
 from guardproxy.importing import convert_litellm, files_of
 from guardproxy.importing.source import read_source, shown
 from guardproxy.policy import load_folder
-from guardproxy.policy.load import parse
+from guardproxy.policy.file.load import parse
 from guardproxy.policy.sections import SECTIONS
 
 FILE = Path(__file__).parents[3] / "examples" / "import" / "litellm.yaml"

@@ -17,12 +17,12 @@ from guardproxy.checks._contract import Query, Resources, ScoredPiece
 from guardproxy.checks.supervisor import build
 from guardproxy.errors import ConfigError
 from guardproxy.findings import Channel, Kind, Window
-from guardproxy.inference.batching import Network, Row
-from guardproxy.inference.cache import Cache
-from guardproxy.inference.meters import Registry
-from guardproxy.inference.reader import ModelReader
-from guardproxy.inference.scorer import ModelScorer
-from guardproxy.inference.session import local_network
+from guardproxy.inference.running.batching import Network, Row
+from guardproxy.inference.running.cache import Cache
+from guardproxy.inference.running.meters import Registry
+from guardproxy.inference.running.session import local_network
+from guardproxy.inference.scoring.reader import ModelReader
+from guardproxy.inference.scoring.scorer import ModelScorer
 from tests.kit.piece_models import CHANNELS, OUTPUTS, piece_model
 
 KINDS: list[Kind | None] = [*CHANNELS, "metadata", None]

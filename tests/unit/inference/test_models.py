@@ -17,8 +17,8 @@ import pytest
 
 from guardproxy.checks._contract import Query
 from guardproxy.errors import ConfigError
-from guardproxy.inference.folder import GPU_FILE
-from guardproxy.inference.model import FILES
+from guardproxy.inference.folders.folder import GPU_FILE
+from guardproxy.inference.folders.model import FILES
 from guardproxy.inference.models import Models, Settings, find, read
 from models.encoder import write_sums
 

@@ -15,11 +15,11 @@ from prometheus_client import CollectorRegistry
 from guardproxy.checks._contract import Query
 from guardproxy.errors import ConfigError, Shortage
 from guardproxy.findings import Kind
-from guardproxy.inference.batching import Row
-from guardproxy.inference.meters import Registry
-from guardproxy.inference.model import Model
+from guardproxy.inference.folders.model import Model
 from guardproxy.inference.models import Models, Settings, find, load, read
-from guardproxy.inference.scorer import ModelScorer
+from guardproxy.inference.running.batching import Row
+from guardproxy.inference.running.meters import Registry
+from guardproxy.inference.scoring.scorer import ModelScorer
 from guardproxy.inference.serving import Serving, SharedCapacityError, SharedScorer
 from tests.kit.piece_models import OUTPUTS, piece_model
 from tests.kit.plain_texts import ATTACKS, ORDINARY, PASSAGE

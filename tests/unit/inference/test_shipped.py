@@ -16,11 +16,11 @@ import pytest
 from guardproxy.checks._contract import Query, Resources
 from guardproxy.checks.supervisor import build
 from guardproxy.findings import KINDS, Channel, Window
-from guardproxy.inference.batching import Row
-from guardproxy.inference.cache import Verdicts
 from guardproxy.inference.models import Settings, find, load
-from guardproxy.inference.reader import ModelReader
-from guardproxy.inference.scorer import ModelScorer
+from guardproxy.inference.running.batching import Row
+from guardproxy.inference.running.cache import Verdicts
+from guardproxy.inference.scoring.reader import ModelReader
+from guardproxy.inference.scoring.scorer import ModelScorer
 from tests.kit.plain_texts import ATTACKS, ORDINARY, PASSAGE
 
 

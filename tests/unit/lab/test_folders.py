@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from guardproxy.errors import ConfigError
-from guardproxy.inference.folder import GPU_FILE
+from guardproxy.inference.folders.folder import GPU_FILE
 from guardproxy.inference.models import find, read
 from guardproxy.lab.folders import configure, copy, listed_files, new
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from guardproxy.audit.chain import begin, seal
+from guardproxy.audit.record.chain import begin, seal
 from guardproxy.errors import ConfigError
 from guardproxy.findings import Kind
 from guardproxy.lab.rows import RowKeys

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from guardproxy.policy.document import CheckSpec
+from guardproxy.policy.values.document import CheckSpec
 from guardproxy.policydiff.options import Difference, Effect, options, show
 
 

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from guardproxy.policy.expression import parse_expression
-from guardproxy.policy.load import parse_all
+from guardproxy.policy.conditions.expression import parse_expression
+from guardproxy.policy.file.load import parse_all
 from guardproxy.policydiff.policies import Change, changes, expression_text
 
 POLICY = """

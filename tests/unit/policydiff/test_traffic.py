@@ -8,9 +8,9 @@ from typing import Any
 import msgspec
 import pytest
 
-from guardproxy.audit.document import Record
-from guardproxy.policy.evaluate import PolicySet
-from guardproxy.policy.load import parse
+from guardproxy.audit.record.document import Record
+from guardproxy.policy.deciding.evaluate import PolicySet
+from guardproxy.policy.file.load import parse
 from guardproxy.policydiff.excerpts import ExcerptPart
 from guardproxy.policydiff.traffic import OTHERWISE, Traffic
 from guardproxy.replay import rerun

@@ -9,7 +9,7 @@ import pytest
 
 from guardproxy.decisions import Stop
 from guardproxy.findings import Direction, Kind
-from guardproxy.policy.cases import RawExchange, RequestFacts
+from guardproxy.policy.values.cases import RawExchange, RequestFacts
 from guardproxy.policytest.explaining import CheckTiming, Explanation, explain, kinds_of, scene_of
 from guardproxy.wire.registry import codecs
 from tests.kit.play import policy_set

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from guardproxy.audit.tasks import RecordedRoute
-from guardproxy.policy.cases import Expectation, ExpectedFinding, RequestFacts
+from guardproxy.audit.record.tasks import RecordedRoute
+from guardproxy.policy.values.cases import Expectation, ExpectedFinding, RequestFacts
 from guardproxy.policytest.judging import Mismatch, disagreement, mismatches, no_match_message
 from guardproxy.policytest.playing import Delivery, RuleHit, SceneResult, TextFinding
 

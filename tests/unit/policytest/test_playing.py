@@ -10,17 +10,17 @@ from typing import Any
 import pytest
 from multidict import CIMultiDict
 
-from guardproxy.audit.document import Record
+from guardproxy.audit.record.document import Record
 from guardproxy.exchange import Job
 from guardproxy.findings import QUICK, Direction, Finding, Scan, Traits, Window
-from guardproxy.policy.cases import RawExchange, RequestFacts, Texts
-from guardproxy.policy.evaluate import PolicySet
+from guardproxy.policy.deciding.evaluate import PolicySet
+from guardproxy.policy.values.cases import RawExchange, RequestFacts, Texts
 from guardproxy.policytest import playing
 from guardproxy.policytest.playing import Delivery, Numbers, SceneResult, play_scene, replay_result
 from guardproxy.policytest.scan import scan_job, scan_text
 from guardproxy.policytest.scenes import Cuts
 from guardproxy.replay.replays import Rerun, rerun
-from guardproxy.server.headers import named
+from guardproxy.server.intake.headers import named
 from tests.kit.play import CHAT, MESSAGES, Play, chat_frames, mint, policy_set
 from tests.kit.records import through_log
 

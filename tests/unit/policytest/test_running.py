@@ -12,12 +12,12 @@ from pathlib import Path
 import pytest
 from msgspec import structs
 
-from guardproxy.audit.canonical import canonical
+from guardproxy.audit.record.canonical import canonical
 from guardproxy.checks._contract import Resources
 from guardproxy.findings import QUICK, Finding, Scan, Traits, Window
-from guardproxy.policy.cases import EXPECT_KEYS, KEYS
-from guardproxy.policy.evaluate import PolicySet
-from guardproxy.policy.load import build_checks, parse_all
+from guardproxy.policy.deciding.evaluate import PolicySet
+from guardproxy.policy.file.load import build_checks, parse_all
+from guardproxy.policy.values.cases import EXPECT_KEYS, KEYS
 from guardproxy.policytest.running import CaseResult, run_tests, untested
 from tests.kit.play import Play, chat_frames, policy_set
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from guardproxy.policy.cases import RawExchange, RequestFacts, Texts
+from guardproxy.policy.values.cases import RawExchange, RequestFacts, Texts
 from guardproxy.policytest.scenes import LETTERS, Cuts, SceneAnswer, answer_of, plays, request_of
 from tests.kit.play import CHAT, MESSAGES, chat_texts, events, message_texts
 

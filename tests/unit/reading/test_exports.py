@@ -12,10 +12,10 @@ from google.protobuf.json_format import Parse
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 from py_ocsf_models.events.findings.detection_finding import DetectionFinding
 
-from guardproxy.audit.document import Gap, RecordedDecision, RecordedError, RecordedFinding
-from guardproxy.audit.entries import Erased, Judged, Rotated, Unsealed
-from guardproxy.audit.intents import closing
-from guardproxy.audit.versions import entry_of
+from guardproxy.audit.record.document import Gap, RecordedDecision, RecordedError, RecordedFinding
+from guardproxy.audit.record.entries import Erased, Judged, Rotated, Unsealed
+from guardproxy.audit.record.versions import entry_of
+from guardproxy.audit.shipping.intents import closing
 from guardproxy.reading.exports import Form, exported_lines
 from guardproxy.reading.period import Period
 from tests.kit.logs import write_log

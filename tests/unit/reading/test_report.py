@@ -11,11 +11,11 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from guardproxy.audit.document import Gap, RecordedError, RecordedFinding, RecordedSealing
-from guardproxy.audit.entries import AnyEntry, Erased, Rotated, Unsealed
-from guardproxy.audit.folder import verify_folder
 from guardproxy.audit.proof.checkpoint import RemovedLog
+from guardproxy.audit.proof.folder import verify_folder
 from guardproxy.audit.proof.verification import CheckpointReport
+from guardproxy.audit.record.document import Gap, RecordedError, RecordedFinding, RecordedSealing
+from guardproxy.audit.record.entries import AnyEntry, Erased, Rotated, Unsealed
 from guardproxy.reading.period import Period, read_period
 from guardproxy.reading.plot import plot
 from guardproxy.reading.questions import EU_AI_ACT, HIPAA, PROVISIONS, SOC_2, AuditFacts, Provision, answered

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from guardproxy.audit.document import Gap
-from guardproxy.audit.intents import closing
+from guardproxy.audit.record.document import Gap
+from guardproxy.audit.shipping.intents import closing
 from guardproxy.errors import QueryError
 from guardproxy.reading.drift import shifts
 from guardproxy.reading.period import Hours

@@ -16,15 +16,15 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from guardproxy.audit import RecordedCache
-from guardproxy.audit.chain import begin, seal
-from guardproxy.audit.document import (
+from guardproxy.audit.record.chain import begin, seal
+from guardproxy.audit.record.document import (
     Gap,
     RecordedAttempt,
     RecordedError,
     RecordedFinding,
     RecordedText,
 )
-from guardproxy.audit.intents import closing
+from guardproxy.audit.shipping.intents import closing
 from guardproxy.errors import QueryError
 from guardproxy.reading import sql
 from guardproxy.reading.period import Period, read_period

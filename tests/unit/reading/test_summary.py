@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from guardproxy.audit.document import Gap, RecordedError, RecordedFinding, RecordedRequest
-from guardproxy.audit.entries import AnyEntry
-from guardproxy.audit.intents import closing
-from guardproxy.audit.tasks import RecordedRefusal
+from guardproxy.audit.record.document import Gap, RecordedError, RecordedFinding, RecordedRequest
+from guardproxy.audit.record.entries import AnyEntry
+from guardproxy.audit.record.tasks import RecordedRefusal
+from guardproxy.audit.shipping.intents import closing
 from guardproxy.reading.period import Period
 from guardproxy.reading.summary import (
     BLOCKED,

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from guardproxy.policy.evaluate import PolicySet
-from guardproxy.policy.lint import notes
-from guardproxy.policy.load import PolicyErrors, parse, parse_all
+from guardproxy.policy.deciding.evaluate import PolicySet
+from guardproxy.policy.file.load import PolicyErrors, parse, parse_all
+from guardproxy.policy.tools.lint import notes
 from guardproxy.policydiff.policies import changes
 from guardproxy.redaction import placeholders
 from guardproxy.redaction.placeholders import IN_OTHER_TEXT, IN_URL
@@ -132,7 +132,7 @@ def test_a_record_of_an_older_version_replays_as_it_was(monkeypatch: pytest.Monk
         patched.setattr(urls.Reading, "is_inside", lambda self, hosts=(): False)
         patched.setattr(placeholders, "host_follows", lambda *args, **options: False)
         patched.setattr(
-            "guardproxy.exchange.editing.Editor._knows", lambda self, lane: lane.channel.direction == "request"
+            "guardproxy.exchange.gate.editing.Editor._knows", lambda self, lane: lane.channel.direction == "request"
         )
         kept = record(play(f"{URL}{TOKEN} and {LATER}", asked=body(system=OTHER)))
     del kept["restore"]

@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from guardproxy.audit.document import Record, RecordedDecision, RecordedText
+from guardproxy.audit.record.document import Record, RecordedDecision, RecordedText
 from guardproxy.replay.comparison import differences
 from tests.kit.records import plain_answer, plain_record, plain_text
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from guardproxy.audit.entries import AnyEntry
+from guardproxy.audit.record.entries import AnyEntry
 from guardproxy.replay.digests import LIMIT_RULES, Digests
 from tests.kit.play import policy_set
 from tests.kit.records import plain_decision, plain_intent, plain_record

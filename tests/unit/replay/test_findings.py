@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from guardproxy.audit.document import Record
-from guardproxy.policy.evaluate import PolicySet
+from guardproxy.audit.record.document import Record
+from guardproxy.policy.deciding.evaluate import PolicySet
 from guardproxy.replay.findings import replay_findings
 from guardproxy.replay.replays import replay
 from tests.kit.play import Play, chat_frames, policy_set

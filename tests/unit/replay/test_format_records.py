@@ -8,15 +8,15 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from guardproxy.audit.document import Record
-from guardproxy.exchange.transcript import DataReceived, DownstreamGone, ResponseStarted
-from guardproxy.policy.evaluate import PolicySet
+from guardproxy.audit.record.document import Record
+from guardproxy.exchange.inputs.transcript import DataReceived, DownstreamGone, ResponseStarted
+from guardproxy.policy.deciding.evaluate import PolicySet
 from guardproxy.replay.recorded import RecordedUpstream
-from guardproxy.wire.authoring import Prompt, Reply
-from guardproxy.wire.codec import Codec
+from guardproxy.wire.contract.codec import Codec
+from guardproxy.wire.contract.writing import Prompt, Reply
 from guardproxy.wire.formats.openai_completions.codec import CODEC as COMPLETIONS
-from guardproxy.wire.formats.openai_inputs.author import author as inputs
 from guardproxy.wire.formats.openai_inputs.contract import EMBEDDINGS, MODERATIONS
+from guardproxy.wire.formats.openai_inputs.writer import author as inputs
 from guardproxy.wire.registry import codecs
 from tests.kit.gemini import GEMINI, gemini_frames
 from tests.kit.media import PNG

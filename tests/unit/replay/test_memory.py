@@ -8,9 +8,9 @@ import msgspec
 
 from guardproxy.audit import Record
 from guardproxy.events import Frame, Opaque
-from guardproxy.exchange.gate import Job
-from guardproxy.exchange.history import LIVE, History
-from guardproxy.exchange.transcript import RunScans
+from guardproxy.exchange.gate.gate import Job
+from guardproxy.exchange.inputs.transcript import RunScans
+from guardproxy.exchange.routes.replay_source import LIVE, History
 from guardproxy.findings import Channel, Window
 from guardproxy.replay.memory import Memory, RecordedHistory
 from tests.kit.play import Play, chat_frames, policy_set

@@ -10,14 +10,20 @@ from typing import Any
 import msgspec
 import pytest
 
-from guardproxy.audit.document import RecordedSealing
-from guardproxy.audit.intents import closing
+from guardproxy.audit.record.document import RecordedSealing
+from guardproxy.audit.shipping.intents import closing
 from guardproxy.checks._contract import Query, Resources, ScoredPiece
 from guardproxy.errors import ErrorCode
-from guardproxy.exchange.transcript import Aborted, DataReceived, DownstreamGone, RequestReceived, ResponseStarted
+from guardproxy.exchange.inputs.transcript import (
+    Aborted,
+    DataReceived,
+    DownstreamGone,
+    RequestReceived,
+    ResponseStarted,
+)
 from guardproxy.findings import Scan
-from guardproxy.policy.evaluate import PolicySet
-from guardproxy.policy.load import build_checks, parse
+from guardproxy.policy.deciding.evaluate import PolicySet
+from guardproxy.policy.file.load import build_checks, parse
 from guardproxy.replay.recorded import RecordedUpstream
 from guardproxy.replay.replays import replay as replay_entry
 from guardproxy.wire import FieldPath

@@ -23,10 +23,10 @@ from guardproxy.demo.journal import Journal
 from guardproxy.demo.scripted import start
 from guardproxy.gateway import Duty, Head, Steps
 from guardproxy.server.app import Server
-from guardproxy.server.driver import SLICE_BYTES
-from guardproxy.server.listener import Listener
+from guardproxy.server.driving.driver import SLICE_BYTES
+from guardproxy.server.driving.recorder import Recorder
+from guardproxy.server.intake.listener import Listener
 from guardproxy.server.opening import bound, client_address
-from guardproxy.server.recorder import Recorder
 from tests.kit.plugins import Install
 
 POLICY = """

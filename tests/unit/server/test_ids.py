@@ -15,7 +15,7 @@ from aiohttp import web
 
 from guardproxy.config import Config
 from guardproxy.server.app import Server
-from guardproxy.server.listener import Listener
+from guardproxy.server.intake.listener import Listener
 
 POLICY = """
 policy: guard

@@ -30,9 +30,9 @@ from guardproxy.gateway import (
     with_new_client,
     write_client_file,
 )
-from guardproxy.gateway.client_file import ClientFile
+from guardproxy.gateway.clients.client_file import ClientFile
 from guardproxy.server.app import Server
-from guardproxy.server.listener import Listener
+from guardproxy.server.intake.listener import Listener
 from guardproxy.wire import codec_for
 
 CHAT = "POST /v1/chat/completions"

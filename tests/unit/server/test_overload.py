@@ -15,11 +15,11 @@ import pytest
 
 from guardproxy.checks._contract import Query, Resources, ScoredPiece
 from guardproxy.errors import Shortage
-from guardproxy.exchange.transcript import RequestReceived, Scanned, SendUpstream
+from guardproxy.exchange.inputs.transcript import RequestReceived, Scanned, SendUpstream
 from guardproxy.findings import Scan
-from guardproxy.inference.batching import Batcher, Row
-from guardproxy.inference.meters import Registry
-from guardproxy.server.scanner import Scanner, TimeLimits
+from guardproxy.inference.running.batching import Batcher, Row
+from guardproxy.inference.running.meters import Registry
+from guardproxy.server.scanning.scanner import Scanner, TimeLimits
 from tests.kit.play import Play
 from tests.kit.scanner import policies
 from tests.kit.supervisor import FakeScorer, words
@@ -60,7 +60,7 @@ class Network:
 
 
 class Text:
-    """A text that waits for the network. Implements `guardproxy.inference.batching.ScoringJob`."""
+    """A text that waits for the network. Implements `guardproxy.inference.running.batching.ScoringJob`."""
 
     def __init__(self, number: int, scorer: Slow, queries: Sequence[Query]) -> None:
         self.answer: Future[list[tuple[ScoredPiece, ...]]] = Future()

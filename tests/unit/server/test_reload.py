@@ -13,8 +13,8 @@ import pytest
 
 from guardproxy.errors import ConfigError, PolicyError
 from guardproxy.library import load
-from guardproxy.policy.evaluate import PolicySet
-from guardproxy.server.metrics import Metrics
+from guardproxy.policy.deciding.evaluate import PolicySet
+from guardproxy.server.observing.metrics import Metrics
 from guardproxy.server.reload import TRIES, Reload, at_rest, contents
 
 pytestmark = pytest.mark.heavy

@@ -16,8 +16,8 @@ from guardproxy.events import End, Event, Fault, Frame, Text
 from guardproxy.findings import Direction, Kind
 from guardproxy.testing import PROMISES, formats
 from guardproxy.testing.formats import OF_MODELS, Promise
-from guardproxy.wire.codec import Codec, Decoder, Request
-from guardproxy.wire.contract import NO_DEMAND
+from guardproxy.wire.contract.codec import Codec, Decoder, Request
+from guardproxy.wire.contract.contract import NO_DEMAND
 from guardproxy.wire.registry import codecs
 from tests.kit.form_chat import CODEC as FORM_CHAT
 

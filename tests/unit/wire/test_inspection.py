@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from guardproxy.events import Opaque
-from guardproxy.wire.codec import Request
+from guardproxy.wire.contract.codec import Request
 from guardproxy.wire.formats.openai_chat import codec as openai_chat
 from guardproxy.wire.inspection import uninspected, unmapped, without_kinds
 from tests.kit.media import IMAGE_URL, WAV

@@ -9,7 +9,7 @@ import pytest
 from guardproxy.checks import Check
 from guardproxy.findings import Channel
 from guardproxy.policytest.scan import findings_of
-from guardproxy.wire.protocol_words import undated
+from guardproxy.wire.json.identifiers import undated
 from tests.kit.play import policy_set
 
 NAMES = Path(__file__).with_name("model_names.txt").read_text("utf-8").split()

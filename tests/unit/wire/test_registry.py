@@ -12,8 +12,8 @@ import pytest
 from guardproxy.errors import PluginError, PolicyError
 from guardproxy.library import load
 from guardproxy.wire import formats
-from guardproxy.wire.codec import Codec
-from guardproxy.wire.headers import Remaining
+from guardproxy.wire.contract.codec import Codec
+from guardproxy.wire.contract.headers import Remaining
 from guardproxy.wire.registry import codec_for, codec_named, codec_of_client, codecs, installed, served
 from tests.kit.play import CHAT, MESSAGES
 from tests.kit.plugins import Install

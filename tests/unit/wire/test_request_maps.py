@@ -8,18 +8,18 @@ from typing import Any
 import pytest
 
 from guardproxy.events import Frame
-from guardproxy.policy.document import MEDIA
-from guardproxy.wire.authoring import Prompt
+from guardproxy.policy.values.document import MEDIA
+from guardproxy.wire.contract.request_facts import brief_statement_of, statement_of
+from guardproxy.wire.contract.writing import Prompt
 from guardproxy.wire.declared import DeclaredCodec
-from guardproxy.wire.decoding import events_of
+from guardproxy.wire.decoding.decoding import events_of
+from guardproxy.wire.decoding.json_codec import JsonCodec
+from guardproxy.wire.decoding.token_data import TOKENS
 from guardproxy.wire.inspection import uninspected
 from guardproxy.wire.json import may_name_model, walk
-from guardproxy.wire.json_codec import JsonCodec
-from guardproxy.wire.opaque import NOT_KEPT
+from guardproxy.wire.json.opaque import NOT_KEPT
 from guardproxy.wire.registry import codecs
-from guardproxy.wire.requests import drop_echoes, refuse_other_case
-from guardproxy.wire.statements import brief_statement_of, statement_of
-from guardproxy.wire.token_data import TOKENS
+from guardproxy.wire.request.requests import drop_echoes, refuse_other_case
 from tests.kit.maps import OTHER, MapPlace, places
 from tests.unit.wire.declared.test_codec import LINES
 

@@ -13,14 +13,15 @@ from typing import Any, ClassVar
 from guardproxy.errors import ErrorCode
 from guardproxy.events import Count, Event, Frame
 from guardproxy.redaction import Shape
-from guardproxy.wire.authoring import Author
-from guardproxy.wire.codec import AnswerFacts, Decoder
-from guardproxy.wire.decoding import LeafPlace, StreamDecoder, counts, index_of, indexed, is_delta, nothing
+from guardproxy.wire.contract.codec import AnswerFacts, Decoder
+from guardproxy.wire.contract.turns import Turns
+from guardproxy.wire.contract.writing import Author
+from guardproxy.wire.decoding.decoding import LeafPlace, StreamDecoder, counts, index_of, indexed, is_delta, nothing
+from guardproxy.wire.decoding.json_codec import Grammar, JsonCodec
 from guardproxy.wire.formats.anthropic_messages import turns
-from guardproxy.wire.formats.anthropic_messages.author import ERROR_TYPES, author
 from guardproxy.wire.formats.anthropic_messages.citations import cited
 from guardproxy.wire.formats.anthropic_messages.contract import CONTRACT, COUNTS, CREATES
-from guardproxy.wire.formats.anthropic_messages.places import (
+from guardproxy.wire.formats.anthropic_messages.field_map import (
     ERROR,
     JSON_EVENTS,
     JSON_RESPONSE,
@@ -29,11 +30,10 @@ from guardproxy.wire.formats.anthropic_messages.places import (
     TEXT_EVENTS,
 )
 from guardproxy.wire.formats.anthropic_messages.schemas import shape_of, shape_of_block, shapes_of
+from guardproxy.wire.formats.anthropic_messages.writer import ERROR_TYPES, author
 from guardproxy.wire.framing.sse import frame
 from guardproxy.wire.json import STRUCTURE, Map, TreeLeaf, dotted, is_word, write
-from guardproxy.wire.json_codec import Grammar, JsonCodec
-from guardproxy.wire.requests import expect_list, expect_type
-from guardproxy.wire.turns import Turns
+from guardproxy.wire.request.requests import expect_list, expect_type
 
 _FLOWING = {"content": "content", "text": "text", "thinking": "thinking", "partial_json": "input"}
 

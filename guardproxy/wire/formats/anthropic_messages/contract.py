@@ -10,7 +10,7 @@ from functools import lru_cache
 from typing import Any
 
 from guardproxy.findings import Kind
-from guardproxy.wire.contract import (
+from guardproxy.wire.contract.contract import (
     ANY_OBJECT,
     SDK_QUERY,
     CallInput,
@@ -25,9 +25,7 @@ from guardproxy.wire.contract import (
     name_beside,
     unchanged,
 )
-from guardproxy.wire.formats.anthropic_messages.places import REQUEST
-from guardproxy.wire.framing.sse import frame
-from guardproxy.wire.headers import (
+from guardproxy.wire.contract.headers import (
     DATE,
     IDENTIFIER,
     WORD,
@@ -37,13 +35,15 @@ from guardproxy.wire.headers import (
     header_shape,
     limits_family,
 )
+from guardproxy.wire.contract.refused import ANTHROPIC_REFUSED
+from guardproxy.wire.contract.request_facts import EVERY_SERVER, USER_FIELDS
+from guardproxy.wire.contract.side_effects import acts_beyond
+from guardproxy.wire.formats.anthropic_messages.field_map import REQUEST
+from guardproxy.wire.framing.sse import frame
 from guardproxy.wire.json import members, objects
-from guardproxy.wire.opaque import MEDIA
-from guardproxy.wire.provider_acts import acts_beyond
-from guardproxy.wire.refused import ANTHROPIC_REFUSED
-from guardproxy.wire.self_hosted import DENIED
-from guardproxy.wire.statements import EVERY_SERVER, USER_FIELDS
-from guardproxy.wire.words import SHARED
+from guardproxy.wire.json.opaque import MEDIA
+from guardproxy.wire.json.vocabulary import SHARED
+from guardproxy.wire.request.vllm_fields import DENIED
 
 CREATES = ("POST /v1/messages", "POST /anthropic/v1/messages")
 """The routes of Anthropic, and of Amazon Bedrock and Azure, which put `/anthropic` before them."""

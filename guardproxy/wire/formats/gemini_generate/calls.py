@@ -11,8 +11,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from guardproxy.wire.contract import CallInput
-from guardproxy.wire.formats.gemini_generate.spelling import value
+from guardproxy.wire.contract.contract import CallInput
+from guardproxy.wire.formats.gemini_generate.field_case import value
 from guardproxy.wire.json import edited, objects
 
 _STEP = re.compile(r"\.([^.\[\]]+)|\[(\d{1,4})\]|\['([^']*)'\]|\[\"([^\"]*)\"\]")

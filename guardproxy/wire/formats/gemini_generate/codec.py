@@ -14,22 +14,23 @@ from typing import Any
 from guardproxy.errors import DownstreamError, ErrorCode
 from guardproxy.events import Count, Frame, Text
 from guardproxy.redaction import Shapes
-from guardproxy.wire.authoring import Author
-from guardproxy.wire.codec import Codec, Decoder, Request
-from guardproxy.wire.contract import Contract, MediaTypes
-from guardproxy.wire.formats.gemini_generate import spelling, turns
-from guardproxy.wire.formats.gemini_generate.author import array_author, author, status_of
+from guardproxy.wire.contract.codec import Codec, Decoder, Request
+from guardproxy.wire.contract.contract import Contract, MediaTypes
+from guardproxy.wire.contract.turns import Turns
+from guardproxy.wire.contract.writing import Author
+from guardproxy.wire.decoding.json_codec import Grammar, JsonCodec
+from guardproxy.wire.formats.gemini_generate import field_case as spelling
+from guardproxy.wire.formats.gemini_generate import turns
 from guardproxy.wire.formats.gemini_generate.contract import CONTRACT, ROUTES
-from guardproxy.wire.formats.gemini_generate.echoes import drop_logprobs, offsets, withhold
-from guardproxy.wire.formats.gemini_generate.places import JSON_RESPONSE, REQUEST, RESPONSE
+from guardproxy.wire.formats.gemini_generate.derived_fields import drop_logprobs, offsets, withhold
+from guardproxy.wire.formats.gemini_generate.field_case import snake, value
+from guardproxy.wire.formats.gemini_generate.field_map import JSON_RESPONSE, REQUEST, RESPONSE
 from guardproxy.wire.formats.gemini_generate.schemas import shape_of, shapes_of
-from guardproxy.wire.formats.gemini_generate.spelling import snake, value
 from guardproxy.wire.formats.gemini_generate.stream import ArrayDecoder, GenerateDecoder, notice
+from guardproxy.wire.formats.gemini_generate.writer import array_author, author, status_of
 from guardproxy.wire.framing import Framing, json_array
 from guardproxy.wire.json import dotted, objects, write
-from guardproxy.wire.json_codec import Grammar, JsonCodec
-from guardproxy.wire.requests import expect_type
-from guardproxy.wire.turns import Turns
+from guardproxy.wire.request.requests import expect_type
 
 _STREAMED = ":streamGenerateContent"
 _CONTENTS = frozenset(("contents", "content", "requests", "generateContentRequest", "generate_content_request"))

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from guardproxy.findings import Kind
-from guardproxy.wire.contract import (
+from guardproxy.wire.contract.contract import (
     Contract,
     KeyHeader,
     MediaTypes,
@@ -19,16 +19,16 @@ from guardproxy.wire.contract import (
     UsageFields,
     name_beside,
 )
+from guardproxy.wire.contract.headers import NO_LIMIT_HEADERS, PRODUCTS, FormatHeaders, header_shape
+from guardproxy.wire.contract.request_facts import EVERY_SERVER, USER_FIELDS
 from guardproxy.wire.formats.gemini_generate.calls import inputs
-from guardproxy.wire.formats.gemini_generate.echoes import REPEATS
-from guardproxy.wire.formats.gemini_generate.places import REQUEST
+from guardproxy.wire.formats.gemini_generate.derived_fields import REPEATS
+from guardproxy.wire.formats.gemini_generate.field_map import REQUEST
 from guardproxy.wire.formats.gemini_generate.schemas import demand
 from guardproxy.wire.formats.gemini_generate.words import WORDS
 from guardproxy.wire.framing import data_lines
-from guardproxy.wire.headers import NO_LIMIT_HEADERS, PRODUCTS, FormatHeaders, header_shape
 from guardproxy.wire.json import read, write
-from guardproxy.wire.opaque import MEDIA
-from guardproxy.wire.statements import EVERY_SERVER, USER_FIELDS
+from guardproxy.wire.json.opaque import MEDIA
 
 _BOTH: tuple[Kind, ...] = ("assistant", "tool_arguments", "tool_result", "reasoning", "metadata", "unmapped")
 _ANSWERED = ("generateContent", "streamGenerateContent")

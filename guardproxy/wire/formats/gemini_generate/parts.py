@@ -6,7 +6,7 @@ from functools import cache
 from typing import Any
 
 from guardproxy.findings import Kind
-from guardproxy.wire.formats.gemini_generate.spelling import both, value
+from guardproxy.wire.formats.gemini_generate.field_case import both, value
 from guardproxy.wire.json import (
     KEYS,
     OTHERS,

@@ -11,8 +11,8 @@ from typing import Any
 
 from guardproxy.events import Path
 from guardproxy.redaction import NAME, Shape, Shapes
-from guardproxy.wire.contract import Demand, demand_of
-from guardproxy.wire.formats.gemini_generate.spelling import camel, value
+from guardproxy.wire.contract.contract import Demand, demand_of
+from guardproxy.wire.formats.gemini_generate.field_case import camel, value
 from guardproxy.wire.json import TreeLeaf, dotted, objects
 
 _JSON = "application/json"

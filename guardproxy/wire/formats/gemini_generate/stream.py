@@ -13,14 +13,14 @@ from typing import Any, ClassVar
 from guardproxy.errors import ErrorCode
 from guardproxy.events import Count, Event, Frame, Opaque, Path
 from guardproxy.redaction import Shape
-from guardproxy.wire.alike import Filler
-from guardproxy.wire.codec import AnswerFacts
-from guardproxy.wire.decoding import LeafPlace, StreamDecoder, counts, index_of, indexed, is_delta
+from guardproxy.wire.contract.codec import AnswerFacts
+from guardproxy.wire.decoding.decoding import LeafPlace, StreamDecoder, counts, index_of, indexed, is_delta
+from guardproxy.wire.decoding.frame_cache import Filler
 from guardproxy.wire.formats.gemini_generate.calls import CollectedCall, call_key
-from guardproxy.wire.formats.gemini_generate.echoes import offsets
-from guardproxy.wire.formats.gemini_generate.places import EVENT, JSON_EVENT
+from guardproxy.wire.formats.gemini_generate.derived_fields import offsets
+from guardproxy.wire.formats.gemini_generate.field_case import camel, value
+from guardproxy.wire.formats.gemini_generate.field_map import EVENT, JSON_EVENT
 from guardproxy.wire.formats.gemini_generate.schemas import shape_of_part
-from guardproxy.wire.formats.gemini_generate.spelling import camel, value
 from guardproxy.wire.formats.gemini_generate.words import WORDS
 from guardproxy.wire.framing import Framing, StreamEvent, data_lines, json_array
 from guardproxy.wire.json import Map, TreeLeaf, dotted, members, objects

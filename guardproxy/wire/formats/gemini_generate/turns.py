@@ -6,9 +6,9 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from guardproxy.wire.formats.gemini_generate.spelling import snake, value
-from guardproxy.wire.system import SystemChange, changed_content, text_in
-from guardproxy.wire.turns import ModelTurn
+from guardproxy.wire.contract.turns import ModelTurn
+from guardproxy.wire.formats.gemini_generate.field_case import snake, value
+from guardproxy.wire.request.system import SystemChange, changed_content, text_in
 
 _MODEL = re.compile(r"/(models/|tunedModels/)([^/:]+)(:[A-Za-z]+)\Z")
 _TUNED = "tunedModels/"

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from guardproxy.wire.formats.gemini_generate.spelling import snake
-from guardproxy.wire.words import SHARED, Vocabulary
+from guardproxy.wire.formats.gemini_generate.field_case import snake
+from guardproxy.wire.json.vocabulary import SHARED, Vocabulary
 
 _KEYS = """
 functionDeclarations parametersJsonSchema responseJsonSchema response behavior propertyOrdering nullable example defs ref

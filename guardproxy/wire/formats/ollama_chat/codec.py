@@ -11,19 +11,19 @@ from typing import Any, ClassVar
 
 from guardproxy.events import Path
 from guardproxy.redaction import Shape
-from guardproxy.wire import ollama
-from guardproxy.wire.authoring import Author
-from guardproxy.wire.decoding import LeafPlace
+from guardproxy.wire.contract.turns import Turns
+from guardproxy.wire.contract.writing import Author
+from guardproxy.wire.decoding.decoding import LeafPlace
+from guardproxy.wire.decoding.json_codec import Grammar, no_counts
+from guardproxy.wire.families import ollama
+from guardproxy.wire.families.ollama import LineDecoder, LinesCodec
 from guardproxy.wire.formats.ollama_chat import turns
-from guardproxy.wire.formats.ollama_chat.author import author
 from guardproxy.wire.formats.ollama_chat.contract import CONTRACT
-from guardproxy.wire.formats.ollama_chat.places import JSON_RESPONSE, REQUEST, RESPONSE
+from guardproxy.wire.formats.ollama_chat.field_map import JSON_RESPONSE, REQUEST, RESPONSE
 from guardproxy.wire.formats.ollama_chat.schemas import shape_of, shapes_of
+from guardproxy.wire.formats.ollama_chat.writer import author
 from guardproxy.wire.json import Map, TreeLeaf, members, text
-from guardproxy.wire.json_codec import Grammar, no_counts
-from guardproxy.wire.ollama import LineDecoder, LinesCodec
-from guardproxy.wire.requests import expect_list, expect_type
-from guardproxy.wire.turns import Turns
+from guardproxy.wire.request.requests import expect_list, expect_type
 
 
 def _withhold(tree: Any) -> list[str]:

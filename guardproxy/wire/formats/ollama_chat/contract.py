@@ -7,14 +7,22 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from guardproxy.findings import Kind
-from guardproxy.wire import ollama, ollama_contract, unchanged
-from guardproxy.wire.contract import CallInput, Contract, Demand, TelemetryNames, demand_of, name_beside
-from guardproxy.wire.formats.ollama_chat.places import REQUEST
-from guardproxy.wire.headers import NO_LIMIT_HEADERS
+from guardproxy.wire.contract.contract import (
+    CallInput,
+    Contract,
+    Demand,
+    TelemetryNames,
+    demand_of,
+    name_beside,
+    unchanged,
+)
+from guardproxy.wire.contract.headers import NO_LIMIT_HEADERS
+from guardproxy.wire.contract.request_facts import USER_FIELDS
+from guardproxy.wire.contract.side_effects import acts_beyond
+from guardproxy.wire.decoding.token_data import TOKENS
+from guardproxy.wire.families import ollama, ollama_contract
+from guardproxy.wire.formats.ollama_chat.field_map import REQUEST
 from guardproxy.wire.json import members, objects
-from guardproxy.wire.provider_acts import acts_beyond
-from guardproxy.wire.statements import USER_FIELDS
-from guardproxy.wire.token_data import TOKENS
 
 _BOTH: tuple[Kind, ...] = ("assistant", "tool_arguments", "reasoning", "metadata", "unmapped")
 _CALL = r"message\.tool_calls\[\d+\]\.function\."

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from guardproxy.redaction import NAME, Shape, Shapes
-from guardproxy.wire import ollama
+from guardproxy.wire.families import ollama
 from guardproxy.wire.json import TreeLeaf, listed, members
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from guardproxy.wire.system import system_of_messages as system_of
-from guardproxy.wire.system import with_system_in_messages as with_system
-from guardproxy.wire.turns import ModelTurn, first_words, with_model
+from guardproxy.wire.contract.turns import ModelTurn, first_words, with_model
+from guardproxy.wire.request.system import system_of_messages as system_of
+from guardproxy.wire.request.system import with_system_in_messages as with_system
 
 __all__ = ["first_words", "further", "system_of", "with_model", "with_system"]
 

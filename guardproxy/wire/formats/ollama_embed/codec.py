@@ -10,17 +10,18 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from guardproxy.errors import DownstreamError, ErrorCode
-from guardproxy.wire import ollama, prompts
-from guardproxy.wire.authoring import Author
-from guardproxy.wire.decoding import LeafPlace, nothing
+from guardproxy.wire.contract.turns import Turns
+from guardproxy.wire.contract.writing import Author
+from guardproxy.wire.decoding.decoding import LeafPlace, nothing
+from guardproxy.wire.decoding.json_codec import Grammar, no_counts, no_shape, no_shapes
+from guardproxy.wire.families import ollama
+from guardproxy.wire.families.ollama import LineDecoder, LinesCodec
 from guardproxy.wire.formats.ollama_embed import turns
-from guardproxy.wire.formats.ollama_embed.author import author
 from guardproxy.wire.formats.ollama_embed.contract import CONTRACT, EMBED, EMBEDDINGS
-from guardproxy.wire.formats.ollama_embed.places import REQUEST, RESPONSE
+from guardproxy.wire.formats.ollama_embed.field_map import REQUEST, RESPONSE
+from guardproxy.wire.formats.ollama_embed.writer import author
 from guardproxy.wire.json import Map, TreeLeaf, dotted, text
-from guardproxy.wire.json_codec import Grammar, no_counts, no_shape, no_shapes
-from guardproxy.wire.ollama import LineDecoder, LinesCodec
-from guardproxy.wire.turns import Turns
+from guardproxy.wire.request import prompts
 
 
 class EmbedDecoder(LineDecoder):

@@ -6,12 +6,21 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from guardproxy.wire import ollama_contract, unchanged
-from guardproxy.wire.contract import NO_DEMAND, Contract, Demand, TelemetryNames, UsageFields, name_beside, no_inputs
-from guardproxy.wire.formats.ollama_embed.places import REQUEST
-from guardproxy.wire.headers import NO_LIMIT_HEADERS
-from guardproxy.wire.provider_acts import never_acts
-from guardproxy.wire.statements import EVERY_SERVER, USER_FIELDS
+from guardproxy.wire.contract.contract import (
+    NO_DEMAND,
+    Contract,
+    Demand,
+    TelemetryNames,
+    UsageFields,
+    name_beside,
+    no_inputs,
+    unchanged,
+)
+from guardproxy.wire.contract.headers import NO_LIMIT_HEADERS
+from guardproxy.wire.contract.request_facts import EVERY_SERVER, USER_FIELDS
+from guardproxy.wire.contract.side_effects import never_acts
+from guardproxy.wire.families import ollama_contract
+from guardproxy.wire.formats.ollama_embed.field_map import REQUEST
 
 EMBED = "POST /api/embed"
 EMBEDDINGS = "POST /api/embeddings"

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from guardproxy.wire import prompts
-from guardproxy.wire.system import no_system as system_of
-from guardproxy.wire.system import unchanged as with_system
-from guardproxy.wire.turns import ModelTurn, with_model
+from guardproxy.wire.contract.turns import ModelTurn, with_model
+from guardproxy.wire.request import prompts
+from guardproxy.wire.request.system import no_system as system_of
+from guardproxy.wire.request.system import unchanged as with_system
 
 __all__ = ["first_words", "further", "system_of", "with_model", "with_system"]
 

@@ -10,18 +10,18 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from guardproxy.redaction import Shape, Shapes
-from guardproxy.wire import ollama
-from guardproxy.wire.authoring import Author
-from guardproxy.wire.decoding import LeafPlace
+from guardproxy.wire.contract.turns import Turns
+from guardproxy.wire.contract.writing import Author
+from guardproxy.wire.decoding.decoding import LeafPlace
+from guardproxy.wire.decoding.json_codec import Grammar, no_counts
+from guardproxy.wire.families import ollama
+from guardproxy.wire.families.ollama import LineDecoder, LinesCodec
 from guardproxy.wire.formats.ollama_generate import turns
-from guardproxy.wire.formats.ollama_generate.author import author
 from guardproxy.wire.formats.ollama_generate.contract import CONTRACT
-from guardproxy.wire.formats.ollama_generate.places import JSON_RESPONSE, REQUEST, RESPONSE
+from guardproxy.wire.formats.ollama_generate.field_map import JSON_RESPONSE, REQUEST, RESPONSE
+from guardproxy.wire.formats.ollama_generate.writer import author
 from guardproxy.wire.json import Map, TreeLeaf, text
-from guardproxy.wire.json_codec import Grammar, no_counts
-from guardproxy.wire.ollama import LineDecoder, LinesCodec
-from guardproxy.wire.requests import expect_type
-from guardproxy.wire.turns import Turns
+from guardproxy.wire.request.requests import expect_type
 
 
 def _shapes_of(tree: Any) -> Shapes:

@@ -7,14 +7,22 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from guardproxy.findings import Kind
-from guardproxy.wire import ollama, ollama_contract, unchanged
-from guardproxy.wire.contract import CallInput, Contract, Demand, TelemetryNames, demand_of, name_beside
-from guardproxy.wire.formats.ollama_generate.places import REQUEST
-from guardproxy.wire.headers import NO_LIMIT_HEADERS
+from guardproxy.wire.contract.contract import (
+    CallInput,
+    Contract,
+    Demand,
+    TelemetryNames,
+    demand_of,
+    name_beside,
+    unchanged,
+)
+from guardproxy.wire.contract.headers import NO_LIMIT_HEADERS
+from guardproxy.wire.contract.request_facts import USER_FIELDS
+from guardproxy.wire.contract.side_effects import never_acts
+from guardproxy.wire.decoding.token_data import TOKENS
+from guardproxy.wire.families import ollama, ollama_contract
+from guardproxy.wire.formats.ollama_generate.field_map import REQUEST
 from guardproxy.wire.json import members
-from guardproxy.wire.provider_acts import never_acts
-from guardproxy.wire.statements import USER_FIELDS
-from guardproxy.wire.token_data import TOKENS
 
 _ANSWER: tuple[Kind, ...] = ("assistant", "reasoning", "tool_arguments", "metadata", "unmapped", "error")
 _CALL = r"tool_calls\[\d+\]\.function\."

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from guardproxy.wire.system import SystemChange, text_in
-from guardproxy.wire.turns import ModelTurn, with_model
+from guardproxy.wire.contract.turns import ModelTurn, with_model
+from guardproxy.wire.request.system import SystemChange, text_in
 
 __all__ = ["first_words", "further", "system_of", "with_model", "with_system"]
 

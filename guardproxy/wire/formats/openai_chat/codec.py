@@ -14,21 +14,21 @@ from guardproxy.errors import DownstreamError, ErrorCode
 from guardproxy.events import Count, Frame, Path, Text
 from guardproxy.findings import Kind
 from guardproxy.redaction import Shape, Shapes
-from guardproxy.wire import openai
-from guardproxy.wire.authoring import Author
-from guardproxy.wire.azure import hosted_routes
-from guardproxy.wire.decoding import LeafPlace, index_of, indexed, is_delta
+from guardproxy.wire.contract.turns import Turns
+from guardproxy.wire.contract.writing import Author
+from guardproxy.wire.decoding.decoding import LeafPlace, index_of, indexed, is_delta
+from guardproxy.wire.decoding.json_codec import Grammar
+from guardproxy.wire.families import openai
+from guardproxy.wire.families.openai import ChoicesCodec, ChoicesDecoder
 from guardproxy.wire.formats.openai_chat import turns
-from guardproxy.wire.formats.openai_chat.author import author
 from guardproxy.wire.formats.openai_chat.contract import CONTRACT
-from guardproxy.wire.formats.openai_chat.echoes import trim, withhold
-from guardproxy.wire.formats.openai_chat.places import JSON_RESPONSE, REQUEST, RESPONSE
+from guardproxy.wire.formats.openai_chat.derived_fields import trim, withhold
+from guardproxy.wire.formats.openai_chat.field_map import JSON_RESPONSE, REQUEST, RESPONSE
 from guardproxy.wire.formats.openai_chat.schemas import shape_of, shapes_of
+from guardproxy.wire.formats.openai_chat.writer import author
 from guardproxy.wire.json import Map, TreeLeaf, dotted, listed, objects, text
-from guardproxy.wire.json_codec import Grammar
-from guardproxy.wire.openai import ChoicesCodec, ChoicesDecoder
-from guardproxy.wire.requests import expect_list, expect_type
-from guardproxy.wire.turns import Turns
+from guardproxy.wire.request.azure import hosted_routes
+from guardproxy.wire.request.requests import expect_list, expect_type
 
 
 def _counts_of(shapes: Shapes, tree: Any) -> tuple[Count, ...]:

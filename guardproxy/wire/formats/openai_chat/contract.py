@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from guardproxy.findings import Kind
-from guardproxy.wire.contract import (
+from guardproxy.wire.contract.contract import (
     ANY_OBJECT,
     SDK_QUERY,
     Contract,
@@ -22,16 +22,16 @@ from guardproxy.wire.contract import (
     no_inputs,
     unchanged,
 )
-from guardproxy.wire.formats.openai_chat.places import REQUEST
+from guardproxy.wire.contract.refused import OPENAI_REFUSED
+from guardproxy.wire.contract.request_facts import EVERY_SERVER, USER_FIELDS
+from guardproxy.wire.contract.side_effects import acts_beyond
+from guardproxy.wire.decoding.token_data import TOKENS
+from guardproxy.wire.families.openai import DONE, PADDINGS
+from guardproxy.wire.families.openai_headers import LIMIT_HEADERS, OPENAI_HEADERS
+from guardproxy.wire.formats.openai_chat.field_map import REQUEST
 from guardproxy.wire.json import members, objects
-from guardproxy.wire.openai import DONE, PADDINGS
-from guardproxy.wire.openai_headers import LIMIT_HEADERS, OPENAI_HEADERS
-from guardproxy.wire.provider_acts import acts_beyond
-from guardproxy.wire.refused import OPENAI_REFUSED
-from guardproxy.wire.self_hosted import DENIED
-from guardproxy.wire.statements import EVERY_SERVER, USER_FIELDS
-from guardproxy.wire.token_data import TOKENS
-from guardproxy.wire.words import SHARED
+from guardproxy.wire.json.vocabulary import SHARED
+from guardproxy.wire.request.vllm_fields import DENIED
 
 _BOTH: tuple[Kind, ...] = ("assistant", "tool_arguments", "reasoning", "refusal", "metadata", "unmapped")
 _CALL = r"choices\[\d+\]\.message\.(?:tool_calls\[\d+\]\.{}|function_call)\.{}"

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from guardproxy.wire.azure import with_model
-from guardproxy.wire.system import system_of_messages as system_of
-from guardproxy.wire.system import with_system_in_messages as with_system
-from guardproxy.wire.turns import ModelTurn, first_words
+from guardproxy.wire.contract.turns import ModelTurn, first_words
+from guardproxy.wire.request.azure import with_model
+from guardproxy.wire.request.system import system_of_messages as system_of
+from guardproxy.wire.request.system import with_system_in_messages as with_system
 
 __all__ = ["first_words", "further", "system_of", "with_model", "with_system"]
 

@@ -13,20 +13,21 @@ from typing import Any
 from guardproxy.errors import DownstreamError, ErrorCode
 from guardproxy.events import Count, Frame, Text
 from guardproxy.redaction import Shape, Shapes
-from guardproxy.wire import openai, prompts
-from guardproxy.wire.authoring import Author
-from guardproxy.wire.azure import hosted_routes
-from guardproxy.wire.decoding import LeafPlace, index_of, indexed, is_delta
+from guardproxy.wire.contract.turns import Turns
+from guardproxy.wire.contract.writing import Author
+from guardproxy.wire.decoding.decoding import LeafPlace, index_of, indexed, is_delta
+from guardproxy.wire.decoding.json_codec import Grammar, no_shapes
+from guardproxy.wire.families import openai
+from guardproxy.wire.families.openai import ChoicesCodec, ChoicesDecoder
 from guardproxy.wire.formats.openai_completions import turns
-from guardproxy.wire.formats.openai_completions.author import author
 from guardproxy.wire.formats.openai_completions.contract import CONTRACT
-from guardproxy.wire.formats.openai_completions.echoes import trim, withhold
-from guardproxy.wire.formats.openai_completions.places import JSON_RESPONSE, REQUEST, RESPONSE
+from guardproxy.wire.formats.openai_completions.derived_fields import trim, withhold
+from guardproxy.wire.formats.openai_completions.field_map import JSON_RESPONSE, REQUEST, RESPONSE
+from guardproxy.wire.formats.openai_completions.writer import author
 from guardproxy.wire.json import Map, TreeLeaf, dotted, text
-from guardproxy.wire.json_codec import Grammar, no_shapes
-from guardproxy.wire.openai import ChoicesCodec, ChoicesDecoder
-from guardproxy.wire.requests import expect_type
-from guardproxy.wire.turns import Turns
+from guardproxy.wire.request import prompts
+from guardproxy.wire.request.azure import hosted_routes
+from guardproxy.wire.request.requests import expect_type
 
 _TEXT = ("choices", "text")
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from guardproxy.wire.contract import (
+from guardproxy.wire.contract.contract import (
     NO_DEMAND,
     SDK_QUERY,
     Contract,
@@ -21,14 +21,14 @@ from guardproxy.wire.contract import (
     no_inputs,
     unchanged,
 )
-from guardproxy.wire.formats.openai_completions.places import REQUEST
-from guardproxy.wire.openai import DONE, PADDINGS
-from guardproxy.wire.openai_headers import LIMIT_HEADERS, OPENAI_HEADERS
-from guardproxy.wire.provider_acts import never_acts
-from guardproxy.wire.self_hosted import DENIED
-from guardproxy.wire.statements import EVERY_SERVER, USER_FIELDS
-from guardproxy.wire.token_data import TOKENS
-from guardproxy.wire.words import SHARED
+from guardproxy.wire.contract.request_facts import EVERY_SERVER, USER_FIELDS
+from guardproxy.wire.contract.side_effects import never_acts
+from guardproxy.wire.decoding.token_data import TOKENS
+from guardproxy.wire.families.openai import DONE, PADDINGS
+from guardproxy.wire.families.openai_headers import LIMIT_HEADERS, OPENAI_HEADERS
+from guardproxy.wire.formats.openai_completions.field_map import REQUEST
+from guardproxy.wire.json.vocabulary import SHARED
+from guardproxy.wire.request.vllm_fields import DENIED
 
 
 def _demand(tree: Mapping[str, Any]) -> Demand:

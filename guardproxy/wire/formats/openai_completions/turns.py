@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from guardproxy.wire import prompts
-from guardproxy.wire.azure import with_model
-from guardproxy.wire.system import no_system as system_of
-from guardproxy.wire.system import unchanged as with_system
-from guardproxy.wire.turns import ModelTurn
+from guardproxy.wire.contract.turns import ModelTurn
+from guardproxy.wire.request import prompts
+from guardproxy.wire.request.azure import with_model
+from guardproxy.wire.request.system import no_system as system_of
+from guardproxy.wire.request.system import unchanged as with_system
 
 __all__ = ["first_words", "further", "system_of", "with_model", "with_system"]
 

@@ -9,18 +9,19 @@ from __future__ import annotations
 from typing import Any
 
 from guardproxy.errors import DownstreamError, ErrorCode
-from guardproxy.wire import openai, prompts
-from guardproxy.wire.authoring import Author
-from guardproxy.wire.decoding import LeafPlace, nothing
+from guardproxy.wire.contract.turns import Turns
+from guardproxy.wire.contract.writing import Author
+from guardproxy.wire.decoding.decoding import LeafPlace, nothing
+from guardproxy.wire.decoding.json_codec import Grammar, no_counts, no_shape, no_shapes
+from guardproxy.wire.families import openai
+from guardproxy.wire.families.openai import ChoicesCodec, ChoicesDecoder
 from guardproxy.wire.formats.openai_inputs import turns
-from guardproxy.wire.formats.openai_inputs.author import author
 from guardproxy.wire.formats.openai_inputs.contract import CONTRACT, ROUTES
-from guardproxy.wire.formats.openai_inputs.places import REQUEST, RESPONSE
+from guardproxy.wire.formats.openai_inputs.field_map import REQUEST, RESPONSE
+from guardproxy.wire.formats.openai_inputs.writer import author
 from guardproxy.wire.json import Map, TreeLeaf, dotted, text
-from guardproxy.wire.json_codec import Grammar, no_counts, no_shape, no_shapes
-from guardproxy.wire.openai import ChoicesCodec, ChoicesDecoder
-from guardproxy.wire.requests import expect_list, expect_type
-from guardproxy.wire.turns import Turns
+from guardproxy.wire.request import prompts
+from guardproxy.wire.request.requests import expect_list, expect_type
 
 
 class InputDecoder(ChoicesDecoder):

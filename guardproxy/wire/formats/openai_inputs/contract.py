@@ -6,8 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from guardproxy.wire.azure import hosted_routes
-from guardproxy.wire.contract import (
+from guardproxy.wire.contract.contract import (
     NO_DEMAND,
     SDK_QUERY,
     Contract,
@@ -21,14 +20,15 @@ from guardproxy.wire.contract import (
     no_inputs,
     unchanged,
 )
-from guardproxy.wire.formats.openai_inputs.places import REQUEST
-from guardproxy.wire.opaque import MEDIA
-from guardproxy.wire.openai import DONE
-from guardproxy.wire.openai_headers import LIMIT_HEADERS, OPENAI_HEADERS
-from guardproxy.wire.provider_acts import never_acts
-from guardproxy.wire.self_hosted import DENIED
-from guardproxy.wire.statements import EVERY_SERVER, USER_FIELDS
-from guardproxy.wire.words import SHARED, Vocabulary
+from guardproxy.wire.contract.request_facts import EVERY_SERVER, USER_FIELDS
+from guardproxy.wire.contract.side_effects import never_acts
+from guardproxy.wire.families.openai import DONE
+from guardproxy.wire.families.openai_headers import LIMIT_HEADERS, OPENAI_HEADERS
+from guardproxy.wire.formats.openai_inputs.field_map import REQUEST
+from guardproxy.wire.json.opaque import MEDIA
+from guardproxy.wire.json.vocabulary import SHARED, Vocabulary
+from guardproxy.wire.request.azure import hosted_routes
+from guardproxy.wire.request.vllm_fields import DENIED
 
 EMBEDDINGS = "POST /v1/embeddings"
 MODERATIONS = "POST /v1/moderations"

@@ -11,22 +11,22 @@ from typing import Any
 
 from guardproxy.errors import DownstreamError, ErrorCode
 from guardproxy.events import Frame, Text
-from guardproxy.wire.authoring import Author
-from guardproxy.wire.codec import Decoder
+from guardproxy.wire.contract.codec import Decoder
+from guardproxy.wire.contract.turns import Turns
+from guardproxy.wire.contract.writing import Author
+from guardproxy.wire.decoding.json_codec import Grammar
+from guardproxy.wire.families.openai import OpenAICodec
 from guardproxy.wire.formats.openai_responses import turns
-from guardproxy.wire.formats.openai_responses.author import author
 from guardproxy.wire.formats.openai_responses.citations import counts_of
 from guardproxy.wire.formats.openai_responses.contract import CONTRACT, CREATES, UNANSWERED
 from guardproxy.wire.formats.openai_responses.events import TERMINAL
-from guardproxy.wire.formats.openai_responses.places import JSON_RESPONSE, REQUEST, RESPONSE
+from guardproxy.wire.formats.openai_responses.field_map import JSON_RESPONSE, REQUEST, RESPONSE
 from guardproxy.wire.formats.openai_responses.schemas import shape_of, shapes_of
 from guardproxy.wire.formats.openai_responses.stream import ResponsesDecoder, notice
 from guardproxy.wire.formats.openai_responses.token_data import trim, withhold
+from guardproxy.wire.formats.openai_responses.writer import author
 from guardproxy.wire.json import text
-from guardproxy.wire.json_codec import Grammar
-from guardproxy.wire.openai import OpenAICodec
-from guardproxy.wire.requests import expect_list, expect_type
-from guardproxy.wire.turns import Turns
+from guardproxy.wire.request.requests import expect_list, expect_type
 
 _BACKGROUND = (
     "`background` without `stream` is not possible here: the answer would be read from a route that no check guards; send "

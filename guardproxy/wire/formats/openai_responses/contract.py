@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from guardproxy.findings import Kind
-from guardproxy.wire.contract import (
+from guardproxy.wire.contract.contract import (
     ANY_OBJECT,
     SDK_QUERY,
     Contract,
@@ -23,16 +23,16 @@ from guardproxy.wire.contract import (
     no_inputs,
     unchanged,
 )
-from guardproxy.wire.formats.openai_responses.places import REQUEST, STORED
+from guardproxy.wire.contract.request_facts import EVERY_SERVER, USER_FIELDS
+from guardproxy.wire.contract.side_effects import acts_beyond
+from guardproxy.wire.decoding.token_data import TOKENS
+from guardproxy.wire.families.openai_headers import LIMIT_HEADERS, OPENAI_HEADERS
+from guardproxy.wire.formats.openai_responses.field_map import REQUEST, STORED
 from guardproxy.wire.formats.openai_responses.words import WORDS
 from guardproxy.wire.framing.sse import frame
 from guardproxy.wire.json import members, objects
-from guardproxy.wire.opaque import MEDIA
-from guardproxy.wire.openai_headers import LIMIT_HEADERS, OPENAI_HEADERS
-from guardproxy.wire.provider_acts import acts_beyond
-from guardproxy.wire.self_hosted import DENIED
-from guardproxy.wire.statements import EVERY_SERVER, USER_FIELDS
-from guardproxy.wire.token_data import TOKENS
+from guardproxy.wire.json.opaque import MEDIA
+from guardproxy.wire.request.vllm_fields import DENIED
 
 CREATE = "POST /v1/responses"
 COUNT = "POST /v1/responses/input_tokens"

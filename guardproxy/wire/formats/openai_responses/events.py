@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from guardproxy.events import Path
+from guardproxy.wire.formats.openai_responses.field_map import ERROR, JSON_RESPONSE, RESPONSE
 from guardproxy.wire.formats.openai_responses.items import STREAMS, Holder, annotation, answer_item, json_item, part
-from guardproxy.wire.formats.openai_responses.places import ERROR, JSON_RESPONSE, RESPONSE
 from guardproxy.wire.formats.openai_responses.words import EVENTS
 from guardproxy.wire.json import (
     KEYS,

@@ -11,9 +11,9 @@ import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from guardproxy.wire.authoring import CutText, Prompt, Reply, logprobs_of, word_parts
-from guardproxy.wire.openai import CREATED_S
-from guardproxy.wire.turns import Call
+from guardproxy.wire.contract.turns import Call
+from guardproxy.wire.contract.writing import CutText, Prompt, Reply, logprobs_of, word_parts
+from guardproxy.wire.families.openai import CREATED_S
 
 ENDS = ("response.completed", "response.incomplete", "response.failed", "error")
 """The types of the events that end a stream."""

@@ -18,9 +18,9 @@ from guardproxy.errors import ErrorCode
 from guardproxy.events import Count, End, Event, Frame, Path
 from guardproxy.findings import Channel, Kind
 from guardproxy.redaction import Shape
-from guardproxy.wire.alike import Filler
-from guardproxy.wire.codec import AnswerFacts
-from guardproxy.wire.decoding import LeafPlace, StreamDecoder, counts, is_delta
+from guardproxy.wire.contract.codec import AnswerFacts
+from guardproxy.wire.decoding.decoding import LeafPlace, StreamDecoder, counts, is_delta
+from guardproxy.wire.decoding.frame_cache import Filler
 from guardproxy.wire.formats.openai_responses.citations import counts_of
 from guardproxy.wire.formats.openai_responses.events import (
     JSON_EVENTS,

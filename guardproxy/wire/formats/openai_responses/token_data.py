@@ -1,4 +1,4 @@
-"""Token data of a response or of an event (`wire/token_data.py`): what an answer that a rule may edit or stop keeps of it."""
+"""Token data of a response or of an event (`wire/decoding/token_data.py`): what an edited or stopped answer keeps."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from guardproxy.events import Path, Text
-from guardproxy.wire.token_data import TOKENS, Gone, drop, joined, outside, strip
+from guardproxy.wire.decoding.token_data import TOKENS, Gone, drop, joined, outside, strip
 
 _NAMES = TOKENS - {"top_logprobs"}  # a response repeats the request's number of alternatives under this name
 _SCHEMAS = ("tools", "schema", "usage", "logprobs")  # schemas list numbers

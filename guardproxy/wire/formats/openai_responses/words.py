@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from guardproxy.wire.words import SHARED, Vocabulary
+from guardproxy.wire.json.vocabulary import SHARED, Vocabulary
 
 _VALUES = """
 response response.compaction response.input_tokens queued in_progress completed incomplete failed cancelled searching

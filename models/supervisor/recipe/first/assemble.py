@@ -23,11 +23,11 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from guardproxy.inference import tokens
-from guardproxy.inference.depth import DepthZero
-from guardproxy.inference.folder import GPU_FILE
-from guardproxy.inference.model import ANY, FIRST_STAGE, NGRAMS, Calibration, Model
+from guardproxy.inference.folders import tokens
+from guardproxy.inference.folders.folder import GPU_FILE
+from guardproxy.inference.folders.model import ANY, FIRST_STAGE, NGRAMS, Calibration, Model
 from guardproxy.inference.models import read as read_model
+from guardproxy.inference.scoring.depth import DepthZero
 from guardproxy.lab import configure, listed_files
 from models.supervisor.recipe import groups
 from models.supervisor.recipe.calibrate import logits

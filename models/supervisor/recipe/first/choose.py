@@ -24,10 +24,10 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from guardproxy.inference.clearing import Clearing
-from guardproxy.inference.first_stage import FirstStage
+from guardproxy.inference.folders.clearing import Clearing
 from guardproxy.inference.models import read as read_model
-from guardproxy.inference.reader import ModelReader
+from guardproxy.inference.scoring.first_stage import FirstStage
+from guardproxy.inference.scoring.reader import ModelReader
 from guardproxy.lab import configure, listed_files
 from guardproxy.lab.shares import proportion
 from models.supervisor.recipe.first.data import is_attack

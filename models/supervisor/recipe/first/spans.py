@@ -1,8 +1,8 @@
 """Train the table of hashed n-grams that reads every text in spans of 48 tokens: in half a minute on one core, without torch.
 
 In: `first.jsonl` of data.py, in random order. Out: `ngrams.npz`, the weights in float32; `quantized` makes the table of
-`guardproxy.inference.ngrams` of them. A span's logit is the sum of the weights of its n-grams over `root` of their number, plus
-the bias of the kind of channel.
+`guardproxy.inference.scoring.ngrams` of them. A span's logit is the sum of the weights of its n-grams over `root` of their
+number, plus the bias of the kind of channel.
 
 A row says whether its text holds an attack, not where. So every span of a harmless row is harmless, and the loss of an attack
 is shared among its spans by how suspicious they are. It is a logistic regression for each of `COLUMNS`, by Adagrad over blocks
@@ -21,8 +21,9 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from guardproxy.inference import ngrams, tokens
-from guardproxy.inference.ngrams import BUCKETS, root
+from guardproxy.inference.folders import tokens
+from guardproxy.inference.scoring import ngrams
+from guardproxy.inference.scoring.ngrams import BUCKETS, root
 from models.supervisor.recipe.rows import read
 from models.supervisor.recipe.second.outputs import JAILBREAK, Row
 

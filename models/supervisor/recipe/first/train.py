@@ -21,7 +21,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 from tqdm import tqdm
 
 from guardproxy.inference.models import read as read_model
-from guardproxy.inference.reader import ModelReader
+from guardproxy.inference.scoring.reader import ModelReader
 from models.supervisor.recipe.first.data import is_attack
 from models.supervisor.recipe.first.encoder import (
     DIGITS,

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
-from guardproxy.inference.session import Session
+from guardproxy.inference.running.session import Session
 from models.supervisor.recipe.rows import read
 from models.supervisor.recipe.second.outputs import JAILBREAK, KINDS, OUTPUTS, Row
 

@@ -32,13 +32,13 @@ from tqdm import tqdm
 
 from guardproxy.checks import Query
 from guardproxy.findings import Kind
-from guardproxy.inference.batching import Row as Tokens
-from guardproxy.inference.cache import Verdicts
-from guardproxy.inference.folder import GPU_FILE
-from guardproxy.inference.model import ANY, Model
+from guardproxy.inference.folders.folder import GPU_FILE
+from guardproxy.inference.folders.model import ANY, Model
 from guardproxy.inference.models import read as read_model
-from guardproxy.inference.reader import ModelReader
-from guardproxy.inference.session import Session
+from guardproxy.inference.running.batching import Row as Tokens
+from guardproxy.inference.running.cache import Verdicts
+from guardproxy.inference.running.session import Session
+from guardproxy.inference.scoring.reader import ModelReader
 from guardproxy.lab.folders import listed_files
 from models.supervisor.recipe import groups
 from models.supervisor.recipe.data import data_folder

@@ -10,18 +10,18 @@ from typing import Any
 
 import pytest
 
-from guardproxy.audit.chain import ChainHead, begin, read_named_head, seal, write_head
-from guardproxy.audit.folder import verify_folder, verify_signed_folder
 from guardproxy.audit.proof import checkpointer
 from guardproxy.audit.proof.checkpoint import CoveredLog
 from guardproxy.audit.proof.checkpointer import Checkpointer, Signing
 from guardproxy.audit.proof.copies import read_copies
-from guardproxy.audit.proof.found import CommandLogs
+from guardproxy.audit.proof.folder import verify_folder, verify_signed_folder
+from guardproxy.audit.proof.inventory import CommandLogs
 from guardproxy.audit.proof.note import SignedNote
 from guardproxy.audit.proof.store import LIST, CheckpointStore
 from guardproxy.audit.proof.verification import verify_checkpoints
-from guardproxy.audit.rotation import Rotation
-from guardproxy.audit.sinks.file import FileSink
+from guardproxy.audit.record.chain import ChainHead, begin, read_named_head, seal, write_head
+from guardproxy.audit.writing.log_file import FileSink
+from guardproxy.audit.writing.rotation import Rotation
 from guardproxy.errors import AuditError
 from tests.kit.proof import KEY, codes
 

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from guardproxy.audit.disk import Disk
 from guardproxy.audit.proof.checkpoint import CoveredLog, TreeHead
 from guardproxy.audit.proof.store import LIST, NOTE, CheckpointStore, read_note, write_note
+from guardproxy.audit.storage.disk import Disk
 from guardproxy.errors import AuditError
 from tests.kit.disk import Faulty
 from tests.kit.proof import KEY, OTHER

@@ -10,14 +10,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from guardproxy.audit.chain import ChainHead, begin, open_line, seal
-from guardproxy.audit.folder import verify_folder
 from guardproxy.audit.proof.checkpoint import CheckpointEntry, CoveredLog, ListHeader, TreeHead, write_line
+from guardproxy.audit.proof.folder import verify_folder
 from guardproxy.audit.proof.note import COSIGNS, PrivateKey, SignedNote, cosign, sign
 from guardproxy.audit.proof.store import LIST, NOTE, CheckpointStore
 from guardproxy.audit.proof.tree import Frontier, line_hash
 from guardproxy.audit.proof.verification import verify_checkpoints
-from guardproxy.audit.sinks.file import FileSink
+from guardproxy.audit.record.chain import ChainHead, begin, open_line, seal
+from guardproxy.audit.writing.log_file import FileSink
 from tests.kit.proof import KEY, OTHER, SignedFolder, codes, sample
 
 LOGS = ("a.1.jsonl", "a.2.jsonl", "a.jsonl", "b.jsonl")

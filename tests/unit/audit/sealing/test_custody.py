@@ -7,14 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from guardproxy.audit.document import Record
-from guardproxy.audit.entries import AnyEntry, Erased, Rotated, Unsealed
-from guardproxy.audit.folder import verify_folder
+from guardproxy.audit.proof.folder import verify_folder
+from guardproxy.audit.record.document import Record
+from guardproxy.audit.record.entries import AnyEntry, Erased, Rotated, Unsealed
+from guardproxy.audit.record.versions import entries_of
 from guardproxy.audit.sealing.custody import Custody
 from guardproxy.audit.sealing.sealer import Sealer
 from guardproxy.audit.sealing.store import KeyStore
-from guardproxy.audit.sinks.file import FileSink
-from guardproxy.audit.versions import entries_of
+from guardproxy.audit.writing.log_file import FileSink
 from guardproxy.errors import AuditError, SealError
 from tests.kit.sealing import MAIL, OPERATOR, OTHER, private, store_at
 

@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from guardproxy.audit.document import Record
-from guardproxy.audit.private import Owner, Private, PrivateRecord
+from guardproxy.audit.record.document import Record
+from guardproxy.audit.record.private import Owner, Private, PrivateRecord
 from guardproxy.audit.sealing.cipher import seal_members
 from guardproxy.audit.sealing.sealer import Sealer, opened, split_record
 from guardproxy.audit.sealing.store import DataKey

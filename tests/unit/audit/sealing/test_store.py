@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from guardproxy.audit.private import Owner
+from guardproxy.audit.record.private import Owner
 from guardproxy.audit.sealing import database
 from guardproxy.audit.sealing import store as module
 from guardproxy.audit.sealing.operator_key import OperatorKey

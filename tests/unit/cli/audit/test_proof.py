@@ -10,7 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 from guardproxy.audit.proof.store import NOTE
-from guardproxy.audit.sinks.file import FileSink
+from guardproxy.audit.writing.log_file import FileSink
 from guardproxy.cli.audit import app
 from tests.kit.proof import KEY, OTHER, SignedFolder, sample
 from tests.kit.records import plain_record

@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 from guardproxy.audit.sealing import open_store
 from guardproxy.audit.sealing.sealer import Sealer
-from guardproxy.audit.sinks.file import FileSink
+from guardproxy.audit.writing.log_file import FileSink
 from guardproxy.cli import app
 from tests.kit.records import plain_record
 from tests.kit.sealing import KEPT, MAIL, private

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from guardproxy.audit import shipping
+from guardproxy.audit.shipping import shipping
 from guardproxy.cli import app
 from tests.kit.logs import write_log
 from tests.kit.records import plain_record

@@ -12,14 +12,14 @@ import pytest
 from typer.testing import CliRunner
 
 from guardproxy.audit import RecordedCache, RecordedError
-from guardproxy.audit.document import Gap, Record
-from guardproxy.audit.entries import Judged
-from guardproxy.audit.intents import closing
-from guardproxy.audit.opinions import RecordedFeedback, RecordedJudge, RecordedOpinion
-from guardproxy.audit.tasks import RecordedRefusal
-from guardproxy.audit.versions import entry_of
+from guardproxy.audit.record.document import Gap, Record
+from guardproxy.audit.record.entries import Judged
+from guardproxy.audit.record.feedback import RecordedFeedback, RecordedJudge, RecordedOpinion
+from guardproxy.audit.record.tasks import RecordedRefusal
+from guardproxy.audit.record.versions import entry_of
+from guardproxy.audit.shipping.intents import closing
 from guardproxy.cli.audit import app
-from guardproxy.exchange.transcript import DataReceived, RequestReceived, ResponseEnded, ResponseStarted
+from guardproxy.exchange.inputs.transcript import DataReceived, RequestReceived, ResponseEnded, ResponseStarted
 from tests.kit.logs import write_log as write
 from tests.kit.play import Play, chat_frames, mint, policy_set
 from tests.kit.records import plain_answer, plain_intent, plain_record, plain_text

@@ -6,10 +6,10 @@ import ast
 from pathlib import Path
 
 import guardproxy
-from guardproxy.policy import keys
-from guardproxy.policy.extending import INHERITED
+from guardproxy.policy.file import keys
+from guardproxy.policy.file.extending import INHERITED
+from guardproxy.policy.file.variables import PLACES
 from guardproxy.policy.sections import SECTIONS
-from guardproxy.policy.variables import PLACES
 
 PACKAGE = Path(guardproxy.__file__).parent
 

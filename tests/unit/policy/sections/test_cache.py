@@ -8,7 +8,7 @@ import jsonschema_rs
 import pytest
 
 from guardproxy.policy import CacheSection, PolicyErrors, merge_caches, schema
-from guardproxy.policy.load import parse, parse_all
+from guardproxy.policy.file.load import parse, parse_all
 from guardproxy.policy.sections.cache import CACHE, SCOPES
 
 

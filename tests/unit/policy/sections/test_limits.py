@@ -10,7 +10,7 @@ import pytest
 from guardproxy.checks._contract import Resources
 from guardproxy.gateway import limits_of, read_limits
 from guardproxy.policy import BoundRules, PolicySet, limit_words, schema
-from guardproxy.policy.load import PolicyErrors, build_checks, parse, parse_all
+from guardproxy.policy.file.load import PolicyErrors, build_checks, parse, parse_all
 from guardproxy.policy.sections.limits import _FORMS, _KEYS
 from tests.kit.play import policy_set
 

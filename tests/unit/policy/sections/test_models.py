@@ -11,13 +11,13 @@ import pytest
 from guardproxy.errors import DownstreamError
 from guardproxy.exchange import Exchange, RequestReceived, SendUpstream
 from guardproxy.policy import About
-from guardproxy.policy.load import PolicyErrors, parse, parse_all
+from guardproxy.policy.file.load import PolicyErrors, parse, parse_all
 from guardproxy.policy.sections import BoundSection, Section
 from guardproxy.policy.sections.models import ALLOW, DENY, ModelList, ModelLists
 from guardproxy.policydiff.policies import changes
 from guardproxy.policytest.running import run_tests
 from guardproxy.wire import RequestStatement, codecs, statement_of
-from guardproxy.wire.authoring import Prompt
+from guardproxy.wire.contract.writing import Prompt
 from tests.kit.maps import places
 from tests.kit.play import policy_set, setting
 from tests.unit.wire.test_request_maps import FORMATS

@@ -6,7 +6,7 @@ import jsonschema_rs
 import pytest
 
 from guardproxy.policy import Price, schema
-from guardproxy.policy.load import PolicyErrors, parse, parse_all
+from guardproxy.policy.file.load import PolicyErrors, parse, parse_all
 
 MINI = '"gpt-5-mini*": {input: 0.25, output: 2, cached: 0.025}'
 

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from jsonschema_rs import Draft202012Validator
 
-from guardproxy.policy.document_schema import schema
-from guardproxy.policy.load import PolicyErrors, parse, parse_all
+from guardproxy.policy.file.document_schema import schema
+from guardproxy.policy.file.load import PolicyErrors, parse, parse_all
 from guardproxy.policy.sections.prompt import LIMIT_CHARS, PromptSection, Wrap
 from guardproxy.policydiff.policies import changes
 from tests.kit.play import policy_set

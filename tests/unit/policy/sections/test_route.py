@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 from jsonschema_rs import Draft202012Validator
 
-from guardproxy.policy.document_schema import schema
-from guardproxy.policy.load import PolicyErrors, parse, parse_all
+from guardproxy.policy.file.document_schema import schema
+from guardproxy.policy.file.load import PolicyErrors, parse, parse_all
 from guardproxy.policy.sections.route import Destination, Fallback, RouteSection, Simple
-from guardproxy.policy.tree import FilePlace
+from guardproxy.policy.yaml.tree import FilePlace
 
 WHOLE = """\
 policy: p

@@ -8,11 +8,12 @@ from typing import Any
 
 import pytest
 
-from guardproxy.policy import PolicySet, compare_sets, extending, keys, variables
-from guardproxy.policy.load import PolicyErrors, parse, parse_all
-from guardproxy.policy.reading import FileReading
+from guardproxy.policy import PolicySet, compare_sets
+from guardproxy.policy.file import extending, keys, variables
+from guardproxy.policy.file.load import PolicyErrors, parse, parse_all
 from guardproxy.policy.sections import SECTIONS, BoundSection, Section
-from guardproxy.policy.tree import YamlNode
+from guardproxy.policy.yaml.reading import FileReading
+from guardproxy.policy.yaml.tree import YamlNode
 from guardproxy.policydiff.policies import changes
 
 Pairs = tuple[tuple[str, Any], ...]

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from guardproxy.wire.contract.turns import ModelTurn
 from guardproxy.wire.declared.contract import maps_of
 from guardproxy.wire.declared.turns import DeclaredTurns
-from guardproxy.wire.turns import ModelTurn
 from tests.unit.wire.declared.test_codec import EVENTS, LINES
 
 TURNS = DeclaredTurns(LINES, maps_of(LINES).request)

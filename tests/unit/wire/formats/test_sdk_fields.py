@@ -20,21 +20,21 @@ from openai.types import (
 from openai.types.chat import ChatCompletion, ChatCompletionChunk
 from openai.types.chat import completion_create_params as chat_create_params
 
-from guardproxy.wire.codec import Codec
-from guardproxy.wire.formats.ollama_chat import places as ollama_chat
+from guardproxy.wire.contract.codec import Codec
+from guardproxy.wire.decoding.json_codec import JsonCodec
+from guardproxy.wire.formats.ollama_chat import field_map as ollama_chat
 from guardproxy.wire.formats.ollama_chat.codec import CODEC as OLLAMA_CHAT
-from guardproxy.wire.formats.ollama_embed import places as ollama_embed
+from guardproxy.wire.formats.ollama_embed import field_map as ollama_embed
 from guardproxy.wire.formats.ollama_embed.codec import CODEC as OLLAMA_EMBED
-from guardproxy.wire.formats.ollama_generate import places as ollama_generate
+from guardproxy.wire.formats.ollama_generate import field_map as ollama_generate
 from guardproxy.wire.formats.ollama_generate.codec import CODEC as OLLAMA_GENERATE
-from guardproxy.wire.formats.openai_chat import places as chat
+from guardproxy.wire.formats.openai_chat import field_map as chat
 from guardproxy.wire.formats.openai_chat.codec import CODEC as CHAT
-from guardproxy.wire.formats.openai_completions import places as completions
+from guardproxy.wire.formats.openai_completions import field_map as completions
 from guardproxy.wire.formats.openai_completions.codec import CODEC as COMPLETIONS
-from guardproxy.wire.formats.openai_inputs import places as inputs
+from guardproxy.wire.formats.openai_inputs import field_map as inputs
 from guardproxy.wire.formats.openai_inputs.codec import CODEC as INPUTS
 from guardproxy.wire.json import TreeLeaf, members, objects, walk
-from guardproxy.wire.json_codec import JsonCodec
 from tests.kit.sdk_types import Place, places
 
 MARK = "zanzibar-quokka"

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from guardproxy.wire.json.identifiers import is_known
 from guardproxy.wire.json.walk import (
     KEYS,
     OTHERS,
@@ -24,7 +25,6 @@ from guardproxy.wire.json.walk import (
     text,
     walk,
 )
-from guardproxy.wire.protocol_words import is_known
 from tests.kit.media import PNG
 
 MAP: MapFields = {

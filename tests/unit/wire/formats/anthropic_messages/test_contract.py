@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from guardproxy.findings import Channel, Form
-from guardproxy.wire.contract import CallInput
+from guardproxy.wire.contract.contract import CallInput
+from guardproxy.wire.contract.headers import Remaining
 from guardproxy.wire.formats.anthropic_messages.contract import CONTRACT
-from guardproxy.wire.headers import Remaining
 
 S = {"type": "string"}
 T = {"type": "object", "properties": {"a": S}}

@@ -12,7 +12,7 @@ from anthropic.types.beta import BetaMessage
 from anthropic.types.beta import message_create_params as beta_create_params
 
 from guardproxy.wire.formats.anthropic_messages.codec import CODEC
-from guardproxy.wire.formats.anthropic_messages.places import REQUEST, RESPONSE
+from guardproxy.wire.formats.anthropic_messages.field_map import REQUEST, RESPONSE
 from guardproxy.wire.json import TreeLeaf, walk
 from tests.kit.media import SIGNATURE
 from tests.kit.sdk_types import Place, places

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
+from guardproxy.wire.contract.turns import Call, ModelTurn
 from guardproxy.wire.formats.anthropic_messages.turns import first_words, further, with_model
-from guardproxy.wire.turns import Call, ModelTurn
 
 ASK = [{"role": "user", "content": "hi"}]
 CHAT = {"model": "m", "messages": ASK, "temperature": 0}

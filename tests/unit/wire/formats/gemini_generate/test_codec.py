@@ -15,14 +15,14 @@ from guardproxy.events import End, Event, Fault, Opaque, Text
 from guardproxy.testing import guarding
 from guardproxy.testing.formats import Promise
 from guardproxy.testing.guarding import RIGHT, SCHEMA, VALUE, WRONG
-from guardproxy.wire.authoring import Prompt, Reply
+from guardproxy.wire.contract.request_facts import statement_of
+from guardproxy.wire.contract.turns import Call, ModelTurn
+from guardproxy.wire.contract.writing import Prompt, Reply
 from guardproxy.wire.formats.gemini_generate import turns
 from guardproxy.wire.formats.gemini_generate.codec import ARRAYS, CODEC
 from guardproxy.wire.formats.gemini_generate.contract import CONTRACT, ROUTES
-from guardproxy.wire.opaque import NOT_KEPT
+from guardproxy.wire.json.opaque import NOT_KEPT
 from guardproxy.wire.registry import codec_for, served
-from guardproxy.wire.statements import statement_of
-from guardproxy.wire.turns import Call, ModelTurn
 from tests.kit.media import PNG, SIGNATURE
 from tests.kit.play import sse
 from tools import fuzzing

@@ -12,8 +12,8 @@ from google.genai import types
 from pydantic import BaseModel
 
 from guardproxy.wire.formats.gemini_generate.codec import CODEC
-from guardproxy.wire.formats.gemini_generate.places import JSON_RESPONSE, REQUEST, RESPONSE
-from guardproxy.wire.formats.gemini_generate.spelling import snake
+from guardproxy.wire.formats.gemini_generate.field_case import snake
+from guardproxy.wire.formats.gemini_generate.field_map import JSON_RESPONSE, REQUEST, RESPONSE
 from guardproxy.wire.formats.gemini_generate.words import WORDS
 from guardproxy.wire.json import TreeLeaf, walk
 from tests.kit.sdk_types import Place, places

@@ -11,12 +11,12 @@ from guardproxy.errors import DownstreamError
 from guardproxy.events import Event, Text
 from guardproxy.findings import Channel
 from guardproxy.redaction import NAME, Shapes
-from guardproxy.wire.authoring import Prompt, Reply
+from guardproxy.wire.contract.turns import Call, ModelTurn
+from guardproxy.wire.contract.writing import Prompt, Reply
 from guardproxy.wire.formats.ollama_chat import turns
-from guardproxy.wire.formats.ollama_chat.author import author
 from guardproxy.wire.formats.ollama_chat.codec import CODEC
 from guardproxy.wire.formats.ollama_chat.contract import CONTRACT
-from guardproxy.wire.turns import Call, ModelTurn
+from guardproxy.wire.formats.ollama_chat.writer import author
 from tests.kit.media import PNG
 from tests.kit.play import Play, policy_set
 

@@ -9,13 +9,13 @@ import pytest
 
 from guardproxy.errors import DownstreamError
 from guardproxy.events import Event, Opaque, Text
-from guardproxy.wire.authoring import Prompt, Reply
+from guardproxy.wire.contract.turns import ModelTurn
+from guardproxy.wire.contract.writing import Prompt, Reply
 from guardproxy.wire.formats.ollama_embed import turns
-from guardproxy.wire.formats.ollama_embed.author import author
 from guardproxy.wire.formats.ollama_embed.codec import CODEC
 from guardproxy.wire.formats.ollama_embed.contract import CONTRACT, EMBED, EMBEDDINGS
-from guardproxy.wire.opaque import NOT_KEPT
-from guardproxy.wire.turns import ModelTurn
+from guardproxy.wire.formats.ollama_embed.writer import author
+from guardproxy.wire.json.opaque import NOT_KEPT
 
 
 def events(**tree: Any) -> list[Event]:

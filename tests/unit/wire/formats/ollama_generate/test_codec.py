@@ -11,12 +11,12 @@ from guardproxy.errors import DownstreamError
 from guardproxy.events import Event, Opaque, Text
 from guardproxy.findings import Channel
 from guardproxy.redaction import Shape, Shapes
-from guardproxy.wire.authoring import Prompt, Reply
+from guardproxy.wire.contract.turns import Call, ModelTurn
+from guardproxy.wire.contract.writing import Prompt, Reply
 from guardproxy.wire.formats.ollama_generate import turns
-from guardproxy.wire.formats.ollama_generate.author import author
 from guardproxy.wire.formats.ollama_generate.codec import CODEC
 from guardproxy.wire.formats.ollama_generate.contract import CONTRACT
-from guardproxy.wire.turns import Call, ModelTurn
+from guardproxy.wire.formats.ollama_generate.writer import author
 from tests.kit.media import PNG
 
 

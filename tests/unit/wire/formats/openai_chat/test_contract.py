@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from guardproxy.findings import Channel, Form
-from guardproxy.wire.contract import NO_DEMAND
+from guardproxy.wire.contract.contract import NO_DEMAND
 from guardproxy.wire.formats.openai_chat.contract import CONTRACT
 
 S = {"type": "string"}

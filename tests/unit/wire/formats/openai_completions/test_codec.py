@@ -11,12 +11,12 @@ from guardproxy.errors import DownstreamError
 from guardproxy.events import Event, Fault, Frame, Text
 from guardproxy.findings import Channel
 from guardproxy.redaction import Shape, Shapes
-from guardproxy.wire.authoring import Prompt, Reply, word_parts
+from guardproxy.wire.contract.turns import Call, ModelTurn
+from guardproxy.wire.contract.writing import Prompt, Reply, word_parts
 from guardproxy.wire.formats.openai_completions import turns
-from guardproxy.wire.formats.openai_completions.author import author
 from guardproxy.wire.formats.openai_completions.codec import CODEC
 from guardproxy.wire.formats.openai_completions.contract import CONTRACT
-from guardproxy.wire.turns import Call, ModelTurn
+from guardproxy.wire.formats.openai_completions.writer import author
 from tests.kit.play import events, sse
 
 

@@ -15,14 +15,14 @@ from hypothesis import strategies as st
 from guardproxy.errors import DownstreamError
 from guardproxy.events import Event, Fault, Frame, Opaque, Text
 from guardproxy.findings import Channel
-from guardproxy.wire.authoring import DIMENSIONS, Prompt, Reply
+from guardproxy.wire.contract.turns import ModelTurn
+from guardproxy.wire.contract.writing import DIMENSIONS, Prompt, Reply
 from guardproxy.wire.formats.openai_inputs import turns
-from guardproxy.wire.formats.openai_inputs.author import author
 from guardproxy.wire.formats.openai_inputs.codec import CODEC
 from guardproxy.wire.formats.openai_inputs.contract import CONTRACT, EMBEDDINGS, MODERATIONS
-from guardproxy.wire.formats.openai_inputs.places import CATEGORIES
-from guardproxy.wire.opaque import NOT_KEPT, printable
-from guardproxy.wire.turns import ModelTurn
+from guardproxy.wire.formats.openai_inputs.field_map import CATEGORIES
+from guardproxy.wire.formats.openai_inputs.writer import author
+from guardproxy.wire.json.opaque import NOT_KEPT, printable
 from tests.kit.media import IMAGE_URL
 from tests.kit.play import sse
 

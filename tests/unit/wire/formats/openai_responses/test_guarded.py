@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from guardproxy.exchange.transcript import DataReceived, ResponseEnded, ResponseStarted
+from guardproxy.exchange.inputs.transcript import DataReceived, ResponseEnded, ResponseStarted
 from tests.kit.play import Play, events, mint, policy_set
 from tests.kit.responses import GROWING, RESPONSES, growing, response_frames, response_texts, stream
 

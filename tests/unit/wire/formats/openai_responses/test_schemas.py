@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from guardproxy.redaction import NAME
-from guardproxy.wire.formats.openai_responses.places import JSON_RESPONSE, REQUEST
+from guardproxy.wire.formats.openai_responses.field_map import JSON_RESPONSE, REQUEST
 from guardproxy.wire.formats.openai_responses.schemas import shape_of, shapes_of
 from guardproxy.wire.json import dotted, walk
 

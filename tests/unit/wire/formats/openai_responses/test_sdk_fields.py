@@ -18,7 +18,7 @@ from openai.types.responses import (
 
 from guardproxy.wire.formats.openai_responses.codec import CODEC
 from guardproxy.wire.formats.openai_responses.events import JSON_EVENTS, TEXT_EVENTS, WHOLE
-from guardproxy.wire.formats.openai_responses.places import JSON_RESPONSE, REQUEST, RESPONSE
+from guardproxy.wire.formats.openai_responses.field_map import JSON_RESPONSE, REQUEST, RESPONSE
 from guardproxy.wire.formats.openai_responses.words import WORDS
 from guardproxy.wire.json import TreeLeaf, walk
 from tests.kit.sdk_types import Place, members, places

@@ -8,9 +8,9 @@ import msgspec
 import pytest
 
 from guardproxy.events import Opaque, Text
-from guardproxy.wire.formats.openai_responses.author import author
 from guardproxy.wire.formats.openai_responses.codec import CODEC
 from guardproxy.wire.formats.openai_responses.shown import ShownAnswer
+from guardproxy.wire.formats.openai_responses.writer import author
 from tests.kit.play import events
 from tests.kit.responses import GROWING, growing, response_texts, stream
 

@@ -10,8 +10,8 @@ import pytest
 from guardproxy.errors import ErrorCode
 from guardproxy.events import End, Event, Fault, Opaque, Text
 from guardproxy.wire.formats.openai_responses import replies
-from guardproxy.wire.formats.openai_responses.author import author
 from guardproxy.wire.formats.openai_responses.codec import CODEC
+from guardproxy.wire.formats.openai_responses.writer import author
 from tests.kit.responses import GROWING, growing, response_frames, stream
 
 

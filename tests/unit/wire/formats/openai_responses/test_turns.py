@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
+from guardproxy.wire.contract.turns import Call, ModelTurn
 from guardproxy.wire.formats.openai_responses import turns
-from guardproxy.wire.turns import Call, ModelTurn
 
 USER = {"role": "user", "content": "hi"}
 

@@ -1,0 +1,1 @@
+"""Where the audit log meets the system: files, object stores, HTTP servers."""

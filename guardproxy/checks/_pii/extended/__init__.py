@@ -1,0 +1,1 @@
+"""Recognizers of this project, beside those of Presidio: `parity: extended`."""

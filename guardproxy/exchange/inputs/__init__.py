@@ -1,0 +1,1 @@
+"""What an exchange is given: its setting, the transcript of inputs and commands, ids, cached answers."""

@@ -1,0 +1,386 @@
+"""The response half of an exchange: decodes, gates and judges an answer of the model, and asks for the next attempt.
+
+An answer flows through a gate and leaves frame by frame. If a rule may ask for another answer (`action: retry`) or judges the
+form of the whole answer, all frames are held to the end, so that no part of a wrong answer is sent. The first finding that
+such a rule names ends the answer: the upstream is cancelled, and the next attempt tells the model what was wrong. Decisions
+are made in the order of the frames, so the attempts are a function of the bytes, not of their chunks.
+
+In: inputs of the upstream, scans. Out: transitions. If another attempt follows, the phase goes on with its answer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from msgspec import structs
+
+from guardproxy.decisions import Retry, Stop
+from guardproxy.errors import ErrorCode
+from guardproxy.events import Event, Fault, Frame, Text
+from guardproxy.exchange.gate.expected_schema import Forms
+from guardproxy.exchange.gate.gate import Lane, Piece, QueuedFrame
+from guardproxy.exchange.gate.notes import Side
+from guardproxy.exchange.gate.offsets import moved
+from guardproxy.exchange.inputs.setting import Setting
+from guardproxy.exchange.inputs.transcript import (
+    CancelUpstream,
+    Command,
+    DataReceived,
+    ReleaseUpstream,
+    ResponseEnded,
+    ResponseStarted,
+    Scanned,
+    SendUpstream,
+    UpstreamFailed,
+)
+from guardproxy.exchange.phases.client import Client
+from guardproxy.exchange.phases.guard import Guard
+from guardproxy.exchange.phases.keep_alive import Patience
+from guardproxy.exchange.phases.ledger import Ledger
+from guardproxy.exchange.phases.scans import Scans
+from guardproxy.exchange.phases.stage import UnusableAnswer
+from guardproxy.exchange.phases.stages import Stages
+from guardproxy.exchange.phases.states import Answering, Over, State, Transition, Waiting
+from guardproxy.exchange.routes.attempts import LATE, Answer, Attempts, Extent, NextAttempt
+from guardproxy.findings import Finding
+from guardproxy.policy import BoundRules
+from guardproxy.wire import Decoder, StoredIds, WholeDecoder
+
+_IDLE = WholeDecoder({}, lambda tree, seen: None, limit_bytes=0)  # of every answer that has not begun; it gets no data
+_STATES: Mapping[Extent, Answering] = {"all": State.HOLDING, "start": State.HOLDING, "none": State.ANSWERING}
+Findings = Iterable[tuple[QueuedFrame, Piece, int, Finding]]
+"""Findings with their frame, their piece of it, and their offset in the text."""
+
+
+@dataclass(slots=True)
+class AnswerPhase:
+    """The phase of the answers: from the request that asks for the first of them to the end of the last."""
+
+    setting: Setting
+    guard: Guard
+    ledger: Ledger
+    client: Client
+    attempts: Attempts
+    patience: Patience
+    answer: Answer
+    """The answer that is under way."""
+    _scans: Scans = field(init=False)
+    _stored: StoredIds | None = None  # how the answer says under which id it is stored, if values may come back later
+    _fault_status: int = field(init=False)  # the status for the client, if the answer ends in a fault
+
+    def __post_init__(self) -> None:
+        self._begin(self.answer)
+
+    def _begin(self, answer: Answer) -> None:
+        """Goes on with an answer. Scans of the answer before it change nothing any more."""
+        self.answer = answer
+        self.ledger.begin_answer(answer)
+        self._scans = Scans(answer.side.gate, self.guard.editor, self.ledger.notes)
+        self._fault_status = 502
+
+    @property
+    def state(self) -> Waiting | Answering:
+        """The state of the exchange while it is in this phase."""
+        return State.WAITING if self.answer.status is None else _STATES[self.answer.held.extent]
+
+    # Inputs.
+
+    def started(self, happened: ResponseStarted) -> Transition[Answering | Waiting | Over]:
+        """Takes the status and the media type."""
+        answer, bound, at_s = self.answer, self.guard.bound, happened.at_s
+        contract, editor = self.setting.codec.contract, self.guard.editor
+        media = contract.media
+        failed, streamed = happened.status >= 400, happened.media_type == media.streamed
+        self.ledger.note_head(happened, streamed=streamed)
+        if failed and (following := self._fall_back("failed", at_s)):
+            return following
+        self.client.expect(happened.status, streamed=streamed)
+        if not streamed and (self.client.has_head or happened.media_type != media.whole):
+            if not failed:
+                code = ErrorCode.UPSTREAM_CONTENT_TYPE
+                return self._fall_back(code, at_s) or self._fail(Fault(code), at_s)
+            message = f"the upstream answered with status {happened.status} and no readable error"
+            return self._fail(Fault(ErrorCode.UPSTREAM_ERROR, message), at_s, happened.status)
+        read = bool(bound and bound.reads("response")) or editor.restores or self.guard.hides
+        answer.side.begin(read=read, quotes=self.setting.history.quotable(bool(bound and bound.retries)))
+        self._stored = contract.stored if contract.stored is not None and editor.restores else None
+        if bound and not failed:
+            early = self.attempts.failover is not None and self.attempts.may_fail_over and read
+            answer.held.extent = extent(bound, self.guard.forms, streamed=streamed, early=early)
+        self.guard.forms.note_streamed(streamed)
+        answer.decoder = new_decoder(self.guard, streamed=streamed, failed=failed, read=read)
+        return _STATES[answer.held.extent], []
+
+    def received(self, happened: DataReceived) -> Transition[Answering | Waiting | Over]:
+        """Takes bytes of the answer."""
+        self.answer.size_bytes += len(happened.data)
+        events = self.answer.decoder.feed(happened.data)
+        if not events:  # a part of a frame changes nothing yet
+            return _STATES[self.answer.held.extent], []
+        return self._take(events, happened.at_s)
+
+    def ended(self, happened: ResponseEnded) -> Transition[Answering | Waiting | Over]:
+        """Takes the end of the answer's body."""
+        self.answer.ended = True
+        return self._take(self.answer.decoder.end(), happened.at_s)
+
+    def upstream_failed(self, happened: UpstreamFailed) -> Transition[Waiting | Over]:
+        """Takes a failure of the upstream before its answer."""
+        self.answer.given_up = happened.cause
+        return self._fall_back(happened.code, happened.at_s) or self._fail(
+            Fault(happened.code, happened.message, happened.cause), happened.at_s, happened.status
+        )
+
+    def broken_off(self, happened: UpstreamFailed) -> Transition[Answering | Waiting | Over]:
+        """Takes a failure of the upstream amid its answer. The frames before it are sent first."""
+        self.answer.given_up = happened.cause
+        if following := self._fall_back(happened.code, happened.at_s):
+            return following
+        self._fault_status = happened.status
+        return self._take([Fault(happened.code, happened.message, happened.cause)], happened.at_s)
+
+    def scanned(self, happened: Scanned) -> Transition[Answering | Waiting | Over]:
+        """Takes the scans under way. Scans of a discarded answer change nothing."""
+        if not self._scans.pending:
+            return _STATES[self.answer.held.extent], []
+        if shortage := self.guard.shortage(self._scans.distant, happened.scans):
+            self._scans.drop()
+            return self.client.no_capacity(*shortage, happened.at_s, cancels=self.is_receiving)
+        self._scans.learn(happened.scans)
+        return self._advance(happened.at_s)
+
+    def waited(self, at_s: float) -> Transition[Answering | Waiting | Over]:
+        """Sends a keep-alive if one is due, or ends an attempt that takes too long."""
+        retry = self.attempts.retry
+        if retry is not None and self.patience.is_over(at_s):
+            self.answer.given_up = LATE
+            return self._fall_back(LATE, at_s) or self.client.block(retry, at_s, "blocked_response")
+        return self.state, self.patience.keep_alive(self.answer, at_s)
+
+    @property
+    def is_receiving(self) -> bool:
+        """Whether the upstream is sending its answer."""
+        return self.answer.status is not None and not self.answer.ended
+
+    # The flow of the answer.
+
+    def _take(self, events: Sequence[Event], at_s: float) -> Transition[Answering | Waiting | Over]:
+        if bound := self.guard.bound:
+            try:
+                for stage in bound.derived[Stages].answer:
+                    events = stage.read(self, events)
+            except UnusableAnswer as why:  # raised only if another destination is left
+                return self._fall_back(str(why), at_s) or self._fail(Fault(ErrorCode.UPSTREAM_ERROR), at_s)
+        self.answer.side.gate.push(events)
+        return self._advance(at_s)
+
+    def _advance(self, at_s: float) -> Transition[Answering | Waiting | Over]:
+        answer, gate, limit_chars = self.answer, self.answer.side.gate, self.setting.limits.held_chars
+        if self._scans.pending:
+            return _STATES[answer.held.extent], []
+        # This comes before the release: placeholders are looked for at once, and what that settles may leave now. If too much
+        # is held, text that could wait for more is scanned too, since it may leave then.
+        scan, out = self._scans.ask(all_text=gate.held > limit_chars), list[bytes]()
+        if (ending := self._release(out, at_s)) is not None:
+            return ending
+        commands = self.client.send(b"".join(out), at_s) if out else []
+        if scan:
+            return _STATES[answer.held.extent], [*commands, scan]
+        # The fault comes last, so that the client gets every frame before it, however the bytes were cut.
+        if gate.fault:
+            state, ends = self._fall_back(gate.fault.code, at_s) or self._fail(gate.fault, at_s, self._fault_status)
+            return state, commands + ends
+        # Everything that arrived is scanned by now, and only more text could settle what is held.
+        if gate.held > limit_chars:
+            state, ends = self._fail(Fault(ErrorCode.HOLD_LIMIT), at_s)
+            return state, commands + ends
+        # The body had no frame that ends it, and its decoder found no fault: it is complete.
+        if answer.ended and gate.empty:
+            rest = b"".join([*answer.held.data, self.client.trailer(self.client.completed)])
+            state, ends = self.client.answered(rest, at_s)
+            return state, commands + ends
+        return _STATES[answer.held.extent], commands
+
+    def _release(self, out: list[bytes], at_s: float) -> Transition[Answering | Waiting | Over] | None:
+        """Adds the frames that may leave to `out`, in order. Returns what follows from the first finding, frame or fault that
+        ends the answer; `None` if the answer goes on."""
+        answer, held, gate = self.answer, self.answer.held, self.answer.side.gate
+        stored, turn = self._stored, self.guard.editor.turn
+        for entry in gate.release():
+            answer.side.note(entry)
+            if stored is not None and not turn.stored_id:
+                turn.stored_id = stored.own_id(entry.frame.tree)
+            # Each finding is decided before the next is looked at: those after the one that ends the answer count for nothing.
+            findings = ((entry, piece, at, finding) for piece in entry.pieces for at, finding in piece.findings())
+            if (ending := self._ending(findings, out, at_s)) is not None:
+                return ending
+            texts, changed = entry.texts()
+            counts = moved(entry.frame, gate, self.ledger.request.gate) if entry.frame.counts else []
+            data = entry.frame.data
+            if changed or counts:
+                data = self.setting.codec.edited(entry.frame, [*texts, *counts])
+            if held.extent == "start" and begins(entry, texts, has_retries=self.guard.has_retries):
+                self._let_go(out)
+            # The client takes the terminal frame for the end, so it is sent with `Finish`, once the record is durable.
+            if entry.frame.terminal:
+                rest = b"".join([*held.data, *out, self.client.trailer(self.client.completed), data])
+                release: list[Command] = [ReleaseUpstream()] if self.is_receiving else []
+                state, commands = self.client.answered(rest, at_s)
+                return state, [*release, *commands]
+            if held.extent == "none":
+                out.append(data)
+                answer.decoder.sent(_as_sent(entry.frame, data))
+                self.client.has_text = True
+            else:
+                held.add(entry.frame, data, sum(len(text) for _, text in texts))
+                if held.chars > self.setting.limits.held_chars:
+                    return self._fail(Fault(ErrorCode.HOLD_LIMIT), at_s)
+        # A finding in a frame that still waits may be certain already. There is no need to wait for an answer that ends there.
+        return self._ending(ahead(answer.side), out, at_s) if gate.held else None
+
+    def _let_go(self, out: list[bytes]) -> None:
+        """Adds the frames that were held at the start of the answer to `out`."""
+        for frame, data in self.answer.held.release():
+            out.append(data)
+            self.answer.decoder.sent(_as_sent(frame, data))
+        self.client.has_text = True
+
+    # Decisions.
+
+    def _ending(
+        self, findings: Findings, out: list[bytes], at_s: float
+    ) -> Transition[Answering | Waiting | Over] | None:
+        """What follows from the first finding that ends the answer; `None` if no finding ends it. `out`: the frames to send
+        before."""
+        for entry, piece, at, finding in findings:
+            lane = piece.lane
+            stop = lane.stop_of(finding)
+            decision = self.guard.tally.see(lane.channel, finding) or stop
+            # An answer is repaired once, so that repairs come to an end: what is wrong after that is a fault like others.
+            mends = finding.repair is not None and not self.answer.mended
+            if isinstance(decision, Retry) and not mends:
+                chars, spent_s = self.answer.chars(finding, lane), self.ledger.spent_s(at_s)
+                if self.attempts.passes(decision, self.answer, chars, spent_s):
+                    decision = stop
+            if decision is None:
+                continue
+            # Text before the fault counts as sent, whatever frames it came in.
+            texts, _ = entry.texts(until=(piece, at))
+            if self.answer.held.extent == "start" and any(new for text, new in texts if not text.fixed):
+                self._let_go(out)
+            # Once text has left, no other answer can follow: the client would get the beginning of one and the end of another.
+            if self.client.has_text:
+                if any(new for _, new in texts) and (last := self.setting.codec.cut(entry.frame, texts)):
+                    out.append(last)
+                    self.answer.decoder.sent(_as_sent(entry.frame, last))
+                return self.client.stop(out, decision, self.answer.decoder, at_s)
+            if mends:
+                return self._mend(decision.rule, lane, finding, at_s)
+            if isinstance(decision, Stop):
+                return self.client.block(decision, at_s, "blocked_response")
+            return self._retry(decision, lane, finding, at_s)
+        return None
+
+    def _fail(self, fault: Fault, at_s: float, status: int = 502) -> Transition[Over]:
+        return self.client.fail(fault, at_s, status, cancels=self.is_receiving)
+
+    # Further attempts.
+
+    def _retry(self, retry: Retry, lane: Lane, finding: Finding, at_s: float) -> Transition[Waiting | Over]:
+        """Starts another attempt. Blocks the exchange if no attempt is left."""
+        upcoming = self.attempts.following(retry, self.answer, lane, finding, self.ledger.spent_s(at_s))
+        if upcoming is None:
+            return self.client.block(retry, at_s, "blocked_response")
+        return self._discard(upcoming, at_s, lane, finding)
+
+    def _fall_back(self, reason: str, at_s: float) -> Transition[Waiting] | None:
+        """Asks the next destination of a route, or the fallback model of the rule after a failed retry; returns `None` if there
+        is neither."""
+        upcoming = None if self.client.has_text else self.attempts.after_failure(reason, self.answer)
+        return None if upcoming is None else self._discard(upcoming, at_s)
+
+    def _discard(
+        self, upcoming: NextAttempt, at_s: float, lane: Lane | None = None, finding: Finding | None = None
+    ) -> Transition[Waiting]:
+        """Discards the answer and sends the next attempt."""
+        commands: list[Command] = [CancelUpstream()] if self.is_receiving else []
+        self.attempts.end(self.answer, upcoming.decision, at_s, upcoming.rule, finding, lane, is_cut=bool(commands))
+        self.guard.discard_answer()
+        self._begin(new_answer(self.guard, at_s))
+        number, attempts = self.guard.tally.attempt, self.attempts
+        attempts.begin(upcoming)
+        return State.WAITING, [
+            *commands,
+            SendUpstream(upcoming.body, 0, number, attempts.plan.upstream, attempts.path),
+        ]
+
+    def _mend(self, rule: str, lane: Lane, finding: Finding, at_s: float) -> Transition[Answering | Waiting | Over]:
+        """Replaces a text by its repair, and checks the whole answer again."""
+        old = self.answer
+        self.attempts.end(old, "repair", at_s, rule, finding, lane)
+        self.guard.tally.next_attempt()
+        mended = old.again(self.guard.side())
+        mended.side.gate.push(with_repair(old.events, lane, finding.repair or ""))
+        self._begin(mended)
+        return self._advance(at_s)
+
+
+def begins(entry: QueuedFrame, texts: Sequence[tuple[Text, str]], *, has_retries: bool) -> bool:
+    """Whether the content of an answer begins with a frame. Content without text counts if only a failure can lead to another
+    answer. `has_retries`: whether a rule can."""
+    return any(not text.fixed for text, _ in texts) or bool(entry.opaque and not has_retries)
+
+
+def ahead(side: Side) -> Iterator[tuple[QueuedFrame, Piece, int, Finding]]:
+    """The findings in the next frame, which is not settled yet. If one of them ends the answer, that frame is the last."""
+    for entry, piece, at, finding in side.gate.ahead():
+        side.note(entry)
+        yield entry, piece, at, finding
+
+
+def _as_sent(frame: Frame, data: bytes) -> Frame:
+    """The frame with the bytes that the client gets."""
+    return frame if data is frame.data else structs.replace(frame, data=data)
+
+
+def new_answer(guard: Guard, at_s: float) -> Answer:
+    """An answer before its first byte."""
+    return Answer(guard.side(), _IDLE, at_s)
+
+
+def new_decoder(guard: Guard, *, streamed: bool, failed: bool, read: bool) -> Decoder:
+    """The decoder of an answer that begins. `failed`: its status is an error; `read`: some rule reads its texts."""
+    setting, bound = guard.setting, guard.bound
+    decoder: Any = setting.codec.decoder(
+        streamed=streamed,
+        failed=failed,
+        limit_bytes=setting.limits.answer_bytes,
+        read=read,
+        guarded=bool(bound and bound.guards),
+        shapes=guard.shapes,
+    )
+    if hasattr(decoder, "bounds"):  # a `Bounded`; a check by `isinstance` costs ten times as much
+        decoder.bounds = setting.limits.bounds
+    bounded: Decoder = decoder
+    return bounded
+
+
+def extent(bound: BoundRules, forms: Forms, *, streamed: bool, early: bool = False) -> Extent:
+    """How much of an answer is held until its end. `early`: whether another upstream may be asked until a text has left."""
+    if bound.holds_back(forms.judges) or (bound.retries and not streamed):
+        return "all"
+    return "start" if bound.retries or (early and streamed) else "none"
+
+
+def with_repair(events: Iterable[Event], lane: Lane, repair: str) -> list[Event]:
+    """The events of an answer, with `repair` in place of the text of `lane`."""
+    out: list[Event] = []
+    for event in events:
+        if isinstance(event, Text) and event.channel == lane.channel and not event.judged:
+            out.append(structs.replace(event, text=repair, altered=True))
+            repair = ""
+        else:
+            out.append(event)
+    return out

@@ -1,0 +1,127 @@
+"""Applies the policies to an exchange: selects the checks of a text, decides about findings, and edits texts.
+
+In: the rules for the request, once it was read. Out: the gates of both directions, and decisions about findings. All parts
+of the exchange share one guard.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+from guardproxy.checks import Check
+from guardproxy.errors import Shortage
+from guardproxy.exchange.gate.editing import Editor
+from guardproxy.exchange.gate.expected_schema import Forms
+from guardproxy.exchange.gate.gate import Gate, Job
+from guardproxy.exchange.gate.notes import Side
+from guardproxy.exchange.inputs.prompts import Prompts
+from guardproxy.exchange.inputs.setting import Setting
+from guardproxy.findings import Channel, Facts, Scan
+from guardproxy.policy import BoundRules, FieldChange, Outcome, Tally
+from guardproxy.redaction import NO_SHAPES, Shapes
+
+
+@dataclass(slots=True)
+class Guard:
+    """The policies, applied to one exchange."""
+
+    setting: Setting
+    forms: Forms = field(init=False)
+    editor: Editor = field(init=False)
+    bound: BoundRules | None = None
+    """The rules for the request; `None` until it was read."""
+    tally: Tally = field(init=False)
+    """Counts findings; unset until the request was read."""
+    fields: list[FieldChange] = field(default_factory=list)
+    """What the rules did with fields of the request, by their names."""
+    shapes: Shapes = NO_SHAPES
+    """The constraints that schemas of the request put on texts."""
+    prompts: Prompts | None = None
+    """What policies do with the system prompt; `None` if no policy has the section `prompt`."""
+    acts: bool = True
+    """Whether the provider may act for the request."""
+
+    def __post_init__(self) -> None:
+        keys, history = self.setting.keys, self.setting.history
+        self.forms = Forms(self.setting.codec.contract)
+        self.editor = Editor(keys.mint, keys.hashed, history.restoring, from_system=history.restores_system)
+
+    def begin(self, model: str, language: str) -> None:
+        """Takes the facts that hold for all texts: the model that the request names, and the language if a header names it."""
+        self.forms.facts = Facts(self.setting.address.route, model, language=language)
+
+    def bind(self, bound: BoundRules, shapes: Shapes, *, acts: bool) -> None:
+        """Takes the rules for the request. `acts`: whether the provider may act for it."""
+        self.acts = acts
+        self.bound = self.editor.bound = bound
+        self.tally = Tally(bound)
+        self.shapes = shapes
+
+    def begin_prompts(self, prompts: Prompts) -> None:
+        """Takes what policies do with the system prompt. Checks look for its secret word from now on."""
+        self.prompts = prompts
+        if canary := prompts.canary:
+            self.forms.facts = replace(self.forms.facts, canary=canary)
+            self.editor.hide("CANARY", canary)
+
+    @property
+    def hides(self) -> bool:
+        """Whether an answer may repeat a system prompt that policies changed."""
+        repeats = "system" in self.setting.codec.contract.carries["response"]
+        return self.prompts is not None and bool(self.prompts.hides) and repeats
+
+    @property
+    def attempt(self) -> int:
+        """The number of the answer that is under way, from 0."""
+        return self.tally.attempt if self.bound else 0
+
+    @property
+    def has_retries(self) -> bool:
+        """Whether a rule may ask for another answer."""
+        return self.bound is not None and self.bound.retries
+
+    @property
+    def outcomes(self) -> list[Outcome]:
+        """Every rule that held so far, in order."""
+        return self.tally.outcomes if self.bound else []
+
+    def discard_answer(self) -> None:
+        """Forgets what the discarded answer said; the next attempt begins."""
+        self.tally.next_attempt()
+        self.editor.turn.stored_id = ""
+
+    def side(self) -> Side:
+        """The notes of a direction, with a new gate."""
+        most = self.setting.limits.bounds.texts
+        return Side(Gate(self._checks_for, self.forms.facts_for, most=most, parallel_for=self._parallel_for))
+
+    def shortage(self, jobs: Sequence[Job], scans: Sequence[Scan]) -> tuple[str, Shortage] | None:
+        """The first check of `jobs` that had no capacity, and the reason; `None` if no rule depends on such a check.
+
+        A check that only rules in shadow mode use decides nothing. Its shortage is recorded as a failure of the check.
+        """
+        for job, scan in zip(jobs, scans, strict=True):
+            if scan.no_capacity is not None and self._is_enforced(job):
+                return job.check.name, scan.no_capacity
+        return None
+
+    def _is_enforced(self, job: Job) -> bool:
+        if self.bound is None:
+            return True
+        concerned = self.bound.rules_using(job.window.channel, job.check.name)
+        return not concerned or any(rule.enforced for rule in concerned)
+
+    def _parallel_for(self, channel: Channel) -> tuple[Check, ...]:
+        """The checks of a channel that may judge its text after it was sent."""
+        if channel.direction == "response" or self.bound is None or not self.bound.has_parallel:
+            return ()
+        return self.bound.parallel_for(channel, acts=self.acts)
+
+    def _checks_for(self, channel: Channel) -> tuple[Check, ...]:
+        checks = self.bound.checks_for(channel) if self.bound else ()
+        if self.bound and self.bound.judging:
+            checks = tuple(check for check in checks if self.forms.wants(check, channel))
+        if channel.direction == "response" and self.editor.restores:
+            return (*checks, self.editor.begin_restoring())
+        return checks

@@ -1,0 +1,275 @@
+"""The request half of an exchange: reads the body, scans its texts, decides, edits, and sends it upstream.
+
+In: the body, then scans. Out: transitions. The request is sent upstream
+when all its texts are settled and its schemas have proved usable. Checks that only rules with `parallel` use judge it after
+that (`parallel_checks.py`).
+
+The body that goes upstream is made in this order. First the texts are edited, because findings count in the client's own texts.
+Then the plan sets the model and its parameters, so that the `fields` of a policy, which follow, have the last word about them.
+Additions to the system prompt come last: no check reads them and no rule edits them. If no step changes anything, the client's
+bytes go on as they came.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from msgspec import structs
+
+from guardproxy.errors import DownstreamError, ErrorCode
+from guardproxy.events import Event, Opaque, Text
+from guardproxy.exchange.gate.expected_schema import with_own
+from guardproxy.exchange.gate.gate import QueuedFrame
+from guardproxy.exchange.inputs.caching import CacheQuery
+from guardproxy.exchange.inputs.data_subject import owner_of
+from guardproxy.exchange.inputs.setting import Setting
+from guardproxy.exchange.inputs.transcript import (
+    Refused,
+    RequestReceived,
+    RunScans,
+    Scanned,
+    SendUpstream,
+)
+from guardproxy.exchange.phases.client import Client
+from guardproxy.exchange.phases.guard import Guard
+from guardproxy.exchange.phases.ledger import Ledger
+from guardproxy.exchange.phases.parallel_checks import Judging
+from guardproxy.exchange.phases.scans import Scans
+from guardproxy.exchange.phases.stage import RequestDraft
+from guardproxy.exchange.phases.stages import Stages, stages_of
+from guardproxy.exchange.phases.states import Over, Reading, Sent, State, Transition, Waiting
+from guardproxy.exchange.routes.attempts import Attempts
+from guardproxy.gateway import about_of, conversation_of
+from guardproxy.policy import BoundRules
+from guardproxy.wire import Request, RequestStatement, statement_of
+from guardproxy.wire.json import JsonFault
+
+
+@dataclass(slots=True)
+class RequestPhase:
+    """The phase of a request: from its bytes to the body that goes upstream."""
+
+    setting: Setting
+    guard: Guard
+    ledger: Ledger
+    client: Client
+    attempts: Attempts
+    cache: CacheQuery | None = None
+    """What to look for in the cache, once the request was sent."""
+    judging: Judging = field(init=False)
+    """The checks that judge the request after it was sent."""
+    _scans: Scans = field(init=False)
+    _draft: RequestDraft = field(init=False)
+    _stages: Stages = field(init=False)
+    _is_as_sent: bool = True  # whether the decoded body is the client's, byte for byte
+
+    def __post_init__(self) -> None:
+        self._scans = Scans(self.ledger.request.gate, self.guard.editor, self.ledger.notes)
+        self.judging = Judging(self.guard, self.ledger.notes)
+
+    def refused(self, happened: Refused) -> Transition[Over]:
+        """Takes the driver's refusal."""
+        self.ledger.refuse(happened)
+        error = DownstreamError(happened.code, happened.message, happened.field, retry_s=happened.retry_s)
+        return self.client.refuse(error, happened.at_s)
+
+    def received(self, happened: RequestReceived) -> Transition[Reading | Sent | Over]:
+        """Takes the body."""
+        ledger, contract = self.ledger, self.setting.codec.contract
+        ledger.begin(happened, happened.body)
+        try:
+            request = self._read(happened.body)
+            self._is_as_sent = request.frame.data == happened.body
+            self.guard.begin(request.model, happened.language)
+            ledger.describe(request, happened, self._conversation(request, happened))
+            bound = self._bind(request, happened)
+            answered = contract.is_answered(self.setting.address.route)
+            if subjects := bound.keeping.subjects:  # policies seal the texts
+                conversation, tenant = ledger.notes.conversation, self.setting.tenant
+                tree, headers = request.frame.tree, happened.headers
+                ledger.owner = owner_of(subjects, contract.user_fields, tree, headers, tenant, conversation)
+            acts = bound.has_parallel and contract.acts(request.frame.tree)
+            self.guard.bind(bound, with_own(request.shapes, bound.judging if answered else ()), acts=acts)
+            side, stages = ledger.request, stages_of(bound)
+            side.read = bound.reads("request")
+            events: list[Event] = request.events() if side.read else [Opaque(request.frame)]
+            draft = self._draft = RequestDraft(self.guard, ledger, self.attempts, request, happened, events)
+            self._stages = stages
+            for stage in stages.read:
+                stage.amend(draft)
+            side.gate.push(events)
+            if fault := side.gate.fault:
+                raise DownstreamError(fault.code, f"the request body: {fault.message}")
+            for stage in stages.taken:
+                stage.amend(draft)
+        except DownstreamError as error:
+            return self.client.refuse(error, happened.at_s)
+        return self._advance(bound, happened.at_s)
+
+    def scanned(self, happened: Scanned) -> Transition[Reading | Sent | Over]:
+        """Takes the scans of the texts."""
+        if shortage := self.guard.shortage(self._scans.distant, happened.scans):
+            return self.client.no_capacity(*shortage, happened.at_s)
+        self._scans.learn(happened.scans)
+        return self._advance(self.guard.tally.bound, happened.at_s)
+
+    def proved(self, happened: Scanned) -> Transition[Sent | Over]:
+        """Takes the scans of the schemas."""
+        forms = self.guard.forms
+        if shortage := self.guard.shortage(forms.jobs, happened.scans):
+            return self.client.no_capacity(*shortage, happened.at_s)
+        forms.learn(happened.scans)
+        if forms.refused:
+            return self.client.refuse(DownstreamError(ErrorCode.SCHEMA_REFUSED, forms.refused), happened.at_s)
+        return self._send_upstream(happened.at_s)
+
+    def judged(self, happened: Scanned) -> Transition[Waiting | Over]:
+        """Takes the scans of the checks that judge the request after it was sent."""
+        if shortage := self.guard.shortage(self.judging.jobs, happened.scans):
+            return self.client.no_capacity(*shortage, happened.at_s, cancels=True)
+        stop = self.judging.learn(happened.scans)
+        self.ledger.time("request_judged", happened.at_s)
+        if stop:
+            return self.client.block(stop, happened.at_s, "blocked_request", cancels=True)
+        self.attempts.passed()
+        self.guard.tally.begin_answers()
+        return State.WAITING, []
+
+    def _read(self, body: bytes) -> Request:
+        """Decodes a body. Raises `DownstreamError` if the body is not a request or exceeds the limits."""
+        limits, ids = self.setting.limits, self.setting.keys.ids
+        bounds = limits.request_bounds or limits.bounds
+        try:
+            bounds.check(body)
+            if ids is not None:
+                body = ids.opened_body(body)
+            self.attempts.sent_path, query = self.setting.address.sent
+            request = self.setting.codec.read_request(self.attempts.sent_path, query, body)
+            bounds.check_tree(request.frame.tree, self.setting.codec.contract.limits, len(body))
+        except JsonFault as fault:
+            raise DownstreamError(fault.code, f"the request body: {fault}") from None
+        return request
+
+    def _conversation(self, request: Request, happened: RequestReceived) -> str:
+        """The pseudonym of the conversation."""
+        setting = self.setting
+        return setting.history.conversation or conversation_of(
+            setting.codec, request, setting.tenant, happened.conversation, setting.keys.seal
+        )
+
+    def _bind(self, request: Request, happened: RequestReceived) -> BoundRules:
+        """Selects the rules for the request."""
+        setting = self.setting
+        if (bound := setting.policies.unconditional) is not None:
+            return bound
+        statement = RequestStatement()
+        if setting.policies.asks_body:
+            statement = statement_of(request.frame.tree, setting.codec.contract.statements)
+        about = about_of(setting.address.route, setting.tenant_name, request, statement, happened.headers)
+        return setting.policies.bind(
+            setting.address.route,
+            request.model,
+            setting.tenant_name,
+            self.ledger.notes.conversation,
+            about,
+            known=setting.history.matched,
+            demanded=setting.client.policies,
+        )
+
+    def _advance(self, bound: BoundRules, at_s: float) -> Transition[Reading | Sent | Over]:
+        ledger, tally = self.ledger, self.guard.tally
+        if scan := self._scans.ask():
+            return State.SCANNING, [scan]
+        entry = ledger.release_request(at_s)
+        # All findings count, not only the first: the decision must not depend on the order of rules or texts.
+        seen = [
+            tally.see(piece.lane.channel, finding) or piece.lane.stop_of(finding)
+            for piece in entry.pieces
+            for _, finding in piece.findings()
+        ]
+        if seen and (stop := tally.most_severe(decision for decision in seen if decision)):
+            return self.client.block(stop, at_s, "blocked_request", cancels=False)
+        try:
+            return self._written(bound, entry, at_s)
+        except DownstreamError as error:
+            return self.client.refuse(error, at_s)
+
+    def _written(self, bound: BoundRules, entry: QueuedFrame, at_s: float) -> Transition[Literal[State.PROVING] | Sent]:
+        """Writes the body that goes upstream. Raises `DownstreamError` if a policy sets a field that cannot be set."""
+        ledger, draft, stages = self.ledger, self._draft, self._stages
+        draft.entry = entry
+        for stage in stages.decided:
+            stage.amend(draft)
+        draft.texts, changed = entry.texts()
+        codec, plan, attempts = self.setting.codec, self.attempts.plan, self.attempts
+        if stages.edited:
+            changed |= self._edit(draft)
+        body = codec.edited(entry.frame, draft.texts) if changed else entry.frame.data
+        is_again = bool(bound.judging or bound.retries)
+        if is_again or plan.changes_body or stages.built:
+            attempts.tree = codec.read_body(body) if changed else entry.frame.tree
+            if self._build(draft):
+                body, changed = codec.write_body(attempts.tree), True
+        attempts.body = body
+        ledger.notes.measures.sizes["upstream"] = len(body)
+        ledger.notes.measures.seals["upstream"] = (
+            self.setting.keys.seal(body) if changed or not self._is_as_sent else ledger.notes.measures.seals["request"]
+        )
+        # What the model is asked for is read from the body as it is sent: a policy may have changed the form of the answer. A
+        # schema that no check can read is refused now, and not after the model has answered.
+        if is_again:
+            if codec.contract.is_answered(self.setting.address.route):
+                self.guard.forms.demand = codec.contract.demand(attempts.tree)
+            if jobs := self.guard.forms.proofs(bound.judging):
+                return State.PROVING, [RunScans(jobs)]
+        return self._send_upstream(at_s)
+
+    def _edit(self, draft: RequestDraft) -> bool:
+        """Runs the stages of the edited texts. Returns whether a text changed."""
+        if not self.ledger.request.read:  # no check reads the request, so the gate has none of its texts
+            draft.texts = [(event, event.text) for event in draft.request.events() if isinstance(event, Text)]
+        for stage in self._stages.edited:
+            stage.amend(draft)
+        return any(text.text != new for text, new in draft.texts)
+
+    def _build(self, draft: RequestDraft) -> bool:
+        """Carries out the plan, and runs the stages of the tree. Returns whether it changed."""
+        attempts, before = self.attempts, self.attempts.tree
+        draft.tree = attempts.planned(attempts.plan) if attempts.plan.changes_body else before
+        for stage in self._stages.built:
+            stage.amend(draft)
+        attempts.tree = draft.tree
+        return draft.tree is not before
+
+    def _send_upstream(self, at_s: float) -> Transition[Sent]:
+        self.ledger.answer.began_s = at_s
+        edits = sum([len(lane.rewrite.edits) for lane in self.ledger.request.gate.lanes.every if lane.rewrite.edits])
+        attempts, target = self.attempts, self.attempts.plan.upstream
+        for stage in self._stages.written:
+            stage.amend(self._draft)
+        bound, self.cache = self.guard.bound, self._draft.cache
+        sending = SendUpstream(
+            attempts.body,
+            edits,
+            target=target,
+            path=attempts.path,
+            cache=self.cache,
+            earlier=self._earlier() if bound and bound.restores else None,
+        )
+        if bound and bound.has_parallel:
+            self.judging.begin(self.ledger.request.gate)
+        if jobs := self.judging.jobs:
+            return State.JUDGING, [structs.replace(sending, parallel=True), RunScans(jobs)]
+        if attempts.failover is not None:
+            attempts.passed()
+        self.guard.tally.begin_answers()
+        return State.WAITING, [sending]
+
+    def _earlier(self) -> tuple[str, ...] | None:
+        """The ids of the stored turns to which the request refers; `None` if no values may come back. Without a credential,
+        nobody can prove whose they are."""
+        stored, entry = self.setting.codec.contract.stored, self.ledger.entry
+        if stored is None or entry is None or not self.setting.tenant:
+            return None
+        return stored.referred(entry.frame.tree)

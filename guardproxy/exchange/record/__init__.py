@@ -1,0 +1,1 @@
+"""What is written about an exchange: its record, masked texts, receipts, questions for judges."""

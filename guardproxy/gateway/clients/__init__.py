@@ -1,0 +1,1 @@
+"""Who asks: clients, their credentials and tokens."""

@@ -1,0 +1,87 @@
+"""The clients that may use the proxy, found by their keys.
+
+In: a file of client keys, then the credential of each request. Out: the client that the key belongs to, with its scope.
+Kept: digests of keys, never a key.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import re
+from collections.abc import Iterable
+from fnmatch import fnmatchcase
+
+import msgspec
+
+from guardproxy.errors import DownstreamError, ErrorCode
+from guardproxy.gateway.clients.client_file import ClientFile, prefix_of
+
+# In the name of a model; with it, a server may read another one, or a list of names.
+_ESCAPE = re.compile(r"[%\\?,\s\x00-\x1f\x7f]|\.\.")
+
+
+class KnownClient(msgspec.Struct, frozen=True):
+    """A client with its scope. `name`: empty if the request has no client, or a token. `identity`: tells clients apart, and
+    stays the same when keys change; the proxy derives pseudonyms from it. `tenant`: the name of its tenant. `models`: globs
+    of the models that it may name; `None`: every model. `policies`: names of policies that apply to all its requests."""
+
+    name: str = ""
+    identity: str = ""
+    tenant: str = ""
+    models: tuple[str, ...] | None = None
+    policies: tuple[str, ...] = ()
+
+    def may_name(self, model: str) -> bool:
+        """Whether the client may name a model. Case counts, and a glob takes no name with an escape, a path or a comma in it:
+        what a server may read differently is refused."""
+        if self.models is None or model in self.models or "*" in self.models:
+            return True
+        return not _ESCAPE.search(model) and any(fnmatchcase(model, glob) for glob in self.models)
+
+
+NO_CLIENT = KnownClient()
+
+
+class _KnownKey(msgspec.Struct, frozen=True):
+    """A key with its client. `digest`: SHA-256 of the key. `expires_s`: Unix time, infinite for a key without an end."""
+
+    digest: bytes
+    expires_s: float
+    client: KnownClient
+
+
+# What the key of an unknown prefix is compared with, so that it takes as long as a key of a known prefix.
+_NOBODY = _KnownKey(bytes(32), float("inf"), NO_CLIENT)
+
+
+NO_FILE = ClientFile()
+
+
+class Clients:
+    """The clients of a file of client keys."""
+
+    def __init__(self, file: ClientFile = NO_FILE) -> None:
+        self._keys: dict[str, _KnownKey] = {}
+        for stored in file.clients:
+            client = KnownClient(stored.name, f"key:{stored.name}", stored.tenant, stored.models, stored.policies)
+            for key in stored.keys:
+                expires_s = key.expires.timestamp() if key.expires else float("inf")
+                self._keys[key.prefix] = _KnownKey(bytes.fromhex(key.digest.partition(":")[2]), expires_s, client)
+        self.tenants = tuple(dict.fromkeys(stored.tenant for stored in file.clients))
+        """The names of their tenants."""
+
+    def client(self, key: str, unix_s: float) -> KnownClient | None:
+        """Returns the client with this key; `None` for an unknown key. Raises `DownstreamError` (401) for a key that has
+        expired. It takes the same time whether and where a wrong key differs from a known one."""
+        known = self._keys.get(prefix_of(key), _NOBODY)
+        if not hmac.compare_digest(hashlib.sha256(key.encode()).digest(), known.digest) or known is _NOBODY:
+            return None
+        if known.expires_s <= unix_s:
+            raise DownstreamError(ErrorCode.EXPIRED_CREDENTIAL, "the key has expired")
+        return known.client
+
+
+def first_forbidden(client: KnownClient, models: Iterable[str]) -> str | None:
+    """Returns the first of these models that the client may not name; `None` if it may name them all."""
+    return next((model for model in models if not client.may_name(model)), None)

@@ -1,0 +1,1 @@
+"""Finds names: the tagger of words and the tagger with a network."""

@@ -1,0 +1,1 @@
+"""Runs networks: sessions, batches, devices, model servers."""

@@ -1,0 +1,1 @@
+"""What a condition sees and says: names, matches, CEL, expressions over findings."""

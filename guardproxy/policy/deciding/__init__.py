@@ -1,0 +1,1 @@
+"""Decides: from findings and rules to actions."""

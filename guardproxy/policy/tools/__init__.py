@@ -1,0 +1,1 @@
+"""What reviewers and operators ask of policies: lint, tenants, coverage, costs."""

@@ -1,0 +1,1 @@
+"""Policy files as YAML: positions, readers of values, templates."""

@@ -1,0 +1,1 @@
+"""Drives exchanges: runs their commands, records them, answers from the caches."""

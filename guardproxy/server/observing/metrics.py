@@ -1,0 +1,180 @@
+"""The metrics of a process: a row declares each one.
+
+Durations have a histogram of their own, which costs little to observe: the histograms of the client library lock twice for each
+observation. One thread observes, any thread reads.
+"""
+
+# ruff: noqa: RUF009 - `metric` returns a dataclass field
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+from prometheus_client import CollectorRegistry, Counter, Gauge
+from prometheus_client.core import HistogramMetricFamily
+from prometheus_client.registry import Collector
+
+from guardproxy.server.scanning.scanner import Meters
+
+BOUNDS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
+_LABELS = (*(str(float(bound_s)) for bound_s in BOUNDS_S), "+Inf")
+
+
+class DurationBuckets:
+    """The observations of one combination of labels."""
+
+    __slots__ = ("counts", "sum_s")
+
+    def __init__(self) -> None:
+        self.counts = [0] * (len(BOUNDS_S) + 1)
+        self.sum_s = 0.0
+
+    def observe(self, duration_s: float) -> None:
+        """Counts one duration."""
+        self.counts[bisect_left(BOUNDS_S, duration_s)] += 1
+        self.sum_s += duration_s
+
+    def cumulative(self) -> list[tuple[str, float]]:
+        """The upper bound of each bucket, and the number of observations up to it."""
+        total, buckets = 0, []
+        for bound, count in zip(_LABELS, self.counts, strict=True):
+            total += count
+            buckets.append((bound, float(total)))
+        return buckets
+
+
+class Durations(Collector):
+    """A histogram with labels. `name`: its name in the registry; `text`: its description. Only one thread may observe."""
+
+    observe: Callable[[float], None]
+    """Counts one duration of a histogram without labels."""
+
+    def __init__(self, name: str, text: str, labels: Sequence[str], registry: CollectorRegistry) -> None:
+        self._name = name
+        self._text = text
+        self._labels = tuple(labels)
+        self._by_label: dict[tuple[str, ...], DurationBuckets] = {}
+        if not labels:
+            self.observe = self.labels().observe  # bound once: a request observes several durations
+        registry.register(self)
+
+    def labels(self, *values: str) -> DurationBuckets:
+        """The observations with these values of the labels."""
+        buckets = self._by_label.get(values)
+        if buckets is None:
+            buckets = self._by_label[values] = DurationBuckets()
+        return buckets
+
+    def collect(self) -> Iterator[HistogramMetricFamily]:
+        """Yields the samples."""
+        family = HistogramMetricFamily(self._name, self._text, labels=self._labels)
+        for values, buckets in list(self._by_label.items()):
+            family.add_metric(values, buckets.cumulative(), buckets.sum_s)
+        yield family
+
+
+_KINDS = {kind.__name__: kind for kind in (Counter, Gauge, Durations)}
+
+
+def metric(name: str, text: str, *labels: str) -> Any:
+    """Declares a metric; its kind is the type of the field. `name`: without the prefix, and without the suffixes that the
+    client library adds. `text`: its description in `/metrics`."""
+    return field(init=False, metadata={"name": f"guardproxy_{name}", "text": text, "labels": labels})
+
+
+@dataclass(eq=False)
+class Metrics:
+    """All metrics. Labels are bounded: routes come from the configuration, rules from the policies."""
+
+    registry: CollectorRegistry = field(init=False, default_factory=CollectorRegistry)
+
+    exchanges: Counter = metric("exchanges", "Exchanges by how they ended.", "route", "outcome")
+    rules: Counter = metric("rule_hits", "Rules that held.", "policy", "rule", "action", "mode")
+    spans: Counter = metric("redacted_spans", "Spans replaced by placeholders.", "direction")
+    attempts: Counter = metric(
+        "discarded_answers", "Answers that were not sent, by what followed.", "route", "decision"
+    )
+    saved_tokens: Counter = metric("saved_tokens", "Tokens of answers ended early (estimate).")
+    saved_seconds: Counter = metric("saved_seconds", "Time of answers ended early (estimate).")
+    routes: Counter = metric("routes", "Requests by where policies routed them.", "policy", "upstream", "mode")
+    saved_money: Counter = metric("saved_money", "Money that simple requests saved (estimate).", "policy", "mode")
+    limit_refusals: Counter = metric("limit_refusals", "Requests past a limit, also in shadow mode.", "limit", "mode")
+    key_refusals: Counter = metric(
+        "key_refusals", "Requests whose key is refused, also in shadow mode.", "code", "mode"
+    )
+    cache_lookups: Counter = metric(
+        "cache_lookups", "Requests for which the cache was asked, by what it had.", "match", "mode", "result"
+    )
+    cache_stored: Counter = metric("cache_stored", "Answers that were stored.")
+    cache_answers: Gauge = metric("cache_answers", "Answers in memory.")
+    cache_bytes: Gauge = metric("cache_bytes", "Memory that stored answers take.")
+    cache_evicted: Gauge = metric("cache_evicted", "How many answers were dropped for want of memory.")
+    turn_lookups: Counter = metric(
+        "turn_lookups", "Requests that refer to a stored turn, by whether values of it were kept.", "result"
+    )
+    turn_bytes: Gauge = metric("turn_bytes", "Memory that values of stored turns take.")
+    turns_evicted: Gauge = metric("turns_evicted", "How many turns were dropped for want of memory.")
+    altered: Counter = metric(
+        "altered_placeholders", "Placeholders that a model changed, so that no value came back.", "label"
+    )
+    judged: Counter = metric("judged_answers", "Answers that a judge was to score.", "policy", "result")
+    scores: Counter = metric("judge_scores", "Scores of judges.", "policy", "score")
+    duration: Durations = metric("exchange_duration_seconds", "From request to end.", "route")
+    first_token: Durations = metric(
+        "time_to_first_token_seconds", "From a request to the first text of a stream.", "model"
+    )
+    per_token: Durations = metric(
+        "time_per_output_token_seconds", "The mean time between two tokens of a stream.", "model"
+    )
+    between_pieces: Durations = metric(
+        "time_between_pieces_seconds", "Between two pieces of a stream, as the client gets them."
+    )
+    tokens: Counter = metric("tokens", "Tokens that upstreams counted.", "direction", "model", "tenant")
+    cost: Counter = metric("cost", "The cost of exchanges whose model has a price.", "model", "tenant")
+    decisions: Counter = metric("decisions", "Exchanges by the strongest decision about them.", "decision")
+    scan: Durations = metric("scan_seconds", "Time that one exchange waited for scans.")
+    scan_cache: Counter = metric("scan_cache", "Whole texts by whether their scan was remembered.", "result")
+    scan_refused: Counter = metric(
+        "scan_no_capacity", "Scans that gave no verdict for want of capacity, by the reason.", "reason"
+    )
+    scans_waiting: Gauge = metric("scans_waiting", "Scans that wait for a thread or are under way.")
+    commit: Durations = metric("audit_commit_seconds", "Time until a record was durable.")
+    intent: Durations = metric("audit_intent_seconds", "Time until an intent was durable: what it adds to an exchange.")
+    unknown: Counter = metric("unknown_exchanges", "Exchanges of an earlier process that had no end.")
+    audit_writable: Gauge = metric("audit_writable", "1, or 0 while the audit log cannot be written.")
+    audit_checkpoint: Gauge = metric(
+        "audit_checkpoint_time", "The time of the newest checkpoint of the audit log, as Unix time; 0 without a key."
+    )
+    audit_recoveries: Gauge = metric("audit_recoveries", "How often the audit log could be written again.")
+    observer_dropped: Counter = metric(
+        "observer_dropped", "What an observer did not get because it was slow.", "observer"
+    )
+    observer_failed: Counter = metric("observer_failed", "What an observer got and failed on.", "observer")
+    alerts: Counter = metric("alerts", "Alerts by result: sent, failed, repeated, limited.", "result")
+    open: Gauge = metric("open_exchanges", "Exchanges under way.")
+    connections: Gauge = metric("open_connections", "Client connections.")
+    refused_connections: Gauge = metric("refused_connections", "Client connections that there was no room for.")
+    refused_requests: Gauge = metric("refused_requests", "Requests that were refused unread, as too much waited.")
+    body_bytes: Gauge = metric("held_body_bytes", "Memory that request bodies take.")
+    breakers: Gauge = metric(
+        "upstream_breaker", "1 for the state of an upstream's circuit breaker.", "upstream", "state"
+    )
+    upstream_failures: Counter = metric(
+        "upstream_failures", "Failed requests to an upstream, by why.", "upstream", "cause"
+    )
+    lag: Durations = metric("event_loop_lag_seconds", "How late the loop's clock ticks.")
+    policies: Gauge = metric("policy_info", "The policies in force.", "digest")
+    reloads: Counter = metric("policy_reloads", "Policies that took the place of others.")
+    reload_failures: Counter = metric("policy_reload_failures", "Reloads that failed; the old policies stayed.")
+    reload_fine: Gauge = metric("policy_last_reload_successful", "1, or 0 where the last reload failed.")
+    reloaded_at: Gauge = metric("policy_last_reload_success_timestamp_seconds", "When policies were loaded last.")
+
+    def __post_init__(self) -> None:
+        for declared in fields(self):
+            if row := declared.metadata:
+                made = _KINDS[str(declared.type)](row["name"], row["text"], row["labels"], registry=self.registry)
+                setattr(self, declared.name, made)
+        self.scanner = Meters(self.scan_cache, self.scan_refused, self.scans_waiting)

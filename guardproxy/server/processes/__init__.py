@@ -1,0 +1,1 @@
+"""The processes of the proxy: one that serves, several workers, the model server."""

@@ -1,0 +1,166 @@
+"""Runs one process of the proxy: its listeners, its signals, the order of its start and its end.
+
+The end has a limit: `END_S` after the time for open exchanges (`drain_s`), a thread ends the process, whatever still runs. A
+scan thread inside of a library, or a plug-in that waits for ever, cannot be ended in any other way.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import logging
+import os
+import sys
+import threading
+from collections.abc import Callable
+from contextlib import ExitStack
+
+from aiohttp import web
+
+from guardproxy import signals
+from guardproxy.config import Config
+from guardproxy.server.app import END_S, Server
+from guardproxy.server.intake.listener import LINGER_S, Listener
+from guardproxy.server.observing.process_metrics import ALONE, Siblings
+from guardproxy.server.observing.status import AdminHosts, admin_app, on_loop
+from guardproxy.server.opening import (
+    BACKLOG,
+    admin_address,
+    bound,
+    check_folders,
+    check_ports,
+    client_address,
+    listen,
+    starting,
+)
+from guardproxy.server.processes.descriptors import connections
+from guardproxy.server.processes.probes import AdminPort
+
+_log = logging.getLogger(__name__)
+KEEP_ALIVE_S = 75.0
+# A collection of young objects takes about 1 ms at this threshold. With a lower threshold, the objects of 32 open exchanges
+# alone cause collections that find nothing. A full collection visits every object of all open exchanges and holds the loop.
+GC_THRESHOLDS = 20_000, 10, 50
+SWITCH_S = 0.001  # the longest time that a scanning thread keeps the loop waiting
+
+
+async def serve(
+    config: Config,
+    worker: int = 0,
+    ready: Callable[[int, int], None] | None = None,
+    orphaned: asyncio.Event | None = None,
+    siblings: Siblings = ALONE,
+) -> None:
+    """Serves until SIGTERM or SIGINT, then drains. `ready(port, admin_port)` is called when both ports listen. `orphaned`:
+    set when the parent of this process is gone; then the process ends and drops open exchanges. `siblings`: all processes of
+    the server."""
+    sys.setswitchinterval(SWITCH_S)
+    loop = asyncio.get_running_loop()
+    stop = asyncio.Event()
+    clients, admins = client_address(config, is_shared=config.workers.count > 1), admin_address(config, worker)
+    # Models take a while to load, so what the system refuses is said before.
+    with starting(config), ExitStack() as unused:
+        if not clients.is_shared:  # the parent of several workers has done it
+            check_folders(config)
+            check_ports(config)
+        sockets, admin_sockets = bound(clients, unused), bound(admins, unused)
+        server = Server(config, worker)
+        unused.pop_all()
+
+    hard_end = HardEnd(config.timeouts.drain_s + END_S)
+
+    def from_signal(call: Callable[[], None]) -> Callable[[], None]:
+        def ask() -> None:
+            loop.call_soon_threadsafe(call)
+
+        return ask
+
+    with signals.serving(hard_end.before(from_signal(stop.set)), from_signal(server.reloading.ask)):
+        low = Listener(
+            server.handle,
+            limit=connections(config.limits.connections),
+            timeout_head_s=config.timeouts.head_s,
+            pressure=server.pressure,
+            refusal=server.refusal,
+            keepalive_timeout=KEEP_ALIVE_S,
+            lingering_time=LINGER_S,
+            auto_decompress=False,
+            access_log=None,
+        )
+        server.watch(low)
+        runner = web.ServerRunner(low)
+        await runner.setup()
+        listen(sockets, clients)
+        listen(admin_sockets, admins)
+        sites = [web.SockSite(runner, opened, backlog=BACKLOG) for opened in sockets]
+        for site in sites:
+            await site.start()
+        port = runner.addresses[0][1]
+        hosts = AdminHosts(config.network.admin_host, config.network.admin_allowed_host)
+        app = admin_app(server, server, on_loop(loop, server.reload), siblings, on_loop(loop, server.purge), hosts)
+        admin = AdminPort(app, admin_sockets, siblings.socket)
+        watching = asyncio.create_task(server.reloading.run(config.policies.reload_s), name="reload")
+        watching_clients = asyncio.create_task(server.clients.run(), name="clients")
+        leasing = asyncio.create_task(server.state.run(), name="lease")
+        server.pulse.start(loop)
+        details = {"worker": worker, "port": port, "admin_port": admin.port, "policies": server.policies.digest}
+        _log.info("listening", extra=details | server.about(port))
+        gc.collect()
+        gc.freeze()  # loaded objects stay; visiting them in each full collection would hold the loop
+        gc.set_threshold(*GC_THRESHOLDS)
+        if ready:
+            ready(port, admin.port)
+        await _first(stop, *([orphaned] if orphaned else []))
+        hard_end.begin()
+        server.stop_coming()
+        watching.cancel()
+        watching_clients.cancel()
+        for site in sites:
+            await site.stop()
+        low.close_idle()
+        await server.drain(orphaned)
+        leasing.cancel()
+        server.pulse.stop()
+        await runner.cleanup()
+        await server.close()
+        admin.close()
+        _log.info("stopped")
+
+
+class HardEnd:
+    """Ends the process `after_s` seconds after `begin`, if it still runs then."""
+
+    def __init__(self, after_s: float) -> None:
+        self._timer = threading.Timer(after_s, self._end)
+        self._timer.name = "end"
+        self._timer.daemon = True
+        self._after_s = after_s
+        self._has_begun = False
+
+    def begin(self) -> None:
+        """Starts the time, once. May be called by the handler of a signal, also while it is called."""
+        if not self._has_begun:
+            self._has_begun = True
+            self._timer.start()
+
+    def before(self, call: Callable[[], None]) -> Callable[[], None]:
+        """Returns `call` with the start of the time before it: the loop may be the part that hangs."""
+
+        def begin_and_call() -> None:
+            self.begin()
+            call()
+
+        return begin_and_call
+
+    def _end(self) -> None:
+        threads = sorted(thread.name for thread in threading.enumerate() if thread is not threading.current_thread())
+        _log.error("ended by force", extra={"after_s": self._after_s, "threads": threads})
+        os._exit(1)
+
+
+async def _first(*events: asyncio.Event) -> None:
+    """Returns when any event is set."""
+    waits = [asyncio.create_task(event.wait()) for event in events]
+    await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+    for wait in waits:
+        wait.cancel()

@@ -1,0 +1,1 @@
+"""What every wire format says of itself."""

@@ -1,0 +1,1 @@
+"""Reads frames and whole bodies by a format's tables."""

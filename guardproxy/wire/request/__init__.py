@@ -1,0 +1,1 @@
+"""What requests of several formats have in common: prompts, conversations, system texts, fields of servers."""

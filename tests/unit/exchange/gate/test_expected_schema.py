@@ -1,0 +1,179 @@
+"""Which form a text must have, and which checks have a form to look for."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from guardproxy.checks import Check, Resources, build
+from guardproxy.events import End, Event, Frame, Opaque, Text
+from guardproxy.exchange.gate.expected_schema import Forms, needs_form
+from guardproxy.exchange.gate.gate import Gate, Lane
+from guardproxy.findings import Channel, Detail, Facts, Finding, Form, Scan
+from guardproxy.wire.contract.contract import Demand
+from guardproxy.wire.formats.anthropic_messages.contract import CONTRACT as MESSAGES
+from guardproxy.wire.formats.ollama_chat.contract import CONTRACT as OLLAMA
+from guardproxy.wire.formats.openai_chat.contract import CONTRACT as CHAT
+
+SCHEMA: Any = {"type": "null"}
+ANSWER = Channel("response", "assistant", "choices[0].message.content")
+NAME = Channel("response", "tool_arguments", "choices[0].message.tool_calls[0].function.name")
+ARGUMENTS = Channel("response", "tool_arguments", "choices[0].message.tool_calls[0].function.arguments")
+TOOLS = {"send": Form(SCHEMA), "free": None}
+
+
+def shape(**options: Any) -> Check:
+    return build("json_schema", "shape", {"schema": "from_request", **options}, Resources())
+
+
+OWN = shape(schema={"inline": {"type": "string"}})
+WORD = build("pattern", "word", {"words": ["a"]}, Resources())
+
+
+@pytest.mark.parametrize(
+    ("demand", "check", "channel", "wanted"),
+    [
+        (Demand(), WORD, ANSWER, True),
+        (Demand(), shape(), ANSWER, False),
+        (Demand(Form(SCHEMA)), shape(), ANSWER, True),
+        (Demand(Form(SCHEMA)), shape(), NAME, False),
+        (Demand(tools=TOOLS), shape(), NAME, True),
+        (Demand(tools=TOOLS), shape(), ARGUMENTS, True),
+        (Demand(tools=TOOLS), shape(), Channel("response", "reasoning", "x"), False),
+        (Demand(), OWN, ANSWER, True),
+        (Demand(tools=TOOLS), OWN, NAME, False),
+    ],
+)
+def test_a_check_is_asked_only_where_it_has_something_to_say(
+    demand: Demand, check: Check, channel: Channel, wanted: bool
+) -> None:
+    assert Forms(CHAT, demand=demand).wants(check, channel) == wanted
+
+
+def test_whether_anything_has_a_form() -> None:
+    assert not Forms(CHAT).judges(shape())
+    assert Forms(CHAT).judges(OWN)
+    assert Forms(CHAT, demand=Demand(tools=TOOLS)).judges(shape())
+    assert needs_form(shape())
+    assert not needs_form(WORD)
+
+
+def gate_of(*lanes: Lane) -> Gate:
+    gate = Gate(lambda channel: ())
+    for lane in lanes:
+        gate.lanes.add(lane)
+    return gate
+
+
+def lane(channel: Channel, *parts: str, ended: bool = False) -> Lane:
+    made = Lane(channel, (), encoded=False)
+    for part in parts:
+        made.text.append(part)
+    made.text.ended = ended
+    return made
+
+
+@pytest.mark.parametrize(
+    ("name", "ended", "schema"),
+    [
+        (["send"], False, SCHEMA),
+        (["free"], False, None),
+        (["se"], False, "later"),
+        (["se", "nd"], False, "later"),
+        (["se", "nd"], True, SCHEMA),
+        (["fetch"], True, None),
+        (None, False, "later"),
+        (None, True, None),
+    ],
+)
+def test_arguments_must_fit_the_tool_that_is_called(name: list[str] | None, ended: bool, schema: Any) -> None:
+    forms = Forms(CHAT, Facts("r"), Demand(tools=TOOLS))
+    names = [lane(NAME, *name)] if name else []
+    facts = forms.facts_for(gate_of(*names), lane(ARGUMENTS, "{", ended=ended), shape())
+    if schema == "later":
+        assert facts is None
+    else:
+        assert facts is not None
+        assert facts.route == "r"
+        assert (facts.form and facts.form.schema) == schema
+
+
+def test_the_facts_of_other_texts() -> None:
+    forms = Forms(CHAT, Facts("r"), Demand(Form(SCHEMA), TOOLS))
+    gate = gate_of()
+    assert forms.facts_for(gate, lane(ANSWER), WORD) is forms.facts
+    own, asked, name = (
+        forms.facts_for(gate, lane(channel), check)
+        for channel, check in ((ANSWER, OWN), (ANSWER, shape()), (NAME, shape()))
+    )
+    assert own is not None
+    assert own.form is not None
+    assert own.form.schema == {"type": "string"}
+    assert asked is not None
+    assert asked.form is not None
+    assert asked.form.schema == SCHEMA
+    assert name is not None
+    assert name.form is not None
+    assert name.form.words == ("free", "send")
+    assert Forms(CHAT).facts_for(gate, lane(ARGUMENTS, "{", ended=True), shape()) is not None
+
+
+def test_schemas_are_tried_before_anything_is_sent() -> None:
+    forms = Forms(CHAT, demand=Demand(Form(SCHEMA), TOOLS))
+    jobs = forms.proofs([shape(), OWN, WORD])
+    assert [job.window.facts.form for job in jobs] == [Form(SCHEMA), TOOLS["send"]]
+    forms.learn([Scan((), 0, 0), Scan((), 0, 0)])
+    assert forms.refused == ""
+    forms.learn([Scan((), 0, 0), Scan((Finding(0, 0, "shape", "x", 1.0, (Detail("", "", "", "why"),)),), 0, 0)])
+    assert forms.refused == "the schema of the tool `send`: why"
+    forms.learn([Scan((), 0, 0, "ValueError"), Scan((), 0, 0)])
+    assert forms.refused == "the schema of the answer: it could not be read"
+
+
+def test_what_is_missing_is_a_blank() -> None:
+    forms, frame = Forms(CHAT), Frame(b"")
+    text, end = forms.missing([], [], frame)
+    assert isinstance(text, Text)
+    assert (text.text, text.judged, text.channel) == (" ", True, ANSWER)
+    assert end == End(ANSWER)
+    assert forms.missing([lane(ANSWER, "a")], [], frame) == []
+    assert forms.missing([], [Text(ANSWER, "a", frame, ())], frame) == []
+
+
+def test_arguments_that_are_an_object_become_a_text() -> None:
+    tree = {"content": [{"type": "tool_use", "name": "send", "input": {"a": 1}}]}
+    frame = Frame(b"", tree)
+    event = Text(Channel("response", "tool_arguments", "content[0].name"), "send", frame, ("content", 0, "name"))
+    out = Forms(MESSAGES).judged([event, event])
+    assert [one.text for one in out if isinstance(one, Text) and one.judged] == ['{"a": 1}']
+    collected = Frame(b"", tree, streamed=True, calls=())
+    streamed = Text(event.channel, "send", collected, event.path)
+    assert Forms(MESSAGES).judged([streamed]) == [streamed]
+
+
+def test_arguments_that_a_stream_completes_become_a_text() -> None:
+    frame = Frame(b"", {}, streamed=True, calls=(("content[3].input", '{"a": 1}'),))
+    out = Forms(MESSAGES).judged([Opaque(frame)])
+    assert [(one.channel.path, one.text) for one in out if isinstance(one, Text) and one.judged] == [
+        ("content[3].input", '{"a": 1}')
+    ]
+
+
+def test_arguments_that_come_whole_in_a_stream_become_a_text_beside_their_own_name() -> None:
+    """Lines count their calls anew, so the place of the name in the answer tells the calls apart."""
+    events: list[Event] = []
+    for number in range(2):
+        call = {"function": {"name": "send", "arguments": {"a": number}}}
+        frame = Frame(b"", {"message": {"tool_calls": [call]}}, streamed=True)
+        channel = Channel("response", "tool_arguments", f"message.tool_calls[{number}].function.name")
+        events.append(Text(channel, "send", frame, ("message", "tool_calls", 0, "function", "name")))
+    out = [event for event in Forms(OLLAMA).judged(events) if isinstance(event, Text)]
+    assert [(event.channel.path, event.text, event.judged) for event in out] == [
+        ("message.tool_calls[0].function.name", "send", False),
+        ("message.tool_calls[0].function.arguments", '{"a":0}', True),
+        ("message.tool_calls[1].function.name", "send", False),
+        ("message.tool_calls[1].function.arguments", '{"a":1}', True),
+    ]
+    one_by_one = [text for event in events for text in Forms(OLLAMA).judged([event]) if isinstance(text, Text)]
+    assert one_by_one == out, "chunks change nothing"

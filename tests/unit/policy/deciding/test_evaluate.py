@@ -1,0 +1,195 @@
+"""From findings to decisions: which checks a text must pass, what is cut out of it, what stops it, and what is noted."""
+
+from __future__ import annotations
+
+from itertools import permutations
+
+import pytest
+
+from guardproxy.decisions import Edit, Stop
+from guardproxy.exchange.gate.gate import CHECK_ERROR
+from guardproxy.findings import Channel
+from guardproxy.policy.deciding.evaluate import BoundRules, PolicySet
+from guardproxy.policy.deciding.tally import Tally
+from tests.kit.play import policy_set
+from tests.kit.rules import CHECKS, ROUTE, bound, channel, finding, policies
+
+
+def seen(
+    it: BoundRules, *checks: str, where: Channel | None = None
+) -> tuple[list[str | None], list[tuple[str, str, bool]]]:
+    """The stop after each finding, and what was noted."""
+    tally = Tally(it)
+    stops = [tally.see(where or channel(), finding(check, at)) for at, check in enumerate(checks)]
+    return [stop.rule if stop else None for stop in stops], [
+        (one.rule, one.action, one.enforced) for one in tally.outcomes
+    ]
+
+
+def test_a_text_passes_the_checks_that_rules_ask_of_its_kind_each_once() -> None:
+    it = bound(
+        policies(
+            "  - {id: a, on: request, when: two or one, action: flag}\n"
+            "  - {id: b, on: [user, assistant], when: one, action: flag}\n"
+        )
+    )
+    assert [check.name for check in it.checks_for(channel())] == ["one", "two"]
+    assert [check.name for check in it.checks_for(channel("assistant", "response"))] == ["one"]
+    assert it.checks_for(channel("refusal", "response")) == ()
+    assert it.checks_for(channel()) is it.checks_for(channel()), "worked out once"
+    assert [one.rule.id for one in it.rules_for(channel())] == ["a", "b"]
+
+
+def test_equal_checks_of_two_files_are_one_and_others_have_names_of_their_own() -> None:
+    other = CHECKS.replace("words: [two]", "words: [zwei]")
+    rule = "  - {id: a, when: one and two, action: block}\n"
+    it = bound(policies(rule), policies(rule, name="q", checks=other))
+    assert [check.name for check in it.checks_for(channel())] == ["one", "p.two", "q.two"]
+    assert seen(it, "one", "q.two")[0] == [None, "a"]
+    assert seen(it, "one", "p.two")[1] == [("a", "block", True)]
+
+
+def test_an_edit_is_decided_for_each_finding() -> None:
+    it = bound(
+        policies(
+            "  - {id: a, on: request, when: one, action: redact, restore: true}\n"
+            "  - {id: b, when: two, action: redact, restore: true}\n"
+            "  - {id: c, on: user, when: two, action: redact, restore: false}\n"
+            "  - {id: d, when: three, action: redact, mode: shadow}\n"
+            "  - {id: e, when: one, action: flag}\n"
+        )
+    )
+    assert it.edit(channel(), finding("one")) == Edit("a", restore=True)
+    assert it.edit(channel("assistant", "response"), finding("one")) is None
+    assert it.edit(channel(), finding("two")) == Edit("c", restore=False), "the one that does not restore"
+    assert it.edit(channel("system"), finding("two")) == Edit("b", restore=True)
+    assert it.edit(channel(), finding("three")) is None
+    assert it.edit(channel(), finding("unknown")) is None
+
+
+def test_the_strongest_wins_in_any_order() -> None:
+    rules = [
+        "  - {id: a, when: one, action: flag}\n",
+        "  - {id: b, when: one, action: redact}\n",
+        "  - {id: c, when: one, action: block}\n",
+    ]
+    for order in permutations(rules):
+        it = bound(policies("".join(order)))
+        stops, noted = seen(it, "one")
+        assert stops == ["c"]
+        assert sorted(noted) == [("a", "flag", True), ("b", "redact", True), ("c", "block", True)]
+
+
+def test_of_two_stops_the_first_of_the_files_is_told() -> None:
+    it = bound(
+        policies("  - {id: a, when: one, action: block, message: first}\n  - {id: b, when: one, action: block}\n")
+    )
+    assert Tally(it).see(channel(), finding("one")) == Stop("a", "first")
+
+
+@pytest.mark.parametrize(
+    ("when", "checks", "stops"),
+    [
+        ("one and two", ["one", "two"], [None, "r"]),
+        ("one and two", ["two", "two", "one", "three"], [None, None, "r", None]),
+        ("one and two or three", ["three"], ["r"]),
+        ("one and (two or three)", ["three", "two", "one"], [None, None, "r"]),
+        ("one or two", ["two", "one"], ["r", "r"]),
+    ],
+)
+def test_an_and_holds_from_the_finding_that_completes_it(when: str, checks: list[str], stops: list[str | None]) -> None:
+    it = bound(policies(f"  - {{id: r, when: {when}, action: block}}\n"))
+    assert seen(it, *checks)[0] == stops
+
+
+def test_shadow_notes_and_does_nothing() -> None:
+    it = bound(policies("  - {id: r, when: one, action: block, mode: shadow}\n"))
+    assert seen(it, "one") == ([None], [("r", "block", False)])
+
+
+def test_a_failed_check_is_no_finding_of_that_check() -> None:
+    it = bound(policies("  - {id: r, when: one, action: redact}\n", "on_error: flag\n"))
+    assert it.edit(channel(), finding("one", label=CHECK_ERROR)) is None
+    tally = Tally(it)
+    tally.see(channel(), finding("one", label=CHECK_ERROR))
+    assert [one.rule for one in tally.outcomes] == ["on_error"]
+
+
+def test_a_rule_may_speak_of_failed_checks() -> None:
+    """Alone it listens to every check of its file, beside others to those."""
+    it = bound(policies("  - {id: r, when: check_error, action: block}\n", "on_error: flag\n"))
+    assert [check.name for check in it.checks_for(channel())] == ["one", "three", "two"]
+    tally = Tally(it)
+    assert tally.see(channel(), finding("two", label=CHECK_ERROR)) == Stop("r")
+    assert tally.see(channel(), finding("two")) is None
+    it = bound(policies("  - {id: r, when: one or check_error, action: block}\n", "on_error: flag\n"))
+    assert [check.name for check in it.checks_for(channel())] == ["one"]
+
+
+def test_bind_takes_the_policies_that_match() -> None:
+    rule = "  - {id: r, when: one, action: flag}\n"
+    it = policy_set(
+        policies(rule, "match: {models: ['gpt-*']}\n", "models"),
+        policies(rule, "match: {tenants: [acme]}\n", "tenants"),
+        policies(rule, "match: {routes: ['POST /v1/messages']}\n", "routes"),
+        policies(rule, name="all"),
+    )
+
+    def names(route: str, model: str, tenant: str) -> list[str]:
+        return [policy.name for policy in it.bind(route, model, tenant).policies]
+
+    assert names(ROUTE, "gpt-4", "acme") == ["models", "tenants", "all"]
+    assert names("POST /v1/messages", "claude-3", "") == ["routes", "all"]
+    assert names(ROUTE, "", "") == ["models", "all"]
+    assert names(ROUTE, "x", "y") == ["all"]
+    assert it.bind(ROUTE, "x", "y") is it.bind("GET /", "z", "z"), "one value for one choice of policies"
+
+
+def test_the_strictest_policy_decides_on_unmapped_and_on_keeping() -> None:
+    rule = "  - {id: r, when: one, action: flag}\n"
+    plain = policies(rule)
+    strict = policies(rule, "unmapped: refuse\naudit: {keep: none}\n", "q")
+    assert (bound(plain).refuses_unmapped, bound(plain).keeping.keep) == (False, "redacted")
+    for order in ((plain, strict), (strict, plain)):
+        assert (bound(*order).refuses_unmapped, bound(*order).keeping.keep) == (True, "none")
+
+
+def test_an_intent_is_kept_where_any_policy_wants_it() -> None:
+    rule = "  - {id: r, when: one, action: flag}\n"
+    wants, without = policies(rule), policies(rule, "audit: {intent: off}\n", "q")
+    assert (bound(wants).intent, bound(without).intent) == (True, False)
+    assert bound(wants, without).intent
+    assert bound(without, wants).intent
+
+
+def test_no_policies_ask_nothing() -> None:
+    it = PolicySet((), {}, "").bind(ROUTE, "m", "t")
+    assert it.intent
+    assert it.checks_for(channel()) == ()
+    assert it.edit(channel(), finding("one")) is None
+    assert Tally(it).see(channel(), finding("one")) is None
+
+
+def test_the_upstreams_that_policies_route_to() -> None:
+    first = "policy: a\nroute: {upstreams: [{upstream: main}, {upstream: spare, priority: 1}]}\n"
+    second = "policy: b\nroute: {models: {fast: small}, simple: {upstream: cheap}}\n"
+    assert policy_set(first, second).routed == ("", "cheap", "main", "spare")
+    assert policy_set().routed == ()
+
+
+@pytest.mark.parametrize(
+    ("rule", "holds"),
+    [
+        ("action: retry", True),
+        ("action: retry, early: true", False),
+        ("action: retry, mode: shadow", False),
+        ("action: block", False),
+        ("action: flag", False),
+    ],
+)
+def test_what_may_ask_again_holds_the_answer(rule: str, holds: bool) -> None:
+    it = bound(policies(f"  - {{id: r, on: response, when: one, {rule}}}\n"))
+    assert it.holds_back(lambda check: False) == holds
+    assert it.retries == ("retry" in rule and "shadow" not in rule)
+    assert it.judging == ()
+    assert not it.mends
