@@ -168,7 +168,7 @@ def test_every_file_says_what_it_is() -> None:
 def test_every_public_folder_has_tests(folder: Path) -> None:
     """In a folder of its name, or a file. Which lines and branches the tests reach, `make coverage` asks."""
     tests = ROOT / "tests" / "unit" / folder.relative_to(PACKAGE)
-    assert list(tests.glob("test_*.py")) or tests.with_name(f"test_{tests.name}.py").exists()
+    assert list(tests.rglob("test_*.py")) or tests.with_name(f"test_{tests.name}.py").exists()
 
 
 def test_what_has_a_command_is_no_part_of_the_kit_of_tests() -> None:

@@ -130,10 +130,11 @@ def _fields(kind: Kind, others: MapLeaf, said: MapLeaf) -> MapFields:
 def part(kind: Kind, others: MapLeaf = UNMAPPED, said: MapLeaf | None = None) -> Map:
     """Returns the map of a part of a content. `said`: the map of its text, if it is not plain text of the kind."""
 
+    plain, thought = (_fields(kind, others, its) for its in (said or part_text(kind), part_text("reasoning")))
+
     def choose(given: Any) -> Map:
         if isinstance(given, dict):
-            is_thought = given.get("thought") is True
-            return _fields(kind, others, part_text("reasoning") if is_thought else said or part_text(kind))
+            return thought if given.get("thought") is True else plain
         is_number = isinstance(given, (int, float, list)) and not isinstance(given, bool)
         return TOKEN_IDS if is_number else others
 

@@ -57,6 +57,8 @@ def _config(tree: Any) -> Any:
 def _answer(tree: Any) -> tuple[str, Any] | None:
     """Returns the place of the schema of a JSON answer and the schema; `None` if the answer need not be JSON."""
     config = _config(tree)
+    if config is None:
+        return None
     if value(config, "responseMimeType") == _JSON:
         for name in ("responseJsonSchema", "responseSchema"):
             if (schema := value(config, name)) is not None:
@@ -72,6 +74,8 @@ def _answer(tree: Any) -> tuple[str, Any] | None:
 def _functions(tree: Any) -> Iterator[tuple[Path, str, Any]]:
     """Yields the place, the name and the schema of the arguments of each function of a request."""
     tools = value(tree, "tools")
+    if tools is None:
+        return
     for at, tool in enumerate(tools if isinstance(tools, list) else [tools]):
         declared = value(tool, "functionDeclarations")
         for number, function in enumerate(declared if isinstance(declared, list) else [declared]):
