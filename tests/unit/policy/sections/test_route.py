@@ -9,7 +9,7 @@ from jsonschema_rs import Draft202012Validator
 
 from guardproxy.policy.file.document_schema import schema
 from guardproxy.policy.file.load import PolicyErrors, parse, parse_all
-from guardproxy.policy.sections.route import Destination, Fallback, RouteSection, Simple
+from guardproxy.policy.sections.route import ROUTE, Destination, Fallback, RouteSection, Simple
 from guardproxy.policy.yaml.tree import FilePlace
 
 WHOLE = """\
@@ -45,6 +45,12 @@ def test_every_key_is_read() -> None:
         Simple(Destination("cheap"), 100, 2, True, True, simple.when, 0.0, 2.5),
     )
     assert route.destinations[1].place == FilePlace(5, 7)
+
+
+def test_every_upstream_is_needed_where_the_policy_names_it() -> None:
+    needed = list(ROUTE.needs(parse(WHOLE, "p.yaml").sections["route"]))
+    assert [each.name for each in needed] == ["main", "canary", "spare", "cheap"]
+    assert needed[1].place == FilePlace(5, 7)
 
 
 def test_the_defaults() -> None:
