@@ -63,6 +63,7 @@ from guardproxy.gateway import (
     refuse_in_query,
 )
 from guardproxy.policy import LIMITS, PolicySet
+from guardproxy.server.aiohttp_parts import HttpRequest
 from guardproxy.server.intake.body import FREE_TEXTS, Bodies, BodyAccount, texts_of
 from guardproxy.server.intake.feedback import FeedbackRoute
 from guardproxy.server.intake.headers import (
@@ -73,7 +74,6 @@ from guardproxy.server.intake.headers import (
     is_trusted,
     named,
 )
-from guardproxy.server.intake.listener import HttpRequest
 from guardproxy.server.intake.random_ids import RandomIds
 from guardproxy.server.upstream.request_headers import refuse_names, upstream_headers, use_own_key
 from guardproxy.server.upstream.targets import Availability, FoundUpstream, Targets

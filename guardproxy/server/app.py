@@ -25,6 +25,7 @@ from guardproxy.inference import Models, Registry, Remotes, Settings, cores
 from guardproxy.library import folder_of
 from guardproxy.policy import PolicySet
 from guardproxy.server.admission import Admission, AdmittedRequest
+from guardproxy.server.aiohttp_parts import HttpRequest
 from guardproxy.server.clients import ClientSource
 from guardproxy.server.driving.driver import Driver
 from guardproxy.server.driving.judge import Asking, Judges
@@ -32,7 +33,7 @@ from guardproxy.server.driving.offload import Steps
 from guardproxy.server.driving.recorder import Recorder, key_of, log_of, signing_of
 from guardproxy.server.intake.body import BodyAccount
 from guardproxy.server.intake.feedback import OwnUpstream
-from guardproxy.server.intake.listener import HttpRequest, Listener, sender_of
+from guardproxy.server.intake.listener import Listener, sender_of
 from guardproxy.server.intake.pressure import Pressure
 from guardproxy.server.observing.alerts import AlertObserver
 from guardproxy.server.observing.metrics import Metrics

@@ -19,7 +19,7 @@ from multidict import CIMultiDict
 
 from guardproxy.errors import DownstreamError, ErrorCode
 from guardproxy.policy import first_language
-from guardproxy.server.intake.listener import HttpRequest
+from guardproxy.server.aiohttp_parts import HttpRequest
 from guardproxy.shapes import is_harmless, without_ids
 from guardproxy.wire import AMOUNT, IDENTIFIER, SWITCH, HeaderFamily, QuerySyntax, known_headers, limits_family
 

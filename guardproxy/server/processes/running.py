@@ -19,8 +19,9 @@ from aiohttp import web
 
 from guardproxy import signals
 from guardproxy.config import Config
+from guardproxy.server.aiohttp_parts import LINGER_S
 from guardproxy.server.app import END_S, Server
-from guardproxy.server.intake.listener import LINGER_S, Listener
+from guardproxy.server.intake.listener import Listener
 from guardproxy.server.observing.process_metrics import ALONE, Siblings
 from guardproxy.server.observing.status import AdminHosts, admin_app, on_loop
 from guardproxy.server.opening import (

@@ -32,7 +32,7 @@ from multidict import CIMultiDict, CIMultiDictProxy
 from yarl import URL
 
 from guardproxy.errors import UpstreamCause
-from guardproxy.server.aiohttp_parts import NOT_HTTP, UpstreamProtocol
+from guardproxy.server.aiohttp_parts import NOT_HTTP, UpstreamConnector, UpstreamProtocol
 
 KEEP_S = 15.0  # an idle connection
 NAMES_S = 30  # the addresses of a name
@@ -154,10 +154,9 @@ class Connections:
 
     def __init__(self, connect_s: float, idle_s: float) -> None:
         self._loop = asyncio.get_running_loop()
-        self._connector = aiohttp.TCPConnector(
-            limit=0, keepalive_timeout=KEEP_S, ttl_dns_cache=NAMES_S, socket_factory=_new_socket
+        self._connector = UpstreamConnector(
+            self._new_protocol, limit=0, keepalive_timeout=KEEP_S, ttl_dns_cache=NAMES_S, socket_factory=_new_socket
         )
-        self._connector._factory = self._new_protocol  # type: ignore[assignment]
         self._timeout = aiohttp.ClientTimeout(total=None, connect=connect_s)  # resolving the name is a part of it
         self._idle_s = idle_s
         self._origins: dict[tuple[str, str], ClientRequest] = {}
