@@ -21,7 +21,7 @@ from multidict import CIMultiDict
 
 from guardproxy.config import Config
 from guardproxy.exchange import SendHead
-from guardproxy.server.driving.chunk_intervals import Pieces
+from guardproxy.server.driving.driver import Pieces
 from guardproxy.server.observing.metrics import DurationBuckets, Metrics
 from guardproxy.server.observing.observers import MetricsObserver
 from guardproxy.server.observing.tracing import Tracing

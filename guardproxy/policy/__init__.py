@@ -7,8 +7,7 @@ from guardproxy.policy.conditions.cel import compile_cel
 from guardproxy.policy.conditions.expression import CHECK_ERROR, RESERVED, And, Expression, Name
 from guardproxy.policy.conditions.matching import MatchVerdict
 from guardproxy.policy.conditions.request_context import About, first_language
-from guardproxy.policy.deciding.audit_level import Keeping
-from guardproxy.policy.deciding.evaluate import BoundRule, BoundRules, Outcome, PolicySet
+from guardproxy.policy.deciding.evaluate import BoundRule, BoundRules, Keeping, Outcome, PolicySet
 from guardproxy.policy.deciding.tally import Tally
 from guardproxy.policy.file.document_schema import schema
 from guardproxy.policy.file.load import Files, PolicyErrors, build_checks, load_file, load_folder, parse

@@ -6,7 +6,7 @@ decided for each finding separately. Rules that need several findings (`and`) ar
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import reduce
 from operator import and_
@@ -19,17 +19,60 @@ from guardproxy.findings import Channel, Direction, Finding, Kind
 from guardproxy.policy.conditions.expression import CHECK_ERROR
 from guardproxy.policy.conditions.matching import MatchVerdict
 from guardproxy.policy.conditions.request_context import About
-from guardproxy.policy.deciding.audit_level import Keeping, keeping_of
-from guardproxy.policy.deciding.selecting import NOT_APPLYING, Selection, select
 from guardproxy.policy.sections import ROUTE, BoundSection
 from guardproxy.policy.values import rollout
 from guardproxy.policy.values.acting import decide
-from guardproxy.policy.values.document import SEVERITIES, Policy, Rule
+from guardproxy.policy.values.document import KEEP, SEVERITIES, Keep, Policy, Rule
 from guardproxy.policy.values.fields import NO_BOUND_FIELDS, BoundFields, bound_fields
 from guardproxy.redaction import Operators, strictest
 from guardproxy.wire import DeclaredCodec, Formats, installed
 
 MOST_BOUND = 1000  # limit of cached combinations of policies; shares and headers make many combinations
+NOT_APPLYING = -2
+"""In place of a share: the policy does not apply. -1 means that no share excludes the conversation."""
+
+Selection = tuple[tuple[MatchVerdict, int], ...]
+
+
+class Keeping(NamedTuple):
+    """How much of the texts the record keeps. `subjects`: whose key may seal them (`Policy.subject`); the first that a
+    request names is used. `values`: whether the values that the record masks are sealed beside it."""
+
+    keep: Keep = "redacted"
+    subjects: tuple[str, ...] = ()
+    values: bool = False
+
+
+def keeping_of(policies: Sequence[Policy]) -> Keeping:
+    """Returns the least that any policy demands. The masked values are sealed only if all policies seal, because `redacted`
+    keeps no value."""
+    keep: Keep = min((policy.keep for policy in policies), key=KEEP.index, default="redacted")
+    if keep != "sealed":
+        return Keeping(keep)
+    sealing = sorted((policy for policy in policies if policy.keep == "sealed"), key=lambda policy: policy.name)
+    return Keeping(keep, tuple(dict.fromkeys(policy.subject for policy in sealing)), len(sealing) == len(policies))
+
+
+def select(
+    policies: Sequence[Policy],
+    shares: Sequence[tuple[int, ...]],
+    about: About,
+    conversation: str,
+    known: Mapping[str, MatchVerdict],
+    demanded: Collection[str],
+) -> Selection:
+    """Returns the verdict on each policy and the share that excludes the conversation, or `NOT_APPLYING`. `shares`: of the
+    rules of each policy; `known`: recorded verdicts, by `Match.digest`; `demanded`: names of policies that apply whatever
+    their `match`."""
+    by_digest = dict(known)  # equal conditions are evaluated once
+    selected: list[tuple[MatchVerdict, int]] = []
+    for policy, own_shares in zip(policies, shares, strict=True):
+        if (verdict := by_digest.get(digest := policy.match.digest)) is None:
+            verdict = by_digest[digest] = policy.match.verdict(about)
+        applies = verdict != "no" or (policy.file in demanded and policy.is_for(about.tenant))
+        excluding = rollout.excluding_share(own_shares, policy.origin, conversation) if applies else NOT_APPLYING
+        selected.append((verdict, excluding))
+    return tuple(selected)
 
 
 @dataclass(frozen=True, slots=True)

@@ -51,7 +51,6 @@ from guardproxy.exchange import (
     line,
 )
 from guardproxy.server.driving.caching import Caches, Recall, recalled
-from guardproxy.server.driving.chunk_intervals import Pieces
 from guardproxy.server.driving.earlier import EarlierValues
 from guardproxy.server.driving.offload import Interrupted, Steps, is_short, is_small
 from guardproxy.server.driving.recorder import Recorder
@@ -73,6 +72,29 @@ Result = TypeVar("Result")
 
 class _OvertakenError(Exception):
     """The awaited result is no longer needed. The commands to carry out instead wait already."""
+
+
+class Pieces:
+    """The pieces of one answer. `observe(duration_s)`: takes the time between two of them."""
+
+    __slots__ = ("_last_s", "_observe")
+
+    def __init__(self, observe: Callable[[float], None]) -> None:
+        self._observe = observe
+        self._last_s = 0.0  # 0: no piece to measure from
+
+    def sent(self, head: SendHead | None) -> None:
+        """Measures the time since the last piece. An answer that is no stream is not measured. `head`: of the answer."""
+        if head is None or not head.streamed:
+            return
+        now_s = time.perf_counter()
+        if self._last_s:
+            self._observe(now_s - self._last_s)
+        self._last_s = now_s
+
+    def pause(self) -> None:
+        """Leaves out the time until the next piece, as a keep-alive came before it, which is no piece of the answer."""
+        self._last_s = 0.0
 
 
 class Driver:

@@ -13,7 +13,7 @@ import os
 import sys
 import threading
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 
 from aiohttp import web
 
@@ -34,7 +34,6 @@ from guardproxy.server.opening import (
     listen,
     starting,
 )
-from guardproxy.server.processes.descriptors import connections
 from guardproxy.server.processes.probes import AdminPort
 
 _log = logging.getLogger(__name__)
@@ -42,7 +41,29 @@ KEEP_ALIVE_S = 75.0
 # A collection of young objects takes about 1 ms at this threshold. With a lower threshold, the objects of 32 open exchanges
 # alone cause collections that find nothing. A full collection visits every object of all open exchanges and holds the loop.
 GC_THRESHOLDS = 20_000, 10, 50
+RESERVED_DESCRIPTORS = 128  # logs, models, the admin port, libraries
+MOST_DESCRIPTORS = 100_000
 SWITCH_S = 0.001  # the longest time that a scanning thread keeps the loop waiting
+
+
+def connections(wanted: int) -> int:
+    """The number of client connections to allow: `wanted`, or, if that is 0, as many as the limit of descriptors allows. Each
+    client connection may need an upstream connection too. Raises the soft limit to the hard limit."""
+    allowed = max(1, min(MOST_DESCRIPTORS, (descriptors() - RESERVED_DESCRIPTORS) // 2))
+    return min(wanted, allowed) if wanted else allowed
+
+
+def descriptors() -> int:
+    """The number of descriptors that this process may open, after raising the limit as far as possible."""
+    if sys.platform == "win32":
+        return 2 * MOST_DESCRIPTORS
+    import resource  # noqa: PLC0415 - Unix only
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with suppress(ValueError, OSError):  # macOS has a lower limit that it does not report
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+        soft = hard
+    return 2 * MOST_DESCRIPTORS if soft == resource.RLIM_INFINITY else soft
 
 
 async def serve(

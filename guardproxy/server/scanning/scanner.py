@@ -14,28 +14,32 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections import Counter as Counts
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import chain, repeat
 from typing import Any, TypeVar
 
+from msgspec.structs import replace
 from prometheus_client import Counter, Gauge
 
-from guardproxy.checks import Check, Query, with_partner
+from guardproxy.checks import Check, Query, stop_point, with_partner
 from guardproxy.errors import NoCapacityError, Shortage
 from guardproxy.exchange import Job
 from guardproxy.findings import Channel, Scan, Window, failed_scan
 from guardproxy.inference import Ratio
-from guardproxy.server.scanning.model_queries import Question
-from guardproxy.server.scanning.run_check import broken, checked, report, run, run_slices
 from guardproxy.server.scanning.scan_cache import CheckKey, KnownText, ScanCache, Written, key_of
 from guardproxy.server.scanning.threads import Load, ScanThreads
 
 _Result = TypeVar("_Result")
+_log = logging.getLogger(__name__)
 
+SLICE_CHARS = 8192  # characters of small windows in one call of a check, between two stop points
+SLICE_WINDOWS = 32
 INLINE_CHARS = 300  # measured: under a millisecond for every check without a model
 KNOWN_SHARE = 4  # measured: a character that a check has read before costs at most a quarter of a new one
 FEW_CHARS = 8  # so few new characters cost little with every check
@@ -84,6 +88,96 @@ class Meters:
     known: Counter | None = None
     refused: Counter | None = None
     waiting: Gauge | None = None
+
+
+class Question:
+    """A question to a model, which a thread may submit. After `drop`, the model no longer works on it."""
+
+    def __init__(self, scorer: Any, queries: Sequence[Query]) -> None:
+        self._scorer = scorer
+        self._queries = queries
+        self._answer: Future[Any] | None = None
+        self._dropped = False
+
+    def submit(self) -> Future[Any]:
+        """Asks the model. Returns the future answer."""
+        answer: Future[Any] = self._scorer.submit(self._queries)
+        self._answer = answer
+        if self._dropped:  # by another thread in the meantime
+            answer.cancel()
+        return answer
+
+    def drop(self) -> None:
+        """Cancels the question; a finished answer stays."""
+        self._dropped = True
+        if self._answer is not None:
+            self._answer.cancel()
+
+
+def _run_slices(check: Check, windows: Sequence[Window]) -> list[Scan]:
+    """Scans many windows in slices. Runs in a thread."""
+    scans: list[Scan] = []
+    for some in _slices(windows):
+        stop_point()
+        scans += _run(check, some)
+    return scans
+
+
+def _slices(windows: Sequence[Window]) -> Iterator[list[Window]]:
+    some: list[Window] = []
+    chars = 0
+    for window in windows:
+        if some and (len(some) >= SLICE_WINDOWS or chars + len(window.text) > SLICE_CHARS):
+            yield some
+            some, chars = [], 0
+        some.append(window)
+        chars += len(window.text)
+    if some:
+        yield some
+
+
+def _run(check: Check, windows: list[Window]) -> list[Scan]:
+    try:
+        return _checked(windows, check.scan(windows))
+    except Exception as error:
+        return _broken(check, windows, error)
+
+
+def _broken(check: Check, windows: Sequence[Window], error: Exception) -> list[Scan]:
+    """The scans of a check that raised an error. Logs the error."""
+    _report(check, error)
+    return [failed_scan(window, error) for window in windows]
+
+
+def _report(check: Check, error: Exception) -> None:
+    """Logs that a check raised an error."""
+    name = type(error).__name__  # never the message: it may quote the text
+    if isinstance(error, NoCapacityError):
+        _log.info("no capacity", extra={"check": check.name, "reason": error.shortage.value})
+    else:
+        _log.error("check failed", extra={"check": check.name, "error": name})
+
+
+def _checked(windows: Sequence[Window], scans: list[Scan]) -> list[Scan]:
+    if len(scans) != len(windows):
+        raise ValueError("a check must answer every window")
+    return [_sound(window, scan) for window, scan in zip(windows, scans, strict=True)]
+
+
+def _sound(window: Window, scan: Scan) -> Scan:
+    """Holds a check to its contract, so that a careless plug-in fails closed instead of leaking."""
+    if scan.error or scan.no_capacity is not None:
+        name = scan.error or "no_capacity"
+        return Scan((), window.settled, window.start, name, no_capacity=scan.no_capacity)
+    end = window.start + len(window.text)
+    settled = end if window.last else scan.settled
+    fine = scan.keep <= scan.settled and window.settled <= scan.settled <= end and scan.keep >= window.start
+    fine = fine and all(
+        window.settled <= finding.start <= finding.end <= end for finding in (*scan.findings, *scan.allowed)
+    )
+    if not fine:
+        return Scan((), window.settled, window.start, "broken_contract")
+    return scan if settled == scan.settled else replace(scan, settled=settled)
 
 
 @dataclass(slots=True)
@@ -143,15 +237,15 @@ class Scanner:
                 continue
             if self._threads.measured(what):
                 continue
-            run(check, [_warm_window(WARM_UP[:200])])
+            _run(check, [_warm_window(WARM_UP[:200])])
             began_s = time.thread_time()  # other threads may be busy
-            run(check, [_warm_window(WARM_UP)])
+            _run(check, [_warm_window(WARM_UP)])
             self._threads.measure(Load(what, len(WARM_UP)), time.thread_time() - began_s)
 
     async def scan(self, jobs: Sequence[Job], tenant: str = "") -> tuple[Scan, ...]:
         """The scans of the jobs, in order. `tenant`: the tenant whose texts they are."""
         if _is_quick(jobs):
-            return await self._complete([run(job.check, [job.window])[0] for job in jobs], ())
+            return await self._complete([_run(job.check, [job.window])[0] for job in jobs], ())
         scans: list[Scan | None] = [None] * len(jobs)
         waiting: dict[int, _Batch] = {}
         missing = await self._look_up(jobs, tenant, scans, waiting)
@@ -258,11 +352,11 @@ class Scanner:
                 await asyncio.sleep(0)  # other tasks get a turn
                 chars = 0
             chars += batch.new_chars
-            await _fill(scans, batch.numbers, run(batch.check, batch.windows))
+            await _fill(scans, batch.numbers, _run(batch.check, batch.windows))
 
     def _in_thread(self, batch: _Batch, tenant: str, request: object) -> asyncio.Future[list[Scan]]:
         """The batch's scans, from a thread. Raises `NoCapacityError`."""
-        run = partial(run_slices, batch.check, batch.windows)
+        run = partial(_run_slices, batch.check, batch.windows)
         submit = partial(self._threads.submit, urgent=batch.urgent, request=request)
         return asyncio.wrap_future(submit(run, tenant, batch.load))
 
@@ -415,7 +509,7 @@ def _result(work: asyncio.Future[list[Scan]], same: Sequence[_Batch]) -> Iterabl
         return work.result()
     except Exception as error:
         for batch in same:
-            report(batch.check, error)
+            _report(batch.check, error)
         return map(failed_scan, _windows(same), repeat(error))
     except asyncio.CancelledError:  # the threads are closed
         return map(_late, _windows(same))
@@ -433,7 +527,7 @@ def _answers(same: Sequence[_Batch], questions: Sequence[Any], judged: Any) -> l
                     raise part
             part = judged[at : at + len(own.queries)]
             at += len(part)
-            scans += checked(batch.windows, check.answer(batch.windows, own, part))
+            scans += _checked(batch.windows, check.answer(batch.windows, own, part))
         except Exception as error:
-            scans += broken(check, batch.windows, error)
+            scans += _broken(check, batch.windows, error)
     return scans

@@ -6,13 +6,18 @@ from itertools import permutations
 
 import pytest
 
+from guardproxy.checks._contract import Resources
 from guardproxy.decisions import Edit, Stop
 from guardproxy.exchange.gate.gate import CHECK_ERROR
 from guardproxy.findings import Channel
-from guardproxy.policy.deciding.evaluate import BoundRules, PolicySet
+from guardproxy.policy.conditions.request_context import About
+from guardproxy.policy.deciding.evaluate import NOT_APPLYING, BoundRules, Keeping, PolicySet, keeping_of, select
 from guardproxy.policy.deciding.tally import Tally
+from guardproxy.policy.file.load import build_checks, parse, parse_all
+from guardproxy.policy.values.document import Policy, header_of
 from tests.kit.play import policy_set
 from tests.kit.rules import CHECKS, ROUTE, bound, channel, finding, policies
+from tests.kit.sealing import KEPT
 
 
 def seen(
@@ -193,3 +198,93 @@ def test_what_may_ask_again_holds_the_answer(rule: str, holds: bool) -> None:
     assert it.retries == ("retry" in rule and "shadow" not in rule)
     assert it.judging == ()
     assert not it.mends
+
+
+def policy(name: str, audit: str) -> Policy:
+    return parse(f"{KEPT.replace('kept', name)}audit: {audit}\n", f"{name}.yaml")
+
+
+@pytest.mark.parametrize(
+    ("audits", "expected"),
+    [
+        ((), Keeping("redacted")),
+        (("{}",), Keeping("redacted")),
+        (("{keep: none}", "{keep: sealed}", "{}"), Keeping("none")),
+        (("{keep: sealed}",), Keeping("sealed", ("user",), True)),
+        (("{keep: sealed}", "{}"), Keeping("sealed", ("user",), False)),
+        (
+            ("{keep: sealed, subject: tenant}", "{keep: sealed, subject: 'header:X-User'}", "{keep: sealed}"),
+            Keeping("sealed", ("tenant", "header:x-user", "user"), True),
+        ),
+    ],
+)
+def test_the_least_is_kept(audits: tuple[str, ...], expected: Keeping) -> None:
+    policies = [policy(f"p{number}", audit) for number, audit in enumerate(audits)]
+    assert keeping_of(policies) == keeping_of(policies[::-1]) == expected
+
+
+def test_a_header_that_names_a_subject_is_read() -> None:
+    assert header_of("header:x-user") == "x-user"
+    assert header_of("user") == ""
+    sealing = f"{KEPT}audit: {{keep: sealed, subject: 'header:X-User'}}\nmatch: {{headers: {{x-team: a}}}}\n"
+    assert policy_set(sealing).headers == {"x-user", "x-team"}
+    assert policy_set(f"{KEPT}audit: {{keep: sealed}}\n").headers == set()
+
+
+BASE = """\
+policy: {name}
+match: {{models: [{model}]}}
+checks: {{word: {{use: pattern, words: [one]}}}}
+rules: [{{id: r, when: word, action: flag}}]
+"""
+OTHER_ROUTE = "POST /a"
+OWN = "tenants: {acme: {rules: [{id: r, action: block}]}, beta: {rules: [{id: r, action: block}]}}\n"
+
+
+def two_policies() -> PolicySet:
+    texts = (BASE.format(name="a", model="a*"), BASE.format(name="b", model="b*") + OWN)
+    read = parse_all([(f"{number}.yaml", text) for number, text in enumerate(texts)])
+    return PolicySet(read, build_checks(read, Resources()), "")
+
+
+def applying(policies: PolicySet, model: str, tenant: str | None, *demanded: str) -> list[str]:
+    """The names of the policies that apply, as they are combined."""
+    return sorted(policy.name for policy in policies.bind(OTHER_ROUTE, model, tenant, demanded=demanded).policies)
+
+
+@pytest.mark.parametrize(
+    ("model", "tenant", "demanded", "names"),
+    [
+        ("a1", "", (), ["a"]),
+        ("a1", "", ("b",), ["a", "b"]),
+        ("a1", "acme", ("b",), ["a", "b@acme"]),
+        ("a1", "ACME", ("b",), ["a", "b@acme"]),
+        ("a1", None, ("b",), ["a", "b"]),
+        ("b1", "beta", (), ["b@beta"]),
+        ("c", "", ("a", "b"), ["a", "b"]),
+        ("c", "", ("b@acme", "c"), []),
+    ],
+)
+def test_a_demanded_policy_applies_whatever_its_match(
+    model: str, tenant: str | None, demanded: tuple[str, ...], names: list[str]
+) -> None:
+    assert applying(two_policies(), model, tenant, *demanded) == names
+
+
+def test_what_is_demanded_does_not_change_what_is_recorded_of_conditions() -> None:
+    both = two_policies()
+    plain, demanding = both.bind(OTHER_ROUTE, "a1", ""), both.bind(OTHER_ROUTE, "a1", "", demanded=("b",))
+    assert plain.matched == demanding.matched
+    assert plain is both.bind(OTHER_ROUTE, "a1", ""), "the demanding rules are not mixed up with the plain ones"
+
+
+def test_names_are_those_of_the_files() -> None:
+    assert two_policies().names == {"a", "b"}
+
+
+def test_recorded_verdicts_count() -> None:
+    policy = two_policies().policies[0]
+    about = About(OTHER_ROUTE, "c")
+    assert select([policy], [()], about, "", {}, ()) == (("no", NOT_APPLYING),)
+    assert select([policy], [()], about, "", {policy.match.digest: "unknown"}, ()) == (("unknown", -1),)
+    assert select([policy], [()], about, "", {}, ("a",)) == (("no", -1),)

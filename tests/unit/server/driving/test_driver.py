@@ -15,9 +15,9 @@ from multidict import CIMultiDict
 from guardproxy.audit import Record
 from guardproxy.config import Config
 from guardproxy.exchange import Command, DownstreamGone, Finish, Input, SendData, SendHead, SendUpstream, Waited
-from guardproxy.server.driving.driver import Driver, _with_path
+from guardproxy.server.driving.driver import Driver, Pieces, _with_path
 from guardproxy.server.driving.offload import Steps
-from guardproxy.server.observing.metrics import Metrics
+from guardproxy.server.observing.metrics import DurationBuckets, Metrics
 from tests.kit.play import policy_set, setting
 from tests.kit.records import plain_record
 
@@ -309,3 +309,41 @@ async def test_a_client_that_leaves_while_an_answer_is_given_up_is_gone(last: Co
 def test_another_model_in_the_path_changes_the_end_of_the_url(url: str, query: str, expected: str) -> None:
     about = setting(policy_set(POLICY), "POST /models/{model}/chat", path="/models/m/chat", query=query)
     assert _with_path(url, about, "/models/n/chat") == expected
+
+
+STREAM = SendHead(200, streamed=True)
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    times = [1.0, 1.5, 4.0, 4.25]
+    monkeypatch.setattr("time.perf_counter", lambda: times.pop(0))
+    return times
+
+
+def test_each_piece_is_measured_from_the_one_before(clock: list[float]) -> None:
+    between = DurationBuckets()
+    pieces = Pieces(between.observe)
+    for _ in range(4):
+        pieces.sent(STREAM)
+    assert (sum(between.counts), between.sum_s) == (3, 3.25)
+
+
+def test_a_keep_alive_is_no_piece(clock: list[float]) -> None:
+    between = DurationBuckets()
+    pieces = Pieces(between.observe)
+    pieces.sent(STREAM)
+    pieces.sent(STREAM)
+    pieces.pause()
+    pieces.sent(STREAM)
+    pieces.sent(STREAM)
+    assert (sum(between.counts), between.sum_s) == (2, 0.75)
+
+
+@pytest.mark.parametrize("head", [None, SendHead(200, streamed=False)])
+def test_an_answer_that_is_no_stream_is_not_measured(head: SendHead | None, clock: list[float]) -> None:
+    between = DurationBuckets()
+    pieces = Pieces(between.observe)
+    pieces.sent(head)
+    assert len(clock) == 4
+    assert sum(between.counts) == 0
